@@ -7,6 +7,20 @@
 // Words and tools; they import nothing of ours.
 pub mod clock;
 pub mod ids;
+pub mod json;
 
 // What the process was started with: plain data.
 pub mod config;
+
+// The store.
+pub mod database;
+
+// What every change leaves behind.
+pub mod audit;
+pub mod idempotency;
+
+// The capability the service is named for.
+pub mod settings;
+
+// Capabilities that use settings.
+pub mod sessions;
