@@ -1,5 +1,7 @@
 //! Whether the trail is whole: every hash recomputed here, from what the database holds.
 
+use std::fmt::Write as _;
+
 use chrono::SecondsFormat;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
@@ -70,17 +72,14 @@ fn is_unaltered(link: &Link) -> bool {
 
 /// As `app_global_setting_audit_hash` in the migrations.
 fn hash_of(link: &Link) -> Vec<u8> {
-    let hex = |bytes: &Option<Vec<u8>>| {
-        bytes.as_ref().map(|it| it.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
-    };
     let fields = [
         Some(link.seq.to_string()),
         Some(link.id.to_string()),
         link.revision.map(|it| it.to_string()),
         Some(link.key.clone()),
         Some(link.action.clone()),
-        hex(&link.old_value_digest),
-        hex(&link.new_value_digest),
+        link.old_value_digest.as_deref().map(hex),
+        link.new_value_digest.as_deref().map(hex),
         link.version.map(|it| it.to_string()),
         Some(link.changed_by.clone()),
         Some(link.reason.clone()),
@@ -95,4 +94,12 @@ fn hash_of(link: &Link) -> Vec<u8> {
         }
     }
     hash.finalize().to_vec()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

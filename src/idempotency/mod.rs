@@ -16,7 +16,7 @@ pub const MAX_BYTES: usize = 255;
 #[derive(Debug, Clone)]
 pub struct Key {
     caller: UserId,
-    key: String,
+    text: String,
     fingerprint: Vec<u8>,
 }
 
@@ -24,7 +24,7 @@ impl Key {
     /// The key that `caller` sent with a request whose parts are `request`: method, path, query, body.
     #[must_use]
     pub fn new(caller: UserId, key: String, request: &[&[u8]]) -> Self {
-        Self { caller, key, fingerprint: fingerprint(request) }
+        Self { caller, text: key, fingerprint: fingerprint(request) }
     }
 }
 
@@ -49,7 +49,7 @@ pub async fn find<T: DeserializeOwned>(
     conn: &mut PgConnection,
     key: &Key,
 ) -> sqlx::Result<Result<Option<T>, Reused>> {
-    let Some(first) = store::find(conn, key.caller.as_str(), &key.key).await? else {
+    let Some(first) = store::find(conn, key.caller.as_str(), &key.text).await? else {
         return Ok(Ok(None));
     };
     if first.fingerprint != key.fingerprint {
@@ -67,6 +67,6 @@ pub async fn store(
     result: &impl Serialize,
 ) -> sqlx::Result<()> {
     let body = serde_json::to_string(result).map_err(|err| sqlx::Error::Encode(err.into()))?;
-    store::insert(conn, key.caller.as_str(), &key.key, &key.fingerprint, &body).await?;
+    store::insert(conn, key.caller.as_str(), &key.text, &key.fingerprint, &body).await?;
     store::forget_old(conn).await
 }

@@ -232,19 +232,18 @@ fn check_constraints(definition: &Definition) -> Vec<String> {
         item_regex,
         item_max_length,
     } = &definition.constraints;
-    use ValueType as T;
     let given = [
         (
             integer.is_some() || min.is_some() || max.is_some(),
             "integer, min, max",
-            &[T::Number][..],
+            &[ValueType::Number][..],
         ),
         (
             regex.is_some() || min_length.is_some() || max_length.is_some() || member_of.is_some(),
             "regex, min_length, max_length, member_of",
-            &[T::String],
+            &[ValueType::String],
         ),
-        (choices.is_some(), "enum", &[T::String, T::StringArray]),
+        (choices.is_some(), "enum", &[ValueType::String, ValueType::StringArray]),
         (
             min_items.is_some()
                 || max_items.is_some()
@@ -252,7 +251,7 @@ fn check_constraints(definition: &Definition) -> Vec<String> {
                 || item_regex.is_some()
                 || item_max_length.is_some(),
             "min_items, max_items, unique, item_regex, item_max_length",
-            &[T::StringArray],
+            &[ValueType::StringArray],
         ),
     ];
     let misplaced =

@@ -69,12 +69,12 @@ impl Number {
     /// digit would be lost.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let exact = Digits::of(text)?;
+        let exact = Exact::of(text)?;
         if let Some(whole) = exact.integer() {
             return (whole.abs() <= Self::MAX_INTEGER).then_some(Self::Integer(whole));
         }
         let nearest: f64 = text.parse().ok()?;
-        let kept = nearest.is_finite() && Digits::of(&format!("{nearest:e}"))? == exact;
+        let kept = nearest.is_finite() && Exact::of(&format!("{nearest:e}"))? == exact;
         kept.then_some(Self::Decimal(nearest))
     }
 
@@ -117,13 +117,13 @@ impl<'de> Deserialize<'de> for Number {
 
 /// A number's significant digits and the power of ten they are multiplied by, without trailing zeros.
 #[derive(Debug, PartialEq)]
-struct Digits {
+struct Exact {
     negative: bool,
     digits: String,
     exponent: i64,
 }
 
-impl Digits {
+impl Exact {
     fn of(text: &str) -> Option<Self> {
         let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
         let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
