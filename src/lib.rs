@@ -10,3 +10,6 @@ pub mod ids;
 
 // What the process was started with: plain data.
 pub mod config;
+
+// What the service looks like from outside.
+pub mod http;
