@@ -3,14 +3,16 @@
 use axum::{
     body::Bytes,
     extract::{FromRequest, Request},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
 };
 use hyper::body::Body as _;
+use tokio::time::timeout_at;
 
 use crate::http::{
     fault::Fault,
     json::Json,
     layers,
+    limits::BodyDue,
     problem::{Code, Problem},
 };
 
@@ -57,18 +59,29 @@ async fn read(request: Request) -> Result<Option<Body>, Problem> {
     if !is_json(request.headers()) {
         return Err(unsupported(request.method()));
     }
-    let bytes = match Bytes::from_request(request, &()).await {
-        Ok(bytes) if bytes.is_empty() => return Ok(None),
-        Ok(bytes) => bytes,
-        Err(err) if err.status() == Code::PayloadTooLarge.status() => {
-            return Err(layers::too_large());
-        }
-        Err(_) => {
-            return Err(Problem::malformed(Fault::at("", "incomplete", "the body broke off")));
-        }
-    };
+    let bytes = collect(request).await?;
+    if bytes.is_empty() {
+        return Ok(None);
+    }
     let json = Json::parse(&bytes).map_err(Problem::malformed)?;
     Ok(Some(Body { json, bytes }))
+}
+
+async fn collect(request: Request) -> Result<Bytes, Problem> {
+    let due = request.extensions().get::<BodyDue>().copied();
+    let bytes = Bytes::from_request(request, &());
+    let read = match due {
+        Some(BodyDue(due)) => timeout_at(due, bytes).await.map_err(|_| slow())?,
+        None => bytes.await,
+    };
+    read.map_err(|err| match err.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => layers::too_large(),
+        _ => Problem::malformed(Fault::at("", "incomplete", "the body broke off")),
+    })
+}
+
+fn slow() -> Problem {
+    Problem::new(Code::RequestTimeout, "the body did not come in time; nothing was done")
 }
 
 /// Whether the body is declared, once, as JSON in UTF-8 that is not compressed.

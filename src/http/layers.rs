@@ -1,6 +1,6 @@
 //! What every request passes, whatever route it is for.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::{
     Router,
@@ -13,14 +13,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http_body_util::Limited;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{Instrument as _, Span, debug, error_span, info};
 
 use crate::{
     http::{
         fault::{Fault, Faults},
-        limits::{BODY_BYTES, HEAD_BYTES, HEAD_LINES, Limits},
+        limits::{BODY_BYTES, BodyDue, HEAD_BYTES, HEAD_LINES, Limits},
         problem::{self, Code, Problem},
     },
     ids::RequestId,
@@ -129,10 +129,13 @@ async fn admit(request: Request, next: Next, limit: Duration) -> Response {
     if let Err(problem) = check(&request) {
         return problem.into_response();
     }
-    let request = request.map(|body| axum::body::Body::new(Limited::new(body, BODY_BYTES)));
+    let may_change = !request.method().is_safe();
+    let mut request = request.map(|body| axum::body::Body::new(Limited::new(body, BODY_BYTES)));
+    // Sooner than the deadline, so that a client that is slow is not told of an unknown outcome.
+    request.extensions_mut().insert(BodyDue(Instant::now() + limit / 2));
     match timeout(limit, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => Problem::late().into_response(),
+        Err(_) => Problem::late(may_change).into_response(),
     }
 }
 

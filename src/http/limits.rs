@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 /// Bytes of a body, before which reading stops.
 pub(super) const BODY_BYTES: usize = 1024 * 1024;
 
@@ -10,6 +12,10 @@ pub(super) const HEAD_BYTES: usize = 16 * 1024;
 
 /// Header lines that are answered.
 pub(super) const HEAD_LINES: usize = 64;
+
+/// When the body must have come; on every request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BodyDue(pub(super) Instant);
 
 /// Bounds in time and number; the defaults are those of production, tests shorten them.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +26,7 @@ pub struct Limits {
     pub head: Duration,
     /// How long a client may go without reading anything of its answer.
     pub write: Duration,
-    /// How long an answer may take from the last byte of the request's head.
+    /// How long an answer may take from the last byte of the request's head; half of it is the body's.
     pub request: Duration,
     /// How long requests under way may still take once shutdown was asked for.
     pub drain: Duration,

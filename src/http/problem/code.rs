@@ -78,6 +78,8 @@ codes! {
         "Send it again in a moment to get the first one's answer.";
     RevisionMismatch "revision_mismatch" PRECONDITION_FAILED "The settings have changed since",
         "Nothing was stored. Read them again and send the current `ETag` in `If-Match`.";
+    RequestTimeout "request_timeout" REQUEST_TIMEOUT "The body came too slowly",
+        "Nothing was done. Send the whole body at once.";
     PayloadTooLarge "payload_too_large" PAYLOAD_TOO_LARGE "The body is too large",
         "A body may have 1 MiB (1048576 bytes).";
     UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "The body is of another type",
@@ -117,6 +119,7 @@ impl Code {
             StatusCode::FORBIDDEN => Self::Forbidden,
             StatusCode::NOT_FOUND => Self::NotFound,
             StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
+            StatusCode::REQUEST_TIMEOUT => Self::RequestTimeout,
             StatusCode::PAYLOAD_TOO_LARGE => Self::PayloadTooLarge,
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
             StatusCode::TOO_MANY_REQUESTS => Self::RateLimited,

@@ -129,9 +129,14 @@ impl Problem {
             .retry_after(1)
     }
 
-    /// A request that took longer than it may; see [`Limits::request`](super::Limits::request).
-    pub(super) fn late() -> Self {
+    /// A request that took longer than [`Limits::request`](super::Limits::request). Whether it was about
+    /// to commit is not known here, so one that may have changed something is never called failed.
+    pub(super) fn late(may_have_changed_something: bool) -> Self {
         warn!("a request was given up at its deadline");
+        if may_have_changed_something {
+            let detail = "the answer took too long; the change may or may not have been stored";
+            return Self::new(Code::OutcomeUnknown, detail);
+        }
         Self::new(Code::Unavailable, "the answer took too long and was given up").retry_after(1)
     }
 
