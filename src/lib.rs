@@ -24,3 +24,6 @@ pub mod settings;
 
 // Capabilities that use settings.
 pub mod sessions;
+
+// How all of it is reached.
+pub mod http;

@@ -21,3 +21,16 @@ pub struct Embedded {
     /// Where to keep a downloaded server; `None` forbids the download (`BRUNE_PG_NO_DOWNLOAD`).
     pub cache_dir: Option<PathBuf>,
 }
+
+/// How callers prove who they are.
+#[derive(Debug, Clone)]
+pub struct Auth {
+    /// The keys that tokens may be signed with (`JWT_SECRET`); the first one signs.
+    pub jwt_secrets: Vec<Secret>,
+    /// The only issuer taken (`JWT_ISSUER`); not looked at when `None`.
+    pub issuer: Option<String>,
+    /// The audience a token must name (`JWT_AUDIENCE`); not looked at when `None`.
+    pub audience: Option<String>,
+    /// What an internal caller sends (`INTERNAL_API_KEY`); `None` lets none in.
+    pub internal_api_key: Option<Secret>,
+}

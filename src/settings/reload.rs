@@ -75,6 +75,8 @@ async fn read_all(conn: &mut PgConnection) -> Result<Snapshot, Error> {
 pub async fn refresh(pool: &PgPool, settings: &GlobalSettingsService) -> Result<bool, Error> {
     let _only = settings.refreshing().await;
     let read = time::timeout(READ, newer(pool, settings)).await.unwrap_or(Err(Error::Slow));
+    settings
+        .set_reachable(!matches!(read, Err(Error::Slow | Error::Database(_) | Error::Recovering)));
     match read {
         Ok(Some(snapshot)) => {
             let revision = snapshot.revision;

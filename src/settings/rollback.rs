@@ -131,15 +131,16 @@ async fn restore(
         return change::update_as(Action::Rollback, pool, settings, actor, &found.edits, terms)
             .await;
     };
-    if revision.is_none() && terms.revision.is_none() {
+    if revision.is_none() && terms.revisions.is_none() {
         return Err(Error::VersionRequired(vec![format!("revision {to_revision}")]));
     }
-    let terms = Terms { revision: revision.or(terms.revision), ..terms.clone() };
+    let revisions = revision.map(|it| vec![it]).or_else(|| terms.revisions.clone());
+    let terms = Terms { revisions, ..terms.clone() };
     let done =
         change::update_as(Action::Rollback, pool, settings, actor, &found.edits, &terms).await;
     match (done, revision) {
-        (Err(Error::Mismatch { expected, .. }), Some(_)) => {
-            Err(Error::Stale(conflicts(pool, expected, &found.edits).await?))
+        (Err(Error::Mismatch { .. }), Some(seen)) => {
+            Err(Error::Stale(conflicts(pool, seen, &found.edits).await?))
         }
         (done, _) => done,
     }

@@ -1,6 +1,9 @@
 //! The handle on the current snapshot, and how others wait for a newer one.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{Mutex, watch};
@@ -24,6 +27,8 @@ pub struct GlobalSettingsService(Arc<Inner>);
 struct Inner {
     current: ArcSwap<Snapshot>,
     faults: ArcSwap<Vec<Violation>>,
+    /// Whether the last attempt to read the database succeeded.
+    reachable: AtomicBool,
     /// The newest revision taken on; what waiters wait on.
     revision: watch::Sender<i64>,
     listening: watch::Sender<bool>,
@@ -39,6 +44,7 @@ impl GlobalSettingsService {
             revision: watch::Sender::new(snapshot.revision),
             current: ArcSwap::from_pointee(snapshot),
             faults: ArcSwap::default(),
+            reachable: AtomicBool::new(true),
             listening: watch::Sender::new(false),
             refreshing: Mutex::new(()),
         }))
@@ -95,6 +101,12 @@ impl GlobalSettingsService {
         self.0.faults.load().is_empty()
     }
 
+    /// Whether the database answered when it was last asked, which is at least once in every poll.
+    #[must_use]
+    pub fn is_reachable(&self) -> bool {
+        self.0.reachable.load(Ordering::Relaxed)
+    }
+
     /// Whether the notification channel is open.
     #[must_use]
     pub fn is_listening(&self) -> bool {
@@ -145,6 +157,10 @@ impl GlobalSettingsService {
         if *self.0.faults.load_full() != faults {
             self.0.faults.store(Arc::new(faults));
         }
+    }
+
+    pub(super) fn set_reachable(&self, reachable: bool) {
+        self.0.reachable.store(reachable, Ordering::Relaxed);
     }
 
     pub(super) fn set_listening(&self, listening: bool) {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::json::Json;
+use crate::json::{self, Json};
 
 /// What type of value a setting holds; `value_type` in the database and on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,12 +69,14 @@ impl Number {
     /// digit would be lost.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let exact = Exact::of(text)?;
-        if let Some(whole) = exact.integer() {
-            return (whole.abs() <= Self::MAX_INTEGER).then_some(Self::Integer(whole));
+        if let Some(whole) = json::integral(text) {
+            let kept = whole.unsigned_abs() <= Self::MAX_INTEGER.unsigned_abs();
+            return kept.then_some(Self::Integer(whole));
         }
         let nearest: f64 = text.parse().ok()?;
-        let kept = nearest.is_finite() && Exact::of(&format!("{nearest:e}"))? == exact;
+        // What is whole here is an integer too great to be kept.
+        let kept =
+            nearest.fract() != 0.0 && Exact::of(&format!("{nearest:e}"))? == Exact::of(text)?;
         kept.then_some(Self::Decimal(nearest))
     }
 
@@ -141,16 +143,6 @@ impl Exact {
         }
         let exponent = exponent.parse::<i64>().ok()?.checked_sub(shift)?.checked_add(dropped)?;
         Some(Self { negative, digits, exponent })
-    }
-
-    fn integer(&self) -> Option<i64> {
-        if self.digits.is_empty() {
-            return Some(0);
-        }
-        // The widest integer kept has 16 digits; a longer one is left to the comparison of digits.
-        let zeros = usize::try_from(self.exponent).ok().filter(|zeros| *zeros <= 18)?;
-        let whole: i64 = format!("{}{}", self.digits, "0".repeat(zeros)).parse().ok()?;
-        Some(if self.negative { -whole } else { whole })
     }
 }
 

@@ -47,8 +47,8 @@ pub(super) async fn apply(
 ) -> Result<Changed, Error> {
     let Batch { actor, edits, terms, .. } = batch;
     require_versions(edits, terms)?;
-    if let Some(expected) = terms.revision.filter(|it| *it != head.revision) {
-        return Err(Error::Mismatch { expected, current: head.revision });
+    if terms.revisions.as_ref().is_some_and(|expected| !expected.contains(&head.revision)) {
+        return Err(Error::Mismatch { current: head.revision });
     }
     let before = affected(conn, schema, edits).await?;
     let conflicts = conflicts(conn, edits, &before).await?;
@@ -75,7 +75,7 @@ pub(super) async fn apply(
 fn require_versions(edits: &[Resolved<'_>], terms: &Terms) -> Result<(), Error> {
     let without = edits.iter().filter(|edit| edit.version.is_none());
     let without: Vec<_> = without.map(|edit| edit.definition.key.clone()).collect();
-    if without.is_empty() || terms.revision.is_some() {
+    if without.is_empty() || terms.revisions.is_some() {
         Ok(())
     } else {
         Err(Error::VersionRequired(without))

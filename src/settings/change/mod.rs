@@ -37,8 +37,8 @@ pub struct Edit {
 /// What is asked of a write, whatever it writes.
 #[derive(Debug, Clone, Default)]
 pub struct Terms {
-    /// The revision that must still be current (`If-Match`).
-    pub revision: Option<i64>,
+    /// The revisions of which one must still be current (`If-Match`).
+    pub revisions: Option<Vec<i64>>,
     /// Leave out what may not be written, and apply the rest (`Prefer: handling=lenient`).
     pub lenient: bool,
     /// Check everything, store nothing.

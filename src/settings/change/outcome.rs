@@ -75,11 +75,9 @@ pub enum Error {
     /// These keys came without the version they must still be at.
     #[error("no version for {}", .0.join(", "))]
     VersionRequired(Vec<String>),
-    /// The whole is at another revision.
-    #[error("the settings are at revision {current}, not {expected}")]
+    /// The whole is at another revision than the caller saw.
+    #[error("the settings are at revision {current}")]
     Mismatch {
-        /// The revision that the caller saw.
-        expected: i64,
         /// The revision that stands.
         current: i64,
     },
