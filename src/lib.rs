@@ -10,3 +10,6 @@ pub mod ids;
 
 // What the process was started with: plain data.
 pub mod config;
+
+// What every capability stands on.
+pub mod telemetry;
