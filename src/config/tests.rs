@@ -380,5 +380,9 @@ fn production_never_makes_a_secret() {
     let dir = scratch.0.to_str().unwrap();
     let env = Environment::of_pairs([("NODE_ENV", "production"), ("BRUNE_DATA_DIR", dir)]);
     assert!(Auth::load(&env).unwrap_err().to_string().contains("JWT_SECRET"));
+    let pairs = [("NODE_ENV", "production"), ("DATABASE_URL", "postgres://u@h/d")];
+    let env = Environment::of_pairs(pairs.into_iter().chain([("BRUNE_DATA_DIR", dir)]));
+    let config = Config::load(&env, Needs::Database).unwrap().with_development_secret().unwrap();
+    assert!(config.auth.jwt_secrets.is_empty());
     assert_eq!(fs::read_dir(dir).unwrap().count(), 0);
 }
