@@ -7,9 +7,21 @@
 // Words and tools; they import nothing of ours.
 pub mod clock;
 pub mod ids;
+pub mod json;
 
 // What the process was started with: plain data.
 pub mod config;
 
-// What every capability stands on.
+// The store, and the log.
+pub mod database;
 pub mod telemetry;
+
+// What every change leaves behind.
+pub mod audit;
+pub mod idempotency;
+
+// The capability the service is named for.
+pub mod settings;
+
+// Capabilities that use settings.
+pub mod sessions;
