@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn root_keeps_its_data_where_the_system_does() {
-        let env = Environment { root: true, ..Environment::of_pairs([("HOME", "/root")]) };
+        let env = Environment { root: true, ..Environment::of_pairs([("HOME", "/home/ana")]) };
         match Config::load(&env, Needs::Serve).unwrap().database {
             Database::Embedded(it) => assert_eq!(it.dir, Path::new("/var/lib/brune")),
             Database::Url(_) => panic!("not embedded"),
