@@ -12,8 +12,9 @@ pub mod json;
 // What the process was started with: plain data.
 pub mod config;
 
-// The store.
+// The store, and the log.
 pub mod database;
+pub mod telemetry;
 
 // What every change leaves behind.
 pub mod audit;

@@ -188,3 +188,44 @@ fn json(value: &toml::Value) -> Json {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The design's section 7, and what bounds a text that it leaves open.
+    #[test]
+    fn the_built_in_catalog_says_what_the_design_says() {
+        let catalog = Catalog::parse(BRUN_E).unwrap();
+        let mut declared: Vec<_> = catalog
+            .schema
+            .editable()
+            .map(|it| {
+                let constraints = serde_json::to_value(&it.constraints).unwrap();
+                format!("{} {} {constraints}", it.key, it.value_type.as_str())
+            })
+            .collect();
+        declared.sort();
+        let expected = [
+            r#"BRUNE_COOLDOWN_MINUTES number {"integer":true,"max":240,"min":0}"#,
+            r#"BRUNE_ELIGIBILITY_ALLOWED_LEVELS string_array {"item_max_length":64,"item_regex":"^\\S(?:.*\\S)?$","max_items":20,"unique":true}"#,
+            "BRUNE_ELIGIBILITY_REQUIRE_PLAN boolean {}",
+            r#"BRUNE_MAX_SESSIONS_PER_DAY number {"integer":true,"max":20,"min":1}"#,
+            r#"BRUNE_OPENAI_REALTIME_MODEL string {"member_of":"BRUNE_OPENAI_REALTIME_MODEL_ALLOWLIST"}"#,
+            r#"BRUNE_OPENAI_REALTIME_MODEL_ALLOWLIST string_array {"item_max_length":128,"item_regex":"^\\S+$","max_items":30,"min_items":1,"unique":true}"#,
+            r#"BRUNE_PROMPT_ID string {"max_length":128,"regex":"^pmpt_[A-Za-z0-9_-]+$"}"#,
+            r#"BRUNE_PROMPT_VERSION string {"max_length":32}"#,
+            r#"BRUNE_SESSION_MAX_MINUTES number {"integer":true,"max":120,"min":1}"#,
+        ];
+        assert_eq!(declared, expected);
+    }
+
+    #[test]
+    fn every_key_of_the_design_has_its_place() {
+        let catalog = Catalog::parse(BRUN_E).unwrap();
+        let count = |kind| catalog.schema.all().filter(|it| it.kind == kind).count();
+        assert_eq!([Kind::Setting, Kind::Secret, Kind::Environment].map(count), [9, 5, 19]);
+        assert_eq!(count(Kind::Locked), 0);
+        assert!(catalog.schema.editable().all(|it| it.applies == Applies::NewSessions));
+    }
+}
