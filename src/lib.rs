@@ -10,3 +10,6 @@ pub mod ids;
 
 // What the process was started with: plain data.
 pub mod config;
+
+// The server, the pool, the migrations.
+pub mod database;
