@@ -1,6 +1,7 @@
 //! The private Postgres: it starts, it stops, it survives, and it never outlives its owner.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::print_stdout, reason = "how a helper process reports to its test")]
 
 #[path = "embedded/owner.rs"]
 mod owner;
@@ -112,7 +113,11 @@ async fn a_killed_owner_takes_the_server_along_and_nothing_acknowledged_is_lost(
     let mut connection = numbers(&owner.options()).await;
     let mut acknowledged = 0;
     for n in 0..200 {
-        sqlx::query("insert into numbers values ($1)").bind(n).execute(&mut connection).await.unwrap();
+        sqlx::query("insert into numbers values ($1)")
+            .bind(n)
+            .execute(&mut connection)
+            .await
+            .unwrap();
         acknowledged += 1;
     }
     owner.kill();
@@ -132,10 +137,12 @@ async fn killed_altogether_it_recovers() {
     let shell = owner.shell();
     let backends = children_of(owner.postmaster);
     assert!(backends.len() > 3, "{backends:?}");
-    owner.kill();
-    for process in [shell, owner.postmaster].into_iter().chain(backends) {
+    // The server first, before anything can ask it to stop in good order.
+    for process in [owner.postmaster, shell].into_iter().chain(backends) {
         kill(process);
     }
+    owner.kill();
+    assert!(sandbox.dir().join("data/postmaster.pid").exists(), "it stopped in good order");
     let server = Server::start(&sandbox.config(), Profile::Durable).await.unwrap();
     assert_eq!(count(&server).await, 1000);
     server.stop().await.unwrap();
@@ -199,7 +206,11 @@ async fn a_stale_note_that_says_ready_deceives_nobody() {
     let me = std::process::id();
     let dir = sandbox.dir();
     let (data, run) = (dir.join("data"), dir.join("run"));
-    let note = format!("{me}\n{}\n1700000000\n5432\n{}\n\n  1 2\nready   \n", data.display(), run.display());
+    let note = format!(
+        "{me}\n{}\n1700000000\n5432\n{}\n\n  1 2\nready   \n",
+        data.display(),
+        run.display()
+    );
     fs::write(data.join("postmaster.pid"), note).unwrap();
     fs::write(run.join(".s.PGSQL.5432.lock"), format!("{me}\n{}\n", data.display())).unwrap();
 
@@ -241,13 +252,17 @@ async fn variables_meant_for_other_servers_change_nothing() {
         ("TZ", "Mars/Olympus"),
     ];
     let owner = Owner::start(&sandbox, &hostile);
-    assert_eq!(ask(&mut owner.options().connect().await.unwrap(), "select current_user::text").await, "postgres");
+    assert_eq!(
+        ask(&mut owner.options().connect().await.unwrap(), "select current_user::text").await,
+        "postgres"
+    );
 }
 
 #[tokio::test]
 async fn options_for_every_session_are_refused_by_name() {
     let sandbox = Sandbox::new();
-    let said = Owner::spawn(&sandbox, &[("PGOPTIONS", "-c default_transaction_read_only=on")]).last_words();
+    let said = Owner::spawn(&sandbox, &[("PGOPTIONS", "-c default_transaction_read_only=on")])
+        .last_words();
     assert!(said.contains("ForeignOptions"), "{said}");
 }
 
@@ -286,7 +301,12 @@ async fn data_of_another_version_is_never_opened() {
     fs::create_dir_all(sandbox.dir().join("data")).unwrap();
     fs::write(sandbox.dir().join("data/PG_VERSION"), "13\n").unwrap();
     let message = Server::start(&sandbox.config(), Profile::Durable).await.unwrap_err().to_string();
-    for part in ["Postgres 13 (it wrote the data directory)", "apt-get install", "DATABASE_URL", "docker compose up"] {
+    for part in [
+        "Postgres 13 (it wrote the data directory)",
+        "apt-get install",
+        "DATABASE_URL",
+        "docker compose up",
+    ] {
         assert!(message.contains(part), "{message}");
     }
     assert_eq!(fs::read_to_string(sandbox.dir().join("data/PG_VERSION")).unwrap(), "13\n");
@@ -298,7 +318,10 @@ async fn a_configured_directory_without_programs_is_named() {
     let mut config = sandbox.config();
     config.bin_dir = Some("/nowhere/bin".into());
     let message = Server::start(&config, Profile::Durable).await.unwrap_err().to_string();
-    assert!(message.contains("BRUNE_PG_BIN_DIR=/nowhere/bin holds no working postgres"), "{message}");
+    assert!(
+        message.contains("BRUNE_PG_BIN_DIR=/nowhere/bin holds no working postgres"),
+        "{message}"
+    );
 }
 
 #[tokio::test]

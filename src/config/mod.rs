@@ -1,9 +1,11 @@
 //! What the process was started with: plain data, fixed until restart.
 
+mod reexec;
 mod secret;
 
 use std::{ffi::OsString, path::PathBuf};
 
+pub use reexec::without_driver_variables;
 pub use secret::Secret;
 
 /// How to run a private Postgres.

@@ -1,5 +1,5 @@
-//! Where a database of the caller's own is. The driver fills whatever an address leaves open from `PG*`
-//! variables and from a password file; here every part is settled before the driver sees it.
+//! Where a database of the caller's own is. The driver fills whatever an address leaves open from
+//! `PG*` variables and from a password file; here every part is settled before the driver sees it.
 
 use sqlx::{
     ConnectOptions as _,
@@ -10,7 +10,8 @@ use url::Url;
 use super::Error;
 use crate::config::Secret;
 
-/// The parameters that the driver understands. It logs others with their values, a mistyped `password` too.
+/// The parameters that the driver understands. It logs others with their values, a mistyped
+/// `password` too.
 const PARAMETERS: [&str; 18] = [
     "sslmode",
     "ssl-mode",
@@ -56,11 +57,16 @@ pub fn options_from_parts(parts: &Parts) -> PgConnectOptions {
         .password(parts.password.as_ref().map_or("", Secret::expose))
         .database(&parts.database)
         .ssl_mode(PgSslMode::Prefer);
-    if parts.host.starts_with('/') { options.socket(&parts.host) } else { options.host(&parts.host) }
+    if parts.host.starts_with('/') {
+        options.socket(&parts.host)
+    } else {
+        options.host(&parts.host)
+    }
 }
 
-/// The driver's options for `postgres://user:password@host:port/database?…`. A user is required; what else
-/// is missing is `localhost`, 5432, no password, the user's own database, TLS if the server offers it.
+/// The driver's options for `postgres://user:password@host:port/database?…`. A user is required;
+/// what else is missing is `localhost`, 5432, no password, the user's own database, TLS if the
+/// server offers it.
 pub fn options_from_url(address: &Secret) -> Result<PgConnectOptions, Error> {
     let mut url = Url::parse(address.expose())
         .map_err(|fault| Error::Address(format!("cannot be read: {fault}; {SHAPE}")))?;
@@ -69,7 +75,8 @@ pub fn options_from_url(address: &Secret) -> Result<PgConnectOptions, Error> {
     }
     refuse_unknown_parameters(&url)?;
     settle(&mut url)?;
-    PgConnectOptions::from_url(&url).map_err(|fault| Error::Address(format!("cannot be used: {fault}")))
+    PgConnectOptions::from_url(&url)
+        .map_err(|fault| Error::Address(format!("cannot be used: {fault}")))
 }
 
 /// Fails when `PGOPTIONS` is set: what it says would reach the server before anything of ours.
@@ -94,7 +101,8 @@ fn refuse_unknown_parameters(url: &Url) -> Result<(), Error> {
     Err(Error::Address(format!("has parameters that mean nothing here: {}", unknown.join(", "))))
 }
 
-/// Writes every part that is missing into the URL, so that nothing is left for the environment to fill.
+/// Writes every part that is missing into the URL, so that nothing is left for the environment to
+/// fill.
 fn settle(url: &mut Url) -> Result<(), Error> {
     let given = |name: &str| url.query_pairs().any(|(key, _)| key == name);
     let user = if given("user") { None } else { Some(decoded(url.username())) };
@@ -113,7 +121,8 @@ fn settle(url: &mut Url) -> Result<(), Error> {
     }
     if url.path().trim_matches('/').is_empty() && !given("dbname") {
         let own = url.query_pairs().filter(|(key, _)| key == "user").last();
-        missing.push(("dbname", user.or(own.map(|(_, name)| name.into_owned())).unwrap_or_default()));
+        missing
+            .push(("dbname", user.or(own.map(|(_, name)| name.into_owned())).unwrap_or_default()));
     }
     if !given("sslmode") && !given("ssl-mode") {
         missing.push(("sslmode", "prefer".to_owned()));
@@ -122,8 +131,8 @@ fn settle(url: &mut Url) -> Result<(), Error> {
     Ok(())
 }
 
-/// `text` of a URL's user part as it was meant. Parsing it as a query value decodes it; a plus sign must
-/// survive that.
+/// `text` of a URL's user part as it was meant. Parsing it as a query value decodes it; a plus sign
+/// must survive that.
 fn decoded(text: &str) -> String {
     let escaped = text.replace('+', "%2B");
     url::form_urlencoded::parse(format!("v={escaped}").as_bytes())

@@ -1,7 +1,7 @@
 //! The database: where it is, how a session on it behaves, and what its schema is.
 //!
-//! Nothing here is taken from `PG*` variables or a password file: what the service was told in its own
-//! configuration is all that counts.
+//! Nothing here is taken from `PG*` variables or a password file: what the service was told in its
+//! own configuration is all that counts.
 
 mod address;
 pub mod embedded;
@@ -27,17 +27,21 @@ const FIRST_CONNECTION: Duration = Duration::from_secs(5);
 const ACQUIRE: Duration = Duration::from_secs(3);
 
 /// What a session never waits longer for, whoever forgot to set a limit of their own.
-const LIMITS: [(&str, &str); 3] =
-    [("lock_timeout", "3s"), ("statement_timeout", "5s"), ("idle_in_transaction_session_timeout", "10s")];
+const LIMITS: [(&str, &str); 3] = [
+    ("lock_timeout", "3s"),
+    ("statement_timeout", "5s"),
+    ("idle_in_transaction_session_timeout", "10s"),
+];
 
 /// Why there is no database to work with.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The database URL says too little, too much, or nothing that can be read; its text is not repeated,
-    /// because it may hold a password.
+    /// The database URL says too little, too much, or nothing that can be read; its text is not
+    /// repeated, because it may hold a password.
     #[error("the database URL {0}")]
     Address(String),
-    /// The driver takes `PGOPTIONS` from the environment, and its interface cannot take them out again.
+    /// The driver takes `PGOPTIONS` from the environment, and its interface cannot take them out
+    /// again.
     #[error("PGOPTIONS is set in the environment and would change every session; unset it")]
     ForeignOptions,
     /// Nobody answers there, or not to us.
@@ -70,8 +74,8 @@ pub enum Error {
     },
 }
 
-/// A pool of at most `size` connections, after one connection has shown that the server is there, new enough
-/// and no replica: a pool alone retries in silence and then says only that it timed out.
+/// A pool of at most `size` connections, after one connection has shown that the server is there,
+/// new enough and no replica: a pool alone retries in silence and then says only that it timed out.
 pub async fn pool(options: PgConnectOptions, size: u32) -> Result<PgPool, Error> {
     let options = session(options);
     match timeout(FIRST_CONNECTION, first_connection(&options)).await {

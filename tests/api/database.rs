@@ -38,8 +38,10 @@ async fn migrations_run_once_however_often_they_are_asked_to() {
     let after_one = tables(&db.pool()).await;
     MIGRATOR.run(&db.pool()).await.unwrap();
     assert_eq!(tables(&db.pool()).await, after_one);
-    let applied: i64 =
-        sqlx::query_scalar("select count(*) from _sqlx_migrations").fetch_one(&db.pool()).await.unwrap();
+    let applied: i64 = sqlx::query_scalar("select count(*) from _sqlx_migrations")
+        .fetch_one(&db.pool())
+        .await
+        .unwrap();
     assert_eq!(usize::try_from(applied).unwrap(), MIGRATOR.iter().count());
 }
 
@@ -53,8 +55,11 @@ async fn a_session_bears_the_services_name_and_limits() {
         ("statement_timeout", "5s"),
         ("idle_in_transaction_session_timeout", "10s"),
     ] {
-        let found: String =
-            sqlx::query_scalar("select current_setting($1)").bind(name).fetch_one(&pool).await.unwrap();
+        let found: String = sqlx::query_scalar("select current_setting($1)")
+            .bind(name)
+            .fetch_one(&pool)
+            .await
+            .unwrap();
         assert_eq!(found, expected, "{name}");
     }
 }
@@ -71,7 +76,10 @@ async fn a_server_that_is_not_there_is_named_at_once() {
     };
     let fault = database::pool(database::options_from_parts(&parts), 1).await.unwrap_err();
     let message = format!("{fault} {fault:?}");
-    assert!(message.contains("cannot connect to the database at /nowhere (database db)"), "{message}");
+    assert!(
+        message.contains("cannot connect to the database at /nowhere (database db)"),
+        "{message}"
+    );
     assert!(!message.contains("hunter2"), "{message}");
 }
 
@@ -91,10 +99,14 @@ async fn a_commit_can_be_made_to_hang() {
     db.pool().execute(sql).await.unwrap();
     let mut connection = db.options().connect().await.unwrap();
     let commit = connection.execute("create table t ()");
-    assert!(tokio::time::timeout(Duration::from_millis(300), commit).await.is_err(), "it did not hang");
+    assert!(
+        tokio::time::timeout(Duration::from_millis(300), commit).await.is_err(),
+        "it did not hang"
+    );
     let mut other = db.options().connect().await.unwrap();
     let waiting: i64 = sqlx::query_scalar(
-        "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'SyncRep'",
+        "select count(*) from pg_stat_activity
+         where datname = current_database() and wait_event = 'SyncRep'",
     )
     .fetch_one(&mut other)
     .await

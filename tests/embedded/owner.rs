@@ -1,4 +1,5 @@
-//! An owner in a process of its own, which can be killed: this test binary, running the ignored test below.
+//! An owner in a process of its own, which can be killed: this test binary, running the ignored
+//! test below.
 
 use std::{
     fs,
@@ -96,8 +97,7 @@ impl Owner {
 
     fn up(mut self) -> Self {
         let output = BufReader::new(self.child.stdout.take().unwrap());
-        let line = output.lines().map_while(Result::ok).find(|line| line.contains("UP "));
-        let line = line.expect("the owner's server did not start");
+        let line = output.lines().map_while(Result::ok).find(|line| line.contains("UP ")).unwrap();
         let mut words = line.split("UP ").nth(1).unwrap().split(' ');
         self.postmaster = words.next().unwrap().parse().unwrap();
         words.next().unwrap().clone_into(&mut self.url);

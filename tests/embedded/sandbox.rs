@@ -29,7 +29,8 @@ impl Sandbox {
     pub(crate) fn named(name: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let root = std::env::temp_dir().join(format!("brune-embedded-{}-{number}", std::process::id()));
+        let root =
+            std::env::temp_dir().join(format!("brune-embedded-{}-{number}", std::process::id()));
         fs::create_dir(&root).unwrap();
         let root = root.canonicalize().unwrap();
         fs::set_permissions(&root, Permissions::from_mode(0o777)).unwrap();
@@ -65,7 +66,10 @@ impl Drop for Sandbox {
 
 /// A private server in `dir` of the programs of this machine; nothing is downloaded.
 pub(crate) fn config(dir: &Path) -> Embedded {
-    #[expect(clippy::disallowed_methods, reason = "the programs are where whoever runs the tests has them")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the programs are where whoever runs the tests has them"
+    )]
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     Embedded {
         dir: dir.to_owned(),
@@ -90,8 +94,10 @@ pub(crate) fn is_alive(process: i32) -> bool {
     stat(process).is_some_and(|(state, _)| state != 'Z')
 }
 
+/// `kill -9`; one that has gone by itself meanwhile is as good.
 pub(crate) fn kill(process: i32) {
-    rustix::process::kill_process(Pid::from_raw(process).unwrap(), Signal::KILL).unwrap();
+    let outcome = rustix::process::kill_process(Pid::from_raw(process).unwrap(), Signal::KILL);
+    assert!(matches!(outcome, Ok(()) | Err(rustix::io::Errno::SRCH)), "{outcome:?}");
 }
 
 pub(crate) fn parent_of(process: i32) -> i32 {

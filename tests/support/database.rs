@@ -16,12 +16,13 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use super::server::{hex, server, variable};
+use super::server::{server, short, variable};
 
 /// Held while the template is made: "template" in ASCII.
 const TEMPLATE_LOCK: i64 = 0x7465_6d70_6c61_7465;
 
-/// A database that only this test knows, dropped with it (`KEEP_TEST_DB=1` keeps it and says where it is).
+/// A database that only this test knows, dropped with it (`KEEP_TEST_DB=1` keeps it and says where
+/// it is).
 pub(crate) struct TestDb {
     name: String,
     options: PgConnectOptions,
@@ -60,19 +61,21 @@ impl TestDb {
         connection.close().await.unwrap();
         let options = server().clone().database(&name);
         // Few, because tests run side by side.
-        let pool = PgPoolOptions::new().max_connections(5).connect_lazy_with(session(options.clone()));
+        let pool =
+            PgPoolOptions::new().max_connections(5).connect_lazy_with(session(options.clone()));
         Self { name, options, pool }
     }
 }
 
 impl Drop for TestDb {
     fn drop(&mut self) {
-        if variable("KEEP_TEST_DB").is_some() {
-            println!("kept: {}", self.options.to_url_lossy());
-            return;
-        }
         // A drop cannot wait; a thread does it, and the supervisor drops what that leaves.
         static DROPPER: OnceLock<Mutex<mpsc::Sender<String>>> = OnceLock::new();
+        if variable("KEEP_TEST_DB").is_some() {
+            #[expect(clippy::print_stdout, reason = "whoever asked for it wants to know")]
+            let () = println!("kept: {}", self.options.to_url_lossy());
+            return;
+        }
         let dropper = DROPPER.get_or_init(|| Mutex::new(start_dropper()));
         if let Ok(dropper) = dropper.lock() {
             let _ = dropper.send(self.name.clone());
@@ -103,12 +106,17 @@ async fn template() -> &'static str {
 async fn make_template() -> String {
     let name = template_name();
     let mut connection = server().connect().await.unwrap();
-    sqlx::query("select pg_advisory_lock($1)").bind(TEMPLATE_LOCK).execute(&mut connection).await.unwrap();
-    let there: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
-        .bind(&name)
-        .fetch_one(&mut connection)
+    sqlx::query("select pg_advisory_lock($1)")
+        .bind(TEMPLATE_LOCK)
+        .execute(&mut connection)
         .await
         .unwrap();
+    let there: bool =
+        sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
+            .bind(&name)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
     if !there {
         let new = format!("{name}_new");
         execute(&mut connection, format!("drop database if exists {new} with (force)")).await;
@@ -131,15 +139,17 @@ fn template_name() -> String {
         digest.update(migration.version.to_be_bytes());
         digest.update(&migration.checksum);
     }
-    format!("tpl_{}", hex(&digest.finalize()[..8]))
+    format!("tpl_{}", short(&digest.finalize()))
 }
 
-/// Drops the databases of test processes that are gone; at the start all, and templates that are out of date.
+/// Drops the databases of test processes that are gone; at the start all, and templates that are
+/// out of date.
 pub(super) async fn sweep(connection: &mut PgConnection, start: bool) {
-    let names: Vec<String> = sqlx::query_scalar("select datname::text from pg_database where datname ~ '^(t|tpl)_'")
-        .fetch_all(&mut *connection)
-        .await
-        .unwrap_or_default();
+    let names: Vec<String> =
+        sqlx::query_scalar("select datname::text from pg_database where datname ~ '^(t|tpl)_'")
+            .fetch_all(&mut *connection)
+            .await
+            .unwrap_or_default();
     for name in names {
         let maker = name.strip_prefix("t_").and_then(|rest| rest.split('_').next()?.parse().ok());
         let stale = match maker {
@@ -160,13 +170,17 @@ fn is_gone(process: i32) -> bool {
 
 /// FORCE alone waits a tenth of a second when there is a session; these are asked to go first.
 async fn drop_database(connection: &mut PgConnection, name: &str) {
-    let sessions = "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = $1";
-    let ended: i64 = sqlx::query_scalar(sessions).bind(name).fetch_one(&mut *connection).await.unwrap_or(0);
+    let sessions =
+        "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = $1";
+    let ended: i64 =
+        sqlx::query_scalar(sessions).bind(name).fetch_one(&mut *connection).await.unwrap_or(0);
     if ended > 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     // A process that was killed while it dropped this one may have got further than we know.
-    let _ = connection.execute(AssertSqlSafe(format!("drop database if exists {name} with (force)"))).await;
+    let _ = connection
+        .execute(AssertSqlSafe(format!("drop database if exists {name} with (force)")))
+        .await;
 }
 
 async fn execute(connection: &mut PgConnection, sql: String) {

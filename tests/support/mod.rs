@@ -1,4 +1,5 @@
-//! What every test binary shares: one throwaway Postgres per run, a database of its own for each test.
+//! What every test binary shares: one throwaway Postgres per run, a database of its own for each
+//! test.
 
 mod database;
 mod server;

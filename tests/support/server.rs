@@ -1,10 +1,10 @@
 //! One throwaway Postgres for all test processes of this checkout.
 //!
-//! `cargo test` and `cargo nextest run` need nothing set up: the first process that wants a database starts a
-//! supervisor (its own test binary, running the ignored test below), which owns the server. Every test process
-//! holds a shared lock on `users` while it lives; when nobody has held it for a while, the supervisor takes it
-//! alone, stops the server, deletes the data and goes. The kernel drops the locks of killed processes, so nothing
-//! is ever left to tidy up by hand.
+//! `cargo test` and `cargo nextest run` need nothing set up: the first process that wants a
+//! database starts a supervisor (its own test binary, running the ignored test below), which owns
+//! the server. Every test process holds a shared lock on `users` while it lives; when nobody has
+//! held it for a while, the supervisor takes it alone, stops the server, deletes the data and goes.
+//! The kernel drops the locks of killed processes, so nothing is ever left to tidy up by hand.
 //!
 //! `TEST_DATABASE_URL` names an existing server instead (of a role that may create databases).
 
@@ -88,17 +88,21 @@ impl Up {
     }
 }
 
-/// In memory where there is room: a database is some five hundred files. Containers often have only 64 MB there.
+/// In memory where there is room: a database is some five hundred files. Containers often have only
+/// 64 MB there.
 fn server_dir() -> PathBuf {
-    let roomy = |path: &str| rustix::fs::statvfs(path).is_ok_and(|fs| fs.f_bavail * fs.f_frsize > 2 << 30);
+    let roomy =
+        |path: &str| rustix::fs::statvfs(path).is_ok_and(|fs| fs.f_bavail * fs.f_frsize > 2 << 30);
     let memory = cfg!(target_os = "linux") && roomy("/dev/shm");
     let base = if memory { PathBuf::from("/dev/shm") } else { std::env::temp_dir() };
     let uid = rustix::process::geteuid().as_raw();
-    let checkout = hex(&Sha256::digest(env!("CARGO_MANIFEST_DIR"))[..4]);
+    let checkout = short(&Sha256::digest(env!("CARGO_MANIFEST_DIR")));
     let dir = base.join(format!("brune-test-{uid}-{checkout}"));
     // The server's account passes through when we are root.
     match DirBuilder::new().mode(0o711).create(&dir) {
-        Err(fault) if fault.kind() != io::ErrorKind::AlreadyExists => panic!("{}: {fault}", dir.display()),
+        Err(fault) if fault.kind() != io::ErrorKind::AlreadyExists => {
+            panic!("{}: {fault}", dir.display())
+        }
         _ => {}
     }
     let found = fs::symlink_metadata(&dir).unwrap();
@@ -106,8 +110,10 @@ fn server_dir() -> PathBuf {
     dir
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// Enough of a digest to tell things apart by.
+pub(super) fn short(digest: &[u8]) -> String {
+    let number = digest.iter().take(8).fold(0_u64, |number, &byte| number << 8 | u64::from(byte));
+    format!("{number:016x}")
 }
 
 fn lock_file(dir: &Path, name: &str) -> File {
@@ -162,7 +168,7 @@ fn start_supervisor(dir: &Path) -> Up {
 
 fn wait_for(mut child: Child, dir: &Path, log: &Path) -> Up {
     let supervisor = child.id().to_string();
-    let until = Instant::now() + Duration::from_secs(180);
+    let until = Instant::now() + Duration::from_mins(3);
     loop {
         if let Some(up) = Up::read(dir).filter(|up| up.supervisor == supervisor) {
             return up;
@@ -182,8 +188,8 @@ fn supervisor_test() -> String {
     format!("{module}::supervisor")
 }
 
-/// Not a test: the process that owns the shared server. It does nothing unless the harness starts it, so that
-/// `--include-ignored` does no harm.
+/// Not a test: the process that owns the shared server. It does nothing unless the harness starts
+/// it, so that `--include-ignored` does no harm.
 #[test]
 #[ignore = "started by the harness itself"]
 fn supervisor() {
@@ -219,6 +225,7 @@ async fn supervise(dir: &Path) {
     fs::remove_file(dir.join("postgres.log")).unwrap();
 }
 
+#[expect(clippy::print_stdout, reason = "its output is the supervisor's log")]
 async fn start(dir: &Path) -> Server {
     let config = Embedded {
         dir: dir.to_owned(),

@@ -51,7 +51,9 @@ impl Runner {
 
     /// The user id that the server's files belong to.
     pub(super) fn uid(&self) -> u32 {
-        self.account.as_ref().map_or_else(|| rustix::process::geteuid().as_raw(), |account| account.uid)
+        self.account
+            .as_ref()
+            .map_or_else(|| rustix::process::geteuid().as_raw(), |account| account.uid)
     }
 
     /// Gives `path` to the server's account.
@@ -66,7 +68,11 @@ impl Runner {
     pub(super) fn check_reach(&self, dir: &Path) -> Result<(), Error> {
         let Some(account) = &self.account else { return Ok(()) };
         let mut command = self.command(Path::new("/bin/sh"));
-        command.args(["-c", "cd -- \"$1\"", "sh"]).arg(dir).stdin(Stdio::null()).stderr(Stdio::null());
+        command
+            .args(["-c", "cd -- \"$1\"", "sh"])
+            .arg(dir)
+            .stdin(Stdio::null())
+            .stderr(Stdio::null());
         match command.status() {
             Ok(status) if status.success() => Ok(()),
             Ok(_) => Err(Error::Unreachable { account: account.name.clone(), dir: dir.to_owned() }),
@@ -81,7 +87,8 @@ impl Runner {
 
     fn own(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
-        // Everything else is dropped: PG* and LC_* change what Postgres does, DATABASE_URL may hold a password.
+        // Everything else is dropped: PG* and LC_* change what Postgres does, DATABASE_URL may hold
+        // a password.
         command.env_clear().env("PATH", &self.path).env("LC_ALL", "C").current_dir("/");
         command
     }
@@ -96,8 +103,12 @@ impl Runner {
 
     fn look_up(&self, name: &str) -> Option<Account> {
         let id = |flag: &str| -> Option<u32> {
-            let output =
-                self.own(Path::new("id")).args([flag, "--", name]).stderr(Stdio::null()).output().ok()?;
+            let output = self
+                .own(Path::new("id"))
+                .args([flag, "--", name])
+                .stderr(Stdio::null())
+                .output()
+                .ok()?;
             String::from_utf8_lossy(&output.stdout).trim().parse().ok()
         };
         Some(Account { name: name.to_owned(), uid: id("-u")?, gid: id("-g")? })

@@ -31,19 +31,25 @@ pub(super) struct Programs {
     pub(super) major: u32,
 }
 
-/// Finds programs that fit: of the version `written`, which wrote an existing cluster and is the only one that
-/// can open it, else of any that is new enough.
-pub(super) async fn find(config: &Embedded, runner: &Runner, written: Option<u32>) -> Result<Programs, Error> {
+/// Finds programs that fit: of the version `written`, which wrote an existing cluster and is the
+/// only one that can open it, else of any that is new enough.
+pub(super) async fn find(
+    config: &Embedded,
+    runner: &Runner,
+    written: Option<u32>,
+) -> Result<Programs, Error> {
     if let Some(dir) = &config.bin_dir {
         return configured(dir, runner, written);
     }
-    let others = match search(candidates(runner), runner, written) {
+    let others = match search(&candidates(runner), runner, written) {
         Ok(programs) => return Ok(programs),
         Err(others) => others,
     };
     match fetch(config, runner, written).await {
         Ok(programs) => Ok(programs),
-        Err(download) => Err(Error::NoPrograms { wanted: wanted(written), others: listed(&others), download }),
+        Err(download) => {
+            Err(Error::NoPrograms { wanted: wanted(written), others: listed(&others), download })
+        }
     }
 }
 
@@ -69,7 +75,11 @@ fn configured(dir: &Path, runner: &Runner, written: Option<u32>) -> Result<Progr
 }
 
 /// The first programs in `dirs` that fit, else all that do not.
-fn search(dirs: Vec<PathBuf>, runner: &Runner, written: Option<u32>) -> Result<Programs, Vec<Programs>> {
+fn search(
+    dirs: &[PathBuf],
+    runner: &Runner,
+    written: Option<u32>,
+) -> Result<Programs, Vec<Programs>> {
     let mut seen = HashSet::new();
     let mut others = Vec::new();
     for programs in dirs.iter().filter_map(|dir| probe(dir, runner)) {
@@ -87,16 +97,23 @@ fn listed(others: &[Programs]) -> String {
     if others.is_empty() {
         return String::new();
     }
-    let each: Vec<String> =
-        others.iter().map(|programs| format!("{} in {}", programs.major, programs.dir.display())).collect();
+    let each: Vec<String> = others
+        .iter()
+        .map(|programs| format!("{} in {}", programs.major, programs.dir.display()))
+        .collect();
     format!(" (found {})", each.join(", "))
 }
 
 /// Where programs may be, the likeliest first, of each root the newest first.
 fn candidates(runner: &Runner) -> Vec<PathBuf> {
-    let mut dirs: Vec<PathBuf> = std::env::split_paths(runner.path()).filter(|dir| dir.is_absolute()).collect();
-    let asked =
-        runner.command(Path::new("pg_config")).arg("--bindir").stdin(Stdio::null()).stderr(Stdio::null()).output();
+    let mut dirs: Vec<PathBuf> =
+        std::env::split_paths(runner.path()).filter(|dir| dir.is_absolute()).collect();
+    let asked = runner
+        .command(Path::new("pg_config"))
+        .arg("--bindir")
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output();
     if let Ok(output) = asked {
         dirs.push(PathBuf::from(OsStr::from_bytes(output.stdout.trim_ascii())));
     }
@@ -118,7 +135,9 @@ fn versions_in(root: &Path) -> Vec<PathBuf> {
 }
 
 fn is_versioned(name: &str) -> bool {
-    name.starts_with("postgresql") || name.starts_with("pgsql-") || name.starts_with(|c: char| c.is_ascii_digit())
+    name.starts_with("postgresql")
+        || name.starts_with("pgsql-")
+        || name.starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// The programs in `dir`, if there are some that the server's account can run.
@@ -129,7 +148,13 @@ fn probe(dir: &Path, runner: &Runner) -> Option<Programs> {
     // A link such as /usr/local/bin/postgres: the real place is where the rest is found from.
     let real = fs::canonicalize(dir.join("postgres")).ok()?;
     let dir = real.parent().filter(|dir| dir.join("initdb").is_file())?.to_path_buf();
-    let output = runner.command(&real).arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    let output = runner
+        .command(&real)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
     let major = major_of(&String::from_utf8_lossy(&output.stdout))?;
     Some(Programs { dir, major })
 }
@@ -141,13 +166,19 @@ fn major_of(version: &str) -> Option<u32> {
 }
 
 #[cfg(feature = "download")]
-async fn fetch(config: &Embedded, runner: &Runner, written: Option<u32>) -> Result<Programs, String> {
+async fn fetch(
+    config: &Embedded,
+    runner: &Runner,
+    written: Option<u32>,
+) -> Result<Programs, String> {
     let Some(cache) = &config.cache_dir else {
         return Err("fetching one is forbidden (BRUNE_PG_NO_DOWNLOAD)".to_owned());
     };
     let major = written.unwrap_or(super::download::MAJOR);
     let accept = |dir: &Path| probe(dir, runner).filter(|programs| fits(programs.major, written));
-    super::download::programs(cache, major, accept).await.map_err(|fault| format!("fetching one failed: {fault}"))
+    super::download::programs(cache, major, accept)
+        .await
+        .map_err(|fault| format!("fetching one failed: {fault}"))
 }
 
 #[cfg(not(feature = "download"))]
@@ -185,7 +216,9 @@ mod tests {
         };
         let runner = Runner::detect(&config).unwrap();
         let message = find(&config, &runner, Some(4)).await.unwrap_err().to_string();
-        for part in ["Postgres 4", "apt-get install postgresql", "DATABASE_URL", "docker compose up"] {
+        for part in
+            ["Postgres 4", "apt-get install postgresql", "DATABASE_URL", "docker compose up"]
+        {
             assert!(message.contains(part), "{message}");
         }
     }

@@ -18,8 +18,9 @@ use super::{
 /// The database's own superuser: the only user there is, reachable through the socket alone.
 pub(super) const SUPERUSER: &str = "postgres";
 
-/// Makes the cluster in a side directory and then gives it its name, so that a killed `initdb` leaves no half-made
-/// one. The caller holds `lock`, so no child of an earlier `initdb` still writes there.
+/// Makes the cluster in a side directory and then gives it its name, so that a killed `initdb`
+/// leaves no half-made one. The caller holds `lock`, so no child of an earlier `initdb` still
+/// writes there.
 pub(super) async fn make(
     layout: &Layout,
     programs: &Programs,
@@ -38,8 +39,8 @@ pub(super) async fn make(
     Err(Error::Initdb { output })
 }
 
-/// The same behaviour of text on every machine: the built-in C.UTF-8 where there is one, else the C library's,
-/// else plain C.
+/// The same behaviour of text on every machine: the built-in C.UTF-8 where there is one, else the C
+/// library's, else plain C.
 fn locales(major: u32) -> &'static [&'static [&'static str]] {
     if major >= 17 {
         &[&["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]]
@@ -67,7 +68,9 @@ async fn initdb(
     let program = programs.dir.join("initdb");
     let mut arguments: Vec<OsString> = vec!["-D".into(), layout.data_new().into()];
     arguments.extend(["-U", SUPERUSER, "-E", "UTF8"].map(OsString::from));
-    arguments.extend(["--auth-local=trust", "--auth-host=reject", "--data-checksums"].map(OsString::from));
+    arguments.extend(
+        ["--auth-local=trust", "--auth-host=reject", "--data-checksums"].map(OsString::from),
+    );
     arguments.extend(locale.iter().map(OsString::from));
     if profile == Profile::Throwaway {
         arguments.push("--no-sync".into());

@@ -5,7 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Why a private Postgres could not be started, or is gone. Each names the way out, where there is one.
+/// Why a private Postgres could not be started, or is gone. Each names the way out, where there is
+/// one.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The system refused something about one of its files.

@@ -47,7 +47,12 @@ impl Layout {
         DirBuilder::new().recursive(true).mode(mode).create(dir).on("create", dir)?;
         let dir = fs::canonicalize(dir).on("resolve", dir)?;
         runner.check_reach(&dir)?;
-        Ok(Self { data: dir.join("data"), run: socket_dir(&dir), log: dir.join("postgres.log"), dir })
+        Ok(Self {
+            data: dir.join("data"),
+            run: socket_dir(&dir),
+            log: dir.join("postgres.log"),
+            dir,
+        })
     }
 
     /// Where a cluster is made before it gets its name.
@@ -76,8 +81,8 @@ impl Layout {
         Some(fs::read_to_string(self.pid_file()).ok()?.lines().nth(7)?.trim().to_owned())
     }
 
-    /// The major version that wrote the cluster, or `None` when there is no cluster yet. No other version
-    /// can open it.
+    /// The major version that wrote the cluster, or `None` when there is no cluster yet. No other
+    /// version can open it.
     pub(super) fn major(&self) -> Result<Option<u32>, Error> {
         let path = self.data.join("PG_VERSION");
         match fs::read_to_string(&path) {
@@ -107,7 +112,9 @@ impl Layout {
             log.read_to_end(&mut bytes)
         });
         match read {
-            Ok(length) => String::from_utf8_lossy(&bytes[length.saturating_sub(TAIL)..]).trim().to_owned(),
+            Ok(length) => {
+                String::from_utf8_lossy(&bytes[length.saturating_sub(TAIL)..]).trim().to_owned()
+            }
             Err(fault) => format!("(cannot be read: {fault})"),
         }
     }
@@ -120,14 +127,17 @@ fn socket_dir(dir: &Path) -> PathBuf {
         return own;
     }
     let digest = Sha256::digest(dir.as_os_str().as_bytes());
-    let name: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    PathBuf::from(format!("/tmp/brune-pg-{}-{name}", rustix::process::geteuid().as_raw()))
+    let name = digest.iter().take(8).fold(0_u64, |name, &byte| name << 8 | u64::from(byte));
+    PathBuf::from(format!("/tmp/brune-pg-{}-{name:016x}", rustix::process::geteuid().as_raw()))
 }
 
-/// Makes `dir` 0700 and the server's own. Somebody else's directory (possible in /tmp) or a link is refused.
+/// Makes `dir` 0700 and the server's own. Somebody else's directory (possible in /tmp) or a link is
+/// refused.
 pub(super) fn make_private(dir: &Path, runner: &Runner) -> Result<(), Error> {
     match DirBuilder::new().mode(0o700).create(dir) {
-        Err(fault) if fault.kind() != io::ErrorKind::AlreadyExists => return Err(fault).on("create", dir),
+        Err(fault) if fault.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(fault).on("create", dir);
+        }
         _ => {}
     }
     let found = fs::symlink_metadata(dir).on("look at", dir)?;

@@ -1,15 +1,12 @@
 //! A program that cannot outlive us.
 //!
-//! It runs under a small shell whose standard input is a pipe. We hold the only end that can be written to, so
-//! the kernel closes it when we stop, panic, exit or are killed; the shell then stops the program. Asking
-//! the kernel for a signal at the parent's death is no way: it fires when the *thread* that forked ends.
+//! It runs under a small shell whose standard input is a pipe. We hold the only end that can be
+//! written to, so the kernel closes it when we stop, panic, exit or are killed; the shell then
+//! stops the program. Asking the kernel for a signal at the parent's death is no way: it fires when
+//! the *thread* that forked ends.
 
 use std::{
-    ffi::OsString,
-    fs::File,
-    os::unix::process::CommandExt as _,
-    path::Path,
-    process::Stdio,
+    ffi::OsString, fs::File, os::unix::process::CommandExt as _, path::Path, process::Stdio,
 };
 
 use tokio::process::{Child, ChildStdin, Command};
@@ -19,10 +16,11 @@ use super::{
     error::{Error, On as _},
 };
 
-/// Signals that reach a whole group are not for this shell; the program sets its own handlers. fd 3 is the pipe.
-/// Standard output arrives as the descriptor that holds `server.lock` and becomes fd 4, which only the program
-/// and its children keep. SIGINT (for Postgres: a fast shutdown) is repeated, because one that arrives before
-/// the program has its handlers is lost, and a second one does no harm.
+/// Signals that reach a whole group are not for this shell; the program sets its own handlers. fd 3
+/// is the pipe. Standard output arrives as the descriptor that holds `server.lock` and becomes fd
+/// 4, which only the program and its children keep. SIGINT (for Postgres: a fast shutdown) is
+/// repeated, because one that arrives before the program has its handlers is lost, and a second one
+/// does no harm.
 const SHELL: &str = r#"
 trap '' HUP INT TERM
 exec 3<&0 </dev/null 4>&1 1>&2

@@ -1,8 +1,8 @@
 //! Two locks of the kernel, which it drops when their holder dies, however that happens.
 //!
-//! `lock` is held by the owner of the directory. `server.lock` is *inherited* by every process of the server,
-//! so that it is free only when the last of them has gone: then, and only then, what they left is stale for
-//! certain. No process id is ever guessed to be alive or dead.
+//! `lock` is held by the owner of the directory. `server.lock` is *inherited* by every process of
+//! the server, so that it is free only when the last of them has gone: then, and only then, what
+//! they left is stale for certain. No process id is ever guessed to be alive or dead.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -29,7 +29,8 @@ pub(super) async fn own(layout: &Layout) -> Result<File, Error> {
     if !taken_within(&lock, &path, PATIENCE).await? {
         let mut owner = String::new();
         let known = lock.read_to_string(&mut owner).is_ok() && !owner.trim().is_empty();
-        let owner = if known { format!("process {}", owner.trim()) } else { "another process".to_owned() };
+        let owner =
+            if known { format!("process {}", owner.trim()) } else { "another process".to_owned() };
         return Err(Error::Owned { owner, dir: layout.dir.clone() });
     }
     let note = format!("{}\n", std::process::id());
@@ -44,8 +45,9 @@ pub(super) async fn hold(path: &Path, patience: Duration) -> Result<Option<File>
     Ok(taken_within(&lock, path, patience).await?.then_some(lock))
 }
 
-/// Waits until no process of an earlier server is left, removes what they left behind, and returns the lock
-/// that the next server inherits. Its owner is dead (we hold `lock`), so it is already on its way out.
+/// Waits until no process of an earlier server is left, removes what they left behind, and returns
+/// the lock that the next server inherits. Its owner is dead (we hold `lock`), so it is already on
+/// its way out.
 pub(super) async fn succeed(layout: &Layout) -> Result<File, Error> {
     let path = layout.dir.join("server.lock");
     let lock = open(&path)?;
@@ -76,8 +78,8 @@ pub(super) fn send(layout: &Layout, signal: Signal) {
     }
 }
 
-/// A process id in these files may exist again (a restarted container, an unreaped zombie), and then Postgres
-/// would refuse to start; and an old note says "ready" before the new server is.
+/// A process id in these files may exist again (a restarted container, an unreaped zombie), and
+/// then Postgres would refuse to start; and an old note says "ready" before the new server is.
 fn remove_leftovers(layout: &Layout) -> Result<(), Error> {
     for path in layout.leftovers() {
         match fs::remove_file(&path) {

@@ -4,7 +4,8 @@
 //! - It listens on a Unix socket in a 0700 directory and nowhere else: no port to clash, no password.
 //! - As root it runs under another account, since Postgres refuses to run as root.
 //! - A directory has one owner, who holds a lock that the kernel drops when the owner dies.
-//! - The server cannot outlive its owner, whichever way that ends (`lifeline`), and the next owner cannot
+//! - The server cannot outlive its owner, whichever way that ends (`lifeline`), and the next owner
+//!   cannot
 //!   meet its remains (`lock`).
 
 mod account;
@@ -50,7 +51,7 @@ pub use self::error::Error;
 const DATABASE: &str = "brune";
 
 /// How long a start may take, crash recovery included.
-const START: Duration = Duration::from_secs(120);
+const START: Duration = Duration::from_mins(2);
 
 /// How long each of two ways to stop may take.
 const STOP: Duration = Duration::from_secs(30);
@@ -78,8 +79,8 @@ impl Profile {
                 "max_wal_size=256MB",
                 "wal_recycle=off",
                 "wal_init_zero=off",
-                // A test that wants a COMMIT that hangs turns `synchronous_commit` on for its own database:
-                // the commit then waits for a standby that never comes.
+                // A test that wants a COMMIT that hangs turns `synchronous_commit` on for its own
+                // database: the commit then waits for a standby that never comes.
                 "synchronous_commit=off",
                 "synchronous_standby_names=nobody_is_there",
             ],
@@ -98,8 +99,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts the server in `config.dir`, making the cluster first where there is none, and waits until it
-    /// answers. A directory that another process owns is refused after five seconds.
+    /// Starts the server in `config.dir`, making the cluster first where there is none, and waits
+    /// until it answers. A directory that another process owns is refused after five seconds.
     pub async fn start(config: &Embedded, profile: Profile) -> Result<Self, Error> {
         let begun = Instant::now();
         refuse_foreign_options().map_err(|_| Error::ForeignOptions)?;
@@ -138,7 +139,8 @@ impl Server {
             .ssl_mode(PgSslMode::Disable)
     }
 
-    /// The same as a URL, for `psql` and other tools; the socket's directory is what keeps others out.
+    /// The same as a URL, for `psql` and other tools; the socket's directory is what keeps others
+    /// out.
     #[must_use]
     pub fn url(&self) -> String {
         let run = self.layout.run.to_string_lossy();
@@ -160,8 +162,8 @@ impl Server {
         self.layout.postmaster()
     }
 
-    /// Resolves when the server is gone although nobody asked for that; the service cannot go on then. May be
-    /// dropped and called again.
+    /// Resolves when the server is gone although nobody asked for that; the service cannot go on
+    /// then. May be dropped and called again.
     pub async fn died(&mut self) -> Error {
         match self.guarded.child.wait().await {
             Ok(status) => self.fault(format!("ended by itself ({status})")),
@@ -190,7 +192,8 @@ impl Server {
         }
     }
 
-    /// A note that an earlier server left cannot deceive this: such were removed under the server's lock.
+    /// A note that an earlier server left cannot deceive this: such were removed under the server's
+    /// lock.
     async fn wait_until_ready(&mut self) -> Result<(), Error> {
         let until = Instant::now() + START;
         loop {
@@ -198,7 +201,8 @@ impl Server {
             if matches!(self.layout.state().as_deref(), Some("ready" | "standby")) {
                 return Ok(());
             }
-            let ended = self.guarded.child.try_wait().on("wait for the server of", &self.layout.dir)?;
+            let ended =
+                self.guarded.child.try_wait().on("wait for the server of", &self.layout.dir)?;
             if let Some(status) = ended {
                 return Err(self.fault(format!("did not start ({status})")));
             }
