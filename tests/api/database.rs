@@ -95,7 +95,9 @@ async fn a_server_that_accepts_and_says_nothing_is_given_up() {
 #[tokio::test]
 async fn a_commit_can_be_made_to_hang() {
     let db = TestDb::empty().await;
-    let sql = "do $$ begin execute format('alter database %I set synchronous_commit = on', current_database()); end $$";
+    let sql = "do $$ begin
+        execute format('alter database %I set synchronous_commit = on', current_database());
+    end $$";
     db.pool().execute(sql).await.unwrap();
     let mut connection = db.options().connect().await.unwrap();
     let commit = connection.execute("create table t ()");
