@@ -8,12 +8,13 @@ use axum::{
 use hyper::body::Body as _;
 use tokio::time::timeout_at;
 
-use crate::http::{
-    fault::Fault,
-    json::Json,
-    layers,
-    limits::BodyDue,
-    problem::{Code, Problem},
+use crate::{
+    http::{
+        layers,
+        limits::BodyDue,
+        problem::{Code, Problem},
+    },
+    json::{Fault, Json},
 };
 
 const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");

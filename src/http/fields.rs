@@ -2,7 +2,7 @@
 //!
 //! Every field is asked for first; only then is anything built of them:
 //! ```
-//! # use brune::http::{Fields, Json, NUMBERS, Problem};
+//! # use brune::{http::{Fields, NUMBERS, Problem}, json::Json};
 //! struct Edit { key: String, value: Json, version: Option<i64> }
 //!
 //! fn edits(body: Json) -> Result<Vec<Edit>, Problem> {
@@ -22,10 +22,9 @@ use std::ops::RangeInclusive;
 
 use serde_json::json;
 
-use crate::http::{
-    fault::{self, Fault, Faults},
-    json::{Json, integral},
-    problem::Problem,
+use crate::{
+    http::problem::Problem,
+    json::{Fault, Faults, Json, fault, integral},
 };
 
 /// Versions and revisions: what is positive and every JSON reader holds exactly.

@@ -19,11 +19,11 @@ use tracing::{Instrument as _, Span, debug, error_span, info};
 
 use crate::{
     http::{
-        fault::{Fault, Faults},
         limits::{BODY_BYTES, BodyDue, HEAD_BYTES, HEAD_LINES, Limits},
         problem::{self, Code, Problem},
     },
     ids::RequestId,
+    json::{Fault, Faults},
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -5,26 +5,32 @@
 //! (what they ask). A handler that names one of these cannot be reached without it. Everything that
 //! goes wrong is a [`Problem`], and [`around`] gives each one its request id and its place.
 
+mod answer;
 mod auth;
 mod body;
-mod fault;
+mod conditions;
 mod fields;
-mod json;
+mod health;
 mod layers;
 mod limits;
+mod openapi;
 mod path;
 mod problem;
 mod query;
+mod router;
 mod server;
+mod sessions;
+mod settings;
+mod state;
 
 pub use auth::{Caller, Grant, InternalOrUser, Keys, SUPER_ADMIN, SignedIn, SuperAdmin, issue};
 pub use body::{Body, OptionalBody};
-pub use fault::{Fault, Faults, forbidden};
 pub use fields::{Fields, NUMBERS};
-pub use json::{Json, integral};
 pub use layers::around;
 pub use limits::Limits;
 pub use path::Segment;
 pub use problem::{Code, Problem, ProblemDocument, explain};
 pub use query::Query;
+pub use router::{openapi, router};
 pub use server::serve;
+pub use state::AppState;

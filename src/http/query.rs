@@ -7,9 +7,9 @@ use chrono::{DateTime, Utc};
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 
-use crate::http::{
-    fault::{Fault, Faults, forbidden},
-    problem::Problem,
+use crate::{
+    http::problem::Problem,
+    json::{Fault, Faults, fault, forbidden},
 };
 
 /// The parameters of a request. Like [`Fields`](super::Fields): ask for each, then [`Self::finish`];
@@ -82,6 +82,13 @@ impl Query {
         self.choice(name, &["true", "false"]) == Some("true")
     }
 
+    /// Whether the parameter is there, whatever it says: `?verbose`.
+    pub fn mark(&mut self, name: &'static str) -> bool {
+        self.faults.forget(&place(name), "empty");
+        self.asked.push(name);
+        self.parameters.iter().any(|(it, _)| it == name)
+    }
+
     /// One of `choices`, if there is one.
     pub fn choice(&mut self, name: &'static str, choices: &[&'static str]) -> Option<&'static str> {
         let text = self.take(name)?;
@@ -141,7 +148,7 @@ fn decode(text: &str) -> Option<String> {
 /// Where a parameter stands, as faults name it.
 fn place(name: &str) -> String {
     let mut place = String::new();
-    crate::http::fault::step_into(&mut place, name);
+    fault::step_into(&mut place, name);
     place.replacen('/', "?", 1)
 }
 

@@ -15,8 +15,9 @@ pub use token::{Grant, Keys, SUPER_ADMIN, issue};
 
 use crate::{
     config::Secret,
-    http::{fault::Fault, layers::only, problem::Code, problem::Problem},
+    http::{layers::only, problem::Code, problem::Problem},
     ids::UserId,
+    json::Fault,
 };
 
 const INTERNAL_API_KEY: HeaderName = HeaderName::from_static("x-internal-api-key");

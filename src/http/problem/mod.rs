@@ -1,6 +1,7 @@
 //! Every failure, as an RFC 9457 problem document.
 
 mod code;
+mod mapping;
 
 use std::{collections::BTreeMap, error::Error, fmt};
 
@@ -17,11 +18,9 @@ use utoipa::ToSchema;
 pub use code::Code;
 
 use crate::{
-    http::{
-        fault::{Fault, Faults},
-        path::Segment,
-    },
+    http::path::Segment,
     ids::RequestId,
+    json::{Fault, Faults},
 };
 
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -129,6 +128,14 @@ impl Problem {
             .retry_after(1)
     }
 
+    /// A change whose commit was sent and not confirmed: `err` is logged with all its causes, and the client
+    /// is never told that it failed.
+    #[must_use]
+    pub fn outcome_unknown(err: &dyn Error) -> Self {
+        error!(error = %Chain(err), "the outcome of a change is unknown");
+        Self::new(Code::OutcomeUnknown, "the database did not confirm the change in time")
+    }
+
     /// A request that took longer than [`Limits::request`](super::Limits::request). Whether it was about
     /// to commit is not known here, so one that may have changed something is never called failed.
     pub(super) fn late(may_have_changed_something: bool) -> Self {
@@ -173,6 +180,14 @@ impl Problem {
     #[must_use]
     pub fn retry_after(self, seconds: u32) -> Self {
         self.with_header(header::RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    /// The same, where each fault that is about a key points to the place that `point` finds for the key
+    /// and the fault's code.
+    #[must_use]
+    pub(super) fn pointing(mut self, point: impl Fn(&str, &str) -> Option<String>) -> Self {
+        self.0.faults.point(point);
+        self
     }
 
     /// Its kind.

@@ -90,7 +90,19 @@ impl Faults {
         &self.kept
     }
 
-    pub(super) fn into_told(self) -> Vec<Fault> {
+    /// Points each fault that is about a key, and points nowhere yet, to where `point` finds it.
+    pub(crate) fn point(&mut self, point: impl Fn(&str, &str) -> Option<String>) {
+        for fault in self.kept.iter_mut().filter(|it| it.pointer.is_none()) {
+            fault.pointer = fault.key.as_deref().and_then(|key| point(key, fault.code));
+        }
+    }
+
+    /// Takes back the faults of kind `code` at `pointer`.
+    pub(crate) fn forget(&mut self, pointer: &str, code: &str) {
+        self.kept.retain(|it| it.code != code || it.pointer.as_deref() != Some(pointer));
+    }
+
+    pub(crate) fn into_told(self) -> Vec<Fault> {
         self.kept
     }
 }
@@ -134,7 +146,7 @@ pub fn forbidden(c: char) -> Option<&'static str> {
 /// Appends the step `name` to the JSON Pointer `pointer`.
 ///
 /// A name comes from the client: it is cut, and what may not be shown is replaced.
-pub(super) fn step_into(pointer: &mut String, name: &str) {
+pub(crate) fn step_into(pointer: &mut String, name: &str) {
     const SHOWN: usize = 64;
     pointer.push('/');
     for c in name.chars().take(SHOWN) {
@@ -151,14 +163,14 @@ pub(super) fn step_into(pointer: &mut String, name: &str) {
 }
 
 /// `pointer` with the step `name`.
-pub(super) fn below(pointer: &str, name: &str) -> String {
+pub(crate) fn below(pointer: &str, name: &str) -> String {
     let mut pointer = pointer.to_owned();
     step_into(&mut pointer, name);
     pointer
 }
 
 /// `pointer` with the step to item `index`.
-pub(super) fn item(pointer: &str, index: usize) -> String {
+pub(crate) fn item(pointer: &str, index: usize) -> String {
     let mut pointer = pointer.to_owned();
     // Writing into a String cannot fail.
     let _ = write!(pointer, "/{index}");

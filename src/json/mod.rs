@@ -3,6 +3,8 @@
 //! `serde_json`'s own types lose what must be refused here: of duplicate members the last one wins,
 //! and a number becomes the nearest float. So one level is read at a time, each part as raw text.
 
+pub(crate) mod fault;
+
 use std::{
     collections::HashSet,
     fmt,
@@ -16,7 +18,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::http::fault::{self, Fault, Faults, forbidden};
+pub use fault::{Fault, Faults, forbidden};
 
 /// How deep arrays and objects may stand in each other.
 const DEPTH: usize = 16;

@@ -1,0 +1,3 @@
+//! temp
+mod work;
+pub use work::{Attempts, Deadline, Ending, Failure, Work};
