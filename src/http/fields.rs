@@ -128,7 +128,7 @@ impl Fields {
         Some(texts)
     }
 
-    /// A list of objects, each read by `read`; required. `None` if any is.
+    /// A list of objects, each read by `read`; required. `None` if it makes nothing of one.
     pub fn objects<T>(
         &mut self,
         name: &'static str,

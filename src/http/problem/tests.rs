@@ -20,7 +20,7 @@ async fn a_problem_is_written_whole() {
     let fault = Fault::at("/changes/0/value", "out_of_range", "must be at most 240");
     let problem = Problem::new(Code::VersionConflict, "1 of 2 is stale")
         .with_faults(fault.of_key("K").breaking(json!({"max": 240})))
-        .with("conflicts", &[crate::http::Json::Number("1.50".into())])
+        .with("conflicts", &[crate::json::Json::Number("1.50".into())])
         .retry_after(3);
     let (head, body) = rendered(problem.into_response()).await;
     assert_eq!(head.status(), 409);
