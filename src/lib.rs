@@ -28,3 +28,9 @@ pub mod sessions;
 
 // How all of it is reached.
 pub mod http;
+
+// The parts put together.
+pub mod app;
+
+// The command line.
+pub mod cli;

@@ -57,9 +57,12 @@ async fn migrations(pool: &PgPool) -> Result<Finding, Error> {
         faults.push(format!("migration {name} is pending; run `brune migrate`"));
     }
     for name in &state.altered {
-        faults.push(format!("migration {name} was altered after it ran; deploy the release that ran it"));
+        faults.push(format!(
+            "migration {name} was altered after it ran; deploy the release that ran it"
+        ));
     }
-    let result = if faults.is_empty() { Ok(format!("{} applied", state.applied)) } else { Err(faults) };
+    let result =
+        if faults.is_empty() { Ok(format!("{} applied", state.applied)) } else { Err(faults) };
     Ok(Finding { check: "migrations", result })
 }
 
@@ -111,6 +114,7 @@ fn sessions_can_start(snapshot: &Snapshot) -> Result<(), Vec<String>> {
 async fn trail(pool: &PgPool) -> Result<Finding, Error> {
     let (entries, breaks) = audit::verify(&mut database::unlimited(pool).await?).await?;
     let faults: Vec<String> = breaks.iter().map(ToString::to_string).collect();
-    let result = if faults.is_empty() { Ok(format!("{entries} entries, unbroken")) } else { Err(faults) };
+    let result =
+        if faults.is_empty() { Ok(format!("{entries} entries, unbroken")) } else { Err(faults) };
     Ok(Finding { check: "audit trail", result })
 }

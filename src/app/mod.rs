@@ -5,22 +5,22 @@ mod guard;
 mod open;
 mod tasks;
 
-use std::{future::Future, time::Duration};
+use std::future::Future;
 
-use sqlx::PgPool;
+use chrono::TimeDelta;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::info;
 
 pub use guard::{Finding, examine};
-pub use open::{Database, catalog, migrate};
+pub use open::{Database, catalog, migrate, plan};
 use tasks::Tasks;
 
 use crate::{
     clock::Clock,
     config::{self, Config, Environment},
     database::{self, embedded},
-    http::{self, AppState, Keys, Limits},
+    http::{self, AppState, Grant, Keys, Limits},
     settings::{self, Catalog, GlobalSettingsService},
 };
 
@@ -109,15 +109,19 @@ async fn run(
     guard::require(&pool).await?;
     let settings = GlobalSettingsService::new(settings::load(&pool).await?);
     let keys = Keys::new(&config.auth);
-    let token = made_up.then(|| http::issue(&config.auth, &http::Grant::administrator())).flatten();
+    let clock = Clock::system();
+    let token = made_up.then(|| development_token(config, &clock)).flatten();
     let listener = TcpListener::bind(config.listen).await;
     let listener = listener.map_err(|source| Error::Listen { address: config.listen, source })?;
-    let address = listener.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
+    let address =
+        listener.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
     let mut tasks = Tasks::new();
     tasks.spawn(settings::follow(pool.clone(), settings.clone(), config.reload_poll));
-    let state = AppState { pool, settings, clock: Clock::system(), keys };
+    let state = AppState { pool, settings, clock, keys };
     let shutdown = CancellationToken::new();
-    let served = http::serve(listener, http::router(state), Limits::default(), shutdown.clone());
+    let limits = Limits::default();
+    let router = http::router(state, &limits);
+    let served = http::serve(listener, router, limits, shutdown.clone());
     tokio::pin!(served);
     ready(&Ready { address, token });
     let ended = tokio::select! {
@@ -133,6 +137,16 @@ async fn run(
         None => Ok(()),
         Some(fault) => Err(fault.into()),
     }
+}
+
+/// A token to begin with; tokens of other kinds are made by `brune token`.
+fn development_token(config: &Config, clock: &Clock) -> Option<String> {
+    let grant = Grant {
+        sub: "developer".to_owned(),
+        role: Some(http::SUPER_ADMIN.to_owned()),
+        ..Grant::default()
+    };
+    http::issue(&config.auth, &grant, clock.now(), TimeDelta::hours(12)).ok()
 }
 
 /// Resolves on SIGTERM or SIGINT.

@@ -34,6 +34,17 @@ impl Database {
         Ok(Self { pool, server })
     }
 
+    /// Like [`Self::open`], but content with a private server that another process runs: for looking only.
+    pub async fn attach(config: &Config) -> Result<Self, Error> {
+        if let config::Database::Embedded(embedded) = &config.database
+            && let Some(options) = embedded::running(embedded).await?
+        {
+            let pool = database::pool(options, config.pool_size).await?;
+            return Ok(Self { pool, server: None });
+        }
+        Self::open(config).await
+    }
+
     /// Its connections.
     #[must_use]
     pub fn pool(&self) -> &PgPool {
@@ -89,6 +100,22 @@ pub async fn migrate(
         info!(catalog = catalog.name, declared, seeded, "published the catalog");
     }
     Ok(plan)
+}
+
+/// The migrations that [`migrate`] would run, and what it would publish.
+pub async fn plan(
+    pool: &PgPool,
+    catalog: &Catalog,
+    environment: &Environment,
+) -> Result<(Vec<String>, PublishPlan), Error> {
+    let migrations = database::migrations(pool).await?;
+    let provided = |key: &str| provided(environment, key);
+    let plan = if migrations.applied == 0 {
+        settings::plan_of_empty(catalog, &provided)?
+    } else {
+        settings::publish(pool, catalog, &provided, true).await?
+    };
+    Ok((migrations.pending, plan))
 }
 
 /// The first value of `key` that the environment or `.env` provides; a blank one provides nothing.

@@ -5,13 +5,12 @@ mod migrate;
 mod serve;
 mod token;
 
-use std::{error::Error as _, fmt::Write as _, io::Write as _, process::ExitCode};
+use std::{fmt::Write as _, io::Write as _, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
 use crate::{
-    app,
-    config::{Config, Environment, Faults, Needs},
+    config::{self, Config, Environment, Needs},
     telemetry,
 };
 
@@ -52,6 +51,11 @@ enum Command {
 /// Parses, runs, and says how it went.
 #[must_use]
 pub fn main() -> ExitCode {
+    if let Err(err) = config::without_driver_variables() {
+        let _ =
+            writeln!(std::io::stderr(), "brune: cannot start over without PG* variables: {err}");
+        return ExitCode::FAILURE;
+    }
     let command = Cli::parse().command.unwrap_or(Command::Serve);
     match run(command) {
         Ok(code) => code,

@@ -12,6 +12,7 @@ mod fault;
 mod file;
 mod log;
 mod reading;
+mod reexec;
 mod secret;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ pub use env::{Environment, Source};
 pub use fault::{Fault, Faults};
 pub use log::{Format, Log};
 use reading::Reading;
+pub use reexec::without_driver_variables;
 pub use secret::Secret;
 
 /// Everything the process was started with.

@@ -23,7 +23,9 @@ mod value;
 
 pub use catalog::{BRUN_E, Catalog, Error as CatalogError};
 pub use change::{Changed, ChangedKey, Conflict, Edit, Error, Terms, update};
-pub use publish::{Error as PublishError, Plan as PublishPlan, Provided, Seed, publish};
+pub use publish::{
+    Error as PublishError, Plan as PublishPlan, Provided, Seed, plan_of_empty, publish,
+};
 pub use read::{AsOf, Error as ReadError, Listing, Setting, find, list, revision};
 pub use reload::{Error as ReloadError, follow, load, refresh};
 pub use rollback::{Plan as RollbackPlan, Since, Target, plan as plan_roll_back, roll_back};

@@ -15,7 +15,7 @@ use crate::{
         change,
         rules::{self, Violation},
         schema::{self, Definition},
-        store::{self, Write},
+        store::{self, Head, Write},
         value::{SettingValue, ValueType},
     },
 };
@@ -95,29 +95,43 @@ async fn carry_out(
     dry_run: bool,
 ) -> Result<Plan, Error> {
     let head = store::head_for_update(conn).await?;
-    if let Some(other) = head.catalog.filter(|it| *it != catalog.name) {
+    let declared = schema::store::all(conn).await??;
+    let stored = store::all(conn).await?;
+    let plan = draw_up(catalog, &head, &declared, stored, provided)?;
+    if !dry_run {
+        write(conn, catalog, &plan).await?;
+    }
+    Ok(plan)
+}
+
+/// What publishing into a database without tables does once they are there.
+pub fn plan_of_empty(catalog: &Catalog, provided: &Provided<'_>) -> Result<Plan, Error> {
+    let head = Head { revision: 0, catalog_revision: 0, catalog: None, timeline: None };
+    draw_up(catalog, &head, &[], Vec::new(), provided)
+}
+
+fn draw_up(
+    catalog: &Catalog,
+    head: &Head,
+    declared: &[Definition],
+    stored: Vec<store::Stored>,
+    provided: &Provided<'_>,
+) -> Result<Plan, Error> {
+    if let Some(other) = head.catalog.as_ref().filter(|it| **it != catalog.name) {
         let fault = format!("the database holds catalog {other}, this is {}", catalog.name);
         return Err(Error::Unfit(vec![fault]));
     }
-    let declared = schema::store::all(conn).await??;
-    let stored = store::all(conn).await?;
     // The environment is read for editable keys once: when an empty database is first seeded.
     let first = stored.is_empty() && head.revision == 0;
     let mut faults = Vec::new();
     let stored = values(stored, &mut faults);
     let plan = Plan {
-        declare: redeclared(catalog, &declared),
-        forget: gone(catalog, &declared, &stored, &mut faults),
+        declare: redeclared(catalog, declared),
+        forget: gone(catalog, declared, &stored, &mut faults),
         seed: seeds(catalog, &stored, first.then_some(provided), &mut faults),
     };
     faults.extend(whole(catalog, &stored, &plan.seed));
-    if !faults.is_empty() {
-        return Err(Error::Unfit(faults));
-    }
-    if !dry_run {
-        write(conn, catalog, &plan).await?;
-    }
-    Ok(plan)
+    if faults.is_empty() { Ok(plan) } else { Err(Error::Unfit(faults)) }
 }
 
 type Values = BTreeMap<String, (SettingValue, i32)>;

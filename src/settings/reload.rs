@@ -1,6 +1,6 @@
 //! Keeps [`GlobalSettingsService`] at what the database says: on every notification, and on a timer.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use rand::RngExt as _;
 use sqlx::{
@@ -131,7 +131,7 @@ pub async fn follow(pool: PgPool, settings: GlobalSettingsService, poll: Duratio
 /// pool: a poll must not depend on the connection whose silence it is there to survive.
 async fn tick(pool: &PgPool, settings: &GlobalSettingsService, poll: Duration) {
     loop {
-        time::sleep(poll.mul_f64(rand::rng().random_range(0.9..1.1))).await;
+        time::sleep(jittered(poll, 0.9..1.1)).await;
         take_on(pool, settings).await;
     }
 }
@@ -153,8 +153,13 @@ async fn listen(pool: &PgPool, settings: &GlobalSettingsService) {
         } else {
             Duration::from_millis(50)
         };
-        time::sleep(pause.mul_f64(rand::rng().random_range(0.0..1.0))).await;
+        time::sleep(jittered(pause, 0.0..1.0)).await;
     }
+}
+
+/// `pause` times something in `range`. A function, because the generator must not live over an `await`.
+fn jittered(pause: Duration, range: Range<f64>) -> Duration {
+    pause.mul_f64(rand::rng().random_range(range))
 }
 
 /// Listens until the connection fails, and returns how.

@@ -1,0 +1,118 @@
+//! The database under the service, and the harness that gives each test its own.
+
+use std::time::Duration;
+
+use brune::{
+    config::Secret,
+    database::{self, MIGRATOR, Parts},
+};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgPool};
+
+use crate::support::TestDb;
+
+async fn tables(pool: &PgPool) -> Vec<String> {
+    let sql = "select tablename::text from pg_tables where schemaname = 'public' order by 1";
+    sqlx::query_scalar(sql).fetch_all(pool).await.unwrap()
+}
+
+#[tokio::test]
+async fn each_test_has_a_migrated_database_of_its_own() {
+    let (one, other) = (TestDb::new().await, TestDb::new().await);
+    one.pool().execute("create table only_here ()").await.unwrap();
+    assert!(tables(&one.pool()).await.contains(&"only_here".to_owned()));
+    let found = tables(&other.pool()).await;
+    assert!(found.contains(&"_sqlx_migrations".to_owned()), "{found:?}");
+    assert!(!found.contains(&"only_here".to_owned()), "{found:?}");
+}
+
+#[tokio::test]
+async fn an_empty_database_has_not_even_the_schema() {
+    let db = TestDb::empty().await;
+    assert_eq!(tables(&db.pool()).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn migrations_run_once_however_often_they_are_asked_to() {
+    let db = TestDb::empty().await;
+    MIGRATOR.run(&db.pool()).await.unwrap();
+    let after_one = tables(&db.pool()).await;
+    MIGRATOR.run(&db.pool()).await.unwrap();
+    assert_eq!(tables(&db.pool()).await, after_one);
+    let applied: i64 = sqlx::query_scalar("select count(*) from _sqlx_migrations")
+        .fetch_one(&db.pool())
+        .await
+        .unwrap();
+    assert_eq!(usize::try_from(applied).unwrap(), MIGRATOR.iter().count());
+}
+
+#[tokio::test]
+async fn a_session_bears_the_services_name_and_limits() {
+    let db = TestDb::empty().await;
+    let pool = database::pool(db.options(), 2).await.unwrap();
+    for (name, expected) in [
+        ("application_name", "brune"),
+        ("lock_timeout", "3s"),
+        ("statement_timeout", "5s"),
+        ("idle_in_transaction_session_timeout", "10s"),
+    ] {
+        let found: String = sqlx::query_scalar("select current_setting($1)")
+            .bind(name)
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+        assert_eq!(found, expected, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_named_at_once() {
+    // Nobody can listen on port 1 of a directory that does not exist.
+    let parts = Parts {
+        host: "/nowhere".to_owned(),
+        port: 1,
+        user: "me".to_owned(),
+        password: Some(Secret::new("hunter2".to_owned())),
+        database: "db".to_owned(),
+    };
+    let fault = database::pool(database::options_from_parts(&parts), 1).await.unwrap_err();
+    let message = format!("{fault} {fault:?}");
+    assert!(
+        message.contains("cannot connect to the database at /nowhere (database db)"),
+        "{message}"
+    );
+    assert!(!message.contains("hunter2"), "{message}");
+}
+
+#[tokio::test]
+async fn a_server_that_accepts_and_says_nothing_is_given_up() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("postgres://me@{}/db?sslmode=disable", silent.local_addr().unwrap());
+    let options = database::options_from_url(&Secret::new(url)).unwrap();
+    let fault = database::pool(options, 1).await.unwrap_err();
+    assert!(matches!(fault, database::Error::Silent { .. }), "{fault:?}");
+}
+
+#[tokio::test]
+async fn a_commit_can_be_made_to_hang() {
+    let db = TestDb::empty().await;
+    let sql = "do $$ begin
+        execute format('alter database %I set synchronous_commit = on', current_database());
+    end $$";
+    db.pool().execute(sql).await.unwrap();
+    let mut connection = db.options().connect().await.unwrap();
+    let commit = connection.execute("create table t ()");
+    assert!(
+        tokio::time::timeout(Duration::from_millis(300), commit).await.is_err(),
+        "it did not hang"
+    );
+    let mut other = db.options().connect().await.unwrap();
+    let waiting: i64 = sqlx::query_scalar(
+        "select count(*) from pg_stat_activity
+         where datname = current_database() and wait_event = 'SyncRep'",
+    )
+    .fetch_one(&mut other)
+    .await
+    .unwrap();
+    assert_eq!(waiting, 1);
+    other.close().await.unwrap();
+}

@@ -1,0 +1,7 @@
+//! The service, tested through its own doors: one binary, a module per capability.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod database;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,188 @@
+//! A database of its own for each test, copied from a template that is named after the migrations.
+
+use std::{
+    sync::{
+        Mutex, OnceLock,
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
+    time::Duration,
+};
+
+use brune::database::{MIGRATOR, session};
+use sha2::{Digest as _, Sha256};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use super::server::{server, short, variable};
+
+/// Held while the template is made: "template" in ASCII.
+const TEMPLATE_LOCK: i64 = 0x7465_6d70_6c61_7465;
+
+/// A database that only this test knows, dropped with it (`KEEP_TEST_DB=1` keeps it and says where
+/// it is).
+pub(crate) struct TestDb {
+    name: String,
+    options: PgConnectOptions,
+    pool: PgPool,
+}
+
+impl TestDb {
+    /// A database with the schema and nothing in it.
+    pub(crate) async fn new() -> Self {
+        Self::copy_of(template().await).await
+    }
+
+    /// A database without even the schema.
+    pub(crate) async fn empty() -> Self {
+        Self::copy_of("template0").await
+    }
+
+    /// How to connect to it; without the service's limits on a session.
+    pub(crate) fn options(&self) -> PgConnectOptions {
+        self.options.clone()
+    }
+
+    /// A small pool on it, of sessions like the service's.
+    pub(crate) fn pool(&self) -> PgPool {
+        self.pool.clone()
+    }
+
+    async fn copy_of(template: &str) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("t_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let mut connection = server().connect().await.unwrap();
+        // A file copy writes next to nothing to the log; 14 knows nothing else, and not the word.
+        let words = connection.server_version_num().is_some_and(|version| version >= 150_000);
+        let how = if words { "strategy file_copy" } else { "" };
+        execute(&mut connection, format!("create database {name} template {template} {how}")).await;
+        connection.close().await.unwrap();
+        let options = server().clone().database(&name);
+        // Few, because tests run side by side.
+        let pool =
+            PgPoolOptions::new().max_connections(5).connect_lazy_with(session(options.clone()));
+        Self { name, options, pool }
+    }
+}
+
+impl Drop for TestDb {
+    fn drop(&mut self) {
+        // A drop cannot wait; a thread does it, and the supervisor drops what that leaves.
+        static DROPPER: OnceLock<Mutex<mpsc::Sender<String>>> = OnceLock::new();
+        if variable("KEEP_TEST_DB").is_some() {
+            #[expect(clippy::print_stdout, reason = "whoever asked for it wants to know")]
+            let () = println!("kept: {}", self.options.to_url_lossy());
+            return;
+        }
+        let dropper = DROPPER.get_or_init(|| Mutex::new(start_dropper()));
+        if let Ok(dropper) = dropper.lock() {
+            let _ = dropper.send(self.name.clone());
+        }
+    }
+}
+
+fn start_dropper() -> mpsc::Sender<String> {
+    let (sender, names) = mpsc::channel::<String>();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let mut connection = server().connect().await.unwrap();
+            while let Ok(name) = names.recv() {
+                drop_database(&mut connection, &name).await;
+            }
+        });
+    });
+    sender
+}
+
+/// The migrated database that the tests copy. Made under another name, so that it is never half-made.
+async fn template() -> &'static str {
+    static TEMPLATE: tokio::sync::OnceCell<String> = tokio::sync::OnceCell::const_new();
+    TEMPLATE.get_or_init(make_template).await
+}
+
+async fn make_template() -> String {
+    let name = template_name();
+    let mut connection = server().connect().await.unwrap();
+    sqlx::query("select pg_advisory_lock($1)")
+        .bind(TEMPLATE_LOCK)
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let there: bool =
+        sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
+            .bind(&name)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+    if !there {
+        let new = format!("{name}_new");
+        execute(&mut connection, format!("drop database if exists {new} with (force)")).await;
+        execute(&mut connection, format!("create database {new} template template0")).await;
+        let mut inside = server().clone().database(&new).connect().await.unwrap();
+        MIGRATOR.run_direct(None, &mut inside, false).await.unwrap();
+        inside.close().await.unwrap();
+        // A session on it would make the copying fail.
+        execute(&mut connection, format!("alter database {new} allow_connections false")).await;
+        execute(&mut connection, format!("alter database {new} rename to {name}")).await;
+    }
+    // Gives the lock back, too.
+    connection.close().await.unwrap();
+    name
+}
+
+fn template_name() -> String {
+    let mut digest = Sha256::new();
+    for migration in MIGRATOR.iter() {
+        digest.update(migration.version.to_be_bytes());
+        digest.update(&migration.checksum);
+    }
+    format!("tpl_{}", short(&digest.finalize()))
+}
+
+/// Drops the databases of test processes that are gone; at the start all, and templates that are
+/// out of date.
+pub(super) async fn sweep(connection: &mut PgConnection, start: bool) {
+    let names: Vec<String> =
+        sqlx::query_scalar("select datname::text from pg_database where datname ~ '^(t|tpl)_'")
+            .fetch_all(&mut *connection)
+            .await
+            .unwrap_or_default();
+    for name in names {
+        let maker = name.strip_prefix("t_").and_then(|rest| rest.split('_').next()?.parse().ok());
+        let stale = match maker {
+            Some(process) => start || is_gone(process),
+            None => start && name != template_name(),
+        };
+        if stale {
+            drop_database(connection, &name).await;
+        }
+    }
+}
+
+fn is_gone(process: i32) -> bool {
+    rustix::process::Pid::from_raw(process).is_some_and(|process| {
+        matches!(rustix::process::test_kill_process(process), Err(rustix::io::Errno::SRCH))
+    })
+}
+
+/// FORCE alone waits a tenth of a second when there is a session; these are asked to go first.
+async fn drop_database(connection: &mut PgConnection, name: &str) {
+    let sessions =
+        "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = $1";
+    let ended: i64 =
+        sqlx::query_scalar(sessions).bind(name).fetch_one(&mut *connection).await.unwrap_or(0);
+    if ended > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // A process that was killed while it dropped this one may have got further than we know.
+    let _ = connection
+        .execute(AssertSqlSafe(format!("drop database if exists {name} with (force)")))
+        .await;
+}
+
+async fn execute(connection: &mut PgConnection, sql: String) {
+    connection.execute(AssertSqlSafe(sql)).await.unwrap();
+}
