@@ -128,7 +128,7 @@ impl Fields {
         Some(texts)
     }
 
-    /// A list of objects, each read by `read`; required. `None` if the list or any of them is faulty.
+    /// A list of objects, each read by `read`; required. `None` if it makes nothing of one.
     pub fn objects<T>(
         &mut self,
         name: &'static str,
@@ -180,10 +180,8 @@ impl Fields {
         match Self::at(pointer, json) {
             Ok(mut fields) => {
                 let built = read(&mut fields);
-                let faults = fields.close();
-                let sound = faults.is_empty();
-                self.faults.append(faults);
-                built.filter(|_| sound)
+                self.faults.append(fields.close());
+                built
             }
             Err(fault) => {
                 self.faults.push(fault);

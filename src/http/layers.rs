@@ -53,21 +53,16 @@ const UNLESS_SET: [(HeaderName, HeaderValue); 2] = [
 /// 4. the deadline: around body, credentials and handler alike;
 /// 5. the catching of panics: inside, so that a panic is answered like any other failure.
 ///
-/// What no route takes is a 404 or a 405 problem.
+/// What no route takes is a 404 problem, and a method that its path does not answer a 405.
 pub fn around(router: Router, limits: &Limits) -> Router {
     router
         .fallback(no_such_route)
-        .method_not_allowed_fallback(no_such_method)
         .layer(CatchPanicLayer::custom(|_| Problem::panicked().into_response()))
         .layer(middleware::from_fn_with_state(limits.request, answer))
 }
 
 async fn no_such_route() -> Problem {
     Problem::not_found("there is no such path")
-}
-
-async fn no_such_method() -> Problem {
-    Problem::new(Code::MethodNotAllowed, "the path answers only the methods that `Allow` lists")
 }
 
 async fn answer(State(limit): State<Duration>, mut request: Request, next: Next) -> Response {

@@ -113,11 +113,13 @@ async fn shutdown_lets_a_request_under_way_finish_and_takes_no_more() {
     stream.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     timeout(PATIENCE, server.reached.recv()).await.unwrap();
     server.shutdown.cancel();
+    let refused = async { while TcpStream::connect(server.address).await.is_ok() {} };
+    timeout(PATIENCE, refused).await.unwrap();
+    assert!(!server.done.is_finished(), "refused only after the last answer");
     let answer = Answer::read(&until_closed(&mut stream).await);
     assert_eq!((answer.status, &*answer.body), (200, "slowly"));
     assert_eq!(answer.header("connection"), Some("close"));
     timeout(PATIENCE, &mut server.done).await.unwrap().unwrap();
-    assert!(TcpStream::connect(server.address).await.is_err());
 }
 
 #[tokio::test]

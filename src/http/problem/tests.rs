@@ -55,10 +55,12 @@ async fn a_problem_is_written_whole() {
 
 #[tokio::test]
 async fn a_plain_text_refusal_becomes_a_problem_that_quotes_nothing() {
-    let quoting = (axum::http::StatusCode::UNPROCESSABLE_ENTITY, "cannot parse `hunter2`");
+    let length = [(header::CONTENT_LENGTH, "22")];
+    let quoting = (axum::http::StatusCode::UNPROCESSABLE_ENTITY, length, "cannot parse `hunter2`");
     let (head, body) = rendered(quoting.into_response()).await;
     assert_eq!((head.status().as_u16(), &body["code"]), (400, &json!("malformed_request")));
     assert!(!body.to_string().contains("hunter2"));
+    assert_eq!(head.headers().get(header::CONTENT_LENGTH), None);
 }
 
 #[tokio::test]
