@@ -1,5 +1,7 @@
 //! The command line: `brune serve | migrate | doctor | token`.
 
+#![expect(clippy::doc_markdown, reason = "these comments are help texts, for terminals")]
+
 mod doctor;
 mod migrate;
 mod serve;

@@ -122,19 +122,19 @@ pub(super) async fn insert_if_allowed(
     bounds: &Bounds,
     permitted: bool,
 ) -> sqlx::Result<Attempt> {
+    let Candidate { user, settings, idempotency, .. } = candidate;
+    let (idempotency_key, idempotency_digest) =
+        idempotency.as_ref().map(|it| (it.key.as_str(), it.digest.as_slice())).unzip();
     sqlx::query_as!(
         Attempt,
         r#"
         with head as (select revision from app_global_setting_head),
         last as (
           select id, least(ended_at, expires_at) as ended_at,
-            status = 'active' and expires_at > $4 as running,
-            status = 'active' and expires_at <= $4 as overdue
+            status = 'active' and expires_at > $4 as running, status = 'active' and expires_at <= $4 as overdue
           from brune_session where user_id = $2 order by started_at desc limit 1),
-        today as (
-          select count(*) as started from brune_session where user_id = $2 and started_at >= $14),
-        prior as (
-          select id, idempotency_digest from brune_session
+        today as (select count(*) as started from brune_session where user_id = $2 and started_at >= $14),
+        prior as (select id, idempotency_digest from brune_session
           where user_id = $2 and idempotency_key = $11),
         -- Frees the index that allows one active session, before the insert below meets it.
         lapsed as (
@@ -146,10 +146,8 @@ pub(super) async fn insert_if_allowed(
             prompt_id, prompt_version, model, session_max_minutes, idempotency_key, idempotency_digest)
           select $1, $2, $3, $17, $4, $5, head.revision, $6, $7, $8, $9, $11, $12
           from head, today
-          where $16
-            and head.revision = $10
+          where $16 and head.revision = $10 and today.started < $15
             and not exists (select from last where running or ended_at > $13)
-            and today.started < $15
             and not exists (select from prior)
             and (select count(*) from lapsed) >= 0
           returning 1)
@@ -163,22 +161,22 @@ pub(super) async fn insert_if_allowed(
         from head, today
         "#,
         candidate.id,
-        candidate.user.id.as_str(),
-        candidate.user.plan,
+        user.id.as_str(),
+        user.plan,
         candidate.started_at,
         candidate.expires_at,
-        candidate.settings.prompt_id,
-        candidate.settings.prompt_version,
-        candidate.settings.model,
-        candidate.settings.session_max_minutes,
-        candidate.settings.revision,
-        candidate.idempotency.as_ref().map(|it| it.key.as_str()),
-        candidate.idempotency.as_ref().map(|it| it.digest.as_slice()),
+        settings.prompt_id,
+        settings.prompt_version,
+        settings.model,
+        settings.session_max_minutes,
+        settings.revision,
+        idempotency_key,
+        idempotency_digest,
         bounds.ended_by,
         bounds.day_start,
         bounds.max_today,
         permitted,
-        candidate.user.level,
+        user.level,
     )
     .fetch_one(conn)
     .await

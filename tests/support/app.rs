@@ -27,7 +27,7 @@ pub(crate) const SECRET: &str = "a secret for tests, long enough to be one";
 /// What test services prove themselves with.
 pub(crate) const INTERNAL_KEY: &str = "an internal key for tests";
 /// A poll so slow that only a notification can explain what is taken on.
-const NEVER: Duration = Duration::from_secs(3600);
+const NEVER: Duration = Duration::from_hours(1);
 
 /// Whom test instances believe.
 pub(crate) fn auth() -> Auth {
@@ -108,7 +108,10 @@ impl Instance {
     /// Starts following the database, and waits until the channel is open.
     pub(crate) async fn follow(&mut self, poll: Duration) {
         let follow = settings::follow(self.pool.clone(), self.settings.clone(), poll);
-        #[expect(clippy::disallowed_methods, reason = "a test has no tasks to wait for at shutdown")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a test has no tasks to wait for at shutdown"
+        )]
         let follower = tokio::spawn(follow);
         self.follower = Some(follower);
         self.settings.listening().wait_for(|it| *it).await.unwrap();
@@ -133,7 +136,8 @@ impl Instance {
     }
 
     pub(crate) fn call(&self, method: Method, path: &str) -> Call<'_> {
-        let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static("brune.test"))]);
+        let headers =
+            HeaderMap::from_iter([(header::HOST, HeaderValue::from_static("brune.test"))]);
         Call { instance: self, method, path: path.to_owned(), headers, body: Vec::new() }
     }
 

@@ -8,5 +8,7 @@ mod database;
 mod server;
 
 #[expect(unused_imports, reason = "no test binary uses all of it")]
-pub(crate) use app::{Call, INTERNAL_KEY, Instance, Reply, SECRET, TestApp, admin, auth, token, user};
+pub(crate) use app::{
+    Call, INTERNAL_KEY, Instance, Reply, SECRET, TestApp, admin, auth, token, user,
+};
 pub(crate) use database::TestDb;
