@@ -4,7 +4,6 @@ create table app_idempotency_key (
   caller      text not null,
   key         text not null,
   fingerprint bytea not null,
-  status      smallint not null,
   body        text not null,
   created_at  timestamptz not null default now(),
   primary key (caller, key)

@@ -7,9 +7,30 @@
 // Words and tools; they import nothing of ours.
 pub mod clock;
 pub mod ids;
+pub mod json;
 
 // What the process was started with: plain data.
 pub mod config;
 
-// The server, the pool, the migrations.
+// The store, and the log.
 pub mod database;
+pub mod telemetry;
+
+// What every change leaves behind.
+pub mod audit;
+pub mod idempotency;
+
+// The capability the service is named for.
+pub mod settings;
+
+// Capabilities that use settings.
+pub mod sessions;
+
+// How all of it is reached.
+pub mod http;
+
+// The parts put together.
+pub mod app;
+
+// The command line.
+pub mod cli;

@@ -1,12 +1,86 @@
 //! What the process was started with: plain data, fixed until restart.
+//!
+//! [`Config::load`] reads an [`Environment`] and reports every fault at once; nothing else in the
+//! program reads the environment.
 
+mod database;
+mod development;
+mod directories;
+mod dotenv;
+mod env;
+mod fault;
+mod file;
+mod log;
+mod reading;
 mod reexec;
 mod secret;
+#[cfg(test)]
+mod tests;
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
+pub use env::{Environment, Source};
+pub use fault::{Fault, Faults};
+pub use log::{Format, Log};
+use reading::Reading;
 pub use reexec::without_driver_variables;
 pub use secret::Secret;
+
+/// Everything the process was started with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen (`BRUNE_LISTEN`); port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// How careful to be (`NODE_ENV`).
+    pub mode: Mode,
+    /// Which Postgres to use.
+    pub database: Database,
+    /// Connections of the pool (`BRUNE_DB_POOL_SIZE`).
+    pub pool_size: u32,
+    /// Whom to believe.
+    pub auth: Auth,
+    /// The key for the realtime provider (`OPENAI_API_KEY`).
+    pub openai_api_key: Option<Secret>,
+    /// Where alerts go (`DISCORD_WEBHOOK_URL`): the address itself is the secret.
+    pub discord_webhook_url: Option<Secret>,
+    /// How often to look for settings whose notification was lost (`BRUNE_RELOAD_POLL_MS`).
+    pub reload_poll: Duration,
+    /// The catalog's file (`BRUNE_CATALOG`); the built-in one when `None`.
+    pub catalog: Option<PathBuf>,
+    /// What to log, and how.
+    pub log: Log,
+    /// Where the private Postgres and the development secret are kept (`BRUNE_DATA_DIR`).
+    data_dir: Result<PathBuf, Fault>,
+}
+
+/// What a command cannot do without in production.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// A database and a secret for tokens.
+    Serve,
+    /// A database only.
+    Database,
+}
+
+/// How careful to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Nothing is made up: what is missing is a fault.
+    Production,
+    /// A database of one's own and a secret are made where none is given.
+    Development,
+    /// The same, under a test.
+    Test,
+}
+
+/// Which Postgres to use.
+#[derive(Debug, Clone)]
+pub enum Database {
+    /// The one at this address, a `postgres://` URL.
+    Url(Secret),
+    /// A private one of our own.
+    Embedded(Embedded),
+}
 
 /// How to run a private Postgres.
 #[derive(Debug, Clone)]
@@ -22,4 +96,126 @@ pub struct Embedded {
     pub account: Option<String>,
     /// Where to keep a downloaded server; `None` forbids the download (`BRUNE_PG_NO_DOWNLOAD`).
     pub cache_dir: Option<PathBuf>,
+}
+
+/// Whom to believe.
+#[derive(Debug, Clone)]
+pub struct Auth {
+    /// What tokens are signed with (`JWT_SECRET`), newest first. Empty only in development, until
+    /// [`Config::with_development_secret`].
+    pub jwt_secrets: Vec<Secret>,
+    /// The `iss` that tokens must carry (`JWT_ISSUER`).
+    pub issuer: Option<String>,
+    /// The `aud` that tokens must carry (`JWT_AUDIENCE`).
+    pub audience: Option<String>,
+    /// What a trusted service proves itself with (`INTERNAL_API_KEY`).
+    pub internal_api_key: Option<Secret>,
+}
+
+impl Config {
+    /// Reads what `env` holds, for a command that `needs` so much.
+    ///
+    /// # Errors
+    /// Every fault there is, not only the first.
+    pub fn load(env: &Environment, needs: Needs) -> Result<Self, Faults> {
+        let mut reading = Reading::of(env);
+        let mode = Mode::read(&mut reading);
+        let data_dir = directories::data_dir(env);
+        let auth = Auth::read(&mut reading);
+        if needs == Needs::Serve {
+            auth.must_do_in(mode, &mut reading);
+        }
+        let database = database::read(&mut reading, mode, data_dir.clone());
+        let (listen, log) = (listen(&mut reading), Log::read(&mut reading, mode));
+        let pool_size = reading.number("BRUNE_DB_POOL_SIZE", 10, 1..=500);
+        let openai_api_key = reading.header_secret("OPENAI_API_KEY", 1);
+        let discord_webhook_url = reading.secret("DISCORD_WEBHOOK_URL");
+        let reload_poll = reading.milliseconds("BRUNE_RELOAD_POLL_MS", 5_000, 100..=600_000);
+        // Only here, when everything has been read, may a fault end it.
+        let config = database.map(|database| Self {
+            listen,
+            mode,
+            database,
+            pool_size,
+            auth,
+            openai_api_key,
+            discord_webhook_url,
+            reload_poll,
+            catalog: env.path("BRUNE_CATALOG"),
+            log,
+            data_dir,
+        });
+        reading.finish(config)
+    }
+
+    /// The same with a secret for tokens: in development one is made, and kept in the data directory for
+    /// the next start, when none was given.
+    ///
+    /// # Errors
+    /// The directory or the file in it cannot be used.
+    pub fn with_development_secret(mut self) -> Result<Self, Faults> {
+        self.auth = self.auth.with_development_secret(self.mode, self.data_dir.clone())?;
+        Ok(self)
+    }
+}
+
+impl Auth {
+    /// What tokens are signed with, for a command that needs nothing else; like
+    /// [`Config::with_development_secret`], a secret is made in development.
+    ///
+    /// # Errors
+    /// Every fault that concerns it.
+    pub fn load(env: &Environment) -> Result<Self, Faults> {
+        let mut reading = Reading::of(env);
+        let mode = Mode::read(&mut reading);
+        let auth = Self::read(&mut reading);
+        auth.must_do_in(mode, &mut reading);
+        reading.finish(Some(auth))?.with_development_secret(mode, directories::data_dir(env))
+    }
+
+    fn read(reading: &mut Reading<'_>) -> Self {
+        Self {
+            jwt_secrets: reading.secret_of("JWT_SECRET", 32).into_iter().collect(),
+            issuer: reading.text("JWT_ISSUER"),
+            audience: reading.text("JWT_AUDIENCE"),
+            internal_api_key: reading.header_secret("INTERNAL_API_KEY", 16),
+        }
+    }
+
+    fn must_do_in(&self, mode: Mode, reading: &mut Reading<'_>) {
+        if mode == Mode::Production && self.jwt_secrets.is_empty() {
+            reading.missing(
+                "JWT_SECRET",
+                "set it to 32 bytes or more, as `openssl rand -hex 32` makes",
+            );
+        }
+    }
+
+    fn with_development_secret(
+        mut self,
+        mode: Mode,
+        dir: Result<PathBuf, Fault>,
+    ) -> Result<Self, Faults> {
+        if mode != Mode::Production && self.jwt_secrets.is_empty() {
+            self.jwt_secrets.push(development::jwt_secret(&dir?)?);
+        }
+        Ok(self)
+    }
+}
+
+impl Mode {
+    fn read(reading: &mut Reading<'_>) -> Self {
+        let known = [
+            ("production", Self::Production),
+            ("development", Self::Development),
+            ("test", Self::Test),
+        ];
+        reading.choice("NODE_ENV", &known).unwrap_or(Self::Development)
+    }
+}
+
+fn listen(reading: &mut Reading<'_>) -> SocketAddr {
+    let local = SocketAddr::from(([127, 0, 0, 1], 8080));
+    let way_out = "write `127.0.0.1:8080`, `0.0.0.0:8080` or `[::1]:0`";
+    reading.parsed("BRUNE_LISTEN", "is no address with a port", way_out).unwrap_or(local)
 }

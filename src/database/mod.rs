@@ -5,7 +5,9 @@
 
 mod address;
 pub mod embedded;
+mod migrations;
 mod store;
+mod work;
 
 use std::time::Duration;
 
@@ -16,6 +18,8 @@ use sqlx::{
 use tokio::time::timeout;
 
 pub use address::{Parts, options_from_parts, options_from_url};
+pub use migrations::{Migrations, migrations};
+pub use work::{Attempts, Deadline, Ending, Failure, Work};
 
 /// The schema, as files of `migrations/`, built into the program.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
@@ -89,6 +93,14 @@ pub async fn pool(options: PgConnectOptions, size: u32) -> Result<PgPool, Error>
         .test_before_acquire(false)
         .after_connect(|connection, _| Box::pin(refuse_recovery(connection)))
         .connect_lazy_with(options))
+}
+
+/// A connection of its own like those of `pool`, without the limits of a request: for migrations, which may
+/// rewrite a table, and for reading the whole trail.
+pub async fn unlimited(pool: &PgPool) -> sqlx::Result<PgConnection> {
+    let mut connection = PgConnection::connect_with(&pool.connect_options()).await?;
+    store::lift_limits(&mut connection).await?;
+    Ok(connection)
 }
 
 /// `options` with what every session of the service has: its name, and limits on what it waits for.

@@ -1,7 +1,14 @@
 //! The service, tested through its own doors: one binary, a module per capability.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
 
 mod database;
+mod sessions;
+mod settings;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,7 +1,14 @@
 //! What every test binary shares: one throwaway Postgres per run, a database of its own for each
-//! test.
+//! test, and a service over it.
 
+#![expect(dead_code, reason = "no test binary uses all of it")]
+
+mod app;
 mod database;
 mod server;
 
+#[expect(unused_imports, reason = "no test binary uses all of it")]
+pub(crate) use app::{
+    Call, INTERNAL_KEY, Instance, Reply, SECRET, TestApp, admin, auth, token, user,
+};
 pub(crate) use database::TestDb;

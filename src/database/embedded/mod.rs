@@ -129,14 +129,7 @@ impl Server {
     /// How to connect to the service's database on this server.
     #[must_use]
     pub fn options(&self) -> PgConnectOptions {
-        // Every part that the driver would otherwise take from `PG*` variables is given.
-        PgConnectOptions::new_without_pgpass()
-            .socket(&self.layout.run)
-            .port(PORT)
-            .username(SUPERUSER)
-            .password("")
-            .database(DATABASE)
-            .ssl_mode(PgSslMode::Disable)
+        options(&self.layout)
     }
 
     /// The same as a URL, for `psql` and other tools; the socket's directory is what keeps others
@@ -233,6 +226,29 @@ impl Server {
         let tail = self.layout.log_tail(self.log_start);
         Error::Server { what, log: self.layout.log.clone(), tail }
     }
+}
+
+/// How to connect to the server of `config.dir` that another process owns, if one answers there.
+pub async fn running(config: &Embedded) -> Result<Option<PgConnectOptions>, Error> {
+    if !config.dir.exists() {
+        return Ok(None);
+    }
+    let options = options(&Layout::make(&config.dir, &Runner::detect(config)?)?);
+    let answer = timeout(Duration::from_secs(2), options.connect()).await;
+    let Ok(Ok(connection)) = answer else { return Ok(None) };
+    connection.close().await?;
+    Ok(Some(options))
+}
+
+fn options(layout: &Layout) -> PgConnectOptions {
+    // Every part that the driver would otherwise take from `PG*` variables is given.
+    PgConnectOptions::new_without_pgpass()
+        .socket(&layout.run)
+        .port(PORT)
+        .username(SUPERUSER)
+        .password("")
+        .database(DATABASE)
+        .ssl_mode(PgSslMode::Disable)
 }
 
 fn arguments(layout: &Layout, profile: Profile) -> Result<Vec<OsString>, Error> {

@@ -1,0 +1,120 @@
+//! Whether the database is what this release can serve from.
+
+use sqlx::PgPool;
+
+use crate::{
+    app::{Error, open::provided},
+    audit,
+    config::Environment,
+    database,
+    sessions::{KEYS, SessionSettings},
+    settings::{self, Catalog, Snapshot, Unusable},
+};
+
+/// What one check found.
+#[derive(Debug)]
+pub struct Finding {
+    /// What was checked.
+    pub check: &'static str,
+    /// What is as it should be; or every fault.
+    pub result: Result<String, Vec<String>>,
+}
+
+/// Refuses, naming every fault, unless the schema is this release's and the settings can be served.
+pub(super) async fn require(pool: &PgPool) -> Result<(), Error> {
+    let migrations = migrations(pool).await?;
+    if let Err(faults) = migrations.result {
+        return Err(Error::NotReady(faults));
+    }
+    match stored_settings(pool).await.result {
+        Ok(_) => Ok(()),
+        Err(faults) => Err(Error::NotReady(faults)),
+    }
+}
+
+/// Every check, for `brune doctor`.
+pub async fn examine(
+    pool: &PgPool,
+    catalog: &Catalog,
+    environment: &Environment,
+) -> Result<Vec<Finding>, Error> {
+    let migrations = migrations(pool).await?;
+    let up_to_date = migrations.result.is_ok();
+    let mut findings = vec![migrations];
+    // Without its tables there is nothing else to look at.
+    if up_to_date {
+        findings.push(published(pool, catalog, environment).await);
+        findings.push(stored_settings(pool).await);
+        findings.push(trail(pool).await?);
+    }
+    Ok(findings)
+}
+
+async fn migrations(pool: &PgPool) -> Result<Finding, Error> {
+    let state = database::migrations(pool).await?;
+    let mut faults = Vec::new();
+    for name in &state.pending {
+        faults.push(format!("migration {name} is pending; run `brune migrate`"));
+    }
+    for name in &state.altered {
+        faults.push(format!(
+            "migration {name} was altered after it ran; deploy the release that ran it"
+        ));
+    }
+    let result =
+        if faults.is_empty() { Ok(format!("{} applied", state.applied)) } else { Err(faults) };
+    Ok(Finding { check: "migrations", result })
+}
+
+async fn published(pool: &PgPool, catalog: &Catalog, environment: &Environment) -> Finding {
+    let provided = |key: &str| provided(environment, key);
+    let result = match settings::publish(pool, catalog, &provided, true).await {
+        Ok(plan) if plan.is_empty() => Ok(format!("{} is published as it stands", catalog.name)),
+        Ok(plan) => {
+            let told = |what: &str, keys: &[String]| -> Vec<String> {
+                keys.iter().map(|key| format!("{key} is {what}; run `brune migrate`")).collect()
+            };
+            let seeds: Vec<String> = plan.seed.into_iter().map(|it| it.key).collect();
+            let drift = [
+                told("declared otherwise in the database", &plan.declare),
+                told("no longer in the catalog", &plan.forget),
+                told("without its first value", &seeds),
+            ];
+            Err(drift.concat())
+        }
+        Err(settings::PublishError::Unfit(faults)) => Err(faults),
+        Err(err) => Err(vec![err.to_string()]),
+    };
+    Finding { check: "catalog", result }
+}
+
+async fn stored_settings(pool: &PgPool) -> Finding {
+    let result = match settings::load(pool).await {
+        Ok(snapshot) => sessions_can_start(&snapshot)
+            .map(|()| format!("{} valid at revision {}", snapshot.len(), snapshot.revision)),
+        Err(settings::ReloadError::Invalid(faults)) => {
+            Err(faults.iter().map(|it| format!("{} {}", it.key, it.detail)).collect())
+        }
+        Err(err) => Err(vec![err.to_string()]),
+    };
+    Finding { check: "settings", result }
+}
+
+/// A catalog of another product declares none of the session's keys; one that declares some must declare
+/// all.
+fn sessions_can_start(snapshot: &Snapshot) -> Result<(), Vec<String>> {
+    let has_rows = snapshot.revision > 0;
+    if has_rows && !KEYS.iter().any(|key| snapshot.schema.find(key).is_some()) {
+        return Ok(());
+    }
+    let told = |faults: Vec<Unusable>| faults.iter().map(Unusable::to_string).collect();
+    SessionSettings::read(snapshot).map(drop).map_err(told)
+}
+
+async fn trail(pool: &PgPool) -> Result<Finding, Error> {
+    let (entries, breaks) = audit::verify(&mut database::unlimited(pool).await?).await?;
+    let faults: Vec<String> = breaks.iter().map(ToString::to_string).collect();
+    let result =
+        if faults.is_empty() { Ok(format!("{entries} entries, unbroken")) } else { Err(faults) };
+    Ok(Finding { check: "audit trail", result })
+}

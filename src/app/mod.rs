@@ -1,0 +1,166 @@
+//! The parts put together: config → database → startup guard → tasks → router → serve, and the same in
+//! reverse.
+
+mod guard;
+mod open;
+mod tasks;
+
+use std::future::Future;
+
+use chrono::TimeDelta;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+pub use guard::{Finding, examine};
+pub use open::{Database, catalog, migrate, plan};
+use tasks::Tasks;
+
+use crate::{
+    clock::Clock,
+    config::{self, Config, Environment},
+    database::{self, embedded},
+    http::{self, AppState, Grant, Keys, Limits},
+    settings::{self, Catalog, GlobalSettingsService},
+};
+
+/// Why the service does not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// What it was started with is not enough, or wrong.
+    #[error(transparent)]
+    Config(#[from] config::Faults),
+    /// The catalog cannot be used.
+    #[error("{0}")]
+    Catalog(String),
+    /// There is no database to work with.
+    #[error(transparent)]
+    Database(#[from] database::Error),
+    /// The private Postgres does not start, or ended.
+    #[error(transparent)]
+    Embedded(#[from] embedded::Error),
+    /// The schema could not be brought up to date.
+    #[error("the migrations failed")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// The catalog does not fit what is stored.
+    #[error(transparent)]
+    Publish(#[from] settings::PublishError),
+    /// The startup guard found faults; each on its own line.
+    #[error("not ready to serve:\n  {}", .0.join("\n  "))]
+    NotReady(Vec<String>),
+    /// The settings could not be read.
+    #[error(transparent)]
+    Settings(#[from] settings::ReloadError),
+    /// The address is taken, or not ours.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A signal handler could not be set up.
+    #[error("cannot wait for signals")]
+    Signals(#[source] std::io::Error),
+    /// A statement failed.
+    #[error("the database refused a statement")]
+    Query(#[from] sqlx::Error),
+}
+
+/// What a running service tells whoever started it.
+#[derive(Debug)]
+pub struct Ready {
+    /// Where it answers.
+    pub address: std::net::SocketAddr,
+    /// A token of a `SUPER_ADMIN`; only in development, where the secret was made up.
+    pub token: Option<String>,
+}
+
+/// Runs the service until `stop` resolves or the private Postgres ends; calls `ready` once it answers.
+pub async fn serve(
+    config: Config,
+    environment: &Environment,
+    ready: impl FnOnce(&Ready),
+    stop: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    let made_up = config.auth.jwt_secrets.is_empty();
+    let config = config.with_development_secret()?;
+    let catalog = catalog(&config)?;
+    let mut database = Database::open(&config).await?;
+    let served = run(&config, environment, &catalog, &mut database, made_up, ready, stop).await;
+    database.close().await?;
+    served
+}
+
+async fn run(
+    config: &Config,
+    environment: &Environment,
+    catalog: &Catalog,
+    database: &mut Database,
+    made_up: bool,
+    ready: impl FnOnce(&Ready),
+    stop: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    let pool = database.pool().clone();
+    if database.is_private() {
+        // Nobody else can migrate a server that lives and dies with this process.
+        migrate(&pool, catalog, environment).await?;
+    }
+    guard::require(&pool).await?;
+    let settings = GlobalSettingsService::new(settings::load(&pool).await?);
+    let keys = Keys::new(&config.auth);
+    let clock = Clock::system();
+    let token = made_up.then(|| development_token(config, &clock)).flatten();
+    let listener = TcpListener::bind(config.listen).await;
+    let listener = listener.map_err(|source| Error::Listen { address: config.listen, source })?;
+    let address =
+        listener.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
+    let mut tasks = Tasks::new();
+    tasks.spawn(settings::follow(pool.clone(), settings.clone(), config.reload_poll));
+    let state = AppState { pool, settings, clock, keys };
+    let shutdown = CancellationToken::new();
+    let limits = Limits::default();
+    let router = http::router(state, &limits);
+    let served = http::serve(listener, router, limits, shutdown.clone());
+    tokio::pin!(served);
+    ready(&Ready { address, token });
+    let ended = tokio::select! {
+        () = &mut served => None,
+        () = stop => None,
+        fault = database.died() => Some(fault),
+    };
+    // No new connections, then the requests under way, then the tasks they may wait on.
+    shutdown.cancel();
+    served.await;
+    tasks.stop().await;
+    match ended {
+        None => Ok(()),
+        Some(fault) => Err(fault.into()),
+    }
+}
+
+/// A token to begin with; tokens of other kinds are made by `brune token`.
+fn development_token(config: &Config, clock: &Clock) -> Option<String> {
+    let grant = Grant {
+        sub: "developer".to_owned(),
+        role: Some(http::SUPER_ADMIN.to_owned()),
+        ..Grant::default()
+    };
+    http::issue(&config.auth, &grant, clock.now(), TimeDelta::hours(12)).ok()
+}
+
+/// Resolves on SIGTERM or SIGINT.
+///
+/// # Errors
+/// The handlers cannot be set up.
+pub fn signals() -> Result<impl Future<Output = ()>, Error> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => info!("SIGTERM: shutting down"),
+            _ = interrupt.recv() => info!("SIGINT: shutting down"),
+        }
+    })
+}

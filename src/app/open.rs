@@ -1,0 +1,125 @@
+//! The database that a command works on: somebody's, or a private one that is started for it.
+
+use std::fs;
+
+use sqlx::PgPool;
+use tracing::info;
+
+use crate::{
+    app::Error,
+    config::{self, Config, Environment, Source},
+    database::{self, MIGRATOR, embedded},
+    settings::{self, BRUN_E, Catalog, PublishPlan},
+};
+
+/// A database that answers.
+#[derive(Debug)]
+pub struct Database {
+    pool: PgPool,
+    server: Option<embedded::Server>,
+}
+
+impl Database {
+    /// Connects to the configured database, starting a private one if none is configured.
+    pub async fn open(config: &Config) -> Result<Self, Error> {
+        let (server, options) = match &config.database {
+            config::Database::Url(url) => (None, database::options_from_url(url)?),
+            config::Database::Embedded(embedded) => {
+                let server = embedded::Server::start(embedded, embedded::Profile::Durable).await?;
+                let options = server.options();
+                (Some(server), options)
+            }
+        };
+        let pool = database::pool(options, config.pool_size).await?;
+        Ok(Self { pool, server })
+    }
+
+    /// Like [`Self::open`], but content with a private server that another process runs: for looking only.
+    pub async fn attach(config: &Config) -> Result<Self, Error> {
+        if let config::Database::Embedded(embedded) = &config.database
+            && let Some(options) = embedded::running(embedded).await?
+        {
+            let pool = database::pool(options, config.pool_size).await?;
+            return Ok(Self { pool, server: None });
+        }
+        Self::open(config).await
+    }
+
+    /// Its connections.
+    #[must_use]
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Whether it lives and dies with this process.
+    #[must_use]
+    pub fn is_private(&self) -> bool {
+        self.server.is_some()
+    }
+
+    /// Resolves when a private server is gone although nobody asked for that; never for another.
+    pub(super) async fn died(&mut self) -> embedded::Error {
+        match &mut self.server {
+            Some(server) => server.died().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Closes the connections, then the private server.
+    pub async fn close(self) -> Result<(), Error> {
+        self.pool.close().await;
+        if let Some(server) = self.server {
+            server.stop().await?;
+        }
+        Ok(())
+    }
+}
+
+/// The configured catalog, read and checked.
+pub fn catalog(config: &Config) -> Result<Catalog, Error> {
+    let Some(path) = &config.catalog else {
+        return Catalog::parse(BRUN_E).map_err(|err| Error::Catalog(format!("built in: {err}")));
+    };
+    let text = fs::read_to_string(path)
+        .map_err(|err| Error::Catalog(format!("BRUNE_CATALOG {}: {err}", path.display())))?;
+    Catalog::parse(&text).map_err(|err| Error::Catalog(format!("{}: {err}", path.display())))
+}
+
+/// Brings the database up to date: migrations, declarations, first values. Run twice, it changes nothing.
+pub async fn migrate(
+    pool: &PgPool,
+    catalog: &Catalog,
+    environment: &Environment,
+) -> Result<PublishPlan, Error> {
+    // Outside the service's limits: a migration may have to wait for a lock or rewrite a table.
+    MIGRATOR.run(&mut database::unlimited(pool).await?).await?;
+    let provided = |key: &str| provided(environment, key);
+    let plan = settings::publish(pool, catalog, &provided, false).await?;
+    if !plan.is_empty() {
+        let (declared, seeded) = (plan.declare.len(), plan.seed.len());
+        info!(catalog = catalog.name, declared, seeded, "published the catalog");
+    }
+    Ok(plan)
+}
+
+/// The migrations that [`migrate`] would run, and what it would publish.
+pub async fn plan(
+    pool: &PgPool,
+    catalog: &Catalog,
+    environment: &Environment,
+) -> Result<(Vec<String>, PublishPlan), Error> {
+    let migrations = database::migrations(pool).await?;
+    let provided = |key: &str| provided(environment, key);
+    let plan = if migrations.applied == 0 {
+        settings::plan_of_empty(catalog, &provided)?
+    } else {
+        settings::publish(pool, catalog, &provided, true).await?
+    };
+    Ok((migrations.pending, plan))
+}
+
+/// The first value of `key` that the environment or `.env` provides; a blank one provides nothing.
+pub(super) fn provided(environment: &Environment, key: &str) -> Option<(String, &'static str)> {
+    let (text, source) = environment.raw(key).filter(|(text, _)| !text.trim().is_empty())?;
+    Some((text, if source == Source::EnvFile { ".env" } else { "the environment" }))
+}

@@ -1,0 +1,125 @@
+//! Who changed what, when, why and in which request. Append-only, each entry chained to the one before.
+
+mod chain;
+mod page;
+mod store;
+
+pub use chain::{Break, verify};
+pub use page::{Cursor, Entry, Filter, Page, find, page};
+pub use store::append;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::ids::{RequestId, UserId};
+
+/// What kind of change an entry tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// The first value of a key.
+    Seed,
+    /// A document was imported.
+    Import,
+    /// An administrator changed it.
+    Update,
+    /// Back to the catalog's default.
+    Reset,
+    /// Back to an earlier value.
+    Rollback,
+    /// An attempt on a key that is not written here; without values.
+    Refused,
+    /// A secret's residue was removed; without values.
+    SecretCleanup,
+}
+
+impl Action {
+    /// Every action.
+    pub const ALL: [Self; 7] = [
+        Self::Seed,
+        Self::Import,
+        Self::Update,
+        Self::Reset,
+        Self::Rollback,
+        Self::Refused,
+        Self::SecretCleanup,
+    ];
+
+    /// As the database and the wire spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Seed => "seed",
+            Self::Import => "import",
+            Self::Update => "update",
+            Self::Reset => "reset",
+            Self::Rollback => "rollback",
+            Self::Refused => "refused",
+            Self::SecretCleanup => "secret_cleanup",
+        }
+    }
+
+    /// The action spelt `text`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.as_str() == text)
+    }
+}
+
+/// Why a change is made, in its author's words: 3 to 500 characters on one line, trimmed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason(String);
+
+impl Reason {
+    /// Reads `text`; the error says what a reason must be.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let text = text.trim();
+        if !(3..=500).contains(&text.chars().count()) {
+            return Err("must have between 3 and 500 characters, blanks at its ends not counted");
+        }
+        if text.chars().any(char::is_control) {
+            return Err("must stand on one line, without control characters");
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The reason's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Who acts, why, and in which request. The first argument of every change.
+#[derive(Debug, Clone)]
+pub struct Actor {
+    /// The administrator, or the program that acts by itself.
+    pub user: UserId,
+    /// Why.
+    pub reason: Reason,
+    /// The request that carried the change.
+    pub request: RequestId,
+}
+
+/// One change of one key, to be told.
+#[derive(Debug, Clone)]
+pub struct NewEntry {
+    /// The setting.
+    pub key: String,
+    /// What kind of change.
+    pub action: Action,
+    /// Its value before, if it had one that may be told.
+    pub old: Option<Value>,
+    /// Its value after, likewise.
+    pub new: Option<Value>,
+    /// Its version after; `None` for what changed nothing.
+    pub version: Option<i32>,
+}
+
+impl NewEntry {
+    /// An attempt on `key` that was refused. The value is not told: it may be a secret.
+    #[must_use]
+    pub fn refused(key: &str) -> Self {
+        Self { key: key.to_owned(), action: Action::Refused, old: None, new: None, version: None }
+    }
+}

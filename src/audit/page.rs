@@ -1,0 +1,135 @@
+//! Reading the trail, newest first, page by page.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::audit::{Action, store};
+
+/// One entry of the trail.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Entry {
+    /// Its id.
+    pub id: Uuid,
+    /// The change set it belongs to; none for what changed nothing.
+    pub revision: Option<i64>,
+    /// The setting.
+    pub key: String,
+    /// What kind of change.
+    #[schema(value_type = String, example = "update")]
+    pub action: Action,
+    /// Its value before.
+    pub old_value: Option<Value>,
+    /// Its value after.
+    pub new_value: Option<Value>,
+    /// Its version after.
+    pub version: Option<i32>,
+    /// Who.
+    pub changed_by: String,
+    /// Why.
+    pub reason: String,
+    /// In which request.
+    pub request_id: String,
+    /// When, by the database's clock.
+    pub changed_at: DateTime<Utc>,
+}
+
+/// Which entries are wanted; a field that is `None` wants all.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Of this key.
+    pub key: Option<String>,
+    /// By this person.
+    pub changed_by: Option<String>,
+    /// Of this kind.
+    pub action: Option<Action>,
+    /// In this request.
+    pub request_id: Option<String>,
+    /// Not before.
+    pub since: Option<DateTime<Utc>>,
+    /// Not after.
+    pub until: Option<DateTime<Utc>>,
+}
+
+impl Filter {
+    /// What ties a cursor to the filter it was made for.
+    fn mark(&self, seq: i64) -> [u8; 6] {
+        let digest = Sha256::digest(format!("brune history {seq} {self:?}"));
+        std::array::from_fn(|at| digest[at])
+    }
+}
+
+/// Where a page ended: opaque to callers, and good only with the filter it was made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor(i64);
+
+impl Cursor {
+    /// Reads a cursor that [`Page::next_cursor`] gave out for `filter`.
+    #[must_use]
+    pub fn parse(text: &str, filter: &Filter) -> Option<Self> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let (seq, mark) = bytes.split_at_checked(8)?;
+        let seq = i64::from_be_bytes(seq.try_into().ok()?);
+        (mark == filter.mark(seq)).then_some(Self(seq))
+    }
+
+    fn spell(self, filter: &Filter) -> String {
+        let mut bytes = self.0.to_be_bytes().to_vec();
+        bytes.extend(filter.mark(self.0));
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+}
+
+/// A page of the trail, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Page {
+    /// The entries.
+    pub entries: Vec<Entry>,
+    /// Where the next page begins; none on the last.
+    pub next_cursor: Option<String>,
+}
+
+/// Up to `limit` entries (1..=200) that fit `filter`, after `cursor`.
+pub async fn page(
+    conn: &mut PgConnection,
+    filter: &Filter,
+    cursor: Option<Cursor>,
+    limit: u16,
+) -> sqlx::Result<Page> {
+    let limit = usize::from(limit.clamp(1, 200));
+    // One more than is shown tells whether there is a next page.
+    let wanted = i64::try_from(limit + 1).unwrap_or(i64::MAX);
+    let mut rows = store::page(conn, filter, cursor.map(|it| it.0), wanted).await?;
+    let more = limit < rows.len();
+    rows.truncate(limit);
+    let last = rows.last().map(|row| Cursor(row.seq));
+    let next_cursor = last.filter(|_| more).map(|it| it.spell(filter));
+    let entries = rows.into_iter().map(store::Row::entry).collect::<sqlx::Result<_>>()?;
+    Ok(Page { entries, next_cursor })
+}
+
+/// The entry with this id.
+pub async fn find(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<Entry>> {
+    store::find(conn, id).await?.map(store::Row::entry).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_good_only_with_its_own_filter() {
+        let filter = Filter { key: Some("A".to_owned()), ..Filter::default() };
+        let text = Cursor(42).spell(&filter);
+        assert_eq!(Cursor::parse(&text, &filter), Some(Cursor(42)));
+        assert_eq!(Cursor::parse(&text, &Filter::default()), None);
+        for made_up in ["", "AAAA", "not base64!", "AAAAAAAAACoAAAAAAAA"] {
+            assert_eq!(Cursor::parse(made_up, &filter), None, "{made_up}");
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! SQL of the audit trail.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::{PgConnection, Postgres, QueryBuilder};
+use uuid::Uuid;
+
+use crate::audit::{Action, Actor, Entry, Filter, NewEntry};
+
+/// Adds entries in the caller's transaction; the table numbers, dates and chains them.
+pub async fn append(
+    conn: &mut PgConnection,
+    actor: &Actor,
+    entries: &[NewEntry],
+) -> sqlx::Result<()> {
+    let ids: Vec<Uuid> = entries.iter().map(|_| Uuid::now_v7()).collect();
+    let keys: Vec<String> = entries.iter().map(|it| it.key.clone()).collect();
+    let actions: Vec<String> = entries.iter().map(|it| it.action.as_str().to_owned()).collect();
+    let old: Vec<Option<Value>> = entries.iter().map(|it| it.old.clone()).collect();
+    let new: Vec<Option<Value>> = entries.iter().map(|it| it.new.clone()).collect();
+    let versions: Vec<Option<i32>> = entries.iter().map(|it| it.version).collect();
+    sqlx::query!(
+        r#"
+        insert into app_global_setting_audit
+          (id, key, action, old_value_json, new_value_json, version, changed_by, reason, request_id)
+        select id, key, action, old, new, version, $7, $8, $9
+        from unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::jsonb[], $6::integer[])
+          as it (id, key, action, old, new, version)
+        "#,
+        &ids,
+        &keys,
+        &actions,
+        &old as _,
+        &new as _,
+        &versions as _,
+        actor.user.as_str(),
+        actor.reason.as_str(),
+        actor.request.as_str(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// An entry as stored.
+#[derive(Debug, sqlx::FromRow)]
+pub(super) struct Row {
+    pub(super) seq: i64,
+    id: Uuid,
+    revision: Option<i64>,
+    key: String,
+    action: String,
+    old_value_json: Option<Value>,
+    new_value_json: Option<Value>,
+    version: Option<i32>,
+    changed_by: String,
+    reason: String,
+    request_id: String,
+    changed_at: DateTime<Utc>,
+}
+
+impl Row {
+    pub(super) fn entry(self) -> sqlx::Result<Entry> {
+        let action = Action::parse(&self.action)
+            .ok_or_else(|| sqlx::Error::Decode(format!("action {} is none", self.action).into()))?;
+        Ok(Entry {
+            id: self.id,
+            revision: self.revision,
+            key: self.key,
+            action,
+            old_value: self.old_value_json,
+            new_value: self.new_value_json,
+            version: self.version,
+            changed_by: self.changed_by,
+            reason: self.reason,
+            request_id: self.request_id,
+            changed_at: self.changed_at,
+        })
+    }
+}
+
+/// Up to `limit` entries that fit `filter`, newest first, older than `before`. Written for what is asked,
+/// so that each filter finds its own index.
+pub(super) async fn page(
+    conn: &mut PgConnection,
+    filter: &Filter,
+    before: Option<i64>,
+    limit: i64,
+) -> sqlx::Result<Vec<Row>> {
+    let mut query = QueryBuilder::<Postgres>::new(
+        "select seq, id, revision, key, action, old_value_json, new_value_json, version, changed_by, \
+         reason, request_id, changed_at from app_global_setting_audit where true",
+    );
+    if let Some(before) = before {
+        query.push(" and seq < ").push_bind(before);
+    }
+    let texts = [
+        (" and key = ", filter.key.as_deref()),
+        (" and changed_by = ", filter.changed_by.as_deref()),
+        (" and action = ", filter.action.map(Action::as_str)),
+        (" and request_id = ", filter.request_id.as_deref()),
+    ];
+    for (condition, text) in texts {
+        if let Some(text) = text {
+            query.push(condition).push_bind(text);
+        }
+    }
+    // Times grow with `seq`, so a bound in time is one in `seq`, which is what the page is sorted by.
+    if let Some(since) = filter.since {
+        query.push(
+            " and seq >= coalesce((select seq from app_global_setting_audit where changed_at >= ",
+        );
+        query.push_bind(since).push(" order by changed_at, seq limit 1), 9223372036854775807)");
+    }
+    if let Some(until) = filter.until {
+        query.push(
+            " and seq <= coalesce((select seq from app_global_setting_audit where changed_at <= ",
+        );
+        query.push_bind(until).push(" order by changed_at desc, seq desc limit 1), 0)");
+    }
+    query.push(" order by seq desc limit ").push_bind(limit);
+    query.build_query_as().fetch_all(conn).await
+}
+
+/// The entry with this id.
+pub(super) async fn find(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<Row>> {
+    sqlx::query_as!(
+        Row,
+        r#"
+        select seq, id, revision, key, action, old_value_json, new_value_json, version, changed_by,
+          reason, request_id, changed_at
+        from app_global_setting_audit
+        where id = $1
+        "#,
+        id,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// An entry with what its place in the chain is computed from; values as the text `jsonb` prints.
+pub(super) struct Link {
+    pub(super) seq: i64,
+    pub(super) id: Uuid,
+    pub(super) revision: Option<i64>,
+    pub(super) key: String,
+    pub(super) action: String,
+    pub(super) old_value: Option<String>,
+    pub(super) new_value: Option<String>,
+    pub(super) version: Option<i32>,
+    pub(super) changed_by: String,
+    pub(super) reason: String,
+    pub(super) request_id: String,
+    pub(super) changed_at: DateTime<Utc>,
+    pub(super) salt: Option<Vec<u8>>,
+    pub(super) old_value_digest: Option<Vec<u8>>,
+    pub(super) new_value_digest: Option<Vec<u8>>,
+    pub(super) prev_hash: Vec<u8>,
+    pub(super) hash: Vec<u8>,
+}
+
+/// Up to `limit` links after `seq`, oldest first.
+pub(super) async fn links(
+    conn: &mut PgConnection,
+    seq: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<Link>> {
+    sqlx::query_as!(
+        Link,
+        r#"
+        select seq, id, revision, key, action, old_value_json::text as old_value,
+          new_value_json::text as new_value, version, changed_by, reason, request_id, changed_at, salt,
+          old_value_digest, new_value_digest, prev_hash, hash
+        from app_global_setting_audit
+        where seq > $1
+        order by seq
+        limit $2
+        "#,
+        seq,
+        limit,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The settings whose stored value is not what the trail says last, by key.
+pub(super) async fn strays(conn: &mut PgConnection) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"
+        select coalesce(s.key, a.key) as "key!"
+        from app_global_settings s
+        full join (
+          select distinct on (key) key, new_value_json, version
+          from app_global_setting_audit
+          where action not in ('refused', 'secret_cleanup')
+          order by key, seq desc
+        ) a on a.key = s.key
+        where (a.new_value_json, case when a.new_value_json is not null then a.version end)
+          is distinct from (s.value_json, s.version)
+        order by 1
+        "#,
+    )
+    .fetch_all(conn)
+    .await
+}

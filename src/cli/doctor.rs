@@ -1,0 +1,32 @@
+//! `brune doctor`.
+
+use std::process::ExitCode;
+
+use crate::{
+    app::{self, Database},
+    cli::say,
+    config::{Config, Environment},
+};
+
+pub(super) async fn run(
+    config: &Config,
+    environment: &Environment,
+) -> Result<ExitCode, app::Error> {
+    let catalog = app::catalog(config)?;
+    let database = Database::attach(config).await?;
+    let findings = app::examine(database.pool(), &catalog, environment).await;
+    database.close().await?;
+    let mut sound = true;
+    for finding in findings? {
+        match finding.result {
+            Ok(told) => say(&format!("ok    {}: {told}", finding.check)),
+            Err(faults) => {
+                sound = false;
+                for fault in faults {
+                    say(&format!("FAULT {}: {fault}", finding.check));
+                }
+            }
+        }
+    }
+    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,110 @@
+//! The command line: `brune serve | migrate | doctor | token`.
+
+#![expect(clippy::doc_markdown, reason = "these comments are help texts, for terminals")]
+
+mod doctor;
+mod migrate;
+mod serve;
+mod token;
+
+use std::{fmt::Write as _, io::Write as _, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    config::{self, Config, Environment, Needs},
+    telemetry,
+};
+
+/// A settings control plane over Postgres.
+///
+/// A SUPER_ADMIN changes a product's run-time settings without a deploy; every change is typed, checked,
+/// locked against lost updates, explained, audited and reversible; every instance takes it on within
+/// milliseconds.
+#[derive(Debug, Parser)]
+#[command(name = "brune", version, after_help = AFTER, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const AFTER: &str = "Without a command: serve. Without a configuration: a private Postgres and a secret of \
+    its own, for development. Every variable is in `.env.example`.\n\n\
+    Exit codes: 0 done, 1 refused or failed, 2 wrong usage.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service.
+    ///
+    /// Without DATABASE_URL or POSTGRES_HOST a private Postgres is started in the data directory, migrated
+    /// and seeded; it never outlives the service. With a database of your own, run `brune migrate` first.
+    Serve,
+    /// Bring the database up to date: migrations, declarations of the catalog, first values.
+    ///
+    /// Safe to repeat: a second run changes nothing. A catalog that does not fit what is stored is an error
+    /// that names every key before anything is written.
+    Migrate(migrate::Arguments),
+    /// Check migrations, catalog, settings and audit trail; exit 1 if anything is wrong.
+    Doctor,
+    /// Print a token signed with JWT_SECRET, for development and for tests.
+    Token(token::Arguments),
+}
+
+/// Parses, runs, and says how it went.
+#[must_use]
+pub fn main() -> ExitCode {
+    if let Err(err) = config::without_driver_variables() {
+        let _ =
+            writeln!(std::io::stderr(), "brune: cannot start over without PG* variables: {err}");
+        return ExitCode::FAILURE;
+    }
+    let command = Cli::parse().command.unwrap_or(Command::Serve);
+    match run(command) {
+        Ok(code) => code,
+        Err(failure) => {
+            // The last word goes to whoever is at the terminal, whatever is logged.
+            let _ = writeln!(std::io::stderr(), "brune: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode, String> {
+    let environment = Environment::of_process();
+    if let Command::Token(arguments) = &command {
+        return token::run(&environment, arguments);
+    }
+    let needs = if matches!(command, Command::Serve) { Needs::Serve } else { Needs::Database };
+    let config = Config::load(&environment, needs).map_err(|faults| faults.to_string())?;
+    telemetry::init(&config.log).map_err(|err| chain(&err))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|err| format!("cannot start the runtime: {err}"))?;
+    let done = runtime.block_on(async {
+        match command {
+            Command::Serve => serve::run(config, &environment).await,
+            Command::Migrate(arguments) => migrate::run(&config, &environment, &arguments).await,
+            Command::Doctor => doctor::run(&config, &environment).await,
+            Command::Token(_) => Ok(ExitCode::SUCCESS),
+        }
+    });
+    done.map_err(|err| chain(&err))
+}
+
+/// An error and its causes, each on a line.
+fn chain(err: &dyn std::error::Error) -> String {
+    let mut text = err.to_string();
+    let mut cause = err.source();
+    while let Some(err) = cause {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n  because: {err}");
+        cause = err.source();
+    }
+    text
+}
+
+/// A line on standard output; a closed pipe is the reader's wish, not an error.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}

@@ -1,0 +1,29 @@
+//! `brune serve`.
+
+use std::process::ExitCode;
+
+use crate::{
+    app::{self, Ready},
+    cli::say,
+    config::{Config, Environment},
+};
+
+pub(super) async fn run(config: Config, environment: &Environment) -> Result<ExitCode, app::Error> {
+    // Before anything is started, so that a signal always finds its handler.
+    let stop = app::signals()?;
+    app::serve(config, environment, announce, stop).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn announce(ready: &Ready) {
+    let address = ready.address;
+    say(&format!("brune answers on http://{address}"));
+    if let Some(token) = &ready.token {
+        say("a SUPER_ADMIN's token, for development:");
+        say(&format!("  export BRUNE_TOKEN={token}"));
+        say("what it may read:");
+        say(&format!(
+            "  curl -s -H \"Authorization: Bearer $BRUNE_TOKEN\" http://{address}/admin/global-settings"
+        ));
+    }
+}

@@ -1,0 +1,256 @@
+//! The only reader of the environment: variables, the `.env` file of the working directory, and the
+//! files that secrets come in.
+
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    fmt, io,
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+
+use super::{Fault, Secret, dotenv, file};
+
+/// Where container engines put secrets.
+const RUN_SECRETS: &str = "/run/secrets";
+
+/// The file that is read beside the process's own variables, in the working directory.
+const DOTENV: &str = ".env";
+
+/// Where a value came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// A variable of the process.
+    Env,
+    /// A line of the `.env` file.
+    EnvFile,
+    /// The file that `X_FILE` names.
+    File,
+    /// A file in `$CREDENTIALS_DIRECTORY` or `/run/secrets`.
+    Credential,
+    /// Nobody said anything.
+    Default,
+}
+
+/// What the process was given: its variables, over those of `.env`, and the secret directories.
+///
+/// Its `Debug` shows names only.
+#[derive(Clone, Default)]
+pub struct Environment {
+    process: BTreeMap<OsString, OsString>,
+    dotenv: BTreeMap<String, String>,
+    dotenv_faults: Vec<Fault>,
+    secrets_dir: Option<PathBuf>,
+    root: bool,
+}
+
+impl Environment {
+    /// What this process was given. Faults of the `.env` file are kept for `Config::load`, which
+    /// reports them with all others.
+    #[must_use]
+    pub fn of_process() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that reads it")]
+        let process = std::env::vars_os().collect();
+        let bare = Self {
+            process,
+            // One that may not be entered is some other program's.
+            secrets_dir: Some(PathBuf::from(RUN_SECRETS)).filter(|dir| dir.join(".").is_dir()),
+            root: rustix::process::geteuid().is_root(),
+            ..Self::default()
+        };
+        bare.with_dotenv_file(Path::new(DOTENV))
+    }
+
+    fn with_dotenv_file(self, path: &Path) -> Self {
+        match file::text(path) {
+            Ok(text) => self.with_dotenv(&text),
+            Err(file::Unreadable::Io(e)) if e.kind() == io::ErrorKind::NotFound => self,
+            Err(unreadable) => {
+                let fault = Fault::of(DOTENV, unreadable.to_string(), "mend it or move it away");
+                Self { dotenv_faults: vec![fault], ..self }
+            }
+        }
+    }
+
+    /// Only these variables, for tests: no `.env`, no directory of secrets, no root.
+    #[must_use]
+    pub fn of_pairs<K: Into<OsString>, V: Into<OsString>>(
+        pairs: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        let process = pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+        Self { process, ..Self::default() }
+    }
+
+    /// The same with `text` as its `.env` file.
+    #[must_use]
+    pub fn with_dotenv(mut self, text: &str) -> Self {
+        match dotenv::parse(text) {
+            Ok(entries) => {
+                self.dotenv = entries.into_iter().map(|entry| (entry.key, entry.value)).collect();
+            }
+            Err(faults) => {
+                let faults = faults.into_iter().map(|it| {
+                    let variable = format!("{DOTENV} line {}", it.line);
+                    Fault::of(variable, it.reason.to_string(), "or remove the line")
+                });
+                self.dotenv_faults = faults.collect();
+            }
+        }
+        self
+    }
+
+    /// The text of `key` as it was given, blank or not, by the process or else by `.env`; never from
+    /// a file. `None` when nobody gave it or it is not UTF-8.
+    #[must_use]
+    pub fn raw(&self, key: &str) -> Option<(String, Source)> {
+        match self.process.get(OsStr::new(key)) {
+            Some(value) => Some((value.to_str()?.to_owned(), Source::Env)),
+            None => Some((self.dotenv.get(key)?.clone(), Source::EnvFile)),
+        }
+    }
+
+    /// The secret `name` and where it came from: `name`, `name_FILE`,
+    /// `$CREDENTIALS_DIRECTORY/name`, `/run/secrets/name`.
+    ///
+    /// # Errors
+    /// `name` and `name_FILE` are both given, or the file that should hold it does not.
+    pub fn secret(&self, name: &str) -> Result<Option<(Secret, Source)>, Fault> {
+        let file_variable = format!("{name}_FILE");
+        match (self.text(name)?, self.path(&file_variable)) {
+            (Some(_), Some(_)) => Err(Fault::of(
+                name,
+                format!("both {name} and {file_variable} are set"),
+                "unset one of the two",
+            )),
+            (Some((value, source)), None) => Ok(Some((Secret::new(value), source))),
+            (None, Some(path)) => {
+                Ok(Some((secret_in(&file_variable, &path).map_err(|(_, it)| it)?, Source::File)))
+            }
+            (None, None) => self.credential(name),
+        }
+    }
+
+    fn credential(&self, name: &str) -> Result<Option<(Secret, Source)>, Fault> {
+        let credentials = self.process_path("CREDENTIALS_DIRECTORY");
+        for dir in credentials.iter().chain(&self.secrets_dir) {
+            match secret_in(name, &dir.join(name)) {
+                Ok(secret) => return Ok(Some((secret, Source::Credential))),
+                Err((io::ErrorKind::NotFound | io::ErrorKind::NotADirectory, _)) => (),
+                Err((_, fault)) => return Err(fault),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The text of `name`; an empty one counts as not given, since that is what an unset variable
+    /// turns into on its way through a compose file.
+    pub(super) fn text(&self, name: &str) -> Result<Option<(String, Source)>, Fault> {
+        let Some(given) = self.process.get(OsStr::new(name)) else {
+            let given = self.dotenv.get(name).filter(|value| !value.is_empty());
+            return given.map(|value| fit(name, value.clone(), Source::EnvFile)).transpose();
+        };
+        let value = given
+            .to_str()
+            .ok_or_else(|| Fault::of(name, "is not UTF-8", "set it again, or unset it"))?;
+        (!value.is_empty()).then(|| fit(name, value.to_owned(), Source::Env)).transpose()
+    }
+
+    /// The path in `name`, which need not be UTF-8.
+    pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
+        if self.process.contains_key(OsStr::new(name)) {
+            return self.process_path(name);
+        }
+        self.dotenv.get(name).filter(|path| !path.is_empty()).map(PathBuf::from)
+    }
+
+    fn process_path(&self, name: &str) -> Option<PathBuf> {
+        self.process.get(OsStr::new(name)).filter(|path| !path.is_empty()).map(PathBuf::from)
+    }
+
+    /// Whether the process may do anything.
+    pub(super) fn is_root(&self) -> bool {
+        self.root
+    }
+
+    /// What is wrong as a whole: lines of `.env`, and variables of ours that are not UTF-8.
+    pub(super) fn faults(&self) -> Vec<Fault> {
+        let names = self.process.iter().filter(|(_, value)| value.to_str().is_none());
+        let ours =
+            names.filter_map(|(name, _)| name.to_str()).filter(|it| it.starts_with("BRUNE_"));
+        let unreadable = ours.map(|it| Fault::of(it, "is not UTF-8", "set it again, or unset it"));
+        self.dotenv_faults.iter().cloned().chain(unreadable).collect()
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Environment")
+            .field("process", &self.process.keys())
+            .field("dotenv", &self.dotenv.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+fn fit(name: &str, value: String, source: Source) -> Result<(String, Source), Fault> {
+    if value.trim().is_empty() {
+        return Err(Fault::of(name, "holds nothing but blanks", "give it a value, or unset it"));
+    }
+    Ok((value, source))
+}
+
+/// The secret in the file at `path`, on behalf of `variable`; with the fault comes the kind that
+/// tells a file that is not there.
+fn secret_in(variable: &str, path: &Path) -> Result<Secret, (io::ErrorKind, Fault)> {
+    let fault = |what: &dyn fmt::Display| {
+        let what = format!("the file {} {what}", path.display());
+        Fault::of(
+            variable,
+            what,
+            "put the secret alone into a readable file, or unset the variable",
+        )
+    };
+    let text = file::text(path).map_err(|e| (e.kind(), fault(&e)))?;
+    let secret = text.strip_suffix('\n').map_or(&*text, |it| it.strip_suffix('\r').unwrap_or(it));
+    if secret.trim().is_empty() {
+        return Err((io::ErrorKind::InvalidData, fault(&"is empty")));
+    }
+    Ok(Secret::new(secret.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, Database, Needs};
+    use super::*;
+
+    #[test]
+    fn no_file_beside_the_process_is_no_fault_and_an_unreadable_one_is() {
+        let env = Environment::default().with_dotenv_file(Path::new("/nowhere/.env"));
+        assert!(env.faults().is_empty());
+        let env = Environment::default().with_dotenv_file(Path::new("/"));
+        assert_eq!(env.faults()[0].to_string(), ".env: is not a file; mend it or move it away");
+    }
+
+    #[test]
+    fn root_keeps_its_data_where_the_system_does() {
+        let env = Environment { root: true, ..Environment::of_pairs([("HOME", "/home/ana")]) };
+        match Config::load(&env, Needs::Serve).unwrap().database {
+            Database::Embedded(it) => assert_eq!(it.dir, Path::new("/var/lib/brune")),
+            Database::Url(_) => panic!("not embedded"),
+        }
+    }
+
+    #[test]
+    fn a_secret_mounted_by_a_container_engine_is_found() {
+        let dir = std::env::temp_dir().join(format!("brune-secrets-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir(&dir).unwrap();
+        std::fs::write(dir.join("OPENAI_API_KEY"), "sk-1\n").unwrap();
+        let env = Environment { secrets_dir: Some(dir.clone()), ..Environment::default() };
+        let found = env.secret("OPENAI_API_KEY");
+        std::fs::remove_dir_all(dir).unwrap();
+        let (secret, source) = found.unwrap().unwrap();
+        assert_eq!((secret.expose(), source), ("sk-1", Source::Credential));
+        assert!(env.secret("JWT_SECRET").unwrap().is_none());
+    }
+}

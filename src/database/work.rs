@@ -1,0 +1,210 @@
+//! One transaction under one deadline, whose end is never in doubt without saying so.
+
+use std::{error::Error as _, future::Future, time::Duration};
+
+use rand::RngExt as _;
+use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
+use tokio::time::{self, Instant};
+
+/// How long a use case may take in the database, its commit included; shorter than a request's deadline,
+/// so that the answer is this module's and not a cut connection.
+const LIMIT: Duration = Duration::from_secs(4);
+
+/// How the database let a use case down.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// It is away, busy, or took too long; nothing was stored.
+    #[error("the database is not available")]
+    Unavailable(#[source] sqlx::Error),
+    /// The commit was sent and its answer never came: stored or not, nobody knows.
+    #[error("the database did not say whether the change was committed")]
+    OutcomeUnknown(#[source] sqlx::Error),
+    /// It refused what should have been right.
+    #[error("the database refused a statement")]
+    Refused(#[source] sqlx::Error),
+}
+
+impl Failure {
+    /// Whether the same work may pass when it is tried again: only what is known not to be stored.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unavailable(source) => !matches!(source, sqlx::Error::PoolTimedOut),
+            Self::OutcomeUnknown(_) | Self::Refused(_) => false,
+        }
+    }
+
+    /// The name of the constraint that was broken, if one was.
+    #[must_use]
+    pub fn constraint(&self) -> Option<&str> {
+        let source = self.source()?.downcast_ref::<sqlx::Error>()?;
+        source.as_database_error()?.constraint()
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(err: sqlx::Error) -> Self {
+        use sqlx::Error as E;
+        let away = match &err {
+            E::Io(_)
+            | E::Tls(_)
+            | E::PoolTimedOut
+            | E::PoolClosed
+            | E::WorkerCrashed
+            | E::Protocol(_) => true,
+            E::Database(source) => source.code().is_some_and(|code| is_away(&code)),
+            _ => false,
+        };
+        if away { Self::Unavailable(err) } else { Self::Refused(err) }
+    }
+}
+
+/// Classes of SQLSTATE that say "not now": serialization and deadlock, read-only standby, shutdown,
+/// cancelled by a time limit, connection, too many connections.
+fn is_away(code: &str) -> bool {
+    matches!(code, "40001" | "40P01" | "25006" | "57014" | "55P03" | "53300")
+        || code.starts_with("57P")
+        || code.starts_with("08")
+}
+
+/// When a use case must be through with the database.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// The usual one, from now.
+    #[must_use]
+    pub fn usual() -> Self {
+        Self(Instant::now() + LIMIT)
+    }
+
+    /// What `step` returns, unless the deadline comes first.
+    pub async fn within<T, E: From<Failure>>(
+        self,
+        step: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        time::timeout_at(self.0, step).await.unwrap_or_else(|_| Err(late().into()))
+    }
+}
+
+fn late() -> Failure {
+    Failure::Unavailable(sqlx::Error::PoolTimedOut)
+}
+
+/// How a transaction ends when nothing is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// What was done is kept.
+    Commit,
+    /// It was only tried.
+    Rollback,
+}
+
+/// A transaction on a connection of its own. Dropped before its end, it closes the connection: what is
+/// half done must not go back into the pool.
+#[derive(Debug)]
+pub struct Work {
+    conn: PoolConnection<Postgres>,
+    deadline: Deadline,
+    open: bool,
+}
+
+impl Work {
+    /// Begins a transaction, under the usual deadline.
+    pub async fn begin(pool: &PgPool) -> Result<Self, Failure> {
+        let deadline = Deadline::usual();
+        let conn = deadline.within::<_, Failure>(async { Ok(pool.acquire().await?) }).await?;
+        let mut work = Self { conn, deadline, open: true };
+        let begun = async { Ok(sqlx::raw_sql("begin").execute(&mut *work.conn).await?) };
+        deadline.within::<_, Failure>(begun).await?;
+        Ok(work)
+    }
+
+    /// The connection that the transaction is on.
+    pub fn conn(&mut self) -> &mut PgConnection {
+        &mut self.conn
+    }
+
+    /// When the work must be done.
+    #[must_use]
+    pub fn deadline(&self) -> Deadline {
+        self.deadline
+    }
+
+    /// Ends the transaction: as `ending` says when `result` is good, by rolling back when it is not.
+    pub async fn conclude<T, E: From<Failure>>(
+        mut self,
+        result: Result<T, E>,
+        ending: Ending,
+    ) -> Result<T, E> {
+        let Ok(value) = result else {
+            self.roll_back().await;
+            return result;
+        };
+        match ending {
+            Ending::Rollback => self.roll_back().await,
+            Ending::Commit => self.commit().await?,
+        }
+        Ok(value)
+    }
+
+    async fn commit(&mut self) -> Result<(), Failure> {
+        let sent = sqlx::raw_sql("commit").execute(&mut *self.conn);
+        match time::timeout_at(self.deadline.0, sent).await {
+            Ok(Ok(_)) => {
+                self.open = false;
+                Ok(())
+            }
+            // The server itself said that the transaction is gone.
+            Ok(Err(err)) if err.as_database_error().is_some() => Err(err.into()),
+            Ok(Err(err)) => Err(Failure::OutcomeUnknown(err)),
+            Err(_) => Err(Failure::OutcomeUnknown(sqlx::Error::PoolTimedOut)),
+        }
+    }
+
+    /// A rollback that fails leaves the connection to be closed, which rolls back as well.
+    async fn roll_back(&mut self) {
+        let sent = sqlx::raw_sql("rollback").execute(&mut *self.conn);
+        self.open = !matches!(time::timeout_at(self.deadline.0, sent).await, Ok(Ok(_)));
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        if self.open {
+            self.conn.close_on_drop();
+        }
+    }
+}
+
+/// How often a use case is tried again: at most twice, after a short pause with full jitter.
+#[derive(Debug)]
+pub struct Attempts {
+    left: u8,
+    deadline: Deadline,
+}
+
+impl Attempts {
+    /// A first attempt, from now.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { left: 2, deadline: Deadline::usual() }
+    }
+
+    /// Waits a moment and says yes, or says no when there was enough of it.
+    pub async fn again(&mut self) -> bool {
+        if self.left == 0 || self.deadline.0 <= Instant::now() {
+            return false;
+        }
+        self.left -= 1;
+        let pause = Duration::from_millis(rand::rng().random_range(1..40));
+        time::sleep(pause).await;
+        true
+    }
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self::new()
+    }
+}

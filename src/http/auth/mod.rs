@@ -1,0 +1,153 @@
+//! Who is asking. A handler that takes one of these types cannot be reached without it.
+
+mod token;
+
+use std::fmt;
+
+use axum::{
+    extract::{FromRef, FromRequestParts},
+    http::{HeaderMap, HeaderName, header, request::Parts},
+};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+pub use token::{Grant, Keys, SUPER_ADMIN, issue};
+
+use crate::{
+    config::Secret,
+    http::{layers::only, problem::Code, problem::Problem},
+    ids::UserId,
+    json::Fault,
+};
+
+const INTERNAL_API_KEY: HeaderName = HeaderName::from_static("x-internal-api-key");
+
+/// Who a valid token speaks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Its subject.
+    pub user: UserId,
+    /// The user's plan, if the token names one.
+    pub plan: Option<String>,
+    /// The user's level, if the token names one.
+    pub level: Option<String>,
+    /// Whether the user has the role [`SUPER_ADMIN`].
+    pub is_admin: bool,
+}
+
+/// A super administrator; others are a 403, and callers without a valid token a 401.
+#[derive(Debug)]
+pub struct SuperAdmin(
+    /// Who it is.
+    pub Caller,
+);
+
+/// Anyone with a valid token; others are a 401.
+#[derive(Debug)]
+pub struct SignedIn(
+    /// Who it is.
+    pub Caller,
+);
+
+/// Another service of ours with the internal key, or anyone with a valid token; others are a 401.
+#[derive(Debug)]
+pub enum InternalOrUser {
+    /// The internal key was sent.
+    Internal,
+    /// A token was sent.
+    User(Caller),
+}
+
+impl<S> FromRequestParts<S> for SignedIn
+where
+    S: Send + Sync,
+    Keys: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        caller(&parts.headers, &Keys::from_ref(state)).map(Self)
+    }
+}
+
+impl<S> FromRequestParts<S> for SuperAdmin
+where
+    S: Send + Sync,
+    Keys: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let caller = caller(&parts.headers, &Keys::from_ref(state))?;
+        if caller.is_admin {
+            return Ok(Self(caller));
+        }
+        Err(Problem::new(Code::Forbidden, format!("this needs the role {SUPER_ADMIN}")))
+    }
+}
+
+impl<S> FromRequestParts<S> for InternalOrUser
+where
+    S: Send + Sync,
+    Keys: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let (headers, keys) = (&parts.headers, Keys::from_ref(state));
+        if !headers.contains_key(INTERNAL_API_KEY) {
+            return caller(headers, &keys).map(Self::User);
+        }
+        if headers.contains_key(header::AUTHORIZATION) {
+            // Which of the two is meant would be a guess, and a guess decides whom the start is for.
+            let detail = "send X-Internal-Api-Key or Authorization, not both";
+            let fault = Fault { pointer: None, ..Fault::at("", "two_credentials", detail) };
+            return Err(Problem::malformed(fault));
+        }
+        let sent = only(headers, &INTERNAL_API_KEY);
+        let known = sent.is_some_and(|it| keys.knows_internal(it.as_bytes()));
+        if known { Ok(Self::Internal) } else { Err(Problem::unauthorized(false)) }
+    }
+}
+
+fn caller(headers: &HeaderMap, keys: &Keys) -> Result<Caller, Problem> {
+    let mut sent = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(first) = sent.next() else { return Err(Problem::unauthorized(false)) };
+    let token = first.to_str().ok().and_then(bearer);
+    match token {
+        Some(token) if sent.next().is_none() => {
+            keys.verify(token).map_err(|_| Problem::unauthorized(true))
+        }
+        token => Err(Problem::unauthorized(token.is_some())),
+    }
+}
+
+/// The token of a `Bearer` header; the scheme's case does not matter (RFC 9110).
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(' '))
+}
+
+/// A key that is compared without telling by the time it takes how much of a guess was right.
+#[derive(Clone)]
+struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    fn of(secret: &Secret) -> Self {
+        Self(Sha256::digest(secret.expose()).into())
+    }
+
+    fn matches(&self, sent: &[u8]) -> bool {
+        // Of digests, since the comparison itself tells the lengths apart.
+        self.0.ct_eq(&<[u8; 32]>::from(Sha256::digest(sent))).into()
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+#[cfg(test)]
+mod tests;

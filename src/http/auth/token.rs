@@ -1,0 +1,245 @@
+//! Tokens: JWTs signed with HS256 and a secret of ours. The service chooses the algorithm, never the
+//! token; what the token's header says of keys (`jwk`, `jku`, `kid`, ...) is not looked at.
+
+use std::{fmt, sync::Arc};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, EncodingKey, Header, Validation, crypto::aws_lc, decode, decode_header,
+    encode, errors::ErrorKind, get_current_timestamp,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    config::Auth,
+    http::auth::{Caller, Fingerprint},
+    ids::UserId,
+};
+
+/// The role that may read and change settings.
+pub const SUPER_ADMIN: &str = "SUPER_ADMIN";
+
+/// Bytes of a token that are looked at.
+const TOKEN_BYTES: usize = 8 * 1024;
+
+/// How far our clock and the issuer's may differ, in seconds.
+const LEEWAY: u64 = 5;
+
+/// How long a token may live that says when it was made.
+const MAX_LIFE: TimeDelta = TimeDelta::hours(12);
+
+/// What credentials are checked against.
+#[derive(Clone)]
+pub struct Keys(Arc<Inner>);
+
+struct Inner {
+    secrets: Vec<DecodingKey>,
+    validation: Validation,
+    internal: Option<Fingerprint>,
+    max_life: TimeDelta,
+}
+
+/// Why a token was refused; for tests only, since callers always get the same answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    TooLong,
+    Unreadable,
+    Critical,
+    Algorithm,
+    Signature,
+    Expired,
+    NotYet,
+    LivesTooLong,
+    Issuer,
+    Audience,
+    Claims,
+    Subject,
+}
+
+/// The claims that mean something here. `iss` is a text or the token is refused.
+#[derive(Deserialize)]
+struct Claims {
+    sub: String,
+    exp: f64,
+    iat: Option<f64>,
+    #[serde(rename = "iss")]
+    _iss: Option<String>,
+    #[serde(default)]
+    role: Value,
+    #[serde(default)]
+    roles: Value,
+    plan: Option<String>,
+    level: Option<String>,
+}
+
+impl Keys {
+    /// Those that `auth` names. Secrets of fewer than 32 bytes are refused by the configuration.
+    #[must_use]
+    pub fn new(auth: &Auth) -> Self {
+        // Another crate could switch on a second backend, and the library would panic at the first token.
+        // It is an error only if one was chosen before, which is as good.
+        let _ = aws_lc::DEFAULT_PROVIDER.install_default();
+        let keys = auth.jwt_secrets.iter().filter(|it| !it.expose().is_empty());
+        Self(Arc::new(Inner {
+            secrets: keys.map(|it| DecodingKey::from_secret(it.expose().as_bytes())).collect(),
+            validation: validation(auth),
+            internal: auth.internal_api_key.as_ref().map(Fingerprint::of),
+            max_life: MAX_LIFE,
+        }))
+    }
+
+    /// The same, with another bound on the life of a token that says when it was made.
+    #[must_use]
+    pub fn with_max_life(self, max_life: TimeDelta) -> Self {
+        let Inner { secrets, validation, internal, .. } = &*self.0;
+        let (secrets, validation) = (secrets.clone(), validation.clone());
+        Self(Arc::new(Inner { secrets, validation, internal: internal.clone(), max_life }))
+    }
+
+    pub(super) fn knows_internal(&self, sent: &[u8]) -> bool {
+        self.0.internal.as_ref().is_some_and(|it| it.matches(sent))
+    }
+
+    pub(super) fn verify(&self, token: &str) -> Result<Caller, Refusal> {
+        if TOKEN_BYTES < token.len() {
+            return Err(Refusal::TooLong);
+        }
+        let header = decode_header(token).map_err(|_| Refusal::Unreadable)?;
+        // It names extensions that a reader has to understand (RFC 7515, 4.1.11), and we know none.
+        if header.crit.is_some() {
+            return Err(Refusal::Critical);
+        }
+        let claims = self.claims(token)?;
+        self.check_life(&claims)?;
+        let user = UserId::parse(&claims.sub).ok_or(Refusal::Subject)?;
+        let is_admin = claims.has_role(SUPER_ADMIN);
+        Ok(Caller { user, plan: claims.plan, level: claims.level, is_admin })
+    }
+
+    /// The claims, if any of the secrets signed them.
+    fn claims(&self, token: &str) -> Result<Claims, Refusal> {
+        let mut refusal = Refusal::Signature;
+        for secret in &self.0.secrets {
+            match decode::<Claims>(token, secret, &self.0.validation) {
+                Ok(data) => return Ok(data.claims),
+                Err(err) => refusal = Refusal::from(err.kind()),
+            }
+            if refusal != Refusal::Signature {
+                break;
+            }
+        }
+        Err(refusal)
+    }
+
+    /// What the library does not check of a token that says when it was made.
+    fn check_life(&self, claims: &Claims) -> Result<(), Refusal> {
+        let Some(iat) = claims.iat else { return Ok(()) };
+        #[expect(clippy::cast_precision_loss, reason = "a float holds every second of the epoch")]
+        let (latest, life) =
+            ((get_current_timestamp() + LEEWAY) as f64, self.0.max_life.num_seconds() as f64);
+        if latest < iat {
+            return Err(Refusal::NotYet);
+        }
+        if life < claims.exp - iat { Err(Refusal::LivesTooLong) } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keys(***)")
+    }
+}
+
+impl Claims {
+    /// `role` is one text and `roles` a list; any other shape grants nothing, and so does any other case
+    /// or a longer name.
+    fn has_role(&self, role: &str) -> bool {
+        let listed = self.roles.as_array().is_some_and(|all| all.iter().any(|it| it == role));
+        self.role == role || listed
+    }
+}
+
+impl From<&ErrorKind> for Refusal {
+    fn from(kind: &ErrorKind) -> Self {
+        use ErrorKind as E;
+        match kind {
+            E::InvalidSignature => Self::Signature,
+            E::InvalidAlgorithm => Self::Algorithm,
+            E::ExpiredSignature => Self::Expired,
+            E::ImmatureSignature => Self::NotYet,
+            E::InvalidIssuer => Self::Issuer,
+            E::InvalidAudience => Self::Audience,
+            _ => Self::Claims,
+        }
+    }
+}
+
+/// The library's defaults take tokens without `iss` and `aud` even where these are checked, and grant a
+/// minute after `exp`; every line here closes one of these gaps.
+fn validation(auth: &Auth) -> Validation {
+    let mut validation = Validation::new(Algorithm::HS256);
+    let mut required = vec!["exp", "sub"];
+    validation.leeway = LEEWAY;
+    validation.validate_nbf = true;
+    validation.validate_aud = auth.audience.is_some();
+    if let Some(issuer) = &auth.issuer {
+        validation.set_issuer(&[issuer]);
+        required.push("iss");
+    }
+    if let Some(audience) = &auth.audience {
+        validation.set_audience(&[audience]);
+        required.push("aud");
+    }
+    validation.set_required_spec_claims(&required);
+    validation
+}
+
+/// What a new token says of its bearer.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Grant {
+    /// Who it is for.
+    pub sub: String,
+    /// The role, such as [`SUPER_ADMIN`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// The user's plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    /// The user's level.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub level: Option<String>,
+}
+
+/// A token that [`Keys`] of the same `auth` take from `now` until `life` later; for development and
+/// tests. An error if there is no secret to sign with.
+pub fn issue(
+    auth: &Auth,
+    grant: &Grant,
+    now: DateTime<Utc>,
+    life: TimeDelta,
+) -> Result<String, jsonwebtoken::errors::Error> {
+    #[derive(Serialize)]
+    struct Signed<'a> {
+        #[serde(flatten)]
+        grant: &'a Grant,
+        iat: i64,
+        exp: i64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        iss: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        aud: Option<&'a str>,
+    }
+
+    let _ = aws_lc::DEFAULT_PROVIDER.install_default();
+    let secret = auth.jwt_secrets.first().ok_or(ErrorKind::InvalidKeyFormat)?;
+    let claims = Signed {
+        grant,
+        iat: now.timestamp(),
+        exp: (now + life).timestamp(),
+        iss: auth.issuer.as_deref(),
+        aud: auth.audience.as_deref(),
+    };
+    let key = EncodingKey::from_secret(secret.expose().as_bytes());
+    encode(&Header::new(Algorithm::HS256), &claims, &key)
+}

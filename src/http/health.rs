@@ -1,0 +1,83 @@
+//! Whether the process runs, and whether it can serve. Answers come from memory: a probe must neither wait
+//! behind work nor add to it.
+
+use axum::{
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+use crate::{
+    http::{problem::Problem, query::Query},
+    settings::GlobalSettingsService,
+};
+
+/// Whether the process runs; depends on nothing.
+#[utoipa::path(
+    get,
+    path = "/livez",
+    tag = "health",
+    responses((status = 200, description = "It runs", body = String, content_type = "text/plain"))
+)]
+pub(super) async fn livez() -> Response {
+    text(StatusCode::OK, "ok\n".to_owned())
+}
+
+/// Whether the service can serve: database, settings, notification channel.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "health",
+    params(("verbose" = Option<String>, Query, description = "A line for each check")),
+    responses(
+        (status = 200, description = "It can", body = String, content_type = "text/plain"),
+        (status = 503, description = "It cannot; the lines say why", body = String, content_type = "text/plain"),
+    )
+)]
+pub(super) async fn readyz(
+    State(settings): State<GlobalSettingsService>,
+    query: Query,
+) -> Result<Response, Problem> {
+    ready(&settings, query)
+}
+
+/// As `/readyz`.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    tag = "health",
+    params(("verbose" = Option<String>, Query, description = "A line for each check")),
+    responses(
+        (status = 200, description = "It can serve", body = String, content_type = "text/plain"),
+        (status = 503, description = "It cannot; the lines say why", body = String, content_type = "text/plain"),
+    )
+)]
+pub(super) async fn healthz(
+    State(settings): State<GlobalSettingsService>,
+    query: Query,
+) -> Result<Response, Problem> {
+    ready(&settings, query)
+}
+
+fn ready(settings: &GlobalSettingsService, mut query: Query) -> Result<Response, Problem> {
+    let verbose = query.mark("verbose");
+    query.finish()?;
+    // Names of checks only: what is wrong with which setting is for those who may read settings.
+    let checks = [
+        ("database", settings.is_reachable()),
+        ("settings", settings.is_sound()),
+        ("listener", settings.is_listening()),
+    ];
+    let sound = checks.iter().all(|(_, sound)| *sound);
+    let status = if sound { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let line = |(name, sound): &(&str, bool)| {
+        if *sound { format!("[+]{name} ok\n") } else { format!("[-]{name} failed\n") }
+    };
+    let told = checks.iter().filter(|(_, sound)| verbose || !sound).map(line);
+    let verdict = if sound { "ok\n" } else { "not ready\n" };
+    Ok(text(status, told.chain([verdict.to_owned()]).collect()))
+}
+
+fn text(status: StatusCode, body: String) -> Response {
+    (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response()
+}

@@ -1,0 +1,191 @@
+//! What every request passes, whatever route it is for.
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    extract::{MatchedPath, Request, State},
+    http::{
+        HeaderMap, HeaderName, HeaderValue, StatusCode, header,
+        uri::{Authority, Uri},
+    },
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use http_body_util::Limited;
+use tokio::time::{Instant, timeout};
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::{Instrument as _, Span, debug, error_span, info};
+
+use crate::{
+    http::{
+        limits::{BODY_BYTES, BodyDue, HEAD_BYTES, HEAD_LINES, Limits},
+        problem::{self, Code, Problem},
+    },
+    ids::RequestId,
+    json::{Fault, Faults},
+};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Set on every answer.
+const ALWAYS: [(HeaderName, HeaderValue); 2] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+];
+
+/// Set where the handler has not decided otherwise: a page that shows something needs its own policy,
+/// and only a handler knows what may be kept.
+const UNLESS_SET: [(HeaderName, HeaderValue); 2] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+    ),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+];
+
+/// `router` with all that stands around its routes. From outside in:
+///
+/// 1. the request id, the tracing span and the line in the log: first, so that whatever follows can
+///    name the request, and last on the way out, so that they see the answer as it leaves;
+/// 2. the writing-out of problems and the headers of every answer: outside everything that can refuse;
+/// 3. the checks on the head: before anything is spent on the request;
+/// 4. the deadline: around body, credentials and handler alike;
+/// 5. the catching of panics: inside, so that a panic is answered like any other failure.
+///
+/// What no route takes is a 404 problem, and a method that its path does not answer a 405.
+pub fn around(router: Router, limits: &Limits) -> Router {
+    router
+        .fallback(no_such_route)
+        .layer(CatchPanicLayer::custom(|_| Problem::panicked().into_response()))
+        .layer(middleware::from_fn_with_state(limits.request, answer))
+}
+
+async fn no_such_route() -> Problem {
+    Problem::not_found("there is no such path")
+}
+
+async fn answer(State(limit): State<Duration>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = request_id(request.headers());
+    let path = request.uri().path().to_owned();
+    let span = span(&request, &id);
+    let quiet = is_probe(&path);
+    request.extensions_mut().insert(id.clone());
+    let response = admit(request, next, limit).instrument(span.clone()).await;
+    let mut response = problem::render(response, &path, &id);
+    set_headers(response.headers_mut(), &id);
+    span.in_scope(|| log(response.status(), started.elapsed(), quiet));
+    response
+}
+
+/// The caller's own id if it is one and only one, else a new one.
+fn request_id(headers: &HeaderMap) -> RequestId {
+    only(headers, &REQUEST_ID)
+        .and_then(|it| RequestId::parse(it.to_str().ok()?))
+        .unwrap_or_default()
+}
+
+/// No query, header or body, and the route instead of the path: those may hold anything.
+fn span(request: &Request, id: &RequestId) -> Span {
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str);
+    // At the level of errors, so that an error names its request whatever level is asked for.
+    error_span!("request", request_id = %id, method = %request.method(), route)
+}
+
+fn is_probe(path: &str) -> bool {
+    matches!(path, "/livez" | "/readyz" | "/healthz" | "/metrics")
+}
+
+fn log(status: StatusCode, took: Duration, quiet: bool) {
+    let (status, ms) = (status.as_u16(), took.as_secs_f64() * 1e3);
+    if quiet {
+        debug!(status, ms, "answered");
+    } else {
+        info!(status, ms, "answered");
+    }
+}
+
+fn set_headers(headers: &mut HeaderMap, id: &RequestId) {
+    // An id is made of characters that a header may hold.
+    if let Ok(id) = HeaderValue::from_str(id.as_str()) {
+        headers.insert(REQUEST_ID, id);
+    }
+    for (name, value) in ALWAYS {
+        headers.insert(name, value);
+    }
+    for (name, value) in UNLESS_SET {
+        headers.entry(name).or_insert(value);
+    }
+}
+
+/// The answer of the routes, if the request's head lets it get that far.
+async fn admit(request: Request, next: Next, limit: Duration) -> Response {
+    if let Err(problem) = check(&request) {
+        return problem.into_response();
+    }
+    let may_change = !request.method().is_safe();
+    let mut request = request.map(|body| axum::body::Body::new(Limited::new(body, BODY_BYTES)));
+    // Sooner than the deadline, so that a client that is slow is not told of an unknown outcome.
+    request.extensions_mut().insert(BodyDue(Instant::now() + limit / 2));
+    match timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::late(may_change).into_response(),
+    }
+}
+
+fn check(request: &Request) -> Result<(), Problem> {
+    check_size(request)?;
+    check_host(request.uri(), request.headers())
+}
+
+fn check_size(request: &Request) -> Result<(), Problem> {
+    let headers = request.headers();
+    let lines = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    let target = request.uri().path_and_query().map_or(0, |it| it.as_str().len());
+    if HEAD_LINES < headers.len() || HEAD_BYTES < target + lines.sum::<usize>() {
+        let detail = format!("a request's head may have {HEAD_BYTES} bytes and {HEAD_LINES} lines");
+        return Err(Problem::new(Code::HeadersTooLarge, detail));
+    }
+    // Told from the announcement alone, before a byte of it is read.
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse().ok());
+    if length.is_some_and(|it: u64| (BODY_BYTES as u64) < it) {
+        return Err(too_large());
+    }
+    Ok(())
+}
+
+/// A body over the limit, whether announced or found.
+pub(super) fn too_large() -> Problem {
+    Problem::new(Code::PayloadTooLarge, format!("a body may have {BODY_BYTES} bytes"))
+}
+
+/// One `Host`, and the request's own target, where it names one, of the same authority: a proxy in
+/// front and this service must not differ over whom a request is for.
+fn check_host(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    let bad = |detail| {
+        let fault = Fault { pointer: None, ..Fault::at("", "invalid_host", detail) };
+        Err(Problem::malformed(Faults::from(fault)))
+    };
+    let Some(host) = only(headers, &header::HOST) else {
+        return bad("a request has one Host header, neither none nor two");
+    };
+    let Some(host) = host.to_str().ok().and_then(|it| it.parse::<Authority>().ok()) else {
+        return bad("the Host header is not a host");
+    };
+    if host.as_str().contains('@') {
+        return bad("the Host header is not a host");
+    }
+    match uri.authority() {
+        Some(target) if !target.as_str().eq_ignore_ascii_case(host.as_str()) => {
+            bad("the Host header and the request's target differ")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The value of a header that stands exactly once.
+pub(super) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())
+}

@@ -1,0 +1,45 @@
+//! How much one client may ask of the service.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Bytes of a body, before which reading stops.
+pub(super) const BODY_BYTES: usize = 1024 * 1024;
+
+/// Bytes of a request's head that are answered; a token may take half of them.
+pub(super) const HEAD_BYTES: usize = 16 * 1024;
+
+/// Header lines that are answered.
+pub(super) const HEAD_LINES: usize = 64;
+
+/// When the body must have come; on every request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BodyDue(pub(super) Instant);
+
+/// Bounds in time and number; the defaults are those of production, tests shorten them.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections held at once; one more waits in the listener's backlog.
+    pub connections: usize,
+    /// How long the head of a request may take to come, and how long a connection may lie idle.
+    pub head: Duration,
+    /// How long a client may go without reading anything of its answer.
+    pub write: Duration,
+    /// How long an answer may take from the last byte of the request's head; half of it is the body's.
+    pub request: Duration,
+    /// How long requests under way may still take once shutdown was asked for.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            head: Duration::from_secs(10),
+            write: Duration::from_secs(10),
+            request: Duration::from_secs(5),
+            drain: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! HTTP: the ground that handlers stand on. No rule of the business lives here.
+//!
+//! A request comes in through [`serve`], passes [`around`], and reaches a handler whose arguments are
+//! [`SuperAdmin`], [`SignedIn`] or [`InternalOrUser`] (who asks), [`Segment`], [`Query`] and [`Body`]
+//! (what they ask). A handler that names one of these cannot be reached without it. Everything that
+//! goes wrong is a [`Problem`], and [`around`] gives each one its request id and its place.
+
+mod answer;
+mod auth;
+mod body;
+mod conditions;
+mod fields;
+mod health;
+mod layers;
+mod limits;
+mod openapi;
+mod path;
+mod problem;
+mod query;
+mod router;
+mod server;
+mod sessions;
+mod settings;
+mod state;
+
+pub use auth::{Caller, Grant, InternalOrUser, Keys, SUPER_ADMIN, SignedIn, SuperAdmin, issue};
+pub use body::{Body, OptionalBody};
+pub use fields::{Fields, NUMBERS};
+pub use layers::around;
+pub use limits::Limits;
+pub use path::Segment;
+pub use problem::{Code, Problem, ProblemDocument, explain};
+pub use query::Query;
+pub use router::{openapi, router};
+pub use server::serve;
+pub use state::AppState;

@@ -1,0 +1,26 @@
+//! A part of the path, whose rejection is a problem document.
+
+use axum::{
+    extract::{FromRequestParts, Path},
+    http::request::Parts,
+};
+
+use crate::{http::problem::Problem, json::forbidden};
+
+/// The one variable part of a route's path, decoded. What cannot be a name is a 404.
+#[derive(Debug)]
+pub struct Segment(
+    /// Its text; never empty.
+    pub String,
+);
+
+impl<S: Send + Sync> FromRequestParts<S> for Segment {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Path::<String>::from_request_parts(parts, state).await {
+            Ok(Path(text)) if !text.chars().any(|c| forbidden(c).is_some()) => Ok(Self(text)),
+            _ => Err(Problem::not_found("there is nothing of that name")),
+        }
+    }
+}

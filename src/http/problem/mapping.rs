@@ -1,0 +1,140 @@
+//! What the capabilities refuse, as problems. The only place that knows both.
+
+use serde_json::Value;
+
+use crate::{
+    database,
+    http::problem::{Code, Problem},
+    json::{Fault, Faults},
+    sessions,
+    settings::{self, Violation},
+};
+
+impl From<database::Failure> for Problem {
+    fn from(err: database::Failure) -> Self {
+        use database::Failure as F;
+        match &err {
+            F::Unavailable(_) => Self::unavailable(&err),
+            F::OutcomeUnknown(_) => Self::outcome_unknown(&err),
+            F::Refused(_) => Self::internal(&err),
+        }
+    }
+}
+
+impl From<settings::ReloadError> for Problem {
+    fn from(err: settings::ReloadError) -> Self {
+        use settings::ReloadError as E;
+        match err {
+            E::Invalid(faults) => config_unavailable(violations(faults)),
+            E::Database(source) => database::Failure::from(source).into(),
+            err => Self::unavailable(&err),
+        }
+    }
+}
+
+/// The settings in the database cannot be used; each key is named.
+fn config_unavailable(faults: Faults) -> Problem {
+    let detail = "the settings in the database are missing or invalid; `errors` names each";
+    Problem::new(Code::ConfigUnavailable, detail).with_faults(faults).retry_after(5)
+}
+
+fn violations(violations: Vec<Violation>) -> Faults {
+    violations.into_iter().map(fault).collect()
+}
+
+fn fault(violation: Violation) -> Fault {
+    let constraint = Some(violation.constraint).filter(|it| *it != Value::Null);
+    Fault {
+        pointer: None,
+        key: Some(violation.key),
+        code: violation.code,
+        detail: violation.detail,
+        constraint,
+    }
+}
+
+fn of_keys(keys: Vec<String>, code: &'static str, detail: &str) -> Faults {
+    let fault = |key| Fault { pointer: None, ..Fault::at("", code, detail).of_key(key) };
+    keys.into_iter().map(fault).collect()
+}
+
+impl From<settings::Error> for Problem {
+    fn from(err: settings::Error) -> Self {
+        use settings::Error as E;
+        let detail = err.to_string();
+        match err {
+            E::Locked(keys) => {
+                let why =
+                    "is a secret, or infrastructure's; change it where the service is deployed";
+                Self::new(Code::KeyLocked, format!("{detail}; nothing was stored"))
+                    .with_faults(of_keys(keys, "key_locked", why))
+            }
+            E::Invalid(broken) => {
+                let detail = match broken.as_slice() {
+                    [one] => format!("{} {}; nothing was stored", one.key, one.detail),
+                    all => format!("{} faults; nothing was stored", all.len()),
+                };
+                Self::new(Code::ValidationFailed, detail).with_faults(violations(broken))
+            }
+            E::VersionRequired(keys) => Self::new(Code::VersionRequired, detail)
+                .with_faults(of_keys(keys, "version_required", "its current version is needed")),
+            E::Mismatch { current } => {
+                Self::new(Code::RevisionMismatch, detail).with("current_revision", &current)
+            }
+            E::Stale(conflicts) => {
+                Self::new(Code::VersionConflict, detail).with("conflicts", &conflicts)
+            }
+            E::VersionNotFound(detail) => Self::new(Code::VersionNotFound, detail),
+            E::Idempotency(_) => Self::new(Code::IdempotencyKeyReused, detail),
+            E::CatalogMoved => Self::unavailable(&E::CatalogMoved),
+            E::Reload(err) => err.into(),
+            E::Database(err) => err.into(),
+        }
+    }
+}
+
+impl From<settings::ReadError> for Problem {
+    fn from(err: settings::ReadError) -> Self {
+        use settings::ReadError as E;
+        let detail = err.to_string();
+        match err {
+            E::NoSuchRevision(_) => Self::new(Code::RevisionNotFound, detail),
+            E::UnknownKey(_) => Self::new(Code::UnknownKey, detail),
+            E::Reload(err) => err.into(),
+            E::Database(err) => err.into(),
+        }
+    }
+}
+
+impl From<sessions::Error> for Problem {
+    fn from(err: sessions::Error) -> Self {
+        use sessions::Error as E;
+        let detail = err.to_string();
+        match err {
+            E::NotEligible(reasons) => {
+                Self::new(Code::NotEligible, detail).with("reasons", &reasons)
+            }
+            E::Active(id) => Self::new(Code::SessionActive, detail).with("session_id", &id),
+            E::Idempotency(_) => Self::new(Code::IdempotencyKeyReused, detail),
+            E::Settings(faults) => {
+                let fault = |(key, detail): (String, String)| Fault {
+                    pointer: None,
+                    ..Fault::at("", "unusable", detail).of_key(key)
+                };
+                config_unavailable(faults.into_iter().map(fault).collect())
+            }
+            E::Unsettled => Self::unavailable(&E::Unsettled),
+            E::Reload(err) => err.into(),
+            E::Database(err) => err.into(),
+        }
+    }
+}
+
+impl From<sessions::LookupError> for Problem {
+    fn from(err: sessions::LookupError) -> Self {
+        match err {
+            sessions::LookupError::NotFound(_) => Self::not_found(err.to_string()),
+            sessions::LookupError::Database(err) => err.into(),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+/// Where and what the faults of `problem` are.
+pub(crate) fn faults_of(problem: &Problem) -> Vec<(String, &'static str)> {
+    let told = problem.0.faults.told().iter();
+    told.map(|it| (it.pointer.clone().unwrap_or_default(), it.code)).collect()
+}
+
+async fn rendered(response: Response) -> (Response<()>, Value) {
+    let id = RequestId::parse("r-1").unwrap();
+    let (parts, body) = render(response, "/here", &id).into_parts();
+    let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+    (Response::from_parts(parts, ()), serde_json::from_slice(&body).unwrap_or_default())
+}
+
+#[tokio::test]
+async fn a_problem_is_written_whole() {
+    let fault = Fault::at("/changes/0/value", "out_of_range", "must be at most 240");
+    let problem = Problem::new(Code::VersionConflict, "1 of 2 is stale")
+        .with_faults(fault.of_key("K").breaking(json!({"max": 240})))
+        .with("conflicts", &[crate::json::Json::Number("1.50".into())])
+        .retry_after(3);
+    let (head, body) = rendered(problem.into_response()).await;
+    assert_eq!(head.status(), 409);
+    assert_eq!(head.headers()["retry-after"], "3");
+    assert_eq!(head.headers()["content-type"], "application/problem+json");
+    insta::assert_json_snapshot!(body, @r#"
+    {
+      "code": "version_conflict",
+      "conflicts": [
+        1.5
+      ],
+      "detail": "1 of 2 is stale",
+      "errors": [
+        {
+          "code": "out_of_range",
+          "constraint": {
+            "max": 240
+          },
+          "detail": "must be at most 240",
+          "key": "K",
+          "pointer": "/changes/0/value"
+        }
+      ],
+      "instance": "/here",
+      "request_id": "r-1",
+      "status": 409,
+      "title": "Someone else changed a setting first",
+      "type": "/problems/version-conflict"
+    }
+    "#);
+}
+
+#[tokio::test]
+async fn a_plain_text_refusal_becomes_a_problem_that_quotes_nothing() {
+    let length = [(header::CONTENT_LENGTH, "22")];
+    let quoting = (axum::http::StatusCode::UNPROCESSABLE_ENTITY, length, "cannot parse `hunter2`");
+    let (head, body) = rendered(quoting.into_response()).await;
+    assert_eq!((head.status().as_u16(), &body["code"]), (400, &json!("malformed_request")));
+    assert!(!body.to_string().contains("hunter2"));
+    assert_eq!(head.headers().get(header::CONTENT_LENGTH), None);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_failure_is_left_alone() {
+    let (head, _) = rendered("fine".into_response()).await;
+    assert_eq!(
+        (head.status().as_u16(), head.headers()["content-type"].as_bytes()),
+        (200, &b"text/plain; charset=utf-8"[..])
+    );
+}
+
+#[tokio::test]
+async fn every_code_has_its_page() {
+    for code in Code::ALL {
+        let slug = code.page().trim_start_matches("/problems/").to_owned();
+        let page = explain(Segment(slug)).await.unwrap();
+        assert_eq!(page.status(), 200);
+    }
+    assert!(explain(Segment("nothing-of-that-name".into())).await.is_err());
+    assert!(explain(Segment("version_conflict".into())).await.is_err());
+}
+
+#[test]
+fn causes_are_told_once_each() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("outer")]
+    struct Outer(#[source] Middle);
+    #[derive(Debug, thiserror::Error)]
+    #[error("middle: inner")]
+    struct Middle(#[source] std::fmt::Error);
+    let err = Outer(Middle(std::fmt::Error));
+    assert_eq!(Chain(&err).to_string(), format!("outer: middle: inner: {}", std::fmt::Error));
+}

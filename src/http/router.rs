@@ -1,0 +1,54 @@
+//! Every route of the service, on one page.
+
+use axum::{Router, http::HeaderValue, http::header, routing::get};
+use tower_http::set_header::SetResponseHeaderLayer;
+use utoipa::OpenApi as _;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use crate::http::{
+    AppState, Limits, health, layers::around, openapi::Document, problem, sessions, settings,
+};
+
+/// The routes and what they say of themselves.
+fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(settings::list, settings::update))
+        .routes(routes!(settings::history))
+        .routes(routes!(settings::roll_back))
+        .routes(routes!(settings::find))
+        .routes(routes!(sessions::start))
+        .routes(routes!(sessions::find))
+        .routes(routes!(sessions::end))
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::healthz))
+        .routes(routes!(problem::explain))
+}
+
+/// The OpenAPI document, as `/openapi.json` serves it.
+#[must_use]
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    routes().split_for_parts().1
+}
+
+/// The service, ready to be served.
+pub fn router(state: AppState, limits: &Limits) -> Router {
+    let (routes, document) = routes().split_for_parts();
+    // The viewer styles itself inline; nothing else may, and it too loads nothing from elsewhere.
+    let policy = HeaderValue::from_static(
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+         connect-src 'self'; frame-ancestors 'none'",
+    );
+    let viewer: Router =
+        SwaggerUi::new("/docs").config(Config::from("/openapi.json").validator_url("none")).into();
+    let viewer =
+        viewer.layer(SetResponseHeaderLayer::overriding(header::CONTENT_SECURITY_POLICY, policy));
+    let document = serde_json::to_string(&document).unwrap_or_default();
+    let document =
+        get(
+            move || async move { ([(header::CONTENT_TYPE, "application/json")], document.clone()) },
+        );
+    let routes = routes.with_state(state).route("/openapi.json", document).merge(viewer);
+    around(routes, limits)
+}

@@ -1,0 +1,223 @@
+//! `/brun-e`: sessions of users.
+
+use axum::{
+    extract::State,
+    http::{HeaderMap, HeaderName, StatusCode, header},
+};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::PgPool;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{
+    clock::Clock,
+    http::{
+        answer::Answer,
+        auth::{Caller, InternalOrUser},
+        body::OptionalBody,
+        conditions,
+        fields::Fields,
+        openapi::problems,
+        path::Segment,
+        problem::Problem,
+        query::Query,
+    },
+    ids::UserId,
+    json::{Fault, Json},
+    sessions::{self, Reach, Session, Status, User},
+    settings::GlobalSettingsService,
+};
+
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// A session, with the settings it keeps.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SessionDocument {
+    session_id: Uuid,
+    user_id: String,
+    status: Status,
+    started_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+    /// When it ended, or expired.
+    ended_at: Option<DateTime<Utc>>,
+    config: Pinned,
+    /// The realtime provider's client secret, handed out once; null where none is minted.
+    #[schema(value_type = Option<Object>)]
+    realtime: Option<Value>,
+}
+
+/// The settings that a session keeps.
+#[derive(Serialize, ToSchema)]
+struct Pinned {
+    revision: i64,
+    prompt_id: String,
+    prompt_version: String,
+    model: String,
+    session_max_minutes: i32,
+}
+
+impl From<Session> for SessionDocument {
+    fn from(session: Session) -> Self {
+        Self {
+            session_id: session.id,
+            user_id: session.user_id,
+            status: session.status,
+            started_at: session.started_at,
+            expires_at: session.expires_at,
+            ended_at: session.ended_at,
+            config: Pinned {
+                revision: session.settings_revision,
+                prompt_id: session.prompt_id,
+                prompt_version: session.prompt_version,
+                model: session.model,
+                session_max_minutes: session.session_max_minutes,
+            },
+            realtime: None,
+        }
+    }
+}
+
+/// Whom a service starts a session for; a user's token says that itself.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its schema is used: bodies are read field by field")]
+pub(super) struct StartBody {
+    /// The user.
+    user_id: String,
+    /// Their plan, if they have one.
+    plan: Option<String>,
+    /// Their level.
+    level: Option<String>,
+}
+
+problems! {
+    StartProblems: MalformedRequest, Unauthorized, NotEligible, RequestTimeout, SessionActive,
+    PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, Internal, ConfigUnavailable, Unavailable,
+    OutcomeUnknown
+}
+
+/// Starts a session under the settings that are current as its row is written.
+#[utoipa::path(
+    post,
+    path = "/brun-e/start",
+    tag = "sessions",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeat answers with the same session"),
+    ),
+    request_body(content = Option<StartBody>, description = "With `X-Internal-Api-Key` only"),
+    responses(
+        (status = 201, description = "The session; `Location` leads to it", body = SessionDocument),
+        StartProblems,
+    ),
+    security(("bearer" = []), ("internal_key" = []))
+)]
+pub(super) async fn start(
+    caller: InternalOrUser,
+    State(pool): State<PgPool>,
+    State(settings): State<GlobalSettingsService>,
+    State(clock): State<Clock>,
+    headers: HeaderMap,
+    query: Query,
+    OptionalBody(body): OptionalBody,
+) -> Result<Answer, Problem> {
+    query.finish()?;
+    let user = user(caller, body.map(|body| body.json))?;
+    let idempotency_key = conditions::idempotency_key(&headers)?;
+    let request = sessions::Request { user, idempotency_key };
+    let started = sessions::start(&pool, &settings, &request, clock.now()).await?;
+    let location = format!("/brun-e/sessions/{}", started.session.id);
+    let document = SessionDocument::from(started.session);
+    let answer = Answer::new(StatusCode::CREATED, &document)?.with(header::LOCATION, &location);
+    Ok(if started.replayed { answer.with(REPLAYED, "true") } else { answer })
+}
+
+/// Who the session is for: whom the token names, or whom another service names.
+fn user(caller: InternalOrUser, body: Option<Json>) -> Result<User, Problem> {
+    let caller = match caller {
+        InternalOrUser::User(caller) => caller,
+        InternalOrUser::Internal => return named(body),
+    };
+    if let Some(body) = body {
+        // Plan and level come from the token alone: a body that names them would be ignored silently.
+        Fields::of(body)?.finish(|| Some(()))?;
+    }
+    let Caller { user, plan, level, .. } = caller;
+    Ok(User { id: user, plan, level })
+}
+
+fn named(body: Option<Json>) -> Result<User, Problem> {
+    let needed =
+        || Problem::malformed(Fault::at("", "required", "a body with `user_id` is needed"));
+    let mut fields = Fields::of(body.ok_or_else(needed)?)?;
+    let name = fields.string("user_id");
+    let id = name.as_deref().and_then(UserId::parse);
+    if name.is_some() && id.is_none() {
+        let detail =
+            format!("must have 1 to {} bytes, without control characters", UserId::MAX_BYTES);
+        fields.fault("user_id", "not_a_user_id", detail);
+    }
+    let (plan, level) = (fields.optional_string("plan"), fields.optional_string("level"));
+    fields.finish(|| Some(User { id: id?, plan, level }))
+}
+
+problems! {
+    SessionProblems: MalformedRequest, Unauthorized, NotFound, Internal, Unavailable
+}
+
+/// A session, for its owner, another service of ours or an administrator.
+#[utoipa::path(
+    get,
+    path = "/brun-e/sessions/{id}",
+    tag = "sessions",
+    params(("id" = Uuid, Path, description = "Its id")),
+    responses((status = 200, description = "The session", body = SessionDocument), SessionProblems),
+    security(("bearer" = []), ("internal_key" = []))
+)]
+pub(super) async fn find(
+    caller: InternalOrUser,
+    State(pool): State<PgPool>,
+    State(clock): State<Clock>,
+    Segment(id): Segment,
+    query: Query,
+) -> Result<Answer, Problem> {
+    query.finish()?;
+    let session = sessions::find(&pool, &reach(caller), session_id(&id)?, clock.now()).await?;
+    Answer::ok(&SessionDocument::from(session))
+}
+
+problems! {
+    EndProblems: MalformedRequest, Unauthorized, NotFound, Internal, Unavailable, OutcomeUnknown
+}
+
+/// Ends a session; one that has ended stays as it is.
+#[utoipa::path(
+    post,
+    path = "/brun-e/sessions/{id}/end",
+    tag = "sessions",
+    params(("id" = Uuid, Path, description = "Its id")),
+    responses((status = 200, description = "The session as it ended", body = SessionDocument), EndProblems),
+    security(("bearer" = []), ("internal_key" = []))
+)]
+pub(super) async fn end(
+    caller: InternalOrUser,
+    State(pool): State<PgPool>,
+    State(clock): State<Clock>,
+    Segment(id): Segment,
+    query: Query,
+) -> Result<Answer, Problem> {
+    query.finish()?;
+    let session = sessions::end(&pool, &reach(caller), session_id(&id)?, clock.now()).await?;
+    Answer::ok(&SessionDocument::from(session))
+}
+
+fn reach(caller: InternalOrUser) -> Reach {
+    match caller {
+        InternalOrUser::User(Caller { is_admin: false, user, .. }) => Reach::Of(user),
+        InternalOrUser::User(_) | InternalOrUser::Internal => Reach::Any,
+    }
+}
+
+fn session_id(text: &str) -> Result<Uuid, Problem> {
+    Uuid::parse_str(text).map_err(|_| Problem::not_found("there is no session of that id"))
+}

@@ -1,0 +1,69 @@
+//! Reading the trail.
+
+use axum::extract::State;
+use sqlx::PgPool;
+
+use crate::{
+    audit::{self, Action, Cursor, Filter},
+    database::{Deadline, Failure},
+    http::{answer::Answer, auth::SuperAdmin, openapi::problems, problem::Problem, query::Query},
+};
+
+problems! {
+    HistoryProblems: MalformedRequest, Unauthorized, Forbidden, Internal, Unavailable
+}
+
+/// Who changed what, when and why; newest first.
+#[utoipa::path(
+    get,
+    path = "/admin/global-settings/history",
+    tag = "settings",
+    params(
+        ("key" = Option<String>, Query, description = "Of this key"),
+        ("changed_by" = Option<String>, Query, description = "By this person"),
+        ("action" = Option<String>, Query, description = "`seed`, `import`, `update`, `reset`, `rollback`, `refused` or `secret_cleanup`"),
+        ("request_id" = Option<String>, Query, description = "In this request"),
+        ("since" = Option<String>, Query, description = "Not before this RFC 3339 time"),
+        ("until" = Option<String>, Query, description = "Not after this RFC 3339 time"),
+        ("limit" = Option<i64>, Query, description = "1 to 200, 50 when left out"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before, with the same filters"),
+    ),
+    responses(
+        (status = 200, description = "A page", body = audit::Page),
+        HistoryProblems,
+    ),
+    security(("bearer" = []))
+)]
+pub(in crate::http) async fn history(
+    _: SuperAdmin,
+    State(pool): State<PgPool>,
+    query: Query,
+) -> Result<Answer, Problem> {
+    let (filter, cursor, limit) = read_history(query)?;
+    let page = async {
+        let mut conn = pool.acquire().await?;
+        Ok::<_, Failure>(audit::page(&mut conn, &filter, cursor, limit).await?)
+    };
+    Answer::ok(&Deadline::usual().within(page).await?)
+}
+
+fn read_history(mut query: Query) -> Result<(Filter, Option<Cursor>, u16), Problem> {
+    let action = query.choice("action", &Action::ALL.map(Action::as_str));
+    let filter = Filter {
+        key: query.text("key"),
+        changed_by: query.text("changed_by"),
+        action: action.and_then(Action::parse),
+        request_id: query.text("request_id"),
+        since: query.time("since"),
+        until: query.time("until"),
+    };
+    let limit = query.integer("limit", 1..=200).and_then(|it| u16::try_from(it).ok());
+    let text = query.text("cursor");
+    let cursor = text.as_ref().and_then(|text| Cursor::parse(text, &filter));
+    if text.is_some() && cursor.is_none() {
+        let detail = "is no cursor of these filters; start again without one";
+        query.fault("cursor", "not_a_cursor", detail);
+    }
+    query.finish()?;
+    Ok((filter, cursor, limit.unwrap_or(50)))
+}

@@ -1,0 +1,116 @@
+//! `/admin/global-settings`: the batch contract of the Brun-E design.
+
+mod history;
+mod rollback;
+mod update;
+mod write;
+
+pub(in crate::http) use history::*;
+pub(in crate::http) use rollback::*;
+pub(in crate::http) use update::*;
+
+use axum::{
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use sqlx::PgPool;
+
+use crate::{
+    http::{
+        answer::Answer, auth::SuperAdmin, conditions, fields::NUMBERS, openapi::problems,
+        path::Segment, problem::Problem, query::Query,
+    },
+    settings::{self, AsOf, GlobalSettingsService, Listing, Setting},
+};
+
+problems! {
+    ListProblems: MalformedRequest, Unauthorized, Forbidden, RevisionNotFound, Internal, Unavailable, ConfigUnavailable
+}
+
+/// Every editable setting, read from the database.
+#[utoipa::path(
+    get,
+    path = "/admin/global-settings",
+    tag = "settings",
+    params(
+        ("revision" = Option<i64>, Query, description = "The settings as they were at this revision"),
+        ("at" = Option<String>, Query, description = "The settings as they were at this RFC 3339 time"),
+        ("If-None-Match" = Option<String>, Header, description = "An `ETag` that the caller holds"),
+    ),
+    responses(
+        (status = 200, description = "The settings, by key; `ETag: \"r<revision>\"`", body = Listing),
+        (status = 304, description = "The caller holds them already"),
+        ListProblems,
+    ),
+    security(("bearer" = []))
+)]
+pub(in crate::http) async fn list(
+    _: SuperAdmin,
+    State(pool): State<PgPool>,
+    State(settings): State<GlobalSettingsService>,
+    headers: HeaderMap,
+    query: Query,
+) -> Result<Response, Problem> {
+    let as_of = as_of(query)?;
+    if as_of == AsOf::Now && conditions::holds_something(&headers) {
+        let tag = conditions::revision_tag(settings::revision(&pool).await?);
+        if conditions::is_held(&headers, &tag) {
+            return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
+        }
+    }
+    let listing = settings::list(&pool, &settings, as_of).await?;
+    let tag = conditions::revision_tag(listing.revision);
+    if conditions::is_held(&headers, &tag) {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
+    }
+    Ok(Answer::ok(&listing)?.with(header::ETAG, &tag).into_response())
+}
+
+fn as_of(mut query: Query) -> Result<AsOf, Problem> {
+    let revision = query.integer("revision", NUMBERS);
+    let at = query.time("at");
+    if revision.is_some() && at.is_some() {
+        query.fault("at", "ambiguous", "either `revision` or `at`, not both");
+    }
+    query.finish()?;
+    let as_of = revision.map(AsOf::Revision).or(at.map(AsOf::Instant));
+    Ok(as_of.unwrap_or(AsOf::Now))
+}
+
+problems! {
+    FindProblems: MalformedRequest, Unauthorized, Forbidden, UnknownKey, Internal, Unavailable, ConfigUnavailable
+}
+
+/// One editable setting, read from the database.
+#[utoipa::path(
+    get,
+    path = "/admin/global-settings/{key}",
+    tag = "settings",
+    params(
+        ("key" = String, Path, description = "Its key"),
+        ("If-None-Match" = Option<String>, Header, description = "An `ETag` that the caller holds"),
+    ),
+    responses(
+        (status = 200, description = "The setting; `ETag: \"v<version>\"`", body = Setting),
+        (status = 304, description = "The caller holds it already"),
+        FindProblems,
+    ),
+    security(("bearer" = []))
+)]
+pub(in crate::http) async fn find(
+    _: SuperAdmin,
+    State(pool): State<PgPool>,
+    State(settings): State<GlobalSettingsService>,
+    Segment(key): Segment,
+    headers: HeaderMap,
+    query: Query,
+) -> Result<Response, Problem> {
+    query.finish()?;
+    let setting = settings::find(&pool, &settings, &key).await?;
+    let tag = conditions::version_tag(setting.version);
+    if conditions::is_held(&headers, &tag) {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
+    }
+    Ok(Answer::ok(&setting)?.with(header::ETAG, &tag).into_response())
+}

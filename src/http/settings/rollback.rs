@@ -1,0 +1,120 @@
+//! Going back.
+
+use axum::{Extension, extract::State};
+use sqlx::PgPool;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{
+    http::{
+        answer::Answer,
+        auth::SuperAdmin,
+        body::Body,
+        fields::{Fields, NUMBERS},
+        openapi::problems,
+        problem::Problem,
+        settings::write::{WriteHead, actor, answer},
+    },
+    ids::RequestId,
+    json::{Fault, Json},
+    settings::{self, GlobalSettingsService, RollbackPlan, Target},
+};
+
+problems! {
+    RollBackProblems: MalformedRequest, ReasonRequired, ValidationFailed, Unauthorized, Forbidden, KeyLocked, VersionNotFound, RequestTimeout, VersionConflict, RevisionMismatch, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, VersionRequired, Internal, Unavailable, OutcomeUnknown
+}
+
+/// What to go back to: `key` with `to_version`, or `audit_id`, each with the current `version`; or
+/// `to_revision` with the current `revision`.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its schema is used: bodies are read field by field")]
+pub(in crate::http) struct RollbackBody {
+    /// Why, in 3 to 500 characters on one line.
+    #[schema(min_length = 3, max_length = 500)]
+    reason: String,
+    /// The setting.
+    key: Option<String>,
+    /// The version whose value is wanted.
+    to_version: Option<i64>,
+    /// The entry of the history whose old value is wanted.
+    audit_id: Option<Uuid>,
+    /// The version that must still be current.
+    version: Option<i64>,
+    /// The revision whose values are wanted.
+    to_revision: Option<i64>,
+    /// The revision that must still be current.
+    revision: Option<i64>,
+}
+
+/// Goes back, forward: an earlier value becomes a new version under today's rules.
+#[utoipa::path(
+    post,
+    path = "/admin/global-settings/rollback",
+    tag = "settings",
+    params(
+        ("dry_run" = Option<bool>, Query, description = "Answer with the plan, store nothing"),
+        ("If-Match" = Option<String>, Header, description = "The revision that must be current, as `\"r<revision>\"`"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeat within 24 hours answers as the first time"),
+    ),
+    request_body = RollbackBody,
+    responses(
+        (status = 200, description = "What was changed; with `dry_run` the plan, which also has `changed_since` and `refused`", body = RollbackPlan),
+        RollBackProblems,
+    ),
+    security(("bearer" = []))
+)]
+pub(in crate::http) async fn roll_back(
+    SuperAdmin(caller): SuperAdmin,
+    State(pool): State<PgPool>,
+    State(settings): State<GlobalSettingsService>,
+    Extension(request): Extension<RequestId>,
+    write: WriteHead,
+    Body { json, bytes }: Body,
+) -> Result<Answer, Problem> {
+    let (reason, target) = read_rollback(json)?;
+    let actor = actor(&caller, reason, request)?;
+    let terms = write.terms(&caller, &bytes);
+    if terms.dry_run {
+        return Answer::ok(
+            &settings::plan_roll_back(&pool, &settings, &actor, &target, &terms).await?,
+        );
+    }
+    let changed = settings::roll_back(&pool, &settings, &actor, &target, &terms).await?;
+    answer(&changed, &terms)
+}
+
+fn read_rollback(json: Json) -> Result<(Option<String>, Target), Problem> {
+    let mut fields = Fields::of(json)?;
+    let reason = fields.optional_string("reason");
+    let forms = ["to_version", "audit_id", "to_revision"].map(|name| fields.has(name));
+    let target = match forms {
+        [true, false, false] => {
+            let (key, to_version) = (fields.string("key"), fields.integer("to_version", NUMBERS));
+            let version = fields.optional_integer("version", NUMBERS);
+            key.zip(to_version).map(|(key, to_version)| Target::Version {
+                key,
+                to_version,
+                version,
+            })
+        }
+        [false, true, false] => {
+            let text = fields.string("audit_id");
+            let audit_id = text.as_deref().and_then(|text| Uuid::parse_str(text).ok());
+            if text.is_some() && audit_id.is_none() {
+                fields.fault("audit_id", "not_a_uuid", "must be the id of an entry of the history");
+            }
+            let version = fields.optional_integer("version", NUMBERS);
+            audit_id.map(|audit_id| Target::Entry { audit_id, version })
+        }
+        [false, false, true] => {
+            let to_revision = fields.integer("to_revision", NUMBERS);
+            let revision = fields.optional_integer("revision", NUMBERS);
+            to_revision.map(|to_revision| Target::Revision { to_revision, revision })
+        }
+        _ => {
+            let detail = "one of `to_version` (with `key`), `audit_id` and `to_revision` is needed";
+            return Err(Problem::malformed(Fault::at("", "wrong_shape", detail)));
+        }
+    };
+    Ok((reason, fields.finish(|| target)?))
+}

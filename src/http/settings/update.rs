@@ -1,0 +1,120 @@
+//! Changing settings.
+
+use axum::{Extension, extract::State};
+use serde_json::Value;
+use sqlx::PgPool;
+use utoipa::ToSchema;
+
+use crate::{
+    http::{
+        answer::Answer,
+        auth::SuperAdmin,
+        body::Body,
+        fields::{Fields, NUMBERS},
+        openapi::problems,
+        problem::Problem,
+        settings::write::{WriteHead, actor, answer},
+    },
+    ids::RequestId,
+    json::Json,
+    settings::{self, Changed, Edit, GlobalSettingsService},
+};
+
+problems! {
+    UpdateProblems: MalformedRequest, ReasonRequired, ValidationFailed, Unauthorized, Forbidden, KeyLocked, RequestTimeout, VersionConflict, RevisionMismatch, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, VersionRequired, Internal, Unavailable, OutcomeUnknown
+}
+
+/// A batch of changes.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its schema is used: bodies are read field by field")]
+pub(in crate::http) struct UpdateBody {
+    /// Why, in 3 to 500 characters on one line.
+    #[schema(min_length = 3, max_length = 500, example = "calmer evenings")]
+    reason: String,
+    /// What to change; all of it or nothing.
+    #[schema(min_items = 1)]
+    changes: Vec<ChangeBody>,
+}
+
+/// One change.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its schema is used: bodies are read field by field")]
+pub(in crate::http) struct ChangeBody {
+    /// The setting.
+    #[schema(example = "BRUNE_COOLDOWN_MINUTES")]
+    key: String,
+    /// Its new value, of its type.
+    #[schema(example = 45)]
+    value: Value,
+    /// The version it must still be at; may be left out with `If-Match`.
+    #[schema(example = 2)]
+    version: Option<i64>,
+}
+
+/// Changes settings: all of the batch or nothing of it.
+#[utoipa::path(
+    patch,
+    path = "/admin/global-settings",
+    tag = "settings",
+    params(
+        ("dry_run" = Option<bool>, Query, description = "Check everything, store nothing"),
+        ("If-Match" = Option<String>, Header, description = "The revision that must be current, as `\"r<revision>\"`"),
+        ("Prefer" = Option<String>, Header, description = "`handling=lenient` leaves out what may not be written"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeat within 24 hours answers as the first time"),
+    ),
+    request_body = UpdateBody,
+    responses(
+        (status = 200, description = "What was changed, as it is stored", body = Changed),
+        UpdateProblems,
+    ),
+    security(("bearer" = []))
+)]
+pub(in crate::http) async fn update(
+    SuperAdmin(caller): SuperAdmin,
+    State(pool): State<PgPool>,
+    State(settings): State<GlobalSettingsService>,
+    Extension(request): Extension<RequestId>,
+    write: WriteHead,
+    Body { json, bytes }: Body,
+) -> Result<Answer, Problem> {
+    let (reason, edits) = read_update(json)?;
+    let actor = actor(&caller, reason, request)?;
+    let terms = write.terms(&caller, &bytes);
+    let changed = settings::update(&pool, &settings, &actor, &edits, &terms).await;
+    let changed =
+        changed.map_err(|err| Problem::from(err).pointing(|key, code| point(&edits, key, code)))?;
+    answer(&changed, &terms)
+}
+
+/// Where in the batch a fault of `key` stands.
+fn point(edits: &[Edit], key: &str, code: &str) -> Option<String> {
+    let at = edits.iter().position(|edit| edit.key == key)?;
+    let member = match code {
+        "unknown_key" | "key_locked" => "key",
+        "version_required" => "version",
+        _ => "value",
+    };
+    Some(format!("/changes/{at}/{member}"))
+}
+
+fn read_update(json: Json) -> Result<(Option<String>, Vec<Edit>), Problem> {
+    let mut fields = Fields::of(json)?;
+    let reason = fields.optional_string("reason");
+    let edits = fields.objects("changes", |change| {
+        let (key, value) = (change.string("key"), change.raw("value"));
+        let version = change.optional_integer("version", NUMBERS);
+        Some(Edit { key: key?, value: value?, version })
+    });
+    if let Some(edits) = &edits {
+        if edits.is_empty() {
+            fields.fault("changes", "empty", "must have at least one change");
+        }
+        for (at, edit) in edits.iter().enumerate() {
+            if edits.iter().take(at).any(|earlier| earlier.key == edit.key) {
+                fields.fault("changes", "repeated_key", format!("{} stands twice", edit.key));
+            }
+        }
+    }
+    let edits = fields.finish(|| edits)?;
+    Ok((reason, edits))
+}

@@ -1,0 +1,83 @@
+//! What every write has: its terms, its author, its answer.
+
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderName, Method, Uri, header, request::Parts},
+};
+
+use crate::{
+    audit::{Actor, Reason},
+    http::{
+        answer::Answer,
+        auth::Caller,
+        conditions,
+        problem::{Code, Problem},
+        query::Query,
+    },
+    idempotency,
+    ids::RequestId,
+    json::Fault,
+    settings::{Changed, Terms},
+};
+
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+/// What the head of a write asks for.
+pub(in crate::http) struct WriteHead {
+    terms: Terms,
+    key: Option<String>,
+    target: String,
+}
+
+impl<S: Sync> FromRequestParts<S> for WriteHead {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let mut query = Query::parse(parts.uri.query().unwrap_or_default());
+        let dry_run = query.flag("dry_run");
+        query.finish()?;
+        let revisions = conditions::required_revisions(&parts.headers);
+        let lenient = conditions::prefers_lenient(&parts.headers);
+        let key = conditions::idempotency_key(&parts.headers)?;
+        let terms = Terms { revisions, lenient, dry_run, idempotency: None };
+        Ok(Self { terms, key, target: target(&parts.method, &parts.uri) })
+    }
+}
+
+fn target(method: &Method, uri: &Uri) -> String {
+    format!("{method} {}", uri.path_and_query().map_or("/", |it| it.as_str()))
+}
+
+impl WriteHead {
+    /// The terms of a write with this body, by this caller. A dry run has no result to be repeated.
+    pub(super) fn terms(self, caller: &Caller, body: &[u8]) -> Terms {
+        let key = self.key.filter(|_| !self.terms.dry_run);
+        let conditions = format!("{:?} {}", self.terms.revisions, self.terms.lenient);
+        let request = [self.target.as_bytes(), conditions.as_bytes(), body];
+        let idempotency = key.map(|key| idempotency::Key::new(caller.user.clone(), key, &request));
+        Terms { idempotency, ..self.terms }
+    }
+}
+
+/// Who changes, and why.
+pub(super) fn actor(
+    caller: &Caller,
+    reason: Option<String>,
+    request: RequestId,
+) -> Result<Actor, Problem> {
+    let refused = |detail: &str| {
+        let fault = Fault::at("/reason", "reason_required", detail);
+        Problem::new(Code::ReasonRequired, format!("the reason {detail}")).with_faults(fault)
+    };
+    let reason = reason.ok_or_else(|| refused("is missing"))?;
+    let reason = Reason::parse(&reason).map_err(refused)?;
+    Ok(Actor { user: caller.user.clone(), reason, request })
+}
+
+/// What was changed, with the tag of the revision it led to.
+pub(super) fn answer(changed: &Changed, terms: &Terms) -> Result<Answer, Problem> {
+    let answer =
+        Answer::ok(changed)?.with(header::ETAG, &conditions::revision_tag(changed.revision));
+    let lenient = "handling=lenient";
+    Ok(if terms.lenient { answer.with(PREFERENCE_APPLIED, lenient) } else { answer })
+}

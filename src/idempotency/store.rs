@@ -1,0 +1,67 @@
+//! SQL of the idempotency keys.
+
+use sqlx::PgConnection;
+
+pub(super) struct First {
+    pub(super) fingerprint: Vec<u8>,
+    pub(super) body: String,
+}
+
+/// What was stored within the last 24 hours.
+pub(super) async fn find(
+    conn: &mut PgConnection,
+    caller: &str,
+    key: &str,
+) -> sqlx::Result<Option<First>> {
+    sqlx::query_as!(
+        First,
+        r#"
+        select fingerprint, body from app_idempotency_key
+        where caller = $1 and key = $2 and created_at > now() - interval '24 hours'
+        "#,
+        caller,
+        key,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Stores a result, over one that is too old to be answered with.
+pub(super) async fn insert(
+    conn: &mut PgConnection,
+    caller: &str,
+    key: &str,
+    fingerprint: &[u8],
+    body: &str,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        insert into app_idempotency_key (caller, key, fingerprint, body)
+        values ($1, $2, $3, $4)
+        on conflict (caller, key) do update
+          set fingerprint = excluded.fingerprint, body = excluded.body, created_at = now()
+        "#,
+        caller,
+        key,
+        fingerprint,
+        body,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Deletes a few that are older than 24 hours: more than one write adds, so that they never pile up.
+pub(super) async fn forget_old(conn: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        delete from app_idempotency_key where (caller, key) in (
+          select caller, key from app_idempotency_key
+          where created_at < now() - interval '24 hours' order by created_at limit 10
+          for update skip locked)
+        "#
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,13 @@
+//! Brun-E sessions. A session keeps the settings it started with, whatever changes afterwards.
+
+mod eligibility;
+mod lookup;
+mod rules;
+mod start;
+mod store;
+
+pub use eligibility::{Refusal, User};
+pub use lookup::{LookupError, Reach, end, find};
+pub use rules::{KEYS, SessionSettings};
+pub use start::{Error, Request, Started, start};
+pub use store::{Session, Status};

@@ -1,0 +1,221 @@
+//! Starting a session: who may, and under which settings.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::{
+    database::{Deadline, Failure},
+    idempotency,
+    sessions::{
+        eligibility::{self, Bounds, Refusal, User},
+        rules::SessionSettings,
+        store::{self, Attempt, Session, Status},
+    },
+    settings::{self, GlobalSettingsService, Unusable},
+};
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Who wants to start.
+    pub user: User,
+    /// What makes a repeat the same request.
+    pub idempotency_key: Option<String>,
+}
+
+/// A session that was started, now or by the same request before.
+#[derive(Debug, Clone)]
+pub struct Started {
+    /// The session.
+    pub session: Session,
+    /// Whether an earlier request with the same idempotency key had started it.
+    pub replayed: bool,
+}
+
+/// Why a session did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The user may not start now, for each of these reasons.
+    #[error("the user is not eligible")]
+    NotEligible(Vec<Refusal>),
+    /// The user has one running.
+    #[error("session {0} is running")]
+    Active(Uuid),
+    /// The idempotency key started a session for another request.
+    #[error(transparent)]
+    Idempotency(#[from] idempotency::Reused),
+    /// The settings in the database are missing or invalid; each key with what is wrong.
+    #[error("the settings are not usable: {}", .0.iter().map(|it| format!("{} {}", it.0, it.1)).collect::<Vec<_>>().join("; "))]
+    Settings(Vec<(String, String)>),
+    /// The settings moved on faster than they could be read.
+    #[error("the settings keep changing")]
+    Unsettled,
+    /// The settings could not be read.
+    #[error(transparent)]
+    Reload(#[from] settings::ReloadError),
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] Failure),
+}
+
+/// A session that is not stored yet.
+pub(super) struct Candidate {
+    pub(super) id: Uuid,
+    pub(super) user: User,
+    pub(super) started_at: DateTime<Utc>,
+    pub(super) expires_at: DateTime<Utc>,
+    pub(super) settings: Arc<SessionSettings>,
+    pub(super) idempotency: Option<Idempotency>,
+}
+
+pub(super) struct Idempotency {
+    pub(super) key: String,
+    pub(super) digest: Vec<u8>,
+}
+
+/// Starts a session under the settings that are current when its row is written, whichever instance
+/// changed them: the row is written only if they still are, and they are read again when not.
+pub async fn start(
+    pool: &PgPool,
+    settings: &GlobalSettingsService,
+    request: &Request,
+    now: DateTime<Utc>,
+) -> Result<Started, Error> {
+    let deadline = Deadline::usual();
+    // A race with another start, or with a change, is decided by looking again; a handful of changes in
+    // the time of one start is no reason to fail.
+    for _ in 0..8 {
+        let held = usable(settings)?;
+        let candidate = candidate(request, held, now);
+        match deadline.within(attempt(pool, &candidate, now)).await? {
+            Outcome::Started(started) => return Ok(started),
+            Outcome::Raced => (),
+            Outcome::Outdated => {
+                deadline.within(refreshed(pool, settings)).await?;
+            }
+        }
+    }
+    Err(Error::Unsettled)
+}
+
+async fn refreshed(pool: &PgPool, settings: &GlobalSettingsService) -> Result<(), Error> {
+    match settings::refresh(pool, settings).await {
+        Err(settings::ReloadError::Invalid(_)) => usable(settings).map(drop),
+        refreshed => Ok(refreshed.map(drop)?),
+    }
+}
+
+/// The settings of the current snapshot, while the database's are valid. Nine look-ups: nothing beside the
+/// round trip that follows, so they are not kept.
+fn usable(settings: &GlobalSettingsService) -> Result<Arc<SessionSettings>, Error> {
+    if !settings.is_sound() {
+        let faults = settings.faults();
+        let told = faults.iter().map(|it| (it.key.clone(), it.detail.clone()));
+        return Err(Error::Settings(told.collect()));
+    }
+    let read = SessionSettings::read(&settings.current());
+    read.map(Arc::new).map_err(|unusable| Error::Settings(told(&unusable)))
+}
+
+fn told(unusable: &[Unusable]) -> Vec<(String, String)> {
+    let told = unusable.iter().map(|fault| match fault {
+        Unusable::Missing(key) => (key.clone(), "is missing".to_owned()),
+        Unusable::Mistyped { key, wanted } => (key.clone(), format!("is not {wanted}")),
+    });
+    told.collect()
+}
+
+fn candidate(request: &Request, settings: Arc<SessionSettings>, now: DateTime<Utc>) -> Candidate {
+    let User { plan, level, .. } = &request.user;
+    let text =
+        |it: &Option<String>| it.as_deref().map_or(vec![0], |it| [b"1", it.as_bytes()].concat());
+    let idempotency = request.idempotency_key.as_ref().map(|key| Idempotency {
+        key: key.clone(),
+        digest: idempotency::fingerprint(&[b"start", &text(plan), &text(level)]),
+    });
+    Candidate {
+        id: Uuid::now_v7(),
+        user: request.user.clone(),
+        started_at: now,
+        expires_at: now + TimeDelta::minutes(settings.session_max_minutes.into()),
+        settings,
+        idempotency,
+    }
+}
+
+enum Outcome {
+    Started(Started),
+    /// Another start of the same user was in between.
+    Raced,
+    /// The settings are newer than the candidate's.
+    Outdated,
+}
+
+async fn attempt(
+    pool: &PgPool,
+    candidate: &Candidate,
+    now: DateTime<Utc>,
+) -> Result<Outcome, Error> {
+    let bounds = Bounds::at(now, &candidate.settings);
+    let mut refusals = eligibility::check_account(&candidate.user, &candidate.settings);
+    let mut conn = pool.acquire().await.map_err(Failure::from)?;
+    let found = store::insert_if_allowed(&mut conn, candidate, &bounds, refusals.is_empty()).await;
+    let found = match found {
+        Err(err) if is_race(&err) => return Ok(Outcome::Raced),
+        found => found.map_err(Failure::from)?,
+    };
+    if found.inserted {
+        return Ok(Outcome::Started(Started { session: candidate.session(), replayed: false }));
+    }
+    if let Some(id) = prior(&found, candidate)? {
+        let session = store::find(&mut conn, id, now).await.map_err(Failure::from)?;
+        let replayed = session.map(|session| Started { session, replayed: true });
+        return Ok(replayed.map_or(Outcome::Raced, Outcome::Started));
+    }
+    // Refused by settings that are no longer current is not refused.
+    if found.revision != candidate.settings.revision {
+        return Ok(Outcome::Outdated);
+    }
+    if let Some(active) = found.active {
+        return Err(Error::Active(active));
+    }
+    refusals.extend(eligibility::check_history(&found.history(), &bounds, &candidate.settings));
+    if refusals.is_empty() { Ok(Outcome::Raced) } else { Err(Error::NotEligible(refusals)) }
+}
+
+/// The session that the same request started before.
+fn prior(found: &Attempt, candidate: &Candidate) -> Result<Option<Uuid>, idempotency::Reused> {
+    let own = candidate.idempotency.as_ref().map(|it| &it.digest);
+    match found.prior {
+        Some(_) if found.prior_digest.as_ref() != own => Err(idempotency::Reused),
+        prior => Ok(prior),
+    }
+}
+
+/// Whether a unique index kept two starts apart.
+fn is_race(err: &sqlx::Error) -> bool {
+    let constraint = err.as_database_error().and_then(|it| it.constraint());
+    matches!(constraint, Some("brune_session_one_active" | "brune_session_by_idempotency_key"))
+}
+
+impl Candidate {
+    fn session(&self) -> Session {
+        let settings = &self.settings;
+        Session {
+            id: self.id,
+            user_id: self.user.id.as_str().to_owned(),
+            status: Status::Active,
+            started_at: self.started_at,
+            expires_at: self.expires_at,
+            ended_at: None,
+            settings_revision: settings.revision,
+            prompt_id: settings.prompt_id.clone(),
+            prompt_version: settings.prompt_version.clone(),
+            model: settings.model.clone(),
+            session_max_minutes: settings.session_max_minutes,
+        }
+    }
+}

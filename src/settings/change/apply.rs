@@ -1,0 +1,195 @@
+//! Under the lock: compare, check the whole, write, audit.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use sqlx::PgConnection;
+
+use crate::{
+    audit::{self, Action, Actor, NewEntry},
+    settings::{
+        change::{Changed, ChangedKey, Conflict, Error, Terms},
+        rules::{self, Violation},
+        schema::{Definition, Schema},
+        snapshot::Entry,
+        store::{self, Head, Write},
+        value::SettingValue,
+    },
+};
+
+/// An [`Edit`] of a key that exists, by a value that may stand on its own.
+pub(super) struct Resolved<'s> {
+    pub(super) definition: &'s Definition,
+    pub(super) value: SettingValue,
+    pub(super) version: Option<i64>,
+}
+
+/// One change set, ready to be stored.
+pub(super) struct Batch<'a> {
+    pub(super) action: Action,
+    pub(super) actor: &'a Actor,
+    pub(super) edits: &'a [Resolved<'a>],
+    pub(super) refused: &'a [String],
+    pub(super) terms: &'a Terms,
+}
+
+/// Takes the lock that puts writers in a row; from here on nothing moves.
+pub(super) async fn lock(conn: &mut PgConnection, schema: &Schema) -> Result<Head, Error> {
+    let head = store::head_for_update(conn).await?;
+    if head.catalog_revision == schema.revision { Ok(head) } else { Err(Error::CatalogMoved) }
+}
+
+/// Applies a batch within the caller's transaction, under the caller's lock.
+pub(super) async fn apply(
+    conn: &mut PgConnection,
+    schema: &Schema,
+    head: &Head,
+    batch: &Batch<'_>,
+) -> Result<Changed, Error> {
+    let Batch { actor, edits, terms, .. } = batch;
+    require_versions(edits, terms)?;
+    if terms.revisions.as_ref().is_some_and(|expected| !expected.contains(&head.revision)) {
+        return Err(Error::Mismatch { current: head.revision });
+    }
+    let before = affected(conn, schema, edits).await?;
+    let conflicts = conflicts(conn, edits, &before).await?;
+    if !conflicts.is_empty() {
+        return Err(Error::Stale(conflicts));
+    }
+    let violations = check_ties(schema, edits, &before);
+    if !violations.is_empty() {
+        return Err(Error::Invalid(violations));
+    }
+    let (same, new): (Vec<_>, Vec<_>) = edits.iter().partition(|edit| {
+        before.get(&edit.definition.key).is_some_and(|it| it.value == edit.value)
+    });
+    let refusals: Vec<_> = batch.refused.iter().map(|key| NewEntry::refused(key)).collect();
+    if !refusals.is_empty() {
+        audit::append(conn, actor, &refusals).await?;
+    }
+    let (revision, changed) = write(conn, batch, &new, &before, head.revision).await?;
+    let unchanged = same.into_iter().map(|edit| edit.definition.key.clone()).collect();
+    let ignored = batch.refused.to_vec();
+    Ok(Changed { revision, dry_run: terms.dry_run, changed, unchanged, ignored })
+}
+
+fn require_versions(edits: &[Resolved<'_>], terms: &Terms) -> Result<(), Error> {
+    let without = edits.iter().filter(|edit| edit.version.is_none());
+    let without: Vec<_> = without.map(|edit| edit.definition.key.clone()).collect();
+    if without.is_empty() || terms.revisions.is_some() {
+        Ok(())
+    } else {
+        Err(Error::VersionRequired(without))
+    }
+}
+
+type Entries = BTreeMap<String, Entry>;
+
+/// The settings that `edits` touch, and those that a rule ties to them: what must be looked at grows with
+/// the change, not with the catalog.
+async fn affected(
+    conn: &mut PgConnection,
+    schema: &Schema,
+    edits: &[Resolved<'_>],
+) -> sqlx::Result<Entries> {
+    let mut keys: Vec<String> = Vec::new();
+    for edit in edits {
+        keys.push(edit.definition.key.clone());
+        keys.extend_from_slice(schema.partners(&edit.definition.key));
+    }
+    let rows = store::some(conn, &keys).await?;
+    // A stored value of no type of ours counts as none: mending it must be possible.
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| row.into_entry().and_then(|(key, it)| Some((key, it?))))
+        .collect())
+}
+
+async fn conflicts(
+    conn: &mut PgConnection,
+    edits: &[Resolved<'_>],
+    before: &Entries,
+) -> sqlx::Result<Vec<Conflict>> {
+    let mut conflicts = Vec::new();
+    for edit in edits {
+        let Some(current) = before.get(&edit.definition.key) else { continue };
+        let Some(expected) = edit.version.filter(|it| *it != i64::from(current.version)) else {
+            continue;
+        };
+        let key = edit.definition.key.clone();
+        let base_value = match i32::try_from(expected) {
+            Ok(version) => store::value_at_version(conn, &key, version).await?,
+            Err(_) => None,
+        };
+        conflicts.push(Conflict {
+            key,
+            expected_version: Some(expected),
+            base_value: base_value.map(|it| it.0),
+            current_version: current.version,
+            current_value: current.value.clone(),
+            your_value: edit.value.clone(),
+            updated_by: current.updated_by.clone(),
+            updated_at: current.updated_at,
+        });
+    }
+    Ok(conflicts)
+}
+
+/// Whether every rule that ties an edited setting to another still holds afterwards.
+fn check_ties(schema: &Schema, edits: &[Resolved<'_>], before: &Entries) -> Vec<Violation> {
+    let after = |key: &str| {
+        let edited = edits.iter().find(|edit| edit.definition.key == key).map(|edit| &edit.value);
+        edited.or_else(|| before.get(key).map(|entry| &entry.value))
+    };
+    let mut keys: Vec<Cow<'_, str>> = Vec::new();
+    for edit in edits {
+        keys.push(Cow::Borrowed(&edit.definition.key));
+        keys.extend(
+            schema.partners(&edit.definition.key).iter().map(|key| Cow::Borrowed(key.as_str())),
+        );
+    }
+    keys.sort_unstable();
+    keys.dedup();
+    let definitions = keys.iter().filter_map(|key| schema.find(key));
+    definitions.filter_map(|definition| rules::check_ties(definition, after)).collect()
+}
+
+/// Writes the new values with their audit entries, and returns what is stored.
+async fn write(
+    conn: &mut PgConnection,
+    batch: &Batch<'_>,
+    edits: &[&Resolved<'_>],
+    before: &Entries,
+    revision: i64,
+) -> Result<(i64, Vec<ChangedKey>), Error> {
+    if edits.is_empty() {
+        return Ok((revision, Vec::new()));
+    }
+    let writes = edits.iter().map(|edit| Write {
+        key: &edit.definition.key,
+        value_type: edit.definition.value_type,
+        value: &edit.value,
+        version: before.get(&edit.definition.key).map_or(1, |entry| entry.version + 1),
+    });
+    let writes: Vec<_> = writes.collect();
+    let written = store::write(conn, batch.actor.user.as_str(), &writes).await?;
+    let old = |key: &str| before.get(key).map(|entry| &entry.value);
+    let entries: Vec<_> = written
+        .iter()
+        .map(|row| NewEntry {
+            key: row.key.clone(),
+            action: batch.action,
+            old: old(&row.key).map(SettingValue::to_json),
+            new: Some(row.value.to_json()),
+            version: Some(row.version),
+        })
+        .collect();
+    audit::append(conn, batch.actor, &entries).await?;
+    let revision = written.first().map_or(revision, |row| row.revision);
+    let changed = written.into_iter().map(|row| ChangedKey {
+        old_value: old(&row.key).cloned(),
+        key: row.key,
+        new_value: row.value.0,
+        version: row.version,
+    });
+    Ok((revision, changed.collect()))
+}

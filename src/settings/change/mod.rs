@@ -1,0 +1,176 @@
+//! The one write path: resolve, lock, compare versions, check the whole, write, audit. Everything that
+//! changes a setting ends here, so a rule added here holds everywhere.
+
+mod apply;
+mod outcome;
+
+use sqlx::{PgConnection, PgPool};
+
+pub use outcome::{Changed, ChangedKey, Conflict, Error};
+
+use crate::{
+    audit::{self, Action, Actor, NewEntry},
+    database::{self, Ending, Work},
+    idempotency,
+    json::Json,
+    settings::{
+        change::apply::{Batch, Resolved},
+        reload,
+        rules::{self, Violation},
+        schema::{Definition, Named, Schema},
+        service::GlobalSettingsService,
+        value::SettingValue,
+    },
+};
+
+/// One wished-for value, as it came in.
+#[derive(Debug, Clone)]
+pub struct Edit {
+    /// What to change.
+    pub key: String,
+    /// What to.
+    pub value: Json,
+    /// The version it must still be at; may be left out when the whole's revision is given.
+    pub version: Option<i64>,
+}
+
+/// What is asked of a write, whatever it writes.
+#[derive(Debug, Clone, Default)]
+pub struct Terms {
+    /// The revisions of which one must still be current (`If-Match`).
+    pub revisions: Option<Vec<i64>>,
+    /// Leave out what may not be written, and apply the rest (`Prefer: handling=lenient`).
+    pub lenient: bool,
+    /// Check everything, store nothing.
+    pub dry_run: bool,
+    /// What makes a repeat the same request.
+    pub idempotency: Option<idempotency::Key>,
+}
+
+/// Applies `edits` in one transaction, all or nothing.
+pub async fn update(
+    pool: &PgPool,
+    settings: &GlobalSettingsService,
+    actor: &Actor,
+    edits: &[Edit],
+    terms: &Terms,
+) -> Result<Changed, Error> {
+    update_as(Action::Update, pool, settings, actor, edits, terms).await
+}
+
+/// [`update`], told on the trail as `action`.
+pub(super) async fn update_as(
+    action: Action,
+    pool: &PgPool,
+    settings: &GlobalSettingsService,
+    actor: &Actor,
+    edits: &[Edit],
+    terms: &Terms,
+) -> Result<Changed, Error> {
+    let mut attempts = database::Attempts::new();
+    loop {
+        let result = attempt(action, pool, settings, actor, edits, terms).await;
+        match result {
+            Err(Error::CatalogMoved) if attempts.again().await => {
+                reload::refresh(pool, settings).await?;
+            }
+            Err(Error::Database(failure)) if failure.is_transient() && attempts.again().await => (),
+            result => return result,
+        }
+    }
+}
+
+async fn attempt(
+    action: Action,
+    pool: &PgPool,
+    settings: &GlobalSettingsService,
+    actor: &Actor,
+    edits: &[Edit],
+    terms: &Terms,
+) -> Result<Changed, Error> {
+    let snapshot = settings.snapshot();
+    let (resolved, refused) = match resolve(&snapshot.schema, edits, terms.lenient) {
+        Ok(resolved) => resolved,
+        Err(Error::Locked(keys)) => {
+            if !terms.dry_run {
+                refuse(pool, actor, &keys).await?;
+            }
+            return Err(Error::Locked(keys));
+        }
+        Err(err) => return Err(err),
+    };
+    let mut work = Work::begin(pool).await?;
+    let deadline = work.deadline();
+    let batch = Batch { action, actor, edits: &resolved, refused: &refused, terms };
+    let done = deadline.within(store_once(work.conn(), &snapshot.schema, &batch)).await;
+    work.conclude(done, ending(terms)).await
+}
+
+/// How the transaction of a write ends when nothing is wrong.
+pub(super) fn ending(terms: &Terms) -> Ending {
+    if terms.dry_run { Ending::Rollback } else { Ending::Commit }
+}
+
+/// Leaves a trace of an attempt on keys that are not written here.
+pub(super) async fn refuse(pool: &PgPool, actor: &Actor, keys: &[String]) -> Result<(), Error> {
+    let entries: Vec<NewEntry> = keys.iter().map(|key| NewEntry::refused(key)).collect();
+    let mut work = Work::begin(pool).await?;
+    let deadline = work.deadline();
+    let written = async { Ok(audit::append(work.conn(), actor, &entries).await?) };
+    let written = deadline.within(written).await;
+    work.conclude(written, Ending::Commit).await
+}
+
+/// The edits with their declarations and values, and the keys that were left out; or everything wrong
+/// with them. What may not be written outranks what is invalid.
+fn resolve<'s>(
+    schema: &'s Schema,
+    edits: &[Edit],
+    lenient: bool,
+) -> Result<(Vec<Resolved<'s>>, Vec<String>), Error> {
+    let (mut resolved, mut locked, mut faults) = (Vec::new(), Vec::new(), Vec::new());
+    for edit in edits {
+        match schema.classify(&edit.key) {
+            Named::Locked(definition) => locked.push(definition.key.clone()),
+            Named::Unknown => faults.push(Violation::unknown(&edit.key)),
+            Named::Editable(definition) => match read(definition, &edit.value) {
+                Ok(value) => resolved.push(Resolved { definition, value, version: edit.version }),
+                Err(violations) => faults.extend(violations),
+            },
+        }
+    }
+    if !locked.is_empty() && !lenient {
+        return Err(Error::Locked(locked));
+    }
+    if !faults.is_empty() {
+        return Err(Error::Invalid(faults));
+    }
+    Ok((resolved, locked))
+}
+
+/// Reads `json` as a value of `definition` that may stand on its own.
+pub(super) fn read(definition: &Definition, json: &Json) -> Result<SettingValue, Vec<Violation>> {
+    let value = SettingValue::parse(definition.value_type, json)
+        .map_err(|unfit| vec![Violation::unfit(definition, unfit)])?;
+    let violations = rules::check_alone(definition, &value);
+    if violations.is_empty() { Ok(value) } else { Err(violations) }
+}
+
+/// Stores a batch, or answers as the first time when it was stored before.
+async fn store_once(
+    conn: &mut PgConnection,
+    schema: &Schema,
+    batch: &Batch<'_>,
+) -> Result<Changed, Error> {
+    let head = apply::lock(conn, schema).await?;
+    if let Some(key) = &batch.terms.idempotency
+        && let Some(first) = idempotency::find(conn, key).await??
+    {
+        return Ok(first);
+    }
+    let changed = apply::apply(conn, schema, &head, batch).await?;
+    if let Some(key) = &batch.terms.idempotency {
+        idempotency::store(conn, key, &changed).await?;
+    }
+    Ok(changed)
+}

@@ -1,0 +1,36 @@
+//! The values a `SUPER_ADMIN` may change while the service runs.
+//!
+//! *Settings* live in the database and change at run time. What the process was started with is
+//! [`config`](crate::config); what must never be stored is a secret. Which keys there are is data: a
+//! [`Catalog`] declares them, [`publish`] brings it into the database, and from there on the database's
+//! schema table is the truth.
+//!
+//! Reading goes through [`GlobalSettingsService`], which holds one complete and valid [`Snapshot`].
+//! Writing ends in one place, `change.rs`, whatever is written: [`update`] and [`roll_back`].
+
+mod catalog;
+mod change;
+mod publish;
+mod read;
+mod reload;
+mod rollback;
+mod rules;
+mod schema;
+mod service;
+mod snapshot;
+mod store;
+mod value;
+
+pub use catalog::{BRUN_E, Catalog, Error as CatalogError};
+pub use change::{Changed, ChangedKey, Conflict, Edit, Error, Terms, update};
+pub use publish::{
+    Error as PublishError, Plan as PublishPlan, Provided, Seed, plan_of_empty, publish,
+};
+pub use read::{AsOf, Error as ReadError, Listing, Setting, find, list, revision};
+pub use reload::{Error as ReloadError, follow, load, refresh};
+pub use rollback::{Plan as RollbackPlan, Since, Target, plan as plan_roll_back, roll_back};
+pub use rules::{Constraints, Violation};
+pub use schema::{Applies, Definition, Kind, Named, Required, Schema};
+pub use service::GlobalSettingsService;
+pub use snapshot::{Entry, Snapshot, Unusable};
+pub use value::{Number, SettingValue, ValueType};

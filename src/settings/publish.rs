@@ -1,0 +1,333 @@
+//! From a catalog file into the database: declarations, and the first value of every key.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use sqlx::{PgConnection, PgPool};
+
+use crate::{
+    audit::{self, Action, Actor, NewEntry, Reason},
+    database::{Ending, Failure, Work},
+    ids::{RequestId, UserId},
+    json::Json,
+    settings::{
+        catalog::Catalog,
+        change,
+        rules::{self, Violation},
+        schema::{self, Definition},
+        store::{self, Head, Write},
+        value::{SettingValue, ValueType},
+    },
+};
+
+/// Where the value of a key that is not stored yet is looked for first: the environment or a `.env`
+/// file. Returns the text and the name of its source.
+pub type Provided<'a> = dyn Fn(&str) -> Option<(String, &'static str)> + Sync + 'a;
+
+/// What publishing does, or would do.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Plan {
+    /// The keys that are declared, or declared anew.
+    pub declare: Vec<String>,
+    /// The keys whose declarations are forgotten.
+    pub forget: Vec<String>,
+    /// The keys that get their first value.
+    pub seed: Vec<Seed>,
+}
+
+/// The first value of a key.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Seed {
+    /// The key.
+    pub key: String,
+    /// Its first value.
+    pub value: SettingValue,
+    /// Where that comes from: `default`, or what [`Provided`] called it.
+    pub source: &'static str,
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.declare.is_empty() && self.forget.is_empty() && self.seed.is_empty()
+    }
+}
+
+/// Why a catalog was not published; nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The catalog does not fit what is stored, or a first value breaks a rule.
+    #[error("the catalog does not fit:\n  {}", .0.join("\n  "))]
+    Unfit(Vec<String>),
+    /// A declaration in the database is not understood.
+    #[error(transparent)]
+    Unreadable(#[from] schema::Unreadable),
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] Failure),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(err: sqlx::Error) -> Self {
+        Self::Database(err.into())
+    }
+}
+
+/// Brings the database to `catalog`: declares every key, and gives those without a value their first.
+/// Nothing is written when anything does not fit, or when `dry_run`.
+pub async fn publish(
+    pool: &PgPool,
+    catalog: &Catalog,
+    provided: &Provided<'_>,
+    dry_run: bool,
+) -> Result<Plan, Error> {
+    let mut work = Work::begin(pool).await?;
+    let deadline = work.deadline();
+    let done = deadline.within(carry_out(work.conn(), catalog, provided, dry_run)).await;
+    work.conclude(done, if dry_run { Ending::Rollback } else { Ending::Commit }).await
+}
+
+async fn carry_out(
+    conn: &mut PgConnection,
+    catalog: &Catalog,
+    provided: &Provided<'_>,
+    dry_run: bool,
+) -> Result<Plan, Error> {
+    let head = store::head_for_update(conn).await?;
+    let declared = schema::store::all(conn).await??;
+    let stored = store::all(conn).await?;
+    let plan = draw_up(catalog, &head, &declared, stored, provided)?;
+    if !dry_run {
+        write(conn, catalog, &plan).await?;
+    }
+    Ok(plan)
+}
+
+/// What publishing into a database without tables does once they are there.
+pub fn plan_of_empty(catalog: &Catalog, provided: &Provided<'_>) -> Result<Plan, Error> {
+    let head = Head { revision: 0, catalog_revision: 0, catalog: None, timeline: None };
+    draw_up(catalog, &head, &[], Vec::new(), provided)
+}
+
+fn draw_up(
+    catalog: &Catalog,
+    head: &Head,
+    declared: &[Definition],
+    stored: Vec<store::Stored>,
+    provided: &Provided<'_>,
+) -> Result<Plan, Error> {
+    if let Some(other) = head.catalog.as_ref().filter(|it| **it != catalog.name) {
+        let fault = format!("the database holds catalog {other}, this is {}", catalog.name);
+        return Err(Error::Unfit(vec![fault]));
+    }
+    // The environment is read for editable keys once: when an empty database is first seeded.
+    let first = stored.is_empty() && head.revision == 0;
+    let mut faults = Vec::new();
+    let stored = values(stored, &mut faults);
+    let plan = Plan {
+        declare: redeclared(catalog, declared),
+        forget: gone(catalog, declared, &stored, &mut faults),
+        seed: seeds(catalog, &stored, first.then_some(provided), &mut faults),
+    };
+    faults.extend(whole(catalog, &stored, &plan.seed));
+    if faults.is_empty() { Ok(plan) } else { Err(Error::Unfit(faults)) }
+}
+
+type Values = BTreeMap<String, (SettingValue, i32)>;
+
+/// The stored values by key, with their versions.
+fn values(rows: Vec<store::Stored>, faults: &mut Vec<String>) -> Values {
+    let mut values = Values::new();
+    for row in rows {
+        let key = row.key.clone();
+        match row.into_entry() {
+            Some((key, Some(entry))) => {
+                values.insert(key, (entry.value, entry.version));
+            }
+            Some((_, None)) => (),
+            None => faults.push(format!("{key}: the stored value is of no known type")),
+        }
+    }
+    values
+}
+
+/// The keys whose declaration is new or says something else than the database's.
+fn redeclared(catalog: &Catalog, declared: &[Definition]) -> Vec<String> {
+    let known: BTreeMap<&str, &Definition> =
+        declared.iter().map(|it| (it.key.as_str(), it)).collect();
+    let moved = catalog
+        .schema
+        .all()
+        .filter(|it| known.get(it.key.as_str()).is_none_or(|old| !it.says_as(old)));
+    moved.map(|it| it.key.clone()).collect()
+}
+
+/// The declared keys that the catalog no longer names; one that is still stored is a fault.
+fn gone(
+    catalog: &Catalog,
+    declared: &[Definition],
+    stored: &Values,
+    faults: &mut Vec<String>,
+) -> Vec<String> {
+    let gone = declared.iter().filter(|it| catalog.schema.find(&it.key).is_none());
+    let (kept, forgotten): (Vec<_>, Vec<_>) = gone.partition(|it| stored.contains_key(&it.key));
+    faults.extend(kept.iter().map(|it| {
+        format!(
+            "{}: stored, and the catalog no longer declares it; declare it, or delete it first",
+            it.key
+        )
+    }));
+    forgotten.into_iter().map(|it| it.key.clone()).collect()
+}
+
+fn seeds(
+    catalog: &Catalog,
+    stored: &Values,
+    provided: Option<&Provided<'_>>,
+    faults: &mut Vec<String>,
+) -> Vec<Seed> {
+    let without = catalog.schema.editable().filter(|it| !stored.contains_key(&it.key));
+    let mut seeds = Vec::new();
+    for definition in without {
+        match seed(definition, provided) {
+            Ok(seed) => seeds.extend(seed),
+            Err(violations) => faults.extend(violations),
+        }
+    }
+    seeds
+}
+
+fn seed(
+    definition: &Definition,
+    provided: Option<&Provided<'_>>,
+) -> Result<Option<Seed>, Vec<String>> {
+    let key = definition.key.clone();
+    let Some((text, source)) = provided.and_then(|provided| provided(&key)) else {
+        let value = definition.default.clone();
+        return Ok(value.map(|value| Seed { key, value, source: "default" }));
+    };
+    let value = change::read(definition, &from_text(definition.value_type, &text)).map_err(
+        |violations| {
+            let told = violations.into_iter().map(|it| format!("{key} ({source}): {}", it.detail));
+            told.collect::<Vec<_>>()
+        },
+    )?;
+    Ok(Some(Seed { key, value, source }))
+}
+
+/// A value as environment variables spell it: numbers and booleans as JSON does, lists as a JSON array
+/// or with commas.
+fn from_text(value_type: ValueType, text: &str) -> Json {
+    let trimmed = text.trim();
+    match value_type {
+        ValueType::String => Json::String(text.to_owned()),
+        ValueType::Number => Json::Number(trimmed.to_owned()),
+        ValueType::Boolean => match trimmed {
+            "true" => Json::Bool(true),
+            "false" => Json::Bool(false),
+            _ => Json::Null,
+        },
+        ValueType::StringArray => list(trimmed),
+    }
+}
+
+fn list(text: &str) -> Json {
+    if text.starts_with('[') {
+        let items: Option<Vec<String>> = serde_json::from_str(text).ok();
+        return items.map_or(Json::Null, |items| {
+            Json::Array(items.into_iter().map(Json::String).collect())
+        });
+    }
+    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    Json::Array(items.map(|item| Json::String(item.to_owned())).collect())
+}
+
+/// What would be wrong with the whole once the plan is carried out.
+fn whole(catalog: &Catalog, stored: &Values, seeds: &[Seed]) -> Vec<String> {
+    let seeded: BTreeMap<&str, &SettingValue> =
+        seeds.iter().map(|it| (it.key.as_str(), &it.value)).collect();
+    let value_of = |key: &str| seeded.get(key).copied().or_else(|| stored.get(key).map(|it| &it.0));
+    let unique: BTreeSet<String> = rules::check(&catalog.schema, value_of)
+        .into_iter()
+        // A first value that was refused has been named already, with its source.
+        .filter(|it| it.code != "missing")
+        .map(|Violation { key, detail, .. }| format!("{key}: {detail}"))
+        .collect();
+    unique.into_iter().collect()
+}
+
+async fn write(conn: &mut PgConnection, catalog: &Catalog, plan: &Plan) -> Result<(), Error> {
+    if !plan.declare.is_empty() {
+        let definitions: Vec<_> =
+            plan.declare.iter().filter_map(|key| catalog.schema.find(key)).collect();
+        schema::store::write(conn, &definitions).await?;
+    }
+    if !plan.forget.is_empty() {
+        schema::store::delete(conn, &plan.forget).await?;
+    }
+    schema::store::name_catalog(conn, &catalog.name).await?;
+    write_seeds(conn, catalog, &plan.seed).await
+}
+
+async fn write_seeds(
+    conn: &mut PgConnection,
+    catalog: &Catalog,
+    seeds: &[Seed],
+) -> Result<(), Error> {
+    let sources: BTreeSet<&str> = seeds.iter().map(|it| it.source).collect();
+    let request = RequestId::new();
+    for source in sources {
+        let Some(actor) = seeder(source, &request) else { continue };
+        let of_source: Vec<&Seed> = seeds.iter().filter(|it| it.source == source).collect();
+        let mut writes = Vec::new();
+        for seed in &of_source {
+            let Some(definition) = catalog.schema.find(&seed.key) else { continue };
+            let version = store::next_version(conn, &seed.key).await?;
+            let value_type = definition.value_type;
+            writes.push(Write { key: &seed.key, value_type, value: &seed.value, version });
+        }
+        let written = store::write(conn, actor.user.as_str(), &writes).await?;
+        let entries = written.into_iter().map(|row| NewEntry {
+            key: row.key,
+            action: Action::Seed,
+            old: None,
+            new: Some(row.value.to_json()),
+            version: Some(row.version),
+        });
+        audit::append(conn, &actor, &entries.collect::<Vec<_>>()).await?;
+    }
+    Ok(())
+}
+
+/// Who seeds, and why: the source is what a later reader of the trail wants to know.
+fn seeder(source: &str, request: &RequestId) -> Option<Actor> {
+    let reason = match source {
+        "default" => "first value, from the catalog's default".to_owned(),
+        source => format!("first value, from {source}"),
+    };
+    Some(Actor {
+        user: UserId::parse("brune:migrate")?,
+        reason: Reason::parse(&reason).ok()?,
+        request: request.clone(),
+    })
+}
+
+impl Definition {
+    /// Whether both say the same.
+    fn says_as(&self, other: &Self) -> bool {
+        let words = |it: &Self| {
+            serde_json::json!([
+                it.kind,
+                it.category,
+                it.value_type,
+                it.constraints,
+                it.default,
+                it.applies,
+                it.required,
+                it.description
+            ])
+        };
+        words(self) == words(other)
+    }
+}

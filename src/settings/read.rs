@@ -1,0 +1,208 @@
+//! Settings as an administrator reads them: from the database, now or as they were.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::{PgConnection, PgPool};
+use utoipa::ToSchema;
+
+use crate::{
+    database::{Deadline, Failure},
+    settings::{
+        reload,
+        rules::Constraints,
+        schema::{Applies, Definition, Named, Schema},
+        service::GlobalSettingsService,
+        store::{self, Stored},
+        value::{SettingValue, ValueType},
+    },
+};
+
+/// One setting with its declaration.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Setting {
+    /// The key.
+    #[schema(example = "BRUNE_COOLDOWN_MINUTES")]
+    pub key: String,
+    /// Its value, of its type.
+    pub value: Value,
+    /// The type of its value.
+    #[schema(value_type = String, example = "number")]
+    pub value_type: ValueType,
+    /// The group it is shown in.
+    pub category: String,
+    /// What it does.
+    pub description: String,
+    /// The rules of its value.
+    #[schema(value_type = Object)]
+    pub constraints: Constraints,
+    /// What it is reset to.
+    #[schema(value_type = Value)]
+    pub default: Option<SettingValue>,
+    /// Whether it may be changed here.
+    pub editable: bool,
+    /// When a change takes effect.
+    #[schema(value_type = String, example = "new_sessions")]
+    pub applies: Applies,
+    /// Where its value comes from: always the database.
+    #[schema(example = "db")]
+    pub source: &'static str,
+    /// Grows by one with every change of the key.
+    pub version: i32,
+    /// Who changed it last.
+    pub updated_by: String,
+    /// When.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Every editable setting at one revision, by key.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Listing {
+    /// The revision they were at.
+    pub revision: i64,
+    /// The settings.
+    pub settings: Vec<Setting>,
+}
+
+/// Which state is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AsOf {
+    /// The current one.
+    Now,
+    /// The one at a revision.
+    Revision(i64),
+    /// The one at an instant.
+    Instant(DateTime<Utc>),
+}
+
+/// Why the settings were not read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There was no such revision yet.
+    #[error("{0}")]
+    NoSuchRevision(String),
+    /// The catalog declares no such editable setting, or none is stored.
+    #[error("there is no setting {0}")]
+    UnknownKey(String),
+    /// The declarations could not be read.
+    #[error(transparent)]
+    Reload(#[from] reload::Error),
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] Failure),
+}
+
+/// The newest revision, read from the database.
+pub async fn revision(pool: &PgPool) -> Result<i64, Failure> {
+    let head = async { Ok(store::head(&mut *pool.acquire().await?).await?) };
+    Deadline::usual().within::<_, Failure>(head).await.map(|head| head.revision)
+}
+
+/// Every editable setting, read from the database.
+pub async fn list(
+    pool: &PgPool,
+    settings: &GlobalSettingsService,
+    as_of: AsOf,
+) -> Result<Listing, Error> {
+    let read = async {
+        let mut conn = pool.acquire().await.map_err(Failure::from)?;
+        state(&mut conn, as_of).await
+    };
+    let (revision, catalog_revision, rows) = Deadline::usual().within(read).await?;
+    let schema = declared(pool, settings, catalog_revision).await?;
+    let settings = rows.into_iter().filter_map(|row| match schema.classify(&row.key) {
+        Named::Editable(definition) => Setting::new(definition, row),
+        Named::Locked(_) | Named::Unknown => None,
+    });
+    Ok(Listing { revision, settings: settings.collect() })
+}
+
+/// The setting `key`, read from the database.
+pub async fn find(
+    pool: &PgPool,
+    settings: &GlobalSettingsService,
+    key: &str,
+) -> Result<Setting, Error> {
+    let read = async {
+        let mut conn = pool.acquire().await?;
+        let head = store::head(&mut conn).await?;
+        let rows = store::some(&mut conn, &[key.to_owned()]).await?;
+        Ok::<_, Failure>((head.catalog_revision, rows))
+    };
+    let (catalog_revision, rows) = Deadline::usual().within(read).await?;
+    let schema = declared(pool, settings, catalog_revision).await?;
+    let setting = match (schema.classify(key), rows.into_iter().next()) {
+        (Named::Editable(definition), Some(row)) => Setting::new(definition, row),
+        _ => None,
+    };
+    setting.ok_or_else(|| Error::UnknownKey(key.to_owned()))
+}
+
+/// The revision, the state of the catalog it was read with, and the rows.
+async fn state(conn: &mut PgConnection, as_of: AsOf) -> Result<(i64, i64, Vec<Stored>), Error> {
+    let database = Failure::from;
+    if as_of == AsOf::Now {
+        let rows = store::listing(conn).await.map_err(database)?;
+        let (revision, catalog) =
+            rows.first().map_or((0, 0), |row| (row.revision, row.catalog_revision));
+        return Ok((
+            revision,
+            catalog,
+            rows.into_iter().filter_map(store::Change::stored).collect(),
+        ));
+    }
+    let head = store::head(conn).await.map_err(database)?;
+    let revision = match as_of {
+        AsOf::Now => Some(head.revision),
+        AsOf::Revision(revision) => (1..=head.revision).contains(&revision).then_some(revision),
+        AsOf::Instant(instant) => store::revision_at(conn, instant).await.map_err(database)?,
+    };
+    let revision = revision.ok_or_else(|| {
+        let newest = head.revision;
+        Error::NoSuchRevision(format!(
+            "there are no settings then; revisions go from 1 to {newest}"
+        ))
+    })?;
+    let rows = store::as_of(conn, revision).await.map_err(database)?;
+    Ok((revision, head.catalog_revision, rows))
+}
+
+/// The declarations at `catalog_revision`: those held, unless they moved.
+async fn declared(
+    pool: &PgPool,
+    settings: &GlobalSettingsService,
+    catalog_revision: i64,
+) -> Result<Arc<Schema>, reload::Error> {
+    if settings.current().schema.revision != catalog_revision {
+        reload::refresh(pool, settings).await?;
+    }
+    Ok(Arc::clone(&settings.current().schema))
+}
+
+impl Setting {
+    /// The row as a setting; `None` when it is no more stored.
+    fn new(definition: &Definition, row: Stored) -> Option<Self> {
+        Some(Self {
+            key: row.key,
+            value: canonical(row.value?),
+            value_type: definition.value_type,
+            category: definition.category.clone(),
+            description: definition.description.clone(),
+            constraints: definition.constraints.clone(),
+            default: definition.default.clone(),
+            editable: true,
+            applies: definition.applies,
+            source: "db",
+            version: row.version?,
+            updated_by: row.updated_by?,
+            updated_at: row.updated_at?,
+        })
+    }
+}
+
+/// `30.0` written by hand is shown as the 30 that readers get.
+fn canonical(stored: Value) -> Value {
+    SettingValue::from_stored(&stored).map_or(stored, |value| value.to_json())
+}

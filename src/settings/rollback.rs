@@ -1,0 +1,266 @@
+//! Going back, forward: an earlier value becomes a new version under today's rules.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::{PgConnection, PgPool};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{
+    audit::{self, Action, Actor},
+    database::{self, Deadline},
+    json::Json,
+    settings::{
+        change::{self, Changed, Conflict, Edit, Error, Terms},
+        rules::Violation,
+        schema::{Named, Schema},
+        service::GlobalSettingsService,
+        store,
+        value::SettingValue,
+    },
+};
+
+/// What to go back to, and what the caller saw as current.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// One key, to its value at a version.
+    Version {
+        /// The key.
+        key: String,
+        /// The version whose value is wanted.
+        to_version: i64,
+        /// The version that must still be current.
+        version: Option<i64>,
+    },
+    /// One key, to the old value of an entry of the trail: undoes that change.
+    Entry {
+        /// The entry.
+        audit_id: Uuid,
+        /// The version that must still be current.
+        version: Option<i64>,
+    },
+    /// Every key, to its value at a revision.
+    Revision {
+        /// The revision whose values are wanted.
+        to_revision: i64,
+        /// The revision that must still be current.
+        revision: Option<i64>,
+    },
+}
+
+/// What going back would do.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Plan {
+    /// What would change.
+    #[serde(flatten)]
+    pub changed: Changed,
+    /// The newest change of each affected key since the point that would be restored.
+    pub changed_since: Vec<Since>,
+    /// What today's rules would refuse; nothing is restored as long as anything stands here.
+    #[schema(value_type = Vec<Object>)]
+    pub refused: Vec<Violation>,
+}
+
+/// A change that going back would undo.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Since {
+    /// The key.
+    pub key: String,
+    /// Its version after that change.
+    pub version: i32,
+    /// Who.
+    pub changed_by: String,
+    /// When.
+    pub changed_at: DateTime<Utc>,
+}
+
+/// What was found to go back to: history, which never changes once it is written.
+struct Found {
+    edits: Vec<Edit>,
+    since: Vec<Since>,
+}
+
+/// Goes back to `target`.
+pub async fn roll_back(
+    pool: &PgPool,
+    settings: &GlobalSettingsService,
+    actor: &Actor,
+    target: &Target,
+    terms: &Terms,
+) -> Result<Changed, Error> {
+    let found = find(pool, settings, actor, target, terms).await?;
+    restore(pool, settings, actor, target, terms, &found).await
+}
+
+/// What going back to `target` would do; stores nothing.
+pub async fn plan(
+    pool: &PgPool,
+    settings: &GlobalSettingsService,
+    actor: &Actor,
+    target: &Target,
+    terms: &Terms,
+) -> Result<Plan, Error> {
+    let terms = Terms { dry_run: true, idempotency: None, ..terms.clone() };
+    let found = find(pool, settings, actor, target, &terms).await?;
+    let (changed, refused) = match restore(pool, settings, actor, target, &terms, &found).await {
+        Ok(changed) => (changed, Vec::new()),
+        Err(Error::Invalid(refused)) => (nothing(settings.revision()), refused),
+        Err(err) => return Err(err),
+    };
+    let concerned = |key: &String| {
+        changed.changed.iter().any(|it| it.key == *key) || refused.iter().any(|it| it.key == *key)
+    };
+    let changed_since = found.since.into_iter().filter(|it| concerned(&it.key)).collect();
+    Ok(Plan { changed, changed_since, refused })
+}
+
+fn nothing(revision: i64) -> Changed {
+    let (changed, unchanged, ignored) = (Vec::new(), Vec::new(), Vec::new());
+    Changed { revision, dry_run: true, changed, unchanged, ignored }
+}
+
+async fn restore(
+    pool: &PgPool,
+    settings: &GlobalSettingsService,
+    actor: &Actor,
+    target: &Target,
+    terms: &Terms,
+    found: &Found,
+) -> Result<Changed, Error> {
+    let Target::Revision { to_revision, revision } = *target else {
+        return change::update_as(Action::Rollback, pool, settings, actor, &found.edits, terms)
+            .await;
+    };
+    if revision.is_none() && terms.revisions.is_none() {
+        return Err(Error::VersionRequired(vec![format!("revision {to_revision}")]));
+    }
+    let revisions = revision.map(|it| vec![it]).or_else(|| terms.revisions.clone());
+    let terms = Terms { revisions, ..terms.clone() };
+    let done =
+        change::update_as(Action::Rollback, pool, settings, actor, &found.edits, &terms).await;
+    match (done, revision) {
+        (Err(Error::Mismatch { .. }), Some(seen)) => {
+            Err(Error::Stale(conflicts(pool, seen, &found.edits).await?))
+        }
+        (done, _) => done,
+    }
+}
+
+async fn find(
+    pool: &PgPool,
+    settings: &GlobalSettingsService,
+    actor: &Actor,
+    target: &Target,
+    terms: &Terms,
+) -> Result<Found, Error> {
+    let snapshot = settings.snapshot();
+    let locked = |key: &str| matches!(snapshot.schema.classify(key), Named::Locked(_));
+    let found = Deadline::usual().within(async {
+        let mut conn = pool.acquire().await?;
+        match target {
+            Target::Version { key, .. } if locked(key) => Err(Error::Locked(vec![key.clone()])),
+            Target::Version { key, to_version, version } => {
+                at_version(&mut conn, &snapshot.schema, key, *to_version, *version).await
+            }
+            Target::Entry { audit_id, version } => before(&mut conn, *audit_id, *version).await,
+            Target::Revision { to_revision, .. } => at_revision(&mut conn, *to_revision).await,
+        }
+    });
+    match found.await {
+        Err(Error::Locked(keys)) => {
+            if !terms.dry_run {
+                change::refuse(pool, actor, &keys).await?;
+            }
+            Err(Error::Locked(keys))
+        }
+        found => found,
+    }
+}
+
+async fn at_version(
+    conn: &mut PgConnection,
+    schema: &Schema,
+    key: &str,
+    to_version: i64,
+    version: Option<i64>,
+) -> Result<Found, Error> {
+    if matches!(schema.classify(key), Named::Unknown) {
+        return Err(Error::Invalid(vec![Violation::unknown(key)]));
+    }
+    let wanted = i32::try_from(to_version).unwrap_or(i32::MAX);
+    let value = store::value_at_version(conn, key, wanted).await?;
+    let value = value.ok_or_else(|| {
+        Error::VersionNotFound(format!("{key} has no value at version {to_version}"))
+    })?;
+    let since = store::since_version(conn, key, wanted).await?;
+    Ok(Found { edits: vec![edit(key, &value.0, version)], since })
+}
+
+async fn before(
+    conn: &mut PgConnection,
+    audit_id: Uuid,
+    version: Option<i64>,
+) -> Result<Found, Error> {
+    let nothing =
+        || Error::VersionNotFound(format!("audit entry {audit_id} has no old value to restore"));
+    let entry = audit::find(conn, audit_id).await?.ok_or_else(nothing)?;
+    let value = entry.old_value.as_ref().and_then(SettingValue::from_stored).ok_or_else(nothing)?;
+    let since = store::since_version(conn, &entry.key, entry.version.unwrap_or(0) - 1).await?;
+    Ok(Found { edits: vec![edit(&entry.key, &value, version)], since })
+}
+
+async fn at_revision(conn: &mut PgConnection, to_revision: i64) -> Result<Found, Error> {
+    let head = store::head(conn).await?;
+    if !(1..=head.revision).contains(&to_revision) {
+        let detail = format!("there is no revision {to_revision}; the newest is {}", head.revision);
+        return Err(Error::VersionNotFound(detail));
+    }
+    let rows = store::as_of(conn, to_revision).await?;
+    let values =
+        rows.into_iter().filter_map(|row| row.into_entry().and_then(|(key, it)| Some((key, it?))));
+    let edits = values.map(|(key, entry)| edit(&key, &entry.value, None)).collect();
+    Ok(Found { edits, since: store::since_revision(conn, to_revision).await? })
+}
+
+fn edit(key: &str, value: &SettingValue, version: Option<i64>) -> Edit {
+    let value = match value {
+        SettingValue::Boolean(it) => Json::Bool(*it),
+        SettingValue::Number(number) => Json::Number(number.to_string()),
+        SettingValue::String(text) => Json::String(text.clone()),
+        SettingValue::StringArray(items) => {
+            Json::Array(items.iter().cloned().map(Json::String).collect())
+        }
+    };
+    Edit { key: key.to_owned(), value, version }
+}
+
+/// The keys that were changed after `revision`, told three ways.
+async fn conflicts(
+    pool: &PgPool,
+    revision: i64,
+    edits: &[Edit],
+) -> Result<Vec<Conflict>, database::Failure> {
+    Deadline::usual()
+        .within(async {
+            let mut conn = pool.acquire().await?;
+            let moved = store::moved_since(&mut conn, revision).await?;
+            let told = moved.into_iter().filter_map(|it| {
+                let wanted = edits.iter().find(|edit| edit.key == it.key)?;
+                let current_value = it.current_value.0;
+                let your_value =
+                    SettingValue::parse(current_value.value_type(), &wanted.value).ok()?;
+                Some(Conflict {
+                    key: it.key,
+                    expected_version: it.base_version.map(i64::from),
+                    base_value: it.base_value.map(|it| it.0),
+                    current_version: it.current_version,
+                    current_value,
+                    your_value,
+                    updated_by: it.updated_by,
+                    updated_at: it.updated_at,
+                })
+            });
+            Ok(told.collect())
+        })
+        .await
+}

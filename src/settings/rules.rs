@@ -1,0 +1,371 @@
+//! Whether values may stand: each on its own, then together. Pure.
+
+use std::collections::BTreeSet;
+
+use regex::Regex;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde_json::{Value, json};
+
+use crate::settings::{
+    schema::{Definition, Kind, Schema},
+    value::{Number, SettingValue, Unfit, ValueType},
+};
+
+/// The longest string any setting holds, in characters, whatever its catalog allows.
+const LONGEST_STRING: usize = 65_536;
+/// The most items any list holds, whatever its catalog allows.
+const MOST_ITEMS: usize = 1_000;
+
+/// What a value must satisfy on its own, and which list it must be on.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Constraints {
+    /// Number: whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub integer: Option<bool>,
+    /// Number: smallest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min: Option<Number>,
+    /// Number: greatest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<Number>,
+    /// String: pattern it must match; anchored by whoever writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub regex: Option<Pattern>,
+    /// String: fewest characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_length: Option<usize>,
+    /// String: most characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_length: Option<usize>,
+    /// String, or each item of a list: one of these.
+    #[serde(rename = "enum", skip_serializing_if = "Option::is_none")]
+    pub choices: Option<Vec<String>>,
+    /// String: an item of the list that this setting holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member_of: Option<String>,
+    /// List: fewest items.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_items: Option<usize>,
+    /// List: most items.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_items: Option<usize>,
+    /// List: no item twice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unique: Option<bool>,
+    /// List: pattern that each item must match.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub item_regex: Option<Pattern>,
+    /// List: most characters of an item.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub item_max_length: Option<usize>,
+}
+
+/// A regular expression, compiled once; linear in the length of what it is held against.
+#[derive(Debug, Clone)]
+pub struct Pattern(Regex);
+
+impl Pattern {
+    fn matches(&self, text: &str) -> bool {
+        self.0.is_match(text)
+    }
+}
+
+impl Serialize for Pattern {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Pattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Regex::new(&text).map(Self).map_err(D::Error::custom)
+    }
+}
+
+/// One thing wrong with one key.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Violation {
+    /// The key at fault.
+    pub key: String,
+    /// What kind of fault, for a program.
+    pub code: &'static str,
+    /// What is wrong and what would be right, for a person.
+    pub detail: String,
+    /// The rule that was broken; null when it is not one of the key's constraints.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub constraint: Value,
+}
+
+impl Violation {
+    /// `key` has `code`.
+    pub fn new(
+        key: &str,
+        code: &'static str,
+        detail: impl Into<String>,
+        constraint: Value,
+    ) -> Self {
+        Self { key: key.to_owned(), code, detail: detail.into(), constraint }
+    }
+
+    /// A key that no catalog declares.
+    #[must_use]
+    pub fn unknown(key: &str) -> Self {
+        Self::new(key, "unknown_key", "the catalog declares no such setting", Value::Null)
+    }
+
+    /// A required key without a value.
+    #[must_use]
+    pub fn missing(key: &str) -> Self {
+        Self::new(key, "missing", "a value is required and none is stored", Value::Null)
+    }
+
+    /// A value that is not of the key's type.
+    #[must_use]
+    pub fn unfit(definition: &Definition, unfit: Unfit) -> Self {
+        let kind = definition.value_type;
+        let (code, detail) = match unfit {
+            Unfit::Type => {
+                ("wrong_type", format!("must be {}", whole_or(kind, &definition.constraints)))
+            }
+            Unfit::Digits => (
+                "out_of_range",
+                format!(
+                    "has more digits than are kept; whole numbers go to ±{}",
+                    Number::MAX_INTEGER
+                ),
+            ),
+        };
+        Self::new(&definition.key, code, detail, json!({"type": kind.as_str()}))
+    }
+}
+
+fn whole_or(value_type: ValueType, constraints: &Constraints) -> &'static str {
+    match constraints.integer {
+        Some(true) => "a whole number",
+        _ => value_type.describe(),
+    }
+}
+
+/// Everything wrong with `value` on its own.
+#[must_use]
+pub(super) fn check_alone(definition: &Definition, value: &SettingValue) -> Vec<Violation> {
+    let mut found = Found { key: &definition.key, violations: Vec::new() };
+    if value.value_type() != definition.value_type {
+        return vec![Violation::unfit(definition, Unfit::Type)];
+    }
+    match value {
+        SettingValue::Boolean(_) => (),
+        SettingValue::Number(number) => found.number(&definition.constraints, *number),
+        SettingValue::String(text) => found.string(&definition.constraints, text),
+        SettingValue::StringArray(items) => found.items(&definition.constraints, items),
+    }
+    found.violations
+}
+
+/// Everything wrong between `definition` and the settings it is tied to.
+#[must_use]
+pub(super) fn check_ties<'v>(
+    definition: &Definition,
+    value_of: impl Fn(&str) -> Option<&'v SettingValue>,
+) -> Option<Violation> {
+    let list = definition.constraints.member_of.as_deref()?;
+    let SettingValue::String(member) = value_of(&definition.key)? else { return None };
+    let SettingValue::StringArray(items) = value_of(list)? else { return None };
+    (!items.contains(member)).then(|| {
+        let detail = format!("must be an item of {list}");
+        Violation::new(&definition.key, "not_in_list", detail, json!({"member_of": list}))
+    })
+}
+
+/// Everything wrong with a whole set of settings; empty when it may stand.
+pub(super) fn check<'v>(
+    schema: &Schema,
+    value_of: impl Fn(&str) -> Option<&'v SettingValue>,
+) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for definition in schema.editable() {
+        match value_of(&definition.key) {
+            Some(value) => violations.extend(check_alone(definition, value)),
+            None => violations.push(Violation::missing(&definition.key)),
+        }
+        violations.extend(check_ties(definition, &value_of));
+    }
+    violations
+}
+
+/// What contradicts in a catalog itself: each default must satisfy its own rules, each tie must hold.
+#[must_use]
+pub(super) fn check_defaults(schema: &Schema) -> Vec<String> {
+    let mut faults = Vec::new();
+    let default_of = |key: &str| schema.find(key).and_then(|it| it.default.as_ref());
+    for definition in schema.all() {
+        faults.extend(check_constraints(definition));
+        if let Some(list) = &definition.constraints.member_of {
+            let declared = schema.find(list).filter(|it| it.kind == Kind::Setting);
+            if declared.is_none_or(|it| it.value_type != ValueType::StringArray) {
+                faults.push(format!("{}: member_of {list} is no declared list", definition.key));
+            }
+        }
+        let alone = definition.default.iter().flat_map(|value| check_alone(definition, value));
+        let broken = alone.chain(check_ties(definition, default_of));
+        faults.extend(broken.map(|it| format!("{}: its default {}", it.key, it.detail)));
+    }
+    faults
+}
+
+/// Constraints that say nothing about the type they stand at.
+fn check_constraints(definition: &Definition) -> Vec<String> {
+    let Constraints {
+        integer,
+        min,
+        max,
+        regex,
+        min_length,
+        max_length,
+        choices,
+        member_of,
+        min_items,
+        max_items,
+        unique,
+        item_regex,
+        item_max_length,
+    } = &definition.constraints;
+    let given = [
+        (
+            integer.is_some() || min.is_some() || max.is_some(),
+            "integer, min, max",
+            &[ValueType::Number][..],
+        ),
+        (
+            regex.is_some() || min_length.is_some() || max_length.is_some() || member_of.is_some(),
+            "regex, min_length, max_length, member_of",
+            &[ValueType::String],
+        ),
+        (choices.is_some(), "enum", &[ValueType::String, ValueType::StringArray]),
+        (
+            min_items.is_some()
+                || max_items.is_some()
+                || unique.is_some()
+                || item_regex.is_some()
+                || item_max_length.is_some(),
+            "min_items, max_items, unique, item_regex, item_max_length",
+            &[ValueType::StringArray],
+        ),
+    ];
+    let misplaced =
+        given.into_iter().filter(|(given, _, at)| *given && !at.contains(&definition.value_type));
+    misplaced
+        .map(|(_, names, _)| {
+            let own = definition.value_type.describe();
+            format!("{}: {names} say nothing about {own}", definition.key)
+        })
+        .collect()
+}
+
+struct Found<'a> {
+    key: &'a str,
+    violations: Vec<Violation>,
+}
+
+impl Found<'_> {
+    fn add(&mut self, code: &'static str, detail: String, constraint: Value) {
+        self.violations.push(Violation::new(self.key, code, detail, constraint));
+    }
+
+    fn number(&mut self, rule: &Constraints, number: Number) {
+        if rule.integer == Some(true) && matches!(number, Number::Decimal(_)) {
+            self.add("wrong_type", "must be a whole number".to_owned(), json!({"integer": true}));
+        }
+        let low = rule.min.is_some_and(|min| number.as_f64() < min.as_f64());
+        let high = rule.max.is_some_and(|max| max.as_f64() < number.as_f64());
+        if low || high {
+            let detail = match (rule.min, rule.max) {
+                (Some(min), Some(max)) => format!("must be between {min} and {max}"),
+                (Some(min), None) => format!("must be {min} or more"),
+                (_, Some(max)) => format!("must be {max} or less"),
+                (None, None) => String::new(),
+            };
+            self.add("out_of_range", detail, bounds(("min", rule.min), ("max", rule.max)));
+        }
+    }
+
+    fn string(&mut self, rule: &Constraints, text: &str) {
+        let length = text.chars().count();
+        let most = rule.max_length.unwrap_or(LONGEST_STRING).min(LONGEST_STRING);
+        if most < length {
+            self.add(
+                "too_long",
+                format!("must have at most {most} characters"),
+                json!({"max_length": most}),
+            );
+        }
+        let fewest = rule.min_length.unwrap_or(0);
+        if length < fewest {
+            self.add(
+                "too_short",
+                format!("must have at least {fewest} characters"),
+                json!({"min_length": fewest}),
+            );
+        }
+        if let Some(regex) = rule.regex.as_ref().filter(|it| !it.matches(text)) {
+            self.add(
+                "pattern_mismatch",
+                format!("must match {}", regex.0),
+                json!({"regex": regex}),
+            );
+        }
+        self.choice(rule, text);
+    }
+
+    fn choice(&mut self, rule: &Constraints, text: &str) {
+        if let Some(choices) = rule.choices.as_ref().filter(|it| !it.iter().any(|it| it == text)) {
+            self.add(
+                "not_allowed",
+                format!("must be one of {}", choices.join(", ")),
+                json!({"enum": choices}),
+            );
+        }
+    }
+
+    fn items(&mut self, rule: &Constraints, items: &[String]) {
+        let fewest = rule.min_items.unwrap_or(0);
+        let most = rule.max_items.unwrap_or(MOST_ITEMS).min(MOST_ITEMS);
+        if !(fewest..=most).contains(&items.len()) {
+            let detail =
+                format!("must have between {fewest} and {most} items, has {}", items.len());
+            let given = bounds(("min_items", rule.min_items), ("max_items", Some(most)));
+            self.add("wrong_count", detail, given);
+        }
+        let mut seen = BTreeSet::new();
+        let twice = items.iter().position(|it| !seen.insert(it));
+        if let Some(twice) = twice.filter(|_| rule.unique == Some(true)) {
+            let detail = format!("item {} stands twice", twice + 1);
+            self.add("repeated_item", detail, json!({"unique": true}));
+        }
+        let longest = rule.item_max_length.unwrap_or(LONGEST_STRING).min(LONGEST_STRING);
+        for (at, item) in items.iter().enumerate() {
+            self.item(rule, at + 1, item, longest);
+        }
+    }
+
+    fn item(&mut self, rule: &Constraints, at: usize, item: &str, longest: usize) {
+        if longest < item.chars().count() {
+            let detail = format!("item {at} must have at most {longest} characters");
+            self.add("too_long", detail, json!({"item_max_length": longest}));
+        }
+        if let Some(regex) = rule.item_regex.as_ref().filter(|it| !it.matches(item)) {
+            let detail = format!("item {at} must match {}", regex.0);
+            self.add("pattern_mismatch", detail, json!({"item_regex": regex}));
+        }
+        self.choice(rule, item);
+    }
+}
+
+/// The two bounds as an object, without the one that is not set.
+fn bounds<T: Serialize>(low: (&str, Option<T>), high: (&str, Option<T>)) -> Value {
+    let given =
+        [low, high].into_iter().filter_map(|(name, bound)| Some((name.to_owned(), json!(bound?))));
+    Value::Object(given.collect())
+}

@@ -1,0 +1,156 @@
+//! What each key is: as a catalog declares it and as the database's schema table holds it.
+
+pub(super) mod store;
+
+use std::collections::{BTreeMap, HashMap};
+
+pub(super) use store::Unreadable;
+
+use serde::{Deserialize, Serialize};
+
+use crate::settings::{
+    rules::Constraints,
+    value::{SettingValue, ValueType},
+};
+
+/// Whose a key is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A `SUPER_ADMIN`'s: lives in the database, changed at run time.
+    Setting,
+    /// Declared so that it is known, and never written here.
+    Locked,
+    /// Provisioned outside; never in the database.
+    Secret,
+    /// The infrastructure's; fixed until restart.
+    Environment,
+}
+
+/// When a change takes effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Applies {
+    /// For sessions that start after it.
+    NewSessions,
+    /// At once.
+    Hot,
+    /// When the process starts next.
+    Restart,
+}
+
+/// When a value must be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Required {
+    /// Always.
+    Always,
+    /// In production.
+    Production,
+    /// Never.
+    #[default]
+    Never,
+}
+
+/// The declaration of one key.
+#[derive(Debug, Clone)]
+pub struct Definition {
+    /// The key.
+    pub key: String,
+    /// Whose it is.
+    pub kind: Kind,
+    /// The group it is shown in.
+    pub category: String,
+    /// The type of its value.
+    pub value_type: ValueType,
+    /// The rules of its value.
+    pub constraints: Constraints,
+    /// What it is seeded with and reset to; every [`Kind::Setting`] has one.
+    pub default: Option<SettingValue>,
+    /// When a change takes effect.
+    pub applies: Applies,
+    /// When it must be there.
+    pub required: Required,
+    /// What it does, for a person.
+    pub description: String,
+}
+
+/// What a name on the wire stands for.
+#[derive(Debug, Clone, Copy)]
+pub enum Named<'a> {
+    /// A setting that may be changed.
+    Editable(&'a Definition),
+    /// A key that is known and never written here.
+    Locked(&'a Definition),
+    /// Nothing.
+    Unknown,
+}
+
+/// Every declared key of one catalog, at one state of it.
+#[derive(Debug, Clone, Default)]
+pub struct Schema {
+    /// The catalog's name.
+    pub catalog: String,
+    /// Grows with every change of a declaration in the database; 0 for a catalog file.
+    pub revision: i64,
+    definitions: BTreeMap<String, Definition>,
+    /// Both ends of every rule that ties two keys together.
+    partners: HashMap<String, Vec<String>>,
+}
+
+impl Schema {
+    /// A schema of `definitions`; what contradicts is pushed to `faults`.
+    #[must_use]
+    pub fn new(
+        catalog: String,
+        revision: i64,
+        definitions: Vec<Definition>,
+        faults: &mut Vec<String>,
+    ) -> Self {
+        let mut schema = Self { catalog, revision, ..Self::default() };
+        for definition in definitions {
+            let key = definition.key.clone();
+            if schema.definitions.insert(key.clone(), definition).is_some() {
+                faults.push(format!("{key}: declared twice"));
+            }
+        }
+        for (key, definition) in &schema.definitions {
+            let Some(list) = &definition.constraints.member_of else { continue };
+            schema.partners.entry(key.clone()).or_default().push(list.clone());
+            schema.partners.entry(list.clone()).or_default().push(key.clone());
+        }
+        schema
+    }
+
+    /// The declaration of `key`, whatever its kind.
+    #[must_use]
+    pub fn find(&self, key: &str) -> Option<&Definition> {
+        self.definitions.get(key)
+    }
+
+    /// What `name` stands for.
+    #[must_use]
+    pub fn classify(&self, name: &str) -> Named<'_> {
+        match self.find(name) {
+            Some(definition) if definition.kind == Kind::Setting => Named::Editable(definition),
+            Some(definition) => Named::Locked(definition),
+            None => Named::Unknown,
+        }
+    }
+
+    /// Every declaration, by key.
+    pub fn all(&self) -> impl Iterator<Item = &Definition> {
+        self.definitions.values()
+    }
+
+    /// Every setting that may be changed, by key.
+    pub fn editable(&self) -> impl Iterator<Item = &Definition> {
+        self.all().filter(|definition| definition.kind == Kind::Setting)
+    }
+
+    /// The keys that a rule ties to `key`.
+    #[must_use]
+    pub fn partners(&self, key: &str) -> &[String] {
+        self.partners.get(key).map_or(&[], Vec::as_slice)
+    }
+}

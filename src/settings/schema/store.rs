@@ -1,0 +1,153 @@
+//! SQL of the schema table.
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use crate::settings::{
+    schema::Definition,
+    value::{SettingValue, ValueType},
+};
+
+struct Row {
+    key: String,
+    kind: String,
+    value_type: String,
+    category: String,
+    constraints_json: Value,
+    default_json: Option<Value>,
+    applies: String,
+    required: String,
+    description: String,
+}
+
+/// A declaration that this build cannot read.
+#[derive(Debug, thiserror::Error)]
+#[error("the declaration of {key} is not understood by this release: {fault}")]
+pub struct Unreadable {
+    key: String,
+    fault: serde_json::Error,
+}
+
+impl Row {
+    fn definition(self) -> Result<Definition, Unreadable> {
+        let Self { key, category, description, .. } = self;
+        let unreadable = |fault| Unreadable { key: key.clone(), fault };
+        let value_type: ValueType = word(&self.value_type).map_err(unreadable)?;
+        Ok(Definition {
+            kind: word(&self.kind).map_err(unreadable)?,
+            applies: word(&self.applies).map_err(unreadable)?,
+            required: word(&self.required).map_err(unreadable)?,
+            constraints: serde_json::from_value(self.constraints_json).map_err(unreadable)?,
+            default: self.default_json.as_ref().and_then(SettingValue::from_stored),
+            category,
+            value_type,
+            description,
+            key,
+        })
+    }
+}
+
+/// The variant spelt `text`.
+fn word<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
+    serde_json::from_value(Value::String(text.to_owned()))
+}
+
+/// How a variant is spelt.
+fn spelt(variant: impl Serialize) -> String {
+    match serde_json::to_value(variant) {
+        Ok(Value::String(text)) => text,
+        _ => String::new(),
+    }
+}
+
+/// Every declaration, by key.
+pub(in crate::settings) async fn all(
+    conn: &mut PgConnection,
+) -> sqlx::Result<Result<Vec<Definition>, Unreadable>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"
+        select key, kind, value_type, category, constraints_json, default_json, applies, required,
+          description
+        from app_global_setting_schema
+        order by key
+        "#,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(Row::definition).collect())
+}
+
+/// Declares keys, or declares them anew.
+pub(in crate::settings) async fn write(
+    conn: &mut PgConnection,
+    definitions: &[&Definition],
+) -> sqlx::Result<()> {
+    let texts = |of: &dyn Fn(&Definition) -> String| -> Vec<String> {
+        definitions.iter().map(|it| of(it)).collect()
+    };
+    let constraints: Vec<Value> = definitions
+        .iter()
+        .map(|it| {
+            serde_json::to_value(&it.constraints).map_err(|err| sqlx::Error::Encode(err.into()))
+        })
+        .collect::<sqlx::Result<_>>()?;
+    let defaults: Vec<Option<Value>> =
+        definitions.iter().map(|it| it.default.as_ref().map(SettingValue::to_json)).collect();
+    sqlx::query!(
+        r#"
+        insert into app_global_setting_schema
+          (key, kind, value_type, category, editable, constraints_json, default_json, default_source,
+           applies, required, description)
+        select key, kind, value_type, category, kind = 'setting', constraints_json, default_json,
+          case kind when 'setting' then 'seed' else 'hardcoded' end, applies, required, description
+        from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[], $7::text[],
+                    $8::text[], $9::text[])
+          as it (key, kind, value_type, category, constraints_json, default_json, applies, required,
+                 description)
+        on conflict (key) do update set kind = excluded.kind, value_type = excluded.value_type,
+          category = excluded.category, editable = excluded.editable,
+          constraints_json = excluded.constraints_json, default_json = excluded.default_json,
+          default_source = excluded.default_source, applies = excluded.applies,
+          required = excluded.required, description = excluded.description
+        "#,
+        &texts(&|it| it.key.clone()),
+        &texts(&|it| spelt(it.kind)),
+        &texts(&|it| it.value_type.as_str().to_owned()),
+        &texts(&|it| it.category.clone()),
+        &constraints,
+        &defaults as _,
+        &texts(&|it| spelt(it.applies)),
+        &texts(&|it| spelt(it.required)),
+        &texts(&|it| it.description.clone()),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Forgets the declarations of `keys`; none of them may have a stored value.
+pub(in crate::settings) async fn delete(
+    conn: &mut PgConnection,
+    keys: &[String],
+) -> sqlx::Result<()> {
+    sqlx::query!("delete from app_global_setting_schema where key = any($1)", keys)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Names the catalog that the schema table holds.
+pub(in crate::settings) async fn name_catalog(
+    conn: &mut PgConnection,
+    catalog: &str,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update app_global_setting_head set catalog = $1 where catalog is distinct from $1",
+        catalog
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

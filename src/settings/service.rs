@@ -1,0 +1,169 @@
+//! The handle on the current snapshot, and how others wait for a newer one.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use arc_swap::{ArcSwap, Guard};
+use tokio::sync::{Mutex, watch};
+
+use crate::settings::{
+    rules::Violation,
+    snapshot::{Snapshot, Unusable},
+    value::Number,
+};
+
+/// The settings of this process: current, complete and valid. Cheap to clone; reading takes no query
+/// and waits for nobody.
+///
+/// Two rules are kept here. A snapshot is replaced only by one of a greater revision, or one of another
+/// history of the database (a failover can lose revisions). And what is invalid never replaces it:
+/// readers keep the last good snapshot, while [`Self::faults`] names what is wrong.
+#[derive(Debug, Clone)]
+pub struct GlobalSettingsService(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    current: ArcSwap<Snapshot>,
+    faults: ArcSwap<Vec<Violation>>,
+    /// Whether the last attempt to read the database succeeded.
+    reachable: AtomicBool,
+    /// The newest revision taken on; what waiters wait on.
+    revision: watch::Sender<i64>,
+    listening: watch::Sender<bool>,
+    /// Held while the database is read, so that a crowd of readers reads it once.
+    refreshing: Mutex<()>,
+}
+
+impl GlobalSettingsService {
+    /// A handle that starts at `snapshot`.
+    #[must_use]
+    pub fn new(snapshot: Snapshot) -> Self {
+        Self(Arc::new(Inner {
+            revision: watch::Sender::new(snapshot.revision),
+            current: ArcSwap::from_pointee(snapshot),
+            faults: ArcSwap::default(),
+            reachable: AtomicBool::new(true),
+            listening: watch::Sender::new(false),
+            refreshing: Mutex::new(()),
+        }))
+    }
+
+    /// The settings now. Hold the guard to see one consistent revision; it borrows and never counts, which
+    /// is what keeps it fast on many cores. Do not hold it over an `await`.
+    #[must_use]
+    pub fn current(&self) -> Guard<Arc<Snapshot>> {
+        self.0.current.load()
+    }
+
+    /// The settings now, to be kept as long as one likes.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.0.current.load_full()
+    }
+
+    /// The newest revision taken on.
+    #[must_use]
+    pub fn revision(&self) -> i64 {
+        self.current().revision
+    }
+
+    /// The string `key` now.
+    pub fn get_string(&self, key: &str) -> Result<String, Unusable> {
+        self.current().get_string(key).map(str::to_owned)
+    }
+
+    /// The number `key` now.
+    pub fn get_number(&self, key: &str) -> Result<Number, Unusable> {
+        self.current().get_number(key)
+    }
+
+    /// The boolean `key` now.
+    pub fn get_bool(&self, key: &str) -> Result<bool, Unusable> {
+        self.current().get_bool(key)
+    }
+
+    /// The list `key` now.
+    pub fn get_array(&self, key: &str) -> Result<Vec<String>, Unusable> {
+        self.current().get_array(key).map(<[String]>::to_vec)
+    }
+
+    /// What keeps the database's settings from being taken on; empty when nothing does.
+    #[must_use]
+    pub fn faults(&self) -> Arc<Vec<Violation>> {
+        self.0.faults.load_full()
+    }
+
+    /// Whether there is any fault; as cheap as a read.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.0.faults.load().is_empty()
+    }
+
+    /// Whether the database answered when it was last asked, which is at least once in every poll.
+    #[must_use]
+    pub fn is_reachable(&self) -> bool {
+        self.0.reachable.load(Ordering::Relaxed)
+    }
+
+    /// Whether the notification channel is open.
+    #[must_use]
+    pub fn is_listening(&self) -> bool {
+        *self.0.listening.borrow()
+    }
+
+    /// Wakes with every change of [`Self::is_listening`].
+    #[must_use]
+    pub fn listening(&self) -> watch::Receiver<bool> {
+        self.0.listening.subscribe()
+    }
+
+    /// Wakes with every revision taken on.
+    #[must_use]
+    pub fn revisions(&self) -> watch::Receiver<i64> {
+        self.0.revision.subscribe()
+    }
+
+    /// Waits until `revision`, or a newer one, was taken on.
+    pub async fn wait_for(&self, revision: i64) {
+        // An error would mean that the sender is gone, and `self` holds it.
+        let _ = self.revisions().wait_for(|taken_on| revision <= *taken_on).await;
+    }
+
+    /// Keeps other refreshes out while one reads.
+    pub(super) async fn refreshing(&self) -> impl Drop + '_ {
+        self.0.refreshing.lock().await
+    }
+
+    /// Takes `snapshot` on if it is newer, or of another history; says whether it did.
+    pub(super) fn advance(&self, snapshot: Snapshot) -> bool {
+        let held = self.current();
+        let elsewhere = held.timeline != snapshot.timeline;
+        let newer =
+            held.revision < snapshot.revision || held.schema.revision < snapshot.schema.revision;
+        drop(held);
+        self.accuse(Vec::new());
+        if newer || elsewhere {
+            let revision = snapshot.revision;
+            self.0.current.store(Arc::new(snapshot));
+            self.0.revision.send_replace(revision);
+        }
+        newer || elsewhere
+    }
+
+    /// Says what is wrong with the settings in the database.
+    pub(super) fn accuse(&self, faults: Vec<Violation>) {
+        if *self.0.faults.load_full() != faults {
+            self.0.faults.store(Arc::new(faults));
+        }
+    }
+
+    pub(super) fn set_reachable(&self, reachable: bool) {
+        self.0.reachable.store(reachable, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_listening(&self, listening: bool) {
+        self.0.listening.send_if_modified(|held| std::mem::replace(held, listening) != listening);
+    }
+}

@@ -1,0 +1,163 @@
+//! All settings at one revision: complete, valid, typed and immutable.
+
+use std::{collections::HashMap, sync::Arc};
+
+use chrono::{DateTime, Utc};
+
+use crate::settings::{
+    rules::{self, Violation},
+    schema::Schema,
+    store::Stored,
+    value::{Number, SettingValue},
+};
+
+/// One setting as it stood at a snapshot's revision.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its value.
+    pub value: SettingValue,
+    /// Grows by one with every change of the key.
+    pub version: i32,
+    /// Who changed it last.
+    pub updated_by: String,
+    /// When.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Every editable setting at one revision.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// The change set that was the newest when this was read.
+    pub revision: i64,
+    /// The database server's history this was read from; another one after a failover.
+    pub timeline: Option<String>,
+    /// What the keys were declared to be.
+    pub schema: Arc<Schema>,
+    entries: HashMap<String, Arc<Entry>>,
+}
+
+/// Why a snapshot has no such value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// No value is stored.
+    #[error("setting {0} is missing")]
+    Missing(String),
+    /// The value is of another type.
+    #[error("setting {key} is not {wanted}")]
+    Mistyped {
+        /// The key.
+        key: String,
+        /// The type that was asked for.
+        wanted: &'static str,
+    },
+}
+
+impl Snapshot {
+    /// The snapshot that `rows` spell, or everything that keeps them from being one. Rows of keys
+    /// that are not editable are passed over.
+    pub fn new(
+        revision: i64,
+        timeline: Option<String>,
+        schema: Arc<Schema>,
+        rows: Vec<Stored>,
+    ) -> Result<Self, Vec<Violation>> {
+        let empty =
+            Self { revision, timeline, schema, entries: HashMap::with_capacity(rows.len()) };
+        empty.filled(rows)
+    }
+
+    /// This snapshot brought to `revision` by the rows that changed since.
+    pub fn advanced(&self, revision: i64, rows: Vec<Stored>) -> Result<Self, Vec<Violation>> {
+        Self { revision, ..self.clone() }.filled(rows)
+    }
+
+    fn filled(mut self, rows: Vec<Stored>) -> Result<Self, Vec<Violation>> {
+        let mut faults = Vec::new();
+        for row in rows {
+            let Some(definition) = self.schema.find(&row.key) else { continue };
+            match row.into_entry() {
+                Some((key, Some(entry))) => {
+                    self.entries.insert(key, Arc::new(entry));
+                }
+                Some((key, None)) => {
+                    self.entries.remove(&key);
+                }
+                None => faults.push(Violation::missing(&definition.key)),
+            }
+        }
+        faults.extend(rules::check(&self.schema, |key| self.value(key)));
+        if faults.is_empty() { Ok(self) } else { Err(faults) }
+    }
+
+    /// The setting `key`.
+    #[must_use]
+    pub fn find(&self, key: &str) -> Option<&Entry> {
+        self.entries.get(key).map(Arc::as_ref)
+    }
+
+    /// The value of `key`, whatever its type.
+    #[must_use]
+    pub fn value(&self, key: &str) -> Option<&SettingValue> {
+        self.find(key).map(|entry| &entry.value)
+    }
+
+    /// How many settings there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    fn required(&self, key: &str) -> Result<&SettingValue, Unusable> {
+        self.value(key).ok_or_else(|| Unusable::Missing(key.to_owned()))
+    }
+
+    /// The string `key`.
+    pub fn get_string(&self, key: &str) -> Result<&str, Unusable> {
+        match self.required(key)? {
+            SettingValue::String(text) => Ok(text),
+            _ => Err(mistyped(key, "a string")),
+        }
+    }
+
+    /// The number `key`.
+    pub fn get_number(&self, key: &str) -> Result<Number, Unusable> {
+        match self.required(key)? {
+            SettingValue::Number(number) => Ok(*number),
+            _ => Err(mistyped(key, "a number")),
+        }
+    }
+
+    /// The whole number `key`.
+    pub fn get_integer(&self, key: &str) -> Result<i64, Unusable> {
+        match self.required(key)? {
+            SettingValue::Number(Number::Integer(whole)) => Ok(*whole),
+            _ => Err(mistyped(key, "a whole number")),
+        }
+    }
+
+    /// The boolean `key`.
+    pub fn get_bool(&self, key: &str) -> Result<bool, Unusable> {
+        match self.required(key)? {
+            SettingValue::Boolean(it) => Ok(*it),
+            _ => Err(mistyped(key, "true or false")),
+        }
+    }
+
+    /// The list `key`.
+    pub fn get_array(&self, key: &str) -> Result<&[String], Unusable> {
+        match self.required(key)? {
+            SettingValue::StringArray(items) => Ok(items),
+            _ => Err(mistyped(key, "a list of strings")),
+        }
+    }
+}
+
+fn mistyped(key: &str, wanted: &'static str) -> Unusable {
+    Unusable::Mistyped { key: key.to_owned(), wanted }
+}

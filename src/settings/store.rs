@@ -1,0 +1,367 @@
+//! SQL of the settings, their declarations and the head they share.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::{PgConnection, types::Json};
+
+use crate::settings::{
+    rollback::Since,
+    snapshot::Entry,
+    value::{SettingValue, ValueType},
+};
+
+/// The newest revision, and what else every reader compares.
+#[derive(Debug, Clone)]
+pub(super) struct Head {
+    pub(super) revision: i64,
+    pub(super) catalog_revision: i64,
+    pub(super) catalog: Option<String>,
+    /// Of the server that answered; another one after a failover. `None` on a server in recovery.
+    pub(super) timeline: Option<String>,
+}
+
+/// One setting as stored; without a value when it was deleted.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    pub(super) key: String,
+    pub(super) value: Option<Value>,
+    pub(super) version: Option<i32>,
+    pub(super) updated_by: Option<String>,
+    pub(super) updated_at: Option<DateTime<Utc>>,
+}
+
+impl Stored {
+    /// The key with its entry, or without one when it was deleted; `None` when the stored value is of no
+    /// type of ours.
+    pub(super) fn into_entry(self) -> Option<(String, Option<Entry>)> {
+        let (Some(value), Some(version), Some(updated_by), Some(updated_at)) =
+            (self.value, self.version, self.updated_by, self.updated_at)
+        else {
+            return Some((self.key, None));
+        };
+        let value = SettingValue::from_stored(&value)?;
+        Some((self.key, Some(Entry { value, version, updated_by, updated_at })))
+    }
+}
+
+/// The head.
+pub(super) async fn head(conn: &mut PgConnection) -> sqlx::Result<Head> {
+    sqlx::query_as!(
+        Head,
+        r#"
+        select revision, catalog_revision, catalog,
+          case when not pg_is_in_recovery()
+               then substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) end as timeline
+        from app_global_setting_head
+        "#,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// The head, held against other writers until the transaction ends.
+pub(super) async fn head_for_update(conn: &mut PgConnection) -> sqlx::Result<Head> {
+    sqlx::query_as!(
+        Head,
+        r#"
+        select revision, catalog_revision, catalog, null as timeline
+        from app_global_setting_head
+        for update
+        "#,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Every setting, by key.
+pub(super) async fn all(conn: &mut PgConnection) -> sqlx::Result<Vec<Stored>> {
+    sqlx::query_as!(
+        Stored,
+        r#"
+        select key, value_json as "value?", version as "version?", updated_by as "updated_by?",
+          updated_at as "updated_at?"
+        from app_global_settings
+        order by key
+        "#,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The settings called `keys`; those that are not stored are left out.
+pub(super) async fn some(conn: &mut PgConnection, keys: &[String]) -> sqlx::Result<Vec<Stored>> {
+    sqlx::query_as!(
+        Stored,
+        r#"
+        select key, value_json as "value?", version as "version?", updated_by as "updated_by?",
+          updated_at as "updated_at?"
+        from app_global_settings
+        where key = any($1)
+        "#,
+        keys,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// A row of [`changed_since`]: the head, and one key that changed, if any did.
+pub(super) struct Change {
+    pub(super) revision: i64,
+    pub(super) catalog_revision: i64,
+    pub(super) timeline: Option<String>,
+    key: Option<String>,
+    value: Option<Value>,
+    version: Option<i32>,
+    updated_by: Option<String>,
+    updated_at: Option<DateTime<Utc>>,
+}
+
+impl Change {
+    pub(super) fn stored(self) -> Option<Stored> {
+        let Self { key, value, version, updated_by, updated_at, .. } = self;
+        Some(Stored { key: key?, value, version, updated_by, updated_at })
+    }
+}
+
+/// The head, and what was changed after `revision`, deletions included: the trail names them. One
+/// statement, so that it is one state.
+pub(super) async fn changed_since(
+    conn: &mut PgConnection,
+    revision: i64,
+) -> sqlx::Result<Vec<Change>> {
+    sqlx::query_as!(
+        Change,
+        r#"
+        select h.revision, h.catalog_revision,
+          case when not pg_is_in_recovery()
+               then substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) end as timeline,
+          a.key as "key?", s.value_json as "value?", s.version as "version?",
+          s.updated_by as "updated_by?", s.updated_at as "updated_at?"
+        from app_global_setting_head h
+        left join (select distinct key from app_global_setting_audit where revision > $1) a on true
+        left join app_global_settings s on s.key = a.key
+        "#,
+        revision,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// A new value for one key, as the next version of it.
+#[derive(Debug)]
+pub(super) struct Write<'a> {
+    pub(super) key: &'a str,
+    pub(super) value_type: ValueType,
+    pub(super) value: &'a SettingValue,
+    pub(super) version: i32,
+}
+
+/// What a write left in the database.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) key: String,
+    pub(super) value: Json<SettingValue>,
+    pub(super) version: i32,
+    pub(super) revision: i64,
+}
+
+/// Writes values over the versions before them, and returns what is stored.
+pub(super) async fn write(
+    conn: &mut PgConnection,
+    user: &str,
+    writes: &[Write<'_>],
+) -> sqlx::Result<Vec<Written>> {
+    let keys: Vec<String> = writes.iter().map(|it| it.key.to_owned()).collect();
+    let types: Vec<String> = writes.iter().map(|it| it.value_type.as_str().to_owned()).collect();
+    let values: Vec<Value> = writes.iter().map(|it| it.value.to_json()).collect();
+    let versions: Vec<i32> = writes.iter().map(|it| it.version).collect();
+    sqlx::query_as!(
+        Written,
+        r#"
+        insert into app_global_settings
+          (key, value_type, value_json, version, updated_by, updated_at, revision)
+        select key, value_type, value_json, version, $5, now(), 0
+        from unnest($1::text[], $2::text[], $3::jsonb[], $4::integer[])
+          as it (key, value_type, value_json, version)
+        on conflict (key) do update set value_type = excluded.value_type,
+          value_json = excluded.value_json, version = excluded.version, updated_by = excluded.updated_by
+        returning key, value_json as "value: Json<SettingValue>", version, revision
+        "#,
+        &keys,
+        &types,
+        &values,
+        &versions,
+        user,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The value of `key` at `version`, and how it came to be; `None` when there was no such version.
+pub(super) async fn value_at_version(
+    conn: &mut PgConnection,
+    key: &str,
+    version: i32,
+) -> sqlx::Result<Option<Json<SettingValue>>> {
+    let found = sqlx::query_scalar!(
+        r#"
+        select new_value_json as "value: Json<SettingValue>"
+        from app_global_setting_audit
+        where key = $1 and version = $2
+        "#,
+        key,
+        version,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(found.flatten())
+}
+
+/// Every declared key as it was at `revision`: the newest change up to it, by key.
+pub(super) async fn as_of(conn: &mut PgConnection, revision: i64) -> sqlx::Result<Vec<Stored>> {
+    sqlx::query_as!(
+        Stored,
+        r#"
+        select s.key, a.new_value_json as "value?", a.version as "version?",
+          a.changed_by as "updated_by?", a.changed_at as "updated_at?"
+        from app_global_setting_schema s
+        cross join lateral (
+          select new_value_json, version, changed_by, changed_at
+          from app_global_setting_audit
+          where key = s.key and revision <= $1
+          order by seq desc
+          limit 1
+        ) a
+        where s.editable
+        order by s.key
+        "#,
+        revision,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The newest revision that was committed by `instant`.
+pub(super) async fn revision_at(
+    conn: &mut PgConnection,
+    instant: DateTime<Utc>,
+) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar!(
+        "select max(revision) from app_global_setting_audit where changed_at <= $1",
+        instant,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Asks a connection whether it lives.
+pub(super) async fn ping(listener: &mut sqlx::postgres::PgListener) -> sqlx::Result<()> {
+    sqlx::query("select 1").execute(listener).await?;
+    Ok(())
+}
+
+/// The newest change of `key` after `version`, if there was one.
+pub(super) async fn since_version(
+    conn: &mut PgConnection,
+    key: &str,
+    version: i32,
+) -> sqlx::Result<Vec<Since>> {
+    sqlx::query_as!(
+        Since,
+        r#"
+        select key, version as "version!", changed_by, changed_at
+        from app_global_setting_audit
+        where key = $1 and version > $2
+        order by version desc
+        limit 1
+        "#,
+        key,
+        version,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The newest change of each key after `revision`, by key.
+pub(super) async fn since_revision(
+    conn: &mut PgConnection,
+    revision: i64,
+) -> sqlx::Result<Vec<Since>> {
+    sqlx::query_as!(
+        Since,
+        r#"
+        select distinct on (key) key, version as "version!", changed_by, changed_at
+        from app_global_setting_audit
+        where revision > $1 and version is not null
+        order by key, version desc
+        "#,
+        revision,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// A key that was changed after a revision: as it was then, and as it is.
+pub(super) struct Moved {
+    pub(super) key: String,
+    pub(super) base_version: Option<i32>,
+    pub(super) base_value: Option<Json<SettingValue>>,
+    pub(super) current_version: i32,
+    pub(super) current_value: Json<SettingValue>,
+    pub(super) updated_by: String,
+    pub(super) updated_at: DateTime<Utc>,
+}
+
+/// Every key that was changed after `revision`, by key.
+pub(super) async fn moved_since(
+    conn: &mut PgConnection,
+    revision: i64,
+) -> sqlx::Result<Vec<Moved>> {
+    sqlx::query_as!(
+        Moved,
+        r#"
+        select s.key, a.version as "base_version?", a.new_value_json as "base_value?: Json<SettingValue>",
+          s.version as current_version, s.value_json as "current_value: Json<SettingValue>",
+          s.updated_by, s.updated_at
+        from app_global_settings s
+        left join lateral (
+          select version, new_value_json from app_global_setting_audit
+          where key = s.key and revision <= $1
+          order by seq desc
+          limit 1
+        ) a on true
+        where s.revision > $1
+        order by s.key
+        "#,
+        revision,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Every setting with the head, as one state of the database.
+pub(super) async fn listing(conn: &mut PgConnection) -> sqlx::Result<Vec<Change>> {
+    sqlx::query_as!(
+        Change,
+        r#"
+        select h.revision, h.catalog_revision, null as timeline, s.key as "key?",
+          s.value_json as "value?", s.version as "version?", s.updated_by as "updated_by?",
+          s.updated_at as "updated_at?"
+        from app_global_setting_head h
+        left join app_global_settings s on true
+        order by s.key
+        "#,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The version that the next value of `key` will be.
+pub(super) async fn next_version(conn: &mut PgConnection, key: &str) -> sqlx::Result<i32> {
+    sqlx::query_scalar!(
+        r#"select coalesce(max(version), 0) + 1 as "version!" from app_global_setting_audit where key = $1"#,
+        key,
+    )
+    .fetch_one(conn)
+    .await
+}

@@ -1,0 +1,246 @@
+//! A running service without a socket: instances over one database, spoken to through the router.
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header},
+};
+use brune::{
+    clock::{Clock, Shift},
+    config::{Auth, Secret},
+    http::{AppState, Grant, Keys, Limits, SUPER_ADMIN, issue, router},
+    settings::{self, BRUN_E, Catalog, GlobalSettingsService},
+};
+use chrono::TimeDelta;
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tokio::task::JoinHandle;
+use tower::ServiceExt as _;
+
+use super::TestDb;
+
+/// The secret that test tokens are signed with.
+pub(crate) const SECRET: &str = "a secret for tests, long enough to be one";
+/// What test services prove themselves with.
+pub(crate) const INTERNAL_KEY: &str = "an internal key for tests";
+/// A poll so slow that only a notification can explain what is taken on.
+const NEVER: Duration = Duration::from_hours(1);
+
+/// Whom test instances believe.
+pub(crate) fn auth() -> Auth {
+    Auth {
+        jwt_secrets: vec![Secret::new(SECRET.to_owned())],
+        issuer: None,
+        audience: None,
+        internal_api_key: Some(Secret::new(INTERNAL_KEY.to_owned())),
+    }
+}
+
+/// A token for what `grant` says, good for an hour.
+pub(crate) fn token(grant: &Grant) -> String {
+    issue(&auth(), grant, Clock::system().now(), TimeDelta::hours(1)).unwrap()
+}
+
+/// A token of the administrator `sub`.
+pub(crate) fn admin(sub: &str) -> String {
+    let role = Some(SUPER_ADMIN.to_owned());
+    token(&Grant { sub: sub.to_owned(), role, ..Grant::default() })
+}
+
+/// A token of a user on plan `pro`.
+pub(crate) fn user(sub: &str) -> String {
+    let plan = Some("pro".to_owned());
+    token(&Grant { sub: sub.to_owned(), plan, ..Grant::default() })
+}
+
+/// A database that is seeded with the built-in catalog's defaults, and one instance over it.
+pub(crate) struct TestApp {
+    pub(crate) db: TestDb,
+    pub(crate) instance: Instance,
+}
+
+impl TestApp {
+    pub(crate) async fn new() -> Self {
+        let db = TestDb::new().await;
+        let catalog = Catalog::parse(BRUN_E).unwrap();
+        settings::publish(&db.pool(), &catalog, &|_| None, false).await.unwrap();
+        let instance = Instance::over(db.pool()).await;
+        Self { db, instance }
+    }
+
+    /// Another instance of the service over the same database.
+    pub(crate) async fn another(&self) -> Instance {
+        Instance::over(self.db.pool()).await
+    }
+}
+
+/// One instance of the service.
+pub(crate) struct Instance {
+    pub(crate) router: Router,
+    pub(crate) settings: GlobalSettingsService,
+    /// Moves the instance's clock.
+    pub(crate) shift: Shift,
+    pub(crate) pool: PgPool,
+    follower: Option<JoinHandle<()>>,
+}
+
+impl Instance {
+    /// An instance that follows the database by notification alone.
+    pub(crate) async fn over(pool: PgPool) -> Self {
+        let mut instance = Self::deaf(pool).await;
+        instance.follow(NEVER).await;
+        instance
+    }
+
+    /// An instance that hears of no change: it knows only what it is made to look at.
+    pub(crate) async fn deaf(pool: PgPool) -> Self {
+        let settings = GlobalSettingsService::new(settings::load(&pool).await.unwrap());
+        let (clock, shift) = Clock::shifted();
+        let keys = Keys::new(&auth());
+        let state = AppState { pool: pool.clone(), settings: settings.clone(), clock, keys };
+        let router = router(state, &Limits::default());
+        Self { router, settings, shift, pool, follower: None }
+    }
+
+    /// Starts following the database, and waits until the channel is open.
+    pub(crate) async fn follow(&mut self, poll: Duration) {
+        let follow = settings::follow(self.pool.clone(), self.settings.clone(), poll);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a test has no tasks to wait for at shutdown"
+        )]
+        let follower = tokio::spawn(follow);
+        self.follower = Some(follower);
+        self.settings.listening().wait_for(|it| *it).await.unwrap();
+    }
+
+    /// Waits until the instance has taken on `revision`.
+    pub(crate) async fn reaches(&self, revision: i64) {
+        let reached = self.settings.wait_for(revision);
+        tokio::time::timeout(Duration::from_secs(20), reached).await.expect("taken on in time");
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Call<'_> {
+        self.call(Method::GET, path)
+    }
+
+    pub(crate) fn post(&self, path: &str) -> Call<'_> {
+        self.call(Method::POST, path)
+    }
+
+    pub(crate) fn patch(&self, path: &str) -> Call<'_> {
+        self.call(Method::PATCH, path)
+    }
+
+    pub(crate) fn call(&self, method: Method, path: &str) -> Call<'_> {
+        let headers =
+            HeaderMap::from_iter([(header::HOST, HeaderValue::from_static("brune.test"))]);
+        Call { instance: self, method, path: path.to_owned(), headers, body: Vec::new() }
+    }
+
+    /// Changes settings as `admin-1`: each a key, a value and the version it is at.
+    pub(crate) async fn change(&self, changes: &[(&str, Value, i64)]) -> Reply {
+        let changes: Vec<_> = changes
+            .iter()
+            .map(|(key, value, version)| json!({"key": key, "value": value, "version": version}))
+            .collect();
+        self.patch("/admin/global-settings")
+            .bearer(&admin("admin-1"))
+            .json(&json!({"reason": "a test", "changes": changes}))
+            .send()
+            .await
+    }
+
+    /// Starts a session with `token`.
+    pub(crate) async fn start(&self, token: &str) -> Reply {
+        self.post("/brun-e/start").bearer(token).send().await
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        if let Some(follower) = &self.follower {
+            follower.abort();
+        }
+    }
+}
+
+/// A request that is being made.
+pub(crate) struct Call<'a> {
+    instance: &'a Instance,
+    method: Method,
+    path: String,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Call<'_> {
+    pub(crate) fn bearer(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
+        let value = HeaderValue::from_str(value).unwrap();
+        self.headers.append(HeaderName::from_static(name), value);
+        self
+    }
+
+    /// `body` as it is, declared as JSON.
+    pub(crate) fn text(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self.header("content-type", "application/json")
+    }
+
+    pub(crate) fn json(self, body: &Value) -> Self {
+        self.text(body.to_string())
+    }
+
+    pub(crate) async fn send(self) -> Reply {
+        let mut request = Request::new(Body::from(self.body));
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.path.parse().unwrap();
+        *request.headers_mut() = self.headers;
+        let response = self.instance.router.clone().oneshot(request).await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Reply { status, headers, body, text }
+    }
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// The body as JSON; null when it is none.
+    pub(crate) body: Value,
+    pub(crate) text: String,
+}
+
+impl Reply {
+    /// The body of a success; anything else fails the test, and says what was answered.
+    #[track_caller]
+    pub(crate) fn ok(self) -> Value {
+        assert!(self.status.is_success(), "{} {}", self.status, self.text);
+        self.body
+    }
+
+    /// Holds the answer to be the problem `code` with `status`; returns its body.
+    #[track_caller]
+    pub(crate) fn problem(self, status: u16, code: &str) -> Value {
+        let found = (self.status.as_u16(), self.body["code"].as_str());
+        assert_eq!(found, (status, Some(code)), "{}", self.text);
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        assert_eq!(self.headers["x-request-id"], self.body["request_id"].as_str().unwrap());
+        self.body
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}

@@ -1,0 +1,166 @@
+//! What a connection may do, and what becomes of it.
+
+use std::time::Duration;
+
+use brune::http::Limits;
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::TcpStream,
+    time::{Instant, timeout},
+};
+
+use crate::support::{Answer, LIMITS, PATIENCE, server, until_closed};
+
+#[tokio::test]
+async fn a_body_that_trickles_is_given_up() {
+    let server = server(LIMITS).await;
+    let headers = "Content-Type: application/json\r\nContent-Length: 100\r\n";
+    // The client wants to keep the connection; the server, with half a body unread, must not.
+    let head = format!("POST /echo HTTP/1.1\r\nHost: a\r\n{headers}\r\n{{");
+    server.send(head).await.is_problem(408, "request_timeout");
+}
+
+#[tokio::test]
+async fn garbage_closes_the_connection_and_nothing_else() {
+    let server = server(LIMITS).await;
+    for garbage in [
+        "\0\0\0\0\r\n\r\n",
+        "GET\r\n\r\n",
+        "GET /ok HTTP/9.9\r\n\r\n",
+        "\x16\x03\x01\x02\0\x01\0\x01\r\n\r\n",
+        "GET /ok HTTP/1.1\r\nHost: a\r\nBad Name: x\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+    ] {
+        let answer = server.send(garbage).await;
+        assert!(matches!(answer.status, 0 | 400), "{garbage:?}: {}", answer.head);
+    }
+    // Behind a sound request, garbage takes nothing away from its answer.
+    let both = "GET /ok HTTP/1.1\r\nHost: a\r\n\r\n\0garbage\r\n\r\n";
+    let answer = server.send(both).await;
+    assert!(answer.status == 200 && answer.body.starts_with("fine"), "{}", answer.body);
+    assert_eq!(server.ask("GET /ok", "", "").await.status, 200);
+}
+
+#[tokio::test]
+async fn bare_line_feeds_get_one_answer() {
+    let server = server(LIMITS).await;
+    let answer = server.send("GET /ok HTTP/1.1\nHost: a\nConnection: close\n\n").await;
+    assert_eq!((answer.status, &*answer.body), (200, "fine"));
+}
+
+#[tokio::test]
+async fn silent_and_half_open_connections_are_closed() {
+    let server = server(LIMITS).await;
+    let mut held = Vec::new();
+    for said in ["", "GET /ok HTTP/1.1\r\nHost: a\r\nX-", "GET /ok HTTP/1.1\r\nHost: a\r\n\r\n"] {
+        for _ in 0..100 {
+            let mut stream = server.connect().await;
+            stream.write_all(said.as_bytes()).await.unwrap();
+            held.push(stream);
+        }
+    }
+    let started = Instant::now();
+    for stream in &mut held {
+        until_closed(stream).await;
+    }
+    assert!(started.elapsed() < LIMITS.head * 10, "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_head_that_trickles_is_not_waited_for() {
+    let server = server(LIMITS).await;
+    let mut stream = server.connect().await;
+    let started = Instant::now();
+    stream.write_all(b"GET /ok HTTP/1.1\r\n").await.unwrap();
+    // Each line alone comes well within the limit; only all of them together do not.
+    let mut ticks = tokio::time::interval(LIMITS.head / 10);
+    while stream.write_all(b"X-A: b\r\n").await.is_ok() {
+        assert!(started.elapsed() < PATIENCE, "still reading");
+        ticks.tick().await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_its_answer_is_cut_off() {
+    let mut server = server(Limits { drain: PATIENCE, ..LIMITS }).await;
+    let mut stream = server.connect().await;
+    stream.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    stream.readable().await.unwrap();
+    // With nothing else to wait for, draining ends when that connection does.
+    server.shutdown.cancel();
+    let started = Instant::now();
+    (&mut server.done).await.unwrap();
+    assert!(started.elapsed() < LIMITS.write * 5, "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn connections_beyond_the_bound_wait_for_their_turn() {
+    let server = server(Limits { connections: 2, ..LIMITS }).await;
+    let idle = [server.connect().await, server.connect().await];
+    let started = Instant::now();
+    let answer = server.ask("GET /ok", "", "").await;
+    // It was answered when the idle ones had been closed.
+    assert_eq!(answer.status, 200);
+    assert!(LIMITS.head / 2 < started.elapsed(), "{:?}", started.elapsed());
+    drop(idle);
+}
+
+#[tokio::test]
+async fn shutdown_lets_a_request_under_way_finish_and_takes_no_more() {
+    let mut server = server(LIMITS).await;
+    let mut stream = server.connect().await;
+    stream.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    timeout(PATIENCE, server.reached.recv()).await.unwrap();
+    server.shutdown.cancel();
+    let refused = async { while TcpStream::connect(server.address).await.is_ok() {} };
+    timeout(PATIENCE, refused).await.unwrap();
+    assert!(!server.done.is_finished(), "refused only after the last answer");
+    let answer = Answer::read(&until_closed(&mut stream).await);
+    assert_eq!((answer.status, &*answer.body), (200, "slowly"));
+    assert_eq!(answer.header("connection"), Some("close"));
+    timeout(PATIENCE, &mut server.done).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn shutdown_does_not_wait_longer_than_it_may() {
+    let limits =
+        Limits { request: Duration::from_mins(1), drain: Duration::from_millis(200), ..LIMITS };
+    let mut server = server(limits).await;
+    let mut stream = server.connect().await;
+    stream.write_all(b"GET /stuck HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    // An answer to a second connection says that the first one was accepted.
+    server.ask("GET /ok", "", "").await;
+    server.shutdown.cancel();
+    timeout(PATIENCE, &mut server.done).await.unwrap().unwrap();
+    assert_eq!(until_closed(&mut stream).await, "");
+}
+
+/// Run by `running_out_of_descriptors_is_survived`; with the usual number of them it fails.
+#[tokio::test]
+#[ignore = "run by the test that limits its descriptors"]
+async fn with_few_descriptors() {
+    let server = server(Limits { head: PATIENCE, ..LIMITS }).await;
+    let mut held = Vec::new();
+    // Both ends of each connection are of this process, so that the server runs out as well.
+    while let Ok(stream) = TcpStream::connect(server.address).await {
+        held.push(stream);
+        assert!(held.len() < 1000, "descriptors are not limited");
+    }
+    drop(held.pop());
+    let mut stream = server.connect().await;
+    stream.write_all(b"GET /ok HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+    let early = timeout(Duration::from_millis(300), stream.readable()).await;
+    assert!(early.is_err(), "accepted without a descriptor");
+    drop(held);
+    assert_eq!(Answer::read(&until_closed(&mut stream).await).status, 200);
+}
+
+#[test]
+fn running_out_of_descriptors_is_survived() {
+    let this = std::env::current_exe().unwrap();
+    let script = r#"ulimit -n 48 && exec "$0" --exact connections::with_few_descriptors --ignored"#;
+    let run = std::process::Command::new("sh").args(["-c", script]).arg(this).output().unwrap();
+    let said = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success() && said.contains("1 passed"), "{said}");
+}

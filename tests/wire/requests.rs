@@ -1,0 +1,145 @@
+//! What a request gets, whatever is wrong with it.
+
+use tokio::time::Instant;
+
+use crate::support::{LIMITS, server};
+
+#[tokio::test]
+async fn an_answer_carries_the_id_of_its_request() {
+    let server = server(LIMITS).await;
+    let answer = server.ask("GET /ok", "X-Request-Id: my.id-1_2\r\n", "").await;
+    assert_eq!((answer.status, &*answer.body), (200, "fine"));
+    assert_eq!(answer.header("x-request-id"), Some("my.id-1_2"));
+    let longest = "x".repeat(128);
+    let answer = server.ask("GET /ok", &format!("X-Request-Id: {longest}\r\n"), "").await;
+    assert_eq!(answer.header("x-request-id"), Some(&*longest));
+    for wrong in ["", "a b", "a\tb", &"x".repeat(129), "a;b", "é"] {
+        let answer = server.ask("GET /ok", &format!("X-Request-Id: {wrong}\r\n"), "").await;
+        assert_eq!(answer.header("x-request-id").map(str::len), Some(36), "{wrong}");
+    }
+    let answer = server.ask("GET /ok", "X-Request-Id: a\r\nX-Request-Id: b\r\n", "").await;
+    assert_eq!(answer.header("x-request-id").map(str::len), Some(36));
+}
+
+#[tokio::test]
+async fn every_refusal_is_a_problem() {
+    let server = server(LIMITS).await;
+    server.ask("GET /nowhere?token=x", "", "").await.is_problem(404, "not_found");
+    server.ask("GET /name/%ff", "", "").await.is_problem(404, "not_found");
+    server.ask("GET /name/a%0Ab", "", "").await.is_problem(404, "not_found");
+    server.ask("GET /problems/none", "", "").await.is_problem(404, "not_found");
+    server.ask("GET /admin", "", "").await.is_problem(401, "unauthorized");
+    server.ask("POST /echo", "", "").await.is_problem(400, "malformed_request");
+    server.ask("OPTIONS *", "", "").await.is_problem(404, "not_found");
+    let answer = server.ask("DELETE /ok", "", "").await;
+    answer.is_problem(405, "method_not_allowed");
+    assert_eq!(answer.header("allow"), Some("get,head"));
+    let answer = server.ask("GET /admin", "Authorization: Bearer x\r\n", "").await;
+    answer.is_problem(401, "unauthorized");
+    assert_eq!(
+        answer.header("www-authenticate"),
+        Some(r#"bearer realm="brune", error="invalid_token""#)
+    );
+    let page = server.ask("GET /problems/method-not-allowed", "", "").await;
+    assert!(page.status == 200 && page.body.starts_with("method_not_allowed (405)"));
+    let head = server.ask("HEAD /nowhere", "", "").await;
+    assert_eq!((head.status, &*head.body), (404, ""));
+}
+
+#[tokio::test]
+async fn a_problem_never_tells_the_query() {
+    let server = server(LIMITS).await;
+    let answer = server.ask("GET /nowhere?token=hunter2", "", "").await;
+    assert!(
+        !answer.body.contains("hunter2") && answer.body.contains(r#""instance":"/nowhere""#),
+        "{}",
+        answer.body
+    );
+}
+
+#[tokio::test]
+async fn a_panic_is_a_500_that_tells_nothing() {
+    let server = server(LIMITS).await;
+    let answer = server.ask("GET /panic", "X-Request-Id: p-1\r\n", "").await;
+    answer.is_problem(500, "internal");
+    assert_eq!(answer.header("x-request-id"), Some("p-1"));
+    assert!(!answer.body.contains("secret"));
+    assert_eq!(server.ask("GET /ok", "", "").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_handler_that_hangs_is_given_up_at_the_deadline() {
+    let server = server(LIMITS).await;
+    let answer = server.ask("GET /stuck", "", "").await;
+    answer.is_problem(503, "unavailable");
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    // It may have committed when it was given up, so it is not said to have failed.
+    server.ask("POST /stuck", "", "").await.is_problem(504, "outcome_unknown");
+}
+
+#[tokio::test]
+async fn a_body_is_json_of_one_mebibyte_at_most() {
+    let server = server(LIMITS).await;
+    let sized = |bytes: usize| format!(r#"{{"text":"{}"}}"#, "x".repeat(bytes - 11));
+    assert_eq!(server.post(&sized(1 << 20)).await.status, 200);
+    server.post(&sized((1 << 20) + 1)).await.is_problem(413, "payload_too_large");
+    server.post(r#"["x"]"#).await.is_problem(400, "malformed_request");
+    server.post(r#"{"text":"x","text":"y"}"#).await.is_problem(400, "malformed_request");
+    let typed = |kind: &str| format!("Content-Type: {kind}\r\nContent-Length: 2\r\n");
+    let answer = server.ask("PATCH /patch", &typed("application/merge-patch+json"), "{}").await;
+    answer.is_problem(415, "unsupported_media_type");
+    assert_eq!(answer.header("accept-patch"), Some("application/json"));
+    let answer = server.ask("POST /echo", &typed("text/plain"), "{}").await;
+    assert_eq!((answer.status, answer.header("accept-patch")), (415, None));
+}
+
+#[tokio::test]
+async fn a_body_of_unknown_length_is_bounded_as_well() {
+    let server = server(LIMITS).await;
+    let chunk = format!("40000\r\n{}\r\n", "x".repeat(0x40000)).repeat(5);
+    let headers = "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n";
+    server.ask("POST /echo", headers, &chunk).await.is_problem(413, "payload_too_large");
+}
+
+#[tokio::test]
+async fn an_announced_flood_is_refused_before_it_comes() {
+    let server = server(LIMITS).await;
+    let started = Instant::now();
+    let headers = "Content-Type: application/json\r\nContent-Length: 10000000000\r\n";
+    server.ask("POST /echo", headers, "").await.is_problem(413, "payload_too_large");
+    assert!(started.elapsed() < LIMITS.request);
+}
+
+#[tokio::test]
+async fn a_request_has_exactly_one_host() {
+    let server = server(LIMITS).await;
+    let raw = async |head: &str| server.send(format!("{head}Connection: close\r\n\r\n")).await;
+    raw("GET /ok HTTP/1.1\r\n").await.is_problem(400, "malformed_request");
+    raw("GET /ok HTTP/1.1\r\nHost: a\r\nHost: a\r\n").await.is_problem(400, "malformed_request");
+    raw("GET /ok HTTP/1.1\r\nHost: a\r\nHost: b\r\n").await.is_problem(400, "malformed_request");
+    raw("GET /ok HTTP/1.1\r\nHost: \r\n").await.is_problem(400, "malformed_request");
+    raw("GET /ok HTTP/1.1\r\nHost: a/b\r\n").await.is_problem(400, "malformed_request");
+    raw("GET /ok HTTP/1.1\r\nHost: u@a\r\n").await.is_problem(400, "malformed_request");
+    raw("GET http://b/ok HTTP/1.1\r\nHost: a\r\n").await.is_problem(400, "malformed_request");
+    assert_eq!(raw("GET http://a:80/ok HTTP/1.1\r\nHost: A:80\r\n").await.status, 200);
+    assert_eq!(raw("GET /ok HTTP/1.1\r\nHost: [::1]:8080\r\n").await.status, 200);
+    assert!((400..500).contains(&raw("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n").await.status));
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused() {
+    let server = server(LIMITS).await;
+    let padded = |bytes: usize| format!("X-Pad: {}\r\n", "x".repeat(bytes));
+    assert_eq!(server.ask("GET /ok", &padded(15_000), "").await.status, 200);
+    server.ask("GET /ok", &padded(17_000), "").await.is_problem(431, "headers_too_large");
+    server.ask("GET /ok", &"A: b\r\n".repeat(65), "").await.is_problem(431, "headers_too_large");
+    server
+        .ask(&format!("GET /{}", "x".repeat(20_000)), "", "")
+        .await
+        .is_problem(431, "headers_too_large");
+    let token = format!("Authorization: Bearer {}\r\n", "x".repeat(100_000));
+    server.ask("GET /admin", &token, "").await.is_problem(431, "headers_too_large");
+    // Beyond what is worth reading, the connection is closed with the bare status.
+    let answer = server.ask("GET /ok", &padded(300_000), "").await;
+    assert!(matches!(answer.status, 0 | 431), "{}", answer.head);
+}
