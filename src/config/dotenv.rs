@@ -8,25 +8,25 @@ use std::{collections::HashMap, fmt};
 
 /// One assignment.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// The variable.
-    pub(super) key: String,
+    pub(crate) key: String,
     /// Its value, without quotes.
-    pub(super) value: String,
+    pub(crate) value: String,
 }
 
 /// A line that cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(crate) struct Fault {
     /// Counted from 1.
-    pub(super) line: usize,
+    pub(crate) line: usize,
     /// What is wrong with it.
-    pub(super) reason: Reason,
+    pub(crate) reason: Reason,
 }
 
 /// Why a line cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Reason {
+pub(crate) enum Reason {
     /// No `=` in it.
     #[error("no `=`; write `KEY=VALUE`, or `#` before a comment")]
     NoAssignment,
@@ -68,7 +68,7 @@ impl fmt::Display for Fault {
 }
 
 /// The assignments of `text` in their order, or every fault in it.
-pub(super) fn parse(text: &str) -> Result<Vec<Entry>, Vec<Fault>> {
+pub(crate) fn parse(text: &str) -> Result<Vec<Entry>, Vec<Fault>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let (mut entries, mut faults) = (Vec::new(), Vec::new());
     let mut seen = HashMap::<String, usize>::new();

@@ -6,7 +6,7 @@
 mod database;
 mod development;
 mod directories;
-mod dotenv;
+pub(crate) mod dotenv;
 mod env;
 mod fault;
 mod file;

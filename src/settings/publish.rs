@@ -224,7 +224,7 @@ fn seed(
 
 /// A value as environment variables spell it: numbers and booleans as JSON does, lists as a JSON array
 /// or with commas.
-fn from_text(value_type: ValueType, text: &str) -> Json {
+pub(super) fn from_text(value_type: ValueType, text: &str) -> Json {
     let trimmed = text.trim();
     match value_type {
         ValueType::String => Json::String(text.to_owned()),

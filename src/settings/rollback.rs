@@ -9,7 +9,6 @@ use uuid::Uuid;
 use crate::{
     audit::{self, Action, Actor},
     database,
-    json::Json,
     settings::{
         change::{self, Changed, Conflict, Edit, Error, Terms},
         rules::Violation,
@@ -220,15 +219,7 @@ async fn at_revision(conn: &mut PgConnection, to_revision: i64) -> Result<Found,
 }
 
 fn edit(key: &str, value: &SettingValue, version: Option<i64>) -> Edit {
-    let value = match value {
-        SettingValue::Boolean(it) => Json::Bool(*it),
-        SettingValue::Number(number) => Json::Number(number.to_string()),
-        SettingValue::String(text) => Json::String(text.clone()),
-        SettingValue::StringArray(items) => {
-            Json::Array(items.iter().cloned().map(Json::String).collect())
-        }
-    };
-    Edit { key: key.to_owned(), value, version }
+    Edit { key: key.to_owned(), value: value.into(), version }
 }
 
 /// The keys that were changed after `revision`, told three ways.

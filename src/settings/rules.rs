@@ -193,13 +193,26 @@ pub(super) fn check_keys<'v>(
     keys: &[String],
     value_of: impl Fn(&str) -> Option<&'v SettingValue>,
 ) -> Vec<Violation> {
+    tied(schema, keys).flat_map(|definition| check_one(definition, &value_of)).collect()
+}
+
+/// Everything wrong between `keys` and the settings that rules tie to them.
+pub(super) fn check_tied<'v>(
+    schema: &Schema,
+    keys: &[String],
+    value_of: impl Fn(&str) -> Option<&'v SettingValue>,
+) -> Vec<Violation> {
+    tied(schema, keys).filter_map(|definition| check_ties(definition, &value_of)).collect()
+}
+
+/// The editable settings among `keys` and those that rules tie to them, each once.
+fn tied<'s>(schema: &'s Schema, keys: &'s [String]) -> impl Iterator<Item = &'s Definition> {
     let tied = keys.iter().flat_map(|key| schema.partners(key));
     let keys: BTreeSet<&String> = keys.iter().chain(tied).collect();
-    let definitions = keys.into_iter().filter_map(|key| match schema.classify(key) {
+    keys.into_iter().filter_map(|key| match schema.classify(key) {
         Named::Editable(definition) => Some(definition),
         Named::Locked(_) | Named::Unknown => None,
-    });
-    definitions.flat_map(|definition| check_one(definition, &value_of)).collect()
+    })
 }
 
 fn check_one<'v>(

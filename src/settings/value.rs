@@ -219,6 +219,19 @@ impl SettingValue {
     }
 }
 
+impl From<&SettingValue> for Json {
+    fn from(value: &SettingValue) -> Self {
+        match value {
+            SettingValue::Boolean(it) => Self::Bool(*it),
+            SettingValue::Number(number) => Self::Number(number.to_string()),
+            SettingValue::String(text) => Self::String(text.clone()),
+            SettingValue::StringArray(items) => {
+                Self::Array(items.iter().cloned().map(Self::String).collect())
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

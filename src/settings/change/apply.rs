@@ -1,6 +1,6 @@
 //! Under the lock: compare, check the whole, write, audit.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
 
@@ -136,21 +136,11 @@ async fn conflicts(
 
 /// Whether every rule that ties an edited setting to another still holds afterwards.
 fn check_ties(schema: &Schema, edits: &[Resolved<'_>], before: &Entries) -> Vec<Violation> {
-    let after = |key: &str| {
-        let edited = edits.iter().find(|edit| edit.definition.key == key).map(|edit| &edit.value);
-        edited.or_else(|| before.get(key).map(|entry| &entry.value))
-    };
-    let mut keys: Vec<Cow<'_, str>> = Vec::new();
-    for edit in edits {
-        keys.push(Cow::Borrowed(&edit.definition.key));
-        keys.extend(
-            schema.partners(&edit.definition.key).iter().map(|key| Cow::Borrowed(key.as_str())),
-        );
-    }
-    keys.sort_unstable();
-    keys.dedup();
-    let definitions = keys.iter().filter_map(|key| schema.find(key));
-    definitions.filter_map(|definition| rules::check_ties(definition, after)).collect()
+    let edited: BTreeMap<&str, &SettingValue> =
+        edits.iter().map(|edit| (edit.definition.key.as_str(), &edit.value)).collect();
+    let after = |key: &str| edited.get(key).copied().or_else(|| before.get(key).map(|it| &it.value));
+    let keys: Vec<String> = edits.iter().map(|edit| edit.definition.key.clone()).collect();
+    rules::check_tied(schema, &keys, after)
 }
 
 /// Writes the new values with their audit entries, and returns what is stored.

@@ -1,0 +1,173 @@
+//! Export and import.
+
+use axum::{
+    Extension,
+    body::Bytes,
+    extract::{FromRequest, Request, State},
+    http::{HeaderMap, header},
+};
+use serde::Serialize;
+use sqlx::PgPool;
+use utoipa::ToSchema;
+
+use crate::{
+    clock::Clock,
+    config::Provision,
+    http::{
+        answer::Answer,
+        auth::SuperAdmin,
+        conditions,
+        layers,
+        openapi::problems,
+        problem::{Code, Problem},
+        query::Query,
+        settings::{actor, answer},
+    },
+    idempotency,
+    ids::RequestId,
+    json::Fault,
+    settings::{
+        self, AsOf, Changed, Document, Format, GlobalSettingsService, ImportPlan, ImportTerms, Incoming,
+        OnConflict, Terms,
+    },
+};
+
+problems! {
+    ExportProblems: MalformedRequest, Unauthorized, Forbidden, Internal, Unavailable, ConfigUnavailable
+}
+
+/// Every editable setting as a document.
+#[utoipa::path(
+    get,
+    path = "/admin/config/export",
+    tag = "config",
+    operation_id = "exportConfig",
+    params(("format" = Option<String>, Query, description = "`json` (when left out), `yaml` or `env`")),
+    responses(
+        (status = 200, description = "The document, as an attachment", content_type = "application/json", body = Object),
+        ExportProblems,
+    ),
+    security(("bearer" = []))
+)]
+pub(in crate::http) async fn export(
+    _: SuperAdmin,
+    State(pool): State<PgPool>,
+    State(settings): State<GlobalSettingsService>,
+    State(provision): State<Provision>,
+    State(clock): State<Clock>,
+    mut query: Query,
+) -> Result<Answer, Problem> {
+    let format = query.choice("format", &Format::NAMES).and_then(Format::parse);
+    query.finish()?;
+    let format = format.unwrap_or(Format::Json);
+    let (catalog, revision, values) = settings::values(&pool, &settings).await?;
+    let name = format!("{catalog}-r{revision}.{}", format.extension());
+    let document =
+        Document::new(catalog, revision, values, provision.instance().to_owned(), clock.now());
+    let text = document.write(format).map_err(|detail| Problem::new(Code::Internal, detail))?;
+    let disposition = format!("attachment; filename=\"{name}\"");
+    Ok(Answer::text(format.media_type(), text)
+        .with(header::CONTENT_DISPOSITION, &disposition)
+        .with(header::ETAG, &conditions::revision_tag(revision)))
+}
+
+/// A document as it came in.
+pub(in crate::http) struct Upload {
+    incoming: Incoming,
+    digest: Vec<u8>,
+}
+
+impl<S: Send + Sync> FromRequest<S> for Upload {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let format = format(request.headers()).ok_or_else(|| {
+            let detail = "a document is application/json, application/yaml or text/plain (KEY=VALUE)";
+            Problem::new(Code::UnsupportedMediaType, detail)
+        })?;
+        let bytes = Bytes::from_request(request, &()).await.map_err(|err| {
+            if err.status() == Code::PayloadTooLarge.status() {
+                return layers::too_large();
+            }
+            Problem::malformed(Fault::at("", "incomplete", "the body broke off"))
+        })?;
+        let digest = idempotency::fingerprint(&[format.extension().as_bytes(), &bytes]);
+        let incoming = Incoming::read(format, &bytes).map_err(Problem::malformed)?;
+        Ok(Self { incoming, digest })
+    }
+}
+
+fn format(headers: &HeaderMap) -> Option<Format> {
+    let declared = layers::only(headers, &header::CONTENT_TYPE)?.to_str().ok()?;
+    match declared.split(';').next()?.trim().to_ascii_lowercase().as_str() {
+        "application/json" => Some(Format::Json),
+        "application/yaml" | "application/x-yaml" | "text/yaml" => Some(Format::Yaml),
+        "text/plain" => Some(Format::Env),
+        _ => None,
+    }
+}
+
+/// What an import answers: a plan, or what was changed.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(in crate::http) enum Imported {
+    /// With `dry_run`.
+    Plan(ImportPlan),
+    /// Without.
+    Changed(Changed),
+}
+
+problems! {
+    ImportProblems: MalformedRequest, ReasonRequired, ValidationFailed, Unauthorized, Forbidden, RequestTimeout,
+    VersionConflict, PlanOutdated, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, RateLimited,
+    Internal, Unavailable, OutcomeUnknown
+}
+
+/// Imports a document: `dry_run` plans, and the same body with the plan's id applies it.
+#[utoipa::path(
+    post,
+    path = "/admin/config/import",
+    tag = "config",
+    operation_id = "importConfig",
+    params(
+        ("dry_run" = Option<bool>, Query, description = "Answer with the plan, store nothing"),
+        ("reason" = Option<String>, Query, description = "Why, in 3 to 500 characters on one line; needed to apply"),
+        ("plan_id" = Option<String>, Query, description = "The plan that was reviewed"),
+        ("on_conflict" = Option<String>, Query, description = "`overwrite` or `skip`; refused when left out"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeat within 24 hours answers as the first time"),
+    ),
+    request_body(content = Object, description = "A document, as `application/json`, `application/yaml` or `text/plain`"),
+    responses((status = 200, description = "The plan, or what was changed", body = Imported), ImportProblems),
+    security(("bearer" = []))
+)]
+pub(in crate::http) async fn import(
+    SuperAdmin(caller): SuperAdmin,
+    State(pool): State<PgPool>,
+    State(settings): State<GlobalSettingsService>,
+    Extension(request): Extension<RequestId>,
+    headers: HeaderMap,
+    mut query: Query,
+    Upload { incoming, digest }: Upload,
+) -> Result<Answer, Problem> {
+    let (dry_run, reason) = (query.flag("dry_run"), query.text("reason"));
+    let plan_id = query.text("plan_id");
+    let on_conflict = query.choice("on_conflict", &["overwrite", "skip"]);
+    query.finish()?;
+    if dry_run {
+        return Answer::ok(&settings::plan_import(&pool, &settings, &incoming, &digest).await?);
+    }
+    let actor = actor(&caller, reason, request)?;
+    let conditions = format!("import {plan_id:?} {on_conflict:?}");
+    let key = conditions::idempotency_key(&headers)?.map(|key| {
+        idempotency::Key::new(caller.user.clone(), key, &[conditions.as_bytes(), &digest])
+    });
+    let on_conflict = match on_conflict {
+        Some("overwrite") => OnConflict::Overwrite,
+        Some(_) => OnConflict::Skip,
+        None => OnConflict::Refuse,
+    };
+    let terms = ImportTerms { plan_id, on_conflict, idempotency: key };
+    let changed = settings::import(&pool, &settings, &actor, &incoming, &digest, &terms).await?;
+    answer(&changed, &Terms::default())
+}

@@ -1,0 +1,81 @@
+//! The shape of a document.
+
+use crate::{
+    json::{Fault, Faults, Json, integral},
+    settings::document::{FORMAT_VERSION, Incoming, Raw},
+};
+
+/// The document that `json` is, or everything that keeps it from being one.
+pub(super) fn document(json: Json) -> Result<Incoming, Faults> {
+    let Json::Object(members) = json else {
+        return Err(Fault::at("", "wrong_type", "a document is an object").into());
+    };
+    let mut faults = Faults::default();
+    let mut incoming = Incoming { revision: None, catalog: None, entries: Vec::new() };
+    let (mut version, mut settings) = (None, None);
+    for (name, value) in members {
+        match name.as_str() {
+            "format_version" => version = Some(value),
+            "exported_at" | "source" => expect_text(&name, &value, &mut faults),
+            "revision" => incoming.revision = revision(&value, &mut faults),
+            "catalog" => {
+                expect_text(&name, &value, &mut faults);
+                incoming.catalog = text(value);
+            }
+            "settings" => settings = Some(value),
+            _ => faults.push(Fault::at("", "unknown_field", "a document has no such field")),
+        }
+    }
+    check_version(version, &mut faults);
+    match settings {
+        Some(Json::Object(settings)) => {
+            incoming.entries = settings.into_iter().map(|(key, it)| (key, Raw::Json(it))).collect();
+        }
+        Some(_) => faults.push(Fault::at("/settings", "wrong_type", "must be an object")),
+        None => faults.push(Fault::at("/settings", "required", "is needed")),
+    }
+    if faults.is_empty() { Ok(incoming) } else { Err(faults) }
+}
+
+/// The version of the form, which must be one that this release reads.
+pub(super) fn check_version(version: Option<Json>, faults: &mut Faults) {
+    let known = match &version {
+        Some(Json::Number(number)) => integral(number),
+        _ => None,
+    };
+    match known {
+        Some(FORMAT_VERSION) => (),
+        Some(newer) if FORMAT_VERSION < newer => {
+            let detail = format!("is {newer}, and this release reads {FORMAT_VERSION}; import it with a newer one");
+            faults.push(Fault::at("/format_version", "newer_format", detail));
+        }
+        _ => {
+            let detail = format!("must be {FORMAT_VERSION}");
+            faults.push(Fault::at("/format_version", "wrong_type", detail));
+        }
+    }
+}
+
+fn revision(value: &Json, faults: &mut Faults) -> Option<i64> {
+    let found = match value {
+        Json::Number(number) => integral(number).filter(|it| 0 < *it),
+        _ => None,
+    };
+    if found.is_none() {
+        faults.push(Fault::at("/revision", "wrong_type", "must be a positive integer"));
+    }
+    found
+}
+
+fn expect_text(name: &str, value: &Json, faults: &mut Faults) {
+    if !matches!(value, Json::String(_)) {
+        faults.push(Fault::at(format!("/{name}"), "wrong_type", "must be a string"));
+    }
+}
+
+fn text(value: Json) -> Option<String> {
+    match value {
+        Json::String(text) => Some(text),
+        _ => None,
+    }
+}

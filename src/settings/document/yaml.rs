@@ -1,0 +1,108 @@
+//! Documents as YAML. The library is asked to read strictly: no `no` that is false, no key twice, no
+//! bomb; and to write what such a reader reads back.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, SeqAccess, Visitor},
+};
+
+use crate::{
+    json::{Fault, Faults, Json},
+    settings::document::Document,
+};
+
+/// Nodes of a document; a setting takes two, and each item of a list one.
+const NODES: usize = 200_000;
+
+pub(super) fn write(document: &Document) -> Result<String, String> {
+    serde_saphyr::to_string(document).map_err(|err| err.to_string())
+}
+
+pub(super) fn read(text: &str) -> Result<Json, Faults> {
+    let budget = serde_saphyr::budget! {
+        max_nodes: NODES,
+        max_depth: 16,
+        max_aliases: 0,
+        max_anchors: 0,
+        max_documents: 1,
+    };
+    let options = serde_saphyr::options! {
+        strict_booleans: true,
+        with_snippet: false,
+        budget: budget,
+    };
+    let Any(json) = serde_saphyr::from_str_with_options(text, options).map_err(|err| fault(&err))?;
+    // The same rules for texts as in JSON, by the same reader.
+    let text = serde_json::to_vec(&json).map_err(|err| Faults::from(syntax(err.to_string())))?;
+    Json::parse(&text)
+}
+
+fn fault(err: &serde_saphyr::Error) -> Faults {
+    syntax(err.to_string()).into()
+}
+
+fn syntax(detail: String) -> Fault {
+    Fault { pointer: None, ..Fault::at("", "invalid_yaml", detail) }
+}
+
+/// Whatever stands there.
+struct Any(Json);
+
+impl<'de> Deserialize<'de> for Any {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyVisitor).map(Self)
+    }
+}
+
+struct AnyVisitor;
+
+impl<'de> Visitor<'de> for AnyVisitor {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value that JSON has as well")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+        Ok(Json::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
+        Ok(Json::Number(value.to_string()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
+        Ok(Json::Number(value.to_string()))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Json, E> {
+        let number = serde_json::Number::from_f64(value);
+        number.map(|it| Json::Number(it.to_string())).ok_or_else(|| E::custom("no finite number"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Json, E> {
+        Ok(Json::String(value.to_owned()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
+        let mut read = Vec::new();
+        while let Some(Any(item)) = items.next_element()? {
+            read.push(item);
+        }
+        Ok(Json::Array(read))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json, A::Error> {
+        let mut read = Vec::new();
+        while let Some((name, Any(value))) = members.next_entry::<String, Any>()? {
+            read.push((name, value));
+        }
+        Ok(Json::Object(read))
+    }
+}
