@@ -18,7 +18,7 @@ use tasks::Tasks;
 
 use crate::{
     clock::Clock,
-    config::{self, Config, Environment},
+    config::{self, Config, Environment, Provision},
     database::{self, embedded},
     http::{self, AppState, Grant, Keys, Limits},
     settings::{self, Catalog, GlobalSettingsService},
@@ -117,7 +117,8 @@ async fn run(
         listener.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
     let mut tasks = Tasks::new();
     tasks.spawn(settings::follow(pool.clone(), settings.clone(), config.reload_poll));
-    let state = AppState { pool, settings, clock, keys };
+    let provision = provision(environment, &settings);
+    let state = AppState { pool, settings, clock, provision, keys };
     let shutdown = CancellationToken::new();
     let limits = Limits::default();
     let router = http::router(state, &limits);
@@ -137,6 +138,13 @@ async fn run(
         None => Ok(()),
         Some(fault) => Err(fault.into()),
     }
+}
+
+/// Where the catalog's keys that are not in the database come from.
+fn provision(environment: &Environment, settings: &GlobalSettingsService) -> Provision {
+    let snapshot = settings.snapshot();
+    let outside = snapshot.schema.all().filter(|it| it.kind != settings::Kind::Setting);
+    Provision::of(environment, outside.map(|it| it.key.as_str()))
 }
 
 /// A token to begin with; tokens of other kinds are made by `brune token`.

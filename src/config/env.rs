@@ -34,6 +34,20 @@ pub enum Source {
     Default,
 }
 
+impl Source {
+    /// As answers spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Env => "env",
+            Self::EnvFile => "env_file",
+            Self::File => "file",
+            Self::Credential => "credential",
+            Self::Default => "default",
+        }
+    }
+}
+
 /// What the process was given: its variables, over those of `.env`, and the secret directories.
 ///
 /// Its `Debug` shows names only.

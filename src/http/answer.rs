@@ -1,4 +1,4 @@
-//! What went well, as JSON.
+//! What went well.
 
 use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
@@ -8,10 +8,11 @@ use serde::Serialize;
 
 use crate::http::problem::Problem;
 
-/// A JSON answer with its status and headers.
+/// An answer with its status and headers.
 #[derive(Debug)]
 pub(super) struct Answer {
     status: StatusCode,
+    media_type: &'static str,
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Vec<u8>,
 }
@@ -25,7 +26,12 @@ impl Answer {
     /// A `status` with `body`.
     pub(super) fn new(status: StatusCode, body: &impl Serialize) -> Result<Self, Problem> {
         let body = serde_json::to_vec(body).map_err(|err| Problem::internal(&err))?;
-        Ok(Self { status, headers: Vec::new(), body })
+        Ok(Self { status, media_type: "application/json", headers: Vec::new(), body })
+    }
+
+    /// A 200 with a text of `media_type`.
+    pub(super) fn text(media_type: &'static str, body: String) -> Self {
+        Self { status: StatusCode::OK, media_type, headers: Vec::new(), body: body.into_bytes() }
     }
 
     /// The same with one more header; a value that no header can hold is left out.
@@ -39,8 +45,8 @@ impl Answer {
 
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
-        let json = [(header::CONTENT_TYPE, "application/json")];
-        let mut response = (self.status, json, self.body).into_response();
+        let media_type = [(header::CONTENT_TYPE, self.media_type)];
+        let mut response = (self.status, media_type, self.body).into_response();
         response.headers_mut().extend(self.headers);
         response
     }

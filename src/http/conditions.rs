@@ -50,6 +50,21 @@ pub(super) fn required_revisions(headers: &HeaderMap) -> Option<Vec<i64>> {
     Some(revisions)
 }
 
+/// The version that one key must be at (`If-Match: "v3"`). `None` without one such tag; a tag of another
+/// form names a version that no key has.
+pub(super) fn required_version(headers: &HeaderMap) -> Option<i64> {
+    headers.get(header::IF_MATCH)?;
+    let mut named = items(headers, &header::IF_MATCH);
+    match (named.next(), named.next()) {
+        (Some("*"), None) => None,
+        (Some(one), None) => {
+            let version = one.strip_prefix("\"v").and_then(|it| it.strip_suffix('"'));
+            Some(version.and_then(|it| it.parse().ok()).unwrap_or(0))
+        }
+        _ => Some(0),
+    }
+}
+
 /// Whether the caller prefers lenient handling to strict.
 pub(super) fn prefers_lenient(headers: &HeaderMap) -> bool {
     let lenient = |item: &str| {

@@ -9,6 +9,7 @@ mod answer;
 mod auth;
 mod body;
 mod conditions;
+mod config;
 mod fields;
 mod health;
 mod layers;

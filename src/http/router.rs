@@ -7,7 +7,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::http::{
-    AppState, Limits, health, layers::around, openapi::Document, problem, sessions, settings,
+    AppState, Limits, config, health, layers::around, openapi::Document, problem, sessions,
+    settings,
 };
 
 /// The routes and what they say of themselves.
@@ -17,6 +18,11 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(settings::history))
         .routes(routes!(settings::roll_back))
         .routes(routes!(settings::find))
+        .routes(routes!(config::list))
+        .routes(routes!(config::audit))
+        .routes(routes!(config::export))
+        .routes(routes!(config::import))
+        .routes(routes!(config::find, config::put, config::reset))
         .routes(routes!(sessions::start))
         .routes(routes!(sessions::find))
         .routes(routes!(sessions::end))

@@ -3,7 +3,7 @@
 use axum::extract::FromRef;
 use sqlx::PgPool;
 
-use crate::{clock::Clock, http::auth::Keys, settings::GlobalSettingsService};
+use crate::{clock::Clock, config::Provision, http::auth::Keys, settings::GlobalSettingsService};
 
 /// The parts a handler takes, each by `State<Part>`: its signature is its list of dependencies.
 #[derive(Clone, FromRef)]
@@ -14,6 +14,8 @@ pub struct AppState {
     pub settings: GlobalSettingsService,
     /// The time.
     pub clock: Clock,
+    /// Where the keys that are not in the database come from.
+    pub provision: Provision,
     /// What credentials are checked against.
     pub keys: Keys,
 }

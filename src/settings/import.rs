@@ -150,11 +150,14 @@ pub async fn plan(
     if let Some(theirs) = incoming.catalog.clone().filter(|it| *it != snapshot.schema.catalog) {
         return Err(Error::OtherCatalog { theirs, ours: snapshot.schema.catalog.clone() });
     }
-    let stands = rows.into_iter().filter_map(|row| row.into_entry().and_then(|(key, it)| Some((key, it?))));
+    let stands =
+        rows.into_iter().filter_map(|row| row.into_entry().and_then(|(key, it)| Some((key, it?))));
     let stands: BTreeMap<String, Entry> = stands.collect();
     let moved: HashSet<&str> = since.iter().map(|it| it.key.as_str()).collect();
-    let mut drawing = Drawing { schema: &snapshot.schema, stands: &stands, moved, violations: Vec::new() };
-    let mut entries: Vec<_> = incoming.entries.iter().map(|(key, raw)| drawing.entry(key, raw)).collect();
+    let mut drawing =
+        Drawing { schema: &snapshot.schema, stands: &stands, moved, violations: Vec::new() };
+    let mut entries: Vec<_> =
+        incoming.entries.iter().map(|(key, raw)| drawing.entry(key, raw)).collect();
     drawing.check_whole(&mut entries);
     entries.sort_by(|one, other| one.key.cmp(&other.key));
     let mut counts = BTreeMap::new();
@@ -209,9 +212,16 @@ impl Drawing<'_> {
         };
         match change::read(definition, &json) {
             Err(violations) => {
-                let detail = violations.iter().map(|it| it.detail.as_str()).collect::<Vec<_>>().join("; ");
+                let detail =
+                    violations.iter().map(|it| it.detail.as_str()).collect::<Vec<_>>().join("; ");
                 self.violations.extend(violations);
-                PlanEntry { key, class: Class::Invalid, current, imported: None, detail: Some(detail) }
+                PlanEntry {
+                    key,
+                    class: Class::Invalid,
+                    current,
+                    imported: None,
+                    detail: Some(detail),
+                }
             }
             Ok(value) => {
                 let same = current.as_ref() == Some(&value);
@@ -238,7 +248,8 @@ impl Drawing<'_> {
     fn check_whole(&mut self, entries: &mut [PlanEntry]) {
         let imported: BTreeMap<String, SettingValue> =
             entries.iter().filter_map(|it| Some((it.key.clone(), it.imported.clone()?))).collect();
-        let after = |key: &str| imported.get(key).or_else(|| self.stands.get(key).map(|it| &it.value));
+        let after =
+            |key: &str| imported.get(key).or_else(|| self.stands.get(key).map(|it| &it.value));
         let keys: Vec<String> = imported.keys().cloned().collect();
         let broken = rules::check_tied(self.schema, &keys, after);
         for violation in &broken {

@@ -28,12 +28,13 @@ pub use catalog::{BRUN_E, Catalog, Error as CatalogError};
 pub use change::{Changed, ChangedKey, Conflict, Edit, Error, Terms, update};
 pub use document::{Document, FORMAT_VERSION, Format, Incoming};
 pub use import::{
-    Class, Error as ImportError, ImportPlan, ImportTerms, OnConflict, PlanEntry, import, plan as plan_import,
+    Class, Error as ImportError, ImportPlan, ImportTerms, OnConflict, PlanEntry, import,
+    plan as plan_import,
 };
 pub use publish::{
     Error as PublishError, Plan as PublishPlan, Provided, Seed, plan_of_empty, publish,
 };
-pub use read::{AsOf, Error as ReadError, Listing, Setting, find, list, revision};
+pub use read::{AsOf, Error as ReadError, Listing, Setting, find, list, revision, values};
 pub use reload::{Error as ReloadError, follow, load, refresh};
 pub use reset::reset;
 pub use rollback::{Plan as RollbackPlan, Since, Target, plan as plan_roll_back, roll_back};

@@ -1,6 +1,6 @@
 //! Settings as an administrator reads them: from the database, now or as they were.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -114,6 +114,17 @@ pub async fn list(
         Named::Locked(_) | Named::Unknown => None,
     });
     Ok(Listing { revision, settings: settings.collect() })
+}
+
+/// The catalog, the revision, and the value of every editable setting at it, read from the database.
+pub async fn values(
+    pool: &PgPool,
+    settings: &GlobalSettingsService,
+) -> Result<(String, i64, BTreeMap<String, SettingValue>), Error> {
+    let listing = list(pool, settings, AsOf::Now).await?;
+    let value = |it: Setting| Some((it.key, SettingValue::from_stored(&it.value)?));
+    let values = listing.settings.into_iter().filter_map(value).collect();
+    Ok((settings.current().schema.catalog.clone(), listing.revision, values))
 }
 
 /// The setting `key`, read from the database.

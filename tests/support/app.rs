@@ -9,7 +9,7 @@ use axum::{
 };
 use brune::{
     clock::{Clock, Shift},
-    config::{Auth, Secret},
+    config::{Auth, Provision, Secret},
     http::{AppState, Grant, Keys, Limits, SUPER_ADMIN, issue, router},
     settings::{self, BRUN_E, Catalog, GlobalSettingsService},
 };
@@ -100,7 +100,9 @@ impl Instance {
         let settings = GlobalSettingsService::new(settings::load(&pool).await.unwrap());
         let (clock, shift) = Clock::shifted();
         let keys = Keys::new(&auth());
-        let state = AppState { pool: pool.clone(), settings: settings.clone(), clock, keys };
+        let (pool, provision) = (pool.clone(), Provision::default());
+        let state =
+            AppState { pool: pool.clone(), settings: settings.clone(), clock, provision, keys };
         let router = router(state, &Limits::default());
         Self { router, settings, shift, pool, follower: None }
     }

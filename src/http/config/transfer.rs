@@ -16,8 +16,7 @@ use crate::{
     http::{
         answer::Answer,
         auth::SuperAdmin,
-        conditions,
-        layers,
+        conditions, layers,
         openapi::problems,
         problem::{Code, Problem},
         query::Query,
@@ -27,7 +26,7 @@ use crate::{
     ids::RequestId,
     json::Fault,
     settings::{
-        self, AsOf, Changed, Document, Format, GlobalSettingsService, ImportPlan, ImportTerms, Incoming,
+        self, Changed, Document, Format, GlobalSettingsService, ImportPlan, ImportTerms, Incoming,
         OnConflict, Terms,
     },
 };
@@ -82,7 +81,8 @@ impl<S: Send + Sync> FromRequest<S> for Upload {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let format = format(request.headers()).ok_or_else(|| {
-            let detail = "a document is application/json, application/yaml or text/plain (KEY=VALUE)";
+            let detail =
+                "a document is application/json, application/yaml or text/plain (KEY=VALUE)";
             Problem::new(Code::UnsupportedMediaType, detail)
         })?;
         let bytes = Bytes::from_request(request, &()).await.map_err(|err| {

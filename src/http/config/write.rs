@@ -22,7 +22,7 @@ use crate::{
         path::Segment,
         problem::{Code, Problem},
         query::Query,
-        settings::{WriteHead, actor},
+        settings::{WriteHead, actor, only_dry_run},
     },
     ids::RequestId,
     settings::{self, Changed, Edit, GlobalSettingsService, Setting, Terms},
@@ -81,9 +81,11 @@ pub(in crate::http) async fn put(
     Extension(request): Extension<RequestId>,
     Segment(key): Segment,
     headers: HeaderMap,
+    query: Query,
     write: WriteHead,
     Body { json, bytes }: Body,
 ) -> Result<Answer, Problem> {
+    only_dry_run(query)?;
     let mut fields = Fields::of(json)?;
     let reason = fields.optional_string("reason");
     let value = fields.raw("value");

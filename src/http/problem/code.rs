@@ -72,6 +72,8 @@ codes! {
     VersionConflict "version_conflict" CONFLICT "Someone else changed a setting first",
         "Nothing was stored. `conflicts` has what you knew, what stands now and what you sent: decide, \
          and send it again with the current version.";
+    PlanOutdated "plan_outdated" CONFLICT "The settings have moved since the plan",
+        "Nothing was stored. Ask for a new plan with `dry_run=true`, review it, and apply that one.";
     SessionActive "session_active" CONFLICT "The user has a running session",
         "End the session named by `session_id`, or wait until it expires.";
     IdempotencyInProgress "idempotency_in_progress" CONFLICT "The first request with this key is under way",

@@ -106,6 +106,28 @@ impl From<settings::ReadError> for Problem {
     }
 }
 
+impl From<settings::ImportError> for Problem {
+    fn from(err: settings::ImportError) -> Self {
+        use settings::ImportError as E;
+        let detail = err.to_string();
+        match err {
+            E::OtherCatalog { .. } => {
+                let fault = Fault::at("/catalog", "other_catalog", detail.clone());
+                Self::new(Code::ValidationFailed, detail).with_faults(fault)
+            }
+            E::PlanOutdated => Self::new(Code::PlanOutdated, detail),
+            E::Conflict(entries) => Self::new(
+                Code::VersionConflict,
+                format!("{detail}; choose `on_conflict=overwrite` or `skip`"),
+            )
+            .with("conflicts", &entries),
+            E::Change(err) => err.into(),
+            E::Reload(err) => err.into(),
+            E::Database(err) => err.into(),
+        }
+    }
+}
+
 impl From<sessions::Error> for Problem {
     fn from(err: sessions::Error) -> Self {
         use sessions::Error as E;

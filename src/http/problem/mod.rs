@@ -190,6 +190,13 @@ impl Problem {
         self
     }
 
+    /// The same, of another kind.
+    #[must_use]
+    pub(super) fn with_code(mut self, code: Code) -> Self {
+        self.0.code = code;
+        self
+    }
+
     /// Its kind.
     #[must_use]
     pub fn code(&self) -> Code {

@@ -39,8 +39,13 @@ pub(in crate::http) async fn history(
     State(pool): State<PgPool>,
     query: Query,
 ) -> Result<Answer, Problem> {
+    read_trail(&pool, query).await
+}
+
+/// A page of the trail, as the query asks for it.
+pub(in crate::http) async fn read_trail(pool: &PgPool, query: Query) -> Result<Answer, Problem> {
     let (filter, cursor, limit) = read_history(query)?;
-    let page = database::look(&pool, async |conn| {
+    let page = database::look(pool, async |conn| {
         Ok::<_, Failure>(audit::page(conn, &filter, cursor, limit).await?)
     });
     Answer::ok(&page.await?)

@@ -8,6 +8,7 @@ mod write;
 pub(in crate::http) use history::*;
 pub(in crate::http) use rollback::*;
 pub(in crate::http) use update::*;
+pub(in crate::http) use write::{WriteHead, actor, answer, only_dry_run};
 
 use axum::{
     extract::State,

@@ -13,7 +13,8 @@ use crate::{
         fields::{Fields, NUMBERS},
         openapi::problems,
         problem::Problem,
-        settings::write::{WriteHead, actor, answer},
+        query::Query,
+        settings::write::{WriteHead, actor, answer, only_dry_run},
     },
     ids::RequestId,
     json::Json,
@@ -74,9 +75,11 @@ pub(in crate::http) async fn update(
     State(pool): State<PgPool>,
     State(settings): State<GlobalSettingsService>,
     Extension(request): Extension<RequestId>,
+    query: Query,
     write: WriteHead,
     Body { json, bytes }: Body,
 ) -> Result<Answer, Problem> {
+    only_dry_run(query)?;
     let (reason, edits) = read_update(json)?;
     let actor = actor(&caller, reason, request)?;
     let terms = write.terms(&caller, &bytes);

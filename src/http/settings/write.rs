@@ -33,9 +33,8 @@ impl<S: Sync> FromRequestParts<S> for WriteHead {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let mut query = Query::parse(parts.uri.query().unwrap_or_default());
-        let dry_run = query.flag("dry_run");
-        query.finish()?;
+        // A parameter that is wrong is the handler's to refuse, which knows all that there may be.
+        let dry_run = Query::parse(parts.uri.query().unwrap_or_default()).flag("dry_run");
         let revisions = conditions::required_revisions(&parts.headers);
         let lenient = conditions::prefers_lenient(&parts.headers);
         let key = conditions::idempotency_key(&parts.headers)?;
@@ -50,7 +49,7 @@ fn target(method: &Method, uri: &Uri) -> String {
 
 impl WriteHead {
     /// The terms of a write with this body, by this caller. A dry run has no result to be repeated.
-    pub(super) fn terms(self, caller: &Caller, body: &[u8]) -> Terms {
+    pub(in crate::http) fn terms(self, caller: &Caller, body: &[u8]) -> Terms {
         let key = self.key.filter(|_| !self.terms.dry_run);
         let conditions = format!("{:?} {}", self.terms.revisions, self.terms.lenient);
         let request = [self.target.as_bytes(), conditions.as_bytes(), body];
@@ -59,8 +58,14 @@ impl WriteHead {
     }
 }
 
+/// Refuses every parameter but `dry_run`.
+pub(in crate::http) fn only_dry_run(mut query: Query) -> Result<(), Problem> {
+    query.flag("dry_run");
+    query.finish()
+}
+
 /// Who changes, and why.
-pub(super) fn actor(
+pub(in crate::http) fn actor(
     caller: &Caller,
     reason: Option<String>,
     request: RequestId,
@@ -75,7 +80,7 @@ pub(super) fn actor(
 }
 
 /// What was changed, with the tag of the revision it led to.
-pub(super) fn answer(changed: &Changed, terms: &Terms) -> Result<Answer, Problem> {
+pub(in crate::http) fn answer(changed: &Changed, terms: &Terms) -> Result<Answer, Problem> {
     let answer =
         Answer::ok(changed)?.with(header::ETAG, &conditions::revision_tag(changed.revision));
     let lenient = "handling=lenient";

@@ -138,7 +138,8 @@ async fn conflicts(
 fn check_ties(schema: &Schema, edits: &[Resolved<'_>], before: &Entries) -> Vec<Violation> {
     let edited: BTreeMap<&str, &SettingValue> =
         edits.iter().map(|edit| (edit.definition.key.as_str(), &edit.value)).collect();
-    let after = |key: &str| edited.get(key).copied().or_else(|| before.get(key).map(|it| &it.value));
+    let after =
+        |key: &str| edited.get(key).copied().or_else(|| before.get(key).map(|it| &it.value));
     let keys: Vec<String> = edits.iter().map(|edit| edit.definition.key.clone()).collect();
     rules::check_tied(schema, &keys, after)
 }

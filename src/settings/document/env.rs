@@ -78,7 +78,11 @@ pub(super) fn read(text: &str) -> Result<Incoming, Faults> {
     }
     for entry in &entries {
         if let Some(what) = entry.value.chars().find_map(forbidden) {
-            let fault = Fault::at(format!("/{}", entry.key), "forbidden_character", format!("holds {what}"));
+            let fault = Fault::at(
+                format!("/{}", entry.key),
+                "forbidden_character",
+                format!("holds {what}"),
+            );
             faults.push(fault);
         }
     }

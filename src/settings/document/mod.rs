@@ -98,9 +98,9 @@ impl Document {
     /// The document in `format`; an error only if a library cannot write it.
     pub fn write(&self, format: Format) -> Result<String, String> {
         match format {
-            Format::Json => {
-                serde_json::to_string_pretty(self).map(|text| text + "\n").map_err(|err| err.to_string())
-            }
+            Format::Json => serde_json::to_string_pretty(self)
+                .map(|text| text + "\n")
+                .map_err(|err| err.to_string()),
             Format::Yaml => yaml::write(self),
             Format::Env => Ok(env::write(self)),
         }

@@ -46,7 +46,9 @@ pub(super) fn check_version(version: Option<Json>, faults: &mut Faults) {
     match known {
         Some(FORMAT_VERSION) => (),
         Some(newer) if FORMAT_VERSION < newer => {
-            let detail = format!("is {newer}, and this release reads {FORMAT_VERSION}; import it with a newer one");
+            let detail = format!(
+                "is {newer}, and this release reads {FORMAT_VERSION}; import it with a newer one"
+            );
             faults.push(Fault::at("/format_version", "newer_format", detail));
         }
         _ => {

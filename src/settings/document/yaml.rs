@@ -33,7 +33,8 @@ pub(super) fn read(text: &str) -> Result<Json, Faults> {
         with_snippet: false,
         budget: budget,
     };
-    let Any(json) = serde_saphyr::from_str_with_options(text, options).map_err(|err| fault(&err))?;
+    let Any(json) =
+        serde_saphyr::from_str_with_options(text, options).map_err(|err| fault(&err))?;
     // The same rules for texts as in JSON, by the same reader.
     let text = serde_json::to_vec(&json).map_err(|err| Faults::from(syntax(err.to_string())))?;
     Json::parse(&text)
