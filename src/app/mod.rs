@@ -20,7 +20,7 @@ use crate::{
     clock::Clock,
     config::{self, Config, Environment, Provision},
     database::{self, embedded},
-    http::{self, AppState, Grant, Keys, Limits},
+    http::{self, AppState, Grant, Keys, Limits, WriteQuota},
     settings::{self, Catalog, GlobalSettingsService},
 };
 
@@ -118,7 +118,8 @@ async fn run(
     let mut tasks = Tasks::new();
     tasks.spawn(settings::follow(pool.clone(), settings.clone(), config.reload_poll));
     let provision = provision(environment, &settings);
-    let state = AppState { pool, settings, clock, provision, keys };
+    let quota = WriteQuota::new(config.admin_writes_per_minute);
+    let state = AppState { pool, settings, clock, provision, quota, keys };
     let shutdown = CancellationToken::new();
     let limits = Limits::default();
     let router = http::router(state, &limits);

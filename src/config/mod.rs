@@ -18,7 +18,7 @@ mod secret;
 #[cfg(test)]
 mod tests;
 
-use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
 pub use env::{Environment, Source};
 pub use fault::{Fault, Faults};
@@ -39,6 +39,8 @@ pub struct Config {
     pub database: Database,
     /// Connections of the pool (`BRUNE_DB_POOL_SIZE`).
     pub pool_size: u32,
+    /// Writes of one administrator in a minute (`ADMIN_WRITE_RATE_LIMIT_PER_MINUTE`).
+    pub admin_writes_per_minute: NonZeroU32,
     /// Whom to believe.
     pub auth: Auth,
     /// The key for the realtime provider (`OPENAI_API_KEY`).
@@ -130,6 +132,7 @@ impl Config {
         let database = database::read(&mut reading, mode, data_dir.clone());
         let (listen, log) = (listen(&mut reading), Log::read(&mut reading, mode));
         let pool_size = reading.number("BRUNE_DB_POOL_SIZE", 10, 1..=500);
+        let writes = reading.number("ADMIN_WRITE_RATE_LIMIT_PER_MINUTE", 60, 1..=60_000);
         let openai_api_key = reading.header_secret("OPENAI_API_KEY", 1);
         let discord_webhook_url = reading.secret("DISCORD_WEBHOOK_URL");
         let reload_poll = reading.milliseconds("BRUNE_RELOAD_POLL_MS", 5_000, 100..=600_000);
@@ -139,6 +142,7 @@ impl Config {
             mode,
             database,
             pool_size,
+            admin_writes_per_minute: NonZeroU32::new(writes).unwrap_or(NonZeroU32::MIN),
             auth,
             openai_api_key,
             discord_webhook_url,

@@ -13,6 +13,7 @@ mod config;
 mod fields;
 mod health;
 mod layers;
+mod limit;
 mod limits;
 mod openapi;
 mod path;
@@ -28,6 +29,7 @@ pub use auth::{Caller, Grant, InternalOrUser, Keys, SUPER_ADMIN, SignedIn, Super
 pub use body::{Body, OptionalBody};
 pub use fields::{Fields, NUMBERS};
 pub use layers::around;
+pub use limit::WriteQuota;
 pub use limits::Limits;
 pub use path::Segment;
 pub use problem::{Code, Problem, ProblemDocument, explain};

@@ -3,7 +3,12 @@
 use axum::extract::FromRef;
 use sqlx::PgPool;
 
-use crate::{clock::Clock, config::Provision, http::auth::Keys, settings::GlobalSettingsService};
+use crate::{
+    clock::Clock,
+    config::Provision,
+    http::{auth::Keys, limit::WriteQuota},
+    settings::GlobalSettingsService,
+};
 
 /// The parts a handler takes, each by `State<Part>`: its signature is its list of dependencies.
 #[derive(Clone, FromRef)]
@@ -16,6 +21,8 @@ pub struct AppState {
     pub clock: Clock,
     /// Where the keys that are not in the database come from.
     pub provision: Provision,
+    /// How often one administrator may write.
+    pub quota: WriteQuota,
     /// What credentials are checked against.
     pub keys: Keys,
 }

@@ -1,6 +1,6 @@
 //! A running service without a socket: instances over one database, spoken to through the router.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use axum::{
     Router,
@@ -10,7 +10,7 @@ use axum::{
 use brune::{
     clock::{Clock, Shift},
     config::{Auth, Provision, Secret},
-    http::{AppState, Grant, Keys, Limits, SUPER_ADMIN, issue, router},
+    http::{AppState, Grant, Keys, Limits, SUPER_ADMIN, WriteQuota, issue, router},
     settings::{self, BRUN_E, Catalog, GlobalSettingsService},
 };
 use chrono::TimeDelta;
@@ -101,8 +101,15 @@ impl Instance {
         let (clock, shift) = Clock::shifted();
         let keys = Keys::new(&auth());
         let (pool, provision) = (pool.clone(), Provision::default());
-        let state =
-            AppState { pool: pool.clone(), settings: settings.clone(), clock, provision, keys };
+        let quota = WriteQuota::new(NonZeroU32::MAX);
+        let state = AppState {
+            pool: pool.clone(),
+            settings: settings.clone(),
+            clock,
+            provision,
+            quota,
+            keys,
+        };
         let router = router(state, &Limits::default());
         Self { router, settings, shift, pool, follower: None }
     }

@@ -17,6 +17,7 @@ use crate::{
         answer::Answer,
         auth::SuperAdmin,
         conditions, layers,
+        limit::Writer,
         openapi::problems,
         problem::{Code, Problem},
         query::Query,
@@ -142,7 +143,7 @@ problems! {
     security(("bearer" = []))
 )]
 pub(in crate::http) async fn import(
-    SuperAdmin(caller): SuperAdmin,
+    Writer(caller): Writer,
     State(pool): State<PgPool>,
     State(settings): State<GlobalSettingsService>,
     Extension(request): Extension<RequestId>,

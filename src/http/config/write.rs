@@ -13,11 +13,11 @@ use utoipa::ToSchema;
 use crate::{
     http::{
         answer::Answer,
-        auth::SuperAdmin,
         body::Body,
         conditions,
         config::list::unknown,
         fields::{Fields, NUMBERS},
+        limit::Writer,
         openapi::problems,
         path::Segment,
         problem::{Code, Problem},
@@ -75,7 +75,7 @@ problems! {
     security(("bearer" = []))
 )]
 pub(in crate::http) async fn put(
-    SuperAdmin(caller): SuperAdmin,
+    Writer(caller): Writer,
     State(pool): State<PgPool>,
     State(settings): State<GlobalSettingsService>,
     Extension(request): Extension<RequestId>,
@@ -92,7 +92,7 @@ pub(in crate::http) async fn put(
     let version = fields.optional_integer("version", NUMBERS);
     let value = fields.finish(|| value)?;
     let actor = actor(&caller, reason, request)?;
-    let terms = write.terms(&caller, &bytes);
+    let terms = Terms { revisions: None, ..write.terms(&caller, &bytes) };
     let version = version.or_else(|| conditions::required_version(&headers));
     let edits = [Edit { key: key.clone(), value, version }];
     let changed = settings::update(&pool, &settings, &actor, &edits, &terms).await;
@@ -123,7 +123,7 @@ problems! {
     security(("bearer" = []))
 )]
 pub(in crate::http) async fn reset(
-    SuperAdmin(caller): SuperAdmin,
+    Writer(caller): Writer,
     State(pool): State<PgPool>,
     State(settings): State<GlobalSettingsService>,
     Extension(request): Extension<RequestId>,
@@ -136,7 +136,7 @@ pub(in crate::http) async fn reset(
     query.flag("dry_run");
     query.finish()?;
     let actor = actor(&caller, reason, request)?;
-    let terms = write.terms(&caller, b"");
+    let terms = Terms { revisions: None, ..write.terms(&caller, b"") };
     let version = version.or_else(|| conditions::required_version(&headers));
     let changed = settings::reset(&pool, &settings, &actor, &key, version, &terms).await;
     written(&pool, &settings, &key, changed, &terms).await

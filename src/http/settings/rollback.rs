@@ -8,9 +8,9 @@ use uuid::Uuid;
 use crate::{
     http::{
         answer::Answer,
-        auth::SuperAdmin,
         body::Body,
         fields::{Fields, NUMBERS},
+        limit::Writer,
         openapi::problems,
         problem::Problem,
         query::Query,
@@ -22,7 +22,7 @@ use crate::{
 };
 
 problems! {
-    RollBackProblems: MalformedRequest, ReasonRequired, ValidationFailed, Unauthorized, Forbidden, KeyLocked, VersionNotFound, RequestTimeout, VersionConflict, RevisionMismatch, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, VersionRequired, Internal, Unavailable, OutcomeUnknown
+    RollBackProblems: MalformedRequest, ReasonRequired, ValidationFailed, Unauthorized, Forbidden, KeyLocked, VersionNotFound, RequestTimeout, VersionConflict, RevisionMismatch, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, VersionRequired, RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
 /// What to go back to: `key` with `to_version`, or `audit_id`, each with the current `version`; or
@@ -65,7 +65,7 @@ pub(in crate::http) struct RollbackBody {
     security(("bearer" = []))
 )]
 pub(in crate::http) async fn roll_back(
-    SuperAdmin(caller): SuperAdmin,
+    Writer(caller): Writer,
     State(pool): State<PgPool>,
     State(settings): State<GlobalSettingsService>,
     Extension(request): Extension<RequestId>,

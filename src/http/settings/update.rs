@@ -8,9 +8,9 @@ use utoipa::ToSchema;
 use crate::{
     http::{
         answer::Answer,
-        auth::SuperAdmin,
         body::Body,
         fields::{Fields, NUMBERS},
+        limit::Writer,
         openapi::problems,
         problem::Problem,
         query::Query,
@@ -22,7 +22,7 @@ use crate::{
 };
 
 problems! {
-    UpdateProblems: MalformedRequest, ReasonRequired, ValidationFailed, Unauthorized, Forbidden, KeyLocked, RequestTimeout, VersionConflict, RevisionMismatch, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, VersionRequired, Internal, Unavailable, OutcomeUnknown
+    UpdateProblems: MalformedRequest, ReasonRequired, ValidationFailed, Unauthorized, Forbidden, KeyLocked, RequestTimeout, VersionConflict, RevisionMismatch, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, VersionRequired, RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
 /// A batch of changes.
@@ -71,7 +71,7 @@ pub(in crate::http) struct ChangeBody {
     security(("bearer" = []))
 )]
 pub(in crate::http) async fn update(
-    SuperAdmin(caller): SuperAdmin,
+    Writer(caller): Writer,
     State(pool): State<PgPool>,
     State(settings): State<GlobalSettingsService>,
     Extension(request): Extension<RequestId>,
