@@ -67,7 +67,7 @@ impl WriteQuota {
 
 /// A super administrator who has not written too often. A dry run is no write.
 #[derive(Debug)]
-pub struct Writer(
+pub(in crate::http) struct Writer(
     /// Who it is.
     pub Caller,
 );

@@ -60,6 +60,7 @@ pub(in crate::http) fn responses(codes: &[Code]) -> BTreeMap<String, RefOr<Respo
     ),
     tags(
         (name = "settings", description = "Settings of a SUPER_ADMIN, in batches"),
+        (name = "config", description = "The same settings key by key, and as documents"),
         (name = "sessions", description = "Sessions that keep the settings they started with"),
         (name = "health", description = "Whether the service runs, and whether it can serve"),
         (name = "problems", description = "What a problem's `type` leads to"),

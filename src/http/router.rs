@@ -20,6 +20,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(settings::find))
         .routes(routes!(config::list))
         .routes(routes!(config::audit))
+        .routes(routes!(config::schema))
         .routes(routes!(config::export))
         .routes(routes!(config::import))
         .routes(routes!(config::find, config::put, config::reset))

@@ -12,6 +12,7 @@ mod catalog;
 mod change;
 mod document;
 mod import;
+mod json_schema;
 mod publish;
 mod read;
 mod reload;
@@ -31,6 +32,7 @@ pub use import::{
     Class, Error as ImportError, ImportPlan, ImportTerms, OnConflict, PlanEntry, import,
     plan as plan_import,
 };
+pub use json_schema::json_schema;
 pub use publish::{
     Error as PublishError, Plan as PublishPlan, Provided, Seed, plan_of_empty, publish,
 };

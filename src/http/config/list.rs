@@ -230,3 +230,29 @@ pub(in crate::http) async fn audit(
 ) -> Result<Answer, Problem> {
     read_trail(&pool, query).await
 }
+
+problems! {
+    SchemaProblems: MalformedRequest, Unauthorized, Forbidden, Internal
+}
+
+/// The declarations of the editable settings as a JSON Schema.
+#[utoipa::path(
+    get,
+    path = "/admin/config/schema",
+    tag = "config",
+    operation_id = "getConfigSchema",
+    responses(
+        (status = 200, description = "A JSON Schema (2020-12) of an object with every setting", body = Object, content_type = "application/schema+json"),
+        SchemaProblems,
+    ),
+    security(("bearer" = []))
+)]
+pub(in crate::http) async fn schema(
+    _: SuperAdmin,
+    State(settings): State<GlobalSettingsService>,
+    query: Query,
+) -> Result<Answer, Problem> {
+    query.finish()?;
+    let schema = settings::json_schema(&settings.current().schema);
+    Ok(Answer::text("application/schema+json", schema.to_string()))
+}
