@@ -3,6 +3,7 @@
 //! [`Config::load`] reads an [`Environment`] and reports every fault at once; nothing else in the
 //! program reads the environment.
 
+mod client;
 mod database;
 mod development;
 mod directories;
@@ -20,6 +21,7 @@ mod tests;
 
 use std::{ffi::OsString, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
+pub use client::{Announcement, Client};
 pub use env::{Environment, Source};
 pub use fault::{Fault, Faults};
 pub use log::{Format, Log};
@@ -152,6 +154,12 @@ impl Config {
             data_dir,
         });
         reading.finish(config)
+    }
+
+    /// Where the private Postgres and the development secret are kept, if there is such a place.
+    #[must_use]
+    pub fn data_dir(&self) -> Option<&std::path::Path> {
+        self.data_dir.as_deref().ok()
     }
 
     /// The same with a secret for tokens: in development one is made, and kept in the data directory for

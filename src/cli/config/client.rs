@@ -1,0 +1,175 @@
+//! The service as `brune config` speaks to it, and how that fails.
+
+use std::{fmt, process::ExitCode, time::Duration};
+
+use chrono::TimeDelta;
+use reqwest::{Method, RequestBuilder, Url, redirect};
+use serde_json::Value;
+
+use crate::{
+    clock::Clock,
+    config,
+    http::{Grant, SUPER_ADMIN, issue},
+};
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+pub(super) struct Failure {
+    code: u8,
+    told: String,
+}
+
+impl Failure {
+    /// The service said no: exit code 1.
+    pub(super) fn refused(told: impl Into<String>) -> Self {
+        Self { code: 1, told: told.into() }
+    }
+
+    /// The command was called wrongly: exit code 2.
+    pub(super) fn usage(told: impl Into<String>) -> Self {
+        Self { code: 2, told: told.into() }
+    }
+
+    /// Nobody answers, or not the service: exit code 3.
+    pub(super) fn unreachable(told: impl Into<String>) -> Self {
+        Self { code: 3, told: told.into() }
+    }
+
+    /// Somebody else was faster: exit code 4.
+    pub(super) fn conflict(told: impl Into<String>) -> Self {
+        Self { code: 4, told: told.into() }
+    }
+
+    pub(super) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.code)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.told)
+    }
+}
+
+/// A service to speak to.
+pub(super) struct Client {
+    http: reqwest::Client,
+    url: Url,
+    token: String,
+}
+
+/// What was answered.
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) etag: Option<String>,
+    pub(super) text: String,
+    /// The body, if it is JSON.
+    pub(super) body: Value,
+}
+
+impl Client {
+    pub(super) fn new(service: &config::Client) -> Result<Self, Failure> {
+        let told = |err: &dyn fmt::Display| Failure::usage(format!("BRUNE_URL cannot be used: {err}"));
+        let url = Url::parse(&service.url).map_err(|err| told(&err))?;
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(15))
+            // A token must not follow a redirect to another host.
+            .redirect(redirect::Policy::none())
+            .build()
+            .map_err(|err| told(&err))?;
+        let token = match (&service.token, &service.auth) {
+            (Some(token), _) => token.expose().trim().to_owned(),
+            (None, Some(auth)) => own_token(auth)?,
+            (None, None) => return Err(Failure::usage("BRUNE_TOKEN is not set")),
+        };
+        Ok(Self { http, url, token })
+    }
+
+    /// A request for `path`, with the token.
+    pub(super) fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, Failure> {
+        let url = self.url.join(path).map_err(|err| Failure::usage(err.to_string()))?;
+        Ok(self.http.request(method, url).bearer_auth(&self.token))
+    }
+
+    /// What the service answers, if it is the service that does: a problem is a [`Failure`].
+    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Reply, Failure> {
+        let reply = self.send_raw(request).await?;
+        match reply.status {
+            200..=299 | 304 => Ok(reply),
+            _ => Err(reply.failure()),
+        }
+    }
+
+    async fn send_raw(&self, request: RequestBuilder) -> Result<Reply, Failure> {
+        let away = |err: reqwest::Error| {
+            let cause = std::error::Error::source(&err).map(|it| format!(": {it}"));
+            let cause = cause.unwrap_or_default();
+            Failure::unreachable(format!("{} does not answer ({}{cause})", self.url, err.without_url()))
+        };
+        let response = request.send().await.map_err(away)?;
+        let status = response.status().as_u16();
+        let etag = response.headers().get("etag").and_then(|it| it.to_str().ok()).map(str::to_owned);
+        let ours = response.headers().contains_key("x-request-id");
+        let text = response.text().await.map_err(away)?;
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        if ours {
+            return Ok(Reply { status, etag, text, body });
+        }
+        let told = format!("what answers at {} (status {status}) is not Brune; a proxy?", self.url);
+        Err(Failure::unreachable(told))
+    }
+
+    /// What GET `path` answers, as JSON.
+    pub(super) async fn get(&self, path: &str) -> Result<Value, Failure> {
+        Ok(self.send(self.request(Method::GET, path)?).await?.body)
+    }
+}
+
+impl Reply {
+    /// The problem, for a terminal: what happened, every fault, and who was faster.
+    fn failure(&self) -> Failure {
+        let text = |name: &str| self.body[name].as_str().unwrap_or_default();
+        if self.status == 401 {
+            return Failure::refused("the token is not valid (any more?); set BRUNE_TOKEN to another");
+        }
+        let mut told = match text("detail") {
+            "" => format!("the service answered {}", self.status),
+            detail => detail.to_owned(),
+        };
+        for fault in self.body["errors"].as_array().into_iter().flatten() {
+            let key = fault["key"].as_str().or(fault["pointer"].as_str()).unwrap_or_default();
+            let line = format!("\n  {key} {}", fault["detail"].as_str().unwrap_or_default());
+            told.push_str(&line);
+        }
+        for conflict in self.body["conflicts"].as_array().into_iter().flatten() {
+            told.push_str(&format!("\n  {}", faster(conflict)));
+        }
+        if matches!(self.status, 409 | 412) {
+            return Failure::conflict(told);
+        }
+        Failure::refused(told)
+    }
+}
+
+/// Who was faster, with what.
+fn faster(conflict: &Value) -> String {
+    let text = |name: &str| conflict[name].as_str().unwrap_or_default();
+    match (text("updated_by"), text("detail")) {
+        ("", detail) => format!("{} {detail}", text("key")),
+        (who, _) => format!(
+            "{} is {} at version {} since {}, by {who}",
+            text("key"),
+            conflict["current_value"],
+            conflict["current_version"],
+            text("updated_at"),
+        ),
+    }
+}
+
+/// A token for the service of this machine, in development.
+fn own_token(auth: &config::Auth) -> Result<String, Failure> {
+    let role = Some(SUPER_ADMIN.to_owned());
+    let grant = Grant { sub: "developer".to_owned(), role, ..Grant::default() };
+    issue(auth, &grant, Clock::system().now(), TimeDelta::minutes(10))
+        .map_err(|err| Failure::usage(format!("no token can be made: {err}")))
+}

@@ -1,0 +1,124 @@
+//! Looking.
+
+use std::{collections::BTreeMap, path::Path, time::Duration};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::cli::{
+    config::{
+        client::{Client, Failure},
+        show::{Output, cell, show},
+        transfer,
+    },
+    say,
+};
+
+pub(super) async fn list(
+    client: &Client,
+    output: Output,
+    search: Option<String>,
+    category: Option<String>,
+) -> Result<(), Failure> {
+    let filters = [("search", search), ("category", category)];
+    let filters: Vec<_> = filters.into_iter().filter_map(|(name, it)| Some((name, it?))).collect();
+    let request = client.request(Method::GET, "/admin/config")?.query(&filters);
+    let body = client.send(request).await?.body;
+    let row = |entry: &Value| {
+        let locked = entry["locked"] == true;
+        let value = if locked { format!("({})", cell(&entry["source"])) } else { cell(&entry["value"]) };
+        ["key", "category", "version"].map(|name| cell(&entry[name])).into_iter().chain([value]).collect()
+    };
+    let rows: Vec<Vec<String>> = body["entries"].as_array().into_iter().flatten().map(row).collect();
+    show(output, &["KEY", "CATEGORY", "VERSION", "VALUE"], &rows, &body["entries"])
+}
+
+pub(super) async fn get(client: &Client, output: Output, key: &str) -> Result<(), Failure> {
+    let entry = client.get(&format!("/admin/config/{key}")).await?;
+    if entry["locked"] == true {
+        let source = cell(&entry["source"]);
+        return Err(Failure::refused(format!("{key} is locked, its value is not told (from: {source})")));
+    }
+    match output {
+        // Alone, so that a script can take it as it is.
+        Output::Table | Output::Tsv => say(&cell(&entry["value"])),
+        Output::Json | Output::Yaml => show(output, &[], &[], &entry)?,
+    }
+    Ok(())
+}
+
+pub(super) async fn history(
+    client: &Client,
+    output: Output,
+    key: Option<String>,
+    limit: u16,
+) -> Result<(), Failure> {
+    let mut filters = vec![("limit", limit.to_string())];
+    filters.extend(key.map(|key| ("key", key)));
+    let request = client.request(Method::GET, "/admin/config/audit")?.query(&filters);
+    let body = client.send(request).await?.body;
+    let rows: Vec<_> = body["entries"].as_array().into_iter().flatten().map(told).collect();
+    let head = ["REVISION", "WHEN", "WHO", "ACTION", "KEY", "CHANGE", "WHY"];
+    show(output, &head, &rows, &body["entries"])
+}
+
+/// An entry of the history as a row.
+fn told(entry: &Value) -> Vec<String> {
+    let change = match entry["action"].as_str() {
+        Some("refused" | "secret_cleanup") => "-".to_owned(),
+        _ => format!("{} → {}", cell(&entry["old_value"]), cell(&entry["new_value"])),
+    };
+    let before = ["revision", "changed_at", "changed_by", "action", "key"].map(|it| cell(&entry[it]));
+    before.into_iter().chain([change, cell(&entry["reason"])]).collect()
+}
+
+pub(super) async fn diff(
+    client: &Client,
+    output: Output,
+    from: &str,
+    to: Option<i64>,
+) -> Result<(), Failure> {
+    let Ok(revision) = from.parse::<i64>() else {
+        return transfer::diff(client, output, Path::new(from)).await;
+    };
+    let old = values(client, Some(revision)).await?;
+    let new = values(client, to).await?;
+    let keys: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let differing = keys.into_iter().filter(|key| old.get(*key) != new.get(*key));
+    let pairs: Vec<_> = differing.map(|key| (key, old.get(key), new.get(key))).collect();
+    let text = |value: Option<&Value>| value.map_or("-".to_owned(), cell);
+    let rows: Vec<_> =
+        pairs.iter().map(|(key, old, new)| vec![(*key).clone(), text(*old), text(*new)]).collect();
+    let value = pairs.iter().map(|(key, old, new)| json!({"key": key, "old_value": old, "new_value": new}));
+    show(output, &["KEY", "OLD", "NEW"], &rows, &value.collect())
+}
+
+async fn values(client: &Client, revision: Option<i64>) -> Result<BTreeMap<String, Value>, Failure> {
+    let query: Vec<_> = revision.map(|it| ("revision", it.to_string())).into_iter().collect();
+    let request = client.request(Method::GET, "/admin/global-settings")?.query(&query);
+    let body = client.send(request).await?.body;
+    let entries = body["settings"].as_array().into_iter().flatten();
+    Ok(entries.map(|it| (cell(&it["key"]), it["value"].clone())).collect())
+}
+
+/// Asks with the tag of the last answer, so that a look that finds nothing costs next to nothing; and reads
+/// the history from there, so that nothing between two looks is missed.
+pub(super) async fn watch(client: &Client, every: u64) -> Result<(), Failure> {
+    let newest = client.get("/admin/config/audit?limit=1").await?;
+    let mut seen = newest["entries"][0]["id"].clone();
+    let mut tag = String::new();
+    loop {
+        let request = client.request(Method::GET, "/admin/global-settings")?;
+        let reply = client.send(request.header("if-none-match", &tag)).await?;
+        if reply.status != 304 {
+            let mut fresh = Vec::new();
+            let page = client.get("/admin/config/audit?limit=200").await?;
+            let entries = page["entries"].as_array().into_iter().flatten();
+            fresh.extend(entries.take_while(|it| it["id"] != seen).cloned());
+            fresh.iter().rev().for_each(|entry| say(&told(entry).join("\t")));
+            seen = fresh.first().map_or(seen, |entry| entry["id"].clone());
+            tag = reply.etag.unwrap_or_default();
+        }
+        tokio::time::sleep(Duration::from_secs(every)).await;
+    }
+}
