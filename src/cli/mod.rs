@@ -1,8 +1,9 @@
-//! The command line: `brune serve | migrate | doctor | token`.
+//! The command line: `brune serve | migrate | doctor | token | health`.
 
 #![expect(clippy::doc_markdown, reason = "these comments are help texts, for terminals")]
 
 mod doctor;
+mod health;
 mod migrate;
 mod serve;
 mod token;
@@ -29,25 +30,47 @@ struct Cli {
 }
 
 const AFTER: &str = "Without a command: serve. Without a configuration: a private Postgres and a secret of \
-    its own, for development. Every variable is in `.env.example`.\n\n\
+    its own, for development. Every variable is in `.env.example`; a `.env` file in the working directory \
+    is read, and the process's own variables win over it.\n\n\
     Exit codes: 0 done, 1 refused or failed, 2 wrong usage.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the service.
+    /// Run the service until SIGTERM or SIGINT
     ///
     /// Without DATABASE_URL or POSTGRES_HOST a private Postgres is started in the data directory, migrated
-    /// and seeded; it never outlives the service. With a database of your own, run `brune migrate` first.
-    Serve,
-    /// Bring the database up to date: migrations, declarations of the catalog, first values.
+    /// and seeded; it never outlives the service. With a database of your own, run `brune migrate` first:
+    /// serve refuses to start, naming every fault, while migrations are pending or a setting is missing or
+    /// invalid.
     ///
-    /// Safe to repeat: a second run changes nothing. A catalog that does not fit what is stored is an error
-    /// that names every key before anything is written.
+    /// On a signal it takes no more connections, finishes the requests under way (10 seconds at most) and
+    /// stops what it started.
+    Serve,
+    /// Bring the database up to date: migrations, declarations of the catalog, first values
+    ///
+    /// Safe to repeat: a second run changes nothing. A setting without a value gets its first one: from its
+    /// variable or `.env` when the database is still empty, else the catalog's default. A catalog that does
+    /// not fit what is stored is an error that names every key before anything of the catalog is written.
     Migrate(migrate::Arguments),
-    /// Check migrations, catalog, settings and audit trail; exit 1 if anything is wrong.
+    /// Check migrations, catalog, settings and audit trail; exit 1 if anything is wrong
+    ///
+    /// Only looks, also while the service runs. Each check is a line: `ok` with what was found, or `FAULT`
+    /// with what is wrong and the way out. The audit trail is read whole, and each entry's hash is computed
+    /// again.
     Doctor,
-    /// Print a token signed with JWT_SECRET, for development and for tests.
+    /// Print a token signed with JWT_SECRET, for development and for tests
+    ///
+    /// Without JWT_SECRET, outside production, it is the secret that the service keeps in the data
+    /// directory.
+    ///
+    /// An administrator: brune token --sub ada --role SUPER_ADMIN
+    /// {n}A user: brune token --sub ana --plan pro --level senior
     Token(token::Arguments),
+    /// Ask a running service whether it can serve; exit 1 if not
+    ///
+    /// Prints what /readyz?verbose answers: a line for each of database, settings and listener. For
+    /// container engines: the image needs no other client.
+    Health(health::Arguments),
 }
 
 /// Parses, runs, and says how it went.
@@ -71,8 +94,10 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode, String> {
     let environment = Environment::of_process();
-    if let Command::Token(arguments) = &command {
-        return token::run(&environment, arguments);
+    match &command {
+        Command::Token(arguments) => return token::run(&environment, arguments),
+        Command::Health(arguments) => return health::run(&environment, arguments),
+        Command::Serve | Command::Migrate(_) | Command::Doctor => (),
     }
     let needs = if matches!(command, Command::Serve) { Needs::Serve } else { Needs::Database };
     let config = Config::load(&environment, needs).map_err(|faults| faults.to_string())?;
@@ -86,7 +111,7 @@ fn run(command: Command) -> Result<ExitCode, String> {
             Command::Serve => serve::run(config, &environment).await,
             Command::Migrate(arguments) => migrate::run(&config, &environment, &arguments).await,
             Command::Doctor => doctor::run(&config, &environment).await,
-            Command::Token(_) => Ok(ExitCode::SUCCESS),
+            Command::Token(_) | Command::Health(_) => Ok(ExitCode::SUCCESS),
         }
     });
     done.map_err(|err| chain(&err))
