@@ -48,7 +48,7 @@ pub(super) async fn readyz(
     ready(&settings, query)
 }
 
-/// As `/readyz`.
+/// The same as readyz.
 #[utoipa::path(
     get,
     path = "/healthz",
