@@ -1,8 +1,108 @@
-//! Brune: a settings control plane over Postgres.
+//! Brune: a settings control plane over Postgres. This page is the guide to its code.
 //!
-//! The blank lines between the modules below are **floors**. A module imports only from floors
-//! earlier in this list: never from a neighbour on its own floor, never from a later one.
+//! # The map
+//!
+//! The blank lines between the modules at the end of this file are **floors**. A module imports only from
+//! floors earlier in the list: never from a neighbour on its own floor, never from a later one.
 //! `tests/architecture.rs` holds every file to it, so the list is the diagram and cannot rot.
+//!
+//! A feature is found by its name in two places: the capability (what it does: [`settings`], [`sessions`])
+//! and the route file of the same name in [`http`] (how it is spoken to).
+//!
+//! | module | what it is | what it holds to |
+//! |---|---|---|
+//! | [`clock`], [`ids`], [`json`] | words and tools | import nothing of ours |
+//! | [`config`] | what the process was started with | plain data; alone reads the environment; tells every fault at once |
+//! | [`database`] | the pool, transactions under a deadline, the private Postgres | a connection with something unfinished on it is closed, never pooled |
+//! | [`telemetry`] | the log | no value, no secret |
+//! | [`audit`] | who changed what, when, why, in which request | append-only, each entry chained to the one before |
+//! | [`idempotency`] | the first result of a write, for its repeat | stored in the write's own transaction |
+//! | [`settings`] | the values that change while the service runs | see below |
+//! | [`sessions`] | who may start one, and what it keeps | a session's settings never change |
+//! | [`http`] | every route on one page, problems, credentials, limits | no rule of the business |
+//! | [`app`] | the parts put together, the startup guard | started in order, stopped in reverse |
+//! | [`cli`] | the commands | |
+//!
+//! Which settings there are is data: a catalog (`config/brun-e.toml`), which `brune migrate` publishes into
+//! the database. From there on the database's declarations are the truth, so that two releases can run side
+//! by side.
+//!
+//! # What holds
+//!
+//! For every writer, `psql` included, because Postgres itself holds it (`migrations/`, which say why):
+//! a value is of its key's declared type; a change is a new version of its key and belongs to one
+//! revision; revisions grow by one, in the order of commits; no change commits without its audit entry,
+//! and none of those is ever altered; a committed change notifies.
+//!
+//! For whoever writes code here:
+//!
+//! 1. **One write path.** Everything that changes a setting ends where [`settings::update`] and
+//!    [`settings::roll_back`] do, so that a rule added there holds everywhere.
+//! 2. **The resulting whole is checked**, and before it is stored: a batch may change a value together with
+//!    the list it must be in.
+//! 3. **Memory after commit.** A [`Snapshot`](settings::Snapshot) is taken on from the database after the
+//!    commit, never assigned before; it is complete, valid and of one revision, or it is not taken on.
+//! 4. **Only forward**, unless the database itself went back: a greater revision replaces a snapshot, or any
+//!    of another timeline.
+//! 5. **A notification is a hint.** It can be lost, so [`settings::follow`] reads on every wake-up, after
+//!    every loss of its connection, and on a timer.
+//! 6. **A failed reload keeps the last good snapshot** for readers. Session starts fail at once, naming the
+//!    keys, until the database's settings are valid again.
+//! 7. **A lost commit is not a failure.** What may have been stored is
+//!    [`OutcomeUnknown`](database::Failure::OutcomeUnknown), and only what is known not to be is tried again.
+//! 8. **Session starts never notify**: commits that do queue behind one lock of the whole server.
+//! 9. **Reading borrows.** [`GlobalSettingsService::current`](settings::GlobalSettingsService::current)
+//!    clones no shared counter; keep what it returns only for a moment.
+//!
+//! # A change, followed through
+//!
+//! `PATCH /admin/global-settings` with two keys.
+//!
+//! 1. [`http::serve`] has the connection and bounds every wait on it; [`http::around`] gives the request its
+//!    id, its line in the log and its deadline, and checks its head.
+//! 2. The handler is `http::settings::update`. It cannot be reached without a
+//!    [`SuperAdmin`](http::SuperAdmin). [`Body`](http::Body) reads the JSON strictly (no key twice, no
+//!    digit lost) and [`Fields`](http::Fields) field by field, so that every fault is told.
+//! 3. It becomes [`Edit`](settings::Edit)s, an [`Actor`](audit::Actor) (who, why, in which request) and
+//!    [`Terms`](settings::Terms) (`If-Match`, `dry_run`, `Prefer`, `Idempotency-Key`), and goes to
+//!    [`settings::update`].
+//! 4. That finds each key's declaration in the current snapshot. A key that may not be written ends it, with
+//!    an audit entry that has no value; a value that breaks a rule of its own ends it, with all of them.
+//! 5. A transaction ([`database::Work`]) locks the one row of `app_global_setting_head`: writers stand in a
+//!    row from here. A repeat of an `Idempotency-Key` gets the first result. The versions are compared:
+//!    each that is stale is a [`Conflict`](settings::Conflict), told three ways. The rules between keys are
+//!    checked on what would result. Then the values and their audit entries are written; triggers number
+//!    them, chain them and notify.
+//! 6. A dry run rolls back here; else it commits. The answer is what the database returned, not what was
+//!    sent. Whatever went wrong is an error of `settings`, which one table (`http/problem/mapping.rs`) turns
+//!    into a [`Problem`](http::Problem).
+//! 7. Every instance, this one too, hears the notification: [`settings::follow`] reads what is newer than
+//!    what it holds, checks it, and lets
+//!    [`GlobalSettingsService`](settings::GlobalSettingsService) point to the new snapshot.
+//!
+//! # A session start, followed through
+//!
+//! `POST /brun-e/start` with a user's token.
+//!
+//! 1. As above up to the handler, `http::sessions::start`, which is reached by an
+//!    [`InternalOrUser`](http::InternalOrUser): plan and level come from the token, or from the body of a
+//!    service that is trusted.
+//! 2. [`sessions::start`] reads the nine settings it needs from the current snapshot, as typed fields
+//!    ([`SessionSettings`](sessions::SessionSettings)). While the database's settings are invalid it ends here.
+//! 3. Whether the user may start at all is decided by pure rules of account and history, every
+//!    [`Refusal`](sessions::Refusal) that applies.
+//! 4. One statement inserts the session if the user's history allows it **and the database's revision is
+//!    still the snapshot's**. That is the fence: no notification need have arrived, and a start that begins after
+//!    a change was acknowledged, on any instance, never carries older settings. A unique index keeps two
+//!    starts of one user apart.
+//! 5. Nothing inserted: the same statement says why. An outdated snapshot is read again and the start tried
+//!    again; another start in between is looked at again; all else is told, with every reason.
+//! 6. The row keeps prompt, model and duration with their revision, and a trigger keeps them as they are.
+//!
+//! # Where to begin
+//!
+//! `docs/adding-a-setting.md` for a setting; [`http::router`] for a route; `migrations/` for the tables. A test
+//! of a route takes a service and a database of its own from `tests/support`. `.ci/run` is all that must pass.
 
 // Words and tools; they import nothing of ours.
 pub mod clock;

@@ -18,7 +18,7 @@ use tasks::Tasks;
 
 use crate::{
     clock::Clock,
-    config::{self, Config, Environment, Provision},
+    config::{self, Announcement, Config, Environment, Provision},
     database::{self, embedded},
     http::{self, AppState, Grant, Keys, Limits, WriteQuota},
     settings::{self, Catalog, GlobalSettingsService},
@@ -125,6 +125,9 @@ async fn run(
     let router = http::router(state, &limits);
     let served = http::serve(listener, router, limits, shutdown.clone());
     tokio::pin!(served);
+    // So that `brune config` on this machine finds the service without being told.
+    let dir = config.data_dir().filter(|_| database.is_private());
+    let _announced = dir.and_then(|dir| Announcement::new(dir, address));
     ready(&Ready { address, token });
     let ended = tokio::select! {
         () = &mut served => None,

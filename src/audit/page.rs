@@ -13,10 +13,12 @@ use crate::audit::{Action, store};
 
 /// One entry of the trail.
 #[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = HistoryEntry)]
 pub struct Entry {
     /// Its id.
     pub id: Uuid,
     /// The change set it belongs to; none for what changed nothing.
+    #[schema(required)]
     pub revision: Option<i64>,
     /// The setting.
     pub key: String,
@@ -24,10 +26,13 @@ pub struct Entry {
     #[schema(value_type = String, example = "update")]
     pub action: Action,
     /// Its value before.
+    #[schema(required)]
     pub old_value: Option<Value>,
     /// Its value after.
+    #[schema(required)]
     pub new_value: Option<Value>,
     /// Its version after.
+    #[schema(required)]
     pub version: Option<i32>,
     /// Who.
     pub changed_by: String,
@@ -87,6 +92,7 @@ impl Cursor {
 
 /// A page of the trail, newest first.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HistoryPage)]
 pub struct Page {
     /// The entries.
     pub entries: Vec<Entry>,

@@ -13,7 +13,7 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Only show what would change.
+    /// Only show what would change
     #[arg(long)]
     plan: bool,
 }

@@ -1,18 +1,21 @@
-//! The command line: `brune serve | migrate | doctor | token`.
+//! The command line: `brune serve | migrate | doctor | token | health | config | completions`.
 
 #![expect(clippy::doc_markdown, reason = "these comments are help texts, for terminals")]
 
+mod config;
 mod doctor;
+mod health;
 mod migrate;
 mod serve;
 mod token;
 
 use std::{fmt::Write as _, io::Write as _, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{
-    config::{self, Config, Environment, Needs},
+    app,
+    config::{Config, Environment, Needs, without_driver_variables},
     telemetry,
 };
 
@@ -29,31 +32,66 @@ struct Cli {
 }
 
 const AFTER: &str = "Without a command: serve. Without a configuration: a private Postgres and a secret of \
-    its own, for development. Every variable is in `.env.example`.\n\n\
+    its own, for development. Every variable is in `.env.example`; a `.env` file in the working directory \
+    is read, and the process's own variables win over it.\n\n\
     Exit codes: 0 done, 1 refused or failed, 2 wrong usage.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the service.
+    /// Run the service until SIGTERM or SIGINT
     ///
     /// Without DATABASE_URL or POSTGRES_HOST a private Postgres is started in the data directory, migrated
-    /// and seeded; it never outlives the service. With a database of your own, run `brune migrate` first.
-    Serve,
-    /// Bring the database up to date: migrations, declarations of the catalog, first values.
+    /// and seeded; it never outlives the service. With a database of your own, run `brune migrate` first:
+    /// serve refuses to start, naming every fault, while migrations are pending or a setting is missing or
+    /// invalid.
     ///
-    /// Safe to repeat: a second run changes nothing. A catalog that does not fit what is stored is an error
-    /// that names every key before anything is written.
+    /// On a signal it takes no more connections, finishes the requests under way (10 seconds at most) and
+    /// stops what it started.
+    Serve,
+    /// Bring the database up to date: migrations, declarations of the catalog, first values
+    ///
+    /// Safe to repeat: a second run changes nothing. A setting without a value gets its first one: from its
+    /// variable or `.env` when the database is still empty, else the catalog's default. A catalog that does
+    /// not fit what is stored is an error that names every key before anything of the catalog is written.
     Migrate(migrate::Arguments),
-    /// Check migrations, catalog, settings and audit trail; exit 1 if anything is wrong.
+    /// Check migrations, catalog, settings and audit trail; exit 1 if anything is wrong
+    ///
+    /// Only looks, also while the service runs. Each check is a line: `ok` with what was found, or `FAULT`
+    /// with what is wrong and the way out. The audit trail is read whole, and each entry's hash is computed
+    /// again.
     Doctor,
-    /// Print a token signed with JWT_SECRET, for development and for tests.
+    /// Print a token signed with JWT_SECRET, for development and for tests
+    ///
+    /// Without JWT_SECRET, outside production, it is the secret that the service keeps in the data
+    /// directory.
+    ///
+    /// An administrator: brune token --sub ada --role SUPER_ADMIN
+    /// {n}A user: brune token --sub ana --plan pro --level senior
     Token(token::Arguments),
+    /// Ask a running service whether it can serve; exit 1 if not
+    ///
+    /// Prints what /readyz?verbose answers: a line for each of database, settings and listener. For
+    /// container engines: the image needs no other client.
+    Health(health::Arguments),
+    /// Read and change settings of a running service, over REST
+    ///
+    /// BRUNE_URL and BRUNE_TOKEN say which service, and who asks; without them it is the service of this
+    /// machine, in development.
+    ///
+    /// Exit codes: 0 done, 1 refused, 2 wrong usage, 3 nobody answers (or not Brune), 4 somebody else was
+    /// faster.
+    Config(config::Arguments),
+    /// Print completions for a shell: brune completions bash > /etc/bash_completion.d/brune
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
 }
 
 /// Parses, runs, and says how it went.
 #[must_use]
 pub fn main() -> ExitCode {
-    if let Err(err) = config::without_driver_variables() {
+    if let Err(err) = without_driver_variables() {
         let _ =
             writeln!(std::io::stderr(), "brune: cannot start over without PG* variables: {err}");
         return ExitCode::FAILURE;
@@ -71,25 +109,39 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode, String> {
     let environment = Environment::of_process();
-    if let Command::Token(arguments) = &command {
-        return token::run(&environment, arguments);
+    match command {
+        Command::Token(arguments) => token::run(&environment, &arguments),
+        Command::Health(arguments) => health::run(&environment, &arguments),
+        Command::Config(arguments) => Ok(config::run(&environment, arguments)),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "brune", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Serve => with_config(&environment, Needs::Serve, async |config| {
+            serve::run(config, &environment).await
+        }),
+        Command::Migrate(arguments) => with_config(&environment, Needs::Database, async |config| {
+            migrate::run(&config, &environment, &arguments).await
+        }),
+        Command::Doctor => with_config(&environment, Needs::Database, async |config| {
+            doctor::run(&config, &environment).await
+        }),
     }
-    let needs = if matches!(command, Command::Serve) { Needs::Serve } else { Needs::Database };
-    let config = Config::load(&environment, needs).map_err(|faults| faults.to_string())?;
+}
+
+/// Runs a command that needs a configuration, a log and more than one thread.
+fn with_config(
+    environment: &Environment,
+    needs: Needs,
+    command: impl AsyncFnOnce(Config) -> Result<ExitCode, app::Error>,
+) -> Result<ExitCode, String> {
+    let config = Config::load(environment, needs).map_err(|faults| faults.to_string())?;
     telemetry::init(&config.log).map_err(|err| chain(&err))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|err| format!("cannot start the runtime: {err}"))?;
-    let done = runtime.block_on(async {
-        match command {
-            Command::Serve => serve::run(config, &environment).await,
-            Command::Migrate(arguments) => migrate::run(&config, &environment, &arguments).await,
-            Command::Doctor => doctor::run(&config, &environment).await,
-            Command::Token(_) => Ok(ExitCode::SUCCESS),
-        }
-    });
-    done.map_err(|err| chain(&err))
+    runtime.block_on(command(config)).map_err(|err| chain(&err))
 }
 
 /// An error and its causes, each on a line.

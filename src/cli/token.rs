@@ -14,19 +14,19 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Whom it is for.
+    /// Whom it is for
     #[arg(long, default_value = "developer")]
     sub: String,
-    /// Their role, such as SUPER_ADMIN; none for a user who only starts sessions.
+    /// Their role: SUPER_ADMIN for an administrator, none for a user who starts sessions
     #[arg(long)]
     role: Option<String>,
-    /// Their plan.
+    /// Their plan, such as pro; a user without one may start no session by default
     #[arg(long)]
     plan: Option<String>,
-    /// Their level.
+    /// Their level, such as senior
     #[arg(long)]
     level: Option<String>,
-    /// How long it is good for, in minutes.
+    /// Minutes it is good for, 1 to 720
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..=720))]
     minutes: u16,
 }

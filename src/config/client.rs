@@ -25,7 +25,8 @@ impl Client {
     /// Neither is there.
     pub fn load(env: &Environment) -> Result<Self, Faults> {
         let token = env.secret("BRUNE_TOKEN")?.map(|(token, _)| token);
-        let given = env.raw("BRUNE_URL").map(|(url, _)| url.trim().trim_end_matches('/').to_owned());
+        let given =
+            env.raw("BRUNE_URL").map(|(url, _)| url.trim().trim_end_matches('/').to_owned());
         let given = given.filter(|url| !url.is_empty());
         let url = match given.clone() {
             Some(url) => url,
@@ -45,7 +46,11 @@ fn local(env: &Environment) -> Result<String, Fault> {
     let address = directories::data_dir(env)?.join(ADDRESS);
     let text = fs::read_to_string(address).map_err(|_| {
         let what = "is not set, and no service of this machine says where it answers";
-        Fault::of("BRUNE_URL", what, "set it, such as http://127.0.0.1:8080, or start `brune serve`")
+        Fault::of(
+            "BRUNE_URL",
+            what,
+            "set it, such as http://127.0.0.1:8080, or start `brune serve`",
+        )
     })?;
     Ok(format!("http://{}", text.trim()))
 }

@@ -162,6 +162,16 @@ impl Config {
         self.data_dir.as_deref().ok()
     }
 
+    /// Where the service listens, for a command that needs nothing else.
+    ///
+    /// # Errors
+    /// `BRUNE_LISTEN` is no address.
+    pub fn listen_address(env: &Environment) -> Result<SocketAddr, Faults> {
+        let mut reading = Reading::of(env);
+        let address = listen(&mut reading);
+        reading.finish(Some(address))
+    }
+
     /// The same with a secret for tokens: in development one is made, and kept in the data directory for
     /// the next start, when none was given.
     ///

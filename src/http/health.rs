@@ -8,7 +8,7 @@ use axum::{
 };
 
 use crate::{
-    http::{problem::Problem, query::Query},
+    http::{openapi::problems, problem::Problem, query::Query},
     settings::GlobalSettingsService,
 };
 
@@ -16,6 +16,7 @@ use crate::{
 #[utoipa::path(
     get,
     path = "/livez",
+    operation_id = "isAlive",
     tag = "health",
     responses((status = 200, description = "It runs", body = String, content_type = "text/plain"))
 )]
@@ -23,15 +24,21 @@ pub(super) async fn livez() -> Response {
     text(StatusCode::OK, "ok\n".to_owned())
 }
 
+problems! {
+    HealthProblems: MalformedRequest
+}
+
 /// Whether the service can serve: database, settings, notification channel.
 #[utoipa::path(
     get,
     path = "/readyz",
+    operation_id = "isReady",
     tag = "health",
     params(("verbose" = Option<String>, Query, description = "A line for each check")),
     responses(
         (status = 200, description = "It can", body = String, content_type = "text/plain"),
         (status = 503, description = "It cannot; the lines say why", body = String, content_type = "text/plain"),
+        HealthProblems,
     )
 )]
 pub(super) async fn readyz(
@@ -41,15 +48,17 @@ pub(super) async fn readyz(
     ready(&settings, query)
 }
 
-/// As `/readyz`.
+/// The same as readyz.
 #[utoipa::path(
     get,
     path = "/healthz",
+    operation_id = "isHealthy",
     tag = "health",
     params(("verbose" = Option<String>, Query, description = "A line for each check")),
     responses(
         (status = 200, description = "It can serve", body = String, content_type = "text/plain"),
         (status = 503, description = "It cannot; the lines say why", body = String, content_type = "text/plain"),
+        HealthProblems,
     )
 )]
 pub(super) async fn healthz(

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use axum::http::StatusCode;
 use utoipa::{
-    Modify, OpenApi, PartialSchema as _,
+    Modify, OpenApi, PartialSchema, ToSchema as _,
     openapi::{
-        ContentBuilder, RefOr, Response, ResponseBuilder,
+        ContentBuilder, Header, HeaderBuilder, Ref, RefOr, Response, ResponseBuilder,
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
@@ -32,22 +33,36 @@ pub(in crate::http) use problems;
 
 /// One response for each status, naming its codes and what each means.
 pub(in crate::http) fn responses(codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
-    let mut by_status: BTreeMap<String, Vec<&Code>> = BTreeMap::new();
+    let mut by_status: BTreeMap<String, Vec<Code>> = BTreeMap::new();
     for code in codes {
-        by_status.entry(code.status().as_str().to_owned()).or_default().push(code);
+        by_status.entry(code.status().as_str().to_owned()).or_default().push(*code);
     }
-    let told = |code: &&Code| format!("`{}`: {}", code.as_str(), code.title());
-    let response = |codes: Vec<&Code>| {
-        let description = codes.iter().map(told).collect::<Vec<_>>().join("; ");
-        let content = ContentBuilder::new().schema(Some(ProblemDocument::schema())).build();
-        RefOr::T(
-            ResponseBuilder::new()
-                .description(description)
-                .content("application/problem+json", content)
-                .build(),
-        )
+    let response = |(status, codes): (String, Vec<Code>)| (status, RefOr::T(response(&codes)));
+    by_status.into_iter().map(response).collect()
+}
+
+fn response(codes: &[Code]) -> Response {
+    let told = |code: &Code| format!("`{}`: {}", code.as_str(), code.title());
+    let description = codes.iter().map(told).collect::<Vec<_>>().join("; ");
+    let schema = Ref::from_schema_name(ProblemDocument::name());
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    let response = ResponseBuilder::new()
+        .description(description)
+        .content("application/problem+json", content);
+    let response = match codes.first().map(|code| code.status()) {
+        Some(StatusCode::UNAUTHORIZED) => {
+            response.header("WWW-Authenticate", header::<String>("The scheme that is asked for"))
+        }
+        Some(StatusCode::SERVICE_UNAVAILABLE) => {
+            response.header("Retry-After", header::<u32>("Seconds to wait"))
+        }
+        _ => response,
     };
-    by_status.into_iter().map(|(status, codes)| (status, response(codes))).collect()
+    response.build()
+}
+
+fn header<T: PartialSchema>(description: &str) -> Header {
+    HeaderBuilder::new().schema(Some(T::schema())).description(Some(description)).build()
 }
 
 /// What the document says beside its paths.
@@ -56,7 +71,11 @@ pub(in crate::http) fn responses(codes: &[Code]) -> BTreeMap<String, RefOr<Respo
     info(
         title = "Brune",
         description = "Run-time settings: typed, checked, locked against lost updates, explained, audited, \
-            reversible. Every failure is an RFC 9457 problem whose `code` is explained under its `type`.",
+            reversible.\n\nEvery failure is an RFC 9457 problem whose `code` is explained under its `type`, with \
+            every fault of the request in `errors`. Every answer has an `X-Request-Id`: the caller's own if it \
+            is 1 to 128 letters, digits, `.`, `_` and `-`, else a new one. What any route may also answer, \
+            before it looks at the request: `malformed_request` (400, a head that cannot be read), \
+            `not_found` (404), `method_not_allowed` (405) and `headers_too_large` (431).",
     ),
     tags(
         (name = "settings", description = "Settings of a SUPER_ADMIN, in batches"),
@@ -75,9 +94,14 @@ struct Credentials;
 impl Modify for Credentials {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let components = document.components.get_or_insert_with(Default::default);
-        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
-        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
-        let internal = ApiKey::Header(ApiKeyValue::new("X-Internal-Api-Key"));
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").description(
+            Some("HS256 over `JWT_SECRET`, with `sub` and `exp`; `/admin` needs the role `SUPER_ADMIN`"),
+        );
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer.build()));
+        let internal = ApiKey::Header(ApiKeyValue::with_description(
+            "X-Internal-Api-Key",
+            "How a trusted service proves itself: `INTERNAL_API_KEY`",
+        ));
         components.add_security_scheme("internal_key", SecurityScheme::ApiKey(internal));
     }
 }

@@ -37,6 +37,7 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// A session, with the settings it keeps.
 #[derive(Serialize, ToSchema)]
+#[schema(as = Session)]
 pub(super) struct SessionDocument {
     session_id: Uuid,
     user_id: String,
@@ -44,15 +45,17 @@ pub(super) struct SessionDocument {
     started_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
     /// When it ended, or expired.
+    #[schema(required)]
     ended_at: Option<DateTime<Utc>>,
     config: Pinned,
     /// The realtime provider's client secret, handed out once; null where none is minted.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>, required)]
     realtime: Option<Value>,
 }
 
 /// The settings that a session keeps.
 #[derive(Serialize, ToSchema)]
+#[schema(as = PinnedSettings)]
 struct Pinned {
     revision: i64,
     prompt_id: String,
@@ -84,6 +87,7 @@ impl From<Session> for SessionDocument {
 
 /// Whom a service starts a session for; a user's token says that itself.
 #[derive(ToSchema)]
+#[schema(as = SessionStart)]
 #[expect(dead_code, reason = "only its schema is used: bodies are read field by field")]
 pub(super) struct StartBody {
     /// The user.
@@ -104,13 +108,17 @@ problems! {
 #[utoipa::path(
     post,
     path = "/brun-e/start",
+    operation_id = "startSession",
     tag = "sessions",
     params(
         ("Idempotency-Key" = Option<String>, Header, description = "A repeat answers with the same session"),
     ),
     request_body(content = Option<StartBody>, description = "With `X-Internal-Api-Key` only"),
     responses(
-        (status = 201, description = "The session; `Location` leads to it", body = SessionDocument),
+        (status = 201, description = "The session", body = SessionDocument, headers(
+            ("Location" = String, description = "Where the session is"),
+            ("Idempotent-Replayed" = Option<String>, description = "`true` when an earlier request with the same key started it"),
+        )),
         StartProblems,
     ),
     security(("bearer" = []), ("internal_key" = []))
@@ -180,6 +188,7 @@ problems! {
 #[utoipa::path(
     get,
     path = "/brun-e/sessions/{id}",
+    operation_id = "getSession",
     tag = "sessions",
     params(("id" = Uuid, Path, description = "Its id")),
     responses((status = 200, description = "The session", body = SessionDocument), SessionProblems),
@@ -205,6 +214,7 @@ problems! {
 #[utoipa::path(
     post,
     path = "/brun-e/sessions/{id}/end",
+    operation_id = "endSession",
     tag = "sessions",
     params(("id" = Uuid, Path, description = "Its id")),
     responses((status = 200, description = "The session as it ended", body = SessionDocument), EndProblems),

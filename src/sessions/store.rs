@@ -14,6 +14,7 @@ use crate::sessions::{
 /// Whether a session runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = SessionStatus)]
 pub enum Status {
     /// It runs.
     Active,

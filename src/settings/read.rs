@@ -59,6 +59,7 @@ pub struct Setting {
 
 /// Every editable setting at one revision, by key.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Settings)]
 pub struct Listing {
     /// The revision they were at.
     pub revision: i64,

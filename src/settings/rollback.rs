@@ -49,6 +49,7 @@ pub enum Target {
 
 /// What going back would do.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RollbackPlan)]
 pub struct Plan {
     /// What would change.
     #[serde(flatten)]
@@ -56,12 +57,13 @@ pub struct Plan {
     /// The newest change of each affected key since the point that would be restored.
     pub changed_since: Vec<Since>,
     /// What today's rules would refuse; nothing is restored as long as anything stands here.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<crate::json::Fault>)]
     pub refused: Vec<Violation>,
 }
 
 /// A change that going back would undo.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = LaterChange)]
 pub struct Since {
     /// The key.
     pub key: String,

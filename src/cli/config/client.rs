@@ -69,7 +69,8 @@ pub(super) struct Reply {
 
 impl Client {
     pub(super) fn new(service: &config::Client) -> Result<Self, Failure> {
-        let told = |err: &dyn fmt::Display| Failure::usage(format!("BRUNE_URL cannot be used: {err}"));
+        let told =
+            |err: &dyn fmt::Display| Failure::usage(format!("BRUNE_URL cannot be used: {err}"));
         let url = Url::parse(&service.url).map_err(|err| told(&err))?;
         let http = reqwest::Client::builder()
             .timeout(Duration::from_secs(15))
@@ -104,11 +105,16 @@ impl Client {
         let away = |err: reqwest::Error| {
             let cause = std::error::Error::source(&err).map(|it| format!(": {it}"));
             let cause = cause.unwrap_or_default();
-            Failure::unreachable(format!("{} does not answer ({}{cause})", self.url, err.without_url()))
+            Failure::unreachable(format!(
+                "{} does not answer ({}{cause})",
+                self.url,
+                err.without_url()
+            ))
         };
         let response = request.send().await.map_err(away)?;
         let status = response.status().as_u16();
-        let etag = response.headers().get("etag").and_then(|it| it.to_str().ok()).map(str::to_owned);
+        let etag =
+            response.headers().get("etag").and_then(|it| it.to_str().ok()).map(str::to_owned);
         let ours = response.headers().contains_key("x-request-id");
         let text = response.text().await.map_err(away)?;
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
@@ -130,7 +136,9 @@ impl Reply {
     fn failure(&self) -> Failure {
         let text = |name: &str| self.body[name].as_str().unwrap_or_default();
         if self.status == 401 {
-            return Failure::refused("the token is not valid (any more?); set BRUNE_TOKEN to another");
+            return Failure::refused(
+                "the token is not valid (any more?); set BRUNE_TOKEN to another",
+            );
         }
         let mut told = match text("detail") {
             "" => format!("the service answered {}", self.status),

@@ -190,7 +190,9 @@ async fn carry_out(client: &Client, arguments: Arguments) -> Result<(), Failure>
         Command::Set { key, value, reason, dry_run } => {
             write::set(client, &key, &value, &reason, dry_run).await
         }
-        Command::Reset { key, reason, dry_run } => write::reset(client, &key, &reason, dry_run).await,
+        Command::Reset { key, reason, dry_run } => {
+            write::reset(client, &key, &reason, dry_run).await
+        }
         Command::Export { file, format, force } => {
             transfer::export(client, file.as_deref(), format, force).await
         }

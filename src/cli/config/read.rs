@@ -26,10 +26,16 @@ pub(super) async fn list(
     let body = client.send(request).await?.body;
     let row = |entry: &Value| {
         let locked = entry["locked"] == true;
-        let value = if locked { format!("({})", cell(&entry["source"])) } else { cell(&entry["value"]) };
-        ["key", "category", "version"].map(|name| cell(&entry[name])).into_iter().chain([value]).collect()
+        let value =
+            if locked { format!("({})", cell(&entry["source"])) } else { cell(&entry["value"]) };
+        ["key", "category", "version"]
+            .map(|name| cell(&entry[name]))
+            .into_iter()
+            .chain([value])
+            .collect()
     };
-    let rows: Vec<Vec<String>> = body["entries"].as_array().into_iter().flatten().map(row).collect();
+    let rows: Vec<Vec<String>> =
+        body["entries"].as_array().into_iter().flatten().map(row).collect();
     show(output, &["KEY", "CATEGORY", "VERSION", "VALUE"], &rows, &body["entries"])
 }
 
@@ -37,7 +43,9 @@ pub(super) async fn get(client: &Client, output: Output, key: &str) -> Result<()
     let entry = client.get(&format!("/admin/config/{key}")).await?;
     if entry["locked"] == true {
         let source = cell(&entry["source"]);
-        return Err(Failure::refused(format!("{key} is locked, its value is not told (from: {source})")));
+        return Err(Failure::refused(format!(
+            "{key} is locked, its value is not told (from: {source})"
+        )));
     }
     match output {
         // Alone, so that a script can take it as it is.
@@ -68,7 +76,8 @@ fn told(entry: &Value) -> Vec<String> {
         Some("refused" | "secret_cleanup") => "-".to_owned(),
         _ => format!("{} → {}", cell(&entry["old_value"]), cell(&entry["new_value"])),
     };
-    let before = ["revision", "changed_at", "changed_by", "action", "key"].map(|it| cell(&entry[it]));
+    let before =
+        ["revision", "changed_at", "changed_by", "action", "key"].map(|it| cell(&entry[it]));
     before.into_iter().chain([change, cell(&entry["reason"])]).collect()
 }
 
@@ -89,11 +98,15 @@ pub(super) async fn diff(
     let text = |value: Option<&Value>| value.map_or("-".to_owned(), cell);
     let rows: Vec<_> =
         pairs.iter().map(|(key, old, new)| vec![(*key).clone(), text(*old), text(*new)]).collect();
-    let value = pairs.iter().map(|(key, old, new)| json!({"key": key, "old_value": old, "new_value": new}));
+    let value =
+        pairs.iter().map(|(key, old, new)| json!({"key": key, "old_value": old, "new_value": new}));
     show(output, &["KEY", "OLD", "NEW"], &rows, &value.collect())
 }
 
-async fn values(client: &Client, revision: Option<i64>) -> Result<BTreeMap<String, Value>, Failure> {
+async fn values(
+    client: &Client,
+    revision: Option<i64>,
+) -> Result<BTreeMap<String, Value>, Failure> {
     let query: Vec<_> = revision.map(|it| ("revision", it.to_string())).into_iter().collect();
     let request = client.request(Method::GET, "/admin/global-settings")?.query(&query);
     let body = client.send(request).await?.body;

@@ -39,7 +39,7 @@ pub(super) fn show(
     match output {
         Output::Table => {
             let mut table = Table::new();
-            table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+            table.load_style(presets::UTF8_HORIZONTAL_ONLY);
             table.set_content_arrangement(ContentArrangement::Dynamic);
             table.set_header(head);
             table.add_rows(rows);

@@ -46,7 +46,8 @@ impl Format {
             _ if name.starts_with(".env") => Some(Self::Env),
             _ => None,
         };
-        let unknown = || Failure::usage(format!("{} does not say its format; say --format", file.display()));
+        let unknown =
+            || Failure::usage(format!("{} does not say its format; say --format", file.display()));
         asked.or(told).ok_or_else(unknown)
     }
 }
@@ -67,11 +68,13 @@ pub(super) async fn export(
         say(document.trim_end());
         return Ok(());
     };
-    let opened = OpenOptions::new().write(true).create(true).truncate(true).create_new(!force).open(file);
+    let opened =
+        OpenOptions::new().write(true).create(true).truncate(true).create_new(!force).open(file);
     let told = |err: std::io::Error| match err.kind() {
-        std::io::ErrorKind::AlreadyExists => {
-            Failure::usage(format!("{} is there already; say --force to write over it", file.display()))
-        }
+        std::io::ErrorKind::AlreadyExists => Failure::usage(format!(
+            "{} is there already; say --force to write over it",
+            file.display()
+        )),
         _ => Failure::usage(format!("cannot write {}: {err}", file.display())),
     };
     opened.and_then(|mut file| file.write_all(document.as_bytes())).map_err(told)

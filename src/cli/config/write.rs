@@ -125,7 +125,12 @@ fn show_plan(output: Output, plan: &Value) -> Result<(), Failure> {
         vec![cell(&it["key"]), cell(&it["old_value"]), cell(&it["new_value"]), "change".to_owned()]
     });
     let refused = list("refused").into_iter().map(|it| {
-        vec![cell(&it["key"]), "-".to_owned(), "-".to_owned(), format!("refused: {}", cell(&it["detail"]))]
+        vec![
+            cell(&it["key"]),
+            "-".to_owned(),
+            "-".to_owned(),
+            format!("refused: {}", cell(&it["detail"])),
+        ]
     });
     let rows: Vec<_> = changed.chain(refused).collect();
     if rows.is_empty() && matches!(output, Output::Table | Output::Tsv) {

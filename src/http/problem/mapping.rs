@@ -1,6 +1,8 @@
 //! What the capabilities refuse, as problems. The only place that knows both.
 
 use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::{
     database,
@@ -9,6 +11,21 @@ use crate::{
     sessions,
     settings::{self, Violation},
 };
+
+/// What a problem tells beside the members that all have; each of one code.
+#[derive(ToSchema)]
+#[schema(as = ProblemMembers)]
+#[expect(dead_code, reason = "only its schema is used: each code adds its own members")]
+pub(in crate::http) struct Members {
+    /// Of `version_conflict`: each setting that someone else changed first.
+    conflicts: Option<Vec<settings::Conflict>>,
+    /// Of `revision_mismatch`: the revision that stands.
+    current_revision: Option<i64>,
+    /// Of `not_eligible`: every rule that keeps the user from starting.
+    reasons: Option<Vec<sessions::Refusal>>,
+    /// Of `session_active`: the session that runs.
+    session_id: Option<Uuid>,
+}
 
 impl From<database::Failure> for Problem {
     fn from(err: database::Failure) -> Self {

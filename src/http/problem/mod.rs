@@ -41,6 +41,7 @@ struct Inner {
 
 /// A problem on the wire; other members may follow, as each code says.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
 pub struct ProblemDocument {
     /// Where the code is explained.
     #[serde(rename = "type")]
@@ -63,7 +64,7 @@ pub struct ProblemDocument {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Fault>,
     #[serde(flatten)]
-    #[schema(ignore)]
+    #[schema(value_type = mapping::Members)]
     members: BTreeMap<&'static str, Box<RawValue>>,
 }
 
@@ -280,15 +281,20 @@ impl fmt::Display for Chain<'_> {
     }
 }
 
+crate::http::openapi::problems! {
+    ExplainProblems: NotFound
+}
+
 /// What a problem's `type` leads to: what the code means and what to do.
 #[utoipa::path(
     get,
     path = "/problems/{code}",
+    operation_id = "explainProblem",
     tag = "problems",
     params(("code" = String, Path, description = "A problem's code, with dashes")),
     responses(
         (status = 200, description = "What it means and what to do", body = String, content_type = "text/plain"),
-        (status = 404, description = "`not_found`", body = ProblemDocument, content_type = "application/problem+json"),
+        ExplainProblems,
     )
 )]
 pub async fn explain(Segment(slug): Segment) -> Result<Response, Problem> {

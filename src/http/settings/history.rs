@@ -17,6 +17,7 @@ problems! {
 #[utoipa::path(
     get,
     path = "/admin/global-settings/history",
+    operation_id = "listHistory",
     tag = "settings",
     params(
         ("key" = Option<String>, Query, description = "Of this key"),

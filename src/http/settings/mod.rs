@@ -33,6 +33,7 @@ problems! {
 #[utoipa::path(
     get,
     path = "/admin/global-settings",
+    operation_id = "listSettings",
     tag = "settings",
     params(
         ("revision" = Option<i64>, Query, description = "The settings as they were at this revision"),
@@ -40,7 +41,9 @@ problems! {
         ("If-None-Match" = Option<String>, Header, description = "An `ETag` that the caller holds"),
     ),
     responses(
-        (status = 200, description = "The settings, by key; `ETag: \"r<revision>\"`", body = Listing),
+        (status = 200, description = "The settings, by key", body = Listing, headers(
+            ("ETag" = String, description = "The revision, as `\"r<revision>\"`"),
+        )),
         (status = 304, description = "The caller holds them already"),
         ListProblems,
     ),
@@ -87,13 +90,16 @@ problems! {
 #[utoipa::path(
     get,
     path = "/admin/global-settings/{key}",
+    operation_id = "getSetting",
     tag = "settings",
     params(
         ("key" = String, Path, description = "Its key"),
         ("If-None-Match" = Option<String>, Header, description = "An `ETag` that the caller holds"),
     ),
     responses(
-        (status = 200, description = "The setting; `ETag: \"v<version>\"`", body = Setting),
+        (status = 200, description = "The setting", body = Setting, headers(
+            ("ETag" = String, description = "Its version, as `\"v<version>\"`"),
+        )),
         (status = 304, description = "The caller holds it already"),
         FindProblems,
     ),

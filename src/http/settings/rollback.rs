@@ -28,6 +28,7 @@ problems! {
 /// What to go back to: `key` with `to_version`, or `audit_id`, each with the current `version`; or
 /// `to_revision` with the current `revision`.
 #[derive(ToSchema)]
+#[schema(as = SettingsRollback)]
 #[expect(dead_code, reason = "only its schema is used: bodies are read field by field")]
 pub(in crate::http) struct RollbackBody {
     /// Why, in 3 to 500 characters on one line.
@@ -51,6 +52,7 @@ pub(in crate::http) struct RollbackBody {
 #[utoipa::path(
     post,
     path = "/admin/global-settings/rollback",
+    operation_id = "rollBackSettings",
     tag = "settings",
     params(
         ("dry_run" = Option<bool>, Query, description = "Answer with the plan, store nothing"),

@@ -27,6 +27,7 @@ problems! {
 
 /// A batch of changes.
 #[derive(ToSchema)]
+#[schema(as = SettingsChange)]
 #[expect(dead_code, reason = "only its schema is used: bodies are read field by field")]
 pub(in crate::http) struct UpdateBody {
     /// Why, in 3 to 500 characters on one line.
@@ -39,6 +40,7 @@ pub(in crate::http) struct UpdateBody {
 
 /// One change.
 #[derive(ToSchema)]
+#[schema(as = SettingChange)]
 #[expect(dead_code, reason = "only its schema is used: bodies are read field by field")]
 pub(in crate::http) struct ChangeBody {
     /// The setting.
@@ -56,6 +58,7 @@ pub(in crate::http) struct ChangeBody {
 #[utoipa::path(
     patch,
     path = "/admin/global-settings",
+    operation_id = "changeSettings",
     tag = "settings",
     params(
         ("dry_run" = Option<bool>, Query, description = "Check everything, store nothing"),
@@ -65,7 +68,10 @@ pub(in crate::http) struct ChangeBody {
     ),
     request_body = UpdateBody,
     responses(
-        (status = 200, description = "What was changed, as it is stored", body = Changed),
+        (status = 200, description = "What was changed, as it is stored", body = Changed, headers(
+            ("ETag" = String, description = "The revision that is current now, as `\"r<revision>\"`"),
+            ("Preference-Applied" = Option<String>, description = "`handling=lenient`, when that was preferred"),
+        )),
         UpdateProblems,
     ),
     security(("bearer" = []))

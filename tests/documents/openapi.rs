@@ -1,0 +1,158 @@
+//! `/openapi.json`, which says all there is to say, and `/docs`, which shows it.
+
+use std::{collections::BTreeSet, fs};
+
+use axum::http::Method;
+use brune::http::Code;
+use serde_json::Value;
+
+use crate::support::TestApp;
+
+const COMMITTED: &str = "docs/openapi.json";
+
+/// What any request may be answered before a route is reached; the document says so of all of them.
+const OF_EVERY_ROUTE: [Code; 2] = [Code::MethodNotAllowed, Code::HeadersTooLarge];
+
+/// Of routes that are not there yet. Who builds one takes its codes off this list.
+const OF_NO_ROUTE: [Code; 4] =
+    [Code::InvalidValue, Code::IdempotencyInProgress, Code::RateLimited, Code::RealtimeUnavailable];
+
+fn document() -> Value {
+    serde_json::to_value(brune::http::openapi()).unwrap()
+}
+
+struct Operation<'d> {
+    method: Method,
+    path: &'d str,
+    told: &'d Value,
+}
+
+fn operations(document: &Value) -> Vec<Operation<'_>> {
+    let mut operations = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in [Method::GET, Method::PUT, Method::POST, Method::PATCH, Method::DELETE] {
+            if let Some(told) = item.get(method.as_str().to_lowercase()) {
+                operations.push(Operation { method, path, told });
+            }
+        }
+    }
+    assert!(!operations.is_empty());
+    operations
+}
+
+#[tokio::test]
+async fn the_committed_document_is_the_one_that_is_served() {
+    let app = TestApp::new().await;
+    let served = app.instance.get("/openapi.json").send().await;
+    assert_eq!(served.header("content-type"), "application/json");
+    let served = served.ok();
+    assert_eq!(served, document());
+    #[expect(clippy::disallowed_methods, reason = "a wish of whoever runs the tests")]
+    let update = std::env::var_os("UPDATE").is_some();
+    if update {
+        let text = serde_json::to_string_pretty(&served).unwrap();
+        fs::write(COMMITTED, text + "\n").unwrap();
+    }
+    let committed = fs::read_to_string(COMMITTED).unwrap();
+    let committed: Value = serde_json::from_str(&committed).unwrap();
+    assert!(
+        committed == served,
+        "the contract has changed: run `UPDATE=1 cargo test --test documents` and read the diff of {COMMITTED}"
+    );
+}
+
+#[test]
+fn every_operation_has_a_telling_name_of_its_own() {
+    let document = document();
+    let tags: Vec<_> = document["tags"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
+    let mut names = BTreeSet::new();
+    for Operation { method, path, told } in operations(&document) {
+        let name = told["operationId"].as_str().unwrap();
+        assert!(names.insert(name), "{name} stands twice");
+        let has_object = name.bytes().any(|b| b.is_ascii_uppercase());
+        assert!(has_object, "{name} of {method} {path} does not say of what");
+        assert!(told["summary"].as_str().is_some_and(|it| it.ends_with('.')), "{name}");
+        assert!(tags.contains(&&told["tags"][0]), "{name} has a tag that is not explained");
+    }
+}
+
+#[test]
+fn every_code_is_told_with_its_status() {
+    let document = document();
+    let mut told = BTreeSet::new();
+    for Operation { method, path, told: operation } in operations(&document) {
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            if response["content"].get("application/problem+json").is_none() {
+                continue;
+            }
+            for part in response["description"].as_str().unwrap().split("; ") {
+                let code = part.strip_prefix('`').and_then(|it| it.split_once('`')).unwrap().0;
+                let known = Code::ALL
+                    .iter()
+                    .find(|it| it.as_str() == code && it.status().as_str() == status);
+                assert!(known.is_some(), "{method} {path} tells of {status} {code}");
+                told.insert((code.to_owned(), status.clone()));
+            }
+        }
+    }
+    for code in Code::ALL {
+        let is_told = told.contains(&(code.as_str().to_owned(), code.status().as_str().to_owned()));
+        let elsewhere = OF_EVERY_ROUTE.contains(code) || OF_NO_ROUTE.contains(code);
+        assert_ne!(is_told, elsewhere, "{code:?}");
+    }
+    let of_all = document["info"]["description"].as_str().unwrap();
+    for code in OF_EVERY_ROUTE {
+        assert!(of_all.contains(&format!("`{}` ({})", code.as_str(), code.status().as_u16())));
+    }
+}
+
+#[tokio::test]
+async fn every_operation_is_there_and_asks_for_the_credentials_it_names() {
+    let app = TestApp::new().await;
+    let document = document();
+    for Operation { method, path, told } in operations(&document) {
+        let there =
+            path.replace("{code}", "not-found").replace("{id}", &uuid::Uuid::nil().to_string());
+        let found = app.instance.call(method.clone(), &there).send().await.status.as_u16();
+        let is_open = told["security"].as_array().is_none_or(Vec::is_empty);
+        assert_eq!(found, if is_open { 200 } else { 401 }, "{method} {path}");
+        assert_ne!(is_open, told["responses"].get("401").is_some(), "{method} {path}");
+    }
+}
+
+#[test]
+fn everything_that_is_referred_to_is_in_the_document() {
+    let document = document();
+    assert_eq!(document["openapi"], "3.1.0");
+    let text = document.to_string();
+    let targets: BTreeSet<&str> =
+        text.split("\"$ref\":\"#").skip(1).map(|it| it.split('"').next().unwrap()).collect();
+    assert!(targets.len() > 5, "{targets:?}");
+    for target in targets {
+        assert!(document.pointer(target).is_some(), "{target}");
+    }
+}
+
+#[tokio::test]
+async fn the_viewer_loads_nothing_from_elsewhere() {
+    let app = TestApp::new().await;
+    let page = app.instance.get("/docs/").send().await;
+    let policy = page.header("content-security-policy");
+    assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{policy}");
+    assert!(!policy.contains("http") && !policy.contains('*'), "{policy}");
+    let mut loaded = vec!["/docs/swagger-initializer.js".to_owned()];
+    for attribute in ["src=\"", "href=\""] {
+        for target in page.text.split(attribute).skip(1).map(|it| it.split('"').next().unwrap()) {
+            assert!(!target.contains("//"), "{target} is elsewhere");
+            loaded.push(format!("/docs/{}", target.trim_start_matches("./")));
+        }
+    }
+    assert!(loaded.len() > 4, "nothing was found in {}", page.text);
+    for target in loaded {
+        let part = app.instance.get(&target).send().await;
+        assert!(part.status.is_success(), "{target}");
+        if target.ends_with("initializer.js") {
+            assert!(part.text.contains("\"/openapi.json\""), "{}", part.text);
+        }
+    }
+}

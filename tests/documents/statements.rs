@@ -1,0 +1,103 @@
+//! The statements that the documents tell an operator to run, and the catalog entry they begin with.
+
+use brune::{
+    audit,
+    settings::{self, BRUN_E, Catalog, PublishError, PublishPlan},
+};
+use sqlx::{AssertSqlSafe, PgPool};
+
+use crate::{blocks, section, support::TestApp};
+
+const OPERATIONS: &str = include_str!("../../docs/operations.md");
+const ADDING: &str = include_str!("../../docs/adding-a-setting.md");
+const KEY: &str = "BRUNE_GREETING";
+
+/// The one block of `kind` in the section.
+fn block(text: &str, kind: &str) -> String {
+    let mut found = blocks(text).into_iter().filter(|(it, _)| *it == kind);
+    let (_, block) = found.next().expect(kind);
+    assert!(found.next().is_none(), "more than one block of {kind}");
+    block
+}
+
+/// Runs `statements` as `psql` does: each by itself.
+async fn run(pool: &PgPool, statements: &str) -> sqlx::Result<()> {
+    let mut conn = pool.acquire().await?;
+    for statement in statements.split_inclusive(';').filter(|it| !it.trim().is_empty()) {
+        if let Err(err) =
+            sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut *conn).await
+        {
+            conn.close_on_drop();
+            return Err(err);
+        }
+    }
+    Ok(())
+}
+
+async fn publish(pool: &PgPool, catalog: &str) -> Result<PublishPlan, PublishError> {
+    settings::publish(pool, &Catalog::parse(catalog).unwrap(), &|_| None, false).await
+}
+
+async fn assert_unbroken(pool: &PgPool) {
+    let (_, breaks) = audit::verify(&mut pool.acquire().await.unwrap()).await.unwrap();
+    assert_eq!(breaks, []);
+}
+
+#[tokio::test]
+async fn a_change_by_psql_is_audited_and_taken_on() {
+    let app = TestApp::new().await;
+    let statements = block(section(OPERATIONS, "## A change by psql"), "sql");
+    run(&app.db.pool(), &statements).await.unwrap();
+    app.instance.reaches(2).await;
+    assert_eq!(app.instance.settings.current().get_integer("BRUNE_COOLDOWN_MINUTES"), Ok(45));
+    let entry = audit_of(&app, "BRUNE_COOLDOWN_MINUTES").await;
+    assert_eq!(entry, (Some("30".into()), Some("45".into()), Some(2), "ada".to_owned()));
+    assert_unbroken(&app.db.pool()).await;
+}
+
+#[tokio::test]
+async fn a_setting_is_added_tightened_and_removed_as_the_document_says() {
+    let app = TestApp::new().await;
+    let pool = app.db.pool();
+    let entry = block(section(ADDING, "## Adding one"), "toml");
+    let grown = format!("{BRUN_E}\n{entry}\n");
+    let plan = publish(&pool, &grown).await.unwrap();
+    assert_eq!((plan.declare, plan.seed.len()), (vec![KEY.to_owned()], 1));
+    app.instance.reaches(2).await;
+    assert_eq!(app.instance.settings.get_string(KEY), Ok("Hello".to_owned()));
+
+    let told = block(section(ADDING, "## Tightening one"), "text");
+    let tightened =
+        grown.replace("{ max_length = 80 }", "{ max_length = 4 }").replace("\"Hello\"", "\"Hi\"");
+    assert_eq!(publish(&pool, &tightened).await.unwrap_err().to_string(), told);
+
+    let refused = publish(&pool, BRUN_E).await.unwrap_err().to_string();
+    assert!(refused.contains(KEY), "{refused}");
+    let statements = block(section(ADDING, "## Removing one"), "sql");
+    let (before, rest) = statements.split_once("insert into").unwrap();
+    let (_, after) = rest.split_once("delete from").unwrap();
+    let unaudited = run(&pool, &format!("{before} delete from {after}")).await.unwrap_err();
+    assert!(unaudited.to_string().contains("has no audit row"), "{unaudited}");
+    run(&pool, &statements).await.unwrap();
+    app.instance.reaches(3).await;
+    assert!(app.instance.settings.get_string(KEY).is_err() && app.instance.settings.is_sound());
+    assert!(publish(&pool, BRUN_E).await.unwrap().is_empty());
+    let entry = audit_of(&app, KEY).await;
+    assert_eq!(entry, (Some("\"Hello\"".into()), None, None, "ada".to_owned()));
+    assert_unbroken(&pool).await;
+
+    publish(&pool, &grown).await.unwrap();
+    app.instance.reaches(4).await;
+    assert_eq!(audit_of(&app, KEY).await.2, Some(2));
+    assert_unbroken(&pool).await;
+}
+
+/// Of the last entry of `key`: old value, new value, version, and who.
+async fn audit_of(
+    app: &TestApp,
+    key: &str,
+) -> (Option<String>, Option<String>, Option<i32>, String) {
+    let sql = "select old_value_json::text, new_value_json::text, version, changed_by
+               from app_global_setting_audit where key = $1 order by seq desc limit 1";
+    sqlx::query_as(sql).bind(key).fetch_one(&app.db.pool()).await.unwrap()
+}
