@@ -82,7 +82,7 @@ pub enum Error {
         current: i64,
     },
     /// Somebody else was faster.
-    #[error("{} settings were changed since they were read", .0.len())]
+    #[error("the settings were changed since they were read")]
     Stale(Vec<Conflict>),
     /// There is nothing to go back to.
     #[error("{0}")]
