@@ -216,8 +216,9 @@ async fn a_change_without_a_reason_worth_reading_is_refused() {
         r#""a\u0000b""#,
         &long,
     ] {
-        let kind = "reason_required";
-        cases.push((reasoned(reason), kind, "/reason", kind));
+        let unclean = reason.contains('\\');
+        let kind = if unclean { "forbidden_character" } else { "reason_required" };
+        cases.push((reasoned(reason), "reason_required", "/reason", kind));
     }
     let without = format!(r#"{{"changes":[{{"key":"{COOLDOWN}","value":45,"version":1}}]}}"#);
     cases.push((without, "reason_required", "/reason", "reason_required"));

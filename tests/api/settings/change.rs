@@ -101,10 +101,56 @@ async fn every_fault_of_a_batch_is_told_with_its_place_and_its_rule() {
         change(PER_DAY, "three"),
         change("BRUNE_PROMPT_VERSION", "2"),
         change("NO_SUCH_KEY", 1),
-        change("BRUNE_ELIGIBILITY_ALLOWED_LEVELS", json!(["a", "a", " b"])),
+        change("BRUNE_PROMPT_ID", "x".repeat(129)),
     ]);
     let problem = patch(&app.instance, &changes).send().await.problem(400, "validation_failed");
-    insta::assert_json_snapshot!(problem["errors"], @"");
+    insta::assert_json_snapshot!(problem["errors"], @r#"
+    [
+      {
+        "code": "out_of_range",
+        "constraint": {
+          "max": 240,
+          "min": 0
+        },
+        "detail": "must be between 0 and 240",
+        "key": "BRUNE_COOLDOWN_MINUTES",
+        "pointer": "/changes/0/value"
+      },
+      {
+        "code": "wrong_type",
+        "constraint": {
+          "type": "number"
+        },
+        "detail": "must be a whole number",
+        "key": "BRUNE_MAX_SESSIONS_PER_DAY",
+        "pointer": "/changes/1/value"
+      },
+      {
+        "code": "unknown_key",
+        "detail": "the catalog declares no such setting",
+        "key": "NO_SUCH_KEY",
+        "pointer": "/changes/3/key"
+      },
+      {
+        "code": "too_long",
+        "constraint": {
+          "max_length": 128
+        },
+        "detail": "must have at most 128 characters",
+        "key": "BRUNE_PROMPT_ID",
+        "pointer": "/changes/4/value"
+      },
+      {
+        "code": "pattern_mismatch",
+        "constraint": {
+          "regex": "^pmpt_[A-Za-z0-9_-]+$"
+        },
+        "detail": "must match ^pmpt_[A-Za-z0-9_-]+$",
+        "key": "BRUNE_PROMPT_ID",
+        "pointer": "/changes/4/value"
+      }
+    ]
+    "#);
     assert_eq!(problem["detail"], "5 faults; nothing was stored");
     assert_eq!(stored(&app).await, before);
 }

@@ -22,7 +22,29 @@ async fn a_stale_version_changes_nothing_and_is_told_three_ways() {
     let reply = patch(&app.instance, &changes).header("x-request-id", "late-1").send().await;
     assert_eq!(reply.header("content-type"), "application/problem+json");
     assert_eq!(stored(&app).await, before);
-    insta::assert_json_snapshot!(reply.body, {".conflicts[].updated_at" => "[time]"}, @"");
+    insta::assert_json_snapshot!(reply.body, {".conflicts[].updated_at" => "[time]"}, @r#"
+    {
+      "code": "version_conflict",
+      "conflicts": [
+        {
+          "base_value": 45,
+          "current_value": 50,
+          "current_version": 3,
+          "expected_version": 2,
+          "key": "BRUNE_COOLDOWN_MINUTES",
+          "updated_at": "[time]",
+          "updated_by": "admin-1",
+          "your_value": 60
+        }
+      ],
+      "detail": "the settings were changed since they were read",
+      "instance": "/admin/global-settings",
+      "request_id": "late-1",
+      "status": 409,
+      "title": "Someone else changed a setting first",
+      "type": "/problems/version-conflict"
+    }
+    "#);
 }
 
 #[tokio::test]

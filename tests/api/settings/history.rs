@@ -38,7 +38,49 @@ async fn the_trail_is_told_newest_first_from_the_seed_on() {
     insta::assert_json_snapshot!(
         [&all[0], &all[1], &all[13]],
         {"[].id" => "[id]", "[].changed_at" => "[time]", "[2].request_id" => "[request]"},
-        @""
+        @r#"
+    [
+      {
+        "action": "rollback",
+        "changed_at": "[time]",
+        "changed_by": "ana",
+        "id": "[id]",
+        "key": "BRUNE_COOLDOWN_MINUTES",
+        "new_value": 30,
+        "old_value": 50,
+        "reason": "back again",
+        "request_id": "r-5",
+        "revision": 5,
+        "version": 4
+      },
+      {
+        "action": "refused",
+        "changed_at": "[time]",
+        "changed_by": "eve",
+        "id": "[id]",
+        "key": "JWT_SECRET",
+        "new_value": null,
+        "old_value": null,
+        "reason": "by eve",
+        "request_id": "r-4",
+        "revision": null,
+        "version": null
+      },
+      {
+        "action": "seed",
+        "changed_at": "[time]",
+        "changed_by": "brune:migrate",
+        "id": "[id]",
+        "key": "BRUNE_COOLDOWN_MINUTES",
+        "new_value": 30,
+        "old_value": null,
+        "reason": "first value, from the catalog's default",
+        "request_id": "[request]",
+        "revision": 1,
+        "version": 1
+      }
+    ]
+    "#
     );
     let ids: std::collections::HashSet<_> = all.iter().map(|it| it["id"].as_str()).collect();
     assert_eq!(ids.len(), 14);

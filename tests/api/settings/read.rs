@@ -43,7 +43,27 @@ async fn the_list_has_the_nine_editable_settings_by_key() {
         ]
     );
     assert_eq!(listing["revision"], 1);
-    insta::assert_json_snapshot!(listing["settings"][0], {".updated_at" => "[time]"}, @"");
+    insta::assert_json_snapshot!(listing["settings"][0], {".updated_at" => "[time]"}, @r#"
+    {
+      "applies": "new_sessions",
+      "category": "brune_business",
+      "constraints": {
+        "integer": true,
+        "max": 240,
+        "min": 0
+      },
+      "default": 30,
+      "description": "Minutes a user waits after a session ends before the next may start.",
+      "editable": true,
+      "key": "BRUNE_COOLDOWN_MINUTES",
+      "source": "db",
+      "updated_at": "[time]",
+      "updated_by": "brune:migrate",
+      "value": 30,
+      "value_type": "number",
+      "version": 1
+    }
+    "#);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{COOLDOWN, MAX_MINUTES, PER_DAY, ROLLBACK, psql, rollback, stored};
-use crate::support::{Reply, TestApp, admin};
+use crate::support::{Instance, Reply, TestApp, admin};
 
 async fn plan(app: &TestApp, target: Value) -> Reply {
     rollback(&app.instance, &format!("{ROLLBACK}?dry_run=true"), target).send().await
@@ -29,7 +29,43 @@ async fn a_plan_tells_what_would_change_and_what_was_changed_since() {
     insta::assert_json_snapshot!(plan, {
         ".changed_since[].changed_at" => "[time]",
         ".unchanged" => "[the seven others]",
-    }, @"");
+    }, @r#"
+    {
+      "changed": [
+        {
+          "key": "BRUNE_COOLDOWN_MINUTES",
+          "new_value": 30,
+          "old_value": 60,
+          "version": 4
+        },
+        {
+          "key": "BRUNE_MAX_SESSIONS_PER_DAY",
+          "new_value": 3,
+          "old_value": 5,
+          "version": 3
+        }
+      ],
+      "changed_since": [
+        {
+          "changed_at": "[time]",
+          "changed_by": "bob",
+          "key": "BRUNE_COOLDOWN_MINUTES",
+          "version": 3
+        },
+        {
+          "changed_at": "[time]",
+          "changed_by": "admin-1",
+          "key": "BRUNE_MAX_SESSIONS_PER_DAY",
+          "version": 2
+        }
+      ],
+      "dry_run": true,
+      "ignored": [],
+      "refused": [],
+      "revision": 5,
+      "unchanged": "[the seven others]"
+    }
+    "#);
 }
 
 #[tokio::test]
@@ -75,7 +111,7 @@ async fn a_plan_lists_what_todays_rules_would_refuse() {
     let before = stored(&app).await;
     let plan = plan(&app, json!({"to_revision": 1, "revision": 5})).await.ok();
     assert_eq!(stored(&app).await, before);
-    assert_eq!(plan["dry_run"], true);
+    assert_eq!((&plan["dry_run"], &plan["revision"]), (&json!(true), &json!(5)));
     assert_eq!(
         plan["refused"],
         json!([
@@ -101,4 +137,20 @@ async fn a_plan_needs_what_the_rollback_needs() {
     ] {
         plan(&app, target).await.problem(status, code);
     }
+}
+
+#[tokio::test]
+async fn a_refused_plan_names_the_revision_of_the_database_not_of_the_instance() {
+    let app = TestApp::new().await;
+    let deaf = Instance::deaf(app.db.pool()).await;
+    app.instance.change(&[(COOLDOWN, json!(45), 1)]).await.ok();
+    let tighten = "update app_global_setting_schema
+        set constraints_json = constraints_json || '{\"min\": 40}' where key = 'BRUNE_COOLDOWN_MINUTES'";
+    psql(&app.db.pool(), tighten).await.unwrap();
+    // Taken on once, so that the next change is the only one it does not know.
+    deaf.change(&[(COOLDOWN, json!(50), 2)]).await.ok();
+    app.instance.change(&[(PER_DAY, json!(5), 1)]).await.ok();
+    let target = json!({"key": COOLDOWN, "to_version": 1, "version": 3});
+    let plan = rollback(&deaf, &format!("{ROLLBACK}?dry_run=true"), target).send().await.ok();
+    assert_eq!((plan["refused"].as_array().unwrap().len(), &plan["revision"]), (1, &json!(4)));
 }

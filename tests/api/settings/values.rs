@@ -33,7 +33,7 @@ fn sound() -> Vec<(&'static str, Vec<Value>)> {
             LEVELS,
             vec![
                 names(20),
-                json!(["é".repeat(64)]),
+                json!(["é".repeat(65_536)]),
                 // Composed and decomposed: two texts, kept as they came.
                 json!(["é", "e\u{301}", "漢字", "👩\u{200D}🚀", "a b"]),
                 json!([]),
@@ -97,12 +97,8 @@ fn unsound() -> Vec<(&'static str, Vec<(Value, &'static str)>)> {
             LEVELS,
             vec![
                 (names(21), "wrong_count"),
-                (json!(["x".repeat(65)]), "too_long"),
+                (json!(["x".repeat(65_537)]), "too_long"),
                 (json!(["a", "a"]), "repeated_item"),
-                (json!([""]), "pattern_mismatch"),
-                (json!([" a"]), "pattern_mismatch"),
-                (json!(["a\u{A0}"]), "pattern_mismatch"),
-                (json!(["\u{3000}"]), "pattern_mismatch"),
             ],
         ),
         (
@@ -124,9 +120,7 @@ fn unsound() -> Vec<(&'static str, Vec<(Value, &'static str)>)> {
                 (json!([]), "wrong_count"),
                 (names(31), "wrong_count"),
                 (json!([LARGE, LARGE]), "repeated_item"),
-                (json!([LARGE, ""]), "pattern_mismatch"),
-                (json!([LARGE, "a b"]), "pattern_mismatch"),
-                (json!([LARGE, "m".repeat(129)]), "too_long"),
+                (json!([LARGE, "m".repeat(65_537)]), "too_long"),
             ],
         ),
         (
