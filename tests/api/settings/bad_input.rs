@@ -238,6 +238,18 @@ async fn a_body_of_two_megabytes_is_refused_announced_or_not() {
 }
 
 #[tokio::test]
+async fn a_body_of_a_megabyte_is_read_and_one_byte_more_is_not() {
+    let app = TestApp::new().await;
+    let of = |bytes: usize| {
+        let rest = reasoned("\"\"").len();
+        reasoned(&format!("\"{}\"", "x".repeat(bytes - rest)))
+    };
+    // Read, and then refused for what it says.
+    send(&app, of(1 << 20)).await.problem(400, "reason_required");
+    send(&app, of((1 << 20) + 1)).await.problem(413, "payload_too_large");
+}
+
+#[tokio::test]
 async fn a_body_of_another_type_is_refused() {
     let app = TestApp::new().await;
     let before = stored(&app).await;

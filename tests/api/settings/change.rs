@@ -190,6 +190,9 @@ async fn a_dry_run_answers_like_the_write_and_stores_nothing() {
     // The key of a dry run is still free: it had no result to be repeated.
     let done = wet.json(&body).header("idempotency-key", "dry").send().await.ok();
     assert_eq!(planned, done);
+    let again = app.instance.patch(&format!("{PATH}?dry_run=true")).bearer(&admin("admin-1"));
+    let again = again.json(&body).header("idempotency-key", "dry").send().await;
+    again.problem(409, "version_conflict");
 }
 
 #[tokio::test]

@@ -92,11 +92,18 @@ async fn a_plan_says_what_the_rollback_then_does() {
 #[tokio::test]
 async fn a_plan_of_one_key_tells_only_of_that_key() {
     let app = lived_in().await;
-    let plan = plan(&app, json!({"key": COOLDOWN, "to_version": 1, "version": 3})).await.ok();
-    assert_eq!(plan["changed"].as_array().unwrap().len(), 1);
-    let since = plan["changed_since"].as_array().unwrap();
-    assert_eq!((since.len(), &since[0]["changed_by"]), (1, &json!("bob")));
-    assert_eq!((&since[0]["key"], &since[0]["version"]), (&json!(COOLDOWN), &json!(3)));
+    let newest = super::entries(&app.instance, &format!("key={COOLDOWN}")).await[0]["id"].clone();
+    for target in [
+        json!({"key": COOLDOWN, "to_version": 1, "version": 3}),
+        // The change that is undone is one that happened since.
+        json!({"audit_id": newest, "version": 3}),
+    ] {
+        let plan = plan(&app, target).await.ok();
+        assert_eq!(plan["changed"].as_array().unwrap().len(), 1);
+        let since = plan["changed_since"].as_array().unwrap();
+        assert_eq!((since.len(), &since[0]["changed_by"]), (1, &json!("bob")));
+        assert_eq!((&since[0]["key"], &since[0]["version"]), (&json!(COOLDOWN), &json!(3)));
+    }
 }
 
 #[tokio::test]
