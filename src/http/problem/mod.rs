@@ -191,6 +191,20 @@ impl Problem {
         self
     }
 
+    /// The same, of another kind.
+    #[must_use]
+    pub(super) fn with_code(mut self, code: Code) -> Self {
+        self.0.code = code;
+        self
+    }
+
+    /// Whether it has faults, and all are of kind `code` at `pointer`.
+    pub(super) fn stands_only_at(&self, pointer: &str, code: &str) -> bool {
+        let told = self.0.faults.told();
+        let here = |it: &Fault| it.code == code && it.pointer.as_deref() == Some(pointer);
+        !told.is_empty() && told.iter().all(here)
+    }
+
     /// Its kind.
     #[must_use]
     pub fn code(&self) -> Code {

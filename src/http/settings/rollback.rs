@@ -13,7 +13,7 @@ use crate::{
         fields::{Fields, NUMBERS},
         openapi::problems,
         problem::Problem,
-        settings::write::{WriteHead, actor, answer},
+        settings::write::{WriteHead, actor, answer, reasonable},
     },
     ids::RequestId,
     json::{Fault, Json},
@@ -71,18 +71,27 @@ pub(in crate::http) async fn roll_back(
     State(settings): State<GlobalSettingsService>,
     Extension(request): Extension<RequestId>,
     write: WriteHead,
-    Body { json, bytes }: Body,
+    body: Result<Body, Problem>,
 ) -> Result<Answer, Problem> {
+    let Body { json, bytes } = body.map_err(reasonable)?;
     let (reason, target) = read_rollback(json)?;
     let actor = actor(&caller, reason, request)?;
     let terms = write.terms(&caller, &bytes);
     if terms.dry_run {
-        return Answer::ok(
-            &settings::plan_roll_back(&pool, &settings, &actor, &target, &terms).await?,
-        );
+        let plan = settings::plan_roll_back(&pool, &settings, &actor, &target, &terms).await;
+        return Answer::ok(&plan.map_err(|err| Problem::from(err).pointing(point))?);
     }
-    let changed = settings::roll_back(&pool, &settings, &actor, &target, &terms).await?;
-    answer(&changed, &terms)
+    let changed = settings::roll_back(&pool, &settings, &actor, &target, &terms).await;
+    answer(&changed.map_err(|err| Problem::from(err).pointing(point))?, &terms)
+}
+
+/// Where a fault stands; a value that may not stand today is nowhere in the body.
+fn point(_: &str, code: &str) -> Option<String> {
+    match code {
+        "unknown_key" | "key_locked" => Some("/key".to_owned()),
+        "version_required" => Some("/version".to_owned()),
+        _ => None,
+    }
 }
 
 fn read_rollback(json: Json) -> Result<(Option<String>, Target), Problem> {

@@ -13,7 +13,7 @@ use crate::{
         fields::{Fields, NUMBERS},
         openapi::problems,
         problem::Problem,
-        settings::write::{WriteHead, actor, answer},
+        settings::write::{WriteHead, actor, answer, reasonable},
     },
     ids::RequestId,
     json::Json,
@@ -81,8 +81,9 @@ pub(in crate::http) async fn update(
     State(settings): State<GlobalSettingsService>,
     Extension(request): Extension<RequestId>,
     write: WriteHead,
-    Body { json, bytes }: Body,
+    body: Result<Body, Problem>,
 ) -> Result<Answer, Problem> {
+    let Body { json, bytes } = body.map_err(reasonable)?;
     let (reason, edits) = read_update(json)?;
     let actor = actor(&caller, reason, request)?;
     let terms = write.terms(&caller, &bytes);
