@@ -52,7 +52,9 @@ create table app_global_settings (
   constraint app_global_settings_is_of_its_type check (
     case value_type
       when 'string' then jsonb_typeof(value_json) = 'string'
-      when 'number' then jsonb_typeof(value_json) = 'number'
+      -- Not 1e400: what no reader can hold would take every other setting down with it.
+      when 'number' then case when jsonb_typeof(value_json) = 'number'
+        then abs(value_json::text::numeric) < 1e300 else false end
       when 'boolean' then jsonb_typeof(value_json) = 'boolean'
       when 'string_array' then jsonb_typeof(value_json) = 'array'
         and not jsonb_path_exists(value_json, 'strict $[*] ? (@.type() != "string")')
@@ -141,11 +143,13 @@ language sql immutable as $$
     'UTF8'))
 $$;
 
--- Numbers, times and chains a row; whatever the writer put into those columns is overwritten.
+-- Numbers, times and chains a row, and says what stood there before; whatever the writer put into those
+-- columns is overwritten.
 create function app_global_setting_audit_chain() returns trigger language plpgsql as $$
 declare
   head app_global_setting_head;
   last record;
+  before record;
 begin
   if new.action in ('refused', 'secret_cleanup') then
     select * into strict head from app_global_setting_head for update;
@@ -153,6 +157,12 @@ begin
   else
     head := app_global_setting_open_revision();
     new.revision := head.revision;
+    select new_value_json as value, salt into before from app_global_setting_audit
+      where key = new.key and action not in ('refused', 'secret_cleanup') order by seq desc limit 1;
+    -- Of a value that was taken out with its salt only the writer can tell.
+    if before.salt is not null or not found then
+      new.old_value_json := before.value;
+    end if;
   end if;
   select seq, hash, changed_at into last from app_global_setting_audit order by seq desc limit 1;
   new.seq := coalesce(last.seq, 0) + 1;

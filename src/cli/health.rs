@@ -33,11 +33,17 @@ pub(super) fn run(environment: &Environment, arguments: &Arguments) -> Result<Ex
         Some(url) => url.clone(),
         None => own(environment)?,
     };
-    let answer = ask(&url).map_err(|err| format!("{url} does not answer: {err}"))?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    say(body.trim_end());
-    let well = head.split_whitespace().nth(1) == Some("200");
+    let (well, told) = probe(&url)?;
+    say(&told);
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Whether `url` answers with a 200, and what it says.
+fn probe(url: &Url) -> Result<(bool, String), String> {
+    let answer = ask(url).map_err(|err| format!("{url} does not answer: {err}"))?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let well = head.split_whitespace().nth(1) == Some("200");
+    Ok((well, body.trim_end().to_owned()))
 }
 
 /// Where the service of this environment answers.
@@ -80,4 +86,64 @@ fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
         }
     }
     Err(fault)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// Answers one connection with `answer`; returns where, and what it will have been asked.
+    fn server(answer: &'static str) -> (Url, std::thread::JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/readyz?verbose", listener.local_addr().unwrap());
+        let asked = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                asked.extend(byte);
+            }
+            stream.write_all(answer.as_bytes()).unwrap();
+            String::from_utf8(asked).unwrap()
+        });
+        (Url::parse(&url).unwrap(), asked)
+    }
+
+    #[test]
+    fn only_a_200_is_well() {
+        for (answer, expected) in [
+            ("HTTP/1.1 200 OK\r\nx: y\r\n\r\nok\n", (true, "ok")),
+            (
+                "HTTP/1.1 503 Service Unavailable\r\n\r\n[-]database failed\nnot ready\n",
+                (false, "[-]database failed\nnot ready"),
+            ),
+            ("HTTP/1.1 302 Found\r\nlocation: /200 200\r\n\r\n", (false, "")),
+            ("something else", (false, "")),
+            ("", (false, "")),
+        ] {
+            let (url, asked) = server(answer);
+            let (well, told) = probe(&url).unwrap();
+            assert_eq!((well, told.as_str()), expected, "{answer}");
+            let asked = asked.join().unwrap();
+            let host = format!("\r\nHost: 127.0.0.1:{}\r\n", url.port().unwrap());
+            assert!(
+                asked.starts_with("GET /readyz?verbose HTTP/1.1\r\n") && asked.contains(&host),
+                "{asked}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_does_not_answer_is_named() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let closed = format!("http://{}/", listener.local_addr().unwrap());
+        drop(listener);
+        for url in [closed.as_str(), "https://127.0.0.1/"] {
+            let fault = probe(&Url::parse(url).unwrap()).unwrap_err();
+            assert!(fault.starts_with(&format!("{url} does not answer: ")), "{fault}");
+        }
+    }
 }

@@ -11,6 +11,7 @@ use crate::{
     database,
     settings::{
         change::{self, Changed, Conflict, Edit, Error, Terms},
+        read,
         rules::Violation,
         schema::{Named, Schema},
         service::GlobalSettingsService,
@@ -105,7 +106,7 @@ pub async fn plan(
     let found = find(pool, settings, actor, target, &terms).await?;
     let (changed, refused) = match restore(pool, settings, actor, target, &terms, &found).await {
         Ok(changed) => (changed, Vec::new()),
-        Err(Error::Invalid(refused)) => (nothing(settings.revision()), refused),
+        Err(Error::Invalid(refused)) => (nothing(read::revision(pool).await?), refused),
         Err(err) => return Err(err),
     };
     let concerned = |key: &String| {
@@ -128,12 +129,12 @@ async fn restore(
     terms: &Terms,
     found: &Found,
 ) -> Result<Changed, Error> {
-    let Target::Revision { to_revision, revision } = *target else {
+    let Target::Revision { revision, .. } = *target else {
         return change::update_as(Action::Rollback, pool, settings, actor, &found.edits, terms)
             .await;
     };
     if revision.is_none() && terms.revisions.is_none() {
-        return Err(Error::VersionRequired(vec![format!("revision {to_revision}")]));
+        return Err(Error::RevisionRequired);
     }
     let revisions = revision.map(|it| vec![it]).or_else(|| terms.revisions.clone());
     let terms = Terms { revisions, ..terms.clone() };
@@ -191,7 +192,7 @@ async fn at_version(
         Error::VersionNotFound(format!("{key} has no value at version {to_version}"))
     })?;
     let since = store::since_version(conn, key, wanted).await?;
-    Ok(Found { edits: vec![edit(key, &value.0, version)], since })
+    Ok(Found { edits: vec![edit(key, &value, version)], since })
 }
 
 async fn before(
@@ -234,12 +235,12 @@ async fn conflicts(
         let moved = store::moved_since(conn, revision).await?;
         let told = moved.into_iter().filter_map(|it| {
             let wanted = edits.iter().find(|edit| edit.key == it.key)?;
-            let current_value = it.current_value.0;
+            let current_value = SettingValue::from_stored(&it.current_value)?;
             let your_value = SettingValue::parse(current_value.value_type(), &wanted.value).ok()?;
             Some(Conflict {
                 key: it.key,
                 expected_version: it.base_version.map(i64::from),
-                base_value: it.base_value.map(|it| it.0),
+                base_value: it.base_value.as_ref().and_then(SettingValue::from_stored),
                 current_version: it.current_version,
                 current_value,
                 your_value,

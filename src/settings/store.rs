@@ -199,15 +199,16 @@ pub(super) async fn write(
     .await
 }
 
-/// The value of `key` at `version`, and how it came to be; `None` when there was no such version.
+/// The value of `key` at `version`; `None` when there was no such version, or its value was of no type of
+/// ours.
 pub(super) async fn value_at_version(
     conn: &mut PgConnection,
     key: &str,
     version: i32,
-) -> sqlx::Result<Option<Json<SettingValue>>> {
+) -> sqlx::Result<Option<SettingValue>> {
     let found = sqlx::query_scalar!(
         r#"
-        select new_value_json as "value: Json<SettingValue>"
+        select new_value_json as value
         from app_global_setting_audit
         where key = $1 and version = $2
         "#,
@@ -216,7 +217,7 @@ pub(super) async fn value_at_version(
     )
     .fetch_optional(conn)
     .await?;
-    Ok(found.flatten())
+    Ok(found.flatten().as_ref().and_then(SettingValue::from_stored))
 }
 
 /// Every declared key as it was at `revision`: the newest change up to it, by key.
@@ -307,9 +308,9 @@ pub(super) async fn since_revision(
 pub(super) struct Moved {
     pub(super) key: String,
     pub(super) base_version: Option<i32>,
-    pub(super) base_value: Option<Json<SettingValue>>,
+    pub(super) base_value: Option<Value>,
     pub(super) current_version: i32,
-    pub(super) current_value: Json<SettingValue>,
+    pub(super) current_value: Value,
     pub(super) updated_by: String,
     pub(super) updated_at: DateTime<Utc>,
 }
@@ -322,8 +323,8 @@ pub(super) async fn moved_since(
     sqlx::query_as!(
         Moved,
         r#"
-        select s.key, a.version as "base_version?", a.new_value_json as "base_value?: Json<SettingValue>",
-          s.version as current_version, s.value_json as "current_value: Json<SettingValue>",
+        select s.key, a.version as "base_version?", a.new_value_json as "base_value?",
+          s.version as current_version, s.value_json as current_value,
           s.updated_by, s.updated_at
         from app_global_settings s
         left join lateral (

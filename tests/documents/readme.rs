@@ -25,7 +25,7 @@ const README: &str = include_str!("../../README.md");
 const ADDRESS: &str = "127.0.0.1:8080";
 
 /// Stands between the answers of two steps.
-const MARK: char = '\u{1e}';
+const MARK: &str = "\u{1e}";
 
 #[test]
 fn the_tour_answers_what_the_readme_says() {
@@ -182,7 +182,7 @@ impl Service {
         for step in steps {
             let commands = step.commands.replace(ADDRESS, &self.address);
             script += &commands.replace("$PWD/target/debug", programs.to_str().unwrap());
-            script += &format!("\nprintf '{MARK}'\n");
+            script.extend(["\nprintf '", MARK, "'\n"]);
         }
         let mut shell = within(&self.dir, "bash")
             .env("BRUNE_LISTEN", &self.address)

@@ -197,10 +197,15 @@ impl Call<'_> {
         self
     }
 
-    /// `body` as it is, declared as JSON.
-    pub(crate) fn text(mut self, body: impl Into<Vec<u8>>) -> Self {
+    /// `body` as it is, declared as nothing.
+    pub(crate) fn raw(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
-        self.header("content-type", "application/json")
+        self
+    }
+
+    /// `body` as it is, declared as JSON.
+    pub(crate) fn text(self, body: impl Into<Vec<u8>>) -> Self {
+        self.raw(body).header("content-type", "application/json")
     }
 
     pub(crate) fn json(self, body: &Value) -> Self {

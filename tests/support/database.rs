@@ -1,11 +1,7 @@
 //! A database of its own for each test, copied from a template that is named after the migrations.
 
 use std::{
-    sync::{
-        Mutex, OnceLock,
-        atomic::{AtomicU32, Ordering},
-        mpsc,
-    },
+    sync::{Mutex, OnceLock, mpsc},
     time::Duration,
 };
 
@@ -51,8 +47,8 @@ impl TestDb {
     }
 
     async fn copy_of(template: &str) -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let name = format!("t_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        // The number of a process comes round again, and what an earlier one left may still be there.
+        let name = format!("t_{}_{}", std::process::id(), uuid::Uuid::new_v4().simple());
         let mut connection = server().connect().await.unwrap();
         // A file copy writes next to nothing to the log; 14 knows nothing else, and not the word.
         let words = connection.server_version_num().is_some_and(|version| version >= 150_000);

@@ -95,6 +95,10 @@ impl From<settings::Error> for Problem {
             }
             E::VersionRequired(keys) => Self::new(Code::VersionRequired, detail)
                 .with_faults(of_keys(keys, "version_required", "its current version is needed")),
+            E::RevisionRequired => {
+                let fault = Fault::at("/revision", "version_required", "the current one is needed");
+                Self::new(Code::VersionRequired, detail).with_faults(fault)
+            }
             E::Mismatch { current } => {
                 Self::new(Code::RevisionMismatch, detail).with("current_revision", &current)
             }

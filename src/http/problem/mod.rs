@@ -198,6 +198,13 @@ impl Problem {
         self
     }
 
+    /// Whether it has faults, and all are of kind `code` at `pointer`.
+    pub(super) fn stands_only_at(&self, pointer: &str, code: &str) -> bool {
+        let told = self.0.faults.told();
+        let here = |it: &Fault| it.code == code && it.pointer.as_deref() == Some(pointer);
+        !told.is_empty() && told.iter().all(here)
+    }
+
     /// Its kind.
     #[must_use]
     pub fn code(&self) -> Code {

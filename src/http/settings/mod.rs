@@ -72,7 +72,8 @@ pub(in crate::http) async fn list(
 }
 
 fn as_of(mut query: Query) -> Result<AsOf, Problem> {
-    let revision = query.integer("revision", NUMBERS);
+    // Revision 0 is before the first one, and that is for the database to say.
+    let revision = query.integer("revision", 0..=*NUMBERS.end());
     let at = query.time("at");
     if revision.is_some() && at.is_some() {
         query.fault("at", "ambiguous", "either `revision` or `at`, not both");

@@ -14,7 +14,7 @@ use crate::{
         openapi::problems,
         problem::Problem,
         query::Query,
-        settings::write::{WriteHead, actor, answer, only_dry_run},
+        settings::write::{WriteHead, actor, answer, only_dry_run, reasonable},
     },
     ids::RequestId,
     json::{Fault, Json},
@@ -73,19 +73,28 @@ pub(in crate::http) async fn roll_back(
     Extension(request): Extension<RequestId>,
     query: Query,
     write: WriteHead,
-    Body { json, bytes }: Body,
+    body: Result<Body, Problem>,
 ) -> Result<Answer, Problem> {
     only_dry_run(query)?;
+    let Body { json, bytes } = body.map_err(reasonable)?;
     let (reason, target) = read_rollback(json)?;
     let actor = actor(&caller, reason, request)?;
     let terms = write.terms(&caller, &bytes);
     if terms.dry_run {
-        return Answer::ok(
-            &settings::plan_roll_back(&pool, &settings, &actor, &target, &terms).await?,
-        );
+        let plan = settings::plan_roll_back(&pool, &settings, &actor, &target, &terms).await;
+        return Answer::ok(&plan.map_err(|err| Problem::from(err).pointing(point))?);
     }
-    let changed = settings::roll_back(&pool, &settings, &actor, &target, &terms).await?;
-    answer(&changed, &terms)
+    let changed = settings::roll_back(&pool, &settings, &actor, &target, &terms).await;
+    answer(&changed.map_err(|err| Problem::from(err).pointing(point))?, &terms)
+}
+
+/// Where a fault stands; a value that may not stand today is nowhere in the body.
+fn point(_: &str, code: &str) -> Option<String> {
+    match code {
+        "unknown_key" | "key_locked" => Some("/key".to_owned()),
+        "version_required" => Some("/version".to_owned()),
+        _ => None,
+    }
 }
 
 fn read_rollback(json: Json) -> Result<(Option<String>, Target), Problem> {

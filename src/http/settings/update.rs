@@ -14,7 +14,7 @@ use crate::{
         openapi::problems,
         problem::Problem,
         query::Query,
-        settings::write::{WriteHead, actor, answer, only_dry_run},
+        settings::write::{WriteHead, actor, answer, only_dry_run, reasonable},
     },
     ids::RequestId,
     json::Json,
@@ -83,9 +83,10 @@ pub(in crate::http) async fn update(
     Extension(request): Extension<RequestId>,
     query: Query,
     write: WriteHead,
-    Body { json, bytes }: Body,
+    body: Result<Body, Problem>,
 ) -> Result<Answer, Problem> {
     only_dry_run(query)?;
+    let Body { json, bytes } = body.map_err(reasonable)?;
     let (reason, edits) = read_update(json)?;
     let actor = actor(&caller, reason, request)?;
     let terms = write.terms(&caller, &bytes);

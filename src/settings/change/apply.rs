@@ -1,6 +1,6 @@
 //! Under the lock: compare, check the whole, write, audit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use sqlx::PgConnection;
 
@@ -123,7 +123,7 @@ async fn conflicts(
         conflicts.push(Conflict {
             key,
             expected_version: Some(expected),
-            base_value: base_value.map(|it| it.0),
+            base_value,
             current_version: current.version,
             current_value: current.value.clone(),
             your_value: edit.value.clone(),
@@ -144,6 +144,26 @@ fn check_ties(schema: &Schema, edits: &[Resolved<'_>], before: &Entries) -> Vec<
     rules::check_tied(schema, &keys, after)
 }
 
+/// The newest version of each edited key; of one that is not stored now, or not readable, the trail knows
+/// it.
+async fn versions(
+    conn: &mut PgConnection,
+    edits: &[&Resolved<'_>],
+    before: &Entries,
+) -> sqlx::Result<HashMap<String, i32>> {
+    let keys = edits.iter().map(|edit| edit.definition.key.clone());
+    let (stored, missing): (Vec<_>, Vec<_>) = keys.partition(|key| before.contains_key(key));
+    let mut versions = match missing.as_slice() {
+        [] => HashMap::new(),
+        missing => store::newest_versions(conn, missing).await?,
+    };
+    versions.extend(stored.into_iter().filter_map(|key| {
+        let version = before.get(&key)?.version;
+        Some((key, version))
+    }));
+    Ok(versions)
+}
+
 /// Writes the new values with their audit entries, and returns what is stored.
 async fn write(
     conn: &mut PgConnection,
@@ -155,11 +175,12 @@ async fn write(
     if edits.is_empty() {
         return Ok((revision, Vec::new()));
     }
+    let versions = versions(conn, edits, before).await?;
     let writes = edits.iter().map(|edit| Write {
         key: &edit.definition.key,
         value_type: edit.definition.value_type,
         value: &edit.value,
-        version: before.get(&edit.definition.key).map_or(1, |entry| entry.version + 1),
+        version: versions.get(&edit.definition.key).map_or(1, |newest| newest + 1),
     });
     let writes: Vec<_> = writes.collect();
     let written = store::write(conn, batch.actor.user.as_str(), &writes).await?;

@@ -75,6 +75,9 @@ pub enum Error {
     /// These keys came without the version they must still be at.
     #[error("no version for {}", .0.join(", "))]
     VersionRequired(Vec<String>),
+    /// A change of everything came without the revision it must still be at.
+    #[error("no revision for a change of every setting")]
+    RevisionRequired,
     /// The whole is at another revision than the caller saw.
     #[error("the settings are at revision {current}")]
     Mismatch {
@@ -82,7 +85,7 @@ pub enum Error {
         current: i64,
     },
     /// Somebody else was faster.
-    #[error("{} settings were changed since they were read", .0.len())]
+    #[error("the settings were changed since they were read")]
     Stale(Vec<Conflict>),
     /// There is nothing to go back to.
     #[error("{0}")]

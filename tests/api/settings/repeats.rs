@@ -1,0 +1,160 @@
+//! A write that is sent again: with its `Idempotency-Key` it happens once, and both get its answer.
+
+use std::time::Duration;
+
+use brune::database::session;
+use serde_json::{Value, json};
+use sqlx::{PgPool, postgres::PgPoolOptions};
+
+use super::{COOLDOWN, PATH, ROLLBACK, entries, psql, rollback, stored, value_of};
+use crate::support::{Instance, Reply, TestApp, admin};
+
+fn body(value: i64, version: i64) -> Value {
+    json!({"reason": "once", "changes": [{"key": COOLDOWN, "value": value, "version": version}]})
+}
+
+async fn send(instance: &Instance, who: &str, key: &str, body: &Value) -> Reply {
+    let call = instance.patch(PATH).bearer(&admin(who)).header("idempotency-key", key);
+    call.json(body).send().await
+}
+
+#[tokio::test]
+async fn a_repeat_gets_the_first_answer_and_changes_nothing() {
+    let app = TestApp::new().await;
+    let other = app.another().await;
+    let first = send(&app.instance, "ana", "k1", &body(45, 1)).await;
+    app.instance.change(&[(COOLDOWN, json!(60), 2)]).await.ok();
+    let before = stored(&app).await;
+    for instance in [&app.instance, &other] {
+        // The version is stale by now, and the answer is still the first one's.
+        let again = send(instance, "ana", "\"k1\"", &body(45, 1)).await;
+        assert_eq!((again.status, &again.text), (first.status, &first.text));
+        assert_eq!(again.header("etag"), first.header("etag"));
+    }
+    assert_eq!(stored(&app).await, before);
+    assert_eq!(first.ok()["revision"], 2);
+}
+
+#[tokio::test]
+async fn a_key_belongs_to_one_request() {
+    let app = TestApp::new().await;
+    send(&app.instance, "ana", "k1", &body(45, 1)).await.ok();
+    let before = stored(&app).await;
+    let again = || app.instance.patch(PATH).bearer(&admin("ana")).header("idempotency-key", "k1");
+    let back = json!({"key": COOLDOWN, "to_version": 1, "version": 2, "reason": "back"});
+    let other_path = app.instance.post(ROLLBACK).bearer(&admin("ana")).json(&back);
+    for other in [
+        again().json(&body(50, 2)),
+        again().json(&body(45, 1)).header("if-match", "\"r1\""),
+        again().json(&body(45, 1)).header("prefer", "handling=lenient"),
+        other_path.header("idempotency-key", "k1"),
+    ] {
+        other.send().await.problem(422, "idempotency_key_reused");
+    }
+    assert_eq!(stored(&app).await, before);
+}
+
+#[tokio::test]
+async fn another_callers_same_key_is_another_key() {
+    let app = TestApp::new().await;
+    send(&app.instance, "ana", "k1", &body(45, 1)).await.ok();
+    let changed = send(&app.instance, "bob", "k1", &body(50, 2)).await.ok();
+    assert_eq!(changed["revision"], 3);
+}
+
+#[tokio::test]
+async fn a_refused_request_leaves_its_key_free() {
+    let app = TestApp::new().await;
+    send(&app.instance, "ana", "k1", &body(999, 1)).await.problem(400, "validation_failed");
+    send(&app.instance, "ana", "k1", &body(45, 9)).await.problem(409, "version_conflict");
+    send(&app.instance, "ana", "k1", &body(45, 1)).await.ok();
+}
+
+#[tokio::test]
+async fn a_key_is_forgotten_after_a_day() {
+    let app = TestApp::new().await;
+    send(&app.instance, "ana", "k1", &body(45, 1)).await.ok();
+    let age = "update app_idempotency_key set created_at = now() - interval '24 hours 1 second'";
+    psql(&app.db.pool(), age).await.unwrap();
+    let changed = send(&app.instance, "ana", "k1", &body(50, 2)).await.ok();
+    assert_eq!(changed["revision"], 3);
+}
+
+#[tokio::test]
+async fn a_key_that_is_none_is_refused() {
+    let app = TestApp::new().await;
+    let before = stored(&app).await;
+    let long = "k".repeat(256);
+    for key in ["", "\"\"", "a b", "a\"b", "é", &long] {
+        let reply = send(&app.instance, "ana", key, &body(45, 1)).await;
+        reply.problem(400, "malformed_request");
+    }
+    let twice = app.instance.patch(PATH).bearer(&admin("ana")).json(&body(45, 1));
+    let twice = twice.header("idempotency-key", "a").header("idempotency-key", "b");
+    twice.send().await.problem(400, "malformed_request");
+    assert_eq!(stored(&app).await, before);
+}
+
+#[tokio::test]
+async fn repeats_at_the_same_instant_are_one_change() {
+    let app = TestApp::new().await;
+    let other = app.another().await;
+    for (round, version) in (1..=10).enumerate() {
+        let (key, body) = (format!("k{round}"), body(100 + version, version));
+        let replies = tokio::join!(
+            send(&app.instance, "ana", &key, &body),
+            send(&other, "ana", &key, &body),
+            send(&app.instance, "ana", &key, &body),
+            send(&other, "ana", &key, &body),
+        );
+        let (first, rest) = (replies.0, [replies.1, replies.2, replies.3]);
+        for reply in rest {
+            assert_eq!(reply.text, first.text);
+        }
+        assert_eq!(first.ok()["revision"], version + 1);
+    }
+    assert_eq!(entries(&app.instance, "action=update").await.len(), 10);
+}
+
+#[tokio::test]
+async fn a_rollback_is_repeated_like_a_change() {
+    let app = TestApp::new().await;
+    app.instance.change(&[(COOLDOWN, json!(45), 1)]).await.ok();
+    let target = json!({"key": COOLDOWN, "to_version": 1, "version": 2});
+    let send = || rollback(&app.instance, ROLLBACK, target.clone()).header("idempotency-key", "k1");
+    let first = send().send().await;
+    let again = send().send().await;
+    assert_eq!(first.text, again.text);
+    assert_eq!(first.ok()["revision"], 3);
+    assert_eq!(value_of(&app, COOLDOWN).await, (json!(30), 3));
+}
+
+/// The sessions of the service that wait for a standby that will never come.
+async fn end_the_wait(pool: &PgPool) {
+    let until = tokio::time::Instant::now() + Duration::from_secs(10);
+    let sql = "select count(pg_cancel_backend(pid)) from pg_stat_activity
+        where datname = current_database() and wait_event = 'SyncRep'";
+    while sqlx::query_scalar::<_, i64>(sql).fetch_one(pool).await.unwrap() > 0 {
+        assert!(tokio::time::Instant::now() < until, "it still waits");
+    }
+}
+
+#[tokio::test]
+async fn a_commit_nobody_confirmed_is_called_neither_done_nor_failed_and_a_repeat_tells() {
+    let app = TestApp::new().await;
+    // A commit that notifies would hold up those of every other database of the server.
+    let silence = "alter table app_global_settings disable trigger app_global_settings_notify";
+    psql(&app.db.pool(), silence).await.unwrap();
+    // The server names a standby that there is not; these sessions wait for it.
+    let waiting = session(app.db.options()).options([("synchronous_commit", "on")]);
+    let waiting = PgPoolOptions::new().connect_lazy_with(waiting);
+    let hanging = Instance::deaf(waiting).await;
+    let reply = send(&hanging, "ana", "k1", &body(45, 1)).await;
+    let problem = reply.problem(504, "outcome_unknown");
+    assert!(!problem.to_string().contains("fail"), "{problem}");
+    end_the_wait(&app.db.pool()).await;
+    let told = send(&app.instance, "ana", "k1", &body(45, 1)).await.ok();
+    assert_eq!(told["changed"][0]["version"], 2);
+    assert_eq!(value_of(&app, COOLDOWN).await, (json!(45), 2));
+    assert_eq!(entries(&app.instance, "action=update").await.len(), 1);
+}

@@ -1,0 +1,93 @@
+//! The trail verified: whole after everything that may happen, and every tampering named.
+
+use brune::audit::{Break, verify};
+use serde_json::json;
+
+use super::{COOLDOWN, PER_DAY, ROLLBACK, by_hand, patch, psql, rollback};
+use crate::support::TestApp;
+
+async fn verified(app: &TestApp) -> (i64, Vec<Break>) {
+    verify(&mut app.db.pool().acquire().await.unwrap()).await.unwrap()
+}
+
+/// One of everything that writes to the trail.
+async fn lived_in() -> TestApp {
+    let app = TestApp::new().await;
+    let words = json!(["é", "漢字", "a,b:c", "\"quoted\"", "back\\slash"]);
+    let levels = ("BRUNE_ELIGIBILITY_ALLOWED_LEVELS", words, 1);
+    app.instance.change(&[(COOLDOWN, json!(45), 1), (PER_DAY, json!(5), 1), levels]).await.ok();
+    let locked =
+        json!([{"key": "JWT_SECRET", "value": "x"}, {"key": COOLDOWN, "value": 50, "version": 2}]);
+    patch(&app.instance, &locked).send().await.problem(403, "key_locked");
+    patch(&app.instance, &locked).header("prefer", "handling=lenient").send().await.ok();
+    by_hand(&app.db.pool(), PER_DAY, &json!(6)).await.unwrap();
+    let back = json!({"to_revision": 1, "revision": 4});
+    rollback(&app.instance, ROLLBACK, back).send().await.ok();
+    psql(&app.db.pool(), "begin;
+        delete from app_global_settings where key = 'BRUNE_MAX_SESSIONS_PER_DAY';
+        insert into app_global_setting_audit (key, action, old_value_json, changed_by, reason, changed_at)
+          values ('BRUNE_MAX_SESSIONS_PER_DAY', 'reset', '3', 'psql', 'by hand', now());
+        commit").await.unwrap();
+    app
+}
+
+#[tokio::test]
+async fn the_trail_is_whole_after_everything_that_may_happen() {
+    let app = lived_in().await;
+    // 9 seeds, 3 changes, 1 refused, 1 refused and 1 change, 1 by hand, 3 back, 1 deletion.
+    assert_eq!(verified(&app).await, (20, vec![]));
+}
+
+/// Runs `sql` as a superuser would who first switches the triggers off.
+async fn tamper(app: &TestApp, sql: &'static str) {
+    let pool = app.db.pool();
+    for table in ["app_global_setting_audit", "app_global_settings"] {
+        let off = format!("alter table {table} disable trigger all");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(off)).execute(&pool).await.unwrap();
+    }
+    psql(&pool, sql).await.unwrap();
+}
+
+#[tokio::test]
+async fn every_tampering_is_named() {
+    for (sql, expected) in [
+        ("update app_global_setting_audit set reason = 'better' where seq = 10", Break::Altered(10)),
+        ("update app_global_setting_audit set changed_by = 'eve' where seq = 10", Break::Altered(10)),
+        ("update app_global_setting_audit set new_value_json = '46' where seq = 11", Break::Altered(11)),
+        ("update app_global_setting_audit set old_value_json = null where seq = 12", Break::Altered(12)),
+        ("update app_global_setting_audit set changed_at = changed_at - interval '1 microsecond'
+            where seq = 10", Break::Altered(10)),
+        ("update app_global_setting_audit set request_id = '' where seq = 10", Break::Altered(10)),
+        ("update app_global_setting_audit set revision = 1 where seq = 10", Break::Altered(10)),
+        // The forger who computes the hash anew breaks the next link.
+        ("update app_global_setting_audit set reason = 'better' where seq = 10;
+          update app_global_setting_audit a set hash = app_global_setting_audit_hash(a) where seq = 10",
+            Break::Unchained(11)),
+        ("delete from app_global_setting_audit where seq = 13", Break::Gap(13)),
+        ("delete from app_global_setting_audit where seq <= 1", Break::Gap(1)),
+        ("update app_global_settings set value_json = '99' where key = 'BRUNE_COOLDOWN_MINUTES'",
+            Break::Stray(COOLDOWN.to_owned())),
+        ("delete from app_global_settings where key = 'BRUNE_COOLDOWN_MINUTES'",
+            Break::Stray(COOLDOWN.to_owned())),
+        ("insert into app_global_settings
+            (key, value_json, value_type, updated_by, updated_at, version, revision)
+            values ('BRUNE_MAX_SESSIONS_PER_DAY', '3', 'number', 'psql', now(), 9, 5)",
+            Break::Stray(PER_DAY.to_owned())),
+    ] {
+        let app = lived_in().await;
+        tamper(&app, sql).await;
+        assert_eq!(verified(&app).await.1, [expected], "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_must_be_forgotten_can_be_taken_out_with_its_salt() {
+    let app = lived_in().await;
+    tamper(
+        &app,
+        "update app_global_setting_audit
+        set old_value_json = null, new_value_json = null, salt = null where seq = 10",
+    )
+    .await;
+    assert_eq!(verified(&app).await.1, []);
+}
