@@ -151,7 +151,7 @@ fn double_quoted(text: &str) -> Result<String, Reason> {
                 'n' => '\n',
                 'r' => '\r',
                 't' => '\t',
-                literal @ ('\\' | '"' | '$') => literal,
+                literal @ ('\\' | '"' | '$' | '`') => literal,
                 _ => return Err(Reason::Escape),
             }),
             c => value.push(c),

@@ -68,7 +68,8 @@ async fn read(request: Request) -> Result<Option<Body>, Problem> {
     Ok(Some(Body { json, bytes }))
 }
 
-async fn collect(request: Request) -> Result<Bytes, Problem> {
+/// The bytes of the body, all of them and in time.
+pub(in crate::http) async fn collect(request: Request) -> Result<Bytes, Problem> {
     let due = request.extensions().get::<BodyDue>().copied();
     let bytes = Bytes::from_request(request, &());
     let read = match due {
@@ -90,14 +91,17 @@ fn is_json(headers: &HeaderMap) -> bool {
     let declared = layers::only(headers, &header::CONTENT_TYPE).and_then(|it| it.to_str().ok());
     let mut parts = declared.unwrap_or_default().split(';').map(str::trim);
     let named = parts.next().is_some_and(|it| it.eq_ignore_ascii_case("application/json"));
-    let plain = headers
-        .get_all(header::CONTENT_ENCODING)
-        .iter()
-        .all(|it| it.as_bytes().eq_ignore_ascii_case(b"identity"));
-    named && plain && parts.all(is_utf8)
+    named && is_plain(headers) && parts.all(is_utf8)
 }
 
-fn is_utf8(parameter: &str) -> bool {
+/// Whether the body is not compressed.
+pub(in crate::http) fn is_plain(headers: &HeaderMap) -> bool {
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    encodings.all(|it| it.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+/// Whether a parameter of a media type says UTF-8, and nothing else.
+pub(in crate::http) fn is_utf8(parameter: &str) -> bool {
     let Some((name, value)) = parameter.split_once('=') else { return false };
     name.eq_ignore_ascii_case("charset") && value.trim_matches('"').eq_ignore_ascii_case("utf-8")
 }

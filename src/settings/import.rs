@@ -252,10 +252,17 @@ impl Drawing<'_> {
             |key: &str| imported.get(key).or_else(|| self.stands.get(key).map(|it| &it.value));
         let keys: Vec<String> = imported.keys().cloned().collect();
         let broken = rules::check_tied(self.schema, &keys, after);
-        for violation in &broken {
-            if let Some(entry) = entries.iter_mut().find(|it| it.key == violation.key) {
+        for Violation { key, detail, .. } in &broken {
+            let named = entries.iter().any(|it| it.key == *key);
+            // A setting that the document leaves alone is broken by one that it is tied to.
+            let partners = self.schema.partners(key);
+            let at_fault = |it: &&mut PlanEntry| match named {
+                true => it.key == *key,
+                false => partners.contains(&it.key) && it.class != Class::Same,
+            };
+            for entry in entries.iter_mut().filter(at_fault) {
                 entry.class = Class::Invalid;
-                entry.detail = Some(violation.detail.clone());
+                entry.detail = Some(if named { detail.clone() } else { format!("{key} {detail}") });
             }
         }
         self.violations.extend(broken);

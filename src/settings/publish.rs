@@ -228,7 +228,10 @@ pub(super) fn from_text(value_type: ValueType, text: &str) -> Json {
     let trimmed = text.trim();
     match value_type {
         ValueType::String => Json::String(text.to_owned()),
-        ValueType::Number => Json::Number(trimmed.to_owned()),
+        ValueType::Number if trimmed.parse::<serde_json::Number>().is_ok() => {
+            Json::Number(trimmed.to_owned())
+        }
+        ValueType::Number => Json::Null,
         ValueType::Boolean => match trimmed {
             "true" => Json::Bool(true),
             "false" => Json::Bool(false),

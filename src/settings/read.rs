@@ -178,7 +178,7 @@ async fn state(conn: &mut PgConnection, as_of: AsOf) -> Result<(i64, i64, Vec<St
 }
 
 /// The declarations at `catalog_revision`: those held, unless they moved.
-async fn declared(
+pub(super) async fn declared(
     pool: &PgPool,
     settings: &GlobalSettingsService,
     catalog_revision: i64,

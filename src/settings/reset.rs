@@ -4,12 +4,15 @@ use sqlx::PgPool;
 
 use crate::{
     audit::{Action, Actor},
+    database::{self, Failure},
     json::Json,
     settings::{
         change::{self, Changed, Edit, Error, Terms},
+        read,
         rules::Violation,
         schema::Named,
         service::GlobalSettingsService,
+        store,
     },
 };
 
@@ -22,8 +25,10 @@ pub async fn reset(
     version: Option<i64>,
     terms: &Terms,
 ) -> Result<Changed, Error> {
-    let snapshot = settings.snapshot();
-    let value = match snapshot.schema.classify(key) {
+    let head = database::look(pool, async |conn| Ok::<_, Failure>(store::head(conn).await?));
+    // The default of the catalog as it is, not as this instance last heard of it.
+    let schema = read::declared(pool, settings, head.await?.catalog_revision).await?;
+    let value = match schema.classify(key) {
         Named::Editable(definition) => {
             let missing = || Error::Invalid(vec![Violation::missing(key)]);
             Json::from(definition.default.as_ref().ok_or_else(missing)?)

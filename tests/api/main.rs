@@ -7,6 +7,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod config;
 mod database;
 mod sessions;
 mod settings;

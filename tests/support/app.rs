@@ -64,8 +64,13 @@ pub(crate) struct TestApp {
 
 impl TestApp {
     pub(crate) async fn new() -> Self {
+        Self::of(BRUN_E).await
+    }
+
+    /// The same with another catalog, as its file spells it.
+    pub(crate) async fn of(catalog: &str) -> Self {
         let db = TestDb::new().await;
-        let catalog = Catalog::parse(BRUN_E).unwrap();
+        let catalog = Catalog::parse(catalog).unwrap();
         settings::publish(&db.pool(), &catalog, &|_| None, false).await.unwrap();
         let instance = Instance::over(db.pool()).await;
         Self { db, instance }
@@ -97,11 +102,16 @@ impl Instance {
 
     /// An instance that hears of no change: it knows only what it is made to look at.
     pub(crate) async fn deaf(pool: PgPool) -> Self {
+        Self::allowing(NonZeroU32::MAX, pool).await
+    }
+
+    /// The same, where an administrator may write so often in a minute.
+    pub(crate) async fn allowing(writes: NonZeroU32, pool: PgPool) -> Self {
         let settings = GlobalSettingsService::new(settings::load(&pool).await.unwrap());
         let (clock, shift) = Clock::shifted();
         let keys = Keys::new(&auth());
         let (pool, provision) = (pool.clone(), Provision::default());
-        let quota = WriteQuota::new(NonZeroU32::MAX);
+        let quota = WriteQuota::new(writes);
         let state = AppState {
             pool: pool.clone(),
             settings: settings.clone(),

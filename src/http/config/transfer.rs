@@ -2,7 +2,6 @@
 
 use axum::{
     Extension,
-    body::Bytes,
     extract::{FromRequest, Request, State},
     http::{HeaderMap, header},
 };
@@ -16,7 +15,7 @@ use crate::{
     http::{
         answer::Answer,
         auth::SuperAdmin,
-        conditions, layers,
+        body, conditions, layers,
         limit::Writer,
         openapi::problems,
         problem::{Code, Problem},
@@ -83,15 +82,14 @@ impl<S: Send + Sync> FromRequest<S> for Upload {
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let format = format(request.headers()).ok_or_else(|| {
             let detail =
-                "a document is application/json, application/yaml or text/plain (KEY=VALUE)";
+                "a document is application/json, application/yaml or text/plain (KEY=VALUE), in UTF-8";
             Problem::new(Code::UnsupportedMediaType, detail)
         })?;
-        let bytes = Bytes::from_request(request, &()).await.map_err(|err| {
-            if err.status() == Code::PayloadTooLarge.status() {
-                return layers::too_large();
-            }
-            Problem::malformed(Fault::at("", "incomplete", "the body broke off"))
-        })?;
+        let bytes = body::collect(request).await?;
+        if bytes.is_empty() {
+            let fault = Fault::at("", "required", "a document is needed as the body");
+            return Err(Problem::malformed(fault));
+        }
         let digest = idempotency::fingerprint(&[format.extension().as_bytes(), &bytes]);
         let incoming = Incoming::read(format, &bytes).map_err(Problem::malformed)?;
         Ok(Self { incoming, digest })
@@ -100,12 +98,14 @@ impl<S: Send + Sync> FromRequest<S> for Upload {
 
 fn format(headers: &HeaderMap) -> Option<Format> {
     let declared = layers::only(headers, &header::CONTENT_TYPE)?.to_str().ok()?;
-    match declared.split(';').next()?.trim().to_ascii_lowercase().as_str() {
-        "application/json" => Some(Format::Json),
-        "application/yaml" | "application/x-yaml" | "text/yaml" => Some(Format::Yaml),
-        "text/plain" => Some(Format::Env),
-        _ => None,
-    }
+    let mut parts = declared.split(';').map(str::trim);
+    let format = match parts.next()?.to_ascii_lowercase().as_str() {
+        "application/json" => Format::Json,
+        "application/yaml" | "application/x-yaml" | "text/yaml" => Format::Yaml,
+        "text/plain" => Format::Env,
+        _ => return None,
+    };
+    (body::is_plain(headers) && parts.all(body::is_utf8)).then_some(format)
 }
 
 /// What an import answers: a plan, or what was changed.

@@ -25,7 +25,8 @@ use crate::{
         settings::{WriteHead, actor, only_dry_run},
     },
     ids::RequestId,
-    settings::{self, Changed, Edit, GlobalSettingsService, Setting, Terms},
+    json::Fault,
+    settings::{self, AsOf, Changed, Edit, GlobalSettingsService, Setting, Terms},
 };
 
 /// A setting as it is after a write, or as it would be.
@@ -92,10 +93,11 @@ pub(in crate::http) async fn put(
     let version = fields.optional_integer("version", NUMBERS);
     let value = fields.finish(|| value)?;
     let actor = actor(&caller, reason, request)?;
+    let bound = Bound::by(version, &headers)?;
     let terms = Terms { revisions: None, ..write.terms(&caller, &bytes) };
-    let version = version.or_else(|| conditions::required_version(&headers));
-    let edits = [Edit { key: key.clone(), value, version }];
+    let edits = [Edit { key: key.clone(), value, version: bound.version }];
     let changed = settings::update(&pool, &settings, &actor, &edits, &terms).await;
+    let changed = changed.map_err(|err| bound.refusal(&key, err))?;
     written(&pool, &settings, &key, changed, &terms).await
 }
 
@@ -136,38 +138,72 @@ pub(in crate::http) async fn reset(
     query.flag("dry_run");
     query.finish()?;
     let actor = actor(&caller, reason, request)?;
+    let bound = Bound::by(version, &headers)?;
     let terms = Terms { revisions: None, ..write.terms(&caller, b"") };
-    let version = version.or_else(|| conditions::required_version(&headers));
-    let changed = settings::reset(&pool, &settings, &actor, &key, version, &terms).await;
+    let changed = settings::reset(&pool, &settings, &actor, &key, bound.version, &terms).await;
+    let changed = changed.map_err(|err| bound.refusal(&key, err))?;
     written(&pool, &settings, &key, changed, &terms).await
 }
 
-/// The setting as it is stored now; for a dry run, as it would be.
+/// The version that a write is bound to.
+struct Bound {
+    version: Option<i64>,
+    /// Whether `If-Match` named it; a failed precondition is a 412, not a 409.
+    tagged: bool,
+}
+
+impl Bound {
+    fn by(version: Option<i64>, headers: &HeaderMap) -> Result<Self, Problem> {
+        let tag = conditions::required_version(headers);
+        if version.zip(tag).is_some_and(|(version, tag)| version != tag) {
+            let detail = "is another version than If-Match names; send one of the two";
+            return Err(Problem::malformed(Fault::at("/version", "ambiguous", detail)));
+        }
+        Ok(Self { version: version.or(tag), tagged: tag.is_some() })
+    }
+
+    /// The same refusals as of a batch, but that an unknown key is a 404, an invalid value a 422, and a
+    /// tag that is not the current one a 412.
+    fn refusal(&self, key: &str, err: settings::Error) -> Problem {
+        match &err {
+            settings::Error::Stale(_) if self.tagged => {
+                Problem::from(err).with_code(Code::RevisionMismatch)
+            }
+            settings::Error::Invalid(broken) => {
+                if broken.iter().any(|it| it.code == "unknown_key") {
+                    return unknown(key);
+                }
+                let problem = Problem::from(err).with_code(Code::InvalidValue);
+                problem.pointing(|_, _| Some("/value".to_owned()))
+            }
+            _ => Problem::from(err),
+        }
+    }
+}
+
+/// The setting as the write left it, whatever came after; for a dry run, as it would.
 async fn written(
     pool: &PgPool,
     settings: &GlobalSettingsService,
     key: &str,
-    changed: Result<Changed, settings::Error>,
+    changed: Changed,
     terms: &Terms,
 ) -> Result<Answer, Problem> {
-    let changed = changed.map_err(|err| refusal(key, err))?;
     let mut setting = settings::find(pool, settings, key).await?;
-    if let Some(would) = changed.changed.into_iter().find(|_| terms.dry_run) {
-        setting.value = would.new_value.to_json();
-        setting.version = would.version;
+    match changed.changed.into_iter().next() {
+        Some(would) if terms.dry_run => {
+            setting.value = would.new_value.to_json();
+            setting.version = would.version;
+        }
+        Some(done) if done.version != setting.version => {
+            // Changed again since: this is a repeat, or somebody was quick.
+            let then = settings::list(pool, settings, AsOf::Revision(changed.revision)).await?;
+            let then = then.settings.into_iter().find(|it| it.key == key);
+            setting = then.unwrap_or(setting);
+        }
+        _ => (),
     }
     let tag = conditions::version_tag(setting.version);
     let written = Written { setting, locked: false, dry_run: terms.dry_run };
     Ok(Answer::ok(&written)?.with(header::ETAG, &tag))
-}
-
-/// The same refusals as of a batch, but that an unknown key is a 404 and an invalid value a 422.
-fn refusal(key: &str, err: settings::Error) -> Problem {
-    let settings::Error::Invalid(broken) = &err else {
-        return Problem::from(err).pointing(|_, _| Some("/value".to_owned()));
-    };
-    if broken.iter().any(|it| it.code == "unknown_key") {
-        return unknown(key);
-    }
-    Problem::from(err).with_code(Code::InvalidValue).pointing(|_, _| Some("/value".to_owned()))
 }

@@ -27,6 +27,8 @@ pub(in crate::http) struct WriteHead {
     terms: Terms,
     key: Option<String>,
     target: String,
+    /// `If-Match` as it came: what a repeat must repeat.
+    tags: Vec<u8>,
 }
 
 impl<S: Sync> FromRequestParts<S> for WriteHead {
@@ -39,7 +41,9 @@ impl<S: Sync> FromRequestParts<S> for WriteHead {
         let lenient = conditions::prefers_lenient(&parts.headers);
         let key = conditions::idempotency_key(&parts.headers)?;
         let terms = Terms { revisions, lenient, dry_run, idempotency: None };
-        Ok(Self { terms, key, target: target(&parts.method, &parts.uri) })
+        let tags = parts.headers.get_all(header::IF_MATCH).iter();
+        let tags = tags.flat_map(|it| [it.as_bytes(), b","].concat()).collect();
+        Ok(Self { terms, key, target: target(&parts.method, &parts.uri), tags })
     }
 }
 
@@ -51,8 +55,8 @@ impl WriteHead {
     /// The terms of a write with this body, by this caller. A dry run has no result to be repeated.
     pub(in crate::http) fn terms(self, caller: &Caller, body: &[u8]) -> Terms {
         let key = self.key.filter(|_| !self.terms.dry_run);
-        let conditions = format!("{:?} {}", self.terms.revisions, self.terms.lenient);
-        let request = [self.target.as_bytes(), conditions.as_bytes(), body];
+        let lenient = [u8::from(self.terms.lenient)];
+        let request = [self.target.as_bytes(), &self.tags, &lenient, body];
         let idempotency = key.map(|key| idempotency::Key::new(caller.user.clone(), key, &request));
         Terms { idempotency, ..self.terms }
     }

@@ -53,7 +53,7 @@ fn quoted(text: &str) -> String {
     }
     let mut quoted = String::from('"');
     for c in text.chars() {
-        if matches!(c, '"' | '\\' | '$') {
+        if matches!(c, '"' | '\\' | '$' | '`') {
             quoted.push('\\');
         }
         quoted.push(c);
@@ -86,11 +86,13 @@ pub(super) fn read(text: &str) -> Result<Incoming, Faults> {
             faults.push(fault);
         }
     }
+    let revision = metadata(text, "revision").and_then(|it| {
+        read::revision(&Json::Number(it), &mut faults)
+    });
     if !faults.is_empty() {
         return Err(faults);
     }
     let entries = entries.into_iter().map(|entry| (entry.key, Raw::Text(entry.value))).collect();
-    let revision = metadata(text, "revision").and_then(|it| it.parse().ok());
     Ok(Incoming { revision, catalog: metadata(text, "catalog"), entries })
 }
 
@@ -99,5 +101,7 @@ fn metadata(text: &str, name: &str) -> Option<String> {
         let rest = line.strip_prefix(MARK)?;
         Some(rest.strip_prefix(name)?.strip_prefix('=')?.trim().to_owned())
     };
+    // What a Windows editor puts before the first line.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     text.lines().find_map(of_line)
 }

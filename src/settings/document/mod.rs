@@ -2,6 +2,8 @@
 
 mod env;
 mod read;
+#[cfg(test)]
+mod tests;
 mod yaml;
 
 use std::collections::BTreeMap;

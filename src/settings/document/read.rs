@@ -58,7 +58,8 @@ pub(super) fn check_version(version: Option<Json>, faults: &mut Faults) {
     }
 }
 
-fn revision(value: &Json, faults: &mut Faults) -> Option<i64> {
+/// The revision that the document says it is of.
+pub(super) fn revision(value: &Json, faults: &mut Faults) -> Option<i64> {
     let found = match value {
         Json::Number(number) => integral(number).filter(|it| 0 < *it),
         _ => None,

@@ -30,6 +30,11 @@ pub(super) fn read(text: &str) -> Result<Json, Faults> {
     };
     let options = serde_saphyr::options! {
         strict_booleans: true,
+        merge_keys: serde_saphyr::MergeKeyPolicy::Error,
+        // What another reader may take for a number, or act upon, is nothing to guess at.
+        leading_zero_numbers_as_strings: true,
+        underscored_numbers_as_strings: true,
+        reject_unsupported_tags: true,
         with_snippet: false,
         budget: budget,
     };

@@ -1,0 +1,153 @@
+//! Reading: what is listed, what is found, and what is told of a locked key.
+
+use serde_json::{Value, json};
+
+use super::{CONFIG, get, one, put};
+use crate::{
+    settings::{COOLDOWN, at, faults, read},
+    support::{TestApp, user},
+};
+
+fn keys(listing: &Value) -> Vec<&str> {
+    listing["entries"].as_array().unwrap().iter().map(|it| it["key"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn every_key_of_the_catalog_is_listed_and_locked_ones_have_no_value() {
+    let app = TestApp::new().await;
+    let reply = get(&app.instance, CONFIG).await;
+    assert_eq!(reply.header("etag"), "\"r1\"");
+    let listing = reply.ok();
+    assert_eq!(listing["revision"], 1);
+    let listed = keys(&listing);
+    assert!(listed.is_sorted() && listed.len() == 33, "{listed:?}");
+    for entry in listing["entries"].as_array().unwrap() {
+        let (key, locked) = (&entry["key"], entry["locked"].as_bool().unwrap());
+        assert_eq!(entry["editable"], !locked, "{key}");
+        assert_eq!(entry["value"].is_null(), locked, "{key}");
+        if locked {
+            let source = entry["source"].as_str().unwrap();
+            assert!(["default", "none"].contains(&source), "{key} {source}");
+            assert_eq!(entry["applies"], "restart");
+            assert!(entry.get("default").is_none() && entry.get("version").is_none(), "{key}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn search_and_category_narrow_the_list_and_both_must_hold() {
+    let app = TestApp::new().await;
+    for (query, expected) in [
+        ("search=cooldown", vec![COOLDOWN]),
+        ("search=CooLDown", vec![COOLDOWN]),
+        ("search=BRUNE_PROMPT&category=brune_prompt", vec!["BRUNE_PROMPT_ID", "BRUNE_PROMPT_VERSION"]),
+        ("category=brune_prompt", vec!["BRUNE_PROMPT_ID", "BRUNE_PROMPT_VERSION"]),
+        ("search=webhook", vec![]),
+        ("search=jwt", vec!["JWT_SECRET"]),
+        ("search=alerts+are+posted", vec!["DISCORD_WEBHOOK_URL"]),
+        ("search=cooldown&category=brune_prompt", vec![]),
+        ("category=nonsense", vec![]),
+        ("search=%25", vec![]),
+    ] {
+        let expected = if query == "search=webhook" { vec!["DISCORD_WEBHOOK_URL"] } else { expected };
+        let listing = get(&app.instance, &format!("{CONFIG}?{query}")).await.ok();
+        assert_eq!(keys(&listing), expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn one_key_is_what_the_batch_contract_tells_of_it_and_has_its_own_tag() {
+    let app = TestApp::new().await;
+    put(&app.instance, COOLDOWN, json!({"value": 45, "version": 1})).send().await.ok();
+    let path = format!("{CONFIG}/{COOLDOWN}");
+    let reply = get(&app.instance, &path).await;
+    assert_eq!(reply.header("etag"), "\"v2\"");
+    let mut found = reply.ok();
+    assert_eq!(found["locked"], false);
+    found.as_object_mut().unwrap().remove("locked");
+    let batch = read(&app.instance, &format!("{}/{COOLDOWN}", crate::settings::PATH)).await.ok();
+    assert_eq!(found, batch);
+    let held = app.instance.get(&path).bearer(&crate::support::admin("a"));
+    let held = held.header("if-none-match", "\"v2\"").send().await;
+    assert_eq!((held.status.as_u16(), held.text.as_str()), (304, ""));
+    let secret = one(&app.instance, "OPENAI_API_KEY").await;
+    assert_eq!((&secret["locked"], &secret["value"]), (&json!(true), &Value::Null));
+    get(&app.instance, &format!("{CONFIG}/NO_SUCH_KEY")).await.problem(404, "unknown_key");
+    get(&app.instance, &format!("{CONFIG}/brune_cooldown_minutes")).await.problem(404, "unknown_key");
+}
+
+#[tokio::test]
+async fn a_parameter_that_no_route_knows_is_refused_on_every_route() {
+    let app = TestApp::new().await;
+    for path in ["", "/export", "/audit", "/schema", "/BRUNE_COOLDOWN_MINUTES"] {
+        let reply = get(&app.instance, &format!("{CONFIG}{path}?nonsense=1")).await;
+        let problem = reply.problem(400, "malformed_request");
+        assert_eq!(faults(&problem), at([("?nonsense", "unknown_parameter")]), "{path}");
+    }
+    let odd = format!("{COOLDOWN}?nonsense=1");
+    let body = json!({"value": 45, "version": 1});
+    put(&app.instance, &odd, body).send().await.problem(400, "malformed_request");
+    let odd = format!("{COOLDOWN}?version=1&reason=a+test&nonsense=1");
+    super::reset(&app.instance, &odd).send().await.problem(400, "malformed_request");
+    let call = super::import(&app.instance, "nonsense=1", "text/plain", "A=1");
+    call.send().await.problem(400, "malformed_request");
+    let reply = get(&app.instance, &format!("{CONFIG}/export?format=xml")).await;
+    reply.problem(400, "malformed_request");
+}
+
+#[tokio::test]
+async fn the_audit_is_the_history_page_by_page() {
+    let app = TestApp::new().await;
+    put(&app.instance, COOLDOWN, json!({"value": 45, "version": 1})).send().await.ok();
+    for query in ["limit=3", "key=BRUNE_COOLDOWN_MINUTES", "action=update&changed_by=admin-1"] {
+        let audit = get(&app.instance, &format!("{CONFIG}/audit?{query}")).await.ok();
+        let history = format!("{}?{query}", crate::settings::HISTORY);
+        assert_eq!(audit, read(&app.instance, &history).await.ok(), "{query}");
+    }
+    let first = get(&app.instance, &format!("{CONFIG}/audit?limit=3")).await.ok();
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let next = get(&app.instance, &format!("{CONFIG}/audit?limit=3&cursor={cursor}")).await.ok();
+    assert_ne!(first["entries"], next["entries"]);
+}
+
+#[tokio::test]
+async fn nobody_but_a_super_administrator_sees_or_writes_anything() {
+    let app = TestApp::new().await;
+    for path in ["", "/export", "/audit", "/schema", "/BRUNE_COOLDOWN_MINUTES"] {
+        let path = format!("{CONFIG}{path}");
+        app.instance.get(&path).send().await.problem(401, "unauthorized");
+        app.instance.get(&path).bearer(&user("u-1")).send().await.problem(403, "forbidden");
+    }
+    let call = app.instance.post(super::IMPORT).bearer(&user("u-1")).text("{}");
+    call.send().await.problem(403, "forbidden");
+}
+
+#[tokio::test]
+async fn the_schema_is_one_that_the_exported_settings_satisfy() {
+    let app = TestApp::new().await;
+    let reply = get(&app.instance, &format!("{CONFIG}/schema")).await;
+    assert_eq!(reply.header("content-type"), "application/schema+json");
+    let schema = reply.ok();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    assert_eq!(schema["additionalProperties"], false);
+    let exported = get(&app.instance, &format!("{CONFIG}/export")).await.ok();
+    let settings = exported["settings"].as_object().unwrap();
+    let properties = schema["properties"].as_object().unwrap();
+    let required: Vec<_> = schema["required"].as_array().unwrap().iter().collect();
+    assert_eq!(settings.keys().collect::<Vec<_>>(), properties.keys().collect::<Vec<_>>());
+    assert_eq!(required, settings.keys().collect::<Vec<_>>());
+    for (key, value) in settings {
+        let kind = match value {
+            Value::Bool(_) => "boolean",
+            Value::Number(_) => "integer",
+            Value::String(_) => "string",
+            _ => "array",
+        };
+        assert_eq!(properties[key]["type"], kind, "{key}");
+        assert_eq!(properties[key]["default"], *value, "{key}");
+    }
+    let cooldown = &properties[COOLDOWN];
+    assert_eq!((&cooldown["minimum"], &cooldown["maximum"]), (&json!(0), &json!(240)));
+    assert_eq!(properties["BRUNE_PROMPT_ID"]["pattern"], "^pmpt_[A-Za-z0-9_-]+$");
+    assert_eq!(properties["BRUNE_ELIGIBILITY_ALLOWED_LEVELS"]["uniqueItems"], true);
+}

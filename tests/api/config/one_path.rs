@@ -1,0 +1,64 @@
+//! Every way of writing ends in the same function: a rule that is tightened binds them all, at once.
+
+use serde_json::json;
+
+use super::{document, import, one, put, reset};
+use crate::{
+    settings::{COOLDOWN, psql, stored},
+    support::{Instance, TestApp},
+};
+
+#[tokio::test]
+async fn a_rule_tightened_in_the_database_binds_put_delete_patch_and_import() {
+    let app = TestApp::new().await;
+    put(&app.instance, COOLDOWN, json!({"value": 20, "version": 1})).send().await.ok();
+    // Nobody has told this one of anything; 25 was fine when it last looked, and so was the default.
+    let deaf = Instance::deaf(app.db.pool()).await;
+    let tighten = "update app_global_setting_schema
+        set constraints_json = constraints_json || '{\"max\": 24}' where key = 'BRUNE_COOLDOWN_MINUTES'";
+    psql(&app.db.pool(), tighten).await.unwrap();
+    let before = stored(&app).await;
+    let reply = put(&deaf, COOLDOWN, json!({"value": 25, "version": 2})).send().await;
+    let put_told = reply.problem(422, "validation_failed")["errors"][0].clone();
+    let deaf = Instance::deaf(app.db.pool()).await;
+    let reply = reset(&deaf, &format!("{COOLDOWN}?reason=a+test&version=2")).send().await;
+    let reset_told = reply.problem(422, "validation_failed")["errors"][0].clone();
+    let reply = deaf.change(&[(COOLDOWN, json!(25), 2)]).await;
+    let patch_told = reply.problem(400, "validation_failed")["errors"][0].clone();
+    let text = document(&json!({COOLDOWN: 25}));
+    let reply = import(&deaf, "reason=a+test", "application/json", &text).send().await;
+    let import_told = reply.problem(400, "validation_failed")["errors"][0].clone();
+    for told in [&reset_told, &patch_told, &import_told] {
+        for name in ["key", "code", "detail", "constraint"] {
+            assert_eq!(told[name], put_told[name], "{name}");
+        }
+    }
+    assert_eq!(put_told["constraint"], json!({"max": 24}));
+    assert_eq!(stored(&app).await, before);
+}
+
+#[tokio::test]
+async fn a_key_that_was_locked_meanwhile_is_locked_for_every_way_of_writing() {
+    let app = TestApp::new().await;
+    let deaf = Instance::deaf(app.db.pool()).await;
+    let lock = "update app_global_setting_schema set kind = 'locked', editable = false
+        where key = 'BRUNE_COOLDOWN_MINUTES'";
+    if psql(&app.db.pool(), lock).await.is_err() {
+        // The database itself keeps a stored setting from being locked; nothing is left to hold.
+        return;
+    }
+    put(&deaf, COOLDOWN, json!({"value": 25, "version": 1})).send().await.problem(403, "key_locked");
+}
+
+#[tokio::test]
+async fn reset_gives_the_default_of_the_catalog_as_it_is_now() {
+    let app = TestApp::new().await;
+    let deaf = Instance::deaf(app.db.pool()).await;
+    put(&app.instance, COOLDOWN, json!({"value": 20, "version": 1})).send().await.ok();
+    let moved = "update app_global_setting_schema set default_json = '15'
+        where key = 'BRUNE_COOLDOWN_MINUTES'";
+    psql(&app.db.pool(), moved).await.unwrap();
+    let back = reset(&deaf, &format!("{COOLDOWN}?reason=a+test&version=2")).send().await.ok();
+    assert_eq!((&back["value"], &back["default"]), (&json!(15), &json!(15)));
+    assert_eq!(one(&app.instance, COOLDOWN).await["value"], 15);
+}

@@ -1,0 +1,96 @@
+//! What an import would do, told before anything is done.
+
+use serde_json::{Value, json};
+
+use super::{WORD, classes, document, import, plan};
+use crate::{
+    settings::{ALLOWLIST, COOLDOWN, MAX_MINUTES, MODEL, PER_DAY, entries, stored},
+    support::TestApp,
+};
+
+const JSON: &str = "application/json";
+
+fn entry<'p>(plan: &'p Value, key: &str) -> &'p Value {
+    plan["entries"].as_array().unwrap().iter().find(|it| it["key"] == key).unwrap()
+}
+
+#[tokio::test]
+async fn every_entry_has_its_class_and_the_classes_are_counted() {
+    let app = TestApp::new().await;
+    app.instance.change(&[(PER_DAY, json!(9), 1)]).await.ok();
+    let mut text: Value = serde_json::from_str(&document(&json!({
+        COOLDOWN: 45, MAX_MINUTES: 30, PER_DAY: 7, "JWT_SECRET": WORD, "LOG_LEVEL": WORD,
+        "NO_SUCH_KEY": WORD, "BRUNE_PROMPT_ID": WORD,
+    })))
+    .unwrap();
+    text["revision"] = json!(1);
+    let before = stored(&app).await;
+    let told = plan(&app.instance, JSON, &text.to_string()).await;
+    assert_eq!(
+        classes(&told),
+        [
+            (COOLDOWN, "change"),
+            (PER_DAY, "conflict"),
+            ("BRUNE_PROMPT_ID", "invalid"),
+            (MAX_MINUTES, "same"),
+            ("JWT_SECRET", "locked"),
+            ("LOG_LEVEL", "locked"),
+            ("NO_SUCH_KEY", "unknown"),
+        ]
+    );
+    let counts =
+        json!({"change": 1, "same": 1, "conflict": 1, "locked": 2, "unknown": 1, "invalid": 1});
+    assert_eq!((&told["counts"], &told["base_revision"]), (&counts, &json!(2)));
+    let change = entry(&told, COOLDOWN);
+    assert_eq!((&change["current"], &change["imported"]), (&json!(30), &json!(45)));
+    let detail = entry(&told, PER_DAY)["detail"].as_str().unwrap();
+    assert!(detail.starts_with("changed here by admin-1 at "), "{detail}");
+    assert!(!told.to_string().contains(WORD), "{told}");
+    assert_eq!(stored(&app).await, before, "not even a trace of the locked ones");
+}
+
+#[tokio::test]
+async fn without_a_revision_nothing_is_in_conflict() {
+    let app = TestApp::new().await;
+    app.instance.change(&[(PER_DAY, json!(9), 1)]).await.ok();
+    let text = document(&json!({PER_DAY: 7}));
+    assert_eq!(classes(&plan(&app.instance, JSON, &text).await), [(PER_DAY, "change")]);
+}
+
+#[tokio::test]
+async fn a_rule_that_ties_two_settings_is_held_against_what_the_import_would_leave() {
+    let app = TestApp::new().await;
+    let mini = "gpt-realtime-2.1-mini";
+    for (settings, expected) in [
+        // The model of the document is on no list.
+        (json!({MODEL: "other"}), vec![(MODEL, "invalid")]),
+        // The list leaves out the model that stands, and the document says nothing of that.
+        (json!({ALLOWLIST: [mini]}), vec![(ALLOWLIST, "invalid")]),
+        (json!({ALLOWLIST: [mini], MODEL: "other"}), vec![(MODEL, "invalid"), (ALLOWLIST, "change")]),
+        (json!({ALLOWLIST: [mini], MODEL: mini}), vec![(MODEL, "change"), (ALLOWLIST, "change")]),
+    ] {
+        let text = document(&settings);
+        let told = plan(&app.instance, JSON, &text).await;
+        assert_eq!(classes(&told), expected, "{settings}");
+        let invalid = expected.iter().any(|(_, class)| *class == "invalid");
+        let applied = import(&app.instance, "reason=a+test", JSON, &text).send().await;
+        if invalid {
+            applied.problem(400, "validation_failed");
+        } else {
+            applied.ok();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_plan_of_the_same_body_on_the_same_settings_has_the_same_id() {
+    let app = TestApp::new().await;
+    let id = async |text: &str| plan(&app.instance, JSON, text).await["plan_id"].clone();
+    let (one, other) = (document(&json!({COOLDOWN: 45})), document(&json!({COOLDOWN: 46})));
+    let first = id(&one).await;
+    assert_eq!(id(&one).await, first);
+    assert_ne!(id(&other).await, first);
+    app.instance.change(&[(PER_DAY, json!(9), 1)]).await.ok();
+    assert_ne!(id(&one).await, first);
+    assert_eq!(entries(&app.instance, "action=import").await, Vec::<Value>::new());
+}
