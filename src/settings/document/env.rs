@@ -86,9 +86,8 @@ pub(super) fn read(text: &str) -> Result<Incoming, Faults> {
             faults.push(fault);
         }
     }
-    let revision = metadata(text, "revision").and_then(|it| {
-        read::revision(&Json::Number(it), &mut faults)
-    });
+    let revision =
+        metadata(text, "revision").and_then(|it| read::revision(&Json::Number(it), &mut faults));
     if !faults.is_empty() {
         return Err(faults);
     }

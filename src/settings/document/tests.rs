@@ -16,8 +16,38 @@ use crate::{
 
 /// Texts that one reader or another takes for something else.
 const ODD: [&str; 32] = [
-    "", " ", "no", "yes", "off", "y", "true", "True", "null", "Null", "~", "1.10", "007", "0x1F", "1_000", "1e3",
-    ".5", ".inf", "-", "---", "...", "- a", "a: b", "a #b", "#a", "&a", "*a", "!a", "{}", "[]", "2026-11-22", "<<",
+    "",
+    " ",
+    "no",
+    "yes",
+    "off",
+    "y",
+    "true",
+    "True",
+    "null",
+    "Null",
+    "~",
+    "1.10",
+    "007",
+    "0x1F",
+    "1_000",
+    "1e3",
+    ".5",
+    ".inf",
+    "-",
+    "---",
+    "...",
+    "- a",
+    "a: b",
+    "a #b",
+    "#a",
+    "&a",
+    "*a",
+    "!a",
+    "{}",
+    "[]",
+    "2026-11-22",
+    "<<",
 ];
 
 fn text() -> impl Strategy<Value = String> {
@@ -51,7 +81,10 @@ fn value() -> impl Strategy<Value = SettingValue> {
 }
 
 fn settings() -> impl Strategy<Value = BTreeMap<String, SettingValue>> {
-    let names = prop_oneof!["[A-Z][A-Z0-9_]{0,20}", prop::sample::select(vec!["NO", "Y", "NULL", "TRUE", "ON"]).prop_map(str::to_owned)];
+    let names = prop_oneof![
+        "[A-Z][A-Z0-9_]{0,20}",
+        prop::sample::select(vec!["NO", "Y", "NULL", "TRUE", "ON"]).prop_map(str::to_owned)
+    ];
     prop::collection::btree_map(names, value(), 0..8)
 }
 
@@ -73,7 +106,8 @@ fn holds(format: Format, settings: &BTreeMap<String, SettingValue>) {
         DateTime::UNIX_EPOCH,
     );
     let text = document.write(format).unwrap();
-    let read = Incoming::read(format, text.as_bytes()).unwrap_or_else(|it| panic!("{it:?}\n{text}"));
+    let read =
+        Incoming::read(format, text.as_bytes()).unwrap_or_else(|it| panic!("{it:?}\n{text}"));
     assert_eq!((read.revision, read.catalog.as_deref()), (Some(7), Some("brun-e")));
     let back = read.entries.iter().map(|(key, raw)| {
         let written = settings.get(key).unwrap();
@@ -103,9 +137,10 @@ proptest! {
 
 #[test]
 fn every_odd_text_comes_back_in_every_format() {
-    let settings = ODD.iter().enumerate().map(|(at, text)| {
-        (format!("K{at}"), SettingValue::String((*text).to_owned()))
-    });
+    let settings = ODD
+        .iter()
+        .enumerate()
+        .map(|(at, text)| (format!("K{at}"), SettingValue::String((*text).to_owned())));
     let settings = settings.collect();
     for format in [Format::Json, Format::Yaml, Format::Env] {
         holds(format, &settings);

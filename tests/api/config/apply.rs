@@ -39,7 +39,10 @@ async fn a_plan_is_applied_as_one_change_set() {
     assert_eq!(trail.len(), 2);
     for entry in &trail {
         assert_eq!((&entry["revision"], &entry["reason"]), (&json!(2), &json!("from staging")));
-        assert_eq!((&entry["request_id"], &entry["changed_by"]), (&json!("import-1"), &json!("admin-1")));
+        assert_eq!(
+            (&entry["request_id"], &entry["changed_by"]),
+            (&json!("import-1"), &json!("admin-1"))
+        );
     }
 }
 
@@ -84,7 +87,8 @@ async fn a_plan_of_another_document_is_refused() {
 #[tokio::test]
 async fn what_is_invalid_or_unknown_is_refused_all_of_it_and_with_a_plan_as_well() {
     let app = TestApp::new().await;
-    let text = document(&json!({COOLDOWN: 999, PER_DAY: WORD, "NO_SUCH_KEY": WORD, MAX_MINUTES: 45}));
+    let text =
+        document(&json!({COOLDOWN: 999, PER_DAY: WORD, "NO_SUCH_KEY": WORD, MAX_MINUTES: 45}));
     let before = stored(&app).await;
     let id = plan_id(&app, &text).await;
     for query in [
@@ -120,7 +124,8 @@ async fn conflicts_are_for_the_caller_to_decide() {
     assert_eq!((&conflict["key"], &conflict["current"]), (&json!(PER_DAY), &json!(9)));
     assert_eq!((&conflict["imported"], &conflict["class"]), (&json!(7), &json!("conflict")));
     assert_eq!(stored(&app).await, before);
-    let skip = import(&app.instance, "reason=a+test&on_conflict=skip", JSON, &text).send().await.ok();
+    let skip =
+        import(&app.instance, "reason=a+test&on_conflict=skip", JSON, &text).send().await.ok();
     assert_eq!(skip["changed"].as_array().unwrap().len(), 1);
     assert_eq!(one(&app.instance, PER_DAY).await["value"], 9);
     let overwrite = "reason=a+test&on_conflict=overwrite";
@@ -133,7 +138,8 @@ async fn conflicts_are_for_the_caller_to_decide() {
 async fn locked_entries_are_skipped_listed_and_on_the_trail_but_never_told() {
     let app = TestApp::new().await;
     let text = document(&json!({COOLDOWN: 45, "JWT_SECRET": WORD, "LOG_LEVEL": WORD}));
-    let call = import(&app.instance, "reason=a+test", JSON, &text).header("idempotency-key", "once");
+    let call =
+        import(&app.instance, "reason=a+test", JSON, &text).header("idempotency-key", "once");
     let reply = call.send().await;
     assert!(!reply.text.contains(WORD), "{}", reply.text);
     let changed = reply.ok();
@@ -154,13 +160,15 @@ async fn a_repeated_import_answers_as_the_first_time() {
     let app = TestApp::new().await;
     let text = document(&json!({COOLDOWN: 45}));
     let query = format!("reason=a+test&plan_id={}", plan_id(&app, &text).await);
-    let once = || import(&app.instance, &query, JSON, &text).header("idempotency-key", "once").send();
+    let once =
+        || import(&app.instance, &query, JSON, &text).header("idempotency-key", "once").send();
     let first = once().await.ok();
     let before = stored(&app).await;
     assert_eq!(once().await.ok(), first);
     assert_eq!(stored(&app).await, before);
     let other = document(&json!({COOLDOWN: 46}));
-    let call = import(&app.instance, "reason=a+test", JSON, &other).header("idempotency-key", "once");
+    let call =
+        import(&app.instance, "reason=a+test", JSON, &other).header("idempotency-key", "once");
     call.send().await.problem(422, "idempotency_key_reused");
 }
 
@@ -168,7 +176,10 @@ async fn a_repeated_import_answers_as_the_first_time() {
 async fn an_import_needs_a_reason_and_a_plan_none() {
     let app = TestApp::new().await;
     let text = document(&json!({COOLDOWN: 45}));
-    import(&app.instance, "on_conflict=skip", JSON, &text).send().await.problem(400, "reason_required");
+    import(&app.instance, "on_conflict=skip", JSON, &text)
+        .send()
+        .await
+        .problem(400, "reason_required");
     let problem = import(&app.instance, "reason=a+test&on_conflict=no", JSON, &text).send().await;
     assert_eq!(faults(&problem.problem(400, "malformed_request"))[0].0, "?on_conflict");
     plan(&app.instance, JSON, &text).await;

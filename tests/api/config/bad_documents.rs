@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{FORMATS, IMPORT, WORD, classes, document, import, plan};
 use crate::{
-    settings::{COOLDOWN, MAX_MINUTES, PER_DAY, faults, stored},
+    settings::{COOLDOWN, MAX_MINUTES, PER_DAY, stored},
     support::{TestApp, admin},
 };
 
@@ -37,7 +37,9 @@ async fn yaml_that_refers_to_itself_is_refused() {
     let app = TestApp::new().await;
     let mut bomb = String::from("a: &a [x,x,x,x,x,x,x,x,x]\n");
     for (this, last) in ["b", "c", "d", "e", "f", "g", "h", "i"].iter().zip("abcdefgh".chars()) {
-        bomb += &format!("{this}: &{this} [*{last},*{last},*{last},*{last},*{last},*{last},*{last},*{last}]\n");
+        bomb += &format!(
+            "{this}: &{this} [*{last},*{last},*{last},*{last},*{last},*{last},*{last},*{last}]\n"
+        );
     }
     let started = std::time::Instant::now();
     for text in [
@@ -136,7 +138,8 @@ async fn a_dollar_sign_stays_text_and_nothing_of_the_environment_is_read() {
 #[tokio::test]
 async fn what_is_no_number_in_a_line_is_no_zero() {
     let app = TestApp::new().await;
-    for text in ["", "-", ".", "e5", "+5", "0x10", "010", "1_0", "inf", "NaN", "45 minutes", "4,5"] {
+    for text in ["", "-", ".", "e5", "+5", "0x10", "010", "1_0", "inf", "NaN", "45 minutes", "4,5"]
+    {
         let told = plan(&app.instance, ENV, &format!("{COOLDOWN}={text}\n")).await;
         assert_eq!(classes(&told), [(COOLDOWN, "invalid")], "{text:?} {told}");
         assert_eq!(told["entries"][0]["detail"], "must be a whole number", "{text:?}");
@@ -219,7 +222,8 @@ async fn a_binary_file_is_refused_in_every_format() {
     let app = TestApp::new().await;
     for (_, media) in FORMATS {
         for bytes in [&b"\x7fELF\x02\x01\x01\0\0\0"[..], b"\xff\xfe{\0}\0", b"PK\x03\x04\x14\0"] {
-            let call = app.instance.post(&format!("{IMPORT}?dry_run=true")).bearer(&admin("admin-1"));
+            let call =
+                app.instance.post(&format!("{IMPORT}?dry_run=true")).bearer(&admin("admin-1"));
             let reply = call.raw(bytes).header("content-type", media).send().await;
             reply.problem(400, "malformed_request");
         }

@@ -22,7 +22,11 @@ async fn holds(text: &str, key: &str, old: Value, new: Value, locked: &[&str]) {
     for entry in &all {
         let key = entry["key"].as_str().unwrap();
         let is_locked = !matches!(catalog.schema.classify(key), Named::Editable(_));
-        assert_eq!((&entry["locked"], entry["value"].is_null()), (&json!(is_locked), is_locked), "{key}");
+        assert_eq!(
+            (&entry["locked"], entry["value"].is_null()),
+            (&json!(is_locked), is_locked),
+            "{key}"
+        );
     }
     for key in locked {
         let reply = put(&app.instance, key, json!({"value": "x", "version": 1})).send().await;
@@ -53,7 +57,8 @@ async fn the_mcp_gateway_runs_on_its_catalog() {
 
 #[tokio::test]
 async fn nexus_runs_on_its_catalog() {
-    let locked = ["AI_API_KEY", "DALLE_API_KEY", "GEMINI_API_KEY", "SMTP_PASSWORD", "ANONYMIZATION_SEED"];
+    let locked =
+        ["AI_API_KEY", "DALLE_API_KEY", "GEMINI_API_KEY", "SMTP_PASSWORD", "ANONYMIZATION_SEED"];
     holds(NEXUS, "AI_PROVIDER", json!("openai"), json!("gemini"), &locked).await;
 }
 
@@ -62,8 +67,12 @@ async fn a_session_does_not_start_where_its_settings_are_not_declared_and_the_ke
     for text in [MCP_GATEWAY, NEXUS] {
         let app = TestApp::of(text).await;
         let problem = app.instance.start(&user("u-1")).await.problem(503, "config_unavailable");
-        let keys: Vec<_> =
-            problem["errors"].as_array().unwrap().iter().map(|it| it["key"].as_str().unwrap()).collect();
+        let keys: Vec<_> = problem["errors"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| it["key"].as_str().unwrap())
+            .collect();
         for key in brune::sessions::KEYS {
             assert!(keys.contains(&key), "{key}: {problem}");
         }

@@ -14,7 +14,18 @@ const LEVELS: &str = "BRUNE_ELIGIBILITY_ALLOWED_LEVELS";
 /// A service whose every setting is other than the catalog's default, in ways that are hard to spell.
 async fn configured() -> TestApp {
     let app = TestApp::new().await;
-    let odd = json!(["no", "1.10", "null", "~", "it's", "a \"b\"", "$HOME", "a # b", "key: value", "`id`"]);
+    let odd = json!([
+        "no",
+        "1.10",
+        "null",
+        "~",
+        "it's",
+        "a \"b\"",
+        "$HOME",
+        "a # b",
+        "key: value",
+        "`id`"
+    ]);
     app.instance
         .change(&[
             (COOLDOWN, json!(0), 1),
@@ -87,7 +98,10 @@ async fn a_document_leads_a_fresh_database_to_where_it_came_from() {
         assert_eq!(told["counts"], json!({"change": 9}), "{format} {told}");
         let query = format!("reason=replicate&plan_id={}", told["plan_id"].as_str().unwrap());
         let changed = import(&fresh.instance, &query, media, &text).send().await.ok();
-        assert_eq!((&changed["revision"], changed["changed"].as_array().unwrap().len()), (&json!(2), 9));
+        assert_eq!(
+            (&changed["revision"], changed["changed"].as_array().unwrap().len()),
+            (&json!(2), 9)
+        );
         let back = export(&fresh.instance, format).await;
         assert_eq!(lasting(&back), lasting(&text), "{format}");
         assert_eq!(plan(&fresh.instance, media, &back).await["counts"], json!({"same": 9}));

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{document, import, one, put, reset};
 use crate::{
-    settings::{COOLDOWN, psql, stored},
+    settings::{COOLDOWN, PER_DAY, entries, psql, stored},
     support::{Instance, TestApp},
 };
 
@@ -33,7 +33,7 @@ async fn a_rule_tightened_in_the_database_binds_put_delete_patch_and_import() {
             assert_eq!(told[name], put_told[name], "{name}");
         }
     }
-    assert_eq!(put_told["constraint"], json!({"max": 24}));
+    assert_eq!(put_told["constraint"], json!({"min": 0, "max": 24}));
     assert_eq!(stored(&app).await, before);
 }
 
@@ -43,11 +43,23 @@ async fn a_key_that_was_locked_meanwhile_is_locked_for_every_way_of_writing() {
     let deaf = Instance::deaf(app.db.pool()).await;
     let lock = "update app_global_setting_schema set kind = 'locked', editable = false
         where key = 'BRUNE_COOLDOWN_MINUTES'";
-    if psql(&app.db.pool(), lock).await.is_err() {
-        // The database itself keeps a stored setting from being locked; nothing is left to hold.
-        return;
-    }
-    put(&deaf, COOLDOWN, json!({"value": 25, "version": 1})).send().await.problem(403, "key_locked");
+    psql(&app.db.pool(), lock).await.unwrap();
+    let before = one(&app.instance, PER_DAY).await;
+    put(&deaf, COOLDOWN, json!({"value": 25, "version": 1}))
+        .send()
+        .await
+        .problem(403, "key_locked");
+    let deaf = Instance::deaf(app.db.pool()).await;
+    let call = reset(&deaf, &format!("{COOLDOWN}?reason=a+test&version=1"));
+    call.send().await.problem(403, "key_locked");
+    deaf.change(&[(PER_DAY, json!(7), 1), (COOLDOWN, json!(25), 1)])
+        .await
+        .problem(403, "key_locked");
+    assert_eq!(one(&app.instance, PER_DAY).await, before);
+    let text = document(&json!({COOLDOWN: 25, PER_DAY: 7}));
+    let imported = import(&deaf, "reason=a+test", "application/json", &text).send().await.ok();
+    assert_eq!(imported["ignored"], json!([COOLDOWN]));
+    assert_eq!(entries(&app.instance, "action=refused").await.len(), 4);
 }
 
 #[tokio::test]

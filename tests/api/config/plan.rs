@@ -66,7 +66,10 @@ async fn a_rule_that_ties_two_settings_is_held_against_what_the_import_would_lea
         (json!({MODEL: "other"}), vec![(MODEL, "invalid")]),
         // The list leaves out the model that stands, and the document says nothing of that.
         (json!({ALLOWLIST: [mini]}), vec![(ALLOWLIST, "invalid")]),
-        (json!({ALLOWLIST: [mini], MODEL: "other"}), vec![(MODEL, "invalid"), (ALLOWLIST, "change")]),
+        (
+            json!({ALLOWLIST: [mini], MODEL: "other"}),
+            vec![(MODEL, "invalid"), (ALLOWLIST, "change")],
+        ),
         (json!({ALLOWLIST: [mini], MODEL: mini}), vec![(MODEL, "change"), (ALLOWLIST, "change")]),
     ] {
         let text = document(&settings);

@@ -11,7 +11,8 @@ use crate::{
 #[tokio::test]
 async fn put_answers_with_the_setting_as_it_is_now() {
     let app = TestApp::new().await;
-    let written = put(&app.instance, COOLDOWN, json!({"value": 45.0, "version": 1})).send().await.ok();
+    let written =
+        put(&app.instance, COOLDOWN, json!({"value": 45.0, "version": 1})).send().await.ok();
     let mut found = one(&app.instance, COOLDOWN).await;
     found["dry_run"] = json!(false);
     assert_eq!(written, found);
@@ -31,7 +32,8 @@ async fn put_answers_with_the_setting_as_it_is_now() {
 async fn the_value_that_already_stands_makes_no_new_version() {
     let app = TestApp::new().await;
     let before = stored(&app).await;
-    let written = put(&app.instance, COOLDOWN, json!({"value": 30, "version": 1})).send().await.ok();
+    let written =
+        put(&app.instance, COOLDOWN, json!({"value": 30, "version": 1})).send().await.ok();
     assert_eq!((&written["value"], &written["version"]), (&json!(30), &json!(1)));
     reset(&app.instance, &format!("{COOLDOWN}?reason=a+test&version=1")).send().await.ok();
     assert_eq!(stored(&app).await, before);
@@ -47,7 +49,10 @@ async fn if_match_names_the_version_and_a_stale_one_is_a_412() {
         let reply = put(50).header("if-match", stale).send().await;
         let problem = reply.problem(412, "revision_mismatch");
         let conflict = &problem["conflicts"][0];
-        assert_eq!((&conflict["current_version"], &conflict["current_value"]), (&json!(2), &json!(45)));
+        assert_eq!(
+            (&conflict["current_version"], &conflict["current_value"]),
+            (&json!(2), &json!(45))
+        );
         let call = reset(&app.instance, &format!("{COOLDOWN}?reason=a+test"));
         call.header("if-match", stale).send().await.problem(412, "revision_mismatch");
     }
@@ -117,10 +122,7 @@ async fn delete_is_refused_as_put_is() {
 async fn a_default_that_the_rest_does_not_allow_is_a_422() {
     let app = TestApp::new().await;
     let mini = "gpt-realtime-2.1-mini";
-    let both = [
-        (crate::settings::ALLOWLIST, json!([mini]), 1),
-        (MODEL, json!(mini), 1),
-    ];
+    let both = [(crate::settings::ALLOWLIST, json!([mini]), 1), (MODEL, json!(mini), 1)];
     app.instance.change(&both).await.ok();
     let call = reset(&app.instance, &format!("{MODEL}?reason=a+test&version=2"));
     call.send().await.problem(422, "validation_failed");
@@ -180,7 +182,8 @@ async fn a_dry_run_answers_as_the_write_would_and_stores_nothing() {
 async fn a_repeat_answers_as_the_first_time_whatever_came_after() {
     let app = TestApp::new().await;
     let body = json!({"value": 45, "version": 1});
-    let once = || put(&app.instance, COOLDOWN, body.clone()).header("idempotency-key", "once").send();
+    let once =
+        || put(&app.instance, COOLDOWN, body.clone()).header("idempotency-key", "once").send();
     let first = once().await.ok();
     put(&app.instance, COOLDOWN, json!({"value": 50, "version": 2})).send().await.ok();
     let before = stored(&app).await;
