@@ -256,9 +256,8 @@ impl Drawing<'_> {
             let named = entries.iter().any(|it| it.key == *key);
             // A setting that the document leaves alone is broken by one that it is tied to.
             let partners = self.schema.partners(key);
-            let at_fault = |it: &&mut PlanEntry| match named {
-                true => it.key == *key,
-                false => partners.contains(&it.key) && it.class != Class::Same,
+            let at_fault = |it: &&mut PlanEntry| {
+                it.key == *key || (!named && partners.contains(&it.key) && it.class != Class::Same)
             };
             for entry in entries.iter_mut().filter(at_fault) {
                 entry.class = Class::Invalid;

@@ -1,7 +1,6 @@
 //! What every test binary shares: one throwaway Postgres per run, a database of its own for each
 //! test, and a service over it.
 
-#![expect(clippy::allow_attributes, reason = "one binary may come to use all of it")]
 #![allow(dead_code, reason = "hardly a test binary uses all of it")]
 
 mod app;

@@ -150,7 +150,8 @@ impl Reply {
             told.push_str(&line);
         }
         for conflict in self.body["conflicts"].as_array().into_iter().flatten() {
-            told.push_str(&format!("\n  {}", faster(conflict)));
+            told.push_str("\n  ");
+            told.push_str(&faster(conflict));
         }
         if matches!(self.status, 409 | 412) {
             return Failure::conflict(told);

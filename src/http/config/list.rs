@@ -31,7 +31,7 @@ use crate::{
 #[serde(untagged)]
 pub(in crate::http) enum ConfigEntry {
     /// A setting.
-    Editable(EditableEntry),
+    Editable(Box<EditableEntry>),
     /// A key that is a secret, infrastructure's, or locked by the catalog.
     Locked(LockedEntry),
 }
@@ -146,7 +146,7 @@ pub(in crate::http) async fn list(
 }
 
 fn editable(setting: Setting) -> ConfigEntry {
-    ConfigEntry::Editable(EditableEntry { setting, locked: false })
+    ConfigEntry::Editable(Box::new(EditableEntry { setting, locked: false }))
 }
 
 problems! {

@@ -75,6 +75,7 @@ problems! {
     responses((status = 200, description = "The setting", body = Written), PutProblems),
     security(("bearer" = []))
 )]
+#[expect(clippy::too_many_arguments, reason = "a handler takes what it is given, part by part")]
 pub(in crate::http) async fn put(
     Writer(caller): Writer,
     State(pool): State<PgPool>,
@@ -124,6 +125,7 @@ problems! {
     responses((status = 200, description = "The setting at its default", body = Written), ResetProblems),
     security(("bearer" = []))
 )]
+#[expect(clippy::too_many_arguments, reason = "a handler takes what it is given, part by part")]
 pub(in crate::http) async fn reset(
     Writer(caller): Writer,
     State(pool): State<PgPool>,

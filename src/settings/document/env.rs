@@ -74,7 +74,7 @@ pub(super) fn read(text: &str) -> Result<Incoming, Faults> {
     let version = metadata(text, "format_version");
     // A file that another program wrote says nothing of the form, and has it all the same.
     if let Some(version) = version {
-        read::check_version(Some(Json::Number(version)), &mut faults);
+        read::check_version(Some(&Json::Number(version)), &mut faults);
     }
     for entry in &entries {
         if let Some(what) = entry.value.chars().find_map(forbidden) {

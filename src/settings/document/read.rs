@@ -26,7 +26,7 @@ pub(super) fn document(json: Json) -> Result<Incoming, Faults> {
             _ => faults.push(Fault::at("", "unknown_field", "a document has no such field")),
         }
     }
-    check_version(version, &mut faults);
+    check_version(version.as_ref(), &mut faults);
     match settings {
         Some(Json::Object(settings)) => {
             incoming.entries = settings.into_iter().map(|(key, it)| (key, Raw::Json(it))).collect();
@@ -38,8 +38,8 @@ pub(super) fn document(json: Json) -> Result<Incoming, Faults> {
 }
 
 /// The version of the form, which must be one that this release reads.
-pub(super) fn check_version(version: Option<Json>, faults: &mut Faults) {
-    let known = match &version {
+pub(super) fn check_version(version: Option<&Json>, faults: &mut Faults) {
+    let known = match version {
         Some(Json::Number(number)) => integral(number),
         _ => None,
     };

@@ -13,8 +13,8 @@ const ENV: &str = "text/plain";
 
 /// A YAML document with these lines as its settings.
 fn yaml(lines: &str) -> String {
-    let lines: String = lines.lines().map(|line| format!("  {line}\n")).collect();
-    format!("format_version: 1\ncatalog: brun-e\nsettings:\n{lines}")
+    let lines = lines.replace('\n', "\n  ");
+    format!("format_version: 1\ncatalog: brun-e\nsettings:\n  {lines}\n")
 }
 
 /// Refused as it stands, planned or applied, with nothing stored and nothing told of what it holds.
@@ -37,9 +37,8 @@ async fn yaml_that_refers_to_itself_is_refused() {
     let app = TestApp::new().await;
     let mut bomb = String::from("a: &a [x,x,x,x,x,x,x,x,x]\n");
     for (this, last) in ["b", "c", "d", "e", "f", "g", "h", "i"].iter().zip("abcdefgh".chars()) {
-        bomb += &format!(
-            "{this}: &{this} [*{last},*{last},*{last},*{last},*{last},*{last},*{last},*{last}]\n"
-        );
+        let eight = vec![format!("*{last}"); 8].join(",");
+        bomb.extend([this, ": &", this, " [", &eight, "]\n"]);
     }
     let started = std::time::Instant::now();
     for text in [
