@@ -60,7 +60,9 @@ async fn history_and_diff_tell_what_was_changed() {
     let same = service.config(&["diff", "2", "-o", "json"]).json();
     assert_eq!(same, json!([]));
     service.config(&["diff", "99"]).ends(1, "revisions go from 1 to 2");
-    service.room.write("wanted.yaml", "settings:\n  BRUNE_COOLDOWN_MINUTES: 50\n");
+    service
+        .room
+        .write("wanted.yaml", "format_version: 1\nsettings:\n  BRUNE_COOLDOWN_MINUTES: 50\n");
     let wanted = service.config(&["diff", "wanted.yaml"]).ends(0, "");
     assert_eq!(wanted.rows()[0][..4], [COOLDOWN, "change", "45", "50"]);
 }

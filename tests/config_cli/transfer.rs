@@ -35,7 +35,7 @@ async fn a_file_that_is_there_is_written_over_only_when_it_is_said() {
 #[tokio::test]
 async fn an_import_is_planned_then_confirmed_then_applied() {
     let service = Service::start().await;
-    service.room.write("new.yaml", "settings:\n  BRUNE_COOLDOWN_MINUTES: 45\n");
+    service.room.write("new.yaml", "format_version: 1\nsettings:\n  BRUNE_COOLDOWN_MINUTES: 45\n");
     let import = |more: &[&str]| service.config(&[&["import", "new.yaml"], more].concat());
     let plan = import(&["--dry-run"]).ends(0, "");
     assert_eq!(plan.rows(), [[COOLDOWN, "change", "30", "45", "-"]]);
@@ -89,12 +89,15 @@ async fn a_wrong_document_changes_nothing_and_every_fault_is_told() {
     let service = Service::start().await;
     service.room.write(
         "bad.json",
-        r#"{"settings": {"BRUNE_COOLDOWN_MINUTES": 900, "NOPE": 1, "BRUNE_PROMPT_VERSION": "2"}}"#,
+        r#"{"format_version": 1, "settings": {"BRUNE_COOLDOWN_MINUTES": 900, "NOPE": 1}}"#,
     );
     let refused = service.config(&["import", "bad.json", "-r", "will not do", "-y"]);
     refused
         .ends(1, "BRUNE_COOLDOWN_MINUTES must be between")
         .ends(1, "NOPE the catalog declares no");
+    service.room.write("new.json", r#"{"format_version": 2, "settings": {}}"#);
+    let newer = service.config(&["import", "new.json", "--dry-run"]).ends(1, "");
+    assert_eq!(newer.err, "brune: /format_version must be 1\n");
     service.room.write("bad.env", "BRUNE_COOLDOWN_MINUTES=1\nBRUNE_COOLDOWN_MINUTES=2\n");
     service.config(&["import", "bad.env", "--dry-run"]).ends(1, "line 2");
     service.config(&["import", "none.json", "--dry-run"]).ends(2, "cannot read none.json");

@@ -180,8 +180,10 @@ impl Reply {
         for fault in self.body["errors"].as_array().into_iter().flatten() {
             let key = fault["key"].as_str().or(fault["pointer"].as_str()).unwrap_or_default();
             let line = format!("{key} {}", fault["detail"].as_str().unwrap_or_default());
-            // A single fault is in the detail already.
-            if !told.contains(&line) {
+            // A single fault is the detail already, with or without where it stands.
+            if told == fault["detail"].as_str().unwrap_or_default() {
+                told = line;
+            } else if !told.contains(&line) {
                 told.push_str("\n  ");
                 told.push_str(&line);
             }
