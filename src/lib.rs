@@ -25,7 +25,7 @@
 //!
 //! Which settings there are is data: a catalog (`config/brun-e.toml`), which `brune migrate` publishes into
 //! the database. From there on the database's declarations are the truth, so that two releases can run side
-//! by side.
+//! by side. [`Catalog::parse`](settings::Catalog::parse) tells every fault of a file with its line and its key.
 //!
 //! # What holds
 //!
@@ -37,7 +37,8 @@
 //! For whoever writes code here:
 //!
 //! 1. **One write path.** Everything that changes a setting ends where [`settings::update`] and
-//!    [`settings::roll_back`] do, so that a rule added there holds everywhere.
+//!    [`settings::roll_back`] do, so that a rule added there holds everywhere: a batch, one key
+//!    (`http/config/`), a reset, an import.
 //! 2. **The resulting whole is checked**, and before it is stored: a batch may change a value together with
 //!    the list it must be in.
 //! 3. **Memory after commit.** A [`Snapshot`](settings::Snapshot) is taken on from the database after the
@@ -98,6 +99,21 @@
 //! 5. Nothing inserted: the same statement says why. An outdated snapshot is read again and the start tried
 //!    again; another start in between is looked at again; all else is told, with every reason.
 //! 6. The row keeps prompt, model and duration with their revision, and a trigger keeps them as they are.
+//!
+//! # A document, followed through
+//!
+//! `POST /admin/config/import` with what [`Document`](settings::Document) wrote elsewhere.
+//!
+//! 1. `http::config::transfer` takes its format from the content type; [`Incoming`](settings::Incoming) reads
+//!    it strictly, in each format with line and column. No fault repeats a value, which may be a secret.
+//! 2. [`settings::plan_import`] classes each entry against the settings as they stand, and compares the
+//!    document's revision with what was changed here since. Its id is a digest of the document and of the
+//!    revision: the same id means the same plan.
+//! 3. [`settings::import`] draws the plan up again, refuses if the id is another, and ends in the write path
+//!    under the condition that the revision is still the plan's.
+//!
+//! `brune config` (`cli/config/`) is a client like any other: it speaks REST, and finds the service through
+//! [`config::Client`].
 //!
 //! # Where to begin
 //!

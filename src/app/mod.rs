@@ -10,7 +10,7 @@ use std::future::Future;
 use chrono::TimeDelta;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 pub use guard::{Finding, examine};
 pub use open::{Database, catalog, migrate, plan};
@@ -102,12 +102,13 @@ async fn run(
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let pool = database.pool().clone();
-    if database.is_private() {
-        // Nobody else can migrate a server that lives and dies with this process.
-        migrate(&pool, catalog, environment).await?;
-    }
+    // Nobody else can migrate a server that lives and dies with this process.
+    let imported = database.is_private() && migrate(&pool, catalog, environment).await?.imports();
     guard::require(&pool, catalog).await?;
     let settings = GlobalSettingsService::new(settings::load(&pool).await?);
+    if !imported {
+        tell_drift(environment, &settings);
+    }
     let keys = Keys::new(&config.auth);
     let clock = Clock::system();
     let token = made_up.then(|| development_token(config, &clock)).flatten();
@@ -141,6 +142,24 @@ async fn run(
     match ended {
         None => Ok(()),
         Some(fault) => Err(fault.into()),
+    }
+}
+
+/// Warns of settings that are still set in the environment, where they have had no effect since the first
+/// start: whoever changes them there would wait in vain. Names only, no values.
+fn tell_drift(environment: &Environment, settings: &GlobalSettingsService) {
+    let provided = |key: &str| open::provided(environment, key);
+    let told = |it: settings::Drift| {
+        format!("{} {}", it.key, if it.differs { "differs" } else { "is the same" })
+    };
+    let drift: Vec<_> =
+        settings::drift(&settings.snapshot(), &provided).into_iter().map(told).collect();
+    if !drift.is_empty() {
+        warn!(
+            keys = drift.join(", "),
+            "settings are still set in the environment or .env, where they are ignored; the database's values \
+             count: change them with `brune config set`, and take them out there"
+        );
     }
 }
 

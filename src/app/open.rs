@@ -78,11 +78,11 @@ impl Database {
 /// The configured catalog, read and checked.
 pub fn catalog(config: &Config) -> Result<Catalog, Error> {
     let Some(path) = &config.catalog else {
-        return Catalog::parse(BRUN_E).map_err(|err| Error::Catalog(format!("built in: {err}")));
+        return Catalog::parse(BRUN_E).map_err(|err| Error::Catalog(err.of_file("built in")));
     };
     let text = fs::read_to_string(path)
         .map_err(|err| Error::Catalog(format!("BRUNE_CATALOG {}: {err}", path.display())))?;
-    Catalog::parse(&text).map_err(|err| Error::Catalog(format!("{}: {err}", path.display())))
+    Catalog::parse(&text).map_err(|err| Error::Catalog(err.of_file(&path.display().to_string())))
 }
 
 /// Brings the database up to date: migrations, declarations, first values. Run twice, it changes nothing.

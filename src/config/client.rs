@@ -24,6 +24,10 @@ impl Client {
     /// # Errors
     /// Neither is there.
     pub fn load(env: &Environment) -> Result<Self, Faults> {
+        let faults = env.faults();
+        if !faults.is_empty() {
+            return Err(faults.into());
+        }
         let token = env.secret("BRUNE_TOKEN")?.map(|(token, _)| token);
         let given =
             env.raw("BRUNE_URL").map(|(url, _)| url.trim().trim_end_matches('/').to_owned());

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use chrono::SecondsFormat;
 use serde::Serialize;
 use sqlx::PgPool;
 use utoipa::ToSchema;
@@ -239,7 +240,11 @@ impl Drawing<'_> {
 
     fn faster(&self, key: &str) -> String {
         let told = self.stands.get(key).map(|entry| {
-            format!("changed here by {} at {}", entry.updated_by, entry.updated_at.to_rfc3339())
+            format!(
+                "changed here by {} at {}",
+                entry.updated_by,
+                entry.updated_at.to_rfc3339_opts(SecondsFormat::Micros, true)
+            )
         });
         told.unwrap_or_default()
     }

@@ -11,6 +11,7 @@
 mod catalog;
 mod change;
 mod document;
+mod drift;
 mod import;
 mod json_schema;
 mod publish;
@@ -25,9 +26,10 @@ mod snapshot;
 mod store;
 mod value;
 
-pub use catalog::{BRUN_E, Catalog, Error as CatalogError};
+pub use catalog::{BRUN_E, Catalog, Error as CatalogError, Fault as CatalogFault};
 pub use change::{Changed, ChangedKey, Conflict, Edit, Error, Terms, update};
 pub use document::{Document, FORMAT_VERSION, Format, Incoming};
+pub use drift::{Drift, drift};
 pub use import::{
     Class, Error as ImportError, ImportPlan, ImportTerms, OnConflict, PlanEntry, import,
     plan as plan_import,

@@ -24,6 +24,9 @@ use crate::{
 /// file. Returns the text and the name of its source.
 pub type Provided<'a> = dyn Fn(&str) -> Option<(String, &'static str)> + Sync + 'a;
 
+/// What [`Seed::source`] says of a value that nobody provided.
+const DEFAULT: &str = "default";
+
 /// What publishing does, or would do.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Plan {
@@ -47,6 +50,12 @@ pub struct Seed {
 }
 
 impl Plan {
+    /// Whether it takes a value from the environment or a `.env` file.
+    #[must_use]
+    pub fn imports(&self) -> bool {
+        self.seed.iter().any(|it| it.source != DEFAULT)
+    }
+
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -211,7 +220,7 @@ fn seed(
     let key = definition.key.clone();
     let Some((text, source)) = provided.and_then(|provided| provided(&key)) else {
         let value = definition.default.clone();
-        return Ok(value.map(|value| Seed { key, value, source: "default" }));
+        return Ok(value.map(|value| Seed { key, value, source: DEFAULT }));
     };
     let value = change::read(definition, &from_text(definition.value_type, &text)).map_err(
         |violations| {
@@ -320,8 +329,9 @@ async fn write_seeds(
 /// Who seeds, and why: the source is what a later reader of the trail wants to know.
 fn seeder(source: &str, request: &RequestId) -> Option<Actor> {
     let reason = match source {
-        "default" => "first value, from the catalog's default".to_owned(),
-        source => format!("first value, from {source}"),
+        DEFAULT => "first value, from the catalog's default".to_owned(),
+        // A word of its own, so that the trail can be searched for what the environment brought in.
+        source => format!("env_import: first value, from {source}"),
     };
     Some(Actor {
         user: UserId::parse("brune:migrate")?,

@@ -70,7 +70,7 @@ async fn read_all(conn: &mut PgConnection) -> Result<Snapshot, Error> {
     let definitions = schema::store::all(conn).await??;
     // A contradiction in the declarations shows as values that break a rule.
     let catalog = head.catalog.unwrap_or_default();
-    let schema = Schema::new(catalog, head.catalog_revision, definitions, &mut Vec::new());
+    let schema = Schema::new(catalog, head.catalog_revision, definitions);
     let rows = store::all(conn).await?;
     Snapshot::new(head.revision, Some(timeline), Arc::new(schema), rows).map_err(Error::Invalid)
 }

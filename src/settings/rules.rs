@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Value, json};
 
 use crate::settings::{
-    schema::{Definition, Kind, Named, Schema},
+    schema::{Definition, Named, Schema},
     value::{Number, SettingValue, Unfit, ValueType},
 };
 
@@ -80,7 +80,12 @@ impl Serialize for Pattern {
 impl<'de> Deserialize<'de> for Pattern {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Regex::new(&text).map(Self).map_err(D::Error::custom)
+        Regex::new(&text).map(Self).map_err(|err| {
+            // The last of its lines says what is wrong; those before draw where.
+            let told = err.to_string();
+            let what = told.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            D::Error::custom(format_args!("{text:?} is no regular expression: {what}"))
+        })
     }
 }
 
@@ -225,75 +230,6 @@ fn check_one<'v>(
     };
     violations.extend(check_ties(definition, value_of));
     violations
-}
-
-/// What contradicts in a catalog itself: each default must satisfy its own rules, each tie must hold.
-#[must_use]
-pub(super) fn check_defaults(schema: &Schema) -> Vec<String> {
-    let mut faults = Vec::new();
-    let default_of = |key: &str| schema.find(key).and_then(|it| it.default.as_ref());
-    for definition in schema.all() {
-        faults.extend(check_constraints(definition));
-        if let Some(list) = &definition.constraints.member_of {
-            let declared = schema.find(list).filter(|it| it.kind == Kind::Setting);
-            if declared.is_none_or(|it| it.value_type != ValueType::StringArray) {
-                faults.push(format!("{}: member_of {list} is no declared list", definition.key));
-            }
-        }
-        let alone = definition.default.iter().flat_map(|value| check_alone(definition, value));
-        let broken = alone.chain(check_ties(definition, default_of));
-        faults.extend(broken.map(|it| format!("{}: its default {}", it.key, it.detail)));
-    }
-    faults
-}
-
-/// Constraints that say nothing about the type they stand at.
-fn check_constraints(definition: &Definition) -> Vec<String> {
-    let Constraints {
-        integer,
-        min,
-        max,
-        regex,
-        min_length,
-        max_length,
-        choices,
-        member_of,
-        min_items,
-        max_items,
-        unique,
-        item_regex,
-        item_max_length,
-    } = &definition.constraints;
-    let given = [
-        (
-            integer.is_some() || min.is_some() || max.is_some(),
-            "integer, min, max",
-            &[ValueType::Number][..],
-        ),
-        (
-            regex.is_some() || min_length.is_some() || max_length.is_some() || member_of.is_some(),
-            "regex, min_length, max_length, member_of",
-            &[ValueType::String],
-        ),
-        (choices.is_some(), "enum", &[ValueType::String, ValueType::StringArray]),
-        (
-            min_items.is_some()
-                || max_items.is_some()
-                || unique.is_some()
-                || item_regex.is_some()
-                || item_max_length.is_some(),
-            "min_items, max_items, unique, item_regex, item_max_length",
-            &[ValueType::StringArray],
-        ),
-    ];
-    let misplaced =
-        given.into_iter().filter(|(given, _, at)| *given && !at.contains(&definition.value_type));
-    misplaced
-        .map(|(_, names, _)| {
-            let own = definition.value_type.describe();
-            format!("{}: {names} say nothing about {own}", definition.key)
-        })
-        .collect()
 }
 
 struct Found<'a> {

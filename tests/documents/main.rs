@@ -8,6 +8,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod catalogs;
 mod openapi;
 mod readme;
 mod statements;

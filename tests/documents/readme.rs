@@ -57,13 +57,24 @@ fn the_check_of_everything_runs_the_tests_as_the_readme_says() {
 
 #[test]
 fn every_page_that_is_linked_is_there() {
-    for page in ["README.md", "docs/README.md", "docs/operations.md", "docs/adding-a-setting.md"] {
-        let text = fs::read_to_string(page).unwrap();
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
         for target in text.split("](").skip(1).map(|it| it.split([')', '#']).next().unwrap()) {
-            let path = Path::new(page).with_file_name(target);
-            assert!(target.contains("://") || path.exists(), "{page} leads to {target}");
+            let path = page.with_file_name(target);
+            assert!(
+                target.contains("://") || path.exists(),
+                "{} leads to {target}",
+                page.display()
+            );
         }
     }
+}
+
+/// The README and every page of `docs/`.
+fn pages() -> Vec<PathBuf> {
+    let docs = fs::read_dir("docs").unwrap().map(|it| it.unwrap().path());
+    let pages = docs.filter(|it| it.extension().is_some_and(|it| it == "md"));
+    pages.chain([PathBuf::from("README.md")]).collect()
 }
 
 #[test]

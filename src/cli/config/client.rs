@@ -3,7 +3,7 @@
 use std::{fmt, process::ExitCode, time::Duration};
 
 use chrono::TimeDelta;
-use reqwest::{Method, RequestBuilder, Url, redirect};
+use reqwest::{Method, RequestBuilder, Response, Url, redirect};
 use serde_json::Value;
 
 use crate::{
@@ -103,32 +103,65 @@ impl Client {
 
     async fn send_raw(&self, request: RequestBuilder) -> Result<Reply, Failure> {
         let away = |err: reqwest::Error| {
-            let cause = std::error::Error::source(&err).map(|it| format!(": {it}"));
-            let cause = cause.unwrap_or_default();
-            Failure::unreachable(format!(
-                "{} does not answer ({}{cause})",
-                self.url,
-                err.without_url()
-            ))
+            let cause =
+                if err.is_timeout() { "it took too long".to_owned() } else { innermost(&err) };
+            Failure::unreachable(format!("{} does not answer: {cause}", self.url))
         };
         let response = request.send().await.map_err(away)?;
         let status = response.status().as_u16();
-        let etag =
-            response.headers().get("etag").and_then(|it| it.to_str().ok()).map(str::to_owned);
-        let ours = response.headers().contains_key("x-request-id");
+        let etag = header(&response, "etag").map(str::to_owned);
+        if !is_ours(&response) {
+            let told = "is not Brune's: a proxy's, or another program's; is BRUNE_URL right?";
+            return Err(Failure::unreachable(format!(
+                "the answer of {} (status {status}) {told}",
+                self.url
+            )));
+        }
         let text = response.text().await.map_err(away)?;
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        if ours {
-            return Ok(Reply { status, etag, text, body });
-        }
-        let told = format!("what answers at {} (status {status}) is not Brune; a proxy?", self.url);
-        Err(Failure::unreachable(told))
+        Ok(Reply { status, etag, text, body })
     }
 
     /// What GET `path` answers, as JSON.
     pub(super) async fn get(&self, path: &str) -> Result<Value, Failure> {
         Ok(self.send(self.request(Method::GET, path)?).await?.body)
     }
+}
+
+/// Where the key stands, under `/admin/config`. Anything else than a key would be another path.
+pub(super) fn path_of(key: &str) -> Result<String, Failure> {
+    let is_key = key.starts_with(|it: char| it.is_ascii_uppercase())
+        && key.bytes().all(|it| it.is_ascii_uppercase() || it.is_ascii_digit() || it == b'_');
+    if !is_key {
+        let told = format!("{key:?} is no key: capitals, digits and `_`; see `brune config list`");
+        return Err(Failure::usage(told));
+    }
+    Ok(format!("/admin/config/{key}"))
+}
+
+fn header<'r>(response: &'r Response, name: &str) -> Option<&'r str> {
+    response.headers().get(name)?.to_str().ok()
+}
+
+/// Whether the service answered, and nothing between: a proxy may pass the request's id on, but it does not
+/// speak of problems as the service does.
+fn is_ours(response: &Response) -> bool {
+    let media_type = header(response, "content-type").unwrap_or_default();
+    let speaks = match response.status().as_u16() {
+        304 => true,
+        200..=299 => !media_type.starts_with("text/html"),
+        _ => media_type.starts_with("application/problem+json"),
+    };
+    speaks && response.headers().contains_key("x-request-id")
+}
+
+/// The first cause, which names the fault: what wraps it only says that there was one.
+fn innermost(err: &reqwest::Error) -> String {
+    let mut err: &dyn std::error::Error = err;
+    while let Some(cause) = err.source() {
+        err = cause;
+    }
+    err.to_string()
 }
 
 impl Reply {
@@ -146,17 +179,24 @@ impl Reply {
         };
         for fault in self.body["errors"].as_array().into_iter().flatten() {
             let key = fault["key"].as_str().or(fault["pointer"].as_str()).unwrap_or_default();
-            let line = format!("\n  {key} {}", fault["detail"].as_str().unwrap_or_default());
-            told.push_str(&line);
+            let line = format!("{key} {}", fault["detail"].as_str().unwrap_or_default());
+            // A single fault is the detail already, with or without where it stands.
+            if told == fault["detail"].as_str().unwrap_or_default() {
+                told = line;
+            } else if !told.contains(&line) {
+                told.push_str("\n  ");
+                told.push_str(&line);
+            }
         }
         for conflict in self.body["conflicts"].as_array().into_iter().flatten() {
             told.push_str("\n  ");
             told.push_str(&faster(conflict));
         }
-        if matches!(self.status, 409 | 412) {
-            return Failure::conflict(told);
+        match self.status {
+            409 | 412 => Failure::conflict(told),
+            503 => Failure::unreachable(format!("the service cannot work at the moment: {told}")),
+            _ => Failure::refused(told),
         }
-        Failure::refused(told)
     }
 }
 

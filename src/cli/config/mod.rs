@@ -4,6 +4,7 @@ mod client;
 mod read;
 mod show;
 mod transfer;
+mod watch;
 mod write;
 
 use std::{io::Write as _, path::PathBuf, process::ExitCode};
@@ -188,10 +189,10 @@ async fn carry_out(client: &Client, arguments: Arguments) -> Result<(), Failure>
         Command::List { search, category } => read::list(client, output, search, category).await,
         Command::Get { key } => read::get(client, output, &key).await,
         Command::Set { key, value, reason, dry_run } => {
-            write::set(client, &key, &value, &reason, dry_run).await
+            write::set(client, output, &key, &value, &reason, dry_run).await
         }
         Command::Reset { key, reason, dry_run } => {
-            write::reset(client, &key, &reason, dry_run).await
+            write::reset(client, output, &key, &reason, dry_run).await
         }
         Command::Export { file, format, force } => {
             transfer::export(client, file.as_deref(), format, force).await
@@ -206,6 +207,6 @@ async fn carry_out(client: &Client, arguments: Arguments) -> Result<(), Failure>
             write::roll_back(client, output, back).await
         }
         Command::Diff { from, to } => read::diff(client, output, &from, to).await,
-        Command::Watch { every } => read::watch(client, every).await,
+        Command::Watch { every } => watch::watch(client, output, every).await,
     }
 }

@@ -1,13 +1,16 @@
 //! Looking.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::cli::{
     config::{
-        client::{Client, Failure},
+        client::{Client, Failure, path_of},
         show::{Output, cell, show},
         transfer,
     },
@@ -40,7 +43,7 @@ pub(super) async fn list(
 }
 
 pub(super) async fn get(client: &Client, output: Output, key: &str) -> Result<(), Failure> {
-    let entry = client.get(&format!("/admin/config/{key}")).await?;
+    let entry = client.get(&path_of(key)?).await?;
     if entry["locked"] == true {
         let source = cell(&entry["source"]);
         return Err(Failure::refused(format!(
@@ -71,7 +74,7 @@ pub(super) async fn history(
 }
 
 /// An entry of the history as a row.
-fn told(entry: &Value) -> Vec<String> {
+pub(super) fn told(entry: &Value) -> Vec<String> {
     let change = match entry["action"].as_str() {
         Some("refused" | "secret_cleanup") => "-".to_owned(),
         _ => format!("{} → {}", cell(&entry["old_value"]), cell(&entry["new_value"])),
@@ -92,7 +95,7 @@ pub(super) async fn diff(
     };
     let old = values(client, Some(revision)).await?;
     let new = values(client, to).await?;
-    let keys: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let differing = keys.into_iter().filter(|key| old.get(*key) != new.get(*key));
     let pairs: Vec<_> = differing.map(|key| (key, old.get(key), new.get(key))).collect();
     let text = |value: Option<&Value>| value.map_or("-".to_owned(), cell);
@@ -112,26 +115,4 @@ async fn values(
     let body = client.send(request).await?.body;
     let entries = body["settings"].as_array().into_iter().flatten();
     Ok(entries.map(|it| (cell(&it["key"]), it["value"].clone())).collect())
-}
-
-/// Asks with the tag of the last answer, so that a look that finds nothing costs next to nothing; and reads
-/// the history from there, so that nothing between two looks is missed.
-pub(super) async fn watch(client: &Client, every: u64) -> Result<(), Failure> {
-    let newest = client.get("/admin/config/audit?limit=1").await?;
-    let mut seen = newest["entries"][0]["id"].clone();
-    let mut tag = String::new();
-    loop {
-        let request = client.request(Method::GET, "/admin/global-settings")?;
-        let reply = client.send(request.header("if-none-match", &tag)).await?;
-        if reply.status != 304 {
-            let mut fresh = Vec::new();
-            let page = client.get("/admin/config/audit?limit=200").await?;
-            let entries = page["entries"].as_array().into_iter().flatten();
-            fresh.extend(entries.take_while(|it| it["id"] != seen).cloned());
-            fresh.iter().rev().for_each(|entry| say(&told(entry).join("\t")));
-            seen = fresh.first().map_or(seen, |entry| entry["id"].clone());
-            tag = reply.etag.unwrap_or_default();
-        }
-        tokio::time::sleep(Duration::from_secs(every)).await;
-    }
 }

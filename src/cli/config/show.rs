@@ -39,7 +39,7 @@ pub(super) fn show(
     match output {
         Output::Table => {
             let mut table = Table::new();
-            table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+            table.load_style(presets::NOTHING);
             table.set_content_arrangement(ContentArrangement::Dynamic);
             table.set_header(head);
             table.add_rows(rows);
@@ -56,6 +56,13 @@ pub(super) fn show(
         }
     }
     Ok(())
+}
+
+impl Output {
+    /// Whether a program reads it, which wants one document and no sentences around it.
+    pub(super) fn is_for_programs(self) -> bool {
+        matches!(self, Self::Json | Self::Yaml)
+    }
 }
 
 /// A value in a cell.

@@ -63,7 +63,8 @@ pub(super) async fn export(
         None => format.unwrap_or(Format::Json),
     };
     let request = client.request(Method::GET, "/admin/config/export")?;
-    let document = client.send(request.query(&[("format", format.name())])).await?.text;
+    let reply = client.send(request.query(&[("format", format.name())])).await?;
+    let (document, revision) = (reply.text, reply.etag.unwrap_or_default());
     let Some(file) = file else {
         say(document.trim_end());
         return Ok(());
@@ -77,7 +78,10 @@ pub(super) async fn export(
         )),
         _ => Failure::usage(format!("cannot write {}: {err}", file.display())),
     };
-    opened.and_then(|mut file| file.write_all(document.as_bytes())).map_err(told)
+    opened.and_then(|mut file| file.write_all(document.as_bytes())).map_err(told)?;
+    let revision = revision.trim_matches(['"', 'r']);
+    say(&format!("{} holds the settings at revision {revision}", file.display()));
+    Ok(())
 }
 
 /// A document to be imported.
@@ -91,26 +95,69 @@ pub(super) struct Import {
 }
 
 pub(super) async fn import(client: &Client, output: Output, import: Import) -> Result<(), Failure> {
-    let format = Format::of(import.format, &import.file)?;
-    let document = read(&import.file)?;
+    let Import { file, format, reason, dry_run, on_conflict, yes } = import;
+    let reason = match reason {
+        Some(reason) => reason,
+        None if dry_run => String::new(),
+        None => return Err(Failure::usage("say --reason, or --dry-run")),
+    };
+    let format = Format::of(format, &file)?;
+    let document = read(&file)?;
     let plan = plan(client, format, &document).await?;
-    show_plan(output, &plan, true)?;
-    if import.dry_run {
+    let told_at_the_end = output.is_for_programs() && yes && !dry_run;
+    if !told_at_the_end {
+        show_plan(output, &plan, true)?;
+    }
+    if dry_run {
         return Ok(());
     }
-    let reason = import.reason.ok_or_else(|| Failure::usage("say --reason, or --dry-run"))?;
-    confirmed(import.yes, "Apply this plan?")?;
+    may_be_applied(&plan, on_conflict)?;
+    let count = |class: &str| plan["counts"][class].as_u64().unwrap_or_default();
+    if count("change") + count("conflict") == 0 && !told_at_the_end {
+        say("nothing would change");
+        return Ok(());
+    }
+    confirmed(yes, "Apply this plan?")?;
     let mut query = vec![("reason", reason), ("plan_id", cell(&plan["plan_id"]))];
-    let on_conflict = import.on_conflict.map(|it| match it {
-        OnConflict::Overwrite => "overwrite",
-        OnConflict::Skip => "skip",
-    });
-    query.extend(on_conflict.map(|it| ("on_conflict", it.to_owned())));
+    query.extend(on_conflict.map(|it| ("on_conflict", it.name().to_owned())));
     let request = client.request(Method::POST, "/admin/config/import")?.query(&query);
     let request = request.header("content-type", format.media_type()).body(document);
     let done = client.send(request).await?.body;
+    if output.is_for_programs() {
+        return show(output, &[], &[], &done);
+    }
     let changed = done["changed"].as_array().map_or(0, Vec::len);
-    say(&format!("{changed} settings changed, revision {}", done["revision"]));
+    let noun = if changed == 1 { "setting" } else { "settings" };
+    say(&format!("{changed} {noun} changed, revision {}", done["revision"]));
+    Ok(())
+}
+
+impl OnConflict {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Overwrite => "overwrite",
+            Self::Skip => "skip",
+        }
+    }
+}
+
+/// Whether the service would take it; asked before anybody is asked to confirm it.
+fn may_be_applied(plan: &Value, on_conflict: Option<OnConflict>) -> Result<(), Failure> {
+    let of_class = |classes: &[&str]| -> String {
+        let entries = plan["entries"].as_array().into_iter().flatten();
+        let at_fault = entries.filter(|it| classes.iter().any(|class| it["class"] == *class));
+        at_fault.map(|it| ["\n  ", &cell(&it["key"]), " ", &cell(&it["detail"])].concat()).collect()
+    };
+    let wrong = of_class(&["invalid", "unknown"]);
+    if !wrong.is_empty() {
+        return Err(Failure::refused(format!("nothing was imported; mend the document:{wrong}")));
+    }
+    let conflicts = of_class(&["conflict"]);
+    if !conflicts.is_empty() && on_conflict.is_none() {
+        return Err(Failure::conflict(format!(
+            "nothing was imported: somebody was faster; say --on-conflict overwrite or skip:{conflicts}"
+        )));
+    }
     Ok(())
 }
 

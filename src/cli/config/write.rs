@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{
     config::{
-        client::{Client, Failure},
+        client::{Client, Failure, path_of},
         show::{Output, cell, confirmed, show},
     },
     say,
@@ -13,23 +13,25 @@ use crate::cli::{
 
 pub(super) async fn set(
     client: &Client,
+    output: Output,
     key: &str,
     text: &str,
     reason: &str,
     dry_run: bool,
 ) -> Result<(), Failure> {
-    let path = format!("/admin/config/{key}");
+    let path = path_of(key)?;
     let current = client.get(&path).await?;
-    // A locked key has no version; the service refuses it, and leaves a trace.
-    let value = read(current["value_type"].as_str().unwrap_or_default(), text)?;
+    // A locked key has no version, and any text will do: the service refuses it, and leaves a trace.
+    let locked = current["locked"] == true;
+    let value_type = current["value_type"].as_str().filter(|_| !locked).unwrap_or_default();
+    let value = read(value_type, text)?;
     let mut body = json!({"value": value, "reason": reason});
     if current["version"].is_number() {
         body["version"] = current["version"].clone();
     }
     let request = client.request(Method::PUT, &path)?.query(&[("dry_run", dry_run)]).json(&body);
     let changed = client.send(request).await?.body;
-    report(key, &current, &changed);
-    Ok(())
+    report(output, key, &current, &changed)
 }
 
 /// The value that `text` spells: JSON for numbers and booleans, JSON or commas for lists.
@@ -50,23 +52,28 @@ fn read(value_type: &str, text: &str) -> Result<Value, Failure> {
     }
 }
 
-fn report(key: &str, before: &Value, after: &Value) {
+fn report(output: Output, key: &str, before: &Value, after: &Value) -> Result<(), Failure> {
+    if output.is_for_programs() {
+        return show(output, &[], &[], after);
+    }
     let how = if after["dry_run"] == true { "would be" } else { "is" };
     if before["version"] == after["version"] {
         say(&format!("{key} is {} already", cell(&after["value"])));
-        return;
+        return Ok(());
     }
     let (old, new) = (cell(&before["value"]), cell(&after["value"]));
     say(&format!("{key} {how} {new} (was {old}), version {}", after["version"]));
+    Ok(())
 }
 
 pub(super) async fn reset(
     client: &Client,
+    output: Output,
     key: &str,
     reason: &str,
     dry_run: bool,
 ) -> Result<(), Failure> {
-    let path = format!("/admin/config/{key}");
+    let path = path_of(key)?;
     let current = client.get(&path).await?;
     let mut query = vec![("reason", reason.to_owned()), ("dry_run", dry_run.to_string())];
     if let Some(version) = current["version"].as_i64() {
@@ -74,8 +81,7 @@ pub(super) async fn reset(
     }
     let request = client.request(Method::DELETE, &path)?.query(&query);
     let changed = client.send(request).await?.body;
-    report(key, &current, &changed);
-    Ok(())
+    report(output, key, &current, &changed)
 }
 
 /// How to go back.
@@ -91,7 +97,7 @@ pub(super) struct Back {
 pub(super) async fn roll_back(client: &Client, output: Output, back: Back) -> Result<(), Failure> {
     let body = match (&back.key, back.to_version, back.to_revision) {
         (Some(key), Some(to_version), _) => {
-            let current = client.get(&format!("/admin/config/{key}")).await?;
+            let current = client.get(&path_of(key)?).await?;
             let version = current["version"].clone();
             json!({"key": key, "to_version": to_version, "version": version, "reason": back.reason})
         }
@@ -104,17 +110,26 @@ pub(super) async fn roll_back(client: &Client, output: Output, back: Back) -> Re
     let path = "/admin/global-settings/rollback";
     let dry = client.request(Method::POST, path)?.query(&[("dry_run", true)]).json(&body);
     let plan = client.send(dry).await?.body;
-    show_plan(output, &plan)?;
+    let apply = !back.dry_run;
+    if !(apply && back.yes && output.is_for_programs()) {
+        show_plan(output, &plan)?;
+    }
     let refused = plan["refused"].as_array().is_some_and(|it| !it.is_empty());
     if refused {
         return Err(Failure::refused("today's rules refuse it; nothing was done"));
     }
+    if !apply {
+        return Ok(());
+    }
     let nothing = plan["changed"].as_array().is_some_and(Vec::is_empty);
-    if back.dry_run || nothing {
+    if nothing && !output.is_for_programs() {
         return Ok(());
     }
     confirmed(back.yes, "Restore these values?")?;
     let done = client.send(client.request(Method::POST, path)?.json(&body)).await?.body;
+    if output.is_for_programs() {
+        return show(output, &[], &[], &done);
+    }
     say(&format!("restored, revision {}", done["revision"]));
     Ok(())
 }

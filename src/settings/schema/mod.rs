@@ -99,21 +99,11 @@ pub struct Schema {
 }
 
 impl Schema {
-    /// A schema of `definitions`; what contradicts is pushed to `faults`.
+    /// A schema of `definitions`, each of another key.
     #[must_use]
-    pub fn new(
-        catalog: String,
-        revision: i64,
-        definitions: Vec<Definition>,
-        faults: &mut Vec<String>,
-    ) -> Self {
-        let mut schema = Self { catalog, revision, ..Self::default() };
-        for definition in definitions {
-            let key = definition.key.clone();
-            if schema.definitions.insert(key.clone(), definition).is_some() {
-                faults.push(format!("{key}: declared twice"));
-            }
-        }
+    pub fn new(catalog: String, revision: i64, definitions: Vec<Definition>) -> Self {
+        let definitions = definitions.into_iter().map(|it| (it.key.clone(), it)).collect();
+        let mut schema = Self { catalog, revision, definitions, ..Self::default() };
         for (key, definition) in &schema.definitions {
             let Some(list) = &definition.constraints.member_of else { continue };
             schema.partners.entry(key.clone()).or_default().push(list.clone());

@@ -1,0 +1,128 @@
+//! One entry of a catalog file, and what it declares.
+
+use serde::Deserialize;
+
+use crate::{
+    json::Json,
+    settings::{
+        rules::Constraints,
+        schema::{Applies, Definition, Kind, Required},
+        value::{SettingValue, ValueType},
+    },
+};
+
+/// What a table of a list declares.
+pub(super) trait Entry {
+    /// Its declaration, or what is wrong with its default.
+    fn define(self) -> Result<Definition, String>;
+}
+
+/// A table of `[[setting]]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Setting {
+    key: String,
+    category: String,
+    #[serde(rename = "type")]
+    value_type: ValueType,
+    default: toml::Value,
+    applies: Applies,
+    description: String,
+    #[serde(default)]
+    constraints: Constraints,
+    /// Listed, never written: the operator's, not the administrator's.
+    #[serde(default)]
+    locked: bool,
+}
+
+/// A table of `[[secret]]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Secret {
+    key: String,
+    description: String,
+    #[serde(default)]
+    required: Required,
+}
+
+/// A table of `[[environment]]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Environment {
+    key: String,
+    #[serde(rename = "type")]
+    value_type: ValueType,
+    default: Option<toml::Value>,
+    description: String,
+    #[serde(default)]
+    constraints: Constraints,
+}
+
+impl Entry for Setting {
+    fn define(self) -> Result<Definition, String> {
+        let default = read(self.value_type, &self.default)?;
+        Ok(Definition {
+            kind: if self.locked { Kind::Locked } else { Kind::Setting },
+            key: self.key,
+            category: self.category,
+            value_type: self.value_type,
+            constraints: self.constraints,
+            default: Some(default),
+            applies: self.applies,
+            required: Required::Always,
+            description: self.description,
+        })
+    }
+}
+
+impl Entry for Secret {
+    fn define(self) -> Result<Definition, String> {
+        Ok(Definition {
+            key: self.key,
+            kind: Kind::Secret,
+            category: "secret".to_owned(),
+            value_type: ValueType::String,
+            constraints: Constraints::default(),
+            default: None,
+            applies: Applies::Restart,
+            required: self.required,
+            description: self.description,
+        })
+    }
+}
+
+impl Entry for Environment {
+    fn define(self) -> Result<Definition, String> {
+        let default = self.default.as_ref().map(|it| read(self.value_type, it)).transpose()?;
+        Ok(Definition {
+            key: self.key,
+            kind: Kind::Environment,
+            category: "environment".to_owned(),
+            value_type: self.value_type,
+            constraints: self.constraints,
+            default,
+            applies: Applies::Restart,
+            required: Required::Never,
+            description: self.description,
+        })
+    }
+}
+
+fn read(value_type: ValueType, default: &toml::Value) -> Result<SettingValue, String> {
+    SettingValue::parse(value_type, &json(default))
+        .map_err(|_| format!("its default is not {}", value_type.describe()))
+}
+
+fn json(value: &toml::Value) -> Json {
+    match value {
+        toml::Value::String(text) => Json::String(text.clone()),
+        toml::Value::Integer(whole) => Json::Number(whole.to_string()),
+        toml::Value::Float(decimal) => Json::Number(decimal.to_string()),
+        toml::Value::Boolean(it) => Json::Bool(*it),
+        toml::Value::Datetime(it) => Json::String(it.to_string()),
+        toml::Value::Array(items) => Json::Array(items.iter().map(json).collect()),
+        toml::Value::Table(table) => {
+            Json::Object(table.iter().map(|(key, value)| (key.clone(), json(value))).collect())
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! `brune config` as an operator has it: the real program, against a real service.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+#[path = "config_cli/failing.rs"]
+mod failing;
+#[path = "config_cli/first_start.rs"]
+mod first_start;
+#[path = "config_cli/proxy.rs"]
+mod proxy;
+#[path = "config_cli/reading.rs"]
+mod reading;
+#[path = "config_cli/service.rs"]
+mod service;
+#[path = "support/mod.rs"]
+mod support;
+#[path = "config_cli/transfer.rs"]
+mod transfer;
+#[path = "config_cli/writing.rs"]
+mod writing;

@@ -1,0 +1,82 @@
+//! What an operator meets when nothing works.
+
+use std::net::TcpListener;
+
+use brune::{
+    clock::Clock,
+    http::{Grant, SUPER_ADMIN, issue},
+};
+use chrono::TimeDelta;
+
+use crate::{
+    proxy,
+    service::{Room, Service, run},
+    support::{auth, user},
+};
+
+fn list(url: &str, token: &str) -> crate::service::Run {
+    let room = Room::new();
+    run(room.command(&["config", "list"]).env("BRUNE_URL", url).env("BRUNE_TOKEN", token))
+}
+
+#[test]
+fn a_dead_address_is_told_with_its_reason() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    list(&format!("http://{free}"), "x").ends(3, "does not answer: Connection refused");
+    list("not an address", "x").ends(2, "BRUNE_URL");
+}
+
+#[test]
+fn an_answer_of_something_else_is_not_taken_for_the_services() {
+    let page = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nx-request-id: 1\r\n\
+                content-length: 13\r\nconnection: close\r\n\r\n<h1>Login</h1>";
+    let broken = "HTTP/1.1 502 Bad Gateway\r\ncontent-type: text/html\r\nx-request-id: 1\r\n\
+                  content-length: 0\r\nconnection: close\r\n\r\n";
+    let elsewhere = "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/login\r\n\
+                     content-length: 0\r\nconnection: close\r\n\r\n";
+    let plain = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\
+                 connection: close\r\n\r\n{}";
+    for answer in [page, broken, elsewhere, plain, "nonsense\r\n\r\n"] {
+        let said = list(&format!("http://{}", proxy::answering(answer)), "x");
+        assert_eq!(said.code, 3, "{answer}: {said:#?}");
+        assert_eq!(said.out, "", "{answer}");
+    }
+    let said = list(&format!("http://{}", proxy::answering(page)), "x");
+    said.ends(3, "(status 200) is not Brune's: a proxy's");
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_valid_is_told_so() {
+    let service = Service::start().await;
+    let url = format!("http://{}", service.address);
+    let role = Some(SUPER_ADMIN.to_owned());
+    let ada = Grant { sub: "ada".to_owned(), role, ..Grant::default() };
+    let yesterday = Clock::system().now() - TimeDelta::days(1);
+    let expired = issue(&auth(), &ada, yesterday, TimeDelta::hours(1)).unwrap();
+    for bad in ["nonsense", &expired] {
+        list(&url, bad).ends(1, "set BRUNE_TOKEN to another");
+    }
+    list(&url, &user("ana")).ends(1, "SUPER_ADMIN");
+}
+
+#[test]
+fn without_a_service_or_a_token_it_says_what_to_set() {
+    let room = Room::new();
+    run(&mut room.command(&["config", "list"])).ends(2, "BRUNE_URL: is not set");
+    run(room.command(&["config", "list"]).env("BRUNE_URL", "http://127.0.0.1:1"))
+        .ends(2, "BRUNE_TOKEN: is not set");
+    room.write(".env", "BRUNE_URL=http://127.0.0.1:1\nnonsense\n");
+    run(&mut room.command(&["config", "list"])).ends(2, ".env line 2");
+}
+
+#[test]
+fn completions_know_every_command() {
+    let room = Room::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = run(&mut room.command(&["completions", shell])).ends(0, "").out;
+        for word in ["rollback", "on-conflict", "watch", "to-revision"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+    run(&mut room.command(&["config", "list", "-o", "xml"])).ends(2, "possible values");
+}

@@ -1,0 +1,94 @@
+//! `list`, `get`, `history`, `diff`, `watch`.
+
+use std::{process::Stdio, time::Duration};
+
+use serde_json::json;
+
+use crate::service::{Service, lines};
+
+const COOLDOWN: &str = "BRUNE_COOLDOWN_MINUTES";
+
+#[tokio::test]
+async fn every_key_is_listed_and_locked_ones_without_values() {
+    let service = Service::start().await;
+    let listed = service.config(&["list"]).ends(0, "");
+    let rows = listed.rows();
+    assert_eq!(rows.len(), 33);
+    assert!(rows.contains(&vec![COOLDOWN, "brune_business", "1", "30"]), "{rows:?}");
+    assert!(rows.contains(&vec!["JWT_SECRET", "secret", "-", "(env)"]), "{rows:?}");
+    let found = service.config(&["list", "--search", "PROMPT", "--category", "brune_prompt"]);
+    assert_eq!(found.rows().len(), 2);
+    let none = service.config(&["list", "--category", "elsewhere"]).ends(0, "");
+    assert_eq!(none.out, "");
+}
+
+#[tokio::test]
+async fn a_value_is_printed_alone_or_whole_for_programs() {
+    let service = Service::start().await;
+    assert_eq!(service.config(&["get", COOLDOWN]).out, "30\n");
+    let entry = service.config(&["get", COOLDOWN, "--output", "json"]).json();
+    assert_eq!((&entry["value"], &entry["version"]), (&json!(30), &json!(1)));
+    service.config(&["get", COOLDOWN, "-o", "yaml"]).ends(0, "value: 30\n");
+    service.config(&["get", COOLDOWN, "-o", "table"]).ends(0, "30");
+    service.config(&["list", "-o", "table"]).ends(0, "KEY").ends(0, "VERSION");
+    let listed = service.config(&["list", "-o", "json"]).json();
+    assert_eq!(listed.as_array().unwrap().len(), 33);
+}
+
+#[tokio::test]
+async fn a_secret_is_not_told_and_an_unknown_key_is_no_key() {
+    let service = Service::start().await;
+    service.config(&["get", "JWT_SECRET"]).ends(1, "is locked, its value is not told (from: env)");
+    service.config(&["get", "NOPE"]).ends(1, "the catalog declares no key NOPE");
+    service.config(&["get", "audit?limit=1"]).ends(2, "is no key");
+}
+
+#[tokio::test]
+async fn history_and_diff_tell_what_was_changed() {
+    let service = Service::start().await;
+    service
+        .config(&["set", COOLDOWN, "45", "--reason", "calmer evenings"])
+        .ends(0, "is 45 (was 30)");
+    let told = service.config(&["history", COOLDOWN, "--limit", "1"]).ends(0, "");
+    let rows = told.rows();
+    assert_eq!(rows[0][0], "2");
+    assert_eq!(rows[0][2..], ["ada", "update", COOLDOWN, "30 → 45", "calmer evenings"]);
+    let entries = service.config(&["history", "-o", "json"]).json();
+    assert_eq!(entries[0]["reason"], "calmer evenings");
+    let differing = service.config(&["diff", "1", "2"]).ends(0, "");
+    assert_eq!(differing.rows(), [[COOLDOWN, "30", "45"]]);
+    let same = service.config(&["diff", "2", "-o", "json"]).json();
+    assert_eq!(same, json!([]));
+    service.config(&["diff", "99"]).ends(1, "revisions go from 1 to 2");
+    service
+        .room
+        .write("wanted.yaml", "format_version: 1\nsettings:\n  BRUNE_COOLDOWN_MINUTES: 50\n");
+    let wanted = service.config(&["diff", "wanted.yaml"]).ends(0, "");
+    assert_eq!(wanted.rows()[0][..4], [COOLDOWN, "change", "45", "50"]);
+}
+
+#[tokio::test]
+async fn watch_prints_each_change_once_and_ends_with_its_reader() {
+    let service = Service::start().await;
+    let mut command = service.config_at(&service.address, "ada", &["watch", "-o", "json"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = lines(&mut child);
+    // It looks from when it started on: change until it is there.
+    let mut value = 31;
+    let first = loop {
+        service
+            .config(&["set", COOLDOWN, &value.to_string(), "--reason", "to be seen"])
+            .ends(0, "");
+        if let Ok(line) = lines.recv_timeout(Duration::from_secs(2)) {
+            break line;
+        }
+        value += 1;
+        assert!(value < 50, "nothing was seen");
+    };
+    let seen: serde_json::Value = serde_json::from_str(&first).unwrap();
+    assert_eq!((&seen["reason"], &seen["key"]), (&json!("to be seen"), &json!(COOLDOWN)));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let again: Vec<_> = lines.iter().collect();
+    assert!(!again.contains(&first), "{again:?}");
+}

@@ -1,0 +1,106 @@
+//! `export` and `import`.
+
+use serde_json::Value;
+
+use crate::service::Service;
+
+const COOLDOWN: &str = "BRUNE_COOLDOWN_MINUTES";
+
+#[tokio::test]
+async fn what_is_exported_is_imported_as_the_same_in_every_format() {
+    let service = Service::start().await;
+    for file in ["all.json", "all.yaml", ".env.exported"] {
+        service.config(&["export", file]).ends(0, "holds the settings at revision 1");
+        let plan = service.config(&["import", file, "--dry-run"]).ends(0, "");
+        let rows = plan.rows();
+        assert!(rows.len() == 9 && rows.iter().all(|row| row[1] == "same"), "{file}: {rows:?}");
+        service.config(&["import", file, "-r", "as it is", "-y"]).ends(0, "nothing would change");
+    }
+    let told = service.config(&["export"]).json();
+    assert_eq!(told["settings"][COOLDOWN], 30);
+}
+
+#[tokio::test]
+async fn a_file_that_is_there_is_written_over_only_when_it_is_said() {
+    let service = Service::start().await;
+    service.room.write("kept.json", "mine");
+    service.config(&["export", "kept.json"]).ends(2, "is there already; say --force");
+    assert_eq!(service.room.read("kept.json"), "mine");
+    service.config(&["export", "kept.json", "--force"]).ends(0, "");
+    assert!(serde_json::from_str::<Value>(&service.room.read("kept.json")).is_ok());
+    service.config(&["export", "kept.txt"]).ends(2, "does not say its format; say --format");
+    service.config(&["export", "no/such/dir.json"]).ends(2, "cannot write");
+}
+
+#[tokio::test]
+async fn an_import_is_planned_then_confirmed_then_applied() {
+    let service = Service::start().await;
+    service.room.write("new.yaml", "format_version: 1\nsettings:\n  BRUNE_COOLDOWN_MINUTES: 45\n");
+    let import = |more: &[&str]| service.config(&[&["import", "new.yaml"], more].concat());
+    let plan = import(&["--dry-run"]).ends(0, "");
+    assert_eq!(plan.rows(), [[COOLDOWN, "change", "30", "45", "-"]]);
+    import(&[]).ends(2, "say --reason, or --dry-run");
+    import(&["-r", "from staging"]).ends(2, "there is no terminal to ask on; say --yes");
+    assert_eq!(service.config(&["get", COOLDOWN]).out, "30\n");
+    import(&["-r", "from staging", "-y"]).ends(0, "1 setting changed, revision 2");
+    let trace = service.config(&["history", COOLDOWN]);
+    assert_eq!(trace.rows()[0][2..], ["ada", "import", COOLDOWN, "30 → 45", "from staging"]);
+}
+
+#[tokio::test]
+async fn what_was_changed_here_since_is_a_conflict_until_it_is_decided() {
+    let service = Service::start().await;
+    service.config(&["export", "old.json"]).ends(0, "");
+    service.config(&["set", COOLDOWN, "60", "-r", "meanwhile"]).ends(0, "");
+    let import = |more: &[&str]| {
+        service.config(&[&["import", "old.json", "-r", "as it was", "-y"], more].concat())
+    };
+    import(&[]).ends(4, "somebody was faster").ends_with_key();
+    import(&["--on-conflict", "skip"]).ends(0, "0 settings changed");
+    assert_eq!(service.config(&["get", COOLDOWN]).out, "60\n");
+    let done = import(&["--on-conflict", "overwrite", "-o", "json"]).json();
+    assert_eq!(done["changed"][0]["key"], COOLDOWN);
+    assert_eq!(service.config(&["get", COOLDOWN]).out, "30\n");
+}
+
+impl crate::service::Run {
+    fn ends_with_key(&self) {
+        assert!(self.err.contains("BRUNE_COOLDOWN_MINUTES changed here by ada at "), "{self:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_dotenv_file_is_imported_without_its_secrets() {
+    let service = Service::start().await;
+    service.room.write(
+        "old.env",
+        "# ours\nexport BRUNE_COOLDOWN_MINUTES=45\nJWT_SECRET='do not tell'\n\
+         BRUNE_ELIGIBILITY_ALLOWED_LEVELS='mid,senior'\n",
+    );
+    let import = ["import", "old.env", "-r", "moving in", "--yes"];
+    let done = service.config(&import).ends(0, "2 settings changed");
+    assert!(done.rows().iter().any(|row| row[..2] == ["JWT_SECRET", "locked"]), "{done:#?}");
+    assert!(!format!("{done:?}").contains("do not tell"));
+    assert_eq!(service.config(&["get", COOLDOWN]).out, "45\n");
+}
+
+#[tokio::test]
+async fn a_wrong_document_changes_nothing_and_every_fault_is_told() {
+    let service = Service::start().await;
+    service.room.write(
+        "bad.json",
+        r#"{"format_version": 1, "settings": {"BRUNE_COOLDOWN_MINUTES": 900, "NOPE": 1}}"#,
+    );
+    let refused = service.config(&["import", "bad.json", "-r", "will not do", "-y"]);
+    refused
+        .ends(1, "BRUNE_COOLDOWN_MINUTES must be between")
+        .ends(1, "NOPE the catalog declares no");
+    service.room.write("new.json", r#"{"format_version": 2, "settings": {}}"#);
+    let newer = service.config(&["import", "new.json", "--dry-run"]).ends(1, "");
+    assert!(newer.err.starts_with("brune: /format_version is 2, and"), "{newer:#?}");
+    assert_eq!(newer.err.lines().count(), 1, "{newer:#?}");
+    service.room.write("bad.env", "BRUNE_COOLDOWN_MINUTES=1\nBRUNE_COOLDOWN_MINUTES=2\n");
+    service.config(&["import", "bad.env", "--dry-run"]).ends(1, "line 2");
+    service.config(&["import", "none.json", "--dry-run"]).ends(2, "cannot read none.json");
+    assert_eq!(service.config(&["history"]).rows().len(), 9, "only what was seeded");
+}
