@@ -250,8 +250,15 @@ async fn variables_meant_for_other_servers_change_nothing() {
         ("LC_ALL", "xx_XX.UTF-8"),
         ("LANG", "xx_XX.UTF-8"),
         ("TZ", "Mars/Olympus"),
+        ("DATABASE_URL", "postgres://me:hunter2@203.0.113.1/db"),
     ];
     let owner = Owner::start(&sandbox, &hostile);
+    let passed_on = fs::read(format!("/proc/{}/environ", owner.shell())).unwrap();
+    let passed_on = String::from_utf8(passed_on).unwrap();
+    let mut names: Vec<&str> =
+        passed_on.split_terminator('\0').filter_map(|v| Some(v.split_once('=')?.0)).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["LC_ALL", "PATH"]);
     assert_eq!(
         ask(&mut owner.options().connect().await.unwrap(), "select current_user::text").await,
         "postgres"

@@ -21,12 +21,12 @@ pub struct Finding {
 }
 
 /// Refuses, naming every fault, unless the schema is this release's and the settings can be served.
-pub(super) async fn require(pool: &PgPool) -> Result<(), Error> {
+pub(super) async fn require(pool: &PgPool, catalog: &Catalog) -> Result<(), Error> {
     let migrations = migrations(pool).await?;
     if let Err(faults) = migrations.result {
         return Err(Error::NotReady(faults));
     }
-    match stored_settings(pool).await.result {
+    match stored_settings(pool, catalog).await.result {
         Ok(_) => Ok(()),
         Err(faults) => Err(Error::NotReady(faults)),
     }
@@ -44,7 +44,7 @@ pub async fn examine(
     // Without its tables there is nothing else to look at.
     if up_to_date {
         findings.push(published(pool, catalog, environment).await);
-        findings.push(stored_settings(pool).await);
+        findings.push(stored_settings(pool, catalog).await);
         findings.push(trail(pool).await?);
     }
     Ok(findings)
@@ -88,9 +88,10 @@ async fn published(pool: &PgPool, catalog: &Catalog, environment: &Environment) 
     Finding { check: "catalog", result }
 }
 
-async fn stored_settings(pool: &PgPool) -> Finding {
+async fn stored_settings(pool: &PgPool, catalog: &Catalog) -> Finding {
     let result = match settings::load(pool).await {
-        Ok(snapshot) => sessions_can_start(&snapshot)
+        Ok(snapshot) => is_of(catalog, &snapshot)
+            .and_then(|()| sessions_can_start(&snapshot))
             .map(|()| format!("{} valid at revision {}", snapshot.len(), snapshot.revision)),
         Err(settings::ReloadError::Invalid(faults)) => {
             Err(faults.iter().map(|it| format!("{} {}", it.key, it.detail)).collect())
@@ -103,12 +104,23 @@ async fn stored_settings(pool: &PgPool) -> Finding {
 /// A catalog of another product declares none of the session's keys; one that declares some must declare
 /// all.
 fn sessions_can_start(snapshot: &Snapshot) -> Result<(), Vec<String>> {
-    let has_rows = snapshot.revision > 0;
-    if has_rows && !KEYS.iter().any(|key| snapshot.schema.find(key).is_some()) {
+    if !KEYS.iter().any(|key| snapshot.schema.find(key).is_some()) {
         return Ok(());
     }
     let told = |faults: Vec<Unusable>| faults.iter().map(Unusable::to_string).collect();
     SessionSettings::read(snapshot).map(drop).map_err(told)
+}
+
+/// The database must hold the catalog that this process is configured for.
+fn is_of(catalog: &Catalog, snapshot: &Snapshot) -> Result<(), Vec<String>> {
+    let held = &snapshot.schema.catalog;
+    if held.is_empty() {
+        return Err(vec!["no catalog is published; run `brune migrate`".to_owned()]);
+    }
+    if *held == catalog.name {
+        return Ok(());
+    }
+    Err(vec![format!("the database holds catalog {held}, not {}; see BRUNE_CATALOG", catalog.name)])
 }
 
 async fn trail(pool: &PgPool) -> Result<Finding, Error> {

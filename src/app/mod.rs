@@ -106,7 +106,7 @@ async fn run(
         // Nobody else can migrate a server that lives and dies with this process.
         migrate(&pool, catalog, environment).await?;
     }
-    guard::require(&pool).await?;
+    guard::require(&pool, catalog).await?;
     let settings = GlobalSettingsService::new(settings::load(&pool).await?);
     let keys = Keys::new(&config.auth);
     let clock = Clock::system();

@@ -11,7 +11,10 @@ pub use store::append;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::ids::{RequestId, UserId};
+use crate::{
+    ids::{RequestId, UserId},
+    json::forbidden,
+};
 
 /// What kind of change an entry tells of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,8 +80,8 @@ impl Reason {
         if !(3..=500).contains(&text.chars().count()) {
             return Err("must have between 3 and 500 characters, blanks at its ends not counted");
         }
-        if text.chars().any(char::is_control) {
-            return Err("must stand on one line, without control characters");
+        if text.chars().any(|c| forbidden(c).is_some()) {
+            return Err("must stand on one line, without control and bidirectional characters");
         }
         Ok(Self(text.to_owned()))
     }

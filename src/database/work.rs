@@ -78,17 +78,55 @@ impl Deadline {
         Self(Instant::now() + LIMIT)
     }
 
-    /// What `step` returns, unless the deadline comes first.
-    pub async fn within<T, E: From<Failure>>(
+    /// What `step` returns, unless the deadline comes first. Boxed: a step is a round trip away from being
+    /// done, and the futures of those who wait for it stay small.
+    pub fn within<T, E: From<Failure>>(
         self,
         step: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, E> {
-        time::timeout_at(self.0, step).await.unwrap_or_else(|_| Err(late().into()))
+    ) -> impl Future<Output = Result<T, E>> {
+        let step = Box::pin(step);
+        async move { time::timeout_at(self.0, step).await.unwrap_or_else(|_| Err(late().into())) }
     }
 }
 
 fn late() -> Failure {
     Failure::Unavailable(sqlx::Error::PoolTimedOut)
+}
+
+/// What `read` returns, on a connection of the pool and within the usual deadline. Given up, the connection
+/// is closed: a statement may still be running on it, or never be answered at all.
+pub async fn look<T, E: From<Failure>>(
+    pool: &PgPool,
+    read: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
+) -> Result<T, E> {
+    Deadline::usual()
+        .within(async {
+            let mut lease = Lease::take(pool).await?;
+            let found = read(&mut lease.conn).await;
+            lease.settled = true;
+            found
+        })
+        .await
+}
+
+/// A connection that goes back into the pool only when all that was asked on it was answered.
+struct Lease {
+    conn: PoolConnection<Postgres>,
+    settled: bool,
+}
+
+impl Lease {
+    async fn take(pool: &PgPool) -> Result<Self, Failure> {
+        Ok(Self { conn: pool.acquire().await?, settled: false })
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.conn.close_on_drop();
+        }
+    }
 }
 
 /// How a transaction ends when nothing is wrong.
@@ -110,12 +148,24 @@ pub struct Work {
 }
 
 impl Work {
-    /// Begins a transaction, under the usual deadline.
-    pub async fn begin(pool: &PgPool) -> Result<Self, Failure> {
-        let deadline = Deadline::usual();
+    /// Begins a transaction that must end by `deadline`.
+    pub async fn begin(pool: &PgPool, deadline: Deadline) -> Result<Self, Failure> {
+        Self::begin_with(pool, deadline, "begin").await
+    }
+
+    /// Begins a transaction that sees one state of the database and changes nothing.
+    pub async fn begin_reading(pool: &PgPool, deadline: Deadline) -> Result<Self, Failure> {
+        Self::begin_with(pool, deadline, "begin isolation level repeatable read, read only").await
+    }
+
+    async fn begin_with(
+        pool: &PgPool,
+        deadline: Deadline,
+        begin: &'static str,
+    ) -> Result<Self, Failure> {
         let conn = deadline.within::<_, Failure>(async { Ok(pool.acquire().await?) }).await?;
         let mut work = Self { conn, deadline, open: true };
-        let begun = async { Ok(sqlx::raw_sql("begin").execute(&mut *work.conn).await?) };
+        let begun = async { Ok(sqlx::raw_sql(begin).execute(&mut *work.conn).await?) };
         deadline.within::<_, Failure>(begun).await?;
         Ok(work)
     }
@@ -123,12 +173,6 @@ impl Work {
     /// The connection that the transaction is on.
     pub fn conn(&mut self) -> &mut PgConnection {
         &mut self.conn
-    }
-
-    /// When the work must be done.
-    #[must_use]
-    pub fn deadline(&self) -> Deadline {
-        self.deadline
     }
 
     /// Ends the transaction: as `ending` says when `result` is good, by rolling back when it is not.
@@ -185,10 +229,10 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    /// A first attempt, from now.
+    /// A first attempt; none begins after `deadline`.
     #[must_use]
-    pub fn new() -> Self {
-        Self { left: 2, deadline: Deadline::usual() }
+    pub fn until(deadline: Deadline) -> Self {
+        Self { left: 2, deadline }
     }
 
     /// Waits a moment and says yes, or says no when there was enough of it.
@@ -200,11 +244,5 @@ impl Attempts {
         let pause = Duration::from_millis(rand::rng().random_range(1..40));
         time::sleep(pause).await;
         true
-    }
-}
-
-impl Default for Attempts {
-    fn default() -> Self {
-        Self::new()
     }
 }

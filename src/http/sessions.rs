@@ -30,6 +30,9 @@ use crate::{
     settings::GlobalSettingsService,
 };
 
+/// Bytes of a plan's or a level's name.
+const WORD_BYTES: usize = 256;
+
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// A session, with the settings it keeps.
@@ -157,8 +160,16 @@ fn named(body: Option<Json>) -> Result<User, Problem> {
             format!("must have 1 to {} bytes, without control characters", UserId::MAX_BYTES);
         fields.fault("user_id", "not_a_user_id", detail);
     }
-    let (plan, level) = (fields.optional_string("plan"), fields.optional_string("level"));
+    let (plan, level) = (word(&mut fields, "plan"), word(&mut fields, "level"));
     fields.finish(|| Some(User { id: id?, plan, level }))
+}
+
+fn word(fields: &mut Fields, name: &'static str) -> Option<String> {
+    let text = fields.optional_string(name)?;
+    if WORD_BYTES < text.len() {
+        fields.fault(name, "too_long", format!("must have at most {WORD_BYTES} bytes"));
+    }
+    Some(text)
 }
 
 problems! {

@@ -5,7 +5,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::{
-    database::{Deadline, Failure},
+    database::{self, Failure},
     ids::UserId,
     sessions::store::{self, Session},
 };
@@ -37,11 +37,9 @@ pub async fn find(
     id: Uuid,
     now: DateTime<Utc>,
 ) -> Result<Session, LookupError> {
-    let read = async {
-        let mut conn = pool.acquire().await?;
-        Ok::<_, Failure>(store::find(&mut conn, id, now).await?)
-    };
-    let found = Deadline::usual().within(read).await?;
+    let found =
+        database::look(pool, async |conn| Ok::<_, Failure>(store::find(conn, id, now).await?))
+            .await?;
     let own = |session: &Session| match caller {
         Reach::Of(user) => session.user_id == user.as_str(),
         Reach::Any => true,
@@ -57,10 +55,6 @@ pub async fn end(
     now: DateTime<Utc>,
 ) -> Result<Session, LookupError> {
     find(pool, caller, id, now).await?;
-    let ended = async {
-        let mut conn = pool.acquire().await?;
-        Ok::<_, Failure>(store::end(&mut conn, id, now).await?)
-    };
-    Deadline::usual().within(ended).await?;
+    database::look(pool, async |conn| Ok::<_, Failure>(store::end(conn, id, now).await?)).await?;
     find(pool, caller, id, now).await
 }

@@ -7,7 +7,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::{
-    database::{Deadline, Failure},
+    database::{self, Deadline, Failure},
     idempotency,
     sessions::{
         eligibility::{self, Bounds, Refusal, User},
@@ -161,17 +161,21 @@ async fn attempt(
 ) -> Result<Outcome, Error> {
     let bounds = Bounds::at(now, &candidate.settings);
     let mut refusals = eligibility::check_account(&candidate.user, &candidate.settings);
-    let mut conn = pool.acquire().await.map_err(Failure::from)?;
-    let found = store::insert_if_allowed(&mut conn, candidate, &bounds, refusals.is_empty()).await;
-    let found = match found {
-        Err(err) if is_race(&err) => return Ok(Outcome::Raced),
-        found => found.map_err(Failure::from)?,
-    };
+    let permitted = refusals.is_empty();
+    let found = database::look(pool, async |conn| {
+        match store::insert_if_allowed(conn, candidate, &bounds, permitted).await {
+            Err(err) if is_race(&err) => Ok(None),
+            found => Ok::<_, Failure>(Some(found?)),
+        }
+    });
+    let Some(found) = found.await? else { return Ok(Outcome::Raced) };
     if found.inserted {
         return Ok(Outcome::Started(Started { session: candidate.session(), replayed: false }));
     }
     if let Some(id) = prior(&found, candidate)? {
-        let session = store::find(&mut conn, id, now).await.map_err(Failure::from)?;
+        let session =
+            database::look(pool, async |conn| Ok::<_, Failure>(store::find(conn, id, now).await?))
+                .await?;
         let replayed = session.map(|session| Started { session, replayed: true });
         return Ok(replayed.map_or(Outcome::Raced, Outcome::Started));
     }

@@ -130,34 +130,27 @@ pub(super) async fn insert_if_allowed(
         r#"
         with head as (select revision from app_global_setting_head),
         last as (
-          select id, least(ended_at, expires_at) as ended_at,
-            status = 'active' and expires_at > $4 as running, status = 'active' and expires_at <= $4 as overdue
+          select id, least(ended_at, expires_at) as ended_at, status = 'active' and expires_at > $4 as running,
+            status = 'active' and expires_at <= $4 as overdue
           from brune_session where user_id = $2 order by started_at desc limit 1),
         today as (select count(*) as started from brune_session where user_id = $2 and started_at >= $14),
-        prior as (select id, idempotency_digest from brune_session
+        prior as (select id, idempotency_digest as digest from brune_session
           where user_id = $2 and idempotency_key = $11),
         -- Frees the index that allows one active session, before the insert below meets it.
         lapsed as (
           update brune_session set status = 'expired', ended_at = expires_at
-          where id = (select id from last where overdue) and $16
-          returning 1),
+          where id = (select id from last where overdue) and $16 returning 1),
         inserted as (
           insert into brune_session (id, user_id, plan, level, started_at, expires_at, settings_revision,
             prompt_id, prompt_version, model, session_max_minutes, idempotency_key, idempotency_digest)
-          select $1, $2, $3, $17, $4, $5, head.revision, $6, $7, $8, $9, $11, $12
-          from head, today
-          where $16 and head.revision = $10 and today.started < $15
+          select $1, $2, $3, $17, $4, $5, head.revision, $6, $7, $8, $9, $11, $12 from head, today
+          where $16 and head.revision = $10 and today.started < $15 and not exists (select from prior)
             and not exists (select from last where running or ended_at > $13)
-            and not exists (select from prior)
-            and (select count(*) from lapsed) >= 0
-          returning 1)
-        select head.revision as "revision!",
+            and (select count(*) from lapsed) >= 0 returning 1)
+        select head.revision as "revision!", today.started as "started_today!",
           (select case when not running then ended_at end from last) as last_ended_at,
-          today.started as "started_today!",
-          (select id from last where running) as active,
-          (select id from prior) as prior,
-          (select idempotency_digest from prior) as prior_digest,
-          exists (select from inserted) as "inserted!"
+          (select id from last where running) as active, (select id from prior) as prior,
+          (select digest from prior) as prior_digest, exists (select from inserted) as "inserted!"
         from head, today
         "#,
         candidate.id,

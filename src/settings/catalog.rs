@@ -208,11 +208,11 @@ mod tests {
         declared.sort();
         let expected = [
             r#"BRUNE_COOLDOWN_MINUTES number {"integer":true,"max":240,"min":0}"#,
-            r#"BRUNE_ELIGIBILITY_ALLOWED_LEVELS string_array {"item_max_length":64,"item_regex":"^\\S(?:.*\\S)?$","max_items":20,"unique":true}"#,
+            r#"BRUNE_ELIGIBILITY_ALLOWED_LEVELS string_array {"max_items":20,"unique":true}"#,
             "BRUNE_ELIGIBILITY_REQUIRE_PLAN boolean {}",
             r#"BRUNE_MAX_SESSIONS_PER_DAY number {"integer":true,"max":20,"min":1}"#,
             r#"BRUNE_OPENAI_REALTIME_MODEL string {"member_of":"BRUNE_OPENAI_REALTIME_MODEL_ALLOWLIST"}"#,
-            r#"BRUNE_OPENAI_REALTIME_MODEL_ALLOWLIST string_array {"item_max_length":128,"item_regex":"^\\S+$","max_items":30,"min_items":1,"unique":true}"#,
+            r#"BRUNE_OPENAI_REALTIME_MODEL_ALLOWLIST string_array {"max_items":30,"min_items":1,"unique":true}"#,
             r#"BRUNE_PROMPT_ID string {"max_length":128,"regex":"^pmpt_[A-Za-z0-9_-]+$"}"#,
             r#"BRUNE_PROMPT_VERSION string {"max_length":32}"#,
             r#"BRUNE_SESSION_MAX_MINUTES number {"integer":true,"max":120,"min":1}"#,

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection, PgPool};
 
 use crate::{
     audit::{self, Action, Actor, NewEntry, Reason},
-    database::{Ending, Failure, Work},
+    database::{self, Failure},
     ids::{RequestId, UserId},
     json::Json,
     settings::{
@@ -82,10 +82,16 @@ pub async fn publish(
     provided: &Provided<'_>,
     dry_run: bool,
 ) -> Result<Plan, Error> {
-    let mut work = Work::begin(pool).await?;
-    let deadline = work.deadline();
-    let done = deadline.within(carry_out(work.conn(), catalog, provided, dry_run)).await;
-    work.conclude(done, if dry_run { Ending::Rollback } else { Ending::Commit }).await
+    // Without a request's limits: a large catalog may take its time.
+    let mut conn = database::unlimited(pool).await?;
+    let mut tx = conn.begin().await?;
+    let plan = carry_out(&mut tx, catalog, provided, dry_run).await?;
+    if dry_run {
+        tx.rollback().await?;
+    } else {
+        tx.commit().await?;
+    }
+    Ok(plan)
 }
 
 async fn carry_out(
@@ -277,16 +283,24 @@ async fn write_seeds(
 ) -> Result<(), Error> {
     let sources: BTreeSet<&str> = seeds.iter().map(|it| it.source).collect();
     let request = RequestId::new();
+    let keys: Vec<String> = seeds.iter().map(|it| it.key.clone()).collect();
+    // A key that was deleted once goes on from the version it had.
+    let spent = store::newest_versions(conn, &keys).await?;
     for source in sources {
         let Some(actor) = seeder(source, &request) else { continue };
-        let of_source: Vec<&Seed> = seeds.iter().filter(|it| it.source == source).collect();
-        let mut writes = Vec::new();
-        for seed in &of_source {
-            let Some(definition) = catalog.schema.find(&seed.key) else { continue };
-            let version = store::next_version(conn, &seed.key).await?;
-            let value_type = definition.value_type;
-            writes.push(Write { key: &seed.key, value_type, value: &seed.value, version });
-        }
+        let of_source = seeds.iter().filter(|it| it.source == source);
+        let writes: Vec<_> = of_source
+            .filter_map(|seed| {
+                let Seed { key, value, .. } = seed;
+                let value_type = catalog.schema.find(key)?.value_type;
+                Some(Write {
+                    key,
+                    value_type,
+                    value,
+                    version: spent.get(key).map_or(1, |it| it + 1),
+                })
+            })
+            .collect();
         let written = store::write(conn, actor.user.as_str(), &writes).await?;
         let entries = written.into_iter().map(|row| NewEntry {
             key: row.key,

@@ -9,7 +9,7 @@ use sqlx::{PgConnection, PgPool};
 use utoipa::ToSchema;
 
 use crate::{
-    database::{Deadline, Failure},
+    database::{self, Failure},
     settings::{
         reload,
         rules::Constraints,
@@ -96,8 +96,8 @@ pub enum Error {
 
 /// The newest revision, read from the database.
 pub async fn revision(pool: &PgPool) -> Result<i64, Failure> {
-    let head = async { Ok(store::head(&mut *pool.acquire().await?).await?) };
-    Deadline::usual().within::<_, Failure>(head).await.map(|head| head.revision)
+    let head = database::look(pool, async |conn| Ok::<_, Failure>(store::head(conn).await?));
+    head.await.map(|head| head.revision)
 }
 
 /// Every editable setting, read from the database.
@@ -106,11 +106,8 @@ pub async fn list(
     settings: &GlobalSettingsService,
     as_of: AsOf,
 ) -> Result<Listing, Error> {
-    let read = async {
-        let mut conn = pool.acquire().await.map_err(Failure::from)?;
-        state(&mut conn, as_of).await
-    };
-    let (revision, catalog_revision, rows) = Deadline::usual().within(read).await?;
+    let (revision, catalog_revision, rows) =
+        database::look(pool, async |conn| state(conn, as_of).await).await?;
     let schema = declared(pool, settings, catalog_revision).await?;
     let settings = rows.into_iter().filter_map(|row| match schema.classify(&row.key) {
         Named::Editable(definition) => Setting::new(definition, row),
@@ -125,13 +122,12 @@ pub async fn find(
     settings: &GlobalSettingsService,
     key: &str,
 ) -> Result<Setting, Error> {
-    let read = async {
-        let mut conn = pool.acquire().await?;
-        let head = store::head(&mut conn).await?;
-        let rows = store::some(&mut conn, &[key.to_owned()]).await?;
+    let read = database::look(pool, async |conn| {
+        let head = store::head(conn).await?;
+        let rows = store::some(conn, &[key.to_owned()]).await?;
         Ok::<_, Failure>((head.catalog_revision, rows))
-    };
-    let (catalog_revision, rows) = Deadline::usual().within(read).await?;
+    });
+    let (catalog_revision, rows) = read.await?;
     let schema = declared(pool, settings, catalog_revision).await?;
     let setting = match (schema.classify(key), rows.into_iter().next()) {
         (Named::Editable(definition), Some(row)) => Setting::new(definition, row),

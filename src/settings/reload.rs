@@ -10,12 +10,15 @@ use sqlx::{
 use tokio::time;
 use tracing::{debug, error, info, warn};
 
-use crate::settings::{
-    rules::Violation,
-    schema::{self, Schema},
-    service::GlobalSettingsService,
-    snapshot::Snapshot,
-    store,
+use crate::{
+    database::{self, Deadline, Ending, Failure, Work},
+    settings::{
+        rules::Violation,
+        schema::{self, Schema},
+        service::GlobalSettingsService,
+        snapshot::Snapshot,
+        store,
+    },
 };
 
 const CHANNEL: &str = "brune_settings";
@@ -23,8 +26,6 @@ const CHANNEL: &str = "brune_settings";
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long it may take to answer.
 const ANSWER: Duration = Duration::from_secs(2);
-/// How long one read of the settings may take.
-const READ: Duration = Duration::from_secs(5);
 
 /// Why the database's settings were not taken on.
 #[derive(Debug, thiserror::Error)]
@@ -38,12 +39,15 @@ pub enum Error {
     /// The server is a standby, which may lag.
     #[error("the database server is in recovery")]
     Recovering,
-    /// The database did not answer in time.
-    #[error("the settings could not be read in {READ:?}")]
-    Slow,
-    /// The database failed.
+    /// The database failed, or did not answer in time.
     #[error("the settings could not be read")]
-    Database(#[from] sqlx::Error),
+    Database(#[from] Failure),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(err: sqlx::Error) -> Self {
+        Self::Database(err.into())
+    }
 }
 
 /// The faults in one line.
@@ -54,10 +58,10 @@ fn describe(faults: &[Violation]) -> String {
 /// Reads everything: declarations and values at one revision.
 pub async fn load(pool: &PgPool) -> Result<Snapshot, Error> {
     // One state of the database for both, whatever is committed between the statements.
-    let mut tx = pool.begin_with("begin isolation level repeatable read, read only").await?;
-    let snapshot = read_all(&mut tx).await?;
-    tx.rollback().await?;
-    Ok(snapshot)
+    let deadline = Deadline::usual();
+    let mut work = Work::begin_reading(pool, deadline).await?;
+    let read = deadline.within(read_all(work.conn())).await;
+    work.conclude(read, Ending::Rollback).await
 }
 
 async fn read_all(conn: &mut PgConnection) -> Result<Snapshot, Error> {
@@ -74,9 +78,8 @@ async fn read_all(conn: &mut PgConnection) -> Result<Snapshot, Error> {
 /// Reads what is newer than what is held, and takes it on; says whether anything was.
 pub async fn refresh(pool: &PgPool, settings: &GlobalSettingsService) -> Result<bool, Error> {
     let _only = settings.refreshing().await;
-    let read = time::timeout(READ, newer(pool, settings)).await.unwrap_or(Err(Error::Slow));
-    settings
-        .set_reachable(!matches!(read, Err(Error::Slow | Error::Database(_) | Error::Recovering)));
+    let read = newer(pool, settings).await;
+    settings.set_reachable(!matches!(read, Err(Error::Database(_) | Error::Recovering)));
     match read {
         Ok(Some(snapshot)) => {
             let revision = snapshot.revision;
@@ -99,10 +102,11 @@ pub async fn refresh(pool: &PgPool, settings: &GlobalSettingsService) -> Result<
 /// The settings in the database when they are other than those held.
 async fn newer(pool: &PgPool, settings: &GlobalSettingsService) -> Result<Option<Snapshot>, Error> {
     let held = settings.snapshot();
-    let changes = {
-        let mut conn = pool.acquire().await?;
-        store::changed_since(&mut conn, held.revision).await?
-    };
+    let since = held.revision;
+    let changes = database::look(pool, async |conn| {
+        Ok::<_, Failure>(store::changed_since(conn, since).await?)
+    });
+    let changes = changes.await?;
     let Some(head) = changes.first() else { return load(pool).await.map(Some) };
     if head.timeline.is_none() {
         return Err(Error::Recovering);

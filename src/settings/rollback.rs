@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     audit::{self, Action, Actor},
-    database::{self, Deadline},
+    database,
     json::Json,
     settings::{
         change::{self, Changed, Conflict, Edit, Error, Terms},
@@ -155,16 +155,13 @@ async fn find(
 ) -> Result<Found, Error> {
     let snapshot = settings.snapshot();
     let locked = |key: &str| matches!(snapshot.schema.classify(key), Named::Locked(_));
-    let found = Deadline::usual().within(async {
-        let mut conn = pool.acquire().await?;
-        match target {
-            Target::Version { key, .. } if locked(key) => Err(Error::Locked(vec![key.clone()])),
-            Target::Version { key, to_version, version } => {
-                at_version(&mut conn, &snapshot.schema, key, *to_version, *version).await
-            }
-            Target::Entry { audit_id, version } => before(&mut conn, *audit_id, *version).await,
-            Target::Revision { to_revision, .. } => at_revision(&mut conn, *to_revision).await,
+    let found = database::look(pool, async |conn| match target {
+        Target::Version { key, .. } if locked(key) => Err(Error::Locked(vec![key.clone()])),
+        Target::Version { key, to_version, version } => {
+            at_version(conn, &snapshot.schema, key, *to_version, *version).await
         }
+        Target::Entry { audit_id, version } => before(conn, *audit_id, *version).await,
+        Target::Revision { to_revision, .. } => at_revision(conn, *to_revision).await,
     });
     match found.await {
         Err(Error::Locked(keys)) => {
@@ -240,27 +237,24 @@ async fn conflicts(
     revision: i64,
     edits: &[Edit],
 ) -> Result<Vec<Conflict>, database::Failure> {
-    Deadline::usual()
-        .within(async {
-            let mut conn = pool.acquire().await?;
-            let moved = store::moved_since(&mut conn, revision).await?;
-            let told = moved.into_iter().filter_map(|it| {
-                let wanted = edits.iter().find(|edit| edit.key == it.key)?;
-                let current_value = it.current_value.0;
-                let your_value =
-                    SettingValue::parse(current_value.value_type(), &wanted.value).ok()?;
-                Some(Conflict {
-                    key: it.key,
-                    expected_version: it.base_version.map(i64::from),
-                    base_value: it.base_value.map(|it| it.0),
-                    current_version: it.current_version,
-                    current_value,
-                    your_value,
-                    updated_by: it.updated_by,
-                    updated_at: it.updated_at,
-                })
-            });
-            Ok(told.collect())
-        })
-        .await
+    database::look(pool, async |conn| {
+        let moved = store::moved_since(conn, revision).await?;
+        let told = moved.into_iter().filter_map(|it| {
+            let wanted = edits.iter().find(|edit| edit.key == it.key)?;
+            let current_value = it.current_value.0;
+            let your_value = SettingValue::parse(current_value.value_type(), &wanted.value).ok()?;
+            Some(Conflict {
+                key: it.key,
+                expected_version: it.base_version.map(i64::from),
+                base_value: it.base_value.map(|it| it.0),
+                current_version: it.current_version,
+                current_value,
+                your_value,
+                updated_by: it.updated_by,
+                updated_at: it.updated_at,
+            })
+        });
+        Ok(told.collect())
+    })
+    .await
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Value, json};
 
 use crate::settings::{
-    schema::{Definition, Kind, Schema},
+    schema::{Definition, Kind, Named, Schema},
     value::{Number, SettingValue, Unfit, ValueType},
 };
 
@@ -184,14 +184,33 @@ pub(super) fn check<'v>(
     schema: &Schema,
     value_of: impl Fn(&str) -> Option<&'v SettingValue>,
 ) -> Vec<Violation> {
-    let mut violations = Vec::new();
-    for definition in schema.editable() {
-        match value_of(&definition.key) {
-            Some(value) => violations.extend(check_alone(definition, value)),
-            None => violations.push(Violation::missing(&definition.key)),
-        }
-        violations.extend(check_ties(definition, &value_of));
-    }
+    schema.editable().flat_map(|definition| check_one(definition, &value_of)).collect()
+}
+
+/// Everything wrong with `keys` and the settings that rules tie to them.
+pub(super) fn check_keys<'v>(
+    schema: &Schema,
+    keys: &[String],
+    value_of: impl Fn(&str) -> Option<&'v SettingValue>,
+) -> Vec<Violation> {
+    let tied = keys.iter().flat_map(|key| schema.partners(key));
+    let keys: BTreeSet<&String> = keys.iter().chain(tied).collect();
+    let definitions = keys.into_iter().filter_map(|key| match schema.classify(key) {
+        Named::Editable(definition) => Some(definition),
+        Named::Locked(_) | Named::Unknown => None,
+    });
+    definitions.flat_map(|definition| check_one(definition, &value_of)).collect()
+}
+
+fn check_one<'v>(
+    definition: &Definition,
+    value_of: &impl Fn(&str) -> Option<&'v SettingValue>,
+) -> Vec<Violation> {
+    let mut violations = match value_of(&definition.key) {
+        Some(value) => check_alone(definition, value),
+        None => vec![Violation::missing(&definition.key)],
+    };
+    violations.extend(check_ties(definition, value_of));
     violations
 }
 

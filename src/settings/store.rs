@@ -1,8 +1,10 @@
 //! SQL of the settings, their declarations and the head they share.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::{PgConnection, types::Json};
+use sqlx::{PgConnection, postgres::PgListener, types::Json};
 
 use crate::settings::{
     rollback::Since,
@@ -258,18 +260,18 @@ pub(super) async fn revision_at(
     conn: &mut PgConnection,
     instant: DateTime<Utc>,
 ) -> sqlx::Result<Option<i64>> {
-    sqlx::query_scalar!(
-        "select max(revision) from app_global_setting_audit where changed_at <= $1",
+    let newest = sqlx::query_scalar!(
+        r#"
+        select revision from app_global_setting_audit
+        where changed_at <= $1 and revision is not null
+        order by changed_at desc, seq desc
+        limit 1
+        "#,
         instant,
     )
-    .fetch_one(conn)
-    .await
-}
-
-/// Asks a connection whether it lives.
-pub(super) async fn ping(listener: &mut sqlx::postgres::PgListener) -> sqlx::Result<()> {
-    sqlx::query("select 1").execute(listener).await?;
-    Ok(())
+    .fetch_optional(conn)
+    .await?;
+    Ok(newest.flatten())
 }
 
 /// The newest change of `key` after `version`, if there was one.
@@ -368,12 +370,26 @@ pub(super) async fn listing(conn: &mut PgConnection) -> sqlx::Result<Vec<Change>
     .await
 }
 
-/// The version that the next value of `key` will be.
-pub(super) async fn next_version(conn: &mut PgConnection, key: &str) -> sqlx::Result<i32> {
-    sqlx::query_scalar!(
-        r#"select coalesce(max(version), 0) + 1 as "version!" from app_global_setting_audit where key = $1"#,
-        key,
+/// The newest version that each of `keys` ever had; those that never had one are left out.
+pub(super) async fn newest_versions(
+    conn: &mut PgConnection,
+    keys: &[String],
+) -> sqlx::Result<HashMap<String, i32>> {
+    let rows = sqlx::query!(
+        r#"
+        select key, max(version) as "version!" from app_global_setting_audit
+        where key = any($1) and version is not null
+        group by key
+        "#,
+        keys,
     )
-    .fetch_one(conn)
-    .await
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.key, row.version)).collect())
+}
+
+/// Asks a connection whether it lives.
+pub(super) async fn ping(listener: &mut PgListener) -> sqlx::Result<()> {
+    sqlx::query("select 1").execute(listener).await?;
+    Ok(())
 }

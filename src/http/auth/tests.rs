@@ -86,6 +86,7 @@ fn a_token_that_breaks_any_rule_is_refused() {
         (&*token(json!({"sub": ""})), Refusal::Subject),
         (&*token(json!({"sub": "  "})), Refusal::Subject),
         (&*token(json!({"sub": "a\nb"})), Refusal::Subject),
+        (&*token(json!({"plan": "a\u{0}"})), Refusal::Claims),
         (&*token(json!({"iss": ["us"]})), Refusal::Claims),
         (&*token(json!({"pad": "x".repeat(8 * 1024)})), Refusal::TooLong),
     ];

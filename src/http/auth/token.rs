@@ -15,6 +15,7 @@ use crate::{
     config::Auth,
     http::auth::{Caller, Fingerprint},
     ids::UserId,
+    json::forbidden,
 };
 
 /// The role that may read and change settings.
@@ -113,6 +114,11 @@ impl Keys {
         let claims = self.claims(token)?;
         self.check_life(&claims)?;
         let user = UserId::parse(&claims.sub).ok_or(Refusal::Subject)?;
+        // They are stored with the session, and Postgres takes no NUL.
+        let mut words = claims.plan.iter().chain(&claims.level);
+        if words.any(|word| word.chars().any(|c| forbidden(c).is_some())) {
+            return Err(Refusal::Claims);
+        }
         let is_admin = claims.has_role(SUPER_ADMIN);
         Ok(Caller { user, plan: claims.plan, level: claims.level, is_admin })
     }

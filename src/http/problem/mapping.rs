@@ -26,7 +26,7 @@ impl From<settings::ReloadError> for Problem {
         use settings::ReloadError as E;
         match err {
             E::Invalid(faults) => config_unavailable(violations(faults)),
-            E::Database(source) => database::Failure::from(source).into(),
+            E::Database(err) => err.into(),
             err => Self::unavailable(&err),
         }
     }

@@ -5,7 +5,7 @@ use sqlx::PgPool;
 
 use crate::{
     audit::{self, Action, Cursor, Filter},
-    database::{Deadline, Failure},
+    database::{self, Failure},
     http::{answer::Answer, auth::SuperAdmin, openapi::problems, problem::Problem, query::Query},
 };
 
@@ -40,11 +40,10 @@ pub(in crate::http) async fn history(
     query: Query,
 ) -> Result<Answer, Problem> {
     let (filter, cursor, limit) = read_history(query)?;
-    let page = async {
-        let mut conn = pool.acquire().await?;
-        Ok::<_, Failure>(audit::page(&mut conn, &filter, cursor, limit).await?)
-    };
-    Answer::ok(&Deadline::usual().within(page).await?)
+    let page = database::look(&pool, async |conn| {
+        Ok::<_, Failure>(audit::page(conn, &filter, cursor, limit).await?)
+    });
+    Answer::ok(&page.await?)
 }
 
 fn read_history(mut query: Query) -> Result<(Filter, Option<Cursor>, u16), Problem> {

@@ -10,7 +10,7 @@ pub use outcome::{Changed, ChangedKey, Conflict, Error};
 
 use crate::{
     audit::{self, Action, Actor, NewEntry},
-    database::{self, Ending, Work},
+    database::{Attempts, Deadline, Ending, Work},
     idempotency,
     json::Json,
     settings::{
@@ -67,9 +67,11 @@ pub(super) async fn update_as(
     edits: &[Edit],
     terms: &Terms,
 ) -> Result<Changed, Error> {
-    let mut attempts = database::Attempts::new();
+    let deadline = Deadline::usual();
+    let mut attempts = Attempts::until(deadline);
     loop {
-        let result = attempt(action, pool, settings, actor, edits, terms).await;
+        let batch = Wanted { action, actor, edits, terms };
+        let result = attempt(pool, settings, &batch, deadline).await;
         match result {
             Err(Error::CatalogMoved) if attempts.again().await => {
                 reload::refresh(pool, settings).await?;
@@ -80,14 +82,21 @@ pub(super) async fn update_as(
     }
 }
 
-async fn attempt(
+/// A change set as it is asked for.
+struct Wanted<'a> {
     action: Action,
+    actor: &'a Actor,
+    edits: &'a [Edit],
+    terms: &'a Terms,
+}
+
+async fn attempt(
     pool: &PgPool,
     settings: &GlobalSettingsService,
-    actor: &Actor,
-    edits: &[Edit],
-    terms: &Terms,
+    wanted: &Wanted<'_>,
+    deadline: Deadline,
 ) -> Result<Changed, Error> {
+    let &Wanted { action, actor, edits, terms } = wanted;
     let snapshot = settings.snapshot();
     let (resolved, refused) = match resolve(&snapshot.schema, edits, terms.lenient) {
         Ok(resolved) => resolved,
@@ -99,8 +108,7 @@ async fn attempt(
         }
         Err(err) => return Err(err),
     };
-    let mut work = Work::begin(pool).await?;
-    let deadline = work.deadline();
+    let mut work = Work::begin(pool, deadline).await?;
     let batch = Batch { action, actor, edits: &resolved, refused: &refused, terms };
     let done = deadline.within(store_once(work.conn(), &snapshot.schema, &batch)).await;
     work.conclude(done, ending(terms)).await
@@ -114,8 +122,8 @@ pub(super) fn ending(terms: &Terms) -> Ending {
 /// Leaves a trace of an attempt on keys that are not written here.
 pub(super) async fn refuse(pool: &PgPool, actor: &Actor, keys: &[String]) -> Result<(), Error> {
     let entries: Vec<NewEntry> = keys.iter().map(|key| NewEntry::refused(key)).collect();
-    let mut work = Work::begin(pool).await?;
-    let deadline = work.deadline();
+    let deadline = Deadline::usual();
+    let mut work = Work::begin(pool, deadline).await?;
     let written = async { Ok(audit::append(work.conn(), actor, &entries).await?) };
     let written = deadline.within(written).await;
     work.conclude(written, Ending::Commit).await
