@@ -76,7 +76,7 @@ impl World {
     }
 
     /// An instance over `settings` generated settings, whose trail has `rows` rows beside their first values.
-    pub(crate) async fn instance(&mut self, settings: usize, rows: usize) -> &Instance {
+    pub(crate) async fn instance(&mut self, settings: usize, rows: usize) -> Instance {
         if !self.made.contains_key(&(settings, rows)) {
             let begun = std::time::Instant::now();
             let name = format!("s{settings}_r{rows}");
@@ -87,7 +87,7 @@ impl World {
             println!("made {settings} settings with {rows} rows of history in {took:.1} s");
             self.made.insert((settings, rows), instance);
         }
-        &self.made[&(settings, rows)]
+        self.made[&(settings, rows)].clone()
     }
 
     pub(crate) async fn end(self) {
