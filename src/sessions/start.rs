@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::{
@@ -154,6 +154,36 @@ enum Outcome {
     Outdated,
 }
 
+/// What became of the candidate's row.
+enum Inserted {
+    Done,
+    /// A unique index kept it apart from another.
+    Raced,
+    /// Something stood in the way.
+    Not(Attempt),
+}
+
+/// Inserts the candidate. Nearly always nothing stands in the way, so the statement that asks no more than
+/// that comes first; the one that can tell what does, and clears away a session past its time, costs the
+/// database twice as much.
+async fn insert(
+    conn: &mut PgConnection,
+    candidate: &Candidate,
+    bounds: &Bounds,
+    permitted: bool,
+) -> sqlx::Result<Inserted> {
+    if permitted {
+        match store::insert_if_clear(conn, candidate, bounds).await {
+            Ok(true) => return Ok(Inserted::Done),
+            Ok(false) => (),
+            Err(err) if is_race(&err) => (),
+            Err(err) => return Err(err),
+        }
+    }
+    let found = store::insert_if_allowed(conn, candidate, bounds, permitted).await?;
+    Ok(if found.inserted { Inserted::Done } else { Inserted::Not(found) })
+}
+
 async fn attempt(
     pool: &PgPool,
     candidate: &Candidate,
@@ -163,15 +193,19 @@ async fn attempt(
     let mut refusals = eligibility::check_account(&candidate.user, &candidate.settings);
     let permitted = refusals.is_empty();
     let found = database::look(pool, async |conn| {
-        match store::insert_if_allowed(conn, candidate, &bounds, permitted).await {
-            Err(err) if is_race(&err) => Ok(None),
-            found => Ok::<_, Failure>(Some(found?)),
+        match insert(conn, candidate, &bounds, permitted).await {
+            Err(err) if is_race(&err) => Ok(Inserted::Raced),
+            inserted => Ok::<_, Failure>(inserted?),
         }
     });
-    let Some(found) = found.await? else { return Ok(Outcome::Raced) };
-    if found.inserted {
-        return Ok(Outcome::Started(Started { session: candidate.session(), replayed: false }));
-    }
+    let found = match found.await? {
+        Inserted::Done => {
+            let started = Started { session: candidate.session(), replayed: false };
+            return Ok(Outcome::Started(started));
+        }
+        Inserted::Raced => return Ok(Outcome::Raced),
+        Inserted::Not(found) => found,
+    };
     if let Some(id) = prior(&found, candidate)? {
         let session =
             database::look(pool, async |conn| Ok::<_, Failure>(store::find(conn, id, now).await?))

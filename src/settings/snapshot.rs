@@ -70,6 +70,13 @@ impl Snapshot {
         if faults.is_empty() { Ok(snapshot) } else { Err(faults) }
     }
 
+    /// The snapshot of a database that was just seeded with `schema`, every key at its default: for whoever
+    /// wants settings without a database.
+    pub fn of_defaults(schema: Arc<Schema>) -> Result<Self, Vec<Violation>> {
+        let rows = schema.editable().filter_map(Stored::seed).collect();
+        Self::new(1, None, schema, rows)
+    }
+
     /// This snapshot brought to `revision` by the rows that changed since.
     pub fn advanced(&self, revision: i64, rows: Vec<Stored>) -> Result<Self, Vec<Violation>> {
         let keys: Vec<String> = rows.iter().map(|row| row.key.clone()).collect();
