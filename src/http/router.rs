@@ -7,7 +7,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::http::{
-    AppState, Limits, health, layers::around, openapi::Document, problem, sessions, settings,
+    AppState, Limits, explain, health, layers::around, openapi::Document, sessions, settings,
 };
 
 /// The routes and what they say of themselves.
@@ -23,7 +23,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(health::healthz))
-        .routes(routes!(problem::explain))
+        .routes(routes!(explain::explain))
 }
 
 /// The OpenAPI document, as `/openapi.json` serves it.

@@ -1,55 +1,13 @@
 //! SQL of the sessions.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use sqlx::PgConnection;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::sessions::{
     eligibility::{Bounds, History},
-    start::Candidate,
+    session::{Candidate, Session, Status},
 };
-
-/// Whether a session runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = SessionStatus)]
-pub enum Status {
-    /// It runs.
-    Active,
-    /// It was ended.
-    Ended,
-    /// It ran as long as it might.
-    Expired,
-}
-
-/// A session with the settings it keeps.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Session {
-    /// Its id.
-    pub id: Uuid,
-    /// Whose it is.
-    pub user_id: String,
-    /// Whether it runs.
-    pub status: Status,
-    /// When it started.
-    pub started_at: DateTime<Utc>,
-    /// When it ends at the latest.
-    pub expires_at: DateTime<Utc>,
-    /// When it ended.
-    pub ended_at: Option<DateTime<Utc>>,
-    /// The revision of the settings it keeps.
-    pub settings_revision: i64,
-    /// The prompt it speaks with.
-    pub prompt_id: String,
-    /// Its version.
-    pub prompt_version: String,
-    /// The model it speaks through.
-    pub model: String,
-    /// Minutes it may last.
-    pub session_max_minutes: i32,
-}
 
 struct Row {
     id: Uuid,

@@ -5,7 +5,8 @@ use serde::Deserialize;
 use crate::{
     json::Json,
     settings::{
-        rules::{self, Constraints},
+        constraints::Constraints,
+        rules,
         schema::{Applies, Definition, Kind, Required, Schema},
         value::{SettingValue, ValueType},
     },

@@ -10,6 +10,8 @@
 
 mod catalog;
 mod change;
+mod constraints;
+mod entry;
 mod publish;
 mod read;
 mod reload;
@@ -23,14 +25,16 @@ mod value;
 
 pub use catalog::{BRUN_E, Catalog, Error as CatalogError};
 pub use change::{Changed, ChangedKey, Conflict, Edit, Error, Terms, update};
+pub use constraints::Constraints;
+pub use entry::{Entry, Since};
 pub use publish::{
     Error as PublishError, Plan as PublishPlan, Provided, Seed, plan_of_empty, publish,
 };
 pub use read::{AsOf, Error as ReadError, Listing, Setting, find, list, revision};
 pub use reload::{Error as ReloadError, follow, load, refresh};
-pub use rollback::{Plan as RollbackPlan, Since, Target, plan as plan_roll_back, roll_back};
-pub use rules::{Constraints, Violation};
+pub use rollback::{Plan as RollbackPlan, Target, plan as plan_roll_back, roll_back};
+pub use rules::Violation;
 pub use schema::{Applies, Definition, Kind, Named, Required, Schema};
 pub use service::GlobalSettingsService;
-pub use snapshot::{Entry, Snapshot, Unusable};
+pub use snapshot::{Snapshot, Unusable};
 pub use value::{Number, SettingValue, ValueType};

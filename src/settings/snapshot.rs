@@ -2,27 +2,13 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use chrono::{DateTime, Utc};
-
 use crate::settings::{
+    entry::Entry,
     rules::{self, Violation},
     schema::Schema,
     store::Stored,
     value::{Number, SettingValue, Unfit},
 };
-
-/// One setting as it stood at a snapshot's revision.
-#[derive(Debug, Clone)]
-pub struct Entry {
-    /// Its value.
-    pub value: SettingValue,
-    /// Grows by one with every change of the key.
-    pub version: i32,
-    /// Who changed it last.
-    pub updated_by: String,
-    /// When.
-    pub updated_at: DateTime<Utc>,
-}
 
 /// Every editable setting at one revision.
 #[derive(Debug, Clone)]

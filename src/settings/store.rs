@@ -7,9 +7,8 @@ use serde_json::Value;
 use sqlx::{PgConnection, postgres::PgListener, types::Json};
 
 use crate::settings::{
-    rollback::Since,
+    entry::{Entry, Since},
     schema::Definition,
-    snapshot::Entry,
     value::{SettingValue, ValueType},
 };
 
