@@ -7,7 +7,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::{
-    database::{self, Deadline, Failure},
+    database::{self, Attempts, Deadline, Failure},
     idempotency,
     sessions::{
         eligibility::{self, Bounds, Refusal, User},
@@ -78,6 +78,9 @@ pub(super) struct Idempotency {
 
 /// Starts a session under the settings that are current when its row is written, whichever instance
 /// changed them: the row is written only if they still are, and they are read again when not.
+///
+/// A connection that breaks is no reason to fail, even when nobody knows whether the row was written:
+/// every attempt is for the same id, so the next one finds what an earlier one left.
 pub async fn start(
     pool: &PgPool,
     settings: &GlobalSettingsService,
@@ -85,17 +88,44 @@ pub async fn start(
     now: DateTime<Utc>,
 ) -> Result<Started, Error> {
     let deadline = Deadline::usual();
+    let mut attempts = Attempts::until(deadline);
+    let id = Uuid::now_v7();
+    let mut doubt = None;
+    loop {
+        match settle(pool, settings, request, id, now, deadline).await {
+            Err(Error::Database(failure)) if failure.is_lost() && attempts.again().await => {
+                doubt = doubt.or(failure.is_in_doubt().then_some(failure));
+            }
+            Err(err) => return Err(in_doubt(doubt, err)),
+            started => return started,
+        }
+    }
+}
+
+/// The failure to tell: after a doubtful attempt only what the database said of the user is certain.
+fn in_doubt(doubt: Option<Failure>, err: Error) -> Error {
+    match err {
+        Error::NotEligible(_) | Error::Active(_) | Error::Idempotency(_) => err,
+        _ => doubt.map_or(err, Error::Database),
+    }
+}
+
+async fn settle(
+    pool: &PgPool,
+    settings: &GlobalSettingsService,
+    request: &Request,
+    id: Uuid,
+    now: DateTime<Utc>,
+    deadline: Deadline,
+) -> Result<Started, Error> {
     // A race with another start, or with a change, is decided by looking again; a handful of changes in
     // the time of one start is no reason to fail.
     for _ in 0..8 {
-        let held = usable(settings)?;
-        let candidate = candidate(request, held, now);
-        match deadline.within(attempt(pool, &candidate, now)).await? {
+        let candidate = candidate(id, request, usable(settings)?, now);
+        match attempt(pool, &candidate, now, deadline).await? {
             Outcome::Started(started) => return Ok(started),
             Outcome::Raced => (),
-            Outcome::Outdated => {
-                deadline.within(refreshed(pool, settings)).await?;
-            }
+            Outcome::Outdated => deadline.within(refreshed(pool, settings)).await?,
         }
     }
     Err(Error::Unsettled)
@@ -128,7 +158,12 @@ fn told(unusable: &[Unusable]) -> Vec<(String, String)> {
     told.collect()
 }
 
-fn candidate(request: &Request, settings: Arc<SessionSettings>, now: DateTime<Utc>) -> Candidate {
+fn candidate(
+    id: Uuid,
+    request: &Request,
+    settings: Arc<SessionSettings>,
+    now: DateTime<Utc>,
+) -> Candidate {
     let User { plan, level, .. } = &request.user;
     let text =
         |it: &Option<String>| it.as_deref().map_or(vec![0], |it| [b"1", it.as_bytes()].concat());
@@ -137,7 +172,7 @@ fn candidate(request: &Request, settings: Arc<SessionSettings>, now: DateTime<Ut
         digest: idempotency::fingerprint(&[b"start", &text(plan), &text(level)]),
     });
     Candidate {
-        id: Uuid::now_v7(),
+        id,
         user: request.user.clone(),
         started_at: now,
         expires_at: now + TimeDelta::minutes(settings.session_max_minutes.into()),
@@ -188,14 +223,15 @@ async fn attempt(
     pool: &PgPool,
     candidate: &Candidate,
     now: DateTime<Utc>,
+    deadline: Deadline,
 ) -> Result<Outcome, Error> {
     let bounds = Bounds::at(now, &candidate.settings);
     let mut refusals = eligibility::check_account(&candidate.user, &candidate.settings);
     let permitted = refusals.is_empty();
-    let found = database::look(pool, async |conn| {
+    let found = database::once(pool, deadline, async |conn| {
         match insert(conn, candidate, &bounds, permitted).await {
             Err(err) if is_race(&err) => Ok(Inserted::Raced),
-            inserted => Ok::<_, Failure>(inserted?),
+            inserted => inserted,
         }
     });
     let found = match found.await? {
@@ -206,12 +242,13 @@ async fn attempt(
         Inserted::Raced => return Ok(Outcome::Raced),
         Inserted::Not(found) => found,
     };
-    if let Some(id) = prior(&found, candidate)? {
-        let session =
-            database::look(pool, async |conn| Ok::<_, Failure>(store::find(conn, id, now).await?))
-                .await?;
-        let replayed = session.map(|session| Started { session, replayed: true });
-        return Ok(replayed.map_or(Outcome::Raced, Outcome::Started));
+    if let Some(id) = stored_before(&found, candidate)? {
+        let read =
+            async |conn: &mut PgConnection| Ok::<_, Failure>(store::find(conn, id, now).await?);
+        let session = deadline.within(database::look(pool, read)).await?;
+        let replayed = id != candidate.id;
+        let started = session.map(|session| Started { session, replayed });
+        return Ok(started.map_or(Outcome::Raced, Outcome::Started));
     }
     // Refused by settings that are no longer current is not refused.
     if found.revision != candidate.settings.revision {
@@ -224,8 +261,15 @@ async fn attempt(
     if refusals.is_empty() { Ok(Outcome::Raced) } else { Err(Error::NotEligible(refusals)) }
 }
 
-/// The session that the same request started before.
-fn prior(found: &Attempt, candidate: &Candidate) -> Result<Option<Uuid>, idempotency::Reused> {
+/// The session that the same request started before: an attempt of it whose answer was lost, or an earlier
+/// one with its idempotency key.
+fn stored_before(
+    found: &Attempt,
+    candidate: &Candidate,
+) -> Result<Option<Uuid>, idempotency::Reused> {
+    if found.active == Some(candidate.id) {
+        return Ok(found.active);
+    }
     let own = candidate.idempotency.as_ref().map(|it| &it.digest);
     match found.prior {
         Some(_) if found.prior_digest.as_ref() != own => Err(idempotency::Reused),
@@ -235,8 +279,10 @@ fn prior(found: &Attempt, candidate: &Candidate) -> Result<Option<Uuid>, idempot
 
 /// Whether a unique index kept two starts apart.
 fn is_race(err: &sqlx::Error) -> bool {
+    let indexes =
+        ["brune_session_pkey", "brune_session_one_active", "brune_session_by_idempotency_key"];
     let constraint = err.as_database_error().and_then(|it| it.constraint());
-    matches!(constraint, Some("brune_session_one_active" | "brune_session_by_idempotency_key"))
+    constraint.is_some_and(|it| indexes.contains(&it))
 }
 
 impl Candidate {

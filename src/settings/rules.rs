@@ -115,6 +115,13 @@ impl Violation {
         Self::new(key, "unknown_key", "the catalog declares no such setting", Value::Null)
     }
 
+    /// A key whose declaration in the database this release cannot read.
+    #[must_use]
+    pub fn undeclared(key: &str, fault: &str) -> Self {
+        let detail = format!("its declaration is not understood by this release: {fault}");
+        Self::new(key, "unreadable_declaration", detail, Value::Null)
+    }
+
     /// A required key without a value.
     #[must_use]
     pub fn missing(key: &str) -> Self {
