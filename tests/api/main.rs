@@ -7,7 +7,10 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod broken;
 mod database;
+mod live;
+mod races;
 mod sessions;
 mod settings;
 #[path = "../support/mod.rs"]

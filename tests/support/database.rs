@@ -41,6 +41,17 @@ impl TestDb {
         self.options.clone()
     }
 
+    /// Its address, for a program of its own.
+    pub(crate) fn url(&self) -> String {
+        let Some(socket) = self.options.get_socket() else {
+            return self.options.to_url_lossy().to_string();
+        };
+        let socket = socket.to_str().unwrap();
+        let host: String = url::form_urlencoded::byte_serialize(socket.as_bytes()).collect();
+        let (user, port, name) = (self.options.get_username(), self.options.get_port(), &self.name);
+        format!("postgres://{user}@localhost:{port}/{name}?host={host}&sslmode=disable")
+    }
+
     /// A small pool on it, of sessions like the service's.
     pub(crate) fn pool(&self) -> PgPool {
         self.pool.clone()
