@@ -67,8 +67,8 @@ async fn compare(clients: usize, instance: &Instance, least: SocketAddr) {
         let real = turn(clients, instance.address(), Kind::Real, &mut times[0]).await;
         let between = processor_time();
         let bare = turn(clients, least, Kind::Least, &mut times[1]).await;
-        spent[0] += between - before;
-        spent[1] += processor_time() - between;
+        spent[0] += between.saturating_sub(before);
+        spent[1] += processor_time().saturating_sub(between);
         ratios.push(real / bare);
         rates[0].push(real);
         rates[1].push(bare);

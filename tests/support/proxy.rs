@@ -37,6 +37,7 @@ struct Shared {
     hold: watch::Sender<bool>,
     holds: AtomicBool,
     without_notifications: AtomicBool,
+    lose_answer: AtomicBool,
     silent: AtomicBool,
 }
 
@@ -82,6 +83,16 @@ impl Proxy {
     /// From now on no notification passes, as through a pooler in transaction mode.
     pub(crate) fn swallow_notifications(&self) {
         self.shared.without_notifications.store(true, Ordering::SeqCst);
+    }
+
+    /// The next statement is carried out, and its connection breaks before anybody is told.
+    pub(crate) fn lose_an_answer(&self) {
+        self.shared.lose_answer.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether that has not happened yet.
+    pub(crate) fn is_to_lose(&self) -> bool {
+        self.shared.lose_answer.load(Ordering::SeqCst)
     }
 
     /// From now on a `LISTEN` waits until [`Self::let_listen`].
@@ -189,6 +200,7 @@ async fn pass(
         to.write_u32(length).await?;
         to.write_all(&body).await?;
     }
+    let mut done = false;
     loop {
         let (kind, length) = (from.read_u8().await?, from.read_u32().await?);
         let mut message = vec![0; length as usize + 1];
@@ -199,6 +211,11 @@ async fn pass(
             // For ever: the other side is not told that this one is gone.
             return std::future::pending().await;
         }
+        // A statement is complete at `C`, and committed at the `Z` that follows.
+        if !opens && kind == b'Z' && done && shared.lose_answer.swap(false, Ordering::SeqCst) {
+            return Ok(());
+        }
+        done = kind == b'C' || done && kind != b'Z';
         if *shared.hold.borrow() && message.windows(6).any(|part| part == b"LISTEN") {
             shared.holds.store(true, Ordering::SeqCst);
             let _ = shared.hold.subscribe().wait_for(|hold| !hold).await;

@@ -62,7 +62,8 @@ async fn what_a_session_keeps_cannot_be_altered_by_hand_either() {
 async fn a_start_that_meets_dead_connections_is_tried_again() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
-    let instance = proxy.instance().await;
+    // No more than a start is tried again over: it takes them one by one.
+    let instance = Instance::deaf(proxy.pool(2).await).await;
     for n in 0..10 {
         instance.start(&user(&format!("warm-{n}"))).await.ok();
         let ended = by_hand::end_sessions(&app.db.pool(), "application_name = 'brune'").await;
@@ -70,6 +71,30 @@ async fn a_start_that_meets_dead_connections_is_tried_again() {
         let reply = instance.start(&user(&format!("user-{n}"))).await;
         assert_eq!(reply.status, StatusCode::CREATED, "{n}: {}", reply.text);
     }
+}
+
+#[tokio::test]
+async fn a_start_whose_answer_was_lost_finds_what_it_stored() {
+    let app = TestApp::new().await;
+    let proxy = Proxy::before(&app.db).await;
+    let instance = Instance::deaf(proxy.pool(1).await).await;
+    instance.start(&user("warm")).await.ok();
+    for (name, key) in [("ana", None), ("bob", Some("k-1"))] {
+        proxy.lose_an_answer();
+        let call = instance.post("/brun-e/start").bearer(&user(name));
+        let call = key.into_iter().fold(call, |call, key| call.header("idempotency-key", key));
+        let reply = call.send().await;
+        assert!(!proxy.is_to_lose(), "nothing was lost");
+        assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.text);
+        assert_eq!(reply.header("idempotent-replayed"), "");
+        let session = reply.ok();
+        assert_eq!(find(&app.instance, &session, &user(name)).await.ok(), session);
+    }
+    let stored: i64 = sqlx::query_scalar("select count(*) from brune_session")
+        .fetch_one(&app.db.pool())
+        .await
+        .unwrap();
+    assert_eq!(stored, 3);
 }
 
 #[tokio::test]
