@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 pub use address::{Parts, options_from_parts, options_from_url};
 pub use migrations::{Migrations, migrations};
-pub use work::{Attempts, Deadline, Ending, Failure, Work, look};
+pub use work::{Attempts, Deadline, Ending, Failure, Work, look, once};
 
 /// The schema, as files of `migrations/`, built into the program.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();

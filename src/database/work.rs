@@ -4,7 +4,7 @@ use std::{error::Error as _, future::Future, time::Duration};
 
 use rand::RngExt as _;
 use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
-use tokio::time::{self, Instant};
+use tokio::time::{self, Instant, error::Elapsed};
 
 /// How long a use case may take in the database, its commit included; shorter than a request's deadline,
 /// so that the answer is this module's and not a cut connection.
@@ -34,6 +34,18 @@ impl Failure {
         }
     }
 
+    /// Whether nobody knows if the work was stored.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        matches!(self, Self::OutcomeUnknown(_))
+    }
+
+    /// Whether the same work may pass when it is tried again, stored or not: for work that finds out which.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.is_transient() || self.is_in_doubt()
+    }
+
     /// The name of the constraint that was broken, if one was.
     #[must_use]
     pub fn constraint(&self) -> Option<&str> {
@@ -60,11 +72,11 @@ impl From<sqlx::Error> for Failure {
 }
 
 /// Classes of SQLSTATE that say "not now": serialization and deadlock, read-only standby, shutdown,
-/// cancelled by a time limit, connection, too many connections.
+/// cancelled by a time limit, connection, too many connections, and not being let in: a password that is
+/// being changed, a database that is being replaced or takes no connections.
 fn is_away(code: &str) -> bool {
-    matches!(code, "40001" | "40P01" | "25006" | "57014" | "55P03" | "53300")
-        || code.starts_with("57P")
-        || code.starts_with("08")
+    matches!(code, "40001" | "40P01" | "25006" | "57014" | "55P03" | "53300" | "3D000" | "55000")
+        || ["57P", "08", "28"].iter().any(|class| code.starts_with(class))
 }
 
 /// When a use case must be through with the database.
@@ -107,6 +119,31 @@ pub async fn look<T, E: From<Failure>>(
             found
         })
         .await
+}
+
+/// What `statement` returns, one that commits by itself. When no answer to it comes, nobody knows whether
+/// it was stored, and the connection is closed.
+pub async fn once<T>(
+    pool: &PgPool,
+    deadline: Deadline,
+    statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
+) -> Result<T, Failure> {
+    let mut lease = deadline.within(Lease::take(pool)).await?;
+    let answer = time::timeout_at(deadline.0, Box::pin(statement(&mut lease.conn))).await;
+    let outcome = outcome(answer);
+    lease.settled = !matches!(outcome, Err(Failure::OutcomeUnknown(_)));
+    outcome
+}
+
+/// What is known of a commit from the answer to it.
+fn outcome<T>(answer: Result<sqlx::Result<T>, Elapsed>) -> Result<T, Failure> {
+    match answer {
+        Ok(Ok(done)) => Ok(done),
+        // The server itself said that nothing is left of it.
+        Ok(Err(err)) if err.as_database_error().is_some() => Err(err.into()),
+        Ok(Err(err)) => Err(Failure::OutcomeUnknown(err)),
+        Err(_) => Err(Failure::OutcomeUnknown(sqlx::Error::PoolTimedOut)),
+    }
 }
 
 /// A connection that goes back into the pool only when all that was asked on it was answered.
@@ -194,16 +231,9 @@ impl Work {
 
     async fn commit(&mut self) -> Result<(), Failure> {
         let sent = sqlx::raw_sql("commit").execute(&mut *self.conn);
-        match time::timeout_at(self.deadline.0, sent).await {
-            Ok(Ok(_)) => {
-                self.open = false;
-                Ok(())
-            }
-            // The server itself said that the transaction is gone.
-            Ok(Err(err)) if err.as_database_error().is_some() => Err(err.into()),
-            Ok(Err(err)) => Err(Failure::OutcomeUnknown(err)),
-            Err(_) => Err(Failure::OutcomeUnknown(sqlx::Error::PoolTimedOut)),
-        }
+        outcome(time::timeout_at(self.deadline.0, sent).await)?;
+        self.open = false;
+        Ok(())
     }
 
     /// A rollback that fails leaves the connection to be closed, which rolls back as well.

@@ -7,7 +7,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::http::{
-    AppState, Limits, config, health, layers::around, openapi::Document, problem, sessions,
+    AppState, Limits, config, explain, health, layers::around, openapi::Document, sessions,
     settings,
 };
 
@@ -30,7 +30,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(health::healthz))
-        .routes(routes!(problem::explain))
+        .routes(routes!(explain::explain))
 }
 
 /// The OpenAPI document, as `/openapi.json` serves it.

@@ -1,13 +1,13 @@
 //! Reading and ending a session.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::{
-    database::{self, Failure},
+    database::{self, Deadline, Failure},
     ids::UserId,
-    sessions::store::{self, Session},
+    sessions::{session::Session, store},
 };
 
 /// Who asks for a session: they must own it, or be allowed every one.
@@ -55,6 +55,7 @@ pub async fn end(
     now: DateTime<Utc>,
 ) -> Result<Session, LookupError> {
     find(pool, caller, id, now).await?;
-    database::look(pool, async |conn| Ok::<_, Failure>(store::end(conn, id, now).await?)).await?;
+    let ended = async |conn: &mut PgConnection| store::end(conn, id, now).await;
+    database::once(pool, Deadline::usual(), ended).await?;
     find(pool, caller, id, now).await
 }

@@ -3,11 +3,12 @@
 mod eligibility;
 mod lookup;
 mod rules;
+mod session;
 mod start;
 mod store;
 
 pub use eligibility::{Refusal, User};
 pub use lookup::{LookupError, Reach, end, find};
 pub use rules::{KEYS, SessionSettings};
+pub use session::{Session, Status};
 pub use start::{Error, Request, Started, start};
-pub use store::{Session, Status};

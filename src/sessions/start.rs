@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool, error::DatabaseError};
 use uuid::Uuid;
 
 use crate::{
-    database::{self, Deadline, Failure},
+    database::{self, Attempts, Deadline, Failure},
     idempotency,
     sessions::{
         eligibility::{self, Bounds, Refusal, User},
         rules::SessionSettings,
-        store::{self, Attempt, Session, Status},
+        session::{Candidate, Idempotency, Session},
+        store::{self, Attempt},
     },
     settings::{self, GlobalSettingsService, Unusable},
 };
@@ -61,23 +62,11 @@ pub enum Error {
     Database(#[from] Failure),
 }
 
-/// A session that is not stored yet.
-pub(super) struct Candidate {
-    pub(super) id: Uuid,
-    pub(super) user: User,
-    pub(super) started_at: DateTime<Utc>,
-    pub(super) expires_at: DateTime<Utc>,
-    pub(super) settings: Arc<SessionSettings>,
-    pub(super) idempotency: Option<Idempotency>,
-}
-
-pub(super) struct Idempotency {
-    pub(super) key: String,
-    pub(super) digest: Vec<u8>,
-}
-
 /// Starts a session under the settings that are current when its row is written, whichever instance
 /// changed them: the row is written only if they still are, and they are read again when not.
+///
+/// A connection that breaks is no reason to fail, even when nobody knows whether the row was written:
+/// every attempt is for the same id, so the next one finds what an earlier one left.
 pub async fn start(
     pool: &PgPool,
     settings: &GlobalSettingsService,
@@ -85,17 +74,44 @@ pub async fn start(
     now: DateTime<Utc>,
 ) -> Result<Started, Error> {
     let deadline = Deadline::usual();
+    let mut attempts = Attempts::until(deadline);
+    let id = Uuid::now_v7();
+    let mut doubt = None;
+    loop {
+        match settle(pool, settings, request, id, now, deadline).await {
+            Err(Error::Database(failure)) if failure.is_lost() && attempts.again().await => {
+                doubt = doubt.or(failure.is_in_doubt().then_some(failure));
+            }
+            Err(err) => return Err(in_doubt(doubt, err)),
+            started => return started,
+        }
+    }
+}
+
+/// The failure to tell: after a doubtful attempt only what the database said of the user is certain.
+fn in_doubt(doubt: Option<Failure>, err: Error) -> Error {
+    match err {
+        Error::NotEligible(_) | Error::Active(_) | Error::Idempotency(_) => err,
+        _ => doubt.map_or(err, Error::Database),
+    }
+}
+
+async fn settle(
+    pool: &PgPool,
+    settings: &GlobalSettingsService,
+    request: &Request,
+    id: Uuid,
+    now: DateTime<Utc>,
+    deadline: Deadline,
+) -> Result<Started, Error> {
     // A race with another start, or with a change, is decided by looking again; a handful of changes in
     // the time of one start is no reason to fail.
     for _ in 0..8 {
-        let held = usable(settings)?;
-        let candidate = candidate(request, held, now);
-        match deadline.within(attempt(pool, &candidate, now)).await? {
+        let candidate = candidate(id, request, usable(settings)?, now);
+        match attempt(pool, &candidate, now, deadline).await? {
             Outcome::Started(started) => return Ok(started),
             Outcome::Raced => (),
-            Outcome::Outdated => {
-                deadline.within(refreshed(pool, settings)).await?;
-            }
+            Outcome::Outdated => deadline.within(refreshed(pool, settings)).await?,
         }
     }
     Err(Error::Unsettled)
@@ -128,7 +144,12 @@ fn told(unusable: &[Unusable]) -> Vec<(String, String)> {
     told.collect()
 }
 
-fn candidate(request: &Request, settings: Arc<SessionSettings>, now: DateTime<Utc>) -> Candidate {
+fn candidate(
+    id: Uuid,
+    request: &Request,
+    settings: Arc<SessionSettings>,
+    now: DateTime<Utc>,
+) -> Candidate {
     let User { plan, level, .. } = &request.user;
     let text =
         |it: &Option<String>| it.as_deref().map_or(vec![0], |it| [b"1", it.as_bytes()].concat());
@@ -137,7 +158,7 @@ fn candidate(request: &Request, settings: Arc<SessionSettings>, now: DateTime<Ut
         digest: idempotency::fingerprint(&[b"start", &text(plan), &text(level)]),
     });
     Candidate {
-        id: Uuid::now_v7(),
+        id,
         user: request.user.clone(),
         started_at: now,
         expires_at: now + TimeDelta::minutes(settings.session_max_minutes.into()),
@@ -154,30 +175,55 @@ enum Outcome {
     Outdated,
 }
 
+/// Inserts the candidate; `None` when that went without a question. Nearly always nothing stands in the way,
+/// so the statement that asks no more than that comes first; the one that can tell what does, and clears away
+/// a session past its time, costs the database twice as much.
+async fn insert(
+    conn: &mut PgConnection,
+    candidate: &Candidate,
+    bounds: &Bounds,
+    permitted: bool,
+) -> sqlx::Result<Option<Attempt>> {
+    let met =
+        |err: &sqlx::Error| err.as_database_error().is_some_and(DatabaseError::is_unique_violation);
+    if permitted {
+        match store::insert_if_clear(conn, candidate, bounds).await {
+            Ok(true) => return Ok(None),
+            Err(err) if !met(&err) => return Err(err),
+            Ok(false) | Err(_) => {}
+        }
+    }
+    store::insert_if_allowed(conn, candidate, bounds, permitted).await.map(Some)
+}
+
 async fn attempt(
     pool: &PgPool,
     candidate: &Candidate,
     now: DateTime<Utc>,
+    deadline: Deadline,
 ) -> Result<Outcome, Error> {
     let bounds = Bounds::at(now, &candidate.settings);
     let mut refusals = eligibility::check_account(&candidate.user, &candidate.settings);
     let permitted = refusals.is_empty();
-    let found = database::look(pool, async |conn| {
-        match store::insert_if_allowed(conn, candidate, &bounds, permitted).await {
-            Err(err) if is_race(&err) => Ok(None),
-            found => Ok::<_, Failure>(Some(found?)),
-        }
+    let inserted = database::once(pool, deadline, async |conn| {
+        insert(conn, candidate, &bounds, permitted).await
     });
-    let Some(found) = found.await? else { return Ok(Outcome::Raced) };
-    if found.inserted {
-        return Ok(Outcome::Started(Started { session: candidate.session(), replayed: false }));
-    }
-    if let Some(id) = prior(&found, candidate)? {
-        let session =
-            database::look(pool, async |conn| Ok::<_, Failure>(store::find(conn, id, now).await?))
-                .await?;
-        let replayed = session.map(|session| Started { session, replayed: true });
-        return Ok(replayed.map_or(Outcome::Raced, Outcome::Started));
+    let found = match inserted.await {
+        Err(failure) if is_race(&failure) => return Ok(Outcome::Raced),
+        Err(failure) => return Err(failure.into()),
+        Ok(Some(found)) if !found.inserted => found,
+        Ok(_) => {
+            let started = Started { session: candidate.session(), replayed: false };
+            return Ok(Outcome::Started(started));
+        }
+    };
+    if let Some(id) = stored_before(&found, candidate)? {
+        let read =
+            async |conn: &mut PgConnection| Ok::<_, Failure>(store::find(conn, id, now).await?);
+        let session = deadline.within(database::look(pool, read)).await?;
+        let replayed = id != candidate.id;
+        let started = session.map(|session| Started { session, replayed });
+        return Ok(started.map_or(Outcome::Raced, Outcome::Started));
     }
     // Refused by settings that are no longer current is not refused.
     if found.revision != candidate.settings.revision {
@@ -190,8 +236,15 @@ async fn attempt(
     if refusals.is_empty() { Ok(Outcome::Raced) } else { Err(Error::NotEligible(refusals)) }
 }
 
-/// The session that the same request started before.
-fn prior(found: &Attempt, candidate: &Candidate) -> Result<Option<Uuid>, idempotency::Reused> {
+/// The session that the same request started before: an attempt of it whose answer was lost, or an earlier
+/// one with its idempotency key.
+fn stored_before(
+    found: &Attempt,
+    candidate: &Candidate,
+) -> Result<Option<Uuid>, idempotency::Reused> {
+    if found.active == Some(candidate.id) {
+        return Ok(found.active);
+    }
     let own = candidate.idempotency.as_ref().map(|it| &it.digest);
     match found.prior {
         Some(_) if found.prior_digest.as_ref() != own => Err(idempotency::Reused),
@@ -200,26 +253,8 @@ fn prior(found: &Attempt, candidate: &Candidate) -> Result<Option<Uuid>, idempot
 }
 
 /// Whether a unique index kept two starts apart.
-fn is_race(err: &sqlx::Error) -> bool {
-    let constraint = err.as_database_error().and_then(|it| it.constraint());
-    matches!(constraint, Some("brune_session_one_active" | "brune_session_by_idempotency_key"))
-}
-
-impl Candidate {
-    fn session(&self) -> Session {
-        let settings = &self.settings;
-        Session {
-            id: self.id,
-            user_id: self.user.id.as_str().to_owned(),
-            status: Status::Active,
-            started_at: self.started_at,
-            expires_at: self.expires_at,
-            ended_at: None,
-            settings_revision: settings.revision,
-            prompt_id: settings.prompt_id.clone(),
-            prompt_version: settings.prompt_version.clone(),
-            model: settings.model.clone(),
-            session_max_minutes: settings.session_max_minutes,
-        }
-    }
+fn is_race(failure: &Failure) -> bool {
+    let indexes =
+        ["brune_session_pkey", "brune_session_one_active", "brune_session_by_idempotency_key"];
+    failure.constraint().is_some_and(|it| indexes.contains(&it))
 }

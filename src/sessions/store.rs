@@ -1,55 +1,13 @@
 //! SQL of the sessions.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use sqlx::PgConnection;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::sessions::{
     eligibility::{Bounds, History},
-    start::Candidate,
+    session::{Candidate, Session, Status},
 };
-
-/// Whether a session runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = SessionStatus)]
-pub enum Status {
-    /// It runs.
-    Active,
-    /// It was ended.
-    Ended,
-    /// It ran as long as it might.
-    Expired,
-}
-
-/// A session with the settings it keeps.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Session {
-    /// Its id.
-    pub id: Uuid,
-    /// Whose it is.
-    pub user_id: String,
-    /// Whether it runs.
-    pub status: Status,
-    /// When it started.
-    pub started_at: DateTime<Utc>,
-    /// When it ends at the latest.
-    pub expires_at: DateTime<Utc>,
-    /// When it ended.
-    pub ended_at: Option<DateTime<Utc>>,
-    /// The revision of the settings it keeps.
-    pub settings_revision: i64,
-    /// The prompt it speaks with.
-    pub prompt_id: String,
-    /// Its version.
-    pub prompt_version: String,
-    /// The model it speaks through.
-    pub model: String,
-    /// Minutes it may last.
-    pub session_max_minutes: i32,
-}
 
 struct Row {
     id: Uuid,
@@ -112,6 +70,52 @@ impl Attempt {
     pub(super) fn history(&self) -> History {
         History { last_ended_at: self.last_ended_at, started_today: self.started_today }
     }
+}
+
+/// Inserts `candidate` if nothing at all stands in its way, in one state of the database; says only whether
+/// it did. The conditions are those of [`insert_if_allowed`], which is to be asked when it did not; an
+/// idempotency key that was used before is left to its unique index.
+pub(super) async fn insert_if_clear(
+    conn: &mut PgConnection,
+    candidate: &Candidate,
+    bounds: &Bounds,
+) -> sqlx::Result<bool> {
+    let Candidate { user, settings, idempotency, .. } = candidate;
+    let (idempotency_key, idempotency_digest) =
+        idempotency.as_ref().map(|it| (it.key.as_str(), it.digest.as_slice())).unzip();
+    let done = sqlx::query!(
+        r#"
+        insert into brune_session (id, user_id, plan, level, started_at, expires_at, settings_revision,
+          prompt_id, prompt_version, model, session_max_minutes, idempotency_key, idempotency_digest)
+        select $1, $2, $3, $4, $5, $6, revision, $8, $9, $10, $11, $12, $13 from app_global_setting_head
+        where revision = $7 and (
+          -- Sessions of a user follow one another, so what holds of the last holds if it does of any.
+          select count(*) filter (where started_at >= $15) < $16
+            and coalesce(bool_and(status <> 'active' and least(ended_at, expires_at) <= $14), true)
+          from (
+            select status, started_at, ended_at, expires_at from brune_session
+            where user_id = $2 order by started_at desc limit $16) newest)
+        "#,
+        candidate.id,
+        user.id.as_str(),
+        user.plan,
+        user.level,
+        candidate.started_at,
+        candidate.expires_at,
+        settings.revision,
+        settings.prompt_id,
+        settings.prompt_version,
+        settings.model,
+        settings.session_max_minutes,
+        idempotency_key,
+        idempotency_digest,
+        bounds.ended_by,
+        bounds.day_start,
+        bounds.max_today,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }
 
 /// Inserts `candidate` if, in the same state of the database, its settings are the newest, its user's

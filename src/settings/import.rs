@@ -15,12 +15,12 @@ use crate::{
     settings::{
         change::{self, Changed, Edit, Error as ChangeError, Terms},
         document::{Incoming, Raw},
+        entry::Entry,
         publish::from_text,
         reload,
         rules::{self, Violation},
         schema::{Definition, Named, Schema},
         service::GlobalSettingsService,
-        snapshot::Entry,
         store,
         value::SettingValue,
     },

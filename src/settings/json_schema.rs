@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::settings::{
-    rules::Constraints,
+    constraints::Constraints,
     schema::{Applies, Definition, Schema},
     value::ValueType,
 };

@@ -10,8 +10,10 @@
 
 mod catalog;
 mod change;
+mod constraints;
 mod document;
 mod drift;
+mod entry;
 mod import;
 mod json_schema;
 mod publish;
@@ -28,8 +30,10 @@ mod value;
 
 pub use catalog::{BRUN_E, Catalog, Error as CatalogError, Fault as CatalogFault};
 pub use change::{Changed, ChangedKey, Conflict, Edit, Error, Terms, update};
+pub use constraints::Constraints;
 pub use document::{Document, FORMAT_VERSION, Format, Incoming};
 pub use drift::{Drift, drift};
+pub use entry::{Entry, Since};
 pub use import::{
     Class, Error as ImportError, ImportPlan, ImportTerms, OnConflict, PlanEntry, import,
     plan as plan_import,
@@ -41,9 +45,9 @@ pub use publish::{
 pub use read::{AsOf, Error as ReadError, Listing, Setting, find, list, revision, values};
 pub use reload::{Error as ReloadError, follow, load, refresh};
 pub use reset::reset;
-pub use rollback::{Plan as RollbackPlan, Since, Target, plan as plan_roll_back, roll_back};
-pub use rules::{Constraints, Violation};
+pub use rollback::{Plan as RollbackPlan, Target, plan as plan_roll_back, roll_back};
+pub use rules::Violation;
 pub use schema::{Applies, Definition, Kind, Named, Required, Schema};
 pub use service::GlobalSettingsService;
-pub use snapshot::{Entry, Snapshot, Unusable};
+pub use snapshot::{Snapshot, Unusable};
 pub use value::{Number, SettingValue, ValueType};

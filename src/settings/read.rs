@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 use crate::{
     database::{self, Failure},
     settings::{
+        constraints::Constraints,
         reload,
-        rules::Constraints,
         schema::{Applies, Definition, Named, Schema},
         service::GlobalSettingsService,
         store::{self, Stored},

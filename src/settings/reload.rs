@@ -33,15 +33,19 @@ pub enum Error {
     /// They break their own rules.
     #[error("the stored settings are invalid: {}", describe(.0))]
     Invalid(Vec<Violation>),
-    /// A declaration is not understood.
-    #[error(transparent)]
-    Unreadable(#[from] schema::Unreadable),
     /// The server is a standby, which may lag.
     #[error("the database server is in recovery")]
     Recovering,
     /// The database failed, or did not answer in time.
     #[error("the settings could not be read")]
     Database(#[from] Failure),
+}
+
+/// A declaration that is not understood is a fault of its key, told and mended like any other.
+impl From<schema::Unreadable> for Error {
+    fn from(unreadable: schema::Unreadable) -> Self {
+        Self::Invalid(vec![Violation::undeclared(&unreadable.key, &unreadable.fault.to_string())])
+    }
 }
 
 impl From<sqlx::Error> for Error {

@@ -1,6 +1,5 @@
 //! Going back, forward: an earlier value becomes a new version under today's rules.
 
-use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
 use utoipa::ToSchema;
@@ -11,6 +10,7 @@ use crate::{
     database,
     settings::{
         change::{self, Changed, Conflict, Edit, Error, Terms},
+        entry::Since,
         read,
         rules::Violation,
         schema::{Named, Schema},
@@ -60,20 +60,6 @@ pub struct Plan {
     /// What today's rules would refuse; nothing is restored as long as anything stands here.
     #[schema(value_type = Vec<crate::json::Fault>)]
     pub refused: Vec<Violation>,
-}
-
-/// A change that going back would undo.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-#[schema(as = LaterChange)]
-pub struct Since {
-    /// The key.
-    pub key: String,
-    /// Its version after that change.
-    pub version: i32,
-    /// Who.
-    pub changed_by: String,
-    /// When.
-    pub changed_at: DateTime<Utc>,
 }
 
 /// What was found to go back to: history, which never changes once it is written.

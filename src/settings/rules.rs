@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use regex::Regex;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::settings::{
+    constraints::Constraints,
     schema::{Definition, Named, Schema},
     value::{Number, SettingValue, Unfit, ValueType},
 };
@@ -15,79 +15,6 @@ use crate::settings::{
 const LONGEST_STRING: usize = 65_536;
 /// The most items any list holds, whatever its catalog allows.
 const MOST_ITEMS: usize = 1_000;
-
-/// What a value must satisfy on its own, and which list it must be on.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Constraints {
-    /// Number: whole.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub integer: Option<bool>,
-    /// Number: smallest.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub min: Option<Number>,
-    /// Number: greatest.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max: Option<Number>,
-    /// String: pattern it must match; anchored by whoever writes it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub regex: Option<Pattern>,
-    /// String: fewest characters.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub min_length: Option<usize>,
-    /// String: most characters.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_length: Option<usize>,
-    /// String, or each item of a list: one of these.
-    #[serde(rename = "enum", skip_serializing_if = "Option::is_none")]
-    pub choices: Option<Vec<String>>,
-    /// String: an item of the list that this setting holds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub member_of: Option<String>,
-    /// List: fewest items.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub min_items: Option<usize>,
-    /// List: most items.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_items: Option<usize>,
-    /// List: no item twice.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub unique: Option<bool>,
-    /// List: pattern that each item must match.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub item_regex: Option<Pattern>,
-    /// List: most characters of an item.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub item_max_length: Option<usize>,
-}
-
-/// A regular expression, compiled once; linear in the length of what it is held against.
-#[derive(Debug, Clone)]
-pub struct Pattern(Regex);
-
-impl Pattern {
-    fn matches(&self, text: &str) -> bool {
-        self.0.is_match(text)
-    }
-}
-
-impl Serialize for Pattern {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.0.as_str())
-    }
-}
-
-impl<'de> Deserialize<'de> for Pattern {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Regex::new(&text).map(Self).map_err(|err| {
-            // The last of its lines says what is wrong; those before draw where.
-            let told = err.to_string();
-            let what = told.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            D::Error::custom(format_args!("{text:?} is no regular expression: {what}"))
-        })
-    }
-}
 
 /// One thing wrong with one key.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -118,6 +45,13 @@ impl Violation {
     #[must_use]
     pub fn unknown(key: &str) -> Self {
         Self::new(key, "unknown_key", "the catalog declares no such setting", Value::Null)
+    }
+
+    /// A key whose declaration in the database this release cannot read.
+    #[must_use]
+    pub fn undeclared(key: &str, fault: &str) -> Self {
+        let detail = format!("its declaration is not understood by this release: {fault}");
+        Self::new(key, "unreadable_declaration", detail, Value::Null)
     }
 
     /// A required key without a value.
@@ -278,11 +212,7 @@ impl Found<'_> {
             );
         }
         if let Some(regex) = rule.regex.as_ref().filter(|it| !it.matches(text)) {
-            self.add(
-                "pattern_mismatch",
-                format!("must match {}", regex.0),
-                json!({"regex": regex}),
-            );
+            self.add("pattern_mismatch", format!("must match {regex}"), json!({"regex": regex}));
         }
         self.choice(rule, text);
     }
@@ -324,7 +254,7 @@ impl Found<'_> {
             self.add("too_long", detail, json!({"item_max_length": longest}));
         }
         if let Some(regex) = rule.item_regex.as_ref().filter(|it| !it.matches(item)) {
-            let detail = format!("item {at} must match {}", regex.0);
+            let detail = format!("item {at} must match {regex}");
             self.add("pattern_mismatch", detail, json!({"item_regex": regex}));
         }
         self.choice(rule, item);

@@ -2,27 +2,13 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use chrono::{DateTime, Utc};
-
 use crate::settings::{
+    entry::Entry,
     rules::{self, Violation},
     schema::Schema,
     store::Stored,
     value::{Number, SettingValue, Unfit},
 };
-
-/// One setting as it stood at a snapshot's revision.
-#[derive(Debug, Clone)]
-pub struct Entry {
-    /// Its value.
-    pub value: SettingValue,
-    /// Grows by one with every change of the key.
-    pub version: i32,
-    /// Who changed it last.
-    pub updated_by: String,
-    /// When.
-    pub updated_at: DateTime<Utc>,
-}
 
 /// Every editable setting at one revision.
 #[derive(Debug, Clone)]
@@ -68,6 +54,13 @@ impl Snapshot {
         let mut faults = snapshot.fill(rows);
         faults.extend(rules::check(&snapshot.schema, |key| snapshot.value(key)));
         if faults.is_empty() { Ok(snapshot) } else { Err(faults) }
+    }
+
+    /// The snapshot of a database that was just seeded with `schema`, every key at its default: for whoever
+    /// wants settings without a database.
+    pub fn of_defaults(schema: Arc<Schema>) -> Result<Self, Vec<Violation>> {
+        let rows = schema.editable().filter_map(Stored::seed).collect();
+        Self::new(1, None, schema, rows)
     }
 
     /// This snapshot brought to `revision` by the rows that changed since.

@@ -7,8 +7,8 @@ use serde_json::Value;
 use sqlx::{PgConnection, postgres::PgListener, types::Json};
 
 use crate::settings::{
-    rollback::Since,
-    snapshot::Entry,
+    entry::{Entry, Since},
+    schema::Definition,
     value::{SettingValue, ValueType},
 };
 
@@ -33,6 +33,17 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// The row that seeding writes for `definition`; `None` when it has no default.
+    pub(super) fn seed(definition: &Definition) -> Option<Self> {
+        Some(Self {
+            key: definition.key.clone(),
+            value: Some(definition.default.as_ref()?.to_json()),
+            version: Some(1),
+            updated_by: Some("brune:migrate".to_owned()),
+            updated_at: Some(DateTime::UNIX_EPOCH),
+        })
+    }
+
     /// The key with its entry, or without one when it was deleted; `None` when the stored value is of no
     /// type of ours.
     pub(super) fn into_entry(self) -> Option<(String, Option<Entry>)> {

@@ -7,8 +7,11 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod broken;
 mod config;
 mod database;
+mod live;
+mod races;
 mod sessions;
 mod settings;
 #[path = "../support/mod.rs"]

@@ -41,6 +41,17 @@ impl TestDb {
         self.options.clone()
     }
 
+    /// Its address, for a program of its own.
+    pub(crate) fn url(&self) -> String {
+        let Some(socket) = self.options.get_socket() else {
+            return self.options.to_url_lossy().to_string();
+        };
+        let socket = socket.to_str().unwrap();
+        let host: String = url::form_urlencoded::byte_serialize(socket.as_bytes()).collect();
+        let (user, port, name) = (self.options.get_username(), self.options.get_port(), &self.name);
+        format!("postgres://{user}@localhost:{port}/{name}?host={host}&sslmode=disable")
+    }
+
     /// A small pool on it, of sessions like the service's.
     pub(crate) fn pool(&self) -> PgPool {
         self.pool.clone()
@@ -146,15 +157,21 @@ pub(super) async fn sweep(connection: &mut PgConnection, start: bool) {
             .fetch_all(&mut *connection)
             .await
             .unwrap_or_default();
-    for name in names {
+    let is_stale = |name: &&String| {
         let maker = name.strip_prefix("t_").and_then(|rest| rest.split('_').next()?.parse().ok());
-        let stale = match maker {
+        match maker {
             Some(process) => start || is_gone(process),
-            None => start && name != template_name(),
-        };
-        if stale {
-            drop_database(connection, &name).await;
+            None => start && **name != template_name(),
         }
+    };
+    let stale: Vec<&String> = names.iter().filter(is_stale).collect();
+    // All of them before any is dropped: a commit that was left hanging keeps every drop of the server waiting,
+    // and its own turn would never come.
+    for name in &stale {
+        end_sessions(connection, name).await;
+    }
+    for name in stale {
+        drop_database(connection, name).await;
     }
 }
 
@@ -164,19 +181,25 @@ fn is_gone(process: i32) -> bool {
     })
 }
 
-/// FORCE alone waits a tenth of a second when there is a session; these are asked to go first.
-async fn drop_database(connection: &mut PgConnection, name: &str) {
+/// Ends the sessions on a database; says whether there were any.
+async fn end_sessions(connection: &mut PgConnection, name: &str) -> bool {
     let sessions =
         "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = $1";
     let ended: i64 =
         sqlx::query_scalar(sessions).bind(name).fetch_one(&mut *connection).await.unwrap_or(0);
-    if ended > 0 {
+    ended > 0
+}
+
+/// FORCE alone waits a tenth of a second when there is a session; these are asked to go first.
+async fn drop_database(connection: &mut PgConnection, name: &str) {
+    if end_sessions(connection, name).await {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    // Given up when another test's hanging commit is in its way; the supervisor comes back for what is left.
     // A process that was killed while it dropped this one may have got further than we know.
-    let _ = connection
-        .execute(AssertSqlSafe(format!("drop database if exists {name} with (force)")))
-        .await;
+    let _ = connection.execute("set statement_timeout = '3s'").await;
+    let drop = format!("drop database if exists {name} with (force)");
+    let _ = connection.execute(AssertSqlSafe(drop)).await;
 }
 
 async fn execute(connection: &mut PgConnection, sql: String) {

@@ -4,7 +4,10 @@
 #![allow(dead_code, reason = "hardly a test binary uses all of it")]
 
 mod app;
+pub(crate) mod binary;
+pub(crate) mod by_hand;
 mod database;
+pub(crate) mod proxy;
 mod server;
 
 #[expect(unused_imports, reason = "no test binary uses all of it")]

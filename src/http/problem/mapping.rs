@@ -44,7 +44,7 @@ impl From<settings::ReloadError> for Problem {
         match err {
             E::Invalid(faults) => config_unavailable(violations(faults)),
             E::Database(err) => err.into(),
-            err => Self::unavailable(&err),
+            E::Recovering => Self::unavailable(&E::Recovering),
         }
     }
 }

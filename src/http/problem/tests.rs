@@ -76,11 +76,13 @@ async fn an_answer_that_is_no_failure_is_left_alone() {
 async fn every_code_has_its_page() {
     for code in Code::ALL {
         let slug = code.page().trim_start_matches("/problems/").to_owned();
-        let page = explain(Segment(slug)).await.unwrap();
+        let page = crate::http::explain(crate::http::Segment(slug)).await.unwrap();
         assert_eq!(page.status(), 200);
     }
-    assert!(explain(Segment("nothing-of-that-name".into())).await.is_err());
-    assert!(explain(Segment("version_conflict".into())).await.is_err());
+    assert!(
+        crate::http::explain(crate::http::Segment("nothing-of-that-name".into())).await.is_err()
+    );
+    assert!(crate::http::explain(crate::http::Segment("version_conflict".into())).await.is_err());
 }
 
 #[test]

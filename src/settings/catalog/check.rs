@@ -1,7 +1,8 @@
 //! What contradicts in a catalog itself.
 
 use crate::settings::{
-    rules::{self, Constraints},
+    constraints::Constraints,
+    rules,
     schema::{Definition, Kind, Schema},
     value::ValueType,
 };

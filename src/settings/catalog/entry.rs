@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::{
     json::Json,
     settings::{
-        rules::Constraints,
+        constraints::Constraints,
         schema::{Applies, Definition, Kind, Required},
         value::{SettingValue, ValueType},
     },

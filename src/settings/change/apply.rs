@@ -8,9 +8,9 @@ use crate::{
     audit::{self, Action, Actor, NewEntry},
     settings::{
         change::{Changed, ChangedKey, Conflict, Error, Terms},
+        entry::Entry,
         rules::{self, Violation},
         schema::{Definition, Schema},
-        snapshot::Entry,
         store::{self, Head, Write},
         value::SettingValue,
     },

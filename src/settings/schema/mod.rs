@@ -9,7 +9,7 @@ pub(super) use store::Unreadable;
 use serde::{Deserialize, Serialize};
 
 use crate::settings::{
-    rules::Constraints,
+    constraints::Constraints,
     value::{SettingValue, ValueType},
 };
 

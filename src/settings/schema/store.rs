@@ -25,8 +25,8 @@ struct Row {
 #[derive(Debug, thiserror::Error)]
 #[error("the declaration of {key} is not understood by this release: {fault}")]
 pub struct Unreadable {
-    key: String,
-    fault: serde_json::Error,
+    pub(in crate::settings) key: String,
+    pub(in crate::settings) fault: serde_json::Error,
 }
 
 impl Row {

@@ -1,0 +1,64 @@
+//! A client on one kept-alive connection: as little beside the service as possible.
+
+use std::net::SocketAddr;
+
+use axum::body::{Body, Bytes};
+use http_body_util::BodyExt as _;
+use hyper::{Method, Request, StatusCode, client::conn::http1, header};
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, task::JoinSet};
+
+pub(crate) struct Client {
+    sender: http1::SendRequest<Body>,
+    host: String,
+    _connection: JoinSet<()>,
+}
+
+impl Client {
+    pub(crate) async fn of(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let _ = connection.await;
+        });
+        Self { sender, host: address.to_string(), _connection: task }
+    }
+
+    /// What is answered; the whole body is read.
+    pub(crate) async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        token: &str,
+        body: String,
+    ) -> (StatusCode, Bytes) {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, &self.host)
+            .header(header::AUTHORIZATION, format!("Bearer {token}"));
+        if !body.is_empty() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        self.sender.ready().await.unwrap();
+        let response = self.sender.send_request(request.body(Body::from(body)).unwrap()).await;
+        let response = response.unwrap();
+        let status = response.status();
+        (status, response.into_body().collect().await.unwrap().to_bytes())
+    }
+
+    /// The same; anything but a success ends the run.
+    pub(crate) async fn expect(
+        &mut self,
+        method: Method,
+        path: &str,
+        token: &str,
+        body: String,
+    ) -> Bytes {
+        let (status, answer) = self.send(method, path, token, body).await;
+        assert!(status.is_success(), "{path}: {status} {}", String::from_utf8_lossy(&answer));
+        answer
+    }
+}

@@ -1,0 +1,73 @@
+//! The service under load, held to the bars of `docs/benchmarks.md`: `cargo bench --bench load -- [scenario]`.
+//!
+//! It starts a private, durable Postgres in the directory for temporary files and needs nothing else.
+//! Every ratio is of two things that took turns in the same run, so that it holds on other machines too.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a benchmark that cannot go on should say so, and its output is the result"
+)]
+
+#[path = "../catalog/mod.rs"]
+mod catalog;
+mod client;
+mod history;
+mod patch;
+mod pgbench;
+mod ready;
+mod rows;
+mod start;
+mod table;
+mod world;
+
+use std::{fs::File, sync::Mutex};
+
+use tracing_subscriber::EnvFilter;
+
+use world::World;
+
+const SCENARIOS: [&str; 4] = ["start", "patch", "history", "ready"];
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // `cargo test --benches` starts it too, and waits for no measurement.
+    if !arguments.iter().any(|it| it == "--bench") {
+        return;
+    }
+    let named: Vec<&String> = arguments.iter().filter(|it| !it.starts_with('-')).collect();
+    if let Some(unknown) = named.iter().find(|it| !SCENARIOS.contains(&it.as_str())) {
+        panic!("there is no scenario {unknown}; there are {}", SCENARIOS.join(", "));
+    }
+    let wanted = |scenario: &str| named.is_empty() || named.iter().any(|it| *it == scenario);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(run(&wanted));
+}
+
+async fn run(wanted: &dyn Fn(&str) -> bool) {
+    let mut world = World::new().await;
+    log_into(&world.scratch("log"));
+    for scenario in SCENARIOS.into_iter().filter(|it| wanted(it)) {
+        println!("\n== {scenario} ==");
+        match scenario {
+            "start" => start::run(&mut world).await,
+            "patch" => patch::run(&mut world).await,
+            "history" => history::run(&mut world).await,
+            _ => ready::run(&mut world).await,
+        }
+    }
+    world.end().await;
+}
+
+/// Lines as the service writes them in production: what they cost is part of what is measured.
+fn log_into(path: &std::path::Path) {
+    let filter = EnvFilter::builder().with_regex(false).parse_lossy("info,sqlx=warn,hyper=info");
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_span_list(false)
+        .with_env_filter(filter)
+        .with_writer(Mutex::new(File::create(path).unwrap()))
+        .init();
+}

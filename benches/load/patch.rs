@@ -1,0 +1,104 @@
+//! A change of one key: no slower where there is much.
+
+use std::time::{Duration, Instant};
+
+use hyper::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    catalog,
+    client::Client,
+    table::{Times, line},
+    world::{Instance, World, admin},
+};
+
+const BAR: f64 = 2.0;
+/// Changes in a row of one side, and how often the sides take turns.
+const BLOCK: usize = 25;
+const BLOCKS: usize = 24;
+/// No side is measured longer.
+const LIMIT: Duration = Duration::from_mins(2);
+
+pub(crate) async fn run(world: &mut World) {
+    for (what, settings, rows) in
+        [("10 / 10,000 settings", 10_000, 0), ("10 / 1,000,000 audit rows", 10, 1_000_000)]
+    {
+        // Made before either is spoken to: making one takes longer than a connection may lie idle.
+        let instances = [world.instance(10, 0).await, world.instance(settings, rows).await];
+        compare(what, [Side::of(&instances[0]).await, Side::of(&instances[1]).await]).await;
+    }
+}
+
+struct Side {
+    instance: Instance,
+    client: Client,
+    token: String,
+    version: i64,
+    /// From the request to its answer.
+    answered: Times,
+    /// From the last request of a block until its change is what the instance reads.
+    taken_on: Times,
+}
+
+impl Side {
+    async fn of(instance: &Instance) -> Self {
+        let mut client = Client::of(instance.address()).await;
+        let token = admin();
+        let path = format!("/admin/global-settings/{}", key());
+        let found = client.expect(Method::GET, &path, &token, String::new()).await;
+        let found: Value = serde_json::from_slice(&found).unwrap();
+        let version = found["version"].as_i64().unwrap();
+        let instance = instance.clone();
+        Self { instance, client, token, version, answered: Times::new(), taken_on: Times::new() }
+    }
+
+    /// Some changes in a row, as fast as they are answered.
+    async fn block(&mut self, counts: bool) {
+        let mut revision = 0;
+        let mut begun = Instant::now();
+        for _ in 0..BLOCK {
+            let change =
+                json!({"key": key(), "value": self.version % 200, "version": self.version});
+            let body = json!({"reason": "measuring", "changes": [change]}).to_string();
+            begun = Instant::now();
+            let path = "/admin/global-settings";
+            let answer = self.client.expect(Method::PATCH, path, &self.token, body).await;
+            if counts {
+                self.answered.add(begun.elapsed());
+            }
+            let answer: Value = serde_json::from_slice(&answer).unwrap();
+            self.version = answer["changed"][0]["version"].as_i64().unwrap();
+            revision = answer["revision"].as_i64().unwrap();
+        }
+        self.instance.settings().wait_for(revision).await;
+        if counts {
+            self.taken_on.add(begun.elapsed());
+        }
+    }
+}
+
+/// A whole number.
+fn key() -> String {
+    catalog::key(4)
+}
+
+async fn compare(what: &str, mut sides: [Side; 2]) {
+    for side in &mut sides {
+        side.block(false).await;
+    }
+    let begun = Instant::now();
+    for _ in 0..BLOCKS {
+        for side in &mut sides {
+            side.block(true).await;
+        }
+        if LIMIT < begun.elapsed() {
+            break;
+        }
+    }
+    let [few, many] = &sides;
+    let of = |of: fn(&Side) -> f64| of(many) / of(few);
+    let figures = format!("{} / {}", few.answered, many.answered);
+    line(&format!("PATCH, {what}"), of(|it| it.answered.median()), BAR, false, &figures);
+    line("  at p99", of(|it| it.answered.p99()), BAR, false, "");
+    println!("  until read: {} / {}", few.taken_on, many.taken_on);
+}

@@ -1,0 +1,68 @@
+//! A long history, made at once: the triggers that number and chain it row by row are off, so its chain
+//! does not verify. Everything that is read by a page or by a change is as the service would have left it.
+
+use sqlx::{
+    ConnectOptions as _, Connection as _, Executor as _, PgConnection, postgres::PgConnectOptions,
+};
+
+/// The people of the history: nine who did most of it, and one who was there at the start only.
+pub(crate) const BUSY: &str = "admin-3";
+/// See [`BUSY`].
+pub(crate) const RARE: &str = "long-gone";
+
+/// Seconds between two rows.
+const EVERY: i64 = 20;
+
+/// Adds `count` changes of the stored settings, which take turns.
+pub(crate) async fn add(options: &PgConnectOptions, count: usize) {
+    let mut connection = options.connect().await.unwrap();
+    if 0 < count {
+        let sql = "set session_replication_role = replica; set synchronous_commit = off; \
+                   set work_mem = '256MB'";
+        connection.execute(sql).await.unwrap();
+        insert(&mut connection, i64::try_from(count).unwrap()).await;
+        take_on(&mut connection).await;
+    }
+    // As a database is that has been there for a while.
+    connection.execute("vacuum analyze").await.unwrap();
+    connection.execute("checkpoint").await.unwrap();
+    connection.close().await.unwrap();
+}
+
+async fn insert(connection: &mut PgConnection, count: i64) {
+    let before =
+        "update app_global_setting_audit set changed_at = changed_at - interval '10 years'";
+    connection.execute(before).await.unwrap();
+    sqlx::query(
+        "with keys as (
+           select key, value_json, version, row_number() over (order by key) - 1 as turn,
+             count(*) over () as turns
+           from app_global_settings)
+         insert into app_global_setting_audit (seq, id, revision, key, action, old_value_json,
+           new_value_json, version, changed_by, reason, request_id, changed_at, salt, old_value_digest,
+           new_value_digest, prev_hash, hash)
+         select (select max(seq) from app_global_setting_audit) + n, gen_random_uuid(), 1 + n, key, 'update',
+           value_json, value_json, version + 1 + (n - 1) / turns,
+           case when n <= 5 then $2 else 'admin-' || n % 9 end, 'made for measuring', gen_random_uuid()::text,
+           now() - ($1 - n) * make_interval(secs => $3), uuid_send(gen_random_uuid()),
+           sha256(int8send(n)), sha256(int8send(n)), sha256(int8send(n)), sha256(int8send(n + 1))
+         from generate_series(1, $1) n join keys on turn = n % turns",
+    )
+    .bind(count)
+    .bind(RARE)
+    .bind(EVERY)
+    .execute(connection)
+    .await
+    .unwrap();
+}
+
+/// Brings settings and head to where the history ends.
+async fn take_on(connection: &mut PgConnection) {
+    let settings = "update app_global_settings s set version = a.version, revision = a.revision
+        from (select distinct on (key) key, version, revision from app_global_setting_audit
+              order by key, version desc) a where a.key = s.key";
+    connection.execute(settings).await.unwrap();
+    let head = "update app_global_setting_head set (revision, changed_at)
+        = (select max(revision), max(changed_at) from app_global_setting_audit)";
+    connection.execute(head).await.unwrap();
+}

@@ -1,0 +1,173 @@
+//! Session starts, beside the least that a service could do: one insert of the same row.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    extract::{Path, State},
+    http::StatusCode,
+    routing::post,
+};
+use brune::settings::{BRUN_E, Catalog};
+use chrono::{TimeDelta, Utc};
+use hyper::Method;
+use sqlx::PgPool;
+use tokio::{net::TcpListener, task::JoinSet};
+use uuid::Uuid;
+
+use crate::{
+    client::Client,
+    pgbench,
+    table::{Times, line, median},
+    world::{Instance, World, user},
+};
+
+const BAR: f64 = 0.8;
+const CLIENTS: [usize; 2] = [8, 32];
+/// Starts of one turn, and how often the two take turns.
+const STARTS: usize = 4_000;
+const TURNS: usize = 9;
+/// No number of clients is measured longer.
+const LIMIT: Duration = Duration::from_secs(90);
+
+pub(crate) async fn run(world: &mut World) {
+    let pool = world.database("starts", &Catalog::parse(BRUN_E).unwrap()).await;
+    let instance = Instance::over(pool.clone()).await;
+    let mut bare = JoinSet::new();
+    let least = serve_least(pool, &mut bare).await;
+    for clients in CLIENTS {
+        compare(clients, &instance, least).await;
+        match pgbench::inserts(&world.server, "starts", clients, &world.scratch("insert.sql")).await
+        {
+            Some(rate) => println!("  pgbench, the same insert: {rate:.0}/s"),
+            None => println!("  pgbench is not there"),
+        }
+    }
+    bare.abort_all();
+    instance.end().await;
+}
+
+async fn compare(clients: usize, instance: &Instance, least: SocketAddr) {
+    let (mut ratios, mut rates) = (Vec::new(), [Vec::new(), Vec::new()]);
+    let mut times = [Times::new(), Times::new()];
+    let mut spent = [Duration::ZERO; 2];
+    // One turn that does not count: connections are made, statements prepared.
+    turn(clients, instance.address(), Kind::Real, &mut Times::new()).await;
+    turn(clients, least, Kind::Least, &mut Times::new()).await;
+    let begun = Instant::now();
+    for _ in 0..TURNS {
+        let before = processor_time();
+        let real = turn(clients, instance.address(), Kind::Real, &mut times[0]).await;
+        let between = processor_time();
+        let bare = turn(clients, least, Kind::Least, &mut times[1]).await;
+        spent[0] += between.saturating_sub(before);
+        spent[1] += processor_time().saturating_sub(between);
+        ratios.push(real / bare);
+        rates[0].push(real);
+        rates[1].push(bare);
+        if LIMIT < begun.elapsed() {
+            break;
+        }
+    }
+    let [real, bare] = rates.map(|it| median(&it));
+    let figures = format!("{real:.0}/s of {bare:.0}/s; {} of {}", times[0], times[1]);
+    line(&format!("starts, {clients} clients"), median(&ratios), BAR, true, &figures);
+    #[expect(clippy::cast_precision_loss, reason = "some ten thousand")]
+    let [real, bare] = spent.map(|it| it.as_secs_f64() * 1e6 / (ratios.len() * STARTS) as f64);
+    println!("  processor time of service and client: {real:.0} of {bare:.0} us a start");
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Real,
+    Least,
+}
+
+/// Starts of so many clients per second, each of a new user.
+async fn turn(clients: usize, address: SocketAddr, kind: Kind, times: &mut Times) -> f64 {
+    let run = Uuid::new_v4().simple().to_string();
+    // Signed before the clock runs.
+    let users: Arc<Vec<(String, String)>> = Arc::new(
+        (0..STARTS)
+            .map(|n| match kind {
+                Kind::Real => ("/brun-e/start".to_owned(), user(&format!("{run}-{n}"))),
+                // As long a head, so that only what is done with it differs.
+                Kind::Least => (format!("/least/{run}-{n}"), user(&format!("{run}-{n}"))),
+            })
+            .collect(),
+    );
+    let mut connected = Vec::new();
+    for _ in 0..clients {
+        connected.push(Client::of(address).await);
+    }
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut tasks = JoinSet::new();
+    let begun = Instant::now();
+    for mut client in connected {
+        let (users, next) = (Arc::clone(&users), Arc::clone(&next));
+        tasks.spawn(async move {
+            let mut times = Times::new();
+            while let Some((path, token)) = users.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let begun = Instant::now();
+                client.expect(Method::POST, path, token, String::new()).await;
+                times.add(begun.elapsed());
+            }
+            times
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        times.join(&done.unwrap());
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
+    let starts = STARTS as f64;
+    starts / begun.elapsed().as_secs_f64()
+}
+
+/// A bare axum + sqlx handler over the same pool: no credentials, no rules, no log.
+async fn serve_least(pool: PgPool, tasks: &mut JoinSet<()>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = Router::new().route("/least/{user}", post(least)).with_state(pool);
+    tasks.spawn(async move {
+        axum::serve(listener, router).await.unwrap();
+    });
+    address
+}
+
+async fn least(
+    State(pool): State<PgPool>,
+    Path(user): Path<String>,
+) -> Result<(StatusCode, String), StatusCode> {
+    #[expect(clippy::disallowed_methods, reason = "the least a handler could do")]
+    let now = Utc::now();
+    let id = Uuid::now_v7();
+    sqlx::query(
+        "insert into brune_session (id, user_id, plan, level, started_at, expires_at, settings_revision,
+           prompt_id, prompt_version, model, session_max_minutes)
+         values ($1, $2, 'pro', 'senior', $3, $4, 1, 'pmpt_brune_default', '1', 'gpt-realtime', 30)",
+    )
+    .bind(id)
+    .bind(user)
+    .bind(now)
+    .bind(now + TimeDelta::minutes(30))
+    .execute(&pool)
+    .await
+    .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    Ok((StatusCode::CREATED, format!("{{\"session_id\":\"{id}\"}}")))
+}
+
+/// What this process has spent in its code and in the system's for it; nothing where it cannot be read.
+fn processor_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // Behind the name, which may hold blanks; in hundredths of a second.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|it| it.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
+}

@@ -1,0 +1,177 @@
+//! A private Postgres, databases on it, and instances of the service over them.
+
+use std::{
+    collections::HashMap,
+    fs::{self, DirBuilder},
+    net::SocketAddr,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use axum::Router;
+use brune::{
+    clock::Clock,
+    config::{Auth, Embedded, Secret},
+    database::{
+        self, MIGRATOR,
+        embedded::{Profile, Server},
+    },
+    http::{self, AppState, Grant, Keys, Limits, SUPER_ADMIN},
+    settings::{self, Catalog, GlobalSettingsService},
+};
+use chrono::TimeDelta;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgPool};
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::rows;
+
+/// What tokens are signed with.
+pub(crate) const SECRET: &str = "a secret for measuring, long enough to be one";
+/// The connections of a pool: the service's default.
+const POOL: u32 = 10;
+
+pub(crate) struct World {
+    pub(crate) server: Server,
+    dir: PathBuf,
+    /// Databases by settings and rows of the trail: making a great one takes a while.
+    made: HashMap<(usize, usize), Instance>,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let dir = std::env::temp_dir().join(format!("brune-load-{}", std::process::id()));
+        // The server's account passes through when we are root.
+        DirBuilder::new().mode(0o711).create(&dir).unwrap();
+        #[expect(clippy::disallowed_methods, reason = "the harness has no configuration but this")]
+        let (path, bin_dir) = (std::env::var_os("PATH"), std::env::var_os("BRUNE_PG_BIN_DIR"));
+        let config = Embedded {
+            dir: dir.join("postgres"),
+            bin_dir: bin_dir.map(PathBuf::from),
+            path: path.unwrap_or_default(),
+            account: None,
+            cache_dir: Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres")),
+        };
+        let server = Server::start(&config, Profile::Durable).await.unwrap();
+        Self { server, dir, made: HashMap::new() }
+    }
+
+    /// A path for `name` that goes with the world.
+    pub(crate) fn scratch(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// A migrated database called `name` that holds `catalog` at its defaults.
+    pub(crate) async fn database(&self, name: &str, catalog: &Catalog) -> PgPool {
+        let mut connection = self.server.options().connect().await.unwrap();
+        let create = format!("create database {name} template template0");
+        connection.execute(AssertSqlSafe(create)).await.unwrap();
+        connection.close().await.unwrap();
+        let options = self.server.options().database(name);
+        let pool = database::pool(options, POOL).await.unwrap();
+        MIGRATOR.run(&mut database::unlimited(&pool).await.unwrap()).await.unwrap();
+        settings::publish(&pool, catalog, &|_| None, false).await.unwrap();
+        pool
+    }
+
+    /// An instance over `settings` generated settings, whose trail has `rows` rows beside their first values.
+    pub(crate) async fn instance(&mut self, settings: usize, rows: usize) -> Instance {
+        if !self.made.contains_key(&(settings, rows)) {
+            let begun = std::time::Instant::now();
+            let name = format!("s{settings}_r{rows}");
+            let pool = self.database(&name, &crate::catalog::generated(settings)).await;
+            rows::add(&self.server.options().database(&name), rows).await;
+            let instance = Instance::over(pool).await;
+            let took = begun.elapsed().as_secs_f64();
+            println!("made {settings} settings with {rows} rows of history in {took:.1} s");
+            self.made.insert((settings, rows), instance);
+        }
+        self.made[&(settings, rows)].clone()
+    }
+
+    pub(crate) async fn end(self) {
+        for (_, instance) in self.made {
+            instance.end().await;
+        }
+        self.server.stop().await.unwrap();
+        fs::remove_dir_all(self.dir).unwrap();
+    }
+}
+
+/// A running service.
+#[derive(Clone)]
+pub(crate) struct Instance(std::sync::Arc<Inner>);
+
+struct Inner {
+    address: SocketAddr,
+    settings: GlobalSettingsService,
+    pool: PgPool,
+    tasks: std::sync::Mutex<JoinSet<()>>,
+}
+
+impl Instance {
+    /// The service as `brune serve` puts it together: the real router behind the real accept loop.
+    pub(crate) async fn over(pool: PgPool) -> Self {
+        let settings = GlobalSettingsService::new(settings::load(&pool).await.unwrap());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(settings::follow(pool.clone(), settings.clone(), Duration::from_secs(5)));
+        let state = AppState {
+            pool: pool.clone(),
+            settings: settings.clone(),
+            clock: Clock::system(),
+            provision: Provision::default(),
+            quota: WriteQuota::new(NonZeroU32::MAX),
+            keys: Keys::new(&auth()),
+        };
+        let limits = Limits::default();
+        let router: Router = http::router(state, &limits);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tasks.spawn(http::serve(listener, router, limits, CancellationToken::new()));
+        settings.listening().wait_for(|it| *it).await.unwrap();
+        Self(std::sync::Arc::new(Inner { address, settings, pool, tasks: tasks.into() }))
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.0.address
+    }
+
+    pub(crate) fn settings(&self) -> &GlobalSettingsService {
+        &self.0.settings
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.0.pool
+    }
+
+    pub(crate) async fn end(self) {
+        self.0.tasks.lock().unwrap().abort_all();
+        self.0.pool.close().await;
+    }
+}
+
+fn auth() -> Auth {
+    Auth {
+        jwt_secrets: vec![Secret::new(SECRET.to_owned())],
+        issuer: None,
+        audience: None,
+        internal_api_key: None,
+    }
+}
+
+fn token(grant: &Grant) -> String {
+    http::issue(&auth(), grant, Clock::system().now(), TimeDelta::hours(6)).unwrap()
+}
+
+/// A token of a user on a plan.
+pub(crate) fn user(sub: &str) -> String {
+    let (plan, level) = (Some("pro".to_owned()), Some("senior".to_owned()));
+    token(&Grant { sub: sub.to_owned(), plan, level, ..Grant::default() })
+}
+
+/// A token of an administrator.
+pub(crate) fn admin() -> String {
+    let role = Some(SUPER_ADMIN.to_owned());
+    token(&Grant { sub: "admin".to_owned(), role, ..Grant::default() })
+}

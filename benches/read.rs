@@ -1,0 +1,176 @@
+//! What reading a setting in process costs, beside the least it could: `ArcSwap::load` and a hash look-up.
+//!
+//! First a table of ratios, measured in turns so that what else the machine does falls on both; then each
+//! variant by itself, as criterion measures it.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark that cannot go on should say so, and its output is the result"
+)]
+
+mod catalog;
+
+use std::{
+    collections::HashMap,
+    hint::black_box,
+    sync::{Arc, Barrier},
+    thread,
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use brune::settings::{GlobalSettingsService, Number, SettingValue, Snapshot};
+use criterion::{BenchmarkId, Criterion};
+
+const SIZES: [usize; 4] = [10, 100, 1_000, 10_000];
+const THREADS: [usize; 2] = [1, 2];
+/// How often the variants take turns in the table, and how many reads each turn has.
+const TURNS: usize = 31;
+const READS: u64 = 100_000;
+
+/// A way to read the number `key`.
+type Read<'a> = &'a (dyn Fn(&str) -> i64 + Sync);
+
+/// The same settings, held in four ways.
+struct Subjects {
+    service: GlobalSettingsService,
+    bare: ArcSwap<HashMap<String, SettingValue>>,
+    keys: Vec<String>,
+}
+
+impl Subjects {
+    /// `count` settings, of which ten numbers that lie all over are read: a program reads its own few keys
+    /// over and over, however many others have.
+    fn new(count: usize) -> Self {
+        let schema = Arc::new(catalog::generated(count).schema);
+        let values = schema.editable().map(|it| (it.key.clone(), it.default.clone().unwrap()));
+        let bare = ArcSwap::from_pointee(values.collect::<HashMap<_, _>>());
+        let snapshot = Snapshot::of_defaults(schema).unwrap();
+        let step = (count / 10).next_multiple_of(4);
+        let keys = (0..10).map(|n| catalog::key(n * step % count / 4 * 4)).collect();
+        Self { service: GlobalSettingsService::new(snapshot), bare, keys }
+    }
+
+    fn bare(&self, key: &str) -> i64 {
+        whole(self.bare.load().get(key))
+    }
+
+    fn service(&self, key: &str) -> i64 {
+        match self.service.current().get_number(key) {
+            Ok(Number::Integer(whole)) => whole,
+            _ => 0,
+        }
+    }
+
+    /// As [`Self::service`], with a count of its own on the snapshot: what one must not do.
+    fn cloned(&self, key: &str) -> i64 {
+        match self.service.snapshot().get_number(key) {
+            Ok(Number::Integer(whole)) => whole,
+            _ => 0,
+        }
+    }
+}
+
+fn whole(value: Option<&SettingValue>) -> i64 {
+    match value {
+        Some(SettingValue::Number(Number::Integer(whole))) => *whole,
+        _ => 0,
+    }
+}
+
+/// How long `reads` reads take each of `threads` threads that read at once: the slowest counts.
+fn timed(threads: usize, reads: u64, keys: &[String], read: Read<'_>) -> Duration {
+    let together = Barrier::new(threads);
+    let run = || {
+        let mut next = keys.iter().cycle();
+        together.wait();
+        let begun = Instant::now();
+        for _ in 0..reads {
+            if let Some(key) = next.next() {
+                black_box(read(black_box(key)));
+            }
+        }
+        begun.elapsed()
+    };
+    thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
+        let own = run();
+        let others = others.into_iter().map(|it| it.join().unwrap());
+        others.fold(own, Duration::max)
+    })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count of reads is small")]
+fn nanoseconds(took: Duration) -> f64 {
+    took.as_nanos() as f64 / READS as f64
+}
+
+fn median(mut of: Vec<f64>) -> f64 {
+    of.sort_by(f64::total_cmp);
+    of[of.len() / 2]
+}
+
+/// Median nanoseconds per read and thread of each of `reads`, which take turns.
+fn in_turns<const N: usize>(threads: usize, keys: &[String], reads: [Read<'_>; N]) -> [f64; N] {
+    let mut took = [const { Vec::new() }; N];
+    for _ in 0..TURNS {
+        for (took, read) in took.iter_mut().zip(reads) {
+            took.push(nanoseconds(timed(threads, READS, keys, read)));
+        }
+    }
+    took.map(median)
+}
+
+/// The ratios that are held to a bar; nanoseconds are per read and thread.
+fn table() {
+    println!(
+        "{:>8} {:>7} {:>7} {:>6} | {:>8} {:>8} {:>8}",
+        "settings", "threads", "ratio", "bar", "bare", "service", "cloned"
+    );
+    for threads in THREADS {
+        for size in SIZES {
+            let it = Subjects::new(size);
+            let (bare, service, cloned) =
+                (|key: &str| it.bare(key), |key: &str| it.service(key), |key: &str| it.cloned(key));
+            let [bare, service, cloned] = in_turns(threads, &it.keys, [&bare, &service, &cloned]);
+            let ratio = service / bare;
+            println!(
+                "{size:>8} {threads:>7} {ratio:>6.2}x {:>6} | {bare:>5.1} ns {service:>5.1} ns {cloned:>5.1} ns",
+                "1.5x"
+            );
+        }
+    }
+}
+
+fn variants(criterion: &mut Criterion) {
+    for threads in THREADS {
+        let mut group = criterion.benchmark_group(format!("read/{threads}-threads"));
+        for size in SIZES {
+            let it = Subjects::new(size);
+            let (bare, service, cloned) =
+                (|key: &str| it.bare(key), |key: &str| it.service(key), |key: &str| it.cloned(key));
+            let reads: [(&str, Read<'_>); 3] =
+                [("bare", &bare), ("service", &service), ("cloned", &cloned)];
+            for (name, read) in reads {
+                group.bench_function(BenchmarkId::new(name, size), |bencher| {
+                    bencher.iter_custom(|reads| timed(threads, reads, &it.keys, read));
+                });
+            }
+        }
+        group.finish();
+    }
+}
+
+fn main() {
+    let mut criterion = Criterion::default()
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1))
+        .configure_from_args();
+    // `cargo test --benches` only wants to know that it runs.
+    if std::env::args().any(|it| it == "--bench") {
+        table();
+    }
+    variants(&mut criterion);
+    criterion.final_summary();
+}

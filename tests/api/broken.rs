@@ -1,0 +1,186 @@
+//! Settings made invalid behind the service's back: nothing starts under them, nothing falls over, and it
+//! mends.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use sqlx::Executor as _;
+
+use crate::support::{Instance, Reply, TestApp, admin, by_hand, user};
+
+/// The keys that a refusal for the settings' sake names, sorted.
+#[track_caller]
+fn named(reply: Reply) -> Vec<String> {
+    assert!(!reply.header("retry-after").is_empty(), "{}", reply.text);
+    let problem = reply.problem(503, "config_unavailable");
+    let errors = problem["errors"].as_array().unwrap();
+    let mut keys: Vec<_> = errors.iter().map(|it| it["key"].as_str().unwrap().to_owned()).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
+async fn ready(instance: &Instance) -> StatusCode {
+    instance.get("/readyz").send().await.status
+}
+
+async fn accuses(instance: &Instance) {
+    let accuses = async || !instance.settings.is_sound();
+    by_hand::eventually("the fault is seen", accuses).await;
+}
+
+async fn is_sound(instance: &Instance) {
+    by_hand::eventually("it recovers", async || instance.settings.is_sound()).await;
+    assert_eq!(ready(instance).await, StatusCode::OK);
+}
+
+/// Changes `key` over whatever revision stands.
+async fn mend(instance: &Instance, key: &str, value: Value) -> Value {
+    let settings = instance.get("/admin/global-settings").bearer(&admin("root")).send().await;
+    let tag = settings.header("etag").to_owned();
+    let body = json!({"reason": "mend it", "changes": [{"key": key, "value": value}]});
+    let call = instance.patch("/admin/global-settings").bearer(&admin("root"));
+    call.header("if-match", &tag).json(&body).send().await.ok()
+}
+
+#[tokio::test]
+async fn starts_are_refused_naming_every_key_while_readers_keep_what_was_good() {
+    let app = TestApp::new().await;
+    let deaf = Instance::deaf(app.db.pool()).await;
+    by_hand::set(&app.db.pool(), "BRUNE_SESSION_MAX_MINUTES", "999").await;
+    by_hand::set(&app.db.pool(), "BRUNE_PROMPT_ID", r#""prompt""#).await;
+    by_hand::eventually("both are seen", async || app.instance.settings.faults().len() == 2).await;
+    let keys = ["BRUNE_PROMPT_ID", "BRUNE_SESSION_MAX_MINUTES"];
+    assert_eq!(named(app.instance.start(&user("ana")).await), keys);
+    // An instance that has heard nothing finds it out when it is asked.
+    assert_eq!(named(deaf.start(&user("ana")).await), keys);
+
+    for instance in [&app.instance, &deaf] {
+        assert_eq!(ready(instance).await, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(instance.get("/livez").send().await.status, StatusCode::OK);
+        let held = instance.settings.snapshot();
+        assert_eq!(held.get_integer("BRUNE_SESSION_MAX_MINUTES"), Ok(30));
+        assert_eq!(held.get_string("BRUNE_PROMPT_ID"), Ok("pmpt_brune_default"));
+    }
+    let verbose = app.instance.get("/readyz?verbose").send().await.text;
+    assert_eq!(verbose, "[+]database ok\n[-]settings failed\n[+]listener ok\nnot ready\n");
+}
+
+#[tokio::test]
+async fn a_patch_mends_what_is_broken_and_every_instance_recovers_by_itself() {
+    let app = TestApp::new().await;
+    let other = app.another().await;
+    by_hand::set(&app.db.pool(), "BRUNE_SESSION_MAX_MINUTES", "999").await;
+    accuses(&app.instance).await;
+    accuses(&other).await;
+    let changed = mend(&other, "BRUNE_SESSION_MAX_MINUTES", json!(20)).await;
+    let entry = json!({"key": "BRUNE_SESSION_MAX_MINUTES", "old_value": 999, "new_value": 20, "version": 3});
+    assert_eq!(changed["changed"], json!([entry]));
+    for instance in [&app.instance, &other] {
+        instance.reaches(3).await;
+        is_sound(instance).await;
+    }
+    let session = app.instance.start(&user("ana")).await.ok();
+    assert_eq!(session["config"]["session_max_minutes"], 20);
+}
+
+#[tokio::test]
+async fn mending_by_hand_is_noticed() {
+    let app = TestApp::new().await;
+    by_hand::set(&app.db.pool(), "BRUNE_SESSION_MAX_MINUTES", "0").await;
+    accuses(&app.instance).await;
+    by_hand::set(&app.db.pool(), "BRUNE_SESSION_MAX_MINUTES", "1").await;
+    is_sound(&app.instance).await;
+    let session = app.instance.start(&user("ana")).await.ok();
+    assert_eq!(session["config"]["session_max_minutes"], 1);
+}
+
+#[tokio::test]
+async fn a_setting_that_was_deleted_is_missed_and_can_be_set_again() {
+    let app = TestApp::new().await;
+    by_hand::delete(&app.db.pool(), "BRUNE_SESSION_MAX_MINUTES").await;
+    accuses(&app.instance).await;
+    assert_eq!(named(app.instance.start(&user("ana")).await), ["BRUNE_SESSION_MAX_MINUTES"]);
+    let changed = mend(&app.instance, "BRUNE_SESSION_MAX_MINUTES", json!(25)).await;
+    let entry = json!({"key": "BRUNE_SESSION_MAX_MINUTES", "old_value": null, "new_value": 25, "version": 2});
+    assert_eq!(changed["changed"], json!([entry]));
+    is_sound(&app.instance).await;
+    app.instance.start(&user("ana")).await.ok();
+    let mut conn = app.db.pool().acquire().await.unwrap();
+    assert_eq!(brune::audit::verify(&mut conn).await.unwrap().1, []);
+}
+
+#[tokio::test]
+async fn a_pair_that_contradicts_itself_is_named_and_mended() {
+    let app = TestApp::new().await;
+    by_hand::set(&app.db.pool(), "BRUNE_OPENAI_REALTIME_MODEL_ALLOWLIST", r#"["other"]"#).await;
+    accuses(&app.instance).await;
+    let keys = named(app.instance.start(&user("ana")).await);
+    assert!(keys.contains(&"BRUNE_OPENAI_REALTIME_MODEL".to_owned()), "{keys:?}");
+    mend(&app.instance, "BRUNE_OPENAI_REALTIME_MODEL", json!("other")).await;
+    is_sound(&app.instance).await;
+    assert_eq!(app.instance.start(&user("ana")).await.ok()["config"]["model"], "other");
+}
+
+#[tokio::test]
+async fn a_number_that_no_reader_can_hold_is_refused_by_the_database() {
+    let app = TestApp::new().await;
+    let sql = "update app_global_settings set value_json = '1e400', version = version + 1
+        where key = 'BRUNE_COOLDOWN_MINUTES'";
+    let refused = app.db.pool().execute(sql).await.unwrap_err();
+    assert!(refused.to_string().contains("app_global_settings_is_of_its_type"), "{refused}");
+}
+
+#[tokio::test]
+async fn numbers_that_break_the_rule_are_named_and_mended() {
+    for number in ["1e299", "30.5", "99999999999999999999", "-1"] {
+        let app = TestApp::new().await;
+        by_hand::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", number).await;
+        accuses(&app.instance).await;
+        let refused = app.instance.start(&user("ana")).await;
+        assert_eq!(named(refused), ["BRUNE_COOLDOWN_MINUTES"], "{number}");
+        let held = app.instance.settings.snapshot();
+        assert_eq!(held.get_integer("BRUNE_COOLDOWN_MINUTES"), Ok(30), "{number}");
+        mend(&app.instance, "BRUNE_COOLDOWN_MINUTES", json!(31)).await;
+        is_sound(&app.instance).await;
+        app.instance.start(&user("ana")).await.ok();
+    }
+}
+
+#[tokio::test]
+async fn a_rule_that_is_tightened_under_a_value_is_a_fault_until_it_fits() {
+    let app = TestApp::new().await;
+    let rule = |max: u16| {
+        format!(
+            "update app_global_setting_schema
+             set constraints_json = jsonb_set(constraints_json, '{{max}}', '{max}')
+             where key = 'BRUNE_COOLDOWN_MINUTES'"
+        )
+    };
+    by_hand::run(&app.db.pool(), rule(10)).await;
+    accuses(&app.instance).await;
+    assert_eq!(named(app.instance.start(&user("ana")).await), ["BRUNE_COOLDOWN_MINUTES"]);
+    by_hand::run(&app.db.pool(), rule(60)).await;
+    is_sound(&app.instance).await;
+    app.instance.start(&user("ana")).await.ok();
+}
+
+#[tokio::test]
+async fn a_declaration_that_is_not_understood_is_a_fault_until_it_is() {
+    let app = TestApp::new().await;
+    let deaf = Instance::deaf(app.db.pool()).await;
+    let rules = |json: &str| {
+        format!(
+            "update app_global_setting_schema set constraints_json = '{json}'
+             where key = 'BRUNE_PROMPT_VERSION'"
+        )
+    };
+    by_hand::run(&app.db.pool(), rules(r#"{"regex": "("}"#)).await;
+    accuses(&app.instance).await;
+    assert_eq!(ready(&app.instance).await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(named(app.instance.start(&user("ana")).await), ["BRUNE_PROMPT_VERSION"]);
+    // What was written before the declaration went bad is still what readers get.
+    assert_eq!(deaf.settings.get_string("BRUNE_PROMPT_VERSION").unwrap(), "1");
+    by_hand::run(&app.db.pool(), rules("{}")).await;
+    is_sound(&app.instance).await;
+    app.instance.start(&user("ana")).await.ok();
+}

@@ -1,0 +1,265 @@
+//! Settings changed somewhere are taken on everywhere, whatever is lost on the way.
+
+use std::time::{Duration, Instant};
+
+use axum::http::StatusCode;
+use brune::settings;
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
+
+use crate::support::{Instance, Reply, TestApp, admin, by_hand, proxy::Proxy, user};
+
+/// So slow that only a notification can explain what is taken on.
+const NEVER: Duration = Duration::from_hours(1);
+
+/// Selects the connections that listen.
+const LISTENERS: &str = "query like 'LISTEN%'";
+
+async fn ready(instance: &Instance) -> (StatusCode, String) {
+    let reply = instance.get("/readyz").send().await;
+    (reply.status, reply.text)
+}
+
+/// Changes the prompt's version, which is at `version`.
+async fn change(instance: &Instance, to: &str, version: i64) -> Reply {
+    instance.change(&[("BRUNE_PROMPT_VERSION", json!(to), version)]).await
+}
+
+fn version(instance: &Instance) -> String {
+    instance.settings.get_string("BRUNE_PROMPT_VERSION").unwrap()
+}
+
+#[tokio::test]
+async fn a_change_reaches_another_instance_by_notification_alone() {
+    let app = TestApp::new().await;
+    let mut other = Instance::deaf(app.db.pool()).await;
+    other.follow(NEVER).await;
+    let began = Instant::now();
+    for n in 0..20 {
+        let changed = change(&app.instance, &format!("v{n}"), n + 1).await;
+        let revision = changed.ok()["revision"].as_i64().unwrap();
+        other.reaches(revision).await;
+        assert_eq!(version(&other), format!("v{n}"));
+    }
+    // Reading on the heartbeat of the channel would have taken five seconds each.
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert_eq!(ready(&other).await, (StatusCode::OK, "ok\n".to_owned()));
+}
+
+#[tokio::test]
+async fn a_change_by_hand_is_taken_on() {
+    let app = TestApp::new().await;
+    by_hand::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", "7.0").await;
+    app.instance.reaches(2).await;
+    assert_eq!(app.instance.settings.current().get_integer("BRUNE_COOLDOWN_MINUTES"), Ok(7));
+    assert_eq!(app.instance.start(&user("ana")).await.ok()["config"]["revision"], 2);
+}
+
+#[tokio::test]
+async fn an_instance_that_starts_later_begins_with_the_newest() {
+    let app = TestApp::new().await;
+    change(&app.instance, "2", 1).await.ok();
+    let late = Instance::deaf(app.db.pool()).await;
+    assert_eq!((late.settings.revision(), version(&late).as_str()), (2, "2"));
+}
+
+#[tokio::test]
+async fn a_change_that_ends_the_listening_connection_is_not_missed() {
+    let app = TestApp::new().await;
+    let began = Instant::now();
+    for round in 1..=5 {
+        let mut listening = app.instance.settings.listening();
+        listening.wait_for(|it| *it).await.unwrap();
+        // The connection is gone before the commit, so its notification finds nobody.
+        let mut tx = app.db.pool().begin().await.unwrap();
+        let sql = AssertSqlSafe(format!(
+            "with ended as (select count(pg_terminate_backend(pid, 5000)) from pg_stat_activity
+               where datname = current_database() and {LISTENERS}),
+             new as (update app_global_settings set value_json = to_jsonb('v{round}'::text),
+                 version = version + 1 where key = 'BRUNE_PROMPT_VERSION' returning *)
+             insert into app_global_setting_audit (key, action, new_value_json, version, changed_by, reason)
+             select key, 'update', value_json, version, 'dba', 'by hand' from new, ended"
+        ));
+        assert_eq!(tx.execute(sql).await.unwrap().rows_affected(), 1);
+        tx.commit().await.unwrap();
+        app.instance.reaches(round + 1).await;
+        assert_eq!(version(&app.instance), format!("v{round}"));
+    }
+    // Left to the heartbeat of a channel that was opened again unseen, each would take five seconds.
+    assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_change_between_the_loss_of_the_channel_and_its_return_is_not_missed() {
+    let app = TestApp::new().await;
+    let proxy = Proxy::before(&app.db).await;
+    let mut instance = proxy.instance().await;
+    instance.follow(NEVER).await;
+    proxy.hold_listening();
+    assert_eq!(by_hand::end_sessions(&app.db.pool(), LISTENERS).await, 2);
+    by_hand::eventually("it wants to listen again", async || proxy.holds()).await;
+    change(&app.instance, "2", 1).await.ok();
+    proxy.let_listen();
+    // Sooner than the heartbeat, which reads as well.
+    let taken_on = instance.settings.wait_for(2);
+    tokio::time::timeout(Duration::from_secs(4), taken_on).await.expect("taken on in time");
+}
+
+#[tokio::test]
+async fn a_lost_channel_is_told_and_opened_again() {
+    let app = TestApp::new().await;
+    let mut listening = app.instance.settings.listening();
+    listening.mark_unchanged();
+    assert_eq!(by_hand::end_sessions(&app.db.pool(), LISTENERS).await, 1);
+    let lost_and_found = async {
+        listening.changed().await.unwrap();
+        listening.wait_for(|it| *it).await.unwrap();
+    };
+    tokio::time::timeout(Duration::from_secs(20), lost_and_found).await.expect("it is noticed");
+    assert_eq!(by_hand::end_sessions(&app.db.pool(), LISTENERS).await, 1, "there is a new one");
+    change(&app.instance, "2", 1).await.ok();
+    app.instance.reaches(2).await;
+}
+
+#[tokio::test]
+async fn polling_alone_takes_changes_on_where_notifications_are_swallowed() {
+    let app = TestApp::new().await;
+    let proxy = Proxy::before(&app.db).await;
+    proxy.swallow_notifications();
+    let mut pooled = proxy.instance().await;
+    pooled.follow(Duration::from_millis(100)).await;
+    let began = Instant::now();
+    for n in 0..5 {
+        change(&app.instance, &format!("v{n}"), n + 1).await.ok();
+        pooled.reaches(n + 2).await;
+    }
+    // The channel's heartbeat, every five seconds, does not explain five of them.
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert_eq!(version(&pooled), "v4");
+}
+
+#[tokio::test]
+async fn a_channel_that_fell_silent_is_noticed_and_replaced() {
+    let app = TestApp::new().await;
+    let proxy = Proxy::before(&app.db).await;
+    let mut instance = proxy.instance().await;
+    instance.follow(NEVER).await;
+    let mut listening = instance.settings.listening();
+    proxy.fall_silent();
+    change(&app.instance, "2", 1).await.ok();
+    // No error ever comes: only a heartbeat that stays unanswered tells.
+    let noticed =
+        tokio::time::timeout(Duration::from_secs(30), listening.wait_for(|it| !*it)).await;
+    noticed.expect("a dead channel is noticed").unwrap();
+    assert!(ready(&instance).await.1.contains("[-]listener failed"));
+    proxy.speak_again();
+    instance.reaches(2).await;
+    assert_eq!(version(&instance), "2");
+}
+
+#[tokio::test]
+async fn an_instance_never_goes_back_to_an_older_revision() {
+    let app = TestApp::new().await;
+    let mut seen = app.instance.settings.revisions();
+    let changes = async {
+        for n in 1..=30 {
+            change(&app.instance, &format!("v{n}"), n).await.ok();
+            // Somebody who reads at the worst moment, again and again.
+            settings::refresh(&app.db.pool(), &app.instance.settings).await.unwrap();
+        }
+    };
+    let watch = async {
+        let mut last = 1;
+        while last < 31 {
+            seen.changed().await.unwrap();
+            let now = *seen.borrow_and_update();
+            assert!(last < now, "from {last} to {now}");
+            last = now;
+        }
+    };
+    tokio::join!(changes, watch);
+}
+
+#[tokio::test]
+async fn a_snapshot_is_whole_at_every_revision() {
+    let app = TestApp::new().await;
+    let mut seen = app.instance.settings.revisions();
+    let changes = async {
+        for n in 1..=30_i64 {
+            let version = json!(format!("v{n}"));
+            let changes = [
+                ("BRUNE_PROMPT_VERSION", version, n),
+                ("BRUNE_PROMPT_ID", json!(format!("pmpt_v{n}")), n),
+            ];
+            app.instance.change(&changes).await.ok();
+        }
+    };
+    let watch = async {
+        while *seen.borrow_and_update() < 31 {
+            seen.changed().await.unwrap();
+            let snapshot = app.instance.settings.snapshot();
+            let id = snapshot.get_string("BRUNE_PROMPT_ID").unwrap();
+            assert_eq!(
+                id,
+                format!("pmpt_{}", snapshot.get_string("BRUNE_PROMPT_VERSION").unwrap())
+            );
+        }
+    };
+    tokio::join!(changes, watch);
+}
+
+/// Takes the database away, looks at everything, and brings it back.
+#[tokio::test]
+async fn while_the_database_is_away_readers_go_on_and_everything_else_says_when_to_come_back() {
+    let app = TestApp::new().await;
+    let proxy = Proxy::before(&app.db).await;
+    let mut instance = proxy.instance().await;
+    instance.follow(Duration::from_millis(200)).await;
+    let session = instance.start(&user("ana")).await.ok();
+    assert_eq!(ready(&instance).await.0, StatusCode::OK);
+
+    proxy.take_away().await;
+    let is_told = async || ready(&instance).await.1.contains("[-]database failed");
+    by_hand::eventually("readiness tells", is_told).await;
+    assert_eq!(ready(&instance).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(instance.get("/livez").send().await.status, StatusCode::OK);
+    assert_eq!(instance.settings.get_string("BRUNE_PROMPT_VERSION").unwrap(), "1");
+    let path = format!("/brun-e/sessions/{}", session["session_id"].as_str().unwrap());
+    let (ana, bob, root) = (user("ana"), user("bob"), admin("root"));
+    let replies = tokio::join!(
+        instance.start(&bob),
+        change(&instance, "2", 1),
+        instance.get(&path).bearer(&ana).send(),
+        instance.get("/admin/global-settings").bearer(&root).send(),
+    );
+    for reply in [replies.0, replies.1, replies.2, replies.3] {
+        assert_ne!(reply.header("retry-after"), "");
+        reply.problem(503, "unavailable");
+    }
+
+    proxy.bring_back().await;
+    by_hand::eventually("it recovers", async || ready(&instance).await.0 == StatusCode::OK).await;
+    instance.start(&user("bob")).await.ok();
+    let changed: Value = change(&instance, "2", 1).await.ok();
+    assert_eq!(changed["revision"], 2);
+    instance.reaches(2).await;
+}
+
+#[tokio::test]
+async fn a_database_that_refuses_connections_is_away() {
+    let app = TestApp::new().await;
+    let proxy = Proxy::before(&app.db).await;
+    let instance = proxy.instance().await;
+    let name = app.db.options().get_database().unwrap().to_owned();
+    let elsewhere = app.db.options().database("postgres");
+    let mut admin = elsewhere.connect().await.unwrap();
+    let allow = |it: bool| AssertSqlSafe(format!("alter database {name} allow_connections {it}"));
+    admin.execute(allow(false)).await.unwrap();
+    by_hand::end_sessions(&app.db.pool(), "true").await;
+    let refused = instance.start(&user("ana")).await;
+    assert_ne!(refused.header("retry-after"), "");
+    refused.problem(503, "unavailable");
+    change(&instance, "2", 1).await.problem(503, "unavailable");
+    admin.execute(allow(true)).await.unwrap();
+    instance.start(&user("ana")).await.ok();
+}

@@ -1,0 +1,118 @@
+//! What a start asks of the database, and what the database refuses.
+
+use axum::http::StatusCode;
+use serde_json::json;
+use sqlx::Executor as _;
+
+use super::{find, id};
+use crate::support::{Instance, TestApp, by_hand, proxy::Proxy, user};
+
+#[tokio::test]
+async fn a_start_takes_two_round_trips_at_most() {
+    let app = TestApp::new().await;
+    let proxy = Proxy::before(&app.db).await;
+    let instance = Instance::deaf(proxy.pool(1).await).await;
+    // Connections are opened and statements prepared once, not with every start.
+    for n in 0..5 {
+        instance.start(&user(&format!("warm-{n}"))).await.ok();
+    }
+    let (before, starts) = (proxy.round_trips(), 50);
+    for n in 0..starts {
+        instance.start(&user(&format!("user-{n}"))).await.ok();
+    }
+    let taken = proxy.round_trips() - before;
+    // One more: the connection of the last start before may still be on its way back into the pool.
+    assert!((starts..=2 * starts + 1).contains(&taken), "{taken} round trips for {starts} starts");
+}
+
+#[tokio::test]
+async fn a_start_notifies_nobody() {
+    let app = TestApp::new().await;
+    let mut listener = sqlx::postgres::PgListener::connect_with(&app.db.pool()).await.unwrap();
+    listener.listen("brune_settings").await.unwrap();
+    app.instance.start(&user("ana")).await.ok();
+    app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
+    // Notifications come in the order of their commits, so the first one would be the start's.
+    assert_eq!(listener.recv().await.unwrap().payload(), "2");
+}
+
+#[tokio::test]
+async fn what_a_session_keeps_cannot_be_altered_by_hand_either() {
+    let app = TestApp::new().await;
+    let session = app.instance.start(&user("ana")).await.ok();
+    for change in [
+        "settings_revision = settings_revision + 1",
+        "prompt_id = 'pmpt_other'",
+        "prompt_version = '2'",
+        "model = 'other'",
+        "session_max_minutes = 1",
+        "expires_at = expires_at + interval '1 hour'",
+        "started_at = started_at - interval '1 hour'",
+        "user_id = 'bob'",
+    ] {
+        let sql = sqlx::AssertSqlSafe(format!("update brune_session set {change}"));
+        let refused = app.db.pool().execute(sql).await.unwrap_err();
+        let told = refused.to_string();
+        assert!(told.contains("keeps the settings it started with"), "{change}: {told}");
+    }
+    assert_eq!(find(&app.instance, &session, &user("ana")).await.ok(), session);
+}
+
+#[tokio::test]
+async fn a_start_that_meets_dead_connections_is_tried_again() {
+    let app = TestApp::new().await;
+    let proxy = Proxy::before(&app.db).await;
+    // No more than a start is tried again over: it takes them one by one.
+    let instance = Instance::deaf(proxy.pool(2).await).await;
+    for n in 0..10 {
+        instance.start(&user(&format!("warm-{n}"))).await.ok();
+        let ended = by_hand::end_sessions(&app.db.pool(), "application_name = 'brune'").await;
+        assert!(ended > 0);
+        let reply = instance.start(&user(&format!("user-{n}"))).await;
+        assert_eq!(reply.status, StatusCode::CREATED, "{n}: {}", reply.text);
+    }
+}
+
+#[tokio::test]
+async fn a_start_whose_answer_was_lost_finds_what_it_stored() {
+    let app = TestApp::new().await;
+    let proxy = Proxy::before(&app.db).await;
+    let instance = Instance::deaf(proxy.pool(1).await).await;
+    instance.start(&user("warm")).await.ok();
+    for (name, key) in [("ana", None), ("bob", Some("k-1"))] {
+        proxy.lose_an_answer();
+        let call = instance.post("/brun-e/start").bearer(&user(name));
+        let call = key.into_iter().fold(call, |call, key| call.header("idempotency-key", key));
+        let reply = call.send().await;
+        assert!(!proxy.is_to_lose(), "nothing was lost");
+        assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.text);
+        assert_eq!(reply.header("idempotent-replayed"), "");
+        let session = reply.ok();
+        assert_eq!(find(&app.instance, &session, &user(name)).await.ok(), session);
+    }
+    let stored: i64 = sqlx::query_scalar("select count(*) from brune_session")
+        .fetch_one(&app.db.pool())
+        .await
+        .unwrap();
+    assert_eq!(stored, 3);
+}
+
+#[tokio::test]
+async fn a_start_whose_commit_is_not_confirmed_is_never_called_failed() {
+    let app = TestApp::new().await;
+    let sql = "do $$ begin
+        execute format('alter database %I set synchronous_commit = on', current_database());
+    end $$";
+    by_hand::run(&app.db.pool(), sql).await;
+    let proxy = Proxy::before(&app.db).await;
+    let instance = proxy.instance().await;
+    // No standby ever confirms it: the row is written, and nobody is told.
+    instance.start(&user("ana")).await.problem(504, "outcome_unknown");
+    by_hand::end_sessions(&app.db.pool(), "wait_event = 'SyncRep'").await;
+    let problem = app.instance.start(&user("ana")).await.problem(409, "session_active");
+    let stored: String = sqlx::query_scalar("select id::text from brune_session")
+        .fetch_one(&app.db.pool())
+        .await
+        .unwrap();
+    assert_eq!(id(&problem), stored);
+}

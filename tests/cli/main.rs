@@ -1,0 +1,14 @@
+//! The program `brune`, as whoever types its name meets it.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod doctor;
+mod migrate;
+mod serve;
+#[path = "../support/mod.rs"]
+mod support;

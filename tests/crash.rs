@@ -1,0 +1,272 @@
+//! What is killed in the middle of writing: nothing that was acknowledged is lost.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod support;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use reqwest::Method;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use support::{
+    TestApp,
+    binary::{Home, Service, gone, kill},
+    by_hand,
+};
+
+const PATH: &str = "/admin/global-settings";
+const WRITERS: usize = 6;
+/// What a trusted service starts sessions with.
+const INTERNAL_KEY: &str = "an-internal-key-under-fire";
+/// How long connections keep breaking.
+const STORM: Duration = Duration::from_secs(4);
+/// What writers change, in batches that overlap.
+const KEYS: [&str; 4] = [
+    "BRUNE_COOLDOWN_MINUTES",
+    "BRUNE_MAX_SESSIONS_PER_DAY",
+    "BRUNE_SESSION_MAX_MINUTES",
+    "BRUNE_PROMPT_VERSION",
+];
+
+/// What was acknowledged: the value that each key has at each version.
+type Acknowledged = BTreeMap<(String, i64), Value>;
+
+/// Changes settings as long as the service answers, or until it is told to stop.
+struct Writers {
+    stop: Arc<AtomicBool>,
+    clients: JoinSet<(Acknowledged, Vec<u16>)>,
+}
+
+impl Writers {
+    fn start(service: &Arc<Service>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut clients = JoinSet::new();
+        for number in 0..WRITERS {
+            clients.spawn(write(Arc::clone(service), Arc::clone(&stop), number));
+        }
+        Self { stop, clients }
+    }
+
+    /// What they were told, and every status they got.
+    async fn stop(self) -> (Acknowledged, Vec<u16>) {
+        self.stop.store(true, Ordering::SeqCst);
+        let (mut all, mut statuses) = (Acknowledged::new(), Vec::new());
+        for (told, got) in self.clients.join_all().await {
+            for (at, value) in told {
+                assert!(all.insert(at, value).is_none(), "two writers were told the same version");
+            }
+            statuses.extend(got);
+        }
+        (all, statuses)
+    }
+}
+
+async fn write(
+    service: Arc<Service>,
+    stop: Arc<AtomicBool>,
+    number: usize,
+) -> (Acknowledged, Vec<u16>) {
+    let (mut told, mut statuses) = (Acknowledged::new(), Vec::new());
+    for n in 0_usize.. {
+        if stop.load(Ordering::SeqCst) {
+            break;
+        }
+        // No answer at all: the service is gone, or the connection is.
+        let Ok(reply) = change(&service, number, n).await else {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            continue;
+        };
+        let Some((status, changed)) = reply else { continue };
+        statuses.push(status);
+        for entry in changed {
+            let key = entry["key"].as_str().unwrap().to_owned();
+            told.insert((key, entry["version"].as_i64().unwrap()), entry["new_value"].clone());
+        }
+    }
+    (told, statuses)
+}
+
+/// Reads, and changes two keys of what was read; `None` when reading was refused.
+async fn change(
+    service: &Service,
+    number: usize,
+    n: usize,
+) -> reqwest::Result<Option<(u16, Vec<Value>)>> {
+    let read = service.call(Method::GET, PATH).send().await?;
+    if read.status() != 200 {
+        return Ok(Some((read.status().as_u16(), Vec::new())));
+    }
+    let listing: Value = read.json().await?;
+    let settings = listing["settings"].as_array().unwrap();
+    let edit = |key: &str| {
+        let setting = settings.iter().find(|it| it["key"] == key).unwrap();
+        let value = if key == KEYS[3] { json!(format!("{number}_{n}")) } else { json!(1 + n % 20) };
+        json!({"key": key, "value": value, "version": setting["version"]})
+    };
+    let edits = [edit(KEYS[(number + n) % 4]), edit(KEYS[(number + n + 1) % 4])];
+    let body = json!({"reason": "under fire", "changes": edits});
+    let reply = service.call(Method::PATCH, PATH).json(&body).send().await?;
+    let status = reply.status().as_u16();
+    let body: Value = reply.json().await?;
+    Ok(Some((status, body["changed"].as_array().cloned().unwrap_or_default())))
+}
+
+/// Waits until the settings are at `revision`: then there is something that can be lost.
+async fn reaches(service: &Service, revision: i64) {
+    let reached = async || service.get(PATH).await["revision"].as_i64().unwrap() >= revision;
+    by_hand::eventually("the writers write", reached).await;
+}
+
+/// Holds the trail to what was acknowledged; it may know more, of changes whose answer was lost.
+async fn nothing_is_lost(service: &Service, acknowledged: &Acknowledged) {
+    let mut known = Acknowledged::new();
+    let mut path = format!("{PATH}/history?limit=200");
+    loop {
+        let page = service.get(&path).await;
+        for entry in page["entries"].as_array().unwrap() {
+            let key = entry["key"].as_str().unwrap().to_owned();
+            known.insert((key, entry["version"].as_i64().unwrap()), entry["new_value"].clone());
+        }
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("{PATH}/history?limit=200&cursor={cursor}");
+    }
+    for (at, value) in acknowledged {
+        assert_eq!(known.get(at), Some(value), "{at:?}");
+    }
+}
+
+/// Ends the writers, whose service is gone, and returns what they were told.
+async fn after_the_end(writers: Writers) -> Acknowledged {
+    let (acknowledged, statuses) = writers.stop().await;
+    assert!(acknowledged.len() > 20, "only {} changes were acknowledged", acknowledged.len());
+    assert!(statuses.iter().all(|it| matches!(it, 200 | 409 | 503 | 504)), "{statuses:?}");
+    acknowledged
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_is_killed_while_it_writes_loses_nothing_it_acknowledged() {
+    let home = Home::new();
+    let mut acknowledged = Acknowledged::new();
+    for _ in 0..3 {
+        let service = Arc::new(home.serve());
+        nothing_is_lost(&service, &acknowledged).await;
+        let (writers, postgres) = (Writers::start(&service), home.postmaster().unwrap());
+        let revision = service.get(PATH).await["revision"].as_i64().unwrap();
+        reaches(&service, revision + 30).await;
+        service.signal(Signal::KILL);
+        acknowledged.append(&mut after_the_end(writers).await);
+        // Postgres does not outlive it, even so.
+        gone(postgres).await;
+        home.run(&["doctor"]).ok();
+    }
+    let service = home.serve();
+    nothing_is_lost(&service, &acknowledged).await;
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_postgres_that_is_killed_ends_the_service_and_a_restart_recovers_everything() {
+    let home = Home::new();
+    let mut acknowledged = Acknowledged::new();
+    for _ in 0..2 {
+        let service = Arc::new(home.serve());
+        nothing_is_lost(&service, &acknowledged).await;
+        let writers = Writers::start(&service);
+        let revision = service.get(PATH).await["revision"].as_i64().unwrap();
+        reaches(&service, revision + 30).await;
+        kill(home.postmaster().unwrap());
+        acknowledged.append(&mut after_the_end(writers).await);
+        let status = Arc::into_inner(service).unwrap().ended().await;
+        assert_eq!(status.code(), Some(1), "{}", home.log());
+        home.run(&["doctor"]).ok();
+    }
+    let service = home.serve();
+    nothing_is_lost(&service, &acknowledged).await;
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backend_that_is_killed_restarts_postgres_and_the_service_goes_on() {
+    let home = Home::new();
+    let service = Arc::new(home.serve());
+    let writers = Writers::start(&service);
+    reaches(&service, 30).await;
+    let config = brune::config::Embedded {
+        dir: home.data(),
+        bin_dir: None,
+        path: std::ffi::OsString::new(),
+        account: None,
+        cache_dir: None,
+    };
+    let options = brune::database::embedded::running(&config).await.unwrap().unwrap();
+    let pool = sqlx::PgPool::connect_with(options).await.unwrap();
+    let backend: i32 =
+        sqlx::query_scalar("select pg_backend_pid()").fetch_one(&pool).await.unwrap();
+    // Its siblings cannot trust what it left in their shared memory: all are ended, and the log is replayed.
+    kill(backend);
+    let answers = async || {
+        let reply = service.call(Method::GET, PATH).send().await.unwrap();
+        reply.status() == 200
+    };
+    by_hand::eventually("it answers again", answers).await;
+    let revision = service.get(PATH).await["revision"].as_i64().unwrap();
+    reaches(&service, revision + 30).await;
+    let acknowledged = after_the_end(writers).await;
+    nothing_is_lost(&service, &acknowledged).await;
+    Arc::into_inner(service).unwrap().stop().await;
+    home.run(&["doctor"]).ok();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_keep_breaking_lose_nothing_and_break_nothing() {
+    let app = TestApp::new().await;
+    let home = Home::on(&app.db).with("INTERNAL_API_KEY", INTERNAL_KEY);
+    let service = Arc::new(home.serve());
+    let writers = Writers::start(&service);
+    let starters: JoinSet<_> = (0..2).map(|number| start(Arc::clone(&service), number)).collect();
+    let until = Instant::now() + STORM;
+    let mut ended = 0;
+    while Instant::now() < until {
+        ended += by_hand::end_sessions(&app.db.pool(), "application_name = 'brune'").await;
+        // Long enough for something to be acknowledged in between.
+        tokio::time::sleep(Duration::from_millis(40)).await;
+    }
+    assert!(ended > 20, "only {ended} connections were broken");
+    let acknowledged = after_the_end(writers).await;
+    let statuses = starters.join_all().await.concat();
+    assert!(statuses.iter().all(|it| matches!(it, 201 | 503 | 504)), "{statuses:?}");
+    assert!(statuses.contains(&201), "{statuses:?}");
+    nothing_is_lost(&service, &acknowledged).await;
+    Arc::into_inner(service).unwrap().stop().await;
+    home.run(&["doctor"]).ok();
+    let log = home.log();
+    assert!(!log.contains("panicked"), "{log}");
+}
+
+/// Starts sessions, each for another user, while connections break; returns every status.
+async fn start(service: Arc<Service>, number: usize) -> Vec<u16> {
+    let mut statuses = Vec::new();
+    let until = Instant::now() + STORM;
+    while Instant::now() < until {
+        let body = json!({"user_id": format!("user-{number}-{}", statuses.len()), "plan": "pro"});
+        let call = service.anonymous(Method::POST, "/brun-e/start");
+        let reply = call.header("x-internal-api-key", INTERNAL_KEY).json(&body).send().await;
+        statuses.push(reply.unwrap().status().as_u16());
+    }
+    statuses
+}

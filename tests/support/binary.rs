@@ -1,0 +1,266 @@
+//! The real program, in a home of its own: what a user of the command line meets.
+
+use std::{
+    fs::{self, File, Permissions},
+    io::{BufRead as _, BufReader},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
+
+use reqwest::{Client, Method, RequestBuilder};
+use rustix::process::{Pid, Signal};
+use serde_json::{Value, json};
+
+use super::{TestDb, by_hand::eventually, server::variable};
+
+/// Longer than anything may take that is only waited for.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A directory that the program works in and keeps its data under, and the variables it is given: nothing
+/// of whoever runs the tests reaches it. Removed with the test.
+pub(crate) struct Home {
+    root: PathBuf,
+    variables: Vec<(String, String)>,
+}
+
+impl Home {
+    /// A fresh machine: no database, no secret.
+    pub(crate) fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let root = base().join(format!("brune-home-{}-{number}", std::process::id()));
+        fs::create_dir(&root).unwrap();
+        // The private server may run under another account.
+        fs::set_permissions(&root, Permissions::from_mode(0o777)).unwrap();
+        let data = root.join("data").display().to_string();
+        let home = Self { root, variables: Vec::new() };
+        let home = home.with("BRUNE_DATA_DIR", &data).with("BRUNE_PG_NO_DOWNLOAD", "true");
+        let home = home.with("BRUNE_LISTEN", "127.0.0.1:0").with("LOG_LEVEL", "info");
+        ["PATH", "BRUNE_PG_BIN_DIR", "BRUNE_PG_USER"].into_iter().fold(home, |home, name| {
+            match variable(name) {
+                Some(value) => home.with(name, &value),
+                None => home,
+            }
+        })
+    }
+
+    /// One whose database is `db`.
+    pub(crate) fn on(db: &TestDb) -> Self {
+        Self::new().with("DATABASE_URL", &db.url())
+    }
+
+    /// The same with one more variable, or another value of it.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.set(name, value);
+        self
+    }
+
+    /// Sets a variable for what is started from now on.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.variables.retain(|(known, _)| known != name);
+        self.variables.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Writes a file into the working directory.
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.root.join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Where the private server and the development secret are.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.root.join("data")
+    }
+
+    /// What the services of this home have logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.root.join("log")).unwrap_or_default()
+    }
+
+    /// The process of the private server, while it runs.
+    pub(crate) fn postmaster(&self) -> Option<i32> {
+        let note = fs::read_to_string(self.data().join("data/postmaster.pid")).ok()?;
+        note.lines().next()?.trim().parse().ok().filter(|&process| is_alive(process))
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_brune"));
+        command.args(arguments).env_clear().envs(self.variables.iter().cloned());
+        command.current_dir(&self.root).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
+        let (out, err) = (self.root.join("out"), self.root.join("err"));
+        let mut command = self.command(arguments);
+        command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
+        let mut child = command.spawn().unwrap();
+        let until = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            if until < Instant::now() {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                panic!("{arguments:?} did not end: {}", fs::read_to_string(&err).unwrap());
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        let text = |path| fs::read_to_string(path).unwrap();
+        Outcome { code: status.code(), out: text(&out), err: text(&err) }
+    }
+
+    /// Starts the service and waits until it answers.
+    pub(crate) fn serve(&self) -> Service {
+        let log = File::options().create(true).append(true).open(self.root.join("log")).unwrap();
+        let mut command = self.command(&["serve"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut said = Vec::new();
+        while !said.iter().any(|line: &String| line.contains("curl")) {
+            match lines.next() {
+                Some(line) => said.push(line.unwrap()),
+                None => panic!("the service did not start: {}\n{}", said.join("\n"), self.log()),
+            }
+        }
+        let after = |words: &str| said.iter().find_map(|line| line.split_once(words)).unwrap().1;
+        let (base, token) = (after("answers on ").to_owned(), after("BRUNE_TOKEN=").to_owned());
+        Service { child, base, token, client: Client::new() }
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        // A server that a failed test left behind is on its way out.
+        let until = Instant::now() + PATIENCE;
+        while self.postmaster().is_some() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = fs::remove_dir_all(&self.root);
+    }
+}
+
+/// In memory where there is room: what is tested is who dies, and not the disk.
+fn base() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    let roomy = rustix::fs::statvfs(memory).is_ok_and(|fs| fs.f_bavail * fs.f_frsize > 2 << 30);
+    if roomy { memory.to_owned() } else { std::env::temp_dir() }
+}
+
+/// How a command ended, and what it said.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Outcome {
+    /// What a command that succeeded said.
+    #[track_caller]
+    pub(crate) fn ok(self) -> String {
+        assert_eq!(self.code, Some(0), "{}{}", self.out, self.err);
+        self.out
+    }
+
+    /// What a command that was refused said on standard error, which must hold each of `told`.
+    #[track_caller]
+    pub(crate) fn refused(self, told: &[&str]) -> String {
+        assert_eq!(self.code, Some(1), "{}{}", self.out, self.err);
+        let said = format!("{}{}", self.out, self.err);
+        for part in told {
+            assert!(said.contains(part), "{part} is not in: {said}");
+        }
+        said
+    }
+}
+
+/// A service that runs; killed with the test.
+pub(crate) struct Service {
+    child: Child,
+    base: String,
+    /// The administrator's, as the service printed it.
+    pub(crate) token: String,
+    client: Client,
+}
+
+impl Service {
+    /// A request by the administrator.
+    pub(crate) fn call(&self, method: Method, path: &str) -> RequestBuilder {
+        self.anonymous(method, path).bearer_auth(&self.token)
+    }
+
+    /// A request of nobody in particular.
+    pub(crate) fn anonymous(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base))
+    }
+
+    /// What `path` answers; it must be a success.
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let reply = self.call(Method::GET, path).send().await.unwrap();
+        reply.error_for_status().unwrap().json().await.unwrap()
+    }
+
+    /// A change of one key.
+    pub(crate) fn change(&self, key: &str, value: &Value, version: i64) -> RequestBuilder {
+        let change = json!({"key": key, "value": value, "version": version});
+        let body = json!({"reason": "a test", "changes": [change]});
+        self.call(Method::PATCH, "/admin/global-settings").json(&body)
+    }
+
+    /// The address, without the scheme.
+    pub(crate) fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// How it ended; it must do so by itself now.
+    pub(crate) async fn ended(mut self) -> ExitStatus {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < until, "the service does not end");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Asks it to end, and holds it to have done so in good order.
+    pub(crate) async fn stop(self) {
+        self.signal(Signal::TERM);
+        assert_eq!(self.ended().await.code(), Some(0));
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until no process of the private server is left.
+pub(crate) async fn gone(process: i32) {
+    eventually("Postgres is gone", async || !is_alive(process)).await;
+}
+
+/// `kill -9`.
+pub(crate) fn kill(process: i32) {
+    rustix::process::kill_process(Pid::from_raw(process).unwrap(), Signal::KILL).unwrap();
+}
+
+fn is_alive(process: i32) -> bool {
+    Pid::from_raw(process).is_some_and(|process| {
+        !matches!(rustix::process::test_kill_process(process), Err(rustix::io::Errno::SRCH))
+    })
+}

@@ -1,0 +1,53 @@
+//! What somebody with `psql` may do: changes behind the service's back, with their audit rows.
+
+use std::time::{Duration, Instant};
+
+use sqlx::{AssertSqlSafe, Executor as _, PgPool};
+
+/// Longer than anything may take that is only waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Sets `key` to the JSON `value`, whatever the catalog says of it.
+pub(crate) async fn set(pool: &PgPool, key: &str, value: &str) {
+    let sql = "with new as (
+          update app_global_settings set value_json = $2::text::jsonb, version = version + 1, updated_by = 'dba'
+          where key = $1 returning key, value_json, version)
+        insert into app_global_setting_audit (key, action, new_value_json, version, changed_by, reason)
+        select key, 'update', value_json, version, 'dba', 'by hand' from new";
+    let done = sqlx::query(sql).bind(key).bind(value).execute(pool).await.unwrap();
+    assert_eq!(done.rows_affected(), 1, "{key} is not there");
+}
+
+/// Takes `key` out.
+pub(crate) async fn delete(pool: &PgPool, key: &str) {
+    let sql =
+        "with gone as (delete from app_global_settings where key = $1 returning key, value_json)
+        insert into app_global_setting_audit (key, action, old_value_json, changed_by, reason)
+        select key, 'update', value_json, 'dba', 'by hand' from gone";
+    let done = sqlx::query(sql).bind(key).execute(pool).await.unwrap();
+    assert_eq!(done.rows_affected(), 1, "{key} is not there");
+}
+
+/// Runs `sql` as it is.
+pub(crate) async fn run(pool: &PgPool, sql: impl Into<String>) {
+    pool.execute(AssertSqlSafe(sql.into())).await.unwrap();
+}
+
+/// Ends every session on the database that `which` (a condition on `pg_stat_activity`) selects; says how
+/// many there were.
+pub(crate) async fn end_sessions(pool: &PgPool, which: &str) -> i64 {
+    let sql = format!(
+        "select count(pg_terminate_backend(pid, 5000)) from pg_stat_activity
+         where datname = current_database() and pid <> pg_backend_pid() and ({which})"
+    );
+    sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(pool).await.unwrap()
+}
+
+/// Waits until `is_so`, which some other part brings about.
+pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !is_so().await {
+        assert!(Instant::now() < until, "not within {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
