@@ -34,7 +34,7 @@ const POOL: u32 = 10;
 
 pub(crate) struct World {
     pub(crate) server: Server,
-    dir: PathBuf,
+    dir: Scratch,
     /// Databases by settings and rows of the trail: making a great one takes a while.
     made: HashMap<(usize, usize), Instance>,
 }
@@ -54,12 +54,12 @@ impl World {
             cache_dir: Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres")),
         };
         let server = Server::start(&config, Profile::Durable).await.unwrap();
-        Self { server, dir, made: HashMap::new() }
+        Self { server, dir: Scratch(dir), made: HashMap::new() }
     }
 
     /// A path for `name` that goes with the world.
     pub(crate) fn scratch(&self, name: &str) -> PathBuf {
-        self.dir.join(name)
+        self.dir.0.join(name)
     }
 
     /// A migrated database called `name` that holds `catalog` at its defaults.
@@ -95,7 +95,15 @@ impl World {
             instance.end().await;
         }
         self.server.stop().await.unwrap();
-        fs::remove_dir_all(self.dir).unwrap();
+    }
+}
+
+/// A directory that goes with its holder, also when the run ends early.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
