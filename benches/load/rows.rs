@@ -41,9 +41,10 @@ async fn insert(connection: &mut PgConnection, count: i64) {
          insert into app_global_setting_audit (seq, id, revision, key, action, old_value_json,
            new_value_json, version, changed_by, reason, request_id, changed_at, salt, old_value_digest,
            new_value_digest, prev_hash, hash)
-         select (select max(seq) from app_global_setting_audit) + n, gen_random_uuid(), 1 + n, key, 'update',
+         select (select max(seq) from app_global_setting_audit) + n,
+           ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 1 + n, key, 'update',
            value_json, value_json, version + 1 + (n - 1) / turns,
-           case when n <= 5 then $2 else 'admin-' || n % 9 end, 'made for measuring', gen_random_uuid()::text,
+           case when n <= 5 then $2 else 'admin-' || n % 9 end, 'made for measuring', 'request-' || lpad(n::text, 9, '0'),
            now() - ($1 - n) * make_interval(secs => $3), uuid_send(gen_random_uuid()),
            sha256(int8send(n)), sha256(int8send(n)), sha256(int8send(n)), sha256(int8send(n + 1))
          from generate_series(1, $1) n join keys on turn = n % turns",

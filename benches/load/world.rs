@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     fs::{self, DirBuilder},
     net::SocketAddr,
+    num::NonZeroU32,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     time::Duration,
@@ -12,12 +13,12 @@ use std::{
 use axum::Router;
 use brune::{
     clock::Clock,
-    config::{Auth, Embedded, Secret},
+    config::{Auth, Embedded, Provision, Secret},
     database::{
         self, MIGRATOR,
         embedded::{Profile, Server},
     },
-    http::{self, AppState, Grant, Keys, Limits, SUPER_ADMIN},
+    http::{self, AppState, Grant, Keys, Limits, SUPER_ADMIN, WriteQuota},
     settings::{self, Catalog, GlobalSettingsService},
 };
 use chrono::TimeDelta;
@@ -34,7 +35,7 @@ const POOL: u32 = 10;
 
 pub(crate) struct World {
     pub(crate) server: Server,
-    dir: PathBuf,
+    dir: Scratch,
     /// Databases by settings and rows of the trail: making a great one takes a while.
     made: HashMap<(usize, usize), Instance>,
 }
@@ -54,12 +55,12 @@ impl World {
             cache_dir: Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres")),
         };
         let server = Server::start(&config, Profile::Durable).await.unwrap();
-        Self { server, dir, made: HashMap::new() }
+        Self { server, dir: Scratch(dir), made: HashMap::new() }
     }
 
     /// A path for `name` that goes with the world.
     pub(crate) fn scratch(&self, name: &str) -> PathBuf {
-        self.dir.join(name)
+        self.dir.0.join(name)
     }
 
     /// A migrated database called `name` that holds `catalog` at its defaults.
@@ -95,7 +96,15 @@ impl World {
             instance.end().await;
         }
         self.server.stop().await.unwrap();
-        fs::remove_dir_all(self.dir).unwrap();
+    }
+}
+
+/// A directory that goes with its holder, also when the run ends early.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

@@ -6,7 +6,7 @@ use axum::{
     Router,
     extract::{MatchedPath, Request, State},
     http::{
-        HeaderMap, HeaderName, HeaderValue, StatusCode, header,
+        HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header,
         uri::{Authority, Uri},
     },
     middleware::{self, Next},
@@ -69,13 +69,12 @@ async fn answer(State(limit): State<Duration>, mut request: Request, next: Next)
     let started = Instant::now();
     let id = request_id(request.headers());
     let path = request.uri().path().to_owned();
-    let span = span(&request, &id);
-    let quiet = is_probe(&path);
+    let asked = Asked { id: id.clone(), method: request.method().clone(), route: route(&request) };
     request.extensions_mut().insert(id.clone());
-    let response = admit(request, next, limit).instrument(span.clone()).await;
+    let response = admit(request, next, limit).instrument(asked.span()).await;
     let mut response = problem::render(response, &path, &id);
     set_headers(response.headers_mut(), &id);
-    span.in_scope(|| log(response.status(), started.elapsed(), quiet));
+    asked.log(response.status(), started.elapsed(), is_probe(&path));
     response
 }
 
@@ -86,24 +85,43 @@ fn request_id(headers: &HeaderMap) -> RequestId {
         .unwrap_or_default()
 }
 
-/// No query, header or body, and the route instead of the path: those may hold anything.
-fn span(request: &Request, id: &RequestId) -> Span {
-    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str);
-    // At the level of errors, so that an error names its request whatever level is asked for.
-    error_span!("request", request_id = %id, method = %request.method(), route)
+/// What the log says of a request. No query, header or body, and the route instead of the path: those may
+/// hold anything.
+struct Asked {
+    id: RequestId,
+    method: Method,
+    route: Option<MatchedPath>,
+}
+
+fn route(request: &Request) -> Option<MatchedPath> {
+    request.extensions().get::<MatchedPath>().cloned()
+}
+
+impl Asked {
+    fn route(&self) -> &str {
+        self.route.as_ref().map_or("none", MatchedPath::as_str)
+    }
+
+    fn span(&self) -> Span {
+        // At the level of errors, so that an error names its request whatever level is asked for.
+        error_span!("request", request_id = %self.id, method = %self.method, route = self.route())
+    }
+
+    /// The line of each request. Outside the span, which would be read back from its own JSON to be written
+    /// into the line: that costs as much as the line.
+    fn log(&self, status: StatusCode, took: Duration, quiet: bool) {
+        let (status, ms) = (status.as_u16(), took.as_secs_f64() * 1e3);
+        let Self { id, method, .. } = self;
+        if quiet {
+            debug!(status, ms, request_id = %id, %method, route = self.route(), "answered");
+        } else {
+            info!(status, ms, request_id = %id, %method, route = self.route(), "answered");
+        }
+    }
 }
 
 fn is_probe(path: &str) -> bool {
     matches!(path, "/livez" | "/readyz" | "/healthz" | "/metrics")
-}
-
-fn log(status: StatusCode, took: Duration, quiet: bool) {
-    let (status, ms) = (status.as_u16(), took.as_secs_f64() * 1e3);
-    if quiet {
-        debug!(status, ms, "answered");
-    } else {
-        info!(status, ms, "answered");
-    }
 }
 
 fn set_headers(headers: &mut HeaderMap, id: &RequestId) {

@@ -5,8 +5,8 @@ use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{
-    Algorithm, DecodingKey, EncodingKey, Header, Validation, crypto::aws_lc, decode, decode_header,
-    encode, errors::ErrorKind, get_current_timestamp,
+    Algorithm, DecodingKey, EncodingKey, Header, TokenData, Validation, crypto::aws_lc, decode,
+    decode_header, encode, errors::ErrorKind, get_current_timestamp,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -106,12 +106,10 @@ impl Keys {
         if TOKEN_BYTES < token.len() {
             return Err(Refusal::TooLong);
         }
-        let header = decode_header(token).map_err(|_| Refusal::Unreadable)?;
-        // It names extensions that a reader has to understand (RFC 7515, 4.1.11), and we know none.
-        if header.crit.is_some() {
-            return Err(Refusal::Critical);
-        }
-        let claims = self.claims(token)?;
+        // Why it was refused is asked for afterwards: the header of one that is sound is read once.
+        let TokenData { header, claims } =
+            self.decoded(token).map_err(|refusal| of_its_header(token).unwrap_or(refusal))?;
+        refuse_extensions(&header)?;
         self.check_life(&claims)?;
         let user = UserId::parse(&claims.sub).ok_or(Refusal::Subject)?;
         // They are stored with the session, and Postgres takes no NUL.
@@ -123,12 +121,12 @@ impl Keys {
         Ok(Caller { user, plan: claims.plan, level: claims.level, is_admin })
     }
 
-    /// The claims, if any of the secrets signed them.
-    fn claims(&self, token: &str) -> Result<Claims, Refusal> {
+    /// Header and claims, if any of the secrets signed them.
+    fn decoded(&self, token: &str) -> Result<TokenData<Claims>, Refusal> {
         let mut refusal = Refusal::Signature;
         for secret in &self.0.secrets {
             match decode::<Claims>(token, secret, &self.0.validation) {
-                Ok(data) => return Ok(data.claims),
+                Ok(data) => return Ok(data),
                 Err(err) => refusal = Refusal::from(err.kind()),
             }
             if refusal != Refusal::Signature {
@@ -149,6 +147,19 @@ impl Keys {
         }
         if life < claims.exp - iat { Err(Refusal::LivesTooLong) } else { Ok(()) }
     }
+}
+
+/// What is wrong with the header by itself, whatever else is wrong with the token.
+fn of_its_header(token: &str) -> Option<Refusal> {
+    match decode_header(token) {
+        Ok(header) => refuse_extensions(&header).err(),
+        Err(_) => Some(Refusal::Unreadable),
+    }
+}
+
+/// `crit` names extensions that a reader has to understand (RFC 7515, 4.1.11), and we know none.
+fn refuse_extensions(header: &Header) -> Result<(), Refusal> {
+    if header.crit.is_some() { Err(Refusal::Critical) } else { Ok(()) }
 }
 
 impl fmt::Debug for Keys {
