@@ -1,6 +1,11 @@
 //! `brune config` as an operator has it: the real program, against a real service.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
 
 #[path = "config_cli/failing.rs"]
 mod failing;
