@@ -52,7 +52,7 @@ async fn story_1_first_startup_with_an_existing_dotenv_file() {
     }
     let trail = entries(&instance, "action=seed").await;
     let of = |key: &str| trail.iter().find(|it| it["key"] == key).unwrap()["reason"].clone();
-    assert_eq!(of(COOLDOWN), "first value, from .env");
+    assert_eq!(of(COOLDOWN), "env_import: first value, from .env");
     assert_eq!(of(MAX_MINUTES), "first value, from the catalog's default");
     // A secret among the lines stays where it is.
     let all = format!("{trail:?}{}", get(&instance, CONFIG).await.text);
