@@ -3,7 +3,7 @@
 use std::{error::Error as _, future::Future, time::Duration};
 
 use rand::RngExt as _;
-use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres, pool::PoolConnection};
 use tokio::time::{self, Instant, error::Elapsed};
 
 /// How long a use case may take in the database, its commit included; shorter than a request's deadline,
@@ -29,7 +29,7 @@ impl Failure {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unavailable(source) => !matches!(source, sqlx::Error::PoolTimedOut),
+            Self::Unavailable(source) => !is_given_up(source),
             Self::OutcomeUnknown(_) | Self::Refused(_) => false,
         }
     }
@@ -56,18 +56,35 @@ impl Failure {
 
 impl From<sqlx::Error> for Failure {
     fn from(err: sqlx::Error) -> Self {
-        use sqlx::Error as E;
-        let away = match &err {
-            E::Io(_)
-            | E::Tls(_)
-            | E::PoolTimedOut
-            | E::PoolClosed
-            | E::WorkerCrashed
-            | E::Protocol(_) => true,
-            E::Database(source) => source.code().is_some_and(|code| is_away(&code)),
-            _ => false,
-        };
-        if away { Self::Unavailable(err) } else { Self::Refused(err) }
+        if is_not_now(&err) { Self::Unavailable(err) } else { Self::Refused(err) }
+    }
+}
+
+/// Whether the database could not be reached or asked for patience.
+fn is_not_now(err: &sqlx::Error) -> bool {
+    use sqlx::Error as E;
+    match err {
+        E::Io(_)
+        | E::Tls(_)
+        | E::PoolTimedOut
+        | E::PoolClosed
+        | E::WorkerCrashed
+        | E::Protocol(_) => true,
+        E::Database(source) => source.code().is_some_and(|code| is_away(&code)),
+        _ => false,
+    }
+}
+
+/// Whether the time there was went into waiting already.
+fn is_given_up(err: &sqlx::Error) -> bool {
+    matches!(err, sqlx::Error::PoolTimedOut)
+}
+
+/// Whether what `err` stands for is the database's absence, and may be over.
+fn is_passing(err: &(dyn std::error::Error + 'static)) -> bool {
+    match err.downcast_ref::<sqlx::Error>() {
+        Some(cause) => is_not_now(cause) && !is_given_up(cause),
+        None => err.source().is_some_and(is_passing),
     }
 }
 
@@ -106,19 +123,29 @@ fn late() -> Failure {
 }
 
 /// What `read` returns, on a connection of the pool and within the usual deadline. Given up, the connection
-/// is closed: a statement may still be running on it, or never be answered at all.
-pub async fn look<T, E: From<Failure>>(
+/// is closed: a statement may still be running on it, or never be answered at all. A connection that broke
+/// is not the end of it: what only looks may look again.
+pub async fn look<T, E: From<Failure> + std::error::Error + 'static>(
     pool: &PgPool,
+    read: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E> + Clone,
+) -> Result<T, E> {
+    let deadline = Deadline::usual();
+    let mut attempts = Attempts::until(deadline);
+    let mut found = deadline.within(look_on(Lease::take(pool), read.clone())).await;
+    while found.as_ref().is_err_and(|err| is_passing(err)) && attempts.again().await {
+        found = deadline.within(look_on(Lease::take_live(pool), read.clone())).await;
+    }
+    found
+}
+
+async fn look_on<T, E: From<Failure>>(
+    lease: impl Future<Output = Result<Lease, Failure>>,
     read: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
 ) -> Result<T, E> {
-    Deadline::usual()
-        .within(async {
-            let mut lease = Lease::take(pool).await?;
-            let found = read(&mut lease.conn).await;
-            lease.settled = true;
-            found
-        })
-        .await
+    let mut lease = lease.await?;
+    let found = read(&mut lease.conn).await;
+    lease.settled = true;
+    found
 }
 
 /// What `statement` returns, one that commits by itself. When no answer to it comes, nobody knows whether
@@ -156,6 +183,10 @@ impl Lease {
     async fn take(pool: &PgPool) -> Result<Self, Failure> {
         Ok(Self { conn: pool.acquire().await?, settled: false })
     }
+
+    async fn take_live(pool: &PgPool) -> Result<Self, Failure> {
+        Ok(Self { conn: live(pool).await?, settled: false })
+    }
 }
 
 impl Drop for Lease {
@@ -163,6 +194,17 @@ impl Drop for Lease {
         if !self.settled {
             self.conn.close_on_drop();
         }
+    }
+}
+
+/// A connection that has just answered: those that broke while they lay in the pool are thrown away.
+async fn live(pool: &PgPool) -> Result<PoolConnection<Postgres>, Failure> {
+    loop {
+        let mut conn = pool.acquire().await?;
+        if conn.ping().await.is_ok() {
+            return Ok(conn);
+        }
+        conn.close_on_drop();
     }
 }
 
@@ -200,7 +242,22 @@ impl Work {
         deadline: Deadline,
         begin: &'static str,
     ) -> Result<Self, Failure> {
-        let conn = deadline.within::<_, Failure>(async { Ok(pool.acquire().await?) }).await?;
+        let taken = deadline.within::<_, Failure>(async { Ok(pool.acquire().await?) }).await?;
+        match Self::begin_on(taken, deadline, begin).await {
+            // The server was started again since this connection was used; so it is with the others.
+            Err(Failure::Unavailable(sqlx::Error::Io(_))) => {
+                let live = deadline.within(live(pool)).await?;
+                Self::begin_on(live, deadline, begin).await
+            }
+            begun => begun,
+        }
+    }
+
+    async fn begin_on(
+        conn: PoolConnection<Postgres>,
+        deadline: Deadline,
+        begin: &'static str,
+    ) -> Result<Self, Failure> {
         let mut work = Self { conn, deadline, open: true };
         let begun = async { Ok(sqlx::raw_sql(begin).execute(&mut *work.conn).await?) };
         deadline.within::<_, Failure>(begun).await?;

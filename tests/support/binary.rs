@@ -39,6 +39,8 @@ impl Home {
         let home = Self { root, variables: Vec::new() };
         let home = home.with("BRUNE_DATA_DIR", &data).with("BRUNE_PG_NO_DOWNLOAD", "true");
         let home = home.with("BRUNE_LISTEN", "127.0.0.1:0").with("LOG_LEVEL", "info");
+        // What is tested of a storm of writes is the storm.
+        let home = home.with("ADMIN_WRITE_RATE_LIMIT_PER_MINUTE", "60000");
         ["PATH", "BRUNE_PG_BIN_DIR", "BRUNE_PG_USER"].into_iter().fold(home, |home, name| {
             match variable(name) {
                 Some(value) => home.with(name, &value),
