@@ -11,6 +11,11 @@ pub(crate) fn key(n: usize) -> String {
 
 /// A catalog of `count` settings: the types take turns, whole numbers first.
 pub(crate) fn generated(count: usize) -> Catalog {
+    Catalog::parse(&text(count)).unwrap()
+}
+
+/// The same as the text of its file.
+pub(crate) fn text(count: usize) -> String {
     let mut text = "catalog = \"bench\"\ndescription = \"Made for measuring.\"\n".to_owned();
     for n in 0..count {
         let (kind, default, constraints) = match n % 4 {
@@ -27,5 +32,5 @@ pub(crate) fn generated(count: usize) -> Catalog {
         );
         written.unwrap();
     }
-    Catalog::parse(&text).unwrap()
+    text
 }

@@ -27,8 +27,9 @@ impl Client {
     }
 
     /// What is answered; the whole body is read.
-    pub(crate) async fn send(
+    async fn send(
         &mut self,
+        media_type: &'static str,
         method: Method,
         path: &str,
         token: &str,
@@ -40,7 +41,7 @@ impl Client {
             .header(header::HOST, &self.host)
             .header(header::AUTHORIZATION, format!("Bearer {token}"));
         if !body.is_empty() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
+            request = request.header(header::CONTENT_TYPE, media_type);
         }
         self.sender.ready().await.unwrap();
         let response = self.sender.send_request(request.body(Body::from(body)).unwrap()).await;
@@ -57,7 +58,19 @@ impl Client {
         token: &str,
         body: String,
     ) -> Bytes {
-        let (status, answer) = self.send(method, path, token, body).await;
+        self.expect_as("application/json", method, path, token, body).await
+    }
+
+    /// The same with a body of another type.
+    pub(crate) async fn expect_as(
+        &mut self,
+        media_type: &'static str,
+        method: Method,
+        path: &str,
+        token: &str,
+        body: String,
+    ) -> Bytes {
+        let (status, answer) = self.send(media_type, method, path, token, body).await;
         assert!(status.is_success(), "{path}: {status} {}", String::from_utf8_lossy(&answer));
         answer
     }

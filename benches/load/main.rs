@@ -16,10 +16,12 @@ mod client;
 mod history;
 mod patch;
 mod pgbench;
+mod program;
 mod ready;
 mod rows;
 mod start;
 mod table;
+mod transfer;
 mod world;
 
 use std::{fs::File, sync::Mutex};
@@ -28,7 +30,7 @@ use tracing_subscriber::EnvFilter;
 
 use world::World;
 
-const SCENARIOS: [&str; 4] = ["start", "patch", "history", "ready"];
+const SCENARIOS: [&str; 5] = ["start", "patch", "history", "transfer", "ready"];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -54,6 +56,7 @@ async fn run(wanted: &dyn Fn(&str) -> bool) {
             "start" => start::run(&mut world).await,
             "patch" => patch::run(&mut world).await,
             "history" => history::run(&mut world).await,
+            "transfer" => transfer::run(&mut world).await,
             _ => ready::run(&mut world).await,
         }
     }

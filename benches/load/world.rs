@@ -63,6 +63,11 @@ impl World {
         self.dir.0.join(name)
     }
 
+    /// The address of the database called `name`.
+    pub(crate) fn url(&self, name: &str) -> String {
+        self.server.url().replace("/brune?", &format!("/{name}?"))
+    }
+
     /// A migrated database called `name` that holds `catalog` at its defaults.
     pub(crate) async fn database(&self, name: &str, catalog: &Catalog) -> PgPool {
         let mut connection = self.server.options().connect().await.unwrap();

@@ -1,0 +1,73 @@
+//! The program itself, as an operator runs it.
+
+use std::{fs, net::SocketAddr, path::Path, process::Stdio, time::Duration};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+    time::timeout,
+};
+
+use crate::world::SECRET;
+
+pub(crate) struct Program {
+    child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl Program {
+    /// Started on the database at `url`, once it says that it answers.
+    pub(crate) async fn start(url: &str, catalog: Option<&Path>) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_brune"));
+        command
+            .arg("serve")
+            .env_clear()
+            .env("NODE_ENV", "production")
+            .env("DATABASE_URL", url)
+            .env("JWT_SECRET", SECRET)
+            .env("BRUNE_LISTEN", "127.0.0.1:0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true);
+        if let Some(catalog) = catalog {
+            command.env("BRUNE_CATALOG", catalog);
+        }
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let answers = async {
+            while let Some(line) = lines.next_line().await.unwrap() {
+                if let Some((_, address)) = line.split_once("answers on http://") {
+                    return address.trim().parse().unwrap();
+                }
+            }
+            panic!("the program ended before it answered");
+        };
+        let address = timeout(Duration::from_secs(10), answers).await.unwrap();
+        Self { child, address }
+    }
+
+    pub(crate) async fn stop(mut self) {
+        let id = self.child.id().and_then(|it| Pid::from_raw(i32::try_from(it).ok()?)).unwrap();
+        kill_process(id, Signal::TERM).unwrap();
+        timeout(Duration::from_secs(15), self.child.wait()).await.unwrap().unwrap();
+    }
+
+    /// Megabytes that are in memory; `None` where the system does not tell.
+    pub(crate) fn resident(&self) -> Option<f64> {
+        self.memory("VmRSS:")
+    }
+
+    /// The most megabytes that ever were.
+    pub(crate) fn peak(&self) -> Option<f64> {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, what: &str) -> Option<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
+        let line = status.lines().find_map(|it| it.strip_prefix(what))?;
+        let kilobytes: f64 = line.split_whitespace().next()?.parse().ok()?;
+        Some(kilobytes / 1024.0)
+    }
+}
