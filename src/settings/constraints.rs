@@ -52,37 +52,42 @@ pub struct Constraints {
     pub item_max_length: Option<usize>,
 }
 
-/// A regular expression, compiled once; linear in the length of what it is held against.
+/// A regular expression that compiles; linear in the length of what it is held against. Only its text is
+/// kept: values are checked when somebody writes, and a compiled one takes kilobytes all the while.
 #[derive(Debug, Clone)]
-pub struct Pattern(Regex);
+pub struct Pattern(String);
 
 impl Pattern {
-    /// Whether `text` matches.
-    pub(super) fn matches(&self, text: &str) -> bool {
-        self.0.is_match(text)
+    /// What tells whether a text matches.
+    pub(super) fn matcher(&self) -> impl Fn(&str) -> bool {
+        let compiled = Regex::new(&self.0);
+        move |text| compiled.as_ref().is_ok_and(|it| it.is_match(text))
     }
 }
 
 impl Serialize for Pattern {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.0.as_str())
+        serializer.serialize_str(&self.0)
     }
 }
 
 impl<'de> Deserialize<'de> for Pattern {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Regex::new(&text).map(Self).map_err(|err| {
-            // The last of its lines says what is wrong; those before draw where.
-            let told = err.to_string();
-            let what = told.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            D::Error::custom(format_args!("{text:?} is no regular expression: {what}"))
-        })
+        match Regex::new(&text) {
+            Ok(_) => Ok(Self(text)),
+            Err(err) => {
+                // The last of its lines says what is wrong; those before draw where.
+                let told = err.to_string();
+                let what = told.lines().last().unwrap_or_default().trim_start_matches("error: ");
+                Err(D::Error::custom(format_args!("{text:?} is no regular expression: {what}")))
+            }
+        }
     }
 }
 
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.as_str())
+        f.write_str(&self.0)
     }
 }

@@ -211,7 +211,7 @@ impl Found<'_> {
                 json!({"min_length": fewest}),
             );
         }
-        if let Some(regex) = rule.regex.as_ref().filter(|it| !it.matches(text)) {
+        if let Some(regex) = rule.regex.as_ref().filter(|it| !it.matcher()(text)) {
             self.add("pattern_mismatch", format!("must match {regex}"), json!({"regex": regex}));
         }
         self.choice(rule, text);
@@ -243,21 +243,18 @@ impl Found<'_> {
             self.add("repeated_item", detail, json!({"unique": true}));
         }
         let longest = rule.item_max_length.unwrap_or(LONGEST_STRING).min(LONGEST_STRING);
-        for (at, item) in items.iter().enumerate() {
-            self.item(rule, at + 1, item, longest);
+        let pattern = rule.item_regex.as_ref().map(|it| (it, it.matcher()));
+        for (at, item) in (1..).zip(items) {
+            if longest < item.chars().count() {
+                let detail = format!("item {at} must have at most {longest} characters");
+                self.add("too_long", detail, json!({"item_max_length": longest}));
+            }
+            if let Some((regex, _)) = pattern.as_ref().filter(|(_, matches)| !matches(item)) {
+                let detail = format!("item {at} must match {regex}");
+                self.add("pattern_mismatch", detail, json!({"item_regex": regex}));
+            }
+            self.choice(rule, item);
         }
-    }
-
-    fn item(&mut self, rule: &Constraints, at: usize, item: &str, longest: usize) {
-        if longest < item.chars().count() {
-            let detail = format!("item {at} must have at most {longest} characters");
-            self.add("too_long", detail, json!({"item_max_length": longest}));
-        }
-        if let Some(regex) = rule.item_regex.as_ref().filter(|it| !it.matches(item)) {
-            let detail = format!("item {at} must match {regex}");
-            self.add("pattern_mismatch", detail, json!({"item_regex": regex}));
-        }
-        self.choice(rule, item);
     }
 }
 

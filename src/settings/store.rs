@@ -178,7 +178,8 @@ pub(super) struct Written {
     pub(super) revision: i64,
 }
 
-/// Writes values over the versions before them, and returns what is stored.
+/// Writes values over the versions before them, and returns what is stored. Under the lock, so that what is
+/// not there cannot come in between: `on conflict` would run the triggers of an insertion for every update.
 pub(super) async fn write(
     conn: &mut PgConnection,
     user: &str,
@@ -191,14 +192,28 @@ pub(super) async fn write(
     sqlx::query_as!(
         Written,
         r#"
-        insert into app_global_settings
-          (key, value_type, value_json, version, updated_by, updated_at, revision)
-        select key, value_type, value_json, version, $5, now(), 0
-        from unnest($1::text[], $2::text[], $3::jsonb[], $4::integer[])
-          as it (key, value_type, value_json, version)
-        on conflict (key) do update set value_type = excluded.value_type,
-          value_json = excluded.value_json, version = excluded.version, updated_by = excluded.updated_by
-        returning key, value_json as "value: Json<SettingValue>", version, revision
+        with it as (
+          select * from unnest($1::text[], $2::text[], $3::jsonb[], $4::integer[])
+            with ordinality as it (key, value_type, value_json, version, at)
+        ), updated as (
+          update app_global_settings s set value_type = it.value_type, value_json = it.value_json,
+            version = it.version, updated_by = $5
+          from it
+          where s.key = it.key
+          returning s.key, s.value_json, s.version, s.revision
+        ), inserted as (
+          insert into app_global_settings
+            (key, value_type, value_json, version, updated_by, updated_at, revision)
+          select key, value_type, value_json, version, $5, now(), 0
+          from it
+          where not exists (select from app_global_settings s where s.key = it.key)
+          returning key, value_json, version, revision
+        )
+        select written.key as "key!", written.value_json as "value!: Json<SettingValue>",
+          written.version as "version!", written.revision as "revision!"
+        from (select * from updated union all select * from inserted) written
+        join it using (key)
+        order by it.at
         "#,
         &keys,
         &types,
