@@ -1,11 +1,18 @@
 //! What a declaration says of its values.
 
-use std::fmt;
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Mutex, PoisonError},
+};
 
 use regex::Regex;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::settings::value::Number;
+
+/// Most patterns that are kept compiled.
+const COMPILED: usize = 64;
 
 /// What a value must satisfy on its own, and which list it must be on.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -53,15 +60,30 @@ pub struct Constraints {
 }
 
 /// A regular expression that compiles; linear in the length of what it is held against. Only its text is
-/// kept: values are checked when somebody writes, and a compiled one takes kilobytes all the while.
+/// kept: values are checked when somebody writes, and ten thousand compiled ones take megabytes all the while.
 #[derive(Debug, Clone)]
 pub struct Pattern(String);
 
 impl Pattern {
     /// What tells whether a text matches.
     pub(super) fn matcher(&self) -> impl Fn(&str) -> bool {
-        let compiled = Regex::new(&self.0);
-        move |text| compiled.as_ref().is_ok_and(|it| it.is_match(text))
+        let compiled = self.compiled();
+        move |text| compiled.as_ref().is_some_and(|it| it.is_match(text))
+    }
+
+    /// A great import holds many values against few patterns: the latest stay compiled.
+    fn compiled(&self) -> Option<Regex> {
+        static LATEST: Mutex<BTreeMap<String, Regex>> = Mutex::new(BTreeMap::new());
+        let mut latest = LATEST.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(compiled) = latest.get(&self.0) {
+            return Some(compiled.clone());
+        }
+        let compiled = Regex::new(&self.0).ok()?;
+        if COMPILED <= latest.len() {
+            latest.clear();
+        }
+        latest.insert(self.0.clone(), compiled.clone());
+        Some(compiled)
     }
 }
 

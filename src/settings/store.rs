@@ -178,8 +178,8 @@ pub(super) struct Written {
     pub(super) revision: i64,
 }
 
-/// Writes values over the versions before them, and returns what is stored. Under the lock, so that what is
-/// not there cannot come in between: `on conflict` would run the triggers of an insertion for every update.
+/// Writes values over the versions before them, and returns what is stored, in no order. Under the lock, so
+/// that what is not there cannot come in between: `on conflict` would run an insertion's triggers as well.
 pub(super) async fn write(
     conn: &mut PgConnection,
     user: &str,
@@ -194,7 +194,7 @@ pub(super) async fn write(
         r#"
         with it as (
           select * from unnest($1::text[], $2::text[], $3::jsonb[], $4::integer[])
-            with ordinality as it (key, value_type, value_json, version, at)
+            as it (key, value_type, value_json, version)
         ), updated as (
           update app_global_settings s set value_type = it.value_type, value_json = it.value_json,
             version = it.version, updated_by = $5
@@ -209,11 +209,9 @@ pub(super) async fn write(
           where not exists (select from app_global_settings s where s.key = it.key)
           returning key, value_json, version, revision
         )
-        select written.key as "key!", written.value_json as "value!: Json<SettingValue>",
-          written.version as "version!", written.revision as "revision!"
+        select key as "key!", value_json as "value!: Json<SettingValue>", version as "version!",
+          revision as "revision!"
         from (select * from updated union all select * from inserted) written
-        join it using (key)
-        order by it.at
         "#,
         &keys,
         &types,

@@ -183,7 +183,10 @@ async fn write(
         version: versions.get(&edit.definition.key).map_or(1, |newest| newest + 1),
     });
     let writes: Vec<_> = writes.collect();
-    let written = store::write(conn, batch.actor.user.as_str(), &writes).await?;
+    let mut written = store::write(conn, batch.actor.user.as_str(), &writes).await?;
+    // Told in the order they were asked for in; the database returns them as its plan pleases.
+    let asked: HashMap<_, usize> = writes.iter().map(|it| it.key).zip(0..).collect();
+    written.sort_by_key(|it| asked.get(it.key.as_str()).copied());
     let old = |key: &str| before.get(key).map(|entry| &entry.value);
     let entries: Vec<_> = written
         .iter()
