@@ -13,6 +13,7 @@ use crate::{
     settings::{
         catalog::Catalog,
         change,
+        entry::Stored,
         rules::{self, Violation},
         schema::{self, Definition},
         store::{self, Head, Write},
@@ -129,7 +130,7 @@ fn draw_up(
     catalog: &Catalog,
     head: &Head,
     declared: &[Definition],
-    stored: Vec<store::Stored>,
+    stored: Vec<Stored>,
     provided: &Provided<'_>,
 ) -> Result<Plan, Error> {
     if let Some(other) = head.catalog.as_ref().filter(|it| **it != catalog.name) {
@@ -152,7 +153,7 @@ fn draw_up(
 type Values = BTreeMap<String, (SettingValue, i32)>;
 
 /// The stored values by key, with their versions.
-fn values(rows: Vec<store::Stored>, faults: &mut Vec<String>) -> Values {
+fn values(rows: Vec<Stored>, faults: &mut Vec<String>) -> Values {
     let mut values = Values::new();
     for row in rows {
         let key = row.key.clone();

@@ -12,10 +12,11 @@ use crate::{
     database::{self, Failure},
     settings::{
         constraints::Constraints,
+        entry::Stored,
         reload,
         schema::{Applies, Definition, Named, Schema},
         service::GlobalSettingsService,
-        store::{self, Stored},
+        store,
         value::{SettingValue, ValueType},
     },
 };

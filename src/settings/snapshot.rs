@@ -3,10 +3,9 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::settings::{
-    entry::Entry,
+    entry::{Entry, Stored},
     rules::{self, Violation},
     schema::Schema,
-    store::Stored,
     value::{Number, SettingValue, Unfit},
 };
 

@@ -7,8 +7,7 @@ use serde_json::Value;
 use sqlx::{PgConnection, postgres::PgListener, types::Json};
 
 use crate::settings::{
-    entry::{Entry, Since},
-    schema::Definition,
+    entry::{Since, Stored},
     value::{SettingValue, ValueType},
 };
 
@@ -20,41 +19,6 @@ pub(super) struct Head {
     pub(super) catalog: Option<String>,
     /// Of the server that answered; another one after a failover. `None` on a server in recovery.
     pub(super) timeline: Option<String>,
-}
-
-/// One setting as stored; without a value when it was deleted.
-#[derive(Debug, Clone)]
-pub struct Stored {
-    pub(super) key: String,
-    pub(super) value: Option<Value>,
-    pub(super) version: Option<i32>,
-    pub(super) updated_by: Option<String>,
-    pub(super) updated_at: Option<DateTime<Utc>>,
-}
-
-impl Stored {
-    /// The row that seeding writes for `definition`; `None` when it has no default.
-    pub(super) fn seed(definition: &Definition) -> Option<Self> {
-        Some(Self {
-            key: definition.key.clone(),
-            value: Some(definition.default.as_ref()?.to_json()),
-            version: Some(1),
-            updated_by: Some("brune:migrate".to_owned()),
-            updated_at: Some(DateTime::UNIX_EPOCH),
-        })
-    }
-
-    /// The key with its entry, or without one when it was deleted; `None` when the stored value is of no
-    /// type of ours.
-    pub(super) fn into_entry(self) -> Option<(String, Option<Entry>)> {
-        let (Some(value), Some(version), Some(updated_by), Some(updated_at)) =
-            (self.value, self.version, self.updated_by, self.updated_at)
-        else {
-            return Some((self.key, None));
-        };
-        let value = SettingValue::from_stored(&value)?;
-        Some((self.key, Some(Entry { value, version, updated_by, updated_at })))
-    }
 }
 
 /// The head.

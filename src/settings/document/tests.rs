@@ -117,7 +117,8 @@ fn holds(format: Format, settings: &BTreeMap<String, SettingValue>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    // What it finds becomes a test of its own instead of a file.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
 
     #[test]
     fn json_is_read_as_it_was_written(settings in settings()) {
