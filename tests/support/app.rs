@@ -45,6 +45,14 @@ pub(crate) fn token(grant: &Grant) -> String {
     issue(&auth(), grant, Clock::system().now(), TimeDelta::hours(1)).unwrap()
 }
 
+/// A token of an administrator that is signed with `secret`.
+pub(crate) fn admin_signed_with(secret: &str) -> String {
+    let auth = Auth { jwt_secrets: vec![Secret::new(secret.to_owned())], ..auth() };
+    let role = Some(SUPER_ADMIN.to_owned());
+    let grant = Grant { sub: "admin-1".to_owned(), role, ..Grant::default() };
+    issue(&auth, &grant, Clock::system().now(), TimeDelta::hours(1)).unwrap()
+}
+
 /// A token of the administrator `sub`.
 pub(crate) fn admin(sub: &str) -> String {
     let role = Some(SUPER_ADMIN.to_owned());

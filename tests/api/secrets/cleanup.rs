@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use brune::audit;
 use serde_json::{Value, json};
 
-use super::{clean_up, get, is_stored, leave, seeded, started};
+use super::{clean_up, get, is_stored, seeded, started};
 use crate::support::{TestDb, by_hand};
 
 const REASON: &str = "provided by the platform now";
@@ -77,7 +77,7 @@ async fn it_is_safe_to_repeat_and_a_dry_run_removes_nothing() {
     let page = get(&instance, path).await.ok();
     assert_eq!(page["entries"].as_array().unwrap().len(), 1, "what did nothing is not told");
     // Left again, by an older release that still runs: the next version of its key.
-    leave(&db, "JWT_SECRET", super::MARKER).await;
+    by_hand::leave_secret(&db.pool(), "JWT_SECRET", super::MARKER).await;
     assert_eq!(get(&instance, "/admin/secrets").await.ok()["secrets"][2]["legacy_residue"], true);
 }
 
