@@ -14,10 +14,12 @@
 //! | [`clock`], [`ids`], [`json`] | words and tools | import nothing of ours |
 //! | [`config`] | what the process was started with | plain data; alone reads the environment; tells every fault at once |
 //! | [`database`] | the pool, transactions under a deadline, the private Postgres | a connection with something unfinished on it is closed, never pooled |
+//! | [`metrics`] | what is counted | no value, no secret, no id as a label |
 //! | [`telemetry`] | the log | no value, no secret |
 //! | [`audit`] | who changed what, when, why, in which request | append-only, each entry chained to the one before |
 //! | [`idempotency`] | the first result of a write, for its repeat | stored in the write's own transaction |
 //! | [`settings`] | the values that change while the service runs | see below |
+//! | [`secrets`] | which are provided, and what is left of them in the database | presence and source, never a value |
 //! | [`sessions`] | who may start one, and what it keeps | a session's settings never change |
 //! | [`http`] | every route on one page, problems, credentials, limits | no rule of the business |
 //! | [`app`] | the parts put together, the startup guard | started in order, stopped in reverse |
@@ -130,6 +132,7 @@ pub mod config;
 
 // The store, and the log.
 pub mod database;
+pub mod metrics;
 pub mod telemetry;
 
 // What every change leaves behind.
@@ -140,6 +143,7 @@ pub mod idempotency;
 pub mod settings;
 
 // Capabilities that use settings.
+pub mod secrets;
 pub mod sessions;
 
 // How all of it is reached.

@@ -19,6 +19,7 @@ use brune::{
         embedded::{Profile, Server},
     },
     http::{self, AppState, Grant, Keys, Limits, SUPER_ADMIN, WriteQuota},
+    metrics::Metrics,
     settings::{self, Catalog, GlobalSettingsService},
 };
 use chrono::TimeDelta;
@@ -136,6 +137,7 @@ impl Instance {
             clock: Clock::system(),
             provision: Provision::default(),
             quota: WriteQuota::new(NonZeroU32::MAX),
+            metrics: Metrics::default(),
             keys: Keys::new(&auth()),
         };
         let limits = Limits::default();

@@ -6,7 +6,7 @@ use crate::{
     app::{Error, open::provided},
     audit,
     config::Environment,
-    database,
+    database, secrets,
     sessions::{KEYS, SessionSettings},
     settings::{self, Catalog, Snapshot, Unusable},
 };
@@ -46,6 +46,7 @@ pub async fn examine(
         findings.push(published(pool, catalog, environment).await);
         findings.push(stored_settings(pool, catalog).await);
         findings.push(trail(pool).await?);
+        findings.push(secret_residue(pool).await?);
     }
     Ok(findings)
 }
@@ -64,6 +65,20 @@ async fn migrations(pool: &PgPool) -> Result<Finding, Error> {
     let result =
         if faults.is_empty() { Ok(format!("{} applied", state.applied)) } else { Err(faults) };
     Ok(Finding { check: "migrations", result })
+}
+
+async fn secret_residue(pool: &PgPool) -> Result<Finding, Error> {
+    let left = secrets::residue(pool).await?;
+    let told = |name: String| {
+        format!(
+            "the database still holds {name}; provide it outside, restart, and run `brune secrets cleanup`"
+        )
+    };
+    let result = match left.as_slice() {
+        [] => Ok("none in the database".to_owned()),
+        _ => Err(left.into_iter().map(told).collect()),
+    };
+    Ok(Finding { check: "secrets", result })
 }
 
 async fn published(pool: &PgPool, catalog: &Catalog, environment: &Environment) -> Finding {

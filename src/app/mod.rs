@@ -5,9 +5,10 @@ mod guard;
 mod open;
 mod tasks;
 
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
 use chrono::TimeDelta;
+use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -18,11 +19,16 @@ use tasks::Tasks;
 
 use crate::{
     clock::Clock,
-    config::{self, Announcement, Config, Environment, Provision},
+    config::{self, Announcement, Config, Environment, Needs, Provision, Source},
     database::{self, embedded},
     http::{self, AppState, Grant, Keys, Limits, WriteQuota},
-    settings::{self, Catalog, GlobalSettingsService},
+    metrics::Metrics,
+    secrets,
+    settings::{self, Catalog, GlobalSettingsService, Kind},
 };
+
+/// How often the database is looked through for what is left of secrets.
+const RESIDUE_CHECK: Duration = Duration::from_mins(5);
 
 /// Why the service does not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +68,9 @@ pub enum Error {
     /// A signal handler could not be set up.
     #[error("cannot wait for signals")]
     Signals(#[source] std::io::Error),
+    /// The database could not be read.
+    #[error(transparent)]
+    Read(#[from] database::Failure),
     /// A statement failed.
     #[error("the database refused a statement")]
     Query(#[from] sqlx::Error),
@@ -83,21 +92,17 @@ pub async fn serve(
     ready: impl FnOnce(&Ready),
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    let made_up = config.auth.jwt_secrets.is_empty();
-    let config = config.with_development_secret()?;
     let catalog = catalog(&config)?;
     let mut database = Database::open(&config).await?;
-    let served = run(&config, environment, &catalog, &mut database, made_up, ready, stop).await;
+    let served = run(environment, &catalog, &mut database, ready, stop).await;
     database.close().await?;
     served
 }
 
 async fn run(
-    config: &Config,
     environment: &Environment,
     catalog: &Catalog,
     database: &mut Database,
-    made_up: bool,
     ready: impl FnOnce(&Ready),
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
@@ -105,6 +110,10 @@ async fn run(
     // Nobody else can migrate a server that lives and dies with this process.
     let imported = database.is_private() && migrate(&pool, catalog, environment).await?.imports();
     guard::require(&pool, catalog).await?;
+    let environment = &with_legacy_secrets(environment, &pool).await?;
+    let config = Config::load(environment, Needs::Serve)?;
+    let made_up = config.auth.jwt_secrets.is_empty();
+    let config = &config.with_development_secret()?;
     let settings = GlobalSettingsService::new(settings::load(&pool).await?);
     if !imported {
         tell_drift(environment, &settings);
@@ -118,9 +127,11 @@ async fn run(
         listener.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
     let mut tasks = Tasks::new();
     tasks.spawn(settings::follow(pool.clone(), settings.clone(), config.reload_poll));
+    let metrics = Metrics::default();
+    tasks.spawn(secrets::watch(pool.clone(), metrics.clone(), RESIDUE_CHECK));
     let provision = provision(environment, &settings);
     let quota = WriteQuota::new(config.admin_writes_per_minute);
-    let state = AppState { pool, settings, clock, provision, quota, keys };
+    let state = AppState { pool, settings, clock, provision, quota, metrics, keys };
     let shutdown = CancellationToken::new();
     let limits = Limits::default();
     let router = http::router(state, &limits);
@@ -163,11 +174,35 @@ fn tell_drift(environment: &Environment, settings: &GlobalSettingsService) {
     }
 }
 
-/// Where the catalog's keys that are not in the database come from.
+/// What the environment gives for the catalog's keys.
 fn provision(environment: &Environment, settings: &GlobalSettingsService) -> Provision {
     let snapshot = settings.snapshot();
-    let outside = snapshot.schema.all().filter(|it| it.kind != settings::Kind::Setting);
-    Provision::of(environment, outside.map(|it| it.key.as_str()))
+    let keys = |secret: bool| {
+        let of_kind = move |it: &&settings::Definition| (it.kind == Kind::Secret) == secret;
+        snapshot.schema.all().filter(of_kind).map(|it| it.key.as_str())
+    };
+    Provision::of(environment, keys(true), keys(false))
+}
+
+/// `environment` with the secrets that an older release left in the database, for as long as nothing else
+/// provides them (ADR 0001).
+async fn with_legacy_secrets(
+    environment: &Environment,
+    pool: &PgPool,
+) -> Result<Environment, Error> {
+    let rows = secrets::legacy(pool).await?;
+    let environment = environment.clone().with_legacy(rows.iter().cloned());
+    let is_used = |name: &str| matches!(environment.secret(name), Ok(Some((_, Source::LegacyDb))));
+    let used: Vec<_> =
+        rows.iter().map(|(name, _)| name.as_str()).filter(|name| is_used(name)).collect();
+    if !used.is_empty() {
+        warn!(
+            secrets = used.join(", "),
+            "taken from the database, where an older release left them; provide them outside: the database \
+             is the last place that is looked at, and no place for a secret"
+        );
+    }
+    Ok(environment)
 }
 
 /// A token to begin with; tokens of other kinds are made by `brune token`.

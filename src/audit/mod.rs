@@ -123,6 +123,12 @@ impl NewEntry {
     /// An attempt on `key` that was refused. The value is not told: it may be a secret.
     #[must_use]
     pub fn refused(key: &str) -> Self {
-        Self { key: key.to_owned(), action: Action::Refused, old: None, new: None, version: None }
+        Self::without_values(key, Action::Refused)
+    }
+
+    /// Something that happened to `key`, of which no value is told.
+    #[must_use]
+    pub fn without_values(key: &str, action: Action) -> Self {
+        Self { key: key.to_owned(), action, old: None, new: None, version: None }
     }
 }

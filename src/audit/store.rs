@@ -79,7 +79,8 @@ impl Row {
     }
 }
 
-/// Up to `limit` entries that fit `filter`, newest first, older than `before`. Written for what is asked,
+/// Up to `limit` entries that fit `filter`, newest first, older than `before`; without values that an older
+/// release kept of what is a secret now. Written for what is asked,
 /// so that each filter finds its own index.
 pub(super) async fn page(
     conn: &mut PgConnection,
@@ -88,8 +89,12 @@ pub(super) async fn page(
     limit: i64,
 ) -> sqlx::Result<Vec<Row>> {
     let mut query = QueryBuilder::<Postgres>::new(
-        "select seq, id, revision, key, action, old_value_json, new_value_json, version, changed_by, \
-         reason, request_id, changed_at from app_global_setting_audit where true",
+        "select seq, id, revision, key, action, version, changed_by, reason, request_id, changed_at, \
+         case when may_be_told then old_value_json end as old_value_json, \
+         case when may_be_told then new_value_json end as new_value_json \
+         from app_global_setting_audit a, lateral (select not exists ( \
+           select from app_global_setting_schema d where d.key = a.key and d.kind = 'secret' \
+         ) as may_be_told) of_key where true",
     );
     if let Some(before) = before {
         query.push(" and seq < ").push_bind(before);
@@ -127,9 +132,12 @@ pub(super) async fn find(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Opti
     sqlx::query_as!(
         Row,
         r#"
-        select seq, id, revision, key, action, old_value_json, new_value_json, version, changed_by,
-          reason, request_id, changed_at
-        from app_global_setting_audit
+        select seq, id, revision, key, action, version, changed_by, reason, request_id, changed_at,
+          case when may_be_told then old_value_json end as old_value_json,
+          case when may_be_told then new_value_json end as new_value_json
+        from app_global_setting_audit a, lateral (select not exists (
+          select from app_global_setting_schema d where d.key = a.key and d.kind = 'secret'
+        ) as may_be_told) of_key
         where id = $1
         "#,
         id,

@@ -2,11 +2,14 @@
 
 #![expect(clippy::doc_markdown, reason = "these comments are help texts, for terminals")]
 
+mod client;
 mod config;
 mod doctor;
 mod health;
 mod migrate;
+mod secrets;
 mod serve;
+mod show;
 mod token;
 
 use std::{fmt::Write as _, io::Write as _, process::ExitCode};
@@ -81,6 +84,10 @@ enum Command {
     /// Exit codes: 0 done, 1 refused, 2 wrong usage, 3 nobody answers (or not Brune), 4 somebody else was
     /// faster.
     Config(config::Arguments),
+    /// Which secrets are provided, and what is left of them in the database, over REST
+    ///
+    /// Finds the service and ends with the codes of `brune config`. Never prints a value.
+    Secrets(secrets::Arguments),
     /// Print completions for a shell: brune completions bash > /etc/bash_completion.d/brune
     Completions {
         /// The shell
@@ -113,6 +120,7 @@ fn run(command: Command) -> Result<ExitCode, String> {
         Command::Token(arguments) => token::run(&environment, &arguments),
         Command::Health(arguments) => health::run(&environment, &arguments),
         Command::Config(arguments) => Ok(config::run(&environment, arguments)),
+        Command::Secrets(arguments) => Ok(secrets::run(&environment, arguments)),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "brune", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)
@@ -135,7 +143,9 @@ fn with_config(
     needs: Needs,
     command: impl AsyncFnOnce(Config) -> Result<ExitCode, app::Error>,
 ) -> Result<ExitCode, String> {
-    let config = Config::load(environment, needs).map_err(|faults| faults.to_string())?;
+    // What a service needs beside a database, that may still hold; with other faults, all are told.
+    let config = Config::load(environment, Needs::Database)
+        .map_err(|faults| Config::load(environment, needs).err().unwrap_or(faults).to_string())?;
     telemetry::init(&config.log).map_err(|err| chain(&err))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -15,6 +15,9 @@ use super::{Fault, Secret, dotenv, file};
 /// Where container engines put secrets.
 const RUN_SECRETS: &str = "/run/secrets";
 
+/// Secrets that open the database, and so cannot be kept in it.
+const BEFORE_THE_DATABASE: [&str; 2] = ["DATABASE_URL", "POSTGRES_PASSWORD"];
+
 /// The file that is read beside the process's own variables, in the working directory.
 const DOTENV: &str = ".env";
 
@@ -30,6 +33,8 @@ pub enum Source {
     File,
     /// A file in `$CREDENTIALS_DIRECTORY` or `/run/secrets`.
     Credential,
+    /// A row that an older release left in the database.
+    LegacyDb,
     /// Nobody said anything.
     Default,
 }
@@ -43,6 +48,7 @@ impl Source {
             Self::EnvFile => "env_file",
             Self::File => "file",
             Self::Credential => "credential",
+            Self::LegacyDb => "legacy_db",
             Self::Default => "default",
         }
     }
@@ -57,6 +63,7 @@ pub struct Environment {
     dotenv: BTreeMap<String, String>,
     dotenv_faults: Vec<Fault>,
     secrets_dir: Option<PathBuf>,
+    legacy: BTreeMap<String, Secret>,
     root: bool,
 }
 
@@ -115,6 +122,15 @@ impl Environment {
         self
     }
 
+    /// The same with the secrets that an older release left in the database: the last place to look for one.
+    #[must_use]
+    pub fn with_legacy(mut self, rows: impl IntoIterator<Item = (String, Secret)>) -> Self {
+        let rows = rows.into_iter();
+        self.legacy =
+            rows.filter(|(name, _)| !BEFORE_THE_DATABASE.contains(&name.as_str())).collect();
+        self
+    }
+
     /// The text of `key` as it was given, blank or not, by the process or else by `.env`; never from
     /// a file. `None` when nobody gave it or it is not UTF-8.
     #[must_use]
@@ -126,7 +142,7 @@ impl Environment {
     }
 
     /// The secret `name` and where it came from: `name`, `name_FILE`,
-    /// `$CREDENTIALS_DIRECTORY/name`, `/run/secrets/name`.
+    /// `$CREDENTIALS_DIRECTORY/name`, `/run/secrets/name`, and last what the database still holds of it.
     ///
     /// # Errors
     /// `name` and `name_FILE` are both given, or the file that should hold it does not.
@@ -155,7 +171,7 @@ impl Environment {
                 Err((_, fault)) => return Err(fault),
             }
         }
-        Ok(None)
+        Ok(self.legacy.get(name).map(|secret| (secret.clone(), Source::LegacyDb)))
     }
 
     /// The text of `name`; an empty one counts as not given, since that is what an unset variable

@@ -107,7 +107,7 @@ pub struct Embedded {
 /// Whom to believe.
 #[derive(Debug, Clone)]
 pub struct Auth {
-    /// What tokens are signed with (`JWT_SECRET`), newest first. Empty only in development, until
+    /// What tokens are signed with (`JWT_SECRET`, a line each), newest first. Empty only in development, until
     /// [`Config::with_development_secret`].
     pub jwt_secrets: Vec<Secret>,
     /// The `iss` that tokens must carry (`JWT_ISSUER`).
@@ -199,7 +199,7 @@ impl Auth {
 
     fn read(reading: &mut Reading<'_>) -> Self {
         Self {
-            jwt_secrets: reading.secret_of("JWT_SECRET", 32).into_iter().collect(),
+            jwt_secrets: reading.secrets_of("JWT_SECRET", 32),
             issuer: reading.text("JWT_ISSUER"),
             audience: reading.text("JWT_AUDIENCE"),
             internal_api_key: reading.header_secret("INTERNAL_API_KEY", 16),

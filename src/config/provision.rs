@@ -1,37 +1,57 @@
-//! Where the keys that are not in the database come from: names and sources, never values.
+//! Where the keys that are not in the database come from: names and sources, and never the value of a
+//! secret.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::config::{Environment, Source};
 
-/// For each key that is provisioned outside the database, where its value comes from; and what this
-/// instance is called. Cheap to clone.
+/// What this instance was given for the keys of the catalog, and what it is called. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Provision(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
     instance: String,
-    sources: BTreeMap<String, Source>,
+    production: bool,
+    secrets: BTreeMap<String, Source>,
+    texts: BTreeMap<String, (String, Source)>,
 }
 
 impl Provision {
-    /// What `environment` holds of `keys`, on this machine.
-    pub fn of<'k>(environment: &Environment, keys: impl IntoIterator<Item = &'k str>) -> Self {
-        let source = |key: &str| {
-            let given = environment.raw(key).filter(|(text, _)| !text.is_empty());
-            let read = || environment.secret(key).ok().flatten().map(|(_, source)| source);
-            given.map(|(_, source)| source).or_else(read)
-        };
-        let sources = keys.into_iter().filter_map(|key| Some((key.to_owned(), source(key)?)));
+    /// What `environment` holds of `secrets`, and of `others`, on this machine.
+    pub fn of<'k>(
+        environment: &Environment,
+        secrets: impl IntoIterator<Item = &'k str>,
+        others: impl IntoIterator<Item = &'k str>,
+    ) -> Self {
+        let source = |key: &str| environment.secret(key).ok().flatten().map(|(_, source)| source);
+        let secrets = secrets.into_iter().filter_map(|key| Some((key.to_owned(), source(key)?)));
+        let text = |key: &str| environment.raw(key).filter(|(text, _)| !text.trim().is_empty());
+        let texts = others.into_iter().filter_map(|key| Some((key.to_owned(), text(key)?)));
         let instance = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        Self(Arc::new(Inner { instance, sources: sources.collect() }))
+        let production =
+            environment.raw("NODE_ENV").is_some_and(|(it, _)| it.trim() == "production");
+        let (secrets, texts) = (secrets.collect(), texts.collect());
+        Self(Arc::new(Inner { instance, production, secrets, texts }))
     }
 
     /// Where `key` comes from; `None` when nobody gave it.
     #[must_use]
-    pub fn source(&self, key: &str) -> Option<&'static str> {
-        self.0.sources.get(key).map(|source| source.as_str())
+    pub fn source(&self, key: &str) -> Option<Source> {
+        let secret = self.0.secrets.get(key).copied();
+        secret.or_else(|| self.0.texts.get(key).map(|(_, source)| *source))
+    }
+
+    /// What was given for `key`, which is no secret.
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<(&str, Source)> {
+        self.0.texts.get(key).map(|(text, source)| (text.as_str(), *source))
+    }
+
+    /// Whether nothing is made up here (`NODE_ENV`).
+    #[must_use]
+    pub fn is_production(&self) -> bool {
+        self.0.production
     }
 
     /// What this instance is called: the name of its machine.

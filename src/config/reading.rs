@@ -109,6 +109,26 @@ impl<'a> Reading<'a> {
         Some(secret)
     }
 
+    /// One secret, or while it is being replaced two, each on a line of its own and of `least` bytes or
+    /// more; the new one first.
+    pub(super) fn secrets_of(&mut self, name: &str, least: usize) -> Vec<Secret> {
+        let Some(given) = self.secret(name) else { return Vec::new() };
+        let lines: Vec<&str> = given.expose().lines().collect();
+        let way_out = "make one with `openssl rand -hex 32`";
+        if 2 < lines.len() {
+            self.fault(
+                name,
+                "holds more than two lines",
+                "keep the new secret and the one before it",
+            );
+        }
+        if lines.iter().any(|it| it.len() < least) {
+            let which = if lines.len() == 1 { "is" } else { "has a line that is" };
+            self.fault(name, format!("{which} shorter than {least} bytes"), way_out);
+        }
+        lines.into_iter().map(|it| Secret::new(it.to_owned())).collect()
+    }
+
     /// A secret that travels in a header, where a blank or a line break would never match.
     pub(super) fn header_secret(&mut self, name: &str, least: usize) -> Option<Secret> {
         let secret = self.secret_of(name, least)?;

@@ -255,6 +255,33 @@ fn a_secret_is_taken_from_the_first_place_that_has_it() {
 }
 
 #[test]
+fn two_secrets_for_tokens_stand_on_a_line_each() {
+    let other = SECRET.replace('0', "1");
+    let load = |text: &str| load(&[("JWT_SECRET", text)]);
+    let secrets = load(&format!("{SECRET}\n{other}\n")).unwrap().auth.jwt_secrets;
+    let secrets: Vec<_> = secrets.iter().map(|it| it.expose().to_owned()).collect();
+    assert_eq!(secrets, [SECRET.to_owned(), other.clone()]);
+    for text in
+        [format!("{SECRET}\nshort"), format!("{SECRET}\n{other}\n{SECRET}"), format!("\n{SECRET}")]
+    {
+        assert!(load(&text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn what_an_older_release_left_is_the_last_place_and_opens_no_database() {
+    let rows = ["JWT_SECRET", "OPENAI_API_KEY", "POSTGRES_PASSWORD", "DATABASE_URL"];
+    let rows = rows.map(|name| (name.to_owned(), Secret::new(format!("left-{SECRET}"))));
+    let env = with_home(&[("OPENAI_API_KEY", SECRET)]).with_legacy(rows);
+    let source = |name: &str| env.secret(name).unwrap().map(|(_, source)| source);
+    assert_eq!(source("OPENAI_API_KEY"), Some(Source::Env));
+    assert_eq!(source("JWT_SECRET"), Some(Source::LegacyDb));
+    assert_eq!((source("POSTGRES_PASSWORD"), source("DATABASE_URL")), (None, None));
+    let config = Config::load(&env, Needs::Serve).unwrap();
+    assert_eq!(config.auth.jwt_secrets[0].expose(), format!("left-{SECRET}"));
+}
+
+#[test]
 fn a_secret_given_twice_is_refused() {
     let scratch = Scratch::new();
     let path = scratch.file("key", SECRET);

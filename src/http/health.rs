@@ -8,7 +8,8 @@ use axum::{
 };
 
 use crate::{
-    http::{openapi::problems, problem::Problem, query::Query},
+    http::{answer::Answer, openapi::problems, problem::Problem, query::Query},
+    metrics::{self, Metrics},
     settings::GlobalSettingsService,
 };
 
@@ -46,6 +47,30 @@ pub(super) async fn readyz(
     query: Query,
 ) -> Result<Response, Problem> {
     ready(&settings, query)
+}
+
+problems! {
+    MetricsProblems: MalformedRequest, Internal
+}
+
+/// What is counted, for Prometheus.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    operation_id = "getMetrics",
+    tag = "health",
+    responses(
+        (status = 200, description = "OpenMetrics 1.0", body = String, content_type = "application/openmetrics-text"),
+        MetricsProblems,
+    )
+)]
+pub(super) async fn metrics(
+    State(metrics): State<Metrics>,
+    query: Query,
+) -> Result<Answer, Problem> {
+    query.finish()?;
+    let text = metrics.text().map_err(|err| Problem::internal(&err))?;
+    Ok(Answer::text(metrics::MEDIA_TYPE, text))
 }
 
 /// The same as readyz.

@@ -21,6 +21,7 @@ mod path;
 mod problem;
 mod query;
 mod router;
+mod secrets;
 mod server;
 mod sessions;
 mod settings;

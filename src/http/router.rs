@@ -7,8 +7,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::http::{
-    AppState, Limits, config, explain, health, layers::around, openapi::Document, sessions,
-    settings,
+    AppState, Limits, config, explain, health, layers::around, openapi::Document, secrets,
+    sessions, settings,
 };
 
 /// The routes and what they say of themselves.
@@ -24,12 +24,16 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(config::export))
         .routes(routes!(config::import))
         .routes(routes!(config::find, config::put, config::reset))
+        .routes(routes!(secrets::list))
+        .routes(routes!(secrets::clean_up))
+        .routes(routes!(secrets::environment))
         .routes(routes!(sessions::start))
         .routes(routes!(sessions::find))
         .routes(routes!(sessions::end))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(health::healthz))
+        .routes(routes!(health::metrics))
         .routes(routes!(explain::explain))
 }
 

@@ -7,6 +7,7 @@ use crate::{
     clock::Clock,
     config::Provision,
     http::{auth::Keys, limit::WriteQuota},
+    metrics::Metrics,
     settings::GlobalSettingsService,
 };
 
@@ -23,6 +24,8 @@ pub struct AppState {
     pub provision: Provision,
     /// How often one administrator may write.
     pub quota: WriteQuota,
+    /// What is counted.
+    pub metrics: Metrics,
     /// What credentials are checked against.
     pub keys: Keys,
 }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use crate::settings::{
     entry::{Entry, Stored},
     rules::{self, Violation},
-    schema::Schema,
+    schema::{Named, Schema},
     value::{Number, SettingValue, Unfit},
 };
 
@@ -76,7 +76,7 @@ impl Snapshot {
     fn fill(&mut self, rows: Vec<Stored>) -> Vec<Violation> {
         let mut faults = Vec::new();
         for row in rows {
-            let Some(definition) = self.schema.find(&row.key) else { continue };
+            let Named::Editable(definition) = self.schema.classify(&row.key) else { continue };
             match row.into_entry() {
                 Some((key, Some(entry))) => {
                     self.entries.insert(key.into(), Arc::new(entry));

@@ -12,6 +12,7 @@ mod config;
 mod database;
 mod live;
 mod races;
+mod secrets;
 mod sessions;
 mod settings;
 #[path = "../support/mod.rs"]

@@ -9,6 +9,7 @@
 
 mod doctor;
 mod migrate;
+mod secrets;
 mod serve;
 #[path = "../support/mod.rs"]
 mod support;

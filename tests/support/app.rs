@@ -9,9 +9,10 @@ use axum::{
 };
 use brune::{
     clock::{Clock, Shift},
-    config::{Auth, Provision, Secret},
+    config::{Auth, Environment, Provision, Secret},
     http::{AppState, Grant, Keys, Limits, SUPER_ADMIN, WriteQuota, issue, router},
-    settings::{self, BRUN_E, Catalog, GlobalSettingsService},
+    metrics::Metrics,
+    settings::{self, BRUN_E, Catalog, GlobalSettingsService, Kind},
 };
 use chrono::TimeDelta;
 use http_body_util::BodyExt as _;
@@ -42,6 +43,14 @@ pub(crate) fn auth() -> Auth {
 /// A token for what `grant` says, good for an hour.
 pub(crate) fn token(grant: &Grant) -> String {
     issue(&auth(), grant, Clock::system().now(), TimeDelta::hours(1)).unwrap()
+}
+
+/// A token of an administrator that is signed with `secret`.
+pub(crate) fn admin_signed_with(secret: &str) -> String {
+    let auth = Auth { jwt_secrets: vec![Secret::new(secret.to_owned())], ..auth() };
+    let role = Some(SUPER_ADMIN.to_owned());
+    let grant = Grant { sub: "admin-1".to_owned(), role, ..Grant::default() };
+    issue(&auth, &grant, Clock::system().now(), TimeDelta::hours(1)).unwrap()
 }
 
 /// A token of the administrator `sub`.
@@ -105,12 +114,27 @@ impl Instance {
         Self::allowing(NonZeroU32::MAX, pool).await
     }
 
+    /// The same, started with `environment`.
+    pub(crate) async fn provided(pool: PgPool, environment: &Environment) -> Self {
+        let catalog = Catalog::parse(BRUN_E).unwrap();
+        let keys = |secret: bool| {
+            let of_kind =
+                catalog.schema.all().filter(move |it| (it.kind == Kind::Secret) == secret);
+            of_kind.map(|it| it.key.as_str())
+        };
+        let provision = Provision::of(environment, keys(true), keys(false));
+        Self::with(NonZeroU32::MAX, provision, pool).await
+    }
+
     /// The same, where an administrator may write so often in a minute.
     pub(crate) async fn allowing(writes: NonZeroU32, pool: PgPool) -> Self {
+        Self::with(writes, Provision::default(), pool).await
+    }
+
+    async fn with(writes: NonZeroU32, provision: Provision, pool: PgPool) -> Self {
         let settings = GlobalSettingsService::new(settings::load(&pool).await.unwrap());
         let (clock, shift) = Clock::shifted();
         let keys = Keys::new(&auth());
-        let (pool, provision) = (pool.clone(), Provision::default());
         let quota = WriteQuota::new(writes);
         let state = AppState {
             pool: pool.clone(),
@@ -118,6 +142,7 @@ impl Instance {
             clock,
             provision,
             quota,
+            metrics: Metrics::default(),
             keys,
         };
         let router = router(state, &Limits::default());

@@ -125,14 +125,18 @@ impl Home {
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut said = Vec::new();
-        while !said.iter().any(|line: &String| line.contains("curl")) {
+        // In production it gives out no token.
+        let production = self.variables.contains(&("NODE_ENV".to_owned(), "production".to_owned()));
+        let last = if production { "answers on" } else { "curl" };
+        while !said.iter().any(|line: &String| line.contains(last)) {
             match lines.next() {
                 Some(line) => said.push(line.unwrap()),
                 None => panic!("the service did not start: {}\n{}", said.join("\n"), self.log()),
             }
         }
-        let after = |words: &str| said.iter().find_map(|line| line.split_once(words)).unwrap().1;
-        let (base, token) = (after("answers on ").to_owned(), after("BRUNE_TOKEN=").to_owned());
+        let after = |words: &str| said.iter().find_map(|line| line.split_once(words));
+        let base = after("answers on ").unwrap().1.to_owned();
+        let token = after("BRUNE_TOKEN=").map_or(String::new(), |(_, token)| token.to_owned());
         Service { child, base, token, client: Client::new() }
     }
 }
@@ -214,6 +218,12 @@ impl Service {
         let change = json!({"key": key, "value": value, "version": version});
         let body = json!({"reason": "a test", "changes": [change]});
         self.call(Method::PATCH, "/admin/global-settings").json(&body)
+    }
+
+    /// The same with another token.
+    pub(crate) fn with_token(mut self, token: &str) -> Self {
+        token.clone_into(&mut self.token);
+        self
     }
 
     /// The address, without the scheme.

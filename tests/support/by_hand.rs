@@ -18,6 +18,24 @@ pub(crate) async fn set(pool: &PgPool, key: &str, value: &str) {
     assert_eq!(done.rows_affected(), 1, "{key} is not there");
 }
 
+/// A row of a secret as a release before the boundary wrote it: with its history, of two versions.
+pub(crate) async fn leave_secret(pool: &PgPool, key: &str, value: &str) {
+    let first = format!("{value}-old");
+    run(
+        pool,
+        format!(
+            "begin;
+             insert into app_global_settings (key, value_type, value_json, version, updated_by, updated_at, revision)
+             values ('{key}', 'string', to_jsonb('{first}'::text), 1, 'an older release', now(), 0);
+             insert into app_global_setting_audit (key, action, new_value_json, version, changed_by, reason)
+             values ('{key}', 'update', to_jsonb('{first}'::text), 1, 'an older release', 'set in the console');
+             commit;"
+        ),
+    )
+    .await;
+    set(pool, key, &serde_json::json!(value).to_string()).await;
+}
+
 /// Takes `key` out.
 pub(crate) async fn delete(pool: &PgPool, key: &str) {
     let sql =

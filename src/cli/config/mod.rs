@@ -1,20 +1,21 @@
 //! `brune config`: the settings from a terminal, over REST.
 
-mod client;
 mod read;
-mod show;
 mod transfer;
 mod watch;
 mod write;
 
-use std::{io::Write as _, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use client::{Client, Failure};
-use show::Output;
-
-use crate::config::{self, Environment};
+use crate::{
+    cli::{
+        client::{self, Client, Failure},
+        show::Output,
+    },
+    config::Environment,
+};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -162,25 +163,7 @@ enum OnConflict {
 }
 
 pub(super) fn run(environment: &Environment, arguments: Arguments) -> ExitCode {
-    let client = match config::Client::load(environment) {
-        Ok(client) => client,
-        Err(faults) => return fail(&Failure::usage(faults.to_string())),
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let done = match (runtime, Client::new(&client)) {
-        (Ok(runtime), Ok(client)) => runtime.block_on(carry_out(&client, arguments)),
-        (Err(err), _) => Err(Failure::usage(format!("cannot start the runtime: {err}"))),
-        (_, Err(failure)) => Err(failure),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => fail(&failure),
-    }
-}
-
-fn fail(failure: &Failure) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "brune: {failure}");
-    failure.exit_code()
+    client::run(environment, async |client| carry_out(client, arguments).await)
 }
 
 async fn carry_out(client: &Client, arguments: Arguments) -> Result<(), Failure> {

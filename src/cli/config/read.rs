@@ -9,12 +9,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::cli::{
-    config::{
-        client::{Client, Failure, path_of},
-        show::{Output, cell, show},
-        transfer,
-    },
+    client::{Client, Failure, path_of},
+    config::transfer,
     say,
+    show::{Output, cell, show},
 };
 
 pub(super) async fn list(

@@ -10,12 +10,10 @@ use reqwest::Method;
 use serde_json::Value;
 
 use crate::cli::{
-    config::{
-        Format, OnConflict,
-        client::{Client, Failure},
-        show::{Output, cell, confirmed, show},
-    },
+    client::{Client, Failure},
+    config::{Format, OnConflict},
     say,
+    show::{Output, cell, confirmed, show},
 };
 
 impl Format {

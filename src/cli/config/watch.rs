@@ -5,9 +5,9 @@ use std::{io::Write as _, time::Duration};
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::cli::config::{
+use crate::cli::{
     client::{Client, Failure},
-    read::told,
+    config::read::told,
     show::Output,
 };
 

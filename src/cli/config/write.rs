@@ -4,11 +4,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::cli::{
-    config::{
-        client::{Client, Failure, path_of},
-        show::{Output, cell, confirmed, show},
-    },
+    client::{Client, Failure, path_of},
     say,
+    show::{Output, cell, confirmed, show},
 };
 
 pub(super) async fn set(

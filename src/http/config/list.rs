@@ -12,7 +12,7 @@ use sqlx::PgPool;
 use utoipa::ToSchema;
 
 use crate::{
-    config::Provision,
+    config::{Provision, Source},
     http::{
         answer::Answer,
         auth::SuperAdmin,
@@ -64,7 +64,8 @@ pub(in crate::http) struct LockedEntry {
     locked: bool,
     /// When a change takes effect.
     applies: &'static str,
-    /// Where its value comes from: `env`, `env_file`, `file`, `credential`, `default` or `none`.
+    /// Where its value comes from: `env`, `env_file`, `file`, `credential`, `legacy_db`,
+    /// `default` or `none`.
     source: &'static str,
 }
 
@@ -89,7 +90,7 @@ impl LockedEntry {
             editable: false,
             locked: true,
             applies: "restart",
-            source: provision.source(&definition.key).unwrap_or(default),
+            source: provision.source(&definition.key).map_or(default, Source::as_str),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     database,
     http::problem::{Code, Problem},
     json::{Fault, Faults},
-    sessions,
+    secrets, sessions,
     settings::{self, Violation},
 };
 
@@ -109,6 +109,21 @@ impl From<settings::Error> for Problem {
             E::Idempotency(_) => Self::new(Code::IdempotencyKeyReused, detail),
             E::CatalogMoved => Self::unavailable(&E::CatalogMoved),
             E::Reload(err) => err.into(),
+            E::Database(err) => err.into(),
+        }
+    }
+}
+
+impl From<secrets::Error> for Problem {
+    fn from(err: secrets::Error) -> Self {
+        use secrets::Error as E;
+        let detail = format!("{err}; nothing was removed");
+        match err {
+            E::NoSuchSecret(names) => Self::new(Code::UnknownKey, detail).with_faults(of_keys(
+                names,
+                "unknown_key",
+                "is no secret of the catalog",
+            )),
             E::Database(err) => err.into(),
         }
     }

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
-use crate::cli::{config::client::Failure, say};
+use crate::cli::{client::Failure, say};
 
 /// For whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

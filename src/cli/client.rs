@@ -1,6 +1,6 @@
-//! The service as `brune config` speaks to it, and how that fails.
+//! The service as `brune config` and `brune secrets` speak to it, and how that fails.
 
-use std::{fmt, process::ExitCode, time::Duration};
+use std::{fmt, io::Write as _, process::ExitCode, time::Duration};
 
 use chrono::TimeDelta;
 use reqwest::{Method, RequestBuilder, Response, Url, redirect};
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     clock::Clock,
-    config,
+    config::{self, Environment},
     http::{Grant, SUPER_ADMIN, issue},
 };
 
@@ -56,6 +56,32 @@ pub(super) struct Client {
     http: reqwest::Client,
     url: Url,
     token: String,
+}
+
+/// Carries out what is asked of the service that `environment` leads to, and says how it went.
+pub(super) fn run(
+    environment: &Environment,
+    command: impl AsyncFnOnce(&Client) -> Result<(), Failure>,
+) -> ExitCode {
+    let client = match config::Client::load(environment) {
+        Ok(client) => client,
+        Err(faults) => return fail(&Failure::usage(faults.to_string())),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = match (runtime, Client::new(&client)) {
+        (Ok(runtime), Ok(client)) => runtime.block_on(command(&client)),
+        (Err(err), _) => Err(Failure::usage(format!("cannot start the runtime: {err}"))),
+        (_, Err(failure)) => Err(failure),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => fail(&failure),
+    }
+}
+
+fn fail(failure: &Failure) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "brune: {failure}");
+    failure.exit_code()
 }
 
 /// What was answered.

@@ -1,0 +1,11 @@
+//! Secrets are provisioned outside (ADR 0001): their presence and source are told, their values never, and
+//! what an older release left of them in the database is taken out.
+
+mod cleanup;
+mod residue;
+mod status;
+mod store;
+
+pub use cleanup::{Cleaned, Cleanup, Error, Kept, clean_up};
+pub use residue::{Residue, legacy, residue, watch};
+pub use status::{Secrets, Status, status};

@@ -1,0 +1,37 @@
+//! `/admin/environment`.
+
+use serde_json::{Value, json};
+
+use super::{get, seeded, started};
+
+fn control<'v>(report: &'v Value, name: &str) -> &'v Value {
+    report["controls"].as_array().unwrap().iter().find(|it| it["name"] == name).unwrap()
+}
+
+#[tokio::test]
+async fn a_control_is_told_with_the_value_that_counts_and_its_source() {
+    let db = seeded(&[]).await;
+    let instance = started(&db, &[("POSTGRES_PORT", "6543")]).await;
+    let report = get(&instance, "/admin/environment").await.ok();
+    let port = control(&report, "POSTGRES_PORT");
+    assert_eq!((&port["value"], &port["source"]), (&json!("6543"), &json!("env")));
+    assert_eq!(port["restart_required"], true);
+    let mode = control(&report, "NODE_ENV");
+    assert_eq!((&mode["value"], &mode["source"]), (&json!("development"), &json!("default")));
+    assert_eq!(control(&report, "POSTGRES_HOST")["value"], Value::Null);
+    let names = report["controls"].as_array().unwrap().iter().map(|it| &it["name"]);
+    assert!(!names.into_iter().any(|it| it == "OPENAI_API_KEY" || it == "BRUNE_COOLDOWN_MINUTES"));
+}
+
+#[tokio::test]
+async fn settings_that_are_still_set_outside_are_drift_told_without_values() {
+    let db = seeded(&[]).await;
+    let variables = [("BRUNE_COOLDOWN_MINUTES", "17"), ("BRUNE_MAX_SESSIONS_PER_DAY", "3")];
+    let instance = started(&db, &variables).await;
+    let report = get(&instance, "/admin/environment").await.ok();
+    let drift = json!([
+        {"key": "BRUNE_COOLDOWN_MINUTES", "differs": true},
+        {"key": "BRUNE_MAX_SESSIONS_PER_DAY", "differs": false},
+    ]);
+    assert_eq!(report["drift"], drift);
+}
