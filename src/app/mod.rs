@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 pub use guard::{Finding, examine};
-pub use open::{Database, catalog, migrate, plan};
+pub use open::{Database, catalog, firewall, migrate, plan};
 use tasks::Tasks;
 
 use crate::{
@@ -103,9 +103,11 @@ async fn run(
 ) -> Result<(), Error> {
     let pool = database.pool().clone();
     // Nobody else can migrate a server that lives and dies with this process.
-    let imported = database.is_private() && migrate(&pool, catalog, environment).await?.imports();
+    let firewall = firewall(config);
+    let imported =
+        database.is_private() && migrate(&pool, catalog, environment, &firewall).await?.imports();
     guard::require(&pool, catalog).await?;
-    let settings = GlobalSettingsService::new(settings::load(&pool).await?);
+    let settings = GlobalSettingsService::new(settings::load(&pool).await?, firewall);
     if !imported {
         tell_drift(environment, &settings);
     }

@@ -23,12 +23,12 @@ pub(super) async fn run(
     environment: &Environment,
     arguments: &Arguments,
 ) -> Result<ExitCode, app::Error> {
-    let catalog = app::catalog(config)?;
+    let (catalog, firewall) = (app::catalog(config)?, app::firewall(config));
     let database = Database::open(config).await?;
     let done = if arguments.plan {
-        app::plan(database.pool(), &catalog, environment).await
+        app::plan(database.pool(), &catalog, environment, &firewall).await
     } else {
-        let ran = app::migrate(database.pool(), &catalog, environment).await;
+        let ran = app::migrate(database.pool(), &catalog, environment, &firewall).await;
         ran.map(|plan| (Vec::new(), plan))
     };
     database.close().await?;

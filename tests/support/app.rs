@@ -11,7 +11,7 @@ use brune::{
     clock::{Clock, Shift},
     config::{Auth, Provision, Secret},
     http::{AppState, Grant, Keys, Limits, SUPER_ADMIN, WriteQuota, issue, router},
-    settings::{self, BRUN_E, Catalog, GlobalSettingsService},
+    settings::{self, BRUN_E, Catalog, Firewall, GlobalSettingsService},
 };
 use chrono::TimeDelta;
 use http_body_util::BodyExt as _;
@@ -37,6 +37,11 @@ pub(crate) fn auth() -> Auth {
         audience: None,
         internal_api_key: Some(Secret::new(INTERNAL_KEY.to_owned())),
     }
+}
+
+/// What keeps the secrets of test instances out of their settings.
+pub(crate) fn firewall() -> Firewall {
+    Firewall::holding([SECRET, INTERNAL_KEY].map(|it| Secret::new(it.to_owned())))
 }
 
 /// A token for what `grant` says, good for an hour.
@@ -71,7 +76,7 @@ impl TestApp {
     pub(crate) async fn of(catalog: &str) -> Self {
         let db = TestDb::new().await;
         let catalog = Catalog::parse(catalog).unwrap();
-        settings::publish(&db.pool(), &catalog, &|_| None, false).await.unwrap();
+        settings::publish(&db.pool(), &catalog, &|_| None, &firewall(), false).await.unwrap();
         let instance = Instance::over(db.pool()).await;
         Self { db, instance }
     }
@@ -107,7 +112,7 @@ impl Instance {
 
     /// The same, where an administrator may write so often in a minute.
     pub(crate) async fn allowing(writes: NonZeroU32, pool: PgPool) -> Self {
-        let settings = GlobalSettingsService::new(settings::load(&pool).await.unwrap());
+        let settings = GlobalSettingsService::new(settings::load(&pool).await.unwrap(), firewall());
         let (clock, shift) = Clock::shifted();
         let keys = Keys::new(&auth());
         let (pool, provision) = (pool.clone(), Provision::default());
