@@ -152,7 +152,7 @@ pub async fn plan(
     let firewall = settings.firewall();
     if let Some(theirs) = incoming.catalog.clone().filter(|it| *it != snapshot.schema.catalog) {
         let may_be_told = firewall.likeness(&theirs).is_none();
-        let theirs = if may_be_told { theirs } else { change::UNNAMED.to_owned() };
+        let theirs = if may_be_told { theirs } else { change::UNDECLARED.to_owned() };
         return Err(Error::OtherCatalog { theirs, ours: snapshot.schema.catalog.clone() });
     }
     let stands =

@@ -12,6 +12,6 @@ mod server;
 
 #[expect(unused_imports, reason = "no test binary uses all of it")]
 pub(crate) use app::{
-    Call, INTERNAL_KEY, Instance, Reply, SECRET, TestApp, admin, auth, token, user,
+    Call, INTERNAL_KEY, Instance, Reply, SECRET, TestApp, admin, auth, firewall, token, user,
 };
 pub(crate) use database::TestDb;

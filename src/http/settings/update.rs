@@ -98,8 +98,10 @@ pub(in crate::http) async fn update(
 
 /// Where in the batch a fault of `key` stands.
 fn point(edits: &[Edit], key: &str, code: &str) -> Option<String> {
-    let is_meant = |edit: &Edit| edit.key == key || settings::resembles(&edit.key, key);
-    let at = edits.iter().position(is_meant)?;
+    let exact = edits.iter().position(|edit| edit.key == key);
+    // A locked key may have been meant by another name.
+    let meant = || edits.iter().position(|edit| settings::resembles(&edit.key, key));
+    let at = if code == "key_locked" { exact.or_else(meant) } else { exact }?;
     let member = match code {
         "unknown_key" | "key_locked" => "key",
         "version_required" => "version",

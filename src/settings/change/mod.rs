@@ -8,7 +8,7 @@ mod screen;
 use sqlx::{PgConnection, PgPool};
 
 pub use outcome::{Changed, ChangedKey, Conflict, Error, SecretLike};
-pub(super) use screen::{UNNAMED, name, screen};
+pub(super) use screen::{UNDECLARED, name, screen};
 
 use crate::{
     audit::{self, Action, Actor, NewEntry, Reason},
@@ -105,7 +105,7 @@ async fn attempt(
     let (resolved, refused) = match resolve(schema, edits, terms.lenient, found.as_ref()) {
         Err(refusal @ (Error::Locked(_) | Error::SecretLike(_))) => {
             if !terms.dry_run {
-                let keys = screen::concerned(firewall, schema, edits, found.as_ref());
+                let keys = screen::concerned(schema, edits, found.as_ref());
                 refuse(pool, settings, actor, &keys).await?;
             }
             return Err(refusal);

@@ -1,5 +1,7 @@
 //! Before anything else of a write: whether its reason, or a value that it would store, looks like a secret.
 
+use std::collections::HashSet;
+
 use sqlx::PgPool;
 
 use crate::{
@@ -7,14 +9,14 @@ use crate::{
     settings::{
         catalog::is_key,
         change::{Edit, Error, SecretLike, refuse},
-        schema::{Named, Schema},
+        schema::{Definition, Named, Schema},
         secret_like::Firewall,
         service::GlobalSettingsService,
     },
 };
 
-/// Stands on the trail for a key that is none, or that looks like a secret itself.
-pub(in crate::settings) const UNNAMED: &str = "(unnamed)";
+/// Stands on the trail where no declared key is to be named.
+pub(in crate::settings) const UNDECLARED: &str = "(no declared key)";
 
 /// Refuses a write of `edits` by `actor` that would store a secret, and leaves a trace of it unless it is a
 /// `dry_run`. [`update`](super::update) does the same again: this is for whoever may end before.
@@ -28,7 +30,7 @@ pub(in crate::settings) async fn screen(
     let (firewall, snapshot) = (settings.firewall(), settings.snapshot());
     let Some(found) = find(firewall, &snapshot.schema, &actor.reason, edits) else { return Ok(()) };
     if !dry_run {
-        let keys = concerned(firewall, &snapshot.schema, edits, Some(&found));
+        let keys = concerned(&snapshot.schema, edits, Some(&found));
         refuse(pool, settings, actor, &keys).await?;
     }
     Err(Error::SecretLike(found))
@@ -55,26 +57,29 @@ pub(super) fn find(
     (found != SecretLike::default()).then_some(found)
 }
 
-/// The keys of `edits` that the trail is to name when they are refused, each once: those that are never
-/// written, those whose values look like secrets, and all if the reason does.
+/// The keys of `edits` that the trail is to name when they are refused: those that are never written, those
+/// whose values look like secrets, and all if the reason does; each once, so that they are no more than the
+/// catalog declares, and [`UNDECLARED`].
 pub(super) fn concerned(
-    firewall: &Firewall,
     schema: &Schema,
     edits: &[Edit],
     found: Option<&SecretLike>,
 ) -> Vec<String> {
-    let mut keys: Vec<String> = Vec::new();
-    for edit in edits {
-        let locked = matches!(schema.aimed_at(&edit.key), Named::Locked(_));
-        let name = name(firewall, schema, &edit.key);
-        let told =
-            |it: &SecretLike| it.reason.is_some() || it.values.iter().any(|(key, _)| *key == name);
-        if (locked || found.is_some_and(told)) && !keys.contains(&name) {
-            keys.push(name);
+    let every = found.is_some_and(|it| it.reason.is_some());
+    let values = found.into_iter().flat_map(|it| &it.values);
+    let values: HashSet<&str> = values.map(|(key, _)| key.as_str()).collect();
+    let named = edits.iter().filter_map(|edit| match schema.aimed_at(&edit.key) {
+        Named::Locked(definition) => Some(&definition.key),
+        Named::Editable(Definition { key, .. }) => {
+            Some(key).filter(|_| every || values.contains(key.as_str()))
         }
-    }
-    if keys.is_empty() {
-        keys.push(UNNAMED.to_owned());
+        // What somebody made up is not for the trail, be it only the name.
+        Named::Unknown => None,
+    });
+    let mut once = HashSet::new();
+    let mut keys: Vec<String> = named.filter(|key| once.insert(*key)).cloned().collect();
+    if keys.is_empty() || values.iter().any(|key| schema.find(key).is_none()) {
+        keys.push(UNDECLARED.to_owned());
     }
     keys
 }
@@ -84,6 +89,6 @@ pub(in crate::settings) fn name(firewall: &Firewall, schema: &Schema, sent: &str
     match schema.aimed_at(sent) {
         Named::Locked(definition) | Named::Editable(definition) => definition.key.clone(),
         Named::Unknown if is_key(sent) && firewall.likeness(sent).is_none() => sent.to_owned(),
-        Named::Unknown => UNNAMED.to_owned(),
+        Named::Unknown => UNDECLARED.to_owned(),
     }
 }

@@ -60,13 +60,20 @@ const KNOWN: &[(&str, &str)] = &[
     ),
     (
         "a connection string with its password",
-        r"(?i)\b(?:host|server|user|user id|uid|dbname|database|data source)\s*=[^=]{1,200}(?:=[^=]{1,200}){0,8}\b(?:password|passwd|pwd)\s*=\s*[^\s;]|\b(?:password|passwd|pwd)\s*=\s*[^\s;][^=]{0,200}[\s;](?:host|server|user|user id|uid|dbname|database|data source)\s*=",
+        r"(?i)(?-u:\b)(?:host|server|user|user id|uid|dbname|database|data source)\s*=.*(?-u:\b)(?:password|passwd|pwd)\s*=\s*[^\s;]",
+    ),
+    (
+        "a connection string with its password",
+        r"(?i)(?-u:\b)(?:password|passwd|pwd)\s*=\s*[^\s;].*[\s;](?:host|server|user|user id|uid|dbname|database|data source)\s*=",
     ),
     (
         "a secret's assignment",
         r#"(?:^|[\s;,"'])[A-Z][A-Z0-9_]*(?:SECRET|PASSWORD|API_KEY|ACCESS_KEY|PRIVATE_KEY|(?:ACCESS|AUTH|API|BOT)_TOKEN)=[^\s${<*]{6,}"#,
     ),
-    ("a header with credentials", r"(?i)\bauthorization\s*:\s*(?:basic|bearer)\s+[^\s{<$*]{8,}"),
+    (
+        "a header with credentials",
+        r"(?i)(?-u:\b)authorization\s*:\s*(?:basic|bearer)\s+[^\s{<$*]{8,}",
+    ),
 ];
 
 static SET: LazyLock<RegexSet> = LazyLock::new(|| {
