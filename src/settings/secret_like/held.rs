@@ -27,7 +27,7 @@ impl Held {
         }
         let first = (1..bytes.len()).fold(1_u64, |power, _| power.wrapping_mul(WEIGHT));
         let print = bytes.iter().fold(0, |print, byte| add(print, *byte));
-        Some(Self { print, first, secret })
+        Some(Self { secret, print, first })
     }
 
     /// Whether `text` contains it.

@@ -3,7 +3,8 @@
 //!
 //! A text is looked at twice when it has more than ASCII: as it is, and as a reader sees it, with what is
 //! invisible left out and what only looks different (NFKC: fullwidth letters, for one) made plain. A secret
-//! anywhere in a text counts. One that was cut into pieces, or encoded once more, is not found: this keeps
+//! anywhere in a text counts. One that was cut into pieces (but for
+//! one of this process, in a list), or encoded once more, is not found: this keeps
 //! accidents out, not somebody who is allowed to change settings and wants to hide something.
 
 mod held;
@@ -22,6 +23,8 @@ use crate::{
 /// What a text looks like: `an OpenAI API key`. Never a part of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Likeness(&'static str);
+
+const HELD: Likeness = Likeness("a secret of this service");
 
 impl Likeness {
     /// What is wrong and what to do, after the name of what is at fault.
@@ -60,9 +63,13 @@ impl Firewall {
     }
 
     fn find(&self, text: &str) -> Option<Likeness> {
-        // All of them, so that the time does not tell which it was.
-        let held = self.0.iter().fold(false, |found, it| it.is_in(text) | found);
-        if held { Some(Likeness("a secret of this service")) } else { patterns::likeness(text) }
+        if self.holds(text) { Some(HELD) } else { patterns::likeness(text) }
+    }
+
+    /// Whether a secret of this process is in `text`; all are looked for, so that the time does not tell which
+    /// it was.
+    fn holds(&self, text: &str) -> bool {
+        self.0.iter().fold(false, |found, it| it.is_in(text) | found)
     }
 
     /// The same of any text in `json`, and of its numbers: a password may be all digits.
@@ -70,11 +77,26 @@ impl Firewall {
         match json {
             Json::Null | Json::Bool(_) => None,
             Json::Number(text) | Json::String(text) => self.likeness(text),
-            Json::Array(items) => items.iter().find_map(|it| self.in_json(it)),
+            Json::Array(items) => {
+                let found = items.iter().find_map(|it| self.in_json(it));
+                found.or_else(|| self.across(items))
+            }
             Json::Object(members) => members
                 .iter()
                 .find_map(|(name, it)| self.likeness(name).or_else(|| self.in_json(it))),
         }
+    }
+
+    /// A list may have been one text, which was cut at its commas on the way.
+    fn across(&self, items: &[Json]) -> Option<Likeness> {
+        let text = |item: &Json| match item {
+            Json::String(text) => Some(text.clone()),
+            _ => None,
+        };
+        let texts: Vec<String> = items.iter().filter_map(text).collect();
+        let cut = 1 < texts.len();
+        let held = cut && ["", ",", ", "].iter().any(|between| self.holds(&texts.join(between)));
+        held.then_some(HELD)
     }
 
     /// What stands in a declaration that looks like a secret, and what it looks like. What is declared is
@@ -140,6 +162,11 @@ mod tests {
         let name = Json::Object(vec![("correct horse".to_owned(), Json::Null)]);
         assert!(firewall().in_json(&name).is_some());
         assert_eq!(firewall().in_json(&Json::Array(vec![text("short"), Json::Bool(true)])), None);
+        let cut = |items: &[&str]| Json::Array(items.iter().map(|it| text(it)).collect());
+        let commas = Firewall::holding([Secret::new("one, two and three".to_owned())]);
+        assert!(commas.in_json(&cut(&["zero", "one", "two and three"])).is_some());
+        assert!(firewall().in_json(&cut(&["correct ", "horse"])).is_some());
+        assert_eq!(firewall().in_json(&cut(&["correct", "horse"])), None);
         let digits = Firewall::holding([Secret::new("1234567890".to_owned())]);
         assert!(digits.in_json(&Json::Number("1234567890".to_owned())).is_some());
     }

@@ -122,7 +122,8 @@ fn at_revision<'a>(instance: &'a Instance, name: &str, word: &str) -> Call<'a> {
 
 /// With every letter of the name escaped.
 fn escaped<'a>(instance: &'a Instance, name: &str, word: &str) -> Call<'a> {
-    let name: String = name.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
+    let letters: Vec<_> = name.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
+    let name = letters.concat();
     let change = format!(r#"{{"key":"{name}","value":"{word}","version":1}}"#);
     let body = format!(r#"{{"reason":"let me in","changes":[{change}]}}"#);
     instance.patch(PATH).bearer(&admin("admin-1")).text(body)
