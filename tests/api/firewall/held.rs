@@ -109,6 +109,19 @@ async fn a_default_that_is_a_secret_of_the_process_is_not_published() {
 }
 
 #[tokio::test]
+async fn a_password_that_is_a_common_word_forbids_nobody_the_word() {
+    let words = ["database", "password", "postgres", "settings", "provider", "standard"];
+    let firewall = Firewall::holding(words.map(|it| Secret::new(it.to_owned())));
+    for path in ["config/brun-e.toml", "config/mcp-gateway.toml", "config/nexus.toml"] {
+        let (db, text) = (TestDb::new().await, std::fs::read_to_string(path).unwrap());
+        let catalog = Catalog::parse(&text).unwrap();
+        settings::publish(&db.pool(), &catalog, &|_| None, &firewall, false).await.unwrap();
+    }
+    assert_eq!(firewall.likeness("the password of the database is another one now"), None);
+    assert!(firewall.likeness("password").is_some());
+}
+
+#[tokio::test]
 async fn a_default_that_was_published_before_is_not_reset_to() {
     let app = TestApp::new().await;
     let core = super::core();
