@@ -54,8 +54,10 @@
 //! 7. **A lost commit is not a failure.** What may have been stored is
 //!    [`OutcomeUnknown`](database::Failure::OutcomeUnknown), and only what is known not to be is tried again.
 //! 8. **Session starts never notify**: commits that do queue behind one lock of the whole server.
-//! 9. **Reading borrows.** [`GlobalSettingsService::current`](settings::GlobalSettingsService::current)
-//!    clones no shared counter; keep what it returns only for a moment.
+//! 9. **No secret is ever a setting.** What looks like one, or is one of this process, ends every write before
+//!    it is stored or told: the firewall is part of the handle that all writers have.
+//! 10. **Reading borrows.** [`GlobalSettingsService::current`](settings::GlobalSettingsService::current)
+//!     clones no shared counter; keep what it returns only for a moment.
 //!
 //! # A change, followed through
 //!
@@ -70,7 +72,8 @@
 //!    [`Terms`](settings::Terms) (`If-Match`, `dry_run`, `Prefer`, `Idempotency-Key`), and goes to
 //!    [`settings::update`].
 //! 4. That finds each key's declaration in the current snapshot. A key that may not be written ends it, with
-//!    an audit entry that has no value; a value that breaks a rule of its own ends it, with all of them.
+//!    an audit entry that has no value, and so does what looks like a secret, be it the reason
+//!    ([`Firewall`](settings::Firewall)); a value that breaks a rule of its own ends it, with all of them.
 //! 5. A transaction ([`database::Work`]) locks the one row of `app_global_setting_head`: writers stand in a
 //!    row from here. A repeat of an `Idempotency-Key` gets the first result. The versions are compared:
 //!    each that is stale is a [`Conflict`](settings::Conflict), told three ways. The rules between keys are

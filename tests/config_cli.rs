@@ -15,6 +15,8 @@ mod first_start;
 mod proxy;
 #[path = "config_cli/reading.rs"]
 mod reading;
+#[path = "config_cli/secrets.rs"]
+mod secrets;
 #[path = "config_cli/service.rs"]
 mod service;
 #[path = "support/mod.rs"]

@@ -20,7 +20,7 @@ use brune::{
     },
     http::{self, AppState, Grant, Keys, Limits, SUPER_ADMIN, WriteQuota},
     metrics::Metrics,
-    settings::{self, Catalog, GlobalSettingsService},
+    settings::{self, Catalog, Firewall, GlobalSettingsService},
 };
 use chrono::TimeDelta;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgPool};
@@ -78,7 +78,7 @@ impl World {
         let options = self.server.options().database(name);
         let pool = database::pool(options, POOL).await.unwrap();
         MIGRATOR.run(&mut database::unlimited(&pool).await.unwrap()).await.unwrap();
-        settings::publish(&pool, catalog, &|_| None, false).await.unwrap();
+        settings::publish(&pool, catalog, &|_| None, &Firewall::default(), false).await.unwrap();
         pool
     }
 
@@ -128,7 +128,8 @@ struct Inner {
 impl Instance {
     /// The service as `brune serve` puts it together: the real router behind the real accept loop.
     pub(crate) async fn over(pool: PgPool) -> Self {
-        let settings = GlobalSettingsService::new(settings::load(&pool).await.unwrap());
+        let settings =
+            GlobalSettingsService::new(settings::load(&pool).await.unwrap(), Firewall::default());
         let mut tasks = JoinSet::new();
         tasks.spawn(settings::follow(pool.clone(), settings.clone(), Duration::from_secs(5)));
         let state = AppState {

@@ -8,7 +8,7 @@ use crate::{
     config::Environment,
     database, secrets,
     sessions::{KEYS, SessionSettings},
-    settings::{self, Catalog, Snapshot, Unusable},
+    settings::{self, Catalog, Firewall, Snapshot, Unusable},
 };
 
 /// What one check found.
@@ -83,7 +83,8 @@ async fn secret_residue(pool: &PgPool) -> Result<Finding, Error> {
 
 async fn published(pool: &PgPool, catalog: &Catalog, environment: &Environment) -> Finding {
     let provided = |key: &str| provided(environment, key);
-    let result = match settings::publish(pool, catalog, &provided, true).await {
+    let result = match settings::publish(pool, catalog, &provided, &Firewall::default(), true).await
+    {
         Ok(plan) if plan.is_empty() => Ok(format!("{} is published as it stands", catalog.name)),
         Ok(plan) => {
             let told = |what: &str, keys: &[String]| -> Vec<String> {

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 pub use guard::{Finding, examine};
-pub use open::{Database, catalog, migrate, plan};
+pub use open::{Database, catalog, firewall, migrate, plan};
 use tasks::Tasks;
 
 use crate::{
@@ -94,12 +94,13 @@ pub async fn serve(
 ) -> Result<(), Error> {
     let catalog = catalog(&config)?;
     let mut database = Database::open(&config).await?;
-    let served = run(environment, &catalog, &mut database, ready, stop).await;
+    let served = run(&config, environment, &catalog, &mut database, ready, stop).await;
     database.close().await?;
     served
 }
 
 async fn run(
+    config: &Config,
     environment: &Environment,
     catalog: &Catalog,
     database: &mut Database,
@@ -108,13 +109,16 @@ async fn run(
 ) -> Result<(), Error> {
     let pool = database.pool().clone();
     // Nobody else can migrate a server that lives and dies with this process.
-    let imported = database.is_private() && migrate(&pool, catalog, environment).await?.imports();
+    let firewall = open::firewall(config, catalog, environment);
+    let imported =
+        database.is_private() && migrate(&pool, catalog, environment, &firewall).await?.imports();
     guard::require(&pool, catalog).await?;
     let environment = &with_legacy_secrets(environment, &pool).await?;
     let config = Config::load(environment, Needs::Serve)?;
     let made_up = config.auth.jwt_secrets.is_empty();
     let config = &config.with_development_secret()?;
-    let settings = GlobalSettingsService::new(settings::load(&pool).await?);
+    let firewall = open::firewall(config, catalog, environment);
+    let settings = GlobalSettingsService::new(settings::load(&pool).await?, firewall);
     if !imported {
         tell_drift(environment, &settings);
     }

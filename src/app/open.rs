@@ -9,7 +9,7 @@ use crate::{
     app::Error,
     config::{self, Config, Environment, Source},
     database::{self, MIGRATOR, embedded},
-    settings::{self, BRUN_E, Catalog, PublishPlan},
+    settings::{self, BRUN_E, Catalog, Firewall, Kind, PublishPlan},
 };
 
 /// A database that answers.
@@ -85,16 +85,26 @@ pub fn catalog(config: &Config) -> Result<Catalog, Error> {
     Catalog::parse(&text).map_err(|err| Error::Catalog(err.of_file(&path.display().to_string())))
 }
 
+/// What keeps the secrets of this process, and what looks like one, out of the settings.
+#[must_use]
+pub fn firewall(config: &Config, catalog: &Catalog, environment: &Environment) -> Firewall {
+    let declared = catalog.schema.all().filter(|it| it.kind == Kind::Secret);
+    // A product's own: this process does not use them, and has them all the same.
+    let given = declared.filter_map(|it| Some(environment.secret(&it.key).ok()??.0));
+    Firewall::holding(config.held_secrets().into_iter().chain(given))
+}
+
 /// Brings the database up to date: migrations, declarations, first values. Run twice, it changes nothing.
 pub async fn migrate(
     pool: &PgPool,
     catalog: &Catalog,
     environment: &Environment,
+    firewall: &Firewall,
 ) -> Result<PublishPlan, Error> {
     // Outside the service's limits: a migration may have to wait for a lock or rewrite a table.
     MIGRATOR.run(&mut database::unlimited(pool).await?).await?;
     let provided = |key: &str| provided(environment, key);
-    let plan = settings::publish(pool, catalog, &provided, false).await?;
+    let plan = settings::publish(pool, catalog, &provided, firewall, false).await?;
     if !plan.is_empty() {
         let (declared, seeded) = (plan.declare.len(), plan.seed.len());
         info!(catalog = catalog.name, declared, seeded, "published the catalog");
@@ -107,13 +117,14 @@ pub async fn plan(
     pool: &PgPool,
     catalog: &Catalog,
     environment: &Environment,
+    firewall: &Firewall,
 ) -> Result<(Vec<String>, PublishPlan), Error> {
     let migrations = database::migrations(pool).await?;
     let provided = |key: &str| provided(environment, key);
     let plan = if migrations.applied == 0 {
-        settings::plan_of_empty(catalog, &provided)?
+        settings::plan_of_empty(catalog, &provided, firewall)?
     } else {
-        settings::publish(pool, catalog, &provided, true).await?
+        settings::publish(pool, catalog, &provided, firewall, true).await?
     };
     Ok((migrations.pending, plan))
 }

@@ -86,6 +86,12 @@ impl Reason {
         Ok(Self(text.to_owned()))
     }
 
+    /// What is kept in place of a reason that must not be.
+    #[must_use]
+    pub fn withheld() -> Self {
+        Self("(withheld: the reason looked like a secret)".to_owned())
+    }
+
     /// The reason's text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -24,11 +24,12 @@ pub(super) async fn run(
     arguments: &Arguments,
 ) -> Result<ExitCode, app::Error> {
     let catalog = app::catalog(config)?;
+    let firewall = app::firewall(config, &catalog, environment);
     let database = Database::open(config).await?;
     let done = if arguments.plan {
-        app::plan(database.pool(), &catalog, environment).await
+        app::plan(database.pool(), &catalog, environment, &firewall).await
     } else {
-        let ran = app::migrate(database.pool(), &catalog, environment).await;
+        let ran = app::migrate(database.pool(), &catalog, environment, &firewall).await;
         ran.map(|plan| (Vec::new(), plan))
     };
     database.close().await?;

@@ -11,6 +11,7 @@ pub(crate) mod dotenv;
 mod env;
 mod fault;
 mod file;
+mod held;
 mod log;
 mod provision;
 mod reading;

@@ -80,6 +80,7 @@ fn header<T: PartialSchema>(description: &str) -> Header {
     tags(
         (name = "settings", description = "Settings of a SUPER_ADMIN, in batches"),
         (name = "config", description = "The same settings key by key, and as documents"),
+        (name = "secrets", description = "What is provisioned outside: presence and source, never a value"),
         (name = "sessions", description = "Sessions that keep the settings they started with"),
         (name = "health", description = "Whether the service runs, and whether it can serve"),
         (name = "problems", description = "What a problem's `type` leads to"),

@@ -13,8 +13,11 @@ use crate::{
     },
     ids::RequestId,
     secrets::{self, Cleaned, Cleanup, Secrets},
-    settings::{self, Definition, GlobalSettingsService, Kind, SettingValue},
+    settings::{self, Definition, Firewall, GlobalSettingsService, Kind, SettingValue},
 };
+
+/// Shown for a control that looks like a secret: an address with a password, for one.
+const HIDDEN: &str = "***";
 
 problems! {
     SecretsProblems: MalformedRequest, Unauthorized, Forbidden, Internal, Unavailable
@@ -53,7 +56,7 @@ pub(super) struct CleanupBody {
 }
 
 problems! {
-    CleanupProblems: MalformedRequest, ReasonRequired, Unauthorized, Forbidden, UnknownKey, RequestTimeout,
+    CleanupProblems: MalformedRequest, ReasonRequired, SecretLike, Unauthorized, Forbidden, UnknownKey, RequestTimeout,
     PayloadTooLarge, UnsupportedMediaType, RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
@@ -102,7 +105,7 @@ pub(super) struct EnvironmentReport {
 pub(super) struct Control {
     /// Its variable.
     name: String,
-    /// What counts; null when nobody says anything, or when it looks like a secret.
+    /// What counts; null when nobody says anything, `***` when it looks like a secret.
     value: Option<String>,
     /// `env` or `default`.
     source: &'static str,
@@ -139,7 +142,8 @@ pub(super) async fn environment(
     query.finish()?;
     let snapshot = settings.snapshot();
     let controls = snapshot.schema.all().filter(|it| it.kind == Kind::Environment);
-    let controls = controls.map(|it| Control::of(it, &provision)).collect();
+    let firewall = settings.firewall();
+    let controls = controls.map(|it| Control::of(it, &provision, firewall)).collect();
     let provided = |key: &str| provision.text(key).map(|(text, _)| (text.to_owned(), "env"));
     let drift = settings::drift(&snapshot, &provided).into_iter();
     let drift = drift.map(|it| DriftEntry { key: it.key, differs: it.differs }).collect();
@@ -147,9 +151,13 @@ pub(super) async fn environment(
 }
 
 impl Control {
-    fn of(definition: &Definition, provision: &Provision) -> Self {
+    fn of(definition: &Definition, provision: &Provision, firewall: &Firewall) -> Self {
         let given = provision.text(&definition.key);
-        let value = given.map(|(text, _)| text.to_owned());
+        let shown = |text: &str| match firewall.likeness(text) {
+            Some(_) => HIDDEN.to_owned(),
+            None => text.to_owned(),
+        };
+        let value = given.map(|(text, _)| shown(text));
         Self {
             name: definition.key.clone(),
             value: value.or_else(|| definition.default.as_ref().map(spelt)),

@@ -9,7 +9,7 @@ use crate::{
     config::{Provision, Source},
     database::{Deadline, Ending, Failure, Work},
     secrets::store,
-    settings::{GlobalSettingsService, Kind},
+    settings::{GlobalSettingsService, Kind, Likeness},
 };
 
 /// What is to be cleaned up.
@@ -50,6 +50,9 @@ pub enum Error {
     /// The catalog declares no such secrets.
     #[error("the catalog declares no secret {}", .0.join(", "))]
     NoSuchSecret(Vec<String>),
+    /// The reason itself would leave one in the trail.
+    #[error("the reason looks like {0}")]
+    SecretLike(Likeness),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] Failure),
@@ -73,6 +76,9 @@ pub async fn clean_up(
     let unknown = unknown(settings, cleanup);
     if !unknown.is_empty() {
         return Err(Error::NoSuchSecret(unknown));
+    }
+    if let Some(likeness) = settings.firewall().likeness(actor.reason.as_str()) {
+        return Err(Error::SecretLike(likeness));
     }
     let mut work = Work::begin(pool, Deadline::usual()).await?;
     let cleaned = carry_out(&mut work, provision, actor, cleanup).await;

@@ -20,6 +20,7 @@ use crate::{
         reload,
         rules::{self, Violation},
         schema::{Definition, Named, Schema},
+        secret_like::{Firewall, Likeness},
         service::GlobalSettingsService,
         store,
         value::SettingValue,
@@ -148,15 +149,18 @@ pub async fn plan(
         reload::refresh(pool, settings).await?;
     }
     let snapshot = settings.snapshot();
+    let firewall = settings.firewall();
     if let Some(theirs) = incoming.catalog.clone().filter(|it| *it != snapshot.schema.catalog) {
+        let may_be_told = firewall.likeness(&theirs).is_none();
+        let theirs = if may_be_told { theirs } else { change::UNDECLARED.to_owned() };
         return Err(Error::OtherCatalog { theirs, ours: snapshot.schema.catalog.clone() });
     }
     let stands =
         rows.into_iter().filter_map(|row| row.into_entry().and_then(|(key, it)| Some((key, it?))));
     let stands: BTreeMap<String, Entry> = stands.collect();
     let moved: HashSet<&str> = since.iter().map(|it| it.key.as_str()).collect();
-    let mut drawing =
-        Drawing { schema: &snapshot.schema, stands: &stands, moved, violations: Vec::new() };
+    let (schema, violations) = (&*snapshot.schema, Vec::new());
+    let mut drawing = Drawing { schema, firewall, stands: &stands, moved, violations };
     let mut entries: Vec<_> =
         incoming.entries.iter().map(|(key, raw)| drawing.entry(key, raw)).collect();
     drawing.check_whole(&mut entries);
@@ -177,6 +181,7 @@ fn first_bytes(digest: &[u8]) -> [u8; 16] {
 
 struct Drawing<'a> {
     schema: &'a Schema,
+    firewall: &'a Firewall,
     stands: &'a BTreeMap<String, Entry>,
     /// The keys that were changed after the document was written.
     moved: HashSet<&'a str>,
@@ -185,23 +190,36 @@ struct Drawing<'a> {
 
 impl Drawing<'_> {
     fn entry(&mut self, key: &str, raw: &Raw) -> PlanEntry {
-        let entry = |class, detail: Option<&str>| PlanEntry {
-            key: key.to_owned(),
-            class,
-            current: None,
-            imported: None,
-            detail: detail.map(str::to_owned),
-        };
-        match self.schema.classify(key) {
-            Named::Editable(definition) => self.editable(definition, raw),
-            Named::Locked(_) => entry(Class::Locked, Some("is not written here; skipped")),
-            Named::Unknown => {
-                let violation = Violation::unknown(key);
-                let entry = entry(Class::Unknown, Some(&violation.detail));
-                self.violations.push(violation);
-                entry
+        match (self.schema.aimed_at(key), self.likeness(key, raw)) {
+            // Its value goes nowhere, whatever it is.
+            (Named::Locked(_), _) => {
+                let detail = Some("is not written here; skipped".to_owned());
+                let key = key.to_owned();
+                PlanEntry { key, class: Class::Locked, current: None, imported: None, detail }
             }
+            (_, Some(likeness)) => {
+                let name = change::name(self.firewall, self.schema, key);
+                self.wrong(Class::Invalid, Violation::secret_like(&name, likeness))
+            }
+            (Named::Unknown, None) => self.wrong(Class::Unknown, Violation::unknown(key)),
+            (Named::Editable(definition), None) => self.editable(definition, raw),
         }
+    }
+
+    fn likeness(&self, key: &str, raw: &Raw) -> Option<Likeness> {
+        let of_value = match raw {
+            Raw::Json(json) => self.firewall.in_json(json),
+            Raw::Text(text) => self.firewall.likeness(text),
+        };
+        of_value.or_else(|| self.firewall.likeness(key))
+    }
+
+    /// An entry that is told without its value.
+    fn wrong(&mut self, class: Class, violation: Violation) -> PlanEntry {
+        let (key, detail) = (violation.key.clone(), Some(violation.detail.clone()));
+        self.violations.push(violation);
+        let current = self.stands.get(&key).map(|entry| entry.value.clone());
+        PlanEntry { key, class, current, imported: None, detail }
     }
 
     fn editable(&mut self, definition: &Definition, raw: &Raw) -> PlanEntry {
@@ -282,6 +300,7 @@ pub async fn import(
     digest: &[u8],
     terms: &ImportTerms,
 ) -> Result<Changed, Error> {
+    change::screen(pool, settings, actor, &incoming.wishes(), false).await?;
     if let Some(key) = &terms.idempotency {
         // Before anything is compared: the first import has moved the settings itself.
         let first = database::look(pool, async |conn| {

@@ -16,6 +16,7 @@ use crate::{
         entry::Stored,
         rules::{self, Violation},
         schema::{self, Definition},
+        secret_like::Firewall,
         store::{self, Head, Write},
         value::{SettingValue, ValueType},
     },
@@ -85,17 +86,18 @@ impl From<sqlx::Error> for Error {
 }
 
 /// Brings the database to `catalog`: declares every key, and gives those without a value their first.
-/// Nothing is written when anything does not fit, or when `dry_run`.
+/// Nothing is written when anything does not fit or does not pass the `firewall`, or when `dry_run`.
 pub async fn publish(
     pool: &PgPool,
     catalog: &Catalog,
     provided: &Provided<'_>,
+    firewall: &Firewall,
     dry_run: bool,
 ) -> Result<Plan, Error> {
     // Without a request's limits: a large catalog may take its time.
     let mut conn = database::unlimited(pool).await?;
     let mut tx = conn.begin().await?;
-    let plan = carry_out(&mut tx, catalog, provided, dry_run).await?;
+    let plan = carry_out(&mut tx, catalog, provided, firewall, dry_run).await?;
     if dry_run {
         tx.rollback().await?;
     } else {
@@ -108,12 +110,13 @@ async fn carry_out(
     conn: &mut PgConnection,
     catalog: &Catalog,
     provided: &Provided<'_>,
+    firewall: &Firewall,
     dry_run: bool,
 ) -> Result<Plan, Error> {
     let head = store::head_for_update(conn).await?;
     let declared = schema::store::all(conn).await??;
     let stored = store::all(conn).await?;
-    let plan = draw_up(catalog, &head, &declared, stored, provided)?;
+    let plan = draw_up(catalog, &head, &declared, stored, (provided, firewall))?;
     if !dry_run {
         write(conn, catalog, &plan).await?;
     }
@@ -121,9 +124,13 @@ async fn carry_out(
 }
 
 /// What publishing into a database without tables does once they are there.
-pub fn plan_of_empty(catalog: &Catalog, provided: &Provided<'_>) -> Result<Plan, Error> {
+pub fn plan_of_empty(
+    catalog: &Catalog,
+    provided: &Provided<'_>,
+    firewall: &Firewall,
+) -> Result<Plan, Error> {
     let head = Head { revision: 0, catalog_revision: 0, catalog: None, timeline: None };
-    draw_up(catalog, &head, &[], Vec::new(), provided)
+    draw_up(catalog, &head, &[], Vec::new(), (provided, firewall))
 }
 
 fn draw_up(
@@ -131,7 +138,7 @@ fn draw_up(
     head: &Head,
     declared: &[Definition],
     stored: Vec<Stored>,
-    provided: &Provided<'_>,
+    (provided, firewall): (&Provided<'_>, &Firewall),
 ) -> Result<Plan, Error> {
     if let Some(other) = head.catalog.as_ref().filter(|it| **it != catalog.name) {
         let fault = format!("the database holds catalog {other}, this is {}", catalog.name);
@@ -139,15 +146,21 @@ fn draw_up(
     }
     // The environment is read for editable keys once: when an empty database is first seeded.
     let first = stored.is_empty() && head.revision == 0;
-    let mut faults = Vec::new();
+    let mut faults = secrets(catalog, firewall);
     let stored = values(stored, &mut faults);
     let plan = Plan {
         declare: redeclared(catalog, declared),
         forget: gone(catalog, declared, &stored, &mut faults),
-        seed: seeds(catalog, &stored, first.then_some(provided), &mut faults),
+        seed: seeds(catalog, &stored, first.then_some((provided, firewall)), &mut faults),
     };
     faults.extend(whole(catalog, &stored, &plan.seed));
     if faults.is_empty() { Ok(plan) } else { Err(Error::Unfit(faults)) }
+}
+
+/// What the catalog declares that looks like a secret, or is one of this process.
+fn secrets(catalog: &Catalog, firewall: &Firewall) -> Vec<String> {
+    let found = catalog.schema.all().filter_map(|it| Some((&it.key, firewall.in_definition(it)?)));
+    found.map(|(key, (what, likeness))| format!("{key}: {what} {}", likeness.detail())).collect()
 }
 
 type Values = BTreeMap<String, (SettingValue, i32)>;
@@ -200,7 +213,7 @@ fn gone(
 fn seeds(
     catalog: &Catalog,
     stored: &Values,
-    provided: Option<&Provided<'_>>,
+    provided: Option<(&Provided<'_>, &Firewall)>,
     faults: &mut Vec<String>,
 ) -> Vec<Seed> {
     let without = catalog.schema.editable().filter(|it| !stored.contains_key(&it.key));
@@ -216,13 +229,17 @@ fn seeds(
 
 fn seed(
     definition: &Definition,
-    provided: Option<&Provided<'_>>,
+    provided: Option<(&Provided<'_>, &Firewall)>,
 ) -> Result<Option<Seed>, Vec<String>> {
     let key = definition.key.clone();
-    let Some((text, source)) = provided.and_then(|provided| provided(&key)) else {
+    let given = provided.and_then(|(provided, firewall)| Some((provided(&key)?, firewall)));
+    let Some(((text, source), firewall)) = given else {
         let value = definition.default.clone();
         return Ok(value.map(|value| Seed { key, value, source: DEFAULT }));
     };
+    if let Some(likeness) = firewall.likeness(&text) {
+        return Err(vec![format!("{key} ({source}): {}", likeness.detail())]);
+    }
     let value = change::read(definition, &from_text(definition.value_type, &text)).map_err(
         |violations| {
             let told = violations.into_iter().map(|it| format!("{key} ({source}): {}", it.detail));

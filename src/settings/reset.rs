@@ -33,8 +33,8 @@ pub async fn reset(
             let missing = || Error::Invalid(vec![Violation::missing(key)]);
             Json::from(definition.default.as_ref().ok_or_else(missing)?)
         }
-        Named::Locked(_) => Json::Null,
-        Named::Unknown => return Err(Error::Invalid(vec![Violation::unknown(key)])),
+        // Refused on the way, whatever the value, with the trace that it leaves.
+        Named::Locked(_) | Named::Unknown => Json::Null,
     };
     let edits = [Edit { key: key.to_owned(), value, version }];
     change::update_as(Action::Reset, pool, settings, actor, &edits, terms).await

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::{
     audit::{self, Action, Actor},
     database,
+    json::Json,
     settings::{
         change::{self, Changed, Conflict, Edit, Error, Terms},
         entry::Since,
@@ -76,6 +77,7 @@ pub async fn roll_back(
     target: &Target,
     terms: &Terms,
 ) -> Result<Changed, Error> {
+    keep_out(pool, settings, actor, target, terms).await?;
     let found = find(pool, settings, actor, target, terms).await?;
     restore(pool, settings, actor, target, terms, &found).await
 }
@@ -89,10 +91,12 @@ pub async fn plan(
     terms: &Terms,
 ) -> Result<Plan, Error> {
     let terms = Terms { dry_run: true, idempotency: None, ..terms.clone() };
+    keep_out(pool, settings, actor, target, &terms).await?;
     let found = find(pool, settings, actor, target, &terms).await?;
     let (changed, refused) = match restore(pool, settings, actor, target, &terms, &found).await {
         Ok(changed) => (changed, Vec::new()),
         Err(Error::Invalid(refused)) => (nothing(read::revision(pool).await?), refused),
+        Err(Error::SecretLike(found)) => (nothing(read::revision(pool).await?), found.violations()),
         Err(err) => return Err(err),
     };
     let concerned = |key: &String| {
@@ -100,6 +104,23 @@ pub async fn plan(
     };
     let changed_since = found.since.into_iter().filter(|it| concerned(&it.key)).collect();
     Ok(Plan { changed, changed_since, refused })
+}
+
+/// Refuses a reason, or a name of a key, that looks like a secret, before anything is looked for.
+async fn keep_out(
+    pool: &PgPool,
+    settings: &GlobalSettingsService,
+    actor: &Actor,
+    target: &Target,
+    terms: &Terms,
+) -> Result<(), Error> {
+    let named = match target {
+        Target::Version { key, .. } => {
+            vec![Edit { key: key.clone(), value: Json::Null, version: None }]
+        }
+        Target::Entry { .. } | Target::Revision { .. } => Vec::new(),
+    };
+    change::screen(pool, settings, actor, &named, terms.dry_run).await
 }
 
 fn nothing(revision: i64) -> Changed {
@@ -142,9 +163,7 @@ async fn find(
     terms: &Terms,
 ) -> Result<Found, Error> {
     let snapshot = settings.snapshot();
-    let locked = |key: &str| matches!(snapshot.schema.classify(key), Named::Locked(_));
     let found = database::look(pool, async |conn| match target {
-        Target::Version { key, .. } if locked(key) => Err(Error::Locked(vec![key.clone()])),
         Target::Version { key, to_version, version } => {
             at_version(conn, &snapshot.schema, key, *to_version, *version).await
         }
@@ -154,7 +173,7 @@ async fn find(
     match found.await {
         Err(Error::Locked(keys)) => {
             if !terms.dry_run {
-                change::refuse(pool, actor, &keys).await?;
+                change::refuse(pool, settings, actor, &keys).await?;
             }
             Err(Error::Locked(keys))
         }
@@ -169,8 +188,10 @@ async fn at_version(
     to_version: i64,
     version: Option<i64>,
 ) -> Result<Found, Error> {
-    if matches!(schema.classify(key), Named::Unknown) {
-        return Err(Error::Invalid(vec![Violation::unknown(key)]));
+    match schema.aimed_at(key) {
+        Named::Editable(_) => (),
+        Named::Locked(definition) => return Err(Error::Locked(vec![definition.key.clone()])),
+        Named::Unknown => return Err(Error::Invalid(vec![Violation::unknown(key)])),
     }
     let wanted = i32::try_from(to_version).unwrap_or(i32::MAX);
     let value = store::value_at_version(conn, key, wanted).await?;

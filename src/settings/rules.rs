@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::settings::{
     constraints::Constraints,
     schema::{Definition, Named, Schema},
+    secret_like::Likeness,
     value::{Number, SettingValue, Unfit, ValueType},
 };
 
@@ -52,6 +53,12 @@ impl Violation {
     pub fn undeclared(key: &str, fault: &str) -> Self {
         let detail = format!("its declaration is not understood by this release: {fault}");
         Self::new(key, "unreadable_declaration", detail, Value::Null)
+    }
+
+    /// A value that looks like a secret.
+    #[must_use]
+    pub fn secret_like(key: &str, likeness: Likeness) -> Self {
+        Self::new(key, "secret_like_value", likeness.detail(), Value::Null)
     }
 
     /// A required key without a value.

@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, watch};
 
 use crate::settings::{
     rules::Violation,
+    secret_like::Firewall,
     snapshot::{Snapshot, Unusable},
     value::Number,
 };
@@ -25,6 +26,7 @@ pub struct GlobalSettingsService(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    firewall: Firewall,
     current: ArcSwap<Snapshot>,
     faults: ArcSwap<Vec<Violation>>,
     /// Whether the last attempt to read the database succeeded.
@@ -37,10 +39,11 @@ struct Inner {
 }
 
 impl GlobalSettingsService {
-    /// A handle that starts at `snapshot`.
+    /// A handle that starts at `snapshot`; `firewall` is what every write through it has to pass.
     #[must_use]
-    pub fn new(snapshot: Snapshot) -> Self {
+    pub fn new(snapshot: Snapshot, firewall: Firewall) -> Self {
         Self(Arc::new(Inner {
+            firewall,
             revision: watch::Sender::new(snapshot.revision),
             current: ArcSwap::from_pointee(snapshot),
             faults: ArcSwap::default(),
@@ -61,6 +64,12 @@ impl GlobalSettingsService {
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.0.current.load_full()
+    }
+
+    /// What tells a secret from a value.
+    #[must_use]
+    pub fn firewall(&self) -> &Firewall {
+        &self.0.firewall
     }
 
     /// The newest revision taken on.

@@ -10,6 +10,7 @@
 mod broken;
 mod config;
 mod database;
+mod firewall;
 mod live;
 mod races;
 mod secrets;

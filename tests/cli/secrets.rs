@@ -22,7 +22,7 @@ async fn status(service: &Service, token: &str) -> u16 {
     call.send().await.unwrap().status().as_u16()
 }
 
-/// The sources of JWT_SECRET and OPENAI_API_KEY, and whether anything is left of them.
+/// The sources of `JWT_SECRET` and `OPENAI_API_KEY`, and whether anything is left of them.
 async fn told(service: &Service) -> Vec<(String, bool)> {
     let told = service.get("/admin/secrets").await;
     assert!(!told.to_string().contains(MARKER), "{told}");

@@ -149,6 +149,11 @@ impl Service {
         let _ = self.child.wait();
     }
 
+    /// The database it was started on.
+    pub(crate) fn pool(&self) -> sqlx::PgPool {
+        self.database.as_ref().unwrap().1.pool()
+    }
+
     /// What it has logged since it was started last.
     pub(crate) fn log(&self) -> String {
         self.room.read("log")

@@ -34,7 +34,7 @@ async fn a_value_is_read_as_its_type_asks() {
     set("BRUNE_PROMPT_VERSION", "7").ends(0, "is 7");
     let stored = service.config(&["get", "BRUNE_PROMPT_VERSION", "-o", "json"]).json();
     assert_eq!(stored["value"], "7");
-    set(COOLDOWN, "soon").ends(2, r#""soon" is not a number"#);
+    set(COOLDOWN, "soon").ends(2, "the value is not a number");
     set("BRUNE_ELIGIBILITY_REQUIRE_PLAN", "no").ends(2, "is not true or false");
     set(COOLDOWN, "-1").ends(1, "must be between 0 and 240");
 }

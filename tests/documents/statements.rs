@@ -2,7 +2,7 @@
 
 use brune::{
     audit,
-    settings::{self, BRUN_E, Catalog, PublishError, PublishPlan},
+    settings::{self, BRUN_E, Catalog, Firewall, PublishError, PublishPlan},
 };
 use sqlx::{AssertSqlSafe, PgPool};
 
@@ -35,7 +35,14 @@ async fn run(pool: &PgPool, statements: &str) -> sqlx::Result<()> {
 }
 
 async fn publish(pool: &PgPool, catalog: &str) -> Result<PublishPlan, PublishError> {
-    settings::publish(pool, &Catalog::parse(catalog).unwrap(), &|_| None, false).await
+    settings::publish(
+        pool,
+        &Catalog::parse(catalog).unwrap(),
+        &|_| None,
+        &Firewall::default(),
+        false,
+    )
+    .await
 }
 
 async fn assert_unbroken(pool: &PgPool) {

@@ -12,7 +12,7 @@ use brune::{
     config::{Auth, Environment, Provision, Secret},
     http::{AppState, Grant, Keys, Limits, SUPER_ADMIN, WriteQuota, issue, router},
     metrics::Metrics,
-    settings::{self, BRUN_E, Catalog, GlobalSettingsService, Kind},
+    settings::{self, BRUN_E, Catalog, Firewall, GlobalSettingsService, Kind},
 };
 use chrono::TimeDelta;
 use http_body_util::BodyExt as _;
@@ -38,6 +38,11 @@ pub(crate) fn auth() -> Auth {
         audience: None,
         internal_api_key: Some(Secret::new(INTERNAL_KEY.to_owned())),
     }
+}
+
+/// What keeps the secrets of test instances out of their settings.
+pub(crate) fn firewall() -> Firewall {
+    Firewall::holding([SECRET, INTERNAL_KEY].map(|it| Secret::new(it.to_owned())))
 }
 
 /// A token for what `grant` says, good for an hour.
@@ -80,7 +85,7 @@ impl TestApp {
     pub(crate) async fn of(catalog: &str) -> Self {
         let db = TestDb::new().await;
         let catalog = Catalog::parse(catalog).unwrap();
-        settings::publish(&db.pool(), &catalog, &|_| None, false).await.unwrap();
+        settings::publish(&db.pool(), &catalog, &|_| None, &firewall(), false).await.unwrap();
         let instance = Instance::over(db.pool()).await;
         Self { db, instance }
     }
@@ -132,7 +137,7 @@ impl Instance {
     }
 
     async fn with(writes: NonZeroU32, provision: Provision, pool: PgPool) -> Self {
-        let settings = GlobalSettingsService::new(settings::load(&pool).await.unwrap());
+        let settings = GlobalSettingsService::new(settings::load(&pool).await.unwrap(), firewall());
         let (clock, shift) = Clock::shifted();
         let keys = Keys::new(&auth());
         let quota = WriteQuota::new(writes);

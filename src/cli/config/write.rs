@@ -32,10 +32,10 @@ pub(super) async fn set(
     report(output, key, &current, &changed)
 }
 
-/// The value that `text` spells: JSON for numbers and booleans, JSON or commas for lists.
+/// The value that `text` spells, which no fault repeats: JSON for numbers and booleans, JSON or commas for lists.
 fn read(value_type: &str, text: &str) -> Result<Value, Failure> {
     let json = || serde_json::from_str(text.trim());
-    let unfit = |wanted: &str| Failure::usage(format!("{text:?} is not {wanted}"));
+    let unfit = |wanted: &str| Failure::usage(format!("the value is not {wanted}"));
     match value_type {
         "number" => json().ok().filter(Value::is_number).ok_or_else(|| unfit("a number")),
         "boolean" => json().ok().filter(Value::is_boolean).ok_or_else(|| unfit("true or false")),

@@ -120,7 +120,7 @@ pub(in crate::http) enum Imported {
 }
 
 problems! {
-    ImportProblems: MalformedRequest, ReasonRequired, ValidationFailed, Unauthorized, Forbidden, RequestTimeout,
+    ImportProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, RequestTimeout,
     VersionConflict, PlanOutdated, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, RateLimited,
     Internal, Unavailable, OutcomeUnknown
 }

@@ -54,8 +54,8 @@ pub(in crate::http) struct PutBody {
 }
 
 problems! {
-    PutProblems: MalformedRequest, ReasonRequired, Unauthorized, Forbidden, KeyLocked, UnknownKey,
-    RequestTimeout, VersionConflict, RevisionMismatch, PayloadTooLarge, UnsupportedMediaType, InvalidValue,
+    PutProblems: MalformedRequest, ReasonRequired, SecretLike, Unauthorized, Forbidden, KeyLocked, UnknownKey,
+    RequestTimeout, VersionConflict, RevisionMismatch, PayloadTooLarge, UnsupportedMediaType, InvalidValue, SecretLikeValue,
     IdempotencyKeyReused, VersionRequired, RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
@@ -103,8 +103,8 @@ pub(in crate::http) async fn put(
 }
 
 problems! {
-    ResetProblems: MalformedRequest, ReasonRequired, Unauthorized, Forbidden, KeyLocked, UnknownKey,
-    VersionConflict, RevisionMismatch, InvalidValue, IdempotencyKeyReused, VersionRequired, RateLimited,
+    ResetProblems: MalformedRequest, ReasonRequired, SecretLike, Unauthorized, Forbidden, KeyLocked, UnknownKey,
+    VersionConflict, RevisionMismatch, InvalidValue, SecretLikeValue, IdempotencyKeyReused, VersionRequired, RateLimited,
     Internal, Unavailable, OutcomeUnknown
 }
 
@@ -164,7 +164,7 @@ impl Bound {
         Ok(Self { version: version.or(tag), tagged: tag.is_some() })
     }
 
-    /// The same refusals as of a batch, but that an unknown key is a 404, an invalid value a 422, and a
+    /// The same refusals as of a batch, but that an unknown key is a 404, an invalid value or one that looks like a secret a 422, and a
     /// tag that is not the current one a 412.
     fn refusal(&self, key: &str, err: settings::Error) -> Problem {
         match &err {
@@ -176,6 +176,10 @@ impl Bound {
                     return unknown(key);
                 }
                 let problem = Problem::from(err).with_code(Code::InvalidValue);
+                problem.pointing(|_, _| Some("/value".to_owned()))
+            }
+            settings::Error::SecretLike(found) if !found.values.is_empty() => {
+                let problem = Problem::from(err).with_code(Code::SecretLikeValue);
                 problem.pointing(|_, _| Some("/value".to_owned()))
             }
             _ => Problem::from(err),

@@ -50,6 +50,12 @@ codes! {
         "Nothing was stored. `errors` names each value and the rule it breaks.";
     InvalidValue "validation_failed" UNPROCESSABLE_ENTITY "The value is not allowed",
         "Nothing was stored. `errors` names the expected type and the rule it breaks.";
+    SecretLike "secret_like_value" BAD_REQUEST "It looks like a secret",
+        "Nothing was stored. Give secrets to the service in its environment or a file. If it is one that is \
+         in use, replace it: it was sent over the wire.";
+    SecretLikeValue "secret_like_value" UNPROCESSABLE_ENTITY "The value looks like a secret",
+        "Nothing was stored. Give secrets to the service in its environment or a file. If it is one that is \
+         in use, replace it: it was sent over the wire.";
     Unauthorized "unauthorized" UNAUTHORIZED "No valid credentials",
         "Send `Authorization: Bearer` with a token that is signed, current and names its subject.";
     Forbidden "forbidden" FORBIDDEN "Not allowed to this caller",

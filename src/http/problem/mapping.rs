@@ -75,6 +75,21 @@ fn of_keys(keys: Vec<String>, code: &'static str, detail: &str) -> Faults {
     keys.into_iter().map(fault).collect()
 }
 
+/// What looks like a secret is named by its place and its form, and never told.
+fn secret_like(found: &settings::SecretLike) -> Problem {
+    let mut faults = Faults::default();
+    if let Some(likeness) = found.reason {
+        faults.push(Fault::at("/reason", "secret_like_value", likeness.detail()));
+    }
+    faults.append(violations(found.violations()));
+    let detail = match (found.reason, found.values.as_slice()) {
+        (Some(likeness), []) => format!("the reason {}", likeness.detail()),
+        (None, [(key, likeness)]) => format!("{key} {}", likeness.detail()),
+        _ => format!("{} places look like secrets; nothing was stored", faults.count()),
+    };
+    Problem::new(Code::SecretLike, detail).with_faults(faults)
+}
+
 impl From<settings::Error> for Problem {
     fn from(err: settings::Error) -> Self {
         use settings::Error as E;
@@ -93,6 +108,7 @@ impl From<settings::Error> for Problem {
                 };
                 Self::new(Code::ValidationFailed, detail).with_faults(violations(broken))
             }
+            E::SecretLike(found) => secret_like(&found),
             E::VersionRequired(keys) => Self::new(Code::VersionRequired, detail)
                 .with_faults(of_keys(keys, "version_required", "its current version is needed")),
             E::RevisionRequired => {
@@ -119,6 +135,10 @@ impl From<secrets::Error> for Problem {
         use secrets::Error as E;
         let detail = format!("{err}; nothing was removed");
         match err {
+            E::SecretLike(likeness) => {
+                let fault = Fault::at("/reason", "secret_like_value", likeness.detail());
+                Self::new(Code::SecretLike, detail).with_faults(fault)
+            }
             E::NoSuchSecret(names) => Self::new(Code::UnknownKey, detail).with_faults(of_keys(
                 names,
                 "unknown_key",

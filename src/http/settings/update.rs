@@ -22,7 +22,7 @@ use crate::{
 };
 
 problems! {
-    UpdateProblems: MalformedRequest, ReasonRequired, ValidationFailed, Unauthorized, Forbidden, KeyLocked, RequestTimeout, VersionConflict, RevisionMismatch, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, VersionRequired, RateLimited, Internal, Unavailable, OutcomeUnknown
+    UpdateProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, KeyLocked, RequestTimeout, VersionConflict, RevisionMismatch, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, VersionRequired, RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
 /// A batch of changes.
@@ -98,7 +98,10 @@ pub(in crate::http) async fn update(
 
 /// Where in the batch a fault of `key` stands.
 fn point(edits: &[Edit], key: &str, code: &str) -> Option<String> {
-    let at = edits.iter().position(|edit| edit.key == key)?;
+    let exact = edits.iter().position(|edit| edit.key == key);
+    // A locked key may have been meant by another name.
+    let meant = || edits.iter().position(|edit| settings::resembles(&edit.key, key));
+    let at = if code == "key_locked" { exact.or_else(meant) } else { exact }?;
     let member = match code {
         "unknown_key" | "key_locked" => "key",
         "version_required" => "version",

@@ -4,6 +4,7 @@ use crate::settings::{
     constraints::Constraints,
     rules,
     schema::{Definition, Kind, Schema},
+    secret_like::Firewall,
     value::ValueType,
 };
 
@@ -15,6 +16,10 @@ pub(super) fn check(schema: &Schema) -> Vec<(String, String)> {
     for definition in schema.all() {
         let own = check_constraints(definition);
         faults.extend(own.into_iter().map(|it| (definition.key.clone(), it)));
+        if let Some((what, likeness)) = Firewall::default().in_definition(definition) {
+            let detail = format!("{what} {}", likeness.detail());
+            faults.push((definition.key.clone(), detail));
+        }
         if let Some(list) = &definition.constraints.member_of {
             let declared = schema.find(list).filter(|it| it.kind == Kind::Setting);
             if declared.is_none_or(|it| it.value_type != ValueType::StringArray) {

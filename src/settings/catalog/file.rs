@@ -154,7 +154,8 @@ fn line_at(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|it| *it == b'\n').count() + 1
 }
 
-fn is_key(text: &str) -> bool {
+/// Whether `text` can be a key.
+pub(in crate::settings) fn is_key(text: &str) -> bool {
     text.starts_with(|it: char| it.is_ascii_uppercase())
         && text.bytes().all(|it| it.is_ascii_uppercase() || it.is_ascii_digit() || it == b'_')
         && text.len() <= LONGEST_KEY

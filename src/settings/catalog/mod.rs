@@ -8,6 +8,8 @@ mod tests;
 
 use std::fmt::Write as _;
 
+pub(super) use file::is_key;
+
 use crate::settings::schema::Schema;
 
 /// The catalog that is built in: Brun-E's.

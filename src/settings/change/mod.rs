@@ -1,15 +1,17 @@
-//! The one write path: resolve, lock, compare versions, check the whole, write, audit. Everything that
+//! The one write path: keep secrets out, resolve, lock, compare versions, check the whole, write, audit. Everything that
 //! changes a setting ends here, so a rule added here holds everywhere.
 
 mod apply;
 mod outcome;
+mod screen;
 
 use sqlx::{PgConnection, PgPool};
 
-pub use outcome::{Changed, ChangedKey, Conflict, Error};
+pub use outcome::{Changed, ChangedKey, Conflict, Error, SecretLike};
+pub(super) use screen::{UNDECLARED, name, screen};
 
 use crate::{
-    audit::{self, Action, Actor, NewEntry},
+    audit::{self, Action, Actor, NewEntry, Reason},
     database::{Attempts, Deadline, Ending, Work},
     idempotency,
     json::Json,
@@ -98,19 +100,21 @@ async fn attempt(
 ) -> Result<Changed, Error> {
     let &Wanted { action, actor, edits, terms } = wanted;
     let snapshot = settings.snapshot();
-    let (resolved, refused) = match resolve(&snapshot.schema, edits, terms.lenient) {
-        Ok(resolved) => resolved,
-        Err(Error::Locked(keys)) => {
+    let (firewall, schema) = (settings.firewall(), &snapshot.schema);
+    let found = screen::find(firewall, schema, &actor.reason, edits);
+    let (resolved, refused) = match resolve(schema, edits, terms.lenient, found.as_ref()) {
+        Err(refusal @ (Error::Locked(_) | Error::SecretLike(_))) => {
             if !terms.dry_run {
-                refuse(pool, actor, &keys).await?;
+                let keys = screen::concerned(schema, edits, found.as_ref());
+                refuse(pool, settings, actor, &keys).await?;
             }
-            return Err(Error::Locked(keys));
+            return Err(refusal);
         }
-        Err(err) => return Err(err),
+        resolved => resolved?,
     };
     let mut work = Work::begin(pool, deadline).await?;
     let batch = Batch { action, actor, edits: &resolved, refused: &refused, terms };
-    let done = deadline.within(store_once(work.conn(), &snapshot.schema, &batch)).await;
+    let done = deadline.within(store_once(work.conn(), schema, &batch)).await;
     work.conclude(done, ending(terms)).await
 }
 
@@ -119,26 +123,38 @@ pub(super) fn ending(terms: &Terms) -> Ending {
     if terms.dry_run { Ending::Rollback } else { Ending::Commit }
 }
 
-/// Leaves a trace of an attempt on keys that are not written here.
-pub(super) async fn refuse(pool: &PgPool, actor: &Actor, keys: &[String]) -> Result<(), Error> {
+/// Leaves a trace of an attempt on `keys`, without values, and without a reason that looks like a secret.
+pub(super) async fn refuse(
+    pool: &PgPool,
+    settings: &GlobalSettingsService,
+    actor: &Actor,
+    keys: &[String],
+) -> Result<(), Error> {
+    let mut actor = actor.clone();
+    if settings.firewall().likeness(actor.reason.as_str()).is_some() {
+        actor.reason = Reason::withheld();
+    }
     let entries: Vec<NewEntry> = keys.iter().map(|key| NewEntry::refused(key)).collect();
     let deadline = Deadline::usual();
     let mut work = Work::begin(pool, deadline).await?;
-    let written = async { Ok(audit::append(work.conn(), actor, &entries).await?) };
+    let written = async { Ok(audit::append(work.conn(), &actor, &entries).await?) };
     let written = deadline.within(written).await;
     work.conclude(written, Ending::Commit).await
 }
 
 /// The edits with their declarations and values, and the keys that were left out; or everything wrong
-/// with them. What may not be written outranks what is invalid.
+/// with them. What may not be written outranks what looks like a secret (`found`), and that what is
+/// invalid.
 fn resolve<'s>(
     schema: &'s Schema,
     edits: &[Edit],
     lenient: bool,
+    found: Option<&SecretLike>,
 ) -> Result<(Vec<Resolved<'s>>, Vec<String>), Error> {
     let (mut resolved, mut locked, mut faults) = (Vec::new(), Vec::new(), Vec::new());
     for edit in edits {
-        match schema.classify(&edit.key) {
+        match schema.aimed_at(&edit.key) {
+            Named::Locked(definition) if locked.contains(&definition.key) => (),
             Named::Locked(definition) => locked.push(definition.key.clone()),
             Named::Unknown => faults.push(Violation::unknown(&edit.key)),
             Named::Editable(definition) => match read(definition, &edit.value) {
@@ -149,6 +165,9 @@ fn resolve<'s>(
     }
     if !locked.is_empty() && !lenient {
         return Err(Error::Locked(locked));
+    }
+    if let Some(found) = found {
+        return Err(Error::SecretLike(found.clone()));
     }
     if !faults.is_empty() {
         return Err(Error::Invalid(faults));

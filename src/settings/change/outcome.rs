@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::{
     database, idempotency,
-    settings::{reload, rules::Violation, value::SettingValue},
+    settings::{reload, rules::Violation, secret_like::Likeness, value::SettingValue},
 };
 
 /// What a write did, or would do.
@@ -63,12 +63,32 @@ pub struct Conflict {
     pub updated_at: DateTime<Utc>,
 }
 
+/// What of a change looks like a secret; no part of what was sent.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SecretLike {
+    /// What the reason looks like, if it does.
+    pub reason: Option<Likeness>,
+    /// The keys whose values do.
+    pub values: Vec<(String, Likeness)>,
+}
+
+impl SecretLike {
+    /// The values, as rules that are broken.
+    #[must_use]
+    pub fn violations(&self) -> Vec<Violation> {
+        self.values.iter().map(|(key, likeness)| Violation::secret_like(key, *likeness)).collect()
+    }
+}
+
 /// Why a change did not happen.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// These keys are not written here; the attempt is on the trail.
     #[error("{} may not be changed here", .0.join(", "))]
     Locked(Vec<String>),
+    /// The reason or values look like secrets; the attempt is on the trail without them.
+    #[error("what looks like a secret is never stored")]
+    SecretLike(SecretLike),
     /// Values break rules, or name nothing.
     #[error("the change breaks {} rules", .0.len())]
     Invalid(Vec<Violation>),

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::{
     json::{Fault, Faults, Json},
-    settings::value::SettingValue,
+    settings::{change::Edit, value::SettingValue},
 };
 
 /// The form of documents that this release writes, and the newest that it reads.
@@ -118,6 +118,22 @@ pub struct Incoming {
     pub(super) catalog: Option<String>,
     /// Its settings in their order.
     pub(super) entries: Vec<(String, Raw)>,
+}
+
+impl Incoming {
+    /// What it wishes for, its texts as they are.
+    pub(super) fn wishes(&self) -> Vec<Edit> {
+        let value = |raw: &Raw| match raw {
+            Raw::Json(json) => json.clone(),
+            Raw::Text(text) => Json::String(text.clone()),
+        };
+        let wish = |(key, raw): &(String, Raw)| Edit {
+            key: key.clone(),
+            value: value(raw),
+            version: None,
+        };
+        self.entries.iter().map(wish).collect()
+    }
 }
 
 /// A value as a document gives it.

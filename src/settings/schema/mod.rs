@@ -1,9 +1,11 @@
 //! What each key is: as a catalog declares it and as the database's schema table holds it.
 
+mod disguise;
 pub(super) mod store;
 
 use std::collections::{BTreeMap, HashMap};
 
+pub use disguise::resembles;
 pub(super) use store::Unreadable;
 
 use serde::{Deserialize, Serialize};
@@ -96,6 +98,8 @@ pub struct Schema {
     definitions: BTreeMap<String, Definition>,
     /// Both ends of every rule that ties two keys together.
     partners: HashMap<String, Vec<String>>,
+    /// The keys that are never written here, by what their disguises have in common.
+    out_of_reach: HashMap<String, String>,
 }
 
 impl Schema {
@@ -105,6 +109,9 @@ impl Schema {
         let definitions = definitions.into_iter().map(|it| (it.key.clone(), it)).collect();
         let mut schema = Self { catalog, revision, definitions, ..Self::default() };
         for (key, definition) in &schema.definitions {
+            if definition.kind != Kind::Setting {
+                schema.out_of_reach.extend(disguise::bare(key).map(|bare| (bare, key.clone())));
+            }
             let Some(list) = &definition.constraints.member_of else { continue };
             schema.partners.entry(key.clone()).or_default().push(list.clone());
             schema.partners.entry(list.clone()).or_default().push(key.clone());
@@ -125,6 +132,19 @@ impl Schema {
             Some(definition) if definition.kind == Kind::Setting => Named::Editable(definition),
             Some(definition) => Named::Locked(definition),
             None => Named::Unknown,
+        }
+    }
+
+    /// What a write to `name` is aimed at: as [`Self::classify`] has it, but that a name which only looks
+    /// different from a key that is never written here is that key.
+    #[must_use]
+    pub fn aimed_at(&self, name: &str) -> Named<'_> {
+        match self.classify(name) {
+            Named::Unknown => {
+                let meant = disguise::bare(name).and_then(|bare| self.out_of_reach.get(&bare));
+                meant.and_then(|key| self.find(key)).map_or(Named::Unknown, Named::Locked)
+            }
+            named => named,
         }
     }
 

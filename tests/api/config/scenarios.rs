@@ -5,7 +5,7 @@ use std::time::{Duration, Instant as Moment};
 use brune::{
     app,
     config::Environment,
-    settings::{BRUN_E, Catalog, PublishPlan},
+    settings::{BRUN_E, Catalog, Firewall, PublishPlan},
 };
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -20,7 +20,8 @@ use crate::{
 async fn start(db: &TestDb, dotenv: &str) -> Result<PublishPlan, app::Error> {
     let nothing: [(&str, &str); 0] = [];
     let environment = Environment::of_pairs(nothing).with_dotenv(dotenv);
-    app::migrate(&db.pool(), &Catalog::parse(BRUN_E).unwrap(), &environment).await
+    app::migrate(&db.pool(), &Catalog::parse(BRUN_E).unwrap(), &environment, &Firewall::default())
+        .await
 }
 
 async fn head(pool: &PgPool) -> (Option<String>, i64) {

@@ -96,6 +96,8 @@ async fn only_what_is_named_is_removed_and_a_name_that_is_no_secret_removes_noth
     let body = json!({"names": ["INTERNAL_API_KEY"]});
     let reply = clean_up(&instance, "", body).await;
     assert_eq!(reply.body["code"], "reason_required");
+    let body = json!({"reason": format!("it was {}", crate::support::SECRET)});
+    assert_eq!(clean_up(&instance, "", body).await.body["code"], "secret_like_value");
 }
 
 #[tokio::test]

@@ -11,11 +11,14 @@ fn control<'v>(report: &'v Value, name: &str) -> &'v Value {
 #[tokio::test]
 async fn a_control_is_told_with_the_value_that_counts_and_its_source() {
     let db = seeded(&[]).await;
-    let instance = started(&db, &[("POSTGRES_PORT", "6543")]).await;
+    let with_password = "https://brune:a-password-of-ours@talent.test";
+    let variables = [("POSTGRES_PORT", "6543"), ("PORTE_TALENT_BASE_URL", with_password)];
+    let instance = started(&db, &variables).await;
     let report = get(&instance, "/admin/environment").await.ok();
     let port = control(&report, "POSTGRES_PORT");
     assert_eq!((&port["value"], &port["source"]), (&json!("6543"), &json!("env")));
     assert_eq!(port["restart_required"], true);
+    assert_eq!(control(&report, "PORTE_TALENT_BASE_URL")["value"], "***");
     let mode = control(&report, "NODE_ENV");
     assert_eq!((&mode["value"], &mode["source"]), (&json!("development"), &json!("default")));
     assert_eq!(control(&report, "POSTGRES_HOST")["value"], Value::Null);

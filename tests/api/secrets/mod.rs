@@ -5,7 +5,7 @@ mod environment;
 mod status;
 
 use brune::config::Environment;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::PgPool;
 
 use crate::support::{Instance, Reply, TestDb, admin, by_hand};

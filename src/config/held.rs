@@ -1,0 +1,67 @@
+//! The secrets that this process holds, for whoever must not let one through.
+
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+use crate::config::{Config, Database, Secret};
+
+impl Config {
+    /// Every secret that the process was started with; of the database's address, the password as well.
+    #[must_use]
+    pub fn held_secrets(&self) -> Vec<Secret> {
+        let mut held = self.auth.jwt_secrets.clone();
+        let others = [&self.auth.internal_api_key, &self.openai_api_key, &self.discord_webhook_url];
+        held.extend(others.into_iter().flatten().cloned());
+        if let Database::Url(url) = &self.database {
+            held.extend(passwords(url));
+            held.push(url.clone());
+        }
+        held
+    }
+}
+
+/// The password in `url` as it stands there, and as it is.
+fn passwords(url: &Secret) -> Vec<Secret> {
+    let url = Url::parse(url.expose());
+    let Some(encoded) = url.as_ref().ok().and_then(Url::password) else { return Vec::new() };
+    let plain = percent_decode_str(encoded).decode_utf8_lossy().into_owned();
+    [encoded.to_owned(), plain].map(Secret::new).to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Environment, Needs};
+
+    use super::*;
+
+    fn held(pairs: &[(&str, &str)]) -> Vec<String> {
+        let environment = Environment::of_pairs(pairs.iter().copied());
+        let held = Config::load(&environment, Needs::Serve).unwrap().held_secrets();
+        held.iter().map(|it| it.expose().to_owned()).collect()
+    }
+
+    #[test]
+    fn every_secret_is_held_and_the_databases_password_as_it_is() {
+        let common = [
+            ("NODE_ENV", "production"),
+            ("JWT_SECRET", "a secret of thirty-two bytes, 01"),
+            ("INTERNAL_API_KEY", "an-internal-key-of-ours"),
+            ("OPENAI_API_KEY", "key-of-the-provider"),
+            ("DISCORD_WEBHOOK_URL", "https://discord.test/hook"),
+        ];
+        let url = [("DATABASE_URL", "postgres://brune:p%40ss%2Fword@db/brune")];
+        let parts = [
+            ("POSTGRES_HOST", "db"),
+            ("POSTGRES_USER", "brune"),
+            ("POSTGRES_PASSWORD", "p@ss/word"),
+            ("POSTGRES_DB", "brune"),
+        ];
+        for database in [&url[..], &parts] {
+            let held = held(&[&common[..], database].concat());
+            let given = common[1..].iter().map(|(_, value)| *value);
+            for secret in given.chain(["p@ss/word", "p%40ss%2Fword"]) {
+                assert!(held.iter().any(|it| it == secret), "{secret}: {held:?}");
+            }
+        }
+    }
+}

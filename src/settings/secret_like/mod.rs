@@ -1,0 +1,196 @@
+//! What looks like a secret, and therefore is never stored: the forms that well-known providers give theirs,
+//! and what this process itself holds. Pure.
+//!
+//! A text is looked at twice when it has more than ASCII: as it is, and as a reader sees it, with what is
+//! invisible left out and what only looks different (NFKC: fullwidth letters, for one) made plain. A secret
+//! anywhere in a text counts. One that was cut into pieces (but for one of this process, in a list), or encoded
+//! once more, is not found: this keeps accidents out, not somebody who is allowed to change settings and wants
+//! to hide something.
+
+mod held;
+mod patterns;
+
+use std::{borrow::Cow, fmt, sync::Arc};
+
+use unicode_normalization::UnicodeNormalization as _;
+
+use crate::{
+    config::Secret,
+    json::Json,
+    settings::{schema::Definition, secret_like::held::Held, value::SettingValue},
+};
+
+/// What a text looks like: `an OpenAI API key`. Never a part of the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Likeness(&'static str);
+
+const HELD: Likeness = Likeness("a secret of this service");
+
+impl Likeness {
+    /// What is wrong and what to do, after the name of what is at fault.
+    #[must_use]
+    pub fn detail(self) -> String {
+        format!(
+            "looks like {self}; a secret is never stored here: the service is given it in its environment, a \
+             file or a credential directory"
+        )
+    }
+}
+
+impl fmt::Display for Likeness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// Tells what looks like a secret. The default one knows the forms only. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Firewall(Arc<[Held]>);
+
+impl Firewall {
+    /// One that also knows `secrets`, those of this process; any shorter than 8 bytes is left out.
+    #[must_use]
+    pub fn holding(secrets: impl IntoIterator<Item = Secret>) -> Self {
+        Self(secrets.into_iter().filter_map(Held::new).collect())
+    }
+
+    /// What `text` looks like, if it looks like a secret or has one in it.
+    #[must_use]
+    pub fn likeness(&self, text: &str) -> Option<Likeness> {
+        let seen = seen(text);
+        let other = (seen != text).then_some(&*seen);
+        self.find(text).or_else(|| self.find(other?))
+    }
+
+    fn find(&self, text: &str) -> Option<Likeness> {
+        if self.holds(text) { Some(HELD) } else { patterns::likeness(text) }
+    }
+
+    /// Whether a secret of this process is in `text`; all are looked for, so that the time does not tell which
+    /// it was.
+    fn holds(&self, text: &str) -> bool {
+        self.0.iter().fold(false, |found, it| it.is_in(text) | found)
+    }
+
+    /// The same of any text in `json`, and of its numbers: a password may be all digits.
+    pub(super) fn in_json(&self, json: &Json) -> Option<Likeness> {
+        match json {
+            Json::Null | Json::Bool(_) => None,
+            Json::Number(text) | Json::String(text) => self.likeness(text),
+            Json::Array(items) => {
+                let found = items.iter().find_map(|it| self.in_json(it));
+                found.or_else(|| self.across(items))
+            }
+            Json::Object(members) => members
+                .iter()
+                .find_map(|(name, it)| self.likeness(name).or_else(|| self.in_json(it))),
+        }
+    }
+
+    /// A list may have been one text, which was cut at its commas on the way.
+    fn across(&self, items: &[Json]) -> Option<Likeness> {
+        let text = |item: &Json| match item {
+            Json::String(text) => Some(text.clone()),
+            _ => None,
+        };
+        let texts: Vec<String> = items.iter().filter_map(text).collect();
+        let cut = 1 < texts.len();
+        let held = cut && ["", ",", ", "].iter().any(|between| self.holds(&texts.join(between)));
+        held.then_some(HELD)
+    }
+
+    /// What stands in a declaration that looks like a secret, and what it looks like. What is declared is
+    /// published into the database, every word of it.
+    pub(super) fn in_definition(
+        &self,
+        definition: &Definition,
+    ) -> Option<(&'static str, Likeness)> {
+        let default = definition.default.as_ref().and_then(|it| self.in_value(it));
+        let choices = definition.constraints.choices.iter().flatten();
+        let choices = || choices.clone().find_map(|it| self.likeness(it));
+        // Sentences of the catalog's author, who knows no secret of this process.
+        let words = || Self::default().likeness(&definition.description);
+        let default = default.map(|it| ("its default", it));
+        let choices = || choices().map(|it| ("a choice of its enum", it));
+        default.or_else(choices).or_else(|| words().map(|it| ("its description", it)))
+    }
+
+    fn in_value(&self, value: &SettingValue) -> Option<Likeness> {
+        self.in_json(&Json::from(value))
+    }
+}
+
+impl fmt::Debug for Firewall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Firewall")
+    }
+}
+
+/// `text` as a reader sees it.
+pub(super) fn seen(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().filter(|c| !is_invisible(*c)).nfkc().collect())
+}
+
+/// What takes no room where it stands (`Default_Ignorable_Code_Point`).
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}'
+        | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}'
+        | '\u{2060}'..='\u{206F}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}'
+        | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E0FFF}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn firewall() -> Firewall {
+        Firewall::holding([
+            Secret::new("correct horse".to_owned()),
+            Secret::new("short".to_owned()),
+        ])
+    }
+
+    #[test]
+    fn a_secret_of_the_process_is_found_in_any_part_of_a_value() {
+        let text = |text: &str| Json::String(text.to_owned());
+        let inside =
+            Json::Object(vec![("a".to_owned(), Json::Array(vec![text("my correct horse")]))]);
+        assert_eq!(firewall().in_json(&inside), Some(Likeness("a secret of this service")));
+        let name = Json::Object(vec![("correct horse".to_owned(), Json::Null)]);
+        assert!(firewall().in_json(&name).is_some());
+        assert_eq!(firewall().in_json(&Json::Array(vec![text("short"), Json::Bool(true)])), None);
+        let cut = |items: &[&str]| Json::Array(items.iter().map(|it| text(it)).collect());
+        let commas = Firewall::holding([Secret::new("one, two and three".to_owned())]);
+        assert!(commas.in_json(&cut(&["zero", "one", "two and three"])).is_some());
+        assert!(firewall().in_json(&cut(&["correct ", "horse"])).is_some());
+        assert_eq!(firewall().in_json(&cut(&["correct", "horse"])), None);
+        let digits = Firewall::holding([Secret::new("1234567890".to_owned())]);
+        assert!(digits.in_json(&Json::Number("1234567890".to_owned())).is_some());
+    }
+
+    #[test]
+    fn what_is_invisible_or_only_looks_different_hides_nothing() {
+        let key = format!("sk-proj-{}", "a1B2".repeat(8));
+        let wide = |c: char| char::from_u32(u32::from(c) + 0xFEE0).unwrap();
+        for text in [
+            key.clone(),
+            format!("for the record: {key}."),
+            key.replace("proj", "pr\u{200B}oj"),
+            key.replace("a1", "a\u{AD}1"),
+            key.chars().map(wide).collect(),
+            "correct \u{2060}horse".to_owned(),
+        ] {
+            assert!(firewall().likeness(&text).is_some(), "{text}");
+        }
+        assert_eq!(firewall().likeness("Grüße, 日本語 👩\u{200D}🚀"), None);
+    }
+
+    #[test]
+    fn it_says_nothing_of_what_it_holds() {
+        assert_eq!(format!("{:?}", firewall()), "Firewall");
+    }
+}
