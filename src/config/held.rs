@@ -6,12 +6,14 @@ use url::Url;
 use crate::config::{Config, Database, Secret};
 
 impl Config {
-    /// Every secret that the process was started with; of the database's address, the password as well.
+    /// Every secret that the process was started with; of the database's address the password as well, and of
+    /// a webhook's its token.
     #[must_use]
     pub fn held_secrets(&self) -> Vec<Secret> {
         let mut held = self.auth.jwt_secrets.clone();
         let others = [&self.auth.internal_api_key, &self.openai_api_key, &self.discord_webhook_url];
         held.extend(others.into_iter().flatten().cloned());
+        held.extend(self.discord_webhook_url.iter().filter_map(token));
         if let Database::Url(url) = &self.database {
             held.extend(passwords(url));
             held.push(url.clone());
@@ -26,6 +28,13 @@ fn passwords(url: &Secret) -> Vec<Secret> {
     let Some(encoded) = url.as_ref().ok().and_then(Url::password) else { return Vec::new() };
     let plain = percent_decode_str(encoded).decode_utf8_lossy().into_owned();
     [encoded.to_owned(), plain].map(Secret::new).to_vec()
+}
+
+/// What makes the address of a webhook a secret: its last segment.
+fn token(webhook: &Secret) -> Option<Secret> {
+    let url = Url::parse(webhook.expose()).ok()?;
+    let last = url.path_segments()?.next_back().filter(|it| !it.is_empty())?;
+    Some(Secret::new(last.to_owned()))
 }
 
 #[cfg(test)]
@@ -47,7 +56,7 @@ mod tests {
             ("JWT_SECRET", "a secret of thirty-two bytes, 01"),
             ("INTERNAL_API_KEY", "an-internal-key-of-ours"),
             ("OPENAI_API_KEY", "key-of-the-provider"),
-            ("DISCORD_WEBHOOK_URL", "https://discord.test/hook"),
+            ("DISCORD_WEBHOOK_URL", "https://discord.test/hooks/1/a-token-of-the-hook"),
         ];
         let url = [("DATABASE_URL", "postgres://brune:p%40ss%2Fword@db/brune")];
         let parts = [
@@ -59,7 +68,7 @@ mod tests {
         for database in [&url[..], &parts] {
             let held = held(&[&common[..], database].concat());
             let given = common[1..].iter().map(|(_, value)| *value);
-            for secret in given.chain(["p@ss/word", "p%40ss%2Fword"]) {
+            for secret in given.chain(["p@ss/word", "p%40ss%2Fword", "a-token-of-the-hook"]) {
                 assert!(held.iter().any(|it| it == secret), "{secret}: {held:?}");
             }
         }

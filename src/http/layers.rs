@@ -24,6 +24,7 @@ use crate::{
     },
     ids::RequestId,
     json::{Fault, Faults},
+    settings::Firewall,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -54,34 +55,39 @@ const UNLESS_SET: [(HeaderName, HeaderValue); 2] = [
 /// 5. the catching of panics: inside, so that a panic is answered like any other failure.
 ///
 /// What no route takes is a 404 problem, and a method that its path does not answer a 405.
-pub fn around(router: Router, limits: &Limits) -> Router {
+pub fn around(router: Router, limits: &Limits, firewall: Firewall) -> Router {
     router
         .fallback(no_such_route)
         .layer(CatchPanicLayer::custom(|_| Problem::panicked().into_response()))
-        .layer(middleware::from_fn_with_state(limits.request, answer))
+        .layer(middleware::from_fn_with_state((limits.request, firewall), answer))
 }
 
 async fn no_such_route() -> Problem {
     Problem::not_found("there is no such path")
 }
 
-async fn answer(State(limit): State<Duration>, mut request: Request, next: Next) -> Response {
+async fn answer(
+    State((limit, firewall)): State<(Duration, Firewall)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let started = Instant::now();
-    let id = request_id(request.headers());
+    let id = request_id(request.headers(), &firewall);
     let path = request.uri().path().to_owned();
     let asked = Asked { id: id.clone(), method: request.method().clone(), route: route(&request) };
     request.extensions_mut().insert(id.clone());
     let response = admit(request, next, limit).instrument(asked.span()).await;
-    let mut response = problem::render(response, &path, &id);
+    let mut response = problem::render(response, &path, &id, &firewall);
     set_headers(response.headers_mut(), &id);
     asked.log(response.status(), started.elapsed(), is_probe(&path));
     response
 }
 
-/// The caller's own id if it is one and only one, else a new one.
-fn request_id(headers: &HeaderMap) -> RequestId {
+/// The caller's own id if it is one and only one, and no secret, which the trail would keep; else a new one.
+fn request_id(headers: &HeaderMap, firewall: &Firewall) -> RequestId {
     only(headers, &REQUEST_ID)
         .and_then(|it| RequestId::parse(it.to_str().ok()?))
+        .filter(|id| firewall.likeness(id.as_str()).is_none())
         .unwrap_or_default()
 }
 

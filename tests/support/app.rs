@@ -21,7 +21,7 @@ use sqlx::PgPool;
 use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
 
-use super::TestDb;
+use super::{TestDb, canary};
 
 /// The secret that test tokens are signed with.
 pub(crate) const SECRET: &str = "a secret for tests, long enough to be one";
@@ -137,6 +137,7 @@ impl Instance {
     }
 
     async fn with(writes: NonZeroU32, provision: Provision, pool: PgPool) -> Self {
+        canary::listen();
         let settings = GlobalSettingsService::new(settings::load(&pool).await.unwrap(), firewall());
         let (clock, shift) = Clock::shifted();
         let keys = Keys::new(&auth());
@@ -262,6 +263,7 @@ impl Call<'_> {
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         let text = String::from_utf8_lossy(&bytes).into_owned();
+        canary::watch("an answer", &format!("{headers:?} {text}"));
         Reply { status, headers, body, text }
     }
 }

@@ -19,6 +19,13 @@ use super::{TestDb, by_hand::eventually, server::variable};
 /// Longer than anything may take that is only waited for.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// The variables that hold secrets.
+const SECRETS: [&str; 5] =
+    ["JWT_SECRET", "INTERNAL_API_KEY", "OPENAI_API_KEY", "DISCORD_WEBHOOK_URL", "BRUNE_TOKEN"];
+
+/// Everything, of every library.
+const TRACE: &str = "trace,sqlx=trace,hyper=trace,reqwest=trace,rustls=trace,tower=trace";
+
 /// A directory that the program works in and keeps its data under, and the variables it is given: nothing
 /// of whoever runs the tests reaches it. Removed with the test.
 pub(crate) struct Home {
@@ -38,7 +45,7 @@ impl Home {
         let data = root.join("data").display().to_string();
         let home = Self { root, variables: Vec::new() };
         let home = home.with("BRUNE_DATA_DIR", &data).with("BRUNE_PG_NO_DOWNLOAD", "true");
-        let home = home.with("BRUNE_LISTEN", "127.0.0.1:0").with("LOG_LEVEL", "info");
+        let home = home.with("BRUNE_LISTEN", "127.0.0.1:0").with("LOG_LEVEL", TRACE);
         // What is tested of a storm of writes is the storm.
         let home = home.with("ADMIN_WRITE_RATE_LIMIT_PER_MINUTE", "60000");
         ["PATH", "BRUNE_PG_BIN_DIR", "BRUNE_PG_USER"].into_iter().fold(home, |home, name| {
@@ -87,6 +94,17 @@ impl Home {
     pub(crate) fn postmaster(&self) -> Option<i32> {
         let note = fs::read_to_string(self.data().join("data/postmaster.pid")).ok()?;
         note.lines().next()?.trim().parse().ok().filter(|&process| is_alive(process))
+    }
+
+    /// The secrets of this home that its services' log holds: none, whatever a test is about.
+    fn gave_away(&self) -> Vec<&str> {
+        let log = self.log();
+        let made = fs::read_to_string(self.data().join("jwt_secret")).unwrap_or_default();
+        let made = Some(("the made-up secret", made.trim())).filter(|(_, text)| !text.is_empty());
+        let given = self.variables.iter().filter(|(name, _)| SECRETS.contains(&name.as_str()));
+        let given = given.map(|(name, text)| (name.as_str(), text.as_str()));
+        let told = given.chain(made).filter(|(_, text)| text.lines().any(|it| log.contains(it)));
+        told.map(|(name, _)| name).collect()
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -148,7 +166,9 @@ impl Drop for Home {
         while self.postmaster().is_some() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(10));
         }
+        let gave_away = self.gave_away();
         let _ = fs::remove_dir_all(&self.root);
+        assert!(gave_away.is_empty() || std::thread::panicking(), "the log holds {gave_away:?}");
     }
 }
 

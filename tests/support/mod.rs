@@ -6,6 +6,7 @@
 mod app;
 pub(crate) mod binary;
 pub(crate) mod by_hand;
+pub(crate) mod canary;
 mod database;
 pub(crate) mod proxy;
 mod server;

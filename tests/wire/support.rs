@@ -51,7 +51,11 @@ pub(crate) async fn server(limits: Limits) -> Server {
     let address = listener.local_addr().unwrap();
     let (sender, reached) = mpsc::unbounded_channel();
     let shutdown = CancellationToken::new();
-    let router = around(routes(State { keys: keys(), reached: sender }), &limits);
+    let router = around(
+        routes(State { keys: keys(), reached: sender }),
+        &limits,
+        brune::settings::Firewall::default(),
+    );
     let done = TaskTracker::new().spawn(serve(listener, router, limits, shutdown.clone()));
     Server { address, shutdown, done, reached }
 }

@@ -20,7 +20,11 @@ pub use code::Code;
 use crate::{
     ids::RequestId,
     json::{Fault, Faults},
+    settings::Firewall,
 };
+
+/// Stands where something looked like a secret.
+const WITHHELD: &str = "***";
 
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
@@ -238,11 +242,17 @@ impl IntoResponse for Problem {
 
 /// Writes out the problem that `response` carries, if it does, as one of request `id` for `instance`.
 /// A refusal that is not ours (a library's plain text, which may quote what was sent) becomes one.
-pub(super) fn render(mut response: Response, instance: &str, id: &RequestId) -> Response {
+pub(super) fn render(
+    mut response: Response,
+    instance: &str,
+    id: &RequestId,
+    firewall: &Firewall,
+) -> Response {
     let carried = response.extensions_mut().remove::<Problem>();
     let Some(problem) = carried.or_else(|| stand_in(&response)) else { return response };
     let status = problem.code().status();
-    let document = problem.document(instance, id);
+    let mut document = problem.document(instance, id);
+    document.withhold(firewall);
     let body = serde_json::to_vec(&document).unwrap_or_else(|err| {
         error!(error = %err, "a problem cannot be written");
         Vec::new()
@@ -253,6 +263,21 @@ pub(super) fn render(mut response: Response, instance: &str, id: &RequestId) -> 
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.insert(header::CONTENT_TYPE, MEDIA_TYPE);
     Response::from_parts(parts, Body::from(body))
+}
+
+impl ProblemDocument {
+    /// Takes out what looks like a secret: a path or the name of a field is the caller's, and answers are
+    /// kept by many.
+    fn withhold(&mut self, firewall: &Firewall) {
+        let places = self.errors.iter_mut().flat_map(|it| {
+            it.pointer.iter_mut().chain(&mut it.key).chain(std::iter::once(&mut it.detail))
+        });
+        for text in places.chain([&mut self.instance, &mut self.detail]) {
+            if firewall.likeness(text).is_some() {
+                WITHHELD.clone_into(text);
+            }
+        }
+    }
 }
 
 /// What to say in place of a bare or plain-text refusal. A 503 is left alone: health answers are.

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::settings::Firewall;
 
 /// Where and what the faults of `problem` are.
 pub(crate) fn faults_of(problem: &Problem) -> Vec<(String, &'static str)> {
@@ -10,7 +11,7 @@ pub(crate) fn faults_of(problem: &Problem) -> Vec<(String, &'static str)> {
 
 async fn rendered(response: Response) -> (Response<()>, Value) {
     let id = RequestId::parse("r-1").unwrap();
-    let (parts, body) = render(response, "/here", &id).into_parts();
+    let (parts, body) = render(response, "/here", &id, &Firewall::default()).into_parts();
     let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
     (Response::from_parts(parts, ()), serde_json::from_slice(&body).unwrap_or_default())
 }
@@ -95,4 +96,19 @@ fn causes_are_told_once_each() {
     struct Middle(#[source] std::fmt::Error);
     let err = Outer(Middle(std::fmt::Error));
     assert_eq!(Chain(&err).to_string(), format!("outer: middle: inner: {}", std::fmt::Error));
+}
+
+#[test]
+fn what_a_caller_wrote_is_not_repeated_where_it_looks_like_a_secret() {
+    let secret = "a-secret-of-this-service";
+    let firewall = Firewall::holding([crate::config::Secret::new(secret.to_owned())]);
+    let fault =
+        Fault::at(format!("/{secret}"), "unknown_field", "is not known here").of_key(secret);
+    let mut document =
+        Problem::malformed(fault).document(&format!("/admin/{secret}"), &RequestId::default());
+    document.withhold(&firewall);
+    let text = serde_json::to_string(&document).unwrap();
+    assert!(!text.contains(secret), "{text}");
+    assert_eq!(document.instance, "***");
+    assert_eq!(document.errors[0].pointer.as_deref(), Some("***"));
 }
