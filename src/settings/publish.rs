@@ -15,7 +15,7 @@ use crate::{
         change,
         entry::Stored,
         rules::{self, Violation},
-        schema::{self, Definition},
+        schema::{self, Definition, Kind},
         secret_like::Firewall,
         store::{self, Head, Write},
         value::{SettingValue, ValueType},
@@ -117,10 +117,23 @@ async fn carry_out(
     let declared = schema::store::all(conn).await??;
     let stored = store::all(conn).await?;
     let plan = draw_up(catalog, &head, &declared, stored, (provided, firewall))?;
+    let bared = store::with_values(conn, &no_longer_secret(catalog, &declared)).await?;
+    if !bared.is_empty() {
+        return Err(Error::Unfit(bared.into_iter().map(|key| {
+            format!("{key}: its history holds values of a secret; clean up first: `brune secrets cleanup`")
+        }).collect()));
+    }
     if !dry_run {
         write(conn, catalog, &plan).await?;
     }
     Ok(plan)
+}
+
+/// The secrets that the catalog does not call so any more: their history would be shown.
+fn no_longer_secret(catalog: &Catalog, declared: &[Definition]) -> Vec<String> {
+    let secrets = declared.iter().filter(|it| it.kind == Kind::Secret);
+    let now = |it: &&Definition| catalog.schema.find(&it.key).map(|it| it.kind);
+    secrets.filter(|it| now(it) != Some(Kind::Secret)).map(|it| it.key.clone()).collect()
 }
 
 /// What publishing into a database without tables does once they are there.

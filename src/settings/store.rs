@@ -365,6 +365,23 @@ pub(super) async fn newest_versions(
     Ok(rows.into_iter().map(|row| (row.key, row.version)).collect())
 }
 
+/// Those of `keys` whose entries in the trail hold values.
+pub(super) async fn with_values(
+    conn: &mut PgConnection,
+    keys: &[String],
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"
+        select distinct key from app_global_setting_audit
+        where key = any($1) and (old_value_json is not null or new_value_json is not null)
+        order by key
+        "#,
+        keys,
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// Asks a connection whether it lives.
 pub(super) async fn ping(listener: &mut PgListener) -> sqlx::Result<()> {
     sqlx::query("select 1").execute(listener).await?;

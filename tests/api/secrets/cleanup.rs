@@ -1,11 +1,14 @@
 //! Taking out what is left.
 
 use axum::http::StatusCode;
-use brune::audit;
+use brune::{
+    audit,
+    settings::{self, BRUN_E, Catalog},
+};
 use serde_json::{Value, json};
 
 use super::{clean_up, get, is_stored, seeded, started};
-use crate::support::{TestDb, by_hand};
+use crate::support::{TestDb, by_hand, firewall};
 
 const REASON: &str = "provided by the platform now";
 
@@ -98,6 +101,21 @@ async fn only_what_is_named_is_removed_and_a_name_that_is_no_secret_removes_noth
     assert_eq!(reply.body["code"], "reason_required");
     let body = json!({"reason": format!("it was {}", crate::support::SECRET)});
     assert_eq!(clean_up(&instance, "", body).await.body["code"], "secret_like_value");
+}
+
+#[tokio::test]
+async fn a_catalog_that_forgets_a_secret_waits_for_its_cleanup() {
+    let db = seeded(&["DISCORD_WEBHOOK_URL"]).await;
+    by_hand::delete(&db.pool(), "DISCORD_WEBHOOK_URL").await;
+    let text = BRUN_E.replace("DISCORD_WEBHOOK_URL", "SLACK_WEBHOOK_URL");
+    let catalog = Catalog::parse(&text).unwrap();
+    let publish =
+        async || settings::publish(&db.pool(), &catalog, &|_| None, &firewall(), false).await;
+    let refused = publish().await.unwrap_err().to_string();
+    assert!(refused.contains("DISCORD_WEBHOOK_URL: its history holds"), "{refused}");
+    let instance = started(&db, &[("DISCORD_WEBHOOK_URL", "https://hooks.test/1")]).await;
+    clean_up(&instance, "", json!({"reason": REASON})).await.ok();
+    publish().await.unwrap();
 }
 
 #[tokio::test]
