@@ -19,7 +19,6 @@ use brune::{
         embedded::{Profile, Server},
     },
     http::{self, AppState, Grant, Keys, Limits, SUPER_ADMIN, WriteQuota},
-    metrics::Metrics,
     settings::{self, Catalog, Firewall, GlobalSettingsService},
 };
 use chrono::TimeDelta;
@@ -138,7 +137,7 @@ impl Instance {
             clock: Clock::system(),
             provision: Provision::default(),
             quota: WriteQuota::new(NonZeroU32::MAX),
-            metrics: Metrics::default(),
+            metrics: settings.metrics().clone(),
             keys: Keys::new(&auth()),
         };
         let limits = Limits::default();

@@ -19,12 +19,12 @@ use tasks::Tasks;
 
 use crate::{
     clock::Clock,
-    config::{self, Announcement, Config, Environment, Needs, Provision, Source},
+    config::{self, Announcement, Config, Environment, Needs, Provision, Reload, Source},
     database::{self, embedded},
     http::{self, AppState, Grant, Keys, Limits, WriteQuota},
     metrics::Metrics,
     secrets,
-    settings::{self, Catalog, GlobalSettingsService, Kind},
+    settings::{self, Catalog, GlobalSettingsService, Hints, Kind},
 };
 
 /// How often the database is looked through for what is left of secrets.
@@ -118,7 +118,9 @@ async fn run(
     let made_up = config.auth.jwt_secrets.is_empty();
     let config = &config.with_development_secret()?;
     let firewall = open::firewall(config, catalog, environment);
-    let settings = GlobalSettingsService::new(settings::load(&pool).await?, firewall);
+    let metrics = Metrics::default();
+    let settings =
+        GlobalSettingsService::counted(settings::load(&pool).await?, firewall, metrics.clone());
     if !imported {
         tell_drift(environment, &settings);
     }
@@ -130,8 +132,13 @@ async fn run(
     let address =
         listener.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
     let mut tasks = Tasks::new();
-    tasks.spawn(settings::follow(pool.clone(), settings.clone(), config.reload_poll));
-    let metrics = Metrics::default();
+    let hints = match &config.reload {
+        Reload::Notify => Hints::Notify,
+        Reload::Poll => Hints::None,
+        Reload::Redis(url) => Hints::Redis(url.clone()),
+    };
+    let follow = settings::follow_by(hints, pool.clone(), settings.clone(), config.reload_poll);
+    tasks.spawn(follow);
     tasks.spawn(secrets::watch(pool.clone(), metrics.clone(), RESIDUE_CHECK));
     let provision = provision(environment, &settings);
     let quota = WriteQuota::new(config.admin_writes_per_minute);

@@ -3,7 +3,7 @@
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use crate::config::{Config, Database, Secret};
+use crate::config::{Config, Database, Reload, Secret};
 
 impl Config {
     /// Every secret that the process was started with; of the database's address the password as well, and of
@@ -11,6 +11,11 @@ impl Config {
     #[must_use]
     pub fn held_secrets(&self) -> Vec<Secret> {
         let mut held = self.auth.jwt_secrets.clone();
+        let redis = match &self.reload {
+            Reload::Redis(url) => Some(url),
+            Reload::Notify | Reload::Poll => None,
+        };
+        held.extend(redis.into_iter().flat_map(|url| [passwords(url), vec![url.clone()]].concat()));
         let others = [&self.auth.internal_api_key, &self.openai_api_key, &self.discord_webhook_url];
         held.extend(others.into_iter().flatten().cloned());
         held.extend(self.discord_webhook_url.iter().filter_map(token));

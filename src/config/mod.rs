@@ -52,6 +52,8 @@ pub struct Config {
     pub discord_webhook_url: Option<Secret>,
     /// How often to look for settings whose notification was lost (`BRUNE_RELOAD_POLL_MS`).
     pub reload_poll: Duration,
+    /// What tells of changed settings before that (`BRUNE_RELOAD`).
+    pub reload: Reload,
     /// The catalog's file (`BRUNE_CATALOG`); the built-in one when `None`.
     pub catalog: Option<PathBuf>,
     /// What to log, and how.
@@ -67,6 +69,36 @@ pub enum Needs {
     Serve,
     /// A database only.
     Database,
+}
+
+/// What tells of changed settings before the timer does.
+#[derive(Debug, Clone)]
+pub enum Reload {
+    /// Notifications of Postgres.
+    Notify,
+    /// Nothing.
+    Poll,
+    /// The Redis at this address (`REDIS_URL`).
+    Redis(Secret),
+}
+
+impl Reload {
+    fn read(reading: &mut Reading<'_>) -> Self {
+        let redis = reading.secret("REDIS_URL");
+        let known = [("notify", "notify"), ("poll", "poll"), ("redis", "redis")];
+        match (reading.choice("BRUNE_RELOAD", &known), redis) {
+            (Some("poll"), _) => Self::Poll,
+            (Some("redis"), Some(url)) => Self::Redis(url),
+            (Some("redis"), None) => {
+                reading.missing(
+                    "REDIS_URL",
+                    "set it to `redis://host:6379`, or BRUNE_RELOAD to `poll`",
+                );
+                Self::Poll
+            }
+            _ => Self::Notify,
+        }
+    }
 }
 
 /// How careful to be.
@@ -138,6 +170,7 @@ impl Config {
         let writes = reading.number("ADMIN_WRITE_RATE_LIMIT_PER_MINUTE", 60, 1..=60_000);
         let openai_api_key = reading.header_secret("OPENAI_API_KEY", 1);
         let discord_webhook_url = reading.secret("DISCORD_WEBHOOK_URL");
+        let reload = Reload::read(&mut reading);
         let reload_poll = reading.milliseconds("BRUNE_RELOAD_POLL_MS", 5_000, 100..=600_000);
         // Only here, when everything has been read, may a fault end it.
         let config = database.map(|database| Self {
@@ -150,6 +183,7 @@ impl Config {
             openai_api_key,
             discord_webhook_url,
             reload_poll,
+            reload,
             catalog: env.path("BRUNE_CATALOG"),
             log,
             data_dir,

@@ -24,6 +24,7 @@ use crate::{
     },
     ids::RequestId,
     json::{Fault, Faults},
+    metrics::{self, Metrics},
     settings::Firewall,
 };
 
@@ -55,11 +56,11 @@ const UNLESS_SET: [(HeaderName, HeaderValue); 2] = [
 /// 5. the catching of panics: inside, so that a panic is answered like any other failure.
 ///
 /// What no route takes is a 404 problem, and a method that its path does not answer a 405.
-pub fn around(router: Router, limits: &Limits, firewall: Firewall) -> Router {
+pub fn around(router: Router, limits: &Limits, firewall: Firewall, metrics: Metrics) -> Router {
     router
         .fallback(no_such_route)
         .layer(CatchPanicLayer::custom(|_| Problem::panicked().into_response()))
-        .layer(middleware::from_fn_with_state((limits.request, firewall), answer))
+        .layer(middleware::from_fn_with_state((limits.request, firewall, metrics), answer))
 }
 
 async fn no_such_route() -> Problem {
@@ -67,7 +68,7 @@ async fn no_such_route() -> Problem {
 }
 
 async fn answer(
-    State((limit, firewall)): State<(Duration, Firewall)>,
+    State((limit, firewall, metrics)): State<(Duration, Firewall, Metrics)>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -77,9 +78,12 @@ async fn answer(
     let asked = Asked { id: id.clone(), method: request.method().clone(), route: route(&request) };
     request.extensions_mut().insert(id.clone());
     let response = admit(request, next, limit).instrument(asked.span()).await;
+    let problem = response.extensions().get::<Problem>().map(|it| it.code().as_str());
     let mut response = problem::render(response, &path, &id, &firewall);
     set_headers(response.headers_mut(), &id);
-    asked.log(response.status(), started.elapsed(), is_probe(&path));
+    let took = started.elapsed();
+    asked.count(&metrics, response.status(), problem, took);
+    asked.log(response.status(), took, is_probe(&path));
     response
 }
 
@@ -111,6 +115,28 @@ impl Asked {
     fn span(&self) -> Span {
         // At the level of errors, so that an error names its request whatever level is asked for.
         error_span!("request", request_id = %self.id, method = %self.method, route = self.route())
+    }
+
+    fn count(
+        &self,
+        metrics: &Metrics,
+        status: StatusCode,
+        problem: Option<&'static str>,
+        took: Duration,
+    ) {
+        // A method that is made up would be a label that is.
+        let known = [
+            Method::GET,
+            Method::HEAD,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+            Method::OPTIONS,
+        ];
+        let method = if known.contains(&self.method) { self.method.as_str() } else { "_OTHER" };
+        let (route, status) = (self.route(), status.as_u16());
+        metrics.request(metrics::Request { method, route, status, problem, took });
     }
 
     /// The line of each request. Outside the span, which would be read back from its own JSON to be written

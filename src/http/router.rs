@@ -45,7 +45,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 
 /// The service, ready to be served.
 pub fn router(state: AppState, limits: &Limits) -> Router {
-    let firewall = state.settings.firewall().clone();
+    let (firewall, metrics) = (state.settings.firewall().clone(), state.metrics.clone());
     let (routes, document) = routes().split_for_parts();
     // The viewer styles itself inline; nothing else may, and it too loads nothing from elsewhere.
     let policy = HeaderValue::from_static(
@@ -62,5 +62,5 @@ pub fn router(state: AppState, limits: &Limits) -> Router {
             move || async move { ([(header::CONTENT_TYPE, "application/json")], document.clone()) },
         );
     let routes = routes.with_state(state).route("/openapi.json", document).merge(viewer);
-    around(routes, limits, firewall)
+    around(routes, limits, firewall, metrics)
 }

@@ -14,6 +14,7 @@ mod constraints;
 mod document;
 mod drift;
 mod entry;
+mod follow;
 mod import;
 mod json_schema;
 mod publish;
@@ -35,6 +36,7 @@ pub use constraints::Constraints;
 pub use document::{Document, FORMAT_VERSION, Format, Incoming};
 pub use drift::{Drift, drift};
 pub use entry::{Entry, Since};
+pub use follow::{Hints, follow, follow_by};
 pub use import::{
     Class, Error as ImportError, ImportPlan, ImportTerms, OnConflict, PlanEntry, import,
     plan as plan_import,
@@ -44,7 +46,7 @@ pub use publish::{
     Error as PublishError, Plan as PublishPlan, Provided, Seed, plan_of_empty, publish,
 };
 pub use read::{AsOf, Error as ReadError, Listing, Setting, find, list, revision, values};
-pub use reload::{Error as ReloadError, follow, load, refresh};
+pub use reload::{Error as ReloadError, load, refresh};
 pub use reset::reset;
 pub use rollback::{Plan as RollbackPlan, Target, plan as plan_roll_back, roll_back};
 pub use rules::Violation;

@@ -1,17 +1,14 @@
-//! Keeps [`GlobalSettingsService`] at what the database says: on every notification, and on a timer.
+//! Reading what the database says, and taking it on.
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use rand::RngExt as _;
-use sqlx::{
-    PgConnection, PgPool,
-    postgres::{PgListener, PgPoolOptions},
-};
+use sqlx::{PgConnection, PgPool};
 use tokio::time;
-use tracing::{debug, error, info, warn};
+use tracing::info;
 
 use crate::{
     database::{self, Deadline, Ending, Failure, Work},
+    metrics::{Outcome, Source},
     settings::{
         rules::Violation,
         schema::{self, Schema},
@@ -20,12 +17,6 @@ use crate::{
         store,
     },
 };
-
-const CHANNEL: &str = "brune_settings";
-/// How often the listening connection is asked whether it lives: a dead one says nothing by itself.
-const HEARTBEAT: Duration = Duration::from_secs(5);
-/// How long it may take to answer.
-const ANSWER: Duration = Duration::from_secs(2);
 
 /// Why the database's settings were not taken on.
 #[derive(Debug, thiserror::Error)]
@@ -81,14 +72,40 @@ async fn read_all(conn: &mut PgConnection) -> Result<Snapshot, Error> {
 
 /// Reads what is newer than what is held, and takes it on; says whether anything was.
 pub async fn refresh(pool: &PgPool, settings: &GlobalSettingsService) -> Result<bool, Error> {
+    refresh_for(Source::Demand, pool, settings).await
+}
+
+/// [`refresh`], woken by `source`.
+pub(super) async fn refresh_for(
+    source: Source,
+    pool: &PgPool,
+    settings: &GlobalSettingsService,
+) -> Result<bool, Error> {
     let _only = settings.refreshing().await;
-    let read = newer(pool, settings).await;
-    settings.set_reachable(!matches!(read, Err(Error::Database(_) | Error::Recovering)));
+    let began = time::Instant::now();
+    let taken = take(newer(pool, settings).await, settings);
+    let outcome = match &taken {
+        Ok(true) => Outcome::Taken,
+        Ok(false) => Outcome::Unchanged,
+        Err(Error::Invalid(_)) => Outcome::Invalid,
+        Err(Error::Database(_) | Error::Recovering) => Outcome::Failed,
+    };
+    settings.set_reachable(outcome != Outcome::Failed);
+    settings.metrics().reload(source, outcome, began.elapsed());
+    taken
+}
+
+/// Takes on what was read; says whether it was newer.
+fn take(
+    read: Result<Option<Newer>, Error>,
+    settings: &GlobalSettingsService,
+) -> Result<bool, Error> {
     match read {
-        Ok(Some(snapshot)) => {
+        Ok(Some(Newer { snapshot, age })) => {
             let revision = snapshot.revision;
             let taken = settings.advance(snapshot);
             if taken {
+                settings.metrics().applied(revision, age);
                 info!(settings.revision = revision, "took on new settings");
             }
             Ok(taken)
@@ -103,15 +120,28 @@ pub async fn refresh(pool: &PgPool, settings: &GlobalSettingsService) -> Result<
     }
 }
 
+/// Settings that are other than those held.
+struct Newer {
+    snapshot: Snapshot,
+    /// Since the newest change, by the database's clock; `None` where that is not what was waited for.
+    age: Option<Duration>,
+}
+
+impl From<Snapshot> for Newer {
+    fn from(snapshot: Snapshot) -> Self {
+        Self { snapshot, age: None }
+    }
+}
+
 /// The settings in the database when they are other than those held.
-async fn newer(pool: &PgPool, settings: &GlobalSettingsService) -> Result<Option<Snapshot>, Error> {
+async fn newer(pool: &PgPool, settings: &GlobalSettingsService) -> Result<Option<Newer>, Error> {
     let held = settings.snapshot();
     let since = held.revision;
     let changes = database::look(pool, async |conn| {
         Ok::<_, Failure>(store::changed_since(conn, since).await?)
     });
     let changes = changes.await?;
-    let Some(head) = changes.first() else { return load(pool).await.map(Some) };
+    let Some(head) = changes.first() else { return reloaded(pool).await };
     if head.timeline.is_none() {
         return Err(Error::Recovering);
     }
@@ -120,108 +150,17 @@ async fn newer(pool: &PgPool, settings: &GlobalSettingsService) -> Result<Option
         && head.catalog_revision == held.schema.revision
         && settings.is_sound();
     if !known || head.revision < held.revision {
-        return load(pool).await.map(Some);
+        return reloaded(pool).await;
     }
     if head.revision == held.revision {
         return Ok(None);
     }
-    let revision = head.revision;
+    let (revision, age) = (head.revision, head.age());
     let rows = changes.into_iter().filter_map(store::Change::stored).collect();
-    held.advanced(revision, rows).map(Some).map_err(Error::Invalid)
+    let snapshot = held.advanced(revision, rows).map_err(Error::Invalid)?;
+    Ok(Some(Newer { snapshot, age }))
 }
 
-/// Follows the database until dropped. A failure leaves the last good settings in force.
-pub async fn follow(pool: PgPool, settings: GlobalSettingsService, poll: Duration) {
-    tokio::join!(listen(&pool, &settings), tick(&pool, &settings, poll));
-}
-
-/// Reads on a timer, with jitter, so that instances do not all read at once. Its reads go through the
-/// pool: a poll must not depend on the connection whose silence it is there to survive.
-async fn tick(pool: &PgPool, settings: &GlobalSettingsService, poll: Duration) {
-    loop {
-        time::sleep(jittered(poll, 0.9..1.1)).await;
-        take_on(pool, settings).await;
-    }
-}
-
-/// Reads on every notification, and whenever one may have been missed.
-async fn listen(pool: &PgPool, settings: &GlobalSettingsService) {
-    let mut pause = Duration::from_millis(50);
-    loop {
-        let before = time::Instant::now();
-        let lost = listen_once(pool, settings).await;
-        settings.set_listening(false);
-        warn!(
-            error = &lost as &dyn std::error::Error,
-            "lost the settings channel, opening it again"
-        );
-        // Full jitter: a fleet that lost its database must not come back all at once.
-        pause = if before.elapsed() < HEARTBEAT {
-            (pause * 2).min(HEARTBEAT)
-        } else {
-            Duration::from_millis(50)
-        };
-        time::sleep(jittered(pause, 0.0..1.0)).await;
-    }
-}
-
-/// `pause` times something in `range`. A function, because the generator must not live over an `await`.
-fn jittered(pause: Duration, range: Range<f64>) -> Duration {
-    pause.mul_f64(rand::rng().random_range(range))
-}
-
-/// Listens until the connection fails, and returns how.
-async fn listen_once(pool: &PgPool, settings: &GlobalSettingsService) -> sqlx::Error {
-    let mut listener = match subscribe(pool).await {
-        Ok(listener) => listener,
-        Err(err) => return err,
-    };
-    settings.set_listening(true);
-    loop {
-        // What was committed before the channel was open, or while it was not, was not notified: so every
-        // turn reads, whatever woke it.
-        take_on(pool, settings).await;
-        let woken = time::timeout(HEARTBEAT, listener.try_recv()).await;
-        let alive = match woken {
-            Ok(Ok(Some(_))) => Ok(()),
-            // The connection was lost; the listener hides what happened meanwhile, so start afresh.
-            Ok(Ok(None)) => Err(sqlx::Error::PoolClosed),
-            Ok(Err(err)) => Err(err),
-            Err(_) => heartbeat(&mut listener).await,
-        };
-        if let Err(err) = alive {
-            return err;
-        }
-    }
-}
-
-/// A connection of its own: it is never given back, and must not take one from the requests.
-async fn subscribe(pool: &PgPool) -> sqlx::Result<PgListener> {
-    let own = PgPoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(ANSWER)
-        .connect_with(pool.connect_options().as_ref().clone())
-        .await?;
-    let mut listener = PgListener::connect_with(&own).await?;
-    listener.eager_reconnect(false);
-    listener.listen(CHANNEL).await?;
-    debug!("listening for changes of settings");
-    Ok(listener)
-}
-
-async fn heartbeat(listener: &mut PgListener) -> sqlx::Result<()> {
-    match time::timeout(ANSWER, store::ping(listener)).await {
-        Ok(answer) => answer,
-        Err(_) => Err(sqlx::Error::PoolTimedOut),
-    }
-}
-
-async fn take_on(pool: &PgPool, settings: &GlobalSettingsService) {
-    if let Err(err) = refresh(pool, settings).await {
-        error!(
-            error = &err as &dyn std::error::Error,
-            "kept the settings of revision {}",
-            settings.revision()
-        );
-    }
+async fn reloaded(pool: &PgPool) -> Result<Option<Newer>, Error> {
+    Ok(Some(load(pool).await?.into()))
 }

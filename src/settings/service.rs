@@ -6,13 +6,16 @@ use std::sync::{
 };
 
 use arc_swap::{ArcSwap, Guard};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify, watch};
 
-use crate::settings::{
-    rules::Violation,
-    secret_like::Firewall,
-    snapshot::{Snapshot, Unusable},
-    value::Number,
+use crate::{
+    metrics::Metrics,
+    settings::{
+        rules::Violation,
+        secret_like::Firewall,
+        snapshot::{Snapshot, Unusable},
+        value::Number,
+    },
 };
 
 /// The settings of this process: current, complete and valid. Cheap to clone; reading takes no query
@@ -27,6 +30,7 @@ pub struct GlobalSettingsService(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     firewall: Firewall,
+    metrics: Metrics,
     current: ArcSwap<Snapshot>,
     faults: ArcSwap<Vec<Violation>>,
     /// Whether the last attempt to read the database succeeded.
@@ -34,6 +38,8 @@ struct Inner {
     /// The newest revision taken on; what waiters wait on.
     revision: watch::Sender<i64>,
     listening: watch::Sender<bool>,
+    /// Wakes whoever follows the database without being notified by it.
+    written: Notify,
     /// Held while the database is read, so that a crowd of readers reads it once.
     refreshing: Mutex<()>,
 }
@@ -42,13 +48,22 @@ impl GlobalSettingsService {
     /// A handle that starts at `snapshot`; `firewall` is what every write through it has to pass.
     #[must_use]
     pub fn new(snapshot: Snapshot, firewall: Firewall) -> Self {
+        Self::counted(snapshot, firewall, Metrics::default())
+    }
+
+    /// The same, where what happens to it is counted by `metrics`.
+    #[must_use]
+    pub fn counted(snapshot: Snapshot, firewall: Firewall, metrics: Metrics) -> Self {
+        metrics.applied(snapshot.revision, None);
         Self(Arc::new(Inner {
             firewall,
+            metrics,
             revision: watch::Sender::new(snapshot.revision),
             current: ArcSwap::from_pointee(snapshot),
             faults: ArcSwap::default(),
             reachable: AtomicBool::new(true),
             listening: watch::Sender::new(false),
+            written: Notify::new(),
             refreshing: Mutex::new(()),
         }))
     }
@@ -70,6 +85,12 @@ impl GlobalSettingsService {
     #[must_use]
     pub fn firewall(&self) -> &Firewall {
         &self.0.firewall
+    }
+
+    /// What counts what happens to the settings.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
     }
 
     /// The newest revision taken on.
@@ -138,6 +159,16 @@ impl GlobalSettingsService {
     pub async fn wait_for(&self, revision: i64) {
         // An error would mean that the sender is gone, and `self` holds it.
         let _ = self.revisions().wait_for(|taken_on| revision <= *taken_on).await;
+    }
+
+    /// Says that a change was made through this instance.
+    pub(super) fn say_written(&self) {
+        self.0.written.notify_one();
+    }
+
+    /// Waits for a change that is made through this instance.
+    pub(super) async fn written(&self) {
+        self.0.written.notified().await;
     }
 
     /// Keeps other refreshes out while one reads.

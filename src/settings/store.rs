@@ -1,6 +1,6 @@
 //! SQL of the settings, their declarations and the head they share.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -86,6 +86,8 @@ pub(super) struct Change {
     pub(super) revision: i64,
     pub(super) catalog_revision: i64,
     pub(super) timeline: Option<String>,
+    /// Seconds since the newest change.
+    age: Option<f64>,
     key: Option<String>,
     value: Option<Value>,
     version: Option<i32>,
@@ -94,6 +96,11 @@ pub(super) struct Change {
 }
 
 impl Change {
+    /// Since the newest change, by the database's clock.
+    pub(super) fn age(&self) -> Option<Duration> {
+        Duration::try_from_secs_f64(self.age?).ok()
+    }
+
     pub(super) fn stored(self) -> Option<Stored> {
         let Self { key, value, version, updated_by, updated_at, .. } = self;
         Some(Stored { key: key?, value, version, updated_by, updated_at })
@@ -112,6 +119,8 @@ pub(super) async fn changed_since(
         select h.revision, h.catalog_revision,
           case when not pg_is_in_recovery()
                then substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) end as timeline,
+          case when isfinite(h.changed_at)
+               then extract(epoch from clock_timestamp() - h.changed_at)::float8 end as age,
           a.key as "key?", s.value_json as "value?", s.version as "version?",
           s.updated_by as "updated_by?", s.updated_at as "updated_at?"
         from app_global_setting_head h
@@ -335,7 +344,7 @@ pub(super) async fn listing(conn: &mut PgConnection) -> sqlx::Result<Vec<Change>
     sqlx::query_as!(
         Change,
         r#"
-        select h.revision, h.catalog_revision, null as timeline, s.key as "key?",
+        select h.revision, h.catalog_revision, null as timeline, null::float8 as age, s.key as "key?",
           s.value_json as "value?", s.version as "version?", s.updated_by as "updated_by?",
           s.updated_at as "updated_at?"
         from app_global_setting_head h

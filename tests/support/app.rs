@@ -11,8 +11,7 @@ use brune::{
     clock::{Clock, Shift},
     config::{Auth, Environment, Provision, Secret},
     http::{AppState, Grant, Keys, Limits, SUPER_ADMIN, WriteQuota, issue, router},
-    metrics::Metrics,
-    settings::{self, BRUN_E, Catalog, Firewall, GlobalSettingsService, Kind},
+    settings::{self, BRUN_E, Catalog, Firewall, GlobalSettingsService, Hints, Kind},
 };
 use chrono::TimeDelta;
 use http_body_util::BodyExt as _;
@@ -148,7 +147,7 @@ impl Instance {
             clock,
             provision,
             quota,
-            metrics: Metrics::default(),
+            metrics: settings.metrics().clone(),
             keys,
         };
         let router = router(state, &Limits::default());
@@ -157,7 +156,12 @@ impl Instance {
 
     /// Starts following the database, and waits until the channel is open.
     pub(crate) async fn follow(&mut self, poll: Duration) {
-        let follow = settings::follow(self.pool.clone(), self.settings.clone(), poll);
+        self.follow_by(Hints::Notify, poll).await;
+    }
+
+    /// The same, told of changes by `hints`.
+    pub(crate) async fn follow_by(&mut self, hints: Hints, poll: Duration) {
+        let follow = settings::follow_by(hints, self.pool.clone(), self.settings.clone(), poll);
         #[expect(
             clippy::disallowed_methods,
             reason = "a test has no tasks to wait for at shutdown"

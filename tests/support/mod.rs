@@ -9,6 +9,7 @@ pub(crate) mod by_hand;
 pub(crate) mod canary;
 mod database;
 pub(crate) mod proxy;
+pub(crate) mod redis;
 mod server;
 
 #[expect(unused_imports, reason = "no test binary uses all of it")]

@@ -55,6 +55,7 @@ pub(crate) async fn server(limits: Limits) -> Server {
         routes(State { keys: keys(), reached: sender }),
         &limits,
         brune::settings::Firewall::default(),
+        brune::metrics::Metrics::default(),
     );
     let done = TaskTracker::new().spawn(serve(listener, router, limits, shutdown.clone()));
     Server { address, shutdown, done, reached }

@@ -79,7 +79,12 @@ pub(super) async fn update_as(
                 reload::refresh(pool, settings).await?;
             }
             Err(Error::Database(failure)) if failure.is_transient() && attempts.again().await => (),
-            result => return result,
+            result => {
+                if result.as_ref().is_ok_and(|it| !it.changed.is_empty()) && !terms.dry_run {
+                    settings.say_written();
+                }
+                return result;
+            }
         }
     }
 }

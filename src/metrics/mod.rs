@@ -1,0 +1,106 @@
+//! What is counted, for Prometheus: one registry for each service, so that many can run in one process.
+//!
+//! Names and units follow `OpenMetrics` and, for HTTP, OpenTelemetry's semantic conventions. Every series that is
+//! known beforehand is there from the start, at 0: an alert on what has not happened yet must not be blind.
+
+mod http;
+mod settings;
+
+use std::{fmt, sync::Arc};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
+    registry::{Registry, Unit},
+};
+
+pub use http::Request;
+pub use settings::{Outcome, Source};
+
+/// The media type of [`Metrics::text`] (`OpenMetrics` 1.0).
+pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Everything that is counted. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    http: http::Http,
+    settings: settings::Settings,
+    secret_residue: Gauge,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Build {
+    version: &'static str,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::default();
+        let http = http::Http::new(&mut registry);
+        let settings = settings::Settings::new(&mut registry);
+        let secret_residue = gauge(
+            &mut registry,
+            "brune_secret_residue",
+            "Secrets of which the database still holds a value",
+        );
+        let build = Info::new(Build { version: env!("CARGO_PKG_VERSION") });
+        registry.register("brune_build", "The release that runs", build);
+        Self(Arc::new(Inner { registry, http, settings, secret_residue }))
+    }
+}
+
+impl Metrics {
+    /// So many secrets still have a value in the database.
+    pub fn secret_residue(&self, secrets: usize) {
+        self.0.secret_residue.set(i64::try_from(secrets).unwrap_or(i64::MAX));
+    }
+
+    /// Everything as text.
+    ///
+    /// # Errors
+    /// A metric cannot be written down.
+    pub fn text(&self) -> Result<String, fmt::Error> {
+        self.0.settings.age();
+        let mut text = String::new();
+        text::encode(&mut text, &self.0.registry)?;
+        Ok(text)
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+    let gauge = Gauge::default();
+    registry.register(name, help, gauge.clone());
+    gauge
+}
+
+fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
+    let counter = Counter::default();
+    registry.register(name, help, counter.clone());
+    counter
+}
+
+/// A counter for each set of labels.
+fn counters<L>(registry: &mut Registry, name: &str, help: &str) -> Family<L, Counter>
+where
+    L: EncodeLabelSet + Clone + std::hash::Hash + Eq + Send + Sync + fmt::Debug + 'static,
+{
+    let family = Family::<L, Counter>::default();
+    registry.register(name, help, family.clone());
+    family
+}
+
+/// Times in seconds.
+fn seconds(registry: &mut Registry, name: &str, help: &str, buckets: &[f64]) -> Histogram {
+    let histogram = Histogram::new(buckets.iter().copied());
+    registry.register_with_unit(name, help, Unit::Seconds, histogram.clone());
+    histogram
+}

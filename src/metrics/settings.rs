@@ -1,0 +1,146 @@
+//! What is counted of settings and of what follows them.
+
+use std::{
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+use crate::metrics::{Metrics, counter, counters, gauge, seconds};
+
+/// What woke a reader of the database.
+#[derive(Debug, Clone, Copy, Hash, PartialEq, Eq, EncodeLabelValue)]
+pub enum Source {
+    /// A notification of Postgres.
+    Notify,
+    /// A message of Redis.
+    Redis,
+    /// The timer.
+    Poll,
+    /// The channel was opened, or opened again.
+    Connect,
+    /// Somebody who needs the newest: a session start, a write.
+    Demand,
+}
+
+/// How a reading of the database ended.
+#[derive(Debug, Clone, Copy, Hash, PartialEq, Eq, EncodeLabelValue)]
+pub enum Outcome {
+    /// Newer settings were taken on.
+    Taken,
+    /// There was nothing newer.
+    Unchanged,
+    /// What is stored breaks its rules; the last good settings stay.
+    Invalid,
+    /// The database failed, or did not answer.
+    Failed,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Reload {
+    source: Source,
+    outcome: Outcome,
+}
+
+pub(super) struct Settings {
+    reloads: Family<Reload, Counter>,
+    duration: Histogram,
+    delay: Histogram,
+    missed: Counter,
+    revision: Gauge,
+    listening: Gauge,
+    age: Gauge<f64, std::sync::atomic::AtomicU64>,
+    /// When the database last said what is newest.
+    checked: Mutex<Instant>,
+}
+
+impl Settings {
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        let name = |name: &str| format!("brune_settings_{name}");
+        let reloads = counters(
+            registry,
+            &name("reloads"),
+            "Readings of the database's settings, by what woke them and how they ended",
+        );
+        for source in [Source::Notify, Source::Redis, Source::Poll, Source::Connect, Source::Demand]
+        {
+            for outcome in [Outcome::Taken, Outcome::Unchanged, Outcome::Invalid, Outcome::Failed] {
+                drop(reloads.get_or_create(&Reload { source, outcome }));
+            }
+        }
+        let age = Gauge::default();
+        registry.register(
+            name("age_seconds"),
+            "Since the database last said what is newest",
+            age.clone(),
+        );
+        Self {
+            reloads,
+            duration: seconds(
+                registry,
+                &name("reload_duration"),
+                "Readings of the database's settings",
+                &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0],
+            ),
+            delay: seconds(
+                registry,
+                &name("apply_delay"),
+                "From a change in the database, by its clock, until it is what this instance reads",
+                &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0],
+            ),
+            missed: counter(
+                registry,
+                &name("notifications_missed"),
+                "Changes that the timer or a new connection found first",
+            ),
+            revision: gauge(registry, &name("revision"), "The revision that is read here"),
+            listening: gauge(
+                registry,
+                &name("listener_connected"),
+                "Whether changes arrive as they are made",
+            ),
+            age,
+            checked: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// Brings the age up to now.
+    pub(super) fn age(&self) {
+        let checked = self.checked.lock().map_or_else(|it| *it.into_inner(), |it| *it);
+        self.age.set(checked.elapsed().as_secs_f64());
+    }
+}
+
+impl Metrics {
+    /// The database was read because of `source`, in `took`.
+    pub fn reload(&self, source: Source, outcome: Outcome, took: Duration) {
+        let settings = &self.0.settings;
+        settings.reloads.get_or_create(&Reload { source, outcome }).inc();
+        settings.duration.observe(took.as_secs_f64());
+        if outcome == Outcome::Taken && matches!(source, Source::Poll | Source::Connect) {
+            settings.missed.inc();
+        }
+        if matches!(outcome, Outcome::Taken | Outcome::Unchanged) {
+            let mut checked = settings.checked.lock().unwrap_or_else(|it| it.into_inner());
+            *checked = Instant::now();
+        }
+    }
+
+    /// `revision` is what is read from now on; it was made `delay` ago, if that is known.
+    pub fn applied(&self, revision: i64, delay: Option<Duration>) {
+        self.0.settings.revision.set(revision);
+        if let Some(delay) = delay {
+            self.0.settings.delay.observe(delay.as_secs_f64());
+        }
+    }
+
+    /// Whether changes arrive as they are made.
+    pub fn listening(&self, listening: bool) {
+        self.0.settings.listening.set(i64::from(listening));
+    }
+}

@@ -1,0 +1,110 @@
+//! Keeps [`GlobalSettingsService`] at what the database says: on every hint, and on a timer. A hint may be lost,
+//! come late or twice: it only says when to look, and what is read is the database.
+
+mod notify;
+mod redis;
+
+use std::{ops::Range, time::Duration};
+
+use rand::RngExt as _;
+use sqlx::PgPool;
+use tokio::time;
+use tracing::error;
+
+use crate::{
+    config::Secret,
+    metrics::Source,
+    settings::{reload, service::GlobalSettingsService},
+};
+
+/// How soon a lost channel is opened again at first, and at most.
+const PAUSES: Range<Duration> = Duration::from_millis(50)..Duration::from_secs(5);
+
+/// What tells of a change before the timer does.
+#[derive(Debug, Clone)]
+pub enum Hints {
+    /// Notifications of Postgres.
+    Notify,
+    /// Nothing: for poolers that share sessions, and databases without `LISTEN`.
+    None,
+    /// Messages of the Redis at this address, which the instances send each other.
+    Redis(Secret),
+}
+
+/// Follows the database until dropped, by notification and by timer.
+pub async fn follow(pool: PgPool, settings: GlobalSettingsService, poll: Duration) {
+    follow_by(Hints::Notify, pool, settings, poll).await;
+}
+
+/// Follows the database until dropped. A failure leaves the last good settings in force.
+pub async fn follow_by(
+    hints: Hints,
+    pool: PgPool,
+    settings: GlobalSettingsService,
+    poll: Duration,
+) {
+    let tick = tick(&pool, &settings, poll);
+    match hints {
+        Hints::Notify => _ = tokio::join!(notify::listen(&pool, &settings), tick),
+        Hints::None => {
+            settings.set_listening(true);
+            tokio::join!(own(&pool, &settings), tick);
+        }
+        Hints::Redis(url) => {
+            // Without Redis the timer does its work: nobody is less ready for it.
+            settings.set_listening(true);
+            let hints = redis::exchange(&url, &pool, &settings);
+            tokio::join!(own(&pool, &settings), hints, tick);
+        }
+    }
+}
+
+/// Reads on a timer, with jitter, so that instances do not all read at once. Its reads go through the
+/// pool: a poll must not depend on the connection whose silence it is there to survive.
+async fn tick(pool: &PgPool, settings: &GlobalSettingsService, poll: Duration) {
+    loop {
+        time::sleep(jittered(poll, 0.9..1.1)).await;
+        take_on(Source::Poll, pool, settings).await;
+    }
+}
+
+/// Reads after every change that was made through this instance, of which nobody notifies it.
+async fn own(pool: &PgPool, settings: &GlobalSettingsService) {
+    loop {
+        settings.written().await;
+        take_on(Source::Demand, pool, settings).await;
+    }
+}
+
+async fn take_on(source: Source, pool: &PgPool, settings: &GlobalSettingsService) {
+    if let Err(err) = reload::refresh_for(source, pool, settings).await {
+        error!(
+            error = &err as &dyn std::error::Error,
+            "kept the settings of revision {}",
+            settings.revision()
+        );
+    }
+}
+
+/// How long to wait before a lost channel is opened again.
+struct Pauses {
+    next: Duration,
+}
+
+impl Pauses {
+    fn new() -> Self {
+        Self { next: PAUSES.start }
+    }
+
+    /// Waits; less long when the channel had `stood` for a while.
+    async fn pause(&mut self, stood: Duration) {
+        self.next = if stood < PAUSES.end { (self.next * 2).min(PAUSES.end) } else { PAUSES.start };
+        // Full jitter: a fleet that lost its database must not come back all at once.
+        time::sleep(jittered(self.next, 0.0..1.0)).await;
+    }
+}
+
+/// `pause` times something in `range`. A function, because the generator must not live over an `await`.
+fn jittered(pause: Duration, range: Range<f64>) -> Duration {
+    pause.mul_f64(rand::rng().random_range(range))
+}

@@ -1,0 +1,91 @@
+//! What is counted.
+
+use axum::http::{Method, StatusCode};
+use serde_json::json;
+
+use crate::support::{Instance, TestApp, by_hand, user};
+
+/// What `/metrics` says.
+async fn text(instance: &Instance) -> String {
+    let reply = instance.get("/metrics").send().await;
+    assert_eq!(reply.status, StatusCode::OK);
+    assert!(reply.header("content-type").starts_with("application/openmetrics-text"));
+    reply.text
+}
+
+/// The value of `series`, as it stands in the text.
+async fn value(instance: &Instance, series: &str) -> f64 {
+    let text = text(instance).await;
+    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("{series} is not in {text}")).parse().unwrap()
+}
+
+#[tokio::test]
+async fn what_is_known_beforehand_is_there_at_zero() {
+    let app = TestApp::new().await;
+    for series in [
+        r#"brune_settings_writes_total{outcome="version_conflict"}"#,
+        "brune_settings_write_conflicts_total",
+        r#"brune_session_starts_total{outcome="not_eligible"}"#,
+        r#"brune_settings_reloads_total{source="Redis",outcome="Failed"}"#,
+        "brune_settings_notifications_missed_total",
+        "brune_secret_residue",
+    ] {
+        assert_eq!(value(&app.instance, series).await.to_string(), "0", "{series}");
+    }
+    let text = text(&app.instance).await;
+    assert!(text.contains(r#"brune_build_info{version=""#) && text.ends_with("# EOF\n"), "{text}");
+}
+
+#[tokio::test]
+async fn writes_and_starts_are_counted_by_how_they_ended() {
+    let app = TestApp::new().await;
+    let key = "BRUNE_COOLDOWN_MINUTES";
+    app.instance.change(&[(key, json!(31), 1)]).await.ok();
+    app.instance.change(&[(key, json!(32), 1)]).await.problem(409, "version_conflict");
+    app.instance.start(&user("ana")).await.ok();
+    app.instance.start(&user("ana")).await.problem(409, "session_active");
+    app.instance.reaches(2).await;
+    for (series, expected) in [
+        (r#"brune_settings_writes_total{outcome="done"}"#, 1.0),
+        (r#"brune_settings_writes_total{outcome="version_conflict"}"#, 1.0),
+        ("brune_settings_write_conflicts_total", 1.0),
+        (r#"brune_session_starts_total{outcome="done"}"#, 1.0),
+        (r#"brune_session_starts_total{outcome="session_active"}"#, 1.0),
+        ("brune_settings_revision", 2.0),
+        ("brune_settings_listener_connected", 1.0),
+        ("brune_settings_apply_delay_seconds_count", 1.0),
+    ] {
+        assert!((value(&app.instance, series).await - expected).abs() < 0.5, "{series}");
+    }
+    let text = text(&app.instance).await;
+    let counted = r#"http_server_request_duration_seconds_count{http_request_method="PATCH",http_route="/admin/global-settings",http_response_status_code="409",error_type="version_conflict"} 1"#;
+    assert!(text.contains(counted), "{text}");
+}
+
+#[tokio::test]
+async fn a_change_that_no_notification_told_of_is_counted_as_missed() {
+    let app = TestApp::new().await;
+    let mut late = Instance::deaf(app.db.pool()).await;
+    app.instance.change(&[("BRUNE_COOLDOWN_MINUTES", json!(31), 1)]).await.ok();
+    late.follow(std::time::Duration::from_hours(1)).await;
+    late.reaches(2).await;
+    let missed = "brune_settings_notifications_missed_total";
+    by_hand::eventually("it is counted", async || value(&late, missed).await > 0.5).await;
+    assert!(value(&app.instance, missed).await < 0.5);
+    assert!(value(&late, "brune_settings_age_seconds").await < 20.0);
+}
+
+#[tokio::test]
+async fn no_label_is_what_a_caller_made_up() {
+    let app = TestApp::new().await;
+    let made_up = Method::from_bytes(b"BREW").unwrap();
+    app.instance.call(made_up, "/no/such/path").send().await;
+    app.instance.get("/admin/config/some-made-up-key").send().await;
+    let text = text(&app.instance).await;
+    assert!(
+        !text.contains("made-up") && !text.contains("such") && !text.contains("BREW"),
+        "{text}"
+    );
+    assert!(text.contains(r#"http_request_method="_OTHER",http_route="none""#), "{text}");
+}

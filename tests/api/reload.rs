@@ -1,0 +1,102 @@
+//! Changes are taken on without Postgres's notifications, too: by Redis, and by the timer alone.
+
+use std::time::Duration;
+
+use brune::{config::Secret, settings::Hints};
+use serde_json::json;
+
+use crate::support::{Instance, TestApp, by_hand::eventually, redis::Redis};
+
+/// So slow that only a hint can explain what is taken on.
+const NEVER: Duration = Duration::from_hours(1);
+const POLL: Duration = Duration::from_millis(200);
+
+async fn following(app: &TestApp, hints: &Hints, poll: Duration) -> Instance {
+    let mut instance = Instance::deaf(app.db.pool()).await;
+    instance.follow_by(hints.clone(), poll).await;
+    instance
+}
+
+/// Changes the prompt's version through `instance`, which must be at `version`.
+async fn change(instance: &Instance, version: i64) -> i64 {
+    let changes = [("BRUNE_PROMPT_VERSION", json!(format!("v{version}")), version)];
+    instance.change(&changes).await.ok()["revision"].as_i64().unwrap()
+}
+
+async fn hears(instance: &Instance) -> bool {
+    let text = instance.get("/metrics").send().await.text;
+    text.contains("brune_settings_listener_connected 1")
+}
+
+#[tokio::test]
+async fn redis_carries_a_change_to_others_and_to_oneself() {
+    let (app, redis) = (TestApp::new().await, Redis::start().await);
+    let hints = Hints::Redis(redis.url());
+    let (one, other) = (following(&app, &hints, NEVER).await, following(&app, &hints, NEVER).await);
+    for instance in [&one, &other] {
+        eventually("it hears", async || hears(instance).await).await;
+    }
+    for n in 1..=20 {
+        let writer = if n % 2 == 0 { &one } else { &other };
+        let revision = change(writer, n).await;
+        one.reaches(revision).await;
+        other.reaches(revision).await;
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_dies_costs_the_hint_and_nothing_else() {
+    let (app, mut redis) = (TestApp::new().await, Redis::start().await);
+    let hints = Hints::Redis(redis.url());
+    let (one, other) = (following(&app, &hints, POLL).await, following(&app, &hints, POLL).await);
+    for round in 0..3 {
+        for instance in [&one, &other] {
+            eventually("it hears", async || hears(instance).await).await;
+        }
+        redis.kill();
+        let revision = change(&one, 2 * round + 1).await;
+        other.reaches(revision).await;
+        assert!(other.get("/readyz").send().await.status.is_success(), "it is ready all the same");
+        redis.again().await;
+        let revision = change(&other, 2 * round + 2).await;
+        one.reaches(revision).await;
+    }
+}
+
+#[tokio::test]
+async fn a_change_while_redis_was_away_is_found_when_it_is_back() {
+    let (app, mut redis) = (TestApp::new().await, Redis::start().await);
+    let hints = Hints::Redis(redis.url());
+    let (one, other) = (following(&app, &hints, NEVER).await, following(&app, &hints, NEVER).await);
+    for instance in [&one, &other] {
+        eventually("it hears", async || hears(instance).await).await;
+    }
+    redis.kill();
+    let revision = change(&one, 1).await;
+    one.reaches(revision).await;
+    assert_eq!(other.settings.revision(), 1, "nobody could tell it");
+    redis.again().await;
+    other.reaches(revision).await;
+}
+
+#[tokio::test]
+async fn the_timer_alone_is_enough_and_ones_own_changes_are_read_at_once() {
+    let app = TestApp::new().await;
+    let writer = following(&app, &Hints::None, NEVER).await;
+    let other = following(&app, &Hints::None, POLL).await;
+    for n in 1..=3 {
+        let revision = change(&writer, n).await;
+        writer.reaches(revision).await;
+        other.reaches(revision).await;
+    }
+    assert!(writer.get("/readyz").send().await.status.is_success());
+}
+
+#[tokio::test]
+async fn an_address_that_is_none_leaves_the_timer() {
+    let app = TestApp::new().await;
+    let hints = Hints::Redis(Secret::new("not an address".to_owned()));
+    let other = following(&app, &hints, POLL).await;
+    let revision = change(&app.instance, 1).await;
+    other.reaches(revision).await;
+}
