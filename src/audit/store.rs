@@ -11,14 +11,13 @@ use crate::audit::{Action, Actor, Entry, Filter, NewEntry};
 pub async fn append(
     conn: &mut PgConnection,
     actor: &Actor,
-    entries: &[NewEntry],
+    entries: Vec<NewEntry>,
 ) -> sqlx::Result<()> {
     let ids: Vec<Uuid> = entries.iter().map(|_| Uuid::now_v7()).collect();
-    let keys: Vec<String> = entries.iter().map(|it| it.key.clone()).collect();
     let actions: Vec<String> = entries.iter().map(|it| it.action.as_str().to_owned()).collect();
-    let old: Vec<Option<Value>> = entries.iter().map(|it| it.old.clone()).collect();
-    let new: Vec<Option<Value>> = entries.iter().map(|it| it.new.clone()).collect();
     let versions: Vec<Option<i32>> = entries.iter().map(|it| it.version).collect();
+    let (keys, (old, new)): (Vec<_>, (Vec<_>, Vec<_>)) =
+        entries.into_iter().map(|it| (it.key, (it.old, it.new))).unzip();
     sqlx::query!(
         r#"
         insert into app_global_setting_audit

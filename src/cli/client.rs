@@ -40,6 +40,11 @@ impl Failure {
         Self { code: 4, told: told.into() }
     }
 
+    /// Whether nobody answered, who may do so later.
+    pub(super) fn is_unreachable(&self) -> bool {
+        self.code == 3
+    }
+
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.code)
     }

@@ -1,7 +1,7 @@
 //! What is counted of settings and of what follows them.
 
 use std::{
-    sync::Mutex,
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -126,7 +126,7 @@ impl Metrics {
             settings.missed.inc();
         }
         if matches!(outcome, Outcome::Taken | Outcome::Unchanged) {
-            let mut checked = settings.checked.lock().unwrap_or_else(|it| it.into_inner());
+            let mut checked = settings.checked.lock().unwrap_or_else(PoisonError::into_inner);
             *checked = Instant::now();
         }
     }

@@ -108,7 +108,7 @@ async fn carry_out(
         let entry = |key: &String| NewEntry::without_values(key, Action::SecretCleanup);
         let entries: Vec<_> = removed.iter().map(entry).collect();
         // First, since it takes the lock that writers stand in a row for.
-        audit::append(conn, actor, &entries).await?;
+        audit::append(conn, actor, entries).await?;
         store::remove(conn, &removed).await?;
     }
     let kept = kept.into_iter().map(|name| Kept { name, why: "no_environment_source" });

@@ -316,9 +316,10 @@ pub async fn import(
         if terms.plan_id.as_ref().is_some_and(|it| *it != plan.plan_id) {
             return Err(Error::PlanOutdated);
         }
-        let edits = edits(&plan, terms.on_conflict)?;
+        let base = plan.base_revision;
+        let edits = edits(plan, terms.on_conflict)?;
         let terms = Terms {
-            revisions: Some(vec![plan.base_revision]),
+            revisions: Some(vec![base]),
             lenient: true,
             dry_run: false,
             idempotency: terms.idempotency.clone(),
@@ -332,23 +333,23 @@ pub async fn import(
 }
 
 /// What is to be written, locked entries included: the write path leaves those out and says so.
-fn edits(plan: &ImportPlan, on_conflict: OnConflict) -> Result<Vec<Edit>, Error> {
+fn edits(plan: ImportPlan, on_conflict: OnConflict) -> Result<Vec<Edit>, Error> {
     if !plan.violations.is_empty() {
-        return Err(ChangeError::Invalid(plan.violations.clone()).into());
+        return Err(ChangeError::Invalid(plan.violations).into());
     }
     let conflicts = plan.entries.iter().filter(|it| it.class == Class::Conflict);
     let conflicts: Vec<_> = conflicts.cloned().collect();
     if !conflicts.is_empty() && on_conflict == OnConflict::Refuse {
         return Err(Error::Conflict(conflicts));
     }
-    let wanted = plan.entries.iter().filter(|it| match it.class {
+    let wanted = plan.entries.into_iter().filter(|it| match it.class {
         Class::Change | Class::Same | Class::Locked => true,
         Class::Conflict => on_conflict == OnConflict::Overwrite,
         Class::Unknown | Class::Invalid => false,
     });
-    let edit = |entry: &PlanEntry| {
+    let edit = |entry: PlanEntry| {
         let value = entry.imported.as_ref().map_or(Json::Null, Json::from);
-        Edit { key: entry.key.clone(), value, version: None }
+        Edit { key: entry.key, value, version: None }
     };
     Ok(wanted.map(edit).collect())
 }

@@ -352,7 +352,7 @@ async fn write_seeds(
             new: Some(row.value.to_json()),
             version: Some(row.version),
         });
-        audit::append(conn, &actor, &entries.collect::<Vec<_>>()).await?;
+        audit::append(conn, &actor, entries.collect()).await?;
     }
     Ok(())
 }

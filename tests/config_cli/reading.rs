@@ -1,6 +1,10 @@
 //! `list`, `get`, `history`, `diff`, `watch`.
 
-use std::{process::Stdio, time::Duration};
+use std::{
+    io::{BufRead as _, BufReader},
+    process::Stdio,
+    time::Duration,
+};
 
 use serde_json::json;
 
@@ -91,4 +95,33 @@ async fn watch_prints_each_change_once_and_ends_with_its_reader() {
     child.wait().unwrap();
     let again: Vec<_> = lines.iter().collect();
     assert!(!again.contains(&first), "{again:?}");
+}
+
+#[tokio::test]
+async fn watch_outlives_a_restart_and_misses_nothing_of_it() {
+    let mut service = Service::start().await;
+    let mut command = service.config_at(&service.address, "ada", &["watch", "-o", "json"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let lines = lines(&mut child);
+    let mut complaints = BufReader::new(child.stderr.take().unwrap()).lines();
+    // It has looked once before it can lose what it looks at.
+    let first = |value: i32| service.config(&["set", COOLDOWN, &value.to_string(), "-r", "first"]);
+    let seen = (31..50).any(|value| {
+        first(value).ends(0, "");
+        lines.recv_timeout(Duration::from_secs(2)).is_ok()
+    });
+    assert!(seen, "nothing was seen");
+    service.stop();
+    let complaint = complaints.next().unwrap().unwrap();
+    service.start_again();
+    assert!(
+        complaint.contains("does not answer") && complaint.contains("trying again"),
+        "{complaint}"
+    );
+    service.config(&["set", COOLDOWN, "77", "-r", "after the restart"]).ends(0, "");
+    let told = lines.iter().find(|line| line.contains("after the restart")).unwrap();
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["new_value"], 77);
+    child.kill().unwrap();
+    child.wait().unwrap();
 }

@@ -16,6 +16,9 @@ use sqlx::ConnectOptions as _;
 
 use crate::support::{SECRET, TestDb, admin};
 
+/// On a free port.
+const ANYWHERE: &str = "127.0.0.1:0";
+
 const BRUNE: &str = env!("CARGO_BIN_EXE_brune");
 
 /// How a run ended.
@@ -126,24 +129,29 @@ impl Service {
         let database = db.options().to_url_lossy().to_string();
         let migrated = run(with_database(&mut room.command(&["migrate"]), &database));
         assert_eq!(migrated.code, 0, "{migrated:#?}");
-        let (child, address) = serve(&room, Some(&database));
+        let (child, address) = serve(&room, Some(&database), ANYWHERE);
         Self { child, address, room, database: Some((database, db)) }
     }
 
     /// One that is told nothing, and brings a database of its own.
     pub(crate) fn start_alone(room: Room) -> Self {
-        let (child, address) = serve(&room, None);
+        let (child, address) = serve(&room, None, ANYWHERE);
         Self { child, address, room, database: None }
     }
 
-    /// The same service, stopped and started again.
+    /// The same service, stopped and started again where it was.
     pub(crate) fn again(&mut self) {
         self.stop();
-        (self.child, self.address) =
-            serve(&self.room, self.database.as_ref().map(|(url, _)| url.as_str()));
+        self.start_again();
     }
 
-    fn stop(&mut self) {
+    /// A stopped service, started where it was.
+    pub(crate) fn start_again(&mut self) {
+        let database = self.database.as_ref().map(|(url, _)| url.as_str());
+        (self.child, self.address) = serve(&self.room, database, &self.address);
+    }
+
+    pub(crate) fn stop(&mut self) {
         let process = Pid::from_raw(self.child.id().cast_signed());
         let _ = kill_process(process.unwrap(), Signal::TERM);
         let _ = self.child.wait();
@@ -182,13 +190,13 @@ pub(crate) fn with_database<'c>(command: &'c mut Command, database: &str) -> &'c
     command.env("DATABASE_URL", database).env("JWT_SECRET", SECRET)
 }
 
-fn serve(room: &Room, database: Option<&str>) -> (Child, String) {
+fn serve(room: &Room, database: Option<&str>, listen: &str) -> (Child, String) {
     let mut command = room.command(&["serve"]);
     if let Some(database) = database {
         with_database(&mut command, database);
     }
     let mut child = command
-        .env("BRUNE_LISTEN", "127.0.0.1:0")
+        .env("BRUNE_LISTEN", listen)
         .env("ADMIN_WRITE_RATE_LIMIT_PER_MINUTE", "60000")
         .stdout(Stdio::piped())
         .stderr(File::create(room.path().join("log")).unwrap())

@@ -18,22 +18,45 @@ pub(super) async fn watch(client: &Client, output: Output, every: u64) -> Result
     let newest = client.get("/admin/config/audit?limit=1").await?;
     let mut seen = newest["entries"][0]["id"].clone();
     let mut tag = String::new();
+    let mut away = false;
     loop {
-        let mut request = client.request(Method::GET, "/admin/global-settings")?;
-        if !tag.is_empty() {
-            request = request.header("if-none-match", &tag);
-        }
-        let reply = client.send(request).await?;
-        if reply.status != 304 {
-            let fresh = since(client, &seen).await?;
-            if !fresh.iter().rev().all(|entry| print(output, entry)) {
-                return Ok(());
+        match look(client, &tag, &seen).await {
+            Ok(None) => away = false,
+            Ok(Some((new_tag, fresh))) => {
+                if !fresh.iter().rev().all(|entry| print(output, entry)) {
+                    return Ok(());
+                }
+                seen = fresh.first().map_or(seen, |entry| entry["id"].clone());
+                (tag, away) = (new_tag, false);
             }
-            seen = fresh.first().map_or(seen, |entry| entry["id"].clone());
-            tag = reply.etag.unwrap_or_default();
+            // A deploy, for one. What is made meanwhile is read when it is back.
+            Err(failure) if failure.is_unreachable() && away => (),
+            Err(failure) if failure.is_unreachable() => {
+                let _ = writeln!(std::io::stderr(), "brune: {failure}; trying again");
+                away = true;
+            }
+            Err(failure) => return Err(failure),
         }
         tokio::time::sleep(Duration::from_secs(every)).await;
     }
+}
+
+/// The tag of the settings and the entries that are newer than `seen`, if the settings are others than those of
+/// `tag`.
+async fn look(
+    client: &Client,
+    tag: &str,
+    seen: &Value,
+) -> Result<Option<(String, Vec<Value>)>, Failure> {
+    let mut request = client.request(Method::GET, "/admin/global-settings")?;
+    if !tag.is_empty() {
+        request = request.header("if-none-match", tag);
+    }
+    let reply = client.send(request).await?;
+    if reply.status == 304 {
+        return Ok(None);
+    }
+    Ok(Some((reply.etag.unwrap_or_default(), since(client, seen).await?)))
 }
 
 /// The entries that are newer than `seen`, newest first.

@@ -64,7 +64,7 @@ pub(super) async fn apply(
     });
     let refusals: Vec<_> = batch.refused.iter().map(|key| NewEntry::refused(key)).collect();
     if !refusals.is_empty() {
-        audit::append(conn, actor, &refusals).await?;
+        audit::append(conn, actor, refusals).await?;
     }
     let (revision, changed) = write(conn, batch, &new, &before, head.revision).await?;
     let unchanged = same.into_iter().map(|edit| edit.definition.key.clone()).collect();
@@ -198,7 +198,7 @@ async fn write(
             version: Some(row.version),
         })
         .collect();
-    audit::append(conn, batch.actor, &entries).await?;
+    audit::append(conn, batch.actor, entries).await?;
     let revision = written.first().map_or(revision, |row| row.revision);
     let changed = written.into_iter().map(|row| ChangedKey {
         old_value: old(&row.key).cloned(),

@@ -142,7 +142,7 @@ pub(super) async fn refuse(
     let entries: Vec<NewEntry> = keys.iter().map(|key| NewEntry::refused(key)).collect();
     let deadline = Deadline::usual();
     let mut work = Work::begin(pool, deadline).await?;
-    let written = async { Ok(audit::append(work.conn(), &actor, &entries).await?) };
+    let written = async { Ok(audit::append(work.conn(), &actor, entries).await?) };
     let written = deadline.within(written).await;
     work.conclude(written, Ending::Commit).await
 }

@@ -28,13 +28,10 @@ const ANSWER: Duration = Duration::from_secs(2);
 
 /// Hears and tells of changes until dropped. A Redis that is away costs nothing but the hints.
 pub(super) async fn exchange(url: &Secret, pool: &PgPool, settings: &GlobalSettingsService) {
-    let client = match Client::open(url.expose()) {
-        Ok(client) => client,
-        Err(_) => {
-            // What the library says of an address may hold the password in it.
-            warn!("REDIS_URL cannot be used; settings are read on the timer");
-            return;
-        }
+    let Ok(client) = Client::open(url.expose()) else {
+        // What the library says of an address may hold the password in it.
+        warn!("REDIS_URL cannot be used; settings are read on the timer");
+        return;
     };
     // The newest revision that Redis told of, here or from here.
     let told = AtomicI64::new(settings.revision());
