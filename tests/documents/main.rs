@@ -14,6 +14,7 @@ mod readme;
 mod statements;
 #[path = "../support/mod.rs"]
 mod support;
+mod watching;
 
 /// The fenced blocks of a document, in order: what each is said to be, and its text.
 fn blocks(text: &str) -> Vec<(&str, String)> {
