@@ -18,6 +18,7 @@ use brune::{
         self, MIGRATOR,
         embedded::{Profile, Server},
     },
+    fleet::{self, Fleet, Pace},
     http::{self, AppState, Grant, Keys, Limits, SUPER_ADMIN, WriteQuota},
     metrics::Metrics,
     settings::{self, Catalog, Firewall, GlobalSettingsService},
@@ -132,10 +133,15 @@ impl Instance {
             GlobalSettingsService::new(settings::load(&pool).await.unwrap(), Firewall::default());
         let mut tasks = JoinSet::new();
         tasks.spawn(settings::follow(pool.clone(), settings.clone(), Duration::from_secs(5)));
+        let clock = Clock::system();
+        let fleet = Fleet::new("bench", clock.now(), Pace::default());
+        fleet.join(&pool, settings.revision()).await.unwrap();
+        tasks.spawn(fleet::keep(pool.clone(), settings.clone(), fleet.clone()));
         let state = AppState {
             pool: pool.clone(),
             settings: settings.clone(),
-            clock: Clock::system(),
+            fleet,
+            clock,
             provision: Provision::default(),
             quota: WriteQuota::new(NonZeroU32::MAX),
             metrics: Metrics::default(),

@@ -10,6 +10,7 @@ use axum::{
 use brune::{
     clock::{Clock, Shift},
     config::{Auth, Environment, Provision, Secret},
+    fleet::{self, Fleet, Pace},
     http::{AppState, Grant, Keys, Limits, SUPER_ADMIN, WriteQuota, issue, router},
     metrics::Metrics,
     settings::{self, BRUN_E, Catalog, Firewall, GlobalSettingsService, Kind},
@@ -103,7 +104,9 @@ pub(crate) struct Instance {
     /// Moves the instance's clock.
     pub(crate) shift: Shift,
     pub(crate) pool: PgPool,
-    follower: Option<JoinHandle<()>>,
+    /// Its place among the others; nobody sees it before it [joins](Self::join).
+    pub(crate) fleet: Fleet,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Instance {
@@ -137,6 +140,7 @@ impl Instance {
     }
 
     async fn with(writes: NonZeroU32, provision: Provision, pool: PgPool) -> Self {
+        let fleet = Fleet::new("brune.test", Clock::system().now(), Pace::default());
         let settings = GlobalSettingsService::new(settings::load(&pool).await.unwrap(), firewall());
         let (clock, shift) = Clock::shifted();
         let keys = Keys::new(&auth());
@@ -144,6 +148,7 @@ impl Instance {
         let state = AppState {
             pool: pool.clone(),
             settings: settings.clone(),
+            fleet: fleet.clone(),
             clock,
             provision,
             quota,
@@ -151,19 +156,33 @@ impl Instance {
             keys,
         };
         let router = router(state, &Limits::default());
-        Self { router, settings, shift, pool, follower: None }
+        Self { router, settings, shift, pool, fleet, tasks: Vec::new() }
     }
 
     /// Starts following the database, and waits until the channel is open.
     pub(crate) async fn follow(&mut self, poll: Duration) {
         let follow = settings::follow(self.pool.clone(), self.settings.clone(), poll);
+        self.spawn(follow);
+        self.settings.listening().wait_for(|it| *it).await.unwrap();
+    }
+
+    /// Takes its place in the fleet, and keeps it as long as it lives.
+    pub(crate) async fn join(&mut self) {
+        self.fleet.join(&self.pool, self.settings.revision()).await.unwrap();
+        self.keep();
+    }
+
+    /// Keeps its place in the fleet, from the first heartbeat that is stored.
+    pub(crate) fn keep(&mut self) {
+        self.spawn(fleet::keep(self.pool.clone(), self.settings.clone(), self.fleet.clone()));
+    }
+
+    fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         #[expect(
             clippy::disallowed_methods,
             reason = "a test has no tasks to wait for at shutdown"
         )]
-        let follower = tokio::spawn(follow);
-        self.follower = Some(follower);
-        self.settings.listening().wait_for(|it| *it).await.unwrap();
+        self.tasks.push(tokio::spawn(task));
     }
 
     /// Waits until the instance has taken on `revision`.
@@ -211,9 +230,7 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        if let Some(follower) = &self.follower {
-            follower.abort();
-        }
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
