@@ -146,9 +146,8 @@ pub struct Member {
 /// Every instance that is not forgotten yet, as `fleet` sees them.
 pub async fn members(pool: &PgPool, fleet: &Fleet) -> Result<Listing, Failure> {
     let silence = fleet.0.pace.live;
-    let rows = database::look(pool, async |conn| {
-        Ok::<_, Failure>(store::all(conn, silence).await?)
-    });
+    let rows =
+        database::look(pool, async |conn| Ok::<_, Failure>(store::all(conn, silence).await?));
     let rows = rows.await?;
     let revision = rows.first().map_or(0, |row| row.head);
     let member = |row| Member::of(row, fleet.0.id);

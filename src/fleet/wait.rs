@@ -77,9 +77,8 @@ impl View {
             return Ok(Arc::clone(seen));
         }
         let begun = Instant::now();
-        let seen = database::look(pool, async |conn| {
-            Ok::<_, Failure>(store::live(conn, silence).await?)
-        });
+        let seen =
+            database::look(pool, async |conn| Ok::<_, Failure>(store::live(conn, silence).await?));
         let seen = Arc::new(seen.await?);
         *last = Some((begun, Arc::clone(&seen)));
         Ok(seen)
@@ -99,7 +98,8 @@ impl Fleet {
         until: Instant,
     ) -> Applied {
         let begun = Instant::now();
-        let mut wait = Wait { fleet: self, settings, revision, awaited: None, laggards: Vec::new() };
+        let mut wait =
+            Wait { fleet: self, settings, revision, awaited: None, laggards: Vec::new() };
         let (mut since, mut pause) = (begun, SHORTEST);
         loop {
             let looked = self.view().since(since, pool, self.pace().live);
@@ -148,11 +148,8 @@ impl Wait<'_> {
         let lags = |it: &&Held| {
             it.id != own && it.applied_revision < self.revision && awaited.contains(&it.id)
         };
-        let laggard = |it: &Held| Laggard {
-            id: it.id,
-            host: it.host.clone(),
-            revision: it.applied_revision,
-        };
+        let laggard =
+            |it: &Held| Laggard { id: it.id, host: it.host.clone(), revision: it.applied_revision };
         self.laggards = seen.iter().filter(lags).map(laggard).collect();
         // What this one has needs no row to be known.
         let revision = self.settings.revision();

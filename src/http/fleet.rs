@@ -5,9 +5,7 @@ use sqlx::PgPool;
 
 use crate::{
     fleet::{self, Fleet, Listing},
-    http::{
-        answer::Answer, auth::SuperAdmin, openapi::problems, problem::Problem, query::Query,
-    },
+    http::{answer::Answer, auth::SuperAdmin, openapi::problems, problem::Problem, query::Query},
 };
 
 problems! {
