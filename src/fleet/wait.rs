@@ -117,10 +117,12 @@ impl Fleet {
                 Err(_) => break,
             };
             time::sleep_until((Instant::now() + wanted).min(until)).await;
-            since = Instant::now();
-            if until <= since {
+            let now = Instant::now();
+            if until <= now {
                 break;
             }
+            // Another's look will do if it is not old: however many wait, the looks do not grow with them.
+            since = now.checked_sub(wanted / 2).unwrap_or(now);
             pause = (pause * 3 / 2).min(LONGEST);
         }
         wait.told(begun)

@@ -8,6 +8,7 @@
 )]
 
 mod doctor;
+mod fleet;
 mod migrate;
 mod secrets;
 mod serve;

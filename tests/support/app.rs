@@ -131,16 +131,21 @@ impl Instance {
             of_kind.map(|it| it.key.as_str())
         };
         let provision = Provision::of(environment, keys(true), keys(false));
-        Self::with(NonZeroU32::MAX, provision, pool).await
+        Self::with(NonZeroU32::MAX, provision, Pace::default(), pool).await
     }
 
     /// The same, where an administrator may write so often in a minute.
     pub(crate) async fn allowing(writes: NonZeroU32, pool: PgPool) -> Self {
-        Self::with(writes, Provision::default(), pool).await
+        Self::with(writes, Provision::default(), Pace::default(), pool).await
     }
 
-    async fn with(writes: NonZeroU32, provision: Provision, pool: PgPool) -> Self {
-        let fleet = Fleet::new("brune.test", Clock::system().now(), Pace::default());
+    /// One that hears of no change, and believes in the others as `pace` says.
+    pub(crate) async fn paced(pace: Pace, pool: PgPool) -> Self {
+        Self::with(NonZeroU32::MAX, Provision::default(), pace, pool).await
+    }
+
+    async fn with(writes: NonZeroU32, provision: Provision, pace: Pace, pool: PgPool) -> Self {
+        let fleet = Fleet::new("brune.test", Clock::system().now(), pace);
         let settings = GlobalSettingsService::new(settings::load(&pool).await.unwrap(), firewall());
         let (clock, shift) = Clock::shifted();
         let keys = Keys::new(&auth());
