@@ -54,7 +54,8 @@
 //!    keys, until the database's settings are valid again.
 //! 7. **A lost commit is not a failure.** What may have been stored is
 //!    [`OutcomeUnknown`](database::Failure::OutcomeUnknown), and only what is known not to be is tried again.
-//! 8. **Session starts never notify**: commits that do queue behind one lock of the whole server.
+//! 8. **Session starts never notify**, nor do heartbeats: commits that do queue behind one lock of the whole
+//!    server.
 //! 9. **No secret is ever a setting.** What looks like one, or is one of this process, ends every write before
 //!    it is stored or told: the firewall is part of the handle that all writers have.
 //! 10. **Reading borrows.** [`GlobalSettingsService::current`](settings::GlobalSettingsService::current)

@@ -76,11 +76,15 @@ impl World {
         let create = format!("create database {name} template template0");
         connection.execute(AssertSqlSafe(create)).await.unwrap();
         connection.close().await.unwrap();
-        let options = self.server.options().database(name);
-        let pool = database::pool(options, POOL).await.unwrap();
+        let pool = self.pool(name).await;
         MIGRATOR.run(&mut database::unlimited(&pool).await.unwrap()).await.unwrap();
         settings::publish(&pool, catalog, &|_| None, &Firewall::default(), false).await.unwrap();
         pool
+    }
+
+    /// A pool of its own on the database called `name`.
+    pub(crate) async fn pool(&self, name: &str) -> PgPool {
+        database::pool(self.server.options().database(name), POOL).await.unwrap()
     }
 
     /// An instance over `settings` generated settings, whose trail has `rows` rows beside their first values.
