@@ -126,30 +126,13 @@ async fn run(
     if !imported {
         tell_drift(environment, &settings);
     }
-    let keys = Keys::new(&config.auth);
     let clock = Clock::system();
     let token = made_up.then(|| development_token(config, &clock)).flatten();
     let (listener, address) = listen(config.listen).await?;
     let mut tasks = Tasks::new();
-    tasks.spawn(settings::follow(pool.clone(), settings.clone(), config.reload_poll));
-    let metrics = Metrics::default();
-    tasks.spawn(secrets::watch(pool.clone(), metrics.clone(), RESIDUE_CHECK));
     let provision = provision(environment, &settings);
-    let fleet = Fleet::new(provision.instance(), clock.now(), Pace::default());
-    // Before it answers anybody: from then on a write waits for it.
-    fleet.join(&pool, settings.revision()).await?;
-    tasks.spawn(fleet::keep(pool.clone(), settings.clone(), fleet.clone()));
-    let quota = WriteQuota::new(config.admin_writes_per_minute);
-    let state = AppState {
-        pool: pool.clone(),
-        settings,
-        fleet: fleet.clone(),
-        clock,
-        provision,
-        quota,
-        metrics,
-        keys,
-    };
+    let state = start(&mut tasks, &pool, settings, config, clock, provision).await?;
+    let fleet = state.fleet.clone();
     let shutdown = CancellationToken::new();
     let limits = Limits::default();
     let router = http::router(state, &limits);
@@ -173,6 +156,27 @@ async fn run(
         Some(fault) => return Err(fault.into()),
     }
     Ok(())
+}
+
+/// Starts what runs beside the service, and returns what handlers take.
+async fn start(
+    tasks: &mut Tasks,
+    pool: &PgPool,
+    settings: GlobalSettingsService,
+    config: &Config,
+    clock: Clock,
+    provision: Provision,
+) -> Result<AppState, Error> {
+    tasks.spawn(settings::follow(pool.clone(), settings.clone(), config.reload_poll));
+    let metrics = Metrics::default();
+    tasks.spawn(secrets::watch(pool.clone(), metrics.clone(), RESIDUE_CHECK));
+    let fleet = Fleet::new(provision.instance(), clock.now(), Pace::default());
+    // Before it answers anybody: from then on a write waits for it.
+    fleet.join(pool, settings.revision()).await?;
+    tasks.spawn(fleet::keep(pool.clone(), settings.clone(), fleet.clone()));
+    let quota = WriteQuota::new(config.admin_writes_per_minute);
+    let (pool, keys) = (pool.clone(), Keys::new(&config.auth));
+    Ok(AppState { pool, settings, fleet, clock, provision, quota, metrics, keys })
 }
 
 /// The listener, and the address that it has.

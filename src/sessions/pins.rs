@@ -39,14 +39,14 @@ pub async fn pins(pool: &PgPool) -> Result<Pins, Failure> {
     let rows =
         database::look(pool, async |conn| Ok::<_, Failure>(store::pins(conn).await?)).await?;
     let revision = rows.first().map_or(0, |row| row.head);
-    let pins: Vec<Pin> = rows.into_iter().filter_map(Pin::of).collect();
+    let pins: Vec<Pin> = rows.iter().filter_map(Pin::of).collect();
     Ok(Pins { revision, total: pins.iter().map(|it| it.sessions).sum(), pins })
 }
 
 impl Pin {
     /// `None` for the head of a service without sessions.
-    fn of(row: PinRow) -> Option<Self> {
-        let PinRow { revision, sessions, drained_by, .. } = row;
+    fn of(row: &PinRow) -> Option<Self> {
+        let &PinRow { revision, sessions, drained_by, .. } = row;
         Some(Self { revision: revision?, sessions: sessions?, drained_by: drained_by? })
     }
 }
