@@ -136,6 +136,7 @@ struct Wait<'a> {
     revision: i64,
     /// Who was live at the first look.
     awaited: Option<Vec<Uuid>>,
+    /// Of the others, as they were last seen.
     laggards: Vec<Laggard>,
 }
 
@@ -153,17 +154,20 @@ impl Wait<'_> {
         let laggard =
             |it: &Held| Laggard { id: it.id, host: it.host.clone(), revision: it.applied_revision };
         self.laggards = seen.iter().filter(lags).map(laggard).collect();
-        // What this one has needs no row to be known.
+        self.laggards.is_empty() && self.own_lag().is_none()
+    }
+
+    /// This instance, if it does not have it itself: that needs no row, and no database, to be known.
+    fn own_lag(&self) -> Option<Laggard> {
         let revision = self.settings.revision();
-        if revision < self.revision {
-            self.laggards.push(Laggard { id: own, host: self.fleet.host().to_owned(), revision });
-        }
-        self.laggards.is_empty()
+        let (id, host) = (self.fleet.id(), self.fleet.host().to_owned());
+        (revision < self.revision).then_some(Laggard { id, host, revision })
     }
 
     fn told(self, begun: Instant) -> Applied {
         let waited_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let own = self.own_lag();
         let instances = self.awaited.map(|it| it.len());
-        Applied { instances, waited_ms, laggards: self.laggards }
+        Applied { instances, waited_ms, laggards: self.laggards.into_iter().chain(own).collect() }
     }
 }

@@ -11,6 +11,9 @@ use tokio::{task::JoinSet, time::Instant};
 use super::{QUICK, deaf, joined, wait::patch};
 use crate::support::{Instance, TestApp, by_hand, proxy::Proxy};
 
+/// More round trips than it takes to connect and to look once.
+const ENOUGH: usize = 12;
+
 /// What a wait of `instance` for `revision` finds.
 async fn waited(instance: &Instance, revision: i64, timeout: Duration) -> Applied {
     let until = Instant::now() + timeout;
@@ -60,7 +63,7 @@ async fn those_that_come_later_are_not_waited_for() {
     let writer = proxy.instance().await;
     let before = proxy.round_trips();
     let comes = async {
-        let looked = async || proxy.round_trips() > before + 3;
+        let looked = async || proxy.round_trips() > before + ENOUGH;
         by_hand::eventually("who is live was looked at", looked).await;
         // It says itself that it has not got it.
         late.fleet.join(&late.pool, 1).await.unwrap();
@@ -108,7 +111,7 @@ async fn a_database_that_goes_away_during_a_wait_makes_no_failure_of_it() {
     let goes = async {
         writer.reaches(2).await;
         let before = proxy.round_trips();
-        let looked = async || proxy.round_trips() > before + 3;
+        let looked = async || proxy.round_trips() > before + ENOUGH;
         by_hand::eventually("it looks", looked).await;
         proxy.take_away().await;
     };
@@ -132,7 +135,7 @@ async fn a_look_that_failed_is_not_the_last_one() {
     by_hand::run(&pool, "alter table brune_instance rename to out_of_sight").await;
     let before = proxy.round_trips();
     let is_back = async {
-        let failed = async || proxy.round_trips() > before + 3;
+        let failed = async || proxy.round_trips() > before + ENOUGH;
         by_hand::eventually("it looked and failed", failed).await;
         by_hand::run(&pool, "alter table out_of_sight rename to brune_instance").await;
     };
