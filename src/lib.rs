@@ -19,6 +19,7 @@
 //! | [`audit`] | who changed what, when, why, in which request | append-only, each entry chained to the one before |
 //! | [`idempotency`] | the first result of a write, for its repeat | stored in the write's own transaction |
 //! | [`settings`] | the values that change while the service runs | see below |
+//! | [`fleet`] | which instances run, and which revision each has applied | a row is its own instance's; a wait that is lost is no failure |
 //! | [`secrets`] | which are provided, and what is left of them in the database | presence and source, never a value |
 //! | [`sessions`] | who may start one, and what it keeps | a session's settings never change |
 //! | [`http`] | every route on one page, problems, credentials, limits | no rule of the business |
@@ -53,7 +54,8 @@
 //!    keys, until the database's settings are valid again.
 //! 7. **A lost commit is not a failure.** What may have been stored is
 //!    [`OutcomeUnknown`](database::Failure::OutcomeUnknown), and only what is known not to be is tried again.
-//! 8. **Session starts never notify**: commits that do queue behind one lock of the whole server.
+//! 8. **Session starts never notify**, nor do heartbeats: commits that do queue behind one lock of the whole
+//!    server.
 //! 9. **No secret is ever a setting.** What looks like one, or is one of this process, ends every write before
 //!    it is stored or told: the firewall is part of the handle that all writers have.
 //! 10. **Reading borrows.** [`GlobalSettingsService::current`](settings::GlobalSettingsService::current)
@@ -85,6 +87,10 @@
 //! 7. Every instance, this one too, hears the notification: [`settings::follow`] reads what is newer than
 //!    what it holds, checks it, and lets
 //!    [`GlobalSettingsService`](settings::GlobalSettingsService) point to the new snapshot.
+//! 8. Each then writes the revision into its row of the [`fleet`] ([`fleet::keep`]). Whoever asked with
+//!    `wait=applied` is answered when every live instance has, or when the time is over: in
+//!    `http/settings/write.rs`, which every write goes through. It looks at the rows: acknowledgements
+//!    do not notify.
 //!
 //! # A session start, followed through
 //!
@@ -146,6 +152,7 @@ pub mod idempotency;
 pub mod settings;
 
 // Capabilities that use settings.
+pub mod fleet;
 pub mod secrets;
 pub mod sessions;
 

@@ -11,6 +11,8 @@
 mod failing;
 #[path = "config_cli/first_start.rs"]
 mod first_start;
+#[path = "config_cli/fleet.rs"]
+mod fleet;
 #[path = "config_cli/proxy.rs"]
 mod proxy;
 #[path = "config_cli/reading.rs"]

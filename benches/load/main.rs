@@ -17,6 +17,7 @@ mod history;
 mod patch;
 mod pgbench;
 mod program;
+mod propagation;
 mod ready;
 mod rows;
 mod start;
@@ -30,7 +31,7 @@ use tracing_subscriber::EnvFilter;
 
 use world::World;
 
-const SCENARIOS: [&str; 5] = ["start", "patch", "history", "transfer", "ready"];
+const SCENARIOS: [&str; 6] = ["start", "patch", "history", "transfer", "propagation", "ready"];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -57,6 +58,7 @@ async fn run(wanted: &dyn Fn(&str) -> bool) {
             "patch" => patch::run(&mut world).await,
             "history" => history::run(&mut world).await,
             "transfer" => transfer::run(&mut world).await,
+            "propagation" => propagation::run(&mut world).await,
             _ => ready::run(&mut world).await,
         }
     }

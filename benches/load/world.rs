@@ -18,6 +18,7 @@ use brune::{
         self, MIGRATOR,
         embedded::{Profile, Server},
     },
+    fleet::{self, Fleet, Pace},
     http::{self, AppState, Grant, Keys, Limits, SUPER_ADMIN, WriteQuota},
     settings::{self, Catalog, Firewall, GlobalSettingsService},
 };
@@ -74,11 +75,15 @@ impl World {
         let create = format!("create database {name} template template0");
         connection.execute(AssertSqlSafe(create)).await.unwrap();
         connection.close().await.unwrap();
-        let options = self.server.options().database(name);
-        let pool = database::pool(options, POOL).await.unwrap();
+        let pool = self.pool(name).await;
         MIGRATOR.run(&mut database::unlimited(&pool).await.unwrap()).await.unwrap();
         settings::publish(&pool, catalog, &|_| None, &Firewall::default(), false).await.unwrap();
         pool
+    }
+
+    /// A pool of its own on the database called `name`.
+    pub(crate) async fn pool(&self, name: &str) -> PgPool {
+        database::pool(self.server.options().database(name), POOL).await.unwrap()
     }
 
     /// An instance over `settings` generated settings, whose trail has `rows` rows beside their first values.
@@ -131,10 +136,15 @@ impl Instance {
             GlobalSettingsService::new(settings::load(&pool).await.unwrap(), Firewall::default());
         let mut tasks = JoinSet::new();
         tasks.spawn(settings::follow(pool.clone(), settings.clone(), Duration::from_secs(5)));
+        let clock = Clock::system();
+        let fleet = Fleet::new("bench", clock.now(), Pace::default());
+        fleet.join(&pool, settings.revision()).await.unwrap();
+        tasks.spawn(fleet::keep(pool.clone(), settings.clone(), fleet.clone()));
         let state = AppState {
             pool: pool.clone(),
             settings: settings.clone(),
-            clock: Clock::system(),
+            fleet,
+            clock,
             provision: Provision::default(),
             quota: WriteQuota::new(NonZeroU32::MAX),
             metrics: settings.metrics().clone(),

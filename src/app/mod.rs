@@ -5,7 +5,7 @@ mod guard;
 mod open;
 mod tasks;
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, net::SocketAddr, time::Duration};
 
 use chrono::TimeDelta;
 use sqlx::PgPool;
@@ -21,6 +21,7 @@ use crate::{
     clock::Clock,
     config::{self, Announcement, Config, Environment, Needs, Provision, Reload, Source},
     database::{self, embedded},
+    fleet::{self, Fleet, Pace},
     http::{self, AppState, Grant, Keys, Limits, WriteQuota},
     metrics::Metrics,
     secrets,
@@ -29,6 +30,9 @@ use crate::{
 
 /// How often the database is looked through for what is left of secrets.
 const RESIDUE_CHECK: Duration = Duration::from_mins(5);
+
+/// How long the row of this instance may take to be deleted at the end.
+const LEAVING: Duration = Duration::from_secs(2);
 
 /// Why the service does not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +65,7 @@ pub enum Error {
     #[error("cannot listen on {address}")]
     Listen {
         /// The address.
-        address: std::net::SocketAddr,
+        address: SocketAddr,
         /// What the system said.
         source: std::io::Error,
     },
@@ -80,7 +84,7 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Ready {
     /// Where it answers.
-    pub address: std::net::SocketAddr,
+    pub address: SocketAddr,
     /// A token of a `SUPER_ADMIN`; only in development, where the secret was made up.
     pub token: Option<String>,
 }
@@ -124,25 +128,13 @@ async fn run(
     if !imported {
         tell_drift(environment, &settings);
     }
-    let keys = Keys::new(&config.auth);
     let clock = Clock::system();
     let token = made_up.then(|| development_token(config, &clock)).flatten();
-    let listener = TcpListener::bind(config.listen).await;
-    let listener = listener.map_err(|source| Error::Listen { address: config.listen, source })?;
-    let address =
-        listener.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
+    let (listener, address) = listen(config.listen).await?;
     let mut tasks = Tasks::new();
-    let hints = match &config.reload {
-        Reload::Notify => Hints::Notify,
-        Reload::Poll => Hints::None,
-        Reload::Redis(url) => Hints::Redis(url.clone()),
-    };
-    let follow = settings::follow_by(hints, pool.clone(), settings.clone(), config.reload_poll);
-    tasks.spawn(follow);
-    tasks.spawn(secrets::watch(pool.clone(), metrics.clone(), RESIDUE_CHECK));
     let provision = provision(environment, &settings);
-    let quota = WriteQuota::new(config.admin_writes_per_minute);
-    let state = AppState { pool, settings, clock, provision, quota, metrics, keys };
+    let state = start(&mut tasks, &pool, settings, config, clock, provision).await?;
+    let fleet = state.fleet.clone();
     let shutdown = CancellationToken::new();
     let limits = Limits::default();
     let router = http::router(state, &limits);
@@ -162,8 +154,52 @@ async fn run(
     served.await;
     tasks.stop().await;
     match ended {
-        None => Ok(()),
-        Some(fault) => Err(fault.into()),
+        None => leave(&fleet, &pool).await,
+        Some(fault) => return Err(fault.into()),
+    }
+    Ok(())
+}
+
+/// Starts what runs beside the service, and returns what handlers take.
+async fn start(
+    tasks: &mut Tasks,
+    pool: &PgPool,
+    settings: GlobalSettingsService,
+    config: &Config,
+    clock: Clock,
+    provision: Provision,
+) -> Result<AppState, Error> {
+    let hints = match &config.reload {
+        Reload::Notify => Hints::Notify,
+        Reload::Poll => Hints::None,
+        Reload::Redis(url) => Hints::Redis(url.clone()),
+    };
+    let metrics = settings.metrics().clone();
+    tasks.spawn(settings::follow_by(hints, pool.clone(), settings.clone(), config.reload_poll));
+    tasks.spawn(secrets::watch(pool.clone(), metrics.clone(), RESIDUE_CHECK));
+    let fleet = Fleet::new(provision.instance(), clock.now(), Pace::default());
+    // Before it answers anybody: from then on a write waits for it.
+    fleet.join(pool, settings.revision()).await?;
+    tasks.spawn(fleet::keep(pool.clone(), settings.clone(), fleet.clone()));
+    let quota = WriteQuota::new(config.admin_writes_per_minute);
+    let (pool, keys) = (pool.clone(), Keys::new(&config.auth));
+    Ok(AppState { pool, settings, fleet, clock, provision, quota, metrics, keys })
+}
+
+/// The listener, and the address that it has.
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let fault = |source| Error::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(fault)?;
+    let address = listener.local_addr().map_err(fault)?;
+    Ok((listener, address))
+}
+
+/// Takes this instance out of the fleet. If that fails the others find out by themselves, and the end is
+/// not kept waiting.
+async fn leave(fleet: &Fleet, pool: &PgPool) {
+    let left = tokio::time::timeout(LEAVING, fleet.leave(pool)).await;
+    if !matches!(left, Ok(Ok(()))) {
+        warn!("could not take this instance's row out: the others count it for a few seconds more");
     }
 }
 

@@ -45,6 +45,11 @@ impl Failure {
         self.code == 3
     }
 
+    /// It is stored, and some instance does not have it yet: exit code 5.
+    pub(super) fn not_everywhere(told: impl Into<String>) -> Self {
+        Self { code: 5, told: told.into() }
+    }
+
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.code)
     }

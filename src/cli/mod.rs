@@ -1,4 +1,5 @@
-//! The command line: `brune serve | migrate | doctor | token | health | config | completions`.
+//! The command line: `brune serve | migrate | doctor | token | health | config | secrets | instances |
+//! completions`.
 
 #![expect(clippy::doc_markdown, reason = "these comments are help texts, for terminals")]
 
@@ -6,6 +7,7 @@ mod client;
 mod config;
 mod doctor;
 mod health;
+mod instances;
 mod migrate;
 mod secrets;
 mod serve;
@@ -82,12 +84,16 @@ enum Command {
     /// machine, in development.
     ///
     /// Exit codes: 0 done, 1 refused, 2 wrong usage, 3 nobody answers (or not Brune), 4 somebody else was
-    /// faster.
+    /// faster, 5 stored, but with --wait not on every instance yet.
     Config(config::Arguments),
     /// Which secrets are provided, and what is left of them in the database, over REST
     ///
     /// Finds the service and ends with the codes of `brune config`. Never prints a value.
     Secrets(secrets::Arguments),
+    /// Which instances run, and which revision of the settings each has applied, over REST
+    ///
+    /// Finds the service and ends with the codes of `brune config`.
+    Instances(instances::Arguments),
     /// Print completions for a shell: brune completions bash > /etc/bash_completion.d/brune
     Completions {
         /// The shell
@@ -121,6 +127,7 @@ fn run(command: Command) -> Result<ExitCode, String> {
         Command::Health(arguments) => health::run(&environment, &arguments),
         Command::Config(arguments) => Ok(config::run(&environment, arguments)),
         Command::Secrets(arguments) => Ok(secrets::run(&environment, arguments)),
+        Command::Instances(arguments) => Ok(instances::run(&environment, &arguments)),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "brune", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

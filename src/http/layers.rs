@@ -19,7 +19,7 @@ use tracing::{Instrument as _, Span, debug, error_span, info};
 
 use crate::{
     http::{
-        limits::{BODY_BYTES, BodyDue, HEAD_BYTES, HEAD_LINES, Limits},
+        limits::{AnswerDue, BODY_BYTES, BodyDue, HEAD_BYTES, HEAD_LINES, Limits},
         problem::{self, Code, Problem},
     },
     ids::RequestId,
@@ -178,6 +178,7 @@ async fn admit(request: Request, next: Next, limit: Duration) -> Response {
     let mut request = request.map(|body| axum::body::Body::new(Limited::new(body, BODY_BYTES)));
     // Sooner than the deadline, so that a client that is slow is not told of an unknown outcome.
     request.extensions_mut().insert(BodyDue(Instant::now() + limit / 2));
+    request.extensions_mut().insert(AnswerDue(Instant::now() + limit));
     match timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Problem::late(may_change).into_response(),

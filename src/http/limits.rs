@@ -17,6 +17,10 @@ pub(super) const HEAD_LINES: usize = 64;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BodyDue(pub(super) Instant);
 
+/// When the request must have been answered; on every request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AnswerDue(pub(super) Instant);
+
 /// Bounds in time and number; the defaults are those of production, tests shorten them.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {

@@ -12,6 +12,7 @@ mod conditions;
 mod config;
 mod explain;
 mod fields;
+mod fleet;
 mod health;
 mod layers;
 mod limit;

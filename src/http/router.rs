@@ -7,7 +7,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::http::{
-    AppState, Limits, config, explain, health, layers::around, openapi::Document, secrets,
+    AppState, Limits, config, explain, fleet, health, layers::around, openapi::Document, secrets,
     sessions, settings,
 };
 
@@ -30,6 +30,8 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(sessions::start))
         .routes(routes!(sessions::find))
         .routes(routes!(sessions::end))
+        .routes(routes!(sessions::pins))
+        .routes(routes!(fleet::list))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(health::healthz))

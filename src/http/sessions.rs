@@ -15,7 +15,7 @@ use crate::{
     clock::Clock,
     http::{
         answer::Answer,
-        auth::{Caller, InternalOrUser},
+        auth::{Caller, InternalOrUser, SuperAdmin},
         body::OptionalBody,
         conditions,
         fields::Fields,
@@ -26,7 +26,7 @@ use crate::{
     },
     ids::UserId,
     json::{Fault, Json},
-    sessions::{self, Reach, Session, Status, User},
+    sessions::{self, Pins, Reach, Session, Status, User},
     settings::GlobalSettingsService,
 };
 
@@ -230,6 +230,31 @@ pub(super) async fn end(
     query.finish()?;
     let session = sessions::end(&pool, &reach(caller), session_id(&id)?, clock.now()).await?;
     Answer::ok(&SessionDocument::from(session))
+}
+
+problems! {
+    PinProblems: MalformedRequest, Unauthorized, Forbidden, Internal, Unavailable
+}
+
+/// How many running sessions hold each revision of the settings.
+#[utoipa::path(
+    get,
+    path = "/admin/sessions/pins",
+    operation_id = "listSessionPins",
+    tag = "sessions",
+    responses(
+        (status = 200, description = "The revisions that are held, newest first", body = Pins),
+        PinProblems,
+    ),
+    security(("bearer" = []))
+)]
+pub(super) async fn pins(
+    _: SuperAdmin,
+    State(pool): State<PgPool>,
+    query: Query,
+) -> Result<Answer, Problem> {
+    query.finish()?;
+    Answer::ok(&sessions::pins(&pool).await?)
 }
 
 fn reach(caller: InternalOrUser) -> Reach {

@@ -6,6 +6,7 @@ use sqlx::PgPool;
 use crate::{
     clock::Clock,
     config::Provision,
+    fleet::Fleet,
     http::{auth::Keys, limit::WriteQuota},
     metrics::Metrics,
     settings::GlobalSettingsService,
@@ -18,6 +19,8 @@ pub struct AppState {
     pub pool: PgPool,
     /// The current settings.
     pub settings: GlobalSettingsService,
+    /// This instance among the others.
+    pub fleet: Fleet,
     /// The time.
     pub clock: Clock,
     /// Where the keys that are not in the database come from.

@@ -2,6 +2,7 @@
 
 mod eligibility;
 mod lookup;
+mod pins;
 mod rules;
 mod session;
 mod start;
@@ -9,6 +10,7 @@ mod store;
 
 pub use eligibility::{Refusal, User};
 pub use lookup::{LookupError, Reach, end, find};
+pub use pins::{Pin, Pins, pins};
 pub use rules::{KEYS, SessionSettings};
 pub use session::{Session, Status};
 pub use start::{Error, Request, Started, start};

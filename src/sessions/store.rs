@@ -216,3 +216,32 @@ pub(super) async fn end(conn: &mut PgConnection, id: Uuid, now: DateTime<Utc>) -
     .await?;
     Ok(())
 }
+
+/// A revision that running sessions hold, with the head that it is held against.
+pub(super) struct PinRow {
+    pub(super) head: i64,
+    pub(super) revision: Option<i64>,
+    pub(super) sessions: Option<i64>,
+    pub(super) drained_by: Option<DateTime<Utc>>,
+}
+
+/// How many sessions run on each revision, by the database's clock, newest revision first. No index of its
+/// own: every start would pay for it, and this is asked by a person now and then.
+pub(super) async fn pins(conn: &mut PgConnection) -> sqlx::Result<Vec<PinRow>> {
+    sqlx::query_as!(
+        PinRow,
+        r#"
+        select h.revision as head, p.revision as "revision?", p.sessions as "sessions?",
+          p.drained_by as "drained_by?"
+        from app_global_setting_head h
+        left join (
+          select settings_revision as revision, count(*) as sessions, max(expires_at) as drained_by
+          from brune_session
+          where status = 'active' and expires_at > clock_timestamp()
+          group by settings_revision) p on true
+        order by p.revision desc
+        "#,
+    )
+    .fetch_all(conn)
+    .await
+}

@@ -11,6 +11,7 @@ mod broken;
 mod config;
 mod database;
 mod firewall;
+mod fleet;
 mod live;
 mod metrics;
 mod races;

@@ -9,6 +9,7 @@
 
 mod canary;
 mod doctor;
+mod fleet;
 mod migrate;
 mod secrets;
 mod serve;

@@ -1,12 +1,19 @@
 //! The statements that the documents tell an operator to run, and the catalog entry they begin with.
 
+use std::time::Duration;
+
 use brune::{
     audit,
+    database::session,
     settings::{self, BRUN_E, Catalog, Firewall, PublishError, PublishPlan},
 };
-use sqlx::{AssertSqlSafe, PgPool};
+use serde_json::json;
+use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};
 
-use crate::{blocks, section, support::TestApp};
+use crate::{
+    blocks, section,
+    support::{Instance, TestApp, admin, user},
+};
 
 const OPERATIONS: &str = include_str!("../../docs/operations.md");
 const ADDING: &str = include_str!("../../docs/adding-a-setting.md");
@@ -60,6 +67,37 @@ async fn a_change_by_psql_is_audited_and_taken_on() {
     let entry = audit_of(&app, "BRUNE_COOLDOWN_MINUTES").await;
     assert_eq!(entry, (Some("30".into()), Some("45".into()), Some(2), "ada".to_owned()));
     assert_unbroken(&app.db.pool()).await;
+}
+
+#[tokio::test]
+async fn the_role_that_serves_may_do_all_that_serving_takes() {
+    let app = TestApp::new().await;
+    let pool = app.db.pool();
+    // Roles are the server's, and other tests have theirs.
+    let role = format!("serves_{}", uuid::Uuid::new_v4().simple());
+    run(&pool, &format!("create role {role} login")).await.unwrap();
+    let grants = block(section(OPERATIONS, "## Migrating"), "text");
+    run(&pool, &grants.replace("brune_service", &role)).await.unwrap();
+    let served = session(app.db.options().username(&role));
+    let served = PgPoolOptions::new().max_connections(3).connect_lazy_with(served);
+    let mut instance = Instance::deaf(served.clone()).await;
+    instance.follow(Duration::from_secs(1)).await;
+    instance.join().await;
+    let change = json!({"key": "BRUNE_COOLDOWN_MINUTES", "value": 45, "version": 1});
+    let call = instance.patch("/admin/global-settings?wait=applied").bearer(&admin("ada"));
+    let call = call.header("idempotency-key", "k1");
+    let body = json!({"reason": "a test", "changes": [change]});
+    assert_eq!(call.json(&body).send().await.ok()["applied"]["instances"], 1);
+    let session = instance.start(&user("ana")).await.ok();
+    let end = format!("/brun-e/sessions/{}/end", session["session_id"].as_str().unwrap());
+    instance.post(&end).bearer(&user("ana")).send().await.ok();
+    for path in ["/admin/instances", "/admin/sessions/pins", "/admin/secrets"] {
+        instance.get(path).bearer(&admin("ada")).send().await.ok();
+    }
+    instance.fleet.leave(&served).await.unwrap();
+    drop(instance);
+    served.close().await;
+    run(&pool, &format!("drop owned by {role}; drop role {role}")).await.unwrap();
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use axum::{
 use brune::{
     clock::{Clock, Shift},
     config::{Auth, Environment, Provision, Secret},
+    fleet::{self, Fleet, Pace},
     http::{AppState, Grant, Keys, Limits, SUPER_ADMIN, WriteQuota, issue, router},
     settings::{self, BRUN_E, Catalog, Firewall, GlobalSettingsService, Hints, Kind},
 };
@@ -102,7 +103,9 @@ pub(crate) struct Instance {
     /// Moves the instance's clock.
     pub(crate) shift: Shift,
     pub(crate) pool: PgPool,
-    follower: Option<JoinHandle<()>>,
+    /// Its place among the others; nobody sees it before it [joins](Self::join).
+    pub(crate) fleet: Fleet,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Instance {
@@ -127,15 +130,21 @@ impl Instance {
             of_kind.map(|it| it.key.as_str())
         };
         let provision = Provision::of(environment, keys(true), keys(false));
-        Self::with(NonZeroU32::MAX, provision, pool).await
+        Self::with(NonZeroU32::MAX, provision, Pace::default(), pool).await
     }
 
     /// The same, where an administrator may write so often in a minute.
     pub(crate) async fn allowing(writes: NonZeroU32, pool: PgPool) -> Self {
-        Self::with(writes, Provision::default(), pool).await
+        Self::with(writes, Provision::default(), Pace::default(), pool).await
     }
 
-    async fn with(writes: NonZeroU32, provision: Provision, pool: PgPool) -> Self {
+    /// One that hears of no change, and believes in the others as `pace` says.
+    pub(crate) async fn paced(pace: Pace, pool: PgPool) -> Self {
+        Self::with(NonZeroU32::MAX, Provision::default(), pace, pool).await
+    }
+
+    async fn with(writes: NonZeroU32, provision: Provision, pace: Pace, pool: PgPool) -> Self {
+        let fleet = Fleet::new("brune.test", Clock::system().now(), pace);
         canary::listen();
         let settings = GlobalSettingsService::new(settings::load(&pool).await.unwrap(), firewall());
         let (clock, shift) = Clock::shifted();
@@ -144,6 +153,7 @@ impl Instance {
         let state = AppState {
             pool: pool.clone(),
             settings: settings.clone(),
+            fleet: fleet.clone(),
             clock,
             provision,
             quota,
@@ -151,7 +161,7 @@ impl Instance {
             keys,
         };
         let router = router(state, &Limits::default());
-        Self { router, settings, shift, pool, follower: None }
+        Self { router, settings, shift, pool, fleet, tasks: Vec::new() }
     }
 
     /// Starts following the database, and waits until the channel is open.
@@ -162,13 +172,27 @@ impl Instance {
     /// The same, told of changes by `hints`.
     pub(crate) async fn follow_by(&mut self, hints: Hints, poll: Duration) {
         let follow = settings::follow_by(hints, self.pool.clone(), self.settings.clone(), poll);
+        self.spawn(follow);
+        self.settings.listening().wait_for(|it| *it).await.unwrap();
+    }
+
+    /// Takes its place in the fleet, and keeps it as long as it lives.
+    pub(crate) async fn join(&mut self) {
+        self.fleet.join(&self.pool, self.settings.revision()).await.unwrap();
+        self.keep();
+    }
+
+    /// Keeps its place in the fleet, from the first heartbeat that is stored.
+    pub(crate) fn keep(&mut self) {
+        self.spawn(fleet::keep(self.pool.clone(), self.settings.clone(), self.fleet.clone()));
+    }
+
+    fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         #[expect(
             clippy::disallowed_methods,
             reason = "a test has no tasks to wait for at shutdown"
         )]
-        let follower = tokio::spawn(follow);
-        self.follower = Some(follower);
-        self.settings.listening().wait_for(|it| *it).await.unwrap();
+        self.tasks.push(tokio::spawn(task));
     }
 
     /// Waits until the instance has taken on `revision`.
@@ -216,9 +240,7 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        if let Some(follower) = &self.follower {
-            follower.abort();
-        }
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod read;
 mod transfer;
+mod wait;
 mod watch;
 mod write;
 
@@ -58,6 +59,8 @@ enum Command {
         /// Only check
         #[arg(long)]
         dry_run: bool,
+        #[command(flatten)]
+        wait: wait::Wait,
     },
     /// Give one setting its default
     Reset {
@@ -69,6 +72,8 @@ enum Command {
         /// Only check
         #[arg(long)]
         dry_run: bool,
+        #[command(flatten)]
+        wait: wait::Wait,
     },
     /// Write every setting as a document, to FILE or to standard output
     Export {
@@ -100,6 +105,8 @@ enum Command {
         /// Do not ask
         #[arg(long, short)]
         yes: bool,
+        #[command(flatten)]
+        wait: wait::Wait,
     },
     /// Who changed what, when and why; newest first
     History {
@@ -129,6 +136,8 @@ enum Command {
         /// Do not ask
         #[arg(long, short)]
         yes: bool,
+        #[command(flatten)]
+        wait: wait::Wait,
     },
     /// What differs between two revisions, or between a document and the service
     Diff {
@@ -171,22 +180,24 @@ async fn carry_out(client: &Client, arguments: Arguments) -> Result<(), Failure>
     match arguments.command {
         Command::List { search, category } => read::list(client, output, search, category).await,
         Command::Get { key } => read::get(client, output, &key).await,
-        Command::Set { key, value, reason, dry_run } => {
-            write::set(client, output, &key, &value, &reason, dry_run).await
+        Command::Set { key, value, reason, dry_run, wait } => {
+            let how = write::How { reason, dry_run, wait };
+            write::set(client, output, &key, &value, &how).await
         }
-        Command::Reset { key, reason, dry_run } => {
-            write::reset(client, output, &key, &reason, dry_run).await
+        Command::Reset { key, reason, dry_run, wait } => {
+            let how = write::How { reason, dry_run, wait };
+            write::reset(client, output, &key, &how).await
         }
         Command::Export { file, format, force } => {
             transfer::export(client, file.as_deref(), format, force).await
         }
-        Command::Import { file, format, reason, dry_run, on_conflict, yes } => {
-            let import = transfer::Import { file, format, reason, dry_run, on_conflict, yes };
+        Command::Import { file, format, reason, dry_run, on_conflict, yes, wait } => {
+            let import = transfer::Import { file, format, reason, dry_run, on_conflict, yes, wait };
             transfer::import(client, output, import).await
         }
         Command::History { key, limit } => read::history(client, output, key, limit).await,
-        Command::Rollback { key, to_version, to_revision, reason, dry_run, yes } => {
-            let back = write::Back { key, to_version, to_revision, reason, dry_run, yes };
+        Command::Rollback { key, to_version, to_revision, reason, dry_run, yes, wait } => {
+            let back = write::Back { key, to_version, to_revision, reason, dry_run, yes, wait };
             write::roll_back(client, output, back).await
         }
         Command::Diff { from, to } => read::diff(client, output, &from, to).await,

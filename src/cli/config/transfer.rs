@@ -11,7 +11,10 @@ use serde_json::Value;
 
 use crate::cli::{
     client::{Client, Failure},
-    config::{Format, OnConflict},
+    config::{
+        Format, OnConflict,
+        wait::{self, Wait},
+    },
     say,
     show::{Output, cell, confirmed, show},
 };
@@ -90,10 +93,11 @@ pub(super) struct Import {
     pub(super) dry_run: bool,
     pub(super) on_conflict: Option<OnConflict>,
     pub(super) yes: bool,
+    pub(super) wait: Wait,
 }
 
 pub(super) async fn import(client: &Client, output: Output, import: Import) -> Result<(), Failure> {
-    let Import { file, format, reason, dry_run, on_conflict, yes } = import;
+    let Import { file, format, reason, dry_run, on_conflict, yes, wait } = import;
     let reason = match reason {
         Some(reason) => reason,
         None if dry_run => String::new(),
@@ -120,14 +124,15 @@ pub(super) async fn import(client: &Client, output: Output, import: Import) -> R
     query.extend(on_conflict.map(|it| ("on_conflict", it.name().to_owned())));
     let request = client.request(Method::POST, "/admin/config/import")?.query(&query);
     let request = request.header("content-type", format.media_type()).body(document);
-    let done = client.send(request).await?.body;
+    let done = client.send(wait.ask(request)).await?.body;
     if output.is_for_programs() {
-        return show(output, &[], &[], &done);
+        show(output, &[], &[], &done)?;
+        return wait::report(&done, true);
     }
     let changed = done["changed"].as_array().map_or(0, Vec::len);
     let noun = if changed == 1 { "setting" } else { "settings" };
     say(&format!("{changed} {noun} changed, revision {}", done["revision"]));
-    Ok(())
+    wait::report(&done, false)
 }
 
 impl OnConflict {

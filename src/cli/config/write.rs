@@ -5,17 +5,24 @@ use serde_json::{Value, json};
 
 use crate::cli::{
     client::{Client, Failure, path_of},
+    config::wait::{self, Wait},
     say,
     show::{Output, cell, confirmed, show},
 };
+
+/// How one key is changed.
+pub(super) struct How {
+    pub(super) reason: String,
+    pub(super) dry_run: bool,
+    pub(super) wait: Wait,
+}
 
 pub(super) async fn set(
     client: &Client,
     output: Output,
     key: &str,
     text: &str,
-    reason: &str,
-    dry_run: bool,
+    how: &How,
 ) -> Result<(), Failure> {
     let path = path_of(key)?;
     let current = client.get(&path).await?;
@@ -23,12 +30,12 @@ pub(super) async fn set(
     let locked = current["locked"] == true;
     let value_type = current["value_type"].as_str().filter(|_| !locked).unwrap_or_default();
     let value = read(value_type, text)?;
-    let mut body = json!({"value": value, "reason": reason});
+    let mut body = json!({"value": value, "reason": how.reason});
     if current["version"].is_number() {
         body["version"] = current["version"].clone();
     }
-    let request = client.request(Method::PUT, &path)?.query(&[("dry_run", dry_run)]).json(&body);
-    let changed = client.send(request).await?.body;
+    let request = client.request(Method::PUT, &path)?.query(&[("dry_run", how.dry_run)]);
+    let changed = client.send(how.wait.ask(request).json(&body)).await?.body;
     report(output, key, &current, &changed)
 }
 
@@ -52,33 +59,33 @@ fn read(value_type: &str, text: &str) -> Result<Value, Failure> {
 
 fn report(output: Output, key: &str, before: &Value, after: &Value) -> Result<(), Failure> {
     if output.is_for_programs() {
-        return show(output, &[], &[], after);
+        show(output, &[], &[], after)?;
+        return wait::report(after, true);
     }
     let how = if after["dry_run"] == true { "would be" } else { "is" };
     if before["version"] == after["version"] {
         say(&format!("{key} is {} already", cell(&after["value"])));
-        return Ok(());
+        return wait::report(after, false);
     }
     let (old, new) = (cell(&before["value"]), cell(&after["value"]));
     say(&format!("{key} {how} {new} (was {old}), version {}", after["version"]));
-    Ok(())
+    wait::report(after, false)
 }
 
 pub(super) async fn reset(
     client: &Client,
     output: Output,
     key: &str,
-    reason: &str,
-    dry_run: bool,
+    how: &How,
 ) -> Result<(), Failure> {
     let path = path_of(key)?;
     let current = client.get(&path).await?;
-    let mut query = vec![("reason", reason.to_owned()), ("dry_run", dry_run.to_string())];
+    let mut query = vec![("reason", how.reason.clone()), ("dry_run", how.dry_run.to_string())];
     if let Some(version) = current["version"].as_i64() {
         query.push(("version", version.to_string()));
     }
     let request = client.request(Method::DELETE, &path)?.query(&query);
-    let changed = client.send(request).await?.body;
+    let changed = client.send(how.wait.ask(request)).await?.body;
     report(output, key, &current, &changed)
 }
 
@@ -90,6 +97,7 @@ pub(super) struct Back {
     pub(super) reason: String,
     pub(super) dry_run: bool,
     pub(super) yes: bool,
+    pub(super) wait: Wait,
 }
 
 pub(super) async fn roll_back(client: &Client, output: Output, back: Back) -> Result<(), Failure> {
@@ -124,12 +132,14 @@ pub(super) async fn roll_back(client: &Client, output: Output, back: Back) -> Re
         return Ok(());
     }
     confirmed(back.yes, "Restore these values?")?;
-    let done = client.send(client.request(Method::POST, path)?.json(&body)).await?.body;
+    let request = back.wait.ask(client.request(Method::POST, path)?).json(&body);
+    let done = client.send(request).await?.body;
     if output.is_for_programs() {
-        return show(output, &[], &[], &done);
+        show(output, &[], &[], &done)?;
+        return wait::report(&done, true);
     }
     say(&format!("restored, revision {}", done["revision"]));
-    Ok(())
+    wait::report(&done, false)
 }
 
 fn show_plan(output: Output, plan: &Value) -> Result<(), Failure> {

@@ -20,7 +20,7 @@ use crate::{
         openapi::problems,
         problem::{Code, Problem},
         query::Query,
-        settings::{actor, answer},
+        settings::{Acknowledged, Wait, actor, answer, ask_usual},
     },
     idempotency,
     ids::RequestId,
@@ -116,7 +116,7 @@ pub(in crate::http) enum Imported {
     /// With `dry_run`.
     Plan(ImportPlan),
     /// Without.
-    Changed(Changed),
+    Changed(Acknowledged<Changed>),
 }
 
 problems! {
@@ -133,15 +133,22 @@ problems! {
     operation_id = "importConfig",
     params(
         ("dry_run" = Option<bool>, Query, description = "Answer with the plan, store nothing"),
+        ("wait" = Option<String>, Query, description = "`applied`: answer when every live instance has the change; not of a dry run"),
+        ("timeout_ms" = Option<i64>, Query, description = "How long that may take: 100 to 4000, 2000 when left out"),
         ("reason" = Option<String>, Query, description = "Why, in 3 to 500 characters on one line; needed to apply"),
         ("plan_id" = Option<String>, Query, description = "The plan that was reviewed"),
         ("on_conflict" = Option<String>, Query, description = "`overwrite` or `skip`; refused when left out"),
         ("Idempotency-Key" = Option<String>, Header, description = "A repeat within 24 hours answers as the first time"),
     ),
     request_body(content = Object, description = "A document, as `application/json`, `application/yaml` or `text/plain`"),
-    responses((status = 200, description = "The plan, or what was changed", body = Imported), ImportProblems),
+    responses(
+        (status = 200, description = "The plan, or what was changed", body = Imported),
+        (status = 202, description = "It is stored, and the instances that `applied.laggards` names did not have it in time", body = Acknowledged<Changed>),
+        ImportProblems,
+    ),
     security(("bearer" = []))
 )]
+#[expect(clippy::too_many_arguments, reason = "a handler takes what it is given, part by part")]
 pub(in crate::http) async fn import(
     Writer(caller): Writer,
     State(pool): State<PgPool>,
@@ -149,9 +156,10 @@ pub(in crate::http) async fn import(
     Extension(request): Extension<RequestId>,
     headers: HeaderMap,
     mut query: Query,
+    wait: Wait,
     Upload { incoming, digest }: Upload,
 ) -> Result<Answer, Problem> {
-    let (dry_run, reason) = (query.flag("dry_run"), query.text("reason"));
+    let (dry_run, reason) = (ask_usual(&mut query), query.text("reason"));
     let plan_id = query.text("plan_id");
     let on_conflict = query.choice("on_conflict", &["overwrite", "skip"]);
     query.finish()?;
@@ -170,5 +178,5 @@ pub(in crate::http) async fn import(
     };
     let terms = ImportTerms { plan_id, on_conflict, idempotency: key };
     let changed = settings::import(&pool, &settings, &actor, &incoming, &digest, &terms).await?;
-    answer(&changed, &Terms::default())
+    answer(&changed, &Terms::default(), wait).await
 }

@@ -22,7 +22,7 @@ use crate::{
         path::Segment,
         problem::{Code, Problem},
         query::Query,
-        settings::{WriteHead, actor, only_dry_run},
+        settings::{Acknowledged, Wait, WriteHead, actor, ask_usual, only_usual},
     },
     ids::RequestId,
     json::Fault,
@@ -68,11 +68,17 @@ problems! {
     params(
         ("key" = String, Path, description = "Its key"),
         ("dry_run" = Option<bool>, Query, description = "Check everything, store nothing"),
+        ("wait" = Option<String>, Query, description = "`applied`: answer when every live instance has the change; not of a dry run"),
+        ("timeout_ms" = Option<i64>, Query, description = "How long that may take: 100 to 4000, 2000 when left out"),
         ("If-Match" = Option<String>, Header, description = "The version that must be current, as `\"v<version>\"`"),
         ("Idempotency-Key" = Option<String>, Header, description = "A repeat within 24 hours answers as the first time"),
     ),
     request_body = PutBody,
-    responses((status = 200, description = "The setting", body = Written), PutProblems),
+    responses(
+        (status = 200, description = "The setting", body = Acknowledged<Written>),
+        (status = 202, description = "It is stored, and the instances that `applied.laggards` names did not have it in time", body = Acknowledged<Written>),
+        PutProblems,
+    ),
     security(("bearer" = []))
 )]
 #[expect(clippy::too_many_arguments, reason = "a handler takes what it is given, part by part")]
@@ -87,7 +93,7 @@ pub(in crate::http) async fn put(
     write: WriteHead,
     Body { json, bytes }: Body,
 ) -> Result<Answer, Problem> {
-    only_dry_run(query)?;
+    only_usual(query)?;
     let mut fields = Fields::of(json)?;
     let reason = fields.optional_string("reason");
     let value = fields.raw("value");
@@ -95,11 +101,12 @@ pub(in crate::http) async fn put(
     let value = fields.finish(|| value)?;
     let actor = actor(&caller, reason, request)?;
     let bound = Bound::by(version, &headers)?;
-    let terms = Terms { revisions: None, ..write.terms(&caller, &bytes) };
+    let (terms, wait) = write.terms(&caller, &bytes);
+    let terms = Terms { revisions: None, ..terms };
     let edits = [Edit { key: key.clone(), value, version: bound.version }];
     let changed = settings::update(&pool, &settings, &actor, &edits, &terms).await;
     let changed = changed.map_err(|err| bound.refusal(&key, err))?;
-    written(&pool, &settings, &key, changed, &terms).await
+    written(&pool, &settings, &key, changed, &terms, wait).await
 }
 
 problems! {
@@ -119,10 +126,16 @@ problems! {
         ("reason" = String, Query, description = "Why, in 3 to 500 characters on one line"),
         ("version" = Option<i64>, Query, description = "The version it must still be at"),
         ("dry_run" = Option<bool>, Query, description = "Check everything, store nothing"),
+        ("wait" = Option<String>, Query, description = "`applied`: answer when every live instance has the change; not of a dry run"),
+        ("timeout_ms" = Option<i64>, Query, description = "How long that may take: 100 to 4000, 2000 when left out"),
         ("If-Match" = Option<String>, Header, description = "The version that must be current, as `\"v<version>\"`"),
         ("Idempotency-Key" = Option<String>, Header, description = "A repeat within 24 hours answers as the first time"),
     ),
-    responses((status = 200, description = "The setting at its default", body = Written), ResetProblems),
+    responses(
+        (status = 200, description = "The setting at its default", body = Acknowledged<Written>),
+        (status = 202, description = "It is stored, and the instances that `applied.laggards` names did not have it in time", body = Acknowledged<Written>),
+        ResetProblems,
+    ),
     security(("bearer" = []))
 )]
 #[expect(clippy::too_many_arguments, reason = "a handler takes what it is given, part by part")]
@@ -137,14 +150,15 @@ pub(in crate::http) async fn reset(
     write: WriteHead,
 ) -> Result<Answer, Problem> {
     let (reason, version) = (query.text("reason"), query.integer("version", NUMBERS));
-    query.flag("dry_run");
+    ask_usual(&mut query);
     query.finish()?;
     let actor = actor(&caller, reason, request)?;
     let bound = Bound::by(version, &headers)?;
-    let terms = Terms { revisions: None, ..write.terms(&caller, b"") };
+    let (terms, wait) = write.terms(&caller, b"");
+    let terms = Terms { revisions: None, ..terms };
     let changed = settings::reset(&pool, &settings, &actor, &key, bound.version, &terms).await;
     let changed = changed.map_err(|err| bound.refusal(&key, err))?;
-    written(&pool, &settings, &key, changed, &terms).await
+    written(&pool, &settings, &key, changed, &terms, wait).await
 }
 
 /// The version that a write is bound to.
@@ -194,7 +208,9 @@ async fn written(
     key: &str,
     changed: Changed,
     terms: &Terms,
+    wait: Wait,
 ) -> Result<Answer, Problem> {
+    let revision = changed.revision;
     let mut setting = settings::find(pool, settings, key).await?;
     match changed.changed.into_iter().next() {
         Some(would) if terms.dry_run => {
@@ -203,7 +219,7 @@ async fn written(
         }
         Some(done) if done.version != setting.version => {
             // Changed again since: this is a repeat, or somebody was quick.
-            let then = settings::list(pool, settings, AsOf::Revision(changed.revision)).await?;
+            let then = settings::list(pool, settings, AsOf::Revision(revision)).await?;
             let then = then.settings.into_iter().find(|it| it.key == key);
             setting = then.unwrap_or(setting);
         }
@@ -211,5 +227,5 @@ async fn written(
     }
     let tag = conditions::version_tag(setting.version);
     let written = Written { setting, locked: false, dry_run: terms.dry_run };
-    Ok(Answer::ok(&written)?.with(header::ETAG, &tag))
+    Ok(wait.answer(written, revision).await?.with(header::ETAG, &tag))
 }

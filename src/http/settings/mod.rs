@@ -8,7 +8,9 @@ mod write;
 pub(in crate::http) use history::*;
 pub(in crate::http) use rollback::*;
 pub(in crate::http) use update::*;
-pub(in crate::http) use write::{WriteHead, actor, answer, only_dry_run};
+pub(in crate::http) use write::{
+    Acknowledged, Wait, WriteHead, actor, answer, ask_usual, only_usual,
+};
 
 use axum::{
     extract::State,

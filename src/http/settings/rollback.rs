@@ -1,6 +1,7 @@
 //! Going back.
 
 use axum::{Extension, extract::State};
+use serde::Serialize;
 use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -14,12 +15,23 @@ use crate::{
         openapi::problems,
         problem::Problem,
         query::Query,
-        settings::write::{WriteHead, actor, answer, only_dry_run, reasonable},
+        settings::write::{Acknowledged, WriteHead, actor, answer, only_usual, reasonable},
     },
     ids::RequestId,
     json::{Fault, Json},
-    settings::{self, GlobalSettingsService, RollbackPlan, Target},
+    settings::{self, Changed, GlobalSettingsService, RollbackPlan, Target},
 };
+
+/// What a rollback answers: a plan, or what was changed.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(in crate::http) enum RolledBack {
+    /// With `dry_run`.
+    Plan(RollbackPlan),
+    /// Without.
+    Changed(Acknowledged<Changed>),
+}
 
 problems! {
     RollBackProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, KeyLocked, VersionNotFound, RequestTimeout, VersionConflict, RevisionMismatch, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, VersionRequired, RateLimited, Internal, Unavailable, OutcomeUnknown
@@ -56,12 +68,15 @@ pub(in crate::http) struct RollbackBody {
     tag = "settings",
     params(
         ("dry_run" = Option<bool>, Query, description = "Answer with the plan, store nothing"),
+        ("wait" = Option<String>, Query, description = "`applied`: answer when every live instance has the change; not of a dry run"),
+        ("timeout_ms" = Option<i64>, Query, description = "How long that may take: 100 to 4000, 2000 when left out"),
         ("If-Match" = Option<String>, Header, description = "The revision that must be current, as `\"r<revision>\"`"),
         ("Idempotency-Key" = Option<String>, Header, description = "A repeat within 24 hours answers as the first time"),
     ),
     request_body = RollbackBody,
     responses(
-        (status = 200, description = "What was changed; with `dry_run` the plan, which also has `changed_since` and `refused`", body = RollbackPlan),
+        (status = 200, description = "What was changed; with `dry_run` the plan, which also has `changed_since` and `refused`", body = RolledBack),
+        (status = 202, description = "It is stored, and the instances that `applied.laggards` names did not have it in time", body = Acknowledged<Changed>),
         RollBackProblems,
     ),
     security(("bearer" = []))
@@ -75,17 +90,17 @@ pub(in crate::http) async fn roll_back(
     write: WriteHead,
     body: Result<Body, Problem>,
 ) -> Result<Answer, Problem> {
-    only_dry_run(query)?;
+    only_usual(query)?;
     let Body { json, bytes } = body.map_err(reasonable)?;
     let (reason, target) = read_rollback(json)?;
     let actor = actor(&caller, reason, request)?;
-    let terms = write.terms(&caller, &bytes);
+    let (terms, wait) = write.terms(&caller, &bytes);
     if terms.dry_run {
         let plan = settings::plan_roll_back(&pool, &settings, &actor, &target, &terms).await;
         return Answer::ok(&plan.map_err(|err| Problem::from(err).pointing(point))?);
     }
     let changed = settings::roll_back(&pool, &settings, &actor, &target, &terms).await;
-    answer(&changed.map_err(|err| Problem::from(err).pointing(point))?, &terms)
+    answer(&changed.map_err(|err| Problem::from(err).pointing(point))?, &terms, wait).await
 }
 
 /// Where a fault stands; a value that may not stand today is nowhere in the body.

@@ -14,7 +14,7 @@ use crate::{
         openapi::problems,
         problem::Problem,
         query::Query,
-        settings::write::{WriteHead, actor, answer, only_dry_run, reasonable},
+        settings::write::{Acknowledged, WriteHead, actor, answer, only_usual, reasonable},
     },
     ids::RequestId,
     json::Json,
@@ -62,16 +62,19 @@ pub(in crate::http) struct ChangeBody {
     tag = "settings",
     params(
         ("dry_run" = Option<bool>, Query, description = "Check everything, store nothing"),
+        ("wait" = Option<String>, Query, description = "`applied`: answer when every live instance has the change; not of a dry run"),
+        ("timeout_ms" = Option<i64>, Query, description = "How long that may take: 100 to 4000, 2000 when left out"),
         ("If-Match" = Option<String>, Header, description = "The revision that must be current, as `\"r<revision>\"`"),
         ("Prefer" = Option<String>, Header, description = "`handling=lenient` leaves out what may not be written"),
         ("Idempotency-Key" = Option<String>, Header, description = "A repeat within 24 hours answers as the first time"),
     ),
     request_body = UpdateBody,
     responses(
-        (status = 200, description = "What was changed, as it is stored", body = Changed, headers(
+        (status = 200, description = "What was changed, as it is stored", body = Acknowledged<Changed>, headers(
             ("ETag" = String, description = "The revision that is current now, as `\"r<revision>\"`"),
             ("Preference-Applied" = Option<String>, description = "`handling=lenient`, when that was preferred"),
         )),
+        (status = 202, description = "It is stored, and the instances that `applied.laggards` names did not have it in time", body = Acknowledged<Changed>),
         UpdateProblems,
     ),
     security(("bearer" = []))
@@ -85,15 +88,15 @@ pub(in crate::http) async fn update(
     write: WriteHead,
     body: Result<Body, Problem>,
 ) -> Result<Answer, Problem> {
-    only_dry_run(query)?;
+    only_usual(query)?;
     let Body { json, bytes } = body.map_err(reasonable)?;
     let (reason, edits) = read_update(json)?;
     let actor = actor(&caller, reason, request)?;
-    let terms = write.terms(&caller, &bytes);
+    let (terms, wait) = write.terms(&caller, &bytes);
     let changed = settings::update(&pool, &settings, &actor, &edits, &terms).await;
     let changed =
         changed.map_err(|err| Problem::from(err).pointing(|key, code| point(&edits, key, code)))?;
-    answer(&changed, &terms)
+    answer(&changed, &terms, wait).await
 }
 
 /// Where in the batch a fault of `key` stands.

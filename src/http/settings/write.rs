@@ -1,26 +1,41 @@
 //! What every write has: its terms, its author, its answer.
 
+use std::{convert::Infallible, time::Duration};
+
 use axum::{
-    extract::FromRequestParts,
-    http::{HeaderName, Method, Uri, header, request::Parts},
+    extract::{FromRef, FromRequestParts},
+    http::{HeaderName, Method, StatusCode, Uri, header, request::Parts},
 };
+use serde::Serialize;
+use sqlx::PgPool;
+use tokio::time::Instant;
+use utoipa::ToSchema;
 
 use crate::{
     audit::{Actor, Reason},
+    fleet::{Applied, Fleet},
     http::{
         answer::Answer,
         auth::Caller,
         conditions,
+        limits::AnswerDue,
         problem::{Code, Problem},
         query::Query,
     },
     idempotency,
     ids::RequestId,
     json::Fault,
-    settings::{Changed, Terms},
+    settings::{Changed, GlobalSettingsService, Terms},
 };
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+/// How long a wait may be asked for, in milliseconds: within a request's deadline, with the write before it.
+const TIMEOUTS: std::ops::RangeInclusive<i64> = 100..=4000;
+/// How long it is when nobody says.
+const USUAL_TIMEOUT: i64 = 2000;
+/// What is kept of a request's time for its answer.
+const ANSWERING: Duration = Duration::from_millis(250);
 
 /// What the head of a write asks for.
 pub(in crate::http) struct WriteHead {
@@ -29,12 +44,19 @@ pub(in crate::http) struct WriteHead {
     target: String,
     /// `If-Match` as it came: what a repeat must repeat.
     tags: Vec<u8>,
+    wait: Wait,
 }
 
-impl<S: Sync> FromRequestParts<S> for WriteHead {
+impl<S> FromRequestParts<S> for WriteHead
+where
+    S: Sync,
+    PgPool: FromRef<S>,
+    GlobalSettingsService: FromRef<S>,
+    Fleet: FromRef<S>,
+{
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         // A parameter that is wrong is the handler's to refuse, which knows all that there may be.
         let dry_run = Query::parse(parts.uri.query().unwrap_or_default()).flag("dry_run");
         let revisions = conditions::required_revisions(&parts.headers);
@@ -43,29 +65,140 @@ impl<S: Sync> FromRequestParts<S> for WriteHead {
         let terms = Terms { revisions, lenient, dry_run, idempotency: None };
         let tags = parts.headers.get_all(header::IF_MATCH).iter();
         let tags = tags.flat_map(|it| [it.as_bytes(), b","].concat()).collect();
-        Ok(Self { terms, key, target: target(&parts.method, &parts.uri), tags })
+        let wait = Wait::of(parts, state);
+        Ok(Self { terms, key, target: target(&parts.method, &parts.uri), tags, wait })
     }
 }
 
+/// What is written to. Whether somebody waits is not of it: a repeat may, where the first did not.
 fn target(method: &Method, uri: &Uri) -> String {
-    format!("{method} {}", uri.path_and_query().map_or("/", |it| it.as_str()))
+    let whole = uri.path_and_query().map_or("/", |it| it.as_str());
+    let waits = |pair: &&str| matches!(pair.split('=').next(), Some("wait" | "timeout_ms"));
+    match whole.split_once('?') {
+        Some((path, query)) if query.split('&').any(|pair| waits(&pair)) => {
+            let rest: Vec<_> = query.split('&').filter(|pair| !waits(pair)).collect();
+            let mark = if rest.is_empty() { "" } else { "?" };
+            format!("{method} {path}{mark}{}", rest.join("&"))
+        }
+        _ => format!("{method} {whole}"),
+    }
 }
 
 impl WriteHead {
-    /// The terms of a write with this body, by this caller. A dry run has no result to be repeated.
-    pub(in crate::http) fn terms(self, caller: &Caller, body: &[u8]) -> Terms {
+    /// The terms of a write with this body, by this caller, and what its answer waits for. A dry run has no
+    /// result to be repeated.
+    pub(in crate::http) fn terms(self, caller: &Caller, body: &[u8]) -> (Terms, Wait) {
         let key = self.key.filter(|_| !self.terms.dry_run);
         let lenient = [u8::from(self.terms.lenient)];
         let request = [self.target.as_bytes(), &self.tags, &lenient, body];
         let idempotency = key.map(|key| idempotency::Key::new(caller.user.clone(), key, &request));
-        Terms { idempotency, ..self.terms }
+        (Terms { idempotency, ..self.terms }, self.wait)
     }
 }
 
-/// Refuses every parameter but `dry_run`.
-pub(in crate::http) fn only_dry_run(mut query: Query) -> Result<(), Problem> {
-    query.flag("dry_run");
+/// Refuses every parameter but those of every write.
+pub(in crate::http) fn only_usual(mut query: Query) -> Result<(), Problem> {
+    ask_usual(&mut query);
     query.finish()
+}
+
+/// Asks for the parameters of every write, and says what is wrong with them: `dry_run`, `wait`,
+/// `timeout_ms`. Returns whether it is a dry run; the wait is [`Wait`]'s.
+pub(in crate::http) fn ask_usual(query: &mut Query) -> bool {
+    let dry_run = query.flag("dry_run");
+    asked_to_wait(query);
+    dry_run
+}
+
+/// How long to wait for every instance, if at all.
+fn asked_to_wait(query: &mut Query) -> Option<Duration> {
+    let (wait, timeout) = (query.text("wait"), query.integer("timeout_ms", TIMEOUTS));
+    match wait.as_deref() {
+        Some("applied") => {
+            let timeout = timeout.unwrap_or(USUAL_TIMEOUT);
+            return u64::try_from(timeout).ok().map(Duration::from_millis);
+        }
+        Some(_) => query.fault("wait", "not_a_choice", "must be `applied`"),
+        None if timeout.is_some() => {
+            query.fault("timeout_ms", "without_wait", "is of `wait=applied`; send both");
+        }
+        None => (),
+    }
+    None
+}
+
+/// Whether the caller waits until every instance has the change. The one way to the answer of a write, so
+/// that all of them can be waited for.
+pub(in crate::http) struct Wait {
+    /// Not of a dry run: it may be the write's rehearsal to the letter, and there is nothing to wait for.
+    timeout: Option<Duration>,
+    due: Option<AnswerDue>,
+    fleet: Fleet,
+    pool: PgPool,
+    settings: GlobalSettingsService,
+}
+
+impl<S> FromRequestParts<S> for Wait
+where
+    S: Sync,
+    PgPool: FromRef<S>,
+    GlobalSettingsService: FromRef<S>,
+    Fleet: FromRef<S>,
+{
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(parts, state))
+    }
+}
+
+/// A write's answer, with what became of the wait if there was one.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct Acknowledged<T> {
+    #[serde(flatten)]
+    body: T,
+    /// With `wait=applied`: how far the change got.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    applied: Option<Applied>,
+}
+
+impl Wait {
+    fn of<S>(parts: &Parts, state: &S) -> Self
+    where
+        PgPool: FromRef<S>,
+        GlobalSettingsService: FromRef<S>,
+        Fleet: FromRef<S>,
+    {
+        let mut query = Query::parse(parts.uri.query().unwrap_or_default());
+        let dry_run = query.flag("dry_run");
+        Self {
+            timeout: asked_to_wait(&mut query).filter(|_| !dry_run),
+            due: parts.extensions.get().copied(),
+            fleet: Fleet::from_ref(state),
+            pool: PgPool::from_ref(state),
+            settings: GlobalSettingsService::from_ref(state),
+        }
+    }
+
+    /// The answer `body` to a write that led to `revision`: at once, or when every live instance has applied
+    /// it, or when the time is over. What is answered here is stored, so this is never a failure: 202 says
+    /// that it is not everywhere yet.
+    pub(in crate::http) async fn answer(
+        self,
+        body: impl Serialize,
+        revision: i64,
+    ) -> Result<Answer, Problem> {
+        let Some(timeout) = self.timeout else {
+            return Answer::ok(&Acknowledged { body, applied: None });
+        };
+        let latest = self.due.and_then(|AnswerDue(due)| due.checked_sub(ANSWERING));
+        let until = Instant::now() + timeout;
+        let until = latest.map_or(until, |latest| until.min(latest));
+        let applied = self.fleet.wait(&self.pool, &self.settings, revision, until).await;
+        let everywhere = applied.is_everywhere();
+        let status = if everywhere { StatusCode::OK } else { StatusCode::ACCEPTED };
+        Answer::new(status, &Acknowledged { body, applied: Some(applied) })
+    }
 }
 
 /// Who changes, and why.
@@ -90,9 +223,13 @@ pub(super) fn reasonable(problem: Problem) -> Problem {
 }
 
 /// What was changed, with the tag of the revision it led to.
-pub(in crate::http) fn answer(changed: &Changed, terms: &Terms) -> Result<Answer, Problem> {
-    let answer =
-        Answer::ok(changed)?.with(header::ETAG, &conditions::revision_tag(changed.revision));
+pub(in crate::http) async fn answer(
+    changed: &Changed,
+    terms: &Terms,
+    wait: Wait,
+) -> Result<Answer, Problem> {
+    let tag = conditions::revision_tag(changed.revision);
+    let answer = wait.answer(changed, changed.revision).await?.with(header::ETAG, &tag);
     let lenient = "handling=lenient";
     Ok(if terms.lenient { answer.with(PREFERENCE_APPLIED, lenient) } else { answer })
 }

@@ -3,6 +3,7 @@
 mod database;
 mod eligibility;
 mod idempotency;
+mod pins;
 
 use axum::http::StatusCode;
 use brune::http::{Grant, SUPER_ADMIN};

@@ -1,0 +1,59 @@
+//! Keeps this instance's row: at once with each revision applied, and on a timer.
+
+use std::time::Duration;
+
+use rand::RngExt as _;
+use sqlx::PgPool;
+use tokio::time;
+use tracing::{info, warn};
+
+use crate::{database::Failure, fleet::Fleet, settings::GlobalSettingsService};
+
+/// The pause after the first heartbeat that failed; it doubles up to the usual one.
+const SOON: Duration = Duration::from_millis(100);
+
+/// Keeps the row until dropped. Revisions that come while one is written are written together, by the next.
+pub async fn keep(pool: PgPool, settings: GlobalSettingsService, fleet: Fleet) {
+    let mut revisions = settings.revisions();
+    let usual = fleet.pace().beat;
+    let mut pause = usual;
+    loop {
+        let revision = *revisions.borrow_and_update();
+        let written = fleet.join(&pool, revision).await;
+        tell(&written, pause < usual);
+        pause = match written {
+            Ok(()) => usual,
+            Err(_) if pause < usual => (pause * 2).min(usual),
+            Err(_) => SOON.min(usual / 2),
+        };
+        let changed = time::timeout(jittered(pause), revisions.changed()).await;
+        if changed.is_err() {
+            sweep(&pool, &fleet).await;
+        }
+    }
+}
+
+/// Instances that were started together do not all write together.
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(rand::rng().random_range(0.9..1.1))
+}
+
+/// Says once that nobody sees this instance, and once that they do again.
+fn tell(written: &Result<(), Failure>, known: bool) {
+    match written {
+        Err(err) if !known => warn!(
+            error = err as &dyn std::error::Error,
+            "this instance's heartbeat was not stored: soon nobody will wait for it"
+        ),
+        Ok(()) if known => info!("this instance's heartbeat is stored again"),
+        _ => (),
+    }
+}
+
+/// On the timer only: a revision is nothing to be held up.
+async fn sweep(pool: &PgPool, fleet: &Fleet) {
+    // A failure is the next heartbeat's to tell.
+    if let Ok(gone @ 1..) = fleet.forget(pool).await {
+        info!(instances = gone, "forgot instances that ended without saying so");
+    }
+}

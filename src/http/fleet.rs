@@ -1,0 +1,36 @@
+//! `/admin/instances`: who runs, and what each has applied.
+
+use axum::extract::State;
+use sqlx::PgPool;
+
+use crate::{
+    fleet::{self, Fleet, Listing},
+    http::{answer::Answer, auth::SuperAdmin, openapi::problems, problem::Problem, query::Query},
+};
+
+problems! {
+    InstancesProblems: MalformedRequest, Unauthorized, Forbidden, Internal, Unavailable
+}
+
+/// The instances over this database, and how far each is behind; those that ended without a word for a
+/// minute longer.
+#[utoipa::path(
+    get,
+    path = "/admin/instances",
+    operation_id = "listInstances",
+    tag = "fleet",
+    responses(
+        (status = 200, description = "The instances, the one that has run longest first", body = Listing),
+        InstancesProblems,
+    ),
+    security(("bearer" = []))
+)]
+pub(super) async fn list(
+    _: SuperAdmin,
+    State(pool): State<PgPool>,
+    State(fleet): State<Fleet>,
+    query: Query,
+) -> Result<Answer, Problem> {
+    query.finish()?;
+    Answer::ok(&fleet::members(&pool, &fleet).await?)
+}

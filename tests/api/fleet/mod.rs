@@ -1,0 +1,219 @@
+//! `/admin/instances`, and what a row of the fleet goes through.
+
+mod trouble;
+mod wait;
+
+use std::time::Duration;
+
+use brune::fleet::Pace;
+use serde_json::{Value, json};
+use sqlx::postgres::PgPoolOptions;
+
+use crate::support::{Instance, TestApp, admin, by_hand, proxy::Proxy, user};
+
+/// So quick that nobody has to wait long for the silence of others, and no busy machine takes for silence.
+pub(super) const QUICK: Pace = Pace {
+    beat: Duration::from_millis(40),
+    live: Duration::from_millis(1500),
+    forget: Duration::from_secs(3),
+};
+
+/// The fleet as `instance` tells it.
+pub(super) async fn instances(instance: &Instance) -> Value {
+    instance.get("/admin/instances").bearer(&admin("root")).send().await.ok()
+}
+
+/// The entry of `of` in what `instance` tells.
+pub(super) async fn entry(instance: &Instance, of: &Instance) -> Option<Value> {
+    let told = instances(instance).await;
+    let mut entries = told["instances"].as_array().unwrap().iter();
+    entries.find(|it| it["id"] == json!(of.fleet.id())).cloned()
+}
+
+/// An instance that follows by notification alone, and is one of the fleet.
+pub(super) async fn joined(app: &TestApp) -> Instance {
+    let mut instance = app.another().await;
+    instance.join().await;
+    instance
+}
+
+/// One of the fleet that hears of no change.
+pub(super) async fn deaf(app: &TestApp) -> Instance {
+    let mut instance = Instance::deaf(app.db.pool()).await;
+    instance.join().await;
+    instance
+}
+
+#[tokio::test]
+async fn the_fleet_is_told_with_what_each_has_applied() {
+    let mut app = TestApp::new().await;
+    app.instance.join().await;
+    let _deaf = deaf(&app).await;
+    app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
+    app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("3"), 2)]).await.ok();
+    let has_it = async || {
+        let own = entry(&app.instance, &app.instance).await.unwrap();
+        own["applied_revision"] == 3
+    };
+    by_hand::eventually("it is acknowledged", has_it).await;
+    let told = instances(&app.instance).await;
+    assert!(told["instances"][1]["seen_ms_ago"].as_i64().unwrap() < 6000);
+    insta::assert_json_snapshot!(told, {
+        ".instances[].id" => "[varies]", ".instances[].started_at" => "[varies]",
+        ".instances[].seen_at" => "[varies]", ".instances[].seen_ms_ago" => "[varies]",
+        ".instances[].version" => "[varies]",
+    }, @r#"
+    {
+      "instances": [
+        {
+          "applied_revision": 3,
+          "host": "brune.test",
+          "id": "[varies]",
+          "live": true,
+          "revisions_behind": 0,
+          "seen_at": "[varies]",
+          "seen_ms_ago": "[varies]",
+          "self": true,
+          "started_at": "[varies]",
+          "version": "[varies]"
+        },
+        {
+          "applied_revision": 1,
+          "host": "brune.test",
+          "id": "[varies]",
+          "live": true,
+          "revisions_behind": 2,
+          "seen_at": "[varies]",
+          "seen_ms_ago": "[varies]",
+          "self": false,
+          "started_at": "[varies]",
+          "version": "[varies]"
+        }
+      ],
+      "revision": 3
+    }
+    "#);
+    assert_eq!(told["instances"][0]["version"], env!("CARGO_PKG_VERSION"));
+}
+
+#[tokio::test]
+async fn an_instance_is_there_from_its_first_heartbeat_to_its_last_act() {
+    let mut app = TestApp::new().await;
+    app.instance.join().await;
+    let other = Instance::deaf(app.db.pool()).await;
+    assert_eq!(entry(&app.instance, &other).await, None);
+    other.fleet.join(&other.pool, 1).await.unwrap();
+    let seen = entry(&app.instance, &other).await.unwrap();
+    assert_eq!((&seen["live"], &seen["self"]), (&json!(true), &json!(false)));
+    other.fleet.leave(&other.pool).await.unwrap();
+    assert_eq!(entry(&app.instance, &other).await, None);
+    assert!(entry(&app.instance, &app.instance).await.is_some());
+}
+
+#[tokio::test]
+async fn one_that_ends_without_a_word_is_not_live_and_then_forgotten() {
+    let mut app = TestApp::new().await;
+    app.instance = Instance::paced(QUICK, app.db.pool()).await;
+    app.instance.join().await;
+    let mut other = Instance::paced(QUICK, app.db.pool()).await;
+    other.join().await;
+    assert_eq!(entry(&app.instance, &other).await.unwrap()["live"], true);
+    // Its tasks end here, and nobody takes its row out.
+    let id = json!(other.fleet.id());
+    drop(other);
+    let of_it = async || {
+        let told = instances(&app.instance).await;
+        told["instances"].as_array().unwrap().iter().find(|it| it["id"] == id).cloned()
+    };
+    let silent = async || of_it().await.is_none_or(|it| it["live"] == false);
+    by_hand::eventually("it is not live", silent).await;
+    by_hand::eventually("it is forgotten", async || of_it().await.is_none()).await;
+    // One that goes on is not, however long that took.
+    let goes_on =
+        async || entry(&app.instance, &app.instance).await.is_some_and(|it| it["live"] == true);
+    by_hand::eventually("the other goes on", goes_on).await;
+}
+
+#[tokio::test]
+async fn a_row_that_was_lost_is_written_again() {
+    let mut app = TestApp::new().await;
+    app.instance = Instance::paced(QUICK, app.db.pool()).await;
+    app.instance.join().await;
+    // What a crash of the server leaves of an unlogged table.
+    by_hand::run(&app.db.pool(), "truncate brune_instance").await;
+    let again = async || entry(&app.instance, &app.instance).await.is_some();
+    by_hand::eventually("it is there again", again).await;
+}
+
+#[tokio::test]
+async fn heartbeats_go_on_after_the_database_was_away() {
+    let app = TestApp::new().await;
+    let proxy = Proxy::before(&app.db).await;
+    let mut instance = Instance::paced(QUICK, proxy.pool(5).await).await;
+    instance.join().await;
+    proxy.take_away().await;
+    let silent =
+        async || entry(&app.instance, &instance).await.is_some_and(|it| it["live"] == false);
+    // Judged by the usual pace of the one that is asked, so its silence is made longer.
+    by_hand::run(&app.db.pool(), "update brune_instance set seen_at = seen_at - interval '7 s'")
+        .await;
+    by_hand::eventually("it falls silent", silent).await;
+    let asked = instance.get("/admin/instances").bearer(&admin("root")).send().await;
+    assert_ne!(asked.header("retry-after"), "");
+    asked.problem(503, "unavailable");
+    proxy.bring_back().await;
+    let back = async || entry(&app.instance, &instance).await.is_some_and(|it| it["live"] == true);
+    by_hand::eventually("it is heard again", back).await;
+}
+
+#[tokio::test]
+async fn a_heartbeat_is_an_update_in_place() {
+    let app = TestApp::new().await;
+    let own = PgPoolOptions::new().max_connections(1).connect_lazy_with(app.db.options());
+    for revision in 0..=200 {
+        app.instance.fleet.join(&own, revision).await.unwrap();
+    }
+    // A session tells what it did as it ends.
+    own.close().await;
+    let counts = async || {
+        let sql = "select n_tup_upd, n_tup_hot_upd from pg_stat_user_tables
+            where relname = 'brune_instance'";
+        sqlx::query_as::<_, (i64, i64)>(sql).fetch_one(&app.db.pool()).await.unwrap()
+    };
+    by_hand::eventually("they are counted", async || counts().await.0 == 200).await;
+    let (updates, in_place) = counts().await;
+    assert!(9 * updates <= 10 * in_place, "{in_place} of {updates}");
+}
+
+#[tokio::test]
+async fn many_changes_at_once_are_acknowledged_together() {
+    let app = TestApp::new().await;
+    let proxy = Proxy::before(&app.db).await;
+    let mut instance = proxy.instance().await;
+    instance.join().await;
+    // Only heartbeats go through the proxy; what it hears and reads does not.
+    instance.pool = app.db.pool();
+    instance.follow(Duration::from_hours(1)).await;
+    let mut hold = app.db.pool().begin().await.unwrap();
+    let row = "select from brune_instance where id = $1 for update";
+    sqlx::query(row).bind(instance.fleet.id()).execute(&mut *hold).await.unwrap();
+    for n in 1..=20 {
+        app.instance.change(&[("BRUNE_PROMPT_VERSION", json!(format!("v{n}")), n)]).await.ok();
+    }
+    instance.reaches(21).await;
+    let before = proxy.round_trips();
+    hold.rollback().await.unwrap();
+    let has_it = async || entry(&app.instance, &instance).await.unwrap()["applied_revision"] == 21;
+    by_hand::eventually("the last is acknowledged", has_it).await;
+    let after = proxy.round_trips() - before;
+    assert!(after < 8, "{after} round trips for 20 revisions");
+}
+
+#[tokio::test]
+async fn the_fleet_is_for_administrators() {
+    let app = TestApp::new().await;
+    let asked = app.instance.get("/admin/instances").bearer(&user("ana")).send().await;
+    asked.problem(403, "forbidden");
+    let asked = app.instance.get("/admin/instances?live=true").bearer(&admin("root")).send();
+    asked.await.problem(400, "malformed_request");
+}

@@ -1,0 +1,173 @@
+//! Waiting while instances come and go, and while the database is in trouble: what is stored is never said
+//! to have failed.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use brune::fleet::{Applied, Pace};
+use serde_json::json;
+use tokio::{task::JoinSet, time::Instant};
+
+use super::{QUICK, deaf, joined, wait::patch};
+use crate::support::{Instance, TestApp, by_hand, proxy::Proxy};
+
+/// More round trips than it takes to connect and to look once.
+const ENOUGH: usize = 12;
+
+/// What a wait of `instance` for `revision` finds.
+async fn waited(instance: &Instance, revision: i64, timeout: Duration) -> Applied {
+    let until = Instant::now() + timeout;
+    instance.fleet.wait(&instance.pool, &instance.settings, revision, until).await
+}
+
+#[tokio::test]
+async fn one_that_dies_is_waited_for_no_longer() {
+    let mut app = TestApp::new().await;
+    // Not because its row is gone, but because it says nothing any more.
+    let pace = Pace { forget: Duration::from_mins(1), ..QUICK };
+    app.instance = Instance::paced(pace, app.db.pool()).await;
+    app.instance.follow(Duration::from_hours(1)).await;
+    app.instance.join().await;
+    let mut other = Instance::paced(QUICK, app.db.pool()).await;
+    other.join().await;
+    let dies = async {
+        app.instance.reaches(2).await;
+        drop(other);
+    };
+    let waiting = patch(&app.instance, "wait=applied&timeout_ms=4000", 45, 1);
+    let (reply, ()) = tokio::join!(waiting.send(), dies);
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text);
+    assert_eq!(reply.body["applied"]["instances"], 2);
+    assert!(reply.body["applied"]["waited_ms"].as_u64().unwrap() < 3500, "{}", reply.text);
+}
+
+#[tokio::test]
+async fn one_that_is_dead_already_is_not_waited_for() {
+    let mut app = TestApp::new().await;
+    app.instance.join().await;
+    let other = Instance::deaf(app.db.pool()).await;
+    other.fleet.join(&other.pool, 1).await.unwrap();
+    let older = "update brune_instance set seen_at = seen_at - interval '7 s' where id = $1";
+    sqlx::query(older).bind(other.fleet.id()).execute(&app.db.pool()).await.unwrap();
+    let body = patch(&app.instance, "wait=applied", 45, 1).send().await.ok();
+    assert_eq!(body["applied"]["instances"], 1);
+}
+
+#[tokio::test]
+async fn those_that_come_later_are_not_waited_for() {
+    let app = TestApp::new().await;
+    let _laggard = deaf(&app).await;
+    let late = Instance::deaf(app.db.pool()).await;
+    patch(&app.instance, "", 45, 1).send().await.ok();
+    let proxy = Proxy::before(&app.db).await;
+    let writer = proxy.instance().await;
+    let before = proxy.round_trips();
+    let comes = async {
+        let looked = async || proxy.round_trips() > before + ENOUGH;
+        by_hand::eventually("who is live was looked at", looked).await;
+        // It says itself that it has not got it.
+        late.fleet.join(&late.pool, 1).await.unwrap();
+    };
+    let (applied, ()) = tokio::join!(waited(&writer, 2, Duration::from_millis(1500)), comes);
+    assert_eq!((applied.instances, applied.laggards.len()), (Some(2), 1), "{applied:?}");
+    assert_ne!(applied.laggards[0].id, late.fleet.id());
+    // The next one waits for it.
+    let applied = waited(&writer, 2, Duration::from_millis(100)).await;
+    assert_eq!((applied.instances, applied.laggards.len()), (Some(3), 2), "{applied:?}");
+}
+
+#[tokio::test]
+async fn a_crowd_of_waiters_looks_no_more_than_a_few() {
+    let app = TestApp::new().await;
+    let _laggard = deaf(&app).await;
+    patch(&app.instance, "", 45, 1).send().await.ok();
+    let proxy = Proxy::before(&app.db).await;
+    let writer = proxy.instance().await;
+    let looks = async |waiters: usize| {
+        let before = proxy.round_trips();
+        let mut all = JoinSet::new();
+        for _ in 0..waiters {
+            let (fleet, pool) = (writer.fleet.clone(), writer.pool.clone());
+            let settings = writer.settings.clone();
+            let until = Instant::now() + Duration::from_secs(1);
+            all.spawn(async move { fleet.wait(&pool, &settings, 2, until).await });
+        }
+        let all = all.join_all().await;
+        assert!(all.iter().all(|it| it.laggards.len() == 1 && !it.is_everywhere()));
+        proxy.round_trips() - before
+    };
+    let (one, crowd) = (looks(1).await, looks(40).await);
+    assert!(crowd < 5 * one, "{one} looks of one, {crowd} of forty");
+}
+
+#[tokio::test]
+async fn a_database_that_goes_away_during_a_wait_makes_no_failure_of_it() {
+    let app = TestApp::new().await;
+    let laggard = deaf(&app).await;
+    let proxy = Proxy::before(&app.db).await;
+    let mut writer = proxy.instance().await;
+    writer.follow(Duration::from_hours(1)).await;
+    writer.join().await;
+    let goes = async {
+        writer.reaches(2).await;
+        let before = proxy.round_trips();
+        let looked = async || proxy.round_trips() > before + ENOUGH;
+        by_hand::eventually("it looks", looked).await;
+        proxy.take_away().await;
+    };
+    let waiting = patch(&writer, "wait=applied&timeout_ms=1500", 45, 1);
+    let (reply, ()) = tokio::join!(waiting.send(), goes);
+    // What was last known: who had it not.
+    assert_eq!(reply.status, StatusCode::ACCEPTED, "{}", reply.text);
+    assert_eq!(reply.body["applied"]["instances"], 2);
+    assert_eq!(reply.body["applied"]["laggards"][0]["id"], json!(laggard.fleet.id()));
+    assert_eq!(reply.body["applied"]["laggards"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_look_that_failed_is_not_the_last_one() {
+    let app = TestApp::new().await;
+    let _other = joined(&app).await;
+    patch(&app.instance, "", 45, 1).send().await.ok();
+    let proxy = Proxy::before(&app.db).await;
+    let writer = proxy.instance().await;
+    let pool = app.db.pool();
+    by_hand::run(&pool, "alter table brune_instance rename to out_of_sight").await;
+    let before = proxy.round_trips();
+    let is_back = async {
+        let failed = async || proxy.round_trips() > before + ENOUGH;
+        by_hand::eventually("it looked and failed", failed).await;
+        by_hand::run(&pool, "alter table out_of_sight rename to brune_instance").await;
+    };
+    let (applied, ()) = tokio::join!(waited(&writer, 2, Duration::from_secs(15)), is_back);
+    assert!(applied.is_everywhere() && applied.instances == Some(2), "{applied:?}");
+}
+
+#[tokio::test]
+async fn a_fleet_that_cannot_be_seen_is_not_said_to_have_it() {
+    let app = TestApp::new().await;
+    by_hand::run(&app.db.pool(), "drop table brune_instance").await;
+    let reply = patch(&app.instance, "wait=applied&timeout_ms=200", 45, 1).send().await;
+    assert_eq!((reply.status, &reply.body["revision"]), (StatusCode::ACCEPTED, &json!(2)));
+    let applied = &reply.body["applied"];
+    assert_eq!((&applied["instances"], &applied["laggards"]), (&json!(null), &json!([])));
+}
+
+#[tokio::test]
+async fn a_wait_ends_before_the_requests_deadline_however_long_the_write_took() {
+    let mut app = TestApp::new().await;
+    app.instance.join().await;
+    let _laggard = deaf(&app).await;
+    let mut other_writer = app.db.pool().begin().await.unwrap();
+    let lock = "select from app_global_setting_head for update";
+    sqlx::query(lock).execute(&mut *other_writer).await.unwrap();
+    let holds = async {
+        // Two seconds of five; with four of waiting that would be too much.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        other_writer.rollback().await.unwrap();
+    };
+    let waiting = patch(&app.instance, "wait=applied&timeout_ms=4000", 45, 1);
+    let (reply, ()) = tokio::join!(waiting.send(), holds);
+    assert_eq!(reply.status, StatusCode::ACCEPTED, "{}", reply.text);
+    assert!(reply.body["applied"]["waited_ms"].as_u64().unwrap() < 3000, "{}", reply.text);
+}
