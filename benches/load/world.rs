@@ -18,9 +18,9 @@ use brune::{
         self, MIGRATOR,
         embedded::{Profile, Server},
     },
-    http::{self, AppState, Grant, Keys, Limits, SUPER_ADMIN, WriteQuota},
+    http::{self, AppState, Grant, Keys, Limits, SUPER_ADMIN, StreamBounds, Streams, WriteQuota},
     metrics::Metrics,
-    settings::{self, Catalog, Firewall, GlobalSettingsService},
+    settings::{self, Catalog, Feed, Firewall, GlobalSettingsService},
 };
 use chrono::TimeDelta;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgPool};
@@ -132,7 +132,11 @@ impl Instance {
             GlobalSettingsService::new(settings::load(&pool).await.unwrap(), Firewall::default());
         let mut tasks = JoinSet::new();
         tasks.spawn(settings::follow(pool.clone(), settings.clone(), Duration::from_secs(5)));
+        let feed = Feed::new(&settings);
+        tasks.spawn(settings::tell(pool.clone(), settings.clone(), feed.clone()));
         let state = AppState {
+            feed,
+            streams: Streams::new(StreamBounds::default(), CancellationToken::new()),
             pool: pool.clone(),
             settings: settings.clone(),
             clock: Clock::system(),

@@ -21,10 +21,10 @@ use crate::{
     clock::Clock,
     config::{self, Announcement, Config, Environment, Needs, Provision, Source},
     database::{self, embedded},
-    http::{self, AppState, Grant, Keys, Limits, WriteQuota},
+    http::{self, AppState, Grant, Keys, Limits, StreamBounds, Streams, WriteQuota},
     metrics::Metrics,
     secrets,
-    settings::{self, Catalog, GlobalSettingsService, Kind},
+    settings::{self, Catalog, Feed, GlobalSettingsService, Kind},
 };
 
 /// How often the database is looked through for what is left of secrets.
@@ -135,8 +135,11 @@ async fn run(
     tasks.spawn(secrets::watch(pool.clone(), metrics.clone(), RESIDUE_CHECK));
     let provision = provision(environment, &settings);
     let quota = WriteQuota::new(config.admin_writes_per_minute);
-    let state = AppState { pool, settings, clock, provision, quota, metrics, keys };
+    let feed = Feed::new(&settings);
+    tasks.spawn(settings::tell(pool.clone(), settings.clone(), feed.clone()));
     let shutdown = CancellationToken::new();
+    let streams = Streams::new(StreamBounds::default(), shutdown.clone());
+    let state = AppState { pool, settings, feed, streams, clock, provision, quota, metrics, keys };
     let limits = Limits::default();
     let router = http::router(state, &limits);
     let served = http::serve(listener, router, limits, shutdown.clone());

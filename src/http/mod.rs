@@ -26,6 +26,7 @@ mod server;
 mod sessions;
 mod settings;
 mod state;
+mod streams;
 
 pub use auth::{Caller, Grant, InternalOrUser, Keys, SUPER_ADMIN, SignedIn, SuperAdmin, issue};
 pub use body::{Body, OptionalBody};
@@ -40,3 +41,4 @@ pub use query::Query;
 pub use router::{openapi, router};
 pub use server::serve;
 pub use state::AppState;
+pub use streams::{StreamBounds, Streams};

@@ -17,6 +17,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(settings::list, settings::update))
         .routes(routes!(settings::history))
         .routes(routes!(settings::roll_back))
+        .routes(routes!(settings::stream))
         .routes(routes!(settings::find))
         .routes(routes!(config::list))
         .routes(routes!(config::audit))

@@ -6,9 +6,9 @@ use sqlx::PgPool;
 use crate::{
     clock::Clock,
     config::Provision,
-    http::{auth::Keys, limit::WriteQuota},
+    http::{auth::Keys, limit::WriteQuota, streams::Streams},
     metrics::Metrics,
-    settings::GlobalSettingsService,
+    settings::{Feed, GlobalSettingsService},
 };
 
 /// The parts a handler takes, each by `State<Part>`: its signature is its list of dependencies.
@@ -18,6 +18,10 @@ pub struct AppState {
     pub pool: PgPool,
     /// The current settings.
     pub settings: GlobalSettingsService,
+    /// What changed, for streams.
+    pub feed: Feed,
+    /// The streams that are open.
+    pub streams: Streams,
     /// The time.
     pub clock: Clock,
     /// Where the keys that are not in the database come from.

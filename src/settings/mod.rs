@@ -14,6 +14,7 @@ mod constraints;
 mod document;
 mod drift;
 mod entry;
+mod feed;
 mod import;
 mod json_schema;
 mod publish;
@@ -35,6 +36,7 @@ pub use constraints::Constraints;
 pub use document::{Document, FORMAT_VERSION, Format, Incoming};
 pub use drift::{Drift, drift};
 pub use entry::{Entry, Since};
+pub use feed::{ChangeSet, Feed, HELD, Listener, Told, tell};
 pub use import::{
     Class, Error as ImportError, ImportPlan, ImportTerms, OnConflict, PlanEntry, import,
     plan as plan_import,

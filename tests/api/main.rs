@@ -16,5 +16,6 @@ mod races;
 mod secrets;
 mod sessions;
 mod settings;
+mod stream;
 #[path = "../support/mod.rs"]
 mod support;

@@ -10,15 +10,19 @@ use axum::{
 use brune::{
     clock::{Clock, Shift},
     config::{Auth, Environment, Provision, Secret},
-    http::{AppState, Grant, Keys, Limits, SUPER_ADMIN, WriteQuota, issue, router},
+    http::{
+        AppState, Grant, Keys, Limits, SUPER_ADMIN, StreamBounds, Streams, WriteQuota, issue,
+        router,
+    },
     metrics::Metrics,
-    settings::{self, BRUN_E, Catalog, Firewall, GlobalSettingsService, Kind},
+    settings::{self, BRUN_E, Catalog, Feed, Firewall, GlobalSettingsService, Kind},
 };
 use chrono::TimeDelta;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::TestDb;
@@ -103,6 +107,10 @@ pub(crate) struct Instance {
     /// Moves the instance's clock.
     pub(crate) shift: Shift,
     pub(crate) pool: PgPool,
+    pub(crate) streams: Streams,
+    /// Ends its streams.
+    pub(crate) ending: CancellationToken,
+    feed: Feed,
     follower: Option<JoinHandle<()>>,
 }
 
@@ -128,22 +136,38 @@ impl Instance {
             of_kind.map(|it| it.key.as_str())
         };
         let provision = Provision::of(environment, keys(true), keys(false));
-        Self::with(NonZeroU32::MAX, provision, pool).await
+        Self::with(NonZeroU32::MAX, provision, StreamBounds::default(), pool).await
     }
 
     /// The same, where an administrator may write so often in a minute.
     pub(crate) async fn allowing(writes: NonZeroU32, pool: PgPool) -> Self {
-        Self::with(writes, Provision::default(), pool).await
+        Self::with(writes, Provision::default(), StreamBounds::default(), pool).await
     }
 
-    async fn with(writes: NonZeroU32, provision: Provision, pool: PgPool) -> Self {
+    /// One that follows the database by notification alone, with other bounds on its streams.
+    pub(crate) async fn streaming(bounds: StreamBounds, pool: PgPool) -> Self {
+        let mut instance = Self::with(NonZeroU32::MAX, Provision::default(), bounds, pool).await;
+        instance.follow(NEVER).await;
+        instance
+    }
+
+    async fn with(
+        writes: NonZeroU32,
+        provision: Provision,
+        bounds: StreamBounds,
+        pool: PgPool,
+    ) -> Self {
         let settings = GlobalSettingsService::new(settings::load(&pool).await.unwrap(), firewall());
         let (clock, shift) = Clock::shifted();
         let keys = Keys::new(&auth());
         let quota = WriteQuota::new(writes);
+        let (feed, ending) = (Feed::new(&settings), CancellationToken::new());
+        let streams = Streams::new(bounds, ending.clone());
         let state = AppState {
             pool: pool.clone(),
             settings: settings.clone(),
+            feed: feed.clone(),
+            streams: streams.clone(),
             clock,
             provision,
             quota,
@@ -151,12 +175,16 @@ impl Instance {
             keys,
         };
         let router = router(state, &Limits::default());
-        Self { router, settings, shift, pool, follower: None }
+        Self { router, settings, shift, pool, streams, ending, feed, follower: None }
     }
 
     /// Starts following the database, and waits until the channel is open.
     pub(crate) async fn follow(&mut self, poll: Duration) {
-        let follow = settings::follow(self.pool.clone(), self.settings.clone(), poll);
+        let (pool, held, feed) = (self.pool.clone(), self.settings.clone(), self.feed.clone());
+        let follow = async move {
+            let following = settings::follow(pool.clone(), held.clone(), poll);
+            tokio::join!(following, settings::tell(pool, held, feed));
+        };
         #[expect(
             clippy::disallowed_methods,
             reason = "a test has no tasks to wait for at shutdown"

@@ -9,6 +9,7 @@ pub(crate) mod by_hand;
 mod database;
 pub(crate) mod proxy;
 mod server;
+pub(crate) mod sse;
 
 #[expect(unused_imports, reason = "no test binary uses all of it")]
 pub(crate) use app::{

@@ -8,6 +8,7 @@ use axum::{
     extract::{FromRef, FromRequestParts},
     http::{HeaderMap, HeaderName, header, request::Parts},
 };
+use chrono::{DateTime, Utc};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -33,6 +34,8 @@ pub struct Caller {
     pub level: Option<String>,
     /// Whether the user has the role [`SUPER_ADMIN`].
     pub is_admin: bool,
+    /// When the token expires.
+    pub until: DateTime<Utc>,
 }
 
 /// A super administrator; others are a 403, and callers without a valid token a 401.

@@ -118,7 +118,10 @@ impl Keys {
             return Err(Refusal::Claims);
         }
         let is_admin = claims.has_role(SUPER_ADMIN);
-        Ok(Caller { user, plan: claims.plan, level: claims.level, is_admin })
+        #[expect(clippy::cast_possible_truncation, reason = "it saturates, and then never expires")]
+        let until =
+            DateTime::from_timestamp(claims.exp as i64, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        Ok(Caller { user, plan: claims.plan, level: claims.level, is_admin, until })
     }
 
     /// Header and claims, if any of the secrets signed them.
