@@ -18,7 +18,10 @@ use brune::{
         self, MIGRATOR,
         embedded::{Profile, Server},
     },
-    http::{self, AppState, Grant, Keys, Limits, SUPER_ADMIN, StreamBounds, Streams, WriteQuota},
+    http::{
+        self, AppState, Grant, Keys, Limits, Ofrep, Origins, SUPER_ADMIN, StreamBounds, Streams,
+        WriteQuota,
+    },
     metrics::Metrics,
     settings::{self, Catalog, Feed, Firewall, GlobalSettingsService},
 };
@@ -136,6 +139,8 @@ impl Instance {
         tasks.spawn(settings::tell(pool.clone(), settings.clone(), feed.clone()));
         let state = AppState {
             feed,
+            ofrep: Ofrep::new(Keys::new(&auth())),
+            origins: Origins::default(),
             streams: Streams::new(StreamBounds::default(), CancellationToken::new()),
             pool: pool.clone(),
             settings: settings.clone(),

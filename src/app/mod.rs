@@ -21,7 +21,9 @@ use crate::{
     clock::Clock,
     config::{self, Announcement, Config, Environment, Needs, Provision, Source},
     database::{self, embedded},
-    http::{self, AppState, Grant, Keys, Limits, StreamBounds, Streams, WriteQuota},
+    http::{
+        self, AppState, Grant, Keys, Limits, Ofrep, Origins, StreamBounds, Streams, WriteQuota,
+    },
     metrics::Metrics,
     secrets,
     settings::{self, Catalog, Feed, GlobalSettingsService, Kind},
@@ -139,7 +141,20 @@ async fn run(
     tasks.spawn(settings::tell(pool.clone(), settings.clone(), feed.clone()));
     let shutdown = CancellationToken::new();
     let streams = Streams::new(StreamBounds::default(), shutdown.clone());
-    let state = AppState { pool, settings, feed, streams, clock, provision, quota, metrics, keys };
+    let (ofrep, origins) = (Ofrep::new(keys.clone()), Origins(config.cors_origins.clone().into()));
+    let state = AppState {
+        pool,
+        settings,
+        feed,
+        streams,
+        ofrep,
+        origins,
+        clock,
+        provision,
+        quota,
+        metrics,
+        keys,
+    };
     let limits = Limits::default();
     let router = http::router(state, &limits);
     let served = http::serve(listener, router, limits, shutdown.clone());

@@ -13,6 +13,7 @@ mod fault;
 mod file;
 mod held;
 mod log;
+mod origins;
 mod provision;
 mod reading;
 mod reexec;
@@ -52,6 +53,8 @@ pub struct Config {
     pub discord_webhook_url: Option<Secret>,
     /// How often to look for settings whose notification was lost (`BRUNE_RELOAD_POLL_MS`).
     pub reload_poll: Duration,
+    /// Origins whose pages may read settings as flags (`BRUNE_CORS_ORIGINS`); `*` for all.
+    pub cors_origins: Vec<String>,
     /// The catalog's file (`BRUNE_CATALOG`); the built-in one when `None`.
     pub catalog: Option<PathBuf>,
     /// What to log, and how.
@@ -139,6 +142,7 @@ impl Config {
         let openai_api_key = reading.header_secret("OPENAI_API_KEY", 1);
         let discord_webhook_url = reading.secret("DISCORD_WEBHOOK_URL");
         let reload_poll = reading.milliseconds("BRUNE_RELOAD_POLL_MS", 5_000, 100..=600_000);
+        let cors_origins = origins::read(&mut reading);
         // Only here, when everything has been read, may a fault end it.
         let config = database.map(|database| Self {
             listen,
@@ -150,6 +154,7 @@ impl Config {
             openai_api_key,
             discord_webhook_url,
             reload_poll,
+            cors_origins,
             catalog: env.path("BRUNE_CATALOG"),
             log,
             data_dir,

@@ -82,6 +82,7 @@ fn header<T: PartialSchema>(description: &str) -> Header {
         (name = "config", description = "The same settings key by key, and as documents"),
         (name = "secrets", description = "What is provisioned outside: presence and source, never a value"),
         (name = "sessions", description = "Sessions that keep the settings they started with"),
+        (name = "ofrep", description = "Settings as flags, for any OpenFeature client (OFREP 0.3); failures have its form"),
         (name = "health", description = "Whether the service runs, and whether it can serve"),
         (name = "problems", description = "What a problem's `type` leads to"),
     ),

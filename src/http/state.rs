@@ -6,7 +6,12 @@ use sqlx::PgPool;
 use crate::{
     clock::Clock,
     config::Provision,
-    http::{auth::Keys, limit::WriteQuota, streams::Streams},
+    http::{
+        auth::Keys,
+        limit::WriteQuota,
+        ofrep::{Ofrep, Origins},
+        streams::Streams,
+    },
     metrics::Metrics,
     settings::{Feed, GlobalSettingsService},
 };
@@ -22,6 +27,10 @@ pub struct AppState {
     pub feed: Feed,
     /// The streams that are open.
     pub streams: Streams,
+    /// All settings as flags, written once for each revision.
+    pub ofrep: Ofrep,
+    /// Whose pages may evaluate flags.
+    pub origins: Origins,
     /// The time.
     pub clock: Clock,
     /// Where the keys that are not in the database come from.

@@ -12,6 +12,7 @@ mod config;
 mod database;
 mod firewall;
 mod live;
+mod ofrep;
 mod races;
 mod secrets;
 mod sessions;

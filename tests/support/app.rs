@@ -11,8 +11,8 @@ use brune::{
     clock::{Clock, Shift},
     config::{Auth, Environment, Provision, Secret},
     http::{
-        AppState, Grant, Keys, Limits, SUPER_ADMIN, StreamBounds, Streams, WriteQuota, issue,
-        router,
+        AppState, Grant, Keys, Limits, Ofrep, Origins, SUPER_ADMIN, StreamBounds, Streams,
+        WriteQuota, issue, router,
     },
     metrics::Metrics,
     settings::{self, BRUN_E, Catalog, Feed, Firewall, GlobalSettingsService, Kind},
@@ -31,6 +31,8 @@ use super::TestDb;
 pub(crate) const SECRET: &str = "a secret for tests, long enough to be one";
 /// What test services prove themselves with.
 pub(crate) const INTERNAL_KEY: &str = "an internal key for tests";
+/// Whose pages may call test instances from a browser.
+pub(crate) const ORIGIN: &str = "https://app.test";
 /// A poll so slow that only a notification can explain what is taken on.
 const NEVER: Duration = Duration::from_hours(1);
 
@@ -167,6 +169,8 @@ impl Instance {
             pool: pool.clone(),
             settings: settings.clone(),
             feed: feed.clone(),
+            ofrep: Ofrep::new(keys.clone()),
+            origins: Origins([ORIGIN.to_owned()].into()),
             streams: streams.clone(),
             clock,
             provision,
