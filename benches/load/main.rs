@@ -14,12 +14,14 @@
 mod catalog;
 mod client;
 mod history;
+mod ofrep;
 mod patch;
 mod pgbench;
 mod program;
 mod ready;
 mod rows;
 mod start;
+mod streams;
 mod table;
 mod transfer;
 mod world;
@@ -30,7 +32,7 @@ use tracing_subscriber::EnvFilter;
 
 use world::World;
 
-const SCENARIOS: [&str; 5] = ["start", "patch", "history", "transfer", "ready"];
+const SCENARIOS: [&str; 7] = ["start", "patch", "history", "transfer", "ready", "ofrep", "streams"];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -57,7 +59,9 @@ async fn run(wanted: &dyn Fn(&str) -> bool) {
             "patch" => patch::run(&mut world).await,
             "history" => history::run(&mut world).await,
             "transfer" => transfer::run(&mut world).await,
-            _ => ready::run(&mut world).await,
+            "ready" => ready::run(&mut world).await,
+            "ofrep" => ofrep::run(&mut world).await,
+            _ => streams::run(&mut world).await,
         }
     }
     world.end().await;

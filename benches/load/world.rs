@@ -198,6 +198,11 @@ pub(crate) fn user(sub: &str) -> String {
 
 /// A token of an administrator.
 pub(crate) fn admin() -> String {
+    admin_called("admin")
+}
+
+/// A token of the administrator `sub`.
+pub(crate) fn admin_called(sub: &str) -> String {
     let role = Some(SUPER_ADMIN.to_owned());
-    token(&Grant { sub: "admin".to_owned(), role, ..Grant::default() })
+    token(&Grant { sub: sub.to_owned(), role, ..Grant::default() })
 }

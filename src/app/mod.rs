@@ -1,6 +1,7 @@
 //! The parts put together: config → database → startup guard → tasks → router → serve, and the same in
 //! reverse.
 
+mod descriptors;
 mod guard;
 mod open;
 mod tasks;
@@ -127,34 +128,15 @@ async fn run(
     let keys = Keys::new(&config.auth);
     let clock = Clock::system();
     let token = made_up.then(|| development_token(config, &clock)).flatten();
+    descriptors::raise();
     let listener = TcpListener::bind(config.listen).await;
     let listener = listener.map_err(|source| Error::Listen { address: config.listen, source })?;
     let address =
         listener.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
     let mut tasks = Tasks::new();
-    tasks.spawn(settings::follow(pool.clone(), settings.clone(), config.reload_poll));
-    let metrics = Metrics::default();
-    tasks.spawn(secrets::watch(pool.clone(), metrics.clone(), RESIDUE_CHECK));
-    let provision = provision(environment, &settings);
-    let quota = WriteQuota::new(config.admin_writes_per_minute);
-    let feed = Feed::new(&settings);
-    tasks.spawn(settings::tell(pool.clone(), settings.clone(), feed.clone()));
     let shutdown = CancellationToken::new();
-    let streams = Streams::new(StreamBounds::default(), shutdown.clone());
-    let (ofrep, origins) = (Ofrep::new(keys.clone()), Origins(config.cors_origins.clone().into()));
-    let state = AppState {
-        pool,
-        settings,
-        feed,
-        streams,
-        ofrep,
-        origins,
-        clock,
-        provision,
-        quota,
-        metrics,
-        keys,
-    };
+    let parts = Parts { config, environment, pool, settings, clock, keys };
+    let state = parts.start(&mut tasks, &shutdown);
     let limits = Limits::default();
     let router = http::router(state, &limits);
     let served = http::serve(listener, router, limits, shutdown.clone());
@@ -175,6 +157,41 @@ async fn run(
     match ended {
         None => Ok(()),
         Some(fault) => Err(fault.into()),
+    }
+}
+
+/// What the service is put together from.
+struct Parts<'a> {
+    config: &'a Config,
+    environment: &'a Environment,
+    pool: PgPool,
+    settings: GlobalSettingsService,
+    clock: Clock,
+    keys: Keys,
+}
+
+impl Parts<'_> {
+    /// Starts what runs beside the routes, until `shutdown`; returns what these may ask for.
+    fn start(self, tasks: &mut Tasks, shutdown: &CancellationToken) -> AppState {
+        let Self { config, environment, pool, settings, clock, keys } = self;
+        tasks.spawn(settings::follow(pool.clone(), settings.clone(), config.reload_poll));
+        let metrics = Metrics::default();
+        tasks.spawn(secrets::watch(pool.clone(), metrics.clone(), RESIDUE_CHECK));
+        let feed = Feed::new(&settings);
+        tasks.spawn(settings::tell(pool.clone(), settings.clone(), feed.clone()));
+        AppState {
+            provision: provision(environment, &settings),
+            quota: WriteQuota::new(config.admin_writes_per_minute),
+            streams: Streams::new(StreamBounds::default(), shutdown.clone()),
+            ofrep: Ofrep::new(keys.clone()),
+            origins: Origins(config.cors_origins.clone().into()),
+            pool,
+            settings,
+            feed,
+            clock,
+            metrics,
+            keys,
+        }
     }
 }
 

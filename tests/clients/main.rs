@@ -19,6 +19,7 @@ use std::{
     process::Command,
 };
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use brune::http::Limits;
 use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest as _, Sha256};
@@ -81,8 +82,7 @@ async fn run(kind: Kind, script: &str) {
 /// Where the clients of `kind` and the scripts are. Processes that want the same at once wait for the first.
 fn installed(kind: Kind) -> PathBuf {
     let content: String = FILES.iter().map(|(_, text)| *text).collect();
-    let digest: String =
-        Sha256::digest(content).iter().take(6).map(|it| format!("{it:02x}")).collect();
+    let digest = URL_SAFE_NO_PAD.encode(&Sha256::digest(content)[..6]);
     let name = if kind == Kind::Python { "python" } else { "javascript" };
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("clients-{name}-{digest}"));
     fs::create_dir_all(&dir).unwrap();

@@ -68,8 +68,8 @@ impl Stream {
     pub(crate) async fn block(&mut self) -> Option<String> {
         loop {
             if let Some((block, rest)) = self.heard.split_once("\n\n") {
-                let block = block.to_owned();
-                self.heard = rest.to_owned();
+                let (block, rest) = (block.to_owned(), rest.to_owned());
+                self.heard = rest;
                 return Some(block);
             }
             let part = timeout(PATIENCE, self.response.chunk()).await.expect("it goes on in time");

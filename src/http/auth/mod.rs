@@ -23,7 +23,7 @@ use crate::{
 
 const INTERNAL_API_KEY: HeaderName = HeaderName::from_static("x-internal-api-key");
 
-/// The name that the OpenFeature protocol has for such a key.
+/// The name that the `OpenFeature` protocol has for such a key.
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// When a key expires.

@@ -31,7 +31,7 @@ use crate::{
         auth::Reader,
         body::JsonBytes,
         conditions,
-        ofrep::page::{Flag, Flags, Page},
+        ofrep::page::{Flag, FlagList, Page},
         path::Segment,
         problem::{Code, Problem},
         query::Query,
@@ -100,7 +100,7 @@ pub(super) async fn evaluate(
     ),
     request_body(content = Option<Object>, description = "`{\"context\": {…}}`; no value depends on it"),
     responses(
-        (status = 200, description = "The flags, where to hear of changes, and `metadata` with `revision` and `stale`: whether they may be outdated, because the database is away or holds what is invalid", body = Flags<'_>, headers(
+        (status = 200, description = "The flags, where to hear of changes, and `metadata` with `revision` and `stale`: whether they may be outdated, because the database is away or holds what is invalid", body = FlagList<'_>, headers(
             ("ETag" = String, description = "What these flags are"),
         )),
         (status = 304, description = "The caller holds them already"),

@@ -69,9 +69,9 @@ pub(in crate::http) struct FlagMetadata {
 
 /// All flags.
 #[derive(Serialize, ToSchema)]
-#[schema(as = OfrepFlags)]
+#[schema(as = OfrepFlagList)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::http) struct Flags<'a> {
+pub(in crate::http) struct FlagList<'a> {
     flags: Vec<Flag<'a>>,
     /// Where to hear of changes; its address holds a token that is good for less than an hour.
     #[schema(value_type = Vec<Object>)]
@@ -186,7 +186,7 @@ impl Ofrep {
         let entries = entries.filter_map(|it| Some((it.key.as_str(), snapshot.find(&it.key)?)));
         let entries: Vec<_> = entries.collect();
         let modified = entries.iter().map(|(_, entry)| entry.updated_at.timestamp()).max();
-        let page = Flags {
+        let page = FlagList {
             flags: entries.into_iter().map(|(key, entry)| Flag::of(key, entry, false)).collect(),
             event_streams: self.event_stream(revision, expires).into_iter().collect(),
             metadata: PageMetadata { revision, stale },

@@ -79,7 +79,7 @@ struct Inner {
 }
 
 impl Feed {
-    /// One for settings that are at `revision`.
+    /// One that has not read the trail yet, for `settings`.
     #[must_use]
     pub fn new(settings: &GlobalSettingsService) -> Self {
         let snapshot = settings.current();
