@@ -104,11 +104,20 @@ async fn a_context_is_held_to_its_form_and_changes_nothing() {
     ] {
         assert_eq!(ask(fine).await.ok()["value"], "pmpt_brune_default");
     }
-    for wrong in [" ", "[]", "7", "null", "{", r#"{"context":{}"#, r#"{"context":{},"context":{}}"#]
-    {
+    for wrong in [
+        " ",
+        "[]",
+        "[null]",
+        "7",
+        "null",
+        "{",
+        r#"{"context":{}"#,
+        r#"{"context":{},"context":{}}"#,
+    ] {
         refused(&ask(wrong).await, 400, Some(key), "PARSE_ERROR");
     }
-    for wrong in [r#"{"context":[]}"#, r#"{"context":"a"}"#, r#"{"context":{"targetingKey":7}}"#] {
+    for wrong in [r#"{"context":["a"]}"#, r#"{"context":"a"}"#, r#"{"context":{"targetingKey":7}}"#]
+    {
         let details = refused(&ask(wrong).await, 400, Some(key), "INVALID_CONTEXT");
         assert!(details.starts_with("/context "), "{details}");
         let reply = all(&app.instance).text(wrong).send().await;
