@@ -27,7 +27,8 @@ fn origin(text: &str) -> Option<String> {
     let url = Url::parse(text).ok().filter(|it| matches!(it.scheme(), "http" | "https"))?;
     let origin = url.origin().ascii_serialization();
     let bare = [origin.clone(), format!("{origin}/")].contains(&url.to_string());
-    (bare && !text.ends_with('/')).then_some(origin)
+    // A browser never sends a pattern, so one would allow nobody.
+    (bare && !text.ends_with('/') && !text.contains('*')).then_some(origin)
 }
 
 #[cfg(test)]

@@ -57,9 +57,10 @@ enum Kind {
 
 /// Runs `script` with the clients of its kind against a service of its own.
 async fn run(kind: Kind, script: &str) {
+    // Before the service is there, which would stand still meanwhile and take its database for gone.
+    let dir = installed(kind);
     let app = TestApp::new().await;
     let served = Served::of(&app.instance, Limits::default()).await;
-    let dir = installed(kind);
     let program = match kind {
         Kind::JavaScript => PathBuf::from("node"),
         Kind::Python => dir.join("venv/bin/python3"),
