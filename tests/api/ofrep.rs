@@ -6,8 +6,8 @@ use brune::http::Limits;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Call, INTERNAL_KEY, Instance, ORIGIN, Reply, TestApp, admin, by_hand, by_hand::eventually,
-    proxy::Proxy, sse::Served, user,
+    Call, INTERNAL_KEY, Instance, ORIGIN, Reply, SECRET, TestApp, admin, by_hand,
+    by_hand::eventually, proxy::Proxy, sse::Served, user,
 };
 
 const FLAGS: &str = "/ofrep/v1/evaluate/flags";
@@ -341,12 +341,23 @@ async fn a_pass_to_the_events_opens_nothing_else_and_runs_out() {
     let nobody = app.instance.get("/ofrep/v1/events").send().await;
     refused(&nobody, 401, None, "GENERAL");
     assert_eq!(app.instance.streams.open(), 0);
+    let now = brune::clock::Clock::system().now().timestamp();
+    let made = |exp: i64| {
+        let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
+        let claims = json!({"aud": "brune:ofrep:events", "exp": exp});
+        let pass = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap();
+        format!("/ofrep/v1/events?token={pass}")
+    };
+    let expired = tokio::time::timeout(PATIENCE, app.instance.get(&made(now - 10)).send()).await;
+    refused(&expired.expect("it is refused"), 401, None, "GENERAL");
+    let served = Served::of(&app.instance, Limits::default()).await;
+    drop(served.stream(&made(now + 60), &[]).await);
     // The middle part of a JWT: it is good for half an hour at least, and for less than an hour more.
     let claims = base64::Engine::decode(
         &base64::engine::general_purpose::URL_SAFE_NO_PAD,
         pass.split('.').nth(1).unwrap(),
     );
     let claims: Value = serde_json::from_slice(&claims.unwrap()).unwrap();
-    let left = claims["exp"].as_i64().unwrap() - brune::clock::Clock::system().now().timestamp();
+    let left = claims["exp"].as_i64().unwrap() - now;
     assert!((1_790..=3_600).contains(&left), "{left}");
 }
