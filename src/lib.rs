@@ -92,6 +92,19 @@
 //!    `http/settings/write.rs`, which every write goes through. It looks at the rows: acknowledgements
 //!    do not notify.
 //!
+//! # A change, heard of
+//!
+//! `GET /admin/global-settings/stream`, and `/ofrep/v1` for services in any language.
+//!
+//! 1. [`settings::tell`] wakes with each snapshot that is taken on. If anyone listens it reads the new change sets
+//!    from the trail, once for all of them, into the [`Feed`](settings::Feed), which holds the newest 256.
+//! 2. A [`Listener`](settings::Listener) is a place in the feed and nothing more: who is slow or comes back reads on
+//!    from there, and who is too far behind is told to read everything.
+//! 3. [`http::Streams`] bounds how many there are. A stream ends with its token, at shutdown, and when its client
+//!    stops reading (the accept loop's bound on writes).
+//! 4. The page of all flags ([`http::Ofrep`]) is written once for each snapshot; its `ETag` is of its bytes. A refetch
+//!    event needs no trail: it follows the snapshot alone.
+//!
 //! # A session start, followed through
 //!
 //! `POST /brun-e/start` with a user's token.

@@ -4,7 +4,11 @@ use std::net::SocketAddr;
 
 use axum::body::{Body, Bytes};
 use http_body_util::BodyExt as _;
-use hyper::{Method, Request, StatusCode, client::conn::http1, header};
+use hyper::{
+    Method, Request, StatusCode,
+    client::conn::http1,
+    header::{self, HeaderValue},
+};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, task::JoinSet};
 
@@ -50,7 +54,27 @@ impl Client {
         (status, response.into_body().collect().await.unwrap().to_bytes())
     }
 
-    /// The same; anything but a success ends the run.
+    /// A POST of `path` for who holds what `held` names: the status, what was answered, and its tag.
+    pub(crate) async fn flags(
+        &mut self,
+        path: &str,
+        token: &str,
+        held: Option<&HeaderValue>,
+    ) -> (StatusCode, Option<HeaderValue>, Bytes) {
+        let mut request = Request::post(path)
+            .header(header::HOST, &self.host)
+            .header(header::AUTHORIZATION, format!("Bearer {token}"));
+        if let Some(held) = held {
+            request = request.header(header::IF_NONE_MATCH, held);
+        }
+        self.sender.ready().await.unwrap();
+        let response = self.sender.send_request(request.body(Body::empty()).unwrap()).await;
+        let response = response.unwrap();
+        let (status, tag) = (response.status(), response.headers().get(header::ETAG).cloned());
+        (status, tag, response.into_body().collect().await.unwrap().to_bytes())
+    }
+
+    /// What is answered; anything but a success ends the run.
     pub(crate) async fn expect(
         &mut self,
         method: Method,

@@ -14,6 +14,7 @@
 mod catalog;
 mod client;
 mod history;
+mod ofrep;
 mod patch;
 mod pgbench;
 mod program;
@@ -21,6 +22,7 @@ mod propagation;
 mod ready;
 mod rows;
 mod start;
+mod streams;
 mod table;
 mod transfer;
 mod world;
@@ -31,7 +33,8 @@ use tracing_subscriber::EnvFilter;
 
 use world::World;
 
-const SCENARIOS: [&str; 6] = ["start", "patch", "history", "transfer", "propagation", "ready"];
+const SCENARIOS: [&str; 8] =
+    ["start", "patch", "history", "transfer", "propagation", "ready", "ofrep", "streams"];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -59,7 +62,9 @@ async fn run(wanted: &dyn Fn(&str) -> bool) {
             "history" => history::run(&mut world).await,
             "transfer" => transfer::run(&mut world).await,
             "propagation" => propagation::run(&mut world).await,
-            _ => ready::run(&mut world).await,
+            "ready" => ready::run(&mut world).await,
+            "ofrep" => ofrep::run(&mut world).await,
+            _ => streams::run(&mut world).await,
         }
     }
     world.end().await;

@@ -19,8 +19,11 @@ use brune::{
         embedded::{Profile, Server},
     },
     fleet::{self, Fleet, Pace},
-    http::{self, AppState, Grant, Keys, Limits, SUPER_ADMIN, WriteQuota},
-    settings::{self, Catalog, Firewall, GlobalSettingsService},
+    http::{
+        self, AppState, Grant, Keys, Limits, Ofrep, Origins, SUPER_ADMIN, StreamBounds, Streams,
+        WriteQuota,
+    },
+    settings::{self, Catalog, Feed, Firewall, GlobalSettingsService},
 };
 use chrono::TimeDelta;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgPool};
@@ -140,7 +143,13 @@ impl Instance {
         let fleet = Fleet::new("bench", clock.now(), Pace::default());
         fleet.join(&pool, settings.revision()).await.unwrap();
         tasks.spawn(fleet::keep(pool.clone(), settings.clone(), fleet.clone()));
+        let feed = Feed::new(&settings);
+        tasks.spawn(settings::tell(pool.clone(), settings.clone(), feed.clone()));
         let state = AppState {
+            feed,
+            ofrep: Ofrep::new(Keys::new(&auth())),
+            origins: Origins::default(),
+            streams: Streams::new(StreamBounds::default(), CancellationToken::new()),
             pool: pool.clone(),
             settings: settings.clone(),
             fleet,
@@ -198,6 +207,11 @@ pub(crate) fn user(sub: &str) -> String {
 
 /// A token of an administrator.
 pub(crate) fn admin() -> String {
+    admin_called("admin")
+}
+
+/// A token of the administrator `sub`.
+pub(crate) fn admin_called(sub: &str) -> String {
     let role = Some(SUPER_ADMIN.to_owned());
-    token(&Grant { sub: "admin".to_owned(), role, ..Grant::default() })
+    token(&Grant { sub: sub.to_owned(), role, ..Grant::default() })
 }

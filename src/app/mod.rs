@@ -1,6 +1,7 @@
 //! The parts put together: config → database → startup guard → tasks → router → serve, and the same in
 //! reverse.
 
+mod descriptors;
 mod guard;
 mod open;
 mod tasks;
@@ -22,10 +23,11 @@ use crate::{
     config::{self, Announcement, Config, Environment, Needs, Provision, Reload, Source},
     database::{self, embedded},
     fleet::{self, Fleet, Pace},
-    http::{self, AppState, Grant, Keys, Limits, WriteQuota},
-    metrics::Metrics,
+    http::{
+        self, AppState, Grant, Keys, Limits, Ofrep, Origins, StreamBounds, Streams, WriteQuota,
+    },
     secrets,
-    settings::{self, Catalog, GlobalSettingsService, Hints, Kind},
+    settings::{self, Catalog, Feed, GlobalSettingsService, Hints, Kind},
 };
 
 /// How often the database is looked through for what is left of secrets.
@@ -122,9 +124,7 @@ async fn run(
     let made_up = config.auth.jwt_secrets.is_empty();
     let config = &config.with_development_secret()?;
     let firewall = open::firewall(config, catalog, environment);
-    let metrics = Metrics::default();
-    let settings =
-        GlobalSettingsService::counted(settings::load(&pool).await?, firewall, metrics.clone());
+    let settings = GlobalSettingsService::new(settings::load(&pool).await?, firewall);
     if !imported {
         tell_drift(environment, &settings);
     }
@@ -132,10 +132,11 @@ async fn run(
     let token = made_up.then(|| development_token(config, &clock)).flatten();
     let (listener, address) = listen(config.listen).await?;
     let mut tasks = Tasks::new();
-    let provision = provision(environment, &settings);
-    let state = start(&mut tasks, &pool, settings, config, clock, provision).await?;
-    let fleet = state.fleet.clone();
+    descriptors::raise();
     let shutdown = CancellationToken::new();
+    let parts = Parts { config, environment, pool: &pool, settings, clock };
+    let state = parts.start(&mut tasks, &shutdown).await?;
+    let fleet = state.fleet.clone();
     let limits = Limits::default();
     let router = http::router(state, &limits);
     let served = http::serve(listener, router, limits, shutdown.clone());
@@ -160,32 +161,6 @@ async fn run(
     Ok(())
 }
 
-/// Starts what runs beside the service, and returns what handlers take.
-async fn start(
-    tasks: &mut Tasks,
-    pool: &PgPool,
-    settings: GlobalSettingsService,
-    config: &Config,
-    clock: Clock,
-    provision: Provision,
-) -> Result<AppState, Error> {
-    let hints = match &config.reload {
-        Reload::Notify => Hints::Notify,
-        Reload::Poll => Hints::None,
-        Reload::Redis(url) => Hints::Redis(url.clone()),
-    };
-    let metrics = settings.metrics().clone();
-    tasks.spawn(settings::follow_by(hints, pool.clone(), settings.clone(), config.reload_poll));
-    tasks.spawn(secrets::watch(pool.clone(), metrics.clone(), RESIDUE_CHECK));
-    let fleet = Fleet::new(provision.instance(), clock.now(), Pace::default());
-    // Before it answers anybody: from then on a write waits for it.
-    fleet.join(pool, settings.revision()).await?;
-    tasks.spawn(fleet::keep(pool.clone(), settings.clone(), fleet.clone()));
-    let quota = WriteQuota::new(config.admin_writes_per_minute);
-    let (pool, keys) = (pool.clone(), Keys::new(&config.auth));
-    Ok(AppState { pool, settings, fleet, clock, provision, quota, metrics, keys })
-}
-
 /// The listener, and the address that it has.
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
     let fault = |source| Error::Listen { address, source };
@@ -200,6 +175,62 @@ async fn leave(fleet: &Fleet, pool: &PgPool) {
     let left = tokio::time::timeout(LEAVING, fleet.leave(pool)).await;
     if !matches!(left, Ok(Ok(()))) {
         warn!("could not take this instance's row out: the others count it for a few seconds more");
+    }
+}
+
+/// What the service is put together from.
+struct Parts<'a> {
+    config: &'a Config,
+    environment: &'a Environment,
+    pool: &'a PgPool,
+    settings: GlobalSettingsService,
+    clock: Clock,
+}
+
+impl Parts<'_> {
+    /// Starts what runs beside the routes, until `shutdown`; returns what these may ask for.
+    async fn start(
+        self,
+        tasks: &mut Tasks,
+        shutdown: &CancellationToken,
+    ) -> Result<AppState, Error> {
+        let Self { config, environment, pool, settings, clock } = self;
+        let follow =
+            settings::follow_by(hints(config), pool.clone(), settings.clone(), config.reload_poll);
+        tasks.spawn(follow);
+        let metrics = settings.metrics().clone();
+        tasks.spawn(secrets::watch(pool.clone(), metrics.clone(), RESIDUE_CHECK));
+        let feed = Feed::new(&settings);
+        tasks.spawn(settings::tell(pool.clone(), settings.clone(), feed.clone()));
+        let provision = provision(environment, &settings);
+        let fleet = Fleet::new(provision.instance(), clock.now(), Pace::default());
+        // Before it answers anybody: from then on a write waits for it.
+        fleet.join(pool, settings.revision()).await?;
+        tasks.spawn(fleet::keep(pool.clone(), settings.clone(), fleet.clone()));
+        let keys = Keys::new(&config.auth);
+        Ok(AppState {
+            quota: WriteQuota::new(config.admin_writes_per_minute),
+            streams: Streams::new(StreamBounds::default(), shutdown.clone()),
+            ofrep: Ofrep::new(keys.clone()),
+            origins: Origins(config.cors_origins.clone().into()),
+            pool: pool.clone(),
+            provision,
+            settings,
+            fleet,
+            feed,
+            clock,
+            metrics,
+            keys,
+        })
+    }
+}
+
+/// What tells of changes before the timer does.
+fn hints(config: &Config) -> Hints {
+    match &config.reload {
+        Reload::Notify => Hints::Notify,
+        Reload::Poll => Hints::None,
+        Reload::Redis(url) => Hints::Redis(url.clone()),
     }
 }
 

@@ -13,6 +13,7 @@ mod fault;
 mod file;
 mod held;
 mod log;
+mod origins;
 mod provision;
 mod reading;
 mod reexec;
@@ -54,6 +55,8 @@ pub struct Config {
     pub reload_poll: Duration,
     /// What tells of changed settings before that (`BRUNE_RELOAD`).
     pub reload: Reload,
+    /// Origins whose pages may read settings as flags (`BRUNE_CORS_ORIGINS`); `*` for all.
+    pub cors_origins: Vec<String>,
     /// The catalog's file (`BRUNE_CATALOG`); the built-in one when `None`.
     pub catalog: Option<PathBuf>,
     /// What to log, and how.
@@ -172,6 +175,7 @@ impl Config {
         let discord_webhook_url = reading.secret("DISCORD_WEBHOOK_URL");
         let reload = Reload::read(&mut reading);
         let reload_poll = reading.milliseconds("BRUNE_RELOAD_POLL_MS", 5_000, 100..=600_000);
+        let cors_origins = origins::read(&mut reading);
         // Only here, when everything has been read, may a fault end it.
         let config = database.map(|database| Self {
             listen,
@@ -184,6 +188,7 @@ impl Config {
             discord_webhook_url,
             reload_poll,
             reload,
+            cors_origins,
             catalog: env.path("BRUNE_CATALOG"),
             log,
             data_dir,

@@ -28,6 +28,10 @@ pub struct Body {
     pub bytes: Bytes,
 }
 
+/// The bytes of a body that is declared as JSON, or none at all; whoever takes them reads them.
+#[derive(Debug)]
+pub(in crate::http) struct JsonBytes(pub(in crate::http) Option<Bytes>);
+
 /// A JSON body, or none at all.
 #[derive(Debug)]
 pub struct OptionalBody(
@@ -53,7 +57,21 @@ impl<S: Send + Sync> FromRequest<S> for OptionalBody {
     }
 }
 
+impl<S: Send + Sync> FromRequest<S> for JsonBytes {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        Ok(Self(read_bytes(request).await?))
+    }
+}
+
 async fn read(request: Request) -> Result<Option<Body>, Problem> {
+    let Some(bytes) = read_bytes(request).await? else { return Ok(None) };
+    let json = Json::parse(&bytes).map_err(Problem::malformed)?;
+    Ok(Some(Body { json, bytes }))
+}
+
+async fn read_bytes(request: Request) -> Result<Option<Bytes>, Problem> {
     if request.body().is_end_stream() {
         return Ok(None);
     }
@@ -61,11 +79,7 @@ async fn read(request: Request) -> Result<Option<Body>, Problem> {
         return Err(unsupported(request.method()));
     }
     let bytes = collect(request).await?;
-    if bytes.is_empty() {
-        return Ok(None);
-    }
-    let json = Json::parse(&bytes).map_err(Problem::malformed)?;
-    Ok(Some(Body { json, bytes }))
+    Ok(Some(bytes).filter(|it| !it.is_empty()))
 }
 
 /// The bytes of the body, all of them and in time.

@@ -39,7 +39,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 1024,
+            // More than there may be streams, so that these never keep requests out.
+            connections: 4096,
             head: Duration::from_secs(10),
             write: Duration::from_secs(10),
             request: Duration::from_secs(5),

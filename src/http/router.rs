@@ -7,16 +7,21 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::http::{
-    AppState, Limits, config, explain, fleet, health, layers::around, openapi::Document, secrets,
-    sessions, settings,
+    AppState, Limits, Origins, config, explain, fleet, health, layers::around, ofrep,
+    openapi::Document, secrets, sessions, settings,
 };
 
 /// The routes and what they say of themselves.
-fn routes() -> OpenApiRouter<AppState> {
+fn routes(origins: &Origins) -> OpenApiRouter<AppState> {
+    let flags = OpenApiRouter::new()
+        .routes(routes!(ofrep::evaluate_all))
+        .routes(routes!(ofrep::evaluate))
+        .routes(routes!(ofrep::events));
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(settings::list, settings::update))
         .routes(routes!(settings::history))
         .routes(routes!(settings::roll_back))
+        .routes(routes!(settings::stream))
         .routes(routes!(settings::find))
         .routes(routes!(config::list))
         .routes(routes!(config::audit))
@@ -37,18 +42,19 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(health::healthz))
         .routes(routes!(health::metrics))
         .routes(routes!(explain::explain))
+        .merge(ofrep::around(flags, origins))
 }
 
 /// The OpenAPI document, as `/openapi.json` serves it.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    routes().split_for_parts().1
+    routes(&Origins::default()).split_for_parts().1
 }
 
 /// The service, ready to be served.
 pub fn router(state: AppState, limits: &Limits) -> Router {
     let (firewall, metrics) = (state.settings.firewall().clone(), state.metrics.clone());
-    let (routes, document) = routes().split_for_parts();
+    let (routes, document) = routes(&state.origins).split_for_parts();
     // The viewer styles itself inline; nothing else may, and it too loads nothing from elsewhere.
     let policy = HeaderValue::from_static(
         "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \

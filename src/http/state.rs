@@ -7,9 +7,14 @@ use crate::{
     clock::Clock,
     config::Provision,
     fleet::Fleet,
-    http::{auth::Keys, limit::WriteQuota},
+    http::{
+        auth::Keys,
+        limit::WriteQuota,
+        ofrep::{Ofrep, Origins},
+        streams::Streams,
+    },
     metrics::Metrics,
-    settings::GlobalSettingsService,
+    settings::{Feed, GlobalSettingsService},
 };
 
 /// The parts a handler takes, each by `State<Part>`: its signature is its list of dependencies.
@@ -21,6 +26,14 @@ pub struct AppState {
     pub settings: GlobalSettingsService,
     /// This instance among the others.
     pub fleet: Fleet,
+    /// What changed, for streams.
+    pub feed: Feed,
+    /// The streams that are open.
+    pub streams: Streams,
+    /// All settings as flags, written once for each revision.
+    pub ofrep: Ofrep,
+    /// Whose pages may evaluate flags.
+    pub origins: Origins,
     /// The time.
     pub clock: Clock,
     /// Where the keys that are not in the database come from.

@@ -14,6 +14,7 @@ mod constraints;
 mod document;
 mod drift;
 mod entry;
+mod feed;
 mod follow;
 mod import;
 mod json_schema;
@@ -36,6 +37,7 @@ pub use constraints::Constraints;
 pub use document::{Document, FORMAT_VERSION, Format, Incoming};
 pub use drift::{Drift, drift};
 pub use entry::{Entry, Since};
+pub use feed::{ChangeSet, Feed, HELD, Listener, Told, tell};
 pub use follow::{Hints, follow, follow_by};
 pub use import::{
     Class, Error as ImportError, ImportPlan, ImportTerms, OnConflict, PlanEntry, import,

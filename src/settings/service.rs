@@ -48,12 +48,7 @@ impl GlobalSettingsService {
     /// A handle that starts at `snapshot`; `firewall` is what every write through it has to pass.
     #[must_use]
     pub fn new(snapshot: Snapshot, firewall: Firewall) -> Self {
-        Self::counted(snapshot, firewall, Metrics::default())
-    }
-
-    /// The same, where what happens to it is counted by `metrics`.
-    #[must_use]
-    pub fn counted(snapshot: Snapshot, firewall: Firewall, metrics: Metrics) -> Self {
+        let metrics = Metrics::default();
         metrics.applied(snapshot.revision, None);
         Self(Arc::new(Inner {
             firewall,

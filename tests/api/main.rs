@@ -14,10 +14,12 @@ mod firewall;
 mod fleet;
 mod live;
 mod metrics;
+mod ofrep;
 mod races;
 mod reload;
 mod secrets;
 mod sessions;
 mod settings;
+mod stream;
 #[path = "../support/mod.rs"]
 mod support;

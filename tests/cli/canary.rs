@@ -73,7 +73,7 @@ async fn read_everything(service: &Service, heard: &mut Heard) {
     let document = service.get("/openapi.json").await;
     let mut asked = 0;
     for (path, methods) in document["paths"].as_object().unwrap() {
-        if methods.get("get").is_none() || path.contains("stream") {
+        if methods.get("get").is_none() || path.contains("stream") || path.contains("events") {
             continue;
         }
         let path = path.replace("{key}", "OPENAI_API_KEY").replace("{id}", &marker("no-id")[..8]);

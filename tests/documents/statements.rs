@@ -7,16 +7,17 @@ use brune::{
     database::session,
     settings::{self, BRUN_E, Catalog, Firewall, PublishError, PublishPlan},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};
 
 use crate::{
     blocks, section,
-    support::{Instance, TestApp, admin, user},
+    support::{INTERNAL_KEY, Instance, TestApp, admin, user},
 };
 
 const OPERATIONS: &str = include_str!("../../docs/operations.md");
 const ADDING: &str = include_str!("../../docs/adding-a-setting.md");
+const READING: &str = include_str!("../../docs/reading-settings.md");
 const KEY: &str = "BRUNE_GREETING";
 
 /// The one block of `kind` in the section.
@@ -135,6 +136,17 @@ async fn a_setting_is_added_tightened_and_removed_as_the_document_says() {
     app.instance.reaches(4).await;
     assert_eq!(audit_of(&app, KEY).await.2, Some(2));
     assert_unbroken(&pool).await;
+}
+
+#[tokio::test]
+async fn a_flag_is_told_as_the_document_shows_it() {
+    let app = TestApp::new().await;
+    let section = section(READING, "## With curl");
+    let asked = block(section, "text");
+    let path = asked.split("127.0.0.1:8080").nth(1).unwrap();
+    let reply = app.instance.post(path).header("x-api-key", INTERNAL_KEY).send().await;
+    let told: Value = serde_json::from_str(&block(section, "json")).unwrap();
+    assert_eq!(reply.ok(), told);
 }
 
 /// Of the last entry of `key`: old value, new value, version, and who.

@@ -11,14 +11,18 @@ use brune::{
     clock::{Clock, Shift},
     config::{Auth, Environment, Provision, Secret},
     fleet::{self, Fleet, Pace},
-    http::{AppState, Grant, Keys, Limits, SUPER_ADMIN, WriteQuota, issue, router},
-    settings::{self, BRUN_E, Catalog, Firewall, GlobalSettingsService, Hints, Kind},
+    http::{
+        AppState, Grant, Keys, Limits, Ofrep, Origins, SUPER_ADMIN, StreamBounds, Streams,
+        WriteQuota, issue, router,
+    },
+    settings::{self, BRUN_E, Catalog, Feed, Firewall, GlobalSettingsService, Hints, Kind},
 };
 use chrono::TimeDelta;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::{TestDb, canary};
@@ -27,6 +31,8 @@ use super::{TestDb, canary};
 pub(crate) const SECRET: &str = "a secret for tests, long enough to be one";
 /// What test services prove themselves with.
 pub(crate) const INTERNAL_KEY: &str = "an internal key for tests";
+/// Whose pages may call test instances from a browser.
+pub(crate) const ORIGIN: &str = "https://app.test";
 /// A poll so slow that only a notification can explain what is taken on.
 const NEVER: Duration = Duration::from_hours(1);
 
@@ -96,6 +102,25 @@ impl TestApp {
     }
 }
 
+/// What an instance is started with.
+struct Setup {
+    writes: NonZeroU32,
+    provision: Provision,
+    pace: Pace,
+    bounds: StreamBounds,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            writes: NonZeroU32::MAX,
+            provision: Provision::default(),
+            pace: Pace::default(),
+            bounds: StreamBounds::default(),
+        }
+    }
+}
+
 /// One instance of the service.
 pub(crate) struct Instance {
     pub(crate) router: Router,
@@ -106,6 +131,10 @@ pub(crate) struct Instance {
     /// Its place among the others; nobody sees it before it [joins](Self::join).
     pub(crate) fleet: Fleet,
     tasks: Vec<JoinHandle<()>>,
+    pub(crate) streams: Streams,
+    /// Ends its streams.
+    pub(crate) ending: CancellationToken,
+    feed: Feed,
 }
 
 impl Instance {
@@ -130,30 +159,44 @@ impl Instance {
             of_kind.map(|it| it.key.as_str())
         };
         let provision = Provision::of(environment, keys(true), keys(false));
-        Self::with(NonZeroU32::MAX, provision, Pace::default(), pool).await
+        Self::with(Setup { provision, ..Setup::default() }, pool).await
     }
 
     /// The same, where an administrator may write so often in a minute.
     pub(crate) async fn allowing(writes: NonZeroU32, pool: PgPool) -> Self {
-        Self::with(writes, Provision::default(), Pace::default(), pool).await
+        Self::with(Setup { writes, ..Setup::default() }, pool).await
     }
 
     /// One that hears of no change, and believes in the others as `pace` says.
     pub(crate) async fn paced(pace: Pace, pool: PgPool) -> Self {
-        Self::with(NonZeroU32::MAX, Provision::default(), pace, pool).await
+        Self::with(Setup { pace, ..Setup::default() }, pool).await
     }
 
-    async fn with(writes: NonZeroU32, provision: Provision, pace: Pace, pool: PgPool) -> Self {
+    /// One that follows the database by notification alone, with other bounds on its streams.
+    pub(crate) async fn streaming(bounds: StreamBounds, pool: PgPool) -> Self {
+        let mut instance = Self::with(Setup { bounds, ..Setup::default() }, pool).await;
+        instance.follow(NEVER).await;
+        instance
+    }
+
+    async fn with(setup: Setup, pool: PgPool) -> Self {
+        let Setup { writes, provision, pace, bounds } = setup;
         let fleet = Fleet::new("brune.test", Clock::system().now(), pace);
         canary::listen();
         let settings = GlobalSettingsService::new(settings::load(&pool).await.unwrap(), firewall());
         let (clock, shift) = Clock::shifted();
         let keys = Keys::new(&auth());
         let quota = WriteQuota::new(writes);
+        let (feed, ending) = (Feed::new(&settings), CancellationToken::new());
+        let streams = Streams::new(bounds, ending.clone());
         let state = AppState {
             pool: pool.clone(),
             settings: settings.clone(),
             fleet: fleet.clone(),
+            feed: feed.clone(),
+            ofrep: Ofrep::new(keys.clone()),
+            origins: Origins([ORIGIN.to_owned()].into()),
+            streams: streams.clone(),
             clock,
             provision,
             quota,
@@ -161,7 +204,7 @@ impl Instance {
             keys,
         };
         let router = router(state, &Limits::default());
-        Self { router, settings, shift, pool, fleet, tasks: Vec::new() }
+        Self { router, settings, shift, pool, fleet, streams, ending, feed, tasks: Vec::new() }
     }
 
     /// Starts following the database, and waits until the channel is open.
@@ -171,8 +214,9 @@ impl Instance {
 
     /// The same, told of changes by `hints`.
     pub(crate) async fn follow_by(&mut self, hints: Hints, poll: Duration) {
-        let follow = settings::follow_by(hints, self.pool.clone(), self.settings.clone(), poll);
-        self.spawn(follow);
+        let (pool, held, feed) = (self.pool.clone(), self.settings.clone(), self.feed.clone());
+        self.spawn(settings::follow_by(hints, pool.clone(), held.clone(), poll));
+        self.spawn(settings::tell(pool, held, feed));
         self.settings.listening().wait_for(|it| *it).await.unwrap();
     }
 

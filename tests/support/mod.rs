@@ -11,10 +11,11 @@ mod database;
 pub(crate) mod proxy;
 pub(crate) mod redis;
 mod server;
+pub(crate) mod sse;
 
 #[expect(unused_imports, reason = "no test binary uses all of it")]
 pub(crate) use app::{
-    Call, INTERNAL_KEY, Instance, Reply, SECRET, TestApp, admin, admin_signed_with, auth, firewall,
-    token, user,
+    Call, INTERNAL_KEY, Instance, ORIGIN, Reply, SECRET, TestApp, admin, admin_signed_with, auth,
+    firewall, token, user,
 };
 pub(crate) use database::TestDb;

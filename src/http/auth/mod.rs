@@ -8,6 +8,7 @@ use axum::{
     extract::{FromRef, FromRequestParts},
     http::{HeaderMap, HeaderName, header, request::Parts},
 };
+use chrono::{DateTime, Utc};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -22,6 +23,12 @@ use crate::{
 
 const INTERNAL_API_KEY: HeaderName = HeaderName::from_static("x-internal-api-key");
 
+/// The name that the `OpenFeature` protocol has for such a key.
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// When a key expires.
+const FOREVER: DateTime<Utc> = DateTime::<Utc>::MAX_UTC;
+
 /// Who a valid token speaks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
@@ -33,6 +40,8 @@ pub struct Caller {
     pub level: Option<String>,
     /// Whether the user has the role [`SUPER_ADMIN`].
     pub is_admin: bool,
+    /// When the token expires.
+    pub until: DateTime<Utc>,
 }
 
 /// A super administrator; others are a 403, and callers without a valid token a 401.
@@ -107,6 +116,32 @@ where
         let sent = only(headers, &INTERNAL_API_KEY);
         let known = sent.is_some_and(|it| keys.knows_internal(it.as_bytes()));
         if known { Ok(Self::Internal) } else { Err(Problem::unauthorized(false)) }
+    }
+}
+
+/// Whoever may read settings as flags: anyone with a valid token, or another service of ours with the internal
+/// key in `X-API-Key` or `X-Internal-Api-Key`; others are a 401. A token counts before a key.
+#[derive(Debug)]
+pub(in crate::http) struct Reader {
+    /// When the token expires; of a key, never.
+    pub(in crate::http) until: DateTime<Utc>,
+}
+
+impl<S> FromRequestParts<S> for Reader
+where
+    S: Send + Sync,
+    Keys: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let (headers, keys) = (&parts.headers, Keys::from_ref(state));
+        if headers.contains_key(header::AUTHORIZATION) {
+            return caller(headers, &keys).map(|caller| Self { until: caller.until });
+        }
+        let sent = only(headers, &API_KEY).or_else(|| only(headers, &INTERNAL_API_KEY));
+        let known = sent.is_some_and(|it| keys.knows_internal(it.as_bytes()));
+        if known { Ok(Self { until: FOREVER }) } else { Err(Problem::unauthorized(false)) }
     }
 }
 

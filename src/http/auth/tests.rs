@@ -53,11 +53,15 @@ fn verdict(auth: &Auth, token: &str) -> Result<Caller, Refusal> {
 
 #[test]
 fn a_sound_token_names_its_caller() {
-    let caller =
-        verdict(&auth(), &token(json!({"plan": "pro", "level": "b2", "iat": in_seconds(0)})));
+    let expires = in_seconds(600);
+    let until = DateTime::from_timestamp(expires, 0).unwrap();
+    let caller = verdict(
+        &auth(),
+        &token(json!({"plan": "pro", "level": "b2", "iat": in_seconds(0), "exp": expires})),
+    );
     let user = UserId::parse("admin-1").unwrap();
     let (plan, level) = (Some("pro".to_owned()), Some("b2".to_owned()));
-    assert_eq!(caller, Ok(Caller { user, plan, level, is_admin: true }));
+    assert_eq!(caller, Ok(Caller { user, plan, level, is_admin: true, until }));
 }
 
 #[test]

@@ -30,12 +30,17 @@ const LEEWAY: u64 = 5;
 /// How long a token may live that says when it was made.
 const MAX_LIFE: TimeDelta = TimeDelta::hours(12);
 
+/// Whom a [`pass`](Keys::pass) is for. It names no subject, so that it is never a token.
+const PASS: &str = "brune:ofrep:events";
+
 /// What credentials are checked against.
 #[derive(Clone)]
 pub struct Keys(Arc<Inner>);
 
 struct Inner {
     secrets: Vec<DecodingKey>,
+    /// The newest secret, to sign with.
+    signing: Option<EncodingKey>,
     validation: Validation,
     internal: Option<Fingerprint>,
     max_life: TimeDelta,
@@ -74,6 +79,14 @@ struct Claims {
     level: Option<String>,
 }
 
+/// The claims of a [`pass`](Keys::pass).
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pass {
+    aud: String,
+    exp: i64,
+}
+
 impl Keys {
     /// Those that `auth` names. Secrets of fewer than 32 bytes are refused by the configuration.
     #[must_use]
@@ -82,7 +95,9 @@ impl Keys {
         // It is an error only if one was chosen before, which is as good.
         let _ = aws_lc::DEFAULT_PROVIDER.install_default();
         let keys = auth.jwt_secrets.iter().filter(|it| !it.expose().is_empty());
+        let mut signing = keys.clone().map(|it| EncodingKey::from_secret(it.expose().as_bytes()));
         Self(Arc::new(Inner {
+            signing: signing.next(),
             secrets: keys.map(|it| DecodingKey::from_secret(it.expose().as_bytes())).collect(),
             validation: validation(auth),
             internal: auth.internal_api_key.as_ref().map(Fingerprint::of),
@@ -93,9 +108,10 @@ impl Keys {
     /// The same, with another bound on the life of a token that says when it was made.
     #[must_use]
     pub fn with_max_life(self, max_life: TimeDelta) -> Self {
-        let Inner { secrets, validation, internal, .. } = &*self.0;
+        let Inner { secrets, signing, validation, internal, .. } = &*self.0;
         let (secrets, validation) = (secrets.clone(), validation.clone());
-        Self(Arc::new(Inner { secrets, validation, internal: internal.clone(), max_life }))
+        let (signing, internal) = (signing.clone(), internal.clone());
+        Self(Arc::new(Inner { secrets, signing, validation, internal, max_life }))
     }
 
     pub(super) fn knows_internal(&self, sent: &[u8]) -> bool {
@@ -118,7 +134,30 @@ impl Keys {
             return Err(Refusal::Claims);
         }
         let is_admin = claims.has_role(SUPER_ADMIN);
-        Ok(Caller { user, plan: claims.plan, level: claims.level, is_admin })
+        #[expect(clippy::cast_possible_truncation, reason = "it saturates, and then never expires")]
+        let until =
+            DateTime::from_timestamp(claims.exp as i64, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        Ok(Caller { user, plan: claims.plan, level: claims.level, is_admin, until })
+    }
+
+    /// What opens the stream of refetch events until `expires`, in seconds of the epoch, and nothing else.
+    pub(in crate::http) fn pass(&self, expires: i64) -> Option<String> {
+        let claims = Pass { aud: PASS.to_owned(), exp: expires };
+        encode(&Header::new(Algorithm::HS256), &claims, self.0.signing.as_ref()?).ok()
+    }
+
+    /// Until when `pass` is good, if it is.
+    pub(in crate::http) fn admits(&self, pass: &str) -> Option<DateTime<Utc>> {
+        if TOKEN_BYTES < pass.len() {
+            return None;
+        }
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.leeway = LEEWAY;
+        validation.set_audience(&[PASS]);
+        validation.set_required_spec_claims(&["exp", "aud"]);
+        let mut read =
+            self.0.secrets.iter().filter_map(|it| decode::<Pass>(pass, it, &validation).ok());
+        DateTime::from_timestamp(read.next()?.claims.exp, 0)
     }
 
     /// Header and claims, if any of the secrets signed them.

@@ -18,6 +18,7 @@ use utoipa::ToSchema;
 pub use code::Code;
 
 use crate::{
+    http::ofrep,
     ids::RequestId,
     json::{Fault, Faults},
     settings::Firewall,
@@ -214,6 +215,16 @@ impl Problem {
         self.0.code
     }
 
+    /// What happened this time.
+    pub(super) fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
+    /// Every fault of the request.
+    pub(super) fn faults(&self) -> &Faults {
+        &self.0.faults
+    }
+
     fn document(self, instance: &str, id: &RequestId) -> ProblemDocument {
         let Inner { code, detail, faults, members, .. } = *self.0;
         ProblemDocument {
@@ -251,9 +262,14 @@ pub(super) fn render(
     let carried = response.extensions_mut().remove::<Problem>();
     let Some(problem) = carried.or_else(|| stand_in(&response)) else { return response };
     let status = problem.code().status();
-    let mut document = problem.document(instance, id);
-    document.withhold(firewall);
-    let body = serde_json::to_vec(&document).unwrap_or_else(|err| {
+    let (media_type, body) = if let Some(refusal) = ofrep::refusal(instance, &problem) {
+        (HeaderValue::from_static("application/json"), serde_json::to_vec(&refusal))
+    } else {
+        let mut document = problem.document(instance, id);
+        document.withhold(firewall);
+        (MEDIA_TYPE, serde_json::to_vec(&document))
+    };
+    let body = body.unwrap_or_else(|err| {
         error!(error = %err, "a problem cannot be written");
         Vec::new()
     });
@@ -261,7 +277,7 @@ pub(super) fn render(
     // A library's 422 is a 400 here, and the length was that of the body this one replaces.
     parts.status = status;
     parts.headers.remove(header::CONTENT_LENGTH);
-    parts.headers.insert(header::CONTENT_TYPE, MEDIA_TYPE);
+    parts.headers.insert(header::CONTENT_TYPE, media_type);
     Response::from_parts(parts, Body::from(body))
 }
 

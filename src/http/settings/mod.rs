@@ -2,11 +2,13 @@
 
 mod history;
 mod rollback;
+mod stream;
 mod update;
 mod write;
 
 pub(in crate::http) use history::*;
 pub(in crate::http) use rollback::*;
+pub(in crate::http) use stream::*;
 pub(in crate::http) use update::*;
 pub(in crate::http) use write::{
     Acknowledged, Wait, WriteHead, actor, answer, ask_usual, only_usual,

@@ -1,0 +1,99 @@
+//! Two thousand who listen: how soon each hears of a change, and what each costs.
+
+use std::time::{Duration, Instant};
+
+use brune::settings::{BRUN_E, Catalog};
+use hyper::Method;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    sync::mpsc,
+    task::JoinSet,
+};
+
+use crate::{
+    client::Client,
+    program::Program,
+    table::{Times, figure},
+    world::{World, admin, admin_called},
+};
+
+const PATH: &str = "/admin/global-settings/stream";
+const LISTENERS: usize = 2_000;
+const CHANGES: usize = 20;
+/// Until the last has heard of it, and memory of the service for each.
+const HEARD_MS: f64 = 1_000.0;
+const EACH_KB: f64 = 30.0;
+
+pub(crate) async fn run(world: &mut World) {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+    world.database("streams", &Catalog::parse(BRUN_E).unwrap()).await.close().await;
+    // The program itself, so that its memory is its own.
+    let program = Program::start(&world.url("streams"), None).await;
+    let idle = program.resident();
+    let (heard, mut news) = mpsc::unbounded_channel();
+    let mut listeners = JoinSet::new();
+    for n in 0..LISTENERS {
+        let token = admin_called(&format!("listener-{}", n / 10));
+        let mut stream = TcpStream::connect(program.address).await.unwrap();
+        let head =
+            format!("GET {PATH} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        until(&mut stream, b"retry: ").await;
+        let heard = heard.clone();
+        listeners.spawn(async move {
+            while until(&mut stream, b"event: change").await {
+                let _ = heard.send(Instant::now());
+            }
+        });
+    }
+    let mut times = Times::new();
+    let mut client = Client::of(program.address).await;
+    let mut version = 1;
+    for _ in 0..CHANGES {
+        let change =
+            json!({"key": "BRUNE_COOLDOWN_MINUTES", "value": version % 200, "version": version});
+        let body = json!({"reason": "measuring", "changes": [change]}).to_string();
+        let path = "/admin/global-settings";
+        let answer = client.expect(Method::PATCH, path, &admin(), body).await;
+        let committed = Instant::now();
+        let answer: Value = serde_json::from_slice(&answer).unwrap();
+        version = answer["changed"][0]["version"].as_i64().unwrap();
+        for _ in 0..LISTENERS {
+            let at = tokio::time::timeout(Duration::from_secs(30), news.recv()).await;
+            let at = at.unwrap().unwrap();
+            times.add(at.saturating_duration_since(committed));
+        }
+    }
+    let more =
+        format!("median {:.1}, over {CHANGES} changes and {LISTENERS} listeners", times.median());
+    figure("until the last has heard", times.at(1.0), HEARD_MS, "ms", &more);
+    match (idle, program.resident()) {
+        (Some(idle), Some(busy)) => {
+            #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
+            let each = (busy - idle) * 1e3 / LISTENERS as f64;
+            let more = format!("{idle:.1} MB idle, {busy:.1} MB with all of them");
+            figure("memory of each who listens", each, EACH_KB, "kB", &more);
+        }
+        _ => println!("resident memory cannot be read here"),
+    }
+    listeners.abort_all();
+    program.stop().await;
+}
+
+/// Reads until `what` has come; `false` at the end.
+async fn until(stream: &mut TcpStream, what: &[u8]) -> bool {
+    let (mut heard, mut part) = (Vec::new(), [0; 1024]);
+    loop {
+        match stream.read(&mut part).await {
+            Ok(0) | Err(_) => return false,
+            Ok(read) => heard.extend_from_slice(&part[..read]),
+        }
+        if heard.windows(what.len()).any(|it| it == what) {
+            return true;
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! `/ofrep/v1`: settings for services in any language, by the `OpenFeature` Remote Evaluation Protocol 0.3.
+//!
+//! Answers come from memory, whether or not the database is there. A value depends on nothing that is sent, so
+//! its reason is always `STATIC`. What goes wrong has the protocol's form here, not that of a problem.
+
+mod cors;
+mod events;
+mod page;
+mod refusal;
+mod request;
+
+use std::time::Duration;
+
+use axum::{
+    extract::State,
+    http::{HeaderMap, HeaderName, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use tokio::time::timeout;
+
+pub use cors::Origins;
+pub(super) use cors::around;
+pub(super) use events::*;
+pub use page::Ofrep;
+pub(super) use refusal::{Refusal, refusal};
+
+use crate::{
+    clock::Clock,
+    http::{
+        answer::Answer,
+        auth::Reader,
+        body::JsonBytes,
+        conditions,
+        ofrep::page::{Flag, FlagList, Page},
+        path::Segment,
+        problem::{Code, Problem},
+        query::Query,
+    },
+    settings::{GlobalSettingsService, Named, SettingValue},
+};
+
+/// How long to wait for a revision that another instance has told of.
+const BEHIND: Duration = Duration::from_secs(1);
+
+/// Asks for lists as objects, for clients that take no other structure.
+const LISTS: HeaderName = HeaderName::from_static("x-brune-lists");
+
+/// One setting, as a flag.
+#[utoipa::path(
+    post,
+    path = "/ofrep/v1/evaluate/flags/{key}",
+    operation_id = "evaluateFlag",
+    tag = "ofrep",
+    params(
+        ("key" = String, Path, description = "Its key"),
+        ("X-Brune-Lists" = Option<String>, Header, description = "`items` has lists as `{\"items\": […]}`, for clients that take only objects"),
+    ),
+    request_body(content = Option<Object>, description = "`{\"context\": {…}}`; a value does not depend on it"),
+    responses(
+        (status = 200, description = "Its value; `reason` is `STATIC`, `variant` its version", body = Flag<'_>),
+        (status = 400, description = "`PARSE_ERROR` or `INVALID_CONTEXT`", body = Refusal),
+        (status = 401, description = "No valid credentials", body = Refusal),
+        (status = 404, description = "`FLAG_NOT_FOUND`; of a key that is locked or secret as well", body = Refusal),
+    ),
+    security(("bearer" = []), ("internal_key" = []))
+)]
+pub(super) async fn evaluate(
+    _: Reader,
+    State(settings): State<GlobalSettingsService>,
+    Segment(key): Segment,
+    headers: HeaderMap,
+    query: Query,
+    JsonBytes(body): JsonBytes,
+) -> Result<Answer, Problem> {
+    query.finish()?;
+    request::check(body.as_deref())?;
+    let (snapshot, stale) = (settings.current(), page::is_stale(&settings));
+    let entry = match snapshot.schema.classify(&key) {
+        Named::Editable(_) => snapshot.find(&key),
+        // Of a key that is not told here not even its existence is.
+        Named::Locked(_) | Named::Unknown => None,
+    };
+    let entry = entry.ok_or_else(|| Problem::new(Code::UnknownKey, "there is no such flag"))?;
+    let wrapped = headers.get(LISTS).is_some_and(|it| it == "items");
+    let is_list = matches!(entry.value, SettingValue::StringArray(_));
+    let flag = Flag::of(&key, entry, wrapped && is_list).at(snapshot.revision, stale);
+    Answer::ok(&flag)
+}
+
+/// Every setting, as flags; written once for each revision.
+#[utoipa::path(
+    post,
+    path = "/ofrep/v1/evaluate/flags",
+    operation_id = "evaluateFlags",
+    tag = "ofrep",
+    params(
+        ("If-None-Match" = Option<String>, Header, description = "An `ETag` that the caller holds"),
+        ("flagConfigEtag" = Option<String>, Query, description = "The `etag` of a refetch event: if this instance has not heard of it yet, it waits a moment"),
+        ("flagConfigLastModified" = Option<String>, Query, description = "The `lastModified` of a refetch event"),
+    ),
+    request_body(content = Option<Object>, description = "`{\"context\": {…}}`; no value depends on it"),
+    responses(
+        (status = 200, description = "The flags, where to hear of changes, and `metadata` with `revision` and `stale`: whether they may be outdated, because the database is away or holds what is invalid", body = FlagList<'_>, headers(
+            ("ETag" = String, description = "What these flags are"),
+        )),
+        (status = 304, description = "The caller holds them already"),
+        (status = 400, description = "`PARSE_ERROR` or `INVALID_CONTEXT`", body = Refusal),
+        (status = 401, description = "No valid credentials", body = Refusal),
+    ),
+    security(("bearer" = []), ("internal_key" = []))
+)]
+pub(super) async fn evaluate_all(
+    _: Reader,
+    State(settings): State<GlobalSettingsService>,
+    State(ofrep): State<Ofrep>,
+    State(clock): State<Clock>,
+    headers: HeaderMap,
+    mut query: Query,
+    JsonBytes(body): JsonBytes,
+) -> Result<Response, Problem> {
+    let told = query.text("flagConfigEtag");
+    query.text("flagConfigLastModified");
+    query.finish()?;
+    request::check(body.as_deref())?;
+    let told = told.as_deref().and_then(page::revision_in);
+    if let Some(told) = told.filter(|told| settings.revision() < *told) {
+        // Told by an instance that is ahead of this one, which takes milliseconds; or it was made up.
+        let _ = timeout(BEHIND, settings.wait_for(told)).await;
+    }
+    let page = ofrep.page(&settings, clock.now())?;
+    Ok(answer(&page, &headers))
+}
+
+fn answer(page: &Page, headers: &HeaderMap) -> Response {
+    let tag = [(header::ETAG, page.tag.clone())];
+    if page.tag.to_str().is_ok_and(|tag| conditions::is_held(headers, tag)) {
+        return (StatusCode::NOT_MODIFIED, tag).into_response();
+    }
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    (tag, kind, page.body.clone()).into_response()
+}

@@ -1,0 +1,363 @@
+//! `/ofrep/v1`: settings as flags, by the protocol's own rules.
+
+use std::time::Duration;
+
+use brune::http::Limits;
+use serde_json::{Value, json};
+
+use crate::support::{
+    Call, INTERNAL_KEY, Instance, ORIGIN, Reply, SECRET, TestApp, admin, by_hand,
+    by_hand::eventually, proxy::Proxy, sse::Served, user,
+};
+
+const FLAGS: &str = "/ofrep/v1/evaluate/flags";
+
+fn of<'a>(instance: &'a Instance, key: &str) -> Call<'a> {
+    instance.post(&format!("{FLAGS}/{key}")).header("x-api-key", INTERNAL_KEY)
+}
+
+async fn one(instance: &Instance, key: &str) -> Value {
+    of(instance, key).json(&json!({"context": {"targetingKey": "test"}})).send().await.ok()
+}
+
+fn all(instance: &Instance) -> Call<'_> {
+    instance.post(FLAGS).bearer(&user("ana"))
+}
+
+/// Longer than a refusal takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Holds the answer to be a refusal in the protocol's form; returns its details.
+#[track_caller]
+fn refused(reply: &Reply, status: u16, key: Option<&str>, code: &str) -> String {
+    assert_eq!(reply.status.as_u16(), status, "{}", reply.text);
+    assert_eq!(reply.header("content-type"), "application/json");
+    assert_ne!(reply.header("x-request-id"), "");
+    let details = reply.body["errorDetails"].as_str().expect("details").to_owned();
+    let mut expected = json!({"errorCode": code, "errorDetails": details});
+    if let Some(key) = key {
+        expected["key"] = json!(key);
+    }
+    assert_eq!(reply.body, expected);
+    details
+}
+
+/// Where the page says that events come from.
+fn events_at(page: &Value) -> &str {
+    page["eventStreams"][0]["endpoint"]["requestUri"].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn a_value_of_each_type_is_told_as_it_is_stored() {
+    let app = TestApp::new().await;
+    by_hand::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", "7.0").await;
+    app.instance.reaches(2).await;
+    let number = one(&app.instance, "BRUNE_COOLDOWN_MINUTES").await;
+    assert_eq!(
+        number,
+        json!({"key": "BRUNE_COOLDOWN_MINUTES", "value": 7, "reason": "STATIC", "variant": "v2",
+               "metadata": {"version": 2, "valueType": "number", "revision": 2, "stale": false}})
+    );
+    for (key, value, kind) in [
+        ("BRUNE_ELIGIBILITY_REQUIRE_PLAN", json!(true), "boolean"),
+        ("BRUNE_PROMPT_ID", json!("pmpt_brune_default"), "string"),
+        ("BRUNE_ELIGIBILITY_ALLOWED_LEVELS", json!([]), "string_array"),
+    ] {
+        let flag = one(&app.instance, key).await;
+        assert_eq!((&flag["value"], &flag["metadata"]["valueType"]), (&value, &json!(kind)));
+    }
+    let list =
+        of(&app.instance, "BRUNE_ELIGIBILITY_ALLOWED_LEVELS").header("x-brune-lists", "items");
+    assert_eq!(list.send().await.ok()["value"], json!({"items": []}));
+    let other = of(&app.instance, "BRUNE_PROMPT_ID").header("x-brune-lists", "items");
+    assert_eq!(other.send().await.ok()["value"], "pmpt_brune_default");
+}
+
+#[tokio::test]
+async fn unknown_locked_and_secret_keys_are_the_same_to_a_reader() {
+    let app = TestApp::new().await;
+    let mut told = Vec::new();
+    for key in ["NOPE", "JWT_SECRET", "BRUNE_OUTBOX_MAX_RETRIES", "POSTGRES_HOST"] {
+        told.push(refused(&of(&app.instance, key).send().await, 404, Some(key), "FLAG_NOT_FOUND"));
+    }
+    assert!(told.iter().all(|it| *it == told[0]), "{told:?}");
+    let page = all(&app.instance).send().await.ok();
+    let keys: Vec<_> = page["flags"].as_array().unwrap().iter().map(|it| &it["key"]).collect();
+    assert_eq!(keys.len(), 9);
+    assert!(keys.is_sorted_by_key(|it| it.as_str()), "{keys:?}");
+    let odd = of(&app.instance, "%00").send().await;
+    refused(&odd, 404, Some("\0"), "FLAG_NOT_FOUND");
+    let odd = of(&app.instance, "a%2Fb").send().await;
+    refused(&odd, 404, Some("a/b"), "FLAG_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn a_context_is_held_to_its_form_and_changes_nothing() {
+    let app = TestApp::new().await;
+    let key = "BRUNE_PROMPT_ID";
+    let ask = |body: &str| of(&app.instance, key).text(body.to_owned()).send();
+    of(&app.instance, key).send().await.ok();
+    let great = "x".repeat((1 << 20) - 100);
+    for fine in [
+        "{}",
+        r#"{"context":{}}"#,
+        r#"{"context":null}"#,
+        r#"{"context":{"targetingKey":"a","lines":"a\nb","deep":[[{"a":null}]]},"more":1}"#,
+        &format!(r#"{{"context":{{"targetingKey":"{great}"}}}}"#),
+    ] {
+        assert_eq!(ask(fine).await.ok()["value"], "pmpt_brune_default");
+    }
+    for wrong in [
+        " ",
+        "[]",
+        "[null]",
+        "7",
+        "null",
+        "{",
+        r#"{"context":{}"#,
+        r#"{"context":{},"context":{}}"#,
+    ] {
+        refused(&ask(wrong).await, 400, Some(key), "PARSE_ERROR");
+    }
+    for wrong in [r#"{"context":["a"]}"#, r#"{"context":"a"}"#, r#"{"context":{"targetingKey":7}}"#]
+    {
+        let details = refused(&ask(wrong).await, 400, Some(key), "INVALID_CONTEXT");
+        assert!(details.starts_with("/context "), "{details}");
+        let reply = all(&app.instance).text(wrong).send().await;
+        refused(&reply, 400, None, "INVALID_CONTEXT");
+    }
+    let huge = format!(r#"{{"context":{{"a":"{}"}}}}"#, "x".repeat(1 << 20));
+    refused(&ask(&huge).await, 413, Some(key), "GENERAL");
+    let text = of(&app.instance, key).raw("{}").header("content-type", "text/plain").send().await;
+    refused(&text, 415, Some(key), "PARSE_ERROR");
+    let query = app.instance.post(&format!("{FLAGS}?all=1")).bearer(&user("ana")).send().await;
+    refused(&query, 400, None, "PARSE_ERROR");
+    let method = app.instance.get(FLAGS).bearer(&user("ana")).send().await;
+    refused(&method, 405, None, "GENERAL");
+    let gone = app.instance.get("/ofrep/v1/configuration").send().await;
+    refused(&gone, 404, None, "GENERAL");
+}
+
+#[tokio::test]
+async fn a_token_or_the_internal_key_is_needed() {
+    let app = TestApp::new().await;
+    let path = format!("{FLAGS}/BRUNE_PROMPT_ID");
+    for call in [app.instance.post(FLAGS), app.instance.post(&path)] {
+        let reply = call.send().await;
+        assert!(reply.header("www-authenticate").starts_with("Bearer"));
+        let key = reply.body["key"].as_str().map(str::to_owned);
+        refused(&reply, 401, key.as_deref(), "GENERAL");
+    }
+    let post = || app.instance.post(FLAGS);
+    for wrong in [
+        post().header("x-api-key", "wrong"),
+        post().header("x-api-key", INTERNAL_KEY).header("x-api-key", INTERNAL_KEY),
+        post().bearer("wrong"),
+        // A token counts before a key.
+        post().bearer("wrong").header("x-api-key", INTERNAL_KEY),
+    ] {
+        refused(&wrong.send().await, 401, None, "GENERAL");
+    }
+    for right in [
+        post().header("x-api-key", INTERNAL_KEY),
+        post().header("x-internal-api-key", INTERNAL_KEY),
+        post().bearer(&user("ana")).header("x-api-key", "whatever"),
+        post().bearer(&admin("ada")),
+    ] {
+        right.send().await.ok();
+    }
+}
+
+#[tokio::test]
+async fn who_holds_a_page_is_not_sent_it_again() {
+    let app = TestApp::new().await;
+    let first = all(&app.instance).send().await;
+    let tag = first.header("etag").to_owned();
+    assert!(tag.starts_with("\"r1-") && tag.ends_with('"'), "{tag}");
+    let again = all(&app.instance).header("if-none-match", &tag).send().await;
+    assert_eq!((again.status.as_u16(), again.header("etag"), &*again.text), (304, &*tag, ""));
+    let page = first.ok();
+    assert_eq!(page["metadata"], json!({"revision": 1, "stale": false}));
+    let flag = json!({"key": "BRUNE_PROMPT_VERSION", "value": "1", "reason": "STATIC", "variant": "v1",
+                      "metadata": {"version": 1, "valueType": "string"}});
+    assert!(page["flags"].as_array().unwrap().contains(&flag), "{page}");
+    app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
+    app.instance.reaches(2).await;
+    let changed = all(&app.instance).header("if-none-match", &tag).send().await;
+    assert_ne!(changed.header("etag"), tag);
+    let changed = changed.ok();
+    // Only what was changed looks changed.
+    let flags = |page: &Value| page["flags"].as_array().unwrap().clone();
+    let other =
+        flags(&page).into_iter().zip(flags(&changed)).filter(|(before, after)| before != after);
+    assert_eq!(other.count(), 1);
+    // A token that runs out must not be held for good.
+    let held = all(&app.instance).send().await.header("etag").to_owned();
+    app.instance.shift.advance(chrono::TimeDelta::minutes(31));
+    let later = all(&app.instance).header("if-none-match", &held).send().await;
+    assert_ne!(events_at(&later.ok()), events_at(&changed));
+}
+
+#[tokio::test]
+async fn a_page_that_another_instance_told_of_is_waited_for_a_moment() {
+    let app = TestApp::new().await;
+    let mut behind = Instance::deaf(app.db.pool()).await;
+    app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
+    app.instance.reaches(2).await;
+    let told = all(&app.instance).send().await.header("etag").replace('"', "%22");
+    let path = format!("{FLAGS}?flagConfigEtag={told}&flagConfigLastModified=1795321909");
+    let token = user("ana");
+    let asking = behind.router.clone();
+    let request = axum::http::Request::post(&path)
+        .header("host", "a")
+        .header("authorization", format!("Bearer {token}"))
+        .body(axum::body::Body::empty())
+        .unwrap();
+    let asked = tower::ServiceExt::oneshot(asking, request);
+    let (reply, ()) = tokio::join!(asked, behind.follow(Duration::from_hours(1)));
+    let body = http_body_util::BodyExt::collect(reply.unwrap().into_body()).await.unwrap();
+    let page: Value = serde_json::from_slice(&body.to_bytes()).unwrap();
+    assert_eq!(page["metadata"]["revision"], 2);
+    // One that was made up is not waited for longer.
+    for made_up in ["%22r9-00%22", "nonsense", "%22r%22", "%22r99999999999999999999%22"] {
+        let path = format!("{FLAGS}?flagConfigEtag={made_up}");
+        let reply = app.instance.post(&path).bearer(&token).send().await;
+        assert_eq!(reply.ok()["metadata"]["revision"], 2);
+    }
+}
+
+#[tokio::test]
+async fn while_the_database_is_away_flags_are_told_and_said_to_be_stale() {
+    let app = TestApp::new().await;
+    let proxy = Proxy::before(&app.db).await;
+    let mut instance = proxy.instance().await;
+    instance.follow(Duration::from_millis(100)).await;
+    let fresh = all(&instance).send().await;
+    let tag = fresh.header("etag").to_owned();
+    proxy.take_away().await;
+    let stale = async || one(&instance, "BRUNE_PROMPT_VERSION").await["metadata"]["stale"] == true;
+    eventually("a flag says so", stale).await;
+    let page = all(&instance).header("if-none-match", &tag).send().await.ok();
+    assert_eq!(page["metadata"], json!({"revision": 1, "stale": true}));
+    assert_eq!(page["flags"], fresh.body["flags"]);
+    proxy.bring_back().await;
+    eventually("it is fresh again", async || !stale().await).await;
+    let again = all(&instance).header("if-none-match", &tag).send().await;
+    assert_eq!(again.status.as_u16(), 304);
+}
+
+#[tokio::test]
+async fn settings_that_cannot_be_taken_on_leave_the_flags_stale() {
+    let app = TestApp::new().await;
+    by_hand::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", "9999").await;
+    let metadata = async || all(&app.instance).send().await.ok()["metadata"].take();
+    let told = async || metadata().await == json!({"revision": 1, "stale": true});
+    eventually("the page says so", told).await;
+    assert_eq!(one(&app.instance, "BRUNE_COOLDOWN_MINUTES").await["value"], 30);
+}
+
+#[tokio::test]
+async fn pages_of_the_origins_that_are_named_may_ask_and_others_may_not() {
+    let app = TestApp::new().await;
+    let preflight = |path: &str, origin: &str| {
+        let call = app.instance.call(axum::http::Method::OPTIONS, path).header("origin", origin);
+        call.header("access-control-request-method", "POST")
+            .header(
+                "access-control-request-headers",
+                "authorization,content-type,if-none-match,x-api-key",
+            )
+            .send()
+    };
+    for path in [FLAGS, "/ofrep/v1/evaluate/flags/ANY"] {
+        let reply = preflight(path, ORIGIN).await;
+        assert_eq!(reply.status.as_u16(), 200);
+        assert_eq!(reply.header("access-control-allow-origin"), ORIGIN);
+        assert!(reply.header("access-control-allow-methods").contains("POST"));
+        let allowed = reply.header("access-control-allow-headers").to_owned();
+        for name in ["authorization", "content-type", "if-none-match", "x-api-key"] {
+            assert!(allowed.contains(name), "{name}: {allowed}");
+        }
+        let other = preflight(path, "https://evil.test").await;
+        assert_eq!(other.header("access-control-allow-origin"), "");
+    }
+    let asked = all(&app.instance).header("origin", ORIGIN).send().await;
+    assert_eq!(asked.header("access-control-allow-origin"), ORIGIN);
+    assert!(asked.header("access-control-expose-headers").contains("etag"));
+    let refusal = app.instance.post(FLAGS).header("origin", ORIGIN).send().await;
+    assert_eq!(refusal.header("access-control-allow-origin"), ORIGIN);
+    refused(&refusal, 401, None, "GENERAL");
+    // The routes of administrators are for no page of another origin.
+    let admins = preflight("/admin/global-settings", ORIGIN).await;
+    assert_eq!(admins.header("access-control-allow-origin"), "");
+    let read = app.instance.get("/admin/global-settings").bearer(&admin("ada"));
+    assert_eq!(
+        read.header("origin", ORIGIN).send().await.header("access-control-allow-origin"),
+        ""
+    );
+}
+
+#[tokio::test]
+async fn events_say_when_to_ask_again() {
+    let app = TestApp::new().await;
+    let served = Served::of(&app.instance, Limits::default()).await;
+    let page = all(&app.instance).send().await.ok();
+    let at = events_at(&page).to_owned();
+    let mut stream = served.stream(&at, &[]).await;
+    app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
+    let event = stream.event().await;
+    let tag = all(&app.instance).send().await.header("etag").to_owned();
+    assert_eq!((event.id, &*event.name), (2, "message"));
+    assert_eq!(
+        (&event.data["type"], &event.data["etag"]),
+        (&json!("refetchEvaluation"), &json!(tag))
+    );
+    assert!(event.data["lastModified"].as_i64().unwrap() > 1_700_000_000);
+    // Who missed it is told at once, and who did not only of what comes next.
+    let missed = served.stream(&at, &[]).await.event().await;
+    assert_eq!(missed, event);
+    let back = served.stream(&at, &[("last-event-id", "1")]).await.event().await;
+    assert_eq!(back, event);
+    let mut current = served.stream(&at, &[("last-event-id", "2")]).await;
+    let key = [("x-api-key", INTERNAL_KEY)];
+    let mut by_key = served.stream("/ofrep/v1/events?since=2", &key).await;
+    app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("3"), 2)]).await.ok();
+    assert_eq!((current.event().await.id, by_key.event().await.id), (3, 3));
+}
+
+#[tokio::test]
+async fn a_pass_to_the_events_opens_nothing_else_and_runs_out() {
+    let app = TestApp::new().await;
+    let page = all(&app.instance).send().await.ok();
+    let pass = events_at(&page).split("token=").nth(1).unwrap().to_owned();
+    let reply = app.instance.post(FLAGS).bearer(&pass).send().await;
+    refused(&reply, 401, None, "GENERAL");
+    for wrong in [user("ana"), admin("ada"), format!("{pass}x"), "x".repeat(9_000), String::new()] {
+        let path = format!("/ofrep/v1/events?token={wrong}");
+        // What is let in is answered without an end.
+        let reply = tokio::time::timeout(PATIENCE, app.instance.get(&path).send()).await;
+        let status = reply.expect("it is refused").status.as_u16();
+        assert!(matches!(status, 400 | 401), "{status} {wrong}");
+    }
+    let nobody = app.instance.get("/ofrep/v1/events").send().await;
+    refused(&nobody, 401, None, "GENERAL");
+    assert_eq!(app.instance.streams.open(), 0);
+    let now = brune::clock::Clock::system().now().timestamp();
+    let made = |exp: i64| {
+        let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
+        let claims = json!({"aud": "brune:ofrep:events", "exp": exp});
+        let pass = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap();
+        format!("/ofrep/v1/events?token={pass}")
+    };
+    let expired = tokio::time::timeout(PATIENCE, app.instance.get(&made(now - 10)).send()).await;
+    refused(&expired.expect("it is refused"), 401, None, "GENERAL");
+    let served = Served::of(&app.instance, Limits::default()).await;
+    drop(served.stream(&made(now + 60), &[]).await);
+    // The middle part of a JWT: it is good for half an hour at least, and for less than an hour more.
+    let claims = base64::Engine::decode(
+        &base64::engine::general_purpose::URL_SAFE_NO_PAD,
+        pass.split('.').nth(1).unwrap(),
+    );
+    let claims: Value = serde_json::from_slice(&claims.unwrap()).unwrap();
+    let left = claims["exp"].as_i64().unwrap() - now;
+    assert!((1_790..=3_600).contains(&left), "{left}");
+}

@@ -1,0 +1,268 @@
+//! `/admin/global-settings/stream`: changes as they are made, over real sockets.
+
+use std::time::Duration;
+
+use brune::http::{Limits, StreamBounds};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpSocket,
+    time::timeout,
+};
+
+use crate::support::{
+    Instance, TestApp, admin,
+    by_hand::eventually,
+    proxy::Proxy,
+    sse::{Event, Served, Stream},
+    user,
+};
+
+const PATH: &str = "/admin/global-settings/stream";
+
+fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
+}
+
+async fn listen(served: &Served, last: Option<&str>) -> Stream {
+    let token = bearer(&admin("ada"));
+    let mut headers = vec![("authorization", token.as_str())];
+    headers.extend(last.map(|it| ("last-event-id", it)));
+    served.stream(PATH, &headers).await
+}
+
+async fn change(instance: &Instance, to: &str, version: i64) {
+    instance.change(&[("BRUNE_PROMPT_VERSION", json!(to), version)]).await.ok();
+}
+
+fn told(event: &Event) -> (i64, &str) {
+    (event.id, event.name.as_str())
+}
+
+#[tokio::test]
+async fn each_change_set_is_one_event_with_who_and_why() {
+    let app = TestApp::new().await;
+    let served = Served::of(&app.instance, Limits::default()).await;
+    let mut stream = listen(&served, None).await;
+    let two = [("BRUNE_PROMPT_VERSION", json!("2"), 1), ("BRUNE_COOLDOWN_MINUTES", json!(5), 1)];
+    let reply = app.instance.change(&two).await;
+    let request = reply.header("x-request-id").to_owned();
+    reply.ok();
+    let event = stream.event().await;
+    assert_eq!(told(&event), (2, "change"));
+    let mut data = event.data;
+    assert!(data["changed_at"].take().is_string());
+    assert_eq!(
+        data,
+        json!({
+            "revision": 2, "keys": ["BRUNE_COOLDOWN_MINUTES", "BRUNE_PROMPT_VERSION"], "truncated": false,
+            "action": "update", "changed_by": "admin-1", "reason": "a test", "request_id": request,
+            "changed_at": null
+        })
+    );
+    // From another instance, and in order.
+    let other = app.another().await;
+    for n in 3..8 {
+        change(&other, &n.to_string(), n - 1).await;
+    }
+    for n in 3..8 {
+        assert_eq!(told(&stream.event().await), (n, "change"));
+    }
+}
+
+#[tokio::test]
+async fn who_comes_back_hears_first_what_they_missed() {
+    let app = TestApp::new().await;
+    let served = Served::of(&app.instance, Limits::default()).await;
+    for n in 2..6 {
+        change(&app.instance, &n.to_string(), n - 1).await;
+    }
+    app.instance.reaches(5).await;
+    let mut behind = listen(&served, Some("3")).await;
+    let mut current = listen(&served, Some("5")).await;
+    let mut new = listen(&served, None).await;
+    // Of an instance that has only just begun.
+    let late = Instance::streaming(StreamBounds::default(), app.db.pool()).await;
+    let mut elsewhere = listen(&Served::of(&late, Limits::default()).await, Some("3")).await;
+    change(&app.instance, "6", 5).await;
+    for stream in [&mut behind, &mut elsewhere] {
+        for n in 4..7 {
+            assert_eq!(told(&stream.event().await), (n, "change"));
+        }
+    }
+    assert_eq!(told(&current.event().await), (6, "change"));
+    assert_eq!(told(&new.event().await), (6, "change"));
+}
+
+#[tokio::test]
+async fn who_missed_too_much_or_knows_the_future_is_told_to_read_everything() {
+    let app = TestApp::new().await;
+    let sql = "do $$ begin for n in 2..300 loop
+        update app_global_settings set value_json = to_jsonb(n::text), version = version + 1
+          where key = 'BRUNE_PROMPT_VERSION';
+        insert into app_global_setting_audit (key, action, new_value_json, version, changed_by, reason)
+          select key, 'update', value_json, version, 'dba', 'by hand' from app_global_settings
+          where key = 'BRUNE_PROMPT_VERSION';
+        commit; end loop; end $$";
+    sqlx::raw_sql(sql).execute(&app.db.pool()).await.unwrap();
+    app.instance.reaches(300).await;
+    let served = Served::of(&app.instance, Limits::default()).await;
+    let mut far = listen(&served, Some("2")).await;
+    let mut near = listen(&served, Some("44")).await;
+    let mut future = listen(&served, Some("301")).await;
+    let mut beyond = listen(&served, Some("9223372036854775807")).await;
+    for stream in [&mut far, &mut future, &mut beyond] {
+        let event = stream.event().await;
+        assert_eq!((told(&event), &event.data), ((300, "resync"), &json!({"revision": 300})));
+    }
+    for n in 45..=300 {
+        assert_eq!(told(&near.event().await), (n, "change"));
+    }
+    change(&app.instance, "on", 300).await;
+    for stream in [&mut far, &mut future, &mut near] {
+        assert_eq!(told(&stream.event().await), (301, "change"));
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_request_is_told_before_it_streams() {
+    let app = TestApp::new().await;
+    let ask = |token: String| app.instance.get(PATH).bearer(&token);
+    app.instance.get(PATH).send().await.problem(401, "unauthorized");
+    ask(user("ana")).send().await.problem(403, "forbidden");
+    for wrong in ["-1", "r7", "1.5", "9223372036854775808", "7 8"] {
+        let reply = ask(admin("ada")).header("last-event-id", wrong).send().await;
+        reply.problem(400, "malformed_request");
+    }
+    let path = format!("{PATH}?since=2");
+    app.instance.get(&path).bearer(&admin("ada")).send().await.problem(400, "malformed_request");
+    assert_eq!(app.instance.streams.open(), 0);
+}
+
+#[tokio::test]
+async fn silence_is_broken_by_heartbeats_and_the_deadline_of_requests_does_not_end_it() {
+    let app = TestApp::new().await;
+    let bounds = StreamBounds { heartbeat: Duration::from_millis(50), ..StreamBounds::default() };
+    let instance = Instance::streaming(bounds, app.db.pool()).await;
+    let limits = Limits { request: Duration::from_millis(100), ..Limits::default() };
+    let served = Served::of(&instance, limits).await;
+    let mut stream = listen(&served, None).await;
+    for _ in 0..10 {
+        assert_eq!(stream.block().await.as_deref(), Some(": alive"));
+    }
+    change(&app.instance, "2", 1).await;
+    assert_eq!(told(&stream.event().await), (2, "change"));
+}
+
+#[tokio::test]
+async fn shutdown_ends_every_stream_and_waits_for_none() {
+    let app = TestApp::new().await;
+    let limits = Limits { drain: Duration::from_mins(1), ..Limits::default() };
+    let served = Served::of(&app.instance, limits).await;
+    let mut streams = Vec::new();
+    for _ in 0..5 {
+        streams.push(listen(&served, None).await);
+    }
+    assert_eq!(app.instance.streams.open(), 5);
+    app.instance.ending.cancel();
+    for stream in &mut streams {
+        assert_eq!(stream.block().await, None);
+    }
+    timeout(Duration::from_secs(10), served.done).await.expect("it ends in time").unwrap();
+    assert_eq!(app.instance.streams.open(), 0);
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_token() {
+    let app = TestApp::new().await;
+    let served = Served::of(&app.instance, Limits::default()).await;
+    let token = bearer(&admin("ada"));
+    // Almost an hour later by the service's clock, the token has some milliseconds left.
+    app.instance.shift.advance(chrono::TimeDelta::milliseconds(3_598_500));
+    let mut stream = served.stream(PATH, &[("authorization", &token)]).await;
+    assert_eq!(stream.block().await, None);
+}
+
+#[tokio::test]
+async fn streams_are_bounded_for_each_caller_and_for_all() {
+    let app = TestApp::new().await;
+    let bounds = StreamBounds { instance: 3, caller: 2, ..StreamBounds::default() };
+    let instance = Instance::streaming(bounds, app.db.pool()).await;
+    let served = Served::of(&instance, Limits::default()).await;
+    let ada = [listen(&served, None).await, listen(&served, None).await];
+    let refused = instance.get(PATH).bearer(&admin("ada")).send().await;
+    assert_eq!(refused.header("retry-after"), "5");
+    refused.problem(429, "rate_limited");
+    let token = bearer(&admin("ben"));
+    let ben = served.stream(PATH, &[("authorization", &token)]).await;
+    let refused = instance.get(PATH).bearer(&admin("cleo")).send().await;
+    assert_eq!(refused.header("retry-after"), "5");
+    refused.problem(503, "unavailable");
+    // Who leaves makes room.
+    drop((ada, ben));
+    eventually("they are let go", async || instance.streams.open() == 0).await;
+    listen(&served, None).await;
+}
+
+#[tokio::test]
+async fn a_reader_that_reads_nothing_is_dropped_and_the_others_hear_everything() {
+    let app = TestApp::of(&great_catalog()).await;
+    let limits = Limits { write: Duration::from_millis(500), ..Limits::default() };
+    let served = Served::of(&app.instance, limits).await;
+    let mut reader = listen(&served, None).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut slow = socket.connect(served.address).await.unwrap();
+    let token = admin("ben");
+    let head = format!("GET {PATH} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
+    slow.write_all(head.as_bytes()).await.unwrap();
+    eventually("both listen", async || app.instance.streams.open() == 2).await;
+    let sql = "with new as (update app_global_settings set version = version + 1 returning *)
+        insert into app_global_setting_audit (key, action, new_value_json, version, changed_by, reason)
+        select key, 'update', value_json, version, 'dba', 'by hand' from new";
+    for n in 2..80 {
+        sqlx::raw_sql(sql).execute(&app.db.pool()).await.unwrap();
+        let event = reader.event().await;
+        assert_eq!((event.id, event.data["keys"].as_array().unwrap().len()), (n, 1_000));
+        assert_eq!(event.data["truncated"], true);
+        if app.instance.streams.open() == 1 {
+            break;
+        }
+    }
+    eventually("the slow one is dropped", async || app.instance.streams.open() == 1).await;
+    let mut rest = Vec::new();
+    let cut = timeout(Duration::from_secs(10), slow.read_to_end(&mut rest)).await;
+    assert!(cut.is_ok(), "the connection was left open");
+}
+
+/// More settings than an event names, with names as long as they may be.
+fn great_catalog() -> String {
+    use std::fmt::Write as _;
+    let mut catalog = "catalog = \"great\"\ndescription = \"d\"\n".to_owned();
+    for n in 0..1_001 {
+        let key = format!("KEY_{n:04}_{}", "X".repeat(110));
+        writeln!(
+            catalog,
+            "[[setting]]\nkey = \"{key}\"\ntype = \"boolean\"\ndefault = true\ncategory = \"c\"\n\
+             applies = \"hot\"\ndescription = \"d\"\n"
+        )
+        .unwrap();
+    }
+    catalog
+}
+
+#[tokio::test]
+async fn what_is_committed_while_the_database_is_away_is_told_afterwards() {
+    let app = TestApp::new().await;
+    let proxy = Proxy::before(&app.db).await;
+    let mut instance = proxy.instance().await;
+    instance.follow(Duration::from_millis(100)).await;
+    let served = Served::of(&instance, Limits::default()).await;
+    let mut stream = listen(&served, None).await;
+    proxy.take_away().await;
+    change(&app.instance, "2", 1).await;
+    change(&app.instance, "3", 2).await;
+    proxy.bring_back().await;
+    assert_eq!(told(&stream.event().await), (2, "change"));
+    assert_eq!(told(&stream.event().await), (3, "change"));
+}

@@ -1,0 +1,96 @@
+//! Server-sent events as a client over a socket hears them.
+
+use std::{net::SocketAddr, time::Duration};
+
+use brune::http::{Limits, serve};
+use reqwest::{Response, StatusCode};
+use serde_json::Value;
+use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
+use tokio_util::task::TaskTracker;
+
+use super::Instance;
+
+/// Longer than any of these tests waits for what comes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An instance behind the real accept loop.
+pub(crate) struct Served {
+    pub(crate) address: SocketAddr,
+    pub(crate) done: JoinHandle<()>,
+}
+
+impl Served {
+    /// `instance`, until its `ending`.
+    pub(crate) async fn of(instance: &Instance, limits: Limits) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = serve(listener, instance.router.clone(), limits, instance.ending.clone());
+        Self { address, done: TaskTracker::new().spawn(serving) }
+    }
+
+    /// A GET of `path` with `headers`.
+    pub(crate) async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Response {
+        let mut request = reqwest::Client::new().get(format!("http://{}{path}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send().await.unwrap()
+    }
+
+    /// A stream from `path`.
+    pub(crate) async fn stream(&self, path: &str, headers: &[(&str, &str)]) -> Stream {
+        let response = self.get(path, headers).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        let mut stream = Stream { response, heard: String::new() };
+        let first = stream.block().await.unwrap();
+        assert!(first.starts_with(": connected\nretry: "), "{first}");
+        stream
+    }
+}
+
+/// A stream that is being heard.
+pub(crate) struct Stream {
+    response: Response,
+    heard: String,
+}
+
+/// One event.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Event {
+    pub(crate) id: i64,
+    pub(crate) name: String,
+    pub(crate) data: Value,
+}
+
+impl Stream {
+    /// What comes up to the next blank line; `None` at the end.
+    pub(crate) async fn block(&mut self) -> Option<String> {
+        loop {
+            if let Some((block, rest)) = self.heard.split_once("\n\n") {
+                let (block, rest) = (block.to_owned(), rest.to_owned());
+                self.heard = rest;
+                return Some(block);
+            }
+            let part = timeout(PATIENCE, self.response.chunk()).await.expect("it goes on in time");
+            let part = part.expect("it ends as it should")?;
+            self.heard.push_str(std::str::from_utf8(&part).unwrap());
+        }
+    }
+
+    /// The next event; comments are passed over.
+    pub(crate) async fn event(&mut self) -> Event {
+        loop {
+            let block = self.block().await.expect("an event before the end");
+            if block.starts_with(':') {
+                continue;
+            }
+            let field = |name: &str| {
+                let line = block.lines().find_map(|line| line.strip_prefix(name));
+                line.unwrap_or_else(|| panic!("no {name} in {block}"))
+            };
+            let (id, name) = (field("id: ").parse().unwrap(), field("event: ").to_owned());
+            return Event { id, name, data: serde_json::from_str(field("data: ")).unwrap() };
+        }
+    }
+}
