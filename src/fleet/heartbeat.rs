@@ -7,7 +7,11 @@ use sqlx::PgPool;
 use tokio::time;
 use tracing::{info, warn};
 
-use crate::{database::Failure, fleet::Fleet, settings::GlobalSettingsService};
+use crate::{
+    database::Failure,
+    fleet::{Fleet, members},
+    settings::GlobalSettingsService,
+};
 
 /// The pause after the first heartbeat that failed; it doubles up to the usual one.
 const SOON: Duration = Duration::from_millis(100);
@@ -28,7 +32,7 @@ pub async fn keep(pool: PgPool, settings: GlobalSettingsService, fleet: Fleet) {
         };
         let changed = time::timeout(jittered(pause), revisions.changed()).await;
         if changed.is_err() {
-            sweep(&pool, &fleet).await;
+            sweep(&pool, &settings, &fleet).await;
         }
     }
 }
@@ -51,8 +55,11 @@ fn tell(written: &Result<(), Failure>, known: bool) {
 }
 
 /// On the timer only: a revision is nothing to be held up.
-async fn sweep(pool: &PgPool, fleet: &Fleet) {
+async fn sweep(pool: &PgPool, settings: &GlobalSettingsService, fleet: &Fleet) {
     // A failure is the next heartbeat's to tell.
+    if let Ok(listing) = members(pool, fleet).await {
+        settings.metrics().instances(listing.instances.iter().filter(|it| it.live).count());
+    }
     if let Ok(gone @ 1..) = fleet.forget(pool).await {
         info!(instances = gone, "forgot instances that ended without saying so");
     }

@@ -8,7 +8,7 @@ use axum::{
 };
 
 use crate::{
-    http::{answer::Answer, openapi::problems, problem::Problem, query::Query},
+    http::{answer::Answer, openapi::problems, problem::Problem, query::Query, streams::Streams},
     metrics::{self, Metrics},
     settings::GlobalSettingsService,
 };
@@ -66,9 +66,11 @@ problems! {
 )]
 pub(super) async fn metrics(
     State(metrics): State<Metrics>,
+    State(streams): State<Streams>,
     query: Query,
 ) -> Result<Answer, Problem> {
     query.finish()?;
+    metrics.streams(streams.open());
     let text = metrics.text().map_err(|err| Problem::internal(&err))?;
     Ok(Answer::text(metrics::MEDIA_TYPE, text))
 }

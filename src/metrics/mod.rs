@@ -29,6 +29,8 @@ struct Inner {
     http: http::Http,
     settings: settings::Settings,
     secret_residue: Gauge,
+    instances: Gauge,
+    streams: Gauge,
 }
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -46,9 +48,15 @@ impl Default for Metrics {
             "brune_secret_residue",
             "Secrets of which the database still holds a value",
         );
+        let instances = gauge(
+            &mut registry,
+            "brune_instances",
+            "Instances over the same database that are live, as this one last saw them",
+        );
+        let streams = gauge(&mut registry, "brune_streams", "Streams of events that are open here");
         let build = Info::new(Build { version: env!("CARGO_PKG_VERSION") });
         registry.register("brune_build", "The release that runs", build);
-        Self(Arc::new(Inner { registry, http, settings, secret_residue }))
+        Self(Arc::new(Inner { registry, http, settings, secret_residue, instances, streams }))
     }
 }
 
@@ -56,6 +64,16 @@ impl Metrics {
     /// So many secrets still have a value in the database.
     pub fn secret_residue(&self, secrets: usize) {
         self.0.secret_residue.set(i64::try_from(secrets).unwrap_or(i64::MAX));
+    }
+
+    /// So many instances are live.
+    pub fn instances(&self, live: usize) {
+        self.0.instances.set(i64::try_from(live).unwrap_or(i64::MAX));
+    }
+
+    /// So many streams are open here.
+    pub fn streams(&self, open: usize) {
+        self.0.streams.set(i64::try_from(open).unwrap_or(i64::MAX));
     }
 
     /// Everything as text.

@@ -1,6 +1,9 @@
 //! What is counted.
 
+use std::time::Duration;
+
 use axum::http::{Method, StatusCode};
+use brune::fleet::Pace;
 use serde_json::json;
 
 use crate::support::{Instance, TestApp, by_hand, user};
@@ -68,12 +71,28 @@ async fn a_change_that_no_notification_told_of_is_counted_as_missed() {
     let app = TestApp::new().await;
     let mut late = Instance::deaf(app.db.pool()).await;
     app.instance.change(&[("BRUNE_COOLDOWN_MINUTES", json!(31), 1)]).await.ok();
-    late.follow(std::time::Duration::from_hours(1)).await;
+    late.follow(Duration::from_hours(1)).await;
     late.reaches(2).await;
     let missed = "brune_settings_notifications_missed_total";
     by_hand::eventually("it is counted", async || value(&late, missed).await > 0.5).await;
     assert!(value(&app.instance, missed).await < 0.5);
     assert!(value(&late, "brune_settings_age_seconds").await < 20.0);
+}
+
+#[tokio::test]
+async fn the_fleet_is_counted_as_each_instance_sees_it() {
+    let app = TestApp::new().await;
+    let pace = Pace { beat: Duration::from_millis(50), ..Pace::default() };
+    let mut instances = Vec::new();
+    for _ in 0..3 {
+        let mut instance = Instance::paced(pace, app.db.pool()).await;
+        instance.join().await;
+        instances.push(instance);
+    }
+    for instance in &instances {
+        let counted = async || (value(instance, "brune_instances").await - 3.0).abs() < 0.5;
+        by_hand::eventually("it sees three", counted).await;
+    }
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ async fn dashboard_and_alerts_ask_for_what_is_there() {
     // Requests are counted once there was one.
     app.instance.get("/livez").send().await;
     let served = metrics(&app.instance.get("/metrics").send().await.text);
-    assert!(served.len() > 10, "{served:?}");
+    assert!(served.len() > 12, "{served:?}");
     let dashboard = fs::read_to_string("docs/grafana-dashboard.json").unwrap();
     let panels: Value = serde_json::from_str(&dashboard).unwrap();
     assert!(panels["panels"].as_array().unwrap().len() > 8);

@@ -211,7 +211,15 @@ async fn written(
     wait: Wait,
 ) -> Result<Answer, Problem> {
     let revision = changed.revision;
-    let mut setting = settings::find(pool, settings, key).await?;
+    // What was stored is not "nothing was stored", even when it cannot be read back.
+    let unread = |err| match Problem::from(err) {
+        problem if terms.dry_run => problem,
+        _ => Problem::new(
+            Code::OutcomeUnknown,
+            "it was stored, and could not be read back; read it again",
+        ),
+    };
+    let mut setting = settings::find(pool, settings, key).await.map_err(unread)?;
     match changed.changed.into_iter().next() {
         Some(would) if terms.dry_run => {
             setting.value = would.new_value.to_json();
