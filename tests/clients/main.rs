@@ -24,7 +24,7 @@ use brune::http::Limits;
 use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest as _, Sha256};
 
-use support::{INTERNAL_KEY, TestApp, admin, sse::Served, user};
+use support::{INTERNAL_KEY, TestApp, admin, programs::need, sse::Served, user};
 
 const FILES: [(&str, &str); 5] = [
     ("package.json", include_str!("package.json")),
@@ -89,6 +89,10 @@ fn installed(kind: Kind) -> PathBuf {
     fs::create_dir_all(&dir).unwrap();
     let lock = File::create(dir.join("lock")).unwrap();
     flock(&lock, FlockOperation::LockExclusive).unwrap();
+    match kind {
+        Kind::JavaScript => need("command -v node && command -v npm"),
+        Kind::Python => need("python3 -c 'import ensurepip, venv'"),
+    }
     if !dir.join("done").exists() {
         for (file, text) in FILES {
             fs::write(dir.join(file), text).unwrap();

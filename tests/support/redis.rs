@@ -8,7 +8,7 @@ use std::{
 use brune::config::Secret;
 use tokio::net::TcpStream;
 
-use super::by_hand::eventually;
+use super::{by_hand::eventually, programs::need};
 
 /// A server that runs until it is killed; gone with the test.
 pub(crate) struct Redis {
@@ -18,6 +18,7 @@ pub(crate) struct Redis {
 
 impl Redis {
     pub(crate) async fn start() -> Self {
+        need("command -v redis-server");
         // Free a moment ago; another program may be quicker, and the test then says so.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut redis = Self { port, server: None };
@@ -37,7 +38,7 @@ impl Redis {
         command.args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--daemonize", "no"]);
         let command = command.current_dir(std::env::temp_dir()).stdin(Stdio::null());
         let server = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        self.server = Some(server.expect("redis-server is there; .ci/setup installs it"));
+        self.server = Some(server.unwrap());
         let port = self.port;
         eventually("Redis answers", async || TcpStream::connect(("127.0.0.1", port)).await.is_ok())
             .await;
