@@ -1,11 +1,16 @@
-//! The only reader of wall time. Everything else takes `now` as an argument.
+//! The only reader of wall time; everything else takes `now` as an argument. And pauses that do not fall together.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
+use rand::RngExt as _;
 
 /// Where the time comes from: the system, or a test.
 #[derive(Clone)]
@@ -59,4 +64,11 @@ impl Shift {
     pub fn advance(&self, by: TimeDelta) {
         self.0.fetch_add(by.num_milliseconds(), Ordering::SeqCst);
     }
+}
+
+/// `pause` times something in `range`, so that those who began together do not go on together. A function of its
+/// own, because the generator must not live over an `await`.
+#[must_use]
+pub fn jittered(pause: Duration, range: Range<f64>) -> Duration {
+    pause.mul_f64(rand::rng().random_range(range))
 }

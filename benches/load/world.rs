@@ -156,7 +156,6 @@ impl Instance {
             clock,
             provision: Provision::default(),
             quota: WriteQuota::new(NonZeroU32::MAX),
-            metrics: settings.metrics().clone(),
             keys: Keys::new(&auth()),
         };
         let limits = Limits::default();

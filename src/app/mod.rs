@@ -199,7 +199,7 @@ impl Parts<'_> {
             settings::follow_by(hints(config), pool.clone(), settings.clone(), config.reload_poll);
         tasks.spawn(follow);
         let metrics = settings.metrics().clone();
-        tasks.spawn(secrets::watch(pool.clone(), metrics.clone(), RESIDUE_CHECK));
+        tasks.spawn(secrets::watch(pool.clone(), metrics, RESIDUE_CHECK));
         let feed = Feed::new(&settings);
         tasks.spawn(settings::tell(pool.clone(), settings.clone(), feed.clone()));
         let provision = provision(environment, &settings);
@@ -219,7 +219,6 @@ impl Parts<'_> {
             fleet,
             feed,
             clock,
-            metrics,
             keys,
         })
     }

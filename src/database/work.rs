@@ -124,7 +124,7 @@ fn late() -> Failure {
 
 /// What `read` returns, on a connection of the pool and within the usual deadline. Given up, the connection
 /// is closed: a statement may still be running on it, or never be answered at all. A connection that broke
-/// is not the end of it: what only looks may look again.
+/// is not the end of it: what only looks may look again, and so may a statement that does no more when repeated.
 pub async fn look<T, E: From<Failure> + std::error::Error + 'static>(
     pool: &PgPool,
     read: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E> + Clone,

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use rand::RngExt as _;
 use sqlx::PgPool;
 use tokio::time;
 use tracing::{info, warn};
 
 use crate::{
+    clock::jittered,
     database::Failure,
     fleet::{Fleet, members},
     settings::GlobalSettingsService,
@@ -30,16 +30,11 @@ pub async fn keep(pool: PgPool, settings: GlobalSettingsService, fleet: Fleet) {
             Err(_) if pause < usual => (pause * 2).min(usual),
             Err(_) => SOON.min(usual / 2),
         };
-        let changed = time::timeout(jittered(pause), revisions.changed()).await;
+        let changed = time::timeout(jittered(pause, 0.9..1.1), revisions.changed()).await;
         if changed.is_err() {
             sweep(&pool, &settings, &fleet).await;
         }
     }
-}
-
-/// Instances that were started together do not all write together.
-fn jittered(pause: Duration) -> Duration {
-    pause.mul_f64(rand::rng().random_range(0.9..1.1))
 }
 
 /// Says once that nobody sees this instance, and once that they do again.

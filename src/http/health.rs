@@ -9,7 +9,7 @@ use axum::{
 
 use crate::{
     http::{answer::Answer, openapi::problems, problem::Problem, query::Query, streams::Streams},
-    metrics::{self, Metrics},
+    metrics,
     settings::GlobalSettingsService,
 };
 
@@ -65,11 +65,12 @@ problems! {
     )
 )]
 pub(super) async fn metrics(
-    State(metrics): State<Metrics>,
+    State(settings): State<GlobalSettingsService>,
     State(streams): State<Streams>,
     query: Query,
 ) -> Result<Answer, Problem> {
     query.finish()?;
+    let metrics = settings.metrics();
     metrics.streams(streams.open());
     let text = metrics.text().map_err(|err| Problem::internal(&err))?;
     Ok(Answer::text(metrics::MEDIA_TYPE, text))

@@ -124,17 +124,17 @@ impl Asked {
         problem: Option<&'static str>,
         took: Duration,
     ) {
-        // A method that is made up would be a label that is.
-        let known = [
-            Method::GET,
-            Method::HEAD,
-            Method::POST,
-            Method::PUT,
-            Method::PATCH,
-            Method::DELETE,
-            Method::OPTIONS,
-        ];
-        let method = if known.contains(&self.method) { self.method.as_str() } else { "_OTHER" };
+        let method = match self.method {
+            Method::GET => "GET",
+            Method::HEAD => "HEAD",
+            Method::POST => "POST",
+            Method::PUT => "PUT",
+            Method::PATCH => "PATCH",
+            Method::DELETE => "DELETE",
+            Method::OPTIONS => "OPTIONS",
+            // One that is made up would be a label that is.
+            _ => "_OTHER",
+        };
         let (route, status) = (self.route(), status.as_u16());
         metrics.request(metrics::Request { method, route, status, problem, took });
     }

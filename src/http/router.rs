@@ -53,7 +53,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 
 /// The service, ready to be served.
 pub fn router(state: AppState, limits: &Limits) -> Router {
-    let (firewall, metrics) = (state.settings.firewall().clone(), state.metrics.clone());
+    let (firewall, metrics) = (state.settings.firewall().clone(), state.settings.metrics().clone());
     let (routes, document) = routes(&state.origins).split_for_parts();
     // The viewer styles itself inline; nothing else may, and it too loads nothing from elsewhere.
     let policy = HeaderValue::from_static(

@@ -13,7 +13,6 @@ use crate::{
         ofrep::{Ofrep, Origins},
         streams::Streams,
     },
-    metrics::Metrics,
     settings::{Feed, GlobalSettingsService},
 };
 
@@ -40,8 +39,6 @@ pub struct AppState {
     pub provision: Provision,
     /// How often one administrator may write.
     pub quota: WriteQuota,
-    /// What is counted.
-    pub metrics: Metrics,
     /// What credentials are checked against.
     pub keys: Keys,
 }

@@ -18,7 +18,7 @@ const BUCKETS: [f64; 14] =
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     /// `GET` and so on; `_OTHER` for what is no method of HTTP's.
-    pub method: &'a str,
+    pub method: &'static str,
     /// The route that took it.
     pub route: &'a str,
     /// The status that was answered.
@@ -31,7 +31,7 @@ pub struct Request<'a> {
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Answered {
-    http_request_method: String,
+    http_request_method: &'static str,
     http_route: String,
     http_response_status_code: u16,
     error_type: &'static str,
@@ -102,7 +102,7 @@ impl Metrics {
         let Request { method, route, status, problem, took } = request;
         let http = &self.0.http;
         let answered = Answered {
-            http_request_method: method.to_owned(),
+            http_request_method: method,
             http_route: route.to_owned(),
             http_response_status_code: status,
             error_type: problem.unwrap_or_default(),

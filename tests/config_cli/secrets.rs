@@ -4,25 +4,10 @@ use sqlx::AssertSqlSafe;
 
 use crate::{
     service::{Room, Run, Service, run, with_database},
-    support::{SECRET, TestDb},
+    support::{NEVER, SECRET, TestDb},
 };
 
 const LEVELS: &str = "BRUNE_ELIGIBILITY_ALLOWED_LEVELS";
-
-const NEVER: [&str; 12] = [
-    "OPENAI_API_KEY",
-    "JWT_SECRET",
-    "INTERNAL_API_KEY",
-    "POSTGRES_USER",
-    "POSTGRES_PASSWORD",
-    "POSTGRES_HOST",
-    "POSTGRES_PORT",
-    "POSTGRES_DB",
-    "DISCORD_WEBHOOK_URL",
-    "NODE_ENV",
-    "PORTE_TALENT_BASE_URL",
-    "BRUNE_OPENAI_BASE_URL",
-];
 
 /// What nobody has ever written before.
 fn core() -> String {

@@ -200,7 +200,6 @@ impl Instance {
             clock,
             provision,
             quota,
-            metrics: settings.metrics().clone(),
             keys,
         };
         let router = router(state, &Limits::default());

@@ -14,6 +14,22 @@ pub(crate) mod redis;
 mod server;
 pub(crate) mod sse;
 
+/// The keys that are never written: secrets, and the infrastructure's.
+pub(crate) const NEVER: [&str; 12] = [
+    "OPENAI_API_KEY",
+    "JWT_SECRET",
+    "INTERNAL_API_KEY",
+    "POSTGRES_USER",
+    "POSTGRES_PASSWORD",
+    "POSTGRES_HOST",
+    "POSTGRES_PORT",
+    "POSTGRES_DB",
+    "DISCORD_WEBHOOK_URL",
+    "NODE_ENV",
+    "PORTE_TALENT_BASE_URL",
+    "BRUNE_OPENAI_BASE_URL",
+];
+
 #[expect(unused_imports, reason = "no test binary uses all of it")]
 pub(crate) use app::{
     Call, INTERNAL_KEY, Instance, ORIGIN, Reply, SECRET, TestApp, admin, admin_signed_with, auth,

@@ -6,7 +6,7 @@ use std::fmt;
 
 use axum::{
     extract::{FromRef, FromRequestParts},
-    http::{HeaderMap, HeaderName, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts},
 };
 use chrono::{DateTime, Utc};
 use sha2::{Digest as _, Sha256};
@@ -113,9 +113,7 @@ where
             let fault = Fault { pointer: None, ..Fault::at("", "two_credentials", detail) };
             return Err(Problem::malformed(fault));
         }
-        let sent = only(headers, &INTERNAL_API_KEY);
-        let known = sent.is_some_and(|it| keys.knows_internal(it.as_bytes()));
-        if known { Ok(Self::Internal) } else { Err(Problem::unauthorized(false)) }
+        internal(only(headers, &INTERNAL_API_KEY), &keys).map(|()| Self::Internal)
     }
 }
 
@@ -140,9 +138,14 @@ where
             return caller(headers, &keys).map(|caller| Self { until: caller.until });
         }
         let sent = only(headers, &API_KEY).or_else(|| only(headers, &INTERNAL_API_KEY));
-        let known = sent.is_some_and(|it| keys.knows_internal(it.as_bytes()));
-        if known { Ok(Self { until: FOREVER }) } else { Err(Problem::unauthorized(false)) }
+        internal(sent, &keys).map(|()| Self { until: FOREVER })
     }
+}
+
+/// Whether `sent` is the internal key.
+fn internal(sent: Option<&HeaderValue>, keys: &Keys) -> Result<(), Problem> {
+    let known = sent.is_some_and(|it| keys.knows_internal(it.as_bytes()));
+    if known { Ok(()) } else { Err(Problem::unauthorized(false)) }
 }
 
 fn caller(headers: &HeaderMap, keys: &Keys) -> Result<Caller, Problem> {

@@ -8,11 +8,10 @@ use axum::{
     http::{HeaderMap, HeaderValue},
     response::Response,
 };
-use rand::RngExt as _;
 use tokio::sync::watch;
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, jittered},
     http::{
         auth::Reader,
         fields::NUMBERS,
@@ -67,7 +66,7 @@ pub(in crate::http) async fn events(
     query.finish()?;
     let held = last_event(&headers)?.or(since);
     let place = streams.enter(None)?;
-    let life = streams::until(until, &clock) + GRACE.mul_f64(rand::rng().random_range(0.0..1.0));
+    let life = streams::until(until, &clock) + jittered(GRACE, 0.0..1.0);
     let mut revisions = settings.revisions();
     revisions.mark_unchanged();
     let page = ofrep.page(&settings, clock.now())?;

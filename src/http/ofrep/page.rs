@@ -192,8 +192,8 @@ impl Ofrep {
             metadata: PageMetadata { revision, stale },
         };
         let body = serde_json::to_vec(&page).map_err(|err| Problem::internal(&err))?;
-        let digest = Sha256::digest(&body);
-        let tag = format!("\"r{revision}-{}\"", hex(&digest[..4]));
+        let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(&body));
+        let tag = format!("\"r{revision}-{:08x}\"", u32::from_be_bytes([a, b, c, d]));
         let event = json!({
             "type": "refetchEvaluation", "etag": tag, "lastModified": modified.unwrap_or_default()
         });
@@ -221,16 +221,6 @@ impl Page {
     pub(super) fn revision(&self) -> i64 {
         self.snapshot.revision
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use fmt::Write as _;
-    let mut text = String::new();
-    for byte in bytes {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 impl fmt::Debug for Ofrep {

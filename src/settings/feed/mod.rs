@@ -10,7 +10,6 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use rand::RngExt as _;
 use serde::Serialize;
 use sqlx::PgPool;
 use tokio::{
@@ -21,6 +20,7 @@ use tracing::warn;
 use utoipa::ToSchema;
 
 use crate::{
+    clock::jittered,
     database::{self, Failure},
     settings::{GlobalSettingsService, feed::ring::Ring},
 };
@@ -185,7 +185,7 @@ pub async fn tell(pool: PgPool, settings: GlobalSettingsService, feed: Feed) {
         if 0 < feed.listeners() {
             if let Err(err) = feed.catch_up(&pool, &settings).await {
                 warn!(error = &err as &dyn std::error::Error, "a change cannot be told yet");
-                time::sleep(jittered(PAUSE)).await;
+                time::sleep(jittered(PAUSE, 1.0..2.0)).await;
                 continue;
             }
             feed.0.moved.send_modify(|times| *times += 1);
@@ -195,9 +195,4 @@ pub async fn tell(pool: PgPool, settings: GlobalSettingsService, feed: Feed) {
             () = feed.0.wanted.notified() => (),
         }
     }
-}
-
-/// `pause` and up to as much again. A function, because the generator must not live over an `await`.
-fn jittered(pause: Duration) -> Duration {
-    pause.mul_f64(rand::rng().random_range(1.0..2.0))
 }

@@ -6,12 +6,12 @@ mod redis;
 
 use std::{ops::Range, time::Duration};
 
-use rand::RngExt as _;
 use sqlx::PgPool;
 use tokio::time;
 use tracing::error;
 
 use crate::{
+    clock::jittered,
     config::Secret,
     metrics::Source,
     settings::{reload, service::GlobalSettingsService},
@@ -102,9 +102,4 @@ impl Pauses {
         // Full jitter: a fleet that lost its database must not come back all at once.
         time::sleep(jittered(self.next, 0.0..1.0)).await;
     }
-}
-
-/// `pause` times something in `range`. A function, because the generator must not live over an `await`.
-fn jittered(pause: Duration, range: Range<f64>) -> Duration {
-    pause.mul_f64(rand::rng().random_range(range))
 }

@@ -8,24 +8,8 @@ use super::{Dump, core, refusals_of, tells_nothing_of};
 use crate::{
     config::{CONFIG, IMPORT},
     settings::{COOLDOWN, PATH, ROLLBACK},
-    support::{Call, Instance, TestApp, admin},
+    support::{Call, Instance, NEVER, TestApp, admin},
 };
-
-/// What is a secret, or the infrastructure's.
-const NEVER: [&str; 12] = [
-    "OPENAI_API_KEY",
-    "JWT_SECRET",
-    "INTERNAL_API_KEY",
-    "POSTGRES_USER",
-    "POSTGRES_PASSWORD",
-    "POSTGRES_HOST",
-    "POSTGRES_PORT",
-    "POSTGRES_DB",
-    "DISCORD_WEBHOOK_URL",
-    "NODE_ENV",
-    "PORTE_TALENT_BASE_URL",
-    "BRUNE_OPENAI_BASE_URL",
-];
 
 /// What an attempt meets.
 enum Meets {
