@@ -1,11 +1,11 @@
 //! What handlers may ask for.
 
 use axum::extract::FromRef;
-use sqlx::PgPool;
 
 use crate::{
     clock::Clock,
     config::Provision,
+    database::Pool,
     fleet::Fleet,
     http::{
         auth::Keys,
@@ -20,7 +20,7 @@ use crate::{
 #[derive(Clone, FromRef)]
 pub struct AppState {
     /// The database.
-    pub pool: PgPool,
+    pub pool: Pool,
     /// The current settings.
     pub settings: GlobalSettingsService,
     /// This instance among the others.
