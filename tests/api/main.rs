@@ -15,6 +15,7 @@ mod fleet;
 mod live;
 mod metrics;
 mod ofrep;
+mod pooler;
 mod races;
 mod reload;
 mod secrets;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     clock::jittered,
-    database::{self, Deadline, Failure, Pool},
+    database::{self, Connection, Deadline, Failure, Pool},
     metrics::Source,
     settings::{
         follow::{Pauses, own, take_on},
@@ -116,17 +116,20 @@ async fn listen_once(pool: &Pool, settings: &GlobalSettingsService) -> Lost {
     }
 }
 
-/// A channel on which a notification has arrived. A connection of its own: it is never given back, and must not
-/// take one from the requests.
+/// A channel of a connection on which notifications arrive. The connection is its own: it is never given back, and
+/// must not take one from the requests.
 async fn subscribe(pool: &Pool) -> Result<PgListener, Lost> {
     let options = pool.to_session().ok_or(Lost::Swallowed)?;
     let own = PgPoolOptions::new().max_connections(1).acquire_timeout(ANSWER);
     let mut listener = PgListener::connect_with(&own.connect_with(options).await?).await?;
     listener.eager_reconnect(false);
+    // Not before the trial: where a pooler takes the session back, whoever has it next would be sent every change,
+    // and fail.
     let trial = format!("brune_trial_{}", Uuid::new_v4().simple());
-    listener.listen_all([CHANNEL, &trial]).await?;
+    listener.listen(&trial).await?;
     hear(&mut listener, pool, &trial).await?;
     listener.unlisten(&trial).await?;
+    listener.listen(CHANNEL).await?;
     debug!("listening for changes of settings");
     Ok(listener)
 }
@@ -134,14 +137,16 @@ async fn subscribe(pool: &Pool) -> Result<PgListener, Lost> {
 /// Waits for a notification on `trial`, which only this process knows. It is sent on another connection: its own
 /// might be the very session that a pooler has let listen, and so hear itself.
 async fn hear(listener: &mut PgListener, pool: &Pool, trial: &str) -> Result<(), Lost> {
-    database::once(pool, Deadline::usual(), async |conn| store::notify(conn, trial).await).await?;
+    let notify = async |conn: &mut Connection| store::notify(conn, trial).await;
+    match database::once(pool, Deadline::usual(), notify).await {
+        // The other connection was on that session, and was sent what it does not expect.
+        Err(Failure::OutcomeUnknown(sqlx::Error::Protocol(_))) => return Err(Lost::Swallowed),
+        notified => notified?,
+    }
     let heard = async {
-        loop {
-            match listener.try_recv().await? {
-                Some(heard) if heard.channel() == trial => return Ok(()),
-                Some(_) => (),
-                None => return Err(sqlx::Error::PoolClosed.into()),
-            }
+        match listener.try_recv().await? {
+            Some(_) => Ok(()),
+            None => Err(sqlx::Error::PoolClosed.into()),
         }
     };
     time::timeout(ANSWER, heard).await.unwrap_or(Err(Lost::Swallowed))
