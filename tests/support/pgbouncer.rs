@@ -1,4 +1,4 @@
-//! A PgBouncer of a test's own, in transaction mode, with fewer sessions than clients.
+//! A pooler (`PgBouncer`) of a test's own, in transaction mode, with fewer sessions than clients.
 
 use std::{
     fs,
@@ -22,7 +22,7 @@ use super::{
 };
 
 /// How many sessions on the server all its clients share.
-pub(crate) const SESSIONS: usize = 4;
+pub(crate) const SESSIONS: u32 = 4;
 
 /// A pooler in front of one database, until it is killed; gone with the test.
 pub(crate) struct PgBouncer {
@@ -123,7 +123,7 @@ impl PgBouncer {
     /// is needed.
     pub(crate) async fn pool(&self, around: Option<PgConnectOptions>) -> Pool {
         let around = around.map(Box::new);
-        Pool::open(self.options(), Reach::Pooler { around }, 2 * SESSIONS as u32).await.unwrap()
+        Pool::open(self.options(), Reach::Pooler { around }, 2 * SESSIONS).await.unwrap()
     }
 
     /// An instance of the service whose database is behind here; it does not follow yet.

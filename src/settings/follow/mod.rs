@@ -3,6 +3,7 @@
 
 mod notify;
 mod redis;
+mod store;
 
 use std::{ops::Range, time::Duration};
 

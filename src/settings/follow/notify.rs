@@ -12,9 +12,8 @@ use crate::{
     database::{self, Connection, Deadline, Failure, Pool},
     metrics::Source,
     settings::{
-        follow::{Pauses, own, take_on},
+        follow::{Pauses, own, store, take_on},
         service::GlobalSettingsService,
-        store,
     },
 };
 
