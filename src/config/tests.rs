@@ -182,13 +182,13 @@ fn two_forms_of_an_address_are_refused() {
 fn a_pooler_has_an_address_and_perhaps_a_way_around_it() {
     let pooler = ("DATABASE_URL", "postgres://me@pooler/db");
     let transaction = ("BRUNE_DB_POOLER", "transaction");
-    let direct = ("DATABASE_DIRECT_URL", "postgres://me:secret@server/db");
+    let direct = ("DATABASE_DIRECT_URL", "postgres://me:hunter2@server/db");
     let config = load(&[pooler, transaction, direct]).unwrap();
     let Pooler::Transaction { direct: Some(around) } = &config.pooler else {
         panic!("{:?}", config.pooler)
     };
     assert_eq!(around.expose(), direct.1);
-    assert!(!format!("{config:?}").contains("secret"));
+    assert!(!format!("{config:?}").contains("hunter2"));
     let config = load(&[pooler, transaction]).unwrap();
     assert!(matches!(config.pooler, Pooler::Transaction { direct: None }));
     for none in [&[pooler][..], &[pooler, ("BRUNE_DB_POOLER", "none")]] {
