@@ -19,6 +19,7 @@
 //! | [`telemetry`] | the log | no value, no secret |
 //! | [`audit`] | who changed what, when, why, in which request | append-only, each entry chained to the one before |
 //! | [`idempotency`] | the first result of a write, for its repeat | stored in the write's own transaction |
+//! | [`outbox`] | messages to other services | stored in the transaction of what they tell of; delivered afterwards |
 //! | [`settings`] | the values that change while the service runs | see below |
 //! | [`fleet`] | which instances run, and which revision each has applied | a row is its own instance's; a wait that is lost is no failure |
 //! | [`secrets`] | which are provided, and what is left of them in the database | presence and source, never a value |
@@ -162,6 +163,7 @@ pub mod telemetry;
 // What every change leaves behind.
 pub mod audit;
 pub mod idempotency;
+pub mod outbox;
 
 // The capability the service is named for.
 pub mod settings;

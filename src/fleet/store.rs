@@ -15,14 +15,12 @@ pub(super) struct Beat<'a> {
     pub(super) applied_revision: i64,
 }
 
-/// Writes that the instance is there, and what it has applied. An update in place wherever there is a row. Its
-/// commit is not waited for to be on disk: after a crash of the server the next heartbeat says it again.
+/// Writes that the instance is there, and what it has applied. An update in place wherever there is a row.
 pub(super) async fn beat(conn: &mut PgConnection, beat: &Beat<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
-        with lightly as (select set_config('synchronous_commit', 'off', true))
         insert into brune_instance (id, host, version, started_at, applied_revision, seen_at)
-        select $1, $2, $3, $4, $5, clock_timestamp() from lightly
+        values ($1, $2, $3, $4, $5, clock_timestamp())
         on conflict (id) do update
           set applied_revision = excluded.applied_revision, seen_at = excluded.seen_at
         "#,
