@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use sqlx::PgPool;
 use tokio::time;
 use tracing::{info, warn};
 
 use crate::{
     clock::jittered,
-    database::Failure,
+    database::{Failure, Pool},
     fleet::{Fleet, members},
     settings::GlobalSettingsService,
 };
@@ -20,7 +19,7 @@ const SOON: Duration = Duration::from_millis(100);
 const AFTER: Duration = Duration::from_millis(2);
 
 /// Keeps the row until dropped. Revisions that come while one is written are written together, by the next.
-pub async fn keep(pool: PgPool, settings: GlobalSettingsService, fleet: Fleet) {
+pub async fn keep(pool: Pool, settings: GlobalSettingsService, fleet: Fleet) {
     let mut revisions = settings.revisions();
     let usual = fleet.pace().beat;
     let mut pause = usual;
@@ -53,7 +52,7 @@ fn tell(written: &Result<(), Failure>, known: bool) {
 }
 
 /// On the timer only: a revision is nothing to be held up.
-async fn sweep(pool: &PgPool, settings: &GlobalSettingsService, fleet: &Fleet) {
+async fn sweep(pool: &Pool, settings: &GlobalSettingsService, fleet: &Fleet) {
     // A failure is the next heartbeat's to tell.
     if let Ok(listing) = members(pool, fleet).await {
         settings.metrics().instances(listing.instances.iter().filter(|it| it.live).count());

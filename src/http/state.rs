@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use axum::extract::FromRef;
-use sqlx::PgPool;
 
 use crate::{
     clock::Clock,
     config::Provision,
+    database::Pool,
     fleet::Fleet,
     http::{
         auth::Keys,
@@ -22,7 +22,7 @@ use crate::{
 #[derive(Clone)]
 pub struct AppState {
     /// The database.
-    pub pool: PgPool,
+    pub pool: Pool,
     /// The current settings.
     pub settings: GlobalSettingsService,
     /// This instance among the others.
