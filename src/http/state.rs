@@ -67,7 +67,7 @@ macro_rules! taken_by_type {
 }
 
 taken_by_type! {
-    pool: PgPool,
+    pool: Pool,
     settings: GlobalSettingsService,
     fleet: Fleet,
     feed: Feed,

@@ -6,8 +6,9 @@ mod store;
 use std::sync::Arc;
 
 use serde_json::Value;
-use sqlx::PgConnection;
 use uuid::Uuid;
+
+use crate::database::Connection;
 
 /// What a message tells of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -96,7 +97,7 @@ impl Outbox {
     /// The database refuses it.
     pub async fn enqueue(
         &self,
-        conn: &mut PgConnection,
+        conn: &mut Connection,
         topic: Topic,
         payload: &Value,
     ) -> sqlx::Result<()> {

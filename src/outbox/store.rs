@@ -1,12 +1,13 @@
 //! SQL of the outbox.
 
 use serde_json::Value;
-use sqlx::PgConnection;
 use uuid::Uuid;
+
+use crate::database::Connection;
 
 /// Stores the message `id` once for each of `sinks`.
 pub(super) async fn insert(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     id: Uuid,
     sinks: &[String],
     topic: &str,
