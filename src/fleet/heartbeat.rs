@@ -15,6 +15,9 @@ use crate::{
 /// The pause after the first heartbeat that failed; it doubles up to the usual one.
 const SOON: Duration = Duration::from_millis(100);
 
+/// How long an instance that has applied a revision leaves the database to those that have not.
+const AFTER: Duration = Duration::from_millis(2);
+
 /// Keeps the row until dropped. Revisions that come while one is written are written together, by the next.
 pub async fn keep(pool: Pool, settings: GlobalSettingsService, fleet: Fleet) {
     let mut revisions = settings.revisions();
@@ -29,9 +32,9 @@ pub async fn keep(pool: Pool, settings: GlobalSettingsService, fleet: Fleet) {
             Err(_) if pause < usual => (pause * 2).min(usual),
             Err(_) => SOON.min(usual / 2),
         };
-        let changed = time::timeout(jittered(pause, 0.9..1.1), revisions.changed()).await;
-        if changed.is_err() {
-            sweep(&pool, &settings, &fleet).await;
+        match time::timeout(jittered(pause, 0.9..1.1), revisions.changed()).await {
+            Ok(_) => time::sleep(jittered(AFTER, 0.5..1.5)).await,
+            Err(_) => sweep(&pool, &settings, &fleet).await,
         }
     }
 }
