@@ -13,6 +13,7 @@ mod database;
 mod firewall;
 mod fleet;
 mod live;
+mod losses;
 mod metrics;
 mod ofrep;
 mod races;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use sqlx::{
     PgPool,
-    postgres::{PgListener, PgPoolOptions},
+    postgres::{PgListener, PgNotification, PgPoolOptions},
 };
 use tokio::time;
 use tracing::{debug, warn};
@@ -28,24 +29,28 @@ const ANSWER: Duration = Duration::from_secs(2);
 pub(super) async fn listen(pool: &PgPool, settings: &GlobalSettingsService) {
     let mut pauses = Pauses::new();
     loop {
-        let began = time::Instant::now();
-        let lost = listen_once(pool, settings).await;
+        let lost = listen_once(pool, settings, &mut pauses).await;
         settings.set_listening(false);
         settings.metrics().listening(false);
         warn!(
             error = &lost as &dyn std::error::Error,
             "lost the settings channel, opening it again"
         );
-        pauses.pause(began.elapsed()).await;
+        pauses.pause().await;
     }
 }
 
 /// Listens until the connection fails, and returns how.
-async fn listen_once(pool: &PgPool, settings: &GlobalSettingsService) -> sqlx::Error {
+async fn listen_once(
+    pool: &PgPool,
+    settings: &GlobalSettingsService,
+    pauses: &mut Pauses,
+) -> sqlx::Error {
     let mut listener = match subscribe(pool).await {
         Ok(listener) => listener,
         Err(err) => return err,
     };
+    pauses.opened();
     settings.set_listening(true);
     settings.metrics().listening(true);
     // What was committed before the channel was open, or while it was not, was not notified: so every turn
@@ -53,7 +58,7 @@ async fn listen_once(pool: &PgPool, settings: &GlobalSettingsService) -> sqlx::E
     let mut source = Source::Connect;
     loop {
         take_on(source, pool, settings).await;
-        let woken = time::timeout(HEARTBEAT, listener.try_recv()).await;
+        let woken = time::timeout(HEARTBEAT, hear(&mut listener)).await;
         source = if woken.is_ok() { Source::Notify } else { Source::Poll };
         let alive = match woken {
             Ok(Ok(Some(_))) => Ok(()),
@@ -80,6 +85,16 @@ async fn subscribe(pool: &PgPool) -> sqlx::Result<PgListener> {
     listener.listen(CHANNEL).await?;
     debug!("listening for changes of settings");
     Ok(listener)
+}
+
+/// Waits for a notification, and takes all that are there: one reading answers them.
+async fn hear(listener: &mut PgListener) -> sqlx::Result<Option<PgNotification>> {
+    let mut heard = listener.try_recv().await;
+    while let Ok(Some(_)) = heard {
+        let Some(next) = listener.try_recv().now_or_never() else { break };
+        heard = next;
+    }
+    heard
 }
 
 async fn heartbeat(listener: &mut PgListener) -> sqlx::Result<()> {
