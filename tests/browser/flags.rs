@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     run, scripts,
-    support::{SECRET, TestApp, admin, binary::Home, user},
+    support::{TestApp, binary::Home},
 };
 
 /// Serves `page` with its `script`, from an origin of its own.
@@ -32,8 +32,7 @@ async fn a_page_that_reads_from_one_instance_shows_what_is_changed_through_anoth
     let home = || {
         let home = Home::on(&app.db).with("BRUNE_CORS_ORIGINS", &page);
         // So seldom that the timer explains nothing.
-        let home = home.with("BRUNE_RELOAD_POLL_MS", "60000");
-        home.with("JWT_SECRET", SECRET)
+        home.with("BRUNE_RELOAD_POLL_MS", "60000")
     };
     let homes = [home(), home()];
     let [written, read] = homes.each_ref().map(Home::serve);
@@ -43,8 +42,8 @@ async fn a_page_that_reads_from_one_instance_shows_what_is_changed_through_anoth
         ("STRANGER", &stranger),
         ("WRITTEN", &at(written.address())),
         ("READ", &at(read.address())),
-        ("ADMIN", &admin("ada")),
-        ("USER", &user("ana")),
+        ("ADMIN", &written.token),
+        ("USER", &read.token),
         ("NO_PROXY", "127.0.0.1,localhost"),
     ];
     let said = run(&dir, "flags.mjs", &variables).await;
