@@ -7,8 +7,10 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod away;
 mod broken;
 mod config;
+mod crowd;
 mod database;
 mod firewall;
 mod fleet;
@@ -16,6 +18,7 @@ mod live;
 mod losses;
 mod metrics;
 mod ofrep;
+mod ofrep_input;
 mod races;
 mod reload;
 mod secrets;
