@@ -196,7 +196,6 @@ async fn none_of_a_thousand_changes_at_once_is_missed() {
         std::mem::replace(&mut before, after) == after
     })
     .await;
-    eprintln!("{before} of {told}");
     assert!(before * 2 < told, "{before} readings for {told} notifications");
 }
 
