@@ -15,9 +15,11 @@
 //! | [`config`] | what the process was started with | plain data; alone reads the environment; tells every fault at once |
 //! | [`database`] | the pool, transactions under a deadline, the private Postgres | a connection with something unfinished on it is closed, never pooled |
 //! | [`metrics`] | what is counted | no value, no secret, no id as a label |
+//! | [`outbound`] | calls of other services | bounded, redirected nowhere; an address is never told |
 //! | [`telemetry`] | the log | no value, no secret |
 //! | [`audit`] | who changed what, when, why, in which request | append-only, each entry chained to the one before |
 //! | [`idempotency`] | the first result of a write, for its repeat | stored in the write's own transaction |
+//! | [`outbox`] | messages to other services | stored in the transaction of what they tell of; delivered afterwards |
 //! | [`settings`] | the values that change while the service runs | see below |
 //! | [`fleet`] | which instances run, and which revision each has applied | a row is its own instance's; a wait that is lost is no failure |
 //! | [`secrets`] | which are provided, and what is left of them in the database | presence and source, never a value |
@@ -152,14 +154,16 @@ pub mod json;
 // What the process was started with: plain data.
 pub mod config;
 
-// The store, and the log.
+// The store, other services, and the log.
 pub mod database;
 pub mod metrics;
+pub mod outbound;
 pub mod telemetry;
 
 // What every change leaves behind.
 pub mod audit;
 pub mod idempotency;
+pub mod outbox;
 
 // The capability the service is named for.
 pub mod settings;

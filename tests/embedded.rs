@@ -15,7 +15,7 @@ use std::{
 };
 
 use brune::database::{
-    self,
+    self, Pool, Reach,
     embedded::{Error, Profile, Server},
 };
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
@@ -337,7 +337,7 @@ async fn a_replica_is_refused() {
     Server::start(&sandbox.config(), Profile::Throwaway).await.unwrap().stop().await.unwrap();
     fs::write(sandbox.dir().join("data/standby.signal"), "").unwrap();
     let server = Server::start(&sandbox.config(), Profile::Throwaway).await.unwrap();
-    let fault = database::pool(server.options(), 1).await.unwrap_err();
+    let fault = Pool::open(server.options(), Reach::Direct, 1).await.unwrap_err();
     assert!(matches!(fault, database::Error::InRecovery { .. }), "{fault:?}");
     server.stop().await.unwrap();
 }

@@ -41,7 +41,7 @@ pub(crate) async fn run(world: &mut World) {
     let pool = world.database("starts", &Catalog::parse(BRUN_E).unwrap()).await;
     let instance = Instance::over(pool.clone()).await;
     let mut bare = JoinSet::new();
-    let least = serve_least(pool, &mut bare).await;
+    let least = serve_least(pool.connections().clone(), &mut bare).await;
     for clients in CLIENTS {
         compare(clients, &instance, least).await;
         match pgbench::inserts(&world.server, "starts", clients, &world.scratch("insert.sql")).await

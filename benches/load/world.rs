@@ -15,7 +15,7 @@ use brune::{
     clock::Clock,
     config::{Auth, Embedded, Provision, Secret},
     database::{
-        self, MIGRATOR,
+        self, MIGRATOR, Pool, Reach,
         embedded::{Profile, Server},
     },
     fleet::{self, Fleet, Pace},
@@ -73,20 +73,20 @@ impl World {
     }
 
     /// A migrated database called `name` that holds `catalog` at its defaults.
-    pub(crate) async fn database(&self, name: &str, catalog: &Catalog) -> PgPool {
+    pub(crate) async fn database(&self, name: &str, catalog: &Catalog) -> Pool {
         let mut connection = self.server.options().connect().await.unwrap();
         let create = format!("create database {name} template template0");
         connection.execute(AssertSqlSafe(create)).await.unwrap();
         connection.close().await.unwrap();
         let pool = self.pool(name).await;
-        MIGRATOR.run(&mut database::unlimited(&pool).await.unwrap()).await.unwrap();
+        MIGRATOR.run(&mut database::unlimited(&pool).await.unwrap().unwrap()).await.unwrap();
         settings::publish(&pool, catalog, &|_| None, &Firewall::default(), false).await.unwrap();
         pool
     }
 
     /// A pool of its own on the database called `name`.
-    pub(crate) async fn pool(&self, name: &str) -> PgPool {
-        database::pool(self.server.options().database(name), POOL).await.unwrap()
+    pub(crate) async fn pool(&self, name: &str) -> Pool {
+        Pool::open(self.server.options().database(name), Reach::Direct, POOL).await.unwrap()
     }
 
     /// An instance over `settings` generated settings, whose trail has `rows` rows beside their first values.
@@ -128,13 +128,13 @@ pub(crate) struct Instance(std::sync::Arc<Inner>);
 struct Inner {
     address: SocketAddr,
     settings: GlobalSettingsService,
-    pool: PgPool,
+    pool: Pool,
     tasks: std::sync::Mutex<JoinSet<()>>,
 }
 
 impl Instance {
     /// The service as `brune serve` puts it together: the real router behind the real accept loop.
-    pub(crate) async fn over(pool: PgPool) -> Self {
+    pub(crate) async fn over(pool: Pool) -> Self {
         let settings =
             GlobalSettingsService::new(settings::load(&pool).await.unwrap(), Firewall::default());
         let mut tasks = JoinSet::new();
@@ -176,7 +176,7 @@ impl Instance {
     }
 
     pub(crate) fn pool(&self) -> &PgPool {
-        &self.0.pool
+        self.0.pool.connections()
     }
 
     pub(crate) async fn end(self) {

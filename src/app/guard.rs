@@ -1,12 +1,11 @@
 //! Whether the database is what this release can serve from.
 
-use sqlx::PgPool;
-
 use crate::{
     app::{Error, open::provided},
     audit,
     config::Environment,
-    database, secrets,
+    database::{self, Pool},
+    secrets,
     sessions::{KEYS, SessionSettings},
     settings::{self, Catalog, Firewall, Snapshot, Unusable},
 };
@@ -21,26 +20,28 @@ pub struct Finding {
 }
 
 /// Refuses, naming every fault, unless the schema is this release's and the settings can be served.
-pub(super) async fn require(pool: &PgPool, catalog: &Catalog) -> Result<(), Error> {
-    let migrations = migrations(pool).await?;
-    if let Err(faults) = migrations.result {
-        return Err(Error::NotReady(faults));
-    }
+pub(super) async fn require(pool: &Pool, catalog: &Catalog) -> Result<(), Error> {
+    require_schema(pool).await?;
     match stored_settings(pool, catalog).await.result {
         Ok(_) => Ok(()),
         Err(faults) => Err(Error::NotReady(faults)),
     }
 }
 
+/// Refuses, naming every migration that is missing or another, unless the schema is this release's.
+pub(super) async fn require_schema(pool: &Pool) -> Result<(), Error> {
+    migrations(pool).await?.result.map(drop).map_err(Error::NotReady)
+}
+
 /// Every check, for `brune doctor`.
 pub async fn examine(
-    pool: &PgPool,
+    pool: &Pool,
     catalog: &Catalog,
     environment: &Environment,
 ) -> Result<Vec<Finding>, Error> {
     let migrations = migrations(pool).await?;
     let up_to_date = migrations.result.is_ok();
-    let mut findings = vec![migrations];
+    let mut findings = vec![pooler(pool), migrations];
     // Without its tables there is nothing else to look at.
     if up_to_date {
         findings.push(published(pool, catalog, environment).await);
@@ -51,11 +52,29 @@ pub async fn examine(
     Ok(findings)
 }
 
-async fn migrations(pool: &PgPool) -> Result<Finding, Error> {
+fn pooler(pool: &Pool) -> Finding {
+    let told = match (pool.is_shared(), pool.to_session()) {
+        (false, _) => "none; each connection is a session",
+        (true, Some(_)) => "in transaction mode; what needs a session goes around it",
+        (true, None) => {
+            "in transaction mode, and no DATABASE_DIRECT_URL: changes that others make are found by the poll, and \
+             migrations are refused"
+        }
+    };
+    Finding { check: "pooler", result: Ok(told.to_owned()) }
+}
+
+async fn migrations(pool: &Pool) -> Result<Finding, Error> {
     let state = database::migrations(pool).await?;
+    let way_out = match pool.to_session() {
+        Some(_) => "run `brune migrate`",
+        None => {
+            "run `brune migrate` with DATABASE_DIRECT_URL set to the server itself: migrations need a session"
+        }
+    };
     let mut faults = Vec::new();
     for name in &state.pending {
-        faults.push(format!("migration {name} is pending; run `brune migrate`"));
+        faults.push(format!("migration {name} is pending; {way_out}"));
     }
     for name in &state.altered {
         faults.push(format!(
@@ -67,7 +86,7 @@ async fn migrations(pool: &PgPool) -> Result<Finding, Error> {
     Ok(Finding { check: "migrations", result })
 }
 
-async fn secret_residue(pool: &PgPool) -> Result<Finding, Error> {
+async fn secret_residue(pool: &Pool) -> Result<Finding, Error> {
     let left = secrets::residue(pool).await?;
     let told = |name: String| {
         format!(
@@ -81,7 +100,7 @@ async fn secret_residue(pool: &PgPool) -> Result<Finding, Error> {
     Ok(Finding { check: "secrets", result })
 }
 
-async fn published(pool: &PgPool, catalog: &Catalog, environment: &Environment) -> Finding {
+async fn published(pool: &Pool, catalog: &Catalog, environment: &Environment) -> Finding {
     let provided = |key: &str| provided(environment, key);
     let result = match settings::publish(pool, catalog, &provided, &Firewall::default(), true).await
     {
@@ -104,7 +123,7 @@ async fn published(pool: &PgPool, catalog: &Catalog, environment: &Environment) 
     Finding { check: "catalog", result }
 }
 
-async fn stored_settings(pool: &PgPool, catalog: &Catalog) -> Finding {
+async fn stored_settings(pool: &Pool, catalog: &Catalog) -> Finding {
     let result = match settings::load(pool).await {
         Ok(snapshot) => is_of(catalog, &snapshot)
             .and_then(|()| sessions_can_start(&snapshot))
@@ -139,8 +158,8 @@ fn is_of(catalog: &Catalog, snapshot: &Snapshot) -> Result<(), Vec<String>> {
     Err(vec![format!("the database holds catalog {held}, not {}; see BRUNE_CATALOG", catalog.name)])
 }
 
-async fn trail(pool: &PgPool) -> Result<Finding, Error> {
-    let (entries, breaks) = audit::verify(&mut database::unlimited(pool).await?).await?;
+async fn trail(pool: &Pool) -> Result<Finding, Error> {
+    let (entries, breaks) = audit::verify(pool).await?;
     let faults: Vec<String> = breaks.iter().map(ToString::to_string).collect();
     let result =
         if faults.is_empty() { Ok(format!("{entries} entries, unbroken")) } else { Err(faults) };

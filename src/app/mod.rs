@@ -9,7 +9,6 @@ mod tasks;
 use std::{future::Future, net::SocketAddr, time::Duration};
 
 use chrono::TimeDelta;
-use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -21,7 +20,7 @@ use tasks::Tasks;
 use crate::{
     clock::Clock,
     config::{self, Announcement, Config, Environment, Needs, Provision, Reload, Source},
-    database::{self, embedded},
+    database::{self, Pool, embedded},
     fleet::{self, Fleet, Pace},
     http::{
         self, AppState, Grant, Keys, Limits, Ofrep, Origins, StreamBounds, Streams, WriteQuota,
@@ -171,7 +170,7 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error>
 
 /// Takes this instance out of the fleet. If that fails the others find out by themselves, and the end is
 /// not kept waiting.
-async fn leave(fleet: &Fleet, pool: &PgPool) {
+async fn leave(fleet: &Fleet, pool: &Pool) {
     let left = tokio::time::timeout(LEAVING, fleet.leave(pool)).await;
     if !matches!(left, Ok(Ok(()))) {
         warn!("could not take this instance's row out: the others count it for a few seconds more");
@@ -182,7 +181,7 @@ async fn leave(fleet: &Fleet, pool: &PgPool) {
 struct Parts<'a> {
     config: &'a Config,
     environment: &'a Environment,
-    pool: &'a PgPool,
+    pool: &'a Pool,
     settings: GlobalSettingsService,
     clock: Clock,
 }
@@ -263,10 +262,7 @@ fn provision(environment: &Environment, settings: &GlobalSettingsService) -> Pro
 
 /// `environment` with the secrets that an older release left in the database, for as long as nothing else
 /// provides them (ADR 0001).
-async fn with_legacy_secrets(
-    environment: &Environment,
-    pool: &PgPool,
-) -> Result<Environment, Error> {
+async fn with_legacy_secrets(environment: &Environment, pool: &Pool) -> Result<Environment, Error> {
     let rows = secrets::legacy(pool).await?;
     let environment = environment.clone().with_legacy(rows.iter().cloned());
     let is_used = |name: &str| matches!(environment.secret(name), Ok(Some((_, Source::LegacyDb))));

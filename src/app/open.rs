@@ -2,20 +2,19 @@
 
 use std::fs;
 
-use sqlx::PgPool;
 use tracing::info;
 
 use crate::{
-    app::Error,
-    config::{self, Config, Environment, Source},
-    database::{self, MIGRATOR, embedded},
+    app::{Error, guard},
+    config::{self, Config, Environment, Pooler, Source},
+    database::{self, MIGRATOR, Pool, Reach, embedded},
     settings::{self, BRUN_E, Catalog, Firewall, Kind, PublishPlan},
 };
 
 /// A database that answers.
 #[derive(Debug)]
 pub struct Database {
-    pool: PgPool,
+    pool: Pool,
     server: Option<embedded::Server>,
 }
 
@@ -30,7 +29,7 @@ impl Database {
                 (Some(server), options)
             }
         };
-        let pool = database::pool(options, config.pool_size).await?;
+        let pool = Pool::open(options, reach(config)?, config.pool_size).await?;
         Ok(Self { pool, server })
     }
 
@@ -39,7 +38,7 @@ impl Database {
         if let config::Database::Embedded(embedded) = &config.database
             && let Some(options) = embedded::running(embedded).await?
         {
-            let pool = database::pool(options, config.pool_size).await?;
+            let pool = Pool::open(options, Reach::Direct, config.pool_size).await?;
             return Ok(Self { pool, server: None });
         }
         Self::open(config).await
@@ -47,7 +46,7 @@ impl Database {
 
     /// Its connections.
     #[must_use]
-    pub fn pool(&self) -> &PgPool {
+    pub fn pool(&self) -> &Pool {
         &self.pool
     }
 
@@ -75,6 +74,13 @@ impl Database {
     }
 }
 
+/// What stands between this process and the server.
+fn reach(config: &Config) -> Result<Reach, database::Error> {
+    let Pooler::Transaction { direct } = &config.pooler else { return Ok(Reach::Direct) };
+    let around = direct.as_ref().map(database::options_from_url).transpose()?;
+    Ok(Reach::Pooler { around: around.map(Box::new) })
+}
+
 /// The configured catalog, read and checked.
 pub fn catalog(config: &Config) -> Result<Catalog, Error> {
     let Some(path) = &config.catalog else {
@@ -96,13 +102,16 @@ pub fn firewall(config: &Config, catalog: &Catalog, environment: &Environment) -
 
 /// Brings the database up to date: migrations, declarations, first values. Run twice, it changes nothing.
 pub async fn migrate(
-    pool: &PgPool,
+    pool: &Pool,
     catalog: &Catalog,
     environment: &Environment,
     firewall: &Firewall,
 ) -> Result<PublishPlan, Error> {
-    // Outside the service's limits: a migration may have to wait for a lock or rewrite a table.
-    MIGRATOR.run(&mut database::unlimited(pool).await?).await?;
+    match database::unlimited(pool).await? {
+        Some(mut session) => MIGRATOR.run(&mut session).await?,
+        // The migrator locks a session, and does not know which one that was.
+        None => guard::require_schema(pool).await?,
+    }
     let provided = |key: &str| provided(environment, key);
     let plan = settings::publish(pool, catalog, &provided, firewall, false).await?;
     if !plan.is_empty() {
@@ -114,7 +123,7 @@ pub async fn migrate(
 
 /// The migrations that [`migrate`] would run, and what it would publish.
 pub async fn plan(
-    pool: &PgPool,
+    pool: &Pool,
     catalog: &Catalog,
     environment: &Environment,
     firewall: &Firewall,

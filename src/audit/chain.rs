@@ -4,9 +4,11 @@ use std::fmt::Write as _;
 
 use chrono::SecondsFormat;
 use sha2::{Digest as _, Sha256};
-use sqlx::PgConnection;
 
-use crate::audit::store::{self, Link};
+use crate::{
+    audit::store::{self, Link},
+    database::{Connection, Ending, Failure, Pool, Work},
+};
 
 /// Entries read at a time.
 const PAGE: i64 = 5_000;
@@ -29,7 +31,14 @@ pub enum Break {
 }
 
 /// Reads the whole trail and returns how many entries it has, and everything that does not hold.
-pub async fn verify(conn: &mut PgConnection) -> sqlx::Result<(i64, Vec<Break>)> {
+pub async fn verify(pool: &Pool) -> Result<(i64, Vec<Break>), Failure> {
+    // Without a request's limits: it reads everything there is.
+    let mut work = Work::begin_unlimited(pool).await?;
+    let verified = verify_on(work.conn()).await.map_err(Failure::from);
+    work.conclude(verified, Ending::Rollback).await
+}
+
+async fn verify_on(conn: &mut Connection) -> sqlx::Result<(i64, Vec<Break>)> {
     let mut breaks = Vec::new();
     let (mut seq, mut hash) = (0, vec![0; 32]);
     loop {

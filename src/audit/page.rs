@@ -5,11 +5,13 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use sqlx::PgConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::audit::{Action, store};
+use crate::{
+    audit::{Action, store},
+    database::Connection,
+};
 
 /// One entry of the trail.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -102,7 +104,7 @@ pub struct Page {
 
 /// Up to `limit` entries (1..=200) that fit `filter`, after `cursor`.
 pub async fn page(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     filter: &Filter,
     cursor: Option<Cursor>,
     limit: u16,
@@ -120,7 +122,7 @@ pub async fn page(
 }
 
 /// The entry with this id.
-pub async fn find(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<Entry>> {
+pub async fn find(conn: &mut Connection, id: Uuid) -> sqlx::Result<Option<Entry>> {
     store::find(conn, id).await?.map(store::Row::entry).transpose()
 }
 

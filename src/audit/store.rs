@@ -2,14 +2,17 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::{PgConnection, Postgres, QueryBuilder};
+use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use crate::audit::{Action, Actor, Entry, Filter, NewEntry};
+use crate::{
+    audit::{Action, Actor, Entry, Filter, NewEntry},
+    database::Connection,
+};
 
 /// Adds entries in the caller's transaction; the table numbers, dates and chains them.
 pub async fn append(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     actor: &Actor,
     entries: Vec<NewEntry>,
 ) -> sqlx::Result<()> {
@@ -82,7 +85,7 @@ impl Row {
 /// release kept of what is a secret now. Written for what is asked,
 /// so that each filter finds its own index.
 pub(super) async fn page(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     filter: &Filter,
     before: Option<i64>,
     limit: i64,
@@ -127,7 +130,7 @@ pub(super) async fn page(
 }
 
 /// The entry with this id.
-pub(super) async fn find(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<Row>> {
+pub(super) async fn find(conn: &mut Connection, id: Uuid) -> sqlx::Result<Option<Row>> {
     sqlx::query_as!(
         Row,
         r#"
@@ -167,11 +170,7 @@ pub(super) struct Link {
 }
 
 /// Up to `limit` links after `seq`, oldest first.
-pub(super) async fn links(
-    conn: &mut PgConnection,
-    seq: i64,
-    limit: i64,
-) -> sqlx::Result<Vec<Link>> {
+pub(super) async fn links(conn: &mut Connection, seq: i64, limit: i64) -> sqlx::Result<Vec<Link>> {
     sqlx::query_as!(
         Link,
         r#"
@@ -191,7 +190,7 @@ pub(super) async fn links(
 }
 
 /// The settings whose stored value is not what the trail says last, by key.
-pub(super) async fn strays(conn: &mut PgConnection) -> sqlx::Result<Vec<String>> {
+pub(super) async fn strays(conn: &mut Connection) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"
         select coalesce(s.key, a.key) as "key!"

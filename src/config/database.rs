@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use super::{Database, Embedded, Fault, Mode, Secret, directories, reading::Reading};
+use super::{Database, Embedded, Fault, Mode, Pooler, Secret, directories, reading::Reading};
 
 /// The parts of an address, as the Postgres images spell them. All but the port are needed.
 const PARTS: [&str; 4] = ["POSTGRES_HOST", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"];
@@ -18,7 +18,7 @@ pub(super) fn read(
     let url = reading.take(reading.env.secret("DATABASE_URL"))?;
     let parts = Parts::read(reading)?;
     match (url, parts) {
-        (Some((url, _)), None) => checked(reading, url).map(Database::Url),
+        (Some((url, _)), None) => checked(reading, "DATABASE_URL", url).map(Database::Url),
         (None, Some(parts)) => parts.url(reading).map(Database::Url),
         (Some(_), Some(_)) => {
             reading.fault(
@@ -40,6 +40,25 @@ pub(super) fn read(
     }
 }
 
+/// What stands before `database`.
+pub(super) fn pooler(reading: &mut Reading<'_>, database: Option<&Database>) -> Pooler {
+    const POOLER: &str = "BRUNE_DB_POOLER";
+    const DIRECT: &str = "DATABASE_DIRECT_URL";
+    let direct = reading.secret(DIRECT).and_then(|it| checked(reading, DIRECT, it));
+    if reading.choice(POOLER, &[("none", false), ("transaction", true)]) != Some(true) {
+        if direct.is_some() {
+            let what = "is set, but no pooler is that it could lead around";
+            reading.fault(DIRECT, what, "set BRUNE_DB_POOLER to `transaction`, or unset it");
+        }
+        return Pooler::None;
+    }
+    if let Some(Database::Embedded(_)) = database {
+        let what = "names a pooler, but no address of one is set";
+        reading.fault(POOLER, what, "set DATABASE_URL to the pooler's, or unset it");
+    }
+    Pooler::Transaction { direct }
+}
+
 fn embedded(reading: &mut Reading<'_>, data_dir: Result<PathBuf, Fault>) -> Option<Embedded> {
     const BIN_DIR: &str = "BRUNE_PG_BIN_DIR";
     let dir = reading.take(data_dir);
@@ -58,11 +77,11 @@ fn embedded(reading: &mut Reading<'_>, data_dir: Result<PathBuf, Fault>) -> Opti
 }
 
 /// `url`, if it can be one; what the server makes of it is seen on connecting.
-fn checked(reading: &mut Reading<'_>, url: Secret) -> Option<Secret> {
+fn checked(reading: &mut Reading<'_>, variable: &str, url: Secret) -> Option<Secret> {
     let way_out = "write `postgres://user:password@host:5432/database`, with `%40` for an `@` in the password";
     let parsed = Url::parse(url.expose());
     if !parsed.is_ok_and(|url| matches!(url.scheme(), "postgres" | "postgresql")) {
-        reading.fault("DATABASE_URL", "is no Postgres URL", way_out);
+        reading.fault(variable, "is no Postgres URL", way_out);
         return None;
     }
     Some(url)

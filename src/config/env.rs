@@ -16,7 +16,7 @@ use super::{Fault, Secret, dotenv, file};
 const RUN_SECRETS: &str = "/run/secrets";
 
 /// Secrets that open the database, and so cannot be kept in it.
-const BEFORE_THE_DATABASE: [&str; 2] = ["DATABASE_URL", "POSTGRES_PASSWORD"];
+const BEFORE_THE_DATABASE: [&str; 3] = ["DATABASE_URL", "DATABASE_DIRECT_URL", "POSTGRES_PASSWORD"];
 
 /// The file that is read beside the process's own variables, in the working directory.
 const DOTENV: &str = ".env";

@@ -3,7 +3,7 @@
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use crate::config::{Config, Database, Reload, Secret};
+use crate::config::{Config, Database, Pooler, Reload, Secret};
 
 impl Config {
     /// Every secret that the process was started with; of the database's address the password as well, and of
@@ -19,7 +19,15 @@ impl Config {
         let others = [&self.auth.internal_api_key, &self.openai_api_key, &self.discord_webhook_url];
         held.extend(others.into_iter().flatten().cloned());
         held.extend(self.discord_webhook_url.iter().filter_map(token));
-        if let Database::Url(url) = &self.database {
+        let database = match &self.database {
+            Database::Url(url) => Some(url),
+            Database::Embedded(_) => None,
+        };
+        let direct = match &self.pooler {
+            Pooler::Transaction { direct } => direct.as_ref(),
+            Pooler::None => None,
+        };
+        for url in database.into_iter().chain(direct) {
             held.extend(passwords(url));
             held.push(url.clone());
         }
@@ -63,6 +71,10 @@ mod tests {
             ("OPENAI_API_KEY", "key-of-the-provider"),
             ("DISCORD_WEBHOOK_URL", "https://discord.test/hooks/1/a-token-of-the-hook"),
         ];
+        let around = [
+            ("BRUNE_DB_POOLER", "transaction"),
+            ("DATABASE_DIRECT_URL", "postgres://brune:past%20it@server/brune"),
+        ];
         let url = [("DATABASE_URL", "postgres://brune:p%40ss%2Fword@db/brune")];
         let parts = [
             ("POSTGRES_HOST", "db"),
@@ -71,9 +83,11 @@ mod tests {
             ("POSTGRES_DB", "brune"),
         ];
         for database in [&url[..], &parts] {
-            let held = held(&[&common[..], database].concat());
-            let given = common[1..].iter().map(|(_, value)| *value);
-            for secret in given.chain(["p@ss/word", "p%40ss%2Fword", "a-token-of-the-hook"]) {
+            let held = held(&[&common[..], &around, database].concat());
+            let given = common[1..].iter().chain(&around[1..]).map(|(_, value)| *value);
+            for secret in
+                given.chain(["p@ss/word", "p%40ss%2Fword", "past it", "a-token-of-the-hook"])
+            {
                 assert!(held.iter().any(|it| it == secret), "{secret}: {held:?}");
             }
         }

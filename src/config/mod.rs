@@ -41,6 +41,8 @@ pub struct Config {
     pub mode: Mode,
     /// Which Postgres to use.
     pub database: Database,
+    /// What stands before it.
+    pub pooler: Pooler,
     /// Connections of the pool (`BRUNE_DB_POOL_SIZE`).
     pub pool_size: u32,
     /// Writes of one administrator in a minute (`ADMIN_WRITE_RATE_LIMIT_PER_MINUTE`).
@@ -124,6 +126,18 @@ pub enum Database {
     Embedded(Embedded),
 }
 
+/// What stands between the service and the Postgres at an address (`BRUNE_DB_POOLER`).
+#[derive(Debug, Clone)]
+pub enum Pooler {
+    /// Nothing, or what hands whole sessions out.
+    None,
+    /// A pooler that hands out sessions for a transaction each.
+    Transaction {
+        /// The address of the Postgres behind it (`DATABASE_DIRECT_URL`).
+        direct: Option<Secret>,
+    },
+}
+
 /// How to run a private Postgres.
 #[derive(Debug, Clone)]
 pub struct Embedded {
@@ -169,6 +183,7 @@ impl Config {
         }
         let database = database::read(&mut reading, mode, data_dir.clone());
         let (listen, log) = (listen(&mut reading), Log::read(&mut reading, mode));
+        let pooler = database::pooler(&mut reading, database.as_ref());
         let pool_size = reading.number("BRUNE_DB_POOL_SIZE", 10, 1..=500);
         let writes = reading.number("ADMIN_WRITE_RATE_LIMIT_PER_MINUTE", 60, 1..=60_000);
         let openai_api_key = reading.header_secret("OPENAI_API_KEY", 1);
@@ -181,6 +196,7 @@ impl Config {
             listen,
             mode,
             database,
+            pooler,
             pool_size,
             admin_writes_per_minute: NonZeroU32::new(writes).unwrap_or(NonZeroU32::MIN),
             auth,

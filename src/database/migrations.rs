@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 
-use sqlx::PgPool;
-
-use crate::database::{MIGRATOR, store};
+use crate::database::{Failure, MIGRATOR, Pool, look, store};
 
 /// How the database's schema relates to this release's migrations.
 #[derive(Debug, Default)]
@@ -19,8 +17,9 @@ pub struct Migrations {
 
 /// Compares what ran with what this release brings. What a newer release added is not a fault: two releases
 /// run side by side.
-pub async fn migrations(pool: &PgPool) -> sqlx::Result<Migrations> {
-    let ran = store::applied_migrations(&mut *pool.acquire().await?).await?;
+pub async fn migrations(pool: &Pool) -> Result<Migrations, Failure> {
+    let ran =
+        look(pool, async |conn| Ok::<_, Failure>(store::applied_migrations(conn).await?)).await?;
     let ran: HashMap<i64, Vec<u8>> = ran.into_iter().collect();
     let mut state = Migrations::default();
     for migration in MIGRATOR.iter() {

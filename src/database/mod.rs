@@ -4,21 +4,22 @@
 //! own configuration is all that counts.
 
 mod address;
+mod connection;
 pub mod embedded;
+mod first;
 mod migrations;
+mod pool;
 mod store;
 mod work;
 
 use std::time::Duration;
 
-use sqlx::{
-    Connection as _, PgConnection, PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
-use tokio::time::timeout;
+use sqlx::{Connection as _, PgConnection};
 
 pub use address::{Parts, options_from_parts, options_from_url};
+pub use connection::Connection;
 pub use migrations::{Migrations, migrations};
+pub use pool::{Pool, Reach, session};
 pub use work::{Attempts, Deadline, Ending, Failure, Work, look, once};
 
 /// The schema, as files of `migrations/`, built into the program.
@@ -27,7 +28,6 @@ pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 /// Oldest major version of Postgres that the service runs on.
 pub const OLDEST_MAJOR: u32 = 14;
 
-const FIRST_CONNECTION: Duration = Duration::from_secs(5);
 const ACQUIRE: Duration = Duration::from_secs(3);
 
 /// What a session never waits longer for, whoever forgot to set a limit of their own.
@@ -57,8 +57,29 @@ pub enum Error {
         source: sqlx::Error,
     },
     /// Something accepted the connection, or nothing refused it, and then silence.
-    #[error("the database at {target} did not answer within {} s", FIRST_CONNECTION.as_secs())]
+    #[error("the database at {target} did not answer within {} s", first::LIMIT.as_secs())]
     Silent {
+        /// Host, port and database.
+        target: String,
+    },
+    /// A pooler is in between that was not told of: it refuses what every session of the service is started
+    /// with, or drops it in silence.
+    #[error(
+        "the database at {target} is behind a pooler, which does not let a session's limits through; set \
+         BRUNE_DB_POOLER=transaction, or name the server itself"
+    )]
+    Pooled {
+        /// Host, port and database.
+        target: String,
+        /// What the pooler said, if it said something.
+        source: Option<sqlx::Error>,
+    },
+    /// The way around the pooler ends somewhere else.
+    #[error(
+        "DATABASE_DIRECT_URL leads to {target}, which is not the server and database behind the pooler (or \
+         was started again this moment); name the one that the pooler leads to"
+    )]
+    Elsewhere {
         /// Host, port and database.
         target: String,
     },
@@ -78,64 +99,11 @@ pub enum Error {
     },
 }
 
-/// A pool of at most `size` connections, after one connection has shown that the server is there,
-/// new enough and no replica: a pool alone retries in silence and then says only that it timed out.
-pub async fn pool(options: PgConnectOptions, size: u32) -> Result<PgPool, Error> {
-    let options = session(options);
-    match timeout(FIRST_CONNECTION, first_connection(&options)).await {
-        Ok(outcome) => outcome?,
-        Err(_) => return Err(Error::Silent { target: target(&options) }),
-    }
-    Ok(PgPoolOptions::new()
-        .max_connections(size)
-        .acquire_timeout(ACQUIRE)
-        // One round trip less per use; what finds a dead connection retries before COMMIT anyway.
-        .test_before_acquire(false)
-        .after_connect(|connection, _| Box::pin(refuse_recovery(connection)))
-        .connect_lazy_with(options))
-}
-
-/// A connection of its own like those of `pool`, without the limits of a request: for migrations, which may
-/// rewrite a table, and for reading the whole trail.
-pub async fn unlimited(pool: &PgPool) -> sqlx::Result<PgConnection> {
-    let mut connection = PgConnection::connect_with(&pool.connect_options()).await?;
+/// A session of its own without the limits of a request, for migrations, which may rewrite a table; `None` where a
+/// pooler is all there is.
+pub async fn unlimited(pool: &Pool) -> sqlx::Result<Option<PgConnection>> {
+    let Some(options) = pool.to_session() else { return Ok(None) };
+    let mut connection = PgConnection::connect_with(&options).await?;
     store::lift_limits(&mut connection).await?;
-    Ok(connection)
-}
-
-/// `options` with what every session of the service has: its name, and limits on what it waits for.
-#[must_use]
-pub fn session(options: PgConnectOptions) -> PgConnectOptions {
-    options.application_name("brune").options(LIMITS)
-}
-
-async fn first_connection(options: &PgConnectOptions) -> Result<(), Error> {
-    address::refuse_foreign_options()?;
-    let unreachable = |source| Error::Unreachable { target: target(options), source };
-    let mut connection = PgConnection::connect_with(options).await.map_err(unreachable)?;
-    let found = connection.server_version_num().unwrap_or_default() / 10_000;
-    if found < OLDEST_MAJOR {
-        return Err(Error::TooOld { target: target(options), found });
-    }
-    if store::is_in_recovery(&mut connection).await.map_err(unreachable)? {
-        return Err(Error::InRecovery { target: target(options) });
-    }
-    connection.close().await.map_err(unreachable)
-}
-
-/// During a failover a proxy may hand out a replica: it must not get into the pool.
-async fn refuse_recovery(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    if store::is_in_recovery(connection).await? {
-        return Err(sqlx::Error::Configuration("the server is in recovery (a replica)".into()));
-    }
-    Ok(())
-}
-
-/// Where `options` lead, without what is secret in them.
-fn target(options: &PgConnectOptions) -> String {
-    let database = options.get_database().unwrap_or_default();
-    match options.get_socket() {
-        Some(socket) => format!("{} (database {database})", socket.display()),
-        None => format!("{}:{} (database {database})", options.get_host(), options.get_port()),
-    }
+    Ok(Some(connection))
 }

@@ -1,10 +1,69 @@
 //! SQL about the server itself.
 
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
-/// Whether the server is a replica, or still replaying its log.
-pub(super) async fn is_in_recovery(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("select pg_is_in_recovery()").fetch_one(connection).await
+use super::{Connection, LIMITS};
+
+/// What there is to know of a server before it is used.
+pub(super) struct Server {
+    /// Tells it and the database from others.
+    pub(super) name: String,
+    /// Whether it is a replica, or still replaying its log.
+    pub(super) is_in_recovery: bool,
+    /// Whether the session has the limits of [`session`](super::session).
+    pub(super) has_limits: bool,
+}
+
+/// Unprepared, because a pooler may be in between.
+pub(super) async fn server(connection: &mut PgConnection) -> Result<Server, sqlx::Error> {
+    let row = sqlx::raw_sql(
+        "select pg_is_in_recovery(), current_setting('lock_timeout'),
+            current_database() || ' ' || extract(epoch from pg_postmaster_start_time())",
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(Server {
+        is_in_recovery: row.try_get(0)?,
+        has_limits: row.try_get::<&str, _>(1)? == LIMITS[0].1,
+        name: row.try_get(2)?,
+    })
+}
+
+/// During a failover a proxy may hand out a replica: it must not get into the pool.
+pub(super) async fn refuse_recovery(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let recovers = sqlx::query_scalar("select pg_is_in_recovery()").fetch_one(connection).await?;
+    unless(recovers)
+}
+
+fn unless(is_in_recovery: bool) -> Result<(), sqlx::Error> {
+    if is_in_recovery {
+        return Err(sqlx::Error::Configuration("the server is in recovery (a replica)".into()));
+    }
+    Ok(())
+}
+
+/// Begins a transaction as `begin` says, on a session that has the service's limits.
+pub(super) async fn begin(
+    connection: &mut Connection,
+    begin: &'static str,
+) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(begin).execute(connection).await?;
+    Ok(())
+}
+
+/// Begins a transaction on a session of which nothing is known, and no replica; its limits are the service's, or
+/// there are none. All in one message.
+pub(super) async fn begin_anywhere(
+    connection: &mut Connection,
+    begin: &'static str,
+    limited: bool,
+) -> Result<(), sqlx::Error> {
+    let limit =
+        |(name, limit)| format!("set local {name} = '{}'", if limited { limit } else { "0" });
+    let limits = LIMITS.map(limit).join("; ");
+    let message = format!("{begin}; {limits}; select pg_is_in_recovery()");
+    let row = sqlx::raw_sql(AssertSqlSafe(message)).fetch_one(connection).await?;
+    unless(row.try_get(0)?)
 }
 
 /// Lifts the limits of [`session`](super::session).
@@ -19,7 +78,7 @@ pub(super) async fn lift_limits(connection: &mut PgConnection) -> Result<(), sql
 
 /// The migrations that ran, with the checksums of their texts; none before the first.
 pub(super) async fn applied_migrations(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
 ) -> Result<Vec<(i64, Vec<u8>)>, sqlx::Error> {
     let there: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")
         .fetch_one(&mut *connection)

@@ -3,8 +3,9 @@
 use std::{error::Error as _, future::Future, time::Duration};
 
 use rand::RngExt as _;
-use sqlx::{Connection as _, PgConnection, PgPool, Postgres, pool::PoolConnection};
 use tokio::time::{self, Instant, error::Elapsed};
+
+use crate::database::{Connection, Pool, store};
 
 /// How long a use case may take in the database, its commit included; shorter than a request's deadline,
 /// so that the answer is this module's and not a cut connection.
@@ -107,6 +108,11 @@ impl Deadline {
         Self(Instant::now() + LIMIT)
     }
 
+    /// None that anybody lives to see.
+    fn never() -> Self {
+        Self(Instant::now() + Duration::from_hours(24 * 365))
+    }
+
     /// What `step` returns, unless the deadline comes first. Boxed: a step is a round trip away from being
     /// done, and the futures of those who wait for it stay small.
     pub fn within<T, E: From<Failure>>(
@@ -126,36 +132,57 @@ fn late() -> Failure {
 /// is closed: a statement may still be running on it, or never be answered at all. A connection that broke
 /// is not the end of it: what only looks may look again, and so may a statement that does no more when repeated.
 pub async fn look<T, E: From<Failure> + std::error::Error + 'static>(
-    pool: &PgPool,
-    read: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E> + Clone,
+    pool: &Pool,
+    read: impl AsyncFnOnce(&mut Connection) -> Result<T, E> + Clone,
 ) -> Result<T, E> {
     let deadline = Deadline::usual();
     let mut attempts = Attempts::until(deadline);
-    let mut found = deadline.within(look_on(Lease::take(pool), read.clone())).await;
+    let mut found = deadline.within(look_once(pool, deadline, false, read.clone())).await;
     while found.as_ref().is_err_and(|err| is_passing(err)) && attempts.again().await {
-        found = deadline.within(look_on(Lease::take_live(pool), read.clone())).await;
+        found = deadline.within(look_once(pool, deadline, true, read.clone())).await;
     }
     found
 }
 
-async fn look_on<T, E: From<Failure>>(
-    lease: impl Future<Output = Result<Lease, Failure>>,
-    read: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
+/// What `read` returns, on a connection that has just answered if it must be `live`.
+async fn look_once<T, E: From<Failure>>(
+    pool: &Pool,
+    deadline: Deadline,
+    live: bool,
+    read: impl AsyncFnOnce(&mut Connection) -> Result<T, E>,
 ) -> Result<T, E> {
-    let mut lease = lease.await?;
+    if pool.is_shared() {
+        return in_work(pool, deadline, read).await;
+    }
+    let mut lease = Lease::take(pool, live).await?;
     let found = read(&mut lease.conn).await;
     lease.settled = true;
     found
 }
 
+/// What `step` returns, in a transaction of its own: where sessions are shared, a statement is safe in nothing less.
+async fn in_work<T, E: From<Failure>>(
+    pool: &Pool,
+    deadline: Deadline,
+    step: impl AsyncFnOnce(&mut Connection) -> Result<T, E>,
+) -> Result<T, E> {
+    let mut work = Work::begin(pool, deadline).await?;
+    let done = deadline.within(step(work.conn())).await;
+    work.conclude(done, Ending::Commit).await
+}
+
 /// What `statement` returns, one that commits by itself. When no answer to it comes, nobody knows whether
 /// it was stored, and the connection is closed.
 pub async fn once<T>(
-    pool: &PgPool,
+    pool: &Pool,
     deadline: Deadline,
-    statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
+    statement: impl AsyncFnOnce(&mut Connection) -> sqlx::Result<T>,
 ) -> Result<T, Failure> {
-    let mut lease = deadline.within(Lease::take(pool)).await?;
+    if pool.is_shared() {
+        let step = async |conn: &mut Connection| Ok(statement(conn).await?);
+        return in_work(pool, deadline, step).await;
+    }
+    let mut lease = deadline.within(Lease::take(pool, false)).await?;
     let answer = time::timeout_at(deadline.0, Box::pin(statement(&mut lease.conn))).await;
     let outcome = outcome(answer);
     lease.settled = !matches!(outcome, Err(Failure::OutcomeUnknown(_)));
@@ -175,17 +202,14 @@ fn outcome<T>(answer: Result<sqlx::Result<T>, Elapsed>) -> Result<T, Failure> {
 
 /// A connection that goes back into the pool only when all that was asked on it was answered.
 struct Lease {
-    conn: PoolConnection<Postgres>,
+    conn: Connection,
     settled: bool,
 }
 
 impl Lease {
-    async fn take(pool: &PgPool) -> Result<Self, Failure> {
-        Ok(Self { conn: pool.acquire().await?, settled: false })
-    }
-
-    async fn take_live(pool: &PgPool) -> Result<Self, Failure> {
-        Ok(Self { conn: live(pool).await?, settled: false })
+    async fn take(pool: &Pool, is_live: bool) -> Result<Self, Failure> {
+        let conn = if is_live { live(pool).await? } else { pool.acquire().await? };
+        Ok(Self { conn, settled: false })
     }
 }
 
@@ -198,7 +222,7 @@ impl Drop for Lease {
 }
 
 /// A connection that has just answered: those that broke while they lay in the pool are thrown away.
-async fn live(pool: &PgPool) -> Result<PoolConnection<Postgres>, Failure> {
+async fn live(pool: &Pool) -> Result<Connection, Failure> {
     loop {
         let mut conn = pool.acquire().await?;
         if conn.ping().await.is_ok() {
@@ -221,24 +245,33 @@ pub enum Ending {
 /// half done must not go back into the pool.
 #[derive(Debug)]
 pub struct Work {
-    conn: PoolConnection<Postgres>,
+    conn: Connection,
     deadline: Deadline,
     open: bool,
 }
 
 impl Work {
     /// Begins a transaction that must end by `deadline`.
-    pub async fn begin(pool: &PgPool, deadline: Deadline) -> Result<Self, Failure> {
+    pub async fn begin(pool: &Pool, deadline: Deadline) -> Result<Self, Failure> {
         Self::begin_with(pool, deadline, "begin").await
     }
 
     /// Begins a transaction that sees one state of the database and changes nothing.
-    pub async fn begin_reading(pool: &PgPool, deadline: Deadline) -> Result<Self, Failure> {
+    pub async fn begin_reading(pool: &Pool, deadline: Deadline) -> Result<Self, Failure> {
         Self::begin_with(pool, deadline, "begin isolation level repeatable read, read only").await
     }
 
+    /// Begins a transaction on a connection of its own, without the limits of a request: for what reads or
+    /// writes everything there is.
+    pub async fn begin_unlimited(pool: &Pool) -> Result<Self, Failure> {
+        let conn = pool.another().await?;
+        let mut work = Self { conn, deadline: Deadline::never(), open: true };
+        store::begin_anywhere(&mut work.conn, "begin", false).await?;
+        Ok(work)
+    }
+
     async fn begin_with(
-        pool: &PgPool,
+        pool: &Pool,
         deadline: Deadline,
         begin: &'static str,
     ) -> Result<Self, Failure> {
@@ -254,18 +287,23 @@ impl Work {
     }
 
     async fn begin_on(
-        conn: PoolConnection<Postgres>,
+        conn: Connection,
         deadline: Deadline,
         begin: &'static str,
     ) -> Result<Self, Failure> {
         let mut work = Self { conn, deadline, open: true };
-        let begun = async { Ok(sqlx::raw_sql(begin).execute(&mut *work.conn).await?) };
+        let begun = async {
+            Ok(match work.conn.is_shared() {
+                true => store::begin_anywhere(&mut work.conn, begin, true).await?,
+                false => store::begin(&mut work.conn, begin).await?,
+            })
+        };
         deadline.within::<_, Failure>(begun).await?;
         Ok(work)
     }
 
     /// The connection that the transaction is on.
-    pub fn conn(&mut self) -> &mut PgConnection {
+    pub fn conn(&mut self) -> &mut Connection {
         &mut self.conn
     }
 
@@ -287,7 +325,7 @@ impl Work {
     }
 
     async fn commit(&mut self) -> Result<(), Failure> {
-        let sent = sqlx::raw_sql("commit").execute(&mut *self.conn);
+        let sent = sqlx::raw_sql("commit").execute(&mut self.conn);
         outcome(time::timeout_at(self.deadline.0, sent).await)?;
         self.open = false;
         Ok(())
@@ -295,7 +333,7 @@ impl Work {
 
     /// A rollback that fails leaves the connection to be closed, which rolls back as well.
     async fn roll_back(&mut self) {
-        let sent = sqlx::raw_sql("rollback").execute(&mut *self.conn);
+        let sent = sqlx::raw_sql("rollback").execute(&mut self.conn);
         self.open = !matches!(time::timeout_at(self.deadline.0, sent).await, Ok(Ok(_)));
     }
 }

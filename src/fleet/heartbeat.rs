@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use sqlx::PgPool;
 use tokio::time;
 use tracing::{info, warn};
 
 use crate::{
     clock::jittered,
-    database::Failure,
+    database::{Failure, Pool},
     fleet::{Fleet, members},
     settings::GlobalSettingsService,
 };
@@ -16,8 +15,11 @@ use crate::{
 /// The pause after the first heartbeat that failed; it doubles up to the usual one.
 const SOON: Duration = Duration::from_millis(100);
 
+/// How long an instance that has applied a revision leaves the database to those that have not.
+const AFTER: Duration = Duration::from_millis(2);
+
 /// Keeps the row until dropped. Revisions that come while one is written are written together, by the next.
-pub async fn keep(pool: PgPool, settings: GlobalSettingsService, fleet: Fleet) {
+pub async fn keep(pool: Pool, settings: GlobalSettingsService, fleet: Fleet) {
     let mut revisions = settings.revisions();
     let usual = fleet.pace().beat;
     let mut pause = usual;
@@ -30,9 +32,9 @@ pub async fn keep(pool: PgPool, settings: GlobalSettingsService, fleet: Fleet) {
             Err(_) if pause < usual => (pause * 2).min(usual),
             Err(_) => SOON.min(usual / 2),
         };
-        let changed = time::timeout(jittered(pause, 0.9..1.1), revisions.changed()).await;
-        if changed.is_err() {
-            sweep(&pool, &settings, &fleet).await;
+        match time::timeout(jittered(pause, 0.9..1.1), revisions.changed()).await {
+            Ok(_) => time::sleep(jittered(AFTER, 0.5..1.5)).await,
+            Err(_) => sweep(&pool, &settings, &fleet).await,
         }
     }
 }
@@ -50,7 +52,7 @@ fn tell(written: &Result<(), Failure>, known: bool) {
 }
 
 /// On the timer only: a revision is nothing to be held up.
-async fn sweep(pool: &PgPool, settings: &GlobalSettingsService, fleet: &Fleet) {
+async fn sweep(pool: &Pool, settings: &GlobalSettingsService, fleet: &Fleet) {
     // A failure is the next heartbeat's to tell.
     if let Ok(listing) = members(pool, fleet).await {
         settings.metrics().instances(listing.instances.iter().filter(|it| it.live).count());

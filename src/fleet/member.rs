@@ -4,12 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    database::{self, Failure},
+    database::{self, Failure, Pool},
     fleet::{
         store::{self, Beat, Row},
         wait::View,
@@ -81,7 +80,7 @@ impl Fleet {
 
     /// Writes that this instance is there and has applied `revision`. Repeated it says the same, so it may be
     /// tried again on another connection.
-    pub async fn join(&self, pool: &PgPool, revision: i64) -> Result<(), Failure> {
+    pub async fn join(&self, pool: &Pool, revision: i64) -> Result<(), Failure> {
         let beat = Beat {
             id: self.0.id,
             host: &self.0.host,
@@ -93,13 +92,13 @@ impl Fleet {
     }
 
     /// Takes the row out, so that nobody waits for what is gone.
-    pub async fn leave(&self, pool: &PgPool) -> Result<(), Failure> {
+    pub async fn leave(&self, pool: &Pool) -> Result<(), Failure> {
         let id = self.0.id;
         database::look(pool, async |conn| Ok::<_, Failure>(store::delete(conn, id).await?)).await
     }
 
     /// Deletes the rows of those that are long gone; says how many there were.
-    pub(super) async fn forget(&self, pool: &PgPool) -> Result<u64, Failure> {
+    pub(super) async fn forget(&self, pool: &Pool) -> Result<u64, Failure> {
         let silence = self.0.pace.forget;
         database::look(pool, async |conn| Ok::<_, Failure>(store::forget(conn, silence).await?))
             .await
@@ -144,7 +143,7 @@ pub struct Member {
 }
 
 /// Every instance that is not forgotten yet, as `fleet` sees them.
-pub async fn members(pool: &PgPool, fleet: &Fleet) -> Result<Listing, Failure> {
+pub async fn members(pool: &Pool, fleet: &Fleet) -> Result<Listing, Failure> {
     let silence = fleet.0.pace.live;
     let rows =
         database::look(pool, async |conn| Ok::<_, Failure>(store::all(conn, silence).await?));

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
+
+use crate::database::Connection;
 
 /// An instance, as it writes itself down.
 pub(super) struct Beat<'a> {
@@ -16,7 +17,7 @@ pub(super) struct Beat<'a> {
 }
 
 /// Writes that the instance is there, and what it has applied. An update in place wherever there is a row.
-pub(super) async fn beat(conn: &mut PgConnection, beat: &Beat<'_>) -> sqlx::Result<()> {
+pub(super) async fn beat(conn: &mut Connection, beat: &Beat<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
         insert into brune_instance (id, host, version, started_at, applied_revision, seen_at)
@@ -36,7 +37,7 @@ pub(super) async fn beat(conn: &mut PgConnection, beat: &Beat<'_>) -> sqlx::Resu
 }
 
 /// Deletes the instances that were not seen for `silence`; those that another one deletes now are left to it.
-pub(super) async fn forget(conn: &mut PgConnection, silence: Duration) -> sqlx::Result<u64> {
+pub(super) async fn forget(conn: &mut Connection, silence: Duration) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         r#"
         delete from brune_instance where id in (
@@ -51,7 +52,7 @@ pub(super) async fn forget(conn: &mut PgConnection, silence: Duration) -> sqlx::
 }
 
 /// Deletes the instance `id`.
-pub(super) async fn delete(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<()> {
+pub(super) async fn delete(conn: &mut Connection, id: Uuid) -> sqlx::Result<()> {
     sqlx::query!("delete from brune_instance where id = $1", id).execute(conn).await?;
     Ok(())
 }
@@ -70,7 +71,7 @@ pub(super) struct Row {
 }
 
 /// Every instance with the head, oldest first; one that was not seen for `silence` is not live.
-pub(super) async fn all(conn: &mut PgConnection, silence: Duration) -> sqlx::Result<Vec<Row>> {
+pub(super) async fn all(conn: &mut Connection, silence: Duration) -> sqlx::Result<Vec<Row>> {
     sqlx::query_as!(
         Row,
         r#"
@@ -98,7 +99,7 @@ pub(super) struct Held {
 }
 
 /// The instances that were seen within `silence`. Without the head: whoever waits knows what for.
-pub(super) async fn live(conn: &mut PgConnection, silence: Duration) -> sqlx::Result<Vec<Held>> {
+pub(super) async fn live(conn: &mut Connection, silence: Duration) -> sqlx::Result<Vec<Held>> {
     sqlx::query_as!(
         Held,
         r#"

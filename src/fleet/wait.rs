@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
-use sqlx::PgPool;
 use tokio::{
     sync::Mutex,
     time::{self, Instant},
@@ -13,7 +12,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    database::{self, Failure},
+    database::{self, Failure, Pool},
     fleet::{
         Fleet,
         store::{self, Held},
@@ -69,7 +68,7 @@ impl View {
     async fn since(
         &self,
         since: Instant,
-        pool: &PgPool,
+        pool: &Pool,
         silence: Duration,
     ) -> Result<Arc<Vec<Held>>, Failure> {
         let mut last = self.0.lock().await;
@@ -92,7 +91,7 @@ impl Fleet {
     /// Those that come later are not waited for: they begin with what is committed.
     pub async fn wait(
         &self,
-        pool: &PgPool,
+        pool: &Pool,
         settings: &GlobalSettingsService,
         revision: i64,
         until: Instant,

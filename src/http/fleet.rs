@@ -1,9 +1,9 @@
 //! `/admin/instances`: who runs, and what each has applied.
 
 use axum::extract::State;
-use sqlx::PgPool;
 
 use crate::{
+    database::Pool,
     fleet::{self, Fleet, Listing},
     http::{answer::Answer, auth::SuperAdmin, openapi::problems, problem::Problem, query::Query},
 };
@@ -27,7 +27,7 @@ problems! {
 )]
 pub(super) async fn list(
     _: SuperAdmin,
-    State(pool): State<PgPool>,
+    State(pool): State<Pool>,
     State(fleet): State<Fleet>,
     query: Query,
 ) -> Result<Answer, Problem> {

@@ -13,6 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http_body_util::Limited;
+use hyper::body::Body as _;
 use tokio::time::{Instant, timeout};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{Instrument as _, Span, debug, error_span, info};
@@ -83,7 +84,7 @@ async fn answer(
     set_headers(response.headers_mut(), &id);
     let took = started.elapsed();
     asked.count(&metrics, response.status(), problem, took);
-    asked.log(response.status(), took, is_probe(&path));
+    asked.log(response.status(), took);
     response
 }
 
@@ -114,7 +115,8 @@ impl Asked {
 
     fn span(&self) -> Span {
         // At the level of errors, so that an error names its request whatever level is asked for.
-        error_span!("request", request_id = %self.id, method = %self.method, route = self.route())
+        let (id, method) = (self.id.as_str(), self.method.as_str());
+        error_span!("request", request_id = id, method, route = self.route())
     }
 
     fn count(
@@ -141,19 +143,26 @@ impl Asked {
 
     /// The line of each request. Outside the span, which would be read back from its own JSON to be written
     /// into the line: that costs as much as the line.
-    fn log(&self, status: StatusCode, took: Duration, quiet: bool) {
-        let (status, ms) = (status.as_u16(), took.as_secs_f64() * 1e3);
-        let Self { id, method, .. } = self;
+    fn log(&self, status: StatusCode, took: Duration) {
+        let quiet = is_routine(self.route(), status);
+        // To the microsecond: what is finer is the clock's.
+        let (status, ms) = (status.as_u16(), (took.as_secs_f64() * 1e6).round() / 1e3);
+        let (id, method) = (self.id.as_str(), self.method.as_str());
         if quiet {
-            debug!(status, ms, request_id = %id, %method, route = self.route(), "answered");
+            debug!(status, ms, request_id = id, method, route = self.route(), "answered");
         } else {
-            info!(status, ms, request_id = %id, %method, route = self.route(), "answered");
+            info!(status, ms, request_id = id, method, route = self.route(), "answered");
         }
     }
 }
 
-fn is_probe(path: &str) -> bool {
-    matches!(path, "/livez" | "/readyz" | "/healthz" | "/metrics")
+/// Whether a request is one of those that machines send all day: probes, and flags that were read. These are
+/// counted like all others, and only their lines in the log are left out.
+fn is_routine(route: &str, status: StatusCode) -> bool {
+    match route {
+        "/livez" | "/readyz" | "/healthz" | "/metrics" => true,
+        _ => route.starts_with("/ofrep/v1/evaluate/") && status.as_u16() < 400,
+    }
 }
 
 fn set_headers(headers: &mut HeaderMap, id: &RequestId) {
@@ -170,15 +179,18 @@ fn set_headers(headers: &mut HeaderMap, id: &RequestId) {
 }
 
 /// The answer of the routes, if the request's head lets it get that far.
-async fn admit(request: Request, next: Next, limit: Duration) -> Response {
+async fn admit(mut request: Request, next: Next, limit: Duration) -> Response {
     if let Err(problem) = check(&request) {
         return problem.into_response();
     }
     let may_change = !request.method().is_safe();
-    let mut request = request.map(|body| axum::body::Body::new(Limited::new(body, BODY_BYTES)));
+    if !request.body().is_end_stream() {
+        request = request.map(|body| axum::body::Body::new(Limited::new(body, BODY_BYTES)));
+    }
+    let now = Instant::now();
     // Sooner than the deadline, so that a client that is slow is not told of an unknown outcome.
-    request.extensions_mut().insert(BodyDue(Instant::now() + limit / 2));
-    request.extensions_mut().insert(AnswerDue(Instant::now() + limit));
+    request.extensions_mut().insert(BodyDue(now + limit / 2));
+    request.extensions_mut().insert(AnswerDue(now + limit));
     match timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Problem::late(may_change).into_response(),

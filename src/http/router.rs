@@ -8,11 +8,11 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::http::{
     AppState, Limits, Origins, config, explain, fleet, health, layers::around, ofrep,
-    openapi::Document, secrets, sessions, settings,
+    openapi::Document, secrets, sessions, settings, state::Shared,
 };
 
 /// The routes and what they say of themselves.
-fn routes(origins: &Origins) -> OpenApiRouter<AppState> {
+fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
     let flags = OpenApiRouter::new()
         .routes(routes!(ofrep::evaluate_all))
         .routes(routes!(ofrep::evaluate))
@@ -69,6 +69,7 @@ pub fn router(state: AppState, limits: &Limits) -> Router {
         get(
             move || async move { ([(header::CONTENT_TYPE, "application/json")], document.clone()) },
         );
-    let routes = routes.with_state(state).route("/openapi.json", document).merge(viewer);
+    let routes =
+        routes.with_state(Shared::from(state)).route("/openapi.json", document).merge(viewer);
     around(routes, limits, firewall, metrics)
 }

@@ -2,11 +2,11 @@
 
 use axum::{Extension, extract::State};
 use serde::Serialize;
-use sqlx::PgPool;
 use utoipa::ToSchema;
 
 use crate::{
     config::{Provision, Source},
+    database::Pool,
     http::{
         answer::Answer, auth::SuperAdmin, body::Body, fields::Fields, limit::Writer,
         openapi::problems, problem::Problem, query::Query, settings::actor,
@@ -34,7 +34,7 @@ problems! {
 )]
 pub(super) async fn list(
     _: SuperAdmin,
-    State(pool): State<PgPool>,
+    State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     State(provision): State<Provision>,
     query: Query,
@@ -73,7 +73,7 @@ problems! {
 )]
 pub(super) async fn clean_up(
     Writer(caller): Writer,
-    State(pool): State<PgPool>,
+    State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     State(provision): State<Provision>,
     Extension(request): Extension<RequestId>,

@@ -7,12 +7,12 @@ use axum::{
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
     clock::Clock,
+    database::Pool,
     http::{
         answer::Answer,
         auth::{Caller, InternalOrUser, SuperAdmin},
@@ -125,7 +125,7 @@ problems! {
 )]
 pub(super) async fn start(
     caller: InternalOrUser,
-    State(pool): State<PgPool>,
+    State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     State(clock): State<Clock>,
     headers: HeaderMap,
@@ -196,7 +196,7 @@ problems! {
 )]
 pub(super) async fn find(
     caller: InternalOrUser,
-    State(pool): State<PgPool>,
+    State(pool): State<Pool>,
     State(clock): State<Clock>,
     Segment(id): Segment,
     query: Query,
@@ -222,7 +222,7 @@ problems! {
 )]
 pub(super) async fn end(
     caller: InternalOrUser,
-    State(pool): State<PgPool>,
+    State(pool): State<Pool>,
     State(clock): State<Clock>,
     Segment(id): Segment,
     query: Query,
@@ -250,7 +250,7 @@ problems! {
 )]
 pub(super) async fn pins(
     _: SuperAdmin,
-    State(pool): State<PgPool>,
+    State(pool): State<Pool>,
     query: Query,
 ) -> Result<Answer, Problem> {
     query.finish()?;

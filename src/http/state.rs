@@ -1,11 +1,13 @@
 //! What handlers may ask for.
 
+use std::sync::Arc;
+
 use axum::extract::FromRef;
-use sqlx::PgPool;
 
 use crate::{
     clock::Clock,
     config::Provision,
+    database::Pool,
     fleet::Fleet,
     http::{
         auth::Keys,
@@ -17,10 +19,10 @@ use crate::{
 };
 
 /// The parts a handler takes, each by `State<Part>`: its signature is its list of dependencies.
-#[derive(Clone, FromRef)]
+#[derive(Clone)]
 pub struct AppState {
     /// The database.
-    pub pool: PgPool,
+    pub pool: Pool,
     /// The current settings.
     pub settings: GlobalSettingsService,
     /// This instance among the others.
@@ -41,4 +43,39 @@ pub struct AppState {
     pub quota: WriteQuota,
     /// What credentials are checked against.
     pub keys: Keys,
+}
+
+/// The parts as the routes hold them. They are cloned for each request more than once, and a dozen counters that
+/// all threads share would cost more than many an answer.
+#[derive(Clone)]
+pub(super) struct Shared(Arc<AppState>);
+
+impl From<AppState> for Shared {
+    fn from(state: AppState) -> Self {
+        Self(Arc::new(state))
+    }
+}
+
+macro_rules! taken_by_type {
+    ($($field:ident: $part:ty,)*) => {
+        $(impl FromRef<Shared> for $part {
+            fn from_ref(shared: &Shared) -> Self {
+                shared.0.$field.clone()
+            }
+        })*
+    };
+}
+
+taken_by_type! {
+    pool: Pool,
+    settings: GlobalSettingsService,
+    fleet: Fleet,
+    feed: Feed,
+    streams: Streams,
+    ofrep: Ofrep,
+    origins: Origins,
+    clock: Clock,
+    provision: Provision,
+    quota: WriteQuota,
+    keys: Keys,
 }

@@ -5,9 +5,8 @@ mod store;
 
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
-use sqlx::PgConnection;
 
-use crate::ids::UserId;
+use crate::{database::Connection, ids::UserId};
 
 /// Longest `Idempotency-Key` taken, in bytes.
 pub const MAX_BYTES: usize = 255;
@@ -46,7 +45,7 @@ pub struct Reused;
 
 /// The result that was stored under `key` within the last 24 hours.
 pub async fn find<T: DeserializeOwned>(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     key: &Key,
 ) -> sqlx::Result<Result<Option<T>, Reused>> {
     let Some(first) = store::find(conn, key.caller.as_str(), &key.text).await? else {
@@ -61,11 +60,7 @@ pub async fn find<T: DeserializeOwned>(
 }
 
 /// Keeps `result` under `key`, in the transaction that it is the result of; forgets some that are old.
-pub async fn store(
-    conn: &mut PgConnection,
-    key: &Key,
-    result: &impl Serialize,
-) -> sqlx::Result<()> {
+pub async fn store(conn: &mut Connection, key: &Key, result: &impl Serialize) -> sqlx::Result<()> {
     let body = serde_json::to_string(result).map_err(|err| sqlx::Error::Encode(err.into()))?;
     store::insert(conn, key.caller.as_str(), &key.text, &key.fingerprint, &body).await?;
     store::forget_old(conn).await

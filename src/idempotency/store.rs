@@ -1,6 +1,6 @@
 //! SQL of the idempotency keys.
 
-use sqlx::PgConnection;
+use crate::database::Connection;
 
 pub(super) struct First {
     pub(super) fingerprint: Vec<u8>,
@@ -9,7 +9,7 @@ pub(super) struct First {
 
 /// What was stored within the last 24 hours.
 pub(super) async fn find(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     caller: &str,
     key: &str,
 ) -> sqlx::Result<Option<First>> {
@@ -28,7 +28,7 @@ pub(super) async fn find(
 
 /// Stores a result, over one that is too old to be answered with.
 pub(super) async fn insert(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     caller: &str,
     key: &str,
     fingerprint: &[u8],
@@ -52,7 +52,7 @@ pub(super) async fn insert(
 }
 
 /// Deletes a few that are older than 24 hours: more than one write adds, so that they never pile up.
-pub(super) async fn forget_old(conn: &mut PgConnection) -> sqlx::Result<()> {
+pub(super) async fn forget_old(conn: &mut Connection) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
         delete from app_idempotency_key where (caller, key) in (

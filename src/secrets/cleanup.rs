@@ -1,13 +1,12 @@
 //! Taking out what is left of secrets in the database.
 
 use serde::Serialize;
-use sqlx::PgPool;
 use utoipa::ToSchema;
 
 use crate::{
     audit::{self, Action, Actor, NewEntry},
     config::{Provision, Source},
-    database::{Deadline, Ending, Failure, Work},
+    database::{Deadline, Ending, Failure, Pool, Work},
     secrets::store,
     settings::{GlobalSettingsService, Kind, Likeness},
 };
@@ -67,7 +66,7 @@ impl From<sqlx::Error> for Error {
 /// Removes what the database holds of secrets that this instance is provided with otherwise: rows, and
 /// values in the trail. One transaction, told in the trail without values; safe to repeat.
 pub async fn clean_up(
-    pool: &PgPool,
+    pool: &Pool,
     settings: &GlobalSettingsService,
     provision: &Provision,
     actor: &Actor,

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use sqlx::PgPool;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use crate::{
     config::Secret,
-    database::{self, Failure},
+    database::{self, Failure, Pool},
     metrics::Metrics,
     secrets::store,
 };
@@ -17,13 +16,13 @@ use crate::{
 pub type Residue = Vec<String>;
 
 /// What is left of secrets, now.
-pub async fn residue(pool: &PgPool) -> Result<Residue, Failure> {
+pub async fn residue(pool: &Pool) -> Result<Residue, Failure> {
     database::look(pool, async |conn| Ok::<_, Failure>(store::residue(conn).await?)).await
 }
 
 /// The secrets that are still stored among the settings, as a release before this boundary read them. A
 /// value that is no text, or blank, is of no use and left out.
-pub async fn legacy(pool: &PgPool) -> Result<Vec<(String, Secret)>, Failure> {
+pub async fn legacy(pool: &Pool) -> Result<Vec<(String, Secret)>, Failure> {
     let rows = database::look(pool, async |conn| Ok::<_, Failure>(store::values(conn).await?));
     let secret = |(key, value): (String, serde_json::Value)| match value {
         serde_json::Value::String(text) if !text.trim().is_empty() => {
@@ -35,7 +34,7 @@ pub async fn legacy(pool: &PgPool) -> Result<Vec<(String, Secret)>, Failure> {
 }
 
 /// Looks for residue again and again, and says in log and metrics what there is.
-pub async fn watch(pool: PgPool, metrics: Metrics, every: Duration) {
+pub async fn watch(pool: Pool, metrics: Metrics, every: Duration) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut known = Residue::new();

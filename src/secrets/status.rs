@@ -1,12 +1,11 @@
 //! Which secrets there are, and whether they are provided.
 
 use serde::Serialize;
-use sqlx::PgPool;
 use utoipa::ToSchema;
 
 use crate::{
     config::{Provision, Source},
-    database::Failure,
+    database::{Failure, Pool},
     secrets::residue,
     settings::{Definition, GlobalSettingsService, Kind, Required},
 };
@@ -49,7 +48,7 @@ pub struct Secrets {
 
 /// Every secret, as this instance was started with it, and what the database still holds.
 pub async fn status(
-    pool: &PgPool,
+    pool: &Pool,
     settings: &GlobalSettingsService,
     provision: &Provision,
 ) -> Result<Secrets, Failure> {

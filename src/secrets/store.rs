@@ -1,10 +1,10 @@
 //! SQL of what is left of secrets.
 
-use sqlx::PgConnection;
+use crate::database::Connection;
 
 /// The values that are still stored under the keys of secrets, by key.
 pub(super) async fn values(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
 ) -> sqlx::Result<Vec<(String, serde_json::Value)>> {
     let rows = sqlx::query!(
         r#"
@@ -20,7 +20,7 @@ pub(super) async fn values(
 }
 
 /// The secrets of which a value is still stored, among the settings or in the trail; by key.
-pub(super) async fn residue(conn: &mut PgConnection) -> sqlx::Result<Vec<String>> {
+pub(super) async fn residue(conn: &mut Connection) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"
         select d.key
@@ -38,7 +38,7 @@ pub(super) async fn residue(conn: &mut PgConnection) -> sqlx::Result<Vec<String>
 }
 
 /// Takes the rows of `keys` out of the settings, and their values out of the trail.
-pub(super) async fn remove(conn: &mut PgConnection, keys: &[String]) -> sqlx::Result<()> {
+pub(super) async fn remove(conn: &mut Connection, keys: &[String]) -> sqlx::Result<()> {
     sqlx::query!("delete from app_global_settings where key = any($1)", keys,)
         .execute(&mut *conn)
         .await?;

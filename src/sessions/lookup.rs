@@ -1,11 +1,10 @@
 //! Reading and ending a session.
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::{
-    database::{self, Deadline, Failure},
+    database::{self, Connection, Deadline, Failure, Pool},
     ids::UserId,
     sessions::{session::Session, store},
 };
@@ -32,7 +31,7 @@ pub enum LookupError {
 
 /// The session `id`.
 pub async fn find(
-    pool: &PgPool,
+    pool: &Pool,
     caller: &Reach,
     id: Uuid,
     now: DateTime<Utc>,
@@ -49,13 +48,13 @@ pub async fn find(
 
 /// Ends the session `id` and returns it; one that has ended stays as it is.
 pub async fn end(
-    pool: &PgPool,
+    pool: &Pool,
     caller: &Reach,
     id: Uuid,
     now: DateTime<Utc>,
 ) -> Result<Session, LookupError> {
     find(pool, caller, id, now).await?;
-    let ended = async |conn: &mut PgConnection| store::end(conn, id, now).await;
+    let ended = async |conn: &mut Connection| store::end(conn, id, now).await;
     database::once(pool, Deadline::usual(), ended).await?;
     find(pool, caller, id, now).await
 }

@@ -2,11 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::PgPool;
 use utoipa::ToSchema;
 
 use crate::{
-    database::{self, Failure},
+    database::{self, Failure, Pool},
     sessions::store::{self, PinRow},
 };
 
@@ -35,7 +34,7 @@ pub struct Pin {
 }
 
 /// The sessions that run now, by the database's clock.
-pub async fn pins(pool: &PgPool) -> Result<Pins, Failure> {
+pub async fn pins(pool: &Pool) -> Result<Pins, Failure> {
     let rows =
         database::look(pool, async |conn| Ok::<_, Failure>(store::pins(conn).await?)).await?;
     let revision = rows.first().map_or(0, |row| row.head);

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::{PgConnection, PgPool, error::DatabaseError};
+use sqlx::error::DatabaseError;
 use uuid::Uuid;
 
 use crate::{
-    database::{self, Attempts, Deadline, Failure},
+    database::{self, Attempts, Connection, Deadline, Failure, Pool},
     idempotency,
     sessions::{
         eligibility::{self, Bounds, Refusal, User},
@@ -68,7 +68,7 @@ pub enum Error {
 /// A connection that breaks is no reason to fail, even when nobody knows whether the row was written:
 /// every attempt is for the same id, so the next one finds what an earlier one left.
 pub async fn start(
-    pool: &PgPool,
+    pool: &Pool,
     settings: &GlobalSettingsService,
     request: &Request,
     now: DateTime<Utc>,
@@ -97,7 +97,7 @@ fn in_doubt(doubt: Option<Failure>, err: Error) -> Error {
 }
 
 async fn settle(
-    pool: &PgPool,
+    pool: &Pool,
     settings: &GlobalSettingsService,
     request: &Request,
     id: Uuid,
@@ -117,7 +117,7 @@ async fn settle(
     Err(Error::Unsettled)
 }
 
-async fn refreshed(pool: &PgPool, settings: &GlobalSettingsService) -> Result<(), Error> {
+async fn refreshed(pool: &Pool, settings: &GlobalSettingsService) -> Result<(), Error> {
     match settings::refresh(pool, settings).await {
         Err(settings::ReloadError::Invalid(_)) => usable(settings).map(drop),
         refreshed => Ok(refreshed.map(drop)?),
@@ -179,7 +179,7 @@ enum Outcome {
 /// so the statement that asks no more than that comes first; the one that can tell what does, and clears away
 /// a session past its time, costs the database twice as much.
 async fn insert(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     candidate: &Candidate,
     bounds: &Bounds,
     permitted: bool,
@@ -197,7 +197,7 @@ async fn insert(
 }
 
 async fn attempt(
-    pool: &PgPool,
+    pool: &Pool,
     candidate: &Candidate,
     now: DateTime<Utc>,
     deadline: Deadline,
@@ -219,7 +219,7 @@ async fn attempt(
     };
     if let Some(id) = stored_before(&found, candidate)? {
         let read =
-            async |conn: &mut PgConnection| Ok::<_, Failure>(store::find(conn, id, now).await?);
+            async |conn: &mut Connection| Ok::<_, Failure>(store::find(conn, id, now).await?);
         let session = deadline.within(database::look(pool, read)).await?;
         let replayed = id != candidate.id;
         let started = session.map(|session| Started { session, replayed });

@@ -1,12 +1,14 @@
 //! SQL of the sessions.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::sessions::{
-    eligibility::{Bounds, History},
-    session::{Candidate, Session, Status},
+use crate::{
+    database::Connection,
+    sessions::{
+        eligibility::{Bounds, History},
+        session::{Candidate, Session, Status},
+    },
 };
 
 struct Row {
@@ -76,7 +78,7 @@ impl Attempt {
 /// it did. The conditions are those of [`insert_if_allowed`], which is to be asked when it did not; an
 /// idempotency key that was used before is left to its unique index.
 pub(super) async fn insert_if_clear(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     candidate: &Candidate,
     bounds: &Bounds,
 ) -> sqlx::Result<bool> {
@@ -122,7 +124,7 @@ pub(super) async fn insert_if_clear(
 /// history is within `bounds` and `permitted`; tells what it found either way. One statement, so one round
 /// trip and one state; the unique indexes keep two of them apart.
 pub(super) async fn insert_if_allowed(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     candidate: &Candidate,
     bounds: &Bounds,
     permitted: bool,
@@ -182,7 +184,7 @@ pub(super) async fn insert_if_allowed(
 
 /// The session `id`.
 pub(super) async fn find(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     id: Uuid,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<Session>> {
@@ -201,7 +203,7 @@ pub(super) async fn find(
 }
 
 /// Ends the session `id` at `now`, or marks that it expired before; one that ended is left as it is.
-pub(super) async fn end(conn: &mut PgConnection, id: Uuid, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub(super) async fn end(conn: &mut Connection, id: Uuid, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
         update brune_session
@@ -227,7 +229,7 @@ pub(super) struct PinRow {
 
 /// How many sessions run on each revision, by the database's clock, newest revision first. No index of its
 /// own: every start would pay for it, and this is asked by a person now and then.
-pub(super) async fn pins(conn: &mut PgConnection) -> sqlx::Result<Vec<PinRow>> {
+pub(super) async fn pins(conn: &mut Connection) -> sqlx::Result<Vec<PinRow>> {
     sqlx::query_as!(
         PinRow,
         r#"

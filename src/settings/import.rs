@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, HashSet};
 
 use chrono::SecondsFormat;
 use serde::Serialize;
-use sqlx::PgPool;
 use utoipa::ToSchema;
 
 use crate::{
     audit::{Action, Actor},
-    database::{self, Failure},
+    database::{self, Failure, Pool},
     idempotency,
     json::Json,
     settings::{
@@ -130,7 +129,7 @@ pub enum Error {
 
 /// What importing `incoming`, whose bytes have this `digest`, would do; stores nothing.
 pub async fn plan(
-    pool: &PgPool,
+    pool: &Pool,
     settings: &GlobalSettingsService,
     incoming: &Incoming,
     digest: &[u8],
@@ -293,7 +292,7 @@ impl Drawing<'_> {
 
 /// Imports a document, all or nothing, as one change set.
 pub async fn import(
-    pool: &PgPool,
+    pool: &Pool,
     settings: &GlobalSettingsService,
     actor: &Actor,
     incoming: &Incoming,

@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use sqlx::{Connection as _, PgConnection, PgPool};
 
 use crate::{
     audit::{self, Action, Actor, NewEntry, Reason},
-    database::{self, Failure},
+    database::{Connection, Ending, Failure, Pool, Work},
     ids::{RequestId, UserId},
     json::Json,
     settings::{
@@ -88,26 +87,20 @@ impl From<sqlx::Error> for Error {
 /// Brings the database to `catalog`: declares every key, and gives those without a value their first.
 /// Nothing is written when anything does not fit or does not pass the `firewall`, or when `dry_run`.
 pub async fn publish(
-    pool: &PgPool,
+    pool: &Pool,
     catalog: &Catalog,
     provided: &Provided<'_>,
     firewall: &Firewall,
     dry_run: bool,
 ) -> Result<Plan, Error> {
     // Without a request's limits: a large catalog may take its time.
-    let mut conn = database::unlimited(pool).await?;
-    let mut tx = conn.begin().await?;
-    let plan = carry_out(&mut tx, catalog, provided, firewall, dry_run).await?;
-    if dry_run {
-        tx.rollback().await?;
-    } else {
-        tx.commit().await?;
-    }
-    Ok(plan)
+    let mut work = Work::begin_unlimited(pool).await?;
+    let plan = carry_out(work.conn(), catalog, provided, firewall, dry_run).await;
+    work.conclude(plan, if dry_run { Ending::Rollback } else { Ending::Commit }).await
 }
 
 async fn carry_out(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     catalog: &Catalog,
     provided: &Provided<'_>,
     firewall: &Firewall,
@@ -306,7 +299,7 @@ fn whole(catalog: &Catalog, stored: &Values, seeds: &[Seed]) -> Vec<String> {
     unique.into_iter().collect()
 }
 
-async fn write(conn: &mut PgConnection, catalog: &Catalog, plan: &Plan) -> Result<(), Error> {
+async fn write(conn: &mut Connection, catalog: &Catalog, plan: &Plan) -> Result<(), Error> {
     if !plan.declare.is_empty() {
         let definitions: Vec<_> =
             plan.declare.iter().filter_map(|key| catalog.schema.find(key)).collect();
@@ -320,7 +313,7 @@ async fn write(conn: &mut PgConnection, catalog: &Catalog, plan: &Plan) -> Resul
 }
 
 async fn write_seeds(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     catalog: &Catalog,
     seeds: &[Seed],
 ) -> Result<(), Error> {

@@ -5,11 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::{PgConnection, PgPool};
 use utoipa::ToSchema;
 
 use crate::{
-    database::{self, Failure},
+    database::{self, Connection, Failure, Pool},
     settings::{
         constraints::Constraints,
         entry::Stored,
@@ -97,14 +96,14 @@ pub enum Error {
 }
 
 /// The newest revision, read from the database.
-pub async fn revision(pool: &PgPool) -> Result<i64, Failure> {
+pub async fn revision(pool: &Pool) -> Result<i64, Failure> {
     let head = database::look(pool, async |conn| Ok::<_, Failure>(store::head(conn).await?));
     head.await.map(|head| head.revision)
 }
 
 /// Every editable setting, read from the database.
 pub async fn list(
-    pool: &PgPool,
+    pool: &Pool,
     settings: &GlobalSettingsService,
     as_of: AsOf,
 ) -> Result<Listing, Error> {
@@ -120,7 +119,7 @@ pub async fn list(
 
 /// The catalog, the revision, and the value of every editable setting at it, read from the database.
 pub async fn values(
-    pool: &PgPool,
+    pool: &Pool,
     settings: &GlobalSettingsService,
 ) -> Result<(String, i64, BTreeMap<String, SettingValue>), Error> {
     let listing = list(pool, settings, AsOf::Now).await?;
@@ -131,7 +130,7 @@ pub async fn values(
 
 /// The setting `key`, read from the database.
 pub async fn find(
-    pool: &PgPool,
+    pool: &Pool,
     settings: &GlobalSettingsService,
     key: &str,
 ) -> Result<Setting, Error> {
@@ -150,7 +149,7 @@ pub async fn find(
 }
 
 /// The revision, the state of the catalog it was read with, and the rows.
-async fn state(conn: &mut PgConnection, as_of: AsOf) -> Result<(i64, i64, Vec<Stored>), Error> {
+async fn state(conn: &mut Connection, as_of: AsOf) -> Result<(i64, i64, Vec<Stored>), Error> {
     let database = Failure::from;
     if as_of == AsOf::Now {
         let rows = store::listing(conn).await.map_err(database)?;
@@ -180,7 +179,7 @@ async fn state(conn: &mut PgConnection, as_of: AsOf) -> Result<(i64, i64, Vec<St
 
 /// The declarations at `catalog_revision`: those held, unless they moved.
 pub(super) async fn declared(
-    pool: &PgPool,
+    pool: &Pool,
     settings: &GlobalSettingsService,
     catalog_revision: i64,
 ) -> Result<Arc<Schema>, reload::Error> {

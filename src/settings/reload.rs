@@ -2,12 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sqlx::{PgConnection, PgPool};
 use tokio::time;
 use tracing::info;
 
 use crate::{
-    database::{self, Deadline, Ending, Failure, Work},
+    database::{self, Connection, Deadline, Ending, Failure, Pool, Work},
     metrics::{Outcome, Source},
     settings::{
         rules::Violation,
@@ -51,7 +50,7 @@ fn describe(faults: &[Violation]) -> String {
 }
 
 /// Reads everything: declarations and values at one revision.
-pub async fn load(pool: &PgPool) -> Result<Snapshot, Error> {
+pub async fn load(pool: &Pool) -> Result<Snapshot, Error> {
     // One state of the database for both, whatever is committed between the statements.
     let deadline = Deadline::usual();
     let mut work = Work::begin_reading(pool, deadline).await?;
@@ -59,7 +58,7 @@ pub async fn load(pool: &PgPool) -> Result<Snapshot, Error> {
     work.conclude(read, Ending::Rollback).await
 }
 
-async fn read_all(conn: &mut PgConnection) -> Result<Snapshot, Error> {
+async fn read_all(conn: &mut Connection) -> Result<Snapshot, Error> {
     let head = store::head(conn).await?;
     let timeline = head.timeline.ok_or(Error::Recovering)?;
     let definitions = schema::store::all(conn).await??;
@@ -71,14 +70,14 @@ async fn read_all(conn: &mut PgConnection) -> Result<Snapshot, Error> {
 }
 
 /// Reads what is newer than what is held, and takes it on; says whether anything was.
-pub async fn refresh(pool: &PgPool, settings: &GlobalSettingsService) -> Result<bool, Error> {
+pub async fn refresh(pool: &Pool, settings: &GlobalSettingsService) -> Result<bool, Error> {
     refresh_for(Source::Demand, pool, settings).await
 }
 
 /// [`refresh`], woken by `source`.
 pub(super) async fn refresh_for(
     source: Source,
-    pool: &PgPool,
+    pool: &Pool,
     settings: &GlobalSettingsService,
 ) -> Result<bool, Error> {
     let _only = settings.refreshing().await;
@@ -134,7 +133,7 @@ impl From<Snapshot> for Newer {
 }
 
 /// The settings in the database when they are other than those held.
-async fn newer(pool: &PgPool, settings: &GlobalSettingsService) -> Result<Option<Newer>, Error> {
+async fn newer(pool: &Pool, settings: &GlobalSettingsService) -> Result<Option<Newer>, Error> {
     let held = settings.snapshot();
     let since = held.revision;
     let changes = database::look(pool, async |conn| {
@@ -161,6 +160,6 @@ async fn newer(pool: &PgPool, settings: &GlobalSettingsService) -> Result<Option
     Ok(Some(Newer { snapshot, age }))
 }
 
-async fn reloaded(pool: &PgPool) -> Result<Option<Newer>, Error> {
+async fn reloaded(pool: &Pool) -> Result<Option<Newer>, Error> {
     Ok(Some(load(pool).await?.into()))
 }

@@ -1,10 +1,8 @@
 //! Back to the catalog's default: a change like every other.
 
-use sqlx::PgPool;
-
 use crate::{
     audit::{Action, Actor},
-    database::{self, Failure},
+    database::{self, Failure, Pool},
     json::Json,
     settings::{
         change::{self, Changed, Edit, Error, Terms},
@@ -18,7 +16,7 @@ use crate::{
 
 /// Gives `key` its default, as a new version; a key that may not be written is refused on the way.
 pub async fn reset(
-    pool: &PgPool,
+    pool: &Pool,
     settings: &GlobalSettingsService,
     actor: &Actor,
     key: &str,

@@ -1,13 +1,12 @@
 //! Going back, forward: an earlier value becomes a new version under today's rules.
 
 use serde::Serialize;
-use sqlx::{PgConnection, PgPool};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
     audit::{self, Action, Actor},
-    database,
+    database::{self, Connection, Pool},
     json::Json,
     settings::{
         change::{self, Changed, Conflict, Edit, Error, Terms},
@@ -71,7 +70,7 @@ struct Found {
 
 /// Goes back to `target`.
 pub async fn roll_back(
-    pool: &PgPool,
+    pool: &Pool,
     settings: &GlobalSettingsService,
     actor: &Actor,
     target: &Target,
@@ -84,7 +83,7 @@ pub async fn roll_back(
 
 /// What going back to `target` would do; stores nothing.
 pub async fn plan(
-    pool: &PgPool,
+    pool: &Pool,
     settings: &GlobalSettingsService,
     actor: &Actor,
     target: &Target,
@@ -108,7 +107,7 @@ pub async fn plan(
 
 /// Refuses a reason, or a name of a key, that looks like a secret, before anything is looked for.
 async fn keep_out(
-    pool: &PgPool,
+    pool: &Pool,
     settings: &GlobalSettingsService,
     actor: &Actor,
     target: &Target,
@@ -129,7 +128,7 @@ fn nothing(revision: i64) -> Changed {
 }
 
 async fn restore(
-    pool: &PgPool,
+    pool: &Pool,
     settings: &GlobalSettingsService,
     actor: &Actor,
     target: &Target,
@@ -156,7 +155,7 @@ async fn restore(
 }
 
 async fn find(
-    pool: &PgPool,
+    pool: &Pool,
     settings: &GlobalSettingsService,
     actor: &Actor,
     target: &Target,
@@ -182,7 +181,7 @@ async fn find(
 }
 
 async fn at_version(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     schema: &Schema,
     key: &str,
     to_version: i64,
@@ -203,7 +202,7 @@ async fn at_version(
 }
 
 async fn before(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     audit_id: Uuid,
     version: Option<i64>,
 ) -> Result<Found, Error> {
@@ -215,7 +214,7 @@ async fn before(
     Ok(Found { edits: vec![edit(&entry.key, &value, version)], since })
 }
 
-async fn at_revision(conn: &mut PgConnection, to_revision: i64) -> Result<Found, Error> {
+async fn at_revision(conn: &mut Connection, to_revision: i64) -> Result<Found, Error> {
     let head = store::head(conn).await?;
     if !(1..=head.revision).contains(&to_revision) {
         let detail = format!("there is no revision {to_revision}; the newest is {}", head.revision);
@@ -234,7 +233,7 @@ fn edit(key: &str, value: &SettingValue, version: Option<i64>) -> Edit {
 
 /// The keys that were changed after `revision`, told three ways.
 async fn conflicts(
-    pool: &PgPool,
+    pool: &Pool,
     revision: i64,
     edits: &[Edit],
 ) -> Result<Vec<Conflict>, database::Failure> {

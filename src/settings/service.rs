@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, Notify, watch};
 
 use crate::{
     metrics::Metrics,
+    outbox::Outbox,
     settings::{
         rules::Violation,
         secret_like::Firewall,
@@ -30,6 +31,7 @@ pub struct GlobalSettingsService(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     firewall: Firewall,
+    outbox: Outbox,
     metrics: Metrics,
     current: ArcSwap<Snapshot>,
     faults: ArcSwap<Vec<Violation>>,
@@ -45,13 +47,21 @@ struct Inner {
 }
 
 impl GlobalSettingsService {
-    /// A handle that starts at `snapshot`; `firewall` is what every write through it has to pass.
+    /// A handle that starts at `snapshot`; `firewall` is what every write through it has to pass. Nobody is told of
+    /// what is written.
     #[must_use]
     pub fn new(snapshot: Snapshot, firewall: Firewall) -> Self {
+        Self::telling(Outbox::default(), snapshot, firewall)
+    }
+
+    /// [`Self::new`], with `outbox` for messages of all that is written through it.
+    #[must_use]
+    pub fn telling(outbox: Outbox, snapshot: Snapshot, firewall: Firewall) -> Self {
         let metrics = Metrics::default();
         metrics.applied(snapshot.revision, None);
         Self(Arc::new(Inner {
             firewall,
+            outbox,
             metrics,
             revision: watch::Sender::new(snapshot.revision),
             current: ArcSwap::from_pointee(snapshot),
@@ -80,6 +90,12 @@ impl GlobalSettingsService {
     #[must_use]
     pub fn firewall(&self) -> &Firewall {
         &self.0.firewall
+    }
+
+    /// Where those who write through this handle leave word.
+    #[must_use]
+    pub fn outbox(&self) -> &Outbox {
+        &self.0.outbox
     }
 
     /// What counts what happens to the settings.

@@ -4,11 +4,14 @@ use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::{PgConnection, postgres::PgListener, types::Json};
+use sqlx::{postgres::PgListener, types::Json};
 
-use crate::settings::{
-    entry::{Since, Stored},
-    value::{SettingValue, ValueType},
+use crate::{
+    database::Connection,
+    settings::{
+        entry::{Since, Stored},
+        value::{SettingValue, ValueType},
+    },
 };
 
 /// The newest revision, and what else every reader compares.
@@ -22,7 +25,7 @@ pub(super) struct Head {
 }
 
 /// The head.
-pub(super) async fn head(conn: &mut PgConnection) -> sqlx::Result<Head> {
+pub(super) async fn head(conn: &mut Connection) -> sqlx::Result<Head> {
     sqlx::query_as!(
         Head,
         r#"
@@ -37,7 +40,7 @@ pub(super) async fn head(conn: &mut PgConnection) -> sqlx::Result<Head> {
 }
 
 /// The head, held against other writers until the transaction ends.
-pub(super) async fn head_for_update(conn: &mut PgConnection) -> sqlx::Result<Head> {
+pub(super) async fn head_for_update(conn: &mut Connection) -> sqlx::Result<Head> {
     sqlx::query_as!(
         Head,
         r#"
@@ -51,7 +54,7 @@ pub(super) async fn head_for_update(conn: &mut PgConnection) -> sqlx::Result<Hea
 }
 
 /// Every setting, by key.
-pub(super) async fn all(conn: &mut PgConnection) -> sqlx::Result<Vec<Stored>> {
+pub(super) async fn all(conn: &mut Connection) -> sqlx::Result<Vec<Stored>> {
     sqlx::query_as!(
         Stored,
         r#"
@@ -66,7 +69,7 @@ pub(super) async fn all(conn: &mut PgConnection) -> sqlx::Result<Vec<Stored>> {
 }
 
 /// The settings called `keys`; those that are not stored are left out.
-pub(super) async fn some(conn: &mut PgConnection, keys: &[String]) -> sqlx::Result<Vec<Stored>> {
+pub(super) async fn some(conn: &mut Connection, keys: &[String]) -> sqlx::Result<Vec<Stored>> {
     sqlx::query_as!(
         Stored,
         r#"
@@ -110,7 +113,7 @@ impl Change {
 /// The head, and what was changed after `revision`, deletions included: the trail names them. One
 /// statement, so that it is one state.
 pub(super) async fn changed_since(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     revision: i64,
 ) -> sqlx::Result<Vec<Change>> {
     sqlx::query_as!(
@@ -154,7 +157,7 @@ pub(super) struct Written {
 /// Writes values over the versions before them, and returns what is stored, in no order. Under the lock, so
 /// that what is not there cannot come in between: `on conflict` would run an insertion's triggers as well.
 pub(super) async fn write(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     user: &str,
     writes: &[Write<'_>],
 ) -> sqlx::Result<Vec<Written>> {
@@ -199,7 +202,7 @@ pub(super) async fn write(
 /// The value of `key` at `version`; `None` when there was no such version, or its value was of no type of
 /// ours.
 pub(super) async fn value_at_version(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     key: &str,
     version: i32,
 ) -> sqlx::Result<Option<SettingValue>> {
@@ -218,7 +221,7 @@ pub(super) async fn value_at_version(
 }
 
 /// Every declared key as it was at `revision`: the newest change up to it, by key.
-pub(super) async fn as_of(conn: &mut PgConnection, revision: i64) -> sqlx::Result<Vec<Stored>> {
+pub(super) async fn as_of(conn: &mut Connection, revision: i64) -> sqlx::Result<Vec<Stored>> {
     sqlx::query_as!(
         Stored,
         r#"
@@ -243,7 +246,7 @@ pub(super) async fn as_of(conn: &mut PgConnection, revision: i64) -> sqlx::Resul
 
 /// The newest revision that was committed by `instant`.
 pub(super) async fn revision_at(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     instant: DateTime<Utc>,
 ) -> sqlx::Result<Option<i64>> {
     let newest = sqlx::query_scalar!(
@@ -262,7 +265,7 @@ pub(super) async fn revision_at(
 
 /// The newest change of `key` after `version`, if there was one.
 pub(super) async fn since_version(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     key: &str,
     version: i32,
 ) -> sqlx::Result<Vec<Since>> {
@@ -284,7 +287,7 @@ pub(super) async fn since_version(
 
 /// The newest change of each key after `revision`, by key.
 pub(super) async fn since_revision(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     revision: i64,
 ) -> sqlx::Result<Vec<Since>> {
     sqlx::query_as!(
@@ -313,10 +316,7 @@ pub(super) struct Moved {
 }
 
 /// Every key that was changed after `revision`, by key.
-pub(super) async fn moved_since(
-    conn: &mut PgConnection,
-    revision: i64,
-) -> sqlx::Result<Vec<Moved>> {
+pub(super) async fn moved_since(conn: &mut Connection, revision: i64) -> sqlx::Result<Vec<Moved>> {
     sqlx::query_as!(
         Moved,
         r#"
@@ -340,7 +340,7 @@ pub(super) async fn moved_since(
 }
 
 /// Every setting with the head, as one state of the database.
-pub(super) async fn listing(conn: &mut PgConnection) -> sqlx::Result<Vec<Change>> {
+pub(super) async fn listing(conn: &mut Connection) -> sqlx::Result<Vec<Change>> {
     sqlx::query_as!(
         Change,
         r#"
@@ -358,7 +358,7 @@ pub(super) async fn listing(conn: &mut PgConnection) -> sqlx::Result<Vec<Change>
 
 /// The newest version that each of `keys` ever had; those that never had one are left out.
 pub(super) async fn newest_versions(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     keys: &[String],
 ) -> sqlx::Result<HashMap<String, i32>> {
     let rows = sqlx::query!(
@@ -376,7 +376,7 @@ pub(super) async fn newest_versions(
 
 /// Those of `keys` whose entries in the trail hold values.
 pub(super) async fn with_values(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     keys: &[String],
 ) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
@@ -389,6 +389,12 @@ pub(super) async fn with_values(
     )
     .fetch_all(conn)
     .await
+}
+
+/// Notifies whoever listens on `channel`; a channel with settings' name is the triggers' alone.
+pub(super) async fn notify(conn: &mut Connection, channel: &str) -> sqlx::Result<()> {
+    sqlx::query("select pg_notify($1, '')").bind(channel).execute(conn).await?;
+    Ok(())
 }
 
 /// Asks a connection whether it lives.

@@ -105,8 +105,7 @@ async fn a_setting_that_was_deleted_is_missed_and_can_be_set_again() {
     assert_eq!(changed["changed"], json!([entry]));
     is_sound(&app.instance).await;
     app.instance.start(&user("ana")).await.ok();
-    let mut conn = app.db.pool().acquire().await.unwrap();
-    assert_eq!(brune::audit::verify(&mut conn).await.unwrap().1, []);
+    assert_eq!(brune::audit::verify(&app.db.pool().into()).await.unwrap().1, []);
 }
 
 #[tokio::test]

@@ -165,7 +165,7 @@ async fn an_instance_never_goes_back_to_an_older_revision() {
         for n in 1..=30 {
             change(&app.instance, &format!("v{n}"), n).await.ok();
             // Somebody who reads at the worst moment, again and again.
-            settings::refresh(&app.db.pool(), &app.instance.settings).await.unwrap();
+            settings::refresh(&app.db.pool().into(), &app.instance.settings).await.unwrap();
         }
     };
     let watch = async {

@@ -12,7 +12,7 @@ use crate::support::{
 };
 
 /// Selects the connections that listen; the second text is that of their heartbeat.
-const LISTENERS: &str = "query like 'LISTEN%' or query = 'select 1'";
+const LISTENERS: &str = "query ~ '^(UN)?LISTEN' or query = 'select 1'";
 
 /// So slow that the timer explains nothing.
 const NEVER: Duration = Duration::from_hours(1);

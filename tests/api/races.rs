@@ -9,7 +9,10 @@ use std::{
 };
 
 use axum::http::StatusCode;
-use brune::{audit, database};
+use brune::{
+    audit,
+    database::{Pool, Reach},
+};
 use serde_json::{Value, json};
 use tokio::{sync::Barrier, task::JoinSet};
 
@@ -30,7 +33,8 @@ type Acknowledged = BTreeMap<i64, Vec<(String, Value, i64)>>;
 
 /// Two instances with connections of their own.
 async fn two(app: &TestApp) -> [Arc<Instance>; 2] {
-    let mut other = Instance::deaf(database::pool(app.db.options(), 5).await.unwrap()).await;
+    let mut other =
+        Instance::deaf(Pool::open(app.db.options(), Reach::Direct, 5).await.unwrap()).await;
     other.follow(std::time::Duration::from_hours(1)).await;
     [Arc::new(app.another().await), Arc::new(other)]
 }
@@ -125,8 +129,7 @@ async fn two_thousand_changes_at_once_lose_nothing_and_leave_nothing_half_done()
         let newest = *acknowledged.keys().last().unwrap();
         instance.reaches(newest).await;
     }
-    let mut conn = app.db.pool().acquire().await.unwrap();
-    let (entries, breaks) = audit::verify(&mut conn).await.unwrap();
+    let (entries, breaks) = audit::verify(&app.db.pool().into()).await.unwrap();
     let changes: usize = acknowledged.values().map(Vec::len).sum();
     assert_eq!((usize::try_from(entries).unwrap(), breaks), (9 + changes, vec![]));
 }

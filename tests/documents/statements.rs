@@ -44,7 +44,7 @@ async fn run(pool: &PgPool, statements: &str) -> sqlx::Result<()> {
 
 async fn publish(pool: &PgPool, catalog: &str) -> Result<PublishPlan, PublishError> {
     settings::publish(
-        pool,
+        &pool.clone().into(),
         &Catalog::parse(catalog).unwrap(),
         &|_| None,
         &Firewall::default(),
@@ -54,7 +54,7 @@ async fn publish(pool: &PgPool, catalog: &str) -> Result<PublishPlan, PublishErr
 }
 
 async fn assert_unbroken(pool: &PgPool) {
-    let (_, breaks) = audit::verify(&mut pool.acquire().await.unwrap()).await.unwrap();
+    let (_, breaks) = audit::verify(&pool.clone().into()).await.unwrap();
     assert_eq!(breaks, []);
 }
 
@@ -95,7 +95,7 @@ async fn the_role_that_serves_may_do_all_that_serving_takes() {
     for path in ["/admin/instances", "/admin/sessions/pins", "/admin/secrets"] {
         instance.get(path).bearer(&admin("ada")).send().await.ok();
     }
-    instance.fleet.leave(&served).await.unwrap();
+    instance.fleet.leave(&served.clone().into()).await.unwrap();
     drop(instance);
     served.close().await;
     run(&pool, &format!("drop owned by {role}; drop role {role}")).await.unwrap();

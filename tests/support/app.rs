@@ -10,6 +10,7 @@ use axum::{
 use brune::{
     clock::{Clock, Shift},
     config::{Auth, Environment, Provision, Secret},
+    database::Pool,
     fleet::{self, Fleet, Pace},
     http::{
         AppState, Grant, Keys, Limits, Ofrep, Origins, SUPER_ADMIN, StreamBounds, Streams,
@@ -20,7 +21,6 @@ use brune::{
 use chrono::TimeDelta;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
-use sqlx::PgPool;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -91,7 +91,9 @@ impl TestApp {
     pub(crate) async fn of(catalog: &str) -> Self {
         let db = TestDb::new().await;
         let catalog = Catalog::parse(catalog).unwrap();
-        settings::publish(&db.pool(), &catalog, &|_| None, &firewall(), false).await.unwrap();
+        settings::publish(&db.pool().into(), &catalog, &|_| None, &firewall(), false)
+            .await
+            .unwrap();
         let instance = Instance::over(db.pool()).await;
         Self { db, instance }
     }
@@ -127,7 +129,7 @@ pub(crate) struct Instance {
     pub(crate) settings: GlobalSettingsService,
     /// Moves the instance's clock.
     pub(crate) shift: Shift,
-    pub(crate) pool: PgPool,
+    pub(crate) pool: Pool,
     /// Its place among the others; nobody sees it before it [joins](Self::join).
     pub(crate) fleet: Fleet,
     tasks: Vec<JoinHandle<()>>,
@@ -139,19 +141,19 @@ pub(crate) struct Instance {
 
 impl Instance {
     /// An instance that follows the database by notification alone.
-    pub(crate) async fn over(pool: PgPool) -> Self {
+    pub(crate) async fn over(pool: impl Into<Pool>) -> Self {
         let mut instance = Self::deaf(pool).await;
         instance.follow(NEVER).await;
         instance
     }
 
     /// An instance that hears of no change: it knows only what it is made to look at.
-    pub(crate) async fn deaf(pool: PgPool) -> Self {
+    pub(crate) async fn deaf(pool: impl Into<Pool>) -> Self {
         Self::allowing(NonZeroU32::MAX, pool).await
     }
 
     /// The same, started with `environment`.
-    pub(crate) async fn provided(pool: PgPool, environment: &Environment) -> Self {
+    pub(crate) async fn provided(pool: impl Into<Pool>, environment: &Environment) -> Self {
         let catalog = Catalog::parse(BRUN_E).unwrap();
         let keys = |secret: bool| {
             let of_kind =
@@ -163,28 +165,29 @@ impl Instance {
     }
 
     /// The same, where an administrator may write so often in a minute.
-    pub(crate) async fn allowing(writes: NonZeroU32, pool: PgPool) -> Self {
+    pub(crate) async fn allowing(writes: NonZeroU32, pool: impl Into<Pool>) -> Self {
         Self::with(Setup { writes, ..Setup::default() }, pool).await
     }
 
     /// One that hears of no change, and believes in the others as `pace` says.
-    pub(crate) async fn paced(pace: Pace, pool: PgPool) -> Self {
+    pub(crate) async fn paced(pace: Pace, pool: impl Into<Pool>) -> Self {
         Self::with(Setup { pace, ..Setup::default() }, pool).await
     }
 
     /// One that follows the database by notification alone, with other bounds on its streams.
-    pub(crate) async fn streaming(bounds: StreamBounds, pool: PgPool) -> Self {
+    pub(crate) async fn streaming(bounds: StreamBounds, pool: impl Into<Pool>) -> Self {
         let mut instance = Self::bounded(bounds, pool).await;
         instance.follow(NEVER).await;
         instance
     }
 
     /// One that hears of no change, with other bounds on its streams.
-    pub(crate) async fn bounded(bounds: StreamBounds, pool: PgPool) -> Self {
+    pub(crate) async fn bounded(bounds: StreamBounds, pool: impl Into<Pool>) -> Self {
         Self::with(Setup { bounds, ..Setup::default() }, pool).await
     }
 
-    async fn with(setup: Setup, pool: PgPool) -> Self {
+    async fn with(setup: Setup, pool: impl Into<Pool>) -> Self {
+        let pool = pool.into();
         let Setup { writes, provision, pace, bounds } = setup;
         let fleet = Fleet::new("brune.test", Clock::system().now(), pace);
         canary::listen();

@@ -9,8 +9,8 @@ use std::{
     },
 };
 
-use brune::database;
-use sqlx::{PgPool, postgres::PgConnectOptions};
+use brune::database::{Pool, Reach};
+use sqlx::postgres::PgConnectOptions;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream, UnixStream},
@@ -58,7 +58,7 @@ impl Proxy {
     }
 
     /// A pool like the service's own, through here.
-    pub(crate) async fn pool(&self, size: u32) -> PgPool {
+    pub(crate) async fn pool(&self, size: u32) -> Pool {
         let upstream = &self.upstream;
         let options = PgConnectOptions::new_without_pgpass()
             .host("127.0.0.1")
@@ -67,7 +67,7 @@ impl Proxy {
             .password("")
             .database(upstream.get_database().unwrap())
             .ssl_mode(sqlx::postgres::PgSslMode::Disable);
-        database::pool(options, size).await.unwrap()
+        Pool::open(options, Reach::Direct, size).await.unwrap()
     }
 
     /// An instance of the service whose database is behind here; it does not follow yet.

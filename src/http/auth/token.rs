@@ -8,8 +8,10 @@ use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey, Header, TokenData, Validation, crypto::aws_lc, decode,
     decode_header, encode, errors::ErrorKind, get_current_timestamp,
 };
+use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     config::Auth,
@@ -30,6 +32,9 @@ const LEEWAY: u64 = 5;
 /// How long a token may live that says when it was made.
 const MAX_LIFE: TimeDelta = TimeDelta::hours(12);
 
+/// How many tokens are remembered that were found sound.
+const REMEMBERED: usize = 4_096;
+
 /// Whom a [`pass`](Keys::pass) is for. It names no subject, so that it is never a token.
 const PASS: &str = "brune:ofrep:events";
 
@@ -44,7 +49,12 @@ struct Inner {
     validation: Validation,
     internal: Option<Fingerprint>,
     max_life: TimeDelta,
+    sound: Sound,
 }
+
+/// Tokens that were found sound, by their digests: whoever sends one with every request has it read once. A token
+/// cannot be called back before it expires, so nothing but time can end what was found.
+type Sound = Cache<[u8; 32], Caller>;
 
 /// Why a token was refused; for tests only, since callers always get the same answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +112,7 @@ impl Keys {
             validation: validation(auth),
             internal: auth.internal_api_key.as_ref().map(Fingerprint::of),
             max_life: MAX_LIFE,
+            sound: Sound::new(REMEMBERED),
         }))
     }
 
@@ -111,7 +122,8 @@ impl Keys {
         let Inner { secrets, signing, validation, internal, .. } = &*self.0;
         let (secrets, validation) = (secrets.clone(), validation.clone());
         let (signing, internal) = (signing.clone(), internal.clone());
-        Self(Arc::new(Inner { secrets, signing, validation, internal, max_life }))
+        let sound = Sound::new(REMEMBERED);
+        Self(Arc::new(Inner { secrets, signing, validation, internal, max_life, sound }))
     }
 
     pub(super) fn knows_internal(&self, sent: &[u8]) -> bool {
@@ -122,6 +134,16 @@ impl Keys {
         if TOKEN_BYTES < token.len() {
             return Err(Refusal::TooLong);
         }
+        let digest = Sha256::digest(token).into();
+        if let Some(known) = self.0.sound.get(&digest).filter(is_alive) {
+            return Ok(known);
+        }
+        let caller = self.read(token)?;
+        self.0.sound.insert(digest, caller.clone());
+        Ok(caller)
+    }
+
+    fn read(&self, token: &str) -> Result<Caller, Refusal> {
         // Why it was refused is asked for afterwards: the header of one that is sound is read once.
         let TokenData { header, claims } =
             self.decoded(token).map_err(|refusal| of_its_header(token).unwrap_or(refusal))?;
@@ -186,6 +208,12 @@ impl Keys {
         }
         if life < claims.exp - iat { Err(Refusal::LivesTooLong) } else { Ok(()) }
     }
+}
+
+/// Whether the token of `caller`, which was sound once, has not expired since.
+fn is_alive(caller: &Caller) -> bool {
+    let now = i64::try_from(get_current_timestamp()).unwrap_or(i64::MAX);
+    now <= caller.until.timestamp()
 }
 
 /// What is wrong with the header by itself, whatever else is wrong with the token.

@@ -8,11 +8,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use sqlx::PgPool;
 use utoipa::ToSchema;
 
 use crate::{
     config::{Provision, Source},
+    database::Pool,
     http::{
         answer::Answer,
         auth::SuperAdmin,
@@ -117,7 +117,7 @@ problems! {
 )]
 pub(in crate::http) async fn list(
     _: SuperAdmin,
-    State(pool): State<PgPool>,
+    State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     State(provision): State<Provision>,
     mut query: Query,
@@ -171,7 +171,7 @@ problems! {
 )]
 pub(in crate::http) async fn find(
     _: SuperAdmin,
-    State(pool): State<PgPool>,
+    State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     State(provision): State<Provision>,
     Segment(key): Segment,
@@ -226,7 +226,7 @@ problems! {
 )]
 pub(in crate::http) async fn audit(
     _: SuperAdmin,
-    State(pool): State<PgPool>,
+    State(pool): State<Pool>,
     query: Query,
 ) -> Result<Answer, Problem> {
     read_trail(&pool, query).await

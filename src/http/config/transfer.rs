@@ -6,12 +6,12 @@ use axum::{
     http::{HeaderMap, header},
 };
 use serde::Serialize;
-use sqlx::PgPool;
 use utoipa::ToSchema;
 
 use crate::{
     clock::Clock,
     config::Provision,
+    database::Pool,
     http::{
         answer::Answer,
         auth::SuperAdmin,
@@ -50,7 +50,7 @@ problems! {
 )]
 pub(in crate::http) async fn export(
     _: SuperAdmin,
-    State(pool): State<PgPool>,
+    State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     State(provision): State<Provision>,
     State(clock): State<Clock>,
@@ -151,7 +151,7 @@ problems! {
 #[expect(clippy::too_many_arguments, reason = "a handler takes what it is given, part by part")]
 pub(in crate::http) async fn import(
     Writer(caller): Writer,
-    State(pool): State<PgPool>,
+    State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     Extension(request): Extension<RequestId>,
     headers: HeaderMap,

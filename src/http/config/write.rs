@@ -7,10 +7,10 @@ use axum::{
 };
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::PgPool;
 use utoipa::ToSchema;
 
 use crate::{
+    database::Pool,
     http::{
         answer::Answer,
         body::Body,
@@ -84,7 +84,7 @@ problems! {
 #[expect(clippy::too_many_arguments, reason = "a handler takes what it is given, part by part")]
 pub(in crate::http) async fn put(
     Writer(caller): Writer,
-    State(pool): State<PgPool>,
+    State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     Extension(request): Extension<RequestId>,
     Segment(key): Segment,
@@ -141,7 +141,7 @@ problems! {
 #[expect(clippy::too_many_arguments, reason = "a handler takes what it is given, part by part")]
 pub(in crate::http) async fn reset(
     Writer(caller): Writer,
-    State(pool): State<PgPool>,
+    State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     Extension(request): Extension<RequestId>,
     Segment(key): Segment,
@@ -203,7 +203,7 @@ impl Bound {
 
 /// The setting as the write left it, whatever came after; for a dry run, as it would.
 async fn written(
-    pool: &PgPool,
+    pool: &Pool,
     settings: &GlobalSettingsService,
     key: &str,
     changed: Changed,

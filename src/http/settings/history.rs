@@ -1,11 +1,10 @@
 //! Reading the trail.
 
 use axum::extract::State;
-use sqlx::PgPool;
 
 use crate::{
     audit::{self, Action, Cursor, Filter},
-    database::{self, Failure},
+    database::{self, Failure, Pool},
     http::{answer::Answer, auth::SuperAdmin, openapi::problems, problem::Problem, query::Query},
 };
 
@@ -37,14 +36,14 @@ problems! {
 )]
 pub(in crate::http) async fn history(
     _: SuperAdmin,
-    State(pool): State<PgPool>,
+    State(pool): State<Pool>,
     query: Query,
 ) -> Result<Answer, Problem> {
     read_trail(&pool, query).await
 }
 
 /// A page of the trail, as the query asks for it.
-pub(in crate::http) async fn read_trail(pool: &PgPool, query: Query) -> Result<Answer, Problem> {
+pub(in crate::http) async fn read_trail(pool: &Pool, query: Query) -> Result<Answer, Problem> {
     let (filter, cursor, limit) = read_history(query)?;
     let page = database::look(pool, async |conn| {
         Ok::<_, Failure>(audit::page(conn, &filter, cursor, limit).await?)

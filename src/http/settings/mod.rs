@@ -19,9 +19,9 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use sqlx::PgPool;
 
 use crate::{
+    database::Pool,
     http::{
         answer::Answer, auth::SuperAdmin, conditions, fields::NUMBERS, openapi::problems,
         path::Segment, problem::Problem, query::Query,
@@ -55,7 +55,7 @@ problems! {
 )]
 pub(in crate::http) async fn list(
     _: SuperAdmin,
-    State(pool): State<PgPool>,
+    State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     headers: HeaderMap,
     query: Query,
@@ -112,7 +112,7 @@ problems! {
 )]
 pub(in crate::http) async fn find(
     _: SuperAdmin,
-    State(pool): State<PgPool>,
+    State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     Segment(key): Segment,
     headers: HeaderMap,

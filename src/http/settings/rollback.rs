@@ -2,11 +2,11 @@
 
 use axum::{Extension, extract::State};
 use serde::Serialize;
-use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
+    database::Pool,
     http::{
         answer::Answer,
         body::Body,
@@ -83,7 +83,7 @@ pub(in crate::http) struct RollbackBody {
 )]
 pub(in crate::http) async fn roll_back(
     Writer(caller): Writer,
-    State(pool): State<PgPool>,
+    State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     Extension(request): Extension<RequestId>,
     query: Query,

@@ -2,10 +2,10 @@
 
 use axum::{Extension, extract::State};
 use serde_json::Value;
-use sqlx::PgPool;
 use utoipa::ToSchema;
 
 use crate::{
+    database::Pool,
     http::{
         answer::Answer,
         body::Body,
@@ -81,7 +81,7 @@ pub(in crate::http) struct ChangeBody {
 )]
 pub(in crate::http) async fn update(
     Writer(caller): Writer,
-    State(pool): State<PgPool>,
+    State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     Extension(request): Extension<RequestId>,
     query: Query,

@@ -7,12 +7,12 @@ use axum::{
     http::{HeaderName, Method, StatusCode, Uri, header, request::Parts},
 };
 use serde::Serialize;
-use sqlx::PgPool;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use crate::{
     audit::{Actor, Reason},
+    database::Pool,
     fleet::{Applied, Fleet},
     http::{
         answer::Answer,
@@ -50,7 +50,7 @@ pub(in crate::http) struct WriteHead {
 impl<S> FromRequestParts<S> for WriteHead
 where
     S: Sync,
-    PgPool: FromRef<S>,
+    Pool: FromRef<S>,
     GlobalSettingsService: FromRef<S>,
     Fleet: FromRef<S>,
 {
@@ -134,14 +134,14 @@ pub(in crate::http) struct Wait {
     timeout: Option<Duration>,
     due: Option<AnswerDue>,
     fleet: Fleet,
-    pool: PgPool,
+    pool: Pool,
     settings: GlobalSettingsService,
 }
 
 impl<S> FromRequestParts<S> for Wait
 where
     S: Sync,
-    PgPool: FromRef<S>,
+    Pool: FromRef<S>,
     GlobalSettingsService: FromRef<S>,
     Fleet: FromRef<S>,
 {
@@ -165,7 +165,7 @@ pub(in crate::http) struct Acknowledged<T> {
 impl Wait {
     fn of<S>(parts: &Parts, state: &S) -> Self
     where
-        PgPool: FromRef<S>,
+        Pool: FromRef<S>,
         GlobalSettingsService: FromRef<S>,
         Fleet: FromRef<S>,
     {
@@ -175,7 +175,7 @@ impl Wait {
             timeout: asked_to_wait(&mut query).filter(|_| !dry_run),
             due: parts.extensions.get().copied(),
             fleet: Fleet::from_ref(state),
-            pool: PgPool::from_ref(state),
+            pool: Pool::from_ref(state),
             settings: GlobalSettingsService::from_ref(state),
         }
     }

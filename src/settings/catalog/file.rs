@@ -31,13 +31,14 @@ pub(super) struct File {
 
 /// Reads every entry of `text`; the only fault that ends it is a text that is no TOML.
 pub(super) fn read(text: &str) -> Result<File, Fault> {
-    let line_of = |span: Range<usize>| line_at(text, span.start);
+    let lines = Lines::of(text);
+    let line_of = |span: Range<usize>| lines.at(span.start);
     let root = DeTable::parse(text).map_err(|err| Fault {
         line: err.span().map_or(1, line_of),
         key: None,
         detail: format!("is no TOML: {}", err.message()),
     })?;
-    let mut reading = Reading { text, file: File::default() };
+    let mut reading = Reading { lines: &lines, file: File::default() };
     let (mut name, mut described) = (None, false);
     for (field, value) in root.into_inner() {
         let line = line_of(field.span());
@@ -87,7 +88,7 @@ impl File {
 }
 
 struct Reading<'t> {
-    text: &'t str,
+    lines: &'t Lines,
     file: File,
 }
 
@@ -116,7 +117,7 @@ impl Reading<'_> {
         let entry = match E::deserialize(ValueDeserializer::from(value)) {
             Ok(entry) => entry,
             Err(err) => {
-                let at = err.span().map_or(line, |span| line_at(self.text, span.start));
+                let at = err.span().map_or(line, |span| self.lines.at(span.start));
                 return self.fault(at, key.as_deref(), err.message().to_owned());
             }
         };
@@ -141,17 +142,26 @@ impl Reading<'_> {
     fn key(&self, entry: &Spanned<DeValue<'_>>) -> (usize, Option<String>) {
         let field = |it: &DeTable<'_>| {
             let (_, value) = it.iter().find(|(name, _)| name.get_ref() == "key")?;
-            let line = line_at(self.text, value.span().start);
+            let line = self.lines.at(value.span().start);
             Some((line, value.get_ref().as_str().map(str::to_owned)))
         };
         let given = entry.get_ref().as_table().and_then(field);
-        given.unwrap_or_else(|| (line_at(self.text, entry.span().start), None))
+        given.unwrap_or_else(|| (self.lines.at(entry.span().start), None))
     }
 }
 
-/// The line, counted from 1, of the byte at `offset`.
-fn line_at(text: &str, offset: usize) -> usize {
-    text.bytes().take(offset).filter(|it| *it == b'\n').count() + 1
+/// Where each line of a text ends: counting from its beginning for every key would be quadratic.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        Self(text.match_indices('\n').map(|(at, _)| at).collect())
+    }
+
+    /// The line, counted from 1, of the byte at `offset`.
+    fn at(&self, offset: usize) -> usize {
+        self.0.partition_point(|end| *end < offset) + 1
+    }
 }
 
 /// Whether `text` can be a key.

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use sqlx::PgConnection;
-
 use crate::{
     audit::{self, Action, Actor, NewEntry},
+    database::Connection,
     settings::{
         change::{Changed, ChangedKey, Conflict, Error, Terms},
         entry::Entry,
@@ -33,14 +32,14 @@ pub(super) struct Batch<'a> {
 }
 
 /// Takes the lock that puts writers in a row; from here on nothing moves.
-pub(super) async fn lock(conn: &mut PgConnection, schema: &Schema) -> Result<Head, Error> {
+pub(super) async fn lock(conn: &mut Connection, schema: &Schema) -> Result<Head, Error> {
     let head = store::head_for_update(conn).await?;
     if head.catalog_revision == schema.revision { Ok(head) } else { Err(Error::CatalogMoved) }
 }
 
 /// Applies a batch within the caller's transaction, under the caller's lock.
 pub(super) async fn apply(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     schema: &Schema,
     head: &Head,
     batch: &Batch<'_>,
@@ -87,7 +86,7 @@ type Entries = BTreeMap<String, Entry>;
 /// The settings that `edits` touch, and those that a rule ties to them: what must be looked at grows with
 /// the change, not with the catalog.
 async fn affected(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     schema: &Schema,
     edits: &[Resolved<'_>],
 ) -> sqlx::Result<Entries> {
@@ -105,7 +104,7 @@ async fn affected(
 }
 
 async fn conflicts(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     edits: &[Resolved<'_>],
     before: &Entries,
 ) -> sqlx::Result<Vec<Conflict>> {
@@ -147,7 +146,7 @@ fn check_ties(schema: &Schema, edits: &[Resolved<'_>], before: &Entries) -> Vec<
 /// The newest version of each edited key; of one that is not stored now, or not readable, the trail knows
 /// it.
 async fn versions(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     edits: &[&Resolved<'_>],
     before: &Entries,
 ) -> sqlx::Result<HashMap<String, i32>> {
@@ -166,7 +165,7 @@ async fn versions(
 
 /// Writes the new values with their audit entries, and returns what is stored.
 async fn write(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     batch: &Batch<'_>,
     edits: &[&Resolved<'_>],
     before: &Entries,

@@ -5,14 +5,12 @@ mod apply;
 mod outcome;
 mod screen;
 
-use sqlx::{PgConnection, PgPool};
-
 pub use outcome::{Changed, ChangedKey, Conflict, Error, SecretLike};
 pub(super) use screen::{UNDECLARED, name, screen};
 
 use crate::{
     audit::{self, Action, Actor, NewEntry, Reason},
-    database::{Attempts, Deadline, Ending, Work},
+    database::{Attempts, Connection, Deadline, Ending, Pool, Work},
     idempotency,
     json::Json,
     settings::{
@@ -51,7 +49,7 @@ pub struct Terms {
 
 /// Applies `edits` in one transaction, all or nothing.
 pub async fn update(
-    pool: &PgPool,
+    pool: &Pool,
     settings: &GlobalSettingsService,
     actor: &Actor,
     edits: &[Edit],
@@ -63,7 +61,7 @@ pub async fn update(
 /// [`update`], told on the trail as `action`.
 pub(super) async fn update_as(
     action: Action,
-    pool: &PgPool,
+    pool: &Pool,
     settings: &GlobalSettingsService,
     actor: &Actor,
     edits: &[Edit],
@@ -98,7 +96,7 @@ struct Wanted<'a> {
 }
 
 async fn attempt(
-    pool: &PgPool,
+    pool: &Pool,
     settings: &GlobalSettingsService,
     wanted: &Wanted<'_>,
     deadline: Deadline,
@@ -130,7 +128,7 @@ pub(super) fn ending(terms: &Terms) -> Ending {
 
 /// Leaves a trace of an attempt on `keys`, without values, and without a reason that looks like a secret.
 pub(super) async fn refuse(
-    pool: &PgPool,
+    pool: &Pool,
     settings: &GlobalSettingsService,
     actor: &Actor,
     keys: &[String],
@@ -190,7 +188,7 @@ pub(super) fn read(definition: &Definition, json: &Json) -> Result<SettingValue,
 
 /// Stores a batch, or answers as the first time when it was stored before.
 async fn store_once(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     schema: &Schema,
     batch: &Batch<'_>,
 ) -> Result<Changed, Error> {

@@ -2,10 +2,9 @@
 
 use std::collections::HashSet;
 
-use sqlx::PgPool;
-
 use crate::{
     audit::{Actor, Reason},
+    database::Pool,
     settings::{
         catalog::is_key,
         change::{Edit, Error, SecretLike, refuse},
@@ -21,7 +20,7 @@ pub(in crate::settings) const UNDECLARED: &str = "(no declared key)";
 /// Refuses a write of `edits` by `actor` that would store a secret, and leaves a trace of it unless it is a
 /// `dry_run`. [`update`](super::update) does the same again: this is for whoever may end before.
 pub(in crate::settings) async fn screen(
-    pool: &PgPool,
+    pool: &Pool,
     settings: &GlobalSettingsService,
     actor: &Actor,
     edits: &[Edit],

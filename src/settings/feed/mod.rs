@@ -11,7 +11,6 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::PgPool;
 use tokio::{
     sync::{Notify, watch},
     time,
@@ -21,7 +20,7 @@ use utoipa::ToSchema;
 
 use crate::{
     clock::jittered,
-    database::{self, Failure},
+    database::{self, Failure, Pool},
     settings::{GlobalSettingsService, feed::ring::Ring},
 };
 
@@ -116,11 +115,7 @@ impl Feed {
     }
 
     /// Brings what is held up to what `settings` are at.
-    async fn catch_up(
-        &self,
-        pool: &PgPool,
-        settings: &GlobalSettingsService,
-    ) -> Result<(), Failure> {
+    async fn catch_up(&self, pool: &Pool, settings: &GlobalSettingsService) -> Result<(), Failure> {
         let (revision, timeline) = {
             let snapshot = settings.current();
             (snapshot.revision, snapshot.timeline.clone())
@@ -177,7 +172,7 @@ impl Listener {
 }
 
 /// Feeds `feed` with what `settings` take on, until dropped. A trail that cannot be read is read later.
-pub async fn tell(pool: PgPool, settings: GlobalSettingsService, feed: Feed) {
+pub async fn tell(pool: Pool, settings: GlobalSettingsService, feed: Feed) {
     let mut revisions = settings.revisions();
     loop {
         // Before the look, so that what comes during it is not missed.

@@ -1,13 +1,11 @@
 //! SQL of the feed.
 
-use sqlx::PgConnection;
-
-use crate::settings::feed::ChangeSet;
+use crate::{database::Connection, settings::feed::ChangeSet};
 
 /// The change sets after `since` up to `newest`, in order, each with at most `named` keys. Revision by
 /// revision, so that a great import costs no more than what is told of it.
 pub(in crate::settings) async fn change_sets(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     since: i64,
     newest: i64,
     named: i32,

@@ -6,13 +6,13 @@ mod redis;
 
 use std::{ops::Range, time::Duration};
 
-use sqlx::PgPool;
 use tokio::time::{self, Instant};
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::{
     clock::jittered,
     config::Secret,
+    database::Pool,
     metrics::Source,
     settings::{reload, service::GlobalSettingsService},
 };
@@ -32,21 +32,24 @@ pub enum Hints {
 }
 
 /// Follows the database until dropped, by notification and by timer.
-pub async fn follow(pool: PgPool, settings: GlobalSettingsService, poll: Duration) {
+pub async fn follow(pool: Pool, settings: GlobalSettingsService, poll: Duration) {
     follow_by(Hints::Notify, pool, settings, poll).await;
 }
 
 /// Follows the database until dropped. A failure leaves the last good settings in force.
-pub async fn follow_by(
-    hints: Hints,
-    pool: PgPool,
-    settings: GlobalSettingsService,
-    poll: Duration,
-) {
+pub async fn follow_by(hints: Hints, pool: Pool, settings: GlobalSettingsService, poll: Duration) {
     let tick = tick(&pool, &settings, poll);
     match hints {
-        Hints::Notify => _ = tokio::join!(notify::listen(&pool, &settings), tick),
-        Hints::None => {
+        Hints::Notify if pool.to_session().is_some() => {
+            tokio::join!(notify::listen(&pool, &settings), tick);
+        }
+        Hints::Notify | Hints::None => {
+            if let Hints::Notify = hints {
+                warn!(
+                    "through a pooler in transaction mode no notification arrives: changes that others make are \
+                     found by the poll; set DATABASE_DIRECT_URL to listen past it"
+                );
+            }
             settings.set_listening(true);
             tokio::join!(own(&pool, &settings), tick);
         }
@@ -61,7 +64,7 @@ pub async fn follow_by(
 
 /// Reads on a timer, with jitter, so that instances do not all read at once. Its reads go through the
 /// pool: a poll must not depend on the connection whose silence it is there to survive.
-async fn tick(pool: &PgPool, settings: &GlobalSettingsService, poll: Duration) {
+async fn tick(pool: &Pool, settings: &GlobalSettingsService, poll: Duration) {
     loop {
         time::sleep(jittered(poll, 0.9..1.1)).await;
         take_on(Source::Poll, pool, settings).await;
@@ -69,14 +72,14 @@ async fn tick(pool: &PgPool, settings: &GlobalSettingsService, poll: Duration) {
 }
 
 /// Reads after every change that was made through this instance, of which nobody notifies it.
-async fn own(pool: &PgPool, settings: &GlobalSettingsService) {
+async fn own(pool: &Pool, settings: &GlobalSettingsService) {
     loop {
         settings.written().await;
         take_on(Source::Demand, pool, settings).await;
     }
 }
 
-async fn take_on(source: Source, pool: &PgPool, settings: &GlobalSettingsService) {
+async fn take_on(source: Source, pool: &Pool, settings: &GlobalSettingsService) {
     if let Err(err) = reload::refresh_for(source, pool, settings).await {
         error!(
             error = &err as &dyn std::error::Error,

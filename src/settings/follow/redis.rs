@@ -6,13 +6,13 @@ use std::{
 };
 
 use ::redis::{Client, RedisError, aio::PubSub};
-use sqlx::PgPool;
 use tokio::time;
 use tokio_stream::StreamExt as _;
 use tracing::{debug, warn};
 
 use crate::{
     config::Secret,
+    database::Pool,
     metrics::Source,
     settings::{
         follow::{Pauses, take_on},
@@ -27,7 +27,7 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(2);
 
 /// Hears and tells of changes until dropped. A Redis that is away costs nothing but the hints.
-pub(super) async fn exchange(url: &Secret, pool: &PgPool, settings: &GlobalSettingsService) {
+pub(super) async fn exchange(url: &Secret, pool: &Pool, settings: &GlobalSettingsService) {
     let Ok(client) = Client::open(url.expose()) else {
         // What the library says of an address may hold the password in it.
         warn!("REDIS_URL cannot be used; settings are read on the timer");
@@ -52,7 +52,7 @@ async fn hear(
     client: &Client,
     told: &AtomicI64,
     pauses: &mut Pauses,
-    pool: &PgPool,
+    pool: &Pool,
     settings: &GlobalSettingsService,
 ) -> String {
     let mut hints = match within(subscribe(client)).await {

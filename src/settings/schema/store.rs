@@ -2,11 +2,13 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use sqlx::PgConnection;
 
-use crate::settings::{
-    schema::Definition,
-    value::{SettingValue, ValueType},
+use crate::{
+    database::Connection,
+    settings::{
+        schema::Definition,
+        value::{SettingValue, ValueType},
+    },
 };
 
 struct Row {
@@ -63,7 +65,7 @@ fn spelt(variant: impl Serialize) -> String {
 
 /// Every declaration, by key.
 pub(in crate::settings) async fn all(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
 ) -> sqlx::Result<Result<Vec<Definition>, Unreadable>> {
     let rows = sqlx::query_as!(
         Row,
@@ -81,7 +83,7 @@ pub(in crate::settings) async fn all(
 
 /// Declares keys, or declares them anew.
 pub(in crate::settings) async fn write(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     definitions: &[&Definition],
 ) -> sqlx::Result<()> {
     let texts = |of: &dyn Fn(&Definition) -> String| -> Vec<String> {
@@ -129,7 +131,7 @@ pub(in crate::settings) async fn write(
 
 /// Forgets the declarations of `keys`; none of them may have a stored value.
 pub(in crate::settings) async fn delete(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     keys: &[String],
 ) -> sqlx::Result<()> {
     sqlx::query!("delete from app_global_setting_schema where key = any($1)", keys)
@@ -140,7 +142,7 @@ pub(in crate::settings) async fn delete(
 
 /// Names the catalog that the schema table holds.
 pub(in crate::settings) async fn name_catalog(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     catalog: &str,
 ) -> sqlx::Result<()> {
     sqlx::query!(

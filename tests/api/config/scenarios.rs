@@ -20,8 +20,13 @@ use crate::{
 async fn start(db: &TestDb, dotenv: &str) -> Result<PublishPlan, app::Error> {
     let nothing: [(&str, &str); 0] = [];
     let environment = Environment::of_pairs(nothing).with_dotenv(dotenv);
-    app::migrate(&db.pool(), &Catalog::parse(BRUN_E).unwrap(), &environment, &Firewall::default())
-        .await
+    app::migrate(
+        &db.pool().into(),
+        &Catalog::parse(BRUN_E).unwrap(),
+        &environment,
+        &Firewall::default(),
+    )
+    .await
 }
 
 async fn head(pool: &PgPool) -> (Option<String>, i64) {

@@ -45,7 +45,7 @@ async fn a_secret_of_the_process_is_refused_alone_and_inside_a_longer_text() {
 async fn a_secret_of_digits_is_found_as_a_number() {
     let app = TestApp::new().await;
     let digits = Firewall::holding([Secret::new("8273645546372819".to_owned())]);
-    let snapshot = settings::load(&app.db.pool()).await.unwrap();
+    let snapshot = settings::load(&app.db.pool().into()).await.unwrap();
     let service = settings::GlobalSettingsService::new(snapshot, digits);
     let before = stored(&app).await;
     let edit = settings::Edit {
@@ -59,7 +59,7 @@ async fn a_secret_of_digits_is_found_as_a_number() {
         request: brune::ids::RequestId::new(),
     };
     let terms = settings::Terms { dry_run: true, ..settings::Terms::default() };
-    let done = settings::update(&app.db.pool(), &service, &actor, &[edit], &terms).await;
+    let done = settings::update(&app.db.pool().into(), &service, &actor, &[edit], &terms).await;
     assert!(matches!(done, Err(settings::Error::SecretLike(_))), "{done:?}");
     assert_eq!(stored(&app).await, before);
 }
@@ -69,7 +69,8 @@ async fn publish(given: &str, firewall: &Firewall) -> (TestDb, String) {
     let db = TestDb::new().await;
     let catalog = Catalog::parse(BRUN_E).unwrap();
     let provided = |key: &str| (key == LEVELS).then(|| (given.to_owned(), ".env"));
-    let Err(err) = settings::publish(&db.pool(), &catalog, &provided, firewall, false).await else {
+    let Err(err) = settings::publish(&db.pool().into(), &catalog, &provided, firewall, false).await
+    else {
         panic!("{given} was published");
     };
     assert!(matches!(err, PublishError::Unfit(_)), "{err}");
@@ -101,7 +102,7 @@ async fn a_default_that_is_a_secret_of_the_process_is_not_published() {
     let db = TestDb::new().await;
     let catalog = Catalog::parse(BRUN_E).unwrap();
     let firewall = Firewall::holding([Secret::new("pmpt_brune_default".to_owned())]);
-    let done = settings::publish(&db.pool(), &catalog, &|_| None, &firewall, false).await;
+    let done = settings::publish(&db.pool().into(), &catalog, &|_| None, &firewall, false).await;
     let told = done.unwrap_err().to_string();
     let expected = "BRUNE_PROMPT_ID: its default looks like a secret of this service";
     assert!(told.contains(expected) && !told.contains("pmpt_brune_default"), "{told}");
@@ -115,7 +116,7 @@ async fn a_password_that_is_a_common_word_forbids_nobody_the_word() {
     for path in ["config/brun-e.toml", "config/mcp-gateway.toml", "config/nexus.toml"] {
         let (db, text) = (TestDb::new().await, std::fs::read_to_string(path).unwrap());
         let catalog = Catalog::parse(&text).unwrap();
-        settings::publish(&db.pool(), &catalog, &|_| None, &firewall, false).await.unwrap();
+        settings::publish(&db.pool().into(), &catalog, &|_| None, &firewall, false).await.unwrap();
     }
     assert_eq!(firewall.likeness("the password of the database is another one now"), None);
     assert!(firewall.likeness("password").is_some());

@@ -171,7 +171,7 @@ async fn a_heartbeat_is_an_update_in_place() {
     let app = TestApp::new().await;
     let own = PgPoolOptions::new().max_connections(1).connect_lazy_with(app.db.options());
     for revision in 0..=200 {
-        app.instance.fleet.join(&own, revision).await.unwrap();
+        app.instance.fleet.join(&own.clone().into(), revision).await.unwrap();
     }
     // A session tells what it did as it ends.
     own.close().await;
@@ -192,7 +192,7 @@ async fn many_changes_at_once_are_acknowledged_together() {
     let mut instance = proxy.instance().await;
     instance.join().await;
     // Only heartbeats go through the proxy; what it hears and reads does not.
-    instance.pool = app.db.pool();
+    instance.pool = app.db.pool().into();
     instance.follow(Duration::from_hours(1)).await;
     let mut hold = app.db.pool().begin().await.unwrap();
     let row = "select from brune_instance where id = $1 for update";

@@ -13,8 +13,7 @@ use crate::support::{TestDb, by_hand, firewall};
 const REASON: &str = "provided by the platform now";
 
 async fn the_trail_verifies(db: &TestDb) {
-    let mut conn = db.pool().acquire().await.unwrap();
-    let (_, breaks) = audit::verify(&mut conn).await.unwrap();
+    let (_, breaks) = audit::verify(&db.pool().into()).await.unwrap();
     assert_eq!(breaks, []);
 }
 
@@ -55,7 +54,7 @@ async fn what_has_no_other_source_is_kept_and_named() {
 #[tokio::test]
 async fn a_secret_that_comes_from_the_database_itself_is_kept() {
     let db = seeded(&["OPENAI_API_KEY"]).await;
-    let rows = brune::secrets::legacy(&db.pool()).await.unwrap();
+    let rows = brune::secrets::legacy(&db.pool().into()).await.unwrap();
     let environment = brune::config::Environment::default().with_legacy(rows);
     let instance = crate::support::Instance::provided(db.pool(), &environment).await;
     let told = get(&instance, "/admin/secrets").await.ok();
@@ -109,8 +108,9 @@ async fn a_catalog_that_forgets_a_secret_waits_for_its_cleanup() {
     by_hand::delete(&db.pool(), "DISCORD_WEBHOOK_URL").await;
     let text = BRUN_E.replace("DISCORD_WEBHOOK_URL", "SLACK_WEBHOOK_URL");
     let catalog = Catalog::parse(&text).unwrap();
-    let publish =
-        async || settings::publish(&db.pool(), &catalog, &|_| None, &firewall(), false).await;
+    let publish = async || {
+        settings::publish(&db.pool().into(), &catalog, &|_| None, &firewall(), false).await
+    };
     let refused = publish().await.unwrap_err().to_string();
     assert!(refused.contains("DISCORD_WEBHOOK_URL: its history holds"), "{refused}");
     let instance = started(&db, &[("DISCORD_WEBHOOK_URL", "https://hooks.test/1")]).await;

@@ -7,7 +7,7 @@ use super::{COOLDOWN, PER_DAY, ROLLBACK, by_hand, patch, psql, rollback};
 use crate::support::TestApp;
 
 async fn verified(app: &TestApp) -> (i64, Vec<Break>) {
-    verify(&mut app.db.pool().acquire().await.unwrap()).await.unwrap()
+    verify(&app.db.pool().into()).await.unwrap()
 }
 
 /// One of everything that writes to the trail.

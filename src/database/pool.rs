@@ -1,0 +1,124 @@
+//! The connections to the database, and what stands between them and the server.
+
+use std::sync::Arc;
+
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use super::{ACQUIRE, Connection, Error, LIMITS, first, store};
+
+/// What stands between the service and the server.
+#[derive(Debug, Clone)]
+pub enum Reach {
+    /// Nothing: a connection is a session on the server.
+    Direct,
+    /// A pooler that hands out sessions for a transaction each. Nothing may be left on one: no prepared
+    /// statement, no setting, no lock, no `LISTEN`.
+    Pooler {
+        /// Past it, to the server itself, for what cannot do without a session.
+        around: Option<Box<PgConnectOptions>>,
+    },
+}
+
+/// The connections of this process.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    connections: PgPool,
+    reach: Arc<Reach>,
+}
+
+/// Connections that are sessions of their own.
+impl From<PgPool> for Pool {
+    fn from(connections: PgPool) -> Self {
+        Self { connections, reach: Arc::new(Reach::Direct) }
+    }
+}
+
+impl Pool {
+    /// At most `size` connections, after one has shown that the server is there, new enough and no replica:
+    /// a pool alone retries in silence and then says only that it timed out.
+    pub async fn open(options: PgConnectOptions, reach: Reach, size: u32) -> Result<Self, Error> {
+        let (options, reach) = match reach {
+            Reach::Direct => (session(options), Reach::Direct),
+            Reach::Pooler { around } => {
+                let around = around.map(|it| Box::new(session(*it)));
+                (borrowed(options), Reach::Pooler { around })
+            }
+        };
+        let server = first::connection(&options, matches!(reach, Reach::Direct)).await?;
+        if let Reach::Pooler { around: Some(around) } = &reach
+            && first::connection(around, true).await? != server
+        {
+            return Err(Error::Elsewhere { target: first::target(around) });
+        }
+        let pool = PgPoolOptions::new()
+            .max_connections(size)
+            .acquire_timeout(ACQUIRE)
+            // One round trip less per use; what finds a dead connection retries before COMMIT anyway.
+            .test_before_acquire(false);
+        let pool = match reach {
+            Reach::Direct => pool.after_connect(|it, _| Box::pin(store::refuse_recovery(it))),
+            // What a transaction runs on is known when it begins, and no sooner.
+            Reach::Pooler { .. } => pool,
+        };
+        Ok(Self { connections: pool.connect_lazy_with(options), reach: Arc::new(reach) })
+    }
+
+    /// Whether what runs outside a transaction may run on any session, and leave something on it.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        matches!(*self.reach, Reach::Pooler { .. })
+    }
+
+    /// How to open a session that is nobody else's; `None` where a pooler is all there is.
+    #[must_use]
+    pub fn to_session(&self) -> Option<PgConnectOptions> {
+        match &*self.reach {
+            Reach::Direct => Some(self.connections.connect_options().as_ref().clone()),
+            Reach::Pooler { around } => around.as_deref().cloned(),
+        }
+    }
+
+    /// The driver's own, for whoever speaks to the database beside the service; of sessions that are shared, not
+    /// safe to use outside a transaction.
+    #[must_use]
+    pub fn connections(&self) -> &PgPool {
+        &self.connections
+    }
+
+    /// Ends every connection, once it is back.
+    pub async fn close(&self) {
+        self.connections.close().await;
+    }
+
+    pub(super) async fn acquire(&self) -> sqlx::Result<Connection> {
+        Ok(Connection::new(self.connections.acquire().await?, self.is_shared()))
+    }
+
+    /// A connection beside the others, which takes none from the requests and ends when it is dropped.
+    pub(super) async fn another(&self) -> sqlx::Result<Connection> {
+        let session = self.to_session();
+        let shared = session.is_none();
+        let options =
+            session.unwrap_or_else(|| self.connections.connect_options().as_ref().clone());
+        Ok(Connection::new(alone(options).await?.acquire().await?, shared))
+    }
+}
+
+/// A pool of one connection, for what must not take one from the requests.
+pub(super) async fn alone(options: PgConnectOptions) -> sqlx::Result<PgPool> {
+    PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE).connect_with(options).await
+}
+
+/// `options` with what every session of the service has: its name, and limits on what it waits for.
+#[must_use]
+pub fn session(options: PgConnectOptions) -> PgConnectOptions {
+    options.application_name("brune").options(LIMITS)
+}
+
+/// `options` without what poolers refuse: the limits are set in each transaction.
+fn borrowed(options: PgConnectOptions) -> PgConnectOptions {
+    options.application_name("brune").extra_float_digits(None)
+}
