@@ -2,7 +2,8 @@
 
 use std::{ops::Range, time::Duration};
 
-use sqlx::postgres::{PgListener, PgPoolOptions};
+use futures_util::FutureExt as _;
+use sqlx::postgres::{PgListener, PgNotification, PgPoolOptions};
 use tokio::time;
 use tracing::{debug, info, warn};
 use uuid::Uuid;
@@ -42,8 +43,7 @@ pub(super) async fn listen(pool: &Pool, settings: &GlobalSettingsService) {
     let mut pauses = Pauses::new();
     let mut told = false;
     loop {
-        let began = time::Instant::now();
-        let lost = listen_once(pool, settings).await;
+        let lost = listen_once(pool, settings, &mut pauses).await;
         settings.metrics().listening(false);
         if let Lost::Swallowed = lost {
             if !told {
@@ -63,7 +63,7 @@ pub(super) async fn listen(pool: &Pool, settings: &GlobalSettingsService) {
             error = &lost as &dyn std::error::Error,
             "lost the settings channel, opening it again"
         );
-        pauses.pause(began.elapsed()).await;
+        pauses.pause().await;
     }
 }
 
@@ -88,11 +88,12 @@ async fn go_on_without(pool: &Pool, settings: &GlobalSettingsService) {
 }
 
 /// Listens until the connection fails, and returns how.
-async fn listen_once(pool: &Pool, settings: &GlobalSettingsService) -> Lost {
+async fn listen_once(pool: &Pool, settings: &GlobalSettingsService, pauses: &mut Pauses) -> Lost {
     let mut listener = match subscribe(pool).await {
         Ok(listener) => listener,
         Err(lost) => return lost,
     };
+    pauses.opened();
     settings.set_listening(true);
     settings.metrics().listening(true);
     // What was committed before the channel was open, or while it was not, was not notified: so every turn
@@ -100,7 +101,7 @@ async fn listen_once(pool: &Pool, settings: &GlobalSettingsService) -> Lost {
     let mut source = Source::Connect;
     loop {
         take_on(source, pool, settings).await;
-        let woken = time::timeout(HEARTBEAT, listener.try_recv()).await;
+        let woken = time::timeout(HEARTBEAT, notified(&mut listener)).await;
         source = if woken.is_ok() { Source::Notify } else { Source::Poll };
         let alive = match woken {
             Ok(Ok(Some(_))) => Ok(()),
@@ -131,6 +132,16 @@ async fn subscribe(pool: &Pool) -> Result<PgListener, Lost> {
     listener.listen(CHANNEL).await?;
     debug!("listening for changes of settings");
     Ok(listener)
+}
+
+/// Waits for a notification, and takes all that are there: one reading answers them.
+async fn notified(listener: &mut PgListener) -> sqlx::Result<Option<PgNotification>> {
+    let mut heard = listener.try_recv().await;
+    while let Ok(Some(_)) = heard {
+        let Some(next) = listener.try_recv().now_or_never() else { break };
+        heard = next;
+    }
+    heard
 }
 
 /// Waits for a notification on `trial`, which only this process knows. It is sent on another connection: its own
