@@ -88,8 +88,8 @@ impl Pool {
         }
     }
 
-    /// The driver's own, for whoever speaks to the database beside the service; of sessions that are shared, not
-    /// safe to use outside a transaction.
+    /// The driver's own, for whoever speaks to the database beside the service, and may find all connections lent;
+    /// of sessions that are shared, not safe to use outside a transaction.
     #[must_use]
     pub fn connections(&self) -> &PgPool {
         &self.0.connections
