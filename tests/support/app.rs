@@ -16,6 +16,8 @@ use brune::{
         AppState, Grant, Keys, Limits, Ofrep, Origins, SUPER_ADMIN, StreamBounds, Streams,
         WriteQuota, issue, router,
     },
+    outbox::{Outbox, Subscription},
+    sessions::{Plans, Realtime, Starts},
     settings::{self, BRUN_E, Catalog, Feed, Firewall, GlobalSettingsService, Hints, Kind},
 };
 use chrono::TimeDelta;
@@ -31,6 +33,8 @@ use super::{TestDb, canary};
 pub(crate) const SECRET: &str = "a secret for tests, long enough to be one";
 /// What test services prove themselves with.
 pub(crate) const INTERNAL_KEY: &str = "an internal key for tests";
+/// What test instances prove themselves with to the realtime provider.
+pub(crate) const PROVIDER_KEY: &str = "sk-a-key-for-tests-of-the-provider";
 /// Whose pages may call test instances from a browser.
 pub(crate) const ORIGIN: &str = "https://app.test";
 /// A poll so slow that only a notification can explain what is taken on.
@@ -48,7 +52,7 @@ pub(crate) fn auth() -> Auth {
 
 /// What keeps the secrets of test instances out of their settings.
 pub(crate) fn firewall() -> Firewall {
-    Firewall::holding([SECRET, INTERNAL_KEY].map(|it| Secret::new(it.to_owned())))
+    Firewall::holding([SECRET, INTERNAL_KEY, PROVIDER_KEY].map(|it| Secret::new(it.to_owned())))
 }
 
 /// A token for what `grant` says, good for an hour.
@@ -110,6 +114,41 @@ struct Setup {
     provision: Provision,
     pace: Pace,
     bounds: StreamBounds,
+    services: Services,
+}
+
+/// The services around an instance.
+#[derive(Clone)]
+pub(crate) struct Services {
+    /// Where the realtime provider answers, if there is one.
+    pub(crate) realtime: Option<String>,
+    /// Where the service answers that knows the users' plans, if there is one.
+    pub(crate) plans: Option<String>,
+    /// Starts that a user may try in a minute.
+    pub(crate) per_minute: NonZeroU32,
+    /// Who hears of what.
+    pub(crate) sinks: Vec<Subscription>,
+}
+
+impl Default for Services {
+    fn default() -> Self {
+        Self { realtime: None, plans: None, per_minute: NonZeroU32::MAX, sinks: Vec::new() }
+    }
+}
+
+impl Services {
+    fn starts(&self, settings: &GlobalSettingsService) -> Starts {
+        let secret = |it: &str| Secret::new(it.to_owned());
+        let plans = self
+            .plans
+            .as_ref()
+            .map(|url| Plans::new(url.parse().unwrap(), secret(INTERNAL_KEY)).unwrap());
+        let realtime = self.realtime.as_ref().map(|url| {
+            let metrics = settings.metrics().clone();
+            Realtime::new(url.parse().unwrap(), secret(PROVIDER_KEY), metrics).unwrap()
+        });
+        Starts::new(plans, realtime, self.per_minute)
+    }
 }
 
 impl Default for Setup {
@@ -119,6 +158,7 @@ impl Default for Setup {
             provision: Provision::default(),
             pace: Pace::default(),
             bounds: StreamBounds::default(),
+            services: Services::default(),
         }
     }
 }
@@ -181,12 +221,19 @@ impl Instance {
         instance
     }
 
+    /// One that hears of no change, among `services`.
+    pub(crate) async fn among(services: Services, pool: impl Into<Pool>) -> Self {
+        Self::with(Setup { services, ..Setup::default() }, pool).await
+    }
+
     async fn with(setup: Setup, pool: impl Into<Pool>) -> Self {
         let pool = pool.into();
-        let Setup { writes, provision, pace, bounds } = setup;
+        let Setup { writes, provision, pace, bounds, services } = setup;
         let fleet = Fleet::new("brune.test", Clock::system().now(), pace);
         canary::listen();
-        let settings = GlobalSettingsService::new(settings::load(&pool).await.unwrap(), firewall());
+        let snapshot = settings::load(&pool).await.unwrap();
+        let outbox = Outbox::new(services.sinks.clone());
+        let settings = GlobalSettingsService::telling(outbox, snapshot, firewall());
         let (clock, shift) = Clock::shifted();
         let keys = Keys::new(&auth());
         let quota = WriteQuota::new(writes);
@@ -200,6 +247,7 @@ impl Instance {
             ofrep: Ofrep::new(keys.clone()),
             origins: Origins([ORIGIN.to_owned()].into()),
             streams: streams.clone(),
+            starts: services.starts(&settings),
             clock,
             provision,
             quota,

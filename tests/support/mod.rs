@@ -10,6 +10,7 @@ pub(crate) mod canary;
 mod database;
 pub(crate) mod programs;
 pub(crate) mod proxy;
+pub(crate) mod realtime_stub;
 pub(crate) mod redis;
 mod server;
 pub(crate) mod sse;
@@ -32,7 +33,7 @@ pub(crate) const NEVER: [&str; 12] = [
 
 #[expect(unused_imports, reason = "no test binary uses all of it")]
 pub(crate) use app::{
-    Call, INTERNAL_KEY, Instance, ORIGIN, Reply, SECRET, TestApp, admin, admin_signed_with, auth,
-    firewall, token, user,
+    Call, INTERNAL_KEY, Instance, ORIGIN, PROVIDER_KEY, Reply, SECRET, Services, TestApp, admin,
+    admin_signed_with, auth, firewall, token, user,
 };
 pub(crate) use database::TestDb;
