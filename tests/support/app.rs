@@ -16,8 +16,7 @@ use brune::{
         AppState, Grant, Keys, Limits, Ofrep, Origins, SUPER_ADMIN, StreamBounds, Streams,
         WriteQuota, issue, router,
     },
-    outbox::{Outbox, Subscription},
-    sessions::{Plans, Realtime, Starts},
+    outbox::Outbox,
     settings::{self, BRUN_E, Catalog, Feed, Firewall, GlobalSettingsService, Hints, Kind},
 };
 use chrono::TimeDelta;
@@ -27,7 +26,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::{TestDb, canary};
+use super::{TestDb, canary, services::Services};
 
 /// The secret that test tokens are signed with.
 pub(crate) const SECRET: &str = "a secret for tests, long enough to be one";
@@ -115,40 +114,6 @@ struct Setup {
     pace: Pace,
     bounds: StreamBounds,
     services: Services,
-}
-
-/// The services around an instance.
-#[derive(Clone)]
-pub(crate) struct Services {
-    /// Where the realtime provider answers, if there is one.
-    pub(crate) realtime: Option<String>,
-    /// Where the service answers that knows the users' plans, if there is one.
-    pub(crate) plans: Option<String>,
-    /// Starts that a user may try in a minute.
-    pub(crate) per_minute: NonZeroU32,
-    /// Who hears of what.
-    pub(crate) sinks: Vec<Subscription>,
-}
-
-impl Default for Services {
-    fn default() -> Self {
-        Self { realtime: None, plans: None, per_minute: NonZeroU32::MAX, sinks: Vec::new() }
-    }
-}
-
-impl Services {
-    fn starts(&self, settings: &GlobalSettingsService) -> Starts {
-        let secret = |it: &str| Secret::new(it.to_owned());
-        let plans = self
-            .plans
-            .as_ref()
-            .map(|url| Plans::new(url.parse().unwrap(), secret(INTERNAL_KEY)).unwrap());
-        let realtime = self.realtime.as_ref().map(|url| {
-            let metrics = settings.metrics().clone();
-            Realtime::new(url.parse().unwrap(), secret(PROVIDER_KEY), metrics).unwrap()
-        });
-        Starts::new(plans, realtime, self.per_minute)
-    }
 }
 
 impl Default for Setup {

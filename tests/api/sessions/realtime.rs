@@ -105,9 +105,15 @@ async fn fails(app: &TestApp, instance: &Instance) -> Value {
 
 #[tokio::test]
 async fn what_is_no_client_secret_starts_nothing_and_is_asked_for_once() {
-    for scenario in
-        ["stub-html", "stub-empty", "stub-huge", "stub-redirect", "stub-drop", "stub-quota"]
-    {
+    for scenario in [
+        "stub-html",
+        "stub-empty",
+        "stub-huge",
+        "stub-redirect",
+        "stub-drop",
+        "stub-quota",
+        "stub-401",
+    ] {
         let (app, stub) = (TestApp::new().await, Stub::new().await);
         let instance = with(&app, &stub.url()).await;
         play(&app, scenario).await;

@@ -16,7 +16,6 @@ use realtime_stub::Stub;
 async fn main() {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".to_owned());
     let stub = Stub::on(&address).await;
-    println!("the realtime provider's stand-in answers on {}", stub.url());
-    println!("what it was asked: curl -s http://{}/_calls", stub.address());
+    println!("{}", stub.announcement());
     tokio::signal::ctrl_c().await.unwrap();
 }

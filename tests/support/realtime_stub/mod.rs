@@ -96,6 +96,15 @@ impl Stub {
         format!("http://{}/v1", self.address)
     }
 
+    /// What it says of itself where it runs alone.
+    pub(crate) fn announcement(&self) -> String {
+        let (url, address) = (self.url(), self.address);
+        format!(
+            "the realtime provider's stand-in answers on {url}\n\
+             what it was asked: curl -s http://{address}/_calls"
+        )
+    }
+
     /// What it was asked for a secret, in order.
     pub(crate) fn calls(&self) -> Vec<Value> {
         held(&self.shared.calls).clone()
@@ -159,15 +168,23 @@ fn named(mut answer: Response, number: usize) -> Response {
     answer
 }
 
+fn key(headers: &HeaderMap) -> &str {
+    let sent = headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok());
+    sent.and_then(|it| it.strip_prefix("Bearer ")).unwrap_or_default()
+}
+
+/// As the provider words it, with the key in it.
+fn unauthorized(headers: &HeaderMap) -> Refusal {
+    let message = format!("Incorrect API key provided: {}. Find yours at …", key(headers));
+    let (kind, code) = ("invalid_request_error", json!("invalid_api_key"));
+    Refusal(StatusCode::UNAUTHORIZED, kind, code, Value::Null, message)
+}
+
 /// What the provider would refuse.
 fn check(headers: &HeaderMap, body: &Value) -> Result<(), Refusal> {
     let said = |name: &str| headers.get(name).and_then(|it| it.to_str().ok()).unwrap_or_default();
-    let key = said("authorization").strip_prefix("Bearer ").unwrap_or_default();
-    if !key.starts_with("sk-") || key.contains("refused") {
-        let message = format!("Incorrect API key provided: {key}. You can find your API key at …");
-        let code = json!("invalid_api_key");
-        let kind = "invalid_request_error";
-        return Err(Refusal(StatusCode::UNAUTHORIZED, kind, code, Value::Null, message));
+    if key(headers).is_empty() {
+        return Err(unauthorized(headers));
     }
     if !said("openai-beta").is_empty() {
         return Err(invalid(
@@ -259,6 +276,7 @@ async fn play(shared: &Shared, headers: &HeaderMap, body: &Value, number: usize)
             ([(header::RETRY_AFTER, if scenario == "stub-429" { "7" } else { "0" })], refusal)
                 .into_response()
         }
+        "stub-401" => unauthorized(headers).into_response(),
         "stub-quota" => busy(StatusCode::TOO_MANY_REQUESTS, "insufficient_quota").into_response(),
         "stub-500" => busy(StatusCode::INTERNAL_SERVER_ERROR, "server_error").into_response(),
         "stub-503-twice" if played < 3 => {
