@@ -7,14 +7,19 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod away;
 mod broken;
 mod config;
+mod crowd;
 mod database;
 mod firewall;
 mod fleet;
 mod live;
+mod losses;
 mod metrics;
 mod ofrep;
+mod ofrep_input;
+mod pooler;
 mod races;
 mod reload;
 mod secrets;

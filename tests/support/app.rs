@@ -181,7 +181,7 @@ impl Instance {
 
     /// One that follows the database by notification alone, with other bounds on its streams.
     pub(crate) async fn streaming(bounds: StreamBounds, pool: impl Into<Pool>) -> Self {
-        let mut instance = Self::with(Setup { bounds, ..Setup::default() }, pool).await;
+        let mut instance = Self::bounded(bounds, pool).await;
         instance.follow(NEVER).await;
         instance
     }
@@ -189,6 +189,11 @@ impl Instance {
     /// One that hears of no change, among `services`.
     pub(crate) async fn among(services: Services, pool: impl Into<Pool>) -> Self {
         Self::with(Setup { services, ..Setup::default() }, pool).await
+    }
+
+    /// One that hears of no change, with other bounds on its streams.
+    pub(crate) async fn bounded(bounds: StreamBounds, pool: impl Into<Pool>) -> Self {
+        Self::with(Setup { bounds, ..Setup::default() }, pool).await
     }
 
     async fn with(setup: Setup, pool: impl Into<Pool>) -> Self {

@@ -8,6 +8,7 @@ pub(crate) mod binary;
 pub(crate) mod by_hand;
 pub(crate) mod canary;
 mod database;
+pub(crate) mod pgbouncer;
 pub(crate) mod programs;
 pub(crate) mod proxy;
 pub(crate) mod realtime_stub;
