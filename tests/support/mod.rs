@@ -14,7 +14,7 @@ pub(crate) mod proxy;
 pub(crate) mod realtime_stub;
 pub(crate) mod redis;
 mod server;
-mod services;
+pub(crate) mod services;
 pub(crate) mod sse;
 
 /// The keys that are never written: secrets, and the infrastructure's.
@@ -39,5 +39,3 @@ pub(crate) use app::{
     admin_signed_with, auth, firewall, token, user,
 };
 pub(crate) use database::TestDb;
-#[expect(unused_imports, reason = "no test binary uses all of it")]
-pub(crate) use services::Services;

@@ -40,7 +40,7 @@ pub(super) struct Written {
 }
 
 enum Outcome {
-    Written(Written),
+    Written(Box<Written>),
     /// Another start of the same user was in between, or what was in the way is cleared away.
     Raced,
     /// The settings are newer than the candidate's.
@@ -74,7 +74,7 @@ impl Writing<'_> {
         for _ in 0..8 {
             let candidate = self.candidate(id, usable(self.settings)?);
             match self.attempt(&candidate, &mut limit, deadline).await? {
-                Outcome::Written(written) => return Ok(written),
+                Outcome::Written(written) => return Ok(*written),
                 Outcome::Raced => (),
                 Outcome::Outdated => {
                     deadline.within(refreshed(self.pool, self.settings)).await?;
@@ -174,8 +174,9 @@ impl Writing<'_> {
     }
 }
 
-fn written(session: Session, replayed: bool, candidate: &Candidate) -> Written {
-    Written { session, replayed, instructions: candidate.settings.instructions.clone() }
+fn written(session: Session, replayed: bool, candidate: &Candidate) -> Box<Written> {
+    let instructions = candidate.settings.instructions.clone();
+    Box::new(Written { session, replayed, instructions })
 }
 
 /// The failure to tell: after a doubtful attempt only what the database said of the user is certain.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{end, id, time};
 use crate::support::{
-    Instance, Reply, SECRET, Services, TestApp, admin, realtime_stub::Stub, user,
+    Instance, Reply, SECRET, TestApp, admin, realtime_stub::Stub, services::Services, user,
 };
 
 async fn list(instance: &Instance, query: &str) -> Value {

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::end;
-use crate::support::{Instance, Services, TestApp, by_hand, token, user};
+use crate::support::{Instance, TestApp, by_hand, services::Services, token, user};
 use brune::http::Grant;
 
 async fn limited(app: &TestApp, per_minute: u32) -> Instance {

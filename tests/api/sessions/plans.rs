@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use tokio::{net::TcpListener, task::JoinSet};
 
-use crate::support::{INTERNAL_KEY, Instance, Reply, Services, TestApp, token, user};
+use crate::support::{INTERNAL_KEY, Instance, Reply, TestApp, services::Services, token, user};
 use brune::http::Grant;
 
 /// A service that answers each user's name as it is told.

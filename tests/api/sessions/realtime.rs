@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 
 use super::{end, find, id, time};
 use crate::support::{
-    Instance, PROVIDER_KEY, Reply, Services, TestApp, admin, by_hand, proxy::Proxy,
-    realtime_stub::Stub, user,
+    Instance, PROVIDER_KEY, Reply, TestApp, admin, by_hand, proxy::Proxy, realtime_stub::Stub,
+    services::Services, user,
 };
 
 async fn with(app: &TestApp, url: &str) -> Instance {
