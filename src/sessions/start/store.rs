@@ -79,8 +79,7 @@ pub(super) async fn insert_if_clear(
             prompt_id, prompt_version, model, session_max_minutes, idempotency_key, idempotency_digest,
             status, starting_until)
           select $1, $2, $3, $4, $5, $6, revision, $8, $9, $10, $11, $12, $13,
-            case when $19 then 'starting' else 'active' end,
-            case when $19 then clock_timestamp() + interval '30 seconds' end
+            case when $19 then 'starting' else 'active' end, case when $19 then clock_timestamp() + interval '30 s' end
           from app_global_setting_head
           where revision = $7 and ($17 or exists (select from tried)) and (
             -- Sessions of a user follow one another, so what holds of the last holds if it does of any.
