@@ -94,7 +94,9 @@ impl Realtime {
                 Err(fault) => fault,
             };
             let pause = jittered(PAUSE * calls, SPREAD).max(fault.wait().unwrap_or_default());
-            if !fault.is_passing() || calls == CALLS || until <= Instant::now() + pause {
+            // The pause may be any that the provider names: it is compared, never added.
+            let left = until.saturating_duration_since(Instant::now());
+            if !fault.is_passing() || calls == CALLS || left <= pause {
                 return Err(fault);
             }
             sleep(pause).await;
