@@ -113,18 +113,22 @@
 //!
 //! 1. As above up to the handler, `http::sessions::start`, which is reached by an
 //!    [`InternalOrUser`](http::InternalOrUser): plan and level come from the token, or from the body of a
-//!    service that is trusted.
+//!    service that is trusted; or, where [`Starts`](sessions::Starts) has a service that knows them
+//!    ([`Plans`](sessions::Plans)), from that, before any connection is taken.
 //! 2. [`sessions::start`] reads the nine settings it needs from the current snapshot, as typed fields
 //!    ([`SessionSettings`](sessions::SessionSettings)). While the database's settings are invalid it ends here.
 //! 3. Whether the user may start at all is decided by pure rules of account and history, every
 //!    [`Refusal`](sessions::Refusal) that applies.
-//! 4. One statement inserts the session if the user's history allows it **and the database's revision is
-//!    still the snapshot's**. That is the fence: no notification need have arrived, and a start that begins after
-//!    a change was acknowledged, on any instance, never carries older settings. A unique index keeps two
-//!    starts of one user apart.
-//! 5. Nothing inserted: the same statement says why. An outdated snapshot is read again and the start tried
+//! 4. One statement inserts the session if the user's history and the limit of attempts allow it **and the
+//!    database's revision is still the snapshot's**. That is the fence: no notification need have arrived, and
+//!    a start that begins after a change was acknowledged, on any instance, never carries older settings. A
+//!    unique index keeps two starts of one user apart.
+//! 5. Nothing inserted: a second statement says why. An outdated snapshot is read again and the start tried
 //!    again; another start in between is looked at again; all else is told, with every reason.
-//! 6. The row keeps prompt, model and duration with their revision, and a trigger keeps them as they are.
+//! 6. The row keeps prompt, model and duration with their revision, and a trigger keeps them as they are. With a
+//!    provider it says `starting`; [`Realtime`](sessions::Realtime) asks for a client secret while no connection
+//!    is held, and one more statement makes it `active` and stores the message of it, or `failed`.
+//! 7. A process that dies in between leaves a row that counts for half a minute by the database's clock.
 //!
 //! # A document, followed through
 //!

@@ -20,6 +20,10 @@ mod pgbench;
 mod program;
 mod propagation;
 mod ready;
+mod realtime;
+#[path = "../../tests/support/realtime_stub/mod.rs"]
+#[expect(dead_code, reason = "tests use more of it")]
+mod realtime_stub;
 mod rows;
 mod start;
 mod streams;
@@ -33,8 +37,17 @@ use tracing_subscriber::EnvFilter;
 
 use world::World;
 
-const SCENARIOS: [&str; 8] =
-    ["start", "patch", "history", "transfer", "propagation", "ready", "ofrep", "streams"];
+const SCENARIOS: [&str; 9] = [
+    "start",
+    "realtime",
+    "patch",
+    "history",
+    "transfer",
+    "propagation",
+    "ready",
+    "ofrep",
+    "streams",
+];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -58,6 +71,7 @@ async fn run(wanted: &dyn Fn(&str) -> bool) {
         println!("\n== {scenario} ==");
         match scenario {
             "start" => start::run(&mut world).await,
+            "realtime" => realtime::run(&mut world).await,
             "patch" => patch::run(&mut world).await,
             "history" => history::run(&mut world).await,
             "transfer" => transfer::run(&mut world).await,

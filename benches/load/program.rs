@@ -26,6 +26,8 @@ impl Program {
             .env("NODE_ENV", "production")
             .env("DATABASE_URL", url)
             .env("JWT_SECRET", SECRET)
+            // Needed in production; nothing is started in these scenarios.
+            .env("OPENAI_API_KEY", "sk-for-measuring")
             .env("BRUNE_LISTEN", "127.0.0.1:0")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

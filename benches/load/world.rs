@@ -23,6 +23,7 @@ use brune::{
         self, AppState, Grant, Keys, Limits, Ofrep, Origins, SUPER_ADMIN, StreamBounds, Streams,
         WriteQuota,
     },
+    sessions::{Realtime, Starts},
     settings::{self, Catalog, Feed, Firewall, GlobalSettingsService},
 };
 use chrono::TimeDelta;
@@ -135,6 +136,11 @@ struct Inner {
 impl Instance {
     /// The service as `brune serve` puts it together: the real router behind the real accept loop.
     pub(crate) async fn over(pool: Pool) -> Self {
+        Self::with(pool, None).await
+    }
+
+    /// The same, whose realtime provider answers at `provider`.
+    pub(crate) async fn with(pool: Pool, provider: Option<&str>) -> Self {
         let settings =
             GlobalSettingsService::new(settings::load(&pool).await.unwrap(), Firewall::default());
         let mut tasks = JoinSet::new();
@@ -155,6 +161,11 @@ impl Instance {
             fleet,
             clock,
             provision: Provision::default(),
+            starts: Starts::new(
+                None,
+                provider.map(|url| realtime(url, &settings)),
+                NonZeroU32::MAX,
+            ),
             quota: WriteQuota::new(NonZeroU32::MAX),
             keys: Keys::new(&auth()),
         };
@@ -183,6 +194,11 @@ impl Instance {
         self.0.tasks.lock().unwrap().abort_all();
         self.0.pool.close().await;
     }
+}
+
+fn realtime(url: &str, settings: &GlobalSettingsService) -> Realtime {
+    let key = Secret::new("sk-for-measuring".to_owned());
+    Realtime::new(url.parse().unwrap(), key, settings.metrics().clone()).unwrap()
 }
 
 fn auth() -> Auth {

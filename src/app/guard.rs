@@ -3,11 +3,11 @@
 use crate::{
     app::{Error, open::provided},
     audit,
-    config::Environment,
+    config::{Environment, Mode},
     database::{self, Pool},
     secrets,
     sessions::{KEYS, SessionSettings},
-    settings::{self, Catalog, Firewall, Snapshot, Unusable},
+    settings::{self, Catalog, Firewall, Kind, Required, Snapshot, Unusable},
 };
 
 /// What one check found.
@@ -31,6 +31,29 @@ pub(super) async fn require(pool: &Pool, catalog: &Catalog) -> Result<(), Error>
 /// Refuses, naming every migration that is missing or another, unless the schema is this release's.
 pub(super) async fn require_schema(pool: &Pool) -> Result<(), Error> {
     migrations(pool).await?.result.map(drop).map_err(Error::NotReady)
+}
+
+/// Refuses in production, naming every one that is missing, unless the secrets are there that the catalog says are
+/// needed.
+pub(super) fn require_secrets(
+    catalog: &Catalog,
+    environment: &Environment,
+    mode: Mode,
+) -> Result<(), Error> {
+    if mode != Mode::Production {
+        return Ok(());
+    }
+    let needed = catalog.schema.all().filter(|it| it.kind == Kind::Secret);
+    let needed = needed.filter(|it| it.required != Required::Never);
+    let missing = needed.filter(|it| matches!(environment.secret(&it.key), Ok(None)));
+    let told = missing.map(|it| {
+        let name = &it.key;
+        format!(
+            "{name} is not set, and in production nothing is made up; set {name} or {name}_FILE"
+        )
+    });
+    let faults: Vec<_> = told.collect();
+    if faults.is_empty() { Ok(()) } else { Err(Error::NotReady(faults)) }
 }
 
 /// Every check, for `brune doctor`.

@@ -4,6 +4,7 @@
 mod descriptors;
 mod guard;
 mod open;
+mod services;
 mod tasks;
 
 use std::{future::Future, net::SocketAddr, time::Duration};
@@ -25,7 +26,7 @@ use crate::{
     http::{
         self, AppState, Grant, Keys, Limits, Ofrep, Origins, StreamBounds, Streams, WriteQuota,
     },
-    secrets,
+    outbound, secrets, sessions,
     settings::{self, Catalog, Feed, GlobalSettingsService, Hints, Kind},
 };
 
@@ -73,6 +74,9 @@ pub enum Error {
     /// A signal handler could not be set up.
     #[error("cannot wait for signals")]
     Signals(#[source] std::io::Error),
+    /// Other services cannot be called from this machine.
+    #[error("no service can be called from here")]
+    Outbound(#[from] outbound::Fault),
     /// The database could not be read.
     #[error(transparent)]
     Read(#[from] database::Failure),
@@ -122,6 +126,7 @@ async fn run(
     let config = Config::load(environment, Needs::Serve)?;
     let made_up = config.auth.jwt_secrets.is_empty();
     let config = &config.with_development_secret()?;
+    guard::require_secrets(catalog, environment, config.mode)?;
     let firewall = open::firewall(config, catalog, environment);
     let settings = GlobalSettingsService::new(settings::load(&pool).await?, firewall);
     if !imported {
@@ -199,6 +204,7 @@ impl Parts<'_> {
         tasks.spawn(follow);
         let metrics = settings.metrics().clone();
         tasks.spawn(secrets::watch(pool.clone(), metrics, RESIDUE_CHECK));
+        tasks.spawn(sessions::forget_attempts(pool.clone()));
         let feed = Feed::new(&settings);
         tasks.spawn(settings::tell(pool.clone(), settings.clone(), feed.clone()));
         let provision = provision(environment, &settings);
@@ -208,6 +214,7 @@ impl Parts<'_> {
         tasks.spawn(fleet::keep(pool.clone(), settings.clone(), fleet.clone()));
         let keys = Keys::new(&config.auth);
         Ok(AppState {
+            starts: services::starts(config, &settings)?,
             quota: WriteQuota::new(config.admin_writes_per_minute),
             streams: Streams::new(StreamBounds::default(), shutdown.clone()),
             ofrep: Ofrep::new(keys.clone()),

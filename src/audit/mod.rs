@@ -5,7 +5,7 @@ mod page;
 mod store;
 
 pub use chain::{Break, verify};
-pub use page::{Cursor, Entry, Filter, Page, find, page};
+pub use page::{Cursor, Entry, Filter, Page, find, origins, page};
 pub use store::append;
 
 use serde::{Deserialize, Serialize};

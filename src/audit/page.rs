@@ -126,6 +126,17 @@ pub async fn find(conn: &mut Connection, id: Uuid) -> sqlx::Result<Option<Entry>
     store::find(conn, id).await?.map(store::Row::entry).transpose()
 }
 
+/// Of each of `keys` the entry that its value at `revision` came from, by key.
+pub async fn origins(
+    conn: &mut Connection,
+    keys: &[&str],
+    revision: i64,
+) -> sqlx::Result<Vec<Entry>> {
+    let keys: Vec<String> = keys.iter().map(|&it| it.to_owned()).collect();
+    let rows = store::origins(conn, &keys, revision).await?;
+    rows.into_iter().map(store::Row::entry).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

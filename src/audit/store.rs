@@ -148,6 +148,30 @@ pub(super) async fn find(conn: &mut Connection, id: Uuid) -> sqlx::Result<Option
     .await
 }
 
+/// Of each of `keys` the entry that its value at `revision` came from, by key.
+pub(super) async fn origins(
+    conn: &mut Connection,
+    keys: &[String],
+    revision: i64,
+) -> sqlx::Result<Vec<Row>> {
+    sqlx::query_as!(
+        Row,
+        r#"
+        select a.seq, a.id, a.revision, a.key, a.action, a.version, a.changed_by, a.reason, a.request_id, a.changed_at,
+          a.old_value_json, a.new_value_json
+        from unnest($1::text[]) wanted (key), lateral (
+          select * from app_global_setting_audit newest
+          where newest.key = wanted.key and newest.revision <= $2 and version is not null
+          order by seq desc limit 1) a
+        order by a.key
+        "#,
+        keys,
+        revision,
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// An entry with what its place in the chain is computed from; values as the text `jsonb` prints.
 pub(super) struct Link {
     pub(super) seq: i64,

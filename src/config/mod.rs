@@ -18,6 +18,7 @@ mod provision;
 mod reading;
 mod reexec;
 mod secret;
+mod services;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +32,7 @@ pub use provision::Provision;
 use reading::Reading;
 pub use reexec::without_driver_variables;
 pub use secret::Secret;
+pub use services::Services;
 
 /// Everything the process was started with.
 #[derive(Debug, Clone)]
@@ -51,6 +53,8 @@ pub struct Config {
     pub auth: Auth,
     /// The key for the realtime provider (`OPENAI_API_KEY`).
     pub openai_api_key: Option<Secret>,
+    /// What takes part in session starts.
+    pub services: Services,
     /// Where alerts go (`DISCORD_WEBHOOK_URL`): the address itself is the secret.
     pub discord_webhook_url: Option<Secret>,
     /// How often to look for settings whose notification was lost (`BRUNE_RELOAD_POLL_MS`).
@@ -187,12 +191,13 @@ impl Config {
         let pool_size = reading.number("BRUNE_DB_POOL_SIZE", 10, 1..=500);
         let writes = reading.number("ADMIN_WRITE_RATE_LIMIT_PER_MINUTE", 60, 1..=60_000);
         let openai_api_key = reading.header_secret("OPENAI_API_KEY", 1);
+        let services = Services::read(&mut reading, auth.internal_api_key.as_ref());
         let discord_webhook_url = reading.secret("DISCORD_WEBHOOK_URL");
         let reload = Reload::read(&mut reading);
         let reload_poll = reading.milliseconds("BRUNE_RELOAD_POLL_MS", 5_000, 100..=600_000);
         let cors_origins = origins::read(&mut reading);
         // Only here, when everything has been read, may a fault end it.
-        let config = database.map(|database| Self {
+        let config = database.zip(services).map(|(database, services)| Self {
             listen,
             mode,
             database,
@@ -201,6 +206,7 @@ impl Config {
             admin_writes_per_minute: NonZeroU32::new(writes).unwrap_or(NonZeroU32::MIN),
             auth,
             openai_api_key,
+            services,
             discord_webhook_url,
             reload_poll,
             reload,

@@ -15,6 +15,7 @@ use crate::{
         ofrep::{Ofrep, Origins},
         streams::Streams,
     },
+    sessions::Starts,
     settings::{Feed, GlobalSettingsService},
 };
 
@@ -39,6 +40,8 @@ pub struct AppState {
     pub clock: Clock,
     /// Where the keys that are not in the database come from.
     pub provision: Provision,
+    /// What takes part in session starts.
+    pub starts: Starts,
     /// How often one administrator may write.
     pub quota: WriteQuota,
     /// What credentials are checked against.
@@ -76,6 +79,7 @@ taken_by_type! {
     origins: Origins,
     clock: Clock,
     provision: Provision,
+    starts: Starts,
     quota: WriteQuota,
     keys: Keys,
 }

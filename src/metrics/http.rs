@@ -63,8 +63,16 @@ const WRITES: [&str; 7] = [
 ];
 
 /// Ways a session start ends that are there from the start.
-const STARTS: [&str; 5] =
-    ["done", "not_eligible", "session_active", "config_unavailable", "unavailable"];
+const STARTS: [&str; 8] = [
+    "done",
+    "not_eligible",
+    "session_active",
+    "rate_limited",
+    "realtime_unavailable",
+    "plan_unavailable",
+    "config_unavailable",
+    "unavailable",
+];
 
 impl Http {
     pub(super) fn new(registry: &mut Registry) -> Self {

@@ -114,6 +114,7 @@ mod tests {
             allowed_levels: vec!["senior".to_owned()],
             prompt_id: "pmpt_a".to_owned(),
             prompt_version: "1".to_owned(),
+            instructions: None,
             model: "m".to_owned(),
             session_max_minutes: 30,
         }

@@ -1,12 +1,18 @@
 //! Reading and ending a session.
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
+    audit::Actor,
     database::{self, Connection, Deadline, Failure, Pool},
     ids::UserId,
-    sessions::{session::Session, store},
+    outbox::{Outbox, Topic},
+    sessions::{
+        session::Session,
+        store::{self, Ending},
+    },
 };
 
 /// Who asks for a session: they must own it, or be allowed every one.
@@ -46,15 +52,44 @@ pub async fn find(
     found.filter(own).ok_or(LookupError::NotFound(id))
 }
 
-/// Ends the session `id` and returns it; one that has ended stays as it is.
+/// How a session is ended.
+#[derive(Debug, Clone)]
+pub struct End {
+    /// The session.
+    pub id: Uuid,
+    /// When.
+    pub now: DateTime<Utc>,
+    /// Which administrator ends it, and why; `None` for its owner, or a service.
+    pub by: Option<Actor>,
+}
+
+/// Ends a session and returns it; one that has ended stays as it is, and so does one that is still starting.
 pub async fn end(
     pool: &Pool,
+    outbox: &Outbox,
     caller: &Reach,
-    id: Uuid,
-    now: DateTime<Utc>,
+    end: &End,
 ) -> Result<Session, LookupError> {
-    find(pool, caller, id, now).await?;
-    let ended = async |conn: &mut Connection| store::end(conn, id, now).await;
+    let End { id, now, by } = end;
+    let found = find(pool, caller, *id, *now).await?;
+    let at = found.started_at.max(*now);
+    let by = by.as_ref().map(|it| (it.user.as_str().to_owned(), it.reason.as_str().to_owned()));
+    let (by, reason) = by.unzip();
+    let mut payload = found.payload();
+    payload["ended_at"] = json!(at);
+    payload["ended_by"] = json!(by);
+    payload["reason"] = json!(reason);
+    let ending = Ending {
+        id: *id,
+        at,
+        by,
+        reason,
+        message_id: Uuid::now_v7(),
+        topic: Topic::SessionEnded.as_str(),
+        sinks: outbox.sinks(Topic::SessionEnded),
+        payload,
+    };
+    let ended = async |conn: &mut Connection| store::end(conn, &ending).await;
     database::once(pool, Deadline::usual(), ended).await?;
-    find(pool, caller, id, now).await
+    find(pool, caller, *id, *now).await
 }

@@ -19,11 +19,14 @@ const COOLDOWN: &str = "BRUNE_COOLDOWN_MINUTES";
 const MAX_PER_DAY: &str = "BRUNE_MAX_SESSIONS_PER_DAY";
 const REQUIRE_PLAN: &str = "BRUNE_ELIGIBILITY_REQUIRE_PLAN";
 const ALLOWED_LEVELS: &str = "BRUNE_ELIGIBILITY_ALLOWED_LEVELS";
-const PROMPT_ID: &str = "BRUNE_PROMPT_ID";
-const PROMPT_VERSION: &str = "BRUNE_PROMPT_VERSION";
-const MODEL: &str = "BRUNE_OPENAI_REALTIME_MODEL";
+pub(super) const PROMPT_ID: &str = "BRUNE_PROMPT_ID";
+pub(super) const PROMPT_VERSION: &str = "BRUNE_PROMPT_VERSION";
+pub(super) const MODEL: &str = "BRUNE_OPENAI_REALTIME_MODEL";
 const MODEL_ALLOWLIST: &str = "BRUNE_OPENAI_REALTIME_MODEL_ALLOWLIST";
 const MAX_MINUTES: &str = "BRUNE_SESSION_MAX_MINUTES";
+
+/// What to say to the model instead of a stored prompt; a catalog may do without.
+const INSTRUCTIONS: &str = "BRUNE_PROMPT_INSTRUCTIONS";
 
 /// What a session start needs of the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +45,8 @@ pub struct SessionSettings {
     pub prompt_id: String,
     /// Its version.
     pub prompt_version: String,
+    /// What to say in place of the prompt, if the catalog declares such a setting and it is not empty.
+    pub instructions: Option<String>,
     /// The model to speak through.
     pub model: String,
     /// Minutes after which a session expires.
@@ -60,12 +65,21 @@ impl SessionSettings {
             allowed_levels: take(snapshot.get_array(ALLOWED_LEVELS), &mut faults).to_vec(),
             prompt_id: take(snapshot.get_string(PROMPT_ID), &mut faults).to_owned(),
             prompt_version: take(snapshot.get_string(PROMPT_VERSION), &mut faults).to_owned(),
+            instructions: take(instructions(snapshot), &mut faults),
             model: take(snapshot.get_string(MODEL), &mut faults).to_owned(),
             session_max_minutes: take(minutes(snapshot), &mut faults),
         };
         // The start does not use the list, but a catalog without it has no guard on the model.
         take(snapshot.get_array(MODEL_ALLOWLIST), &mut faults);
         if faults.is_empty() { Ok(read) } else { Err(faults) }
+    }
+}
+
+fn instructions(snapshot: &Snapshot) -> Result<Option<String>, Unusable> {
+    match snapshot.get_string(INSTRUCTIONS) {
+        Ok(text) => Ok(Some(text.to_owned()).filter(|it| !it.trim().is_empty())),
+        Err(Unusable::Missing(_)) => Ok(None),
+        Err(mistyped @ Unusable::Mistyped { .. }) => Err(mistyped),
     }
 }
 

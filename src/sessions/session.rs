@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -14,12 +15,40 @@ use crate::sessions::{eligibility::User, rules::SessionSettings};
 #[serde(rename_all = "snake_case")]
 #[schema(as = SessionStatus)]
 pub enum Status {
+    /// The realtime provider is being asked.
+    Starting,
     /// It runs.
     Active,
     /// It was ended.
     Ended,
     /// It ran as long as it might.
     Expired,
+    /// It never ran: the provider failed, or the instance that asked it did. It counts nowhere.
+    Failed,
+}
+
+impl Status {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Starting, Self::Active, Self::Ended, Self::Expired, Self::Failed];
+
+    /// As the database and the wire spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Active => "active",
+            Self::Ended => "ended",
+            Self::Expired => "expired",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The status spelt `text`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.as_str() == text)
+    }
 }
 
 /// A session with the settings it keeps.
@@ -29,6 +58,10 @@ pub struct Session {
     pub id: Uuid,
     /// Whose it is.
     pub user_id: String,
+    /// The plan they had when it started.
+    pub plan: Option<String>,
+    /// The level they had when it started.
+    pub level: Option<String>,
     /// Whether it runs.
     pub status: Status,
     /// When it started.
@@ -47,6 +80,30 @@ pub struct Session {
     pub model: String,
     /// Minutes it may last.
     pub session_max_minutes: i32,
+    /// What the realtime provider calls it, if one takes part.
+    pub provider_session_id: Option<String>,
+    /// What the provider calls the request that made it.
+    pub provider_request_id: Option<String>,
+    /// The administrator who ended it, if one did.
+    pub ended_by: Option<String>,
+    /// Why.
+    pub end_reason: Option<String>,
+}
+
+impl Session {
+    /// What messages tell of it. No secret is among it.
+    pub(super) fn payload(&self) -> serde_json::Value {
+        json!({
+            "session_id": self.id,
+            "user_id": self.user_id,
+            "revision": self.settings_revision,
+            "model": self.model,
+            "prompt_id": self.prompt_id,
+            "prompt_version": self.prompt_version,
+            "started_at": self.started_at,
+            "expires_at": self.expires_at,
+        })
+    }
 }
 
 /// A session that is not stored yet.
@@ -57,6 +114,8 @@ pub(super) struct Candidate {
     pub(super) expires_at: DateTime<Utc>,
     pub(super) settings: Arc<SessionSettings>,
     pub(super) idempotency: Option<Idempotency>,
+    /// Whether something is left to do between its row and its beginning.
+    pub(super) in_two_steps: bool,
 }
 
 pub(super) struct Idempotency {
@@ -71,7 +130,9 @@ impl Candidate {
         Session {
             id: self.id,
             user_id: self.user.id.as_str().to_owned(),
-            status: Status::Active,
+            plan: self.user.plan.clone(),
+            level: self.user.level.clone(),
+            status: if self.in_two_steps { Status::Starting } else { Status::Active },
             started_at: self.started_at,
             expires_at: self.expires_at,
             ended_at: None,
@@ -80,6 +141,15 @@ impl Candidate {
             prompt_version: settings.prompt_version.clone(),
             model: settings.model.clone(),
             session_max_minutes: settings.session_max_minutes,
+            provider_session_id: None,
+            provider_request_id: None,
+            ended_by: None,
+            end_reason: None,
         }
+    }
+
+    /// The key that makes a repeat the same request, and the digest that tells whether it is.
+    pub(super) fn idempotency(&self) -> (Option<&str>, Option<&[u8]>) {
+        self.idempotency.as_ref().map(|it| (it.key.as_str(), it.digest.as_slice())).unzip()
     }
 }

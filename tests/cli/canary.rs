@@ -9,6 +9,7 @@ use crate::support::{
     TestApp, admin_signed_with,
     binary::{Home, Service},
     by_hand,
+    realtime_stub::Stub,
 };
 
 /// A marker that nothing else has in it, at least 32 bytes long.
@@ -139,6 +140,22 @@ async fn write_everything(service: &Service, heard: &mut Heard, secret: &str, in
     }
 }
 
+/// A client secret that is handed out, and a provider that repeats the key in its refusal.
+async fn start_with_provider(service: &Service, heard: &mut Heard, stub: &Stub, internal: &str) {
+    assert!(!stub.calls().is_empty());
+    let key = "BRUNE_OPENAI_REALTIME_MODEL";
+    let changes = json!([
+        {"key": format!("{key}_ALLOWLIST"), "value": ["stub-401"], "version": 1},
+        {"key": key, "value": "stub-401", "version": 1}]);
+    let body = json!({"reason": "a test", "changes": changes});
+    let call = service.call(Method::PATCH, "/admin/global-settings").json(&body);
+    assert_eq!(heard.ask(call, "a change of the model").await, 200);
+    let call =
+        service.anonymous(Method::POST, "/brun-e/start").header("x-internal-api-key", internal);
+    let call = call.json(&json!({"user_id": "eva", "plan": "pro"}));
+    assert_eq!(heard.ask(call, "a start that is refused").await, 502);
+}
+
 #[tokio::test]
 async fn no_secret_is_found_anywhere_whatever_is_done() {
     let app = TestApp::new().await;
@@ -150,7 +167,9 @@ async fn no_secret_is_found_anywhere_whatever_is_done() {
         app.db.url().split_once("://").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
     let (user, rest) = rest.split_once('@').unwrap();
     let url = format!("{scheme}://{user}:{password}@{rest}");
+    let stub = Stub::new().await;
     let mut home = Home::new()
+        .with("BRUNE_OPENAI_BASE_URL", &stub.url())
         .with("DATABASE_URL", &url)
         .with("NODE_ENV", "production")
         .with("JWT_SECRET", &format!("{jwt}\n{before}"))
@@ -167,6 +186,7 @@ async fn no_secret_is_found_anywhere_whatever_is_done() {
     }
     let changed = service.change("BRUNE_COOLDOWN_MINUTES", &json!(45), 1);
     assert_eq!(heard.ask(changed, "a change").await, 200);
+    start_with_provider(&service, &mut heard, &stub, &internal).await;
     // The driver's own errors: connections that break, and a database that lets nobody in.
     for _ in 0..3 {
         by_hand::end_sessions(&app.db.pool(), "application_name = 'brune'").await;
@@ -202,8 +222,13 @@ async fn no_secret_is_found_anywhere_whatever_is_done() {
         assert_eq!(done.code, Some(1), "{done:?}");
         heard.add("a failed start", done.out + &done.err);
     }
-    heard.add("the log", home.log());
+    let log = home.log();
     let tables = dump(&app.db.pool()).await;
+    for (place, text) in [("the log", &log), ("a table", &tables)] {
+        assert!(!text.contains("ek_stub_"), "{place} holds a client secret: {text}");
+    }
+    assert!(tables.contains("sess_stub_"), "no session was made");
+    heard.add("the log", log);
     assert!(tables.contains(&residue), "the dump shows nothing");
     heard.add("a table", tables.replace(&residue, "what an older release left"));
     heard.none_is_found();

@@ -96,4 +96,7 @@ async fn in_production_a_service_needs_its_secret_from_somewhere() {
     home.run(&["serve"]).refused(&["JWT_SECRET: is not set"]);
     by_hand::leave_secret(&app.db.pool(), "JWT_SECRET", "too short").await;
     home.run(&["serve"]).refused(&["JWT_SECRET: is shorter than 32 bytes"]);
+    // And the provider's, of which the catalog says so.
+    let home = home.with("JWT_SECRET", NEW);
+    home.run(&["serve"]).refused(&["OPENAI_API_KEY is not set", "OPENAI_API_KEY_FILE"]);
 }

@@ -17,12 +17,15 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{blocks, section};
+use crate::{blocks, section, support::realtime_stub::Stub};
 
 const README: &str = include_str!("../../README.md");
 
 /// Where the tour's service answers.
 const ADDRESS: &str = "127.0.0.1:8080";
+
+/// Where the tour's realtime provider answers.
+const PROVIDER: &str = "127.0.0.1:8090";
 
 /// Stands between the answers of two steps.
 const MARK: &str = "\u{1e}";
@@ -31,12 +34,22 @@ const MARK: &str = "\u{1e}";
 fn the_tour_answers_what_the_readme_says() {
     let steps = steps();
     assert!(steps.len() > 8, "the tour was not found");
-    let service = Service::start();
-    let (run, rest) = steps.split_first().unwrap();
-    assert_eq!(run.commands, "cargo run");
-    let (_, announced) = run.answer.as_ref().unwrap();
-    assert_text(&announced.replace(ADDRESS, &service.address), &service.announced);
-    let answers = service.walk(rest);
+    let [provider, run, rest @ ..] = steps.as_slice() else { panic!("the tour has no beginning") };
+    // As the example does that the tour runs.
+    assert_eq!(provider.commands, "cargo run --example realtime-stub");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let stub = runtime.block_on(Stub::new());
+    let told = |step: &Step, address: &str, place: &str| {
+        let (_, announced) = step.answer.as_ref().unwrap();
+        announced.replace(place, address)
+    };
+    let provider_address = stub.address().to_string();
+    assert_text(&told(provider, &provider_address, PROVIDER), &stub.announcement());
+    let variables = run.commands.strip_suffix(" cargo run").unwrap();
+    let service = Service::start(&variables.replace(PROVIDER, &provider_address));
+    assert_text(&told(run, &service.address, ADDRESS), &service.announced);
+    let rest: Vec<Step> = rest.iter().map(|it| it.speaking_to(&provider_address)).collect();
+    let answers = service.walk(&rest);
     for (step, answer) in rest.iter().zip(&answers) {
         match &step.answer {
             None => assert_text("", answer),
@@ -104,6 +117,13 @@ struct Step {
     answer: Option<(&'static str, String)>,
 }
 
+impl Step {
+    /// The same with the realtime provider at `address`.
+    fn speaking_to(&self, address: &str) -> Self {
+        Self { commands: self.commands.replace(PROVIDER, address), answer: self.answer.clone() }
+    }
+}
+
 fn steps() -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     for (kind, text) in blocks(section(README, "## Five minutes")) {
@@ -159,13 +179,15 @@ struct Service {
 }
 
 impl Service {
-    fn start() -> Self {
+    /// Given `variables`, as a shell would read them before the command.
+    fn start(variables: &str) -> Self {
         let dir = env::temp_dir().join(format!("brune-tour-{}", std::process::id()));
         // Enterable: as root, another account runs the database inside.
         DirBuilder::new().mode(0o755).create(&dir).unwrap();
         fs::set_permissions(&dir, Permissions::from_mode(0o755)).unwrap();
         let mut child = within(&dir, env!("CARGO_BIN_EXE_brune"))
             .env("BRUNE_LISTEN", "127.0.0.1:0")
+            .envs(variables.split(' ').map(|it| it.split_once('=').unwrap()))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(dir.join("log")).unwrap())

@@ -16,6 +16,7 @@ use brune::{
         AppState, Grant, Keys, Limits, Ofrep, Origins, SUPER_ADMIN, StreamBounds, Streams,
         WriteQuota, issue, router,
     },
+    outbox::Outbox,
     settings::{self, BRUN_E, Catalog, Feed, Firewall, GlobalSettingsService, Hints, Kind},
 };
 use chrono::TimeDelta;
@@ -25,12 +26,14 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::{TestDb, canary};
+use super::{TestDb, canary, services::Services};
 
 /// The secret that test tokens are signed with.
 pub(crate) const SECRET: &str = "a secret for tests, long enough to be one";
 /// What test services prove themselves with.
 pub(crate) const INTERNAL_KEY: &str = "an internal key for tests";
+/// What test instances prove themselves with to the realtime provider.
+pub(crate) const PROVIDER_KEY: &str = "sk-a-key-for-tests-of-the-provider";
 /// Whose pages may call test instances from a browser.
 pub(crate) const ORIGIN: &str = "https://app.test";
 /// A poll so slow that only a notification can explain what is taken on.
@@ -48,7 +51,7 @@ pub(crate) fn auth() -> Auth {
 
 /// What keeps the secrets of test instances out of their settings.
 pub(crate) fn firewall() -> Firewall {
-    Firewall::holding([SECRET, INTERNAL_KEY].map(|it| Secret::new(it.to_owned())))
+    Firewall::holding([SECRET, INTERNAL_KEY, PROVIDER_KEY].map(|it| Secret::new(it.to_owned())))
 }
 
 /// A token for what `grant` says, good for an hour.
@@ -110,6 +113,7 @@ struct Setup {
     provision: Provision,
     pace: Pace,
     bounds: StreamBounds,
+    services: Services,
 }
 
 impl Default for Setup {
@@ -119,6 +123,7 @@ impl Default for Setup {
             provision: Provision::default(),
             pace: Pace::default(),
             bounds: StreamBounds::default(),
+            services: Services::default(),
         }
     }
 }
@@ -181,6 +186,11 @@ impl Instance {
         instance
     }
 
+    /// One that hears of no change, among `services`.
+    pub(crate) async fn among(services: Services, pool: impl Into<Pool>) -> Self {
+        Self::with(Setup { services, ..Setup::default() }, pool).await
+    }
+
     /// One that hears of no change, with other bounds on its streams.
     pub(crate) async fn bounded(bounds: StreamBounds, pool: impl Into<Pool>) -> Self {
         Self::with(Setup { bounds, ..Setup::default() }, pool).await
@@ -188,10 +198,12 @@ impl Instance {
 
     async fn with(setup: Setup, pool: impl Into<Pool>) -> Self {
         let pool = pool.into();
-        let Setup { writes, provision, pace, bounds } = setup;
+        let Setup { writes, provision, pace, bounds, services } = setup;
         let fleet = Fleet::new("brune.test", Clock::system().now(), pace);
         canary::listen();
-        let settings = GlobalSettingsService::new(settings::load(&pool).await.unwrap(), firewall());
+        let snapshot = settings::load(&pool).await.unwrap();
+        let outbox = Outbox::new(services.sinks.clone());
+        let settings = GlobalSettingsService::telling(outbox, snapshot, firewall());
         let (clock, shift) = Clock::shifted();
         let keys = Keys::new(&auth());
         let quota = WriteQuota::new(writes);
@@ -205,6 +217,7 @@ impl Instance {
             ofrep: Ofrep::new(keys.clone()),
             origins: Origins([ORIGIN.to_owned()].into()),
             streams: streams.clone(),
+            starts: services.starts(&settings),
             clock,
             provision,
             quota,

@@ -11,8 +11,10 @@ mod database;
 pub(crate) mod pgbouncer;
 pub(crate) mod programs;
 pub(crate) mod proxy;
+pub(crate) mod realtime_stub;
 pub(crate) mod redis;
 mod server;
+pub(crate) mod services;
 pub(crate) mod sse;
 
 /// The keys that are never written: secrets, and the infrastructure's.
@@ -33,7 +35,7 @@ pub(crate) const NEVER: [&str; 12] = [
 
 #[expect(unused_imports, reason = "no test binary uses all of it")]
 pub(crate) use app::{
-    Call, INTERNAL_KEY, Instance, ORIGIN, Reply, SECRET, TestApp, admin, admin_signed_with, auth,
-    firewall, token, user,
+    Call, INTERNAL_KEY, Instance, ORIGIN, PROVIDER_KEY, Reply, SECRET, TestApp, admin,
+    admin_signed_with, auth, firewall, token, user,
 };
 pub(crate) use database::TestDb;

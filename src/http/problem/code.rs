@@ -103,7 +103,10 @@ codes! {
     Internal "internal" INTERNAL_SERVER_ERROR "The service failed",
         "This is a fault of the service. Its operators find it in the log by `request_id`.";
     RealtimeUnavailable "realtime_unavailable" BAD_GATEWAY "The realtime provider failed",
-        "The attempt does not count against the user. Try again in a moment.";
+        "The attempt counts for nothing but the limit of attempts. Try again, after `Retry-After` seconds where \
+         it is sent; where `errors` names settings, an administrator has to change them first.";
+    PlanUnavailable "plan_unavailable" SERVICE_UNAVAILABLE "The user's plan is not known",
+        "The service that knows it does not answer. Try again after `Retry-After` seconds.";
     ConfigUnavailable "config_unavailable" SERVICE_UNAVAILABLE "The settings are not in order",
         "An operator has to mend the settings that are named, or the database. Try again after \
          `Retry-After` seconds.";

@@ -184,6 +184,38 @@ impl From<settings::ImportError> for Problem {
     }
 }
 
+const PLAN_UNKNOWN: &str =
+    "the service that knows the user's plan does not answer; nothing was started";
+
+impl From<sessions::RealtimeFault> for Problem {
+    /// What an operator must mend is in the log; the client is told that, and which settings are at fault.
+    fn from(fault: sessions::RealtimeFault) -> Self {
+        use sessions::RealtimeFault as F;
+        let detail = match &fault {
+            F::Setting(_) => "the realtime provider refused the settings that `errors` names",
+            F::Busy(_) => "the realtime provider is busy",
+            _ => "the realtime provider cannot be used now",
+        };
+        let problem =
+            Self::new(Code::RealtimeUnavailable, format!("{detail}; nothing was started"));
+        match &fault {
+            F::Setting(keys) => {
+                let keys = keys.iter().map(|&key| key.to_owned()).collect();
+                problem.with_faults(of_keys(
+                    keys,
+                    "refused_by_provider",
+                    "was refused by the provider",
+                ))
+            }
+            F::Busy(wait) => {
+                let wait = wait.map_or(5, |it| it.as_secs().clamp(1, 3600));
+                problem.retry_after(u32::try_from(wait).unwrap_or(5))
+            }
+            _ => problem,
+        }
+    }
+}
+
 impl From<sessions::Error> for Problem {
     fn from(err: sessions::Error) -> Self {
         use sessions::Error as E;
@@ -201,7 +233,11 @@ impl From<sessions::Error> for Problem {
                 };
                 config_unavailable(faults.into_iter().map(fault).collect())
             }
-            E::Unsettled => Self::unavailable(&E::Unsettled),
+            E::InProgress => Self::new(Code::IdempotencyInProgress, detail).retry_after(1),
+            E::RateLimited { wait, .. } => Self::new(Code::RateLimited, detail).retry_after(wait),
+            E::Plan(_) => Self::new(Code::PlanUnavailable, PLAN_UNKNOWN).retry_after(5),
+            E::Realtime(fault) => fault.into(),
+            E::Unsettled | E::GivenUp => Self::unavailable(&err),
             E::Reload(err) => err.into(),
             E::Database(err) => err.into(),
         }

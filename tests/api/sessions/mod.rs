@@ -1,9 +1,13 @@
 //! `/brun-e`: starting, looking up and ending.
 
+mod admin;
 mod database;
 mod eligibility;
 mod idempotency;
+mod limit;
 mod pins;
+mod plans;
+mod realtime;
 
 use axum::http::StatusCode;
 use brune::http::{Grant, SUPER_ADMIN};

@@ -1,32 +1,37 @@
-//! `/brun-e`: sessions of users.
+//! `/brun-e`: sessions of users. `/admin/sessions`: all of them.
+
+mod admin;
 
 use axum::{
+    Extension,
     extract::State,
     http::{HeaderMap, HeaderName, StatusCode, header},
 };
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
+
+pub(super) use admin::*;
 
 use crate::{
     clock::Clock,
     database::Pool,
     http::{
         answer::Answer,
-        auth::{Caller, InternalOrUser, SuperAdmin},
+        auth::{Caller, InternalOrUser},
         body::OptionalBody,
         conditions,
         fields::Fields,
+        limits::AnswerDue,
         openapi::problems,
         path::Segment,
         problem::Problem,
         query::Query,
     },
-    ids::UserId,
+    ids::{RequestId, UserId},
     json::{Fault, Json},
-    sessions::{self, Pins, Reach, Session, Status, User},
+    sessions::{self, End, Minted, Reach, Session, Starts, Status, User},
     settings::GlobalSettingsService,
 };
 
@@ -48,9 +53,26 @@ pub(super) struct SessionDocument {
     #[schema(required)]
     ended_at: Option<DateTime<Utc>>,
     config: Pinned,
-    /// The realtime provider's client secret, handed out once; null where none is minted.
-    #[schema(value_type = Option<Object>, required)]
-    realtime: Option<Value>,
+    /// What the client opens it with, handed out once, by the start itself; null everywhere else.
+    #[schema(required)]
+    realtime: Option<ClientSecret>,
+}
+
+/// The realtime provider's secret for one client.
+#[derive(Serialize, ToSchema)]
+struct ClientSecret {
+    /// The secret.
+    #[schema(example = "ek_68af296e8e408191a1120ab6383263c2")]
+    client_secret: String,
+    /// Until when it opens the session.
+    expires_at: DateTime<Utc>,
+}
+
+impl From<Minted> for ClientSecret {
+    fn from(minted: Minted) -> Self {
+        let client_secret = minted.client_secret.expose().to_owned();
+        Self { client_secret, expires_at: minted.expires_at }
+    }
 }
 
 /// The settings that a session keeps.
@@ -100,11 +122,15 @@ pub(super) struct StartBody {
 
 problems! {
     StartProblems: MalformedRequest, Unauthorized, NotEligible, RequestTimeout, SessionActive,
-    PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, Internal, ConfigUnavailable, Unavailable,
-    OutcomeUnknown
+    IdempotencyInProgress, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, RateLimited, Internal,
+    RealtimeUnavailable, ConfigUnavailable, PlanUnavailable, Unavailable, OutcomeUnknown
 }
 
 /// Starts a session under the settings that are current as its row is written.
+///
+/// Where a realtime provider is configured, `realtime` holds a client secret for the pinned prompt and model; it
+/// is handed out once, and a repeat with the same `Idempotency-Key` has null there. Where the service asks Porte
+/// Talent, plan and level are what that says, and those of the token or of the body count for nothing.
 #[utoipa::path(
     post,
     path = "/brun-e/start",
@@ -123,11 +149,15 @@ problems! {
     ),
     security(("bearer" = []), ("internal_key" = []))
 )]
+#[expect(clippy::too_many_arguments, reason = "a handler takes what it is given, part by part")]
 pub(super) async fn start(
     caller: InternalOrUser,
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
+    State(starts): State<Starts>,
     State(clock): State<Clock>,
+    Extension(id): Extension<RequestId>,
+    Extension(AnswerDue(due)): Extension<AnswerDue>,
     headers: HeaderMap,
     query: Query,
     OptionalBody(body): OptionalBody,
@@ -135,10 +165,11 @@ pub(super) async fn start(
     query.finish()?;
     let user = user(caller, body.map(|body| body.json))?;
     let idempotency_key = conditions::idempotency_key(&headers)?;
-    let request = sessions::Request { user, idempotency_key };
-    let started = sessions::start(&pool, &settings, &request, clock.now()).await?;
+    let request = sessions::Request { user, idempotency_key, id, now: clock.now(), due };
+    let started = sessions::start(&starts, &pool, &settings, &request).await?;
     let location = format!("/brun-e/sessions/{}", started.session.id);
-    let document = SessionDocument::from(started.session);
+    let realtime = started.realtime.map(ClientSecret::from);
+    let document = SessionDocument { realtime, ..SessionDocument::from(started.session) };
     let answer = Answer::new(StatusCode::CREATED, &document)?.with(header::LOCATION, &location);
     Ok(if started.replayed { answer.with(REPLAYED, "true") } else { answer })
 }
@@ -210,7 +241,7 @@ problems! {
     EndProblems: MalformedRequest, Unauthorized, NotFound, Internal, Unavailable, OutcomeUnknown
 }
 
-/// Ends a session; one that has ended stays as it is.
+/// Ends a session; one that has ended stays as it is, and so does one that is still starting.
 #[utoipa::path(
     post,
     path = "/brun-e/sessions/{id}/end",
@@ -223,38 +254,15 @@ problems! {
 pub(super) async fn end(
     caller: InternalOrUser,
     State(pool): State<Pool>,
+    State(settings): State<GlobalSettingsService>,
     State(clock): State<Clock>,
     Segment(id): Segment,
     query: Query,
 ) -> Result<Answer, Problem> {
     query.finish()?;
-    let session = sessions::end(&pool, &reach(caller), session_id(&id)?, clock.now()).await?;
+    let end = End { id: session_id(&id)?, now: clock.now(), by: None };
+    let session = sessions::end(&pool, settings.outbox(), &reach(caller), &end).await?;
     Answer::ok(&SessionDocument::from(session))
-}
-
-problems! {
-    PinProblems: MalformedRequest, Unauthorized, Forbidden, Internal, Unavailable
-}
-
-/// How many running sessions hold each revision of the settings.
-#[utoipa::path(
-    get,
-    path = "/admin/sessions/pins",
-    operation_id = "listSessionPins",
-    tag = "sessions",
-    responses(
-        (status = 200, description = "The revisions that are held, newest first", body = Pins),
-        PinProblems,
-    ),
-    security(("bearer" = []))
-)]
-pub(super) async fn pins(
-    _: SuperAdmin,
-    State(pool): State<Pool>,
-    query: Query,
-) -> Result<Answer, Problem> {
-    query.finish()?;
-    Answer::ok(&sessions::pins(&pool).await?)
 }
 
 fn reach(caller: InternalOrUser) -> Reach {

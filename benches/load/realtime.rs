@@ -1,0 +1,77 @@
+//! Session starts with a realtime provider, beside the provider's own time.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use brune::settings::{BRUN_E, Catalog};
+use hyper::Method;
+use serde_json::json;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, interval_at},
+};
+use uuid::Uuid;
+
+use crate::{
+    client::Client,
+    realtime_stub::Stub,
+    table::{Times, figure},
+    world::{Instance, World, user},
+};
+
+/// Milliseconds at the 99th percentile that a start may add.
+const BAR: f64 = 5.0;
+/// Starts in a second, by so many clients.
+const RATE: usize = 100;
+const CLIENTS: usize = 25;
+/// Of one turn; the two take turns so often.
+const STARTS: usize = 500;
+const TURNS: usize = 6;
+/// How long the provider takes.
+const PROVIDER: Duration = Duration::from_millis(50);
+
+pub(crate) async fn run(world: &mut World) {
+    let pool = world.database("realtime", &Catalog::parse(BRUN_E).unwrap()).await;
+    let stub = Stub::taking(PROVIDER, "127.0.0.1:0").await;
+    let instance = Instance::with(pool, Some(&stub.url())).await;
+    let body = json!({"session": {"type": "realtime", "model": "gpt-realtime-2.1"}}).to_string();
+    let mut times = [Times::new(), Times::new()];
+    // One turn that does not count: connections are made, statements prepared.
+    turn(instance.address(), "/brun-e/start", "", &mut Times::new()).await;
+    for _ in 0..TURNS {
+        turn(instance.address(), "/brun-e/start", "", &mut times[0]).await;
+        turn(stub.address(), "/v1/realtime/client_secrets", &body, &mut times[1]).await;
+    }
+    let added = times[0].p99() - times[1].p99();
+    let figures = format!("{} of {}, {RATE} starts/s", times[0], times[1]);
+    figure("starts with a provider, p99 added", added, BAR, "ms", &figures);
+    instance.end().await;
+}
+
+/// Requests at an even pace, each of a new user; timed from when they were due, so that one that is late
+/// hides no other.
+async fn turn(address: SocketAddr, path: &'static str, body: &str, times: &mut Times) {
+    let run = Uuid::new_v4().simple().to_string();
+    let tokens: Arc<Vec<String>> =
+        Arc::new((0..STARTS).map(|n| user(&format!("{run}-{n}"))).collect());
+    let mut tasks = JoinSet::new();
+    let pause = Duration::from_secs(1) / u32::try_from(RATE).unwrap();
+    let begin = Instant::now() + Duration::from_millis(100);
+    for client in 0..CLIENTS {
+        let (tokens, body) = (Arc::clone(&tokens), body.to_owned());
+        let mut connected = Client::of(address).await;
+        tasks.spawn(async move {
+            let mut times = Times::new();
+            let first = begin + pause * u32::try_from(client).unwrap();
+            let mut due = interval_at(first, pause * u32::try_from(CLIENTS).unwrap());
+            for token in tokens.iter().skip(client).step_by(CLIENTS) {
+                let due = due.tick().await;
+                connected.expect(Method::POST, path, token, body.clone()).await;
+                times.add(due.elapsed());
+            }
+            times
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        times.join(&done.unwrap());
+    }
+}

@@ -1,0 +1,238 @@
+//! SQL of a start: the row's insertion under every condition, and what becomes of it.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    database::Connection,
+    sessions::{
+        eligibility::{Bounds, History},
+        session::Candidate,
+    },
+};
+
+/// What stands in the way of a start.
+pub(super) struct Attempt {
+    /// The newest revision of the settings.
+    pub(super) revision: i64,
+    pub(super) last_ended_at: Option<DateTime<Utc>>,
+    pub(super) started_today: i64,
+    /// The session that runs, or is on its way.
+    pub(super) active: Option<Uuid>,
+    /// The session that the same idempotency key started, or is starting.
+    pub(super) prior: Option<Uuid>,
+    pub(super) prior_digest: Option<Vec<u8>>,
+    pub(super) prior_is_starting: Option<bool>,
+    /// Whether the user's limit allowed it; once counted it is not counted again.
+    pub(super) counted: bool,
+    /// Seconds until it would.
+    pub(super) try_again_in: Option<i32>,
+}
+
+impl Attempt {
+    pub(super) fn history(&self) -> History {
+        History { last_ended_at: self.last_ended_at, started_today: self.started_today }
+    }
+}
+
+/// How a start is held to the user's limit.
+#[derive(Clone, Copy)]
+pub(super) struct Limit {
+    /// Starts that may be tried in a minute.
+    pub(super) per_minute: i32,
+    /// Whether this one was counted already.
+    pub(super) counted: bool,
+}
+
+/// What the statement that only inserts did.
+pub(super) struct Cleared {
+    pub(super) counted: bool,
+    pub(super) inserted: bool,
+}
+
+/// Inserts `candidate` if nothing at all stands in its way, in one state of the database: its settings are the
+/// newest, its user's history is within `bounds`, the user has tried no more often than `limit` allows. Says
+/// only whether it did; what stood in the way, [`examine`] can tell. An idempotency key that was used before is
+/// left to its unique index, which like the others keeps two of these apart.
+pub(super) async fn insert_if_clear(
+    conn: &mut Connection,
+    candidate: &Candidate,
+    bounds: &Bounds,
+    limit: Limit,
+) -> sqlx::Result<Cleared> {
+    let Candidate { user, settings, .. } = candidate;
+    let (idempotency_key, idempotency_digest) = candidate.idempotency();
+    sqlx::query_as!(
+        Cleared,
+        r#"
+        with tried as (
+          insert into brune_start_attempt as a (user_id, tried_at)
+          select $2, array[clock_timestamp()]
+          where not $17 and ($12::text is null or not exists (select from brune_session
+            where user_id = $2 and idempotency_key = $12 and status <> 'failed'))
+          on conflict (user_id) do update
+          set tried_at = brune_within_a_minute(a.tried_at) || clock_timestamp()
+          where cardinality(brune_within_a_minute(a.tried_at)) < $18 returning 1),
+        inserted as (
+          insert into brune_session (id, user_id, plan, level, started_at, expires_at, settings_revision,
+            prompt_id, prompt_version, model, session_max_minutes, idempotency_key, idempotency_digest,
+            status, starting_until)
+          select $1, $2, $3, $4, $5, $6, revision, $8, $9, $10, $11, $12, $13,
+            case when $19 then 'starting' else 'active' end, case when $19 then clock_timestamp() + interval '30 s' end
+          from app_global_setting_head
+          where revision = $7 and ($17 or exists (select from tried)) and (
+            -- Sessions of a user follow one another, so what holds of the last holds if it does of any.
+            select count(*) filter (where started_at >= $15) < $16
+              and coalesce(bool_and(status not in ('starting', 'active')
+                and least(ended_at, expires_at) <= $14), true)
+            from (
+              select status, started_at, ended_at, expires_at from brune_session
+              where user_id = $2 and status <> 'failed' order by started_at desc limit $16) newest)
+          returning 1)
+        select $17 or exists (select from tried) as "counted!", exists (select from inserted) as "inserted!"
+        "#,
+        candidate.id,
+        user.id.as_str(),
+        user.plan,
+        user.level,
+        candidate.started_at,
+        candidate.expires_at,
+        settings.revision,
+        settings.prompt_id,
+        settings.prompt_version,
+        settings.model,
+        settings.session_max_minutes,
+        idempotency_key,
+        idempotency_digest,
+        bounds.ended_by,
+        bounds.day_start,
+        bounds.max_today,
+        limit.counted,
+        limit.per_minute,
+        candidate.in_two_steps,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// What stands in the way of `candidate`, in one state of the database. Where `permitted` and within the
+/// limit, what of the user's is past its time is marked, which frees the index that allows one session.
+pub(super) async fn examine(
+    conn: &mut Connection,
+    candidate: &Candidate,
+    bounds: &Bounds,
+    limit: Limit,
+    permitted: bool,
+) -> sqlx::Result<Attempt> {
+    sqlx::query_as!(
+        Attempt,
+        r#"
+        with own as not materialized (select * from brune_session_counted where user_id = $1),
+        last as (
+          select id, least(ended_at, expires_at) as ended_at,
+            status = 'starting' or status = 'active' and expires_at > $2 as running
+          from own order by started_at desc limit 1),
+        prior as (select id, idempotency_digest as digest, status = 'starting' as is_starting from own
+          where idempotency_key = $3),
+        -- A repeat is no attempt. Whoever takes this row and a session's takes them in this order.
+        tried as (
+          insert into brune_start_attempt as a (user_id, tried_at)
+          select $1, array[clock_timestamp()] where not $5 and not exists (select from prior)
+          on conflict (user_id) do update
+          set tried_at = brune_within_a_minute(a.tried_at) || clock_timestamp()
+          where cardinality(brune_within_a_minute(a.tried_at)) < $6 returning 1),
+        counted as (select $5 or exists (select from tried) as is_so),
+        lapsed as (
+          update brune_session
+          set status = case status when 'starting' then 'failed' else 'expired' end,
+            ended_at = case status when 'starting' then greatest(started_at, $2) else expires_at end
+          where user_id = $1 and $7 and (select is_so from counted) and (
+            status = 'active' and expires_at <= $2
+            or status = 'starting' and starting_until <= statement_timestamp()))
+        select revision, (select count(*) from own where started_at >= $4) as "started_today!",
+          (select case when not running then ended_at end from last) as last_ended_at,
+          (select id from last where running) as active, (select id from prior) as prior,
+          (select digest from prior) as prior_digest, (select is_starting from prior) as prior_is_starting,
+          (select is_so from counted) as "counted!",
+          (select ceil(extract(epoch from t + interval '1 minute' - statement_timestamp()))::integer
+            from brune_start_attempt, unnest(tried_at) t where user_id = $1
+            order by t desc offset $6 - 1 limit 1) as try_again_in
+        from app_global_setting_head
+        "#,
+        candidate.user.id.as_str(),
+        candidate.started_at,
+        candidate.idempotency().0,
+        bounds.day_start,
+        limit.counted,
+        limit.per_minute,
+        permitted,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// What is stored and told as a session becomes active.
+pub(super) struct Activation {
+    pub(super) id: Uuid,
+    pub(super) provider_session_id: Option<String>,
+    pub(super) provider_request_id: Option<String>,
+    /// Of the message, the same however often this is tried.
+    pub(super) message_id: Uuid,
+    pub(super) topic: &'static str,
+    pub(super) sinks: Vec<String>,
+    pub(super) payload: Value,
+}
+
+/// Makes a session active that is starting and was not given up, and stores the message for each sink; says
+/// whether it did.
+pub(super) async fn activate(conn: &mut Connection, new: &Activation) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+        with activated as (
+          update brune_session
+          set status = 'active', provider_session_id = $2, provider_request_id = $3
+          where id = $1 and status = 'starting' and starting_until > clock_timestamp()
+          returning 1),
+        told as (
+          insert into brune_outbox (id, sink, topic, payload)
+          select $4, sink, $5, $6 from activated, unnest($7::text[]) sink)
+        select exists (select from activated) as "it!"
+        "#,
+        new.id,
+        new.provider_session_id,
+        new.provider_request_id,
+        new.message_id,
+        new.topic,
+        new.payload,
+        &new.sinks,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Gives the session `id` up, which was starting.
+pub(super) async fn fail(conn: &mut Connection, id: Uuid, now: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update brune_session set status = 'failed', ended_at = greatest(started_at, $2)
+         where id = $1 and status = 'starting'",
+        id,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Deletes what was tried more than a minute ago; what somebody writes just now is left for the next time.
+pub(super) async fn forget_attempts(conn: &mut Connection) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "delete from brune_start_attempt where user_id in (
+           select user_id from brune_start_attempt
+           where tried_at[cardinality(tried_at)] <= clock_timestamp() - interval '1 minute'
+           limit 10000 for update skip locked)",
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}

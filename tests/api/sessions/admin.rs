@@ -1,0 +1,220 @@
+//! `/admin/sessions`: looking through them, where their settings came from, and ending one.
+
+use brune::outbox::{Subscription, Topic};
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+
+use super::{end, id, time};
+use crate::support::{
+    Instance, Reply, SECRET, TestApp, admin, realtime_stub::Stub, services::Services, user,
+};
+
+async fn list(instance: &Instance, query: &str) -> Value {
+    let path = format!("/admin/sessions{query}");
+    instance.get(&path).bearer(&admin("root")).send().await.ok()
+}
+
+fn users(page: &Value) -> Vec<&str> {
+    let sessions = page["sessions"].as_array().unwrap().iter();
+    sessions.map(|it| it["user_id"].as_str().unwrap()).collect()
+}
+
+async fn end_as_admin(instance: &Instance, session: &Value, body: &Value) -> Reply {
+    let path = format!("/admin/sessions/{}/end", id(session));
+    instance.post(&path).bearer(&admin("root")).json(body).send().await
+}
+
+#[tokio::test]
+async fn sessions_are_found_by_status_user_and_revision_newest_first() {
+    let app = TestApp::new().await;
+    let away = Services { realtime: Some("http://127.0.0.1:1".to_owned()), ..Services::default() };
+    let away = Instance::among(away, app.db.pool()).await;
+    let ana = app.instance.start(&user("ana")).await.ok();
+    app.instance.start(&user("ben")).await.ok();
+    end(&app.instance, &ana, &user("ana")).await.ok();
+    app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
+    app.instance.start(&user("eva")).await.ok();
+    away.start(&user("ida")).await.problem(502, "realtime_unavailable");
+    for (query, found) in [
+        ("", &["ida", "eva", "ben", "ana"][..]),
+        ("?status=active", &["eva", "ben"]),
+        ("?status=ended", &["ana"]),
+        ("?status=failed", &["ida"]),
+        ("?status=starting", &[]),
+        ("?status=expired", &[]),
+        ("?user_id=ben", &["ben"]),
+        ("?revision=1", &["ben", "ana"]),
+        ("?revision=1&status=active", &["ben"]),
+        ("?revision=3", &[]),
+    ] {
+        let page = list(&app.instance, query).await;
+        assert_eq!((users(&page), &page["next_cursor"]), (found.to_vec(), &Value::Null), "{query}");
+    }
+    // Whatever nobody has marked yet.
+    app.instance.shift.advance(TimeDelta::minutes(31));
+    assert_eq!(users(&list(&app.instance, "?status=expired").await), ["eva", "ben"]);
+    assert_eq!(users(&list(&app.instance, "?status=active").await), [""; 0]);
+}
+
+#[tokio::test]
+async fn pages_follow_one_another_and_a_cursor_belongs_to_its_filters() {
+    let app = TestApp::new().await;
+    for n in 0..5 {
+        app.instance.start(&user(&format!("user-{n}"))).await.ok();
+    }
+    let (mut found, mut query) = (Vec::new(), "?limit=2&status=active".to_owned());
+    loop {
+        let page = list(&app.instance, &query).await;
+        found.extend(users(&page).into_iter().map(str::to_owned));
+        // What is new meanwhile is on no later page.
+        app.instance.start(&user(&format!("late-{}", found.len()))).await.ok();
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        query = format!("?limit=2&status=active&cursor={cursor}");
+    }
+    assert_eq!(found, ["user-4", "user-3", "user-2", "user-1", "user-0"]);
+    let page = list(&app.instance, "?limit=1&status=active").await;
+    let cursor = page["next_cursor"].as_str().unwrap();
+    for query in [
+        format!("?status=ended&cursor={cursor}"),
+        format!("?cursor={cursor}"),
+        "?cursor=AAAA".to_owned(),
+        "?status=running".to_owned(),
+        "?limit=0".to_owned(),
+        "?revision=x".to_owned(),
+        "?page=2".to_owned(),
+    ] {
+        let path = format!("/admin/sessions{query}");
+        let reply = app.instance.get(&path).bearer(&admin("root")).send().await;
+        reply.problem(400, "malformed_request");
+    }
+}
+
+#[tokio::test]
+async fn a_session_names_who_set_each_of_its_settings_and_why() {
+    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let services = Services { realtime: Some(stub.url()), ..Services::default() };
+    let instance = Instance::among(services, app.db.pool()).await;
+    app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
+    let session = instance.start(&user("ana")).await.ok();
+    app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("3"), 2)]).await.ok();
+    let path = format!("/admin/sessions/{}", id(&session));
+    let found = app.instance.get(&path).bearer(&admin("root")).send().await.ok();
+    assert_eq!((id(&found), &found["config"]), (id(&session), &session["config"]));
+    assert_eq!(
+        (&found["plan"], &found["level"], &found["realtime"]),
+        (&json!("pro"), &Value::Null, &Value::Null)
+    );
+    assert_eq!(found["provider_session_id"], "sess_stub_000001");
+    assert_eq!(found["provider_request_id"], "req_stub_000001");
+    let settings = found["settings"].as_array().unwrap();
+    assert_eq!(settings.len(), 9);
+    let of = |key: &str| settings.iter().find(|it| it["key"] == key).unwrap();
+    let version = of("BRUNE_PROMPT_VERSION");
+    assert_eq!(
+        (&version["value"], &version["version"], &version["revision"]),
+        (&json!("2"), &json!(2), &json!(2))
+    );
+    assert_eq!((&version["changed_by"], &version["reason"]), (&json!("admin-1"), &json!("a test")));
+    let minutes = of("BRUNE_SESSION_MAX_MINUTES");
+    assert_eq!((&minutes["value"], &minutes["action"]), (&json!(30), &json!("seed")));
+}
+
+#[tokio::test]
+async fn an_administrator_ends_a_session_for_a_reason_that_is_kept() {
+    let app = TestApp::new().await;
+    let session = app.instance.start(&user("ana")).await.ok();
+    for body in [json!({}), json!({"reason": "no"}), json!({"reason": null})] {
+        end_as_admin(&app.instance, &session, &body).await.problem(400, "reason_required");
+    }
+    let secret = end_as_admin(&app.instance, &session, &json!({"reason": SECRET})).await;
+    secret.problem(400, "secret_like_value");
+    let odd = end_as_admin(&app.instance, &session, &json!({"reason": "a test", "x": 1})).await;
+    odd.problem(400, "malformed_request");
+    let ended =
+        end_as_admin(&app.instance, &session, &json!({"reason": "the user asked"})).await.ok();
+    assert_eq!((&ended["status"], &ended["ended_by"]), (&json!("ended"), &json!("root")));
+    assert_eq!(ended["end_reason"], "the user asked");
+    assert!(time(&session["started_at"]) <= time(&ended["ended_at"]));
+    // One that has ended stays as it is.
+    let again = end_as_admin(&app.instance, &session, &json!({"reason": "once more"})).await.ok();
+    assert_eq!(again, ended);
+    let none = json!({"session_id": "0198aaaa-0000-7000-8000-000000000000"});
+    end_as_admin(&app.instance, &none, &json!({"reason": "a test"}))
+        .await
+        .problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn all_of_it_is_for_administrators() {
+    let app = TestApp::new().await;
+    let session = app.instance.start(&user("ana")).await.ok();
+    let path = format!("/admin/sessions/{}", id(&session));
+    for path in ["/admin/sessions", &path] {
+        app.instance.get(path).bearer(&user("ana")).send().await.problem(403, "forbidden");
+        app.instance.get(path).send().await.problem(401, "unauthorized");
+    }
+    let call = app.instance.post(&format!("{path}/end")).bearer(&user("ana"));
+    call.json(&json!({"reason": "a test"})).send().await.problem(403, "forbidden");
+}
+
+#[tokio::test]
+async fn starts_and_ends_are_told_to_whom_wants_to_hear_of_them() {
+    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let sink = |name: &str, topics: &[Topic]| Subscription {
+        sink: name.to_owned(),
+        topics: topics.to_vec(),
+    };
+    let sinks = vec![
+        sink("both", &[Topic::SessionStarted, Topic::SessionEnded]),
+        sink("ends", &[Topic::SessionEnded]),
+        sink("none", &[Topic::SettingsChanged]),
+    ];
+    for (name, realtime) in [("ana", None), ("ben", Some(stub.url()))] {
+        let services = Services { realtime, sinks: sinks.clone(), ..Services::default() };
+        let instance = Instance::among(services, app.db.pool()).await;
+        let session = instance.start(&user(name)).await.ok();
+        assert_eq!(session["status"], "active");
+        let ended = end_as_admin(&instance, &session, &json!({"reason": "a test"})).await.ok();
+        end(&instance, &session, &user(name)).await.ok();
+        let told: Vec<(String, String, Value)> =
+            sqlx::query_as("delete from brune_outbox returning topic, sink, payload")
+                .fetch_all(&app.db.pool())
+                .await
+                .unwrap();
+        let mut heard: Vec<_> = told.iter().map(|it| (it.0.as_str(), it.1.as_str())).collect();
+        heard.sort_unstable();
+        let expected =
+            [("session.ended", "both"), ("session.ended", "ends"), ("session.started", "both")];
+        assert_eq!(heard, expected);
+        for (topic, _, payload) in &told {
+            assert_eq!(
+                (&payload["session_id"], &payload["revision"]),
+                (&session["session_id"], &json!(1))
+            );
+            assert_eq!(time(&payload["started_at"]), time(&session["started_at"]));
+            assert!(!payload.to_string().contains("ek_stub"), "{payload}");
+            if topic == "session.ended" {
+                assert_eq!(time(&payload["ended_at"]), time(&ended["ended_at"]));
+                assert_eq!(
+                    (&payload["ended_by"], &payload["reason"]),
+                    (&json!("root"), &json!("a test"))
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_failed_is_told_to_nobody() {
+    let app = TestApp::new().await;
+    let sinks = vec![Subscription { sink: "all".to_owned(), topics: Topic::ALL.to_vec() }];
+    let realtime = Some("http://127.0.0.1:1".to_owned());
+    let instance =
+        Instance::among(Services { realtime, sinks, ..Services::default() }, app.db.pool()).await;
+    instance.start(&user("ana")).await.problem(502, "realtime_unavailable");
+    let told: i64 = sqlx::query_scalar("select count(*) from brune_outbox")
+        .fetch_one(&app.db.pool())
+        .await
+        .unwrap();
+    assert_eq!(told, 0);
+}

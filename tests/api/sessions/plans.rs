@@ -1,0 +1,135 @@
+//! Plan and level from the service that knows them.
+
+use axum::{
+    Router,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
+use tokio::{net::TcpListener, task::JoinSet};
+
+use crate::support::{INTERNAL_KEY, Instance, Reply, TestApp, services::Services, token, user};
+use brune::http::Grant;
+
+/// A service that answers each user's name as it is told.
+struct Talent {
+    url: String,
+    asked: Arc<Mutex<Vec<String>>>,
+    _tasks: JoinSet<()>,
+}
+
+impl Talent {
+    async fn new() -> Self {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let router = Router::new()
+            .route("/api/internal/users/{id}", get(answer))
+            .with_state(Arc::clone(&asked));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/api", listener.local_addr().unwrap());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { url, asked, _tasks: tasks }
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+async fn answer(
+    State(asked): State<Arc<Mutex<Vec<String>>>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    asked.lock().unwrap().push(name.clone());
+    if headers["x-internal-api-key"] != INTERNAL_KEY {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    match name.as_str() {
+        "ana" => json!({"id": 1, "plan": "pro", "level": "senior"}).to_string().into_response(),
+        "ben" => json!({"plan": null, "level": null}).to_string().into_response(),
+        "html" => "<html>".into_response(),
+        "half" => json!({"plan": "pro"}).to_string().into_response(),
+        "list" => json!(["pro", "senior"]).to_string().into_response(),
+        "huge" => vec![b' '; 10 * 1024 * 1024].into_response(),
+        "failing" => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        "locked" => StatusCode::UNAUTHORIZED.into_response(),
+        "elsewhere" => {
+            (StatusCode::FOUND, [(header::LOCATION, "/api/internal/users/ana")]).into_response()
+        }
+        "hanging" => std::future::pending().await,
+        "a/b" => json!({"plan": "slash", "level": "x"}).to_string().into_response(),
+        _ => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+async fn with(app: &TestApp, url: &str) -> Instance {
+    let services = Services { plans: Some(url.to_owned()), ..Services::default() };
+    Instance::among(services, app.db.pool()).await
+}
+
+async fn start_for(instance: &Instance, body: &Value) -> Reply {
+    let call = instance.post("/brun-e/start").header("x-internal-api-key", INTERNAL_KEY);
+    call.json(body).send().await
+}
+
+#[tokio::test]
+async fn plan_and_level_are_what_the_service_says_and_nobody_else() {
+    let (app, talent) = (TestApp::new().await, Talent::new().await);
+    let instance = with(&app, &talent.url).await;
+    app.instance.change(&[("BRUNE_ELIGIBILITY_ALLOWED_LEVELS", json!(["senior"]), 1)]).await.ok();
+    let bare = |sub: &str| token(&Grant { sub: sub.to_owned(), ..Grant::default() });
+    instance.start(&bare("ana")).await.ok();
+    let level = Some("senior".to_owned());
+    let claims =
+        Grant { sub: "ben".to_owned(), plan: Some("pro".to_owned()), level, ..Grant::default() };
+    for reply in [
+        instance.start(&token(&claims)).await,
+        start_for(&instance, &json!({"user_id": "ben", "plan": "pro", "level": "senior"})).await,
+        // Whom it does not know has neither.
+        instance.start(&user("nobody")).await,
+        instance.start(&user("..")).await,
+    ] {
+        let problem = reply.problem(403, "not_eligible");
+        assert_eq!(
+            problem["reasons"],
+            json!([{"code": "plan_required"}, {"code": "level_not_allowed"}])
+        );
+    }
+    assert_eq!(talent.asked(), ["ana", "ben", "ben", "nobody"]);
+    let stored: Vec<(String, Option<String>)> =
+        sqlx::query_as("select user_id, plan from brune_session")
+            .fetch_all(&app.db.pool())
+            .await
+            .unwrap();
+    assert_eq!(stored, [("ana".to_owned(), Some("pro".to_owned()))]);
+}
+
+#[tokio::test]
+async fn a_name_is_one_step_of_the_path() {
+    let (app, talent) = (TestApp::new().await, Talent::new().await);
+    let instance = with(&app, &talent.url).await;
+    instance.start(&user("a/b")).await.ok();
+    assert_eq!(talent.asked(), ["a/b"]);
+}
+
+#[tokio::test]
+async fn a_service_that_fails_starts_nothing_and_says_when_to_come_back() {
+    let (app, talent) = (TestApp::new().await, Talent::new().await);
+    let instance = with(&app, &talent.url).await;
+    for name in ["html", "half", "list", "huge", "failing", "locked", "elsewhere", "hanging"] {
+        let reply = instance.start(&user(name)).await;
+        assert_eq!(reply.header("retry-after"), "5", "{name}");
+        reply.problem(503, "plan_unavailable");
+    }
+    let away = with(&app, "http://127.0.0.1:1").await;
+    away.start(&user("ana")).await.problem(503, "plan_unavailable");
+    let stored: i64 = sqlx::query_scalar("select count(*) from brune_session")
+        .fetch_one(&app.db.pool())
+        .await
+        .unwrap();
+    assert_eq!(stored, 0);
+}

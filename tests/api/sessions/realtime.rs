@@ -1,0 +1,359 @@
+//! Starts with the realtime provider: what it is asked, what becomes of its answers, and of its failures.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tokio::task::JoinSet;
+
+use super::{end, find, id, time};
+use crate::support::{
+    Instance, PROVIDER_KEY, Reply, TestApp, admin, by_hand, proxy::Proxy, realtime_stub::Stub,
+    services::Services, user,
+};
+
+async fn with(app: &TestApp, url: &str) -> Instance {
+    let services = Services { realtime: Some(url.to_owned()), ..Services::default() };
+    Instance::among(services, app.db.pool()).await
+}
+
+/// Has the provider play `scenario`.
+async fn play(app: &TestApp, scenario: &str) {
+    let changes = [
+        ("BRUNE_OPENAI_REALTIME_MODEL_ALLOWLIST", json!(["gpt-realtime-2.1", scenario]), 1),
+        ("BRUNE_OPENAI_REALTIME_MODEL", json!(scenario), 1),
+    ];
+    app.instance.change(&changes).await.ok();
+}
+
+async fn statuses(pool: &PgPool) -> Vec<String> {
+    sqlx::query_scalar("select status from brune_session order by id")
+        .fetch_all(pool)
+        .await
+        .unwrap()
+}
+
+/// Every row of sessions and messages, as text.
+async fn stored(pool: &PgPool) -> String {
+    let sql = "select string_agg(t, ' ') from (
+        select s::text as t from brune_session s union all select o::text from brune_outbox o) rows";
+    sqlx::query_scalar::<_, Option<String>>(sql).fetch_one(pool).await.unwrap().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_start_hands_out_a_secret_for_the_pinned_prompt_and_model() {
+    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let instance = with(&app, &stub.url()).await;
+    app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
+    let call = instance.post("/brun-e/start").bearer(&user("ana")).header("x-request-id", "r-1");
+    let session = call.send().await.ok();
+    assert_eq!(session["status"], "active");
+    assert_eq!(session["realtime"]["client_secret"], "ek_stub_000001");
+    let life = time(&session["realtime"]["expires_at"]) - time(&session["started_at"]);
+    assert!((9..=11).contains(&life.num_minutes()), "{session}");
+    assert_eq!(
+        stub.calls(),
+        [json!({
+            "authorized": true,
+            "client_request_id": "r-1",
+            "body": {
+                "expires_after": {"anchor": "created_at", "seconds": 600},
+                "session": {
+                    "type": "realtime",
+                    "model": "gpt-realtime-2.1",
+                    "prompt": {"id": "pmpt_brune_default", "version": "2"},
+                },
+            },
+        })]
+    );
+    // Handed out once, and kept nowhere.
+    let found = find(&instance, &session, &user("ana")).await.ok();
+    assert_eq!((&found["status"], &found["realtime"]), (&json!("active"), &Value::Null));
+    let stored = stored(&app.db.pool()).await;
+    assert!(stored.contains("sess_stub_000001") && stored.contains("req_stub_000001"), "{stored}");
+    assert!(!stored.contains("ek_stub"), "{stored}");
+}
+
+#[tokio::test]
+async fn a_repeat_has_the_session_and_not_its_secret() {
+    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let instance = with(&app, &stub.url()).await;
+    let start = async || {
+        let call = instance.post("/brun-e/start").bearer(&user("ana"));
+        call.header("idempotency-key", "k-1").send().await
+    };
+    let first = start().await.ok();
+    let again = start().await;
+    assert_eq!(again.header("idempotent-replayed"), "true");
+    let again = again.ok();
+    assert_eq!((id(&again), &again["realtime"]), (id(&first), &Value::Null));
+    assert_eq!(stub.calls().len(), 1);
+}
+
+/// Fails with `status` and nothing else; the user may start at once when the provider is well again.
+async fn fails(app: &TestApp, instance: &Instance) -> Value {
+    let reply = instance.start(&user("ana")).await;
+    assert!(!reply.text.contains(PROVIDER_KEY), "{}", reply.text);
+    let problem = reply.problem(502, "realtime_unavailable");
+    assert_eq!(statuses(&app.db.pool()).await.last().unwrap(), "failed");
+    let pins = instance.get("/admin/sessions/pins").bearer(&admin("root")).send().await.ok();
+    assert_eq!(pins["total"], 0);
+    problem
+}
+
+#[tokio::test]
+async fn what_is_no_client_secret_starts_nothing_and_is_asked_for_once() {
+    for scenario in [
+        "stub-html",
+        "stub-empty",
+        "stub-huge",
+        "stub-redirect",
+        "stub-drop",
+        "stub-quota",
+        "stub-401",
+    ] {
+        let (app, stub) = (TestApp::new().await, Stub::new().await);
+        let instance = with(&app, &stub.url()).await;
+        play(&app, scenario).await;
+        let problem = fails(&app, &instance).await;
+        assert_eq!(problem.get("errors"), None, "{scenario}: {problem}");
+        assert_eq!(stub.calls().len(), 1, "{scenario}");
+    }
+}
+
+#[tokio::test]
+async fn what_passes_is_tried_again_twice_at_most() {
+    for (scenario, calls) in [("stub-429-once", 2), ("stub-503-twice", 3)] {
+        let (app, stub) = (TestApp::new().await, Stub::new().await);
+        let instance = with(&app, &stub.url()).await;
+        play(&app, scenario).await;
+        assert_eq!(instance.start(&user("ana")).await.status, StatusCode::CREATED, "{scenario}");
+        assert_eq!(stub.calls().len(), calls, "{scenario}");
+    }
+    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let instance = with(&app, &stub.url()).await;
+    play(&app, "stub-500").await;
+    let reply = instance.start(&user("ana")).await;
+    assert_eq!(reply.header("retry-after"), "5");
+    reply.problem(502, "realtime_unavailable");
+    assert_eq!(stub.calls().len(), 3);
+}
+
+#[tokio::test]
+async fn a_provider_that_asks_for_more_patience_than_there_is_is_not_asked_again() {
+    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let instance = with(&app, &stub.url()).await;
+    play(&app, "stub-429").await;
+    let reply = instance.start(&user("ana")).await;
+    assert_eq!(reply.header("retry-after"), "7");
+    reply.problem(502, "realtime_unavailable");
+    assert_eq!(stub.calls().len(), 1);
+}
+
+#[tokio::test]
+async fn the_setting_that_was_refused_is_named() {
+    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let instance = with(&app, &stub.url()).await;
+    let keys = |problem: &Value| -> Vec<String> {
+        let errors = problem["errors"].as_array().unwrap().iter();
+        errors.map(|it| it["key"].as_str().unwrap().to_owned()).collect()
+    };
+    play(&app, "stub-no-model").await;
+    assert_eq!(keys(&fails(&app, &instance).await), ["BRUNE_OPENAI_REALTIME_MODEL"]);
+    let changes = [
+        ("BRUNE_OPENAI_REALTIME_MODEL", json!("gpt-realtime-2.1"), 2),
+        ("BRUNE_PROMPT_ID", json!("pmpt_gone"), 1),
+    ];
+    app.instance.change(&changes).await.ok();
+    let problem = fails(&app, &instance).await;
+    assert_eq!(keys(&problem), ["BRUNE_PROMPT_ID", "BRUNE_PROMPT_VERSION"]);
+    assert_eq!(problem["errors"][0]["code"], "refused_by_provider");
+}
+
+#[tokio::test]
+async fn a_provider_that_is_not_there_or_speaks_no_tls_starts_nothing() {
+    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let no_tls = stub.url().replace("http://", "https://");
+    for url in ["http://127.0.0.1:1/v1", &no_tls] {
+        let instance = with(&app, url).await;
+        fails(&app, &instance).await;
+    }
+    assert!(stub.calls().is_empty());
+    let metrics = app.instance.get("/metrics").send().await.text;
+    assert!(metrics.contains("brune_realtime_calls_total{outcome=\"unreachable\"} 0"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_failed_start_counts_neither_for_the_cooldown_nor_for_the_day_nor_under_its_key() {
+    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let away = with(&app, "http://127.0.0.1:1/v1").await;
+    let well = with(&app, &stub.url()).await;
+    app.instance.change(&[("BRUNE_MAX_SESSIONS_PER_DAY", json!(1), 1)]).await.ok();
+    let start = async |instance: &Instance| -> Reply {
+        let call = instance.post("/brun-e/start").bearer(&user("ana"));
+        call.header("idempotency-key", "k-1").send().await
+    };
+    for _ in 0..2 {
+        start(&away).await.problem(502, "realtime_unavailable");
+    }
+    let session = start(&well).await.ok();
+    assert_eq!(session["realtime"]["client_secret"], "ek_stub_000001");
+    assert_eq!(statuses(&app.db.pool()).await, ["failed", "failed", "active"]);
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_too_late_starts_nothing() {
+    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let instance = with(&app, &stub.url()).await;
+    play(&app, "stub-slow").await;
+    fails(&app, &instance).await;
+    stub.release();
+    assert_eq!(statuses(&app.db.pool()).await, ["failed"]);
+    instance.start(&user("ana")).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_that_hangs_ties_up_no_connection() {
+    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let proxy = Proxy::before(&app.db).await;
+    let services = Services { realtime: Some(stub.url()), ..Services::default() };
+    let instance = Arc::new(Instance::among(services, proxy.pool(1).await).await);
+    play(&app, "stub-slow").await;
+    let mut starts = JoinSet::new();
+    for n in 0..20 {
+        let instance = Arc::clone(&instance);
+        starts.spawn(async move { instance.start(&user(&format!("user-{n}"))).await });
+    }
+    by_hand::eventually("all of them hang", async || stub.calls().len() == 20).await;
+    // Others read and write meanwhile, over the one connection there is.
+    let path = "/admin/global-settings";
+    instance.get(path).bearer(&admin("root")).send().await.ok();
+    instance.change(&[("BRUNE_COOLDOWN_MINUTES", json!(1), 1)]).await.ok();
+    instance.start(&user("user-1")).await.problem(409, "session_active");
+    assert_eq!(statuses(&app.db.pool()).await, ["starting"; 20]);
+    stub.release();
+    for reply in starts.join_all().await {
+        assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.text);
+    }
+    assert_eq!(statuses(&app.db.pool()).await, ["active"; 20]);
+}
+
+/// Starts a session and dies before the provider answers; returns its row's id.
+async fn die_on_the_way(app: &TestApp, stub: &Stub, key: Option<&str>) -> String {
+    play(app, "stub-slow").await;
+    let instance = with(app, &stub.url()).await;
+    let call = instance.post("/brun-e/start").bearer(&user("ana"));
+    let call = key.into_iter().fold(call, |call, key| call.header("idempotency-key", key));
+    tokio::select! {
+        _ = call.send() => panic!("it did not hang"),
+        () = by_hand::eventually("it hangs", async || !stub.calls().is_empty()) => (),
+    }
+    let sql = "select id::text from brune_session where status = 'starting'";
+    sqlx::query_scalar(sql).fetch_one(&app.db.pool()).await.unwrap()
+}
+
+async fn half_a_minute_passes(app: &TestApp) {
+    by_hand::run(
+        &app.db.pool(),
+        "update brune_session set starting_until = starting_until - interval '30 seconds'",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_start_whose_process_died_holds_its_user_up_for_half_a_minute_and_counts_nowhere() {
+    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let dead = json!({"session_id": die_on_the_way(&app, &stub, Some("k-1")).await});
+    stub.release();
+    let well = with(&app, &stub.url()).await;
+    app.instance.change(&[("BRUNE_MAX_SESSIONS_PER_DAY", json!(1), 1)]).await.ok();
+    let found = find(&well, &dead, &user("ana")).await.ok();
+    assert_eq!((&found["status"], &found["ended_at"]), (&json!("starting"), &Value::Null));
+    assert_eq!(end(&well, &dead, &user("ana")).await.ok()["status"], "starting");
+    let active = well.start(&user("ana")).await.problem(409, "session_active");
+    assert_eq!(id(&active), id(&dead));
+    let repeat = async || {
+        let call = well.post("/brun-e/start").bearer(&user("ana"));
+        call.header("idempotency-key", "k-1").send().await
+    };
+    let reply = repeat().await;
+    assert_eq!(reply.header("retry-after"), "1");
+    reply.problem(409, "idempotency_in_progress");
+
+    half_a_minute_passes(&app).await;
+    assert_eq!(find(&well, &dead, &user("ana")).await.ok()["status"], "failed");
+    let next = repeat().await;
+    assert_eq!(next.header("idempotent-replayed"), "");
+    assert_ne!(id(&next.ok()), id(&dead));
+    assert_eq!(statuses(&app.db.pool()).await, ["failed", "active"]);
+}
+
+#[tokio::test]
+async fn a_start_that_was_given_up_does_not_come_back() {
+    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let instance = with(&app, &stub.url()).await;
+    play(&app, "stub-slow").await;
+    let ana = user("ana");
+    let start = instance.start(&ana);
+    let meanwhile = async {
+        by_hand::eventually("it hangs", async || !stub.calls().is_empty()).await;
+        half_a_minute_passes(&app).await;
+        stub.release();
+    };
+    let (reply, ()) = tokio::join!(start, meanwhile);
+    assert!(!reply.text.contains("ek_stub"), "{}", reply.text);
+    reply.problem(503, "unavailable");
+    instance.start(&user("ana")).await.ok();
+    assert_eq!(statuses(&app.db.pool()).await, ["failed", "active"]);
+}
+
+#[tokio::test]
+async fn an_activation_whose_answer_was_lost_finds_what_it_stored() {
+    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let proxy = Proxy::before(&app.db).await;
+    let services = Services { realtime: Some(stub.url()), ..Services::default() };
+    let instance = Instance::among(services, proxy.pool(1).await).await;
+    instance.start(&user("warm")).await.ok();
+    play(&app, "stub-slow").await;
+    let ana = user("ana");
+    let start = instance.start(&ana);
+    let meanwhile = async {
+        by_hand::eventually("it hangs", async || stub.calls().len() == 2).await;
+        proxy.lose_an_answer();
+        stub.release();
+    };
+    let (reply, ()) = tokio::join!(start, meanwhile);
+    assert!(!proxy.is_to_lose(), "nothing was lost");
+    let session = reply.ok();
+    assert_eq!(session["realtime"]["client_secret"], "ek_stub_000002");
+    assert_eq!(find(&instance, &session, &user("ana")).await.ok()["status"], "active");
+}
+
+#[tokio::test]
+async fn two_starts_of_a_user_ask_the_provider_once() {
+    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let instance = with(&app, &stub.url()).await;
+    let ana = user("ana");
+    let (one, other) = tokio::join!(instance.start(&ana), instance.start(&ana));
+    let mut statuses = [one.status.as_u16(), other.status.as_u16()];
+    statuses.sort_unstable();
+    assert_eq!((statuses, stub.calls().len()), ([201, 409], 1));
+}
+
+#[tokio::test]
+async fn the_cooldown_counts_sessions_that_ran_behind_one_that_failed() {
+    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let away = with(&app, "http://127.0.0.1:1/v1").await;
+    let well = with(&app, &stub.url()).await;
+    let session = well.start(&user("ana")).await.ok();
+    end(&well, &session, &user("ana")).await.ok();
+    for instance in [&well, &away] {
+        instance.shift.advance(TimeDelta::minutes(31));
+    }
+    away.start(&user("ana")).await.problem(502, "realtime_unavailable");
+    well.shift.advance(TimeDelta::minutes(-30));
+    let refused = well.start(&user("ana")).await.problem(403, "not_eligible");
+    assert_eq!(refused["reasons"][0]["code"], "cooldown");
+}

@@ -1,0 +1,47 @@
+//! The services that a test instance calls.
+
+use std::num::NonZeroU32;
+
+use brune::{
+    config::Secret,
+    outbox::Subscription,
+    sessions::{Plans, Realtime, Starts},
+    settings::GlobalSettingsService,
+};
+
+use super::{INTERNAL_KEY, PROVIDER_KEY};
+
+/// The services around an instance.
+#[derive(Clone)]
+pub(crate) struct Services {
+    /// Where the realtime provider answers, if there is one.
+    pub(crate) realtime: Option<String>,
+    /// Where the service answers that knows the users' plans, if there is one.
+    pub(crate) plans: Option<String>,
+    /// Starts that a user may try in a minute.
+    pub(crate) per_minute: NonZeroU32,
+    /// Who hears of what.
+    pub(crate) sinks: Vec<Subscription>,
+}
+
+impl Default for Services {
+    fn default() -> Self {
+        Self { realtime: None, plans: None, per_minute: NonZeroU32::MAX, sinks: Vec::new() }
+    }
+}
+
+impl Services {
+    /// What takes part in an instance's session starts.
+    pub(crate) fn starts(&self, settings: &GlobalSettingsService) -> Starts {
+        let secret = |it: &str| Secret::new(it.to_owned());
+        let plans = self
+            .plans
+            .as_ref()
+            .map(|url| Plans::new(url.parse().unwrap(), secret(INTERNAL_KEY)).unwrap());
+        let realtime = self.realtime.as_ref().map(|url| {
+            let metrics = settings.metrics().clone();
+            Realtime::new(url.parse().unwrap(), secret(PROVIDER_KEY), metrics).unwrap()
+        });
+        Starts::new(plans, realtime, self.per_minute)
+    }
+}
