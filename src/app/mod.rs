@@ -185,7 +185,9 @@ fn deliver(
     shutdown: &CancellationToken,
 ) -> Worker {
     let (outbox, metrics) = (settings.outbox().clone(), settings.metrics().clone());
-    sinks.iter().for_each(|it| metrics.sink(it.name()));
+    for sink in &sinks {
+        metrics.sink(sink.name());
+    }
     tasks.spawn(outbox::watch(pool.clone(), outbox.clone(), metrics.clone()));
     let worker = Worker::new(pool.clone(), outbox, sinks, config.delivery, metrics);
     if config.delivery.enabled {

@@ -58,7 +58,10 @@ impl Alerts {
             }
         }
         let events = reading.text("ALERT_EVENTS");
-        let events = events.map(|it| it.split(',').map(|it| it.trim().to_owned()).collect());
+        let events = events.map(|it| {
+            let list = || it.split(',').map(|it| it.trim().to_owned()).collect();
+            serde_json::from_str(&it).unwrap_or_else(|_| list())
+        });
         Self { discord, webhook, signing, events, allow_private, public_url: public_url(reading) }
     }
 }
@@ -92,7 +95,7 @@ fn signing(reading: &mut Reading<'_>) -> Vec<Secret> {
     if 2 < lines.len() {
         let way_out = "keep the new secret and the one before it";
         reading.fault(NAME, "holds more than two lines", way_out);
-    } else if !lines.iter().all(|it| fits(it)) {
+    } else if !lines.iter().all(fits) {
         let what = "is not `whsec_` with 24 to 64 bytes in base64 after it";
         reading.fault(NAME, what, "make one with `echo whsec_$(openssl rand -base64 32)`");
     }

@@ -35,10 +35,7 @@ pub async fn keep(pool: Pool, settings: GlobalSettingsService, fleet: Fleet) {
         };
         match time::timeout(jittered(pause, 0.9..1.1), revisions.changed()).await {
             Ok(_) => time::sleep(jittered(AFTER, 0.5..1.5)).await,
-            Err(_) => {
-                sweep(&pool, &settings, &fleet).await;
-                report(&pool, &settings, &fleet, &mut faults).await;
-            }
+            Err(_) => sweep(&pool, &settings, &fleet, &mut faults).await,
         }
     }
 }
@@ -56,7 +53,13 @@ fn tell(written: &Result<(), Failure>, known: bool) {
 }
 
 /// On the timer only: a revision is nothing to be held up.
-async fn sweep(pool: &Pool, settings: &GlobalSettingsService, fleet: &Fleet) {
+async fn sweep(
+    pool: &Pool,
+    settings: &GlobalSettingsService,
+    fleet: &Fleet,
+    faults: &mut Vec<String>,
+) {
+    report(pool, settings, fleet, faults).await;
     // A failure is the next heartbeat's to tell.
     if let Ok(listing) = members(pool, fleet).await {
         settings.metrics().instances(listing.instances.iter().filter(|it| it.live).count());

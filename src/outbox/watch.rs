@@ -1,6 +1,6 @@
 //! What is left to do, as metrics; and what was done long ago, out of the way.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
@@ -28,10 +28,12 @@ pub async fn watch(pool: Pool, outbox: Outbox, metrics: Metrics) {
     let mut ticks = interval(jittered(LOOK, 0.9..1.1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut looks = 0_u32;
+    let mut known: BTreeSet<String> =
+        outbox.subscriptions().iter().map(|it| it.sink.clone()).collect();
     loop {
         ticks.tick().await;
         // Away for a while is no news of ours: whoever needs the database says so.
-        let _ = measure(&pool, &outbox, &metrics).await;
+        let _ = measure(&pool, &metrics, &mut known).await;
         if looks.is_multiple_of(TIDY) {
             let _ = tidy(&pool).await;
         }
@@ -39,17 +41,20 @@ pub async fn watch(pool: Pool, outbox: Outbox, metrics: Metrics) {
     }
 }
 
-async fn measure(pool: &Pool, outbox: &Outbox, metrics: &Metrics) -> Result<(), Failure> {
+/// Tells what is left to do; of `known` sinks too that have nothing.
+async fn measure(
+    pool: &Pool,
+    metrics: &Metrics,
+    known: &mut BTreeSet<String>,
+) -> Result<(), Failure> {
     let backlog =
         database::look(pool, async |conn| Ok::<_, Failure>(store::backlog(conn).await?)).await?;
-    // Those of ours that have nothing to do stand at 0; those of others are told too.
-    for ours in outbox.subscriptions() {
-        if !backlog.iter().any(|it| it.sink == ours.sink) {
-            metrics.backlog(&ours.sink, 0, 0, 0.0);
-        }
+    for done in known.iter().filter(|name| !backlog.iter().any(|it| it.sink == **name)) {
+        metrics.backlog(done, 0, 0, 0.0);
     }
     for it in backlog {
         metrics.backlog(&it.sink, it.waiting, it.dead, it.oldest.unwrap_or_default());
+        known.insert(it.sink);
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ pub(crate) mod canary;
 mod database;
 pub(crate) mod programs;
 pub(crate) mod proxy;
+pub(crate) mod receiver;
 pub(crate) mod redis;
 mod server;
 pub(crate) mod sse;

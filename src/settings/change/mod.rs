@@ -144,7 +144,7 @@ pub(super) async fn refuse(
     let mut work = Work::begin(pool, deadline).await?;
     let written = async {
         audit::append(work.conn(), &actor, entries).await?;
-        Ok(notice::refused(work.conn(), settings, &actor, keys).await?)
+        Ok::<_, Error>(notice::refused(work.conn(), settings, &actor, keys).await?)
     };
     let written = deadline.within(written).await;
     work.conclude(written, Ending::Commit).await?;
