@@ -15,6 +15,7 @@ mod fleet;
 mod live;
 mod metrics;
 mod ofrep;
+mod outbox;
 mod races;
 mod reload;
 mod secrets;

@@ -111,6 +111,15 @@ impl TestApp {
     }
 }
 
+fn provision(environment: &Environment) -> Provision {
+    let catalog = Catalog::parse(BRUN_E).unwrap();
+    let keys = |secret: bool| {
+        let of_kind = catalog.schema.all().filter(move |it| (it.kind == Kind::Secret) == secret);
+        of_kind.map(|it| it.key.as_str())
+    };
+    Provision::of(environment, keys(true), keys(false))
+}
+
 /// What an instance is started with.
 struct Setup {
     writes: NonZeroU32,
@@ -164,14 +173,7 @@ impl Instance {
 
     /// The same, started with `environment`.
     pub(crate) async fn provided(pool: impl Into<Pool>, environment: &Environment) -> Self {
-        let catalog = Catalog::parse(BRUN_E).unwrap();
-        let keys = |secret: bool| {
-            let of_kind =
-                catalog.schema.all().filter(move |it| (it.kind == Kind::Secret) == secret);
-            of_kind.map(|it| it.key.as_str())
-        };
-        let provision = Provision::of(environment, keys(true), keys(false));
-        Self::with(Setup { provision, ..Setup::default() }, pool).await
+        Self::with(Setup { provision: provision(environment), ..Setup::default() }, pool).await
     }
 
     /// The same, where an administrator may write so often in a minute.
@@ -197,6 +199,16 @@ impl Instance {
         let mut instance = Self::with(setup, pool).await;
         instance.follow(NEVER).await;
         instance
+    }
+
+    /// The same, started with `environment`.
+    pub(crate) async fn alerting_provided(
+        alerts: &Alerts,
+        pool: impl Into<Pool>,
+        environment: &Environment,
+    ) -> Self {
+        let setup = Setup { alerts: alerts.clone(), ..Setup::default() };
+        Self::with(Setup { provision: provision(environment), ..setup }, pool).await
     }
 
     /// What delivers its messages.

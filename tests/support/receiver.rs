@@ -17,7 +17,7 @@ use brune::config::{Alerts, Delivery, Secret};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::Instant};
 
 use super::by_hand::eventually;
 
@@ -80,6 +80,7 @@ type Answers = Box<dyn FnMut(&str) -> Answer + Send>;
 struct Kept {
     received: Mutex<Vec<Received>>,
     answers: Mutex<Answers>,
+    open: watch::Sender<bool>,
 }
 
 /// A receiver; it ends with the test.
@@ -99,8 +100,11 @@ impl Receiver {
     pub(crate) async fn answering(answers: impl FnMut(&str) -> Answer + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let kept =
-            Arc::new(Kept { received: Mutex::default(), answers: Mutex::new(Box::new(answers)) });
+        let kept = Arc::new(Kept {
+            received: Mutex::default(),
+            answers: Mutex::new(Box::new(answers)),
+            open: watch::Sender::new(true),
+        });
         let router = Router::new().fallback(receive).with_state(Arc::clone(&kept));
         #[expect(clippy::disallowed_methods, reason = "it ends with the test")]
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -110,6 +114,11 @@ impl Receiver {
     /// Answers as `answers` says from now on.
     pub(crate) fn answer(&self, answers: impl FnMut(&str) -> Answer + Send + 'static) {
         *self.kept.answers.lock().unwrap() = Box::new(answers);
+    }
+
+    /// Takes what comes, and answers only when it is open again.
+    pub(crate) fn open(&self, open: bool) {
+        self.kept.open.send_replace(open);
     }
 
     pub(crate) fn address(&self) -> String {
@@ -165,6 +174,7 @@ async fn receive(
     let status = StatusCode::from_u16(status).unwrap();
     let received = Received { at: Instant::now(), uri, headers, text, status };
     kept.received.lock().unwrap().push(received);
+    kept.open.subscribe().wait_for(|it| *it).await.unwrap();
     let headers: HeaderMap = answered
         .as_object()
         .unwrap()
