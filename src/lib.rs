@@ -13,7 +13,7 @@
 //! |---|---|---|
 //! | [`clock`], [`ids`], [`json`] | words and tools | import nothing of ours |
 //! | [`config`] | what the process was started with | plain data; alone reads the environment; tells every fault at once |
-//! | [`database`] | the pool, transactions under a deadline, the private Postgres | a connection with something unfinished on it is closed, never pooled |
+//! | [`database`] | the pool, transactions under a deadline, the private Postgres | a connection with something unfinished on it is closed, never pooled; nothing is left on a session that a pooler shares |
 //! | [`metrics`] | what is counted | no value, no secret, no id as a label |
 //! | [`outbound`] | calls of other services | bounded, redirected nowhere; an address is never told |
 //! | [`telemetry`] | the log | no value, no secret |

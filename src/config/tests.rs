@@ -179,6 +179,29 @@ fn two_forms_of_an_address_are_refused() {
 }
 
 #[test]
+fn a_pooler_has_an_address_and_perhaps_a_way_around_it() {
+    let pooler = ("DATABASE_URL", "postgres://me@pooler/db");
+    let transaction = ("BRUNE_DB_POOLER", "transaction");
+    let direct = ("DATABASE_DIRECT_URL", "postgres://me:hunter2@server/db");
+    let config = load(&[pooler, transaction, direct]).unwrap();
+    let Pooler::Transaction { direct: Some(around) } = &config.pooler else {
+        panic!("{:?}", config.pooler)
+    };
+    assert_eq!(around.expose(), direct.1);
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let config = load(&[pooler, transaction]).unwrap();
+    assert!(matches!(config.pooler, Pooler::Transaction { direct: None }));
+    for none in [&[pooler][..], &[pooler, ("BRUNE_DB_POOLER", "none")]] {
+        assert!(matches!(load(none).unwrap().pooler, Pooler::None));
+    }
+    assert_eq!(at_fault(&[pooler, direct]), ["DATABASE_DIRECT_URL"]);
+    assert_eq!(at_fault(&[transaction]), ["BRUNE_DB_POOLER"]);
+    assert_eq!(at_fault(&[pooler, ("BRUNE_DB_POOLER", "session")]), ["BRUNE_DB_POOLER"]);
+    let other = ("DATABASE_DIRECT_URL", "mysql://me@server/db");
+    assert_eq!(at_fault(&[pooler, transaction, other]), ["DATABASE_DIRECT_URL"]);
+}
+
+#[test]
 fn a_host_that_would_end_its_part_of_the_url_is_refused() {
     for host in ["evil/db?", "u@h", "a,b", "h#", "a b"] {
         let pairs = [("POSTGRES_HOST", host), ("POSTGRES_USER", "u"), ("POSTGRES_DB", "d")];

@@ -20,9 +20,13 @@ pub(super) async fn connection(options: &PgConnectOptions, is_own: bool) -> Resu
 
 async fn examine(options: &PgConnectOptions, is_own: bool) -> Result<String, Error> {
     address::refuse_foreign_options()?;
-    let refused = |source| match is_by_pooler(&source) {
-        true => Error::Pooled { target: target(options), source: Some(source) },
-        false => Error::Unreachable { target: target(options), source },
+    let refused = |source| {
+        let target = target(options);
+        if is_by_pooler(&source) {
+            Error::Pooled { target, source: Some(source) }
+        } else {
+            Error::Unreachable { target, source }
+        }
     };
     let mut connection = PgConnection::connect_with(options).await.map_err(refused)?;
     let found = connection.server_version_num().unwrap_or_default() / 10_000;

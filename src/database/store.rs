@@ -42,11 +42,14 @@ fn unless(is_in_recovery: bool) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Begins a transaction as `begin` says, on a session that has the service's limits.
+/// Begins a transaction as `begin` says, with the service's limits.
 pub(super) async fn begin(
     connection: &mut Connection,
     begin: &'static str,
 ) -> Result<(), sqlx::Error> {
+    if connection.is_shared() {
+        return begin_anywhere(connection, begin, true).await;
+    }
     sqlx::raw_sql(begin).execute(connection).await?;
     Ok(())
 }

@@ -292,13 +292,8 @@ impl Work {
         begin: &'static str,
     ) -> Result<Self, Failure> {
         let mut work = Self { conn, deadline, open: true };
-        let begun = async {
-            Ok(match work.conn.is_shared() {
-                true => store::begin_anywhere(&mut work.conn, begin, true).await?,
-                false => store::begin(&mut work.conn, begin).await?,
-            })
-        };
-        deadline.within::<_, Failure>(begun).await?;
+        let begun = async { store::begin(&mut work.conn, begin).await.map_err(Failure::from) };
+        deadline.within(begun).await?;
         Ok(work)
     }
 

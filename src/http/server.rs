@@ -48,8 +48,17 @@ pub async fn serve(
     server.drain().await;
 }
 
+/// A connection that finds fewer than one in so many places free gets its answer, and is closed: a crowd that
+/// stays without asking must not keep out those who ask.
+const LAST_PLACES: usize = 4;
+
+/// How many times sooner the head of a request must have come there.
+const HASTE: u32 = 10;
+
 struct Server {
     http: http1::Builder,
+    /// For the last places.
+    hasty: http1::Builder,
     router: Router,
     limits: Limits,
     slots: Arc<Semaphore>,
@@ -65,8 +74,11 @@ impl Server {
             .header_read_timeout(limits.head)
             .max_headers(HEAD_LINES * HARD_LIMIT)
             .max_buf_size(HEAD_BYTES * HARD_LIMIT);
+        let mut hasty = http.clone();
+        hasty.keep_alive(false).header_read_timeout(limits.head / HASTE);
         Self {
             http,
+            hasty,
             router,
             limits,
             slots: Arc::new(Semaphore::new(limits.connections)),
@@ -107,7 +119,9 @@ impl Server {
         let _ = stream.set_nodelay(true);
         let stream = self.bounded(stream);
         let service = TowerToHyperService::new(self.router.clone());
-        let connection = self.http.serve_connection(TokioIo::new(stream), service);
+        let scarce = self.slots.available_permits() < self.limits.connections / LAST_PLACES;
+        let http = if scarce { &self.hasty } else { &self.http };
+        let connection = http.serve_connection(TokioIo::new(stream), service);
         let connection = self.graceful.watch(connection);
         let cut = self.cut.clone();
         self.open.spawn(async move {

@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::{postgres::PgListener, types::Json};
+use sqlx::types::Json;
 
 use crate::{
     database::Connection,
@@ -389,16 +389,4 @@ pub(super) async fn with_values(
     )
     .fetch_all(conn)
     .await
-}
-
-/// Notifies whoever listens on `channel`; a channel with settings' name is the triggers' alone.
-pub(super) async fn notify(conn: &mut Connection, channel: &str) -> sqlx::Result<()> {
-    sqlx::query("select pg_notify($1, '')").bind(channel).execute(conn).await?;
-    Ok(())
-}
-
-/// Asks a connection whether it lives.
-pub(super) async fn ping(listener: &mut PgListener) -> sqlx::Result<()> {
-    sqlx::query("select 1").execute(listener).await?;
-    Ok(())
 }

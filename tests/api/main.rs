@@ -7,15 +7,20 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod away;
 mod broken;
 mod config;
+mod crowd;
 mod database;
 mod firewall;
 mod fleet;
 mod live;
+mod losses;
 mod metrics;
 mod ofrep;
+mod ofrep_input;
 mod outbox;
+mod pooler;
 mod races;
 mod reload;
 mod secrets;

@@ -12,7 +12,7 @@ use crate::support::{
 
 const FLAGS: &str = "/ofrep/v1/evaluate/flags";
 
-fn of<'a>(instance: &'a Instance, key: &str) -> Call<'a> {
+pub(crate) fn of<'a>(instance: &'a Instance, key: &str) -> Call<'a> {
     instance.post(&format!("{FLAGS}/{key}")).header("x-api-key", INTERNAL_KEY)
 }
 
@@ -25,11 +25,11 @@ fn all(instance: &Instance) -> Call<'_> {
 }
 
 /// Longer than a refusal takes.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Holds the answer to be a refusal in the protocol's form; returns its details.
 #[track_caller]
-fn refused(reply: &Reply, status: u16, key: Option<&str>, code: &str) -> String {
+pub(crate) fn refused(reply: &Reply, status: u16, key: Option<&str>, code: &str) -> String {
     assert_eq!(reply.status.as_u16(), status, "{}", reply.text);
     assert_eq!(reply.header("content-type"), "application/json");
     assert_ne!(reply.header("x-request-id"), "");

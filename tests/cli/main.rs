@@ -11,6 +11,7 @@ mod canary;
 mod doctor;
 mod fleet;
 mod migrate;
+mod pooler;
 mod secrets;
 mod serve;
 #[path = "../support/mod.rs"]

@@ -13,18 +13,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::{
-    fs::{self, File},
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::path::PathBuf;
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use brune::http::Limits;
-use rustix::fs::{FlockOperation, flock};
-use sha2::{Digest as _, Sha256};
 
-use support::{INTERNAL_KEY, TestApp, admin, programs::need, sse::Served, user};
+use support::{
+    INTERNAL_KEY, TestApp, admin,
+    programs::{finish, install, installed, need, npm_install},
+    sse::Served,
+    user,
+};
 
 const FILES: [(&str, &str); 5] = [
     ("package.json", include_str!("package.json")),
@@ -49,7 +47,7 @@ async fn the_provider_in_python_reads_settings() {
     run(Kind::Python, "check.py").await;
 }
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 enum Kind {
     JavaScript,
     Python,
@@ -58,83 +56,39 @@ enum Kind {
 /// Runs `script` with the clients of its kind against a service of its own.
 async fn run(kind: Kind, script: &str) {
     // Before the service is there, which would stand still meanwhile and take its database for gone.
-    let dir = installed(kind);
+    let dir = clients(kind);
     let app = TestApp::new().await;
     let served = Served::of(&app.instance, Limits::default()).await;
+    let python = dir.join("venv/bin/python3");
     let program = match kind {
-        Kind::JavaScript => PathBuf::from("node"),
-        Kind::Python => dir.join("venv/bin/python3"),
+        Kind::JavaScript => "node",
+        Kind::Python => python.to_str().unwrap(),
     };
     let variables = [
-        ("BRUNE", format!("http://{}", served.address)),
-        ("KEY", INTERNAL_KEY.to_owned()),
-        ("ADMIN", admin("ada")),
-        ("USER", user("ana")),
-        ("NO_PROXY", "127.0.0.1".to_owned()),
+        ("BRUNE", &*format!("http://{}", served.address)),
+        ("KEY", INTERNAL_KEY),
+        ("ADMIN", &admin("ada")),
+        ("USER", &user("ana")),
+        ("NO_PROXY", "127.0.0.1"),
     ];
-    let mut command = tokio::process::Command::new(program);
-    command.arg(dir.join(script)).current_dir(&dir).envs(variables).kill_on_drop(true);
-    let ran = tokio::time::timeout(std::time::Duration::from_mins(1), command.output());
-    let ran = ran.await.expect("it ends in time").unwrap();
-    let said = [ran.stdout, ran.stderr].map(|it| String::from_utf8_lossy(&it).into_owned());
-    assert!(ran.status.success(), "{script}: {}\n{}", ran.status, said.concat());
+    finish(program, &dir.join(script), &variables).await;
 }
 
-/// Where the clients of `kind` and the scripts are. Processes that want the same at once wait for the first.
-fn installed(kind: Kind) -> PathBuf {
-    let content: String = FILES.iter().map(|(_, text)| *text).collect();
-    let digest = URL_SAFE_NO_PAD.encode(&Sha256::digest(content)[..6]);
-    let name = if kind == Kind::Python { "python" } else { "javascript" };
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("clients-{name}-{digest}"));
-    fs::create_dir_all(&dir).unwrap();
-    let lock = File::create(dir.join("lock")).unwrap();
-    flock(&lock, FlockOperation::LockExclusive).unwrap();
+/// Where the clients of `kind` and the scripts are.
+fn clients(kind: Kind) -> PathBuf {
     match kind {
-        Kind::JavaScript => need("command -v node && command -v npm"),
-        Kind::Python => need("python3 -c 'import ensurepip, venv'"),
-    }
-    if !dir.join("done").exists() {
-        for (file, text) in FILES {
-            fs::write(dir.join(file), text).unwrap();
+        Kind::JavaScript => {
+            need("command -v node && command -v npm");
+            installed("clients-javascript", &FILES, npm_install)
         }
-        match kind {
-            Kind::JavaScript => install(
-                &dir,
-                "npm",
-                &["install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"],
-            ),
-            Kind::Python => {
-                install(&dir, "python3", &["-m", "venv", "--clear", "venv"]);
-                let pip = [
-                    "-m",
-                    "pip",
-                    "install",
-                    "--quiet",
-                    "--disable-pip-version-check",
-                    "--no-deps",
-                    "-r",
-                    "requirements.txt",
-                ];
-                install(&dir, "venv/bin/python3", &pip);
-            }
+        Kind::Python => {
+            need("python3 -c 'import ensurepip, venv'");
+            installed("clients-python", &FILES, |dir| {
+                install(dir, "python3", &["-m", "venv", "--clear", "venv"]);
+                let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+                let packages = ["--no-deps", "-r", "requirements.txt"];
+                install(dir, "venv/bin/python3", &[&pip[..], &packages].concat());
+            })
         }
-        File::create(dir.join("done")).unwrap();
     }
-    dir
-}
-
-fn install(dir: &Path, program: &str, arguments: &[&str]) {
-    let found = dir.join(program);
-    let path = if found.exists() { found } else { PathBuf::from(program) };
-    let ran = Command::new(path).args(arguments).current_dir(dir).output();
-    let why = match ran {
-        Ok(ran) if ran.status.success() => return,
-        Ok(ran) => String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned(),
-        Err(err) => err.to_string(),
-    };
-    panic!(
-        "the OpenFeature clients cannot be installed: `{program} {}` failed. These tests need Node 18 with npm and \
-         Python 3 with venv, which `.ci/setup` installs, and once a network that reaches the package registries.\n{why}",
-        arguments.join(" ")
-    );
 }

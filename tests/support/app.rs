@@ -188,7 +188,7 @@ impl Instance {
 
     /// One that follows the database by notification alone, with other bounds on its streams.
     pub(crate) async fn streaming(bounds: StreamBounds, pool: impl Into<Pool>) -> Self {
-        let mut instance = Self::with(Setup { bounds, ..Setup::default() }, pool).await;
+        let mut instance = Self::bounded(bounds, pool).await;
         instance.follow(NEVER).await;
         instance
     }
@@ -224,6 +224,11 @@ impl Instance {
         self.spawn(worker.run(self.ending.clone()));
     }
 
+    /// One that hears of no change, with other bounds on its streams.
+    pub(crate) async fn bounded(bounds: StreamBounds, pool: impl Into<Pool>) -> Self {
+        Self::with(Setup { bounds, ..Setup::default() }, pool).await
+    }
+
     async fn with(setup: Setup, pool: impl Into<Pool>) -> Self {
         let pool = pool.into();
         let Setup { writes, provision, pace, bounds, alerts } = setup;
@@ -233,7 +238,9 @@ impl Instance {
         let told = Outbox::new(sinks.iter().map(Sink::subscription).collect());
         let snapshot = settings::load(&pool).await.unwrap();
         let settings = GlobalSettingsService::telling(told, snapshot, firewall());
-        sinks.iter().for_each(|it| settings.metrics().sink(it.name()));
+        for sink in &sinks {
+            settings.metrics().sink(sink.name());
+        }
         let (clock, shift) = Clock::shifted();
         let keys = Keys::new(&auth());
         let quota = WriteQuota::new(writes);

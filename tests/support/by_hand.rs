@@ -2,19 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::{AssertSqlSafe, Executor as _, PgPool};
+use sqlx::{AssertSqlSafe, Executor as _, PgExecutor, PgPool};
 
 /// Longer than anything may take that is only waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Sets `key` to the JSON `value`, whatever the catalog says of it.
-pub(crate) async fn set(pool: &PgPool, key: &str, value: &str) {
+pub(crate) async fn set(database: impl PgExecutor<'_>, key: &str, value: &str) {
     let sql = "with new as (
           update app_global_settings set value_json = $2::text::jsonb, version = version + 1, updated_by = 'dba'
           where key = $1 returning key, value_json, version)
         insert into app_global_setting_audit (key, action, new_value_json, version, changed_by, reason)
         select key, 'update', value_json, version, 'dba', 'by hand' from new";
-    let done = sqlx::query(sql).bind(key).bind(value).execute(pool).await.unwrap();
+    let done = sqlx::query(sql).bind(key).bind(value).execute(database).await.unwrap();
     assert_eq!(done.rows_affected(), 1, "{key} is not there");
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod binary;
 pub(crate) mod by_hand;
 pub(crate) mod canary;
 mod database;
+pub(crate) mod pgbouncer;
 pub(crate) mod programs;
 pub(crate) mod proxy;
 pub(crate) mod receiver;
@@ -16,7 +17,7 @@ mod server;
 pub(crate) mod sse;
 
 /// The keys that are never written: secrets, and the infrastructure's.
-pub(crate) const NEVER: [&str; 12] = [
+pub(crate) const NEVER: [&str; 14] = [
     "OPENAI_API_KEY",
     "JWT_SECRET",
     "INTERNAL_API_KEY",
@@ -26,6 +27,8 @@ pub(crate) const NEVER: [&str; 12] = [
     "POSTGRES_PORT",
     "POSTGRES_DB",
     "DISCORD_WEBHOOK_URL",
+    "ALERT_WEBHOOK_URL",
+    "ALERT_WEBHOOK_SECRET",
     "NODE_ENV",
     "PORTE_TALENT_BASE_URL",
     "BRUNE_OPENAI_BASE_URL",

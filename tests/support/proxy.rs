@@ -85,6 +85,11 @@ impl Proxy {
         self.shared.without_notifications.store(true, Ordering::SeqCst);
     }
 
+    /// From now on notifications pass again.
+    pub(crate) fn pass_notifications(&self) {
+        self.shared.without_notifications.store(false, Ordering::SeqCst);
+    }
+
     /// The next statement is carried out, and its connection breaks before anybody is told.
     pub(crate) fn lose_an_answer(&self) {
         self.shared.lose_answer.store(true, Ordering::SeqCst);

@@ -3,10 +3,11 @@
 
 mod notify;
 mod redis;
+mod store;
 
 use std::{ops::Range, time::Duration};
 
-use tokio::time;
+use tokio::time::{self, Instant};
 use tracing::{error, warn};
 
 use crate::{
@@ -92,16 +93,25 @@ async fn take_on(source: Source, pool: &Pool, settings: &GlobalSettingsService) 
 /// How long to wait before a lost channel is opened again.
 struct Pauses {
     next: Duration,
+    opened: Option<Instant>,
 }
 
 impl Pauses {
     fn new() -> Self {
-        Self { next: PAUSES.start }
+        Self { next: PAUSES.start, opened: None }
     }
 
-    /// Waits; less long when the channel had `stood` for a while.
-    async fn pause(&mut self, stood: Duration) {
-        self.next = if stood < PAUSES.end { (self.next * 2).min(PAUSES.end) } else { PAUSES.start };
+    /// The channel is open.
+    fn opened(&mut self) {
+        self.opened = Some(Instant::now());
+    }
+
+    /// Waits: the shortest pause when the channel stood longer than it was waited for, else a longer one each
+    /// time. A channel that works and is lost now and then is back soon; one that is lost at once is not tried
+    /// without end.
+    async fn pause(&mut self) {
+        let stood = self.opened.take().map_or(Duration::ZERO, |opened| opened.elapsed());
+        self.next = if stood < self.next { (self.next * 2).min(PAUSES.end) } else { PAUSES.start };
         // Full jitter: a fleet that lost its database must not come back all at once.
         time::sleep(jittered(self.next, 0.0..1.0)).await;
     }

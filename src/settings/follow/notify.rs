@@ -2,19 +2,19 @@
 
 use std::{ops::Range, time::Duration};
 
-use sqlx::postgres::{PgListener, PgPoolOptions};
+use futures_util::FutureExt as _;
+use sqlx::postgres::{PgListener, PgNotification, PgPoolOptions};
 use tokio::time;
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use crate::{
     clock::jittered,
-    database::{self, Deadline, Failure, Pool},
+    database::{self, Connection, Deadline, Failure, Pool},
     metrics::Source,
     settings::{
-        follow::{Pauses, own, take_on},
+        follow::{Pauses, own, store, take_on},
         service::GlobalSettingsService,
-        store,
     },
 };
 
@@ -43,8 +43,7 @@ pub(super) async fn listen(pool: &Pool, settings: &GlobalSettingsService) {
     let mut pauses = Pauses::new();
     let mut told = false;
     loop {
-        let began = time::Instant::now();
-        let lost = listen_once(pool, settings).await;
+        let lost = listen_once(pool, settings, &mut pauses).await;
         settings.metrics().listening(false);
         if let Lost::Swallowed = lost {
             if !told {
@@ -64,7 +63,7 @@ pub(super) async fn listen(pool: &Pool, settings: &GlobalSettingsService) {
             error = &lost as &dyn std::error::Error,
             "lost the settings channel, opening it again"
         );
-        pauses.pause(began.elapsed()).await;
+        pauses.pause().await;
     }
 }
 
@@ -89,11 +88,12 @@ async fn go_on_without(pool: &Pool, settings: &GlobalSettingsService) {
 }
 
 /// Listens until the connection fails, and returns how.
-async fn listen_once(pool: &Pool, settings: &GlobalSettingsService) -> Lost {
+async fn listen_once(pool: &Pool, settings: &GlobalSettingsService, pauses: &mut Pauses) -> Lost {
     let mut listener = match subscribe(pool).await {
         Ok(listener) => listener,
         Err(lost) => return lost,
     };
+    pauses.opened();
     settings.set_listening(true);
     settings.metrics().listening(true);
     // What was committed before the channel was open, or while it was not, was not notified: so every turn
@@ -101,7 +101,7 @@ async fn listen_once(pool: &Pool, settings: &GlobalSettingsService) -> Lost {
     let mut source = Source::Connect;
     loop {
         take_on(source, pool, settings).await;
-        let woken = time::timeout(HEARTBEAT, listener.try_recv()).await;
+        let woken = time::timeout(HEARTBEAT, notified(&mut listener)).await;
         source = if woken.is_ok() { Source::Notify } else { Source::Poll };
         let alive = match woken {
             Ok(Ok(Some(_))) => Ok(()),
@@ -116,32 +116,47 @@ async fn listen_once(pool: &Pool, settings: &GlobalSettingsService) -> Lost {
     }
 }
 
-/// A channel on which a notification has arrived. A connection of its own: it is never given back, and must not
-/// take one from the requests.
+/// A channel of a connection on which notifications arrive. The connection is its own: it is never given back, and
+/// must not take one from the requests.
 async fn subscribe(pool: &Pool) -> Result<PgListener, Lost> {
     let options = pool.to_session().ok_or(Lost::Swallowed)?;
     let own = PgPoolOptions::new().max_connections(1).acquire_timeout(ANSWER);
     let mut listener = PgListener::connect_with(&own.connect_with(options).await?).await?;
     listener.eager_reconnect(false);
+    // Not before the trial: where a pooler takes the session back, whoever has it next would be sent every change,
+    // and fail.
     let trial = format!("brune_trial_{}", Uuid::new_v4().simple());
-    listener.listen_all([CHANNEL, &trial]).await?;
+    listener.listen(&trial).await?;
     hear(&mut listener, pool, &trial).await?;
     listener.unlisten(&trial).await?;
+    listener.listen(CHANNEL).await?;
     debug!("listening for changes of settings");
     Ok(listener)
+}
+
+/// Waits for a notification, and takes all that are there: one reading answers them.
+async fn notified(listener: &mut PgListener) -> sqlx::Result<Option<PgNotification>> {
+    let mut heard = listener.try_recv().await;
+    while let Ok(Some(_)) = heard {
+        let Some(next) = listener.try_recv().now_or_never() else { break };
+        heard = next;
+    }
+    heard
 }
 
 /// Waits for a notification on `trial`, which only this process knows. It is sent on another connection: its own
 /// might be the very session that a pooler has let listen, and so hear itself.
 async fn hear(listener: &mut PgListener, pool: &Pool, trial: &str) -> Result<(), Lost> {
-    database::once(pool, Deadline::usual(), async |conn| store::notify(conn, trial).await).await?;
+    let notify = async |conn: &mut Connection| store::notify(conn, trial).await;
+    match database::once(pool, Deadline::usual(), notify).await {
+        // The other connection was on that session, and was sent what it does not expect.
+        Err(Failure::OutcomeUnknown(sqlx::Error::Protocol(_))) => return Err(Lost::Swallowed),
+        notified => notified?,
+    }
     let heard = async {
-        loop {
-            match listener.try_recv().await? {
-                Some(heard) if heard.channel() == trial => return Ok(()),
-                Some(_) => (),
-                None => return Err(sqlx::Error::PoolClosed.into()),
-            }
+        match listener.try_recv().await? {
+            Some(_) => Ok(()),
+            None => Err(sqlx::Error::PoolClosed.into()),
         }
     };
     time::timeout(ANSWER, heard).await.unwrap_or(Err(Lost::Swallowed))

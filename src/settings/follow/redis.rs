@@ -37,14 +37,13 @@ pub(super) async fn exchange(url: &Secret, pool: &Pool, settings: &GlobalSetting
     let told = AtomicI64::new(settings.revision());
     let mut pauses = Pauses::new();
     loop {
-        let began = time::Instant::now();
         let lost = tokio::select! {
-            lost = hear(&client, &told, pool, settings) => lost,
+            lost = hear(&client, &told, &mut pauses, pool, settings) => lost,
             lost = tell(&client, &told, settings) => lost,
         };
         settings.metrics().listening(false);
         warn!(error = lost, "lost Redis, connecting again; settings are read on the timer");
-        pauses.pause(began.elapsed()).await;
+        pauses.pause().await;
     }
 }
 
@@ -52,6 +51,7 @@ pub(super) async fn exchange(url: &Secret, pool: &Pool, settings: &GlobalSetting
 async fn hear(
     client: &Client,
     told: &AtomicI64,
+    pauses: &mut Pauses,
     pool: &Pool,
     settings: &GlobalSettingsService,
 ) -> String {
@@ -60,6 +60,7 @@ async fn hear(
         Err(lost) => return lost,
     };
     debug!("hearing of changes of settings from Redis");
+    pauses.opened();
     settings.metrics().listening(true);
     take_on(Source::Connect, pool, settings).await;
     let mut messages = hints.on_message();

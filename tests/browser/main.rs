@@ -1,0 +1,47 @@
+//! Pages in a real Chromium, which a script of Node drives.
+//!
+//! A script is run with the addresses and tokens that it needs in its environment; `chromium.mjs` gives it its page.
+//! Packages come from npm once, in the versions of `package.json`. A machine without a network needs `target/tmp` of
+//! one that had it.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod flags;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use support::programs::{finish, install, installed, need, npm_install};
+
+const FILES: [(&str, &str); 5] = [
+    ("package.json", include_str!("package.json")),
+    ("chromium.mjs", include_str!("chromium.mjs")),
+    ("flags.html", include_str!("flags.html")),
+    ("flags.page.mjs", include_str!("flags.page.mjs")),
+    ("flags.mjs", include_str!("flags.mjs")),
+];
+
+/// Where the scripts are, and what a page loads, in one file for each: `flags.page.mjs` becomes `flags.page.js`.
+fn scripts() -> PathBuf {
+    need("command -v node && command -v npm");
+    need("command -v chromium");
+    installed("browser", &FILES, |dir| {
+        npm_install(dir);
+        let pages = FILES.iter().map(|(name, _)| *name).filter(|name| name.ends_with(".page.mjs"));
+        let options = ["--bundle", "--format=esm", "--log-level=warning", "--outdir=."];
+        install(dir, "node_modules/.bin/esbuild", &pages.chain(options).collect::<Vec<_>>());
+    })
+}
+
+/// Runs `script`, which is to end well.
+async fn run(dir: &Path, script: &str, variables: &[(&str, &str)]) -> String {
+    let pictures = concat!(env!("CARGO_TARGET_TMPDIR"), "/browser-failures");
+    let own = [("CHROMIUM", "/usr/bin/chromium"), ("PICTURES", pictures)];
+    finish("node", &dir.join(script), &[&own, variables].concat()).await
+}

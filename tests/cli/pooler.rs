@@ -1,0 +1,63 @@
+//! The commands behind a pooler in transaction mode.
+
+use serde_json::json;
+
+use crate::support::{TestApp, TestDb, binary::Home, by_hand::eventually, pgbouncer::PgBouncer};
+
+/// A home whose database is behind `pooler`, and knows it.
+fn behind(pooler: &PgBouncer) -> Home {
+    Home::new().with("DATABASE_URL", &pooler.url()).with("BRUNE_DB_POOLER", "transaction")
+}
+
+#[tokio::test]
+async fn a_pooler_nobody_told_of_is_named_with_the_variable() {
+    let db = TestDb::new().await;
+    let pooler = PgBouncer::before(&db).await;
+    let home = Home::new().with("DATABASE_URL", &pooler.url());
+    for command in ["serve", "migrate", "doctor"] {
+        home.run(&[command]).refused(&["behind a pooler", "BRUNE_DB_POOLER=transaction"]);
+    }
+}
+
+#[tokio::test]
+async fn migrations_go_around_the_pooler_or_are_refused() {
+    let db = TestDb::empty().await;
+    let pooler = PgBouncer::before(&db).await;
+    let home = behind(&pooler);
+    home.run(&["migrate"]).refused(&["is pending", "DATABASE_DIRECT_URL"]);
+    home.run(&["serve"]).refused(&["is pending", "DATABASE_DIRECT_URL"]);
+    let direct = behind(&pooler).with("DATABASE_DIRECT_URL", &db.url());
+    direct.run(&["migrate"]).ok();
+    // Nothing is pending any more, and what is left needs no session.
+    assert!(home.run(&["migrate"]).ok().contains("up to date"));
+    for home in [&home, &direct] {
+        let said = home.run(&["doctor"]).ok();
+        assert!(said.contains("ok    audit trail: 9 entries"), "{said}");
+        assert!(said.contains("ok    pooler: in transaction mode"), "{said}");
+    }
+    assert!(home.run(&["doctor"]).ok().contains("no DATABASE_DIRECT_URL"));
+}
+
+#[tokio::test]
+async fn the_service_runs_behind_it_and_says_how_it_hears_of_changes() {
+    let app = TestApp::new().await;
+    let pooler = PgBouncer::before(&app.db).await;
+    let disguised = PgBouncer::in_disguise(&app.db).await;
+    for (around, told) in [
+        (None, "set DATABASE_DIRECT_URL to listen past it"),
+        (Some(app.db.url()), "listening for changes of settings"),
+        (Some(disguised.url()), "the database takes LISTEN and no notification arrives"),
+    ] {
+        let mut home = behind(&pooler);
+        if let Some(around) = around {
+            home.set("DATABASE_DIRECT_URL", &around);
+        }
+        let service = home.serve();
+        let one = service.get("/admin/global-settings/BRUNE_COOLDOWN_MINUTES").await;
+        let version = one["version"].as_i64().unwrap();
+        let changed = service.change("BRUNE_COOLDOWN_MINUTES", &json!(version + 40), version);
+        assert_eq!(changed.send().await.unwrap().status(), 200);
+        eventually(told, async || home.log().contains(told)).await;
+        service.stop().await;
+    }
+}
