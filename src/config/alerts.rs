@@ -175,7 +175,8 @@ mod tests {
     #[test]
     fn where_people_reach_the_service_is_an_address_without_extras() {
         let read = |text: &str| {
-            let environment = Environment::of_pairs([("HOME", "/home/ana"), ("BRUNE_PUBLIC_URL", text)]);
+            let environment =
+                Environment::of_pairs([("HOME", "/home/ana"), ("BRUNE_PUBLIC_URL", text)]);
             Config::load(&environment, Needs::Serve).map(|it| it.alerts.public_url)
         };
         assert_eq!(read("https://a.test/").unwrap().unwrap(), "https://a.test");
