@@ -6,6 +6,7 @@
 mod app;
 pub(crate) mod binary;
 pub(crate) mod by_hand;
+mod call;
 pub(crate) mod canary;
 mod database;
 pub(crate) mod pgbouncer;
@@ -35,8 +36,11 @@ pub(crate) const NEVER: [&str; 14] = [
 ];
 
 #[expect(unused_imports, reason = "no test binary uses all of it")]
-pub(crate) use app::{
-    Call, INTERNAL_KEY, Instance, ORIGIN, Reply, SECRET, TestApp, admin, admin_signed_with, auth,
-    firewall, token, user,
+pub(crate) use self::{
+    app::{
+        INTERNAL_KEY, Instance, ORIGIN, SECRET, TestApp, admin, admin_signed_with, auth, firewall,
+        token, user,
+    },
+    call::{Call, Reply},
 };
 pub(crate) use database::TestDb;
