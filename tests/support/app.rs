@@ -230,6 +230,12 @@ impl Instance {
         Self::with(Setup { bounds, ..Setup::default() }, pool).await
     }
 
+    /// Starts looking after what was stored for other services.
+    pub(crate) fn look_after_messages(&mut self) {
+        let (pool, outbox) = (self.pool.clone(), self.settings.outbox().clone());
+        self.spawn(outbox::watch(pool, outbox, self.settings.metrics().clone()));
+    }
+
     async fn with(setup: Setup, pool: impl Into<Pool>) -> Self {
         let pool = pool.into();
         let Setup { writes, provision, pace, bounds, alerts } = setup;
