@@ -18,7 +18,7 @@ use axum::{
 use brune::settings::{BRUN_E, Catalog};
 use chrono::{TimeDelta, Utc};
 use hyper::Method;
-use sqlx::PgPool;
+use sqlx::{PgPool, postgres::PgPoolOptions};
 use tokio::{net::TcpListener, task::JoinSet};
 use uuid::Uuid;
 
@@ -26,7 +26,7 @@ use crate::{
     client::Client,
     pgbench,
     table::{Times, line, median},
-    world::{Instance, World, user},
+    world::{Instance, POOL, World, user},
 };
 
 const BAR: f64 = 0.8;
@@ -41,7 +41,9 @@ pub(crate) async fn run(world: &mut World) {
     let pool = world.database("starts", &Catalog::parse(BRUN_E).unwrap()).await;
     let instance = Instance::over(pool.clone()).await;
     let mut bare = JoinSet::new();
-    let least = serve_least(pool.connections().clone(), &mut bare).await;
+    let own = PgPoolOptions::new().max_connections(POOL).test_before_acquire(false);
+    let own = own.connect_lazy_with(pool.connections().connect_options().as_ref().clone());
+    let least = serve_least(own, &mut bare).await;
     for clients in CLIENTS {
         compare(clients, &instance, least).await;
         match pgbench::inserts(&world.server, "starts", clients, &world.scratch("insert.sql")).await
@@ -130,7 +132,7 @@ async fn turn(clients: usize, address: SocketAddr, kind: Kind, times: &mut Times
     starts / begun.elapsed().as_secs_f64()
 }
 
-/// A bare axum + sqlx handler over the same pool: no credentials, no rules, no log.
+/// A bare axum + sqlx handler over as many connections, in the driver's own pool: no credentials, no rules, no log.
 async fn serve_least(pool: PgPool, tasks: &mut JoinSet<()>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -35,7 +35,7 @@ use crate::rows;
 /// What tokens are signed with.
 pub(crate) const SECRET: &str = "a secret for measuring, long enough to be one";
 /// The connections of a pool: the service's default.
-const POOL: u32 = 10;
+pub(crate) const POOL: u32 = 10;
 
 pub(crate) struct World {
     pub(crate) server: Server,

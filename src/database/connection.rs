@@ -12,15 +12,11 @@ use sqlx::{
 /// transaction, which may run on another session, would not find it there, or would find somebody else's.
 #[derive(Debug)]
 pub struct Connection {
-    inner: PoolConnection<Postgres>,
-    shared: bool,
+    pub(super) inner: PoolConnection<Postgres>,
+    pub(super) shared: bool,
 }
 
 impl Connection {
-    pub(super) fn new(inner: PoolConnection<Postgres>, shared: bool) -> Self {
-        Self { inner, shared }
-    }
-
     pub(super) fn is_shared(&self) -> bool {
         self.shared
     }

@@ -7,6 +7,7 @@ mod address;
 mod connection;
 pub mod embedded;
 mod first;
+mod lease;
 mod migrations;
 mod pool;
 mod store;

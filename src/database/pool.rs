@@ -7,7 +7,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use super::{ACQUIRE, Connection, Error, LIMITS, first, store};
+use super::{ACQUIRE, Connection, Error, LIMITS, first, lease::Places, store};
 
 /// What stands between the service and the server.
 #[derive(Debug, Clone)]
@@ -24,15 +24,20 @@ pub enum Reach {
 
 /// The connections of this process.
 #[derive(Debug, Clone)]
-pub struct Pool {
+pub struct Pool(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     connections: PgPool,
-    reach: Arc<Reach>,
+    reach: Reach,
+    /// Where connections wait for their next use; none where the driver's pool is somebody else's as well.
+    places: Option<Places>,
 }
 
-/// Connections that are sessions of their own.
+/// Connections that are sessions of their own, of a pool that others use too.
 impl From<PgPool> for Pool {
     fn from(connections: PgPool) -> Self {
-        Self { connections, reach: Arc::new(Reach::Direct) }
+        Self(Arc::new(Inner { connections, reach: Reach::Direct, places: None }))
     }
 }
 
@@ -63,38 +68,43 @@ impl Pool {
             // What a transaction runs on is known when it begins, and no sooner.
             Reach::Pooler { .. } => pool,
         };
-        Ok(Self { connections: pool.connect_lazy_with(options), reach: Arc::new(reach) })
+        let connections = pool.connect_lazy_with(options);
+        let places = Some(Places::new(size));
+        Ok(Self(Arc::new(Inner { connections, reach, places })))
     }
 
     /// Whether what runs outside a transaction may run on any session, and leave something on it.
     #[must_use]
     pub fn is_shared(&self) -> bool {
-        matches!(*self.reach, Reach::Pooler { .. })
+        matches!(self.0.reach, Reach::Pooler { .. })
     }
 
     /// How to open a session that is nobody else's; `None` where a pooler is all there is.
     #[must_use]
     pub fn to_session(&self) -> Option<PgConnectOptions> {
-        match &*self.reach {
-            Reach::Direct => Some(self.connections.connect_options().as_ref().clone()),
+        match &self.0.reach {
+            Reach::Direct => Some(self.0.connections.connect_options().as_ref().clone()),
             Reach::Pooler { around } => around.as_deref().cloned(),
         }
     }
 
-    /// The driver's own, for whoever speaks to the database beside the service; of sessions that are shared, not
-    /// safe to use outside a transaction.
+    /// The driver's own, for whoever speaks to the database beside the service, and may find all connections lent;
+    /// of sessions that are shared, not safe to use outside a transaction.
     #[must_use]
     pub fn connections(&self) -> &PgPool {
-        &self.connections
+        &self.0.connections
     }
 
     /// Ends every connection, once it is back.
     pub async fn close(&self) {
-        self.connections.close().await;
+        if let Some(places) = &self.0.places {
+            places.close();
+        }
+        self.0.connections.close().await;
     }
 
-    pub(super) async fn acquire(&self) -> sqlx::Result<Connection> {
-        Ok(Connection::new(self.connections.acquire().await?, self.is_shared()))
+    pub(super) fn places(&self) -> Option<&Places> {
+        self.0.places.as_ref()
     }
 
     /// A connection beside the others, which takes none from the requests and ends when it is dropped.
@@ -102,8 +112,8 @@ impl Pool {
         let session = self.to_session();
         let shared = session.is_none();
         let options =
-            session.unwrap_or_else(|| self.connections.connect_options().as_ref().clone());
-        Ok(Connection::new(alone(options).await?.acquire().await?, shared))
+            session.unwrap_or_else(|| self.0.connections.connect_options().as_ref().clone());
+        Ok(Connection { inner: alone(options).await?.acquire().await?, shared })
     }
 }
 

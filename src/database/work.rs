@@ -5,7 +5,7 @@ use std::{error::Error as _, future::Future, time::Duration};
 use rand::RngExt as _;
 use tokio::time::{self, Instant, error::Elapsed};
 
-use crate::database::{Connection, Pool, store};
+use crate::database::{Connection, Pool, lease::Lease, store};
 
 /// How long a use case may take in the database, its commit included; shorter than a request's deadline,
 /// so that the answer is this module's and not a cut connection.
@@ -154,9 +154,13 @@ async fn look_once<T, E: From<Failure>>(
     if pool.is_shared() {
         return in_work(pool, deadline, read).await;
     }
-    let mut lease = Lease::take(pool, live).await?;
+    let taken = if live { Lease::take_live(pool).await } else { Lease::take(pool).await };
+    let mut lease = taken.map_err(Failure::from)?;
     let found = read(&mut lease.conn).await;
-    lease.settled = true;
+    // What failed may have left the connection broken: rather a new one.
+    if found.is_ok() {
+        lease.settle();
+    }
     found
 }
 
@@ -182,10 +186,14 @@ pub async fn once<T>(
         let step = async |conn: &mut Connection| Ok(statement(conn).await?);
         return in_work(pool, deadline, step).await;
     }
-    let mut lease = deadline.within(Lease::take(pool, false)).await?;
+    let taken = async { Lease::take(pool).await.map_err(Failure::from) };
+    let mut lease = deadline.within(taken).await?;
     let answer = time::timeout_at(deadline.0, Box::pin(statement(&mut lease.conn))).await;
     let outcome = outcome(answer);
-    lease.settled = !matches!(outcome, Err(Failure::OutcomeUnknown(_)));
+    // Refused is answered as well; away is not, when it is the server that goes.
+    if matches!(outcome, Ok(_) | Err(Failure::Refused(_))) {
+        lease.settle();
+    }
     outcome
 }
 
@@ -200,38 +208,6 @@ fn outcome<T>(answer: Result<sqlx::Result<T>, Elapsed>) -> Result<T, Failure> {
     }
 }
 
-/// A connection that goes back into the pool only when all that was asked on it was answered.
-struct Lease {
-    conn: Connection,
-    settled: bool,
-}
-
-impl Lease {
-    async fn take(pool: &Pool, is_live: bool) -> Result<Self, Failure> {
-        let conn = if is_live { live(pool).await? } else { pool.acquire().await? };
-        Ok(Self { conn, settled: false })
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if !self.settled {
-            self.conn.close_on_drop();
-        }
-    }
-}
-
-/// A connection that has just answered: those that broke while they lay in the pool are thrown away.
-async fn live(pool: &Pool) -> Result<Connection, Failure> {
-    loop {
-        let mut conn = pool.acquire().await?;
-        if conn.ping().await.is_ok() {
-            return Ok(conn);
-        }
-        conn.close_on_drop();
-    }
-}
-
 /// How a transaction ends when nothing is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
@@ -241,13 +217,12 @@ pub enum Ending {
     Rollback,
 }
 
-/// A transaction on a connection of its own. Dropped before its end, it closes the connection: what is
-/// half done must not go back into the pool.
+/// A transaction on a connection of its own. Dropped before its end, it closes the connection: what is half
+/// done must not be used again.
 #[derive(Debug)]
 pub struct Work {
-    conn: Connection,
+    lease: Lease,
     deadline: Deadline,
-    open: bool,
 }
 
 impl Work {
@@ -264,10 +239,9 @@ impl Work {
     /// Begins a transaction on a connection of its own, without the limits of a request: for what reads or
     /// writes everything there is.
     pub async fn begin_unlimited(pool: &Pool) -> Result<Self, Failure> {
-        let conn = pool.another().await?;
-        let mut work = Self { conn, deadline: Deadline::never(), open: true };
-        store::begin_anywhere(&mut work.conn, "begin", false).await?;
-        Ok(work)
+        let mut lease = Lease::beside(pool).await?;
+        store::begin_anywhere(&mut lease.conn, "begin", false).await?;
+        Ok(Self { lease, deadline: Deadline::never() })
     }
 
     async fn begin_with(
@@ -275,36 +249,35 @@ impl Work {
         deadline: Deadline,
         begin: &'static str,
     ) -> Result<Self, Failure> {
-        let taken = deadline.within::<_, Failure>(async { Ok(pool.acquire().await?) }).await?;
+        let taken = deadline.within::<_, Failure>(async { Ok(Lease::take(pool).await?) }).await?;
         match Self::begin_on(taken, deadline, begin).await {
             // The server was started again since this connection was used; so it is with the others.
             Err(Failure::Unavailable(sqlx::Error::Io(_))) => {
-                let live = deadline.within(live(pool)).await?;
-                Self::begin_on(live, deadline, begin).await
+                let live = async { Lease::take_live(pool).await.map_err(Failure::from) };
+                Self::begin_on(deadline.within(live).await?, deadline, begin).await
             }
             begun => begun,
         }
     }
 
     async fn begin_on(
-        conn: Connection,
+        mut lease: Lease,
         deadline: Deadline,
         begin: &'static str,
     ) -> Result<Self, Failure> {
-        let mut work = Self { conn, deadline, open: true };
-        let begun = async { store::begin(&mut work.conn, begin).await.map_err(Failure::from) };
+        let begun = async { store::begin(&mut lease.conn, begin).await.map_err(Failure::from) };
         deadline.within(begun).await?;
-        Ok(work)
+        Ok(Self { lease, deadline })
     }
 
     /// The connection that the transaction is on.
     pub fn conn(&mut self) -> &mut Connection {
-        &mut self.conn
+        &mut self.lease.conn
     }
 
     /// Ends the transaction: as `ending` says when `result` is good, by rolling back when it is not.
     pub async fn conclude<T, E: From<Failure>>(
-        mut self,
+        self,
         result: Result<T, E>,
         ending: Ending,
     ) -> Result<T, E> {
@@ -319,24 +292,18 @@ impl Work {
         Ok(value)
     }
 
-    async fn commit(&mut self) -> Result<(), Failure> {
-        let sent = sqlx::raw_sql("commit").execute(&mut self.conn);
+    async fn commit(mut self) -> Result<(), Failure> {
+        let sent = sqlx::raw_sql("commit").execute(&mut *self.lease.conn);
         outcome(time::timeout_at(self.deadline.0, sent).await)?;
-        self.open = false;
+        self.lease.settle();
         Ok(())
     }
 
     /// A rollback that fails leaves the connection to be closed, which rolls back as well.
-    async fn roll_back(&mut self) {
-        let sent = sqlx::raw_sql("rollback").execute(&mut self.conn);
-        self.open = !matches!(time::timeout_at(self.deadline.0, sent).await, Ok(Ok(_)));
-    }
-}
-
-impl Drop for Work {
-    fn drop(&mut self) {
-        if self.open {
-            self.conn.close_on_drop();
+    async fn roll_back(mut self) {
+        let sent = sqlx::raw_sql("rollback").execute(&mut *self.lease.conn);
+        if let Ok(Ok(_)) = time::timeout_at(self.deadline.0, sent).await {
+            self.lease.settle();
         }
     }
 }

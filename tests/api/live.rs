@@ -254,8 +254,10 @@ async fn a_database_that_refuses_connections_is_away() {
     let elsewhere = app.db.options().database("postgres");
     let mut admin = elsewhere.connect().await.unwrap();
     let allow = |it: bool| AssertSqlSafe(format!("alter database {name} allow_connections {it}"));
+    // Before nobody is let in any more.
+    let mut inside = app.db.options().connect().await.unwrap();
     admin.execute(allow(false)).await.unwrap();
-    by_hand::end_sessions(&app.db.pool(), "true").await;
+    by_hand::end_sessions(&mut inside, "true").await;
     let refused = instance.start(&user("ana")).await;
     assert_ne!(refused.header("retry-after"), "");
     refused.problem(503, "unavailable");

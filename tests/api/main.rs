@@ -14,6 +14,7 @@ mod crowd;
 mod database;
 mod firewall;
 mod fleet;
+mod lease;
 mod live;
 mod losses;
 mod metrics;

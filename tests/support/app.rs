@@ -102,13 +102,13 @@ impl TestApp {
         settings::publish(&db.pool().into(), &catalog, &|_| None, &firewall(), false)
             .await
             .unwrap();
-        let instance = Instance::over(db.pool()).await;
+        let instance = Instance::over(db.own_pool().await).await;
         Self { db, instance }
     }
 
     /// Another instance of the service over the same database.
     pub(crate) async fn another(&self) -> Instance {
-        Instance::over(self.db.pool()).await
+        Instance::over(self.db.own_pool().await).await
     }
 }
 

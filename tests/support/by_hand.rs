@@ -58,12 +58,12 @@ pub(crate) async fn count(pool: &PgPool, sql: &str) -> i64 {
 
 /// Ends every session on the database that `which` (a condition on `pg_stat_activity`) selects; says how
 /// many there were.
-pub(crate) async fn end_sessions(pool: &PgPool, which: &str) -> i64 {
+pub(crate) async fn end_sessions(by: impl PgExecutor<'_>, which: &str) -> i64 {
     let sql = format!(
         "select count(pg_terminate_backend(pid, 5000)) from pg_stat_activity
          where datname = current_database() and pid <> pg_backend_pid() and ({which})"
     );
-    sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(pool).await.unwrap()
+    sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(by).await.unwrap()
 }
 
 /// Waits until `is_so`, which some other part brings about.

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use brune::database::{MIGRATOR, session};
+use brune::database::{MIGRATOR, Pool, Reach, session};
 use sha2::{Digest as _, Sha256};
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection, PgPool,
@@ -50,6 +50,11 @@ impl TestDb {
         let host: String = url::form_urlencoded::byte_serialize(socket.as_bytes()).collect();
         let (user, port, name) = (self.options.get_username(), self.options.get_port(), &self.name);
         format!("postgres://{user}@localhost:{port}/{name}?host={host}&sslmode=disable")
+    }
+
+    /// A pool as the service opens it, for an instance alone.
+    pub(crate) async fn own_pool(&self) -> Pool {
+        Pool::open(self.options.clone(), Reach::Direct, 5).await.unwrap()
     }
 
     /// A small pool on it, of sessions like the service's.
