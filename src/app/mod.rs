@@ -26,7 +26,9 @@ use crate::{
     http::{
         self, AppState, Grant, Keys, Limits, Ofrep, Origins, StreamBounds, Streams, WriteQuota,
     },
-    outbound, secrets, sessions,
+    outbound,
+    outbox::{self, Outbox, Sink, Worker},
+    secrets, sessions,
     settings::{self, Catalog, Feed, GlobalSettingsService, Hints, Kind},
 };
 
@@ -71,6 +73,9 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Messages cannot go where they are to.
+    #[error(transparent)]
+    Sinks(#[from] outbox::Unfit),
     /// A signal handler could not be set up.
     #[error("cannot wait for signals")]
     Signals(#[source] std::io::Error),
@@ -128,7 +133,9 @@ async fn run(
     let config = &config.with_development_secret()?;
     guard::require_secrets(catalog, environment, config.mode)?;
     let firewall = open::firewall(config, catalog, environment);
-    let settings = GlobalSettingsService::new(settings::load(&pool).await?, firewall);
+    let sinks = outbox::sinks(&config.alerts)?;
+    let outbox = Outbox::new(sinks.iter().map(Sink::subscription).collect());
+    let settings = GlobalSettingsService::telling(outbox, settings::load(&pool).await?, firewall);
     if !imported {
         tell_drift(environment, &settings);
     }
@@ -138,6 +145,7 @@ async fn run(
     let mut tasks = Tasks::new();
     descriptors::raise();
     let shutdown = CancellationToken::new();
+    let worker = deliver(sinks, config, &pool, &settings, &mut tasks, &shutdown);
     let parts = Parts { config, environment, pool: &pool, settings, clock };
     let state = parts.start(&mut tasks, &shutdown).await?;
     let fleet = state.fleet.clone();
@@ -159,7 +167,7 @@ async fn run(
     served.await;
     tasks.stop().await;
     match ended {
-        None => leave(&fleet, &pool).await,
+        None => leave(&fleet, &worker, &pool).await,
         Some(fault) => return Err(fault.into()),
     }
     Ok(())
@@ -173,11 +181,33 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error>
     Ok((listener, address))
 }
 
-/// Takes this instance out of the fleet. If that fails the others find out by themselves, and the end is
-/// not kept waiting.
-async fn leave(fleet: &Fleet, pool: &Pool) {
-    let left = tokio::time::timeout(LEAVING, fleet.leave(pool)).await;
-    if !matches!(left, Ok(Ok(()))) {
+/// Starts what delivers messages, if this instance is to, and what looks after them. Returns the worker.
+fn deliver(
+    sinks: Vec<Sink>,
+    config: &Config,
+    pool: &Pool,
+    settings: &GlobalSettingsService,
+    tasks: &mut Tasks,
+    shutdown: &CancellationToken,
+) -> Worker {
+    let (outbox, metrics) = (settings.outbox().clone(), settings.metrics().clone());
+    for sink in &sinks {
+        metrics.sink(sink.name());
+    }
+    tasks.spawn(outbox::watch(pool.clone(), outbox.clone(), metrics.clone()));
+    let worker = Worker::new(pool.clone(), outbox, sinks, config.delivery, metrics);
+    if config.delivery.enabled {
+        tasks.spawn(worker.clone().run(shutdown.clone()));
+    }
+    worker
+}
+
+/// Takes this instance out of the fleet, and gives back what its worker held. If that fails the others find
+/// out by themselves, and the end is not kept waiting.
+async fn leave(fleet: &Fleet, worker: &Worker, pool: &Pool) {
+    let both = async { tokio::try_join!(fleet.leave(pool), worker.leave()) };
+    let left = tokio::time::timeout(LEAVING, both).await;
+    if !matches!(left, Ok(Ok(_))) {
         warn!("could not take this instance's row out: the others count it for a few seconds more");
     }
 }

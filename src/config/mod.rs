@@ -3,6 +3,7 @@
 //! [`Config::load`] reads an [`Environment`] and reports every fault at once; nothing else in the
 //! program reads the environment.
 
+mod alerts;
 mod client;
 mod database;
 mod development;
@@ -24,6 +25,7 @@ mod tests;
 
 use std::{ffi::OsString, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
+pub use alerts::{Alerts, Delivery};
 pub use client::{Announcement, Client};
 pub use env::{Environment, Source};
 pub use fault::{Fault, Faults};
@@ -55,8 +57,10 @@ pub struct Config {
     pub openai_api_key: Option<Secret>,
     /// What takes part in session starts.
     pub services: Services,
-    /// Where alerts go (`DISCORD_WEBHOOK_URL`): the address itself is the secret.
-    pub discord_webhook_url: Option<Secret>,
+    /// Where alerts go.
+    pub alerts: Alerts,
+    /// How messages to other services are delivered.
+    pub delivery: Delivery,
     /// How often to look for settings whose notification was lost (`BRUNE_RELOAD_POLL_MS`).
     pub reload_poll: Duration,
     /// What tells of changed settings before that (`BRUNE_RELOAD`).
@@ -192,7 +196,7 @@ impl Config {
         let writes = reading.number("ADMIN_WRITE_RATE_LIMIT_PER_MINUTE", 60, 1..=60_000);
         let openai_api_key = reading.header_secret("OPENAI_API_KEY", 1);
         let services = Services::read(&mut reading, auth.internal_api_key.as_ref());
-        let discord_webhook_url = reading.secret("DISCORD_WEBHOOK_URL");
+        let (alerts, delivery) = (Alerts::read(&mut reading), Delivery::read(&mut reading));
         let reload = Reload::read(&mut reading);
         let reload_poll = reading.milliseconds("BRUNE_RELOAD_POLL_MS", 5_000, 100..=600_000);
         let cors_origins = origins::read(&mut reading);
@@ -207,7 +211,8 @@ impl Config {
             auth,
             openai_api_key,
             services,
-            discord_webhook_url,
+            alerts,
+            delivery,
             reload_poll,
             reload,
             cors_origins,

@@ -4,32 +4,40 @@ use std::{num::NonZeroU32, time::Duration};
 
 use axum::{
     Router,
-    body::Body,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, header},
 };
 use brune::{
     clock::{Clock, Shift},
-    config::{Auth, Environment, Provision, Secret},
+    config::{Alerts, Auth, Delivery, Environment, Provision, Secret},
     database::Pool,
     fleet::{self, Fleet, Pace},
     http::{
         AppState, Grant, Keys, Limits, Ofrep, Origins, SUPER_ADMIN, StreamBounds, Streams,
         WriteQuota, issue, router,
     },
-    outbox::Outbox,
+    outbox::{self, Outbox, Sink, Worker},
     settings::{self, BRUN_E, Catalog, Feed, Firewall, GlobalSettingsService, Hints, Kind},
 };
 use chrono::TimeDelta;
-use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
 
-use super::{TestDb, canary, services::Services};
+use super::{
+    TestDb,
+    call::{Call, Reply},
+    canary,
+    services::Services,
+};
 
 /// The secret that test tokens are signed with.
 pub(crate) const SECRET: &str = "a secret for tests, long enough to be one";
+/// So quick that nobody has to wait long for the silence of others, and no busy machine takes for silence.
+const QUICK: Pace = Pace {
+    beat: Duration::from_millis(40),
+    live: Duration::from_millis(1500),
+    forget: Duration::from_secs(3),
+};
 /// What test services prove themselves with.
 pub(crate) const INTERNAL_KEY: &str = "an internal key for tests";
 /// What test instances prove themselves with to the realtime provider.
@@ -107,6 +115,15 @@ impl TestApp {
     }
 }
 
+fn provision(environment: &Environment) -> Provision {
+    let catalog = Catalog::parse(BRUN_E).unwrap();
+    let keys = |secret: bool| {
+        let of_kind = catalog.schema.all().filter(move |it| (it.kind == Kind::Secret) == secret);
+        of_kind.map(|it| it.key.as_str())
+    };
+    Provision::of(environment, keys(true), keys(false))
+}
+
 /// What an instance is started with.
 struct Setup {
     writes: NonZeroU32,
@@ -114,6 +131,7 @@ struct Setup {
     pace: Pace,
     bounds: StreamBounds,
     services: Services,
+    alerts: Alerts,
 }
 
 impl Default for Setup {
@@ -124,6 +142,7 @@ impl Default for Setup {
             pace: Pace::default(),
             bounds: StreamBounds::default(),
             services: Services::default(),
+            alerts: Alerts::default(),
         }
     }
 }
@@ -142,6 +161,7 @@ pub(crate) struct Instance {
     /// Ends its streams.
     pub(crate) ending: CancellationToken,
     feed: Feed,
+    sinks: Vec<Sink>,
 }
 
 impl Instance {
@@ -159,14 +179,7 @@ impl Instance {
 
     /// The same, started with `environment`.
     pub(crate) async fn provided(pool: impl Into<Pool>, environment: &Environment) -> Self {
-        let catalog = Catalog::parse(BRUN_E).unwrap();
-        let keys = |secret: bool| {
-            let of_kind =
-                catalog.schema.all().filter(move |it| (it.kind == Kind::Secret) == secret);
-            of_kind.map(|it| it.key.as_str())
-        };
-        let provision = Provision::of(environment, keys(true), keys(false));
-        Self::with(Setup { provision, ..Setup::default() }, pool).await
+        Self::with(Setup { provision: provision(environment), ..Setup::default() }, pool).await
     }
 
     /// The same, where an administrator may write so often in a minute.
@@ -191,19 +204,61 @@ impl Instance {
         Self::with(Setup { services, ..Setup::default() }, pool).await
     }
 
+    /// One that follows the database by notification alone, and leaves word where `alerts` says.
+    pub(crate) async fn alerting(alerts: &Alerts, pool: impl Into<Pool>) -> Self {
+        let setup = Setup { alerts: alerts.clone(), pace: QUICK, ..Setup::default() };
+        let mut instance = Self::with(setup, pool).await;
+        instance.follow(NEVER).await;
+        instance
+    }
+
+    /// The same, started with `environment`.
+    pub(crate) async fn alerting_provided(
+        alerts: &Alerts,
+        pool: impl Into<Pool>,
+        environment: &Environment,
+    ) -> Self {
+        let setup = Setup { alerts: alerts.clone(), ..Setup::default() };
+        Self::with(Setup { provision: provision(environment), ..setup }, pool).await
+    }
+
+    /// What delivers its messages.
+    pub(crate) fn worker(&self, delivery: Delivery) -> Worker {
+        let outbox = self.settings.outbox().clone();
+        let metrics = self.settings.metrics().clone();
+        Worker::new(self.pool.clone(), outbox, self.sinks.clone(), delivery, metrics)
+    }
+
+    /// Starts delivering its messages.
+    pub(crate) fn deliver(&mut self, delivery: Delivery) {
+        let worker = self.worker(delivery);
+        self.spawn(worker.run(self.ending.clone()));
+    }
+
     /// One that hears of no change, with other bounds on its streams.
     pub(crate) async fn bounded(bounds: StreamBounds, pool: impl Into<Pool>) -> Self {
         Self::with(Setup { bounds, ..Setup::default() }, pool).await
     }
 
+    /// Starts looking after what was stored for other services.
+    pub(crate) fn look_after_messages(&mut self) {
+        let (pool, outbox) = (self.pool.clone(), self.settings.outbox().clone());
+        self.spawn(outbox::watch(pool, outbox, self.settings.metrics().clone()));
+    }
+
     async fn with(setup: Setup, pool: impl Into<Pool>) -> Self {
         let pool = pool.into();
-        let Setup { writes, provision, pace, bounds, services } = setup;
+        let Setup { writes, provision, pace, bounds, services, alerts } = setup;
         let fleet = Fleet::new("brune.test", Clock::system().now(), pace);
         canary::listen();
+        let sinks = outbox::sinks(&alerts).unwrap();
+        let told = sinks.iter().map(Sink::subscription).chain(services.sinks.clone());
+        let told = Outbox::new(told.collect());
         let snapshot = settings::load(&pool).await.unwrap();
-        let outbox = Outbox::new(services.sinks.clone());
-        let settings = GlobalSettingsService::telling(outbox, snapshot, firewall());
+        let settings = GlobalSettingsService::telling(told, snapshot, firewall());
+        for sink in &sinks {
+            settings.metrics().sink(sink.name());
+        }
         let (clock, shift) = Clock::shifted();
         let keys = Keys::new(&auth());
         let quota = WriteQuota::new(writes);
@@ -224,7 +279,18 @@ impl Instance {
             keys,
         };
         let router = router(state, &Limits::default());
-        Self { router, settings, shift, pool, fleet, streams, ending, feed, tasks: Vec::new() }
+        Self {
+            router,
+            settings,
+            shift,
+            pool,
+            fleet,
+            streams,
+            ending,
+            feed,
+            sinks,
+            tasks: Vec::new(),
+        }
     }
 
     /// Starts following the database, and waits until the channel is open.
@@ -305,88 +371,5 @@ impl Instance {
 impl Drop for Instance {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
-    }
-}
-
-/// A request that is being made.
-pub(crate) struct Call<'a> {
-    instance: &'a Instance,
-    method: Method,
-    path: String,
-    headers: HeaderMap,
-    body: Vec<u8>,
-}
-
-impl Call<'_> {
-    pub(crate) fn bearer(self, token: &str) -> Self {
-        self.header("authorization", &format!("Bearer {token}"))
-    }
-
-    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
-        let value = HeaderValue::from_str(value).unwrap();
-        self.headers.append(HeaderName::from_static(name), value);
-        self
-    }
-
-    /// `body` as it is, declared as nothing.
-    pub(crate) fn raw(mut self, body: impl Into<Vec<u8>>) -> Self {
-        self.body = body.into();
-        self
-    }
-
-    /// `body` as it is, declared as JSON.
-    pub(crate) fn text(self, body: impl Into<Vec<u8>>) -> Self {
-        self.raw(body).header("content-type", "application/json")
-    }
-
-    pub(crate) fn json(self, body: &Value) -> Self {
-        self.text(body.to_string())
-    }
-
-    pub(crate) async fn send(self) -> Reply {
-        let mut request = Request::new(Body::from(self.body));
-        *request.method_mut() = self.method;
-        *request.uri_mut() = self.path.parse().unwrap();
-        *request.headers_mut() = self.headers;
-        let response = self.instance.router.clone().oneshot(request).await.unwrap();
-        let (status, headers) = (response.status(), response.headers().clone());
-        let bytes = response.into_body().collect().await.unwrap().to_bytes();
-        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        canary::watch("an answer", &format!("{headers:?} {text}"));
-        Reply { status, headers, body, text }
-    }
-}
-
-/// What was answered.
-#[derive(Debug)]
-pub(crate) struct Reply {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    /// The body as JSON; null when it is none.
-    pub(crate) body: Value,
-    pub(crate) text: String,
-}
-
-impl Reply {
-    /// The body of a success; anything else fails the test, and says what was answered.
-    #[track_caller]
-    pub(crate) fn ok(self) -> Value {
-        assert!(self.status.is_success(), "{} {}", self.status, self.text);
-        self.body
-    }
-
-    /// Holds the answer to be the problem `code` with `status`; returns its body.
-    #[track_caller]
-    pub(crate) fn problem(self, status: u16, code: &str) -> Value {
-        let found = (self.status.as_u16(), self.body["code"].as_str());
-        assert_eq!(found, (status, Some(code)), "{}", self.text);
-        assert_eq!(self.headers["content-type"], "application/problem+json");
-        assert_eq!(self.headers["x-request-id"], self.body["request_id"].as_str().unwrap());
-        self.body
-    }
-
-    pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 }

@@ -6,19 +6,21 @@
 mod app;
 pub(crate) mod binary;
 pub(crate) mod by_hand;
+mod call;
 pub(crate) mod canary;
 mod database;
 pub(crate) mod pgbouncer;
 pub(crate) mod programs;
 pub(crate) mod proxy;
 pub(crate) mod realtime_stub;
+pub(crate) mod receiver;
 pub(crate) mod redis;
 mod server;
 pub(crate) mod services;
 pub(crate) mod sse;
 
 /// The keys that are never written: secrets, and the infrastructure's.
-pub(crate) const NEVER: [&str; 12] = [
+pub(crate) const NEVER: [&str; 14] = [
     "OPENAI_API_KEY",
     "JWT_SECRET",
     "INTERNAL_API_KEY",
@@ -28,14 +30,19 @@ pub(crate) const NEVER: [&str; 12] = [
     "POSTGRES_PORT",
     "POSTGRES_DB",
     "DISCORD_WEBHOOK_URL",
+    "ALERT_WEBHOOK_URL",
+    "ALERT_WEBHOOK_SECRET",
     "NODE_ENV",
     "PORTE_TALENT_BASE_URL",
     "BRUNE_OPENAI_BASE_URL",
 ];
 
 #[expect(unused_imports, reason = "no test binary uses all of it")]
-pub(crate) use app::{
-    Call, INTERNAL_KEY, Instance, ORIGIN, PROVIDER_KEY, Reply, SECRET, TestApp, admin,
-    admin_signed_with, auth, firewall, token, user,
+pub(crate) use self::{
+    app::{
+        INTERNAL_KEY, Instance, ORIGIN, PROVIDER_KEY, SECRET, TestApp, admin, admin_signed_with,
+        auth, firewall, token, user,
+    },
+    call::{Call, Reply},
 };
 pub(crate) use database::TestDb;
