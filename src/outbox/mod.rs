@@ -1,6 +1,7 @@
 //! Messages to other services, stored in the transaction of what they tell of and delivered afterwards, at
 //! least once, in order at each sink.
 
+pub mod sink;
 mod store;
 
 use std::sync::Arc;
