@@ -13,7 +13,7 @@ use crate::support::{Instance, Reply, TestApp, admin, by_hand, proxy::Proxy, use
 const NEVER: Duration = Duration::from_hours(1);
 
 /// Selects the connections that listen.
-const LISTENERS: &str = "query like 'LISTEN%'";
+const LISTENERS: &str = "query ~ '^(UN)?LISTEN'";
 
 async fn ready(instance: &Instance) -> (StatusCode, String) {
     let reply = instance.get("/readyz").send().await;
