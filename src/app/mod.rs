@@ -26,6 +26,7 @@ use crate::{
         self, AppState, Grant, Keys, Limits, Ofrep, Origins, StreamBounds, Streams, WriteQuota,
     },
     secrets,
+    sessions::{self, Expiry},
     settings::{self, Catalog, Feed, GlobalSettingsService, Hints, Kind},
 };
 
@@ -199,6 +200,11 @@ impl Parts<'_> {
         tasks.spawn(follow);
         let metrics = settings.metrics().clone();
         tasks.spawn(secrets::watch(pool.clone(), metrics, RESIDUE_CHECK));
+        if config.expiry.enabled {
+            let (outbox, metrics) = (settings.outbox().clone(), settings.metrics().clone());
+            let expiry = Expiry::new(pool.clone(), outbox, metrics, config.expiry.batch);
+            tasks.spawn(sessions::expire(expiry, config.expiry));
+        }
         let feed = Feed::new(&settings);
         tasks.spawn(settings::tell(pool.clone(), settings.clone(), feed.clone()));
         let provision = provision(environment, &settings);

@@ -4,6 +4,7 @@
 //! known beforehand is there from the start, at 0: an alert on what has not happened yet must not be blind.
 
 mod http;
+mod sessions;
 mod settings;
 
 use std::{fmt, sync::Arc};
@@ -28,6 +29,7 @@ struct Inner {
     registry: Registry,
     http: http::Http,
     settings: settings::Settings,
+    sessions: sessions::Sessions,
     secret_residue: Gauge,
     instances: Gauge,
     streams: Gauge,
@@ -43,6 +45,7 @@ impl Default for Metrics {
         let mut registry = Registry::default();
         let http = http::Http::new(&mut registry);
         let settings = settings::Settings::new(&mut registry);
+        let sessions = sessions::Sessions::new(&mut registry);
         let secret_residue = gauge(
             &mut registry,
             "brune_secret_residue",
@@ -56,7 +59,15 @@ impl Default for Metrics {
         let streams = gauge(&mut registry, "brune_streams", "Streams of events that are open here");
         let build = Info::new(Build { version: env!("CARGO_PKG_VERSION") });
         registry.register("brune_build", "The release that runs", build);
-        Self(Arc::new(Inner { registry, http, settings, secret_residue, instances, streams }))
+        Self(Arc::new(Inner {
+            registry,
+            http,
+            settings,
+            sessions,
+            secret_residue,
+            instances,
+            streams,
+        }))
     }
 }
 

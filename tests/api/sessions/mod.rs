@@ -2,6 +2,7 @@
 
 mod database;
 mod eligibility;
+mod expiry;
 mod idempotency;
 mod pins;
 
