@@ -13,6 +13,7 @@
 #[path = "../catalog/mod.rs"]
 mod catalog;
 mod client;
+mod expiry;
 mod history;
 mod ofrep;
 mod patch;
@@ -33,8 +34,8 @@ use tracing_subscriber::EnvFilter;
 
 use world::World;
 
-const SCENARIOS: [&str; 8] =
-    ["start", "patch", "history", "transfer", "propagation", "ready", "ofrep", "streams"];
+const SCENARIOS: [&str; 9] =
+    ["start", "patch", "history", "transfer", "propagation", "ready", "ofrep", "streams", "expiry"];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -64,6 +65,7 @@ async fn run(wanted: &dyn Fn(&str) -> bool) {
             "propagation" => propagation::run(&mut world).await,
             "ready" => ready::run(&mut world).await,
             "ofrep" => ofrep::run(&mut world).await,
+            "expiry" => expiry::run(&mut world).await,
             _ => streams::run(&mut world).await,
         }
     }

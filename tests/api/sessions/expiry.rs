@@ -14,7 +14,7 @@ use sqlx::PgPool;
 use tokio::{task::JoinSet, time::timeout};
 
 use super::{end, find, id, time};
-use crate::support::{Instance, TestApp, binary::Home, by_hand::eventually, proxy::Proxy, user};
+use crate::support::{TestApp, binary::Home, by_hand::eventually, proxy::Proxy, user};
 
 /// An outbox with two sinks, one of which wants to hear of sessions that are over.
 fn outbox() -> Outbox {
@@ -200,10 +200,11 @@ async fn the_work_goes_on_after_the_database_was_away() {
     let proxy = Proxy::before(&app.db).await;
     let pace =
         brune::config::Expiry { enabled: true, interval: Duration::from_millis(20), batch: 20 };
+    let worker = worker(proxy.pool(1).await, 20);
     proxy.take_away().await;
     let mut tasks = JoinSet::new();
     #[expect(clippy::disallowed_methods, reason = "it ends with the test")]
-    tasks.spawn(expire(worker(proxy.pool(1).await, 20), pace));
+    tasks.spawn(expire(worker, pace));
     leave(&app.db.pool(), 30).await;
     proxy.bring_back().await;
     let pool = app.db.pool();
