@@ -11,7 +11,7 @@
 //!
 //! | module | what it is | what it holds to |
 //! |---|---|---|
-//! | [`clock`], [`ids`], [`json`] | words and tools | import nothing of ours |
+//! | [`clock`], [`ids`], [`json`], [`trace`] | words and tools | import nothing of ours |
 //! | [`config`] | what the process was started with | plain data; alone reads the environment; tells every fault at once |
 //! | [`database`] | the pool, transactions under a deadline, the private Postgres | a connection with something unfinished on it is closed, never pooled; nothing is left on a session that a pooler shares |
 //! | [`metrics`] | what is counted | no value, no secret, no id as a label |
@@ -150,6 +150,7 @@
 pub mod clock;
 pub mod ids;
 pub mod json;
+pub mod trace;
 
 // What the process was started with: plain data.
 pub mod config;
