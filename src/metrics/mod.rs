@@ -33,6 +33,7 @@ struct Inner {
     secret_residue: Gauge,
     instances: Gauge,
     streams: Gauge,
+    log_lines_dropped: Counter,
 }
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -57,6 +58,11 @@ impl Default for Metrics {
             "Instances over the same database that are live, as this one last saw them",
         );
         let streams = gauge(&mut registry, "brune_streams", "Streams of events that are open here");
+        let log_lines_dropped = counter(
+            &mut registry,
+            "brune_log_lines_dropped",
+            "Lines of the log that were to be forwarded and found no room",
+        );
         let build = Info::new(Build { version: env!("CARGO_PKG_VERSION") });
         registry.register("brune_build", "The release that runs", build);
         Self(Arc::new(Inner {
