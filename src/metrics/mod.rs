@@ -73,6 +73,7 @@ impl Default for Metrics {
             secret_residue,
             instances,
             streams,
+            log_lines_dropped,
         }))
     }
 }
@@ -91,6 +92,12 @@ impl Metrics {
     /// So many streams are open here.
     pub fn streams(&self, open: usize) {
         self.0.streams.set(i64::try_from(open).unwrap_or(i64::MAX));
+    }
+
+    /// Counts lines of the log that are not forwarded: whoever keeps them counts by itself.
+    #[must_use]
+    pub fn log_lines_dropped(&self) -> Counter {
+        self.0.log_lines_dropped.clone()
     }
 
     /// Everything as text.
