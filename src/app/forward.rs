@@ -157,7 +157,10 @@ impl Forwarder {
                 Next::Message
             }
             Err(Failed::Gone(why)) => {
-                error!(why, "no line of the log is posted to Discord any more; mend DISCORD_WEBHOOK_URL and restart");
+                error!(
+                    why,
+                    "no line of the log is posted to Discord any more; mend DISCORD_WEBHOOK_URL and restart"
+                );
                 post.lines.close();
                 post.leave_out();
                 Next::Nothing

@@ -2,6 +2,7 @@
 //! reverse.
 
 mod descriptors;
+mod forward;
 mod guard;
 mod open;
 mod tasks;
@@ -11,8 +12,9 @@ use std::{future::Future, net::SocketAddr, time::Duration};
 use chrono::TimeDelta;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
+pub use forward::{Forwarder, Rhythm};
 pub use guard::{Finding, examine};
 pub use open::{Database, catalog, firewall, migrate, plan};
 use tasks::Tasks;
@@ -25,9 +27,11 @@ use crate::{
     http::{
         self, AppState, Grant, Keys, Limits, Ofrep, Origins, StreamBounds, Streams, WriteQuota,
     },
+    outbox::{self, Outbox, Sink, Worker},
     secrets,
     sessions::{self, Expiry},
     settings::{self, Catalog, Feed, GlobalSettingsService, Hints, Kind},
+    telemetry::Lines,
 };
 
 /// How often the database is looked through for what is left of secrets.
@@ -71,6 +75,9 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Messages cannot go where they are to.
+    #[error(transparent)]
+    Sinks(#[from] outbox::Unfit),
     /// A signal handler could not be set up.
     #[error("cannot wait for signals")]
     Signals(#[source] std::io::Error),
@@ -91,16 +98,18 @@ pub struct Ready {
     pub token: Option<String>,
 }
 
-/// Runs the service until `stop` resolves or the private Postgres ends; calls `ready` once it answers.
+/// Runs the service until `stop` resolves or the private Postgres ends; calls `ready` once it answers. Posts `lines`
+/// of the log where the configuration says.
 pub async fn serve(
     config: Config,
     environment: &Environment,
+    lines: Lines,
     ready: impl FnOnce(&Ready),
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let catalog = catalog(&config)?;
     let mut database = Database::open(&config).await?;
-    let served = run(&config, environment, &catalog, &mut database, ready, stop).await;
+    let served = run(&config, environment, &catalog, &mut database, lines, ready, stop).await;
     database.close().await?;
     served
 }
@@ -110,6 +119,7 @@ async fn run(
     environment: &Environment,
     catalog: &Catalog,
     database: &mut Database,
+    lines: Lines,
     ready: impl FnOnce(&Ready),
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
@@ -124,7 +134,9 @@ async fn run(
     let made_up = config.auth.jwt_secrets.is_empty();
     let config = &config.with_development_secret()?;
     let firewall = open::firewall(config, catalog, environment);
-    let settings = GlobalSettingsService::new(settings::load(&pool).await?, firewall);
+    let sinks = outbox::sinks(&config.alerts)?;
+    let outbox = Outbox::new(sinks.iter().map(Sink::subscription).collect());
+    let settings = GlobalSettingsService::telling(outbox, settings::load(&pool).await?, firewall);
     if !imported {
         tell_drift(environment, &settings);
     }
@@ -134,9 +146,12 @@ async fn run(
     let mut tasks = Tasks::new();
     descriptors::raise();
     let shutdown = CancellationToken::new();
+    let worker = deliver(sinks, config, &pool, &settings, &mut tasks, &shutdown);
     let parts = Parts { config, environment, pool: &pool, settings, clock };
     let state = parts.start(&mut tasks, &shutdown).await?;
     let fleet = state.fleet.clone();
+    let forwarder = forward(lines, config, &state)?;
+    forwarder.iter().for_each(|it| tasks.spawn(it.clone().run()));
     let limits = Limits::default();
     let router = http::router(state, &limits);
     let served = http::serve(listener, router, limits, shutdown.clone());
@@ -155,10 +170,31 @@ async fn run(
     served.await;
     tasks.stop().await;
     match ended {
-        None => leave(&fleet, &pool).await,
-        Some(fault) => return Err(fault.into()),
+        None => leave(&fleet, &worker, &pool).await,
+        Some(fault) => {
+            error!(error = &fault as &dyn std::error::Error, "the private Postgres has ended");
+            flush(forwarder.as_ref()).await;
+            return Err(fault.into());
+        }
     }
+    flush(forwarder.as_ref()).await;
     Ok(())
+}
+
+/// What posts lines of the log, where they can be posted.
+fn forward(lines: Lines, config: &Config, state: &AppState) -> Result<Option<Forwarder>, Error> {
+    let firewall = state.settings.firewall().clone();
+    let (metrics, instance) = (state.settings.metrics(), state.provision.instance().to_owned());
+    let discord = outbox::discord(&config.alerts)?.filter(|_| !config.log.discord.is_empty());
+    let forwarder = |it| Forwarder::new(lines, it, firewall, metrics, instance, Rhythm::default());
+    Ok(discord.map(forwarder))
+}
+
+/// Posts what was said last.
+async fn flush(forwarder: Option<&Forwarder>) {
+    if let Some(forwarder) = forwarder {
+        forwarder.flush().await;
+    }
 }
 
 /// The listener, and the address that it has.
@@ -169,11 +205,33 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error>
     Ok((listener, address))
 }
 
-/// Takes this instance out of the fleet. If that fails the others find out by themselves, and the end is
-/// not kept waiting.
-async fn leave(fleet: &Fleet, pool: &Pool) {
-    let left = tokio::time::timeout(LEAVING, fleet.leave(pool)).await;
-    if !matches!(left, Ok(Ok(()))) {
+/// Starts what delivers messages, if this instance is to, and what looks after them. Returns the worker.
+fn deliver(
+    sinks: Vec<Sink>,
+    config: &Config,
+    pool: &Pool,
+    settings: &GlobalSettingsService,
+    tasks: &mut Tasks,
+    shutdown: &CancellationToken,
+) -> Worker {
+    let (outbox, metrics) = (settings.outbox().clone(), settings.metrics().clone());
+    for sink in &sinks {
+        metrics.sink(sink.name());
+    }
+    tasks.spawn(outbox::watch(pool.clone(), outbox.clone(), metrics.clone()));
+    let worker = Worker::new(pool.clone(), outbox, sinks, config.delivery, metrics);
+    if config.delivery.enabled {
+        tasks.spawn(worker.clone().run(shutdown.clone()));
+    }
+    worker
+}
+
+/// Takes this instance out of the fleet, and gives back what its worker held. If that fails the others find
+/// out by themselves, and the end is not kept waiting.
+async fn leave(fleet: &Fleet, worker: &Worker, pool: &Pool) {
+    let both = async { tokio::try_join!(fleet.leave(pool), worker.leave()) };
+    let left = tokio::time::timeout(LEAVING, both).await;
+    if !matches!(left, Ok(Ok(_))) {
         warn!("could not take this instance's row out: the others count it for a few seconds more");
     }
 }

@@ -16,9 +16,14 @@ impl Config {
             Reload::Notify | Reload::Poll => None,
         };
         held.extend(redis.into_iter().flat_map(|url| [passwords(url), vec![url.clone()]].concat()));
-        let others = [&self.auth.internal_api_key, &self.openai_api_key, &self.discord_webhook_url];
+        let others = [&self.auth.internal_api_key, &self.openai_api_key];
         held.extend(others.into_iter().flatten().cloned());
-        held.extend(self.discord_webhook_url.iter().filter_map(token));
+        for webhook in [&self.alerts.discord, &self.alerts.webhook].into_iter().flatten() {
+            held.push(webhook.clone());
+            held.extend(token(webhook));
+            held.extend(passwords(webhook));
+        }
+        held.extend(self.alerts.signing.iter().flat_map(|it| [it.clone(), unmarked(it)]));
         let database = match &self.database {
             Database::Url(url) => Some(url),
             Database::Embedded(_) => None,
@@ -50,6 +55,11 @@ fn token(webhook: &Secret) -> Option<Secret> {
     Some(Secret::new(last.to_owned()))
 }
 
+/// A signing secret without what says that it is one.
+fn unmarked(signing: &Secret) -> Secret {
+    Secret::new(signing.expose().trim_start_matches("whsec_").to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use crate::config::{Environment, Needs};
@@ -70,6 +80,8 @@ mod tests {
             ("INTERNAL_API_KEY", "an-internal-key-of-ours"),
             ("OPENAI_API_KEY", "key-of-the-provider"),
             ("DISCORD_WEBHOOK_URL", "https://discord.test/hooks/1/a-token-of-the-hook"),
+            ("ALERT_WEBHOOK_URL", "https://ada:a-word@alerts.test/a-token-of-alerts"),
+            ("ALERT_WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
         ];
         let around = [
             ("BRUNE_DB_POOLER", "transaction"),
@@ -85,9 +97,9 @@ mod tests {
         for database in [&url[..], &parts] {
             let held = held(&[&common[..], &around, database].concat());
             let given = common[1..].iter().chain(&around[1..]).map(|(_, value)| *value);
-            for secret in
-                given.chain(["p@ss/word", "p%40ss%2Fword", "past it", "a-token-of-the-hook"])
-            {
+            let parts = ["p@ss/word", "p%40ss%2Fword", "past it", "a-token-of-the-hook", "a-word"];
+            let more = ["a-token-of-alerts", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"];
+            for secret in given.chain(parts).chain(more) {
                 assert!(held.iter().any(|it| it == secret), "{secret}: {held:?}");
             }
         }

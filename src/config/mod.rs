@@ -3,6 +3,7 @@
 //! [`Config::load`] reads an [`Environment`] and reports every fault at once; nothing else in the
 //! program reads the environment.
 
+mod alerts;
 mod client;
 mod database;
 mod development;
@@ -24,6 +25,7 @@ mod tests;
 
 use std::{ffi::OsString, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
+pub use alerts::{Alerts, Delivery};
 pub use client::{Announcement, Client};
 pub use env::{Environment, Source};
 pub use expiry::Expiry;
@@ -53,8 +55,10 @@ pub struct Config {
     pub auth: Auth,
     /// The key for the realtime provider (`OPENAI_API_KEY`).
     pub openai_api_key: Option<Secret>,
-    /// Where alerts go (`DISCORD_WEBHOOK_URL`): the address itself is the secret.
-    pub discord_webhook_url: Option<Secret>,
+    /// Where alerts go.
+    pub alerts: Alerts,
+    /// How messages to other services are delivered.
+    pub delivery: Delivery,
     /// How often to look for settings whose notification was lost (`BRUNE_RELOAD_POLL_MS`).
     pub reload_poll: Duration,
     /// What tells of changed settings before that (`BRUNE_RELOAD`).
@@ -191,7 +195,7 @@ impl Config {
         let pool_size = reading.number("BRUNE_DB_POOL_SIZE", 10, 1..=500);
         let writes = reading.number("ADMIN_WRITE_RATE_LIMIT_PER_MINUTE", 60, 1..=60_000);
         let openai_api_key = reading.header_secret("OPENAI_API_KEY", 1);
-        let discord_webhook_url = reading.secret("DISCORD_WEBHOOK_URL");
+        let (alerts, delivery) = (Alerts::read(&mut reading), Delivery::read(&mut reading));
         let reload = Reload::read(&mut reading);
         let reload_poll = reading.milliseconds("BRUNE_RELOAD_POLL_MS", 5_000, 100..=600_000);
         let expiry = Expiry::read(&mut reading);
@@ -206,7 +210,8 @@ impl Config {
             admin_writes_per_minute: NonZeroU32::new(writes).unwrap_or(NonZeroU32::MIN),
             auth,
             openai_api_key,
-            discord_webhook_url,
+            alerts,
+            delivery,
             reload_poll,
             reload,
             cors_origins,

@@ -263,7 +263,7 @@ fn levels_that_are_posted_are_named_one_by_one() {
     let levels = |text: &str| load(&[("LOG_DISCORD_LEVELS", text)]).unwrap().log.discord;
     assert_eq!(levels(r#"["error", "warn"]"#), [Level::ERROR, Level::WARN]);
     assert_eq!(levels("WARN,info"), [Level::WARN, Level::INFO]);
-    assert_eq!(levels("[]"), []);
+    assert!(levels("[]").is_empty());
     assert_eq!(levels(""), [Level::ERROR]);
     for wrong in ["off", "1", "error,", r#"["error", "fatal"]"#, r#"["error""#, "[1]"] {
         assert_eq!(at_fault(&[("LOG_DISCORD_LEVELS", wrong)]), ["LOG_DISCORD_LEVELS"], "{wrong}");

@@ -23,6 +23,7 @@ pub async fn keep(pool: Pool, settings: GlobalSettingsService, fleet: Fleet) {
     let mut revisions = settings.revisions();
     let usual = fleet.pace().beat;
     let mut pause = usual;
+    let mut faults = Vec::new();
     loop {
         let revision = *revisions.borrow_and_update();
         let written = fleet.join(&pool, revision).await;
@@ -34,7 +35,7 @@ pub async fn keep(pool: Pool, settings: GlobalSettingsService, fleet: Fleet) {
         };
         match time::timeout(jittered(pause, 0.9..1.1), revisions.changed()).await {
             Ok(_) => time::sleep(jittered(AFTER, 0.5..1.5)).await,
-            Err(_) => sweep(&pool, &settings, &fleet).await,
+            Err(_) => sweep(&pool, &settings, &fleet, &mut faults).await,
         }
     }
 }
@@ -52,12 +53,37 @@ fn tell(written: &Result<(), Failure>, known: bool) {
 }
 
 /// On the timer only: a revision is nothing to be held up.
-async fn sweep(pool: &Pool, settings: &GlobalSettingsService, fleet: &Fleet) {
+async fn sweep(
+    pool: &Pool,
+    settings: &GlobalSettingsService,
+    fleet: &Fleet,
+    faults: &mut Vec<String>,
+) {
+    report(pool, settings, fleet, faults).await;
     // A failure is the next heartbeat's to tell.
     if let Ok(listing) = members(pool, fleet).await {
         settings.metrics().instances(listing.instances.iter().filter(|it| it.live).count());
     }
-    if let Ok(gone @ 1..) = fleet.forget(pool).await {
+    if let Ok(gone @ 1..) = fleet.forget(pool, settings.outbox()).await {
         info!(instances = gone, "forgot instances that ended without saying so");
+    }
+}
+
+/// Leaves word when the settings of the database have become invalid, and when they are valid again: `told` is
+/// what was last said of them.
+async fn report(
+    pool: &Pool,
+    settings: &GlobalSettingsService,
+    fleet: &Fleet,
+    told: &mut Vec<String>,
+) {
+    let faults = settings.faults();
+    if faults.is_empty() == told.is_empty() {
+        return;
+    }
+    let keys: Vec<String> = faults.iter().map(|it| it.key.clone()).collect();
+    // What could not be said is said with the next heartbeat.
+    if fleet.report(pool, settings.outbox(), &keys).await.is_ok() {
+        *told = keys;
     }
 }

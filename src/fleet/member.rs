@@ -4,15 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    database::{self, Failure, Pool},
+    database::{self, Deadline, Ending, Failure, Pool, Work},
     fleet::{
         store::{self, Beat, Row},
         wait::View,
     },
+    outbox::{Outbox, Topic},
 };
 
 /// How often an instance says that it is there, and when the others stop believing it.
@@ -97,11 +99,61 @@ impl Fleet {
         database::look(pool, async |conn| Ok::<_, Failure>(store::delete(conn, id).await?)).await
     }
 
-    /// Deletes the rows of those that are long gone; says how many there were.
-    pub(super) async fn forget(&self, pool: &Pool) -> Result<u64, Failure> {
+    /// Deletes the rows of those that are long gone, and leaves word of each; says how many there were. Whoever
+    /// deletes a row is the one that tells of it, so that nobody else does.
+    pub(super) async fn forget(&self, pool: &Pool, outbox: &Outbox) -> Result<usize, Failure> {
         let silence = self.0.pace.forget;
-        database::look(pool, async |conn| Ok::<_, Failure>(store::forget(conn, silence).await?))
-            .await
+        let deadline = Deadline::usual();
+        let mut work = Work::begin(pool, deadline).await?;
+        let conn = work.conn();
+        let told = async {
+            let silent = store::forget(conn, silence).await?;
+            for gone in &silent {
+                let payload = json!({
+                    "what": "silent",
+                    "instance": gone.id,
+                    "host": gone.host,
+                    "version": gone.version,
+                    "seen_at": gone.seen_at,
+                });
+                outbox.enqueue(conn, Topic::InstanceUnhealthy, &payload).await?;
+            }
+            Ok::<_, Failure>(silent.len())
+        };
+        let told = deadline.within(told).await;
+        let gone = work.conclude(told, Ending::Commit).await?;
+        if 0 < gone {
+            outbox.wake();
+        }
+        Ok(gone)
+    }
+
+    /// Leaves word that this instance found the settings of the database invalid, at `keys`; or, with none, that
+    /// they are valid again.
+    pub(super) async fn report(
+        &self,
+        pool: &Pool,
+        outbox: &Outbox,
+        keys: &[String],
+    ) -> Result<(), Failure> {
+        let payload = json!({
+            "what": if keys.is_empty() { "settings_valid" } else { "settings_invalid" },
+            "instance": self.0.id,
+            "host": self.0.host,
+            "version": env!("CARGO_PKG_VERSION"),
+            "keys": keys.iter().take(50).collect::<Vec<_>>(),
+            "total": keys.len(),
+        });
+        let deadline = Deadline::usual();
+        let mut work = Work::begin(pool, deadline).await?;
+        let conn = work.conn();
+        let told = async {
+            Ok::<_, Failure>(outbox.enqueue(conn, Topic::InstanceUnhealthy, &payload).await?)
+        };
+        let told = deadline.within(told).await;
+        work.conclude(told, Ending::Commit).await?;
+        outbox.wake();
+        Ok(())
     }
 }
 

@@ -36,19 +36,29 @@ pub(super) async fn beat(conn: &mut Connection, beat: &Beat<'_>) -> sqlx::Result
     Ok(())
 }
 
-/// Deletes the instances that were not seen for `silence`; those that another one deletes now are left to it.
-pub(super) async fn forget(conn: &mut Connection, silence: Duration) -> sqlx::Result<u64> {
-    let done = sqlx::query!(
+/// An instance that ended without a word.
+pub(super) struct Silent {
+    pub(super) id: Uuid,
+    pub(super) host: String,
+    pub(super) version: String,
+    pub(super) seen_at: DateTime<Utc>,
+}
+
+/// Deletes the instances that were not seen for `silence`, and returns them; those that another one deletes now are
+/// left to it.
+pub(super) async fn forget(conn: &mut Connection, silence: Duration) -> sqlx::Result<Vec<Silent>> {
+    sqlx::query_as!(
+        Silent,
         r#"
         delete from brune_instance where id in (
           select id from brune_instance where seen_at < clock_timestamp() - make_interval(secs => $1)
           for update skip locked)
+        returning id, host, version, seen_at
         "#,
         silence.as_secs_f64(),
     )
-    .execute(conn)
-    .await?;
-    Ok(done.rows_affected())
+    .fetch_all(conn)
+    .await
 }
 
 /// Deletes the instance `id`.

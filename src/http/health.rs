@@ -111,8 +111,16 @@ fn ready(settings: &GlobalSettingsService, mut query: Query) -> Result<Response,
         if *sound { format!("[+]{name} ok\n") } else { format!("[-]{name} failed\n") }
     };
     let told = checks.iter().filter(|(_, sound)| verbose || !sound).map(line);
+    // Alerts that nobody takes keep nobody from being served.
+    let sinks = settings.outbox().health().into_iter().filter(|_| verbose).map(|(sink, dead)| {
+        if dead {
+            format!("[-]sink {sink} is gone; ready all the same\n")
+        } else {
+            format!("[+]sink {sink} ok\n")
+        }
+    });
     let verdict = if sound { "ok\n" } else { "not ready\n" };
-    Ok(text(status, told.chain([verdict.to_owned()]).collect()))
+    Ok(text(status, told.chain(sinks).chain([verdict.to_owned()]).collect()))
 }
 
 fn text(status: StatusCode, body: String) -> Response {

@@ -19,6 +19,7 @@ mod limit;
 mod limits;
 mod ofrep;
 mod openapi;
+mod outbox;
 mod path;
 mod problem;
 mod query;

@@ -83,6 +83,7 @@ fn header<T: PartialSchema>(description: &str) -> Header {
         (name = "secrets", description = "What is provisioned outside: presence and source, never a value"),
         (name = "sessions", description = "Sessions that keep the settings they started with"),
         (name = "fleet", description = "The instances, and which revision each has applied"),
+        (name = "outbox", description = "Messages to other services, and those that were given up"),
         (name = "ofrep", description = "Settings as flags, for any OpenFeature client (OFREP 0.3); failures have its form"),
         (name = "health", description = "Whether the service runs, and whether it can serve"),
         (name = "problems", description = "What a problem's `type` leads to"),

@@ -8,7 +8,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::http::{
     AppState, Limits, Origins, config, explain, fleet, health, layers::around, ofrep,
-    openapi::Document, secrets, sessions, settings, state::Shared,
+    openapi::Document, outbox, secrets, sessions, settings, state::Shared,
 };
 
 /// The routes and what they say of themselves.
@@ -37,6 +37,8 @@ fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
         .routes(routes!(sessions::end))
         .routes(routes!(sessions::pins))
         .routes(routes!(fleet::list))
+        .routes(routes!(outbox::list))
+        .routes(routes!(outbox::retry))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(health::healthz))

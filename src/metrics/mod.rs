@@ -4,6 +4,7 @@
 //! known beforehand is there from the start, at 0: an alert on what has not happened yet must not be blind.
 
 mod http;
+mod outbox;
 mod sessions;
 mod settings;
 
@@ -16,6 +17,7 @@ use prometheus_client::{
 };
 
 pub use http::Request;
+pub use outbox::Delivered;
 pub use settings::{Outcome, Source};
 
 /// The media type of [`Metrics::text`] (`OpenMetrics` 1.0).
@@ -29,6 +31,7 @@ struct Inner {
     registry: Registry,
     http: http::Http,
     settings: settings::Settings,
+    outbox: outbox::Outbox,
     sessions: sessions::Sessions,
     secret_residue: Gauge,
     instances: Gauge,
@@ -46,6 +49,7 @@ impl Default for Metrics {
         let mut registry = Registry::default();
         let http = http::Http::new(&mut registry);
         let settings = settings::Settings::new(&mut registry);
+        let outbox = outbox::Outbox::new(&mut registry);
         let sessions = sessions::Sessions::new(&mut registry);
         let secret_residue = gauge(
             &mut registry,
@@ -69,6 +73,7 @@ impl Default for Metrics {
             registry,
             http,
             settings,
+            outbox,
             sessions,
             secret_residue,
             instances,

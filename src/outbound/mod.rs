@@ -112,7 +112,7 @@ impl Outbound {
     pub async fn send(&self, request: RequestBuilder) -> Result<Answer, Fault> {
         let mut request = request.build().map_err(|err| Fault::from(&err))?;
         // An address that is written as a number is never looked up.
-        if self.bounds.reach == Reach::Public && is_private_literal(request.url()) {
+        if self.bounds.reach == Reach::Public && is_within(request.url()) {
             return Err(Fault::Private);
         }
         carry_trace(request.headers_mut());
@@ -202,7 +202,10 @@ impl Resolve for Names {
     }
 }
 
-fn is_private_literal(url: &Url) -> bool {
+/// Whether `url` itself says that it leads to this machine or into a private network. What its name leads to is
+/// seen only with a call.
+#[must_use]
+pub fn is_within(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => is_private_v4(address),
         Some(Host::Ipv6(address)) => is_private_v6(address),

@@ -1,12 +1,14 @@
 //! Taking out what is left of secrets in the database.
 
 use serde::Serialize;
+use serde_json::json;
 use utoipa::ToSchema;
 
 use crate::{
     audit::{self, Action, Actor, NewEntry},
     config::{Provision, Source},
     database::{Deadline, Ending, Failure, Pool, Work},
+    outbox::{Outbox, Topic},
     secrets::store,
     settings::{GlobalSettingsService, Kind, Likeness},
 };
@@ -80,9 +82,11 @@ pub async fn clean_up(
         return Err(Error::SecretLike(likeness));
     }
     let mut work = Work::begin(pool, Deadline::usual()).await?;
-    let cleaned = carry_out(&mut work, provision, actor, cleanup).await;
+    let cleaned = carry_out(&mut work, settings.outbox(), provision, actor, cleanup).await;
     let ending = if cleanup.dry_run { Ending::Rollback } else { Ending::Commit };
-    work.conclude(cleaned, ending).await
+    let cleaned = work.conclude(cleaned, ending).await?;
+    settings.outbox().wake();
+    Ok(cleaned)
 }
 
 fn unknown(settings: &GlobalSettingsService, cleanup: &Cleanup) -> Vec<String> {
@@ -95,6 +99,7 @@ fn unknown(settings: &GlobalSettingsService, cleanup: &Cleanup) -> Vec<String> {
 
 async fn carry_out(
     work: &mut Work,
+    outbox: &Outbox,
     provision: &Provision,
     actor: &Actor,
     cleanup: &Cleanup,
@@ -109,6 +114,14 @@ async fn carry_out(
         // First, since it takes the lock that writers stand in a row for.
         audit::append(conn, actor, entries).await?;
         store::remove(conn, &removed).await?;
+        let payload = json!({
+            "removed": removed,
+            "total": removed.len(),
+            "by": actor.user,
+            "reason": actor.reason.as_str(),
+            "request_id": actor.request,
+        });
+        outbox.enqueue(conn, Topic::SecretsCleaned, &payload).await?;
     }
     let kept = kept.into_iter().map(|name| Kept { name, why: "no_environment_source" });
     Ok(Cleaned { removed, kept: kept.collect(), dry_run: cleanup.dry_run })

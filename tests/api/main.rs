@@ -19,6 +19,7 @@ mod losses;
 mod metrics;
 mod ofrep;
 mod ofrep_input;
+mod outbox;
 mod pooler;
 mod races;
 mod reload;

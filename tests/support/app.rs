@@ -9,13 +9,14 @@ use axum::{
 };
 use brune::{
     clock::{Clock, Shift},
-    config::{Auth, Environment, Provision, Secret},
+    config::{Alerts, Auth, Delivery, Environment, Provision, Secret},
     database::Pool,
     fleet::{self, Fleet, Pace},
     http::{
         AppState, Grant, Keys, Limits, Ofrep, Origins, SUPER_ADMIN, StreamBounds, Streams,
         WriteQuota, issue, router,
     },
+    outbox::{self, Outbox, Sink, Worker},
     settings::{self, BRUN_E, Catalog, Feed, Firewall, GlobalSettingsService, Hints, Kind},
 };
 use chrono::TimeDelta;
@@ -29,6 +30,12 @@ use super::{TestDb, canary};
 
 /// The secret that test tokens are signed with.
 pub(crate) const SECRET: &str = "a secret for tests, long enough to be one";
+/// So quick that nobody has to wait long for the silence of others, and no busy machine takes for silence.
+const QUICK: Pace = Pace {
+    beat: Duration::from_millis(40),
+    live: Duration::from_millis(1500),
+    forget: Duration::from_secs(3),
+};
 /// What test services prove themselves with.
 pub(crate) const INTERNAL_KEY: &str = "an internal key for tests";
 /// Whose pages may call test instances from a browser.
@@ -104,12 +111,22 @@ impl TestApp {
     }
 }
 
+fn provision(environment: &Environment) -> Provision {
+    let catalog = Catalog::parse(BRUN_E).unwrap();
+    let keys = |secret: bool| {
+        let of_kind = catalog.schema.all().filter(move |it| (it.kind == Kind::Secret) == secret);
+        of_kind.map(|it| it.key.as_str())
+    };
+    Provision::of(environment, keys(true), keys(false))
+}
+
 /// What an instance is started with.
 struct Setup {
     writes: NonZeroU32,
     provision: Provision,
     pace: Pace,
     bounds: StreamBounds,
+    alerts: Alerts,
 }
 
 impl Default for Setup {
@@ -119,6 +136,7 @@ impl Default for Setup {
             provision: Provision::default(),
             pace: Pace::default(),
             bounds: StreamBounds::default(),
+            alerts: Alerts::default(),
         }
     }
 }
@@ -137,6 +155,7 @@ pub(crate) struct Instance {
     /// Ends its streams.
     pub(crate) ending: CancellationToken,
     feed: Feed,
+    sinks: Vec<Sink>,
 }
 
 impl Instance {
@@ -154,14 +173,7 @@ impl Instance {
 
     /// The same, started with `environment`.
     pub(crate) async fn provided(pool: impl Into<Pool>, environment: &Environment) -> Self {
-        let catalog = Catalog::parse(BRUN_E).unwrap();
-        let keys = |secret: bool| {
-            let of_kind =
-                catalog.schema.all().filter(move |it| (it.kind == Kind::Secret) == secret);
-            of_kind.map(|it| it.key.as_str())
-        };
-        let provision = Provision::of(environment, keys(true), keys(false));
-        Self::with(Setup { provision, ..Setup::default() }, pool).await
+        Self::with(Setup { provision: provision(environment), ..Setup::default() }, pool).await
     }
 
     /// The same, where an administrator may write so often in a minute.
@@ -186,12 +198,47 @@ impl Instance {
         Self::with(Setup { bounds, ..Setup::default() }, pool).await
     }
 
+    /// One that follows the database by notification alone, and leaves word where `alerts` says.
+    pub(crate) async fn alerting(alerts: &Alerts, pool: impl Into<Pool>) -> Self {
+        let setup = Setup { alerts: alerts.clone(), pace: QUICK, ..Setup::default() };
+        let mut instance = Self::with(setup, pool).await;
+        instance.follow(NEVER).await;
+        instance
+    }
+
+    /// The same, started with `environment`.
+    pub(crate) async fn alerting_provided(
+        alerts: &Alerts,
+        pool: impl Into<Pool>,
+        environment: &Environment,
+    ) -> Self {
+        let setup = Setup { alerts: alerts.clone(), ..Setup::default() };
+        Self::with(Setup { provision: provision(environment), ..setup }, pool).await
+    }
+
+    /// What delivers its messages.
+    pub(crate) fn worker(&self, delivery: Delivery) -> Worker {
+        let outbox = self.settings.outbox().clone();
+        let metrics = self.settings.metrics().clone();
+        Worker::new(self.pool.clone(), outbox, self.sinks.clone(), delivery, metrics)
+    }
+
+    /// Starts delivering its messages.
+    pub(crate) fn deliver(&mut self, delivery: Delivery) {
+        let worker = self.worker(delivery);
+        self.spawn(worker.run(self.ending.clone()));
+    }
+
     async fn with(setup: Setup, pool: impl Into<Pool>) -> Self {
         let pool = pool.into();
-        let Setup { writes, provision, pace, bounds } = setup;
+        let Setup { writes, provision, pace, bounds, alerts } = setup;
         let fleet = Fleet::new("brune.test", Clock::system().now(), pace);
         canary::listen();
-        let settings = GlobalSettingsService::new(settings::load(&pool).await.unwrap(), firewall());
+        let sinks = outbox::sinks(&alerts).unwrap();
+        let told = Outbox::new(sinks.iter().map(Sink::subscription).collect());
+        let snapshot = settings::load(&pool).await.unwrap();
+        let settings = GlobalSettingsService::telling(told, snapshot, firewall());
+        sinks.iter().for_each(|it| settings.metrics().sink(it.name()));
         let (clock, shift) = Clock::shifted();
         let keys = Keys::new(&auth());
         let quota = WriteQuota::new(writes);
@@ -211,7 +258,18 @@ impl Instance {
             keys,
         };
         let router = router(state, &Limits::default());
-        Self { router, settings, shift, pool, fleet, streams, ending, feed, tasks: Vec::new() }
+        Self {
+            router,
+            settings,
+            shift,
+            pool,
+            fleet,
+            streams,
+            ending,
+            feed,
+            sinks,
+            tasks: Vec::new(),
+        }
     }
 
     /// Starts following the database, and waits until the channel is open.

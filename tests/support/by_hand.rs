@@ -51,6 +51,11 @@ pub(crate) async fn run(pool: &PgPool, sql: impl Into<String>) {
     pool.execute(AssertSqlSafe(sql.into())).await.unwrap();
 }
 
+/// The number that `sql` asks for.
+pub(crate) async fn count(pool: &PgPool, sql: &str) -> i64 {
+    sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(pool).await.unwrap()
+}
+
 /// Ends every session on the database that `which` (a condition on `pg_stat_activity`) selects; says how
 /// many there were.
 pub(crate) async fn end_sessions(pool: &PgPool, which: &str) -> i64 {

@@ -8,7 +8,10 @@ use std::{
 
 use tracing::level_filters::LevelFilter;
 
-use super::app::{INTERNAL_KEY, SECRET};
+use super::{
+    app::{INTERNAL_KEY, SECRET},
+    receiver,
+};
 
 /// The first line that gave one away, to be told by whoever asks next.
 static CAUGHT: Mutex<Option<String>> = Mutex::new(None);
@@ -22,7 +25,7 @@ pub(crate) fn watch(what: &str, text: &str) {
 }
 
 fn gives_away(text: &str) -> bool {
-    [SECRET, INTERNAL_KEY].iter().any(|it| text.contains(it))
+    [SECRET, INTERNAL_KEY, receiver::TOKEN, receiver::SIGNING].iter().any(|it| text.contains(it))
 }
 
 /// Listens to all that is logged in this process, of every library and at every level.

@@ -11,6 +11,7 @@ mod database;
 pub(crate) mod pgbouncer;
 pub(crate) mod programs;
 pub(crate) mod proxy;
+pub(crate) mod receiver;
 pub(crate) mod redis;
 mod server;
 pub(crate) mod sse;

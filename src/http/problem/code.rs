@@ -84,6 +84,8 @@ codes! {
         "End the session named by `session_id`, or wait until it expires.";
     IdempotencyInProgress "idempotency_in_progress" CONFLICT "The first request with this key is under way",
         "Send it again in a moment to get the first one's answer.";
+    NothingToRetry "nothing_to_retry" CONFLICT "There is nothing left to try again",
+        "Every sink took the message already: the list of messages says when.";
     RevisionMismatch "revision_mismatch" PRECONDITION_FAILED "The settings have changed since",
         "Nothing was stored. Read them again and send the current `ETag` in `If-Match`.";
     RequestTimeout "request_timeout" REQUEST_TIMEOUT "The body came too slowly",

@@ -63,6 +63,9 @@ impl Expiry {
         };
         let done = database::once(&self.pool, Deadline::usual(), expire).await?;
         self.metrics.expired(done.expired, done.lag.unwrap_or_default(), begun.elapsed());
+        if 0 < done.expired {
+            self.outbox.wake();
+        }
         let full = i64::from(self.batch) <= done.expired;
         Ok(Step { expired: done.expired, next: done.until.filter(|_| full) })
     }

@@ -2,6 +2,7 @@
 //! changes a setting ends here, so a rule added here holds everywhere.
 
 mod apply;
+mod notice;
 mod outcome;
 mod screen;
 
@@ -80,6 +81,7 @@ pub(super) async fn update_as(
             result => {
                 if result.as_ref().is_ok_and(|it| !it.changed.is_empty()) && !terms.dry_run {
                     settings.say_written();
+                    settings.outbox().wake();
                 }
                 return result;
             }
@@ -117,7 +119,7 @@ async fn attempt(
     };
     let mut work = Work::begin(pool, deadline).await?;
     let batch = Batch { action, actor, edits: &resolved, refused: &refused, terms };
-    let done = deadline.within(store_once(work.conn(), schema, &batch)).await;
+    let done = deadline.within(store_once(work.conn(), settings, schema, &batch)).await;
     work.conclude(done, ending(terms)).await
 }
 
@@ -140,9 +142,14 @@ pub(super) async fn refuse(
     let entries: Vec<NewEntry> = keys.iter().map(|key| NewEntry::refused(key)).collect();
     let deadline = Deadline::usual();
     let mut work = Work::begin(pool, deadline).await?;
-    let written = async { Ok(audit::append(work.conn(), &actor, entries).await?) };
+    let written = async {
+        audit::append(work.conn(), &actor, entries).await?;
+        Ok::<_, Error>(notice::refused(work.conn(), settings, &actor, keys).await?)
+    };
     let written = deadline.within(written).await;
-    work.conclude(written, Ending::Commit).await
+    work.conclude(written, Ending::Commit).await?;
+    settings.outbox().wake();
+    Ok(())
 }
 
 /// The edits with their declarations and values, and the keys that were left out; or everything wrong
@@ -189,6 +196,7 @@ pub(super) fn read(definition: &Definition, json: &Json) -> Result<SettingValue,
 /// Stores a batch, or answers as the first time when it was stored before.
 async fn store_once(
     conn: &mut Connection,
+    settings: &GlobalSettingsService,
     schema: &Schema,
     batch: &Batch<'_>,
 ) -> Result<Changed, Error> {
@@ -199,6 +207,12 @@ async fn store_once(
         return Ok(first);
     }
     let changed = apply::apply(conn, schema, &head, batch).await?;
+    if !batch.terms.dry_run {
+        notice::changed(conn, settings, batch.action, batch.actor, &changed).await?;
+        if !changed.ignored.is_empty() {
+            notice::refused(conn, settings, batch.actor, &changed.ignored).await?;
+        }
+    }
     if let Some(key) = &batch.terms.idempotency {
         idempotency::store(conn, key, &changed).await?;
     }

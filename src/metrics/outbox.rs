@@ -1,0 +1,107 @@
+//! What is counted of messages to other services.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+use crate::metrics::{Metrics, counters};
+
+/// How a delivery ended.
+#[derive(Debug, Clone, Copy, Hash, PartialEq, Eq)]
+pub enum Delivered {
+    /// The sink took the message.
+    Done,
+    /// It will be tried again.
+    Retried,
+    /// It was given up.
+    Dead,
+}
+
+impl EncodeLabelValue for Delivered {
+    fn encode(
+        &self,
+        encoder: &mut prometheus_client::encoding::LabelValueEncoder<'_>,
+    ) -> std::fmt::Result {
+        let text = match self {
+            Self::Done => "delivered",
+            Self::Retried => "retried",
+            Self::Dead => "dead",
+        };
+        EncodeLabelValue::encode(&text, encoder)
+    }
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Delivery {
+    sink: String,
+    outcome: Delivered,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct At {
+    sink: String,
+}
+
+pub(super) struct Outbox {
+    deliveries: Family<Delivery, Counter>,
+    waiting: Family<At, Gauge>,
+    dead: Family<At, Gauge>,
+    oldest: Family<At, Gauge<f64, AtomicU64>>,
+}
+
+impl Outbox {
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        let deliveries = counters(
+            registry,
+            "brune_outbox_deliveries",
+            "Deliveries of messages to other services, by sink and by how they ended",
+        );
+        let (waiting, dead) = (Family::<At, Gauge>::default(), Family::<At, Gauge>::default());
+        let oldest = Family::<At, Gauge<f64, AtomicU64>>::default();
+        registry.register("brune_outbox_waiting", "Messages that wait, by sink", waiting.clone());
+        registry.register(
+            "brune_outbox_dead",
+            "Messages that were given up, by sink",
+            dead.clone(),
+        );
+        registry.register(
+            "brune_outbox_oldest_waiting_seconds",
+            "Since the oldest message that waits was stored, by sink",
+            oldest.clone(),
+        );
+        Self { deliveries, waiting, dead, oldest }
+    }
+}
+
+impl Metrics {
+    /// There is a sink; its series begin at 0.
+    pub fn sink(&self, sink: &str) {
+        for outcome in [Delivered::Done, Delivered::Retried, Delivered::Dead] {
+            drop(
+                self.0
+                    .outbox
+                    .deliveries
+                    .get_or_create(&Delivery { sink: sink.to_owned(), outcome }),
+            );
+        }
+        self.backlog(sink, 0, 0, 0.0);
+    }
+
+    /// A delivery to `sink` ended.
+    pub fn delivery(&self, sink: &str, outcome: Delivered) {
+        let delivery = Delivery { sink: sink.to_owned(), outcome };
+        self.0.outbox.deliveries.get_or_create(&delivery).inc();
+    }
+
+    /// So many messages wait for `sink`, so many were given up, and the oldest that waits is so many seconds old.
+    pub fn backlog(&self, sink: &str, waiting: i64, dead: i64, oldest: f64) {
+        let (outbox, at) = (&self.0.outbox, At { sink: sink.to_owned() });
+        outbox.waiting.get_or_create(&at).set(waiting);
+        outbox.dead.get_or_create(&at).set(dead);
+        outbox.oldest.get_or_create(&at).set(oldest);
+    }
+}

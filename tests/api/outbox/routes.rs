@@ -1,0 +1,80 @@
+//! `/admin/outbox` and what it refuses.
+
+use axum::http::Method;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{alerting, change, messages, outbox};
+use crate::support::{
+    TestApp, admin,
+    receiver::{QUICK, Receiver},
+    user,
+};
+
+#[tokio::test]
+async fn only_an_administrator_sees_or_retries() {
+    let app = TestApp::new().await;
+    let retry = format!("/admin/outbox/{}/retry", Uuid::nil());
+    for (method, path) in [(Method::GET, "/admin/outbox"), (Method::POST, retry.as_str())] {
+        let call = || app.instance.call(method.clone(), path);
+        call().send().await.problem(401, "unauthorized");
+        call().bearer(&user("ana")).send().await.problem(403, "forbidden");
+    }
+}
+
+#[tokio::test]
+async fn messages_are_paged_newest_first_and_filtered() {
+    let app = TestApp::new().await;
+    let receiver = Receiver::new().await;
+    let mut alerts = receiver.as_webhook();
+    alerts.discord = receiver.as_discord().discord;
+    let it = alerting(&app, &alerts).await;
+    change(&it, 1..6).await;
+    it.change(&[("JWT_SECRET", json!("x"), 1)]).await.problem(403, "key_locked");
+    assert_eq!(messages(&it, "?topic=settings.refused").await.len(), 2);
+    let (mut revisions, mut next) = (Vec::new(), String::new());
+    let filter = "?sink=discord&topic=settings.changed&status=waiting&limit=2";
+    loop {
+        let page = outbox(&it, &format!("{filter}{next}")).await;
+        let told = page["messages"].as_array().unwrap();
+        revisions.extend(told.iter().map(|it| it["payload"]["revision"].as_i64().unwrap()));
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        next = format!("&cursor={cursor}");
+    }
+    assert_eq!(revisions, [6, 5, 4, 3, 2]);
+    let other = format!("/admin/outbox?limit=2{next}");
+    it.get(&other).bearer(&admin("root")).send().await.problem(400, "malformed_request");
+    let state = &outbox(&it, "").await["sinks"];
+    let told = |at: usize| (&state[at]["sink"], &state[at]["waiting"], &state[at]["dead"]);
+    assert_eq!(told(0), (&json!("discord"), &json!(6), &json!(0)));
+    assert_eq!(told(1), (&json!("webhook"), &json!(6), &json!(0)));
+    assert_eq!(state[0]["topics"].as_array().unwrap().len(), 6);
+    assert!(0.0 <= state[0]["oldest_waiting_seconds"].as_f64().unwrap());
+}
+
+#[tokio::test]
+async fn what_is_no_message_or_was_taken_is_not_tried_again() {
+    let app = TestApp::new().await;
+    let receiver = Receiver::new().await;
+    let mut it = alerting(&app, &receiver.as_webhook()).await;
+    change(&it, 1..2).await;
+    it.deliver(QUICK);
+    receiver.takes(1).await;
+    let taken = async || !messages(&it, "?status=delivered").await.is_empty();
+    crate::support::by_hand::eventually("it is marked", taken).await;
+    let id = messages(&it, "").await[0]["id"].as_str().unwrap().to_owned();
+    let retry = async |id: &str, query: &str| {
+        let path = format!("/admin/outbox/{id}/retry{query}");
+        it.post(&path).bearer(&admin("root")).send().await
+    };
+    retry(&id, "").await.problem(409, "nothing_to_retry");
+    retry(&id, "?sink=discord").await.problem(404, "not_found");
+    retry(&Uuid::nil().to_string(), "").await.problem(404, "not_found");
+    retry("1", "").await.problem(404, "not_found");
+    retry(&id, "?sinks=webhook").await.problem(400, "malformed_request");
+    for query in ["?status=gone", "?topic=x", "?limit=0", "?cursor=AAAA", "?id=1"] {
+        let reply = it.get(&format!("/admin/outbox{query}")).bearer(&admin("root")).send().await;
+        reply.problem(400, "malformed_request");
+    }
+    assert_eq!(outbox(&it, "?status=waiting").await["messages"], Value::Array(Vec::new()));
+}

@@ -1,0 +1,77 @@
+//! Ten thousand messages, a receiver that fails one time in three, and two workers that are killed at random.
+
+use std::{collections::HashMap, time::Duration};
+
+use brune::config::Delivery;
+use rand::RngExt as _;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::alerting;
+use crate::support::{
+    TestApp, by_hand,
+    receiver::{QUICK, Receiver, status},
+};
+
+const MESSAGES: usize = 10_000;
+
+/// A worker that is missed soon: its lease is short.
+const MORTAL: Delivery = Delivery {
+    lease: Duration::from_millis(300),
+    max_retries: 100,
+    retry_base: Duration::from_millis(1),
+    ..QUICK
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_messages_arrive_in_order_though_workers_are_killed() {
+    let app = TestApp::new().await;
+    let failing = |_: &str| status(if rand::rng().random_ratio(1, 3) { 500 } else { 200 });
+    let receiver = Receiver::answering(failing).await;
+    let it = alerting(&app, &receiver.as_webhook()).await;
+    let stored = format!(
+        "insert into brune_outbox (id, sink, topic, payload)
+         select gen_random_uuid(), 'webhook', 'session.started', jsonb_build_object('number', n)
+         from generate_series(1, {MESSAGES}) n order by n"
+    );
+    by_hand::run(&app.db.pool(), stored).await;
+    let start = || {
+        let worker = it.worker(MORTAL);
+        #[expect(clippy::disallowed_methods, reason = "it is killed, and its end is waited for")]
+        tokio::spawn(worker.run(CancellationToken::new()))
+    };
+    let mut workers = [start(), start()];
+    let mut kills = 0;
+    loop {
+        let pause = rand::rng().random_range(50..1_500);
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        let left = "select count(*) from brune_outbox where status = 'waiting'";
+        if by_hand::count(&app.db.pool(), left).await == 0 {
+            break;
+        }
+        let which = rand::rng().random_range(0..2_usize);
+        workers[which].abort();
+        assert!((&mut workers[which]).await.unwrap_err().is_cancelled());
+        workers[which] = start();
+        kills += 1;
+    }
+    workers.iter().for_each(tokio::task::JoinHandle::abort);
+    assert!(5 < kills, "only {kills} workers were killed");
+    let done = "select count(*) from brune_outbox where status = 'delivered'";
+    assert_eq!(by_hand::count(&app.db.pool(), done).await, 10_000);
+    holds(&receiver.taken());
+}
+
+/// Everything arrived; what arrived twice has one id; and what came first came in order.
+fn holds(taken: &[Value]) {
+    let mut ids: HashMap<u64, &Value> = HashMap::new();
+    let mut first = Vec::new();
+    for told in taken {
+        let number = told["data"]["number"].as_u64().unwrap();
+        match ids.insert(number, &told["id"]) {
+            None => first.push(number),
+            Some(id) => assert_eq!(*id, told["id"], "{number} has two ids"),
+        }
+    }
+    assert_eq!(first, (1..=MESSAGES as u64).collect::<Vec<_>>());
+}
