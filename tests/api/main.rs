@@ -15,6 +15,7 @@ mod database;
 mod firewall;
 mod fleet;
 mod live;
+mod log;
 mod losses;
 mod metrics;
 mod ofrep;
