@@ -33,11 +33,11 @@ fn worker(pool: impl Into<Pool>, batch: u16) -> Expiry {
     Expiry::new(pool.into(), outbox(), Metrics::default(), batch)
 }
 
-/// `sessions` that were over a while ago, each a second after the one before.
+/// `sessions` that were over a while ago, some of them at the same instant.
 async fn leave(pool: &PgPool, sessions: i32) {
     let sql = "insert into brune_session (id, user_id, started_at, expires_at, settings_revision, prompt_id,
           prompt_version, model, session_max_minutes)
-        select gen_random_uuid(), 'due-' || n, now() - interval '1 day', now() - interval '3 hours' + n * interval '1 second',
+        select gen_random_uuid(), 'due-' || n, now() - interval '1 day', now() - interval '3 hours' + n / 7 * interval '1 second',
           1, 'pmpt', '1', 'm', 30 from generate_series(1, $1) n";
     sqlx::query(sql).bind(sessions).execute(pool).await.unwrap();
 }
