@@ -16,7 +16,7 @@
 //! | [`database`] | the pool, transactions under a deadline, the private Postgres | a connection with something unfinished on it is closed, never pooled; nothing is left on a session that a pooler shares |
 //! | [`metrics`] | what is counted | no value, no secret, no id as a label |
 //! | [`outbound`] | calls of other services | bounded, redirected nowhere; an address is never told |
-//! | [`telemetry`] | the log | no value, no secret |
+//! | [`telemetry`] | the log, and its lines for whoever posts them | no value, no secret; whoever logs never waits |
 //! | [`audit`] | who changed what, when, why, in which request | append-only, each entry chained to the one before |
 //! | [`idempotency`] | the first result of a write, for its repeat | stored in the write's own transaction |
 //! | [`outbox`] | messages to other services | stored in the transaction of what they tell of; delivered afterwards |
@@ -56,7 +56,7 @@
 //!    keys, until the database's settings are valid again.
 //! 7. **A lost commit is not a failure.** What may have been stored is
 //!    [`OutcomeUnknown`](database::Failure::OutcomeUnknown), and only what is known not to be is tried again.
-//! 8. **Session starts never notify**, nor do heartbeats: commits that do queue behind one lock of the whole
+//! 8. **Session starts never notify**, nor do heartbeats or messages: commits that do queue behind one lock of the whole
 //!    server.
 //! 9. **No secret is ever a setting.** What looks like one, or is one of this process, ends every write before
 //!    it is stored or told: the firewall is part of the handle that all writers have.
@@ -106,6 +106,22 @@
 //!    stops reading (the accept loop's bound on writes).
 //! 4. The page of all flags ([`http::Ofrep`]) is written once for each snapshot; its `ETag` is of its bytes. A refetch
 //!    event needs no trail: it follows the snapshot alone.
+//!
+//! # An alert, followed through
+//!
+//! The same PATCH, told to a channel and to a service.
+//!
+//! 1. Under the lock, after the values, the write path leaves word in the [`Outbox`](outbox::Outbox) that is part of
+//!    the settings' handle: one row of `brune_outbox` for each [`Sink`](outbox::Sink) that wants the topic, in the same
+//!    transaction. A dry run and a repeat leave none. After the commit the worker of this instance is woken; those of
+//!    others look on their timer, since nothing of this may notify.
+//! 2. The [`Worker`](outbox::Worker) looks whether its sink has something that is due, takes the sink (a token, until
+//!    when, by the database's clock), and reads the first messages in order. It holds no transaction while it calls.
+//! 3. The sink writes the message in its own way (`outbox/sink/`) and calls through
+//!    [`Outbound`](outbound::Outbound). What is not well is a [`Failed`](outbox::sink::Failed): again later, never this
+//!    message, or never this address.
+//! 4. The result is marked with the token in the `where`: a worker that was paused for too long marks nothing, and the
+//!    message goes out again, with the same id. One that is to be tried again holds back those after it.
 //!
 //! # A session start, followed through
 //!

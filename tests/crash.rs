@@ -18,6 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rand::RngExt as _;
 use reqwest::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -27,6 +28,7 @@ use support::{
     TestApp,
     binary::{Home, Service, gone, kill},
     by_hand,
+    receiver::{Receiver, SIGNING, status},
 };
 
 const PATH: &str = "/admin/global-settings";
@@ -271,4 +273,65 @@ async fn start(service: Arc<Service>, number: usize) -> Vec<u16> {
         statuses.push(reply.unwrap().status().as_u16());
     }
     statuses
+}
+
+/// Messages whose deliverers are killed.
+const MESSAGES: usize = 1_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_arrive_in_order_though_the_services_that_deliver_them_are_killed() {
+    let app = TestApp::new().await;
+    let failing = |_: &str| status(if rand::rng().random_ratio(1, 3) { 500 } else { 200 });
+    let receiver = Receiver::answering(failing).await;
+    let home = Home::on(&app.db)
+        .with("ALERT_WEBHOOK_URL", &receiver.address())
+        .with("ALERT_WEBHOOK_SECRET", &format!("whsec_{SIGNING}"))
+        .with("ALERT_ALLOW_PRIVATE", "true")
+        .with("BRUNE_OUTBOX_WORKER_LEASE_MS", "1000")
+        .with("BRUNE_OUTBOX_WORKER_INTERVAL_MS", "100")
+        .with("BRUNE_OUTBOX_RETRY_BASE_MS", "10")
+        .with("BRUNE_OUTBOX_MAX_RETRIES", "100");
+    let stored = format!(
+        "insert into brune_outbox (id, sink, topic, payload)
+         select gen_random_uuid(), 'webhook', 'session.started', jsonb_build_object('number', n)
+         from generate_series(1, {MESSAGES}) n order by n"
+    );
+    by_hand::run(&app.db.pool(), stored).await;
+    let mut services = [home.serve(), home.serve()];
+    let left = "select count(*) from brune_outbox where status = 'waiting'";
+    let mut kills = 0;
+    while by_hand::count(&app.db.pool(), left).await > 0 {
+        let pause = rand::rng().random_range(100..1_500);
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        let which = rand::rng().random_range(0..2_usize);
+        services[which].signal(Signal::KILL);
+        services[which] = home.serve();
+        kills += 1;
+    }
+    assert!(2 < kills, "only {kills} services were killed");
+    let (mut ids, mut first) = (BTreeMap::new(), Vec::new());
+    for told in receiver.taken() {
+        let number = told["data"]["number"].as_u64().unwrap();
+        if number_is_new(&mut ids, number, &told["id"]) {
+            first.push(number);
+        }
+    }
+    assert_eq!(first, (1..=MESSAGES as u64).collect::<Vec<_>>());
+    assert!(receiver.received().iter().all(|it| it.is_signed_with(SIGNING)));
+    for service in services {
+        service.stop().await;
+    }
+    let held = "select count(*) from brune_outbox_sink where lease is not null";
+    assert_eq!(by_hand::count(&app.db.pool(), held).await, 0, "who stops gives its lease back");
+}
+
+/// Whether `number` had not arrived before; if it had, it was with the same id.
+fn number_is_new(ids: &mut BTreeMap<u64, Value>, number: u64, id: &Value) -> bool {
+    match ids.insert(number, id.clone()) {
+        None => true,
+        Some(before) => {
+            assert_eq!(before, *id, "{number} has two ids");
+            false
+        }
+    }
 }

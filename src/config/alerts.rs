@@ -141,7 +141,8 @@ mod tests {
 
     /// What is wrong with `pairs`.
     fn faults(pairs: &[(&str, &str)]) -> String {
-        let environment = Environment::of_pairs(pairs.iter().copied());
+        let pairs = [("HOME", "/home/ana")].iter().chain(pairs);
+        let environment = Environment::of_pairs(pairs.copied());
         let loaded = Config::load(&environment, Needs::Serve);
         loaded.err().map(|it| it.to_string()).unwrap_or_default()
     }
@@ -174,7 +175,8 @@ mod tests {
     #[test]
     fn where_people_reach_the_service_is_an_address_without_extras() {
         let read = |text: &str| {
-            let environment = Environment::of_pairs([("BRUNE_PUBLIC_URL", text)]);
+            let environment =
+                Environment::of_pairs([("HOME", "/home/ana"), ("BRUNE_PUBLIC_URL", text)]);
             Config::load(&environment, Needs::Serve).map(|it| it.alerts.public_url)
         };
         assert_eq!(read("https://a.test/").unwrap().unwrap(), "https://a.test");

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue},
+    encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
@@ -11,7 +11,7 @@ use prometheus_client::{
 use crate::metrics::{Metrics, counters};
 
 /// How a delivery ended.
-#[derive(Debug, Clone, Copy, Hash, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivered {
     /// The sink took the message.
     Done,
@@ -21,24 +21,22 @@ pub enum Delivered {
     Dead,
 }
 
-impl EncodeLabelValue for Delivered {
-    fn encode(
-        &self,
-        encoder: &mut prometheus_client::encoding::LabelValueEncoder<'_>,
-    ) -> std::fmt::Result {
-        let text = match self {
+impl Delivered {
+    const ALL: [Self; 3] = [Self::Done, Self::Retried, Self::Dead];
+
+    fn label(self) -> &'static str {
+        match self {
             Self::Done => "delivered",
             Self::Retried => "retried",
             Self::Dead => "dead",
-        };
-        EncodeLabelValue::encode(&text, encoder)
+        }
     }
 }
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Delivery {
     sink: String,
-    outcome: Delivered,
+    outcome: &'static str,
 }
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -80,20 +78,16 @@ impl Outbox {
 impl Metrics {
     /// There is a sink; its series begin at 0.
     pub fn sink(&self, sink: &str) {
-        for outcome in [Delivered::Done, Delivered::Retried, Delivered::Dead] {
-            drop(
-                self.0
-                    .outbox
-                    .deliveries
-                    .get_or_create(&Delivery { sink: sink.to_owned(), outcome }),
-            );
+        for outcome in Delivered::ALL {
+            let delivery = Delivery { sink: sink.to_owned(), outcome: outcome.label() };
+            drop(self.0.outbox.deliveries.get_or_create(&delivery));
         }
         self.backlog(sink, 0, 0, 0.0);
     }
 
     /// A delivery to `sink` ended.
     pub fn delivery(&self, sink: &str, outcome: Delivered) {
-        let delivery = Delivery { sink: sink.to_owned(), outcome };
+        let delivery = Delivery { sink: sink.to_owned(), outcome: outcome.label() };
         self.0.outbox.deliveries.get_or_create(&delivery).inc();
     }
 

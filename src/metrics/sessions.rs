@@ -11,6 +11,7 @@ use crate::metrics::{Metrics, counter, seconds};
 
 pub(super) struct Sessions {
     expired: Counter,
+    failures: Counter,
     batch: Histogram,
     lag: Gauge<f64, AtomicU64>,
 }
@@ -28,6 +29,11 @@ impl Sessions {
                 registry,
                 "brune_sessions_expired",
                 "Sessions that this instance marked as over",
+            ),
+            failures: counter(
+                registry,
+                "brune_expiry_failures",
+                "Looks for sessions to mark as over that failed",
             ),
             batch: seconds(
                 registry,
@@ -47,5 +53,10 @@ impl Metrics {
         metrics.expired.inc_by(u64::try_from(sessions).unwrap_or_default());
         metrics.lag.set(lag);
         metrics.batch.observe(took.as_secs_f64());
+    }
+
+    /// A look for sessions that are over failed.
+    pub fn expiry_failed(&self) {
+        self.0.sessions.failures.inc();
     }
 }

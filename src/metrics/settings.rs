@@ -6,7 +6,7 @@ use std::{
 };
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue},
+    encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
@@ -14,7 +14,7 @@ use prometheus_client::{
 use crate::metrics::{Metrics, counter, counters, gauge, seconds};
 
 /// What woke a reader of the database.
-#[derive(Debug, Clone, Copy, Hash, PartialEq, Eq, EncodeLabelValue)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// A notification of Postgres.
     Notify,
@@ -29,7 +29,7 @@ pub enum Source {
 }
 
 /// How a reading of the database ended.
-#[derive(Debug, Clone, Copy, Hash, PartialEq, Eq, EncodeLabelValue)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// Newer settings were taken on.
     Taken,
@@ -43,8 +43,41 @@ pub enum Outcome {
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Reload {
-    source: Source,
-    outcome: Outcome,
+    source: &'static str,
+    outcome: &'static str,
+}
+
+impl Source {
+    const ALL: [Self; 5] = [Self::Notify, Self::Redis, Self::Poll, Self::Connect, Self::Demand];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Notify => "notify",
+            Self::Redis => "redis",
+            Self::Poll => "poll",
+            Self::Connect => "connect",
+            Self::Demand => "demand",
+        }
+    }
+}
+
+impl Outcome {
+    const ALL: [Self; 4] = [Self::Taken, Self::Unchanged, Self::Invalid, Self::Failed];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Taken => "taken",
+            Self::Unchanged => "unchanged",
+            Self::Invalid => "invalid",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl Reload {
+    fn of(source: Source, outcome: Outcome) -> Self {
+        Self { source: source.as_str(), outcome: outcome.as_str() }
+    }
 }
 
 pub(super) struct Settings {
@@ -67,10 +100,9 @@ impl Settings {
             &name("reloads"),
             "Readings of the database's settings, by what woke them and how they ended",
         );
-        for source in [Source::Notify, Source::Redis, Source::Poll, Source::Connect, Source::Demand]
-        {
-            for outcome in [Outcome::Taken, Outcome::Unchanged, Outcome::Invalid, Outcome::Failed] {
-                drop(reloads.get_or_create(&Reload { source, outcome }));
+        for source in Source::ALL {
+            for outcome in Outcome::ALL {
+                drop(reloads.get_or_create(&Reload::of(source, outcome)));
             }
         }
         let age = Gauge::default();
@@ -120,7 +152,7 @@ impl Metrics {
     /// The database was read because of `source`, in `took`.
     pub fn reload(&self, source: Source, outcome: Outcome, took: Duration) {
         let settings = &self.0.settings;
-        settings.reloads.get_or_create(&Reload { source, outcome }).inc();
+        settings.reloads.get_or_create(&Reload::of(source, outcome)).inc();
         settings.duration.observe(took.as_secs_f64());
         if outcome == Outcome::Taken && matches!(source, Source::Poll | Source::Connect) {
             settings.missed.inc();

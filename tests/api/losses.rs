@@ -129,8 +129,8 @@ async fn no_change_is_missed_over_two_hundred_losses_of_the_channel() {
     }
     let (mut found, mut missed, mut by_timer) = (0, 0, 0);
     for instance in &fleet {
-        found += reloads(instance, "Connect", "Taken").await;
-        by_timer += reloads(instance, "Poll", "Taken").await;
+        found += reloads(instance, "connect", "taken").await;
+        by_timer += reloads(instance, "poll", "taken").await;
         missed += counted(instance, "brune_settings_notifications_missed_total").await;
     }
     assert_eq!(missed, found + by_timer);
@@ -164,7 +164,7 @@ async fn no_change_is_missed_when_twenty_channels_fall_silent() {
     }
     for (_, instance) in &fleet {
         instance.reaches(2).await;
-        assert_eq!(reloads(instance, "Connect", "Taken").await, 1);
+        assert_eq!(reloads(instance, "connect", "taken").await, 1);
         assert_eq!(counted(instance, "brune_settings_notifications_missed_total").await, 1);
     }
 }
@@ -203,8 +203,8 @@ async fn none_of_a_thousand_changes_at_once_is_missed() {
 async fn by_notification(fleet: &[Instance]) -> u64 {
     let mut readings = 0;
     for instance in fleet {
-        readings += reloads(instance, "Notify", "Taken").await;
-        readings += reloads(instance, "Notify", "Unchanged").await;
+        readings += reloads(instance, "notify", "taken").await;
+        readings += reloads(instance, "notify", "unchanged").await;
     }
     readings
 }

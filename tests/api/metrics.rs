@@ -30,7 +30,7 @@ async fn what_is_known_beforehand_is_there_at_zero() {
         r#"brune_settings_writes_total{outcome="version_conflict"}"#,
         "brune_settings_write_conflicts_total",
         r#"brune_session_starts_total{outcome="not_eligible"}"#,
-        r#"brune_settings_reloads_total{source="Redis",outcome="Failed"}"#,
+        r#"brune_settings_reloads_total{source="redis",outcome="failed"}"#,
         "brune_settings_notifications_missed_total",
         "brune_secret_residue",
     ] {

@@ -5,6 +5,7 @@ use std::{
     env,
     fs::{self, DirBuilder, File, Permissions},
     io::{BufRead as _, BufReader, Write as _},
+    net::TcpListener,
     os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
@@ -23,6 +24,9 @@ const README: &str = include_str!("../../README.md");
 
 /// Where the tour's service answers.
 const ADDRESS: &str = "127.0.0.1:8080";
+
+/// Where what the tour itself starts answers.
+const OTHERS: [&str; 2] = ["127.0.0.1:8081", "127.0.0.1:9000"];
 
 /// Stands between the answers of two steps.
 const MARK: &str = "\u{1e}";
@@ -190,8 +194,16 @@ impl Service {
     fn walk(&self, steps: &[Step]) -> Vec<String> {
         let programs = Path::new(env!("CARGO_BIN_EXE_brune")).parent().unwrap();
         let mut script = "set -euo pipefail\n".to_owned();
+        let others = OTHERS
+            .map(|_| TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string());
         for step in steps {
             let commands = step.commands.replace(ADDRESS, &self.address);
+            let commands =
+                commands.replace("/tmp/brune-alerts", self.dir.join("alerts").to_str().unwrap());
+            let commands = OTHERS
+                .iter()
+                .zip(&others)
+                .fold(commands, |commands, (it, free)| commands.replace(it, free));
             script += &commands.replace("$PWD/target/debug", programs.to_str().unwrap());
             script.extend(["\nprintf '", MARK, "'\n"]);
         }

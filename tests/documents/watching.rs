@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs};
 
 use serde_json::Value;
 
-use crate::support::TestApp;
+use crate::support::{Instance, TestApp, receiver::Receiver};
 
 /// The names of metrics in `text`, without what `OpenMetrics` adds to a name for its parts.
 fn metrics(text: &str) -> BTreeSet<String> {
@@ -19,9 +19,12 @@ fn metrics(text: &str) -> BTreeSet<String> {
 #[tokio::test]
 async fn dashboard_and_alerts_ask_for_what_is_there() {
     let app = TestApp::new().await;
+    // Messages are counted where they go somewhere.
+    let receiver = Receiver::new().await;
+    let instance = Instance::alerting(&receiver.as_webhook(), app.db.pool()).await;
     // Requests are counted once there was one.
-    app.instance.get("/livez").send().await;
-    let served = metrics(&app.instance.get("/metrics").send().await.text);
+    instance.get("/livez").send().await;
+    let served = metrics(&instance.get("/metrics").send().await.text);
     assert!(served.len() > 12, "{served:?}");
     let dashboard = fs::read_to_string("docs/grafana-dashboard.json").unwrap();
     let panels: Value = serde_json::from_str(&dashboard).unwrap();

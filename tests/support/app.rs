@@ -4,8 +4,7 @@ use std::{num::NonZeroU32, time::Duration};
 
 use axum::{
     Router,
-    body::Body,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, header},
 };
 use brune::{
     clock::{Clock, Shift},
@@ -20,13 +19,15 @@ use brune::{
     settings::{self, BRUN_E, Catalog, Feed, Firewall, GlobalSettingsService, Hints, Kind},
 };
 use chrono::TimeDelta;
-use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
 
-use super::{TestDb, canary};
+use super::{
+    TestDb,
+    call::{Call, Reply},
+    canary,
+};
 
 /// The secret that test tokens are signed with.
 pub(crate) const SECRET: &str = "a secret for tests, long enough to be one";
@@ -193,11 +194,6 @@ impl Instance {
         instance
     }
 
-    /// One that hears of no change, with other bounds on its streams.
-    pub(crate) async fn bounded(bounds: StreamBounds, pool: impl Into<Pool>) -> Self {
-        Self::with(Setup { bounds, ..Setup::default() }, pool).await
-    }
-
     /// One that follows the database by notification alone, and leaves word where `alerts` says.
     pub(crate) async fn alerting(alerts: &Alerts, pool: impl Into<Pool>) -> Self {
         let setup = Setup { alerts: alerts.clone(), pace: QUICK, ..Setup::default() };
@@ -229,6 +225,17 @@ impl Instance {
         self.spawn(worker.run(self.ending.clone()));
     }
 
+    /// One that hears of no change, with other bounds on its streams.
+    pub(crate) async fn bounded(bounds: StreamBounds, pool: impl Into<Pool>) -> Self {
+        Self::with(Setup { bounds, ..Setup::default() }, pool).await
+    }
+
+    /// Starts looking after what was stored for other services.
+    pub(crate) fn look_after_messages(&mut self) {
+        let (pool, outbox) = (self.pool.clone(), self.settings.outbox().clone());
+        self.spawn(outbox::watch(pool, outbox, self.settings.metrics().clone()));
+    }
+
     async fn with(setup: Setup, pool: impl Into<Pool>) -> Self {
         let pool = pool.into();
         let Setup { writes, provision, pace, bounds, alerts } = setup;
@@ -238,7 +245,9 @@ impl Instance {
         let told = Outbox::new(sinks.iter().map(Sink::subscription).collect());
         let snapshot = settings::load(&pool).await.unwrap();
         let settings = GlobalSettingsService::telling(told, snapshot, firewall());
-        sinks.iter().for_each(|it| settings.metrics().sink(it.name()));
+        for sink in &sinks {
+            settings.metrics().sink(sink.name());
+        }
         let (clock, shift) = Clock::shifted();
         let keys = Keys::new(&auth());
         let quota = WriteQuota::new(writes);
@@ -350,88 +359,5 @@ impl Instance {
 impl Drop for Instance {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
-    }
-}
-
-/// A request that is being made.
-pub(crate) struct Call<'a> {
-    instance: &'a Instance,
-    method: Method,
-    path: String,
-    headers: HeaderMap,
-    body: Vec<u8>,
-}
-
-impl Call<'_> {
-    pub(crate) fn bearer(self, token: &str) -> Self {
-        self.header("authorization", &format!("Bearer {token}"))
-    }
-
-    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
-        let value = HeaderValue::from_str(value).unwrap();
-        self.headers.append(HeaderName::from_static(name), value);
-        self
-    }
-
-    /// `body` as it is, declared as nothing.
-    pub(crate) fn raw(mut self, body: impl Into<Vec<u8>>) -> Self {
-        self.body = body.into();
-        self
-    }
-
-    /// `body` as it is, declared as JSON.
-    pub(crate) fn text(self, body: impl Into<Vec<u8>>) -> Self {
-        self.raw(body).header("content-type", "application/json")
-    }
-
-    pub(crate) fn json(self, body: &Value) -> Self {
-        self.text(body.to_string())
-    }
-
-    pub(crate) async fn send(self) -> Reply {
-        let mut request = Request::new(Body::from(self.body));
-        *request.method_mut() = self.method;
-        *request.uri_mut() = self.path.parse().unwrap();
-        *request.headers_mut() = self.headers;
-        let response = self.instance.router.clone().oneshot(request).await.unwrap();
-        let (status, headers) = (response.status(), response.headers().clone());
-        let bytes = response.into_body().collect().await.unwrap().to_bytes();
-        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        canary::watch("an answer", &format!("{headers:?} {text}"));
-        Reply { status, headers, body, text }
-    }
-}
-
-/// What was answered.
-#[derive(Debug)]
-pub(crate) struct Reply {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    /// The body as JSON; null when it is none.
-    pub(crate) body: Value,
-    pub(crate) text: String,
-}
-
-impl Reply {
-    /// The body of a success; anything else fails the test, and says what was answered.
-    #[track_caller]
-    pub(crate) fn ok(self) -> Value {
-        assert!(self.status.is_success(), "{} {}", self.status, self.text);
-        self.body
-    }
-
-    /// Holds the answer to be the problem `code` with `status`; returns its body.
-    #[track_caller]
-    pub(crate) fn problem(self, status: u16, code: &str) -> Value {
-        let found = (self.status.as_u16(), self.body["code"].as_str());
-        assert_eq!(found, (status, Some(code)), "{}", self.text);
-        assert_eq!(self.headers["content-type"], "application/problem+json");
-        assert_eq!(self.headers["x-request-id"], self.body["request_id"].as_str().unwrap());
-        self.body
-    }
-
-    pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 }

@@ -20,8 +20,15 @@ use super::{TestDb, by_hand::eventually, server::variable};
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The variables that hold secrets.
-const SECRETS: [&str; 5] =
-    ["JWT_SECRET", "INTERNAL_API_KEY", "OPENAI_API_KEY", "DISCORD_WEBHOOK_URL", "BRUNE_TOKEN"];
+const SECRETS: [&str; 7] = [
+    "JWT_SECRET",
+    "INTERNAL_API_KEY",
+    "OPENAI_API_KEY",
+    "DISCORD_WEBHOOK_URL",
+    "ALERT_WEBHOOK_URL",
+    "ALERT_WEBHOOK_SECRET",
+    "BRUNE_TOKEN",
+];
 
 /// Everything, of every library.
 const TRACE: &str = "trace,sqlx=trace,hyper=trace,reqwest=trace,rustls=trace,tower=trace";

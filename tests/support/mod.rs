@@ -6,6 +6,7 @@
 mod app;
 pub(crate) mod binary;
 pub(crate) mod by_hand;
+mod call;
 pub(crate) mod canary;
 mod database;
 pub(crate) mod pgbouncer;
@@ -17,7 +18,7 @@ mod server;
 pub(crate) mod sse;
 
 /// The keys that are never written: secrets, and the infrastructure's.
-pub(crate) const NEVER: [&str; 12] = [
+pub(crate) const NEVER: [&str; 14] = [
     "OPENAI_API_KEY",
     "JWT_SECRET",
     "INTERNAL_API_KEY",
@@ -27,14 +28,19 @@ pub(crate) const NEVER: [&str; 12] = [
     "POSTGRES_PORT",
     "POSTGRES_DB",
     "DISCORD_WEBHOOK_URL",
+    "ALERT_WEBHOOK_URL",
+    "ALERT_WEBHOOK_SECRET",
     "NODE_ENV",
     "PORTE_TALENT_BASE_URL",
     "BRUNE_OPENAI_BASE_URL",
 ];
 
 #[expect(unused_imports, reason = "no test binary uses all of it")]
-pub(crate) use app::{
-    Call, INTERNAL_KEY, Instance, ORIGIN, Reply, SECRET, TestApp, admin, admin_signed_with, auth,
-    firewall, token, user,
+pub(crate) use self::{
+    app::{
+        INTERNAL_KEY, Instance, ORIGIN, SECRET, TestApp, admin, admin_signed_with, auth, firewall,
+        token, user,
+    },
+    call::{Call, Reply},
 };
 pub(crate) use database::TestDb;

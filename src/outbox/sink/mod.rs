@@ -4,7 +4,7 @@ mod alert;
 pub mod discord;
 mod webhook;
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use reqwest::Url;
 use sha2::{Digest as _, Sha256};
@@ -83,7 +83,7 @@ pub enum Unfit {
 }
 
 /// Somewhere messages go.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Sink {
     name: &'static str,
     topics: Vec<Topic>,
@@ -92,7 +92,7 @@ pub struct Sink {
     kind: Kind,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 enum Kind {
     Discord { discord: Discord, public_url: Option<String> },
     Webhook(Webhook),
@@ -153,6 +153,12 @@ fn wanted(events: Option<&[String]>) -> Result<Vec<Topic>, Unfit> {
     let Some(events) = events else { return Ok(Topic::ALL.to_vec()) };
     let topic = |it: &String| Topic::parse(it).ok_or_else(|| Unfit::NoSuchTopic(it.clone()));
     events.iter().map(topic).collect()
+}
+
+impl fmt::Debug for Sink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sink").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Sink {

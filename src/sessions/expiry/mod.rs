@@ -108,6 +108,9 @@ pub async fn expire(expiry: Expiry, pace: config::Expiry) {
         let swept = expiry.sweep().await;
         tell(&swept, well);
         well = swept.is_ok();
+        if !well {
+            expiry.metrics.expiry_failed();
+        }
         pause = if well { usual } else { (pause * 2).min(LONGEST.max(usual)) };
     }
 }

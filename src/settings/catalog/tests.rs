@@ -34,7 +34,7 @@ fn the_built_in_catalog_says_what_the_design_says() {
 fn every_key_of_the_design_has_its_place() {
     let catalog = Catalog::parse(BRUN_E).unwrap();
     let count = |kind| catalog.schema.all().filter(|it| it.kind == kind).count();
-    assert_eq!([Kind::Setting, Kind::Secret, Kind::Environment].map(count), [9, 5, 19]);
+    assert_eq!([Kind::Setting, Kind::Secret, Kind::Environment].map(count), [9, 7, 22]);
     assert_eq!(count(Kind::Locked), 0);
     assert!(catalog.schema.editable().all(|it| it.applies == Applies::NewSessions));
 }

@@ -20,7 +20,7 @@ async fn every_key_of_the_catalog_is_listed_and_locked_ones_have_no_value() {
     let listing = reply.ok();
     assert_eq!(listing["revision"], 1);
     let listed = keys(&listing);
-    assert!(listed.is_sorted() && listed.len() == 33, "{listed:?}");
+    assert!(listed.is_sorted() && listed.len() == 38, "{listed:?}");
     for entry in listing["entries"].as_array().unwrap() {
         let (key, locked) = (&entry["key"], entry["locked"].as_bool().unwrap());
         assert_eq!(entry["editable"], !locked, "{key}");
@@ -45,7 +45,15 @@ async fn search_and_category_narrow_the_list_and_both_must_hold() {
             vec!["BRUNE_PROMPT_ID", "BRUNE_PROMPT_VERSION"],
         ),
         ("category=brune_prompt", vec!["BRUNE_PROMPT_ID", "BRUNE_PROMPT_VERSION"]),
-        ("search=webhook", vec!["DISCORD_WEBHOOK_URL"]),
+        (
+            "search=webhook",
+            vec![
+                "ALERT_EVENTS",
+                "ALERT_WEBHOOK_SECRET",
+                "ALERT_WEBHOOK_URL",
+                "DISCORD_WEBHOOK_URL",
+            ],
+        ),
         ("search=jwt", vec!["JWT_SECRET"]),
         ("search=alerts+are+posted", vec!["DISCORD_WEBHOOK_URL"]),
         ("search=cooldown&category=brune_prompt", vec![]),

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{alerting, change, messages, outbox};
 use crate::support::{
-    TestApp, admin,
+    TestApp, admin, by_hand,
     receiver::{QUICK, Receiver},
     user,
 };
@@ -61,7 +61,7 @@ async fn what_is_no_message_or_was_taken_is_not_tried_again() {
     it.deliver(QUICK);
     receiver.takes(1).await;
     let taken = async || !messages(&it, "?status=delivered").await.is_empty();
-    crate::support::by_hand::eventually("it is marked", taken).await;
+    by_hand::eventually("it is marked", taken).await;
     let id = messages(&it, "").await[0]["id"].as_str().unwrap().to_owned();
     let retry = async |id: &str, query: &str| {
         let path = format!("/admin/outbox/{id}/retry{query}");
@@ -77,4 +77,44 @@ async fn what_is_no_message_or_was_taken_is_not_tried_again() {
         reply.problem(400, "malformed_request");
     }
     assert_eq!(outbox(&it, "?status=waiting").await["messages"], Value::Array(Vec::new()));
+}
+
+#[tokio::test]
+async fn what_was_settled_long_ago_goes_and_what_nobody_delivers_is_given_up() {
+    let app = TestApp::new().await;
+    let receiver = Receiver::new().await;
+    let mut it = alerting(&app, &receiver.as_webhook()).await;
+    for (status, days) in [
+        ("delivered", 6),
+        ("delivered", 8),
+        ("dead", 29),
+        ("dead", 31),
+        ("waiting", 29),
+        ("waiting", 31),
+    ] {
+        let settled = if status == "waiting" { "null" } else { "created" };
+        let sql = format!(
+            "insert into brune_outbox (id, sink, topic, payload, status, created_at, settled_at)
+             select gen_random_uuid(), 'webhook', '{status}.{days}', '{{}}', '{status}', created, {settled}
+             from (select now() - interval '{days} days' as created) it"
+        );
+        by_hand::run(&app.db.pool(), sql).await;
+    }
+    it.look_after_messages();
+    let left = "select count(*) from brune_outbox";
+    let tidied = async || by_hand::count(&app.db.pool(), left).await == 4;
+    by_hand::eventually("what is old is gone", tidied).await;
+    let mut told = messages(&it, "").await;
+    told.reverse();
+    let told: Vec<_> = told.iter().map(|it| (it["topic"].clone(), it["status"].clone())).collect();
+    let expected = [
+        ("delivered.6", "delivered"),
+        ("dead.29", "dead"),
+        ("waiting.29", "waiting"),
+        ("waiting.31", "dead"),
+    ];
+    assert_eq!(told, expected.map(|(topic, status)| (json!(topic), json!(status))));
+    let text = it.get("/metrics").send().await.text;
+    let line = "brune_outbox_oldest_waiting_seconds{sink=\"webhook\"} 2";
+    assert!(text.contains(line), "{text}");
 }

@@ -127,6 +127,19 @@ async fn a_large_change_is_told_within_bounds() {
 }
 
 #[tokio::test]
+async fn an_old_value_that_looks_like_a_secret_is_withheld() {
+    let app = TestApp::new().await;
+    let it = alerting(&app, &Receiver::new().await.as_webhook()).await;
+    let looks = format!("ghp_{}", "a1B2".repeat(9));
+    by_hand::set(&app.db.pool(), "BRUNE_PROMPT_VERSION", &json!(looks).to_string()).await;
+    it.change(&[("BRUNE_PROMPT_VERSION", json!("7"), 2)]).await.ok();
+    let told = stored(&it).await;
+    assert!(!format!("{told:?}").contains(&looks), "{told:?}");
+    let old = &told[0].1["changed"][0]["old_value"];
+    assert_eq!(old, "(withheld: it looks like a secret)");
+}
+
+#[tokio::test]
 async fn removed_secrets_are_told_by_name() {
     let app = TestApp::new().await;
     by_hand::leave_secret(&app.db.pool(), "OPENAI_API_KEY", "sk-left-behind").await;

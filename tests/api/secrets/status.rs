@@ -27,6 +27,8 @@ async fn each_secret_is_told_by_presence_and_source_and_how_to_provide_it() {
     let names: Vec<_> =
         told["secrets"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
     let all = [
+        "ALERT_WEBHOOK_SECRET",
+        "ALERT_WEBHOOK_URL",
         "DISCORD_WEBHOOK_URL",
         "INTERNAL_API_KEY",
         "JWT_SECRET",

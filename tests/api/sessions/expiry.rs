@@ -200,14 +200,17 @@ async fn the_work_goes_on_after_the_database_was_away() {
     let proxy = Proxy::before(&app.db).await;
     let pace =
         brune::config::Expiry { enabled: true, interval: Duration::from_millis(20), batch: 20 };
-    let worker = worker(proxy.pool(1).await, 20);
+    let metrics = Metrics::default();
+    let worker = Expiry::new(proxy.pool(1).await, outbox(), metrics.clone(), 20);
     proxy.take_away().await;
     let mut tasks = JoinSet::new();
     #[expect(clippy::disallowed_methods, reason = "it ends with the test")]
     tasks.spawn(expire(worker, pace));
-    leave(&app.db.pool(), 30).await;
-    proxy.bring_back().await;
     let pool = app.db.pool();
+    leave(&pool, 30).await;
+    let failures = || gauge(&metrics, "brune_expiry_failures_total ");
+    eventually("it has failed twice", async || 2.0 <= failures()).await;
+    proxy.bring_back().await;
     eventually("marked", async || count(&pool, EXPIRED).await == 30).await;
     tasks.shutdown().await;
 }
