@@ -150,8 +150,7 @@ async fn run(
     let parts = Parts { config, environment, pool: &pool, settings, clock };
     let state = parts.start(&mut tasks, &shutdown).await?;
     let fleet = state.fleet.clone();
-    let forwarder = forward(lines, config, &state)?;
-    forwarder.iter().for_each(|it| tasks.spawn(it.clone().run()));
+    let forwarder = forward(lines, config, &state, &mut tasks)?;
     let limits = Limits::default();
     let router = http::router(state, &limits);
     let served = http::serve(listener, router, limits, shutdown.clone());
@@ -169,32 +168,43 @@ async fn run(
     shutdown.cancel();
     served.await;
     tasks.stop().await;
-    match ended {
-        None => leave(&fleet, &worker, &pool).await,
-        Some(fault) => {
-            error!(error = &fault as &dyn std::error::Error, "the private Postgres has ended");
-            flush(forwarder.as_ref()).await;
-            return Err(fault.into());
-        }
-    }
-    flush(forwarder.as_ref()).await;
-    Ok(())
+    conclude(ended, leave(&fleet, &worker, &pool), forwarder).await
 }
 
-/// What posts lines of the log, where they can be posted.
-fn forward(lines: Lines, config: &Config, state: &AppState) -> Result<Option<Forwarder>, Error> {
+/// The last steps: this instance leaves the others, if it still has a database, and what was said last is posted.
+async fn conclude(
+    ended: Option<embedded::Error>,
+    leaving: impl Future<Output = ()>,
+    forwarder: Option<Forwarder>,
+) -> Result<(), Error> {
+    match &ended {
+        None => leaving.await,
+        Some(fault) => {
+            error!(error = fault as &dyn std::error::Error, "the private Postgres has ended");
+        }
+    }
+    if let Some(forwarder) = forwarder {
+        forwarder.flush().await;
+    }
+    ended.map_or(Ok(()), |fault| Err(fault.into()))
+}
+
+/// Starts what posts lines of the log, where they can be posted.
+fn forward(
+    lines: Lines,
+    config: &Config,
+    state: &AppState,
+    tasks: &mut Tasks,
+) -> Result<Option<Forwarder>, Error> {
     let firewall = state.settings.firewall().clone();
     let (metrics, instance) = (state.settings.metrics(), state.provision.instance().to_owned());
     let discord = outbox::discord(&config.alerts)?.filter(|_| !config.log.discord.is_empty());
     let forwarder = |it| Forwarder::new(lines, it, firewall, metrics, instance, Rhythm::default());
-    Ok(discord.map(forwarder))
-}
-
-/// Posts what was said last.
-async fn flush(forwarder: Option<&Forwarder>) {
-    if let Some(forwarder) = forwarder {
-        forwarder.flush().await;
+    let forwarder = discord.map(forwarder);
+    if let Some(forwarder) = &forwarder {
+        tasks.spawn(forwarder.clone().run());
     }
+    Ok(forwarder)
 }
 
 /// The listener, and the address that it has.
