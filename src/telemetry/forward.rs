@@ -259,7 +259,6 @@ mod tests {
 
     #[test]
     fn our_own_lines_of_the_levels_are_kept_with_their_request() {
-        let source = std::io::Error::other("deep");
         let (lines, _) = kept(&[Level::ERROR, Level::DEBUG], || {
             let span = tracing::error_span!("request", request_id = "r-1", n = 2);
             span.in_scope(|| {
@@ -272,7 +271,6 @@ mod tests {
             tracing::error!(target: "hyper::client", "a library's");
             tracing::error!(target: "brunette", "somebody else's");
         });
-        drop(source);
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert_eq!(lines[0].message, "went wrong");
         assert!(lines[0].fields.starts_with("error=the log level cannot be parsed: "), "{lines:?}");
@@ -281,7 +279,8 @@ mod tests {
         assert_eq!((lines[1].message.as_str(), lines[1].request.as_str()), ("fine", ""));
     }
 
-    fn source_error() -> tracing_subscriber::filter::ParseError {
+    /// An error with a cause.
+    fn unparsed() -> tracing_subscriber::filter::ParseError {
         "a=b=c".parse::<tracing_subscriber::filter::Directive>().unwrap_err()
     }
 

@@ -62,7 +62,6 @@ async fn each_session_is_marked_once_however_many_work_at_it() {
     let mut tasks = JoinSet::new();
     for batch in [50, 70, 7] {
         let worker = worker(pool.clone(), batch);
-        #[expect(clippy::disallowed_methods, reason = "they end before the test does")]
         tasks.spawn(async move { worker.sweep().await.unwrap() });
     }
     let marked = tasks.join_all().await;
@@ -169,7 +168,6 @@ async fn users_start_again_while_their_sessions_are_marked() {
     let worker = Arc::new(worker(pool.clone(), 3));
     let mut tasks = JoinSet::new();
     let swept = Arc::clone(&worker);
-    #[expect(clippy::disallowed_methods, reason = "it ends before the test does")]
     tasks.spawn(async move { swept.sweep().await.unwrap() });
     for n in (1..=400).rev().step_by(8) {
         app.instance.start(&user(&format!("due-{n}"))).await.ok();
@@ -204,7 +202,6 @@ async fn the_work_goes_on_after_the_database_was_away() {
     let worker = Expiry::new(proxy.pool(1).await, outbox(), metrics.clone(), 20);
     proxy.take_away().await;
     let mut tasks = JoinSet::new();
-    #[expect(clippy::disallowed_methods, reason = "it ends with the test")]
     tasks.spawn(expire(worker, pace));
     let pool = app.db.pool();
     leave(&pool, 30).await;
