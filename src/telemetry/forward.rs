@@ -262,8 +262,8 @@ mod tests {
         let (lines, _) = kept(&[Level::ERROR, Level::DEBUG], || {
             let span = tracing::error_span!("request", request_id = "r-1", n = 2);
             span.in_scope(|| {
-                let error =
-                    &crate::telemetry::Error::from(source_error()) as &dyn std::error::Error;
+                let error = crate::telemetry::Error::from(unparsed());
+                let error = &error as &dyn std::error::Error;
                 tracing::error!(error, status = 500, "went wrong");
             });
             tracing::debug!(target: "brune", "fine");
