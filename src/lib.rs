@@ -11,12 +11,12 @@
 //!
 //! | module | what it is | what it holds to |
 //! |---|---|---|
-//! | [`clock`], [`ids`], [`json`] | words and tools | import nothing of ours |
+//! | [`clock`], [`ids`], [`json`], [`trace`] | words and tools | import nothing of ours |
 //! | [`config`] | what the process was started with | plain data; alone reads the environment; tells every fault at once |
 //! | [`database`] | the pool, transactions under a deadline, the private Postgres | a connection with something unfinished on it is closed, never pooled; nothing is left on a session that a pooler shares |
 //! | [`metrics`] | what is counted | no value, no secret, no id as a label |
 //! | [`outbound`] | calls of other services | bounded, redirected nowhere; an address is never told |
-//! | [`telemetry`] | the log | no value, no secret |
+//! | [`telemetry`] | the log, and its lines for whoever posts them | no value, no secret; whoever logs never waits |
 //! | [`audit`] | who changed what, when, why, in which request | append-only, each entry chained to the one before |
 //! | [`idempotency`] | the first result of a write, for its repeat | stored in the write's own transaction |
 //! | [`outbox`] | messages to other services | stored in the transaction of what they tell of; delivered afterwards |
@@ -170,6 +170,7 @@
 pub mod clock;
 pub mod ids;
 pub mod json;
+pub mod trace;
 
 // What the process was started with: plain data.
 pub mod config;

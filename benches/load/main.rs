@@ -13,6 +13,7 @@
 #[path = "../catalog/mod.rs"]
 mod catalog;
 mod client;
+mod expiry;
 mod history;
 mod ofrep;
 mod patch;
@@ -37,7 +38,7 @@ use tracing_subscriber::EnvFilter;
 
 use world::World;
 
-const SCENARIOS: [&str; 9] = [
+const SCENARIOS: [&str; 10] = [
     "start",
     "realtime",
     "patch",
@@ -47,6 +48,7 @@ const SCENARIOS: [&str; 9] = [
     "ready",
     "ofrep",
     "streams",
+    "expiry",
 ];
 
 fn main() {
@@ -78,6 +80,7 @@ async fn run(wanted: &dyn Fn(&str) -> bool) {
             "propagation" => propagation::run(&mut world).await,
             "ready" => ready::run(&mut world).await,
             "ofrep" => ofrep::run(&mut world).await,
+            "expiry" => expiry::run(&mut world).await,
             _ => streams::run(&mut world).await,
         }
     }

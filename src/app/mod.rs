@@ -2,6 +2,7 @@
 //! reverse.
 
 mod descriptors;
+mod forward;
 mod guard;
 mod open;
 mod services;
@@ -12,8 +13,9 @@ use std::{future::Future, net::SocketAddr, time::Duration};
 use chrono::TimeDelta;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
+pub use forward::{Forwarder, Rhythm};
 pub use guard::{Finding, examine};
 pub use open::{Database, catalog, firewall, migrate, plan};
 use tasks::Tasks;
@@ -28,8 +30,10 @@ use crate::{
     },
     outbound,
     outbox::{self, Outbox, Sink, Worker},
-    secrets, sessions,
+    secrets,
+    sessions::{self, Expiry},
     settings::{self, Catalog, Feed, GlobalSettingsService, Hints, Kind},
+    telemetry::Lines,
 };
 
 /// How often the database is looked through for what is left of secrets.
@@ -99,16 +103,18 @@ pub struct Ready {
     pub token: Option<String>,
 }
 
-/// Runs the service until `stop` resolves or the private Postgres ends; calls `ready` once it answers.
+/// Runs the service until `stop` resolves or the private Postgres ends; calls `ready` once it answers. Posts `lines`
+/// of the log where the configuration says.
 pub async fn serve(
     config: Config,
     environment: &Environment,
+    lines: Lines,
     ready: impl FnOnce(&Ready),
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let catalog = catalog(&config)?;
     let mut database = Database::open(&config).await?;
-    let served = run(&config, environment, &catalog, &mut database, ready, stop).await;
+    let served = run(&config, environment, &catalog, &mut database, lines, ready, stop).await;
     database.close().await?;
     served
 }
@@ -118,6 +124,7 @@ async fn run(
     environment: &Environment,
     catalog: &Catalog,
     database: &mut Database,
+    lines: Lines,
     ready: impl FnOnce(&Ready),
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
@@ -149,6 +156,7 @@ async fn run(
     let parts = Parts { config, environment, pool: &pool, settings, clock };
     let state = parts.start(&mut tasks, &shutdown).await?;
     let fleet = state.fleet.clone();
+    let forwarder = forward(lines, config, &state, &mut tasks)?;
     let limits = Limits::default();
     let router = http::router(state, &limits);
     let served = http::serve(listener, router, limits, shutdown.clone());
@@ -166,11 +174,43 @@ async fn run(
     shutdown.cancel();
     served.await;
     tasks.stop().await;
-    match ended {
-        None => leave(&fleet, &worker, &pool).await,
-        Some(fault) => return Err(fault.into()),
+    conclude(ended, leave(&fleet, &worker, &pool), forwarder).await
+}
+
+/// The last steps: this instance leaves the others, if it still has a database, and what was said last is posted.
+async fn conclude(
+    ended: Option<embedded::Error>,
+    leaving: impl Future<Output = ()>,
+    forwarder: Option<Forwarder>,
+) -> Result<(), Error> {
+    match &ended {
+        None => leaving.await,
+        Some(fault) => {
+            error!(error = fault as &dyn std::error::Error, "the private Postgres has ended");
+        }
     }
-    Ok(())
+    if let Some(forwarder) = forwarder {
+        forwarder.flush().await;
+    }
+    ended.map_or(Ok(()), |fault| Err(fault.into()))
+}
+
+/// Starts what posts lines of the log, where they can be posted.
+fn forward(
+    lines: Lines,
+    config: &Config,
+    state: &AppState,
+    tasks: &mut Tasks,
+) -> Result<Option<Forwarder>, Error> {
+    let firewall = state.settings.firewall().clone();
+    let (metrics, instance) = (state.settings.metrics(), state.provision.instance().to_owned());
+    let discord = outbox::discord(&config.alerts)?.filter(|_| !config.log.discord.is_empty());
+    let forwarder = |it| Forwarder::new(lines, it, firewall, metrics, instance, Rhythm::default());
+    let forwarder = discord.map(forwarder);
+    if let Some(forwarder) = &forwarder {
+        tasks.spawn(forwarder.clone().run());
+    }
+    Ok(forwarder)
 }
 
 /// The listener, and the address that it has.
@@ -235,6 +275,11 @@ impl Parts<'_> {
         let metrics = settings.metrics().clone();
         tasks.spawn(secrets::watch(pool.clone(), metrics, RESIDUE_CHECK));
         tasks.spawn(sessions::forget_attempts(pool.clone()));
+        if config.expiry.enabled {
+            let (outbox, metrics) = (settings.outbox().clone(), settings.metrics().clone());
+            let expiry = Expiry::new(pool.clone(), outbox, metrics, config.expiry.batch);
+            tasks.spawn(sessions::expire(expiry, config.expiry));
+        }
         let feed = Feed::new(&settings);
         tasks.spawn(settings::tell(pool.clone(), settings.clone(), feed.clone()));
         let provision = provision(environment, &settings);

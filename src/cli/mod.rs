@@ -21,7 +21,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use crate::{
     app,
     config::{Config, Environment, Needs, without_driver_variables},
-    telemetry,
+    telemetry::{self, Lines},
 };
 
 /// A settings control plane over Postgres.
@@ -132,13 +132,15 @@ fn run(command: Command) -> Result<ExitCode, String> {
             clap_complete::generate(shell, &mut Cli::command(), "brune", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Serve => with_config(&environment, Needs::Serve, async |config| {
-            serve::run(config, &environment).await
+        Command::Serve => with_config(&environment, Needs::Serve, async |config, lines| {
+            serve::run(config, &environment, lines).await
         }),
-        Command::Migrate(arguments) => with_config(&environment, Needs::Database, async |config| {
-            migrate::run(&config, &environment, &arguments).await
-        }),
-        Command::Doctor => with_config(&environment, Needs::Database, async |config| {
+        Command::Migrate(arguments) => {
+            with_config(&environment, Needs::Database, async |config, _| {
+                migrate::run(&config, &environment, &arguments).await
+            })
+        }
+        Command::Doctor => with_config(&environment, Needs::Database, async |config, _| {
             doctor::run(&config, &environment).await
         }),
     }
@@ -148,17 +150,17 @@ fn run(command: Command) -> Result<ExitCode, String> {
 fn with_config(
     environment: &Environment,
     needs: Needs,
-    command: impl AsyncFnOnce(Config) -> Result<ExitCode, app::Error>,
+    command: impl AsyncFnOnce(Config, Lines) -> Result<ExitCode, app::Error>,
 ) -> Result<ExitCode, String> {
     // What a service needs beside a database, that may still hold; with other faults, all are told.
     let config = Config::load(environment, Needs::Database)
         .map_err(|faults| Config::load(environment, needs).err().unwrap_or(faults).to_string())?;
-    telemetry::init(&config.log).map_err(|err| chain(&err))?;
+    let lines = telemetry::init(&config.log).map_err(|err| chain(&err))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|err| format!("cannot start the runtime: {err}"))?;
-    runtime.block_on(command(config)).map_err(|err| chain(&err))
+    runtime.block_on(command(config, lines)).map_err(|err| chain(&err))
 }
 
 /// An error and its causes, each on a line.

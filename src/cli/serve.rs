@@ -6,12 +6,17 @@ use crate::{
     app::{self, Ready},
     cli::say,
     config::{Config, Environment},
+    telemetry::Lines,
 };
 
-pub(super) async fn run(config: Config, environment: &Environment) -> Result<ExitCode, app::Error> {
+pub(super) async fn run(
+    config: Config,
+    environment: &Environment,
+    lines: Lines,
+) -> Result<ExitCode, app::Error> {
     // Before anything is started, so that a signal always finds its handler.
     let stop = app::signals()?;
-    app::serve(config, environment, announce, stop).await?;
+    app::serve(config, environment, lines, announce, stop).await?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -10,6 +10,7 @@ mod development;
 mod directories;
 pub(crate) mod dotenv;
 mod env;
+mod expiry;
 mod fault;
 mod file;
 mod held;
@@ -28,6 +29,7 @@ use std::{ffi::OsString, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::
 pub use alerts::{Alerts, Delivery};
 pub use client::{Announcement, Client};
 pub use env::{Environment, Source};
+pub use expiry::Expiry;
 pub use fault::{Fault, Faults};
 pub use log::{Format, Log};
 pub use provision::Provision;
@@ -67,6 +69,8 @@ pub struct Config {
     pub reload: Reload,
     /// Origins whose pages may read settings as flags (`BRUNE_CORS_ORIGINS`); `*` for all.
     pub cors_origins: Vec<String>,
+    /// How sessions whose time is over are marked.
+    pub expiry: Expiry,
     /// The catalog's file (`BRUNE_CATALOG`); the built-in one when `None`.
     pub catalog: Option<PathBuf>,
     /// What to log, and how.
@@ -199,6 +203,7 @@ impl Config {
         let (alerts, delivery) = (Alerts::read(&mut reading), Delivery::read(&mut reading));
         let reload = Reload::read(&mut reading);
         let reload_poll = reading.milliseconds("BRUNE_RELOAD_POLL_MS", 5_000, 100..=600_000);
+        let expiry = Expiry::read(&mut reading);
         let cors_origins = origins::read(&mut reading);
         // Only here, when everything has been read, may a fault end it.
         let config = database.zip(services).map(|(database, services)| Self {
@@ -216,6 +221,7 @@ impl Config {
             reload_poll,
             reload,
             cors_origins,
+            expiry,
             catalog: env.path("BRUNE_CATALOG"),
             log,
             data_dir,

@@ -72,7 +72,9 @@ fn nothing_given_is_a_development_start_on_a_database_of_its_own() {
     assert_eq!(config.mode, Mode::Development);
     assert_eq!((config.pool_size, config.reload_poll), (10, Duration::from_secs(5)));
     assert!(config.auth.jwt_secrets.is_empty() && config.auth.internal_api_key.is_none());
-    assert_eq!(config.log, Log { level: "info".to_owned(), format: Format::Text, color: true });
+    let discord = vec![tracing::Level::ERROR];
+    let level = "info".to_owned();
+    assert_eq!(config.log, Log { level, discord, format: Format::Text, color: true });
     let embedded = embedded(config);
     assert!(embedded.dir.starts_with("/home/ana") && embedded.dir.ends_with("brune"));
     assert!(embedded.cache_dir.is_some() && embedded.bin_dir.is_none());
@@ -252,6 +254,19 @@ fn a_level_is_checked_before_it_could_silence_the_log() {
     }
     for level in ["inof", "verbose", "brune=loud", "info,,debug", "debug,fatal"] {
         assert_eq!(at_fault(&[("LOG_LEVEL", level)]), ["LOG_LEVEL"], "{level}");
+    }
+}
+
+#[test]
+fn levels_that_are_posted_are_named_one_by_one() {
+    use tracing::Level;
+    let levels = |text: &str| load(&[("LOG_DISCORD_LEVELS", text)]).unwrap().log.discord;
+    assert_eq!(levels(r#"["error", "warn"]"#), [Level::ERROR, Level::WARN]);
+    assert_eq!(levels("WARN,info"), [Level::WARN, Level::INFO]);
+    assert!(levels("[]").is_empty());
+    assert_eq!(levels(""), [Level::ERROR]);
+    for wrong in ["off", "1", "error,", r#"["error", "fatal"]"#, r#"["error""#, "[1]"] {
+        assert_eq!(at_fault(&[("LOG_DISCORD_LEVELS", wrong)]), ["LOG_DISCORD_LEVELS"], "{wrong}");
     }
 }
 

@@ -27,6 +27,7 @@ use crate::{
     json::{Fault, Faults},
     metrics::{self, Metrics},
     settings::Firewall,
+    trace::{TRACEPARENT, TRACESTATE, Trace},
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -76,9 +77,11 @@ async fn answer(
     let started = Instant::now();
     let id = request_id(request.headers(), &firewall);
     let path = request.uri().path().to_owned();
-    let asked = Asked { id: id.clone(), method: request.method().clone(), route: route(&request) };
+    let trace = trace(request.headers(), &firewall);
+    let (method, route) = (request.method().clone(), route(&request));
+    let asked = Asked { id: id.clone(), trace: trace.clone(), method, route };
     request.extensions_mut().insert(id.clone());
-    let response = admit(request, next, limit).instrument(asked.span()).await;
+    let response = trace.around(admit(request, next, limit).instrument(asked.span())).await;
     let problem = response.extensions().get::<Problem>().map(|it| it.code().as_str());
     let mut response = problem::render(response, &path, &id, &firewall);
     set_headers(response.headers_mut(), &id);
@@ -96,10 +99,21 @@ fn request_id(headers: &HeaderMap, firewall: &Firewall) -> RequestId {
         .unwrap_or_default()
 }
 
+/// The caller's trace, unless there is none, more than one, or what looks like a secret in its id, which the log would
+/// tell; else a new one.
+fn trace(headers: &HeaderMap, firewall: &Firewall) -> Trace {
+    let states = headers.get_all(TRACESTATE).iter().filter_map(|it| it.to_str().ok());
+    only(headers, &HeaderName::from_static(TRACEPARENT))
+        .and_then(|it| Trace::continued(it.to_str().ok()?, states))
+        .filter(|it| firewall.likeness(it.id()).is_none())
+        .unwrap_or_else(Trace::begin)
+}
+
 /// What the log says of a request. No query, header or body, and the route instead of the path: those may
 /// hold anything.
 struct Asked {
     id: RequestId,
+    trace: Trace,
     method: Method,
     route: Option<MatchedPath>,
 }
@@ -115,8 +129,9 @@ impl Asked {
 
     fn span(&self) -> Span {
         // At the level of errors, so that an error names its request whatever level is asked for.
-        let (id, method) = (self.id.as_str(), self.method.as_str());
-        error_span!("request", request_id = id, method, route = self.route())
+        let (request_id, method) = (self.id.as_str(), self.method.as_str());
+        let (trace_id, span_id) = (self.trace.id(), self.trace.span_id());
+        error_span!("request", request_id, trace_id, span_id, method, route = self.route())
     }
 
     fn count(
@@ -147,11 +162,12 @@ impl Asked {
         let quiet = is_routine(self.route(), status);
         // To the microsecond: what is finer is the clock's.
         let (status, ms) = (status.as_u16(), (took.as_secs_f64() * 1e6).round() / 1e3);
-        let (id, method) = (self.id.as_str(), self.method.as_str());
+        let (request_id, method, route) = (self.id.as_str(), self.method.as_str(), self.route());
+        let (trace_id, span_id) = (self.trace.id(), self.trace.span_id());
         if quiet {
-            debug!(status, ms, request_id = id, method, route = self.route(), "answered");
+            debug!(status, ms, request_id, trace_id, span_id, method, route, "answered");
         } else {
-            info!(status, ms, request_id = id, method, route = self.route(), "answered");
+            info!(status, ms, request_id, trace_id, span_id, method, route, "answered");
         }
     }
 }

@@ -73,7 +73,8 @@ fn header<T: PartialSchema>(description: &str) -> Header {
         description = "Run-time settings: typed, checked, locked against lost updates, explained, audited, \
             reversible.\n\nEvery failure is an RFC 9457 problem whose `code` is explained under its `type`, with \
             every fault of the request in `errors`. Every answer has an `X-Request-Id`: the caller's own if it \
-            is 1 to 128 letters, digits, `.`, `_` and `-`, else a new one. What any route may also answer, \
+            is 1 to 128 letters, digits, `.`, `_` and `-`, else a new one. A `traceparent` (W3C Trace Context) is \
+            continued in the log and in calls of other services. What any route may also answer, \
             before it looks at the request: `malformed_request` (400, a head that cannot be read), \
             `not_found` (404), `method_not_allowed` (405) and `headers_too_large` (431).",
     ),

@@ -6,6 +6,7 @@
 mod http;
 mod outbox;
 mod realtime;
+mod sessions;
 mod settings;
 
 use std::{fmt, sync::Arc};
@@ -33,9 +34,11 @@ struct Inner {
     settings: settings::Settings,
     outbox: outbox::Outbox,
     realtime: realtime::Realtime,
+    sessions: sessions::Sessions,
     secret_residue: Gauge,
     instances: Gauge,
     streams: Gauge,
+    log_lines_dropped: Counter,
 }
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -50,6 +53,7 @@ impl Default for Metrics {
         let settings = settings::Settings::new(&mut registry);
         let outbox = outbox::Outbox::new(&mut registry);
         let realtime = realtime::Realtime::new(&mut registry);
+        let sessions = sessions::Sessions::new(&mut registry);
         let secret_residue = gauge(
             &mut registry,
             "brune_secret_residue",
@@ -61,6 +65,11 @@ impl Default for Metrics {
             "Instances over the same database that are live, as this one last saw them",
         );
         let streams = gauge(&mut registry, "brune_streams", "Streams of events that are open here");
+        let log_lines_dropped = counter(
+            &mut registry,
+            "brune_log_lines_dropped",
+            "Lines of the log that were to be forwarded and found no room",
+        );
         let build = Info::new(Build { version: env!("CARGO_PKG_VERSION") });
         registry.register("brune_build", "The release that runs", build);
         Self(Arc::new(Inner {
@@ -69,9 +78,11 @@ impl Default for Metrics {
             settings,
             outbox,
             realtime,
+            sessions,
             secret_residue,
             instances,
             streams,
+            log_lines_dropped,
         }))
     }
 }
@@ -90,6 +101,12 @@ impl Metrics {
     /// So many streams are open here.
     pub fn streams(&self, open: usize) {
         self.0.streams.set(i64::try_from(open).unwrap_or(i64::MAX));
+    }
+
+    /// Counts lines of the log that are not forwarded: whoever keeps them counts by itself.
+    #[must_use]
+    pub fn log_lines_dropped(&self) -> Counter {
+        self.0.log_lines_dropped.clone()
     }
 
     /// Everything as text.

@@ -12,11 +12,13 @@ use std::{
 use reqwest::{
     Client, Method, RequestBuilder, Response, StatusCode, Url,
     dns::{Addrs, Name, Resolve, Resolving},
-    header::HeaderMap,
+    header::{HeaderMap, HeaderName, HeaderValue},
     redirect,
 };
 use tokio::net::lookup_host;
 use url::Host;
+
+use crate::trace::{TRACEPARENT, TRACESTATE, Trace};
 
 /// How much a call may take, and where it may go.
 #[derive(Debug, Clone, Copy)]
@@ -103,16 +105,17 @@ impl Outbound {
         self.http.request(method, url)
     }
 
-    /// Sends `request` and reads its answer.
+    /// Sends `request` and reads its answer. Made for a request of somebody, it carries that one's trace.
     ///
     /// # Errors
     /// There is no whole answer within the bounds.
     pub async fn send(&self, request: RequestBuilder) -> Result<Answer, Fault> {
-        let request = request.build().map_err(|err| Fault::from(&err))?;
+        let mut request = request.build().map_err(|err| Fault::from(&err))?;
         // An address that is written as a number is never looked up.
         if self.bounds.reach == Reach::Public && is_within(request.url()) {
             return Err(Fault::Private);
         }
+        carry_trace(request.headers_mut());
         let response = self.http.execute(request).await.map_err(|err| Fault::from(&err))?;
         self.read(response).await
     }
@@ -133,6 +136,17 @@ impl Outbound {
         let (status, headers) = (response.status(), response.headers().clone());
         Ok(Answer { status, headers, body })
     }
+}
+
+/// Adds the trace that the running task works for, unless the headers name one already.
+fn carry_trace(headers: &mut HeaderMap) {
+    let Some(trace) = Trace::current().filter(|_| !headers.contains_key(TRACEPARENT)) else {
+        return;
+    };
+    let value = |text: &str| HeaderValue::from_str(text).ok();
+    headers.extend(value(trace.traceparent()).map(|it| (HeaderName::from_static(TRACEPARENT), it)));
+    let state = trace.tracestate().and_then(value);
+    headers.extend(state.map(|it| (HeaderName::from_static(TRACESTATE), it)));
 }
 
 impl From<&reqwest::Error> for Fault {

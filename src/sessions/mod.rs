@@ -1,6 +1,7 @@
 //! Brun-E sessions. A session keeps the settings it started with, whatever changes afterwards.
 
 mod eligibility;
+mod expiry;
 mod lookup;
 mod page;
 mod pins;
@@ -12,6 +13,7 @@ mod start;
 mod store;
 
 pub use eligibility::{Refusal, User};
+pub use expiry::{Expiry, Step, expire};
 pub use lookup::{End, LookupError, Reach, end, find};
 pub use page::{Cursor, Filter, Page, page, trace};
 pub use pins::{Pin, Pins, pins};

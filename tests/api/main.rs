@@ -16,6 +16,7 @@ mod firewall;
 mod fleet;
 mod lease;
 mod live;
+mod log;
 mod losses;
 mod metrics;
 mod ofrep;

@@ -6,6 +6,8 @@ use axum::http::{HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::trace::{TRACEPARENT, TRACESTATE};
+
 /// Origins whose pages may; `*` stands for all.
 #[derive(Debug, Clone, Default)]
 pub struct Origins(pub Arc<[String]>);
@@ -35,6 +37,8 @@ pub(in crate::http) fn around<S: Clone + Send + Sync + 'static>(
             header::IF_NONE_MATCH,
             api_key,
             HeaderName::from_static("x-request-id"),
+            HeaderName::from_static(TRACEPARENT),
+            HeaderName::from_static(TRACESTATE),
         ])
         .expose_headers([
             header::ETAG,

@@ -98,19 +98,31 @@ enum Kind {
     Webhook(Webhook),
 }
 
+/// The webhook of Discord's that `alerts` name, if they do.
+///
+/// # Errors
+/// It cannot be called.
+pub fn discord(alerts: &Alerts) -> Result<Option<Discord>, Unfit> {
+    let Some(address) = &alerts.discord else { return Ok(None) };
+    let (variable, reach) = ("DISCORD_WEBHOOK_URL", reach(alerts));
+    let url = url(variable, address, reach)?;
+    let discord = Discord::new(&Secret::new(url.into()), reach);
+    discord.map(Some).map_err(|fault| Unfit::Fault { variable, fault })
+}
+
+fn reach(alerts: &Alerts) -> Reach {
+    if alerts.allow_private { Reach::Anywhere } else { Reach::Public }
+}
+
 /// The sinks that `alerts` name.
 ///
 /// # Errors
 /// One of them cannot be called.
 pub fn sinks(alerts: &Alerts) -> Result<Vec<Sink>, Unfit> {
-    let reach = if alerts.allow_private { Reach::Anywhere } else { Reach::Public };
+    let reach = reach(alerts);
     let public_url = alerts.public_url.clone();
     let mut sinks = Vec::new();
-    if let Some(address) = &alerts.discord {
-        let variable = "DISCORD_WEBHOOK_URL";
-        let url = url(variable, address, reach)?;
-        let discord = Discord::new(&Secret::new(url.into()), reach)
-            .map_err(|fault| Unfit::Fault { variable, fault })?;
+    if let (Some(address), Some(discord)) = (&alerts.discord, discord(alerts)?) {
         let kind = Kind::Discord { discord, public_url: public_url.clone() };
         sinks.push(Sink::new("discord", FOR_PEOPLE.to_vec(), address, kind));
     }

@@ -3,6 +3,7 @@
 mod admin;
 mod database;
 mod eligibility;
+mod expiry;
 mod idempotency;
 mod limit;
 mod pins;

@@ -1,4 +1,7 @@
-//! The log: text or JSON on standard error, and nothing in it that must stay secret.
+//! The log: text or JSON on standard error, and nothing in it that must stay secret. Some of its lines are kept for
+//! whoever forwards them.
+
+mod forward;
 
 use std::{
     io::{self, IsTerminal as _},
@@ -12,9 +15,11 @@ use tracing_subscriber::{
     filter::{EnvFilter, LevelFilter, ParseError},
     fmt::MakeWriter,
     layer::SubscriberExt as _,
-    registry,
+    registry::{self, LookupSpan},
     util::SubscriberInitExt as _,
 };
+
+pub use forward::{Forward, Line, Lines, forward, unheard};
 
 use crate::config::{Format, Log};
 
@@ -43,14 +48,17 @@ pub enum Error {
     Taken(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// Sends all that is logged, panics too, to standard error. Once per process.
+/// Sends all that is logged, panics too, to standard error. Once per process. Returns the lines that are to be
+/// forwarded, from the first on; dropped, there are none.
 ///
 /// # Errors
 /// The level does not parse, or there is a log already.
-pub fn init(log: &Log) -> Result<(), Error> {
-    subscriber(log, io::stderr, io::stderr().is_terminal())?.try_init()?;
+pub fn init(log: &Log) -> Result<Lines, Error> {
+    let (forward, lines) = forward(log.discord.clone());
+    // Outside of the log's own layer, which writes down the fields of a span before.
+    subscriber(log, io::stderr, io::stderr().is_terminal())?.with(forward).try_init()?;
     panic::set_hook(Box::new(report));
-    Ok(())
+    Ok(lines)
 }
 
 /// The log on `writer`.
@@ -58,7 +66,7 @@ fn subscriber<W>(
     log: &Log,
     writer: W,
     terminal: bool,
-) -> Result<impl Subscriber + use<W>, ParseError>
+) -> Result<impl Subscriber + for<'a> LookupSpan<'a> + use<W>, ParseError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
@@ -69,7 +77,7 @@ where
         Format::Text => lines.with_ansi(log.color && terminal).boxed(),
         Format::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
     };
-    Ok(registry().with(filter).with(lines))
+    Ok(registry::Registry::default().with(filter).with(lines))
 }
 
 /// `level` with the [`CAPS`] that it does not speak of itself.
@@ -115,7 +123,7 @@ mod tests {
     fn logged(level: &str, format: Format, act: impl FnOnce()) -> String {
         let lines = Lines::default();
         let writer = lines.clone();
-        let log = Log { level: level.to_owned(), format, color: true };
+        let log = Log { level: level.to_owned(), format, color: true, discord: Vec::new() };
         let subscriber = subscriber(&log, move || writer.clone(), false).unwrap();
         tracing::subscriber::with_default(subscriber, act);
         let bytes = lines.0.lock().unwrap().clone();
@@ -184,7 +192,7 @@ mod tests {
             panic::set_hook(before);
             assert!(caught.is_err());
         });
-        assert!(line.contains("src/telemetry.rs:"), "{line}");
+        assert!(line.contains("src/telemetry/mod.rs:"), "{line}");
         assert!(!line.contains("secret"), "{line}");
     }
 }

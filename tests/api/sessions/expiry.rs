@@ -1,0 +1,234 @@
+//! Sessions whose time is over are marked, each by one instance.
+
+use std::{sync::Arc, time::Duration};
+
+use brune::{
+    database::{Failure, Pool},
+    metrics::Metrics,
+    outbox::{Outbox, Subscription, Topic},
+    sessions::{Expiry, expire},
+};
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tokio::{task::JoinSet, time::timeout};
+
+use super::{end, find, id, time};
+use crate::support::{TestApp, binary::Home, by_hand::eventually, proxy::Proxy, user};
+
+/// An outbox with two sinks, one of which wants to hear of sessions that are over.
+fn outbox() -> Outbox {
+    let subscription = |sink: &str, topics: &[Topic]| Subscription {
+        sink: sink.to_owned(),
+        topics: topics.to_vec(),
+    };
+    Outbox::new(vec![
+        subscription("webhook", &Topic::ALL),
+        subscription("discord", &[Topic::SettingsChanged]),
+        subscription("second", &[Topic::SessionExpired]),
+    ])
+}
+
+fn worker(pool: impl Into<Pool>, batch: u16) -> Expiry {
+    Expiry::new(pool.into(), outbox(), Metrics::default(), batch)
+}
+
+/// `sessions` that were over a while ago, some of them at the same instant.
+async fn leave(pool: &PgPool, sessions: i32) {
+    let sql = "insert into brune_session (id, user_id, started_at, expires_at, settings_revision, prompt_id,
+          prompt_version, model, session_max_minutes)
+        select gen_random_uuid(), 'due-' || n, now() - interval '1 day', now() - interval '3 hours' + n / 7 * interval '1 second',
+          1, 'pmpt', '1', 'm', 30 from generate_series(1, $1) n";
+    sqlx::query(sql).bind(sessions).execute(pool).await.unwrap();
+}
+
+async fn count(pool: &PgPool, sql: &str) -> i64 {
+    sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select count(*) from {sql}")))
+        .fetch_one(pool)
+        .await
+        .unwrap()
+}
+
+/// Sessions that are marked as over, as they are to be.
+const EXPIRED: &str = "brune_session where status = 'expired' and ended_at = expires_at";
+const MESSAGES: &str = "brune_outbox where topic = 'session.expired'";
+
+#[tokio::test]
+async fn each_session_is_marked_once_however_many_work_at_it() {
+    let app = TestApp::new().await;
+    let pool = app.db.pool();
+    leave(&pool, 3_000).await;
+    let running = app.instance.start(&user("ana")).await.ok();
+    let mut tasks = JoinSet::new();
+    for batch in [50, 70, 7] {
+        let worker = worker(pool.clone(), batch);
+        tasks.spawn(async move { worker.sweep().await.unwrap() });
+    }
+    let marked = tasks.join_all().await;
+    assert_eq!(marked.iter().sum::<i64>(), 3_000, "{marked:?}");
+    assert!(marked.iter().filter(|it| 0 < **it).count() > 1, "{marked:?}");
+    assert_eq!(count(&pool, EXPIRED).await, 3_000);
+    // One for each session and each sink that wants it, under one id.
+    assert_eq!(count(&pool, MESSAGES).await, 6_000);
+    for distinct in ["distinct id", "distinct payload->>'session_id'"] {
+        let told = format!("(select {distinct} from {MESSAGES}) d");
+        assert_eq!(count(&pool, &told).await, 3_000, "{distinct}");
+    }
+    assert_eq!(count(&pool, "brune_outbox where sink = 'discord'").await, 0);
+    assert_eq!(find(&app.instance, &running, &user("ana")).await.ok(), running);
+    assert_eq!(worker(pool, 10).sweep().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn what_is_told_is_the_session_as_it_was() {
+    let app = TestApp::new().await;
+    app.instance.shift.advance(TimeDelta::hours(-2));
+    let ana = app.instance.start(&user("ana")).await.ok();
+    assert_eq!(worker(app.db.pool(), 10).step(None).await.unwrap().expired, 1);
+    let found = find(&app.instance, &ana, &user("ana")).await.ok();
+    assert_eq!((&found["status"], &found["ended_at"]), (&json!("expired"), &ana["expires_at"]));
+    let sql = "select payload from brune_outbox where sink = 'webhook'";
+    let told: Value = sqlx::query_scalar(sql).fetch_one(&app.db.pool()).await.unwrap();
+    assert_eq!(told["session_id"], id(&ana));
+    for member in ["started_at", "expires_at"] {
+        assert_eq!(time(&told[member]), time(&ana[member]), "{told}");
+    }
+    assert_eq!((&told["user_id"], &told["ended_at"]), (&json!("ana"), &told["expires_at"]));
+    assert_eq!((&told["revision"], &told["model"]), (&json!(1), &ana["config"]["model"]));
+    assert_eq!(told["prompt_id"], ana["config"]["prompt_id"]);
+}
+
+#[tokio::test]
+async fn nothing_is_stored_for_nobody_and_what_is_marked_is_counted() {
+    let app = TestApp::new().await;
+    let (pool, metrics) = (app.db.pool(), Metrics::default());
+    leave(&pool, 25).await;
+    let worker = Expiry::new(pool.clone().into(), Outbox::default(), metrics.clone(), 10);
+    let first = worker.step(None).await.unwrap();
+    let lag = gauge(&metrics, "brune_expiry_lag_seconds ");
+    assert!((10_700.0..11_000.0).contains(&lag), "{lag}");
+    let second = worker.step(first.next).await.unwrap();
+    let third = worker.step(second.next).await.unwrap();
+    assert_eq!([first, second, third].map(|it| it.expired), [10, 10, 5]);
+    assert!(first.next < second.next && third.next.is_none(), "{first:?} {second:?} {third:?}");
+    assert_eq!((count(&pool, EXPIRED).await, count(&pool, "brune_outbox").await), (25, 0));
+    assert_eq!(worker.step(None).await.unwrap().expired, 0);
+    assert_eq!(gauge(&metrics, "brune_expiry_lag_seconds ").to_bits(), 0);
+    assert_eq!(gauge(&metrics, "brune_sessions_expired_total ").to_bits(), 25_f64.to_bits());
+    assert_eq!(
+        gauge(&metrics, "brune_expiry_batch_duration_seconds_count ").to_bits(),
+        4_f64.to_bits()
+    );
+}
+
+fn gauge(metrics: &Metrics, name: &str) -> f64 {
+    let text = metrics.text().unwrap();
+    text.lines().find_map(|line| line.strip_prefix(name)).unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn what_somebody_else_has_in_hand_is_left_to_them() {
+    let app = TestApp::new().await;
+    let pool = app.db.pool();
+    leave(&pool, 10).await;
+    let mut held = pool.begin().await.unwrap();
+    let sql =
+        "update brune_session set status = 'ended', ended_at = expires_at where user_id = 'due-3'";
+    sqlx::query(sql).execute(&mut *held).await.unwrap();
+    // Does not wait for it, and leaves nothing else out.
+    let swept = timeout(Duration::from_secs(2), worker(pool.clone(), 4).sweep()).await;
+    assert_eq!(swept.unwrap().unwrap(), 9);
+    held.commit().await.unwrap();
+    assert_eq!(worker(pool.clone(), 4).sweep().await.unwrap(), 0);
+    assert_eq!(count(&pool, "brune_session where status = 'ended'").await, 1);
+    assert_eq!(count(&pool, "brune_outbox where payload->>'user_id' = 'due-3'").await, 0);
+}
+
+#[tokio::test]
+async fn a_session_that_was_ended_is_not_touched() {
+    let app = TestApp::new().await;
+    let ana = app.instance.start(&user("ana")).await.ok();
+    let ended = end(&app.instance, &ana, &user("ana")).await.ok();
+    assert_eq!(ended["status"], "ended");
+    app.instance.shift.advance(TimeDelta::hours(-3));
+    let ben = app.instance.start(&user("ben")).await.ok();
+    assert_eq!(worker(app.db.pool(), 10).sweep().await.unwrap(), 1);
+    assert_eq!(find(&app.instance, &ana, &user("ana")).await.ok(), ended);
+    // Ending what is over changes nothing of it.
+    app.instance.shift.advance(TimeDelta::hours(3));
+    let over = end(&app.instance, &ben, &user("ben")).await.ok();
+    assert_eq!((&over["status"], &over["ended_at"]), (&json!("expired"), &ben["expires_at"]));
+}
+
+#[tokio::test]
+async fn users_start_again_while_their_sessions_are_marked() {
+    let app = TestApp::new().await;
+    let pool = app.db.pool();
+    leave(&pool, 400).await;
+    let worker = Arc::new(worker(pool.clone(), 3));
+    let mut tasks = JoinSet::new();
+    let swept = Arc::clone(&worker);
+    tasks.spawn(async move { swept.sweep().await.unwrap() });
+    for n in (1..=400).rev().step_by(8) {
+        app.instance.start(&user(&format!("due-{n}"))).await.ok();
+    }
+    tasks.join_all().await;
+    assert_eq!(count(&pool, EXPIRED).await, 400);
+    assert_eq!(count(&pool, "brune_session where status = 'active'").await, 50);
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_waited_for() {
+    let app = TestApp::new().await;
+    let proxy = Proxy::before(&app.db).await;
+    leave(&app.db.pool(), 30).await;
+    let worker = worker(proxy.pool(1).await, 20);
+    worker.step(None).await.unwrap();
+    proxy.take_away().await;
+    let failure = worker.sweep().await.unwrap_err();
+    assert!(!matches!(failure, Failure::Refused(_)), "{failure:?}");
+    proxy.bring_back().await;
+    assert_eq!(worker.sweep().await.unwrap(), 10);
+    assert_eq!(count(&app.db.pool(), MESSAGES).await, 60);
+}
+
+#[tokio::test]
+async fn the_work_goes_on_after_the_database_was_away() {
+    let app = TestApp::new().await;
+    let proxy = Proxy::before(&app.db).await;
+    let pace =
+        brune::config::Expiry { enabled: true, interval: Duration::from_millis(20), batch: 20 };
+    let metrics = Metrics::default();
+    let worker = Expiry::new(proxy.pool(1).await, outbox(), metrics.clone(), 20);
+    proxy.take_away().await;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(expire(worker, pace));
+    let pool = app.db.pool();
+    leave(&pool, 30).await;
+    let failures = || gauge(&metrics, "brune_expiry_failures_total ");
+    eventually("it has failed twice", async || 2.0 <= failures()).await;
+    proxy.bring_back().await;
+    eventually("marked", async || count(&pool, EXPIRED).await == 30).await;
+    tasks.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_service_marks_what_is_over_unless_it_was_told_not_to() {
+    let app = TestApp::new().await;
+    let pool = app.db.pool();
+    let mut home = Home::on(&app.db).with("BRUNE_EXPIRY_WORKER_INTERVAL_MS", "100");
+    home.set("BRUNE_EXPIRY_WORKER_ENABLED", "false");
+    let idle = home.serve();
+    leave(&pool, 5).await;
+    // A heartbeat comes every two seconds: more than ten times as seldom as a look would.
+    let beat = "brune_instance where seen_at > started_at + interval '1.5 seconds'";
+    eventually("a heartbeat later", async || count(&pool, beat).await == 1).await;
+    assert_eq!(count(&pool, EXPIRED).await, 0);
+    idle.stop().await;
+    home.set("BRUNE_EXPIRY_WORKER_ENABLED", "true");
+    let service = home.serve();
+    eventually("marked", async || count(&pool, EXPIRED).await == 5).await;
+    let metrics = service.anonymous(reqwest::Method::GET, "/metrics").send().await.unwrap();
+    assert!(metrics.text().await.unwrap().contains("brune_sessions_expired_total 5"));
+    service.stop().await;
+}
