@@ -53,12 +53,8 @@ pub(super) async fn expire(
           returning s.id, user_id, settings_revision, model, prompt_id, prompt_version, started_at, expires_at),
         told as (
           insert into brune_outbox (id, sink, topic, payload)
-          select ($5::uuid[])[nth], sink, $3, jsonb_build_object(
-            'session_id', e.id, 'user_id', user_id, 'revision', settings_revision, 'model', model,
-            'prompt_id', prompt_id, 'prompt_version', prompt_version,
-            'started_at', to_char(started_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-            'expires_at', to_char(expires_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-            'ended_at', to_char(expires_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
+          select ($5::uuid[])[nth], sink, $3, brune_session_over(e.id, user_id, settings_revision, model,
+            prompt_id, prompt_version, started_at, expires_at)
           from (select *, row_number() over (order by expired.expires_at, expired.id) as nth from expired) e,
             unnest($4::text[]) sink
           order by nth)

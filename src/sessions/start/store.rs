@@ -116,15 +116,24 @@ pub(super) async fn insert_if_clear(
     .await
 }
 
-/// What stands in the way of `candidate`, in one state of the database. Where `permitted` and within the
-/// limit, what of the user's is past its time is marked, which frees the index that allows one session.
+/// Who is told of a session that a start of its user marks as over.
+#[derive(Clone, Default)]
+pub(super) struct Told {
+    pub(super) message_id: Uuid,
+    pub(super) topic: &'static str,
+    pub(super) sinks: Vec<String>,
+}
+
+/// What stands in the way of `candidate`, in one state of the database. Where the user may start at all, and within
+/// the limit, what of theirs is past its time is marked and `told`, which frees the index that allows one session.
 pub(super) async fn examine(
     conn: &mut Connection,
     candidate: &Candidate,
     bounds: &Bounds,
     limit: Limit,
-    permitted: bool,
+    told: Option<&Told>,
 ) -> sqlx::Result<Attempt> {
+    let (permitted, told) = (told.is_some(), told.cloned().unwrap_or_default());
     sqlx::query_as!(
         Attempt,
         r#"
@@ -149,7 +158,13 @@ pub(super) async fn examine(
             ended_at = case status when 'starting' then greatest(started_at, $2) else expires_at end
           where user_id = $1 and $7 and (select is_so from counted) and (
             status = 'active' and expires_at <= $2
-            or status = 'starting' and starting_until <= statement_timestamp()))
+            or status = 'starting' and starting_until <= statement_timestamp())
+          returning *),
+        told as (
+          insert into brune_outbox (id, sink, topic, payload)
+          select $8, sink, $9, brune_session_over(id, user_id, settings_revision, model, prompt_id,
+            prompt_version, started_at, expires_at)
+          from lapsed, unnest($10::text[]) sink where status = 'expired')
         select revision, (select count(*) from own where started_at >= $4) as "started_today!",
           (select case when not running then ended_at end from last) as last_ended_at,
           (select id from last where running) as active, (select id from prior) as prior,
@@ -167,6 +182,9 @@ pub(super) async fn examine(
         limit.counted,
         limit.per_minute,
         permitted,
+        told.message_id,
+        told.topic,
+        &told.sinks,
     )
     .fetch_one(conn)
     .await

@@ -7,11 +7,12 @@ use uuid::Uuid;
 
 use super::{
     Error, Request,
-    store::{self, Attempt, Cleared, Limit},
+    store::{self, Attempt, Cleared, Limit, Told},
 };
 use crate::{
     database::{self, Attempts, Connection, Deadline, Failure, Pool},
     idempotency,
+    outbox::Topic,
     sessions::{
         eligibility::{self, Bounds, User},
         rules::SessionSettings,
@@ -119,9 +120,9 @@ impl Writing<'_> {
         if permitted && self.insert(candidate, &bounds, limit, deadline).await? {
             return Ok(Outcome::Written(written(candidate.session(), false, candidate)));
         }
-        let asked = *limit;
+        let (asked, told) = (*limit, permitted.then(|| self.told()));
         let examined = database::once(self.pool, deadline, async |conn| {
-            store::examine(conn, candidate, &bounds, asked, permitted).await
+            store::examine(conn, candidate, &bounds, asked, told.as_ref()).await
         });
         let found = examined.await?;
         limit.counted = found.counted;
@@ -148,6 +149,13 @@ impl Writing<'_> {
         }
         refusals.extend(eligibility::check_history(&found.history(), &bounds, &candidate.settings));
         if refusals.is_empty() { Ok(Outcome::Raced) } else { Err(Error::NotEligible(refusals)) }
+    }
+
+    /// Who is told when a session of the user's turns out to be over.
+    fn told(&self) -> Told {
+        let topic = Topic::SessionExpired;
+        let sinks = self.settings.outbox().sinks(topic);
+        Told { message_id: Uuid::now_v7(), topic: topic.as_str(), sinks }
     }
 
     /// Inserts the candidate if nothing stands in its way; says whether it did.

@@ -14,23 +14,25 @@ use sqlx::PgPool;
 use tokio::{task::JoinSet, time::timeout};
 
 use super::{end, find, id, time};
-use crate::support::{TestApp, binary::Home, by_hand::eventually, proxy::Proxy, user};
+use crate::support::{
+    Instance, TestApp, binary::Home, by_hand::eventually, proxy::Proxy, services::Services, user,
+};
 
-/// An outbox with two sinks, one of which wants to hear of sessions that are over.
-fn outbox() -> Outbox {
+/// Three sinks, two of which want to hear of sessions that are over.
+fn subscriptions() -> Vec<Subscription> {
     let subscription = |sink: &str, topics: &[Topic]| Subscription {
         sink: sink.to_owned(),
         topics: topics.to_vec(),
     };
-    Outbox::new(vec![
+    vec![
         subscription("webhook", &Topic::ALL),
         subscription("discord", &[Topic::SettingsChanged]),
         subscription("second", &[Topic::SessionExpired]),
-    ])
+    ]
 }
 
 fn worker(pool: impl Into<Pool>, batch: u16) -> Expiry {
-    Expiry::new(pool.into(), outbox(), Metrics::default(), batch)
+    Expiry::new(pool.into(), Outbox::new(subscriptions()), Metrics::default(), batch)
 }
 
 /// `sessions` that were over a while ago, some of them at the same instant.
@@ -96,6 +98,23 @@ async fn what_is_told_is_the_session_as_it_was() {
     assert_eq!((&told["user_id"], &told["ended_at"]), (&json!("ana"), &told["expires_at"]));
     assert_eq!((&told["revision"], &told["model"]), (&json!(1), &ana["config"]["model"]));
     assert_eq!(told["prompt_id"], ana["config"]["prompt_id"]);
+}
+
+#[tokio::test]
+async fn a_session_that_its_users_next_start_marks_is_told_of_as_well() {
+    let app = TestApp::new().await;
+    let services = Services { sinks: subscriptions(), ..Services::default() };
+    let instance = Instance::among(services, app.db.pool()).await;
+    let first = instance.start(&user("ana")).await.ok();
+    instance.shift.advance(TimeDelta::hours(2));
+    instance.start(&user("ana")).await.ok();
+    let sql =
+        "select payload from brune_outbox where topic = 'session.expired' and sink = 'second'";
+    let told: Vec<Value> = sqlx::query_scalar(sql).fetch_all(&app.db.pool()).await.unwrap();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0]["session_id"], id(&first));
+    assert_eq!(time(&told[0]["ended_at"]), time(&first["expires_at"]));
+    assert_eq!(worker(app.db.pool(), 10).sweep().await.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -199,7 +218,8 @@ async fn the_work_goes_on_after_the_database_was_away() {
     let pace =
         brune::config::Expiry { enabled: true, interval: Duration::from_millis(20), batch: 20 };
     let metrics = Metrics::default();
-    let worker = Expiry::new(proxy.pool(1).await, outbox(), metrics.clone(), 20);
+    let worker =
+        Expiry::new(proxy.pool(1).await, Outbox::new(subscriptions()), metrics.clone(), 20);
     proxy.take_away().await;
     let mut tasks = JoinSet::new();
     tasks.spawn(expire(worker, pace));
