@@ -17,7 +17,7 @@ async fn every_key_is_listed_and_locked_ones_without_values() {
     let service = Service::start().await;
     let listed = service.config(&["list"]).ends(0, "");
     let rows = listed.rows();
-    assert_eq!(rows.len(), 33);
+    assert_eq!(rows.len(), 38);
     assert!(rows.contains(&vec![COOLDOWN, "brune_business", "1", "30"]), "{rows:?}");
     assert!(rows.contains(&vec!["JWT_SECRET", "secret", "-", "(env)"]), "{rows:?}");
     let found = service.config(&["list", "--search", "PROMPT", "--category", "brune_prompt"]);
@@ -36,7 +36,7 @@ async fn a_value_is_printed_alone_or_whole_for_programs() {
     service.config(&["get", COOLDOWN, "-o", "table"]).ends(0, "30");
     service.config(&["list", "-o", "table"]).ends(0, "KEY").ends(0, "VERSION");
     let listed = service.config(&["list", "-o", "json"]).json();
-    assert_eq!(listed.as_array().unwrap().len(), 33);
+    assert_eq!(listed.as_array().unwrap().len(), 38);
 }
 
 #[tokio::test]
