@@ -16,7 +16,7 @@ use crate::{
 const SOON: Duration = Duration::from_millis(100);
 
 /// How long an instance that has applied a revision leaves the database to those that have not.
-const AFTER: Duration = Duration::from_millis(2);
+const AFTER: Duration = Duration::from_millis(4);
 
 /// Keeps the row until dropped. Revisions that come while one is written are written together, by the next.
 pub async fn keep(pool: Pool, settings: GlobalSettingsService, fleet: Fleet) {

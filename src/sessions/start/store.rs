@@ -81,7 +81,9 @@ pub(super) async fn insert_if_clear(
           select $1, $2, $3, $4, $5, $6, revision, $8, $9, $10, $11, $12, $13,
             case when $19 then 'starting' else 'active' end, case when $19 then clock_timestamp() + interval '30 s' end
           from app_global_setting_head
-          where revision = $7 and ($17 or exists (select from tried)) and (
+          -- What a crash loses of a first step was never a session: only the second is waited for on disk.
+          where revision = $7 and (not $19 or set_config('synchronous_commit', 'off', true) = 'off')
+            and ($17 or exists (select from tried)) and (
             -- Sessions of a user follow one another, so what holds of the last holds if it does of any.
             select count(*) filter (where started_at >= $15) < $16
               and coalesce(bool_and(status not in ('starting', 'active')
