@@ -86,12 +86,9 @@ pub(super) async fn insert_if_clear(
             and ($17 or exists (select from tried)) and (
             -- Sessions of a user follow one another, so what holds of the last holds if it does of any.
             select count(*) filter (where started_at >= $15) < $16
-              and coalesce(bool_and(status not in ('starting', 'active')
-                and least(ended_at, expires_at) <= $14), true)
-            from (
-              select status, started_at, ended_at, expires_at from brune_session
-              where user_id = $2 and status <> 'failed' order by started_at desc limit $16) newest)
-          returning 1)
+              and coalesce(bool_and(status not in ('starting', 'active') and least(ended_at, expires_at) <= $14), true)
+            from (select status, started_at, ended_at, expires_at from brune_session
+              where user_id = $2 and status <> 'failed' order by started_at desc limit $16) newest) returning 1)
         select $17 or exists (select from tried) as "counted!", exists (select from inserted) as "inserted!"
         "#,
         candidate.id,
@@ -140,8 +137,7 @@ pub(super) async fn examine(
         Attempt,
         r#"
         with own as not materialized (select * from brune_session_counted where user_id = $1),
-        last as (
-          select id, least(ended_at, expires_at) as ended_at,
+        last as (select id, least(ended_at, expires_at) as ended_at,
             status = 'starting' or status = 'active' and expires_at > $2 as running
           from own order by started_at desc limit 1),
         prior as (select id, idempotency_digest as digest, status = 'starting' as is_starting from own
@@ -158,10 +154,8 @@ pub(super) async fn examine(
           update brune_session
           set status = case status when 'starting' then 'failed' else 'expired' end,
             ended_at = case status when 'starting' then greatest(started_at, $2) else expires_at end
-          where user_id = $1 and $7 and (select is_so from counted) and (
-            status = 'active' and expires_at <= $2
-            or status = 'starting' and starting_until <= statement_timestamp())
-          returning *),
+          where user_id = $1 and $7 and (select is_so from counted) and (status = 'active' and expires_at <= $2
+            or status = 'starting' and starting_until <= statement_timestamp()) returning *),
         told as (
           insert into brune_outbox (id, sink, topic, payload)
           select $8, sink, $9, brune_session_over(id, user_id, settings_revision, model, prompt_id,
