@@ -11,7 +11,7 @@
 //!
 //! | module | what it is | what it holds to |
 //! |---|---|---|
-//! | [`clock`], [`ids`], [`json`], [`trace`] | words and tools | import nothing of ours |
+//! | [`clock`], [`cursor`], [`ids`], [`json`], [`trace`] | words and tools | import nothing of ours |
 //! | [`config`] | what the process was started with | plain data; alone reads the environment; tells every fault at once |
 //! | [`database`] | the pool, transactions under a deadline, the private Postgres | a connection with something unfinished on it is closed, never pooled; nothing is left on a session that a pooler shares |
 //! | [`metrics`] | what is counted | no value, no secret, no id as a label |
@@ -168,6 +168,7 @@
 
 // Words and tools; they import nothing of ours.
 pub mod clock;
+pub mod cursor;
 pub mod ids;
 pub mod json;
 pub mod trace;

@@ -1,14 +1,13 @@
 //! The messages as administrators see them, newest first, and how one is tried again.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
+    cursor,
     database::Connection,
     outbox::{Outbox, Topic, store},
 };
@@ -56,13 +55,8 @@ pub struct Filter {
     pub topic: Option<Topic>,
 }
 
-impl Filter {
-    /// What ties a cursor to the filter it was made for.
-    fn mark(&self, seq: i64) -> [u8; 6] {
-        let digest = Sha256::digest(format!("brune outbox {seq} {self:?}"));
-        std::array::from_fn(|at| digest[at])
-    }
-}
+/// What cursors are made for.
+const LIST: &str = "outbox";
 
 /// Where a page ended: opaque to callers, and good only with the filter it was made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,16 +66,11 @@ impl Cursor {
     /// Reads a cursor that [`Page::next_cursor`] gave out for `filter`.
     #[must_use]
     pub fn parse(text: &str, filter: &Filter) -> Option<Self> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let (seq, mark) = bytes.split_at_checked(8)?;
-        let seq = i64::from_be_bytes(seq.try_into().ok()?);
-        (mark == filter.mark(seq)).then_some(Self(seq))
+        cursor::parse(text, LIST, filter).map(|it| Self(i64::from_be_bytes(it)))
     }
 
     fn spell(self, filter: &Filter) -> String {
-        let mut bytes = self.0.to_be_bytes().to_vec();
-        bytes.extend(filter.mark(self.0));
-        URL_SAFE_NO_PAD.encode(bytes)
+        cursor::spell(self.0.to_be_bytes(), LIST, filter)
     }
 }
 

@@ -1,12 +1,10 @@
 //! Looking through the sessions, newest first, page by page; and where the settings of one came from.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
-use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::{
-    audit,
+    audit, cursor,
     database::{self, Connection, Failure, Pool},
     sessions::{
         KEYS, LookupError,
@@ -26,13 +24,8 @@ pub struct Filter {
     pub revision: Option<i64>,
 }
 
-impl Filter {
-    /// What ties a cursor to the filter it was made for.
-    fn mark(&self, last: Uuid) -> [u8; 6] {
-        let digest = Sha256::digest(format!("brune sessions {last} {self:?}"));
-        std::array::from_fn(|at| digest[at])
-    }
-}
+/// What cursors are made for.
+const LIST: &str = "sessions";
 
 /// Where a page ended: opaque to callers, and good only with the filter it was made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,16 +35,11 @@ impl Cursor {
     /// Reads a cursor that [`Page::next_cursor`] gave out for `filter`.
     #[must_use]
     pub fn parse(text: &str, filter: &Filter) -> Option<Self> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let (last, mark) = bytes.split_at_checked(16)?;
-        let last = Uuid::from_slice(last).ok()?;
-        (mark == filter.mark(last)).then_some(Self(last))
+        cursor::parse(text, LIST, filter).map(|it| Self(Uuid::from_bytes(it)))
     }
 
     fn spell(self, filter: &Filter) -> String {
-        let mut bytes = self.0.as_bytes().to_vec();
-        bytes.extend(filter.mark(self.0));
-        URL_SAFE_NO_PAD.encode(bytes)
+        cursor::spell(self.0.into_bytes(), LIST, filter)
     }
 }
 
