@@ -57,16 +57,17 @@ impl Places {
 
     fn put(&self, connection: PoolConnection<Postgres>, opened: Instant) {
         let now = Instant::now();
-        if self.free.is_closed() || LIFE < now - opened {
-            return;
-        }
-        let idle = self.waiting(|waiting| {
+        let done_with = self.waiting(|waiting| {
+            // Asked under the lock: what came in after `close` has emptied it would be waited for without an end.
+            if self.free.is_closed() || LIFE < now - opened {
+                return Some(connection);
+            }
             waiting.push(Waiting { connection, opened, since: now });
             let is_idle = waiting.first().is_some_and(|it| IDLE < now - it.since);
-            is_idle.then(|| waiting.remove(0))
+            is_idle.then(|| waiting.remove(0).connection)
         });
         // Not under the lock.
-        drop(idle);
+        drop(done_with);
     }
 
     fn waiting<T>(&self, look: impl FnOnce(&mut Vec<Waiting>) -> T) -> T {
