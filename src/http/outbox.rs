@@ -62,15 +62,9 @@ fn read(mut query: Query) -> Result<(Filter, Option<Cursor>, u16), Problem> {
         sink: query.text("sink"),
         topic: topic.and_then(Topic::parse),
     };
-    let limit = query.integer("limit", 1..=200).and_then(|it| u16::try_from(it).ok());
-    let text = query.text("cursor");
-    let cursor = text.as_ref().and_then(|text| Cursor::parse(text, &filter));
-    if text.is_some() && cursor.is_none() {
-        let detail = "is no cursor of these filters; start again without one";
-        query.fault("cursor", "not_a_cursor", detail);
-    }
+    let (cursor, limit) = query.page(|text| Cursor::parse(text, &filter));
     query.finish()?;
-    Ok((filter, cursor, limit.unwrap_or(50)))
+    Ok((filter, cursor, limit))
 }
 
 /// Where a message goes again.

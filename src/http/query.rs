@@ -101,6 +101,18 @@ impl Query {
         found
     }
 
+    /// Which page of a list: after which place, as `parse` reads it, and how many entries at most.
+    pub fn page<C>(&mut self, parse: impl FnOnce(&str) -> Option<C>) -> (Option<C>, u16) {
+        let limit = self.integer("limit", 1..=200).and_then(|it| u16::try_from(it).ok());
+        let text = self.text("cursor");
+        let cursor = text.as_deref().and_then(parse);
+        if text.is_some() && cursor.is_none() {
+            let detail = "is no cursor of these filters; start again without one";
+            self.fault("cursor", "not_a_cursor", detail);
+        }
+        (cursor, limit.unwrap_or(50))
+    }
+
     /// Says that the parameter `name` is at fault in a way that only the caller knows.
     pub fn fault(&mut self, name: &'static str, code: &'static str, detail: impl Into<String>) {
         self.faults.push(Fault::at(place(name), code, detail));

@@ -42,14 +42,22 @@ pub async fn find(
     id: Uuid,
     now: DateTime<Utc>,
 ) -> Result<Session, LookupError> {
-    let found =
-        database::look(pool, async |conn| Ok::<_, Failure>(store::find(conn, id, now).await?))
-            .await?;
+    let found = stored(pool, id, now).await?;
     let own = |session: &Session| match caller {
         Reach::Of(user) => session.user_id == user.as_str(),
         Reach::Any => true,
     };
     found.filter(own).ok_or(LookupError::NotFound(id))
+}
+
+/// The session `id` as it is at `now`, whosever it is; none if there is none.
+pub(super) async fn stored(
+    pool: &Pool,
+    id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<Option<Session>, Failure> {
+    let read = async |conn: &mut Connection| Ok(store::find(conn, id, now).await?);
+    database::look(pool, read).await
 }
 
 /// How a session is ended.

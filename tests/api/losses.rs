@@ -192,6 +192,7 @@ async fn none_of_a_thousand_changes_at_once_is_missed() {
     let mut before = 0;
     eventually("all that was told has been heard", async || {
         let after = by_notification(&fleet).await;
+        // How many are heard as one is not known beforehand: it is over when no more come.
         sleep(Duration::from_millis(300)).await;
         std::mem::replace(&mut before, after) == after
     })

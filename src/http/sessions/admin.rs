@@ -156,15 +156,9 @@ pub(in crate::http) async fn list(
         user_id: query.text("user_id"),
         revision: query.integer("revision", 1..=i64::MAX),
     };
-    let limit = query.integer("limit", 1..=200).and_then(|it| u16::try_from(it).ok());
-    let text = query.text("cursor");
-    let cursor = text.as_ref().and_then(|text| Cursor::parse(text, &filter));
-    if text.is_some() && cursor.is_none() {
-        let detail = "is no cursor of these filters; start again without one";
-        query.fault("cursor", "not_a_cursor", detail);
-    }
+    let (cursor, limit) = query.page(|text| Cursor::parse(text, &filter));
     query.finish()?;
-    let page = sessions::page(&pool, &filter, cursor, limit.unwrap_or(50), clock.now()).await?;
+    let page = sessions::page(&pool, &filter, cursor, limit, clock.now()).await?;
     let sessions = page.sessions.into_iter().map(Overview::from).collect();
     Answer::ok(&PageDocument { sessions, next_cursor: page.next_cursor })
 }

@@ -21,6 +21,7 @@ use crate::{
     outbox::Topic,
     sessions::{
         eligibility::{Refusal, User},
+        lookup,
         plans::{PlanUnavailable, Plans, Standing},
         realtime::{Minted, Realtime, RealtimeFault},
         session::{Session, Status},
@@ -226,11 +227,7 @@ impl Finishing<'_> {
     }
 
     async fn is_active(&self) -> Result<bool, Failure> {
-        let (id, now) = (self.session.id, self.request.now);
-        let read = async |conn: &mut Connection| {
-            Ok::<_, Failure>(crate::sessions::store::find(conn, id, now).await?)
-        };
-        let found = database::look(self.pool, read).await?;
+        let found = lookup::stored(self.pool, self.session.id, self.request.now).await?;
         Ok(found.is_some_and(|it| it.status == Status::Active))
     }
 }

@@ -10,11 +10,12 @@ use super::{
     store::{self, Attempt, Cleared, Limit, Told},
 };
 use crate::{
-    database::{self, Attempts, Connection, Deadline, Failure, Pool},
+    database::{self, Attempts, Deadline, Failure, Pool},
     idempotency,
     outbox::Topic,
     sessions::{
         eligibility::{self, Bounds, User},
+        lookup,
         rules::SessionSettings,
         session::{Candidate, Idempotency, Session},
     },
@@ -127,11 +128,8 @@ impl Writing<'_> {
         let found = examined.await?;
         limit.counted = found.counted;
         if let Some(id) = stored_before(&found, candidate)? {
-            let now = self.request.now;
-            let read = async |conn: &mut Connection| {
-                Ok::<_, Failure>(crate::sessions::store::find(conn, id, now).await?)
-            };
-            let session = deadline.within(database::look(self.pool, read)).await?;
+            let found = lookup::stored(self.pool, id, self.request.now);
+            let session = deadline.within(found).await?;
             let replayed = id != candidate.id;
             let written = session.map(|session| written(session, replayed, candidate));
             return Ok(written.map_or(Outcome::Raced, Outcome::Written));
