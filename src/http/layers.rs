@@ -172,11 +172,12 @@ impl Asked {
     }
 }
 
-/// Whether a request is one of those that machines send all day: probes, and flags that were read. These are
+/// Whether a request is one of those that are sent all day: probes, flags that were read, and the console's files. These are
 /// counted like all others, and only their lines in the log are left out.
 fn is_routine(route: &str, status: StatusCode) -> bool {
     match route {
         "/livez" | "/readyz" | "/healthz" | "/metrics" => true,
+        "/admin/assets/{version}/{file}" => status.as_u16() < 400,
         _ => route.starts_with("/ofrep/v1/evaluate/") && status.as_u16() < 400,
     }
 }

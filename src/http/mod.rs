@@ -30,6 +30,7 @@ mod sessions;
 mod settings;
 mod state;
 mod streams;
+mod ui;
 
 pub use auth::{Caller, Grant, InternalOrUser, Keys, SUPER_ADMIN, SignedIn, SuperAdmin, issue};
 pub use body::{Body, OptionalBody};

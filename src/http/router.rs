@@ -8,7 +8,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::http::{
     AppState, Limits, Origins, config, explain, fleet, health, layers::around, ofrep,
-    openapi::Document, outbox, secrets, sessions, settings, state::Shared,
+    openapi::Document, outbox, secrets, sessions, settings, state::Shared, ui,
 };
 
 /// The routes and what they say of themselves.
@@ -74,7 +74,10 @@ pub fn router(state: AppState, limits: &Limits) -> Router {
         get(
             move || async move { ([(header::CONTENT_TYPE, "application/json")], document.clone()) },
         );
-    let routes =
-        routes.with_state(Shared::from(state)).route("/openapi.json", document).merge(viewer);
+    let routes = routes
+        .with_state(Shared::from(state))
+        .route("/openapi.json", document)
+        .merge(viewer)
+        .merge(ui::routes());
     around(routes, limits, firewall, metrics)
 }

@@ -1,0 +1,70 @@
+// The console begins here: who is asking, the frame, and which page is shown.
+import { fill, h, hear } from './dom.js';
+import { drawBar, restoreDraft } from './draft.js';
+import { begin, me, showWho, signIn } from './session.js';
+import { listen } from './live.js';
+import { failure } from './parts.js';
+import { PAGES, place } from './route.js';
+import { shortcuts } from './keys.js';
+import { follow } from './store.js';
+
+const main = document.querySelector('#main');
+let leave = new AbortController();
+
+async function show() {
+  leave.abort();
+  leave = new AbortController();
+  const { signal } = leave;
+  const { page, rest, parameters } = place();
+  const [path, name, , load] = PAGES.find(([it]) => it === page) ?? [null, 'Nothing here'];
+  for (const link of document.querySelectorAll('nav a')) {
+    if (link.hash === `#/${path}`) link.setAttribute('aria-current', 'page');
+    else link.removeAttribute('aria-current');
+  }
+  document.title = `${name} · ${me.catalog} · Brune`;
+  const body = h('div', { class: `page ${path ?? ''}` });
+  try {
+    if (!load) throw Object.assign(new Error('there is no such page'), { title: 'Nothing here', status: 404 });
+    const module = await load();
+    await module.show(body, { ...parameters, rest }, signal);
+  } catch (problem) {
+    if (problem.name === 'AbortError') return;
+    console.info(problem);
+    fill(body, failure(problem, show));
+  }
+  if (signal.aborted) return;
+  fill(main, body);
+  if (started) main.focus({ preventScroll: true });
+  started = true;
+  scrollTo(0, 0);
+}
+let started = false;
+
+function frame() {
+  const links = PAGES.map(([path, name]) => h('li', null, h('a', { href: `#/${path}` }, name)));
+  fill(document.querySelector('nav'), h('ul', null, links));
+  document.querySelector('.catalog').textContent = me.catalog;
+  document.querySelector('.top').hidden = false;
+  showWho(document.querySelector('.me'));
+}
+
+async function start() {
+  let problem = null;
+  let known = await begin().catch((it) => { problem = it; return false; });
+  while (!known) {
+    await signIn(main, problem);
+    known = true;
+  }
+  if (location.hash === '') history.replaceState(null, '', '#/settings');
+  frame();
+  hear('signed-in', frame);
+  restoreDraft();
+  drawBar(document.querySelector('.bar'));
+  shortcuts(PAGES);
+  follow();
+  addEventListener('hashchange', show);
+  await show();
+  listen(document.querySelector('.live'));
+}
+
+start();

@@ -1,0 +1,2 @@
+export const restoreDraft = () => {};
+export const drawBar = () => {};

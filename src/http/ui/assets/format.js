@@ -1,0 +1,68 @@
+// Values, times and names as people read them.
+import { h, said } from './dom.js';
+
+const short = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
+const STEPS = [[60, 'second', 1], [3600, 'minute', 60], [86400, 'hour', 3600], [86400 * 30, 'day', 86400], [86400 * 365, 'month', 86400 * 30], [Infinity, 'year', 86400 * 365]];
+
+/** `4 minutes ago`; `in 2 hours`. */
+export function ago(date, now = Date.now()) {
+  const seconds = (new Date(date) - now) / 1000;
+  if (Math.abs(seconds) < 5) return 'just now';
+  const [, unit, size] = STEPS.find(([below]) => Math.abs(seconds) < below);
+  return short.format(Math.round(seconds / size), unit);
+}
+
+/** Whether times are shown in UTC; kept for the browser. */
+export const clock = {
+  get utc() { return localStorage.getItem('brune.utc') === 'true'; },
+  set utc(on) { localStorage.setItem('brune.utc', String(on)); },
+};
+
+/** The time, exactly: in the browser's zone or in UTC. */
+export function exact(date) {
+  const options = { dateStyle: 'medium', timeStyle: 'medium', ...(clock.utc ? { timeZone: 'UTC' } : {}) };
+  return new Intl.DateTimeFormat(undefined, options).format(new Date(date)) + (clock.utc ? ' UTC' : '');
+}
+
+/** A time that says how long ago it was, and exactly when on hover and to those who listen. */
+export const time = (date) => h('time', { datetime: date, title: exact(date) }, ago(date));
+
+/** The same, the exact time in sight. */
+export const timeExact = (date) => h('time', { datetime: date, title: ago(date) }, exact(date));
+
+/** A value in one line of JSON; texts without quotes. What is not there is a dash. */
+export function plain(value) {
+  if (value === null || value === undefined) return '–';
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}
+
+/** A value as it is shown: a word for a switch, chips for a list. */
+export function shown(value) {
+  if (value === null || value === undefined) return h('span.soft', null, 'none');
+  if (typeof value === 'boolean') return h(`span.mark${value ? '.good' : ''}`, null, value ? 'on' : 'off');
+  if (!Array.isArray(value)) return h('span.value.long', { dir: 'auto' }, value === '' ? 'empty text' : plain(value));
+  if (value.length === 0) return h('span.soft', null, 'empty list');
+  return h('ul.chips.long', null, value.map((item) => h('li.chip', null, said(item))));
+}
+
+let prefix = '';
+/** Learns the first word that all `keys` share, which says nothing about any of them. */
+export function learn(keys) {
+  const first = keys[0]?.split('_')[0] ?? '';
+  prefix = keys.length > 1 && keys.every((key) => key.startsWith(`${first}_`)) ? `${first}_` : '';
+}
+
+/** `BRUNE_COOLDOWN_MINUTES` is “Cooldown minutes”. */
+export const label = (key) => category((key.startsWith(prefix) ? key.slice(prefix.length) : key).toLowerCase());
+
+/** `brune_business` is “Brune business”. */
+export const category = (name) => {
+  const text = name.replaceAll('_', ' ');
+  return text.charAt(0).toUpperCase() + text.slice(1);
+};
+
+/** `3 sessions`, `1 session`. */
+export const count = (n, one, many = `${one}s`) => `${n.toLocaleString('en')} ${n === 1 ? one : many}`;
+
+/** Names of an event, a status or a code without their underlines. */
+export const words = (text) => text.replaceAll('_', ' ');

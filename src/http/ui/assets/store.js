@@ -1,0 +1,41 @@
+// The settings as they stand, held once for all pages.
+import { read } from './api.js';
+import { hear, tell } from './dom.js';
+import { learn } from './format.js';
+
+/** `settings` by key, and the `revision` they are of. */
+export const store = { settings: new Map(), revision: 0, older: new Map(), running: 0 };
+
+let loading = null;
+/** Reads the settings; whoever listens for `settings` is told of them. */
+export function load() {
+  loading ??= read('/admin/global-settings').then(({ settings, revision }) => {
+    store.settings = new Map(settings.map((it) => [it.key, it]));
+    store.revision = revision;
+    learn(settings.map((it) => it.key));
+    tell('settings');
+  }).finally(() => { loading = null; });
+  return loading;
+}
+
+/** Reads which running sessions hold older values; whoever listens for `older` is told. */
+export async function loadOlder() {
+  const { settings, total } = await read('/admin/sessions/pins');
+  store.older = new Map((settings ?? []).map((it) => [it.key, it]));
+  store.running = total;
+  tell('older');
+}
+
+/** Keeps the settings true while others change them. */
+export function follow() {
+  let behind = false;
+  const again = async () => {
+    if (behind) return;
+    behind = true;
+    // What is told while a reading is under way may not be in it.
+    await loading?.catch(() => null);
+    behind = false;
+    await load().then(loadOlder).catch(() => null);
+  };
+  for (const name of ['change', 'resync', 'connected']) hear(name, () => { if (store.revision) again(); });
+}

@@ -1,0 +1,101 @@
+//! The console: pages under `/admin/`, built into the binary.
+//!
+//! What is served here is the same for everybody and holds no data: one document, its styles and its modules, as they
+//! stand in `assets/`, without a build step. Everything a page shows it asks of the public API, with the cookie that
+//! `http/sign_in.rs` gives out. `assets/app.js` is where reading begins.
+
+use std::sync::LazyLock;
+
+use axum::{
+    Router,
+    extract::{Path, Request},
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Redirect, Response},
+    routing::get,
+};
+use rust_embed::{EmbeddedFile, RustEmbed};
+use sha2::{Digest as _, Sha256};
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use crate::http::problem::Problem;
+
+/// The files. A debug build reads them anew for each request, so that a page is edited without a build.
+#[derive(RustEmbed)]
+#[folder = "src/http/ui/assets"]
+struct Assets;
+
+/// Nothing inline, nothing from elsewhere, and no text that becomes markup or a script: what a page shows may have
+/// been written by anybody.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+    require-trusted-types-for 'script'; trusted-types 'none'";
+
+/// A digest of all the files, which their addresses carry: whoever has a file of this version has it for good.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let mut digest = Sha256::new();
+    for name in Assets::iter() {
+        digest.update(name.as_bytes());
+        digest.update(Assets::get(&name).map(|it| it.metadata.sha256_hash()).unwrap_or_default());
+    }
+    digest.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+});
+
+/// The console's routes.
+pub(super) fn routes() -> Router {
+    let policy = SetResponseHeaderLayer::overriding(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(POLICY),
+    );
+    let isolated = SetResponseHeaderLayer::overriding(
+        HeaderName::from_static("cross-origin-opener-policy"),
+        HeaderValue::from_static("same-origin"),
+    );
+    Router::new()
+        .route("/admin", get(async |request: Request| entrance(&request)))
+        .route("/admin/", get(document))
+        .route("/admin/assets/{version}/{file}", get(asset))
+        .layer(policy)
+        .layer(isolated)
+}
+
+/// To the document, with whatever the address asked for.
+fn entrance(request: &Request) -> Redirect {
+    match request.uri().query() {
+        Some(query) => Redirect::permanent(&format!("/admin/?{query}")),
+        None => Redirect::permanent("/admin/"),
+    }
+}
+
+/// The one document. It is asked for each time, and names the version of everything else.
+async fn document() -> Result<Response, Problem> {
+    let file = Assets::get("index.html").ok_or_else(nothing)?;
+    let text = String::from_utf8_lossy(&file.data).replace("{version}", &VERSION);
+    Ok(([(header::CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response())
+}
+
+async fn asset(Path((version, name)): Path<(String, String)>) -> Result<Response, Problem> {
+    let EmbeddedFile { data, .. } = Assets::get(&name).ok_or_else(nothing)?;
+    // An instance of another release may be asked for this one's files. It has only its own, and says so by not
+    // letting them be kept.
+    let kept = version == *VERSION && !cfg!(debug_assertions);
+    let control = if kept { "public, max-age=31536000, immutable" } else { "no-store" };
+    let headers = [
+        (header::CONTENT_TYPE, media_type(&name)),
+        (header::CACHE_CONTROL, HeaderValue::from_static(control)),
+    ];
+    Ok((StatusCode::OK, headers, data).into_response())
+}
+
+fn media_type(name: &str) -> HeaderValue {
+    HeaderValue::from_static(match name.rsplit_once('.').map_or("", |(_, extension)| extension) {
+        "css" => "text/css; charset=utf-8",
+        "html" => "text/html; charset=utf-8",
+        "js" => "text/javascript; charset=utf-8",
+        "svg" => "image/svg+xml",
+        _ => "application/octet-stream",
+    })
+}
+
+fn nothing() -> Problem {
+    Problem::not_found("there is no such path")
+}
