@@ -28,6 +28,7 @@ mod secrets;
 mod server;
 mod sessions;
 mod settings;
+mod sign_in;
 mod state;
 mod streams;
 
