@@ -101,6 +101,13 @@ pub(super) async fn page(
     if let Some(before) = before {
         query.push(" and seq < ").push_bind(before);
     }
+    narrow(&mut query, filter);
+    query.push(" order by seq desc limit ").push_bind(limit);
+    query.build_query_as().fetch_all(conn).await
+}
+
+/// Adds the conditions of `filter`.
+fn narrow(query: &mut QueryBuilder<Postgres>, filter: &Filter) {
     let texts = [
         (" and key = ", filter.key.as_deref()),
         (" and changed_by = ", filter.changed_by.as_deref()),
@@ -111,6 +118,9 @@ pub(super) async fn page(
         if let Some(text) = text {
             query.push(condition).push_bind(text);
         }
+    }
+    if let Some(revision) = filter.revision {
+        query.push(" and revision = ").push_bind(revision);
     }
     // Times grow with `seq`, so a bound in time is one in `seq`, which is what the page is sorted by.
     if let Some(since) = filter.since {
@@ -125,7 +135,33 @@ pub(super) async fn page(
         );
         query.push_bind(until).push(" order by changed_at desc, seq desc limit 1), 0)");
     }
-    query.push(" order by seq desc limit ").push_bind(limit);
+}
+
+/// When the oldest entry that fits `filter` was written, if there is one, and the database's time.
+pub(super) async fn since(
+    conn: &mut Connection,
+    filter: &Filter,
+) -> sqlx::Result<(Option<DateTime<Utc>>, DateTime<Utc>)> {
+    let mut query = QueryBuilder::<Postgres>::new(
+        "select (select changed_at from app_global_setting_audit where true",
+    );
+    narrow(&mut query, filter);
+    query.push(" order by seq limit 1), clock_timestamp()");
+    query.build_query_as().fetch_one(conn).await
+}
+
+/// How many entries fit `filter`, by the step of `step` seconds they were written in and by action, in no order.
+pub(super) async fn counts(
+    conn: &mut Connection,
+    filter: &Filter,
+    step: i64,
+) -> sqlx::Result<Vec<(DateTime<Utc>, String, i64)>> {
+    let mut query = QueryBuilder::<Postgres>::new("select date_bin(interval '1 s' * ");
+    query.push_bind(step).push(
+        ", changed_at, 'epoch') as start, action, count(*) from app_global_setting_audit where true",
+    );
+    narrow(&mut query, filter);
+    query.push(" group by 1, 2");
     query.build_query_as().fetch_all(conn).await
 }
 

@@ -24,6 +24,8 @@ fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(settings::list, settings::update))
         .routes(routes!(settings::history))
+        .routes(routes!(settings::timeline))
+        .routes(routes!(settings::entry))
         .routes(routes!(settings::roll_back))
         .routes(routes!(settings::stream))
         .routes(routes!(settings::find))
