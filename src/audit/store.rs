@@ -249,6 +249,13 @@ pub(super) async fn links(conn: &mut Connection, seq: i64, limit: i64) -> sqlx::
     .await
 }
 
+/// The hash of the entry of number `seq`.
+pub(super) async fn hash(conn: &mut Connection, seq: i64) -> sqlx::Result<Option<Vec<u8>>> {
+    sqlx::query_scalar!("select hash from app_global_setting_audit where seq = $1", seq)
+        .fetch_optional(conn)
+        .await
+}
+
 /// The settings whose stored value is not what the trail says last, by key.
 pub(super) async fn strays(conn: &mut Connection) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(

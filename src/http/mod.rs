@@ -6,6 +6,7 @@
 //! goes wrong is a [`Problem`], and [`around`] gives each one its request id and its place.
 
 mod answer;
+mod audit;
 mod auth;
 mod body;
 mod conditions;

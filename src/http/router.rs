@@ -7,7 +7,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::http::{
-    AppState, Limits, Origins, config, explain, fleet, health,
+    AppState, Limits, Origins, audit, config, explain, fleet, health,
     layers::around,
     ofrep,
     openapi::{CookieToo, Document},
@@ -35,6 +35,7 @@ fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
         .routes(routes!(config::export))
         .routes(routes!(config::import))
         .routes(routes!(config::find, config::put, config::reset))
+        .routes(routes!(audit::verify))
         .routes(routes!(sign_in::sign_in))
         .routes(routes!(sign_in::me))
         .routes(routes!(sign_in::sign_out))
