@@ -118,7 +118,9 @@ impl Walk {
             let wanted = PAGE.min(most - checked);
             let links = store::links(conn, self.seq, wanted).await?;
             let found = i64::try_from(links.len()).unwrap_or(i64::MAX);
-            links.into_iter().for_each(|link| self.step(link));
+            for link in links {
+                self.step(link);
+            }
             checked += found;
             is_end = found < wanted;
         }

@@ -256,17 +256,23 @@ pub(super) async fn hash(conn: &mut Connection, seq: i64) -> sqlx::Result<Option
         .await
 }
 
-/// The settings whose stored value is not what the trail says last, by key.
+/// The settings whose stored value is not what the trail says last, by key. The trail's keys are found by stepping from
+/// one to the next: it may have a thousand times more entries than keys, and a request waits for this.
 pub(super) async fn strays(conn: &mut Connection) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"
+        with recursive keys (key) as (
+          select min(key) from app_global_setting_audit
+          union all
+          select (select min(a.key) from app_global_setting_audit a where a.key > keys.key)
+          from keys where keys.key is not null)
         select coalesce(s.key, a.key) as "key!"
         from app_global_settings s
         full join (
-          select distinct on (key) key, new_value_json, version
-          from app_global_setting_audit
-          where action not in ('refused', 'secret_cleanup')
-          order by key, seq desc
+          select last.* from keys, lateral (
+            select key, new_value_json, version from app_global_setting_audit
+            where key = keys.key and action not in ('refused', 'secret_cleanup')
+            order by seq desc limit 1) last
         ) a on a.key = s.key
         where (a.new_value_json, case when a.new_value_json is not null then a.version end)
           is distinct from (s.value_json, s.version)
