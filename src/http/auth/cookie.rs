@@ -1,9 +1,11 @@
 //! A token in a cookie, for the pages of this service: they hold no token that a script could read, and the browser
 //! proves with each request that may change something that it comes from one of them.
 
+use std::str::from_utf8;
+
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, HeaderName, Uri, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request::Parts},
 };
 
 use crate::{
@@ -72,11 +74,13 @@ impl Cookie {
 
     /// The token that was sent. Of two nobody can say which is meant: one may be another page's.
     fn token(self, headers: &HeaderMap) -> Result<&str, Problem> {
-        let lines = headers.get_all(header::COOKIE).iter().filter_map(|it| it.to_str().ok());
-        let pairs = lines.flat_map(|it| it.split(';')).filter_map(|it| it.trim().split_once('='));
-        let mut sent = pairs.filter(|(name, _)| *name == self.name()).map(|(_, value)| value);
+        // As bytes: what others have put into theirs need not be a text.
+        let lines = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
+        let pairs = lines.flat_map(|it| it.split(|byte| *byte == b';')).map(<[u8]>::trim_ascii);
+        let name = self.name().as_bytes();
+        let mut sent = pairs.filter_map(|it| it.strip_prefix(name)?.strip_prefix(b"="));
         match (sent.next(), sent.next()) {
-            (Some(token), None) => Ok(token),
+            (Some(token), None) => from_utf8(token).map_err(|_| Problem::unauthorized(true)),
             (first, _) => Err(Problem::unauthorized(first.is_some())),
         }
     }
@@ -109,7 +113,7 @@ fn check_origin(headers: &HeaderMap) -> Result<(), Problem> {
     let ours = if headers.contains_key(SEC_FETCH_SITE) {
         only(headers, &SEC_FETCH_SITE).is_some_and(|it| it == "same-origin")
     } else {
-        // Over http browsers do not send the other one. Of a page without an origin this is `null`.
+        // A browser sends that one over https and on one's own machine only. Of a page without an origin this is `null`.
         let origin = only(headers, &header::ORIGIN).and_then(|it| it.to_str().ok()?.parse().ok());
         let host = only(headers, &header::HOST).and_then(|it| it.to_str().ok());
         origin.zip(host).is_some_and(|(origin, host)| is_of(&origin, host))
@@ -126,4 +130,27 @@ fn is_of(origin: &Uri, host: &str) -> bool {
     // A text without a scheme would be read as a host.
     let authority = origin.scheme().and(origin.authority());
     authority.is_some_and(|it| it.as_str().eq_ignore_ascii_case(host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_keep_beside_it_does_not_matter() {
+        for (sent, token) in [
+            (&b"caf\xe9=\xff; brune=a.b.c; x"[..], Some("a.b.c")),
+            (b";;brune=a.b.c;=", Some("a.b.c")),
+            (b"brune=", Some("")),
+            (b"brune=a=b", Some("a=b")),
+            (b"brune=\xff", None),
+            (b"brune", None),
+            (b"brunex=a.b.c; __Host-brune=a.b.c", None),
+            (b"brune=a.b.c; brune=", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.append(header::COOKIE, HeaderValue::from_bytes(sent).unwrap());
+            assert_eq!(Cookie::Plain.token(&headers).ok(), token, "{}", sent.escape_ascii());
+        }
+    }
 }
