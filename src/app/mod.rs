@@ -287,7 +287,7 @@ impl Parts<'_> {
         // Before it answers anybody: from then on a write waits for it.
         fleet.join(pool, settings.revision()).await?;
         tasks.spawn(fleet::keep(pool.clone(), settings.clone(), fleet.clone()));
-        let keys = Keys::new(&config.auth);
+        let keys = Keys::new(&config.auth).reached_at(config.alerts.public_url.as_deref());
         Ok(AppState {
             starts: services::starts(config, &settings)?,
             quota: WriteQuota::new(config.admin_writes_per_minute),

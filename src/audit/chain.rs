@@ -30,36 +30,117 @@ pub enum Break {
     Stray(String),
 }
 
+impl Break {
+    /// What kind of break it is, for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Gap(_) => "missing",
+            Self::Unchained(_) => "unchained",
+            Self::Altered(_) => "altered",
+            Self::Stray(_) => "stray",
+        }
+    }
+
+    /// The number of the entry, if it is one of an entry.
+    #[must_use]
+    pub fn entry(&self) -> Option<i64> {
+        match self {
+            Self::Gap(entry) | Self::Unchained(entry) | Self::Altered(entry) => Some(*entry),
+            Self::Stray(_) => None,
+        }
+    }
+
+    /// The setting, if it is one of a setting.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::Stray(key) => Some(key),
+            Self::Gap(_) | Self::Unchained(_) | Self::Altered(_) => None,
+        }
+    }
+}
+
+/// Entries that were verified, one after the other.
+#[derive(Debug)]
+pub struct Verified {
+    /// How many.
+    pub checked: i64,
+    /// The number of the last one; of none, the one they were to follow.
+    pub last: i64,
+    /// Whether there was nothing after them. Then the settings were compared with the trail as well.
+    pub is_end: bool,
+    /// Everything that does not hold.
+    pub breaks: Vec<Break>,
+}
+
 /// Reads the whole trail and returns how many entries it has, and everything that does not hold.
 pub async fn verify(pool: &Pool) -> Result<(i64, Vec<Break>), Failure> {
     // Without a request's limits: it reads everything there is.
     let mut work = Work::begin_unlimited(pool).await?;
-    let verified = verify_on(work.conn()).await.map_err(Failure::from);
-    work.conclude(verified, Ending::Rollback).await
+    let verified = Walk::default().on(work.conn(), i64::MAX).await.map_err(Failure::from);
+    let verified = work.conclude(verified, Ending::Rollback).await?;
+    Ok((verified.last, verified.breaks))
 }
 
-async fn verify_on(conn: &mut Connection) -> sqlx::Result<(i64, Vec<Break>)> {
-    let mut breaks = Vec::new();
-    let (mut seq, mut hash) = (0, vec![0; 32]);
-    loop {
-        let links = store::links(conn, seq, PAGE).await?;
-        if links.is_empty() {
-            break;
-        }
-        for link in links {
-            if link.seq != seq + 1 {
-                breaks.push(Break::Gap(seq + 1));
-            } else if link.prev_hash != hash {
-                breaks.push(Break::Unchained(link.seq));
-            }
-            if !is_unaltered(&link) {
-                breaks.push(Break::Altered(link.seq));
-            }
-            (seq, hash) = (link.seq, link.hash);
-        }
+/// Verifies up to `most` entries after the one of number `after`, whose own hash is believed; 0 is before the first.
+/// `None` if there is no such entry.
+pub async fn verify_after(
+    conn: &mut Connection,
+    after: i64,
+    most: i64,
+) -> sqlx::Result<Option<Verified>> {
+    let mut walk = Walk::default();
+    if after != 0 {
+        let Some(hash) = store::hash(conn, after).await? else { return Ok(None) };
+        (walk.seq, walk.hash) = (after, hash);
     }
-    breaks.extend(store::strays(conn).await?.into_iter().map(Break::Stray));
-    Ok((seq, breaks))
+    walk.on(conn, most).await.map(Some)
+}
+
+/// How far the chain has been followed.
+struct Walk {
+    seq: i64,
+    hash: Vec<u8>,
+    breaks: Vec<Break>,
+}
+
+impl Default for Walk {
+    fn default() -> Self {
+        Self { seq: 0, hash: vec![0; 32], breaks: Vec::new() }
+    }
+}
+
+impl Walk {
+    async fn on(mut self, conn: &mut Connection, most: i64) -> sqlx::Result<Verified> {
+        let (mut checked, mut is_end) = (0, false);
+        while checked < most && !is_end {
+            let wanted = PAGE.min(most - checked);
+            let links = store::links(conn, self.seq, wanted).await?;
+            let found = i64::try_from(links.len()).unwrap_or(i64::MAX);
+            for link in links {
+                self.step(link);
+            }
+            checked += found;
+            is_end = found < wanted;
+        }
+        if is_end {
+            self.breaks.extend(store::strays(conn).await?.into_iter().map(Break::Stray));
+        }
+        Ok(Verified { checked, last: self.seq, is_end, breaks: self.breaks })
+    }
+
+    fn step(&mut self, link: Link) {
+        if link.seq != self.seq + 1 {
+            self.breaks.push(Break::Gap(self.seq + 1));
+        } else if link.prev_hash != self.hash {
+            self.breaks.push(Break::Unchained(link.seq));
+        }
+        if !is_unaltered(&link) {
+            self.breaks.push(Break::Altered(link.seq));
+        }
+        (self.seq, self.hash) = (link.seq, link.hash);
+    }
 }
 
 fn is_unaltered(link: &Link) -> bool {

@@ -3,10 +3,12 @@
 mod chain;
 mod page;
 mod store;
+mod timeline;
 
-pub use chain::{Break, verify};
+pub use chain::{Break, Verified, verify, verify_after};
 pub use page::{Cursor, Entry, Filter, Page, find, origins, page};
 pub use store::append;
+pub use timeline::{Timeline, timeline};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -56,6 +56,8 @@ pub struct Filter {
     pub action: Option<Action>,
     /// In this request.
     pub request_id: Option<String>,
+    /// Of this change set.
+    pub revision: Option<i64>,
     /// Not before.
     pub since: Option<DateTime<Utc>>,
     /// Not after.

@@ -101,6 +101,13 @@ pub(super) async fn page(
     if let Some(before) = before {
         query.push(" and seq < ").push_bind(before);
     }
+    narrow(&mut query, filter);
+    query.push(" order by seq desc limit ").push_bind(limit);
+    query.build_query_as().fetch_all(conn).await
+}
+
+/// Adds the conditions of `filter`.
+fn narrow(query: &mut QueryBuilder<Postgres>, filter: &Filter) {
     let texts = [
         (" and key = ", filter.key.as_deref()),
         (" and changed_by = ", filter.changed_by.as_deref()),
@@ -111,6 +118,9 @@ pub(super) async fn page(
         if let Some(text) = text {
             query.push(condition).push_bind(text);
         }
+    }
+    if let Some(revision) = filter.revision {
+        query.push(" and revision = ").push_bind(revision);
     }
     // Times grow with `seq`, so a bound in time is one in `seq`, which is what the page is sorted by.
     if let Some(since) = filter.since {
@@ -125,7 +135,33 @@ pub(super) async fn page(
         );
         query.push_bind(until).push(" order by changed_at desc, seq desc limit 1), 0)");
     }
-    query.push(" order by seq desc limit ").push_bind(limit);
+}
+
+/// When the oldest entry that fits `filter` was written, if there is one, and the database's time.
+pub(super) async fn since(
+    conn: &mut Connection,
+    filter: &Filter,
+) -> sqlx::Result<(Option<DateTime<Utc>>, DateTime<Utc>)> {
+    let mut query = QueryBuilder::<Postgres>::new(
+        "select (select changed_at from app_global_setting_audit where true",
+    );
+    narrow(&mut query, filter);
+    query.push(" order by seq limit 1), clock_timestamp()");
+    query.build_query_as().fetch_one(conn).await
+}
+
+/// How many entries fit `filter`, by the step of `step` seconds they were written in and by action, in no order.
+pub(super) async fn counts(
+    conn: &mut Connection,
+    filter: &Filter,
+    step: i64,
+) -> sqlx::Result<Vec<(DateTime<Utc>, String, i64)>> {
+    let mut query = QueryBuilder::<Postgres>::new("select date_bin(interval '1 s' * ");
+    query.push_bind(step).push(
+        ", changed_at, 'epoch') as start, action, count(*) from app_global_setting_audit where true",
+    );
+    narrow(&mut query, filter);
+    query.push(" group by 1, 2");
     query.build_query_as().fetch_all(conn).await
 }
 
@@ -213,17 +249,30 @@ pub(super) async fn links(conn: &mut Connection, seq: i64, limit: i64) -> sqlx::
     .await
 }
 
-/// The settings whose stored value is not what the trail says last, by key.
+/// The hash of the entry of number `seq`.
+pub(super) async fn hash(conn: &mut Connection, seq: i64) -> sqlx::Result<Option<Vec<u8>>> {
+    sqlx::query_scalar!("select hash from app_global_setting_audit where seq = $1", seq)
+        .fetch_optional(conn)
+        .await
+}
+
+/// The settings whose stored value is not what the trail says last, by key. The trail's keys are found by stepping from
+/// one to the next: it may have a thousand times more entries than keys, and a request waits for this.
 pub(super) async fn strays(conn: &mut Connection) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"
+        with recursive keys (key) as (
+          select min(key) from app_global_setting_audit
+          union all
+          select (select min(a.key) from app_global_setting_audit a where a.key > keys.key)
+          from keys where keys.key is not null)
         select coalesce(s.key, a.key) as "key!"
         from app_global_settings s
         full join (
-          select distinct on (key) key, new_value_json, version
-          from app_global_setting_audit
-          where action not in ('refused', 'secret_cleanup')
-          order by key, seq desc
+          select last.* from keys, lateral (
+            select key, new_value_json, version from app_global_setting_audit
+            where key = keys.key and action not in ('refused', 'secret_cleanup')
+            order by seq desc limit 1) last
         ) a on a.key = s.key
         where (a.new_value_json, case when a.new_value_json is not null then a.version end)
           is distinct from (s.value_json, s.version)

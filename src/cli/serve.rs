@@ -30,5 +30,8 @@ fn announce(ready: &Ready) {
         say(&format!(
             "  curl -s -H \"Authorization: Bearer $BRUNE_TOKEN\" http://{address}/admin/global-settings"
         ));
+        // After the `#`, where no browser sends it on.
+        say("the console:");
+        say(&format!("  http://{address}/admin/#token={token}"));
     }
 }

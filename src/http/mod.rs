@@ -6,6 +6,7 @@
 //! goes wrong is a [`Problem`], and [`around`] gives each one its request id and its place.
 
 mod answer;
+mod audit;
 mod auth;
 mod body;
 mod conditions;
@@ -28,6 +29,7 @@ mod secrets;
 mod server;
 mod sessions;
 mod settings;
+mod sign_in;
 mod state;
 mod streams;
 mod ui;

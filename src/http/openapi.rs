@@ -1,13 +1,16 @@
 //! The OpenAPI document: written with the routes, and the problems of each from the one table of codes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use axum::http::StatusCode;
 use utoipa::{
     Modify, OpenApi, PartialSchema, ToSchema as _,
     openapi::{
         ContentBuilder, Header, HeaderBuilder, Ref, RefOr, Response, ResponseBuilder,
-        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+        path::Operation,
+        security::{
+            ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+        },
     },
 };
 
@@ -41,9 +44,12 @@ pub(in crate::http) fn responses(codes: &[Code]) -> BTreeMap<String, RefOr<Respo
     by_status.into_iter().map(response).collect()
 }
 
+fn told(code: Code) -> String {
+    format!("`{}`: {}", code.as_str(), code.title())
+}
+
 fn response(codes: &[Code]) -> Response {
-    let told = |code: &Code| format!("`{}`: {}", code.as_str(), code.title());
-    let description = codes.iter().map(told).collect::<Vec<_>>().join("; ");
+    let description = codes.iter().map(|it| told(*it)).collect::<Vec<_>>().join("; ");
     let schema = Ref::from_schema_name(ProblemDocument::name());
     let content = ContentBuilder::new().schema(Some(schema)).build();
     let response = ResponseBuilder::new()
@@ -86,6 +92,7 @@ fn header<T: PartialSchema>(description: &str) -> Header {
         (name = "fleet", description = "The instances, and which revision each has applied"),
         (name = "outbox", description = "Messages to other services, and those that were given up"),
         (name = "ofrep", description = "Settings as flags, for any OpenFeature client (OFREP 0.3); failures have its form"),
+        (name = "sign-in", description = "A browser's way in to `/admin`: the token in a cookie"),
         (name = "health", description = "Whether the service runs, and whether it can serve"),
         (name = "problems", description = "What a problem's `type` leads to"),
     ),
@@ -108,5 +115,46 @@ impl Modify for Credentials {
             "How a trusted service proves itself: `INTERNAL_API_KEY`",
         ));
         components.add_security_scheme("internal_key", SecurityScheme::ApiKey(internal));
+        let cookie = ApiKey::Cookie(ApiKeyValue::with_description(
+            "brune",
+            "The token as `POST /admin/sign-in` keeps it; `__Host-brune` where `BRUNE_PUBLIC_URL` is https. What may \
+             change something must then come from a page of this service: `Sec-Fetch-Site: same-origin`, or an \
+             `Origin` that equals `Host`",
+        ));
+        components.add_security_scheme(COOKIE, SecurityScheme::ApiKey(cookie));
+    }
+}
+
+const COOKIE: &str = "cookie";
+
+/// Wherever an administrator asks, the cookie does as well.
+pub(super) struct CookieToo;
+
+impl Modify for CookieToo {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let admin = document.paths.paths.iter_mut().filter(|(path, _)| path.starts_with("/admin/"));
+        for (_, item) in admin {
+            let reading = item.get.iter_mut();
+            let writing = [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+            reading.for_each(offer_cookie);
+            for operation in writing.into_iter().flatten().filter(|it| it.security.is_some()) {
+                offer_cookie(operation);
+                tell_cross_origin(operation);
+            }
+        }
+    }
+}
+
+fn offer_cookie(operation: &mut Operation) {
+    if let Some(ways) = &mut operation.security {
+        ways.push(SecurityRequirement::new::<_, [&str; 0], &str>(COOKIE, []));
+    }
+}
+
+/// Beside whatever else its 403 may mean.
+fn tell_cross_origin(operation: &mut Operation) {
+    if let Some(RefOr::T(refusal)) = operation.responses.responses.get_mut("403") {
+        let code = Code::CrossOrigin;
+        let _ = write!(refusal.description, "; {}", told(code));
     }
 }

@@ -2,13 +2,18 @@
 
 use axum::{Router, http::HeaderValue, http::header, routing::get};
 use tower_http::set_header::SetResponseHeaderLayer;
-use utoipa::OpenApi as _;
+use utoipa::{Modify as _, OpenApi as _};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::http::{
-    AppState, Limits, Origins, config, explain, fleet, health, layers::around, ofrep,
-    openapi::Document, outbox, secrets, sessions, settings, state::Shared, ui,
+    AppState, Limits, Origins, audit, config, explain, fleet, health,
+    layers::around,
+    ofrep,
+    openapi::{CookieToo, Document},
+    outbox, secrets, sessions, settings, sign_in,
+    state::Shared,
+    ui,
 };
 
 /// The routes and what they say of themselves.
@@ -20,6 +25,8 @@ fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(settings::list, settings::update))
         .routes(routes!(settings::history))
+        .routes(routes!(settings::timeline))
+        .routes(routes!(settings::entry))
         .routes(routes!(settings::roll_back))
         .routes(routes!(settings::stream))
         .routes(routes!(settings::find))
@@ -29,6 +36,10 @@ fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
         .routes(routes!(config::export))
         .routes(routes!(config::import))
         .routes(routes!(config::find, config::put, config::reset))
+        .routes(routes!(audit::verify))
+        .routes(routes!(sign_in::sign_in))
+        .routes(routes!(sign_in::me))
+        .routes(routes!(sign_in::sign_out))
         .routes(routes!(secrets::list))
         .routes(routes!(secrets::clean_up))
         .routes(routes!(secrets::environment))
@@ -50,16 +61,23 @@ fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
         .merge(ofrep::around(flags, origins))
 }
 
+/// `routes`, and their document with what is true of many.
+fn documented(routes: OpenApiRouter<Shared>) -> (Router<Shared>, utoipa::openapi::OpenApi) {
+    let (routes, mut document) = routes.split_for_parts();
+    CookieToo.modify(&mut document);
+    (routes, document)
+}
+
 /// The OpenAPI document, as `/openapi.json` serves it.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    routes(&Origins::default()).split_for_parts().1
+    documented(routes(&Origins::default())).1
 }
 
 /// The service, ready to be served.
 pub fn router(state: AppState, limits: &Limits) -> Router {
     let (firewall, metrics) = (state.settings.firewall().clone(), state.settings.metrics().clone());
-    let (routes, document) = routes(&state.origins).split_for_parts();
+    let (routes, document) = documented(routes(&state.origins));
     // The viewer styles itself inline; nothing else may, and it too loads nothing from elsewhere.
     let policy = HeaderValue::from_static(
         "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \

@@ -2,11 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
-    database::{self, Failure, Pool},
-    sessions::store::{self, PinRow},
+    database::{self, Connection, Failure, Pool},
+    sessions::store::{self, HeldRow, PinRow},
 };
 
 /// The running sessions by the revision they hold.
@@ -19,6 +20,37 @@ pub struct Pins {
     pub total: i64,
     /// By revision, the newest first; one that no running session holds is left out.
     pub pins: Vec<Pin>,
+    /// The settings of which running sessions hold another value than the current one, by key. Those that apply
+    /// hot are not held by sessions.
+    pub settings: Vec<Outlived>,
+}
+
+/// A setting of which running sessions hold an older value.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SessionPinnedSetting)]
+pub struct Outlived {
+    /// Its key.
+    pub key: String,
+    /// The current version.
+    pub version: i32,
+    /// The current value.
+    pub value: Value,
+    /// How many sessions hold another value.
+    pub sessions: i64,
+    /// Those values, the newest version first.
+    pub held: Vec<Held>,
+}
+
+/// A value that sessions hold and that is not the current one.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SessionPinnedValue)]
+pub struct Held {
+    /// Its version.
+    pub version: i32,
+    /// The value.
+    pub value: Value,
+    /// How many sessions hold it.
+    pub sessions: i64,
 }
 
 /// The running sessions that hold one revision.
@@ -35,11 +67,30 @@ pub struct Pin {
 
 /// The sessions that run now, by the database's clock.
 pub async fn pins(pool: &Pool) -> Result<Pins, Failure> {
-    let rows =
-        database::look(pool, async |conn| Ok::<_, Failure>(store::pins(conn).await?)).await?;
+    let read = async |conn: &mut Connection| {
+        Ok::<_, Failure>((store::pins(conn).await?, store::held(conn).await?))
+    };
+    let (rows, held) = database::look(pool, read).await?;
     let revision = rows.first().map_or(0, |row| row.head);
     let pins: Vec<Pin> = rows.iter().filter_map(Pin::of).collect();
-    Ok(Pins { revision, total: pins.iter().map(|it| it.sessions).sum(), pins })
+    let total = pins.iter().map(|it| it.sessions).sum();
+    Ok(Pins { revision, total, pins, settings: by_key(held) })
+}
+
+/// `rows`, which are sorted by key, with one entry for each key.
+fn by_key(rows: Vec<HeldRow>) -> Vec<Outlived> {
+    let mut settings: Vec<Outlived> = Vec::new();
+    for HeldRow { key, version, value, held_version, held, sessions } in rows {
+        let held = Held { version: held_version, value: held, sessions };
+        match settings.last_mut().filter(|it| it.key == key) {
+            Some(known) => {
+                known.sessions += sessions;
+                known.held.push(held);
+            }
+            None => settings.push(Outlived { key, version, value, sessions, held: vec![held] }),
+        }
+    }
+    settings
 }
 
 impl Pin {

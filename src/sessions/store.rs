@@ -198,3 +198,58 @@ pub(super) async fn pins(conn: &mut Connection) -> sqlx::Result<Vec<PinRow>> {
     .fetch_all(conn)
     .await
 }
+
+/// A value that running sessions hold of a setting that has another one now.
+pub(super) struct HeldRow {
+    pub(super) key: String,
+    pub(super) version: i32,
+    pub(super) value: Value,
+    pub(super) held_version: i32,
+    pub(super) held: Value,
+    pub(super) sessions: i64,
+}
+
+/// The values that running sessions hold and that are not current, by key, newest version first. Only what has
+/// changed since the oldest revision that is held can differ, so no more of the trail is read than since then.
+pub(super) async fn held(conn: &mut Connection) -> sqlx::Result<Vec<HeldRow>> {
+    sqlx::query_as!(
+        HeldRow,
+        r#"
+        with pinned as (
+          select settings_revision as revision, count(*) as sessions
+          from brune_session
+          where status = 'active' and expires_at > clock_timestamp()
+          group by settings_revision),
+        oldest as (select min(revision) as revision from pinned),
+        changed as (
+          select s.key, s.version, s.value_json
+          from app_global_settings s
+          join app_global_setting_schema d on d.key = s.key and d.editable and d.applies = 'new_sessions'
+          where s.revision > (select revision from oldest)),
+        -- What the oldest of them hold, and every change since. Bounded above as well, or the planner expects a third
+        -- of the trail.
+        entries as (
+          select first.* from changed c, lateral (
+            select key, seq, revision, version, new_value_json from app_global_setting_audit a
+            where a.key = c.key and a.revision <= (select revision from oldest)
+            order by seq desc limit 1) first
+          union all
+          select key, seq, revision, version, new_value_json from app_global_setting_audit
+          where revision > (select revision from oldest)
+            and revision <= (select revision from app_global_setting_head)),
+        -- Each value with the revisions it stood at; a deletion ends one too.
+        stood as (
+          select c.key, c.version, c.value_json as value, e.version as held_version, e.new_value_json as held,
+            e.revision as since, lead(e.revision) over (partition by c.key order by e.seq) as until
+          from changed c join entries e on e.key = c.key)
+        select key, version, value, held_version as "held_version!", held as "held!", sessions as "sessions!"
+        from stood, lateral (
+          select sum(pinned.sessions)::bigint as sessions from pinned
+          where pinned.revision >= since and (until is null or pinned.revision < until)) of_it
+        where held <> value and sessions > 0
+        order by key, held_version desc
+        "#,
+    )
+    .fetch_all(conn)
+    .await
+}

@@ -28,6 +28,7 @@ mod reload;
 mod secrets;
 mod sessions;
 mod settings;
+mod sign_in;
 mod stream;
 #[path = "../support/mod.rs"]
 mod support;

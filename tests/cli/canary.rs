@@ -140,6 +140,30 @@ async fn write_everything(service: &Service, heard: &mut Heard, secret: &str, in
     }
 }
 
+/// A browser's way: the token in a cookie, right and wrong. Only the one answer that hands it out has it.
+async fn sign_in(service: &Service, heard: &mut Heard) {
+    let token = &service.token;
+    let signature = token.rsplit_once('.').unwrap().1.to_owned();
+    heard.markers.push(signature);
+    let ours = |method, path: &str| {
+        service.anonymous(method, path).header("sec-fetch-site", "same-origin")
+    };
+    let entered = ours(Method::POST, "/admin/sign-in").json(&json!({"token": token}));
+    let entered = entered.send().await.unwrap();
+    assert!(entered.headers()["set-cookie"].to_str().unwrap().contains(token.as_str()));
+    heard.add("a sign-in", entered.text().await.unwrap());
+    for body in [json!({"token": token, "other": 1}), json!({"token": [token]}), json!(token)] {
+        let call = ours(Method::POST, "/admin/sign-in").json(&body);
+        assert_eq!(heard.ask(call, "a sign-in that is wrong").await, 400);
+    }
+    for (cookie, status) in [(format!("brune={token}"), 200), (format!("brune={token}x"), 401)] {
+        let call = ours(Method::GET, "/admin/me").header("cookie", &cookie);
+        assert_eq!(heard.ask(call, "a cookie").await, status);
+        let call = ours(Method::POST, "/admin/sign-out").header("cookie", &cookie);
+        assert_eq!(heard.ask(call, "a sign-out").await, 204);
+    }
+}
+
 /// A client secret that is handed out, and a provider that repeats the key in its refusal.
 async fn start_with_provider(service: &Service, heard: &mut Heard, stub: &Stub, internal: &str) {
     assert!(!stub.calls().is_empty());
@@ -180,6 +204,7 @@ async fn no_secret_is_found_anywhere_whatever_is_done() {
     let service = home.serve().with_token(&admin_signed_with(&jwt));
     let token = service.token.clone();
     read_everything(&service, &mut heard).await;
+    sign_in(&service, &mut heard).await;
     for secret in [&jwt, &before, &internal, &provider, &webhook, &password] {
         write_everything(&service, &mut heard, secret, &internal).await;
         heard.ask(service.call(Method::POST, "/brun-e/start"), "a start by token").await;

@@ -197,7 +197,7 @@ impl Service {
             .stderr(File::create(dir.join("log")).unwrap())
             .spawn()
             .unwrap();
-        let announced = read(child.stdout.take().unwrap(), 5);
+        let announced = read(child.stdout.take().unwrap(), 7);
         let mut service = Self { child, dir, address: String::new(), announced };
         let address = service
             .announced

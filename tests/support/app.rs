@@ -260,7 +260,7 @@ impl Instance {
             settings.metrics().sink(sink.name());
         }
         let (clock, shift) = Clock::shifted();
-        let keys = Keys::new(&auth());
+        let keys = Keys::new(&auth()).reached_at(alerts.public_url.as_deref());
         let quota = WriteQuota::new(writes);
         let (feed, ending) = (Feed::new(&settings), CancellationToken::new());
         let streams = Streams::new(bounds, ending.clone());

@@ -1,5 +1,6 @@
 //! Who is asking. A handler that takes one of these types cannot be reached without it.
 
+mod cookie;
 mod token;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+pub(in crate::http) use cookie::SameOrigin;
 pub use token::{Grant, Keys, SUPER_ADMIN, issue};
 
 use crate::{
@@ -44,7 +46,8 @@ pub struct Caller {
     pub until: DateTime<Utc>,
 }
 
-/// A super administrator; others are a 403, and callers without a valid token a 401.
+/// A super administrator, with a token or with the cookie that holds one; others are a 403, and callers without a
+/// valid token a 401.
 #[derive(Debug)]
 pub struct SuperAdmin(
     /// Who it is.
@@ -87,7 +90,22 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let caller = caller(&parts.headers, &Keys::from_ref(state))?;
+        let keys = Keys::from_ref(state);
+        // A header is meant; a cookie may only have come along.
+        if parts.headers.contains_key(header::AUTHORIZATION) {
+            return Self::of(caller(&parts.headers, &keys)?);
+        }
+        Self::of(cookie::caller(parts, &keys)?)
+    }
+}
+
+impl SuperAdmin {
+    /// Whom `token` speaks for.
+    pub(in crate::http) fn holding(token: &str, keys: &Keys) -> Result<Self, Problem> {
+        Self::of(keys.verify(token).map_err(|_| Problem::unauthorized(true))?)
+    }
+
+    fn of(caller: Caller) -> Result<Self, Problem> {
         if caller.is_admin {
             return Ok(Self(caller));
         }

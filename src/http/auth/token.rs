@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     config::Auth,
-    http::auth::{Caller, Fingerprint},
+    http::auth::{Caller, Fingerprint, cookie::Cookie},
     ids::UserId,
     json::forbidden,
 };
@@ -40,7 +40,10 @@ const PASS: &str = "brune:ofrep:events";
 
 /// What credentials are checked against.
 #[derive(Clone)]
-pub struct Keys(Arc<Inner>);
+pub struct Keys {
+    inner: Arc<Inner>,
+    cookie: Cookie,
+}
 
 struct Inner {
     secrets: Vec<DecodingKey>,
@@ -106,28 +109,41 @@ impl Keys {
         let _ = aws_lc::DEFAULT_PROVIDER.install_default();
         let keys = auth.jwt_secrets.iter().filter(|it| !it.expose().is_empty());
         let mut signing = keys.clone().map(|it| EncodingKey::from_secret(it.expose().as_bytes()));
-        Self(Arc::new(Inner {
+        let inner = Inner {
             signing: signing.next(),
             secrets: keys.map(|it| DecodingKey::from_secret(it.expose().as_bytes())).collect(),
             validation: validation(auth),
             internal: auth.internal_api_key.as_ref().map(Fingerprint::of),
             max_life: MAX_LIFE,
             sound: Sound::new(REMEMBERED),
-        }))
+        };
+        Self { inner: Arc::new(inner), cookie: Cookie::at(None) }
+    }
+
+    /// The same, for a service that browsers reach at `public_url`.
+    #[must_use]
+    pub fn reached_at(self, public_url: Option<&str>) -> Self {
+        Self { cookie: Cookie::at(public_url), ..self }
+    }
+
+    /// Where a browser keeps a token.
+    pub(in crate::http) fn cookie(&self) -> Cookie {
+        self.cookie
     }
 
     /// The same, with another bound on the life of a token that says when it was made.
     #[must_use]
     pub fn with_max_life(self, max_life: TimeDelta) -> Self {
-        let Inner { secrets, signing, validation, internal, .. } = &*self.0;
+        let Inner { secrets, signing, validation, internal, .. } = &*self.inner;
         let (secrets, validation) = (secrets.clone(), validation.clone());
         let (signing, internal) = (signing.clone(), internal.clone());
         let sound = Sound::new(REMEMBERED);
-        Self(Arc::new(Inner { secrets, signing, validation, internal, max_life, sound }))
+        let inner = Inner { secrets, signing, validation, internal, max_life, sound };
+        Self { inner: Arc::new(inner), ..self }
     }
 
     pub(super) fn knows_internal(&self, sent: &[u8]) -> bool {
-        self.0.internal.as_ref().is_some_and(|it| it.matches(sent))
+        self.inner.internal.as_ref().is_some_and(|it| it.matches(sent))
     }
 
     pub(super) fn verify(&self, token: &str) -> Result<Caller, Refusal> {
@@ -135,11 +151,11 @@ impl Keys {
             return Err(Refusal::TooLong);
         }
         let digest = Sha256::digest(token).into();
-        if let Some(known) = self.0.sound.get(&digest).filter(is_alive) {
+        if let Some(known) = self.inner.sound.get(&digest).filter(is_alive) {
             return Ok(known);
         }
         let caller = self.read(token)?;
-        self.0.sound.insert(digest, caller.clone());
+        self.inner.sound.insert(digest, caller.clone());
         Ok(caller)
     }
 
@@ -165,7 +181,7 @@ impl Keys {
     /// What opens the stream of refetch events until `expires`, in seconds of the epoch, and nothing else.
     pub(in crate::http) fn pass(&self, expires: i64) -> Option<String> {
         let claims = Pass { aud: PASS.to_owned(), exp: expires };
-        encode(&Header::new(Algorithm::HS256), &claims, self.0.signing.as_ref()?).ok()
+        encode(&Header::new(Algorithm::HS256), &claims, self.inner.signing.as_ref()?).ok()
     }
 
     /// Until when `pass` is good, if it is.
@@ -178,15 +194,15 @@ impl Keys {
         validation.set_audience(&[PASS]);
         validation.set_required_spec_claims(&["exp", "aud"]);
         let mut read =
-            self.0.secrets.iter().filter_map(|it| decode::<Pass>(pass, it, &validation).ok());
+            self.inner.secrets.iter().filter_map(|it| decode::<Pass>(pass, it, &validation).ok());
         DateTime::from_timestamp(read.next()?.claims.exp, 0)
     }
 
     /// Header and claims, if any of the secrets signed them.
     fn decoded(&self, token: &str) -> Result<TokenData<Claims>, Refusal> {
         let mut refusal = Refusal::Signature;
-        for secret in &self.0.secrets {
-            match decode::<Claims>(token, secret, &self.0.validation) {
+        for secret in &self.inner.secrets {
+            match decode::<Claims>(token, secret, &self.inner.validation) {
                 Ok(data) => return Ok(data),
                 Err(err) => refusal = Refusal::from(err.kind()),
             }
@@ -202,7 +218,7 @@ impl Keys {
         let Some(iat) = claims.iat else { return Ok(()) };
         #[expect(clippy::cast_precision_loss, reason = "a float holds every second of the epoch")]
         let (latest, life) =
-            ((get_current_timestamp() + LEEWAY) as f64, self.0.max_life.num_seconds() as f64);
+            ((get_current_timestamp() + LEEWAY) as f64, self.inner.max_life.num_seconds() as f64);
         if latest < iat {
             return Err(Refusal::NotYet);
         }

@@ -216,6 +216,7 @@ problems! {
         ("changed_by" = Option<String>, Query, description = "By this person"),
         ("action" = Option<String>, Query, description = "Of this kind"),
         ("request_id" = Option<String>, Query, description = "In this request"),
+        ("revision" = Option<i64>, Query, description = "Of this change set"),
         ("since" = Option<String>, Query, description = "Not before this RFC 3339 time"),
         ("until" = Option<String>, Query, description = "Not after this RFC 3339 time"),
         ("limit" = Option<i64>, Query, description = "1 to 200, 50 when left out"),

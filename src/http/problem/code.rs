@@ -60,6 +60,10 @@ codes! {
         "Send `Authorization: Bearer` with a token that is signed, current and names its subject.";
     Forbidden "forbidden" FORBIDDEN "Not allowed to this caller",
         "Ask with an account that has the role this route needs.";
+    CrossOrigin "cross_origin" FORBIDDEN "The request is not known to come from a page of this service",
+        "Nothing was done. Where a browser's cookie says who asks, only pages of this service may change \
+         something, and a proxy in front must leave `Host`, `Origin` and `Sec-Fetch-Site` as they are. Programs \
+         send `Authorization: Bearer` and need none of it.";
     KeyLocked "key_locked" FORBIDDEN "The setting cannot be changed here",
         "It is a secret, or infrastructure's: change it where the service is deployed. With \
          `Prefer: handling=lenient` such entries are left out and the rest is applied.";

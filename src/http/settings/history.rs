@@ -1,11 +1,15 @@
 //! Reading the trail.
 
 use axum::extract::State;
+use uuid::Uuid;
 
 use crate::{
     audit::{self, Action, Cursor, Filter},
     database::{self, Failure, Pool},
-    http::{answer::Answer, auth::SuperAdmin, openapi::problems, problem::Problem, query::Query},
+    http::{
+        answer::Answer, auth::SuperAdmin, fields::NUMBERS, openapi::problems, path::Segment,
+        problem::Problem, query::Query,
+    },
 };
 
 problems! {
@@ -23,6 +27,7 @@ problems! {
         ("changed_by" = Option<String>, Query, description = "By this person"),
         ("action" = Option<String>, Query, description = "`seed`, `import`, `update`, `reset`, `rollback`, `refused` or `secret_cleanup`"),
         ("request_id" = Option<String>, Query, description = "In this request"),
+        ("revision" = Option<i64>, Query, description = "Of this change set"),
         ("since" = Option<String>, Query, description = "Not before this RFC 3339 time"),
         ("until" = Option<String>, Query, description = "Not after this RFC 3339 time"),
         ("limit" = Option<i64>, Query, description = "1 to 200, 50 when left out"),
@@ -52,16 +57,78 @@ pub(in crate::http) async fn read_trail(pool: &Pool, query: Query) -> Result<Ans
 }
 
 fn read_history(mut query: Query) -> Result<(Filter, Option<Cursor>, u16), Problem> {
+    let filter = read_filter(&mut query);
+    let (cursor, limit) = query.page(|text| Cursor::parse(text, &filter));
+    query.finish()?;
+    Ok((filter, cursor, limit))
+}
+
+fn read_filter(query: &mut Query) -> Filter {
     let action = query.choice("action", &Action::ALL.map(Action::as_str));
-    let filter = Filter {
+    Filter {
         key: query.text("key"),
         changed_by: query.text("changed_by"),
         action: action.and_then(Action::parse),
         request_id: query.text("request_id"),
+        revision: query.integer("revision", NUMBERS),
         since: query.time("since"),
         until: query.time("until"),
-    };
-    let (cursor, limit) = query.page(|text| Cursor::parse(text, &filter));
+    }
+}
+
+problems! {
+    EntryProblems: MalformedRequest, Unauthorized, Forbidden, NotFound, Internal, Unavailable
+}
+
+/// One entry of the trail.
+#[utoipa::path(
+    get,
+    path = "/admin/global-settings/history/{id}",
+    operation_id = "getHistoryEntry",
+    tag = "settings",
+    params(("id" = uuid::Uuid, Path, description = "Its id")),
+    responses((status = 200, description = "The entry", body = audit::Entry), EntryProblems),
+    security(("bearer" = []))
+)]
+pub(in crate::http) async fn entry(
+    _: SuperAdmin,
+    State(pool): State<Pool>,
+    Segment(id): Segment,
+    query: Query,
+) -> Result<Answer, Problem> {
     query.finish()?;
-    Ok((filter, cursor, limit))
+    let none = || Problem::not_found("the trail has no entry of that id");
+    let id = Uuid::parse_str(&id).map_err(|_| none())?;
+    let found = database::look(&pool, async |conn| Ok::<_, Failure>(audit::find(conn, id).await?));
+    Answer::ok(&found.await?.ok_or_else(none)?)
+}
+
+/// How many entries of the trail were written when; with the filters of the history.
+#[utoipa::path(
+    get,
+    path = "/admin/global-settings/history/timeline",
+    operation_id = "getHistoryTimeline",
+    tag = "settings",
+    params(
+        ("key" = Option<String>, Query, description = "Of this key"),
+        ("changed_by" = Option<String>, Query, description = "By this person"),
+        ("action" = Option<String>, Query, description = "`seed`, `import`, `update`, `reset`, `rollback`, `refused` or `secret_cleanup`"),
+        ("request_id" = Option<String>, Query, description = "In this request"),
+        ("revision" = Option<i64>, Query, description = "Of this change set"),
+        ("since" = Option<String>, Query, description = "From this RFC 3339 time on; from the oldest entry that fits when left out"),
+        ("until" = Option<String>, Query, description = "Up to this RFC 3339 time; up to now when left out"),
+    ),
+    responses((status = 200, description = "The counts", body = audit::Timeline), HistoryProblems),
+    security(("bearer" = []))
+)]
+pub(in crate::http) async fn timeline(
+    _: SuperAdmin,
+    State(pool): State<Pool>,
+    mut query: Query,
+) -> Result<Answer, Problem> {
+    let filter = read_filter(&mut query);
+    query.finish()?;
+    let counted =
+        database::look(&pool, async |conn| Ok::<_, Failure>(audit::timeline(conn, &filter).await?));
+    Answer::ok(&counted.await?)
 }

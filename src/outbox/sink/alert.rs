@@ -65,9 +65,9 @@ pub(super) fn embed(message: &Message, public_url: Option<&str>) -> Embed {
 pub(super) fn link(public_url: &str, message: &Message) -> String {
     let payload = &message.payload;
     match (&payload["request_id"], &payload["revision"]) {
-        (Value::String(request), _) => format!("{public_url}/admin/?request_id={request}#/history"),
-        (_, Value::Number(revision)) => format!("{public_url}/admin/?revision={revision}#/history"),
-        _ => format!("{public_url}/admin/?message={}#/", message.id),
+        (Value::String(request), _) => format!("{public_url}/admin/#/history?request_id={request}"),
+        (_, Value::Number(revision)) => format!("{public_url}/admin/#/history?revision={revision}"),
+        _ => format!("{public_url}/admin/#/fleet?message={}", message.id),
     }
 }
 

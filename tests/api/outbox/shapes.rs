@@ -71,7 +71,7 @@ async fn an_alert_says_who_changed_what_why_and_whom_it_does_not_reach() {
     assert!(request.header("user-agent").starts_with("DiscordBot ("));
     let id = messages(&it, "").await[0]["payload"]["request_id"].as_str().unwrap().to_owned();
     let url = told["embeds"][0]["url"].as_str().unwrap();
-    assert_eq!(url, format!("https://settings.test/admin/?request_id={id}#/history"));
+    assert_eq!(url, format!("https://settings.test/admin/#/history?request_id={id}"));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! `GET /admin/sessions/pins`: how far a change has drained.
 
+use brune::settings::BRUN_E;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
@@ -20,7 +21,10 @@ fn held(pins: &Value) -> Vec<(i64, i64)> {
 #[tokio::test]
 async fn a_change_is_seen_to_drain() {
     let app = TestApp::new().await;
-    assert_eq!(pins(&app.instance).await, json!({"revision": 1, "total": 0, "pins": []}));
+    assert_eq!(
+        pins(&app.instance).await,
+        json!({"revision": 1, "total": 0, "pins": [], "settings": []})
+    );
     let ana = app.instance.start(&user("ana")).await.ok();
     let ben = app.instance.start(&user("ben")).await.ok();
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
@@ -36,6 +40,55 @@ async fn a_change_is_seen_to_drain() {
     assert_eq!(found["pins"][1]["drained_by"], ana["expires_at"]);
     end(&app.instance, &ana, &user("ana")).await.ok();
     assert_eq!(held(&pins(&app.instance).await), [(2, 1)]);
+}
+
+#[tokio::test]
+async fn each_setting_says_how_many_sessions_hold_which_older_value() {
+    let app = TestApp::new().await;
+    let (version, minutes) = ("BRUNE_PROMPT_VERSION", "BRUNE_SESSION_MAX_MINUTES");
+    let before = app.instance.get(&format!("/admin/global-settings/{version}"));
+    let before = before.bearer(&admin("root")).send().await.ok()["value"].clone();
+    for user_id in ["ana", "ben"] {
+        app.instance.start(&user(user_id)).await.ok();
+    }
+    app.instance.change(&[(version, json!("2"), 1), (minutes, json!(25), 1)]).await.ok();
+    app.instance.start(&user("eva")).await.ok();
+    // Of what changes without them, and back again, they hold what stands.
+    app.instance.change(&[("BRUNE_COOLDOWN_MINUTES", json!(45), 1)]).await.ok();
+    app.instance.change(&[("BRUNE_COOLDOWN_MINUTES", json!(30), 2)]).await.ok();
+    app.instance.change(&[(version, json!("3"), 2)]).await.ok();
+    let kim = app.instance.start(&user("kim")).await.ok();
+    assert_eq!(kim["config"]["prompt_version"], "3");
+    let of_before = json!({"version": 1, "value": 30, "sessions": 2});
+    let expected = json!([
+        {"key": version, "version": 3, "value": "3", "sessions": 3, "held": [
+            {"version": 2, "value": "2", "sessions": 1},
+            {"version": 1, "value": before, "sessions": 2},
+        ]},
+        {"key": minutes, "version": 2, "value": 25, "sessions": 2, "held": [of_before]},
+    ]);
+    assert_eq!(pins(&app.instance).await["settings"], expected);
+
+    // Back to the value of the oldest: now it is those in between, and the newest, who hold another.
+    app.instance.change(&[(version, before.clone(), 3)]).await.ok();
+    let found = pins(&app.instance).await["settings"][0].clone();
+    assert_eq!(
+        (&found["version"], &found["value"], &found["sessions"]),
+        (&json!(4), &before, &json!(2))
+    );
+    let held: Vec<_> = found["held"].as_array().unwrap().iter().map(|it| &it["value"]).collect();
+    assert_eq!(held, [&json!("3"), &json!("2")]);
+}
+
+#[tokio::test]
+async fn what_applies_hot_is_held_by_no_session() {
+    let (before, after) = BRUN_E.split_once("key = \"BRUNE_COOLDOWN_MINUTES\"").unwrap();
+    let after = after.replacen("\"new_sessions\"", "\"hot\"", 1);
+    let catalog = format!("{before}key = \"BRUNE_COOLDOWN_MINUTES\"{after}");
+    let app = TestApp::of(&catalog).await;
+    app.instance.start(&user("ana")).await.ok();
+    app.instance.change(&[("BRUNE_COOLDOWN_MINUTES", json!(45), 1)]).await.ok();
+    assert_eq!(pins(&app.instance).await["settings"], json!([]));
 }
 
 #[tokio::test]

@@ -98,6 +98,10 @@ async fn each_filter_finds_its_own() {
         ("action=refused", &["r-4"]),
         ("request_id=r-2", &["r-2"]),
         ("action=update&changed_by=ana&key=BRUNE_COOLDOWN_MINUTES", &["r-1"]),
+        ("revision=3", &["r-2"]),
+        ("revision=5&key=BRUNE_COOLDOWN_MINUTES", &["r-5"]),
+        ("revision=5&changed_by=bob", &[]),
+        ("revision=99", &[]),
         ("action=import", &[]),
         ("action=reset", &[]),
         ("action=secret_cleanup", &[]),
@@ -110,6 +114,10 @@ async fn each_filter_finds_its_own() {
         assert_eq!(requests(&app, &query_sent).await, expected, "{query}");
     }
     assert_eq!(entries(&app.instance, "action=seed").await.len(), 9);
+    assert_eq!(entries(&app.instance, "revision=1").await.len(), 9);
+    let of_config = read(&app.instance, "/admin/config/audit?revision=2").await.ok();
+    assert_eq!(of_config["entries"][0]["request_id"], "r-1");
+    assert_eq!(of_config["entries"].as_array().unwrap().len(), 1);
     assert_eq!(entries(&app.instance, "key=BRUNE_COOLDOWN_MINUTES").await.len(), 4);
 }
 
@@ -128,6 +136,20 @@ async fn bounds_in_time_include_their_own_instant() {
     assert_eq!(requests(&app, "until=2000-01-01T00:00:00Z").await, [""; 0]);
     assert_eq!(entries(&app.instance, "since=2000-01-01T00:00:00Z").await.len(), 14);
     assert_eq!(entries(&app.instance, "until=2999-01-01T00:00:00Z").await.len(), 14);
+}
+
+#[tokio::test]
+async fn an_entry_is_found_by_its_id() {
+    let app = lived_in().await;
+    for entry in entries(&app.instance, "").await {
+        let path = format!("{HISTORY}/{}", entry["id"].as_str().unwrap());
+        assert_eq!(read(&app.instance, &path).await.ok(), entry);
+    }
+    for id in ["00000000-0000-0000-0000-000000000000", "7", "r-1", "timelines"] {
+        read(&app.instance, &format!("{HISTORY}/{id}")).await.problem(404, "not_found");
+    }
+    let path = format!("{HISTORY}/timeline/?x=1");
+    assert_eq!(read(&app.instance, &path).await.status, 404);
 }
 
 async fn page(app: &TestApp, query: &str) -> (Vec<Value>, Option<String>) {
@@ -230,6 +252,8 @@ async fn what_is_no_filter_is_refused_and_every_fault_is_told() {
         ("key=a%00b", "?key", "forbidden_character"),
         ("cursor=a%0Ab", "?cursor", "forbidden_character"),
         ("user=ana", "?user", "unknown_parameter"),
+        ("revision=0", "?revision", "out_of_range"),
+        ("revision=r7", "?revision", "out_of_range"),
         ("key=A&key=B", "?key", "repeated"),
     ] {
         let problem = read(&app.instance, &format!("{HISTORY}?{query}")).await;

@@ -10,6 +10,7 @@ mod read;
 mod repeats;
 mod rollback;
 mod rollback_plan;
+mod timeline;
 mod tokens;
 mod trail;
 mod values;

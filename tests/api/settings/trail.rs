@@ -1,9 +1,12 @@
 //! The trail verified: whole after everything that may happen, and every tampering named.
 
-use brune::audit::{Break, verify};
+use brune::{
+    audit::{Break, Verified, verify, verify_after},
+    database::{self, Failure},
+};
 use serde_json::json;
 
-use super::{COOLDOWN, PER_DAY, ROLLBACK, by_hand, patch, psql, rollback};
+use super::{COOLDOWN, PER_DAY, ROLLBACK, at, by_hand, faults, patch, psql, read, rollback};
 use crate::support::TestApp;
 
 async fn verified(app: &TestApp) -> (i64, Vec<Break>) {
@@ -90,4 +93,88 @@ async fn a_value_that_must_be_forgotten_can_be_taken_out_with_its_salt() {
     )
     .await;
     assert_eq!(verified(&app).await.1, []);
+}
+
+/// The trail in parts of `most` entries, each going on from the one before.
+async fn in_parts(app: &TestApp, most: i64) -> Vec<Verified> {
+    let pool = app.db.pool().into();
+    let mut parts: Vec<Verified> = Vec::new();
+    while parts.last().is_none_or(|it| !it.is_end) {
+        let after = parts.last().map_or(0, |it| it.last);
+        let part = database::look(&pool, async |conn| {
+            Ok::<_, Failure>(verify_after(conn, after, most).await?)
+        });
+        parts.push(part.await.unwrap().unwrap());
+    }
+    parts
+}
+
+#[tokio::test]
+async fn the_trail_is_verified_in_parts_as_it_is_in_one() {
+    let app = lived_in().await;
+    for (most, expected) in
+        [(1, vec![1; 20]), (7, vec![7, 7, 6]), (10, vec![10, 10, 0]), (20_000, vec![20])]
+    {
+        let parts = in_parts(&app, most).await;
+        let mut checked: Vec<_> = parts.iter().map(|it| it.checked).collect();
+        if most == 1 {
+            assert_eq!(checked.pop(), Some(0));
+        }
+        assert_eq!(checked, expected);
+        assert!(parts.iter().all(|it| it.breaks.is_empty()), "{parts:?}");
+        assert_eq!(parts.last().unwrap().last, 20);
+    }
+    tamper(
+        &app,
+        "update app_global_setting_audit set reason = 'better' where seq = 10;
+        update app_global_setting_audit a set hash = app_global_setting_audit_hash(a) where seq = 10;
+        delete from app_global_setting_audit where seq = 13;
+        update app_global_setting_audit set changed_by = 'eve' where seq = 15;
+        update app_global_settings set value_json = '99' where key = 'BRUNE_COOLDOWN_MINUTES'",
+    )
+    .await;
+    let expected = [
+        Break::Unchained(11),
+        Break::Gap(13),
+        Break::Altered(15),
+        Break::Stray(COOLDOWN.to_owned()),
+    ];
+    for most in [1, 2, 3, 4, 5, 7, 10, 20_000] {
+        let parts = in_parts(&app, most).await;
+        let found: Vec<Break> = parts.into_iter().flat_map(|it| it.breaks).collect();
+        assert_eq!(found, expected, "{most}");
+    }
+}
+
+#[tokio::test]
+async fn an_administrator_hears_whether_the_trail_is_whole() {
+    let app = lived_in().await;
+    let path = "/admin/audit/verify";
+    let whole = json!({"checked": 20, "last": 20, "next": null, "breaks": []});
+    assert_eq!(read(&app.instance, path).await.ok(), whole);
+    let rest = json!({"checked": 3, "last": 20, "next": null, "breaks": []});
+    assert_eq!(read(&app.instance, &format!("{path}?after=17")).await.ok(), rest);
+    let none = json!({"checked": 0, "last": 20, "next": null, "breaks": []});
+    assert_eq!(read(&app.instance, &format!("{path}?after=20")).await.ok(), none);
+    read(&app.instance, &format!("{path}?after=21")).await.problem(404, "not_found");
+    let wrong = read(&app.instance, &format!("{path}?after=-1")).await;
+    let wrong = wrong.problem(400, "malformed_request");
+    assert_eq!(faults(&wrong), at([("?after", "out_of_range")]));
+
+    tamper(
+        &app,
+        "delete from app_global_setting_audit where seq = 13;
+        update app_global_setting_audit set changed_by = 'eve' where seq = 15;
+        delete from app_global_settings where key = 'BRUNE_COOLDOWN_MINUTES'",
+    )
+    .await;
+    let broken = read(&app.instance, path).await.ok();
+    let expected = json!({"checked": 19, "last": 20, "next": null, "breaks": [
+        {"code": "missing", "entry": 13, "key": null, "detail": "entry 13 is missing from the audit trail"},
+        {"code": "altered", "entry": 15, "key": null, "detail": "audit entry 15 was altered"},
+        {"code": "stray", "entry": null, "key": COOLDOWN,
+            "detail": format!("setting {COOLDOWN} is not what its last audit entry says")},
+    ]});
+    assert_eq!(broken, expected);
+    read(&app.instance, &format!("{path}?after=13")).await.problem(404, "not_found");
 }
