@@ -5,7 +5,7 @@ import { begin, me, showWho, signIn } from './session.js';
 import { listen } from './live.js';
 import { failure } from './parts.js';
 import { PAGES, place } from './route.js';
-import { shortcuts } from './keys.js';
+import { helpButton, shortcuts } from './keys.js';
 import { follow } from './store.js';
 
 const main = document.querySelector('#main');
@@ -46,6 +46,7 @@ function frame() {
   document.querySelector('.catalog').textContent = me.catalog;
   document.querySelector('.top').hidden = false;
   showWho(document.querySelector('.me'));
+  fill(document.querySelector('.help'), helpButton());
 }
 
 async function start() {
@@ -60,7 +61,7 @@ async function start() {
   hear('signed-in', frame);
   restoreDraft();
   drawBar(document.querySelector('.bar'));
-  shortcuts(PAGES);
+  shortcuts();
   follow();
   addEventListener('hashchange', show);
   await show();

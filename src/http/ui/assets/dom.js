@@ -73,10 +73,10 @@ export const tell = (name, detail) => hub.dispatchEvent(new CustomEvent(name, { 
 /** Calls `then` whenever `name` is told, until `signal` is aborted. */
 export const hear = (name, then, signal) => hub.addEventListener(name, ({ detail }) => then(detail), { signal });
 
-/** Says `text` in the corner, to those who see and to those who listen; it goes by itself. */
-export function announce(text) {
+/** Says `text` in the corner, to those who see and to those who listen; it goes by itself. `action` is a name and what to do. */
+export function announce(text, action) {
   const place = document.querySelector('.said');
-  const line = h('p', null, text);
+  const line = h('p', null, said(text), action && [' ', h('button', { type: 'button', onclick: () => { line.remove(); action[1](); } }, action[0])]);
   fill(place, line);
-  setTimeout(() => line.remove(), 6000);
+  setTimeout(() => line.remove(), action ? 15_000 : 6000);
 }

@@ -1,2 +1,174 @@
-export const restoreDraft = () => {};
-export const drawBar = () => {};
+// What was changed here and is not saved: several settings, saved together or not at all. It outlives pages, an expired
+// token and a reload of this tab.
+import { call } from './api.js';
+import { announce, fill, h, hear, said, settle, tell } from './dom.js';
+import { count, label } from './format.js';
+import { faultOf, same } from './rules.js';
+import { store } from './store.js';
+
+/**
+ * The changes by key: `{ key, base, version, value }`, what the value was when the change was begun and its version, and
+ * what it is to be. `raw` and `unreadable` stand in for a value that is none; `local` and `told` are faults, found here
+ * and by the service; `theirs` is what somebody else made of the setting since.
+ */
+export const draft = new Map();
+
+/** Faults of settings that are not in the draft, which it would cause. */
+export let causes = new Map();
+
+const KEPT = 'brune.draft';
+let checks = null;
+
+/** What is wrong with a change, or null. */
+export const faultIn = (entry) => entry.unreadable ?? entry.local ?? entry.told ?? null;
+
+/** Changes `setting` to `value`; what it already is takes the change out. */
+export function put(setting, { value, raw, fault }) {
+  const known = draft.get(setting.key);
+  const { base, version } = known ?? { base: setting.value, version: setting.version };
+  if (value !== undefined && same(value, base) && !known?.theirs) return drop(setting.key);
+  draft.set(setting.key, {
+    key: setting.key, base, version, value, raw, theirs: known?.theirs ?? null, fix: null, told: null,
+    unreadable: value === undefined ? fault : null, local: value === undefined ? null : faultOf(setting, value),
+  });
+  return changed();
+}
+
+/** Takes one change out. */
+export function drop(key) {
+  draft.delete(key);
+  changed();
+}
+
+/** Begins anew from what somebody else made of it: with `value` instead, or without a change. */
+export function rebase(key, value) {
+  const { theirs } = draft.get(key);
+  draft.delete(key);
+  if (theirs && !same(value, theirs.value)) draft.set(key, { key, base: theirs.value, version: theirs.version, value });
+  changed();
+}
+
+/** What `key` would be if the draft were saved. */
+export const would = (key) => draft.get(key)?.value ?? store.settings.get(key)?.value;
+
+function changed() {
+  sessionStorage.setItem(KEPT, JSON.stringify([...draft.values()].map(({ key, base, version, value, raw, unreadable, local }) => ({ key, base, version, value, raw, unreadable, local }))));
+  if (draft.size === 0) causes = new Map();
+  tell('draft');
+  checkSoon();
+}
+
+const checkSoon = settle(220, check);
+
+/** The body of the draft, as the API takes it. */
+export const body = (reason) => ({ reason, changes: ready().map(({ key, value, version }) => ({ key, value, version })) });
+const ready = () => [...draft.values()].filter((it) => it.value !== undefined && !it.local && !it.theirs);
+
+/** Asks the service what it would say of what is not plainly wrong. */
+async function check() {
+  checks?.abort();
+  if (ready().length === 0) return;
+  checks = new AbortController();
+  const asked = ready();
+  try {
+    await call('PATCH', '/admin/global-settings', { query: { dry_run: true }, body: body('checked while editing'), signal: checks.signal });
+    take(asked, []);
+  } catch (problem) {
+    // Without an answer what was found here has to do, and saving asks again.
+    if (problem.code === 'version_conflict') conflicts(problem);
+    else if (problem.errors?.length) take(asked, problem.errors);
+  }
+}
+
+function take(asked, errors) {
+  for (const entry of asked) Object.assign(entry, { told: null, fix: null });
+  causes = new Map();
+  blame(errors);
+  tell('draft');
+}
+
+/** Tells each fault at the setting it is of. What belongs to none of them is returned. */
+export function blame(errors) {
+  const left = [];
+  for (const error of errors) {
+    const entry = draft.get(error.key);
+    if (entry) Object.assign(entry, { told: [entry.told, error.detail].filter(Boolean).join('; '), fix: error.constraint?.member_of ?? entry.fix });
+    else if (error.key && store.settings.has(error.key)) causes.set(error.key, error.detail);
+    else left.push(error);
+  }
+  return left;
+}
+
+/** Marks what a refusal says others changed meanwhile. */
+export function conflicts({ body: { conflicts: all = [] } }) {
+  for (const it of all) {
+    const entry = draft.get(it.key);
+    if (entry) meet(entry, { value: it.current_value, version: it.current_version, updated_by: it.updated_by, updated_at: it.updated_at });
+  }
+  changed();
+}
+
+/** Somebody changed what this change began from. */
+function meet(entry, theirs) {
+  if (theirs.version === entry.version) return;
+  if (entry.value !== undefined && same(theirs.value, entry.value)) {
+    draft.delete(entry.key);
+    announce(`${label(entry.key)} already is what you wanted: ${theirs.updated_by} set it so.`);
+  } else if (same(theirs.value, entry.base)) Object.assign(entry, { version: theirs.version, theirs: null });
+  else entry.theirs = theirs;
+}
+
+/** Takes up what this tab held before it was loaded anew, and keeps an eye on what others change. */
+export function restoreDraft() {
+  for (const entry of JSON.parse(sessionStorage.getItem(KEPT) ?? '[]')) draft.set(entry.key, entry);
+  hear('settings', () => {
+    for (const entry of [...draft.values()]) {
+      const now = store.settings.get(entry.key);
+      if (now && now.version !== (entry.theirs ?? entry).version) meet(entry, now);
+    }
+    if (draft.size > 0) changed();
+  });
+  hear('key-r', review);
+  addEventListener('beforeunload', (event) => { if (draft.size > 0) event.preventDefault(); });
+  if (draft.size > 0) changed();
+}
+
+/** Throws all of it away; for a while it can be had back. */
+function discard() {
+  const kept = [...draft];
+  draft.clear();
+  changed();
+  announce(`Discarded ${count(kept.length, 'change')}.`, ['Undo', () => {
+    for (const [key, entry] of kept) draft.set(key, entry);
+    changed();
+  }]);
+}
+
+/** Opens the review of what is not saved. */
+export async function review() {
+  if (draft.size === 0) return announce('There is nothing to review: no setting was changed here.');
+  checkSoon.cancel();
+  const { open } = await import('./review.js');
+  return open();
+}
+
+/** The bar that says what is not saved, kept true. */
+export function drawBar(place) {
+  const what = h('p');
+  const button = h('button.main', { type: 'button', onclick: review }, 'Review and save');
+  fill(place, what, h('div.row', null, h('button', { type: 'button', onclick: discard }, 'Discard'), button));
+  const draw = () => {
+    const all = [...draft.values()];
+    const wrong = all.filter((it) => faultIn(it) && !it.theirs).length;
+    const met = all.filter((it) => it.theirs).length;
+    // Focus must not fall out of the page with the bar.
+    if (all.length === 0 && place.contains(document.activeElement)) document.querySelector('main').focus({ preventScroll: true });
+    place.hidden = all.length === 0;
+    fill(what, h('strong', null, count(all.length, 'change')), ', not saved',
+      met > 0 && h('span', null, ' · ', h('span.mark.warn', null, `${met} changed by somebody else`)),
+      wrong > 0 && h('span', null, ' · ', h('span.mark.bad', null, wrong === 1 ? '1 needs attention' : `${wrong} need attention`)),
+      [...causes].map(([key, detail]) => h('span.fault', null, ' ', said(`${label(key)} ${detail}`))));
+  };
+  hear('draft', draw);
+  draw();
+}

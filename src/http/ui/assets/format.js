@@ -40,9 +40,11 @@ export function plain(value) {
 export function shown(value) {
   if (value === null || value === undefined) return h('span.soft', null, 'none');
   if (typeof value === 'boolean') return h(`span.mark${value ? '.good' : ''}`, null, value ? 'on' : 'off');
-  if (!Array.isArray(value)) return h('span.value.long', { dir: 'auto' }, value === '' ? 'empty text' : plain(value));
+  const long = plain(value).length > 200 ? '.long' : '';
+  if (value === '') return h('span.soft', null, 'empty text');
+  if (!Array.isArray(value)) return h(`span.value${long}`, { dir: 'auto' }, plain(value));
   if (value.length === 0) return h('span.soft', null, 'empty list');
-  return h('ul.chips.long', null, value.map((item) => h('li.chip', null, said(item))));
+  return h(`ul.chips${long}`, null, value.map((item) => h('li.chip', null, said(item))));
 }
 
 let prefix = '';

@@ -3,7 +3,7 @@
 import { fill, h, tell } from './dom.js';
 import { clock, label } from './format.js';
 import { dialog } from './parts.js';
-import { PAGES, place } from './route.js';
+import { PAGES } from './route.js';
 import { store } from './store.js';
 
 const letters = {
@@ -102,6 +102,3 @@ function palette() {
 
 /** The button that tells of all this, for those who do not guess. */
 export const helpButton = () => h('button.quiet', { type: 'button', onclick: help, title: 'Keys (?)' }, 'Keys');
-
-/** Whether the address is that of `page`. */
-export const isAt = (page) => place().page === page;

@@ -1,8 +1,247 @@
-import { fill, h } from './dom.js';
-import { shown } from './format.js';
-import { head } from './parts.js';
-import { load, store } from './store.js';
-export async function show(body) {
+// The settings: what each is, who made it so, and the field to change it. Nothing is saved here; changes go into the draft.
+import { causes, draft, drop, faultIn, put, would } from './draft.js';
+import { fill, h, hear, said, settle, unique } from './dom.js';
+import { field } from './fields.js';
+import { category, count, label, plain, shown, time } from './format.js';
+import { head, sentence } from './parts.js';
+import { keep } from './route.js';
+import { rule, same } from './rules.js';
+import { load, loadOlder, store } from './store.js';
+
+/** How long rows may be made in one go, in ms: the page stays at hand while there are thousands. */
+const SLICE = 12;
+const FIRST = 40;
+
+const SHOW = [
+  ['', 'All'], ['draft', 'Changed here, not saved'], ['other', 'Not the default'], ['older', 'Held back by running sessions'],
+];
+
+export async function show(body, { search = '', category: of = '', show: which = '', edit }, signal) {
   await load();
-  fill(body, head('Settings', 'Run-time settings'), h('div.card', null, h('table.cards', null, h('tbody', null, [...store.settings.values()].map((it) => h('tr', null, h('th', { scope: 'row' }, it.key), h('td', null, shown(it.value))))))));
+  const filter = { search, category: of, show: which };
+  const list = h('div.settings');
+  const found = h('p.soft', { role: 'status' });
+  const none = h('div.card', { hidden: true }, h('div.empty', null, h('strong', null, 'No setting fits'), h('p', null, 'Search for less, or ',
+    h('button', { type: 'button', onclick: () => { location.hash = '#/settings'; } }, 'show all of them'))));
+  let rows = new Map();
+  let control = new AbortController();
+
+  const apply = () => {
+    keep(filter);
+    const words = filter.search.toLowerCase().split(/\s+/).filter(Boolean);
+    const fits = ({ setting, text }) => words.every((word) => text.includes(word)) && (!filter.category || setting.category === filter.category)
+      && { draft: draft.has(setting.key), other: !same(setting.value, setting.default), older: store.older.has(setting.key), '': true }[filter.show];
+    let seen = 0;
+    for (const row of rows.values()) {
+      row.element.hidden = !fits(row);
+      if (!row.element.hidden) seen += 1;
+    }
+    for (const group of list.children) group.hidden = !group.querySelector('tbody > tr:not([hidden])');
+    const total = store.settings.size;
+    fill(found, (seen === total ? count(total, 'setting') : `${seen} of ${count(total, 'setting')}`), ` at revision ${store.revision}`,
+      store.running > 0 && `; ${count(store.running, 'session')} running`);
+    none.hidden = seen > 0 || rows.size < total;
+  };
+
+  // Rows are made in slices; what is in sight comes first.
+  const build = () => {
+    control.abort();
+    control = new AbortController();
+    rows = new Map();
+    fill(list);
+    const groups = new Map();
+    const all = [...store.settings.values()].sort((a, b) => a.category.localeCompare(b.category) || a.key.localeCompare(b.key));
+    let next = 0;
+    const slice = (most, until) => {
+      for (; next < all.length && most > 0 && performance.now() < until; next += 1, most -= 1) {
+        const setting = all[next];
+        const place = groups.get(setting.category) ?? groups.set(setting.category, group(list, setting.category)).get(setting.category);
+        const row = new Row(setting);
+        rows.set(setting.key, row);
+        place.append(row.element);
+      }
+      apply();
+      if (next < all.length) {
+        const timer = setTimeout(() => slice(Infinity, performance.now() + SLICE));
+        control.signal.addEventListener('abort', () => clearTimeout(timer));
+      }
+    };
+    slice(FIRST, Infinity);
+    // What the address asks for is not waited for.
+    if (edit && store.settings.has(edit) && !rows.has(edit)) slice(Infinity, Infinity);
+  };
+  signal.addEventListener('abort', () => control.abort());
+
+  const soon = settle(60, apply);
+  const choice = (name, text, options) => h('label.field', null, text, h('select', {
+    onchange: ({ target }) => { filter[name] = target.value; apply(); },
+  }, options.map(([value, it]) => h('option', { value, selected: value === filter[name] }, it))));
+  const categories = [...new Set([...store.settings.values()].map((it) => it.category))].sort();
+  fill(body,
+    head('Settings', 'Changes are gathered below, reviewed, and saved together with a reason. Sessions keep what they started with.'),
+    h('div.filters', { role: 'search' },
+      h('label.field', null, h('span', null, 'Search ', h('kbd', { 'aria-hidden': 'true' }, '/')), h('input', {
+        type: 'search', value: search, placeholder: 'name, key, value, person', autocomplete: 'off', oninput: ({ target }) => { filter.search = target.value; soon(); },
+      })),
+      choice('category', 'Category', [['', 'All'], ...categories.map((it) => [it, category(it)])]),
+      choice('show', 'Show', SHOW), found),
+    list, none);
+  build();
+
+  hear('settings', () => {
+    const alike = rows.size <= store.settings.size && [...rows.keys()].every((key) => store.settings.has(key));
+    if (!alike || (rows.size < store.settings.size && next(rows, store.settings))) return build();
+    for (const row of rows.values()) row.take(store.settings.get(row.setting.key));
+    return apply();
+  }, signal);
+  hear('draft', () => { for (const row of rows.values()) row.drawDraft(); if (filter.show === 'draft') apply(); }, signal);
+  hear('older', () => { for (const row of rows.values()) row.drawOlder(); apply(); }, signal);
+  hear('key-e', (target) => rowOf(rows, target)?.edit(), signal);
+  hear('key-h', (target) => { const row = rowOf(rows, target); if (row) location.hash = `#/history?key=${encodeURIComponent(row.setting.key)}`; }, signal);
+  const again = setInterval(() => { if (document.visibilityState === 'visible') loadOlder().catch(() => null); }, 30_000);
+  signal.addEventListener('abort', () => clearInterval(again));
+  loadOlder().catch(() => null);
+  if (edit) setTimeout(() => rows.get(edit)?.edit());
+}
+
+/** Whether a setting came that no row is being made for. */
+const next = (rows, settings) => [...settings.keys()].some((key) => !rows.has(key)) && rows.size >= FIRST === false;
+
+const rowOf = (rows, target) => rows.get(target.closest?.('tr[data-key]')?.dataset.key);
+
+function group(list, name) {
+  const id = unique('group');
+  const place = h('tbody');
+  list.append(h('section', { 'aria-labelledby': id }, h('h2', { id }, category(name)), h('div.card', null, h('table.cards.fixed', { 'aria-labelledby': id },
+    h('thead', null, h('tr', null, ['Setting', 'Value', 'Last change', 'In use'].map((it) => h('th', { scope: 'col' }, it)))), place))));
+  return place;
+}
+
+/** One setting: its row, and its field while it is edited. */
+class Row {
+  constructor(setting) {
+    Object.assign(this, { setting, field: null, fault: unique('fault'), rule: unique('rule') });
+    this.value = h('div');
+    this.notes = h('div.notes', { id: this.fault, 'aria-live': 'polite' });
+    this.changed = h('td', { 'data-label': 'Last change' });
+    this.older = h('td', { 'data-label': 'In use' });
+    this.element = h('tr', { 'data-key': setting.key, onkeydown: (event) => this.key(event) },
+      h('th', { scope: 'row' }, said(label(setting.key)), h('code.key', null, said(setting.key)), h('p.hint', null, said(setting.description ?? ''))),
+      h('td', { 'data-label': 'Value' }, this.value, h('p.hint', { id: this.rule }, said(rule(setting))), this.notes), this.changed, this.older);
+    this.draw();
+    this.drawOlder();
+    if (draft.has(setting.key)) this.drawDraft();
+  }
+
+  /** The setting as it stands now. */
+  take(setting) {
+    const news = setting.version !== this.setting.version;
+    this.setting = setting;
+    if (!news) return;
+    if (!draft.has(setting.key)) this.close();
+    this.draw();
+    this.element.classList.remove('fresh');
+    void this.element.offsetWidth;
+    this.element.classList.add('fresh');
+  }
+
+  draw() {
+    const { key, version, updated_by: by, updated_at: at, value, value_type: type } = this.setting;
+    this.text = `${label(key)} ${key} ${this.setting.description} ${plain(value)} ${by}`.toLowerCase();
+    fill(this.changed, h('a', { href: `#/history?key=${encodeURIComponent(key)}`, 'aria-label': `History of ${label(key)}, version ${version}` }, `v${version}`), ' ',
+      h('span.soft', null, said(by), ', ', time(at)));
+    if (this.field) return;
+    // A switch is its own field.
+    if (type === 'boolean') this.open();
+    else {
+      fill(this.value, h('div.row.reading', null, shown(value),
+        h('button.quiet', { type: 'button', 'aria-label': `Edit ${label(key)}`, onclick: () => this.edit() }, 'Edit')));
+    }
+  }
+
+  open() {
+    const { setting } = this;
+    const now = draft.get(setting.key);
+    this.field = field(setting, { value: now?.value ?? setting.value, raw: now?.raw }, { name: label(setting.key), describedby: `${this.rule} ${this.fault}` },
+      (change) => put(this.setting, change), would);
+    fill(this.value, this.field.element);
+  }
+
+  edit() {
+    if (!this.field) this.open();
+    this.field.input.focus();
+    this.field.input.select?.();
+    this.drawDraft();
+  }
+
+  /** Back to reading, unless something is changed. */
+  close() {
+    this.field = null;
+    this.draw();
+    this.drawDraft();
+  }
+
+  /** As it was. */
+  revert() {
+    const had = this.element.contains(document.activeElement);
+    this.field = null;
+    drop(this.setting.key);
+    this.draw();
+    this.drawDraft();
+    if (had) this.value.querySelector('button, input')?.focus();
+  }
+
+  key(event) {
+    if (event.key === 'Escape' && this.field && this.value.contains(event.target)) {
+      event.preventDefault();
+      this.revert();
+    }
+  }
+
+  drawDraft() {
+    const entry = draft.get(this.setting.key);
+    this.element.classList.toggle('edited', Boolean(entry));
+    if (entry && !this.field) this.open();
+    // The draft went: by being saved, thrown away, or because it is what stands.
+    if (!entry && this.was && !this.element.contains(document.activeElement)) {
+      this.was = false;
+      this.field = null;
+      this.draw();
+    }
+    this.was = Boolean(entry);
+    const fault = entry ? faultIn(entry) : null;
+    const caused = causes.get(this.setting.key);
+    this.field?.input.setAttribute('aria-invalid', String(Boolean(fault)));
+    const state = JSON.stringify([entry?.base, fault, entry?.fix, entry?.theirs, caused, Boolean(this.field)]);
+    if (state === this.state) return;
+    this.state = state;
+    fill(this.notes, this.notesOf(entry, fault, caused));
+  }
+
+  notesOf(entry, fault, caused) {
+    const { key } = this.setting;
+    const name = label(key);
+    const undo = h('button.quiet', { type: 'button', 'aria-label': `Undo the change of ${name}`, onclick: () => this.revert() }, 'Undo');
+    return [
+      entry?.theirs && h('p', null, h('span.mark.warn', null, 'changed meanwhile'), ' ', said(entry.theirs.updated_by), ' made it ', h('span.value', null, said(plain(entry.theirs.value))), '. You choose when you review.'),
+      fault && h('p.fault', null, said(sentence(fault))),
+      entry?.fix && entry.value !== undefined && h('p', null, h('button.quiet', { type: 'button', onclick: () => this.allow(entry) }, `Add it to ${label(entry.fix)} in this change`)),
+      caused && h('p.fault', null, said(sentence(caused))),
+      entry ? h('p.hint', null, 'was ', h('span.value', null, said(plain(entry.base))), ' ', undo)
+        : this.field && this.setting.value_type !== 'boolean' && h('p', null, h('button.quiet', { type: 'button', 'aria-label': `Close the field of ${name}`, onclick: () => { this.close(); this.value.querySelector('button')?.focus(); } }, 'Close')),
+    ];
+  }
+
+  /** Puts the value on the list that it has to be on. */
+  allow({ fix, value }) {
+    const list = store.settings.get(fix);
+    put(list, { value: [...would(fix), value] });
+    this.field?.input.focus();
+  }
+
+  drawOlder() {
+    const older = store.older.get(this.setting.key);
+    const told = (older?.held ?? []).slice(0, 3).map((it) => h('span.line', null, `${it.sessions} running keep${it.sessions === 1 ? 's' : ''} `, h('span.value', null, said(plain(it.value)))));
+    fill(this.older, older ? [told, h('a', { href: '#/sessions' }, 'Which?')] : h('span.soft', null, { hot: 'everywhere, at once', restart: 'after a restart' }[this.setting.applies] ?? (store.running ? 'by every session' : 'from the next session on')));
+  }
 }
