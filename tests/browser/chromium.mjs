@@ -6,12 +6,12 @@ import { chromium } from 'playwright-core';
 
 const { CHROMIUM, PICTURES } = process.env;
 
-/** Runs `script` with a page of its own, and ends the process as it ends. */
-export async function withPage(script) {
+/** Runs `script` with a page of its own, made with `options`, and ends the process as it ends. */
+export async function withPage(script, options) {
   const browser = await chromium.launch({
     executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'],
   });
-  const page = await browser.newPage();
+  const page = await browser.newPage(options);
   page.setDefaultTimeout(20_000);
   page.on('console', (message) => console.log(`${message.type()}: ${message.text()}`));
   page.on('pageerror', (error) => console.log(`error: ${error.stack}`));

@@ -11,28 +11,46 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod console;
 mod flags;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::{
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
 
 use support::programs::{finish, install, installed, need, npm_install};
 
-const FILES: [(&str, &str); 5] = [
-    ("package.json", include_str!("package.json")),
-    ("chromium.mjs", include_str!("chromium.mjs")),
-    ("flags.html", include_str!("flags.html")),
-    ("flags.page.mjs", include_str!("flags.page.mjs")),
-    ("flags.mjs", include_str!("flags.mjs")),
+const PACKAGES: (&str, &str) = ("package.json", include_str!("package.json"));
+
+macro_rules! files {
+    ($($name:literal,)*) => {
+        &[PACKAGES, $(($name, include_str!($name)),)*]
+    };
+}
+
+const FILES: &[(&str, &str)] = files![
+    "chromium.mjs",
+    "flags.html",
+    "flags.page.mjs",
+    "flags.mjs",
+    "console.mjs",
+    "journey_sign_in.mjs",
+    "journey_edit.mjs",
+    "journey_conflict.mjs",
+    "journey_expired.mjs",
 ];
 
 /// Where the scripts are, and what a page loads, in one file for each: `flags.page.mjs` becomes `flags.page.js`.
 fn scripts() -> PathBuf {
     need("command -v node && command -v npm");
     need("command -v chromium");
-    installed("browser", &FILES, |dir| {
-        npm_install(dir);
+    // Scripts change more often than the packages, which take a while.
+    let packages = installed("browser-packages", &[PACKAGES], npm_install);
+    installed("browser", FILES, |dir| {
+        symlink(packages.join("node_modules"), dir.join("node_modules")).unwrap();
         let pages = FILES.iter().map(|(name, _)| *name).filter(|name| name.ends_with(".page.mjs"));
         let options = ["--bundle", "--format=esm", "--log-level=warning", "--outdir=."];
         install(dir, "node_modules/.bin/esbuild", &pages.chain(options).collect::<Vec<_>>());

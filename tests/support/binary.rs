@@ -150,9 +150,12 @@ impl Home {
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut said = Vec::new();
-        // In production it gives out no token.
-        let production = self.variables.contains(&("NODE_ENV".to_owned(), "production".to_owned()));
-        let last = if production { "answers on" } else { "curl" };
+        // In production, and under a secret that it was given, it gives out no token.
+        let is_set = |(name, value): &(String, String)| match name.as_str() {
+            "NODE_ENV" => value == "production",
+            name => name == "JWT_SECRET",
+        };
+        let last = if self.variables.iter().any(is_set) { "answers on" } else { "curl" };
         while !said.iter().any(|line: &String| line.contains(last)) {
             match lines.next() {
                 Some(line) => said.push(line.unwrap()),

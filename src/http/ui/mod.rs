@@ -9,11 +9,11 @@ use std::sync::LazyLock;
 use axum::{
     Router,
     extract::{Path, Request},
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, header},
     response::{IntoResponse, Redirect, Response},
     routing::get,
 };
-use rust_embed::{EmbeddedFile, RustEmbed};
+use rust_embed::RustEmbed;
 use sha2::{Digest as _, Sha256};
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -74,7 +74,8 @@ async fn document() -> Result<Response, Problem> {
 }
 
 async fn asset(Path((version, name)): Path<(String, String)>) -> Result<Response, Problem> {
-    let EmbeddedFile { data, .. } = Assets::get(&name).ok_or_else(nothing)?;
+    let file = Assets::get(&name).ok_or_else(nothing)?;
+    let text = lean(&String::from_utf8_lossy(&file.data));
     // An instance of another release may be asked for this one's files. It has only its own, and says so by not
     // letting them be kept.
     let kept = version == *VERSION && !cfg!(debug_assertions);
@@ -83,7 +84,23 @@ async fn asset(Path((version, name)): Path<(String, String)>) -> Result<Response
         (header::CONTENT_TYPE, media_type(&name)),
         (header::CACHE_CONTROL, HeaderValue::from_static(control)),
     ];
-    Ok((StatusCode::OK, headers, data).into_response())
+    Ok((headers, text).into_response())
+}
+
+/// `text` without what only its authors read: comments that have lines of their own, blank lines, indentation. No
+/// text of a program or a style may span lines, then.
+fn lean(text: &str) -> String {
+    let mut lean = String::with_capacity(text.len());
+    let mut in_comment = false;
+    for line in text.lines().map(str::trim) {
+        let begins = line.starts_with("/*");
+        if !(in_comment || begins || line.starts_with("//") || line.is_empty()) {
+            lean.push_str(line);
+            lean.push('\n');
+        }
+        in_comment = (in_comment || begins) && !line.ends_with("*/");
+    }
+    lean
 }
 
 fn media_type(name: &str) -> HeaderValue {
@@ -98,4 +115,51 @@ fn media_type(name: &str) -> HeaderValue {
 
 fn nothing() -> Problem {
     Problem::not_found("there is no such path")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What may be sent in all, so that the console opens at once over any line.
+    const BYTES: usize = 120_000;
+
+    #[test]
+    fn all_files_together_are_small() {
+        let bytes = |name: &str| {
+            let file = Assets::get(name).unwrap();
+            lean(std::str::from_utf8(&file.data).unwrap()).len()
+        };
+        let sizes: Vec<_> = Assets::iter().map(|name| (bytes(&name), name)).collect();
+        let total: usize = sizes.iter().map(|(size, _)| size).sum();
+        assert!(total <= BYTES, "{total} bytes: {sizes:?}");
+    }
+
+    #[test]
+    fn what_only_authors_read_is_not_sent() {
+        let text =
+            "// why\n/** What.\n *  More. */\nexport const a = '//b'; // c\n\n  /* d */\n  f();\n";
+        assert_eq!(lean(text), "export const a = '//b'; // c\nf();\n");
+    }
+
+    #[test]
+    fn the_document_and_its_modules_name_only_files_that_are_there() {
+        let html = Assets::get("index.html").unwrap();
+        let html = std::str::from_utf8(&html.data).unwrap();
+        let mut named: Vec<String> = html
+            .split("/admin/assets/{version}/")
+            .skip(1)
+            .map(|it| it.split('"').next().unwrap().to_owned())
+            .collect();
+        for name in Assets::iter().filter(|it| it.ends_with(".js")) {
+            let file = Assets::get(&name).unwrap();
+            let text = std::str::from_utf8(&file.data).unwrap();
+            named.extend(
+                text.split("'./").skip(1).map(|it| it.split('\'').next().unwrap().to_owned()),
+            );
+        }
+        assert!(20 < named.len(), "{named:?}");
+        let missing: Vec<_> = named.iter().filter(|it| Assets::get(it).is_none()).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
 }

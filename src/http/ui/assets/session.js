@@ -19,6 +19,8 @@ function tokenOfAddress() {
 export async function begin() {
   const token = tokenOfAddress();
   onSignedOut(signInAgain);
+  // The link, opened in a tab that is here already.
+  addEventListener('hashchange', () => { if (location.hash.startsWith('#token=')) location.reload(); });
   try {
     take(token ? await send(token) : (await call('GET', '/admin/me', { ask: false })).data);
     return true;

@@ -1,0 +1,28 @@
+// A token expires under somebody's hands: they sign in again, and go on where they were.
+import assert from 'node:assert/strict';
+import { ADMIN, BASE, EXPIRED, enter, journey, row, setting } from './console.mjs';
+
+await journey(async (page) => {
+  await enter(page);
+  const draw = row(page, 'BRUNE_COOLDOWN_MINUTES');
+  await draw.getByRole('button', { name: 'Edit Cooldown minutes' }).click();
+  await page.getByRole('spinbutton', { name: 'Cooldown minutes' }).fill('45');
+  await page.getByRole('button', { name: 'Review and save' }).click();
+  await page.getByLabel('Why?').fill('calmer evenings');
+
+  const [cookie] = await page.context().cookies(`${BASE}/admin/`);
+  await page.context().addCookies([{ ...cookie, value: EXPIRED }]);
+  await page.keyboard.press('Control+Enter');
+  const again = page.getByRole('dialog', { name: 'Sign in again' });
+  await again.waitFor();
+  assert.equal((await setting('BRUNE_COOLDOWN_MINUTES')).value, 30);
+  // There is no way around it, and nothing behind it is lost.
+  await page.keyboard.press('Escape');
+  await again.getByLabel('Token').fill('nonsense');
+  await again.getByRole('button', { name: 'Sign in' }).click();
+  await again.getByText('This token is not accepted').waitFor();
+  await again.getByLabel('Token').fill(ADMIN);
+  await again.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByText('Saved 1 change as revision 2').first().waitFor();
+  assert.equal((await setting('BRUNE_COOLDOWN_MINUTES')).value, 45);
+});
