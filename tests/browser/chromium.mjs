@@ -6,7 +6,7 @@ import { chromium } from 'playwright-core';
 
 const { CHROMIUM, PICTURES } = process.env;
 
-/** Runs `script` with a page of its own, made with `options`, and ends the process as it ends. */
+/** Runs `script` with a page of its own, made with `options`; one that fails ends the process. */
 export async function withPage(script, options) {
   const browser = await chromium.launch({
     executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'],
@@ -26,5 +26,5 @@ export async function withPage(script, options) {
     await page.screenshot({ path }).then(() => console.log(`a picture of it: ${path}`), console.log);
   }
   await browser.close();
-  process.exit(failed ? 1 : 0);
+  if (failed) process.exit(1);
 }

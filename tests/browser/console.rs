@@ -6,7 +6,7 @@ use brune::{clock::Clock, http::Grant};
 
 use crate::{
     run, scripts,
-    support::{SECRET, TestApp, admin, auth, binary::Home, user},
+    support::{SECRET, TestApp, admin, auth, binary::Home, server::variable, user},
 };
 
 /// A token that was good an hour ago.
@@ -18,18 +18,23 @@ fn expired(sub: &str) -> String {
 }
 
 /// Runs `script` against a service over `app`'s database, with Ada's and Ben's tokens; returns what it said.
-async fn travel(app: &TestApp, script: &str, more: &[(&str, &str)]) -> String {
+async fn travel(app: &TestApp, catalog: Option<&str>, script: &str) -> String {
     let home = Home::on(&app.db).with("JWT_SECRET", SECRET);
-    let home = more.iter().fold(home, |home, (name, value)| home.with(name, value));
+    let home = match catalog.map(|text| home.write("catalog.toml", text)) {
+        Some(path) => home.with("BRUNE_CATALOG", &path.display().to_string()),
+        None => home,
+    };
     let service = home.serve();
     let base = format!("http://{}", service.address());
     let (ada, ben, user, expired) = (admin("ada"), admin("ben"), user("ana"), expired("ada"));
+    let shots = variable("SHOTS").unwrap_or_default();
     let variables = [
         ("BASE", &*base),
         ("ADMIN", &ada),
         ("OTHER", &ben),
         ("USER", &user),
         ("EXPIRED", &expired),
+        ("SHOTS", &shots),
         ("NO_PROXY", "127.0.0.1,localhost"),
     ];
     run(&scripts(), script, &variables).await
@@ -40,7 +45,7 @@ macro_rules! journeys {
         $(
             #[tokio::test(flavor = "multi_thread")]
             async fn $name() {
-                travel(&TestApp::new().await, $script, &[]).await;
+                travel(&TestApp::new().await, None, $script).await;
             }
         )*
     };
@@ -51,4 +56,73 @@ journeys! {
     settings_are_edited_reviewed_saved_and_taken_back: "journey_edit.mjs",
     two_browsers_that_change_the_same_lose_nothing: "journey_conflict.mjs",
     signing_in_again_keeps_the_draft: "journey_expired.mjs",
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_can_be_used_by_everybody() {
+    let said = travel(&TestApp::new().await, None, "pages.mjs").await;
+    assert!(said.contains("none serious"), "{said}");
+    println!("{}", said.lines().last().unwrap_or_default());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_settings_page_says_how_soon_it_can_be_used() {
+    for settings in [9, 2_000] {
+        let catalog = (9 < settings).then(|| catalog_of(settings));
+        let app = match &catalog {
+            Some(text) => TestApp::of(text).await,
+            None => TestApp::new().await,
+        };
+        let said = travel(&app, catalog.as_deref(), "speed.mjs").await;
+        let told = said.lines().find(|it| it.contains("interactive after"));
+        let told = told.unwrap_or_else(|| panic!("{said}"));
+        assert!(told.starts_with(&format!("{settings} settings")), "{told}");
+        println!("{told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_people_write_is_text_on_every_page() {
+    let catalog = r#"
+        catalog = "hostile"
+        description = "Texts and lists that may hold anything."
+        [[setting]]
+        key = "HOSTILE_TEXT"
+        category = "texts"
+        type = "string"
+        default = "x"
+        applies = "new_sessions"
+        description = "Any text."
+        [[setting]]
+        key = "HOSTILE_LIST"
+        category = "texts"
+        type = "string_array"
+        default = []
+        applies = "new_sessions"
+        description = "Any texts."
+        [[setting]]
+        key = "HOSTILE_SWITCH"
+        category = "texts"
+        type = "boolean"
+        default = true
+        applies = "hot"
+        description = "Something to change."
+    "#;
+    travel(&TestApp::of(catalog).await, Some(catalog), "hostile.mjs").await;
+}
+
+/// A catalog of that many settings, of all types, in twenty categories.
+fn catalog_of(settings: usize) -> String {
+    let kinds = ["number", "string", "boolean", "string_array"];
+    let defaults = ["30", "\"a text of some length\"", "true", "[\"one\", \"two\"]"];
+    let setting = |i: usize| {
+        let (kind, default) = (kinds[i % 4], defaults[i % 4]);
+        format!(
+            "[[setting]]\nkey = \"MANY_SETTING_{i:04}\"\ncategory = \"category_{:02}\"\ntype = \"{kind}\"\n\
+             default = {default}\napplies = \"hot\"\ndescription = \"What setting {i} does, in a sentence of some length.\"\n",
+            i % 20
+        )
+    };
+    let head = "catalog = \"many\"\ndescription = \"Many settings.\"\n".to_owned();
+    (0..settings).map(setting).fold(head, |all, one| all + &one)
 }

@@ -41,6 +41,9 @@ const FILES: &[(&str, &str)] = files![
     "journey_edit.mjs",
     "journey_conflict.mjs",
     "journey_expired.mjs",
+    "pages.mjs",
+    "speed.mjs",
+    "hostile.mjs",
 ];
 
 /// Where the scripts are, and what a page loads, in one file for each: `flags.page.mjs` becomes `flags.page.js`.

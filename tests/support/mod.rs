@@ -15,7 +15,7 @@ pub(crate) mod proxy;
 pub(crate) mod realtime_stub;
 pub(crate) mod receiver;
 pub(crate) mod redis;
-mod server;
+pub(crate) mod server;
 pub(crate) mod services;
 pub(crate) mod sse;
 

@@ -47,7 +47,7 @@ pub(super) fn server() -> &'static PgConnectOptions {
 }
 
 /// A variable of the environment, unless it is empty.
-pub(super) fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "the harness has no configuration but this")]
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -6,7 +6,7 @@ import { listen } from './live.js';
 import { failure } from './parts.js';
 import { PAGES, place } from './route.js';
 import { helpButton, shortcuts } from './keys.js';
-import { follow } from './store.js';
+import { follow, load } from './store.js';
 
 const main = document.querySelector('#main');
 let leave = new AbortController();
@@ -50,6 +50,8 @@ function frame() {
 }
 
 async function start() {
+  // What the first page needs is asked for at once; whether anybody is signed in shows meanwhile.
+  if (!location.hash.startsWith('#token=')) load(false).catch(() => null);
   let problem = null;
   let known = await begin().catch((it) => { problem = it; return false; });
   while (!known) {

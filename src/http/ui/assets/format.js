@@ -42,9 +42,11 @@ export function shown(value) {
   if (typeof value === 'boolean') return h(`span.mark${value ? '.good' : ''}`, null, value ? 'on' : 'off');
   const long = plain(value).length > 200 ? '.long' : '';
   if (value === '') return h('span.soft', null, 'empty text');
-  if (!Array.isArray(value)) return h(`span.value${long}`, { dir: 'auto' }, plain(value));
+  // What is scrolled is to be reached by keyboard.
+  const tabindex = long ? '0' : null;
+  if (!Array.isArray(value)) return h(`span.value${long}`, { dir: 'auto', tabindex }, plain(value));
   if (value.length === 0) return h('span.soft', null, 'empty list');
-  return h(`ul.chips${long}`, null, value.map((item) => h('li.chip', null, said(item))));
+  return h(`ul.chips${long}`, { tabindex }, value.map((item) => h('li.chip', null, said(item))));
 }
 
 let prefix = '';

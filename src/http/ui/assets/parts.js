@@ -154,7 +154,7 @@ export function more(place, load, draw) {
       fill(end, next && h('button', { type: 'button', onclick: () => step(next) }, 'Show more'));
       return rows.length;
     } catch (problem) {
-      fill(end, failure(problem, () => step(cursor)));
+      if (problem.name !== 'AbortError') fill(end, failure(problem, () => step(cursor)));
       return null;
     }
   };

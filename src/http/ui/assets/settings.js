@@ -6,7 +6,7 @@ import { category, count, label, plain, shown, time } from './format.js';
 import { head, sentence } from './parts.js';
 import { keep } from './route.js';
 import { rule, same } from './rules.js';
-import { load, loadOlder, store } from './store.js';
+import { have, loadOlder, store } from './store.js';
 
 /** How long rows may be made in one go, in ms: the page stays at hand while there are thousands. */
 const SLICE = 12;
@@ -17,30 +17,34 @@ const SHOW = [
 ];
 
 export async function show(body, { search = '', category: of = '', show: which = '', edit }, signal) {
-  await load();
+  await have();
   const filter = { search, category: of, show: which };
   const list = h('div.settings');
   const found = h('p.soft', { role: 'status' });
   const none = h('div.card', { hidden: true }, h('div.empty', null, h('strong', null, 'No setting fits'), h('p', null, 'Search for less, or ',
     h('button', { type: 'button', onclick: () => { location.hash = '#/settings'; } }, 'show all of them'))));
   let rows = new Map();
+  let [seen, keys] = [new Set(), []];
   let control = new AbortController();
 
-  const apply = () => {
-    keep(filter);
+  /** Shows those of `some` that fit, all of them unless it says which. */
+  const apply = (some = rows.values()) => {
     const words = filter.search.toLowerCase().split(/\s+/).filter(Boolean);
     const fits = ({ setting, text }) => words.every((word) => text.includes(word)) && (!filter.category || setting.category === filter.category)
       && { draft: draft.has(setting.key), other: !same(setting.value, setting.default), older: store.older.has(setting.key), '': true }[filter.show];
-    let seen = 0;
-    for (const row of rows.values()) {
-      row.element.hidden = !fits(row);
-      if (!row.element.hidden) seen += 1;
+    for (const row of some) {
+      const hidden = !fits(row);
+      if (hidden !== row.element.hidden) row.element.hidden = hidden;
+      if (hidden) seen.delete(row);
+      else seen.add(row);
     }
-    for (const group of list.children) group.hidden = !group.querySelector('tbody > tr:not([hidden])');
     const total = store.settings.size;
-    fill(found, (seen === total ? count(total, 'setting') : `${seen} of ${count(total, 'setting')}`), ` at revision ${store.revision}`,
+    if (rows.size < total) return;
+    const groups = new Set([...seen].map((row) => row.element.parentNode));
+    for (const group of list.children) group.hidden = !groups.has(group.querySelector('tbody'));
+    fill(found, (seen.size === total ? count(total, 'setting') : `${seen.size} of ${count(total, 'setting')}`), ` at revision ${store.revision}`,
       store.running > 0 && `; ${count(store.running, 'session')} running`);
-    none.hidden = seen > 0 || rows.size < total;
+    none.hidden = seen.size > 0;
   };
 
   // Rows are made in slices; what is in sight comes first.
@@ -48,19 +52,23 @@ export async function show(body, { search = '', category: of = '', show: which =
     control.abort();
     control = new AbortController();
     rows = new Map();
+    seen = new Set();
     fill(list);
     const groups = new Map();
-    const all = [...store.settings.values()].sort((a, b) => a.category.localeCompare(b.category) || a.key.localeCompare(b.key));
+    const all = [...store.settings.values()].sort((a, b) => order(a.category, b.category) || order(a.key, b.key));
+    keys = all.map((it) => it.key);
     let next = 0;
     const slice = (most, until) => {
+      const made = [];
       for (; next < all.length && most > 0 && performance.now() < until; next += 1, most -= 1) {
         const setting = all[next];
         const place = groups.get(setting.category) ?? groups.set(setting.category, group(list, setting.category)).get(setting.category);
         const row = new Row(setting);
         rows.set(setting.key, row);
+        made.push(row);
         place.append(row.element);
       }
-      apply();
+      apply(made);
       if (next < all.length) {
         const timer = setTimeout(() => slice(Infinity, performance.now() + SLICE));
         control.signal.addEventListener('abort', () => clearTimeout(timer));
@@ -72,9 +80,13 @@ export async function show(body, { search = '', category: of = '', show: which =
   };
   signal.addEventListener('abort', () => control.abort());
 
-  const soon = settle(60, apply);
+  const refilter = () => {
+    keep(filter);
+    apply();
+  };
+  const soon = settle(60, refilter);
   const choice = (name, text, options) => h('label.field', null, text, h('select', {
-    onchange: ({ target }) => { filter[name] = target.value; apply(); },
+    onchange: ({ target }) => { filter[name] = target.value; refilter(); },
   }, options.map(([value, it]) => h('option', { value, selected: value === filter[name] }, it))));
   const categories = [...new Set([...store.settings.values()].map((it) => it.category))].sort();
   fill(body,
@@ -89,8 +101,8 @@ export async function show(body, { search = '', category: of = '', show: which =
   build();
 
   hear('settings', () => {
-    const alike = rows.size <= store.settings.size && [...rows.keys()].every((key) => store.settings.has(key));
-    if (!alike || (rows.size < store.settings.size && next(rows, store.settings))) return build();
+    const alike = keys.length === store.settings.size && keys.every((key) => store.settings.has(key));
+    if (!alike) return build();
     for (const row of rows.values()) row.take(store.settings.get(row.setting.key));
     return apply();
   }, signal);
@@ -104,8 +116,7 @@ export async function show(body, { search = '', category: of = '', show: which =
   if (edit) setTimeout(() => rows.get(edit)?.edit());
 }
 
-/** Whether a setting came that no row is being made for. */
-const next = (rows, settings) => [...settings.keys()].some((key) => !rows.has(key)) && rows.size >= FIRST === false;
+const order = (a, b) => (a < b ? -1 : Number(a > b));
 
 const rowOf = (rows, target) => rows.get(target.closest?.('tr[data-key]')?.dataset.key);
 

@@ -7,15 +7,21 @@ import { learn } from './format.js';
 export const store = { settings: new Map(), revision: 0, older: new Map(), running: 0 };
 
 let loading = null;
-/** Reads the settings; whoever listens for `settings` is told of them. */
-export function load() {
-  loading ??= read('/admin/global-settings').then(({ settings, revision }) => {
+/** Reads the settings; whoever listens for `settings` is told of them. `ask`: whether a 401 asks to sign in. */
+export function load(ask = true) {
+  loading ??= read('/admin/global-settings', null, { ask }).then(({ settings, revision }) => {
     store.settings = new Map(settings.map((it) => [it.key, it]));
-    store.revision = revision;
+    Object.assign(store, { revision, at: performance.now() });
     learn(settings.map((it) => it.key));
     tell('settings');
   }).finally(() => { loading = null; });
   return loading;
+}
+
+/** Sees to it that there are settings to show: those that are held, and whether they still stand is looked at meanwhile. */
+export async function have() {
+  if (!store.revision) await load();
+  else if (performance.now() - store.at > 5000) load().catch(() => null);
 }
 
 /** Reads which running sessions hold older values; whoever listens for `older` is told. */

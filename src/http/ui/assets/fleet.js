@@ -1,0 +1,182 @@
+// Fleet and audit: who serves the settings, whether the trail is whole, what other services were told and were not.
+import { call, newKey, read } from './api.js';
+import { announce, fill, h, said } from './dom.js';
+import { count, exact, label, time, words } from './format.js';
+import { empty, failure, head, sentence } from './parts.js';
+import { keep } from './route.js';
+import { become, cell, every, listing, long, table } from './sessions.js';
+import { load, store } from './store.js';
+
+/** Shows the fleet; `message` of the parameters is the id of a message to go to. */
+export async function show(body, { message = '', status = '', sink = '', topic = '' }, signal) {
+  if (!store.revision) await load();
+  const [wrong, state, rows, told] = [h('div'), h('p', { role: 'status' }), h('tbody'), h('section', null, h('h2', null, 'Outbox'))];
+  const instances = async () => drawInstances(state, rows, await read('/admin/instances', null, { signal }));
+  fill(body, head('Fleet and audit', 'Which instances serve the settings, whether the trail of changes is whole, and what other services were told.'), wrong,
+    h('section', null, h('h2', null, 'Instances'), h('div.stack', null, state,
+      table('Instances', [['Instance'], ['State', 'w8'], ['Revision', 'w6'], ['Heard of', 'w8'], ['Started', 'w8']], rows))), trail(signal), told);
+  const again = every(2000, instances, wrong, signal);
+  await Promise.all([instances().catch((problem) => fill(wrong, failure(problem, again))),
+    outbox(told, { message, status, sink, topic }, signal).catch((problem) => told.append(failure(problem)))]);
+}
+
+function drawInstances(state, rows, { revision, instances }) {
+  const fit = instances.filter((it) => it.live && it.revisions_behind === 0).length;
+  const text = `${fit} of ${count(instances.length, 'instance')} ${fit === 1 ? 'is' : 'are'} up to date with revision ${revision}.`;
+  if (state.textContent !== text) state.textContent = text;
+  become(rows, h('tbody', null, instances.map(drawInstance)));
+}
+
+const drawInstance = (it) => h('tr', { 'data-id': it.id },
+  h('th', { scope: 'row' }, long(it.host), it.self && [' ', h('span.mark.brand', null, 'this one')], h('div.mono.soft', null, it.id), h('div.hint', null, 'version ', long(it.version))),
+  cell('State', !it.live ? h('span.mark.bad', null, 'not heard of') : it.revisions_behind === 0 ? h('span.mark.good', null, 'up to date') : h('span.mark.warn', null, `${it.revisions_behind} behind`)),
+  cell('Revision', String(it.applied_revision)),
+  cell('Heard of', it.seen_ms_ago < 60_000 ? `${(it.seen_ms_ago / 1000).toFixed(1)} s ago` : `${Math.round(it.seen_ms_ago / 60_000)} min ago`),
+  cell('Started', time(it.started_at)));
+
+const SHOWN = 100;
+
+/** The part of the page that verifies the trail. */
+function trail(signal) {
+  const [bar, result] = [h('span.row', { hidden: true }), h('div', { 'aria-live': 'polite' })];
+  let stop = null;
+  const run = async () => {
+    stop = new AbortController();
+    signal.addEventListener('abort', () => stop?.abort());
+    button.textContent = 'Stop';
+    bar.hidden = false;
+    fill(result);
+    const seen = { checked: 0, breaks: [], broken: 0, began: performance.now(), at: new Date() };
+    const problem = await verify(seen, stop.signal, () => fill(bar, h('progress', { 'aria-label': 'Verifying' }), `${count(seen.checked, 'entry', 'entries')} checked`)).then(() => null, (it) => it);
+    stop = null;
+    bar.hidden = true;
+    button.textContent = 'Verify now';
+    fill(result, problem && problem.name !== 'AbortError' && failure(problem), verdict(seen, problem));
+  };
+  // One button for both, so that focus stays where it is.
+  const button = h('button', { type: 'button', onclick: () => (stop ? stop.abort() : run()) }, 'Verify now');
+  return h('section', null, h('h2', null, 'Audit chain'), h('div.card.padded.trail', null,
+    h('p.soft', null, 'Each entry of the trail carries a hash over itself and the one before it. Verifying computes all of them again, from what the database holds.'),
+    h('p.row', null, button, bar), result));
+}
+
+async function verify(seen, signal, tell) {
+  let after = null;
+  do {
+    tell();
+    const part = await read('/admin/audit/verify', { after }, { signal });
+    seen.checked += part.checked;
+    seen.broken += part.breaks.length;
+    seen.breaks.push(...part.breaks.slice(0, SHOWN - seen.breaks.length));
+    after = part.next;
+  } while (after !== null);
+}
+
+function verdict({ checked, breaks, broken, began, at }, stopped) {
+  const checks = `${count(checked, 'entry', 'entries')} checked in ${((performance.now() - began) / 1000).toFixed(2)} s, ${exact(at)}.`;
+  if (broken === 0) return h(`div.note.${stopped ? 'warn' : 'good'}`, null, h('strong', null, stopped ? 'Stopped; what was checked is whole' : 'The trail is whole'), h('p', null, checks));
+  return h('div.note.bad', null, h('strong', null, `The trail does not hold in ${count(broken, 'place')}`), h('p', null, stopped && 'Stopped before the end. ', checks),
+    h('ul', null, breaks.map((it) => h('li', null, h('span.mark.bad', null, words(it.code)), ' ', said(sentence(it.detail)),
+      it.key && [' ', h('a', { href: `#/history?key=${encodeURIComponent(it.key)}` }, 'History of ', said(label(it.key)))]))),
+    broken > breaks.length && h('p', null, `The first ${breaks.length} are listed.`));
+}
+
+const STATES = { waiting: ['warn', 'waiting'], delivered: ['good', 'delivered'], dead: ['bad', 'given up'], tried: ['brand', 'tried again'] };
+const nameOf = (it) => `${it.id} ${it.sink}`;
+
+async function outbox(place, filter, signal) {
+  const [top, given, wrong, note, listed, retried] = [h('div'), h('div'), h('div'), h('div'), h('div'), new Set()];
+  let sinks = [];
+  const page = (query) => async (cursor, limit) => {
+    const answer = await read('/admin/outbox', { ...query, limit: filter.message ? 200 : limit, cursor }, { signal });
+    sinks = answer.sinks;
+    become(top, h('div', null, drawSinks(sinks)));
+    given.hidden = !sinks.some((it) => it.dead) && retried.size === 0;
+    return { rows: answer.messages, next: answer.next_cursor };
+  };
+  const list = (name, size, query, none) => listing({
+    name, size, none, load: page(query), id: nameOf, date: (it) => +new Date(it.created_at),
+    columns: [['Message'], ['To', 'w6'], ['State'], ['Stored', 'w8'], ['Actions', 'w8']],
+    draw: (it) => drawMessage(it, it.id === filter.message, () => retry(it).catch((problem) => fill(note, failure(problem)))),
+  });
+  const retry = async (it) => {
+    const { data } = await call('POST', `/admin/outbox/${it.id}/retry`, { query: { sink: it.sink }, once: newKey() });
+    fill(note);
+    retried.add(nameOf(it));
+    for (const each of [dead, all]) {
+      // Its button goes; who pressed it stays in the row.
+      const isHere = each.rowOf(nameOf(it))?.contains(document.activeElement);
+      each.change({ ...it, status: 'tried', last_error: null });
+      if (isHere) each.rowOf(nameOf(it)).querySelector('summary').focus();
+    }
+    announce(`The message goes to ${data.sinks.join(' and ')} again.`);
+    setTimeout(again, 1500);
+  };
+  const dead = list('Messages that were given up', 10, { status: 'dead' }, empty('Nothing was given up'));
+  let all;
+  const search = async () => {
+    const { status, sink, topic } = filter;
+    const mine = all = list('Messages, newest first', 50, { status, sink, topic }, empty('No message is like that', 'One is stored for each sink as settings change and sessions start and end.'));
+    await mine.first();
+    if (mine === all) fill(listed, mine.element);
+  };
+  await Promise.all([dead.first(), search()]);
+  fill(given, h('h3', null, 'Given up'), dead.element);
+  place.append(h('div.stack', null, top, wrong, note, given, sinks.length > 0 && h('div', null, h('h3', null, 'Messages'), filters(filter, sinks, search), listed)));
+  const again = every(5000, async () => {
+    await Promise.all([dead.again(), all.again()]);
+    // One that was tried again says how that went where it was given up, too.
+    for (const [name, it] of all.items) if (retried.has(name)) dead.change(it);
+  }, wrong, signal);
+  // Once the page is in its place.
+  if (filter.message) setTimeout(() => goTo(filter.message, place, note));
+}
+
+function goTo(id, place, note) {
+  const row = [...place.querySelectorAll('tr[data-id]')].find((it) => it.dataset.id.startsWith(id));
+  if (!row) return fill(note, h('p.note.warn', { role: 'status' }, 'The message ', said(id), ' is not among the newest; it may be further down, or be gone.'));
+  row.focus({ preventScroll: true });
+  return row.scrollIntoView({ block: 'center' });
+}
+
+function drawSinks(sinks) {
+  if (sinks.length === 0) {
+    return h('div.card', null, empty('No other service is told of changes', 'Set ', h('code', null, 'DISCORD_WEBHOOK_URL'), ', or ', h('code', null, 'ALERT_WEBHOOK_URL'), ' and ',
+      h('code', null, 'ALERT_WEBHOOK_SECRET'), ', in the environment, and start the service again.'));
+  }
+  return table('Sinks', [['Sink', 'w8'], ['Waiting', 'w14'], ['Given up', 'w8'], ['Is told of']], h('tbody', null, sinks.map(drawSink)));
+}
+
+const drawSink = (it) => h('tr', { 'data-id': it.sink }, h('th', { scope: 'row' }, said(it.sink)),
+  cell('Waiting', it.waiting ? `${it.waiting.toLocaleString('en')}, the oldest for ${Math.round(it.oldest_waiting_seconds ?? 0)} s` : 'none',
+    it.dead_since && h('p.fault', null, 'Gone for good ', time(it.dead_since), ': ', long(it.dead_reason ?? ''), '. It is called again when it has another address, or a message is tried again.')),
+  cell('Given up', it.dead ? h('span.mark.bad', null, it.dead.toLocaleString('en')) : 'none'),
+  cell('Is told of', it.topics.length ? it.topics.join(', ') : h('span.soft', null, 'nothing: this instance has no address of it')));
+
+function filters(filter, sinks, search) {
+  const choice = (name, title, values, shown = (it) => it) => h('label.field', null, title, h('select', {
+    name,
+    onchange: ({ target }) => {
+      filter[name] = target.value;
+      keep(filter);
+      search();
+    },
+  }, ['', ...values].map((it) => h('option', { value: it, selected: it === filter[name] }, it ? shown(it) : 'all'))));
+  return h('form.filters', { role: 'search', 'aria-label': 'Messages' },
+    choice('status', 'State', ['waiting', 'delivered', 'dead'], (it) => STATES[it][1]),
+    choice('sink', 'To', sinks.map((it) => it.sink)),
+    choice('topic', 'Of', [...new Set(sinks.flatMap((it) => it.topics))].sort()));
+}
+
+function drawMessage(it, isSought, retry) {
+  const [kind, state] = STATES[it.status] ?? ['', it.status];
+  const again = it.status === 'dead' || (it.status === 'waiting' && it.attempts > 0);
+  return h('tr', { 'data-id': nameOf(it), class: isSought && 'here', tabindex: isSought && '-1' },
+    h('th', { scope: 'row' }, said(it.topic), isSought && [' ', h('span.mark.brand', null, 'linked to')], h('div.mono.soft', null, it.id),
+      h('details', null, h('summary', null, 'What it tells'), h('pre', { tabindex: '0' }, said(JSON.stringify(it.payload, null, 2))))),
+    cell('To', said(it.sink)),
+    cell('State', h('span.mark', { class: kind }, state), it.attempts > 0 && ` tried ${count(it.attempts, 'time')}`, it.settled_at && [', ', time(it.settled_at)],
+      it.status === 'waiting' && it.attempts > 0 && [', next ', time(it.due_at)], it.last_error && h('p.fault', null, long(it.last_error))),
+    cell('Stored', time(it.created_at)),
+    cell('', again && h('button', { type: 'button', 'aria-label': `Try again: ${it.topic} ${it.id} at ${it.sink}`, onclick: () => retry(it) }, 'Try again')));
+}

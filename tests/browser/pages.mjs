@@ -1,0 +1,99 @@
+// Every page in light, dark and narrow: held to WCAG by axe, nothing wider than the screen. With SHOTS, pictures of each.
+import assert from 'node:assert/strict';
+import { mkdir } from 'node:fs/promises';
+import { ADMIN, USER, accessible, api, change, enter, journey, row, visit } from './console.mjs';
+
+const { SHOTS } = process.env;
+const WAYS = { light: [1360, 900, 'light'], dark: [1360, 900, 'dark'], narrow: [390, 844, 'light'] };
+
+/** Something to look at: changes by two people, a refused attempt, sessions before and after them. */
+async function story() {
+  const start = (name) => api('POST', '/brun-e/start', undefined, USER.replace('ana', name));
+  await start('ana');
+  await change({ BRUNE_COOLDOWN_MINUTES: 45, BRUNE_SESSION_MAX_MINUTES: 20 }, 'calmer evenings');
+  await change({ BRUNE_OPENAI_REALTIME_MODEL_ALLOWLIST: ['gpt-realtime-2.1', 'gpt-realtime-2.1-mini', 'gpt-next'] }, 'the next model may be tried');
+  await change({ BRUNE_COOLDOWN_MINUTES: 60 }, 'calmer still');
+  await change({ BRUNE_PROMPT_VERSION: '2' }, 'prompt 2 reads better');
+  await api('PATCH', '/admin/global-settings', { reason: 'a mistake', changes: [{ key: 'JWT_SECRET', value: 'no', version: 1 }] }).catch(() => null);
+  const { version } = await api('GET', '/admin/global-settings/BRUNE_PROMPT_VERSION');
+  await api('POST', '/admin/global-settings/rollback', { key: 'BRUNE_PROMPT_VERSION', to_version: 1, version, reason: 'too chatty' }, ADMIN);
+}
+
+const draftOf = async (page) => {
+  await row(page, 'BRUNE_COOLDOWN_MINUTES').getByRole('button', { name: 'Edit Cooldown minutes' }).click();
+  await page.getByRole('spinbutton', { name: 'Cooldown minutes' }).fill('90');
+  await page.getByRole('switch', { name: 'Eligibility require plan' }).click();
+  await row(page, 'BRUNE_MAX_SESSIONS_PER_DAY').getByRole('button', { name: 'Edit Max sessions per day' }).click();
+  await page.getByRole('spinbutton', { name: 'Max sessions per day' }).fill('99');
+  await page.getByText('Must be 1 to 20').waitFor();
+};
+
+/** What is looked at: a name, where it is, and what is done there. */
+const VIEWS = [
+  ['settings', '#/settings', async (page) => { await page.getByText('running keep').first().waitFor(); }],
+  ['settings-nothing', '#/settings?search=nothing+of+that+name', null],
+  ['settings-edited', '#/settings', draftOf],
+  ['review', null, async (page) => {
+    await page.getByRole('spinbutton', { name: 'Max sessions per day' }).fill('9');
+    await page.getByText('needs attention').waitFor({ state: 'detached' });
+    await page.getByRole('button', { name: 'Review and save' }).click();
+    await page.getByRole('dialog').getByText('running keep').first().waitFor();
+  }, async (page) => page.keyboard.press('Escape')],
+  ['conflict', null, async (page) => {
+    await change({ BRUNE_COOLDOWN_MINUTES: 120 + Math.floor(Math.random() * 100) }, 'two hours');
+    await page.getByText('1 changed by somebody else').waitFor();
+    await page.getByRole('button', { name: 'Review and save' }).click();
+    await page.getByRole('group', { name: 'Cooldown minutes' }).waitFor();
+  }, async (page) => {
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Discard' }).click();
+  }],
+  ['list', '#/settings?edit=BRUNE_OPENAI_REALTIME_MODEL_ALLOWLIST', async (page) => {
+    await page.getByRole('button', { name: /as JSON or YAML/ }).click();
+    await page.getByRole('textbox', { name: /as text/ }).fill('[\n  "gpt-realtime-2.1",\n  "gpt-next" "gpt-5"\n]');
+    await page.getByText('Line 3').waitFor();
+  }, async (page) => page.keyboard.press('Escape')],
+  ['keys', '#/settings', async (page) => { await page.keyboard.press('?'); }, async (page) => page.keyboard.press('Escape')],
+  ['palette', '#/settings', async (page) => { await page.keyboard.press('Control+k'); await page.keyboard.type('prompt'); }, async (page) => page.keyboard.press('Escape')],
+  ['history', '#/history', null],
+  ['history-of-a-key', '#/history?key=BRUNE_COOLDOWN_MINUTES', null],
+  ['history-entry', async () => `#/history/${(await api('GET', '/admin/global-settings/history?action=update')).entries[0].id}`, null],
+  ['restore', '#/history?key=BRUNE_COOLDOWN_MINUTES', async (page) => {
+    await page.getByRole('button', { name: /^Restore/ }).last().click();
+    await page.getByRole('dialog').waitFor();
+  }, async (page) => page.keyboard.press('Escape')],
+  ['transfer', '#/transfer', null],
+  ['secrets', '#/secrets', null],
+  ['sessions', '#/sessions', null],
+  ['session', async () => `#/sessions/${(await api('GET', '/admin/sessions')).sessions[0].session_id}`, null],
+  ['fleet', '#/fleet', async (page) => { await page.getByRole('button', { name: /Verify/ }).click(); await page.getByText(/whole|unbroken/i).first().waitFor(); }],
+  ['nowhere', '#/nowhere', null],
+];
+
+let found = 0;
+let told = false;
+for (const [way, [width, height, colorScheme]] of Object.entries(WAYS)) {
+  VIEWS.unshift(['sign-in', null, null]);
+  await journey(async (page) => {
+    if (!told) await story();
+    told = true;
+    await page.goto(`${process.env.BASE}/admin/`);
+    await page.getByLabel('Token of a SUPER_ADMIN').waitFor();
+    for (const [name, hash, act, leave] of VIEWS) {
+      if (name === 'settings') await enter(page);
+      else if (hash) await visit(page, typeof hash === 'function' ? await hash() : hash);
+      await act?.(page);
+      await page.waitForFunction(() => document.getAnimations().every((it) => it.playState === 'finished'));
+      found += await accessible(page, `${name}, ${way}`);
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      assert.ok(wide <= 0, `${name}, ${way}: ${wide} px too wide`);
+      if (SHOTS) {
+        await mkdir(SHOTS, { recursive: true });
+        await page.screenshot({ path: `${SHOTS}/${name}-${way}.png` });
+      }
+      await leave?.(page);
+    }
+    VIEWS.shift();
+  }, { viewport: { width, height }, colorScheme });
+}
+console.log(`${VIEWS.length + 1} views in ${Object.keys(WAYS).length} ways; axe found ${found} faults, none serious`);
