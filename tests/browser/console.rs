@@ -17,8 +17,9 @@ fn expired(sub: &str) -> String {
     brune::http::issue(&auth(), &grant, then, TimeDelta::hours(1)).unwrap()
 }
 
-/// Runs `script` against a service over `app`'s database, with Ada's and Ben's tokens; returns what it said.
-async fn travel(app: &TestApp, catalog: Option<&str>, script: &str) -> String {
+/// Runs `script` against a service over `app`'s database, with Ada's and Ben's tokens, in a `way` it knows; returns what
+/// it said.
+async fn travel(app: &TestApp, catalog: Option<&str>, script: &str, way: &str) -> String {
     let home = Home::on(&app.db).with("JWT_SECRET", SECRET);
     let home = match catalog.map(|text| home.write("catalog.toml", text)) {
         Some(path) => home.with("BRUNE_CATALOG", &path.display().to_string()),
@@ -35,6 +36,7 @@ async fn travel(app: &TestApp, catalog: Option<&str>, script: &str) -> String {
         ("USER", &user),
         ("EXPIRED", &expired),
         ("SHOTS", &shots),
+        ("WAY", way),
         ("NO_PROXY", "127.0.0.1,localhost"),
     ];
     run(&scripts(), script, &variables).await
@@ -45,7 +47,7 @@ macro_rules! journeys {
         $(
             #[tokio::test(flavor = "multi_thread")]
             async fn $name() {
-                travel(&TestApp::new().await, None, $script).await;
+                travel(&TestApp::new().await, None, $script, "").await;
             }
         )*
     };
@@ -58,11 +60,25 @@ journeys! {
     signing_in_again_keeps_the_draft: "journey_expired.mjs",
 }
 
+async fn every_page(way: &str) {
+    let said = travel(&TestApp::new().await, None, "pages.mjs", way).await;
+    let told = said.lines().find(|it| it.contains("none serious"));
+    println!("{}", told.unwrap_or_else(|| panic!("{said}")));
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn every_page_can_be_used_by_everybody() {
-    let said = travel(&TestApp::new().await, None, "pages.mjs").await;
-    assert!(said.contains("none serious"), "{said}");
-    println!("{}", said.lines().last().unwrap_or_default());
+async fn every_page_can_be_used_in_light() {
+    every_page("light").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_can_be_used_in_the_dark() {
+    every_page("dark").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_can_be_used_on_a_narrow_screen() {
+    every_page("narrow").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,7 +89,7 @@ async fn the_settings_page_says_how_soon_it_can_be_used() {
             Some(text) => TestApp::of(text).await,
             None => TestApp::new().await,
         };
-        let said = travel(&app, catalog.as_deref(), "speed.mjs").await;
+        let said = travel(&app, catalog.as_deref(), "speed.mjs", "").await;
         let told = said.lines().find(|it| it.contains("interactive after"));
         let told = told.unwrap_or_else(|| panic!("{said}"));
         assert!(told.starts_with(&format!("{settings} settings")), "{told}");
@@ -108,7 +124,7 @@ async fn what_people_write_is_text_on_every_page() {
         applies = "hot"
         description = "Something to change."
     "#;
-    travel(&TestApp::of(catalog).await, Some(catalog), "hostile.mjs").await;
+    travel(&TestApp::of(catalog).await, Some(catalog), "hostile.mjs", "").await;
 }
 
 /// A catalog of that many settings, of all types, in twenty categories.

@@ -87,7 +87,7 @@ pub(crate) async fn finish(program: &str, script: &Path, variables: &[(&str, &st
     let dir = script.parent().unwrap();
     let mut command = tokio::process::Command::new(program);
     command.arg(script).current_dir(dir).envs(variables.iter().copied()).kill_on_drop(true);
-    let ran = tokio::time::timeout(Duration::from_mins(1), command.output());
+    let ran = tokio::time::timeout(Duration::from_mins(3), command.output());
     let ran = ran.await.expect("it ends in time").unwrap();
     let said =
         [ran.stdout, ran.stderr].map(|it| String::from_utf8_lossy(&it).into_owned()).concat();

@@ -38,7 +38,9 @@ fn style(text: &str) -> String {
         if !in_comment && !line.is_empty() {
             let spaced =
                 [(": ", ":"), ("; ", ";"), (", ", ","), (" {", "{"), ("{ ", "{"), (" }", "}")];
-            lean += &spaced.iter().fold(line.to_owned(), |line, (wide, dense)| line.replace(wide, dense));
+            lean += &spaced
+                .iter()
+                .fold(line.to_owned(), |line, (wide, dense)| line.replace(wide, dense));
             if !lean.ends_with(['{', '}', ';', ',']) {
                 lean.push('\n');
             }

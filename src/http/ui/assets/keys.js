@@ -88,11 +88,13 @@ function palette() {
       type: 'search', role: 'combobox', 'aria-expanded': 'true', 'aria-controls': 'palette', 'aria-label': 'Go to', placeholder: 'A page, a setting, something to do', autofocus: true, autocomplete: 'off',
       oninput: () => { at = 0; draw(); },
       onkeydown: (event) => {
+        // Escape would only empty the field.
+        if (event.key === 'Escape') return close();
         const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-        if (!step) return;
+        if (!step) return null;
         event.preventDefault();
         at = (at + step + found.length) % (found.length || 1);
-        draw();
+        return draw();
       },
     });
     draw();

@@ -60,7 +60,7 @@ class Review {
   change(entry) {
     const setting = store.settings.get(entry.key);
     const fault = faultIn(entry);
-    return h('article.change', null, h('h3', null, said(label(entry.key)), ' ', h('code.soft', null, said(entry.key))),
+    return h('article.reviewed', null, h('h3', null, said(label(entry.key)), ' ', h('code.soft', null, said(entry.key))),
       entry.value === undefined ? h('p', null, said(entry.raw || 'no value')) : h('div.long', null, difference(entry.base, entry.value)),
       fault ? h('p.fault', null, said(sentence(fault)), ' Mend it on the page; nothing is saved until then.') : h('p.hint', null, said(effect(setting, store.running, store.older.get(entry.key)))));
   }

@@ -159,7 +159,7 @@ class Row {
   draw() {
     const { key, version, updated_by: by, updated_at: at, value, value_type: type } = this.setting;
     this.text = `${label(key)} ${key} ${this.setting.description} ${plain(value)} ${by}`.toLowerCase();
-    fill(this.changed, h('a', { href: `#/history?key=${encodeURIComponent(key)}`, 'aria-label': `History of ${label(key)}, version ${version}` }, `v${version}`), ' ',
+    fill(this.changed, h('a', { href: `#/history?key=${encodeURIComponent(key)}`, 'aria-label': `v${version}, history of ${label(key)}` }, `v${version}`), ' ',
       h('span.soft', null, said(by), ', ', time(at)));
     if (this.field) return;
     // A switch is its own field.
