@@ -30,7 +30,7 @@ async function show() {
   } catch (problem) {
     if (problem.name === 'AbortError') return;
     console.info(problem);
-    fill(body, failure(problem, show));
+    fill(body, h('h1', null, name), failure(problem, show));
   }
   if (signal.aborted) return;
   fill(main, body);

@@ -1,15 +1,16 @@
 // Values, times and names as people read them.
 import { h, said } from './dom.js';
 
-const short = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
 const STEPS = [[60, 'second', 1], [3600, 'minute', 60], [86400, 'hour', 3600], [86400 * 30, 'day', 86400], [86400 * 365, 'month', 86400 * 30], [Infinity, 'year', 86400 * 365]];
 
 /** `4 minutes ago`; `in 2 hours`. */
 export function ago(date, now = Date.now()) {
   const seconds = (new Date(date) - now) / 1000;
-  if (Math.abs(seconds) < 5) return 'just now';
-  const [, unit, size] = STEPS.find(([below]) => Math.abs(seconds) < below);
-  return short.format(Math.round(seconds / size), unit);
+  const far = Math.abs(seconds);
+  if (far < 5) return 'just now';
+  const [, unit, size] = STEPS.find(([below]) => far < below);
+  const text = count(Math.max(1, Math.round(far / size)), unit);
+  return seconds < 0 ? `${text} ago` : `in ${text}`;
 }
 
 /** Whether times are shown in UTC; kept for the browser. */
@@ -24,8 +25,14 @@ export function exact(date) {
   return new Intl.DateTimeFormat(undefined, options).format(new Date(date)) + (clock.utc ? ' UTC' : '');
 }
 
-/** A time that says how long ago it was, and exactly when on hover and to those who listen. */
-export const time = (date) => h('time', { datetime: date, title: exact(date) }, ago(date));
+/** A time that says how long ago it was, and exactly when on hover. */
+export const time = (date) => h('time', { datetime: date }, ago(date));
+
+// Spelling a time exactly takes longer than making the rest of its row, and is seldom asked for.
+addEventListener('pointerover', ({ target }) => {
+  const it = target.closest?.('time:not([title])');
+  if (it) it.title = exact(it.dateTime);
+});
 
 /** The same, the exact time in sight. */
 export const timeExact = (date) => h('time', { datetime: date, title: ago(date) }, exact(date));
@@ -66,7 +73,7 @@ export const category = (name) => {
 };
 
 /** `3 sessions`, `1 session`. */
-export const count = (n, one, many = `${one}s`) => `${n.toLocaleString('en')} ${n === 1 ? one : many}`;
+export const count = (n, one, many = `${one}s`) => `${n < 1000 ? n : n.toLocaleString('en')} ${n === 1 ? one : many}`;
 
 /** Names of an event, a status or a code without their underlines. */
 export const words = (text) => text.replaceAll('_', ' ');

@@ -48,7 +48,7 @@ function secretsTable(all) {
     h('th', { scope: 'row' }, h('code', null, said(it.name)), h('p.hint', null, said(it.used_for))),
     h('td', { 'data-label': columns[1] }, h('div.names', null, h('span', null, state(it)), it.legacy_residue && h('span', null, h('span.mark.warn', null, 'residue in the database')))),
     h('td', { 'data-label': columns[2] }, (SOURCES[it.source] ?? (() => said(it.source)))(it)),
-    h('td', { 'data-label': columns[3] }, h('details', null, h('summary', { 'aria-label': `How to provide ${it.name}` }, it.present ? 'Replace it' : 'Provide it'),
+    h('td', { 'data-label': columns[3] }, h('details', null, h('summary', { 'aria-label': `${it.present ? 'Replace it' : 'Provide it'}: ${it.name}` }, it.present ? 'Replace it' : 'Provide it'),
       h('div.names', null, h('p', null, said(it.how_to)), copyable(it.variable), copyable(it.file_variable), h('span', null, restart(it)))))))));
 }
 
