@@ -6,7 +6,7 @@ use brune::{clock::Clock, http::Grant};
 
 use crate::{
     run, scripts,
-    support::{SECRET, TestApp, admin, auth, binary::Home, server::variable, user},
+    support::{SECRET, TestApp, admin, auth, binary::Home, by_hand, server::variable, user},
 };
 
 /// A token that was good an hour ago.
@@ -58,6 +58,20 @@ journeys! {
     settings_are_edited_reviewed_saved_and_taken_back: "journey_edit.mjs",
     two_browsers_that_change_the_same_lose_nothing: "journey_conflict.mjs",
     signing_in_again_keeps_the_draft: "journey_expired.mjs",
+    what_was_is_restored_from_the_history: "journey_restore.mjs",
+    a_document_is_imported_conflict_by_conflict: "journey_transfer.mjs",
+    sessions_and_the_fleet_are_looked_after: "journey_sessions.mjs",
+    everything_is_done_without_a_mouse: "journey_keyboard.mjs",
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_of_secrets_is_cleaned_up_and_never_shown() {
+    let app = TestApp::new().await;
+    for key in ["JWT_SECRET", "OPENAI_API_KEY"] {
+        let value = format!("residue-of-old-{key}-that-is-long-enough");
+        by_hand::leave_secret(&app.db.pool(), key, &value).await;
+    }
+    travel(&app, None, "journey_secrets.mjs", "").await;
 }
 
 async fn every_page(way: &str) {

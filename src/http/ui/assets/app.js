@@ -65,6 +65,11 @@ async function start() {
   drawBar(document.querySelector('.bar'));
   shortcuts();
   follow();
+  // Its fragment would be taken for a page.
+  document.querySelector('.skip').addEventListener('click', (event) => {
+    event.preventDefault();
+    main.focus();
+  });
   addEventListener('hashchange', show);
   await show();
   listen(document.querySelector('.live'));

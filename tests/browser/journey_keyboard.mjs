@@ -1,0 +1,80 @@
+// The whole of it without a mouse: sign in, find, edit, review, save, take back, and go everywhere.
+import assert from 'node:assert/strict';
+import { ADMIN, BASE, journey, setting, tabTo } from './console.mjs';
+
+await journey(async (page) => {
+  const press = async (...keys) => { for (const key of keys) await page.keyboard.press(key); };
+  await page.goto(`${BASE}/admin/`);
+  await page.getByLabel('Token of a SUPER_ADMIN').waitFor();
+  await page.keyboard.insertText(ADMIN);
+  await press('Enter');
+  await page.getByRole('heading', { level: 1, name: 'Settings' }).waitFor();
+
+  // The first stop leads past the menu.
+  await page.reload();
+  await page.getByRole('heading', { level: 1, name: 'Settings' }).waitFor();
+  await press('Tab');
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Skip to the content');
+  await press('Enter');
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'main');
+
+  await press('/');
+  await page.keyboard.type('cooldown');
+  await page.getByText('1 of 9 settings').waitFor();
+  await tabTo(page, page.getByRole('button', { name: 'Edit Cooldown minutes' }));
+  await press('Enter');
+  await page.keyboard.type('45');
+  await page.getByText('1 change, not saved').waitFor();
+  await tabTo(page, page.getByRole('button', { name: 'Review and save' }));
+  await press('Enter');
+  const dialog = page.getByRole('dialog');
+  await dialog.getByLabel('Why?').waitFor();
+  await page.keyboard.type('calmer evenings');
+  await press('Control+Enter');
+  await dialog.waitFor({ state: 'detached' });
+  await page.getByText('as revision 2').first().waitFor();
+  assert.equal((await setting('BRUNE_COOLDOWN_MINUTES')).value, 45);
+  assert.ok(await page.evaluate(() => document.activeElement !== document.body), 'the focus is lost');
+
+  // Escape gives a field back as it was, and the focus to where it came from.
+  await press('/');
+  await tabTo(page, page.getByRole('button', { name: 'Edit Cooldown minutes' }));
+  await press('e');
+  await page.keyboard.type('7');
+  await press('Escape');
+  assert.equal(await page.evaluate(() => document.activeElement.getAttribute('aria-label')), 'Edit Cooldown minutes');
+  await press('h');
+  await page.getByRole('heading', { level: 1, name: 'History' }).waitFor();
+  const back = page.getByRole('button', { name: 'Restore this value: version 1 of Cooldown minutes' });
+  await back.waitFor();
+  await tabTo(page, back);
+  await press('Enter');
+  await dialog.getByLabel('Why?').waitFor();
+  await tabTo(page, dialog.getByLabel('Why?'));
+  await page.keyboard.type('back again');
+  await press('Control+Enter');
+  await dialog.waitFor({ state: 'detached' });
+  assert.equal((await setting('BRUNE_COOLDOWN_MINUTES')).value, 30);
+
+  for (const [letter, name] of [['s', 'Settings'], ['i', 'Import and export'], ['e', 'Secrets and environment'], ['n', 'Sessions'], ['f', 'Fleet and audit'], ['h', 'History']]) {
+    await press('g', letter);
+    await page.getByRole('heading', { level: 1, name }).waitFor();
+  }
+  await press('Control+k');
+  await page.keyboard.type('edit nothing of the kind');
+  await page.getByText('Nothing of that name').waitFor();
+  await press('Control+a', 'Delete');
+  await page.keyboard.type('prompt version');
+  await press('ArrowDown', 'ArrowUp', 'Enter');
+  await page.getByRole('textbox', { name: 'Prompt version' }).waitFor();
+  await page.waitForFunction(() => document.activeElement.getAttribute('aria-label') === 'Prompt version');
+
+  // Letters alone can be turned off.
+  await press('Escape', '?');
+  const letters = page.getByRole('checkbox', { name: 'Single letters are commands' });
+  await tabTo(page, letters);
+  await press('Space', 'Escape');
+  await press('g', 'h');
+  await press('Control+k', 'Escape');
+  assert.equal(await page.getByRole('heading', { level: 1 }).textContent(), 'Settings');
+});
