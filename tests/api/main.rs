@@ -10,6 +10,7 @@
 mod away;
 mod broken;
 mod config;
+mod console;
 mod crowd;
 mod database;
 mod firewall;

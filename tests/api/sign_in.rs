@@ -1,6 +1,6 @@
 //! Signing in with a browser: the token in a cookie, which opens the routes of administrators and nothing else.
 
-use axum::http::Method;
+use axum::http::{HeaderValue, Method, header::SET_COOKIE};
 use brune::{
     config::Alerts,
     http::{Grant, SUPER_ADMIN},
@@ -49,6 +49,10 @@ async fn a_token_is_taken_into_a_cookie_and_opens_the_routes_of_administrators()
     assert_eq!(kept, format!("brune={ada}"));
     let (attributes, seconds) = attributes.split_once("; Max-Age=").unwrap();
     assert_eq!(attributes, "HttpOnly; SameSite=Strict; Path=/admin");
+    let elsewhere = |(name, value): &(_, &HeaderValue)| {
+        *name != SET_COOKIE && value.to_str().unwrap().contains(&ada)
+    };
+    assert_eq!(reply.headers.iter().find(elsewhere), None);
     let signed_in = reply.ok();
     assert!(!signed_in.to_string().contains(&ada));
     assert_eq!((&signed_in["subject"], &signed_in["catalog"]), (&json!("ada"), &json!("brun-e")));

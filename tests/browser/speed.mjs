@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { BASE, enter, journey } from './console.mjs';
 
-const ROUNDS = 9;
+const ROUNDS = 5;
 
 await journey(async (page) => {
   await page.addInitScript(() => {
