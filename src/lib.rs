@@ -24,7 +24,7 @@
 //! | [`fleet`] | which instances run, and which revision each has applied | a row is its own instance's; a wait that is lost is no failure |
 //! | [`secrets`] | which are provided, and what is left of them in the database | presence and source, never a value |
 //! | [`sessions`] | who may start one, and what it keeps | a session's settings never change |
-//! | [`http`] | every route on one page, problems, credentials, limits | no rule of the business |
+//! | [`http`] | every route on one page, problems, credentials, limits; the console (`http/ui/`) | no rule of the business |
 //! | [`app`] | the parts put together, the startup guard | started in order, stopped in reverse |
 //! | [`cli`] | the commands | |
 //!
@@ -160,6 +160,19 @@
 //!
 //! `brune config` (`cli/config/`) is a client like any other: it speaks REST, and finds the service through
 //! [`config::Client`].
+//!
+//! # A page, followed through
+//!
+//! `/admin/`, where a `SUPER_ADMIN` changes a setting (`docs/console.md`).
+//!
+//! 1. `http::ui` serves one document and its modules, the same for everybody; the policy it comes with allows
+//!    nothing but these and the API of this service.
+//! 2. `app.js` asks `/admin/me` who is there, and otherwise for a token, which `http::sign_in` turns into a cookie.
+//!    From here on [`SuperAdmin`](http::SuperAdmin) takes that cookie, with writes of our own pages only.
+//! 3. A page is a module that reads the API and draws; `store.js` holds the settings for all of them, and
+//!    `live.js` hears of changes on the stream above.
+//! 4. What is edited goes into `draft.js`, which asks the service with a dry run, as often as it changes.
+//!    `review.js` sends it as one PATCH, and on a 409 shows [`Conflict`](settings::Conflict)s three ways.
 //!
 //! # Where to begin
 //!

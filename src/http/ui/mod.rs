@@ -142,6 +142,20 @@ mod tests {
     }
 
     #[test]
+    fn modules_are_short_and_make_no_markup() {
+        for name in Assets::iter() {
+            let file = Assets::get(&name).unwrap();
+            let text = std::str::from_utf8(&file.data).unwrap();
+            assert!(text.lines().count() <= 400, "{name} outgrows a sitting");
+            let words = ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("];
+            let found = words.iter().find(|it| text.contains(**it));
+            assert_eq!(found, None, "{name}: text is only ever text");
+            let elsewhere = text.replace("http://www.w3.org/2000/svg", "");
+            assert!(!elsewhere.contains("://"), "{name} names another host");
+        }
+    }
+
+    #[test]
     fn the_document_and_its_modules_name_only_files_that_are_there() {
         let html = Assets::get("index.html").unwrap();
         let html = std::str::from_utf8(&html.data).unwrap();

@@ -9,19 +9,14 @@ const AROUND = { text: 90, list: 4 };
 
 /** What differs between two values: an element with `del` for what went and `ins` for what came. */
 export function difference(before, after) {
-  if (typeof before === 'string' && typeof after === 'string') return texts(before, after);
-  if (Array.isArray(before) && Array.isArray(after)) return lists(before, after);
-  return h('div.change', null, shown(before), arrow(), shown(after));
+  const both = (is) => is(before) && is(after);
+  const isText = both((it) => typeof it === 'string');
+  if (isText && before === after) return shown(after);
+  if ((isText || both(Array.isArray)) && before.length && after.length) return isText ? texts(before, after) : lists(before, after);
+  return h('div.change', null, shown(before), h('span.soft', { 'aria-hidden': 'true' }, '→'), h('span.unseen', null, ' becomes '), shown(after));
 }
 
-const arrow = () => [h('span.soft', { 'aria-hidden': 'true' }, '→'), h('span.unseen', null, ' becomes ')];
-
-function texts(before, after) {
-  if (before === after) return shown(after);
-  if (before === '' || after === '') return h('div.change', null, shown(before), arrow(), shown(after));
-  const parts = together(steps(split(before), split(after)));
-  return reachable(h('div.value.long', { dir: 'auto' }, parts.map(part)), before.length + after.length > 300);
-}
+const texts = (before, after) => reachable(h('div.value.long', { dir: 'auto' }, together(steps(split(before), split(after))).map(part)), before.length + after.length > 300);
 
 const split = (text) => text.match(/\s+|[\p{L}\p{N}\p{M}_]+|[^\s\p{L}\p{N}\p{M}_]/gu) ?? [];
 
@@ -62,7 +57,6 @@ function together(list) {
 }
 
 function lists(before, after) {
-  if (before.length === 0 || after.length === 0) return h('div.change', null, shown(before), arrow(), shown(after));
   const all = steps(before.map(plain), after.map(plain));
   const near = (index) => all.slice(Math.max(0, index - AROUND.list), index + AROUND.list + 1).some(([kind]) => kind !== 'same');
   const chips = [];
@@ -103,37 +97,28 @@ function steps(before, after) {
 
 /** The shortest way (Myers 1986); null where it takes more than `MOST` steps. */
 function shortest(old, young) {
-  const far = new Int32Array(2 * MOST + 3);
-  const trace = [];
-  const middle = MOST + 1;
+  // By diagonal the farthest way: a step, then what stays the same from `start` to `x` of `old`, and the way before.
+  const ways = new Map([[1, { x: 0 }]]);
   for (let depth = 0; depth <= MOST; depth += 1) {
-    trace.push(far.slice(middle - depth - 1, middle + depth + 2));
     for (let line = -depth; line <= depth; line += 2) {
-      let x = comes(far, middle, depth, line) ? far[middle + line + 1] : far[middle + line - 1] + 1;
+      const [left, right] = [ways.get(line - 1), ways.get(line + 1)];
+      const comes = line === -depth || (line !== depth && left.x < right.x);
+      const start = comes ? right.x : left.x + 1;
+      let x = start;
       while (x < old.length && x - line < young.length && old[x] === young[x - line]) x += 1;
-      far[middle + line] = x;
-      if (x >= old.length && x - line >= young.length) return back(trace, old, young);
+      const way = { x, start, step: depth > 0 && (comes ? ['ins', young[start - line - 1]] : ['del', old[start - 1]]), before: comes ? right : left };
+      if (x >= old.length && x - line >= young.length) return walked(way, old);
+      ways.set(line, way);
     }
   }
   return null;
 }
 
-const comes = (far, middle, depth, line) => line === -depth || (line !== depth && far[middle + line - 1] < far[middle + line + 1]);
-
-function back(trace, old, young) {
+function walked(way, old) {
   const all = [];
-  let [x, y] = [old.length, young.length];
-  for (let depth = trace.length - 1; depth >= 0; depth -= 1) {
-    const [far, middle, line] = [trace[depth], depth + 1, x - y];
-    const down = comes(far, middle, depth, line);
-    const fromX = depth === 0 ? 0 : far[middle + (down ? line + 1 : line - 1)];
-    const fromY = depth === 0 ? 0 : fromX - (down ? line + 1 : line - 1);
-    while (x > fromX && y > fromY) {
-      x -= 1;
-      y -= 1;
-      all.push(['same', old[x]]);
-    }
-    if (depth > 0) all.push(down ? ['ins', young[y -= 1]] : ['del', old[x -= 1]]);
+  for (let it = way; it.before; it = it.before) {
+    for (let x = it.x; x > it.start; x -= 1) all.push(['same', old[x - 1]]);
+    if (it.step) all.push(it.step);
   }
   return all.reverse();
 }

@@ -2,9 +2,9 @@
 import { call, newKey, read } from './api.js';
 import { announce, fill, h, said } from './dom.js';
 import { count, exact, label, time, words } from './format.js';
+import { address, become, button, choice, every, link, listing, long, mark, paged, row, soft, table } from './page.js';
 import { empty, failure, head, sentence } from './parts.js';
 import { keep } from './route.js';
-import { become, cell, every, listing, long, table } from './sessions.js';
 import { load, store } from './store.js';
 
 /** Shows the fleet; `message` of the parameters is the id of a message to go to. */
@@ -14,7 +14,7 @@ export async function show(body, { message = '', status = '', sink = '', topic =
   const instances = async () => drawInstances(state, rows, await read('/admin/instances', null, { signal }));
   fill(body, head('Fleet and audit', 'Which instances serve the settings, whether the trail of changes is whole, and what other services were told.'), wrong,
     h('section', null, h('h2', null, 'Instances'), h('div.stack', null, state,
-      table('Instances', [['Instance'], ['State', 'w8'], ['Revision', 'w6'], ['Heard of', 'w8'], ['Started', 'w8']], rows))), trail(signal), told);
+      table('Instances', INSTANCES, rows))), trail(signal), told);
   const again = every(2000, instances, wrong, signal);
   await Promise.all([instances().catch((problem) => fill(wrong, failure(problem, again))),
     outbox(told, { message, status, sink, topic }, signal).catch((problem) => told.append(failure(problem)))]);
@@ -27,12 +27,12 @@ function drawInstances(state, rows, { revision, instances }) {
   become(rows, h('tbody', null, instances.map(drawInstance)));
 }
 
-const drawInstance = (it) => h('tr', { 'data-id': it.id },
-  h('th', { scope: 'row' }, long(it.host), it.self && [' ', h('span.mark.brand', null, 'this one')], h('div.mono.soft', null, it.id), h('div.hint', null, 'version ', long(it.version))),
-  cell('State', !it.live ? h('span.mark.bad', null, 'not heard of') : it.revisions_behind === 0 ? h('span.mark.good', null, 'up to date') : h('span.mark.warn', null, `${it.revisions_behind} behind`)),
-  cell('Revision', String(it.applied_revision)),
-  cell('Heard of', it.seen_ms_ago < 60_000 ? `${(it.seen_ms_ago / 1000).toFixed(1)} s ago` : `${Math.round(it.seen_ms_ago / 60_000)} min ago`),
-  cell('Started', time(it.started_at)));
+const INSTANCES = { Instance: '', State: 'w8', Revision: 'w6', 'Heard of': 'w8', Started: 'w8' };
+
+const drawInstance = ({ id, host, self, version, live, revisions_behind: behind, applied_revision: revision, seen_ms_ago: seen, started_at: started }) => row(INSTANCES, { 'data-id': id },
+  [long(host), self && [' ', mark('brand', 'this one')], h('div.mono.soft', null, id), h('div.hint', null, 'version ', long(version))],
+  !live ? mark('bad', 'not heard of') : behind === 0 ? mark('good', 'up to date') : mark('warn', `${behind} behind`),
+  revision, seen < 60_000 ? `${(seen / 1000).toFixed(1)} s ago` : `${Math.round(seen / 60_000)} min ago`, time(started));
 
 const SHOWN = 100;
 
@@ -42,22 +42,21 @@ function trail(signal) {
   let stop = null;
   const run = async () => {
     stop = new AbortController();
-    signal.addEventListener('abort', () => stop?.abort());
-    button.textContent = 'Stop';
+    start.textContent = 'Stop';
     bar.hidden = false;
     fill(result);
     const seen = { checked: 0, breaks: [], broken: 0, began: performance.now(), at: new Date() };
-    const problem = await verify(seen, stop.signal, () => fill(bar, h('progress', { 'aria-label': 'Verifying' }), `${count(seen.checked, 'entry', 'entries')} checked`)).then(() => null, (it) => it);
+    const problem = await verify(seen, AbortSignal.any([signal, stop.signal]), () => fill(bar, h('progress', { 'aria-label': 'Verifying' }), `${count(seen.checked, 'entry', 'entries')} checked`)).then(() => null, (it) => it);
     stop = null;
     bar.hidden = true;
-    button.textContent = 'Verify now';
+    start.textContent = 'Verify now';
     fill(result, problem && problem.name !== 'AbortError' && failure(problem), verdict(seen, problem));
   };
   // One button for both, so that focus stays where it is.
-  const button = h('button', { type: 'button', onclick: () => (stop ? stop.abort() : run()) }, 'Verify now');
+  const start = button('Verify now', () => (stop ? stop.abort() : run()));
   return h('section', null, h('h2', null, 'Audit chain'), h('div.card.padded.trail', null,
     h('p.soft', null, 'Each entry of the trail carries a hash over itself and the one before it. Verifying computes all of them again, from what the database holds.'),
-    h('p.row', null, button, bar), result));
+    h('p.row', null, start, bar), result));
 }
 
 async function verify(seen, signal, tell) {
@@ -76,27 +75,28 @@ function verdict({ checked, breaks, broken, began, at }, stopped) {
   const checks = `${count(checked, 'entry', 'entries')} checked in ${((performance.now() - began) / 1000).toFixed(2)} s, ${exact(at)}.`;
   if (broken === 0) return h(`div.note.${stopped ? 'warn' : 'good'}`, null, h('strong', null, stopped ? 'Stopped; what was checked is whole' : 'The trail is whole'), h('p', null, checks));
   return h('div.note.bad', null, h('strong', null, `The trail does not hold in ${count(broken, 'place')}`), h('p', null, stopped && 'Stopped before the end. ', checks),
-    h('ul', null, breaks.map((it) => h('li', null, h('span.mark.bad', null, words(it.code)), ' ', said(sentence(it.detail)),
-      it.key && [' ', h('a', { href: `#/history?key=${encodeURIComponent(it.key)}` }, 'History of ', said(label(it.key)))]))),
+    h('ul', null, breaks.map((it) => h('li', null, mark('bad', words(it.code)), ' ', said(sentence(it.detail)),
+      it.key && [' ', link(address({ key: it.key }), 'History of ', said(label(it.key)))]))),
     broken > breaks.length && h('p', null, `The first ${breaks.length} are listed.`));
 }
 
-const STATES = { waiting: ['warn', 'waiting'], delivered: ['good', 'delivered'], dead: ['bad', 'given up'], tried: ['brand', 'tried again'] };
+const KINDS = { waiting: 'warn', delivered: 'good', dead: 'bad', 'tried again': 'brand' };
+const stateOf = (status) => (status === 'dead' ? 'given up' : status);
 const nameOf = (it) => `${it.id} ${it.sink}`;
 
 async function outbox(place, filter, signal) {
   const [top, given, wrong, note, listed, retried] = [h('div'), h('div'), h('div'), h('div'), h('div'), new Set()];
   let sinks = [];
   const page = (query) => async (cursor, limit) => {
-    const answer = await read('/admin/outbox', { ...query, limit: filter.message ? 200 : limit, cursor }, { signal });
+    const answer = await paged('/admin/outbox', 'messages', query, signal)(cursor, filter.message ? 200 : limit);
     sinks = answer.sinks;
     become(top, h('div', null, drawSinks(sinks)));
     given.hidden = !sinks.some((it) => it.dead) && retried.size === 0;
-    return { rows: answer.messages, next: answer.next_cursor };
+    return answer;
   };
   const list = (name, size, query, none) => listing({
     name, size, none, load: page(query), id: nameOf, date: (it) => +new Date(it.created_at),
-    columns: [['Message'], ['To', 'w6'], ['State'], ['Stored', 'w8'], ['Actions', 'w8']],
+    columns: MESSAGES,
     draw: (it) => drawMessage(it, it.id === filter.message, () => retry(it).catch((problem) => fill(note, failure(problem)))),
   });
   const retry = async (it) => {
@@ -106,7 +106,7 @@ async function outbox(place, filter, signal) {
     for (const each of [dead, all]) {
       // Its button goes; who pressed it stays in the row.
       const isHere = each.rowOf(nameOf(it))?.contains(document.activeElement);
-      each.change({ ...it, status: 'tried', last_error: null });
+      each.change({ ...it, status: 'tried again', last_error: null });
       if (isHere) each.rowOf(nameOf(it)).querySelector('summary').focus();
     }
     announce(`The message goes to ${data.sinks.join(' and ')} again.`);
@@ -144,39 +144,36 @@ function drawSinks(sinks) {
     return h('div.card', null, empty('No other service is told of changes', 'Set ', h('code', null, 'DISCORD_WEBHOOK_URL'), ', or ', h('code', null, 'ALERT_WEBHOOK_URL'), ' and ',
       h('code', null, 'ALERT_WEBHOOK_SECRET'), ', in the environment, and start the service again.'));
   }
-  return table('Sinks', [['Sink', 'w8'], ['Waiting', 'w14'], ['Given up', 'w8'], ['Is told of']], h('tbody', null, sinks.map(drawSink)));
+  return table('Sinks', SINKS, sinks.map((it) => row(SINKS, { 'data-id': it.sink }, said(it.sink),
+    [it.waiting ? `${it.waiting.toLocaleString('en')}, the oldest for ${Math.round(it.oldest_waiting_seconds ?? 0)} s` : 'none',
+      it.dead_since && h('p.fault', null, 'Gone for good ', time(it.dead_since), ': ', long(it.dead_reason ?? ''), '. It is called again when it has another address, or a message is tried again.')],
+    it.dead ? mark('bad', it.dead.toLocaleString('en')) : 'none',
+    it.topics.length ? it.topics.join(', ') : soft('nothing: this instance has no address of it'))));
 }
 
-const drawSink = (it) => h('tr', { 'data-id': it.sink }, h('th', { scope: 'row' }, said(it.sink)),
-  cell('Waiting', it.waiting ? `${it.waiting.toLocaleString('en')}, the oldest for ${Math.round(it.oldest_waiting_seconds ?? 0)} s` : 'none',
-    it.dead_since && h('p.fault', null, 'Gone for good ', time(it.dead_since), ': ', long(it.dead_reason ?? ''), '. It is called again when it has another address, or a message is tried again.')),
-  cell('Given up', it.dead ? h('span.mark.bad', null, it.dead.toLocaleString('en')) : 'none'),
-  cell('Is told of', it.topics.length ? it.topics.join(', ') : h('span.soft', null, 'nothing: this instance has no address of it')));
+const SINKS = { Sink: 'w8', Waiting: 'w14', 'Given up': 'w8', 'Is told of': '' };
+const MESSAGES = { Message: '', To: 'w6', State: '', Stored: 'w8', Actions: 'w8' };
 
 function filters(filter, sinks, search) {
-  const choice = (name, title, values, shown = (it) => it) => h('label.field', null, title, h('select', {
-    name,
-    onchange: ({ target }) => {
-      filter[name] = target.value;
-      keep(filter);
-      search();
-    },
-  }, ['', ...values].map((it) => h('option', { value: it, selected: it === filter[name] }, it ? shown(it) : 'all'))));
+  const one = (title, name, values, text = (it) => it) => choice(title, name, values, filter[name], (value) => {
+    filter[name] = value;
+    keep(filter);
+    search();
+  }, text);
   return h('form.filters', { role: 'search', 'aria-label': 'Messages' },
-    choice('status', 'State', ['waiting', 'delivered', 'dead'], (it) => STATES[it][1]),
-    choice('sink', 'To', sinks.map((it) => it.sink)),
-    choice('topic', 'Of', [...new Set(sinks.flatMap((it) => it.topics))].sort()));
+    one('State', 'status', ['waiting', 'delivered', 'dead'], stateOf),
+    one('To', 'sink', sinks.map((it) => it.sink)),
+    one('Of', 'topic', [...new Set(sinks.flatMap((it) => it.topics))].sort()));
 }
 
 function drawMessage(it, isSought, retry) {
-  const [kind, state] = STATES[it.status] ?? ['', it.status];
-  const again = it.status === 'dead' || (it.status === 'waiting' && it.attempts > 0);
-  return h('tr', { 'data-id': nameOf(it), class: isSought && 'here', tabindex: isSought && '-1' },
-    h('th', { scope: 'row' }, said(it.topic), isSought && [' ', h('span.mark.brand', null, 'linked to')], h('div.mono.soft', null, it.id),
-      h('details', null, h('summary', null, 'What it tells'), h('pre', { tabindex: '0' }, said(JSON.stringify(it.payload, null, 2))))),
-    cell('To', said(it.sink)),
-    cell('State', h('span.mark', { class: kind }, state), it.attempts > 0 && ` tried ${count(it.attempts, 'time')}`, it.settled_at && [', ', time(it.settled_at)],
-      it.status === 'waiting' && it.attempts > 0 && [', next ', time(it.due_at)], it.last_error && h('p.fault', null, long(it.last_error))),
-    cell('Stored', time(it.created_at)),
-    cell('', again && h('button', { type: 'button', 'aria-label': `Try again: ${it.topic} ${it.id} at ${it.sink}`, onclick: () => retry(it) }, 'Try again')));
+  const retried = it.status === 'waiting' && it.attempts > 0;
+  return row(MESSAGES, { 'data-id': nameOf(it), class: isSought && 'here', tabindex: isSought && '-1' },
+    [said(it.topic), isSought && [' ', mark('brand', 'linked to')], h('div.mono.soft', null, it.id),
+      h('details', null, h('summary', null, 'What it tells'), h('pre', { tabindex: '0' }, said(JSON.stringify(it.payload, null, 2))))],
+    said(it.sink),
+    [mark(KINDS[it.status], stateOf(it.status)), it.attempts > 0 && ` tried ${count(it.attempts, 'time')}`, it.settled_at && [', ', time(it.settled_at)],
+      retried && [', next ', time(it.due_at)], it.last_error && h('p.fault', null, long(it.last_error))],
+    time(it.created_at),
+    (retried || it.status === 'dead') && button('Try again', () => retry(it), `Try again: ${it.topic} ${it.id} at ${it.sink}`));
 }

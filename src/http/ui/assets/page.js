@@ -55,7 +55,14 @@ export function row(columns, properties, first, ...cells) {
 /** Turns `old` into `fresh` where the two differ, so that focus, selection and scroll stay; `data-id` tells rows apart. */
 export function become(old, fresh) {
   if (old.isEqualNode(fresh)) return;
-  if (old.nodeType !== 1 || old.nodeName !== fresh.nodeName) return old.replaceWith(fresh);
+  if (old.nodeType === 3 && fresh.nodeType === 3) {
+    old.data = fresh.data;
+    return;
+  }
+  if (old.nodeType !== 1 || old.nodeName !== fresh.nodeName) {
+    old.replaceWith(fresh);
+    return;
+  }
   // Whether details are open is the reader's matter.
   for (const { name } of [...old.attributes]) if (name !== 'open' && !fresh.hasAttribute(name)) old.removeAttribute(name);
   for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
@@ -129,16 +136,16 @@ export function listing({
     for (const it of found) items.set(id(it), it);
     card.hidden = items.size === 0;
     nothing.hidden = !card.hidden;
-    ready = true;
     return found.map(draw);
   });
   const rowOf = (it) => [...rows.children].find((row) => row.dataset.id === it);
-  const first = () => {
+  const first = async () => {
     ready = false;
     items.clear();
     for (const it of [rows, news]) fill(it);
     card.hidden = nothing.hidden = true;
-    return pages.first();
+    await pages.first();
+    ready = true;
   };
   const redraw = (it) => {
     items.set(id(it), it);
