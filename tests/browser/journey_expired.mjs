@@ -1,4 +1,4 @@
-// A token expires under somebody's hands: they sign in again, and go on where they were.
+// A token expires under somebody's hands, or an answer is lost: they go on where they were, and nothing happens twice.
 import assert from 'node:assert/strict';
 import { ADMIN, BASE, EXPIRED, enter, journey, row, setting } from './console.mjs';
 
@@ -25,4 +25,27 @@ await journey(async (page) => {
   await again.getByRole('button', { name: 'Sign in' }).click();
   await page.getByText('Saved 1 change as revision 2').first().waitFor();
   assert.equal((await setting('BRUNE_COOLDOWN_MINUTES')).value, 45);
+
+  // An answer is lost on its way: the same once more is the same change, and not a conflict with itself.
+  // The stream, which would tell of it, is away as well.
+  await page.route('**/admin/global-settings/stream', (route) => route.abort());
+  await page.reload();
+  await page.getByText('Not live').waitFor();
+  await page.getByRole('button', { name: 'Edit Cooldown minutes' }).click();
+  await page.getByRole('spinbutton', { name: 'Cooldown minutes' }).fill('50');
+  await page.getByRole('button', { name: 'Review and save' }).click();
+  await page.getByLabel('Why?').fill('fifty');
+  let lost = false;
+  await page.route('**/admin/global-settings', async (route) => {
+    if (lost || route.request().method() !== 'PATCH') return route.continue();
+    lost = true;
+    await route.fetch();
+    return route.abort();
+  });
+  await page.keyboard.press('Control+Enter');
+  await page.getByText('The service does not answer').first().waitFor();
+  assert.equal((await setting('BRUNE_COOLDOWN_MINUTES')).value, 50);
+  await page.keyboard.press('Control+Enter');
+  await page.getByText('Saved 1 change as revision 3').first().waitFor();
+  assert.equal((await setting('BRUNE_COOLDOWN_MINUTES')).version, 3);
 });

@@ -135,6 +135,7 @@ export function waitBox() {
 /** What a write that waited says of the instances, in words; null if it did not wait. */
 export function applied({ applied: told } = {}) {
   if (!told) return null;
+  if (told.instances === null) return 'Which instances have it is not known: see the fleet.';
   const all = told.instances + (told.instances === 1 ? ' instance has it' : ' instances have it');
   return told.laggards.length === 0 ? `All ${all}.` : `${told.laggards.length} of ${told.instances} have not taken it on yet.`;
 }

@@ -4,6 +4,7 @@ import { announce, fill, h, said } from './dom.js';
 import { difference } from './diff.js';
 import { count, label, time } from './format.js';
 import { ours } from './live.js';
+import { button, row, table } from './page.js';
 import { applied, dialog, failure, keepReason, reasonField, sentence, waitBox } from './parts.js';
 
 const PATH = '/admin/global-settings/rollback';
@@ -44,31 +45,28 @@ function question(target, found, close) {
   const [reason, waits] = [reasonField(), waitBox()];
   const [preview, wrong] = [h('div.stack'), h('div', { 'aria-live': 'polite' })];
   const asks = h('div.stack', null, reason.element, waits.element);
-  const button = h('button.main', { type: 'submit' }, 'Restore');
-  const away = h('button', { type: 'button', onclick: () => close() }, 'Cancel');
+  const act = h('button.main', { type: 'submit' }, 'Restore');
+  const leave = button('Cancel', () => close());
   let [sent, once] = [null, null];
 
   const draw = (news) => {
-    const possible = can(found);
-    fill(preview, news, found.problem ? failure(found.problem, again) : drawPlan(found.plan));
-    asks.hidden = !possible;
-    button.disabled = !possible;
-    if (possible) return;
-    // Nothing is to be filled in, so that leaving is where the focus belongs.
-    away.setAttribute('autofocus', '');
-    away.focus();
+    const possible = found.plan?.changed.length > 0 && !found.plan.refused.length;
+    fill(preview, news, found.problem ? failure(found.problem, () => again()) : drawPlan(found.plan));
+    asks.hidden = act.disabled = !possible;
+    // Where nothing is to be filled in, leaving is where the focus belongs.
+    leave.toggleAttribute('autofocus', !possible);
+    (possible ? reason.element.querySelector('input') : leave).focus();
   };
   const again = async (news) => {
     found = await look(target);
-    draw(news instanceof Node ? news : null);
-    if (can(found)) reason.element.querySelector('input').focus();
+    draw(news);
   };
   const submit = async () => {
-    if (button.disabled || !reason.check()) return;
+    if (act.disabled || !reason.check()) return;
     const body = { ...found.body, reason: reason.value() };
     // A repeat of the same is the same intention; another reason or another preview is another.
     if (JSON.stringify(body) !== sent) [sent, once] = [JSON.stringify(body), newKey()];
-    button.disabled = true;
+    act.disabled = true;
     fill(wrong);
     try {
       const { data } = await call('POST', PATH, { body, once, query: { wait: waits.checked() ? 'applied' : null } });
@@ -77,56 +75,46 @@ function question(target, found, close) {
     } catch (problem) {
       if (problem.status === 409 || problem.status === 412) return again(moved(problem));
       fill(wrong, failure(problem));
-      button.disabled = false;
+      act.disabled = false;
     }
   };
   draw();
   return {
-    title: title(target),
-    about: 'What is restored becomes a new version. Nothing of the history goes.',
-    body: [preview, asks, wrong],
-    actions: [away, button],
-    submit,
-    wider: true,
+    title: title(target), about: 'What is restored becomes a new version. Nothing of the history goes.', body: [preview, asks, wrong], actions: [leave, act], submit, wider: true,
   };
 }
-
-const can = ({ plan }) => Boolean(plan && plan.changed.length && !plan.refused.length);
 
 function done(data, reason) {
   keepReason(reason);
   if (data.changed.length === 0) return announce('Nothing was changed: these values already stand.');
   ours(data.revision);
-  announce([`Restored: ${count(data.changed.length, 'setting')}, now revision ${data.revision}.`, applied(data)].filter(Boolean).join(' '));
+  announce(`Restored: ${count(data.changed.length, 'setting')}, now revision ${data.revision}. ${applied(data) ?? ''}`);
 }
+
+const note = (kind, title, ...about) => h('div.note', { class: kind, role: kind && 'alert' }, h('p', null, h('strong', null, title)), about);
 
 /** Somebody was faster: who, and that the preview is a new one. */
-function moved({ body }) {
-  const [first] = body.conflicts ?? [];
-  return h('div.note.warn', { role: 'alert' },
-    h('p', null, h('strong', null, 'This was changed meanwhile')),
-    h('p', null, first ? [said(first.updated_by), ' changed ', said(label(first.key)), ' ', time(first.updated_at), '. '] : null,
-      'Nothing was restored. Below is what restoring would do now; do it again if it is still right.'));
+function moved({ body: { conflicts: [first] = [] } }) {
+  return note('warn', 'This was changed meanwhile', h('p', null, first && [said(first.updated_by), ' changed ', said(label(first.key)), ' ', time(first.updated_at), '. '],
+    'Nothing was restored. Below is what restoring would do now; do it again if it is still right.'));
 }
+
+const COLUMNS = { Setting: '', 'What would change': '', 'Changed since by': '' };
 
 function drawPlan({ changed, unchanged, ignored, changed_since: since, refused }) {
-  const later = new Map(since.map((it) => [it.key, it]));
-  const left = [unchanged.length && changed.length && `${count(unchanged.length, 'other setting')} would stay.`,
-    ignored.length > 0 && `${count(ignored.length, 'setting')} may not be written and would be left out.`].filter(Boolean).join(' ');
+  const rows = changed.map(({ key, old_value: before, new_value: after, version }) => {
+    const later = since.find((it) => it.key === key);
+    return row(COLUMNS, null, [said(label(key)), h('div.hint', null, h('code', null, said(key)))],
+      [difference(before, after), h('div.hint', null, `becomes version ${version}`)],
+      later ? [said(later.changed_by), ' ', time(later.changed_at), h('div.hint', null, `version ${later.version}`)] : 'nobody');
+  });
   return [
-    refused.length > 0 && h('div.note.bad', { role: 'alert' }, h('p', null, h('strong', null, 'Today’s rules refuse this')),
+    refused.length > 0 && note('bad', 'Today’s rules refuse this',
       h('ul.plain', null, refused.map((it) => h('li', null, it.key && [h('code', null, said(it.key)), ': '], said(sentence(it.detail))))),
       h('p', null, 'Nothing is restored as long as one value is refused. Change the setting by hand instead, or its rule first.')),
-    changed.length === 0 && refused.length === 0 && h('div.note', null, h('p', null, h('strong', null, 'Nothing would change')),
-      h('p', null, unchanged.length > 1 ? 'All values are as they were then.' : 'It already has this value.')),
-    changed.length > 0 && h('div.card', null, h('table.cards', null,
-      h('thead', null, h('tr', null, ['Setting', 'What would change', 'Changed since by'].map((it) => h('th', { scope: 'col' }, it)))),
-      h('tbody', null, changed.map((it) => drawChange(it, later.get(it.key)))))),
-    left && h('p.hint', null, left),
+    rows.length > 0 ? table('What would change', COLUMNS, rows)
+      : refused.length === 0 && note(null, 'Nothing would change', h('p', null, unchanged.length > 1 ? 'All values are as they were then.' : 'It already has this value.')),
+    rows.length > 0 && unchanged.length > 0 && h('p.hint', null, `${count(unchanged.length, 'other setting')} would stay.`),
+    ignored.length > 0 && h('p.hint', null, `${count(ignored.length, 'setting')} may not be written and would be left out.`),
   ];
 }
-
-const drawChange = ({ key, old_value: before, new_value: after, version }, later) => h('tr', null,
-  h('th', { scope: 'row' }, said(label(key)), h('div.hint', null, h('code', null, said(key)))),
-  h('td', { 'data-label': 'What would change' }, difference(before, after), h('div.hint', null, `becomes version ${version}`)),
-  h('td', { 'data-label': 'Changed since by' }, later ? [said(later.changed_by), ' ', time(later.changed_at), h('div.hint', null, `version ${later.version}`)] : 'nobody'));
