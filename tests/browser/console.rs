@@ -27,7 +27,9 @@ async fn travel(app: &TestApp, catalog: Option<&str>, script: &str, way: &str) -
     };
     let service = home.serve();
     let base = format!("http://{}", service.address());
-    let (ada, ben, user, expired) = (admin("ada"), admin("ben"), user("ana"), expired("ada"));
+    // A name may hold what a value may not.
+    let other = if way == "hostile" { "<b class=pwned>ben</b>\u{202e}" } else { "ben" };
+    let (ada, ben, user, expired) = (admin("ada"), admin(other), user("ana"), expired("ada"));
     let shots = variable("SHOTS").unwrap_or_default();
     let variables = [
         ("BASE", &*base),
@@ -138,7 +140,8 @@ async fn what_people_write_is_text_on_every_page() {
         applies = "hot"
         description = "Something to change."
     "#;
-    travel(&TestApp::of(catalog).await, Some(catalog), "hostile.mjs", "").await;
+    travel(&TestApp::of(catalog).await, Some(catalog), "hostile.mjs", "hostile").await;
+    travel(&TestApp::new().await, None, "hostile.mjs", "hostile").await;
 }
 
 /// A catalog of that many settings, of all types, in twenty categories.

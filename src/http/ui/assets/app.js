@@ -1,5 +1,5 @@
 // The console begins here: who is asking, the frame, and which page is shown.
-import { fill, h, hear } from './dom.js';
+import { fill, h, hear, said } from './dom.js';
 import { drawBar, restoreDraft } from './draft.js';
 import { begin, me, showWho, signIn } from './session.js';
 import { listen } from './live.js';
@@ -43,7 +43,7 @@ let started = false;
 function frame() {
   const links = PAGES.map(([path, name]) => h('li', null, h('a', { href: `#/${path}` }, name)));
   fill(document.querySelector('nav'), h('ul', null, links));
-  document.querySelector('.catalog').textContent = me.catalog;
+  fill(document.querySelector('.catalog'), said(me.catalog));
   document.querySelector('.top').hidden = false;
   showWho(document.querySelector('.me'));
   fill(document.querySelector('.help'), helpButton());

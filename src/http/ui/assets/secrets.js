@@ -14,6 +14,7 @@ const SOURCES = {
   none: () => soft('nowhere'),
 };
 
+const p = (...content) => h('p', null, content);
 const code = (text) => h('code', null, said(text));
 
 /** The page of secrets and the environment. */
@@ -46,7 +47,7 @@ const secretsTable = (all) => table('Secrets', SECRETS, all.map((it) => {
   const action = it.present ? 'Replace it' : 'Provide it';
   return row(SECRETS, null, named(it, it.used_for), [state(it), it.legacy_residue && [' ', mark('warn', 'residue in the database')]], SOURCES[it.source](it),
     h('details', null, h('summary', { 'aria-label': `${action}: ${it.name}` }, action),
-      h('div.names', null, h('p', null, said(it.how_to)), copyable(it.variable), copyable(it.file_variable))));
+      h('div.names', null, p(said(it.how_to)), copyable(it.variable), copyable(it.file_variable))));
 }));
 
 const state = ({ present, required }) => (present ? mark('good', 'present') : required ? mark('bad', 'required and missing') : mark('', 'missing, not required'));
@@ -71,9 +72,9 @@ function copyable(name) {
 function residueNote(all, clean, tell) {
   const left = all.filter((it) => it.legacy_residue);
   if (left.length === 0) return null;
-  const names = (title, some) => some.length > 0 && h('p', null, title, some.map((it) => [code(it.name), ' ']));
+  const names = (title, some) => some.length > 0 && p(title, some.map((it) => [code(it.name), ' ']));
   // Where the database is the only source, the service keeps it.
-  const isOnly = ({ source }) => !['env', 'file', 'credential'].includes(source);
+  const isOnly = ({ source }) => ['legacy_db', 'none'].includes(source);
   const open = async () => {
     const data = await withReason({
       title: 'Clean up what is left of secrets', action: 'Clean up', bad: true,
@@ -82,17 +83,17 @@ function residueNote(all, clean, tell) {
     }, clean);
     if (data) tell(data);
   };
-  return h('div.note.warn', null, h('p', null, h('strong', null, `The database still holds ${count(left.length, 'secret')} that an older release stored`)),
-    names('', left), h('p', null, 'They are in every backup, and are read only where there is no other source.'),
-    h('p', null, button('Clean up…', open)));
+  return h('div.note.warn', null, p(h('strong', null, `The database still holds ${count(left.length, 'secret')} that an older release stored`)),
+    p('They are in every backup, and are read only where there is no other source.'),
+    p(button('Clean up…', open)));
 }
 
 function result(place, { removed, kept }) {
   const note = h(`div.note${kept.length ? '.warn' : '.good'}`, { tabindex: '-1' },
-    h('p', null, h('strong', null, removed.length ? `Removed ${count(removed.length, 'secret')} from the database` : 'Nothing was removed')),
+    p(h('strong', null, removed.length ? `Removed ${count(removed.length, 'secret')} from the database` : 'Nothing was removed')),
     removed.length > 0 && shown(removed),
     // There is one reason to keep something.
-    kept.map(({ name }) => h('p', null, 'Kept ', code(name), ': nothing else provides it, so that it would be lost. Provide it as below, restart, and clean up again.')));
+    kept.map(({ name }) => p('Kept ', code(name), ': nothing else provides it. Provide it as below, restart, and clean up again.')));
   fill(place, note);
   note.focus();
   announce(`Removed ${removed.length}, kept ${kept.length}.`);
@@ -101,7 +102,7 @@ function result(place, { removed, kept }) {
 function drift(all) {
   if (all.length === 0) return h('p.soft', null, 'None: no setting is set in the environment as well.');
   const columns = { Setting: '', 'The environment says': '', 'What to do': '' };
-  return h('div.stack', null, h('p', null, 'Settings live in the database. The environment was read once, when the database was empty, and is ignored since.'),
+  return h('div.stack', null, p('Settings live in the database. The environment was read once, when the database was empty, and is ignored since.'),
     table('Settings that the environment still names', columns, all.map(({ key, differs }) => row(columns, null, code(key),
       differs ? mark('warn', 'something else') : mark('', 'the same'),
       [differs && ['If the environment is right, ', h('a', { href: `#/settings?search=${encodeURIComponent(key)}`, 'aria-label': `change the setting ${key}` }, 'change the setting'), '. '],

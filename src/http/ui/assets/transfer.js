@@ -1,7 +1,7 @@
 // Settings as a document: taken out in three formats, and brought in over a plan that says what each entry would do.
 import { call, newKey, Problem, read } from './api.js';
 import { difference } from './diff.js';
-import { announce, fill, h, hear, said, unique } from './dom.js';
+import { fill, h, hear, said, unique } from './dom.js';
 import { count, label, shown, time } from './format.js';
 import { ours } from './live.js';
 import { button, field, link, mark, row, table } from './page.js';
@@ -11,7 +11,7 @@ import { same } from './rules.js';
 const PATH = '/admin/config/import';
 // What the service takes as one body.
 const MOST = 1024 * 1024;
-const TOO_LONG = 'That is more than 1 MiB, the most that the service takes: nothing was sent.';
+const TOO_LONG = 'More than 1 MiB, the most that the service takes: nothing was sent.';
 const KINDS = { json: ['JSON', 'application/json'], yaml: ['YAML', 'application/yaml'], env: ['.env', 'text/plain'] };
 // The classes of a plan in the order they are shown: the mark's colour, its words for one and for many.
 const CLASSES = {
@@ -23,14 +23,16 @@ const CLASSES = {
   same: ['', 'stands already', 'stand already'],
 };
 const CANNOT = {
-  invalid: 'Cannot be taken: its value breaks a rule. Mend it in the document.',
+  invalid: 'Cannot be taken: its value breaks a rule.',
   unknown: 'Cannot be taken: there is no such setting here.',
   locked: 'Cannot be taken: only the environment sets it.',
   same: 'Nothing to do.',
 };
 const mayBeTaken = (it) => !CANNOT[it.class];
 
+const p = (...content) => h('p', null, content);
 const code = (key) => h('code', null, said(key));
+const formOf = (spec, submit, ...content) => h(spec, { novalidate: true, onsubmit: (event) => { event.preventDefault(); submit(); } }, content);
 const listOf = (items, draw) => h('ul.faults', null, items.map((it) => h('li', null, draw(it))));
 
 /** The page of export and import. */
@@ -43,7 +45,7 @@ function exporting() {
   const keys = h('div');
   const list = () => read('/admin/config').then(({ entries }) => fill(keys, shown(entries.filter((it) => it.locked).map((it) => it.key))), (problem) => fill(keys, failure(problem)));
   return h('section', null, h('h2', null, 'Export'), h('div.card.padded.stack', null,
-    h('p', null, 'Every setting as it stands now, with the revision it is of. All three hold the same and can be imported again.'),
+    p('Every setting as it stands now, with the revision it is of. All three hold the same and can be imported again.'),
     h('div.row', null, Object.entries(KINDS).map(([kind, [name]]) => h('a.button', { href: `/admin/config/export?format=${kind}`, download: true }, `Download ${name}`))),
     h('details', { ontoggle: list }, h('summary', null, 'What is left out: secrets, and keys that are locked'), keys)));
 }
@@ -108,7 +110,7 @@ function importing(signal) {
     forget();
     text.focus();
   };
-  const zone = h('form.card.padded.stack.drop', { novalidate: true, onsubmit: (event) => { event.preventDefault(); look(); } },
+  const zone = formOf('form.card.padded.stack.drop', look,
     h('div.row', null, field('Drop a file anywhere on this page, or choose one', file)),
     field('Or paste the document here', text), fault,
     h('div.row', null, field('It is written as', kind), h('button.main', { type: 'submit' }, 'Show what it would do'),
@@ -151,17 +153,17 @@ function unreadable({ message, errors }, text, kind) {
   };
   const item = ({ detail, pointer }) => {
     const { number, at } = spot(lines, detail, pointer, kind);
-    return [h('p', null, pointer && [code(pointer), ': '], said(sentence(detail))),
+    return [p(pointer && [code(pointer), ': '], said(sentence(detail))),
       number > 0 && [excerpt(lines[number - 1], number, at), button(`Go to line ${number}`, () => go(number, at), null, 'button.quiet')]];
   };
-  return h('div.note.bad', { role: 'alert' }, h('p', null, h('strong', null, 'The document cannot be read; nothing was stored')),
+  return h('div.note.bad', { role: 'alert' }, p(h('strong', null, 'The document cannot be read; nothing was stored')),
     listOf(errors.length ? errors : [{ detail: message }], item));
 }
 
 /** The line of a fault, and where in it if that is told; found by the fault's words, or by the name that it points at. */
 function spot(lines, detail, pointer, kind) {
   const [, line, column] = /\bline (\d+)(?:,? column (\d+))?/.exec(detail) ?? [];
-  const name = pointer?.split('/').at(-1).replaceAll('~1', '/').replaceAll('~0', '~');
+  const name = pointer?.split('/').at(-1);
   const number = line ? Math.min(line, lines.length) : name ? lines.findIndex((it) => it.includes(name)) + 1 : 0;
   if (!column) return { number };
   // The service counts bytes in JSON and characters in YAML.
@@ -189,7 +191,7 @@ function review(place, given, plan, signal, start) {
   const chosen = () => plan.entries.filter((it) => it.taken);
   const sum = () => {
     const [n, all] = [chosen().length, plan.entries.filter(mayBeTaken).length];
-    tally.textContent = n === 0 ? 'Nothing is chosen, so there is nothing to import.' : `${n} of ${count(all, 'entry', 'entries')} that can be imported ${n === 1 ? 'is' : 'are'} chosen; the rest stays as it is here.`;
+    tally.textContent = `Chosen: ${n} of ${count(all, 'entry', 'entries')} that can be imported.`;
     submit.textContent = `Import ${count(n, 'setting')}`;
     submit.disabled = n === 0;
     form.hidden = all === 0;
@@ -214,7 +216,7 @@ function review(place, given, plan, signal, start) {
     }, null, 'button.quiet');
     const bulk = (name, yes, no) => plan.counts[name] > 1 && h('div.row', null, [[yes, true], [no, false]].map(([text, taken]) => all(name, taken, `${text} all ${counted(name)}`)));
     const frame = h('div.plan', null, table('The plan', COLUMNS, rows));
-    fill(stage, hint(plan, given), h('div.row.classes', { role: 'group', 'aria-label': 'Which entries are listed' }, chips),
+    fill(stage, hint(plan, given), plan.entries.length > 0 && h('div.row.classes', { role: 'group', 'aria-label': 'Which entries are listed' }, chips),
       bulk('conflict', 'Take the document’s in', 'Keep what stands in'), bulk('change', 'Tick', 'Untick'), frame);
     turn('');
   };
@@ -229,7 +231,7 @@ function review(place, given, plan, signal, start) {
       return !stood;
     });
     draw();
-    const note = movedNote(moved, plan);
+    const note = movedNote(moved);
     fill(news, note);
     note.focus();
   };
@@ -256,24 +258,17 @@ function review(place, given, plan, signal, start) {
       await again();
     }
   };
-  const form = h('form.card.padded.stack', {
-    novalidate: true,
-    onsubmit: (event) => {
-      event.preventDefault();
-      attempt(send);
-    },
-  }, h('h3', null, 'Import it'), tally, reason.element, waits.element, wrong, h('div.row', null, submit));
+  const form = formOf('form.card.padded.stack', () => attempt(send), h('h3', null, 'Import it'), tally, reason.element, waits.element, wrong, h('div.row', null, submit));
 
   // A conflict is decided by whoever looks; until then what stands stays.
   for (const it of plan.entries) it.taken = it.class === 'change';
   fill(place, h('div.stack', null, title, news, stage, form));
   draw();
   title.focus();
-  announce(`The plan: ${some().map(counted).join(', ') || 'no entries'}.`);
   hear('change', ({ revision }) => {
     if (busy || !title.isConnected || revision <= plan.base_revision) return;
-    fill(news, h('div.note.warn', { role: 'status' }, h('p', null, 'Somebody has changed settings since this plan was drawn up.'),
-      h('p', null, button('Plan again, and keep my choices', () => attempt(again)))));
+    fill(news, h('div.note.warn', { role: 'status' }, p('Somebody has changed settings since this plan was drawn up.'),
+      p(button('Plan again, and keep my choices', () => attempt(again)))));
   }, signal);
 }
 
@@ -281,7 +276,7 @@ function review(place, given, plan, signal, start) {
 function hint({ entries, counts }, { body }) {
   if (entries.length === 0) return h('div.note', null, 'The document holds no settings, so there is nothing to import.');
   if (counts.same === entries.length) return h('div.note.good', null, 'Nothing would change: all of it stands here already.');
-  return !/\brevision["']?\s*[:=]\s*\d/.test(body) && h('p.hint', null, 'The document does not say which revision it is of, so what was changed here after it was written cannot be told: every difference is a plain change.');
+  return !/\brevision["']?\s*[:=]\s*\d/.test(body) && h('p.hint', null, 'The document does not say which revision it is of, so what was changed here since cannot be told: every difference is a plain change.');
 }
 
 const COLUMNS = { Key: '', 'What it is': '', 'What stands here → the document': '', Choice: '' };
@@ -320,34 +315,28 @@ async function requestOf({ base_revision: revision }, wanted, signal) {
   const broken = anew.entries.filter((it) => !mayBeTaken(it));
   if (broken.length) throw new Problem(400, {
     title: 'What is chosen does not go together',
-    detail: `${broken.map((it) => `${it.key}: ${it.detail}`).join('; ')}. Nothing was imported; choose otherwise`,
+    detail: `${broken.map((it) => `${it.key}: ${it.detail}`).join('; ')}. Nothing was imported`,
   });
   return { body, plan_id: anew.plan_id };
 }
 
-function movedNote(moved, { base_revision: revision }) {
-  return h('div.note.warn', { role: 'alert', tabindex: '-1' },
-    h('p', null, h('strong', null, 'The settings have moved; nothing was imported')),
-    moved.length === 0
-      ? h('p', null, `What moved up to revision ${revision} is not in this document. Your choices are kept: look, and import again.`)
-      : [h('p', null, 'This is no longer as you saw it, so choose again here; your other choices are kept.'),
-        listOf(moved, (it) => [code(it.key), `: ${CLASSES[it.class][1]} now`])]);
-}
+const movedNote = (moved) => h('div.note.warn', { role: 'alert', tabindex: '-1' },
+  p(h('strong', null, 'The settings have moved; nothing was imported')),
+  p(moved.length ? 'This is no longer as you saw it, so choose again here; your other choices are kept.' : 'What moved is not in this document. Your choices are kept: look, and import again.'),
+  listOf(moved, (it) => [code(it.key), `: ${CLASSES[it.class][1]} now`]));
 
 /** What came of it, and what did not. */
 function finish(place, data, plan, start) {
   const { changed, revision } = data;
-  const told = changed.length ? `Imported: ${count(changed.length, 'setting')} changed` : 'Nothing was changed';
-  const title = h('h3', { tabindex: '-1' }, told);
+  const title = h('h3', { tabindex: '-1' }, changed.length ? `Imported: ${count(changed.length, 'setting')} changed` : 'Nothing was changed');
   const left = plan.entries.filter((it) => it.class !== 'same' && !it.taken);
   const columns = { Key: '', Change: '', Version: '' };
   fill(place, h('div.stack', null, h('div.note.good', null, title,
-    h('p', null, changed.length > 0 && ['It is revision ', link(`#/history?revision=${revision}`, `${revision}, in the history`), '. '], applied(data))),
+    p(changed.length > 0 && ['It is revision ', link(`#/history?revision=${revision}`, `${revision}, in the history`), '. '], applied(data))),
   changed.length > 0 && table('What was changed', columns, changed.map((it) => row(columns, null, [said(label(it.key)), h('div.hint', null, code(it.key))],
     difference(it.old_value, it.new_value), it.version))),
   left.length > 0 && h('div.card.padded', null, h('h3', null, `Left out: ${count(left.length, 'entry', 'entries')}`),
     listOf(left, (it) => [code(it.key), ': ', mayBeTaken(it) ? 'not chosen, so what stands here was kept' : said(it.detail ?? CLASSES[it.class][1])])),
-  h('p', null, button('Import another document', start))));
+  p(button('Import another document', start))));
   title.focus();
-  announce(`${told}.`);
 }
