@@ -10,6 +10,7 @@
     clippy::panic,
     reason = "a test that cannot go on has failed"
 )]
+#![expect(clippy::print_stdout, reason = "figures are told by the tests that find them")]
 
 mod console;
 mod flags;

@@ -44,7 +44,8 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
         digest.update(name.as_bytes());
         digest.update(Assets::get(&name).map(|it| it.metadata.sha256_hash()).unwrap_or_default());
     }
-    digest.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    let [a, b, c, d, e, f, ..] = <[u8; 32]>::from(digest.finalize());
+    format!("{a:02x}{b:02x}{c:02x}{d:02x}{e:02x}{f:02x}")
 });
 
 /// The files as they are sent, by the digest of what they are made of: making them costs more than sending them.
