@@ -63,6 +63,17 @@ const VIEWS = [
     await page.getByRole('dialog').waitFor();
   }, async (page) => page.keyboard.press('Escape')],
   ['transfer', '#/transfer', null],
+  ['unreadable', '#/transfer', async (page) => {
+    await page.getByLabel('Or paste the document here').fill('{"format_version": 1,\n "settings": {"BRUNE_COOLDOWN_MINUTES": 45,,}}');
+    await page.getByRole('button', { name: 'Show what it would do' }).click();
+    await page.getByRole('button', { name: 'Go to line 2' }).waitFor();
+  }],
+  ['plan', '#/transfer', async (page) => {
+    const settings = { BRUNE_COOLDOWN_MINUTES: 7, BRUNE_PROMPT_VERSION: '9', BRUNE_MAX_SESSIONS_PER_DAY: 999, NOWHERE: 1, JWT_SECRET: 'x' };
+    await page.getByLabel('Or paste the document here').fill(JSON.stringify({ format_version: 1, revision: 1, settings }, null, 2));
+    await page.getByRole('button', { name: 'Show what it would do' }).click();
+    await page.getByRole('radio', { name: 'Keep what stands' }).first().waitFor();
+  }],
   ['secrets', '#/secrets', null],
   ['sessions', '#/sessions', null],
   ['session', async () => `#/sessions/${(await api('GET', '/admin/sessions')).sessions[0].session_id}`, null],
