@@ -11,7 +11,7 @@
 //!
 //! | module | what it is | what it holds to |
 //! |---|---|---|
-//! | [`clock`], [`cursor`], [`ids`], [`json`], [`trace`] | words and tools | import nothing of ours |
+//! | [`text`], [`clock`], [`cursor`], [`ids`], [`json`], [`trace`] | words and tools | import nothing of ours but [`text`] |
 //! | [`config`] | what the process was started with | plain data; alone reads the environment; tells every fault at once |
 //! | [`database`] | the pool, transactions under a deadline, the private Postgres | a connection with something unfinished on it is closed, never pooled; nothing is left on a session that a pooler shares |
 //! | [`metrics`] | what is counted | no value, no secret, no id as a label |
@@ -179,7 +179,9 @@
 //! `docs/adding-a-setting.md` for a setting; [`http::router`] for a route; `migrations/` for the tables. A test
 //! of a route takes a service and a database of its own from `tests/support`. `.ci/run` is all that must pass.
 
-// Words and tools; they import nothing of ours.
+// Words and tools; they import nothing of ours but `text`.
+pub mod text;
+
 pub mod clock;
 pub mod cursor;
 pub mod ids;

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::{
     ids::{RequestId, UserId},
-    json::forbidden,
+    text::forbidden,
 };
 
 /// What kind of change an entry tells of.

@@ -5,7 +5,7 @@ use axum::{
     http::request::Parts,
 };
 
-use crate::{http::problem::Problem, json::forbidden};
+use crate::{http::problem::Problem, text::forbidden};
 
 /// The one variable part of a route's path, decoded. What cannot be a name is a 404.
 #[derive(Debug)]

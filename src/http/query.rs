@@ -9,7 +9,8 @@ use serde_json::json;
 
 use crate::{
     http::problem::Problem,
-    json::{Fault, Faults, fault, forbidden},
+    json::{Fault, Faults, fault},
+    text::forbidden,
 };
 
 /// The parameters of a request. Like [`Fields`](super::Fields): ask for each, then [`Self::finish`];

@@ -6,6 +6,8 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::text::forbidden;
+
 /// One thing that is wrong with a request.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Fault {
@@ -121,28 +123,6 @@ impl FromIterator<Fault> for Faults {
     }
 }
 
-/// What is wrong with `c` in a text that people will read; `None` if it may stand there.
-///
-/// Postgres cannot store NUL, and the others make a value or a reason look like what it is not.
-#[must_use]
-pub fn forbidden(c: char) -> Option<&'static str> {
-    let point = u32::from(c);
-    match c {
-        '\0' => Some("a NUL character"),
-        '\u{2028}' | '\u{2029}' => Some("a line or paragraph separator"),
-        c if c.is_control() => Some("a control character"),
-        '\u{061C}'
-        | '\u{200E}'
-        | '\u{200F}'
-        | '\u{202A}'..='\u{202E}'
-        | '\u{2066}'..='\u{2069}' => Some("a character that changes the direction of text"),
-        '\u{FEFF}' => Some("a byte order mark"),
-        '\u{FDD0}'..='\u{FDEF}' => Some("a code point that is no character"),
-        _ if point & 0xFFFE == 0xFFFE => Some("a code point that is no character"),
-        _ => None,
-    }
-}
-
 /// Appends the step `name` to the JSON Pointer `pointer`.
 ///
 /// A name comes from the client: it is cut, and what may not be shown is replaced.
@@ -187,16 +167,6 @@ mod tests {
         assert_eq!(below("", "x\u{202E}y"), "/x\u{FFFD}y");
         assert_eq!(below("", &"k".repeat(65)), format!("/{}…", "k".repeat(64)));
         assert_eq!(item("/a", 3), "/a/3");
-    }
-
-    #[test]
-    fn what_deceives_a_reader_is_forbidden_and_what_people_write_is_not() {
-        for c in "\0\n\t\u{7F}\u{85}\u{061C}\u{200E}\u{202E}\u{2066}\u{2028}\u{FEFF}\u{FFFE}\u{FDD0}\u{10FFFF}".chars() {
-            assert!(forbidden(c).is_some(), "{:x}", u32::from(c));
-        }
-        for c in "aé 漢👩\u{200D}\u{FFFD}\u{FFFC}אא".chars() {
-            assert_eq!(forbidden(c), None, "{:x}", u32::from(c));
-        }
     }
 
     #[test]

@@ -18,7 +18,9 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-pub use fault::{Fault, Faults, forbidden};
+use crate::text::forbidden;
+
+pub use fault::{Fault, Faults};
 
 /// How deep arrays and objects may stand in each other.
 const DEPTH: usize = 16;

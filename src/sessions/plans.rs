@@ -9,8 +9,8 @@ use tracing::{error, warn};
 use crate::{
     config::Secret,
     ids::{RequestId, UserId},
-    json::forbidden,
     outbound::{self, Answer, Bounds, Outbound, Reach},
+    text::forbidden,
 };
 
 const BOUNDS: Bounds = Bounds {

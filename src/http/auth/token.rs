@@ -17,7 +17,7 @@ use crate::{
     config::Auth,
     http::auth::{Caller, Fingerprint, cookie::Cookie},
     ids::UserId,
-    json::forbidden,
+    text::forbidden,
 };
 
 /// The role that may read and change settings.

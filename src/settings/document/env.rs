@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 
 use crate::{
     config::dotenv,
-    json::{Fault, Faults, Json, forbidden},
+    json::{Fault, Faults, Json},
     settings::{
         document::{Document, Incoming, Raw, read},
         value::SettingValue,
     },
+    text::forbidden,
 };
 
 /// What a comment with metadata begins with.

@@ -7,11 +7,11 @@ use proptest::prelude::*;
 
 use super::{Document, Format, Incoming, Raw};
 use crate::{
-    json::forbidden,
     settings::{
         publish::from_text,
         value::{Number, SettingValue, ValueType},
     },
+    text::forbidden,
 };
 
 /// Texts that one reader or another takes for something else.

@@ -3,7 +3,7 @@
 
 use unicode_security::skeleton;
 
-use crate::settings::secret_like::seen;
+use crate::text;
 
 /// The most bytes of a name that is looked at; what is longer resembles nothing.
 const LONGEST: usize = 1024;
@@ -14,7 +14,7 @@ pub(super) fn bare(name: &str) -> Option<String> {
     if LONGEST < name.len() {
         return None;
     }
-    let plain = seen(name).to_uppercase();
+    let plain = text::as_seen(name).to_uppercase();
     let bare: String = skeleton(&plain).filter(|c| c.is_alphanumeric()).collect();
     Some(bare).filter(|it| !it.is_empty())
 }

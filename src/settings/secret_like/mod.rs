@@ -10,14 +10,13 @@
 mod held;
 mod patterns;
 
-use std::{borrow::Cow, fmt, sync::Arc};
-
-use unicode_normalization::UnicodeNormalization as _;
+use std::{fmt, sync::Arc};
 
 use crate::{
     config::Secret,
     json::Json,
     settings::{schema::Definition, secret_like::held::Held, value::SettingValue},
+    text,
 };
 
 /// What a text looks like: `an OpenAI API key`. Never a part of the text.
@@ -57,8 +56,8 @@ impl Firewall {
     /// What `text` looks like, if it looks like a secret or has one in it.
     #[must_use]
     pub fn likeness(&self, text: &str) -> Option<Likeness> {
-        let seen = seen(text);
-        let other = (seen != text).then_some(&*seen);
+        let as_seen = text::as_seen(text);
+        let other = (as_seen != text).then_some(&*as_seen);
         self.find(text).or_else(|| self.find(other?))
     }
 
@@ -124,23 +123,6 @@ impl fmt::Debug for Firewall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Firewall")
     }
-}
-
-/// `text` as a reader sees it.
-pub(super) fn seen(text: &str) -> Cow<'_, str> {
-    if text.is_ascii() {
-        return Cow::Borrowed(text);
-    }
-    Cow::Owned(text.chars().filter(|c| !is_invisible(*c)).nfkc().collect())
-}
-
-/// What takes no room where it stands (`Default_Ignorable_Code_Point`).
-fn is_invisible(c: char) -> bool {
-    matches!(c,
-        '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}'
-        | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}'
-        | '\u{2060}'..='\u{206F}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}'
-        | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E0FFF}')
 }
 
 #[cfg(test)]

@@ -1,0 +1,170 @@
+//! What a character does to the people who read it: the checks that every entry point applies to text.
+//!
+//! Values, reasons, names and identifiers come in through JSON, YAML, `.env` files, the environment, tokens and
+//! the command line. All of them call these functions, so that a text is accepted at every one or at none.
+
+use std::borrow::Cow;
+
+use unicode_normalization::{UnicodeNormalization as _, is_nfc};
+
+/// Describes what is wrong with `c` in text that people read; `None` if it is allowed.
+///
+/// Postgres cannot store NUL. The others make a value or a reason look like something else ("Trojan Source",
+/// CVE-2021-42574).
+#[must_use]
+pub fn forbidden(c: char) -> Option<&'static str> {
+    let point = u32::from(c);
+    match c {
+        '\0' => Some("a NUL character"),
+        '\u{2028}' | '\u{2029}' => Some("a line or paragraph separator"),
+        c if c.is_control() => Some("a control character"),
+        '\u{061C}'
+        | '\u{200E}'
+        | '\u{200F}'
+        | '\u{202A}'..='\u{202E}'
+        | '\u{2066}'..='\u{2069}' => Some("a character that changes the direction of text"),
+        '\u{FEFF}' => Some("a byte order mark"),
+        '\u{FDD0}'..='\u{FDEF}' => Some("a code point that is no character"),
+        _ if point & 0xFFFE == 0xFFFE => Some("a code point that is no character"),
+        _ => None,
+    }
+}
+
+/// Whether `c` takes no room where it stands (Unicode's `Default_Ignorable_Code_Point`).
+#[must_use]
+pub fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}'
+        | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}'
+        | '\u{2060}'..='\u{206F}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}'
+        | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E0FFF}')
+}
+
+/// Whether a reader sees nothing at `c`: white space, an invisible character, a control character, or the empty
+/// Braille pattern, which fonts draw as a blank.
+#[must_use]
+pub fn is_blank(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || is_invisible(c) || c == '\u{2800}'
+}
+
+/// Counts the characters of `text` that a reader sees.
+#[must_use]
+pub fn visible_length(text: &str) -> usize {
+    text.chars().filter(|c| !is_blank(*c)).count()
+}
+
+/// Returns `text` as a reader sees it: without invisible characters, compatibility forms made plain (NFKC).
+#[must_use]
+pub fn as_seen(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().filter(|c| !is_invisible(*c)).nfkc().collect())
+}
+
+/// Why a text cannot identify anybody or anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum IdentifierError {
+    /// Nothing in it is visible.
+    #[error("must have at least one visible character")]
+    Blank,
+    /// More bytes than are stored.
+    #[error("must have at most {max} bytes")]
+    TooLong {
+        /// Most bytes allowed.
+        max: usize,
+    },
+    /// A character that [`forbidden`] refuses.
+    #[error("must not contain {0}")]
+    Forbidden(&'static str),
+    /// A character that takes no room, which makes two different identifiers look the same.
+    #[error("must not contain an invisible character")]
+    Invisible,
+    /// White space where nobody sees it.
+    #[error("must not begin or end with white space")]
+    OuterWhitespace,
+    /// The same letters can be encoded in two ways, and this is not the normal one.
+    #[error("must be in Unicode normalization form C")]
+    NotNormalized,
+}
+
+/// Checks that `text` identifies: two identifiers that pass and look the same to a reader are equal, but for
+/// look-alike letters of different scripts.
+///
+/// # Errors
+/// The first rule that `text` breaks.
+pub fn check_identifier(text: &str, max_bytes: usize) -> Result<(), IdentifierError> {
+    if text.len() > max_bytes {
+        return Err(IdentifierError::TooLong { max: max_bytes });
+    }
+    if visible_length(text) == 0 {
+        return Err(IdentifierError::Blank);
+    }
+    if let Some(what) = text.chars().find_map(forbidden) {
+        return Err(IdentifierError::Forbidden(what));
+    }
+    if text.chars().any(is_invisible) {
+        return Err(IdentifierError::Invisible);
+    }
+    if text.trim() != text {
+        return Err(IdentifierError::OuterWhitespace);
+    }
+    if !is_nfc(text) {
+        return Err(IdentifierError::NotNormalized);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_deceives_a_reader_is_forbidden_and_what_people_write_is_not() {
+        for c in "\0\n\t\u{7F}\u{85}\u{061C}\u{200E}\u{202E}\u{2066}\u{2028}\u{FEFF}\u{FFFE}\u{FDD0}\u{10FFFF}".chars() {
+            assert!(forbidden(c).is_some(), "{:x}", u32::from(c));
+        }
+        for c in "aé 漢👩\u{200D}\u{FFFD}\u{FFFC}אא".chars() {
+            assert_eq!(forbidden(c), None, "{:x}", u32::from(c));
+        }
+    }
+
+    #[test]
+    fn a_text_of_invisible_characters_has_no_visible_length() {
+        for blank in [
+            "\u{200B}\u{200B}\u{200B}",
+            "\u{3164}\u{3164}\u{3164}",
+            "\u{E0041}\u{E0042}\u{E0043}",
+            "\u{FE0F}\u{FE0E}\u{E0100}",
+            "\u{2800}\u{2800}\u{2800}",
+            "\u{A0}\u{3000}\u{2003}",
+            "\u{34F}\u{AD}\u{2060}",
+        ] {
+            assert_eq!(visible_length(blank), 0, "{}", blank.escape_unicode());
+        }
+        assert_eq!(visible_length("né 漢👩\u{200D}🚀"), 5);
+    }
+
+    #[test]
+    fn an_identifier_looks_like_no_other() {
+        use IdentifierError as E;
+        for (text, error) in [
+            ("", E::Blank),
+            ("\u{200B}\u{200B}", E::Blank),
+            ("ada\u{202E}", E::Forbidden("a character that changes the direction of text")),
+            ("ad\u{7}a", E::Forbidden("a control character")),
+            ("ad\u{200B}a", E::Invisible),
+            ("ad\u{AD}a", E::Invisible),
+            (" ada", E::OuterWhitespace),
+            ("ada\u{3000}", E::OuterWhitespace),
+            ("Rene\u{301}", E::NotNormalized),
+            ("aaaaaaaaaaaaaaaaa", E::TooLong { max: 16 }),
+        ] {
+            assert_eq!(check_identifier(text, 16), Err(error), "{}", text.escape_unicode());
+        }
+        for text in ["ada", "auth0|5f7c8ec7", "René", "ada lovelace", "山田太郎", "שרה", "a:b@c"]
+        {
+            assert_eq!(check_identifier(text, 16), Ok(()), "{text}");
+        }
+    }
+}
