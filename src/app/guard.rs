@@ -4,7 +4,7 @@ use crate::{
     app::{Error, open::provided},
     audit,
     config::{Environment, Mode},
-    database::{self, Pool},
+    database::{self, Inspection, Pool},
     secrets,
     sessions::{KEYS, SessionSettings},
     settings::{self, Catalog, Firewall, Kind, Required, Snapshot, Unusable},
@@ -69,6 +69,7 @@ pub async fn examine(
     if up_to_date {
         findings.push(published(pool, catalog, environment).await);
         findings.push(stored_settings(pool, catalog).await);
+        findings.push(triggers_and_functions(pool).await?);
         findings.push(trail(pool).await?);
         findings.push(secret_residue(pool).await?);
     }
@@ -187,4 +188,15 @@ async fn trail(pool: &Pool) -> Result<Finding, Error> {
     let result =
         if faults.is_empty() { Ok(format!("{entries} entries, unbroken")) } else { Err(faults) };
     Ok(Finding { check: "audit trail", result })
+}
+
+/// Whether what holds the invariants in the database itself is as the migrations left it.
+async fn triggers_and_functions(pool: &Pool) -> Result<Finding, Error> {
+    let Inspection { triggers, functions, defects } = database::inspect(pool).await?;
+    let result = if defects.is_empty() {
+        Ok(format!("{triggers} triggers enabled, {functions} functions with a fixed search_path"))
+    } else {
+        Err(defects.iter().map(ToString::to_string).collect())
+    };
+    Ok(Finding { check: "database", result })
 }

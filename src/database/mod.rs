@@ -7,6 +7,7 @@ mod address;
 mod connection;
 pub mod embedded;
 mod first;
+mod inspect;
 mod lease;
 mod migrations;
 mod pool;
@@ -19,6 +20,7 @@ use sqlx::{Connection as _, PgConnection};
 
 pub use address::{Parts, options_from_parts, options_from_url};
 pub use connection::Connection;
+pub use inspect::{Defect, Inspection, inspect};
 pub use migrations::{Migrations, migrations};
 pub use pool::{Pool, Reach, session};
 pub use work::{Attempts, Deadline, Ending, Failure, Work, look, once};

@@ -93,3 +93,75 @@ pub(super) async fn applied_migrations(
         .fetch_all(connection)
         .await
 }
+
+/// A trigger on a table of ours.
+pub(super) struct Trigger {
+    pub(super) table: String,
+    pub(super) name: String,
+    pub(super) function: String,
+    /// Whether it fires in an ordinary session.
+    pub(super) is_enabled: bool,
+}
+
+/// The triggers in the schema that holds the settings.
+pub(super) async fn triggers(conn: &mut Connection) -> Result<Vec<Trigger>, sqlx::Error> {
+    sqlx::query_as!(
+        Trigger,
+        r#"
+        select c.relname::text as "table!", t.tgname::text as "name!", p.proname::text as "function!",
+          t.tgenabled in ('O', 'A') as "is_enabled!"
+        from pg_trigger t
+        join pg_class c on c.oid = t.tgrelid
+        join pg_proc p on p.oid = t.tgfoid
+        where not t.tgisinternal
+          and c.relnamespace = (select relnamespace from pg_class where oid = to_regclass('app_global_settings'))
+        order by 1, 2
+        "#,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// A function of ours.
+pub(super) struct Function {
+    pub(super) name: String,
+    /// Its name and the types of its arguments.
+    pub(super) signature: String,
+    pub(super) owner: String,
+    /// The owner of the settings' table.
+    pub(super) expected_owner: String,
+    /// The path that its names should be resolved by.
+    pub(super) expected_path: String,
+    /// Whether it has that path.
+    pub(super) has_fixed_path: bool,
+    /// Whether it runs with the rights of its owner.
+    pub(super) is_definer: bool,
+    /// Whether everybody may execute it.
+    pub(super) is_public: bool,
+}
+
+/// The functions of ours in the schema that holds the settings, by their prefixes.
+pub(super) async fn functions(conn: &mut Connection) -> Result<Vec<Function>, sqlx::Error> {
+    sqlx::query_as!(
+        Function,
+        r#"
+        select p.proname::text as "name!", p.oid::regprocedure::text as "signature!",
+          pg_get_userbyid(p.proowner)::text as "owner!", pg_get_userbyid(c.relowner)::text as "expected_owner!",
+          path as "expected_path!",
+          coalesce('search_path=' || path = any(p.proconfig), false) as "has_fixed_path!",
+          p.prosecdef as "is_definer!",
+          exists (
+            select from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner)))
+            where grantee = 0 and privilege_type = 'EXECUTE') as "is_public!"
+        from pg_class c
+        join pg_namespace n on n.oid = c.relnamespace
+        join pg_proc p on p.pronamespace = n.oid
+        cross join lateral (select 'pg_catalog, ' || quote_ident(n.nspname) || ', pg_temp' as path) of_schema
+        where c.oid = to_regclass('app_global_settings')
+          and p.proname ~ '^(app_global_setting|app_idempotency_|brune_)'
+        order by 2
+        "#,
+    )
+    .fetch_all(conn)
+    .await
+}

@@ -16,6 +16,7 @@ mod database;
 mod firewall;
 mod fleet;
 mod lease;
+mod least_privilege;
 mod live;
 mod log;
 mod losses;

@@ -15,6 +15,7 @@ pub(crate) mod proxy;
 pub(crate) mod realtime_stub;
 pub(crate) mod receiver;
 pub(crate) mod redis;
+pub(crate) mod roles;
 pub(crate) mod server;
 pub(crate) mod services;
 pub(crate) mod sse;

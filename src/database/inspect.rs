@@ -1,0 +1,189 @@
+//! Whether the triggers and functions that hold the invariants are as the migrations left them.
+
+use std::collections::BTreeMap;
+
+use crate::database::{Failure, Pool, look, store};
+
+/// The triggers of the schema by table; each runs the function of its name.
+const TRIGGERS: [(&str, &[&str]); 5] = [
+    (
+        "app_global_setting_audit",
+        &[
+            "app_global_setting_audit_chain",
+            "app_global_setting_audit_is_append_only",
+            NEVER_TRUNCATED,
+            "app_global_setting_audit_is_true",
+            "app_global_setting_audit_redaction_is_told",
+        ],
+    ),
+    ("app_global_setting_head", &["app_global_setting_head_is_audited"]),
+    ("app_global_setting_schema", &["app_global_setting_schema_changed"]),
+    (
+        "app_global_settings",
+        &[
+            "app_global_settings_is_audited",
+            "app_global_settings_is_never_truncated",
+            "app_global_settings_notify",
+            "app_global_settings_write",
+        ],
+    ),
+    ("brune_session", &["brune_session_keeps_its_settings"]),
+];
+
+/// The one trigger that runs a function of another name.
+const NEVER_TRUNCATED: &str = "app_global_setting_audit_is_never_truncated";
+
+/// The functions that run with the rights of their owner, whoever calls them.
+const DEFINERS: [&str; 4] = [
+    "app_global_setting_audit_chain",
+    "app_global_setting_open_revision",
+    "app_global_setting_schema_changed",
+    "app_global_settings_write",
+];
+
+/// The functions that no trigger runs.
+const OTHERS: [&str; 4] = [
+    "app_global_setting_audit_hash",
+    "app_global_setting_open_revision",
+    "brune_session_over",
+    "brune_within_a_minute",
+];
+
+/// A trigger or a function that does not protect what it should.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Defect {
+    /// A trigger does not exist, or runs another function.
+    #[error(
+        "trigger {trigger} on {table} is missing or runs another function; create it as the migrations do, \
+         and compare the data with a backup"
+    )]
+    MissingTrigger {
+        /// Its table.
+        table: String,
+        /// Its name.
+        trigger: String,
+    },
+    /// A trigger does not fire.
+    #[error(
+        "trigger {trigger} on {table} is disabled; run `alter table {table} enable trigger {trigger}`, and \
+         compare the data with a backup"
+    )]
+    DisabledTrigger {
+        /// Its table.
+        table: String,
+        /// Its name.
+        trigger: String,
+    },
+    /// A function does not exist.
+    #[error("function {0} is missing; create it as the migrations do")]
+    MissingFunction(String),
+    /// A function resolves names by the path of the session that calls it.
+    #[error(
+        "function {function} has no fixed search_path; run `alter function {function} set search_path = {path}`"
+    )]
+    OpenSearchPath {
+        /// Its name and the types of its arguments.
+        function: String,
+        /// The path that it should have.
+        path: String,
+    },
+    /// A function runs with the rights of its caller, who does not have those it needs.
+    #[error("function {0} is not a security definer; run `alter function {0} security definer`")]
+    NotDefiner(String),
+    /// A security definer function may be called by anybody.
+    #[error(
+        "function {0} may be executed by PUBLIC; run `revoke execute on function {0} from public`"
+    )]
+    PublicDefiner(String),
+    /// A function is owned by another role than the tables are.
+    #[error(
+        "function {function} belongs to {owner}, and the tables to {expected}; run \
+         `alter function {function} owner to {expected}`"
+    )]
+    ForeignOwner {
+        /// Its name and the types of its arguments.
+        function: String,
+        /// The role that owns it.
+        owner: String,
+        /// The role that owns the tables.
+        expected: String,
+    },
+}
+
+/// The triggers and functions of the schema, as they are.
+#[derive(Debug, Default)]
+pub struct Inspection {
+    /// The number of triggers that this release expects.
+    pub triggers: usize,
+    /// The number of functions in the schema that are ours.
+    pub functions: usize,
+    /// Everything that is not as the migrations left it.
+    pub defects: Vec<Defect>,
+}
+
+/// Compares the triggers and functions of the schema with those of the migrations. Of a newer release's there may be
+/// more; its functions have to keep the same rules.
+pub async fn inspect(pool: &Pool) -> Result<Inspection, Failure> {
+    let (triggers, functions) = look(pool, async |conn| {
+        Ok::<_, Failure>((store::triggers(conn).await?, store::functions(conn).await?))
+    })
+    .await?;
+    let mut defects = trigger_defects(triggers);
+    let expected: Vec<_> = expected_triggers().map(|(_, trigger)| trigger).collect();
+    let names = expected.iter().copied().filter(|name| *name != NEVER_TRUNCATED).chain(OTHERS);
+    let exists = |name: &str| functions.iter().any(|function| function.name == name);
+    let missing = names.filter(|name| !exists(name));
+    defects.extend(missing.map(|name| Defect::MissingFunction(name.to_owned())));
+    defects.extend(functions.iter().flat_map(function_defects));
+    Ok(Inspection { triggers: expected.len(), functions: functions.len(), defects })
+}
+
+fn expected_triggers() -> impl Iterator<Item = (&'static str, &'static str)> {
+    TRIGGERS.iter().flat_map(|(table, triggers)| triggers.iter().map(|trigger| (*table, *trigger)))
+}
+
+fn trigger_defects(triggers: Vec<store::Trigger>) -> Vec<Defect> {
+    let by_name = |it: store::Trigger| ((it.table, it.name), (it.function, it.is_enabled));
+    let actual: BTreeMap<_, _> = triggers.into_iter().map(by_name).collect();
+    let defect = |(table, trigger): (&str, &str)| {
+        let (table, trigger) = (table.to_owned(), trigger.to_owned());
+        let function = match trigger.as_str() {
+            NEVER_TRUNCATED => "app_global_setting_audit_is_append_only",
+            name => name,
+        };
+        match actual.get(&(table.clone(), trigger.clone())) {
+            Some((runs, true)) if runs == function => None,
+            Some((runs, false)) if runs == function => {
+                Some(Defect::DisabledTrigger { table, trigger })
+            }
+            _ => Some(Defect::MissingTrigger { table, trigger }),
+        }
+    };
+    expected_triggers().filter_map(defect).collect()
+}
+
+fn function_defects(function: &store::Function) -> Vec<Defect> {
+    let signature = || function.signature.clone();
+    let is_definer = DEFINERS.contains(&function.name.as_str());
+    let mut defects = Vec::new();
+    if !function.has_fixed_path {
+        defects.push(Defect::OpenSearchPath {
+            function: signature(),
+            path: function.expected_path.clone(),
+        });
+    }
+    if is_definer && !function.is_definer {
+        defects.push(Defect::NotDefiner(signature()));
+    }
+    if function.is_definer && function.is_public {
+        defects.push(Defect::PublicDefiner(signature()));
+    }
+    if function.owner != function.expected_owner {
+        defects.push(Defect::ForeignOwner {
+            function: signature(),
+            owner: function.owner.clone(),
+            expected: function.expected_owner.clone(),
+        });
+    }
+    defects
+}

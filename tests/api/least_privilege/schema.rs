@@ -1,0 +1,230 @@
+//! The triggers and functions themselves, and the migration that brings them to an installation.
+
+use std::num::NonZeroUsize;
+
+use brune::{
+    database::{Defect, MIGRATOR, Pool, Reach, inspect},
+    settings::{self, BRUN_E, Catalog},
+};
+use serde_json::json;
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgPool, migrate::Migrator,
+};
+
+use crate::{
+    settings::{COOLDOWN, HISTORY, read},
+    support::{
+        Instance, TestApp, TestDb, admin, by_hand, firewall,
+        roles::{SERVICE, service_role},
+        user,
+    },
+};
+
+async fn run(pool: &PgPool, sql: impl Into<String>) {
+    pool.execute(sqlx::raw_sql(AssertSqlSafe(sql.into()))).await.unwrap();
+}
+
+/// The functions of the schema whose names are not resolved by the one path that nobody can put anything in front of.
+async fn open_paths(db: &TestDb) -> Vec<String> {
+    let sql =
+        "select oid::regprocedure::text from pg_proc where pronamespace = 'public'::regnamespace
+        and proconfig is distinct from array['search_path=pg_catalog, public, pg_temp'] order by 1";
+    sqlx::query_scalar(sql).fetch_all(&db.pool()).await.unwrap()
+}
+
+#[tokio::test]
+async fn every_function_resolves_names_by_a_fixed_path() {
+    let db = TestDb::new().await;
+    assert_eq!(open_paths(&db).await, Vec::<String>::new());
+    let planted =
+        "create function brune_planted(integer) returns integer language sql as 'select $1'";
+    run(&db.pool(), planted).await;
+    assert_eq!(open_paths(&db).await, ["brune_planted(integer)"]);
+    let inspection = inspect(&db.pool().into()).await.unwrap();
+    let expected = Defect::OpenSearchPath {
+        function: "brune_planted(integer)".to_owned(),
+        path: "pg_catalog, public, pg_temp".to_owned(),
+    };
+    assert_eq!(inspection.defects, [expected]);
+}
+
+#[tokio::test]
+async fn the_inspection_knows_every_trigger_and_every_function() {
+    let db = TestDb::new().await;
+    let inspection = inspect(&db.pool().into()).await.unwrap();
+    assert_eq!(inspection.defects, []);
+    let count = async |sql| usize::try_from(by_hand::count(&db.pool(), sql).await).ok();
+    let triggers = "select count(*) from pg_trigger where not tgisinternal";
+    assert_eq!(count(triggers).await, Some(inspection.triggers));
+    let functions = "select count(*) from pg_proc where pronamespace = 'public'::regnamespace";
+    assert_eq!(count(functions).await, Some(inspection.functions));
+    assert!(NonZeroUsize::new(inspection.triggers).is_some());
+}
+
+#[tokio::test]
+async fn whatever_weakens_a_trigger_or_a_function_is_found() {
+    let of = |table: &str, trigger: &str| (table.to_owned(), trigger.to_owned());
+    let (table, trigger) = of("app_global_settings", "app_global_settings_is_audited");
+    let disabled = Defect::DisabledTrigger { table: table.clone(), trigger: trigger.clone() };
+    let missing = Defect::MissingTrigger { table, trigger };
+    let write = "app_global_settings_write()".to_owned();
+    for (sql, expected) in [
+        (
+            "alter table app_global_settings disable trigger app_global_settings_is_audited",
+            vec![disabled.clone()],
+        ),
+        (
+            "alter table app_global_settings enable replica trigger app_global_settings_is_audited",
+            vec![disabled],
+        ),
+        (
+            "alter table app_global_settings enable always trigger app_global_settings_is_audited",
+            vec![],
+        ),
+        (
+            "drop trigger app_global_settings_is_audited on app_global_settings",
+            vec![missing.clone()],
+        ),
+        (
+            "drop trigger app_global_settings_is_audited on app_global_settings;
+             create trigger app_global_settings_is_audited before update on app_global_settings
+               for each row execute function suppress_redundant_updates_trigger()",
+            vec![missing.clone()],
+        ),
+        (
+            "drop function app_global_settings_is_audited() cascade",
+            vec![missing, Defect::MissingFunction("app_global_settings_is_audited".to_owned())],
+        ),
+        (
+            "alter function app_global_settings_write() reset search_path",
+            vec![Defect::OpenSearchPath {
+                function: write.clone(),
+                path: "pg_catalog, public, pg_temp".to_owned(),
+            }],
+        ),
+        (
+            "alter function app_global_settings_write() set search_path = public, pg_catalog, pg_temp",
+            vec![Defect::OpenSearchPath {
+                function: write.clone(),
+                path: "pg_catalog, public, pg_temp".to_owned(),
+            }],
+        ),
+        (
+            "alter function app_global_settings_write() security invoker",
+            vec![Defect::NotDefiner(write.clone())],
+        ),
+        (
+            "grant execute on function app_global_settings_write() to public",
+            vec![Defect::PublicDefiner(write.clone())],
+        ),
+    ] {
+        let db = TestDb::new().await;
+        run(&db.pool(), sql).await;
+        assert_eq!(inspect(&db.pool().into()).await.unwrap().defects, expected, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn a_function_of_another_owner_than_the_tables_is_found() {
+    let db = TestDb::new().await;
+    service_role(&db).await;
+    run(&db.pool(), format!("alter function app_global_settings_write() owner to {SERVICE}")).await;
+    let found = inspect(&db.pool().into()).await.unwrap().defects;
+    assert!(
+        matches!(&found[..], [Defect::ForeignOwner { function, owner, .. }]
+            if function == "app_global_settings_write()" && owner == SERVICE),
+        "{found:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_service_does_its_work_with_its_grants_alone() {
+    let app = TestApp::new().await;
+    let role = service_role(&app.db).await;
+    let pool = Pool::open(role, Reach::Direct, 5).await.unwrap();
+    let instance = Instance::over(pool).await;
+    instance.change(&[(COOLDOWN, json!(45), 1)]).await.ok();
+    instance.reaches(2).await;
+    let started = instance.start(&user("ana")).await.ok();
+    let path = format!("/admin/sessions/{}/end", started["session_id"].as_str().unwrap());
+    let end = json!({"reason": "a test"});
+    instance.post(&path).bearer(&admin("admin-1")).json(&end).send().await.ok();
+    let history = read(&instance, HISTORY).await.ok();
+    assert_eq!(history["entries"][0]["key"], COOLDOWN);
+}
+
+/// The migrations before the one that brought least privilege, and that one.
+fn before_and_after() -> (Migrator, Migrator) {
+    let is_before = |version: i64| version < 20_261_129_100_000;
+    let all: Vec<_> = MIGRATOR.iter().cloned().collect();
+    let before = all.iter().filter(|it| is_before(it.version)).cloned().collect();
+    let upto = all.iter().filter(|it| is_before(it.version) || it.version == 20_261_129_100_000);
+    (Migrator::with_migrations(before), Migrator::with_migrations(upto.cloned().collect()))
+}
+
+#[tokio::test]
+async fn who_could_update_the_whole_head_can_only_lock_it_after_the_migration() {
+    let db = TestDb::empty().await;
+    let (before, after) = before_and_after();
+    before.run(&db.pool()).await.unwrap();
+    let role = service_role(&TestDb::new().await).await.database(&by_name(&db).await);
+    run(
+        &db.pool(),
+        format!("grant select on all tables in schema public to {SERVICE}; grant update on app_global_setting_head to {SERVICE}, public"),
+    )
+    .await;
+    let raise = "update app_global_setting_head set revision = 900";
+    let mut session = role.connect().await.unwrap();
+    session.execute(raise).await.unwrap();
+    session.execute("update app_global_setting_head set revision = 0").await.unwrap();
+    after.run(&db.pool()).await.unwrap();
+    let refusal = session.execute(raise).await.unwrap_err().to_string();
+    assert!(refusal.contains("permission denied"), "{refusal}");
+    session.execute("select from app_global_setting_head for update").await.unwrap();
+    session.close().await.unwrap();
+}
+
+async fn by_name(db: &TestDb) -> String {
+    sqlx::query_scalar("select current_database()::text").fetch_one(&db.pool()).await.unwrap()
+}
+
+async fn may_create_temporary_tables(db: &TestDb) -> bool {
+    let sql = "select exists (select from pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba)))
+        where datname = current_database() and grantee = 0 and privilege_type = 'TEMPORARY')";
+    sqlx::query_scalar(sql).fetch_one(&db.pool()).await.unwrap()
+}
+
+/// Migrates `db` as a role without any power but over what it creates there; `owns_database` says whether the
+/// database is its own as well.
+async fn migrated_by_an_ordinary_owner(owns_database: bool) -> TestDb {
+    const OWNER: &str = "brune_owner_of_tests";
+    let db = TestDb::empty().await;
+    let create = "do $$ begin
+           create role brune_owner_of_tests login password 'a password for tests';
+         exception when duplicate_object or unique_violation then null;
+         end $$;
+         grant create, usage on schema public to brune_owner_of_tests";
+    run(&db.pool(), create).await;
+    if owns_database {
+        run(&db.pool(), format!("alter database {} owner to {OWNER}", by_name(&db).await)).await;
+    }
+    let owner = db.options().username(OWNER).password("a password for tests");
+    let pool = PgPool::connect_with(owner).await.unwrap();
+    MIGRATOR.run(&pool).await.unwrap();
+    let catalog = Catalog::parse(BRUN_E).unwrap();
+    settings::publish(&pool.clone().into(), &catalog, &|_| None, &firewall(), false).await.unwrap();
+    assert_eq!(inspect(&pool.clone().into()).await.unwrap().defects, []);
+    pool.close().await;
+    db
+}
+
+#[tokio::test]
+async fn an_owner_without_other_rights_can_migrate_and_the_service_can_write() {
+    for owns_database in [true, false] {
+        let db = migrated_by_an_ordinary_owner(owns_database).await;
+        assert_eq!(may_create_temporary_tables(&db).await, !owns_database);
+        let pool = Pool::open(service_role(&db).await, Reach::Direct, 5).await.unwrap();
+        let instance = Instance::over(pool).await;
+        instance.change(&[(COOLDOWN, json!(45), 1)]).await.ok();
+    }
+}
