@@ -25,6 +25,36 @@ pub enum Break {
     /// An entry was altered after it was written.
     #[error("audit entry {0} was altered")]
     Altered(i64),
+    /// No entry before this one is of the version before: the setting was changed without an entry.
+    #[error("audit entry {entry} is of version {version} of {key}, and no entry before it of version {}", i64::from(*version) - 1)]
+    VersionGap {
+        /// The number of the entry.
+        entry: i64,
+        /// The setting.
+        key: String,
+        /// The version that the entry is of.
+        version: i32,
+    },
+    /// An entry's revision is neither that of the entries before it nor the next.
+    #[error(
+        "audit entry {entry} is of revision {revision}, and the entry before it of revision {after}"
+    )]
+    RevisionGap {
+        /// The number of the entry.
+        entry: i64,
+        /// The revision that the entry is of.
+        revision: i64,
+        /// The revision of the entries before it; 0 when there are none.
+        after: i64,
+    },
+    /// The head is not at the revision of the newest entry.
+    #[error("the head is at revision {revision}, and the newest audit entry at revision {newest}")]
+    Head {
+        /// The revision of the head.
+        revision: i64,
+        /// The revision of the newest entry that has one; 0 when there is none.
+        newest: i64,
+    },
     /// A stored setting is not what the trail says last.
     #[error("setting {0} is not what its last audit entry says")]
     Stray(String),
@@ -38,6 +68,9 @@ impl Break {
             Self::Gap(_) => "missing",
             Self::Unchained(_) => "unchained",
             Self::Altered(_) => "altered",
+            Self::VersionGap { .. } => "version_gap",
+            Self::RevisionGap { .. } => "revision_gap",
+            Self::Head { .. } => "head",
             Self::Stray(_) => "stray",
         }
     }
@@ -46,8 +79,12 @@ impl Break {
     #[must_use]
     pub fn entry(&self) -> Option<i64> {
         match self {
-            Self::Gap(entry) | Self::Unchained(entry) | Self::Altered(entry) => Some(*entry),
-            Self::Stray(_) => None,
+            Self::Gap(entry)
+            | Self::Unchained(entry)
+            | Self::Altered(entry)
+            | Self::VersionGap { entry, .. }
+            | Self::RevisionGap { entry, .. } => Some(*entry),
+            Self::Head { .. } | Self::Stray(_) => None,
         }
     }
 
@@ -55,8 +92,12 @@ impl Break {
     #[must_use]
     pub fn key(&self) -> Option<&str> {
         match self {
-            Self::Stray(key) => Some(key),
-            Self::Gap(_) | Self::Unchained(_) | Self::Altered(_) => None,
+            Self::Stray(key) | Self::VersionGap { key, .. } => Some(key),
+            Self::Gap(_)
+            | Self::Unchained(_)
+            | Self::Altered(_)
+            | Self::RevisionGap { .. }
+            | Self::Head { .. } => None,
         }
     }
 }
@@ -92,8 +133,10 @@ pub async fn verify_after(
 ) -> sqlx::Result<Option<Verified>> {
     let mut walk = Walk::default();
     if after != 0 {
-        let Some(hash) = store::hash(conn, after).await? else { return Ok(None) };
-        (walk.seq, walk.hash) = (after, hash);
+        let Some(place) = store::place(conn, after).await? else { return Ok(None) };
+        walk.seq = after;
+        walk.hash = place.hash;
+        walk.revision = place.revision;
     }
     walk.on(conn, most).await.map(Some)
 }
@@ -102,12 +145,14 @@ pub async fn verify_after(
 struct Walk {
     seq: i64,
     hash: Vec<u8>,
+    /// The newest revision up to there.
+    revision: i64,
     breaks: Vec<Break>,
 }
 
 impl Default for Walk {
     fn default() -> Self {
-        Self { seq: 0, hash: vec![0; 32], breaks: Vec::new() }
+        Self { seq: 0, hash: vec![0; 32], revision: 0, breaks: Vec::new() }
     }
 }
 
@@ -125,6 +170,11 @@ impl Walk {
             is_end = found < wanted;
         }
         if is_end {
+            let head = store::head(conn).await?;
+            if head.revision != head.newest {
+                let store::Head { revision, newest } = head;
+                self.breaks.push(Break::Head { revision, newest });
+            }
             self.breaks.extend(store::strays(conn).await?.into_iter().map(Break::Stray));
         }
         Ok(Verified { checked, last: self.seq, is_end, breaks: self.breaks })
@@ -139,7 +189,24 @@ impl Walk {
         if !is_unaltered(&link) {
             self.breaks.push(Break::Altered(link.seq));
         }
-        (self.seq, self.hash) = (link.seq, link.hash);
+        self.number(&link);
+        self.seq = link.seq;
+        self.hash = link.hash;
+    }
+
+    /// Checks that versions and revisions grow by one.
+    fn number(&mut self, link: &Link) {
+        let Link { seq: entry, ref key, version, revision, follows, .. } = *link;
+        if let Some(version) = version.filter(|_| !follows) {
+            self.breaks.push(Break::VersionGap { entry, key: key.clone(), version });
+        }
+        if let Some(revision) = revision {
+            let after = self.revision;
+            if revision != after && revision != after + 1 {
+                self.breaks.push(Break::RevisionGap { entry, revision, after });
+            }
+            self.revision = revision;
+        }
     }
 }
 

@@ -227,6 +227,8 @@ pub(super) struct Link {
     pub(super) new_value_digest: Option<Vec<u8>>,
     pub(super) prev_hash: Vec<u8>,
     pub(super) hash: Vec<u8>,
+    /// Whether the version, if there is one, is the first, or an entry before this one is of the version before.
+    pub(super) follows: bool,
 }
 
 /// Up to `limit` links after `seq`, oldest first.
@@ -236,8 +238,11 @@ pub(super) async fn links(conn: &mut Connection, seq: i64, limit: i64) -> sqlx::
         r#"
         select seq, id, revision, key, action, old_value_json::text as old_value,
           new_value_json::text as new_value, version, changed_by, reason, request_id, changed_at, salt,
-          old_value_digest, new_value_digest, prev_hash, hash
-        from app_global_setting_audit
+          old_value_digest, new_value_digest, prev_hash, hash,
+          coalesce(version = 1 or exists (
+            select from app_global_setting_audit before
+            where before.key = a.key and before.version = a.version::bigint - 1 and before.seq < a.seq), true) as "follows!"
+        from app_global_setting_audit a
         where seq > $1
         order by seq
         limit $2
@@ -249,11 +254,54 @@ pub(super) async fn links(conn: &mut Connection, seq: i64, limit: i64) -> sqlx::
     .await
 }
 
-/// The hash of the entry of number `seq`.
-pub(super) async fn hash(conn: &mut Connection, seq: i64) -> sqlx::Result<Option<Vec<u8>>> {
-    sqlx::query_scalar!("select hash from app_global_setting_audit where seq = $1", seq)
-        .fetch_optional(conn)
-        .await
+/// How far the chain is at an entry.
+pub(super) struct Place {
+    /// The hash of the entry.
+    pub(super) hash: Vec<u8>,
+    /// The revision of it, or of the newest entry before it that has one; 0 when there is none.
+    pub(super) revision: i64,
+}
+
+/// The place of the entry of number `seq`.
+pub(super) async fn place(conn: &mut Connection, seq: i64) -> sqlx::Result<Option<Place>> {
+    sqlx::query_as!(
+        Place,
+        r#"
+        select hash, coalesce((
+          select revision from app_global_setting_audit before
+          where before.seq <= $1 and before.revision is not null
+          order by before.seq desc limit 1), 0) as "revision!"
+        from app_global_setting_audit
+        where seq = $1
+        "#,
+        seq,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// What the head has to agree with.
+pub(super) struct Head {
+    /// The revision of the head.
+    pub(super) revision: i64,
+    /// The revision of the newest entry that has one; 0 when there is none.
+    pub(super) newest: i64,
+}
+
+/// The head beside the newest entry, as one state of the database.
+pub(super) async fn head(conn: &mut Connection) -> sqlx::Result<Head> {
+    sqlx::query_as!(
+        Head,
+        r#"
+        select revision, coalesce((
+          select revision from app_global_setting_audit
+          where revision is not null
+          order by seq desc limit 1), 0) as "newest!"
+        from app_global_setting_head
+        "#,
+    )
+    .fetch_one(conn)
+    .await
 }
 
 /// The settings whose stored value is not what the trail says last, by key. The trail's keys are found by stepping from

@@ -33,7 +33,8 @@ pub(super) struct AuditVerification {
 /// Where the trail does not hold.
 #[derive(Serialize, ToSchema)]
 pub(super) struct AuditBreak {
-    /// `missing`, `unchained` or `altered`: an entry; `stray`: a setting that is not what the trail says last.
+    /// Of an entry: `missing`, `unchained`, `altered`, `version_gap` or `revision_gap`. `head`: its revision is not that
+    /// of the newest entry. `stray`: a setting that is not what the trail says last.
     code: &'static str,
     /// The entry's number.
     #[schema(required)]

@@ -67,3 +67,48 @@ async fn a_private_server_is_examined_while_its_service_runs_and_when_it_does_no
     home.run(&["doctor"]).ok();
     assert_eq!(home.postmaster(), None);
 }
+
+#[tokio::test]
+async fn a_trigger_that_is_disabled_and_a_function_that_can_be_shadowed_are_found() {
+    let app = TestApp::new().await;
+    by_hand::run(
+        &app.db.pool(),
+        "alter table app_global_settings disable trigger app_global_settings_is_audited;
+         alter function app_global_setting_audit_chain() reset search_path",
+    )
+    .await;
+    let output = Home::on(&app.db)
+        .run(&["doctor"])
+        .refused(&["trigger app_global_settings_is_audited on app_global_settings is disabled"]);
+    let function = "function app_global_setting_audit_chain() has no fixed search_path";
+    assert!(output.contains(function), "{output}");
+    // The cures that it names are the cures.
+    by_hand::run(
+        &app.db.pool(),
+        "alter table app_global_settings enable trigger app_global_settings_is_audited;
+         alter function app_global_setting_audit_chain() set search_path = pg_catalog, public, pg_temp",
+    )
+    .await;
+    Home::on(&app.db).run(&["doctor"]).ok();
+}
+
+#[tokio::test]
+async fn a_change_without_an_entry_is_found_after_an_ordinary_change_too() {
+    let app = TestApp::new().await;
+    let pool = app.db.pool();
+    by_hand::run(
+        &pool,
+        "alter table app_global_settings disable trigger app_global_settings_is_audited;
+         alter table app_global_setting_head disable trigger app_global_setting_head_is_audited;
+         update app_global_settings set value_json = '99', version = version + 1
+           where key = 'BRUNE_COOLDOWN_MINUTES';
+         alter table app_global_settings enable trigger app_global_settings_is_audited;
+         alter table app_global_setting_head enable trigger app_global_setting_head_is_audited",
+    )
+    .await;
+    by_hand::set(&pool, "BRUNE_COOLDOWN_MINUTES", "45").await;
+    let output = Home::on(&app.db)
+        .run(&["doctor"])
+        .refused(&["audit entry 10 is of version 3 of BRUNE_COOLDOWN_MINUTES"]);
+    assert!(output.contains("audit entry 10 is of revision 3"), "{output}");
+}

@@ -44,7 +44,7 @@ async fn the_trail_is_whole_after_everything_that_may_happen() {
 /// Runs `sql` as a superuser would who first switches the triggers off.
 async fn tamper(app: &TestApp, sql: &'static str) {
     let pool = app.db.pool();
-    for table in ["app_global_setting_audit", "app_global_settings"] {
+    for table in ["app_global_setting_audit", "app_global_setting_head", "app_global_settings"] {
         let off = format!("alter table {table} disable trigger all");
         sqlx::raw_sql(sqlx::AssertSqlSafe(off)).execute(&pool).await.unwrap();
     }
@@ -67,7 +67,6 @@ async fn every_tampering_is_named() {
           update app_global_setting_audit a set hash = app_global_setting_audit_hash(a) where seq = 10",
             Break::Unchained(11)),
         ("delete from app_global_setting_audit where seq = 13", Break::Gap(13)),
-        ("delete from app_global_setting_audit where seq <= 1", Break::Gap(1)),
         ("update app_global_settings set value_json = '99' where key = 'BRUNE_COOLDOWN_MINUTES'",
             Break::Stray(COOLDOWN.to_owned())),
         ("delete from app_global_settings where key = 'BRUNE_COOLDOWN_MINUTES'",
@@ -81,6 +80,68 @@ async fn every_tampering_is_named() {
         tamper(&app, sql).await;
         assert_eq!(verified(&app).await.1, [expected], "{sql}");
     }
+    // Of a key that changed later, the first version is missed as well.
+    let app = lived_in().await;
+    tamper(&app, "delete from app_global_setting_audit where seq <= 1").await;
+    let version = Break::VersionGap { entry: 10, key: COOLDOWN.to_owned(), version: 2 };
+    assert_eq!(verified(&app).await.1, [Break::Gap(1), version]);
+}
+
+/// What the holes that were open until the migration `least_privilege` left behind, and no later change can hide.
+#[tokio::test]
+async fn gaps_in_versions_and_revisions_are_found_whatever_comes_afterwards() {
+    let gap = |entry, key: &str, version| Break::VersionGap { entry, key: key.to_owned(), version };
+    for (sql, expected) in [
+        // The change of a session that shadowed the trail, which had no entry.
+        (
+            "update app_global_settings set value_json = '99', version = version + 1
+               where key = 'BRUNE_MAX_SESSIONS_PER_DAY'",
+            vec![gap(10, PER_DAY, 3)],
+        ),
+        // The head was set to another revision.
+        (
+            "update app_global_setting_head set revision = 900",
+            vec![Break::RevisionGap { entry: 10, revision: 901, after: 1 }],
+        ),
+        (
+            "update app_global_setting_head set revision = -1",
+            vec![Break::RevisionGap { entry: 10, revision: 0, after: 1 }],
+        ),
+    ] {
+        let app = TestApp::new().await;
+        tamper(&app, sql).await;
+        for table in ["app_global_setting_audit", "app_global_setting_head", "app_global_settings"]
+        {
+            let on = format!("alter table {table} enable trigger all");
+            sqlx::raw_sql(sqlx::AssertSqlSafe(on)).execute(&app.db.pool()).await.unwrap();
+        }
+        by_hand(&app.db.pool(), PER_DAY, &json!(5)).await.unwrap();
+        assert_eq!(verified(&app).await.1, expected, "{sql}");
+        // In parts it is the same, wherever a part ends.
+        for most in [1, 9, 10, 20_000] {
+            let parts = in_parts(&app, most).await;
+            let breaks: Vec<Break> = parts.into_iter().flat_map(|part| part.breaks).collect();
+            assert_eq!(breaks, expected, "{most}: {sql}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_is_not_at_the_newest_entry_is_found() {
+    let app = lived_in().await;
+    for revision in [900, 0] {
+        let set = format!(
+            "alter table app_global_setting_head disable trigger all;
+             update app_global_setting_head set revision = {revision}"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(set)).execute(&app.db.pool()).await.unwrap();
+        let expected = Break::Head { revision, newest: 6 };
+        assert_eq!(verified(&app).await.1, [expected]);
+    }
+    let broken = read(&app.instance, "/admin/audit/verify").await.ok();
+    let detail = "the head is at revision 0, and the newest audit entry at revision 6";
+    let expected = json!([{"code": "head", "entry": null, "key": null, "detail": detail}]);
+    assert_eq!(broken["breaks"], expected);
 }
 
 #[tokio::test]
