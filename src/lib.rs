@@ -37,7 +37,11 @@
 //! For every writer, `psql` included, because Postgres itself holds it (`migrations/`, which say why):
 //! a value is of its key's declared type; a change is a new version of its key and belongs to one
 //! revision; revisions grow by one, in the order of commits; no change commits without its audit entry,
-//! and none of those is ever altered; a committed change notifies.
+//! and none of those is ever altered; a committed change notifies. The role that the service connects as
+//! cannot pass any of it: every function resolves names by a fixed `search_path`, those that number
+//! revisions run as the tables' owner, and [`database::inspect`] checks both. A new function sets its path;
+//! a `security definer` also revokes `execute` from `PUBLIC` and gives every operator and function the exact
+//! types of its arguments.
 //!
 //! For whoever writes code here:
 //!
