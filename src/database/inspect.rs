@@ -121,8 +121,8 @@ pub struct Inspection {
     pub defects: Vec<Defect>,
 }
 
-/// Compares the triggers and functions of the schema with those of the migrations. Of a newer release's there may be
-/// more; its functions have to keep the same rules.
+/// Compares the triggers and functions of the schema with those of the migrations. A newer release may have added
+/// some; its functions have to follow the same rules.
 pub async fn inspect(pool: &Pool) -> Result<Inspection, Failure> {
     let (triggers, functions) = look(pool, async |conn| {
         Ok::<_, Failure>((store::triggers(conn).await?, store::functions(conn).await?))
@@ -143,7 +143,9 @@ fn expected_triggers() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 fn trigger_defects(triggers: Vec<store::Trigger>) -> Vec<Defect> {
-    let by_name = |it: store::Trigger| ((it.table, it.name), (it.function, it.is_enabled));
+    let by_name = |trigger: store::Trigger| {
+        ((trigger.table, trigger.name), (trigger.function, trigger.is_enabled))
+    };
     let actual: BTreeMap<_, _> = triggers.into_iter().map(by_name).collect();
     let defect = |(table, trigger): (&str, &str)| {
         let (table, trigger) = (table.to_owned(), trigger.to_owned());

@@ -78,7 +78,10 @@ async fn the_role_that_serves_may_do_all_that_serving_takes() {
     let role = format!("serves_{}", uuid::Uuid::new_v4().simple());
     run(&pool, &format!("create role {role} login")).await.unwrap();
     let grants = block(section(OPERATIONS, "## Migrating"), "text");
-    run(&pool, &grants.replace("brune_service", &role)).await.unwrap();
+    let name: String =
+        sqlx::query_scalar("select current_database()::text").fetch_one(&pool).await.unwrap();
+    let grants = grants.replace("brune_service", &role);
+    run(&pool, &grants.replace("on database brune", &format!("on database {name}"))).await.unwrap();
     let served = session(app.db.options().username(&role));
     let served = PgPoolOptions::new().max_connections(3).connect_lazy_with(served);
     let mut instance = Instance::deaf(served.clone()).await;

@@ -13,7 +13,7 @@ pub(super) struct Attack {
 pub(super) enum Outcome {
     /// The server refuses it, with these words, and nothing is changed.
     Refused(&'static str),
-    /// It passes, the trail tells what it changed, and whoever verifies the trail finds nothing wrong.
+    /// It passes, the trail records what it changed, and whoever verifies the trail finds nothing wrong.
     Audited,
     /// It passes and changes nothing.
     Harmless,

@@ -1,5 +1,5 @@
 //! What the service's own role can do to settings, trail, head, declarations, triggers and functions: nothing that
-//! the trail does not tell.
+//! the trail does not record.
 
 mod attacks;
 mod on_schema;
@@ -44,7 +44,7 @@ const CATALOGS: &str = "select json_build_object(
         where rolname = 'brune_service_of_tests'),
     'memberships', (select count(*) from pg_auth_members where member = 'brune_service_of_tests'::regrole))::text";
 
-/// What every change adds to, and the trail has to tell.
+/// What every change adds to, and the trail has to record.
 const SETTINGS: &str = "select json_build_object(
     'head', (select json_build_array(revision, changed_at, opened_xid, opened_at) from app_global_setting_head),
     'settings', (select json_agg(s order by key) from app_global_settings s))::text";
@@ -111,7 +111,7 @@ impl Attacked {
                 wrong.push(format!("refused: {refusal}"));
             }
             (Outcome::Audited, None) if after.trail == before.trail => {
-                wrong.push("the trail tells nothing of it".to_owned());
+                wrong.push("the trail has no entry of it".to_owned());
             }
             (Outcome::Audited | Outcome::Harmless, None) => {}
         }
@@ -128,8 +128,8 @@ impl Attacked {
         if !after.trail.starts_with(before.trail.trim_end_matches(']')) {
             wrong.push("an entry of the trail is not what it was".to_owned());
         }
-        wrong.extend(self.breaks().await.iter().map(|it| format!("found afterwards: {it}")));
-        wrong.into_iter().map(|it| format!("{}: {it}", attack.name)).collect()
+        wrong.extend(self.breaks().await.iter().map(|fault| format!("found afterwards: {fault}")));
+        wrong.into_iter().map(|fault| format!("{}: {fault}", attack.name)).collect()
     }
 }
 

@@ -85,7 +85,7 @@ pub(super) const ON_SETTINGS: &[Attack] = &[
         Refused("has no audit row"),
     ),
     attack(
-        "a deletion that is told as the cleanup of a secret",
+        "a deletion with an entry of the cleanup of a secret",
         "begin;
          insert into app_global_setting_audit (key, action, changed_by, reason)
            values ('BRUNE_COOLDOWN_MINUTES', 'secret_cleanup', 'eve', 'none');
@@ -94,7 +94,7 @@ pub(super) const ON_SETTINGS: &[Attack] = &[
         Refused("tells of no change"),
     ),
     attack(
-        "a row of a secret, told",
+        "a row of a secret, with its entry",
         "begin;
          insert into app_global_settings (key, value_json, value_type, updated_by, updated_at, version, revision)
            values ('OPENAI_API_KEY', '\"x\"', 'string', 'eve', now(), 1, 1);
@@ -104,7 +104,7 @@ pub(super) const ON_SETTINGS: &[Attack] = &[
         Audited,
     ),
     attack(
-        "the cleanup of a secret is told, and nothing is cleaned up",
+        "an entry of the cleanup of a secret, and nothing is cleaned up",
         "insert into app_global_setting_audit (key, action, changed_by, reason)
          values ('OPENAI_API_KEY', 'secret_cleanup', 'eve', 'none')",
         Audited,
@@ -126,7 +126,7 @@ pub(super) const ON_SETTINGS: &[Attack] = &[
         Refused("the next version of"),
     ),
     attack(
-        "another row with the next version, told",
+        "another row with the next version, with its entry",
         "begin;
          insert into app_global_setting_audit (key, action, changed_by, reason)
            values ('BRUNE_MAX_SESSIONS_PER_DAY', 'reset', 'eve', 'none');
@@ -206,7 +206,7 @@ pub(super) const ON_SETTINGS: &[Attack] = &[
         Refused("has no audit row"),
     ),
     attack(
-        "a session that prints and reads values in other ways, told",
+        "a session that prints and reads values in other ways, with its entry",
         "set datestyle = 'sql, dmy'; set timezone = 'Asia/Kathmandu'; set bytea_output = 'escape';
          set intervalstyle = 'iso_8601'; set extra_float_digits = -15; set standard_conforming_strings = off;
          set transform_null_equals = on; set plpgsql.extra_errors = 'all';
@@ -218,7 +218,7 @@ pub(super) const ON_SETTINGS: &[Attack] = &[
         Audited,
     ),
     attack(
-        "a snapshot from before, told",
+        "a snapshot from before, with its entry",
         "begin isolation level repeatable read;
          select count(*) from app_global_setting_audit;
          with changed as (update app_global_settings set value_json = '70', version = version + 1, updated_by = 'eve'

@@ -157,8 +157,9 @@ async fn the_service_does_its_work_with_its_grants_alone() {
 fn before_and_after() -> (Migrator, Migrator) {
     let is_before = |version: i64| version < 20_261_129_100_000;
     let all: Vec<_> = MIGRATOR.iter().cloned().collect();
-    let before = all.iter().filter(|it| is_before(it.version)).cloned().collect();
-    let upto = all.iter().filter(|it| is_before(it.version) || it.version == 20_261_129_100_000);
+    let before = all.iter().filter(|migration| is_before(migration.version)).cloned().collect();
+    let until = |version: i64| is_before(version) || version == 20_261_129_100_000;
+    let upto = all.iter().filter(|migration| until(migration.version));
     (Migrator::with_migrations(before), Migrator::with_migrations(upto.cloned().collect()))
 }
 
