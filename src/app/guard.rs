@@ -1,7 +1,7 @@
 //! Whether the database is what this release can serve from.
 
 use crate::{
-    app::{Error, open::provided},
+    app::{Error, open::provided, role},
     audit,
     config::{Environment, Mode},
     database::{self, Inspection, Pool},
@@ -56,11 +56,12 @@ pub(super) fn require_secrets(
     if faults.is_empty() { Ok(()) } else { Err(Error::NotReady(faults)) }
 }
 
-/// Every check, for `brune doctor`.
+/// Every check, for `brune doctor`. With `allow_owner` it is no fault that the database role owns the tables.
 pub async fn examine(
     pool: &Pool,
     catalog: &Catalog,
     environment: &Environment,
+    allow_owner: bool,
 ) -> Result<Vec<Finding>, Error> {
     let migrations = migrations(pool).await?;
     let up_to_date = migrations.result.is_ok();
@@ -72,6 +73,7 @@ pub async fn examine(
         findings.push(triggers_and_functions(pool).await?);
         findings.push(trail(pool).await?);
         findings.push(secret_residue(pool).await?);
+        findings.push(role::finding(pool, allow_owner).await?);
     }
     Ok(findings)
 }

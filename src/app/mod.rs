@@ -5,6 +5,7 @@ mod descriptors;
 mod forward;
 mod guard;
 mod open;
+mod role;
 mod services;
 mod tasks;
 
@@ -17,7 +18,7 @@ use tracing::{error, info, warn};
 
 pub use forward::{Forwarder, Rhythm};
 pub use guard::{Finding, examine};
-pub use open::{Database, catalog, firewall, migrate, plan};
+pub use open::{Database, apply_roles, catalog, firewall, migrate, plan};
 use tasks::Tasks;
 
 use crate::{
@@ -131,9 +132,16 @@ async fn run(
     let pool = database.pool().clone();
     // Nobody else can migrate a server that lives and dies with this process.
     let firewall = open::firewall(config, catalog, environment);
-    let imported =
-        database.is_private() && migrate(&pool, catalog, environment, &firewall).await?.imports();
+    let imported = match database.owner_pool().await? {
+        Some(owner) => {
+            let (published, _) = migrate(&owner, catalog, environment, &firewall).await?;
+            owner.close().await;
+            published.imports()
+        }
+        None => false,
+    };
     guard::require(&pool, catalog).await?;
+    role::require(&pool, config.mode, config.allow_owner).await?;
     let environment = &with_legacy_secrets(environment, &pool).await?;
     let config = Config::load(environment, Needs::Serve)?;
     let made_up = config.auth.jwt_secrets.is_empty();

@@ -2,12 +2,16 @@
 
 use std::fs;
 
+use sqlx::Connection as _;
 use tracing::info;
 
 use crate::{
     app::{Error, guard},
     config::{self, Config, Environment, Pooler, Source},
-    database::{self, MIGRATOR, Pool, Reach, embedded},
+    database::{
+        self, MIGRATOR, Pool, Reach, embedded,
+        roles::{self, Scope},
+    },
     settings::{self, BRUN_E, Catalog, Firewall, Kind, PublishPlan},
 };
 
@@ -24,13 +28,30 @@ impl Database {
         let (server, options) = match &config.database {
             config::Database::Url(url) => (None, database::options_from_url(url)?),
             config::Database::Embedded(embedded) => {
-                let server = embedded::Server::start(embedded, embedded::Profile::Durable).await?;
+                let server = start(embedded).await?;
                 let options = server.options();
                 (Some(server), options)
             }
         };
         let pool = Pool::open(options, reach(config)?, config.pool_size).await?;
         Ok(Self { pool, server })
+    }
+
+    /// Connects like [`Self::open`], as the role that migrates.
+    pub async fn open_to_migrate(config: &Config) -> Result<Self, Error> {
+        match (&config.database, &config.migrate_url) {
+            (config::Database::Embedded(embedded), _) => {
+                let server = start(embedded).await?;
+                let pool = owner_pool(&server).await?;
+                Ok(Self { pool, server: Some(server) })
+            }
+            (config::Database::Url(_), Some(url)) => {
+                let options = database::options_from_url(url)?;
+                let pool = Pool::open(options, Reach::Direct, config.pool_size).await?;
+                Ok(Self { pool, server: None })
+            }
+            (config::Database::Url(_), None) => Self::open(config).await,
+        }
     }
 
     /// Like [`Self::open`], but content with a private server that another process runs: for looking only.
@@ -48,6 +69,14 @@ impl Database {
     #[must_use]
     pub fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    /// Connections to a private server as the role that migrates; `None` for another server.
+    pub(super) async fn owner_pool(&self) -> Result<Option<Pool>, Error> {
+        match &self.server {
+            Some(server) => Ok(Some(owner_pool(server).await?)),
+            None => Ok(None),
+        }
     }
 
     /// Whether it lives and dies with this process.
@@ -72,6 +101,14 @@ impl Database {
         }
         Ok(())
     }
+}
+
+async fn start(config: &config::Embedded) -> Result<embedded::Server, Error> {
+    Ok(embedded::Server::start(config, embedded::Profile::Durable).await?)
+}
+
+async fn owner_pool(server: &embedded::Server) -> Result<Pool, Error> {
+    Ok(Pool::open(server.owner_options(), Reach::Direct, 2).await?)
 }
 
 /// What stands between this process and the server.
@@ -100,15 +137,21 @@ pub fn firewall(config: &Config, catalog: &Catalog, environment: &Environment) -
     Firewall::holding(config.held_secrets().into_iter().chain(given))
 }
 
-/// Brings the database up to date: migrations, declarations, first values. Run twice, it changes nothing.
+/// Brings the database up to date: migrations, privileges, declarations, first values. Run twice, it changes nothing.
+/// Returns what it published, and what it did about privileges.
 pub async fn migrate(
     pool: &Pool,
     catalog: &Catalog,
     environment: &Environment,
     firewall: &Firewall,
-) -> Result<PublishPlan, Error> {
-    match database::unlimited(pool).await? {
-        Some(mut session) => MIGRATOR.run(&mut session).await?,
+) -> Result<(PublishPlan, roles::Outcome), Error> {
+    let mut privileges = roles::Outcome::default();
+    match database::unlimited_owner(pool).await? {
+        Some(mut session) => {
+            MIGRATOR.run(&mut session).await?;
+            privileges = roles::apply(&mut session, Scope::Grants).await?;
+            session.close().await?;
+        }
         // The migrator locks a session, and does not know which one that was.
         None => guard::require_schema(pool).await?,
     }
@@ -118,7 +161,26 @@ pub async fn migrate(
         let (declared, seeded) = (plan.declare.len(), plan.seed.len());
         info!(catalog = catalog.name, declared, seeded, "published the catalog");
     }
-    Ok(plan)
+    Ok((plan, privileges))
+}
+
+/// Brings roles, owners and privileges in order, as far as the connected role may; with `dry_run` nothing is changed,
+/// and what would be done is returned as left.
+pub async fn apply_roles(pool: &Pool, dry_run: bool) -> Result<roles::Outcome, Error> {
+    let Some(mut session) = database::unlimited(pool).await? else {
+        return Err(Error::NotReady(vec![
+            "roles need a session of the server: set DATABASE_DIRECT_URL or DATABASE_MIGRATE_URL to the server \
+             itself"
+                .to_owned(),
+        ]));
+    };
+    let outcome = if dry_run {
+        roles::Outcome { left: roles::plan(&mut session, Scope::Whole).await?, done: Vec::new() }
+    } else {
+        roles::apply(&mut session, Scope::Whole).await?
+    };
+    session.close().await?;
+    Ok(outcome)
 }
 
 /// The migrations that [`migrate`] would run, and what it would publish.

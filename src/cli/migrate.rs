@@ -8,6 +8,7 @@ use crate::{
     app::{self, Database},
     cli::say,
     config::{Config, Environment},
+    database::roles::Outcome,
     settings::PublishPlan,
 };
 
@@ -16,6 +17,13 @@ pub(super) struct Arguments {
     /// Only show what would change
     #[arg(long)]
     plan: bool,
+    /// Bring the database roles in order instead: brune_owner, brune_service and brune_reader
+    ///
+    /// Creates the roles as groups without login, gives the tables to brune_owner, grants what each needs and
+    /// revokes the rest. What the connected role may not do is printed as SQL for an administrator, and the exit
+    /// code is 1. Makes no login and no password.
+    #[arg(long)]
+    roles: bool,
 }
 
 pub(super) async fn run(
@@ -23,22 +31,51 @@ pub(super) async fn run(
     environment: &Environment,
     arguments: &Arguments,
 ) -> Result<ExitCode, app::Error> {
+    if arguments.roles {
+        return bring_roles_in_order(config, arguments.plan).await;
+    }
     let catalog = app::catalog(config)?;
     let firewall = app::firewall(config, &catalog, environment);
-    let database = Database::open(config).await?;
+    let database = Database::open_to_migrate(config).await?;
     let done = if arguments.plan {
-        app::plan(database.pool(), &catalog, environment, &firewall).await
+        let planned = app::plan(database.pool(), &catalog, environment, &firewall).await;
+        planned.map(|(migrations, plan)| (migrations, plan, Outcome::default()))
     } else {
         let ran = app::migrate(database.pool(), &catalog, environment, &firewall).await;
-        ran.map(|plan| (Vec::new(), plan))
+        ran.map(|(plan, privileges)| (Vec::new(), plan, privileges))
     };
     database.close().await?;
-    let (migrations, plan) = done?;
-    tell(&migrations, &plan, if arguments.plan { "would be" } else { "was" });
+    let (migrations, plan, privileges) = done?;
+    tell(&migrations, &plan, &privileges, if arguments.plan { "would be" } else { "was" });
     Ok(ExitCode::SUCCESS)
 }
 
-fn tell(migrations: &[String], plan: &PublishPlan, how: &str) {
+async fn bring_roles_in_order(config: &Config, plan: bool) -> Result<ExitCode, app::Error> {
+    let database = Database::open_to_migrate(config).await?;
+    let outcome = app::apply_roles(database.pool(), plan).await;
+    database.close().await?;
+    let outcome = outcome?;
+    if outcome.done.is_empty() && outcome.left.is_empty() {
+        say("nothing to do: roles and privileges are in order");
+        return Ok(ExitCode::SUCCESS);
+    }
+    if plan {
+        say("-- would run:");
+    }
+    for statement in &outcome.done {
+        say(&format!("ran: {statement}"));
+    }
+    if !plan && !outcome.left.is_empty() {
+        say("-- this role may not do the rest; run it as an administrator, in this database:");
+    }
+    for statement in &outcome.left {
+        say(&format!("{statement};"));
+    }
+    let is_done = plan || outcome.left.is_empty();
+    Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn tell(migrations: &[String], plan: &PublishPlan, privileges: &Outcome, how: &str) {
     for name in migrations {
         say(&format!("migration {name} {how} run"));
     }
@@ -52,7 +89,14 @@ fn tell(migrations: &[String], plan: &PublishPlan, how: &str) {
         let value = seed.value.to_json();
         say(&format!("{} {how} seeded with {value}, from {}", seed.key, seed.source));
     }
-    if migrations.is_empty() && plan.is_empty() {
+    for statement in &privileges.done {
+        say(&format!("ran: {statement}"));
+    }
+    for statement in &privileges.left {
+        say(&format!("not permitted, run it as an administrator: {statement};"));
+    }
+    let unchanged = privileges.done.is_empty() && privileges.left.is_empty();
+    if migrations.is_empty() && plan.is_empty() && unchanged {
         say("nothing to do: the database is up to date");
     }
 }

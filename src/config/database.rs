@@ -59,6 +59,17 @@ pub(super) fn pooler(reading: &mut Reading<'_>, database: Option<&Database>) -> 
     Pooler::Transaction { direct }
 }
 
+/// Where migrations connect to as the owner, if that is another address.
+pub(super) fn migrate_url(reading: &mut Reading<'_>, database: Option<&Database>) -> Option<Secret> {
+    const MIGRATE: &str = "DATABASE_MIGRATE_URL";
+    let url = reading.secret(MIGRATE).and_then(|url| checked(reading, MIGRATE, url));
+    if let (Some(_), Some(Database::Embedded(_))) = (&url, database) {
+        let what = "is set, but no address of a database to serve from is";
+        reading.fault(MIGRATE, what, "set DATABASE_URL as well, or unset it");
+    }
+    url
+}
+
 fn embedded(reading: &mut Reading<'_>, data_dir: Result<PathBuf, Fault>) -> Option<Embedded> {
     const BIN_DIR: &str = "BRUNE_PG_BIN_DIR";
     let dir = reading.take(data_dir);

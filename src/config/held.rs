@@ -32,7 +32,7 @@ impl Config {
             Pooler::Transaction { direct } => direct.as_ref(),
             Pooler::None => None,
         };
-        for url in database.into_iter().chain(direct) {
+        for url in database.into_iter().chain(direct).chain(&self.migrate_url) {
             held.extend(passwords(url));
             held.push(url.clone());
         }
@@ -87,6 +87,7 @@ mod tests {
             ("BRUNE_DB_POOLER", "transaction"),
             ("DATABASE_DIRECT_URL", "postgres://brune:past%20it@server/brune"),
         ];
+        let migrating = [("DATABASE_MIGRATE_URL", "postgres://owner:owners%20word@server/brune")];
         let url = [("DATABASE_URL", "postgres://brune:p%40ss%2Fword@db/brune")];
         let parts = [
             ("POSTGRES_HOST", "db"),
@@ -95,9 +96,9 @@ mod tests {
             ("POSTGRES_DB", "brune"),
         ];
         for database in [&url[..], &parts] {
-            let held = held(&[&common[..], &around, database].concat());
+            let held = held(&[&common[..], &around, &migrating, database].concat());
             let given = common[1..].iter().chain(&around[1..]).map(|(_, value)| *value);
-            let parts = ["p@ss/word", "p%40ss%2Fword", "past it", "a-token-of-the-hook", "a-word"];
+            let parts = ["p@ss/word", "p%40ss%2Fword", "past it", "owners word", "a-token-of-the-hook", "a-word"];
             let more = ["a-token-of-alerts", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"];
             for secret in given.chain(parts).chain(more) {
                 assert!(held.iter().any(|it| it == secret), "{secret}: {held:?}");

@@ -47,6 +47,10 @@ pub struct Config {
     pub mode: Mode,
     /// Which Postgres to use.
     pub database: Database,
+    /// The address that migrations connect to, as the owner (`DATABASE_MIGRATE_URL`); the service's when `None`.
+    pub migrate_url: Option<Secret>,
+    /// Whether the service may run as the owner of the tables in production (`BRUNE_DB_ALLOW_OWNER`).
+    pub allow_owner: bool,
     /// What stands before it.
     pub pooler: Pooler,
     /// Connections of the pool (`BRUNE_DB_POOL_SIZE`).
@@ -196,6 +200,8 @@ impl Config {
         let database = database::read(&mut reading, mode, data_dir.clone());
         let (listen, log) = (listen(&mut reading), Log::read(&mut reading, mode));
         let pooler = database::pooler(&mut reading, database.as_ref());
+        let migrate_url = database::migrate_url(&mut reading, database.as_ref());
+        let allow_owner = reading.boolean("BRUNE_DB_ALLOW_OWNER", false);
         let pool_size = reading.number("BRUNE_DB_POOL_SIZE", 10, 1..=500);
         let writes = reading.number("ADMIN_WRITE_RATE_LIMIT_PER_MINUTE", 60, 1..=60_000);
         let openai_api_key = reading.header_secret("OPENAI_API_KEY", 1);
@@ -210,6 +216,8 @@ impl Config {
             listen,
             mode,
             database,
+            migrate_url,
+            allow_owner,
             pooler,
             pool_size,
             admin_writes_per_minute: NonZeroU32::new(writes).unwrap_or(NonZeroU32::MIN),

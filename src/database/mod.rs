@@ -11,6 +11,7 @@ mod inspect;
 mod lease;
 mod migrations;
 mod pool;
+pub mod roles;
 mod store;
 mod work;
 
@@ -102,8 +103,21 @@ pub enum Error {
     },
 }
 
-/// A session of its own without the limits of a request, for migrations, which may rewrite a table; `None` where a
-/// pooler is all there is.
+/// Connects without the limits of a request, for migrations, which may rewrite a table, as the owner of the schema if
+/// this role may. `None` where a pooler is all there is.
+///
+/// # Errors
+/// The server cannot be reached.
+pub async fn unlimited_owner(pool: &Pool) -> sqlx::Result<Option<PgConnection>> {
+    let Some(mut connection) = unlimited(pool).await? else { return Ok(None) };
+    store::become_owner(&mut connection).await?;
+    Ok(Some(connection))
+}
+
+/// Connects without the limits of a request. `None` where a pooler is all there is.
+///
+/// # Errors
+/// The server cannot be reached.
 pub async fn unlimited(pool: &Pool) -> sqlx::Result<Option<PgConnection>> {
     let Some(options) = pool.to_session() else { return Ok(None) };
     let mut connection = PgConnection::connect_with(&options).await?;

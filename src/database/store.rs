@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
-use super::{Connection, LIMITS};
+use super::{Connection, LIMITS, roles::OWNER};
 
 /// What there is to know of a server before it is used.
 pub(super) struct Server {
@@ -76,6 +76,23 @@ pub(super) async fn lift_limits(connection: &mut PgConnection) -> Result<(), sql
     )
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// Goes on as the owner of the schema, so that what is created belongs to it; as itself where there is no such role,
+/// or the connected one is no member of it.
+pub(super) async fn become_owner(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let query = "select quote_ident(rolname) from pg_roles
+        where rolname = coalesce((select pg_get_userbyid(relowner) from pg_class
+              where oid = to_regclass('public._sqlx_migrations')), $1)
+          and rolname <> current_user and pg_has_role(current_user, oid, 'MEMBER')
+          and has_schema_privilege(oid, to_regnamespace('public'), 'CREATE')";
+    let owner: Option<String> =
+        sqlx::query_scalar(query).bind(OWNER).fetch_optional(&mut *connection).await?;
+    if let Some(owner) = owner {
+        // A name cannot be a parameter; the server has quoted this one.
+        sqlx::raw_sql(AssertSqlSafe(format!("set role {owner}"))).execute(connection).await?;
+    }
     Ok(())
 }
 

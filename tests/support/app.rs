@@ -102,7 +102,7 @@ impl TestApp {
     pub(crate) async fn of(catalog: &str) -> Self {
         let db = TestDb::new().await;
         let catalog = Catalog::parse(catalog).unwrap();
-        settings::publish(&db.pool().into(), &catalog, &|_| None, &firewall(), false)
+        settings::publish(&db.owner().into(), &catalog, &|_| None, &firewall(), false)
             .await
             .unwrap();
         let instance = Instance::over(db.own_pool().await).await;

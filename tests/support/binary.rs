@@ -65,7 +65,8 @@ impl Home {
 
     /// One whose database is `db`.
     pub(crate) fn on(db: &TestDb) -> Self {
-        Self::new().with("DATABASE_URL", &db.url())
+        let home = Self::new().with("DATABASE_URL", &db.url());
+        home.with("DATABASE_MIGRATE_URL", &db.owner_url())
     }
 
     /// The same with one more variable, or another value of it.

@@ -5,7 +5,11 @@ use std::{
     time::Duration,
 };
 
-use brune::database::{MIGRATOR, Pool, Reach, session};
+use brune::database::{
+    MIGRATOR, Pool, Reach,
+    roles::{self, OWNER, SERVICE, Scope},
+    session, unlimited_owner,
+};
 use sha2::{Digest as _, Sha256};
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection, PgPool,
@@ -17,12 +21,22 @@ use super::server::{server, short, variable};
 /// Held while the template is made: "template" in ASCII.
 const TEMPLATE_LOCK: i64 = 0x7465_6d70_6c61_7465;
 
+/// Logs in to migrate, as on a private server.
+const MIGRATE: &str = "brune_migrate";
+
+/// Logs in to serve, as on a private server.
+const SERVE: &str = "brune_serve";
+
+/// What both log in with on a server that is not ours; ours knows them by their account.
+const PASSWORD: &str = "for tests only";
+
 /// A database that only this test knows, dropped with it (`KEEP_TEST_DB=1` keeps it and says where
 /// it is).
 pub(crate) struct TestDb {
     name: String,
     options: PgConnectOptions,
     pool: PgPool,
+    admin: PgPool,
 }
 
 impl TestDb {
@@ -36,20 +50,34 @@ impl TestDb {
         Self::copy_of("template0").await
     }
 
-    /// How to connect to it; without the service's limits on a session.
+    /// How the service connects to it; without the service's limits on a session.
     pub(crate) fn options(&self) -> PgConnectOptions {
         self.options.clone()
     }
 
-    /// Its address, for a program of its own.
+    /// How the role that migrates connects to it.
+    pub(crate) fn owner_options(&self) -> PgConnectOptions {
+        login(MIGRATE).database(&self.name)
+    }
+
+    /// How the superuser connects to it.
+    pub(crate) fn admin_options(&self) -> PgConnectOptions {
+        server().clone().database(&self.name)
+    }
+
+    /// The service's address, for a program of its own.
     pub(crate) fn url(&self) -> String {
-        let Some(socket) = self.options.get_socket() else {
-            return self.options.to_url_lossy().to_string();
-        };
-        let socket = socket.to_str().unwrap();
-        let host: String = url::form_urlencoded::byte_serialize(socket.as_bytes()).collect();
-        let (user, port, name) = (self.options.get_username(), self.options.get_port(), &self.name);
-        format!("postgres://{user}@localhost:{port}/{name}?host={host}&sslmode=disable")
+        url(&self.options)
+    }
+
+    /// The address of the role that migrates.
+    pub(crate) fn owner_url(&self) -> String {
+        url(&self.owner_options())
+    }
+
+    /// The superuser's address.
+    pub(crate) fn admin_url(&self) -> String {
+        url(&self.admin_options())
     }
 
     /// A pool as the service opens it, for an instance alone.
@@ -57,9 +85,19 @@ impl TestDb {
         Pool::open(self.options.clone(), Reach::Direct, 5).await.unwrap()
     }
 
-    /// A small pool on it, of sessions like the service's.
+    /// A small pool on it, of sessions like the service's and as its role.
     pub(crate) fn pool(&self) -> PgPool {
         self.pool.clone()
+    }
+
+    /// A small pool of the role that migrates.
+    pub(crate) fn owner(&self) -> PgPool {
+        PgPoolOptions::new().max_connections(2).connect_lazy_with(session(self.owner_options()))
+    }
+
+    /// A small pool of the superuser's, for what the service may not do.
+    pub(crate) fn admin(&self) -> PgPool {
+        self.admin.clone()
     }
 
     async fn copy_of(template: &str) -> Self {
@@ -69,13 +107,16 @@ impl TestDb {
         // A file copy writes next to nothing to the log; 14 knows nothing else, and not the word.
         let words = connection.server_version_num().is_some_and(|version| version >= 150_000);
         let how = if words { "strategy file_copy" } else { "" };
-        execute(&mut connection, format!("create database {name} template {template} {how}")).await;
+        let create = format!("create database {name} owner {OWNER} template {template} {how}");
+        execute(&mut connection, create).await;
+        // The one privilege that a template does not pass on.
+        execute(&mut connection, format!("revoke temporary on database {name} from public")).await;
         connection.close().await.unwrap();
-        let options = server().clone().database(&name);
+        let options = login(SERVE).database(&name);
         // Few, because tests run side by side.
-        let pool =
-            PgPoolOptions::new().max_connections(5).connect_lazy_with(session(options.clone()));
-        Self { name, options, pool }
+        let pool = |options| PgPoolOptions::new().max_connections(5).connect_lazy_with(options);
+        let admin = pool(session(server().clone().database(&name)));
+        Self { pool: pool(session(options.clone())), name, options, admin }
     }
 }
 
@@ -109,6 +150,24 @@ fn start_dropper() -> mpsc::Sender<String> {
     sender
 }
 
+/// How `user` connects to the server.
+fn login(user: &str) -> PgConnectOptions {
+    let options = server().clone().username(user);
+    if options.get_socket().is_some() { options } else { options.password(PASSWORD) }
+}
+
+/// `options` as an address.
+fn url(options: &PgConnectOptions) -> String {
+    let Some(socket) = options.get_socket() else {
+        return options.to_url_lossy().to_string();
+    };
+    let socket = socket.to_str().unwrap();
+    let host: String = url::form_urlencoded::byte_serialize(socket.as_bytes()).collect();
+    let (user, port) = (options.get_username(), options.get_port());
+    let name = options.get_database().unwrap();
+    format!("postgres://{user}@localhost:{port}/{name}?host={host}&sslmode=disable")
+}
+
 /// The migrated database that the tests copy. Made under another name, so that it is never half-made.
 async fn template() -> &'static str {
     static TEMPLATE: tokio::sync::OnceCell<String> = tokio::sync::OnceCell::const_new();
@@ -132,10 +191,18 @@ async fn make_template() -> String {
     if !there {
         let new = format!("{name}_new");
         execute(&mut connection, format!("drop database if exists {new} with (force)")).await;
-        execute(&mut connection, format!("create database {new} template template0")).await;
+        make_logins(&mut connection).await;
+        let create = format!("create database {new} owner {OWNER} template template0");
+        execute(&mut connection, create).await;
         let mut inside = server().clone().database(&new).connect().await.unwrap();
-        MIGRATOR.run_direct(None, &mut inside, false).await.unwrap();
+        roles::apply(&mut inside, Scope::Whole).await.unwrap();
         inside.close().await.unwrap();
+        let pool = Pool::open(login(MIGRATE).database(&new), Reach::Direct, 1).await.unwrap();
+        let mut owner = unlimited_owner(&pool).await.unwrap().unwrap();
+        MIGRATOR.run_direct(None, &mut owner, false).await.unwrap();
+        assert!(roles::apply(&mut owner, Scope::Grants).await.unwrap().left.is_empty());
+        owner.close().await.unwrap();
+        pool.close().await;
         // A session on it would make the copying fail.
         execute(&mut connection, format!("alter database {new} allow_connections false")).await;
         execute(&mut connection, format!("alter database {new} rename to {name}")).await;
@@ -145,8 +212,25 @@ async fn make_template() -> String {
     name
 }
 
+/// On a server of somebody else's; ours has them.
+async fn make_logins(connection: &mut PgConnection) {
+    for (login, group) in [(MIGRATE, OWNER), (SERVE, SERVICE)] {
+        let sql = format!(
+            "do $$ begin
+              if to_regrole('{group}') is null then create role {group} nologin; end if;
+              if to_regrole('{login}') is null then
+                create role {login} login password '{PASSWORD}' in role {group};
+              end if;
+            end $$"
+        );
+        execute(connection, sql).await;
+    }
+}
+
 fn template_name() -> String {
     let mut digest = Sha256::new();
+    digest.update(include_str!("../../src/database/roles/list.rs"));
+    digest.update(include_str!("../../src/database/roles/plan.rs"));
     for migration in MIGRATOR.iter() {
         digest.update(migration.version.to_be_bytes());
         digest.update(&migration.checksum);

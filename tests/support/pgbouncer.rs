@@ -57,7 +57,7 @@ impl PgBouncer {
         let sql = "do $$ begin
             execute format('alter database %I set lock_timeout = %L', current_database(), '3s');
         end $$";
-        run(&db.pool(), sql).await;
+        run(&db.admin(), sql).await;
         Self::ignoring(db, "extra_float_digits, options").await
     }
 

@@ -80,9 +80,9 @@ impl Up {
 
     /// In one step, so that nobody reads half of it.
     fn write(dir: &Path, server: &Server) {
-        let options = server.options();
+        let options = server.admin_options();
         let socket = options.get_socket().unwrap().join(format!(".s.PGSQL.{}", options.get_port()));
-        let text = format!("{}\n{}\n{}\n", std::process::id(), socket.display(), server.url());
+        let text = format!("{}\n{}\n{}\n", std::process::id(), socket.display(), server.admin_url());
         fs::write(dir.join("ready.new"), text).unwrap();
         fs::rename(dir.join("ready.new"), dir.join("ready")).unwrap();
     }
@@ -200,7 +200,7 @@ fn supervisor() {
 
 async fn supervise(dir: &Path) {
     let mut server = start(dir).await;
-    let mut connection = server.options().database("postgres").connect().await.unwrap();
+    let mut connection = server.admin_options().database("postgres").connect().await.unwrap();
     sweep(&mut connection, true).await;
     Up::write(dir, &server);
     let users = lock_file(dir, "users");

@@ -15,6 +15,8 @@ use crate::config::Embedded;
 #[derive(Debug, Clone)]
 pub(super) struct Runner {
     path: OsString,
+    /// Our own account's name, if it has one.
+    own_name: Option<String>,
     /// Another account: only when we are root.
     account: Option<Account>,
 }
@@ -32,7 +34,8 @@ impl Runner {
         let mut path = config.path.clone();
         // An empty or exotic PATH must not hide `sleep` and `id`.
         path.push(if path.is_empty() { "/usr/bin:/bin" } else { ":/usr/bin:/bin" });
-        let mut runner = Self { path, account: None };
+        let mut runner = Self { path, own_name: None, account: None };
+        runner.own_name = runner.id(&["-u", "-n"]);
         if rustix::process::geteuid().is_root() {
             runner.account = Some(runner.other_account(config.account.as_deref())?);
         }
@@ -80,6 +83,12 @@ impl Runner {
         }
     }
 
+    /// The names of the accounts that use the server: ours, and the one that it runs as.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let server = self.account.as_ref().map(|account| account.name.as_str());
+        self.own_name.as_deref().into_iter().chain(server)
+    }
+
     /// PATH, with what is always searched.
     pub(super) fn path(&self) -> &OsString {
         &self.path
@@ -102,15 +111,15 @@ impl Runner {
     }
 
     fn look_up(&self, name: &str) -> Option<Account> {
-        let id = |flag: &str| -> Option<u32> {
-            let output = self
-                .own(Path::new("id"))
-                .args([flag, "--", name])
-                .stderr(Stdio::null())
-                .output()
-                .ok()?;
-            String::from_utf8_lossy(&output.stdout).trim().parse().ok()
-        };
+        let id = |flag: &str| self.id(&[flag, "--", name])?.parse().ok();
         Some(Account { name: name.to_owned(), uid: id("-u")?, gid: id("-g")? })
+    }
+
+    /// What the program `id` prints.
+    fn id(&self, arguments: &[&str]) -> Option<String> {
+        let mut command = self.own(Path::new("id"));
+        let output = command.args(arguments).stderr(Stdio::null()).output().ok()?;
+        let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        (output.status.success() && !text.is_empty()).then_some(text)
     }
 }

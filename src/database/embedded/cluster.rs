@@ -8,15 +8,13 @@ use std::{
 
 use super::{
     Profile,
+    access::SUPERUSER,
     account::Runner,
     binaries::Programs,
     error::{Error, On as _},
     layout::{Layout, make_private},
     lifeline,
 };
-
-/// The database's own superuser: the only user there is, reachable through the socket alone.
-pub(super) const SUPERUSER: &str = "postgres";
 
 /// Makes the cluster in a side directory and then gives it its name, so that a killed `initdb`
 /// leaves no half-made one. The caller holds `lock`, so no child of an earlier `initdb` still

@@ -3,11 +3,14 @@
 //! - Its programs are those of the machine, else a prebuilt one is fetched (feature `download`).
 //! - It listens on a Unix socket in a 0700 directory and nowhere else: no port to clash, no password.
 //! - As root it runs under another account, since Postgres refuses to run as root.
+//! - The service logs in with no more rights than it needs, migrations as the owner of the tables, and the superuser
+//!   makes databases and roles and nothing else (`access`, `setup`).
 //! - A directory has one owner, who holds a lock that the kernel drops when the owner dies.
 //! - The server cannot outlive its owner, whichever way that ends (`lifeline`), and the next owner
 //!   cannot
 //!   meet its remains (`lock`).
 
+mod access;
 mod account;
 mod binaries;
 mod cluster;
@@ -17,7 +20,7 @@ mod error;
 mod layout;
 mod lifeline;
 mod lock;
-mod store;
+mod setup;
 
 use std::{
     ffi::OsString,
@@ -35,9 +38,9 @@ use sqlx::{
 use tokio::time::{sleep, timeout};
 
 use self::{
+    access::{Access, MIGRATE, SERVE, SUPERUSER},
     account::Runner,
     binaries::Programs,
-    cluster::SUPERUSER,
     error::On as _,
     layout::{Layout, PORT, make_private},
     lifeline::Guarded,
@@ -116,26 +119,39 @@ impl Server {
             cluster::make(&layout, &programs, &runner, profile, &inherited).await?;
         }
         let (log, log_start) = layout.open_log()?;
-        let arguments = arguments(&layout, profile)?;
+        let access = access::write(&layout, &runner)?;
+        let arguments = arguments(&layout, &access, profile)?;
         let program = programs.dir.join("postgres");
         let guarded = lifeline::start(&runner, &program, &arguments, &inherited, log.into())?;
         let mut server = Self { layout, guarded, log_start, _locks: [owner, inherited] };
         server.wait_until_ready().await?;
-        server.ensure_database().await?;
+        setup::prepare(&options(&server.layout, SUPERUSER)).await?;
         server.report(&programs, begun.elapsed());
         Ok(server)
     }
 
-    /// How to connect to the service's database on this server.
+    /// How the service connects to its database on this server.
     #[must_use]
     pub fn options(&self) -> PgConnectOptions {
-        options(&self.layout)
+        options(&self.layout, SERVE)
     }
 
-    /// The same as a URL, for `psql` and other tools; the socket's directory is what keeps others
-    /// out.
+    /// How migrations connect: as a member of the owner's group.
     #[must_use]
-    pub fn url(&self) -> String {
+    pub fn owner_options(&self) -> PgConnectOptions {
+        options(&self.layout, MIGRATE)
+    }
+
+    /// How the superuser connects.
+    #[must_use]
+    pub fn admin_options(&self) -> PgConnectOptions {
+        options(&self.layout, SUPERUSER)
+    }
+
+    /// The superuser's connection as a URL, for `psql` and other tools; the socket's directory and the account of
+    /// the process that connects are what keeps others out.
+    #[must_use]
+    pub fn admin_url(&self) -> String {
         let run = self.layout.run.to_string_lossy();
         let host: String = url::form_urlencoded::byte_serialize(run.as_bytes()).collect();
         // A plus sign means a space to browsers only.
@@ -206,12 +222,6 @@ impl Server {
         }
     }
 
-    async fn ensure_database(&self) -> Result<(), Error> {
-        let mut connection = self.options().database("postgres").connect().await?;
-        store::ensure_database(&mut connection, DATABASE).await?;
-        Ok(connection.close().await?)
-    }
-
     fn report(&self, programs: &Programs, took: Duration) {
         tracing::info!(
             dir = %self.layout.dir.display(),
@@ -233,32 +243,42 @@ pub async fn running(config: &Embedded) -> Result<Option<PgConnectOptions>, Erro
     if !config.dir.exists() {
         return Ok(None);
     }
-    let options = options(&Layout::make(&config.dir, &Runner::detect(config)?)?);
+    let options = options(&Layout::make(&config.dir, &Runner::detect(config)?)?, SERVE);
     let answer = timeout(Duration::from_secs(2), options.connect()).await;
     let Ok(Ok(connection)) = answer else { return Ok(None) };
     connection.close().await?;
     Ok(Some(options))
 }
 
-fn options(layout: &Layout) -> PgConnectOptions {
+fn options(layout: &Layout, user: &str) -> PgConnectOptions {
     // Every part that the driver would otherwise take from `PG*` variables is given.
     PgConnectOptions::new_without_pgpass()
         .socket(&layout.run)
         .port(PORT)
-        .username(SUPERUSER)
+        .username(user)
         .password("")
         .database(DATABASE)
         .ssl_mode(PgSslMode::Disable)
 }
 
-fn arguments(layout: &Layout, profile: Profile) -> Result<Vec<OsString>, Error> {
-    let run = layout.run.to_str().ok_or_else(|| Error::NotText { path: layout.run.clone() })?;
+fn arguments(
+    layout: &Layout,
+    access: &Access,
+    profile: Profile,
+) -> Result<Vec<OsString>, Error> {
+    let text = |path: &Path| {
+        let text = path.to_str().map(str::to_owned);
+        text.ok_or_else(|| Error::NotText { path: path.to_owned() })
+    };
+    let run = text(&layout.run)?;
     let mut settings = vec![
         "listen_addresses=".to_owned(),
         // A list of names: quotes keep a comma or a space in the path from ending it.
         format!("unix_socket_directories=\"{}\"", run.replace('"', "\"\"")),
         "unix_socket_permissions=0700".to_owned(),
         "logging_collector=off".to_owned(),
+        format!("hba_file={}", text(&access.hba)?),
+        format!("ident_file={}", text(&access.ident)?),
     ];
     settings.extend(profile.settings().iter().map(|&setting| setting.to_owned()));
     let mut arguments: Vec<OsString> = vec!["-D".into(), layout.data.clone().into()];

@@ -21,12 +21,13 @@ async fn start(db: &TestDb, dotenv: &str) -> Result<PublishPlan, app::Error> {
     let nothing: [(&str, &str); 0] = [];
     let environment = Environment::of_pairs(nothing).with_dotenv(dotenv);
     app::migrate(
-        &db.pool().into(),
+        &db.owner().into(),
         &Catalog::parse(BRUN_E).unwrap(),
         &environment,
         &Firewall::default(),
     )
     .await
+    .map(|(published, _)| published)
 }
 
 async fn head(pool: &PgPool) -> (Option<String>, i64) {

@@ -69,7 +69,7 @@ async fn publish(given: &str, firewall: &Firewall) -> (TestDb, String) {
     let db = TestDb::new().await;
     let catalog = Catalog::parse(BRUN_E).unwrap();
     let provided = |key: &str| (key == LEVELS).then(|| (given.to_owned(), ".env"));
-    let Err(err) = settings::publish(&db.pool().into(), &catalog, &provided, firewall, false).await
+    let Err(err) = settings::publish(&db.owner().into(), &catalog, &provided, firewall, false).await
     else {
         panic!("{given} was published");
     };
@@ -102,7 +102,7 @@ async fn a_default_that_is_a_secret_of_the_process_is_not_published() {
     let db = TestDb::new().await;
     let catalog = Catalog::parse(BRUN_E).unwrap();
     let firewall = Firewall::holding([Secret::new("pmpt_brune_default".to_owned())]);
-    let done = settings::publish(&db.pool().into(), &catalog, &|_| None, &firewall, false).await;
+    let done = settings::publish(&db.owner().into(), &catalog, &|_| None, &firewall, false).await;
     let told = done.unwrap_err().to_string();
     let expected = "BRUNE_PROMPT_ID: its default looks like a secret of this service";
     assert!(told.contains(expected) && !told.contains("pmpt_brune_default"), "{told}");
@@ -116,7 +116,7 @@ async fn a_password_that_is_a_common_word_forbids_nobody_the_word() {
     for path in ["config/brun-e.toml", "config/mcp-gateway.toml", "config/nexus.toml"] {
         let (db, text) = (TestDb::new().await, std::fs::read_to_string(path).unwrap());
         let catalog = Catalog::parse(&text).unwrap();
-        settings::publish(&db.pool().into(), &catalog, &|_| None, &firewall, false).await.unwrap();
+        settings::publish(&db.owner().into(), &catalog, &|_| None, &firewall, false).await.unwrap();
     }
     assert_eq!(firewall.likeness("the password of the database is another one now"), None);
     assert!(firewall.likeness("password").is_some());

@@ -112,7 +112,7 @@ async fn a_catalog_that_forgets_a_secret_waits_for_its_cleanup() {
     let text = BRUN_E.replace("DISCORD_WEBHOOK_URL", "SLACK_WEBHOOK_URL");
     let catalog = Catalog::parse(&text).unwrap();
     let publish = async || {
-        settings::publish(&db.pool().into(), &catalog, &|_| None, &firewall(), false).await
+        settings::publish(&db.owner().into(), &catalog, &|_| None, &firewall(), false).await
     };
     let refused = publish().await.unwrap_err().to_string();
     assert!(refused.contains("DISCORD_WEBHOOK_URL: its history holds"), "{refused}");

@@ -1,0 +1,121 @@
+//! Whether the database role of this process can do no more than it needs.
+
+use tracing::warn;
+
+use crate::{
+    app::{Error, Finding},
+    config::Mode,
+    database::{
+        Failure, Pool, look,
+        roles::{self, Connected, SERVICE},
+    },
+};
+
+const CURE: &str =
+    "run `brune migrate --roles` and connect as a login of that group (docs/operations.md)";
+
+/// Refuses in production, naming every fault, a role for which the rules of the database do not hold. Elsewhere, and
+/// of lesser faults, it warns. `allow_owner` makes it a warning that the role owns the tables.
+pub(super) async fn require(pool: &Pool, mode: Mode, allow_owner: bool) -> Result<(), Error> {
+    let role = connected(pool).await?;
+    let mut refused = missing(&role);
+    let mut warned = Vec::new();
+    let severe = |fault: Option<String>, refused: &mut Vec<_>, warned: &mut Vec<_>| {
+        if mode == Mode::Production { refused.extend(fault) } else { warned.extend(fault) }
+    };
+    severe(superuser(&role), &mut refused, &mut warned);
+    if allow_owner {
+        warned.extend(owner(&role));
+    } else {
+        severe(owner(&role), &mut refused, &mut warned);
+    }
+    for trigger in disabled_triggers(&role) {
+        severe(Some(trigger), &mut refused, &mut warned);
+    }
+    warned.extend(excess(&role));
+    for fault in warned {
+        warn!("database role: {fault}");
+    }
+    if refused.is_empty() { Ok(()) } else { Err(Error::NotReady(refused)) }
+}
+
+/// The same for `brune doctor`; disabled triggers are a check of their own.
+pub(super) async fn finding(pool: &Pool, allow_owner: bool) -> Result<Finding, Error> {
+    let role = connected(pool).await?;
+    let owner = owner(&role);
+    let is_allowed = allow_owner && owner.is_some();
+    let faults: Vec<String> = superuser(&role)
+        .into_iter()
+        .chain(owner.filter(|_| !allow_owner))
+        .chain(missing(&role))
+        .chain(excess(&role))
+        .collect();
+    let name = &role.name;
+    let result = match faults.as_slice() {
+        [] if is_allowed => {
+            Ok(format!("{name}, which owns the tables (BRUNE_DB_ALLOW_OWNER is set)"))
+        }
+        [] => Ok(format!("{name} can do no more than {SERVICE} needs")),
+        _ => Err(faults),
+    };
+    Ok(Finding { check: "database role", result })
+}
+
+async fn connected(pool: &Pool) -> Result<Connected, Failure> {
+    look(pool, async |conn| Ok::<_, Failure>(roles::connected(conn).await?)).await
+}
+
+fn superuser(role: &Connected) -> Option<String> {
+    let name = &role.name;
+    role.is_superuser.then(|| {
+        format!(
+            "{name} is a superuser, for whom no rule of the database holds; serve as a member of {SERVICE}: {CURE}"
+        )
+    })
+}
+
+/// A superuser has the rights of every owner, which is no fault of its own.
+fn owner(role: &Connected) -> Option<String> {
+    let name = &role.name;
+    (!role.is_superuser && !role.owners.is_empty()).then(|| {
+        let owners = role.owners.join(", ");
+        format!(
+            "{name} has the rights of {owners}, which owns the audit trail and can switch its triggers off; serve as \
+             a member of {SERVICE}: {CURE}, or set BRUNE_DB_ALLOW_OWNER=true"
+        )
+    })
+}
+
+fn disabled_triggers(role: &Connected) -> impl Iterator<Item = String> {
+    role.disabled_triggers.iter().map(|trigger| {
+        format!("the trigger {trigger} is disabled; enable it: `alter table … enable trigger …`")
+    })
+}
+
+fn missing(role: &Connected) -> Vec<String> {
+    let name = &role.name;
+    let missing = role.missing.iter();
+    missing.map(|it| format!("{name} lacks {it}, which serving needs; {CURE}")).collect()
+}
+
+/// What an owner or a superuser can do beside the list follows from that.
+fn excess(role: &Connected) -> Vec<String> {
+    if role.is_superuser || !role.owners.is_empty() {
+        return Vec::new();
+    }
+    let name = &role.name;
+    let powers = role.powers.iter().map(|power| {
+        let cure = match power.as_str() {
+            attribute if attribute.starts_with("has ") => "take that away with `alter role`",
+            group if group.starts_with("is a member") => "revoke that membership",
+            _ => "run `brune migrate --roles`",
+        };
+        format!("{name} {power}, which serving does not need; {cure}")
+    });
+    let excess = role.excess.iter().map(|privilege| {
+        format!(
+            "{name} has {privilege}, which serving does not need; run `brune migrate --roles`"
+        )
+    });
+    powers.chain(excess).collect()
+}

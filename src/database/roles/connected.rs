@@ -1,0 +1,141 @@
+//! What the connected role is and can do, compared with the list.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::{AssertSqlSafe, Executor as _, Row as _, postgres::PgRow};
+
+use super::list::{self, FUNCTION_PREFIXES, TABLES};
+use crate::database::Connection;
+
+/// The role that this process is connected as.
+#[derive(Debug, Default)]
+pub struct Connected {
+    /// Its name; with the one that logged in, where that is another.
+    pub name: String,
+    /// Whether no privilege is checked for it.
+    pub is_superuser: bool,
+    /// The owners of our tables and functions whose rights it has; itself, if it is one.
+    pub owners: Vec<String>,
+    /// What it is or can do beside the list and apart from our tables, each as the end of a sentence.
+    pub powers: Vec<String>,
+    /// What it can do with our tables beside the list: `delete on app_global_setting_audit`.
+    pub excess: Vec<String>,
+    /// What it cannot do although serving needs it.
+    pub missing: Vec<String>,
+    /// Our triggers that do not fire, each with its table.
+    pub disabled_triggers: Vec<String>,
+}
+
+/// Privileges on a table by its name: each alone, or of a column.
+type Privileges = BTreeMap<String, BTreeSet<(String, Option<String>)>>;
+
+/// Membership in these writes to every table, or runs programs as the server.
+const DANGEROUS: &str = "'pg_write_all_data', 'pg_execute_server_program', 'pg_write_server_files'";
+
+/// Looks at the connected role, at the one that logged in, and at what both can do.
+///
+/// # Errors
+/// The server could not be asked.
+pub async fn connected(connection: &mut Connection) -> sqlx::Result<Connected> {
+    let version = "select current_setting('server_version_num')::int >= 150000";
+    let row = connection.fetch_one(sqlx::raw_sql(version)).await?;
+    let has_parameter_privileges: bool = row.try_get(0)?;
+    let query = query(has_parameter_privileges);
+    let rows = connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(query))).await?;
+    let mut connected = Connected::default();
+    let mut privileges = Privileges::new();
+    for row in &rows {
+        connected.take(row, &mut privileges)?;
+    }
+    connected.compare(&privileges);
+    Ok(connected)
+}
+
+/// Rows of a fact, what it is about, and for privileges the privilege and the column.
+fn query(has_parameter_privileges: bool) -> String {
+    let tables = TABLES.iter().map(|table| format!("'{}'", table.name));
+    let tables = tables.collect::<Vec<_>>().join(", ");
+    let functions = FUNCTION_PREFIXES.map(|prefix| format!("starts_with(proname, '{prefix}')"));
+    let functions = functions.join(" or ");
+    // Only superusers may set it before 15.
+    let parameter = if has_parameter_privileges {
+        "has_parameter_privilege(oid, 'session_replication_role', 'SET')"
+    } else {
+        "false"
+    };
+    format!(
+        "with login as (select * from pg_roles where rolname in (current_user, session_user)),
+        relation as (select * from pg_class
+          where relnamespace = to_regnamespace('public') and relname in ({tables}) and relkind in ('r', 'v')),
+        owner as (select relowner as oid from relation union
+          select proowner from pg_proc where pronamespace = to_regnamespace('public') and ({functions}))
+        select 'name', current_user || case when current_user = session_user then ''
+          else ' (logged in as ' || session_user || ')' end, null, null
+        union all select 'superuser', rolname, null, null from login where rolsuper
+        union all select distinct 'owner', pg_get_userbyid(o.oid)::text, null, null
+          from owner o, login l where pg_has_role(l.oid, o.oid, 'MEMBER')
+        union all select distinct 'power', power, null, null from login cross join lateral (values
+          (rolbypassrls, 'has BYPASSRLS'), (rolcreaterole, 'has CREATEROLE'), (rolreplication, 'has REPLICATION'),
+          (has_database_privilege(oid, current_database(), 'TEMP'), 'can create temporary tables in this database'),
+          (has_schema_privilege(oid, to_regnamespace('public'), 'CREATE'), 'can create objects in the schema public'),
+          ({parameter}, 'can set session_replication_role, which switches triggers off')) p (has, power) where has
+        union all select distinct 'power', 'is a member of ' || g.rolname, null, null
+          from pg_roles g, login l where g.rolname in ({DANGEROUS}) and pg_has_role(l.oid, g.oid, 'MEMBER')
+        union all select 'table', relname, null, null from relation
+        union all select 'privilege', relname, p, null from relation,
+          unnest('{{select,insert,update,delete,truncate,references,trigger}}'::text[]) p
+          where has_table_privilege(oid, p)
+        union all select 'privilege', relname, p, attname from relation
+          join pg_attribute on attrelid = oid and attnum > 0 and not attisdropped,
+          unnest('{{insert,update}}'::text[]) p
+          where not has_table_privilege(oid, p) and has_column_privilege(oid, attnum, p)
+        union all select 'trigger', tgname || ' on ' || relname, null, null
+          from pg_trigger t join relation r on r.oid = tgrelid
+          where not tgisinternal and tgenabled in ('D', 'R')
+        order by 1, 2, 3, 4"
+    )
+}
+
+impl Connected {
+    fn take(&mut self, row: &PgRow, privileges: &mut Privileges) -> sqlx::Result<()> {
+        let (fact, name): (&str, String) = (row.try_get(0)?, row.try_get(1)?);
+        match fact {
+            "name" => self.name = name,
+            "superuser" => self.is_superuser = true,
+            "owner" => self.owners.push(name),
+            "power" => self.powers.push(name),
+            "trigger" => self.disabled_triggers.push(name),
+            "table" => {
+                privileges.entry(name).or_default();
+            }
+            _ => {
+                privileges.entry(name).or_default().insert((row.try_get(2)?, row.try_get(3)?));
+            }
+        }
+        Ok(())
+    }
+
+    fn compare(&mut self, privileges: &Privileges) {
+        for (name, held) in privileges {
+            let Some(table) = list::find(name) else { continue };
+            let listed: BTreeSet<(String, Option<String>)> = table
+                .service
+                .iter()
+                .flat_map(|privilege| {
+                    let columns = privilege.columns.iter().map(|it| Some((*it).to_owned()));
+                    let whole = privilege.columns.is_empty().then_some(None);
+                    columns.chain(whole).map(|column| (privilege.name.to_owned(), column))
+                })
+                .collect();
+            let on = |(privilege, column): &(String, Option<String>)| match column {
+                Some(column) => format!("{privilege} ({column}) on {name}"),
+                None => format!("{privilege} on {name}"),
+            };
+            self.excess.extend(held.difference(&listed).map(on));
+            let is_held = |wanted: &&(String, Option<String>)| {
+                held.contains(*wanted) || held.contains(&(wanted.0.clone(), None))
+            };
+            self.missing.extend(listed.iter().filter(|wanted| !is_held(wanted)).map(on));
+        }
+    }
+}

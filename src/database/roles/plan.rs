@@ -1,0 +1,173 @@
+//! The statements that turn what is granted into what the list says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Scope,
+    list::{self, OWNER, READER, SCHEMA, SERVICE},
+    state::{Grant, Object, State},
+};
+
+/// Stands for every role.
+const PUBLIC: &str = "public";
+
+/// The statements, in the order in which they work.
+pub(super) fn draw_up(state: &State, scope: Scope) -> Vec<String> {
+    if scope == Scope::Grants && !state.has_roles() {
+        return Vec::new();
+    }
+    let mut statements = Vec::new();
+    if scope == Scope::Whole {
+        statements.extend(create_roles(state));
+    }
+    let owner = if scope == Scope::Whole { OWNER } else { state.owner() };
+    let has_owner = scope == Scope::Whole || state.roles.contains(OWNER);
+    let wanted = wanted(state, owner, has_owner);
+    let is_wrong = |grant: &&Grant| !wanted.contains(grant) && is_to_go(grant);
+    let is_missing =
+        |grant: &&Grant| !state.grants.contains(grant) || is_lost(grant, &state.grants);
+    let (schema, others): (BTreeSet<_>, BTreeSet<_>) = wanted
+        .iter()
+        .filter(is_missing)
+        .partition(|grant| matches!(grant.object, Object::Schema(_)));
+    statements.extend(render("grant", "to", &schema));
+    if scope == Scope::Whole {
+        // After the schema's privileges: an owner must be able to create in it.
+        statements.extend(hand_over(state));
+    }
+    statements.extend(render("revoke", "from", &state.grants.iter().filter(is_wrong).collect()));
+    statements.extend(render("grant", "to", &others));
+    statements
+}
+
+/// Groups, without login and password: who logs in is for whoever runs the server to say.
+fn create_roles(state: &State) -> Vec<String> {
+    let missing = [OWNER, SERVICE, READER].into_iter().filter(|role| !state.roles.contains(*role));
+    let mut statements: Vec<_> =
+        missing.map(|role| format!("create role {role} nologin")).collect();
+    if !state.is_owner {
+        statements.push(format!("grant {OWNER} to {}", state.user));
+    }
+    statements
+}
+
+/// Sequences go with their tables.
+fn hand_over(state: &State) -> impl Iterator<Item = String> {
+    let foreign = state.owners.iter().filter(|(_, owner)| *owner != OWNER);
+    foreign.filter_map(|(object, _)| {
+        let (word, name) = match object {
+            Object::Table(name) => ("table", name),
+            Object::Function(name) => ("function", name),
+            _ => return None,
+        };
+        Some(format!("alter {word} {SCHEMA}.{name} owner to {OWNER}"))
+    })
+}
+
+/// All that should be granted on the objects there are.
+fn wanted(state: &State, owner: &str, has_owner: bool) -> BTreeSet<Grant> {
+    let mut wanted = BTreeSet::new();
+    let mut add = |object: &Object, grantee: &str, privilege: &str, column: Option<&str>| {
+        wanted.insert(Grant {
+            object: object.clone(),
+            grantee: grantee.to_owned(),
+            privilege: privilege.to_owned(),
+            column: column.map(str::to_owned),
+        });
+    };
+    for object in state.owners.keys() {
+        match object {
+            Object::Table(name) => {
+                let Some(table) = list::find(name) else { continue };
+                for privilege in table.service {
+                    if privilege.columns.is_empty() {
+                        add(object, SERVICE, privilege.name, None);
+                    }
+                    for column in privilege.columns {
+                        add(object, SERVICE, privilege.name, Some(column));
+                    }
+                }
+                if table.reader {
+                    add(object, READER, "select", None);
+                }
+            }
+            Object::Sequence(_) => add(object, READER, "select", None),
+            Object::Function(name) if list::is_called_by_service(name) => {
+                add(object, SERVICE, "execute", None);
+            }
+            _ => {}
+        }
+    }
+    let schema = Object::Schema(SCHEMA.to_owned());
+    for (role, privilege) in
+        [(OWNER, "create"), (OWNER, "usage"), (SERVICE, "usage"), (READER, "usage")]
+    {
+        if has_owner || role != OWNER {
+            add(&schema, role, privilege, None);
+        }
+    }
+    for kind in ["tables", "sequences"] {
+        add(&Object::Future { owner: owner.to_owned(), kind }, READER, "select", None);
+    }
+    wanted
+}
+
+/// Whether a privilege that is not in the list is taken away. The owner keeps what comes with owning, and everybody
+/// may connect and look names up, as the server's own defaults have it.
+fn is_to_go(grant: &Grant) -> bool {
+    match (&grant.object, grant.grantee.as_str()) {
+        (Object::Future { .. }, READER | SERVICE | PUBLIC) => true,
+        (_, OWNER) | (Object::Future { .. }, _) => false,
+        (Object::Database(_), _) => grant.privilege != "connect",
+        (Object::Schema(_), _) => grant.privilege != "usage",
+        _ => true,
+    }
+}
+
+/// Whether `grant`, of a column, is there and lost in the same plan: revoking a privilege on a table revokes it on
+/// each of the table's columns.
+fn is_lost(grant: &Grant, grants: &BTreeSet<Grant>) -> bool {
+    let of_table = Grant { column: None, ..grant.clone() };
+    grant.column.is_some() && grants.contains(&of_table)
+}
+
+/// One statement for each object and grantee.
+fn render(verb: &str, word: &str, grants: &BTreeSet<&Grant>) -> Vec<String> {
+    // On whole tables and on columns apart: `update, update (a)`.
+    let mut grouped: BTreeMap<(&Object, &str), BTreeMap<(&str, bool), Vec<&str>>> =
+        BTreeMap::new();
+    for grant in grants {
+        let privileges = grouped.entry((&grant.object, &grant.grantee)).or_default();
+        let privilege = (grant.privilege.as_str(), grant.column.is_some());
+        privileges.entry(privilege).or_default().extend(grant.column.as_deref());
+    }
+    let privileges = |privileges: BTreeMap<(&str, bool), Vec<&str>>| {
+        let one = |((name, _), columns): ((&str, bool), Vec<&str>)| match columns.as_slice() {
+            [] => name.to_owned(),
+            columns => format!("{name} ({})", columns.join(", ")),
+        };
+        privileges.into_iter().map(one).collect::<Vec<_>>().join(", ")
+    };
+    let statement = |((object, grantee), group)| {
+        let (what, on) = (privileges(group), target(object));
+        match object {
+            Object::Future { owner, .. } => format!(
+                "alter default privileges for role {owner} in schema {SCHEMA} {verb} {what} {on} {word} {grantee}"
+            ),
+            _ => format!("{verb} {what} {on} {word} {grantee}"),
+        }
+    };
+    grouped.into_iter().map(statement).collect()
+}
+
+/// The object as `grant` and `revoke` name it.
+fn target(object: &Object) -> String {
+    match object {
+        Object::Future { kind, .. } => format!("on {kind}"),
+        Object::Database(name) => format!("on database {name}"),
+        Object::Schema(name) => format!("on schema {name}"),
+        Object::Table(name) => format!("on table {SCHEMA}.{name}"),
+        Object::Sequence(name) => format!("on sequence {SCHEMA}.{name}"),
+        Object::Function(name) => format!("on function {SCHEMA}.{name}"),
+    }
+}
