@@ -155,10 +155,10 @@ async fn a_rule_that_is_tightened_under_a_value_is_a_fault_until_it_fits() {
              where key = 'BRUNE_COOLDOWN_MINUTES'"
         )
     };
-    by_hand::run(&app.db.pool(), rule(10)).await;
+    by_hand::run(&app.db.owner(), rule(10)).await;
     accuses(&app.instance).await;
     assert_eq!(named(app.instance.start(&user("ana")).await), ["BRUNE_COOLDOWN_MINUTES"]);
-    by_hand::run(&app.db.pool(), rule(60)).await;
+    by_hand::run(&app.db.owner(), rule(60)).await;
     is_sound(&app.instance).await;
     app.instance.start(&user("ana")).await.ok();
 }
@@ -173,13 +173,13 @@ async fn a_declaration_that_is_not_understood_is_a_fault_until_it_is() {
              where key = 'BRUNE_PROMPT_VERSION'"
         )
     };
-    by_hand::run(&app.db.pool(), rules(r#"{"regex": "("}"#)).await;
+    by_hand::run(&app.db.owner(), rules(r#"{"regex": "("}"#)).await;
     accuses(&app.instance).await;
     assert_eq!(ready(&app.instance).await, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(named(app.instance.start(&user("ana")).await), ["BRUNE_PROMPT_VERSION"]);
     // What was written before the declaration went bad is still what readers get.
     assert_eq!(deaf.settings.get_string("BRUNE_PROMPT_VERSION").unwrap(), "1");
-    by_hand::run(&app.db.pool(), rules("{}")).await;
+    by_hand::run(&app.db.owner(), rules("{}")).await;
     is_sound(&app.instance).await;
     app.instance.start(&user("ana")).await.ok();
 }

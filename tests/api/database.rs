@@ -18,7 +18,7 @@ async fn tables(pool: &PgPool) -> Vec<String> {
 #[tokio::test]
 async fn each_test_has_a_migrated_database_of_its_own() {
     let (one, other) = (TestDb::new().await, TestDb::new().await);
-    one.pool().execute("create table only_here ()").await.unwrap();
+    one.owner().execute("create table only_here ()").await.unwrap();
     assert!(tables(&one.pool()).await.contains(&"only_here".to_owned()));
     let found = tables(&other.pool()).await;
     assert!(found.contains(&"_sqlx_migrations".to_owned()), "{found:?}");
@@ -34,12 +34,12 @@ async fn an_empty_database_has_not_even_the_schema() {
 #[tokio::test]
 async fn migrations_run_once_however_often_they_are_asked_to() {
     let db = TestDb::empty().await;
-    MIGRATOR.run(&db.pool()).await.unwrap();
+    MIGRATOR.run(&db.owner()).await.unwrap();
     let after_one = tables(&db.pool()).await;
-    MIGRATOR.run(&db.pool()).await.unwrap();
+    MIGRATOR.run(&db.owner()).await.unwrap();
     assert_eq!(tables(&db.pool()).await, after_one);
     let applied: i64 = sqlx::query_scalar("select count(*) from _sqlx_migrations")
-        .fetch_one(&db.pool())
+        .fetch_one(&db.owner())
         .await
         .unwrap();
     assert_eq!(usize::try_from(applied).unwrap(), MIGRATOR.iter().count());
@@ -99,14 +99,14 @@ async fn a_commit_can_be_made_to_hang() {
     let sql = "do $$ begin
         execute format('alter database %I set synchronous_commit = on', current_database());
     end $$";
-    db.pool().execute(sql).await.unwrap();
-    let mut connection = db.options().connect().await.unwrap();
+    db.owner().execute(sql).await.unwrap();
+    let mut connection = db.owner_options().connect().await.unwrap();
     let commit = connection.execute("create table t ()");
     assert!(
         tokio::time::timeout(Duration::from_millis(300), commit).await.is_err(),
         "it did not hang"
     );
-    let mut other = db.options().connect().await.unwrap();
+    let mut other = db.owner_options().connect().await.unwrap();
     let waiting: i64 = sqlx::query_scalar(
         "select count(*) from pg_stat_activity
          where datname = current_database() and wait_event = 'SyncRep'",

@@ -38,12 +38,13 @@ async fn a_connection_that_was_given_back_is_the_next_to_be_used() {
 #[tokio::test]
 async fn a_use_that_is_given_up_ends_its_connection() {
     let db = TestDb::empty().await;
-    let pool = pool(&db, 1).await;
+    // One that may create a table.
+    let pool = Pool::open(db.owner_options(), Reach::Direct, 1).await.unwrap();
     let first = pid(&pool).await;
     let sleeps = async |conn: &mut Connection| {
         Ok::<_, Failure>(sqlx::query("select pg_sleep(3)").execute(conn).await.map(drop)?)
     };
-    let other = db.pool();
+    let other = db.owner();
     let runs = async || {
         let sql = "select count(*) from pg_stat_activity where query like 'select pg_sleep%'";
         sqlx::query_scalar::<_, i64>(sql).fetch_one(&other).await.unwrap() == 1

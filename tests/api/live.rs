@@ -251,7 +251,7 @@ async fn a_database_that_refuses_connections_is_away() {
     let proxy = Proxy::before(&app.db).await;
     let instance = proxy.instance().await;
     let name = app.db.options().get_database().unwrap().to_owned();
-    let elsewhere = app.db.options().database("postgres");
+    let elsewhere = app.db.admin_options().database("postgres");
     let mut admin = elsewhere.connect().await.unwrap();
     let allow = |it: bool| AssertSqlSafe(format!("alter database {name} allow_connections {it}"));
     // Before nobody is let in any more.

@@ -19,7 +19,7 @@ async fn what_is_wrong_is_named_and_fails() {
     by_hand::set(&pool, "BRUNE_SESSION_MAX_MINUTES", "999").await;
     by_hand::delete(&pool, "BRUNE_PROMPT_ID").await;
     by_hand::run(
-        &pool,
+        &app.db.owner(),
         "update app_global_setting_schema set description = 'other' where key = 'BRUNE_PROMPT_VERSION'",
     )
     .await;
@@ -40,7 +40,7 @@ async fn what_is_wrong_is_named_and_fails() {
 async fn a_trail_that_was_tampered_with_is_found() {
     let app = TestApp::new().await;
     by_hand::run(
-        &app.db.pool(),
+        &app.db.owner(),
         "alter table app_global_setting_audit disable trigger user;
          update app_global_setting_audit set reason = 'nothing to see' where seq = 3;
          delete from app_global_setting_audit where seq = 5;

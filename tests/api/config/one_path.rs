@@ -16,7 +16,7 @@ async fn a_rule_tightened_in_the_database_binds_put_delete_patch_and_import() {
     let deaf = Instance::deaf(app.db.pool()).await;
     let tighten = "update app_global_setting_schema
         set constraints_json = constraints_json || '{\"max\": 24}' where key = 'BRUNE_COOLDOWN_MINUTES'";
-    psql(&app.db.pool(), tighten).await.unwrap();
+    psql(&app.db.owner(), tighten).await.unwrap();
     let before = stored(&app).await;
     let reply = put(&deaf, COOLDOWN, json!({"value": 25, "version": 2})).send().await;
     let put_told = reply.problem(422, "validation_failed")["errors"][0].clone();
@@ -43,7 +43,7 @@ async fn a_key_that_was_locked_meanwhile_is_locked_for_every_way_of_writing() {
     let deaf = Instance::deaf(app.db.pool()).await;
     let lock = "update app_global_setting_schema set kind = 'locked', editable = false
         where key = 'BRUNE_COOLDOWN_MINUTES'";
-    psql(&app.db.pool(), lock).await.unwrap();
+    psql(&app.db.owner(), lock).await.unwrap();
     let before = one(&app.instance, PER_DAY).await;
     put(&deaf, COOLDOWN, json!({"value": 25, "version": 1}))
         .send()
@@ -69,7 +69,7 @@ async fn reset_gives_the_default_of_the_catalog_as_it_is_now() {
     put(&app.instance, COOLDOWN, json!({"value": 20, "version": 1})).send().await.ok();
     let moved = "update app_global_setting_schema set default_json = '15'
         where key = 'BRUNE_COOLDOWN_MINUTES'";
-    psql(&app.db.pool(), moved).await.unwrap();
+    psql(&app.db.owner(), moved).await.unwrap();
     let back = reset(&deaf, &format!("{COOLDOWN}?reason=a+test&version=2")).send().await.ok();
     assert_eq!((&back["value"], &back["default"]), (&json!(15), &json!(15)));
     assert_eq!(one(&app.instance, COOLDOWN).await["value"], 15);

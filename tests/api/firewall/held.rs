@@ -129,7 +129,7 @@ async fn a_default_that_was_published_before_is_not_reset_to() {
     let secret = ["gh", "p_", &core, "abcd"].concat();
     let sql = "update app_global_setting_schema set default_json = to_jsonb(array[$1::text]) where key = $2";
     let pool = app.db.pool();
-    sqlx::query(sql).bind(&secret).bind(LEVELS).execute(&pool).await.unwrap();
+    sqlx::query(sql).bind(&secret).bind(LEVELS).execute(&app.db.owner()).await.unwrap();
     let path = format!("{LEVELS}?reason=a+test&version=1");
     let reply = crate::config::reset(&app.instance, &path).send().await;
     tells_nothing_of(&reply, &core);

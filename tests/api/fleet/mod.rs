@@ -140,7 +140,7 @@ async fn a_row_that_was_lost_is_written_again() {
     app.instance = Instance::paced(QUICK, app.db.pool()).await;
     app.instance.join().await;
     // What a crash of the server leaves of an unlogged table.
-    by_hand::run(&app.db.pool(), "truncate brune_instance").await;
+    by_hand::run(&app.db.owner(), "truncate brune_instance").await;
     let again = async || entry(&app.instance, &app.instance).await.is_some();
     by_hand::eventually("it is there again", again).await;
 }

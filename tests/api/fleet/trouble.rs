@@ -131,7 +131,7 @@ async fn a_look_that_failed_is_not_the_last_one() {
     patch(&app.instance, "", 45, 1).send().await.ok();
     let proxy = Proxy::before(&app.db).await;
     let writer = proxy.instance().await;
-    let pool = app.db.pool();
+    let pool = app.db.owner();
     by_hand::run(&pool, "alter table brune_instance rename to out_of_sight").await;
     let before = proxy.round_trips();
     let is_back = async {
@@ -146,7 +146,7 @@ async fn a_look_that_failed_is_not_the_last_one() {
 #[tokio::test]
 async fn a_fleet_that_cannot_be_seen_is_not_said_to_have_it() {
     let app = TestApp::new().await;
-    by_hand::run(&app.db.pool(), "drop table brune_instance").await;
+    by_hand::run(&app.db.owner(), "drop table brune_instance").await;
     let reply = patch(&app.instance, "wait=applied&timeout_ms=200", 45, 1).send().await;
     assert_eq!((reply.status, &reply.body["revision"]), (StatusCode::ACCEPTED, &json!(2)));
     let applied = &reply.body["applied"];

@@ -143,7 +143,7 @@ async fn postgres_takes_no_other_change_of_the_trail() {
         ),
         ("delete from app_global_setting_audit where key = 'OPENAI_API_KEY'", "append-only"),
     ] {
-        let refused = sqlx::query(sql).execute(&pool).await.unwrap_err().to_string();
+        let refused = sqlx::query(sql).execute(&db.owner()).await.unwrap_err().to_string();
         assert!(refused.contains(refusal), "{sql}: {refused}");
     }
     the_trail_verifies(&db).await;

@@ -101,7 +101,7 @@ async fn a_start_whose_commit_is_not_confirmed_is_never_called_failed() {
     let sql = "do $$ begin
         execute format('alter database %I set synchronous_commit = on', current_database());
     end $$";
-    by_hand::run(&app.db.pool(), sql).await;
+    by_hand::run(&app.db.owner(), sql).await;
     let proxy = Proxy::before(&app.db).await;
     let instance = proxy.instance().await;
     // No standby ever confirms it: the row is written, and nobody is told.

@@ -180,7 +180,7 @@ async fn a_rule_that_was_tightened_meanwhile_holds_for_an_instance_that_did_not_
     let deaf = Instance::deaf(app.db.pool()).await;
     let tighten = "update app_global_setting_schema
         set constraints_json = constraints_json || '{\"max\": 60}' where key = 'BRUNE_COOLDOWN_MINUTES'";
-    super::psql(&app.db.pool(), tighten).await.unwrap();
+    super::psql(&app.db.owner(), tighten).await.unwrap();
     let before = stored(&app).await;
     deaf.change(&[(COOLDOWN, json!(61), 1)]).await.problem(400, "validation_failed");
     assert_eq!(stored(&app).await, before);

@@ -18,10 +18,11 @@ fn change(set: &str, audit: &str) -> String {
     )
 }
 
-/// Holds `sql` to be refused with a message that has `word` in it, and to leave nothing behind.
+/// Holds `sql` to be refused to the owner of the tables with a message that has `word` in it, and to leave nothing
+/// behind.
 async fn refused(app: &TestApp, sql: &str, word: &str) {
     let before = stored(app).await;
-    let pool = app.db.pool();
+    let pool = app.db.owner();
     let mut conn = pool.acquire().await.unwrap();
     let fault = conn.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))).await;
     let _ = conn.execute("rollback").await;

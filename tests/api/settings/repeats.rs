@@ -144,7 +144,7 @@ async fn a_commit_nobody_confirmed_is_called_neither_done_nor_failed_and_a_repea
     let app = TestApp::new().await;
     // A commit that notifies would hold up those of every other database of the server.
     let silence = "alter table app_global_settings disable trigger app_global_settings_notify";
-    psql(&app.db.pool(), silence).await.unwrap();
+    psql(&app.db.owner(), silence).await.unwrap();
     // The server names a standby that there is not; these sessions wait for it.
     let waiting = session(app.db.options()).options([("synchronous_commit", "on")]);
     let waiting = PgPoolOptions::new().connect_lazy_with(waiting);

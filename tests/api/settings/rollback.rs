@@ -24,7 +24,7 @@ async fn lived_in() -> TestApp {
 async fn tighten(app: &TestApp) {
     let sql = "update app_global_setting_schema
         set constraints_json = constraints_json || '{\"min\": 40}' where key = 'BRUNE_COOLDOWN_MINUTES'";
-    psql(&app.db.pool(), sql).await.unwrap();
+    psql(&app.db.owner(), sql).await.unwrap();
 }
 
 #[tokio::test]

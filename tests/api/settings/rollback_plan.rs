@@ -114,7 +114,7 @@ async fn a_plan_lists_what_todays_rules_would_refuse() {
         set constraints_json = constraints_json || '{\"min\": 4}' where key = 'BRUNE_MAX_SESSIONS_PER_DAY';
         update app_global_setting_schema
         set constraints_json = constraints_json || '{\"min\": 40}' where key = 'BRUNE_COOLDOWN_MINUTES'";
-    psql(&app.db.pool(), tighten).await.unwrap();
+    psql(&app.db.owner(), tighten).await.unwrap();
     let before = stored(&app).await;
     let plan = plan(&app, json!({"to_revision": 1, "revision": 5})).await.ok();
     assert_eq!(stored(&app).await, before);
@@ -153,7 +153,7 @@ async fn a_refused_plan_names_the_revision_of_the_database_not_of_the_instance()
     app.instance.change(&[(COOLDOWN, json!(45), 1)]).await.ok();
     let tighten = "update app_global_setting_schema
         set constraints_json = constraints_json || '{\"min\": 40}' where key = 'BRUNE_COOLDOWN_MINUTES'";
-    psql(&app.db.pool(), tighten).await.unwrap();
+    psql(&app.db.owner(), tighten).await.unwrap();
     // Taken on once, so that the next change is the only one it does not know.
     deaf.change(&[(COOLDOWN, json!(50), 2)]).await.ok();
     app.instance.change(&[(PER_DAY, json!(5), 1)]).await.ok();

@@ -25,7 +25,7 @@ async fn lived_in() -> TestApp {
     patch(&app.instance, &refused).send().await.problem(403, "key_locked");
     // Only somebody who switches the triggers off can write what is past.
     psql(
-        &app.db.pool(),
+        &app.db.admin(),
         "alter table app_global_setting_audit disable trigger all;
         update app_global_setting_audit set changed_at = case
           when action = 'seed' then timestamptz '2020-01-01 00:00:00Z'

@@ -43,7 +43,7 @@ async fn the_trail_is_whole_after_everything_that_may_happen() {
 
 /// Runs `sql` as a superuser would who first switches the triggers off.
 async fn tamper(app: &TestApp, sql: &'static str) {
-    let pool = app.db.pool();
+    let pool = app.db.admin();
     for table in ["app_global_setting_audit", "app_global_setting_head", "app_global_settings"] {
         let off = format!("alter table {table} disable trigger all");
         sqlx::raw_sql(sqlx::AssertSqlSafe(off)).execute(&pool).await.unwrap();
