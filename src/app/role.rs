@@ -113,9 +113,7 @@ fn excess(role: &Connected) -> Vec<String> {
         format!("{name} {power}, which serving does not need; {cure}")
     });
     let excess = role.excess.iter().map(|privilege| {
-        format!(
-            "{name} has {privilege}, which serving does not need; run `brune migrate --roles`"
-        )
+        format!("{name} has {privilege}, which serving does not need; run `brune migrate --roles`")
     });
     powers.chain(excess).collect()
 }

@@ -60,7 +60,10 @@ pub(super) fn pooler(reading: &mut Reading<'_>, database: Option<&Database>) -> 
 }
 
 /// Where migrations connect to as the owner, if that is another address.
-pub(super) fn migrate_url(reading: &mut Reading<'_>, database: Option<&Database>) -> Option<Secret> {
+pub(super) fn migrate_url(
+    reading: &mut Reading<'_>,
+    database: Option<&Database>,
+) -> Option<Secret> {
     const MIGRATE: &str = "DATABASE_MIGRATE_URL";
     let url = reading.secret(MIGRATE).and_then(|url| checked(reading, MIGRATE, url));
     if let (Some(_), Some(Database::Embedded(_))) = (&url, database) {

@@ -98,7 +98,14 @@ mod tests {
         for database in [&url[..], &parts] {
             let held = held(&[&common[..], &around, &migrating, database].concat());
             let given = common[1..].iter().chain(&around[1..]).map(|(_, value)| *value);
-            let parts = ["p@ss/word", "p%40ss%2Fword", "past it", "owners word", "a-token-of-the-hook", "a-word"];
+            let parts = [
+                "p@ss/word",
+                "p%40ss%2Fword",
+                "past it",
+                "owners word",
+                "a-token-of-the-hook",
+                "a-word",
+            ];
             let more = ["a-token-of-alerts", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"];
             for secret in given.chain(parts).chain(more) {
                 assert!(held.iter().any(|it| it == secret), "{secret}: {held:?}");

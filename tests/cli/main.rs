@@ -13,6 +13,7 @@ mod fleet;
 mod log;
 mod migrate;
 mod pooler;
+mod roles;
 mod secrets;
 mod serve;
 #[path = "../support/mod.rs"]

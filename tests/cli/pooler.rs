@@ -24,12 +24,16 @@ async fn migrations_go_around_the_pooler_or_are_refused() {
     let db = TestDb::empty().await;
     let pooler = PgBouncer::before(&db).await;
     let home = behind(&pooler);
-    home.run(&["migrate"]).refused(&["is pending", "DATABASE_DIRECT_URL"]);
+    let owner = behind(&pooler).with("DATABASE_URL", &pooler.owner_url());
+    owner.run(&["migrate"]).refused(&["is pending", "DATABASE_DIRECT_URL"]);
+    owner.run(&["migrate", "--roles"]).refused(&["DATABASE_DIRECT_URL"]);
     home.run(&["serve"]).refused(&["is pending", "DATABASE_DIRECT_URL"]);
     let direct = behind(&pooler).with("DATABASE_DIRECT_URL", &db.url());
-    direct.run(&["migrate"]).ok();
+    // Past the pooler, with the address of the role that migrates.
+    let migrating = behind(&pooler).with("DATABASE_MIGRATE_URL", &db.owner_url());
+    migrating.run(&["migrate"]).ok();
     // Nothing is pending any more, and what is left needs no session.
-    assert!(home.run(&["migrate"]).ok().contains("up to date"));
+    assert!(owner.run(&["migrate"]).ok().contains("up to date"));
     for home in [&home, &direct] {
         let said = home.run(&["doctor"]).ok();
         assert!(said.contains("ok    audit trail: 9 entries"), "{said}");

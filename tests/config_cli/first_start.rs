@@ -51,7 +51,7 @@ async fn invalid_first_values_stop_the_first_start_and_all_are_named() {
     let room = Room::new();
     room.write(".env", &format!("{COOLDOWN}=900\nBRUNE_PROMPT_ID=nonsense\n"));
     let db = TestDb::new().await;
-    let database = db.options().to_url_lossy().to_string();
+    let database = db.owner_options().to_url_lossy().to_string();
     let mut command = room.command(&["migrate"]);
     let refused = run(with_database(&mut command, &database).env(LEVELS, "[1]"));
     refused

@@ -96,7 +96,7 @@ async fn a_first_value_that_is_a_secret_stops_the_first_start_and_is_not_told() 
     let (room, core) = (Room::new(), core());
     room.write(".env", &format!("{LEVELS}=mid,{}\n", ["gh", "p_", &core, "abcd"].concat()));
     let db = TestDb::empty().await;
-    let database = db.url();
+    let database = db.owner_url();
     let migrate = |arguments: &[&str]| {
         run(with_database(&mut room.command(arguments), &database)
             .env("BRUNE_PROMPT_VERSION", SECRET))

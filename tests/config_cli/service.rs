@@ -127,7 +127,8 @@ impl Service {
     /// One that is started in `room`, with what stands in its `.env`.
     pub(crate) fn start_on(room: Room, db: TestDb) -> Self {
         let database = db.options().to_url_lossy().to_string();
-        let migrated = run(with_database(&mut room.command(&["migrate"]), &database));
+        let owner = db.owner_options().to_url_lossy().to_string();
+        let migrated = run(with_database(&mut room.command(&["migrate"]), &owner));
         assert_eq!(migrated.code, 0, "{migrated:#?}");
         let (child, address) = serve(&room, Some(&database), ANYWHERE);
         Self { child, address, room, database: Some((database, db)) }

@@ -58,6 +58,7 @@ impl Owner {
         Self::of(command.envs(env.iter().copied()).spawn().unwrap())
     }
 
+    /// How the superuser connects.
     pub(crate) fn options(&self) -> PgConnectOptions {
         options_from_url(&Secret::new(self.url.clone())).unwrap()
     }
@@ -122,7 +123,7 @@ fn owner() {
     runtime.block_on(async {
         match Server::start(&config(&dir), Profile::Durable).await {
             Ok(server) => {
-                println!("UP {} {}", server.postmaster().unwrap(), server.url());
+                println!("UP {} {}", server.postmaster().unwrap(), server.admin_url());
                 let _ = std::io::stdin().read_to_end(&mut Vec::new());
                 server.stop().await.unwrap();
             }

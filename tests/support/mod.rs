@@ -8,6 +8,7 @@ pub(crate) mod binary;
 pub(crate) mod by_hand;
 mod call;
 pub(crate) mod canary;
+pub(crate) mod cluster;
 mod database;
 pub(crate) mod pgbouncer;
 pub(crate) mod programs;

@@ -29,6 +29,7 @@ pub(crate) struct PgBouncer {
     dir: PathBuf,
     port: u16,
     upstream: PgConnectOptions,
+    owner: PgConnectOptions,
     server: Option<Child>,
 }
 
@@ -45,7 +46,8 @@ impl PgBouncer {
         let dir =
             std::env::temp_dir().join(format!("brune-pgbouncer-{}-{port}", std::process::id()));
         fs::create_dir(&dir).unwrap();
-        let mut pooler = Self { dir, port, upstream: db.options(), server: None };
+        let owner = db.owner_options();
+        let mut pooler = Self { dir, port, upstream: db.options(), owner, server: None };
         fs::write(pooler.dir.join("users"), pooler.users()).unwrap();
         fs::write(pooler.dir.join("ini"), pooler.configuration(ignored)).unwrap();
         pooler.again().await;
@@ -62,8 +64,12 @@ impl PgBouncer {
     }
 
     fn users(&self) -> String {
-        let url = self.upstream.to_url_lossy();
-        format!("\"{}\" \"{}\"\n", self.upstream.get_username(), url.password().unwrap_or_default())
+        let line = |options: &PgConnectOptions| {
+            let url = options.to_url_lossy();
+            let password = url.password().unwrap_or_default();
+            format!("\"{}\" \"{password}\"\n", options.get_username())
+        };
+        [&self.upstream, &self.owner].map(line).concat()
     }
 
     fn configuration(&self, ignored: &str) -> String {
@@ -110,7 +116,16 @@ impl PgBouncer {
 
     /// Its address, for a program of its own.
     pub(crate) fn url(&self) -> String {
-        let (user, port) = (self.upstream.get_username(), self.port);
+        self.url_of(self.upstream.get_username())
+    }
+
+    /// The same for the role that migrates.
+    pub(crate) fn owner_url(&self) -> String {
+        self.url_of(self.owner.get_username())
+    }
+
+    fn url_of(&self, user: &str) -> String {
+        let port = self.port;
         let database = self.upstream.get_database().unwrap();
         format!("postgres://{user}@127.0.0.1:{port}/{database}?sslmode=disable")
     }

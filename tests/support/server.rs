@@ -82,7 +82,8 @@ impl Up {
     fn write(dir: &Path, server: &Server) {
         let options = server.admin_options();
         let socket = options.get_socket().unwrap().join(format!(".s.PGSQL.{}", options.get_port()));
-        let text = format!("{}\n{}\n{}\n", std::process::id(), socket.display(), server.admin_url());
+        let text =
+            format!("{}\n{}\n{}\n", std::process::id(), socket.display(), server.admin_url());
         fs::write(dir.join("ready.new"), text).unwrap();
         fs::rename(dir.join("ready.new"), dir.join("ready")).unwrap();
     }

@@ -29,7 +29,7 @@ pub(super) struct Access {
 }
 
 /// Writes the files anew: the accounts may be others than last time. The kernel says which account a process has that
-/// connects; ours, and the server's own, may log in as the three roles. Other roles need a password.
+/// connects; ours, the server's own and root may log in as the three roles. Other roles need a password.
 pub(super) fn write(layout: &Layout, runner: &Runner) -> Result<Access, Error> {
     let access =
         Access { hba: layout.dir.join("pg_hba.conf"), ident: layout.dir.join("pg_ident.conf") };

@@ -1,6 +1,7 @@
 //! Under which account the server's programs run, and with what environment.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsString,
     io,
     os::unix::process::CommandExt as _,
@@ -83,10 +84,11 @@ impl Runner {
         }
     }
 
-    /// The names of the accounts that use the server: ours, and the one that it runs as.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+    /// The names of the accounts that may use the server: ours, the one that it runs as, and root, which could
+    /// become either.
+    pub(super) fn names(&self) -> BTreeSet<&str> {
         let server = self.account.as_ref().map(|account| account.name.as_str());
-        self.own_name.as_deref().into_iter().chain(server)
+        self.own_name.as_deref().into_iter().chain(server).chain(["root"]).collect()
     }
 
     /// PATH, with what is always searched.

@@ -261,11 +261,7 @@ fn options(layout: &Layout, user: &str) -> PgConnectOptions {
         .ssl_mode(PgSslMode::Disable)
 }
 
-fn arguments(
-    layout: &Layout,
-    access: &Access,
-    profile: Profile,
-) -> Result<Vec<OsString>, Error> {
+fn arguments(layout: &Layout, access: &Access, profile: Profile) -> Result<Vec<OsString>, Error> {
     let text = |path: &Path| {
         let text = path.to_str().map(str::to_owned);
         text.ok_or_else(|| Error::NotText { path: path.to_owned() })

@@ -47,7 +47,8 @@ pub(super) async fn prepare(superuser: &PgConnectOptions) -> Result<(), sqlx::Er
 async fn state(
     connection: &mut PgConnection,
 ) -> Result<(Vec<String>, Option<String>), sqlx::Error> {
-    let query = "select array(select rolname::text from pg_roles where starts_with(rolname, 'brune_')),
+    let query =
+        "select array(select rolname::text from pg_roles where starts_with(rolname, 'brune_')),
         (select pg_get_userbyid(datdba)::text from pg_database where datname = $1)";
     let row = sqlx::query(query).bind(DATABASE).fetch_one(connection).await?;
     Ok((row.try_get(0)?, row.try_get(1)?))

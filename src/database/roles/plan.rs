@@ -134,8 +134,7 @@ fn is_lost(grant: &Grant, grants: &BTreeSet<Grant>) -> bool {
 /// One statement for each object and grantee.
 fn render(verb: &str, word: &str, grants: &BTreeSet<&Grant>) -> Vec<String> {
     // On whole tables and on columns apart: `update, update (a)`.
-    let mut grouped: BTreeMap<(&Object, &str), BTreeMap<(&str, bool), Vec<&str>>> =
-        BTreeMap::new();
+    let mut grouped: BTreeMap<(&Object, &str), BTreeMap<(&str, bool), Vec<&str>>> = BTreeMap::new();
     for grant in grants {
         let privileges = grouped.entry((&grant.object, &grant.grantee)).or_default();
         let privilege = (grant.privilege.as_str(), grant.column.is_some());

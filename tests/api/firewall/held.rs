@@ -69,7 +69,8 @@ async fn publish(given: &str, firewall: &Firewall) -> (TestDb, String) {
     let db = TestDb::new().await;
     let catalog = Catalog::parse(BRUN_E).unwrap();
     let provided = |key: &str| (key == LEVELS).then(|| (given.to_owned(), ".env"));
-    let Err(err) = settings::publish(&db.owner().into(), &catalog, &provided, firewall, false).await
+    let Err(err) =
+        settings::publish(&db.owner().into(), &catalog, &provided, firewall, false).await
     else {
         panic!("{given} was published");
     };

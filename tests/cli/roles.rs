@@ -1,0 +1,397 @@
+//! Least privilege: the roles, what is granted to them, and who may serve.
+
+use std::process::Command;
+
+use serde_json::json;
+use sqlx::{AssertSqlSafe, Executor as _, PgPool};
+
+use crate::support::{
+    SECRET, TestApp, TestDb, admin_signed_with, binary::Home, by_hand, cluster::Cluster,
+    programs::need,
+};
+
+/// The key of a provider that is never called.
+const PROVIDER: (&str, &str) = ("OPENAI_API_KEY", "key-of-the-provider");
+
+async fn text(pool: &PgPool, sql: &str) -> String {
+    let text: Option<String> =
+        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(pool).await.unwrap();
+    text.unwrap_or_default()
+}
+
+/// Every owner of an object in the schema.
+async fn owners(pool: &PgPool) -> String {
+    text(
+        pool,
+        "select string_agg(distinct pg_get_userbyid(o)::text, ', ') from (
+          select relowner from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'v', 'S')
+          union select proowner from pg_proc where pronamespace = 'public'::regnamespace) t (o)",
+    )
+    .await
+}
+
+/// Everything that roles are granted, and which there are.
+async fn state(pool: &PgPool) -> String {
+    text(
+        pool,
+        "select concat_ws(E'\\n',
+          (select string_agg(rolname || rolcanlogin || coalesce(rolpassword, ''), ' ' order by rolname)
+            from pg_authid where rolname like 'brune%'),
+          (select string_agg(relname || relowner || coalesce(relacl::text, ''), ' ' order by relname)
+            from pg_class where relnamespace = 'public'::regnamespace),
+          (select string_agg(attname || attacl::text, ' ' order by attrelid, attnum)
+            from pg_attribute where attacl is not null and attrelid > 16000),
+          (select string_agg(proname || coalesce(proacl::text, ''), ' ' order by proname)
+            from pg_proc where pronamespace = 'public'::regnamespace),
+          (select string_agg(defaclacl::text, ' ' order by oid) from pg_default_acl),
+          (select nspacl::text from pg_namespace where nspname = 'public'),
+          (select datacl::text from pg_database where datname = current_database()))",
+    )
+    .await
+}
+
+#[tokio::test]
+async fn a_superuser_brings_everything_in_order_and_a_second_run_changes_nothing() {
+    let mut cluster = Cluster::new().await;
+    let before = state(&cluster.admin()).await;
+    let plan = cluster.command("postgres", &["migrate", "--roles", "--plan"]).ok();
+    assert!(plan.starts_with("-- would run:\ncreate role brune_owner nologin;\n"), "{plan}");
+    assert_eq!(state(&cluster.admin()).await, before, "a plan changed something");
+    let said = cluster.command("postgres", &["migrate", "--roles"]).ok();
+    for statement in plan.lines().skip(1).map(|it| it.trim_end_matches(';')) {
+        assert!(said.contains(&format!("ran: {statement}\n")), "{statement} is not in: {said}");
+    }
+    // A login of the owner's group migrates, and what it makes is the group's.
+    cluster.login("carol", "in role brune_owner").await;
+    cluster.command("carol", &["migrate"]).ok();
+    let after = state(&cluster.admin()).await;
+    assert_eq!(owners(&cluster.admin()).await, "brune_owner");
+    for arguments in [&["migrate", "--roles"][..], &["migrate", "--roles", "--plan"], &["migrate"]]
+    {
+        let said = cluster.command("postgres", arguments).ok();
+        assert!(said.starts_with("nothing to do"), "{arguments:?}: {said}");
+    }
+    assert_eq!(state(&cluster.admin()).await, after);
+    let roles = "select string_agg(rolname || ' ' || rolcanlogin || (rolpassword is null), ', ' order by rolname)
+        from pg_authid where rolname like 'brune%'";
+    let groups = "brune_owner falsetrue, brune_reader falsetrue, brune_service falsetrue";
+    assert_eq!(text(&cluster.admin(), roles).await, groups);
+    // A login of each group is all that is missing.
+    cluster.login("ada", "in role brune_service").await;
+    let said = cluster.command("ada", &["doctor"]).ok();
+    let line = "ok    database role: ada can do no more than brune_service needs\n";
+    assert!(said.contains(line), "{said}");
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn an_older_database_is_handed_over_and_loses_what_is_in_no_list() {
+    let mut cluster = Cluster::new().await;
+    cluster.command("postgres", &["migrate"]).ok();
+    assert_eq!(owners(&cluster.admin()).await, "postgres");
+    // As the documents of an older release said, under the name that they gave.
+    cluster.login("brune_service", "").await;
+    cluster
+        .run(
+            "grant select on all tables in schema public to brune_service;
+            grant insert, update, delete on app_global_settings, brune_session to brune_service;
+            grant insert on app_global_setting_audit to brune_service;
+            grant update on app_global_setting_head to brune_service;
+            grant update (old_value_json, new_value_json, salt) on app_global_setting_audit to brune_service;
+            grant trigger on app_global_settings to public;
+            create table another_product ()",
+        )
+        .await;
+    let said = cluster.command("brune_service", &["doctor"]);
+    let said =
+        said.refused(&["has update on app_global_setting_head, which serving does not need"]);
+    for fault in [
+        "brune_service lacks insert on brune_outbox, which serving needs",
+        "brune_service can create temporary tables in this database, which serving does not need; run",
+        "brune_service has trigger on app_global_settings",
+    ] {
+        assert!(said.contains(fault), "{fault} is not in: {said}");
+    }
+    cluster.command("brune_service", &["serve"]).refused(&["lacks insert on brune_outbox"]);
+    cluster.command("postgres", &["migrate", "--roles"]).ok();
+    assert_eq!(owners(&cluster.admin()).await, "brune_owner, postgres");
+    let another =
+        "select pg_get_userbyid(relowner)::text from pg_class where relname = 'another_product'";
+    assert_eq!(text(&cluster.admin(), another).await, "postgres");
+    let said = cluster.command("postgres", &["migrate", "--roles"]).ok();
+    assert!(said.starts_with("nothing to do"), "{said}");
+    // It keeps its login.
+    cluster.command("brune_service", &["doctor"]).ok();
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn an_owner_who_may_not_make_roles_gets_the_sql_for_who_may() {
+    let mut cluster = Cluster::new().await;
+    // As on hosted Postgres: the database is its own, and nothing else.
+    cluster.login("app", "").await;
+    cluster.run("alter database mine owner to app").await;
+    cluster.command("app", &["migrate"]).ok();
+    let said = cluster.command("app", &["migrate", "--roles"]).refused(&[
+        "run it as an administrator, in this database:",
+        "\ncreate role brune_owner nologin;\n",
+        "\ngrant brune_owner to app;\n",
+        "\nalter table public.app_global_settings owner to brune_owner;\n",
+        "\ngrant select, update (singleton) on table public.app_global_setting_head to brune_service;\n",
+    ]);
+    for attribute in ["superuser", "alter role", "password"] {
+        assert!(!said.contains(attribute), "{said}");
+    }
+    // What it may do is done.
+    assert!(said.contains("ran: revoke temporary on database mine from public\n"), "{said}");
+    cluster.run(said.lines().filter(|line| line.ends_with(';')).collect::<String>()).await;
+    let said = cluster.command("app", &["migrate", "--roles"]).ok();
+    assert!(said.starts_with("nothing to do"), "{said}");
+    assert_eq!(owners(&cluster.admin()).await, "brune_owner");
+    let said = cluster.command("app", &["migrate"]).ok();
+    assert!(said.starts_with("nothing to do"), "{said}");
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn everything_in_the_schema_is_in_the_list_and_nothing_is_everybodys() {
+    let db = TestDb::new().await;
+    for (what, sql) in [
+        (
+            "not the service's to read",
+            "select string_agg(relname, ', ') from pg_class where relnamespace = 'public'::regnamespace
+             and relkind in ('r', 'v') and not has_table_privilege('brune_service', oid, 'select')",
+        ),
+        (
+            "not the reader's to read",
+            "select string_agg(relname, ', ') from pg_class where relnamespace = 'public'::regnamespace
+             and relkind in ('r', 'v', 'S') and not case relkind
+               when 'S' then has_sequence_privilege('brune_reader', oid, 'select')
+               else has_table_privilege('brune_reader', oid, 'select') end",
+        ),
+        (
+            "functions that everybody may execute",
+            "select string_agg(proname, ', ') from pg_proc where pronamespace = 'public'::regnamespace
+             and has_function_privilege('public', oid, 'execute')",
+        ),
+        (
+            "definer's functions that others may execute",
+            "select string_agg(proname || ' ' || role, ', ') from pg_proc,
+               unnest('{brune_service,brune_reader}'::text[]) role
+             where pronamespace = 'public'::regnamespace and prosecdef
+               and has_function_privilege(role, oid, 'execute')",
+        ),
+        (
+            "everybody's",
+            "select concat(has_database_privilege('public', current_database(), 'temp'),
+               has_schema_privilege('public', 'public', 'create'))",
+        ),
+    ] {
+        let expected = if what == "everybody's" { "ff" } else { "" };
+        assert_eq!(text(&db.admin(), sql).await, expected, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_made_later_is_the_readers_to_read_and_nobody_elses() {
+    let db = TestDb::new().await;
+    let sql = "set role brune_owner; create table later (id bigint generated always as identity)";
+    by_hand::run(&db.owner(), sql).await;
+    let privileges = "select concat(has_table_privilege('brune_reader', 'later', 'select'),
+        has_sequence_privilege('brune_reader', 'later_id_seq', 'select'),
+        has_table_privilege('brune_reader', 'later', 'insert'),
+        has_table_privilege('brune_service', 'later', 'select'))";
+    assert_eq!(text(&db.admin(), privileges).await, "ttff");
+}
+
+#[tokio::test]
+async fn the_reader_makes_backups_and_writes_nothing() {
+    need("command -v pg_dump");
+    let app = TestApp::new().await;
+    let mut dump = Command::new("pg_dump");
+    let dump = dump.args(["--role=brune_reader", &app.db.admin_url()]).output().unwrap();
+    let said = String::from_utf8_lossy(&dump.stderr);
+    assert!(dump.status.success(), "{said}");
+    assert!(String::from_utf8_lossy(&dump.stdout).contains("BRUNE_COOLDOWN_MINUTES"));
+    let pool = app.db.admin();
+    let mut reader = pool.acquire().await.unwrap();
+    reader.execute("set role brune_reader").await.unwrap();
+    for sql in [
+        "update app_global_settings set updated_by = 'x'",
+        "delete from app_global_settings",
+        "insert into brune_outbox_sink (sink) values ('x')",
+        "truncate brune_instance",
+        "select * from app_global_setting_head for update",
+        "select nextval('brune_outbox_seq_seq')",
+        "create table t ()",
+        "create temporary table t ()",
+        "select app_global_setting_open_revision()",
+    ] {
+        let refused = reader.execute(sql).await.expect_err(sql);
+        assert_eq!(refused.as_database_error().unwrap().code().unwrap(), "42501", "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn the_service_cannot_do_what_it_does_not_need() {
+    let app = TestApp::new().await;
+    let before = state(&app.db.admin()).await;
+    for sql in [
+        "update app_global_setting_head set revision = 77",
+        "update app_global_setting_head set singleton = true, catalog = 'other'",
+        "delete from app_global_setting_head",
+        "insert into app_global_setting_head default values",
+        "create temporary table app_global_setting_audit ()",
+        "create table t ()",
+        "create schema other",
+        "create function f() returns int language sql as 'select 1'",
+        "alter table app_global_setting_audit disable trigger user",
+        "drop trigger app_global_setting_audit_chain on app_global_setting_audit",
+        "create trigger t before insert on app_global_settings for each row
+           execute function app_global_setting_audit_chain()",
+        "alter function app_global_setting_audit_chain() reset all",
+        "set session_replication_role = replica",
+        "set role brune_owner",
+        "truncate app_global_setting_audit",
+        "truncate brune_session",
+        "delete from app_global_setting_audit",
+        "update app_global_setting_audit set reason = 'better'",
+        "update app_global_setting_schema set kind = 'secret'",
+        "delete from _sqlx_migrations",
+        "select app_global_setting_open_revision()",
+        "grant update on app_global_setting_head to public",
+    ] {
+        let refused = app.db.pool().execute(sql).await;
+        let refused = match refused {
+            Err(refused) => refused,
+            // The server warns, and grants nothing.
+            Ok(_) if sql.starts_with("grant") => continue,
+            Ok(_) => panic!("it may: {sql}"),
+        };
+        assert_eq!(refused.as_database_error().unwrap().code().unwrap(), "42501", "{sql}");
+    }
+    assert_eq!(state(&app.db.admin()).await, before);
+    // Taking the head's lock is all that the one column is good for.
+    app.db.pool().execute("select from app_global_setting_head for update").await.unwrap();
+    app.db
+        .pool()
+        .execute("update app_global_setting_head set singleton = false")
+        .await
+        .unwrap_err();
+}
+
+/// A home in production, with all that this needs.
+fn production(home: Home) -> Home {
+    home.with("NODE_ENV", "production").with("JWT_SECRET", SECRET).with(PROVIDER.0, PROVIDER.1)
+}
+
+#[tokio::test]
+async fn production_is_not_served_by_an_owner_or_a_superuser() {
+    let app = TestApp::new().await;
+    let owner = production(Home::on(&app.db)).with("DATABASE_URL", &app.db.owner_url());
+    let told = [
+        "not ready to serve",
+        "brune_migrate has the rights of brune_owner, which owns the audit trail",
+        "run `brune migrate --roles`",
+        "BRUNE_DB_ALLOW_OWNER=true",
+    ];
+    owner.run(&["serve"]).refused(&told);
+    owner
+        .run(&["doctor"])
+        .refused(&["FAULT database role: brune_migrate has the rights of brune_owner"]);
+    let allowed = owner.with("BRUNE_DB_ALLOW_OWNER", "true");
+    let service = allowed.serve().with_token(&admin_signed_with(SECRET));
+    let reply = service.change("BRUNE_COOLDOWN_MINUTES", &json!(45), 1).send().await.unwrap();
+    assert_eq!(reply.status(), 200);
+    service.stop().await;
+    assert!(allowed.log().contains("brune_migrate has the rights of brune_owner"));
+    let said = allowed.run(&["doctor"]).ok();
+    assert!(said.contains("ok    database role: brune_migrate, which owns the tables"), "{said}");
+
+    let superuser = allowed.with("DATABASE_URL", &app.db.admin_url());
+    let told = ["is a superuser, for whom no rule of the database holds", "brune_service"];
+    superuser.run(&["serve"]).refused(&told);
+    superuser.run(&["doctor"]).refused(&told);
+    // Elsewhere it is a warning.
+    let development = superuser.with("NODE_ENV", "development");
+    development.serve().stop().await;
+    assert!(development.log().contains("is a superuser"));
+
+    let service = production(Home::on(&app.db));
+    service.serve().stop().await;
+    assert!(!service.log().contains("database role"), "{}", service.log());
+}
+
+#[tokio::test]
+async fn production_is_not_served_while_a_trigger_is_disabled() {
+    let app = TestApp::new().await;
+    let disable = "alter table app_global_settings disable trigger app_global_settings_is_audited";
+    by_hand::run(&app.db.owner(), disable).await;
+    let home = production(Home::on(&app.db));
+    let told = "the trigger app_global_settings_is_audited on app_global_settings is disabled";
+    home.run(&["serve"]).refused(&[told]);
+    by_hand::run(&app.db.owner(), disable.replace("disable", "enable")).await;
+    home.serve().stop().await;
+}
+
+#[tokio::test]
+async fn what_the_service_lacks_is_named_and_migrate_grants_it_again() {
+    let app = TestApp::new().await;
+    by_hand::run(&app.db.owner(), "revoke insert on brune_outbox from brune_service").await;
+    by_hand::run(&app.db.owner(), "grant delete on app_global_setting_audit to brune_service")
+        .await;
+    let home = Home::on(&app.db);
+    home.run(&["serve"]).refused(&["brune_serve lacks insert on brune_outbox"]);
+    home.run(&["doctor"]).refused(&["brune_serve has delete on app_global_setting_audit"]);
+    let said = home.run(&["migrate"]).ok();
+    let expected = "ran: revoke delete on table public.app_global_setting_audit from brune_service\n\
+                    ran: grant insert on table public.brune_outbox to brune_service\n";
+    assert_eq!(said, expected);
+    home.run(&["doctor"]).ok();
+    home.serve().stop().await;
+}
+
+#[tokio::test]
+async fn powers_of_a_login_beside_its_group_are_found() {
+    let mut cluster = Cluster::new().await;
+    cluster.command("postgres", &["migrate", "--roles"]).ok();
+    cluster.command("postgres", &["migrate"]).ok();
+    for (number, (attributes, grant, fault)) in [
+        ("createrole", "", "has CREATEROLE, which serving does not need; take that away"),
+        ("bypassrls", "", "has BYPASSRLS"),
+        ("replication", "", "has REPLICATION"),
+        ("", "grant pg_write_all_data to", "is a member of pg_write_all_data, which serving"),
+        ("", "grant pg_execute_server_program to", "is a member of pg_execute_server_program"),
+        ("", "grant temporary on database mine to", "can create temporary tables"),
+        ("", "grant create on schema public to", "can create objects in the schema public"),
+        ("", "grant trigger on app_global_settings to", "has trigger on app_global_settings"),
+        ("", "grant truncate on brune_session to", "has truncate on brune_session"),
+        (
+            "",
+            "grant update (revision) on app_global_setting_head to",
+            "has update (revision) on app_global_setting_head",
+        ),
+        ("", "grant brune_owner to", "has the rights of brune_owner"),
+        (
+            "",
+            "grant set on parameter session_replication_role to",
+            "can set session_replication_role",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let login = format!("login_{number}");
+        cluster.login(&login, &format!("{attributes} in role brune_service")).await;
+        if !grant.is_empty() {
+            let version: i32 =
+                text(&cluster.admin(), "show server_version_num").await.parse().unwrap();
+            if grant.contains("parameter") && version < 150_000 {
+                continue;
+            }
+            cluster.run(format!("{grant} {login}")).await;
+        }
+        cluster.command(&login, &["doctor"]).refused(&[&format!("{login} {fault}")]);
+    }
+    cluster.stop().await;
+}
