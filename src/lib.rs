@@ -13,7 +13,7 @@
 //! |---|---|---|
 //! | [`text`], [`clock`], [`cursor`], [`ids`], [`json`], [`trace`] | words and tools | import nothing of ours but [`text`] |
 //! | [`config`] | what the process was started with | plain data; alone reads the environment; tells every fault at once |
-//! | [`database`] | the pool, transactions under a deadline, the private Postgres | a connection with something unfinished on it is closed, never pooled; nothing is left on a session that a pooler shares |
+//! | [`database`] | the pool, transactions under a deadline, the roles and what each may do, the private Postgres | a connection with something unfinished on it is closed, never pooled; nothing is left on a session that a pooler shares |
 //! | [`metrics`] | what is counted | no value, no secret, no id as a label |
 //! | [`outbound`] | calls of other services | bounded, redirected nowhere; an address is never told |
 //! | [`telemetry`] | the log, and its lines for whoever posts them | no value, no secret; whoever logs never waits |
@@ -37,11 +37,12 @@
 //! For every writer, `psql` included, because Postgres itself holds it (`migrations/`, which say why):
 //! a value is of its key's declared type; a change is a new version of its key and belongs to one
 //! revision; revisions grow by one, in the order of commits; no change commits without its audit entry,
-//! and none of those is ever altered; a committed change notifies. The role that the service connects as
-//! cannot pass any of it: every function resolves names by a fixed `search_path`, those that number
-//! revisions run as the tables' owner, and [`database::inspect`] checks both. A new function sets its path;
-//! a `security definer` also revokes `execute` from `PUBLIC` and gives every operator and function the exact
-//! types of its arguments.
+//! and none of those is ever altered; a committed change notifies. The service itself connects as a role that owns
+//! nothing and has the privileges of one list ([`database::roles`]), so that this holds against it as well: a new
+//! table gets its line there, with the migration that creates it. Every function resolves names by a fixed
+//! `search_path`, those that number revisions run as the tables' owner, and [`database::inspect`] checks both. A new
+//! function sets its path; a `security definer` also revokes `execute` from `PUBLIC` and gives every operator and
+//! function the exact types of its arguments.
 //!
 //! For whoever writes code here:
 //!

@@ -58,8 +58,11 @@ enum Command {
     /// Safe to repeat: a second run changes nothing. A setting without a value gets its first one: from its
     /// variable or `.env` when the database is still empty, else the catalog's default. A catalog that does
     /// not fit what is stored is an error that names every key before anything of the catalog is written.
+    ///
+    /// Connects to DATABASE_MIGRATE_URL, or to DATABASE_URL without it. Where the roles of --roles exist, it grants
+    /// them what they need on new tables.
     Migrate(migrate::Arguments),
-    /// Check migrations, catalog, settings and audit trail; exit 1 if anything is wrong
+    /// Check migrations, catalog, settings, audit trail and database role; exit 1 if anything is wrong
     ///
     /// Only looks, also while the service runs. Each check is a line: `ok` with what was found, or `FAULT`
     /// with what is wrong and the way out. The audit trail is read whole, and each entry's hash is computed

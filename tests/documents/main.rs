@@ -9,6 +9,7 @@
 )]
 
 mod catalogs;
+mod compose;
 mod openapi;
 mod readme;
 mod statements;

@@ -73,16 +73,14 @@ async fn a_change_by_psql_is_audited_and_taken_on() {
 #[tokio::test]
 async fn the_role_that_serves_may_do_all_that_serving_takes() {
     let app = TestApp::new().await;
-    let pool = app.db.pool();
+    let pool = app.db.admin();
     // Roles are the server's, and other tests have theirs.
-    let role = format!("serves_{}", uuid::Uuid::new_v4().simple());
-    run(&pool, &format!("create role {role} login")).await.unwrap();
-    let grants = block(section(OPERATIONS, "## Migrating"), "text");
-    let name: String =
-        sqlx::query_scalar("select current_database()::text").fetch_one(&pool).await.unwrap();
-    let grants = grants.replace("brune_service", &role);
-    run(&pool, &grants.replace("on database brune", &format!("on database {name}"))).await.unwrap();
-    let served = session(app.db.options().username(&role));
+    let name = uuid::Uuid::new_v4().simple().to_string();
+    let (role, migrates) = (format!("serves_{name}"), format!("migrates_{name}"));
+    let logins = block(section(OPERATIONS, "## Database roles"), "sql").replace('…', "a word");
+    let logins = logins.replace("brune_serve ", &format!("{role} "));
+    run(&pool, &logins.replace("brune_migrate", &migrates)).await.unwrap();
+    let served = session(app.db.options().username(&role).password("a word"));
     let served = PgPoolOptions::new().max_connections(3).connect_lazy_with(served);
     let mut instance = Instance::deaf(served.clone()).await;
     instance.follow(Duration::from_secs(1)).await;
@@ -101,13 +99,13 @@ async fn the_role_that_serves_may_do_all_that_serving_takes() {
     instance.fleet.leave(&served.clone().into()).await.unwrap();
     drop(instance);
     served.close().await;
-    run(&pool, &format!("drop owned by {role}; drop role {role}")).await.unwrap();
+    run(&pool, &format!("drop role {role}; drop role {migrates}")).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_setting_is_added_tightened_and_removed_as_the_document_says() {
     let app = TestApp::new().await;
-    let pool = app.db.pool();
+    let pool = app.db.owner();
     let entry = block(section(ADDING, "## Adding one"), "toml");
     let grown = format!("{BRUN_E}\n{entry}\n");
     let plan = publish(&pool, &grown).await.unwrap();
