@@ -3,7 +3,7 @@
 use crate::{
     app::{Error, open::provided, role},
     audit,
-    config::{Environment, Mode},
+    config::{Config, Environment, Mode},
     database::{self, Inspection, Pool},
     secrets,
     sessions::{KEYS, SessionSettings},
@@ -19,9 +19,11 @@ pub struct Finding {
     pub result: Result<String, Vec<String>>,
 }
 
-/// Refuses, naming every fault, unless the schema is this release's and the settings can be served.
-pub(super) async fn require(pool: &Pool, catalog: &Catalog) -> Result<(), Error> {
+/// Refuses, naming every fault, unless the schema is this release's, the settings can be served and the database role
+/// is fit for it.
+pub(super) async fn require(pool: &Pool, catalog: &Catalog, config: &Config) -> Result<(), Error> {
     require_schema(pool).await?;
+    role::require(pool, config.mode, config.allow_owner).await?;
     match stored_settings(pool, catalog).await.result {
         Ok(_) => Ok(()),
         Err(faults) => Err(Error::NotReady(faults)),

@@ -132,16 +132,8 @@ async fn run(
     let pool = database.pool().clone();
     // Nobody else can migrate a server that lives and dies with this process.
     let firewall = open::firewall(config, catalog, environment);
-    let imported = match database.owner_pool().await? {
-        Some(owner) => {
-            let (published, _) = migrate(&owner, catalog, environment, &firewall).await?;
-            owner.close().await;
-            published.imports()
-        }
-        None => false,
-    };
-    guard::require(&pool, catalog).await?;
-    role::require(&pool, config.mode, config.allow_owner).await?;
+    let imported = database.migrate_private(catalog, environment, &firewall).await?;
+    guard::require(&pool, catalog, config).await?;
     let environment = &with_legacy_secrets(environment, &pool).await?;
     let config = Config::load(environment, Needs::Serve)?;
     let made_up = config.auth.jwt_secrets.is_empty();

@@ -71,12 +71,19 @@ impl Database {
         &self.pool
     }
 
-    /// Connections to a private server as the role that migrates; `None` for another server.
-    pub(super) async fn owner_pool(&self) -> Result<Option<Pool>, Error> {
-        match &self.server {
-            Some(server) => Ok(Some(owner_pool(server).await?)),
-            None => Ok(None),
-        }
+    /// Brings a private server's database up to date, as the role that migrates. Returns whether first values came
+    /// from the environment or `.env`. Another server is left alone.
+    pub(super) async fn migrate_private(
+        &self,
+        catalog: &Catalog,
+        environment: &Environment,
+        firewall: &Firewall,
+    ) -> Result<bool, Error> {
+        let Some(server) = &self.server else { return Ok(false) };
+        let owner = owner_pool(server).await?;
+        let migrated = migrate(&owner, catalog, environment, firewall).await;
+        owner.close().await;
+        Ok(migrated?.0.imports())
     }
 
     /// Whether it lives and dies with this process.

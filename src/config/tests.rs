@@ -204,6 +204,22 @@ fn a_pooler_has_an_address_and_perhaps_a_way_around_it() {
 }
 
 #[test]
+fn migrations_may_have_an_address_of_their_own() {
+    let serve = ("DATABASE_URL", "postgres://me@server/db");
+    let migrate = ("DATABASE_MIGRATE_URL", "postgres://owner:hunter2@server/db");
+    let config = load(&[serve, migrate]).unwrap();
+    assert_eq!(config.migrate_url.as_ref().map(Secret::expose), Some(migrate.1));
+    assert!(!config.allow_owner && !format!("{config:?}").contains("hunter2"));
+    assert!(load(&[serve]).unwrap().migrate_url.is_none());
+    assert!(load(&[serve, ("BRUNE_DB_ALLOW_OWNER", "true")]).unwrap().allow_owner);
+    // Without an address to serve from the private Postgres is used, which has its own.
+    assert_eq!(at_fault(&[migrate]), ["DATABASE_MIGRATE_URL"]);
+    let other = ("DATABASE_MIGRATE_URL", "mysql://owner@server/db");
+    assert_eq!(at_fault(&[serve, other]), ["DATABASE_MIGRATE_URL"]);
+    assert_eq!(at_fault(&[serve, ("BRUNE_DB_ALLOW_OWNER", "yes")]), ["BRUNE_DB_ALLOW_OWNER"]);
+}
+
+#[test]
 fn a_host_that_would_end_its_part_of_the_url_is_refused() {
     for host in ["evil/db?", "u@h", "a,b", "h#", "a b"] {
         let pairs = [("POSTGRES_HOST", host), ("POSTGRES_USER", "u"), ("POSTGRES_DB", "d")];

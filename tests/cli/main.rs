@@ -10,6 +10,7 @@
 mod canary;
 mod doctor;
 mod fleet;
+mod guard;
 mod log;
 mod migrate;
 mod pooler;

@@ -1,17 +1,10 @@
-//! Least privilege: the roles, what is granted to them, and who may serve.
+//! Least privilege: the roles, and what is granted to them.
 
 use std::process::Command;
 
-use serde_json::json;
 use sqlx::{AssertSqlSafe, Executor as _, PgPool};
 
-use crate::support::{
-    SECRET, TestApp, TestDb, admin_signed_with, binary::Home, by_hand, cluster::Cluster,
-    programs::need,
-};
-
-/// The key of a provider that is never called.
-const PROVIDER: (&str, &str) = ("OPENAI_API_KEY", "key-of-the-provider");
+use crate::support::{TestApp, TestDb, by_hand, cluster::Cluster, programs::need};
 
 async fn text(pool: &PgPool, sql: &str) -> String {
     let text: Option<String> =
@@ -154,6 +147,22 @@ async fn an_owner_who_may_not_make_roles_gets_the_sql_for_who_may() {
 }
 
 #[tokio::test]
+async fn an_administrator_who_is_no_superuser_brings_everything_in_order() {
+    let mut cluster = Cluster::new().await;
+    cluster.login("hosted", "createrole").await;
+    cluster.run("alter database mine owner to hosted").await;
+    cluster.command("hosted", &["migrate"]).ok();
+    let said = cluster.command("hosted", &["migrate", "--roles"]).ok();
+    assert!(said.contains("ran: grant brune_owner to hosted\n"), "{said}");
+    assert_eq!(owners(&cluster.admin()).await, "brune_owner");
+    for arguments in [&["migrate", "--roles"][..], &["migrate"]] {
+        let said = cluster.command("hosted", arguments).ok();
+        assert!(said.starts_with("nothing to do"), "{arguments:?}: {said}");
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test]
 async fn everything_in_the_schema_is_in_the_list_and_nothing_is_everybodys() {
     let db = TestDb::new().await;
     for (what, sql) in [
@@ -278,120 +287,4 @@ async fn the_service_cannot_do_what_it_does_not_need() {
         .execute("update app_global_setting_head set singleton = false")
         .await
         .unwrap_err();
-}
-
-/// A home in production, with all that this needs.
-fn production(home: Home) -> Home {
-    home.with("NODE_ENV", "production").with("JWT_SECRET", SECRET).with(PROVIDER.0, PROVIDER.1)
-}
-
-#[tokio::test]
-async fn production_is_not_served_by_an_owner_or_a_superuser() {
-    let app = TestApp::new().await;
-    let owner = production(Home::on(&app.db)).with("DATABASE_URL", &app.db.owner_url());
-    let told = [
-        "not ready to serve",
-        "brune_migrate has the rights of brune_owner, which owns the audit trail",
-        "run `brune migrate --roles`",
-        "BRUNE_DB_ALLOW_OWNER=true",
-    ];
-    owner.run(&["serve"]).refused(&told);
-    owner
-        .run(&["doctor"])
-        .refused(&["FAULT database role: brune_migrate has the rights of brune_owner"]);
-    let allowed = owner.with("BRUNE_DB_ALLOW_OWNER", "true");
-    let service = allowed.serve().with_token(&admin_signed_with(SECRET));
-    let reply = service.change("BRUNE_COOLDOWN_MINUTES", &json!(45), 1).send().await.unwrap();
-    assert_eq!(reply.status(), 200);
-    service.stop().await;
-    assert!(allowed.log().contains("brune_migrate has the rights of brune_owner"));
-    let said = allowed.run(&["doctor"]).ok();
-    assert!(said.contains("ok    database role: brune_migrate, which owns the tables"), "{said}");
-
-    let superuser = allowed.with("DATABASE_URL", &app.db.admin_url());
-    let told = ["is a superuser, for whom no rule of the database holds", "brune_service"];
-    superuser.run(&["serve"]).refused(&told);
-    superuser.run(&["doctor"]).refused(&told);
-    // Elsewhere it is a warning.
-    let development = superuser.with("NODE_ENV", "development");
-    development.serve().stop().await;
-    assert!(development.log().contains("is a superuser"));
-
-    let service = production(Home::on(&app.db));
-    service.serve().stop().await;
-    assert!(!service.log().contains("database role"), "{}", service.log());
-}
-
-#[tokio::test]
-async fn production_is_not_served_while_a_trigger_is_disabled() {
-    let app = TestApp::new().await;
-    let disable = "alter table app_global_settings disable trigger app_global_settings_is_audited";
-    by_hand::run(&app.db.owner(), disable).await;
-    let home = production(Home::on(&app.db));
-    let told = "the trigger app_global_settings_is_audited on app_global_settings is disabled";
-    home.run(&["serve"]).refused(&[told]);
-    by_hand::run(&app.db.owner(), disable.replace("disable", "enable")).await;
-    home.serve().stop().await;
-}
-
-#[tokio::test]
-async fn what_the_service_lacks_is_named_and_migrate_grants_it_again() {
-    let app = TestApp::new().await;
-    by_hand::run(&app.db.owner(), "revoke insert on brune_outbox from brune_service").await;
-    by_hand::run(&app.db.owner(), "grant delete on app_global_setting_audit to brune_service")
-        .await;
-    let home = Home::on(&app.db);
-    home.run(&["serve"]).refused(&["brune_serve lacks insert on brune_outbox"]);
-    home.run(&["doctor"]).refused(&["brune_serve has delete on app_global_setting_audit"]);
-    let said = home.run(&["migrate"]).ok();
-    let expected = "ran: revoke delete on table public.app_global_setting_audit from brune_service\n\
-                    ran: grant insert on table public.brune_outbox to brune_service\n";
-    assert_eq!(said, expected);
-    home.run(&["doctor"]).ok();
-    home.serve().stop().await;
-}
-
-#[tokio::test]
-async fn powers_of_a_login_beside_its_group_are_found() {
-    let mut cluster = Cluster::new().await;
-    cluster.command("postgres", &["migrate", "--roles"]).ok();
-    cluster.command("postgres", &["migrate"]).ok();
-    for (number, (attributes, grant, fault)) in [
-        ("createrole", "", "has CREATEROLE, which serving does not need; take that away"),
-        ("bypassrls", "", "has BYPASSRLS"),
-        ("replication", "", "has REPLICATION"),
-        ("", "grant pg_write_all_data to", "is a member of pg_write_all_data, which serving"),
-        ("", "grant pg_execute_server_program to", "is a member of pg_execute_server_program"),
-        ("", "grant temporary on database mine to", "can create temporary tables"),
-        ("", "grant create on schema public to", "can create objects in the schema public"),
-        ("", "grant trigger on app_global_settings to", "has trigger on app_global_settings"),
-        ("", "grant truncate on brune_session to", "has truncate on brune_session"),
-        (
-            "",
-            "grant update (revision) on app_global_setting_head to",
-            "has update (revision) on app_global_setting_head",
-        ),
-        ("", "grant brune_owner to", "has the rights of brune_owner"),
-        (
-            "",
-            "grant set on parameter session_replication_role to",
-            "can set session_replication_role",
-        ),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let login = format!("login_{number}");
-        cluster.login(&login, &format!("{attributes} in role brune_service")).await;
-        if !grant.is_empty() {
-            let version: i32 =
-                text(&cluster.admin(), "show server_version_num").await.parse().unwrap();
-            if grant.contains("parameter") && version < 150_000 {
-                continue;
-            }
-            cluster.run(format!("{grant} {login}")).await;
-        }
-        cluster.command(&login, &["doctor"]).refused(&[&format!("{login} {fault}")]);
-    }
-    cluster.stop().await;
 }

@@ -40,6 +40,8 @@ const fn whole(name: &'static str) -> Privilege {
 
 const READ: &[Privilege] = &[whole("select")];
 const WRITE: &[Privilege] = &[whole("select"), whole("insert"), whole("update"), whole("delete")];
+/// Rows are added and changed, never deleted.
+const KEEP: &[Privilege] = &[whole("select"), whole("insert"), whole("update")];
 /// Entries are added. A cleanup takes the values of a secret out, which a trigger limits to secrets.
 const TRAIL: &[Privilege] = &[
     whole("select"),
@@ -65,7 +67,7 @@ pub(super) const TABLES: [Table; 12] = [
     table("brune_instance", WRITE),
     table("brune_outbox", WRITE),
     table("brune_outbox_sink", WRITE),
-    table("brune_session", WRITE),
+    table("brune_session", KEEP),
     table("brune_session_counted", READ),
     table("brune_start_attempt", WRITE),
 ];
