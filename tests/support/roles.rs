@@ -1,44 +1,21 @@
-//! The role that the service connects as in production, for tests of what it may and may not do.
+//! The role that the service connects as, for tests of what it may and may not do.
 
-use sqlx::{AssertSqlSafe, Executor as _, postgres::PgConnectOptions};
+use brune::database::roles::{self, Scope};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
 
 use super::TestDb;
 
-/// The name of the role. Roles belong to the whole server, so all tests share one.
-pub(crate) const SERVICE: &str = "brune_service_of_tests";
+/// The login that the service has on the test server. Roles belong to the whole server, so all tests share it.
+pub(crate) const SERVICE: &str = "brune_serve";
 
-/// Made up: a server that asks for passwords wants one.
-const PASSWORD: &str = "a password for tests";
-
-/// What `docs/operations.md` grants the service, and nothing else.
-const GRANTS: &str = "
-    revoke create on schema public from public;
-    grant usage on schema public to {role};
-    grant select on all tables in schema public to {role};
-    grant insert, update, delete on app_global_settings, app_idempotency_key, brune_instance,
-      brune_start_attempt, brune_outbox, brune_outbox_sink to {role};
-    grant insert, update on brune_session to {role};
-    grant insert on app_global_setting_audit to {role};
-    grant update (singleton) on app_global_setting_head to {role};
-    grant update (old_value_json, new_value_json, salt) on app_global_setting_audit to {role};";
-
-/// Creates the service's role unless it exists, gives it its grants in `db`, and takes the right to temporary tables
-/// away there. Returns how to log in as it.
+/// Brings the roles and privileges of `db` in order, as `brune migrate --roles` does. Returns how to log in as the
+/// service.
 pub(crate) async fn service_role(db: &TestDb) -> PgConnectOptions {
-    let pool = db.pool();
-    let create = format!(
-        "do $$ begin
-           create role {SERVICE} login password '{PASSWORD}';
-         exception when duplicate_object or unique_violation then null;
-         end $$"
-    );
-    let revoke = "do $$ begin
-        execute format('revoke temporary on database %I from public', current_database());
-      end $$";
-    for sql in [create, GRANTS.replace("{role}", SERVICE), revoke.to_owned()] {
-        pool.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.unwrap();
-    }
-    db.options().username(SERVICE).password(PASSWORD)
+    let mut superuser = db.admin_options().connect().await.unwrap();
+    let outcome = roles::apply(&mut superuser, Scope::Whole).await.unwrap();
+    assert!(outcome.left.is_empty(), "{:?}", outcome.left);
+    superuser.close().await.unwrap();
+    db.options()
 }
 
 /// Lets the service's role create objects of its own, as an installation does that skipped the revokes: temporary
@@ -50,5 +27,5 @@ pub(crate) async fn let_create(db: &TestDb) {
          end $$;
          grant create on schema public to {SERVICE}"
     );
-    db.pool().execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&db.admin()).await.unwrap();
 }

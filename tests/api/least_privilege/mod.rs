@@ -41,8 +41,8 @@ const CATALOGS: &str = "select json_build_object(
         order by oid::regprocedure::text) from pg_proc where proname ~ '^(app|brune)_'),
     'sequences', (select json_agg(json_build_array(sequencename, last_value)) from pg_sequences),
     'role', (select json_agg(json_build_array(rolsuper, rolcreaterole, rolreplication, rolbypassrls)) from pg_roles
-        where rolname = 'brune_service_of_tests'),
-    'memberships', (select count(*) from pg_auth_members where member = 'brune_service_of_tests'::regrole))::text";
+        where rolname = 'brune_serve'),
+    'memberships', (select count(*) from pg_auth_members where member = 'brune_serve'::regrole))::text";
 
 /// What every change adds to, and the trail has to record.
 const SETTINGS: &str = "select json_build_object(
@@ -68,13 +68,13 @@ impl Attacked {
     async fn new() -> Self {
         let app = TestApp::new().await;
         let role = service_role(&app.db).await;
-        sqlx::raw_sql(attacks::SESSION).execute(&app.db.pool()).await.unwrap();
+        sqlx::raw_sql(attacks::SESSION).execute(&app.db.admin()).await.unwrap();
         Self { app, role }
     }
 
     async fn state(&self) -> State {
         let text = async |sql: &'static str| -> String {
-            sqlx::query_scalar(sql).fetch_one(&self.app.db.pool()).await.unwrap()
+            sqlx::query_scalar(sql).fetch_one(&self.app.db.admin()).await.unwrap()
         };
         State {
             catalogs: serde_json::from_str(&text(CATALOGS).await).unwrap(),
@@ -84,7 +84,7 @@ impl Attacked {
     }
 
     async fn breaks(&self) -> Vec<Break> {
-        audit::verify(&self.app.db.pool().into()).await.unwrap().1
+        audit::verify(&self.app.db.admin().into()).await.unwrap().1
     }
 
     /// Runs `sql` as the service's role in a session of its own; returns the server's refusal, if there was one.

@@ -29,7 +29,7 @@ async fn open_paths(db: &TestDb) -> Vec<String> {
     let sql =
         "select oid::regprocedure::text from pg_proc where pronamespace = 'public'::regnamespace
         and proconfig is distinct from array['search_path=pg_catalog, public, pg_temp'] order by 1";
-    sqlx::query_scalar(sql).fetch_all(&db.pool()).await.unwrap()
+    sqlx::query_scalar(sql).fetch_all(&db.admin()).await.unwrap()
 }
 
 #[tokio::test]
@@ -37,10 +37,11 @@ async fn every_function_resolves_names_by_a_fixed_path() {
     let db = TestDb::new().await;
     assert_eq!(open_paths(&db).await, Vec::<String>::new());
     let planted =
-        "create function brune_planted(integer) returns integer language sql as 'select $1'";
-    run(&db.pool(), planted).await;
+        "create function brune_planted(integer) returns integer language sql as 'select $1';
+         alter function brune_planted(integer) owner to brune_owner";
+    run(&db.owner(), planted).await;
     assert_eq!(open_paths(&db).await, ["brune_planted(integer)"]);
-    let inspection = inspect(&db.pool().into()).await.unwrap();
+    let inspection = inspect(&db.admin().into()).await.unwrap();
     let expected = Defect::OpenSearchPath {
         function: "brune_planted(integer)".to_owned(),
         path: "pg_catalog, public, pg_temp".to_owned(),
@@ -51,9 +52,9 @@ async fn every_function_resolves_names_by_a_fixed_path() {
 #[tokio::test]
 async fn the_inspection_knows_every_trigger_and_every_function() {
     let db = TestDb::new().await;
-    let inspection = inspect(&db.pool().into()).await.unwrap();
+    let inspection = inspect(&db.admin().into()).await.unwrap();
     assert_eq!(inspection.defects, []);
-    let count = async |sql| usize::try_from(by_hand::count(&db.pool(), sql).await).ok();
+    let count = async |sql| usize::try_from(by_hand::count(&db.admin(), sql).await).ok();
     let triggers = "select count(*) from pg_trigger where not tgisinternal";
     assert_eq!(count(triggers).await, Some(inspection.triggers));
     let functions = "select count(*) from pg_proc where pronamespace = 'public'::regnamespace";
@@ -119,8 +120,8 @@ async fn whatever_weakens_a_trigger_or_a_function_is_found() {
         ),
     ] {
         let db = TestDb::new().await;
-        run(&db.pool(), sql).await;
-        assert_eq!(inspect(&db.pool().into()).await.unwrap().defects, expected, "{sql}");
+        run(&db.admin(), sql).await;
+        assert_eq!(inspect(&db.admin().into()).await.unwrap().defects, expected, "{sql}");
     }
 }
 
@@ -128,8 +129,9 @@ async fn whatever_weakens_a_trigger_or_a_function_is_found() {
 async fn a_function_of_another_owner_than_the_tables_is_found() {
     let db = TestDb::new().await;
     service_role(&db).await;
-    run(&db.pool(), format!("alter function app_global_settings_write() owner to {SERVICE}")).await;
-    let found = inspect(&db.pool().into()).await.unwrap().defects;
+    run(&db.admin(), format!("alter function app_global_settings_write() owner to {SERVICE}"))
+        .await;
+    let found = inspect(&db.admin().into()).await.unwrap().defects;
     assert!(
         matches!(&found[..], [Defect::ForeignOwner { function, owner, .. }]
             if function == "app_global_settings_write()" && owner == SERVICE),
@@ -167,10 +169,10 @@ fn before_and_after() -> (Migrator, Migrator) {
 async fn who_could_update_the_whole_head_can_only_lock_it_after_the_migration() {
     let db = TestDb::empty().await;
     let (before, after) = before_and_after();
-    before.run(&db.pool()).await.unwrap();
+    before.run(&db.admin()).await.unwrap();
     let role = service_role(&TestDb::new().await).await.database(&by_name(&db).await);
     run(
-        &db.pool(),
+        &db.admin(),
         format!("grant select on all tables in schema public to {SERVICE}; grant update on app_global_setting_head to {SERVICE}, public"),
     )
     .await;
@@ -178,7 +180,7 @@ async fn who_could_update_the_whole_head_can_only_lock_it_after_the_migration() 
     let mut session = role.connect().await.unwrap();
     session.execute(raise).await.unwrap();
     session.execute("update app_global_setting_head set revision = 0").await.unwrap();
-    after.run(&db.pool()).await.unwrap();
+    after.run(&db.admin()).await.unwrap();
     let refusal = session.execute(raise).await.unwrap_err().to_string();
     assert!(refusal.contains("permission denied"), "{refusal}");
     session.execute("select from app_global_setting_head for update").await.unwrap();
@@ -186,13 +188,13 @@ async fn who_could_update_the_whole_head_can_only_lock_it_after_the_migration() 
 }
 
 async fn by_name(db: &TestDb) -> String {
-    sqlx::query_scalar("select current_database()::text").fetch_one(&db.pool()).await.unwrap()
+    sqlx::query_scalar("select current_database()::text").fetch_one(&db.admin()).await.unwrap()
 }
 
 async fn may_create_temporary_tables(db: &TestDb) -> bool {
     let sql = "select exists (select from pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba)))
         where datname = current_database() and grantee = 0 and privilege_type = 'TEMPORARY')";
-    sqlx::query_scalar(sql).fetch_one(&db.pool()).await.unwrap()
+    sqlx::query_scalar(sql).fetch_one(&db.admin()).await.unwrap()
 }
 
 /// Migrates `db` as a role without any power but over what it creates there; `owns_database` says whether the
@@ -205,9 +207,11 @@ async fn migrated_by_an_ordinary_owner(owns_database: bool) -> TestDb {
          exception when duplicate_object or unique_violation then null;
          end $$;
          grant create, usage on schema public to brune_owner_of_tests";
-    run(&db.pool(), create).await;
+    run(&db.admin(), create).await;
+    // As the server makes a database; those of the tests are without.
+    run(&db.admin(), format!("grant temporary on database {} to public", by_name(&db).await)).await;
     if owns_database {
-        run(&db.pool(), format!("alter database {} owner to {OWNER}", by_name(&db).await)).await;
+        run(&db.admin(), format!("alter database {} owner to {OWNER}", by_name(&db).await)).await;
     }
     let owner = db.options().username(OWNER).password("a password for tests");
     let pool = PgPool::connect_with(owner).await.unwrap();

@@ -117,11 +117,11 @@ pub(super) const SHADOWS: &[Attack] = &[
     attack(
         "functions and operators that fit better than the server's own",
         "create function public.convert_to(text, text) returns bytea language plpgsql as $$
-           begin execute 'alter role brune_service_of_tests superuser'; return ''; end $$;
+           begin execute 'alter role brune_serve superuser'; return ''; end $$;
          create function public.mine(integer, text) returns text language plpgsql as $$
-           begin execute 'alter role brune_service_of_tests superuser'; return ''; end $$;
+           begin execute 'alter role brune_serve superuser'; return ''; end $$;
          create function public.mine(integer, integer) returns text language plpgsql as $$
-           begin execute 'alter role brune_service_of_tests superuser'; return ''; end $$;
+           begin execute 'alter role brune_serve superuser'; return ''; end $$;
          create operator public.|| (leftarg = integer, rightarg = text, function = public.mine);
          create operator public.|| (leftarg = integer, rightarg = integer, function = public.mine);
          with changed as (update public.app_global_settings set value_json = '90', version = version + 1, updated_by = 'eve'
