@@ -88,7 +88,7 @@ async fn root_never_runs_the_server_itself() {
 async fn its_url_leads_to_it() {
     let sandbox = Sandbox::named("a b+c,d\"e");
     let server = Server::start(&sandbox.config(), Profile::Throwaway).await.unwrap();
-    let url = brune::config::Secret::new(server.admin_url());
+    let url = brune::config::Secret::new(server.url());
     let mut connection = database::options_from_url(&url).unwrap().connect().await.unwrap();
     assert_eq!(ask(&mut connection, "select current_database()::text").await, "brune");
     connection.close().await.unwrap();

@@ -45,18 +45,20 @@ pub(crate) async fn run(world: &mut World) {
     while instances.len() < INSTANCES {
         instances.push(Instance::over(world.pool(name).await).await);
     }
+    // To analyze and to truncate is the owner's.
+    let owner = PgPool::connect_lazy_with(world.server.owner_options().database(name));
     let (mut seconds, mut ratios) = (Vec::new(), Vec::new());
     let mut times = [Times::new(), Times::new()];
     // One turn that does not count: connections are made, statements prepared.
     starts(&instances, &mut Times::new(), tokio::time::sleep(ALONE)).await;
     for _ in 0..TURNS {
         let before = starts(&instances, &mut times[0], tokio::time::sleep(ALONE)).await;
-        leave(instances[0].pool()).await;
+        leave(&owner).await;
         let begun = Instant::now();
         let meanwhile = starts(&instances, &mut times[1], mark(world, name)).await;
         seconds.push(begun.elapsed().as_secs_f64());
         ratios.push(meanwhile / before);
-        hold(instances[0].pool()).await;
+        hold(&owner).await;
     }
     let figures = format!("{DUE} sessions, {INSTANCES} instances, batches of {BATCH}");
     figure("expiry, until none is left", median(&seconds), BAR_SECONDS, "s", &figures);

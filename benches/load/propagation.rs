@@ -149,7 +149,9 @@ struct Bare {
 
 impl Bare {
     async fn on(pool: &PgPool) -> Self {
-        let mut writer = PgConnection::connect_with(&pool.connect_options()).await.unwrap();
+        // A table of its own is the superuser's to make.
+        let options = pool.connect_options().as_ref().clone().username("postgres");
+        let mut writer = PgConnection::connect_with(&options).await.unwrap();
         let table = "create table bare (value bigint not null); insert into bare values (0)";
         writer.execute(AssertSqlSafe(table.to_owned())).await.unwrap();
         let mut listeners = Vec::new();

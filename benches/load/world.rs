@@ -17,6 +17,7 @@ use brune::{
     database::{
         self, MIGRATOR, Pool, Reach,
         embedded::{Profile, Server},
+        roles::{self, OWNER, Scope},
     },
     fleet::{self, Fleet, Pace},
     http::{
@@ -73,16 +74,21 @@ impl World {
         self.server.url().replace("/brune?", &format!("/{name}?"))
     }
 
-    /// A migrated database called `name` that holds `catalog` at its defaults.
+    /// A migrated database called `name` that holds `catalog` at its defaults; a pool of the service's on it.
     pub(crate) async fn database(&self, name: &str, catalog: &Catalog) -> Pool {
-        let mut connection = self.server.options().connect().await.unwrap();
-        let create = format!("create database {name} template template0");
+        let mut connection = self.server.admin_options().connect().await.unwrap();
+        let create = format!("create database {name} owner {OWNER} template template0");
         connection.execute(AssertSqlSafe(create)).await.unwrap();
         connection.close().await.unwrap();
-        let pool = self.pool(name).await;
-        MIGRATOR.run(&mut database::unlimited(&pool).await.unwrap().unwrap()).await.unwrap();
-        settings::publish(&pool, catalog, &|_| None, &Firewall::default(), false).await.unwrap();
-        pool
+        let owner = self.server.owner_options().database(name);
+        let owner = Pool::open(owner, Reach::Direct, 2).await.unwrap();
+        let mut session = database::unlimited_owner(&owner).await.unwrap().unwrap();
+        MIGRATOR.run(&mut session).await.unwrap();
+        roles::apply(&mut session, Scope::Grants).await.unwrap();
+        session.close().await.unwrap();
+        settings::publish(&owner, catalog, &|_| None, &Firewall::default(), false).await.unwrap();
+        owner.close().await;
+        self.pool(name).await
     }
 
     /// A pool of its own on the database called `name`.
@@ -96,7 +102,7 @@ impl World {
             let begun = std::time::Instant::now();
             let name = format!("s{settings}_r{rows}");
             let pool = self.database(&name, &crate::catalog::generated(settings)).await;
-            rows::add(&self.server.options().database(&name), rows).await;
+            rows::add(&self.server.admin_options().database(&name), rows).await;
             let instance = Instance::over(pool).await;
             let took = begun.elapsed().as_secs_f64();
             println!("made {settings} settings with {rows} rows of history in {took:.1} s");

@@ -18,25 +18,17 @@ const CURE: &str =
 /// of lesser faults, it warns. `allow_owner` makes it a warning that the role owns the tables.
 pub(super) async fn require(pool: &Pool, mode: Mode, allow_owner: bool) -> Result<(), Error> {
     let role = connected(pool).await?;
-    let mut refused = missing(&role);
-    let mut warned = Vec::new();
-    let severe = |fault: Option<String>, refused: &mut Vec<_>, warned: &mut Vec<_>| {
-        if mode == Mode::Production { refused.extend(fault) } else { warned.extend(fault) }
-    };
-    severe(superuser(&role), &mut refused, &mut warned);
-    if allow_owner {
-        warned.extend(owner(&role));
-    } else {
-        severe(owner(&role), &mut refused, &mut warned);
+    let mut refusals = missing(&role);
+    let mut warnings = excess(&role);
+    let is_production = mode == Mode::Production;
+    for (fault, is_allowed) in [(superuser(&role), false), (owner(&role), allow_owner)] {
+        if is_production && !is_allowed { &mut refusals } else { &mut warnings }.extend(fault);
     }
-    for trigger in disabled_triggers(&role) {
-        severe(Some(trigger), &mut refused, &mut warned);
-    }
-    warned.extend(excess(&role));
-    for fault in warned {
+    if is_production { &mut refusals } else { &mut warnings }.extend(disabled_triggers(&role));
+    for fault in warnings {
         warn!("database role: {fault}");
     }
-    if refused.is_empty() { Ok(()) } else { Err(Error::NotReady(refused)) }
+    if refusals.is_empty() { Ok(()) } else { Err(Error::NotReady(refusals)) }
 }
 
 /// The same for `brune doctor`; disabled triggers are a check of their own.
@@ -95,7 +87,9 @@ fn disabled_triggers(role: &Connected) -> impl Iterator<Item = String> {
 fn missing(role: &Connected) -> Vec<String> {
     let name = &role.name;
     let missing = role.missing.iter();
-    missing.map(|it| format!("{name} lacks {it}, which serving needs; {CURE}")).collect()
+    missing
+        .map(|privilege| format!("{name} lacks {privilege}, which serving needs; {CURE}"))
+        .collect()
 }
 
 /// What an owner or a superuser can do beside the list follows from that.

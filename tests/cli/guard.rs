@@ -18,13 +18,13 @@ fn production(home: Home) -> Home {
 async fn production_is_not_served_by_an_owner_or_a_superuser() {
     let app = TestApp::new().await;
     let owner = production(Home::on(&app.db)).with("DATABASE_URL", &app.db.owner_url());
-    let told = [
+    let parts = [
         "not ready to serve",
         "brune_migrate has the rights of brune_owner, which owns the audit trail",
         "run `brune migrate --roles`",
         "BRUNE_DB_ALLOW_OWNER=true",
     ];
-    owner.run(&["serve"]).refused(&told);
+    owner.run(&["serve"]).refused(&parts);
     owner
         .run(&["doctor"])
         .refused(&["FAULT database role: brune_migrate has the rights of brune_owner"]);
@@ -38,9 +38,9 @@ async fn production_is_not_served_by_an_owner_or_a_superuser() {
     assert!(said.contains("ok    database role: brune_migrate, which owns the tables"), "{said}");
 
     let superuser = allowed.with("DATABASE_URL", &app.db.admin_url());
-    let told = ["is a superuser, for whom no rule of the database holds", "brune_service"];
-    superuser.run(&["serve"]).refused(&told);
-    superuser.run(&["doctor"]).refused(&told);
+    let parts = ["is a superuser, for whom no rule of the database holds", "brune_service"];
+    superuser.run(&["serve"]).refused(&parts);
+    superuser.run(&["doctor"]).refused(&parts);
     // Elsewhere it is a warning.
     let development = superuser.with("NODE_ENV", "development");
     development.serve().stop().await;
@@ -57,8 +57,8 @@ async fn production_is_not_served_while_a_trigger_is_disabled() {
     let disable = "alter table app_global_settings disable trigger app_global_settings_is_audited";
     by_hand::run(&app.db.owner(), disable).await;
     let home = production(Home::on(&app.db));
-    let told = "the trigger app_global_settings_is_audited on app_global_settings is disabled";
-    home.run(&["serve"]).refused(&[told]);
+    let parts = "the trigger app_global_settings_is_audited on app_global_settings is disabled";
+    home.run(&["serve"]).refused(&[parts]);
     by_hand::run(&app.db.owner(), disable.replace("disable", "enable")).await;
     home.serve().stop().await;
 }

@@ -51,7 +51,7 @@ async fn a_superuser_brings_everything_in_order_and_a_second_run_changes_nothing
     assert!(plan.starts_with("-- would run:\ncreate role brune_owner nologin;\n"), "{plan}");
     assert_eq!(state(&cluster.admin()).await, before, "a plan changed something");
     let said = cluster.command("postgres", &["migrate", "--roles"]).ok();
-    for statement in plan.lines().skip(1).map(|it| it.trim_end_matches(';')) {
+    for statement in plan.lines().skip(1).map(|line| line.trim_end_matches(';')) {
         assert!(said.contains(&format!("ran: {statement}\n")), "{statement} is not in: {said}");
     }
     // A login of the owner's group migrates, and what it makes is the group's.

@@ -105,7 +105,8 @@ fn each_service_of_compose_has_its_role_and_no_other_password() {
         assert!(others.iter().all(|other| !lines.contains(other)), "{lines}");
     }
     // Each secret is made as the documents say.
-    let secrets = COMPOSE.split("file: ./").skip(1).map(|it| it.split_whitespace().next().unwrap());
+    let secrets =
+        COMPOSE.split("file: ./").skip(1).map(|rest| rest.split_whitespace().next().unwrap());
     for secret in secrets {
         assert!(OPERATIONS.contains(&format!(" > {secret}")), "{secret}");
     }

@@ -24,7 +24,7 @@ async fn the_service_logs_in_with_no_more_than_it_needs() {
         "set session_replication_role = replica",
     ] {
         let refused = service.execute(sql).await.unwrap_err();
-        let code = refused.as_database_error().and_then(|it| it.code()).unwrap();
+        let code = refused.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap();
         assert_eq!(code, "42501", "{sql}: {refused}");
     }
     let mut owner = server.owner_options().connect().await.unwrap();

@@ -41,7 +41,7 @@ pub(super) fn write(layout: &Layout, runner: &Runner) -> Result<Access, Error> {
     let mut ident = "# Written by Brune at every start.\n".to_owned();
     for account in runner.names() {
         for role in roles {
-            ident += &format!("brune \"{account}\" {role}\n");
+            ident.extend(["brune \"", account, "\" ", role, "\n"]);
         }
     }
     replace(&access.hba, &hba, runner)?;

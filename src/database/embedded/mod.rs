@@ -148,15 +148,25 @@ impl Server {
         options(&self.layout, SUPERUSER)
     }
 
-    /// The superuser's connection as a URL, for `psql` and other tools; the socket's directory and the account of
-    /// the process that connects are what keeps others out.
+    /// The service's connection as a URL, for other programs; the socket's directory and the account of the process
+    /// that connects are what keeps others out.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.url_of(SERVE)
+    }
+
+    /// The superuser's connection as a URL.
     #[must_use]
     pub fn admin_url(&self) -> String {
+        self.url_of(SUPERUSER)
+    }
+
+    fn url_of(&self, user: &str) -> String {
         let run = self.layout.run.to_string_lossy();
         let host: String = url::form_urlencoded::byte_serialize(run.as_bytes()).collect();
         // A plus sign means a space to browsers only.
         let host = host.replace('+', "%20").replace("%2F", "/");
-        format!("postgres://{SUPERUSER}@localhost:{PORT}/{DATABASE}?host={host}&sslmode=disable")
+        format!("postgres://{user}@localhost:{PORT}/{DATABASE}?host={host}&sslmode=disable")
     }
 
     /// The directory that holds everything, links resolved.

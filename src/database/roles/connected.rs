@@ -122,7 +122,7 @@ impl Connected {
                 .service
                 .iter()
                 .flat_map(|privilege| {
-                    let columns = privilege.columns.iter().map(|it| Some((*it).to_owned()));
+                    let columns = privilege.columns.iter().map(|column| Some((*column).to_owned()));
                     let whole = privilege.columns.is_empty().then_some(None);
                     columns.chain(whole).map(|column| (privilege.name.to_owned(), column))
                 })

@@ -131,42 +131,46 @@ fn is_lost(grant: &Grant, grants: &BTreeSet<Grant>) -> bool {
     grant.column.is_some() && grants.contains(&of_table)
 }
 
+/// The columns of each privilege of one grantee on one object. Whole objects and columns are apart: `update, update (a)`.
+type Privileges<'a> = BTreeMap<(&'a str, bool), Vec<&'a str>>;
+
 /// One statement for each object and grantee.
 fn render(verb: &str, word: &str, grants: &BTreeSet<&Grant>) -> Vec<String> {
-    // On whole tables and on columns apart: `update, update (a)`.
-    let mut grouped: BTreeMap<(&Object, &str), BTreeMap<(&str, bool), Vec<&str>>> = BTreeMap::new();
+    let mut groups: BTreeMap<(&Object, &str), Privileges<'_>> = BTreeMap::new();
     for grant in grants {
-        let privileges = grouped.entry((&grant.object, &grant.grantee)).or_default();
+        let privileges = groups.entry((&grant.object, &grant.grantee)).or_default();
         let privilege = (grant.privilege.as_str(), grant.column.is_some());
         privileges.entry(privilege).or_default().extend(grant.column.as_deref());
     }
-    let privileges = |privileges: BTreeMap<(&str, bool), Vec<&str>>| {
-        let one = |((name, _), columns): ((&str, bool), Vec<&str>)| match columns.as_slice() {
-            [] => name.to_owned(),
-            columns => format!("{name} ({})", columns.join(", ")),
-        };
-        privileges.into_iter().map(one).collect::<Vec<_>>().join(", ")
-    };
-    let statement = |((object, grantee), group)| {
-        let (what, on) = (privileges(group), target(object));
+    let statement = |((object, grantee), privileges)| {
+        let (privileges, target) = (listed(privileges), target(object));
+        let rest = format!("{verb} {privileges} on {target} {word} {grantee}");
         match object {
-            Object::Future { owner, .. } => format!(
-                "alter default privileges for role {owner} in schema {SCHEMA} {verb} {what} {on} {word} {grantee}"
-            ),
-            _ => format!("{verb} {what} {on} {word} {grantee}"),
+            Object::Future { owner, .. } => {
+                format!("alter default privileges for role {owner} in schema {SCHEMA} {rest}")
+            }
+            _ => rest,
         }
     };
-    grouped.into_iter().map(statement).collect()
+    groups.into_iter().map(statement).collect()
+}
+
+fn listed(privileges: Privileges<'_>) -> String {
+    let privilege = |((name, _), columns): ((&str, bool), Vec<&str>)| match columns.as_slice() {
+        [] => name.to_owned(),
+        columns => format!("{name} ({})", columns.join(", ")),
+    };
+    privileges.into_iter().map(privilege).collect::<Vec<_>>().join(", ")
 }
 
 /// The object as `grant` and `revoke` name it.
 fn target(object: &Object) -> String {
     match object {
-        Object::Future { kind, .. } => format!("on {kind}"),
-        Object::Database(name) => format!("on database {name}"),
-        Object::Schema(name) => format!("on schema {name}"),
-        Object::Table(name) => format!("on table {SCHEMA}.{name}"),
-        Object::Sequence(name) => format!("on sequence {SCHEMA}.{name}"),
-        Object::Function(name) => format!("on function {SCHEMA}.{name}"),
+        Object::Future { kind, .. } => (*kind).to_owned(),
+        Object::Database(name) => format!("database {name}"),
+        Object::Schema(name) => format!("schema {name}"),
+        Object::Table(name) => format!("table {SCHEMA}.{name}"),
+        Object::Sequence(name) => format!("sequence {SCHEMA}.{name}"),
+        Object::Function(name) => format!("function {SCHEMA}.{name}"),
     }
 }

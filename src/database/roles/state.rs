@@ -106,7 +106,7 @@ impl State {
         for row in &rows {
             state.take(row)?;
         }
-        let sequences = state.sequences_of_others(&rows)?;
+        let sequences = sequences_of_others(&rows)?;
         state.owners.retain(|object, _| is_ours(object, &sequences));
         state.grants.retain(|grant| is_ours(&grant.object, &sequences));
         Ok(state)
@@ -147,19 +147,19 @@ impl State {
         }
         Ok(())
     }
+}
 
-    /// The sequences that do not belong to a table of ours.
-    fn sequences_of_others(&self, rows: &[PgRow]) -> sqlx::Result<BTreeSet<String>> {
-        let mut others = BTreeSet::new();
-        for row in rows {
-            let (what, kind): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
-            let of_table: Option<&str> = row.try_get(4)?;
-            if (what, kind) == ("object", "sequence") && of_table.and_then(list::find).is_none() {
-                others.insert(row.try_get(2)?);
-            }
+/// The sequences that do not belong to a table of ours.
+fn sequences_of_others(rows: &[PgRow]) -> sqlx::Result<BTreeSet<String>> {
+    let mut others = BTreeSet::new();
+    for row in rows {
+        let (what, kind): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
+        let of_table: Option<&str> = row.try_get(4)?;
+        if (what, kind) == ("object", "sequence") && of_table.and_then(list::find).is_none() {
+            others.insert(row.try_get(2)?);
         }
-        Ok(others)
     }
+    Ok(others)
 }
 
 impl Object {
