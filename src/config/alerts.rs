@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
+use crate::config::{Secret, address, reading::Reading};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use url::Url;
-
-use crate::config::{Secret, reading::Reading};
 
 /// What a signing secret begins with (Standard Webhooks).
 const SIGNING: &str = "whsec_";
@@ -69,16 +67,15 @@ impl Alerts {
 /// The address in `name`. Only within one's own network may it go without TLS.
 fn address(reading: &mut Reading<'_>, name: &str, allow_private: bool) -> Option<Secret> {
     let address = reading.secret(name)?;
-    match Url::parse(address.expose().trim()).as_ref().map(Url::scheme) {
-        Ok("https") => Some(address),
-        Ok("http") if allow_private => Some(address),
-        Ok("http") => {
+    match address::web(address.expose()) {
+        Ok(url) if url.scheme() == "https" || allow_private => Some(address),
+        Ok(_) => {
             let way_out = "use `https://`, or set ALERT_ALLOW_PRIVATE to `true` for a receiver of your own network";
             reading.fault(name, "would be called without TLS", way_out);
             None
         }
-        _ => {
-            reading.fault(name, "is no web address", "write it as `https://host/path`");
+        Err(error) => {
+            reading.fault(name, error.what, error.fix);
             None
         }
     }
@@ -105,18 +102,13 @@ fn signing(reading: &mut Reading<'_>) -> Vec<Secret> {
 fn public_url(reading: &mut Reading<'_>) -> Option<String> {
     const NAME: &str = "BRUNE_PUBLIC_URL";
     let text = reading.text(NAME)?;
-    let url = Url::parse(&text).ok().filter(|it| {
-        matches!(it.scheme(), "https" | "http")
-            && it.query().is_none()
-            && it.fragment().is_none()
-            && it.username().is_empty()
-            && it.password().is_none()
-    });
-    if url.is_none() {
-        let way_out = "write it as browsers do, such as `https://settings.example.com`";
-        reading.fault(NAME, "is no address of a web service", way_out);
+    match address::root(&text) {
+        Ok(url) => Some(url.as_str().trim_end_matches('/').to_owned()),
+        Err(error) => {
+            reading.fault(NAME, error.what, error.fix);
+            None
+        }
     }
-    Some(url?.as_str().trim_end_matches('/').to_owned())
 }
 
 impl Delivery {

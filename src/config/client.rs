@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use crate::config::{Auth, Environment, Fault, Faults, Secret, directories};
+use crate::config::{Auth, Environment, Fault, Faults, Secret, address, directories};
 
 /// The file in the data directory that says where the service of this machine answers.
 const ADDRESS: &str = "address";
@@ -32,6 +32,9 @@ impl Client {
         let given =
             env.raw("BRUNE_URL").map(|(url, _)| url.trim().trim_end_matches('/').to_owned());
         let given = given.filter(|url| !url.is_empty());
+        if let Some(Err(error)) = given.as_deref().map(address::root) {
+            return Err(Fault::of("BRUNE_URL", error.what, error.fix).into());
+        }
         let url = match given.clone() {
             Some(url) => url,
             None => local(env)?,

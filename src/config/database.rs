@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use super::{Database, Embedded, Fault, Mode, Pooler, Secret, directories, reading::Reading};
+use super::{
+    Database, Embedded, Fault, Mode, Pooler, Secret, address, directories, reading::Reading,
+};
 
 /// The parts of an address, as the Postgres images spell them. All but the port are needed.
 const PARTS: [&str; 4] = ["POSTGRES_HOST", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"];
@@ -92,10 +94,8 @@ fn embedded(reading: &mut Reading<'_>, data_dir: Result<PathBuf, Fault>) -> Opti
 
 /// `url`, if it can be one; what the server makes of it is seen on connecting.
 fn checked(reading: &mut Reading<'_>, variable: &str, url: Secret) -> Option<Secret> {
-    let way_out = "write `postgres://user:password@host:5432/database`, with `%40` for an `@` in the password";
-    let parsed = Url::parse(url.expose());
-    if !parsed.is_ok_and(|url| matches!(url.scheme(), "postgres" | "postgresql")) {
-        reading.fault(variable, "is no Postgres URL", way_out);
+    if let Err(error) = address::postgres(url.expose()) {
+        reading.fault(variable, error.what, error.fix);
         return None;
     }
     Some(url)

@@ -3,6 +3,7 @@
 //! [`Config::load`] reads an [`Environment`] and reports every fault at once; nothing else in the
 //! program reads the environment.
 
+pub(crate) mod address;
 mod alerts;
 mod client;
 mod database;
@@ -109,7 +110,12 @@ impl Reload {
         let known = [("notify", "notify"), ("poll", "poll"), ("redis", "redis")];
         match (reading.choice("BRUNE_RELOAD", &known), redis) {
             (Some("poll"), _) => Self::Poll,
-            (Some("redis"), Some(url)) => Self::Redis(url),
+            (Some("redis"), Some(url)) => {
+                if let Err(error) = address::redis(url.expose()) {
+                    reading.fault("REDIS_URL", error.what, error.fix);
+                }
+                Self::Redis(url)
+            }
             (Some("redis"), None) => {
                 reading.missing(
                     "REDIS_URL",

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use url::Url;
 
-use crate::config::{Secret, reading::Reading};
+use crate::config::{Secret, address, reading::Reading};
 
 const OPENAI: &str = "BRUNE_OPENAI_BASE_URL";
 const PORTE_TALENT: &str = "PORTE_TALENT_BASE_URL";
@@ -44,22 +44,9 @@ impl Services {
     }
 }
 
-/// The address that a service's paths begin with. What is not repeated in the fault may hold a password.
+/// The address that a service's paths begin with.
 fn root(reading: &mut Reading<'_>, variable: &str, text: &str) -> Option<Url> {
-    let plain = |url: &Url| {
-        matches!(url.scheme(), "http" | "https")
-            && url.has_host()
-            && url.username().is_empty()
-            && url.password().is_none()
-            && url.query().is_none()
-            && url.fragment().is_none()
-    };
-    let url = Url::parse(text).ok().filter(plain);
-    if url.is_none() {
-        let way_out = "write `https://host/path`, without a user, a query or a fragment";
-        reading.fault(variable, "is no address of a service", way_out);
-    }
-    url
+    address::root(text).map_err(|error| reading.fault(variable, error.what, error.fix)).ok()
 }
 
 #[cfg(test)]

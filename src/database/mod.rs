@@ -19,6 +19,8 @@ use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection};
 
+use crate::config::address::AddressError;
+
 pub use address::{Parts, options_from_parts, options_from_url};
 pub use connection::Connection;
 pub use inspect::{Defect, Inspection, inspect};
@@ -47,7 +49,7 @@ pub enum Error {
     /// The database URL says too little, too much, or nothing that can be read; its text is not
     /// repeated, because it may hold a password.
     #[error("the database URL {0}")]
-    Address(String),
+    Address(AddressError),
     /// The driver takes `PGOPTIONS` from the environment, and its interface cannot take them out
     /// again.
     #[error("PGOPTIONS is set in the environment and would change every session; unset it")]

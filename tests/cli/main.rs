@@ -7,6 +7,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod addresses;
 mod canary;
 mod doctor;
 mod fleet;
