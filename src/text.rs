@@ -30,6 +30,92 @@ pub fn forbidden(c: char) -> Option<&'static str> {
     }
 }
 
+/// A character that a text must not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{what} (U+{point:04X})", point = u32::from(*.character))]
+pub struct ForbiddenCharacter {
+    /// The first one in the text.
+    pub character: char,
+    /// What it is, with its article.
+    pub what: &'static str,
+}
+
+/// Checks that `text` has only characters that can be stored and shown. Every value, reason and name passes here,
+/// whichever way it comes in.
+///
+/// # Errors
+/// The first character that [`forbidden`] refuses.
+pub fn check(text: &str) -> Result<(), ForbiddenCharacter> {
+    let found = text.chars().find_map(|character| {
+        forbidden(character).map(|what| ForbiddenCharacter { character, what })
+    });
+    found.map_or(Ok(()), Err)
+}
+
+/// Checks a text of several lines, such as a secret that holds two keys or a PEM block: like [`check`], but line
+/// ends (LF or CRLF) and tabs are allowed.
+///
+/// # Errors
+/// The first character that is refused; a CR is one if no LF follows.
+pub fn check_lines(text: &str) -> Result<(), ForbiddenCharacter> {
+    let lines = text.split('\n');
+    let without_ends = lines.map(|line| line.strip_suffix('\r').unwrap_or(line));
+    // The last line has no end that a CR could belong to.
+    if text.ends_with('\r') {
+        return check("\r");
+    }
+    without_ends.flat_map(|line| line.split('\t')).try_for_each(check)
+}
+
+/// Returns `text` without the line end (LF or CRLF) that editors and `echo` put behind a single line.
+#[must_use]
+pub fn without_line_end(text: &str) -> &str {
+    text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line))
+}
+
+/// Whether `text` stands in quotes that were meant for a reader of `.env` files, as `docker run --env-file` passes
+/// them on.
+#[must_use]
+pub fn is_quoted(text: &str) -> bool {
+    let text = text.trim();
+    text.len() > 1
+        && ['"', '\''].iter().any(|quote| text.starts_with(*quote) && text.ends_with(*quote))
+}
+
+/// The most bytes of a document: an import, or the `.env` file.
+pub const DOCUMENT_BYTES: usize = 1024 * 1024;
+
+/// Why bytes are not read as text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// There are more bytes than are read.
+    #[error("is longer than {} KiB", .max / 1024)]
+    TooLong {
+        /// Most bytes that are read.
+        max: usize,
+    },
+    /// They are not UTF-8.
+    #[error("not UTF-8 from byte {at} on")]
+    NotUtf8 {
+        /// Where the first wrong byte is, counted from 0.
+        at: usize,
+    },
+}
+
+/// Reads the bytes of a file or a document: UTF-8 of at most `max` bytes, without the byte order mark that editors of
+/// Windows put before it.
+///
+/// # Errors
+/// They are too many, or not UTF-8.
+pub fn decode(bytes: &[u8], max: usize) -> Result<&str, DecodeError> {
+    if bytes.len() > max {
+        return Err(DecodeError::TooLong { max });
+    }
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| DecodeError::NotUtf8 { at: error.valid_up_to() })?;
+    Ok(text.strip_prefix('\u{FEFF}').unwrap_or(text))
+}
+
 /// Whether `c` takes no room where it stands (Unicode's `Default_Ignorable_Code_Point`).
 #[must_use]
 pub fn is_invisible(c: char) -> bool {
@@ -143,6 +229,34 @@ mod tests {
             assert_eq!(visible_length(blank), 0, "{}", blank.escape_unicode());
         }
         assert_eq!(visible_length("né 漢👩\u{200D}🚀"), 5);
+    }
+
+    #[test]
+    fn lines_may_have_ends_and_tabs_and_a_lone_carriage_return_is_none() {
+        for text in ["", "a", "a\nb", "a\r\nb\r\n", "\tkey\n\n", "-----BEGIN-----\r\nQQ==\r\n"] {
+            assert_eq!(check_lines(text), Ok(()), "{text:?}");
+        }
+        for text in ["a\r", "a\rb", "\r", "a\n\r", "a\u{1B}", "a\n\u{202E}b", "a\0", "\u{FEFF}a"] {
+            assert!(check_lines(text).is_err(), "{text:?}");
+        }
+        assert_eq!(check("3\r").unwrap_err().to_string(), "a control character (U+000D)");
+        assert_eq!(
+            ["a\r\n", "a\n", "a", "a\n\n", "\n"].map(without_line_end),
+            ["a", "a", "a", "a\n", ""]
+        );
+    }
+
+    #[test]
+    fn bytes_are_text_if_they_are_utf8_and_few_enough() {
+        assert_eq!(decode("\u{FEFF}a\u{FEFF}".as_bytes(), 9), Ok("a\u{FEFF}"));
+        assert_eq!(decode(b"abc", 2), Err(DecodeError::TooLong { max: 2 }));
+        assert_eq!(decode(b"ab\xFF", 9), Err(DecodeError::NotUtf8 { at: 2 }));
+        for quoted in ["\"3\"", "'3'", " \"3\" ", "\"\""] {
+            assert!(is_quoted(quoted), "{quoted}");
+        }
+        for plain in ["", "\"", "'", "\"3", "3\"", "\"3'", "it's"] {
+            assert!(!is_quoted(plain), "{plain}");
+        }
     }
 
     #[test]

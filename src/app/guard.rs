@@ -1,5 +1,7 @@
 //! Whether the database is what this release can serve from.
 
+use tracing::warn;
+
 use crate::{
     app::{Error, open::provided, role},
     audit,
@@ -7,7 +9,7 @@ use crate::{
     database::{self, Inspection, Pool},
     secrets,
     sessions::{KEYS, SessionSettings},
-    settings::{self, Catalog, Firewall, Kind, Required, Snapshot, Unusable},
+    settings::{self, Catalog, Definition, Firewall, Kind, Required, Snapshot, Unusable},
 };
 
 /// What one check found.
@@ -24,10 +26,15 @@ pub struct Finding {
 pub(super) async fn require(pool: &Pool, catalog: &Catalog, config: &Config) -> Result<(), Error> {
     require_schema(pool).await?;
     role::require(pool, config.mode, config.allow_owner).await?;
-    match stored_settings(pool, catalog).await.result {
-        Ok(_) => Ok(()),
-        Err(faults) => Err(Error::NotReady(faults)),
+    stored_settings(pool, catalog).await.result.map_err(Error::NotReady)?;
+    if let Err(faults) = characters(pool).await?.result {
+        // The service ran with them before: that it says so must not be what stops it.
+        warn!(
+            settings = faults.join("; "),
+            "stored values have characters that no write takes; set them again with `brune config set`"
+        );
     }
+    Ok(())
 }
 
 /// Refuses, naming every migration that is missing or another, unless the schema is this release's.
@@ -35,26 +42,26 @@ pub(super) async fn require_schema(pool: &Pool) -> Result<(), Error> {
     migrations(pool).await?.result.map(drop).map_err(Error::NotReady)
 }
 
-/// Refuses in production, naming every one that is missing, unless the secrets are there that the catalog says are
-/// needed.
+/// Refuses, naming every one, if a secret of the catalog cannot be read, or in production if one is missing that the
+/// catalog says is needed.
 pub(super) fn require_secrets(
     catalog: &Catalog,
     environment: &Environment,
     mode: Mode,
 ) -> Result<(), Error> {
-    if mode != Mode::Production {
-        return Ok(());
-    }
-    let needed = catalog.schema.all().filter(|it| it.kind == Kind::Secret);
-    let needed = needed.filter(|it| it.required != Required::Never);
-    let missing = needed.filter(|it| matches!(environment.secret(&it.key), Ok(None)));
-    let told = missing.map(|it| {
-        let name = &it.key;
-        format!(
-            "{name} is not set, and in production nothing is made up; set {name} or {name}_FILE"
-        )
-    });
-    let faults: Vec<_> = told.collect();
+    let secrets = catalog.schema.all().filter(|it| it.kind == Kind::Secret);
+    let fault = |it: &Definition| match environment.secret(&it.key) {
+        // One of another product: this process does not use it, and must not let it through all the same.
+        Err(fault) => Some(fault.to_string()),
+        Ok(None) if mode == Mode::Production && it.required != Required::Never => {
+            let name = &it.key;
+            Some(format!(
+                "{name} is not set, and in production nothing is made up; set {name} or {name}_FILE"
+            ))
+        }
+        Ok(_) => None,
+    };
+    let faults: Vec<_> = secrets.filter_map(fault).collect();
     if faults.is_empty() { Ok(()) } else { Err(Error::NotReady(faults)) }
 }
 
@@ -73,6 +80,7 @@ pub async fn examine(
         findings.push(published(pool, catalog, environment).await);
         findings.push(stored_settings(pool, catalog).await);
         findings.push(triggers_and_functions(pool).await?);
+        findings.push(characters(pool).await?);
         findings.push(trail(pool).await?);
         findings.push(secret_residue(pool).await?);
         findings.push(role::finding(pool, allow_owner).await?);
@@ -162,6 +170,17 @@ async fn stored_settings(pool: &Pool, catalog: &Catalog) -> Finding {
         Err(err) => Err(vec![err.to_string()]),
     };
     Finding { check: "settings", result }
+}
+
+/// Values that an older release took, or that were written past the service.
+async fn characters(pool: &Pool) -> Result<Finding, Error> {
+    let found = settings::forbidden_characters(pool).await?;
+    let fix = "set it again with `brune config set`";
+    let faults: Vec<_> =
+        found.iter().map(|it| format!("{} {}; {fix}", it.key, it.detail)).collect();
+    let result =
+        if faults.is_empty() { Ok("none that is forbidden".to_owned()) } else { Err(faults) };
+    Ok(Finding { check: "characters", result })
 }
 
 /// A catalog of another product declares none of the session's keys; one that declares some must declare

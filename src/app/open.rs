@@ -1,6 +1,6 @@
 //! The database that a command works on: somebody's, or a private one that is started for it.
 
-use std::fs;
+use std::{fmt, fs};
 
 use sqlx::Connection as _;
 use tracing::info;
@@ -13,6 +13,7 @@ use crate::{
         roles::{self, Scope},
     },
     settings::{self, BRUN_E, Catalog, Firewall, Kind, PublishPlan},
+    text,
 };
 
 /// A database that answers.
@@ -130,9 +131,11 @@ pub fn catalog(config: &Config) -> Result<Catalog, Error> {
     let Some(path) = &config.catalog else {
         return Catalog::parse(BRUN_E).map_err(|err| Error::Catalog(err.of_file("built in")));
     };
-    let text = fs::read_to_string(path)
-        .map_err(|err| Error::Catalog(format!("BRUNE_CATALOG {}: {err}", path.display())))?;
-    Catalog::parse(&text).map_err(|err| Error::Catalog(err.of_file(&path.display().to_string())))
+    let fault =
+        |err: &dyn fmt::Display| Error::Catalog(format!("BRUNE_CATALOG {}: {err}", path.display()));
+    let bytes = fs::read(path).map_err(|err| fault(&err))?;
+    let text = text::decode(&bytes, usize::MAX).map_err(|err| fault(&err))?;
+    Catalog::parse(text).map_err(|err| Error::Catalog(err.of_file(&path.display().to_string())))
 }
 
 /// What keeps the secrets of this process, and what looks like one, out of the settings.
@@ -207,8 +210,17 @@ pub async fn plan(
     Ok((migrations.pending, plan))
 }
 
-/// The first value of `key` that the environment or `.env` provides; a blank one provides nothing.
-pub(super) fn provided(environment: &Environment, key: &str) -> Option<(String, &'static str)> {
-    let (text, source) = environment.raw(key).filter(|(text, _)| !text.trim().is_empty())?;
-    Some((text, if source == Source::EnvFile { ".env" } else { "the environment" }))
+/// The first value of `key` that the environment or `.env` provides, or why it cannot be read; a blank one provides
+/// nothing.
+pub(super) fn provided(
+    environment: &Environment,
+    key: &str,
+) -> Option<(Result<String, String>, &'static str)> {
+    match environment.first_value(key).transpose()? {
+        Ok((text, Source::EnvFile)) => Some((Ok(text), ".env")),
+        Ok((text, _)) => Some((Ok(text), "the environment")),
+        Err(fault) => {
+            Some((Err(format!("{}; {}", fault.what, fault.way_out)), "the environment or .env"))
+        }
+    }
 }

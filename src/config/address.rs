@@ -89,7 +89,7 @@ const WEB: Kind = Kind {
 ///
 /// # Errors
 /// It is not whole, or has a parameter that the driver would not take.
-pub fn postgres(text: &str) -> Result<Url, AddressError> {
+pub(crate) fn postgres(text: &str) -> Result<Url, AddressError> {
     let url = parse(text, &POSTGRES)?;
     let error = |what, fix| Err(AddressError { what, fix });
     let mut has_user = !url.username().is_empty();
@@ -220,11 +220,11 @@ mod tests {
 
     #[test]
     fn a_password_that_is_not_encoded_is_not_parsed_as_something_else() {
+        assert!(root("https://u:80\\word@h/d").is_err());
         for rest in [
             "u:80?word@h/d",
             "u:80/word@h/d",
             "u:80#word@h/d",
-            "u:80\\word@h/d",
             "u:p@x/y@h/d",
             "u:p@x?y@h/d",
             "u:p@x:80#y@h/d",

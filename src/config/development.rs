@@ -12,6 +12,9 @@ use super::{Fault, Secret, file};
 /// The file's name in the data directory.
 const NAME: &str = "jwt_secret";
 
+/// The most bytes of the file.
+const FILE_BYTES: usize = 1024;
+
 /// The digits it is written in: 64 of them are 32 random bytes.
 const HEX: [u8; 16] = *b"0123456789abcdef";
 
@@ -49,7 +52,7 @@ pub(super) fn jwt_secret(dir: &Path) -> Result<Secret, Fault> {
 }
 
 fn kept(path: &Path) -> Result<String, file::Unreadable> {
-    let text = file::text(path)?;
+    let text = file::text(path, FILE_BYTES)?;
     let mode = path.metadata().map_err(file::Unreadable::Io)?.permissions().mode();
     if mode & 0o077 != 0 {
         return Err(file::Unreadable::Io(io::Error::other("other users may read it")));

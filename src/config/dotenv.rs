@@ -99,12 +99,13 @@ fn first_of_its_name(
 }
 
 /// What one line assigns; `None` for a blank one and a comment.
-fn assignment(line: &str) -> Result<Option<Entry>, Reason> {
-    let line = line.trim();
+fn assignment(whole: &str) -> Result<Option<Entry>, Reason> {
+    let line = whole.trim();
     if line.is_empty() || line.starts_with('#') {
         return Ok(None);
     }
-    if line.chars().any(|c| c.is_control() && c != '\t') {
+    // Before it is trimmed: a carriage return that ends no line is no part of a line end.
+    if whole.chars().any(|c| c.is_control() && c != '\t') {
         return Err(Reason::Control);
     }
     let line = match line.strip_prefix("export") {
@@ -207,6 +208,14 @@ mod tests {
         let entries = parse("\u{feff}A=1\r\n\r\n# note\r\nB=2\r\n").unwrap();
         let pairs: Vec<_> = entries.iter().map(|it| (it.key.as_str(), it.value.as_str())).collect();
         assert_eq!(pairs, [("A", "1"), ("B", "2")]);
+    }
+
+    #[test]
+    fn a_carriage_return_that_ends_no_line_is_a_fault() {
+        for text in ["A=3\r", "A=1\rB=2\n", "A=3\r\r\n", "\rA=3\n"] {
+            let faults = parse(text).err().unwrap();
+            assert_eq!(faults, [Fault { line: 1, reason: Reason::Control }], "{text:?}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::{
 use serde::Serialize;
 
 use super::{Fault, Secret, dotenv, file};
+use crate::text;
 
 /// Where container engines put secrets.
 const RUN_SECRETS: &str = "/run/secrets";
@@ -20,6 +21,12 @@ const BEFORE_THE_DATABASE: [&str; 3] = ["DATABASE_URL", "DATABASE_DIRECT_URL", "
 
 /// The file that is read beside the process's own variables, in the working directory.
 const DOTENV: &str = ".env";
+
+/// The most bytes of a file that holds a secret: a longer one was meant for something else.
+const SECRET_BYTES: usize = 64 * 1024;
+
+/// The variables that hold paths, which are read as they are.
+const PATHS: [&str; 3] = ["BRUNE_DATA_DIR", "BRUNE_CATALOG", "BRUNE_PG_BIN_DIR"];
 
 /// Where a value came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -85,7 +92,7 @@ impl Environment {
     }
 
     fn with_dotenv_file(self, path: &Path) -> Self {
-        match file::text(path) {
+        match file::text(path, text::DOCUMENT_BYTES) {
             Ok(text) => self.with_dotenv(&text),
             Err(file::Unreadable::Io(e)) if e.kind() == io::ErrorKind::NotFound => self,
             Err(unreadable) => {
@@ -141,21 +148,32 @@ impl Environment {
         }
     }
 
+    /// The first value that the process or `.env` gives the setting `key`; a blank one gives none.
+    ///
+    /// # Errors
+    /// It is not UTF-8, has a character that no value may have, or stands in quotes that a container engine left.
+    pub fn first_value(&self, key: &str) -> Result<Option<(String, Source)>, Fault> {
+        let Some((text, source)) = self.given(key)? else { return Ok(None) };
+        one_line(key, &text)?;
+        Ok(Some((text, source)).filter(|(text, _)| !text.trim().is_empty()))
+    }
+
     /// The secret `name` and where it came from: `name`, `name_FILE`,
     /// `$CREDENTIALS_DIRECTORY/name`, `/run/secrets/name`, and last what the database still holds of it.
     ///
     /// # Errors
-    /// `name` and `name_FILE` are both given, or the file that should hold it does not.
+    /// `name` and `name_FILE` are both given, or what should hold it does not.
     pub fn secret(&self, name: &str) -> Result<Option<(Secret, Source)>, Fault> {
         let file_variable = format!("{name}_FILE");
-        match (self.text(name)?, self.path(&file_variable)) {
+        match (self.given(name)?, self.path(&file_variable)) {
             (Some(_), Some(_)) => Err(Fault::of(
                 name,
                 format!("both {name} and {file_variable} are set"),
                 "unset one of the two",
             )),
-            (Some((value, source)), None) => Ok(Some((Secret::new(value), source))),
+            (Some((text, source)), None) => Ok(Some((secret_of(name, &text)?, source))),
             (None, Some(path)) => {
+                path_fault(&file_variable, &path).map_or(Ok(()), Err)?;
                 Ok(Some((secret_in(&file_variable, &path).map_err(|(_, it)| it)?, Source::File)))
             }
             (None, None) => self.credential(name),
@@ -174,17 +192,26 @@ impl Environment {
         Ok(self.legacy.get(name).map(|secret| (secret.clone(), Source::LegacyDb)))
     }
 
-    /// The text of `name`; an empty one counts as not given, since that is what an unset variable
-    /// turns into on its way through a compose file.
+    /// The text of `name`, on one line and with something to see in it.
     pub(super) fn text(&self, name: &str) -> Result<Option<(String, Source)>, Fault> {
-        let Some(given) = self.process.get(OsStr::new(name)) else {
-            let given = self.dotenv.get(name).filter(|value| !value.is_empty());
-            return given.map(|value| fit(name, value.clone(), Source::EnvFile)).transpose();
+        let Some((text, source)) = self.given(name)? else { return Ok(None) };
+        one_line(name, &text)?;
+        not_blank(name, &text)?;
+        Ok(Some((text, source)))
+    }
+
+    /// What the process or `.env` gives for `name`. Every reading of a variable passes here. An empty one counts as
+    /// not given, since that is what an unset variable turns into on its way through a compose file.
+    fn given(&self, name: &str) -> Result<Option<(String, Source)>, Fault> {
+        let Some(value) = self.process.get(OsStr::new(name)) else {
+            let text = self.dotenv.get(name).filter(|text| !text.is_empty());
+            return Ok(text.map(|text| (text.clone(), Source::EnvFile)));
         };
-        let value = given
+        let text = value
             .to_str()
             .ok_or_else(|| Fault::of(name, "is not UTF-8", "set it again, or unset it"))?;
-        (!value.is_empty()).then(|| fit(name, value.to_owned(), Source::Env)).transpose()
+        not_quoted(name, text)?;
+        Ok(Some((text.to_owned(), Source::Env)).filter(|(text, _)| !text.is_empty()))
     }
 
     /// The path in `name`, which need not be UTF-8.
@@ -210,7 +237,8 @@ impl Environment {
         let ours =
             names.filter_map(|(name, _)| name.to_str()).filter(|it| it.starts_with("BRUNE_"));
         let unreadable = ours.map(|it| Fault::of(it, "is not UTF-8", "set it again, or unset it"));
-        self.dotenv_faults.iter().cloned().chain(unreadable).collect()
+        let paths = PATHS.iter().filter_map(|name| path_fault(name, &self.path(name)?));
+        self.dotenv_faults.iter().cloned().chain(unreadable).chain(paths).collect()
     }
 }
 
@@ -223,30 +251,70 @@ impl fmt::Debug for Environment {
     }
 }
 
-fn fit(name: &str, value: String, source: Source) -> Result<(String, Source), Fault> {
-    if value.trim().is_empty() {
-        return Err(Fault::of(name, "holds nothing but blanks", "give it a value, or unset it"));
+/// Fails if `text` has a character that no value, reason or name may have.
+fn one_line(name: &str, text: &str) -> Result<(), Fault> {
+    text::check(text).map_err(|character| forbidden(name, character))
+}
+
+fn forbidden(name: &str, found: text::ForbiddenCharacter) -> Fault {
+    let fix = match found.character {
+        '\r' => {
+            "remove it: the file it comes from has the line ends of Windows; convert it with `dos2unix`"
+        }
+        _ => "set it again without",
+    };
+    Fault::of(name, format!("has {found} in it"), fix)
+}
+
+fn not_blank(name: &str, text: &str) -> Result<(), Fault> {
+    if text::visible_length(text) > 0 {
+        return Ok(());
     }
-    Ok((value, source))
+    Err(Fault::of(name, "holds nothing but blanks", "give it a value, or unset it"))
+}
+
+/// Fails if `text` stands in quotes: a shell and a reader of `.env` files take them off, a container engine does not,
+/// and nothing tells whether they are meant.
+fn not_quoted(name: &str, text: &str) -> Result<(), Fault> {
+    if !text::is_quoted(text) {
+        return Ok(());
+    }
+    let fix =
+        "remove them: `docker run --env-file` and systemd's credentials pass quotes on as they are";
+    Err(Fault::of(name, "stands in quotes", fix))
+}
+
+/// The secret that `text` is: it may have several lines, and the line end behind the last one is no part of it.
+fn secret_of(name: &str, text: &str) -> Result<Secret, Fault> {
+    let secret = text::without_line_end(text);
+    not_quoted(name, secret)?;
+    text::check_lines(secret).map_err(|character| forbidden(name, character))?;
+    not_blank(name, secret)?;
+    Ok(Secret::new(secret.to_owned()))
+}
+
+/// What is wrong with the path in the variable `name`.
+fn path_fault(name: &str, path: &Path) -> Option<Fault> {
+    let text = path.to_str()?;
+    one_line(name, text).and_then(|()| not_quoted(name, text)).err()
 }
 
 /// The secret in the file at `path`, on behalf of `variable`; with the fault comes the kind that
 /// tells a file that is not there.
 fn secret_in(variable: &str, path: &Path) -> Result<Secret, (io::ErrorKind, Fault)> {
-    let fault = |what: &dyn fmt::Display| {
-        let what = format!("the file {} {what}", path.display());
-        Fault::of(
-            variable,
-            what,
-            "put the secret alone into a readable file, or unset the variable",
-        )
-    };
-    let text = file::text(path).map_err(|e| (e.kind(), fault(&e)))?;
-    let secret = text.strip_suffix('\n').map_or(&*text, |it| it.strip_suffix('\r').unwrap_or(it));
-    if secret.trim().is_empty() {
-        return Err((io::ErrorKind::InvalidData, fault(&"is empty")));
-    }
-    Ok(Secret::new(secret.to_owned()))
+    let text = file::text(path, SECRET_BYTES).map_err(|error| {
+        // What names no file may be the secret itself, in the wrong variable.
+        let name = match path.exists() {
+            true => format!("the file {}", path.display()),
+            false => format!("the file that {variable} names"),
+        };
+        let fix = "put the secret alone into a readable file, or unset the variable";
+        (error.kind(), Fault::of(variable, format!("{name} {error}"), fix))
+    })?;
+    secret_of(variable, &text).map_err(|fault| {
+        let what = format!("the file {} {}", path.display(), fault.what);
+        (io::ErrorKind::InvalidData, Fault { what, ..fault })
+    })
 }
 
 #[cfg(test)]

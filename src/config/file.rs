@@ -6,8 +6,7 @@ use std::{
     path::Path,
 };
 
-/// The most that is read, in bytes. What is longer was not meant for us.
-const MAX_BYTES: u64 = 64 * 1024;
+use crate::text::{self, DecodeError};
 
 /// Why the text of a file cannot be had; reads on after "the file X".
 #[derive(Debug, thiserror::Error)]
@@ -18,33 +17,31 @@ pub(super) enum Unreadable {
     /// A directory, a pipe, a device: opening a pipe would wait for ever.
     #[error("is not a file")]
     NoFile,
-    /// Longer than 64 KiB.
-    #[error("is longer than 64 KiB")]
-    TooLong,
-    /// Not text.
-    #[error("is not UTF-8")]
-    NotText,
+    /// Too long, or not UTF-8.
+    #[error("is {}", match .0 {
+        DecodeError::TooLong { max } => format!("longer than {} KiB", max / 1024),
+        DecodeError::NotUtf8 { .. } => "not UTF-8".to_owned(),
+    })]
+    NotText(DecodeError),
 }
 
 impl Unreadable {
     pub(super) fn kind(&self) -> io::ErrorKind {
         match self {
             Self::Io(e) => e.kind(),
-            Self::NoFile | Self::TooLong | Self::NotText => io::ErrorKind::InvalidData,
+            Self::NoFile | Self::NotText(_) => io::ErrorKind::InvalidData,
         }
     }
 }
 
-/// The text of the file at `path`, through links.
-pub(super) fn text(path: &Path) -> Result<String, Unreadable> {
+/// Reads the text of the file at `path`, through links, if it has at most `max` bytes.
+pub(super) fn text(path: &Path, max: usize) -> Result<String, Unreadable> {
     if !path.metadata().map_err(Unreadable::Io)?.is_file() {
         return Err(Unreadable::NoFile);
     }
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(Unreadable::Io)?;
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(Unreadable::Io)?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_BYTES) {
-        return Err(Unreadable::TooLong);
-    }
-    String::from_utf8(bytes).map_err(|_| Unreadable::NotText)
+    let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(limit).read_to_end(&mut bytes).map_err(Unreadable::Io)?;
+    text::decode(&bytes, max).map(str::to_owned).map_err(Unreadable::NotText)
 }

@@ -3,7 +3,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use crate::config::{Environment, Source};
+use crate::{
+    config::{Environment, Source},
+    text,
+};
 
 /// What this instance was given for the keys of the catalog, and what it is called. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -28,7 +31,7 @@ impl Provision {
         let secrets = secrets.into_iter().filter_map(|key| Some((key.to_owned(), source(key)?)));
         let text = |key: &str| environment.raw(key).filter(|(text, _)| !text.trim().is_empty());
         let texts = others.into_iter().filter_map(|key| Some((key.to_owned(), text(key)?)));
-        let instance = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let instance = name_of(&rustix::system::uname().nodename().to_string_lossy());
         let production =
             environment.raw("NODE_ENV").is_some_and(|(it, _)| it.trim() == "production");
         let (secrets, texts) = (secrets.collect(), texts.collect());
@@ -58,5 +61,29 @@ impl Provision {
     #[must_use]
     pub fn instance(&self) -> &str {
         &self.0.instance
+    }
+}
+
+/// The name of a machine as it goes into documents, messages and the log: the system lets any bytes be one.
+fn name_of(machine: &str) -> String {
+    let is_shown = |c: char| text::forbidden(c).is_none() && !text::is_invisible(c);
+    let name: String = machine.chars().filter(|c| is_shown(*c)).collect();
+    if text::visible_length(&name) == 0 { "unnamed".to_owned() } else { name.trim().to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_machine_can_be_shown() {
+        for (machine, name) in [
+            ("brune-1.test", "brune-1.test"),
+            ("bru\u{202E}ne\u{1B}[31m\u{200B}\n", "brune[31m"),
+            ("\u{3164}\u{200B}", "unnamed"),
+            ("", "unnamed"),
+        ] {
+            assert_eq!(name_of(machine), name);
+        }
     }
 }

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::text;
+
 /// Bytes of a body, before which reading stops.
-pub(super) const BODY_BYTES: usize = 1024 * 1024;
+pub(super) const BODY_BYTES: usize = text::DOCUMENT_BYTES;
 
 /// Bytes of a request's head that are answered; a token may take half of them.
 pub(super) const HEAD_BYTES: usize = 16 * 1024;

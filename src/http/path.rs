@@ -5,7 +5,7 @@ use axum::{
     http::request::Parts,
 };
 
-use crate::{http::problem::Problem, text::forbidden};
+use crate::{http::problem::Problem, text};
 
 /// The one variable part of a route's path, decoded. What cannot be a name is a 404.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match Path::<String>::from_request_parts(parts, state).await {
-            Ok(Path(text)) if !text.chars().any(|c| forbidden(c).is_some()) => Ok(Self(text)),
+            Ok(Path(name)) if text::check(&name).is_ok() => Ok(Self(name)),
             _ => Err(Problem::not_found("there is nothing of that name")),
         }
     }

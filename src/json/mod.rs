@@ -18,7 +18,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::text::forbidden;
+use crate::text;
 
 pub use fault::{Fault, Faults};
 
@@ -208,10 +208,8 @@ impl Reading {
     }
 
     fn characters(&mut self, text: &str, what: &str) {
-        let first = text.chars().find_map(|c| Some((c, forbidden(c)?)));
-        if let Some((c, name)) = first {
-            let detail = format!("{what} holds {name} (U+{:04X})", u32::from(c));
-            self.fault("forbidden_character", detail);
+        if let Err(found) = text::check(text) {
+            self.fault("forbidden_character", format!("{what} holds {found}"));
         }
     }
 

@@ -20,7 +20,9 @@ pub struct Drift {
 pub fn drift(snapshot: &Snapshot, provided: &Provided<'_>) -> Vec<Drift> {
     let given = snapshot.schema.editable().filter_map(|it| Some((it, provided(&it.key)?.0)));
     let drift = given.map(|(definition, text)| {
-        let value = change::read(definition, &from_text(definition.value_type, &text)).ok();
+        let read =
+            |text: String| change::read(definition, &from_text(definition.value_type, &text)).ok();
+        let value = text.ok().and_then(read);
         let differs = value.as_ref().is_none_or(|it| snapshot.value(&definition.key) != Some(it));
         Drift { key: definition.key.clone(), differs }
     });

@@ -48,7 +48,7 @@ pub use publish::{
     Error as PublishError, Plan as PublishPlan, Provided, Seed, plan_of_empty, publish,
 };
 pub use read::{AsOf, Error as ReadError, Listing, Setting, find, list, revision, values};
-pub use reload::{Error as ReloadError, load, refresh};
+pub use reload::{Error as ReloadError, forbidden_characters, load, refresh};
 pub use reset::reset;
 pub use rollback::{Plan as RollbackPlan, Target, plan as plan_roll_back, roll_back};
 pub use rules::Violation;

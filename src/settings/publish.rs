@@ -22,8 +22,8 @@ use crate::{
 };
 
 /// Where the value of a key that is not stored yet is looked for first: the environment or a `.env`
-/// file. Returns the text and the name of its source.
-pub type Provided<'a> = dyn Fn(&str) -> Option<(String, &'static str)> + Sync + 'a;
+/// file. Returns the text, or why it cannot be read, and the name of its source.
+pub type Provided<'a> = dyn Fn(&str) -> Option<(Result<String, String>, &'static str)> + Sync + 'a;
 
 /// What [`Seed::source`] says of a value that nobody provided.
 const DEFAULT: &str = "default";
@@ -243,6 +243,7 @@ fn seed(
         let value = definition.default.clone();
         return Ok(value.map(|value| Seed { key, value, source: DEFAULT }));
     };
+    let text = text.map_err(|fault| vec![format!("{key} ({source}): {fault}")])?;
     if let Some(likeness) = firewall.likeness(&text) {
         return Err(vec![format!("{key} ({source}): {}", likeness.detail())]);
     }

@@ -9,7 +9,8 @@ use crate::{
     database::{self, Connection, Deadline, Ending, Failure, Pool, Work},
     metrics::{Outcome, Source},
     settings::{
-        rules::Violation,
+        entry::Stored,
+        rules::{self, Violation},
         schema::{self, Schema},
         service::GlobalSettingsService,
         snapshot::Snapshot,
@@ -67,6 +68,18 @@ async fn read_all(conn: &mut Connection) -> Result<Snapshot, Error> {
     let schema = Schema::new(catalog, head.catalog_revision, definitions);
     let rows = store::all(conn).await?;
     Snapshot::new(head.revision, Some(timeline), Arc::new(schema), rows).map_err(Error::Invalid)
+}
+
+/// Finds stored values with characters that no write takes any more: an older release did, and `psql` does. They are
+/// served as they are.
+///
+/// # Errors
+/// The database failed.
+pub async fn forbidden_characters(pool: &Pool) -> Result<Vec<Violation>, Failure> {
+    let rows = database::look(pool, async |conn| Ok::<_, Failure>(store::all(conn).await?)).await?;
+    let entries = rows.into_iter().filter_map(Stored::into_entry);
+    let values = entries.filter_map(|(key, entry)| Some((key, entry?.value)));
+    Ok(values.flat_map(|(key, value)| rules::check_characters(&key, &value)).collect())
 }
 
 /// Reads what is newer than what is held, and takes it on; says whether anything was.

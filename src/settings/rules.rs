@@ -5,11 +5,14 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::settings::{
-    constraints::Constraints,
-    schema::{Definition, Named, Schema},
-    secret_like::Likeness,
-    value::{Number, SettingValue, Unfit, ValueType},
+use crate::{
+    settings::{
+        constraints::Constraints,
+        schema::{Definition, Named, Schema},
+        secret_like::Likeness,
+        value::{Number, SettingValue, Unfit, ValueType},
+    },
+    text,
 };
 
 /// The longest string any setting holds, in characters, whatever its catalog allows.
@@ -108,6 +111,26 @@ pub(super) fn check_alone(definition: &Definition, value: &SettingValue) -> Vec<
         SettingValue::StringArray(items) => found.items(&definition.constraints, items),
     }
     found.violations
+}
+
+/// The characters of `value` that no value may have, each with its key. Checked on every write, and not when stored
+/// values are read: one that an older release took, or that was put there by hand, must not stop a service that runs
+/// with it. `brune doctor` reports it.
+#[must_use]
+pub(super) fn check_characters(key: &str, value: &SettingValue) -> Vec<Violation> {
+    let violation = |what: String| Violation::new(key, "forbidden_character", what, Value::Null);
+    match value {
+        SettingValue::Boolean(_) | SettingValue::Number(_) => Vec::new(),
+        SettingValue::String(text) => {
+            let found = text::check(text).err();
+            found.map(|it| violation(format!("must not contain {it}"))).into_iter().collect()
+        }
+        SettingValue::StringArray(items) => {
+            let found =
+                items.iter().zip(1..).filter_map(|(item, at)| Some((text::check(item).err()?, at)));
+            found.map(|(it, at)| violation(format!("item {at} must not contain {it}"))).collect()
+        }
+    }
 }
 
 /// Everything wrong between `definition` and the settings it is tied to.

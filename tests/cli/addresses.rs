@@ -191,6 +191,10 @@ fn a_password_that_is_not_encoded_is_told_as_that() {
         let mut variables = vec![(variable, value.to_owned())];
         if variable != "DATABASE_URL" {
             variables.push(("DATABASE_URL", "postgres://ada@127.0.0.1:1/brune".to_owned()));
+            variables.push(("BRUNE_RELOAD", "redis".to_owned()));
+        }
+        if variable != "REDIS_URL" {
+            variables.push(("REDIS_URL", "redis://127.0.0.1:1".to_owned()));
         }
         let text = output_of(&["doctor"], &variables);
         assert!(text.contains(variable) && text.contains("percent-encode"), "{value}: {text}");

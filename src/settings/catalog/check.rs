@@ -1,12 +1,18 @@
 //! What contradicts in a catalog itself.
 
-use crate::settings::{
-    constraints::Constraints,
-    rules,
-    schema::{Definition, Kind, Schema},
-    secret_like::Firewall,
-    value::ValueType,
+use crate::{
+    settings::{
+        constraints::Constraints,
+        rules,
+        schema::{Definition, Kind, Schema},
+        secret_like::Firewall,
+        value::ValueType,
+    },
+    text,
 };
+
+/// The most bytes of a category's name.
+const CATEGORY_BYTES: usize = 128;
 
 /// What is wrong, and with which key: each default must satisfy its own rules, each tie must hold.
 #[must_use]
@@ -14,8 +20,8 @@ pub(super) fn check(schema: &Schema) -> Vec<(String, String)> {
     let mut faults = Vec::new();
     let default_of = |key: &str| schema.find(key).and_then(|it| it.default.as_ref());
     for definition in schema.all() {
-        let own = check_constraints(definition);
-        faults.extend(own.into_iter().map(|it| (definition.key.clone(), it)));
+        let own = check_constraints(definition).into_iter().chain(check_texts(definition));
+        faults.extend(own.map(|it| (definition.key.clone(), it)));
         if let Some((what, likeness)) = Firewall::default().in_definition(definition) {
             let detail = format!("{what} {}", likeness.detail());
             faults.push((definition.key.clone(), detail));
@@ -34,6 +40,28 @@ pub(super) fn check(schema: &Schema) -> Vec<(String, String)> {
         let broken = alone.chain(rules::check_ties(definition, default_of));
         faults.extend(broken.map(|it| (it.key, format!("its default {}", it.detail))));
     }
+    faults
+}
+
+/// Texts that a reader would not see, or would see as something else.
+fn check_texts(definition: &Definition) -> Vec<String> {
+    let Definition { category, description, default, constraints, key, .. } = definition;
+    let mut faults = Vec::new();
+    // A description may have several lines.
+    if let Err(found) = text::check_lines(description) {
+        faults.push(format!("its description must not contain {found}"));
+    }
+    if text::visible_length(description) == 0 {
+        faults.push("its description must have at least one visible character".to_owned());
+    }
+    if let Err(error) = text::check_identifier(category, CATEGORY_BYTES) {
+        faults.push(format!("its category {error}"));
+    }
+    let choices = constraints.choices.iter().flatten();
+    let choices = choices.filter_map(|choice| text::check(choice).err());
+    faults.extend(choices.map(|found| format!("its enum must not contain {found}")));
+    let default = default.iter().flat_map(|value| rules::check_characters(key, value));
+    faults.extend(default.map(|violation| format!("its default {}", violation.detail)));
     faults
 }
 

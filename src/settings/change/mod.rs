@@ -189,7 +189,8 @@ fn resolve<'s>(
 pub(super) fn read(definition: &Definition, json: &Json) -> Result<SettingValue, Vec<Violation>> {
     let value = SettingValue::parse(definition.value_type, json)
         .map_err(|unfit| vec![Violation::unfit(definition, unfit)])?;
-    let violations = rules::check_alone(definition, &value);
+    let mut violations = rules::check_alone(definition, &value);
+    violations.extend(rules::check_characters(&definition.key, &value));
     if violations.is_empty() { Ok(value) } else { Err(violations) }
 }
 

@@ -10,7 +10,7 @@ use crate::{
         document::{Document, Incoming, Raw, read},
         value::SettingValue,
     },
-    text::forbidden,
+    text,
 };
 
 /// What a comment with metadata begins with.
@@ -78,13 +78,9 @@ pub(super) fn read(text: &str) -> Result<Incoming, Faults> {
         read::check_version(Some(&Json::Number(version)), &mut faults);
     }
     for entry in &entries {
-        if let Some(what) = entry.value.chars().find_map(forbidden) {
-            let fault = Fault::at(
-                format!("/{}", entry.key),
-                "forbidden_character",
-                format!("holds {what}"),
-            );
-            faults.push(fault);
+        if let Err(found) = text::check(&entry.value) {
+            let detail = format!("must not contain {found}");
+            faults.push(Fault::at(format!("/{}", entry.key), "forbidden_character", detail));
         }
     }
     let revision =
@@ -101,7 +97,5 @@ fn metadata(text: &str, name: &str) -> Option<String> {
         let rest = line.strip_prefix(MARK)?;
         Some(rest.strip_prefix(name)?.strip_prefix('=')?.trim().to_owned())
     };
-    // What a Windows editor puts before the first line.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     text.lines().find_map(of_line)
 }

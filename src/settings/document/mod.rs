@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::{
     json::{Fault, Faults, Json},
     settings::{change::Edit, value::SettingValue},
+    text::{self, DecodeError},
 };
 
 /// The form of documents that this release writes, and the newest that it reads.
@@ -150,16 +151,15 @@ impl Incoming {
     /// where the format has them. No fault repeats what was read: it may hold a secret.
     pub fn read(format: Format, bytes: &[u8]) -> Result<Self, Faults> {
         match format {
-            Format::Json => read::document(Json::parse(bytes)?),
+            Format::Json => read::document(Json::parse(text(bytes)?.as_bytes())?),
             Format::Yaml => read::document(yaml::read(text(bytes)?)?),
             Format::Env => env::read(text(bytes)?),
         }
     }
 }
 
+/// A body has been bounded by whoever read it.
 fn text(bytes: &[u8]) -> Result<&str, Faults> {
-    std::str::from_utf8(bytes).map_err(|err| {
-        let detail = format!("not UTF-8 from byte {} on", err.valid_up_to());
-        Faults::from(Fault::at("", "not_utf8", detail))
-    })
+    let fault = |error: DecodeError| Faults::from(Fault::at("", "not_utf8", error.to_string()));
+    text::decode(bytes, usize::MAX).map_err(fault)
 }
