@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::{
     ids::{RequestId, UserId},
-    text::forbidden,
+    text,
 };
 
 /// What kind of change an entry tells of.
@@ -71,21 +71,24 @@ impl Action {
     }
 }
 
-/// Why a change is made, in its author's words: 3 to 500 characters on one line, trimmed.
+/// Why a change is made, in its author's words: 3 to 500 characters on one line, trimmed, at least 3 of them visible.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason(String);
 
 impl Reason {
     /// Reads `text`; the error says what a reason must be.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let text = text.trim();
-        if !(3..=500).contains(&text.chars().count()) {
+    pub fn parse(reason: &str) -> Result<Self, &'static str> {
+        let reason = reason.trim();
+        if !(3..=500).contains(&reason.chars().count()) {
             return Err("must have between 3 and 500 characters, blanks at its ends not counted");
         }
-        if text.chars().any(|c| forbidden(c).is_some()) {
-            return Err("must stand on one line, without control and bidirectional characters");
+        if text::check(reason).is_err() {
+            return Err("must be one line without control and bidirectional characters");
         }
-        Ok(Self(text.to_owned()))
+        if text::visible_length(reason) < 3 {
+            return Err("must have at least 3 visible characters");
+        }
+        Ok(Self(reason.to_owned()))
     }
 
     /// What is kept in place of a reason that must not be.

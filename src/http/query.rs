@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::{
     http::problem::Problem,
     json::{Fault, Faults, fault},
-    text::forbidden,
+    text,
 };
 
 /// The parameters of a request. Like [`Fields`](super::Fields): ask for each, then [`Self::finish`];
@@ -127,14 +127,19 @@ impl Query {
             let detail = format!("is not known here; known are {known}");
             self.faults.push(Fault::at(place(name), "unknown_parameter", detail));
         }
-        if self.faults.is_empty() { Ok(()) } else { Err(Problem::malformed(self.faults)) }
+        if self.faults.is_empty() {
+            return Ok(());
+        }
+        let problem = Problem::malformed(self.faults);
+        let takes_reason = self.asked.contains(&"reason");
+        Err(if takes_reason { problem.or_reason_required() } else { problem })
     }
 
     fn add(&mut self, name: String, value: String) {
         if self.parameters.iter().any(|(it, _)| *it == name) {
             self.faults.push(Fault::at(place(&name), "repeated", "stands more than once"));
-        } else if let Some(what) = value.chars().find_map(forbidden) {
-            let detail = format!("holds {what}");
+        } else if let Err(found) = text::check(&value) {
+            let detail = format!("holds {found}");
             self.faults.push(Fault::at(place(&name), "forbidden_character", detail));
             self.parameters.push((name, None));
         } else if value.is_empty() {

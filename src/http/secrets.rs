@@ -48,7 +48,7 @@ pub(super) async fn list(
 #[schema(as = SecretCleanupRequest)]
 #[expect(dead_code, reason = "only its schema is used: bodies are read field by field")]
 pub(super) struct CleanupBody {
-    /// Why, in 3 to 500 characters on one line.
+    /// Why, in 3 to 500 characters on one line, 3 of them visible.
     #[schema(min_length = 3, max_length = 500)]
     reason: String,
     /// These secrets only.
@@ -78,8 +78,9 @@ pub(super) async fn clean_up(
     State(provision): State<Provision>,
     Extension(request): Extension<RequestId>,
     mut query: Query,
-    Body { json, .. }: Body,
+    body: Result<Body, Problem>,
 ) -> Result<Answer, Problem> {
+    let Body { json, .. } = body.map_err(Problem::or_reason_required)?;
     let dry_run = query.flag("dry_run");
     query.finish()?;
     let mut fields = Fields::of(json)?;
@@ -144,7 +145,7 @@ pub(super) async fn environment(
     let controls = snapshot.schema.all().filter(|it| it.kind == Kind::Environment);
     let firewall = settings.firewall();
     let controls = controls.map(|it| Control::of(it, &provision, firewall)).collect();
-    let provided = |key: &str| provision.text(key).map(|(text, _)| (text.to_owned(), "env"));
+    let provided = |key: &str| provision.text(key).map(|(text, _)| (Ok(text.to_owned()), "env"));
     let drift = settings::drift(&snapshot, &provided).into_iter();
     let drift = drift.map(|it| DriftEntry { key: it.key, differs: it.differs }).collect();
     Answer::ok(&EnvironmentReport { controls, drift })

@@ -15,8 +15,10 @@ mod guard;
 mod log;
 mod migrate;
 mod pooler;
+mod reasons;
 mod roles;
 mod secrets;
 mod serve;
 #[path = "../support/mod.rs"]
 mod support;
+mod texts;

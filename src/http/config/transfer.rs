@@ -135,7 +135,7 @@ problems! {
         ("dry_run" = Option<bool>, Query, description = "Answer with the plan, store nothing"),
         ("wait" = Option<String>, Query, description = "`applied`: answer when every live instance has the change; not of a dry run"),
         ("timeout_ms" = Option<i64>, Query, description = "How long that may take: 100 to 4000, 2000 when left out"),
-        ("reason" = Option<String>, Query, description = "Why, in 3 to 500 characters on one line; needed to apply"),
+        ("reason" = Option<String>, Query, description = "Why, in 3 to 500 characters on one line, 3 of them visible; needed to apply"),
         ("plan_id" = Option<String>, Query, description = "The plan that was reviewed"),
         ("on_conflict" = Option<String>, Query, description = "`overwrite` or `skip`; refused when left out"),
         ("Idempotency-Key" = Option<String>, Header, description = "A repeat within 24 hours answers as the first time"),

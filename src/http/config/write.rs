@@ -46,7 +46,7 @@ pub(in crate::http) struct Written {
 pub(in crate::http) struct PutBody {
     /// The value, of the key's type.
     value: Value,
-    /// Why, in 3 to 500 characters on one line.
+    /// Why, in 3 to 500 characters on one line, 3 of them visible.
     #[schema(min_length = 3, max_length = 500)]
     reason: String,
     /// The version it must still be at; may be left out with `If-Match: "v<version>"`.
@@ -91,8 +91,9 @@ pub(in crate::http) async fn put(
     headers: HeaderMap,
     query: Query,
     write: WriteHead,
-    Body { json, bytes }: Body,
+    body: Result<Body, Problem>,
 ) -> Result<Answer, Problem> {
+    let Body { json, bytes } = body.map_err(Problem::or_reason_required)?;
     only_usual(query)?;
     let mut fields = Fields::of(json)?;
     let reason = fields.optional_string("reason");
@@ -123,7 +124,7 @@ problems! {
     operation_id = "resetConfig",
     params(
         ("key" = String, Path, description = "Its key"),
-        ("reason" = String, Query, description = "Why, in 3 to 500 characters on one line"),
+        ("reason" = String, Query, description = "Why, in 3 to 500 characters on one line, 3 of them visible"),
         ("version" = Option<i64>, Query, description = "The version it must still be at"),
         ("dry_run" = Option<bool>, Query, description = "Check everything, store nothing"),
         ("wait" = Option<String>, Query, description = "`applied`: answer when every live instance has the change; not of a dry run"),

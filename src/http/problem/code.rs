@@ -45,7 +45,7 @@ codes! {
     MalformedRequest "malformed_request" BAD_REQUEST "The request could not be read",
         "Mend every place that `errors` points to, then send it again.";
     ReasonRequired "reason_required" BAD_REQUEST "A reason is needed",
-        "Say in `reason`, in 3 to 500 characters on one line, why the change is made.";
+        "Say in `reason`, in 3 to 500 characters on one line, 3 of them visible, why the change is made.";
     ValidationFailed "validation_failed" BAD_REQUEST "One or more values are not allowed",
         "Nothing was stored. `errors` names each value and the rule it breaks.";
     InvalidValue "validation_failed" UNPROCESSABLE_ENTITY "The value is not allowed",

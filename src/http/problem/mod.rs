@@ -202,11 +202,16 @@ impl Problem {
         self
     }
 
-    /// Whether it has faults, and all are of kind `code` at `pointer`.
-    pub(super) fn stands_only_at(&self, pointer: &str, code: &str) -> bool {
-        let told = self.0.faults.told();
-        let here = |it: &Fault| it.code == code && it.pointer.as_deref() == Some(pointer);
-        !told.is_empty() && told.iter().all(here)
+    /// The same as `reason_required` if the only faults are characters of the reason: one that may not be kept is
+    /// none.
+    pub(super) fn or_reason_required(self) -> Self {
+        let faults = self.0.faults.told();
+        let is_reason = |fault: &Fault| {
+            let pointer = fault.pointer.as_deref().unwrap_or_default();
+            fault.code == "forbidden_character" && matches!(pointer, "/reason" | "?reason")
+        };
+        let is_only_reason = !faults.is_empty() && faults.iter().all(is_reason);
+        if is_only_reason { self.with_code(Code::ReasonRequired) } else { self }
     }
 
     /// Its kind.

@@ -195,7 +195,7 @@ pub(in crate::http) async fn trace(
 #[schema(as = SessionEnd)]
 #[expect(dead_code, reason = "only its schema is used: bodies are read field by field")]
 pub(in crate::http) struct EndBody {
-    /// 3 to 500 characters on one line.
+    /// 3 to 500 characters on one line, 3 of them visible.
     reason: String,
 }
 
@@ -225,8 +225,9 @@ pub(in crate::http) async fn end_any(
     Extension(request): Extension<RequestId>,
     Segment(id): Segment,
     query: Query,
-    Body { json, .. }: Body,
+    body: Result<Body, Problem>,
 ) -> Result<Answer, Problem> {
+    let Body { json, .. } = body.map_err(Problem::or_reason_required)?;
     query.finish()?;
     let mut fields = Fields::of(json)?;
     let reason = fields.optional_string("reason");

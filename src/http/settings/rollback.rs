@@ -15,7 +15,7 @@ use crate::{
         openapi::problems,
         problem::Problem,
         query::Query,
-        settings::write::{Acknowledged, WriteHead, actor, answer, only_usual, reasonable},
+        settings::write::{Acknowledged, WriteHead, actor, answer, only_usual},
     },
     ids::RequestId,
     json::{Fault, Json},
@@ -43,7 +43,7 @@ problems! {
 #[schema(as = SettingsRollback)]
 #[expect(dead_code, reason = "only its schema is used: bodies are read field by field")]
 pub(in crate::http) struct RollbackBody {
-    /// Why, in 3 to 500 characters on one line.
+    /// Why, in 3 to 500 characters on one line, 3 of them visible.
     #[schema(min_length = 3, max_length = 500)]
     reason: String,
     /// The setting.
@@ -91,7 +91,7 @@ pub(in crate::http) async fn roll_back(
     body: Result<Body, Problem>,
 ) -> Result<Answer, Problem> {
     only_usual(query)?;
-    let Body { json, bytes } = body.map_err(reasonable)?;
+    let Body { json, bytes } = body.map_err(Problem::or_reason_required)?;
     let (reason, target) = read_rollback(json)?;
     let actor = actor(&caller, reason, request)?;
     let (terms, wait) = write.terms(&caller, &bytes);

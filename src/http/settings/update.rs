@@ -14,7 +14,7 @@ use crate::{
         openapi::problems,
         problem::Problem,
         query::Query,
-        settings::write::{Acknowledged, WriteHead, actor, answer, only_usual, reasonable},
+        settings::write::{Acknowledged, WriteHead, actor, answer, only_usual},
     },
     ids::RequestId,
     json::Json,
@@ -30,7 +30,7 @@ problems! {
 #[schema(as = SettingsChange)]
 #[expect(dead_code, reason = "only its schema is used: bodies are read field by field")]
 pub(in crate::http) struct UpdateBody {
-    /// Why, in 3 to 500 characters on one line.
+    /// Why, in 3 to 500 characters on one line, 3 of them visible.
     #[schema(min_length = 3, max_length = 500, example = "calmer evenings")]
     reason: String,
     /// What to change; all of it or nothing.
@@ -89,7 +89,7 @@ pub(in crate::http) async fn update(
     body: Result<Body, Problem>,
 ) -> Result<Answer, Problem> {
     only_usual(query)?;
-    let Body { json, bytes } = body.map_err(reasonable)?;
+    let Body { json, bytes } = body.map_err(Problem::or_reason_required)?;
     let (reason, edits) = read_update(json)?;
     let actor = actor(&caller, reason, request)?;
     let (terms, wait) = write.terms(&caller, &bytes);

@@ -216,12 +216,6 @@ pub(in crate::http) fn actor(
     Ok(Actor { user: caller.user.clone(), reason, request })
 }
 
-/// A body that is at fault only for what its reason is written in has no reason that may be kept.
-pub(super) fn reasonable(problem: Problem) -> Problem {
-    let only_its_reason = problem.stands_only_at("/reason", "forbidden_character");
-    if only_its_reason { problem.with_code(Code::ReasonRequired) } else { problem }
-}
-
 /// What was changed, with the tag of the revision it led to.
 pub(in crate::http) async fn answer(
     changed: &Changed,
