@@ -302,15 +302,20 @@ fn path_fault(name: &str, path: &Path) -> Option<Fault> {
 /// The secret in the file at `path`, on behalf of `variable`; with the fault comes the kind that
 /// tells a file that is not there.
 fn secret_in(variable: &str, path: &Path) -> Result<Secret, (io::ErrorKind, Fault)> {
+    const FIX: &str = "put the secret alone into a readable file, or unset the variable";
     let text = file::text(path, SECRET_BYTES).map_err(|error| {
         // What names no file may be the secret itself, in the wrong variable.
-        let name = match path.exists() {
-            true => format!("the file {}", path.display()),
-            false => format!("the file that {variable} names"),
+        let name = if path.exists() {
+            format!("the file {}", path.display())
+        } else {
+            format!("the file that {variable} names")
         };
-        let fix = "put the secret alone into a readable file, or unset the variable";
-        (error.kind(), Fault::of(variable, format!("{name} {error}"), fix))
+        (error.kind(), Fault::of(variable, format!("{name} {error}"), FIX))
     })?;
+    if text::visible_length(&text) == 0 {
+        let what = format!("the file {} is empty", path.display());
+        return Err((io::ErrorKind::InvalidData, Fault::of(variable, what, FIX)));
+    }
     secret_of(variable, &text).map_err(|fault| {
         let what = format!("the file {} {}", path.display(), fault.what);
         (io::ErrorKind::InvalidData, Fault { what, ..fault })

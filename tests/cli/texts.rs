@@ -434,6 +434,11 @@ async fn numbers_booleans_and_lists_are_read_alike_where_only_texts_can_be_writt
     }
 }
 
+const MIB: usize = 1024 * 1024;
+
+/// What is odd about a file: its name, its line ends, what stands before it, a byte behind it, and its length at least.
+type FileCase = (&'static str, &'static str, &'static [u8], Option<u8>, usize);
+
 /// A file or a document, as bytes: `{line_end}` behind each line, and something before and after.
 fn document(lines: &[&str], line_end: &str, before: &[u8], after: &[u8]) -> Vec<u8> {
     let text: String = lines.iter().flat_map(|line| [line, line_end]).collect();
@@ -465,8 +470,7 @@ async fn a_file_is_read_alike_at_every_door_or_the_difference_is_documented() {
         ("secret file", &["a-key-of-the-provider"], b"x"),
         ("catalog", &["catalog = \"texts\"", "description = \"For a test.\""], b"#"),
     ];
-    const MIB: usize = 1024 * 1024;
-    let cases: [(&str, &str, &[u8], Option<u8>, usize); 7] = [
+    let cases: [FileCase; 7] = [
         ("LF line ends", "\n", b"", None, 0),
         ("CRLF line ends", "\r\n", b"", None, 0),
         ("CR line ends", "\r", b"", None, 0),

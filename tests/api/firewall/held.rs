@@ -68,7 +68,7 @@ async fn a_secret_of_digits_is_found_as_a_number() {
 async fn publish(given: &str, firewall: &Firewall) -> (TestDb, String) {
     let db = TestDb::new().await;
     let catalog = Catalog::parse(BRUN_E).unwrap();
-    let provided = |key: &str| (key == LEVELS).then(|| (given.to_owned(), ".env"));
+    let provided = |key: &str| (key == LEVELS).then(|| (Ok(given.to_owned()), ".env"));
     let Err(err) =
         settings::publish(&db.owner().into(), &catalog, &provided, firewall, false).await
     else {
