@@ -67,6 +67,22 @@ pub fn check_lines(text: &str) -> Result<(), ForbiddenCharacter> {
     without_ends.flat_map(|line| line.split('\t')).try_for_each(check)
 }
 
+/// Returns `text` with every forbidden character as `\u{…}`, for a terminal and for lines with tabs.
+#[must_use]
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    if check(text).is_ok() {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match forbidden(c) {
+            Some(_) => shown.extend(c.escape_unicode()),
+            None => shown.push(c),
+        }
+    }
+    Cow::Owned(shown)
+}
+
 /// Returns `text` without the line end (LF or CRLF) that editors and `echo` put behind a single line.
 #[must_use]
 pub fn without_line_end(text: &str) -> &str {

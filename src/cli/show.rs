@@ -6,7 +6,10 @@ use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
-use crate::cli::{client::Failure, say};
+use crate::{
+    cli::{client::Failure, say},
+    text,
+};
 
 /// For whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -65,12 +68,12 @@ impl Output {
     }
 }
 
-/// A value in a cell.
+/// A value in a cell. What could act on a terminal, or end the cell, is escaped.
 pub(super) fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        value => value.to_string(),
+        Value::String(text) => text::escaped(text).into_owned(),
+        value => text::escaped(&value.to_string()).into_owned(),
     }
 }
 

@@ -183,9 +183,20 @@ async fn start_with_provider(service: &Service, heard: &mut Heard, stub: &Stub, 
 #[tokio::test]
 async fn no_secret_is_found_anywhere_whatever_is_done() {
     let app = TestApp::new().await;
-    let names = ["jwt", "jwt-before", "internal", "provider", "webhook", "database", "residue"];
+    let names = [
+        "jwt",
+        "jwt-before",
+        "internal",
+        "provider",
+        "webhook",
+        "database",
+        "redis",
+        "alert",
+        "residue",
+    ];
     let markers = names.map(marker);
-    let [jwt, before, internal, provider, webhook, password, residue] = markers.clone();
+    let [jwt, before, internal, provider, webhook, password, redis, alert, residue] =
+        markers.clone();
     by_hand::leave_secret(&app.db.pool(), "POSTGRES_PASSWORD", &residue).await;
     let (scheme, rest) =
         app.db.url().split_once("://").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
@@ -199,13 +210,18 @@ async fn no_secret_is_found_anywhere_whatever_is_done() {
         .with("JWT_SECRET", &format!("{jwt}\n{before}"))
         .with("INTERNAL_API_KEY", &internal)
         .with("OPENAI_API_KEY", &provider)
+        .with("BRUNE_RELOAD", "redis")
+        .with("REDIS_URL", &format!("redis://ada:{redis}@127.0.0.1:1/0"))
+        .with("ALERT_WEBHOOK_URL", &format!("http://ada:{alert}@127.0.0.1:1/{alert}"))
+        .with("ALERT_WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+        .with("ALERT_ALLOW_PRIVATE", "true")
         .with("DISCORD_WEBHOOK_URL", &format!("https://discord.test/api/webhooks/1/{webhook}"));
     let mut heard = Heard { markers: markers.to_vec(), said: Vec::new() };
     let service = home.serve().with_token(&admin_signed_with(&jwt));
     let token = service.token.clone();
     read_everything(&service, &mut heard).await;
     sign_in(&service, &mut heard).await;
-    for secret in [&jwt, &before, &internal, &provider, &webhook, &password] {
+    for secret in [&jwt, &before, &internal, &provider, &webhook, &password, &redis, &alert] {
         write_everything(&service, &mut heard, secret, &internal).await;
         heard.ask(service.call(Method::POST, "/brun-e/start"), "a start by token").await;
     }

@@ -43,17 +43,20 @@ pub(super) fn check(schema: &Schema) -> Vec<(String, String)> {
     faults
 }
 
+/// What is wrong with the text of a description, which may have several lines. It may be empty, which everybody sees.
+pub(super) fn description(text: &str) -> Option<String> {
+    if let Err(found) = text::check_lines(text) {
+        return Some(format!("must not contain {found}"));
+    }
+    let is_blank = !text.is_empty() && text::visible_length(text) == 0;
+    is_blank.then(|| "must have at least one visible character".to_owned())
+}
+
 /// Texts that a reader would not see, or would see as something else.
 fn check_texts(definition: &Definition) -> Vec<String> {
     let Definition { category, description, default, constraints, key, .. } = definition;
     let mut faults = Vec::new();
-    // A description may have several lines.
-    if let Err(found) = text::check_lines(description) {
-        faults.push(format!("its description must not contain {found}"));
-    }
-    if text::visible_length(description) == 0 {
-        faults.push("its description must have at least one visible character".to_owned());
-    }
+    faults.extend(self::description(description).map(|fault| format!("its description {fault}")));
     if let Err(error) = text::check_identifier(category, CATEGORY_BYTES) {
         faults.push(format!("its category {error}"));
     }

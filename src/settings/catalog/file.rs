@@ -10,7 +10,7 @@ use toml::{
 
 use crate::settings::{
     catalog::{
-        Fault,
+        Fault, check,
         entry::{Entry, Environment, Secret, Setting},
     },
     schema::Definition,
@@ -44,7 +44,12 @@ pub(super) fn read(text: &str) -> Result<File, Fault> {
         let line = line_of(field.span());
         match (field.get_ref().as_ref(), value.get_ref()) {
             ("catalog", DeValue::String(given)) => name = Some((line, given.to_string())),
-            ("description", DeValue::String(_)) => described = true,
+            ("description", DeValue::String(text)) => {
+                described = true;
+                if let Some(fault) = check::description(text) {
+                    reading.fault(line, None, format!("`description` {fault}"));
+                }
+            }
             ("setting", DeValue::Array(_)) => reading.entries::<Setting>("setting", value),
             ("secret", DeValue::Array(_)) => reading.entries::<Secret>("secret", value),
             ("environment", DeValue::Array(_)) => {

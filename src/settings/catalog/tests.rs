@@ -48,6 +48,44 @@ const REST: &str =
     "category = \"c\"\ntype = \"number\"\ndefault = 1\napplies = \"hot\"\ndescription = \"It is.\"";
 
 #[test]
+fn a_text_that_nobody_sees_or_that_looks_like_another_is_refused() {
+    let string = "category = \"c\"\ntype = \"string\"\ndefault = \"x\"\napplies = \"hot\"\ndescription = \"It is.\"";
+    let replaced = |old: &str, new: &str| {
+        assert!(string.contains(old), "{old}");
+        with(&format!("key = \"A\"\n{}", string.replace(old, new)))
+    };
+    for (catalog, detail) in [
+        (replaced("It is.", "It is.\\u202E"), "its description must not contain"),
+        (replaced("It is.", "\\u200B\\u3164"), "its description must have at least one visible"),
+        (replaced("\"c\"", "\"c\\u200B\""), "its category must not contain an invisible"),
+        (replaced("\"c\"", "\" c\""), "its category must not begin or end with white space"),
+        (
+            replaced("\"x\"", "\"x\\r\""),
+            "its default must not contain a control character (U+000D)",
+        ),
+        (
+            with(&format!(
+                "key = \"A\"\n{string}\nconstraints = {{ enum = [\"x\", \"\\u001B\"] }}"
+            )),
+            "its enum must not contain a control character (U+001B)",
+        ),
+        (
+            with(&format!("key = \"A\"\n{string}")).replace("A test's.", "\\u2800"),
+            "`description` must have at least one visible",
+        ),
+        (
+            with(&format!("key = \"A\"\n{string}")).replace("A test's.", "a\\u202Eb"),
+            "`description` must not contain",
+        ),
+    ] {
+        let fault = Catalog::parse(&catalog).unwrap_err().of_file("file");
+        assert!(fault.contains(detail), "{detail}: {fault}");
+    }
+    // Several lines are what a description may have.
+    Catalog::parse(&replaced("\"It is.\"", "\"\"\"\nIt is.\r\nIt is.\"\"\"")).unwrap();
+}
+
+#[test]
 fn what_is_wrong_is_told_with_its_line_and_its_key() {
     let text = |own: &str| with(&format!("key = \"A\"\n{own}"));
     let string = "category = \"c\"\ntype = \"string\"\ndefault = \"x\"\napplies = \"hot\"\ndescription = \"It is.\"";

@@ -81,7 +81,7 @@ async fn doctor_finds_characters_that_were_stored_before_and_the_service_still_r
     let pool = app.db.pool();
     by_hand::set(&pool, "BRUNE_PROMPT_VERSION", "\"3\\r\"").await;
     by_hand::set(&pool, "BRUNE_ELIGIBILITY_ALLOWED_LEVELS", "[\"a\", \"b\\u202e\"]").await;
-    let home = Home::on(&app.db);
+    let mut home = Home::on(&app.db);
     home.run(&["doctor"]).refused(&[
         "FAULT characters: BRUNE_PROMPT_VERSION must not contain a control character (U+000D)",
         "FAULT characters: BRUNE_ELIGIBILITY_ALLOWED_LEVELS item 2 must not contain",
@@ -90,6 +90,19 @@ async fn doctor_finds_characters_that_were_stored_before_and_the_service_still_r
     assert_eq!(service.get("/admin/config/BRUNE_PROMPT_VERSION").await["value"], "3\r");
     assert_eq!(service.anonymous(Method::GET, "/readyz").send().await.unwrap().status(), 200);
     assert!(home.log().contains("stored values have characters that no write takes"));
+    // Nothing of it reaches a terminal as it is.
+    by_hand::set(&pool, "BRUNE_PROMPT_ID", "\"pmpt_\\u001b[31m\"").await;
+    home.set("BRUNE_URL", &format!("http://{}", service.address()));
+    home.set("BRUNE_TOKEN", &service.token.clone());
+    for arguments in [
+        &["config", "list"][..],
+        &["config", "get", "BRUNE_PROMPT_VERSION"],
+        &["config", "history"],
+    ] {
+        let text = home.run(arguments).ok();
+        assert!(!text.contains(['\r', '\u{1B}', '\u{202E}']), "{text:?}");
+    }
+    by_hand::set(&pool, "BRUNE_PROMPT_ID", "\"pmpt_default\"").await;
     // It does not come back once it is mended.
     let mended = service.change("BRUNE_PROMPT_VERSION", &json!("3"), 2);
     assert_eq!(mended.send().await.unwrap().status(), 200);
