@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     audit::store::{self, Link},
+    compute,
     database::{Connection, Ending, Failure, Pool, Work},
 };
 
@@ -163,9 +164,8 @@ impl Walk {
             let wanted = PAGE.min(most - checked);
             let links = store::links(conn, self.seq, wanted).await?;
             let found = i64::try_from(links.len()).unwrap_or(i64::MAX);
-            for link in links {
-                self.step(link);
-            }
+            let size = links.iter().map(Link::size).sum();
+            compute::run(size, || links.into_iter().for_each(|link| self.step(link))).await;
             checked += found;
             is_end = found < wanted;
         }

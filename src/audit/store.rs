@@ -231,6 +231,16 @@ pub(super) struct Link {
     pub(super) follows: bool,
 }
 
+impl Link {
+    /// Bytes of which a hash is made.
+    pub(super) fn size(&self) -> usize {
+        /// Numbers, times and hashes.
+        const FIXED: usize = 256;
+        let values = [&self.old_value, &self.new_value].into_iter().flatten().map(String::len);
+        FIXED + values.sum::<usize>()
+    }
+}
+
 /// Up to `limit` links after `seq`, oldest first.
 pub(super) async fn links(conn: &mut Connection, seq: i64, limit: i64) -> sqlx::Result<Vec<Link>> {
     sqlx::query_as!(

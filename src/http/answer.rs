@@ -6,7 +6,7 @@ use axum::{
 };
 use serde::Serialize;
 
-use crate::http::problem::Problem;
+use crate::{compute, http::problem::Problem};
 
 /// An answer with its status and headers.
 #[derive(Debug)]
@@ -21,6 +21,16 @@ impl Answer {
     /// A 200 with `body`.
     pub(super) fn ok(body: &impl Serialize) -> Result<Self, Problem> {
         Self::new(StatusCode::OK, body)
+    }
+
+    /// A 200 with `body`, which is a list of so many `items`; a long one is written off the runtime's workers.
+    pub(super) async fn list(
+        items: usize,
+        body: &(impl Serialize + Sync),
+    ) -> Result<Self, Problem> {
+        /// About as many bytes as an item takes.
+        const OF_EACH: usize = 128;
+        compute::run(items * OF_EACH, || Self::ok(body)).await
     }
 
     /// A `status` with `body`.

@@ -9,6 +9,7 @@ use hyper::body::Body as _;
 use tokio::time::timeout_at;
 
 use crate::{
+    compute,
     http::{
         layers,
         limits::BodyDue,
@@ -67,7 +68,8 @@ impl<S: Send + Sync> FromRequest<S> for JsonBytes {
 
 async fn read(request: Request) -> Result<Option<Body>, Problem> {
     let Some(bytes) = read_bytes(request).await? else { return Ok(None) };
-    let json = Json::parse(&bytes).map_err(Problem::malformed)?;
+    let json = compute::run(bytes.len(), || Json::parse(&bytes)).await;
+    let json = json.map_err(Problem::malformed)?;
     Ok(Some(Body { json, bytes }))
 }
 

@@ -7,7 +7,7 @@
 //!
 //! fn edits(body: Json) -> Result<Vec<Edit>, Problem> {
 //!     let mut fields = Fields::of(body)?;
-//!     let edits = fields.objects("changes", |change| {
+//!     let edits = fields.objects("changes", 1_000, |change| {
 //!         let key = change.string("key");
 //!         let value = change.raw("value");
 //!         let version = change.optional_integer("version", NUMBERS);
@@ -112,12 +112,13 @@ impl Fields {
         self.read_array(name, json)
     }
 
-    /// A list of texts, if there is one.
-    pub fn optional_strings(&mut self, name: &'static str) -> Option<Vec<String>> {
+    /// A list of at most `most` texts, if there is one.
+    pub fn optional_strings(&mut self, name: &'static str, most: usize) -> Option<Vec<String>> {
         let json = self.present(name)?;
         let pointer = self.pointer_to(name);
+        let items = self.read_array(name, json)?;
         let mut texts = Vec::new();
-        for (index, item) in self.read_array(name, json)?.into_iter().enumerate() {
+        for (index, item) in self.at_most(most, name, items)?.into_iter().enumerate() {
             match item {
                 Json::String(text) => texts.push(text),
                 other => {
@@ -128,13 +129,16 @@ impl Fields {
         Some(texts)
     }
 
-    /// A list of objects, each read by `read`; required. `None` if it makes nothing of one.
+    /// A list of at most `most` objects, each read by `read`; required. `None` if it makes nothing of one. Of a longer
+    /// list no item is read: its length is the one fault.
     pub fn objects<T>(
         &mut self,
         name: &'static str,
+        most: usize,
         mut read: impl FnMut(&mut Self) -> Option<T>,
     ) -> Option<Vec<T>> {
         let items = self.array(name)?;
+        let items = self.at_most(most, name, items)?;
         let pointer = self.pointer_to(name);
         let mut built = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
@@ -232,6 +236,16 @@ impl Fields {
         }
     }
 
+    fn at_most(&mut self, most: usize, name: &str, items: Vec<Json>) -> Option<Vec<Json>> {
+        if items.len() <= most {
+            return Some(items);
+        }
+        let detail = format!("must have at most {most} items, and has {}", items.len());
+        let fault = Fault::at(self.pointer_to(name), "too_many_items", detail);
+        self.faults.push(fault.breaking(json!({"max_items": most})));
+        None
+    }
+
     fn read_integer(
         &mut self,
         name: &str,
@@ -271,7 +285,7 @@ mod tests {
     fn read(text: &str) -> Result<(Option<String>, Vec<Edit>), Problem> {
         let mut fields = Fields::of(Json::parse(text.as_bytes()).unwrap())?;
         let reason = fields.optional_string("reason");
-        let changes = fields.objects("changes", |change| {
+        let changes = fields.objects("changes", 4, |change| {
             let key = change.string("key");
             let value = change.raw("value");
             let version = change.optional_integer("version", NUMBERS);
@@ -308,6 +322,13 @@ mod tests {
             ("/more", "unknown_field"),
         ];
         assert_eq!(faults(body), expected.map(|(at, code)| (at.to_owned(), code)));
+    }
+
+    #[test]
+    fn a_list_that_is_too_long_is_one_fault_and_nothing_in_it_is_read() {
+        let list = |length: usize| format!(r#"{{"changes":[{}]}}"#, vec!["7"; length].join(","));
+        assert_eq!(faults(&list(4)).len(), 4);
+        assert_eq!(faults(&list(5)), [("/changes".to_owned(), "too_many_items")]);
     }
 
     #[test]

@@ -30,7 +30,8 @@ pub struct Limits {
     pub connections: usize,
     /// How long the head of a request may take to come, and how long a connection may lie idle.
     pub head: Duration,
-    /// How long a client may go without reading anything of its answer.
+    /// How long a client may go without reading anything of its answer; while there is more of it, 16 KiB must be read
+    /// in each such span. After it the connection is reset, and nothing of it is left in the kernel.
     pub write: Duration,
     /// How long an answer may take from the last byte of the request's head; half of it is the body's.
     pub request: Duration,

@@ -33,6 +33,7 @@ mod sign_in;
 mod state;
 mod streams;
 mod ui;
+mod write_progress;
 
 pub use auth::{Caller, Grant, InternalOrUser, Keys, SUPER_ADMIN, SignedIn, SuperAdmin, issue};
 pub use body::{Body, OptionalBody};

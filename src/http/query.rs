@@ -30,12 +30,21 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
     }
 }
 
+/// The most parameters that are read; no route has half as many.
+const MOST: usize = 32;
+
 impl Query {
     /// The parameters in `text`, the part of a URL after its `?`.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut query = Self::default();
-        for pair in text.split('&').filter(|it| !it.is_empty()) {
+        for (at, pair) in text.split('&').filter(|it| !it.is_empty()).enumerate() {
+            if at == MOST {
+                let detail = format!("must have at most {MOST} parameters");
+                query = Self::default();
+                query.faults.push(Fault::at("?", "too_many_parameters", detail));
+                break;
+            }
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             match (decode(name), decode(value)) {
                 (Some(name), Some(value)) => query.add(name, value),

@@ -19,6 +19,9 @@ use crate::{
 /// Shown for a control that looks like a secret: an address with a password, for one.
 const HIDDEN: &str = "***";
 
+/// Most names of one clean-up; no catalog declares as many secrets.
+const MOST_NAMES: usize = 1_000;
+
 problems! {
     SecretsProblems: MalformedRequest, Unauthorized, Forbidden, Internal, Unavailable
 }
@@ -52,6 +55,7 @@ pub(super) struct CleanupBody {
     #[schema(min_length = 3, max_length = 500)]
     reason: String,
     /// These secrets only.
+    #[schema(max_items = 1_000)]
     names: Option<Vec<String>>,
 }
 
@@ -85,7 +89,7 @@ pub(super) async fn clean_up(
     query.finish()?;
     let mut fields = Fields::of(json)?;
     let reason = fields.optional_string("reason");
-    let names = fields.optional_strings("names");
+    let names = fields.optional_strings("names", MOST_NAMES);
     fields.finish(|| Some(()))?;
     let actor = actor(&caller, reason, request)?;
     let cleanup = Cleanup { names, dry_run };

@@ -1,7 +1,7 @@
 //! The accept loop. `axum::serve` sets no timer on its connections, so a client that sends half a
 //! head, or nothing, would hold one for ever; this loop bounds every wait.
 
-use std::{convert::Infallible, io, pin::Pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -15,11 +15,13 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
-use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use crate::http::limits::{HEAD_BYTES, HEAD_LINES, Limits};
+use crate::http::{
+    limits::{HEAD_BYTES, HEAD_LINES, Limits},
+    write_progress::{WriteProgress, bound_kernel},
+};
 
 /// Pause after a failed `accept`: out of descriptors, the next one would fail as well.
 const BACK_OFF: Duration = Duration::from_millis(100);
@@ -37,6 +39,7 @@ pub async fn serve(
     limits: Limits,
     shutdown: CancellationToken,
 ) {
+    bound_kernel(&listener, limits.write);
     let server = Server::new(router, limits);
     tokio::select! {
         biased;
@@ -117,7 +120,7 @@ impl Server {
     fn answer(&self, stream: TcpStream, slot: OwnedSemaphorePermit) {
         // Answers are small; waiting to fill a packet only delays them.
         let _ = stream.set_nodelay(true);
-        let stream = self.bounded(stream);
+        let stream = WriteProgress::new(stream, self.limits.write);
         let service = TowerToHyperService::new(self.router.clone());
         let scarce = self.slots.available_permits() < self.limits.connections / LAST_PLACES;
         let http = if scarce { &self.hasty } else { &self.http };
@@ -132,12 +135,6 @@ impl Server {
             }
             drop(slot);
         });
-    }
-
-    fn bounded(&self, stream: TcpStream) -> Pin<Box<TimeoutStream<TcpStream>>> {
-        let mut stream = TimeoutStream::new(stream);
-        stream.set_write_timeout(Some(self.limits.write));
-        Box::pin(stream)
     }
 
     async fn drain(self) {

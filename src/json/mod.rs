@@ -55,6 +55,21 @@ impl Json {
         if reading.faults.is_empty() { Ok(json) } else { Err(reading.faults) }
     }
 
+    /// Bytes of its texts, names and numbers, and a few for each part: what going through it costs.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        const PART: usize = 8;
+        let inner = match self {
+            Self::Null | Self::Bool(_) => 0,
+            Self::Number(text) | Self::String(text) => text.len(),
+            Self::Array(items) => items.iter().map(Self::size).sum(),
+            Self::Object(members) => {
+                members.iter().map(|(name, value)| name.len() + value.size()).sum()
+            }
+        };
+        PART + inner
+    }
+
     /// What it is, with its article, for messages.
     #[must_use]
     pub fn kind(&self) -> &'static str {

@@ -1,6 +1,6 @@
 //! From a document into the settings: first a plan, then the same write path as every other change.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::SecondsFormat;
 use serde::Serialize;
@@ -8,13 +8,14 @@ use utoipa::ToSchema;
 
 use crate::{
     audit::{Action, Actor},
+    compute,
     database::{self, Failure, Pool},
     idempotency,
     json::Json,
     settings::{
         change::{self, Changed, Edit, Error as ChangeError, Terms},
         document::{Incoming, Raw},
-        entry::Entry,
+        entry::{Entry, Since, Stored},
         publish::from_text,
         reload,
         rules::{self, Violation},
@@ -134,6 +135,7 @@ pub async fn plan(
     incoming: &Incoming,
     digest: &[u8],
 ) -> Result<ImportPlan, Error> {
+    let turn = compute::turn(settings.snapshot().schema.reading_size()).await;
     let (head, rows, since) = database::look(pool, async |conn| {
         let head = store::head(conn).await?;
         let rows = store::all(conn).await?;
@@ -144,6 +146,7 @@ pub async fn plan(
         Ok::<_, Failure>((head, rows, since))
     })
     .await?;
+    drop(turn);
     if settings.current().schema.revision != head.catalog_revision {
         reload::refresh(pool, settings).await?;
     }
@@ -154,16 +157,9 @@ pub async fn plan(
         let theirs = if may_be_told { theirs } else { change::UNDECLARED.to_owned() };
         return Err(Error::OtherCatalog { theirs, ours: snapshot.schema.catalog.clone() });
     }
-    let stands =
-        rows.into_iter().filter_map(|row| row.into_entry().and_then(|(key, it)| Some((key, it?))));
-    let stands: BTreeMap<String, Entry> = stands.collect();
-    let moved: HashSet<&str> = since.iter().map(|it| it.key.as_str()).collect();
-    let (schema, violations) = (&*snapshot.schema, Vec::new());
-    let mut drawing = Drawing { schema, firewall, stands: &stands, moved, violations };
-    let mut entries: Vec<_> =
-        incoming.entries.iter().map(|(key, raw)| drawing.entry(key, raw)).collect();
-    drawing.check_whole(&mut entries);
-    entries.sort_by(|one, other| one.key.cmp(&other.key));
+    let size = incoming.size.max(snapshot.schema.reading_size());
+    let draw = || Drawing::of(&snapshot.schema, firewall, rows, &since, incoming);
+    let (entries, violations) = compute::run(size, draw).await;
     let mut counts = BTreeMap::new();
     for entry in &entries {
         *counts.entry(entry.class).or_default() += 1;
@@ -171,7 +167,7 @@ pub async fn plan(
     let base = head.revision;
     let parts = [&base.to_be_bytes()[..], &head.catalog_revision.to_be_bytes()[..], digest];
     let plan_id = uuid::Uuid::new_v8(first_bytes(&idempotency::fingerprint(&parts))).to_string();
-    Ok(ImportPlan { plan_id, base_revision: base, entries, counts, violations: drawing.violations })
+    Ok(ImportPlan { plan_id, base_revision: base, entries, counts, violations })
 }
 
 fn first_bytes(digest: &[u8]) -> [u8; 16] {
@@ -188,6 +184,27 @@ struct Drawing<'a> {
 }
 
 impl Drawing<'_> {
+    /// The entries of `incoming` by key, and everything that is wrong with them.
+    fn of(
+        schema: &Schema,
+        firewall: &Firewall,
+        rows: Vec<Stored>,
+        since: &[Since],
+        incoming: &Incoming,
+    ) -> (Vec<PlanEntry>, Vec<Violation>) {
+        let stored = rows.into_iter().filter_map(Stored::into_entry);
+        let stands: BTreeMap<String, Entry> =
+            stored.filter_map(|(key, entry)| Some((key, entry?))).collect();
+        let moved = since.iter().map(|change| change.key.as_str()).collect();
+        let mut drawing =
+            Drawing { schema, firewall, stands: &stands, moved, violations: Vec::new() };
+        let entries = incoming.entries.iter().map(|(key, raw)| drawing.entry(key, raw));
+        let mut entries: Vec<_> = entries.collect();
+        drawing.check_whole(&mut entries);
+        entries.sort_by(|one, other| one.key.cmp(&other.key));
+        (entries, drawing.violations)
+    }
+
     fn entry(&mut self, key: &str, raw: &Raw) -> PlanEntry {
         match (self.schema.aimed_at(key), self.likeness(key, raw)) {
             // Its value goes nowhere, whatever it is.
@@ -274,17 +291,24 @@ impl Drawing<'_> {
             |key: &str| imported.get(key).or_else(|| self.stands.get(key).map(|it| &it.value));
         let keys: Vec<String> = imported.keys().cloned().collect();
         let broken = rules::check_tied(self.schema, &keys, after);
-        for Violation { key, detail, .. } in &broken {
-            let named = entries.iter().any(|it| it.key == *key);
-            // A setting that the document leaves alone is broken by one that it is tied to.
-            let partners = self.schema.partners(key);
-            let at_fault = |it: &&mut PlanEntry| {
-                it.key == *key || (!named && partners.contains(&it.key) && it.class != Class::Same)
-            };
-            for entry in entries.iter_mut().filter(at_fault) {
-                entry.class = Class::Invalid;
-                entry.detail = Some(if named { detail.clone() } else { format!("{key} {detail}") });
+        // More than one entry may mean the same key: a document names a locked one in many ways.
+        let mut places = HashMap::<String, Vec<usize>>::new();
+        for (at, entry) in entries.iter().enumerate() {
+            places.entry(entry.key.clone()).or_default().push(at);
+        }
+        let mut refuse = |at: usize, detail: String| {
+            if let Some(entry) = entries.get_mut(at) {
+                (entry.class, entry.detail) = (Class::Invalid, Some(detail));
             }
+        };
+        for Violation { key, detail, .. } in &broken {
+            if let Some(named) = places.get(key) {
+                named.iter().for_each(|at| refuse(*at, detail.clone()));
+                continue;
+            }
+            // A setting that the document leaves alone is broken by one that it is tied to.
+            let partners = self.schema.partners(key).iter().filter_map(|it| places.get(it));
+            partners.flatten().for_each(|at| refuse(*at, format!("{key} {detail}")));
         }
         self.violations.extend(broken);
     }

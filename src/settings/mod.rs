@@ -52,7 +52,7 @@ pub use reload::{Error as ReloadError, forbidden_characters, load, refresh};
 pub use reset::reset;
 pub use rollback::{Plan as RollbackPlan, Target, plan as plan_roll_back, roll_back};
 pub use rules::Violation;
-pub use schema::{Applies, Definition, Kind, Named, Required, Schema, resembles};
+pub use schema::{Applies, Definition, Kind, Named, Required, Schema, bare_name};
 pub use secret_like::{Firewall, Likeness};
 pub use service::GlobalSettingsService;
 pub use snapshot::{Snapshot, Unusable};

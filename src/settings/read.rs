@@ -8,6 +8,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
+    compute,
     database::{self, Connection, Failure, Pool},
     settings::{
         constraints::Constraints,
@@ -107,14 +108,17 @@ pub async fn list(
     settings: &GlobalSettingsService,
     as_of: AsOf,
 ) -> Result<Listing, Error> {
+    let size = settings.snapshot().schema.reading_size();
+    let _turn = compute::turn(size).await;
     let (revision, catalog_revision, rows) =
         database::look(pool, async |conn| state(conn, as_of).await).await?;
     let schema = declared(pool, settings, catalog_revision).await?;
-    let settings = rows.into_iter().filter_map(|row| match schema.classify(&row.key) {
+    let settings = |row: Stored| match schema.classify(&row.key) {
         Named::Editable(definition) => Setting::new(definition, row),
         Named::Locked(_) | Named::Unknown => None,
-    });
-    Ok(Listing { revision, settings: settings.collect() })
+    };
+    let settings = compute::run(size, || rows.into_iter().filter_map(settings).collect()).await;
+    Ok(Listing { revision, settings })
 }
 
 /// The catalog, the revision, and the value of every editable setting at it, read from the database.

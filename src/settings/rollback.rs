@@ -1,5 +1,7 @@
 //! Going back, forward: an earlier value becomes a new version under today's rules.
 
+use std::collections::{HashMap, HashSet};
+
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -98,10 +100,10 @@ pub async fn plan(
         Err(Error::SecretLike(found)) => (nothing(read::revision(pool).await?), found.violations()),
         Err(err) => return Err(err),
     };
-    let concerned = |key: &String| {
-        changed.changed.iter().any(|it| it.key == *key) || refused.iter().any(|it| it.key == *key)
-    };
-    let changed_since = found.since.into_iter().filter(|it| concerned(&it.key)).collect();
+    let changing = changed.changed.iter().map(|change| &change.key);
+    let concerned: HashSet<_> = changing.chain(refused.iter().map(|fault| &fault.key)).collect();
+    let changed_since =
+        found.since.into_iter().filter(|since| concerned.contains(&since.key)).collect();
     Ok(Plan { changed, changed_since, refused })
 }
 
@@ -239,8 +241,9 @@ async fn conflicts(
 ) -> Result<Vec<Conflict>, database::Failure> {
     database::look(pool, async |conn| {
         let moved = store::moved_since(conn, revision).await?;
+        let edits: HashMap<&str, &Edit> = edits.iter().map(|it| (it.key.as_str(), it)).collect();
         let told = moved.into_iter().filter_map(|it| {
-            let wanted = edits.iter().find(|edit| edit.key == it.key)?;
+            let wanted = edits.get(it.key.as_str())?;
             let current_value = SettingValue::from_stored(&it.current_value)?;
             let your_value = SettingValue::parse(current_value.value_type(), &wanted.value).ok()?;
             Some(Conflict {

@@ -266,6 +266,10 @@ impl Found<'_> {
             let given = bounds(("min_items", rule.min_items), ("max_items", Some(most)));
             self.add("wrong_count", detail, given);
         }
+        if items.len() > MOST_ITEMS {
+            // Each could break a rule, and be a fault of its own.
+            return;
+        }
         let mut seen = BTreeSet::new();
         let twice = items.iter().position(|it| !seen.insert(it));
         if let Some(twice) = twice.filter(|_| rule.unique == Some(true)) {

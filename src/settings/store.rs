@@ -220,6 +220,29 @@ pub(super) async fn value_at_version(
     Ok(found.flatten().as_ref().and_then(SettingValue::from_stored))
 }
 
+/// The values of `keys`, each at the version beside it; a version that never was, or a value of no type of ours, is left
+/// out.
+pub(super) async fn values_at_versions(
+    conn: &mut Connection,
+    keys: &[String],
+    versions: &[i32],
+) -> sqlx::Result<HashMap<String, SettingValue>> {
+    let rows = sqlx::query!(
+        r#"
+        select a.key, a.new_value_json as "value!"
+        from unnest($1::text[], $2::integer[]) wanted (key, version)
+        join app_global_setting_audit a on a.key = wanted.key and a.version = wanted.version
+        where a.new_value_json is not null
+        "#,
+        keys,
+        versions,
+    )
+    .fetch_all(conn)
+    .await?;
+    let value = |row: &Value| SettingValue::from_stored(row);
+    Ok(rows.into_iter().filter_map(|row| Some((row.key, value(&row.value)?))).collect())
+}
+
 /// Every declared key as it was at `revision`: the newest change up to it, by key.
 pub(super) async fn as_of(conn: &mut Connection, revision: i64) -> sqlx::Result<Vec<Stored>> {
     sqlx::query_as!(

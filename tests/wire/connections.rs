@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use brune::http::Limits;
 use tokio::{
-    io::AsyncWriteExt as _,
-    net::TcpStream,
+    io::{AsyncReadExt as _, AsyncWriteExt as _, Interest},
+    net::{TcpSocket, TcpStream},
     time::{Instant, timeout},
 };
 
-use crate::support::{Answer, LIMITS, PATIENCE, server, until_closed};
+use crate::support::{Answer, LIMITS, PATIENCE, Server, server, until_closed};
 
 #[tokio::test]
 async fn a_body_that_trickles_is_given_up() {
@@ -92,6 +92,61 @@ async fn a_client_that_does_not_read_its_answer_is_cut_off() {
     let started = Instant::now();
     (&mut server.done).await.unwrap();
     assert!(started.elapsed() < LIMITS.write * 5, "{:?}", started.elapsed());
+}
+
+/// A client that asks for `path` and whose kernel takes little on its behalf.
+async fn reader_of(server: &Server, path: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(server.address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn a_connection_whose_client_never_reads_is_reset() {
+    // Idle connections are closed much later, so that only the limit on writes can end these.
+    let server = server(Limits { head: PATIENCE * 2, ..LIMITS }).await;
+    let mut held = Vec::new();
+    for path in ["/large", "/medium", "/events"] {
+        for _ in 0..20 {
+            held.push((path, reader_of(&server, path).await));
+        }
+    }
+    for (path, stream) in &held {
+        // Not a byte is read: only a reset can be noticed.
+        let reset = timeout(PATIENCE, stream.ready(Interest::ERROR)).await;
+        assert!(reset.is_ok_and(|ready| ready.unwrap().is_error()), "{path} is still open");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_reads_a_few_bytes_now_and_then_is_cut_off() {
+    let server = server(LIMITS).await;
+    let mut stream = reader_of(&server, "/large").await;
+    let mut ticks = tokio::time::interval(LIMITS.write / 20);
+    let reading = async {
+        let mut part = [0; 128];
+        while stream.read(&mut part).await.is_ok_and(|bytes| bytes > 0) {
+            ticks.tick().await;
+        }
+    };
+    assert!(timeout(PATIENCE, reading).await.is_ok(), "it is still served");
+}
+
+#[tokio::test]
+async fn a_client_that_reads_slowly_and_steadily_gets_everything() {
+    let server = server(LIMITS).await;
+    let mut stream = reader_of(&server, "/medium").await;
+    let mut ticks = tokio::time::interval(LIMITS.write / 20);
+    let (mut part, mut all) = (vec![0; 16 * 1024], 0);
+    while all < 1024 * 1024 {
+        let bytes = timeout(PATIENCE, stream.read(&mut part)).await.unwrap().unwrap();
+        assert!(bytes > 0, "cut off after {all} bytes");
+        all += bytes;
+        ticks.tick().await;
+    }
 }
 
 #[tokio::test]

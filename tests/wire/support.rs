@@ -73,12 +73,21 @@ fn routes(state: State) -> Router {
         .route("/stuck", any(async || std::future::pending::<()>().await))
         .route("/panic", get(panics))
         .route("/large", get(async || vec![b'x'; 64 * 1024 * 1024]))
+        .route("/medium", get(async || vec![b'x'; 1024 * 1024]))
+        .route("/events", get(events))
         .route("/echo", post(echo))
         .route("/patch", patch(echo))
         .route("/name/{name}", get(async |Segment(name): Segment| name))
         .route("/admin", get(async |_: SuperAdmin| "admin"))
         .route("/problems/{code}", get(explain))
         .with_state(state)
+}
+
+/// Events without an end, one after the other.
+async fn events() -> axum::body::Body {
+    let events =
+        futures_util::stream::repeat_with(|| Ok::<_, std::convert::Infallible>(vec![b'x'; 1024]));
+    axum::body::Body::from_stream(events)
 }
 
 async fn slow(

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use crate::{
     clock::Clock,
+    compute,
     config::Provision,
     database::Pool,
     http::{
@@ -30,6 +31,9 @@ use crate::{
         OnConflict, Terms,
     },
 };
+
+/// About as much as a setting takes in a document.
+const BYTES_OF_A_SETTING: usize = 64;
 
 problems! {
     ExportProblems: MalformedRequest, Unauthorized, Forbidden, Internal, Unavailable, ConfigUnavailable
@@ -61,9 +65,11 @@ pub(in crate::http) async fn export(
     let format = format.unwrap_or(Format::Json);
     let (catalog, revision, values) = settings::values(&pool, &settings).await?;
     let name = format!("{catalog}-r{revision}.{}", format.extension());
+    let size = values.len() * BYTES_OF_A_SETTING;
     let document =
         Document::new(catalog, revision, values, provision.instance().to_owned(), clock.now());
-    let text = document.write(format).map_err(|detail| Problem::new(Code::Internal, detail))?;
+    let text = compute::run(size, || document.write(format)).await;
+    let text = text.map_err(|detail| Problem::new(Code::Internal, detail))?;
     let disposition = format!("attachment; filename=\"{name}\"");
     Ok(Answer::text(format.media_type(), text)
         .with(header::CONTENT_DISPOSITION, &disposition)
@@ -91,7 +97,8 @@ impl<S: Send + Sync> FromRequest<S> for Upload {
             return Err(Problem::malformed(fault));
         }
         let digest = idempotency::fingerprint(&[format.extension().as_bytes(), &bytes]);
-        let incoming = Incoming::read(format, &bytes).map_err(Problem::malformed)?;
+        let incoming = compute::run(bytes.len(), || Incoming::read(format, &bytes)).await;
+        let incoming = incoming.map_err(Problem::malformed)?;
         Ok(Self { incoming, digest })
     }
 }
@@ -140,7 +147,7 @@ problems! {
         ("on_conflict" = Option<String>, Query, description = "`overwrite` or `skip`; refused when left out"),
         ("Idempotency-Key" = Option<String>, Header, description = "A repeat within 24 hours answers as the first time"),
     ),
-    request_body(content = Object, description = "A document, as `application/json`, `application/yaml` or `text/plain`"),
+    request_body(content = Object, description = "A document, as `application/json`, `application/yaml` or `text/plain`, of at most 20,000 settings"),
     responses(
         (status = 200, description = "The plan, or what was changed", body = Imported),
         (status = 202, description = "It is stored, and the instances that `applied.laggards` names did not have it in time", body = Acknowledged<Changed>),
@@ -164,7 +171,8 @@ pub(in crate::http) async fn import(
     let on_conflict = query.choice("on_conflict", &["overwrite", "skip"]);
     query.finish()?;
     if dry_run {
-        return Answer::ok(&settings::plan_import(&pool, &settings, &incoming, &digest).await?);
+        let plan = settings::plan_import(&pool, &settings, &incoming, &digest).await?;
+        return Answer::list(plan.entries.len(), &plan).await;
     }
     let actor = actor(&caller, reason, request)?;
     let conditions = format!("import {plan_id:?} {on_conflict:?}");

@@ -69,7 +69,7 @@ pub(in crate::http) async fn events(
     let life = streams::until(until, &clock) + jittered(GRACE, 0.0..1.0);
     let mut revisions = settings.revisions();
     revisions.mark_unchanged();
-    let page = ofrep.page(&settings, clock.now())?;
+    let page = ofrep.page(&settings, clock.now()).await?;
     let told = (held == Some(page.revision())).then(|| page.tag.clone());
     Ok(streams::answer(place, life, Refetches { settings, ofrep, clock, revisions, told }))
 }
@@ -91,7 +91,7 @@ impl Events for Refetches {
                 let _ = self.revisions.changed().await;
             }
             // A page that cannot be written has been logged, and the next one may be.
-            let Ok(page) = self.ofrep.page(&self.settings, self.clock.now()) else {
+            let Ok(page) = self.ofrep.page(&self.settings, self.clock.now()).await else {
                 self.told = Some(HeaderValue::from_static("none"));
                 continue;
             };

@@ -127,7 +127,7 @@ pub(super) async fn evaluate_all(
         // Told by an instance that is ahead of this one, which takes milliseconds; or it was made up.
         let _ = timeout(BEHIND, settings.wait_for(told)).await;
     }
-    let page = ofrep.page(&settings, clock.now())?;
+    let page = ofrep.page(&settings, clock.now()).await?;
     Ok(answer(&page, &headers))
 }
 

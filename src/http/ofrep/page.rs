@@ -1,9 +1,6 @@
 //! All flags on one page, written once for whoever asks.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{fmt, sync::Arc};
 
 use arc_swap::ArcSwapOption;
 use axum::{body::Bytes, http::HeaderValue};
@@ -14,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
 
 use crate::{
+    compute,
     http::{auth::Keys, problem::Problem},
     settings::{Entry, GlobalSettingsService, SettingValue, Snapshot},
 };
@@ -127,7 +125,7 @@ struct Inner {
     keys: Keys,
     page: ArcSwapOption<Page>,
     /// Held while a page is written, so that a crowd of readers writes it once.
-    writing: Mutex<()>,
+    writing: tokio::sync::Mutex<()>,
 }
 
 /// All flags at one state, as bytes.
@@ -146,12 +144,12 @@ impl Ofrep {
     /// Pages whose tokens `keys` will take.
     #[must_use]
     pub fn new(keys: Keys) -> Self {
-        let (page, writing) = (ArcSwapOption::empty(), Mutex::default());
+        let (page, writing) = (ArcSwapOption::empty(), tokio::sync::Mutex::default());
         Self(Arc::new(Inner { keys, page, writing }))
     }
 
     /// The page of the current settings at `now`.
-    pub(super) fn page(
+    pub(super) async fn page(
         &self,
         settings: &GlobalSettingsService,
         now: DateTime<Utc>,
@@ -161,11 +159,13 @@ impl Ofrep {
         if let Some(page) = self.written(settings, expires) {
             return Ok(page);
         }
-        let _only = self.0.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _only = self.0.writing.lock().await;
         if let Some(page) = self.written(settings, expires) {
             return Ok(page);
         }
-        let page = self.write(settings.snapshot(), is_stale(settings), expires)?;
+        let snapshot = settings.snapshot();
+        let size = snapshot.schema.reading_size();
+        let page = compute::run(size, || self.write(snapshot, is_stale(settings), expires)).await?;
         let page = Arc::new(page);
         self.0.page.store(Some(Arc::clone(&page)));
         Ok(page)

@@ -72,7 +72,8 @@ pub(in crate::http) async fn list(
     if conditions::is_held(&headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
-    Ok(Answer::ok(&listing)?.with(header::ETAG, &tag).into_response())
+    let answer = Answer::list(listing.settings.len(), &listing).await?;
+    Ok(answer.with(header::ETAG, &tag).into_response())
 }
 
 fn as_of(mut query: Query) -> Result<AsOf, Problem> {

@@ -1,5 +1,7 @@
 //! Changing settings.
 
+use std::collections::{HashMap, HashSet};
+
 use axum::{Extension, extract::State};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -21,6 +23,9 @@ use crate::{
     settings::{self, Changed, Edit, GlobalSettingsService},
 };
 
+/// Most changes of one request. A document with more settings is imported.
+const MOST_CHANGES: usize = 1_000;
+
 problems! {
     UpdateProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, KeyLocked, RequestTimeout, VersionConflict, RevisionMismatch, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, VersionRequired, RateLimited, Internal, Unavailable, OutcomeUnknown
 }
@@ -33,8 +38,8 @@ pub(in crate::http) struct UpdateBody {
     /// Why, in 3 to 500 characters on one line, 3 of them visible.
     #[schema(min_length = 3, max_length = 500, example = "calmer evenings")]
     reason: String,
-    /// What to change; all of it or nothing.
-    #[schema(min_items = 1)]
+    /// What to change, at most 1,000 settings; all of it or nothing.
+    #[schema(min_items = 1, max_items = 1_000)]
     changes: Vec<ChangeBody>,
 }
 
@@ -94,29 +99,50 @@ pub(in crate::http) async fn update(
     let actor = actor(&caller, reason, request)?;
     let (terms, wait) = write.terms(&caller, &bytes);
     let changed = settings::update(&pool, &settings, &actor, &edits, &terms).await;
-    let changed =
-        changed.map_err(|err| Problem::from(err).pointing(|key, code| point(&edits, key, code)))?;
+    let changed = changed.map_err(|err| {
+        let places = Places::of(&edits);
+        Problem::from(err).pointing(|key, code| places.find(key, code))
+    })?;
     answer(&changed, &terms, wait).await
 }
 
-/// Where in the batch a fault of `key` stands.
-fn point(edits: &[Edit], key: &str, code: &str) -> Option<String> {
-    let exact = edits.iter().position(|edit| edit.key == key);
-    // A locked key may have been meant by another name.
-    let meant = || edits.iter().position(|edit| settings::resembles(&edit.key, key));
-    let at = if code == "key_locked" { exact.or_else(meant) } else { exact }?;
-    let member = match code {
-        "unknown_key" | "key_locked" => "key",
-        "version_required" => "version",
-        _ => "value",
-    };
-    Some(format!("/changes/{at}/{member}"))
+/// Where in a batch each key stands.
+struct Places<'e> {
+    exact: HashMap<&'e str, usize>,
+    /// By the name that a lookalike shares with the key it resembles.
+    lookalike: HashMap<String, usize>,
+}
+
+impl<'e> Places<'e> {
+    fn of(edits: &'e [Edit]) -> Self {
+        // From the end, so that of two the first remains.
+        let edits = || edits.iter().enumerate().rev();
+        let lookalike = |(at, edit): (usize, &Edit)| Some((settings::bare_name(&edit.key)?, at));
+        Self {
+            exact: edits().map(|(at, edit)| (edit.key.as_str(), at)).collect(),
+            lookalike: edits().filter_map(lookalike).collect(),
+        }
+    }
+
+    /// Points to the fault `code` of `key`.
+    fn find(&self, key: &str, code: &str) -> Option<String> {
+        let exact = self.exact.get(key);
+        // A locked key may have been meant by another name.
+        let meant = || self.lookalike.get(&settings::bare_name(key)?);
+        let at = if code == "key_locked" { exact.or_else(meant) } else { exact }?;
+        let member = match code {
+            "unknown_key" | "key_locked" => "key",
+            "version_required" => "version",
+            _ => "value",
+        };
+        Some(format!("/changes/{at}/{member}"))
+    }
 }
 
 fn read_update(json: Json) -> Result<(Option<String>, Vec<Edit>), Problem> {
     let mut fields = Fields::of(json)?;
     let reason = fields.optional_string("reason");
-    let edits = fields.objects("changes", |change| {
+    let edits = fields.objects("changes", MOST_CHANGES, |change| {
         let (key, value) = (change.string("key"), change.raw("value"));
         let version = change.optional_integer("version", NUMBERS);
         Some(Edit { key: key?, value: value?, version })
@@ -125,8 +151,9 @@ fn read_update(json: Json) -> Result<(Option<String>, Vec<Edit>), Problem> {
         if edits.is_empty() {
             fields.fault("changes", "empty", "must have at least one change");
         }
-        for (at, edit) in edits.iter().enumerate() {
-            if edits.iter().take(at).any(|earlier| earlier.key == edit.key) {
+        let mut keys = HashSet::new();
+        for edit in edits {
+            if !keys.insert(edit.key.as_str()) {
                 fields.fault("changes", "repeated_key", format!("{} stands twice", edit.key));
             }
         }

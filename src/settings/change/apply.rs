@@ -114,21 +114,27 @@ async fn conflicts(
         let Some(expected) = edit.version.filter(|it| *it != i64::from(current.version)) else {
             continue;
         };
-        let key = edit.definition.key.clone();
-        let base_value = match i32::try_from(expected) {
-            Ok(version) => store::value_at_version(conn, &key, version).await?,
-            Err(_) => None,
-        };
         conflicts.push(Conflict {
-            key,
+            key: edit.definition.key.clone(),
             expected_version: Some(expected),
-            base_value,
+            base_value: None,
             current_version: current.version,
             current_value: current.value.clone(),
             your_value: edit.value.clone(),
             updated_by: current.updated_by.clone(),
             updated_at: current.updated_at,
         });
+    }
+    // One statement for all of them: every other writer waits meanwhile.
+    let wanted = conflicts.iter().filter_map(|conflict| {
+        Some((conflict.key.clone(), i32::try_from(conflict.expected_version?).ok()?))
+    });
+    let (keys, versions): (Vec<_>, Vec<_>) = wanted.unzip();
+    if !keys.is_empty() {
+        let mut values = store::values_at_versions(conn, &keys, &versions).await?;
+        for conflict in &mut conflicts {
+            conflict.base_value = values.remove(&conflict.key);
+        }
     }
     Ok(conflicts)
 }

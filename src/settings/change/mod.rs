@@ -9,8 +9,11 @@ mod screen;
 pub use outcome::{Changed, ChangedKey, Conflict, Error, SecretLike};
 pub(super) use screen::{UNDECLARED, name, screen};
 
+use std::collections::HashSet;
+
 use crate::{
     audit::{self, Action, Actor, NewEntry, Reason},
+    compute,
     database::{Attempts, Connection, Deadline, Ending, Pool, Work},
     idempotency,
     json::Json,
@@ -106,8 +109,13 @@ async fn attempt(
     let &Wanted { action, actor, edits, terms } = wanted;
     let snapshot = settings.snapshot();
     let (firewall, schema) = (settings.firewall(), &snapshot.schema);
-    let found = screen::find(firewall, schema, &actor.reason, edits);
-    let (resolved, refused) = match resolve(schema, edits, terms.lenient, found.as_ref()) {
+    let (found, checked) = compute::run(size(edits), || {
+        let found = screen::find(firewall, schema, &actor.reason, edits);
+        let checked = resolve(schema, edits, terms.lenient, found.as_ref());
+        (found, checked)
+    })
+    .await;
+    let (resolved, refused) = match checked {
         Err(refusal @ (Error::Locked(_) | Error::SecretLike(_))) => {
             if !terms.dry_run {
                 let keys = screen::concerned(schema, edits, found.as_ref());
@@ -121,6 +129,11 @@ async fn attempt(
     let batch = Batch { action, actor, edits: &resolved, refused: &refused, terms };
     let done = deadline.within(store_once(work.conn(), settings, schema, &batch)).await;
     work.conclude(done, ending(terms)).await
+}
+
+/// Bytes that checking `edits` goes through.
+fn size(edits: &[Edit]) -> usize {
+    edits.iter().map(|edit| edit.key.len() + edit.value.size()).sum()
 }
 
 /// How the transaction of a write ends when nothing is wrong.
@@ -162,9 +175,10 @@ fn resolve<'s>(
     found: Option<&SecretLike>,
 ) -> Result<(Vec<Resolved<'s>>, Vec<String>), Error> {
     let (mut resolved, mut locked, mut faults) = (Vec::new(), Vec::new(), Vec::new());
+    let mut locked_once = HashSet::new();
     for edit in edits {
         match schema.aimed_at(&edit.key) {
-            Named::Locked(definition) if locked.contains(&definition.key) => (),
+            Named::Locked(definition) if !locked_once.insert(&definition.key) => (),
             Named::Locked(definition) => locked.push(definition.key.clone()),
             Named::Unknown => faults.push(Violation::unknown(&edit.key)),
             Named::Editable(definition) => match read(definition, &edit.value) {

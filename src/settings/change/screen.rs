@@ -4,10 +4,11 @@ use std::collections::HashSet;
 
 use crate::{
     audit::{Actor, Reason},
+    compute,
     database::Pool,
     settings::{
         catalog::is_key,
-        change::{Edit, Error, SecretLike, refuse},
+        change::{Edit, Error, SecretLike, refuse, size},
         schema::{Definition, Named, Schema},
         secret_like::Firewall,
         service::GlobalSettingsService,
@@ -27,7 +28,9 @@ pub(in crate::settings) async fn screen(
     dry_run: bool,
 ) -> Result<(), Error> {
     let (firewall, snapshot) = (settings.firewall(), settings.snapshot());
-    let Some(found) = find(firewall, &snapshot.schema, &actor.reason, edits) else { return Ok(()) };
+    let schema = &snapshot.schema;
+    let find = || find(firewall, schema, &actor.reason, edits);
+    let Some(found) = compute::run(size(edits), find).await else { return Ok(()) };
     if !dry_run {
         let keys = concerned(&snapshot.schema, edits, Some(&found));
         refuse(pool, settings, actor, &keys).await?;

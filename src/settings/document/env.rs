@@ -89,7 +89,7 @@ pub(super) fn read(text: &str) -> Result<Incoming, Faults> {
         return Err(faults);
     }
     let entries = entries.into_iter().map(|entry| (entry.key, Raw::Text(entry.value))).collect();
-    Ok(Incoming { revision, catalog: metadata(text, "catalog"), entries })
+    Ok(Incoming { revision, catalog: metadata(text, "catalog"), entries, size: 0 })
 }
 
 fn metadata(text: &str, name: &str) -> Option<String> {

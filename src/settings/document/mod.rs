@@ -20,6 +20,9 @@ use crate::{
 /// The form of documents that this release writes, and the newest that it reads.
 pub const FORMAT_VERSION: i64 = 1;
 
+/// The most settings that a document may have.
+const MOST_SETTINGS: usize = 20_000;
+
 /// How a document is written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -119,6 +122,8 @@ pub struct Incoming {
     pub(super) catalog: Option<String>,
     /// Its settings in their order.
     pub(super) entries: Vec<(String, Raw)>,
+    /// Bytes that it was written in.
+    pub(super) size: usize,
 }
 
 impl Incoming {
@@ -150,11 +155,17 @@ impl Incoming {
     /// Reads `bytes` as `format`, strictly; or everything that is wrong with them, with line and column
     /// where the format has them. No fault repeats what was read: it may hold a secret.
     pub fn read(format: Format, bytes: &[u8]) -> Result<Self, Faults> {
-        match format {
+        let incoming = match format {
             Format::Json => read::document(Json::parse(text(bytes)?.as_bytes())?),
             Format::Yaml => read::document(yaml::read(text(bytes)?)?),
             Format::Env => env::read(text(bytes)?),
+        }?;
+        let count = incoming.entries.len();
+        if count > MOST_SETTINGS {
+            let detail = format!("must have at most {MOST_SETTINGS} settings, and has {count}");
+            return Err(Fault::at("/settings", "too_many_items", detail).into());
         }
+        Ok(Self { size: bytes.len(), ..incoming })
     }
 }
 

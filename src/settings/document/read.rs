@@ -11,7 +11,7 @@ pub(super) fn document(json: Json) -> Result<Incoming, Faults> {
         return Err(Fault::at("", "wrong_type", "a document is an object").into());
     };
     let mut faults = Faults::default();
-    let mut incoming = Incoming { revision: None, catalog: None, entries: Vec::new() };
+    let mut incoming = Incoming { revision: None, catalog: None, entries: Vec::new(), size: 0 };
     let (mut version, mut settings) = (None, None);
     for (name, value) in members {
         match name.as_str() {

@@ -9,21 +9,15 @@ use crate::text;
 const LONGEST: usize = 1024;
 
 /// What all the disguises of one name have in common: no case, no punctuation, no blanks, nothing invisible,
-/// and the letter that each letter looks like.
-pub(super) fn bare(name: &str) -> Option<String> {
+/// and the letter that each letter looks like. Two names resemble each other when both have the same.
+#[must_use]
+pub fn bare(name: &str) -> Option<String> {
     if LONGEST < name.len() {
         return None;
     }
     let plain = text::as_seen(name).to_uppercase();
     let bare: String = skeleton(&plain).filter(|c| c.is_alphanumeric()).collect();
     Some(bare).filter(|it| !it.is_empty())
-}
-
-/// Whether `name` only looks different from `key`, or not even that.
-#[must_use]
-pub fn resembles(name: &str, key: &str) -> bool {
-    let bare_name = bare(name);
-    bare_name.is_some() && bare_name == bare(key)
 }
 
 #[cfg(test)]

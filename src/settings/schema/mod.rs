@@ -5,7 +5,7 @@ pub(super) mod store;
 
 use std::collections::{BTreeMap, HashMap};
 
-pub use disguise::resembles;
+pub use disguise::bare as bare_name;
 pub(super) use store::Unreadable;
 
 use serde::{Deserialize, Serialize};
@@ -146,6 +146,13 @@ impl Schema {
             }
             named => named,
         }
+    }
+
+    /// About as many bytes as reading every setting takes.
+    #[must_use]
+    pub fn reading_size(&self) -> usize {
+        const OF_EACH: usize = 64;
+        self.definitions.len() * OF_EACH
     }
 
     /// Every declaration, by key.

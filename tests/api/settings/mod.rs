@@ -1,6 +1,7 @@
 //! `/admin/global-settings`, route by route and rule by rule.
 
 mod bad_input;
+mod bounds;
 mod change;
 mod conflicts;
 mod history;

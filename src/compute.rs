@@ -1,0 +1,52 @@
+//! Work that is heavy on the processor, kept off the threads that serve everybody else.
+//!
+//! The runtime has one worker thread for each processor. A worker that parses a megabyte, or checks ten thousand
+//! values, answers nobody until it is done. Such work runs here: the worker hands its other tasks to another thread
+//! first, and few run at a time, so that short requests always find a processor.
+
+use std::{sync::LazyLock, thread};
+
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    sync::{Semaphore, SemaphorePermit},
+    task::block_in_place,
+};
+
+/// Bytes of input up to which work stays on its worker: it takes about a millisecond at most, and most requests have
+/// less than a hundredth of this.
+pub const SMALL: usize = 32 * 1024;
+
+/// Half of the processors, at least one: the other half serves whoever has little to ask.
+static PLACES: LazyLock<Semaphore> = LazyLock::new(|| {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    Semaphore::new((processors / 2).max(1))
+});
+
+/// Requests that read a great deal from the database at one time: the connections of the pool are for all.
+const READERS: usize = 2;
+
+static READING: Semaphore = Semaphore::const_new(READERS);
+
+/// Waits until a request that reads about so many `bytes` may do so; its turn ends when the result is dropped. Little is
+/// read at once.
+pub async fn turn(bytes: usize) -> Option<SemaphorePermit<'static>> {
+    if bytes <= SMALL {
+        return None;
+    }
+    READING.acquire().await.ok()
+}
+
+/// Runs `work`, which goes through `bytes` of input: at once if that is little, else off the runtime's workers and
+/// after whoever came before.
+pub async fn run<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    if bytes <= SMALL {
+        return work();
+    }
+    // The semaphore is never closed.
+    let _place = PLACES.acquire().await.ok();
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => block_in_place(work),
+        // A runtime of one thread, as in tests, has nobody to hand its tasks to.
+        _ => work(),
+    }
+}
