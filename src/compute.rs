@@ -16,16 +16,18 @@ use tokio::{
 /// less than a hundredth of this.
 pub const SMALL: usize = 32 * 1024;
 
-/// Half of the processors, at least one: the other half serves whoever has little to ask.
-static PLACES: LazyLock<Semaphore> = LazyLock::new(|| {
+/// For work; half of the processors, so that the other half serves whoever has little to ask.
+static PLACES: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(half_of_processors()));
+
+/// For requests that read a great deal from the database: the driver reads rows on a worker, and the connections of the
+/// pool are for all.
+static READING: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(half_of_processors()));
+
+/// At least one.
+fn half_of_processors() -> usize {
     let processors = thread::available_parallelism().map_or(1, usize::from);
-    Semaphore::new((processors / 2).max(1))
-});
-
-/// Requests that read a great deal from the database at one time: the connections of the pool are for all.
-const READERS: usize = 2;
-
-static READING: Semaphore = Semaphore::const_new(READERS);
+    (processors / 2).max(1)
+}
 
 /// Waits until a request that reads about so many `bytes` may do so; its turn ends when the result is dropped. Little is
 /// read at once.

@@ -74,6 +74,17 @@ impl Client {
         (status, tag, response.into_body().collect().await.unwrap().to_bytes())
     }
 
+    /// The status of the answer to a JSON body.
+    pub(crate) async fn status(
+        &mut self,
+        method: Method,
+        path: &str,
+        token: &str,
+        body: String,
+    ) -> StatusCode {
+        self.send("application/json", method, path, token, body).await.0
+    }
+
     /// What is answered; anything but a success ends the run.
     pub(crate) async fn expect(
         &mut self,

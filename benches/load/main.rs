@@ -14,6 +14,7 @@
 mod catalog;
 mod client;
 mod expiry;
+mod growth;
 mod history;
 mod ofrep;
 mod patch;
@@ -26,6 +27,7 @@ mod realtime;
 #[expect(dead_code, reason = "tests use more of it")]
 mod realtime_stub;
 mod rows;
+mod stalled;
 mod start;
 mod streams;
 mod table;
@@ -38,7 +40,7 @@ use tracing_subscriber::EnvFilter;
 
 use world::World;
 
-const SCENARIOS: [&str; 10] = [
+const SCENARIOS: [&str; 12] = [
     "start",
     "realtime",
     "patch",
@@ -49,6 +51,8 @@ const SCENARIOS: [&str; 10] = [
     "ofrep",
     "streams",
     "expiry",
+    "growth",
+    "stalled",
 ];
 
 fn main() {
@@ -81,6 +85,8 @@ async fn run(wanted: &dyn Fn(&str) -> bool) {
             "ready" => ready::run(&mut world).await,
             "ofrep" => ofrep::run(&mut world).await,
             "expiry" => expiry::run(&mut world).await,
+            "growth" => growth::run(&mut world).await,
+            "stalled" => stalled::run(&mut world).await,
             _ => streams::run(&mut world).await,
         }
     }
