@@ -1,4 +1,5 @@
-//! What takes longer with more of it: never more than in proportion.
+//! What takes longer with more of it: never more than in proportion. The time of an answer includes the database's and
+//! that of other programs; the processor time is the service's own.
 
 use std::{
     fs,
@@ -35,7 +36,7 @@ pub(crate) async fn run(world: &mut World) {
     for (format, media_type) in
         [("json", "application/json"), ("yaml", "application/yaml"), ("env", "text/plain")]
     {
-        let (mut exported, mut planned) = (times(), times());
+        let (mut exported, mut planned) = (sides(), sides());
         for _ in 0..TURNS {
             for (at, service) in services.iter_mut().enumerate() {
                 let path = format!("/admin/config/export?format={format}");
@@ -49,7 +50,7 @@ pub(crate) async fn run(world: &mut World) {
         compare(&format!("export, {format}"), &SIZES, &exported);
         compare(&format!("plan of an import, {format}"), &SIZES, &planned);
     }
-    let (mut imported, mut patched) = (times(), times());
+    let (mut imported, mut patched) = (sides(), sides());
     for turn in 0..TURNS {
         for (at, service) in services.iter_mut().enumerate() {
             let document = service.document(turn);
@@ -75,29 +76,45 @@ pub(crate) async fn run(world: &mut World) {
     }
 }
 
-fn times() -> [Times; 3] {
-    std::array::from_fn(|_| Times::new())
+/// Of each size the time of answers, and the processor time.
+type Sides = [Side; 3];
+
+struct Side {
+    answered: Times,
+    spent: Times,
 }
 
-/// Each size beside the smallest; the least time of each, since whatever else the machine does only adds to it.
-fn compare(what: &str, sizes: &[usize; 3], times: &[Times; 3]) {
+fn sides() -> Sides {
+    std::array::from_fn(|_| Side { answered: Times::new(), spent: Times::new() })
+}
+
+/// Each size beside the smallest; the least of each, since whatever else the machine does only adds to it.
+fn compare(what: &str, sizes: &[usize; 3], sides: &Sides) {
     for at in [1, 2] {
         #[expect(clippy::cast_precision_loss, reason = "sizes are small")]
         let times_larger = sizes[at] as f64 / sizes[0] as f64;
-        let ratio = times[at].at(0.0) / times[0].at(0.0) / times_larger;
-        let figures = format!("{:.2} / {:.2} ms", times[0].at(0.0), times[at].at(0.0));
-        line(&format!("{what}, {times_larger}x"), ratio, BAR, false, &figures);
+        for (kind, of) in [
+            ("", (|side: &Side| side.answered.at(0.0)) as fn(&Side) -> f64),
+            (", processor", |side: &Side| side.spent.at(0.0)),
+        ] {
+            let (small, large) = (of(&sides[0]), of(&sides[at]));
+            if small > 0.0 {
+                let figures = format!("{small:.2} / {large:.2} ms");
+                let what = format!("{what}, {times_larger}x{kind}");
+                line(&what, large / small / times_larger, BAR, false, &figures);
+            }
+        }
     }
 }
 
 /// What is read without the service, by the processor time of this thread.
 fn read_alone() {
-    let mut catalogs = times();
-    let mut documents = [times(), times(), times()];
+    let mut catalogs = sides();
+    let mut documents = [sides(), sides(), sides()];
     for _ in 0..TURNS {
         for (at, size) in SIZES.into_iter().enumerate() {
             let text = catalog::text(size);
-            catalogs[at].add(spent(|| _ = Catalog::parse(&text).unwrap()));
+            catalogs[at].spent.add(spent(|| _ = Catalog::parse(&text).unwrap()));
             let lines = |ends: &dyn Fn(usize) -> String| (0..size).map(ends).collect::<String>();
             let settings = lines(&|n| {
                 format!("{}\"{}\": {n}", ["", ","][usize::from(n > 0)], catalog::key(n))
@@ -109,13 +126,13 @@ fn read_alone() {
                 (Format::Env, lines(&|n| format!("{}={n}\n", catalog::key(n)))),
             ] {
                 let read = || _ = Incoming::read(format, text.as_bytes()).unwrap();
-                documents[format as usize][at].add(spent(read));
+                documents[format as usize][at].spent.add(spent(read));
             }
         }
     }
     compare("reading a catalog", &SIZES, &catalogs);
-    for (name, times) in Format::NAMES.iter().zip(&documents) {
-        compare(&format!("reading a document, {name}"), &SIZES, times);
+    for (name, sides) in Format::NAMES.iter().zip(&documents) {
+        compare(&format!("reading a document, {name}"), &SIZES, sides);
     }
 }
 
@@ -123,7 +140,7 @@ fn spent(work: impl FnOnce()) -> Duration {
     let now = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap();
     let begun = now();
     work();
-    now() - begun
+    now().checked_sub(begun).unwrap()
 }
 
 /// Bodies of nearly 1 MB: as many changes as fit, and as much in each as fits.
@@ -156,13 +173,18 @@ impl Service {
     }
 
     /// Sends a request of somebody new, on a connection of its own: neither quota nor idleness counts here.
-    async fn timed(&mut self, times: &mut Times, method: Method, path: &str, body: &str) -> String {
+    async fn timed(&mut self, side: &mut Side, method: Method, path: &str, body: &str) -> String {
         self.requests += 1;
         let token = admin_called(&format!("admin-{}", self.requests));
         self.client = Client::of(self.program.address).await;
-        let (body, begun) = (body.to_owned(), Instant::now());
+        let (body, before, begun) = (body.to_owned(), self.program.spent(), Instant::now());
         let answer = self.client.expect_as(self.media_type, method, path, &token, body).await;
-        times.add(begun.elapsed());
+        side.answered.add(begun.elapsed());
+        // A thread that ended in between took its time with it.
+        let spent = before.zip(self.program.spent());
+        if let Some(spent) = spent.and_then(|(before, after)| after.checked_sub(before)) {
+            side.spent.add(spent);
+        }
         String::from_utf8(answer.to_vec()).unwrap()
     }
 
@@ -171,7 +193,7 @@ impl Service {
         let value = |n: usize| match n % 4 {
             0 => json!(turn % 2),
             1 => json!(["some text", "other text"][turn % 2]),
-            2 => json!(turn % 2 == 0),
+            2 => json!(turn.is_multiple_of(2)),
             _ => json!([["one"], ["two"]][turn % 2]),
         };
         let settings: serde_json::Map<_, _> =
@@ -180,8 +202,8 @@ impl Service {
     }
 
     /// Changes so many numbers.
-    async fn change(&mut self, times: &mut Times, changes: usize, turn: usize) {
-        let mut ignored = Times::new();
+    async fn change(&mut self, side: &mut Side, changes: usize, turn: usize) {
+        let [mut ignored, ..] = sides();
         let listed = self.timed(&mut ignored, Method::GET, "/admin/global-settings", "").await;
         let listed: Value = serde_json::from_str(&listed).unwrap();
         let numbers = listed["settings"].as_array().unwrap().iter();
@@ -192,7 +214,7 @@ impl Service {
         };
         let changes: Vec<Value> = numbers.take(changes).map(change).collect();
         let body = json!({"reason": "measuring", "changes": changes}).to_string();
-        self.timed(times, Method::PATCH, "/admin/global-settings", &body).await;
+        self.timed(side, Method::PATCH, "/admin/global-settings", &body).await;
     }
 
     async fn refused(&mut self, times: &mut Times, body: &str) {

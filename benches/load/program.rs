@@ -61,6 +61,17 @@ impl Program {
         self.memory("VmRSS:")
     }
 
+    /// The processor time that its threads have taken; `None` where the system does not tell.
+    pub(crate) fn spent(&self) -> Option<Duration> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id()?)).ok()?;
+        let of_thread = |path: &Path| {
+            let statistics = fs::read_to_string(path.join("schedstat")).ok()?;
+            statistics.split_whitespace().next()?.parse::<u64>().ok()
+        };
+        let nanoseconds = threads.filter_map(|it| of_thread(&it.ok()?.path())).sum();
+        Some(Duration::from_nanos(nanoseconds))
+    }
+
     /// The most megabytes that ever were.
     pub(crate) fn peak(&self) -> Option<f64> {
         self.memory("VmHWM:")

@@ -31,7 +31,7 @@ const SPAN: Duration = Duration::from_secs(15);
 const BAR_S: f64 = 15.0;
 const BAR_P99: f64 = 2.0;
 /// Longer than any is kept.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Clone, Copy)]
 enum Kind {

@@ -303,12 +303,16 @@ impl Drawing<'_> {
         };
         for Violation { key, detail, .. } in &broken {
             if let Some(named) = places.get(key) {
-                named.iter().for_each(|at| refuse(*at, detail.clone()));
+                for at in named {
+                    refuse(*at, detail.clone());
+                }
                 continue;
             }
             // A setting that the document leaves alone is broken by one that it is tied to.
             let partners = self.schema.partners(key).iter().filter_map(|it| places.get(it));
-            partners.flatten().for_each(|at| refuse(*at, format!("{key} {detail}")));
+            for at in partners.flatten() {
+                refuse(*at, format!("{key} {detail}"));
+            }
         }
         self.violations.extend(broken);
     }

@@ -195,8 +195,8 @@ async fn at_version(
         Named::Unknown => return Err(Error::Invalid(vec![Violation::unknown(key)])),
     }
     let wanted = i32::try_from(to_version).unwrap_or(i32::MAX);
-    let value = store::value_at_version(conn, key, wanted).await?;
-    let value = value.ok_or_else(|| {
+    let mut values = store::values_at_versions(conn, &[key.to_owned()], &[wanted]).await?;
+    let value = values.remove(key).ok_or_else(|| {
         Error::VersionNotFound(format!("{key} has no value at version {to_version}"))
     })?;
     let since = store::since_version(conn, key, wanted).await?;

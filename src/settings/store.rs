@@ -199,27 +199,6 @@ pub(super) async fn write(
     .await
 }
 
-/// The value of `key` at `version`; `None` when there was no such version, or its value was of no type of
-/// ours.
-pub(super) async fn value_at_version(
-    conn: &mut Connection,
-    key: &str,
-    version: i32,
-) -> sqlx::Result<Option<SettingValue>> {
-    let found = sqlx::query_scalar!(
-        r#"
-        select new_value_json as value
-        from app_global_setting_audit
-        where key = $1 and version = $2
-        "#,
-        key,
-        version,
-    )
-    .fetch_optional(conn)
-    .await?;
-    Ok(found.flatten().as_ref().and_then(SettingValue::from_stored))
-}
-
 /// The values of `keys`, each at the version beside it; a version that never was, or a value of no type of ours, is left
 /// out.
 pub(super) async fn values_at_versions(
