@@ -235,7 +235,9 @@ fn deliver(
         metrics.sink(sink.name());
     }
     tasks.spawn(outbox::watch(pool.clone(), outbox.clone(), metrics.clone()));
-    let worker = Worker::new(pool.clone(), outbox, sinks, config.delivery, metrics);
+    let declared = settings.clone();
+    let has_sessions = Box::new(move || sessions::are_declared(&declared.current().schema));
+    let worker = Worker::new(pool.clone(), outbox, sinks, config.delivery, metrics, has_sessions);
     if config.delivery.enabled {
         tasks.spawn(worker.clone().run(shutdown.clone()));
     }
@@ -278,7 +280,7 @@ impl Parts<'_> {
         if config.expiry.enabled {
             let (outbox, metrics) = (settings.outbox().clone(), settings.metrics().clone());
             let expiry = Expiry::new(pool.clone(), outbox, metrics, config.expiry.batch);
-            tasks.spawn(sessions::expire(expiry, config.expiry));
+            tasks.spawn(sessions::expire(expiry, config.expiry, settings.clone()));
         }
         let feed = Feed::new(&settings);
         tasks.spawn(settings::tell(pool.clone(), settings.clone(), feed.clone()));

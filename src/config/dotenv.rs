@@ -1,7 +1,8 @@
 //! The text of a `.env` file, read strictly: what it says is what it means, or it is refused.
 //!
 //! One `KEY=VALUE` per line, an optional `export`, `#` comments, values bare, in single quotes (taken
-//! as they stand) or in double quotes (`\n \r \t \\ \" \$`). Nothing is interpolated: a `$` is a `$`.
+//! as they stand) or in double quotes (`\n \r \t \\ \" \$`). Nothing is interpolated: a `$` is a `$`. A quoted value
+//! over several lines is refused, as one fault.
 //! No fault repeats a line or a value, since both may hold a secret.
 
 use std::{collections::HashMap, fmt};
@@ -18,8 +19,10 @@ pub(crate) struct Entry {
 /// A line that cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fault {
-    /// Counted from 1.
+    /// The line, counted from 1. The first line of several.
     pub(crate) line: usize,
+    /// The last line, which is the first for a fault of one line.
+    pub(crate) last_line: usize,
     /// What is wrong with it.
     pub(crate) reason: Reason,
 }
@@ -48,6 +51,11 @@ pub(crate) enum Reason {
         "the quote is not closed on the same line; close it, and write a line break as `\\n` in double quotes"
     )]
     OpenQuote,
+    /// A quote that is closed on a later line.
+    #[error(
+        "a quoted value goes over several lines; write it on one line, with `\\n` in double quotes for each line break"
+    )]
+    SeveralLines,
     /// Text behind the closing quote.
     #[error("text follows the closing quote; quote the whole value")]
     AfterQuote,
@@ -61,9 +69,21 @@ pub(crate) enum Reason {
     Control,
 }
 
+impl Fault {
+    /// Where it is: `line 3` or `lines 3 to 9`.
+    pub(crate) fn place(&self) -> String {
+        let Self { line, last_line, .. } = self;
+        if line == last_line {
+            format!("line {line}")
+        } else {
+            format!("lines {line} to {last_line}")
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.reason)
+        write!(f, "{}: {}", self.place(), self.reason)
     }
 }
 
@@ -72,7 +92,8 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Entry>, Vec<Fault>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let (mut entries, mut faults) = (Vec::new(), Vec::new());
     let mut seen = HashMap::<String, usize>::new();
-    for (at, line) in text.lines().enumerate() {
+    let mut rest = text.lines().enumerate();
+    while let Some((at, line)) = rest.next() {
         let line_number = at + 1;
         let entry = assignment(line).and_then(|entry| match entry {
             Some(entry) => first_of_its_name(entry, line_number, &mut seen).map(Some),
@@ -80,10 +101,40 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Entry>, Vec<Fault>> {
         });
         match entry {
             Ok(entry) => entries.extend(entry),
-            Err(reason) => faults.push(Fault { line: line_number, reason }),
+            Err(Reason::OpenQuote) => {
+                let following = rest.clone().map(|(_, line)| line);
+                let more = opening_quote(line).and_then(|quote| lines_to_close(quote, following));
+                let reason = if more.is_some() { Reason::SeveralLines } else { Reason::OpenQuote };
+                let more = more.unwrap_or_default();
+                faults.push(Fault { line: line_number, last_line: line_number + more, reason });
+                rest.by_ref().take(more).for_each(drop);
+            }
+            Err(reason) => faults.push(Fault { line: line_number, last_line: line_number, reason }),
         }
     }
     if faults.is_empty() { Ok(entries) } else { Err(faults) }
+}
+
+/// The quote that the value on `line` begins with.
+fn opening_quote(line: &str) -> Option<char> {
+    let (_, value) = line.split_once('=')?;
+    value.trim_start().chars().next().filter(|c| matches!(c, '"' | '\''))
+}
+
+/// How many of the `following` lines a value in `quote` still takes. `None` unless the next such quote ends it: a
+/// quote that was never closed must not hide the lines after it.
+fn lines_to_close<'a>(quote: char, following: impl Iterator<Item = &'a str>) -> Option<usize> {
+    for (at, line) in following.enumerate() {
+        let mut chars = line.chars();
+        while let Some(c) = chars.next() {
+            if c == '\\' && quote == '"' {
+                chars.next();
+            } else if c == quote {
+                return nothing_but_a_comment(chars.as_str()).ok().map(|()| at + 1);
+            }
+        }
+    }
+    None
 }
 
 fn first_of_its_name(
@@ -238,6 +289,17 @@ mod tests {
                 (10, Reason::Control),
             ]
         );
+    }
+
+    #[test]
+    fn a_value_over_several_lines_is_one_fault_and_the_lines_after_it_are_read() {
+        let place = |text: &str| -> Vec<String> {
+            parse(text).err().unwrap().iter().map(Fault::place).collect()
+        };
+        assert_eq!(place("A='x\ny=1\nz'\nnonsense"), ["lines 1 to 3", "line 4"]);
+        assert_eq!(place("A=\"x\n\\\"y\nz\" # end\n\nB='open\nC=2"), ["lines 1 to 3", "line 5"]);
+        assert_eq!(place("A='open\nB='x'\nC=\"open\nD=\"y\""), ["line 1", "line 3"]);
+        assert_eq!(place(&format!("A=\"{}", "\nB=1".repeat(9))), ["line 1"]);
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl Environment {
             }
             Err(faults) => {
                 let faults = faults.into_iter().map(|it| {
-                    let variable = format!("{DOTENV} line {}", it.line);
+                    let variable = format!("{DOTENV} {}", it.place());
                     Fault::of(variable, it.reason.to_string(), "or remove the line")
                 });
                 self.dotenv_faults = faults.collect();

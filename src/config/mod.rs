@@ -24,6 +24,7 @@ mod secret;
 mod services;
 #[cfg(test)]
 mod tests;
+mod variables;
 
 use std::{ffi::OsString, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
@@ -38,6 +39,7 @@ use reading::Reading;
 pub use reexec::without_driver_variables;
 pub use secret::Secret;
 pub use services::Services;
+pub use variables::{VARIABLES, Variable};
 
 /// Everything the process was started with.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use axum::{
 
 use crate::{
     http::{answer::Answer, openapi::problems, problem::Problem, query::Query, streams::Streams},
-    metrics,
+    metrics, sessions,
     settings::GlobalSettingsService,
 };
 
@@ -72,7 +72,8 @@ pub(super) async fn metrics(
     query.finish()?;
     let metrics = settings.metrics();
     metrics.streams(streams.open());
-    let text = metrics.text().map_err(|err| Problem::internal(&err))?;
+    let has_sessions = sessions::are_declared(&settings.current().schema);
+    let text = metrics.text(has_sessions).map_err(|err| Problem::internal(&err))?;
     Ok(Answer::text(metrics::MEDIA_TYPE, text))
 }
 

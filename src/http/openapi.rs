@@ -1,8 +1,12 @@
 //! The OpenAPI document: written with the routes, and the problems of each from the one table of codes.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use axum::http::StatusCode;
+use serde_json::Value;
 use utoipa::{
     Modify, OpenApi, PartialSchema, ToSchema as _,
     openapi::{
@@ -127,6 +131,9 @@ impl Modify for Credentials {
 
 const COOKIE: &str = "cookie";
 
+/// The tag of the routes of sessions.
+const SESSIONS: &str = "sessions";
+
 /// Wherever an administrator asks, the cookie does as well.
 pub(super) struct CookieToo;
 
@@ -156,5 +163,43 @@ fn tell_cross_origin(operation: &mut Operation) {
     if let Some(RefOr::T(refusal)) = operation.responses.responses.get_mut("403") {
         let code = Code::CrossOrigin;
         let _ = write!(refusal.description, "; {}", told(code));
+    }
+}
+
+/// `document` without sessions, for a catalog that has none: without their routes, and what only these refer to.
+pub(super) fn without_sessions(mut document: Value) -> Value {
+    let of_sessions = |operation: &Value| {
+        let tags = operation["tags"].as_array().into_iter().flatten();
+        tags.into_iter().any(|tag| tag == SESSIONS)
+    };
+    if let Some(paths) = document["paths"].as_object_mut() {
+        paths.retain(|_, item| !item.as_object().into_iter().flatten().any(|it| of_sessions(it.1)));
+    }
+    if let Some(tags) = document["tags"].as_array_mut() {
+        tags.retain(|tag| tag["name"] != SESSIONS);
+    }
+    loop {
+        let mut used = BTreeSet::new();
+        collect_references(&document, &mut used);
+        let Some(schemas) = document["components"]["schemas"].as_object_mut() else { break };
+        let before = schemas.len();
+        schemas.retain(|name, _| used.contains(name));
+        if schemas.len() == before {
+            break;
+        }
+    }
+    document
+}
+
+/// The names of the schemas that `value` refers to.
+fn collect_references(value: &Value, names: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => {
+            let name = members.get("$ref").and_then(Value::as_str);
+            names.extend(name.and_then(|it| it.rsplit('/').next()).map(str::to_owned));
+            members.values().for_each(|it| collect_references(it, names));
+        }
+        Value::Array(items) => items.iter().for_each(|it| collect_references(it, names)),
+        _ => (),
     }
 }

@@ -1,19 +1,28 @@
 //! Every route of the service, on one page.
 
-use axum::{Router, http::HeaderValue, http::header, routing::get};
+use axum::{
+    Router,
+    body::Bytes,
+    http::{HeaderValue, header},
+    routing::{MethodRouter, get},
+};
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::{Modify as _, OpenApi as _};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::http::{
-    AppState, Limits, Origins, audit, config, explain, fleet, health,
-    layers::around,
-    ofrep,
-    openapi::{CookieToo, Document},
-    outbox, secrets, sessions, settings, sign_in,
-    state::Shared,
-    ui,
+use crate::{
+    http::{
+        AppState, Limits, Origins, audit, config, explain, fleet, health,
+        layers::around,
+        ofrep,
+        openapi::{CookieToo, Document, without_sessions},
+        outbox, secrets, sessions as session_routes, settings, sign_in,
+        state::Shared,
+        ui,
+    },
+    sessions,
+    settings::GlobalSettingsService,
 };
 
 /// The routes and what they say of themselves.
@@ -43,13 +52,13 @@ fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
         .routes(routes!(secrets::list))
         .routes(routes!(secrets::clean_up))
         .routes(routes!(secrets::environment))
-        .routes(routes!(sessions::start))
-        .routes(routes!(sessions::find))
-        .routes(routes!(sessions::end))
-        .routes(routes!(sessions::list))
-        .routes(routes!(sessions::pins))
-        .routes(routes!(sessions::trace))
-        .routes(routes!(sessions::end_any))
+        .routes(routes!(session_routes::start))
+        .routes(routes!(session_routes::find))
+        .routes(routes!(session_routes::end))
+        .routes(routes!(session_routes::list))
+        .routes(routes!(session_routes::pins))
+        .routes(routes!(session_routes::trace))
+        .routes(routes!(session_routes::end_any))
         .routes(routes!(fleet::list))
         .routes(routes!(outbox::list))
         .routes(routes!(outbox::retry))
@@ -87,15 +96,23 @@ pub fn router(state: AppState, limits: &Limits) -> Router {
         SwaggerUi::new("/docs").config(Config::from("/openapi.json").validator_url("none")).into();
     let viewer =
         viewer.layer(SetResponseHeaderLayer::overriding(header::CONTENT_SECURITY_POLICY, policy));
-    let document = serde_json::to_string(&document).unwrap_or_default();
-    let document =
-        get(
-            move || async move { ([(header::CONTENT_TYPE, "application/json")], document.clone()) },
-        );
+    let document = described(&document, state.settings.clone());
     let routes = routes
         .with_state(Shared::from(state))
         .route("/openapi.json", document)
         .merge(viewer)
         .merge(ui::routes());
     around(routes, limits, firewall, metrics)
+}
+
+/// The document as the current catalog has it: with sessions or without.
+fn described(document: &utoipa::openapi::OpenApi, settings: GlobalSettingsService) -> MethodRouter {
+    let whole = serde_json::to_value(document).unwrap_or_default();
+    let full: Bytes = whole.to_string().into();
+    let without: Bytes = without_sessions(whole).to_string().into();
+    get(move || async move {
+        let has_sessions = sessions::are_declared(&settings.current().schema);
+        let text = if has_sessions { full.clone() } else { without.clone() };
+        ([(header::CONTENT_TYPE, "application/json")], text)
+    })
 }

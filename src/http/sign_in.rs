@@ -1,6 +1,8 @@
 //! `/admin/sign-in`, `/admin/me`, `/admin/sign-out`: a browser's way in, where the token is kept in a cookie that no
 //! script reads.
 
+use std::sync::Arc;
+
 use axum::{
     extract::State,
     http::{StatusCode, header},
@@ -22,6 +24,7 @@ use crate::{
         query::Query,
     },
     ids::UserId,
+    sessions,
     settings::GlobalSettingsService,
 };
 
@@ -47,12 +50,15 @@ pub(super) struct Administrator {
     now: DateTime<Utc>,
     /// The name of the catalog.
     catalog: String,
+    /// Whether the catalog has sessions: it declares every setting that a session start reads.
+    sessions: bool,
 }
 
 impl Administrator {
     fn of(caller: Caller, now: DateTime<Utc>, settings: &GlobalSettingsService) -> Self {
-        let catalog = settings.current().schema.catalog.clone();
-        Self { subject: caller.user, expires_at: caller.until, now, catalog }
+        let schema = Arc::clone(&settings.current().schema);
+        let (catalog, sessions) = (schema.catalog.clone(), sessions::are_declared(&schema));
+        Self { subject: caller.user, expires_at: caller.until, now, catalog, sessions }
     }
 }
 

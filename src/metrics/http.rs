@@ -75,7 +75,7 @@ const STARTS: [&str; 8] = [
 ];
 
 impl Http {
-    pub(super) fn new(registry: &mut Registry) -> Self {
+    pub(super) fn new(registry: &mut Registry, of_sessions: &mut Registry) -> Self {
         let requests = Times::new_with_constructor(|| Histogram::new(BUCKETS));
         registry.register_with_unit(
             "http_server_request_duration",
@@ -89,7 +89,7 @@ impl Http {
             "Writes of settings by how they ended: done, or the code of the problem",
         );
         let starts = counters(
-            registry,
+            of_sessions,
             "brune_session_starts",
             "Starts of sessions by how they ended: done, or the code of the problem",
         );

@@ -30,6 +30,8 @@ pub struct Metrics(Arc<Inner>);
 
 struct Inner {
     registry: Registry,
+    /// What is counted of sessions, which not every catalog has.
+    of_sessions: Registry,
     http: http::Http,
     settings: settings::Settings,
     outbox: outbox::Outbox,
@@ -49,11 +51,12 @@ struct Build {
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::default();
-        let http = http::Http::new(&mut registry);
+        let mut of_sessions = Registry::default();
+        let http = http::Http::new(&mut registry, &mut of_sessions);
         let settings = settings::Settings::new(&mut registry);
         let outbox = outbox::Outbox::new(&mut registry);
-        let realtime = realtime::Realtime::new(&mut registry);
-        let sessions = sessions::Sessions::new(&mut registry);
+        let realtime = realtime::Realtime::new(&mut of_sessions);
+        let sessions = sessions::Sessions::new(&mut of_sessions);
         let secret_residue = gauge(
             &mut registry,
             "brune_secret_residue",
@@ -74,6 +77,7 @@ impl Default for Metrics {
         registry.register("brune_build", "The release that runs", build);
         Self(Arc::new(Inner {
             registry,
+            of_sessions,
             http,
             settings,
             outbox,
@@ -109,14 +113,18 @@ impl Metrics {
         self.0.log_lines_dropped.clone()
     }
 
-    /// Everything as text.
+    /// Everything as text, with the series of sessions if there are sessions.
     ///
     /// # Errors
     /// A metric cannot be written down.
-    pub fn text(&self) -> Result<String, fmt::Error> {
+    pub fn text(&self, has_sessions: bool) -> Result<String, fmt::Error> {
         self.0.settings.age();
         let mut text = String::new();
-        text::encode(&mut text, &self.0.registry)?;
+        text::encode_registry(&mut text, &self.0.registry)?;
+        if has_sessions {
+            text::encode_registry(&mut text, &self.0.of_sessions)?;
+        }
+        text::encode_eof(&mut text)?;
         Ok(text)
     }
 }

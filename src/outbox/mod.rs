@@ -20,7 +20,7 @@ use uuid::Uuid;
 pub use page::{Cursor, Entry, Filter, Page, SinkState, Status, page, retry};
 pub use sink::{Sink, Unfit, discord, sinks};
 pub use watch::watch;
-pub use worker::Worker;
+pub use worker::{HasSessions, Worker};
 
 use crate::database::Connection;
 
@@ -95,6 +95,8 @@ pub struct Message {
     pub payload: Value,
     /// When it was stored, by the database's clock.
     pub at: DateTime<Utc>,
+    /// Whether the catalog has sessions.
+    pub has_sessions: bool,
     /// How many running sessions keep settings from before the change it tells of, counted as it is delivered.
     pub older_sessions: Option<i64>,
 }

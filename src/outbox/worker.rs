@@ -1,7 +1,7 @@
 //! Delivers what is stored: one worker for a sink at a time, in order, at least once, and never inside a
 //! transaction.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use tokio::{select, time};
@@ -25,19 +25,28 @@ use crate::{
 const LONGEST: Duration = Duration::from_hours(1);
 
 /// Delivers for the sinks that it has an address of. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Worker(Arc<Inner>);
 
-#[derive(Debug)]
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Worker").field(&self.0.sinks).finish()
+    }
+}
+
 struct Inner {
     pool: Pool,
     outbox: Outbox,
     sinks: Vec<Sink>,
     delivery: Delivery,
     metrics: Metrics,
+    has_sessions: HasSessions,
     /// What tells this worker's leases from all others.
     lease: Uuid,
 }
+
+/// Tells whether there are sessions now, which this floor does not know.
+pub type HasSessions = Box<dyn Fn() -> bool + Send + Sync>;
 
 /// What there is to do next.
 enum Next {
@@ -61,7 +70,8 @@ enum Step {
 }
 
 impl Worker {
-    /// One for `sinks`, whose messages are stored through `outbox`.
+    /// One for `sinks`, whose messages are stored through `outbox`. They speak of sessions while `has_sessions`
+    /// says that there are any.
     #[must_use]
     pub fn new(
         pool: Pool,
@@ -69,9 +79,10 @@ impl Worker {
         sinks: Vec<Sink>,
         delivery: Delivery,
         metrics: Metrics,
+        has_sessions: HasSessions,
     ) -> Self {
         let lease = Uuid::now_v7();
-        Self(Arc::new(Inner { pool, outbox, sinks, delivery, metrics, lease }))
+        Self(Arc::new(Inner { pool, outbox, sinks, delivery, metrics, has_sessions, lease }))
     }
 
     /// Delivers until `shutdown`; what is under way then is finished.
@@ -158,8 +169,10 @@ impl Worker {
 
     async fn deliver(&self, sink: &Sink, waiting: Waiting) -> Result<Step, Failure> {
         let Waiting { id, topic, payload, created_at, attempts, .. } = waiting;
-        let older_sessions = self.older_sessions(&topic, &payload).await?;
-        let message = Message { id, topic, payload, at: created_at, older_sessions };
+        let has_sessions = (self.0.has_sessions)();
+        let older_sessions =
+            if has_sessions { self.older_sessions(&topic, &payload).await? } else { None };
+        let message = Message { id, topic, payload, at: created_at, has_sessions, older_sessions };
         // Well before the lease is over: whoever takes it then must not meet this call.
         let limit = self.0.delivery.lease / 2;
         let outcome = time::timeout(limit, sink.deliver(&message)).await;

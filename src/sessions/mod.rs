@@ -19,6 +19,6 @@ pub use page::{Cursor, Filter, Page, page, trace};
 pub use pins::{Pin, Pins, pins};
 pub use plans::{PlanUnavailable, Plans};
 pub use realtime::{Minted, Realtime, RealtimeFault};
-pub use rules::{KEYS, SessionSettings};
+pub use rules::{KEYS, SessionSettings, are_declared};
 pub use session::{Session, Status};
 pub use start::{Error, Request, Started, Starts, forget_attempts, start};

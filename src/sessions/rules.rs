@@ -1,6 +1,6 @@
 //! The nine Brun-E settings as typed fields. Pure.
 
-use crate::settings::{Snapshot, Unusable};
+use crate::settings::{Named, Schema, Snapshot, Unusable};
 
 /// The keys that a session start reads, and that a catalog must declare for sessions to start at all.
 pub const KEYS: [&str; 9] = [
@@ -14,6 +14,13 @@ pub const KEYS: [&str; 9] = [
     MODEL_ALLOWLIST,
     MAX_MINUTES,
 ];
+
+/// Whether `schema` has sessions: it declares every key that a session start reads. What the database declares
+/// may change while the service runs.
+#[must_use]
+pub fn are_declared(schema: &Schema) -> bool {
+    KEYS.iter().all(|key| matches!(schema.classify(key), Named::Editable(_)))
+}
 
 const COOLDOWN: &str = "BRUNE_COOLDOWN_MINUTES";
 const MAX_PER_DAY: &str = "BRUNE_MAX_SESSIONS_PER_DAY";

@@ -40,7 +40,7 @@ pub use entry::{Entry, Since};
 pub use feed::{ChangeSet, Feed, HELD, Listener, Told, tell};
 pub use follow::{Hints, follow, follow_by};
 pub use import::{
-    Class, Error as ImportError, ImportPlan, ImportTerms, OnConflict, PlanEntry, import,
+    Class, Error as ImportError, ImportPlan, ImportTerms, OnConflict, OnUnknown, PlanEntry, import,
     plan as plan_import,
 };
 pub use json_schema::json_schema;

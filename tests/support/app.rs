@@ -16,6 +16,7 @@ use brune::{
         WriteQuota, issue, router,
     },
     outbox::{self, Outbox, Sink, Worker},
+    sessions::are_declared,
     settings::{self, BRUN_E, Catalog, Feed, Firewall, GlobalSettingsService, Hints, Kind},
 };
 use chrono::TimeDelta;
@@ -226,7 +227,9 @@ impl Instance {
     pub(crate) fn worker(&self, delivery: Delivery) -> Worker {
         let outbox = self.settings.outbox().clone();
         let metrics = self.settings.metrics().clone();
-        Worker::new(self.pool.clone(), outbox, self.sinks.clone(), delivery, metrics)
+        let settings = self.settings.clone();
+        let has_sessions = Box::new(move || are_declared(&settings.current().schema));
+        Worker::new(self.pool.clone(), outbox, self.sinks.clone(), delivery, metrics, has_sessions)
     }
 
     /// Starts delivering its messages.

@@ -202,7 +202,7 @@ pub(super) fn unknown(key: &str) -> Problem {
 }
 
 problems! {
-    AuditProblems: MalformedRequest, Unauthorized, Forbidden, Internal, Unavailable
+    AuditProblems: MalformedRequest, Unauthorized, Forbidden, UnknownKey, Internal, Unavailable
 }
 
 /// Who changed what, when and why; as `/admin/global-settings/history`.
@@ -228,9 +228,10 @@ problems! {
 pub(in crate::http) async fn audit(
     _: SuperAdmin,
     State(pool): State<Pool>,
+    State(settings): State<GlobalSettingsService>,
     query: Query,
 ) -> Result<Answer, Problem> {
-    read_trail(&pool, query).await
+    read_trail(&pool, &settings, query).await
 }
 
 problems! {

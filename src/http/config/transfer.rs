@@ -28,7 +28,7 @@ use crate::{
     json::Fault,
     settings::{
         self, Changed, Document, Format, GlobalSettingsService, ImportPlan, ImportTerms, Incoming,
-        OnConflict, Terms,
+        OnConflict, OnUnknown, Terms,
     },
 };
 
@@ -115,13 +115,54 @@ fn format(headers: &HeaderMap) -> Option<Format> {
     (body::is_plain(headers) && parts.all(body::is_utf8)).then_some(format)
 }
 
+/// A plan, and what the import itself would be answered.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PlannedImport)]
+pub(in crate::http) struct PlannedImport {
+    #[serde(flatten)]
+    plan: ImportPlan,
+    /// The problem that the import would be refused with; null if it would be carried out.
+    #[schema(required)]
+    refusal: Option<PlanRefusal>,
+}
+
+/// The problem that an import would be refused with.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ImportRefusal)]
+pub(in crate::http) struct PlanRefusal {
+    /// Its status.
+    status: u16,
+    /// Its code.
+    #[schema(example = "validation_failed")]
+    code: &'static str,
+    /// Its title.
+    title: &'static str,
+    /// Its detail.
+    detail: String,
+}
+
+impl PlannedImport {
+    fn new(plan: ImportPlan, on_conflict: OnConflict) -> Self {
+        let refusal = plan.refusal(on_conflict).map(|err| PlanRefusal::of(&Problem::from(err)));
+        Self { plan, refusal }
+    }
+}
+
+impl PlanRefusal {
+    fn of(problem: &Problem) -> Self {
+        let code = problem.code();
+        let (status, title) = (code.status().as_u16(), code.title());
+        Self { status, code: code.as_str(), title, detail: problem.detail().to_owned() }
+    }
+}
+
 /// What an import answers: a plan, or what was changed.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(in crate::http) enum Imported {
     /// With `dry_run`.
-    Plan(ImportPlan),
+    Plan(PlannedImport),
     /// Without.
     Changed(Acknowledged<Changed>),
 }
@@ -145,6 +186,7 @@ problems! {
         ("reason" = Option<String>, Query, description = "Why, in 3 to 500 characters on one line, 3 of them visible; needed to apply"),
         ("plan_id" = Option<String>, Query, description = "The plan that was reviewed"),
         ("on_conflict" = Option<String>, Query, description = "`overwrite` or `skip`; refused when left out"),
+        ("on_unknown" = Option<String>, Query, description = "Keys that the catalog does not declare: `skip` leaves them out, whatever their values are; `refuse` when left out"),
         ("Idempotency-Key" = Option<String>, Header, description = "A repeat within 24 hours answers as the first time"),
     ),
     request_body(content = Object, description = "A document, as `application/json`, `application/yaml` or `text/plain`, of at most 20,000 settings"),
@@ -168,23 +210,35 @@ pub(in crate::http) async fn import(
 ) -> Result<Answer, Problem> {
     let (dry_run, reason) = (ask_usual(&mut query), query.text("reason"));
     let plan_id = query.text("plan_id");
-    let on_conflict = query.choice("on_conflict", &["overwrite", "skip"]);
+    let on_conflict = on_conflict(&mut query);
+    let on_unknown = on_unknown(&mut query);
     query.finish()?;
     if dry_run {
-        let plan = settings::plan_import(&pool, &settings, &incoming, &digest).await?;
-        return Answer::list(plan.entries.len(), &plan).await;
+        let plan = settings::plan_import(&pool, &settings, &incoming, &digest, on_unknown).await?;
+        let planned = PlannedImport::new(plan, on_conflict);
+        return Answer::list(planned.plan.entries.len(), &planned).await;
     }
     let actor = actor(&caller, reason, request)?;
-    let conditions = format!("import {plan_id:?} {on_conflict:?}");
+    let conditions = format!("import {plan_id:?} {on_conflict:?} {on_unknown:?}");
     let key = conditions::idempotency_key(&headers)?.map(|key| {
         idempotency::Key::new(caller.user.clone(), key, &[conditions.as_bytes(), &digest])
     });
-    let on_conflict = match on_conflict {
+    let terms = ImportTerms { plan_id, on_conflict, on_unknown, idempotency: key };
+    let changed = settings::import(&pool, &settings, &actor, &incoming, &digest, &terms).await?;
+    answer(&changed, &Terms::default(), wait).await
+}
+
+fn on_conflict(query: &mut Query) -> OnConflict {
+    match query.choice("on_conflict", &["overwrite", "skip"]) {
         Some("overwrite") => OnConflict::Overwrite,
         Some(_) => OnConflict::Skip,
         None => OnConflict::Refuse,
-    };
-    let terms = ImportTerms { plan_id, on_conflict, idempotency: key };
-    let changed = settings::import(&pool, &settings, &actor, &incoming, &digest, &terms).await?;
-    answer(&changed, &Terms::default(), wait).await
+    }
+}
+
+fn on_unknown(query: &mut Query) -> OnUnknown {
+    match query.choice("on_unknown", &["refuse", "skip"]) {
+        Some("skip") => OnUnknown::Skip,
+        _ => OnUnknown::Refuse,
+    }
 }

@@ -36,7 +36,7 @@ use crate::{
         problem::{Code, Problem},
         query::Query,
     },
-    settings::{GlobalSettingsService, Named, SettingValue},
+    settings::{GlobalSettingsService, Named},
 };
 
 /// How long to wait for a revision that another instance has told of.
@@ -75,15 +75,15 @@ pub(super) async fn evaluate(
     query.finish()?;
     request::check(body.as_deref())?;
     let (snapshot, stale) = (settings.current(), page::is_stale(&settings));
-    let entry = match snapshot.schema.classify(&key) {
-        Named::Editable(_) => snapshot.find(&key),
+    let found = match snapshot.schema.classify(&key) {
+        Named::Editable(definition) => snapshot.find(&key).map(|entry| (definition, entry)),
         // Of a key that is not told here not even its existence is.
         Named::Locked(_) | Named::Unknown => None,
     };
-    let entry = entry.ok_or_else(|| Problem::new(Code::UnknownKey, "there is no such flag"))?;
+    let none = || Problem::new(Code::UnknownKey, "there is no such flag");
+    let (definition, entry) = found.ok_or_else(none)?;
     let wrapped = headers.get(LISTS).is_some_and(|it| it == "items");
-    let is_list = matches!(entry.value, SettingValue::StringArray(_));
-    let flag = Flag::of(&key, entry, wrapped && is_list).at(snapshot.revision, stale);
+    let flag = Flag::of(definition, entry, wrapped).at(snapshot.revision, stale);
     Answer::ok(&flag)
 }
 

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::{
     compute,
     http::{auth::Keys, problem::Problem},
-    settings::{Entry, GlobalSettingsService, SettingValue, Snapshot},
+    settings::{Definition, Entry, GlobalSettingsService, SettingValue, Snapshot},
 };
 
 /// Seconds for which all pages carry the same token for their events.
@@ -44,7 +44,12 @@ pub(in crate::http) struct Flag<'a> {
 #[serde(untagged)]
 enum Shown<'a> {
     Plain(&'a SettingValue),
-    Wrapped { items: &'a SettingValue },
+    /// A number that may have a fraction is written with one even when it is whole. A typed client takes `6` for an
+    /// integer, and its float getter would fail for as long as the value happens to be whole.
+    Decimal(f64),
+    Wrapped {
+        items: &'a SettingValue,
+    },
 }
 
 /// What is said of one flag.
@@ -88,12 +93,19 @@ pub(in crate::http) struct PageMetadata {
 }
 
 impl<'a> Flag<'a> {
-    pub(super) fn of(key: &'a str, entry: &'a Entry, wrapped: bool) -> Self {
+    pub(super) fn of(definition: &'a Definition, entry: &'a Entry, wrapped: bool) -> Self {
         let value = &entry.value;
         let (version, value_type) = (entry.version, value.value_type().as_str());
+        let shown = match value {
+            SettingValue::StringArray(_) if wrapped => Shown::Wrapped { items: value },
+            SettingValue::Number(number) if definition.constraints.integer != Some(true) => {
+                Shown::Decimal(number.as_f64())
+            }
+            _ => Shown::Plain(value),
+        };
         Self {
-            key,
-            value: if wrapped { Shown::Wrapped { items: value } } else { Shown::Plain(value) },
+            key: &definition.key,
+            value: shown,
             reason: "STATIC",
             variant: format!("v{version}"),
             metadata: FlagMetadata { version, value_type, revision: None, stale: None },
@@ -183,11 +195,11 @@ impl Ofrep {
     fn write(&self, snapshot: Arc<Snapshot>, stale: bool, expires: i64) -> Result<Page, Problem> {
         let revision = snapshot.revision;
         let entries = snapshot.schema.editable();
-        let entries = entries.filter_map(|it| Some((it.key.as_str(), snapshot.find(&it.key)?)));
+        let entries = entries.filter_map(|it| Some((it, snapshot.find(&it.key)?)));
         let entries: Vec<_> = entries.collect();
         let modified = entries.iter().map(|(_, entry)| entry.updated_at.timestamp()).max();
         let page = FlagList {
-            flags: entries.into_iter().map(|(key, entry)| Flag::of(key, entry, false)).collect(),
+            flags: entries.into_iter().map(|(it, entry)| Flag::of(it, entry, false)).collect(),
             event_streams: self.event_stream(revision, expires).into_iter().collect(),
             metadata: PageMetadata { revision, stale },
         };

@@ -221,7 +221,7 @@ impl Problem {
     }
 
     /// What happened this time.
-    pub(super) fn detail(&self) -> &str {
+    pub(in crate::http) fn detail(&self) -> &str {
         &self.0.detail
     }
 

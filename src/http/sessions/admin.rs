@@ -20,7 +20,7 @@ use crate::{
         path::Segment,
         problem::{Code, Problem},
         query::Query,
-        sessions::{SessionDocument, session_id},
+        sessions::{SessionDocument, declared::WithSessions, session_id},
         settings::actor,
     },
     ids::RequestId,
@@ -147,6 +147,7 @@ problems! {
 )]
 pub(in crate::http) async fn list(
     _: SuperAdmin,
+    _: WithSessions,
     State(pool): State<Pool>,
     State(clock): State<Clock>,
     mut query: Query,
@@ -179,6 +180,7 @@ problems! {
 )]
 pub(in crate::http) async fn trace(
     _: SuperAdmin,
+    _: WithSessions,
     State(pool): State<Pool>,
     State(clock): State<Clock>,
     Segment(id): Segment,
@@ -219,6 +221,7 @@ problems! {
 #[expect(clippy::too_many_arguments, reason = "a handler takes what it is given, part by part")]
 pub(in crate::http) async fn end_any(
     Writer(caller): Writer,
+    _: WithSessions,
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     State(clock): State<Clock>,
@@ -258,6 +261,7 @@ pub(in crate::http) async fn end_any(
 )]
 pub(in crate::http) async fn pins(
     _: SuperAdmin,
+    _: WithSessions,
     State(pool): State<Pool>,
     query: Query,
 ) -> Result<Answer, Problem> {

@@ -1,6 +1,7 @@
 //! `/brun-e`: sessions of users. `/admin/sessions`: all of them.
 
 mod admin;
+mod declared;
 
 use axum::{
     Extension,
@@ -13,6 +14,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub(super) use admin::*;
+use declared::WithSessions;
 
 use crate::{
     clock::Clock,
@@ -152,6 +154,7 @@ problems! {
 #[expect(clippy::too_many_arguments, reason = "a handler takes what it is given, part by part")]
 pub(super) async fn start(
     caller: InternalOrUser,
+    _: WithSessions,
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     State(starts): State<Starts>,
@@ -227,6 +230,7 @@ problems! {
 )]
 pub(super) async fn find(
     caller: InternalOrUser,
+    _: WithSessions,
     State(pool): State<Pool>,
     State(clock): State<Clock>,
     Segment(id): Segment,
@@ -253,6 +257,7 @@ problems! {
 )]
 pub(super) async fn end(
     caller: InternalOrUser,
+    _: WithSessions,
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     State(clock): State<Clock>,

@@ -7,13 +7,19 @@ use crate::{
     audit::{self, Action, Cursor, Filter},
     database::{self, Failure, Pool},
     http::{
-        answer::Answer, auth::SuperAdmin, fields::NUMBERS, openapi::problems, path::Segment,
-        problem::Problem, query::Query,
+        answer::Answer,
+        auth::SuperAdmin,
+        fields::NUMBERS,
+        openapi::problems,
+        path::Segment,
+        problem::{Code, Problem},
+        query::Query,
     },
+    settings::GlobalSettingsService,
 };
 
 problems! {
-    HistoryProblems: MalformedRequest, Unauthorized, Forbidden, Internal, Unavailable
+    HistoryProblems: MalformedRequest, Unauthorized, Forbidden, UnknownKey, Internal, Unavailable
 }
 
 /// Who changed what, when and why; newest first.
@@ -23,7 +29,7 @@ problems! {
     operation_id = "listHistory",
     tag = "settings",
     params(
-        ("key" = Option<String>, Query, description = "Of this key"),
+        ("key" = Option<String>, Query, description = "Of this key; 404 if it is not declared and never was on the trail"),
         ("changed_by" = Option<String>, Query, description = "By this person"),
         ("action" = Option<String>, Query, description = "`seed`, `import`, `update`, `reset`, `rollback`, `refused` or `secret_cleanup`"),
         ("request_id" = Option<String>, Query, description = "In this request"),
@@ -42,18 +48,46 @@ problems! {
 pub(in crate::http) async fn history(
     _: SuperAdmin,
     State(pool): State<Pool>,
+    State(settings): State<GlobalSettingsService>,
     query: Query,
 ) -> Result<Answer, Problem> {
-    read_trail(&pool, query).await
+    read_trail(&pool, &settings, query).await
 }
 
 /// A page of the trail, as the query asks for it.
-pub(in crate::http) async fn read_trail(pool: &Pool, query: Query) -> Result<Answer, Problem> {
+pub(in crate::http) async fn read_trail(
+    pool: &Pool,
+    settings: &GlobalSettingsService,
+    query: Query,
+) -> Result<Answer, Problem> {
     let (filter, cursor, limit) = read_history(query)?;
+    require_known_key(pool, settings, &filter).await?;
     let page = database::look(pool, async |conn| {
         Ok::<_, Failure>(audit::page(conn, &filter, cursor, limit).await?)
     });
     Answer::ok(&page.await?)
+}
+
+/// Refuses a filter on a key that is neither declared nor on the trail: an empty page would read as "never changed".
+async fn require_known_key(
+    pool: &Pool,
+    settings: &GlobalSettingsService,
+    filter: &Filter,
+) -> Result<(), Problem> {
+    let Some(key) = filter.key.as_deref() else { return Ok(()) };
+    if settings.current().schema.find(key).is_some() {
+        return Ok(());
+    }
+    let of_key = Filter { key: Some(key.to_owned()), ..Filter::default() };
+    let page = database::look(pool, async |conn| {
+        Ok::<_, Failure>(audit::page(conn, &of_key, None, 1).await?)
+    });
+    if !page.await?.entries.is_empty() {
+        return Ok(());
+    }
+    let is_secret_like = settings.firewall().likeness(key).is_some();
+    let name = if is_secret_like { "of this name" } else { key };
+    Err(Problem::new(Code::UnknownKey, format!("there is no setting {name}, and there never was")))
 }
 
 fn read_history(mut query: Query) -> Result<(Filter, Option<Cursor>, u16), Problem> {
@@ -110,7 +144,7 @@ pub(in crate::http) async fn entry(
     operation_id = "getHistoryTimeline",
     tag = "settings",
     params(
-        ("key" = Option<String>, Query, description = "Of this key"),
+        ("key" = Option<String>, Query, description = "Of this key; 404 if it is not declared and never was on the trail"),
         ("changed_by" = Option<String>, Query, description = "By this person"),
         ("action" = Option<String>, Query, description = "`seed`, `import`, `update`, `reset`, `rollback`, `refused` or `secret_cleanup`"),
         ("request_id" = Option<String>, Query, description = "In this request"),
@@ -124,10 +158,12 @@ pub(in crate::http) async fn entry(
 pub(in crate::http) async fn timeline(
     _: SuperAdmin,
     State(pool): State<Pool>,
+    State(settings): State<GlobalSettingsService>,
     mut query: Query,
 ) -> Result<Answer, Problem> {
     let filter = read_filter(&mut query);
     query.finish()?;
+    require_known_key(&pool, &settings, &filter).await?;
     let counted =
         database::look(&pool, async |conn| Ok::<_, Failure>(audit::timeline(conn, &filter).await?));
     Answer::ok(&counted.await?)

@@ -36,7 +36,7 @@ pub(super) fn embed(message: &Message, public_url: Option<&str>) -> Embed {
         "secrets.cleaned" => {
             ("Secrets were removed from the database".to_owned(), names(payload, "removed"), BLUE)
         }
-        "instance.unhealthy" => unhealthy(payload),
+        "instance.unhealthy" => unhealthy(payload, message.has_sessions),
         other => (other.to_owned(), String::new(), BLUE),
     };
     let mut fields = Vec::new();
@@ -140,7 +140,7 @@ fn value(value: &Value) -> String {
     }
 }
 
-fn unhealthy(payload: &Value) -> (String, String, u32) {
+fn unhealthy(payload: &Value, has_sessions: bool) -> (String, String, u32) {
     let host = payload["host"].as_str().unwrap_or_default();
     let names = names(payload, "keys");
     match payload["what"].as_str() {
@@ -148,9 +148,8 @@ fn unhealthy(payload: &Value) -> (String, String, u32) {
             (format!("Instance on {host} fell silent"), "It ended without a word.".to_owned(), RED)
         }
         Some("settings_invalid") => {
-            let told = format!(
-                "The settings in the database are invalid; new sessions are refused.\n{names}"
-            );
+            let refused = if has_sessions { "; new sessions are refused" } else { "" };
+            let told = format!("The settings in the database are invalid{refused}.\n{names}");
             (format!("Instance on {host} keeps older settings"), told, RED)
         }
         Some("settings_valid") => {

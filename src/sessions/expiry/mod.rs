@@ -16,7 +16,8 @@ use crate::{
     database::{self, Connection, Deadline, Failure, Pool},
     metrics::Metrics,
     outbox::{Outbox, Topic},
-    sessions::expiry::store::Message,
+    sessions::{are_declared, expiry::store::Message},
+    settings::GlobalSettingsService,
 };
 
 /// The longest pause after failures, unless the usual one is longer.
@@ -98,13 +99,17 @@ impl Expiry {
     }
 }
 
-/// Marks what is over, again and again until dropped. A failure is told once, and waited out.
-pub async fn expire(expiry: Expiry, pace: config::Expiry) {
+/// Marks what is over, again and again until dropped, while the catalog of `settings` has sessions. A failure is
+/// logged once, and waited out.
+pub async fn expire(expiry: Expiry, pace: config::Expiry, settings: GlobalSettingsService) {
     let usual = pace.interval;
     let mut pause = usual;
     let mut well = true;
     loop {
         time::sleep(jittered(pause, 0.8..1.2)).await;
+        if !are_declared(&settings.current().schema) {
+            continue;
+        }
         let swept = expiry.sweep().await;
         tell(&swept, well);
         well = swept.is_ok();

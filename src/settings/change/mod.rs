@@ -7,7 +7,7 @@ mod outcome;
 mod screen;
 
 pub use outcome::{Changed, ChangedKey, Conflict, Error, SecretLike};
-pub(super) use screen::{UNDECLARED, name, screen};
+pub(super) use screen::{UNDECLARED, find_in_values, name, screen};
 
 use std::collections::HashSet;
 

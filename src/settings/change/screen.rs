@@ -10,7 +10,7 @@ use crate::{
         catalog::is_key,
         change::{Edit, Error, SecretLike, refuse, size},
         schema::{Definition, Named, Schema},
-        secret_like::Firewall,
+        secret_like::{Firewall, Likeness},
         service::GlobalSettingsService,
     },
 };
@@ -47,6 +47,16 @@ pub(super) fn find(
     edits: &[Edit],
 ) -> Option<SecretLike> {
     let reason = firewall.likeness(reason.as_str());
+    let found = SecretLike { reason, values: find_in_values(firewall, schema, edits) };
+    (found != SecretLike::default()).then_some(found)
+}
+
+/// The keys of `edits` whose values look like secrets, each with what its value looks like.
+pub(in crate::settings) fn find_in_values(
+    firewall: &Firewall,
+    schema: &Schema,
+    edits: &[Edit],
+) -> Vec<(String, Likeness)> {
     let likeness = |edit: &Edit| match schema.aimed_at(&edit.key) {
         Named::Locked(_) => None,
         Named::Editable(_) => firewall.in_json(&edit.value),
@@ -55,8 +65,7 @@ pub(super) fn find(
     let values = edits.iter().filter_map(|edit| {
         likeness(edit).map(|likeness| (name(firewall, schema, &edit.key), likeness))
     });
-    let found = SecretLike { reason, values: values.collect() };
-    (found != SecretLike::default()).then_some(found)
+    values.collect()
 }
 
 /// The keys of `edits` that the trail is to name when they are refused: those that are never written, those

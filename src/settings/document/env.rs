@@ -67,8 +67,10 @@ pub(super) fn read(text: &str) -> Result<Incoming, Faults> {
     let mut faults = Faults::default();
     let entries = dotenv::parse(text).unwrap_or_else(|lines| {
         for fault in lines {
-            let detail = format!("line {}: {}", fault.line, fault.reason);
-            faults.push(Fault { pointer: None, ..Fault::at("", "malformed_line", detail) });
+            faults.push(Fault {
+                pointer: None,
+                ..Fault::at("", "malformed_line", fault.to_string())
+            });
         }
         Vec::new()
     });

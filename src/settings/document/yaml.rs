@@ -8,10 +8,15 @@ use serde::{
     de::{MapAccess, SeqAccess, Visitor},
 };
 
+use serde_saphyr::{Error, Location, budget::BudgetBreach};
+
 use crate::{
     json::{Fault, Faults, Json},
     settings::document::Document,
 };
+
+/// What the visitor below says of a number that JSON does not have.
+const NOT_FINITE: &str = "no finite number";
 
 /// Nodes of a document; a setting takes two, and each item of a list one.
 const NODES: usize = 200_000;
@@ -41,16 +46,72 @@ pub(super) fn read(text: &str) -> Result<Json, Faults> {
     let Any(json) =
         serde_saphyr::from_str_with_options(text, options).map_err(|err| fault(&err))?;
     // The same rules for texts as in JSON, by the same reader.
-    let text = serde_json::to_vec(&json).map_err(|err| Faults::from(syntax(err.to_string())))?;
+    let text = serde_json::to_vec(&json)
+        .map_err(|_| syntax("cannot be written as JSON, which is how it would be stored"))?;
     Json::parse(&text)
 }
 
-fn fault(err: &serde_saphyr::Error) -> Faults {
-    syntax(err.to_string()).into()
+/// The fault in our own words: the library's may change with a release of it, and may quote the document.
+fn fault(err: &Error) -> Faults {
+    let what = words(err);
+    match err.location().filter(|it| *it != Location::UNKNOWN) {
+        Some(place) => {
+            syntax(&format!("{what} at line {} column {}", place.line(), place.column()))
+        }
+        None => syntax(what),
+    }
 }
 
-fn syntax(detail: String) -> Fault {
-    Fault { pointer: None, ..Fault::at("", "invalid_yaml", detail) }
+fn words(err: &Error) -> &'static str {
+    match err {
+        Error::WithSnippet { error, .. } | Error::AliasError { error, .. } => words(error),
+        Error::Eof { .. } => "the document is empty",
+        Error::MultipleDocuments { .. } => "a second document begins; send each document by itself",
+        Error::DuplicateMappingKey { .. } => "the key stands twice in this mapping",
+        Error::MergeKeyNotAllowed { .. } | Error::MergeValueNotMapOrSeqOfMaps { .. } => {
+            "merge keys (`<<`) are not read; write the entries out"
+        }
+        Error::UnknownAnchor { .. } | Error::RecursiveReferencesRequireWeakTypes { .. } => {
+            "aliases are not read; write the value out"
+        }
+        Error::UnsupportedTag { .. }
+        | Error::TaggedScalarCannotDeserializeIntoString { .. }
+        | Error::TaggedEnumMismatch { .. }
+        | Error::InvalidBinaryBase64 { .. }
+        | Error::BinaryNotUtf8 { .. } => "tags (`!`) are not read; write the value without one",
+        Error::NonFiniteFloat { .. } => "the number is not finite",
+        Error::Budget { breach, .. } => budget_words(breach),
+        Error::Unexpected { .. } | Error::SerdeInvalidType { .. } => {
+            "the value or key is not of a type that is read here; keys must be texts"
+        }
+        Error::IndentationError { .. } | Error::FoldedBlockScalarMustIndentContent { .. } => {
+            "the indentation does not fit"
+        }
+        Error::QuotingRequired { .. } | Error::InvalidScalar { .. } => {
+            "the value is ambiguous; put it in quotes"
+        }
+        Error::UnexpectedSequenceEnd { .. }
+        | Error::UnexpectedMappingEnd { .. }
+        | Error::ContainerEndMismatch { .. } => "a list or mapping is not closed properly",
+        Error::Message { msg, .. } if msg == NOT_FINITE => "the number is not finite",
+        _ => "the text is not valid YAML",
+    }
+}
+
+fn budget_words(breach: &BudgetBreach) -> &'static str {
+    match breach {
+        BudgetBreach::Depth { .. } => "values are nested too deep",
+        BudgetBreach::Documents { .. } => "a second document begins; send each document by itself",
+        BudgetBreach::Anchors { .. } | BudgetBreach::Aliases { .. } => {
+            "anchors and aliases are not read; write the value out"
+        }
+        BudgetBreach::MergeKeys { .. } => "merge keys (`<<`) are not read; write the entries out",
+        _ => "the document is too large",
+    }
+}
+
+fn syntax(detail: &str) -> Faults {
+    Fault { pointer: None, ..Fault::at("", "invalid_yaml", detail) }.into()
 }
 
 /// Whatever stands there.
@@ -85,7 +146,7 @@ impl<'de> Visitor<'de> for AnyVisitor {
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Json, E> {
         let number = serde_json::Number::from_f64(value);
-        number.map(|it| Json::Number(it.to_string())).ok_or_else(|| E::custom("no finite number"))
+        number.map(|it| Json::Number(it.to_string())).ok_or_else(|| E::custom(NOT_FINITE))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Json, E> {

@@ -10,9 +10,12 @@ pub(super) use store::Unreadable;
 
 use serde::{Deserialize, Serialize};
 
-use crate::settings::{
-    constraints::Constraints,
-    value::{SettingValue, ValueType},
+use crate::{
+    config::VARIABLES,
+    settings::{
+        constraints::Constraints,
+        value::{SettingValue, ValueType},
+    },
 };
 
 /// Whose a key is.
@@ -100,6 +103,8 @@ pub struct Schema {
     partners: HashMap<String, Vec<String>>,
     /// The keys that are never written here, by what their disguises have in common.
     out_of_reach: HashMap<String, String>,
+    /// The variables of this process that no key declares, and the files beside secrets. They are locked.
+    external: HashMap<String, Definition>,
 }
 
 impl Schema {
@@ -108,6 +113,7 @@ impl Schema {
     pub fn new(catalog: String, revision: i64, definitions: Vec<Definition>) -> Self {
         let definitions = definitions.into_iter().map(|it| (it.key.clone(), it)).collect();
         let mut schema = Self { catalog, revision, definitions, ..Self::default() };
+        schema.external = external(&schema.definitions);
         for (key, definition) in &schema.definitions {
             if definition.kind != Kind::Setting {
                 schema.out_of_reach.extend(disguise::bare(key).map(|bare| (bare, key.clone())));
@@ -136,13 +142,15 @@ impl Schema {
     }
 
     /// What a write to `name` is aimed at: as [`Self::classify`] has it, but that a name which only looks
-    /// different from a key that is never written here is that key.
+    /// different from a key that is never written here is that key, and that a variable of this process is
+    /// locked though no catalog declares it.
     #[must_use]
     pub fn aimed_at(&self, name: &str) -> Named<'_> {
         match self.classify(name) {
             Named::Unknown => {
                 let meant = disguise::bare(name).and_then(|bare| self.out_of_reach.get(&bare));
-                meant.and_then(|key| self.find(key)).map_or(Named::Unknown, Named::Locked)
+                let meant = meant.and_then(|key| self.find(key));
+                meant.or_else(|| self.external.get(name)).map_or(Named::Unknown, Named::Locked)
             }
             named => named,
         }
@@ -169,5 +177,35 @@ impl Schema {
     #[must_use]
     pub fn partners(&self, key: &str) -> &[String] {
         self.partners.get(key).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The locked names beside `declared`: every variable that the program reads, and `X_FILE` of every secret `X`.
+fn external(declared: &BTreeMap<String, Definition>) -> HashMap<String, Definition> {
+    let own = VARIABLES.iter().map(|it| (it.name, it.is_secret));
+    let declared_secrets = declared.values().filter(|it| it.kind == Kind::Secret);
+    let secrets = declared_secrets.map(|it| (it.key.as_str(), true));
+    let names = own.chain(secrets).flat_map(|(name, is_secret)| {
+        let file = is_secret.then(|| format!("{name}_FILE"));
+        [Some(name.to_owned()), file].into_iter().flatten()
+    });
+    let undeclared = names.filter(|name| !declared.contains_key(name));
+    undeclared.map(|name| (name.clone(), Definition::external(name))).collect()
+}
+
+impl Definition {
+    /// A variable of the process that no catalog declares.
+    fn external(key: String) -> Self {
+        Self {
+            key,
+            kind: Kind::Environment,
+            category: "environment".to_owned(),
+            value_type: ValueType::String,
+            constraints: Constraints::default(),
+            default: None,
+            applies: Applies::Restart,
+            required: Required::Never,
+            description: "Read from the environment when the process starts.".to_owned(),
+        }
     }
 }

@@ -4,7 +4,11 @@ use brune::settings::{Catalog, Named};
 use serde_json::{Value, json};
 
 use super::{CONFIG, export, get, one, plan, put};
-use crate::support::{TestApp, user};
+use crate::support::{
+    Instance, Reply, TestApp, admin,
+    receiver::{QUICK, Receiver},
+    user,
+};
 
 const MCP_GATEWAY: &str = include_str!("../../../config/mcp-gateway.toml");
 const NEXUS: &str = include_str!("../../../config/nexus.toml");
@@ -63,31 +67,83 @@ async fn nexus_runs_on_its_catalog() {
 }
 
 #[tokio::test]
-async fn a_session_does_not_start_where_its_settings_are_not_declared_and_the_keys_are_named() {
-    for text in [MCP_GATEWAY, NEXUS] {
-        let app = TestApp::of(text).await;
-        let problem = app.instance.start(&user("u-1")).await.problem(503, "config_unavailable");
-        let keys: Vec<_> = problem["errors"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|it| it["key"].as_str().unwrap())
-            .collect();
-        for key in brune::sessions::KEYS {
-            assert!(keys.contains(&key), "{key}: {problem}");
+async fn a_catalog_without_the_settings_of_sessions_has_no_sessions() {
+    for (text, name, key, value) in [
+        (MCP_GATEWAY, "mcp-gateway", "CACHE_TTL", json!(60)),
+        (NEXUS, "nexus", "AI_PROVIDER", json!("gemini")),
+    ] {
+        let receiver = Receiver::new().await;
+        let mut app = TestApp::of(text).await;
+        app.instance = Instance::alerting(&receiver.as_webhook(), app.db.own_pool().await).await;
+        let instance = &app.instance;
+        let no_sessions = |reply: Reply| {
+            let problem = reply.problem(404, "not_found");
+            let detail = problem["detail"].as_str().unwrap();
+            assert!(detail.contains(name) && detail.contains("sessions"), "{detail}");
+        };
+        no_sessions(instance.start(&user("u-1")).await);
+        let id = "0198e5a0-0000-7000-8000-000000000000";
+        for path in [
+            format!("/brun-e/sessions/{id}"),
+            "/admin/sessions".to_owned(),
+            "/admin/sessions/pins".to_owned(),
+            format!("/admin/sessions/{id}"),
+        ] {
+            no_sessions(get(instance, &path).await);
         }
+        for path in [format!("/brun-e/sessions/{id}/end"), format!("/admin/sessions/{id}/end")] {
+            no_sessions(instance.post(&path).bearer(&admin("ada")).send().await);
+        }
+        let me = get(instance, "/admin/me").await.ok();
+        assert_eq!((&me["catalog"], &me["sessions"]), (&json!(name), &json!(false)));
+        let metrics = instance.get("/metrics").send().await.text;
+        let speaking: Vec<_> = metrics.lines().filter(|it| speaks_of_sessions(it)).collect();
+        assert!(speaking.is_empty(), "{speaking:?}");
+        assert!(!metrics.contains("realtime") && metrics.ends_with("# EOF\n"), "{metrics}");
+        let document = instance.get("/openapi.json").send().await.ok();
+        let paths: Vec<_> = document["paths"].as_object().unwrap().keys().collect();
+        assert!(
+            !paths.iter().any(|it| it.contains("session") || it.contains("brun-e")),
+            "{paths:?}"
+        );
+        let schemas = document["components"]["schemas"].as_object().unwrap();
+        let left: Vec<_> = schemas.keys().filter(|it| speaks_of_sessions(it)).collect();
+        assert!(left.is_empty(), "{left:?}");
+        assert!(schemas.contains_key("Problem"), "{document}");
+        let tags = document["tags"].as_array().unwrap();
+        assert!(tags.iter().all(|it| it["name"] != "sessions"), "{tags:?}");
+        app.instance.change(&[(key, value, 1)]).await.ok();
+        app.instance.deliver(QUICK);
+        let event = receiver.takes(1).await.remove(0);
+        assert_eq!(event["data"]["revision"], 2);
+        assert!(event["data"].get("sessions_on_older_settings").is_none(), "{event}");
     }
 }
 
+fn speaks_of_sessions(text: &str) -> bool {
+    text.to_lowercase().contains("session")
+}
+
 #[tokio::test]
-async fn a_document_of_another_catalog_is_refused() {
-    let app = TestApp::of(NEXUS).await;
-    let text = super::document(&json!({"AI_PROVIDER": "gemini"}));
-    for query in ["dry_run=true", "reason=a+test"] {
-        let call = super::import(&app.instance, query, "application/json", &text);
-        let problem = call.send().await.problem(400, "validation_failed");
-        let expected = crate::settings::at([("/catalog", "other_catalog")]);
-        assert_eq!(crate::settings::faults(&problem), expected);
-        assert!(problem["detail"].as_str().unwrap().contains("nexus"), "{problem}");
+async fn sessions_come_and_go_with_what_the_database_declares() {
+    let app = TestApp::new().await;
+    app.instance.start(&user("u-1")).await.ok();
+    let me = get(&app.instance, "/admin/me").await.ok();
+    assert_eq!(me["sessions"], true);
+    let pool = app.db.pool();
+    let keys: Vec<String> = brune::sessions::KEYS.iter().map(|&it| it.to_owned()).collect();
+    let kept = "create table kept as select * from app_global_setting_schema where key = any($1)";
+    for sql in [kept, "delete from app_global_setting_schema where key = any($1)"] {
+        sqlx::query(sql).bind(&keys).execute(&pool).await.unwrap();
     }
+    // What is read for an administrator is read with the declarations of the database.
+    get(&app.instance, "/admin/global-settings").await.ok();
+    get(&app.instance, "/admin/sessions").await.problem(404, "not_found");
+    sqlx::query("insert into app_global_setting_schema select * from kept")
+        .execute(&pool)
+        .await
+        .unwrap();
+    get(&app.instance, "/admin/global-settings").await.ok();
+    let listed = get(&app.instance, "/admin/sessions").await.ok();
+    assert_eq!(listed["sessions"].as_array().unwrap().len(), 1);
 }

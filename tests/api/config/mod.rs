@@ -6,6 +6,7 @@ mod catalogs;
 mod documents;
 mod keys;
 mod one_path;
+mod own_variables;
 mod plan;
 mod quota;
 mod scenarios;

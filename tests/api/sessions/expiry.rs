@@ -141,7 +141,7 @@ async fn nothing_is_stored_for_nobody_and_what_is_marked_is_counted() {
 }
 
 fn gauge(metrics: &Metrics, name: &str) -> f64 {
-    let text = metrics.text().unwrap();
+    let text = metrics.text(true).unwrap();
     text.lines().find_map(|line| line.strip_prefix(name)).unwrap().parse().unwrap()
 }
 
@@ -222,7 +222,7 @@ async fn the_work_goes_on_after_the_database_was_away() {
         Expiry::new(proxy.pool(1).await, Outbox::new(subscriptions()), metrics.clone(), 20);
     proxy.take_away().await;
     let mut tasks = JoinSet::new();
-    tasks.spawn(expire(worker, pace));
+    tasks.spawn(expire(worker, pace, app.instance.settings.clone()));
     let pool = app.db.pool();
     leave(&pool, 30).await;
     let failures = || gauge(&metrics, "brune_expiry_failures_total ");

@@ -31,6 +31,30 @@ async fn requests(app: &TestApp, query: &str) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn a_key_that_never_was_is_told_apart_from_one_without_changes() {
+    let app = lived_in().await;
+    for path in [HISTORY.to_owned(), format!("{HISTORY}/timeline"), "/admin/config/audit".into()] {
+        let problem = read(&app.instance, &format!("{path}?key=BRUNE_COOLDOWN_MINUTE")).await;
+        let problem = problem.problem(404, "unknown_key");
+        assert!(problem["detail"].as_str().unwrap().contains("BRUNE_COOLDOWN_MINUTE"), "{problem}");
+        read(&app.instance, &format!("{path}?key={PER_DAY}&changed_by=nobody")).await.ok();
+        // Declared, and never written.
+        read(&app.instance, &format!("{path}?key=LOG_LEVEL")).await.ok();
+    }
+    // A key that a newer catalog forgot has its history.
+    let forget =
+        "delete from app_global_setting_schema where key = 'BRUNE_ELIGIBILITY_ALLOWED_LEVELS'";
+    sqlx::query(forget).execute(&app.db.pool()).await.unwrap();
+    let left = entries(&app.instance, "key=BRUNE_ELIGIBILITY_ALLOWED_LEVELS").await;
+    assert_eq!(left.len(), 1);
+    // What looks like a secret is not repeated.
+    let key = format!("sk-proj-{}", "a1B2".repeat(8));
+    let reply = read(&app.instance, &format!("{HISTORY}?key={key}")).await;
+    assert!(!reply.text.contains("a1B2a1B2"), "{}", reply.text);
+    reply.problem(404, "unknown_key");
+}
+
+#[tokio::test]
 async fn the_trail_is_told_newest_first_from_the_seed_on() {
     let app = lived_in().await;
     let all = entries(&app.instance, "").await;

@@ -1,4 +1,4 @@
-//! From a document into the settings: first a plan, then the same write path as every other change.
+//! What importing a document would do.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -7,22 +7,21 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    audit::{Action, Actor},
     compute,
     database::{self, Failure, Pool},
     idempotency,
-    json::Json,
     settings::{
-        change::{self, Changed, Edit, Error as ChangeError, Terms},
+        change::{self, Edit, Error as ChangeError, SecretLike},
         document::{Incoming, Raw},
         entry::{Entry, Since, Stored},
+        import::{Error, OnConflict, OnUnknown},
         publish::from_text,
         reload,
         rules::{self, Violation},
         schema::{Definition, Named, Schema},
         secret_like::{Firewall, Likeness},
         service::GlobalSettingsService,
-        store,
+        store::{self, Head},
         value::SettingValue,
     },
 };
@@ -76,56 +75,26 @@ pub struct ImportPlan {
     pub counts: BTreeMap<Class, usize>,
     #[serde(skip)]
     violations: Vec<Violation>,
+    #[serde(skip)]
+    secret_like: Vec<(String, Likeness)>,
 }
 
-/// What to do with entries that were changed here after the document was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnConflict {
-    /// Import nothing.
-    Refuse,
-    /// The document wins.
-    Overwrite,
-    /// What stands wins.
-    Skip,
-}
-
-/// How a document is to be imported.
-#[derive(Debug, Clone)]
-pub struct ImportTerms {
-    /// The plan that was reviewed.
-    pub plan_id: Option<String>,
-    /// What to do with conflicts.
-    pub on_conflict: OnConflict,
-    /// What makes a repeat the same request.
-    pub idempotency: Option<idempotency::Key>,
-}
-
-/// Why a document was not imported; nothing was stored.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// It is of another catalog.
-    #[error("the document is of catalog {theirs}, and this is {ours}")]
-    OtherCatalog {
-        /// The document's.
-        theirs: String,
-        /// The service's.
-        ours: String,
-    },
-    /// Something moved since the plan was drawn up.
-    #[error("the settings have moved since the plan was drawn up")]
-    PlanOutdated,
-    /// Keys were changed here after the document was written.
-    #[error("{} settings were changed here after the document was written", .0.len())]
-    Conflict(Vec<PlanEntry>),
-    /// The change was refused.
-    #[error(transparent)]
-    Change(#[from] ChangeError),
-    /// The declarations could not be read.
-    #[error(transparent)]
-    Reload(#[from] reload::Error),
-    /// The database failed.
-    #[error(transparent)]
-    Database(#[from] Failure),
+impl ImportPlan {
+    /// Why the document would not be imported. `None` if it would be.
+    #[must_use]
+    pub fn refusal(&self, on_conflict: OnConflict) -> Option<Error> {
+        if !self.secret_like.is_empty() {
+            let values = self.secret_like.clone();
+            return Some(ChangeError::SecretLike(SecretLike { reason: None, values }).into());
+        }
+        if !self.violations.is_empty() {
+            return Some(ChangeError::Invalid(self.violations.clone()).into());
+        }
+        let conflicts = self.entries.iter().filter(|it| it.class == Class::Conflict);
+        let conflicts: Vec<_> = conflicts.cloned().collect();
+        let refused = !conflicts.is_empty() && on_conflict == OnConflict::Refuse;
+        refused.then_some(Error::Conflict(conflicts))
+    }
 }
 
 /// What importing `incoming`, whose bytes have this `digest`, would do; stores nothing.
@@ -134,6 +103,7 @@ pub async fn plan(
     settings: &GlobalSettingsService,
     incoming: &Incoming,
     digest: &[u8],
+    on_unknown: OnUnknown,
 ) -> Result<ImportPlan, Error> {
     let turn = compute::turn(settings.snapshot().schema.reading_size()).await;
     let (head, rows, since) = database::look(pool, async |conn| {
@@ -158,16 +128,41 @@ pub async fn plan(
         return Err(Error::OtherCatalog { theirs, ours: snapshot.schema.catalog.clone() });
     }
     let size = incoming.size.max(snapshot.schema.reading_size());
-    let draw = || Drawing::of(&snapshot.schema, firewall, rows, &since, incoming);
-    let (entries, violations) = compute::run(size, draw).await;
+    let draw = || Drawing::of(&snapshot.schema, firewall, rows, &since, incoming, on_unknown);
+    let (entries, violations, secret_like) = compute::run(size, draw).await;
     let mut counts = BTreeMap::new();
     for entry in &entries {
         *counts.entry(entry.class).or_default() += 1;
     }
-    let base = head.revision;
-    let parts = [&base.to_be_bytes()[..], &head.catalog_revision.to_be_bytes()[..], digest];
-    let plan_id = uuid::Uuid::new_v8(first_bytes(&idempotency::fingerprint(&parts))).to_string();
-    Ok(ImportPlan { plan_id, base_revision: base, entries, counts, violations })
+    let plan_id = plan_id(&head, digest, on_unknown);
+    let base_revision = head.revision;
+    Ok(ImportPlan { plan_id, base_revision, entries, counts, violations, secret_like })
+}
+
+fn plan_id(head: &Head, digest: &[u8], on_unknown: OnUnknown) -> String {
+    let (revision, catalog) = (head.revision.to_be_bytes(), head.catalog_revision.to_be_bytes());
+    let mut parts = vec![&revision[..], &catalog[..], digest];
+    if on_unknown == OnUnknown::Skip {
+        parts.push(b"on_unknown=skip");
+    }
+    uuid::Uuid::new_v8(first_bytes(&idempotency::fingerprint(&parts))).to_string()
+}
+
+/// The document's entries without those that are skipped.
+pub(super) fn wanted(schema: &Schema, incoming: &Incoming, on_unknown: OnUnknown) -> Vec<Edit> {
+    let mut edits = incoming.wishes();
+    if on_unknown == OnUnknown::Skip {
+        edits.retain(|edit| !matches!(schema.aimed_at(&edit.key), Named::Unknown));
+    }
+    edits
+}
+
+/// The names of the entries that are skipped, in the document's order.
+pub(super) fn skipped(settings: &GlobalSettingsService, incoming: &Incoming) -> Vec<String> {
+    let (snapshot, firewall) = (settings.snapshot(), settings.firewall());
+    let keys = incoming.entries.iter().map(|(key, _)| key);
+    let unknown = keys.filter(|key| matches!(snapshot.schema.aimed_at(key), Named::Unknown));
+    unknown.map(|key| change::name(firewall, &snapshot.schema, key)).collect()
 }
 
 fn first_bytes(digest: &[u8]) -> [u8; 16] {
@@ -180,6 +175,7 @@ struct Drawing<'a> {
     stands: &'a BTreeMap<String, Entry>,
     /// The keys that were changed after the document was written.
     moved: HashSet<&'a str>,
+    on_unknown: OnUnknown,
     violations: Vec<Violation>,
 }
 
@@ -191,18 +187,22 @@ impl Drawing<'_> {
         rows: Vec<Stored>,
         since: &[Since],
         incoming: &Incoming,
-    ) -> (Vec<PlanEntry>, Vec<Violation>) {
+        on_unknown: OnUnknown,
+    ) -> (Vec<PlanEntry>, Vec<Violation>, Vec<(String, Likeness)>) {
         let stored = rows.into_iter().filter_map(Stored::into_entry);
         let stands: BTreeMap<String, Entry> =
             stored.filter_map(|(key, entry)| Some((key, entry?))).collect();
         let moved = since.iter().map(|change| change.key.as_str()).collect();
+        let edits = wanted(schema, incoming, on_unknown);
+        let secret_like = change::find_in_values(firewall, schema, &edits);
+        let violations = Vec::new();
         let mut drawing =
-            Drawing { schema, firewall, stands: &stands, moved, violations: Vec::new() };
+            Drawing { schema, firewall, stands: &stands, moved, on_unknown, violations };
         let entries = incoming.entries.iter().map(|(key, raw)| drawing.entry(key, raw));
         let mut entries: Vec<_> = entries.collect();
         drawing.check_whole(&mut entries);
         entries.sort_by(|one, other| one.key.cmp(&other.key));
-        (entries, drawing.violations)
+        (entries, drawing.violations, secret_like)
     }
 
     fn entry(&mut self, key: &str, raw: &Raw) -> PlanEntry {
@@ -212,6 +212,11 @@ impl Drawing<'_> {
                 let detail = Some("is not written here; skipped".to_owned());
                 let key = key.to_owned();
                 PlanEntry { key, class: Class::Locked, current: None, imported: None, detail }
+            }
+            (Named::Unknown, _) if self.on_unknown == OnUnknown::Skip => {
+                let detail = Some(format!("{}; skipped", Violation::unknown(key).detail));
+                let key = change::name(self.firewall, self.schema, key);
+                PlanEntry { key, class: Class::Unknown, current: None, imported: None, detail }
             }
             (_, Some(likeness)) => {
                 let name = change::name(self.firewall, self.schema, key);
@@ -296,87 +301,25 @@ impl Drawing<'_> {
         for (at, entry) in entries.iter().enumerate() {
             places.entry(entry.key.clone()).or_default().push(at);
         }
-        let mut refuse = |at: usize, detail: String| {
-            if let Some(entry) = entries.get_mut(at) {
-                (entry.class, entry.detail) = (Class::Invalid, Some(detail));
-            }
-        };
         for Violation { key, detail, .. } in &broken {
-            if let Some(named) = places.get(key) {
-                for at in named {
-                    refuse(*at, detail.clone());
+            let (positions, detail) = match places.get(key) {
+                Some(named) => (named.clone(), detail.clone()),
+                // A setting that the document leaves alone is broken by one that it is tied to and that changes.
+                None => {
+                    let partners = self.schema.partners(key).iter();
+                    let positions = partners.filter_map(|partner| places.get(partner)).flatten();
+                    let changes = |at: &usize| {
+                        entries.get(*at).is_some_and(|entry| entry.class != Class::Same)
+                    };
+                    (positions.copied().filter(changes).collect(), format!("{key} {detail}"))
                 }
-                continue;
-            }
-            // A setting that the document leaves alone is broken by one that it is tied to.
-            let partners = self.schema.partners(key).iter().filter_map(|it| places.get(it));
-            for at in partners.flatten() {
-                refuse(*at, format!("{key} {detail}"));
+            };
+            for at in positions {
+                if let Some(entry) = entries.get_mut(at) {
+                    (entry.class, entry.detail) = (Class::Invalid, Some(detail.clone()));
+                }
             }
         }
         self.violations.extend(broken);
     }
-}
-
-/// Imports a document, all or nothing, as one change set.
-pub async fn import(
-    pool: &Pool,
-    settings: &GlobalSettingsService,
-    actor: &Actor,
-    incoming: &Incoming,
-    digest: &[u8],
-    terms: &ImportTerms,
-) -> Result<Changed, Error> {
-    change::screen(pool, settings, actor, &incoming.wishes(), false).await?;
-    if let Some(key) = &terms.idempotency {
-        // Before anything is compared: the first import has moved the settings itself.
-        let first = database::look(pool, async |conn| {
-            Ok::<_, ChangeError>(idempotency::find(conn, key).await??)
-        });
-        if let Some(first) = first.await? {
-            return Ok(first);
-        }
-    }
-    // Without a plan to hold to, a change in between is planned anew; with one, it is refused.
-    for _ in 0..8 {
-        let plan = plan(pool, settings, incoming, digest).await?;
-        if terms.plan_id.as_ref().is_some_and(|it| *it != plan.plan_id) {
-            return Err(Error::PlanOutdated);
-        }
-        let base = plan.base_revision;
-        let edits = edits(plan, terms.on_conflict)?;
-        let terms = Terms {
-            revisions: Some(vec![base]),
-            lenient: true,
-            dry_run: false,
-            idempotency: terms.idempotency.clone(),
-        };
-        match change::update_as(Action::Import, pool, settings, actor, &edits, &terms).await {
-            Err(ChangeError::Mismatch { .. }) => (),
-            done => return Ok(done?),
-        }
-    }
-    Err(Error::PlanOutdated)
-}
-
-/// What is to be written, locked entries included: the write path leaves those out and says so.
-fn edits(plan: ImportPlan, on_conflict: OnConflict) -> Result<Vec<Edit>, Error> {
-    if !plan.violations.is_empty() {
-        return Err(ChangeError::Invalid(plan.violations).into());
-    }
-    let conflicts = plan.entries.iter().filter(|it| it.class == Class::Conflict);
-    let conflicts: Vec<_> = conflicts.cloned().collect();
-    if !conflicts.is_empty() && on_conflict == OnConflict::Refuse {
-        return Err(Error::Conflict(conflicts));
-    }
-    let wanted = plan.entries.into_iter().filter(|it| match it.class {
-        Class::Change | Class::Same | Class::Locked => true,
-        Class::Conflict => on_conflict == OnConflict::Overwrite,
-        Class::Unknown | Class::Invalid => false,
-    });
-    let edit = |entry: PlanEntry| {
-        let value = entry.imported.as_ref().map_or(Json::Null, Json::from);
-        Edit { key: entry.key, value, version: None }
-    };
-    Ok(wanted.map(edit).collect())
 }
