@@ -16,7 +16,7 @@ use serde::{
     de::{MapAccess, Visitor},
     ser::{Error as _, SerializeMap as _},
 };
-use serde_json::value::RawValue;
+use serde_json::{error::Category, value::RawValue};
 
 use crate::text;
 
@@ -49,7 +49,7 @@ impl Json {
             invalid(String::new(), format!("not UTF-8 from byte {} on", err.valid_up_to()))
         })?;
         let raw: &RawValue =
-            serde_json::from_str(text).map_err(|err| invalid(String::new(), err.to_string()))?;
+            serde_json::from_str(text).map_err(|err| invalid(String::new(), syntax(&err)))?;
         let mut reading = Reading::default();
         let json = reading.value(raw);
         if reading.faults.is_empty() { Ok(json) } else { Err(reading.faults) }
@@ -137,6 +137,18 @@ enum Step {
 }
 
 /// Where the reading is, and what it found.
+/// What is wrong with the syntax, in our own words: the library's may change with a release of it.
+fn syntax(err: &serde_json::Error) -> String {
+    let words = err.to_string();
+    let what = match err.classify() {
+        Category::Eof => "the JSON ends too early",
+        _ if words.starts_with("trailing characters") => "text follows the end of the JSON",
+        _ if words.starts_with("recursion limit") => "values are nested too deep",
+        _ => "the text is not valid JSON",
+    };
+    format!("{what} at line {} column {}", err.line(), err.column())
+}
+
 #[derive(Default)]
 struct Reading {
     path: Vec<Step>,

@@ -110,6 +110,13 @@ impl TestApp {
         Self { db, instance }
     }
 
+    /// Publishes `catalog` into the database, as the migration of another release does.
+    pub(crate) async fn publish(&self, catalog: &str) {
+        let catalog = Catalog::parse(catalog).unwrap();
+        let pool = self.db.pool().into();
+        settings::publish(&pool, &catalog, &|_| None, &firewall(), false).await.unwrap();
+    }
+
     /// Another instance of the service over the same database.
     pub(crate) async fn another(&self) -> Instance {
         Instance::over(self.db.own_pool().await).await

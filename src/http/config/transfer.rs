@@ -69,7 +69,7 @@ pub(in crate::http) async fn export(
     let document =
         Document::new(catalog, revision, values, provision.instance().to_owned(), clock.now());
     let text = compute::run(size, || document.write(format)).await;
-    let text = text.map_err(|detail| Problem::new(Code::Internal, detail))?;
+    let text = text.map_err(|err| Problem::internal(&*err))?;
     let disposition = format!("attachment; filename=\"{name}\"");
     Ok(Answer::text(format.media_type(), text)
         .with(header::CONTENT_DISPOSITION, &disposition)

@@ -13,6 +13,9 @@ use crate::{
     text,
 };
 
+/// Stands before a value that no form of quoting means the same to every reader.
+const NOT_PORTABLE: &str = "# The next line is for `brune config import` and shells; dotenv libraries read its value otherwise.";
+
 /// What a comment with metadata begins with.
 const MARK: &str = "# brune:";
 
@@ -31,7 +34,12 @@ pub(super) fn write(document: &Document) -> String {
         let _ = writeln!(text, "{MARK}{name}={value}");
     }
     for (key, value) in settings {
-        let _ = writeln!(text, "{key}={}", quoted(&spelt(value)));
+        let value = spelt(value);
+        let line = match portable(&value) {
+            Some(written) => format!("{key}={written}"),
+            None => format!("{NOT_PORTABLE}\n{key}={}", escaped(&value)),
+        };
+        let _ = writeln!(text, "{line}");
     }
     text
 }
@@ -43,24 +51,38 @@ fn spelt(value: &SettingValue) -> String {
     }
 }
 
-/// The value so that the strict parser, and a shell, read it back as it is.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:,@+".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.to_owned();
+/// `text` in a form that our parser, a POSIX shell, docker compose, python-dotenv and dotenv for Node.js read alike:
+/// bare, or in the quotes in which none of its characters is special to any of them. `None` if there is no such form.
+fn portable(text: &str) -> Option<String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:,@+".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return Some(text.to_owned());
     }
+    // In single quotes python-dotenv and compose read `\\` and `\'` as escapes; python-dotenv expands `${`.
+    let special =
+        text.contains('\'') || text.contains("\\\\") || text.ends_with('\\') || text.contains("${");
+    if !special {
+        return Some(format!("'{text}'"));
+    }
+    // In double quotes a shell and compose expand, and Node.js takes backslashes as they are.
+    let special = text.contains(['"', '\\', '$', '`']);
+    (!special).then(|| format!("\"{text}\""))
+}
+
+/// `text` as our parser and a POSIX shell read it.
+fn escaped(text: &str) -> String {
     if !text.contains('\'') {
         return format!("'{text}'");
     }
-    let mut quoted = String::from('"');
+    let mut escaped = String::from('"');
     for c in text.chars() {
         if matches!(c, '"' | '\\' | '$' | '`') {
-            quoted.push('\\');
+            escaped.push('\\');
         }
-        quoted.push(c);
+        escaped.push(c);
     }
-    quoted.push('"');
-    quoted
+    escaped.push('"');
+    escaped
 }
 
 pub(super) fn read(text: &str) -> Result<Incoming, Faults> {

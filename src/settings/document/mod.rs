@@ -101,12 +101,13 @@ impl Document {
         Self { format_version: FORMAT_VERSION, exported_at, source, revision, catalog, settings }
     }
 
-    /// The document in `format`; an error only if a library cannot write it.
-    pub fn write(&self, format: Format) -> Result<String, String> {
+    /// Writes the document in `format`.
+    ///
+    /// # Errors
+    /// The library for it fails, which no document should make it do.
+    pub fn write(&self, format: Format) -> Result<String, Box<dyn std::error::Error>> {
         match format {
-            Format::Json => serde_json::to_string_pretty(self)
-                .map(|text| text + "\n")
-                .map_err(|err| err.to_string()),
+            Format::Json => Ok(serde_json::to_string_pretty(self)? + "\n"),
             Format::Yaml => yaml::write(self),
             Format::Env => Ok(env::write(self)),
         }

@@ -21,8 +21,8 @@ const NOT_FINITE: &str = "no finite number";
 /// Nodes of a document; a setting takes two, and each item of a list one.
 const NODES: usize = 200_000;
 
-pub(super) fn write(document: &Document) -> Result<String, String> {
-    serde_saphyr::to_string(document).map_err(|err| err.to_string())
+pub(super) fn write(document: &Document) -> Result<String, Box<dyn std::error::Error>> {
+    Ok(serde_saphyr::to_string(document)?)
 }
 
 pub(super) fn read(text: &str) -> Result<Json, Faults> {
@@ -72,7 +72,7 @@ fn words(err: &Error) -> &'static str {
             "merge keys (`<<`) are not read; write the entries out"
         }
         Error::UnknownAnchor { .. } | Error::RecursiveReferencesRequireWeakTypes { .. } => {
-            "aliases are not read; write the value out"
+            "anchors and aliases are not read; write the value out"
         }
         Error::UnsupportedTag { .. }
         | Error::TaggedScalarCannotDeserializeIntoString { .. }

@@ -7,6 +7,7 @@ mod documents;
 mod keys;
 mod one_path;
 mod own_variables;
+mod own_words;
 mod plan;
 mod quota;
 mod scenarios;

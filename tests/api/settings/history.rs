@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{COOLDOWN, HISTORY, PER_DAY, at, entries, faults, patch, read};
-use crate::support::{TestApp, admin};
+use crate::support::{TestApp, admin, by_hand};
 
 /// Four change sets after the seed, of three people, and one refused attempt.
 async fn lived_in() -> TestApp {
@@ -42,11 +42,11 @@ async fn a_key_that_never_was_is_told_apart_from_one_without_changes() {
         read(&app.instance, &format!("{path}?key=LOG_LEVEL")).await.ok();
     }
     // A key that a newer catalog forgot has its history.
-    let forget =
-        "delete from app_global_setting_schema where key = 'BRUNE_ELIGIBILITY_ALLOWED_LEVELS'";
-    sqlx::query(forget).execute(&app.db.pool()).await.unwrap();
-    let left = entries(&app.instance, "key=BRUNE_ELIGIBILITY_ALLOWED_LEVELS").await;
-    assert_eq!(left.len(), 1);
+    by_hand::delete(&app.db.pool(), COOLDOWN).await;
+    app.publish(&brune::settings::BRUN_E.replace(COOLDOWN, "BRUNE_PAUSE_MINUTES")).await;
+    read(&app.instance, super::PATH).await.ok();
+    let left = entries(&app.instance, &format!("key={COOLDOWN}")).await;
+    assert!(left.len() > 3, "{left:?}");
     // What looks like a secret is not repeated.
     let key = format!("sk-proj-{}", "a1B2".repeat(8));
     let reply = read(&app.instance, &format!("{HISTORY}?key={key}")).await;
