@@ -104,3 +104,50 @@ async fn a_wrong_document_changes_nothing_and_every_fault_is_told() {
     service.config(&["import", "none.json", "--dry-run"]).ends(2, "cannot read none.json");
     assert_eq!(service.config(&["history"]).rows().len(), 9, "only what was seeded");
 }
+
+#[tokio::test]
+async fn a_dry_run_ends_as_the_real_run_would() {
+    let service = Service::start().await;
+    service.config(&["export", "old.json"]).ends(0, "");
+    service.config(&["set", COOLDOWN, "60", "-r", "meanwhile"]).ends(0, "");
+    service.room.write("unknown.env", "BRUNE_COOLDOWN_MINUTES=45\nAPP_NAME=shop\n");
+    service.room.write("invalid.env", "BRUNE_COOLDOWN_MINUTES=900\n");
+    service.room.write("broken.env", "BRUNE_COOLDOWN_MINUTES=900\nnonsense\n");
+    service.room.write("fine.env", "BRUNE_COOLDOWN_MINUTES=60\n");
+    for (file, more, code, words) in [
+        ("unknown.env", vec![], 1, "APP_NAME the catalog declares no"),
+        ("invalid.env", vec!["--skip-unknown"], 1, "BRUNE_COOLDOWN_MINUTES must be between"),
+        ("broken.env", vec![], 1, "line 2: "),
+        ("old.json", vec![], 4, "somebody was faster"),
+        ("old.json", vec!["--on-conflict", "skip"], 0, ""),
+        ("fine.env", vec![], 0, ""),
+    ] {
+        let dry = [&["import", file, "--dry-run"], &more[..]].concat();
+        let dry = service.config(&dry).ends(code, words);
+        let real = [&["import", file, "-r", "for real", "-y"], &more[..]].concat();
+        let real = service.config(&real).ends(code, words);
+        let (dry, real) = (dry.err, real.err);
+        let expected = real.replace("nothing was imported", "it would be refused");
+        assert_eq!(dry, expected, "{file}");
+        assert_eq!(dry.contains("it would be refused"), code != 0 && file != "broken.env");
+    }
+}
+
+#[tokio::test]
+async fn unknown_keys_are_left_out_when_asked_for() {
+    let service = Service::start().await;
+    service.room.write(
+        "whole.env",
+        "APP_NAME=shop\nBRUNE_LISTEN=127.0.0.1:8080\nBRUNE_COOLDOWN_MINUTES=45\nAPI_KEY=sk_live_4eC39HqLyjWDarjtT1zdp7dc\n",
+    );
+    let import = ["import", "whole.env", "-r", "moving in", "-y"];
+    service.config(&import).ends(1, "or say --skip-unknown to leave out unknown keys");
+    let done = service.config(&[&import[..], &["--skip-unknown"]].concat());
+    let done = done.ends(0, "1 setting changed");
+    let rows = done.rows().into_iter().filter(|row| row.len() > 1);
+    let rows: Vec<_> = rows.map(|row| row[..2].join(" ")).collect();
+    for row in ["APP_NAME unknown", "API_KEY unknown", "BRUNE_LISTEN locked"] {
+        assert!(rows.iter().any(|it| it == row), "{done:#?}");
+    }
+    assert!(!format!("{done:?}").contains("sk_live"), "{done:#?}");
+}

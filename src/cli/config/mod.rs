@@ -102,6 +102,9 @@ enum Command {
         /// What to do with settings that were changed after the document was written
         #[arg(long)]
         on_conflict: Option<OnConflict>,
+        /// Leave out keys that the catalog does not declare, whatever their values are
+        #[arg(long)]
+        skip_unknown: bool,
         /// Do not ask
         #[arg(long, short)]
         yes: bool,
@@ -191,8 +194,18 @@ async fn carry_out(client: &Client, arguments: Arguments) -> Result<(), Failure>
         Command::Export { file, format, force } => {
             transfer::export(client, file.as_deref(), format, force).await
         }
-        Command::Import { file, format, reason, dry_run, on_conflict, yes, wait } => {
-            let import = transfer::Import { file, format, reason, dry_run, on_conflict, yes, wait };
+        Command::Import {
+            file,
+            format,
+            reason,
+            dry_run,
+            on_conflict,
+            skip_unknown,
+            yes,
+            wait,
+        } => {
+            let options = transfer::Options { on_conflict, skip_unknown };
+            let import = transfer::Import { file, format, reason, dry_run, options, yes, wait };
             transfer::import(client, output, import).await
         }
         Command::History { key, limit } => read::history(client, output, key, limit).await,

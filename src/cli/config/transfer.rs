@@ -85,19 +85,35 @@ pub(super) async fn export(
     Ok(())
 }
 
+/// What to do with entries that cannot simply be imported.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Options {
+    pub(super) on_conflict: Option<OnConflict>,
+    pub(super) skip_unknown: bool,
+}
+
+impl Options {
+    /// The parameters of the request.
+    fn query(self) -> Vec<(&'static str, String)> {
+        let on_conflict = self.on_conflict.map(|it| ("on_conflict", it.name().to_owned()));
+        let on_unknown = self.skip_unknown.then(|| ("on_unknown", "skip".to_owned()));
+        on_conflict.into_iter().chain(on_unknown).collect()
+    }
+}
+
 /// A document to be imported.
 pub(super) struct Import {
     pub(super) file: PathBuf,
     pub(super) format: Option<Format>,
     pub(super) reason: Option<String>,
     pub(super) dry_run: bool,
-    pub(super) on_conflict: Option<OnConflict>,
+    pub(super) options: Options,
     pub(super) yes: bool,
     pub(super) wait: Wait,
 }
 
 pub(super) async fn import(client: &Client, output: Output, import: Import) -> Result<(), Failure> {
-    let Import { file, format, reason, dry_run, on_conflict, yes, wait } = import;
+    let Import { file, format, reason, dry_run, options, yes, wait } = import;
     let reason = match reason {
         Some(reason) => reason,
         None if dry_run => String::new(),
@@ -105,15 +121,15 @@ pub(super) async fn import(client: &Client, output: Output, import: Import) -> R
     };
     let format = Format::of(format, &file)?;
     let document = read(&file)?;
-    let plan = plan(client, format, &document).await?;
+    let plan = plan(client, format, &document, options).await?;
     let told_at_the_end = output.is_for_programs() && yes && !dry_run;
     if !told_at_the_end {
         show_plan(output, &plan, true)?;
     }
+    may_be_applied(&plan, dry_run)?;
     if dry_run {
         return Ok(());
     }
-    may_be_applied(&plan, on_conflict)?;
     let count = |class: &str| plan["counts"][class].as_u64().unwrap_or_default();
     if count("change") + count("conflict") == 0 && !told_at_the_end {
         say("nothing would change");
@@ -121,7 +137,7 @@ pub(super) async fn import(client: &Client, output: Output, import: Import) -> R
     }
     confirmed(yes, "Apply this plan?")?;
     let mut query = vec![("reason", reason), ("plan_id", cell(&plan["plan_id"]))];
-    query.extend(on_conflict.map(|it| ("on_conflict", it.name().to_owned())));
+    query.extend(options.query());
     let request = client.request(Method::POST, "/admin/config/import")?.query(&query);
     let request = request.header("content-type", format.media_type()).body(document);
     let done = client.send(wait.ask(request)).await?.body;
@@ -144,29 +160,35 @@ impl OnConflict {
     }
 }
 
-/// Whether the service would take it; asked before anybody is asked to confirm it.
-fn may_be_applied(plan: &Value, on_conflict: Option<OnConflict>) -> Result<(), Failure> {
+/// Whether the service would import the document: asked before anybody is asked to confirm, and what a dry run ends
+/// with.
+fn may_be_applied(plan: &Value, dry_run: bool) -> Result<(), Failure> {
+    let refusal = &plan["refusal"];
+    if refusal.is_null() {
+        return Ok(());
+    }
     let of_class = |classes: &[&str]| -> String {
         let entries = plan["entries"].as_array().into_iter().flatten();
         let at_fault = entries.filter(|it| classes.iter().any(|class| it["class"] == *class));
         at_fault.map(|it| ["\n  ", &cell(&it["key"]), " ", &cell(&it["detail"])].concat()).collect()
     };
-    let wrong = of_class(&["invalid", "unknown"]);
-    if !wrong.is_empty() {
-        return Err(Failure::refused(format!("nothing was imported; mend the document:{wrong}")));
-    }
-    let conflicts = of_class(&["conflict"]);
-    if !conflicts.is_empty() && on_conflict.is_none() {
+    let outcome = if dry_run { "it would be refused" } else { "nothing was imported" };
+    if refusal["code"] == "version_conflict" {
+        let conflicts = of_class(&["conflict"]);
         return Err(Failure::conflict(format!(
-            "nothing was imported: somebody was faster; say --on-conflict overwrite or skip:{conflicts}"
+            "{outcome}: somebody was faster; say --on-conflict overwrite or skip:{conflicts}"
         )));
     }
-    Ok(())
+    let wrong = of_class(&["invalid", "unknown"]);
+    let skip = plan["counts"]["unknown"].as_u64().is_some_and(|count| count > 0);
+    let skip = if skip { ", or say --skip-unknown to leave out unknown keys" } else { "" };
+    Err(Failure::refused(format!("{outcome}; mend the document{skip}:{wrong}")))
 }
 
 /// What a document would change here.
 pub(super) async fn diff(client: &Client, output: Output, file: &Path) -> Result<(), Failure> {
-    let plan = plan(client, Format::of(None, file)?, &read(file)?).await?;
+    let options = Options::default();
+    let plan = plan(client, Format::of(None, file)?, &read(file)?, options).await?;
     show_plan(output, &plan, false)
 }
 
@@ -174,8 +196,14 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     fs::read(file).map_err(|err| Failure::usage(format!("cannot read {}: {err}", file.display())))
 }
 
-async fn plan(client: &Client, format: Format, document: &[u8]) -> Result<Value, Failure> {
-    let request = client.request(Method::POST, "/admin/config/import")?.query(&[("dry_run", true)]);
+async fn plan(
+    client: &Client,
+    format: Format,
+    document: &[u8],
+    options: Options,
+) -> Result<Value, Failure> {
+    let request = client.request(Method::POST, "/admin/config/import")?;
+    let request = request.query(&[("dry_run", true)]).query(&options.query());
     let request = request.header("content-type", format.media_type()).body(document.to_vec());
     Ok(client.send(request).await?.body)
 }

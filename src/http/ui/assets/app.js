@@ -4,7 +4,7 @@ import { drawBar, restoreDraft } from './draft.js';
 import { begin, me, showWho, signIn } from './session.js';
 import { listen } from './live.js';
 import { failure } from './parts.js';
-import { PAGES, place } from './route.js';
+import { pages, place } from './route.js';
 import { helpButton, shortcuts } from './keys.js';
 import { follow, load } from './store.js';
 
@@ -16,7 +16,7 @@ async function show() {
   leave = new AbortController();
   const { signal } = leave;
   const { page, rest, parameters } = place();
-  const [path, name, , load] = PAGES.find(([it]) => it === page) ?? [null, 'Nothing here'];
+  const [path, name, , load] = pages().find(([it]) => it === page) ?? [null, 'Nothing here'];
   for (const link of document.querySelectorAll('nav a')) {
     if (link.hash === `#/${path}`) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
@@ -41,7 +41,7 @@ async function show() {
 let started = false;
 
 function frame() {
-  const links = PAGES.map(([path, name]) => h('li', null, h('a', { href: `#/${path}` }, name)));
+  const links = pages().map(([path, name]) => h('li', null, h('a', { href: `#/${path}` }, name)));
   fill(document.querySelector('nav'), h('ul', null, links));
   fill(document.querySelector('.catalog'), said(me.catalog));
   document.querySelector('.top').hidden = false;

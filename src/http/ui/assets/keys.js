@@ -3,7 +3,7 @@
 import { fill, h, tell } from './dom.js';
 import { clock, label } from './format.js';
 import { dialog } from './parts.js';
-import { PAGES } from './route.js';
+import { pages } from './route.js';
 import { store } from './store.js';
 
 const letters = {
@@ -26,7 +26,7 @@ export function shortcuts() {
     if (control || event.altKey || document.querySelector('dialog[open]') || typing(event.target) || !letters.on) return;
     const after = performance.now() - going < 1500;
     going = 0;
-    const page = after && PAGES.find(([, , letter]) => letter === event.key);
+    const page = after && pages().find(([, , letter]) => letter === event.key);
     if (page) location.hash = `#/${page[0]}`;
     else if (event.key === 'g') going = performance.now();
     else if (event.key === '?') help();
@@ -42,7 +42,7 @@ export function help() {
   const keys = [
     ['/', 'Search'], ['Ctrl K', 'Go anywhere, by name'], ['?', 'This page'], ['e', 'Edit the setting that has the focus'],
     ['h', 'Its history'], ['r', 'Review what is not saved'], ['Ctrl Enter', 'In a dialog: do it'], ['Esc', 'In a field: as it was. In a dialog: close'],
-    ...PAGES.map(([, name, letter]) => [`g ${letter}`, name]),
+    ...pages().map(([, name, letter]) => [`g ${letter}`, name]),
   ];
   const single = h('input', { type: 'checkbox', checked: letters.on, onchange: () => { letters.on = single.checked; } });
   const utc = h('input', { type: 'checkbox', checked: clock.utc, onchange: () => {
@@ -62,7 +62,7 @@ export function help() {
 function palette() {
   const goes = (hash) => () => { location.hash = hash; };
   const all = [
-    ...PAGES.map(([path, name]) => ({ name, kind: 'page', act: goes(`#/${path}`) })),
+    ...pages().map(([path, name]) => ({ name, kind: 'page', act: goes(`#/${path}`) })),
     { name: 'Review what is not saved', kind: 'do', act: () => tell('key-r') },
     { name: 'Keys and times', kind: 'do', act: help },
     ...[...store.settings.keys()].flatMap((key) => [

@@ -1,12 +1,13 @@
 // Where one is: the fragment of the address has the page, what of it, and its filters.
 import { search } from './api.js';
+import { me } from './session.js';
 
 /**
  * The pages: path, name, letter after `g`, module; a page comes when it is first asked for. It exports
  * `show(body, parameters, signal)`, which fills `body`; `parameters.rest` is what comes after the path, and `signal` is
  * aborted when the page is left.
  */
-export const PAGES = [
+const PAGES = [
   ['settings', 'Settings', 's', () => import('./settings.js')],
   ['history', 'History', 'h', () => import('./history.js')],
   ['transfer', 'Import and export', 'i', () => import('./transfer.js')],
@@ -14,6 +15,9 @@ export const PAGES = [
   ['sessions', 'Sessions', 'n', () => import('./sessions.js')],
   ['fleet', 'Fleet and audit', 'f', () => import('./fleet.js')],
 ];
+
+/** The pages that the catalog has: without sessions there is no page of sessions. */
+export const pages = () => PAGES.filter(([path]) => path !== 'sessions' || me.sessions);
 
 /** What the address asks for: the page's path, what comes after it, and its parameters. */
 export function place() {

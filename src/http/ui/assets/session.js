@@ -5,8 +5,8 @@ import { announce, fill, h, said, tell } from './dom.js';
 import { exact } from './format.js';
 import { dialog, failure } from './parts.js';
 
-/** Who is signed in: `{ subject, expires_at, catalog }`, and until when by this browser's clock. */
-export const me = { subject: null, catalog: '', until: 0 };
+/** Who is signed in, until when by this browser's clock, and the catalog: its name and whether it has sessions. */
+export const me = { subject: null, catalog: '', sessions: false, until: 0 };
 
 /** The token in the address, which leaves it at once. */
 function tokenOfAddress() {
@@ -36,7 +36,7 @@ function take(answer) {
   const before = me.subject;
   // The service's clock decides, and this browser's may be wrong: what counts is how long is left.
   const left = new Date(answer.expires_at) - new Date(answer.now);
-  Object.assign(me, { subject: answer.subject, catalog: answer.catalog, until: Date.now() + left });
+  Object.assign(me, { subject: answer.subject, catalog: answer.catalog, sessions: answer.sessions, until: Date.now() + left });
   tell('signed-in', { again: before !== null });
 }
 

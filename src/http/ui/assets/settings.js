@@ -6,6 +6,7 @@ import { category, count, label, plain, shown, time } from './format.js';
 import { head, sentence } from './parts.js';
 import { keep } from './route.js';
 import { rule, same } from './rules.js';
+import { me } from './session.js';
 import { have, loadOlder, store } from './store.js';
 
 /** How long rows may be made in one go, in ms: the page stays at hand while there are thousands. */
@@ -90,13 +91,13 @@ export async function show(body, { search = '', category: of = '', show: which =
   }, options.map(([value, it]) => h('option', { value, selected: value === filter[name] }, it))));
   const categories = [...new Set([...store.settings.values()].map((it) => it.category))].sort();
   fill(body,
-    head('Settings', 'Changes are gathered below, reviewed, and saved together with a reason. Sessions keep what they started with.'),
+    head('Settings', `Changes are gathered below, reviewed, and saved together with a reason.${me.sessions ? ' Sessions keep what they started with.' : ''}`),
     h('div.filters', { role: 'search' },
       h('label.field', null, h('span', null, 'Search ', h('kbd', { 'aria-hidden': 'true' }, '/')), h('input', {
         type: 'search', value: search, placeholder: 'name, key, value, person', autocomplete: 'off', oninput: ({ target }) => { filter.search = target.value; soon(); },
       })),
       choice('category', 'Category', [['', 'All'], ...categories.map((it) => [it, category(it)])]),
-      choice('show', 'Show', SHOW), found),
+      choice('show', 'Show', SHOW.filter(([which]) => which !== 'older' || me.sessions)), found),
     list, none);
   build();
 

@@ -2,6 +2,7 @@
 import { read } from './api.js';
 import { hear, tell } from './dom.js';
 import { learn } from './format.js';
+import { me } from './session.js';
 
 /** `settings` by key, and the `revision` they are of. */
 export const store = { settings: new Map(), revision: 0, older: new Map(), running: 0 };
@@ -26,6 +27,7 @@ export async function have() {
 
 /** Reads which running sessions hold older values; whoever listens for `older` is told. */
 export async function loadOlder() {
+  if (!me.sessions) return;
   const { settings, total } = await read('/admin/sessions/pins');
   store.older = new Map((settings ?? []).map((it) => [it.key, it]));
   store.running = total;

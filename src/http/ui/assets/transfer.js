@@ -18,13 +18,13 @@ const CLASSES = {
   conflict: ['warn', 'conflict'],
   change: ['brand', 'change'],
   invalid: ['bad', 'not allowed', 'not allowed'],
-  unknown: ['bad', 'unknown key'],
+  unknown: ['', 'unknown key'],
   locked: ['', 'not written here', 'not written here'],
   same: ['', 'stands already', 'stand already'],
 };
 const CANNOT = {
   invalid: 'Cannot be taken: its value breaks a rule.',
-  unknown: 'Cannot be taken: there is no such setting here.',
+  unknown: 'Left out: the catalog has no such setting.',
   locked: 'Cannot be taken: only the environment sets it.',
   same: 'Nothing to do.',
 };
@@ -141,7 +141,8 @@ function kindOf(text, name = '') {
   return /^(?:\s|#.*\n)*(?:export\s+)?\w+\s*=/.test(text) ? 'env' : 'yaml';
 }
 
-const planOf = async (given, signal) => (await call('POST', PATH, { ...given, query: { dry_run: true }, signal })).data;
+// Keys that the catalog does not have are left out, whatever their values are: what is sent to be imported holds only what was chosen.
+const planOf = async (given, signal) => (await call('POST', PATH, { ...given, query: { dry_run: true, on_unknown: 'skip' }, signal })).data;
 
 /** What keeps the document from being read, each fault with the line it is on. */
 function unreadable({ message, errors }, text, kind) {
