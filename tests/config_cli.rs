@@ -7,6 +7,8 @@
     reason = "a test that cannot go on has failed"
 )]
 
+#[path = "config_cli/env_files.rs"]
+mod env_files;
 #[path = "config_cli/failing.rs"]
 mod failing;
 #[path = "config_cli/first_start.rs"]

@@ -46,6 +46,7 @@ const FILES: &[(&str, &str)] = files![
     "journey_transfer.mjs",
     "journey_secrets.mjs",
     "journey_sessions.mjs",
+    "journey_no_sessions.mjs",
     "journey_keyboard.mjs",
     "pages.mjs",
     "speed.mjs",

@@ -33,6 +33,7 @@ async fn requests(app: &TestApp, query: &str) -> Vec<String> {
 #[tokio::test]
 async fn a_key_that_never_was_is_told_apart_from_one_without_changes() {
     let app = lived_in().await;
+    read(&app.instance, &format!("{HISTORY}?key=%25")).await.problem(404, "unknown_key");
     for path in [HISTORY.to_owned(), format!("{HISTORY}/timeline"), "/admin/config/audit".into()] {
         let problem = read(&app.instance, &format!("{path}?key=BRUNE_COOLDOWN_MINUTE")).await;
         let problem = problem.problem(404, "unknown_key");
@@ -130,8 +131,6 @@ async fn each_filter_finds_its_own() {
         ("action=reset", &[]),
         ("action=secret_cleanup", &[]),
         ("changed_by=an", &[]),
-        ("key=NO_SUCH_KEY", &[]),
-        ("key=%25", &[]),
         ("changed_by=' or true --", &[]),
     ] {
         let query_sent = query.replace(' ', "+");
