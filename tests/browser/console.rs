@@ -76,6 +76,13 @@ async fn what_is_left_of_secrets_is_cleaned_up_and_never_shown() {
     travel(&app, None, "journey_secrets.mjs", "").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_catalog_without_sessions_has_no_page_and_no_word_of_them() {
+    let catalog = include_str!("../../config/mcp-gateway.toml");
+    let app = TestApp::of(catalog).await;
+    travel(&app, Some(catalog), "journey_no_sessions.mjs", "").await;
+}
+
 async fn every_page(way: &str) {
     let said = travel(&TestApp::new().await, None, "pages.mjs", way).await;
     let told = said.lines().find(|it| it.contains("none serious"));

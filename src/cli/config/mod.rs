@@ -194,16 +194,7 @@ async fn carry_out(client: &Client, arguments: Arguments) -> Result<(), Failure>
         Command::Export { file, format, force } => {
             transfer::export(client, file.as_deref(), format, force).await
         }
-        Command::Import {
-            file,
-            format,
-            reason,
-            dry_run,
-            on_conflict,
-            skip_unknown,
-            yes,
-            wait,
-        } => {
+        Command::Import { file, format, reason, dry_run, on_conflict, skip_unknown, yes, wait } => {
             let options = transfer::Options { on_conflict, skip_unknown };
             let import = transfer::Import { file, format, reason, dry_run, options, yes, wait };
             transfer::import(client, output, import).await

@@ -45,7 +45,10 @@ async fn a_document_that_cannot_be_read_is_told_in_our_own_words() {
             "the value or key is not of a type that is read here; keys must be texts at line 3 column 5",
         ),
         (yaml(&format!("{head}\tA: 1\n")), "the text is not valid YAML at line 3 column 2"),
-        (yaml(&format!("{}{}", "[".repeat(20), "]".repeat(20))), "values are nested too deep at line 1 column 17"),
+        (
+            yaml(&format!("{}{}", "[".repeat(20), "]".repeat(20))),
+            "values are nested too deep at line 1 column 17",
+        ),
         (yaml("# nothing\n"), "a document is an object"),
         (yaml("%YAML 9.9\n---\n@"), "the text is not valid YAML at line 1 column 1"),
         (json("{\"a\": x}"), "the text is not valid JSON at line 1 column 7"),

@@ -250,7 +250,7 @@ function review(place, given, plan, signal, start) {
       // The same once more is the same intention: the service answers as the first time if that did arrive.
       const why = reason.value();
       if (ready?.why !== why) ready = { why, once: newKey(), ...await requestOf(plan, wanted, signal) };
-      const query = { plan_id: ready.plan_id, reason: why, wait: waits.checked() && 'applied' };
+      const query = { plan_id: ready.plan_id, on_unknown: 'skip', reason: why, wait: waits.checked() && 'applied' };
       const { data } = await call('POST', PATH, { ...ready, query });
       ours(data.revision);
       keepReason(reason.value());
