@@ -19,7 +19,7 @@ const fn secret(name: &'static str) -> Variable {
 }
 
 /// Every variable that the program reads, by name.
-pub const VARIABLES: [Variable; 55] = [
+pub const VARIABLES: &[Variable] = &[
     plain("ADMIN_WRITE_RATE_LIMIT_PER_MINUTE"),
     plain("ALERT_ALLOW_PRIVATE"),
     plain("ALERT_EVENTS"),

@@ -23,6 +23,7 @@ mod losses;
 mod metrics;
 mod ofrep;
 mod ofrep_input;
+mod ofrep_numbers;
 mod outbox;
 mod pooler;
 mod races;

@@ -10,7 +10,7 @@ use crate::support::{
     by_hand::eventually, proxy::Proxy, sse::Served, user,
 };
 
-const FLAGS: &str = "/ofrep/v1/evaluate/flags";
+pub(crate) const FLAGS: &str = "/ofrep/v1/evaluate/flags";
 
 pub(crate) fn of<'a>(instance: &'a Instance, key: &str) -> Call<'a> {
     instance.post(&format!("{FLAGS}/{key}")).header("x-api-key", INTERNAL_KEY)
@@ -294,49 +294,6 @@ async fn pages_of_the_origins_that_are_named_may_ask_and_others_may_not() {
         read.header("origin", ORIGIN).send().await.header("access-control-allow-origin"),
         ""
     );
-}
-
-/// A catalog with a number that may have a fraction, beside one that may not.
-pub(crate) const WITH_A_FRACTION: &str = r#"
-catalog = "tariffs"
-description = "A rate and a limit."
-
-[[setting]]
-key = "RATE"
-category = "billing"
-type = "number"
-default = 5.5
-applies = "hot"
-description = "Percent."
-
-[[setting]]
-key = "LIMIT"
-category = "billing"
-type = "number"
-default = 6
-applies = "hot"
-description = "A whole number."
-constraints = { integer = true }
-"#;
-
-#[tokio::test]
-async fn a_number_that_may_have_a_fraction_is_written_with_one() {
-    let app = TestApp::of(WITH_A_FRACTION).await;
-    for (version, value, written) in [(1, 6.0, "6.0"), (2, 5.5, "5.5"), (3, 0.0, "0.0")] {
-        app.instance.change(&[("RATE", json!(value), version)]).await.ok();
-        app.instance.reaches(version + 1).await;
-        let flag = of(&app.instance, "RATE").send().await.text;
-        assert!(flag.contains(&format!("\"value\":{written},")), "{flag}");
-        let page = all(&app.instance).send().await.text;
-        assert!(page.contains(&format!("\"key\":\"RATE\",\"value\":{written},")), "{page}");
-        assert!(page.contains("\"key\":\"LIMIT\",\"value\":6,"), "{page}");
-    }
-    for (version, value) in [(4, 9_007_199_254_740_991_i64), (5, -3)] {
-        app.instance.change(&[("RATE", json!(value), version)]).await.ok();
-        app.instance.reaches(version + 1).await;
-        let flag = of(&app.instance, "RATE").send().await.text;
-        assert!(flag.contains(&format!("\"value\":{value}.0,")), "{flag}");
-    }
 }
 
 #[tokio::test]

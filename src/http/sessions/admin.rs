@@ -126,7 +126,7 @@ impl From<audit::Entry> for Origin {
 }
 
 problems! {
-    ListProblems: MalformedRequest, Unauthorized, Forbidden, Internal, Unavailable
+    ListProblems: MalformedRequest, Unauthorized, Forbidden, NotFound, Internal, Unavailable
 }
 
 /// Sessions, newest first.

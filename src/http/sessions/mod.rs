@@ -123,7 +123,7 @@ pub(super) struct StartBody {
 }
 
 problems! {
-    StartProblems: MalformedRequest, Unauthorized, NotEligible, RequestTimeout, SessionActive,
+    StartProblems: MalformedRequest, Unauthorized, NotEligible, NotFound, RequestTimeout, SessionActive,
     IdempotencyInProgress, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, RateLimited, Internal,
     RealtimeUnavailable, ConfigUnavailable, PlanUnavailable, Unavailable, OutcomeUnknown
 }

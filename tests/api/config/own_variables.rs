@@ -25,8 +25,10 @@ async fn every_variable_of_the_service_is_locked_and_its_value_is_nowhere() {
     for name in ["BRUNE_LISTEN", "DATABASE_URL", "JWT_SECRET_FILE", "POSTGRES_PASSWORD_FILE"] {
         assert!(names.iter().any(|it| it == name), "{name}");
     }
-    let lines: String =
-        names.iter().map(|name| format!("{name}=postgres://u:{WORD}-1@db/x\n")).collect();
+    let mut lines = String::new();
+    for name in &names {
+        lines.extend([name, "=postgres://u:", WORD, "-1@db/x\n"]);
+    }
     let text = format!("{lines}{COOLDOWN}=45\n");
     let drawn = plan(&app.instance, ENV, &text).await;
     for (key, class) in classes(&drawn) {
