@@ -5,7 +5,6 @@ import { count, exact, label, time, words } from './format.js';
 import { address, become, button, choice, every, link, listing, long, mark, paged, row, soft, table } from './page.js';
 import { empty, failure, head, sentence } from './parts.js';
 import { keep } from './route.js';
-import { me } from './session.js';
 import { load, store } from './store.js';
 
 /** Shows the fleet; `message` of the parameters is the id of a message to go to. */
@@ -117,7 +116,7 @@ async function outbox(place, filter, signal) {
   let all;
   const search = async () => {
     const { status, sink, topic } = filter;
-    const mine = all = list('Messages, newest first', 50, { status, sink, topic }, empty('No message is like that', `One is stored for each sink as settings change${me.sessions ? ' and sessions start and end' : ''}.`));
+    const mine = all = list('Messages, newest first', 50, { status, sink, topic }, empty('No message is like that', 'One is stored for each sink as things change.'));
     await mine.first();
     if (mine === all) fill(listed, mine.element);
   };

@@ -23,9 +23,9 @@ const CLASSES = {
   same: ['', 'stands already', 'stand already'],
 };
 const CANNOT = {
-  invalid: 'Cannot be taken: its value breaks a rule.',
-  unknown: 'Left out: the catalog has no such setting.',
-  locked: 'Cannot be taken: only the environment sets it.',
+  invalid: 'Its value breaks a rule.',
+  unknown: 'Left out: no such setting.',
+  locked: 'Only the environment sets it.',
   same: 'Nothing to do.',
 };
 const mayBeTaken = (it) => !CANNOT[it.class];
