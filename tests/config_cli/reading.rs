@@ -125,3 +125,11 @@ async fn watch_outlives_a_restart_and_misses_nothing_of_it() {
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+#[tokio::test]
+async fn a_history_of_a_key_that_never_was_is_refused() {
+    let service = Service::start().await;
+    let refused = service.config(&["history", "BRUNE_COOLDOWN_MINUTE"]);
+    refused.ends(1, "there is no setting BRUNE_COOLDOWN_MINUTE, and there never was");
+    service.config(&["history", "LOG_LEVEL"]).ends(0, "");
+}
