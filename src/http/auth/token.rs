@@ -108,10 +108,13 @@ impl Keys {
         // It is an error only if one was chosen before, which is as good.
         let _ = aws_lc::DEFAULT_PROVIDER.install_default();
         let keys = auth.jwt_secrets.iter().filter(|it| !it.expose().is_empty());
-        let mut signing = keys.clone().map(|it| EncodingKey::from_secret(it.expose().as_bytes()));
+        let mut signing =
+            keys.clone().filter_map(|it| EncodingKey::from_secret(it.expose().as_bytes()).ok());
         let inner = Inner {
             signing: signing.next(),
-            secrets: keys.map(|it| DecodingKey::from_secret(it.expose().as_bytes())).collect(),
+            secrets: keys
+                .filter_map(|it| DecodingKey::from_secret(it.expose().as_bytes()).ok())
+                .collect(),
             validation: validation(auth),
             internal: auth.internal_api_key.as_ref().map(Fingerprint::of),
             max_life: MAX_LIFE,
@@ -340,6 +343,6 @@ pub fn issue(
         iss: auth.issuer.as_deref(),
         aud: auth.audience.as_deref(),
     };
-    let key = EncodingKey::from_secret(secret.expose().as_bytes());
+    let key = EncodingKey::from_secret(secret.expose().as_bytes())?;
     encode(&Header::new(Algorithm::HS256), &claims, &key)
 }

@@ -9,7 +9,7 @@ use super::{COOLDOWN, HISTORY, PATH, ROLLBACK, stored};
 use crate::support::{Call, Reply, SECRET, TestApp, admin};
 
 fn signed(claims: &Value, secret: &str, algorithm: Algorithm) -> String {
-    let key = EncodingKey::from_secret(secret.as_bytes());
+    let key = EncodingKey::from_secret(secret.as_bytes()).unwrap();
     encode(&Header::new(algorithm), claims, &key).unwrap()
 }
 
