@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     audit::{Action, Actor, Entry, Filter, NewEntry},
-    database::Connection,
+    database::{Connection, Failure},
 };
 
 /// Adds entries in the caller's transaction; the table numbers, dates and chains them.
@@ -15,7 +15,7 @@ pub async fn append(
     conn: &mut Connection,
     actor: &Actor,
     entries: Vec<NewEntry>,
-) -> sqlx::Result<()> {
+) -> Result<(), Failure> {
     let ids: Vec<Uuid> = entries.iter().map(|_| Uuid::now_v7()).collect();
     let actions: Vec<String> = entries.iter().map(|it| it.action.as_str().to_owned()).collect();
     let versions: Vec<Option<i32>> = entries.iter().map(|it| it.version).collect();
@@ -40,7 +40,8 @@ pub async fn append(
         actor.request.as_str(),
     )
     .execute(conn)
-    .await?;
+    .await
+    .map_err(Failure::of_trail)?;
     Ok(())
 }
 

@@ -12,6 +12,7 @@ mod lease;
 mod migrations;
 mod pool;
 pub mod roles;
+mod sqlstate;
 mod store;
 mod work;
 

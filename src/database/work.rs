@@ -5,7 +5,12 @@ use std::{error::Error as _, future::Future, time::Duration};
 use rand::RngExt as _;
 use tokio::time::{self, Instant, error::Elapsed};
 
-use crate::database::{Connection, Pool, lease::Lease, store};
+use crate::database::{
+    Connection, Pool,
+    lease::Lease,
+    sqlstate::{Class, classify},
+    store,
+};
 
 /// How long a use case may take in the database, its commit included; shorter than a request's deadline,
 /// so that the answer is this module's and not a cut connection.
@@ -17,6 +22,13 @@ pub enum Failure {
     /// It is away, busy, or took too long; nothing was stored.
     #[error("the database is not available")]
     Unavailable(#[source] sqlx::Error),
+    /// It cannot do this until an operator acts: its disk is full, the role lacks a right, a trigger of somebody
+    /// else raises an error. Nothing was stored.
+    #[error("the database cannot do this until an operator acts")]
+    Blocked(#[source] sqlx::Error),
+    /// The audit trail did not take the entry of a change, so nothing was stored.
+    #[error("the audit trail does not take the entry of a change")]
+    Unrecorded(#[source] sqlx::Error),
     /// The commit was sent and its answer never came: stored or not, nobody knows.
     #[error("the database did not say whether the change was committed")]
     OutcomeUnknown(#[source] sqlx::Error),
@@ -26,12 +38,20 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// The failure of a statement that writes to the audit trail: a change without its entry is not stored.
+    #[must_use]
+    pub fn of_trail(err: sqlx::Error) -> Self {
+        if is_not_now(&err) { Self::Unavailable(err) } else { Self::Unrecorded(err) }
+    }
+
     /// Whether the same work may pass when it is tried again: only what is known not to be stored.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unavailable(source) => !is_given_up(source),
-            Self::OutcomeUnknown(_) | Self::Refused(_) => false,
+            Self::OutcomeUnknown(_) | Self::Refused(_) | Self::Blocked(_) | Self::Unrecorded(_) => {
+                false
+            }
         }
     }
 
@@ -57,7 +77,13 @@ impl Failure {
 
 impl From<sqlx::Error> for Failure {
     fn from(err: sqlx::Error) -> Self {
-        if is_not_now(&err) { Self::Unavailable(err) } else { Self::Refused(err) }
+        if is_not_now(&err) {
+            Self::Unavailable(err)
+        } else if is_lasting(&err) {
+            Self::Blocked(err)
+        } else {
+            Self::Refused(err)
+        }
     }
 }
 
@@ -71,9 +97,15 @@ fn is_not_now(err: &sqlx::Error) -> bool {
         | E::PoolClosed
         | E::WorkerCrashed
         | E::Protocol(_) => true,
-        E::Database(source) => source.code().is_some_and(|code| is_away(&code)),
+        E::Database(source) => source.code().is_some_and(|code| classify(&code) == Class::Passing),
         _ => false,
     }
+}
+
+/// Whether nothing like it passes until an operator acts.
+fn is_lasting(err: &sqlx::Error) -> bool {
+    let code = err.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| classify(&code) == Class::Lasting)
 }
 
 /// Whether the time there was went into waiting already.
@@ -87,14 +119,6 @@ fn is_passing(err: &(dyn std::error::Error + 'static)) -> bool {
         Some(cause) => is_not_now(cause) && !is_given_up(cause),
         None => err.source().is_some_and(is_passing),
     }
-}
-
-/// Classes of SQLSTATE that say "not now": serialization and deadlock, read-only standby, shutdown,
-/// cancelled by a time limit, connection, too many connections, and not being let in: a password that is
-/// being changed, a database that is being replaced or takes no connections.
-fn is_away(code: &str) -> bool {
-    matches!(code, "40001" | "40P01" | "25006" | "57014" | "55P03" | "53300" | "3D000" | "55000")
-        || ["57P", "08", "28"].iter().any(|class| code.starts_with(class))
 }
 
 /// When a use case must be through with the database.
@@ -191,7 +215,7 @@ pub async fn once<T>(
     let answer = time::timeout_at(deadline.0, Box::pin(statement(&mut lease.conn))).await;
     let outcome = outcome(answer);
     // Refused is answered as well; away is not, when it is the server that goes.
-    if matches!(outcome, Ok(_) | Err(Failure::Refused(_))) {
+    if matches!(outcome, Ok(_) | Err(Failure::Refused(_) | Failure::Blocked(_))) {
         lease.settle();
     }
     outcome

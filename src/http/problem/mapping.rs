@@ -32,6 +32,8 @@ impl From<database::Failure> for Problem {
         use database::Failure as F;
         match &err {
             F::Unavailable(_) => Self::unavailable(&err),
+            F::Blocked(_) => Self::blocked(&err, "the database cannot do this now"),
+            F::Unrecorded(_) => Self::blocked(&err, "the audit trail cannot record the change"),
             F::OutcomeUnknown(_) => Self::outcome_unknown(&err),
             F::Refused(_) => Self::internal(&err),
         }

@@ -133,6 +133,14 @@ impl Problem {
             .retry_after(1)
     }
 
+    /// A request that fails until an operator acts: `err` is logged as an error with all its causes, and the client is
+    /// told when to come back.
+    #[must_use]
+    pub fn blocked(err: &dyn Error, what: &str) -> Self {
+        error!(error = %Chain(err), "a request failed, and others will until an operator acts");
+        Self::new(Code::Unavailable, format!("{what}; nothing was stored")).retry_after(5)
+    }
+
     /// A change whose commit was sent and not confirmed: `err` is logged with all its causes, and the client
     /// is never told that it failed.
     #[must_use]

@@ -4,6 +4,7 @@ mod bad_input;
 mod bounds;
 mod change;
 mod conflicts;
+mod database_errors;
 mod history;
 mod invariants;
 mod locked;
