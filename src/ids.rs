@@ -3,23 +3,47 @@
 use std::fmt;
 
 use serde::Serialize;
+use unicode_security::confusable_detection::skeleton;
 use uuid::Uuid;
 
-/// Who acts: the `sub` of a token, or the user an internal caller names. Never empty.
+use crate::text::{IdentifierError, as_seen, check_identifier};
+
+/// What the names of the service itself begin with.
+const RESERVED: &str = "brune:";
+
+/// Who acts: the `sub` of a token, the user an internal caller names, or a part of the service. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct UserId(String);
+
+/// Why a text cannot be the name of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UserIdError {
+    /// It does not identify anybody.
+    #[error(transparent)]
+    Identifier(#[from] IdentifierError),
+    /// It is a name of the service itself, or looks like one.
+    #[error("must not begin with `brune:`, which is reserved for the service itself")]
+    Reserved,
+}
 
 impl UserId {
     /// Longest identifier taken, in bytes.
     pub const MAX_BYTES: usize = 256;
 
-    /// The user called `name`; `None` when it is empty, longer than [`Self::MAX_BYTES`] or holds a
-    /// control character.
+    /// The user called `name`, as a token or a caller gives it.
+    ///
+    /// # Errors
+    /// `name` breaks a rule of [`check_identifier`], or looks like one of the service's own names.
+    pub fn parse(name: &str) -> Result<Self, UserIdError> {
+        check_identifier(name, Self::MAX_BYTES)?;
+        if is_reserved(name) { Err(UserIdError::Reserved) } else { Ok(Self(name.to_owned())) }
+    }
+
+    /// The part of the service called `part`, such as `migrate`, which acts by itself.
     #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        let fits = !name.trim().is_empty() && name.len() <= Self::MAX_BYTES;
-        (fits && !name.chars().any(char::is_control)).then(|| Self(name.to_owned()))
+    pub fn service(part: &'static str) -> Self {
+        Self(format!("{RESERVED}{part}"))
     }
 
     /// The identifier as it stands in tokens and in the database.
@@ -33,6 +57,14 @@ impl fmt::Display for UserId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Whether `name` begins like the service's own names, to a reader: case, compatibility forms and look-alike letters
+/// of other scripts make no difference.
+fn is_reserved(name: &str) -> bool {
+    let name = as_seen(name).to_lowercase();
+    let name: String = skeleton(&name).collect();
+    name.starts_with(&skeleton(RESERVED).collect::<String>())
 }
 
 /// One inbound request, as logged, answered and stored in audit rows.
@@ -71,5 +103,40 @@ impl Default for RequestId {
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_called_like_the_service() {
+        for name in [
+            "brune:migrate",
+            "BRUNE:Schedule",
+            "brune:",
+            "brune\u{FF1A}x",
+            "\u{FF42}rune:x",
+            "b\u{433}une:x",
+            "brun\u{435}:x",
+            "brune\u{2236}x",
+        ] {
+            assert_eq!(
+                UserId::parse(name),
+                Err(UserIdError::Reserved),
+                "{}",
+                name.escape_unicode()
+            );
+        }
+        assert_eq!(
+            UserId::parse("br\u{200B}une:x"),
+            Err(UserIdError::Identifier(IdentifierError::Invisible))
+        );
+        for name in ["brune", "brune-e:x", "bruneau:x", "a brune:x", "René", "山田太郎", "שרה"]
+        {
+            assert_eq!(UserId::parse(name).unwrap().as_str(), name);
+        }
+        assert_eq!(UserId::service("migrate").as_str(), "brune:migrate");
     }
 }

@@ -217,6 +217,20 @@ pub fn check_identifier(text: &str, max_bytes: usize) -> Result<(), IdentifierEr
     Ok(())
 }
 
+/// Checks a name that may be left out: white space alone counts as none.
+///
+/// # Errors
+/// The first rule that `text` breaks.
+pub fn check_optional_identifier(text: &str, max_bytes: usize) -> Result<(), IdentifierError> {
+    if let Some(what) = text.chars().find_map(forbidden) {
+        return Err(IdentifierError::Forbidden(what));
+    }
+    if text.len() <= max_bytes && text.trim().is_empty() {
+        return Ok(());
+    }
+    check_identifier(text, max_bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -292,6 +306,9 @@ mod tests {
         ] {
             assert_eq!(check_identifier(text, 16), Err(error), "{}", text.escape_unicode());
         }
+        assert_eq!(check_optional_identifier(" ", 16), Ok(()));
+        assert_eq!(check_optional_identifier("\u{200B}", 16), Err(E::Blank));
+        assert_eq!(check_optional_identifier("\t", 16), Err(E::Forbidden("a control character")));
         for text in ["ada", "auth0|5f7c8ec7", "René", "ada lovelace", "山田太郎", "שרה", "a:b@c"]
         {
             assert_eq!(check_identifier(text, 16), Ok(()), "{text}");

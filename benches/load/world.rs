@@ -213,6 +213,7 @@ fn auth() -> Auth {
         issuer: None,
         audience: None,
         internal_api_key: None,
+        max_life: Auth::DEFAULT_MAX_LIFE,
     }
 }
 

@@ -369,7 +369,8 @@ fn development_token(config: &Config, clock: &Clock) -> Option<String> {
         role: Some(http::SUPER_ADMIN.to_owned()),
         ..Grant::default()
     };
-    http::issue(&config.auth, &grant, clock.now(), TimeDelta::hours(12)).ok()
+    let life = config.auth.bounded(TimeDelta::hours(12));
+    http::issue(&config.auth, &grant, clock.now(), life).ok()
 }
 
 /// Resolves on SIGTERM or SIGINT.

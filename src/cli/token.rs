@@ -10,6 +10,8 @@ use crate::{
     clock::Clock,
     config::{Auth, Environment},
     http::{Grant, issue},
+    ids::UserId,
+    text::check_optional_identifier,
 };
 
 #[derive(Debug, Args)]
@@ -26,21 +28,42 @@ pub(super) struct Arguments {
     /// Their level, such as senior
     #[arg(long)]
     level: Option<String>,
-    /// Minutes it is good for, 1 to 720
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..=720))]
-    minutes: u16,
+    /// Minutes until it expires, at most JWT_MAX_LIFE (12 hours by default); 60 by default, or JWT_MAX_LIFE if that
+    /// is shorter
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=10_080))]
+    minutes: Option<u16>,
 }
 
 pub(super) fn run(environment: &Environment, arguments: &Arguments) -> Result<ExitCode, String> {
     let auth = Auth::load(environment).map_err(|faults| faults.to_string())?;
+    UserId::parse(&arguments.sub).map_err(|error| format!("--sub {error}"))?;
+    for (option, word) in [("--plan", &arguments.plan), ("--level", &arguments.level)] {
+        let word = word.as_deref().unwrap_or_default();
+        let checked = check_optional_identifier(word, UserId::MAX_BYTES);
+        checked.map_err(|error| format!("{option} {error}"))?;
+    }
     let grant = Grant {
         sub: arguments.sub.clone(),
         role: arguments.role.clone(),
         plan: arguments.plan.clone(),
         level: arguments.level.clone(),
     };
-    let life = TimeDelta::minutes(arguments.minutes.into());
+    let life = life(&auth, arguments.minutes)?;
     let token = issue(&auth, &grant, Clock::system().now(), life).map_err(|err| err.to_string())?;
     say(&token);
     Ok(ExitCode::SUCCESS)
+}
+
+/// How long the token lives: no longer than the service accepts.
+fn life(auth: &Auth, minutes: Option<u16>) -> Result<TimeDelta, String> {
+    let Some(minutes) = minutes else { return Ok(auth.bounded(TimeDelta::hours(1))) };
+    let life = TimeDelta::minutes(minutes.into());
+    if life > auth.bounded(life) {
+        let max = auth.max_life / 60;
+        return Err(format!(
+            "--minutes must be an integer between 1 and {max} (JWT_MAX_LIFE is {} seconds)",
+            auth.max_life
+        ));
+    }
+    Ok(life)
 }

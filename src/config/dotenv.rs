@@ -265,7 +265,11 @@ mod tests {
     fn a_carriage_return_that_ends_no_line_is_a_fault() {
         for text in ["A=3\r", "A=1\rB=2\n", "A=3\r\r\n", "\rA=3\n"] {
             let faults = parse(text).err().unwrap();
-            assert_eq!(faults, [Fault { line: 1, last_line: 1, reason: Reason::Control }], "{text:?}");
+            assert_eq!(
+                faults,
+                [Fault { line: 1, last_line: 1, reason: Reason::Control }],
+                "{text:?}"
+            );
         }
     }
 

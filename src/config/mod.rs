@@ -28,6 +28,8 @@ mod variables;
 
 use std::{ffi::OsString, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
+use chrono::TimeDelta;
+
 pub use alerts::{Alerts, Delivery};
 pub use client::{Announcement, Client};
 pub use env::{Environment, Source};
@@ -190,6 +192,8 @@ pub struct Auth {
     pub audience: Option<String>,
     /// What a trusted service proves itself with (`INTERNAL_API_KEY`).
     pub internal_api_key: Option<Secret>,
+    /// Most seconds that a token may live (`JWT_MAX_LIFE`).
+    pub max_life: u32,
 }
 
 impl Config {
@@ -273,6 +277,15 @@ impl Config {
 }
 
 impl Auth {
+    /// Most seconds that a token may live unless `JWT_MAX_LIFE` says otherwise: 12 hours.
+    pub const DEFAULT_MAX_LIFE: u32 = 12 * 60 * 60;
+
+    /// `life`, or the longest that a token may live.
+    #[must_use]
+    pub fn bounded(&self, life: TimeDelta) -> TimeDelta {
+        life.min(TimeDelta::seconds(self.max_life.into()))
+    }
+
     /// What tokens are signed with, for a command that needs nothing else; like
     /// [`Config::with_development_secret`], a secret is made in development.
     ///
@@ -292,6 +305,8 @@ impl Auth {
             issuer: reading.text("JWT_ISSUER"),
             audience: reading.text("JWT_AUDIENCE"),
             internal_api_key: reading.header_secret("INTERNAL_API_KEY", 16),
+            // A minute at least, so that clocks may differ; a week at most, since no token can be revoked.
+            max_life: reading.number("JWT_MAX_LIFE", Self::DEFAULT_MAX_LIFE, 60..=7 * 24 * 60 * 60),
         }
     }
 

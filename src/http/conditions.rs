@@ -3,7 +3,7 @@
 
 use axum::http::{HeaderMap, HeaderName, header};
 
-use crate::{http::problem::Problem, idempotency, json::Fault};
+use crate::{http::problem::Problem, idempotency, json::Fault, settings::Firewall};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -76,15 +76,24 @@ pub(super) fn prefers_lenient(headers: &HeaderMap) -> bool {
     items(headers, &PREFER).any(lenient)
 }
 
-/// The caller's `Idempotency-Key`, quoted or not.
-pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+/// The caller's `Idempotency-Key`, quoted or not. It is stored, so it must not be a secret or a part of one.
+pub(super) fn idempotency_key(
+    headers: &HeaderMap,
+    firewall: &Firewall,
+) -> Result<Option<String>, Problem> {
     let mut lines = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(line) = lines.next() else { return Ok(None) };
     let text = line.to_str().unwrap_or_default().trim();
     let text = text.strip_prefix('"').and_then(|it| it.strip_suffix('"')).unwrap_or(text);
     let fits = (1..=idempotency::MAX_BYTES).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\');
-    if fits && lines.next().is_none() {
+    let is_only_one = lines.next().is_none();
+    if fits && is_only_one && firewall.may_be_part(text) {
+        let detail = "Idempotency-Key looks like a secret; send a new random identifier";
+        let fault = Fault { pointer: None, ..Fault::at("", "secret_like_value", detail) };
+        return Err(Problem::malformed(fault));
+    }
+    if fits && is_only_one {
         return Ok(Some(text.to_owned()));
     }
     let detail = format!(
@@ -138,7 +147,9 @@ mod tests {
 
     #[test]
     fn an_idempotency_key_is_taken_quoted_or_not() {
-        let key = |lines: &[&'static str]| idempotency_key(&headers(&IDEMPOTENCY_KEY, lines));
+        let key = |lines: &[&'static str]| {
+            idempotency_key(&headers(&IDEMPOTENCY_KEY, lines), &Firewall::default())
+        };
         assert_eq!(key(&["\"abc-1\""]).unwrap().as_deref(), Some("abc-1"));
         assert_eq!(key(&["abc-1"]).unwrap().as_deref(), Some("abc-1"));
         assert_eq!(key(&[]).unwrap(), None);
@@ -146,5 +157,8 @@ mod tests {
             assert!(key(&[wrong]).is_err(), "{wrong}");
         }
         assert!(key(&["a", "b"]).is_err());
+        for secret in ["eyJhbGciOiJIUzI1NiJ9.eyJzdWIi", "sk-proj-a1B2a1B2", "\"ghp_a1B2\""] {
+            assert!(key(&[secret]).is_err(), "{secret}");
+        }
     }
 }

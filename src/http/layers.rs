@@ -1,6 +1,6 @@
 //! What every request passes, whatever route it is for.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -22,6 +22,7 @@ use crate::{
     http::{
         limits::{AnswerDue, BODY_BYTES, BodyDue, HEAD_BYTES, HEAD_LINES, Limits},
         problem::{self, Code, Problem},
+        refusal_log::RefusalLog,
     },
     ids::RequestId,
     json::{Fault, Faults},
@@ -59,50 +60,64 @@ const UNLESS_SET: [(HeaderName, HeaderValue); 2] = [
 ///
 /// What no route takes is a 404 problem, and a method that its path does not answer a 405.
 pub fn around(router: Router, limits: &Limits, firewall: Firewall, metrics: Metrics) -> Router {
+    let refusals = RefusalLog::default();
+    let around = Around { limit: limits.request, firewall, metrics, refusals };
     router
         .fallback(no_such_route)
         .layer(CatchPanicLayer::custom(|_| Problem::panicked().into_response()))
-        .layer(middleware::from_fn_with_state((limits.request, firewall, metrics), answer))
+        .layer(middleware::from_fn_with_state(Arc::new(around), answer))
+}
+
+/// What [`answer`] needs for every request.
+struct Around {
+    limit: Duration,
+    firewall: Firewall,
+    metrics: Metrics,
+    refusals: RefusalLog,
 }
 
 async fn no_such_route() -> Problem {
     Problem::not_found("there is no such path")
 }
 
-async fn answer(
-    State((limit, firewall, metrics)): State<(Duration, Firewall, Metrics)>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+async fn answer(State(around): State<Arc<Around>>, mut request: Request, next: Next) -> Response {
+    let Around { limit, firewall, metrics, refusals } = &*around;
     let started = Instant::now();
-    let id = request_id(request.headers(), &firewall);
+    let id = request_id(request.headers(), firewall);
     let path = request.uri().path().to_owned();
-    let trace = trace(request.headers(), &firewall);
+    let trace = trace(request.headers(), firewall);
     let (method, route) = (request.method().clone(), route(&request));
     let asked = Asked { id: id.clone(), trace: trace.clone(), method, route };
     request.extensions_mut().insert(id.clone());
-    let response = trace.around(admit(request, next, limit).instrument(asked.span())).await;
-    let problem = response.extensions().get::<Problem>().map(|it| it.code().as_str());
-    let mut response = problem::render(response, &path, &id, &firewall);
+    let response = trace.around(admit(request, next, *limit).instrument(asked.span())).await;
+    let problem = response.extensions().get::<Problem>();
+    if let Some(problem) = problem.filter(|problem| problem.code() == Code::Unauthorized) {
+        asked.span().in_scope(|| refusals.log(problem));
+    }
+    let problem = problem.map(|it| it.code().as_str());
+    let mut response = problem::render(response, &path, &id, firewall);
     set_headers(response.headers_mut(), &id);
     let took = started.elapsed();
-    asked.count(&metrics, response.status(), problem, took);
+    asked.count(metrics, response.status(), problem, took);
     asked.log(response.status(), took);
     response
 }
 
-/// The caller's own id if it is one and only one, and no secret, which the trail would keep; else a new one.
+/// The caller's own id if it is one and only one, and no secret or part of one, which the log and the trail would
+/// keep; else a new one.
 fn request_id(headers: &HeaderMap, firewall: &Firewall) -> RequestId {
     only(headers, &REQUEST_ID)
         .and_then(|it| RequestId::parse(it.to_str().ok()?))
-        .filter(|id| firewall.likeness(id.as_str()).is_none())
+        .filter(|id| !firewall.may_be_part(id.as_str()))
         .unwrap_or_default()
 }
 
-/// The caller's trace, unless there is none, more than one, or what looks like a secret in its id, which the log would
+/// The caller's trace without a `tracestate` that may hold a secret, unless there is none, more than one, or what looks like a secret in its id, which the log would
 /// tell; else a new one.
 fn trace(headers: &HeaderMap, firewall: &Firewall) -> Trace {
-    let states = headers.get_all(TRACESTATE).iter().filter_map(|it| it.to_str().ok());
+    // Sent on to other services, which may log it.
+    let states = headers.get_all(TRACESTATE).iter().filter_map(|state| state.to_str().ok());
+    let states = states.filter(|state| !firewall.may_be_part(state));
     only(headers, &HeaderName::from_static(TRACEPARENT))
         .and_then(|it| Trace::continued(it.to_str().ok()?, states))
         .filter(|it| firewall.likeness(it.id()).is_none())

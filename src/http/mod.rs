@@ -24,6 +24,7 @@ mod outbox;
 mod path;
 mod problem;
 mod query;
+mod refusal_log;
 mod router;
 mod secrets;
 mod server;

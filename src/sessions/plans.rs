@@ -10,7 +10,7 @@ use crate::{
     config::Secret,
     ids::{RequestId, UserId},
     outbound::{self, Answer, Bounds, Outbound, Reach},
-    text,
+    text::check_optional_identifier,
 };
 
 const BOUNDS: Bounds = Bounds {
@@ -107,7 +107,7 @@ fn standing(body: &[u8]) -> Result<Standing, String> {
     let is_object = body.iter().find(|it| !it.is_ascii_whitespace()) == Some(&b'{');
     let told = serde_json::from_slice::<Told>(body).ok().filter(|_| is_object);
     let Told { plan, level } = told.ok_or("answered no object with `plan` and `level`")?;
-    let fits = |it: &String| it.len() <= WORD_BYTES && text::check(it).is_ok();
+    let fits = |name: &String| check_optional_identifier(name, WORD_BYTES).is_ok();
     if !plan.iter().chain(&level).all(fits) {
         return Err("answered a plan or a level that is no name".to_owned());
     }

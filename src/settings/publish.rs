@@ -359,7 +359,7 @@ fn seeder(source: &str, request: &RequestId) -> Option<Actor> {
         source => format!("env_import: first value, from {source}"),
     };
     Some(Actor {
-        user: UserId::parse("brune:migrate")?,
+        user: UserId::service("migrate"),
         reason: Reason::parse(&reason).ok()?,
         request: request.clone(),
     })

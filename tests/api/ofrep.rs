@@ -343,7 +343,7 @@ async fn a_pass_to_the_events_opens_nothing_else_and_runs_out() {
     assert_eq!(app.instance.streams.open(), 0);
     let now = brune::clock::Clock::system().now().timestamp();
     let made = |exp: i64| {
-        let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
+        let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes()).unwrap();
         let claims = json!({"aud": "brune:ofrep:events", "exp": exp});
         let pass = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap();
         format!("/ofrep/v1/events?token={pass}")

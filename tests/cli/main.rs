@@ -22,3 +22,4 @@ mod serve;
 #[path = "../support/mod.rs"]
 mod support;
 mod texts;
+mod tokens;

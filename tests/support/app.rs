@@ -55,6 +55,7 @@ pub(crate) fn auth() -> Auth {
         issuer: None,
         audience: None,
         internal_api_key: Some(Secret::new(INTERNAL_KEY.to_owned())),
+        max_life: Auth::DEFAULT_MAX_LIFE,
     }
 }
 

@@ -22,6 +22,43 @@ async fn an_answer_carries_the_id_of_its_request() {
 }
 
 #[tokio::test]
+async fn what_may_be_part_of_a_secret_is_no_id() {
+    let server = server(LIMITS).await;
+    let jwt = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEiLCJleHAiOjE3OTk5OTk5OTl9.c2ln";
+    for part in [
+        jwt,
+        &jwt[..60],
+        &jwt[..20],
+        &jwt[36..70],
+        "Bearer-eyJhbGciOi",
+        "sk-proj-a1B2a1B2",
+        "sk-a1B2a1B2a1B2a1",
+        "ghp_a1B2a1",
+        "xoxb-12345",
+        "AKIAIOSFODNN7",
+        "sk_live_a1B2",
+        "github_pat_11",
+        "glpat-a1B2a1",
+        "hvs.CAESIa1B2",
+    ] {
+        let answer = server.ask("GET /ok", &format!("X-Request-Id: {part}\r\n"), "").await;
+        assert_eq!(answer.header("x-request-id").map(str::len), Some(36), "{part}");
+        assert!(!answer.head.contains(&part.to_ascii_lowercase()), "{part}");
+    }
+    for id in [
+        "0198c0de-7a5e-7000-8000-000000000000",
+        "req-42",
+        "task-sky.1",
+        "ask-me_2",
+        "monkey",
+        "Root-1-67891233-abcdef012345678912345678",
+    ] {
+        let answer = server.ask("GET /ok", &format!("X-Request-Id: {id}\r\n"), "").await;
+        assert_eq!(answer.header("x-request-id"), Some(id.to_ascii_lowercase().as_str()));
+    }
+}
+
+#[tokio::test]
 async fn every_refusal_is_a_problem() {
     let server = server(LIMITS).await;
     server.ask("GET /nowhere?token=x", "", "").await.is_problem(404, "not_found");
@@ -38,7 +75,10 @@ async fn every_refusal_is_a_problem() {
     answer.is_problem(401, "unauthorized");
     assert_eq!(
         answer.header("www-authenticate"),
-        Some(r#"bearer realm="brune", error="invalid_token""#)
+        Some(
+            "bearer realm=\"brune\", error=\"invalid_token\", error_description=\"not a jwt: three \
+             base64url parts separated by dots are needed\""
+        )
     );
     let page = server.ask("GET /problems/method-not-allowed", "", "").await;
     assert!(page.status == 200 && page.body.starts_with("method_not_allowed (405)"));

@@ -63,7 +63,13 @@ pub(crate) async fn server(limits: Limits) -> Server {
 
 fn keys() -> Keys {
     let jwt_secrets = vec![Secret::new("a secret of this test, 32 bytes and more".to_owned())];
-    Keys::new(&Auth { jwt_secrets, issuer: None, audience: None, internal_api_key: None })
+    Keys::new(&Auth {
+        jwt_secrets,
+        issuer: None,
+        audience: None,
+        internal_api_key: None,
+        max_life: Auth::DEFAULT_MAX_LIFE,
+    })
 }
 
 fn routes(state: State) -> Router {

@@ -10,7 +10,7 @@ use axum::{
 
 use crate::{
     http::{
-        auth::{Caller, Keys},
+        auth::{Caller, Keys, Refusal},
         layers::only,
         problem::{Code, Problem},
     },
@@ -47,7 +47,7 @@ impl Cookie {
 
     /// `Set-Cookie` for a `token` that is good for so many seconds; a fault if it is too long to be kept.
     pub(in crate::http) fn keep(self, token: &str, seconds: i64) -> Result<String, Problem> {
-        if TOKEN_BYTES < token.len() {
+        if token.len() > TOKEN_BYTES {
             let detail = format!(
                 "has {} bytes, and a cookie holds {TOKEN_BYTES}: send it with each request, as \
                  `Authorization: Bearer`",
@@ -73,15 +73,16 @@ impl Cookie {
     }
 
     /// The token that was sent. Of two nobody can say which is meant: one may be another page's.
-    fn token(self, headers: &HeaderMap) -> Result<&str, Problem> {
+    fn token(self, headers: &HeaderMap) -> Result<&str, Refusal> {
         // As bytes: what others have put into theirs need not be a text.
         let lines = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
         let pairs = lines.flat_map(|it| it.split(|byte| *byte == b';')).map(<[u8]>::trim_ascii);
         let name = self.name().as_bytes();
         let mut sent = pairs.filter_map(|it| it.strip_prefix(name)?.strip_prefix(b"="));
         match (sent.next(), sent.next()) {
-            (Some(token), None) => from_utf8(token).map_err(|_| Problem::unauthorized(true)),
-            (first, _) => Err(Problem::unauthorized(first.is_some())),
+            (Some(token), None) => from_utf8(token).map_err(|_| Refusal::NotAJwt),
+            (Some(_), Some(_)) => Err(Refusal::Repeated("the cookie")),
+            (None, _) => Err(Refusal::NoCredentials),
         }
     }
 }
@@ -89,7 +90,7 @@ impl Cookie {
 /// Who asks with the cookie.
 pub(super) fn caller(parts: &Parts, keys: &Keys) -> Result<Caller, Problem> {
     let token = keys.cookie().token(&parts.headers)?;
-    let caller = keys.verify(token).map_err(|_| Problem::unauthorized(true))?;
+    let caller = keys.verify(token)?;
     if !parts.method.is_safe() {
         check_origin(&parts.headers)?;
     }

@@ -1,24 +1,28 @@
 //! Who is asking. A handler that takes one of these types cannot be reached without it.
 
+mod claims;
 mod cookie;
+mod header;
+mod refusal;
 mod token;
 
 use std::fmt;
 
 use axum::{
     extract::{FromRef, FromRequestParts},
-    http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts},
+    http::{HeaderMap, HeaderName, header::AUTHORIZATION, request::Parts},
 };
 use chrono::{DateTime, Utc};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 pub(in crate::http) use cookie::SameOrigin;
+pub(in crate::http) use refusal::Refusal;
 pub use token::{Grant, Keys, SUPER_ADMIN, issue};
 
 use crate::{
     config::Secret,
-    http::{layers::only, problem::Code, problem::Problem},
+    http::problem::{Code, Problem},
     ids::UserId,
     json::Fault,
 };
@@ -27,6 +31,10 @@ const INTERNAL_API_KEY: HeaderName = HeaderName::from_static("x-internal-api-key
 
 /// The name that the `OpenFeature` protocol has for such a key.
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// The headers of the internal key, with their names as people write them.
+const INTERNAL: (HeaderName, &str) = (INTERNAL_API_KEY, "X-Internal-Api-Key");
+const API: (HeaderName, &str) = (API_KEY, "X-API-Key");
 
 /// When a key expires.
 const FOREVER: DateTime<Utc> = DateTime::<Utc>::MAX_UTC;
@@ -78,7 +86,7 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        caller(&parts.headers, &Keys::from_ref(state)).map(Self)
+        Ok(Self(caller(&parts.headers, &Keys::from_ref(state))?))
     }
 }
 
@@ -92,7 +100,7 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let keys = Keys::from_ref(state);
         // A header is meant; a cookie may only have come along.
-        if parts.headers.contains_key(header::AUTHORIZATION) {
+        if parts.headers.contains_key(AUTHORIZATION) {
             return Self::of(caller(&parts.headers, &keys)?);
         }
         Self::of(cookie::caller(parts, &keys)?)
@@ -102,7 +110,7 @@ where
 impl SuperAdmin {
     /// Whom `token` speaks for.
     pub(in crate::http) fn holding(token: &str, keys: &Keys) -> Result<Self, Problem> {
-        Self::of(keys.verify(token).map_err(|_| Problem::unauthorized(true))?)
+        Self::of(keys.verify(token)?)
     }
 
     fn of(caller: Caller) -> Result<Self, Problem> {
@@ -123,15 +131,15 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let (headers, keys) = (&parts.headers, Keys::from_ref(state));
         if !headers.contains_key(INTERNAL_API_KEY) {
-            return caller(headers, &keys).map(Self::User);
+            return Ok(Self::User(caller(headers, &keys)?));
         }
-        if headers.contains_key(header::AUTHORIZATION) {
+        if headers.contains_key(AUTHORIZATION) {
             // Which of the two is meant would be a guess, and a guess decides whom the start is for.
             let detail = "send X-Internal-Api-Key or Authorization, not both";
             let fault = Fault { pointer: None, ..Fault::at("", "two_credentials", detail) };
             return Err(Problem::malformed(fault));
         }
-        internal(only(headers, &INTERNAL_API_KEY), &keys).map(|()| Self::Internal)
+        Ok(internal(headers, INTERNAL, &keys).map(|()| Self::Internal)?)
     }
 }
 
@@ -152,36 +160,49 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let (headers, keys) = (&parts.headers, Keys::from_ref(state));
-        if headers.contains_key(header::AUTHORIZATION) {
-            return caller(headers, &keys).map(|caller| Self { until: caller.until });
+        if headers.contains_key(AUTHORIZATION) {
+            return Ok(Self { until: caller(headers, &keys)?.until });
         }
-        let sent = only(headers, &API_KEY).or_else(|| only(headers, &INTERNAL_API_KEY));
-        internal(sent, &keys).map(|()| Self { until: FOREVER })
+        let sent = if headers.contains_key(API_KEY) { API } else { INTERNAL };
+        Ok(internal(headers, sent, &keys).map(|()| Self { until: FOREVER })?)
     }
 }
 
-/// Whether `sent` is the internal key.
-fn internal(sent: Option<&HeaderValue>, keys: &Keys) -> Result<(), Problem> {
-    let known = sent.is_some_and(|it| keys.knows_internal(it.as_bytes()));
-    if known { Ok(()) } else { Err(Problem::unauthorized(false)) }
+/// Checks the internal key in one header, given with its name as people write it.
+fn internal(
+    headers: &HeaderMap,
+    (header, name): (HeaderName, &'static str),
+    keys: &Keys,
+) -> Result<(), Refusal> {
+    let mut sent = headers.get_all(header).iter();
+    let key = sent.next().ok_or(Refusal::NoCredentials)?;
+    if sent.next().is_some() {
+        return Err(Refusal::Repeated(name));
+    }
+    if keys.knows_internal(key.as_bytes()) { Ok(()) } else { Err(Refusal::Key(name)) }
 }
 
-fn caller(headers: &HeaderMap, keys: &Keys) -> Result<Caller, Problem> {
-    let mut sent = headers.get_all(header::AUTHORIZATION).iter();
-    let Some(first) = sent.next() else { return Err(Problem::unauthorized(false)) };
-    let token = first.to_str().ok().and_then(bearer);
-    match token {
-        Some(token) if sent.next().is_none() => {
-            keys.verify(token).map_err(|_| Problem::unauthorized(true))
-        }
-        token => Err(Problem::unauthorized(token.is_some())),
+fn caller(headers: &HeaderMap, keys: &Keys) -> Result<Caller, Refusal> {
+    let mut sent = headers.get_all(AUTHORIZATION).iter();
+    let first = sent.next().ok_or(Refusal::NoCredentials)?;
+    if sent.next().is_some() {
+        return Err(Refusal::Repeated("Authorization"));
+    }
+    let token = first.to_str().ok().and_then(bearer).ok_or(Refusal::Scheme)?;
+    keys.verify(token)
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        Self::unauthorized(&refusal.to_string(), refusal.has_credentials())
     }
 }
 
 /// The token of a `Bearer` header; the scheme's case does not matter (RFC 9110).
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(' '))
+    let token = token.trim_matches(' ');
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
 /// A key that is compared without telling by the time it takes how much of a guess was right.

@@ -5,19 +5,22 @@ use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{
-    Algorithm, DecodingKey, EncodingKey, Header, TokenData, Validation, crypto::aws_lc, decode,
-    decode_header, encode, errors::ErrorKind, get_current_timestamp,
+    Algorithm, DecodingKey, EncodingKey, Header, Validation, crypto::aws_lc,
+    dangerous::insecure_decode_claims, decode, encode, errors::ErrorKind, get_current_timestamp,
 };
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
     config::Auth,
-    http::auth::{Caller, Fingerprint, cookie::Cookie},
-    ids::UserId,
-    text::forbidden,
+    http::auth::{
+        Caller, Fingerprint,
+        claims::{Claims, LEEWAY},
+        cookie::Cookie,
+        header,
+        refusal::Refusal,
+    },
 };
 
 /// The role that may read and change settings.
@@ -25,12 +28,6 @@ pub const SUPER_ADMIN: &str = "SUPER_ADMIN";
 
 /// Bytes of a token that are looked at.
 const TOKEN_BYTES: usize = 8 * 1024;
-
-/// How far our clock and the issuer's may differ, in seconds.
-const LEEWAY: u64 = 5;
-
-/// How long a token may live that says when it was made.
-const MAX_LIFE: TimeDelta = TimeDelta::hours(12);
 
 /// How many tokens are remembered that were found sound.
 const REMEMBERED: usize = 4_096;
@@ -51,46 +48,14 @@ struct Inner {
     signing: Option<EncodingKey>,
     validation: Validation,
     internal: Option<Fingerprint>,
-    max_life: TimeDelta,
+    /// Most seconds that a token may live.
+    max_life: u32,
     sound: Sound,
 }
 
 /// Tokens that were found sound, by their digests: whoever sends one with every request has it read once. A token
 /// cannot be called back before it expires, so nothing but time can end what was found.
 type Sound = Cache<[u8; 32], Caller>;
-
-/// Why a token was refused; for tests only, since callers always get the same answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
-    TooLong,
-    Unreadable,
-    Critical,
-    Algorithm,
-    Signature,
-    Expired,
-    NotYet,
-    LivesTooLong,
-    Issuer,
-    Audience,
-    Claims,
-    Subject,
-}
-
-/// The claims that mean something here. `iss` is a text or the token is refused.
-#[derive(Deserialize)]
-struct Claims {
-    sub: String,
-    exp: f64,
-    iat: Option<f64>,
-    #[serde(rename = "iss")]
-    _iss: Option<String>,
-    #[serde(default)]
-    role: Value,
-    #[serde(default)]
-    roles: Value,
-    plan: Option<String>,
-    level: Option<String>,
-}
 
 /// The claims of a [`pass`](Keys::pass).
 #[derive(Serialize, Deserialize)]
@@ -117,7 +82,7 @@ impl Keys {
                 .collect(),
             validation: validation(auth),
             internal: auth.internal_api_key.as_ref().map(Fingerprint::of),
-            max_life: MAX_LIFE,
+            max_life: auth.max_life,
             sound: Sound::new(REMEMBERED),
         };
         Self { inner: Arc::new(inner), cookie: Cookie::at(None) }
@@ -134,24 +99,13 @@ impl Keys {
         self.cookie
     }
 
-    /// The same, with another bound on the life of a token that says when it was made.
-    #[must_use]
-    pub fn with_max_life(self, max_life: TimeDelta) -> Self {
-        let Inner { secrets, signing, validation, internal, .. } = &*self.inner;
-        let (secrets, validation) = (secrets.clone(), validation.clone());
-        let (signing, internal) = (signing.clone(), internal.clone());
-        let sound = Sound::new(REMEMBERED);
-        let inner = Inner { secrets, signing, validation, internal, max_life, sound };
-        Self { inner: Arc::new(inner), ..self }
-    }
-
     pub(super) fn knows_internal(&self, sent: &[u8]) -> bool {
         self.inner.internal.as_ref().is_some_and(|it| it.matches(sent))
     }
 
     pub(super) fn verify(&self, token: &str) -> Result<Caller, Refusal> {
-        if TOKEN_BYTES < token.len() {
-            return Err(Refusal::TooLong);
+        if token.len() > TOKEN_BYTES {
+            return Err(Refusal::TooLong(TOKEN_BYTES));
         }
         let digest = Sha256::digest(token).into();
         if let Some(known) = self.inner.sound.get(&digest).filter(is_alive) {
@@ -163,22 +117,12 @@ impl Keys {
     }
 
     fn read(&self, token: &str) -> Result<Caller, Refusal> {
-        // Why it was refused is asked for afterwards: the header of one that is sound is read once.
-        let TokenData { header, claims } =
-            self.decoded(token).map_err(|refusal| of_its_header(token).unwrap_or(refusal))?;
-        refuse_extensions(&header)?;
-        self.check_life(&claims)?;
-        let user = UserId::parse(&claims.sub).ok_or(Refusal::Subject)?;
-        // They are stored with the session, and Postgres takes no NUL.
-        let mut words = claims.plan.iter().chain(&claims.level);
-        if words.any(|word| word.chars().any(|c| forbidden(c).is_some())) {
+        header::check(token)?;
+        let claims = self.decoded(token)?;
+        if !header::has_object(token) {
             return Err(Refusal::Claims);
         }
-        let is_admin = claims.has_role(SUPER_ADMIN);
-        #[expect(clippy::cast_possible_truncation, reason = "it saturates, and then never expires")]
-        let until =
-            DateTime::from_timestamp(claims.exp as i64, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
-        Ok(Caller { user, plan: claims.plan, level: claims.level, is_admin, until })
+        claims.check(now(), self.inner.max_life)
     }
 
     /// What opens the stream of refetch events until `expires`, in seconds of the epoch, and nothing else.
@@ -189,11 +133,11 @@ impl Keys {
 
     /// Until when `pass` is good, if it is.
     pub(in crate::http) fn admits(&self, pass: &str) -> Option<DateTime<Utc>> {
-        if TOKEN_BYTES < pass.len() {
+        if pass.len() > TOKEN_BYTES {
             return None;
         }
         let mut validation = Validation::new(Algorithm::HS256);
-        validation.leeway = LEEWAY;
+        validation.leeway = LEEWAY.into();
         validation.set_audience(&[PASS]);
         validation.set_required_spec_claims(&["exp", "aud"]);
         let mut read =
@@ -201,32 +145,41 @@ impl Keys {
         DateTime::from_timestamp(read.next()?.claims.exp, 0)
     }
 
-    /// Header and claims, if any of the secrets signed them.
-    fn decoded(&self, token: &str) -> Result<TokenData<Claims>, Refusal> {
+    /// The claims, if any of the secrets signed them and the library accepts them.
+    fn decoded(&self, token: &str) -> Result<Claims, Refusal> {
         let mut refusal = Refusal::Signature;
         for secret in &self.inner.secrets {
             match decode::<Claims>(token, secret, &self.inner.validation) {
-                Ok(data) => return Ok(data),
-                Err(err) => refusal = Refusal::from(err.kind()),
+                Ok(data) => return Ok(data.claims),
+                Err(err) => refusal = Refusal::of_library(err.kind()),
             }
             if refusal != Refusal::Signature {
-                break;
+                return Err(self.named(token, refusal));
             }
         }
         Err(refusal)
     }
 
-    /// What the library does not check of a token that says when it was made.
-    fn check_life(&self, claims: &Claims) -> Result<(), Refusal> {
-        let Some(iat) = claims.iat else { return Ok(()) };
-        #[expect(clippy::cast_precision_loss, reason = "a float holds every second of the epoch")]
-        let (latest, life) =
-            ((get_current_timestamp() + LEEWAY) as f64, self.inner.max_life.num_seconds() as f64);
-        if latest < iat {
-            return Err(Refusal::NotYet);
+    /// The claim that a token breaks a rule with; `general` if our own checks find nothing. The signature has been
+    /// verified, since the library reads no claim before.
+    fn named(&self, token: &str, general: Refusal) -> Refusal {
+        if !header::has_object(token) {
+            return Refusal::Claims;
         }
-        if life < claims.exp - iat { Err(Refusal::LivesTooLong) } else { Ok(()) }
+        let Ok(claims) = insecure_decode_claims::<Claims>(token) else { return Refusal::Claims };
+        match claims.check(now(), self.inner.max_life) {
+            Err(refusal) => refusal,
+            Ok(_) if general == Refusal::Missing("aud") => claims.audience(),
+            Ok(_) => general,
+        }
     }
+}
+
+/// The time in seconds of the epoch.
+fn now() -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a float holds every second of the epoch")]
+    let now = get_current_timestamp() as f64;
+    now
 }
 
 /// Whether the token of `caller`, which was sound once, has not expired since.
@@ -235,46 +188,9 @@ fn is_alive(caller: &Caller) -> bool {
     now <= caller.until.timestamp()
 }
 
-/// What is wrong with the header by itself, whatever else is wrong with the token.
-fn of_its_header(token: &str) -> Option<Refusal> {
-    match decode_header(token) {
-        Ok(header) => refuse_extensions(&header).err(),
-        Err(_) => Some(Refusal::Unreadable),
-    }
-}
-
-/// `crit` names extensions that a reader has to understand (RFC 7515, 4.1.11), and we know none.
-fn refuse_extensions(header: &Header) -> Result<(), Refusal> {
-    if header.crit.is_some() { Err(Refusal::Critical) } else { Ok(()) }
-}
-
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Keys(***)")
-    }
-}
-
-impl Claims {
-    /// `role` is one text and `roles` a list; any other shape grants nothing, and so does any other case
-    /// or a longer name.
-    fn has_role(&self, role: &str) -> bool {
-        let listed = self.roles.as_array().is_some_and(|all| all.iter().any(|it| it == role));
-        self.role == role || listed
-    }
-}
-
-impl From<&ErrorKind> for Refusal {
-    fn from(kind: &ErrorKind) -> Self {
-        use ErrorKind as E;
-        match kind {
-            E::InvalidSignature => Self::Signature,
-            E::InvalidAlgorithm => Self::Algorithm,
-            E::ExpiredSignature => Self::Expired,
-            E::ImmatureSignature => Self::NotYet,
-            E::InvalidIssuer => Self::Issuer,
-            E::InvalidAudience => Self::Audience,
-            _ => Self::Claims,
-        }
     }
 }
 
@@ -283,7 +199,7 @@ impl From<&ErrorKind> for Refusal {
 fn validation(auth: &Auth) -> Validation {
     let mut validation = Validation::new(Algorithm::HS256);
     let mut required = vec!["exp", "sub"];
-    validation.leeway = LEEWAY;
+    validation.leeway = LEEWAY.into();
     validation.validate_nbf = true;
     validation.validate_aud = auth.audience.is_some();
     if let Some(issuer) = &auth.issuer {

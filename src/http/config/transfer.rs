@@ -220,7 +220,7 @@ pub(in crate::http) async fn import(
     }
     let actor = actor(&caller, reason, request)?;
     let conditions = format!("import {plan_id:?} {on_conflict:?} {on_unknown:?}");
-    let key = conditions::idempotency_key(&headers)?.map(|key| {
+    let key = conditions::idempotency_key(&headers, settings.firewall())?.map(|key| {
         idempotency::Key::new(caller.user.clone(), key, &[conditions.as_bytes(), &digest])
     });
     let terms = ImportTerms { plan_id, on_conflict, on_unknown, idempotency: key };

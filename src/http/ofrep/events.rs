@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use crate::{
     clock::{Clock, jittered},
     http::{
-        auth::Reader,
+        auth::{self, Reader},
         fields::NUMBERS,
         ofrep::{Ofrep, Refusal},
         problem::Problem,
@@ -59,7 +59,7 @@ pub(in crate::http) async fn events(
     mut query: Query,
 ) -> Result<Response, Problem> {
     let until = match query.text("token") {
-        Some(token) => ofrep.keys().admits(&token).ok_or_else(|| Problem::unauthorized(true))?,
+        Some(token) => ofrep.keys().admits(&token).ok_or(auth::Refusal::Pass)?,
         None => reader?.until,
     };
     let since = query.integer("since", NUMBERS);

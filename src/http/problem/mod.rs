@@ -105,15 +105,18 @@ impl Problem {
         Self::new(Code::NotFound, detail)
     }
 
-    /// A 401. Always the same words: which check failed would help only who tries to pass them.
-    pub(super) fn unauthorized(token_was_sent: bool) -> Self {
-        let challenge = if token_was_sent {
-            r#"Bearer realm="brune", error="invalid_token""#
+    /// A 401. `detail` names the check that failed, in ASCII without quotes or backslashes, since it is repeated in
+    /// the challenge; a request without credentials gets a challenge without an error (RFC 6750, 3.1).
+    pub(super) fn unauthorized(detail: &str, credentials_were_sent: bool) -> Self {
+        let bare = HeaderValue::from_static(r#"Bearer realm="brune""#);
+        let described =
+            format!(r#"Bearer realm="brune", error="invalid_token", error_description="{detail}""#);
+        let challenge = if credentials_were_sent {
+            HeaderValue::try_from(described).unwrap_or(bare)
         } else {
-            r#"Bearer realm="brune""#
+            bare
         };
-        Self::new(Code::Unauthorized, "valid credentials are needed")
-            .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+        Self::new(Code::Unauthorized, detail).with_header(header::WWW_AUTHENTICATE, challenge)
     }
 
     /// A fault of the service: `err` is logged with all its causes, here and nowhere else, and the

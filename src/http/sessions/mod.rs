@@ -35,6 +35,7 @@ use crate::{
     json::{Fault, Json},
     sessions::{self, End, Minted, Reach, Session, Starts, Status, User},
     settings::GlobalSettingsService,
+    text::{IdentifierError, check_optional_identifier},
 };
 
 /// Bytes of a plan's or a level's name.
@@ -167,7 +168,7 @@ pub(super) async fn start(
 ) -> Result<Answer, Problem> {
     query.finish()?;
     let user = user(caller, body.map(|body| body.json))?;
-    let idempotency_key = conditions::idempotency_key(&headers)?;
+    let idempotency_key = conditions::idempotency_key(&headers, settings.firewall())?;
     let request = sessions::Request { user, idempotency_key, id, now: clock.now(), due };
     let started = sessions::start(&starts, &pool, &settings, &request).await?;
     let location = format!("/brun-e/sessions/{}", started.session.id);
@@ -196,20 +197,24 @@ fn named(body: Option<Json>) -> Result<User, Problem> {
         || Problem::malformed(Fault::at("", "required", "a body with `user_id` is needed"));
     let mut fields = Fields::of(body.ok_or_else(needed)?)?;
     let name = fields.string("user_id");
-    let id = name.as_deref().and_then(UserId::parse);
-    if name.is_some() && id.is_none() {
-        let detail =
-            format!("must have 1 to {} bytes, without control characters", UserId::MAX_BYTES);
-        fields.fault("user_id", "not_a_user_id", detail);
-    }
+    let id = match name.as_deref().map(UserId::parse) {
+        Some(Ok(id)) => Some(id),
+        Some(Err(error)) => {
+            fields.fault("user_id", "not_a_user_id", error.to_string());
+            None
+        }
+        None => None,
+    };
     let (plan, level) = (word(&mut fields, "plan"), word(&mut fields, "level"));
     fields.finish(|| Some(User { id: id?, plan, level }))
 }
 
 fn word(fields: &mut Fields, name: &'static str) -> Option<String> {
     let text = fields.optional_string(name)?;
-    if WORD_BYTES < text.len() {
-        fields.fault(name, "too_long", format!("must have at most {WORD_BYTES} bytes"));
+    if let Err(error) = check_optional_identifier(&text, WORD_BYTES) {
+        let too_long = matches!(error, IdentifierError::TooLong { .. });
+        let code = if too_long { "too_long" } else { "not_a_name" };
+        fields.fault(name, code, error.to_string());
     }
     Some(text)
 }

@@ -61,7 +61,8 @@ where
         let dry_run = Query::parse(parts.uri.query().unwrap_or_default()).flag("dry_run");
         let revisions = conditions::required_revisions(&parts.headers);
         let lenient = conditions::prefers_lenient(&parts.headers);
-        let key = conditions::idempotency_key(&parts.headers)?;
+        let settings = GlobalSettingsService::from_ref(state);
+        let key = conditions::idempotency_key(&parts.headers, settings.firewall())?;
         let terms = Terms { revisions, lenient, dry_run, idempotency: None };
         let tags = parts.headers.get_all(header::IF_MATCH).iter();
         let tags = tags.flat_map(|it| [it.as_bytes(), b","].concat()).collect();

@@ -61,6 +61,15 @@ impl Firewall {
         self.find(text).or_else(|| self.find(other?))
     }
 
+    /// Whether `text` may hold a secret or the beginning of one that was cut short, by the forms of well-known
+    /// secrets. For identifiers that callers make up and that are logged and stored: a new one can take their place.
+    ///
+    /// Parts of the secrets of this process are not looked for: the answer would confirm a guess piece by piece.
+    #[must_use]
+    pub fn may_be_part(&self, text: &str) -> bool {
+        self.likeness(text).is_some() || patterns::begins(text)
+    }
+
     fn find(&self, text: &str) -> Option<Likeness> {
         if self.holds(text) { Some(HELD) } else { patterns::likeness(text) }
     }

@@ -6,6 +6,7 @@ mod change;
 mod conflicts;
 mod database_errors;
 mod history;
+mod identity;
 mod invariants;
 mod locked;
 mod read;

@@ -1,8 +1,9 @@
 //! Who may: a valid token of a super administrator, on every route, and nobody else.
 
 use axum::http::Method;
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as BASE64_URL};
 use brune::http::SUPER_ADMIN;
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, crypto::sign, encode};
 use serde_json::{Value, json};
 
 use super::{COOLDOWN, HISTORY, PATH, ROLLBACK, stored};
@@ -14,7 +15,7 @@ fn signed(claims: &Value, secret: &str, algorithm: Algorithm) -> String {
 }
 
 /// The claims of an administrator, with `claims` over them; null takes one away.
-fn claiming(claims: &Value) -> String {
+pub(super) fn claiming(claims: &Value) -> String {
     let now = i64::try_from(jsonwebtoken::get_current_timestamp()).unwrap();
     let mut all = json!({"sub": "admin-1", "exp": now + 600, "role": SUPER_ADMIN});
     for (name, value) in claims.as_object().unwrap() {
@@ -26,6 +27,20 @@ fn claiming(claims: &Value) -> String {
     }
     all.as_object_mut().unwrap().retain(|_, value| !value.is_null());
     signed(&all, SECRET, Algorithm::HS256)
+}
+
+/// A token of `header` and `claims` as they are written, signed with our secret.
+fn raw(header: &str, claims: &str) -> String {
+    let message = format!("{}.{}", BASE64_URL.encode(header), BASE64_URL.encode(claims));
+    let key = EncodingKey::from_secret(SECRET.as_bytes()).unwrap();
+    let signature = sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
+    format!("{message}.{signature}")
+}
+
+/// The claims of an administrator, as they are written.
+fn written() -> String {
+    let exp = jsonwebtoken::get_current_timestamp() + 600;
+    json!({"sub": "admin-1", "exp": exp, "role": SUPER_ADMIN}).to_string()
 }
 
 /// Every route, with a request that would pass.
@@ -104,10 +119,9 @@ async fn a_token_that_does_not_hold_is_refused_on_every_route() {
         hold(&app, name, &token, |reply| {
             assert_eq!(reply.status, 401, "{name}: {}", reply.text);
             let challenge = reply.header("www-authenticate");
-            assert_eq!(challenge, "Bearer realm=\"brune\", error=\"invalid_token\"", "{name}");
-            let problem = reply.problem(401, "unauthorized");
-            // The same words whatever was wrong.
-            assert_eq!(problem["detail"], "valid credentials are needed");
+            let start = "Bearer realm=\"brune\", error=\"invalid_token\", error_description=\"";
+            assert!(challenge.starts_with(start), "{name}: {challenge}");
+            reply.problem(401, "unauthorized");
         })
         .await;
     }
@@ -162,4 +176,167 @@ async fn either_way_of_naming_the_role_is_taken() {
     }
     let scheme = format!("bearer {}", claiming(&json!({})));
     app.instance.get(PATH).header("authorization", &scheme).send().await.ok();
+}
+
+#[tokio::test]
+async fn a_refusal_says_which_check_failed_and_repeats_nothing_of_the_token() {
+    let app = TestApp::new().await;
+    let header = r#"{"alg":"HS256"}"#;
+    let twice = format!(r#"{{"sub":"someone-else",{}"#, &written()[1..]);
+    for (token, words) in [
+        ("abc".to_owned(), "not a JWT"),
+        ("a.b.c".to_owned(), "header"),
+        (raw(r#"{"alg":"none"}"#, &written()), "must be HS256"),
+        (raw(r#"{"alg":"HS512"}"#, &written()), "must be HS256"),
+        (claiming(&json!({})) + "x", "signature does not match"),
+        (claiming(&json!({"note": "x".repeat(9000)})), "8192 bytes"),
+        (raw(header, "[]"), "the claims are not a JSON object"),
+        (raw(header, &twice), "the claims are not a JSON object"),
+        (claiming(&json!({"sub": null})), "`sub` is missing"),
+        (claiming(&json!({"sub": 42})), "`sub` must be a string"),
+        (claiming(&json!({"sub": ""})), "`sub` must have at least one visible character"),
+        (
+            claiming(&json!({"sub": "a\u{202E}b"})),
+            "`sub` must not contain a character that changes",
+        ),
+        (claiming(&json!({"exp": null})), "`exp` is missing"),
+        (claiming(&json!({"exp": "1799999999"})), "`exp` must be a number"),
+        (claiming(&json!({"exp": -1})), "`exp` must be a positive number"),
+        (claiming(&json!({"exp": "now-60"})), "expired"),
+        (claiming(&json!({"nbf": "soon"})), "`nbf` must be a number"),
+        (claiming(&json!({"nbf": "now+60"})), "`nbf` is in the future"),
+        (claiming(&json!({"iat": [1]})), "`iat` must be a number"),
+        (claiming(&json!({"iat": "now+60"})), "`iat` is in the future"),
+        (claiming(&json!({"iss": ["us"]})), "`iss` must be a string"),
+        (claiming(&json!({"plan": 7})), "`plan` must be a string"),
+        (
+            claiming(&json!({"level": "b\u{200B}2"})),
+            "`level` must not contain an invisible character",
+        ),
+    ] {
+        let reply = app.instance.get(PATH).bearer(&token).send().await;
+        let challenge = reply.header("www-authenticate").to_owned();
+        let start = "Bearer realm=\"brune\", error=\"invalid_token\", error_description=\"";
+        let described = challenge.strip_prefix(start).and_then(|it| it.strip_suffix('"'));
+        let described = described.unwrap_or_else(|| panic!("{words}: {challenge}")).to_owned();
+        assert!(described.contains(words), "{words}: {described}");
+        // RFC 6750, 3: what stands in it without being escaped.
+        let plain = |c: char| matches!(c, ' '..='~') && c != '"' && c != '\\';
+        assert!(described.chars().all(plain), "{described}");
+        let problem = reply.problem(401, "unauthorized");
+        assert_eq!(problem["detail"], described.as_str());
+    }
+    for (header, words) in
+        [("Basic YTpi", "must be `Bearer` and a token"), ("Bearer", "must be `Bearer` and a token")]
+    {
+        let reply = app.instance.get(PATH).header("authorization", header).send().await;
+        let problem = reply.problem(401, "unauthorized");
+        assert!(problem["detail"].as_str().unwrap().contains(words), "{problem}");
+    }
+    let none = app.instance.get(PATH).send().await.problem(401, "unauthorized");
+    assert!(none["detail"].as_str().unwrap().contains("no credentials"), "{none}");
+}
+
+#[tokio::test]
+async fn a_token_lives_half_a_day_at_most_whether_or_not_it_says_when_it_was_made() {
+    let app = TestApp::new().await;
+    let status = async |claims: Value| {
+        let reply = app.instance.get(PATH).bearer(&claiming(&claims)).send().await;
+        let detail = reply.body["detail"].as_str().unwrap_or_default().to_owned();
+        (reply.status.as_u16(), detail)
+    };
+    for claims in [
+        json!({"exp": "now+43200"}),
+        json!({"exp": "now+43200", "iat": "now+0"}),
+        json!({"exp": "now+600", "iat": "now-3600"}),
+        json!({"exp": in_seconds(600.5)}),
+    ] {
+        assert_eq!(status(claims.clone()).await.0, 200, "{claims}");
+    }
+    for (claims, words) in [
+        (json!({"exp": "now+86400"}), "43200 seconds"),
+        (json!({"exp": "now+86400", "iat": "now+0"}), "43200 seconds"),
+        (json!({"exp": "now+60", "iat": "now-86400"}), "43200 seconds"),
+        (json!({"exp": in_seconds(315_360_000.0)}), "43200 seconds"),
+        (json!({"exp": in_seconds(600.0) * 1000.0}), "milliseconds"),
+        (json!({"exp": 9_223_372_036_854_775_808_u64}), "milliseconds"),
+        (json!({"exp": u64::MAX}), "milliseconds"),
+        (json!({"exp": 1e300}), "milliseconds"),
+        (json!({"exp": "now+60", "iat": -1}), "`iat` must be a positive number"),
+        (json!({"exp": "NaN"}), "`exp` must be a number"),
+    ] {
+        let (status, detail) = status(claims.clone()).await;
+        assert_eq!(status, 401, "{claims}");
+        assert!(detail.contains(words), "{claims}: {detail}");
+    }
+    // JSON has no NaN and no infinity.
+    for exp in ["NaN", "Infinity", "1e999"] {
+        let token = raw(r#"{"alg":"HS256"}"#, &format!(r#"{{"sub":"admin-1","exp":{exp}}}"#));
+        app.instance.get(PATH).bearer(&token).send().await.problem(401, "unauthorized");
+    }
+}
+
+fn in_seconds(offset: f64) -> f64 {
+    let now = u32::try_from(jsonwebtoken::get_current_timestamp()).unwrap();
+    f64::from(now) + offset
+}
+
+#[tokio::test]
+async fn a_header_that_changes_what_is_signed_is_refused() {
+    let app = TestApp::new().await;
+    for header in [
+        r#"{"alg":"HS256","b64":false}"#,
+        r#"{"alg":"HS256","b64":true}"#,
+        r#"{"alg":"HS256","B64":false}"#,
+        r#"{"alg":"HS256","zip":"DEF"}"#,
+        r#"{"alg":"HS256","Zip":"DEF"}"#,
+        r#"{"alg":"HS256","crit":["b64"],"b64":true}"#,
+        r#"{"alg":"HS256","crit":[]}"#,
+        r#"{"alg":"HS256","crit":null}"#,
+        r#"{"alg":"HS256","CRIT":["exp"]}"#,
+        r#"{"alg":"HS256","enc":"A128GCM"}"#,
+        r#"{"alg":"HS256","Alg":"none"}"#,
+        r#"{"alg":"none","alg":"HS256"}"#,
+        r#"{"alg":"HS256","kid":"a","kid":"b"}"#,
+        r#"{"alg":"HS256","x":{"y":1,"y":2}}"#,
+        r#"{"alg":"hs256"}"#,
+        r#"{"alg":["HS256"]}"#,
+        r"{}",
+        r#"["HS256"]"#,
+    ] {
+        let reply = app.instance.get(PATH).bearer(&raw(header, &written())).send().await;
+        assert_eq!(reply.status, 401, "{header}: {}", reply.text);
+        reply.problem(401, "unauthorized");
+    }
+    for header in
+        [r#"{"alg":"HS256"}"#, r#"{"typ":"JWT","alg":"HS256","kid":"k","jku":"https://x.test"}"#]
+    {
+        app.instance.get(PATH).bearer(&raw(header, &written())).send().await.ok();
+    }
+}
+
+#[tokio::test]
+async fn a_key_and_a_cookie_are_told_what_is_wrong_with_them_as_well() {
+    let app = TestApp::new().await;
+    let start = |key: &str| {
+        app.instance.call(Method::POST, "/brun-e/start").header("x-internal-api-key", key)
+    };
+    let wrong = start("a key of somebody else").send().await;
+    assert_eq!(
+        wrong.header("www-authenticate"),
+        "Bearer realm=\"brune\", error=\"invalid_token\", error_description=\"X-Internal-Api-Key does not match\""
+    );
+    wrong.problem(401, "unauthorized");
+    let twice = start("a").header("x-internal-api-key", "b").send().await;
+    let twice = twice.problem(401, "unauthorized");
+    assert!(twice["detail"].as_str().unwrap().contains("more than once"), "{twice}");
+    let cookie = format!("brune={}", claiming(&json!({"exp": "now-60"})));
+    let expired = app.instance.get("/admin/me").header("cookie", &cookie).send().await;
+    let expired = expired.problem(401, "unauthorized");
+    assert!(expired["detail"].as_str().unwrap().contains("expired"), "{expired}");
+    let flags =
+        app.instance.call(Method::POST, "/ofrep/v1/evaluate/flags").header("x-api-key", "wrong");
+    let flags = flags.send().await;
+    assert_eq!(flags.status, 401);
+    assert!(flags.header("www-authenticate").contains("X-API-Key does not match"));
 }
