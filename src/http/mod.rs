@@ -8,6 +8,7 @@
 mod answer;
 mod audit;
 mod auth;
+mod bad_head;
 mod body;
 mod conditions;
 mod config;

@@ -19,16 +19,17 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::http::{
+    bad_head::BadHeads,
     limits::{HEAD_BYTES, HEAD_LINES, Limits},
+    refusal_log::Lines,
     write_progress::{WriteProgress, bound_kernel},
 };
 
 /// Pause after a failed `accept`: out of descriptors, the next one would fail as well.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
-/// hyper answers a head over its own limits with an empty body. What is a little too large is let
-/// through to [`around`](super::around), which says so in a problem document; what is larger than
-/// this many times the limit is not worth the memory.
+/// What is a little too large is let through to [`around`](super::around), which says so in a problem document for
+/// its path; what is larger than this many times the limit is not worth the memory, and [`BadHeads`] answers it.
 const HARD_LIMIT: usize = 8;
 
 /// Answers on `listener` with `router` until `shutdown`; then takes no more connections, lets the
@@ -68,6 +69,8 @@ struct Server {
     open: TaskTracker,
     graceful: GracefulShutdown,
     cut: CancellationToken,
+    /// Bounds what is logged of heads that cannot be read.
+    bad_heads: Arc<Lines>,
 }
 
 impl Server {
@@ -88,6 +91,7 @@ impl Server {
             open: TaskTracker::new(),
             graceful: GracefulShutdown::new(),
             cut: CancellationToken::new(),
+            bad_heads: Arc::default(),
         }
     }
 
@@ -124,6 +128,7 @@ impl Server {
         let service = TowerToHyperService::new(self.router.clone());
         let scarce = self.slots.available_permits() < self.limits.connections / LAST_PLACES;
         let http = if scarce { &self.hasty } else { &self.http };
+        let stream = BadHeads::new(stream, Arc::clone(&self.bad_heads));
         let connection = http.serve_connection(TokioIo::new(stream), service);
         let connection = self.graceful.watch(connection);
         let cut = self.cut.clone();

@@ -8,5 +8,6 @@
 )]
 
 mod connections;
+mod heads;
 mod requests;
 mod support;

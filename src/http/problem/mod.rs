@@ -241,6 +241,11 @@ impl Problem {
         &self.0.faults
     }
 
+    /// The document of request `id` for `instance`, where no response can be made.
+    pub(super) fn into_json(self, instance: &str, id: &RequestId) -> Vec<u8> {
+        serde_json::to_vec(&self.document(instance, id)).unwrap_or_default()
+    }
+
     fn document(self, instance: &str, id: &RequestId) -> ProblemDocument {
         let Inner { code, detail, faults, members, .. } = *self.0;
         ProblemDocument {
