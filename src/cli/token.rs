@@ -1,6 +1,9 @@
 //! `brune token`.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use chrono::TimeDelta;
 use clap::Args;
@@ -36,22 +39,33 @@ pub(super) struct Arguments {
 
 pub(super) fn run(environment: &Environment, arguments: &Arguments) -> Result<ExitCode, String> {
     let auth = Auth::load(environment).map_err(|faults| faults.to_string())?;
-    UserId::parse(&arguments.sub).map_err(|error| format!("--sub {error}"))?;
-    for (option, word) in [("--plan", &arguments.plan), ("--level", &arguments.level)] {
-        let word = word.as_deref().unwrap_or_default();
-        let checked = check_optional_identifier(word, UserId::MAX_BYTES);
-        checked.map_err(|error| format!("{option} {error}"))?;
-    }
+    let life = match check(arguments).and_then(|()| life(&auth, arguments.minutes)) {
+        Ok(life) => life,
+        Err(wrong) => {
+            let _ = writeln!(io::stderr(), "brune: {wrong}");
+            return Ok(ExitCode::from(2));
+        }
+    };
     let grant = Grant {
         sub: arguments.sub.clone(),
         role: arguments.role.clone(),
         plan: arguments.plan.clone(),
         level: arguments.level.clone(),
     };
-    let life = life(&auth, arguments.minutes)?;
     let token = issue(&auth, &grant, Clock::system().now(), life).map_err(|err| err.to_string())?;
     say(&token);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Checks that the service would accept the names.
+fn check(arguments: &Arguments) -> Result<(), String> {
+    UserId::parse(&arguments.sub).map_err(|error| format!("--sub {error}"))?;
+    for (option, word) in [("--plan", &arguments.plan), ("--level", &arguments.level)] {
+        let word = word.as_deref().unwrap_or_default();
+        let checked = check_optional_identifier(word, UserId::MAX_BYTES);
+        checked.map_err(|error| format!("{option} {error}"))?;
+    }
+    Ok(())
 }
 
 /// How long the token lives: no longer than the service accepts.

@@ -3,7 +3,10 @@
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::support::{TestApp, binary::Home};
+use crate::support::{
+    TestApp,
+    binary::{Home, Outcome},
+};
 
 const PATH: &str = "/admin/global-settings";
 const SECRET: &str = "a secret of this test, of 32 bytes and more";
@@ -22,6 +25,13 @@ fn lines(home: &Home, message: &str) -> Vec<Value> {
     lines.into_iter().filter(|line| line["message"] == message).collect()
 }
 
+/// Holds a command to have been called wrongly, as `words` say.
+#[track_caller]
+fn misused(outcome: &Outcome, words: &str) {
+    assert_eq!((outcome.code, outcome.out.as_str()), (Some(2), ""), "{}", outcome.err);
+    assert!(outcome.err.contains(words), "{words} is not in: {}", outcome.err);
+}
+
 #[test]
 fn a_token_for_somebody_who_cannot_be_is_not_made() {
     let home = Home::new();
@@ -36,7 +46,7 @@ fn a_token_for_somebody_who_cannot_be_is_not_made() {
             "--minutes must be an integer between 1 and 720 (JWT_MAX_LIFE is 43200 seconds)",
         ),
     ] {
-        home.run(&[&["token"], &arguments[..]].concat()).refused(&[words]);
+        misused(&home.run(&[&["token"], &arguments[..]].concat()), words);
     }
     home.run(&["token", "--sub", "René", "--minutes", "720"]).ok();
 }
@@ -50,7 +60,7 @@ async fn how_long_a_token_may_live_is_configured() {
     assert_eq!(service.call(Method::GET, PATH).send().await.unwrap().status(), 200);
     service.stop().await;
     let home = home.with("JWT_MAX_LIFE", "600");
-    home.run(&["token", "--minutes", "11"]).refused(&["JWT_MAX_LIFE is 600 seconds"]);
+    misused(&home.run(&["token", "--minutes", "11"]), "JWT_MAX_LIFE is 600 seconds");
     let short = home.run(&["token", "--role", "SUPER_ADMIN"]).ok();
     let service = home.serve();
     let long = service.anonymous(Method::GET, PATH).bearer_auth(token.trim()).send().await.unwrap();
