@@ -190,6 +190,7 @@ pub mod text;
 pub mod clock;
 pub mod compute;
 pub mod cursor;
+pub mod files;
 pub mod ids;
 pub mod json;
 pub mod trace;

@@ -27,5 +27,7 @@ mod service;
 mod support;
 #[path = "config_cli/transfer.rs"]
 mod transfer;
+#[path = "config_cli/unwritten.rs"]
+mod unwritten;
 #[path = "config_cli/writing.rs"]
 mod writing;

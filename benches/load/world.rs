@@ -21,8 +21,8 @@ use brune::{
     },
     fleet::{self, Fleet, Pace},
     http::{
-        self, AppState, Grant, Keys, Limits, Ofrep, Origins, SUPER_ADMIN, StreamBounds, Streams,
-        WriteQuota,
+        self, AppState, Grant, Keys, Limits, Ofrep, Origins, PathPrefix, SUPER_ADMIN, StreamBounds,
+        Streams, WriteQuota,
     },
     sessions::{Realtime, Starts},
     settings::{self, Catalog, Feed, Firewall, GlobalSettingsService},
@@ -160,6 +160,7 @@ impl Instance {
         let state = AppState {
             feed,
             ofrep: Ofrep::new(Keys::new(&auth())),
+            path_prefix: PathPrefix::default(),
             origins: Origins::default(),
             streams: Streams::new(StreamBounds::default(), CancellationToken::new()),
             pool: pool.clone(),

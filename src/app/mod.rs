@@ -7,18 +7,20 @@ mod guard;
 mod open;
 mod role;
 mod services;
+mod signals;
 mod tasks;
 
-use std::{future::Future, net::SocketAddr, time::Duration};
+use std::{future::Future, net::SocketAddr, path::Path, time::Duration};
 
 use chrono::TimeDelta;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 pub use forward::{Forwarder, Rhythm};
 pub use guard::{Finding, examine};
 pub use open::{Database, apply_roles, catalog, firewall, migrate, plan};
+pub use signals::signals;
 use tasks::Tasks;
 
 use crate::{
@@ -27,7 +29,8 @@ use crate::{
     database::{self, Pool, embedded},
     fleet::{self, Fleet, Pace},
     http::{
-        self, AppState, Grant, Keys, Limits, Ofrep, Origins, StreamBounds, Streams, WriteQuota,
+        self, AppState, Grant, Keys, Limits, Ofrep, Origins, PathPrefix, StreamBounds, Streams,
+        WriteQuota,
     },
     outbound,
     outbox::{self, Outbox, Sink, Worker},
@@ -100,6 +103,8 @@ pub enum Error {
 pub struct Ready {
     /// Where it answers.
     pub address: SocketAddr,
+    /// Where people reach it, if that was said (`BRUNE_PUBLIC_URL`).
+    pub public_url: Option<String>,
     /// A token of a `SUPER_ADMIN`; only in development, where the secret was made up.
     pub token: Option<String>,
 }
@@ -163,8 +168,8 @@ async fn run(
     tokio::pin!(served);
     // So that `brune config` on this machine finds the service without being told.
     let dir = config.data_dir().filter(|_| database.is_private());
-    let _announced = dir.and_then(|dir| Announcement::new(dir, address));
-    ready(&Ready { address, token });
+    let _announced = dir.and_then(|dir| announced(dir, address));
+    ready(&Ready { address, public_url: config.alerts.public_url.clone(), token });
     let ended = tokio::select! {
         () = &mut served => None,
         () = stop => None,
@@ -175,6 +180,16 @@ async fn run(
     served.await;
     tasks.stop().await;
     conclude(ended, leave(&fleet, &worker, &pool), forwarder).await
+}
+
+/// The note of where the service answers. Without one `brune config` has to be told.
+fn announced(dir: &Path, address: SocketAddr) -> Option<Announcement> {
+    let written = Announcement::new(dir, address);
+    written
+        .inspect_err(
+            |err| warn!(error = %err, "cannot note the address; set BRUNE_URL for `brune config`"),
+        )
+        .ok()
 }
 
 /// The last steps: this instance leaves the others, if it still has a database, and what was said last is posted.
@@ -289,12 +304,15 @@ impl Parts<'_> {
         // Before it answers anybody: from then on a write waits for it.
         fleet.join(pool, settings.revision()).await?;
         tasks.spawn(fleet::keep(pool.clone(), settings.clone(), fleet.clone()));
-        let keys = Keys::new(&config.auth).reached_at(config.alerts.public_url.as_deref());
+        let public_url = config.alerts.public_url.as_deref();
+        let keys = Keys::new(&config.auth).reached_at(public_url);
+        let path_prefix = PathPrefix::of(public_url);
         Ok(AppState {
             starts: services::starts(config, &settings)?,
             quota: WriteQuota::new(config.admin_writes_per_minute),
             streams: Streams::new(StreamBounds::default(), shutdown.clone()),
-            ofrep: Ofrep::new(keys.clone()),
+            ofrep: Ofrep::new(keys.clone()).under(path_prefix.clone()),
+            path_prefix,
             origins: Origins(config.cors_origins.clone().into()),
             pool: pool.clone(),
             provision,
@@ -371,20 +389,4 @@ fn development_token(config: &Config, clock: &Clock) -> Option<String> {
     };
     let life = config.auth.bounded(TimeDelta::hours(12));
     http::issue(&config.auth, &grant, clock.now(), life).ok()
-}
-
-/// Resolves on SIGTERM or SIGINT.
-///
-/// # Errors
-/// The handlers cannot be set up.
-pub fn signals() -> Result<impl Future<Output = ()>, Error> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => info!("SIGTERM: shutting down"),
-            _ = interrupt.recv() => info!("SIGINT: shutting down"),
-        }
-    })
 }

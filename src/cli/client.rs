@@ -107,7 +107,11 @@ impl Client {
     pub(super) fn new(service: &config::Client) -> Result<Self, Failure> {
         let told =
             |err: &dyn fmt::Display| Failure::usage(format!("BRUNE_URL cannot be used: {err}"));
-        let url = Url::parse(&service.url).map_err(|err| told(&err))?;
+        let mut url = Url::parse(&service.url).map_err(|err| told(&err))?;
+        if !url.path().ends_with('/') {
+            // Paths are joined to it, and would take the place of what follows the last slash.
+            url.set_path(&format!("{}/", url.path()));
+        }
         let http = reqwest::Client::builder()
             .timeout(Duration::from_secs(15))
             // A token must not follow a redirect to another host.
@@ -124,7 +128,10 @@ impl Client {
 
     /// A request for `path`, with the token.
     pub(super) fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, Failure> {
-        let url = self.url.join(path).map_err(|err| Failure::usage(err.to_string()))?;
+        let url = self
+            .url
+            .join(path.trim_start_matches('/'))
+            .map_err(|err| Failure::usage(err.to_string()))?;
         Ok(self.http.request(method, url).bearer_auth(&self.token))
     }
 

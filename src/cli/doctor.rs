@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::{
     app::{self, Database},
-    cli::say,
+    cli::output::say,
     config::{Config, Environment},
 };
 
@@ -19,7 +19,7 @@ pub(super) async fn run(
     let mut sound = true;
     for finding in findings? {
         match finding.result {
-            Ok(told) => say(&format!("ok    {}: {told}", finding.check)),
+            Ok(told) => _ = say(&format!("ok    {}: {told}", finding.check)),
             Err(faults) => {
                 sound = false;
                 for fault in faults {

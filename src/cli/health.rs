@@ -11,8 +11,11 @@ use clap::Args;
 use url::Url;
 
 use crate::{
-    cli::say,
-    config::{Config, Environment},
+    cli::output::say,
+    config::{
+        Config, Environment,
+        address::{self, AddressError},
+    },
 };
 
 /// How long each step may take; engines give up on a probe after 30 seconds at the latest.
@@ -25,17 +28,36 @@ const ANSWER: u64 = 64 * 1024;
 pub(super) struct Arguments {
     /// What to ask, over http [default: /readyz?verbose at BRUNE_LISTEN]
     #[arg(long)]
-    url: Option<Url>,
+    url: Option<String>,
 }
 
 pub(super) fn run(environment: &Environment, arguments: &Arguments) -> Result<ExitCode, String> {
-    let url = match &arguments.url {
-        Some(url) => url.clone(),
+    let url = match arguments.url.as_deref().map(target) {
         None => own(environment)?,
+        Some(Ok(url)) => url,
+        Some(Err(rule)) => {
+            // Not by clap, which would repeat what was given.
+            let _ = writeln!(io::stderr(), "brune: --url: {rule}");
+            return Ok(ExitCode::from(2));
+        }
     };
     let (well, told) = probe(&url)?;
     say(&told);
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Reads what to ask. Only http is spoken here.
+fn target(text: &str) -> Result<Url, AddressError> {
+    let url = address::web(text)?;
+    let error =
+        |what| Err(AddressError { what, fix: "write it such as `http://127.0.0.1:8080/readyz`" });
+    if url.scheme() != "http" {
+        return error("must begin with http://");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return error("must not have a user or a password");
+    }
+    Ok(url)
 }
 
 /// Whether `url` answers with a 200, and what it says.

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::{
     app::{self, Database},
-    cli::say,
+    cli::output::say,
     config::{Config, Environment},
     database::roles::Outcome,
     settings::PublishPlan,

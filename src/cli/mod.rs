@@ -9,12 +9,17 @@ mod doctor;
 mod health;
 mod instances;
 mod migrate;
+mod output;
 mod secrets;
 mod serve;
 mod show;
 mod token;
 
-use std::{fmt::Write as _, io::Write as _, process::ExitCode};
+use std::{
+    fmt::Write as _,
+    io::{self, IsTerminal as _, Write as _},
+    process::ExitCode,
+};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
@@ -39,11 +44,11 @@ struct Cli {
 const AFTER: &str = "Without a command: serve. Without a configuration: a private Postgres and a secret of \
     its own, for development. Every variable is in `.env.example`; a `.env` file in the working directory \
     is read, and the process's own variables win over it.\n\n\
-    Exit codes: 0 done, 1 refused or failed, 2 wrong usage.";
+    Exit codes: 0 done, 1 refused, failed, or an output that could not be written, 2 wrong usage.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the service until SIGTERM or SIGINT
+    /// Run the service until SIGTERM, SIGINT or SIGHUP
     ///
     /// Without DATABASE_URL or POSTGRES_HOST a private Postgres is started in the data directory, migrated
     /// and seeded; it never outlives the service. With a database of your own, run `brune migrate` first:
@@ -51,7 +56,7 @@ enum Command {
     /// invalid.
     ///
     /// On a signal it takes no more connections, finishes the requests under way (10 seconds at most) and
-    /// stops what it started.
+    /// stops what it started. Further signals change nothing. A SIGHUP that was ignored at the start (nohup) still is.
     Serve,
     /// Bring the database up to date: migrations, declarations of the catalog, first values
     ///
@@ -112,15 +117,38 @@ pub fn main() -> ExitCode {
             writeln!(std::io::stderr(), "brune: cannot start over without PG* variables: {err}");
         return ExitCode::FAILURE;
     }
-    let command = Cli::parse().command.unwrap_or(Command::Serve);
-    match run(command) {
-        Ok(code) => code,
-        Err(failure) => {
-            // The last word goes to whoever is at the terminal, whatever is logged.
+    let ended = match Cli::try_parse() {
+        Ok(cli) => run(cli.command.unwrap_or(Command::Serve)),
+        // The help and the version as well.
+        Err(usage) => Ok(tell_usage(&usage)),
+    };
+    // The last word goes to whoever is at the terminal, whatever is logged.
+    let code = ended.unwrap_or_else(|failure| {
+        let _ = writeln!(std::io::stderr(), "brune: {failure}");
+        ExitCode::FAILURE
+    });
+    match output::failure() {
+        Some(failure) => {
             let _ = writeln!(std::io::stderr(), "brune: {failure}");
-            ExitCode::FAILURE
+            if code == ExitCode::SUCCESS { ExitCode::FAILURE } else { code }
         }
+        None => code,
     }
+}
+
+/// Prints what the parser says of the arguments.
+fn tell_usage(usage: &clap::Error) -> ExitCode {
+    if usage.use_stderr() {
+        let _ = usage.print();
+        return ExitCode::from(2);
+    }
+    let rendered = usage.render();
+    if io::stdout().is_terminal() {
+        output::write(rendered.ansi().to_string().as_bytes());
+    } else {
+        output::write(rendered.to_string().as_bytes());
+    }
+    ExitCode::SUCCESS
 }
 
 fn run(command: Command) -> Result<ExitCode, String> {
@@ -132,7 +160,9 @@ fn run(command: Command) -> Result<ExitCode, String> {
         Command::Secrets(arguments) => Ok(secrets::run(&environment, arguments)),
         Command::Instances(arguments) => Ok(instances::run(&environment, &arguments)),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "brune", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "brune", &mut script);
+            output::write(&script);
             Ok(ExitCode::SUCCESS)
         }
         Command::Serve => with_config(&environment, Needs::Serve, async |config, lines| {
@@ -176,9 +206,4 @@ fn chain(err: &dyn std::error::Error) -> String {
         cause = err.source();
     }
     text
-}
-
-/// A line on standard output; a closed pipe is the reader's wish, not an error.
-fn say(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
 }

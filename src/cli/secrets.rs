@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     cli::{
         client::{self, Client, Failure},
-        say,
+        output::say,
         show::{Output, cell, confirmed, show},
     },
     config::Environment,

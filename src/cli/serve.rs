@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::{
     app::{self, Ready},
-    cli::say,
+    cli::output::say,
     config::{Config, Environment},
     telemetry::Lines,
 };
@@ -23,6 +23,9 @@ pub(super) async fn run(
 fn announce(ready: &Ready) {
     let address = ready.address;
     say(&format!("brune answers on http://{address}"));
+    if let Some(url) = &ready.public_url {
+        say(&format!("reached at {url}/, its console at {url}/admin/"));
+    }
     if let Some(token) = &ready.token {
         say("a SUPER_ADMIN's token, for development:");
         say(&format!("  export BRUNE_TOKEN={token}"));

@@ -7,7 +7,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
 use crate::{
-    cli::{client::Failure, say},
+    cli::{client::Failure, output::say},
     text,
 };
 
@@ -48,7 +48,7 @@ pub(super) fn show(
             table.add_rows(rows);
             say(&table.to_string());
         }
-        Output::Tsv => rows.iter().for_each(|row| say(&row.join("\t"))),
+        Output::Tsv => rows.iter().for_each(|row| _ = say(&row.join("\t"))),
         Output::Json => {
             let text = serde_json::to_string_pretty(value);
             say(&text.map_err(|err| Failure::refused(err.to_string()))?);

@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use clap::Args;
 
 use crate::{
-    cli::say,
+    cli::output::say,
     clock::Clock,
     config::{Auth, Environment},
     http::{Grant, issue},

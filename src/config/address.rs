@@ -46,6 +46,8 @@ pub struct AddressError {
 /// What an address leads to.
 struct Kind {
     schemes: &'static [&'static str],
+    /// It does not begin with one of the schemes.
+    without_scheme: AddressError,
     /// A `\` separates parts as `/` does (the URL standard, for the schemes of browsers).
     has_backslash: bool,
     /// An `@` may stand in the path, as it does in addresses of webhooks, if no user or port comes before it.
@@ -55,33 +57,44 @@ struct Kind {
 
 const POSTGRES: Kind = Kind {
     schemes: &["postgres", "postgresql"],
+    without_scheme: NO_POSTGRES,
     has_backslash: false,
     has_at_in_path: false,
-    unreadable: AddressError {
-        what: "is not a Postgres URL",
-        fix: "write `postgres://user:password@host:5432/database`, and percent-encode `@ / ? # %` in the user \
-              and the password (`%40 %2F %3F %23 %25`)",
-    },
+    unreadable: NO_POSTGRES,
+};
+
+const NO_POSTGRES: AddressError = AddressError {
+    what: "is not a Postgres URL",
+    fix: "write `postgres://user:password@host:5432/database`, and percent-encode `@ / ? # %` in the user and the \
+          password (`%40 %2F %3F %23 %25`)",
 };
 
 const REDIS: Kind = Kind {
     schemes: &["redis", "rediss", "redis+unix", "unix", "valkey", "valkeys", "valkey+unix"],
+    without_scheme: NO_REDIS,
     has_backslash: false,
     has_at_in_path: false,
-    unreadable: AddressError {
-        what: "is not a Redis URL",
-        fix: "write `redis://user:password@host:6379`, and percent-encode `@ / ? # %` in the user and the \
-              password (`%40 %2F %3F %23 %25`)",
-    },
+    unreadable: NO_REDIS,
+};
+
+const NO_REDIS: AddressError = AddressError {
+    what: "is not a Redis URL",
+    fix: "write `redis://user:password@host:6379`, and percent-encode `@ / ? # %` in the user and the password \
+          (`%40 %2F %3F %23 %25`)",
 };
 
 const WEB: Kind = Kind {
     schemes: &["http", "https"],
+    // `localhost:8080`, for one, would have the scheme `localhost`.
+    without_scheme: AddressError {
+        what: "must begin with http:// or https://",
+        fix: "write it such as `https://host/path` or `http://127.0.0.1:8080`",
+    },
     has_backslash: true,
     has_at_in_path: true,
     unreadable: AddressError {
-        what: "is not a web address",
-        fix: "write it as `https://host/path`",
+        what: "must name a host, and after `:` a port",
+        fix: "write it such as `https://host/path` or `http://127.0.0.1:8080`",
     },
 };
 
@@ -135,7 +148,7 @@ pub(super) fn redis(text: &str) -> Result<(), AddressError> {
 ///
 /// # Errors
 /// It is not whole.
-pub(super) fn web(text: &str) -> Result<Url, AddressError> {
+pub(crate) fn web(text: &str) -> Result<Url, AddressError> {
     let url = parse(text, &WEB)?;
     if url.has_host() { Ok(url) } else { Err(WEB.unreadable) }
 }
@@ -146,17 +159,14 @@ pub(super) fn web(text: &str) -> Result<Url, AddressError> {
 /// It is not whole, or has one of these.
 pub(super) fn root(text: &str) -> Result<Url, AddressError> {
     let url = web(text)?;
-    let is_bare = url.username().is_empty()
-        && url.password().is_none()
-        && url.query().is_none()
-        && url.fragment().is_none();
-    if is_bare {
-        return Ok(url);
+    let fix = "write `https://host/path` without it";
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(AddressError { what: "must not have a user or a password", fix });
     }
-    Err(AddressError {
-        what: "has a user, a password, a query or a fragment",
-        fix: "write `https://host/path` without them",
-    })
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(AddressError { what: "must not have a query or a fragment", fix });
+    }
+    Ok(url)
 }
 
 fn parse(text: &str, kind: &Kind) -> Result<Url, AddressError> {
@@ -168,9 +178,9 @@ fn parse(text: &str, kind: &Kind) -> Result<Url, AddressError> {
             fix: "remove it; one that belongs to the password is percent-encoded (`%0A`)",
         });
     }
-    let (scheme, rest) = text.split_once("://").ok_or(kind.unreadable)?;
+    let (scheme, rest) = text.split_once("://").ok_or(kind.without_scheme)?;
     if !kind.schemes.iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
-        return Err(kind.unreadable);
+        return Err(kind.without_scheme);
     }
     let is_end = |c| matches!(c, '/' | '?' | '#') || (kind.has_backslash && c == '\\');
     let (authority, after) = rest.split_at(rest.find(is_end).unwrap_or(rest.len()));

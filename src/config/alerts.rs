@@ -159,7 +159,7 @@ mod tests {
         assert!(told.contains("more than two lines"), "{told}");
         for wrong in ["ftp://hunter22", "hunter22", "https://"] {
             let told = with(wrong, SECRET, "false");
-            assert!(told.contains("ALERT_WEBHOOK_URL: is not a web address"), "{told}");
+            assert!(told.contains("ALERT_WEBHOOK_URL: must "), "{told}");
             assert!(!told.contains("hunter22"), "{told}");
         }
     }

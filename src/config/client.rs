@@ -2,7 +2,10 @@
 
 use std::{fs, path::PathBuf};
 
-use crate::config::{Auth, Environment, Fault, Faults, Secret, address, directories};
+use crate::{
+    config::{Auth, Environment, Fault, Faults, Secret, address, directories},
+    files::{self, Existing},
+};
 
 /// The file in the data directory that says where the service of this machine answers.
 const ADDRESS: &str = "address";
@@ -67,12 +70,14 @@ fn local(env: &Environment) -> Result<String, Fault> {
 pub struct Announcement(PathBuf);
 
 impl Announcement {
-    /// Writes the note; `None` if it cannot be written, which keeps nothing from working.
-    #[must_use]
-    pub fn new(dir: &std::path::Path, address: std::net::SocketAddr) -> Option<Self> {
+    /// Writes the note.
+    ///
+    /// # Errors
+    /// It cannot be written, which keeps the service from nothing.
+    pub fn new(dir: &std::path::Path, address: std::net::SocketAddr) -> std::io::Result<Self> {
         let path = dir.join(ADDRESS);
-        fs::write(&path, address.to_string()).ok()?;
-        Some(Self(path))
+        files::write(&path, address.to_string().as_bytes(), 0o644, Existing::Replace)?;
+        Ok(Self(path))
     }
 }
 

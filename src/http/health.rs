@@ -3,13 +3,15 @@
 
 use axum::{
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 
 use crate::{
-    http::{answer::Answer, openapi::problems, problem::Problem, query::Query, streams::Streams},
-    metrics, sessions,
+    http::{
+        accept, answer::Answer, openapi::problems, problem::Problem, query::Query, streams::Streams,
+    },
+    sessions,
     settings::GlobalSettingsService,
 };
 
@@ -25,10 +27,6 @@ pub(super) async fn livez() -> Response {
     text(StatusCode::OK, "ok\n".to_owned())
 }
 
-problems! {
-    HealthProblems: MalformedRequest
-}
-
 /// Whether the service can serve: database, settings, notification channel.
 #[utoipa::path(
     get,
@@ -39,42 +37,50 @@ problems! {
     responses(
         (status = 200, description = "It can", body = String, content_type = "text/plain"),
         (status = 503, description = "It cannot; the lines say why", body = String, content_type = "text/plain"),
-        HealthProblems,
     )
 )]
 pub(super) async fn readyz(
     State(settings): State<GlobalSettingsService>,
     query: Query,
-) -> Result<Response, Problem> {
+) -> Response {
     ready(&settings, query)
 }
 
 problems! {
-    MetricsProblems: MalformedRequest, Internal
+    MetricsProblems: Internal
 }
 
 /// What is counted, for Prometheus.
+///
+/// In the form that `Accept` prefers: `OpenMetrics` 1.0 where it is named, else Prometheus's text format 0.0.4. Unknown
+/// parameters are ignored, here and by the probes.
 #[utoipa::path(
     get,
     path = "/metrics",
     operation_id = "getMetrics",
     tag = "health",
+    params(("Accept" = Option<String>, Header, description = "`text/plain` or `application/openmetrics-text`")),
     responses(
-        (status = 200, description = "OpenMetrics 1.0", body = String, content_type = "application/openmetrics-text"),
+        (status = 200, description = "The metrics, in one of the two forms", headers(
+            ("Vary" = String, description = "`accept`"),
+        ), content(
+            (String = "text/plain"),
+            (String = "application/openmetrics-text"),
+        )),
         MetricsProblems,
     )
 )]
 pub(super) async fn metrics(
     State(settings): State<GlobalSettingsService>,
     State(streams): State<Streams>,
-    query: Query,
+    headers: HeaderMap,
 ) -> Result<Answer, Problem> {
-    query.finish()?;
     let metrics = settings.metrics();
     metrics.streams(streams.open());
     let has_sessions = sessions::are_declared(&settings.current().schema);
-    let text = metrics.text(has_sessions).map_err(|err| Problem::internal(&err))?;
-    Ok(Answer::text(metrics::MEDIA_TYPE, text))
+    let format = accept::metrics_format(&headers);
+    let text = metrics.text(format, has_sessions).map_err(|err| Problem::internal(&err))?;
+    Ok(Answer::text(format.media_type(), text).with(header::VARY, "accept"))
 }
 
 /// The same as readyz.
@@ -87,19 +93,18 @@ pub(super) async fn metrics(
     responses(
         (status = 200, description = "It can serve", body = String, content_type = "text/plain"),
         (status = 503, description = "It cannot; the lines say why", body = String, content_type = "text/plain"),
-        HealthProblems,
     )
 )]
 pub(super) async fn healthz(
     State(settings): State<GlobalSettingsService>,
     query: Query,
-) -> Result<Response, Problem> {
+) -> Response {
     ready(&settings, query)
 }
 
-fn ready(settings: &GlobalSettingsService, mut query: Query) -> Result<Response, Problem> {
+fn ready(settings: &GlobalSettingsService, mut query: Query) -> Response {
+    // What else there is was added by a probe or a cache on the way, and says nothing to us.
     let verbose = query.mark("verbose");
-    query.finish()?;
     // Names of checks only: what is wrong with which setting is for those who may read settings.
     let checks = [
         ("database", settings.is_reachable()),
@@ -121,7 +126,7 @@ fn ready(settings: &GlobalSettingsService, mut query: Query) -> Result<Response,
         }
     });
     let verdict = if sound { "ok\n" } else { "not ready\n" };
-    Ok(text(status, told.chain(sinks).chain([verdict.to_owned()]).collect()))
+    text(status, told.chain(sinks).chain([verdict.to_owned()]).collect())
 }
 
 fn text(status: StatusCode, body: String) -> Response {

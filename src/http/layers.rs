@@ -20,7 +20,9 @@ use tracing::{Instrument as _, Span, debug, error_span, info};
 
 use crate::{
     http::{
+        conditions,
         limits::{AnswerDue, BODY_BYTES, BodyDue, HEAD_BYTES, HEAD_LINES, Limits},
+        path_prefix::PathPrefix,
         problem::{self, Code, Problem},
         refusal_log::RefusalLog,
     },
@@ -59,9 +61,15 @@ const UNLESS_SET: [(HeaderName, HeaderValue); 2] = [
 /// 5. the catching of panics: inside, so that a panic is answered like any other failure.
 ///
 /// What no route takes is a 404 problem, and a method that its path does not answer a 405.
-pub fn around(router: Router, limits: &Limits, firewall: Firewall, metrics: Metrics) -> Router {
+pub fn around(
+    router: Router,
+    limits: &Limits,
+    firewall: Firewall,
+    metrics: Metrics,
+    path_prefix: PathPrefix,
+) -> Router {
     let refusals = RefusalLog::default();
-    let around = Around { limit: limits.request, firewall, metrics, refusals };
+    let around = Around { limit: limits.request, firewall, metrics, refusals, path_prefix };
     router
         .fallback(no_such_route)
         .layer(CatchPanicLayer::custom(|_| Problem::panicked().into_response()))
@@ -74,14 +82,20 @@ struct Around {
     firewall: Firewall,
     metrics: Metrics,
     refusals: RefusalLog,
+    path_prefix: PathPrefix,
 }
 
-async fn no_such_route() -> Problem {
+async fn no_such_route(uri: Uri) -> Problem {
+    if uri.path().contains("//") {
+        return Problem::not_found(
+            "the path has two slashes in a row: write the client's base URL without a slash at its end",
+        );
+    }
     Problem::not_found("there is no such path")
 }
 
 async fn answer(State(around): State<Arc<Around>>, mut request: Request, next: Next) -> Response {
-    let Around { limit, firewall, metrics, refusals } = &*around;
+    let Around { limit, firewall, metrics, refusals, path_prefix } = &*around;
     let started = Instant::now();
     let id = request_id(request.headers(), firewall);
     let path = request.uri().path().to_owned();
@@ -95,7 +109,8 @@ async fn answer(State(around): State<Arc<Around>>, mut request: Request, next: N
         asked.span().in_scope(|| refusals.log(problem));
     }
     let problem = problem.map(|it| it.code().as_str());
-    let mut response = problem::render(response, &path, &id, firewall);
+    let mut response = problem::render(response, &path, &id, firewall, path_prefix);
+    path_prefix.complete(response.headers_mut());
     set_headers(response.headers_mut(), &id);
     let took = started.elapsed();
     asked.count(metrics, response.status(), problem, took);
@@ -231,7 +246,9 @@ async fn admit(mut request: Request, next: Next, limit: Duration) -> Response {
 
 fn check(request: &Request) -> Result<(), Problem> {
     check_size(request)?;
-    check_host(request.uri(), request.headers())
+    check_host(request.uri(), request.headers())?;
+    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    conditions::check(request.method(), route, request.headers())
 }
 
 fn check_size(request: &Request) -> Result<(), Problem> {

@@ -5,6 +5,7 @@
 //! (what they ask). A handler that names one of these cannot be reached without it. Everything that
 //! goes wrong is a [`Problem`], and [`around`] gives each one its request id and its place.
 
+mod accept;
 mod answer;
 mod audit;
 mod auth;
@@ -23,6 +24,7 @@ mod ofrep;
 mod openapi;
 mod outbox;
 mod path;
+mod path_prefix;
 mod problem;
 mod query;
 mod refusal_log;
@@ -46,6 +48,7 @@ pub use limit::WriteQuota;
 pub use limits::Limits;
 pub use ofrep::{Ofrep, Origins};
 pub use path::Segment;
+pub use path_prefix::PathPrefix;
 pub use problem::{Code, Problem, ProblemDocument};
 pub use query::Query;
 pub use router::{openapi, router};

@@ -88,6 +88,7 @@ fn header<T: PartialSchema>(description: &str) -> Header {
             before it looks at the request: `malformed_request` (400, a head that cannot be read), \
             `not_found` (404), `method_not_allowed` (405) and `headers_too_large` (431).",
     ),
+    servers((url = ".", description = "Where this document is: the service may be mounted under a path")),
     tags(
         (name = "settings", description = "Settings of a SUPER_ADMIN, in batches"),
         (name = "config", description = "The same settings key by key, and as documents"),
@@ -121,7 +122,7 @@ impl Modify for Credentials {
         components.add_security_scheme("internal_key", SecurityScheme::ApiKey(internal));
         let cookie = ApiKey::Cookie(ApiKeyValue::with_description(
             "brune",
-            "The token as `POST /admin/sign-in` keeps it; `__Host-brune` where `BRUNE_PUBLIC_URL` is https. What may \
+            "The token as `POST /admin/sign-in` keeps it; `__Host-brune` where `BRUNE_PUBLIC_URL` is https, `__Secure-brune` where it has a path as well. What may \
              change something must then come from a page of this service: `Sec-Fetch-Site: same-origin`, or an \
              `Origin` that equals `Host`",
         ));

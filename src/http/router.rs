@@ -4,8 +4,10 @@ use axum::{
     Router,
     body::Bytes,
     http::{HeaderValue, header},
+    response::Response,
     routing::{MethodRouter, get},
 };
+use tower::util::MapResponseLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::{Modify as _, OpenApi as _};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -86,14 +88,24 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 /// The service, ready to be served.
 pub fn router(state: AppState, limits: &Limits) -> Router {
     let (firewall, metrics) = (state.settings.firewall().clone(), state.settings.metrics().clone());
-    let (routes, document) = documented(routes(&state.origins));
+    let path_prefix = state.path_prefix.clone();
+    let (mut routes, document) = documented(routes(&state.origins));
+    if !path_prefix.is_empty() {
+        // The one address that is given to clients who may reach the service past its proxy. No other: a proxy's rules
+        // for a path must not be passed by asking for it twice.
+        let events = get(ofrep::events);
+        let events = OpenApiRouter::<Shared>::new().route(&path_prefix.join(ofrep::EVENTS), events);
+        routes = routes.merge(Router::from(ofrep::around(events, &state.origins)));
+    }
     // The viewer styles itself inline; nothing else may, and it too loads nothing from elsewhere.
     let policy = HeaderValue::from_static(
         "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
          connect-src 'self'; frame-ancestors 'none'",
     );
-    let viewer: Router =
-        SwaggerUi::new("/docs").config(Config::from("/openapi.json").validator_url("none")).into();
+    let viewer: Router = SwaggerUi::new("/docs")
+        .config(Config::from("../openapi.json").validator_url("none"))
+        .into();
+    let viewer = viewer.layer(MapResponseLayer::new(to_relative));
     let viewer =
         viewer.layer(SetResponseHeaderLayer::overriding(header::CONTENT_SECURITY_POLICY, policy));
     let document = described(&document, state.settings.clone());
@@ -102,7 +114,15 @@ pub fn router(state: AppState, limits: &Limits) -> Router {
         .route("/openapi.json", document)
         .merge(viewer)
         .merge(ui::routes());
-    around(routes, limits, firewall, metrics)
+    around(routes, limits, firewall, metrics, path_prefix)
+}
+
+/// Makes the viewer's redirect to its document one from where it was asked for, whatever a proxy took off before.
+fn to_relative(mut response: Response) -> Response {
+    if let Some(location) = response.headers_mut().get_mut(header::LOCATION) {
+        *location = HeaderValue::from_static("docs/");
+    }
+    response
 }
 
 /// The document as the current catalog has it: with sessions or without.

@@ -13,6 +13,7 @@ use crate::{
         auth::Keys,
         limit::WriteQuota,
         ofrep::{Ofrep, Origins},
+        path_prefix::PathPrefix,
         streams::Streams,
     },
     sessions::Starts,
@@ -34,6 +35,8 @@ pub struct AppState {
     pub streams: Streams,
     /// All settings as flags, written once for each revision.
     pub ofrep: Ofrep,
+    /// What addresses in answers begin with.
+    pub path_prefix: PathPrefix,
     /// Whose pages may evaluate flags.
     pub origins: Origins,
     /// The time.

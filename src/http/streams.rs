@@ -150,12 +150,21 @@ pub(super) fn until(instant: DateTime<Utc>, clock: &Clock) -> Duration {
 
 /// An answer of `events` that takes up `place`, for at most `life`. It ends at shutdown, and when the client is
 /// gone or reads nothing: then its connection is closed, and everything here is dropped with it.
-pub(super) fn answer(place: Place, life: Duration, events: impl Events) -> Response {
+/// `start`, if there is one, is the id that the client comes back with before any event was sent.
+pub(super) fn answer(
+    place: Place,
+    life: Duration,
+    start: Option<i64>,
+    events: impl Events,
+) -> Response {
     let Inner { bounds, ending, .. } = &*place.streams.0;
     let (heartbeat, ending) = (bounds.heartbeat, ending.clone());
     let end = Instant::now() + life;
     // Its own pause for each, so that a restart does not bring all of them back at once.
-    let first = format!(": connected\nretry: {}\n\n", rand::rng().random_range(1_000..5_000));
+    let pause = rand::rng().random_range(1_000..5_000);
+    // A block without data is no event, and its id is remembered all the same.
+    let id = start.map(|it| format!("id: {it}\n")).unwrap_or_default();
+    let first = format!(": connected\nretry: {pause}\n{id}\n");
     let queue = VecDeque::from([Bytes::from(first)]);
     let streaming = Streaming { queue, end, heartbeat, ending, events, _place: place };
     let parts = stream::unfold(streaming, async |mut it| {

@@ -52,7 +52,7 @@ pub(super) struct Http {
 }
 
 /// Ways a write ends that are there from the start.
-const WRITES: [&str; 7] = [
+const WRITES: [&str; 8] = [
     "done",
     "validation_failed",
     "key_locked",
@@ -60,10 +60,11 @@ const WRITES: [&str; 7] = [
     "revision_mismatch",
     "unavailable",
     "outcome_unknown",
+    "internal",
 ];
 
 /// Ways a session start ends that are there from the start.
-const STARTS: [&str; 8] = [
+const STARTS: [&str; 9] = [
     "done",
     "not_eligible",
     "session_active",
@@ -72,6 +73,7 @@ const STARTS: [&str; 8] = [
     "plan_unavailable",
     "config_unavailable",
     "unavailable",
+    "internal",
 ];
 
 impl Http {
@@ -83,6 +85,13 @@ impl Http {
             Unit::Seconds,
             requests.clone(),
         );
+        // The request that asks for the metrics is the first there is in any case.
+        drop(requests.get_or_create(&Answered {
+            http_request_method: "GET",
+            http_route: "/metrics".to_owned(),
+            http_response_status_code: 200,
+            error_type: "",
+        }));
         let writes = counters(
             registry,
             "brune_settings_writes",

@@ -8,11 +8,12 @@ mod outbox;
 mod realtime;
 mod sessions;
 mod settings;
+mod text;
 
 use std::{fmt, sync::Arc};
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text},
+    encoding::{EncodeLabelSet, text as encoding},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::{Registry, Unit},
 };
@@ -21,8 +22,25 @@ pub use http::Request;
 pub use outbox::Delivered;
 pub use settings::{Outcome, Source};
 
-/// The media type of [`Metrics::text`] (`OpenMetrics` 1.0).
-pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// How metrics are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// `OpenMetrics` 1.0.
+    OpenMetrics,
+    /// Prometheus's text format 0.0.4.
+    Plain,
+}
+
+impl Format {
+    /// Its media type.
+    #[must_use]
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Plain => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+}
 
 /// Everything that is counted. Cheap to clone.
 #[derive(Clone)]
@@ -117,15 +135,18 @@ impl Metrics {
     ///
     /// # Errors
     /// A metric cannot be written down.
-    pub fn text(&self, has_sessions: bool) -> Result<String, fmt::Error> {
+    pub fn text(&self, format: Format, has_sessions: bool) -> Result<String, fmt::Error> {
         self.0.settings.age();
         let mut text = String::new();
-        text::encode_registry(&mut text, &self.0.registry)?;
+        encoding::encode_registry(&mut text, &self.0.registry)?;
         if has_sessions {
-            text::encode_registry(&mut text, &self.0.of_sessions)?;
+            encoding::encode_registry(&mut text, &self.0.of_sessions)?;
         }
-        text::encode_eof(&mut text)?;
-        Ok(text)
+        encoding::encode_eof(&mut text)?;
+        Ok(match format {
+            Format::OpenMetrics => text,
+            Format::Plain => text::plain(&text),
+        })
     }
 }
 

@@ -44,6 +44,9 @@ struct At {
     sink: String,
 }
 
+/// Stands for the sinks where there are none, so that every series is there from the start.
+const NONE: &str = "none";
+
 pub(super) struct Outbox {
     deliveries: Family<Delivery, Counter>,
     waiting: Family<At, Gauge>,
@@ -71,18 +74,40 @@ impl Outbox {
             "Since the oldest message that waits was stored, by sink",
             oldest.clone(),
         );
-        Self { deliveries, waiting, dead, oldest }
+        let outbox = Self { deliveries, waiting, dead, oldest };
+        outbox.begin(NONE);
+        outbox
+    }
+
+    /// Begins the series of `sink` at 0.
+    fn begin(&self, sink: &str) {
+        for outcome in Delivered::ALL {
+            let delivery = Delivery { sink: sink.to_owned(), outcome: outcome.label() };
+            drop(self.deliveries.get_or_create(&delivery));
+        }
+        let at = At { sink: sink.to_owned() };
+        drop(self.waiting.get_or_create(&at));
+        drop(self.dead.get_or_create(&at));
+        drop(self.oldest.get_or_create(&at));
+    }
+
+    fn end(&self, sink: &str) {
+        for outcome in Delivered::ALL {
+            let delivery = Delivery { sink: sink.to_owned(), outcome: outcome.label() };
+            self.deliveries.remove(&delivery);
+        }
+        let at = At { sink: sink.to_owned() };
+        self.waiting.remove(&at);
+        self.dead.remove(&at);
+        self.oldest.remove(&at);
     }
 }
 
 impl Metrics {
     /// There is a sink; its series begin at 0.
     pub fn sink(&self, sink: &str) {
-        for outcome in Delivered::ALL {
-            let delivery = Delivery { sink: sink.to_owned(), outcome: outcome.label() };
-            drop(self.0.outbox.deliveries.get_or_create(&delivery));
-        }
-        self.backlog(sink, 0, 0, 0.0);
+        self.0.outbox.end(NONE);
+        self.0.outbox.begin(sink);
     }
 
     /// A delivery to `sink` ended.

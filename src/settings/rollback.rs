@@ -144,12 +144,15 @@ async fn restore(
     if revision.is_none() && terms.revisions.is_none() {
         return Err(Error::RevisionRequired);
     }
-    let revisions = revision.map(|it| vec![it]).or_else(|| terms.revisions.clone());
-    let terms = Terms { revisions, ..terms.clone() };
+    // A precondition of the header is not replaced by the body's revision: both must hold.
+    let may_be = |revision: &i64| terms.revisions.as_ref().is_none_or(|it| it.contains(revision));
+    let bound = revision.map(|revision| Vec::from_iter(Some(revision).filter(may_be)));
+    let excluded = bound.as_ref().is_some_and(Vec::is_empty);
+    let terms = Terms { revisions: bound.or_else(|| terms.revisions.clone()), ..terms.clone() };
     let done =
         change::update_as(Action::Rollback, pool, settings, actor, &found.edits, &terms).await;
     match (done, revision) {
-        (Err(Error::Mismatch { .. }), Some(seen)) => {
+        (Err(Error::Mismatch { .. }), Some(seen)) if !excluded => {
             Err(Error::Stale(conflicts(pool, seen, &found.edits).await?))
         }
         (done, _) => done,

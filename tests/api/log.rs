@@ -67,7 +67,7 @@ impl Log {
     }
 
     fn dropped(&self) -> u64 {
-        let text = self.metrics.text(true).unwrap();
+        let text = self.metrics.text(brune::metrics::Format::OpenMetrics, true).unwrap();
         let mut lines = text.lines();
         lines
             .find_map(|it| it.strip_prefix("brune_log_lines_dropped_total ")?.parse().ok())

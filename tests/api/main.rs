@@ -26,6 +26,8 @@ mod ofrep_input;
 mod ofrep_numbers;
 mod outbox;
 mod pooler;
+mod preconditions;
+mod prefix;
 mod races;
 mod reload;
 mod secrets;

@@ -10,10 +10,62 @@ use crate::support::{Instance, TestApp, by_hand, user};
 
 /// What `/metrics` says.
 async fn text(instance: &Instance) -> String {
-    let reply = instance.get("/metrics").send().await;
+    let call = instance.get("/metrics").header("accept", OPEN_METRICS);
+    let reply = call.send().await;
     assert_eq!(reply.status, StatusCode::OK);
     assert!(reply.header("content-type").starts_with("application/openmetrics-text"));
     reply.text
+}
+
+const OPEN_METRICS: &str = "application/openmetrics-text";
+const OPEN: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+#[tokio::test]
+async fn the_form_is_the_one_that_was_asked_for() {
+    let app = TestApp::new().await;
+    // Prometheus 2.48 and 3.5, and others.
+    let old = "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+    let new = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+    for (accept, expected) in [
+        (None, PLAIN),
+        (Some(""), PLAIN),
+        (Some("*/*"), PLAIN),
+        (Some("text/plain"), PLAIN),
+        (Some("text/plain;version=0.0.4"), PLAIN),
+        (Some("text/plain;version=0.0.4;q=0.9, application/openmetrics-text;q=0.8"), PLAIN),
+        (Some("text/html, */*;q=0.8"), PLAIN),
+        (Some("application/openmetrics-text;q=0, */*"), PLAIN),
+        (Some("application/openmetrics-text;version=\"2.0.0\", text/plain;q=0.1"), PLAIN),
+        (Some("application/json"), PLAIN),
+        (Some("nonsense;;q=x,,"), PLAIN),
+        (Some("application/openmetrics-text"), OPEN),
+        (Some("Application/OpenMetrics-Text; Version=\"1.0.0\""), OPEN),
+        (Some("text/plain;q=0.5, application/*"), OPEN),
+        (Some("text/plain, application/openmetrics-text"), OPEN),
+        (Some(old), OPEN),
+        (Some(new), OPEN),
+    ] {
+        for method in [Method::GET, Method::HEAD] {
+            let call = app.instance.call(method, "/metrics");
+            let call = accept.into_iter().fold(call, |call, it| call.header("accept", it));
+            let reply = call.send().await;
+            assert_eq!(reply.status, StatusCode::OK, "{accept:?}");
+            assert_eq!(reply.header("content-type"), expected, "{accept:?}");
+            assert_eq!(reply.header("vary"), "accept", "{accept:?}");
+        }
+    }
+    let plain = app.instance.get("/metrics").send().await.text;
+    assert!(plain.contains("# TYPE brune_build_info gauge\n"), "{plain}");
+    assert!(plain.contains("# TYPE brune_session_starts_total counter\n"), "{plain}");
+    assert!(!plain.contains("# EOF") && !plain.contains("# UNIT"), "{plain}");
+    // Both forms have the same series.
+    let samples = |text: &str| {
+        let lines = text.lines().filter(|it| !it.starts_with('#'));
+        let names: Vec<_> = lines.map(|it| it.rsplit_once(' ').unwrap().0.to_owned()).collect();
+        names
+    };
+    assert_eq!(samples(&plain), samples(&text(&app.instance).await));
 }
 
 /// The value of `series`, as it stands in the text.

@@ -318,6 +318,8 @@ async fn events_say_when_to_ask_again() {
     let back = served.stream(&at, &[("last-event-id", "1")]).await.event().await;
     assert_eq!(back, event);
     let mut current = served.stream(&at, &[("last-event-id", "2")]).await;
+    // With an id to come back with, also when nothing has been told yet.
+    assert!(current.head.ends_with("\nid: 2"), "{}", current.head);
     let key = [("x-api-key", INTERNAL_KEY)];
     let mut by_key = served.stream("/ofrep/v1/events?since=2", &key).await;
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("3"), 2)]).await.ok();

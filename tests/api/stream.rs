@@ -24,11 +24,19 @@ fn bearer(token: &str) -> String {
     format!("Bearer {token}")
 }
 
-async fn listen(served: &Served, last: Option<&str>) -> Stream {
+/// A stream before its first event.
+async fn open(served: &Served, last: Option<&str>) -> Stream {
     let token = bearer(&admin("ada"));
     let mut headers = vec![("authorization", token.as_str())];
     headers.extend(last.map(|it| ("last-event-id", it)));
     served.stream(PATH, &headers).await
+}
+
+/// A stream after its first event, which says where it starts.
+async fn listen(served: &Served, last: Option<&str>) -> Stream {
+    let mut stream = open(served, last).await;
+    assert_eq!(stream.event().await.name, "start");
+    stream
 }
 
 async fn change(instance: &Instance, to: &str, version: i64) {
@@ -95,6 +103,33 @@ async fn who_comes_back_hears_first_what_they_missed() {
 }
 
 #[tokio::test]
+async fn the_first_event_says_where_the_stream_starts() {
+    let app = TestApp::new().await;
+    let served = Served::of(&app.instance, Limits::default()).await;
+    let mut new = open(&served, None).await;
+    let start = Event { id: 1, name: "start".to_owned(), data: json!({"revision": 1}) };
+    assert_eq!(new.event().await, start);
+    // A change between reading and listening is noticed: what was read is not where the stream starts.
+    let read = app.instance.get("/admin/global-settings").bearer(&admin("ada")).send().await.ok();
+    change(&app.instance, "2", 1).await;
+    app.instance.reaches(2).await;
+    let mut late = open(&served, None).await;
+    let start = late.event().await;
+    assert_eq!((read["revision"].as_i64(), told(&start)), (Some(1), (2, "start")));
+    // Who comes back before anything was changed has an id to come back with.
+    let mut again = open(&served, Some(&start.id.to_string())).await;
+    assert_eq!(told(&again.event().await), (2, "start"));
+    let mut behind = open(&served, Some("1")).await;
+    assert_eq!(told(&behind.event().await), (1, "start"));
+    assert_eq!(told(&behind.event().await), (2, "change"));
+    // Of an instance that has only just begun, and reads no trail.
+    let fresh = Instance::bounded(StreamBounds::default(), app.db.pool()).await;
+    let mut ahead = open(&Served::of(&fresh, Limits::default()).await, Some("7")).await;
+    let event = ahead.event().await;
+    assert_eq!((told(&event), &event.data), ((2, "resync"), &json!({"revision": 2})));
+}
+
+#[tokio::test]
 async fn who_missed_too_much_or_knows_the_future_is_told_to_read_everything() {
     let app = TestApp::new().await;
     let sql = "do $$ begin for n in 2..300 loop
@@ -107,10 +142,10 @@ async fn who_missed_too_much_or_knows_the_future_is_told_to_read_everything() {
     sqlx::raw_sql(sql).execute(&app.db.pool()).await.unwrap();
     app.instance.reaches(300).await;
     let served = Served::of(&app.instance, Limits::default()).await;
-    let mut far = listen(&served, Some("2")).await;
+    let mut far = open(&served, Some("2")).await;
     let mut near = listen(&served, Some("44")).await;
-    let mut future = listen(&served, Some("301")).await;
-    let mut beyond = listen(&served, Some("9223372036854775807")).await;
+    let mut future = open(&served, Some("301")).await;
+    let mut beyond = open(&served, Some("9223372036854775807")).await;
     for stream in [&mut far, &mut future, &mut beyond] {
         let event = stream.event().await;
         assert_eq!((told(&event), &event.data), ((300, "resync"), &json!({"revision": 300})));
@@ -180,6 +215,7 @@ async fn a_stream_ends_with_its_token() {
     // Almost an hour later by the service's clock, the token has some milliseconds left.
     app.instance.shift.advance(chrono::TimeDelta::milliseconds(3_598_500));
     let mut stream = served.stream(PATH, &[("authorization", &token)]).await;
+    assert_eq!(stream.event().await.name, "start");
     assert_eq!(stream.block().await, None);
 }
 

@@ -37,7 +37,7 @@ export const journey = (script, options) => withPage(async (page) => {
   });
   page.on('request', (request) => {
     const url = new URL(request.url());
-    if (url.origin !== BASE && !['blob:', 'data:'].includes(url.protocol)) wrong.push(`asked ${url.origin}`);
+    if (url.origin !== new URL(BASE).origin && !['blob:', 'data:'].includes(url.protocol)) wrong.push(`asked ${url.origin}`);
   });
   await page.addInitScript(() => {
     addEventListener('securitypolicyviolation', (event) => console.error(`content security policy: ${event.violatedDirective} ${event.blockedURI}`));

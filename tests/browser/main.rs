@@ -14,6 +14,7 @@
 
 mod console;
 mod flags;
+mod prefix;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -51,6 +52,7 @@ const FILES: &[(&str, &str)] = files![
     "pages.mjs",
     "speed.mjs",
     "hostile.mjs",
+    "prefix.mjs",
 ];
 
 /// Where the scripts are, and what a page loads, in one file for each: `flags.page.mjs` becomes `flags.page.js`.

@@ -19,6 +19,7 @@ mod reasons;
 mod roles;
 mod secrets;
 mod serve;
+mod signals;
 #[path = "../support/mod.rs"]
 mod support;
 mod texts;

@@ -70,6 +70,45 @@ fn without_a_service_or_a_token_it_says_what_to_set() {
 }
 
 #[test]
+fn an_address_that_is_none_is_told_by_the_name_of_its_variable() {
+    for (url, told) in [
+        ("localhost:8080", "BRUNE_URL: must begin with http:// or https://"),
+        ("//hunter2.test", "BRUNE_URL: must begin with http:// or https://"),
+        ("ftp://hunter2.test", "BRUNE_URL: must begin with http:// or https://"),
+        ("http://", "BRUNE_URL: must name a host"),
+        ("http://hunter2.test:port", "BRUNE_URL: must name a host"),
+        ("http://ada:hunter2@127.0.0.1:1", "BRUNE_URL: must not have a user or a password"),
+        ("http://127.0.0.1:1/?hunter2", "BRUNE_URL: must not have a query or a fragment"),
+        ("http://127.0.0.1:1/#hunter2", "BRUNE_URL: must not have a query or a fragment"),
+    ] {
+        let said = list(url, "x").ends(2, told);
+        assert!(!said.err.contains("hunter2"), "{url}: {said:#?}");
+    }
+    let room = Room::new();
+    let health = |url: &str| run(&mut room.command(&["health", "--url", url]));
+    for (url, told) in [
+        ("localhost:8080", "must begin with http://"),
+        ("https://127.0.0.1:1/readyz", "must begin with http://"),
+        ("ftp://hunter2.test", "must begin with http://"),
+        ("http://ada:hunter2@127.0.0.1:1/", "must not have a user or a password"),
+    ] {
+        let said = health(url).ends(2, told);
+        assert!(!said.err.contains("hunter2") && said.err.contains("--url"), "{url}: {said:#?}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_may_have_a_path() {
+    let service = Service::start().await;
+    let beneath = proxy::stripping(&service.address, "/ops/brune");
+    for url in ["/ops/brune", "/ops/brune/"] {
+        let url = format!("http://{beneath}{url}");
+        let said = list(&url, &crate::support::admin("ada"));
+        assert_eq!(said.code, 0, "{url}: {said:#?}");
+    }
+}
+
+#[test]
 fn completions_know_every_command() {
     let room = Room::new();
     for shell in ["bash", "zsh", "fish"] {

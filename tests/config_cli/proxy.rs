@@ -49,3 +49,25 @@ pub(crate) fn before(
     });
     address
 }
+
+/// Passes requests on to `service` without `prefix`, which their path begins with; one for each connection.
+pub(crate) fn stripping(service: &str, prefix: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let service = service.to_owned();
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let mut buffer = [0; 16_384];
+            let length = client.read(&mut buffer).unwrap();
+            let request = String::from_utf8(buffer[..length].to_vec()).unwrap();
+            assert!(request.contains(&format!(" {prefix}/")), "{request}");
+            let request = request.replacen(&format!(" {prefix}/"), " /", 1);
+            let mut upstream = TcpStream::connect(&service).unwrap();
+            let request = request.replacen("\r\n", "\r\nconnection: close\r\n", 1);
+            upstream.write_all(request.as_bytes()).unwrap();
+            std::io::copy(&mut upstream, &mut client).unwrap();
+        }
+    });
+    address
+}

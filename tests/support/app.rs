@@ -12,8 +12,8 @@ use brune::{
     database::Pool,
     fleet::{self, Fleet, Pace},
     http::{
-        AppState, Grant, Keys, Limits, Ofrep, Origins, SUPER_ADMIN, StreamBounds, Streams,
-        WriteQuota, issue, router,
+        AppState, Grant, Keys, Limits, Ofrep, Origins, PathPrefix, SUPER_ADMIN, StreamBounds,
+        Streams, WriteQuota, issue, router,
     },
     outbox::{self, Outbox, Sink, Worker},
     sessions::are_declared,
@@ -272,6 +272,7 @@ impl Instance {
         }
         let (clock, shift) = Clock::shifted();
         let keys = Keys::new(&auth()).reached_at(alerts.public_url.as_deref());
+        let path_prefix = PathPrefix::of(alerts.public_url.as_deref());
         let quota = WriteQuota::new(writes);
         let (feed, ending) = (Feed::new(&settings), CancellationToken::new());
         let streams = Streams::new(bounds, ending.clone());
@@ -280,7 +281,8 @@ impl Instance {
             settings: settings.clone(),
             fleet: fleet.clone(),
             feed: feed.clone(),
-            ofrep: Ofrep::new(keys.clone()),
+            ofrep: Ofrep::new(keys.clone()).under(path_prefix.clone()),
+            path_prefix,
             origins: Origins([ORIGIN.to_owned()].into()),
             streams: streams.clone(),
             starts: services.starts(&settings),

@@ -151,9 +151,21 @@ impl Home {
 
     /// Starts the service and waits until it answers.
     pub(crate) fn serve(&self) -> Service {
+        self.serve_by("exec \"$0\" serve")
+    }
+
+    /// Starts what the shell's `script` makes of the program, which is its `$0`.
+    pub(crate) fn spawn(&self, script: &str, stdout: Stdio) -> Child {
         let log = File::options().create(true).append(true).open(self.root.join("log")).unwrap();
-        let mut command = self.command(&["serve"]);
-        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script, env!("CARGO_BIN_EXE_brune")]).env_clear();
+        command.envs(self.variables.iter().cloned()).current_dir(&self.root);
+        command.stdin(Stdio::null()).stdout(stdout).stderr(log).spawn().unwrap()
+    }
+
+    /// The same, started by the shell's `script`.
+    pub(crate) fn serve_by(&self, script: &str) -> Service {
+        let mut child = self.spawn(script, Stdio::piped());
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut said = Vec::new();
         // In production, and under a secret that it was given, it gives out no token.

@@ -10,6 +10,7 @@ mod call;
 pub(crate) mod canary;
 pub(crate) mod cluster;
 mod database;
+pub(crate) mod nginx;
 pub(crate) mod pgbouncer;
 pub(crate) mod programs;
 pub(crate) mod proxy;

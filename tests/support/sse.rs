@@ -42,9 +42,9 @@ impl Served {
         let response = self.get(path, headers).await;
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        let mut stream = Stream { response, heard: String::new() };
-        let first = stream.block().await.unwrap();
-        assert!(first.starts_with(": connected\nretry: "), "{first}");
+        let mut stream = Stream { response, head: String::new(), heard: String::new() };
+        stream.head = stream.block().await.unwrap();
+        assert!(stream.head.starts_with(": connected\nretry: "), "{}", stream.head);
         stream
     }
 }
@@ -52,6 +52,8 @@ impl Served {
 /// A stream that is being heard.
 pub(crate) struct Stream {
     response: Response,
+    /// What came before the first event.
+    pub(crate) head: String,
     heard: String,
 }
 

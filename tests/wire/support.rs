@@ -56,6 +56,7 @@ pub(crate) async fn server(limits: Limits) -> Server {
         &limits,
         brune::settings::Firewall::default(),
         brune::metrics::Metrics::default(),
+        brune::http::PathPrefix::default(),
     );
     let done = TaskTracker::new().spawn(serve(listener, router, limits, shutdown.clone()));
     Server { address, shutdown, done, reached }

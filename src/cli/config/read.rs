@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::cli::{
     client::{Client, Failure, path_of},
     config::transfer,
-    say,
+    output::say,
     show::{Output, cell, show},
 };
 
@@ -50,7 +50,7 @@ pub(super) async fn get(client: &Client, output: Output, key: &str) -> Result<()
     }
     match output {
         // Alone, so that a script can take it as it is.
-        Output::Table | Output::Tsv => say(&cell(&entry["value"])),
+        Output::Table | Output::Tsv => _ = say(&cell(&entry["value"])),
         Output::Json | Output::Yaml => show(output, &[], &[], &entry)?,
     }
     Ok(())

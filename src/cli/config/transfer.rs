@@ -1,23 +1,29 @@
 //! Documents.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::Write as _,
+    fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::cli::{
-    client::{Client, Failure},
-    config::{
-        Format, OnConflict,
-        wait::{self, Wait},
+use crate::{
+    cli::{
+        client::{Client, Failure},
+        config::{
+            Format, OnConflict,
+            wait::{self, Wait},
+        },
+        output::say,
+        show::{Output, cell, confirmed, show},
     },
-    say,
-    show::{Output, cell, confirmed, show},
+    files::{self, Existing},
 };
+
+/// The permissions of a document: settings are no secrets, but not everybody's either.
+const MODE: u32 = 0o640;
 
 impl Format {
     fn name(self) -> &'static str {
@@ -70,16 +76,17 @@ pub(super) async fn export(
         say(document.trim_end());
         return Ok(());
     };
-    let opened =
-        OpenOptions::new().write(true).create(true).truncate(true).create_new(!force).open(file);
-    let told = |err: std::io::Error| match err.kind() {
-        std::io::ErrorKind::AlreadyExists => Failure::usage(format!(
-            "{} is there already; say --force to write over it",
-            file.display()
-        )),
-        _ => Failure::usage(format!("cannot write {}: {err}", file.display())),
-    };
-    opened.and_then(|mut file| file.write_all(document.as_bytes())).map_err(told)?;
+    let existing = if force { Existing::Replace } else { Existing::Keep };
+    files::write(file, document.as_bytes(), MODE, existing).map_err(|err| {
+        let name = file.display();
+        match err.kind() {
+            ErrorKind::AlreadyExists => {
+                Failure::usage(format!("{name} is there already; say --force to write over it"))
+            }
+            ErrorKind::NotFound => Failure::usage(format!("cannot write {name}: {err}")),
+            _ => Failure::refused(format!("cannot write {name}: {err}")),
+        }
+    })?;
     let revision = revision.trim_matches(['"', 'r']);
     say(&format!("{} holds the settings at revision {revision}", file.display()));
     Ok(())

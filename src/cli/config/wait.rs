@@ -4,7 +4,7 @@ use clap::Args;
 use reqwest::RequestBuilder;
 use serde_json::Value;
 
-use crate::cli::{client::Failure, say, show::cell};
+use crate::cli::{client::Failure, output::say, show::cell};
 
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct Wait {

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::cli::{
     client::{Client, Failure},
     config::read::told,
+    output::say,
     show::Output,
 };
 
@@ -83,6 +84,5 @@ async fn since(client: &Client, seen: &Value) -> Result<Vec<Value>, Failure> {
 /// Whether it could be printed: one line each, JSON for programs, since a stream has no end to close a list.
 fn print(output: Output, entry: &Value) -> bool {
     let line = if output.is_for_programs() { entry.to_string() } else { told(entry).join("\t") };
-    let mut out = std::io::stdout();
-    writeln!(out, "{line}").and_then(|()| out.flush()).is_ok()
+    say(&line)
 }

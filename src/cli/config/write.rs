@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::cli::{
     client::{Client, Failure, path_of},
     config::wait::{self, Wait},
-    say,
+    output::say,
     show::{Output, cell, confirmed, show},
 };
 

@@ -12,6 +12,7 @@ use crate::{
     http::{
         auth::{Caller, Keys, Refusal},
         layers::only,
+        path_prefix::PathPrefix,
         problem::{Code, Problem},
     },
     json::Fault,
@@ -29,19 +30,26 @@ pub(in crate::http) enum Cookie {
     Plain,
     /// Where it is reached over https: no page of another host or scheme can set a cookie of this name.
     Secure,
+    /// Where it is reached over https under a path: `__Host-` would send the token to all others on the host.
+    SecureUnderPath,
 }
 
 impl Cookie {
     /// The cookie of a service that is reached at `public_url`.
     pub(super) fn at(public_url: Option<&str>) -> Self {
         let is_https = public_url.is_some_and(|it| it.starts_with("https://"));
-        if is_https { Self::Secure } else { Self::Plain }
+        match (is_https, PathPrefix::of(public_url).is_empty()) {
+            (false, _) => Self::Plain,
+            (true, true) => Self::Secure,
+            (true, false) => Self::SecureUnderPath,
+        }
     }
 
     fn name(self) -> &'static str {
         match self {
             Self::Plain => "brune",
             Self::Secure => "__Host-brune",
+            Self::SecureUnderPath => "__Secure-brune",
         }
     }
 
@@ -64,12 +72,14 @@ impl Cookie {
     }
 
     fn spelt(self, value: &str, seconds: i64) -> String {
+        // Without a path a browser takes that of the request as it sees it: `/admin`, under whatever proxy.
         let place = match self {
-            Self::Plain => "Path=/admin",
-            Self::Secure => "Path=/; Secure",
+            Self::Plain => "",
+            Self::Secure => "Path=/; Secure; ",
+            Self::SecureUnderPath => "Secure; ",
         };
         let name = self.name();
-        format!("{name}={value}; HttpOnly; SameSite=Strict; {place}; Max-Age={seconds}")
+        format!("{name}={value}; HttpOnly; SameSite=Strict; {place}Max-Age={seconds}")
     }
 
     /// The token that was sent. Of two nobody can say which is meant: one may be another page's.

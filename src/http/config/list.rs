@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::{
     extract::State,
-    http::{HeaderMap, StatusCode, header},
+    http::HeaderMap,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -96,7 +96,7 @@ impl LockedEntry {
 }
 
 problems! {
-    ConfigListProblems: MalformedRequest, Unauthorized, Forbidden, Internal, Unavailable, ConfigUnavailable
+    ConfigListProblems: MalformedRequest, Unauthorized, Forbidden, RevisionMismatch, Internal, Unavailable, ConfigUnavailable
 }
 
 /// Every key of the catalog; secrets and infrastructure's without values.
@@ -111,6 +111,7 @@ problems! {
     ),
     responses(
         (status = 200, description = "The keys; `ETag: \"r<revision>\"`", body = ConfigListing),
+        (status = 304, description = "The caller holds them already"),
         ConfigListProblems,
     ),
     security(("bearer" = []))
@@ -120,8 +121,9 @@ pub(in crate::http) async fn list(
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     State(provision): State<Provision>,
+    headers: HeaderMap,
     mut query: Query,
-) -> Result<Answer, Problem> {
+) -> Result<Response, Problem> {
     let (search, category) = (query.text("search"), query.text("category"));
     query.finish()?;
     let listing = settings::list(&pool, &settings, AsOf::Now).await?;
@@ -143,7 +145,8 @@ pub(in crate::http) async fn list(
         }
     });
     let listing = ConfigListing { revision, entries: entries.collect() };
-    Ok(Answer::ok(&listing)?.with(header::ETAG, &conditions::revision_tag(revision)))
+    let tag = conditions::revision_tag(revision);
+    conditions::tagged(&headers, &tag, || Answer::ok(&listing))
 }
 
 fn editable(setting: Setting) -> ConfigEntry {
@@ -151,7 +154,7 @@ fn editable(setting: Setting) -> ConfigEntry {
 }
 
 problems! {
-    ConfigFindProblems: MalformedRequest, Unauthorized, Forbidden, UnknownKey, Internal, Unavailable,
+    ConfigFindProblems: MalformedRequest, Unauthorized, Forbidden, UnknownKey, RevisionMismatch, Internal, Unavailable,
     ConfigUnavailable
 }
 
@@ -188,10 +191,7 @@ pub(in crate::http) async fn find(
         Named::Editable(_) => {
             let setting = settings::find(&pool, &settings, &key).await?;
             let tag = conditions::version_tag(setting.version);
-            if conditions::is_held(&headers, &tag) {
-                return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
-            }
-            Ok(Answer::ok(&editable(setting))?.with(header::ETAG, &tag).into_response())
+            conditions::tagged(&headers, &tag, || Answer::ok(&editable(setting)))
         }
     }
 }

@@ -4,6 +4,7 @@ use axum::{
     Extension,
     extract::{FromRequest, Request, State},
     http::{HeaderMap, header},
+    response::Response,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -36,7 +37,7 @@ use crate::{
 const BYTES_OF_A_SETTING: usize = 64;
 
 problems! {
-    ExportProblems: MalformedRequest, Unauthorized, Forbidden, Internal, Unavailable, ConfigUnavailable
+    ExportProblems: MalformedRequest, Unauthorized, Forbidden, RevisionMismatch, Internal, Unavailable, ConfigUnavailable
 }
 
 /// Every editable setting as a document.
@@ -48,6 +49,7 @@ problems! {
     params(("format" = Option<String>, Query, description = "`json` (when left out), `yaml` or `env`")),
     responses(
         (status = 200, description = "The document, as an attachment", content_type = "application/json", body = Object),
+        (status = 304, description = "The caller holds it already"),
         ExportProblems,
     ),
     security(("bearer" = []))
@@ -58,8 +60,9 @@ pub(in crate::http) async fn export(
     State(settings): State<GlobalSettingsService>,
     State(provision): State<Provision>,
     State(clock): State<Clock>,
+    headers: HeaderMap,
     mut query: Query,
-) -> Result<Answer, Problem> {
+) -> Result<Response, Problem> {
     let format = query.choice("format", &Format::NAMES).and_then(Format::parse);
     query.finish()?;
     let format = format.unwrap_or(Format::Json);
@@ -71,9 +74,11 @@ pub(in crate::http) async fn export(
     let text = compute::run(size, || document.write(format)).await;
     let text = text.map_err(|err| Problem::internal(&*err))?;
     let disposition = format!("attachment; filename=\"{name}\"");
-    Ok(Answer::text(format.media_type(), text)
-        .with(header::CONTENT_DISPOSITION, &disposition)
-        .with(header::ETAG, &conditions::revision_tag(revision)))
+    let tag = conditions::revision_tag(revision);
+    conditions::tagged(&headers, &tag, || {
+        let answer = Answer::text(format.media_type(), text);
+        Ok(answer.with(header::CONTENT_DISPOSITION, &disposition))
+    })
 }
 
 /// A document as it came in.

@@ -1,10 +1,6 @@
 //! Writing: one key at a time.
 
-use axum::{
-    Extension,
-    extract::State,
-    http::{HeaderMap, header},
-};
+use axum::{Extension, extract::State, http::header};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -88,9 +84,8 @@ pub(in crate::http) async fn put(
     State(settings): State<GlobalSettingsService>,
     Extension(request): Extension<RequestId>,
     Segment(key): Segment,
-    headers: HeaderMap,
     query: Query,
-    write: WriteHead,
+    mut write: WriteHead,
     body: Result<Body, Problem>,
 ) -> Result<Answer, Problem> {
     let Body { json, bytes } = body.map_err(Problem::or_reason_required)?;
@@ -101,12 +96,12 @@ pub(in crate::http) async fn put(
     let version = fields.optional_integer("version", NUMBERS);
     let value = fields.finish(|| value)?;
     let actor = actor(&caller, reason, request)?;
-    let bound = Bound::by(version, &headers)?;
+    let bound = Bound::by(version, write.versions(), &pool, &settings, &key).await?;
+    let explain = write.explain();
     let (terms, wait) = write.terms(&caller, &bytes);
-    let terms = Terms { revisions: None, ..terms };
     let edits = [Edit { key: key.clone(), value, version: bound.version }];
     let changed = settings::update(&pool, &settings, &actor, &edits, &terms).await;
-    let changed = changed.map_err(|err| bound.refusal(&key, err))?;
+    let changed = changed.map_err(|err| explain(bound.refusal(&key, err)))?;
     written(&pool, &settings, &key, changed, &terms, wait).await
 }
 
@@ -139,26 +134,24 @@ problems! {
     ),
     security(("bearer" = []))
 )]
-#[expect(clippy::too_many_arguments, reason = "a handler takes what it is given, part by part")]
 pub(in crate::http) async fn reset(
     Writer(caller): Writer,
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     Extension(request): Extension<RequestId>,
     Segment(key): Segment,
-    headers: HeaderMap,
     mut query: Query,
-    write: WriteHead,
+    mut write: WriteHead,
 ) -> Result<Answer, Problem> {
     let (reason, version) = (query.text("reason"), query.integer("version", NUMBERS));
     ask_usual(&mut query);
     query.finish()?;
     let actor = actor(&caller, reason, request)?;
-    let bound = Bound::by(version, &headers)?;
+    let bound = Bound::by(version, write.versions(), &pool, &settings, &key).await?;
+    let explain = write.explain();
     let (terms, wait) = write.terms(&caller, b"");
-    let terms = Terms { revisions: None, ..terms };
     let changed = settings::reset(&pool, &settings, &actor, &key, bound.version, &terms).await;
-    let changed = changed.map_err(|err| bound.refusal(&key, err))?;
+    let changed = changed.map_err(|err| explain(bound.refusal(&key, err)))?;
     written(&pool, &settings, &key, changed, &terms, wait).await
 }
 
@@ -170,13 +163,33 @@ struct Bound {
 }
 
 impl Bound {
-    fn by(version: Option<i64>, headers: &HeaderMap) -> Result<Self, Problem> {
-        let tag = conditions::required_version(headers);
-        if version.zip(tag).is_some_and(|(version, tag)| version != tag) {
-            let detail = "is another version than If-Match names; send one of the two";
-            return Err(Problem::malformed(Fault::at("/version", "ambiguous", detail)));
-        }
-        Ok(Self { version: version.or(tag), tagged: tag.is_some() })
+    /// Binds a write of `key` to `version` of the body, or to the one of `tags` that is current. If none of them is,
+    /// the first stands for all, and fails.
+    async fn by(
+        version: Option<i64>,
+        tags: Option<&[i64]>,
+        pool: &Pool,
+        settings: &GlobalSettingsService,
+        key: &str,
+    ) -> Result<Self, Problem> {
+        let version = match (version, tags) {
+            (version, None) => version,
+            (Some(version), Some(tags)) if tags.contains(&version) => Some(version),
+            (Some(_), Some(_)) => {
+                let detail = "is another version than If-Match names; send one of the two";
+                return Err(Problem::malformed(Fault::at("/version", "ambiguous", detail)));
+            }
+            (None, Some([tag])) => Some(*tag),
+            (None, Some(tags)) => {
+                // A key that cannot be read is refused by the write.
+                let setting = settings::find(pool, settings, key).await.ok();
+                let current = setting.map(|it| i64::from(it.version));
+                let current = current.filter(|current| tags.contains(current));
+                // No key has version 0.
+                current.or(tags.first().copied()).or(Some(0))
+            }
+        };
+        Ok(Self { version, tagged: tags.is_some() })
     }
 
     /// The same refusals as of a batch, but that an unknown key is a 404, an invalid value or one that looks like a secret a 422, and a

@@ -71,7 +71,9 @@ pub(in crate::http) async fn events(
     revisions.mark_unchanged();
     let page = ofrep.page(&settings, clock.now()).await?;
     let told = (held == Some(page.revision())).then(|| page.tag.clone());
-    Ok(streams::answer(place, life, Refetches { settings, ofrep, clock, revisions, told }))
+    // Who holds the page is sent no event yet, but an id to come back with.
+    let start = told.is_some().then(|| page.revision());
+    Ok(streams::answer(place, life, start, Refetches { settings, ofrep, clock, revisions, told }))
 }
 
 struct Refetches {

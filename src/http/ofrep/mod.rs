@@ -21,6 +21,7 @@ use tokio::time::timeout;
 pub use cors::Origins;
 pub(super) use cors::around;
 pub(super) use events::*;
+pub(super) use page::EVENTS;
 pub use page::Ofrep;
 pub(super) use refusal::{Refusal, refusal};
 
@@ -30,7 +31,7 @@ use crate::{
         answer::Answer,
         auth::Reader,
         body::JsonBytes,
-        conditions,
+        conditions::{self, Reading},
         ofrep::page::{Flag, FlagList, Page},
         path::Segment,
         problem::{Code, Problem},
@@ -128,14 +129,14 @@ pub(super) async fn evaluate_all(
         let _ = timeout(BEHIND, settings.wait_for(told)).await;
     }
     let page = ofrep.page(&settings, clock.now()).await?;
-    Ok(answer(&page, &headers))
+    answer(&page, &headers)
 }
 
-fn answer(page: &Page, headers: &HeaderMap) -> Response {
+fn answer(page: &Page, headers: &HeaderMap) -> Result<Response, Problem> {
     let tag = [(header::ETAG, page.tag.clone())];
-    if page.tag.to_str().is_ok_and(|tag| conditions::is_held(headers, tag)) {
-        return (StatusCode::NOT_MODIFIED, tag).into_response();
+    if conditions::evaluate(headers, page.tag.to_str().unwrap_or_default())? == Reading::Held {
+        return Ok((StatusCode::NOT_MODIFIED, tag).into_response());
     }
     let kind = [(header::CONTENT_TYPE, "application/json")];
-    (tag, kind, page.body.clone()).into_response()
+    Ok((tag, kind, page.body.clone()).into_response())
 }

@@ -12,12 +12,15 @@ use utoipa::ToSchema;
 
 use crate::{
     compute,
-    http::{auth::Keys, problem::Problem},
+    http::{auth::Keys, path_prefix::PathPrefix, problem::Problem},
     settings::{Definition, Entry, GlobalSettingsService, SettingValue, Snapshot},
 };
 
 /// Seconds for which all pages carry the same token for their events.
 const TOKEN_TURN: i64 = 1_800;
+
+/// Where the events are.
+pub(in crate::http) const EVENTS: &str = "/ofrep/v1/events";
 
 /// Seconds after which a client with a hidden page should give up its stream.
 const INACTIVITY: u32 = 120;
@@ -135,6 +138,7 @@ pub struct Ofrep(Arc<Inner>);
 
 struct Inner {
     keys: Keys,
+    path_prefix: PathPrefix,
     page: ArcSwapOption<Page>,
     /// Held while a page is written, so that a crowd of readers writes it once.
     writing: tokio::sync::Mutex<()>,
@@ -156,8 +160,19 @@ impl Ofrep {
     /// Pages whose tokens `keys` will take.
     #[must_use]
     pub fn new(keys: Keys) -> Self {
-        let (page, writing) = (ArcSwapOption::empty(), tokio::sync::Mutex::default());
-        Self(Arc::new(Inner { keys, page, writing }))
+        Self::with(keys, PathPrefix::default())
+    }
+
+    /// The same, for clients that reach the service under `path_prefix`.
+    #[must_use]
+    pub fn under(&self, path_prefix: PathPrefix) -> Self {
+        Self::with(self.0.keys.clone(), path_prefix)
+    }
+
+    fn with(keys: Keys, path_prefix: PathPrefix) -> Self {
+        let page = ArcSwapOption::empty();
+        let writing = tokio::sync::Mutex::default();
+        Self(Arc::new(Inner { keys, path_prefix, page, writing }))
     }
 
     /// The page of the current settings at `now`.
@@ -218,7 +233,8 @@ impl Ofrep {
     /// Where to hear of changes after `revision`; nowhere without a secret to sign with.
     fn event_stream(&self, revision: i64, expires: i64) -> Option<Value> {
         let token = self.0.keys.pass(expires)?;
-        let uri = format!("/ofrep/v1/events?since={revision}&token={token}");
+        // Clients resolve it against the origin of their base URL, so it has the path as well.
+        let uri = format!("{}?since={revision}&token={token}", self.0.path_prefix.join(EVENTS));
         Some(json!({
             "type": "sse", "endpoint": {"requestUri": uri}, "inactivityDelaySec": INACTIVITY
         }))

@@ -26,12 +26,16 @@ pub(in crate::http) struct Refusal {
 
 /// The answer to a request for `path` that ended in `problem`; `None` where problems have their own form.
 pub(in crate::http) fn refusal(path: &str, problem: &Problem) -> Option<Refusal> {
-    let place = path.strip_prefix("/ofrep/v1/")?;
+    // With a slash too many as well: whoever asks so is a client of this protocol.
+    let place = path.trim_start_matches('/').strip_prefix("ofrep/v1/")?;
+    let place = place.trim_start_matches('/');
     let key = place.strip_prefix("evaluate/flags/");
     let key = key.and_then(|it| percent_decode_str(it).decode_utf8().ok());
     let faults = problem.faults().told();
     let error_code = match problem.code() {
         _ if faults.iter().any(|it| it.code == INVALID_CONTEXT) => "INVALID_CONTEXT",
+        // Not as an unknown flag, of which clients say nothing and serve their default.
+        Code::NotFound if path.contains("//") => "GENERAL",
         Code::UnknownKey | Code::NotFound if key.is_some() => "FLAG_NOT_FOUND",
         Code::MalformedRequest | Code::UnsupportedMediaType => "PARSE_ERROR",
         _ => "GENERAL",

@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 pub use code::Code;
 
 use crate::{
-    http::ofrep,
+    http::{ofrep, path_prefix::PathPrefix},
     ids::RequestId,
     json::{Fault, Faults},
     settings::Firewall,
@@ -225,6 +225,13 @@ impl Problem {
         if is_only_reason { self.with_code(Code::ReasonRequired) } else { self }
     }
 
+    /// The same, with `detail` as what happened this time.
+    #[must_use]
+    pub(super) fn with_detail(mut self, detail: String) -> Self {
+        self.0.detail = detail;
+        self
+    }
+
     /// Its kind.
     #[must_use]
     pub fn code(&self) -> Code {
@@ -243,17 +250,19 @@ impl Problem {
 
     /// The document of request `id` for `instance`, where no response can be made.
     pub(super) fn into_json(self, instance: &str, id: &RequestId) -> Vec<u8> {
-        serde_json::to_vec(&self.document(instance, id)).unwrap_or_default()
+        // A proxy that has a path in front refuses such requests itself.
+        let path_prefix = PathPrefix::default();
+        serde_json::to_vec(&self.document(instance, id, &path_prefix)).unwrap_or_default()
     }
 
-    fn document(self, instance: &str, id: &RequestId) -> ProblemDocument {
+    fn document(self, instance: &str, id: &RequestId, path_prefix: &PathPrefix) -> ProblemDocument {
         let Inner { code, detail, faults, members, .. } = *self.0;
         ProblemDocument {
-            kind: code.page(),
+            kind: path_prefix.join(&code.page()),
             title: code.title(),
             status: code.status().as_u16(),
             detail,
-            instance: instance.to_owned(),
+            instance: path_prefix.join(instance),
             code: code.as_str(),
             request_id: id.as_str().to_owned(),
             errors: faults.into_told(),
@@ -279,6 +288,7 @@ pub(super) fn render(
     instance: &str,
     id: &RequestId,
     firewall: &Firewall,
+    path_prefix: &PathPrefix,
 ) -> Response {
     let carried = response.extensions_mut().remove::<Problem>();
     let Some(problem) = carried.or_else(|| stand_in(&response)) else { return response };
@@ -286,7 +296,7 @@ pub(super) fn render(
     let (media_type, body) = if let Some(refusal) = ofrep::refusal(instance, &problem) {
         (HeaderValue::from_static("application/json"), serde_json::to_vec(&refusal))
     } else {
-        let mut document = problem.document(instance, id);
+        let mut document = problem.document(instance, id, path_prefix);
         document.withhold(firewall);
         (MEDIA_TYPE, serde_json::to_vec(&document))
     };

@@ -11,7 +11,8 @@ pub(crate) fn faults_of(problem: &Problem) -> Vec<(String, &'static str)> {
 
 async fn rendered(response: Response) -> (Response<()>, Value) {
     let id = RequestId::parse("r-1").unwrap();
-    let (parts, body) = render(response, "/here", &id, &Firewall::default()).into_parts();
+    let (parts, body) =
+        render(response, "/here", &id, &Firewall::default(), &PathPrefix::default()).into_parts();
     let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
     (Response::from_parts(parts, ()), serde_json::from_slice(&body).unwrap_or_default())
 }
@@ -104,8 +105,11 @@ fn what_a_caller_wrote_is_not_repeated_where_it_looks_like_a_secret() {
     let firewall = Firewall::holding([crate::config::Secret::new(secret.to_owned())]);
     let fault =
         Fault::at(format!("/{secret}"), "unknown_field", "is not known here").of_key(secret);
-    let mut document =
-        Problem::malformed(fault).document(&format!("/admin/{secret}"), &RequestId::default());
+    let mut document = Problem::malformed(fault).document(
+        &format!("/admin/{secret}"),
+        &RequestId::default(),
+        &PathPrefix::default(),
+    );
     document.withhold(&firewall);
     let text = serde_json::to_string(&document).unwrap();
     assert!(!text.contains(secret), "{text}");

@@ -23,14 +23,20 @@ use axum::{
 use crate::{
     database::Pool,
     http::{
-        answer::Answer, auth::SuperAdmin, conditions, fields::NUMBERS, openapi::problems,
-        path::Segment, problem::Problem, query::Query,
+        answer::Answer,
+        auth::SuperAdmin,
+        conditions::{self, Reading},
+        fields::NUMBERS,
+        openapi::problems,
+        path::Segment,
+        problem::Problem,
+        query::Query,
     },
     settings::{self, AsOf, GlobalSettingsService, Listing, Setting},
 };
 
 problems! {
-    ListProblems: MalformedRequest, Unauthorized, Forbidden, RevisionNotFound, Internal, Unavailable, ConfigUnavailable
+    ListProblems: MalformedRequest, Unauthorized, Forbidden, RevisionNotFound, RevisionMismatch, Internal, Unavailable, ConfigUnavailable
 }
 
 /// Every editable setting, read from the database.
@@ -61,15 +67,15 @@ pub(in crate::http) async fn list(
     query: Query,
 ) -> Result<Response, Problem> {
     let as_of = as_of(query)?;
-    if as_of == AsOf::Now && conditions::holds_something(&headers) {
+    if as_of == AsOf::Now && conditions::is_conditional(&headers) {
         let tag = conditions::revision_tag(settings::revision(&pool).await?);
-        if conditions::is_held(&headers, &tag) {
+        if conditions::evaluate(&headers, &tag)? == Reading::Held {
             return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
         }
     }
     let listing = settings::list(&pool, &settings, as_of).await?;
     let tag = conditions::revision_tag(listing.revision);
-    if conditions::is_held(&headers, &tag) {
+    if conditions::evaluate(&headers, &tag)? == Reading::Held {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
     let answer = Answer::list(listing.settings.len(), &listing).await?;
@@ -89,7 +95,7 @@ fn as_of(mut query: Query) -> Result<AsOf, Problem> {
 }
 
 problems! {
-    FindProblems: MalformedRequest, Unauthorized, Forbidden, UnknownKey, Internal, Unavailable, ConfigUnavailable
+    FindProblems: MalformedRequest, Unauthorized, Forbidden, UnknownKey, RevisionMismatch, Internal, Unavailable, ConfigUnavailable
 }
 
 /// One editable setting, read from the database.
@@ -122,8 +128,5 @@ pub(in crate::http) async fn find(
     query.finish()?;
     let setting = settings::find(&pool, &settings, &key).await?;
     let tag = conditions::version_tag(setting.version);
-    if conditions::is_held(&headers, &tag) {
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
-    }
-    Ok(Answer::ok(&setting)?.with(header::ETAG, &tag).into_response())
+    conditions::tagged(&headers, &tag, || Answer::ok(&setting))
 }

@@ -87,20 +87,22 @@ pub(in crate::http) async fn roll_back(
     State(settings): State<GlobalSettingsService>,
     Extension(request): Extension<RequestId>,
     query: Query,
-    write: WriteHead,
+    mut write: WriteHead,
     body: Result<Body, Problem>,
 ) -> Result<Answer, Problem> {
     only_usual(query)?;
     let Body { json, bytes } = body.map_err(Problem::or_reason_required)?;
     let (reason, target) = read_rollback(json)?;
     let actor = actor(&caller, reason, request)?;
+    let explain = write.explain();
+    let explained = |err| explain(Problem::from(err).pointing(point));
     let (terms, wait) = write.terms(&caller, &bytes);
     if terms.dry_run {
         let plan = settings::plan_roll_back(&pool, &settings, &actor, &target, &terms).await;
-        return Answer::ok(&plan.map_err(|err| Problem::from(err).pointing(point))?);
+        return Answer::ok(&plan.map_err(explained)?);
     }
     let changed = settings::roll_back(&pool, &settings, &actor, &target, &terms).await;
-    answer(&changed.map_err(|err| Problem::from(err).pointing(point))?, &terms, wait).await
+    answer(&changed.map_err(explained)?, &terms, wait).await
 }
 
 /// Where a fault stands; a value that may not stand today is nowhere in the body.

@@ -32,18 +32,19 @@ problems! {
     StreamProblems: MalformedRequest, Unauthorized, Forbidden, RateLimited, Unavailable
 }
 
-/// The data of a `resync` event.
+/// The data of a `start` or `resync` event.
 #[derive(Serialize, ToSchema)]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(in crate::http) struct Resync {
-    /// The revision that the settings are at.
+    /// The revision that the stream starts after, or that the settings are at.
     revision: i64,
 }
 
 /// Changes as this instance takes them on, one server-sent event for each change set.
 ///
-/// `change` has the change set, `id` is its revision. With `Last-Event-ID` what was missed comes first, up to
-/// 256 change sets. `resync` has only `revision`, and says that what was missed cannot be told one by one: it is
+/// The first event is `start` or `resync`. `start` has only `revision`: the stream has every change after it, so whoever
+/// read the settings at another revision has to read them again. `change` has the change set. `id` is the revision,
+/// of every event. With `Last-Event-ID` what was missed follows the start, up to 256 change sets. `resync` has only `revision`, and says that what was missed cannot be told one by one: it is
 /// more than that, or the id is of another history of the database or of the future; read the settings. After
 /// at most 15 seconds of silence comes a comment. The stream ends when the token does, and at shutdown.
 #[utoipa::path(
@@ -72,7 +73,7 @@ pub(in crate::http) async fn stream(
     let place = streams.enter(Some(&caller.user))?;
     let current = settings.revision();
     let changes = Changes(feed.listen(last.unwrap_or(current), current));
-    Ok(streams::answer(place, streams::until(caller.until, &clock), changes))
+    Ok(streams::answer(place, streams::until(caller.until, &clock), None, changes))
 }
 
 /// The revision in `Last-Event-ID`, if there is one.
@@ -112,10 +113,13 @@ impl Events for Changes {
             Told::Change(revision, json) => {
                 streams::event(revision, "change", Bytes::from_owner(Shared(json)))
             }
-            Told::Resync(revision) => {
-                let data = json!({"revision": revision}).to_string();
-                streams::event(revision, "resync", data.into())
-            }
+            Told::Start(revision) => at(revision, "start"),
+            Told::Resync(revision) => at(revision, "resync"),
         }
     }
+}
+
+/// The event `name`, which says no more than a revision.
+fn at(revision: i64, name: &str) -> Vec<Bytes> {
+    streams::event(revision, name, json!({"revision": revision}).to_string().into())
 }

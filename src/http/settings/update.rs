@@ -90,19 +90,21 @@ pub(in crate::http) async fn update(
     State(settings): State<GlobalSettingsService>,
     Extension(request): Extension<RequestId>,
     query: Query,
-    write: WriteHead,
+    mut write: WriteHead,
     body: Result<Body, Problem>,
 ) -> Result<Answer, Problem> {
     only_usual(query)?;
     let Body { json, bytes } = body.map_err(Problem::or_reason_required)?;
     let (reason, edits) = read_update(json)?;
     let actor = actor(&caller, reason, request)?;
+    let explain = write.explain();
     let (terms, wait) = write.terms(&caller, &bytes);
     let changed = settings::update(&pool, &settings, &actor, &edits, &terms).await;
     let changed = changed.map_err(|err| {
         let places = Places::of(&edits);
         Problem::from(err).pointing(|key, code| places.find(key, code))
-    })?;
+    });
+    let changed = changed.map_err(explain)?;
     answer(&changed, &terms, wait).await
 }
 

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, time::Duration};
 
 use axum::{
-    extract::{FromRef, FromRequestParts},
+    extract::{FromRef, FromRequestParts, MatchedPath},
     http::{HeaderName, Method, StatusCode, Uri, header, request::Parts},
 };
 use serde::Serialize;
@@ -17,7 +17,7 @@ use crate::{
     http::{
         answer::Answer,
         auth::Caller,
-        conditions,
+        conditions::{self, Tag},
         limits::AnswerDue,
         problem::{Code, Problem},
         query::Query,
@@ -40,6 +40,10 @@ const ANSWERING: Duration = Duration::from_millis(250);
 /// What the head of a write asks for.
 pub(in crate::http) struct WriteHead {
     terms: Terms,
+    /// The versions of which the one key that is written must be at one (`If-Match`).
+    versions: Option<Vec<i64>>,
+    /// Why `If-Match` is false whatever is current, if it is.
+    never: Option<String>,
     key: Option<String>,
     target: String,
     /// `If-Match` as it came: what a repeat must repeat.
@@ -59,7 +63,13 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         // A parameter that is wrong is the handler's to refuse, which knows all that there may be.
         let dry_run = Query::parse(parts.uri.query().unwrap_or_default()).flag("dry_run");
-        let revisions = conditions::required_revisions(&parts.headers);
+        let kind = kind(parts);
+        let required = conditions::required(&parts.headers, kind)?;
+        let (numbers, never) = required.map(|it| (it.numbers, it.never)).unzip();
+        let (revisions, versions) = match kind {
+            Tag::Revision => (numbers, None),
+            Tag::Version => (None, numbers),
+        };
         let lenient = conditions::prefers_lenient(&parts.headers);
         let settings = GlobalSettingsService::from_ref(state);
         let key = conditions::idempotency_key(&parts.headers, settings.firewall())?;
@@ -67,8 +77,15 @@ where
         let tags = parts.headers.get_all(header::IF_MATCH).iter();
         let tags = tags.flat_map(|it| [it.as_bytes(), b","].concat()).collect();
         let wait = Wait::of(parts, state);
-        Ok(Self { terms, key, target: target(&parts.method, &parts.uri), tags, wait })
+        let target = target(&parts.method, &parts.uri);
+        Ok(Self { terms, versions, never: never.flatten(), key, target, tags, wait })
     }
+}
+
+/// What binds a write: the version of the one key it is for, or the revision of all.
+fn kind(parts: &Parts) -> Tag {
+    let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
+    if route == Some("/admin/config/{key}") { Tag::Version } else { Tag::Revision }
 }
 
 /// What is written to. Whether somebody waits is not of it: a repeat may, where the first did not.
@@ -86,6 +103,22 @@ fn target(method: &Method, uri: &Uri) -> String {
 }
 
 impl WriteHead {
+    /// The versions of which the one key that is written must be at one, if `If-Match` names any.
+    pub(in crate::http) fn versions(&self) -> Option<&[i64]> {
+        self.versions.as_deref()
+    }
+
+    /// What adds to a failed precondition why it could not hold.
+    pub(in crate::http) fn explain(&mut self) -> impl Fn(Problem) -> Problem + use<> {
+        let never = self.never.take();
+        move |problem: Problem| match &never {
+            Some(reason) if problem.code() == Code::RevisionMismatch => {
+                problem.with_detail(reason.clone())
+            }
+            _ => problem,
+        }
+    }
+
     /// The terms of a write with this body, by this caller, and what its answer waits for. A dry run has no
     /// result to be repeated.
     pub(in crate::http) fn terms(self, caller: &Caller, body: &[u8]) -> (Terms, Wait) {

@@ -15,8 +15,8 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::{Path, Request},
-    http::{HeaderName, HeaderValue, header},
-    response::{IntoResponse, Redirect, Response},
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
     routing::get,
 };
 use quick_cache::sync::Cache;
@@ -62,19 +62,21 @@ pub(super) fn routes() -> Router {
         HeaderValue::from_static("same-origin"),
     );
     Router::new()
-        .route("/admin", get(async |request: Request| entrance(&request)))
+        .route("/", get(async |request: Request| entrance(&request, StatusCode::SEE_OTHER)))
+        .route(
+            "/admin",
+            get(async |request: Request| entrance(&request, StatusCode::PERMANENT_REDIRECT)),
+        )
         .route("/admin/", get(document))
         .route("/admin/assets/{version}/{file}", get(asset))
         .layer(policy)
         .layer(isolated)
 }
 
-/// To the document, with whatever the address asked for.
-fn entrance(request: &Request) -> Redirect {
-    match request.uri().query() {
-        Some(query) => Redirect::permanent(&format!("/admin/?{query}")),
-        None => Redirect::permanent("/admin/"),
-    }
+/// To the document, with whatever the address asked for. From where it was asked for, which may be under a path.
+fn entrance(request: &Request, status: StatusCode) -> Response {
+    let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+    (status, [(header::LOCATION, format!("admin/{query}"))]).into_response()
 }
 
 /// The one document. It is asked for each time, and names the version of everything else.
@@ -161,7 +163,7 @@ mod tests {
         let html = Assets::get("index.html").unwrap();
         let html = std::str::from_utf8(&html.data).unwrap();
         let mut named: Vec<String> = html
-            .split("/admin/assets/{version}/")
+            .split("\"assets/{version}/")
             .skip(1)
             .map(|it| it.split('"').next().unwrap().to_owned())
             .collect();

@@ -58,6 +58,9 @@ pub struct ChangeSet {
 /// What a listener hears.
 #[derive(Debug, Clone)]
 pub enum Told {
+    /// The stream starts after this revision: nothing is missing from here on. The first there is to hear, unless it
+    /// is [`Self::Resync`].
+    Start(i64),
     /// The next change set, and itself as JSON, written once for all who listen.
     Change(i64, Arc<str>),
     /// What comes next cannot be told change by change: read the settings, which are at this revision.
@@ -87,20 +90,18 @@ impl Feed {
         Self(Arc::new(Inner { ring: Mutex::new(ring), moved, wanted }))
     }
 
-    /// Listens for what comes after `after`, which the settings, now at `current`, may have passed already.
+    /// Listens for what comes after `after`, which the settings, now at `current`, may have passed already. The first
+    /// item says where the stream starts.
     #[must_use]
     pub fn listen(&self, after: i64, current: i64) -> Listener {
         let mut moved = self.0.moved.subscribe();
         moved.mark_changed();
         self.0.wanted.notify_one();
-        let era = self.ring(|ring| ring.era());
-        Listener {
-            feed: self.clone(),
-            moved,
-            era,
-            after,
-            lost: (current < after).then_some(current),
-        }
+        let (era, gone) = self.ring(|ring| (ring.era(), ring.is_gone(after)));
+        // What is held reaches back from what was current when it was read, which is no later than now.
+        let lost = after > current || gone || after < current - HELD;
+        let first = if lost { Told::Resync(current) } else { Told::Start(after) };
+        Listener { feed: self.clone(), moved, era, after, first: Some(first) }
     }
 
     /// How many listen.
@@ -137,8 +138,8 @@ pub struct Listener {
     moved: watch::Receiver<u64>,
     era: u64,
     after: i64,
-    /// A revision to be told of at once, because what was asked for lies beyond it.
-    lost: Option<i64>,
+    /// Where the stream starts, until that was told.
+    first: Option<Told>,
 }
 
 impl Listener {
@@ -156,8 +157,8 @@ impl Listener {
 
     fn due(&mut self) -> Option<Told> {
         let (era, told) = self.feed.ring(|ring| (ring.era(), ring.after(self.after)));
-        let told = if let Some(current) = self.lost.take() {
-            Told::Resync(current)
+        let told = if let Some(first) = self.first.take() {
+            first
         } else if self.era == era {
             told?
         } else {
@@ -165,7 +166,7 @@ impl Listener {
         };
         self.era = era;
         self.after = match &told {
-            Told::Change(revision, _) | Told::Resync(revision) => *revision,
+            Told::Start(revision) | Told::Change(revision, _) | Told::Resync(revision) => *revision,
         };
         Some(told)
     }

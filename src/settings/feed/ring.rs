@@ -62,12 +62,17 @@ impl Ring {
         }
     }
 
+    /// Whether what follows `revision` is no longer held.
+    pub(super) fn is_gone(&self, revision: i64) -> bool {
+        self.newest > revision && revision < self.since
+    }
+
     /// What somebody hears next who knows everything up to `revision`.
     pub(super) fn after(&self, revision: i64) -> Option<Told> {
         if self.newest <= revision {
             return None;
         }
-        if revision < self.since {
+        if self.is_gone(revision) {
             return Some(Told::Resync(self.newest));
         }
         let at = self.held.partition_point(|(held, _)| *held <= revision);
@@ -98,6 +103,7 @@ mod tests {
 
     fn heard(told: Option<Told>) -> Option<(&'static str, i64)> {
         Some(match told? {
+            Told::Start(revision) => ("start", revision),
             Told::Change(revision, _) => ("change", revision),
             Told::Resync(revision) => ("resync", revision),
         })

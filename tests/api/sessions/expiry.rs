@@ -141,7 +141,7 @@ async fn nothing_is_stored_for_nobody_and_what_is_marked_is_counted() {
 }
 
 fn gauge(metrics: &Metrics, name: &str) -> f64 {
-    let text = metrics.text(true).unwrap();
+    let text = metrics.text(brune::metrics::Format::OpenMetrics, true).unwrap();
     text.lines().find_map(|line| line.strip_prefix(name)).unwrap().parse().unwrap()
 }
 

@@ -9,6 +9,11 @@ export class Problem extends Error {
   }
 }
 
+// This module is `admin/assets/<version>/api.js` of the service, which may be mounted under a path.
+const ROOT = new URL('../../../', import.meta.url);
+/** Where `path` of the service is. */
+export const at = (path) => new URL(path.slice(1), ROOT).href;
+
 let signInAgain = null;
 /** Names what is called, and waited for, when the service no longer knows who is asking. */
 export const onSignedOut = (ask) => { signInAgain = ask; };
@@ -25,7 +30,7 @@ const unreachable = () => new Problem(0, {
  * Returns `{ data, headers, status }`; whatever goes wrong is a `Problem`.
  */
 export async function call(method, path, { query, body, type, headers, signal, once, ask = true } = {}) {
-  const target = path + search(query);
+  const target = at(path) + search(query);
   const init = { method, headers: { Accept: 'application/json, */*', ...headers }, signal, credentials: 'same-origin', cache: 'no-store' };
   if (body !== undefined) {
     init.headers['Content-Type'] = type ?? 'application/json';

@@ -1,5 +1,5 @@
 // Changes as they are made: a stream that is opened once, and what it says to whoever listens.
-import { read } from './api.js';
+import { at, read } from './api.js';
 import { fill, h, hear, said, tell } from './dom.js';
 import { count, label, time } from './format.js';
 
@@ -15,12 +15,13 @@ export function listen(mark) {
   const show = (up, text) => fill(mark, h(`span.dot${up ? '.good' : '.bad'}`), text);
   const open = () => {
     source?.close();
-    source = new EventSource('/admin/global-settings/stream');
+    source = new EventSource(at('/admin/global-settings/stream'));
     source.onopen = () => {
       wait = 1000;
       show(true, 'Live');
-      tell('connected');
     };
+    // Where the stream starts: what was read at another revision may be outdated.
+    source.addEventListener('start', ({ data }) => tell('connected', JSON.parse(data)));
     source.addEventListener('change', ({ data }) => heard(JSON.parse(data)));
     source.addEventListener('resync', () => tell('resync'));
     source.onerror = async () => {

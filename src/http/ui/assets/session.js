@@ -1,6 +1,6 @@
 // Who is signed in. A token is pasted, or comes in the fragment of the start-up link, and becomes a cookie that no
 // script can read; it is held nowhere here.
-import { call, onSignedOut } from './api.js';
+import { at, call, onSignedOut } from './api.js';
 import { announce, fill, h, said, tell } from './dom.js';
 import { exact } from './format.js';
 import { dialog, failure } from './parts.js';
@@ -122,7 +122,7 @@ export function signInAgain() {
 export async function signOut() {
   await call('POST', '/admin/sign-out', { ask: false });
   sessionStorage.clear();
-  location.replace('/admin/');
+  location.replace(at('/admin/'));
 }
 
 /** Who is signed in and for how long, kept true. */

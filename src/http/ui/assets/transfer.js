@@ -1,5 +1,5 @@
 // Settings as a document: taken out in three formats, and brought in over a plan that says what each entry would do.
-import { call, newKey, Problem, read } from './api.js';
+import { at, call, newKey, Problem, read } from './api.js';
 import { difference } from './diff.js';
 import { fill, h, hear, said, unique } from './dom.js';
 import { count, label, shown, time } from './format.js';
@@ -46,7 +46,7 @@ function exporting() {
   const list = () => read('/admin/config').then(({ entries }) => fill(keys, shown(entries.filter((it) => it.locked).map((it) => it.key))), (problem) => fill(keys, failure(problem)));
   return h('section', null, h('h2', null, 'Export'), h('div.card.padded.stack', null,
     p('Every setting as it stands now, with the revision it is of. All three hold the same and can be imported again.'),
-    h('div.row', null, Object.entries(KINDS).map(([kind, [name]]) => h('a.button', { href: `/admin/config/export?format=${kind}`, download: true }, `Download ${name}`))),
+    h('div.row', null, Object.entries(KINDS).map(([kind, [name]]) => h('a.button', { href: at(`/admin/config/export?format=${kind}`), download: true }, `Download ${name}`))),
     h('details', { ontoggle: list }, h('summary', null, 'What is left out: secrets, and keys that are locked'), keys)));
 }
 

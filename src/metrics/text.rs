@@ -1,0 +1,45 @@
+//! Prometheus's text format 0.0.4, out of `OpenMetrics`.
+
+/// Rewrites `open_metrics` for readers of the older format. There a counter has the name of its samples, an info is a
+/// gauge, and neither units nor an end are marked.
+pub(super) fn plain(open_metrics: &str) -> String {
+    let mut plain = String::with_capacity(open_metrics.len());
+    // The help stands before the type, which decides the name of both.
+    let mut help = None;
+    for line in open_metrics.lines() {
+        if let Some(text) = line.strip_prefix("# HELP ") {
+            help = text.split_once(' ').map(|(_, text)| text);
+        } else if let Some((name, kind)) =
+            line.strip_prefix("# TYPE ").and_then(|text| text.split_once(' '))
+        {
+            let (suffix, kind) = match kind {
+                "counter" => ("_total", "counter"),
+                "info" => ("_info", "gauge"),
+                kind => ("", kind),
+            };
+            if let Some(text) = help.take() {
+                plain.extend(["# HELP ", name, suffix, " ", text, "\n"]);
+            }
+            plain.extend(["# TYPE ", name, suffix, " ", kind, "\n"]);
+        } else if !line.starts_with('#') {
+            plain.extend([line, "\n"]);
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_and_infos_have_the_names_of_their_samples() {
+        let open = "# HELP a_seconds How long.\n# TYPE a_seconds gauge\n# UNIT a_seconds seconds\na_seconds 1.5\n\
+                    # HELP b How often.\n# TYPE b counter\nb_total{x=\"# y\"} 2\n\
+                    # HELP c What.\n# TYPE c info\nc_info{v=\"1\"} 1\n# EOF\n";
+        let expected = "# HELP a_seconds How long.\n# TYPE a_seconds gauge\na_seconds 1.5\n\
+                        # HELP b_total How often.\n# TYPE b_total counter\nb_total{x=\"# y\"} 2\n\
+                        # HELP c_info What.\n# TYPE c_info gauge\nc_info{v=\"1\"} 1\n";
+        assert_eq!(plain(open), expected);
+    }
+}

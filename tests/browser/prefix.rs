@@ -1,0 +1,55 @@
+//! The service under a path, behind nginx.
+
+use reqwest::{Client, StatusCode, redirect::Policy};
+use serde_json::{Value, json};
+
+use crate::{
+    run, scripts,
+    support::{SECRET, TestApp, admin, binary::Home, nginx::Nginx, user},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_works_under_a_path_behind_nginx() {
+    let app = TestApp::new().await;
+    let port = Nginx::port();
+    let url = format!("http://127.0.0.1:{port}/brune");
+    let home = Home::on(&app.db).with("JWT_SECRET", SECRET).with("BRUNE_PUBLIC_URL", &url);
+    let service = home.serve();
+    let nginx = Nginx::before(service.address(), "/brune", port).await;
+    assert_eq!(nginx.url, url);
+
+    let client = Client::builder().redirect(Policy::none()).build().unwrap();
+    // As a client resolves what it is given: against the address that it asked.
+    for (asked, to) in [("/", "/admin/"), ("/admin", "/admin/"), ("/docs", "/docs/")] {
+        let reply = client.get(format!("{url}{asked}")).send().await.unwrap();
+        assert!(reply.status().is_redirection(), "{asked}");
+        let location = reply.headers()["location"].to_str().unwrap();
+        assert_eq!(reply.url().join(location).unwrap().as_str(), format!("{url}{to}"));
+    }
+    let started = client.post(format!("{url}/brun-e/start")).bearer_auth(user("ana"));
+    let started = started.send().await.unwrap();
+    let location = started.headers()["location"].to_str().unwrap();
+    let session = started.url().join(location).unwrap();
+    let session = client.get(session).bearer_auth(user("ana")).send().await.unwrap();
+    assert_eq!(session.status(), StatusCode::OK);
+    let reply = client.get(format!("{url}/nothing")).send().await.unwrap();
+    let at = reply.url().clone();
+    let problem: Value = reply.json().await.unwrap();
+    let explained = client.get(at.join(problem["type"].as_str().unwrap()).unwrap());
+    assert_eq!(explained.send().await.unwrap().status(), StatusCode::OK);
+    // The web provider resolves the address of the events against the origin alone.
+    let page = client.post(format!("{url}/ofrep/v1/evaluate/flags")).bearer_auth(user("ana"));
+    let page = page.json(&json!({"context": {}})).send().await.unwrap();
+    let origin = page.url().join("/").unwrap();
+    let page: Value = page.json().await.unwrap();
+    let events = page["eventStreams"][0]["endpoint"]["requestUri"].as_str().unwrap();
+    let mut events = client.get(origin.join(events).unwrap()).send().await.unwrap();
+    assert_eq!(events.status(), StatusCode::OK);
+    let head = events.chunk().await.unwrap().unwrap();
+    assert!(head.starts_with(b": connected"), "{head:?}");
+
+    let (ada, ben) = (admin("ada"), admin("ben"));
+    let variables = [("BASE", &*url), ("ADMIN", &ada), ("OTHER", &ben), ("NO_PROXY", "127.0.0.1")];
+    run(&scripts(), "prefix.mjs", &variables).await;
+    service.stop().await;
+}
