@@ -335,7 +335,7 @@ mod tests {
             let required = required(&[never]).unwrap().unwrap();
             assert!(required.numbers.is_empty() && required.never.is_some(), "{never}");
         }
-        for malformed in ["r7", "\"r7", "\"", "W/", " , ", "*, *"] {
+        for malformed in ["r7", "\"r7", "\"", "W/", " , ", "*, *", "\"r6, r7\""] {
             let problem = required(&[malformed]).unwrap_err();
             assert_eq!(problem.code(), Code::MalformedRequest, "{malformed}");
         }
@@ -348,7 +348,7 @@ mod tests {
         for held in ["\"r7\"", "W/\"r7\"", "*", "\"r6\", \"r7\""] {
             assert_eq!(evaluated(held), Reading::Held, "{held}");
         }
-        for other in ["\"r8\"", "\"r6, r7\"", "W/\"v7\""] {
+        for other in ["\"r8\"", "\"r6\", \"r5\"", "W/\"v7\""] {
             assert_eq!(evaluated(other), Reading::Send, "{other}");
         }
     }

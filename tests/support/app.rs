@@ -114,7 +114,7 @@ impl TestApp {
     /// Publishes `catalog` into the database, as the migration of another release does.
     pub(crate) async fn publish(&self, catalog: &str) {
         let catalog = Catalog::parse(catalog).unwrap();
-        let pool = self.db.pool().into();
+        let pool = self.db.owner().into();
         settings::publish(&pool, &catalog, &|_| None, &firewall(), false).await.unwrap();
     }
 

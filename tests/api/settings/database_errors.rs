@@ -12,7 +12,7 @@ async fn failing(table: &str, error: &str) -> TestApp {
         "create function public.fails() returns trigger language plpgsql as $$ begin raise exception {error}; end $$;
          create trigger a_fails before insert or update on {table} for each statement execute function public.fails();"
     );
-    by_hand::run(&app.db.pool(), sql).await;
+    by_hand::run(&app.db.admin(), sql).await;
     app
 }
 

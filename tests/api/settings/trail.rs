@@ -113,7 +113,7 @@ async fn gaps_in_versions_and_revisions_are_found_whatever_comes_afterwards() {
         for table in ["app_global_setting_audit", "app_global_setting_head", "app_global_settings"]
         {
             let on = format!("alter table {table} enable trigger all");
-            sqlx::raw_sql(sqlx::AssertSqlSafe(on)).execute(&app.db.pool()).await.unwrap();
+            sqlx::raw_sql(sqlx::AssertSqlSafe(on)).execute(&app.db.admin()).await.unwrap();
         }
         by_hand(&app.db.pool(), PER_DAY, &json!(5)).await.unwrap();
         assert_eq!(verified(&app).await.1, expected, "{sql}");
@@ -134,7 +134,7 @@ async fn a_head_that_is_not_at_the_newest_entry_is_found() {
             "alter table app_global_setting_head disable trigger all;
              update app_global_setting_head set revision = {revision}"
         );
-        sqlx::raw_sql(sqlx::AssertSqlSafe(set)).execute(&app.db.pool()).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(set)).execute(&app.db.admin()).await.unwrap();
         let expected = Break::Head { revision, newest: 6 };
         assert_eq!(verified(&app).await.1, [expected]);
     }

@@ -116,7 +116,7 @@ async function outbox(place, filter, signal) {
   let all;
   const search = async () => {
     const { status, sink, topic } = filter;
-    const mine = all = list('Messages, newest first', 50, { status, sink, topic }, empty('No message is like that', 'One is stored for each sink as things change.'));
+    const mine = all = list('Messages, newest first', 50, { status, sink, topic }, empty('No message is like that', 'One is stored for each sink as settings change.'));
     await mine.first();
     if (mine === all) fill(listed, mine.element);
   };

@@ -91,7 +91,7 @@ export async function show(body, { search = '', category: of = '', show: which =
   }, options.map(([value, it]) => h('option', { value, selected: value === filter[name] }, it))));
   const categories = [...new Set([...store.settings.values()].map((it) => it.category))].sort();
   fill(body,
-    head('Settings', 'Changes are reviewed and saved together, with a reason.'),
+    head('Settings', `Changes are gathered below, reviewed, and saved together with a reason.${me.sessions ? ' Sessions keep what they started with.' : ''}`),
     h('div.filters', { role: 'search' },
       h('label.field', null, h('span', null, 'Search ', h('kbd', { 'aria-hidden': 'true' }, '/')), h('input', {
         type: 'search', value: search, placeholder: 'name, key, value, person', autocomplete: 'off', oninput: ({ target }) => { filter.search = target.value; soon(); },
