@@ -32,8 +32,7 @@ impl Client {
             return Err(faults.into());
         }
         let token = env.secret("BRUNE_TOKEN")?.map(|(token, _)| token);
-        let given =
-            env.text("BRUNE_URL")?.map(|(url, _)| url.trim().trim_end_matches('/').to_owned());
+        let given = env.text("BRUNE_URL")?.map(|(url, _)| url.trim().to_owned());
         let given = given.filter(|url| !url.is_empty());
         if let Some(Err(error)) = given.as_deref().map(address::root) {
             return Err(Fault::of("BRUNE_URL", error.what, error.fix).into());

@@ -72,7 +72,7 @@ async function stored(page, views) {
   const { entries: [entry] } = await api('GET', '/admin/global-settings/history?key=HOSTILE_TEXT');
   await views(['#/settings?search=', '#/settings?edit=HOSTILE_TEXT', '#/history', `#/history/${entry.id}`, '#/history?key=HOSTILE_TEXT']);
   await visit(page, '#/history');
-  assert.ok((await page.locator('main').innerText()).includes(entry.changed_by.replace(/[\u202e]/g, '').slice(0, 20)));
+  assert.ok((await page.locator('main').innerText()).includes(entry.changed_by.slice(0, 20)));
   await page.setViewportSize({ width: 1280, height: 800 });
   await change({ HOSTILE_TEXT: `${LONG}y` }, MARKUP);
   await page.locator('.banners').getByText(MARKUP).first().waitFor();

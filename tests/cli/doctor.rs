@@ -72,7 +72,7 @@ async fn a_private_server_is_examined_while_its_service_runs_and_when_it_does_no
 async fn a_trigger_that_is_disabled_and_a_function_that_can_be_shadowed_are_found() {
     let app = TestApp::new().await;
     by_hand::run(
-        &app.db.pool(),
+        &app.db.admin(),
         "alter table app_global_settings disable trigger app_global_settings_is_audited;
          alter function app_global_setting_audit_chain() reset search_path",
     )
@@ -84,7 +84,7 @@ async fn a_trigger_that_is_disabled_and_a_function_that_can_be_shadowed_are_foun
     assert!(output.contains(function), "{output}");
     // The cures that it names are the cures.
     by_hand::run(
-        &app.db.pool(),
+        &app.db.admin(),
         "alter table app_global_settings enable trigger app_global_settings_is_audited;
          alter function app_global_setting_audit_chain() set search_path = pg_catalog, public, pg_temp",
     )
@@ -97,7 +97,7 @@ async fn a_change_without_an_entry_is_found_after_an_ordinary_change_too() {
     let app = TestApp::new().await;
     let pool = app.db.pool();
     by_hand::run(
-        &pool,
+        &app.db.admin(),
         "alter table app_global_settings disable trigger app_global_settings_is_audited;
          alter table app_global_setting_head disable trigger app_global_setting_head_is_audited;
          update app_global_settings set value_json = '99', version = version + 1

@@ -67,10 +67,7 @@ async fn a_whole_env_file_is_imported_without_what_is_not_ours() {
 async fn a_first_start_beside_a_whole_env_file_takes_what_is_ours_or_says_why_not() {
     for (name, text) in FILES {
         let db = TestDb::new().await;
-        let database = {
-            use sqlx::ConnectOptions as _;
-            db.options().to_url_lossy().to_string()
-        };
+        let database = db.owner_url();
         let room = Room::new();
         room.write(".env", &with_a_setting(text));
         let migrated = run(with_database(&mut room.command(&["migrate"]), &database));
