@@ -302,17 +302,15 @@ impl Drawing<'_> {
             places.entry(entry.key.clone()).or_default().push(at);
         }
         for Violation { key, detail, .. } in &broken {
-            let (positions, detail) = match places.get(key) {
-                Some(named) => (named.clone(), detail.clone()),
+            let (positions, detail) = if let Some(named) = places.get(key) {
+                (named.clone(), detail.clone())
+            } else {
                 // A setting that the document leaves alone is broken by one that it is tied to and that changes.
-                None => {
-                    let partners = self.schema.partners(key).iter();
-                    let positions = partners.filter_map(|partner| places.get(partner)).flatten();
-                    let changes = |at: &usize| {
-                        entries.get(*at).is_some_and(|entry| entry.class != Class::Same)
-                    };
-                    (positions.copied().filter(changes).collect(), format!("{key} {detail}"))
-                }
+                let partners = self.schema.partners(key).iter();
+                let positions = partners.filter_map(|partner| places.get(partner)).flatten();
+                let changes =
+                    |at: &usize| entries.get(*at).is_some_and(|entry| entry.class != Class::Same);
+                (positions.copied().filter(changes).collect(), format!("{key} {detail}"))
             };
             for at in positions {
                 if let Some(entry) = entries.get_mut(at) {
