@@ -27,7 +27,7 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32, existing: Existing) -> io::Re
         if path.symlink_metadata().is_ok() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        return through(path, bytes, mode, |fresh| keep(fresh, path));
+        return through(path, bytes, Mode::New(mode), |fresh| keep(fresh, path));
     }
     match path.metadata() {
         Ok(found) if !found.is_file() => {
@@ -38,9 +38,9 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32, existing: Existing) -> io::Re
         Ok(found) => {
             let path = &path.canonicalize()?;
             let mode = found.permissions().mode() & 0o7777;
-            through(path, bytes, mode, |fresh| fs::rename(fresh, path))
+            through(path, bytes, Mode::Kept(mode), |fresh| fs::rename(fresh, path))
         }
-        Err(_) => through(path, bytes, mode, |fresh| fs::rename(fresh, path)),
+        Err(_) => through(path, bytes, Mode::New(mode), |fresh| fs::rename(fresh, path)),
     }
 }
 
@@ -54,18 +54,31 @@ fn keep(fresh: &Path, path: &Path) -> io::Result<()> {
     }
 }
 
+/// The permissions of a file that is written.
+#[derive(Debug, Clone, Copy)]
+enum Mode {
+    /// Of a new file: less what the process's umask takes away.
+    New(u32),
+    /// Those of the file that is replaced.
+    Kept(u32),
+}
+
 /// Writes `bytes` to a new file beside `path`, and lets `place` move it there.
 fn through(
     path: &Path,
     bytes: &[u8],
-    mode: u32,
+    mode: Mode,
     place: impl FnOnce(&Path) -> io::Result<()>,
 ) -> io::Result<()> {
     let fresh = beside(path);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&fresh)?;
+    let (Mode::New(bits) | Mode::Kept(bits)) = mode;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(bits).open(&fresh)?;
     let placed = file
         .write_all(bytes)
-        .and_then(|()| file.set_permissions(Permissions::from_mode(mode)))
+        .and_then(|()| match mode {
+            Mode::New(_) => Ok(()),
+            Mode::Kept(bits) => file.set_permissions(Permissions::from_mode(bits)),
+        })
         .and_then(|()| file.sync_all())
         .and_then(|()| place(&fresh));
     // Gone already where it was moved.

@@ -26,6 +26,12 @@ pub struct Finding {
 pub(super) async fn require(pool: &Pool, catalog: &Catalog, config: &Config) -> Result<(), Error> {
     require_schema(pool).await?;
     role::require(pool, config.mode, config.allow_owner).await?;
+    if let Err(defects) = triggers_and_functions(pool).await?.result {
+        if config.mode == Mode::Production {
+            return Err(Error::NotReady(defects));
+        }
+        warn!(defects = defects.join("; "), "the database does not hold the rules of the settings");
+    }
     stored_settings(pool, catalog).await.result.map_err(Error::NotReady)?;
     if let Err(faults) = characters(pool).await?.result {
         // The service ran with them before: that it says so must not be what stops it.
@@ -74,7 +80,8 @@ pub async fn examine(
 ) -> Result<Vec<Finding>, Error> {
     let migrations = migrations(pool).await?;
     let up_to_date = migrations.result.is_ok();
-    let mut findings = vec![pooler(pool), migrations];
+    // The role first: what it may not read ends the checks after it.
+    let mut findings = vec![pooler(pool), role::finding(pool, allow_owner).await?, migrations];
     // Without its tables there is nothing else to look at.
     if up_to_date {
         findings.push(published(pool, catalog, environment).await);
@@ -83,7 +90,6 @@ pub async fn examine(
         findings.push(characters(pool).await?);
         findings.push(trail(pool).await?);
         findings.push(secret_residue(pool).await?);
-        findings.push(role::finding(pool, allow_owner).await?);
     }
     Ok(findings)
 }
@@ -213,7 +219,7 @@ async fn trail(pool: &Pool) -> Result<Finding, Error> {
     Ok(Finding { check: "audit trail", result })
 }
 
-/// Whether what holds the invariants in the database itself is as the migrations left it.
+/// Whether the triggers exist and are enabled, and the functions have a fixed `search_path` and the right owner.
 async fn triggers_and_functions(pool: &Pool) -> Result<Finding, Error> {
     let Inspection { triggers, functions, defects } = database::inspect(pool).await?;
     let result = if defects.is_empty() {

@@ -67,6 +67,9 @@ pub enum Error {
     /// The catalog does not fit what is stored.
     #[error(transparent)]
     Publish(#[from] settings::PublishError),
+    /// The database role is not one that may do this; with what to do.
+    #[error("{0}")]
+    Role(String),
     /// The startup guard found faults; each on its own line.
     #[error("not ready to serve:\n  {}", .0.join("\n  "))]
     NotReady(Vec<String>),

@@ -10,7 +10,7 @@ use crate::{
     config::{self, Config, Environment, Pooler, Source},
     database::{
         self, MIGRATOR, Pool, Reach, embedded,
-        roles::{self, Scope},
+        roles::{self, OWNER, Scope},
     },
     settings::{self, BRUN_E, Catalog, Firewall, Kind, PublishPlan},
     text,
@@ -158,7 +158,7 @@ pub async fn migrate(
     let mut privileges = roles::Outcome::default();
     match database::unlimited_owner(pool).await? {
         Some(mut session) => {
-            MIGRATOR.run(&mut session).await?;
+            MIGRATOR.run(&mut session).await.map_err(may_not_migrate)?;
             privileges = roles::apply(&mut session, Scope::Grants).await?;
             session.close().await?;
         }
@@ -174,16 +174,40 @@ pub async fn migrate(
     Ok((plan, privileges))
 }
 
+/// A role without the right to create is told what to connect as.
+fn may_not_migrate(err: sqlx::migrate::MigrateError) -> Error {
+    const INSUFFICIENT_PRIVILEGE: &str = "42501";
+    let (sqlx::migrate::MigrateError::Execute(fault)
+    | sqlx::migrate::MigrateError::ExecuteMigration(fault, _)) = &err
+    else {
+        return err.into();
+    };
+    let code = fault.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    if code.as_deref() != Some(INSUFFICIENT_PRIVILEGE) {
+        return err.into();
+    }
+    Error::Role(format!(
+        "the connected role must not create tables here: set DATABASE_MIGRATE_URL to a login of {OWNER}; in a new \
+         database run `brune migrate --roles` as an administrator first"
+    ))
+}
+
 /// Brings roles, owners and privileges in order, as far as the connected role may; with `dry_run` nothing is changed,
 /// and what would be done is returned as left.
 pub async fn apply_roles(pool: &Pool, dry_run: bool) -> Result<roles::Outcome, Error> {
     let Some(mut session) = database::unlimited(pool).await? else {
-        return Err(Error::NotReady(vec![
+        return Err(Error::Role(
             "roles need a session of the server: set DATABASE_DIRECT_URL or DATABASE_MIGRATE_URL to the server \
              itself"
                 .to_owned(),
-        ]));
+        ));
     };
+    if let Some(name) = roles::service_login(&mut session).await? {
+        return Err(Error::Role(format!(
+            "{name} is a login of the service, which must not be given more; set DATABASE_MIGRATE_URL to a login of \
+             {OWNER}, or of an administrator"
+        )));
+    }
     let outcome = if dry_run {
         roles::Outcome { left: roles::plan(&mut session, Scope::Whole).await?, done: Vec::new() }
     } else {

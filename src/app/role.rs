@@ -24,14 +24,13 @@ pub(super) async fn require(pool: &Pool, mode: Mode, allow_owner: bool) -> Resul
     for (fault, is_allowed) in [(superuser(&role), false), (owner(&role), allow_owner)] {
         if is_production && !is_allowed { &mut refusals } else { &mut warnings }.extend(fault);
     }
-    if is_production { &mut refusals } else { &mut warnings }.extend(disabled_triggers(&role));
     for fault in warnings {
         warn!("database role: {fault}");
     }
     if refusals.is_empty() { Ok(()) } else { Err(Error::NotReady(refusals)) }
 }
 
-/// The same for `brune doctor`; disabled triggers are a check of their own.
+/// The same for `brune doctor`.
 pub(super) async fn finding(pool: &Pool, allow_owner: bool) -> Result<Finding, Error> {
     let role = connected(pool).await?;
     let owner = owner(&role);
@@ -75,12 +74,6 @@ fn owner(role: &Connected) -> Option<String> {
             "{name} has the rights of {owners}, which owns the audit trail and can switch its triggers off; serve as \
              a member of {SERVICE}: {CURE}, or set BRUNE_DB_ALLOW_OWNER=true"
         )
-    })
-}
-
-fn disabled_triggers(role: &Connected) -> impl Iterator<Item = String> {
-    role.disabled_triggers.iter().map(|trigger| {
-        format!("the trigger {trigger} is disabled; enable it: `alter table … enable trigger …`")
     })
 }
 

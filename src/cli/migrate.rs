@@ -62,8 +62,9 @@ async fn bring_roles_in_order(config: &Config, plan: bool) -> Result<ExitCode, a
     if plan {
         say("-- would run:");
     }
+    // What is printed is SQL as a whole, for `psql -f`.
     for statement in &outcome.done {
-        say(&format!("ran: {statement}"));
+        say(&format!("-- ran: {statement}"));
     }
     if !plan && !outcome.left.is_empty() {
         say("-- this role may not do the rest; run it as an administrator, in this database:");

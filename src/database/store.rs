@@ -85,7 +85,10 @@ pub(super) async fn become_owner(connection: &mut PgConnection) -> Result<(), sq
     let query = "select quote_ident(rolname) from pg_roles
         where rolname = coalesce((select pg_get_userbyid(relowner) from pg_class
               where oid = to_regclass('public._sqlx_migrations')), $1)
-          and rolname <> current_user and pg_has_role(current_user, oid, 'MEMBER')
+          and rolname <> current_user
+          and pg_has_role(current_user, oid,
+            -- From 16 on a membership may exclude `set role`.
+            case when current_setting('server_version_num')::int >= 160000 then 'SET' else 'MEMBER' end)
           and has_schema_privilege(oid, to_regnamespace('public'), 'CREATE')";
     let owner: Option<String> =
         sqlx::query_scalar(query).bind(OWNER).fetch_optional(&mut *connection).await?;

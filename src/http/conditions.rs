@@ -165,6 +165,9 @@ pub(super) fn check(method: &Method, route: &str, headers: &HeaderMap) -> Result
     if matches!(if_match, Some(Condition::Tags(_))) && !BOUND.contains(&route) {
         return unsupported("If-Match with a tag is not evaluated here; omit it");
     }
+    if matches!(if_none_match, Some(Condition::Any)) && !BOUND.contains(&route) {
+        return unsupported("If-None-Match: * is not evaluated here; omit it");
+    }
     if matches!(if_none_match, Some(Condition::Tags(_))) {
         return unsupported(
             "If-None-Match with a tag is for reading; use If-Match to bind a write",

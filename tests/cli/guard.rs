@@ -57,7 +57,7 @@ async fn production_is_not_served_while_a_trigger_is_disabled() {
     let disable = "alter table app_global_settings disable trigger app_global_settings_is_audited";
     by_hand::run(&app.db.owner(), disable).await;
     let home = production(Home::on(&app.db));
-    let parts = "the trigger app_global_settings_is_audited on app_global_settings is disabled";
+    let parts = "trigger app_global_settings_is_audited on app_global_settings is disabled";
     home.run(&["serve"]).refused(&[parts]);
     by_hand::run(&app.db.owner(), disable.replace("disable", "enable")).await;
     home.serve().stop().await;

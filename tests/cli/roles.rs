@@ -120,6 +120,46 @@ async fn an_older_database_is_handed_over_and_loses_what_is_in_no_list() {
 }
 
 #[tokio::test]
+async fn whoever_owned_the_tables_goes_on_until_that_is_revoked() {
+    let mut cluster = Cluster::new().await;
+    cluster.login("old", "").await;
+    cluster.run("alter database mine owner to old").await;
+    cluster.command("old", &["migrate"]).ok();
+    let said = cluster.command("postgres", &["migrate", "--roles"]).ok();
+    assert!(said.contains("-- ran: grant brune_owner to old\n"), "{said}");
+    assert_eq!(owners(&cluster.admin()).await, "brune_owner");
+    let said = cluster.command("old", &["migrate"]).ok();
+    assert!(said.starts_with("nothing to do"), "{said}");
+    cluster.run("revoke brune_owner from old").await;
+    cluster.command("old", &["migrate", "--plan"]).refused(&[]);
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn the_services_login_is_not_told_how_to_become_the_owner() {
+    let mut cluster = Cluster::new().await;
+    cluster.command("postgres", &["migrate"]).ok();
+    cluster.command("postgres", &["migrate", "--roles"]).ok();
+    cluster.login("ada", "in role brune_service").await;
+    for arguments in [&["migrate", "--roles"][..], &["migrate", "--roles", "--plan"]] {
+        let said = cluster
+            .command("ada", arguments)
+            .refused(&["ada is a login of the service", "DATABASE_MIGRATE_URL"]);
+        assert!(!said.lines().any(|line| line.starts_with("grant")), "{said}");
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_create_tables_is_told_what_to_connect_as() {
+    let mut cluster = Cluster::new().await;
+    cluster.login("ada", "").await;
+    let said = cluster.command("ada", &["migrate"]).refused(&["DATABASE_MIGRATE_URL"]);
+    assert!(!said.contains("at line"), "{said}");
+    cluster.stop().await;
+}
+
+#[tokio::test]
 async fn an_owner_who_may_not_make_roles_gets_the_sql_for_who_may() {
     let mut cluster = Cluster::new().await;
     // As on hosted Postgres: the database is its own, and nothing else.

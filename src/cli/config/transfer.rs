@@ -133,7 +133,7 @@ pub(super) async fn import(client: &Client, output: Output, import: Import) -> R
     if !told_at_the_end {
         show_plan(output, &plan, true)?;
     }
-    may_be_applied(&plan, dry_run)?;
+    may_be_applied(&plan, dry_run, options.skip_unknown)?;
     if dry_run {
         return Ok(());
     }
@@ -169,7 +169,7 @@ impl OnConflict {
 
 /// Whether the service would import the document: asked before anybody is asked to confirm, and what a dry run ends
 /// with.
-fn may_be_applied(plan: &Value, dry_run: bool) -> Result<(), Failure> {
+fn may_be_applied(plan: &Value, dry_run: bool, skips_unknown: bool) -> Result<(), Failure> {
     let refusal = &plan["refusal"];
     if refusal.is_null() {
         return Ok(());
@@ -183,13 +183,17 @@ fn may_be_applied(plan: &Value, dry_run: bool) -> Result<(), Failure> {
     if refusal["code"] == "version_conflict" {
         let conflicts = of_class(&["conflict"]);
         return Err(Failure::conflict(format!(
-            "{outcome}: somebody was faster; say --on-conflict overwrite or skip:{conflicts}"
+            "{outcome}: the settings changed after the export; use --on-conflict overwrite or skip:{conflicts}"
         )));
     }
-    let wrong = of_class(&["invalid", "unknown"]);
-    let skip = plan["counts"]["unknown"].as_u64().is_some_and(|count| count > 0);
-    let skip = if skip { ", or say --skip-unknown to leave out unknown keys" } else { "" };
-    Err(Failure::refused(format!("{outcome}; mend the document{skip}:{wrong}")))
+    let wrong = of_class(if skips_unknown { &["invalid"] } else { &["invalid", "unknown"] });
+    let has_unknown = plan["counts"]["unknown"].as_u64().is_some_and(|count| count > 0);
+    let skip = if has_unknown && !skips_unknown {
+        ", or use --skip-unknown to leave out unknown keys"
+    } else {
+        ""
+    };
+    Err(Failure::refused(format!("{outcome}; fix the document{skip}:{wrong}")))
 }
 
 /// What a document would change here.

@@ -22,8 +22,6 @@ pub struct Connected {
     pub excess: Vec<String>,
     /// What it cannot do although serving needs it.
     pub missing: Vec<String>,
-    /// Our triggers that do not fire, each with its table.
-    pub disabled_triggers: Vec<String>,
 }
 
 /// Privileges on a table by its name: each alone, or of a column.
@@ -89,9 +87,6 @@ fn query(has_parameter_privileges: bool) -> String {
           join pg_attribute on attrelid = oid and attnum > 0 and not attisdropped,
           unnest('{{insert,update}}'::text[]) p
           where not has_table_privilege(oid, p) and has_column_privilege(oid, attnum, p)
-        union all select 'trigger', tgname || ' on ' || relname, null, null
-          from pg_trigger t join relation r on r.oid = tgrelid
-          where not tgisinternal and tgenabled in ('D', 'R')
         order by 1, 2, 3, 4"
     )
 }
@@ -104,7 +99,6 @@ impl Connected {
             "superuser" => self.is_superuser = true,
             "owner" => self.owners.push(name),
             "power" => self.powers.push(name),
-            "trigger" => self.disabled_triggers.push(name),
             "table" => {
                 privileges.entry(name).or_default();
             }

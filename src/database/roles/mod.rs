@@ -43,6 +43,12 @@ pub async fn plan(connection: &mut PgConnection, scope: Scope) -> sqlx::Result<V
     Ok(plan::draw_up(&State::read(connection).await?, scope))
 }
 
+/// The connected role if it is a login of the service: one that must not be given more.
+pub async fn service_login(connection: &mut PgConnection) -> sqlx::Result<Option<String>> {
+    let state = State::read(connection).await?;
+    Ok(state.is_service.then_some(state.user))
+}
+
 /// Runs what the list asks for, as far as the connected role may. Run twice, it changes nothing.
 ///
 /// # Errors

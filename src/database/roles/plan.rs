@@ -45,10 +45,19 @@ fn create_roles(state: &State) -> Vec<String> {
     let missing = [OWNER, SERVICE, READER].into_iter().filter(|role| !state.roles.contains(*role));
     let mut statements: Vec<_> =
         missing.map(|role| format!("create role {role} nologin")).collect();
+    // Who owned the tables goes on working with them, until an administrator revokes it.
+    let previous = state.owners.iter().filter(|(object, _)| is_handed_over(object));
+    let mut members: BTreeSet<&str> = previous.map(|(_, owner)| owner.as_str()).collect();
+    members.retain(|owner| *owner != OWNER && !state.superusers.contains(*owner));
     if !state.is_owner {
-        statements.push(format!("grant {OWNER} to {}", state.user));
+        members.insert(&state.user);
     }
+    statements.extend(members.into_iter().map(|member| format!("grant {OWNER} to {member}")));
     statements
+}
+
+fn is_handed_over(object: &Object) -> bool {
+    matches!(object, Object::Table(_) | Object::Function(_))
 }
 
 /// Sequences go with their tables.

@@ -40,13 +40,17 @@ pub(super) struct State {
     pub(super) user: String,
     /// Whether it is a superuser, or a member of the owner already.
     pub(super) is_owner: bool,
+    /// Whether it is a login of the service, and no superuser or owner beside that.
+    pub(super) is_service: bool,
+    /// The superusers of the server.
+    pub(super) superusers: BTreeSet<String>,
     /// Our objects with their owners.
     pub(super) owners: BTreeMap<Object, String>,
     /// What our roles and everybody (`public`) are granted.
     pub(super) grants: BTreeSet<Grant>,
 }
 
-/// The kinds of row: `role`, `self`, `object` (kind, name, owner, the table of a sequence) and `grant` (kind, name,
+/// The kinds of row: `role`, `super` (a superuser), `self`, `object` (kind, name, owner, the table of a sequence) and `grant` (kind, name,
 /// grantee, privilege, column). Names are quoted where they need it.
 const QUERY: &str = r#"
 with named as (select oid, quote_ident(rolname) as name from pg_roles union all select 0, 'public'),
@@ -79,9 +83,13 @@ acl(kind, name, extra, items) as (
     where defaclnamespace = to_regnamespace('public') and defaclobjtype in ('r', 'S'))
 select 'role', '', name, null, null, null from grantee where oid <> 0
 union all
+select 'super', '', quote_ident(rolname), null, null, null from pg_roles where rolsuper
+union all
 select 'self', quote_ident(current_database()), quote_ident(current_user),
     (rolsuper or exists (select from pg_roles o
-      where o.rolname = 'brune_owner' and pg_has_role(u.oid, o.oid, 'MEMBER')))::text, null, null
+      where o.rolname = 'brune_owner' and pg_has_role(u.oid, o.oid, 'MEMBER')))::text,
+    (exists (select from pg_roles s
+      where s.rolname = 'brune_service' and pg_has_role(u.oid, s.oid, 'MEMBER')))::text, null
   from pg_roles u where rolname = current_user
 union all
 select 'object', kind, r.name, n.name, of_table, null from relation r join named n on n.oid = relowner
@@ -130,10 +138,15 @@ impl State {
             ("role", _) => {
                 self.roles.insert(name);
             }
+            ("super", _) => {
+                self.superusers.insert(name);
+            }
             ("self", is_owner) => {
+                let is_member: Option<&str> = row.try_get(4)?;
                 kind.clone_into(&mut self.database);
                 self.user = name;
                 self.is_owner = is_owner.as_deref() == Some("true");
+                self.is_service = is_member == Some("true") && !self.is_owner;
             }
             ("object", Some(owner)) => {
                 self.owners.insert(Object::of(kind, name), owner);

@@ -3,8 +3,8 @@
 use axum::{
     Extension,
     extract::{FromRequest, Request, State},
-    http::{HeaderMap, header},
-    response::Response,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -17,7 +17,9 @@ use crate::{
     http::{
         answer::Answer,
         auth::SuperAdmin,
-        body, conditions, layers,
+        body,
+        conditions::{self, Reading},
+        layers,
         limit::Writer,
         openapi::problems,
         problem::{Code, Problem},
@@ -67,6 +69,10 @@ pub(in crate::http) async fn export(
     query.finish()?;
     let format = format.unwrap_or(Format::Json);
     let (catalog, revision, values) = settings::values(&pool, &settings).await?;
+    let tag = conditions::revision_tag(revision);
+    if conditions::evaluate(&headers, &tag)? == Reading::Held {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
+    }
     let name = format!("{catalog}-r{revision}.{}", format.extension());
     let size = values.len() * BYTES_OF_A_SETTING;
     let document =
@@ -74,11 +80,9 @@ pub(in crate::http) async fn export(
     let text = compute::run(size, || document.write(format)).await;
     let text = text.map_err(|err| Problem::internal(&*err))?;
     let disposition = format!("attachment; filename=\"{name}\"");
-    let tag = conditions::revision_tag(revision);
-    conditions::tagged(&headers, &tag, || {
-        let answer = Answer::text(format.media_type(), text);
-        Ok(answer.with(header::CONTENT_DISPOSITION, &disposition))
-    })
+    let answer = Answer::text(format.media_type(), text);
+    let answer = answer.with(header::CONTENT_DISPOSITION, &disposition).with(header::ETAG, &tag);
+    Ok(answer.into_response())
 }
 
 /// A document as it came in.

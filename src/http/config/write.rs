@@ -175,6 +175,8 @@ impl Bound {
         let version = match (version, tags) {
             (version, None) => version,
             (Some(version), Some(tags)) if tags.contains(&version) => Some(version),
+            // No tag of these can match, which is a failed precondition. No key has version 0.
+            (Some(_), Some([])) => Some(0),
             (Some(_), Some(_)) => {
                 let detail = "is another version than If-Match names; send one of the two";
                 return Err(Problem::malformed(Fault::at("/version", "ambiguous", detail)));

@@ -79,7 +79,7 @@ const KNOWN: &[(&str, &str)] = &[
 /// What the secrets of well-known providers begin with, and a JWT or one of its parts. Enough to tell a secret that was
 /// cut short from an identifier, and far too little for a sentence.
 const BEGINNING: &str = concat!(
-    r"eyJ|eyA|ewo|ew0",
+    r"(?:^|[^A-Za-z0-9])(?:eyJ|eyA|ewo|ew0)[A-Za-z0-9]",
     r"|(?:^|[^A-Za-z0-9])(?:sk-[A-Za-z0-9]|ek_|r8_|hf_|npm_|dapi[0-9a-f]{4}|ya29\.|SG\.[A-Za-z0-9_-]{6}|xox[abceoprs]-|xapp-|[rs]k_(?:live|test)_|brt_)",
     r"|(?:^|[^A-Z0-9])(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{4}",
     r"|xai-[A-Za-z0-9]{8}|gsk_|pplx-|gh[oprsu]_|github_pat_|glpat-|whsec_|AIza|GOCSPX-|pypi-|do[opr]_v1_|shp(?:at|ca|pa|ss)_",
