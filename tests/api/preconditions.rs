@@ -111,6 +111,12 @@ async fn a_tag_that_can_never_match_is_a_412_that_says_why() {
             assert!(detail(&problem).contains(reason), "{tag}: {problem}");
         }
     }
+    // A version in the body does not hide that the tag cannot match.
+    let value = json!({"value": 45, "version": 1, "reason": "a test"});
+    let call = it.call(Method::PUT, CONFIG).bearer(&admin("ada")).json(&value);
+    let problem =
+        call.header("if-match", "W/\"v1\"").send().await.problem(412, "revision_mismatch");
+    assert!(detail(&problem).contains("weak"), "{problem}");
     assert_eq!(read(it, LIST).send().await.ok()["revision"], 1);
 }
 
@@ -174,6 +180,11 @@ async fn a_condition_that_a_route_does_not_check_is_refused_and_not_ignored() {
         it.post("/brun-e/start").bearer(&admin("ada")),
     ] {
         let problem = call.header("if-match", "\"r1\"").send().await;
+        let problem = problem.problem(400, "malformed_request");
+        assert_eq!(problem["errors"][0]["code"], "unsupported_precondition", "{problem}");
+    }
+    for call in [import(), it.post("/brun-e/start").bearer(&admin("ada"))] {
+        let problem = call.header("if-none-match", "*").send().await;
         let problem = problem.problem(400, "malformed_request");
         assert_eq!(problem["errors"][0]["code"], "unsupported_precondition", "{problem}");
     }

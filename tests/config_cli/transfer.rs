@@ -55,7 +55,7 @@ async fn what_was_changed_here_since_is_a_conflict_until_it_is_decided() {
     let import = |more: &[&str]| {
         service.config(&[&["import", "old.json", "-r", "as it was", "-y"], more].concat())
     };
-    import(&[]).ends(4, "somebody was faster").ends_with_key();
+    import(&[]).ends(4, "the settings changed after the export").ends_with_key();
     import(&["--on-conflict", "skip"]).ends(0, "0 settings changed");
     assert_eq!(service.config(&["get", COOLDOWN]).out, "60\n");
     let done = import(&["--on-conflict", "overwrite", "-o", "json"]).json();
@@ -114,11 +114,13 @@ async fn a_dry_run_ends_as_the_real_run_would() {
     service.room.write("invalid.env", "BRUNE_COOLDOWN_MINUTES=900\n");
     service.room.write("broken.env", "BRUNE_COOLDOWN_MINUTES=900\nnonsense\n");
     service.room.write("fine.env", "BRUNE_COOLDOWN_MINUTES=60\n");
+    service.room.write("both.env", "BRUNE_COOLDOWN_MINUTES=900\nAPP_NAME=shop\n");
     for (file, more, code, words) in [
         ("unknown.env", vec![], 1, "APP_NAME the catalog declares no"),
         ("invalid.env", vec!["--skip-unknown"], 1, "BRUNE_COOLDOWN_MINUTES must be between"),
+        ("both.env", vec!["--skip-unknown"], 1, "fix the document:\n  BRUNE_COOLDOWN_MINUTES"),
         ("broken.env", vec![], 1, "line 2: "),
-        ("old.json", vec![], 4, "somebody was faster"),
+        ("old.json", vec![], 4, "the settings changed after the export"),
         ("old.json", vec!["--on-conflict", "skip"], 0, ""),
         ("fine.env", vec![], 0, ""),
     ] {
@@ -141,7 +143,7 @@ async fn unknown_keys_are_left_out_when_asked_for() {
         "APP_NAME=shop\nBRUNE_LISTEN=127.0.0.1:8080\nBRUNE_COOLDOWN_MINUTES=45\nAPI_KEY=sk_live_4eC39HqLyjWDarjtT1zdp7dc\n",
     );
     let import = ["import", "whole.env", "-r", "moving in", "-y"];
-    service.config(&import).ends(1, "or say --skip-unknown to leave out unknown keys");
+    service.config(&import).ends(1, "or use --skip-unknown to leave out unknown keys");
     let done = service.config(&[&import[..], &["--skip-unknown"]].concat());
     let done = done.ends(0, "1 setting changed");
     let rows = done.rows().into_iter().filter(|row| row.len() > 1);

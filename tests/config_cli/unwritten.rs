@@ -142,6 +142,15 @@ async fn an_export_over_a_file_leaves_its_mode_and_its_links() {
     assert!(room.read("real.json").contains("BRUNE_COOLDOWN_MINUTES"));
     let mode = fs::metadata(room.path().join("real.json")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o640);
+    // A new one is as private as the process that makes it.
+    let arguments = ["config", "export", "private.json"];
+    let mut command = Command::new("sh");
+    command.args(["-c", "umask 077; exec \"$0\" \"$@\""]).arg(env!("CARGO_BIN_EXE_brune"));
+    command.args(arguments).current_dir(room.path());
+    command.env("BRUNE_URL", format!("http://{}", service.address));
+    run(command.env("BRUNE_TOKEN", admin("ada"))).ends(0, "holds the settings");
+    let mode = fs::metadata(room.path().join("private.json")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
     // A link to nothing is a name that is taken.
     symlink("nowhere.json", room.path().join("dangling.json")).unwrap();
     service.config(&["export", "dangling.json"]).ends(2, "is there already; say --force");

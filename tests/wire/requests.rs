@@ -51,6 +51,9 @@ async fn what_may_be_part_of_a_secret_is_no_id() {
         "task-sky.1",
         "ask-me_2",
         "monkey",
+        "framework-1",
+        "surveyJob-7",
+        "keyA-1",
         "Root-1-67891233-abcdef012345678912345678",
     ] {
         let answer = server.ask("GET /ok", &format!("X-Request-Id: {id}\r\n"), "").await;
