@@ -17,7 +17,8 @@ use crate::text;
 const RUN_SECRETS: &str = "/run/secrets";
 
 /// Secrets that open the database, and so cannot be kept in it.
-const BEFORE_THE_DATABASE: [&str; 3] = ["DATABASE_URL", "DATABASE_DIRECT_URL", "POSTGRES_PASSWORD"];
+const BEFORE_THE_DATABASE: [&str; 4] =
+    ["DATABASE_URL", "DATABASE_DIRECT_URL", "DATABASE_MIGRATE_URL", "POSTGRES_PASSWORD"];
 
 /// The file that is read beside the process's own variables, in the working directory.
 const DOTENV: &str = ".env";
