@@ -2,7 +2,10 @@
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
-use super::{Connection, LIMITS, roles::OWNER};
+use super::{
+    Connection, LIMITS,
+    roles::{FUNCTION_PREFIXES, OWNER},
+};
 
 /// What there is to know of a server before it is used.
 pub(super) struct Server {
@@ -178,9 +181,10 @@ pub(super) async fn functions(conn: &mut Connection) -> Result<Vec<Function>, sq
         join pg_proc p on p.pronamespace = n.oid
         cross join lateral (select 'pg_catalog, ' || quote_ident(n.nspname) || ', pg_temp' as path) of_schema
         where c.oid = to_regclass('app_global_settings')
-          and p.proname ~ '^(app_global_setting|app_idempotency_|brune_)'
+          and p.proname ^@ any($1::text[])
         order by 2
         "#,
+        &FUNCTION_PREFIXES.map(str::to_owned),
     )
     .fetch_all(conn)
     .await

@@ -12,7 +12,8 @@ pub const READER: &str = "brune_reader";
 pub(super) const SCHEMA: &str = "public";
 
 /// How the names of our functions begin.
-pub(super) const FUNCTION_PREFIXES: [&str; 2] = ["app_global_setting", "brune_"];
+pub(in crate::database) const FUNCTION_PREFIXES: [&str; 3] =
+    ["app_global_setting", "app_idempotency_", "brune_"];
 
 /// The functions that the service calls itself. All others run in triggers only, which needs no privilege.
 pub(super) const SERVICE_FUNCTIONS: [&str; 2] = ["brune_session_over", "brune_within_a_minute"];
@@ -22,8 +23,6 @@ pub(super) const SERVICE_FUNCTIONS: [&str; 2] = ["brune_session_over", "brune_wi
 pub(super) struct Table {
     pub(super) name: &'static str,
     pub(super) service: &'static [Privilege],
-    /// Whether the reader may see it.
-    pub(super) reader: bool,
 }
 
 /// A privilege on a table.
@@ -53,7 +52,7 @@ const LOCK: &[Privilege] =
     &[whole("select"), Privilege { name: "update", columns: &["singleton"] }];
 
 const fn table(name: &'static str, service: &'static [Privilege]) -> Table {
-    Table { name, service, reader: true }
+    Table { name, service }
 }
 
 /// Every table and view of the schema.

@@ -11,6 +11,7 @@ mod state;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 pub use connected::{Connected, connected};
+pub(super) use list::FUNCTION_PREFIXES;
 pub use list::{OWNER, READER, SERVICE};
 use state::State;
 
@@ -40,7 +41,7 @@ const PASSES: usize = 3;
 
 /// What [`apply`] would run.
 pub async fn plan(connection: &mut PgConnection, scope: Scope) -> sqlx::Result<Vec<String>> {
-    Ok(plan::draw_up(&State::read(connection).await?, scope))
+    Ok(plan::statements(&State::read(connection).await?, scope))
 }
 
 /// The connected role if it is a login of the service: one that must not be given more.

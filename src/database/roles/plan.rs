@@ -12,7 +12,7 @@ use super::{
 const PUBLIC: &str = "public";
 
 /// The statements, in the order in which they work.
-pub(super) fn draw_up(state: &State, scope: Scope) -> Vec<String> {
+pub(super) fn statements(state: &State, scope: Scope) -> Vec<String> {
     if scope == Scope::Grants && !state.has_roles() {
         return Vec::new();
     }
@@ -23,9 +23,10 @@ pub(super) fn draw_up(state: &State, scope: Scope) -> Vec<String> {
     let owner = if scope == Scope::Whole { OWNER } else { state.owner() };
     let has_owner = scope == Scope::Whole || state.roles.contains(OWNER);
     let wanted = wanted(state, owner, has_owner);
-    let is_wrong = |grant: &&Grant| !wanted.contains(grant) && is_to_go(grant);
-    let is_missing =
-        |grant: &&Grant| !state.grants.contains(grant) || is_lost(grant, &state.grants);
+    let is_wrong = |grant: &&Grant| !wanted.contains(grant) && is_excess(grant);
+    let is_missing = |grant: &&Grant| {
+        !state.grants.contains(grant) || is_revoked_with_table(grant, &state.grants)
+    };
     let (schema, others): (BTreeSet<_>, BTreeSet<_>) = wanted
         .iter()
         .filter(is_missing)
@@ -96,9 +97,7 @@ fn wanted(state: &State, owner: &str, has_owner: bool) -> BTreeSet<Grant> {
                         add(object, SERVICE, privilege.name, Some(column));
                     }
                 }
-                if table.reader {
-                    add(object, READER, "select", None);
-                }
+                add(object, READER, "select", None);
             }
             Object::Sequence(_) => add(object, READER, "select", None),
             Object::Function(name) if list::is_called_by_service(name) => {
@@ -123,7 +122,7 @@ fn wanted(state: &State, owner: &str, has_owner: bool) -> BTreeSet<Grant> {
 
 /// Whether a privilege that is not in the list is taken away. The owner keeps what comes with owning, and everybody
 /// may connect and look names up, as the server's own defaults have it.
-fn is_to_go(grant: &Grant) -> bool {
+fn is_excess(grant: &Grant) -> bool {
     match (&grant.object, grant.grantee.as_str()) {
         (Object::Future { .. }, READER | SERVICE | PUBLIC) => true,
         (_, OWNER) | (Object::Future { .. }, _) => false,
@@ -135,7 +134,7 @@ fn is_to_go(grant: &Grant) -> bool {
 
 /// Whether `grant`, of a column, is there and lost in the same plan: revoking a privilege on a table revokes it on
 /// each of the table's columns.
-fn is_lost(grant: &Grant, grants: &BTreeSet<Grant>) -> bool {
+fn is_revoked_with_table(grant: &Grant, grants: &BTreeSet<Grant>) -> bool {
     let of_table = Grant { column: None, ..grant.clone() };
     grant.column.is_some() && grants.contains(&of_table)
 }
