@@ -48,18 +48,16 @@ struct Kind {
     schemes: &'static [&'static str],
     /// It does not begin with one of the schemes.
     without_scheme: AddressError,
-    /// A `\` separates parts as `/` does (the URL standard, for the schemes of browsers).
-    has_backslash: bool,
-    /// An `@` may stand in the path, as it does in addresses of webhooks, if no user or port comes before it.
-    has_at_in_path: bool,
+    /// Whether the URL standard's rules for browsers apply: a `\` separates parts as `/` does, the path may have an
+    /// `@` if no user or port comes before it, as addresses of webhooks do, and a fragment is allowed.
+    is_web: bool,
     unreadable: AddressError,
 }
 
 const POSTGRES: Kind = Kind {
     schemes: &["postgres", "postgresql"],
     without_scheme: NO_POSTGRES,
-    has_backslash: false,
-    has_at_in_path: false,
+    is_web: false,
     unreadable: NO_POSTGRES,
 };
 
@@ -72,8 +70,7 @@ const NO_POSTGRES: AddressError = AddressError {
 const REDIS: Kind = Kind {
     schemes: &["redis", "rediss", "redis+unix", "unix", "valkey", "valkeys", "valkey+unix"],
     without_scheme: NO_REDIS,
-    has_backslash: false,
-    has_at_in_path: false,
+    is_web: false,
     unreadable: NO_REDIS,
 };
 
@@ -90,8 +87,7 @@ const WEB: Kind = Kind {
         what: "must begin with http:// or https://",
         fix: "write it such as `https://host/path` or `http://127.0.0.1:8080`",
     },
-    has_backslash: true,
-    has_at_in_path: true,
+    is_web: true,
     unreadable: AddressError {
         what: "must name a host, and after `:` a port",
         fix: "write it such as `https://host/path` or `http://127.0.0.1:8080`",
@@ -182,15 +178,15 @@ fn parse(text: &str, kind: &Kind) -> Result<Url, AddressError> {
     if !kind.schemes.iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
         return Err(kind.without_scheme);
     }
-    let is_end = |c| matches!(c, '/' | '?' | '#') || (kind.has_backslash && c == '\\');
+    let is_end = |c| matches!(c, '/' | '?' | '#') || (kind.is_web && c == '\\');
     let (authority, after) = rest.split_at(rest.find(is_end).unwrap_or(rest.len()));
     let is_plain_host = !authority.contains(['@', ':']);
-    if after.contains('@') && !(kind.has_at_in_path && is_plain_host) {
+    if after.contains('@') && !(kind.is_web && is_plain_host) {
         let what = "has an `@` after the host, or a password that is not percent-encoded";
         return Err(AddressError { what, fix: ENCODE });
     }
     let url = Url::parse(text).map_err(|_| kind.unreadable)?;
-    if url.fragment().is_some() && !kind.has_at_in_path {
+    if url.fragment().is_some() && !kind.is_web {
         let what = "has a `#`, after which nothing is read";
         return Err(AddressError { what, fix: ENCODE });
     }
