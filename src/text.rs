@@ -24,8 +24,8 @@ pub fn forbidden(c: char) -> Option<&'static str> {
         | '\u{202A}'..='\u{202E}'
         | '\u{2066}'..='\u{2069}' => Some("a character that changes the direction of text"),
         '\u{FEFF}' => Some("a byte order mark"),
-        '\u{FDD0}'..='\u{FDEF}' => Some("a code point that is no character"),
-        _ if point & 0xFFFE == 0xFFFE => Some("a code point that is no character"),
+        '\u{FDD0}'..='\u{FDEF}' => Some("a Unicode noncharacter"),
+        _ if point & 0xFFFE == 0xFFFE => Some("a Unicode noncharacter"),
         _ => None,
     }
 }
@@ -105,7 +105,7 @@ pub const DOCUMENT_BYTES: usize = 1024 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// There are more bytes than are read.
-    #[error("is longer than {} KiB", .max / 1024)]
+    #[error("longer than {} KiB", .max / 1024)]
     TooLong {
         /// Most bytes that are read.
         max: usize,

@@ -37,7 +37,7 @@ pub(super) async fn require(pool: &Pool, catalog: &Catalog, config: &Config) -> 
         // The service ran with them before: that it says so must not be what stops it.
         warn!(
             settings = faults.join("; "),
-            "stored values have characters that no write takes; set them again with `brune config set`"
+            "stored values contain forbidden characters; replace them with `brune config set`"
         );
     }
     Ok(())
@@ -185,7 +185,7 @@ async fn characters(pool: &Pool) -> Result<Finding, Error> {
     let faults: Vec<_> =
         found.iter().map(|it| format!("{} {}; {fix}", it.key, it.detail)).collect();
     let result =
-        if faults.is_empty() { Ok("none that is forbidden".to_owned()) } else { Err(faults) };
+        if faults.is_empty() { Ok("no forbidden characters".to_owned()) } else { Err(faults) };
     Ok(Finding { check: "characters", result })
 }
 

@@ -190,7 +190,7 @@ fn announced(dir: &Path, address: SocketAddr) -> Option<Announcement> {
     let written = Announcement::new(dir, address);
     written
         .inspect_err(
-            |err| warn!(error = %err, "cannot note the address; set BRUNE_URL for `brune config`"),
+            |err| warn!(error = %err, "cannot write the address file; set BRUNE_URL for `brune config`"),
         )
         .ok()
 }

@@ -46,7 +46,7 @@ pub(super) async fn finding(pool: &Pool, allow_owner: bool) -> Result<Finding, E
         [] if is_allowed => {
             Ok(format!("{name}, which owns the tables (BRUNE_DB_ALLOW_OWNER is set)"))
         }
-        [] => Ok(format!("{name} can do no more than {SERVICE} needs")),
+        [] => Ok(format!("{name} has only the privileges of {SERVICE}")),
         _ => Err(faults),
     };
     Ok(Finding { check: "database role", result })
@@ -60,7 +60,7 @@ fn superuser(role: &Connected) -> Option<String> {
     let name = &role.name;
     role.is_superuser.then(|| {
         format!(
-            "{name} is a superuser, for whom no rule of the database holds; serve as a member of {SERVICE}: {CURE}"
+            "{name} is a superuser, which bypasses all privilege checks; serve as a member of {SERVICE}: {CURE}"
         )
     })
 }

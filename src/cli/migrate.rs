@@ -17,7 +17,7 @@ pub(super) struct Arguments {
     /// Only show what would change
     #[arg(long)]
     plan: bool,
-    /// Bring the database roles in order instead: brune_owner, brune_service and brune_reader
+    /// Create the database roles and grants instead: brune_owner, brune_service and brune_reader
     ///
     /// Creates the roles as groups without login, gives the tables to brune_owner, grants what each needs and
     /// revokes the rest. What the connected role may not do is printed as SQL for an administrator, and the exit
@@ -56,7 +56,7 @@ async fn bring_roles_in_order(config: &Config, plan: bool) -> Result<ExitCode, a
     database.close().await?;
     let outcome = outcome?;
     if outcome.done.is_empty() && outcome.left.is_empty() {
-        say("nothing to do: roles and privileges are in order");
+        say("nothing to do: roles and privileges are up to date");
         return Ok(ExitCode::SUCCESS);
     }
     if plan {

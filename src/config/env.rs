@@ -257,21 +257,21 @@ fn one_line(name: &str, text: &str) -> Result<(), Fault> {
     text::check(text).map_err(|character| forbidden(name, character))
 }
 
-fn forbidden(name: &str, found: text::ForbiddenCharacter) -> Fault {
-    let fix = match found.character {
+fn forbidden(name: &str, character: text::ForbiddenCharacter) -> Fault {
+    let fix = match character.character {
         '\r' => {
             "remove it: the file it comes from has the line ends of Windows; convert it with `dos2unix`"
         }
         _ => "set it again without",
     };
-    Fault::of(name, format!("has {found} in it"), fix)
+    Fault::of(name, format!("must not contain {character}"), fix)
 }
 
 fn not_blank(name: &str, text: &str) -> Result<(), Fault> {
     if text::visible_length(text) > 0 {
         return Ok(());
     }
-    Err(Fault::of(name, "holds nothing but blanks", "give it a value, or unset it"))
+    Err(Fault::of(name, "must have at least one visible character", "give it a value, or unset it"))
 }
 
 /// Fails if `text` stands in quotes: a shell and a reader of `.env` files take them off, a container engine does not,
@@ -282,7 +282,7 @@ fn not_quoted(name: &str, text: &str) -> Result<(), Fault> {
     }
     let fix =
         "remove them: `docker run --env-file` and systemd's credentials pass quotes on as they are";
-    Err(Fault::of(name, "stands in quotes", fix))
+    Err(Fault::of(name, "must not be enclosed in quotes", fix))
 }
 
 /// The secret that `text` is: it may have several lines, and the line end behind the last one is no part of it.

@@ -18,10 +18,7 @@ pub(super) enum Unreadable {
     #[error("is not a file")]
     NoFile,
     /// Too long, or not UTF-8.
-    #[error("is {}", match .0 {
-        DecodeError::TooLong { max } => format!("longer than {} KiB", max / 1024),
-        DecodeError::NotUtf8 { .. } => "not UTF-8".to_owned(),
-    })]
+    #[error("is {0}")]
     NotText(DecodeError),
 }
 

@@ -55,7 +55,7 @@ pub fn options_from_url(address: &Secret) -> Result<PgConnectOptions, Error> {
 }
 
 const NOT_TAKEN: AddressError = AddressError {
-    what: "is not taken by the driver",
+    what: "is not accepted by the Postgres driver",
     fix: "write `postgres://user:password@host:5432/database`, every part percent-encoded UTF-8",
 };
 
@@ -146,7 +146,7 @@ mod tests {
             ("postgres://h/db?password=hunter2", "names no user"),
             ("postgres://me@h/db?hunter2=1", "is not known"),
             ("postgres://me@h/db?sslmode=hunter2", "is not valid"),
-            ("postgres://me:hunter2%FF@h/db", "is not taken by the driver"),
+            ("postgres://me:hunter2%FF@h/db", "is not accepted by the Postgres driver"),
         ] {
             let message = parsed(url).unwrap_err().to_string();
             assert!(message.contains(word), "{message}");

@@ -24,10 +24,10 @@ pub enum Failure {
     Unavailable(#[source] sqlx::Error),
     /// It cannot do this until an operator acts: its disk is full, the role lacks a right, a trigger of somebody
     /// else raises an error. Nothing was stored.
-    #[error("the database cannot do this until an operator acts")]
+    #[error("the database rejected the statement until an operator intervenes")]
     Blocked(#[source] sqlx::Error),
     /// The audit trail did not take the entry of a change, so nothing was stored.
-    #[error("the audit trail does not take the entry of a change")]
+    #[error("the audit entry could not be inserted")]
     Unrecorded(#[source] sqlx::Error),
     /// The commit was sent and its answer never came: stored or not, nobody knows.
     #[error("the database did not say whether the change was committed")]

@@ -106,7 +106,7 @@ impl Counted {
     fn new(bytes: Vec<u8>) -> Result<Self, Problem> {
         let size = u32::try_from(bytes.len().div_ceil(1024).min(ROOM)).unwrap_or(u32::MAX);
         let full = |_| {
-            let detail = "too many large answers are not read yet; try again";
+            let detail = "too many large responses are still being sent; retry";
             Problem::new(Code::Unavailable, detail).retry_after(1)
         };
         let room = FREE.try_acquire_many(size).map_err(full)?;

@@ -142,7 +142,7 @@ fn replacement(answer: &[u8], lines: &Lines) -> Option<Vec<u8>> {
     }
     let detail = match code {
         Code::HeadersTooLarge => {
-            format!("a request's head may have {HEAD_BYTES} bytes and {HEAD_LINES} lines")
+            format!("the request head must have at most {HEAD_BYTES} bytes and {HEAD_LINES} lines")
         }
         _ => "the head of the request is not valid HTTP/1.1".to_owned(),
     };

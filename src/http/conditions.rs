@@ -103,7 +103,7 @@ impl<'h> Condition<'h> {
         let mut tags = Vec::new();
         let mut any = 0;
         for line in headers.get_all(name) {
-            let line = line.to_str().map_err(|_| malformed(name, "only ASCII is read"))?;
+            let line = line.to_str().map_err(|_| malformed(name, "must be ASCII"))?;
             for element in elements(line) {
                 match element {
                     "*" => any += 1,
@@ -114,8 +114,8 @@ impl<'h> Condition<'h> {
         match (any, tags.is_empty()) {
             (0, false) => Ok(Some(Self::Tags(tags))),
             (1, true) => Ok(Some(Self::Any)),
-            (0, true) => Err(malformed(name, "it is empty")),
-            _ => Err(malformed(name, "`*` stands alone")),
+            (0, true) => Err(malformed(name, "must not be empty")),
+            _ => Err(malformed(name, "`*` must be the only element")),
         }
     }
 }
@@ -240,7 +240,7 @@ pub(super) struct Required {
 /// A malformed condition, or `If-None-Match: *`.
 pub(super) fn required(headers: &HeaderMap, kind: Tag) -> Result<Option<Required>, Problem> {
     if matches!(Condition::read(headers, &header::IF_NONE_MATCH)?, Some(Condition::Any)) {
-        return Err(failed("If-None-Match: * is false: what is written here is always there"));
+        return Err(failed("If-None-Match: * failed: the resource exists"));
     }
     let tags = match Condition::read(headers, &header::IF_MATCH)? {
         None | Some(Condition::Any) => return Ok(None),
@@ -258,7 +258,8 @@ fn never(tag: EntityTag<'_>, kind: Tag) -> String {
     let (letter, meaning) = (kind.letter(), kind.meaning());
     if tag.weak {
         return format!(
-            "If-Match names a weak tag, which never matches; a proxy that compresses makes tags weak: send              `\"{letter}<number>\"`, or the version in the body"
+            "If-Match names a weak tag, which never matches; a proxy that compresses makes tags weak: send \
+             `\"{letter}<number>\"`, or the version in the body"
         );
     }
     let other = kind.other();

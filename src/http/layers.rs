@@ -256,7 +256,8 @@ fn check_size(request: &Request) -> Result<(), Problem> {
     let lines = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
     let target = request.uri().path_and_query().map_or(0, |it| it.as_str().len());
     if HEAD_LINES < headers.len() || HEAD_BYTES < target + lines.sum::<usize>() {
-        let detail = format!("a request's head may have {HEAD_BYTES} bytes and {HEAD_LINES} lines");
+        let detail =
+            format!("the request head must have at most {HEAD_BYTES} bytes and {HEAD_LINES} lines");
         return Err(Problem::new(Code::HeadersTooLarge, detail));
     }
     // Told from the announcement alone, before a byte of it is read.

@@ -147,8 +147,8 @@ impl Query {
     fn add(&mut self, name: String, value: String) {
         if self.parameters.iter().any(|(it, _)| *it == name) {
             self.faults.push(Fault::at(place(&name), "repeated", "stands more than once"));
-        } else if let Err(found) = text::check(&value) {
-            let detail = format!("holds {found}");
+        } else if let Err(character) = text::check(&value) {
+            let detail = format!("must not contain {character}");
             self.faults.push(Fault::at(place(&name), "forbidden_character", detail));
             self.parameters.push((name, None));
         } else if value.is_empty() {

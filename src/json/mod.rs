@@ -136,7 +136,6 @@ enum Step {
     Index(usize),
 }
 
-/// Where the reading is, and what it found.
 /// What is wrong with the syntax, in our own words: the library's may change with a release of it.
 fn syntax(err: &serde_json::Error) -> String {
     let words = err.to_string();
@@ -149,6 +148,7 @@ fn syntax(err: &serde_json::Error) -> String {
     format!("{what} at line {} column {}", err.line(), err.column())
 }
 
+/// Where the reading is, and what it found.
 #[derive(Default)]
 struct Reading {
     path: Vec<Step>,
@@ -235,8 +235,8 @@ impl Reading {
     }
 
     fn characters(&mut self, text: &str, what: &str) {
-        if let Err(found) = text::check(text) {
-            self.fault("forbidden_character", format!("{what} holds {found}"));
+        if let Err(character) = text::check(text) {
+            self.fault("forbidden_character", format!("{what} must not contain {character}"));
         }
     }
 

@@ -38,7 +38,7 @@ async fn production_is_not_served_by_an_owner_or_a_superuser() {
     assert!(said.contains("ok    database role: brune_migrate, which owns the tables"), "{said}");
 
     let superuser = allowed.with("DATABASE_URL", &app.db.admin_url());
-    let parts = ["is a superuser, for whom no rule of the database holds", "brune_service"];
+    let parts = ["is a superuser, which bypasses all privilege checks", "brune_service"];
     superuser.run(&["serve"]).refused(&parts);
     superuser.run(&["doctor"]).refused(&parts);
     // Elsewhere it is a warning.

@@ -72,7 +72,7 @@ async fn a_superuser_brings_everything_in_order_and_a_second_run_changes_nothing
     // A login of each group is all that is missing.
     cluster.login("ada", "in role brune_service").await;
     let said = cluster.command("ada", &["doctor"]).ok();
-    let line = "ok    database role: ada can do no more than brune_service needs\n";
+    let line = "ok    database role: ada has only the privileges of brune_service\n";
     assert!(said.contains(line), "{said}");
     cluster.stop().await;
 }

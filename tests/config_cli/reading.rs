@@ -130,6 +130,7 @@ async fn watch_outlives_a_restart_and_misses_nothing_of_it() {
 async fn a_history_of_a_key_that_never_was_is_refused() {
     let service = Service::start().await;
     let refused = service.config(&["history", "BRUNE_COOLDOWN_MINUTE"]);
-    refused.ends(1, "there is no setting BRUNE_COOLDOWN_MINUTE, and there never was");
+    refused
+        .ends(1, "unknown setting BRUNE_COOLDOWN_MINUTE: not declared and not in the audit trail");
     service.config(&["history", "LOG_LEVEL"]).ends(0, "");
 }

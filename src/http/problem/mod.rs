@@ -140,7 +140,7 @@ impl Problem {
     /// told when to come back.
     #[must_use]
     pub fn blocked(err: &dyn Error, what: &str) -> Self {
-        error!(error = %Chain(err), "a request failed, and others will until an operator acts");
+        error!(error = %Chain(err), "request failed; operator action required");
         Self::new(Code::Unavailable, format!("{what}; nothing was stored")).retry_after(5)
     }
 

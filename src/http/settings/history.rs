@@ -87,7 +87,10 @@ async fn require_known_key(
     }
     let is_secret_like = settings.firewall().likeness(key).is_some();
     let name = if is_secret_like { "of this name" } else { key };
-    Err(Problem::new(Code::UnknownKey, format!("there is no setting {name}, and there never was")))
+    Err(Problem::new(
+        Code::UnknownKey,
+        format!("unknown setting {name}: not declared and not in the audit trail"),
+    ))
 }
 
 fn read_history(mut query: Query) -> Result<(Filter, Option<Cursor>, u16), Problem> {

@@ -67,7 +67,7 @@ fn words(err: &Error) -> &'static str {
         Error::WithSnippet { error, .. } | Error::AliasError { error, .. } => words(error),
         Error::Eof { .. } => "the document is empty",
         Error::MultipleDocuments { .. } => "a second document begins; send each document by itself",
-        Error::DuplicateMappingKey { .. } => "the key stands twice in this mapping",
+        Error::DuplicateMappingKey { .. } => "duplicate key in this mapping",
         Error::MergeKeyNotAllowed { .. } | Error::MergeValueNotMapOrSeqOfMaps { .. } => {
             "merge keys (`<<`) are not read; write the entries out"
         }

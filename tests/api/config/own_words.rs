@@ -19,7 +19,7 @@ async fn a_document_that_cannot_be_read_is_told_in_our_own_words() {
         ),
         (
             yaml(&format!("{head}  A: 1\n  A: 2\n")),
-            "the key stands twice in this mapping at line 4 column 3",
+            "duplicate key in this mapping at line 4 column 3",
         ),
         (
             yaml(&format!("{head}  A: &x 1\n  B: *x\n")),

@@ -72,7 +72,7 @@ async fn a_secret_of_the_catalog_that_cannot_be_read_stops_the_start() {
     let home = home.with("BRUNE_CATALOG", &path);
     home.run(&["migrate"]).ok();
     let home = home.with("PARTNER_KEY", "'a key of a partner'");
-    home.run(&["serve"]).refused(&["PARTNER_KEY: stands in quotes"]);
+    home.run(&["serve"]).refused(&["PARTNER_KEY: must not be enclosed in quotes"]);
 }
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn doctor_finds_characters_that_were_stored_before_and_the_service_still_r
     let service = home.serve();
     assert_eq!(service.get("/admin/config/BRUNE_PROMPT_VERSION").await["value"], "3\r");
     assert_eq!(service.anonymous(Method::GET, "/readyz").send().await.unwrap().status(), 200);
-    assert!(home.log().contains("stored values have characters that no write takes"));
+    assert!(home.log().contains("stored values contain forbidden characters"));
     // Nothing of it reaches a terminal as it is.
     by_hand::set(&pool, "BRUNE_PROMPT_ID", "\"pmpt_\\u001b[31m\"").await;
     home.set("BRUNE_URL", &format!("http://{}", service.address()));
@@ -123,7 +123,7 @@ async fn a_first_value_with_such_characters_is_refused_by_name_whatever_starts_w
         ("3\r", "U+000D"),
         ("\u{1B}[31m3", "U+001B"),
         ("3\u{202E}", "U+202E"),
-        ("\"3\"", "stands in quotes"),
+        ("\"3\"", "must not be enclosed in quotes"),
     ] {
         let home = Home::on(&db).with("BRUNE_PROMPT_VERSION", value);
         for arguments in [&["migrate"][..], &["migrate", "--plan"]] {
