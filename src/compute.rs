@@ -17,11 +17,12 @@ use tokio::{
 pub const SMALL: usize = 32 * 1024;
 
 /// For work; half of the processors, so that the other half serves whoever has little to ask.
-static PLACES: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(half_of_processors()));
+static COMPUTE_PERMITS: LazyLock<Semaphore> =
+    LazyLock::new(|| Semaphore::new(half_of_processors()));
 
 /// For requests that read a great deal from the database: the driver reads rows on a worker, and the connections of the
 /// pool are for all.
-static READING: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(half_of_processors()));
+static READ_PERMITS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(half_of_processors()));
 
 /// At least one.
 fn half_of_processors() -> usize {
@@ -29,13 +30,13 @@ fn half_of_processors() -> usize {
     (processors / 2).max(1)
 }
 
-/// Waits until a request that reads about so many `bytes` may do so; its turn ends when the result is dropped. Little is
-/// read at once.
-pub async fn turn(bytes: usize) -> Option<SemaphorePermit<'static>> {
+/// Waits for a permit to read about so many `bytes` from the database; dropping it returns it. Reading few bytes needs
+/// none.
+pub async fn read_permit(bytes: usize) -> Option<SemaphorePermit<'static>> {
     if bytes <= SMALL {
         return None;
     }
-    READING.acquire().await.ok()
+    READ_PERMITS.acquire().await.ok()
 }
 
 /// Runs `work`, which goes through `bytes` of input: at once if that is little, else off the runtime's workers and
@@ -45,7 +46,7 @@ pub async fn run<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
         return work();
     }
     // The semaphore is never closed.
-    let _place = PLACES.acquire().await.ok();
+    let _permit = COMPUTE_PERMITS.acquire().await.ok();
     match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => block_in_place(work),
         // A runtime of one thread, as in tests, has nobody to hand its tasks to.

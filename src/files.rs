@@ -30,14 +30,14 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32, existing: Existing) -> io::Re
         return through(path, bytes, Mode::New(mode), |fresh| keep(fresh, path));
     }
     match path.metadata() {
-        Ok(found) if !found.is_file() => {
+        Ok(metadata) if !metadata.is_file() => {
             let mut file = OpenOptions::new().write(true).open(path)?;
             file.write_all(bytes)?;
             file.flush()
         }
-        Ok(found) => {
+        Ok(metadata) => {
             let path = &path.canonicalize()?;
-            let mode = found.permissions().mode() & 0o7777;
+            let mode = metadata.permissions().mode() & 0o7777;
             through(path, bytes, Mode::Kept(mode), |fresh| fs::rename(fresh, path))
         }
         Err(_) => through(path, bytes, Mode::New(mode), |fresh| fs::rename(fresh, path)),

@@ -46,10 +46,10 @@ pub struct ForbiddenCharacter {
 /// # Errors
 /// The first character that [`forbidden`] refuses.
 pub fn check(text: &str) -> Result<(), ForbiddenCharacter> {
-    let found = text.chars().find_map(|character| {
+    let first_forbidden = text.chars().find_map(|character| {
         forbidden(character).map(|what| ForbiddenCharacter { character, what })
     });
-    found.map_or(Ok(()), Err)
+    first_forbidden.map_or(Ok(()), Err)
 }
 
 /// Checks a text of several lines, such as a secret that holds two keys or a PEM block: like [`check`], but line

@@ -180,10 +180,10 @@ async fn stored_settings(pool: &Pool, catalog: &Catalog) -> Finding {
 
 /// Values that an older release took, or that were written past the service.
 async fn characters(pool: &Pool) -> Result<Finding, Error> {
-    let found = settings::forbidden_characters(pool).await?;
+    let violations = settings::forbidden_characters(pool).await?;
     let fix = "set it again with `brune config set`";
     let faults: Vec<_> =
-        found.iter().map(|it| format!("{} {}; {fix}", it.key, it.detail)).collect();
+        violations.iter().map(|it| format!("{} {}; {fix}", it.key, it.detail)).collect();
     let result =
         if faults.is_empty() { Ok("no forbidden characters".to_owned()) } else { Err(faults) };
     Ok(Finding { check: "characters", result })

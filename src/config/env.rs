@@ -154,7 +154,7 @@ impl Environment {
     /// # Errors
     /// It is not UTF-8, has a character that no value may have, or stands in quotes that a container engine left.
     pub fn first_value(&self, key: &str) -> Result<Option<(String, Source)>, Fault> {
-        let Some((text, source)) = self.given(key)? else { return Ok(None) };
+        let Some((text, source)) = self.value_of(key)? else { return Ok(None) };
         one_line(key, &text)?;
         Ok(Some((text, source)).filter(|(text, _)| !text.trim().is_empty()))
     }
@@ -166,7 +166,7 @@ impl Environment {
     /// `name` and `name_FILE` are both given, or what should hold it does not.
     pub fn secret(&self, name: &str) -> Result<Option<(Secret, Source)>, Fault> {
         let file_variable = format!("{name}_FILE");
-        match (self.given(name)?, self.path(&file_variable)) {
+        match (self.value_of(name)?, self.path(&file_variable)) {
             (Some(_), Some(_)) => Err(Fault::of(
                 name,
                 format!("both {name} and {file_variable} are set"),
@@ -195,15 +195,15 @@ impl Environment {
 
     /// The text of `name`, on one line and with something to see in it.
     pub(super) fn text(&self, name: &str) -> Result<Option<(String, Source)>, Fault> {
-        let Some((text, source)) = self.given(name)? else { return Ok(None) };
+        let Some((text, source)) = self.value_of(name)? else { return Ok(None) };
         one_line(name, &text)?;
         not_blank(name, &text)?;
         Ok(Some((text, source)))
     }
 
-    /// What the process or `.env` gives for `name`. Every reading of a variable passes here. An empty one counts as
+    /// Returns the text that the process or `.env` has for `name`; `raw` and `path` do without it. An empty one counts as
     /// not given, since that is what an unset variable turns into on its way through a compose file.
-    fn given(&self, name: &str) -> Result<Option<(String, Source)>, Fault> {
+    fn value_of(&self, name: &str) -> Result<Option<(String, Source)>, Fault> {
         let Some(value) = self.process.get(OsStr::new(name)) else {
             let text = self.dotenv.get(name).filter(|text| !text.is_empty());
             return Ok(text.map(|text| (text.clone(), Source::EnvFile)));

@@ -4,11 +4,11 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
     /// Nobody: it passes, and the same work may be tried again at once.
-    Passing,
+    Transient,
     /// The operator of the database: until then nothing like it can be stored.
-    Lasting,
+    Operator,
     /// The developers of the service: a statement is wrong, or a rule of the schema was broken.
-    Fault,
+    Bug,
 }
 
 /// Classifies the SQLSTATE `code` (appendix A of the Postgres manual).
@@ -17,18 +17,18 @@ pub(super) fn classify(code: &str) -> Class {
         // Serialization failure, deadlock, a standby, a time limit, a lock, too many connections, a database that is
         // being replaced or takes no connections.
         "40001" | "40P01" | "25006" | "57014" | "55P03" | "53300" | "3D000" | "55000" => {
-            Class::Passing
+            Class::Transient
         }
         // A right that is missing; an error that a trigger raises. The service's own triggers use other codes, but for
         // what the service never does.
-        "42501" | "P0001" => Class::Lasting,
+        "42501" | "P0001" => Class::Operator,
         _ => match code.get(..2) {
             // Connections; not being let in, as while a password is changed; shutdown.
-            Some("08" | "28") => Class::Passing,
-            Some("57") if code.starts_with("57P") => Class::Passing,
+            Some("08" | "28") => Class::Transient,
+            Some("57") if code.starts_with("57P") => Class::Transient,
             // Disk, memory and configured limits; files of the server; its own faults, and corrupted data.
-            Some("53" | "58" | "XX") => Class::Lasting,
-            _ => Class::Fault,
+            Some("53" | "58" | "XX") => Class::Operator,
+            _ => Class::Bug,
         },
     }
 }
@@ -40,34 +40,34 @@ mod tests {
     #[test]
     fn every_error_that_a_write_may_meet_has_its_class() {
         for (code, class) in [
-            ("40001", Class::Passing),
-            ("40P01", Class::Passing),
-            ("25006", Class::Passing),
-            ("55P03", Class::Passing),
-            ("57014", Class::Passing),
-            ("57P01", Class::Passing),
-            ("57P02", Class::Passing),
-            ("57P03", Class::Passing),
-            ("53300", Class::Passing),
-            ("08006", Class::Passing),
-            ("28P01", Class::Passing),
-            ("3D000", Class::Passing),
-            ("53100", Class::Lasting),
-            ("53200", Class::Lasting),
-            ("53400", Class::Lasting),
-            ("58030", Class::Lasting),
-            ("58P01", Class::Lasting),
-            ("XX000", Class::Lasting),
-            ("XX001", Class::Lasting),
-            ("42501", Class::Lasting),
-            ("P0001", Class::Lasting),
-            ("P0002", Class::Fault),
-            ("22P02", Class::Fault),
-            ("23505", Class::Fault),
-            ("23514", Class::Fault),
-            ("42601", Class::Fault),
-            ("42P01", Class::Fault),
-            ("", Class::Fault),
+            ("40001", Class::Transient),
+            ("40P01", Class::Transient),
+            ("25006", Class::Transient),
+            ("55P03", Class::Transient),
+            ("57014", Class::Transient),
+            ("57P01", Class::Transient),
+            ("57P02", Class::Transient),
+            ("57P03", Class::Transient),
+            ("53300", Class::Transient),
+            ("08006", Class::Transient),
+            ("28P01", Class::Transient),
+            ("3D000", Class::Transient),
+            ("53100", Class::Operator),
+            ("53200", Class::Operator),
+            ("53400", Class::Operator),
+            ("58030", Class::Operator),
+            ("58P01", Class::Operator),
+            ("XX000", Class::Operator),
+            ("XX001", Class::Operator),
+            ("42501", Class::Operator),
+            ("P0001", Class::Operator),
+            ("P0002", Class::Bug),
+            ("22P02", Class::Bug),
+            ("23505", Class::Bug),
+            ("23514", Class::Bug),
+            ("42601", Class::Bug),
+            ("42P01", Class::Bug),
+            ("", Class::Bug),
         ] {
             assert_eq!(classify(code), class, "{code}");
         }

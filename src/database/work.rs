@@ -97,7 +97,9 @@ fn is_not_now(err: &sqlx::Error) -> bool {
         | E::PoolClosed
         | E::WorkerCrashed
         | E::Protocol(_) => true,
-        E::Database(source) => source.code().is_some_and(|code| classify(&code) == Class::Passing),
+        E::Database(source) => {
+            source.code().is_some_and(|code| classify(&code) == Class::Transient)
+        }
         _ => false,
     }
 }
@@ -105,7 +107,7 @@ fn is_not_now(err: &sqlx::Error) -> bool {
 /// Whether nothing like it passes until an operator acts.
 fn is_lasting(err: &sqlx::Error) -> bool {
     let code = err.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| classify(&code) == Class::Lasting)
+    code.is_some_and(|code| classify(&code) == Class::Operator)
 }
 
 /// Whether the time there was went into waiting already.

@@ -27,7 +27,7 @@ const LARGE: usize = 64 * 1024;
 /// What all large answers may take at once, in KiB: each is held until its client has read it.
 const ROOM: usize = 64 * 1024;
 
-static FREE: Semaphore = Semaphore::const_new(ROOM);
+static BODY_BUDGET_KIB: Semaphore = Semaphore::const_new(ROOM);
 
 /// An answer with its status and headers.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ impl IntoResponse for Answer {
     fn into_response(self) -> Response {
         let media_type = [(header::CONTENT_TYPE, self.media_type)];
         let body = if self.refusable && self.body.len() > LARGE {
-            match Counted::new(self.body) {
+            match MeteredBody::new(self.body) {
                 Ok(body) => Body::new(body),
                 Err(problem) => return problem.into_response(),
             }
@@ -97,24 +97,24 @@ impl IntoResponse for Answer {
 }
 
 /// The body of a large answer, whose room is free again when it is dropped.
-struct Counted {
+struct MeteredBody {
     body: Full<Bytes>,
     _room: SemaphorePermit<'static>,
 }
 
-impl Counted {
+impl MeteredBody {
     fn new(bytes: Vec<u8>) -> Result<Self, Problem> {
         let size = u32::try_from(bytes.len().div_ceil(1024).min(ROOM)).unwrap_or(u32::MAX);
         let full = |_| {
             let detail = "too many large responses are still being sent; retry";
             Problem::new(Code::Unavailable, detail).retry_after(1)
         };
-        let room = FREE.try_acquire_many(size).map_err(full)?;
+        let room = BODY_BUDGET_KIB.try_acquire_many(size).map_err(full)?;
         Ok(Self { body: Full::from(bytes), _room: room })
     }
 }
 
-impl HttpBody for Counted {
+impl HttpBody for MeteredBody {
     type Data = Bytes;
     type Error = Infallible;
 

@@ -15,7 +15,7 @@ use crate::{
     http::{
         limits::{HEAD_BYTES, HEAD_LINES},
         problem::{Code, Problem},
-        refusal_log::Lines,
+        refusal_log::LogRateLimit,
     },
     ids::RequestId,
 };
@@ -40,14 +40,14 @@ const END: &[u8] = b"\r\n\r\n";
 #[derive(Debug)]
 pub(super) struct BadHeads<S> {
     stream: S,
-    lines: Arc<Lines>,
+    lines: Arc<LogRateLimit>,
     /// What is written in place of an answer, and how much of it has been.
     replacement: Option<(Vec<u8>, usize)>,
 }
 
 impl<S> BadHeads<S> {
     /// Wraps `stream`; `lines` bounds what is logged.
-    pub(super) fn new(stream: S, lines: Arc<Lines>) -> Self {
+    pub(super) fn new(stream: S, lines: Arc<LogRateLimit>) -> Self {
         Self { stream, lines, replacement: None }
     }
 }
@@ -126,7 +126,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for BadHeads<S> {
 }
 
 /// The answer with a problem document that takes the place of `answer`, if that is one of hyper's own.
-fn replacement(answer: &[u8], lines: &Lines) -> Option<Vec<u8>> {
+fn replacement(answer: &[u8], lines: &LogRateLimit) -> Option<Vec<u8>> {
     let known = |(line, code): &(&'static [u8], Code)| {
         answer.strip_prefix(*line)?.strip_prefix(FIELDS)?.strip_suffix(END).zip(Some(*code))
     };
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn only_an_answer_of_the_library_is_replaced() {
         let date = "Sun, 29 Nov 2026 08:28:02 GMT";
-        let lines = Lines::default();
+        let lines = LogRateLimit::default();
         let bare = |status: &str| {
             format!(
                 "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\ndate: {date}\r\n\r\n"

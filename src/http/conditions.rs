@@ -178,27 +178,29 @@ pub(super) fn check(method: &Method, route: &str, headers: &HeaderMap) -> Result
 
 /// Whether a reader is sent what it asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(super) enum ReadOutcome {
     /// It is sent.
     Send,
     /// The reader holds it already: 304.
-    Held,
+    NotModified,
 }
 
 /// Evaluates the conditions of a reader against `tag`, the current one, in the order of RFC 9110, 13.2.2.
 ///
 /// # Errors
 /// A malformed condition, or an `If-Match` that is false.
-pub(super) fn evaluate(headers: &HeaderMap, tag: &str) -> Result<Reading, Problem> {
+pub(super) fn evaluate(headers: &HeaderMap, tag: &str) -> Result<ReadOutcome, Problem> {
     if let Some(Condition::Tags(tags)) = Condition::read(headers, &header::IF_MATCH)?
         && !tags.iter().any(|it| !it.weak && it.text == tag)
     {
         return Err(failed(format!("If-Match does not name the current tag, {tag}")));
     }
     Ok(match Condition::read(headers, &header::IF_NONE_MATCH)? {
-        Some(Condition::Any) => Reading::Held,
-        Some(Condition::Tags(tags)) if tags.iter().any(|it| it.text == tag) => Reading::Held,
-        None | Some(Condition::Tags(_)) => Reading::Send,
+        Some(Condition::Any) => ReadOutcome::NotModified,
+        Some(Condition::Tags(tags)) if tags.iter().any(|it| it.text == tag) => {
+            ReadOutcome::NotModified
+        }
+        None | Some(Condition::Tags(_)) => ReadOutcome::Send,
     })
 }
 
@@ -212,8 +214,8 @@ pub(super) fn tagged(
     answer: impl FnOnce() -> Result<Answer, Problem>,
 ) -> Result<Response, Problem> {
     match evaluate(headers, tag)? {
-        Reading::Send => Ok(answer()?.with(header::ETAG, tag).into_response()),
-        Reading::Held => {
+        ReadOutcome::Send => Ok(answer()?.with(header::ETAG, tag).into_response()),
+        ReadOutcome::NotModified => {
             Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag.to_owned())]).into_response())
         }
     }
@@ -230,7 +232,7 @@ pub(super) struct Required {
     /// The revisions or versions of which one must be current; without any the condition is false.
     pub(super) numbers: Vec<i64>,
     /// Why it is false whatever is current, if it is.
-    pub(super) never: Option<String>,
+    pub(super) mismatch_reason: Option<String>,
 }
 
 /// Reads the revisions or versions of which one must be current (`If-Match`, compared strongly). `None` without the
@@ -249,12 +251,12 @@ pub(super) fn required(headers: &HeaderMap, kind: Tag) -> Result<Option<Required
     let strong = tags.iter().filter(|tag| !tag.weak);
     let numbers: Vec<i64> = strong.filter_map(|tag| kind.number(tag.text)).collect();
     let first = tags.first().filter(|_| numbers.is_empty());
-    let never = first.map(|tag| never(*tag, kind));
-    Ok(Some(Required { numbers, never }))
+    let mismatch_reason = first.map(|tag| mismatch_reason(*tag, kind));
+    Ok(Some(Required { numbers, mismatch_reason }))
 }
 
 /// Why `tag` can never match where tags are of `kind`.
-fn never(tag: EntityTag<'_>, kind: Tag) -> String {
+fn mismatch_reason(tag: EntityTag<'_>, kind: Tag) -> String {
     let (letter, meaning) = (kind.letter(), kind.meaning());
     if tag.weak {
         return format!(
@@ -296,10 +298,9 @@ pub(super) fn idempotency_key(
     let fits = (1..=idempotency::MAX_BYTES).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\');
     let is_only_one = lines.next().is_none();
-    if fits && is_only_one && firewall.may_be_part(text) {
+    if fits && is_only_one && firewall.may_be_secret_fragment(text) {
         let detail = "Idempotency-Key looks like a secret; send a new random identifier";
-        let fault = Fault { pointer: None, ..Fault::at("", "secret_like_value", detail) };
-        return Err(Problem::malformed(fault));
+        return Err(of_header("secret_like_value", detail.to_owned()));
     }
     if fits && is_only_one {
         return Ok(Some(text.to_owned()));
@@ -308,8 +309,7 @@ pub(super) fn idempotency_key(
         "Idempotency-Key is one string of 1 to {} visible ASCII characters",
         idempotency::MAX_BYTES
     );
-    let fault = Fault { pointer: None, ..Fault::at("", "invalid_idempotency_key", detail) };
-    Err(Problem::malformed(fault))
+    Err(of_header("invalid_idempotency_key", detail))
 }
 
 #[cfg(test)]
@@ -337,7 +337,7 @@ mod tests {
         assert_eq!(numbers(&["\"r7,\", W/\"r9\",", "\"r8\""]), Some(vec![8]));
         for never in ["W/\"r7\"", "\"v7\"", "\"rx\"", "\"r+7\""] {
             let required = required(&[never]).unwrap().unwrap();
-            assert!(required.numbers.is_empty() && required.never.is_some(), "{never}");
+            assert!(required.numbers.is_empty() && required.mismatch_reason.is_some(), "{never}");
         }
         for malformed in ["r7", "\"r7", "\"", "W/", " , ", "*, *", "\"r6, r7\""] {
             let problem = required(&[malformed]).unwrap_err();
@@ -350,10 +350,10 @@ mod tests {
         let evaluated =
             |line| evaluate(&headers(&header::IF_NONE_MATCH, &[line]), "\"r7\"").unwrap();
         for held in ["\"r7\"", "W/\"r7\"", "*", "\"r6\", \"r7\""] {
-            assert_eq!(evaluated(held), Reading::Held, "{held}");
+            assert_eq!(evaluated(held), ReadOutcome::NotModified, "{held}");
         }
         for other in ["\"r8\"", "\"r6\", \"r5\"", "W/\"v7\""] {
-            assert_eq!(evaluated(other), Reading::Send, "{other}");
+            assert_eq!(evaluated(other), ReadOutcome::Send, "{other}");
         }
     }
 

@@ -123,16 +123,16 @@ async fn answer(State(around): State<Arc<Around>>, mut request: Request, next: N
 fn request_id(headers: &HeaderMap, firewall: &Firewall) -> RequestId {
     only(headers, &REQUEST_ID)
         .and_then(|it| RequestId::parse(it.to_str().ok()?))
-        .filter(|id| !firewall.may_be_part(id.as_str()))
+        .filter(|id| !firewall.may_be_secret_fragment(id.as_str()))
         .unwrap_or_default()
 }
 
-/// The caller's trace without a `tracestate` that may hold a secret, unless there is none, more than one, or what looks like a secret in its id, which the log would
-/// tell; else a new one.
+/// Returns the caller's trace, or a new one if `traceparent` is absent, repeated or looks like a secret. Drops any
+/// `tracestate` that may contain a secret.
 fn trace(headers: &HeaderMap, firewall: &Firewall) -> Trace {
     // Sent on to other services, which may log it.
     let states = headers.get_all(TRACESTATE).iter().filter_map(|state| state.to_str().ok());
-    let states = states.filter(|state| !firewall.may_be_part(state));
+    let states = states.filter(|state| !firewall.may_be_secret_fragment(state));
     only(headers, &HeaderName::from_static(TRACEPARENT))
         .and_then(|it| Trace::continued(it.to_str().ok()?, states))
         .filter(|it| firewall.likeness(it.id()).is_none())

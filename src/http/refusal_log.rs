@@ -17,8 +17,8 @@ const LINES_PER_MINUTE: NonZeroU32 = NonZeroU32::new(30).unwrap();
 /// must not suppress the line about a token that is wrong.
 #[derive(Debug, Default)]
 pub(super) struct RefusalLog {
-    absent: Lines,
-    wrong: Lines,
+    absent: LogRateLimit,
+    wrong: LogRateLimit,
 }
 
 impl RefusalLog {
@@ -32,21 +32,21 @@ impl RefusalLog {
     }
 }
 
-/// Log lines of one kind.
+/// Limits the log lines of one kind.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(super) struct LogRateLimit {
     limiter: DefaultDirectRateLimiter,
     suppressed: AtomicU64,
 }
 
-impl Default for Lines {
+impl Default for LogRateLimit {
     fn default() -> Self {
         let limiter = DefaultDirectRateLimiter::direct(Quota::per_minute(LINES_PER_MINUTE));
         Self { limiter, suppressed: AtomicU64::new(0) }
     }
 }
 
-impl Lines {
+impl LogRateLimit {
     /// How many lines were suppressed since the last one, if the next may be logged.
     pub(super) fn next(&self) -> Option<u64> {
         if self.limiter.check().is_err() {
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn a_flood_is_a_few_lines_and_a_count() {
-        let lines = Lines::default();
+        let lines = LogRateLimit::default();
         let logged = (0..1_000).filter(|_| lines.next().is_some()).count();
         assert!((30..60).contains(&logged), "{logged}");
         let counted = lines.suppressed.load(Ordering::Relaxed);

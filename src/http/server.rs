@@ -21,7 +21,7 @@ use tracing::{info, warn};
 use crate::http::{
     bad_head::BadHeads,
     limits::{HEAD_BYTES, HEAD_LINES, Limits},
-    refusal_log::Lines,
+    refusal_log::LogRateLimit,
     write_progress::{WriteProgress, bound_kernel},
 };
 
@@ -70,7 +70,7 @@ struct Server {
     graceful: GracefulShutdown,
     cut: CancellationToken,
     /// Bounds what is logged of heads that cannot be read.
-    bad_heads: Arc<Lines>,
+    bad_heads: Arc<LogRateLimit>,
 }
 
 impl Server {

@@ -53,9 +53,9 @@ pub(super) struct WriteProgress {
 struct Waiting {
     /// When the client read last.
     last_read: Instant,
-    /// Since when `taken` is counted.
+    /// Since when `bytes_written` is counted.
     since: Instant,
-    taken: usize,
+    bytes_written: usize,
 }
 
 impl WriteProgress {
@@ -74,7 +74,7 @@ impl WriteProgress {
             Poll::Ready(Ok(bytes)) => {
                 if let Some(waiting) = &mut self.waiting {
                     waiting.last_read = Instant::now();
-                    waiting.taken += bytes;
+                    waiting.bytes_written += bytes;
                 }
                 result
             }
@@ -92,16 +92,16 @@ impl WriteProgress {
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let now = Instant::now();
-            let new = Waiting { last_read: now, since: now, taken: 0 };
+            let new = Waiting { last_read: now, since: now, bytes_written: 0 };
             let waiting = self.waiting.get_or_insert(new);
             if now >= waiting.last_read + self.limit {
                 return Poll::Ready(());
             }
             if now >= waiting.since + self.limit {
-                if waiting.taken < LEAST_BYTES {
+                if waiting.bytes_written < LEAST_BYTES {
                     return Poll::Ready(());
                 }
-                (waiting.since, waiting.taken) = (now, 0);
+                (waiting.since, waiting.bytes_written) = (now, 0);
             }
             let due = waiting.last_read.min(waiting.since) + self.limit;
             let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));

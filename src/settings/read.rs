@@ -109,7 +109,7 @@ pub async fn list(
     as_of: AsOf,
 ) -> Result<Listing, Error> {
     let size = settings.snapshot().schema.reading_size();
-    let _turn = compute::turn(size).await;
+    let _permit = compute::read_permit(size).await;
     let (revision, catalog_revision, rows) =
         database::look(pool, async |conn| state(conn, as_of).await).await?;
     let schema = declared(pool, settings, catalog_revision).await?;

@@ -31,7 +31,7 @@ use crate::{
         answer::Answer,
         auth::Reader,
         body::JsonBytes,
-        conditions::{self, Reading},
+        conditions::{self, ReadOutcome},
         ofrep::page::{Flag, FlagList, Page},
         path::Segment,
         problem::{Code, Problem},
@@ -134,7 +134,9 @@ pub(super) async fn evaluate_all(
 
 fn answer(page: &Page, headers: &HeaderMap) -> Result<Response, Problem> {
     let tag = [(header::ETAG, page.tag.clone())];
-    if conditions::evaluate(headers, page.tag.to_str().unwrap_or_default())? == Reading::Held {
+    if conditions::evaluate(headers, page.tag.to_str().unwrap_or_default())?
+        == ReadOutcome::NotModified
+    {
         return Ok((StatusCode::NOT_MODIFIED, tag).into_response());
     }
     let kind = [(header::CONTENT_TYPE, "application/json")];

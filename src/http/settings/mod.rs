@@ -25,7 +25,7 @@ use crate::{
     http::{
         answer::Answer,
         auth::SuperAdmin,
-        conditions::{self, Reading},
+        conditions::{self, ReadOutcome},
         fields::NUMBERS,
         openapi::problems,
         path::Segment,
@@ -69,13 +69,13 @@ pub(in crate::http) async fn list(
     let as_of = as_of(query)?;
     if as_of == AsOf::Now && conditions::is_conditional(&headers) {
         let tag = conditions::revision_tag(settings::revision(&pool).await?);
-        if conditions::evaluate(&headers, &tag)? == Reading::Held {
+        if conditions::evaluate(&headers, &tag)? == ReadOutcome::NotModified {
             return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
         }
     }
     let listing = settings::list(&pool, &settings, as_of).await?;
     let tag = conditions::revision_tag(listing.revision);
-    if conditions::evaluate(&headers, &tag)? == Reading::Held {
+    if conditions::evaluate(&headers, &tag)? == ReadOutcome::NotModified {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
     let answer = Answer::list(listing.settings.len(), &listing).await?;

@@ -43,7 +43,7 @@ pub(in crate::http) struct WriteHead {
     /// The versions of which the one key that is written must be at one (`If-Match`).
     versions: Option<Vec<i64>>,
     /// Why `If-Match` is false whatever is current, if it is.
-    never: Option<String>,
+    mismatch_reason: Option<String>,
     key: Option<String>,
     target: String,
     /// `If-Match` as it came: what a repeat must repeat.
@@ -65,7 +65,8 @@ where
         let dry_run = Query::parse(parts.uri.query().unwrap_or_default()).flag("dry_run");
         let kind = kind(parts);
         let required = conditions::required(&parts.headers, kind)?;
-        let (numbers, never) = required.map(|it| (it.numbers, it.never)).unzip();
+        let (numbers, mismatch_reason) =
+            required.map(|it| (it.numbers, it.mismatch_reason)).unzip();
         let (revisions, versions) = match kind {
             Tag::Revision => (numbers, None),
             Tag::Version => (None, numbers),
@@ -78,7 +79,15 @@ where
         let tags = tags.flat_map(|it| [it.as_bytes(), b","].concat()).collect();
         let wait = Wait::of(parts, state);
         let target = target(&parts.method, &parts.uri);
-        Ok(Self { terms, versions, never: never.flatten(), key, target, tags, wait })
+        Ok(Self {
+            terms,
+            versions,
+            mismatch_reason: mismatch_reason.flatten(),
+            key,
+            target,
+            tags,
+            wait,
+        })
     }
 }
 
@@ -110,8 +119,8 @@ impl WriteHead {
 
     /// What adds to a failed precondition why it could not hold.
     pub(in crate::http) fn explain(&mut self) -> impl Fn(Problem) -> Problem + use<> {
-        let never = self.never.take();
-        move |problem: Problem| match &never {
+        let mismatch_reason = self.mismatch_reason.take();
+        move |problem: Problem| match &mismatch_reason {
             Some(reason) if problem.code() == Code::RevisionMismatch => {
                 problem.with_detail(reason.clone())
             }

@@ -105,7 +105,7 @@ pub async fn plan(
     digest: &[u8],
     on_unknown: OnUnknown,
 ) -> Result<ImportPlan, Error> {
-    let turn = compute::turn(settings.snapshot().schema.reading_size()).await;
+    let permit = compute::read_permit(settings.snapshot().schema.reading_size()).await;
     let (head, rows, since) = database::look(pool, async |conn| {
         let head = store::head(conn).await?;
         let rows = store::all(conn).await?;
@@ -116,7 +116,7 @@ pub async fn plan(
         Ok::<_, Failure>((head, rows, since))
     })
     .await?;
-    drop(turn);
+    drop(permit);
     if settings.current().schema.revision != head.catalog_revision {
         reload::refresh(pool, settings).await?;
     }

@@ -66,7 +66,7 @@ impl Firewall {
     ///
     /// Parts of the secrets of this process are not looked for: the answer would confirm a guess piece by piece.
     #[must_use]
-    pub fn may_be_part(&self, text: &str) -> bool {
+    pub fn may_be_secret_fragment(&self, text: &str) -> bool {
         self.likeness(text).is_some() || patterns::begins(text)
     }
 
