@@ -6,7 +6,8 @@
 --     or a `search_path` with `public` first, let the hash be computed by a function of the writer's;
 --   * the role could update every column of the head, so it could set the revision to anything, and numbering,
 --     snapshots and the fence of session starts rest on that.
--- Found beside them, and closed here: a revision that is opened and that no entry belongs to (`on conflict do
+-- Found beside them, and closed here: a setting that names somebody else than its entry; names and reasons of control
+-- characters; a revision that is opened and that no entry belongs to (`on conflict do
 -- nothing`, or a call of the opening function); a deletion that is told as the cleanup of a secret; entries of a
 -- version below the newest, of a deletion that was not made, of the cleanup of what is no secret.
 --
@@ -42,13 +43,24 @@ begin
 end $$;
 
 -- Numbers, times and chains an entry, and says what stood there before; whatever the writer put into those columns
--- is overwritten. A version only grows, and an entry without a value has none.
+-- is overwritten. A version only grows, and an entry without a value has none. Who, why and in which request are of
+-- the form that the service gives them: a reader of the trail sees what is there.
 create or replace function app_global_setting_audit_chain() returns trigger language plpgsql as $$
 declare
   head app_global_setting_head;
   last record;
   before record;
+  -- Control characters, and those that turn the direction of text or hide a line end.
+  deceiving constant text := '[\u0001-\u001F\u007F-\u009F\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069\uFEFF]';
 begin
+  if new.changed_by ~ deceiving or pg_catalog.octet_length(new.changed_by) > 256
+    or new.reason ~ deceiving or pg_catalog.length(new.reason) > 500
+    or new.request_id !~ '^[A-Za-z0-9._-]{0,128}$'::text
+  then
+    raise exception 'the audit entry of % has a name, a reason or a request id that cannot be shown as it is', new.key
+      using errcode = 'integrity_constraint_violation',
+        hint = 'changed_by has at most 256 bytes, reason at most 500 characters, both without control characters';
+  end if;
   if new.action in ('refused', 'secret_cleanup') then
     select * into strict head from app_global_setting_head for update;
     new.revision := null;
@@ -120,10 +132,12 @@ begin
   return new;
 end $$;
 
--- As before, but only the row of a secret goes with an entry of its cleanup, and only with one of this transaction.
+-- As before, but the entry names who the setting says it was, and only the row of a secret goes with an entry of its
+-- cleanup, and only with one of this transaction.
 create or replace function app_global_settings_is_audited() returns trigger language plpgsql as $$
 declare
   changed text := case tg_op when 'DELETE' then old.key else new.key end;
+  author text;
 begin
   if tg_op = 'DELETE' then
     perform from app_global_setting_audit a, app_global_setting_head h
@@ -136,9 +150,13 @@ begin
         and a.seq > (select coalesce(max(seq), 0) from app_global_setting_audit
                      where key = old.key and version = old.version);
   else
-    perform from app_global_setting_audit
+    select changed_by into author from app_global_setting_audit
       where key = new.key and version = new.version and revision = new.revision
         and new_value_json = new.value_json;
+    if found and author <> new.updated_by then
+      raise exception 'the change of % names %, and its audit row names somebody else', changed, new.updated_by
+        using errcode = 'integrity_constraint_violation', hint = 'set updated_by to the changed_by of the audit row';
+    end if;
   end if;
   if not found then
     raise exception 'the change of % has no audit row', changed

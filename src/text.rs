@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use unicode_normalization::{UnicodeNormalization as _, is_nfc};
+use unicode_normalization::{UnicodeNormalization as _, char::is_combining_mark, is_nfc};
 
 /// Describes what is wrong with `c` in text that people read; `None` if it is allowed.
 ///
@@ -132,27 +132,28 @@ pub fn decode(bytes: &[u8], max: usize) -> Result<&str, DecodeError> {
     Ok(text.strip_prefix('\u{FEFF}').unwrap_or(text))
 }
 
-/// Whether `c` takes no room where it stands (Unicode's `Default_Ignorable_Code_Point`).
+/// Whether `c` takes no room where it stands (Unicode's `Default_Ignorable_Code_Point`, and interlinear annotations).
 #[must_use]
 pub fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}'
         | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}'
         | '\u{2060}'..='\u{206F}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}'
-        | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E0FFF}')
+        | '\u{FFF0}'..='\u{FFFB}' | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}'
+        | '\u{E0000}'..='\u{E0FFF}')
 }
 
 /// Whether a reader sees nothing at `c`: white space, an invisible character, a control character, or the empty
-/// Braille pattern, which fonts draw as a blank.
+/// Braille pattern and the null notehead, which fonts draw as blanks.
 #[must_use]
 pub fn is_blank(c: char) -> bool {
-    c.is_whitespace() || c.is_control() || is_invisible(c) || c == '\u{2800}'
+    c.is_whitespace() || c.is_control() || is_invisible(c) || matches!(c, '\u{2800}' | '\u{1D159}')
 }
 
-/// Counts the characters of `text` that a reader sees.
+/// Counts the characters of `text` that a reader sees. A combining mark belongs to the character before it.
 #[must_use]
 pub fn visible_length(text: &str) -> usize {
-    text.chars().filter(|c| !is_blank(*c)).count()
+    text.chars().filter(|c| !is_blank(*c) && !is_combining_mark(*c)).count()
 }
 
 /// Returns `text` as a reader sees it: without invisible characters, compatibility forms made plain (NFKC).
@@ -185,6 +186,9 @@ pub enum IdentifierError {
     /// White space where nobody sees it.
     #[error("must not begin or end with white space")]
     OuterWhitespace,
+    /// White space that looks like another.
+    #[error("must have no other white space than single spaces")]
+    InnerWhitespace,
     /// The same letters can be encoded in two ways, and this is not the normal one.
     #[error("must be in Unicode normalization form C")]
     NotNormalized,
@@ -208,8 +212,12 @@ pub fn check_identifier(text: &str, max_bytes: usize) -> Result<(), IdentifierEr
     if text.chars().any(is_invisible) {
         return Err(IdentifierError::Invisible);
     }
-    if text.trim() != text {
+    if text.trim_matches(is_blank) != text {
         return Err(IdentifierError::OuterWhitespace);
+    }
+    let is_odd_space = |c: char| is_blank(c) && c != ' ';
+    if text.contains(is_odd_space) || text.contains("  ") {
+        return Err(IdentifierError::InnerWhitespace);
     }
     if !is_nfc(text) {
         return Err(IdentifierError::NotNormalized);
@@ -255,6 +263,9 @@ mod tests {
             "\u{2800}\u{2800}\u{2800}",
             "\u{A0}\u{3000}\u{2003}",
             "\u{34F}\u{AD}\u{2060}",
+            "\u{FFF9}\u{FFFA}\u{FFFB}",
+            "\u{1D159}\u{1D159}\u{1D159}",
+            "\u{301}\u{302}\u{303}",
         ] {
             assert_eq!(visible_length(blank), 0, "{}", blank.escape_unicode());
         }
@@ -301,6 +312,10 @@ mod tests {
             ("ad\u{AD}a", E::Invisible),
             (" ada", E::OuterWhitespace),
             ("ada\u{3000}", E::OuterWhitespace),
+            ("ada\u{2800}", E::OuterWhitespace),
+            ("a\u{A0}b", E::InnerWhitespace),
+            ("a  b", E::InnerWhitespace),
+            ("a\u{FFF9}b", E::Invisible),
             ("Rene\u{301}", E::NotNormalized),
             ("aaaaaaaaaaaaaaaaa", E::TooLong { max: 16 }),
         ] {

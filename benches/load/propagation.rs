@@ -81,7 +81,7 @@ impl Fleet {
         self.value += 1;
         let mut tx = self.writer.begin().await.unwrap();
         let sql = "with new as (
-              update app_global_settings set value_json = to_jsonb($2::bigint), version = version + 1
+              update app_global_settings set value_json = to_jsonb($2::bigint), version = version + 1, updated_by = 'bench'
               where key = $1 returning key, value_json, version, revision), trail as (
               insert into app_global_setting_audit (key, action, new_value_json, version, changed_by, reason)
               select key, 'update', value_json, version, 'bench', 'measuring' from new)

@@ -93,6 +93,8 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Entry>, Vec<Fault>> {
     let (mut entries, mut faults) = (Vec::new(), Vec::new());
     let mut seen = HashMap::<String, usize>::new();
     let mut rest = text.lines().enumerate();
+    // After a quote that is never closed the lines up to the next assignment are most likely its value.
+    let mut follows_open_quote = false;
     while let Some((at, line)) = rest.next() {
         let line_number = at + 1;
         let entry = assignment(line).and_then(|entry| match entry {
@@ -100,11 +102,16 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Entry>, Vec<Fault>> {
             None => Ok(None),
         });
         match entry {
-            Ok(entry) => entries.extend(entry),
+            Ok(entry) => {
+                follows_open_quote &= entry.is_none();
+                entries.extend(entry);
+            }
+            Err(Reason::NoAssignment | Reason::Name) if follows_open_quote => {}
             Err(Reason::OpenQuote) => {
                 let following = rest.clone().map(|(_, line)| line);
                 let more = opening_quote(line).and_then(|quote| lines_to_close(quote, following));
                 let reason = if more.is_some() { Reason::SeveralLines } else { Reason::OpenQuote };
+                follows_open_quote = more.is_none();
                 let more = more.unwrap_or_default();
                 faults.push(Fault { line: line_number, last_line: line_number + more, reason });
                 rest.by_ref().take(more).for_each(drop);

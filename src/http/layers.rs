@@ -123,8 +123,18 @@ async fn answer(State(around): State<Arc<Around>>, mut request: Request, next: N
 fn request_id(headers: &HeaderMap, firewall: &Firewall) -> RequestId {
     only(headers, &REQUEST_ID)
         .and_then(|it| RequestId::parse(it.to_str().ok()?))
-        .filter(|id| !firewall.may_be_secret_fragment(id.as_str()))
+        .filter(|id| !firewall.may_be_secret_fragment(id.as_str()) && !is_random(id.as_str()))
         .unwrap_or_default()
+}
+
+/// Whether `text` looks like the end of a token: long, and of mixed letters and digits as base64 has them. Ids that
+/// people make (UUIDs, ULIDs, those of load balancers) are shorter or of one case.
+fn is_random(text: &str) -> bool {
+    let count = |of: fn(&u8) -> bool| text.bytes().filter(of).count();
+    text.len() >= 40
+        && count(u8::is_ascii_uppercase) >= 6
+        && count(u8::is_ascii_lowercase) >= 6
+        && count(u8::is_ascii_digit) >= 2
 }
 
 /// Returns the caller's trace, or a new one if `traceparent` is absent, repeated or looks like a secret. Drops any

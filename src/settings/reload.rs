@@ -15,6 +15,7 @@ use crate::{
         service::GlobalSettingsService,
         snapshot::Snapshot,
         store,
+        value::SettingValue,
     },
 };
 
@@ -78,8 +79,17 @@ async fn read_all(conn: &mut Connection) -> Result<Snapshot, Error> {
 pub async fn forbidden_characters(pool: &Pool) -> Result<Vec<Violation>, Failure> {
     let rows = database::look(pool, async |conn| Ok::<_, Failure>(store::all(conn).await?)).await?;
     let entries = rows.into_iter().filter_map(Stored::into_entry);
-    let values = entries.filter_map(|(key, entry)| Some((key, entry?.value)));
-    Ok(values.flat_map(|(key, value)| rules::check_characters(&key, &value)).collect())
+    let entries = entries.filter_map(|(key, entry)| Some((key, entry?)));
+    let violations = entries.flat_map(|(key, entry)| {
+        let name = SettingValue::String(entry.updated_by);
+        let of_name = rules::check_characters(&key, &name).into_iter().map(|violation| {
+            let detail = format!("updated_by {}", violation.detail);
+            Violation { detail, ..violation }
+        });
+        let of_name: Vec<_> = of_name.collect();
+        rules::check_characters(&key, &entry.value).into_iter().chain(of_name)
+    });
+    Ok(violations.collect())
 }
 
 /// Reads what is newer than what is held, and takes it on; says whether anything was.

@@ -76,7 +76,7 @@ async fn a_change_that_ends_the_listening_connection_is_not_missed() {
             "with ended as (select count(pg_terminate_backend(pid, 5000)) from pg_stat_activity
                where datname = current_database() and {LISTENERS}),
              new as (update app_global_settings set value_json = to_jsonb('v{round}'::text),
-                 version = version + 1 where key = 'BRUNE_PROMPT_VERSION' returning *)
+                 version = version + 1, updated_by = 'dba' where key = 'BRUNE_PROMPT_VERSION' returning *)
              insert into app_global_setting_audit (key, action, new_value_json, version, changed_by, reason)
              select key, 'update', value_json, version, 'dba', 'by hand' from new, ended"
         ));

@@ -133,7 +133,7 @@ async fn the_first_event_says_where_the_stream_starts() {
 async fn who_missed_too_much_or_knows_the_future_is_told_to_read_everything() {
     let app = TestApp::new().await;
     let sql = "do $$ begin for n in 2..300 loop
-        update app_global_settings set value_json = to_jsonb(n::text), version = version + 1
+        update app_global_settings set value_json = to_jsonb(n::text), version = version + 1, updated_by = 'dba'
           where key = 'BRUNE_PROMPT_VERSION';
         insert into app_global_setting_audit (key, action, new_value_json, version, changed_by, reason)
           select key, 'update', value_json, version, 'dba', 'by hand' from app_global_settings
@@ -253,7 +253,7 @@ async fn a_reader_that_reads_nothing_is_dropped_and_the_others_hear_everything()
     let head = format!("GET {PATH} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
     slow.write_all(head.as_bytes()).await.unwrap();
     eventually("both listen", async || app.instance.streams.open() == 2).await;
-    let sql = "with new as (update app_global_settings set version = version + 1 returning *)
+    let sql = "with new as (update app_global_settings set version = version + 1, updated_by = 'dba' returning *)
         insert into app_global_setting_audit (key, action, new_value_json, version, changed_by, reason)
         select key, 'update', value_json, version, 'dba', 'by hand' from new";
     for n in 2..80 {

@@ -24,7 +24,7 @@ async fn what_is_exported_is_imported_as_the_same_in_every_format() {
 async fn a_file_that_is_there_is_written_over_only_when_it_is_said() {
     let service = Service::start().await;
     service.room.write("kept.json", "mine");
-    service.config(&["export", "kept.json"]).ends(2, "is there already; say --force");
+    service.config(&["export", "kept.json"]).ends(2, "already exists; use --force");
     assert_eq!(service.room.read("kept.json"), "mine");
     service.config(&["export", "kept.json", "--force"]).ends(0, "");
     assert!(serde_json::from_str::<Value>(&service.room.read("kept.json")).is_ok());

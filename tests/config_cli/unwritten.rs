@@ -136,7 +136,7 @@ async fn an_export_over_a_file_leaves_its_mode_and_its_links() {
     room.write("real.json", "mine");
     fs::set_permissions(room.path().join("real.json"), fs::Permissions::from_mode(0o640)).unwrap();
     symlink("real.json", room.path().join("link.json")).unwrap();
-    service.config(&["export", "link.json"]).ends(2, "is there already; say --force");
+    service.config(&["export", "link.json"]).ends(2, "already exists; use --force");
     service.config(&["export", "link.json", "--force"]).ends(0, "holds the settings");
     assert!(fs::symlink_metadata(room.path().join("link.json")).unwrap().is_symlink());
     assert!(room.read("real.json").contains("BRUNE_COOLDOWN_MINUTES"));
@@ -153,5 +153,5 @@ async fn an_export_over_a_file_leaves_its_mode_and_its_links() {
     assert_eq!(mode & 0o777, 0o600);
     // A link to nothing is a name that is taken.
     symlink("nowhere.json", room.path().join("dangling.json")).unwrap();
-    service.config(&["export", "dangling.json"]).ends(2, "is there already; say --force");
+    service.config(&["export", "dangling.json"]).ends(2, "already exists; use --force");
 }

@@ -81,7 +81,7 @@ pub(super) async fn export(
         let name = file.display();
         match err.kind() {
             ErrorKind::AlreadyExists => {
-                Failure::usage(format!("{name} is there already; say --force to write over it"))
+                Failure::usage(format!("{name} already exists; use --force to overwrite"))
             }
             ErrorKind::NotFound => Failure::usage(format!("cannot write {name}: {err}")),
             _ => Failure::refused(format!("cannot write {name}: {err}")),

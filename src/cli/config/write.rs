@@ -3,11 +3,14 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::cli::{
-    client::{Client, Failure, path_of},
-    config::wait::{self, Wait},
-    output::say,
-    show::{Output, cell, confirmed, show},
+use crate::{
+    cli::{
+        client::{Client, Failure, path_of},
+        config::wait::{self, Wait},
+        output::say,
+        show::{Output, cell, confirmed, show},
+    },
+    text::forbidden,
 };
 
 /// How one key is changed.
@@ -43,6 +46,10 @@ pub(super) async fn set(
 fn read(value_type: &str, text: &str) -> Result<Value, Failure> {
     let json = || serde_json::from_str(text.trim());
     let unfit = |wanted: &str| Failure::usage(format!("the value is not {wanted}"));
+    // Before white space is trimmed, which a line end would pass for.
+    if let Some(what) = text.chars().find_map(forbidden) {
+        return Err(Failure::refused(format!("the value must not contain {what}")));
+    }
     match value_type {
         "number" => json().ok().filter(Value::is_number).ok_or_else(|| unfit("a number")),
         "boolean" => json().ok().filter(Value::is_boolean).ok_or_else(|| unfit("true or false")),

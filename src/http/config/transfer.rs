@@ -18,7 +18,7 @@ use crate::{
         answer::Answer,
         auth::SuperAdmin,
         body,
-        conditions::{self, Reading},
+        conditions::{self, ReadOutcome},
         layers,
         limit::Writer,
         openapi::problems,
@@ -70,7 +70,7 @@ pub(in crate::http) async fn export(
     let format = format.unwrap_or(Format::Json);
     let (catalog, revision, values) = settings::values(&pool, &settings).await?;
     let tag = conditions::revision_tag(revision);
-    if conditions::evaluate(&headers, &tag)? == Reading::Held {
+    if conditions::evaluate(&headers, &tag)? == ReadOutcome::NotModified {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
     let name = format!("{catalog}-r{revision}.{}", format.extension());

@@ -1,7 +1,7 @@
 //! The shape of a document.
 
 use crate::{
-    json::{Fault, Faults, Json, integral},
+    json::{Fault, Faults, Json, fault, integral},
     settings::document::{FORMAT_VERSION, Incoming, Raw},
 };
 
@@ -23,7 +23,10 @@ pub(super) fn document(json: Json) -> Result<Incoming, Faults> {
                 incoming.catalog = text(value);
             }
             "settings" => settings = Some(value),
-            _ => faults.push(Fault::at("", "unknown_field", "a document has no such field")),
+            _ => {
+                let pointer = fault::below("", &name);
+                faults.push(Fault::at(pointer, "unknown_field", "a document has no such field"));
+            }
         }
     }
     check_version(version.as_ref(), &mut faults);

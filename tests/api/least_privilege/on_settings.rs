@@ -150,7 +150,7 @@ pub(super) const ON_SETTINGS: &[Attack] = &[
     attack(
         "the entry goes back with a savepoint after the check was made",
         "begin;
-         update app_global_settings set value_json = '90', version = version + 1 where key = 'BRUNE_COOLDOWN_MINUTES';
+         update app_global_settings set value_json = '90', version = version + 1, updated_by = 'eve' where key = 'BRUNE_COOLDOWN_MINUTES';
          savepoint before;
          insert into app_global_setting_audit (key, action, new_value_json, version, changed_by, reason)
            select key, 'update', value_json, version, 'eve', 'none' from app_global_settings
@@ -175,6 +175,17 @@ pub(super) const ON_SETTINGS: &[Attack] = &[
            select key, 'update', value_json, version, 'eve', 'none' from changed;
          commit",
         Audited,
+    ),
+    attack(
+        "a change that the setting lays at somebody else's door",
+        "begin;
+         update app_global_settings set value_json = '90', version = version + 1, updated_by = 'not eve'
+           where key = 'BRUNE_COOLDOWN_MINUTES';
+         insert into app_global_setting_audit (key, action, new_value_json, version, changed_by, reason)
+           select key, 'update', value_json, version, 'eve', 'none' from app_global_settings
+           where key = 'BRUNE_COOLDOWN_MINUTES';
+         commit",
+        Refused("names somebody else"),
     ),
     attack(
         "an insertion that becomes an update",

@@ -19,6 +19,24 @@ pub(super) const ON_TRAIL: &[Attack] = &[
          commit",
         Refused("append-only"),
     ),
+    attack(
+        "a reason that cannot be shown as it is",
+        r"insert into app_global_setting_audit (key, action, changed_by, reason)
+         values ('BRUNE_COOLDOWN_MINUTES', 'refused', 'eve', E'none\n\u001b[31mred')",
+        Refused("cannot be shown"),
+    ),
+    attack(
+        "a name that reads as another",
+        r"insert into app_global_setting_audit (key, action, changed_by, reason)
+         values ('BRUNE_COOLDOWN_MINUTES', 'refused', E'ada\u202e', 'none')",
+        Refused("cannot be shown"),
+    ),
+    attack(
+        "a request id of 100 kB",
+        "insert into app_global_setting_audit (key, action, changed_by, reason, request_id)
+         values ('BRUNE_COOLDOWN_MINUTES', 'refused', 'eve', 'none', repeat('x', 100000))",
+        Refused("cannot be shown"),
+    ),
     attack("other values", "update app_global_setting_audit set new_value_json = '1'", Refused("append-only")),
     attack("an entry is deleted", "delete from app_global_setting_audit where seq = 3", Refused("permission denied")),
     attack("all entries are deleted", "truncate app_global_setting_audit", Refused("permission denied")),

@@ -10,7 +10,7 @@ use crate::support::TestApp;
 fn change(set: &str, audit: &str) -> String {
     format!(
         "begin;
-        update app_global_settings set {set} where key = '{COOLDOWN}';
+        update app_global_settings set {set}, updated_by = 'psql' where key = '{COOLDOWN}';
         insert into app_global_setting_audit
           (key, action, old_value_json, new_value_json, version, changed_by, reason, changed_at)
           values ({audit}, 'psql', 'by hand', now());
@@ -36,7 +36,7 @@ async fn refused(app: &TestApp, sql: &str, word: &str) {
 async fn a_right_change_by_hand_is_taken_on_by_the_service() {
     let app = TestApp::new().await;
     let sql = change(
-        "value_json = '45', version = 2, updated_by = 'psql'",
+        "value_json = '45', version = 2",
         &format!("'{COOLDOWN}', 'update', '30', '45', 2"),
     );
     app.db.pool().execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await.unwrap();
@@ -201,7 +201,7 @@ async fn a_number_no_reader_could_hold_is_named_and_can_be_mended() {
     psql(
         &app.db.pool(),
         "begin;
-        update app_global_settings set value_json = '1180591620717411303424', version = 2
+        update app_global_settings set value_json = '1180591620717411303424', version = 2, updated_by = 'psql'
           where key = 'BRUNE_COOLDOWN_MINUTES';
         insert into app_global_setting_audit
           (key, action, old_value_json, new_value_json, version, changed_by, reason, changed_at)

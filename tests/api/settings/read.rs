@@ -230,7 +230,7 @@ async fn a_number_written_by_hand_with_a_point_is_shown_as_readers_get_it() {
     let app = TestApp::new().await;
     sqlx::raw_sql(
         "begin;
-        update app_global_settings set value_json = '45.0', version = 2
+        update app_global_settings set value_json = '45.0', version = 2, updated_by = 'psql'
           where key = 'BRUNE_COOLDOWN_MINUTES';
         insert into app_global_setting_audit (key, action, old_value_json, new_value_json, version,
             changed_by, reason, changed_at)
