@@ -35,10 +35,8 @@ async fn refused(app: &TestApp, sql: &str, word: &str) {
 #[tokio::test]
 async fn a_right_change_by_hand_is_taken_on_by_the_service() {
     let app = TestApp::new().await;
-    let sql = change(
-        "value_json = '45', version = 2",
-        &format!("'{COOLDOWN}', 'update', '30', '45', 2"),
-    );
+    let sql =
+        change("value_json = '45', version = 2", &format!("'{COOLDOWN}', 'update', '30', '45', 2"));
     app.db.pool().execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await.unwrap();
     app.instance.reaches(2).await;
     assert_eq!(app.instance.settings.current().get_integer(COOLDOWN), Ok(45));
