@@ -8,7 +8,10 @@ await journey(async (page) => {
   const button = page.getByRole('button', { name: 'Sign in' });
   for (const [token, told] of [['', 'Paste a token first'], ['nonsense', 'This token is not accepted'], [EXPIRED, 'This token is not accepted'], [USER, 'This token may not come in']]) {
     await field.fill(token);
+    // Two refusals in a row look the same: the second is there when its answer is.
+    const answered = token && page.waitForResponse((response) => response.url().endsWith('/admin/sign-in'));
     await button.click();
+    await answered;
     await page.getByText(told).waitFor();
   }
   await field.fill(`Bearer ${ADMIN}`);
