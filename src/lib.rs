@@ -11,7 +11,7 @@
 //!
 //! | module | what it is | what it holds to |
 //! |---|---|---|
-//! | [`text`], [`clock`], [`compute`], [`cursor`], [`ids`], [`json`], [`trace`] | words and tools | import nothing of ours but [`text`] |
+//! | [`text`], [`clock`], [`compute`], [`cursor`], [`files`], [`ids`], [`json`], [`trace`] | words and tools | import nothing of ours but [`text`] |
 //! | [`config`] | what the process was started with | plain data; alone reads the environment; tells every fault at once |
 //! | [`database`] | the pool, transactions under a deadline, the roles and what each may do, the private Postgres | a connection with something unfinished on it is closed, never pooled; nothing is left on a session that a pooler shares |
 //! | [`metrics`] | what is counted | no value, no secret, no id as a label |

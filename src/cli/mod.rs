@@ -67,7 +67,7 @@ enum Command {
     /// Connects to DATABASE_MIGRATE_URL, or to DATABASE_URL without it. Where the roles of --roles exist, it grants
     /// them what they need on new tables.
     Migrate(migrate::Arguments),
-    /// Check migrations, catalog, settings, audit trail and database role; exit 1 if anything is wrong
+    /// Check database role, migrations, catalog, settings, triggers, audit trail and secrets; exit 1 on a fault
     ///
     /// Only looks, also while the service runs. Each check is a line: `ok` with what was found, or `FAULT`
     /// with what is wrong and the way out. The audit trail is read whole, and each entry's hash is computed
