@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     service::{Room, Run, Service, run},
-    support::admin,
+    support::{admin, by_hand::eventually},
 };
 
 /// The disk is full.
@@ -82,13 +82,14 @@ async fn a_watch_that_cannot_be_written_ends() {
     let service = Service::start().await;
     let mut command = service.config_at(&service.address, "ada", &["watch", "--every", "1"]);
     let mut child = command.stdout(full()).stderr(Stdio::piped()).spawn().unwrap();
-    let ended = (31..60).any(|value| {
-        service.config(&["set", "BRUNE_COOLDOWN_MINUTES", &value.to_string(), "-r", "a test"]);
+    // It prints changes that are made after it has started, which nothing tells: so one is made until it has ended.
+    let mut values = (31..60).cycle();
+    eventually("the watch ends", async || {
+        let value = values.next().unwrap_or_default().to_string();
+        service.config(&["set", "BRUNE_COOLDOWN_MINUTES", &value, "-r", "a test"]);
         child.try_wait().unwrap().is_some()
-    });
-    if !ended {
-        child.kill().unwrap();
-    }
+    })
+    .await;
     assert_eq!(child.wait().unwrap().code(), Some(1));
 }
 
