@@ -1,8 +1,8 @@
 //! Work that is heavy on the processor, kept off the threads that serve everybody else.
 //!
 //! The runtime has one worker thread for each processor. A worker that parses a megabyte, or checks ten thousand
-//! values, answers nobody until it is done. Such work runs here: the worker hands its other tasks to another thread
-//! first, and few run at a time, so that short requests always find a processor.
+//! values, answers no other request until it is done. Such work runs here: the worker hands its other tasks to
+//! another thread first, and few run at a time, so that short requests always find a processor.
 
 use std::{sync::LazyLock, thread};
 
@@ -16,7 +16,7 @@ use tokio::{
 /// less than a hundredth of this.
 pub const SMALL: usize = 32 * 1024;
 
-/// For work; half of the processors, so that the other half serves whoever has little to ask.
+/// For work; half of the processors, so that the other half serves small requests.
 static COMPUTE_PERMITS: LazyLock<Semaphore> =
     LazyLock::new(|| Semaphore::new(half_of_processors()));
 
@@ -40,7 +40,7 @@ pub async fn read_permit(bytes: usize) -> Option<SemaphorePermit<'static>> {
 }
 
 /// Runs `work`, which goes through `bytes` of input: at once if that is little, else off the runtime's workers and
-/// after whoever came before.
+/// in the order of arrival.
 pub async fn run<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     if bytes <= SMALL {
         return work();
@@ -49,7 +49,7 @@ pub async fn run<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     let _permit = COMPUTE_PERMITS.acquire().await.ok();
     match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => block_in_place(work),
-        // A runtime of one thread, as in tests, has nobody to hand its tasks to.
+        // A runtime of one thread, as in tests, has no other thread to hand its tasks to.
         _ => work(),
     }
 }

@@ -174,7 +174,7 @@ pub async fn migrate(
     Ok((plan, privileges))
 }
 
-/// A role without the right to create is told what to connect as.
+/// Turns a lack of the right to create tables into the advice what to connect as.
 fn may_not_migrate(err: sqlx::migrate::MigrateError) -> Error {
     const INSUFFICIENT_PRIVILEGE: &str = "42501";
     let (sqlx::migrate::MigrateError::Execute(fault)

@@ -33,7 +33,7 @@ const TRIGGERS: [(&str, &[&str]); 5] = [
 /// The one trigger that runs a function of another name.
 const NEVER_TRUNCATED: &str = "app_global_setting_audit_is_never_truncated";
 
-/// The functions that run with the rights of their owner, whoever calls them.
+/// The functions that run with the rights of their owner (`security definer`).
 const DEFINERS: [&str; 4] = [
     "app_global_setting_audit_chain",
     "app_global_setting_open_revision",

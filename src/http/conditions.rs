@@ -213,12 +213,23 @@ pub(super) fn tagged(
     tag: &str,
     answer: impl FnOnce() -> Result<Answer, Problem>,
 ) -> Result<Response, Problem> {
-    match evaluate(headers, tag)? {
-        ReadOutcome::Send => Ok(answer()?.with(header::ETAG, tag).into_response()),
-        ReadOutcome::NotModified => {
-            Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag.to_owned())]).into_response())
-        }
+    match not_modified(headers, tag)? {
+        Some(response) => Ok(response),
+        None => Ok(answer()?.with(header::ETAG, tag).into_response()),
     }
+}
+
+/// Returns a 304 with `tag` if the reader holds it already: for an answer that is worth not computing.
+///
+/// # Errors
+/// As of [`evaluate`].
+pub(super) fn not_modified(headers: &HeaderMap, tag: &str) -> Result<Option<Response>, Problem> {
+    Ok(match evaluate(headers, tag)? {
+        ReadOutcome::Send => None,
+        ReadOutcome::NotModified => {
+            Some((StatusCode::NOT_MODIFIED, [(header::ETAG, tag.to_owned())]).into_response())
+        }
+    })
 }
 
 /// Whether the reader sends a condition at all.

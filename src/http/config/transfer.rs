@@ -3,7 +3,7 @@
 use axum::{
     Extension,
     extract::{FromRequest, Request, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, header},
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
@@ -17,9 +17,7 @@ use crate::{
     http::{
         answer::Answer,
         auth::SuperAdmin,
-        body,
-        conditions::{self, ReadOutcome},
-        layers,
+        body, conditions, layers,
         limit::Writer,
         openapi::problems,
         problem::{Code, Problem},
@@ -70,8 +68,8 @@ pub(in crate::http) async fn export(
     let format = format.unwrap_or(Format::Json);
     let (catalog, revision, values) = settings::values(&pool, &settings).await?;
     let tag = conditions::revision_tag(revision);
-    if conditions::evaluate(&headers, &tag)? == ReadOutcome::NotModified {
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
+    if let Some(response) = conditions::not_modified(&headers, &tag)? {
+        return Ok(response);
     }
     let name = format!("{catalog}-r{revision}.{}", format.extension());
     let size = values.len() * BYTES_OF_A_SETTING;

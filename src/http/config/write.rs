@@ -194,8 +194,8 @@ impl Bound {
         Ok(Self { version, tagged: tags.is_some() })
     }
 
-    /// The same refusals as of a batch, but that an unknown key is a 404, an invalid value or one that looks like a secret a 422, and a
-    /// tag that is not the current one a 412.
+    /// The same refusals as of a batch, but that an unknown key is a 404, an invalid value or one that looks like a
+    /// secret a 422, and a tag that is not the current one a 412.
     fn refusal(&self, key: &str, err: settings::Error) -> Problem {
         match &err {
             settings::Error::Stale(_) if self.tagged => {

@@ -16,21 +16,15 @@ pub(in crate::http) use write::{
 
 use axum::{
     extract::State,
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
 
 use crate::{
     database::Pool,
     http::{
-        answer::Answer,
-        auth::SuperAdmin,
-        conditions::{self, ReadOutcome},
-        fields::NUMBERS,
-        openapi::problems,
-        path::Segment,
-        problem::Problem,
-        query::Query,
+        answer::Answer, auth::SuperAdmin, conditions, fields::NUMBERS, openapi::problems,
+        path::Segment, problem::Problem, query::Query,
     },
     settings::{self, AsOf, GlobalSettingsService, Listing, Setting},
 };
@@ -69,14 +63,14 @@ pub(in crate::http) async fn list(
     let as_of = as_of(query)?;
     if as_of == AsOf::Now && conditions::is_conditional(&headers) {
         let tag = conditions::revision_tag(settings::revision(&pool).await?);
-        if conditions::evaluate(&headers, &tag)? == ReadOutcome::NotModified {
-            return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
+        if let Some(response) = conditions::not_modified(&headers, &tag)? {
+            return Ok(response);
         }
     }
     let listing = settings::list(&pool, &settings, as_of).await?;
     let tag = conditions::revision_tag(listing.revision);
-    if conditions::evaluate(&headers, &tag)? == ReadOutcome::NotModified {
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
+    if let Some(response) = conditions::not_modified(&headers, &tag)? {
+        return Ok(response);
     }
     let answer = Answer::list(listing.settings.len(), &listing).await?;
     Ok(answer.with(header::ETAG, &tag).into_response())
