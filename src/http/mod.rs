@@ -11,6 +11,7 @@ mod audit;
 mod auth;
 mod bad_head;
 mod body;
+mod compression;
 mod conditions;
 mod config;
 mod explain;
@@ -37,6 +38,7 @@ mod sign_in;
 mod state;
 mod streams;
 mod ui;
+mod viewer;
 mod write_progress;
 
 pub use auth::{Caller, Grant, InternalOrUser, Keys, SUPER_ADMIN, SignedIn, SuperAdmin, issue};

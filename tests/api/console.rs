@@ -11,7 +11,7 @@ async fn the_document_is_anybodys_and_allows_nothing_from_elsewhere() {
         let reply = app.instance.get(asked).send().await;
         assert_eq!(reply.status, StatusCode::OK);
         assert_eq!(reply.header("content-type"), "text/html; charset=utf-8");
-        assert_eq!(reply.header("cache-control"), "no-store");
+        assert_eq!(reply.header("cache-control"), "no-cache");
         assert_eq!(reply.header("cross-origin-opener-policy"), "same-origin");
         let policy = reply.header("content-security-policy");
         assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"));

@@ -51,6 +51,7 @@ const FILES: &[(&str, &str)] = files![
     "journey_keyboard.mjs",
     "pages.mjs",
     "speed.mjs",
+    "bytes.mjs",
     "hostile.mjs",
     "prefix.mjs",
 ];

@@ -7,16 +7,18 @@ use std::{borrow::Cow, sync::LazyLock};
 
 use axum::{
     Router,
+    body::Bytes,
     extract::{Path, Request},
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
+use quick_cache::sync::Cache;
 use rust_embed::RustEmbed;
 use sha2::{Digest as _, Sha256};
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use crate::http::problem::Problem;
+use crate::http::{compression::StaticBody, problem::Problem};
 
 /// The files. A debug build reads them for each request, so that an edit needs no build.
 #[derive(RustEmbed)]
@@ -48,6 +50,9 @@ fn digest_of_files() -> String {
     format!("{a:02x}{b:02x}{c:02x}{d:02x}{e:02x}{f:02x}")
 }
 
+/// The bodies by the digest of their content, so that each is compressed once. A debug build adds those of edited files.
+static BODIES: LazyLock<Cache<[u8; 32], StaticBody>> = LazyLock::new(|| Cache::new(256));
+
 /// The console's routes.
 pub(super) fn routes() -> Router {
     let policy = SetResponseHeaderLayer::overriding(
@@ -77,25 +82,43 @@ fn redirect(request: &Request, status: StatusCode) -> Response {
     (status, [(header::LOCATION, format!("admin/{query}"))]).into_response()
 }
 
-/// Serves the document, which names the current version of the files.
-async fn document() -> Result<Response, Problem> {
+/// Serves the document, which names the current version of the files. Browsers ask for it each time, and get a 304 until
+/// the version changes.
+async fn document(headers: HeaderMap) -> Result<Response, Problem> {
     let file = Assets::get("index.html").ok_or_else(not_found)?;
     let text = String::from_utf8_lossy(&file.data).replace("{version}", &version());
-    Ok(([(header::CONTENT_TYPE, media_type("index.html"))], text).into_response())
+    let digest = Sha256::digest(&text).into();
+    static_body("index.html", digest, text.into_bytes().into()).respond(&headers).await
 }
 
 /// Serves one file.
-async fn asset(Path((requested, name)): Path<(String, String)>) -> Result<Response, Problem> {
+async fn asset(
+    Path((requested, name)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let file = Assets::get(&name).ok_or_else(not_found)?;
+    let body = static_body(&name, file.metadata.sha256_hash(), file.data);
+    let mut response = body.respond(&headers).await?;
     // While an upgrade rolls out, a page of another release may ask this instance. The browser must not keep the answer:
     // the address belongs to files that this instance does not have.
     let is_current = requested == version();
     let cache = if is_current { "public, max-age=31536000, immutable" } else { "no-store" };
-    let headers = [
-        (header::CONTENT_TYPE, media_type(&name)),
-        (header::CACHE_CONTROL, HeaderValue::from_static(cache)),
-    ];
-    Ok((headers, file.data).into_response())
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+    Ok(response)
+}
+
+/// Returns the body for `content`, from the cache if a request had the same content before.
+fn static_body(name: &str, digest: [u8; 32], content: Cow<'static, [u8]>) -> StaticBody {
+    if let Some(body) = BODIES.get(&digest) {
+        return body;
+    }
+    let content = match content {
+        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        Cow::Owned(bytes) => bytes.into(),
+    };
+    let body = StaticBody::new(media_type(name), content);
+    BODIES.insert(digest, body.clone());
+    body
 }
 
 fn media_type(name: &str) -> HeaderValue {

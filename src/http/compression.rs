@@ -1,0 +1,177 @@
+//! Compressed bodies: gzip, for clients that accept it.
+//!
+//! # Which answers
+//!
+//! The length of a compressed answer says how much of its content repeats. Where an attacker can put text into an answer
+//! that also has a secret, and sees the length, the secret can be guessed byte by byte (BREACH). Compression is therefore
+//! off unless a route asks for it, in one of two ways:
+//!
+//! - [`StaticBody`]: content that is the same for everybody (the console's files, the OpenAPI document and its viewer). It
+//!   is compressed once.
+//! - [`compressed`]: the routes that `http/router.rs` lists, which read lists without a secret in them. Their answers are
+//!   compressed as they are sent.
+//!
+//! Never listed are: routes that hand out a secret (a session start, with the client secret of the provider; sign-in; all
+//! flags, with the token of the event stream), event streams, and routes with an `ETag` that binds a write. Compressed and
+//! uncompressed bodies need different strong tags (RFC 9110, 8.8.3.3), and the tags of settings are part of the API:
+//! a client that reads `"r7"` sends it back in `If-Match`, where a tag that a compressor changed would match nothing.
+
+use std::{
+    io::Write as _,
+    sync::{Arc, OnceLock},
+};
+
+use axum::{
+    body::Bytes,
+    extract::Request,
+    http::{Extensions, HeaderMap, HeaderValue, StatusCode, Version, header},
+    response::{IntoResponse as _, Response},
+};
+use flate2::{Compression, write::GzEncoder};
+use sha2::{Digest as _, Sha256};
+use tower::util::MapRequestLayer;
+use tower_http::{
+    compression::{
+        CompressionLayer,
+        predicate::{Predicate as _, SizeAbove},
+    },
+    set_header::SetResponseHeaderLayer,
+};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::{
+    compute,
+    http::{accept, conditions, problem::Problem, state::Shared},
+};
+
+/// Bytes below which a body is not compressed: it fits into one packet either way.
+const MIN_BYTES: usize = 1024;
+
+const GZIP: HeaderValue = HeaderValue::from_static("gzip");
+const VARY: HeaderValue = HeaderValue::from_static("accept-encoding");
+
+/// Compresses the answers of `routes` as they are sent.
+pub(super) fn compressed(routes: OpenApiRouter<Shared>) -> OpenApiRouter<Shared> {
+    let predicate = SizeAbove::new(MIN_BYTES as u64).and(is_compressible);
+    routes
+        // On uncompressed answers too: a cache must not give them to clients that accept gzip, nor the reverse.
+        .layer(SetResponseHeaderLayer::appending(header::VARY, VARY))
+        .layer(CompressionLayer::new().compress_when(predicate))
+        .layer(MapRequestLayer::new(normalize))
+}
+
+/// Reduces `Accept-Encoding` to `gzip` or nothing. The compression layer would otherwise turn an answer into a 406 if the
+/// header refuses every coding, after the handler has run.
+fn normalize(mut request: Request) -> Request {
+    let prefers_gzip = accept::prefers_gzip(request.headers());
+    request.headers_mut().remove(header::ACCEPT_ENCODING);
+    if prefers_gzip {
+        request.headers_mut().insert(header::ACCEPT_ENCODING, GZIP);
+    }
+    request
+}
+
+/// Whether an answer of a listed route may be compressed: a success that no client compares byte by byte. Problems repeat
+/// parts of the request, so they are not compressed.
+fn is_compressible(status: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    status == StatusCode::OK
+        && !headers.contains_key(header::ETAG)
+        && !headers.contains_key(header::SET_COOKIE)
+        && !text(header::CONTENT_TYPE).starts_with("text/event-stream")
+        && !text(header::CACHE_CONTROL).contains("no-transform")
+}
+
+/// Content that is the same for every request, with its gzip form. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct StaticBody(Arc<Inner>);
+
+struct Inner {
+    media_type: HeaderValue,
+    plain: Bytes,
+    forms: OnceLock<Forms>,
+}
+
+/// The forms of the content. Each has a strong entity tag of its own.
+struct Forms {
+    plain_tag: String,
+    /// Absent where it would not be shorter.
+    gzip: Option<Gzip>,
+}
+
+struct Gzip {
+    body: Bytes,
+    tag: String,
+}
+
+impl StaticBody {
+    /// Takes the content; the first request compresses it.
+    pub(super) fn new(media_type: HeaderValue, content: impl Into<Bytes>) -> Self {
+        let forms = OnceLock::new();
+        Self(Arc::new(Inner { media_type, plain: content.into(), forms }))
+    }
+
+    /// Returns the content in the form that the client prefers, or a 304. Caches ask again before each use
+    /// (`no-cache`), unless the caller sets another `Cache-Control`.
+    ///
+    /// # Errors
+    /// A condition that is malformed or false.
+    pub(super) async fn respond(&self, request: &HeaderMap) -> Result<Response, Problem> {
+        let forms = self.forms().await;
+        let gzip = forms.gzip.as_ref().filter(|_| accept::prefers_gzip(request));
+        let tag = gzip.map_or(&forms.plain_tag, |gzip| &gzip.tag);
+        let mut response = match conditions::not_modified(request, tag)? {
+            Some(response) => response,
+            None => self.full(gzip, tag),
+        };
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        if forms.gzip.is_some() {
+            headers.append(header::VARY, VARY);
+        }
+        Ok(response)
+    }
+
+    fn full(&self, gzip: Option<&Gzip>, tag: &str) -> Response {
+        let body = gzip.map_or(&self.0.plain, |gzip| &gzip.body);
+        let headers = [(header::ETAG, tag)];
+        let mut response = (headers, body.clone()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, self.0.media_type.clone());
+        if gzip.is_some() {
+            headers.insert(header::CONTENT_ENCODING, GZIP);
+        }
+        response
+    }
+
+    /// Returns the forms of the content, which the first call makes: that takes 50 ms for the script of the viewer.
+    async fn forms(&self) -> &Forms {
+        match self.0.forms.get() {
+            Some(forms) => forms,
+            None => {
+                let make = || self.0.forms.get_or_init(|| Forms::of(&self.0.plain));
+                compute::run(self.0.plain.len(), make).await
+            }
+        }
+    }
+}
+
+impl Forms {
+    fn of(plain: &[u8]) -> Self {
+        let [a, b, c, d, e, f, ..] = <[u8; 32]>::from(Sha256::digest(plain));
+        let digest = format!("{a:02x}{b:02x}{c:02x}{d:02x}{e:02x}{f:02x}");
+        let gzip = gzip(plain).map(|body| Gzip { body, tag: format!("\"{digest}-gzip\"") });
+        Self { plain_tag: format!("\"{digest}\""), gzip }
+    }
+}
+
+/// Compresses `plain`; `None` if that is not worth it.
+fn gzip(plain: &[u8]) -> Option<Bytes> {
+    if plain.len() < MIN_BYTES {
+        return None;
+    }
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(plain).ok()?;
+    let body = encoder.finish().ok()?;
+    (body.len() < plain.len()).then(|| body.into())
+}
