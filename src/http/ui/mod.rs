@@ -16,7 +16,6 @@ use axum::{
 use quick_cache::sync::Cache;
 use rust_embed::RustEmbed;
 use sha2::{Digest as _, Sha256};
-use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::http::{compression::StaticBody, problem::Problem};
 
@@ -25,7 +24,9 @@ use crate::http::{compression::StaticBody, problem::Problem};
 #[folder = "src/http/ui/assets"]
 struct Assets;
 
-/// The policy of the pages: nothing inline, nothing from other hosts, and no text that becomes markup or a script, because
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+
+/// The policy of the document: nothing inline, nothing from other hosts, and no text that becomes markup or a script, because
 /// a page shows texts of any author.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
@@ -55,14 +56,6 @@ static BODIES: LazyLock<Cache<[u8; 32], StaticBody>> = LazyLock::new(|| Cache::n
 
 /// The console's routes.
 pub(super) fn routes() -> Router {
-    let policy = SetResponseHeaderLayer::overriding(
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(POLICY),
-    );
-    let isolated = SetResponseHeaderLayer::overriding(
-        HeaderName::from_static("cross-origin-opener-policy"),
-        HeaderValue::from_static("same-origin"),
-    );
     Router::new()
         .route("/", get(async |request: Request| redirect(&request, StatusCode::SEE_OTHER)))
         .route(
@@ -71,8 +64,6 @@ pub(super) fn routes() -> Router {
         )
         .route("/admin/", get(document))
         .route("/admin/assets/{version}/{file}", get(asset))
-        .layer(policy)
-        .layer(isolated)
 }
 
 /// Redirects to the document and keeps the query. The location is relative, because a proxy may serve the service under a
@@ -88,7 +79,12 @@ async fn document(headers: HeaderMap) -> Result<Response, Problem> {
     let file = Assets::get("index.html").ok_or_else(not_found)?;
     let text = String::from_utf8_lossy(&file.data).replace("{version}", &version());
     let digest = Sha256::digest(&text).into();
-    static_body("index.html", digest, text.into_bytes().into()).respond(&headers).await
+    let body = static_body("index.html", digest, text.into_bytes().into());
+    let mut response = body.respond(&headers).await?;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
+    Ok(response)
 }
 
 /// Serves one file.
