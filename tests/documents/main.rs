@@ -15,6 +15,7 @@ mod readme;
 mod statements;
 #[path = "../support/mod.rs"]
 mod support;
+mod toolchain;
 mod watching;
 
 /// The fenced blocks of a document, in order: what each is said to be, and its text.
