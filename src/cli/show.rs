@@ -46,7 +46,9 @@ pub(super) fn show(
             table.load_style(presets::NOTHING);
             table.set_content_arrangement(ContentArrangement::Dynamic);
             // An error means that the output is no terminal, where lines may have any length.
-            if let Ok(size) = tcgetwinsize(io::stdout()) && size.ws_col > 0 {
+            if let Ok(size) = tcgetwinsize(io::stdout())
+                && size.ws_col > 0
+            {
                 table.set_width(size.ws_col);
             }
             table.set_header(head);

@@ -27,6 +27,7 @@ use axum::{
     http::{Extensions, HeaderMap, HeaderValue, StatusCode, Version, header},
     response::{IntoResponse as _, Response},
 };
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest as _, Sha256};
 use tower::util::MapRequestLayer;
@@ -146,23 +147,25 @@ impl StaticBody {
 
     /// Returns the forms of the content, which the first call makes: that takes 50 ms for the script of the viewer.
     async fn forms(&self) -> &Forms {
-        match self.0.forms.get() {
-            Some(forms) => forms,
-            None => {
-                let make = || self.0.forms.get_or_init(|| Forms::of(&self.0.plain));
-                compute::run(self.0.plain.len(), make).await
-            }
+        if let Some(forms) = self.0.forms.get() {
+            return forms;
         }
+        let make = || self.0.forms.get_or_init(|| Forms::of(&self.0.plain));
+        compute::run(self.0.plain.len(), make).await
     }
 }
 
 impl Forms {
     fn of(plain: &[u8]) -> Self {
-        let [a, b, c, d, e, f, ..] = <[u8; 32]>::from(Sha256::digest(plain));
-        let digest = format!("{a:02x}{b:02x}{c:02x}{d:02x}{e:02x}{f:02x}");
+        let digest = short_digest(&Sha256::digest(plain));
         let gzip = gzip(plain).map(|body| Gzip { body, tag: format!("\"{digest}-gzip\"") });
         Self { plain_tag: format!("\"{digest}\""), gzip }
     }
+}
+
+/// Returns 72 bits of `digest`, enough to tell the contents of all releases apart, in characters for tags and addresses.
+pub(super) fn short_digest(digest: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(digest.get(..9).unwrap_or(digest))
 }
 
 /// Compresses `plain`; `None` if that is not worth it.

@@ -53,7 +53,7 @@ await withPage(async (other) => {
   assert.ok(first.filter(isFile).length > 15, table(first));
   assert.ok(sum(first) < FIRST_VISIT, `${sum(first)} bytes:\n${table(first)}`);
   // All files are of the version that the document names, so an upgraded service never runs with modules of before.
-  const versions = first.map(({ url }) => url.match(/\/assets\/(\w+)\//)?.[1]).filter(Boolean);
+  const versions = first.map(({ url }) => url.match(/\/assets\/([\w-]+)\//)?.[1]).filter(Boolean);
   assert.equal(new Set(versions).size, 1, table(first));
 
   // All pages and dialogs together, which few visits open.

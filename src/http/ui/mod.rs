@@ -17,7 +17,10 @@ use quick_cache::sync::Cache;
 use rust_embed::RustEmbed;
 use sha2::{Digest as _, Sha256};
 
-use crate::http::{compression::StaticBody, problem::Problem};
+use crate::http::{
+    compression::{StaticBody, short_digest},
+    problem::Problem,
+};
 
 /// The files. A debug build reads them for each request, so that an edit needs no build.
 #[derive(RustEmbed)]
@@ -47,8 +50,7 @@ fn digest_of_files() -> String {
         digest.update(name.as_bytes());
         digest.update(file.map(|file| file.metadata.sha256_hash()).unwrap_or_default());
     }
-    let [a, b, c, d, e, f, ..] = <[u8; 32]>::from(digest.finalize());
-    format!("{a:02x}{b:02x}{c:02x}{d:02x}{e:02x}{f:02x}")
+    short_digest(&digest.finalize())
 }
 
 /// The bodies by the digest of their content, so that each is compressed once. A debug build adds those of edited files.
