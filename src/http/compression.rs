@@ -178,3 +178,29 @@ fn gzip(plain: &[u8]) -> Option<Bytes> {
     let body = encoder.finish().ok()?;
     (body.len() < plain.len()).then(|| body.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_answer_that_has_to_stay_as_it_is_may_be_compressed() {
+        let allows = |status, lines: &[(header::HeaderName, &'static str)]| {
+            let lines = lines.iter().cloned();
+            let headers = lines.map(|(name, value)| (name, HeaderValue::from_static(value)));
+            let headers: HeaderMap = headers.collect();
+            is_compressible(status, Version::HTTP_11, &headers, &Extensions::new())
+        };
+        let json = (header::CONTENT_TYPE, "application/json");
+        assert!(allows(StatusCode::OK, &[json.clone(), (header::CACHE_CONTROL, "no-store")]));
+        assert!(!allows(StatusCode::BAD_REQUEST, std::slice::from_ref(&json)));
+        for refused in [
+            (header::ETAG, "\"r7\""),
+            (header::SET_COOKIE, "brune=token"),
+            (header::CONTENT_TYPE, "text/event-stream"),
+            (header::CACHE_CONTROL, "no-store, no-transform"),
+        ] {
+            assert!(!allows(StatusCode::OK, std::slice::from_ref(&refused)), "{refused:?}");
+        }
+    }
+}
