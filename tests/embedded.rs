@@ -16,9 +16,9 @@ use std::{
     time::Duration,
 };
 
-use brune::database::{
-    self, Pool, Reach,
-    embedded::{Error, Profile, Server},
+use brune::{
+    database::{self, Pool, Reach},
+    embedded_postgres::{Error, Profile, Server},
 };
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
 

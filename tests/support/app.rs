@@ -16,8 +16,9 @@ use brune::{
         Streams, WriteQuota, issue, router,
     },
     outbox::{self, Outbox, Sink, Worker},
+    secret_scanner::Firewall,
     sessions::are_declared,
-    settings::{self, BRUN_E, Catalog, Feed, Firewall, GlobalSettingsService, Hints, Kind},
+    settings::{self, BRUN_E, Catalog, Feed, GlobalSettingsService, Hints, Kind},
 };
 use chrono::TimeDelta;
 use serde_json::{Value, json};
