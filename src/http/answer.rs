@@ -31,7 +31,7 @@ static BODY_BUDGET_KIB: Semaphore = Semaphore::const_new(ROOM);
 
 /// An answer with its status and headers.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct JsonResponse {
     status: StatusCode,
     media_type: &'static str,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -40,7 +40,7 @@ pub(super) struct Answer {
     refusable: bool,
 }
 
-impl Answer {
+impl JsonResponse {
     /// A 200 with `body`.
     pub(super) fn ok(body: &impl Serialize) -> Result<Self, Problem> {
         Self::new(StatusCode::OK, body)
@@ -79,7 +79,7 @@ impl Answer {
     }
 }
 
-impl IntoResponse for Answer {
+impl IntoResponse for JsonResponse {
     fn into_response(self) -> Response {
         let media_type = [(header::CONTENT_TYPE, self.media_type)];
         let body = if self.refusable && self.body.len() > LARGE {
@@ -140,13 +140,13 @@ mod tests {
 
     #[test]
     fn large_answers_that_nobody_reads_are_bounded_together_and_others_are_not() {
-        let large = || Answer::text("text/plain", "x".repeat(1024 * 1024)).into_response();
+        let large = || JsonResponse::text("text/plain", "x".repeat(1024 * 1024)).into_response();
         let mut held: Vec<_> = (0..ROOM / 1024).map(|_| large()).collect();
         assert!(held.iter().all(|answer| answer.status() == StatusCode::OK));
         assert_eq!(large().status(), StatusCode::SERVICE_UNAVAILABLE);
-        let small = Answer::text("text/plain", "x".repeat(LARGE)).into_response();
+        let small = JsonResponse::text("text/plain", "x".repeat(LARGE)).into_response();
         assert_eq!(small.status(), StatusCode::OK);
-        let write = Answer::ok(&"x".repeat(1024 * 1024)).unwrap().into_response();
+        let write = JsonResponse::ok(&"x".repeat(1024 * 1024)).unwrap().into_response();
         assert_eq!(write.status(), StatusCode::OK);
         held.pop();
         assert_eq!(large().status(), StatusCode::OK);

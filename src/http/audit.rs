@@ -5,11 +5,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    audit::{self, Break, Verified},
-    database::{self, Failure, Pool},
+    audit::{self, ChainBreak, Verification},
+    database::{self, Pool, TransactionError},
     http::{
-        answer::Answer, auth::SuperAdmin, fields::NUMBERS, openapi::problems, problem::Problem,
-        query::Query,
+        answer::JsonResponse, auth::SuperAdmin, fields::NUMBERS, openapi::problems,
+        problem::Problem, query::Query,
     },
 };
 
@@ -46,16 +46,16 @@ pub(super) struct AuditBreak {
     detail: String,
 }
 
-impl From<&Break> for AuditBreak {
-    fn from(it: &Break) -> Self {
+impl From<&ChainBreak> for AuditBreak {
+    fn from(it: &ChainBreak) -> Self {
         let key = it.key().map(str::to_owned);
         Self { code: it.code(), entry: it.entry(), key, detail: it.to_string() }
     }
 }
 
-impl From<Verified> for AuditVerification {
-    fn from(verified: Verified) -> Self {
-        let Verified { checked, last, is_end, breaks } = verified;
+impl From<Verification> for AuditVerification {
+    fn from(verified: Verification) -> Self {
+        let Verification { checked, last, is_end, breaks } = verified;
         let next = Some(last).filter(|_| !is_end);
         Self { checked, last, next, breaks: breaks.iter().map(AuditBreak::from).collect() }
     }
@@ -79,12 +79,12 @@ pub(super) async fn verify(
     _: SuperAdmin,
     State(pool): State<Pool>,
     mut query: Query,
-) -> Result<Answer, Problem> {
+) -> Result<JsonResponse, Problem> {
     let after = query.integer("after", 0..=*NUMBERS.end()).unwrap_or(0);
     query.finish()?;
-    let verified = database::look(&pool, async |conn| {
-        Ok::<_, Failure>(audit::verify_after(conn, after, MOST).await?)
+    let verified = database::read_with_retry(&pool, async |conn| {
+        Ok::<_, TransactionError>(audit::verify_after(conn, after, MOST).await?)
     });
     let none = || Problem::not_found(format!("the trail has no entry of number {after}"));
-    Answer::ok(&AuditVerification::from(verified.await?.ok_or_else(none)?))
+    JsonResponse::ok(&AuditVerification::from(verified.await?.ok_or_else(none)?))
 }

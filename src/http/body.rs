@@ -15,7 +15,7 @@ use crate::{
         limits::BodyDue,
         problem::{Code, Problem},
     },
-    json::{Fault, Json},
+    json::{FieldError, StrictJson},
 };
 
 const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
@@ -24,7 +24,7 @@ const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 #[derive(Debug)]
 pub struct Body {
     /// What it says.
-    pub json: Json,
+    pub json: StrictJson,
     /// What was sent, for the fingerprint of an idempotent request.
     pub bytes: Bytes,
 }
@@ -45,7 +45,11 @@ impl<S: Send + Sync> FromRequest<S> for Body {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         read(request).await?.ok_or_else(|| {
-            Problem::malformed(Fault::at("", "required", "a JSON object is needed as the body"))
+            Problem::malformed(FieldError::at(
+                "",
+                "required",
+                "a JSON object is needed as the body",
+            ))
         })
     }
 }
@@ -68,7 +72,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBytes {
 
 async fn read(request: Request) -> Result<Option<Body>, Problem> {
     let Some(bytes) = read_bytes(request).await? else { return Ok(None) };
-    let json = compute::run(bytes.len(), || Json::parse(&bytes)).await;
+    let json = compute::run(bytes.len(), || StrictJson::parse(&bytes)).await;
     let json = json.map_err(Problem::malformed)?;
     Ok(Some(Body { json, bytes }))
 }
@@ -94,7 +98,7 @@ pub(in crate::http) async fn collect(request: Request) -> Result<Bytes, Problem>
     };
     read.map_err(|err| match err.status() {
         StatusCode::PAYLOAD_TOO_LARGE => layers::too_large(),
-        _ => Problem::malformed(Fault::at("", "incomplete", "the body broke off")),
+        _ => Problem::malformed(FieldError::at("", "incomplete", "the body broke off")),
     })
 }
 

@@ -8,12 +8,12 @@ use axum::{
 
 use crate::{
     http::{
-        answer::Answer,
+        answer::JsonResponse,
         problem::{Code, Problem},
     },
     idempotency,
-    json::Fault,
-    secret_scanner::Firewall,
+    json::FieldError,
+    secret_scanner::SecretScanner,
 };
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -141,7 +141,7 @@ fn malformed(name: &HeaderName, reason: &str) -> Problem {
 }
 
 fn of_header(code: &'static str, detail: String) -> Problem {
-    Problem::malformed(Fault { pointer: None, ..Fault::at("", code, detail) })
+    Problem::malformed(FieldError { pointer: None, ..FieldError::at("", code, detail) })
 }
 
 fn failed(detail: impl Into<String>) -> Problem {
@@ -211,7 +211,7 @@ pub(super) fn evaluate(headers: &HeaderMap, tag: &str) -> Result<ReadOutcome, Pr
 pub(super) fn tagged(
     headers: &HeaderMap,
     tag: &str,
-    answer: impl FnOnce() -> Result<Answer, Problem>,
+    answer: impl FnOnce() -> Result<JsonResponse, Problem>,
 ) -> Result<Response, Problem> {
     match not_modified(headers, tag)? {
         Some(response) => Ok(response),
@@ -300,7 +300,7 @@ pub(super) fn prefers_lenient(headers: &HeaderMap) -> bool {
 /// The caller's `Idempotency-Key`, quoted or not. It is stored, so it must not be a secret or a part of one.
 pub(super) fn idempotency_key(
     headers: &HeaderMap,
-    firewall: &Firewall,
+    scanner: &SecretScanner,
 ) -> Result<Option<String>, Problem> {
     let mut lines = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(line) = lines.next() else { return Ok(None) };
@@ -309,7 +309,7 @@ pub(super) fn idempotency_key(
     let fits = (1..=idempotency::MAX_BYTES).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\');
     let is_only_one = lines.next().is_none();
-    if fits && is_only_one && firewall.may_be_secret_fragment(text) {
+    if fits && is_only_one && scanner.may_be_secret_fragment(text) {
         let detail = "Idempotency-Key looks like a secret; send a new random identifier";
         return Err(of_header("secret_like_value", detail.to_owned()));
     }
@@ -379,7 +379,7 @@ mod tests {
     #[test]
     fn an_idempotency_key_is_taken_quoted_or_not() {
         let key = |lines: &[&'static str]| {
-            idempotency_key(&headers(&IDEMPOTENCY_KEY, lines), &Firewall::default())
+            idempotency_key(&headers(&IDEMPOTENCY_KEY, lines), &SecretScanner::default())
         };
         assert_eq!(key(&["\"abc-1\""]).unwrap().as_deref(), Some("abc-1"));
         assert_eq!(key(&["abc-1"]).unwrap().as_deref(), Some("abc-1"));

@@ -7,7 +7,7 @@ use axum::{
 
 use crate::http::{
     openapi::problems,
-    path::Segment,
+    path::PathSegment,
     problem::{Code, Problem},
 };
 
@@ -27,7 +27,7 @@ problems! {
         ExplainProblems,
     )
 )]
-pub async fn explain(Segment(slug): Segment) -> Result<Response, Problem> {
+pub async fn explain(PathSegment(slug): PathSegment) -> Result<Response, Problem> {
     let entries: Vec<String> = Code::ALL
         .iter()
         .filter(|code| code.page().strip_prefix("/problems/") == Some(&slug))

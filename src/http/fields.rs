@@ -24,7 +24,7 @@ use serde_json::json;
 
 use crate::{
     http::problem::Problem,
-    json::{Fault, Faults, Json, fault, integral},
+    json::{FieldError, FieldErrors, StrictJson, field_error, integral},
 };
 
 /// Versions and revisions: what is positive and every JSON reader holds exactly.
@@ -33,23 +33,23 @@ pub const NUMBERS: RangeInclusive<i64> = 1..=(1 << 53) - 1;
 /// An object being read. A required field that is missing or wrong is `None`, and a fault.
 #[derive(Debug)]
 pub struct Fields {
-    members: Vec<(String, Option<Json>)>,
+    members: Vec<(String, Option<StrictJson>)>,
     asked: Vec<&'static str>,
     pointer: String,
-    faults: Faults,
+    faults: FieldErrors,
 }
 
 impl Fields {
     /// The fields of `json`, which must be an object.
-    pub fn of(json: Json) -> Result<Self, Problem> {
+    pub fn of(json: StrictJson) -> Result<Self, Problem> {
         Self::at(String::new(), json).map_err(Problem::malformed)
     }
 
-    fn at(pointer: String, json: Json) -> Result<Self, Fault> {
+    fn at(pointer: String, json: StrictJson) -> Result<Self, FieldError> {
         match json {
-            Json::Object(members) => {
+            StrictJson::Object(members) => {
                 let members = members.into_iter().map(|(name, it)| (name, Some(it))).collect();
-                Ok(Self { members, asked: Vec::new(), pointer, faults: Faults::default() })
+                Ok(Self { members, asked: Vec::new(), pointer, faults: FieldErrors::default() })
             }
             other => Err(wrong_type(pointer, "an object", &other)),
         }
@@ -62,7 +62,7 @@ impl Fields {
     }
 
     /// The field as it was sent; required.
-    pub fn raw(&mut self, name: &'static str) -> Option<Json> {
+    pub fn raw(&mut self, name: &'static str) -> Option<StrictJson> {
         let found = self.take(name);
         if found.is_none() {
             self.fault(name, "required", "is needed");
@@ -101,13 +101,13 @@ impl Fields {
     /// `true` or `false`, if there is one.
     pub fn optional_bool(&mut self, name: &'static str) -> Option<bool> {
         match self.present(name)? {
-            Json::Bool(it) => Some(it),
+            StrictJson::Bool(it) => Some(it),
             other => self.wrong(name, "a boolean", &other),
         }
     }
 
     /// A list; required.
-    pub fn array(&mut self, name: &'static str) -> Option<Vec<Json>> {
+    pub fn array(&mut self, name: &'static str) -> Option<Vec<StrictJson>> {
         let json = self.raw(name)?;
         self.read_array(name, json)
     }
@@ -120,9 +120,13 @@ impl Fields {
         let mut texts = Vec::new();
         for (index, item) in self.at_most(most, name, items)?.into_iter().enumerate() {
             match item {
-                Json::String(text) => texts.push(text),
+                StrictJson::String(text) => texts.push(text),
                 other => {
-                    self.faults.push(wrong_type(fault::item(&pointer, index), "a string", &other));
+                    self.faults.push(wrong_type(
+                        field_error::item(&pointer, index),
+                        "a string",
+                        &other,
+                    ));
                 }
             }
         }
@@ -143,7 +147,7 @@ impl Fields {
         let mut built = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
             // Not `?` at once: the items after a faulty one are read as well.
-            built.push(self.nested(fault::item(&pointer, index), item, &mut read));
+            built.push(self.nested(field_error::item(&pointer, index), item, &mut read));
         }
         built.into_iter().collect()
     }
@@ -160,7 +164,7 @@ impl Fields {
 
     /// Says that the field `name` is at fault in a way that only the caller knows.
     pub fn fault(&mut self, name: &str, code: &'static str, detail: impl Into<String>) {
-        self.faults.push(Fault::at(self.pointer_to(name), code, detail));
+        self.faults.push(FieldError::at(self.pointer_to(name), code, detail));
     }
 
     /// What `build` makes of the fields, or all that is wrong with them.
@@ -171,14 +175,14 @@ impl Fields {
         }
         // Without a fault every required field was there, so this is only for a `build` that says no.
         let nothing =
-            || Problem::malformed(Fault::at("", "wrong_shape", "is not of a known shape"));
+            || Problem::malformed(FieldError::at("", "wrong_shape", "is not of a known shape"));
         build().ok_or_else(nothing)
     }
 
     fn nested<T>(
         &mut self,
         pointer: String,
-        json: Json,
+        json: StrictJson,
         mut read: impl FnMut(&mut Self) -> Option<T>,
     ) -> Option<T> {
         match Self::at(pointer, json) {
@@ -195,79 +199,88 @@ impl Fields {
     }
 
     /// All faults, fields that nobody asked for included.
-    fn close(mut self) -> Faults {
+    fn close(mut self) -> FieldErrors {
         let allowed = self.asked.join(", ");
         for (name, _) in self.members.iter().filter(|(it, _)| !self.asked.contains(&it.as_str())) {
             let detail = format!("is not known here; known are {allowed}");
-            self.faults.push(Fault::at(fault::below(&self.pointer, name), "unknown_field", detail));
+            self.faults.push(FieldError::at(
+                field_error::below(&self.pointer, name),
+                "unknown_field",
+                detail,
+            ));
         }
         self.faults
     }
 
-    fn take(&mut self, name: &'static str) -> Option<Json> {
+    fn take(&mut self, name: &'static str) -> Option<StrictJson> {
         self.asked.push(name);
         self.members.iter_mut().find(|(it, _)| it == name)?.1.take()
     }
 
-    fn present(&mut self, name: &'static str) -> Option<Json> {
-        self.take(name).filter(|it| *it != Json::Null)
+    fn present(&mut self, name: &'static str) -> Option<StrictJson> {
+        self.take(name).filter(|it| *it != StrictJson::Null)
     }
 
     fn pointer_to(&self, name: &str) -> String {
-        fault::below(&self.pointer, name)
+        field_error::below(&self.pointer, name)
     }
 
-    fn wrong<T>(&mut self, name: &str, expected: &str, found: &Json) -> Option<T> {
+    fn wrong<T>(&mut self, name: &str, expected: &str, found: &StrictJson) -> Option<T> {
         self.faults.push(wrong_type(self.pointer_to(name), expected, found));
         None
     }
 
-    fn read_string(&mut self, name: &str, json: Json) -> Option<String> {
+    fn read_string(&mut self, name: &str, json: StrictJson) -> Option<String> {
         match json {
-            Json::String(text) => Some(text),
+            StrictJson::String(text) => Some(text),
             other => self.wrong(name, "a string", &other),
         }
     }
 
-    fn read_array(&mut self, name: &str, json: Json) -> Option<Vec<Json>> {
+    fn read_array(&mut self, name: &str, json: StrictJson) -> Option<Vec<StrictJson>> {
         match json {
-            Json::Array(items) => Some(items),
+            StrictJson::Array(items) => Some(items),
             other => self.wrong(name, "an array", &other),
         }
     }
 
-    fn at_most(&mut self, most: usize, name: &str, items: Vec<Json>) -> Option<Vec<Json>> {
+    fn at_most(
+        &mut self,
+        most: usize,
+        name: &str,
+        items: Vec<StrictJson>,
+    ) -> Option<Vec<StrictJson>> {
         if items.len() <= most {
             return Some(items);
         }
         let detail = format!("must have at most {most} items, and has {}", items.len());
-        let fault = Fault::at(self.pointer_to(name), "too_many_items", detail);
-        self.faults.push(fault.breaking(json!({"max_items": most})));
+        let fault = FieldError::at(self.pointer_to(name), "too_many_items", detail);
+        self.faults.push(fault.with_constraint(json!({"max_items": most})));
         None
     }
 
     fn read_integer(
         &mut self,
         name: &str,
-        json: &Json,
+        json: &StrictJson,
         range: &RangeInclusive<i64>,
     ) -> Option<i64> {
-        let Json::Number(text) = json else { return self.wrong(name, "an integer", json) };
+        let StrictJson::Number(text) = json else { return self.wrong(name, "an integer", json) };
         let found = integral(text).filter(|it| range.contains(it));
         if found.is_none() {
             let (min, max) = (range.start(), range.end());
             let detail = format!("must be an integer from {min} to {max}");
             let rule = json!({"integer": true, "min": min, "max": max});
-            let fault = Fault::at(self.pointer_to(name), "out_of_range", detail);
-            self.faults.push(fault.breaking(rule));
+            let fault = FieldError::at(self.pointer_to(name), "out_of_range", detail);
+            self.faults.push(fault.with_constraint(rule));
         }
         found
     }
 }
 
-fn wrong_type(pointer: String, expected: &str, found: &Json) -> Fault {
+fn wrong_type(pointer: String, expected: &str, found: &StrictJson) -> FieldError {
     let detail = format!("must be {expected}, and is {}", found.kind());
-    Fault::at(pointer, "wrong_type", detail)
+    FieldError::at(pointer, "wrong_type", detail)
 }
 
 #[cfg(test)]
@@ -278,12 +291,12 @@ mod tests {
     #[derive(Debug, PartialEq)]
     struct Edit {
         key: String,
-        value: Json,
+        value: StrictJson,
         version: Option<i64>,
     }
 
     fn read(text: &str) -> Result<(Option<String>, Vec<Edit>), Problem> {
-        let mut fields = Fields::of(Json::parse(text.as_bytes()).unwrap())?;
+        let mut fields = Fields::of(StrictJson::parse(text.as_bytes()).unwrap())?;
         let reason = fields.optional_string("reason");
         let changes = fields.objects("changes", 4, |change| {
             let key = change.string("key");
@@ -302,8 +315,10 @@ mod tests {
     fn a_sound_body_is_read() {
         let body = r#"{"reason":null,"changes":[{"key":"A","value":null,"version":3e0},{"value":1,"key":"B"}]}"#;
         let edit = |key: &str, value, version| Edit { key: key.into(), value, version };
-        let expected =
-            vec![edit("A", Json::Null, Some(3)), edit("B", Json::Number("1".into()), None)];
+        let expected = vec![
+            edit("A", StrictJson::Null, Some(3)),
+            edit("B", StrictJson::Number("1".into()), None),
+        ];
         assert_eq!(read(body).unwrap(), (None, expected));
     }
 

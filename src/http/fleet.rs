@@ -5,7 +5,9 @@ use axum::extract::State;
 use crate::{
     database::Pool,
     fleet::{self, Fleet, Listing},
-    http::{answer::Answer, auth::SuperAdmin, openapi::problems, problem::Problem, query::Query},
+    http::{
+        answer::JsonResponse, auth::SuperAdmin, openapi::problems, problem::Problem, query::Query,
+    },
 };
 
 problems! {
@@ -30,7 +32,7 @@ pub(super) async fn list(
     State(pool): State<Pool>,
     State(fleet): State<Fleet>,
     query: Query,
-) -> Result<Answer, Problem> {
+) -> Result<JsonResponse, Problem> {
     query.finish()?;
-    Answer::ok(&fleet::members(&pool, &fleet).await?)
+    JsonResponse::ok(&fleet::members(&pool, &fleet).await?)
 }

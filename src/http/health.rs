@@ -9,7 +9,8 @@ use axum::{
 
 use crate::{
     http::{
-        accept, answer::Answer, openapi::problems, problem::Problem, query::Query, streams::Streams,
+        accept, answer::JsonResponse, openapi::problems, problem::Problem, query::Query,
+        streams::Streams,
     },
     sessions,
     settings::GlobalSettingsService,
@@ -74,13 +75,13 @@ pub(super) async fn metrics(
     State(settings): State<GlobalSettingsService>,
     State(streams): State<Streams>,
     headers: HeaderMap,
-) -> Result<Answer, Problem> {
+) -> Result<JsonResponse, Problem> {
     let metrics = settings.metrics();
     metrics.streams(streams.open());
     let has_sessions = sessions::are_declared(&settings.current().schema);
     let format = accept::metrics_format(&headers);
     let text = metrics.text(format, has_sessions).map_err(|err| Problem::internal(&err))?;
-    Ok(Answer::text(format.media_type(), text).with(header::VARY, "accept"))
+    Ok(JsonResponse::text(format.media_type(), text).with(header::VARY, "accept"))
 }
 
 /// The same as readyz.
@@ -104,11 +105,11 @@ pub(super) async fn healthz(
 
 fn ready(settings: &GlobalSettingsService, mut query: Query) -> Response {
     // What else there is was added by a probe or a cache on the way, and says nothing to us.
-    let verbose = query.mark("verbose");
+    let verbose = query.flag("verbose");
     // Names of checks only: what is wrong with which setting is for those who may read settings.
     let checks = [
         ("database", settings.is_reachable()),
-        ("settings", settings.is_sound()),
+        ("settings", settings.is_valid()),
         ("listener", settings.is_listening()),
     ];
     let sound = checks.iter().all(|(_, sound)| *sound);

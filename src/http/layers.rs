@@ -27,10 +27,10 @@ use crate::{
         refusal_log::RefusalLog,
     },
     ids::RequestId,
-    json::{Fault, Faults},
+    json::{FieldError, FieldErrors},
     metrics::{self, Metrics},
-    secret_scanner::Firewall,
-    trace_context::{TRACEPARENT, TRACESTATE, Trace},
+    secret_scanner::SecretScanner,
+    trace_context::{TRACEPARENT, TRACESTATE, TraceContext},
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -61,15 +61,15 @@ const UNLESS_SET: [(HeaderName, HeaderValue); 2] = [
 /// 5. the catching of panics: inside, so that a panic is answered like any other failure.
 ///
 /// What no route takes is a 404 problem, and a method that its path does not answer a 405.
-pub fn around(
+pub fn with_middleware(
     router: Router,
     limits: &Limits,
-    firewall: Firewall,
+    scanner: SecretScanner,
     metrics: Metrics,
     path_prefix: PathPrefix,
 ) -> Router {
     let refusals = RefusalLog::default();
-    let around = Around { limit: limits.request, firewall, metrics, refusals, path_prefix };
+    let around = Around { limit: limits.request, scanner, metrics, refusals, path_prefix };
     router
         .fallback(no_such_route)
         .layer(CatchPanicLayer::custom(|_| Problem::panicked().into_response()))
@@ -79,7 +79,7 @@ pub fn around(
 /// What [`answer`] needs for every request.
 struct Around {
     limit: Duration,
-    firewall: Firewall,
+    scanner: SecretScanner,
     metrics: Metrics,
     refusals: RefusalLog,
     path_prefix: PathPrefix,
@@ -95,11 +95,11 @@ async fn no_such_route(uri: Uri) -> Problem {
 }
 
 async fn answer(State(around): State<Arc<Around>>, mut request: Request, next: Next) -> Response {
-    let Around { limit, firewall, metrics, refusals, path_prefix } = &*around;
+    let Around { limit, scanner, metrics, refusals, path_prefix } = &*around;
     let started = Instant::now();
-    let id = request_id(request.headers(), firewall);
+    let id = request_id(request.headers(), scanner);
     let path = request.uri().path().to_owned();
-    let trace = trace(request.headers(), firewall);
+    let trace = trace(request.headers(), scanner);
     let (method, route) = (request.method().clone(), route(&request));
     let asked = Asked { id: id.clone(), trace: trace.clone(), method, route };
     request.extensions_mut().insert(id.clone());
@@ -109,7 +109,7 @@ async fn answer(State(around): State<Arc<Around>>, mut request: Request, next: N
         asked.span().in_scope(|| refusals.log(problem));
     }
     let problem = problem.map(|it| it.code().as_str());
-    let mut response = problem::render(response, &path, &id, firewall, path_prefix);
+    let mut response = problem::render(response, &path, &id, scanner, path_prefix);
     path_prefix.complete(response.headers_mut());
     set_headers(response.headers_mut(), &id);
     let took = started.elapsed();
@@ -120,10 +120,10 @@ async fn answer(State(around): State<Arc<Around>>, mut request: Request, next: N
 
 /// The caller's own id if it is one and only one, and no secret or part of one, which the log and the trail would
 /// keep; else a new one.
-fn request_id(headers: &HeaderMap, firewall: &Firewall) -> RequestId {
+fn request_id(headers: &HeaderMap, scanner: &SecretScanner) -> RequestId {
     only(headers, &REQUEST_ID)
         .and_then(|it| RequestId::parse(it.to_str().ok()?))
-        .filter(|id| !firewall.may_be_secret_fragment(id.as_str()) && !is_random(id.as_str()))
+        .filter(|id| !scanner.may_be_secret_fragment(id.as_str()) && !is_random(id.as_str()))
         .unwrap_or_default()
 }
 
@@ -139,21 +139,21 @@ fn is_random(text: &str) -> bool {
 
 /// Returns the caller's trace, or a new one if `traceparent` is absent, repeated or looks like a secret. Drops any
 /// `tracestate` that may contain a secret.
-fn trace(headers: &HeaderMap, firewall: &Firewall) -> Trace {
+fn trace(headers: &HeaderMap, scanner: &SecretScanner) -> TraceContext {
     // Sent on to other services, which may log it.
     let states = headers.get_all(TRACESTATE).iter().filter_map(|state| state.to_str().ok());
-    let states = states.filter(|state| !firewall.may_be_secret_fragment(state));
+    let states = states.filter(|state| !scanner.may_be_secret_fragment(state));
     only(headers, &HeaderName::from_static(TRACEPARENT))
-        .and_then(|it| Trace::continued(it.to_str().ok()?, states))
-        .filter(|it| firewall.likeness(it.id()).is_none())
-        .unwrap_or_else(Trace::begin)
+        .and_then(|it| TraceContext::continued(it.to_str().ok()?, states))
+        .filter(|it| scanner.scan(it.id()).is_none())
+        .unwrap_or_else(TraceContext::begin)
 }
 
 /// What the log says of a request. No query, header or body, and the route instead of the path: those may
 /// hold anything.
 struct Asked {
     id: RequestId,
-    trace: Trace,
+    trace: TraceContext,
     method: Method,
     route: Option<MatchedPath>,
 }
@@ -287,8 +287,8 @@ pub(super) fn too_large() -> Problem {
 /// front and this service must not differ over whom a request is for.
 fn check_host(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     let bad = |detail| {
-        let fault = Fault { pointer: None, ..Fault::at("", "invalid_host", detail) };
-        Err(Problem::malformed(Faults::from(fault)))
+        let fault = FieldError { pointer: None, ..FieldError::at("", "invalid_host", detail) };
+        Err(Problem::malformed(FieldErrors::from(fault)))
     };
     let Some(host) = only(headers, &header::HOST) else {
         return bad("a request has one Host header, neither none nor two");

@@ -13,7 +13,7 @@ use governor::{
 
 use crate::{
     http::{
-        auth::{Caller, Keys, SuperAdmin},
+        auth::{Caller, SuperAdmin, TokenVerifier},
         problem::{Code, Problem},
         query::Query,
     },
@@ -75,14 +75,14 @@ pub(in crate::http) struct Writer(
 impl<S> FromRequestParts<S> for Writer
 where
     S: Send + Sync,
-    Keys: FromRef<S>,
+    TokenVerifier: FromRef<S>,
     WriteQuota: FromRef<S>,
 {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let SuperAdmin(caller) = SuperAdmin::from_request_parts(parts, state).await?;
-        if !Query::parse(parts.uri.query().unwrap_or_default()).flag("dry_run") {
+        if !Query::parse(parts.uri.query().unwrap_or_default()).boolean("dry_run") {
             WriteQuota::from_ref(state).spend(&caller.user)?;
         }
         Ok(Self(caller))

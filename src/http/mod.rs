@@ -39,15 +39,17 @@ mod streams;
 mod ui;
 mod write_progress;
 
-pub use auth::{Caller, Grant, InternalOrUser, Keys, SUPER_ADMIN, SignedIn, SuperAdmin, issue};
+pub use auth::{
+    Caller, Grant, InternalOrUser, SUPER_ADMIN, SignedIn, SuperAdmin, TokenVerifier, issue,
+};
 pub use body::{Body, OptionalBody};
 pub use explain::explain;
 pub use fields::{Fields, NUMBERS};
-pub use layers::around;
+pub use layers::with_middleware;
 pub use limit::WriteQuota;
 pub use limits::Limits;
 pub use ofrep::{Ofrep, Origins};
-pub use path::Segment;
+pub use path::PathSegment;
 pub use path_prefix::PathPrefix;
 pub use problem::{Code, Problem, ProblemDocument};
 pub use query::Query;

@@ -7,13 +7,13 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    database::{self, Failure, Pool},
+    database::{self, Pool, TransactionError},
     http::{
-        answer::Answer,
+        answer::JsonResponse,
         auth::SuperAdmin,
         limit::Writer,
         openapi::problems,
-        path::Segment,
+        path::PathSegment,
         problem::{Code, Problem},
         query::Query,
     },
@@ -46,12 +46,14 @@ pub(super) async fn list(
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     query: Query,
-) -> Result<Answer, Problem> {
+) -> Result<JsonResponse, Problem> {
     let (filter, cursor, limit) = read(query)?;
-    let page = database::look(&pool, async |conn| {
-        Ok::<_, Failure>(outbox::page(conn, settings.outbox(), &filter, cursor, limit).await?)
+    let page = database::read_with_retry(&pool, async |conn| {
+        Ok::<_, TransactionError>(
+            outbox::page(conn, settings.outbox(), &filter, cursor, limit).await?,
+        )
     });
-    Answer::ok(&page.await?)
+    JsonResponse::ok(&page.await?)
 }
 
 fn read(mut query: Query) -> Result<(Filter, Option<Cursor>, u16), Problem> {
@@ -100,15 +102,15 @@ pub(super) async fn retry(
     Writer(caller): Writer,
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     mut query: Query,
-) -> Result<Answer, Problem> {
+) -> Result<JsonResponse, Problem> {
     let sink = query.text("sink");
     query.finish()?;
     let nothing = || Problem::not_found("there is no such message for such a sink");
     let id = Uuid::parse_str(&id).map_err(|_| nothing())?;
-    let sinks = database::look(&pool, async |conn| {
-        Ok::<_, Failure>(outbox::retry(conn, id, sink.as_deref()).await?)
+    let sinks = database::read_with_retry(&pool, async |conn| {
+        Ok::<_, TransactionError>(outbox::retry(conn, id, sink.as_deref()).await?)
     });
     let sinks = sinks.await?.ok_or_else(nothing)?;
     if sinks.is_empty() {
@@ -116,5 +118,5 @@ pub(super) async fn retry(
     }
     settings.outbox().wake();
     info!(message = %id, sinks = sinks.join(", "), by = caller.user.as_str(), "a message is tried again");
-    Answer::ok(&Retried { id, sinks })
+    JsonResponse::ok(&Retried { id, sinks })
 }

@@ -9,12 +9,12 @@ use crate::{http::problem::Problem, text};
 
 /// The one variable part of a route's path, decoded. What cannot be a name is a 404.
 #[derive(Debug)]
-pub struct Segment(
+pub struct PathSegment(
     /// Its text; never empty.
     pub String,
 );
 
-impl<S: Send + Sync> FromRequestParts<S> for Segment {
+impl<S: Send + Sync> FromRequestParts<S> for PathSegment {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::{
     http::problem::Problem,
-    json::{Fault, Faults, fault},
+    json::{FieldError, FieldErrors, field_error},
     text,
 };
 
@@ -19,7 +19,7 @@ use crate::{
 pub struct Query {
     parameters: Vec<(String, Option<String>)>,
     asked: Vec<&'static str>,
-    faults: Faults,
+    faults: FieldErrors,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Query {
@@ -42,13 +42,13 @@ impl Query {
             if at == MOST {
                 let detail = format!("must have at most {MOST} parameters");
                 query = Self::default();
-                query.faults.push(Fault::at("?", "too_many_parameters", detail));
+                query.faults.push(FieldError::at("?", "too_many_parameters", detail));
                 break;
             }
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             match (decode(name), decode(value)) {
                 (Some(name), Some(value)) => query.add(name, value),
-                _ => query.faults.push(Fault::at("?", "not_utf8", "a parameter is not UTF-8")),
+                _ => query.faults.push(FieldError::at("?", "not_utf8", "a parameter is not UTF-8")),
             }
         }
         query
@@ -70,7 +70,8 @@ impl Query {
             let (min, max) = (range.start(), range.end());
             let detail = format!("must be an integer from {min} to {max}");
             let rule = json!({"integer": true, "min": min, "max": max});
-            self.faults.push(Fault::at(place(name), "out_of_range", detail).breaking(rule));
+            self.faults
+                .push(FieldError::at(place(name), "out_of_range", detail).with_constraint(rule));
         }
         found
     }
@@ -88,12 +89,12 @@ impl Query {
     }
 
     /// `true` or `false`; `false` if it is not there.
-    pub fn flag(&mut self, name: &'static str) -> bool {
+    pub fn boolean(&mut self, name: &'static str) -> bool {
         self.choice(name, &["true", "false"]) == Some("true")
     }
 
     /// Whether the parameter is there, whatever it says: `?verbose`.
-    pub fn mark(&mut self, name: &'static str) -> bool {
+    pub fn flag(&mut self, name: &'static str) -> bool {
         self.faults.forget(&place(name), "empty");
         self.asked.push(name);
         self.parameters.iter().any(|(it, _)| it == name)
@@ -105,8 +106,8 @@ impl Query {
         let found = choices.iter().copied().find(|it| *it == text);
         if found.is_none() {
             let detail = format!("must be one of {}", choices.join(", "));
-            let fault = Fault::at(place(name), "not_a_choice", detail);
-            self.faults.push(fault.breaking(json!({"enum": choices})));
+            let fault = FieldError::at(place(name), "not_a_choice", detail);
+            self.faults.push(fault.with_constraint(json!({"enum": choices})));
         }
         found
     }
@@ -125,7 +126,7 @@ impl Query {
 
     /// Says that the parameter `name` is at fault in a way that only the caller knows.
     pub fn fault(&mut self, name: &'static str, code: &'static str, detail: impl Into<String>) {
-        self.faults.push(Fault::at(place(name), code, detail));
+        self.faults.push(FieldError::at(place(name), code, detail));
     }
 
     /// All that is wrong with the parameters, if anything is.
@@ -134,7 +135,7 @@ impl Query {
         for (name, _) in self.parameters.iter().filter(|(it, _)| !self.asked.contains(&it.as_str()))
         {
             let detail = format!("is not known here; known are {known}");
-            self.faults.push(Fault::at(place(name), "unknown_parameter", detail));
+            self.faults.push(FieldError::at(place(name), "unknown_parameter", detail));
         }
         if self.faults.is_empty() {
             return Ok(());
@@ -146,14 +147,14 @@ impl Query {
 
     fn add(&mut self, name: String, value: String) {
         if self.parameters.iter().any(|(it, _)| *it == name) {
-            self.faults.push(Fault::at(place(&name), "repeated", "stands more than once"));
+            self.faults.push(FieldError::at(place(&name), "repeated", "stands more than once"));
         } else if let Err(character) = text::check(&value) {
             let detail = format!("must not contain {character}");
-            self.faults.push(Fault::at(place(&name), "forbidden_character", detail));
+            self.faults.push(FieldError::at(place(&name), "forbidden_character", detail));
             self.parameters.push((name, None));
         } else if value.is_empty() {
             let detail = "is empty; leave it out instead";
-            self.faults.push(Fault::at(place(&name), "empty", detail));
+            self.faults.push(FieldError::at(place(&name), "empty", detail));
             self.parameters.push((name, None));
         } else {
             self.parameters.push((name, Some(value)));
@@ -175,7 +176,7 @@ fn decode(text: &str) -> Option<String> {
 /// Where a parameter stands, as faults name it.
 fn place(name: &str) -> String {
     let mut place = String::new();
-    fault::step_into(&mut place, name);
+    field_error::step_into(&mut place, name);
     place.replacen('/', "?", 1)
 }
 
@@ -191,7 +192,7 @@ mod tests {
         );
         assert_eq!(query.integer("limit", 1..=200), Some(20));
         assert_eq!(query.time("since").unwrap().to_rfc3339(), "2026-11-22T09:00:00+00:00");
-        assert!(query.flag("dry_run"));
+        assert!(query.boolean("dry_run"));
         assert_eq!(query.choice("action", &["seed", "update"]), Some("seed"));
         assert_eq!(query.text("search").as_deref(), Some("a&b c"));
         assert_eq!(query.text("cursor"), None);
@@ -205,7 +206,7 @@ mod tests {
         );
         query.integer("limit", 1..=200);
         query.time("at");
-        query.flag("dry_run");
+        query.boolean("dry_run");
         query.choice("action", &["seed"]);
         query.text("r");
         query.integer("n", 0..=9);

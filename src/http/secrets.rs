@@ -8,12 +8,12 @@ use crate::{
     config::{Provision, Source},
     database::Pool,
     http::{
-        answer::Answer, auth::SuperAdmin, body::Body, fields::Fields, limit::Writer,
+        answer::JsonResponse, auth::SuperAdmin, body::Body, fields::Fields, limit::Writer,
         openapi::problems, problem::Problem, query::Query, settings::actor,
     },
     ids::RequestId,
-    secret_scanner::Firewall,
-    secrets::{self, Cleaned, Cleanup, Secrets},
+    secret_scanner::SecretScanner,
+    secrets::{self, Cleanup, CleanupResult, Secrets},
     settings::{self, Definition, GlobalSettingsService, Kind, SettingValue},
 };
 
@@ -42,9 +42,9 @@ pub(super) async fn list(
     State(settings): State<GlobalSettingsService>,
     State(provision): State<Provision>,
     query: Query,
-) -> Result<Answer, Problem> {
+) -> Result<JsonResponse, Problem> {
     query.finish()?;
-    Answer::ok(&secrets::status(&pool, &settings, &provision).await?)
+    JsonResponse::ok(&secrets::status(&pool, &settings, &provision).await?)
 }
 
 /// What to clean up.
@@ -73,7 +73,7 @@ problems! {
     operation_id = "cleanUpSecrets",
     params(("dry_run" = Option<bool>, Query, description = "Say what would be removed, remove nothing")),
     request_body = CleanupBody,
-    responses((status = 200, description = "What was removed, and what was kept and why", body = Cleaned), CleanupProblems),
+    responses((status = 200, description = "What was removed, and what was kept and why", body = CleanupResult), CleanupProblems),
     security(("bearer" = []))
 )]
 pub(super) async fn clean_up(
@@ -84,9 +84,9 @@ pub(super) async fn clean_up(
     Extension(request): Extension<RequestId>,
     mut query: Query,
     body: Result<Body, Problem>,
-) -> Result<Answer, Problem> {
+) -> Result<JsonResponse, Problem> {
     let Body { json, .. } = body.map_err(Problem::or_reason_required)?;
-    let dry_run = query.flag("dry_run");
+    let dry_run = query.boolean("dry_run");
     query.finish()?;
     let mut fields = Fields::of(json)?;
     let reason = fields.optional_string("reason");
@@ -94,7 +94,7 @@ pub(super) async fn clean_up(
     fields.finish(|| Some(()))?;
     let actor = actor(&caller, reason, request)?;
     let cleanup = Cleanup { names, dry_run };
-    Answer::ok(&secrets::clean_up(&pool, &settings, &provision, &actor, &cleanup).await?)
+    JsonResponse::ok(&secrets::clean_up(&pool, &settings, &provision, &actor, &cleanup).await?)
 }
 
 /// What is fixed until restart, and what is still set outside without effect.
@@ -144,22 +144,22 @@ pub(super) async fn environment(
     State(settings): State<GlobalSettingsService>,
     State(provision): State<Provision>,
     query: Query,
-) -> Result<Answer, Problem> {
+) -> Result<JsonResponse, Problem> {
     query.finish()?;
     let snapshot = settings.snapshot();
     let controls = snapshot.schema.all().filter(|it| it.kind == Kind::Environment);
-    let firewall = settings.firewall();
-    let controls = controls.map(|it| Control::of(it, &provision, firewall)).collect();
+    let scanner = settings.secret_scanner();
+    let controls = controls.map(|it| Control::of(it, &provision, scanner)).collect();
     let provided = |key: &str| provision.text(key).map(|(text, _)| (Ok(text.to_owned()), "env"));
     let drift = settings::drift(&snapshot, &provided).into_iter();
     let drift = drift.map(|it| DriftEntry { key: it.key, differs: it.differs }).collect();
-    Answer::ok(&EnvironmentReport { controls, drift })
+    JsonResponse::ok(&EnvironmentReport { controls, drift })
 }
 
 impl Control {
-    fn of(definition: &Definition, provision: &Provision, firewall: &Firewall) -> Self {
+    fn of(definition: &Definition, provision: &Provision, scanner: &SecretScanner) -> Self {
         let given = provision.text(&definition.key);
-        let shown = |text: &str| match firewall.likeness(text) {
+        let shown = |text: &str| match scanner.scan(text) {
             Some(_) => HIDDEN.to_owned(),
             None => text.to_owned(),
         };

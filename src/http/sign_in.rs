@@ -15,8 +15,8 @@ use utoipa::ToSchema;
 use crate::{
     clock::Clock,
     http::{
-        answer::Answer,
-        auth::{Caller, Keys, SameOrigin, SuperAdmin},
+        answer::JsonResponse,
+        auth::{Caller, SameOrigin, SuperAdmin, TokenVerifier},
         body::Body,
         fields::Fields,
         openapi::problems,
@@ -83,12 +83,12 @@ problems! {
 )]
 pub(super) async fn sign_in(
     _: SameOrigin,
-    State(keys): State<Keys>,
+    State(keys): State<TokenVerifier>,
     State(settings): State<GlobalSettingsService>,
     State(clock): State<Clock>,
     query: Query,
     body: Body,
-) -> Result<Answer, Problem> {
+) -> Result<JsonResponse, Problem> {
     query.finish()?;
     let mut fields = Fields::of(body.json)?;
     let token = fields.string("token");
@@ -96,7 +96,7 @@ pub(super) async fn sign_in(
     let now = clock.now();
     let SuperAdmin(caller) = SuperAdmin::holding(&token, &keys)?;
     let cookie = keys.cookie().keep(&token, (caller.until - now).num_seconds())?;
-    let answer = Answer::ok(&Administrator::of(caller, now, &settings))?;
+    let answer = JsonResponse::ok(&Administrator::of(caller, now, &settings))?;
     Ok(answer.with(header::SET_COOKIE, &cookie))
 }
 
@@ -118,9 +118,9 @@ pub(super) async fn me(
     State(settings): State<GlobalSettingsService>,
     State(clock): State<Clock>,
     query: Query,
-) -> Result<Answer, Problem> {
+) -> Result<JsonResponse, Problem> {
     query.finish()?;
-    Answer::ok(&Administrator::of(caller, clock.now(), &settings))
+    JsonResponse::ok(&Administrator::of(caller, clock.now(), &settings))
 }
 
 problems! {
@@ -142,7 +142,7 @@ problems! {
 )]
 pub(super) async fn sign_out(
     _: SameOrigin,
-    State(keys): State<Keys>,
+    State(keys): State<TokenVerifier>,
     query: Query,
 ) -> Result<Response, Problem> {
     query.finish()?;

@@ -10,13 +10,13 @@ use crate::{
     database::Pool,
     fleet::Fleet,
     http::{
-        auth::Keys,
+        auth::TokenVerifier,
         limit::WriteQuota,
         ofrep::{Ofrep, Origins},
         path_prefix::PathPrefix,
         streams::Streams,
     },
-    sessions::Starts,
+    sessions::SessionStarter,
     settings::{Feed, GlobalSettingsService},
 };
 
@@ -44,11 +44,11 @@ pub struct AppState {
     /// Where the keys that are not in the database come from.
     pub provision: Provision,
     /// What takes part in session starts.
-    pub starts: Starts,
+    pub starts: SessionStarter,
     /// How often one administrator may write.
     pub quota: WriteQuota,
     /// What credentials are checked against.
-    pub keys: Keys,
+    pub keys: TokenVerifier,
 }
 
 /// The parts as the routes hold them. They are cloned for each request more than once, and a dozen counters that
@@ -82,7 +82,7 @@ taken_by_type! {
     origins: Origins,
     clock: Clock,
     provision: Provision,
-    starts: Starts,
+    starts: SessionStarter,
     quota: WriteQuota,
-    keys: Keys,
+    keys: TokenVerifier,
 }

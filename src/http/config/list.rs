@@ -14,16 +14,16 @@ use crate::{
     config::{Provision, Source},
     database::Pool,
     http::{
-        answer::Answer,
+        answer::JsonResponse,
         auth::SuperAdmin,
         conditions,
         openapi::problems,
-        path::Segment,
+        path::PathSegment,
         problem::{Code, Problem},
         query::Query,
         settings::read_trail,
     },
-    settings::{self, AsOf, Definition, GlobalSettingsService, Named, Setting},
+    settings::{self, AsOf, Definition, GlobalSettingsService, KeyClass, Setting},
 };
 
 /// A key of the catalog: a setting, or one that is locked.
@@ -139,14 +139,16 @@ pub(in crate::http) async fn list(
     };
     let entries = snapshot.schema.all().filter(fits).filter_map(|definition| {
         match snapshot.schema.classify(&definition.key) {
-            Named::Editable(_) => values.remove(&definition.key).map(editable),
-            Named::Locked(_) => Some(ConfigEntry::Locked(LockedEntry::new(definition, &provision))),
-            Named::Unknown => None,
+            KeyClass::Editable(_) => values.remove(&definition.key).map(editable),
+            KeyClass::Locked(_) => {
+                Some(ConfigEntry::Locked(LockedEntry::new(definition, &provision)))
+            }
+            KeyClass::Unknown => None,
         }
     });
     let listing = ConfigListing { revision, entries: entries.collect() };
     let tag = conditions::revision_tag(revision);
-    conditions::tagged(&headers, &tag, || Answer::ok(&listing))
+    conditions::tagged(&headers, &tag, || JsonResponse::ok(&listing))
 }
 
 fn editable(setting: Setting) -> ConfigEntry {
@@ -177,21 +179,21 @@ pub(in crate::http) async fn find(
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     State(provision): State<Provision>,
-    Segment(key): Segment,
+    PathSegment(key): PathSegment,
     headers: HeaderMap,
     query: Query,
 ) -> Result<Response, Problem> {
     query.finish()?;
     let snapshot = settings.snapshot();
     match snapshot.schema.classify(&key) {
-        Named::Locked(definition) => {
-            Ok(Answer::ok(&LockedEntry::new(definition, &provision))?.into_response())
+        KeyClass::Locked(definition) => {
+            Ok(JsonResponse::ok(&LockedEntry::new(definition, &provision))?.into_response())
         }
-        Named::Unknown => Err(unknown(&key)),
-        Named::Editable(_) => {
+        KeyClass::Unknown => Err(unknown(&key)),
+        KeyClass::Editable(_) => {
             let setting = settings::find(&pool, &settings, &key).await?;
             let tag = conditions::version_tag(setting.version);
-            conditions::tagged(&headers, &tag, || Answer::ok(&editable(setting)))
+            conditions::tagged(&headers, &tag, || JsonResponse::ok(&editable(setting)))
         }
     }
 }
@@ -230,7 +232,7 @@ pub(in crate::http) async fn audit(
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     query: Query,
-) -> Result<Answer, Problem> {
+) -> Result<JsonResponse, Problem> {
     read_trail(&pool, &settings, query).await
 }
 
@@ -254,8 +256,8 @@ pub(in crate::http) async fn schema(
     _: SuperAdmin,
     State(settings): State<GlobalSettingsService>,
     query: Query,
-) -> Result<Answer, Problem> {
+) -> Result<JsonResponse, Problem> {
     query.finish()?;
     let schema = settings::json_schema(&settings.current().schema);
-    Ok(Answer::text("application/schema+json", schema.to_string()))
+    Ok(JsonResponse::text("application/schema+json", schema.to_string()))
 }

@@ -15,21 +15,21 @@ use crate::{
     config::Provision,
     database::Pool,
     http::{
-        answer::Answer,
+        answer::JsonResponse,
         auth::SuperAdmin,
         body, conditions, layers,
         limit::Writer,
         openapi::problems,
         problem::{Code, Problem},
         query::Query,
-        settings::{Acknowledged, Wait, actor, answer, ask_usual},
+        settings::{Wait, WriteResponse, actor, answer, ask_usual},
     },
     idempotency,
     ids::RequestId,
-    json::Fault,
+    json::FieldError,
     settings::{
-        self, Changed, Document, Format, GlobalSettingsService, ImportPlan, ImportTerms, Incoming,
-        OnConflict, OnUnknown, Terms,
+        self, Changed, Document, Format, GlobalSettingsService, ImportOptions, ImportPlan,
+        Incoming, OnConflict, OnUnknown, WriteOptions,
     },
 };
 
@@ -78,7 +78,7 @@ pub(in crate::http) async fn export(
     let text = compute::run(size, || document.write(format)).await;
     let text = text.map_err(|err| Problem::internal(&*err))?;
     let disposition = format!("attachment; filename=\"{name}\"");
-    let answer = Answer::text(format.media_type(), text);
+    let answer = JsonResponse::text(format.media_type(), text);
     let answer = answer.with(header::CONTENT_DISPOSITION, &disposition).with(header::ETAG, &tag);
     Ok(answer.into_response())
 }
@@ -100,7 +100,7 @@ impl<S: Send + Sync> FromRequest<S> for Upload {
         })?;
         let bytes = body::collect(request).await?;
         if bytes.is_empty() {
-            let fault = Fault::at("", "required", "a document is needed as the body");
+            let fault = FieldError::at("", "required", "a document is needed as the body");
             return Err(Problem::malformed(fault));
         }
         let digest = idempotency::fingerprint(&[format.extension().as_bytes(), &bytes]);
@@ -171,7 +171,7 @@ pub(in crate::http) enum Imported {
     /// With `dry_run`.
     Plan(PlannedImport),
     /// Without.
-    Changed(Acknowledged<Changed>),
+    Changed(WriteResponse<Changed>),
 }
 
 problems! {
@@ -199,7 +199,7 @@ problems! {
     request_body(content = Object, description = "A document, as `application/json`, `application/yaml` or `text/plain`, of at most 20,000 settings"),
     responses(
         (status = 200, description = "The plan, or what was changed", body = Imported),
-        (status = 202, description = "It is stored, and the instances that `applied.laggards` names did not have it in time", body = Acknowledged<Changed>),
+        (status = 202, description = "It is stored, and the instances that `applied.laggards` names did not have it in time", body = WriteResponse<Changed>),
         ImportProblems,
     ),
     security(("bearer" = []))
@@ -214,7 +214,7 @@ pub(in crate::http) async fn import(
     mut query: Query,
     wait: Wait,
     Upload { incoming, digest }: Upload,
-) -> Result<Answer, Problem> {
+) -> Result<JsonResponse, Problem> {
     let (dry_run, reason) = (ask_usual(&mut query), query.text("reason"));
     let plan_id = query.text("plan_id");
     let on_conflict = on_conflict(&mut query);
@@ -223,16 +223,16 @@ pub(in crate::http) async fn import(
     if dry_run {
         let plan = settings::plan_import(&pool, &settings, &incoming, &digest, on_unknown).await?;
         let planned = PlannedImport::new(plan, on_conflict);
-        return Answer::list(planned.plan.entries.len(), &planned).await;
+        return JsonResponse::list(planned.plan.entries.len(), &planned).await;
     }
     let actor = actor(&caller, reason, request)?;
     let conditions = format!("import {plan_id:?} {on_conflict:?} {on_unknown:?}");
-    let key = conditions::idempotency_key(&headers, settings.firewall())?.map(|key| {
+    let key = conditions::idempotency_key(&headers, settings.secret_scanner())?.map(|key| {
         idempotency::Key::new(caller.user.clone(), key, &[conditions.as_bytes(), &digest])
     });
-    let terms = ImportTerms { plan_id, on_conflict, on_unknown, idempotency: key };
+    let terms = ImportOptions { plan_id, on_conflict, on_unknown, idempotency: key };
     let changed = settings::import(&pool, &settings, &actor, &incoming, &digest, &terms).await?;
-    answer(&changed, &Terms::default(), wait).await
+    answer(&changed, &WriteOptions::default(), wait).await
 }
 
 fn on_conflict(query: &mut Query) -> OnConflict {

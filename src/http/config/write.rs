@@ -8,26 +8,26 @@ use utoipa::ToSchema;
 use crate::{
     database::Pool,
     http::{
-        answer::Answer,
+        answer::JsonResponse,
         body::Body,
         conditions,
         config::list::unknown,
         fields::{Fields, NUMBERS},
         limit::Writer,
         openapi::problems,
-        path::Segment,
+        path::PathSegment,
         problem::{Code, Problem},
         query::Query,
-        settings::{Acknowledged, Wait, WriteHead, actor, ask_usual, only_usual},
+        settings::{Wait, WriteHeaders, WriteResponse, actor, ask_usual, only_usual},
     },
     ids::RequestId,
-    json::Fault,
-    settings::{self, AsOf, Changed, Edit, GlobalSettingsService, Setting, Terms},
+    json::FieldError,
+    settings::{self, AsOf, Changed, Edit, GlobalSettingsService, Setting, WriteOptions},
 };
 
 /// A setting as it is after a write, or as it would be.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct Written {
+pub(in crate::http) struct KeyWriteResponse {
     #[serde(flatten)]
     setting: Setting,
     /// Always false.
@@ -71,8 +71,8 @@ problems! {
     ),
     request_body = PutBody,
     responses(
-        (status = 200, description = "The setting", body = Acknowledged<Written>),
-        (status = 202, description = "It is stored, and the instances that `applied.laggards` names did not have it in time", body = Acknowledged<Written>),
+        (status = 200, description = "The setting", body = WriteResponse<KeyWriteResponse>),
+        (status = 202, description = "It is stored, and the instances that `applied.laggards` names did not have it in time", body = WriteResponse<KeyWriteResponse>),
         PutProblems,
     ),
     security(("bearer" = []))
@@ -83,11 +83,11 @@ pub(in crate::http) async fn put(
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     Extension(request): Extension<RequestId>,
-    Segment(key): Segment,
+    PathSegment(key): PathSegment,
     query: Query,
-    mut write: WriteHead,
+    mut write: WriteHeaders,
     body: Result<Body, Problem>,
-) -> Result<Answer, Problem> {
+) -> Result<JsonResponse, Problem> {
     let Body { json, bytes } = body.map_err(Problem::or_reason_required)?;
     only_usual(query)?;
     let mut fields = Fields::of(json)?;
@@ -96,7 +96,7 @@ pub(in crate::http) async fn put(
     let version = fields.optional_integer("version", NUMBERS);
     let value = fields.finish(|| value)?;
     let actor = actor(&caller, reason, request)?;
-    let bound = Bound::by(version, write.versions(), &pool, &settings, &key).await?;
+    let bound = ExpectedVersion::by(version, write.versions(), &pool, &settings, &key).await?;
     let explain = write.explain();
     let (terms, wait) = write.terms(&caller, &bytes);
     let edits = [Edit { key: key.clone(), value, version: bound.version }];
@@ -128,8 +128,8 @@ problems! {
         ("Idempotency-Key" = Option<String>, Header, description = "A repeat within 24 hours answers as the first time"),
     ),
     responses(
-        (status = 200, description = "The setting at its default", body = Acknowledged<Written>),
-        (status = 202, description = "It is stored, and the instances that `applied.laggards` names did not have it in time", body = Acknowledged<Written>),
+        (status = 200, description = "The setting at its default", body = WriteResponse<KeyWriteResponse>),
+        (status = 202, description = "It is stored, and the instances that `applied.laggards` names did not have it in time", body = WriteResponse<KeyWriteResponse>),
         ResetProblems,
     ),
     security(("bearer" = []))
@@ -139,15 +139,15 @@ pub(in crate::http) async fn reset(
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     Extension(request): Extension<RequestId>,
-    Segment(key): Segment,
+    PathSegment(key): PathSegment,
     mut query: Query,
-    mut write: WriteHead,
-) -> Result<Answer, Problem> {
+    mut write: WriteHeaders,
+) -> Result<JsonResponse, Problem> {
     let (reason, version) = (query.text("reason"), query.integer("version", NUMBERS));
     ask_usual(&mut query);
     query.finish()?;
     let actor = actor(&caller, reason, request)?;
-    let bound = Bound::by(version, write.versions(), &pool, &settings, &key).await?;
+    let bound = ExpectedVersion::by(version, write.versions(), &pool, &settings, &key).await?;
     let explain = write.explain();
     let (terms, wait) = write.terms(&caller, b"");
     let changed = settings::reset(&pool, &settings, &actor, &key, bound.version, &terms).await;
@@ -156,13 +156,13 @@ pub(in crate::http) async fn reset(
 }
 
 /// The version that a write is bound to.
-struct Bound {
+struct ExpectedVersion {
     version: Option<i64>,
     /// Whether `If-Match` named it; a failed precondition is a 412, not a 409.
     tagged: bool,
 }
 
-impl Bound {
+impl ExpectedVersion {
     /// Binds a write of `key` to `version` of the body, or to the one of `tags` that is current. If none of them is,
     /// the first stands for all, and fails.
     async fn by(
@@ -179,7 +179,7 @@ impl Bound {
             (Some(_), Some([])) => Some(0),
             (Some(_), Some(_)) => {
                 let detail = "is another version than If-Match names; send one of the two";
-                return Err(Problem::malformed(Fault::at("/version", "ambiguous", detail)));
+                return Err(Problem::malformed(FieldError::at("/version", "ambiguous", detail)));
             }
             (None, Some([tag])) => Some(*tag),
             (None, Some(tags)) => {
@@ -223,9 +223,9 @@ async fn written(
     settings: &GlobalSettingsService,
     key: &str,
     changed: Changed,
-    terms: &Terms,
+    terms: &WriteOptions,
     wait: Wait,
-) -> Result<Answer, Problem> {
+) -> Result<JsonResponse, Problem> {
     let revision = changed.revision;
     // What was stored is not "nothing was stored", even when it cannot be read back.
     let unread = |err| match Problem::from(err) {
@@ -250,6 +250,6 @@ async fn written(
         _ => (),
     }
     let tag = conditions::version_tag(setting.version);
-    let written = Written { setting, locked: false, dry_run: terms.dry_run };
+    let written = KeyWriteResponse { setting, locked: false, dry_run: terms.dry_run };
     Ok(wait.answer(written, revision).await?.with(header::ETAG, &tag))
 }

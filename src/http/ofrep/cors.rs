@@ -14,7 +14,7 @@ pub struct Origins(pub Arc<[String]>);
 
 /// `routes` as pages of `origins` may use them. Nowhere is a browser's own credential taken, so a page can only
 /// use what it was given.
-pub(in crate::http) fn around<S: Clone + Send + Sync + 'static>(
+pub(in crate::http) fn with_cors<S: Clone + Send + Sync + 'static>(
     routes: OpenApiRouter<S>,
     origins: &Origins,
 ) -> OpenApiRouter<S> {

@@ -19,7 +19,7 @@ use axum::{
 use tokio::time::timeout;
 
 pub use cors::Origins;
-pub(super) use cors::around;
+pub(super) use cors::with_cors;
 pub(super) use events::*;
 pub(super) use page::EVENTS;
 pub use page::Ofrep;
@@ -28,16 +28,16 @@ pub(super) use refusal::{Refusal, refusal};
 use crate::{
     clock::Clock,
     http::{
-        answer::Answer,
+        answer::JsonResponse,
         auth::Reader,
         body::JsonBytes,
         conditions::{self, ReadOutcome},
         ofrep::page::{Flag, FlagList, Page},
-        path::Segment,
+        path::PathSegment,
         problem::{Code, Problem},
         query::Query,
     },
-    settings::{GlobalSettingsService, Named},
+    settings::{GlobalSettingsService, KeyClass},
 };
 
 /// How long to wait for a revision that another instance has told of.
@@ -68,24 +68,24 @@ const LISTS: HeaderName = HeaderName::from_static("x-brune-lists");
 pub(super) async fn evaluate(
     _: Reader,
     State(settings): State<GlobalSettingsService>,
-    Segment(key): Segment,
+    PathSegment(key): PathSegment,
     headers: HeaderMap,
     query: Query,
     JsonBytes(body): JsonBytes,
-) -> Result<Answer, Problem> {
+) -> Result<JsonResponse, Problem> {
     query.finish()?;
     request::check(body.as_deref())?;
     let (snapshot, stale) = (settings.current(), page::is_stale(&settings));
     let found = match snapshot.schema.classify(&key) {
-        Named::Editable(definition) => snapshot.find(&key).map(|entry| (definition, entry)),
+        KeyClass::Editable(definition) => snapshot.find(&key).map(|entry| (definition, entry)),
         // Of a key that is not told here not even its existence is.
-        Named::Locked(_) | Named::Unknown => None,
+        KeyClass::Locked(_) | KeyClass::Unknown => None,
     };
     let none = || Problem::new(Code::UnknownKey, "there is no such flag");
     let (definition, entry) = found.ok_or_else(none)?;
     let wrapped = headers.get(LISTS).is_some_and(|it| it == "items");
     let flag = Flag::of(definition, entry, wrapped).at(snapshot.revision, stale);
-    Answer::ok(&flag)
+    JsonResponse::ok(&flag)
 }
 
 /// Every setting, as flags; written once for each revision.

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use crate::{
     compute,
-    http::{auth::Keys, path_prefix::PathPrefix, problem::Problem},
+    http::{auth::TokenVerifier, path_prefix::PathPrefix, problem::Problem},
     settings::{Definition, Entry, GlobalSettingsService, SettingValue, Snapshot},
 };
 
@@ -124,7 +124,7 @@ impl<'a> Flag<'a> {
 
 /// Whether what is held may be outdated: the database does not answer, or what it holds cannot be used.
 pub(super) fn is_stale(settings: &GlobalSettingsService) -> bool {
-    !settings.is_reachable() || !settings.is_sound()
+    !settings.is_reachable() || !settings.is_valid()
 }
 
 /// The revision that a tag names.
@@ -137,7 +137,7 @@ pub(super) fn revision_in(tag: &str) -> Option<i64> {
 pub struct Ofrep(Arc<Inner>);
 
 struct Inner {
-    keys: Keys,
+    keys: TokenVerifier,
     path_prefix: PathPrefix,
     page: ArcSwapOption<Page>,
     /// Held while a page is written, so that a crowd of readers writes it once.
@@ -159,7 +159,7 @@ pub(super) struct Page {
 impl Ofrep {
     /// Pages whose tokens `keys` will take.
     #[must_use]
-    pub fn new(keys: Keys) -> Self {
+    pub fn new(keys: TokenVerifier) -> Self {
         Self::with(keys, PathPrefix::default())
     }
 
@@ -169,7 +169,7 @@ impl Ofrep {
         Self::with(self.0.keys.clone(), path_prefix)
     }
 
-    fn with(keys: Keys, path_prefix: PathPrefix) -> Self {
+    fn with(keys: TokenVerifier, path_prefix: PathPrefix) -> Self {
         let page = ArcSwapOption::empty();
         let writing = tokio::sync::Mutex::default();
         Self(Arc::new(Inner { keys, path_prefix, page, writing }))
@@ -240,7 +240,7 @@ impl Ofrep {
         }))
     }
 
-    pub(super) fn keys(&self) -> &Keys {
+    pub(super) fn keys(&self) -> &TokenVerifier {
         &self.0.keys
     }
 }

@@ -31,7 +31,7 @@ pub(in crate::http) fn refusal(path: &str, problem: &Problem) -> Option<Refusal>
     let place = place.trim_start_matches('/');
     let key = place.strip_prefix("evaluate/flags/");
     let key = key.and_then(|it| percent_decode_str(it).decode_utf8().ok());
-    let faults = problem.faults().told();
+    let faults = problem.faults().reported();
     let error_code = match problem.code() {
         _ if faults.iter().any(|it| it.code == INVALID_CONTEXT) => "INVALID_CONTEXT",
         // Not as an unknown flag, of which clients say nothing and serve their default.
@@ -40,7 +40,7 @@ pub(in crate::http) fn refusal(path: &str, problem: &Problem) -> Option<Refusal>
         Code::MalformedRequest | Code::UnsupportedMediaType => "PARSE_ERROR",
         _ => "GENERAL",
     };
-    let place = |it: &crate::json::Fault| it.pointer.clone().filter(|it| !it.is_empty());
+    let place = |it: &crate::json::FieldError| it.pointer.clone().filter(|it| !it.is_empty());
     let told = faults.iter().map(|it| match place(it) {
         Some(place) => format!("{place} {}", it.detail),
         None => it.detail.clone(),

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{http::problem::Problem, json::Fault};
+use crate::{http::problem::Problem, json::FieldError};
 
 /// The kind of fault that the protocol calls `INVALID_CONTEXT`.
 pub(super) const INVALID_CONTEXT: &str = "invalid_context";
@@ -25,7 +25,7 @@ struct Context {
 pub(super) fn check(body: Option<&[u8]>) -> Result<(), Problem> {
     let Some(body) = body else { return Ok(()) };
     let unreadable = || {
-        let fault = Fault::at("", "invalid_json", "the body is to be a JSON object");
+        let fault = FieldError::at("", "invalid_json", "the body is to be a JSON object");
         Problem::malformed(fault)
     };
     let whole: &RawValue = serde_json::from_slice(body).map_err(|_| unreadable())?;
@@ -41,5 +41,5 @@ pub(super) fn check(body: Option<&[u8]>) -> Result<(), Problem> {
         return Ok(());
     }
     let detail = "is to be an object, and its targetingKey a string";
-    Err(Problem::malformed(Fault::at("/context", INVALID_CONTEXT, detail)))
+    Err(Problem::malformed(FieldError::at("/context", INVALID_CONTEXT, detail)))
 }

@@ -11,21 +11,21 @@ use crate::{
     clock::Clock,
     database::Pool,
     http::{
-        answer::Answer,
+        answer::JsonResponse,
         auth::SuperAdmin,
         body::Body,
         fields::Fields,
         limit::Writer,
         openapi::problems,
-        path::Segment,
+        path::PathSegment,
         problem::{Code, Problem},
         query::Query,
         sessions::{SessionDocument, declared::WithSessions, session_id},
         settings::actor,
     },
     ids::RequestId,
-    json::Fault,
-    sessions::{self, Cursor, End, Filter, Pins, Reach, Session, Status},
+    json::FieldError,
+    sessions::{self, Cursor, End, Filter, Pins, Session, SessionScope, Status},
     settings::GlobalSettingsService,
 };
 
@@ -151,7 +151,7 @@ pub(in crate::http) async fn list(
     State(pool): State<Pool>,
     State(clock): State<Clock>,
     mut query: Query,
-) -> Result<Answer, Problem> {
+) -> Result<JsonResponse, Problem> {
     let filter = Filter {
         status: query.choice("status", &Status::ALL.map(Status::as_str)).and_then(Status::parse),
         user_id: query.text("user_id"),
@@ -161,7 +161,7 @@ pub(in crate::http) async fn list(
     query.finish()?;
     let page = sessions::page(&pool, &filter, cursor, limit, clock.now()).await?;
     let sessions = page.sessions.into_iter().map(Overview::from).collect();
-    Answer::ok(&PageDocument { sessions, next_cursor: page.next_cursor })
+    JsonResponse::ok(&PageDocument { sessions, next_cursor: page.next_cursor })
 }
 
 problems! {
@@ -183,13 +183,13 @@ pub(in crate::http) async fn trace(
     _: WithSessions,
     State(pool): State<Pool>,
     State(clock): State<Clock>,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     query: Query,
-) -> Result<Answer, Problem> {
+) -> Result<JsonResponse, Problem> {
     query.finish()?;
     let (session, origins) = sessions::trace(&pool, session_id(&id)?, clock.now()).await?;
     let settings = origins.into_iter().map(Origin::from).collect();
-    Answer::ok(&TraceDocument { session: session.into(), settings })
+    JsonResponse::ok(&TraceDocument { session: session.into(), settings })
 }
 
 /// Why a session is ended.
@@ -226,25 +226,25 @@ pub(in crate::http) async fn end_any(
     State(settings): State<GlobalSettingsService>,
     State(clock): State<Clock>,
     Extension(request): Extension<RequestId>,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     query: Query,
     body: Result<Body, Problem>,
-) -> Result<Answer, Problem> {
+) -> Result<JsonResponse, Problem> {
     let Body { json, .. } = body.map_err(Problem::or_reason_required)?;
     query.finish()?;
     let mut fields = Fields::of(json)?;
     let reason = fields.optional_string("reason");
     fields.finish(|| Some(()))?;
     let actor = actor(&caller, reason, request)?;
-    if let Some(likeness) = settings.firewall().likeness(actor.reason.as_str()) {
-        let fault = Fault::at("/reason", "secret_like_value", likeness.detail());
+    if let Some(likeness) = settings.secret_scanner().scan(actor.reason.as_str()) {
+        let fault = FieldError::at("/reason", "secret_like_value", likeness.detail());
         let detail = format!("the reason {}; nothing was ended", likeness.detail());
         return Err(Problem::new(Code::SecretLike, detail).with_faults(fault));
     }
     let end = End { id: session_id(&id)?, now: clock.now(), by: Some(actor.clone()) };
-    let session = sessions::end(&pool, settings.outbox(), &Reach::Any, &end).await?;
+    let session = sessions::end(&pool, settings.outbox(), &SessionScope::Any, &end).await?;
     info!(session = %session.id, by = %actor.user, reason = actor.reason.as_str(), "an administrator ended a session");
-    Answer::ok(&Overview::from(session))
+    JsonResponse::ok(&Overview::from(session))
 }
 
 /// How many running sessions hold each revision of the settings.
@@ -264,7 +264,7 @@ pub(in crate::http) async fn pins(
     _: WithSessions,
     State(pool): State<Pool>,
     query: Query,
-) -> Result<Answer, Problem> {
+) -> Result<JsonResponse, Problem> {
     query.finish()?;
-    Answer::ok(&sessions::pins(&pool).await?)
+    JsonResponse::ok(&sessions::pins(&pool).await?)
 }

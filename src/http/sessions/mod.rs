@@ -20,20 +20,20 @@ use crate::{
     clock::Clock,
     database::Pool,
     http::{
-        answer::Answer,
+        answer::JsonResponse,
         auth::{Caller, InternalOrUser},
         body::OptionalBody,
         conditions,
         fields::Fields,
         limits::AnswerDue,
         openapi::problems,
-        path::Segment,
+        path::PathSegment,
         problem::Problem,
         query::Query,
     },
     ids::{RequestId, UserId},
-    json::{Fault, Json},
-    sessions::{self, End, Minted, Reach, Session, Starts, Status, User},
+    json::{FieldError, StrictJson},
+    sessions::{self, End, MintedSecret, Session, SessionScope, SessionStarter, Status, User},
     settings::GlobalSettingsService,
     text::{IdentifierError, check_optional_identifier},
 };
@@ -71,8 +71,8 @@ struct ClientSecret {
     expires_at: DateTime<Utc>,
 }
 
-impl From<Minted> for ClientSecret {
-    fn from(minted: Minted) -> Self {
+impl From<MintedSecret> for ClientSecret {
+    fn from(minted: MintedSecret) -> Self {
         let client_secret = minted.client_secret.expose().to_owned();
         Self { client_secret, expires_at: minted.expires_at }
     }
@@ -158,28 +158,29 @@ pub(super) async fn start(
     _: WithSessions,
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
-    State(starts): State<Starts>,
+    State(starts): State<SessionStarter>,
     State(clock): State<Clock>,
     Extension(id): Extension<RequestId>,
     Extension(AnswerDue(due)): Extension<AnswerDue>,
     headers: HeaderMap,
     query: Query,
     OptionalBody(body): OptionalBody,
-) -> Result<Answer, Problem> {
+) -> Result<JsonResponse, Problem> {
     query.finish()?;
     let user = user(caller, body.map(|body| body.json))?;
-    let idempotency_key = conditions::idempotency_key(&headers, settings.firewall())?;
+    let idempotency_key = conditions::idempotency_key(&headers, settings.secret_scanner())?;
     let request = sessions::Request { user, idempotency_key, id, now: clock.now(), due };
     let started = sessions::start(&starts, &pool, &settings, &request).await?;
     let location = format!("/brun-e/sessions/{}", started.session.id);
     let realtime = started.realtime.map(ClientSecret::from);
     let document = SessionDocument { realtime, ..SessionDocument::from(started.session) };
-    let answer = Answer::new(StatusCode::CREATED, &document)?.with(header::LOCATION, &location);
+    let answer =
+        JsonResponse::new(StatusCode::CREATED, &document)?.with(header::LOCATION, &location);
     Ok(if started.replayed { answer.with(REPLAYED, "true") } else { answer })
 }
 
 /// Who the session is for: whom the token names, or whom another service names.
-fn user(caller: InternalOrUser, body: Option<Json>) -> Result<User, Problem> {
+fn user(caller: InternalOrUser, body: Option<StrictJson>) -> Result<User, Problem> {
     let caller = match caller {
         InternalOrUser::User(caller) => caller,
         InternalOrUser::Internal => return named(body),
@@ -192,9 +193,9 @@ fn user(caller: InternalOrUser, body: Option<Json>) -> Result<User, Problem> {
     Ok(User { id: user, plan, level })
 }
 
-fn named(body: Option<Json>) -> Result<User, Problem> {
+fn named(body: Option<StrictJson>) -> Result<User, Problem> {
     let needed =
-        || Problem::malformed(Fault::at("", "required", "a body with `user_id` is needed"));
+        || Problem::malformed(FieldError::at("", "required", "a body with `user_id` is needed"));
     let mut fields = Fields::of(body.ok_or_else(needed)?)?;
     let name = fields.string("user_id");
     let id = match name.as_deref().map(UserId::parse) {
@@ -238,12 +239,12 @@ pub(super) async fn find(
     _: WithSessions,
     State(pool): State<Pool>,
     State(clock): State<Clock>,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     query: Query,
-) -> Result<Answer, Problem> {
+) -> Result<JsonResponse, Problem> {
     query.finish()?;
     let session = sessions::find(&pool, &reach(caller), session_id(&id)?, clock.now()).await?;
-    Answer::ok(&SessionDocument::from(session))
+    JsonResponse::ok(&SessionDocument::from(session))
 }
 
 problems! {
@@ -266,19 +267,19 @@ pub(super) async fn end(
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     State(clock): State<Clock>,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     query: Query,
-) -> Result<Answer, Problem> {
+) -> Result<JsonResponse, Problem> {
     query.finish()?;
     let end = End { id: session_id(&id)?, now: clock.now(), by: None };
     let session = sessions::end(&pool, settings.outbox(), &reach(caller), &end).await?;
-    Answer::ok(&SessionDocument::from(session))
+    JsonResponse::ok(&SessionDocument::from(session))
 }
 
-fn reach(caller: InternalOrUser) -> Reach {
+fn reach(caller: InternalOrUser) -> SessionScope {
     match caller {
-        InternalOrUser::User(Caller { is_admin: false, user, .. }) => Reach::Of(user),
-        InternalOrUser::User(_) | InternalOrUser::Internal => Reach::Any,
+        InternalOrUser::User(Caller { is_admin: false, user, .. }) => SessionScope::Of(user),
+        InternalOrUser::User(_) | InternalOrUser::Internal => SessionScope::Any,
     }
 }
 

@@ -5,13 +5,13 @@ use uuid::Uuid;
 
 use crate::{
     audit::{self, Action, Cursor, Filter},
-    database::{self, Failure, Pool},
+    database::{self, Pool, TransactionError},
     http::{
-        answer::Answer,
+        answer::JsonResponse,
         auth::SuperAdmin,
         fields::NUMBERS,
         openapi::problems,
-        path::Segment,
+        path::PathSegment,
         problem::{Code, Problem},
         query::Query,
     },
@@ -50,7 +50,7 @@ pub(in crate::http) async fn history(
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     query: Query,
-) -> Result<Answer, Problem> {
+) -> Result<JsonResponse, Problem> {
     read_trail(&pool, &settings, query).await
 }
 
@@ -59,13 +59,13 @@ pub(in crate::http) async fn read_trail(
     pool: &Pool,
     settings: &GlobalSettingsService,
     query: Query,
-) -> Result<Answer, Problem> {
+) -> Result<JsonResponse, Problem> {
     let (filter, cursor, limit) = read_history(query)?;
     require_known_key(pool, settings, &filter).await?;
-    let page = database::look(pool, async |conn| {
-        Ok::<_, Failure>(audit::page(conn, &filter, cursor, limit).await?)
+    let page = database::read_with_retry(pool, async |conn| {
+        Ok::<_, TransactionError>(audit::page(conn, &filter, cursor, limit).await?)
     });
-    Answer::ok(&page.await?)
+    JsonResponse::ok(&page.await?)
 }
 
 /// Refuses a filter on a key that is neither declared nor on the trail: an empty page would read as "never changed".
@@ -79,13 +79,13 @@ async fn require_known_key(
         return Ok(());
     }
     let of_key = Filter { key: Some(key.to_owned()), ..Filter::default() };
-    let page = database::look(pool, async |conn| {
-        Ok::<_, Failure>(audit::page(conn, &of_key, None, 1).await?)
+    let page = database::read_with_retry(pool, async |conn| {
+        Ok::<_, TransactionError>(audit::page(conn, &of_key, None, 1).await?)
     });
     if !page.await?.entries.is_empty() {
         return Ok(());
     }
-    let is_secret_like = settings.firewall().likeness(key).is_some();
+    let is_secret_like = settings.secret_scanner().scan(key).is_some();
     let name = if is_secret_like { "of this name" } else { key };
     Err(Problem::new(
         Code::UnknownKey,
@@ -130,14 +130,16 @@ problems! {
 pub(in crate::http) async fn entry(
     _: SuperAdmin,
     State(pool): State<Pool>,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     query: Query,
-) -> Result<Answer, Problem> {
+) -> Result<JsonResponse, Problem> {
     query.finish()?;
     let none = || Problem::not_found("the trail has no entry of that id");
     let id = Uuid::parse_str(&id).map_err(|_| none())?;
-    let found = database::look(&pool, async |conn| Ok::<_, Failure>(audit::find(conn, id).await?));
-    Answer::ok(&found.await?.ok_or_else(none)?)
+    let found = database::read_with_retry(&pool, async |conn| {
+        Ok::<_, TransactionError>(audit::find(conn, id).await?)
+    });
+    JsonResponse::ok(&found.await?.ok_or_else(none)?)
 }
 
 /// How many entries of the trail were written when; with the filters of the history.
@@ -163,11 +165,12 @@ pub(in crate::http) async fn timeline(
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     mut query: Query,
-) -> Result<Answer, Problem> {
+) -> Result<JsonResponse, Problem> {
     let filter = read_filter(&mut query);
     query.finish()?;
     require_known_key(&pool, &settings, &filter).await?;
-    let counted =
-        database::look(&pool, async |conn| Ok::<_, Failure>(audit::timeline(conn, &filter).await?));
-    Answer::ok(&counted.await?)
+    let counted = database::read_with_retry(&pool, async |conn| {
+        Ok::<_, TransactionError>(audit::timeline(conn, &filter).await?)
+    });
+    JsonResponse::ok(&counted.await?)
 }

@@ -11,7 +11,7 @@ pub(in crate::http) use rollback::*;
 pub(in crate::http) use stream::*;
 pub(in crate::http) use update::*;
 pub(in crate::http) use write::{
-    Acknowledged, Wait, WriteHead, actor, answer, ask_usual, only_usual,
+    Wait, WriteHeaders, WriteResponse, actor, answer, ask_usual, only_usual,
 };
 
 use axum::{
@@ -23,8 +23,8 @@ use axum::{
 use crate::{
     database::Pool,
     http::{
-        answer::Answer, auth::SuperAdmin, conditions, fields::NUMBERS, openapi::problems,
-        path::Segment, problem::Problem, query::Query,
+        answer::JsonResponse, auth::SuperAdmin, conditions, fields::NUMBERS, openapi::problems,
+        path::PathSegment, problem::Problem, query::Query,
     },
     settings::{self, AsOf, GlobalSettingsService, Listing, Setting},
 };
@@ -72,7 +72,7 @@ pub(in crate::http) async fn list(
     if let Some(response) = conditions::not_modified(&headers, &tag)? {
         return Ok(response);
     }
-    let answer = Answer::list(listing.settings.len(), &listing).await?;
+    let answer = JsonResponse::list(listing.settings.len(), &listing).await?;
     Ok(answer.with(header::ETAG, &tag).into_response())
 }
 
@@ -115,12 +115,12 @@ pub(in crate::http) async fn find(
     _: SuperAdmin,
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
-    Segment(key): Segment,
+    PathSegment(key): PathSegment,
     headers: HeaderMap,
     query: Query,
 ) -> Result<Response, Problem> {
     query.finish()?;
     let setting = settings::find(&pool, &settings, &key).await?;
     let tag = conditions::version_tag(setting.version);
-    conditions::tagged(&headers, &tag, || Answer::ok(&setting))
+    conditions::tagged(&headers, &tag, || JsonResponse::ok(&setting))
 }

@@ -8,17 +8,17 @@ use uuid::Uuid;
 use crate::{
     database::Pool,
     http::{
-        answer::Answer,
+        answer::JsonResponse,
         body::Body,
         fields::{Fields, NUMBERS},
         limit::Writer,
         openapi::problems,
         problem::Problem,
         query::Query,
-        settings::write::{Acknowledged, WriteHead, actor, answer, only_usual},
+        settings::write::{WriteHeaders, WriteResponse, actor, answer, only_usual},
     },
     ids::RequestId,
-    json::{Fault, Json},
+    json::{FieldError, StrictJson},
     settings::{self, Changed, GlobalSettingsService, RollbackPlan, Target},
 };
 
@@ -30,7 +30,7 @@ pub(in crate::http) enum RolledBack {
     /// With `dry_run`.
     Plan(RollbackPlan),
     /// Without.
-    Changed(Acknowledged<Changed>),
+    Changed(WriteResponse<Changed>),
 }
 
 problems! {
@@ -76,7 +76,7 @@ pub(in crate::http) struct RollbackBody {
     request_body = RollbackBody,
     responses(
         (status = 200, description = "What was changed; with `dry_run` the plan, which also has `changed_since` and `refused`", body = RolledBack),
-        (status = 202, description = "It is stored, and the instances that `applied.laggards` names did not have it in time", body = Acknowledged<Changed>),
+        (status = 202, description = "It is stored, and the instances that `applied.laggards` names did not have it in time", body = WriteResponse<Changed>),
         RollBackProblems,
     ),
     security(("bearer" = []))
@@ -87,9 +87,9 @@ pub(in crate::http) async fn roll_back(
     State(settings): State<GlobalSettingsService>,
     Extension(request): Extension<RequestId>,
     query: Query,
-    mut write: WriteHead,
+    mut write: WriteHeaders,
     body: Result<Body, Problem>,
-) -> Result<Answer, Problem> {
+) -> Result<JsonResponse, Problem> {
     only_usual(query)?;
     let Body { json, bytes } = body.map_err(Problem::or_reason_required)?;
     let (reason, target) = read_rollback(json)?;
@@ -99,7 +99,7 @@ pub(in crate::http) async fn roll_back(
     let (terms, wait) = write.terms(&caller, &bytes);
     if terms.dry_run {
         let plan = settings::plan_roll_back(&pool, &settings, &actor, &target, &terms).await;
-        return Answer::ok(&plan.map_err(explained)?);
+        return JsonResponse::ok(&plan.map_err(explained)?);
     }
     let changed = settings::roll_back(&pool, &settings, &actor, &target, &terms).await;
     answer(&changed.map_err(explained)?, &terms, wait).await
@@ -114,7 +114,7 @@ fn point(_: &str, code: &str) -> Option<String> {
     }
 }
 
-fn read_rollback(json: Json) -> Result<(Option<String>, Target), Problem> {
+fn read_rollback(json: StrictJson) -> Result<(Option<String>, Target), Problem> {
     let mut fields = Fields::of(json)?;
     let reason = fields.optional_string("reason");
     let forms = ["to_version", "audit_id", "to_revision"].map(|name| fields.has(name));
@@ -144,7 +144,7 @@ fn read_rollback(json: Json) -> Result<(Option<String>, Target), Problem> {
         }
         _ => {
             let detail = "one of `to_version` (with `key`), `audit_id` and `to_revision` is needed";
-            return Err(Problem::malformed(Fault::at("", "wrong_shape", detail)));
+            return Err(Problem::malformed(FieldError::at("", "wrong_shape", detail)));
         }
     };
     Ok((reason, fields.finish(|| target)?))

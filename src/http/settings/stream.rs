@@ -22,8 +22,8 @@ use crate::{
         query::Query,
         streams::{self, Events, Streams},
     },
-    json::Fault,
-    settings::{ChangeSet, Feed, GlobalSettingsService, Listener, Told},
+    json::FieldError,
+    settings::{ChangeSet, Feed, FeedItem, GlobalSettingsService, Listener},
 };
 
 pub(in crate::http) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -89,9 +89,9 @@ pub(in crate::http) fn last_event(headers: &HeaderMap) -> Result<Option<i64>, Pr
     let plain = sent.filter(|it| it.bytes().all(|b| b.is_ascii_digit()));
     plain.and_then(|it| it.parse().ok()).map(Some).ok_or_else(|| {
         let detail = "Last-Event-ID is the id of an event: a revision, in digits";
-        Problem::malformed(Fault {
+        Problem::malformed(FieldError {
             pointer: None,
-            ..Fault::at("", "invalid_last_event_id", detail)
+            ..FieldError::at("", "invalid_last_event_id", detail)
         })
     })
 }
@@ -110,11 +110,11 @@ impl AsRef<[u8]> for Shared {
 impl Events for Changes {
     async fn next(&mut self) -> Vec<Bytes> {
         match self.0.next().await {
-            Told::Change(revision, json) => {
+            FeedItem::Change(revision, json) => {
                 streams::event(revision, "change", Bytes::from_owner(Shared(json)))
             }
-            Told::Start(revision) => at(revision, "start"),
-            Told::Resync(revision) => at(revision, "resync"),
+            FeedItem::Start(revision) => at(revision, "start"),
+            FeedItem::Resync(revision) => at(revision, "resync"),
         }
     }
 }

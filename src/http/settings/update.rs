@@ -9,17 +9,17 @@ use utoipa::ToSchema;
 use crate::{
     database::Pool,
     http::{
-        answer::Answer,
+        answer::JsonResponse,
         body::Body,
         fields::{Fields, NUMBERS},
         limit::Writer,
         openapi::problems,
         problem::Problem,
         query::Query,
-        settings::write::{Acknowledged, WriteHead, actor, answer, only_usual},
+        settings::write::{WriteHeaders, WriteResponse, actor, answer, only_usual},
     },
     ids::RequestId,
-    json::Json,
+    json::StrictJson,
     secret_scanner,
     settings::{self, Changed, Edit, GlobalSettingsService},
 };
@@ -76,11 +76,11 @@ pub(in crate::http) struct ChangeBody {
     ),
     request_body = UpdateBody,
     responses(
-        (status = 200, description = "What was changed, as it is stored", body = Acknowledged<Changed>, headers(
+        (status = 200, description = "What was changed, as it is stored", body = WriteResponse<Changed>, headers(
             ("ETag" = String, description = "The revision that is current now, as `\"r<revision>\"`"),
             ("Preference-Applied" = Option<String>, description = "`handling=lenient`, when that was preferred"),
         )),
-        (status = 202, description = "It is stored, and the instances that `applied.laggards` names did not have it in time", body = Acknowledged<Changed>),
+        (status = 202, description = "It is stored, and the instances that `applied.laggards` names did not have it in time", body = WriteResponse<Changed>),
         UpdateProblems,
     ),
     security(("bearer" = []))
@@ -91,9 +91,9 @@ pub(in crate::http) async fn update(
     State(settings): State<GlobalSettingsService>,
     Extension(request): Extension<RequestId>,
     query: Query,
-    mut write: WriteHead,
+    mut write: WriteHeaders,
     body: Result<Body, Problem>,
-) -> Result<Answer, Problem> {
+) -> Result<JsonResponse, Problem> {
     only_usual(query)?;
     let Body { json, bytes } = body.map_err(Problem::or_reason_required)?;
     let (reason, edits) = read_update(json)?;
@@ -143,7 +143,7 @@ impl<'e> Places<'e> {
     }
 }
 
-fn read_update(json: Json) -> Result<(Option<String>, Vec<Edit>), Problem> {
+fn read_update(json: StrictJson) -> Result<(Option<String>, Vec<Edit>), Problem> {
     let mut fields = Fields::of(json)?;
     let reason = fields.optional_string("reason");
     let edits = fields.objects("changes", MOST_CHANGES, |change| {

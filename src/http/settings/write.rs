@@ -15,7 +15,7 @@ use crate::{
     database::Pool,
     fleet::{Applied, Fleet},
     http::{
-        answer::Answer,
+        answer::JsonResponse,
         auth::Caller,
         conditions::{self, Tag},
         limits::AnswerDue,
@@ -24,8 +24,8 @@ use crate::{
     },
     idempotency,
     ids::RequestId,
-    json::Fault,
-    settings::{Changed, GlobalSettingsService, Terms},
+    json::FieldError,
+    settings::{Changed, GlobalSettingsService, WriteOptions},
 };
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -38,8 +38,8 @@ const USUAL_TIMEOUT: i64 = 2000;
 const ANSWERING: Duration = Duration::from_millis(250);
 
 /// What the head of a write asks for.
-pub(in crate::http) struct WriteHead {
-    terms: Terms,
+pub(in crate::http) struct WriteHeaders {
+    terms: WriteOptions,
     /// The versions of which the one key that is written must be at one (`If-Match`).
     versions: Option<Vec<i64>>,
     /// Why `If-Match` is false whatever is current, if it is.
@@ -51,7 +51,7 @@ pub(in crate::http) struct WriteHead {
     wait: Wait,
 }
 
-impl<S> FromRequestParts<S> for WriteHead
+impl<S> FromRequestParts<S> for WriteHeaders
 where
     S: Sync,
     Pool: FromRef<S>,
@@ -62,7 +62,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         // A parameter that is wrong is the handler's to refuse, which knows all that there may be.
-        let dry_run = Query::parse(parts.uri.query().unwrap_or_default()).flag("dry_run");
+        let dry_run = Query::parse(parts.uri.query().unwrap_or_default()).boolean("dry_run");
         let kind = kind(parts);
         let required = conditions::required(&parts.headers, kind)?;
         let (numbers, mismatch_reason) =
@@ -73,8 +73,8 @@ where
         };
         let lenient = conditions::prefers_lenient(&parts.headers);
         let settings = GlobalSettingsService::from_ref(state);
-        let key = conditions::idempotency_key(&parts.headers, settings.firewall())?;
-        let terms = Terms { revisions, lenient, dry_run, idempotency: None };
+        let key = conditions::idempotency_key(&parts.headers, settings.secret_scanner())?;
+        let terms = WriteOptions { revisions, lenient, dry_run, idempotency: None };
         let tags = parts.headers.get_all(header::IF_MATCH).iter();
         let tags = tags.flat_map(|it| [it.as_bytes(), b","].concat()).collect();
         let wait = Wait::of(parts, state);
@@ -111,7 +111,7 @@ fn target(method: &Method, uri: &Uri) -> String {
     }
 }
 
-impl WriteHead {
+impl WriteHeaders {
     /// The versions of which the one key that is written must be at one, if `If-Match` names any.
     pub(in crate::http) fn versions(&self) -> Option<&[i64]> {
         self.versions.as_deref()
@@ -130,12 +130,12 @@ impl WriteHead {
 
     /// The terms of a write with this body, by this caller, and what its answer waits for. A dry run has no
     /// result to be repeated.
-    pub(in crate::http) fn terms(self, caller: &Caller, body: &[u8]) -> (Terms, Wait) {
+    pub(in crate::http) fn terms(self, caller: &Caller, body: &[u8]) -> (WriteOptions, Wait) {
         let key = self.key.filter(|_| !self.terms.dry_run);
         let lenient = [u8::from(self.terms.lenient)];
         let request = [self.target.as_bytes(), &self.tags, &lenient, body];
         let idempotency = key.map(|key| idempotency::Key::new(caller.user.clone(), key, &request));
-        (Terms { idempotency, ..self.terms }, self.wait)
+        (WriteOptions { idempotency, ..self.terms }, self.wait)
     }
 }
 
@@ -148,7 +148,7 @@ pub(in crate::http) fn only_usual(mut query: Query) -> Result<(), Problem> {
 /// Asks for the parameters of every write, and says what is wrong with them: `dry_run`, `wait`,
 /// `timeout_ms`. Returns whether it is a dry run; the wait is [`Wait`]'s.
 pub(in crate::http) fn ask_usual(query: &mut Query) -> bool {
-    let dry_run = query.flag("dry_run");
+    let dry_run = query.boolean("dry_run");
     asked_to_wait(query);
     dry_run
 }
@@ -197,7 +197,7 @@ where
 
 /// A write's answer, with what became of the wait if there was one.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct Acknowledged<T> {
+pub(in crate::http) struct WriteResponse<T> {
     #[serde(flatten)]
     body: T,
     /// With `wait=applied`: how far the change got.
@@ -213,7 +213,7 @@ impl Wait {
         Fleet: FromRef<S>,
     {
         let mut query = Query::parse(parts.uri.query().unwrap_or_default());
-        let dry_run = query.flag("dry_run");
+        let dry_run = query.boolean("dry_run");
         Self {
             timeout: asked_to_wait(&mut query).filter(|_| !dry_run),
             due: parts.extensions.get().copied(),
@@ -230,9 +230,9 @@ impl Wait {
         self,
         body: impl Serialize,
         revision: i64,
-    ) -> Result<Answer, Problem> {
+    ) -> Result<JsonResponse, Problem> {
         let Some(timeout) = self.timeout else {
-            return Answer::ok(&Acknowledged { body, applied: None });
+            return JsonResponse::ok(&WriteResponse { body, applied: None });
         };
         let latest = self.due.and_then(|AnswerDue(due)| due.checked_sub(ANSWERING));
         let until = Instant::now() + timeout;
@@ -240,7 +240,7 @@ impl Wait {
         let applied = self.fleet.wait(&self.pool, &self.settings, revision, until).await;
         let everywhere = applied.is_everywhere();
         let status = if everywhere { StatusCode::OK } else { StatusCode::ACCEPTED };
-        Answer::new(status, &Acknowledged { body, applied: Some(applied) })
+        JsonResponse::new(status, &WriteResponse { body, applied: Some(applied) })
     }
 }
 
@@ -251,7 +251,7 @@ pub(in crate::http) fn actor(
     request: RequestId,
 ) -> Result<Actor, Problem> {
     let refused = |detail: &str| {
-        let fault = Fault::at("/reason", "reason_required", detail);
+        let fault = FieldError::at("/reason", "reason_required", detail);
         Problem::new(Code::ReasonRequired, format!("the reason {detail}")).with_faults(fault)
     };
     let reason = reason.ok_or_else(|| refused("is missing"))?;
@@ -262,9 +262,9 @@ pub(in crate::http) fn actor(
 /// What was changed, with the tag of the revision it led to.
 pub(in crate::http) async fn answer(
     changed: &Changed,
-    terms: &Terms,
+    terms: &WriteOptions,
     wait: Wait,
-) -> Result<Answer, Problem> {
+) -> Result<JsonResponse, Problem> {
     let tag = conditions::revision_tag(changed.revision);
     let answer = wait.answer(changed, changed.revision).await?.with(header::ETAG, &tag);
     let lenient = "handling=lenient";

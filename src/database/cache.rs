@@ -24,20 +24,20 @@ const LIFE: Duration = Duration::from_mins(10);
 
 /// As many places as there may be connections: whoever has one gets a connection without waiting for it.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct ConnectionCache {
     free: Arc<Semaphore>,
     /// The one used last is the next to be used, so that those which are not needed grow old.
-    waiting: Mutex<Vec<Waiting>>,
+    waiting: Mutex<Vec<CachedConnection>>,
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct CachedConnection {
     connection: PoolConnection<Postgres>,
     opened: Instant,
     since: Instant,
 }
 
-impl Places {
+impl ConnectionCache {
     pub(super) fn new(size: u32) -> Self {
         let free = Semaphore::new(usize::try_from(size).unwrap_or(Semaphore::MAX_PERMITS));
         Self { free: Arc::new(free), waiting: Mutex::default() }
@@ -62,7 +62,7 @@ impl Places {
             if self.free.is_closed() || LIFE < now - opened {
                 return Some(connection);
             }
-            waiting.push(Waiting { connection, opened, since: now });
+            waiting.push(CachedConnection { connection, opened, since: now });
             let is_idle = waiting.first().is_some_and(|it| IDLE < now - it.since);
             is_idle.then(|| waiting.remove(0).connection)
         });
@@ -70,7 +70,7 @@ impl Places {
         drop(done_with);
     }
 
-    fn waiting<T>(&self, look: impl FnOnce(&mut Vec<Waiting>) -> T) -> T {
+    fn waiting<T>(&self, look: impl FnOnce(&mut Vec<CachedConnection>) -> T) -> T {
         // Nothing that runs under it can leave it half done.
         look(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -88,11 +88,11 @@ pub(super) struct Lease {
 impl Lease {
     /// One of the pool, which may have broken since it was used.
     pub(super) async fn take(pool: &Pool) -> sqlx::Result<Self> {
-        let Some(places) = pool.places() else {
+        let Some(places) = pool.cache() else {
             return Ok(Self::of(pool, pool.connections().acquire().await?, Instant::now(), None));
         };
         let place = Some(places.take().await?);
-        if let Some(Waiting { connection, opened, .. }) = places.waiting(Vec::pop) {
+        if let Some(CachedConnection { connection, opened, .. }) = places.waiting(Vec::pop) {
             return Ok(Self::of(pool, connection, opened, place));
         }
         let connection = pool.connections().acquire().await?;
@@ -110,8 +110,8 @@ impl Lease {
     }
 
     /// One beside those of the pool; it ends with its use.
-    pub(super) async fn beside(pool: &Pool) -> sqlx::Result<Self> {
-        let conn = pool.another().await?;
+    pub(super) async fn outside_pool(pool: &Pool) -> sqlx::Result<Self> {
+        let conn = pool.open_extra().await?;
         Ok(Self { conn: closing(conn), pool: pool.clone(), opened: Instant::now(), place: None })
     }
 
@@ -121,14 +121,14 @@ impl Lease {
         opened: Instant,
         place: Option<OwnedSemaphorePermit>,
     ) -> Self {
-        let conn = closing(Connection { inner, shared: pool.is_shared() });
+        let conn = closing(Connection { inner, shared: pool.uses_pooler() });
         Self { conn, pool: pool.clone(), opened, place }
     }
 
     /// Gives the connection back: all that was asked on it was answered.
-    pub(super) fn settle(self) {
+    pub(super) fn release(self) {
         let Connection { inner, .. } = ScopeGuard::into_inner(self.conn);
-        if let (Some(place), Some(places)) = (self.place, self.pool.places()) {
+        if let (Some(place), Some(places)) = (self.place, self.pool.cache()) {
             places.put(inner, self.opened);
             // Not before: whoever has a place must find the connection that belongs to it.
             drop(place);

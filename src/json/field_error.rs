@@ -10,7 +10,7 @@ use crate::text::forbidden;
 
 /// One thing that is wrong with a request.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct Fault {
+pub struct FieldError {
     /// Where: a JSON Pointer into the body (`/changes/0/value`), or `?name` for a query parameter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
@@ -26,7 +26,7 @@ pub struct Fault {
     pub constraint: Option<Value>,
 }
 
-impl Fault {
+impl FieldError {
     /// A fault of kind `code` at `pointer`.
     pub fn at(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
         let (pointer, detail) = (Some(pointer.into()), detail.into());
@@ -35,14 +35,14 @@ impl Fault {
 
     /// The same, about the setting `key`.
     #[must_use]
-    pub fn of_key(mut self, key: impl Into<String>) -> Self {
+    pub fn for_key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
         self
     }
 
     /// The same, with the rule that was broken.
     #[must_use]
-    pub fn breaking(mut self, constraint: Value) -> Self {
+    pub fn with_constraint(mut self, constraint: Value) -> Self {
         self.constraint = Some(constraint);
         self
     }
@@ -50,17 +50,17 @@ impl Fault {
 
 /// Every fault of a request, up to a bound: a megabyte of faults must not become ten of answer.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Faults {
-    kept: Vec<Fault>,
+pub struct FieldErrors {
+    kept: Vec<FieldError>,
     left_out: usize,
 }
 
-impl Faults {
+impl FieldErrors {
     /// How many are told; further ones are only counted.
     pub const TOLD: usize = 100;
 
     /// Adds one.
-    pub fn push(&mut self, fault: Fault) {
+    pub fn push(&mut self, fault: FieldError) {
         if self.kept.len() < Self::TOLD {
             self.kept.push(fault);
         } else {
@@ -88,7 +88,7 @@ impl Faults {
 
     /// Those that are told.
     #[must_use]
-    pub fn told(&self) -> &[Fault] {
+    pub fn reported(&self) -> &[FieldError] {
         &self.kept
     }
 
@@ -104,19 +104,19 @@ impl Faults {
         self.kept.retain(|it| it.code != code || it.pointer.as_deref() != Some(pointer));
     }
 
-    pub(crate) fn into_told(self) -> Vec<Fault> {
+    pub(crate) fn into_reported(self) -> Vec<FieldError> {
         self.kept
     }
 }
 
-impl From<Fault> for Faults {
-    fn from(fault: Fault) -> Self {
+impl From<FieldError> for FieldErrors {
+    fn from(fault: FieldError) -> Self {
         Self { kept: vec![fault], left_out: 0 }
     }
 }
 
-impl FromIterator<Fault> for Faults {
-    fn from_iter<I: IntoIterator<Item = Fault>>(faults: I) -> Self {
+impl FromIterator<FieldError> for FieldErrors {
+    fn from_iter<I: IntoIterator<Item = FieldError>>(faults: I) -> Self {
         let mut all = Self::default();
         faults.into_iter().for_each(|it| all.push(it));
         all
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_faults_is_counted_but_not_told() {
-        let faults: Faults = (0..1000).map(|_| Fault::at("", "x", "y")).collect();
-        assert_eq!((faults.told().len(), faults.count()), (Faults::TOLD, 1000));
+        let faults: FieldErrors = (0..1000).map(|_| FieldError::at("", "x", "y")).collect();
+        assert_eq!((faults.reported().len(), faults.count()), (FieldErrors::TOLD, 1000));
     }
 }

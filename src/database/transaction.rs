@@ -7,7 +7,7 @@ use tokio::time::{self, Instant, error::Elapsed};
 
 use crate::database::{
     Connection, Pool,
-    lease::Lease,
+    cache::Lease,
     sqlstate::{Class, classify},
     store,
 };
@@ -18,7 +18,7 @@ const LIMIT: Duration = Duration::from_secs(4);
 
 /// How the database let a use case down.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum TransactionError {
     /// It is away, busy, or took too long; nothing was stored.
     #[error("the database is not available")]
     Unavailable(#[source] sqlx::Error),
@@ -37,10 +37,10 @@ pub enum Failure {
     Refused(#[source] sqlx::Error),
 }
 
-impl Failure {
+impl TransactionError {
     /// The failure of a statement that writes to the audit trail: a change without its entry is not stored.
     #[must_use]
-    pub fn of_trail(err: sqlx::Error) -> Self {
+    pub fn from_audit_insert(err: sqlx::Error) -> Self {
         if is_not_now(&err) { Self::Unavailable(err) } else { Self::Unrecorded(err) }
     }
 
@@ -57,14 +57,14 @@ impl Failure {
 
     /// Whether nobody knows if the work was stored.
     #[must_use]
-    pub fn is_in_doubt(&self) -> bool {
+    pub fn is_outcome_unknown(&self) -> bool {
         matches!(self, Self::OutcomeUnknown(_))
     }
 
     /// Whether the same work may pass when it is tried again, stored or not: for work that finds out which.
     #[must_use]
-    pub fn is_lost(&self) -> bool {
-        self.is_transient() || self.is_in_doubt()
+    pub fn is_transient_or_outcome_unknown(&self) -> bool {
+        self.is_transient() || self.is_outcome_unknown()
     }
 
     /// The name of the constraint that was broken, if one was.
@@ -75,7 +75,7 @@ impl Failure {
     }
 }
 
-impl From<sqlx::Error> for Failure {
+impl From<sqlx::Error> for TransactionError {
     fn from(err: sqlx::Error) -> Self {
         if is_not_now(&err) {
             Self::Unavailable(err)
@@ -130,7 +130,7 @@ pub struct Deadline(Instant);
 impl Deadline {
     /// The usual one, from now.
     #[must_use]
-    pub fn usual() -> Self {
+    pub fn standard() -> Self {
         Self(Instant::now() + LIMIT)
     }
 
@@ -141,7 +141,7 @@ impl Deadline {
 
     /// What `step` returns, unless the deadline comes first. Boxed: a step is a round trip away from being
     /// done, and the futures of those who wait for it stay small.
-    pub fn within<T, E: From<Failure>>(
+    pub fn within<T, E: From<TransactionError>>(
         self,
         step: impl Future<Output = Result<T, E>>,
     ) -> impl Future<Output = Result<T, E>> {
@@ -150,93 +150,93 @@ impl Deadline {
     }
 }
 
-fn late() -> Failure {
-    Failure::Unavailable(sqlx::Error::PoolTimedOut)
+fn late() -> TransactionError {
+    TransactionError::Unavailable(sqlx::Error::PoolTimedOut)
 }
 
 /// What `read` returns, on a connection of the pool and within the usual deadline. Given up, the connection
 /// is closed: a statement may still be running on it, or never be answered at all. A connection that broke
 /// is not the end of it: what only looks may look again, and so may a statement that does no more when repeated.
-pub async fn look<T, E: From<Failure> + std::error::Error + 'static>(
+pub async fn read_with_retry<T, E: From<TransactionError> + std::error::Error + 'static>(
     pool: &Pool,
     read: impl AsyncFnOnce(&mut Connection) -> Result<T, E> + Clone,
 ) -> Result<T, E> {
-    let deadline = Deadline::usual();
-    let mut attempts = Attempts::until(deadline);
-    let mut found = deadline.within(look_once(pool, deadline, false, read.clone())).await;
-    while found.as_ref().is_err_and(|err| is_passing(err)) && attempts.again().await {
-        found = deadline.within(look_once(pool, deadline, true, read.clone())).await;
+    let deadline = Deadline::standard();
+    let mut attempts = Retry::until(deadline);
+    let mut found = deadline.within(read_once(pool, deadline, false, read.clone())).await;
+    while found.as_ref().is_err_and(|err| is_passing(err)) && attempts.next().await {
+        found = deadline.within(read_once(pool, deadline, true, read.clone())).await;
     }
     found
 }
 
 /// What `read` returns, on a connection that has just answered if it must be `live`.
-async fn look_once<T, E: From<Failure>>(
+async fn read_once<T, E: From<TransactionError>>(
     pool: &Pool,
     deadline: Deadline,
     live: bool,
     read: impl AsyncFnOnce(&mut Connection) -> Result<T, E>,
 ) -> Result<T, E> {
-    if pool.is_shared() {
-        return in_work(pool, deadline, read).await;
+    if pool.uses_pooler() {
+        return in_transaction(pool, deadline, read).await;
     }
     let taken = if live { Lease::take_live(pool).await } else { Lease::take(pool).await };
-    let mut lease = taken.map_err(Failure::from)?;
+    let mut lease = taken.map_err(TransactionError::from)?;
     let found = read(&mut lease.conn).await;
     // What failed may have left the connection broken: rather a new one.
     if found.is_ok() {
-        lease.settle();
+        lease.release();
     }
     found
 }
 
 /// What `step` returns, in a transaction of its own: where sessions are shared, a statement is safe in nothing less.
-async fn in_work<T, E: From<Failure>>(
+async fn in_transaction<T, E: From<TransactionError>>(
     pool: &Pool,
     deadline: Deadline,
     step: impl AsyncFnOnce(&mut Connection) -> Result<T, E>,
 ) -> Result<T, E> {
-    let mut work = Work::begin(pool, deadline).await?;
+    let mut work = Transaction::begin(pool, deadline).await?;
     let done = deadline.within(step(work.conn())).await;
-    work.conclude(done, Ending::Commit).await
+    work.finish(done, OnSuccess::Commit).await
 }
 
 /// What `statement` returns, one that commits by itself. When no answer to it comes, nobody knows whether
 /// it was stored, and the connection is closed.
-pub async fn once<T>(
+pub async fn execute_autocommit<T>(
     pool: &Pool,
     deadline: Deadline,
     statement: impl AsyncFnOnce(&mut Connection) -> sqlx::Result<T>,
-) -> Result<T, Failure> {
-    if pool.is_shared() {
+) -> Result<T, TransactionError> {
+    if pool.uses_pooler() {
         let step = async |conn: &mut Connection| Ok(statement(conn).await?);
-        return in_work(pool, deadline, step).await;
+        return in_transaction(pool, deadline, step).await;
     }
-    let taken = async { Lease::take(pool).await.map_err(Failure::from) };
+    let taken = async { Lease::take(pool).await.map_err(TransactionError::from) };
     let mut lease = deadline.within(taken).await?;
     let answer = time::timeout_at(deadline.0, Box::pin(statement(&mut lease.conn))).await;
     let outcome = outcome(answer);
     // Refused is answered as well; away is not, when it is the server that goes.
-    if matches!(outcome, Ok(_) | Err(Failure::Refused(_) | Failure::Blocked(_))) {
-        lease.settle();
+    if matches!(outcome, Ok(_) | Err(TransactionError::Refused(_) | TransactionError::Blocked(_))) {
+        lease.release();
     }
     outcome
 }
 
 /// What is known of a commit from the answer to it.
-fn outcome<T>(answer: Result<sqlx::Result<T>, Elapsed>) -> Result<T, Failure> {
+fn outcome<T>(answer: Result<sqlx::Result<T>, Elapsed>) -> Result<T, TransactionError> {
     match answer {
         Ok(Ok(done)) => Ok(done),
         // The server itself said that nothing is left of it.
         Ok(Err(err)) if err.as_database_error().is_some() => Err(err.into()),
-        Ok(Err(err)) => Err(Failure::OutcomeUnknown(err)),
-        Err(_) => Err(Failure::OutcomeUnknown(sqlx::Error::PoolTimedOut)),
+        Ok(Err(err)) => Err(TransactionError::OutcomeUnknown(err)),
+        Err(_) => Err(TransactionError::OutcomeUnknown(sqlx::Error::PoolTimedOut)),
     }
 }
 
 /// How a transaction ends when nothing is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum OnSuccess {
     /// What was done is kept.
     Commit,
     /// It was only tried.
@@ -246,26 +246,26 @@ pub enum Ending {
 /// A transaction on a connection of its own. Dropped before its end, it closes the connection: what is half
 /// done must not be used again.
 #[derive(Debug)]
-pub struct Work {
+pub struct Transaction {
     lease: Lease,
     deadline: Deadline,
 }
 
-impl Work {
+impl Transaction {
     /// Begins a transaction that must end by `deadline`.
-    pub async fn begin(pool: &Pool, deadline: Deadline) -> Result<Self, Failure> {
+    pub async fn begin(pool: &Pool, deadline: Deadline) -> Result<Self, TransactionError> {
         Self::begin_with(pool, deadline, "begin").await
     }
 
     /// Begins a transaction that sees one state of the database and changes nothing.
-    pub async fn begin_reading(pool: &Pool, deadline: Deadline) -> Result<Self, Failure> {
+    pub async fn begin_reading(pool: &Pool, deadline: Deadline) -> Result<Self, TransactionError> {
         Self::begin_with(pool, deadline, "begin isolation level repeatable read, read only").await
     }
 
     /// Begins a transaction on a connection of its own, without the limits of a request: for what reads or
     /// writes everything there is.
-    pub async fn begin_unlimited(pool: &Pool) -> Result<Self, Failure> {
-        let mut lease = Lease::beside(pool).await?;
+    pub async fn begin_unlimited(pool: &Pool) -> Result<Self, TransactionError> {
+        let mut lease = Lease::outside_pool(pool).await?;
         store::begin_anywhere(&mut lease.conn, "begin", false).await?;
         Ok(Self { lease, deadline: Deadline::never() })
     }
@@ -274,12 +274,13 @@ impl Work {
         pool: &Pool,
         deadline: Deadline,
         begin: &'static str,
-    ) -> Result<Self, Failure> {
-        let taken = deadline.within::<_, Failure>(async { Ok(Lease::take(pool).await?) }).await?;
+    ) -> Result<Self, TransactionError> {
+        let taken =
+            deadline.within::<_, TransactionError>(async { Ok(Lease::take(pool).await?) }).await?;
         match Self::begin_on(taken, deadline, begin).await {
             // The server was started again since this connection was used; so it is with the others.
-            Err(Failure::Unavailable(sqlx::Error::Io(_))) => {
-                let live = async { Lease::take_live(pool).await.map_err(Failure::from) };
+            Err(TransactionError::Unavailable(sqlx::Error::Io(_))) => {
+                let live = async { Lease::take_live(pool).await.map_err(TransactionError::from) };
                 Self::begin_on(deadline.within(live).await?, deadline, begin).await
             }
             begun => begun,
@@ -290,8 +291,9 @@ impl Work {
         mut lease: Lease,
         deadline: Deadline,
         begin: &'static str,
-    ) -> Result<Self, Failure> {
-        let begun = async { store::begin(&mut lease.conn, begin).await.map_err(Failure::from) };
+    ) -> Result<Self, TransactionError> {
+        let begun =
+            async { store::begin(&mut lease.conn, begin).await.map_err(TransactionError::from) };
         deadline.within(begun).await?;
         Ok(Self { lease, deadline })
     }
@@ -302,26 +304,26 @@ impl Work {
     }
 
     /// Ends the transaction: as `ending` says when `result` is good, by rolling back when it is not.
-    pub async fn conclude<T, E: From<Failure>>(
+    pub async fn finish<T, E: From<TransactionError>>(
         self,
         result: Result<T, E>,
-        ending: Ending,
+        ending: OnSuccess,
     ) -> Result<T, E> {
         let Ok(value) = result else {
             self.roll_back().await;
             return result;
         };
         match ending {
-            Ending::Rollback => self.roll_back().await,
-            Ending::Commit => self.commit().await?,
+            OnSuccess::Rollback => self.roll_back().await,
+            OnSuccess::Commit => self.commit().await?,
         }
         Ok(value)
     }
 
-    async fn commit(mut self) -> Result<(), Failure> {
+    async fn commit(mut self) -> Result<(), TransactionError> {
         let sent = sqlx::raw_sql("commit").execute(&mut *self.lease.conn);
         outcome(time::timeout_at(self.deadline.0, sent).await)?;
-        self.lease.settle();
+        self.lease.release();
         Ok(())
     }
 
@@ -329,19 +331,19 @@ impl Work {
     async fn roll_back(mut self) {
         let sent = sqlx::raw_sql("rollback").execute(&mut *self.lease.conn);
         if let Ok(Ok(_)) = time::timeout_at(self.deadline.0, sent).await {
-            self.lease.settle();
+            self.lease.release();
         }
     }
 }
 
 /// How often a use case is tried again: at most twice, after a short pause with full jitter.
 #[derive(Debug)]
-pub struct Attempts {
+pub struct Retry {
     left: u8,
     deadline: Deadline,
 }
 
-impl Attempts {
+impl Retry {
     /// A first attempt; none begins after `deadline`.
     #[must_use]
     pub fn until(deadline: Deadline) -> Self {
@@ -349,7 +351,7 @@ impl Attempts {
     }
 
     /// Waits a moment and says yes, or says no when there was enough of it.
-    pub async fn again(&mut self) -> bool {
+    pub async fn next(&mut self) -> bool {
         if self.left == 0 || self.deadline.0 <= Instant::now() {
             return false;
         }
