@@ -15,11 +15,13 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
     http::{
-        AppState, Limits, Origins, audit, config, explain, fleet, health,
-        layers::with_middleware,
-        ofrep,
+        AppState, Limits, Origins,
         openapi::{CookieToo, Document, without_sessions},
-        outbox, secrets, sessions as session_routes, settings, sign_in,
+        routes::{
+            audit, config, explain, fleet, health, ofrep, outbox, secrets,
+            sessions as session_routes, settings, sign_in,
+        },
+        serve::middleware::with_middleware,
         state::Shared,
         ui,
     },

@@ -11,9 +11,9 @@ use axum::{
 use crate::{
     http::{
         auth::{Caller, Refusal, TokenVerifier},
-        layers::only,
         path_prefix::PathPrefix,
         problem::{Code, Problem},
+        serve::middleware::only,
     },
     json::FieldError,
 };

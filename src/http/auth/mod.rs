@@ -5,6 +5,7 @@ mod cookie;
 mod header;
 mod refusal;
 mod token;
+pub(in crate::http) mod write_quota;
 
 use std::fmt;
 

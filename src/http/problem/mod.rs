@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 pub use code::Code;
 
 use crate::{
-    http::{ofrep, path_prefix::PathPrefix},
+    http::{path_prefix::PathPrefix, routes::ofrep},
     ids::RequestId,
     json::{FieldError, FieldErrors},
     secret_scanner::SecretScanner,
