@@ -175,8 +175,8 @@ async fn the_owner_learns_that_the_server_died() {
     let mut server = Server::start(&sandbox.config(), Profile::Durable).await.unwrap();
     drop(numbers(&server.admin_options()).await);
     kill(server.postmaster().unwrap());
-    let fault = tokio::time::timeout(Duration::from_secs(5), server.died()).await.unwrap();
-    assert!(fault.to_string().contains("ended by itself"), "{fault}");
+    let fault = tokio::time::timeout(Duration::from_secs(5), server.exited()).await.unwrap();
+    assert!(fault.to_string().contains("exited unexpectedly"), "{fault}");
     drop(server);
     let again = Server::start(&sandbox.config(), Profile::Durable).await.unwrap();
     assert_eq!(count(&again).await, 0);

@@ -96,9 +96,9 @@ impl Database {
     }
 
     /// Resolves when a private server is gone although nobody asked for that; never for another.
-    pub(super) async fn died(&mut self) -> embedded_postgres::Error {
+    pub(super) async fn exited(&mut self) -> embedded_postgres::Error {
         match &mut self.server {
-            Some(server) => server.died().await,
+            Some(server) => server.exited().await,
             None => std::future::pending().await,
         }
     }
