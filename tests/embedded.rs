@@ -311,7 +311,7 @@ async fn data_of_another_version_is_never_opened() {
     fs::write(sandbox.dir().join("data/PG_VERSION"), "13\n").unwrap();
     let message = Server::start(&sandbox.config(), Profile::Durable).await.unwrap_err().to_string();
     for part in [
-        "Postgres 13 (it wrote the data directory)",
+        "Postgres 13 (the version of the data directory)",
         "apt-get install",
         "DATABASE_URL",
         "docker compose up",
@@ -328,7 +328,7 @@ async fn a_configured_directory_without_programs_is_named() {
     config.bin_dir = Some("/nowhere/bin".into());
     let message = Server::start(&config, Profile::Durable).await.unwrap_err().to_string();
     assert!(
-        message.contains("BRUNE_PG_BIN_DIR=/nowhere/bin holds no working postgres"),
+        message.contains("BRUNE_PG_BIN_DIR=/nowhere/bin contains no working postgres"),
         "{message}"
     );
 }

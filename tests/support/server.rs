@@ -206,7 +206,7 @@ async fn supervise(dir: &Path) {
     let mut used = Instant::now();
     loop {
         tokio::select! {
-            fault = server.died() => panic!("{fault}"),
+            fault = server.exited() => panic!("{fault}"),
             () = tokio::time::sleep(Duration::from_millis(500)) => {}
         }
         match users.try_lock() {
