@@ -16,9 +16,9 @@ use std::{
     time::Duration,
 };
 
-use brune::database::{
-    self, Pool, Reach,
-    embedded::{Error, Profile, Server},
+use brune::{
+    database::{self, Pool, Topology},
+    embedded_postgres::{Error, Profile, Server},
 };
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
 
@@ -175,8 +175,8 @@ async fn the_owner_learns_that_the_server_died() {
     let mut server = Server::start(&sandbox.config(), Profile::Durable).await.unwrap();
     drop(numbers(&server.admin_options()).await);
     kill(server.postmaster().unwrap());
-    let fault = tokio::time::timeout(Duration::from_secs(5), server.died()).await.unwrap();
-    assert!(fault.to_string().contains("ended by itself"), "{fault}");
+    let fault = tokio::time::timeout(Duration::from_secs(5), server.exited()).await.unwrap();
+    assert!(fault.to_string().contains("exited unexpectedly"), "{fault}");
     drop(server);
     let again = Server::start(&sandbox.config(), Profile::Durable).await.unwrap();
     assert_eq!(count(&again).await, 0);
@@ -311,7 +311,7 @@ async fn data_of_another_version_is_never_opened() {
     fs::write(sandbox.dir().join("data/PG_VERSION"), "13\n").unwrap();
     let message = Server::start(&sandbox.config(), Profile::Durable).await.unwrap_err().to_string();
     for part in [
-        "Postgres 13 (it wrote the data directory)",
+        "Postgres 13 (the version of the data directory)",
         "apt-get install",
         "DATABASE_URL",
         "docker compose up",
@@ -328,7 +328,7 @@ async fn a_configured_directory_without_programs_is_named() {
     config.bin_dir = Some("/nowhere/bin".into());
     let message = Server::start(&config, Profile::Durable).await.unwrap_err().to_string();
     assert!(
-        message.contains("BRUNE_PG_BIN_DIR=/nowhere/bin holds no working postgres"),
+        message.contains("BRUNE_PG_BIN_DIR=/nowhere/bin contains no working postgres"),
         "{message}"
     );
 }
@@ -339,7 +339,7 @@ async fn a_replica_is_refused() {
     Server::start(&sandbox.config(), Profile::Throwaway).await.unwrap().stop().await.unwrap();
     fs::write(sandbox.dir().join("data/standby.signal"), "").unwrap();
     let server = Server::start(&sandbox.config(), Profile::Throwaway).await.unwrap();
-    let fault = Pool::open(server.options(), Reach::Direct, 1).await.unwrap_err();
+    let fault = Pool::open(server.options(), Topology::Direct, 1).await.unwrap_err();
     assert!(matches!(fault, database::Error::InRecovery { .. }), "{fault:?}");
     server.stop().await.unwrap();
 }

@@ -10,13 +10,16 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     http::{
-        AppState, Limits, Origins, audit,
-        compression::{StaticBody, compressed},
-        config, explain, fleet, health,
-        layers::around,
-        ofrep,
+        AppState, Limits, Origins,
         openapi::{CookieToo, Document, without_sessions},
-        outbox, secrets, sessions as session_routes, settings, sign_in,
+        routes::{
+            audit, config, explain, fleet, health, ofrep, outbox, secrets,
+            sessions as session_routes, settings, sign_in,
+        },
+        serve::{
+            compression::{StaticBody, compressed},
+            middleware::with_middleware,
+        },
         state::Shared,
         ui, viewer,
     },
@@ -30,7 +33,7 @@ fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
         .routes(routes!(ofrep::evaluate_all))
         .routes(routes!(ofrep::evaluate))
         .routes(routes!(ofrep::events));
-    // A route belongs here only if its answers never hold a secret (`http/compression.rs` says why).
+    // A route belongs here only if its answers never hold a secret (`http/serve/compression.rs` says why).
     let lists = OpenApiRouter::new()
         .routes(routes!(settings::history))
         .routes(routes!(settings::timeline))
@@ -68,7 +71,7 @@ fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
         .routes(routes!(health::readyz))
         .routes(routes!(health::healthz))
         .routes(routes!(explain::explain))
-        .merge(ofrep::around(flags, origins))
+        .merge(ofrep::with_cors(flags, origins))
         .merge(compressed(lists))
 }
 
@@ -87,7 +90,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 
 /// The service, ready to be served.
 pub fn router(state: AppState, limits: &Limits) -> Router {
-    let (firewall, metrics) = (state.settings.firewall().clone(), state.settings.metrics().clone());
+    let (scanner, metrics) =
+        (state.settings.secret_scanner().clone(), state.settings.metrics().clone());
     let path_prefix = state.path_prefix.clone();
     let (mut routes, document) = documented(routes(&state.origins));
     if !path_prefix.is_empty() {
@@ -95,7 +99,7 @@ pub fn router(state: AppState, limits: &Limits) -> Router {
         // for a path must not be passed by asking for it twice.
         let events = get(ofrep::events);
         let events = OpenApiRouter::<Shared>::new().route(&path_prefix.join(ofrep::EVENTS), events);
-        routes = routes.merge(Router::from(ofrep::around(events, &state.origins)));
+        routes = routes.merge(Router::from(ofrep::with_cors(events, &state.origins)));
     }
     let document = described(&document, state.settings.clone());
     let routes = routes
@@ -103,7 +107,7 @@ pub fn router(state: AppState, limits: &Limits) -> Router {
         .route("/openapi.json", document)
         .merge(viewer::routes())
         .merge(ui::routes());
-    around(routes, limits, firewall, metrics, path_prefix)
+    with_middleware(routes, limits, scanner, metrics, path_prefix)
 }
 
 /// The document as the current catalog has it: with sessions or without.

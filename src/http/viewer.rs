@@ -17,7 +17,7 @@ use quick_cache::sync::Cache;
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa_swagger_ui::Config;
 
-use crate::http::{compression::StaticBody, problem::Problem};
+use crate::http::{problem::Problem, serve::compression::StaticBody};
 
 /// The viewer styles itself inline, which nothing else of the service may. It loads nothing from other hosts.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \

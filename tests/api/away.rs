@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use axum::http::Method;
 use brune::{
     http::{Limits, StreamBounds},
-    settings::Hints,
+    settings::ChangeSignal,
 };
 use futures_util::future::join_all;
 use serde_json::json;
@@ -56,7 +56,7 @@ async fn flags_and_streams_go_on_and_the_timer_alone_brings_everything_back() {
     let proxy = Proxy::before(&app.db).await;
     let bounds = StreamBounds { heartbeat: Duration::from_millis(50), ..StreamBounds::default() };
     let mut instance = Instance::bounded(bounds, proxy.pool(5).await).await;
-    instance.follow_by(Hints::None, POLL).await;
+    instance.follow_by(ChangeSignal::None, POLL).await;
     let served = Served::of(&instance, Limits::default()).await;
     let token = format!("Bearer {}", admin("ada"));
     let admins = [("authorization", token.as_str())];

@@ -24,12 +24,12 @@ async fn ready(instance: &Instance) -> StatusCode {
 }
 
 async fn accuses(instance: &Instance) {
-    let accuses = async || !instance.settings.is_sound();
+    let accuses = async || !instance.settings.is_valid();
     by_hand::eventually("the fault is seen", accuses).await;
 }
 
 async fn is_sound(instance: &Instance) {
-    by_hand::eventually("it recovers", async || instance.settings.is_sound()).await;
+    by_hand::eventually("it recovers", async || instance.settings.is_valid()).await;
     assert_eq!(ready(instance).await, StatusCode::OK);
 }
 
@@ -48,7 +48,8 @@ async fn starts_are_refused_naming_every_key_while_readers_keep_what_was_good() 
     let deaf = Instance::deaf(app.db.pool()).await;
     by_hand::set(&app.db.pool(), "BRUNE_SESSION_MAX_MINUTES", "999").await;
     by_hand::set(&app.db.pool(), "BRUNE_PROMPT_ID", r#""prompt""#).await;
-    by_hand::eventually("both are seen", async || app.instance.settings.faults().len() == 2).await;
+    by_hand::eventually("both are seen", async || app.instance.settings.violations().len() == 2)
+        .await;
     let keys = ["BRUNE_PROMPT_ID", "BRUNE_SESSION_MAX_MINUTES"];
     assert_eq!(named(app.instance.start(&user("ana")).await), keys);
     // An instance that has heard nothing finds it out when it is asked.

@@ -2,22 +2,26 @@
 
 use std::time::Duration;
 
-use brune::database::{self, Connection, Deadline, Ending, Failure, Pool, Reach, Work};
+use brune::database::{
+    self, Connection, Deadline, OnSuccess, Pool, Topology, Transaction, TransactionError,
+};
 use futures_util::future::join_all;
 use tokio::{sync::Barrier, time::timeout};
 
 use crate::support::{TestDb, by_hand};
 
 async fn pool(db: &TestDb, size: u32) -> Pool {
-    Pool::open(db.options(), Reach::Direct, size).await.unwrap()
+    Pool::open(db.options(), Topology::Direct, size).await.unwrap()
 }
 
 /// What the session is called by the server.
 async fn pid(pool: &Pool) -> i32 {
     let ask = async |conn: &mut Connection| {
-        Ok::<_, Failure>(sqlx::query_scalar("select pg_backend_pid()").fetch_one(conn).await?)
+        Ok::<_, TransactionError>(
+            sqlx::query_scalar("select pg_backend_pid()").fetch_one(conn).await?,
+        )
     };
-    database::look(pool, ask).await.unwrap()
+    database::read_with_retry(pool, ask).await.unwrap()
 }
 
 #[tokio::test]
@@ -27,10 +31,10 @@ async fn a_connection_that_was_given_back_is_the_next_to_be_used() {
     let first = pid(&pool).await;
     for _ in 0..5 {
         assert_eq!(pid(&pool).await, first);
-        let mut work = Work::begin(&pool, Deadline::usual()).await.unwrap();
+        let mut work = Transaction::begin(&pool, Deadline::standard()).await.unwrap();
         let asked = sqlx::query_scalar("select pg_backend_pid()").fetch_one(work.conn()).await;
-        let asked = asked.map_err(Failure::from);
-        let found: i32 = work.conclude(asked, Ending::Commit).await.unwrap();
+        let asked = asked.map_err(TransactionError::from);
+        let found: i32 = work.finish(asked, OnSuccess::Commit).await.unwrap();
         assert_eq!(found, first);
     }
 }
@@ -39,10 +43,10 @@ async fn a_connection_that_was_given_back_is_the_next_to_be_used() {
 async fn a_use_that_is_given_up_ends_its_connection() {
     let db = TestDb::empty().await;
     // One that may create a table.
-    let pool = Pool::open(db.owner_options(), Reach::Direct, 1).await.unwrap();
+    let pool = Pool::open(db.owner_options(), Topology::Direct, 1).await.unwrap();
     let first = pid(&pool).await;
     let sleeps = async |conn: &mut Connection| {
-        Ok::<_, Failure>(sqlx::query("select pg_sleep(3)").execute(conn).await.map(drop)?)
+        Ok::<_, TransactionError>(sqlx::query("select pg_sleep(3)").execute(conn).await.map(drop)?)
     };
     let other = db.owner();
     let runs = async || {
@@ -50,12 +54,12 @@ async fn a_use_that_is_given_up_ends_its_connection() {
         sqlx::query_scalar::<_, i64>(sql).fetch_one(&other).await.unwrap() == 1
     };
     tokio::select! {
-        _ = database::look(&pool, sleeps) => panic!("it was over before it was given up"),
+        _ = database::read_with_retry(&pool, sleeps) => panic!("it was over before it was given up"),
         () = by_hand::eventually("it runs", runs) => (),
     }
     assert_ne!(pid(&pool).await, first);
     // What was begun and never ended is not there for the next one either.
-    let mut work = Work::begin(&pool, Deadline::usual()).await.unwrap();
+    let mut work = Transaction::begin(&pool, Deadline::standard()).await.unwrap();
     sqlx::query("create table left_over ()").execute(work.conn()).await.unwrap();
     let second: i32 =
         sqlx::query_scalar("select pg_backend_pid()").fetch_one(work.conn()).await.unwrap();
@@ -75,15 +79,15 @@ async fn a_connection_that_broke_while_it_waited_is_replaced() {
     let together = Barrier::new(3);
     let hold = async |conn: &mut Connection| {
         together.wait().await;
-        Ok::<_, Failure>(sqlx::query("select").execute(conn).await.map(drop)?)
+        Ok::<_, TransactionError>(sqlx::query("select").execute(conn).await.map(drop)?)
     };
     // All three are open, and wait.
-    let held = join_all((0..3).map(|_| database::look(&pool, hold))).await;
+    let held = join_all((0..3).map(|_| database::read_with_retry(&pool, hold))).await;
     assert!(held.iter().all(Result::is_ok));
     assert_eq!(by_hand::end_sessions(&db.pool(), "application_name = 'brune'").await, 3);
     pid(&pool).await;
-    let work = Work::begin(&pool, Deadline::usual()).await.unwrap();
-    work.conclude(Ok::<_, Failure>(()), Ending::Commit).await.unwrap();
+    let work = Transaction::begin(&pool, Deadline::standard()).await.unwrap();
+    work.finish(Ok::<_, TransactionError>(()), OnSuccess::Commit).await.unwrap();
 }
 
 #[tokio::test]
@@ -95,8 +99,11 @@ async fn a_crowd_shares_the_connections_there_are_and_closing_ends_them() {
     found.dedup();
     assert!(found.len() <= 2, "{found:?}");
     timeout(Duration::from_secs(10), pool.close()).await.unwrap();
-    let ask = async |_: &mut Connection| Ok::<_, Failure>(());
-    assert!(matches!(database::look(&pool, ask).await, Err(Failure::Unavailable(_))));
+    let ask = async |_: &mut Connection| Ok::<_, TransactionError>(());
+    assert!(matches!(
+        database::read_with_retry(&pool, ask).await,
+        Err(TransactionError::Unavailable(_))
+    ));
     let left = async || by_hand::end_sessions(&db.pool(), "application_name = 'brune'").await == 0;
     by_hand::eventually("nothing is left of them", left).await;
 }

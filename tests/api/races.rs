@@ -11,7 +11,7 @@ use std::{
 use axum::http::StatusCode;
 use brune::{
     audit,
-    database::{Pool, Reach},
+    database::{Pool, Topology},
 };
 use serde_json::{Value, json};
 use tokio::{sync::Barrier, task::JoinSet};
@@ -34,7 +34,7 @@ type Acknowledged = BTreeMap<i64, Vec<(String, Value, i64)>>;
 /// Two instances with connections of their own.
 async fn two(app: &TestApp) -> [Arc<Instance>; 2] {
     let mut other =
-        Instance::deaf(Pool::open(app.db.options(), Reach::Direct, 5).await.unwrap()).await;
+        Instance::deaf(Pool::open(app.db.options(), Topology::Direct, 5).await.unwrap()).await;
     other.follow(std::time::Duration::from_hours(1)).await;
     [Arc::new(app.another().await), Arc::new(other)]
 }

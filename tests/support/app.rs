@@ -10,14 +10,15 @@ use brune::{
     clock::{Clock, Shift},
     config::{Alerts, Auth, Delivery, Environment, Provision, Secret},
     database::Pool,
-    fleet::{self, Fleet, Pace},
+    fleet::{self, Fleet, HeartbeatPolicy},
     http::{
-        AppState, Grant, Keys, Limits, Ofrep, Origins, PathPrefix, SUPER_ADMIN, StreamBounds,
-        Streams, WriteQuota, issue, router,
+        AppState, Grant, Limits, Ofrep, Origins, PathPrefix, SUPER_ADMIN, StreamBounds, Streams,
+        TokenVerifier, WriteQuota, issue, router,
     },
     outbox::{self, Outbox, Sink, Worker},
+    secret_scanner::SecretScanner,
     sessions::are_declared,
-    settings::{self, BRUN_E, Catalog, Feed, Firewall, GlobalSettingsService, Hints, Kind},
+    settings::{self, BRUN_E, Catalog, ChangeSignal, Feed, GlobalSettingsService, Kind},
 };
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -34,7 +35,7 @@ use super::{
 /// The secret that test tokens are signed with.
 pub(crate) const SECRET: &str = "a secret for tests, long enough to be one";
 /// So quick that nobody has to wait long for the silence of others, and no busy machine takes for silence.
-const QUICK: Pace = Pace {
+const QUICK: HeartbeatPolicy = HeartbeatPolicy {
     beat: Duration::from_millis(40),
     live: Duration::from_millis(1500),
     forget: Duration::from_secs(3),
@@ -60,8 +61,10 @@ pub(crate) fn auth() -> Auth {
 }
 
 /// What keeps the secrets of test instances out of their settings.
-pub(crate) fn firewall() -> Firewall {
-    Firewall::holding([SECRET, INTERNAL_KEY, PROVIDER_KEY].map(|it| Secret::new(it.to_owned())))
+pub(crate) fn firewall() -> SecretScanner {
+    SecretScanner::with_known_secrets(
+        [SECRET, INTERNAL_KEY, PROVIDER_KEY].map(|it| Secret::new(it.to_owned())),
+    )
 }
 
 /// A token for what `grant` says, good for an hour.
@@ -137,7 +140,7 @@ fn provision(environment: &Environment) -> Provision {
 struct Setup {
     writes: NonZeroU32,
     provision: Provision,
-    pace: Pace,
+    pace: HeartbeatPolicy,
     bounds: StreamBounds,
     services: Services,
     alerts: Alerts,
@@ -148,7 +151,7 @@ impl Default for Setup {
         Self {
             writes: NonZeroU32::MAX,
             provision: Provision::default(),
-            pace: Pace::default(),
+            pace: HeartbeatPolicy::default(),
             bounds: StreamBounds::default(),
             services: Services::default(),
             alerts: Alerts::default(),
@@ -197,7 +200,7 @@ impl Instance {
     }
 
     /// One that hears of no change, and believes in the others as `pace` says.
-    pub(crate) async fn paced(pace: Pace, pool: impl Into<Pool>) -> Self {
+    pub(crate) async fn paced(pace: HeartbeatPolicy, pool: impl Into<Pool>) -> Self {
         Self::with(Setup { pace, ..Setup::default() }, pool).await
     }
 
@@ -266,12 +269,12 @@ impl Instance {
         let told = sinks.iter().map(Sink::subscription).chain(services.sinks.clone());
         let told = Outbox::new(told.collect());
         let snapshot = settings::load(&pool).await.unwrap();
-        let settings = GlobalSettingsService::telling(told, snapshot, firewall());
+        let settings = GlobalSettingsService::with_outbox(told, snapshot, firewall());
         for sink in &sinks {
             settings.metrics().sink(sink.name());
         }
         let (clock, shift) = Clock::shifted();
-        let keys = Keys::new(&auth()).reached_at(alerts.public_url.as_deref());
+        let keys = TokenVerifier::new(&auth()).reached_at(alerts.public_url.as_deref());
         let path_prefix = PathPrefix::of(alerts.public_url.as_deref());
         let quota = WriteQuota::new(writes);
         let (feed, ending) = (Feed::new(&settings), CancellationToken::new());
@@ -308,14 +311,14 @@ impl Instance {
 
     /// Starts following the database, and waits until the channel is open.
     pub(crate) async fn follow(&mut self, poll: Duration) {
-        self.follow_by(Hints::Notify, poll).await;
+        self.follow_by(ChangeSignal::Notify, poll).await;
     }
 
     /// The same, told of changes by `hints`.
-    pub(crate) async fn follow_by(&mut self, hints: Hints, poll: Duration) {
+    pub(crate) async fn follow_by(&mut self, hints: ChangeSignal, poll: Duration) {
         let (pool, held, feed) = (self.pool.clone(), self.settings.clone(), self.feed.clone());
         self.spawn(settings::follow_by(hints, pool.clone(), held.clone(), poll));
-        self.spawn(settings::tell(pool, held, feed));
+        self.spawn(settings::publish_changes(pool, held, feed));
         self.settings.listening().wait_for(|it| *it).await.unwrap();
     }
 

@@ -24,10 +24,8 @@ use std::{
 
 use brune::{
     config::{Embedded, Secret},
-    database::{
-        embedded::{Profile, Server},
-        options_from_url,
-    },
+    database::options_from_url,
+    embedded_postgres::{Profile, Server},
 };
 use sha2::{Digest as _, Sha256};
 use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
@@ -208,7 +206,7 @@ async fn supervise(dir: &Path) {
     let mut used = Instant::now();
     loop {
         tokio::select! {
-            fault = server.died() => panic!("{fault}"),
+            fault = server.exited() => panic!("{fault}"),
             () = tokio::time::sleep(Duration::from_millis(500)) => {}
         }
         match users.try_lock() {

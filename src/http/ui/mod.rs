@@ -18,8 +18,8 @@ use rust_embed::RustEmbed;
 use sha2::{Digest as _, Sha256};
 
 use crate::http::{
-    compression::{StaticBody, short_digest},
     problem::Problem,
+    serve::compression::{StaticBody, short_digest},
 };
 
 /// The files. A debug build reads them for each request, so that an edit needs no build.

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant as Moment};
 use brune::{
     app,
     config::Environment,
-    settings::{BRUN_E, Catalog, Firewall, PublishPlan},
+    secret_scanner::SecretScanner,
+    settings::{BRUN_E, Catalog, PublishPlan},
 };
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -24,7 +25,7 @@ async fn start(db: &TestDb, dotenv: &str) -> Result<PublishPlan, app::Error> {
         &db.owner().into(),
         &Catalog::parse(BRUN_E).unwrap(),
         &environment,
-        &Firewall::default(),
+        &SecretScanner::default(),
     )
     .await
     .map(|(published, _)| published)

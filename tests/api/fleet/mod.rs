@@ -5,14 +5,14 @@ mod wait;
 
 use std::time::Duration;
 
-use brune::fleet::Pace;
+use brune::fleet::HeartbeatPolicy;
 use serde_json::{Value, json};
 use sqlx::postgres::PgPoolOptions;
 
 use crate::support::{Instance, TestApp, admin, by_hand, proxy::Proxy, user};
 
 /// So quick that nobody has to wait long for the silence of others, and no busy machine takes for silence.
-pub(super) const QUICK: Pace = Pace {
+pub(super) const QUICK: HeartbeatPolicy = HeartbeatPolicy {
     beat: Duration::from_millis(40),
     live: Duration::from_millis(1500),
     forget: Duration::from_secs(3),

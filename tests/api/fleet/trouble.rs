@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use brune::fleet::{Applied, Pace};
+use brune::fleet::{Applied, HeartbeatPolicy};
 use serde_json::json;
 use tokio::{task::JoinSet, time::Instant};
 
@@ -24,7 +24,7 @@ async fn waited(instance: &Instance, revision: i64, timeout: Duration) -> Applie
 async fn one_that_dies_is_waited_for_no_longer() {
     let mut app = TestApp::new().await;
     // Not because its row is gone, but because it says nothing any more.
-    let pace = Pace { forget: Duration::from_mins(1), ..QUICK };
+    let pace = HeartbeatPolicy { forget: Duration::from_mins(1), ..QUICK };
     app.instance = Instance::paced(pace, app.db.pool()).await;
     app.instance.follow(Duration::from_hours(1)).await;
     app.instance.join().await;

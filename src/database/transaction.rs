@@ -1,0 +1,363 @@
+//! A transaction with a deadline. If COMMIT was sent but not acknowledged, it fails with
+//! [`OutcomeUnknown`](TransactionError::OutcomeUnknown).
+
+use std::{error::Error as _, future::Future, time::Duration};
+
+use rand::RngExt as _;
+use tokio::time::{self, Instant, error::Elapsed};
+
+use crate::database::{
+    Connection, Pool,
+    lease::Lease,
+    sqlstate::{Class, classify},
+    store,
+};
+
+/// The standard deadline of a use case, COMMIT included. Shorter than a request's deadline, so that the caller gets
+/// this module's error and not a closed connection.
+const LIMIT: Duration = Duration::from_secs(4);
+
+/// A failed statement or transaction.
+#[derive(Debug, thiserror::Error)]
+pub enum TransactionError {
+    /// The database is unreachable, overloaded or too slow. Nothing was stored.
+    #[error("the database is not available")]
+    Unavailable(#[source] sqlx::Error),
+    /// An operator has to act: the disk is full, a privilege is missing, a trigger of somebody else raises an error.
+    /// Nothing was stored.
+    #[error("the database rejected the statement until an operator intervenes")]
+    Blocked(#[source] sqlx::Error),
+    /// The audit entry of a change was rejected, so nothing was stored.
+    #[error("the audit entry could not be inserted")]
+    Unrecorded(#[source] sqlx::Error),
+    /// COMMIT was sent and not acknowledged: the change may or may not be stored.
+    #[error("the database did not say whether the change was committed")]
+    OutcomeUnknown(#[source] sqlx::Error),
+    /// A bug: the statement is wrong, or violates a constraint that should hold.
+    #[error("the database refused a statement")]
+    Refused(#[source] sqlx::Error),
+}
+
+impl TransactionError {
+    /// Classifies an error of an insert into the audit trail: a change without its entry is never stored.
+    #[must_use]
+    pub fn from_audit_insert(err: sqlx::Error) -> Self {
+        if is_unavailable(&err) { Self::Unavailable(err) } else { Self::Unrecorded(err) }
+    }
+
+    /// Whether a retry may succeed and nothing was stored.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unavailable(source) => !is_timeout(source),
+            Self::OutcomeUnknown(_) | Self::Refused(_) | Self::Blocked(_) | Self::Unrecorded(_) => {
+                false
+            }
+        }
+    }
+
+    /// Whether the change may or may not be stored.
+    #[must_use]
+    pub fn is_outcome_unknown(&self) -> bool {
+        matches!(self, Self::OutcomeUnknown(_))
+    }
+
+    /// Whether a retry may succeed, for work that first finds out whether the attempt before was stored.
+    #[must_use]
+    pub fn is_transient_or_outcome_unknown(&self) -> bool {
+        self.is_transient() || self.is_outcome_unknown()
+    }
+
+    /// Returns the name of the violated constraint.
+    #[must_use]
+    pub fn constraint(&self) -> Option<&str> {
+        let source = self.source()?.downcast_ref::<sqlx::Error>()?;
+        source.as_database_error()?.constraint()
+    }
+}
+
+impl From<sqlx::Error> for TransactionError {
+    fn from(err: sqlx::Error) -> Self {
+        if is_unavailable(&err) {
+            Self::Unavailable(err)
+        } else if needs_operator(&err) {
+            Self::Blocked(err)
+        } else {
+            Self::Refused(err)
+        }
+    }
+}
+
+fn is_unavailable(err: &sqlx::Error) -> bool {
+    use sqlx::Error as E;
+    match err {
+        E::Io(_)
+        | E::Tls(_)
+        | E::PoolTimedOut
+        | E::PoolClosed
+        | E::WorkerCrashed
+        | E::Protocol(_) => true,
+        E::Database(source) => {
+            source.code().is_some_and(|code| classify(&code) == Class::Transient)
+        }
+        _ => false,
+    }
+}
+
+fn needs_operator(err: &sqlx::Error) -> bool {
+    let code = err.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| classify(&code) == Class::Operator)
+}
+
+/// Whether the deadline was spent on waiting, so that no time is left for a retry.
+fn is_timeout(err: &sqlx::Error) -> bool {
+    matches!(err, sqlx::Error::PoolTimedOut)
+}
+
+/// Whether the cause of `err` is a lost connection or another transient state of the server.
+fn is_retryable(err: &(dyn std::error::Error + 'static)) -> bool {
+    match err.downcast_ref::<sqlx::Error>() {
+        Some(cause) => is_unavailable(cause) && !is_timeout(cause),
+        None => err.source().is_some_and(is_retryable),
+    }
+}
+
+/// The instant at which a use case gives up on the database.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// The standard deadline, from now.
+    #[must_use]
+    pub fn standard() -> Self {
+        Self(Instant::now() + LIMIT)
+    }
+
+    /// A deadline in a year, for work without a limit.
+    fn unlimited() -> Self {
+        Self(Instant::now() + Duration::from_hours(24 * 365))
+    }
+
+    /// Runs `step` until the deadline. Boxed, because a step is a network round trip anyway and the futures of the
+    /// callers stay small.
+    pub fn within<T, E: From<TransactionError>>(
+        self,
+        step: impl Future<Output = Result<T, E>>,
+    ) -> impl Future<Output = Result<T, E>> {
+        let step = Box::pin(step);
+        async move { time::timeout_at(self.0, step).await.unwrap_or_else(|_| Err(timed_out().into())) }
+    }
+}
+
+fn timed_out() -> TransactionError {
+    TransactionError::Unavailable(sqlx::Error::PoolTimedOut)
+}
+
+/// Runs `read` on a pooled connection within the standard deadline, and again if the connection broke.
+///
+/// `read` must be safe to repeat. A connection that missed the deadline is closed: its statement may still run.
+pub async fn read_with_retry<T, E: From<TransactionError> + std::error::Error + 'static>(
+    pool: &Pool,
+    read: impl AsyncFnOnce(&mut Connection) -> Result<T, E> + Clone,
+) -> Result<T, E> {
+    let deadline = Deadline::standard();
+    let mut retry = Retry::until(deadline);
+    let mut result = deadline.within(read_once(pool, deadline, false, read.clone())).await;
+    while result.as_ref().is_err_and(|err| is_retryable(err)) && retry.next().await {
+        result = deadline.within(read_once(pool, deadline, true, read.clone())).await;
+    }
+    result
+}
+
+/// Runs `read` once; with `live`, on a connection that has answered a ping.
+async fn read_once<T, E: From<TransactionError>>(
+    pool: &Pool,
+    deadline: Deadline,
+    live: bool,
+    read: impl AsyncFnOnce(&mut Connection) -> Result<T, E>,
+) -> Result<T, E> {
+    if pool.uses_pooler() {
+        return in_transaction(pool, deadline, read).await;
+    }
+    let lease = if live { Lease::acquire_live(pool).await } else { Lease::acquire(pool).await };
+    let mut lease = lease.map_err(TransactionError::from)?;
+    let result = read(&mut lease.conn).await;
+    // After an error the connection may be broken, so it is closed instead of released.
+    if result.is_ok() {
+        lease.release();
+    }
+    result
+}
+
+/// Runs `step` in a transaction: behind a pooler a statement outside of one may run on any session.
+async fn in_transaction<T, E: From<TransactionError>>(
+    pool: &Pool,
+    deadline: Deadline,
+    step: impl AsyncFnOnce(&mut Connection) -> Result<T, E>,
+) -> Result<T, E> {
+    let mut transaction = Transaction::begin(pool, deadline).await?;
+    let result = deadline.within(step(transaction.conn())).await;
+    transaction.finish(result, OnSuccess::Commit).await
+}
+
+/// Runs one statement that commits by itself. Without a reply it fails with
+/// [`OutcomeUnknown`](TransactionError::OutcomeUnknown), and the connection is closed.
+pub async fn execute_autocommit<T>(
+    pool: &Pool,
+    deadline: Deadline,
+    statement: impl AsyncFnOnce(&mut Connection) -> sqlx::Result<T>,
+) -> Result<T, TransactionError> {
+    if pool.uses_pooler() {
+        let step = async |conn: &mut Connection| Ok(statement(conn).await?);
+        return in_transaction(pool, deadline, step).await;
+    }
+    let lease = async { Lease::acquire(pool).await.map_err(TransactionError::from) };
+    let mut lease = deadline.within(lease).await?;
+    let reply = time::timeout_at(deadline.0, Box::pin(statement(&mut lease.conn))).await;
+    let outcome = outcome_of(reply);
+    // A rejected statement was answered, so the connection is intact; after a shutdown notice it is not.
+    if matches!(outcome, Ok(_) | Err(TransactionError::Refused(_) | TransactionError::Blocked(_))) {
+        lease.release();
+    }
+    outcome
+}
+
+/// Decides from the server's reply whether a commit happened.
+fn outcome_of<T>(reply: Result<sqlx::Result<T>, Elapsed>) -> Result<T, TransactionError> {
+    match reply {
+        Ok(Ok(value)) => Ok(value),
+        // An error that the server itself reported means that it rolled back.
+        Ok(Err(err)) if err.as_database_error().is_some() => Err(err.into()),
+        Ok(Err(err)) => Err(TransactionError::OutcomeUnknown(err)),
+        Err(_) => Err(TransactionError::OutcomeUnknown(sqlx::Error::PoolTimedOut)),
+    }
+}
+
+/// How a successful transaction ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnSuccess {
+    /// Keeps the changes.
+    Commit,
+    /// Discards the changes: a dry run.
+    Rollback,
+}
+
+/// An open transaction. Dropping closes the connection, so that no half-done work is ever committed by the next user.
+#[derive(Debug)]
+pub struct Transaction {
+    lease: Lease,
+    deadline: Deadline,
+}
+
+impl Transaction {
+    /// Begins a transaction that must end by `deadline`.
+    pub async fn begin(pool: &Pool, deadline: Deadline) -> Result<Self, TransactionError> {
+        Self::begin_with(pool, deadline, "begin").await
+    }
+
+    /// Begins a read-only transaction on one snapshot of the database.
+    pub async fn begin_reading(pool: &Pool, deadline: Deadline) -> Result<Self, TransactionError> {
+        Self::begin_with(pool, deadline, "begin isolation level repeatable read, read only").await
+    }
+
+    /// Begins a transaction on an extra connection without time limits, for work on whole tables.
+    pub async fn begin_unlimited(pool: &Pool) -> Result<Self, TransactionError> {
+        let mut lease = Lease::outside_pool(pool).await?;
+        store::begin_anywhere(&mut lease.conn, "begin", false).await?;
+        Ok(Self { lease, deadline: Deadline::unlimited() })
+    }
+
+    async fn begin_with(
+        pool: &Pool,
+        deadline: Deadline,
+        begin: &'static str,
+    ) -> Result<Self, TransactionError> {
+        let lease = async { Lease::acquire(pool).await.map_err(TransactionError::from) };
+        match Self::begin_on(deadline.within(lease).await?, deadline, begin).await {
+            // The server was restarted since this connection was used, so the other cached ones are broken too.
+            Err(TransactionError::Unavailable(sqlx::Error::Io(_))) => {
+                let live =
+                    async { Lease::acquire_live(pool).await.map_err(TransactionError::from) };
+                Self::begin_on(deadline.within(live).await?, deadline, begin).await
+            }
+            result => result,
+        }
+    }
+
+    async fn begin_on(
+        mut lease: Lease,
+        deadline: Deadline,
+        begin: &'static str,
+    ) -> Result<Self, TransactionError> {
+        let begin =
+            async { store::begin(&mut lease.conn, begin).await.map_err(TransactionError::from) };
+        deadline.within(begin).await?;
+        Ok(Self { lease, deadline })
+    }
+
+    /// Returns the connection of the transaction.
+    pub fn conn(&mut self) -> &mut Connection {
+        &mut self.lease.conn
+    }
+
+    /// Ends the transaction as `on_success` says if `result` is `Ok`, and by a rollback if not.
+    ///
+    /// # Errors
+    /// The error of `result`, or that of the COMMIT.
+    pub async fn finish<T, E: From<TransactionError>>(
+        self,
+        result: Result<T, E>,
+        on_success: OnSuccess,
+    ) -> Result<T, E> {
+        let Ok(value) = result else {
+            self.roll_back().await;
+            return result;
+        };
+        match on_success {
+            OnSuccess::Rollback => self.roll_back().await,
+            OnSuccess::Commit => self.commit().await?,
+        }
+        Ok(value)
+    }
+
+    async fn commit(mut self) -> Result<(), TransactionError> {
+        let commit = sqlx::raw_sql("commit").execute(&mut *self.lease.conn);
+        outcome_of(time::timeout_at(self.deadline.0, commit).await)?;
+        self.lease.release();
+        Ok(())
+    }
+
+    /// Rolls back. If that fails, dropping the lease closes the connection, which rolls back as well.
+    async fn roll_back(mut self) {
+        let rollback = sqlx::raw_sql("rollback").execute(&mut *self.lease.conn);
+        if let Ok(Ok(_)) = time::timeout_at(self.deadline.0, rollback).await {
+            self.lease.release();
+        }
+    }
+}
+
+/// A retry policy: at most two retries before the deadline, after a pause of up to 40 ms with full jitter.
+#[derive(Debug)]
+pub struct Retry {
+    left: u8,
+    deadline: Deadline,
+}
+
+impl Retry {
+    /// Allows retries until `deadline`.
+    #[must_use]
+    pub fn until(deadline: Deadline) -> Self {
+        Self { left: 2, deadline }
+    }
+
+    /// Pauses and returns `true`, or returns `false` when no retry is left.
+    pub async fn next(&mut self) -> bool {
+        if self.left == 0 || Instant::now() >= self.deadline.0 {
+            return false;
+        }
+        self.left -= 1;
+        let pause = Duration::from_millis(rand::rng().random_range(1..40));
+        time::sleep(pause).await;
+        true
+    }
+}
