@@ -79,7 +79,7 @@ impl Room {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(BRUNE);
         command.env_clear().current_dir(&self.dir).args(arguments).stdin(Stdio::null());
-        command.env("BRUNE_DATA_DIR", self.dir.join("data"));
+        command.env("BRUNE_DATA_DIR", self.dir.join("data")).env("BRUNE_PG_NO_DOWNLOAD", "true");
         for name in ["PATH", "BRUNE_PG_BIN_DIR", "BRUNE_PG_USER"] {
             #[expect(
                 clippy::disallowed_methods,

@@ -25,14 +25,14 @@ use std::{
 use brune::{
     config::{Embedded, Secret},
     database::{
-        embedded::{Profile, Server},
+        embedded::{Error, Profile, Server},
         options_from_url,
     },
 };
 use sha2::{Digest as _, Sha256};
 use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
 
-use super::database::sweep;
+use super::{database::sweep, programs::INSTALL};
 
 /// How long the server outlives its last user: long enough for the next test binary to be built.
 const LINGER: Duration = Duration::from_secs(20);
@@ -233,10 +233,15 @@ async fn start(dir: &Path) -> Server {
         bin_dir: variable("BRUNE_PG_BIN_DIR").map(PathBuf::from),
         path: variable("PATH").unwrap_or_default().into(),
         account: variable("BRUNE_PG_USER"),
-        cache_dir: Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres")),
+        // The tests download nothing.
+        cache_dir: None,
     };
     match Server::start(&config, Profile::Throwaway).await {
         Ok(server) => server,
+        Err(Error::NoPrograms { wanted, others, .. }) => {
+            println!("{wanted} is missing{others}: {INSTALL}");
+            std::process::exit(1);
+        }
         Err(fault) => {
             // A throwaway cluster cannot always start: a crash without fsync, another major version.
             println!("{fault:?}\nstarting over");
