@@ -1,5 +1,5 @@
-//! What is written about the service, held to what the service does: the README's tour, the OpenAPI
-//! document, and the statements that the documents tell an operator to run.
+//! Compares the documents with the service: the tutorial, the OpenAPI document, the statements for operators, and
+//! the README's commands.
 
 #![expect(
     clippy::unwrap_used,
@@ -15,6 +15,7 @@ mod readme;
 mod statements;
 #[path = "../support/mod.rs"]
 mod support;
+mod tutorial;
 mod watching;
 
 /// The fenced blocks of a document, in order: what each is said to be, and its text.
