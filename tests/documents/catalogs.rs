@@ -67,7 +67,7 @@ fn the_schema_refuses_what_the_service_refuses() {
 #[test]
 fn the_list_of_parameters_is_what_the_catalogs_say() {
     let told = parameters();
-    #[expect(clippy::disallowed_methods, reason = "a wish of whoever runs the tests")]
+    #[expect(clippy::disallowed_methods, reason = "an option of the test run, not of the service")]
     let update = std::env::var_os("UPDATE").is_some();
     if update {
         fs::write(PARAMETERS, &told).unwrap();
@@ -80,10 +80,9 @@ fn the_list_of_parameters_is_what_the_catalogs_say() {
 
 /// The page, from the catalogs and from `.env.example`.
 fn parameters() -> String {
-    let mut page = "# All parameters\n\nWritten from the catalogs and from \
-         [.env.example](../.env.example) by a test, which fails when this page is out of date \
-         (`UPDATE=1 cargo test --test documents` writes it). How they are changed is in \
-         [configuration.md](configuration.md).\n"
+    let mut page = "# All parameters\n\nGenerated from the catalogs and [.env.example](../.env.example): \
+         `UPDATE=1 cargo test --test documents` writes this page, and a test fails when it is out of date. \
+         [configuration.md](configuration.md) describes how to change them.\n"
         .to_owned();
     let mut declared = BTreeSet::new();
     for (path, text) in catalogs() {
@@ -91,9 +90,9 @@ fn parameters() -> String {
         write!(page, "\n## Catalog {}\n\n[{path}](../{path})\n", catalog.name).unwrap();
         for (kind, title) in [
             (Kind::Setting, "Settings: in the database, changed while the service runs"),
-            (Kind::Locked, "Locked: listed, never written here"),
+            (Kind::Locked, "Locked keys: listed, never written"),
             (Kind::Secret, "Secrets: never in the database"),
-            (Kind::Environment, "The infrastructure's: changed by a restart"),
+            (Kind::Environment, "Variables of the deployment: changed by a restart"),
         ] {
             let of_kind = catalog.schema.all().filter(|it| it.kind == kind).collect::<Vec<_>>();
             if !of_kind.is_empty() {
@@ -105,8 +104,8 @@ fn parameters() -> String {
         }
     }
     page.push_str(
-        "\n## Variables of the service itself\n\nThose that no catalog declares; a secret `X` may come as \
-         `X_FILE`, too.\n\n| variable | example | what it is |\n|---|---|---|\n",
+        "\n## Variables of the service itself\n\nVariables that no catalog declares. A secret `X` can also be \
+         set as `X_FILE`.\n\n| variable | example | description |\n|---|---|---|\n",
     );
     for (name, example, what) in variables().into_iter().filter(|it| !declared.contains(&it.0)) {
         writeln!(page, "| `{name}` | {} | {} |", code(&example), escaped(&what)).unwrap();
@@ -116,8 +115,8 @@ fn parameters() -> String {
 
 fn table(kind: Kind, definitions: &[&Definition]) -> String {
     let mut table = match kind {
-        Kind::Secret => "| name | needed | what it is |\n|---|---|---|\n".to_owned(),
-        _ => "| key | type | default | rules | takes effect | what it is |\n|---|---|---|---|---|---|\n".to_owned(),
+        Kind::Secret => "| name | required | description |\n|---|---|---|\n".to_owned(),
+        _ => "| key | type | default | constraints | takes effect | description |\n|---|---|---|---|---|---|\n".to_owned(),
     };
     for it in definitions {
         let what = escaped(&it.description);
@@ -152,7 +151,7 @@ fn rules(definition: &Definition) -> String {
 fn applies(applies: Applies) -> &'static str {
     match applies {
         Applies::NewSessions => "new sessions",
-        Applies::Hot => "at once",
+        Applies::Hot => "immediately",
         Applies::Restart => "restart",
     }
 }
