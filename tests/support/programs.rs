@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
+    sync::Once,
     time::Duration,
 };
 
@@ -13,15 +14,33 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest as _, Sha256};
 
+/// What installs the programs and packages of the tests.
+const INSTALL: &str = "run `.ci/test`, which installs what is missing";
+
+/// Whether Brune can find a Postgres, or the tests use a server elsewhere.
+const POSTGRES: &str = r#"
+    test -n "$TEST_DATABASE_URL" || test -n "$BRUNE_PG_BIN_DIR" || command -v initdb ||
+    test -x "$(pg_config --bindir)/initdb" || ls /usr/lib/postgresql/*/bin/initdb ||
+    ls /usr/libexec/postgresql*/initdb || ls /usr/pgsql-*/bin/initdb
+"#;
+
 /// Fails the test with one line unless the shell's `condition` holds. Installs nothing.
 pub(crate) fn need(condition: &str) {
-    let checked = Command::new("sh").args(["-c", condition]).output();
-    let holds = checked.is_ok_and(|output| output.status.success());
-    assert!(holds, "`{condition}` fails on this machine: {INSTALL}");
+    assert!(holds(condition), "`{condition}` fails on this machine: {INSTALL}");
 }
 
-/// What installs the programs and packages of the tests.
-pub(crate) const INSTALL: &str = "run `.ci/test`, which installs what is missing";
+/// Fails the test with one line unless the programs of Postgres are on this machine.
+pub(crate) fn need_postgres() {
+    static CHECK: Once = Once::new();
+    let check = || assert!(holds(POSTGRES), "this machine has no programs of Postgres: {INSTALL}");
+    // Every test reports a missing Postgres, not only the first.
+    CHECK.call_once_force(|_| check());
+}
+
+fn holds(condition: &str) -> bool {
+    let output = Command::new("sh").args(["-c", condition]).output();
+    output.is_ok_and(|output| output.status.success())
+}
 
 /// Returns the directory with the packages `name` that `.ci/setup` installed for the requirements in `file`, whose
 /// content is `wanted`.

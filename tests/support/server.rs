@@ -25,14 +25,14 @@ use std::{
 use brune::{
     config::{Embedded, Secret},
     database::{
-        embedded::{Error, Profile, Server},
+        embedded::{Profile, Server},
         options_from_url,
     },
 };
 use sha2::{Digest as _, Sha256};
 use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
 
-use super::{database::sweep, programs::INSTALL};
+use super::{database::sweep, programs::need_postgres};
 
 /// How long the server outlives its last user: long enough for the next test binary to be built.
 const LINGER: Duration = Duration::from_secs(20);
@@ -56,6 +56,7 @@ fn join() -> (PgConnectOptions, Option<File>) {
     if let Some(url) = variable("TEST_DATABASE_URL") {
         return (options_from_url(&Secret::new(url)).unwrap(), None);
     }
+    need_postgres();
     let dir = server_dir();
     let users = lock_file(&dir, "users");
     // Waits for a supervisor that is on its way out.
@@ -238,10 +239,6 @@ async fn start(dir: &Path) -> Server {
     };
     match Server::start(&config, Profile::Throwaway).await {
         Ok(server) => server,
-        Err(Error::NoPrograms { wanted, others, .. }) => {
-            println!("{wanted} is missing{others}: {INSTALL}");
-            std::process::exit(1);
-        }
         Err(fault) => {
             // A throwaway cluster cannot always start: a crash without fsync, another major version.
             println!("{fault:?}\nstarting over");
