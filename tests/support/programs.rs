@@ -82,15 +82,15 @@ pub(crate) fn link_modules(packages: &Path, dir: &Path) {
     symlink(packages.join("node_modules"), link).unwrap();
 }
 
-/// Runs `script` to its end, which is to be a good one; returns what it said.
+/// Runs `script` with `program`, asserts that it succeeds within three minutes, and returns its output.
 pub(crate) async fn finish(program: &str, script: &Path, variables: &[(&str, &str)]) -> String {
     let dir = script.parent().unwrap();
     let mut command = tokio::process::Command::new(program);
     command.arg(script).current_dir(dir).envs(variables.iter().copied()).kill_on_drop(true);
-    let ran = tokio::time::timeout(Duration::from_mins(3), command.output());
-    let ran = ran.await.expect("it ends in time").unwrap();
-    let said =
-        [ran.stdout, ran.stderr].map(|it| String::from_utf8_lossy(&it).into_owned()).concat();
-    assert!(ran.status.success(), "{}: {}\n{said}", script.display(), ran.status);
-    said
+    let limit = Duration::from_mins(3);
+    let output = tokio::time::timeout(limit, command.output()).await.unwrap().unwrap();
+    let text = [output.stdout, output.stderr].map(|it| String::from_utf8_lossy(&it).into_owned());
+    let text = text.concat();
+    assert!(output.status.success(), "{}: {}\n{text}", script.display(), output.status);
+    text
 }
