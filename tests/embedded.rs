@@ -5,6 +5,9 @@
 
 #[path = "embedded/owner.rs"]
 mod owner;
+#[expect(dead_code, reason = "this suite needs Postgres only")]
+#[path = "support/programs.rs"]
+mod programs;
 #[path = "embedded/roles.rs"]
 mod roles;
 #[path = "embedded/sandbox.rs"]
