@@ -121,6 +121,13 @@ async fn the_settings_page_says_how_soon_it_can_be_used() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_first_visit_transfers_less_than_90_kb_and_a_repeat_visit_no_file() {
+    let output = travel(&TestApp::new().await, None, "bytes.mjs", "").await;
+    let figures = output.lines().find(|line| line.starts_with("first visit"));
+    println!("{}", figures.unwrap_or_else(|| panic!("{output}")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_people_write_is_text_on_every_page() {
     let catalog = r#"
         catalog = "hostile"

@@ -50,6 +50,7 @@ const FILES: &[(&str, &str)] = files![
     "journey_keyboard.mjs",
     "pages.mjs",
     "speed.mjs",
+    "bytes.mjs",
     "hostile.mjs",
     "prefix.mjs",
 ];
