@@ -1,10 +1,12 @@
 // The console begins here: who is asking, the frame, and which page is shown.
 import { fill, h, hear, said } from './dom.js';
-import { drawBar, restoreDraft } from './draft.js';
+import { restoreDraft } from './draft.js';
+import { drawBar } from './draft-bar.js';
 import { begin, me, showWho, signIn } from './session.js';
 import { listen } from './live.js';
 import { failure } from './parts.js';
-import { pages, place } from './route.js';
+import { pages } from './pages.js';
+import { place } from './route.js';
 import { helpButton, shortcuts } from './keys.js';
 import { follow, load } from './store.js';
 

@@ -51,14 +51,16 @@ export function rebase(key, value) {
 /** What `key` would be if the draft were saved. */
 export const would = (key) => draft.get(key)?.value ?? store.settings.get(key)?.value;
 
-function changed() {
+/** Stores the draft, tells the pages, and has the service check it soon. */
+export function changed() {
   sessionStorage.setItem(KEPT, JSON.stringify([...draft.values()].map(({ key, base, version, value, raw, unreadable, local }) => ({ key, base, version, value, raw, unreadable, local }))));
   if (draft.size === 0) causes = new Map();
   tell('draft');
   checkSoon();
 }
 
-const checkSoon = settle(220, check);
+/** Checks the draft once typing has ceased. */
+export const checkSoon = settle(220, check);
 
 /** The body of the draft, as the API takes it. */
 export const body = (reason) => ({ reason, changes: ready().map(({ key, value, version }) => ({ key, value, version })) });
@@ -128,47 +130,6 @@ export function restoreDraft() {
     }
     if (draft.size > 0) changed();
   });
-  hear('key-r', review);
   addEventListener('beforeunload', (event) => { if (draft.size > 0) event.preventDefault(); });
   if (draft.size > 0) changed();
-}
-
-/** Throws all of it away; for a while it can be had back. */
-function discard() {
-  const kept = [...draft];
-  draft.clear();
-  changed();
-  announce(`Discarded ${count(kept.length, 'change')}.`, ['Undo', () => {
-    for (const [key, entry] of kept) draft.set(key, entry);
-    changed();
-  }]);
-}
-
-/** Opens the review of what is not saved. */
-export async function review() {
-  if (draft.size === 0) return announce('There is nothing to review: no setting was changed here.');
-  checkSoon.cancel();
-  const { open } = await import('./review.js');
-  return open();
-}
-
-/** The bar that says what is not saved, kept true. */
-export function drawBar(place) {
-  const what = h('p');
-  const button = h('button.main', { type: 'button', onclick: review }, 'Review and save');
-  fill(place, what, h('div.row', null, h('button', { type: 'button', onclick: discard }, 'Discard'), button));
-  const draw = () => {
-    const all = [...draft.values()];
-    const wrong = all.filter((it) => faultIn(it) && !it.theirs).length;
-    const met = all.filter((it) => it.theirs).length;
-    // Focus must not fall out of the page with the bar.
-    if (all.length === 0 && place.contains(document.activeElement)) document.querySelector('main').focus({ preventScroll: true });
-    place.hidden = all.length === 0;
-    fill(what, h('strong', null, count(all.length, 'change')), ', not saved',
-      met > 0 && h('span', null, ' · ', h('span.mark.warn', null, `${met} changed by somebody else`)),
-      wrong > 0 && h('span', null, ' · ', h('span.mark.bad', null, wrong === 1 ? '1 needs attention' : `${wrong} need attention`)),
-      [...causes].map(([key, detail]) => h('span.fault', null, ' ', said(`${label(key)} ${detail}`))));
-  };
-  hear('draft', draw);
-  draw();
 }

@@ -3,7 +3,7 @@
 import { fill, h, tell } from './dom.js';
 import { clock, label } from './format.js';
 import { dialog } from './parts.js';
-import { pages } from './route.js';
+import { pages } from './pages.js';
 import { store } from './store.js';
 
 const letters = {
