@@ -12,11 +12,11 @@ export class Problem extends Error {
 // This module is `admin/assets/<version>/api.js` of the service, which may be mounted under a path.
 const ROOT = new URL('../../../', import.meta.url);
 /** Where `path` of the service is. */
-export const at = (path) => new URL(path.slice(1), ROOT).href;
+export const serviceUrl = (path) => new URL(path.slice(1), ROOT).href;
 
 let signInAgain = null;
 /** Names what is called, and waited for, when the service no longer knows who is asking. */
-export const onSignedOut = (ask) => { signInAgain = ask; };
+export const setReauthentication = (ask) => { signInAgain = ask; };
 
 const unreachable = () => new Problem(0, {
   code: 'unreachable',
@@ -29,8 +29,8 @@ const unreachable = () => new Problem(0, {
  * `type`), `headers`, `signal`, `once` (the idempotency key of a write), `ask` (false: a 401 is a problem like others).
  * Returns `{ data, headers, status }`; whatever goes wrong is a `Problem`.
  */
-export async function call(method, path, { query, body, type, headers, signal, once, ask = true } = {}) {
-  const target = at(path) + search(query);
+export async function request(method, path, { query, body, type, headers, signal, once, ask = true } = {}) {
+  const target = serviceUrl(path) + queryString(query);
   const init = { method, headers: { Accept: 'application/json, */*', ...headers }, signal, credentials: 'same-origin', cache: 'no-store' };
   if (body !== undefined) {
     init.headers['Content-Type'] = type ?? 'application/json';
@@ -53,16 +53,16 @@ export async function call(method, path, { query, body, type, headers, signal, o
 }
 
 /** What `GET path` has to say. */
-export const read = async (path, query, options) => (await call('GET', path, { query, ...options })).data;
+export const fetchJson = async (path, query, options) => (await request('GET', path, { query, ...options })).data;
 
 /** `?a=b` of what `query` holds; nothing of nothing. */
-export function search(query) {
+export function queryString(query) {
   const pairs = Object.entries(query ?? {}).filter(([, value]) => value !== null && value !== undefined && value !== '' && value !== false);
   return pairs.length ? `?${new URLSearchParams(pairs)}` : '';
 }
 
 /** A key that one write and its repeats share. */
-export const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((it) => it.toString(16).padStart(2, '0')).join('');
+export const newIdempotencyKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((it) => it.toString(16).padStart(2, '0')).join('');
 
 function parse(text) {
   try {

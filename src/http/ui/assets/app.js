@@ -1,14 +1,14 @@
 // The console begins here: who is asking, the frame, and which page is shown.
-import { fill, h, hear, said } from './dom.js';
+import { h, isolate, setChildren, subscribe } from './dom.js';
 import { restoreDraft } from './draft.js';
-import { drawBar } from './draft-bar.js';
-import { begin, me, showWho, signIn } from './session.js';
-import { listen } from './live.js';
-import { failure } from './parts.js';
+import { showDraftBar } from './draft-bar.js';
+import { resumeSession, session, showAccount, showSignInPage } from './session.js';
+import { connectLiveUpdates } from './live.js';
+import { errorAlert } from './parts.js';
 import { pages } from './pages.js';
-import { place } from './route.js';
-import { helpButton, shortcuts } from './keys.js';
-import { follow, load } from './store.js';
+import { currentRoute } from './route.js';
+import { enableShortcuts, helpButton } from './keys.js';
+import { followChanges, loadSettings } from './store.js';
 
 const main = document.querySelector('#main');
 let leave = new AbortController();
@@ -17,13 +17,13 @@ async function show() {
   leave.abort();
   leave = new AbortController();
   const { signal } = leave;
-  const { page, rest, parameters } = place();
+  const { page, rest, parameters } = currentRoute();
   const [path, name, , load] = pages().find(([it]) => it === page) ?? [null, 'Nothing here'];
   for (const link of document.querySelectorAll('nav a')) {
     if (link.hash === `#/${path}`) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
   }
-  document.title = `${name} · ${me.catalog} · Brune`;
+  document.title = `${name} · ${session.catalog} · Brune`;
   const body = h('div', { class: `page ${path ?? ''}` });
   try {
     if (!load) throw Object.assign(new Error('there is no such page'), { title: 'Nothing here', status: 404 });
@@ -32,10 +32,10 @@ async function show() {
   } catch (problem) {
     if (problem.name === 'AbortError') return;
     console.info(problem);
-    fill(body, h('h1', null, name), failure(problem, show));
+    setChildren(body, h('h1', null, name), errorAlert(problem, show));
   }
   if (signal.aborted) return;
-  fill(main, body);
+  setChildren(main, body);
   if (started) main.focus({ preventScroll: true });
   started = true;
   scrollTo(0, 0);
@@ -44,29 +44,29 @@ let started = false;
 
 function frame() {
   const links = pages().map(([path, name]) => h('li', null, h('a', { href: `#/${path}` }, name)));
-  fill(document.querySelector('nav'), h('ul', null, links));
-  fill(document.querySelector('.catalog'), said(me.catalog));
+  setChildren(document.querySelector('nav'), h('ul', null, links));
+  setChildren(document.querySelector('.catalog'), isolate(session.catalog));
   document.querySelector('.top').hidden = false;
-  showWho(document.querySelector('.me'));
-  fill(document.querySelector('.help'), helpButton());
+  showAccount(document.querySelector('.me'));
+  setChildren(document.querySelector('.help'), helpButton());
 }
 
 async function start() {
   // What the first page needs is asked for at once; whether anybody is signed in shows meanwhile.
-  if (!location.hash.startsWith('#token=')) load(false).catch(() => null);
+  if (!location.hash.startsWith('#token=')) loadSettings(false).catch(() => null);
   let problem = null;
-  let known = await begin().catch((it) => { problem = it; return false; });
+  let known = await resumeSession().catch((it) => { problem = it; return false; });
   while (!known) {
-    await signIn(main, problem);
+    await showSignInPage(main, problem);
     known = true;
   }
   if (location.hash === '') history.replaceState(null, '', '#/settings');
   frame();
-  hear('signed-in', frame);
+  subscribe('signed-in', frame);
   restoreDraft();
-  drawBar(document.querySelector('.bar'));
-  shortcuts();
-  follow();
+  showDraftBar(document.querySelector('.bar'));
+  enableShortcuts();
+  followChanges();
   // Its fragment would be taken for a page.
   document.querySelector('.skip').addEventListener('click', (event) => {
     event.preventDefault();
@@ -74,7 +74,7 @@ async function start() {
   });
   addEventListener('hashchange', show);
   await show();
-  listen(document.querySelector('.live'));
+  connectLiveUpdates(document.querySelector('.live'));
 }
 
 start();

@@ -1,7 +1,7 @@
 // Pictures of what happened over time. Each is drawn for the width it has, and each has the same as a table beneath.
-import { fill, h, said, svg } from './dom.js';
-import { clock, count, exact, label, plain, shown, timeExact, words } from './format.js';
-import { link, row, table } from './page.js';
+import { h, isolate, setChildren, svg } from './dom.js';
+import { dateTimeElement, formatDateTime, formatValue, humanize, label, pluralize, timePreference, valueElement } from './format.js';
+import { link, table, tableRow } from './page.js';
 
 const HEIGHT = 120;
 const EDGE = { left: 34, right: 8, top: 10 };
@@ -14,11 +14,11 @@ const GROUPS = { changed: 'Changes', restored: 'Restored', other: 'Refused, clea
 const GROUP_OF = { rollback: 'restored', refused: 'other', secret_cleanup: 'other' };
 
 /** Changes over time as `GET …/timeline` tells them; `target(since, until)` is where a bar leads. */
-export function timeline(data, target) {
+export function timelineChart(data, target) {
   const begin = Date.parse(data.since);
   const end = Math.max(Date.parse(data.until), begin + 1000);
   const all = merge(data, 1);
-  const about = `${count(all[0].all, 'entry', 'entries')} from ${exact(begin)} to ${exact(end)}`;
+  const about = `${pluralize(all[0].all, 'entry', 'entries')} from ${formatDateTime(begin)} to ${formatDateTime(end)}`;
   const groups = Object.entries(GROUPS).filter(([name]) => all[0][name]);
   const columns = { From: '', To: '', ...Object.fromEntries(groups.map(([, text]) => [text, ''])) };
   const legend = h('ul.legend', { 'aria-hidden': 'true' }, groups.map(([name, text]) => h('li', null, svg('svg', { width: 14, height: 14 }, rectangle(name, 1, 1, 12, 12)), text)));
@@ -28,7 +28,7 @@ export function timeline(data, target) {
     const most = Math.max(...bars.map((it) => it.all));
     const x = scale(begin, end, EDGE.left, width - EDGE.right);
     const y = scale(0, most, BOTTOM, EDGE.top);
-    fill(list, asTable('Entries over time', columns, bars.map((it) => [timeExact(it.start), timeExact(it.end), ...groups.map(([name]) => it[name])])));
+    setChildren(list, asTable('Entries over time', columns, bars.map((it) => [dateTimeElement(it.start), dateTimeElement(it.end), ...groups.map(([name]) => it[name])])));
     return svg('svg', { width, height: HEIGHT, role: 'group', 'aria-label': `${about}. Each bar leads to its entries.` },
       hatch(), axis(begin, end, x, width), level(most, y, width), bars.map((it) => bar(it, x, y, target, [begin, end])));
   });
@@ -64,7 +64,7 @@ function bar(it, x, y, target, [begin, end]) {
     const height = Math.max(base - y(sum), 2);
     return rectangle(name, left, base - height, room > 8 ? room - 2 : room, height);
   });
-  const name = `${Object.entries(it.counts).map(([action, n]) => `${n} ${words(action)}`).join(', ')}: ${exact(it.start)} to ${exact(it.end)}`;
+  const name = `${Object.entries(it.counts).map(([action, n]) => `${n} ${humanize(action)}`).join(', ')}: ${formatDateTime(it.start)} to ${formatDateTime(it.end)}`;
   // What can be hit is the whole height, and never narrower than it should be.
   const width = Math.max(room, NARROWEST);
   return svg('a', { href: target(new Date(it.start).toISOString(), new Date(it.end).toISOString()), 'aria-label': name },
@@ -83,7 +83,7 @@ function axis(begin, end, x, width) {
   const last = Math.max(1, Math.min(6, Math.floor(width / 150) - 1));
   const hours = (end - begin) / 3_600_000;
   const form = new Intl.DateTimeFormat(undefined, {
-    dateStyle: hours < 24 ? undefined : 'medium', timeStyle: hours < 1 ? 'medium' : hours < 96 ? 'short' : undefined, timeZone: clock.utc ? 'UTC' : undefined,
+    dateStyle: hours < 24 ? undefined : 'medium', timeStyle: hours < 1 ? 'medium' : hours < 96 ? 'short' : undefined, timeZone: timePreference.utc ? 'UTC' : undefined,
   });
   return svg('g', { class: 'axis', 'aria-hidden': 'true' }, svg('line', { x1: EDGE.left, x2: width - EDGE.right, y1: BOTTOM, y2: BOTTOM }),
     Array.from({ length: last + 1 }, (_, index) => {
@@ -97,18 +97,18 @@ const level = (value, y, width) => svg('g', { class: 'axis', 'aria-hidden': 'tru
   svg('text', { x: EDGE.left - 6, y: y(value) + 4, 'text-anchor': 'end' }, new Intl.NumberFormat('en', { notation: 'compact', maximumSignificantDigits: 4 }).format(value)));
 
 /** The values of `key` over time, from its `entries`, newest first; null where there is nothing to draw. */
-export function values(key, entries) {
+export function valueChart(key, entries) {
   const points = entries.filter((it) => it.version !== null).reverse()
     .map((it) => ({ at: Date.parse(it.changed_at), value: it.new_value, id: it.id, version: it.version }));
   if (points.length === 0) return null;
   const all = points.map((it) => it.value);
   const numbers = all.every((it) => typeof it === 'number');
   const [begin, now] = [points[0].at, Math.max(Date.now(), points.at(-1).at + 1000)];
-  const known = [...new Set(all.map(plain))];
-  const about = `${label(key)}: ${cut(plain(all.at(-1)), 60)} now, ${numbers ? `between ${Math.min(...all)} and ${Math.max(...all)}` : count(known.length, 'value')} since ${exact(begin)}`;
+  const known = [...new Set(all.map(formatValue))];
+  const about = `${label(key)}: ${cut(formatValue(all.at(-1)), 60)} now, ${numbers ? `between ${Math.min(...all)} and ${Math.max(...all)}` : pluralize(known.length, 'value')} since ${formatDateTime(begin)}`;
   const list = asTable('Values over time', { Since: '', Version: '', Value: '' },
-    [...points].reverse().map((it) => [timeExact(it.at), link(`#/history/${it.id}`, `version ${it.version}`), shown(it.value)]));
-  return figure(said(about), list, (width) => {
+    [...points].reverse().map((it) => [dateTimeElement(it.at), link(`#/history/${it.id}`, `version ${it.version}`), valueElement(it.value)]));
+  return figure(isolate(about), list, (width) => {
     const x = scale(begin, now, EDGE.left, width - EDGE.right);
     return svg('svg', { width, height: HEIGHT, role: 'img', 'aria-label': about }, axis(begin, now, x, width),
       numbers ? line(points, all, now, x, width) : band(points, known, now, x));
@@ -120,7 +120,7 @@ function line(points, all, now, x, width) {
   const y = low === high ? () => (BOTTOM + EDGE.top) / 2 : scale(low, high, BOTTOM - 10, EDGE.top + 4);
   const path = points.map((it, index) => `${index ? `H${x(it.at)}V` : `M${x(it.at)} `}${y(it.value)}`).join('');
   return [level(high, y, width), low !== high && level(low, y, width), svg('path', { class: 'steps', d: `${path}H${x(now)}` }),
-    points.map((it) => svg('circle', { class: 'point', cx: x(it.at), cy: y(it.value), r: points.length > 60 ? 2 : 3.5 }, svg('title', null, `${it.value} since ${exact(it.at)}`)))];
+    points.map((it) => svg('circle', { class: 'point', cx: x(it.at), cy: y(it.value), r: points.length > 60 ? 2 : 3.5 }, svg('title', null, `${it.value} since ${formatDateTime(it.at)}`)))];
 }
 
 /** One band, as long as each value stood, with the value in it where there is room. */
@@ -128,10 +128,10 @@ function band(points, known, now, x) {
   return points.map((it, index) => {
     const left = x(it.at);
     const width = Math.max(x(points[index + 1]?.at ?? now) - left, 1.5);
-    const text = shown(it.value).textContent;
+    const text = valueElement(it.value).textContent;
     const room = Math.floor((width - 12) / 7.5);
-    return svg('g', null, svg('title', null, `${cut(text, 200)} since ${exact(it.at)}`),
-      svg('rect', { class: `state state-${known.indexOf(plain(it.value)) % 3}`, x: left, y: 30, width, height: 44 }),
+    return svg('g', null, svg('title', null, `${cut(text, 200)} since ${formatDateTime(it.at)}`),
+      svg('rect', { class: `state state-${known.indexOf(formatValue(it.value)) % 3}`, x: left, y: 30, width, height: 44 }),
       room > 1 && svg('text', { class: 'state-name', x: left + 6, y: 57 }, cut(text, room)));
   });
 }
@@ -145,10 +145,10 @@ function figure(about, beneath, draw) {
   new ResizeObserver(([{ contentRect: { width } }]) => {
     if (Math.abs(width - before) < 2) return;
     before = width;
-    fill(place, draw(Math.max(200, Math.floor(width))));
+    setChildren(place, draw(Math.max(200, Math.floor(width))));
   }).observe(place);
   return h('figure.chart', null, h('figcaption.hint', null, about), place, beneath);
 }
 
 const asTable = (name, columns, rows) => h('details', null, h('summary', null, 'As a table'),
-  h('div.wide', { tabindex: '0', role: 'region', 'aria-label': name }, table(name, columns, rows.map((cells) => row(columns, null, ...cells)))));
+  h('div.wide', { tabindex: '0', role: 'region', 'aria-label': name }, table(name, columns, rows.map((cells) => tableRow(columns, null, ...cells)))));

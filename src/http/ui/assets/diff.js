@@ -1,6 +1,6 @@
 // What differs between two values, by words or by items, so that a look is enough.
-import { h, said } from './dom.js';
-import { count, plain, shown } from './format.js';
+import { h, isolate } from './dom.js';
+import { formatValue, pluralize, valueElement } from './format.js';
 
 // Beyond so many differing words the parts no longer tell anything, and finding them would take long.
 const MOST = 400;
@@ -8,12 +8,12 @@ const MOST = 400;
 const AROUND = { text: 90, list: 4 };
 
 /** What differs between two values: an element with `del` for what went and `ins` for what came. */
-export function difference(before, after) {
+export function valueDiff(before, after) {
   const both = (is) => is(before) && is(after);
   const isText = both((it) => typeof it === 'string');
-  if (isText && before === after) return shown(after);
+  if (isText && before === after) return valueElement(after);
   if ((isText || both(Array.isArray)) && before.length && after.length) return isText ? texts(before, after) : lists(before, after);
-  return h('div.change', null, shown(before), h('span.soft', { 'aria-hidden': 'true' }, '→'), h('span.unseen', null, ' becomes '), shown(after));
+  return h('div.change', null, valueElement(before), h('span.soft', { 'aria-hidden': 'true' }, '→'), h('span.unseen', null, ' becomes '), valueElement(after));
 }
 
 const texts = (before, after) => reachable(h('div.value.long', { dir: 'auto' }, together(steps(split(before), split(after))).map(part)), before.length + after.length > 300);
@@ -27,7 +27,7 @@ function part([kind, text], index, { length }) {
   const left = text.length - begin - end;
   if (left < AROUND.text) return text;
   // Array.from would be slow here, and half a character at the edge is no harm: it is cut at whole ones.
-  return [whole(text.slice(0, begin)), h('span.soft', null, ` … ${count(left, 'character')} as before … `), whole(text.slice(text.length - end))];
+  return [whole(text.slice(0, begin)), h('span.soft', null, ` … ${pluralize(left, 'character')} as before … `), whole(text.slice(text.length - end))];
 }
 
 const whole = (text) => text.replace(/[\uD800-\uDBFF]$/, '').replace(/^[\uDC00-\uDFFF]/, '');
@@ -57,7 +57,7 @@ function together(list) {
 }
 
 function lists(before, after) {
-  const all = steps(before.map(plain), after.map(plain));
+  const all = steps(before.map(formatValue), after.map(formatValue));
   const near = (index) => all.slice(Math.max(0, index - AROUND.list), index + AROUND.list + 1).some(([kind]) => kind !== 'same');
   const chips = [];
   let cut = 0;
@@ -71,7 +71,7 @@ function lists(before, after) {
       return;
     }
     end();
-    chips.push(h('li.chip', null, kind === 'same' ? said(text) : h(kind, null, said(text))));
+    chips.push(h('li.chip', null, kind === 'same' ? isolate(text) : h(kind, null, isolate(text))));
   });
   end();
   return reachable(h('ul.chips.long', null, chips), chips.length > 24 || before.concat(after).join('').length > 400, 'list');

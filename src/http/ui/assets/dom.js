@@ -43,21 +43,21 @@ function append(element, children) {
 }
 
 /** Puts `children` in the place of whatever `element` held. */
-export function fill(element, ...children) {
+export function setChildren(element, ...children) {
   element.replaceChildren();
   append(element, children);
   return element;
 }
 
 /** A text that somebody wrote, kept from turning what stands around it into another direction. */
-export const said = (text, spec = 'bdi') => h(spec, spec === 'bdi' ? null : { dir: 'auto' }, String(text));
+export const isolate = (text, spec = 'bdi') => h(spec, spec === 'bdi' ? null : { dir: 'auto' }, String(text));
 
 let last = 0;
 /** An id that no other element has. */
-export const unique = (name) => `${name}-${++last}`;
+export const uniqueId = (name) => `${name}-${++last}`;
 
 /** Calls `then` once calls have ceased for `ms`; what it returns cancels. */
-export function settle(ms, then) {
+export function debounce(ms, then) {
   let timer;
   const call = (...all) => {
     clearTimeout(timer);
@@ -69,14 +69,14 @@ export function settle(ms, then) {
 
 const hub = new EventTarget();
 /** Tells whoever listens that `name` happened. */
-export const tell = (name, detail) => hub.dispatchEvent(new CustomEvent(name, { detail }));
+export const emit = (name, detail) => hub.dispatchEvent(new CustomEvent(name, { detail }));
 /** Calls `then` whenever `name` is told, until `signal` is aborted. */
-export const hear = (name, then, signal) => hub.addEventListener(name, ({ detail }) => then(detail), { signal });
+export const subscribe = (name, then, signal) => hub.addEventListener(name, ({ detail }) => then(detail), { signal });
 
 /** Says `text` in the corner, to those who see and to those who listen; it goes by itself. `action` is a name and what to do. */
-export function announce(text, action) {
+export function showToast(text, action) {
   const place = document.querySelector('.said');
-  const line = h('p', null, said(text), action && [' ', h('button', { type: 'button', onclick: () => { line.remove(); action[1](); } }, action[0])]);
-  fill(place, line);
+  const line = h('p', null, isolate(text), action && [' ', h('button', { type: 'button', onclick: () => { line.remove(); action[1](); } }, action[0])]);
+  setChildren(place, line);
   setTimeout(() => line.remove(), action ? 15_000 : 6000);
 }

@@ -1,11 +1,11 @@
 // The field of a value by its type. `onvalue` is called with `{ value }`, or with `{ raw, fault }` while what stands in the
 // field is no value. A field is `{ element, input }`; `input` is what takes the focus.
-import { fill, h, said, unique } from './dom.js';
-import { editList } from './lists.js';
+import { h, isolate, setChildren, uniqueId } from './dom.js';
+import { editListAsText } from './lists.js';
 import { store } from './store.js';
 
 /** The field of `setting`, holding `value` (or the text `raw`); `valueOf(key)` is what another setting would be. */
-export function field(setting, { value, raw }, { name, describedby }, onvalue, valueOf) {
+export function settingField(setting, { value, raw }, { name, describedby }, onvalue, valueOf) {
   const common = { 'aria-label': name, 'aria-describedby': describedby };
   const { value_type: type, constraints } = setting;
   if (type === 'boolean') return switchField(value, common, onvalue);
@@ -68,13 +68,13 @@ function choiceField(value, choices, open, common, onvalue) {
 
 function listField(setting, value, common, onvalue) {
   const items = [...value];
-  const options = unique('items');
+  const options = uniqueId('items');
   const list = h('ul.chips');
   const changed = () => {
     draw();
     onvalue({ value: [...items] });
   };
-  const draw = () => fill(list, items.map((item, i) => h('li.chip', null, said(item), h('button', {
+  const draw = () => setChildren(list, items.map((item, i) => h('li.chip', null, isolate(item), h('button', {
     type: 'button', 'aria-label': `Remove ${item}`, onclick: () => {
       items.splice(i, 1);
       changed();
@@ -101,7 +101,7 @@ function listField(setting, value, common, onvalue) {
   });
   const asText = h('button.quiet', {
     type: 'button', 'aria-label': `${common['aria-label']} as JSON or YAML`, onclick: async () => {
-      const edited = await editList(setting, items);
+      const edited = await editListAsText(setting, items);
       if (!edited) return;
       items.splice(0, items.length, ...edited);
       changed();

@@ -1,10 +1,10 @@
 // A list as text, in JSON or YAML. The service reads it, as it reads documents, and says at which line and column it
 // fails; here nothing is parsed.
-import { call } from './api.js';
-import { difference } from './diff.js';
-import { fill, h, said, settle } from './dom.js';
+import { request } from './api.js';
+import { valueDiff } from './diff.js';
+import { debounce, h, isolate, setChildren } from './dom.js';
 import { label } from './format.js';
-import { dialog, sentence } from './parts.js';
+import { openDialog, toSentence } from './parts.js';
 
 // What stands before the text in the document that is sent, and how it is moved in.
 const KINDS = {
@@ -23,7 +23,7 @@ async function parse(setting, kind, text, signal) {
   const { type, wrap, lines, columns } = KINDS[kind];
   const last = text.split('\n').length;
   try {
-    const { data } = await call('POST', '/admin/config/import', { query: { dry_run: true }, type, body: wrap(setting.key, text), signal });
+    const { data } = await request('POST', '/admin/config/import', { query: { dry_run: true }, type, body: wrap(setting.key, text), signal });
     const entry = data.entries.find((it) => it.key === setting.key);
     if (data.entries.length !== 1 || !Array.isArray(entry?.imported)) return { fault: entry?.detail ?? 'this is no list of texts', line: 1, column: 1 };
     return { value: entry.imported, fault: entry.class === 'invalid' ? entry.detail : null };
@@ -37,22 +37,22 @@ async function parse(setting, kind, text, signal) {
 }
 
 /** Edits `items` of `setting` as text; the promise is the new list, or undefined. */
-export function editList(setting, items) {
+export function editListAsText(setting, items) {
   let [kind, found, control] = ['json', { value: items }, null];
-  return dialog((close) => {
+  return openDialog((close) => {
     const numbers = h('pre.gutter', { 'aria-hidden': 'true' });
     const told = h('div', { id: 'list-told', 'aria-live': 'polite' });
     const take = h('button.main', { type: 'submit' }, 'Take it into the draft');
     const place = () => text.value.split('\n').slice(0, (found.line ?? 1) - 1).join('\n').length + (found.line > 1 ? 1 : 0) + (found.column ?? 1) - 1;
     const show = () => {
       const lines = text.value.split('\n');
-      fill(numbers, lines.map((_, i) => [h(`span${found.line === i + 1 ? '.at' : ''}`, null, `${i + 1}`), '\n']));
+      setChildren(numbers, lines.map((_, i) => [h(`span${found.line === i + 1 ? '.at' : ''}`, null, `${i + 1}`), '\n']));
       text.setAttribute('aria-invalid', String(Boolean(found.fault)));
       take.disabled = !found.value;
-      fill(told, found.fault
-        ? [h('p.fault', null, found.line ? `Line ${found.line}, column ${found.column}: ` : '', said(sentence(found.fault))),
+      setChildren(told, found.fault
+        ? [h('p.fault', null, found.line ? `Line ${found.line}, column ${found.column}: ` : '', isolate(toSentence(found.fault))),
           found.line && h('button.quiet', { type: 'button', onclick: () => { text.focus(); text.setSelectionRange(place(), place() + 1); } }, 'Go there')]
-        : h('p', null, h('span.soft', null, 'What changes: '), difference(items, found.value)));
+        : h('p', null, h('span.soft', null, 'What changes: '), valueDiff(items, found.value)));
     };
     const look = async () => {
       control?.abort();
@@ -62,7 +62,7 @@ export function editList(setting, items) {
         show();
       } catch { /* a newer text is being read */ }
     };
-    const soon = settle(250, look);
+    const soon = debounce(250, look);
     const write = (to) => {
       kind = to;
       if (found.value) text.value = KINDS[kind].write(found.value);

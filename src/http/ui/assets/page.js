@@ -1,44 +1,44 @@
 // What pages share: links, buttons, tables, and lists that are kept true in place.
-import { read, search } from './api.js';
-import { fill, h, hear, said } from './dom.js';
-import { label, words } from './format.js';
-import { failure, more } from './parts.js';
+import { fetchJson, queryString } from './api.js';
+import { h, isolate, setChildren, subscribe } from './dom.js';
+import { humanize, label } from './format.js';
+import { errorAlert, pageLoader } from './parts.js';
 
 /** A link. */
 export const link = (href, ...content) => h('a', { href }, content);
 
 /** The fragment of the history with these `filters`. */
-export const address = (filters) => `#/history${search(filters)}`;
+export const historyHash = (filters) => `#/history${queryString(filters)}`;
 
 /** A setting's name, which leads to its history. */
-export const keyLink = (key) => link(address({ key }), said(label(key)));
+export const settingLink = (key) => link(historyHash({ key }), isolate(label(key)));
 
 /** A revision, which leads to what it changed. */
-export const revisionLink = (revision, name = 'Revision') => link(address({ revision }), `${name} ${revision}`);
+export const revisionLink = (revision, name = 'Revision') => link(historyHash({ revision }), `${name} ${revision}`);
 
 /** A button; `name` is what it is called where its text alone would not do. */
 export const button = (text, onclick, name, spec = 'button') => h(spec, { type: 'button', 'aria-label': name, onclick }, text);
 
 /** A state in a word. */
-export const mark = (kind, text) => h('span.mark', { class: kind }, text);
+export const badge = (kind, text) => h('span.mark', { class: kind }, text);
 
 /** What stands back. */
-export const soft = (...content) => h('span.soft', null, content);
+export const muted = (...content) => h('span.soft', null, content);
 
 /** Names and what they stand for; what is null, undefined or empty is left out. */
-export const facts = (spec, all) => h(spec, null, Object.entries(all).map(([name, value]) =>
+export const definitionList = (spec, all) => h(spec, null, Object.entries(all).map(([name, value]) =>
   value && h('div', null, h('dt', null, name), h('dd', null, value))));
 
 /** A field with its label. */
-export const field = (text, input) => h('label.field', null, text, input);
+export const labeledField = (text, input) => h('label.field', null, text, input);
 
 /** A field to choose one of `values`, or all; `then(value)` is told. */
-export const choice = (title, name, values, value, then, text = words) => field(title,
+export const selectField = (title, name, values, value, then, text = humanize) => labeledField(title,
   h('select', { name, onchange: ({ target }) => then(target.value) },
     ['', ...values].map((it) => h('option', { value: it, selected: it === value }, it ? text(it) : 'All'))));
 
 /** A text that may be too long for its place, which is scrolled then. */
-export const long = (text) => (text.length > 200 ? h('span.long', { tabindex: '0' }, said(text)) : said(text));
+export const longText = (text) => (text.length > 200 ? h('span.long', { tabindex: '0' }, isolate(text)) : isolate(text));
 
 /** A table with its name; `columns` are names with the class of their width. Its rows become cards on narrow screens. */
 export const table = (name, columns, rows) => h('div.card', null, h('table.cards', { 'aria-label': name },
@@ -46,14 +46,14 @@ export const table = (name, columns, rows) => h('div.card', null, h('table.cards
   rows.nodeType ? rows : h('tbody', null, rows)));
 
 /** A row of a table with these `columns`, named by its `first` cell. */
-export function row(columns, properties, first, ...cells) {
+export function tableRow(columns, properties, first, ...cells) {
   const [, ...names] = Object.keys(columns);
   return h('tr', properties, h('th', { scope: 'row' }, first),
     cells.map((it, index) => h('td', { 'data-label': names[index] !== 'Actions' && names[index] }, it)));
 }
 
 /** Turns `old` into `fresh` where the two differ, so that focus, selection and scroll stay; `data-id` tells rows apart. */
-export function become(old, fresh) {
+export function morph(old, fresh) {
   if (old.isEqualNode(fresh)) return;
   if (old.nodeType === 3 && fresh.nodeType === 3) {
     old.data = fresh.data;
@@ -79,7 +79,7 @@ export function become(old, fresh) {
     const match = id ? named.get(id) : at;
     if (match && match === at) at = at.nextSibling;
     else old.insertBefore(match ?? child, at);
-    if (match) become(match, child);
+    if (match) morph(match, child);
   }
   while (at) {
     const next = at.nextSibling;
@@ -92,7 +92,7 @@ export function become(old, fresh) {
  * Calls `then` every `ms` while the page is in sight, and at once when settings change or it comes in sight again; never
  * twice at a time. What fails is said in `wrong` until it goes well. Returns what calls it now.
  */
-export function every(ms, then, wrong, signal) {
+export function poll(ms, then, wrong, signal) {
   let [busy, due] = [false, false];
   const run = async () => {
     if (signal.aborted || document.visibilityState !== 'visible') return;
@@ -100,20 +100,20 @@ export function every(ms, then, wrong, signal) {
     if (busy) return;
     busy = true;
     // The same words are not said over and over to those who listen.
-    await then().then(() => fill(wrong), (problem) => { if (!signal.aborted && !wrong.firstChild) fill(wrong, failure(problem)); });
+    await then().then(() => setChildren(wrong), (problem) => { if (!signal.aborted && !wrong.firstChild) setChildren(wrong, errorAlert(problem)); });
     busy = false;
     if (due) run();
   };
   const timer = setInterval(run, ms);
   signal.addEventListener('abort', () => clearInterval(timer));
   document.addEventListener('visibilitychange', run, { signal });
-  for (const name of ['change', 'resync', 'connected']) hear(name, run, signal);
+  for (const name of ['change', 'resync', 'connected']) subscribe(name, run, signal);
   return run;
 }
 
 /** What reads a page of `path`, for `listing`: `rows` are the answer's `name`. */
-export const paged = (path, name, query, signal) => async (cursor, limit) => {
-  const answer = await read(path, { ...query, limit, cursor }, { signal });
+export const pageReader = (path, name, query, signal) => async (cursor, limit) => {
+  const answer = await fetchJson(path, { ...query, limit, cursor }, { signal });
   return { ...answer, rows: answer[name], next: answer.next_cursor };
 };
 
@@ -122,13 +122,13 @@ export const paged = (path, name, query, signal) => async (cursor, limit) => {
  * `id(item)`; `date(item)` is what it is sorted by, `none` says that there is nothing. `again()` keeps it true in place
  * and offers in `news` what is new, which `anew()` shows; `change(item)` redraws a row of ours, which then stays.
  */
-export function listing({
+export function liveTable({
   name, columns, size = 50, load, id, date, draw, none, news = h('p.news', { role: 'status' }), top = news, offer = (n) => `Show ${n} new`, anew,
 }) {
   const [items, stays, rows] = [new Map(), new Set(), h('tbody')];
   const [card, nothing] = [table(name, columns, rows), h('div.card', null, none)];
   let [whole, ready] = [false, false];
-  const pages = more(rows, async (cursor) => {
+  const pages = pageLoader(rows, async (cursor) => {
     const answer = await load(cursor, size);
     whole = !answer.next;
     return answer;
@@ -142,14 +142,14 @@ export function listing({
   const first = async () => {
     ready = false;
     items.clear();
-    for (const it of [rows, news]) fill(it);
+    for (const it of [rows, news]) setChildren(it);
     card.hidden = nothing.hidden = true;
     await pages.first();
     ready = true;
   };
   const redraw = (it) => {
     items.set(id(it), it);
-    become(rowOf(id(it)), draw(it));
+    morph(rowOf(id(it)), draw(it));
   };
   const change = (it) => {
     if (!items.has(id(it))) return;
@@ -180,7 +180,7 @@ export function listing({
     }
     found.filter((it) => items.has(id(it))).forEach(redraw);
     const fresh = found.filter((it) => !items.has(id(it)) && date(it) >= oldest).length;
-    become(news, fill(news.cloneNode(), fresh > 0 && button(offer(fresh), anew)));
+    morph(news, setChildren(news.cloneNode(), fresh > 0 && button(offer(fresh), anew)));
   };
   return { element: h('div', null, top, card, nothing, pages.end), first, again, change, refresh: () => items.forEach(redraw), items, rowOf };
 }

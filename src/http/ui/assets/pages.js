@@ -1,5 +1,5 @@
 // The pages of the console.
-import { me } from './session.js';
+import { session } from './session.js';
 
 /**
  * Path, name, letter after `g`, and module of each page. A module is loaded when its page is first opened. It exports
@@ -16,4 +16,4 @@ const PAGES = [
 ];
 
 /** Returns the pages of this catalog. A catalog without sessions has no sessions page. */
-export const pages = () => PAGES.filter(([path]) => path !== 'sessions' || me.sessions);
+export const pages = () => PAGES.filter(([path]) => path !== 'sessions' || session.sessions);

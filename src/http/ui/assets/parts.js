@@ -1,27 +1,27 @@
 // What pages are made of: their head, what is empty, what failed, dialogs, pages of a list.
-import { fill, h, said, unique } from './dom.js';
+import { h, isolate, setChildren, uniqueId } from './dom.js';
 
 /** The head of a page: its name, what it is for, and what may be done. */
-export const head = (title, about, ...actions) => h('div.head', null,
+export const pageHeader = (title, about, ...actions) => h('div.head', null,
   h('div', null, h('h1', null, title), about && h('p', null, about)),
   actions.length > 0 && h('div.row', null, actions));
 
 /** Nothing is there, and what to do about it. */
-export const empty = (title, ...about) => h('div.empty', null, h('strong', null, title), h('p', null, about));
+export const emptyState = (title, ...about) => h('div.empty', null, h('strong', null, title), h('p', null, about));
 
 /** What went wrong, in words, with every fault and the request that the log knows. */
-export function failure(problem, again) {
+export function errorAlert(problem, again) {
   const { status, title, message, errors = [], body = {} } = problem;
   return h('div.note.bad', { role: 'alert' },
     h('p', null, h('strong', null, title ?? 'That did not work')),
-    h('p', null, said(sentence(message))),
-    errors.length > 1 && h('ul', null, errors.map((it) => h('li', null, said([it.key, it.detail].filter(Boolean).join(' '))))),
-    body.request_id && status >= 500 && h('p.hint', null, 'The log has it under request ', h('code', null, said(body.request_id)), '.'),
+    h('p', null, isolate(toSentence(message))),
+    errors.length > 1 && h('ul', null, errors.map((it) => h('li', null, isolate([it.key, it.detail].filter(Boolean).join(' '))))),
+    body.request_id && status >= 500 && h('p.hint', null, 'The log has it under request ', h('code', null, isolate(body.request_id)), '.'),
     again && h('p', null, h('button', { type: 'button', onclick: again }, 'Try again')));
 }
 
 /** A detail as a sentence. */
-export function sentence(text) {
+export function toSentence(text) {
   const whole = text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?]$/.test(whole) ? whole : `${whole}.`;
 }
@@ -30,7 +30,7 @@ export function sentence(text) {
  * A dialog that is open until it is closed: `build(close)` gives its parts `{ title, about, body, actions, submit, wider }`.
  * The promise is what `close` was called with, undefined after Escape. Focus goes back to where it was.
  */
-export function dialog(build, { stays = false } = {}) {
+export function openDialog(build, { stays = false } = {}) {
   return new Promise((resolve) => {
     const before = document.activeElement;
     let result;
@@ -39,7 +39,7 @@ export function dialog(build, { stays = false } = {}) {
       frame.close();
     };
     const parts = build(close);
-    const name = unique('dialog');
+    const name = uniqueId('dialog');
     const frame = h(`dialog${parts.wider ? '.wider' : ''}`, {
       'aria-labelledby': name,
       oncancel: (event) => stays && event.preventDefault(),
@@ -70,12 +70,12 @@ export function dialog(build, { stays = false } = {}) {
 }
 
 /** Asks for a reason, and does `act(reason)`; the dialog stays until that went well. What `act` returned is the promise. */
-export function withReason({ title, about, body, action, bad = false, wait = false }, act) {
+export function openReasonDialog({ title, about, body, action, bad = false, wait = false }, act) {
   const field = reasonField();
-  const waits = waitBox();
+  const waits = waitCheckbox();
   const wrong = h('div', { 'aria-live': 'polite' });
   const button = h(`button${bad ? '.bad' : '.main'}`, { type: 'submit' }, action);
-  return dialog((close) => ({
+  return openDialog((close) => ({
     title,
     about,
     body: [body, field.element, wait && waits.element, wrong],
@@ -86,7 +86,7 @@ export function withReason({ title, about, body, action, bad = false, wait = fal
       try {
         close(await act(field.value(), waits.checked()) ?? true);
       } catch (problem) {
-        fill(wrong, failure(problem));
+        setChildren(wrong, errorAlert(problem));
         button.disabled = false;
       }
     },
@@ -97,7 +97,7 @@ const REASONS = 'brune.reasons';
 
 /** The field of a reason: `{ element, value(), check() }`. `check` says what is missing and goes there. Earlier reasons are offered. */
 export function reasonField() {
-  const [wrong, list] = [unique('wrong'), unique('reasons')];
+  const [wrong, list] = [uniqueId('wrong'), uniqueId('reasons')];
   const fault = h('p.fault', { id: wrong, hidden: true });
   const check = (quiet) => {
     const length = [...field.value.trim()].length;
@@ -121,19 +121,19 @@ export function reasonField() {
 const reasons = () => JSON.parse(localStorage.getItem(REASONS) ?? '[]');
 
 /** Keeps a reason that was accepted, to be offered again. */
-export function keepReason(reason) {
+export function rememberReason(reason) {
   localStorage.setItem(REASONS, JSON.stringify([reason, ...reasons().filter((it) => it !== reason)].slice(0, 8)));
 }
 
 /** Whether to wait until all instances have a change: `{ element, checked() }`. */
-export function waitBox() {
+export function waitCheckbox() {
   const box = h('input', { type: 'checkbox', name: 'wait' });
   const element = h('label.check', null, box, h('span', null, 'Wait until every instance has it'));
   return { element, checked: () => box.checked };
 }
 
 /** What a write that waited says of the instances, in words; null if it did not wait. */
-export function applied({ applied: told } = {}) {
+export function rolloutText({ applied: told } = {}) {
   if (!told) return null;
   if (told.instances === null) return 'Which instances have it is not known: see the fleet.';
   const all = told.instances + (told.instances === 1 ? ' instance has it' : ' instances have it');
@@ -144,7 +144,7 @@ export function applied({ applied: told } = {}) {
  * A list that is read page by page: `load(cursor)` gives `{ rows, next }`, `draw(rows)` their elements, which go into
  * `place`. Returns the element with the button for more, and whether there is nothing.
  */
-export function more(place, load, draw) {
+export function pageLoader(place, load, draw) {
   const end = h('p.row');
   const step = async (cursor) => {
     const button = h('button', { type: 'button', onclick: () => step(cursor) }, 'Show more');
@@ -152,10 +152,10 @@ export function more(place, load, draw) {
       button.disabled = true;
       const { rows, next } = await load(cursor);
       place.append(...draw(rows));
-      fill(end, next && h('button', { type: 'button', onclick: () => step(next) }, 'Show more'));
+      setChildren(end, next && h('button', { type: 'button', onclick: () => step(next) }, 'Show more'));
       return rows.length;
     } catch (problem) {
-      if (problem.name !== 'AbortError') fill(end, failure(problem, () => step(cursor)));
+      if (problem.name !== 'AbortError') setChildren(end, errorAlert(problem, () => step(cursor)));
       return null;
     }
   };
@@ -163,7 +163,7 @@ export function more(place, load, draw) {
 }
 
 /** Lets the browser keep `text` as a file. */
-export function download(name, type, ...texts) {
+export function saveFile(name, type, ...texts) {
   const address = URL.createObjectURL(new Blob(texts, { type }));
   h('a', { href: address, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(address), 60_000);

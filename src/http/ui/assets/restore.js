@@ -1,11 +1,11 @@
 // Taking a change back: first what it would do, told by the service itself, then why, then it is done.
-import { call, newKey, read } from './api.js';
-import { announce, fill, h, said } from './dom.js';
-import { difference } from './diff.js';
-import { count, label, time } from './format.js';
-import { ours } from './live.js';
-import { button, row, table } from './page.js';
-import { applied, dialog, failure, keepReason, reasonField, sentence, waitBox } from './parts.js';
+import { fetchJson, newIdempotencyKey, request } from './api.js';
+import { h, isolate, setChildren, showToast } from './dom.js';
+import { valueDiff } from './diff.js';
+import { label, pluralize, relativeTimeElement } from './format.js';
+import { markOwnRevision } from './live.js';
+import { button, table, tableRow } from './page.js';
+import { errorAlert, openDialog, reasonField, rememberReason, rolloutText, toSentence, waitCheckbox } from './parts.js';
 
 const PATH = '/admin/global-settings/rollback';
 
@@ -13,9 +13,9 @@ const PATH = '/admin/global-settings/rollback';
  * Goes back: `{ auditId, key }` to the value before that entry, `{ key, toVersion }` to that version, `{ toRevision }`
  * to all values as they were then. The promise is the service's answer once it is done, undefined if it was left.
  */
-export async function restore(target) {
+export async function openRollback(target) {
   const found = await look(target);
-  return dialog((close) => question(target, found, close));
+  return openDialog((close) => question(target, found, close));
 }
 
 /** What the rollback would do now, `{ body, plan }`; or the `problem` why that cannot be said. */
@@ -23,7 +23,7 @@ async function look(target) {
   try {
     const body = await bodyOf(target);
     // A dry run asks for a reason as the write does; it is stored nowhere.
-    return { body, plan: (await call('POST', PATH, { query: { dry_run: true }, body: { ...body, reason: 'preview' } })).data };
+    return { body, plan: (await request('POST', PATH, { query: { dry_run: true }, body: { ...body, reason: 'preview' } })).data };
   } catch (problem) {
     return { problem };
   }
@@ -31,18 +31,18 @@ async function look(target) {
 
 /** The version, or revision, that stands now is the one that the preview is of. */
 async function bodyOf({ auditId, key, toVersion, toRevision }) {
-  if (toRevision) return { to_revision: toRevision, revision: (await read('/admin/global-settings')).revision };
-  const { version } = await read(`/admin/global-settings/${encodeURIComponent(key)}`);
+  if (toRevision) return { to_revision: toRevision, revision: (await fetchJson('/admin/global-settings')).revision };
+  const { version } = await fetchJson(`/admin/global-settings/${encodeURIComponent(key)}`);
   return auditId ? { audit_id: auditId, version } : { key, to_version: toVersion, version };
 }
 
 function title({ auditId, key, toVersion, toRevision }) {
   if (toRevision) return `Go back to revision ${toRevision}`;
-  return auditId ? ['Take back a change of ', said(label(key))] : ['Restore version ', toVersion, ' of ', said(label(key))];
+  return auditId ? ['Take back a change of ', isolate(label(key))] : ['Restore version ', toVersion, ' of ', isolate(label(key))];
 }
 
 function question(target, found, close) {
-  const [reason, waits] = [reasonField(), waitBox()];
+  const [reason, waits] = [reasonField(), waitCheckbox()];
   const [preview, wrong] = [h('div.stack'), h('div', { 'aria-live': 'polite' })];
   const asks = h('div.stack', null, reason.element, waits.element);
   const act = h('button.main', { type: 'submit' }, 'Restore');
@@ -51,7 +51,7 @@ function question(target, found, close) {
 
   const draw = (news) => {
     const possible = found.plan?.changed.length > 0 && !found.plan.refused.length;
-    fill(preview, news, found.problem ? failure(found.problem, () => again()) : drawPlan(found.plan));
+    setChildren(preview, news, found.problem ? errorAlert(found.problem, () => again()) : drawPlan(found.plan));
     asks.hidden = act.disabled = !possible;
     // Where nothing is to be filled in, leaving is where the focus belongs.
     leave.toggleAttribute('autofocus', !possible);
@@ -65,16 +65,16 @@ function question(target, found, close) {
     if (act.disabled || !reason.check()) return;
     const body = { ...found.body, reason: reason.value() };
     // A repeat of the same is the same intention; another reason or another preview is another.
-    if (JSON.stringify(body) !== sent) [sent, once] = [JSON.stringify(body), newKey()];
+    if (JSON.stringify(body) !== sent) [sent, once] = [JSON.stringify(body), newIdempotencyKey()];
     act.disabled = true;
-    fill(wrong);
+    setChildren(wrong);
     try {
-      const { data } = await call('POST', PATH, { body, once, query: { wait: waits.checked() ? 'applied' : null } });
+      const { data } = await request('POST', PATH, { body, once, query: { wait: waits.checked() ? 'applied' : null } });
       done(data, body.reason);
       close(data);
     } catch (problem) {
       if (problem.status === 409 || problem.status === 412) return again(moved(problem));
-      fill(wrong, failure(problem));
+      setChildren(wrong, errorAlert(problem));
       act.disabled = false;
     }
   };
@@ -85,17 +85,17 @@ function question(target, found, close) {
 }
 
 function done(data, reason) {
-  keepReason(reason);
-  if (data.changed.length === 0) return announce('Nothing was changed: these values already stand.');
-  ours(data.revision);
-  announce(`Restored: ${count(data.changed.length, 'setting')}, now revision ${data.revision}. ${applied(data) ?? ''}`);
+  rememberReason(reason);
+  if (data.changed.length === 0) return showToast('Nothing was changed: these values already stand.');
+  markOwnRevision(data.revision);
+  showToast(`Restored: ${pluralize(data.changed.length, 'setting')}, now revision ${data.revision}. ${rolloutText(data) ?? ''}`);
 }
 
 const note = (kind, title, ...about) => h('div.note', { class: kind, role: kind && 'alert' }, h('p', null, h('strong', null, title)), about);
 
 /** Somebody was faster: who, and that the preview is a new one. */
 function moved({ body: { conflicts: [first] = [] } }) {
-  return note('warn', 'This was changed meanwhile', h('p', null, first && [said(first.updated_by), ' changed ', said(label(first.key)), ' ', time(first.updated_at), '. '],
+  return note('warn', 'This was changed meanwhile', h('p', null, first && [isolate(first.updated_by), ' changed ', isolate(label(first.key)), ' ', relativeTimeElement(first.updated_at), '. '],
     'Nothing was restored. Below is what restoring would do now; do it again if it is still right.'));
 }
 
@@ -104,17 +104,17 @@ const COLUMNS = { Setting: '', 'What would change': '', 'Changed since by': '' }
 function drawPlan({ changed, unchanged, ignored, changed_since: since, refused }) {
   const rows = changed.map(({ key, old_value: before, new_value: after, version }) => {
     const later = since.find((it) => it.key === key);
-    return row(COLUMNS, null, [said(label(key)), h('div.hint', null, h('code', null, said(key)))],
-      [difference(before, after), h('div.hint', null, `becomes version ${version}`)],
-      later ? [said(later.changed_by), ' ', time(later.changed_at), h('div.hint', null, `version ${later.version}`)] : 'nobody');
+    return tableRow(COLUMNS, null, [isolate(label(key)), h('div.hint', null, h('code', null, isolate(key)))],
+      [valueDiff(before, after), h('div.hint', null, `becomes version ${version}`)],
+      later ? [isolate(later.changed_by), ' ', relativeTimeElement(later.changed_at), h('div.hint', null, `version ${later.version}`)] : 'nobody');
   });
   return [
     refused.length > 0 && note('bad', 'Today’s rules refuse this',
-      h('ul.plain', null, refused.map((it) => h('li', null, it.key && [h('code', null, said(it.key)), ': '], said(sentence(it.detail))))),
+      h('ul.plain', null, refused.map((it) => h('li', null, it.key && [h('code', null, isolate(it.key)), ': '], isolate(toSentence(it.detail))))),
       h('p', null, 'Nothing is restored as long as one value is refused. Change the setting by hand instead, or its rule first.')),
     rows.length > 0 ? table('What would change', COLUMNS, rows)
       : refused.length === 0 && note(null, 'Nothing would change', h('p', null, unchanged.length > 1 ? 'All values are as they were then.' : 'It already has this value.')),
-    rows.length > 0 && unchanged.length > 0 && h('p.hint', null, `${count(unchanged.length, 'other setting')} would stay.`),
-    ignored.length > 0 && h('p.hint', null, `${count(ignored.length, 'setting')} may not be written and would be left out.`),
+    rows.length > 0 && unchanged.length > 0 && h('p.hint', null, `${pluralize(unchanged.length, 'other setting')} would stay.`),
+    ignored.length > 0 && h('p.hint', null, `${pluralize(ignored.length, 'setting')} may not be written and would be left out.`),
   ];
 }

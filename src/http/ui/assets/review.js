@@ -1,21 +1,21 @@
 // The review: what will be changed and what that means, where somebody else was faster, why, and then all of it or nothing.
-import { call, newKey } from './api.js';
-import { difference } from './diff.js';
-import { blame, body, conflicts, draft, faultIn, rebase } from './draft.js';
-import { announce, fill, h, hear, said, tell } from './dom.js';
-import { count, label, shown, time } from './format.js';
-import { ours } from './live.js';
-import { applied, dialog, failure, keepReason, reasonField, sentence, waitBox } from './parts.js';
-import { effect, same } from './rules.js';
-import { load, loadOlder, store } from './store.js';
+import { newIdempotencyKey, request } from './api.js';
+import { valueDiff } from './diff.js';
+import { assignErrors, draft, errorOf, markConflicts, rebase, requestBody } from './draft.js';
+import { emit, h, isolate, setChildren, showToast, subscribe } from './dom.js';
+import { label, pluralize, relativeTimeElement, valueElement } from './format.js';
+import { markOwnRevision } from './live.js';
+import { errorAlert, openDialog, reasonField, rememberReason, rolloutText, toSentence, waitCheckbox } from './parts.js';
+import { describeEffect, isEqual } from './rules.js';
+import { loadPinnedValues, loadSettings, store } from './store.js';
 
 /** Opens it; the promise is kept when it is closed. */
-export function open() {
+export function openReviewDialog() {
   const control = new AbortController();
-  return dialog((close) => {
+  return openDialog((close) => {
     const view = new Review(close);
-    hear('draft', () => view.draw(), control.signal);
-    hear('older', () => view.draw(), control.signal);
+    subscribe('draft', () => view.draw(), control.signal);
+    subscribe('older', () => view.draw(), control.signal);
     return view.parts();
   }).finally(() => control.abort());
 }
@@ -24,7 +24,7 @@ class Review {
   constructor(close) {
     Object.assign(this, { close, choices: new Map(), saving: false, sent: null, drawn: null });
     this.reason = reasonField();
-    this.wait = waitBox();
+    this.wait = waitCheckbox();
     this.place = h('div.stack');
     this.wrong = h('div', { 'aria-live': 'assertive' });
     this.button = h('button.main', { type: 'submit' });
@@ -48,21 +48,21 @@ class Review {
     const [all, met] = [[...draft.values()], this.met];
     if (all.length === 0 && !this.saving) return this.close();
     // Redrawing what did not change would take the focus from it.
-    const state = JSON.stringify([all.map((it) => [it.key, it.value, it.theirs, faultIn(it)]), [...store.older], store.running]);
+    const state = JSON.stringify([all.map((it) => [it.key, it.value, it.theirs, errorOf(it)]), [...store.older], store.running]);
     if (state === this.drawn) return null;
     this.drawn = state;
     this.ask.hidden = met.length > 0;
-    this.button.textContent = met.length > 0 ? 'Go on with these' : `Save ${count(all.length, 'change')}`;
-    this.button.disabled = this.saving || (met.length === 0 && all.some(faultIn));
-    return fill(this.place, met.length > 0 ? met.map((it) => this.conflict(it)) : all.map((it) => this.change(it)));
+    this.button.textContent = met.length > 0 ? 'Go on with these' : `Save ${pluralize(all.length, 'change')}`;
+    this.button.disabled = this.saving || (met.length === 0 && all.some(errorOf));
+    return setChildren(this.place, met.length > 0 ? met.map((it) => this.conflict(it)) : all.map((it) => this.change(it)));
   }
 
   change(entry) {
     const setting = store.settings.get(entry.key);
-    const fault = faultIn(entry);
-    return h('article.reviewed', null, h('h3', null, said(label(entry.key)), ' ', h('code.soft', null, said(entry.key))),
-      entry.value === undefined ? h('p', null, said(entry.raw || 'no value')) : h('div.long', null, difference(entry.base, entry.value)),
-      fault ? h('p.fault', null, said(sentence(fault)), ' Mend it on the page; nothing is saved until then.') : h('p.hint', null, said(effect(setting, store.running, store.older.get(entry.key)))));
+    const fault = errorOf(entry);
+    return h('article.reviewed', null, h('h3', null, isolate(label(entry.key)), ' ', h('code.soft', null, isolate(entry.key))),
+      entry.value === undefined ? h('p', null, isolate(entry.raw || 'no value')) : h('div.long', null, valueDiff(entry.base, entry.value)),
+      fault ? h('p.fault', null, isolate(toSentence(fault)), ' Mend it on the page; nothing is saved until then.') : h('p.hint', null, isolate(describeEffect(setting, store.running, store.older.get(entry.key)))));
   }
 
   /** Yours, theirs, and what both began from, side by side. */
@@ -71,11 +71,11 @@ class Review {
     const both = merged(base, value, theirs.value);
     const option = (choice, name, about, it) => h('label.option', null,
       h('span.row', null, h('input', { type: 'radio', name: `choice-${key}`, value: choice, checked: this.choices.get(key)?.choice === choice, onchange: () => this.choices.set(key, { choice, value: it }) }), h('strong', null, name)),
-      h('span.hint', null, about), h('span.long', null, shown(it)));
-    return h('fieldset.conflict', null, h('legend', null, h('h3', null, said(label(key)), ' ', h('span.mark.warn', null, 'changed by somebody else meanwhile'))),
+      h('span.hint', null, about), h('span.long', null, valueElement(it)));
+    return h('fieldset.conflict', null, h('legend', null, h('h3', null, isolate(label(key)), ' ', h('span.mark.warn', null, 'changed by somebody else meanwhile'))),
       h('div.columns', null,
-        h('div.option', null, h('strong', null, 'Before'), h('span.hint', null, 'what you began from'), h('span.long', null, shown(base))),
-        option('theirs', 'Keep theirs', ['by ', said(theirs.updated_by), ', ', time(theirs.updated_at)], theirs.value),
+        h('div.option', null, h('strong', null, 'Before'), h('span.hint', null, 'what you began from'), h('span.long', null, valueElement(base))),
+        option('theirs', 'Keep theirs', ['by ', isolate(theirs.updated_by), ', ', relativeTimeElement(theirs.updated_at)], theirs.value),
         value !== undefined && option('yours', 'Take yours', 'over theirs, as a new version', value),
         both && option('both', 'Take both', 'what each of you added and removed', both)));
   }
@@ -88,11 +88,11 @@ class Review {
   decide() {
     const open = this.met.find((it) => !this.choices.has(it.key));
     if (open) {
-      fill(this.wrong, h('p.fault', null, said(`Choose what ${label(open.key)} is to be.`)));
+      setChildren(this.wrong, h('p.fault', null, isolate(`Choose what ${label(open.key)} is to be.`)));
       this.place.querySelector(`[name="choice-${CSS.escape(open.key)}"]`)?.focus();
       return;
     }
-    fill(this.wrong);
+    setChildren(this.wrong);
     for (const { key } of this.met) rebase(key, this.choices.get(key).value);
     this.choices.clear();
     this.reason.element.querySelector('input').focus();
@@ -100,15 +100,15 @@ class Review {
 
   async save() {
     if (this.button.disabled || !this.reason.check()) return;
-    const asked = body(this.reason.value());
+    const asked = requestBody(this.reason.value());
     const keys = asked.changes.map((it) => it.key);
     // The same question has the same key: a repeat after a lost answer is answered with the first one.
     const text = JSON.stringify(asked);
-    if (this.sent?.text !== text) this.sent = { text, key: newKey() };
+    if (this.sent?.text !== text) this.sent = { text, key: newIdempotencyKey() };
     this.busy(true);
-    fill(this.wrong);
+    setChildren(this.wrong);
     try {
-      const { data } = await call('PATCH', '/admin/global-settings', { query: { wait: this.wait.checked() ? 'applied' : null }, body: asked, once: this.sent.key });
+      const { data } = await request('PATCH', '/admin/global-settings', { query: { wait: this.wait.checked() ? 'applied' : null }, body: asked, once: this.sent.key });
       this.saved(data, asked.reason, keys);
     } catch (problem) {
       this.busy(false);
@@ -122,29 +122,29 @@ class Review {
   }
 
   saved(data, reason, keys) {
-    ours(data.revision);
-    keepReason(reason);
+    markOwnRevision(data.revision);
+    rememberReason(reason);
     for (const key of keys) draft.delete(key);
     this.close();
-    tell('draft');
+    emit('draft');
     sessionStorage.removeItem('brune.draft');
-    const text = data.changed.length === 0 ? 'Nothing changed: that is what stood already.' : `Saved ${count(data.changed.length, 'change')} as revision ${data.revision}. ${applied(data) ?? ''}`;
-    announce(text);
+    const text = data.changed.length === 0 ? 'Nothing changed: that is what stood already.' : `Saved ${pluralize(data.changed.length, 'change')} as revision ${data.revision}. ${rolloutText(data) ?? ''}`;
+    showToast(text);
     if (data.changed.length > 0) receipt(data.revision, text);
-    load().then(loadOlder).catch(() => null);
+    loadSettings().then(loadPinnedValues).catch(() => null);
   }
 
   refused(problem) {
     if (problem.code === 'version_conflict') {
-      conflicts(problem);
-      fill(this.wrong, h('p', null, 'Somebody was faster. Nothing was saved; choose below for each setting, and save again.'));
-      load().catch(() => null);
+      markConflicts(problem);
+      setChildren(this.wrong, h('p', null, 'Somebody was faster. Nothing was saved; choose below for each setting, and save again.'));
+      loadSettings().catch(() => null);
       return;
     }
-    const left = problem.errors?.length ? blame(problem.errors) : [];
-    tell('draft');
+    const left = problem.errors?.length ? assignErrors(problem.errors) : [];
+    emit('draft');
     const all = problem.errors?.length > 0 && left.length === 0;
-    fill(this.wrong, all ? h('p.fault', null, 'Nothing was saved; see above what to mend.') : failure(problem));
+    setChildren(this.wrong, all ? h('p.fault', null, 'Nothing was saved; see above what to mend.') : errorAlert(problem));
   }
 }
 
@@ -153,14 +153,14 @@ function merged(base, yours, theirs) {
   if (![base, yours, theirs].every(Array.isArray)) return null;
   const kept = theirs.filter((item) => yours.includes(item) || !base.includes(item));
   const both = [...kept, ...yours.filter((item) => !base.includes(item) && !kept.includes(item))];
-  return same(both, yours) || same(both, theirs) ? null : both;
+  return isEqual(both, yours) || isEqual(both, theirs) ? null : both;
 }
 
 /** What was saved, and the way back, until it is put away. */
 function receipt(revision, text) {
   const line = h('div.banner.good', null, h('span', null, text), h('span.row', null,
     h('a', { href: `#/history?revision=${revision}` }, 'See it'),
-    h('button', { type: 'button', onclick: async () => (await import('./restore.js')).restore({ toRevision: revision - 1 }) }, 'Take it back…'),
+    h('button', { type: 'button', onclick: async () => (await import('./restore.js')).openRollback({ toRevision: revision - 1 }) }, 'Take it back…'),
     h('button', { type: 'button', 'aria-label': 'Put this line away', onclick: () => line.remove() }, 'Put away')));
   const place = document.querySelector('.banners');
   for (const old of place.querySelectorAll('.good')) old.remove();

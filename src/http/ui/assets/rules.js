@@ -1,10 +1,10 @@
 // A setting's rules in words, and a first look at a value while it is typed. The service has the last word.
-import { category, label, plain } from './format.js';
+import { formatValue, label, sentenceCase } from './format.js';
 
 /** What the rules of `setting` ask for, in words. */
-export function rule({ value_type: type, constraints: c }) {
+export function describeConstraints({ value_type: type, constraints: c }) {
   const of = { number: numberRule, string: textRule, string_array: listRule, boolean: () => ['on or off'] }[type];
-  return category((of?.(c) ?? []).join('; '));
+  return sentenceCase((of?.(c) ?? []).join('; '));
 }
 
 const range = (min, max, unit = '') => {
@@ -27,7 +27,7 @@ const listRule = (c) => [
 ].filter(Boolean);
 
 /** What is plainly wrong with `value`, or null. Patterns are left to the service, whose dialect they are in. */
-export function faultOf({ value_type: type, constraints: c }, value) {
+export function validate({ value_type: type, constraints: c }, value) {
   if (type === 'number') return numberFault(c, value);
   if (type === 'string') return textFault(c, value);
   return type === 'string_array' ? listFault(c, value) : null;
@@ -50,20 +50,20 @@ function listFault(c, value) {
   if (c.min_items !== undefined && value.length < c.min_items) return `must have ${c.min_items} items at least`;
   if (c.max_items !== undefined && value.length > c.max_items) return `must have ${c.max_items} items at most, and has ${value.length}`;
   const twice = c.unique && value.find((item, i) => value.indexOf(item) !== i);
-  return twice === undefined || twice === false ? null : `has ${plain(twice)} twice`;
+  return twice === undefined || twice === false ? null : `has ${formatValue(twice)} twice`;
 }
 
 /** Whether two values are the same. */
-export const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+export const isEqual = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
 /** What a change of `setting` will mean to sessions, in words. `older` tells what running ones hold, of `running` in all. */
-export function effect(setting, running, older) {
+export function describeEffect(setting, running, older) {
   if (setting.applies === 'hot') return 'Takes effect at once, everywhere.';
   if (setting.applies === 'restart') return 'Takes effect when the service is started again.';
   if (running === 0) return 'For new sessions. None is running.';
   const current = running - (older?.sessions ?? 0);
   const kept = [[current, setting.value], ...(older?.held ?? []).map((it) => [it.sessions, it.value])];
-  const told = kept.filter(([sessions]) => sessions > 0).slice(0, 4).map(([sessions, value]) => `${sessions} running keep${sessions === 1 ? 's' : ''} ${cut(plain(value))}`);
+  const told = kept.filter(([sessions]) => sessions > 0).slice(0, 4).map(([sessions, value]) => `${sessions} running keep${sessions === 1 ? 's' : ''} ${cut(formatValue(value))}`);
   return `New sessions only; ${told.join(', ')}.`;
 }
 

@@ -1,12 +1,12 @@
 // Who is signed in. A token is pasted, or comes in the fragment of the start-up link, and becomes a cookie that no
 // script can read; it is held nowhere here.
-import { at, call, onSignedOut } from './api.js';
-import { announce, fill, h, said, tell } from './dom.js';
-import { exact } from './format.js';
-import { dialog, failure } from './parts.js';
+import { request, serviceUrl, setReauthentication } from './api.js';
+import { emit, h, isolate, setChildren, showToast } from './dom.js';
+import { formatDateTime } from './format.js';
+import { errorAlert, openDialog } from './parts.js';
 
 /** Who is signed in, until when by this browser's clock, and the catalog: its name and whether it has sessions. */
-export const me = { subject: null, catalog: '', sessions: false, until: 0 };
+export const session = { subject: null, catalog: '', sessions: false, until: 0 };
 
 /** The token in the address, which leaves it at once. */
 function tokenOfAddress() {
@@ -16,13 +16,13 @@ function tokenOfAddress() {
 }
 
 /** Finds out who is asking, signing in with the address's token if there is one. False if nobody is. */
-export async function begin() {
+export async function resumeSession() {
   const token = tokenOfAddress();
-  onSignedOut(signInAgain);
+  setReauthentication(reauthenticate);
   // The link, opened in a tab that is here already.
   addEventListener('hashchange', () => { if (location.hash.startsWith('#token=')) location.reload(); });
   try {
-    take(token ? await send(token) : (await call('GET', '/admin/me', { ask: false })).data);
+    take(token ? await send(token) : (await request('GET', '/admin/me', { ask: false })).data);
     return true;
   } catch (problem) {
     if (problem.status !== 401 || token) throw problem;
@@ -30,14 +30,14 @@ export async function begin() {
   }
 }
 
-const send = async (token) => (await call('POST', '/admin/sign-in', { body: { token }, ask: false })).data;
+const send = async (token) => (await request('POST', '/admin/sign-in', { body: { token }, ask: false })).data;
 
 function take(answer) {
-  const before = me.subject;
+  const before = session.subject;
   // The service's clock decides, and this browser's may be wrong: what counts is how long is left.
   const left = new Date(answer.expires_at) - new Date(answer.now);
-  Object.assign(me, { subject: answer.subject, catalog: answer.catalog, sessions: answer.sessions, until: Date.now() + left });
-  tell('signed-in', { again: before !== null });
+  Object.assign(session, { subject: answer.subject, catalog: answer.catalog, sessions: answer.sessions, until: Date.now() + left });
+  emit('signed-in', { again: before !== null });
 }
 
 /** The field of a token and what to do with it: `{ element, button, submit() }`; `submit` is true once signed in. */
@@ -50,7 +50,7 @@ function signInForm() {
   const submit = async () => {
     const token = field.value.trim().replace(/^Bearer\s+/i, '');
     if (!token) {
-      fill(wrong, h('p.fault', null, 'Paste a token first.'));
+      setChildren(wrong, h('p.fault', null, 'Paste a token first.'));
       field.focus();
       return false;
     }
@@ -60,7 +60,7 @@ function signInForm() {
       return true;
     } catch (problem) {
       field.value = '';
-      fill(wrong, failure(refused(problem)));
+      setChildren(wrong, errorAlert(refused(problem)));
       field.focus();
       return false;
     } finally {
@@ -83,26 +83,26 @@ function refused(problem) {
 }
 
 /** The page of those who are not signed in; the promise is kept once they are. */
-export function signIn(place, problem) {
+export function showSignInPage(place, problem) {
   document.title = 'Sign in · Brune';
   return new Promise((resolve) => {
     const form = signInForm();
-    fill(place, h('form.card.padded.stack.sign-in', {
+    setChildren(place, h('form.card.padded.stack.sign-in', {
       novalidate: true,
       onsubmit: async (event) => {
         event.preventDefault();
         if (await form.submit()) resolve();
       },
     }, h('div', null, h('h1', null, 'Brune'), h('p.soft', null, 'Settings that change while the service runs.')),
-    problem && failure(refused(problem)), form.element, h('div.row', null, form.button)));
+    problem && errorAlert(refused(problem)), form.element, h('div.row', null, form.button)));
     place.querySelector('input').focus();
   });
 }
 
 let asking = null;
 /** Asks to sign in again where it is needed; everything on the page stays. */
-export function signInAgain() {
-  asking ??= dialog((close) => {
+export function reauthenticate() {
+  asking ??= openDialog((close) => {
     const form = signInForm();
     return {
       title: 'Sign in again',
@@ -113,22 +113,22 @@ export function signInAgain() {
     };
   }, { stays: true }).then(() => {
     asking = null;
-    announce(`Signed in as ${me.subject}`);
+    showToast(`Signed in as ${session.subject}`);
   });
   return asking;
 }
 
 /** Ends it: the cookie goes, and so does everything that is shown. */
 export async function signOut() {
-  await call('POST', '/admin/sign-out', { ask: false });
+  await request('POST', '/admin/sign-out', { ask: false });
   sessionStorage.clear();
-  location.replace(at('/admin/'));
+  location.replace(serviceUrl('/admin/'));
 }
 
 /** Who is signed in and for how long, kept true. */
-export function showWho(place) {
+export function showAccount(place) {
   const left = () => {
-    const minutes = Math.floor((me.until - Date.now()) / 60_000);
+    const minutes = Math.floor((session.until - Date.now()) / 60_000);
     if (minutes < 0) return ['signed out', 'bad'];
     if (minutes < 10) return [`${minutes + 1} min left`, 'warn'];
     return [minutes < 120 ? `${minutes} min left` : `${Math.floor(minutes / 60)} h left`, ''];
@@ -136,13 +136,13 @@ export function showWho(place) {
   const mark = h('span');
   const draw = () => {
     const [text, kind] = left();
-    fill(mark, h(`span.mark${kind ? `.${kind}` : ''}`, { title: `until ${exact(me.until)}` }, text));
+    setChildren(mark, h(`span.mark${kind ? `.${kind}` : ''}`, { title: `until ${formatDateTime(session.until)}` }, text));
     again.hidden = kind === '';
   };
-  const again = h('button.quiet', { type: 'button', onclick: signInAgain }, 'Sign in again');
+  const again = h('button.quiet', { type: 'button', onclick: reauthenticate }, 'Sign in again');
   draw();
-  clearInterval(showWho.timer);
-  showWho.timer = setInterval(draw, 15_000);
-  fill(place, h('span', null, h('strong', null, said(me.subject)), ' ', mark), again,
+  clearInterval(showAccount.timer);
+  showAccount.timer = setInterval(draw, 15_000);
+  setChildren(place, h('span', null, h('strong', null, isolate(session.subject)), ' ', mark), again,
     h('button.quiet', { type: 'button', onclick: signOut }, 'Sign out'));
 }

@@ -1,50 +1,50 @@
 // Sessions: which settings the running ones still hold, which there are, what one of them keeps, ending one.
-import { call, newKey, read } from './api.js';
-import { announce, fill, h, hear, settle, svg } from './dom.js';
-import { count, shown, time, words } from './format.js';
-import { become, button, choice, every, facts, field, keyLink, link, listing, long, mark, paged, revisionLink, row, soft, table } from './page.js';
-import { empty, failure, head, keepReason, withReason } from './parts.js';
-import { keep } from './route.js';
-import { same } from './rules.js';
-import { load, store } from './store.js';
+import { fetchJson, newIdempotencyKey, request } from './api.js';
+import { debounce, h, setChildren, showToast, subscribe, svg } from './dom.js';
+import { humanize, pluralize, relativeTimeElement, valueElement } from './format.js';
+import { badge, button, definitionList, labeledField, link, liveTable, longText, morph, muted, pageReader, poll, revisionLink, selectField, settingLink, table, tableRow } from './page.js';
+import { emptyState, errorAlert, openReasonDialog, pageHeader, rememberReason } from './parts.js';
+import { replaceParameters } from './route.js';
+import { isEqual } from './rules.js';
+import { loadSettings, store } from './store.js';
 
 const KINDS = { starting: 'warn', active: 'good', ended: '', expired: '', failed: 'bad' };
-const state = ({ status }) => mark(KINDS[status], words(status));
-const over = (it) => time(it.ended_at ?? it.expires_at);
+const state = ({ status }) => badge(KINDS[status], humanize(status));
+const over = (it) => relativeTimeElement(it.ended_at ?? it.expires_at);
 
 /** Shows the sessions, or the one that the path names. */
 export async function show(body, { rest, status = '', user_id = '', revision = '' }, signal) {
-  if (!store.revision) await load();
+  if (!store.revision) await loadSettings();
   return rest[0] ? one(body, rest[0], signal) : all(body, { status, user_id, revision }, signal);
 }
 
 async function all(body, filter, signal) {
   const [drain, wrong, place] = [h('div.stack'), h('div'), h('div')];
   let list;
-  const readDrain = async () => become(drain, h('div.stack', null, drawDrain(await read('/admin/sessions/pins', null, { signal }))));
+  const readDrain = async () => morph(drain, h('div.stack', null, drawDrain(await fetchJson('/admin/sessions/pins', null, { signal }))));
   const search = async () => {
     const mine = list = sessionList({ ...filter }, signal, () => again());
     await mine.first();
     // Another filter may have been chosen meanwhile.
-    if (mine === list) fill(place, mine.element);
+    if (mine === list) setChildren(place, mine.element);
   };
-  fill(body, head('Sessions', 'A session keeps the settings it started with until it ends; a change is for those that start after it.'), wrong,
+  setChildren(body, pageHeader('Sessions', 'A session keeps the settings it started with until it ends; a change is for those that start after it.'), wrong,
     h('section', null, h('h2', null, 'What running sessions hold'), drain),
     h('section', null, h('h2', null, 'Sessions'), filters(filter, search), place));
-  const again = every(15_000, () => Promise.all([readDrain(), list.again()]), wrong, signal);
-  await Promise.all([readDrain().catch((problem) => fill(wrong, failure(problem, again))), search()]);
+  const again = poll(15_000, () => Promise.all([readDrain(), list.again()]), wrong, signal);
+  await Promise.all([readDrain().catch((problem) => setChildren(wrong, errorAlert(problem, again))), search()]);
 }
 
 function filters(filter, search) {
-  const soon = settle(250, search);
+  const soon = debounce(250, search);
   const set = (name) => (value) => {
     filter[name] = value.trim();
-    keep(filter);
+    replaceParameters(filter);
     soon();
   };
-  const input = (text, name, properties) => field(text, h('input', { name, value: filter[name], oninput: ({ target }) => set(name)(target.value), ...properties }));
+  const input = (text, name, properties) => labeledField(text, h('input', { name, value: filter[name], oninput: ({ target }) => set(name)(target.value), ...properties }));
   return h('form.filters', { role: 'search', 'aria-label': 'Sessions', onsubmit: (event) => { event.preventDefault(); search(); } },
-    choice('Status', 'status', Object.keys(KINDS), filter.status, set('status')),
+    selectField('Status', 'status', Object.keys(KINDS), filter.status, set('status')),
     input('User, the whole name', 'user_id', { type: 'search', dir: 'auto', autocomplete: 'off', spellcheck: 'false' }),
     input('Revision', 'revision', { type: 'number', min: 1 }));
 }
@@ -52,10 +52,10 @@ function filters(filter, search) {
 const LISTED = { Session: '', Status: 'w6', Started: 'w8', Over: 'w8', Keeps: '', Actions: 'w6' };
 
 function sessionList(filter, signal, ended) {
-  const list = listing({
+  const list = liveTable({
     name: 'Sessions, newest first',
     columns: LISTED,
-    load: paged('/admin/sessions', 'sessions', filter, signal),
+    load: pageReader('/admin/sessions', 'sessions', filter, signal),
     id: (it) => it.session_id,
     date: (it) => +new Date(it.started_at),
     draw: (it) => drawRow(it, async () => {
@@ -66,41 +66,41 @@ function sessionList(filter, signal, ended) {
       ended();
     }),
     none: Object.values(filter).some(Boolean)
-      ? empty('No session is like that', 'Another status, user or revision may have some: ', link('#/sessions', 'see all'), '.')
-      : empty('No session has been started yet', 'Users start one with ', h('code', null, 'POST /brun-e/start'), '; it is listed here at once.'),
+      ? emptyState('No session is like that', 'Another status, user or revision may have some: ', link('#/sessions', 'see all'), '.')
+      : emptyState('No session has been started yet', 'Users start one with ', h('code', null, 'POST /brun-e/start'), '; it is listed here at once.'),
   });
   return list;
 }
 
-const drawRow = (it, onclick) => row(LISTED, { 'data-id': it.session_id },
-  [h('div', null, long(it.user_id)), h('a.mono', { href: `#/sessions/${it.session_id}` }, it.session_id)],
-  state(it), time(it.started_at), over(it),
-  [revisionLink(it.config.revision), ': ', long(`${it.config.model}, ${it.config.prompt_id} version ${it.config.prompt_version}, ${it.config.session_max_minutes} min`)],
+const drawRow = (it, onclick) => tableRow(LISTED, { 'data-id': it.session_id },
+  [h('div', null, longText(it.user_id)), h('a.mono', { href: `#/sessions/${it.session_id}` }, it.session_id)],
+  state(it), relativeTimeElement(it.started_at), over(it),
+  [revisionLink(it.config.revision), ': ', longText(`${it.config.model}, ${it.config.prompt_id} version ${it.config.prompt_version}, ${it.config.session_max_minutes} min`)],
   it.status === 'active' && button('End', onclick, `End session ${it.session_id} of ${it.user_id}`, 'button.bad'));
 
 /** Asks why, and ends it. What became of the session, or undefined if nobody wanted to after all. */
 async function end(it) {
   let why;
-  const once = newKey();
-  const done = await withReason({
+  const once = newIdempotencyKey();
+  const done = await openReasonDialog({
     title: 'End this session?',
     about: 'Its user is cut off from it now, and may start another one under today’s settings when the rules allow.',
-    body: h('p', null, long(it.user_id), ', since ', time(it.started_at), ': ', h('code', null, it.session_id)),
+    body: h('p', null, longText(it.user_id), ', since ', relativeTimeElement(it.started_at), ': ', h('code', null, it.session_id)),
     action: 'End the session',
     bad: true,
   }, async (reason) => {
     why = reason;
-    const { data } = await call('POST', `/admin/sessions/${it.session_id}/end`, { body: { reason }, once });
-    keepReason(reason);
+    const { data } = await request('POST', `/admin/sessions/${it.session_id}/end`, { body: { reason }, once });
+    rememberReason(reason);
     return data;
   });
-  if (done) announce(outcome(done, why));
+  if (done) showToast(outcome(done, why));
   return done;
 }
 
 function outcome({ status, end_reason: reason }, why) {
   if (status === 'ended' && reason === why) return 'The session has ended.';
-  return status === 'starting' ? 'The session is still starting, and was left alone: try again in a moment.' : `Nothing was done: the session was ${words(status)} before.`;
+  return status === 'starting' ? 'The session is still starting, and was left alone: try again in a moment.' : `Nothing was done: the session was ${humanize(status)} before.`;
 }
 
 const DRAIN = { Revision: 'w14', 'Running sessions': '', Over: 'w10' };
@@ -108,28 +108,28 @@ const OLDER = { Setting: 'w14', 'Is now': '', 'But running sessions keep': '' };
 
 /** The running sessions by the revision they hold. */
 function drawDrain({ revision, total, pins, settings }) {
-  if (total === 0) return h('div.card', null, empty('No session runs', `Nothing holds older settings: whoever starts one now gets revision ${revision}.`));
+  if (total === 0) return h('div.card', null, emptyState('No session runs', `Nothing holds older settings: whoever starts one now gets revision ${revision}.`));
   const older = pins.filter((it) => it.revision !== revision);
   const held = older.reduce((sum, it) => sum + it.sessions, 0);
   const last = Math.max(...older.map((it) => Date.parse(it.drained_by)));
   const bars = older.length < pins.length ? pins : [{ revision, sessions: 0 }, ...pins];
   return [
-    h('p', null, `${count(total, 'session runs', 'sessions run')}. `, held === 0 ? 'All of them hold the current revision.'
-      : [`${held === total ? 'All' : held.toLocaleString('en')} began before the latest change; the last of them is over `, time(new Date(last).toISOString()), ' at the latest.']),
+    h('p', null, `${pluralize(total, 'session runs', 'sessions run')}. `, held === 0 ? 'All of them hold the current revision.'
+      : [`${held === total ? 'All' : held.toLocaleString('en')} began before the latest change; the last of them is over `, relativeTimeElement(new Date(last).toISOString()), ' at the latest.']),
     table('Running sessions by the revision they hold', DRAIN, bars.map((it) => bar(it, revision, total))),
-    settings.length > 0 && table('Settings of which running sessions hold older values', OLDER, settings.map(({ key, value, held: kept }) => row(OLDER, { 'data-id': key },
-      keyLink(key), shown(value), kept.map((it) => h('div', null, `${it.sessions.toLocaleString('en')} ${it.sessions === 1 ? 'keeps' : 'keep'} `, shown(it.value)))))),
+    settings.length > 0 && table('Settings of which running sessions hold older values', OLDER, settings.map(({ key, value, held: kept }) => tableRow(OLDER, { 'data-id': key },
+      settingLink(key), valueElement(value), kept.map((it) => h('div', null, `${it.sessions.toLocaleString('en')} ${it.sessions === 1 ? 'keeps' : 'keep'} `, valueElement(it.value)))))),
   ];
 }
 
 function bar({ revision, sessions, drained_by: by }, current, total) {
   const [isCurrent, percent] = [revision === current, sessions / total * 100];
   const line = (width) => svg('rect', { width: `${width}%`, height: 12, rx: 3 });
-  return row(DRAIN, { 'data-id': `r${revision}` },
-    [revisionLink(revision), isCurrent && [' ', mark('brand', 'current')]],
+  return tableRow(DRAIN, { 'data-id': `r${revision}` },
+    [revisionLink(revision), isCurrent && [' ', badge('brand', 'current')]],
     [svg('svg', { class: isCurrent ? 'bar-of current' : 'bar-of', width: '100%', height: 12, 'aria-hidden': 'true' }, line(100), sessions > 0 && line(Math.max(percent, 0.5))),
-      sessions > 0 ? [link(`#/sessions?status=active&revision=${revision}`, count(sessions, 'session')), `, ${percent < 1 ? 'under 1' : Math.round(percent)} %`] : 'none has started since'],
-    isCurrent ? soft('goes on') : time(by));
+      sessions > 0 ? [link(`#/sessions?status=active&revision=${revision}`, pluralize(sessions, 'session')), `, ${percent < 1 ? 'under 1' : Math.round(percent)} %`] : 'none has started since'],
+    isCurrent ? muted('goes on') : relativeTimeElement(by));
 }
 
 async function one(body, id, signal) {
@@ -140,31 +140,31 @@ async function one(body, id, signal) {
     await again();
     body.querySelector('a').focus();
   };
-  const draw = () => become(content, h('div', null, drawOne(it, ask)));
+  const draw = () => morph(content, h('div', null, drawOne(it, ask)));
   const again = async () => {
-    it = await read(`/admin/sessions/${encodeURIComponent(id)}`, null, { signal });
+    it = await fetchJson(`/admin/sessions/${encodeURIComponent(id)}`, null, { signal });
     draw();
   };
-  fill(body, h('p', null, link('#/sessions', '← All sessions')), wrong, content);
+  setChildren(body, h('p', null, link('#/sessions', '← All sessions')), wrong, content);
   try {
     await again();
   } catch (problem) {
     if (problem.status !== 404) throw problem;
-    fill(content, empty('There is no such session', 'Its id may be cut short.'));
+    setChildren(content, emptyState('There is no such session', 'Its id may be cut short.'));
     return;
   }
-  every(15_000, again, wrong, signal);
-  hear('settings', draw, signal);
+  poll(15_000, again, wrong, signal);
+  subscribe('settings', draw, signal);
 }
 
 const KEPT = { Setting: 'w14', 'It keeps': '', Today: '', 'Set so by': '', Revision: 'w8' };
 
 function drawOne(it, onclick) {
-  const said = (text) => text && long(text);
+  const said = (text) => text && longText(text);
   return [
-    head(['Session of ', long(it.user_id)], null, it.status === 'active' && button('End the session', onclick, `End the session of ${it.user_id}`, 'button.bad')),
-    h('section', null, facts('dl.card.padded.facts', {
-      Status: state(it), Id: h('code', null, it.session_id), Started: time(it.started_at), Over: over(it), Revision: revisionLink(it.config.revision),
+    pageHeader(['Session of ', longText(it.user_id)], null, it.status === 'active' && button('End the session', onclick, `End the session of ${it.user_id}`, 'button.bad')),
+    h('section', null, definitionList('dl.card.padded.facts', {
+      Status: state(it), Id: h('code', null, it.session_id), Started: relativeTimeElement(it.started_at), Over: over(it), Revision: revisionLink(it.config.revision),
       'Ended by': said(it.ended_by), Why: said(it.end_reason), Plan: said(it.plan), Level: said(it.level),
       'Provider’s session': said(it.provider_session_id), 'Provider’s request': said(it.provider_request_id),
     })),
@@ -174,8 +174,8 @@ function drawOne(it, onclick) {
 
 function drawKept({ key, value, revision, action, changed_by: by, changed_at: at, reason }) {
   const now = store.settings.get(key);
-  return row(KEPT, { 'data-id': key }, keyLink(key), shown(value),
-    !now || same(now.value, value) ? soft(now ? 'the same' : 'not known') : [mark('warn', 'changed since'), ' ', shown(now.value)],
-    [long(by), ', ', time(at), ` (${words(action)}): “`, long(reason), '”'],
+  return tableRow(KEPT, { 'data-id': key }, settingLink(key), valueElement(value),
+    !now || isEqual(now.value, value) ? muted(now ? 'the same' : 'not known') : [badge('warn', 'changed since'), ' ', valueElement(now.value)],
+    [longText(by), ', ', relativeTimeElement(at), ` (${humanize(action)}): “`, longText(reason), '”'],
     revision ? revisionLink(revision) : '–');
 }

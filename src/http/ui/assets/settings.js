@@ -1,13 +1,13 @@
 // The settings: what each is, who made it so, and the field to change it. Nothing is saved here; changes go into the draft.
-import { causes, draft, drop, faultIn, put, would } from './draft.js';
-import { fill, h, hear, said, settle, unique } from './dom.js';
-import { field } from './fields.js';
-import { category, count, label, plain, shown, time } from './format.js';
-import { head, sentence } from './parts.js';
-import { keep } from './route.js';
-import { rule, same } from './rules.js';
-import { me } from './session.js';
-import { have, loadOlder, store } from './store.js';
+import { draft, draftValue, errorOf, inducedErrors, removeChange, setChange } from './draft.js';
+import { debounce, h, isolate, setChildren, subscribe, uniqueId } from './dom.js';
+import { settingField } from './fields.js';
+import { formatValue, label, pluralize, relativeTimeElement, sentenceCase, valueElement } from './format.js';
+import { pageHeader, toSentence } from './parts.js';
+import { replaceParameters } from './route.js';
+import { describeConstraints, isEqual } from './rules.js';
+import { session } from './session.js';
+import { ensureSettings, loadPinnedValues, store } from './store.js';
 
 /** How long rows may be made in one go, in ms: the page stays at hand while there are thousands. */
 const SLICE = 12;
@@ -18,7 +18,7 @@ const SHOW = [
 ];
 
 export async function show(body, { search = '', category: of = '', show: which = '', edit }, signal) {
-  await have();
+  await ensureSettings();
   const filter = { search, category: of, show: which };
   const list = h('div.settings');
   const found = h('p.soft', { role: 'status' });
@@ -32,7 +32,7 @@ export async function show(body, { search = '', category: of = '', show: which =
   const apply = (some = rows.values()) => {
     const words = filter.search.toLowerCase().split(/\s+/).filter(Boolean);
     const fits = ({ setting, text }) => words.every((word) => text.includes(word)) && (!filter.category || setting.category === filter.category)
-      && { draft: draft.has(setting.key), other: !same(setting.value, setting.default), older: store.older.has(setting.key), '': true }[filter.show];
+      && { draft: draft.has(setting.key), other: !isEqual(setting.value, setting.default), older: store.older.has(setting.key), '': true }[filter.show];
     for (const row of some) {
       const hidden = !fits(row);
       if (hidden !== row.element.hidden) row.element.hidden = hidden;
@@ -43,8 +43,8 @@ export async function show(body, { search = '', category: of = '', show: which =
     if (rows.size < total) return;
     const groups = new Set([...seen].map((row) => row.element.parentNode));
     for (const group of list.children) group.hidden = !groups.has(group.querySelector('tbody'));
-    fill(found, (seen.size === total ? count(total, 'setting') : `${seen.size} of ${count(total, 'setting')}`), ` at revision ${store.revision}`,
-      store.running > 0 && `; ${count(store.running, 'session')} running`);
+    setChildren(found, (seen.size === total ? pluralize(total, 'setting') : `${seen.size} of ${pluralize(total, 'setting')}`), ` at revision ${store.revision}`,
+      store.running > 0 && `; ${pluralize(store.running, 'session')} running`);
     none.hidden = seen.size > 0;
   };
 
@@ -54,7 +54,7 @@ export async function show(body, { search = '', category: of = '', show: which =
     control = new AbortController();
     rows = new Map();
     seen = new Set();
-    fill(list);
+    setChildren(list);
     const groups = new Map();
     const all = [...store.settings.values()].sort((a, b) => order(a.category, b.category) || order(a.key, b.key));
     keys = all.map((it) => it.key);
@@ -82,38 +82,38 @@ export async function show(body, { search = '', category: of = '', show: which =
   signal.addEventListener('abort', () => control.abort());
 
   const refilter = () => {
-    keep(filter);
+    replaceParameters(filter);
     apply();
   };
-  const soon = settle(60, refilter);
+  const soon = debounce(60, refilter);
   const choice = (name, text, options) => h('label.field', null, text, h('select', {
     onchange: ({ target }) => { filter[name] = target.value; refilter(); },
   }, options.map(([value, it]) => h('option', { value, selected: value === filter[name] }, it))));
   const categories = [...new Set([...store.settings.values()].map((it) => it.category))].sort();
-  fill(body,
-    head('Settings', `Changes are gathered below, reviewed, and saved together with a reason.${me.sessions ? ' Sessions keep what they started with.' : ''}`),
+  setChildren(body,
+    pageHeader('Settings', `Changes are gathered below, reviewed, and saved together with a reason.${session.sessions ? ' Sessions keep what they started with.' : ''}`),
     h('div.filters', { role: 'search' },
       h('label.field', null, h('span', null, 'Search ', h('kbd', { 'aria-hidden': 'true' }, '/')), h('input', {
         type: 'search', value: search, placeholder: 'name, key, value, person', autocomplete: 'off', oninput: ({ target }) => { filter.search = target.value; soon(); },
       })),
-      choice('category', 'Category', [['', 'All'], ...categories.map((it) => [it, category(it)])]),
-      choice('show', 'Show', SHOW.filter(([which]) => which !== 'older' || me.sessions)), found),
+      choice('category', 'Category', [['', 'All'], ...categories.map((it) => [it, sentenceCase(it)])]),
+      choice('show', 'Show', SHOW.filter(([which]) => which !== 'older' || session.sessions)), found),
     list, none);
   build();
 
-  hear('settings', () => {
+  subscribe('settings', () => {
     const alike = keys.length === store.settings.size && keys.every((key) => store.settings.has(key));
     if (!alike) return build();
     for (const row of rows.values()) row.take(store.settings.get(row.setting.key));
     return apply();
   }, signal);
-  hear('draft', () => { for (const row of rows.values()) row.drawDraft(); if (filter.show === 'draft') apply(); }, signal);
-  hear('older', () => { for (const row of rows.values()) row.drawOlder(); apply(); }, signal);
-  hear('key-e', (target) => rowOf(rows, target)?.edit(), signal);
-  hear('key-h', (target) => { const row = rowOf(rows, target); if (row) location.hash = `#/history?key=${encodeURIComponent(row.setting.key)}`; }, signal);
-  const again = setInterval(() => { if (document.visibilityState === 'visible') loadOlder().catch(() => null); }, 30_000);
+  subscribe('draft', () => { for (const row of rows.values()) row.drawDraft(); if (filter.show === 'draft') apply(); }, signal);
+  subscribe('older', () => { for (const row of rows.values()) row.drawOlder(); apply(); }, signal);
+  subscribe('key-e', (target) => rowOf(rows, target)?.edit(), signal);
+  subscribe('key-h', (target) => { const row = rowOf(rows, target); if (row) location.hash = `#/history?key=${encodeURIComponent(row.setting.key)}`; }, signal);
+  const again = setInterval(() => { if (document.visibilityState === 'visible') loadPinnedValues().catch(() => null); }, 30_000);
   signal.addEventListener('abort', () => clearInterval(again));
-  loadOlder().catch(() => null);
+  loadPinnedValues().catch(() => null);
   if (edit) setTimeout(() => rows.get(edit)?.edit());
 }
 
@@ -122,9 +122,9 @@ const order = (a, b) => (a < b ? -1 : Number(a > b));
 const rowOf = (rows, target) => rows.get(target.closest?.('tr[data-key]')?.dataset.key);
 
 function group(list, name) {
-  const id = unique('group');
+  const id = uniqueId('group');
   const place = h('tbody');
-  list.append(h('section', { 'aria-labelledby': id }, h('h2', { id }, category(name)), h('div.card', null, h('table.cards.fixed', { 'aria-labelledby': id },
+  list.append(h('section', { 'aria-labelledby': id }, h('h2', { id }, sentenceCase(name)), h('div.card', null, h('table.cards.fixed', { 'aria-labelledby': id },
     h('thead', null, h('tr', null, ['Setting', 'Value', 'Last change', 'In use'].map((it) => h('th', { scope: 'col' }, it)))), place))));
   return place;
 }
@@ -132,14 +132,14 @@ function group(list, name) {
 /** One setting: its row, and its field while it is edited. */
 class Row {
   constructor(setting) {
-    Object.assign(this, { setting, field: null, fault: unique('fault'), rule: unique('rule') });
+    Object.assign(this, { setting, field: null, fault: uniqueId('fault'), rule: uniqueId('rule') });
     this.value = h('div');
     this.notes = h('div.notes', { id: this.fault, 'aria-live': 'polite' });
     this.changed = h('td', { 'data-label': 'Last change' });
     this.older = h('td', { 'data-label': 'In use' });
     this.element = h('tr', { 'data-key': setting.key, onkeydown: (event) => this.key(event) },
-      h('th', { scope: 'row' }, said(label(setting.key)), h('code.key', null, said(setting.key)), h('p.hint', null, said(setting.description ?? ''))),
-      h('td', { 'data-label': 'Value' }, this.value, h('p.hint', { id: this.rule }, said(rule(setting))), this.notes), this.changed, this.older);
+      h('th', { scope: 'row' }, isolate(label(setting.key)), h('code.key', null, isolate(setting.key)), h('p.hint', null, isolate(setting.description ?? ''))),
+      h('td', { 'data-label': 'Value' }, this.value, h('p.hint', { id: this.rule }, isolate(describeConstraints(setting))), this.notes), this.changed, this.older);
     this.draw();
     this.drawOlder();
     if (draft.has(setting.key)) this.drawDraft();
@@ -159,14 +159,14 @@ class Row {
 
   draw() {
     const { key, version, updated_by: by, updated_at: at, value, value_type: type } = this.setting;
-    this.text = `${label(key)} ${key} ${this.setting.description} ${plain(value)} ${by}`.toLowerCase();
-    fill(this.changed, h('a', { href: `#/history?key=${encodeURIComponent(key)}`, 'aria-label': `v${version}, history of ${label(key)}` }, `v${version}`), ' ',
-      h('span.soft', null, said(by), ', ', time(at)));
+    this.text = `${label(key)} ${key} ${this.setting.description} ${formatValue(value)} ${by}`.toLowerCase();
+    setChildren(this.changed, h('a', { href: `#/history?key=${encodeURIComponent(key)}`, 'aria-label': `v${version}, history of ${label(key)}` }, `v${version}`), ' ',
+      h('span.soft', null, isolate(by), ', ', relativeTimeElement(at)));
     if (this.field) return;
     // A switch is its own field.
     if (type === 'boolean') this.open();
     else {
-      fill(this.value, h('div.row.reading', null, shown(value),
+      setChildren(this.value, h('div.row.reading', null, valueElement(value),
         h('button.quiet', { type: 'button', 'aria-label': `Edit ${label(key)}`, onclick: () => this.edit() }, 'Edit')));
     }
   }
@@ -174,9 +174,9 @@ class Row {
   open() {
     const { setting } = this;
     const now = draft.get(setting.key);
-    this.field = field(setting, { value: now?.value ?? setting.value, raw: now?.raw }, { name: label(setting.key), describedby: `${this.rule} ${this.fault}` },
-      (change) => put(this.setting, change), would);
-    fill(this.value, this.field.element);
+    this.field = settingField(setting, { value: now?.value ?? setting.value, raw: now?.raw }, { name: label(setting.key), describedby: `${this.rule} ${this.fault}` },
+      (change) => setChange(this.setting, change), draftValue);
+    setChildren(this.value, this.field.element);
   }
 
   edit() {
@@ -197,7 +197,7 @@ class Row {
   revert() {
     const had = this.element.contains(document.activeElement);
     this.field = null;
-    drop(this.setting.key);
+    removeChange(this.setting.key);
     this.draw();
     this.drawDraft();
     if (had) this.value.querySelector('button, input')?.focus();
@@ -221,13 +221,13 @@ class Row {
       this.draw();
     }
     this.was = Boolean(entry);
-    const fault = entry ? faultIn(entry) : null;
-    const caused = causes.get(this.setting.key);
+    const fault = entry ? errorOf(entry) : null;
+    const caused = inducedErrors.get(this.setting.key);
     this.field?.input.setAttribute('aria-invalid', String(Boolean(fault)));
     const state = JSON.stringify([entry?.base, fault, entry?.fix, entry?.theirs, caused, Boolean(this.field)]);
     if (state === this.state) return;
     this.state = state;
-    fill(this.notes, this.notesOf(entry, fault, caused));
+    setChildren(this.notes, this.notesOf(entry, fault, caused));
   }
 
   notesOf(entry, fault, caused) {
@@ -235,11 +235,11 @@ class Row {
     const name = label(key);
     const undo = h('button.quiet', { type: 'button', 'aria-label': `Undo the change of ${name}`, onclick: () => this.revert() }, 'Undo');
     return [
-      entry?.theirs && h('p', null, h('span.mark.warn', null, 'changed meanwhile'), ' ', said(entry.theirs.updated_by), ' made it ', h('span.value', null, said(plain(entry.theirs.value))), '. You choose when you review.'),
-      fault && h('p.fault', null, said(sentence(fault))),
+      entry?.theirs && h('p', null, h('span.mark.warn', null, 'changed meanwhile'), ' ', isolate(entry.theirs.updated_by), ' made it ', h('span.value', null, isolate(formatValue(entry.theirs.value))), '. You choose when you review.'),
+      fault && h('p.fault', null, isolate(toSentence(fault))),
       entry?.fix && entry.value !== undefined && h('p', null, h('button.quiet', { type: 'button', onclick: () => this.allow(entry) }, `Add it to ${label(entry.fix)} in this change`)),
-      caused && h('p.fault', null, said(sentence(caused))),
-      entry ? h('p.hint', null, 'was ', h('span.value', null, said(plain(entry.base))), ' ', undo)
+      caused && h('p.fault', null, isolate(toSentence(caused))),
+      entry ? h('p.hint', null, 'was ', h('span.value', null, isolate(formatValue(entry.base))), ' ', undo)
         : this.field && this.setting.value_type !== 'boolean' && h('p', null, h('button.quiet', { type: 'button', 'aria-label': `Close the field of ${name}`, onclick: () => { this.close(); this.value.querySelector('button')?.focus(); } }, 'Close')),
     ];
   }
@@ -247,13 +247,13 @@ class Row {
   /** Puts the value on the list that it has to be on. */
   allow({ fix, value }) {
     const list = store.settings.get(fix);
-    put(list, { value: [...would(fix), value] });
+    setChange(list, { value: [...draftValue(fix), value] });
     this.field?.input.focus();
   }
 
   drawOlder() {
     const older = store.older.get(this.setting.key);
-    const told = (older?.held ?? []).slice(0, 3).map((it) => h('span.line', null, `${it.sessions} running keep${it.sessions === 1 ? 's' : ''} `, h('span.value', null, said(plain(it.value)))));
-    fill(this.older, older ? [told, h('a', { href: '#/sessions' }, 'Which?')] : h('span.soft', null, { hot: 'everywhere, at once', restart: 'after a restart' }[this.setting.applies] ?? (store.running ? 'by every session' : 'from the next session on')));
+    const told = (older?.held ?? []).slice(0, 3).map((it) => h('span.line', null, `${it.sessions} running keep${it.sessions === 1 ? 's' : ''} `, h('span.value', null, isolate(formatValue(it.value)))));
+    setChildren(this.older, older ? [told, h('a', { href: '#/sessions' }, 'Which?')] : h('span.soft', null, { hot: 'everywhere, at once', restart: 'after a restart' }[this.setting.applies] ?? (store.running ? 'by every session' : 'from the next session on')));
   }
 }

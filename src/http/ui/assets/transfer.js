@@ -1,12 +1,12 @@
 // Settings as a document: taken out in three formats, and brought in over a plan that says what each entry would do.
-import { at, call, newKey, Problem, read } from './api.js';
-import { difference } from './diff.js';
-import { fill, h, hear, said, unique } from './dom.js';
-import { count, label, shown, time } from './format.js';
-import { ours } from './live.js';
-import { button, field, link, mark, row, table } from './page.js';
-import { applied, failure, head, keepReason, reasonField, sentence, waitBox } from './parts.js';
-import { same } from './rules.js';
+import { fetchJson, newIdempotencyKey, Problem, request, serviceUrl } from './api.js';
+import { valueDiff } from './diff.js';
+import { h, isolate, setChildren, subscribe, uniqueId } from './dom.js';
+import { label, pluralize, relativeTimeElement, valueElement } from './format.js';
+import { markOwnRevision } from './live.js';
+import { badge, button, labeledField, link, table, tableRow } from './page.js';
+import { errorAlert, pageHeader, reasonField, rememberReason, rolloutText, toSentence, waitCheckbox } from './parts.js';
+import { isEqual } from './rules.js';
 
 const PATH = '/admin/config/import';
 // What the service takes as one body.
@@ -31,27 +31,27 @@ const CANNOT = {
 const mayBeTaken = (it) => !CANNOT[it.class];
 
 const p = (...content) => h('p', null, content);
-const code = (key) => h('code', null, said(key));
+const code = (key) => h('code', null, isolate(key));
 const formOf = (spec, submit, ...content) => h(spec, { novalidate: true, onsubmit: (event) => { event.preventDefault(); submit(); } }, content);
 const listOf = (items, draw) => h('ul.faults', null, items.map((it) => h('li', null, draw(it))));
 
 /** The page of export and import. */
 export function show(body, parameters, signal) {
-  fill(body, head('Import and export', 'Settings as a file: to keep, to compare, or to carry from one installation to another.'),
+  setChildren(body, pageHeader('Import and export', 'Settings as a file: to keep, to compare, or to carry from one installation to another.'),
     exporting(), importing(signal));
 }
 
 function exporting() {
   const keys = h('div');
-  const list = () => read('/admin/config').then(({ entries }) => fill(keys, shown(entries.filter((it) => it.locked).map((it) => it.key))), (problem) => fill(keys, failure(problem)));
+  const list = () => fetchJson('/admin/config').then(({ entries }) => setChildren(keys, valueElement(entries.filter((it) => it.locked).map((it) => it.key))), (problem) => setChildren(keys, errorAlert(problem)));
   return h('section', null, h('h2', null, 'Export'), h('div.card.padded.stack', null,
     p('Every setting as it stands now, with the revision it is of. All three hold the same and can be imported again.'),
-    h('div.row', null, Object.entries(KINDS).map(([kind, [name]]) => h('a.button', { href: at(`/admin/config/export?format=${kind}`), download: true }, `Download ${name}`))),
+    h('div.row', null, Object.entries(KINDS).map(([kind, [name]]) => h('a.button', { href: serviceUrl(`/admin/config/export?format=${kind}`), download: true }, `Download ${name}`))),
     h('details', { ontoggle: list }, h('summary', null, 'What is left out: secrets, and keys that are locked'), keys)));
 }
 
 function importing(signal) {
-  const [fault, outcome] = [h('p.fault', { id: unique('fault'), role: 'alert', hidden: true }), h('div')];
+  const [fault, outcome] = [h('p.fault', { id: uniqueId('fault'), role: 'alert', hidden: true }), h('div')];
   // Whether the kind was chosen by hand, and how often the document has changed.
   let [chosen, version] = [false, 0];
   const changed = () => {
@@ -67,7 +67,7 @@ function importing(signal) {
   }, Object.entries(KINDS).map(([value, [name]]) => h('option', { value }, name)));
   const file = h('input', { type: 'file', onchange: () => take(file.files[0]) });
   const refuse = (...words) => {
-    fill(fault, words);
+    setChildren(fault, words);
     fault.hidden = words.length === 0;
     text.setAttribute('aria-invalid', !fault.hidden);
   };
@@ -75,15 +75,15 @@ function importing(signal) {
   const forget = () => {
     version += 1;
     refuse();
-    fill(outcome);
+    setChildren(outcome);
   };
   const take = async (given) => {
     if (!given) return;
     forget();
-    if (given.size > MOST) return refuse(said(given.name), ': ', TOO_LONG);
+    if (given.size > MOST) return refuse(isolate(given.name), ': ', TOO_LONG);
     // What is not UTF-8, or a folder, cannot be read.
     const content = await given.text().catch(() => '\uFFFD');
-    if (content.includes('\uFFFD')) return refuse(said(given.name), ' cannot be read as text in UTF-8.');
+    if (content.includes('\uFFFD')) return refuse(isolate(given.name), ' cannot be read as text in UTF-8.');
     text.value = content;
     chosen = false;
     kind.value = kindOf(content, given.name);
@@ -102,7 +102,7 @@ function importing(signal) {
       const plan = await planOf(given, signal);
       if (mine === version) review(outcome, given, plan, signal, start);
     } catch (problem) {
-      if (mine === version) fill(outcome, problem.code === 'malformed_request' ? unreadable(problem, text, kind.value) : failure(problem, look));
+      if (mine === version) setChildren(outcome, problem.code === 'malformed_request' ? unreadable(problem, text, kind.value) : errorAlert(problem, look));
     }
   };
   const start = () => {
@@ -111,9 +111,9 @@ function importing(signal) {
     text.focus();
   };
   const zone = formOf('form.card.padded.stack.drop', look,
-    h('div.row', null, field('Drop a file anywhere on this page, or choose one', file)),
-    field('Or paste the document here', text), fault,
-    h('div.row', null, field('It is written as', kind), h('button.main', { type: 'submit' }, 'Show what it would do'),
+    h('div.row', null, labeledField('Drop a file anywhere on this page, or choose one', file)),
+    labeledField('Or paste the document here', text), fault,
+    h('div.row', null, labeledField('It is written as', kind), h('button.main', { type: 'submit' }, 'Show what it would do'),
       h('span.hint', null, 'Nothing is stored yet.')));
   dropping(zone, take, signal);
   return h('section', null, h('h2', null, 'Import'), h('div.stack', null, zone, outcome));
@@ -142,7 +142,7 @@ function kindOf(text, name = '') {
 }
 
 // Keys that the catalog does not have are left out, whatever their values are: what is sent to be imported holds only what was chosen.
-const planOf = async (given, signal) => (await call('POST', PATH, { ...given, query: { dry_run: true, on_unknown: 'skip' }, signal })).data;
+const planOf = async (given, signal) => (await request('POST', PATH, { ...given, query: { dry_run: true, on_unknown: 'skip' }, signal })).data;
 
 /** What keeps the document from being read, each fault with the line it is on. */
 function unreadable({ message, errors }, text, kind) {
@@ -154,7 +154,7 @@ function unreadable({ message, errors }, text, kind) {
   };
   const item = ({ detail, pointer }) => {
     const { number, at } = spot(lines, detail, pointer, kind);
-    return [p(pointer && [code(pointer), ': '], said(sentence(detail))),
+    return [p(pointer && [code(pointer), ': '], isolate(toSentence(detail))),
       number > 0 && [excerpt(lines[number - 1], number, at), button(`Go to line ${number}`, () => go(number, at), null, 'button.quiet')]];
   };
   return h('div.note.bad', { role: 'alert' }, p(h('strong', null, 'The document cannot be read; nothing was stored')),
@@ -181,19 +181,19 @@ function excerpt(line, number, at) {
 
 /** What the document would do, what of it is wanted, and why. */
 function review(place, given, plan, signal, start) {
-  const [reason, waits] = [reasonField(), waitBox()];
+  const [reason, waits] = [reasonField(), waitCheckbox()];
   const [news, stage, wrong, tally] = [h('div'), h('div.stack'), h('div', { 'aria-live': 'polite' }), h('p', { role: 'status' })];
   const submit = h('button.main', { type: 'submit' });
   const title = h('h3', { tabindex: '-1' }, 'What it would do');
   let [ready, busy] = [null, false];
 
   const some = () => Object.keys(CLASSES).filter((name) => plan.counts[name]);
-  const counted = (name) => count(plan.counts[name], ...CLASSES[name].slice(1));
+  const counted = (name) => pluralize(plan.counts[name], ...CLASSES[name].slice(1));
   const chosen = () => plan.entries.filter((it) => it.taken);
   const sum = () => {
     const [n, all] = [chosen().length, plan.entries.filter(mayBeTaken).length];
-    tally.textContent = `Chosen: ${n} of ${count(all, 'entry', 'entries')} that can be imported.`;
-    submit.textContent = `Import ${count(n, 'setting')}`;
+    tally.textContent = `Chosen: ${n} of ${pluralize(all, 'entry', 'entries')} that can be imported.`;
+    submit.textContent = `Import ${pluralize(n, 'setting')}`;
     submit.disabled = n === 0;
     form.hidden = all === 0;
     ready = null;
@@ -205,7 +205,7 @@ function review(place, given, plan, signal, start) {
       view = next;
       for (const it of chips) it.setAttribute('aria-pressed', it.value === view);
       const names = view ? [view] : some().filter((name) => name !== 'same');
-      fill(rows, names.flatMap((name) => plan.entries.filter((it) => it.class === name)).map((it) => entryRow(it, sum)));
+      setChildren(rows, names.flatMap((name) => plan.entries.filter((it) => it.class === name)).map((it) => entryRow(it, sum)));
       frame.hidden = rows.children.length === 0;
       sum();
     };
@@ -217,7 +217,7 @@ function review(place, given, plan, signal, start) {
     }, null, 'button.quiet');
     const bulk = (name, yes, no) => plan.counts[name] > 1 && h('div.row', null, [[yes, true], [no, false]].map(([text, taken]) => all(name, taken, `${text} all ${counted(name)}`)));
     const frame = h('div.plan', null, table('The plan', COLUMNS, rows));
-    fill(stage, hint(plan, given), plan.entries.length > 0 && h('div.row.classes', { role: 'group', 'aria-label': 'Which entries are listed' }, chips),
+    setChildren(stage, hint(plan, given), plan.entries.length > 0 && h('div.row.classes', { role: 'group', 'aria-label': 'Which entries are listed' }, chips),
       bulk('conflict', 'Take the document’s in', 'Keep what stands in'), bulk('change', 'Tick', 'Untick'), frame);
     turn('');
   };
@@ -227,20 +227,20 @@ function review(place, given, plan, signal, start) {
     // What is no longer as it was seen is to be chosen again.
     const moved = plan.entries.filter((it) => {
       const old = was.get(it.key);
-      const stood = it.class === old?.class && same(it.current, old.current);
+      const stood = it.class === old?.class && isEqual(it.current, old.current);
       it.taken = stood && old.taken;
       return !stood;
     });
     draw();
     const note = movedNote(moved);
-    fill(news, note);
+    setChildren(news, note);
     note.focus();
   };
   const attempt = async (work) => {
     if (busy) return;
     busy = true;
-    fill(wrong);
-    await work().catch((problem) => fill(wrong, failure(problem)));
+    setChildren(wrong);
+    await work().catch((problem) => setChildren(wrong, errorAlert(problem)));
     busy = false;
   };
   const send = async () => {
@@ -249,11 +249,11 @@ function review(place, given, plan, signal, start) {
     try {
       // The same once more is the same intention: the service answers as the first time if that did arrive.
       const why = reason.value();
-      if (ready?.why !== why) ready = { why, once: newKey(), ...await requestOf(plan, wanted, signal) };
+      if (ready?.why !== why) ready = { why, once: newIdempotencyKey(), ...await requestOf(plan, wanted, signal) };
       const query = { plan_id: ready.plan_id, on_unknown: 'skip', reason: why, wait: waits.checked() && 'applied' };
-      const { data } = await call('POST', PATH, { ...ready, query });
-      ours(data.revision);
-      keepReason(reason.value());
+      const { data } = await request('POST', PATH, { ...ready, query });
+      markOwnRevision(data.revision);
+      rememberReason(reason.value());
       finish(place, data, plan, start);
     } catch (problem) {
       if (problem.code !== 'plan_outdated') throw problem;
@@ -264,12 +264,12 @@ function review(place, given, plan, signal, start) {
 
   // A conflict is decided by whoever looks; until then what stands stays.
   for (const it of plan.entries) it.taken = it.class === 'change';
-  fill(place, h('div.stack', null, title, news, stage, form));
+  setChildren(place, h('div.stack', null, title, news, stage, form));
   draw();
   title.focus();
-  hear('change', ({ revision }) => {
+  subscribe('change', ({ revision }) => {
     if (busy || !title.isConnected || revision <= plan.base_revision) return;
-    fill(news, h('div.note.warn', { role: 'status' }, p('Somebody has changed settings since this plan was drawn up.'),
+    setChildren(news, h('div.note.warn', { role: 'status' }, p('Somebody has changed settings since this plan was drawn up.'),
       p(button('Plan again, and keep my choices', () => attempt(again)))));
   }, signal);
 }
@@ -287,16 +287,16 @@ function entryRow(entry, onchange) {
   const { key, current, imported, detail } = entry;
   // Who was faster is told with a time; everything else as the service says it.
   const faster = /^changed here by (.+) at (\S+)$/s.exec(detail);
-  return row(COLUMNS, null, code(key),
-    [mark(...CLASSES[entry.class]), detail && h('p.hint', null, faster ? ['Changed here by ', said(faster[1]), ' ', time(faster[2])] : said(sentence(detail)))],
-    imported === null ? [current !== null && shown(current), h('p.hint', null, 'The document’s value is not told.')] : same(current, imported) ? shown(current) : difference(current, imported),
+  return tableRow(COLUMNS, null, code(key),
+    [badge(...CLASSES[entry.class]), detail && h('p.hint', null, faster ? ['Changed here by ', isolate(faster[1]), ' ', relativeTimeElement(faster[2])] : isolate(toSentence(detail)))],
+    imported === null ? [current !== null && valueElement(current), h('p.hint', null, 'The document’s value is not told.')] : isEqual(current, imported) ? valueElement(current) : valueDiff(current, imported),
     choiceOf(entry, onchange));
 }
 
 function choiceOf(entry, onchange) {
   const { key, class: of } = entry;
   if (CANNOT[of]) return h('span.hint', null, CANNOT[of]);
-  const name = unique('choice');
+  const name = uniqueId('choice');
   const choice = (type, taken, text, label) => h('label.check', null, h('input', {
     type, name, checked: entry.taken === taken, 'aria-label': label, onchange: ({ target }) => {
       entry.taken = target.checked === taken;
@@ -304,7 +304,7 @@ function choiceOf(entry, onchange) {
     },
   }), h('span', null, text));
   if (of === 'change') return choice('checkbox', true, 'Import', `Import ${key}`);
-  return h('fieldset', null, h('legend.unseen', null, 'What is to stand for ', said(key)),
+  return h('fieldset', null, h('legend.unseen', null, 'What is to stand for ', isolate(key)),
     choice('radio', false, 'Keep what stands'), choice('radio', true, 'Take the document’s'));
 }
 
@@ -330,15 +330,15 @@ const movedNote = (moved) => h('div.note.warn', { role: 'alert', tabindex: '-1' 
 /** What came of it, and what did not. */
 function finish(place, data, plan, start) {
   const { changed, revision } = data;
-  const title = h('h3', { tabindex: '-1' }, changed.length ? `Imported: ${count(changed.length, 'setting')} changed` : 'Nothing was changed');
+  const title = h('h3', { tabindex: '-1' }, changed.length ? `Imported: ${pluralize(changed.length, 'setting')} changed` : 'Nothing was changed');
   const left = plan.entries.filter((it) => it.class !== 'same' && !it.taken);
   const columns = { Key: '', Change: '', Version: '' };
-  fill(place, h('div.stack', null, h('div.note.good', null, title,
-    p(changed.length > 0 && ['It is revision ', link(`#/history?revision=${revision}`, `${revision}, in the history`), '. '], applied(data))),
-  changed.length > 0 && table('What was changed', columns, changed.map((it) => row(columns, null, [said(label(it.key)), h('div.hint', null, code(it.key))],
-    difference(it.old_value, it.new_value), it.version))),
-  left.length > 0 && h('div.card.padded', null, h('h3', null, `Left out: ${count(left.length, 'entry', 'entries')}`),
-    listOf(left, (it) => [code(it.key), ': ', mayBeTaken(it) ? 'not chosen, so what stands here was kept' : said(it.detail ?? CLASSES[it.class][1])])),
+  setChildren(place, h('div.stack', null, h('div.note.good', null, title,
+    p(changed.length > 0 && ['It is revision ', link(`#/history?revision=${revision}`, `${revision}, in the history`), '. '], rolloutText(data))),
+  changed.length > 0 && table('What was changed', columns, changed.map((it) => tableRow(columns, null, [isolate(label(it.key)), h('div.hint', null, code(it.key))],
+    valueDiff(it.old_value, it.new_value), it.version))),
+  left.length > 0 && h('div.card.padded', null, h('h3', null, `Left out: ${pluralize(left.length, 'entry', 'entries')}`),
+    listOf(left, (it) => [code(it.key), ': ', mayBeTaken(it) ? 'not chosen, so what stands here was kept' : isolate(it.detail ?? CLASSES[it.class][1])])),
   p(button('Import another document', start))));
   title.focus();
 }
