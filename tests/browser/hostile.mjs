@@ -23,7 +23,7 @@ async function sound(page, where) {
   const found = await page.evaluate(() => {
     const turns = (it) => [...it.childNodes].some((node) => node.nodeType === 3 && /[\u200f\u202e]/.test(node.data));
     const keepsToItself = (it) => ['isolate', 'isolate-override', 'plaintext'].includes(getComputedStyle(it).unicodeBidi);
-    const all = [...document.querySelectorAll('main *, dialog *, .banners *, .top *, .said *')];
+    const all = [...document.querySelectorAll('main *, dialog *, .banners *, .top *, .toasts *')];
     return {
       ran: Boolean(window.pwned),
       made: document.querySelectorAll('.pwned, body img, body script').length,

@@ -24,7 +24,7 @@ await journey(async (page) => {
   const prompt = row(page, 'BRUNE_PROMPT_ID');
   await prompt.getByRole('button', { name: 'Edit Prompt id' }).click();
   await page.getByRole('textbox', { name: 'Prompt id' }).fill('no prompt');
-  await prompt.locator('.fault').waitFor();
+  await prompt.locator('.error').waitFor();
   await prompt.getByRole('button', { name: 'Undo' }).click();
 
   // A model that is not on the list is offered to be put there in the same change.
@@ -33,7 +33,7 @@ await journey(async (page) => {
   await page.getByRole('combobox', { name: 'Openai realtime model', exact: true }).selectOption({ label: 'Another …' });
   await page.getByRole('textbox', { name: 'Openai realtime model', exact: true }).fill('gpt-next');
   await model.getByRole('button', { name: 'Add it to Openai realtime model allowlist' }).click();
-  await model.locator('.fault').waitFor({ state: 'detached' });
+  await model.locator('.error').waitFor({ state: 'detached' });
   await cooldown.getByRole('button', { name: 'Edit Cooldown minutes' }).click();
   await minutes.fill('45');
   await page.getByRole('switch', { name: 'Eligibility require plan' }).click();

@@ -47,7 +47,7 @@ function frame() {
   setChildren(document.querySelector('nav'), h('ul', null, links));
   setChildren(document.querySelector('.catalog'), isolate(session.catalog));
   document.querySelector('.top').hidden = false;
-  showAccount(document.querySelector('.me'));
+  showAccount(document.querySelector('.user'));
   setChildren(document.querySelector('.help'), helpButton());
 }
 
@@ -64,7 +64,7 @@ async function start() {
   frame();
   subscribe('signed-in', frame);
   restoreDraft();
-  showDraftBar(document.querySelector('.bar'));
+  showDraftBar(document.querySelector('.draft-bar'));
   enableShortcuts();
   followChanges();
   // Its fragment would be taken for a page.

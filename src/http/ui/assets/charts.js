@@ -68,14 +68,14 @@ function bar(it, x, y, target, [begin, end]) {
   // What can be hit is the whole height, and never narrower than it should be.
   const width = Math.max(room, NARROWEST);
   return svg('a', { href: target(new Date(it.start).toISOString(), new Date(it.end).toISOString()), 'aria-label': name },
-    svg('title', null, name), svg('rect', { class: 'hit', x: left - (width - room) / 2, y: EDGE.top, width, height: BOTTOM - EDGE.top }), parts);
+    svg('title', null, name), svg('rect', { class: 'hit-area', x: left - (width - room) / 2, y: EDGE.top, width, height: BOTTOM - EDGE.top }), parts);
 }
 
 const rectangle = (name, x, y, width, height) => svg('rect', { class: `bar ${name}`, x, y, width, height, fill: name === 'restored' ? 'url(#hatch)' : null });
 
 /** Stripes, so that it is not the colour alone that says what a bar is. */
 const hatch = () => svg('pattern', { id: 'hatch', width: 5, height: 5, patternUnits: 'userSpaceOnUse', patternTransform: 'rotate(45)' },
-  svg('rect', { class: 'ground', width: 5, height: 5 }), svg('rect', { class: 'stripe', width: 2.5, height: 5 }));
+  svg('rect', { class: 'hatch-background', width: 5, height: 5 }), svg('rect', { class: 'hatch-stripe', width: 2.5, height: 5 }));
 
 const scale = (from, to, low, high) => (it) => low + ((it - from) / ((to - from) || 1)) * (high - low);
 
@@ -93,7 +93,7 @@ function axis(begin, end, x, width) {
 }
 
 const level = (value, y, width) => svg('g', { class: 'axis', 'aria-hidden': 'true' },
-  svg('line', { class: 'level', x1: EDGE.left, x2: width - EDGE.right, y1: y(value), y2: y(value) }),
+  svg('line', { class: 'gridline', x1: EDGE.left, x2: width - EDGE.right, y1: y(value), y2: y(value) }),
   svg('text', { x: EDGE.left - 6, y: y(value) + 4, 'text-anchor': 'end' }, new Intl.NumberFormat('en', { notation: 'compact', maximumSignificantDigits: 4 }).format(value)));
 
 /** The values of `key` over time, from its `entries`, newest first; null where there is nothing to draw. */
@@ -119,8 +119,8 @@ function line(points, all, now, x, width) {
   const [low, high] = [Math.min(...all), Math.max(...all)];
   const y = low === high ? () => (BOTTOM + EDGE.top) / 2 : scale(low, high, BOTTOM - 10, EDGE.top + 4);
   const path = points.map((it, index) => `${index ? `H${x(it.at)}V` : `M${x(it.at)} `}${y(it.value)}`).join('');
-  return [level(high, y, width), low !== high && level(low, y, width), svg('path', { class: 'steps', d: `${path}H${x(now)}` }),
-    points.map((it) => svg('circle', { class: 'point', cx: x(it.at), cy: y(it.value), r: points.length > 60 ? 2 : 3.5 }, svg('title', null, `${it.value} since ${formatDateTime(it.at)}`)))];
+  return [level(high, y, width), low !== high && level(low, y, width), svg('path', { class: 'step-line', d: `${path}H${x(now)}` }),
+    points.map((it) => svg('circle', { class: 'data-point', cx: x(it.at), cy: y(it.value), r: points.length > 60 ? 2 : 3.5 }, svg('title', null, `${it.value} since ${formatDateTime(it.at)}`)))];
 }
 
 /** One band, as long as each value stood, with the value in it where there is room. */
@@ -131,8 +131,8 @@ function band(points, known, now, x) {
     const text = valueElement(it.value).textContent;
     const room = Math.floor((width - 12) / 7.5);
     return svg('g', null, svg('title', null, `${cut(text, 200)} since ${formatDateTime(it.at)}`),
-      svg('rect', { class: `state state-${known.indexOf(formatValue(it.value)) % 3}`, x: left, y: 30, width, height: 44 }),
-      room > 1 && svg('text', { class: 'state-name', x: left + 6, y: 57 }, cut(text, room)));
+      svg('rect', { class: `value-band value-band-${known.indexOf(formatValue(it.value)) % 3}`, x: left, y: 30, width, height: 44 }),
+      room > 1 && svg('text', { class: 'value-band-label', x: left + 6, y: 57 }, cut(text, room)));
   });
 }
 
@@ -140,7 +140,7 @@ const cut = (text, room) => (text.length > room ? `${text.slice(0, room - 1)}…
 
 /** A picture, what it is of, and what stands beneath; drawn anew when its width changes. */
 function figure(about, beneath, draw) {
-  const place = h('div.picture');
+  const place = h('div.chart-area');
   let before = 0;
   new ResizeObserver(([{ contentRect: { width } }]) => {
     if (Math.abs(width - before) < 2) return;
@@ -151,4 +151,4 @@ function figure(about, beneath, draw) {
 }
 
 const asTable = (name, columns, rows) => h('details', null, h('summary', null, 'As a table'),
-  h('div.wide', { tabindex: '0', role: 'region', 'aria-label': name }, table(name, columns, rows.map((cells) => tableRow(columns, null, ...cells)))));
+  h('div.scroll-x', { tabindex: '0', role: 'region', 'aria-label': name }, table(name, columns, rows.map((cells) => tableRow(columns, null, ...cells)))));

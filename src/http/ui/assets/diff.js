@@ -13,7 +13,7 @@ export function valueDiff(before, after) {
   const isText = both((it) => typeof it === 'string');
   if (isText && before === after) return valueElement(after);
   if ((isText || both(Array.isArray)) && before.length && after.length) return isText ? texts(before, after) : lists(before, after);
-  return h('div.change', null, valueElement(before), h('span.soft', { 'aria-hidden': 'true' }, '→'), h('span.unseen', null, ' becomes '), valueElement(after));
+  return h('div.change', null, valueElement(before), h('span.muted', { 'aria-hidden': 'true' }, '→'), h('span.visually-hidden', null, ' becomes '), valueElement(after));
 }
 
 const texts = (before, after) => reachable(h('div.value.long', { dir: 'auto' }, together(steps(split(before), split(after))).map(part)), before.length + after.length > 300);
@@ -27,7 +27,7 @@ function part([kind, text], index, { length }) {
   const left = text.length - begin - end;
   if (left < AROUND.text) return text;
   // Array.from would be slow here, and half a character at the edge is no harm: it is cut at whole ones.
-  return [whole(text.slice(0, begin)), h('span.soft', null, ` … ${pluralize(left, 'character')} as before … `), whole(text.slice(text.length - end))];
+  return [whole(text.slice(0, begin)), h('span.muted', null, ` … ${pluralize(left, 'character')} as before … `), whole(text.slice(text.length - end))];
 }
 
 const whole = (text) => text.replace(/[\uD800-\uDBFF]$/, '').replace(/^[\uDC00-\uDFFF]/, '');
@@ -62,7 +62,7 @@ function lists(before, after) {
   const chips = [];
   let cut = 0;
   const end = () => {
-    if (cut) chips.push(h('li.soft', null, `… ${cut} as before …`));
+    if (cut) chips.push(h('li.muted', null, `… ${cut} as before …`));
     cut = 0;
   };
   all.forEach(([kind, text], index) => {

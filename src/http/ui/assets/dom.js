@@ -75,7 +75,7 @@ export const subscribe = (name, then, signal) => hub.addEventListener(name, ({ d
 
 /** Says `text` in the corner, to those who see and to those who listen; it goes by itself. `action` is a name and what to do. */
 export function showToast(text, action) {
-  const place = document.querySelector('.said');
+  const place = document.querySelector('.toasts');
   const line = h('p', null, isolate(text), action && [' ', h('button', { type: 'button', onclick: () => { line.remove(); action[1](); } }, action[0])]);
   setChildren(place, line);
   setTimeout(() => line.remove(), action ? 15_000 : 6000);

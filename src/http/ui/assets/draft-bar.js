@@ -25,7 +25,7 @@ export async function openReview() {
 /** The bar that says what is not saved, kept true. */
 export function showDraftBar(place) {
   const what = h('p');
-  const button = h('button.main', { type: 'button', onclick: openReview }, 'Review and save');
+  const button = h('button.primary', { type: 'button', onclick: openReview }, 'Review and save');
   setChildren(place, what, h('div.row', null, h('button', { type: 'button', onclick: discardDraft }, 'Discard'), button));
   const draw = () => {
     const all = [...draft.values()];
@@ -35,9 +35,9 @@ export function showDraftBar(place) {
     if (all.length === 0 && place.contains(document.activeElement)) document.querySelector('main').focus({ preventScroll: true });
     place.hidden = all.length === 0;
     setChildren(what, h('strong', null, pluralize(all.length, 'change')), ', not saved',
-      met > 0 && h('span', null, ' · ', h('span.mark.warn', null, `${met} changed by somebody else`)),
-      wrong > 0 && h('span', null, ' · ', h('span.mark.bad', null, wrong === 1 ? '1 needs attention' : `${wrong} need attention`)),
-      [...inducedErrors].map(([key, detail]) => h('span.fault', null, ' ', isolate(`${label(key)} ${detail}`))));
+      met > 0 && h('span', null, ' · ', h('span.badge.warning', null, `${met} changed by somebody else`)),
+      wrong > 0 && h('span', null, ' · ', h('span.badge.danger', null, wrong === 1 ? '1 needs attention' : `${wrong} need attention`)),
+      [...inducedErrors].map(([key, detail]) => h('span.error', null, ' ', isolate(`${label(key)} ${detail}`))));
   };
   subscribe('key-r', openReview);
   subscribe('draft', draw);

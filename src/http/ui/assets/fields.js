@@ -99,7 +99,7 @@ function listField(setting, value, common, onvalue) {
     },
     onchange: () => { if (input.value.trim()) add(input.value); },
   });
-  const asText = h('button.quiet', {
+  const asText = h('button.subtle', {
     type: 'button', 'aria-label': `${common['aria-label']} as JSON or YAML`, onclick: async () => {
       const edited = await editListAsText(setting, items);
       if (!edited) return;

@@ -30,8 +30,8 @@ function drawInstances(state, rows, { revision, instances }) {
 const INSTANCES = { Instance: '', State: 'w8', Revision: 'w6', 'Heard of': 'w8', Started: 'w8' };
 
 const drawInstance = ({ id, host, self, version, live, revisions_behind: behind, applied_revision: revision, seen_ms_ago: seen, started_at: started }) => tableRow(INSTANCES, { 'data-id': id },
-  [longText(host), self && [' ', badge('brand', 'this one')], h('div.mono.soft', null, id), h('div.hint', null, 'version ', longText(version))],
-  !live ? badge('bad', 'not heard of') : behind === 0 ? badge('good', 'up to date') : badge('warn', `${behind} behind`),
+  [longText(host), self && [' ', badge('accent', 'this one')], h('div.mono.muted', null, id), h('div.hint', null, 'version ', longText(version))],
+  !live ? badge('danger', 'not heard of') : behind === 0 ? badge('success', 'up to date') : badge('warning', `${behind} behind`),
   revision, seen < 60_000 ? `${(seen / 1000).toFixed(1)} s ago` : `${Math.round(seen / 60_000)} min ago`, relativeTimeElement(started));
 
 const SHOWN = 100;
@@ -54,8 +54,8 @@ function trail(signal) {
   };
   // One button for both, so that focus stays where it is.
   const start = button('Verify now', () => (stop ? stop.abort() : run()));
-  return h('section', null, h('h2', null, 'Audit chain'), h('div.card.padded.trail', null,
-    h('p.soft', null, 'Each entry of the trail carries a hash over itself and the one before it. Verifying computes all of them again, from what the database holds.'),
+  return h('section', null, h('h2', null, 'Audit chain'), h('div.card.padded.audit-chain', null,
+    h('p.muted', null, 'Each entry of the trail carries a hash over itself and the one before it. Verifying computes all of them again, from what the database holds.'),
     h('p.row', null, start, bar), result));
 }
 
@@ -73,14 +73,14 @@ async function verify(seen, signal, tell) {
 
 function verdict({ checked, breaks, broken, began, at }, stopped) {
   const checks = `${pluralize(checked, 'entry', 'entries')} checked in ${((performance.now() - began) / 1000).toFixed(2)} s, ${formatDateTime(at)}.`;
-  if (broken === 0) return h(`div.note.${stopped ? 'warn' : 'good'}`, null, h('strong', null, stopped ? 'Stopped; what was checked is whole' : 'The trail is whole'), h('p', null, checks));
-  return h('div.note.bad', null, h('strong', null, `The trail does not hold in ${pluralize(broken, 'place')}`), h('p', null, stopped && 'Stopped before the end. ', checks),
-    h('ul', null, breaks.map((it) => h('li', null, badge('bad', humanize(it.code)), ' ', isolate(toSentence(it.detail)),
+  if (broken === 0) return h(`div.note.${stopped ? 'warning' : 'success'}`, null, h('strong', null, stopped ? 'Stopped; what was checked is whole' : 'The trail is whole'), h('p', null, checks));
+  return h('div.note.danger', null, h('strong', null, `The trail does not hold in ${pluralize(broken, 'place')}`), h('p', null, stopped && 'Stopped before the end. ', checks),
+    h('ul', null, breaks.map((it) => h('li', null, badge('danger', humanize(it.code)), ' ', isolate(toSentence(it.detail)),
       it.key && [' ', link(historyHash({ key: it.key }), 'History of ', isolate(label(it.key)))]))),
     broken > breaks.length && h('p', null, `The first ${breaks.length} are listed.`));
 }
 
-const KINDS = { waiting: 'warn', delivered: 'good', dead: 'bad', 'tried again': 'brand' };
+const KINDS = { waiting: 'warning', delivered: 'success', dead: 'danger', 'tried again': 'accent' };
 const stateOf = (status) => (status === 'dead' ? 'given up' : status);
 const nameOf = (it) => `${it.id} ${it.sink}`;
 
@@ -134,7 +134,7 @@ async function outbox(place, filter, signal) {
 
 function goTo(id, place, note) {
   const row = [...place.querySelectorAll('tr[data-id]')].find((it) => it.dataset.id.startsWith(id));
-  if (!row) return setChildren(note, h('p.note.warn', { role: 'status' }, 'The message ', isolate(id), ' is not among the newest; it may be further down, or be gone.'));
+  if (!row) return setChildren(note, h('p.note.warning', { role: 'status' }, 'The message ', isolate(id), ' is not among the newest; it may be further down, or be gone.'));
   row.focus({ preventScroll: true });
   return row.scrollIntoView({ block: 'center' });
 }
@@ -146,8 +146,8 @@ function drawSinks(sinks) {
   }
   return table('Sinks', SINKS, sinks.map((it) => tableRow(SINKS, { 'data-id': it.sink }, isolate(it.sink),
     [it.waiting ? `${it.waiting.toLocaleString('en')}, the oldest for ${Math.round(it.oldest_waiting_seconds ?? 0)} s` : 'none',
-      it.dead_since && h('p.fault', null, 'Gone for good ', relativeTimeElement(it.dead_since), ': ', longText(it.dead_reason ?? ''), '. It is called again when it has another address, or a message is tried again.')],
-    it.dead ? badge('bad', it.dead.toLocaleString('en')) : 'none',
+      it.dead_since && h('p.error', null, 'Gone for good ', relativeTimeElement(it.dead_since), ': ', longText(it.dead_reason ?? ''), '. It is called again when it has another address, or a message is tried again.')],
+    it.dead ? badge('danger', it.dead.toLocaleString('en')) : 'none',
     it.topics.length ? it.topics.join(', ') : muted('nothing: this instance has no address of it'))));
 }
 
@@ -168,12 +168,12 @@ function filters(filter, sinks, search) {
 
 function drawMessage(it, isSought, retry) {
   const retried = it.status === 'waiting' && it.attempts > 0;
-  return tableRow(MESSAGES, { 'data-id': nameOf(it), class: isSought && 'here', tabindex: isSought && '-1' },
-    [isolate(it.topic), isSought && [' ', badge('brand', 'linked to')], h('div.mono.soft', null, it.id),
+  return tableRow(MESSAGES, { 'data-id': nameOf(it), class: isSought && 'highlighted', tabindex: isSought && '-1' },
+    [isolate(it.topic), isSought && [' ', badge('accent', 'linked to')], h('div.mono.muted', null, it.id),
       h('details', null, h('summary', null, 'What it tells'), h('pre', { tabindex: '0' }, isolate(JSON.stringify(it.payload, null, 2))))],
     isolate(it.sink),
     [badge(KINDS[it.status], stateOf(it.status)), it.attempts > 0 && ` tried ${pluralize(it.attempts, 'time')}`, it.settled_at && [', ', relativeTimeElement(it.settled_at)],
-      retried && [', next ', relativeTimeElement(it.due_at)], it.last_error && h('p.fault', null, longText(it.last_error))],
+      retried && [', next ', relativeTimeElement(it.due_at)], it.last_error && h('p.error', null, longText(it.last_error))],
     relativeTimeElement(it.created_at),
     (retried || it.status === 'dead') && button('Try again', () => retry(it), `Try again: ${it.topic} ${it.id} at ${it.sink}`));
 }

@@ -45,14 +45,14 @@ export function formatValue(value) {
 
 /** A value as it is shown: a word for a switch, chips for a list. */
 export function valueElement(value) {
-  if (value === null || value === undefined) return h('span.soft', null, 'none');
-  if (typeof value === 'boolean') return h(`span.mark${value ? '.good' : ''}`, null, value ? 'on' : 'off');
+  if (value === null || value === undefined) return h('span.muted', null, 'none');
+  if (typeof value === 'boolean') return h(`span.badge${value ? '.success' : ''}`, null, value ? 'on' : 'off');
   const long = formatValue(value).length > 200 ? '.long' : '';
-  if (value === '') return h('span.soft', null, 'empty text');
+  if (value === '') return h('span.muted', null, 'empty text');
   // What is scrolled is to be reached by keyboard.
   const tabindex = long ? '0' : null;
   if (!Array.isArray(value)) return h(`span.value${long}`, { dir: 'auto', tabindex }, formatValue(value));
-  if (value.length === 0) return h('span.soft', null, 'empty list');
+  if (value.length === 0) return h('span.muted', null, 'empty list');
   return h(`ul.chips${long}`, { tabindex }, value.map((item) => h('li.chip', null, isolate(item))));
 }
 

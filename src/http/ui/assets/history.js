@@ -12,7 +12,7 @@ import { loadSettings, store } from './store.js';
 
 const PATH = '/admin/global-settings/history';
 const NAMES = { key: 'Setting', changed_by: 'Person', action: 'Kind', request_id: 'Request', revision: 'Change set', since: 'From', until: 'To' };
-const KINDS = { update: 'brand', rollback: 'warn', refused: 'bad' };
+const KINDS = { update: 'accent', rollback: 'warning', refused: 'danger' };
 const ACTIONS = ['seed', 'import', 'update', 'reset', 'rollback', 'refused', 'secret_cleanup'];
 
 /** The history that the filters find, or one entry of it. */
@@ -43,7 +43,7 @@ async function showList(body, parameters, signal) {
     setChildren(chips, drawChips(filters, set, form));
     setChildren(top, headOf(filters, again));
     const list = entries(filters, both, again, {
-      name: 'Entries, newest first', none: nothing(filters), news, top: h('div.row.newest', null, title, news), offer: (n) => `${pluralize(n, 'newer change')} · show`, anew: again,
+      name: 'Entries, newest first', none: nothing(filters), news, top: h('div.row.list-header', null, title, news), offer: (n) => `${pluralize(n, 'newer change')} · show`, anew: again,
     });
     setChildren(found, list.element);
     await list.first();
@@ -118,7 +118,7 @@ function drawChips(filters, set, form) {
   return h('div.row.active-filters', null, h('ul.chips', { 'aria-label': 'Filters' }, all.map(([name, value]) => {
     const isTime = (name === 'since' || name === 'until') && Date.parse(value);
     return h('li.chip', null, `${NAMES[name]}: `, isolate(isTime ? formatDateTime(value) : value), button('×', () => leave([name]), `Remove the filter ${NAMES[name]}`));
-  })), all.length > 1 && button('Remove all filters', () => leave(Object.keys(NAMES)), null, 'button.quiet'));
+  })), all.length > 1 && button('Remove all filters', () => leave(Object.keys(NAMES)), null, 'button.subtle'));
 }
 
 const COLUMNS = { Setting: 'w14', Change: '', Why: 'w14', 'Who and when': '', 'Change set': '' };
@@ -147,8 +147,8 @@ const kind = ({ action }) => badge(KINDS[action], humanize(action));
 
 const drawRow = (entry, again) => tableRow(COLUMNS, { 'data-id': entry.id },
   [settingLink(entry.key), ' ', kind(entry), h('div.hint', null, h('code', null, isolate(entry.key)))],
-  change(entry), h('div.reason', null, isolate(entry.reason)),
-  [by(entry), h('div', null, link(`#/history/${entry.id}`, relativeTimeElement(entry.changed_at), h('span.unseen', null, ', the entry of ', isolate(label(entry.key)))))],
+  change(entry), h('div.reason-text', null, isolate(entry.reason)),
+  [by(entry), h('div', null, link(`#/history/${entry.id}`, relativeTimeElement(entry.changed_at), h('span.visually-hidden', null, ', the entry of ', isolate(label(entry.key)))))],
   [entry.revision === null ? muted('none') : revisionLink(entry.revision, 'revision'),
     h('div.hint', null, h('a', { href: historyHash({ request_id: entry.request_id }), title: `request ${entry.request_id}` }, 'its request')), h('div.restore', null, restoreOf(entry, again))]);
 
@@ -164,7 +164,7 @@ function change({ action, old_value: before, new_value: after }) {
 function restoreOf({ key, version }, again) {
   const now = store.settings.get(key)?.version;
   if (!version || !now) return null;
-  return now === version ? badge('good', 'current') : restoring('Restore this value', { key, toVersion: version }, again, `Restore this value: version ${version} of ${label(key)}`);
+  return now === version ? badge('success', 'current') : restoring('Restore this value', { key, toVersion: version }, again, `Restore this value: version ${version} of ${label(key)}`);
 }
 
 /** The pictures come after the list, which they are not needed for. */
@@ -238,7 +238,7 @@ async function showEntry(body, id, signal) {
   subscribe('settings', draw, signal);
   setChildren(body, pageHeader(['Change of ', isolate(label(key))], [h('code', null, isolate(key)), ' ', kind(entry)], copyLink()),
     h('div.card.padded.stack', null, h('div', null, h('h2', null, 'What changed'), change(entry)),
-      definitionList('dl.fields', {
+      definitionList('dl.field-list', {
         Why: isolate(entry.reason), Who: by(entry), When: [dateTimeElement(at), ' · ', relativeTimeElement(at)],
         Before: version && valueElement(entry.old_value), After: version && valueElement(entry.new_value), Version: version,
         'Change set': revision ? revisionLink(revision, 'revision') : 'none, nothing was changed',
@@ -253,7 +253,7 @@ async function showEntry(body, id, signal) {
     name: 'Changed with it', none: h('p.empty', null, 'Nothing else: this change set has one entry.'),
     load: (...page) => load(...page).then(({ rows, next }) => ({ rows: rows.filter((it) => it.id !== id), next })),
   });
-  setChildren(others, h('div.row.newest', null, h('h2', null, 'Changed with it'), backBefore(revision, again)), list.element);
+  setChildren(others, h('div.row.list-header', null, h('h2', null, 'Changed with it'), backBefore(revision, again)), list.element);
   list.first();
 }
 

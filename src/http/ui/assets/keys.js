@@ -51,9 +51,9 @@ export function openShortcutHelp() {
   } });
   return openDialog((close) => ({
     title: 'Keys',
-    body: [h('dl.keys', null, keys.map(([key, what]) => h('div', null, h('dt', null, key.split(' ').map((it) => [h('kbd', null, it), ' '])), h('dd', null, what)))),
+    body: [h('dl.shortcut-list', null, keys.map(([key, what]) => h('div', null, h('dt', null, key.split(' ').map((it) => [h('kbd', null, it), ' '])), h('dd', null, what)))),
       h('label.check', null, single, 'Single letters are commands'), h('label.check', null, utc, 'Times in UTC')],
-    actions: [h('button.main', { type: 'submit', autofocus: true }, 'Close')],
+    actions: [h('button.primary', { type: 'submit', autofocus: true }, 'Close')],
     submit: () => close(),
   }));
 }
@@ -79,9 +79,9 @@ function openCommandPalette() {
       found = all.filter((it) => sought.every((word) => it.text.includes(word))).slice(0, 12);
       at = Math.min(at, Math.max(0, found.length - 1));
       setChildren(list, found.map((it, i) => h('li', { role: 'option', id: `palette-${i}`, 'aria-selected': String(i === at), onclick: () => choose(it) },
-        h('span', null, it.name), h('span.soft', null, it.more ?? it.kind))));
+        h('span', null, it.name), h('span.muted', null, it.more ?? it.kind))));
       if (found.length) field.setAttribute('aria-activedescendant', `palette-${at}`);
-      else setChildren(list, h('li.soft', null, 'Nothing of that name.'));
+      else setChildren(list, h('li.muted', null, 'Nothing of that name.'));
       list.querySelector('[aria-selected=true]')?.scrollIntoView({ block: 'nearest' });
     };
     const field = h('input', {
@@ -98,9 +98,9 @@ function openCommandPalette() {
       },
     });
     draw();
-    return { title: 'Go to', body: [field, list], actions: [h('span.hint.start', null, 'Enter goes there, Esc closes'), h('button', { type: 'button', onclick: () => close() }, 'Close')], submit: () => choose(found[at]) };
+    return { title: 'Go to', body: [field, list], actions: [h('span.hint.push-left', null, 'Enter goes there, Esc closes'), h('button', { type: 'button', onclick: () => close() }, 'Close')], submit: () => choose(found[at]) };
   });
 }
 
 /** The button that tells of all this, for those who do not guess. */
-export const helpButton = () => h('button.quiet', { type: 'button', onclick: openShortcutHelp, title: 'Keys (?)' }, 'Keys');
+export const helpButton = () => h('button.subtle', { type: 'button', onclick: openShortcutHelp, title: 'Keys (?)' }, 'Keys');

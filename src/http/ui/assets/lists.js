@@ -42,17 +42,17 @@ export function editListAsText(setting, items) {
   return openDialog((close) => {
     const numbers = h('pre.gutter', { 'aria-hidden': 'true' });
     const told = h('div', { id: 'list-told', 'aria-live': 'polite' });
-    const take = h('button.main', { type: 'submit' }, 'Take it into the draft');
+    const take = h('button.primary', { type: 'submit' }, 'Take it into the draft');
     const place = () => text.value.split('\n').slice(0, (found.line ?? 1) - 1).join('\n').length + (found.line > 1 ? 1 : 0) + (found.column ?? 1) - 1;
     const show = () => {
       const lines = text.value.split('\n');
-      setChildren(numbers, lines.map((_, i) => [h(`span${found.line === i + 1 ? '.at' : ''}`, null, `${i + 1}`), '\n']));
+      setChildren(numbers, lines.map((_, i) => [h(`span${found.line === i + 1 ? '.current-line' : ''}`, null, `${i + 1}`), '\n']));
       text.setAttribute('aria-invalid', String(Boolean(found.fault)));
       take.disabled = !found.value;
       setChildren(told, found.fault
-        ? [h('p.fault', null, found.line ? `Line ${found.line}, column ${found.column}: ` : '', isolate(toSentence(found.fault))),
-          found.line && h('button.quiet', { type: 'button', onclick: () => { text.focus(); text.setSelectionRange(place(), place() + 1); } }, 'Go there')]
-        : h('p', null, h('span.soft', null, 'What changes: '), valueDiff(items, found.value)));
+        ? [h('p.error', null, found.line ? `Line ${found.line}, column ${found.column}: ` : '', isolate(toSentence(found.fault))),
+          found.line && h('button.subtle', { type: 'button', onclick: () => { text.focus(); text.setSelectionRange(place(), place() + 1); } }, 'Go there')]
+        : h('p', null, h('span.muted', null, 'What changes: '), valueDiff(items, found.value)));
     };
     const look = async () => {
       control?.abort();
@@ -78,7 +78,7 @@ export function editListAsText(setting, items) {
       title: `${label(setting.key)} as text`,
       wider: true,
       body: [h('div.row', { role: 'radiogroup', 'aria-label': 'Written as' }, choice('json', 'JSON'), choice('yaml', 'YAML'),
-        h('button.quiet', { type: 'button', onclick: () => write(kind) }, 'Format')), h('div.code-frame', null, numbers, text), told],
+        h('button.subtle', { type: 'button', onclick: () => write(kind) }, 'Format')), h('div.code-frame', null, numbers, text), told],
       actions: [h('button', { type: 'button', onclick: () => close() }, 'Cancel'), take],
       submit: async () => {
         soon.cancel();

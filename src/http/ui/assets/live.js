@@ -12,7 +12,7 @@ let wait = 1000;
 
 /** Opens the stream, and again whenever it ends. */
 export function connectLiveUpdates(mark) {
-  const show = (up, text) => setChildren(mark, h(`span.dot${up ? '.good' : '.bad'}`), text);
+  const show = (up, text) => setChildren(mark, h(`span.status-dot${up ? '.success' : '.danger'}`), text);
   const open = () => {
     source?.close();
     source = new EventSource(serviceUrl('/admin/global-settings/stream'));

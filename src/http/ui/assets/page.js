@@ -20,10 +20,10 @@ export const revisionLink = (revision, name = 'Revision') => link(historyHash({ 
 export const button = (text, onclick, name, spec = 'button') => h(spec, { type: 'button', 'aria-label': name, onclick }, text);
 
 /** A state in a word. */
-export const badge = (kind, text) => h('span.mark', { class: kind }, text);
+export const badge = (kind, text) => h('span.badge', { class: kind }, text);
 
 /** What stands back. */
-export const muted = (...content) => h('span.soft', null, content);
+export const muted = (...content) => h('span.muted', null, content);
 
 /** Names and what they stand for; what is null, undefined or empty is left out. */
 export const definitionList = (spec, all) => h(spec, null, Object.entries(all).map(([name, value]) =>

@@ -2,7 +2,7 @@
 import { h, isolate, setChildren, uniqueId } from './dom.js';
 
 /** The head of a page: its name, what it is for, and what may be done. */
-export const pageHeader = (title, about, ...actions) => h('div.head', null,
+export const pageHeader = (title, about, ...actions) => h('div.page-header', null,
   h('div', null, h('h1', null, title), about && h('p', null, about)),
   actions.length > 0 && h('div.row', null, actions));
 
@@ -12,7 +12,7 @@ export const emptyState = (title, ...about) => h('div.empty', null, h('strong', 
 /** What went wrong, in words, with every fault and the request that the log knows. */
 export function errorAlert(problem, again) {
   const { status, title, message, errors = [], body = {} } = problem;
-  return h('div.note.bad', { role: 'alert' },
+  return h('div.note.danger', { role: 'alert' },
     h('p', null, h('strong', null, title ?? 'That did not work')),
     h('p', null, isolate(toSentence(message))),
     errors.length > 1 && h('ul', null, errors.map((it) => h('li', null, isolate([it.key, it.detail].filter(Boolean).join(' '))))),
@@ -40,7 +40,7 @@ export function openDialog(build, { stays = false } = {}) {
     };
     const parts = build(close);
     const name = uniqueId('dialog');
-    const frame = h(`dialog${parts.wider ? '.wider' : ''}`, {
+    const frame = h(`dialog${parts.wider ? '.wide' : ''}`, {
       'aria-labelledby': name,
       oncancel: (event) => stays && event.preventDefault(),
       onclose: () => {
@@ -61,7 +61,7 @@ export function openDialog(build, { stays = false } = {}) {
         }
       },
     },
-    h('header', null, h('h2', { id: name }, parts.title), parts.about && h('p.soft', null, parts.about)),
+    h('header', null, h('h2', { id: name }, parts.title), parts.about && h('p.muted', null, parts.about)),
     h('div.body', { tabindex: '-1' }, parts.body), h('footer', null, parts.actions)));
     document.body.append(frame);
     frame.showModal();
@@ -74,7 +74,7 @@ export function openReasonDialog({ title, about, body, action, bad = false, wait
   const field = reasonField();
   const waits = waitCheckbox();
   const wrong = h('div', { 'aria-live': 'polite' });
-  const button = h(`button${bad ? '.bad' : '.main'}`, { type: 'submit' }, action);
+  const button = h(`button${bad ? '.danger' : '.primary'}`, { type: 'submit' }, action);
   return openDialog((close) => ({
     title,
     about,
@@ -98,7 +98,7 @@ const REASONS = 'brune.reasons';
 /** The field of a reason: `{ element, value(), check() }`. `check` says what is missing and goes there. Earlier reasons are offered. */
 export function reasonField() {
   const [wrong, list] = [uniqueId('wrong'), uniqueId('reasons')];
-  const fault = h('p.fault', { id: wrong, hidden: true });
+  const fault = h('p.error', { id: wrong, hidden: true });
   const check = (quiet) => {
     const length = [...field.value.trim()].length;
     const detail = length < 3 ? 'A reason has 3 characters at least: whoever reads the history wants to know why.'

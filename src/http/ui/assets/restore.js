@@ -45,7 +45,7 @@ function question(target, found, close) {
   const [reason, waits] = [reasonField(), waitCheckbox()];
   const [preview, wrong] = [h('div.stack'), h('div', { 'aria-live': 'polite' })];
   const asks = h('div.stack', null, reason.element, waits.element);
-  const act = h('button.main', { type: 'submit' }, 'Restore');
+  const act = h('button.primary', { type: 'submit' }, 'Restore');
   const leave = button('Cancel', () => close());
   let [sent, once] = [null, null];
 
@@ -95,7 +95,7 @@ const note = (kind, title, ...about) => h('div.note', { class: kind, role: kind 
 
 /** Somebody was faster: who, and that the preview is a new one. */
 function moved({ body: { conflicts: [first] = [] } }) {
-  return note('warn', 'This was changed meanwhile', h('p', null, first && [isolate(first.updated_by), ' changed ', isolate(label(first.key)), ' ', relativeTimeElement(first.updated_at), '. '],
+  return note('warning', 'This was changed meanwhile', h('p', null, first && [isolate(first.updated_by), ' changed ', isolate(label(first.key)), ' ', relativeTimeElement(first.updated_at), '. '],
     'Nothing was restored. Below is what restoring would do now; do it again if it is still right.'));
 }
 
@@ -109,8 +109,8 @@ function drawPlan({ changed, unchanged, ignored, changed_since: since, refused }
       later ? [isolate(later.changed_by), ' ', relativeTimeElement(later.changed_at), h('div.hint', null, `version ${later.version}`)] : 'nobody');
   });
   return [
-    refused.length > 0 && note('bad', 'Today’s rules refuse this',
-      h('ul.plain', null, refused.map((it) => h('li', null, it.key && [h('code', null, isolate(it.key)), ': '], isolate(toSentence(it.detail))))),
+    refused.length > 0 && note('danger', 'Today’s rules refuse this',
+      h('ul.bulleted', null, refused.map((it) => h('li', null, it.key && [h('code', null, isolate(it.key)), ': '], isolate(toSentence(it.detail))))),
       h('p', null, 'Nothing is restored as long as one value is refused. Change the setting by hand instead, or its rule first.')),
     rows.length > 0 ? table('What would change', COLUMNS, rows)
       : refused.length === 0 && note(null, 'Nothing would change', h('p', null, unchanged.length > 1 ? 'All values are as they were then.' : 'It already has this value.')),

@@ -27,7 +27,7 @@ class Review {
     this.wait = waitCheckbox();
     this.place = h('div.stack');
     this.wrong = h('div', { 'aria-live': 'assertive' });
-    this.button = h('button.main', { type: 'submit' });
+    this.button = h('button.primary', { type: 'submit' });
     this.ask = h('div.stack', null, this.reason.element, this.wait.element);
     this.draw();
   }
@@ -35,7 +35,7 @@ class Review {
   parts() {
     return {
       title: 'Review and save', wider: true, body: [this.place, this.ask, this.wrong],
-      actions: [h('span.hint.start', null, h('kbd', null, 'Ctrl'), ' ', h('kbd', null, 'Enter'), ' saves'), h('button', { type: 'button', onclick: () => this.close() }, 'Back'), this.button],
+      actions: [h('span.hint.push-left', null, h('kbd', null, 'Ctrl'), ' ', h('kbd', null, 'Enter'), ' saves'), h('button', { type: 'button', onclick: () => this.close() }, 'Back'), this.button],
       submit: () => this.submit(),
     };
   }
@@ -60,9 +60,9 @@ class Review {
   change(entry) {
     const setting = store.settings.get(entry.key);
     const fault = errorOf(entry);
-    return h('article.reviewed', null, h('h3', null, isolate(label(entry.key)), ' ', h('code.soft', null, isolate(entry.key))),
+    return h('article.review-item', null, h('h3', null, isolate(label(entry.key)), ' ', h('code.muted', null, isolate(entry.key))),
       entry.value === undefined ? h('p', null, isolate(entry.raw || 'no value')) : h('div.long', null, valueDiff(entry.base, entry.value)),
-      fault ? h('p.fault', null, isolate(toSentence(fault)), ' Mend it on the page; nothing is saved until then.') : h('p.hint', null, isolate(describeEffect(setting, store.running, store.older.get(entry.key)))));
+      fault ? h('p.error', null, isolate(toSentence(fault)), ' Mend it on the page; nothing is saved until then.') : h('p.hint', null, isolate(describeEffect(setting, store.running, store.older.get(entry.key)))));
   }
 
   /** Yours, theirs, and what both began from, side by side. */
@@ -72,7 +72,7 @@ class Review {
     const option = (choice, name, about, it) => h('label.option', null,
       h('span.row', null, h('input', { type: 'radio', name: `choice-${key}`, value: choice, checked: this.choices.get(key)?.choice === choice, onchange: () => this.choices.set(key, { choice, value: it }) }), h('strong', null, name)),
       h('span.hint', null, about), h('span.long', null, valueElement(it)));
-    return h('fieldset.conflict', null, h('legend', null, h('h3', null, isolate(label(key)), ' ', h('span.mark.warn', null, 'changed by somebody else meanwhile'))),
+    return h('fieldset.conflict', null, h('legend', null, h('h3', null, isolate(label(key)), ' ', h('span.badge.warning', null, 'changed by somebody else meanwhile'))),
       h('div.columns', null,
         h('div.option', null, h('strong', null, 'Before'), h('span.hint', null, 'what you began from'), h('span.long', null, valueElement(base))),
         option('theirs', 'Keep theirs', ['by ', isolate(theirs.updated_by), ', ', relativeTimeElement(theirs.updated_at)], theirs.value),
@@ -88,7 +88,7 @@ class Review {
   decide() {
     const open = this.met.find((it) => !this.choices.has(it.key));
     if (open) {
-      setChildren(this.wrong, h('p.fault', null, isolate(`Choose what ${label(open.key)} is to be.`)));
+      setChildren(this.wrong, h('p.error', null, isolate(`Choose what ${label(open.key)} is to be.`)));
       this.place.querySelector(`[name="choice-${CSS.escape(open.key)}"]`)?.focus();
       return;
     }
@@ -144,7 +144,7 @@ class Review {
     const left = problem.errors?.length ? assignErrors(problem.errors) : [];
     emit('draft');
     const all = problem.errors?.length > 0 && left.length === 0;
-    setChildren(this.wrong, all ? h('p.fault', null, 'Nothing was saved; see above what to mend.') : errorAlert(problem));
+    setChildren(this.wrong, all ? h('p.error', null, 'Nothing was saved; see above what to mend.') : errorAlert(problem));
   }
 }
 
@@ -158,11 +158,11 @@ function merged(base, yours, theirs) {
 
 /** What was saved, and the way back, until it is put away. */
 function receipt(revision, text) {
-  const line = h('div.banner.good', null, h('span', null, text), h('span.row', null,
+  const line = h('div.banner.success', null, h('span', null, text), h('span.row', null,
     h('a', { href: `#/history?revision=${revision}` }, 'See it'),
     h('button', { type: 'button', onclick: async () => (await import('./restore.js')).openRollback({ toRevision: revision - 1 }) }, 'Take it back…'),
     h('button', { type: 'button', 'aria-label': 'Put this line away', onclick: () => line.remove() }, 'Put away')));
   const place = document.querySelector('.banners');
-  for (const old of place.querySelectorAll('.good')) old.remove();
+  for (const old of place.querySelectorAll('.success')) old.remove();
   place.append(line);
 }

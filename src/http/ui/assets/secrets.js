@@ -45,12 +45,12 @@ const SECRETS = { Secret: '', State: '', 'Comes from': '', 'How to provide it': 
 
 const secretsTable = (all) => table('Secrets', SECRETS, all.map((it) => {
   const action = it.present ? 'Replace it' : 'Provide it';
-  return tableRow(SECRETS, null, named(it, it.used_for), [state(it), it.legacy_residue && [' ', badge('warn', 'residue in the database')]], SOURCES[it.source](it),
+  return tableRow(SECRETS, null, named(it, it.used_for), [state(it), it.legacy_residue && [' ', badge('warning', 'residue in the database')]], SOURCES[it.source](it),
     h('details', null, h('summary', { 'aria-label': `${action}: ${it.name}` }, action),
-      h('div.names', null, p(isolate(it.how_to)), copyable(it.variable), copyable(it.file_variable))));
+      h('div.instructions', null, p(isolate(it.how_to)), copyable(it.variable), copyable(it.file_variable))));
 }));
 
-const state = ({ present, required }) => (present ? badge('good', 'present') : required ? badge('bad', 'required and missing') : badge('', 'missing, not required'));
+const state = ({ present, required }) => (present ? badge('success', 'present') : required ? badge('danger', 'required and missing') : badge('', 'missing, not required'));
 
 /** A name with a button that copies it. */
 function copyable(name) {
@@ -65,7 +65,7 @@ function copyable(name) {
       showToast(`${name} is selected: copy it with the keyboard.`);
     }
   };
-  return h('span.row', null, text, button('Copy', copy, `Copy ${name}`, 'button.quiet'));
+  return h('span.row', null, text, button('Copy', copy, `Copy ${name}`, 'button.subtle'));
 }
 
 /** What an older release left in the database, and how to be rid of it. */
@@ -83,13 +83,13 @@ function residueNote(all, clean, tell) {
     }, clean);
     if (data) tell(data);
   };
-  return h('div.note.warn', null, p(h('strong', null, `The database still holds ${pluralize(left.length, 'secret')} that an older release stored`)),
+  return h('div.note.warning', null, p(h('strong', null, `The database still holds ${pluralize(left.length, 'secret')} that an older release stored`)),
     p('They are in every backup, and are read only where there is no other source.'),
     p(button('Clean up…', open)));
 }
 
 function result(place, { removed, kept }) {
-  const note = h(`div.note${kept.length ? '.warn' : '.good'}`, { tabindex: '-1' },
+  const note = h(`div.note${kept.length ? '.warning' : '.success'}`, { tabindex: '-1' },
     p(h('strong', null, removed.length ? `Removed ${pluralize(removed.length, 'secret')} from the database` : 'Nothing was removed')),
     removed.length > 0 && valueElement(removed),
     // There is one reason to keep something.
@@ -100,11 +100,11 @@ function result(place, { removed, kept }) {
 }
 
 function drift(all) {
-  if (all.length === 0) return h('p.soft', null, 'None: no setting is set in the environment as well.');
+  if (all.length === 0) return h('p.muted', null, 'None: no setting is set in the environment as well.');
   const columns = { Setting: '', 'The environment says': '', 'What to do': '' };
   return h('div.stack', null, p('Settings live in the database. The environment was read once, when the database was empty, and is ignored since.'),
     table('Settings that the environment still names', columns, all.map(({ key, differs }) => tableRow(columns, null, code(key),
-      differs ? badge('warn', 'something else') : badge('', 'the same'),
+      differs ? badge('warning', 'something else') : badge('', 'the same'),
       [differs && ['If the environment is right, ', h('a', { href: `#/settings?search=${encodeURIComponent(key)}`, 'aria-label': `change the setting ${key}` }, 'change the setting'), '. '],
         'Take it out of the environment: it has no effect.']))));
 }
@@ -112,7 +112,7 @@ function drift(all) {
 function controls(all, filter) {
   const columns = { Control: '', 'Counts now': '', 'Set by': '', 'To change it': '' };
   const rows = all.map((it) => tableRow(columns, null, named(it, it.description), it.value === '***' ? badge('', 'set, not shown') : valueElement(it.value),
-    it.source === 'env' ? badge('brand', 'environment') : badge('', 'default'), copyable(it.name)));
+    it.source === 'env' ? badge('accent', 'environment') : badge('', 'default'), copyable(it.name)));
   const [found, none] = [h('p.hint', { role: 'status' }), emptyState('Nothing like that', 'Search for less, or list what is at its default too.')];
   const frame = table('Controls of the environment', columns, rows);
   const apply = () => {

@@ -46,11 +46,11 @@ function signInForm() {
     type: 'password', name: 'token', autocomplete: 'off', spellcheck: 'false', required: true, autofocus: true, 'aria-describedby': 'token-hint',
   });
   const wrong = h('div', { 'aria-live': 'polite' });
-  const button = h('button.main', { type: 'submit' }, 'Sign in');
+  const button = h('button.primary', { type: 'submit' }, 'Sign in');
   const submit = async () => {
     const token = field.value.trim().replace(/^Bearer\s+/i, '');
     if (!token) {
-      setChildren(wrong, h('p.fault', null, 'Paste a token first.'));
+      setChildren(wrong, h('p.error', null, 'Paste a token first.'));
       field.focus();
       return false;
     }
@@ -93,7 +93,7 @@ export function showSignInPage(place, problem) {
         event.preventDefault();
         if (await form.submit()) resolve();
       },
-    }, h('div', null, h('h1', null, 'Brune'), h('p.soft', null, 'Settings that change while the service runs.')),
+    }, h('div', null, h('h1', null, 'Brune'), h('p.muted', null, 'Settings that change while the service runs.')),
     problem && errorAlert(refused(problem)), form.element, h('div.row', null, form.button)));
     place.querySelector('input').focus();
   });
@@ -129,20 +129,20 @@ export async function signOut() {
 export function showAccount(place) {
   const left = () => {
     const minutes = Math.floor((session.until - Date.now()) / 60_000);
-    if (minutes < 0) return ['signed out', 'bad'];
-    if (minutes < 10) return [`${minutes + 1} min left`, 'warn'];
+    if (minutes < 0) return ['signed out', 'danger'];
+    if (minutes < 10) return [`${minutes + 1} min left`, 'warning'];
     return [minutes < 120 ? `${minutes} min left` : `${Math.floor(minutes / 60)} h left`, ''];
   };
   const mark = h('span');
   const draw = () => {
     const [text, kind] = left();
-    setChildren(mark, h(`span.mark${kind ? `.${kind}` : ''}`, { title: `until ${formatDateTime(session.until)}` }, text));
+    setChildren(mark, h(`span.badge${kind ? `.${kind}` : ''}`, { title: `until ${formatDateTime(session.until)}` }, text));
     again.hidden = kind === '';
   };
-  const again = h('button.quiet', { type: 'button', onclick: reauthenticate }, 'Sign in again');
+  const again = h('button.subtle', { type: 'button', onclick: reauthenticate }, 'Sign in again');
   draw();
   clearInterval(showAccount.timer);
   showAccount.timer = setInterval(draw, 15_000);
   setChildren(place, h('span', null, h('strong', null, isolate(session.subject)), ' ', mark), again,
-    h('button.quiet', { type: 'button', onclick: signOut }, 'Sign out'));
+    h('button.subtle', { type: 'button', onclick: signOut }, 'Sign out'));
 }

@@ -8,7 +8,7 @@ import { replaceParameters } from './route.js';
 import { isEqual } from './rules.js';
 import { loadSettings, store } from './store.js';
 
-const KINDS = { starting: 'warn', active: 'good', ended: '', expired: '', failed: 'bad' };
+const KINDS = { starting: 'warning', active: 'success', ended: '', expired: '', failed: 'danger' };
 const state = ({ status }) => badge(KINDS[status], humanize(status));
 const over = (it) => relativeTimeElement(it.ended_at ?? it.expires_at);
 
@@ -76,7 +76,7 @@ const drawRow = (it, onclick) => tableRow(LISTED, { 'data-id': it.session_id },
   [h('div', null, longText(it.user_id)), h('a.mono', { href: `#/sessions/${it.session_id}` }, it.session_id)],
   state(it), relativeTimeElement(it.started_at), over(it),
   [revisionLink(it.config.revision), ': ', longText(`${it.config.model}, ${it.config.prompt_id} version ${it.config.prompt_version}, ${it.config.session_max_minutes} min`)],
-  it.status === 'active' && button('End', onclick, `End session ${it.session_id} of ${it.user_id}`, 'button.bad'));
+  it.status === 'active' && button('End', onclick, `End session ${it.session_id} of ${it.user_id}`, 'button.danger'));
 
 /** Asks why, and ends it. What became of the session, or undefined if nobody wanted to after all. */
 async function end(it) {
@@ -126,8 +126,8 @@ function bar({ revision, sessions, drained_by: by }, current, total) {
   const [isCurrent, percent] = [revision === current, sessions / total * 100];
   const line = (width) => svg('rect', { width: `${width}%`, height: 12, rx: 3 });
   return tableRow(DRAIN, { 'data-id': `r${revision}` },
-    [revisionLink(revision), isCurrent && [' ', badge('brand', 'current')]],
-    [svg('svg', { class: isCurrent ? 'bar-of current' : 'bar-of', width: '100%', height: 12, 'aria-hidden': 'true' }, line(100), sessions > 0 && line(Math.max(percent, 0.5))),
+    [revisionLink(revision), isCurrent && [' ', badge('accent', 'current')]],
+    [svg('svg', { class: isCurrent ? 'progress-bar current' : 'progress-bar', width: '100%', height: 12, 'aria-hidden': 'true' }, line(100), sessions > 0 && line(Math.max(percent, 0.5))),
       sessions > 0 ? [link(`#/sessions?status=active&revision=${revision}`, pluralize(sessions, 'session')), `, ${percent < 1 ? 'under 1' : Math.round(percent)} %`] : 'none has started since'],
     isCurrent ? muted('goes on') : relativeTimeElement(by));
 }
@@ -162,8 +162,8 @@ const KEPT = { Setting: 'w14', 'It keeps': '', Today: '', 'Set so by': '', Revis
 function drawOne(it, onclick) {
   const said = (text) => text && longText(text);
   return [
-    pageHeader(['Session of ', longText(it.user_id)], null, it.status === 'active' && button('End the session', onclick, `End the session of ${it.user_id}`, 'button.bad')),
-    h('section', null, definitionList('dl.card.padded.facts', {
+    pageHeader(['Session of ', longText(it.user_id)], null, it.status === 'active' && button('End the session', onclick, `End the session of ${it.user_id}`, 'button.danger')),
+    h('section', null, definitionList('dl.card.padded.fact-grid', {
       Status: state(it), Id: h('code', null, it.session_id), Started: relativeTimeElement(it.started_at), Over: over(it), Revision: revisionLink(it.config.revision),
       'Ended by': said(it.ended_by), Why: said(it.end_reason), Plan: said(it.plan), Level: said(it.level),
       'Provider’s session': said(it.provider_session_id), 'Provider’s request': said(it.provider_request_id),
@@ -175,7 +175,7 @@ function drawOne(it, onclick) {
 function drawKept({ key, value, revision, action, changed_by: by, changed_at: at, reason }) {
   const now = store.settings.get(key);
   return tableRow(KEPT, { 'data-id': key }, settingLink(key), valueElement(value),
-    !now || isEqual(now.value, value) ? muted(now ? 'the same' : 'not known') : [badge('warn', 'changed since'), ' ', valueElement(now.value)],
+    !now || isEqual(now.value, value) ? muted(now ? 'the same' : 'not known') : [badge('warning', 'changed since'), ' ', valueElement(now.value)],
     [longText(by), ', ', relativeTimeElement(at), ` (${humanize(action)}): “`, longText(reason), '”'],
     revision ? revisionLink(revision) : '–');
 }

@@ -21,7 +21,7 @@ export async function show(body, { search = '', category: of = '', show: which =
   await ensureSettings();
   const filter = { search, category: of, show: which };
   const list = h('div.settings');
-  const found = h('p.soft', { role: 'status' });
+  const found = h('p.muted', { role: 'status' });
   const none = h('div.card', { hidden: true }, h('div.empty', null, h('strong', null, 'No setting fits'), h('p', null, 'Search for less, or ',
     h('button', { type: 'button', onclick: () => { location.hash = '#/settings'; } }, 'show all of them'))));
   let rows = new Map();
@@ -152,22 +152,22 @@ class Row {
     if (!news) return;
     if (!draft.has(setting.key)) this.close();
     this.draw();
-    this.element.classList.remove('fresh');
+    this.element.classList.remove('updated');
     void this.element.offsetWidth;
-    this.element.classList.add('fresh');
+    this.element.classList.add('updated');
   }
 
   draw() {
     const { key, version, updated_by: by, updated_at: at, value, value_type: type } = this.setting;
     this.text = `${label(key)} ${key} ${this.setting.description} ${formatValue(value)} ${by}`.toLowerCase();
     setChildren(this.changed, h('a', { href: `#/history?key=${encodeURIComponent(key)}`, 'aria-label': `v${version}, history of ${label(key)}` }, `v${version}`), ' ',
-      h('span.soft', null, isolate(by), ', ', relativeTimeElement(at)));
+      h('span.muted', null, isolate(by), ', ', relativeTimeElement(at)));
     if (this.field) return;
     // A switch is its own field.
     if (type === 'boolean') this.open();
     else {
-      setChildren(this.value, h('div.row.reading', null, valueElement(value),
-        h('button.quiet', { type: 'button', 'aria-label': `Edit ${label(key)}`, onclick: () => this.edit() }, 'Edit')));
+      setChildren(this.value, h('div.row.value-row', null, valueElement(value),
+        h('button.subtle', { type: 'button', 'aria-label': `Edit ${label(key)}`, onclick: () => this.edit() }, 'Edit')));
     }
   }
 
@@ -233,14 +233,14 @@ class Row {
   notesOf(entry, fault, caused) {
     const { key } = this.setting;
     const name = label(key);
-    const undo = h('button.quiet', { type: 'button', 'aria-label': `Undo the change of ${name}`, onclick: () => this.revert() }, 'Undo');
+    const undo = h('button.subtle', { type: 'button', 'aria-label': `Undo the change of ${name}`, onclick: () => this.revert() }, 'Undo');
     return [
-      entry?.theirs && h('p', null, h('span.mark.warn', null, 'changed meanwhile'), ' ', isolate(entry.theirs.updated_by), ' made it ', h('span.value', null, isolate(formatValue(entry.theirs.value))), '. You choose when you review.'),
-      fault && h('p.fault', null, isolate(toSentence(fault))),
-      entry?.fix && entry.value !== undefined && h('p', null, h('button.quiet', { type: 'button', onclick: () => this.allow(entry) }, `Add it to ${label(entry.fix)} in this change`)),
-      caused && h('p.fault', null, isolate(toSentence(caused))),
+      entry?.theirs && h('p', null, h('span.badge.warning', null, 'changed meanwhile'), ' ', isolate(entry.theirs.updated_by), ' made it ', h('span.value', null, isolate(formatValue(entry.theirs.value))), '. You choose when you review.'),
+      fault && h('p.error', null, isolate(toSentence(fault))),
+      entry?.fix && entry.value !== undefined && h('p', null, h('button.subtle', { type: 'button', onclick: () => this.allow(entry) }, `Add it to ${label(entry.fix)} in this change`)),
+      caused && h('p.error', null, isolate(toSentence(caused))),
       entry ? h('p.hint', null, 'was ', h('span.value', null, isolate(formatValue(entry.base))), ' ', undo)
-        : this.field && this.setting.value_type !== 'boolean' && h('p', null, h('button.quiet', { type: 'button', 'aria-label': `Close the field of ${name}`, onclick: () => { this.close(); this.value.querySelector('button')?.focus(); } }, 'Close')),
+        : this.field && this.setting.value_type !== 'boolean' && h('p', null, h('button.subtle', { type: 'button', 'aria-label': `Close the field of ${name}`, onclick: () => { this.close(); this.value.querySelector('button')?.focus(); } }, 'Close')),
     ];
   }
 
@@ -253,7 +253,7 @@ class Row {
 
   drawOlder() {
     const older = store.older.get(this.setting.key);
-    const told = (older?.held ?? []).slice(0, 3).map((it) => h('span.line', null, `${it.sessions} running keep${it.sessions === 1 ? 's' : ''} `, h('span.value', null, isolate(formatValue(it.value)))));
-    setChildren(this.older, older ? [told, h('a', { href: '#/sessions' }, 'Which?')] : h('span.soft', null, { hot: 'everywhere, at once', restart: 'after a restart' }[this.setting.applies] ?? (store.running ? 'by every session' : 'from the next session on')));
+    const told = (older?.held ?? []).slice(0, 3).map((it) => h('span.block', null, `${it.sessions} running keep${it.sessions === 1 ? 's' : ''} `, h('span.value', null, isolate(formatValue(it.value)))));
+    setChildren(this.older, older ? [told, h('a', { href: '#/sessions' }, 'Which?')] : h('span.muted', null, { hot: 'everywhere, at once', restart: 'after a restart' }[this.setting.applies] ?? (store.running ? 'by every session' : 'from the next session on')));
   }
 }

@@ -15,9 +15,9 @@ const TOO_LONG = 'More than 1 MiB, the most that the service takes: nothing was 
 const KINDS = { json: ['JSON', 'application/json'], yaml: ['YAML', 'application/yaml'], env: ['.env', 'text/plain'] };
 // The classes of a plan in the order they are shown: the mark's colour, its words for one and for many.
 const CLASSES = {
-  conflict: ['warn', 'conflict'],
-  change: ['brand', 'change'],
-  invalid: ['bad', 'not allowed', 'not allowed'],
+  conflict: ['warning', 'conflict'],
+  change: ['accent', 'change'],
+  invalid: ['danger', 'not allowed', 'not allowed'],
   unknown: ['', 'unknown key'],
   locked: ['', 'not written here', 'not written here'],
   same: ['', 'stands already', 'stand already'],
@@ -33,7 +33,7 @@ const mayBeTaken = (it) => !CANNOT[it.class];
 const p = (...content) => h('p', null, content);
 const code = (key) => h('code', null, isolate(key));
 const formOf = (spec, submit, ...content) => h(spec, { novalidate: true, onsubmit: (event) => { event.preventDefault(); submit(); } }, content);
-const listOf = (items, draw) => h('ul.faults', null, items.map((it) => h('li', null, draw(it))));
+const listOf = (items, draw) => h('ul.error-list', null, items.map((it) => h('li', null, draw(it))));
 
 /** The page of export and import. */
 export function show(body, parameters, signal) {
@@ -51,7 +51,7 @@ function exporting() {
 }
 
 function importing(signal) {
-  const [fault, outcome] = [h('p.fault', { id: uniqueId('fault'), role: 'alert', hidden: true }), h('div')];
+  const [fault, outcome] = [h('p.error', { id: uniqueId('fault'), role: 'alert', hidden: true }), h('div')];
   // Whether the kind was chosen by hand, and how often the document has changed.
   let [chosen, version] = [false, 0];
   const changed = () => {
@@ -110,10 +110,10 @@ function importing(signal) {
     forget();
     text.focus();
   };
-  const zone = formOf('form.card.padded.stack.drop', look,
+  const zone = formOf('form.card.padded.stack.drop-zone', look,
     h('div.row', null, labeledField('Drop a file anywhere on this page, or choose one', file)),
     labeledField('Or paste the document here', text), fault,
-    h('div.row', null, labeledField('It is written as', kind), h('button.main', { type: 'submit' }, 'Show what it would do'),
+    h('div.row', null, labeledField('It is written as', kind), h('button.primary', { type: 'submit' }, 'Show what it would do'),
       h('span.hint', null, 'Nothing is stored yet.')));
   dropping(zone, take, signal);
   return h('section', null, h('h2', null, 'Import'), h('div.stack', null, zone, outcome));
@@ -125,7 +125,7 @@ function dropping(zone, take, signal) {
     const { types, files } = event.dataTransfer;
     if (!types.includes('Files')) return;
     event.preventDefault();
-    zone.classList.toggle('over', over(event));
+    zone.classList.toggle('drag-over', over(event));
     then?.(files[0]);
   }, { signal });
   on('dragover', () => true);
@@ -155,9 +155,9 @@ function unreadable({ message, errors }, text, kind) {
   const item = ({ detail, pointer }) => {
     const { number, at } = spot(lines, detail, pointer, kind);
     return [p(pointer && [code(pointer), ': '], isolate(toSentence(detail))),
-      number > 0 && [excerpt(lines[number - 1], number, at), button(`Go to line ${number}`, () => go(number, at), null, 'button.quiet')]];
+      number > 0 && [excerpt(lines[number - 1], number, at), button(`Go to line ${number}`, () => go(number, at), null, 'button.subtle')]];
   };
-  return h('div.note.bad', { role: 'alert' }, p(h('strong', null, 'The document cannot be read; nothing was stored')),
+  return h('div.note.danger', { role: 'alert' }, p(h('strong', null, 'The document cannot be read; nothing was stored')),
     listOf(errors.length ? errors : [{ detail: message }], item));
 }
 
@@ -175,7 +175,7 @@ function spot(lines, detail, pointer, kind) {
 /** A line with its number; the mark has a caret under it. */
 function excerpt(line, number, at) {
   const from = Math.max(0, (at ?? 0) - 60);
-  return h('pre.excerpt', { dir: 'ltr' }, h('span.soft', null, `${number} │ `), from > 0 && '…',
+  return h('pre.excerpt', { dir: 'ltr' }, h('span.muted', null, `${number} │ `), from > 0 && '…',
     line.slice(from, at ?? 120), at !== undefined && [h('mark', null, line[at] ?? ' '), line.slice(at + 1, from + 120)], line.length > from + 120 && '…');
 }
 
@@ -183,7 +183,7 @@ function excerpt(line, number, at) {
 function review(place, given, plan, signal, start) {
   const [reason, waits] = [reasonField(), waitCheckbox()];
   const [news, stage, wrong, tally] = [h('div'), h('div.stack'), h('div', { 'aria-live': 'polite' }), h('p', { role: 'status' })];
-  const submit = h('button.main', { type: 'submit' });
+  const submit = h('button.primary', { type: 'submit' });
   const title = h('h3', { tabindex: '-1' }, 'What it would do');
   let [ready, busy] = [null, false];
 
@@ -214,10 +214,10 @@ function review(place, given, plan, signal, start) {
     const all = (name, taken, text) => button(text, () => {
       for (const it of plan.entries) if (it.class === name) it.taken = taken;
       turn(view);
-    }, null, 'button.quiet');
+    }, null, 'button.subtle');
     const bulk = (name, yes, no) => plan.counts[name] > 1 && h('div.row', null, [[yes, true], [no, false]].map(([text, taken]) => all(name, taken, `${text} all ${counted(name)}`)));
     const frame = h('div.plan', null, table('The plan', COLUMNS, rows));
-    setChildren(stage, hint(plan, given), plan.entries.length > 0 && h('div.row.classes', { role: 'group', 'aria-label': 'Which entries are listed' }, chips),
+    setChildren(stage, hint(plan, given), plan.entries.length > 0 && h('div.row.class-filter', { role: 'group', 'aria-label': 'Which entries are listed' }, chips),
       bulk('conflict', 'Take the document’s in', 'Keep what stands in'), bulk('change', 'Tick', 'Untick'), frame);
     turn('');
   };
@@ -269,7 +269,7 @@ function review(place, given, plan, signal, start) {
   title.focus();
   subscribe('change', ({ revision }) => {
     if (busy || !title.isConnected || revision <= plan.base_revision) return;
-    setChildren(news, h('div.note.warn', { role: 'status' }, p('Somebody has changed settings since this plan was drawn up.'),
+    setChildren(news, h('div.note.warning', { role: 'status' }, p('Somebody has changed settings since this plan was drawn up.'),
       p(button('Plan again, and keep my choices', () => attempt(again)))));
   }, signal);
 }
@@ -277,7 +277,7 @@ function review(place, given, plan, signal, start) {
 /** What is to be known of the plan as a whole. */
 function hint({ entries, counts }, { body }) {
   if (entries.length === 0) return h('div.note', null, 'The document holds no settings, so there is nothing to import.');
-  if (counts.same === entries.length) return h('div.note.good', null, 'Nothing would change: all of it stands here already.');
+  if (counts.same === entries.length) return h('div.note.success', null, 'Nothing would change: all of it stands here already.');
   return !/\brevision["']?\s*[:=]\s*\d/.test(body) && h('p.hint', null, 'The document does not say which revision it is of, so what was changed here since cannot be told: every difference is a plain change.');
 }
 
@@ -304,7 +304,7 @@ function choiceOf(entry, onchange) {
     },
   }), h('span', null, text));
   if (of === 'change') return choice('checkbox', true, 'Import', `Import ${key}`);
-  return h('fieldset', null, h('legend.unseen', null, 'What is to stand for ', isolate(key)),
+  return h('fieldset', null, h('legend.visually-hidden', null, 'What is to stand for ', isolate(key)),
     choice('radio', false, 'Keep what stands'), choice('radio', true, 'Take the document’s'));
 }
 
@@ -322,7 +322,7 @@ async function requestOf({ base_revision: revision }, wanted, signal) {
   return { body, plan_id: anew.plan_id };
 }
 
-const movedNote = (moved) => h('div.note.warn', { role: 'alert', tabindex: '-1' },
+const movedNote = (moved) => h('div.note.warning', { role: 'alert', tabindex: '-1' },
   p(h('strong', null, 'The settings have moved; nothing was imported')),
   p(moved.length ? 'This is no longer as you saw it, so choose again here; your other choices are kept.' : 'What moved is not in this document. Your choices are kept: look, and import again.'),
   listOf(moved, (it) => [code(it.key), `: ${CLASSES[it.class][1]} now`]));
@@ -333,7 +333,7 @@ function finish(place, data, plan, start) {
   const title = h('h3', { tabindex: '-1' }, changed.length ? `Imported: ${pluralize(changed.length, 'setting')} changed` : 'Nothing was changed');
   const left = plan.entries.filter((it) => it.class !== 'same' && !it.taken);
   const columns = { Key: '', Change: '', Version: '' };
-  setChildren(place, h('div.stack', null, h('div.note.good', null, title,
+  setChildren(place, h('div.stack', null, h('div.note.success', null, title,
     p(changed.length > 0 && ['It is revision ', link(`#/history?revision=${revision}`, `${revision}, in the history`), '. '], rolloutText(data))),
   changed.length > 0 && table('What was changed', columns, changed.map((it) => tableRow(columns, null, [isolate(label(it.key)), h('div.hint', null, code(it.key))],
     valueDiff(it.old_value, it.new_value), it.version))),
