@@ -80,7 +80,7 @@ async function stored(page, views) {
   await visit(page, '#/settings');
   await page.getByRole('switch').first().click();
   await page.getByRole('button', { name: 'Review and save' }).click();
-  await page.getByLabel('Why?').fill('x');
+  await page.getByLabel('Reason').fill('x');
   await sound(page, 'the review');
   await page.keyboard.press('Escape');
   await page.getByRole('button', { name: 'Discard' }).click();

@@ -8,7 +8,7 @@ const edit = async (page, name, value) => {
 };
 const save = async (page, reason) => {
   await page.getByRole('button', { name: 'Review and save' }).click();
-  await page.getByLabel('Why?').fill(reason);
+  await page.getByLabel('Reason').fill(reason);
   await page.keyboard.press('Control+Enter');
 };
 
@@ -34,22 +34,22 @@ await journey(async (page) => {
 
   // It is told where it happens, and the draft stands.
   await page.getByText('ben changed 3 settings').waitFor();
-  const bar = page.getByRole('region', { name: 'Changes that are not saved' });
-  await bar.getByText('2 changed by somebody else').waitFor();
-  await bar.getByText('3 changes').waitFor();
-  await row(page, 'BRUNE_COOLDOWN_MINUTES').getByText('ben made it 60').waitFor();
+  const bar = page.getByRole('region', { name: 'Unsaved changes' });
+  await bar.getByText('2 conflicts').waitFor();
+  await bar.getByText('3 unsaved changes').waitFor();
+  await row(page, 'BRUNE_COOLDOWN_MINUTES').getByText('ben changed the value to 60').waitFor();
   assert.equal(await page.getByRole('spinbutton', { name: 'Cooldown minutes' }).inputValue(), '45');
 
   await bar.getByRole('button', { name: 'Review and save' }).click();
   const dialog = page.getByRole('dialog');
   const cooldown = dialog.getByRole('group', { name: 'Cooldown minutes' });
-  for (const side of ['Before', 'Keep theirs', 'Take yours']) await cooldown.getByText(side).waitFor();
-  await dialog.getByRole('button', { name: 'Go on with these' }).click();
-  await dialog.getByText('Choose what Cooldown minutes is to be').waitFor();
+  for (const side of ['Original', 'Keep theirs', 'Keep mine']) await cooldown.getByText(side).waitFor();
+  await dialog.getByRole('button', { name: 'Continue' }).click();
+  await dialog.getByText('Choose a value for Cooldown minutes').waitFor();
   await cooldown.getByRole('radio', { name: 'Keep theirs' }).check();
-  await dialog.getByRole('group', { name: 'Eligibility allowed levels' }).getByRole('radio', { name: 'Take both' }).check();
-  await dialog.getByRole('button', { name: 'Go on with these' }).click();
-  await dialog.getByLabel('Why?').fill('both of us');
+  await dialog.getByRole('group', { name: 'Eligibility allowed levels' }).getByRole('radio', { name: 'Merge both' }).check();
+  await dialog.getByRole('button', { name: 'Continue' }).click();
+  await dialog.getByLabel('Reason').fill('both of us');
   await page.keyboard.press('Control+Enter');
   await page.getByText('Saved 2 changes as revision 3').first().waitFor();
   const now = async (key) => (await setting(key)).value;
@@ -60,7 +60,7 @@ await journey(async (page) => {
   // Faster than the news: the refusal itself leads to the same choice, and no lost update.
   await edit(page, 'Cooldown minutes', 70);
   await page.getByRole('button', { name: 'Review and save' }).click();
-  await dialog.getByLabel('Why?').fill('seventy');
+  await dialog.getByLabel('Reason').fill('seventy');
   let between = false;
   await page.route('**/admin/global-settings', async (route) => {
     if (between || route.request().method() !== 'PATCH') return route.continue();
@@ -69,8 +69,8 @@ await journey(async (page) => {
     return route.continue();
   });
   await page.keyboard.press('Control+Enter');
-  await cooldown.getByRole('radio', { name: 'Take yours' }).check();
-  await dialog.getByRole('button', { name: 'Go on with these' }).click();
+  await cooldown.getByRole('radio', { name: 'Keep mine' }).check();
+  await dialog.getByRole('button', { name: 'Continue' }).click();
   await page.keyboard.press('Control+Enter');
   await dialog.waitFor({ state: 'detached' });
   assert.deepEqual([await now('BRUNE_COOLDOWN_MINUTES'), (await setting('BRUNE_COOLDOWN_MINUTES')).version], [70, 4]);

@@ -5,17 +5,17 @@ import { BASE, api, enter, journey, row, setting } from './console.mjs';
 await journey(async (page) => {
   await enter(page);
   const cooldown = row(page, 'BRUNE_COOLDOWN_MINUTES');
-  const bar = page.getByRole('region', { name: 'Changes that are not saved' });
+  const bar = page.getByRole('region', { name: 'Unsaved changes' });
 
   // What is no value, or not allowed, is told under the field while it is typed.
   await cooldown.getByRole('button', { name: 'Edit Cooldown minutes' }).click();
   const minutes = page.getByRole('spinbutton', { name: 'Cooldown minutes' });
-  for (const [typed, told] of [['999', 'Must be 0 to 240.'], ['1.5', 'Must be a whole number.'], ['', 'Must be a number.']]) {
+  for (const [typed, told] of [['999', 'Must be 0 to 240.'], ['1.5', 'Must be an integer.'], ['', 'Must be a number.']]) {
     await minutes.fill(typed);
     await cooldown.getByText(told).waitFor();
     assert.equal(await minutes.getAttribute('aria-invalid'), 'true');
   }
-  await bar.getByText('1 needs attention').waitFor();
+  await bar.getByText('1 invalid').waitFor();
   await minutes.press('Escape');
   await bar.waitFor({ state: 'hidden' });
   assert.ok(await cooldown.getByRole('button', { name: 'Edit Cooldown minutes' }).evaluate((it) => it === document.activeElement));
@@ -30,29 +30,29 @@ await journey(async (page) => {
   // A model that is not on the list is offered to be put there in the same change.
   const model = row(page, 'BRUNE_OPENAI_REALTIME_MODEL');
   await model.getByRole('button', { name: 'Edit Openai realtime model' }).click();
-  await page.getByRole('combobox', { name: 'Openai realtime model', exact: true }).selectOption({ label: 'Another …' });
+  await page.getByRole('combobox', { name: 'Openai realtime model', exact: true }).selectOption({ label: 'Other…' });
   await page.getByRole('textbox', { name: 'Openai realtime model', exact: true }).fill('gpt-next');
-  await model.getByRole('button', { name: 'Add it to Openai realtime model allowlist' }).click();
+  await model.getByRole('button', { name: 'Add to Openai realtime model allowlist' }).click();
   await model.locator('.error').waitFor({ state: 'detached' });
   await cooldown.getByRole('button', { name: 'Edit Cooldown minutes' }).click();
   await minutes.fill('45');
   await page.getByRole('switch', { name: 'Eligibility require plan' }).click();
-  await bar.getByText('4 changes').waitFor();
+  await bar.getByText('4 unsaved changes').waitFor();
 
   // The draft outlives the page and a reload.
   await page.reload();
-  await bar.getByText('4 changes').waitFor();
+  await bar.getByText('4 unsaved changes').waitFor();
   await bar.getByRole('button', { name: 'Review and save' }).click();
   const dialog = page.getByRole('dialog', { name: 'Review and save' });
-  await dialog.getByText('None is running').first().waitFor();
+  await dialog.getByText('No sessions are running').first().waitFor();
   const save = dialog.getByRole('button', { name: 'Save 4 changes' });
   await save.click();
-  await dialog.getByText('A reason has 3 characters at least').waitFor();
-  await dialog.getByLabel('Why?').fill('the next model, and calmer evenings');
-  await dialog.getByLabel('Wait until every instance has it').check();
+  await dialog.getByText('Enter a reason of at least 3 characters').waitFor();
+  await dialog.getByLabel('Reason').fill('the next model, and calmer evenings');
+  await dialog.getByLabel('Wait until all instances have applied the change').check();
   await page.keyboard.press('Control+Enter');
   await dialog.waitFor({ state: 'detached' });
-  await page.getByText('Saved 4 changes as revision 2. All 1 instance has it.').first().waitFor();
+  await page.getByText('Saved 4 changes as revision 2. Applied by 1 of 1 instance.').first().waitFor();
   await bar.waitFor({ state: 'hidden' });
   assert.equal((await setting('BRUNE_COOLDOWN_MINUTES')).value, 45);
   assert.equal((await setting('BRUNE_OPENAI_REALTIME_MODEL')).value, 'gpt-next');
@@ -62,9 +62,9 @@ await journey(async (page) => {
   await cooldown.getByText('45').waitFor();
 
   // And back.
-  await page.getByRole('button', { name: 'Take it back' }).click();
+  await page.getByRole('button', { name: 'Revert' }).click();
   const back = page.getByRole('dialog');
-  await back.getByLabel('Why?').fill('it was too soon');
+  await back.getByLabel('Reason').fill('it was too soon');
   await page.keyboard.press('Control+Enter');
   await back.waitFor({ state: 'detached' });
   await cooldown.getByText('30').waitFor();
@@ -74,9 +74,9 @@ await journey(async (page) => {
   // A list as text: the service says where it fails.
   const levels = row(page, 'BRUNE_ELIGIBILITY_ALLOWED_LEVELS');
   await levels.getByRole('button', { name: 'Edit Eligibility allowed levels' }).click();
-  await levels.getByRole('button', { name: /as JSON or YAML/ }).click();
+  await levels.getByRole('button', { name: /Edit as text/ }).click();
   const text = page.getByRole('textbox', { name: 'Eligibility allowed levels as text' });
-  const take = page.getByRole('button', { name: 'Take it into the draft' });
+  const take = page.getByRole('button', { name: 'Apply' });
   await text.fill('["b1",\n "b2" "c1"]');
   await page.getByText('Line 2, column 7').waitFor();
   assert.ok(await take.isDisabled());
@@ -88,7 +88,7 @@ await journey(async (page) => {
   await levels.getByText('b2').first().waitFor();
   await bar.getByRole('button', { name: 'Discard' }).click();
   await page.getByRole('button', { name: 'Undo' }).click();
-  await bar.getByText('1 change').waitFor();
+  await bar.getByText('1 unsaved change').waitFor();
   await page.goto(`${BASE}/admin/#/settings?search=levels`);
-  await bar.getByText('1 change').waitFor();
+  await bar.getByText('1 unsaved change').waitFor();
 });

@@ -8,7 +8,7 @@ await journey(async (page) => {
   await draw.getByRole('button', { name: 'Edit Cooldown minutes' }).click();
   await page.getByRole('spinbutton', { name: 'Cooldown minutes' }).fill('45');
   await page.getByRole('button', { name: 'Review and save' }).click();
-  await page.getByLabel('Why?').fill('calmer evenings');
+  await page.getByLabel('Reason').fill('calmer evenings');
 
   const [cookie] = await page.context().cookies(`${BASE}/admin/`);
   await page.context().addCookies([{ ...cookie, value: EXPIRED }]);
@@ -20,7 +20,7 @@ await journey(async (page) => {
   await page.keyboard.press('Escape');
   await again.getByLabel('Token').fill('nonsense');
   await again.getByRole('button', { name: 'Sign in' }).click();
-  await again.getByText('This token is not accepted').waitFor();
+  await again.getByText('Invalid token').waitFor();
   await again.getByLabel('Token').fill(ADMIN);
   await again.getByRole('button', { name: 'Sign in' }).click();
   await page.getByText('Saved 1 change as revision 2').first().waitFor();
@@ -30,11 +30,11 @@ await journey(async (page) => {
   // The stream, which would tell of it, is away as well.
   await page.route('**/admin/global-settings/stream', (route) => route.abort());
   await page.reload();
-  await page.getByText('Not live').waitFor();
+  await page.getByText('Disconnected').waitFor();
   await page.getByRole('button', { name: 'Edit Cooldown minutes' }).click();
   await page.getByRole('spinbutton', { name: 'Cooldown minutes' }).fill('50');
   await page.getByRole('button', { name: 'Review and save' }).click();
-  await page.getByLabel('Why?').fill('fifty');
+  await page.getByLabel('Reason').fill('fifty');
   let lost = false;
   await page.route('**/admin/global-settings', async (route) => {
     if (lost || route.request().method() !== 'PATCH') return route.continue();
@@ -43,7 +43,7 @@ await journey(async (page) => {
     return route.abort();
   });
   await page.keyboard.press('Control+Enter');
-  await page.getByText('The service does not answer').first().waitFor();
+  await page.getByText('Service unreachable').first().waitFor();
   assert.equal((await setting('BRUNE_COOLDOWN_MINUTES')).value, 50);
   await page.keyboard.press('Control+Enter');
   await page.getByText('Saved 1 change as revision 3').first().waitFor();

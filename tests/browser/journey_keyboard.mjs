@@ -5,7 +5,7 @@ import { ADMIN, BASE, journey, setting, tabTo } from './console.mjs';
 await journey(async (page) => {
   const press = async (...keys) => { for (const key of keys) await page.keyboard.press(key); };
   await page.goto(`${BASE}/admin/`);
-  await page.getByLabel('Token of a SUPER_ADMIN').waitFor();
+  await page.getByLabel('Access token').waitFor();
   await page.keyboard.insertText(ADMIN);
   await press('Enter');
   await page.getByRole('heading', { level: 1, name: 'Settings' }).waitFor();
@@ -14,7 +14,7 @@ await journey(async (page) => {
   await page.reload();
   await page.getByRole('heading', { level: 1, name: 'Settings' }).waitFor();
   await press('Tab');
-  assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Skip to the content');
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Skip to content');
   await press('Enter');
   assert.equal(await page.evaluate(() => document.activeElement.id), 'main');
 
@@ -24,11 +24,11 @@ await journey(async (page) => {
   await tabTo(page, page.getByRole('button', { name: 'Edit Cooldown minutes' }));
   await press('Enter');
   await page.keyboard.type('45');
-  await page.getByText('1 change, not saved').waitFor();
+  await page.getByText('1 unsaved change').waitFor();
   await tabTo(page, page.getByRole('button', { name: 'Review and save' }));
   await press('Enter');
   const dialog = page.getByRole('dialog');
-  await dialog.getByLabel('Why?').waitFor();
+  await dialog.getByLabel('Reason').waitFor();
   await page.keyboard.type('calmer evenings');
   await press('Control+Enter');
   await dialog.waitFor({ state: 'detached' });
@@ -49,8 +49,8 @@ await journey(async (page) => {
   await back.waitFor();
   await tabTo(page, back);
   await press('Enter');
-  await dialog.getByLabel('Why?').waitFor();
-  await tabTo(page, dialog.getByLabel('Why?'));
+  await dialog.getByLabel('Reason').waitFor();
+  await tabTo(page, dialog.getByLabel('Reason'));
   await page.keyboard.type('back again');
   await press('Control+Enter');
   await dialog.waitFor({ state: 'detached' });
@@ -62,7 +62,7 @@ await journey(async (page) => {
   }
   await press('Control+k');
   await page.keyboard.type('edit nothing of the kind');
-  await page.getByText('Nothing of that name').waitFor();
+  await page.getByText('No results').waitFor();
   await press('Control+a', 'Delete');
   await page.keyboard.type('prompt version');
   await press('ArrowDown', 'ArrowUp', 'Enter');
@@ -71,7 +71,7 @@ await journey(async (page) => {
 
   // Letters alone can be turned off.
   await press('Escape', '?');
-  const letters = page.getByRole('checkbox', { name: 'Single letters are commands' });
+  const letters = page.getByRole('checkbox', { name: 'Enable single-key shortcuts' });
   await tabTo(page, letters);
   await press('Space', 'Escape');
   await press('g', 'h');

@@ -12,7 +12,7 @@ await journey(async (page) => {
     assert.ok(!/session/i.test(text), `${where}: ${text.match(/.*session.*/i)?.[0]}`);
   };
   await page.getByRole('heading', { name: 'Settings', exact: true }).waitFor();
-  await page.getByText('at revision 1').waitFor();
+  await page.getByText('revision 1').waitFor();
   await speaks('settings');
   const filters = await page.locator('select[name=show] option').allInnerTexts();
   assert.ok(!filters.some((it) => /session/i.test(it)), filters.join());
@@ -20,6 +20,6 @@ await journey(async (page) => {
   await page.getByText('up to date').first().waitFor();
   await speaks('fleet');
   await visit(page, '#/sessions');
-  await page.getByText('there is no such page').waitFor();
+  await page.getByRole('heading', { name: 'Page not found' }).waitFor();
   assert.deepEqual(asked.filter((it) => /\/sessions/.test(it)), []);
 });

@@ -12,8 +12,8 @@ await journey(async (page) => {
   const dialog = page.getByRole('dialog');
 
   await page.getByRole('button', { name: 'Restore this value: version 1 of Cooldown minutes' }).click();
-  await dialog.getByText('becomes version 3').waitFor();
-  await dialog.getByLabel('Why?').fill('as it was');
+  await dialog.getByText('saved as version 3').waitFor();
+  await dialog.getByLabel('Reason').fill('as it was');
   await dialog.getByRole('button', { name: 'Restore' }).click();
   await dialog.waitFor({ state: 'detached' });
   assert.deepEqual([(await setting(COOLDOWN)).value, (await setting(COOLDOWN)).version], [30, 3]);
@@ -29,9 +29,9 @@ await journey(async (page) => {
   const { entries: [entry] } = await api('GET', '/admin/global-settings/history?key=BRUNE_SESSION_MAX_MINUTES&action=update');
   await visit(page, `#/history/${entry.id}`);
   await page.getByText('calmer evenings').first().waitFor();
-  await page.getByRole('button', { name: /^Back to before/ }).click();
+  await page.getByRole('button', { name: /^Roll back to revision/ }).click();
   await dialog.getByText('Session max minutes').first().waitFor();
-  await dialog.getByLabel('Why?').fill('all of it back');
+  await dialog.getByLabel('Reason').fill('all of it back');
   await page.keyboard.press('Control+Enter');
   await dialog.waitFor({ state: 'detached' });
   assert.equal((await setting('BRUNE_SESSION_MAX_MINUTES')).value, 30);
@@ -39,8 +39,8 @@ await journey(async (page) => {
   // What stands already cannot be restored.
   await page.getByRole('heading', { level: 1, name: 'History' }).waitFor();
   await visit(page, `#/history/${entry.id}`);
-  await page.getByRole('button', { name: /^Back to before/ }).click();
-  await dialog.getByText(/nothing would change/i).first().waitFor();
+  await page.getByRole('button', { name: /^Roll back to revision/ }).click();
+  await dialog.getByText(/no changes/i).first().waitFor();
   assert.ok(await dialog.getByRole('button', { name: 'Restore' }).isDisabled());
   await page.keyboard.press('Escape');
 

@@ -8,12 +8,12 @@ await journey(async (page) => {
   await enter(page, '#/secrets');
   const row = (name) => page.getByRole('row').filter({ has: page.getByRole('rowheader', { name }) });
   await row('JWT_SECRET').getByText('present').waitFor();
-  await row('INTERNAL_API_KEY').getByText('Provide it').click();
+  await row('INTERNAL_API_KEY').getByText('How to provide').click();
   await row('INTERNAL_API_KEY').getByText('INTERNAL_API_KEY_FILE').first().waitFor();
-  await page.getByRole('button', { name: 'Clean up…' }).click();
+  await page.getByRole('button', { name: 'Delete…' }).click();
   const dialog = page.getByRole('dialog');
-  await dialog.getByLabel('Why?').fill('it is in the environment now');
-  await dialog.getByRole('button', { name: 'Clean up' }).click();
+  await dialog.getByLabel('Reason').fill('it is in the environment now');
+  await dialog.getByRole('button', { name: 'Delete' }).click();
   await dialog.waitFor({ state: 'detached' });
   await page.getByText('JWT_SECRET').first().waitFor();
   const left = (await api('GET', '/admin/secrets')).secrets.filter((it) => it.legacy_residue).map((it) => it.name);

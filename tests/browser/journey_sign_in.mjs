@@ -4,9 +4,9 @@ import { ADMIN, BASE, USER, EXPIRED, enter, journey } from './console.mjs';
 
 await journey(async (page) => {
   await page.goto(`${BASE}/admin/`);
-  const field = page.getByLabel('Token of a SUPER_ADMIN');
+  const field = page.getByLabel('Access token');
   const button = page.getByRole('button', { name: 'Sign in' });
-  for (const [token, told] of [['', 'Paste a token first'], ['nonsense', 'This token is not accepted'], [EXPIRED, 'This token is not accepted'], [USER, 'This token may not come in']]) {
+  for (const [token, told] of [['', 'Enter a token.'], ['nonsense', 'Invalid token'], [EXPIRED, 'Invalid token'], [USER, 'Access denied']]) {
     await field.fill(token);
     // Two refusals in a row look the same: the second is there when its answer is.
     const answered = token && page.waitForResponse((response) => response.url().endsWith('/admin/sign-in'));

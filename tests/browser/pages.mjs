@@ -30,18 +30,18 @@ const draftOf = async (page) => {
 
 /** What is looked at: a name, where it is, and what is done there. */
 const VIEWS = [
-  ['settings', '#/settings', async (page) => { await page.getByText('running keep').first().waitFor(); }],
+  ['settings', '#/settings', async (page) => { await page.getByText('running session').first().waitFor(); }],
   ['settings-nothing', '#/settings?search=nothing+of+that+name', null],
   ['settings-edited', '#/settings', draftOf],
   ['review', null, async (page) => {
     await page.getByRole('spinbutton', { name: 'Max sessions per day' }).fill('9');
-    await page.getByText('needs attention').waitFor({ state: 'detached' });
+    await page.getByText('invalid').waitFor({ state: 'detached' });
     await page.getByRole('button', { name: 'Review and save' }).click();
-    await page.getByRole('dialog').getByText('running keep').first().waitFor();
+    await page.getByRole('dialog').getByText('running session').first().waitFor();
   }, async (page) => page.keyboard.press('Escape')],
   ['conflict', null, async (page) => {
     await change({ BRUNE_COOLDOWN_MINUTES: 120 + Math.floor(Math.random() * 100) }, 'two hours');
-    await page.getByText('1 changed by somebody else').waitFor();
+    await page.getByText('1 conflict').waitFor();
     await page.getByRole('button', { name: 'Review and save' }).click();
     await page.getByRole('group', { name: 'Cooldown minutes' }).waitFor();
   }, async (page) => {
@@ -49,7 +49,7 @@ const VIEWS = [
     await page.getByRole('button', { name: 'Discard' }).click();
   }],
   ['list', '#/settings?edit=BRUNE_OPENAI_REALTIME_MODEL_ALLOWLIST', async (page) => {
-    await page.getByRole('button', { name: /as JSON or YAML/ }).click();
+    await page.getByRole('button', { name: /Edit as text/ }).click();
     await page.getByRole('textbox', { name: /as text/ }).fill('[\n  "gpt-realtime-2.1",\n  "gpt-next" "gpt-5"\n]');
     await page.getByText('Line 3').waitFor();
   }, async (page) => page.keyboard.press('Escape')],
@@ -64,20 +64,20 @@ const VIEWS = [
   }, async (page) => page.keyboard.press('Escape')],
   ['transfer', '#/transfer', null],
   ['unreadable', '#/transfer', async (page) => {
-    await page.getByLabel('Or paste the document here').fill('{"format_version": 1,\n "settings": {"BRUNE_COOLDOWN_MINUTES": 45,,}}');
-    await page.getByRole('button', { name: 'Show what it would do' }).click();
+    await page.getByLabel('Or paste a document').fill('{"format_version": 1,\n "settings": {"BRUNE_COOLDOWN_MINUTES": 45,,}}');
+    await page.getByRole('button', { name: 'Preview changes' }).click();
     await page.getByRole('button', { name: 'Go to line 2' }).waitFor();
   }],
   ['plan', '#/transfer', async (page) => {
     const settings = { BRUNE_COOLDOWN_MINUTES: 7, BRUNE_PROMPT_VERSION: '9', BRUNE_MAX_SESSIONS_PER_DAY: 999, NOWHERE: 1, JWT_SECRET: 'x' };
-    await page.getByLabel('Or paste the document here').fill(JSON.stringify({ format_version: 1, revision: 1, settings }, null, 2));
-    await page.getByRole('button', { name: 'Show what it would do' }).click();
-    await page.getByRole('radio', { name: 'Keep what stands' }).first().waitFor();
+    await page.getByLabel('Or paste a document').fill(JSON.stringify({ format_version: 1, revision: 1, settings }, null, 2));
+    await page.getByRole('button', { name: 'Preview changes' }).click();
+    await page.getByRole('radio', { name: 'Keep current value' }).first().waitFor();
   }],
   ['secrets', '#/secrets', null],
   ['sessions', '#/sessions', null],
   ['session', async () => `#/sessions/${(await api('GET', '/admin/sessions')).sessions[0].session_id}`, null],
-  ['fleet', '#/fleet', async (page) => { await page.getByRole('button', { name: /Verify/ }).click(); await page.getByText(/whole|unbroken/i).first().waitFor(); }],
+  ['fleet', '#/fleet', async (page) => { await page.getByRole('button', { name: /Verify/ }).click(); await page.getByText('The audit chain is intact').first().waitFor(); }],
   ['nowhere', '#/nowhere', null],
 ];
 
@@ -88,7 +88,7 @@ let found = 0;
 await journey(async (page) => {
   await story();
   await page.goto(`${process.env.BASE}/admin/`);
-  await page.getByLabel('Token of a SUPER_ADMIN').waitFor();
+  await page.getByLabel('Access token').waitFor();
   for (const [name, hash, act, leave] of [['sign-in'], ...VIEWS]) {
     if (name === 'settings') await enter(page);
     else if (hash) await visit(page, typeof hash === 'function' ? await hash() : hash);

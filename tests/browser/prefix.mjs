@@ -14,7 +14,7 @@ await journey(async (page) => {
   await page.goto(`${BASE}/`);
   assert.equal(new URL(page.url()).pathname, new URL(`${BASE}/admin/`).pathname);
   await page.goto(`${BASE}/admin`);
-  await page.getByLabel('Token of a SUPER_ADMIN').fill(ADMIN);
+  await page.getByLabel('Access token').fill(ADMIN);
   await page.getByRole('button', { name: 'Sign in' }).click();
   await page.getByRole('heading', { level: 1, name: 'Settings' }).waitFor();
   await page.getByText('Live', { exact: true }).waitFor();
@@ -32,7 +32,7 @@ await journey(async (page) => {
   }
   await page.reload();
   await page.getByRole('button', { name: 'Sign out' }).click();
-  await page.getByLabel('Token of a SUPER_ADMIN').waitFor();
+  await page.getByLabel('Access token').waitFor();
   assert.equal(new URL(page.url()).pathname, new URL(`${BASE}/admin/`).pathname);
   assert.deepEqual(lost, []);
 });

@@ -1,24 +1,26 @@
-// The console begins here: who is asking, the frame, and which page is shown.
+// Entry point of the console: signs in, draws the frame, and shows the page of the current URL.
 import { h, isolate, setChildren, subscribe } from './dom.js';
-import { restoreDraft } from './draft.js';
 import { showDraftBar } from './draft-bar.js';
-import { resumeSession, session, showAccount, showSignInPage } from './session.js';
-import { connectLiveUpdates } from './live.js';
-import { errorAlert } from './parts.js';
-import { pages } from './pages.js';
-import { currentRoute } from './route.js';
+import { restoreDraft } from './draft.js';
 import { enableShortcuts, helpButton } from './keys.js';
+import { connectLiveUpdates } from './live.js';
+import { pages } from './pages.js';
+import { errorAlert } from './parts.js';
+import { currentRoute } from './route.js';
+import { resumeSession, session, showAccount, showSignInPage } from './session.js';
 import { followChanges, loadSettings } from './store.js';
 
 const main = document.querySelector('#main');
-let leave = new AbortController();
+let currentPage = new AbortController();
+let isFirstPage = true;
 
-async function show() {
-  leave.abort();
-  leave = new AbortController();
-  const { signal } = leave;
+/** Shows the page of the current URL. */
+async function showPage() {
+  currentPage.abort();
+  currentPage = new AbortController();
+  const { signal } = currentPage;
   const { page, rest, parameters } = currentRoute();
-  const [path, name, , load] = pages().find(([it]) => it === page) ?? [null, 'Nothing here'];
+  const [path, name, , loadModule] = pages().find(([candidate]) => candidate === page) ?? [null, 'Page not found'];
   for (const link of document.querySelectorAll('nav a')) {
     if (link.hash === `#/${path}`) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
@@ -26,23 +28,23 @@ async function show() {
   document.title = `${name} · ${session.catalog} · Brune`;
   const body = h('div', { class: `page ${path ?? ''}` });
   try {
-    if (!load) throw Object.assign(new Error('there is no such page'), { title: 'Nothing here', status: 404 });
-    const module = await load();
+    if (!loadModule) throw Object.assign(new Error('the address does not match any page'), { title: 'Page not found', status: 404 });
+    const module = await loadModule();
     await module.show(body, { ...parameters, rest }, signal);
   } catch (problem) {
     if (problem.name === 'AbortError') return;
     console.info(problem);
-    setChildren(body, h('h1', null, name), errorAlert(problem, show));
+    setChildren(body, h('h1', null, name), errorAlert(problem, showPage));
   }
   if (signal.aborted) return;
   setChildren(main, body);
-  if (started) main.focus({ preventScroll: true });
-  started = true;
+  // Focus stays at the top of the document on the first page, so that Tab reaches the skip link.
+  if (!isFirstPage) main.focus({ preventScroll: true });
+  isFirstPage = false;
   scrollTo(0, 0);
 }
-let started = false;
 
-function frame() {
+function drawFrame() {
   const links = pages().map(([path, name]) => h('li', null, h('a', { href: `#/${path}` }, name)));
   setChildren(document.querySelector('nav'), h('ul', null, links));
   setChildren(document.querySelector('.catalog'), isolate(session.catalog));
@@ -52,28 +54,28 @@ function frame() {
 }
 
 async function start() {
-  // What the first page needs is asked for at once; whether anybody is signed in shows meanwhile.
+  // Loading the settings in parallel with the session check saves one round trip. A 401 is handled by the check.
   if (!location.hash.startsWith('#token=')) loadSettings(false).catch(() => null);
   let problem = null;
-  let known = await resumeSession().catch((it) => { problem = it; return false; });
-  while (!known) {
-    await showSignInPage(main, problem);
-    known = true;
-  }
+  const isSignedIn = await resumeSession().catch((error) => {
+    problem = error;
+    return false;
+  });
+  if (!isSignedIn) await showSignInPage(main, problem);
   if (location.hash === '') history.replaceState(null, '', '#/settings');
-  frame();
-  subscribe('signed-in', frame);
+  drawFrame();
+  subscribe('signed-in', drawFrame);
   restoreDraft();
   showDraftBar(document.querySelector('.draft-bar'));
   enableShortcuts();
   followChanges();
-  // Its fragment would be taken for a page.
+  // The fragment `#main` would be taken for a page.
   document.querySelector('.skip').addEventListener('click', (event) => {
     event.preventDefault();
     main.focus();
   });
-  addEventListener('hashchange', show);
-  await show();
+  addEventListener('hashchange', showPage);
+  await showPage();
   connectLiveUpdates(document.querySelector('.live'));
 }
 

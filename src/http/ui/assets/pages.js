@@ -16,4 +16,4 @@ const PAGES = [
 ];
 
 /** Returns the pages of this catalog. A catalog without sessions has no sessions page. */
-export const pages = () => PAGES.filter(([path]) => path !== 'sessions' || session.sessions);
+export const pages = () => PAGES.filter(([path]) => path !== 'sessions' || session.hasSessions);

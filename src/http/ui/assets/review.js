@@ -1,168 +1,190 @@
-// The review: what will be changed and what that means, where somebody else was faster, why, and then all of it or nothing.
+// The review dialog: the changes and their effect, the resolution of conflicts, the reason, saving.
 import { newIdempotencyKey, request } from './api.js';
 import { valueDiff } from './diff.js';
-import { assignErrors, draft, errorOf, markConflicts, rebase, requestBody } from './draft.js';
 import { emit, h, isolate, setChildren, showToast, subscribe } from './dom.js';
-import { label, pluralize, relativeTimeElement, valueElement } from './format.js';
+import { assignErrors, clearStoredDraft, draft, errorOf, markConflicts, rebase, requestBody } from './draft.js';
+import { label, pluralize, relativeTimeElement, toSentence, valueElement } from './format.js';
 import { markOwnRevision } from './live.js';
-import { errorAlert, openDialog, reasonField, rememberReason, rolloutText, toSentence, waitCheckbox } from './parts.js';
+import { errorAlert, openDialog, reasonField, rememberReason, rolloutText, waitCheckbox } from './parts.js';
 import { describeEffect, isEqual } from './rules.js';
 import { loadPinnedValues, loadSettings, store } from './store.js';
 
-/** Opens it; the promise is kept when it is closed. */
+/** Opens the dialog. Resolves when the dialog is closed. */
 export function openReviewDialog() {
-  const control = new AbortController();
+  const subscriptions = new AbortController();
   return openDialog((close) => {
-    const view = new Review(close);
-    subscribe('draft', () => view.draw(), control.signal);
-    subscribe('older', () => view.draw(), control.signal);
-    return view.parts();
-  }).finally(() => control.abort());
+    const review = new Review(close);
+    subscribe('draft', () => review.draw(), subscriptions.signal);
+    subscribe('pinned', () => review.draw(), subscriptions.signal);
+    return review.dialogParts();
+  }).finally(() => subscriptions.abort());
 }
 
 class Review {
   constructor(close) {
-    Object.assign(this, { close, choices: new Map(), saving: false, sent: null, drawn: null });
+    Object.assign(this, { close, resolutions: new Map(), isSaving: false, lastRequest: null, drawnState: null });
     this.reason = reasonField();
     this.wait = waitCheckbox();
-    this.place = h('div.stack');
-    this.wrong = h('div', { 'aria-live': 'assertive' });
-    this.button = h('button.primary', { type: 'submit' });
-    this.ask = h('div.stack', null, this.reason.element, this.wait.element);
+    this.changes = h('div.stack');
+    this.errors = h('div', { 'aria-live': 'assertive' });
+    this.submitButton = h('button.primary', { type: 'submit' });
+    this.saveFields = h('div.stack', null, this.reason.element, this.wait.element);
     this.draw();
   }
 
-  parts() {
+  dialogParts() {
+    const hint = h('span.hint.push-left', null, h('kbd', null, 'Ctrl'), ' ', h('kbd', null, 'Enter'), ' to save');
     return {
-      title: 'Review and save', wider: true, body: [this.place, this.ask, this.wrong],
-      actions: [h('span.hint.push-left', null, h('kbd', null, 'Ctrl'), ' ', h('kbd', null, 'Enter'), ' saves'), h('button', { type: 'button', onclick: () => this.close() }, 'Back'), this.button],
+      title: 'Review and save',
+      wide: true,
+      body: [this.changes, this.saveFields, this.errors],
+      actions: [hint, h('button', { type: 'button', onclick: () => this.close() }, 'Cancel'), this.submitButton],
       submit: () => this.submit(),
     };
   }
 
-  get met() {
-    return [...draft.values()].filter((it) => it.theirs);
+  get conflicts() {
+    return [...draft.values()].filter((entry) => entry.theirs);
   }
 
   draw() {
-    const [all, met] = [[...draft.values()], this.met];
-    if (all.length === 0 && !this.saving) return this.close();
-    // Redrawing what did not change would take the focus from it.
-    const state = JSON.stringify([all.map((it) => [it.key, it.value, it.theirs, errorOf(it)]), [...store.older], store.running]);
-    if (state === this.drawn) return null;
-    this.drawn = state;
-    this.ask.hidden = met.length > 0;
-    this.button.textContent = met.length > 0 ? 'Go on with these' : `Save ${pluralize(all.length, 'change')}`;
-    this.button.disabled = this.saving || (met.length === 0 && all.some(errorOf));
-    return setChildren(this.place, met.length > 0 ? met.map((it) => this.conflict(it)) : all.map((it) => this.change(it)));
+    const entries = [...draft.values()];
+    const { conflicts } = this;
+    if (entries.length === 0 && !this.isSaving) {
+      this.close();
+      return;
+    }
+    // Drawing unchanged content again would take the focus from its fields.
+    const state = JSON.stringify([entries.map((entry) => [entry.key, entry.value, entry.theirs, errorOf(entry)]), [...store.pinned], store.runningSessions]);
+    if (state === this.drawnState) return;
+    this.drawnState = state;
+    const hasConflicts = conflicts.length > 0;
+    this.saveFields.hidden = hasConflicts;
+    this.submitButton.textContent = hasConflicts ? 'Continue' : `Save ${pluralize(entries.length, 'change')}`;
+    this.submitButton.disabled = this.isSaving || (!hasConflicts && entries.some(errorOf));
+    setChildren(this.changes, hasConflicts ? conflicts.map((entry) => this.conflict(entry)) : entries.map((entry) => this.change(entry)));
   }
 
   change(entry) {
-    const setting = store.settings.get(entry.key);
-    const fault = errorOf(entry);
-    return h('article.review-item', null, h('h3', null, isolate(label(entry.key)), ' ', h('code.muted', null, isolate(entry.key))),
-      entry.value === undefined ? h('p', null, isolate(entry.raw || 'no value')) : h('div.long', null, valueDiff(entry.base, entry.value)),
-      fault ? h('p.error', null, isolate(toSentence(fault)), ' Mend it on the page; nothing is saved until then.') : h('p.hint', null, isolate(describeEffect(setting, store.running, store.older.get(entry.key)))));
+    const { key, base, value, raw } = entry;
+    const error = errorOf(entry);
+    const effect = () => describeEffect(store.settings.get(key), store.runningSessions, store.pinned.get(key));
+    return h('article.review-item', null,
+      h('h3', null, isolate(label(key)), ' ', h('code.muted', null, isolate(key))),
+      value === undefined ? h('p', null, isolate(raw || 'no value')) : h('div.long', null, valueDiff(base, value)),
+      error ? h('p.error', null, isolate(toSentence(error)), ' Fix the value on the page before saving.') : h('p.hint', null, isolate(effect())));
   }
 
-  /** Yours, theirs, and what both began from, side by side. */
-  conflict(entry) {
-    const { key, base, value, theirs } = entry;
-    const both = merged(base, value, theirs.value);
-    const option = (choice, name, about, it) => h('label.option', null,
-      h('span.row', null, h('input', { type: 'radio', name: `choice-${key}`, value: choice, checked: this.choices.get(key)?.choice === choice, onchange: () => this.choices.set(key, { choice, value: it }) }), h('strong', null, name)),
-      h('span.hint', null, about), h('span.long', null, valueElement(it)));
-    return h('fieldset.conflict', null, h('legend', null, h('h3', null, isolate(label(key)), ' ', h('span.badge.warning', null, 'changed by somebody else meanwhile'))),
+  /** Draws the base value, their value and mine side by side. */
+  conflict({ key, base, value, theirs }) {
+    const merged = mergeLists(base, value, theirs.value);
+    const option = (choice, name, hint, optionValue) => h('label.option', null,
+      h('span.row', null, h('input', {
+        type: 'radio', name: `choice-${key}`, value: choice, checked: this.resolutions.get(key)?.choice === choice,
+        onchange: () => this.resolutions.set(key, { choice, value: optionValue }),
+      }), h('strong', null, name)),
+      h('span.hint', null, hint), h('span.long', null, valueElement(optionValue)));
+    return h('fieldset.conflict', null,
+      h('legend', null, h('h3', null, isolate(label(key)), ' ', h('span.badge.warning', null, 'conflict'))),
       h('div.columns', null,
-        h('div.option', null, h('strong', null, 'Before'), h('span.hint', null, 'what you began from'), h('span.long', null, valueElement(base))),
-        option('theirs', 'Keep theirs', ['by ', isolate(theirs.updated_by), ', ', relativeTimeElement(theirs.updated_at)], theirs.value),
-        value !== undefined && option('yours', 'Take yours', 'over theirs, as a new version', value),
-        both && option('both', 'Take both', 'what each of you added and removed', both)));
+        h('div.option', null, h('strong', null, 'Original'), h('span.hint', null, 'value when you started editing'), h('span.long', null, valueElement(base))),
+        option('theirs', 'Keep theirs', ['saved by ', isolate(theirs.updated_by), ', ', relativeTimeElement(theirs.updated_at)], theirs.value),
+        value !== undefined && option('mine', 'Keep mine', 'replaces their value', value),
+        merged && option('both', 'Merge both', 'additions and removals of both', merged)));
   }
 
   submit() {
-    if (this.saving) return null;
-    return this.met.length > 0 ? this.decide() : this.save();
+    if (this.isSaving) return null;
+    return this.conflicts.length > 0 ? this.resolveConflicts() : this.save();
   }
 
-  decide() {
-    const open = this.met.find((it) => !this.choices.has(it.key));
-    if (open) {
-      setChildren(this.wrong, h('p.error', null, isolate(`Choose what ${label(open.key)} is to be.`)));
-      this.place.querySelector(`[name="choice-${CSS.escape(open.key)}"]`)?.focus();
+  resolveConflicts() {
+    const unresolved = this.conflicts.find(({ key }) => !this.resolutions.has(key));
+    if (unresolved) {
+      setChildren(this.errors, h('p.error', null, isolate(`Choose a value for ${label(unresolved.key)}.`)));
+      this.changes.querySelector(`[name="choice-${CSS.escape(unresolved.key)}"]`)?.focus();
       return;
     }
-    setChildren(this.wrong);
-    for (const { key } of this.met) rebase(key, this.choices.get(key).value);
-    this.choices.clear();
-    this.reason.element.querySelector('input').focus();
+    setChildren(this.errors);
+    for (const { key } of this.conflicts) rebase(key, this.resolutions.get(key).value);
+    this.resolutions.clear();
+    this.reason.input.focus();
   }
 
   async save() {
-    if (this.button.disabled || !this.reason.check()) return;
-    const asked = requestBody(this.reason.value());
-    const keys = asked.changes.map((it) => it.key);
-    // The same question has the same key: a repeat after a lost answer is answered with the first one.
-    const text = JSON.stringify(asked);
-    if (this.sent?.text !== text) this.sent = { text, key: newIdempotencyKey() };
-    this.busy(true);
-    setChildren(this.wrong);
+    if (this.submitButton.disabled || !this.reason.validate()) return;
+    const body = requestBody(this.reason.value());
+    const keys = body.changes.map((change) => change.key);
+    // A retry of the same request reuses its idempotency key. If only the response was lost, the service repeats it.
+    const requestText = JSON.stringify(body);
+    if (this.lastRequest?.text !== requestText) this.lastRequest = { text: requestText, idempotencyKey: newIdempotencyKey() };
+    this.setSaving(true);
+    setChildren(this.errors);
     try {
-      const { data } = await request('PATCH', '/admin/global-settings', { query: { wait: this.wait.checked() ? 'applied' : null }, body: asked, once: this.sent.key });
-      this.saved(data, asked.reason, keys);
+      const query = { wait: this.wait.isChecked() ? 'applied' : null };
+      const { data } = await request('PATCH', '/admin/global-settings', { query, body, idempotencyKey: this.lastRequest.idempotencyKey });
+      this.handleSaved(data, body.reason, keys);
     } catch (problem) {
-      this.busy(false);
-      this.refused(problem);
+      this.setSaving(false);
+      this.handleError(problem);
     }
   }
 
-  busy(on) {
-    this.saving = on;
-    this.button.disabled = on;
+  setSaving(isSaving) {
+    this.isSaving = isSaving;
+    this.submitButton.disabled = isSaving;
   }
 
-  saved(data, reason, keys) {
+  handleSaved(data, reason, keys) {
     markOwnRevision(data.revision);
     rememberReason(reason);
     for (const key of keys) draft.delete(key);
     this.close();
     emit('draft');
-    sessionStorage.removeItem('brune.draft');
-    const text = data.changed.length === 0 ? 'Nothing changed: that is what stood already.' : `Saved ${pluralize(data.changed.length, 'change')} as revision ${data.revision}. ${rolloutText(data) ?? ''}`;
+    clearStoredDraft();
+    const { length: count } = data.changed;
+    const text = count === 0 ? 'No changes: the settings already had these values.'
+      : `Saved ${pluralize(count, 'change')} as revision ${data.revision}. ${rolloutText(data)}`;
     showToast(text);
-    if (data.changed.length > 0) receipt(data.revision, text);
+    if (count > 0) showSavedBanner(data.revision, text);
     loadSettings().then(loadPinnedValues).catch(() => null);
   }
 
-  refused(problem) {
+  handleError(problem) {
     if (problem.code === 'version_conflict') {
       markConflicts(problem);
-      setChildren(this.wrong, h('p', null, 'Somebody was faster. Nothing was saved; choose below for each setting, and save again.'));
+      setChildren(this.errors, h('p', null, 'Nothing was saved: another user has changed the same settings. Resolve the conflicts above and save again.'));
       loadSettings().catch(() => null);
       return;
     }
-    const left = problem.errors?.length ? assignErrors(problem.errors) : [];
+    const hasErrors = problem.errors?.length > 0;
+    const unassigned = hasErrors ? assignErrors(problem.errors) : [];
     emit('draft');
-    const all = problem.errors?.length > 0 && left.length === 0;
-    setChildren(this.wrong, all ? h('p.error', null, 'Nothing was saved; see above what to mend.') : errorAlert(problem));
+    const areAllShown = hasErrors && unassigned.length === 0;
+    setChildren(this.errors, areAllShown ? h('p.error', null, 'Nothing was saved. Fix the errors above.') : errorAlert(problem));
   }
 }
 
-/** A list of both: what either added is in, and what either removed is out. Null where there is nothing to bring together. */
-function merged(base, yours, theirs) {
-  if (![base, yours, theirs].every(Array.isArray)) return null;
-  const kept = theirs.filter((item) => yours.includes(item) || !base.includes(item));
-  const both = [...kept, ...yours.filter((item) => !base.includes(item) && !kept.includes(item))];
-  return isEqual(both, yours) || isEqual(both, theirs) ? null : both;
+/** Applies the additions and removals of both sides to a list. Returns null if the result equals one of the sides. */
+function mergeLists(base, mine, theirs) {
+  if (![base, mine, theirs].every(Array.isArray)) return null;
+  const kept = theirs.filter((item) => mine.includes(item) || !base.includes(item));
+  const merged = [...kept, ...mine.filter((item) => !base.includes(item) && !kept.includes(item))];
+  return isEqual(merged, mine) || isEqual(merged, theirs) ? null : merged;
 }
 
-/** What was saved, and the way back, until it is put away. */
-function receipt(revision, text) {
-  const line = h('div.banner.success', null, h('span', null, text), h('span.row', null,
-    h('a', { href: `#/history?revision=${revision}` }, 'See it'),
-    h('button', { type: 'button', onclick: async () => (await import('./restore.js')).openRollback({ toRevision: revision - 1 }) }, 'Take it back…'),
-    h('button', { type: 'button', 'aria-label': 'Put this line away', onclick: () => line.remove() }, 'Put away')));
-  const place = document.querySelector('.banners');
-  for (const old of place.querySelectorAll('.success')) old.remove();
-  place.append(line);
+/** Shows a banner after saving, with buttons to revert the revision and to dismiss. */
+function showSavedBanner(revision, text) {
+  const revert = async () => {
+    const { openRollback } = await import('./restore.js');
+    openRollback({ toRevision: revision - 1 });
+  };
+  const banner = h('div.banner.success', null, h('span', null, text), h('span.row', null,
+    h('a', { href: `#/history?revision=${revision}` }, 'View'),
+    h('button', { type: 'button', onclick: revert }, 'Revert…'),
+    h('button', { type: 'button', onclick: () => banner.remove() }, 'Dismiss')));
+  const container = document.querySelector('.banners');
+  // Only the newest revision can be reverted without further changes.
+  for (const previous of container.querySelectorAll('.success')) previous.remove();
+  container.append(banner);
 }

@@ -1,15 +1,16 @@
-// Where one is: the fragment of the address has the page, what of it, and its filters.
+// The hash of the URL: `#/page/rest?parameters`.
 import { queryString } from './api.js';
 
-/** What the address asks for: the page's path, what comes after it, and its parameters. */
+/** Returns the page, the path segments below the page, and the parameters of the current URL. */
 export function currentRoute() {
   const [path, query = ''] = location.hash.replace(/^#\/?/, '').split('?');
   const [page, ...rest] = path.split('/').map(decodeURIComponent);
   return { page: page || 'settings', rest, parameters: Object.fromEntries(new URLSearchParams(query)) };
 }
 
-/** Puts `parameters` into the address of this page, without leaving it. */
+/** Replaces the parameters in the URL without loading the page again. */
 export function replaceParameters(parameters) {
   const { page, rest } = currentRoute();
-  history.replaceState(history.state, '', `#/${[page, ...rest].map(encodeURIComponent).join('/')}${queryString(parameters)}`);
+  const path = [page, ...rest].map(encodeURIComponent).join('/');
+  history.replaceState(history.state, '', `#/${path}${queryString(parameters)}`);
 }

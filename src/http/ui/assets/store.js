@@ -1,49 +1,55 @@
-// The settings as they stand, held once for all pages.
+// The settings, shared by all pages.
 import { fetchJson } from './api.js';
 import { emit, subscribe } from './dom.js';
 import { detectKeyPrefix } from './format.js';
 import { session } from './session.js';
 
-/** `settings` by key, and the `revision` they are of. */
-export const store = { settings: new Map(), revision: 0, older: new Map(), running: 0 };
+/**
+ * `settings` by key at `revision`, `loadedAt` in ms. `pinned` has the older values that running sessions keep, by key;
+ * `runningSessions` is the number of running sessions.
+ */
+export const store = { settings: new Map(), revision: 0, loadedAt: 0, pinned: new Map(), runningSessions: 0 };
 
-let loading = null;
-/** Reads the settings; whoever listens for `settings` is told of them. `ask`: whether a 401 asks to sign in. */
-export function loadSettings(ask = true) {
-  loading ??= fetchJson('/admin/global-settings', null, { ask }).then(({ settings, revision }) => {
-    store.settings = new Map(settings.map((it) => [it.key, it]));
-    Object.assign(store, { revision, at: performance.now() });
-    detectKeyPrefix(settings.map((it) => it.key));
+const MAX_AGE = 5000;
+let pendingLoad = null;
+
+/** Loads the settings and publishes `settings`. `retryAfterSignIn`: whether a 401 opens the sign-in dialog. */
+export function loadSettings(retryAfterSignIn = true) {
+  pendingLoad ??= fetchJson('/admin/global-settings', null, { retryAfterSignIn }).then(({ settings, revision }) => {
+    store.settings = new Map(settings.map((setting) => [setting.key, setting]));
+    store.revision = revision;
+    store.loadedAt = performance.now();
+    detectKeyPrefix([...store.settings.keys()]);
     emit('settings');
-  }).finally(() => { loading = null; });
-  return loading;
+  }).finally(() => { pendingLoad = null; });
+  return pendingLoad;
 }
 
-/** Sees to it that there are settings to show: those that are held, and whether they still stand is looked at meanwhile. */
+/** Returns once settings are loaded. Settings older than `MAX_AGE` are reloaded in the background. */
 export async function ensureSettings() {
-  if (!store.revision) await loadSettings();
-  else if (performance.now() - store.at > 5000) loadSettings().catch(() => null);
+  if (store.revision === 0) await loadSettings();
+  else if (performance.now() - store.loadedAt > MAX_AGE) loadSettings().catch(() => null);
 }
 
-/** Reads which running sessions hold older values; whoever listens for `older` is told. */
+/** Loads the values that running sessions keep, and publishes `pinned`. */
 export async function loadPinnedValues() {
-  if (!session.sessions) return;
+  if (!session.hasSessions) return;
   const { settings, total } = await fetchJson('/admin/sessions/pins');
-  store.older = new Map((settings ?? []).map((it) => [it.key, it]));
-  store.running = total;
-  emit('older');
+  store.pinned = new Map((settings ?? []).map((setting) => [setting.key, setting]));
+  store.runningSessions = total;
+  emit('pinned');
 }
 
-/** Keeps the settings true while others change them. */
+/** Reloads the settings when others change them. */
 export function followChanges() {
-  let behind = false;
-  const again = async () => {
-    if (behind) return;
-    behind = true;
-    // What is told while a reading is under way may not be in it.
-    await loading?.catch(() => null);
-    behind = false;
+  let isReloading = false;
+  const reload = async () => {
+    if (isReloading) return;
+    isReloading = true;
+    // The response of a pending load may be older than the change.
+    await pendingLoad?.catch(() => null);
+    isReloading = false;
     await loadSettings().then(loadPinnedValues).catch(() => null);
   };
-  for (const name of ['change', 'resync', 'connected']) subscribe(name, () => { if (store.revision) again(); });
+  for (const name of ['change', 'resync', 'connected']) subscribe(name, () => { if (store.revision > 0) reload(); });
 }
