@@ -10,7 +10,7 @@ await journey(async (page) => {
   // What is no value, or not allowed, is told under the field while it is typed.
   await cooldown.getByRole('button', { name: 'Edit Cooldown minutes' }).click();
   const minutes = page.getByRole('spinbutton', { name: 'Cooldown minutes' });
-  for (const [typed, told] of [['999', 'Must be 0 to 240.'], ['1.5', 'Must be an integer.'], ['', 'Must be a number.']]) {
+  for (const [typed, told] of [['999', 'Must be between 0 and 240.'], ['1.5', 'Must be an integer.'], ['', 'Must be a number.']]) {
     await minutes.fill(typed);
     await cooldown.getByText(told).waitFor();
     assert.equal(await minutes.getAttribute('aria-invalid'), 'true');

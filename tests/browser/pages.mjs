@@ -25,7 +25,7 @@ const draftOf = async (page) => {
   await page.getByRole('switch', { name: 'Eligibility require plan' }).click();
   await row(page, 'BRUNE_MAX_SESSIONS_PER_DAY').getByRole('button', { name: 'Edit Max sessions per day' }).click();
   await page.getByRole('spinbutton', { name: 'Max sessions per day' }).fill('99');
-  await page.getByText('Must be 1 to 20').waitFor();
+  await page.getByText('Must be between 1 and 20').waitFor();
 };
 
 /** What is looked at: a name, where it is, and what is done there. */

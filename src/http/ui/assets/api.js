@@ -35,6 +35,7 @@ const networkError = () => new Problem(0, {
  */
 export async function request(method, path, { query, body, type, headers, signal, idempotencyKey, retryAfterSignIn = true } = {}) {
   const url = serviceUrl(path) + queryString(query);
+  // Settings change at any time, so a cached response would be outdated.
   const options = { method, headers: { Accept: 'application/json, */*', ...headers }, signal, credentials: 'same-origin', cache: 'no-store' };
   if (body !== undefined) {
     options.headers['Content-Type'] = type ?? 'application/json';
@@ -78,6 +79,7 @@ function parseJson(text) {
   try {
     return JSON.parse(text);
   } catch {
+    // A proxy may truncate the body. The status still explains the failure.
     return null;
   }
 }

@@ -32,10 +32,13 @@ async function showPage() {
     const module = await loadModule();
     await module.show(body, { ...parameters, rest }, signal);
   } catch (problem) {
+    // The user has left the page.
     if (problem.name === 'AbortError') return;
+    // The alert shows the message, the console keeps the stack trace.
     console.info(problem);
     setChildren(body, h('h1', null, name), errorAlert(problem, showPage));
   }
+  // Another page was opened while the module was loading.
   if (signal.aborted) return;
   setChildren(main, body);
   // Focus stays at the top of the document on the first page, so that Tab reaches the skip link.

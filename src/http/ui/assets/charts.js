@@ -15,6 +15,7 @@ const GROUP_OF_ACTION = { rollback: 'restored', refused: 'other', secret_cleanup
 /** Draws the number of changes over time from the response of `GET …/timeline`. `linkTo(since, until)` is the link of a bar. */
 export function timelineChart(data, linkTo) {
   const since = Date.parse(data.since);
+  // A range of zero length would have no scale.
   const until = Math.max(Date.parse(data.until), since + 1000);
   const [total] = mergeBuckets(data, 1);
   const caption = `${pluralize(total.count, 'entry', 'entries')} from ${formatDateTime(since)} to ${formatDateTime(until)}`;
@@ -64,6 +65,7 @@ function stackedBar(bar, x, y, linkTo, since, until) {
   const segments = Object.keys(GROUPS).filter((group) => bar[group] > 0).map((group) => {
     const base = y(sum);
     sum += bar[group];
+    // A single entry must be visible beside thousands.
     const height = Math.max(base - y(sum), 2);
     return rectangle(group, left, base - height, width > 8 ? width - 2 : width, height);
   });
@@ -88,6 +90,7 @@ const linearScale = (fromMin, fromMax, toMin, toMax) => (value) => toMin + ((val
 function timeAxis(since, until, x, width) {
   const lastTick = Math.max(1, Math.min(6, Math.floor(width / 150) - 1));
   const hours = (until - since) / 3_600_000;
+  // Ticks of a short range need the time, ticks of a long range the date.
   const timeStyle = hours < 1 ? 'medium' : 'short';
   const dateFormat = new Intl.DateTimeFormat(undefined, {
     dateStyle: hours < 24 ? undefined : 'medium',
@@ -154,6 +157,7 @@ function valueBands(points, distinctValues, now, x) {
   const characterWidth = 7.5;
   return points.map((point, index) => {
     const left = x(point.time);
+    // A value of a few seconds must be visible beside values of months.
     const width = Math.max(x(points[index + 1]?.time ?? now) - left, 1.5);
     const text = valueElement(point.value).textContent;
     const characters = Math.floor((width - 12) / characterWidth);

@@ -44,25 +44,25 @@ const dropHalfCharacters = (text) => text.replace(/[\uD800-\uDBFF]$/, '').replac
 /** Merges adjacent edits of one kind. White space between two edits becomes part of both. */
 function mergeEdits(edits) {
   const parts = [];
-  let removed = '';
-  let added = '';
+  let removedText = '';
+  let addedText = '';
   const flush = () => {
-    if (removed) parts.push(['del', removed]);
-    if (added) parts.push(['ins', added]);
-    removed = '';
-    added = '';
+    if (removedText) parts.push(['del', removedText]);
+    if (addedText) parts.push(['ins', addedText]);
+    removedText = '';
+    addedText = '';
   };
   edits.forEach(([kind, text], index) => {
     const next = edits[index + 1];
-    const isBetweenEdits = kind === 'same' && (removed || added) && !text.trim() && next && next[0] !== 'same';
+    const isBetweenEdits = kind === 'same' && (removedText || addedText) && !text.trim() && next && next[0] !== 'same';
     if (kind === 'same' && !isBetweenEdits) {
       flush();
       if (parts.at(-1)?.[0] === 'same') parts.at(-1)[1] += text;
       else parts.push(['same', text]);
       return;
     }
-    if (kind !== 'ins') removed += text;
-    if (kind !== 'del') added += text;
+    if (kind !== 'ins') removedText += text;
+    if (kind !== 'del') addedText += text;
   });
   flush();
   return parts;
@@ -78,6 +78,7 @@ function listDiff(before, after) {
     hidden = 0;
   };
   edits.forEach(([kind, text], index) => {
+    // A short list is shown completely.
     if (kind === 'same' && edits.length > 12 && !isNearEdit(index)) {
       hidden += 1;
       return;
@@ -102,6 +103,7 @@ function makeFocusable(element, mayScroll, role = 'group') {
 
 /** Returns the edits from one list to another as `[del|ins|same, item]`. */
 function editScript(before, after) {
+  // Most edits are local, so skipping the common ends keeps the search short.
   let prefix = 0;
   let suffix = 0;
   const shorter = Math.min(before.length, after.length);

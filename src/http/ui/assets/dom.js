@@ -90,6 +90,7 @@ export function showToast(text, action) {
     return [' ', h('button', { type: 'button', onclick }, label)];
   };
   const toast = h('p', null, isolate(text), action && actionButton());
+  // A second toast would cover more of the page, so the new toast replaces the old.
   setChildren(document.querySelector('.toasts'), toast);
   // A toast with a button stays longer: WCAG 2.2.1.
   setTimeout(() => toast.remove(), action ? 15_000 : 6000);

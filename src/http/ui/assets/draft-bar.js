@@ -5,14 +5,14 @@ import { label, pluralize } from './format.js';
 
 /** Discards the draft, and offers to undo. */
 function discardDraft() {
-  const discarded = [...draft];
+  const entries = [...draft];
   draft.clear();
   draftChanged();
   const undo = () => {
-    for (const [key, entry] of discarded) draft.set(key, entry);
+    for (const [key, entry] of entries) draft.set(key, entry);
     draftChanged();
   };
-  showToast(`Discarded ${pluralize(discarded.length, 'change')}.`, ['Undo', undo]);
+  showToast(`Discarded ${pluralize(entries.length, 'change')}.`, ['Undo', undo]);
 }
 
 async function openReview() {
@@ -21,6 +21,7 @@ async function openReview() {
     return;
   }
   scheduleValidation.cancel();
+  // Loading the dialog on first use keeps the first page small.
   const { openReviewDialog } = await import('./review.js');
   openReviewDialog();
 }

@@ -26,17 +26,17 @@ export const errorOf = (entry) => entry.parseError ?? entry.validationError ?? e
 
 /** Sets the new value of `setting`. A value equal to the saved value removes the entry. */
 export function setChange(setting, { value, raw, parseError }) {
-  const existing = draft.get(setting.key);
-  const base = existing ? existing.base : setting.value;
-  const version = existing ? existing.version : setting.version;
+  const existingEntry = draft.get(setting.key);
+  const base = existingEntry ? existingEntry.base : setting.value;
+  const version = existingEntry ? existingEntry.version : setting.version;
   const isValue = value !== undefined;
-  if (isValue && isEqual(value, base) && !existing?.theirs) {
+  if (isValue && isEqual(value, base) && !existingEntry?.theirs) {
     removeChange(setting.key);
     return;
   }
   draft.set(setting.key, {
     key: setting.key, base, version, value, raw,
-    theirs: existing?.theirs ?? null,
+    theirs: existingEntry?.theirs ?? null,
     missingFrom: null,
     serviceError: null,
     parseError: isValue ? null : parseError,
@@ -79,6 +79,7 @@ export const scheduleValidation = debounce(220, validateDraft);
 /** Returns the request body that saves the draft. */
 export const requestBody = (reason) => ({ reason, changes: validEntries().map(({ key, value, version }) => ({ key, value, version })) });
 
+// The service would reject a whole request because of one invalid entry.
 const validEntries = () => [...draft.values()].filter((entry) => entry.value !== undefined && !entry.validationError && !entry.theirs);
 
 let pendingValidation = null;
@@ -109,7 +110,7 @@ function setServiceErrors(entries, errors) {
 
 /** Assigns errors of the service to draft entries and other settings. Returns the errors without a known setting. */
 export function assignErrors(errors) {
-  const unassigned = [];
+  const unassignedErrors = [];
   for (const error of errors) {
     const entry = draft.get(error.key);
     if (entry) {
@@ -117,9 +118,9 @@ export function assignErrors(errors) {
       // The list setting that must contain the value.
       entry.missingFrom = error.constraint?.member_of ?? entry.missingFrom;
     } else if (error.key && store.settings.has(error.key)) inducedErrors.set(error.key, error.detail);
-    else unassigned.push(error);
+    else unassignedErrors.push(error);
   }
-  return unassigned;
+  return unassignedErrors;
 }
 
 /** Marks the conflicts that a response with status 409 lists. */
@@ -133,10 +134,12 @@ export function markConflicts({ body: { conflicts = [] } }) {
 
 /** Updates an entry after another user has saved a newer value. */
 function applyNewerValue(entry, theirs) {
+  // The entry was based on this version.
   if (theirs.version === entry.version) return;
   if (entry.value !== undefined && isEqual(theirs.value, entry.value)) {
     draft.delete(entry.key);
     showToast(`${label(entry.key)}: ${theirs.updated_by} has saved the same value.`);
+  // The value was changed and changed back, so there is nothing to resolve.
   } else if (isEqual(theirs.value, entry.base)) Object.assign(entry, { version: theirs.version, theirs: null });
   else entry.theirs = theirs;
 }
@@ -152,6 +155,7 @@ export function restoreDraft() {
     }
     if (draft.size > 0) draftChanged();
   });
+  // The session storage survives a reload, but not closing the tab.
   addEventListener('beforeunload', (event) => { if (draft.size > 0) event.preventDefault(); });
   if (draft.size > 0) draftChanged();
 }

@@ -97,6 +97,7 @@ function listField(setting, value, attributes, onchange) {
     itemsChanged();
   };
   const onkeydown = (event) => {
+    // Ctrl+Enter is left to the dialog.
     const isSeparator = event.key === 'Enter' || event.key === ',';
     if (isSeparator && input.value.trim() && !event.ctrlKey && !event.metaKey) {
       event.preventDefault();
@@ -112,9 +113,9 @@ function listField(setting, value, attributes, onchange) {
     onchange: () => { if (input.value.trim()) add(input.value); },
   });
   const editAsText = async () => {
-    const edited = await editListAsText(setting, items);
-    if (!edited) return;
-    items.splice(0, items.length, ...edited);
+    const editedItems = await editListAsText(setting, items);
+    if (!editedItems) return;
+    items.splice(0, items.length, ...editedItems);
     itemsChanged();
   };
   const editButton = h('button.subtle', { type: 'button', 'aria-label': `Edit as text: ${attributes['aria-label']}`, onclick: editAsText }, 'Edit as text');

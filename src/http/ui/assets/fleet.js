@@ -37,14 +37,14 @@ function drawInstances(summary, rows, { revision, instances }) {
   morph(rows, h('tbody', null, instances.map(instanceRow)));
 }
 
-function instanceRow({ id, host, self: isThisInstance, version, live: isLive, revisions_behind: behind, applied_revision: revision, seen_ms_ago: age, started_at: started }) {
+function instanceRow({ id, host, self: isThisInstance, version, live: isLive, revisions_behind: behind, applied_revision: revision, seen_ms_ago: age, started_at: startedAt }) {
   const liveBadge = behind === 0 ? badge('success', 'up to date') : badge('warning', `${behind} behind`);
   return tableRow(INSTANCE_COLUMNS, { 'data-id': id },
     [longText(host), isThisInstance && [' ', badge('accent', 'this instance')], h('div.mono.muted', null, id), h('div.hint', null, 'version ', longText(version))],
     isLive ? liveBadge : badge('danger', 'offline'),
     revision,
     age < 60_000 ? `${(age / 1000).toFixed(1)} s ago` : `${Math.round(age / 60_000)} min ago`,
-    relativeTimeElement(started));
+    relativeTimeElement(startedAt));
 }
 
 /** Creates the section that verifies the audit chain. */
@@ -76,6 +76,7 @@ function auditChain(signal) {
     h('p.row', null, toggleButton, progress), resultContainer));
 }
 
+// A single altered entry can break the chain at every later entry.
 const MAX_LISTED_BREAKS = 100;
 
 async function verifyChain(result, signal, onprogress) {

@@ -5,6 +5,7 @@ import { pageReader } from './live-table.js';
 import { button } from './page.js';
 import { saveFile } from './parts.js';
 
+// All entries are held in memory until the file is complete.
 const MAX_ENTRIES = 50_000;
 const PAGE_SIZE = 200;
 const CSV_COLUMNS = ['changed_at', 'changed_by', 'action', 'key', 'old_value', 'new_value', 'version', 'revision', 'reason', 'request_id', 'id'];

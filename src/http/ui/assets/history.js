@@ -20,6 +20,7 @@ const MAX_SUGGESTIONS = 6;
 
 /** Shows the list of entries, or the entry in the path. */
 export async function show(body, parameters, signal) {
+  // The history can be read even if the settings are invalid.
   if (store.revision === 0) await loadSettings().catch(() => null);
   const [id] = parameters.rest;
   await (id ? showEntry(body, id, signal) : showList(body, parameters, signal));
@@ -33,6 +34,7 @@ async function showList(body, parameters, signal) {
   const charts = h('div.stack');
   const list = h('section', { 'aria-label': 'Entries' });
   const setFilters = (values) => {
+    // The service rejects unknown parameters.
     filters = Object.fromEntries(Object.keys(FILTER_LABELS).filter((name) => values[name]).map((name) => [name, values[name]]));
   };
   const changeFilters = (changes) => {

@@ -113,12 +113,12 @@ class ImportPlan {
   }
 
   updateSelection() {
-    const selected = this.selectedEntries.length;
-    const importable = this.plan.entries.filter(isImportable).length;
-    this.selectionSummary.textContent = `${selected} of ${pluralize(importable, 'entry', 'entries')} selected.`;
-    this.submitButton.textContent = `Import ${pluralize(selected, 'setting')}`;
-    this.submitButton.disabled = selected === 0;
-    this.form.hidden = importable === 0;
+    const selectedCount = this.selectedEntries.length;
+    const importableCount = this.plan.entries.filter(isImportable).length;
+    this.selectionSummary.textContent = `${selectedCount} of ${pluralize(importableCount, 'entry', 'entries')} selected.`;
+    this.submitButton.textContent = `Import ${pluralize(selectedCount, 'setting')}`;
+    this.submitButton.disabled = selectedCount === 0;
+    this.form.hidden = importableCount === 0;
     this.preparedRequest = null;
   }
 
@@ -146,6 +146,7 @@ class ImportPlan {
       rememberReason(reason);
       showImportResult(this.container, data, this.plan, this.onrestart);
     } catch (problem) {
+      // Nothing was stored, because the settings have changed since the preview.
       if (problem.code !== 'plan_outdated') throw problem;
       await this.reload();
     }
@@ -159,11 +160,11 @@ class ImportPlan {
     const plan = await this.loadPlan({ body }, this.signal);
     if (plan.base_revision !== revision) throw new Problem(409, { code: 'plan_outdated' });
     // A rule between two settings may require a value that is not selected.
-    const excluded = plan.entries.filter((entry) => !isImportable(entry));
-    if (excluded.length > 0) {
+    const excludedEntries = plan.entries.filter((entry) => !isImportable(entry));
+    if (excludedEntries.length > 0) {
       throw new Problem(400, {
         title: 'The selected entries are not valid together',
-        detail: `${excluded.map(({ key, detail }) => `${key}: ${detail}`).join('; ')}. Nothing was imported`,
+        detail: `${excludedEntries.map(({ key, detail }) => `${key}: ${detail}`).join('; ')}. Nothing was imported`,
       });
     }
     return { body, planId: plan.plan_id };
@@ -188,6 +189,7 @@ class ImportPlan {
 
   /** Offers to load the plan again after a change of settings. */
   handleChange(revision) {
+    // An import of this page publishes a change as well.
     if (this.isBusy || !this.title.isConnected || revision <= this.plan.base_revision) return;
     setChildren(this.notice, h('div.note.warning', { role: 'status' }, p('Settings have changed since this preview was created.'),
       p(button('Update preview, keep selection', () => this.runExclusively(() => this.reload())))));
@@ -246,7 +248,7 @@ function selectionInput(entry, onchange) {
 function showImportResult(container, data, plan, onrestart) {
   const { changed, revision } = data;
   const title = h('h3', { tabindex: '-1' }, changed.length > 0 ? `Imported ${pluralize(changed.length, 'setting')}` : 'No changes');
-  const skipped = plan.entries.filter((entry) => entry.class !== 'same' && !entry.isSelected);
+  const skippedEntries = plan.entries.filter((entry) => entry.class !== 'same' && !entry.isSelected);
   const skipReason = (entry) => (isImportable(entry) ? 'not selected' : isolate(entry.detail ?? CLASSES[entry.class][1]));
   const columns = { Key: '', Change: '', Version: '' };
   const changeRow = (change) => tableRow(columns, null,
@@ -255,8 +257,8 @@ function showImportResult(container, data, plan, onrestart) {
     h('div.note.success', null, title,
       p(changed.length > 0 && ['Saved as ', link(`#/history?revision=${revision}`, `revision ${revision}`), '. '], rolloutText(data))),
     changed.length > 0 && table('Imported settings', columns, changed.map(changeRow)),
-    skipped.length > 0 && h('div.card.padded', null, h('h3', null, `Skipped ${pluralize(skipped.length, 'entry', 'entries')}`),
-      errorList(skipped, (entry) => [code(entry.key), ': ', skipReason(entry)])),
+    skippedEntries.length > 0 && h('div.card.padded', null, h('h3', null, `Skipped ${pluralize(skippedEntries.length, 'entry', 'entries')}`),
+      errorList(skippedEntries, (entry) => [code(entry.key), ': ', skipReason(entry)])),
     p(button('Import another document', onrestart))));
   title.focus();
 }

@@ -30,6 +30,7 @@ export function enableShortcuts() {
       if (!isDialogOpen()) openCommandPalette();
       return;
     }
+    // Fields need letters as text, and a dialog has keys of its own.
     if (hasControl || event.altKey || isDialogOpen() || isTextInput(target) || !singleKeyPreference.enabled) return;
     const isInSequence = performance.now() - sequenceStart < SEQUENCE_TIMEOUT;
     sequenceStart = -Infinity;
@@ -94,7 +95,7 @@ const MAX_RESULTS = 12;
 function openCommandPalette() {
   const commands = paletteCommands();
   let results = [];
-  let selected = 0;
+  let selectedIndex = 0;
   return openDialog((close) => {
     const run = (command) => {
       close();
@@ -102,14 +103,15 @@ function openCommandPalette() {
     };
     const list = h('ul.palette', { role: 'listbox', id: 'palette', 'aria-label': 'Results' });
     const option = (command, index) => h('li', {
-      role: 'option', id: `palette-${index}`, 'aria-selected': String(index === selected), onclick: () => run(command),
+      role: 'option', id: `palette-${index}`, 'aria-selected': String(index === selectedIndex), onclick: () => run(command),
     }, h('span', null, command.name), h('span.muted', null, command.key ?? command.kind));
     const draw = () => {
       const terms = input.value.toLowerCase().split(/\s+/).filter(Boolean);
       results = commands.filter(({ searchText }) => terms.every((term) => searchText.includes(term))).slice(0, MAX_RESULTS);
-      selected = Math.min(selected, Math.max(0, results.length - 1));
+      selectedIndex = Math.min(selectedIndex, Math.max(0, results.length - 1));
       setChildren(list, results.map(option), results.length === 0 && h('li.muted', null, 'No results'));
-      if (results.length > 0) input.setAttribute('aria-activedescendant', `palette-${selected}`);
+      // The focus stays in the field; screen readers follow the active descendant.
+      if (results.length > 0) input.setAttribute('aria-activedescendant', `palette-${selectedIndex}`);
       list.querySelector('[aria-selected=true]')?.scrollIntoView({ block: 'nearest' });
     };
     const onkeydown = (event) => {
@@ -121,11 +123,11 @@ function openCommandPalette() {
       const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
       if (!step) return;
       event.preventDefault();
-      selected = (selected + step + results.length) % (results.length || 1);
+      selectedIndex = (selectedIndex + step + results.length) % (results.length || 1);
       draw();
     };
     const oninput = () => {
-      selected = 0;
+      selectedIndex = 0;
       draw();
     };
     const input = h('input', {
@@ -137,7 +139,7 @@ function openCommandPalette() {
       title: 'Go to',
       body: [input, list],
       actions: [h('span.hint.push-left', null, 'Enter to open, Esc to close'), h('button', { type: 'button', onclick: () => close() }, 'Close')],
-      submit: () => run(results[selected]),
+      submit: () => run(results[selectedIndex]),
     };
   });
 }

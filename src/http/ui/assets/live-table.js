@@ -5,47 +5,47 @@ import { button, table } from './page.js';
 import { errorAlert } from './parts.js';
 
 /**
- * Updates `current` to equal `updated`, and keeps focus, selection and scroll position. Elements with a `data-id` are
+ * Updates `currentNode` to equal `updatedNode`, and keeps focus, selection and scroll position. Elements with a `data-id` are
  * matched by ID, others by position.
  */
-export function morph(current, updated) {
-  if (current.isEqualNode(updated)) return;
-  if (current.nodeType === Node.TEXT_NODE && updated.nodeType === Node.TEXT_NODE) {
-    current.data = updated.data;
+export function morph(currentNode, updatedNode) {
+  if (currentNode.isEqualNode(updatedNode)) return;
+  if (currentNode.nodeType === Node.TEXT_NODE && updatedNode.nodeType === Node.TEXT_NODE) {
+    currentNode.data = updatedNode.data;
     return;
   }
-  if (current.nodeType !== Node.ELEMENT_NODE || current.nodeName !== updated.nodeName) {
-    current.replaceWith(updated);
+  if (currentNode.nodeType !== Node.ELEMENT_NODE || currentNode.nodeName !== updatedNode.nodeName) {
+    currentNode.replaceWith(updatedNode);
     return;
   }
-  morphAttributes(current, updated);
-  morphChildren(current, updated);
+  morphAttributes(currentNode, updatedNode);
+  morphChildren(currentNode, updatedNode);
 }
 
-function morphAttributes(current, updated) {
-  for (const { name } of [...current.attributes]) {
+function morphAttributes(currentNode, updatedNode) {
+  for (const { name } of [...currentNode.attributes]) {
     // The user decides whether details are open.
-    if (name !== 'open' && !updated.hasAttribute(name)) current.removeAttribute(name);
+    if (name !== 'open' && !updatedNode.hasAttribute(name)) currentNode.removeAttribute(name);
   }
-  for (const { name, value } of updated.attributes) {
-    if (current.getAttribute(name) !== value) current.setAttribute(name, value);
+  for (const { name, value } of updatedNode.attributes) {
+    if (currentNode.getAttribute(name) !== value) currentNode.setAttribute(name, value);
   }
 }
 
-function morphChildren(current, updated) {
-  const updatedIds = new Set([...updated.children].map((child) => child.dataset.id));
+function morphChildren(currentNode, updatedNode) {
+  const updatedIds = new Set([...updatedNode.children].map((child) => child.dataset.id));
   const childById = new Map();
-  for (const child of [...current.children]) {
+  for (const child of [...currentNode.children]) {
     const { id } = child.dataset;
     if (id && !updatedIds.has(id)) child.remove();
     else if (id) childById.set(id, child);
   }
-  let cursor = current.firstChild;
-  for (const child of [...updated.childNodes]) {
+  let cursor = currentNode.firstChild;
+  for (const child of [...updatedNode.childNodes]) {
     const { id } = child.dataset ?? {};
     const match = id ? childById.get(id) : cursor;
     if (match && match === cursor) cursor = cursor.nextSibling;
-    else current.insertBefore(match ?? child, cursor);
+    else currentNode.insertBefore(match ?? child, cursor);
     if (match) morph(match, child);
   }
   while (cursor) {
@@ -69,6 +69,7 @@ export function poll(interval, callback, errorContainer, signal) {
   };
   const run = async () => {
     if (signal.aborted || document.visibilityState !== 'visible') return;
+    // A change during a call may be missing in its response, so another call follows.
     isDue = isRunning;
     if (isRunning) return;
     isRunning = true;
@@ -168,6 +169,7 @@ class LiveTable {
       if (rows.length > 0) await this.load();
       return;
     }
+    // Items older than the loaded items are behind “Load more”, and are not new.
     const oldestLoaded = this.hasAllItems ? -Infinity : Math.min(...[...this.items.values()].map(this.date));
     const oldestFetched = next ? this.date(rows.at(-1)) : -Infinity;
     this.removeMissing(new Set(rows.map(this.id)), oldestFetched);

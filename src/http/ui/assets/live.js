@@ -37,6 +37,7 @@ export function connectLiveUpdates(indicator) {
         afterNextSignIn(connect);
         return;
       }
+      // The delay grows, so that open tabs do not overload a service that restarts.
       setTimeout(connect, retryDelay);
       retryDelay = Math.min(retryDelay * 2, MAX_RETRY_DELAY);
     };

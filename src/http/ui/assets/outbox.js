@@ -63,6 +63,7 @@ class Outbox {
       const response = await readPage(cursor, this.filter.message ? 200 : limit);
       this.sinks = response.sinks;
       morph(this.sinkTable, h('div', null, sinkTable(this.sinks)));
+      // A retried message stays visible, although no message is failed any more.
       this.failedSection.hidden = !this.sinks.some((sink) => sink.dead) && this.retriedIds.size === 0;
       return response;
     };
@@ -115,7 +116,7 @@ class Outbox {
   }
 
   messageRow(message) {
-    const { id, topic, sink, status, attempts, payload, settled_at: settled, due_at: due, created_at: created, last_error: error } = message;
+    const { id, topic, sink, status, attempts, payload, settled_at: settledAt, due_at: dueAt, created_at: createdAt, last_error: error } = message;
     const isLinked = id === this.filter.message;
     const isRetried = status === 'waiting' && attempts > 0;
     const retry = () => this.retry(message).catch((problem) => setChildren(this.notice, errorAlert(problem)));
@@ -124,9 +125,9 @@ class Outbox {
         h('details', null, h('summary', null, 'Payload'), h('pre', { tabindex: '0' }, isolate(JSON.stringify(payload, null, 2))))],
       isolate(sink),
       [badge(STATUS_KINDS[status], statusText(status)), attempts > 0 && ` ${pluralize(attempts, 'attempt')}`,
-        settled && [', ', relativeTimeElement(settled)], isRetried && [', next ', relativeTimeElement(due)],
+        settledAt && [', ', relativeTimeElement(settledAt)], isRetried && [', next ', relativeTimeElement(dueAt)],
         error && h('p.error', null, longText(error))],
-      relativeTimeElement(created),
+      relativeTimeElement(createdAt),
       (isRetried || status === 'dead') && button('Retry', retry, `Retry ${topic} ${id} to ${sink}`));
   }
 

@@ -63,6 +63,7 @@ function dialogForm({ title, about, body, actions, submit }, titleId) {
   const onkeydown = (event) => {
     if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) onsubmit(event);
   };
+  // The browser's own validation would hide the errors of the dialog.
   return h('form', { novalidate: true, onsubmit, onkeydown },
     h('header', null, h('h2', { id: titleId }, title), about && h('p.muted', null, about)),
     h('div.body', { tabindex: '-1' }, body),
@@ -89,6 +90,7 @@ export function openReasonDialog({ title, about, body, action, isDestructive = f
         close(await perform(reason.value()) ?? true);
       } catch (problem) {
         setChildren(errors, errorAlert(problem));
+        // The user may try again, for instance after a network error.
         submitButton.disabled = false;
       }
     },

@@ -98,6 +98,7 @@ class Rollback {
       handleRestored(data, body.reason);
       this.close(data);
     } catch (problem) {
+      // Another user has changed the setting since the preview.
       if (problem.status === 409 || problem.status === 412) {
         await this.reload(conflictNote(problem));
         return;
@@ -142,11 +143,11 @@ function planElements({ changed, unchanged, ignored, changed_since: laterChanges
 }
 
 function changeRow({ key, old_value: before, new_value: after, version }, laterChanges) {
-  const later = laterChanges.find((change) => change.key === key);
+  const laterChange = laterChanges.find((change) => change.key === key);
   return tableRow(COLUMNS, null,
     [isolate(label(key)), h('div.hint', null, h('code', null, isolate(key)))],
     [valueDiff(before, after), h('div.hint', null, `saved as version ${version}`)],
-    later ? [isolate(later.changed_by), ' ', relativeTimeElement(later.changed_at), h('div.hint', null, `version ${later.version}`)] : 'none');
+    laterChange ? [isolate(laterChange.changed_by), ' ', relativeTimeElement(laterChange.changed_at), h('div.hint', null, `version ${laterChange.version}`)] : 'none');
 }
 
 function refusedNote(refused) {

@@ -33,7 +33,7 @@ class Review {
   }
 
   dialogParts() {
-    const hint = h('span.hint.push-left', null, h('kbd', null, 'Ctrl'), ' ', h('kbd', null, 'Enter'), ' to save');
+    const hint = h('span.hint.push-left', null, h('kbd', null, 'Ctrl'), ' ', h('kbd', null, 'Enter'), ' to submit');
     return {
       title: 'Review and save',
       wide: true,
@@ -77,7 +77,7 @@ class Review {
 
   /** Draws the base value, their value and mine side by side. */
   conflict({ key, base, value, theirs }) {
-    const merged = mergeLists(base, value, theirs.value);
+    const mergedList = mergeLists(base, value, theirs.value);
     const option = (choice, name, hint, optionValue) => h('label.option', null,
       h('span.row', null, h('input', {
         type: 'radio', name: `choice-${key}`, value: choice, checked: this.resolutions.get(key)?.choice === choice,
@@ -90,7 +90,7 @@ class Review {
         h('div.option', null, h('strong', null, 'Original'), h('span.hint', null, 'value when you started editing'), h('span.long', null, valueElement(base))),
         option('theirs', 'Keep theirs', ['saved by ', isolate(theirs.updated_by), ', ', relativeTimeElement(theirs.updated_at)], theirs.value),
         value !== undefined && option('mine', 'Keep mine', 'replaces their value', value),
-        merged && option('both', 'Merge both', 'additions and removals of both', merged)));
+        mergedList && option('both', 'Merge both', 'additions and removals of both', mergedList)));
   }
 
   submit() {
@@ -99,10 +99,10 @@ class Review {
   }
 
   resolveConflicts() {
-    const unresolved = this.conflicts.find(({ key }) => !this.resolutions.has(key));
-    if (unresolved) {
-      setChildren(this.errors, h('p.error', null, isolate(`Choose a value for ${label(unresolved.key)}.`)));
-      this.changes.querySelector(`[name="choice-${CSS.escape(unresolved.key)}"]`)?.focus();
+    const unresolvedEntry = this.conflicts.find(({ key }) => !this.resolutions.has(key));
+    if (unresolvedEntry) {
+      setChildren(this.errors, h('p.error', null, isolate(`Choose a value for ${label(unresolvedEntry.key)}.`)));
+      this.changes.querySelector(`[name="choice-${CSS.escape(unresolvedEntry.key)}"]`)?.focus();
       return;
     }
     setChildren(this.errors);
@@ -138,6 +138,7 @@ class Review {
   handleSaved(data, reason, keys) {
     markOwnRevision(data.revision);
     rememberReason(reason);
+    // Entries that were added during the request stay in the draft.
     for (const key of keys) draft.delete(key);
     this.close();
     emit('draft');
@@ -158,9 +159,9 @@ class Review {
       return;
     }
     const hasErrors = problem.errors?.length > 0;
-    const unassigned = hasErrors ? assignErrors(problem.errors) : [];
+    const unassignedErrors = hasErrors ? assignErrors(problem.errors) : [];
     emit('draft');
-    const areAllShown = hasErrors && unassigned.length === 0;
+    const areAllShown = hasErrors && unassignedErrors.length === 0;
     setChildren(this.errors, areAllShown ? h('p.error', null, 'Nothing was saved. Fix the errors above.') : errorAlert(problem));
   }
 }
@@ -168,9 +169,9 @@ class Review {
 /** Applies the additions and removals of both sides to a list. Returns null if the result equals one of the sides. */
 function mergeLists(base, mine, theirs) {
   if (![base, mine, theirs].every(Array.isArray)) return null;
-  const kept = theirs.filter((item) => mine.includes(item) || !base.includes(item));
-  const merged = [...kept, ...mine.filter((item) => !base.includes(item) && !kept.includes(item))];
-  return isEqual(merged, mine) || isEqual(merged, theirs) ? null : merged;
+  const keptItems = theirs.filter((item) => mine.includes(item) || !base.includes(item));
+  const mergedItems = [...keptItems, ...mine.filter((item) => !base.includes(item) && !keptItems.includes(item))];
+  return isEqual(mergedItems, mine) || isEqual(mergedItems, theirs) ? null : mergedItems;
 }
 
 /** Shows a banner after saving, with buttons to revert the revision and to dismiss. */

@@ -41,7 +41,8 @@ export function validate({ value_type: type, constraints }, value) {
 function validateNumber({ integer, min, max }, value) {
   if (integer && !Number.isInteger(value)) return 'must be an integer';
   const isOutside = (min !== undefined && value < min) || (max !== undefined && value > max);
-  return isOutside ? `must be ${describeRange(min, max)}` : null;
+  if (!isOutside) return null;
+  return min !== undefined && max !== undefined ? `must be between ${min} and ${max}` : `must be ${describeRange(min, max)}`;
 }
 
 function validateText({ min_length: min, max_length: max, enum: choices }, value) {
@@ -68,15 +69,15 @@ export const sessionsKeep = (count) => `${pluralize(count, 'running session')} $
 const MAX_LISTED_VALUES = 4;
 
 /**
- * Describes when a change of `setting` takes effect. `runningSessions` is the number of running sessions; `pinned` has
+ * Describes when a change of `setting` takes effect. `runningSessions` is the number of running sessions; `pinnedValue` has
  * the older values that some of them keep.
  */
-export function describeEffect(setting, runningSessions, pinned) {
+export function describeEffect(setting, runningSessions, pinnedValue) {
   if (setting.applies === 'hot') return 'Takes effect immediately.';
   if (setting.applies === 'restart') return 'Takes effect after a restart of the service.';
   if (runningSessions === 0) return 'Applies to new sessions. No sessions are running.';
-  const withCurrentValue = { sessions: runningSessions - (pinned?.sessions ?? 0), value: setting.value };
-  const groups = [withCurrentValue, ...(pinned?.held ?? [])].filter(({ sessions }) => sessions > 0);
-  const kept = groups.slice(0, MAX_LISTED_VALUES).map(({ sessions, value }) => `${sessionsKeep(sessions)} ${truncate(formatValue(value), 60)}`);
-  return `Applies to new sessions only; ${kept.join(', ')}.`;
+  const withCurrentValue = { sessions: runningSessions - (pinnedValue?.sessions ?? 0), value: setting.value };
+  const groups = [withCurrentValue, ...(pinnedValue?.held ?? [])].filter(({ sessions }) => sessions > 0);
+  const keptValues = groups.slice(0, MAX_LISTED_VALUES).map(({ sessions, value }) => `${sessionsKeep(sessions)} ${truncate(formatValue(value), 60)}`);
+  return `Applies to new sessions only; ${keptValues.join(', ')}.`;
 }

@@ -82,8 +82,8 @@ function copyableName(name) {
  * confirmation, `ondeleted(response)` after the dialog is closed.
  */
 function legacySecretsNote(secrets, deleteSecrets, ondeleted) {
-  const stored = secrets.filter((secret) => secret.legacy_residue);
-  if (stored.length === 0) return null;
+  const storedSecrets = secrets.filter((secret) => secret.legacy_residue);
+  if (storedSecrets.length === 0) return null;
   // The service keeps a secret that has no other source.
   const hasNoOtherSource = ({ source }) => ['legacy_db', 'none'].includes(source);
   const nameList = (title, names) => names.length > 0 && p(title, names.map(({ name }) => [code(name), ' ']));
@@ -97,12 +97,12 @@ function legacySecretsNote(secrets, deleteSecrets, ondeleted) {
     isDestructive: true,
     about: 'The values are deleted permanently from the settings and from the history.',
     body: [
-      nameList('Deleted: ', stored.filter((secret) => !hasNoOtherSource(secret))),
-      nameList('Kept, because there is no other source: ', stored.filter(hasNoOtherSource)),
+      nameList('Deleted: ', storedSecrets.filter((secret) => !hasNoOtherSource(secret))),
+      nameList('Kept, because there is no other source: ', storedSecrets.filter(hasNoOtherSource)),
     ],
   };
   return h('div.note.warning', null,
-    p(h('strong', null, `The database contains ${pluralize(stored.length, 'secret')} stored by an older release`)),
+    p(h('strong', null, `The database contains ${pluralize(storedSecrets.length, 'secret')} stored by an older release`)),
     p('The secrets are part of every backup. The service uses them only without another source.'),
     p(button('Delete…', confirm)));
 }
@@ -147,6 +147,7 @@ function variableList(variables, filter) {
   const empty = emptyState('No matching variables', 'Change the search, or show default values as well.');
   const variableTable = table('Environment variables', VARIABLE_COLUMNS, rows);
   const applyFilter = () => {
+    // The rows have the text of all columns.
     const terms = filter.search.toLowerCase().split(/\s+/);
     const matches = (row, index) => terms.every((term) => row.textContent.toLowerCase().includes(term))
       && (!filter.set || variables[index].source === 'env');
@@ -165,7 +166,7 @@ function variableList(variables, filter) {
 function variableFilters(filter, applyFilter) {
   const applySoon = debounce(60, applyFilter);
   const searchInput = h('input', {
-    type: 'search', value: filter.search, placeholder: 'Name, value or description', autocomplete: 'off',
+    type: 'search', value: filter.search, placeholder: 'Name or value', autocomplete: 'off',
     oninput: ({ target }) => {
       filter.search = target.value;
       applySoon();

@@ -47,6 +47,7 @@ function signInForm() {
   const error = h('div', { 'aria-live': 'polite' });
   const button = h('button.primary', { type: 'submit' }, 'Sign in');
   const submit = async () => {
+    // Tokens are often copied from a header, with the scheme.
     const token = input.value.trim().replace(/^Bearer\s+/i, '');
     if (!token) {
       setChildren(error, h('p.error', null, 'Enter a token.'));
@@ -58,6 +59,7 @@ function signInForm() {
       setSession(await signIn(token));
       return true;
     } catch (problem) {
+      // A rejected token is useless, and is easier to replace than to edit.
       input.value = '';
       setChildren(error, errorAlert(explainRejection(problem)));
       input.focus();
@@ -123,6 +125,7 @@ export function reauthenticate() {
 /** Deletes the cookie and the draft, and shows the sign-in page. */
 async function signOut() {
   await request('POST', '/admin/sign-out', { retryAfterSignIn: false });
+  // The draft belongs to the user who signs out.
   sessionStorage.clear();
   location.replace(serviceUrl('/admin/'));
 }

@@ -86,23 +86,24 @@ function sessionTable(filter, signal, onended) {
 }
 
 function sessionRow(session, onend) {
-  const { session_id: id, user_id: user, status, started_at: started, config } = session;
+  const { session_id: id, user_id: user, status, started_at: startedAt, config } = session;
   const summary = `${config.model}, ${config.prompt_id} version ${config.prompt_version}, ${config.session_max_minutes} min`;
   return tableRow(SESSION_COLUMNS, { 'data-id': id },
     [h('div', null, longText(user)), h('a.mono', { href: `#/sessions/${id}` }, id)],
-    statusBadge(session), relativeTimeElement(started), endTime(session),
+    statusBadge(session), relativeTimeElement(startedAt), endTime(session),
     [revisionLink(config.revision), ': ', longText(summary)],
+    // The service ends active sessions only.
     status === 'active' && button('End', onend, `End session ${id} of ${user}`, 'button.danger'));
 }
 
 /** Asks for a reason and ends the session. Returns the session, or undefined if cancelled. */
-async function endSession({ session_id: id, user_id: user, started_at: started }) {
+async function endSession({ session_id: id, user_id: user, started_at: startedAt }) {
   let submittedReason;
   const idempotencyKey = newIdempotencyKey();
   const session = await openReasonDialog({
     title: 'End session?',
     about: 'The user is disconnected, and may start another session with the current settings if the rules allow.',
-    body: h('p', null, 'User ', longText(user), ', started ', relativeTimeElement(started), ', session ', h('code', null, id)),
+    body: h('p', null, 'User ', longText(user), ', started ', relativeTimeElement(startedAt), ', session ', h('code', null, id)),
     action: 'End session',
     isDestructive: true,
   }, async (reason) => {
@@ -187,14 +188,14 @@ async function showSession(body, id, signal) {
 const PINNED_COLUMNS = { Setting: 'w14', Value: '', 'Current value': '', 'Set by': '', Revision: 'w8' };
 
 function sessionDetails(session, onend) {
-  const { session_id: id, user_id: user, status, started_at: started, config, settings } = session;
+  const { session_id: id, user_id: user, status, started_at: startedAt, config, settings } = session;
   const optionalText = (text) => text && longText(text);
   return [
     pageHeader(['Session of ', longText(user)], null, status === 'active' && button('End session', onend, `End session of ${user}`, 'button.danger')),
     h('section', null, definitionList('dl.card.padded.fact-grid', {
       Status: statusBadge(session),
       'Session ID': h('code', null, id),
-      Started: relativeTimeElement(started),
+      Started: relativeTimeElement(startedAt),
       Ends: endTime(session),
       Revision: revisionLink(config.revision),
       'Ended by': optionalText(session.ended_by),

@@ -15,7 +15,7 @@ const SLICE_DURATION = 12;
 const FIRST_SLICE_ROWS = 40;
 const PINNED_REFRESH_INTERVAL = 30_000;
 
-const SHOW_OPTIONS = [['', 'All'], ['draft', 'Unsaved changes'], ['other', 'Changed from default'], ['older', 'Older value in running sessions']];
+const SHOW_OPTIONS = [['', 'All'], ['draft', 'Unsaved changes'], ['other', 'Changed from default'], ['older', 'Older value in use']];
 
 const SHOW_FILTERS = {
   '': () => true,
@@ -62,7 +62,7 @@ function filterForm(list) {
     applySoon();
   };
   const searchField = labeledField(h('span', null, 'Search ', h('kbd', { 'aria-hidden': 'true' }, '/')),
-    h('input', { type: 'search', value: filter.search, placeholder: 'Name, key, value or user', autocomplete: 'off', oninput }));
+    h('input', { type: 'search', value: filter.search, placeholder: 'Name, value or user', autocomplete: 'off', oninput }));
   const categories = [...new Set([...store.settings.values()].map((setting) => setting.category))].sort();
   return h('div.filters', { role: 'search' },
     searchField,
@@ -170,6 +170,7 @@ class SettingList {
   /** Updates the rows after the settings were loaded again. */
   update() {
     const isSameCatalog = this.builtKeys.length === store.settings.size && this.builtKeys.every((key) => store.settings.has(key));
+    // A release may add, remove or move settings.
     if (!isSameCatalog) {
       this.build();
       return;
@@ -258,6 +259,7 @@ class SettingRow {
   edit() {
     if (!this.field) this.open();
     this.field.input.focus();
+    // A switch and a select have no text to select.
     this.field.input.select?.();
     this.drawDraft();
   }

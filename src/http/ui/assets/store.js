@@ -15,6 +15,7 @@ let pendingLoad = null;
 
 /** Loads the settings and publishes `settings`. `retryAfterSignIn`: whether a 401 opens the sign-in dialog. */
 export function loadSettings(retryAfterSignIn = true) {
+  // Callers during a pending load share its request.
   pendingLoad ??= fetchJson('/admin/global-settings', null, { retryAfterSignIn }).then(({ settings, revision }) => {
     store.settings = new Map(settings.map((setting) => [setting.key, setting]));
     store.revision = revision;

@@ -100,6 +100,7 @@ class ImportForm {
       return;
     }
     this.textArea.value = content;
+    // The format that was chosen belongs to the previous document.
     this.isFormatChosen = false;
     this.formatSelect.value = detectFormat(content, file.name);
     await this.preview();
@@ -150,6 +151,7 @@ function acceptDrops(dropZone, onfile, signal) {
     onevent?.(files[0]);
   }, { signal });
   handle('dragover', () => true);
+  // Without a related target the pointer has left the window.
   handle('dragleave', (event) => event.relatedTarget !== null);
   handle('drop', () => false, onfile);
 }
