@@ -147,7 +147,7 @@ function variableList(variables, filter) {
   const empty = emptyState('No matching variables', 'Change the search, or show default values as well.');
   const variableTable = table('Environment variables', VARIABLE_COLUMNS, rows);
   const applyFilter = () => {
-    // The rows have the text of all columns.
+    // The text of a row covers all columns.
     const terms = filter.search.toLowerCase().split(/\s+/);
     const matches = (row, index) => terms.every((term) => row.textContent.toLowerCase().includes(term))
       && (!filter.set || variables[index].source === 'env');
