@@ -1,4 +1,4 @@
-// The whole of it without a mouse: sign in, find, edit, review, save, take back, and go everywhere.
+// The console without a mouse: sign in, search, edit, review, save, restore, open every page.
 import assert from 'node:assert/strict';
 import { ADMIN, BASE, journey, setting, tabTo } from './console.mjs';
 
@@ -10,7 +10,7 @@ await journey(async (page) => {
   await press('Enter');
   await page.getByRole('heading', { level: 1, name: 'Settings' }).waitFor();
 
-  // The first stop leads past the menu.
+  // The first Tab reaches the skip link.
   await page.reload();
   await page.getByRole('heading', { level: 1, name: 'Settings' }).waitFor();
   await press('Tab');
@@ -36,7 +36,7 @@ await journey(async (page) => {
   assert.equal((await setting('BRUNE_COOLDOWN_MINUTES')).value, 45);
   assert.ok(await page.evaluate(() => document.activeElement !== document.body), 'the focus is lost');
 
-  // Escape gives a field back as it was, and the focus to where it came from.
+  // Escape undoes the edit and returns the focus to the button.
   await press('/');
   await tabTo(page, page.getByRole('button', { name: 'Edit Cooldown minutes' }));
   await press('e');
@@ -45,9 +45,9 @@ await journey(async (page) => {
   assert.equal(await page.evaluate(() => document.activeElement.getAttribute('aria-label')), 'Edit Cooldown minutes');
   await press('h');
   await page.getByRole('heading', { level: 1, name: 'History' }).waitFor();
-  const back = page.getByRole('button', { name: 'Restore this value: version 1 of Cooldown minutes' });
-  await back.waitFor();
-  await tabTo(page, back);
+  const restore = page.getByRole('button', { name: 'Restore this value: version 1 of Cooldown minutes' });
+  await restore.waitFor();
+  await tabTo(page, restore);
   await press('Enter');
   await dialog.getByLabel('Reason').waitFor();
   await tabTo(page, dialog.getByLabel('Reason'));
@@ -61,7 +61,7 @@ await journey(async (page) => {
     await page.getByRole('heading', { level: 1, name }).waitFor();
   }
   await press('Control+k');
-  await page.keyboard.type('edit nothing of the kind');
+  await page.keyboard.type('no such command');
   await page.getByText('No results').waitFor();
   await press('Control+a', 'Delete');
   await page.keyboard.type('prompt version');
@@ -69,10 +69,10 @@ await journey(async (page) => {
   await page.getByRole('textbox', { name: 'Prompt version' }).waitFor();
   await page.waitForFunction(() => document.activeElement.getAttribute('aria-label') === 'Prompt version');
 
-  // Letters alone can be turned off.
+  // Single-key shortcuts can be turned off.
   await press('Escape', '?');
-  const letters = page.getByRole('checkbox', { name: 'Enable single-key shortcuts' });
-  await tabTo(page, letters);
+  const preference = page.getByRole('checkbox', { name: 'Enable single-key shortcuts' });
+  await tabTo(page, preference);
   await press('Space', 'Escape');
   await press('g', 'h');
   await press('Control+k', 'Escape');

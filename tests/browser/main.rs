@@ -1,16 +1,15 @@
-//! Pages in a real Chromium, which a script of Node drives.
+//! Browser tests: Node scripts drive Chromium with Playwright.
 //!
-//! A script is run with the addresses and tokens that it needs in its environment; `chromium.mjs` gives it its page.
-//! Packages come from npm once, in the versions of `package.json`. A machine without a network needs `target/tmp` of
-//! one that had it.
+//! A script receives URLs and tokens in its environment, and a page from `chromium.mjs`. The packages of `package.json` are
+//! installed from npm once, into `target/tmp`. A machine without a network needs a copy of that directory.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test that cannot go on has failed"
+    reason = "a panic is a test failure"
 )]
-#![expect(clippy::print_stdout, reason = "figures are told by the tests that find them")]
+#![expect(clippy::print_stdout, reason = "measurements are printed")]
 
 mod console;
 mod flags;
@@ -55,11 +54,12 @@ const FILES: &[(&str, &str)] = files![
     "prefix.mjs",
 ];
 
-/// Where the scripts are, and what a page loads, in one file for each: `flags.page.mjs` becomes `flags.page.js`.
+/// Returns the directory of the scripts. A page script is bundled into a single file: `flags.page.mjs` becomes
+/// `flags.page.js`.
 fn scripts() -> PathBuf {
     need("command -v node && command -v npm");
     need("command -v chromium");
-    // Scripts change more often than the packages, which take a while.
+    // Scripts change more often than packages, and packages take a while to install.
     let packages = installed("browser-packages", &[PACKAGES], npm_install);
     installed("browser", FILES, |dir| {
         symlink(packages.join("node_modules"), dir.join("node_modules")).unwrap();
@@ -69,9 +69,9 @@ fn scripts() -> PathBuf {
     })
 }
 
-/// Runs `script`, which is to end well.
+/// Runs `script` and returns its output. Panics unless its exit status is 0.
 async fn run(dir: &Path, script: &str, variables: &[(&str, &str)]) -> String {
-    let pictures = concat!(env!("CARGO_TARGET_TMPDIR"), "/browser-failures");
-    let own = [("CHROMIUM", "/usr/bin/chromium"), ("PICTURES", pictures)];
-    finish("node", &dir.join(script), &[&own, variables].concat()).await
+    let screenshots = concat!(env!("CARGO_TARGET_TMPDIR"), "/browser-failures");
+    let defaults = [("CHROMIUM", "/usr/bin/chromium"), ("SCREENSHOTS", screenshots)];
+    finish("node", &dir.join(script), &[&defaults, variables].concat()).await
 }

@@ -1,13 +1,14 @@
-// Every page, in light, dark or narrow: held to WCAG by axe, nothing wider than the screen. With SHOTS, pictures of each.
+// Every page in light, dark or narrow: no serious violation of WCAG, no horizontal scrolling. With SHOTS, a screenshot of
+// each view.
 import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { ADMIN, USER, accessible, api, change, enter, journey, row, visit } from './console.mjs';
 
 const { SHOTS } = process.env;
-const WAYS = { light: [1360, 900, 'light'], dark: [1360, 900, 'dark'], narrow: [390, 844, 'light'] };
+const MODES = { light: [1360, 900, 'light'], dark: [1360, 900, 'dark'], narrow: [390, 844, 'light'] };
 
-/** Something to look at: changes by two people, a refused attempt, sessions before and after them. */
-async function story() {
+/** Creates test data: changes by two users, a rejected change, a session before the changes. */
+async function createTestData() {
   const start = (name) => api('POST', '/brun-e/start', undefined, USER.replace('ana', name));
   await start('ana');
   await change({ BRUNE_COOLDOWN_MINUTES: 45, BRUNE_SESSION_MAX_MINUTES: 20 }, 'calmer evenings');
@@ -19,7 +20,7 @@ async function story() {
   await api('POST', '/admin/global-settings/rollback', { key: 'BRUNE_PROMPT_VERSION', to_version: 1, version, reason: 'too chatty' }, ADMIN);
 }
 
-const draftOf = async (page) => {
+const editSettings = async (page) => {
   await row(page, 'BRUNE_COOLDOWN_MINUTES').getByRole('button', { name: 'Edit Cooldown minutes' }).click();
   await page.getByRole('spinbutton', { name: 'Cooldown minutes' }).fill('90');
   await page.getByRole('switch', { name: 'Eligibility require plan' }).click();
@@ -28,11 +29,11 @@ const draftOf = async (page) => {
   await page.getByText('Must be between 1 and 20').waitFor();
 };
 
-/** What is looked at: a name, where it is, and what is done there. */
+/** The views: name, hash, actions before and after the check. */
 const VIEWS = [
   ['settings', '#/settings', async (page) => { await page.getByText('running session').first().waitFor(); }],
   ['settings-nothing', '#/settings?search=nothing+of+that+name', null],
-  ['settings-edited', '#/settings', draftOf],
+  ['settings-edited', '#/settings', editSettings],
   ['review', null, async (page) => {
     await page.getByRole('spinbutton', { name: 'Max sessions per day' }).fill('9');
     await page.getByText('invalid').waitFor({ state: 'detached' });
@@ -81,30 +82,30 @@ const VIEWS = [
   ['nowhere', '#/nowhere', null],
 ];
 
-const { WAY } = process.env;
-const [width, height, colorScheme] = WAYS[WAY];
-const wrong = [];
-let found = 0;
+const { MODE } = process.env;
+const [width, height, colorScheme] = MODES[MODE];
+const errors = [];
+let violations = 0;
 await journey(async (page) => {
-  await story();
+  await createTestData();
   await page.goto(`${process.env.BASE}/admin/`);
   await page.getByLabel('Access token').waitFor();
-  for (const [name, hash, act, leave] of [['sign-in'], ...VIEWS]) {
+  for (const [name, hash, prepare, leave] of [['sign-in'], ...VIEWS]) {
     if (name === 'settings') await enter(page);
     else if (hash) await visit(page, typeof hash === 'function' ? await hash() : hash);
-    await act?.(page);
-    await page.waitForFunction(() => document.getAnimations().every((it) => it.playState === 'finished'));
+    await prepare?.(page);
+    await page.waitForFunction(() => document.getAnimations().every((animation) => animation.playState === 'finished'));
     const { serious, total } = await accessible(page, name);
-    wrong.push(...serious);
-    found += total;
-    const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-    if (wide > 0) wrong.push(`${name}: ${wide} px too wide`);
+    errors.push(...serious);
+    violations += total;
+    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    if (overflow > 0) errors.push(`${name}: ${overflow} px too wide`);
     if (SHOTS) {
       await mkdir(SHOTS, { recursive: true });
-      await page.screenshot({ path: `${SHOTS}/${name}-${WAY}.png` });
+      await page.screenshot({ path: `${SHOTS}/${name}-${MODE}.png` });
     }
     await leave?.(page);
   }
 }, { viewport: { width, height }, colorScheme });
-assert.deepEqual(wrong, []);
-console.log(`${VIEWS.length + 1} views, ${WAY}: axe found ${found} faults, none serious`);
+assert.deepEqual(errors, []);
+console.log(`${VIEWS.length + 1} views, ${MODE}: axe found ${violations} violations, none serious`);
