@@ -13,6 +13,7 @@
 
 mod console;
 mod flags;
+mod outbox;
 mod prefix;
 #[path = "../support/mod.rs"]
 mod support;
@@ -48,6 +49,7 @@ const FILES: &[(&str, &str)] = files![
     "journey_sessions.mjs",
     "journey_no_sessions.mjs",
     "journey_keyboard.mjs",
+    "journey_outbox.mjs",
     "pages.mjs",
     "speed.mjs",
     "hostile.mjs",
