@@ -31,6 +31,8 @@ use support::{
     receiver::{Receiver, SIGNING, status},
 };
 
+use crate::support::wait::wait_until;
+
 const PATH: &str = "/admin/global-settings";
 const WRITERS: usize = 6;
 /// What a trusted service starts sessions with.
@@ -131,7 +133,7 @@ async fn change(
 /// Waits until the settings are at `revision`: then there is something that can be lost.
 async fn reaches(service: &Service, revision: i64) {
     let reached = async || service.get(PATH).await["revision"].as_i64().unwrap() >= revision;
-    by_hand::eventually("the writers write", reached).await;
+    wait_until("the writers write", reached).await;
 }
 
 /// Holds the trail to what was acknowledged; it may know more, of changes whose answer was lost.
@@ -225,7 +227,7 @@ async fn a_backend_that_is_killed_restarts_postgres_and_the_service_goes_on() {
         let reply = service.call(Method::GET, PATH).send().await.unwrap();
         reply.status() == 200
     };
-    by_hand::eventually("it answers again", answers).await;
+    wait_until("it answers again", answers).await;
     let revision = service.get(PATH).await["revision"].as_i64().unwrap();
     reaches(&service, revision + 30).await;
     let acknowledged = after_the_end(writers).await;

@@ -9,11 +9,12 @@ mod owner;
 mod roles;
 #[path = "embedded/sandbox.rs"]
 mod sandbox;
+#[path = "support/wait.rs"]
+mod wait;
 
 use std::{
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
-    time::Duration,
 };
 
 use brune::database::{
@@ -24,7 +25,8 @@ use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
 
 use self::{
     owner::Owner,
-    sandbox::{Sandbox, children_of, eventually, is_alive, kill},
+    sandbox::{Sandbox, children_of, is_alive, kill},
+    wait::{no_hang, wait_until},
 };
 
 async fn ask(connection: &mut PgConnection, sql: &'static str) -> String {
@@ -123,7 +125,7 @@ async fn a_killed_owner_takes_the_server_along_and_nothing_acknowledged_is_lost(
         acknowledged += 1;
     }
     owner.kill();
-    eventually("the server goes", || !is_alive(owner.postmaster)).await;
+    wait_until("the server goes", async || !is_alive(owner.postmaster)).await;
 
     let server = Server::start(&sandbox.config(), Profile::Durable).await.unwrap();
     assert_eq!(count(&server).await, acknowledged);
@@ -175,7 +177,7 @@ async fn the_owner_learns_that_the_server_died() {
     let mut server = Server::start(&sandbox.config(), Profile::Durable).await.unwrap();
     drop(numbers(&server.admin_options()).await);
     kill(server.postmaster().unwrap());
-    let fault = tokio::time::timeout(Duration::from_secs(5), server.died()).await.unwrap();
+    let fault = no_hang("the server is reported to have ended", server.died()).await;
     assert!(fault.to_string().contains("ended by itself"), "{fault}");
     drop(server);
     let again = Server::start(&sandbox.config(), Profile::Durable).await.unwrap();
@@ -190,7 +192,7 @@ async fn an_owner_killed_inside_initdb_leaves_nothing_in_the_way() {
         let sandbox = Sandbox::new();
         let mut owner = Owner::spawn(&sandbox, &[]);
         let path = sandbox.dir().join("data.new").join(reached);
-        eventually("initdb is on its way", || path.exists()).await;
+        wait_until("initdb is on its way", async || path.exists()).await;
         owner.kill();
         assert!(!sandbox.dir().join("data").exists(), "initdb was through: {reached}");
         let server = Server::start(&sandbox.config(), Profile::Throwaway).await.unwrap();
@@ -232,7 +234,7 @@ async fn an_ordinary_user_may_own_it() {
     assert_eq!(fs::metadata(sandbox.dir()).unwrap().permissions().mode() & 0o777, 0o700);
     assert_eq!(ask(&mut owner.options().connect().await.unwrap(), "select 'up'").await, "up");
     owner.kill();
-    eventually("the server goes", || !is_alive(owner.postmaster)).await;
+    wait_until("the server goes", async || !is_alive(owner.postmaster)).await;
 }
 
 #[tokio::test]

@@ -40,10 +40,13 @@ const DUE: i64 = if cfg!(debug_assertions) { 10_000 } else { 100_000 };
 
 pub(crate) async fn run(world: &mut World) {
     let name = "expiry";
-    let mut instances =
-        vec![Instance::over(world.database(name, &Catalog::parse(BRUN_E).unwrap()).await).await];
+    let mut instances = vec![
+        Instance::builder(world.database(name, &Catalog::parse(BRUN_E).unwrap()).await)
+            .start()
+            .await,
+    ];
     while instances.len() < INSTANCES {
-        instances.push(Instance::over(world.pool(name).await).await);
+        instances.push(Instance::builder(world.pool(name).await).start().await);
     }
     // To analyze and to truncate is the owner's.
     let owner = PgPool::connect_lazy_with(world.server.owner_options().database(name));

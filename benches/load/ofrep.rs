@@ -42,7 +42,7 @@ pub(crate) async fn run(world: &mut World) {
 }
 
 async fn compare(what: &str, world: &World, name: &str, catalog: &Catalog) {
-    let instance = Instance::over(world.database(name, catalog).await).await;
+    let instance = Instance::builder(world.database(name, catalog).await).start().await;
     let token = user("measuring");
     let mut client = Client::of(instance.address()).await;
     let (status, tag, bytes) = client.flags(PATH, &token, None).await;

@@ -31,9 +31,9 @@ const LOST: Duration = Duration::from_secs(10);
 pub(crate) async fn run(world: &mut World) {
     let name = "propagation";
     let catalog: Catalog = catalog::generated(SETTINGS);
-    let mut instances = vec![Instance::over(world.database(name, &catalog).await).await];
+    let mut instances = vec![Instance::builder(world.database(name, &catalog).await).start().await];
     while instances.len() < INSTANCES {
-        instances.push(Instance::over(world.pool(name).await).await);
+        instances.push(Instance::builder(world.pool(name).await).start().await);
     }
     let mut fleet = Fleet::over(instances).await;
     let mut bare = Bare::on(fleet.instances[0].pool()).await;

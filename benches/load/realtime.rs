@@ -32,7 +32,7 @@ const PROVIDER: Duration = Duration::from_millis(50);
 pub(crate) async fn run(world: &mut World) {
     let pool = world.database("realtime", &Catalog::parse(BRUN_E).unwrap()).await;
     let stub = Stub::taking(PROVIDER, "127.0.0.1:0").await;
-    let instance = Instance::with(pool, Some(&stub.url())).await;
+    let instance = Instance::builder(pool).realtime_provider(&stub.url()).start().await;
     let body = json!({"session": {"type": "realtime", "model": "gpt-realtime-2.1"}}).to_string();
     let mut times = [Times::new(), Times::new()];
     // One turn that does not count: connections are made, statements prepared.

@@ -39,7 +39,7 @@ const LIMIT: Duration = Duration::from_secs(90);
 
 pub(crate) async fn run(world: &mut World) {
     let pool = world.database("starts", &Catalog::parse(BRUN_E).unwrap()).await;
-    let instance = Instance::over(pool.clone()).await;
+    let instance = Instance::builder(pool.clone()).start().await;
     let mut bare = JoinSet::new();
     let own = PgPoolOptions::new().max_connections(POOL).test_before_acquire(false);
     let own = own.connect_lazy_with(pool.connections().connect_options().as_ref().clone());

@@ -103,7 +103,7 @@ impl World {
             let name = format!("s{settings}_r{rows}");
             let pool = self.database(&name, &crate::catalog::generated(settings)).await;
             rows::add(&self.server.admin_options().database(&name), rows).await;
-            let instance = Instance::over(pool).await;
+            let instance = Instance::builder(pool).start().await;
             let took = begun.elapsed().as_secs_f64();
             println!("made {settings} settings with {rows} rows of history in {took:.1} s");
             self.made.insert((settings, rows), instance);
@@ -139,14 +139,23 @@ struct Inner {
     tasks: std::sync::Mutex<JoinSet<()>>,
 }
 
-impl Instance {
-    /// The service as `brune serve` puts it together: the real router behind the real accept loop.
-    pub(crate) async fn over(pool: Pool) -> Self {
-        Self::with(pool, None).await
+/// An instance that is not started yet.
+pub(crate) struct InstanceBuilder {
+    pool: Pool,
+    realtime_provider: Option<String>,
+}
+
+impl InstanceBuilder {
+    /// The URL of the realtime provider; without one, sessions start at once.
+    pub(crate) fn realtime_provider(mut self, url: &str) -> Self {
+        self.realtime_provider = Some(url.to_owned());
+        self
     }
 
-    /// The same, whose realtime provider answers at `provider`.
-    pub(crate) async fn with(pool: Pool, provider: Option<&str>) -> Self {
+    /// Starts the service as `brune serve` puts it together: the real router behind the real accept loop.
+    pub(crate) async fn start(self) -> Instance {
+        let pool = self.pool;
+        let provider = self.realtime_provider;
         let settings =
             GlobalSettingsService::new(settings::load(&pool).await.unwrap(), Firewall::default());
         let mut tasks = JoinSet::new();
@@ -170,7 +179,7 @@ impl Instance {
             provision: Provision::default(),
             starts: Starts::new(
                 None,
-                provider.map(|url| realtime(url, &settings)),
+                provider.map(|url| realtime(&url, &settings)),
                 NonZeroU32::MAX,
             ),
             quota: WriteQuota::new(NonZeroU32::MAX),
@@ -181,8 +190,15 @@ impl Instance {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tasks.spawn(http::serve(listener, router, limits, CancellationToken::new()));
-        settings.listening().wait_for(|it| *it).await.unwrap();
-        Self(std::sync::Arc::new(Inner { address, settings, pool, tasks: tasks.into() }))
+        settings.listening().wait_for(|is_open| *is_open).await.unwrap();
+        Instance(std::sync::Arc::new(Inner { address, settings, pool, tasks: tasks.into() }))
+    }
+}
+
+impl Instance {
+    /// An instance over `pool`, to be started.
+    pub(crate) fn builder(pool: Pool) -> InstanceBuilder {
+        InstanceBuilder { pool, realtime_provider: None }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

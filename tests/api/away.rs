@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::support::{
-    Call, Instance, TestApp, admin, by_hand::eventually, proxy::Proxy, sse::Served, user,
+    Call, Instance, TestApp, admin, proxy::Proxy, sse::Served, user, wait::wait_until,
 };
 
 const FLAGS: &str = "/ofrep/v1/evaluate/flags";
@@ -27,8 +27,7 @@ async fn is_stale(instance: &Instance) -> bool {
 async fn every_write_and_start_is_told_when_to_come_back() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
-    let mut instance = proxy.instance().await;
-    instance.follow(POLL).await;
+    let instance = Instance::builder(proxy.pool(5).await).poll_every(POLL).start().await;
     proxy.take_away().await;
     let (root, one) = (admin("root"), format!("/admin/config/{KEY}"));
     let change = json!({"key": KEY, "value": "2", "version": 1});
@@ -55,8 +54,12 @@ async fn flags_and_streams_go_on_and_the_timer_alone_brings_everything_back() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
     let bounds = StreamBounds { heartbeat: Duration::from_millis(50), ..StreamBounds::default() };
-    let mut instance = Instance::bounded(bounds, proxy.pool(5).await).await;
-    instance.follow_by(Hints::None, POLL).await;
+    let instance = Instance::builder(proxy.pool(5).await)
+        .stream_bounds(bounds)
+        .change_signal(Hints::None)
+        .poll_every(POLL)
+        .start()
+        .await;
     let served = Served::of(&instance, Limits::default()).await;
     let token = format!("Bearer {}", admin("ada"));
     let admins = [("authorization", token.as_str())];
@@ -66,7 +69,7 @@ async fn flags_and_streams_go_on_and_the_timer_alone_brings_everything_back() {
     let mut refetches = served.stream(&at, &[]).await;
 
     proxy.take_away().await;
-    eventually("it is told", async || is_stale(&instance).await).await;
+    wait_until("it is told", async || is_stale(&instance).await).await;
     let stale = instance.post(FLAGS).bearer(&user("ana")).send().await.ok();
     assert_eq!((&stale["flags"], &stale["metadata"]["stale"]), (&page["flags"], &json!(true)));
     assert_eq!(instance.settings.get_string(KEY).unwrap(), "1");
@@ -78,10 +81,10 @@ async fn flags_and_streams_go_on_and_the_timer_alone_brings_everything_back() {
 
     proxy.bring_back().await;
     let began = Instant::now();
-    instance.reaches(2).await;
+    instance.wait_for_revision(2).await;
     assert!(!is_stale(&instance).await);
     assert!(began.elapsed() < POLL * 6, "{:?}", began.elapsed());
     assert_eq!(changes.event().await.id, 2);
     while refetches.event().await.id != 2 {}
-    instance.start(&user("ana")).await.ok();
+    instance.start_session(&user("ana")).await.ok();
 }

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use sqlx::Executor as _;
 
-use crate::support::{Instance, Reply, TestApp, admin, by_hand, user};
+use crate::support::{Instance, Reply, TestApp, admin, by_hand, user, wait::wait_until};
 
 /// The keys that a refusal for the settings' sake names, sorted.
 #[track_caller]
@@ -25,11 +25,11 @@ async fn ready(instance: &Instance) -> StatusCode {
 
 async fn accuses(instance: &Instance) {
     let accuses = async || !instance.settings.is_sound();
-    by_hand::eventually("the fault is seen", accuses).await;
+    wait_until("the fault is seen", accuses).await;
 }
 
 async fn is_sound(instance: &Instance) {
-    by_hand::eventually("it recovers", async || instance.settings.is_sound()).await;
+    wait_until("it recovers", async || instance.settings.is_sound()).await;
     assert_eq!(ready(instance).await, StatusCode::OK);
 }
 
@@ -45,14 +45,14 @@ async fn mend(instance: &Instance, key: &str, value: Value) -> Value {
 #[tokio::test]
 async fn starts_are_refused_naming_every_key_while_readers_keep_what_was_good() {
     let app = TestApp::new().await;
-    let deaf = Instance::deaf(app.db.pool()).await;
+    let deaf = Instance::builder(app.db.pool()).without_listener().start().await;
     by_hand::set(&app.db.pool(), "BRUNE_SESSION_MAX_MINUTES", "999").await;
     by_hand::set(&app.db.pool(), "BRUNE_PROMPT_ID", r#""prompt""#).await;
-    by_hand::eventually("both are seen", async || app.instance.settings.faults().len() == 2).await;
+    wait_until("both are seen", async || app.instance.settings.faults().len() == 2).await;
     let keys = ["BRUNE_PROMPT_ID", "BRUNE_SESSION_MAX_MINUTES"];
-    assert_eq!(named(app.instance.start(&user("ana")).await), keys);
+    assert_eq!(named(app.instance.start_session(&user("ana")).await), keys);
     // An instance that has heard nothing finds it out when it is asked.
-    assert_eq!(named(deaf.start(&user("ana")).await), keys);
+    assert_eq!(named(deaf.start_session(&user("ana")).await), keys);
 
     for instance in [&app.instance, &deaf] {
         assert_eq!(ready(instance).await, StatusCode::SERVICE_UNAVAILABLE);
@@ -68,7 +68,7 @@ async fn starts_are_refused_naming_every_key_while_readers_keep_what_was_good() 
 #[tokio::test]
 async fn a_patch_mends_what_is_broken_and_every_instance_recovers_by_itself() {
     let app = TestApp::new().await;
-    let other = app.another().await;
+    let other = app.another_instance().await;
     by_hand::set(&app.db.pool(), "BRUNE_SESSION_MAX_MINUTES", "999").await;
     accuses(&app.instance).await;
     accuses(&other).await;
@@ -76,10 +76,10 @@ async fn a_patch_mends_what_is_broken_and_every_instance_recovers_by_itself() {
     let entry = json!({"key": "BRUNE_SESSION_MAX_MINUTES", "old_value": 999, "new_value": 20, "version": 3});
     assert_eq!(changed["changed"], json!([entry]));
     for instance in [&app.instance, &other] {
-        instance.reaches(3).await;
+        instance.wait_for_revision(3).await;
         is_sound(instance).await;
     }
-    let session = app.instance.start(&user("ana")).await.ok();
+    let session = app.instance.start_session(&user("ana")).await.ok();
     assert_eq!(session["config"]["session_max_minutes"], 20);
 }
 
@@ -90,7 +90,7 @@ async fn mending_by_hand_is_noticed() {
     accuses(&app.instance).await;
     by_hand::set(&app.db.pool(), "BRUNE_SESSION_MAX_MINUTES", "1").await;
     is_sound(&app.instance).await;
-    let session = app.instance.start(&user("ana")).await.ok();
+    let session = app.instance.start_session(&user("ana")).await.ok();
     assert_eq!(session["config"]["session_max_minutes"], 1);
 }
 
@@ -99,12 +99,15 @@ async fn a_setting_that_was_deleted_is_missed_and_can_be_set_again() {
     let app = TestApp::new().await;
     by_hand::delete(&app.db.pool(), "BRUNE_SESSION_MAX_MINUTES").await;
     accuses(&app.instance).await;
-    assert_eq!(named(app.instance.start(&user("ana")).await), ["BRUNE_SESSION_MAX_MINUTES"]);
+    assert_eq!(
+        named(app.instance.start_session(&user("ana")).await),
+        ["BRUNE_SESSION_MAX_MINUTES"]
+    );
     let changed = mend(&app.instance, "BRUNE_SESSION_MAX_MINUTES", json!(25)).await;
     let entry = json!({"key": "BRUNE_SESSION_MAX_MINUTES", "old_value": null, "new_value": 25, "version": 2});
     assert_eq!(changed["changed"], json!([entry]));
     is_sound(&app.instance).await;
-    app.instance.start(&user("ana")).await.ok();
+    app.instance.start_session(&user("ana")).await.ok();
     assert_eq!(brune::audit::verify(&app.db.pool().into()).await.unwrap().1, []);
 }
 
@@ -113,11 +116,11 @@ async fn a_pair_that_contradicts_itself_is_named_and_mended() {
     let app = TestApp::new().await;
     by_hand::set(&app.db.pool(), "BRUNE_OPENAI_REALTIME_MODEL_ALLOWLIST", r#"["other"]"#).await;
     accuses(&app.instance).await;
-    let keys = named(app.instance.start(&user("ana")).await);
+    let keys = named(app.instance.start_session(&user("ana")).await);
     assert!(keys.contains(&"BRUNE_OPENAI_REALTIME_MODEL".to_owned()), "{keys:?}");
     mend(&app.instance, "BRUNE_OPENAI_REALTIME_MODEL", json!("other")).await;
     is_sound(&app.instance).await;
-    assert_eq!(app.instance.start(&user("ana")).await.ok()["config"]["model"], "other");
+    assert_eq!(app.instance.start_session(&user("ana")).await.ok()["config"]["model"], "other");
 }
 
 #[tokio::test]
@@ -135,13 +138,13 @@ async fn numbers_that_break_the_rule_are_named_and_mended() {
         let app = TestApp::new().await;
         by_hand::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", number).await;
         accuses(&app.instance).await;
-        let refused = app.instance.start(&user("ana")).await;
+        let refused = app.instance.start_session(&user("ana")).await;
         assert_eq!(named(refused), ["BRUNE_COOLDOWN_MINUTES"], "{number}");
         let held = app.instance.settings.snapshot();
         assert_eq!(held.get_integer("BRUNE_COOLDOWN_MINUTES"), Ok(30), "{number}");
         mend(&app.instance, "BRUNE_COOLDOWN_MINUTES", json!(31)).await;
         is_sound(&app.instance).await;
-        app.instance.start(&user("ana")).await.ok();
+        app.instance.start_session(&user("ana")).await.ok();
     }
 }
 
@@ -157,16 +160,16 @@ async fn a_rule_that_is_tightened_under_a_value_is_a_fault_until_it_fits() {
     };
     by_hand::run(&app.db.owner(), rule(10)).await;
     accuses(&app.instance).await;
-    assert_eq!(named(app.instance.start(&user("ana")).await), ["BRUNE_COOLDOWN_MINUTES"]);
+    assert_eq!(named(app.instance.start_session(&user("ana")).await), ["BRUNE_COOLDOWN_MINUTES"]);
     by_hand::run(&app.db.owner(), rule(60)).await;
     is_sound(&app.instance).await;
-    app.instance.start(&user("ana")).await.ok();
+    app.instance.start_session(&user("ana")).await.ok();
 }
 
 #[tokio::test]
 async fn a_declaration_that_is_not_understood_is_a_fault_until_it_is() {
     let app = TestApp::new().await;
-    let deaf = Instance::deaf(app.db.pool()).await;
+    let deaf = Instance::builder(app.db.pool()).without_listener().start().await;
     let rules = |json: &str| {
         format!(
             "update app_global_setting_schema set constraints_json = '{json}'
@@ -176,10 +179,10 @@ async fn a_declaration_that_is_not_understood_is_a_fault_until_it_is() {
     by_hand::run(&app.db.owner(), rules(r#"{"regex": "("}"#)).await;
     accuses(&app.instance).await;
     assert_eq!(ready(&app.instance).await, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(named(app.instance.start(&user("ana")).await), ["BRUNE_PROMPT_VERSION"]);
+    assert_eq!(named(app.instance.start_session(&user("ana")).await), ["BRUNE_PROMPT_VERSION"]);
     // What was written before the declaration went bad is still what readers get.
     assert_eq!(deaf.settings.get_string("BRUNE_PROMPT_VERSION").unwrap(), "1");
     by_hand::run(&app.db.owner(), rules("{}")).await;
     is_sound(&app.instance).await;
-    app.instance.start(&user("ana")).await.ok();
+    app.instance.start_session(&user("ana")).await.ok();
 }

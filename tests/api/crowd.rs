@@ -13,7 +13,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{INTERNAL_KEY, Instance, TestApp, by_hand::eventually, sse::Served};
+use crate::support::{INTERNAL_KEY, Instance, TestApp, sse::Served, wait::wait_until};
 
 const FLAGS: &str = "/ofrep/v1/evaluate/flags";
 
@@ -80,7 +80,7 @@ async fn ten_thousand_connections_that_never_read_leave_room_for_others() {
     let (streams, connections) = (size / 4, size * 2 / 5);
     let bounds = StreamBounds { instance: streams, ..StreamBounds::default() };
     let app = TestApp::new().await;
-    let instance = Instance::streaming(bounds, app.db.pool()).await;
+    let instance = Instance::builder(app.db.pool()).stream_bounds(bounds).start().await;
     let served =
         Served::of(&instance, Limits { connections, head: IDLE, ..Limits::default() }).await;
     let (descriptors_before, memory_before) = (descriptors(), memory());
@@ -110,7 +110,7 @@ async fn ten_thousand_connections_that_never_read_leave_room_for_others() {
     assert_eq!(refused, listening.len() - streams);
 
     drop((listening, held));
-    eventually("no stream is left", async || instance.streams.open() == 0).await;
+    wait_until("no stream is left", async || instance.streams.open() == 0).await;
     let given_back = async || descriptors() < descriptors_before + 50;
-    eventually("the descriptors are given back", given_back).await;
+    wait_until("the descriptors are given back", given_back).await;
 }

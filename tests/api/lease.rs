@@ -6,7 +6,7 @@ use brune::database::{self, Connection, Deadline, Ending, Failure, Pool, Reach, 
 use futures_util::future::join_all;
 use tokio::{sync::Barrier, time::timeout};
 
-use crate::support::{TestDb, by_hand};
+use crate::support::{TestDb, by_hand, wait::wait_until};
 
 async fn pool(db: &TestDb, size: u32) -> Pool {
     Pool::open(db.options(), Reach::Direct, size).await.unwrap()
@@ -51,7 +51,7 @@ async fn a_use_that_is_given_up_ends_its_connection() {
     };
     tokio::select! {
         _ = database::look(&pool, sleeps) => panic!("it was over before it was given up"),
-        () = by_hand::eventually("it runs", runs) => (),
+        () = wait_until("it runs", runs) => (),
     }
     assert_ne!(pid(&pool).await, first);
     // What was begun and never ended is not there for the next one either.
@@ -98,5 +98,5 @@ async fn a_crowd_shares_the_connections_there_are_and_closing_ends_them() {
     let ask = async |_: &mut Connection| Ok::<_, Failure>(());
     assert!(matches!(database::look(&pool, ask).await, Err(Failure::Unavailable(_))));
     let left = async || by_hand::end_sessions(&db.pool(), "application_name = 'brune'").await == 0;
-    by_hand::eventually("nothing is left of them", left).await;
+    wait_until("nothing is left of them", left).await;
 }

@@ -7,10 +7,9 @@ use brune::settings;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
 
-use crate::support::{Instance, Reply, TestApp, admin, by_hand, proxy::Proxy, user};
-
-/// So slow that only a notification can explain what is taken on.
-const NEVER: Duration = Duration::from_hours(1);
+use crate::support::{
+    Instance, Reply, TestApp, admin, by_hand, proxy::Proxy, user, wait::wait_until,
+};
 
 /// Selects the connections that listen.
 const LISTENERS: &str = "query ~ '^(UN)?LISTEN'";
@@ -32,13 +31,12 @@ fn version(instance: &Instance) -> String {
 #[tokio::test]
 async fn a_change_reaches_another_instance_by_notification_alone() {
     let app = TestApp::new().await;
-    let mut other = Instance::deaf(app.db.pool()).await;
-    other.follow(NEVER).await;
+    let other = Instance::builder(app.db.pool()).start().await;
     let began = Instant::now();
     for n in 0..20 {
         let changed = change(&app.instance, &format!("v{n}"), n + 1).await;
         let revision = changed.ok()["revision"].as_i64().unwrap();
-        other.reaches(revision).await;
+        other.wait_for_revision(revision).await;
         assert_eq!(version(&other), format!("v{n}"));
     }
     // Reading on the heartbeat of the channel would have taken five seconds each.
@@ -50,16 +48,16 @@ async fn a_change_reaches_another_instance_by_notification_alone() {
 async fn a_change_by_hand_is_taken_on() {
     let app = TestApp::new().await;
     by_hand::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", "7.0").await;
-    app.instance.reaches(2).await;
+    app.instance.wait_for_revision(2).await;
     assert_eq!(app.instance.settings.current().get_integer("BRUNE_COOLDOWN_MINUTES"), Ok(7));
-    assert_eq!(app.instance.start(&user("ana")).await.ok()["config"]["revision"], 2);
+    assert_eq!(app.instance.start_session(&user("ana")).await.ok()["config"]["revision"], 2);
 }
 
 #[tokio::test]
 async fn an_instance_that_starts_later_begins_with_the_newest() {
     let app = TestApp::new().await;
     change(&app.instance, "2", 1).await.ok();
-    let late = Instance::deaf(app.db.pool()).await;
+    let late = Instance::builder(app.db.pool()).without_listener().start().await;
     assert_eq!((late.settings.revision(), version(&late).as_str()), (2, "2"));
 }
 
@@ -82,7 +80,7 @@ async fn a_change_that_ends_the_listening_connection_is_not_missed() {
         ));
         assert_eq!(tx.execute(sql).await.unwrap().rows_affected(), 1);
         tx.commit().await.unwrap();
-        app.instance.reaches(round + 1).await;
+        app.instance.wait_for_revision(round + 1).await;
         assert_eq!(version(&app.instance), format!("v{round}"));
     }
     // Left to the heartbeat of a channel that was opened again unseen, each would take five seconds.
@@ -93,11 +91,10 @@ async fn a_change_that_ends_the_listening_connection_is_not_missed() {
 async fn a_change_between_the_loss_of_the_channel_and_its_return_is_not_missed() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
-    let mut instance = proxy.instance().await;
-    instance.follow(NEVER).await;
+    let instance = Instance::builder(proxy.pool(5).await).start().await;
     proxy.hold_listening();
     assert_eq!(by_hand::end_sessions(&app.db.pool(), LISTENERS).await, 2);
-    by_hand::eventually("it wants to listen again", async || proxy.holds()).await;
+    wait_until("it wants to listen again", async || proxy.holds()).await;
     change(&app.instance, "2", 1).await.ok();
     proxy.let_listen();
     // Sooner than the heartbeat, which reads as well.
@@ -118,7 +115,7 @@ async fn a_lost_channel_is_told_and_opened_again() {
     tokio::time::timeout(Duration::from_secs(20), lost_and_found).await.expect("it is noticed");
     assert_eq!(by_hand::end_sessions(&app.db.pool(), LISTENERS).await, 1, "there is a new one");
     change(&app.instance, "2", 1).await.ok();
-    app.instance.reaches(2).await;
+    app.instance.wait_for_revision(2).await;
 }
 
 #[tokio::test]
@@ -126,12 +123,12 @@ async fn polling_alone_takes_changes_on_where_notifications_are_swallowed() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
     proxy.swallow_notifications();
-    let mut pooled = proxy.instance().await;
-    pooled.follow(Duration::from_millis(100)).await;
+    let pooled =
+        Instance::builder(proxy.pool(5).await).poll_every(Duration::from_millis(100)).start().await;
     let began = Instant::now();
     for n in 0..5 {
         change(&app.instance, &format!("v{n}"), n + 1).await.ok();
-        pooled.reaches(n + 2).await;
+        pooled.wait_for_revision(n + 2).await;
     }
     // The channel's heartbeat, every five seconds, does not explain five of them.
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
@@ -142,8 +139,7 @@ async fn polling_alone_takes_changes_on_where_notifications_are_swallowed() {
 async fn a_channel_that_fell_silent_is_noticed_and_replaced() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
-    let mut instance = proxy.instance().await;
-    instance.follow(NEVER).await;
+    let instance = Instance::builder(proxy.pool(5).await).start().await;
     let mut listening = instance.settings.listening();
     proxy.fall_silent();
     change(&app.instance, "2", 1).await.ok();
@@ -153,7 +149,7 @@ async fn a_channel_that_fell_silent_is_noticed_and_replaced() {
     noticed.expect("a dead channel is noticed").unwrap();
     assert!(ready(&instance).await.1.contains("[-]listener failed"));
     proxy.speak_again();
-    instance.reaches(2).await;
+    instance.wait_for_revision(2).await;
     assert_eq!(version(&instance), "2");
 }
 
@@ -213,21 +209,21 @@ async fn a_snapshot_is_whole_at_every_revision() {
 async fn while_the_database_is_away_readers_go_on_and_everything_else_says_when_to_come_back() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
-    let mut instance = proxy.instance().await;
-    instance.follow(Duration::from_millis(200)).await;
-    let session = instance.start(&user("ana")).await.ok();
+    let instance =
+        Instance::builder(proxy.pool(5).await).poll_every(Duration::from_millis(200)).start().await;
+    let session = instance.start_session(&user("ana")).await.ok();
     assert_eq!(ready(&instance).await.0, StatusCode::OK);
 
     proxy.take_away().await;
     let is_told = async || ready(&instance).await.1.contains("[-]database failed");
-    by_hand::eventually("readiness tells", is_told).await;
+    wait_until("readiness tells", is_told).await;
     assert_eq!(ready(&instance).await.0, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(instance.get("/livez").send().await.status, StatusCode::OK);
     assert_eq!(instance.settings.get_string("BRUNE_PROMPT_VERSION").unwrap(), "1");
     let path = format!("/brun-e/sessions/{}", session["session_id"].as_str().unwrap());
     let (ana, bob, root) = (user("ana"), user("bob"), admin("root"));
     let replies = tokio::join!(
-        instance.start(&bob),
+        instance.start_session(&bob),
         change(&instance, "2", 1),
         instance.get(&path).bearer(&ana).send(),
         instance.get("/admin/global-settings").bearer(&root).send(),
@@ -238,18 +234,18 @@ async fn while_the_database_is_away_readers_go_on_and_everything_else_says_when_
     }
 
     proxy.bring_back().await;
-    by_hand::eventually("it recovers", async || ready(&instance).await.0 == StatusCode::OK).await;
-    instance.start(&user("bob")).await.ok();
+    wait_until("it recovers", async || ready(&instance).await.0 == StatusCode::OK).await;
+    instance.start_session(&user("bob")).await.ok();
     let changed: Value = change(&instance, "2", 1).await.ok();
     assert_eq!(changed["revision"], 2);
-    instance.reaches(2).await;
+    instance.wait_for_revision(2).await;
 }
 
 #[tokio::test]
 async fn a_database_that_refuses_connections_is_away() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
-    let instance = proxy.instance().await;
+    let instance = Instance::builder(proxy.pool(5).await).without_listener().start().await;
     let name = app.db.options().get_database().unwrap().to_owned();
     let elsewhere = app.db.admin_options().database("postgres");
     let mut admin = elsewhere.connect().await.unwrap();
@@ -258,10 +254,10 @@ async fn a_database_that_refuses_connections_is_away() {
     let mut inside = app.db.options().connect().await.unwrap();
     admin.execute(allow(false)).await.unwrap();
     by_hand::end_sessions(&mut inside, "true").await;
-    let refused = instance.start(&user("ana")).await;
+    let refused = instance.start_session(&user("ana")).await;
     assert_ne!(refused.header("retry-after"), "");
     refused.problem(503, "unavailable");
     change(&instance, "2", 1).await.problem(503, "unavailable");
     admin.execute(allow(true)).await.unwrap();
-    instance.start(&user("ana")).await.ok();
+    instance.start_session(&user("ana")).await.ok();
 }

@@ -18,8 +18,8 @@ use tracing::{Level, debug, error, subscriber::DefaultGuard, warn};
 use tracing_subscriber::{layer::SubscriberExt as _, registry};
 
 use crate::support::{
-    by_hand::eventually,
     receiver::{Receiver, status},
+    wait::wait_until,
 };
 
 const HELD: &str = "a secret that the process holds";
@@ -164,7 +164,7 @@ async fn a_flood_is_dropped_counted_and_told_of() {
     let mut log = Log::to(&receiver);
     log.start();
     error!(target: OURS, "the first");
-    eventually("it is under way", async || receiver.received().len() == 1).await;
+    wait_until("it is under way", async || receiver.received().len() == 1).await;
     for n in 0..1_000 {
         error!(target: OURS, "line {n}");
     }
@@ -209,7 +209,7 @@ async fn a_limit_on_the_rate_is_obeyed_and_nothing_is_lost() {
     let mut log = Log::to(&receiver);
     error!(target: OURS, "first");
     log.start();
-    eventually("it was refused", async || receiver.received().len() == 1).await;
+    wait_until("it was refused", async || receiver.received().len() == 1).await;
     error!(target: OURS, "second");
     // Ending it is no reason to come sooner.
     log.end().await;
@@ -246,7 +246,7 @@ async fn a_message_that_is_refused_holds_up_no_other() {
     let mut log = Log::to(&receiver);
     error!(target: OURS, "odd");
     log.start();
-    eventually("it is counted", async || log.dropped() == 1).await;
+    wait_until("it is counted", async || log.dropped() == 1).await;
     error!(target: OURS, "even");
     receiver.takes(1).await;
     assert_eq!(told(&receiver), ["even"]);

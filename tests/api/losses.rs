@@ -7,15 +7,10 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::time::sleep;
 
-use crate::support::{
-    Instance, TestApp, TestDb, admin, by_hand, by_hand::eventually, proxy::Proxy,
-};
+use crate::support::{Instance, TestApp, TestDb, admin, by_hand, proxy::Proxy, wait::wait_until};
 
 /// Selects the connections that listen; the second text is that of their heartbeat.
 const LISTENERS: &str = "query ~ '^(UN)?LISTEN' or query = 'select 1'";
-
-/// So slow that the timer explains nothing.
-const NEVER: Duration = Duration::from_hours(1);
 
 const KEY: &str = "BRUNE_PROMPT_VERSION";
 
@@ -40,7 +35,7 @@ async fn fleet(size: usize) -> (TestDb, Vec<Instance>) {
     let TestApp { db, instance } = TestApp::new().await;
     let mut fleet = vec![instance];
     while fleet.len() < size {
-        fleet.push(Instance::over(db.pool()).await);
+        fleet.push(Instance::builder(db.pool()).start().await);
     }
     (db, fleet)
 }
@@ -103,7 +98,7 @@ async fn no_change_is_missed_over_two_hundred_losses_of_the_channel() {
     let (mut lost, mut revision) = (BTreeSet::new(), 1);
     for moment in MOMENTS.into_iter().cycle() {
         let mut processes = Vec::new();
-        eventually("all listen", async || {
+        wait_until("all listen", async || {
             processes = listeners(&pool).await;
             processes.len() == fleet.len()
         })
@@ -117,7 +112,7 @@ async fn no_change_is_missed_over_two_hundred_losses_of_the_channel() {
             by_hand::set(&pool, KEY, &value(revision)).await;
         }
         for instance in &fleet {
-            instance.reaches(revision).await;
+            instance.wait_for_revision(revision).await;
             let found = instance.settings.get_string(KEY).unwrap();
             assert_eq!(instance.settings.revision(), revision);
             assert_eq!(format!("\"{found}\""), value(revision));
@@ -146,15 +141,14 @@ async fn no_change_is_missed_when_twenty_channels_fall_silent() {
     let mut fleet = Vec::new();
     for _ in 0..20 {
         let proxy = Proxy::before(&db).await;
-        let mut instance = proxy.instance().await;
-        instance.follow(NEVER).await;
+        let instance = Instance::builder(proxy.pool(5).await).start().await;
         fleet.push((proxy, instance));
     }
     for (proxy, _) in &fleet {
         proxy.fall_silent();
     }
     by_hand::set(&db.pool(), KEY, &value(2)).await;
-    writer.reaches(2).await;
+    writer.wait_for_revision(2).await;
     for (_, instance) in &fleet {
         instance.settings.listening().wait_for(|it| !*it).await.unwrap();
         assert_eq!(instance.settings.revision(), 1);
@@ -163,7 +157,7 @@ async fn no_change_is_missed_when_twenty_channels_fall_silent() {
         proxy.speak_again();
     }
     for (_, instance) in &fleet {
-        instance.reaches(2).await;
+        instance.wait_for_revision(2).await;
         assert_eq!(reloads(instance, "connect", "taken").await, 1);
         assert_eq!(counted(instance, "brune_settings_notifications_missed_total").await, 1);
     }
@@ -172,16 +166,16 @@ async fn no_change_is_missed_when_twenty_channels_fall_silent() {
 /// As many writers as changes, each with a setting of its own, through every instance.
 #[tokio::test]
 async fn none_of_a_thousand_changes_at_once_is_missed() {
-    let TestApp { db, instance } = TestApp::of(&catalog(CHANGES)).await;
+    let TestApp { db, instance } = TestApp::with_catalog(&catalog(CHANGES)).await;
     let mut fleet = vec![instance];
     while fleet.len() < 5 {
-        fleet.push(Instance::over(db.pool()).await);
+        fleet.push(Instance::builder(db.pool()).start().await);
     }
     let writers = fleet.iter().cycle().zip(0..CHANGES).map(|(instance, n)| write(instance, n));
     futures_util::future::join_all(writers).await;
     let head = i64::try_from(CHANGES).unwrap() + 1;
     for instance in &fleet {
-        instance.reaches(head).await;
+        instance.wait_for_revision(head).await;
         let snapshot = instance.settings.snapshot();
         assert_eq!(snapshot.revision, head);
         for n in 0..CHANGES {
@@ -190,7 +184,7 @@ async fn none_of_a_thousand_changes_at_once_is_missed() {
     }
     let told = CHANGES as u64 * fleet.len() as u64;
     let mut before = 0;
-    eventually("all that was told has been heard", async || {
+    wait_until("all that was told has been heard", async || {
         let after = by_notification(&fleet).await;
         // How many are heard as one is not known beforehand: it is over when no more come.
         sleep(Duration::from_millis(300)).await;

@@ -6,7 +6,7 @@ use axum::http::{Method, StatusCode};
 use brune::fleet::Pace;
 use serde_json::json;
 
-use crate::support::{Instance, TestApp, by_hand, user};
+use crate::support::{Instance, TestApp, user, wait::wait_until};
 
 /// What `/metrics` says.
 async fn text(instance: &Instance) -> String {
@@ -98,9 +98,9 @@ async fn writes_and_starts_are_counted_by_how_they_ended() {
     let key = "BRUNE_COOLDOWN_MINUTES";
     app.instance.change(&[(key, json!(31), 1)]).await.ok();
     app.instance.change(&[(key, json!(32), 1)]).await.problem(409, "version_conflict");
-    app.instance.start(&user("ana")).await.ok();
-    app.instance.start(&user("ana")).await.problem(409, "session_active");
-    app.instance.reaches(2).await;
+    app.instance.start_session(&user("ana")).await.ok();
+    app.instance.start_session(&user("ana")).await.problem(409, "session_active");
+    app.instance.wait_for_revision(2).await;
     for (series, expected) in [
         (r#"brune_settings_writes_total{outcome="done"}"#, 1.0),
         (r#"brune_settings_writes_total{outcome="version_conflict"}"#, 1.0),
@@ -121,12 +121,12 @@ async fn writes_and_starts_are_counted_by_how_they_ended() {
 #[tokio::test]
 async fn a_change_that_no_notification_told_of_is_counted_as_missed() {
     let app = TestApp::new().await;
-    let mut late = Instance::deaf(app.db.pool()).await;
+    let mut late = Instance::builder(app.db.pool()).without_listener().start().await;
     app.instance.change(&[("BRUNE_COOLDOWN_MINUTES", json!(31), 1)]).await.ok();
-    late.follow(Duration::from_hours(1)).await;
-    late.reaches(2).await;
+    late.start_listening().await;
+    late.wait_for_revision(2).await;
     let missed = "brune_settings_notifications_missed_total";
-    by_hand::eventually("it is counted", async || value(&late, missed).await > 0.5).await;
+    wait_until("it is counted", async || value(&late, missed).await > 0.5).await;
     assert!(value(&app.instance, missed).await < 0.5);
     assert!(value(&late, "brune_settings_age_seconds").await < 20.0);
 }
@@ -137,13 +137,17 @@ async fn the_fleet_is_counted_as_each_instance_sees_it() {
     let pace = Pace { beat: Duration::from_millis(50), ..Pace::default() };
     let mut instances = Vec::new();
     for _ in 0..3 {
-        let mut instance = Instance::paced(pace, app.db.pool()).await;
-        instance.join().await;
+        let instance = Instance::builder(app.db.pool())
+            .pace(pace)
+            .without_listener()
+            .join_fleet()
+            .start()
+            .await;
         instances.push(instance);
     }
     for instance in &instances {
         let counted = async || (value(instance, "brune_instances").await - 3.0).abs() < 0.5;
-        by_hand::eventually("it sees three", counted).await;
+        wait_until("it sees three", counted).await;
     }
 }
 

@@ -6,8 +6,8 @@ use brune::http::Limits;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Call, INTERNAL_KEY, Instance, ORIGIN, Reply, SECRET, TestApp, admin, by_hand,
-    by_hand::eventually, proxy::Proxy, sse::Served, user,
+    Call, INTERNAL_KEY, Instance, ORIGIN, Reply, SECRET, TestApp, admin, by_hand, proxy::Proxy,
+    sse::Served, user, wait::wait_until,
 };
 
 pub(crate) const FLAGS: &str = "/ofrep/v1/evaluate/flags";
@@ -51,7 +51,7 @@ fn events_at(page: &Value) -> &str {
 async fn a_value_of_each_type_is_told_as_it_is_stored() {
     let app = TestApp::new().await;
     by_hand::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", "7.0").await;
-    app.instance.reaches(2).await;
+    app.instance.wait_for_revision(2).await;
     let number = one(&app.instance, "BRUNE_COOLDOWN_MINUTES").await;
     assert_eq!(
         number,
@@ -182,7 +182,7 @@ async fn who_holds_a_page_is_not_sent_it_again() {
                       "metadata": {"version": 1, "valueType": "string"}});
     assert!(page["flags"].as_array().unwrap().contains(&flag), "{page}");
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
-    app.instance.reaches(2).await;
+    app.instance.wait_for_revision(2).await;
     let changed = all(&app.instance).header("if-none-match", &tag).send().await;
     assert_ne!(changed.header("etag"), tag);
     let changed = changed.ok();
@@ -201,9 +201,9 @@ async fn who_holds_a_page_is_not_sent_it_again() {
 #[tokio::test]
 async fn a_page_that_another_instance_told_of_is_waited_for_a_moment() {
     let app = TestApp::new().await;
-    let mut behind = Instance::deaf(app.db.pool()).await;
+    let mut behind = Instance::builder(app.db.pool()).without_listener().start().await;
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
-    app.instance.reaches(2).await;
+    app.instance.wait_for_revision(2).await;
     let told = all(&app.instance).send().await.header("etag").replace('"', "%22");
     let path = format!("{FLAGS}?flagConfigEtag={told}&flagConfigLastModified=1795321909");
     let token = user("ana");
@@ -214,7 +214,7 @@ async fn a_page_that_another_instance_told_of_is_waited_for_a_moment() {
         .body(axum::body::Body::empty())
         .unwrap();
     let asked = tower::ServiceExt::oneshot(asking, request);
-    let (reply, ()) = tokio::join!(asked, behind.follow(Duration::from_hours(1)));
+    let (reply, ()) = tokio::join!(asked, behind.start_listening());
     let body = http_body_util::BodyExt::collect(reply.unwrap().into_body()).await.unwrap();
     let page: Value = serde_json::from_slice(&body.to_bytes()).unwrap();
     assert_eq!(page["metadata"]["revision"], 2);
@@ -230,18 +230,18 @@ async fn a_page_that_another_instance_told_of_is_waited_for_a_moment() {
 async fn while_the_database_is_away_flags_are_told_and_said_to_be_stale() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
-    let mut instance = proxy.instance().await;
-    instance.follow(Duration::from_millis(100)).await;
+    let instance =
+        Instance::builder(proxy.pool(5).await).poll_every(Duration::from_millis(100)).start().await;
     let fresh = all(&instance).send().await;
     let tag = fresh.header("etag").to_owned();
     proxy.take_away().await;
     let stale = async || one(&instance, "BRUNE_PROMPT_VERSION").await["metadata"]["stale"] == true;
-    eventually("a flag says so", stale).await;
+    wait_until("a flag says so", stale).await;
     let page = all(&instance).header("if-none-match", &tag).send().await.ok();
     assert_eq!(page["metadata"], json!({"revision": 1, "stale": true}));
     assert_eq!(page["flags"], fresh.body["flags"]);
     proxy.bring_back().await;
-    eventually("it is fresh again", async || !stale().await).await;
+    wait_until("it is fresh again", async || !stale().await).await;
     let again = all(&instance).header("if-none-match", &tag).send().await;
     assert_eq!(again.status.as_u16(), 304);
 }
@@ -252,7 +252,7 @@ async fn settings_that_cannot_be_taken_on_leave_the_flags_stale() {
     by_hand::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", "9999").await;
     let metadata = async || all(&app.instance).send().await.ok()["metadata"].take();
     let told = async || metadata().await == json!({"revision": 1, "stale": true});
-    eventually("the page says so", told).await;
+    wait_until("the page says so", told).await;
     assert_eq!(one(&app.instance, "BRUNE_COOLDOWN_MINUTES").await["value"], 30);
 }
 

@@ -32,10 +32,10 @@ constraints = { integer = true }
 
 #[tokio::test]
 async fn a_number_that_may_have_a_fraction_is_written_with_one() {
-    let app = TestApp::of(WITH_A_FRACTION).await;
+    let app = TestApp::with_catalog(WITH_A_FRACTION).await;
     for (version, value, written) in [(1, 6.0, "6.0"), (2, 5.5, "5.5"), (3, 0.0, "0.0")] {
         app.instance.change(&[("RATE", json!(value), version)]).await.ok();
-        app.instance.reaches(version + 1).await;
+        app.instance.wait_for_revision(version + 1).await;
         let flag = of(&app.instance, "RATE").send().await.text;
         assert!(flag.contains(&format!("\"value\":{written},")), "{flag}");
         let page = app.instance.post(FLAGS).bearer(&user("ana")).send().await.text;
@@ -44,7 +44,7 @@ async fn a_number_that_may_have_a_fraction_is_written_with_one() {
     }
     for (version, value) in [(4, 9_007_199_254_740_991_i64), (5, -3)] {
         app.instance.change(&[("RATE", json!(value), version)]).await.ok();
-        app.instance.reaches(version + 1).await;
+        app.instance.wait_for_revision(version + 1).await;
         let flag = of(&app.instance, "RATE").send().await.text;
         assert!(flag.contains(&format!("\"value\":{value}.0,")), "{flag}");
     }

@@ -1,19 +1,16 @@
 //! Addresses: the root, a doubled slash, parameters of probes, and a service that is reached under a path.
 
 use axum::http::{Method, StatusCode};
-use brune::{
-    config::Alerts,
-    http::{Limits, StreamBounds},
-};
+use brune::{config::Alerts, http::Limits};
 use serde_json::json;
 
-use crate::support::{Instance, TestApp, admin, sse::Served, user};
+use crate::support::{FAST_PACE, Instance, TestApp, admin, sse::Served, user};
 
 const FLAGS: &str = "/ofrep/v1/evaluate/flags";
 
 async fn under(app: &TestApp, public_url: &str) -> Instance {
     let alerts = Alerts { public_url: Some(public_url.to_owned()), ..Alerts::default() };
-    Instance::alerting(&alerts, app.db.pool()).await
+    Instance::builder(app.db.pool()).alerts(&alerts).pace(FAST_PACE).start().await
 }
 
 #[tokio::test]
@@ -94,7 +91,7 @@ async fn under_a_path_every_address_that_is_given_out_has_it() {
     let page = it.post(FLAGS).bearer(&user("ana")).json(&json!({})).send().await.ok();
     let events = page["eventStreams"][0]["endpoint"]["requestUri"].as_str().unwrap();
     assert!(events.starts_with("/brune/ofrep/v1/events?since=1&token="), "{events}");
-    let started = it.start(&user("ana")).await;
+    let started = it.start_session(&user("ana")).await;
     let id = started.body["session_id"].as_str().unwrap().to_owned();
     assert_eq!(started.header("location"), format!("/brune/brun-e/sessions/{id}"));
     let problem = it.get("/no/such/path").send().await.problem(404, "not_found");
@@ -106,7 +103,7 @@ async fn under_a_path_every_address_that_is_given_out_has_it() {
     // But nothing else is reached twice, past what a proxy forbids.
     it.get("/brune/metrics").send().await.problem(404, "not_found");
     // Without a path all is as it was.
-    let it = Instance::streaming(StreamBounds::default(), app.db.pool()).await;
+    let it = Instance::builder(app.db.pool()).start().await;
     let problem = it.get("/no/such/path").send().await.problem(404, "not_found");
     assert_eq!(problem["type"], "/problems/not-found");
 }

@@ -33,10 +33,10 @@ type Acknowledged = BTreeMap<i64, Vec<(String, Value, i64)>>;
 
 /// Two instances with connections of their own.
 async fn two(app: &TestApp) -> [Arc<Instance>; 2] {
-    let mut other =
-        Instance::deaf(Pool::open(app.db.options(), Reach::Direct, 5).await.unwrap()).await;
-    other.follow(std::time::Duration::from_hours(1)).await;
-    [Arc::new(app.another().await), Arc::new(other)]
+    let other = Instance::builder(Pool::open(app.db.options(), Reach::Direct, 5).await.unwrap())
+        .start()
+        .await;
+    [Arc::new(app.another_instance().await), Arc::new(other)]
 }
 
 /// Batches that overlap. The prompt and its version are always written together, and so are cooldown and
@@ -127,7 +127,7 @@ async fn two_thousand_changes_at_once_lose_nothing_and_leave_nothing_half_done()
     every_acknowledged_change_is_there(&instances[0], &acknowledged).await;
     for instance in &instances {
         let newest = *acknowledged.keys().last().unwrap();
-        instance.reaches(newest).await;
+        instance.wait_for_revision(newest).await;
     }
     let (entries, breaks) = audit::verify(&app.db.pool().into()).await.unwrap();
     let changes: usize = acknowledged.values().map(Vec::len).sum();
@@ -175,7 +175,7 @@ async fn of_two_starts_of_one_user_at_once_exactly_one_passes() {
             starts.spawn(async move {
                 let token = user(&format!("user-{race}"));
                 line.wait().await;
-                instance.start(&token).await
+                instance.start_session(&token).await
             });
         }
         let (passed, refused): (Vec<_>, Vec<_>) =
@@ -199,7 +199,7 @@ async fn fence(writer: &Instance, reader: &Instance, tries: std::ops::Range<i64>
     for n in tries {
         let mark = format!("v{n}");
         let changed = writer.change(&[(VERSION, json!(mark), n)]).await.ok();
-        let session = reader.start(&user(&format!("user-{n}"))).await.ok();
+        let session = reader.start_session(&user(&format!("user-{n}"))).await.ok();
         assert_eq!(session["config"]["prompt_version"], mark, "{session}");
         assert_eq!(session["config"]["revision"], changed["revision"], "{session}");
     }
@@ -208,8 +208,8 @@ async fn fence(writer: &Instance, reader: &Instance, tries: std::ops::Range<i64>
 #[tokio::test]
 async fn a_start_after_a_change_elsewhere_never_carries_older_settings() {
     let app = TestApp::new().await;
-    let deaf = Instance::deaf(app.db.pool()).await;
-    let following = app.another().await;
+    let deaf = Instance::builder(app.db.pool()).without_listener().start().await;
+    let following = app.another_instance().await;
     // 500 tries: an instance that hears nothing, and one that may be about to hear.
     fence(&app.instance, &deaf, 1..251).await;
     fence(&app.instance, &following, 251..501).await;
@@ -230,7 +230,8 @@ async fn starts_during_changes_carry_one_revision_whole() {
             // However slow changes are on this machine: until there was a race.
             while n < 100 || changed.load(Ordering::Relaxed) < 20 {
                 n += 1;
-                let session = instance.start(&user(&format!("user-{number}-{n}"))).await.ok();
+                let session =
+                    instance.start_session(&user(&format!("user-{number}-{n}"))).await.ok();
                 let config = &session["config"];
                 let revision = config["revision"].as_i64().unwrap();
                 assert!(last <= revision, "from {last} to {revision}");

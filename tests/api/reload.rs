@@ -5,15 +5,18 @@ use std::time::Duration;
 use brune::{config::Secret, settings::Hints};
 use serde_json::json;
 
-use crate::support::{Instance, TestApp, by_hand::eventually, redis::Redis};
+use crate::support::{Instance, TestApp, redis::Redis, wait::wait_until};
 
 /// So slow that only a hint can explain what is taken on.
 const NEVER: Duration = Duration::from_hours(1);
 const POLL: Duration = Duration::from_millis(200);
 
 async fn following(app: &TestApp, hints: &Hints, poll: Duration) -> Instance {
-    let mut instance = Instance::deaf(app.db.pool()).await;
-    instance.follow_by(hints.clone(), poll).await;
+    let instance = Instance::builder(app.db.pool())
+        .change_signal(hints.clone())
+        .poll_every(poll)
+        .start()
+        .await;
     instance
 }
 
@@ -34,13 +37,13 @@ async fn redis_carries_a_change_to_others_and_to_oneself() {
     let hints = Hints::Redis(redis.url());
     let (one, other) = (following(&app, &hints, NEVER).await, following(&app, &hints, NEVER).await);
     for instance in [&one, &other] {
-        eventually("it hears", async || hears(instance).await).await;
+        wait_until("it hears", async || hears(instance).await).await;
     }
     for n in 1..=20 {
         let writer = if n % 2 == 0 { &one } else { &other };
         let revision = change(writer, n).await;
-        one.reaches(revision).await;
-        other.reaches(revision).await;
+        one.wait_for_revision(revision).await;
+        other.wait_for_revision(revision).await;
     }
 }
 
@@ -51,15 +54,15 @@ async fn a_redis_that_dies_costs_the_hint_and_nothing_else() {
     let (one, other) = (following(&app, &hints, POLL).await, following(&app, &hints, POLL).await);
     for round in 0..3 {
         for instance in [&one, &other] {
-            eventually("it hears", async || hears(instance).await).await;
+            wait_until("it hears", async || hears(instance).await).await;
         }
         redis.kill();
         let revision = change(&one, 2 * round + 1).await;
-        other.reaches(revision).await;
+        other.wait_for_revision(revision).await;
         assert!(other.get("/readyz").send().await.status.is_success(), "it is ready all the same");
         redis.again().await;
         let revision = change(&other, 2 * round + 2).await;
-        one.reaches(revision).await;
+        one.wait_for_revision(revision).await;
     }
 }
 
@@ -69,14 +72,14 @@ async fn a_change_while_redis_was_away_is_found_when_it_is_back() {
     let hints = Hints::Redis(redis.url());
     let (one, other) = (following(&app, &hints, NEVER).await, following(&app, &hints, NEVER).await);
     for instance in [&one, &other] {
-        eventually("it hears", async || hears(instance).await).await;
+        wait_until("it hears", async || hears(instance).await).await;
     }
     redis.kill();
     let revision = change(&one, 1).await;
-    one.reaches(revision).await;
+    one.wait_for_revision(revision).await;
     assert_eq!(other.settings.revision(), 1, "nobody could tell it");
     redis.again().await;
-    other.reaches(revision).await;
+    other.wait_for_revision(revision).await;
 }
 
 #[tokio::test]
@@ -86,8 +89,8 @@ async fn the_timer_alone_is_enough_and_ones_own_changes_are_read_at_once() {
     let other = following(&app, &Hints::None, POLL).await;
     for n in 1..=3 {
         let revision = change(&writer, n).await;
-        writer.reaches(revision).await;
-        other.reaches(revision).await;
+        writer.wait_for_revision(revision).await;
+        other.wait_for_revision(revision).await;
     }
     assert!(writer.get("/readyz").send().await.status.is_success());
 }
@@ -98,5 +101,5 @@ async fn an_address_that_is_none_leaves_the_timer() {
     let hints = Hints::Redis(Secret::new("not an address".to_owned()));
     let other = following(&app, &hints, POLL).await;
     let revision = change(&app.instance, 1).await;
-    other.reaches(revision).await;
+    other.wait_for_revision(revision).await;
 }

@@ -8,7 +8,7 @@ use brune::{
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use crate::support::{Call, Instance, Reply, TestApp, admin, token, user};
+use crate::support::{Call, FAST_PACE, Instance, Reply, TestApp, admin, token, user};
 
 const SETTINGS: &str = "/admin/global-settings";
 const COOLDOWN: &str = "BRUNE_COOLDOWN_MINUTES";
@@ -77,7 +77,11 @@ async fn over_https_the_cookie_is_bound_to_the_host() {
     let app = TestApp::new().await;
     let public_url = Some("https://settings.test".to_owned());
     let pool = app.db.own_pool().await;
-    let instance = Instance::alerting(&Alerts { public_url, ..Alerts::default() }, pool).await;
+    let instance = Instance::builder(pool)
+        .alerts(&Alerts { public_url, ..Alerts::default() })
+        .pace(FAST_PACE)
+        .start()
+        .await;
     let ada = admin("ada");
     let reply = sign_in(&instance, &ada).await;
     let start = format!("__Host-brune={ada}; HttpOnly; SameSite=Strict; Path=/; Secure; Max-Age=");
@@ -159,7 +163,7 @@ async fn a_cookie_that_does_not_hold_is_refused_like_a_token() {
 #[tokio::test]
 async fn the_cookie_opens_no_other_route() {
     let app = TestApp::new().await;
-    let session = app.instance.start(&user("ana")).await.ok();
+    let session = app.instance.start_session(&user("ana")).await.ok();
     let session = format!("/brun-e/sessions/{}", session["session_id"].as_str().unwrap());
     let end = format!("{session}/end");
     for token in [admin("ada"), user("ana")] {

@@ -12,10 +12,10 @@ use tokio::{
 
 use crate::support::{
     Instance, TestApp, admin,
-    by_hand::eventually,
     proxy::Proxy,
     sse::{Event, Served, Stream},
     user,
+    wait::wait_until,
 };
 
 const PATH: &str = "/admin/global-settings/stream";
@@ -69,7 +69,7 @@ async fn each_change_set_is_one_event_with_who_and_why() {
         })
     );
     // From another instance, and in order.
-    let other = app.another().await;
+    let other = app.another_instance().await;
     for n in 3..8 {
         change(&other, &n.to_string(), n - 1).await;
     }
@@ -85,12 +85,12 @@ async fn who_comes_back_hears_first_what_they_missed() {
     for n in 2..6 {
         change(&app.instance, &n.to_string(), n - 1).await;
     }
-    app.instance.reaches(5).await;
+    app.instance.wait_for_revision(5).await;
     let mut behind = listen(&served, Some("3")).await;
     let mut current = listen(&served, Some("5")).await;
     let mut new = listen(&served, None).await;
     // Of an instance that has only just begun.
-    let late = Instance::streaming(StreamBounds::default(), app.db.pool()).await;
+    let late = Instance::builder(app.db.pool()).start().await;
     let mut elsewhere = listen(&Served::of(&late, Limits::default()).await, Some("3")).await;
     change(&app.instance, "6", 5).await;
     for stream in [&mut behind, &mut elsewhere] {
@@ -112,7 +112,7 @@ async fn the_first_event_says_where_the_stream_starts() {
     // A change between reading and listening is noticed: what was read is not where the stream starts.
     let read = app.instance.get("/admin/global-settings").bearer(&admin("ada")).send().await.ok();
     change(&app.instance, "2", 1).await;
-    app.instance.reaches(2).await;
+    app.instance.wait_for_revision(2).await;
     let mut late = open(&served, None).await;
     let start = late.event().await;
     assert_eq!((read["revision"].as_i64(), told(&start)), (Some(1), (2, "start")));
@@ -123,7 +123,7 @@ async fn the_first_event_says_where_the_stream_starts() {
     assert_eq!(told(&behind.event().await), (1, "start"));
     assert_eq!(told(&behind.event().await), (2, "change"));
     // Of an instance that has only just begun, and reads no trail.
-    let fresh = Instance::bounded(StreamBounds::default(), app.db.pool()).await;
+    let fresh = Instance::builder(app.db.pool()).without_listener().start().await;
     let mut ahead = open(&Served::of(&fresh, Limits::default()).await, Some("7")).await;
     let event = ahead.event().await;
     assert_eq!((told(&event), &event.data), ((2, "resync"), &json!({"revision": 2})));
@@ -140,7 +140,7 @@ async fn who_missed_too_much_or_knows_the_future_is_told_to_read_everything() {
           where key = 'BRUNE_PROMPT_VERSION';
         commit; end loop; end $$";
     sqlx::raw_sql(sql).execute(&app.db.pool()).await.unwrap();
-    app.instance.reaches(300).await;
+    app.instance.wait_for_revision(300).await;
     let served = Served::of(&app.instance, Limits::default()).await;
     let mut far = open(&served, Some("2")).await;
     let mut near = listen(&served, Some("44")).await;
@@ -178,7 +178,7 @@ async fn what_is_wrong_with_the_request_is_told_before_it_streams() {
 async fn silence_is_broken_by_heartbeats_and_the_deadline_of_requests_does_not_end_it() {
     let app = TestApp::new().await;
     let bounds = StreamBounds { heartbeat: Duration::from_millis(50), ..StreamBounds::default() };
-    let instance = Instance::streaming(bounds, app.db.pool()).await;
+    let instance = Instance::builder(app.db.pool()).stream_bounds(bounds).start().await;
     let limits = Limits { request: Duration::from_millis(100), ..Limits::default() };
     let served = Served::of(&instance, limits).await;
     let mut stream = listen(&served, None).await;
@@ -199,7 +199,7 @@ async fn shutdown_ends_every_stream_and_waits_for_none() {
         streams.push(listen(&served, None).await);
     }
     assert_eq!(app.instance.streams.open(), 5);
-    app.instance.ending.cancel();
+    app.instance.shutdown.cancel();
     for stream in &mut streams {
         assert_eq!(stream.block().await, None);
     }
@@ -223,7 +223,7 @@ async fn a_stream_ends_with_its_token() {
 async fn streams_are_bounded_for_each_caller_and_for_all() {
     let app = TestApp::new().await;
     let bounds = StreamBounds { instance: 3, caller: 2, ..StreamBounds::default() };
-    let instance = Instance::streaming(bounds, app.db.pool()).await;
+    let instance = Instance::builder(app.db.pool()).stream_bounds(bounds).start().await;
     let served = Served::of(&instance, Limits::default()).await;
     let ada = [listen(&served, None).await, listen(&served, None).await];
     let refused = instance.get(PATH).bearer(&admin("ada")).send().await;
@@ -236,13 +236,13 @@ async fn streams_are_bounded_for_each_caller_and_for_all() {
     refused.problem(503, "unavailable");
     // Who leaves makes room.
     drop((ada, ben));
-    eventually("they are let go", async || instance.streams.open() == 0).await;
+    wait_until("they are let go", async || instance.streams.open() == 0).await;
     listen(&served, None).await;
 }
 
 #[tokio::test]
 async fn a_reader_that_reads_nothing_is_dropped_and_the_others_hear_everything() {
-    let app = TestApp::of(&great_catalog()).await;
+    let app = TestApp::with_catalog(&great_catalog()).await;
     let limits = Limits { write: Duration::from_millis(500), ..Limits::default() };
     let served = Served::of(&app.instance, limits).await;
     let mut reader = listen(&served, None).await;
@@ -252,7 +252,7 @@ async fn a_reader_that_reads_nothing_is_dropped_and_the_others_hear_everything()
     let token = admin("ben");
     let head = format!("GET {PATH} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
     slow.write_all(head.as_bytes()).await.unwrap();
-    eventually("both listen", async || app.instance.streams.open() == 2).await;
+    wait_until("both listen", async || app.instance.streams.open() == 2).await;
     let sql = "with new as (update app_global_settings set version = version + 1, updated_by = 'dba' returning *)
         insert into app_global_setting_audit (key, action, new_value_json, version, changed_by, reason)
         select key, 'update', value_json, version, 'dba', 'by hand' from new";
@@ -265,7 +265,7 @@ async fn a_reader_that_reads_nothing_is_dropped_and_the_others_hear_everything()
             break;
         }
     }
-    eventually("the slow one is dropped", async || app.instance.streams.open() == 1).await;
+    wait_until("the slow one is dropped", async || app.instance.streams.open() == 1).await;
     let mut rest = Vec::new();
     let cut = timeout(Duration::from_secs(10), slow.read_to_end(&mut rest)).await;
     assert!(cut.is_ok(), "the connection was left open");
@@ -291,8 +291,8 @@ fn great_catalog() -> String {
 async fn what_is_committed_while_the_database_is_away_is_told_afterwards() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
-    let mut instance = proxy.instance().await;
-    instance.follow(Duration::from_millis(100)).await;
+    let instance =
+        Instance::builder(proxy.pool(5).await).poll_every(Duration::from_millis(100)).start().await;
     let served = Served::of(&instance, Limits::default()).await;
     let mut stream = listen(&served, None).await;
     proxy.take_away().await;

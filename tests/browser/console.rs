@@ -79,7 +79,7 @@ async fn what_is_left_of_secrets_is_cleaned_up_and_never_shown() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_catalog_without_sessions_has_no_page_and_no_word_of_them() {
     let catalog = include_str!("../../config/mcp-gateway.toml");
-    let app = TestApp::of(catalog).await;
+    let app = TestApp::with_catalog(catalog).await;
     travel(&app, Some(catalog), "journey_no_sessions.mjs", "").await;
 }
 
@@ -109,7 +109,7 @@ async fn the_settings_page_says_how_soon_it_can_be_used() {
     for settings in [9, 2_000] {
         let catalog = (9 < settings).then(|| catalog_of(settings));
         let app = match &catalog {
-            Some(text) => TestApp::of(text).await,
+            Some(text) => TestApp::with_catalog(text).await,
             None => TestApp::new().await,
         };
         let said = travel(&app, catalog.as_deref(), "speed.mjs", "").await;
@@ -147,7 +147,7 @@ async fn what_people_write_is_text_on_every_page() {
         applies = "hot"
         description = "Something to change."
     "#;
-    travel(&TestApp::of(catalog).await, Some(catalog), "hostile.mjs", "hostile").await;
+    travel(&TestApp::with_catalog(catalog).await, Some(catalog), "hostile.mjs", "hostile").await;
     travel(&TestApp::new().await, None, "hostile.mjs", "hostile").await;
 }
 

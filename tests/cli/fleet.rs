@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use crate::support::{
     TestApp,
     binary::{Home, Service},
-    by_hand::{self, eventually},
+    by_hand,
+    wait::wait_until,
 };
 
 async fn fleet(service: &Service) -> Vec<Value> {
@@ -41,7 +42,7 @@ async fn an_instance_that_is_stopped_takes_its_row_out_and_one_that_is_killed_is
     killed.ended().await;
     let of_it = async || fleet(&stays).await.into_iter().find(|it| it["id"] == dead);
     assert!(of_it().await.is_some(), "it had no time to say so");
-    eventually("it is not live", async || of_it().await.unwrap()["live"] == false).await;
+    wait_until("it is not live", async || of_it().await.unwrap()["live"] == false).await;
     let began = Instant::now();
     let reply = stays.change("BRUNE_COOLDOWN_MINUTES", &json!(45), 1);
     let reply = reply.query(&[("wait", "applied"), ("timeout_ms", "4000")]).send().await.unwrap();
@@ -55,7 +56,7 @@ async fn an_instance_that_is_stopped_takes_its_row_out_and_one_that_is_killed_is
            select from brune_instance newer where newer.seen_at < brune_instance.seen_at)",
     )
     .await;
-    eventually("it is forgotten", async || of_it().await.is_none()).await;
+    wait_until("it is forgotten", async || of_it().await.is_none()).await;
     assert_eq!(fleet(&stays).await.len(), 1);
     stays.stop().await;
     let rows = "select count(*) from brune_instance";
@@ -84,7 +85,7 @@ async fn one_that_stands_still_is_named_and_takes_part_again_when_it_goes_on() {
     assert_eq!(lost["applied"]["laggards"][0]["id"], id);
     frozen.signal(Signal::CONT);
     let again = async || change(41, 3).await.0 == 200;
-    eventually("it takes part again", again).await;
+    wait_until("it takes part again", again).await;
     frozen.stop().await;
     writer.stop().await;
 }

@@ -3,12 +3,7 @@
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::support::{
-    TestApp,
-    binary::Home,
-    by_hand::{self, eventually},
-    receiver::Receiver,
-};
+use crate::support::{TestApp, binary::Home, by_hand, receiver::Receiver, wait::wait_until};
 
 const ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -71,7 +66,7 @@ async fn what_goes_wrong_is_posted_and_so_is_what_is_said_last() {
                 .any(|embed| embed["description"].as_str().unwrap_or_default().contains(text))
         })
     };
-    eventually("it is posted", async || posted("kept the settings of revision 1")).await;
+    wait_until("it is posted", async || posted("kept the settings of revision 1")).await;
     service.stop().await;
     assert!(posted("shutting down"), "{:?}", receiver.taken());
 }

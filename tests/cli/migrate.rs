@@ -162,7 +162,7 @@ async fn a_catalog_that_grew_adds_its_keys_and_leaves_the_others_alone() {
     let said = home.run(&["migrate"]).ok();
     assert_eq!(said, "BRUNE_NEW was declared\nBRUNE_NEW was seeded with 5, from default\n");
     home.run(&["doctor"]).ok();
-    app.instance.reaches(2).await;
+    app.instance.wait_for_revision(2).await;
 }
 
 #[tokio::test]

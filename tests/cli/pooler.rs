@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{TestApp, TestDb, binary::Home, by_hand::eventually, pgbouncer::PgBouncer};
+use crate::support::{TestApp, TestDb, binary::Home, pgbouncer::PgBouncer, wait::wait_until};
 
 /// A home whose database is behind `pooler`, and knows it.
 fn behind(pooler: &PgBouncer) -> Home {
@@ -61,7 +61,7 @@ async fn the_service_runs_behind_it_and_says_how_it_hears_of_changes() {
         let version = one["version"].as_i64().unwrap();
         let changed = service.change("BRUNE_COOLDOWN_MINUTES", &json!(version + 40), version);
         assert_eq!(changed.send().await.unwrap().status(), 200);
-        eventually(told, async || home.log().contains(told)).await;
+        wait_until(told, async || home.log().contains(told)).await;
         service.stop().await;
     }
 }

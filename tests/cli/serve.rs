@@ -13,6 +13,7 @@ use crate::support::{
     TestApp, TestDb,
     binary::{Home, gone},
     by_hand,
+    wait::wait_until,
 };
 
 const SETTINGS: &str = "/admin/global-settings";
@@ -92,11 +93,11 @@ async fn a_request_under_way_is_finished_before_the_service_ends() {
         let row = sqlx::query(waits).fetch_one(&pool).await.unwrap();
         row.get::<i64, _>(0) == 1
     };
-    by_hand::eventually("the change waits", is_waiting).await;
+    wait_until("the change waits", is_waiting).await;
     service.signal(Signal::TERM);
     let address = service.address().to_owned();
     let is_closed = async || TcpStream::connect(&address).await.is_err();
-    by_hand::eventually("no connection is accepted any more", is_closed).await;
+    wait_until("no connection is accepted any more", is_closed).await;
     other.rollback().await.unwrap();
     let reply = reply.join_all().await.remove(0);
     assert_eq!(reply.status(), 200);

@@ -124,7 +124,7 @@ async fn an_exported_env_file_is_read_alike_by_shells_and_libraries() {
     };
     let settings: String = (0..ODD.len()).map(setting).collect();
     let catalog = format!("catalog = \"texts\"\ndescription = \"Texts.\"\n\n{settings}");
-    let app = TestApp::of(&catalog).await;
+    let app = TestApp::with_catalog(&catalog).await;
     let keys: Vec<_> = (0..ODD.len()).map(|at| format!("TEXT_{at}")).collect();
     let changes = keys.iter().zip(ODD).map(|(key, value)| (key.as_str(), value.into(), 1));
     app.instance.change(&changes.collect::<Vec<_>>()).await.ok();
@@ -163,7 +163,7 @@ async fn run(kind: Kind, script: &str) {
 async fn run_on(catalog: &str, kind: Kind, script: &str) {
     // Before the service is there, which would stand still meanwhile and take its database for gone.
     let dir = clients(kind);
-    let app = TestApp::of(catalog).await;
+    let app = TestApp::with_catalog(catalog).await;
     let served = Served::of(&app.instance, Limits::default()).await;
     let python = dir.join("venv/bin/python3");
     let program = match kind {

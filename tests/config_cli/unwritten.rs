@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     service::{Room, Run, Service, run},
-    support::{admin, by_hand::eventually},
+    support::{admin, wait::wait_until},
 };
 
 /// The disk is full.
@@ -84,7 +84,7 @@ async fn a_watch_that_cannot_be_written_ends() {
     let mut child = command.stdout(full()).stderr(Stdio::piped()).spawn().unwrap();
     // It prints changes that are made after it has started, which nothing tells: so one is made until it has ended.
     let mut values = (31..60).cycle();
-    eventually("the watch ends", async || {
+    wait_until("the watch ends", async || {
         let value = values.next().unwrap_or_default().to_string();
         service.config(&["set", "BRUNE_COOLDOWN_MINUTES", &value, "-r", "a test"]);
         child.try_wait().unwrap().is_some()

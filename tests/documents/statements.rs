@@ -63,7 +63,7 @@ async fn a_change_by_psql_is_audited_and_taken_on() {
     let app = TestApp::new().await;
     let statements = block(section(OPERATIONS, "## A change by psql"), "sql");
     run(&app.db.pool(), &statements).await.unwrap();
-    app.instance.reaches(2).await;
+    app.instance.wait_for_revision(2).await;
     assert_eq!(app.instance.settings.current().get_integer("BRUNE_COOLDOWN_MINUTES"), Ok(45));
     let entry = audit_of(&app, "BRUNE_COOLDOWN_MINUTES").await;
     assert_eq!(entry, (Some("30".into()), Some("45".into()), Some(2), "ada".to_owned()));
@@ -82,15 +82,17 @@ async fn the_role_that_serves_may_do_all_that_serving_takes() {
     run(&pool, &logins.replace("brune_migrate", &migrates)).await.unwrap();
     let served = session(app.db.options().username(&role).password("a word"));
     let served = PgPoolOptions::new().max_connections(3).connect_lazy_with(served);
-    let mut instance = Instance::deaf(served.clone()).await;
-    instance.follow(Duration::from_secs(1)).await;
-    instance.join().await;
+    let instance = Instance::builder(served.clone())
+        .poll_every(Duration::from_secs(1))
+        .join_fleet()
+        .start()
+        .await;
     let change = json!({"key": "BRUNE_COOLDOWN_MINUTES", "value": 45, "version": 1});
     let call = instance.patch("/admin/global-settings?wait=applied").bearer(&admin("ada"));
     let call = call.header("idempotency-key", "k1");
     let body = json!({"reason": "a test", "changes": [change]});
     assert_eq!(call.json(&body).send().await.ok()["applied"]["instances"], 1);
-    let session = instance.start(&user("ana")).await.ok();
+    let session = instance.start_session(&user("ana")).await.ok();
     let end = format!("/brun-e/sessions/{}/end", session["session_id"].as_str().unwrap());
     instance.post(&end).bearer(&user("ana")).send().await.ok();
     for path in ["/admin/instances", "/admin/sessions/pins", "/admin/secrets"] {
@@ -110,7 +112,7 @@ async fn a_setting_is_added_tightened_and_removed_as_the_document_says() {
     let grown = format!("{BRUN_E}\n{entry}\n");
     let plan = publish(&pool, &grown).await.unwrap();
     assert_eq!((plan.declare, plan.seed.len()), (vec![KEY.to_owned()], 1));
-    app.instance.reaches(2).await;
+    app.instance.wait_for_revision(2).await;
     assert_eq!(app.instance.settings.get_string(KEY), Ok("Hello".to_owned()));
 
     let told = block(section(ADDING, "## Tightening one"), "text");
@@ -126,7 +128,7 @@ async fn a_setting_is_added_tightened_and_removed_as_the_document_says() {
     let unaudited = run(&pool, &format!("{before} delete from {after}")).await.unwrap_err();
     assert!(unaudited.to_string().contains("has no audit row"), "{unaudited}");
     run(&pool, &statements).await.unwrap();
-    app.instance.reaches(3).await;
+    app.instance.wait_for_revision(3).await;
     assert!(app.instance.settings.get_string(KEY).is_err() && app.instance.settings.is_sound());
     assert!(publish(&pool, BRUN_E).await.unwrap().is_empty());
     let entry = audit_of(&app, KEY).await;
@@ -134,7 +136,7 @@ async fn a_setting_is_added_tightened_and_removed_as_the_document_says() {
     assert_unbroken(&pool).await;
 
     publish(&pool, &grown).await.unwrap();
-    app.instance.reaches(4).await;
+    app.instance.wait_for_revision(4).await;
     assert_eq!(audit_of(&app, KEY).await.2, Some(2));
     assert_unbroken(&pool).await;
 }

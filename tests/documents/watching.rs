@@ -87,7 +87,7 @@ fn promtool(arguments: &[&str], input: &str) {
 async fn promtool_finds_nothing_wrong_with_metrics_and_rules() {
     let app = TestApp::new().await;
     app.instance.get("/admin/global-settings").send().await;
-    app.instance.start("nobody").await;
+    app.instance.start_session("nobody").await;
     let text = app.instance.get("/metrics").header("accept", "text/plain").send().await.text;
     promtool(&["metrics"], &text);
     let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/prometheus-alerts.yaml");

@@ -14,7 +14,7 @@ use reqwest::{Client, Method, RequestBuilder};
 use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 
-use super::{TestDb, by_hand::eventually, server::variable};
+use super::{TestDb, server::variable, wait::wait_until};
 
 /// Longer than anything may take that is only waited for.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -311,7 +311,7 @@ impl Drop for Service {
 
 /// Waits until no process of the private server is left.
 pub(crate) async fn gone(process: i32) {
-    eventually("Postgres is gone", async || !is_alive(process)).await;
+    wait_until("Postgres is gone", async || !is_alive(process)).await;
 }
 
 /// `kill -9`.

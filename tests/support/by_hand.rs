@@ -1,11 +1,6 @@
 //! What somebody with `psql` may do: changes behind the service's back, with their audit rows.
 
-use std::time::{Duration, Instant};
-
 use sqlx::{AssertSqlSafe, Executor as _, PgExecutor, PgPool};
-
-/// Longer than anything may take that is only waited for.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Sets `key` to the JSON `value`, whatever the catalog says of it.
 pub(crate) async fn set(database: impl PgExecutor<'_>, key: &str, value: &str) {
@@ -64,13 +59,4 @@ pub(crate) async fn end_sessions(by: impl PgExecutor<'_>, which: &str) -> i64 {
          where datname = current_database() and pid <> pg_backend_pid() and ({which})"
     );
     sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(by).await.unwrap()
-}
-
-/// Waits until `is_so`, which some other part brings about.
-pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !is_so().await {
-        assert!(Instant::now() < until, "not within {PATIENCE:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }

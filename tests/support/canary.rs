@@ -9,7 +9,7 @@ use std::{
 use tracing::level_filters::LevelFilter;
 
 use super::{
-    app::{INTERNAL_KEY, PROVIDER_KEY, SECRET},
+    credentials::{INTERNAL_KEY, PROVIDER_KEY, SECRET},
     receiver,
 };
 

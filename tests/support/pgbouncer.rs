@@ -15,11 +15,7 @@ use brune::{
 use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
 use tokio::net::TcpStream;
 
-use super::{
-    Instance, TestDb,
-    by_hand::{eventually, run},
-    programs::need,
-};
+use super::{TestDb, by_hand::run, programs::need, wait::wait_until};
 
 /// How many sessions on the server all its clients share.
 pub(crate) const SESSIONS: u32 = 4;
@@ -100,7 +96,7 @@ impl PgBouncer {
         let server = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
         self.server = Some(server.unwrap());
         let port = self.port;
-        eventually("PgBouncer answers", async || {
+        wait_until("PgBouncer answers", async || {
             TcpStream::connect(("127.0.0.1", port)).await.is_ok()
         })
         .await;
@@ -139,11 +135,6 @@ impl PgBouncer {
     pub(crate) async fn pool(&self, around: Option<PgConnectOptions>) -> Pool {
         let around = around.map(Box::new);
         Pool::open(self.options(), Reach::Pooler { around }, 2 * SESSIONS).await.unwrap()
-    }
-
-    /// An instance of the service whose database is behind here; it does not follow yet.
-    pub(crate) async fn instance(&self, around: Option<PgConnectOptions>) -> Instance {
-        Instance::deaf(self.pool(around).await).await
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Instance, TestDb};
+use super::TestDb;
 
 /// Stands between an instance and its database. Dropped, it cuts everything that goes through it.
 pub(crate) struct Proxy {
@@ -68,11 +68,6 @@ impl Proxy {
             .database(upstream.get_database().unwrap())
             .ssl_mode(sqlx::postgres::PgSslMode::Disable);
         Pool::open(options, Reach::Direct, size).await.unwrap()
-    }
-
-    /// An instance of the service whose database is behind here; it does not follow yet.
-    pub(crate) async fn instance(&self) -> Instance {
-        Instance::deaf(self.pool(5).await).await
     }
 
     /// How often a client has waited for the server to finish what it asked.

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::Instant};
 
-use super::by_hand::eventually;
+use super::wait::wait_until;
 
 /// What makes its address a secret.
 pub(crate) const TOKEN: &str = "a-token-of-the-receiver";
@@ -145,7 +145,7 @@ impl Receiver {
 
     /// What it took, as JSON, as soon as it is so much.
     pub(crate) async fn takes(&self, count: usize) -> Vec<Value> {
-        eventually("enough was delivered", async || count <= self.taken().len()).await;
+        wait_until("enough was delivered", async || count <= self.taken().len()).await;
         self.taken()
     }
 

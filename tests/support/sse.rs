@@ -24,7 +24,7 @@ impl Served {
     pub(crate) async fn of(instance: &Instance, limits: Limits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = serve(listener, instance.router.clone(), limits, instance.ending.clone());
+        let serving = serve(listener, instance.router.clone(), limits, instance.shutdown.clone());
         Self { address, done: TaskTracker::new().spawn(serving) }
     }
 

@@ -49,7 +49,7 @@ async fn a_plan_is_applied_as_one_change_set() {
 #[tokio::test]
 async fn a_plan_that_anything_has_overtaken_is_refused_a_hundred_times() {
     let app = TestApp::new().await;
-    let other = app.another().await;
+    let other = app.another_instance().await;
     for round in 0..100 {
         let value = 100 + round % 2;
         let text = document(&json!({COOLDOWN: value}));

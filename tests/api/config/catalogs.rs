@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{CONFIG, export, get, one, plan, put};
 use crate::settings::COOLDOWN;
 use crate::support::{
-    Instance, Reply, TestApp, admin, by_hand,
+    FAST_PACE, Instance, Reply, TestApp, admin, by_hand,
     receiver::{QUICK, Receiver},
     user,
 };
@@ -20,7 +20,7 @@ async fn listed(app: &TestApp) -> Vec<Value> {
 }
 
 async fn holds(text: &str, key: &str, old: Value, new: Value, locked: &[&str]) {
-    let app = TestApp::of(text).await;
+    let app = TestApp::with_catalog(text).await;
     let catalog = Catalog::parse(text).unwrap();
     let all = listed(&app).await;
     assert_eq!(all.len(), catalog.schema.all().count());
@@ -74,15 +74,19 @@ async fn a_catalog_without_the_settings_of_sessions_has_no_sessions() {
         (NEXUS, "nexus", "AI_PROVIDER", json!("gemini")),
     ] {
         let receiver = Receiver::new().await;
-        let mut app = TestApp::of(text).await;
-        app.instance = Instance::alerting(&receiver.as_webhook(), app.db.own_pool().await).await;
+        let mut app = TestApp::with_catalog(text).await;
+        app.instance = Instance::builder(app.db.own_pool().await)
+            .alerts(&receiver.as_webhook())
+            .pace(FAST_PACE)
+            .start()
+            .await;
         let instance = &app.instance;
         let no_sessions = |reply: Reply| {
             let problem = reply.problem(404, "not_found");
             let detail = problem["detail"].as_str().unwrap();
             assert!(detail.contains(name) && detail.contains("sessions"), "{detail}");
         };
-        no_sessions(instance.start(&user("u-1")).await);
+        no_sessions(instance.start_session(&user("u-1")).await);
         let id = "0198e5a0-0000-7000-8000-000000000000";
         for path in [
             format!("/brun-e/sessions/{id}"),
@@ -116,7 +120,7 @@ async fn a_catalog_without_the_settings_of_sessions_has_no_sessions() {
         let tags = document["tags"].as_array().unwrap();
         assert!(tags.iter().all(|it| it["name"] != "sessions"), "{tags:?}");
         app.instance.change(&[(key, value, 1)]).await.ok();
-        app.instance.deliver(QUICK);
+        app.instance.start_delivery(QUICK);
         let event = receiver.takes(1).await.remove(0);
         assert_eq!(event["data"]["revision"], 2);
         assert!(event["data"].get("sessions_on_older_settings").is_none(), "{event}");
@@ -130,7 +134,7 @@ fn speaks_of_sessions(text: &str) -> bool {
 #[tokio::test]
 async fn sessions_come_and_go_with_what_the_database_declares() {
     let app = TestApp::new().await;
-    app.instance.start(&user("u-1")).await.ok();
+    app.instance.start_session(&user("u-1")).await.ok();
     let me = get(&app.instance, "/admin/me").await.ok();
     assert_eq!(me["sessions"], true);
     // Another release's catalog calls one of the nine settings otherwise.

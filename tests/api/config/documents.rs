@@ -75,7 +75,7 @@ async fn an_export_is_an_attachment_of_its_own_type() {
 #[tokio::test]
 async fn two_exports_of_one_revision_differ_in_nothing_but_the_time() {
     let app = configured().await;
-    let other = app.another().await;
+    let other = app.another_instance().await;
     for (format, _) in FORMATS {
         let first = export(&app.instance, format).await;
         app.instance.shift.advance(chrono::TimeDelta::hours(1));

@@ -13,14 +13,14 @@ async fn a_rule_tightened_in_the_database_binds_put_delete_patch_and_import() {
     let app = TestApp::new().await;
     put(&app.instance, COOLDOWN, json!({"value": 20, "version": 1})).send().await.ok();
     // Nobody has told this one of anything; 25 was fine when it last looked, and so was the default.
-    let deaf = Instance::deaf(app.db.pool()).await;
+    let deaf = Instance::builder(app.db.pool()).without_listener().start().await;
     let tighten = "update app_global_setting_schema
         set constraints_json = constraints_json || '{\"max\": 24}' where key = 'BRUNE_COOLDOWN_MINUTES'";
     psql(&app.db.owner(), tighten).await.unwrap();
     let before = stored(&app).await;
     let reply = put(&deaf, COOLDOWN, json!({"value": 25, "version": 2})).send().await;
     let put_told = reply.problem(422, "validation_failed")["errors"][0].clone();
-    let deaf = Instance::deaf(app.db.pool()).await;
+    let deaf = Instance::builder(app.db.pool()).without_listener().start().await;
     let reply = reset(&deaf, &format!("{COOLDOWN}?reason=a+test&version=2")).send().await;
     let reset_told = reply.problem(422, "validation_failed")["errors"][0].clone();
     let reply = deaf.change(&[(COOLDOWN, json!(25), 2)]).await;
@@ -40,7 +40,7 @@ async fn a_rule_tightened_in_the_database_binds_put_delete_patch_and_import() {
 #[tokio::test]
 async fn a_key_that_was_locked_meanwhile_is_locked_for_every_way_of_writing() {
     let app = TestApp::new().await;
-    let deaf = Instance::deaf(app.db.pool()).await;
+    let deaf = Instance::builder(app.db.pool()).without_listener().start().await;
     let lock = "update app_global_setting_schema set kind = 'locked', editable = false
         where key = 'BRUNE_COOLDOWN_MINUTES'";
     psql(&app.db.owner(), lock).await.unwrap();
@@ -49,7 +49,7 @@ async fn a_key_that_was_locked_meanwhile_is_locked_for_every_way_of_writing() {
         .send()
         .await
         .problem(403, "key_locked");
-    let deaf = Instance::deaf(app.db.pool()).await;
+    let deaf = Instance::builder(app.db.pool()).without_listener().start().await;
     let call = reset(&deaf, &format!("{COOLDOWN}?reason=a+test&version=1"));
     call.send().await.problem(403, "key_locked");
     deaf.change(&[(PER_DAY, json!(7), 1), (COOLDOWN, json!(25), 1)])
@@ -65,7 +65,7 @@ async fn a_key_that_was_locked_meanwhile_is_locked_for_every_way_of_writing() {
 #[tokio::test]
 async fn reset_gives_the_default_of_the_catalog_as_it_is_now() {
     let app = TestApp::new().await;
-    let deaf = Instance::deaf(app.db.pool()).await;
+    let deaf = Instance::builder(app.db.pool()).without_listener().start().await;
     put(&app.instance, COOLDOWN, json!({"value": 20, "version": 1})).send().await.ok();
     let moved = "update app_global_setting_schema set default_json = '15'
         where key = 'BRUNE_COOLDOWN_MINUTES'";

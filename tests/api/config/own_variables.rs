@@ -68,7 +68,7 @@ default = "redis://cache"
 applies = "hot"
 description = "Where the cache is."
 "#;
-    let app = TestApp::of(text).await;
+    let app = TestApp::with_catalog(text).await;
     let drawn =
         plan(&app.instance, ENV, "REDIS_URL=redis://other\nBRUNE_LISTEN=127.0.0.1:1\n").await;
     assert_eq!(classes(&drawn), [("BRUNE_LISTEN", "locked"), ("REDIS_URL", "change")]);

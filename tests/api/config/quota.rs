@@ -11,7 +11,11 @@ use crate::{
 };
 
 async fn allowing(app: &TestApp, writes: u32) -> Instance {
-    Instance::allowing(NonZeroU32::new(writes).unwrap(), app.db.pool()).await
+    Instance::builder(app.db.pool())
+        .writes_per_minute(NonZeroU32::new(writes).unwrap())
+        .without_listener()
+        .start()
+        .await
 }
 
 #[tokio::test]

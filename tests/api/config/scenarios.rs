@@ -46,7 +46,7 @@ async fn story_1_first_startup_with_an_existing_dotenv_file() {
     start(&db, &dotenv).await.unwrap();
     // Marked as initialised: the catalog has its name, and the settings their first revision.
     assert_eq!(head(&db.pool()).await, (Some("brun-e".to_owned()), 1));
-    let instance = Instance::over(db.pool()).await;
+    let instance = Instance::builder(db.pool()).start().await;
     for (key, value) in [
         (COOLDOWN, json!(45)),
         ("BRUNE_PROMPT_ID", json!("pmpt_ours")),
@@ -86,7 +86,7 @@ async fn story_1_invalid_values_stop_the_first_start_all_of_them_named() {
 async fn story_1_startup_with_an_existing_configuration_database() {
     let db = TestDb::new().await;
     start(&db, &format!("{COOLDOWN}=45\n")).await.unwrap();
-    let instance = Instance::over(db.pool()).await;
+    let instance = Instance::builder(db.pool()).start().await;
     instance.change(&[(COOLDOWN, json!(50), 1)]).await.ok();
     let before = head(&db.pool()).await;
     let again = start(&db, &format!("{COOLDOWN}=99\n{PER_DAY}=7\n")).await.unwrap();
@@ -94,7 +94,7 @@ async fn story_1_startup_with_an_existing_configuration_database() {
     // Not even an invalid one is looked at.
     assert!(start(&db, &format!("{COOLDOWN}=nonsense\n")).await.unwrap().is_empty());
     assert_eq!(head(&db.pool()).await, before);
-    let fresh = Instance::over(db.pool()).await;
+    let fresh = Instance::builder(db.pool()).start().await;
     assert_eq!(one(&fresh, COOLDOWN).await["value"], 50);
     assert_eq!(one(&fresh, PER_DAY).await["value"], 3);
 }
@@ -102,14 +102,14 @@ async fn story_1_startup_with_an_existing_configuration_database() {
 #[tokio::test]
 async fn story_2_update_configuration_via_api() {
     let app = TestApp::new().await;
-    let other = app.another().await;
+    let other = app.another_instance().await;
     let started = Moment::now();
     let reply = put(&app.instance, COOLDOWN, json!({"value": 45, "version": 1})).send().await;
     assert_eq!(reply.header("etag"), "\"v2\"");
     let updated = reply.ok();
     assert_eq!((&updated["value"], &updated["version"]), (&json!(45), &json!(2)));
     // Persisted, and on every instance within 30 seconds: by notification, since these do not poll.
-    other.reaches(2).await;
+    other.wait_for_revision(2).await;
     assert!(started.elapsed() < Duration::from_secs(30));
     assert_eq!(other.settings.get_number(COOLDOWN).unwrap().to_string(), "45");
     assert_eq!(one(&other, COOLDOWN).await["value"], 45);

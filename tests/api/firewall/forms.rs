@@ -230,7 +230,7 @@ async fn a_value_that_was_put_there_by_hand_does_not_come_back() {
         let (pool, secret) = (app.db.pool(), form.of(&core()));
         by_hand::set(&pool, LEVELS, &json!([secret]).to_string()).await;
         by_hand::set(&pool, LEVELS, "[]").await;
-        app.instance.reaches(3).await;
+        app.instance.wait_for_revision(3).await;
         let newest = crate::settings::entries(&app.instance, &format!("key={LEVELS}")).await;
         for target in [
             json!({"key": LEVELS, "to_version": 2, "version": 3}),

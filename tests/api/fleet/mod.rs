@@ -9,7 +9,7 @@ use brune::fleet::Pace;
 use serde_json::{Value, json};
 use sqlx::postgres::PgPoolOptions;
 
-use crate::support::{Instance, TestApp, admin, by_hand, proxy::Proxy, user};
+use crate::support::{Instance, TestApp, admin, by_hand, proxy::Proxy, user, wait::wait_until};
 
 /// So quick that nobody has to wait long for the silence of others, and no busy machine takes for silence.
 pub(super) const QUICK: Pace = Pace {
@@ -32,22 +32,21 @@ pub(super) async fn entry(instance: &Instance, of: &Instance) -> Option<Value> {
 
 /// An instance that follows by notification alone, and is one of the fleet.
 pub(super) async fn joined(app: &TestApp) -> Instance {
-    let mut instance = app.another().await;
-    instance.join().await;
+    let mut instance = app.another_instance().await;
+    instance.join_fleet().await;
     instance
 }
 
 /// One of the fleet that hears of no change.
 pub(super) async fn deaf(app: &TestApp) -> Instance {
-    let mut instance = Instance::deaf(app.db.pool()).await;
-    instance.join().await;
+    let instance = Instance::builder(app.db.pool()).without_listener().join_fleet().start().await;
     instance
 }
 
 #[tokio::test]
 async fn the_fleet_is_told_with_what_each_has_applied() {
     let mut app = TestApp::new().await;
-    app.instance.join().await;
+    app.instance.join_fleet().await;
     let _deaf = deaf(&app).await;
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("3"), 2)]).await.ok();
@@ -55,7 +54,7 @@ async fn the_fleet_is_told_with_what_each_has_applied() {
         let own = entry(&app.instance, &app.instance).await.unwrap();
         own["applied_revision"] == 3
     };
-    by_hand::eventually("it is acknowledged", has_it).await;
+    wait_until("it is acknowledged", has_it).await;
     let told = instances(&app.instance).await;
     assert!(told["instances"][1]["seen_ms_ago"].as_i64().unwrap() < 6000);
     insta::assert_json_snapshot!(told, {
@@ -99,8 +98,8 @@ async fn the_fleet_is_told_with_what_each_has_applied() {
 #[tokio::test]
 async fn an_instance_is_there_from_its_first_heartbeat_to_its_last_act() {
     let mut app = TestApp::new().await;
-    app.instance.join().await;
-    let other = Instance::deaf(app.db.pool()).await;
+    app.instance.join_fleet().await;
+    let other = Instance::builder(app.db.pool()).without_listener().start().await;
     assert_eq!(entry(&app.instance, &other).await, None);
     other.fleet.join(&other.pool, 1).await.unwrap();
     let seen = entry(&app.instance, &other).await.unwrap();
@@ -113,10 +112,10 @@ async fn an_instance_is_there_from_its_first_heartbeat_to_its_last_act() {
 #[tokio::test]
 async fn one_that_ends_without_a_word_is_not_live_and_then_forgotten() {
     let mut app = TestApp::new().await;
-    app.instance = Instance::paced(QUICK, app.db.pool()).await;
-    app.instance.join().await;
-    let mut other = Instance::paced(QUICK, app.db.pool()).await;
-    other.join().await;
+    app.instance =
+        Instance::builder(app.db.pool()).pace(QUICK).without_listener().join_fleet().start().await;
+    let other =
+        Instance::builder(app.db.pool()).pace(QUICK).without_listener().join_fleet().start().await;
     assert_eq!(entry(&app.instance, &other).await.unwrap()["live"], true);
     // Its tasks end here, and nobody takes its row out.
     let id = json!(other.fleet.id());
@@ -126,44 +125,48 @@ async fn one_that_ends_without_a_word_is_not_live_and_then_forgotten() {
         told["instances"].as_array().unwrap().iter().find(|it| it["id"] == id).cloned()
     };
     let silent = async || of_it().await.is_none_or(|it| it["live"] == false);
-    by_hand::eventually("it is not live", silent).await;
-    by_hand::eventually("it is forgotten", async || of_it().await.is_none()).await;
+    wait_until("it is not live", silent).await;
+    wait_until("it is forgotten", async || of_it().await.is_none()).await;
     // One that goes on is not, however long that took.
     let goes_on =
         async || entry(&app.instance, &app.instance).await.is_some_and(|it| it["live"] == true);
-    by_hand::eventually("the other goes on", goes_on).await;
+    wait_until("the other goes on", goes_on).await;
 }
 
 #[tokio::test]
 async fn a_row_that_was_lost_is_written_again() {
     let mut app = TestApp::new().await;
-    app.instance = Instance::paced(QUICK, app.db.pool()).await;
-    app.instance.join().await;
+    app.instance =
+        Instance::builder(app.db.pool()).pace(QUICK).without_listener().join_fleet().start().await;
     // What a crash of the server leaves of an unlogged table.
     by_hand::run(&app.db.owner(), "truncate brune_instance").await;
     let again = async || entry(&app.instance, &app.instance).await.is_some();
-    by_hand::eventually("it is there again", again).await;
+    wait_until("it is there again", again).await;
 }
 
 #[tokio::test]
 async fn heartbeats_go_on_after_the_database_was_away() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
-    let mut instance = Instance::paced(QUICK, proxy.pool(5).await).await;
-    instance.join().await;
+    let instance = Instance::builder(proxy.pool(5).await)
+        .pace(QUICK)
+        .without_listener()
+        .join_fleet()
+        .start()
+        .await;
     proxy.take_away().await;
     let silent =
         async || entry(&app.instance, &instance).await.is_some_and(|it| it["live"] == false);
     // Judged by the usual pace of the one that is asked, so its silence is made longer.
     by_hand::run(&app.db.pool(), "update brune_instance set seen_at = seen_at - interval '7 s'")
         .await;
-    by_hand::eventually("it falls silent", silent).await;
+    wait_until("it falls silent", silent).await;
     let asked = instance.get("/admin/instances").bearer(&admin("root")).send().await;
     assert_ne!(asked.header("retry-after"), "");
     asked.problem(503, "unavailable");
     proxy.bring_back().await;
     let back = async || entry(&app.instance, &instance).await.is_some_and(|it| it["live"] == true);
-    by_hand::eventually("it is heard again", back).await;
+    wait_until("it is heard again", back).await;
 }
 
 #[tokio::test]
@@ -180,7 +183,7 @@ async fn a_heartbeat_is_an_update_in_place() {
             where relname = 'brune_instance'";
         sqlx::query_as::<_, (i64, i64)>(sql).fetch_one(&app.db.pool()).await.unwrap()
     };
-    by_hand::eventually("they are counted", async || counts().await.0 == 200).await;
+    wait_until("they are counted", async || counts().await.0 == 200).await;
     let (updates, in_place) = counts().await;
     assert!(9 * updates <= 10 * in_place, "{in_place} of {updates}");
 }
@@ -189,22 +192,22 @@ async fn a_heartbeat_is_an_update_in_place() {
 async fn many_changes_at_once_are_acknowledged_together() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
-    let mut instance = proxy.instance().await;
-    instance.join().await;
+    let mut instance =
+        Instance::builder(proxy.pool(5).await).without_listener().join_fleet().start().await;
     // Only heartbeats go through the proxy; what it hears and reads does not.
     instance.pool = app.db.pool().into();
-    instance.follow(Duration::from_hours(1)).await;
+    instance.start_listening().await;
     let mut hold = app.db.pool().begin().await.unwrap();
     let row = "select from brune_instance where id = $1 for update";
     sqlx::query(row).bind(instance.fleet.id()).execute(&mut *hold).await.unwrap();
     for n in 1..=20 {
         app.instance.change(&[("BRUNE_PROMPT_VERSION", json!(format!("v{n}")), n)]).await.ok();
     }
-    instance.reaches(21).await;
+    instance.wait_for_revision(21).await;
     let before = proxy.round_trips();
     hold.rollback().await.unwrap();
     let has_it = async || entry(&app.instance, &instance).await.unwrap()["applied_revision"] == 21;
-    by_hand::eventually("the last is acknowledged", has_it).await;
+    wait_until("the last is acknowledged", has_it).await;
     let after = proxy.round_trips() - before;
     assert!(after < 8, "{after} round trips for 20 revisions");
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::{task::JoinSet, time::Instant};
 
 use super::{QUICK, deaf, joined, wait::patch};
-use crate::support::{Instance, TestApp, by_hand, proxy::Proxy};
+use crate::support::{Instance, TestApp, by_hand, proxy::Proxy, wait::wait_until};
 
 /// More round trips than it takes to connect and to look once.
 const ENOUGH: usize = 12;
@@ -25,13 +25,11 @@ async fn one_that_dies_is_waited_for_no_longer() {
     let mut app = TestApp::new().await;
     // Not because its row is gone, but because it says nothing any more.
     let pace = Pace { forget: Duration::from_mins(1), ..QUICK };
-    app.instance = Instance::paced(pace, app.db.pool()).await;
-    app.instance.follow(Duration::from_hours(1)).await;
-    app.instance.join().await;
-    let mut other = Instance::paced(QUICK, app.db.pool()).await;
-    other.join().await;
+    app.instance = Instance::builder(app.db.pool()).pace(pace).join_fleet().start().await;
+    let other =
+        Instance::builder(app.db.pool()).pace(QUICK).without_listener().join_fleet().start().await;
     let dies = async {
-        app.instance.reaches(2).await;
+        app.instance.wait_for_revision(2).await;
         drop(other);
     };
     let waiting = patch(&app.instance, "wait=applied&timeout_ms=4000", 45, 1);
@@ -44,8 +42,8 @@ async fn one_that_dies_is_waited_for_no_longer() {
 #[tokio::test]
 async fn one_that_is_dead_already_is_not_waited_for() {
     let mut app = TestApp::new().await;
-    app.instance.join().await;
-    let other = Instance::deaf(app.db.pool()).await;
+    app.instance.join_fleet().await;
+    let other = Instance::builder(app.db.pool()).without_listener().start().await;
     other.fleet.join(&other.pool, 1).await.unwrap();
     let older = "update brune_instance set seen_at = seen_at - interval '7 s' where id = $1";
     sqlx::query(older).bind(other.fleet.id()).execute(&app.db.pool()).await.unwrap();
@@ -57,14 +55,14 @@ async fn one_that_is_dead_already_is_not_waited_for() {
 async fn those_that_come_later_are_not_waited_for() {
     let app = TestApp::new().await;
     let _laggard = deaf(&app).await;
-    let late = Instance::deaf(app.db.pool()).await;
+    let late = Instance::builder(app.db.pool()).without_listener().start().await;
     patch(&app.instance, "", 45, 1).send().await.ok();
     let proxy = Proxy::before(&app.db).await;
-    let writer = proxy.instance().await;
+    let writer = Instance::builder(proxy.pool(5).await).without_listener().start().await;
     let before = proxy.round_trips();
     let comes = async {
         let looked = async || proxy.round_trips() > before + ENOUGH;
-        by_hand::eventually("who is live was looked at", looked).await;
+        wait_until("who is live was looked at", looked).await;
         // It says itself that it has not got it.
         late.fleet.join(&late.pool, 1).await.unwrap();
     };
@@ -82,7 +80,7 @@ async fn a_crowd_of_waiters_looks_no_more_than_a_few() {
     let _laggard = deaf(&app).await;
     patch(&app.instance, "", 45, 1).send().await.ok();
     let proxy = Proxy::before(&app.db).await;
-    let writer = proxy.instance().await;
+    let writer = Instance::builder(proxy.pool(5).await).without_listener().start().await;
     let looks = async |waiters: usize| {
         let before = proxy.round_trips();
         let mut all = JoinSet::new();
@@ -105,14 +103,12 @@ async fn a_database_that_goes_away_during_a_wait_makes_no_failure_of_it() {
     let app = TestApp::new().await;
     let laggard = deaf(&app).await;
     let proxy = Proxy::before(&app.db).await;
-    let mut writer = proxy.instance().await;
-    writer.follow(Duration::from_hours(1)).await;
-    writer.join().await;
+    let writer = Instance::builder(proxy.pool(5).await).join_fleet().start().await;
     let goes = async {
-        writer.reaches(2).await;
+        writer.wait_for_revision(2).await;
         let before = proxy.round_trips();
         let looked = async || proxy.round_trips() > before + ENOUGH;
-        by_hand::eventually("it looks", looked).await;
+        wait_until("it looks", looked).await;
         proxy.take_away().await;
     };
     let waiting = patch(&writer, "wait=applied&timeout_ms=1500", 45, 1);
@@ -130,13 +126,13 @@ async fn a_look_that_failed_is_not_the_last_one() {
     let _other = joined(&app).await;
     patch(&app.instance, "", 45, 1).send().await.ok();
     let proxy = Proxy::before(&app.db).await;
-    let writer = proxy.instance().await;
+    let writer = Instance::builder(proxy.pool(5).await).without_listener().start().await;
     let pool = app.db.owner();
     by_hand::run(&pool, "alter table brune_instance rename to out_of_sight").await;
     let before = proxy.round_trips();
     let is_back = async {
         let failed = async || proxy.round_trips() > before + ENOUGH;
-        by_hand::eventually("it looked and failed", failed).await;
+        wait_until("it looked and failed", failed).await;
         by_hand::run(&pool, "alter table out_of_sight rename to brune_instance").await;
     };
     let (applied, ()) = tokio::join!(waited(&writer, 2, Duration::from_secs(15)), is_back);
@@ -156,7 +152,7 @@ async fn a_fleet_that_cannot_be_seen_is_not_said_to_have_it() {
 #[tokio::test]
 async fn a_wait_ends_before_the_requests_deadline_however_long_the_write_took() {
     let mut app = TestApp::new().await;
-    app.instance.join().await;
+    app.instance.join_fleet().await;
     let _laggard = deaf(&app).await;
     let mut other_writer = app.db.pool().begin().await.unwrap();
     let lock = "select from app_global_setting_head for update";

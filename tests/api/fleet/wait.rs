@@ -28,7 +28,7 @@ fn laggards(applied: &Value) -> Vec<Value> {
 #[tokio::test]
 async fn a_change_is_answered_when_every_instance_has_it() {
     let mut app = TestApp::new().await;
-    app.instance.join().await;
+    app.instance.join_fleet().await;
     let others = [joined(&app).await, joined(&app).await];
     for version in 1..=10 {
         let reply = patch(&app.instance, "wait=applied", 100 + version, version).send().await;
@@ -51,7 +51,7 @@ async fn a_change_is_answered_when_every_instance_has_it() {
 #[tokio::test]
 async fn every_write_can_be_waited_for() {
     let mut app = TestApp::new().await;
-    app.instance.join().await;
+    app.instance.join_fleet().await;
     let other = joined(&app).await;
     let config = format!("/admin/config/{COOLDOWN}");
     let root = admin("root");
@@ -88,7 +88,7 @@ async fn every_write_can_be_waited_for() {
 #[tokio::test]
 async fn who_does_not_ask_does_not_wait() {
     let mut app = TestApp::new().await;
-    app.instance.join().await;
+    app.instance.join_fleet().await;
     let _deaf = deaf(&app).await;
     let began = Instant::now();
     let body = patch(&app.instance, "", 45, 1).send().await.ok();
@@ -104,7 +104,7 @@ async fn who_does_not_ask_does_not_wait() {
 #[tokio::test]
 async fn an_instance_that_hears_nothing_is_named() {
     let mut app = TestApp::new().await;
-    app.instance.join().await;
+    app.instance.join_fleet().await;
     let (_other, deaf) = (joined(&app).await, deaf(&app).await);
     let began = Instant::now();
     let reply = patch(&app.instance, "wait=applied&timeout_ms=300", 45, 1).send().await;
@@ -137,11 +137,11 @@ async fn the_one_that_answers_may_be_the_one_that_lags() {
 #[tokio::test]
 async fn a_laggard_that_catches_up_is_waited_for_no_longer() {
     let mut app = TestApp::new().await;
-    app.instance.join().await;
+    app.instance.join_fleet().await;
     let deaf = deaf(&app).await;
     let began = Instant::now();
     let catches_up = async {
-        app.instance.reaches(2).await;
+        app.instance.wait_for_revision(2).await;
         settings::refresh(&deaf.pool, &deaf.settings).await.unwrap();
     };
     let waiting = patch(&app.instance, "wait=applied&timeout_ms=4000", 45, 1);
@@ -154,7 +154,7 @@ async fn a_laggard_that_catches_up_is_waited_for_no_longer() {
 #[tokio::test]
 async fn a_repeat_waits_too_and_need_not_have_waited_before() {
     let mut app = TestApp::new().await;
-    app.instance.join().await;
+    app.instance.join_fleet().await;
     let deaf = deaf(&app).await;
     let send =
         |query: &str| patch(&app.instance, query, 45, 1).header("idempotency-key", "k1").send();
@@ -172,7 +172,7 @@ async fn a_repeat_waits_too_and_need_not_have_waited_before() {
 #[tokio::test]
 async fn ten_instances_are_waited_for() {
     let mut app = TestApp::new().await;
-    app.instance.join().await;
+    app.instance.join_fleet().await;
     let mut others = Vec::new();
     for _ in 0..9 {
         others.push(joined(&app).await);
@@ -191,7 +191,7 @@ async fn ten_instances_are_waited_for() {
 #[tokio::test]
 async fn writers_wait_side_by_side() {
     let mut app = TestApp::new().await;
-    app.instance.join().await;
+    app.instance.join_fleet().await;
     let other = joined(&app).await;
     let change = async |instance: &Instance, key: &str, value: Value| {
         let change = json!({"key": key, "value": value, "version": 1});

@@ -144,10 +144,10 @@ async fn the_service_does_its_work_with_its_grants_alone() {
     let app = TestApp::new().await;
     let role = service_role(&app.db).await;
     let pool = Pool::open(role, Reach::Direct, 5).await.unwrap();
-    let instance = Instance::over(pool).await;
+    let instance = Instance::builder(pool).start().await;
     instance.change(&[(COOLDOWN, json!(45), 1)]).await.ok();
-    instance.reaches(2).await;
-    let started = instance.start(&user("ana")).await.ok();
+    instance.wait_for_revision(2).await;
+    let started = instance.start_session(&user("ana")).await.ok();
     let path = format!("/admin/sessions/{}/end", started["session_id"].as_str().unwrap());
     let end = json!({"reason": "a test"});
     instance.post(&path).bearer(&admin("admin-1")).json(&end).send().await.ok();
@@ -229,7 +229,7 @@ async fn an_owner_without_other_rights_can_migrate_and_the_service_can_write() {
         let db = migrated_by_an_ordinary_owner(owns_database).await;
         assert_eq!(may_create_temporary_tables(&db).await, !owns_database);
         let pool = Pool::open(service_role(&db).await, Reach::Direct, 5).await.unwrap();
-        let instance = Instance::over(pool).await;
+        let instance = Instance::builder(pool).start().await;
         instance.change(&[(COOLDOWN, json!(45), 1)]).await.ok();
     }
 }

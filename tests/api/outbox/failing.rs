@@ -9,6 +9,7 @@ use super::{alerting, change, messages, outbox};
 use crate::support::{
     Instance, TestApp, admin, by_hand,
     receiver::{QUICK, Receiver, status},
+    wait::wait_until,
 };
 
 /// A worker that only a commit of its own instance wakes.
@@ -22,7 +23,7 @@ fn revisions(told: &[Value]) -> Vec<i64> {
 /// Waits until nothing is left to deliver.
 async fn settled(instance: &Instance) {
     let settled = async || messages(instance, "?status=waiting").await.is_empty();
-    by_hand::eventually("nothing waits", settled).await;
+    wait_until("nothing waits", settled).await;
 }
 
 /// Has `message` tried again, at `query`.
@@ -36,12 +37,12 @@ async fn a_commit_wakes_the_worker_of_its_instance_and_the_others_look_for_thems
     let app = TestApp::new().await;
     let receiver = Receiver::new().await;
     let mut it = alerting(&app, &receiver.as_webhook()).await;
-    it.deliver(ASLEEP);
+    it.start_delivery(ASLEEP);
     change(&it, 1..2).await;
     receiver.takes(1).await;
     let mut other = alerting(&app, &receiver.as_webhook()).await;
     let quiet = alerting(&app, &receiver.as_webhook()).await;
-    other.deliver(QUICK);
+    other.start_delivery(QUICK);
     change(&quiet, 2..3).await;
     receiver.takes(2).await;
 }
@@ -58,7 +59,7 @@ async fn a_message_that_fails_holds_those_after_it_and_keeps_its_id() {
     let receiver = Receiver::answering(failing).await;
     let mut it = alerting(&app, &receiver.as_webhook()).await;
     change(&it, 1..6).await;
-    it.deliver(QUICK);
+    it.start_delivery(QUICK);
     assert_eq!(revisions(&receiver.takes(5).await), [2, 3, 4, 5, 6]);
     let all = receiver.received();
     let came: Vec<_> = all.iter().map(|it| it.json()["data"]["revision"].clone()).collect();
@@ -84,7 +85,7 @@ async fn a_limit_on_the_rate_is_waited_for_and_counts_as_no_attempt() {
     let receiver = Receiver::answering(limited).await;
     let mut it = alerting(&app, &receiver.as_discord()).await;
     change(&it, 1..4).await;
-    it.deliver(QUICK);
+    it.start_delivery(QUICK);
     let titles: Vec<_> =
         receiver.takes(3).await.iter().map(|it| it["embeds"][0]["title"].clone()).collect();
     let expected = [2, 3, 4].map(|it| format!("1 setting changed: revision {it}"));
@@ -106,7 +107,7 @@ async fn what_is_given_up_lets_the_others_pass_and_can_be_tried_again() {
             .await;
     let mut it = alerting(&app, &receiver.as_webhook()).await;
     change(&it, 1..4).await;
-    it.deliver(QUICK);
+    it.start_delivery(QUICK);
     assert_eq!(revisions(&receiver.takes(2).await), [2, 4]);
     settled(&it).await;
     let dead = messages(&it, "?status=dead").await;
@@ -137,7 +138,7 @@ async fn what_discord_does_not_understand_is_given_up_at_once() {
     let receiver = Receiver::answering(|_| status(400)).await;
     let mut it = alerting(&app, &receiver.as_discord()).await;
     change(&it, 1..3).await;
-    it.deliver(QUICK);
+    it.start_delivery(QUICK);
     settled(&it).await;
     assert_eq!((receiver.received().len(), messages(&it, "?status=dead").await.len()), (2, 2));
 }
@@ -147,21 +148,21 @@ async fn a_webhook_of_discord_that_is_gone_is_not_called_again_until_it_is_anoth
     let app = TestApp::new().await;
     let gone = Receiver::answering(|_| status(404)).await;
     let mut it = alerting(&app, &gone.as_discord()).await;
-    it.deliver(QUICK);
+    it.start_delivery(QUICK);
     change(&it, 1..2).await;
     let ready = async |instance: &Instance| {
         let reply = instance.get("/readyz?verbose").send().await;
         (reply.status.as_u16(), reply.text)
     };
     let told = async || ready(&it).await.1.contains("[-]sink discord is gone");
-    by_hand::eventually("it is known to be gone", told).await;
+    wait_until("it is known to be gone", told).await;
     assert_eq!(ready(&it).await.0, 200);
     // Each commit wakes the worker, and so does each instance that is started.
     change(&it, 2..5).await;
     let mut again = alerting(&app, &gone.as_discord()).await;
-    again.deliver(QUICK);
+    again.start_delivery(QUICK);
     let told = async || ready(&again).await.1.contains("[-]sink discord is gone");
-    by_hand::eventually("the other one knows too", told).await;
+    wait_until("the other one knows too", told).await;
     assert_eq!(gone.received().len(), 1);
     let state = outbox(&it, "").await["sinks"][0].clone();
     assert_eq!((&state["sink"], &state["waiting"]), (&json!("discord"), &json!(4)));
@@ -169,7 +170,7 @@ async fn a_webhook_of_discord_that_is_gone_is_not_called_again_until_it_is_anoth
     assert_eq!(state["dead_reason"], "answered 404: the webhook is gone");
     let other = Receiver::new().await;
     let mut it = alerting(&app, &other.as_discord()).await;
-    it.deliver(QUICK);
+    it.start_delivery(QUICK);
     assert_eq!(other.takes(4).await.len(), 4);
     settled(&it).await;
     assert_eq!(outbox(&it, "").await["sinks"][0]["dead_since"], Value::Null);
@@ -182,10 +183,10 @@ async fn a_service_that_wants_no_more_is_called_again_when_somebody_says_so() {
     let app = TestApp::new().await;
     let receiver = Receiver::answering(|_| status(410)).await;
     let mut it = alerting(&app, &receiver.as_webhook()).await;
-    it.deliver(QUICK);
+    it.start_delivery(QUICK);
     change(&it, 1..3).await;
     let gone = async || outbox(&it, "").await["sinks"][0]["dead_since"].is_string();
-    by_hand::eventually("it is known to be gone", gone).await;
+    wait_until("it is known to be gone", gone).await;
     receiver.answer(|_| status(200));
     let waiting = messages(&it, "?status=waiting").await;
     retry(&it, &waiting[0], "?sink=webhook").await;
@@ -201,7 +202,7 @@ async fn a_redirect_is_a_failure_and_leads_nowhere() {
         Receiver::answering(move |_| (307, json!({"location": to.clone()}), String::new())).await;
     let mut it = alerting(&app, &receiver.as_webhook()).await;
     change(&it, 1..2).await;
-    it.deliver(QUICK);
+    it.start_delivery(QUICK);
     settled(&it).await;
     assert_eq!(messages(&it, "").await[0]["last_error"], "answered 307");
     assert_eq!((receiver.received().len(), elsewhere.received().len()), (4, 0));
@@ -222,7 +223,7 @@ async fn an_address_of_ones_own_network_is_refused_at_the_start_or_when_it_is_ca
         }
         let mut it = alerting(&app, &alerts).await;
         it.change(&[("JWT_SECRET", json!("x"), 1)]).await.problem(403, "key_locked");
-        it.deliver(QUICK);
+        it.start_delivery(QUICK);
         settled(&it).await;
         let dead = &messages(&it, "").await[0];
         assert_eq!(dead["status"], "dead");
@@ -238,15 +239,15 @@ async fn a_worker_that_was_paused_finds_that_its_result_counts_for_nothing() {
     let receiver = Receiver::new().await;
     receiver.open(false);
     let mut it = alerting(&app, &receiver.as_webhook()).await;
-    it.deliver(Delivery { lease: Duration::from_mins(1), ..QUICK });
+    it.start_delivery(Delivery { lease: Duration::from_mins(1), ..QUICK });
     change(&it, 1..3).await;
     let came = async || receiver.received().len() == 1;
-    by_hand::eventually("the first one is under way", came).await;
+    wait_until("the first one is under way", came).await;
     // As if the lease had run out meanwhile, and another worker had taken the sink.
     let taken = "update brune_outbox_sink set lease = gen_random_uuid(), leased_until = now() + interval '1 hour'";
     by_hand::run(&app.db.pool(), taken).await;
     receiver.open(true);
-    by_hand::eventually("the answer came", async || receiver.taken().len() == 1).await;
+    wait_until("the answer came", async || receiver.taken().len() == 1).await;
     let left = "update brune_outbox_sink set lease = null, leased_until = null";
     assert_eq!(messages(&it, "?status=waiting").await.len(), 2);
     by_hand::run(&app.db.pool(), left).await;
@@ -264,7 +265,7 @@ async fn where_messages_go_is_never_said() {
     let mut it = alerting(&app, &alerts).await;
     change(&it, 1..2).await;
     drop(receiver);
-    it.deliver(QUICK);
+    it.start_delivery(QUICK);
     settled(&it).await;
     // The canary looks through these answers, and through everything that is logged.
     for path in

@@ -9,6 +9,7 @@ use crate::support::{
     TestApp, admin, by_hand,
     receiver::{QUICK, Receiver},
     user,
+    wait::wait_until,
 };
 
 #[tokio::test]
@@ -58,10 +59,10 @@ async fn what_is_no_message_or_was_taken_is_not_tried_again() {
     let receiver = Receiver::new().await;
     let mut it = alerting(&app, &receiver.as_webhook()).await;
     change(&it, 1..2).await;
-    it.deliver(QUICK);
+    it.start_delivery(QUICK);
     receiver.takes(1).await;
     let taken = async || !messages(&it, "?status=delivered").await.is_empty();
-    by_hand::eventually("it is marked", taken).await;
+    wait_until("it is marked", taken).await;
     let id = messages(&it, "").await[0]["id"].as_str().unwrap().to_owned();
     let retry = async |id: &str, query: &str| {
         let path = format!("/admin/outbox/{id}/retry{query}");
@@ -100,10 +101,10 @@ async fn what_was_settled_long_ago_goes_and_what_nobody_delivers_is_given_up() {
         );
         by_hand::run(&app.db.pool(), sql).await;
     }
-    it.look_after_messages();
+    it.watch_outbox();
     let left = "select count(*) from brune_outbox";
     let tidied = async || by_hand::count(&app.db.pool(), left).await == 4;
-    by_hand::eventually("what is old is gone", tidied).await;
+    wait_until("what is old is gone", tidied).await;
     let mut told = messages(&it, "").await;
     told.reverse();
     let told: Vec<_> = told.iter().map(|it| (it["topic"].clone(), it["status"].clone())).collect();

@@ -21,12 +21,12 @@ async fn an_alert_says_who_changed_what_why_and_whom_it_does_not_reach() {
     let mut alerts = receiver.as_discord();
     alerts.public_url = Some("https://settings.test".to_owned());
     let mut it = alerting(&app, &alerts).await;
-    it.start(&user("ana")).await.ok();
-    it.start(&user("ben")).await.ok();
+    it.start_session(&user("ana")).await.ok();
+    it.start_session(&user("ben")).await.ok();
     it.change(&[(KEY, json!(45), 1), ("BRUNE_ELIGIBILITY_ALLOWED_LEVELS", json!(["a"]), 1)])
         .await
         .ok();
-    it.deliver(QUICK);
+    it.start_delivery(QUICK);
     let told = receiver.takes(1).await.remove(0);
     insta::assert_json_snapshot!(told, {
         ".embeds[].timestamp" => "[varies]", ".embeds[].url" => "[varies]", ".embeds[].footer.text" => "[varies]",
@@ -84,7 +84,7 @@ async fn what_somebody_wrote_has_no_meaning_in_an_alert() {
         {"key": "BRUNE_ELIGIBILITY_ALLOWED_LEVELS", "value": [evil], "version": 1}]});
     let path = "/admin/global-settings";
     it.patch(path).bearer(&crate::support::admin("ada")).json(&body).send().await.ok();
-    it.deliver(QUICK);
+    it.start_delivery(QUICK);
     let told = receiver.takes(1).await.remove(0);
     assert_eq!(told["allowed_mentions"], json!({"parse": []}));
     let embed = &told["embeds"][0];
@@ -102,9 +102,9 @@ async fn a_webhook_is_a_signed_cloud_event() {
     let app = TestApp::new().await;
     let receiver = Receiver::new().await;
     let mut it = alerting(&app, &receiver.as_webhook()).await;
-    it.start(&user("ana")).await.ok();
+    it.start_session(&user("ana")).await.ok();
     it.change(&[(KEY, json!(45), 1)]).await.ok();
-    it.deliver(QUICK);
+    it.start_delivery(QUICK);
     // The start is told of before.
     let told = receiver.takes(2).await.remove(1);
     insta::assert_json_snapshot!(told, {
@@ -157,7 +157,7 @@ async fn while_a_secret_is_replaced_both_sign() {
     alerts.signing.insert(0, Secret::new(format!("whsec_{NEWER}")));
     let mut it = alerting(&app, &alerts).await;
     change(&it, 1..2).await;
-    it.deliver(QUICK);
+    it.start_delivery(QUICK);
     receiver.takes(1).await;
     let request = &receiver.received()[0];
     assert!(request.is_signed_with(SIGNING) && request.is_signed_with(NEWER));
@@ -169,14 +169,14 @@ async fn sessions_are_counted_as_the_message_goes_out() {
     let app = TestApp::new().await;
     let receiver = Receiver::new().await;
     let mut it = alerting(&app, &receiver.as_webhook()).await;
-    let session = it.start(&user("ana")).await.ok();
-    it.start(&user("ben")).await.ok();
+    let session = it.start_session(&user("ana")).await.ok();
+    it.start_session(&user("ben")).await.ok();
     change(&it, 1..2).await;
-    it.reaches(2).await;
-    it.start(&user("cleo")).await.ok();
+    it.wait_for_revision(2).await;
+    it.start_session(&user("cleo")).await.ok();
     let end = format!("/brun-e/sessions/{}/end", session["session_id"].as_str().unwrap());
     it.post(&end).bearer(&user("ana")).send().await.ok();
-    it.deliver(QUICK);
+    it.start_delivery(QUICK);
     // Two starts before the change, one start and one end after it.
     let told = receiver.takes(5).await;
     assert_eq!(told[2]["type"], "brune.settings.changed");
@@ -191,7 +191,7 @@ async fn each_sink_hears_what_it_wants() {
     alerts.discord = people.as_discord().discord;
     alerts.events = Some(vec!["session.started".to_owned(), "settings.refused".to_owned()]);
     let mut it = alerting(&app, &alerts).await;
-    it.deliver(QUICK);
+    it.start_delivery(QUICK);
     let sql = "insert into brune_outbox (id, sink, topic, payload)
         values (gen_random_uuid(), 'webhook', 'session.of_another_release', '{\"a\": 1}')";
     by_hand::run(&app.db.pool(), sql).await;

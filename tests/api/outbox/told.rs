@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 
 use super::{KEY, alerting, messages};
 use crate::support::{
-    Instance, TestApp, admin, by_hand,
+    FAST_PACE, Instance, TestApp, admin, by_hand,
     receiver::{QUICK, Receiver},
+    wait::wait_until,
 };
 
 /// The topics that were stored, oldest first, each with what `of` takes from it.
@@ -104,7 +105,9 @@ async fn a_large_change_is_told_within_bounds() {
         )
     };
     let many: String = (0..60).map(setting).collect();
-    let app = TestApp::of(&format!("catalog = \"many\"\ndescription = \"Many.\"\n{many}")).await;
+    let app =
+        TestApp::with_catalog(&format!("catalog = \"many\"\ndescription = \"Many.\"\n{many}"))
+            .await;
     let receiver = Receiver::new().await;
     let mut alerts = receiver.as_webhook();
     alerts.discord = receiver.as_discord().discord;
@@ -119,7 +122,7 @@ async fn a_large_change_is_told_within_bounds() {
     assert_eq!((&told["total"], &told["truncated"]), (&json!(60), &json!(true)));
     assert_eq!(told["changed"].as_array().unwrap().len(), 50);
     assert!(told["changed"][0]["new_value"].as_str().unwrap().chars().count() < 1_100);
-    it.deliver(QUICK);
+    it.start_delivery(QUICK);
     let taken = receiver.takes(2).await;
     let embed = taken.iter().find_map(|it| it["embeds"].get(0)).unwrap();
     let description = embed["description"].as_str().unwrap();
@@ -144,12 +147,12 @@ async fn removed_secrets_are_told_by_name() {
     let app = TestApp::new().await;
     by_hand::leave_secret(&app.db.pool(), "OPENAI_API_KEY", "sk-left-behind").await;
     let receiver = Receiver::new().await;
-    let it = Instance::alerting_provided(
-        &receiver.as_webhook(),
-        app.db.pool(),
-        &brune::config::Environment::of_pairs([("OPENAI_API_KEY", "sk-provided")]),
-    )
-    .await;
+    let it = Instance::builder(app.db.pool())
+        .alerts(&receiver.as_webhook())
+        .environment(&brune::config::Environment::of_pairs([("OPENAI_API_KEY", "sk-provided")]))
+        .without_listener()
+        .start()
+        .await;
     let clean = async |query: &str| {
         let path = format!("/admin/secrets/cleanup{query}");
         let body = json!({"reason": "moved out"});
@@ -170,21 +173,33 @@ async fn removed_secrets_are_told_by_name() {
 async fn an_instance_that_fell_silent_is_told_once_however_many_look() {
     let app = TestApp::new().await;
     let receiver = Receiver::new().await;
-    let gone = Instance::alerting(&receiver.as_webhook(), app.db.pool()).await;
+    let gone = Instance::builder(app.db.pool())
+        .alerts(&receiver.as_webhook())
+        .pace(FAST_PACE)
+        .start()
+        .await;
     gone.fleet.join(&gone.pool, 1).await.unwrap();
-    let left = Instance::alerting(&receiver.as_webhook(), app.db.pool()).await;
+    let left = Instance::builder(app.db.pool())
+        .alerts(&receiver.as_webhook())
+        .pace(FAST_PACE)
+        .start()
+        .await;
     left.fleet.join(&left.pool, 1).await.unwrap();
     left.fleet.leave(&left.pool).await.unwrap();
     let sql = "update brune_instance set seen_at = seen_at - interval '1 hour'";
     by_hand::run(&app.db.pool(), sql).await;
     let mut lookers = Vec::new();
     for _ in 0..3 {
-        let mut it = Instance::alerting(&receiver.as_webhook(), app.db.pool()).await;
-        it.join().await;
+        let it = Instance::builder(app.db.pool())
+            .alerts(&receiver.as_webhook())
+            .pace(FAST_PACE)
+            .join_fleet()
+            .start()
+            .await;
         lookers.push(it);
     }
     let told = async || !stored(&lookers[0]).await.is_empty();
-    by_hand::eventually("it is told", told).await;
+    wait_until("it is told", told).await;
     // Between two heartbeats each of them looks.
     for _ in 0..3 {
         let before = seen(&lookers[0]).await;
@@ -192,7 +207,7 @@ async fn an_instance_that_fell_silent_is_told_once_however_many_look() {
             let now = seen(&lookers[0]).await;
             now.len() == 3 && now.iter().zip(&before).all(|(now, before)| now != before)
         };
-        by_hand::eventually("everyone has looked again", again).await;
+        wait_until("everyone has looked again", again).await;
     }
     let told = stored(&lookers[0]).await;
     assert_eq!(told.len(), 1, "{told:?}");
@@ -211,12 +226,12 @@ async fn seen(by: &Instance) -> Vec<Value> {
 async fn settings_that_become_invalid_are_told_and_that_they_are_well_again() {
     let app = TestApp::new().await;
     let mut it = alerting(&app, &Receiver::new().await.as_webhook()).await;
-    it.join().await;
+    it.join_fleet().await;
     by_hand::set(&app.db.pool(), KEY, "999").await;
     let told = async |count: usize| stored(&it).await.len() == count;
-    by_hand::eventually("it is told", async || told(1).await).await;
+    wait_until("it is told", async || told(1).await).await;
     by_hand::set(&app.db.pool(), KEY, "30").await;
-    by_hand::eventually("it is told to be well", async || told(2).await).await;
+    wait_until("it is told to be well", async || told(2).await).await;
     let told = stored(&it).await;
     assert_eq!(told[0].1["what"], "settings_invalid");
     assert_eq!(told[0].1["keys"], json!([KEY]));

@@ -56,7 +56,11 @@ async fn a_secret_that_comes_from_the_database_itself_is_kept() {
     let db = seeded(&["OPENAI_API_KEY"]).await;
     let rows = brune::secrets::legacy(&db.pool().into()).await.unwrap();
     let environment = brune::config::Environment::default().with_legacy(rows);
-    let instance = crate::support::Instance::provided(db.pool(), &environment).await;
+    let instance = crate::support::Instance::builder(db.pool())
+        .environment(&environment)
+        .without_listener()
+        .start()
+        .await;
     let told = get(&instance, "/admin/secrets").await.ok();
     let key = told["secrets"].as_array().unwrap().iter().find(|it| it["name"] == "OPENAI_API_KEY");
     assert_eq!(key.unwrap()["source"], "legacy_db");

@@ -15,7 +15,11 @@ const MARKER: &str = "residue-of-a-secret-7d41";
 
 /// An instance of a seeded database that is started with `variables`.
 async fn started(db: &TestDb, variables: &[(&str, &str)]) -> Instance {
-    Instance::provided(db.pool(), &Environment::of_pairs(variables.iter().copied())).await
+    Instance::builder(db.pool())
+        .environment(&Environment::of_pairs(variables.iter().copied()))
+        .without_listener()
+        .start()
+        .await
 }
 
 /// A database that is seeded, in which something is left of `keys`.

@@ -28,13 +28,13 @@ async fn end_as_admin(instance: &Instance, session: &Value, body: &Value) -> Rep
 async fn sessions_are_found_by_status_user_and_revision_newest_first() {
     let app = TestApp::new().await;
     let away = Services { realtime: Some("http://127.0.0.1:1".to_owned()), ..Services::default() };
-    let away = Instance::among(away, app.db.pool()).await;
-    let ana = app.instance.start(&user("ana")).await.ok();
-    app.instance.start(&user("ben")).await.ok();
+    let away = Instance::builder(app.db.pool()).services(away).without_listener().start().await;
+    let ana = app.instance.start_session(&user("ana")).await.ok();
+    app.instance.start_session(&user("ben")).await.ok();
     end(&app.instance, &ana, &user("ana")).await.ok();
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
-    app.instance.start(&user("eva")).await.ok();
-    away.start(&user("ida")).await.problem(502, "realtime_unavailable");
+    app.instance.start_session(&user("eva")).await.ok();
+    away.start_session(&user("ida")).await.problem(502, "realtime_unavailable");
     for (query, found) in [
         ("", &["ida", "eva", "ben", "ana"][..]),
         ("?status=active", &["eva", "ben"]),
@@ -60,14 +60,14 @@ async fn sessions_are_found_by_status_user_and_revision_newest_first() {
 async fn pages_follow_one_another_and_a_cursor_belongs_to_its_filters() {
     let app = TestApp::new().await;
     for n in 0..5 {
-        app.instance.start(&user(&format!("user-{n}"))).await.ok();
+        app.instance.start_session(&user(&format!("user-{n}"))).await.ok();
     }
     let (mut found, mut query) = (Vec::new(), "?limit=2&status=active".to_owned());
     loop {
         let page = list(&app.instance, &query).await;
         found.extend(users(&page).into_iter().map(str::to_owned));
         // What is new meanwhile is on no later page.
-        app.instance.start(&user(&format!("late-{}", found.len()))).await.ok();
+        app.instance.start_session(&user(&format!("late-{}", found.len()))).await.ok();
         let Some(cursor) = page["next_cursor"].as_str() else { break };
         query = format!("?limit=2&status=active&cursor={cursor}");
     }
@@ -93,9 +93,10 @@ async fn pages_follow_one_another_and_a_cursor_belongs_to_its_filters() {
 async fn a_session_names_who_set_each_of_its_settings_and_why() {
     let (app, stub) = (TestApp::new().await, Stub::new().await);
     let services = Services { realtime: Some(stub.url()), ..Services::default() };
-    let instance = Instance::among(services, app.db.pool()).await;
+    let instance =
+        Instance::builder(app.db.pool()).services(services).without_listener().start().await;
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
-    let session = instance.start(&user("ana")).await.ok();
+    let session = instance.start_session(&user("ana")).await.ok();
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("3"), 2)]).await.ok();
     let path = format!("/admin/sessions/{}", id(&session));
     let found = app.instance.get(&path).bearer(&admin("root")).send().await.ok();
@@ -122,7 +123,7 @@ async fn a_session_names_who_set_each_of_its_settings_and_why() {
 #[tokio::test]
 async fn an_administrator_ends_a_session_for_a_reason_that_is_kept() {
     let app = TestApp::new().await;
-    let session = app.instance.start(&user("ana")).await.ok();
+    let session = app.instance.start_session(&user("ana")).await.ok();
     for body in [json!({}), json!({"reason": "no"}), json!({"reason": null})] {
         end_as_admin(&app.instance, &session, &body).await.problem(400, "reason_required");
     }
@@ -147,7 +148,7 @@ async fn an_administrator_ends_a_session_for_a_reason_that_is_kept() {
 #[tokio::test]
 async fn all_of_it_is_for_administrators() {
     let app = TestApp::new().await;
-    let session = app.instance.start(&user("ana")).await.ok();
+    let session = app.instance.start_session(&user("ana")).await.ok();
     let path = format!("/admin/sessions/{}", id(&session));
     for path in ["/admin/sessions", &path] {
         app.instance.get(path).bearer(&user("ana")).send().await.problem(403, "forbidden");
@@ -171,8 +172,9 @@ async fn starts_and_ends_are_told_to_whom_wants_to_hear_of_them() {
     ];
     for (name, realtime) in [("ana", None), ("ben", Some(stub.url()))] {
         let services = Services { realtime, sinks: sinks.clone(), ..Services::default() };
-        let instance = Instance::among(services, app.db.pool()).await;
-        let session = instance.start(&user(name)).await.ok();
+        let instance =
+            Instance::builder(app.db.pool()).services(services).without_listener().start().await;
+        let session = instance.start_session(&user(name)).await.ok();
         assert_eq!(session["status"], "active");
         let ended = end_as_admin(&instance, &session, &json!({"reason": "a test"})).await.ok();
         end(&instance, &session, &user(name)).await.ok();
@@ -209,9 +211,12 @@ async fn a_start_that_failed_is_told_to_nobody() {
     let app = TestApp::new().await;
     let sinks = vec![Subscription { sink: "all".to_owned(), topics: Topic::ALL.to_vec() }];
     let realtime = Some("http://127.0.0.1:1".to_owned());
-    let instance =
-        Instance::among(Services { realtime, sinks, ..Services::default() }, app.db.pool()).await;
-    instance.start(&user("ana")).await.problem(502, "realtime_unavailable");
+    let instance = Instance::builder(app.db.pool())
+        .services(Services { realtime, sinks, ..Services::default() })
+        .without_listener()
+        .start()
+        .await;
+    instance.start_session(&user("ana")).await.problem(502, "realtime_unavailable");
     let told: i64 = sqlx::query_scalar("select count(*) from brune_outbox")
         .fetch_one(&app.db.pool())
         .await

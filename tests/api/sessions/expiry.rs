@@ -15,7 +15,7 @@ use tokio::{task::JoinSet, time::timeout};
 
 use super::{end, find, id, time};
 use crate::support::{
-    Instance, TestApp, binary::Home, by_hand::eventually, proxy::Proxy, services::Services, user,
+    Instance, TestApp, binary::Home, proxy::Proxy, services::Services, user, wait::wait_until,
 };
 
 /// Three sinks, two of which want to hear of sessions that are over.
@@ -60,7 +60,7 @@ async fn each_session_is_marked_once_however_many_work_at_it() {
     let app = TestApp::new().await;
     let pool = app.db.pool();
     leave(&pool, 3_000).await;
-    let running = app.instance.start(&user("ana")).await.ok();
+    let running = app.instance.start_session(&user("ana")).await.ok();
     let mut tasks = JoinSet::new();
     for batch in [50, 70, 7] {
         let worker = worker(pool.clone(), batch);
@@ -85,7 +85,7 @@ async fn each_session_is_marked_once_however_many_work_at_it() {
 async fn what_is_told_is_the_session_as_it_was() {
     let app = TestApp::new().await;
     app.instance.shift.advance(TimeDelta::hours(-2));
-    let ana = app.instance.start(&user("ana")).await.ok();
+    let ana = app.instance.start_session(&user("ana")).await.ok();
     assert_eq!(worker(app.db.pool(), 10).step(None).await.unwrap().expired, 1);
     let found = find(&app.instance, &ana, &user("ana")).await.ok();
     assert_eq!((&found["status"], &found["ended_at"]), (&json!("expired"), &ana["expires_at"]));
@@ -104,10 +104,11 @@ async fn what_is_told_is_the_session_as_it_was() {
 async fn a_session_that_its_users_next_start_marks_is_told_of_as_well() {
     let app = TestApp::new().await;
     let services = Services { sinks: subscriptions(), ..Services::default() };
-    let instance = Instance::among(services, app.db.pool()).await;
-    let first = instance.start(&user("ana")).await.ok();
+    let instance =
+        Instance::builder(app.db.pool()).services(services).without_listener().start().await;
+    let first = instance.start_session(&user("ana")).await.ok();
     instance.shift.advance(TimeDelta::hours(2));
-    instance.start(&user("ana")).await.ok();
+    instance.start_session(&user("ana")).await.ok();
     let sql =
         "select payload from brune_outbox where topic = 'session.expired' and sink = 'second'";
     let told: Vec<Value> = sqlx::query_scalar(sql).fetch_all(&app.db.pool()).await.unwrap();
@@ -166,11 +167,11 @@ async fn what_somebody_else_has_in_hand_is_left_to_them() {
 #[tokio::test]
 async fn a_session_that_was_ended_is_not_touched() {
     let app = TestApp::new().await;
-    let ana = app.instance.start(&user("ana")).await.ok();
+    let ana = app.instance.start_session(&user("ana")).await.ok();
     let ended = end(&app.instance, &ana, &user("ana")).await.ok();
     assert_eq!(ended["status"], "ended");
     app.instance.shift.advance(TimeDelta::hours(-3));
-    let ben = app.instance.start(&user("ben")).await.ok();
+    let ben = app.instance.start_session(&user("ben")).await.ok();
     assert_eq!(worker(app.db.pool(), 10).sweep().await.unwrap(), 1);
     assert_eq!(find(&app.instance, &ana, &user("ana")).await.ok(), ended);
     // Ending what is over changes nothing of it.
@@ -189,7 +190,7 @@ async fn users_start_again_while_their_sessions_are_marked() {
     let swept = Arc::clone(&worker);
     tasks.spawn(async move { swept.sweep().await.unwrap() });
     for n in (1..=400).rev().step_by(8) {
-        app.instance.start(&user(&format!("due-{n}"))).await.ok();
+        app.instance.start_session(&user(&format!("due-{n}"))).await.ok();
     }
     tasks.join_all().await;
     assert_eq!(count(&pool, EXPIRED).await, 400);
@@ -226,9 +227,9 @@ async fn the_work_goes_on_after_the_database_was_away() {
     let pool = app.db.pool();
     leave(&pool, 30).await;
     let failures = || gauge(&metrics, "brune_expiry_failures_total ");
-    eventually("it has failed twice", async || 2.0 <= failures()).await;
+    wait_until("it has failed twice", async || 2.0 <= failures()).await;
     proxy.bring_back().await;
-    eventually("marked", async || count(&pool, EXPIRED).await == 30).await;
+    wait_until("marked", async || count(&pool, EXPIRED).await == 30).await;
     tasks.shutdown().await;
 }
 
@@ -242,12 +243,12 @@ async fn the_service_marks_what_is_over_unless_it_was_told_not_to() {
     leave(&pool, 5).await;
     // A heartbeat comes every two seconds: more than ten times as seldom as a look would.
     let beat = "brune_instance where seen_at > started_at + interval '1.5 seconds'";
-    eventually("a heartbeat later", async || count(&pool, beat).await == 1).await;
+    wait_until("a heartbeat later", async || count(&pool, beat).await == 1).await;
     assert_eq!(count(&pool, EXPIRED).await, 0);
     idle.stop().await;
     home.set("BRUNE_EXPIRY_WORKER_ENABLED", "true");
     let service = home.serve();
-    eventually("marked", async || count(&pool, EXPIRED).await == 5).await;
+    wait_until("marked", async || count(&pool, EXPIRED).await == 5).await;
     let metrics = service.anonymous(reqwest::Method::GET, "/metrics").send().await.unwrap();
     assert!(metrics.text().await.unwrap().contains("brune_sessions_expired_total 5"));
     service.stop().await;

@@ -23,7 +23,7 @@ async fn sessions(app: &TestApp) -> i64 {
 #[tokio::test]
 async fn a_repeat_answers_with_the_same_session() {
     let app = TestApp::new().await;
-    let other = app.another().await;
+    let other = app.another_instance().await;
     let first = start(&app.instance, &user("ana"), "k-1").await;
     assert_eq!(first.header("idempotent-replayed"), "");
     let first = first.ok();
@@ -82,7 +82,8 @@ async fn a_key_that_is_none_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn one_key_sent_by_many_at_once_starts_one_session() {
     let app = TestApp::new().await;
-    let instances = [Arc::new(app.another().await), Arc::new(app.another().await)];
+    let instances =
+        [Arc::new(app.another_instance().await), Arc::new(app.another_instance().await)];
     for round in 0..10 {
         let mut starts = JoinSet::new();
         for n in 0..8 {

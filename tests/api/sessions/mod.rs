@@ -52,7 +52,7 @@ async fn start_for(instance: &Instance, body: &Value) -> Reply {
 #[tokio::test]
 async fn a_start_answers_with_the_session_and_where_it_is() {
     let app = TestApp::new().await;
-    let reply = app.instance.start(&user("ana")).await;
+    let reply = app.instance.start_session(&user("ana")).await;
     assert_eq!(reply.status, StatusCode::CREATED);
     assert_eq!(reply.header("idempotent-replayed"), "");
     let location = reply.header("location").to_owned();
@@ -82,13 +82,13 @@ async fn a_start_answers_with_the_session_and_where_it_is() {
 #[tokio::test]
 async fn a_session_keeps_the_settings_it_started_with() {
     let app = TestApp::new().await;
-    let session = app.instance.start(&user("ana")).await.ok();
+    let session = app.instance.start_session(&user("ana")).await.ok();
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
     let kept = find(&app.instance, &session, &user("ana")).await.ok();
     assert_eq!(kept["config"], session["config"]);
     let ended = end(&app.instance, &session, &user("ana")).await.ok();
     assert_eq!(ended["config"], session["config"]);
-    let next = app.instance.start(&user("bob")).await.ok();
+    let next = app.instance.start_session(&user("bob")).await.ok();
     assert_eq!(next["config"]["prompt_version"], "2");
     assert_eq!(next["config"]["revision"], 2);
 }
@@ -96,7 +96,7 @@ async fn a_session_keeps_the_settings_it_started_with() {
 #[tokio::test]
 async fn a_session_is_told_to_its_owner_an_administrator_and_a_service_and_to_nobody_else() {
     let app = TestApp::new().await;
-    let session = app.instance.start(&user("ana")).await.ok();
+    let session = app.instance.start_session(&user("ana")).await.ok();
     assert_eq!(find(&app.instance, &session, &user("ana")).await.ok(), session);
     assert_eq!(find(&app.instance, &session, &admin("root")).await.ok(), session);
     let call = app.instance.get(&path(&session)).header("x-internal-api-key", INTERNAL_KEY);
@@ -118,7 +118,7 @@ async fn a_session_is_told_to_its_owner_an_administrator_and_a_service_and_to_no
 #[tokio::test]
 async fn an_end_is_kept_however_often_it_is_asked_for() {
     let app = TestApp::new().await;
-    let session = app.instance.start(&user("ana")).await.ok();
+    let session = app.instance.start_session(&user("ana")).await.ok();
     end(&app.instance, &session, &user("bob")).await.problem(404, "not_found");
     app.instance.shift.advance(TimeDelta::minutes(3));
     let ended = end(&app.instance, &session, &user("ana")).await.ok();
@@ -133,7 +133,7 @@ async fn an_end_is_kept_however_often_it_is_asked_for() {
 #[tokio::test]
 async fn an_end_after_its_time_leaves_a_session_expired() {
     let app = TestApp::new().await;
-    let session = app.instance.start(&user("ana")).await.ok();
+    let session = app.instance.start_session(&user("ana")).await.ok();
     app.instance.shift.advance(TimeDelta::minutes(31));
     let found = find(&app.instance, &session, &user("ana")).await.ok();
     assert_eq!((&found["status"], &found["ended_at"]), (&json!("expired"), &session["expires_at"]));
@@ -204,9 +204,9 @@ async fn two_credentials_at_once_are_refused() {
 async fn a_token_without_a_name_or_signature_starts_nothing() {
     let app = TestApp::new().await;
     app.instance.post("/brun-e/start").send().await.problem(401, "unauthorized");
-    app.instance.start("not.a.token").await.problem(401, "unauthorized");
+    app.instance.start_session("not.a.token").await.problem(401, "unauthorized");
     let nameless = Grant { plan: Some("pro".to_owned()), ..Grant::default() };
-    app.instance.start(&token(&nameless)).await.problem(401, "unauthorized");
+    app.instance.start_session(&token(&nameless)).await.problem(401, "unauthorized");
     let call = app.instance.post("/brun-e/start").header("x-internal-api-key", "a guess");
     call.json(&json!({"user_id": "ana"})).send().await.problem(401, "unauthorized");
 }
@@ -216,6 +216,6 @@ async fn an_administrator_is_a_user_like_any_other_where_sessions_start() {
     let app = TestApp::new().await;
     let grant =
         Grant { sub: "root".to_owned(), role: Some(SUPER_ADMIN.to_owned()), ..Grant::default() };
-    let problem = app.instance.start(&token(&grant)).await.problem(403, "not_eligible");
+    let problem = app.instance.start_session(&token(&grant)).await.problem(403, "not_eligible");
     assert_eq!(problem["reasons"], json!([{"code": "plan_required"}]));
 }

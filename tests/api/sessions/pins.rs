@@ -25,10 +25,10 @@ async fn a_change_is_seen_to_drain() {
         pins(&app.instance).await,
         json!({"revision": 1, "total": 0, "pins": [], "settings": []})
     );
-    let ana = app.instance.start(&user("ana")).await.ok();
-    let ben = app.instance.start(&user("ben")).await.ok();
+    let ana = app.instance.start_session(&user("ana")).await.ok();
+    let ben = app.instance.start_session(&user("ben")).await.ok();
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
-    app.instance.start(&user("eva")).await.ok();
+    app.instance.start_session(&user("eva")).await.ok();
     let found = pins(&app.instance).await;
     assert_eq!((&found["revision"], &found["total"]), (&json!(2), &json!(3)));
     assert_eq!(held(&found), [(2, 1), (1, 2)]);
@@ -49,15 +49,15 @@ async fn each_setting_says_how_many_sessions_hold_which_older_value() {
     let before = app.instance.get(&format!("/admin/global-settings/{version}"));
     let before = before.bearer(&admin("root")).send().await.ok()["value"].clone();
     for user_id in ["ana", "ben"] {
-        app.instance.start(&user(user_id)).await.ok();
+        app.instance.start_session(&user(user_id)).await.ok();
     }
     app.instance.change(&[(version, json!("2"), 1), (minutes, json!(25), 1)]).await.ok();
-    app.instance.start(&user("eva")).await.ok();
+    app.instance.start_session(&user("eva")).await.ok();
     // Of what changes without them, and back again, they hold what stands.
     app.instance.change(&[("BRUNE_COOLDOWN_MINUTES", json!(45), 1)]).await.ok();
     app.instance.change(&[("BRUNE_COOLDOWN_MINUTES", json!(30), 2)]).await.ok();
     app.instance.change(&[(version, json!("3"), 2)]).await.ok();
-    let kim = app.instance.start(&user("kim")).await.ok();
+    let kim = app.instance.start_session(&user("kim")).await.ok();
     assert_eq!(kim["config"]["prompt_version"], "3");
     let of_before = json!({"version": 1, "value": 30, "sessions": 2});
     let expected = json!([
@@ -85,8 +85,8 @@ async fn what_applies_hot_is_held_by_no_session() {
     let (before, after) = BRUN_E.split_once("key = \"BRUNE_COOLDOWN_MINUTES\"").unwrap();
     let after = after.replacen("\"new_sessions\"", "\"hot\"", 1);
     let catalog = format!("{before}key = \"BRUNE_COOLDOWN_MINUTES\"{after}");
-    let app = TestApp::of(&catalog).await;
-    app.instance.start(&user("ana")).await.ok();
+    let app = TestApp::with_catalog(&catalog).await;
+    app.instance.start_session(&user("ana")).await.ok();
     app.instance.change(&[("BRUNE_COOLDOWN_MINUTES", json!(45), 1)]).await.ok();
     assert_eq!(pins(&app.instance).await["settings"], json!([]));
 }
@@ -96,10 +96,10 @@ async fn what_runs_is_decided_by_the_databases_clock() {
     let app = TestApp::new().await;
     app.instance.shift.advance(TimeDelta::hours(-2));
     // Running for the instance, and over for everybody else; nobody has marked it.
-    let ana = app.instance.start(&user("ana")).await.ok();
+    let ana = app.instance.start_session(&user("ana")).await.ok();
     assert_eq!(ana["status"], "active");
     app.instance.shift.advance(TimeDelta::hours(2));
-    let eva = app.instance.start(&user("eva")).await.ok();
+    let eva = app.instance.start_session(&user("eva")).await.ok();
     assert!(time(&ana["expires_at"]) < time(&eva["started_at"]));
     let found = pins(&app.instance).await;
     assert_eq!((held(&found), &found["total"]), (vec![(1, 1)], &json!(1)));

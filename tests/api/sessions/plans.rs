@@ -68,7 +68,7 @@ async fn answer(
 
 async fn with(app: &TestApp, url: &str) -> Instance {
     let services = Services { plans: Some(url.to_owned()), ..Services::default() };
-    Instance::among(services, app.db.pool()).await
+    Instance::builder(app.db.pool()).services(services).without_listener().start().await
 }
 
 async fn start_for(instance: &Instance, body: &Value) -> Reply {
@@ -82,16 +82,16 @@ async fn plan_and_level_are_what_the_service_says_and_nobody_else() {
     let instance = with(&app, &talent.url).await;
     app.instance.change(&[("BRUNE_ELIGIBILITY_ALLOWED_LEVELS", json!(["senior"]), 1)]).await.ok();
     let bare = |sub: &str| token(&Grant { sub: sub.to_owned(), ..Grant::default() });
-    instance.start(&bare("ana")).await.ok();
+    instance.start_session(&bare("ana")).await.ok();
     let level = Some("senior".to_owned());
     let claims =
         Grant { sub: "ben".to_owned(), plan: Some("pro".to_owned()), level, ..Grant::default() };
     for reply in [
-        instance.start(&token(&claims)).await,
+        instance.start_session(&token(&claims)).await,
         start_for(&instance, &json!({"user_id": "ben", "plan": "pro", "level": "senior"})).await,
         // Whom it does not know has neither.
-        instance.start(&user("nobody")).await,
-        instance.start(&user("..")).await,
+        instance.start_session(&user("nobody")).await,
+        instance.start_session(&user("..")).await,
     ] {
         let problem = reply.problem(403, "not_eligible");
         assert_eq!(
@@ -112,7 +112,7 @@ async fn plan_and_level_are_what_the_service_says_and_nobody_else() {
 async fn a_name_is_one_step_of_the_path() {
     let (app, talent) = (TestApp::new().await, Talent::new().await);
     let instance = with(&app, &talent.url).await;
-    instance.start(&user("a/b")).await.ok();
+    instance.start_session(&user("a/b")).await.ok();
     assert_eq!(talent.asked(), ["a/b"]);
 }
 
@@ -121,12 +121,12 @@ async fn a_service_that_fails_starts_nothing_and_says_when_to_come_back() {
     let (app, talent) = (TestApp::new().await, Talent::new().await);
     let instance = with(&app, &talent.url).await;
     for name in ["html", "half", "list", "huge", "failing", "locked", "elsewhere", "hanging"] {
-        let reply = instance.start(&user(name)).await;
+        let reply = instance.start_session(&user(name)).await;
         assert_eq!(reply.header("retry-after"), "5", "{name}");
         reply.problem(503, "plan_unavailable");
     }
     let away = with(&app, "http://127.0.0.1:1").await;
-    away.start(&user("ana")).await.problem(503, "plan_unavailable");
+    away.start_session(&user("ana")).await.problem(503, "plan_unavailable");
     let stored: i64 = sqlx::query_scalar("select count(*) from brune_session")
         .fetch_one(&app.db.pool())
         .await

@@ -11,12 +11,12 @@ use tokio::task::JoinSet;
 use super::{end, find, id, time};
 use crate::support::{
     Instance, PROVIDER_KEY, Reply, TestApp, admin, by_hand, proxy::Proxy, realtime_stub::Stub,
-    services::Services, user,
+    services::Services, user, wait::wait_until,
 };
 
 async fn with(app: &TestApp, url: &str) -> Instance {
     let services = Services { realtime: Some(url.to_owned()), ..Services::default() };
-    Instance::among(services, app.db.pool()).await
+    Instance::builder(app.db.pool()).services(services).without_listener().start().await
 }
 
 /// Has the provider play `scenario`.
@@ -94,7 +94,7 @@ async fn a_repeat_has_the_session_and_not_its_secret() {
 
 /// Fails with `status` and nothing else; the user may start at once when the provider is well again.
 async fn fails(app: &TestApp, instance: &Instance) -> Value {
-    let reply = instance.start(&user("ana")).await;
+    let reply = instance.start_session(&user("ana")).await;
     assert!(!reply.text.contains(PROVIDER_KEY), "{}", reply.text);
     let problem = reply.problem(502, "realtime_unavailable");
     assert_eq!(statuses(&app.db.pool()).await.last().unwrap(), "failed");
@@ -129,13 +129,17 @@ async fn what_passes_is_tried_again_twice_at_most() {
         let (app, stub) = (TestApp::new().await, Stub::new().await);
         let instance = with(&app, &stub.url()).await;
         play(&app, scenario).await;
-        assert_eq!(instance.start(&user("ana")).await.status, StatusCode::CREATED, "{scenario}");
+        assert_eq!(
+            instance.start_session(&user("ana")).await.status,
+            StatusCode::CREATED,
+            "{scenario}"
+        );
         assert_eq!(stub.calls().len(), calls, "{scenario}");
     }
     let (app, stub) = (TestApp::new().await, Stub::new().await);
     let instance = with(&app, &stub.url()).await;
     play(&app, "stub-500").await;
-    let reply = instance.start(&user("ana")).await;
+    let reply = instance.start_session(&user("ana")).await;
     assert_eq!(reply.header("retry-after"), "5");
     reply.problem(502, "realtime_unavailable");
     assert_eq!(stub.calls().len(), 3);
@@ -146,7 +150,7 @@ async fn a_provider_that_asks_for_more_patience_than_there_is_is_not_asked_again
     let (app, stub) = (TestApp::new().await, Stub::new().await);
     let instance = with(&app, &stub.url()).await;
     play(&app, "stub-429").await;
-    let reply = instance.start(&user("ana")).await;
+    let reply = instance.start_session(&user("ana")).await;
     assert_eq!(reply.header("retry-after"), "7");
     reply.problem(502, "realtime_unavailable");
     assert_eq!(stub.calls().len(), 1);
@@ -211,7 +215,7 @@ async fn an_answer_that_comes_too_late_starts_nothing() {
     fails(&app, &instance).await;
     stub.release();
     assert_eq!(statuses(&app.db.pool()).await, ["failed"]);
-    instance.start(&user("ana")).await.ok();
+    instance.start_session(&user("ana")).await.ok();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -219,19 +223,21 @@ async fn a_provider_that_hangs_ties_up_no_connection() {
     let (app, stub) = (TestApp::new().await, Stub::new().await);
     let proxy = Proxy::before(&app.db).await;
     let services = Services { realtime: Some(stub.url()), ..Services::default() };
-    let instance = Arc::new(Instance::among(services, proxy.pool(1).await).await);
+    let instance = Arc::new(
+        Instance::builder(proxy.pool(1).await).services(services).without_listener().start().await,
+    );
     play(&app, "stub-slow").await;
     let mut starts = JoinSet::new();
     for n in 0..20 {
         let instance = Arc::clone(&instance);
-        starts.spawn(async move { instance.start(&user(&format!("user-{n}"))).await });
+        starts.spawn(async move { instance.start_session(&user(&format!("user-{n}"))).await });
     }
-    by_hand::eventually("all of them hang", async || stub.calls().len() == 20).await;
+    wait_until("all of them hang", async || stub.calls().len() == 20).await;
     // Others read and write meanwhile, over the one connection there is.
     let path = "/admin/global-settings";
     instance.get(path).bearer(&admin("root")).send().await.ok();
     instance.change(&[("BRUNE_COOLDOWN_MINUTES", json!(1), 1)]).await.ok();
-    instance.start(&user("user-1")).await.problem(409, "session_active");
+    instance.start_session(&user("user-1")).await.problem(409, "session_active");
     assert_eq!(statuses(&app.db.pool()).await, ["starting"; 20]);
     stub.release();
     for reply in starts.join_all().await {
@@ -248,7 +254,7 @@ async fn die_on_the_way(app: &TestApp, stub: &Stub, key: Option<&str>) -> String
     let call = key.into_iter().fold(call, |call, key| call.header("idempotency-key", key));
     tokio::select! {
         _ = call.send() => panic!("it did not hang"),
-        () = by_hand::eventually("it hangs", async || !stub.calls().is_empty()) => (),
+        () = wait_until("it hangs", async || !stub.calls().is_empty()) => (),
     }
     let sql = "select id::text from brune_session where status = 'starting'";
     sqlx::query_scalar(sql).fetch_one(&app.db.pool()).await.unwrap()
@@ -272,7 +278,7 @@ async fn a_start_whose_process_died_holds_its_user_up_for_half_a_minute_and_coun
     let found = find(&well, &dead, &user("ana")).await.ok();
     assert_eq!((&found["status"], &found["ended_at"]), (&json!("starting"), &Value::Null));
     assert_eq!(end(&well, &dead, &user("ana")).await.ok()["status"], "starting");
-    let active = well.start(&user("ana")).await.problem(409, "session_active");
+    let active = well.start_session(&user("ana")).await.problem(409, "session_active");
     assert_eq!(id(&active), id(&dead));
     let repeat = async || {
         let call = well.post("/brun-e/start").bearer(&user("ana"));
@@ -296,16 +302,16 @@ async fn a_start_that_was_given_up_does_not_come_back() {
     let instance = with(&app, &stub.url()).await;
     play(&app, "stub-slow").await;
     let ana = user("ana");
-    let start = instance.start(&ana);
+    let start = instance.start_session(&ana);
     let meanwhile = async {
-        by_hand::eventually("it hangs", async || !stub.calls().is_empty()).await;
+        wait_until("it hangs", async || !stub.calls().is_empty()).await;
         half_a_minute_passes(&app).await;
         stub.release();
     };
     let (reply, ()) = tokio::join!(start, meanwhile);
     assert!(!reply.text.contains("ek_stub"), "{}", reply.text);
     reply.problem(503, "unavailable");
-    instance.start(&user("ana")).await.ok();
+    instance.start_session(&user("ana")).await.ok();
     assert_eq!(statuses(&app.db.pool()).await, ["failed", "active"]);
 }
 
@@ -314,13 +320,14 @@ async fn an_activation_whose_answer_was_lost_finds_what_it_stored() {
     let (app, stub) = (TestApp::new().await, Stub::new().await);
     let proxy = Proxy::before(&app.db).await;
     let services = Services { realtime: Some(stub.url()), ..Services::default() };
-    let instance = Instance::among(services, proxy.pool(1).await).await;
-    instance.start(&user("warm")).await.ok();
+    let instance =
+        Instance::builder(proxy.pool(1).await).services(services).without_listener().start().await;
+    instance.start_session(&user("warm")).await.ok();
     play(&app, "stub-slow").await;
     let ana = user("ana");
-    let start = instance.start(&ana);
+    let start = instance.start_session(&ana);
     let meanwhile = async {
-        by_hand::eventually("it hangs", async || stub.calls().len() == 2).await;
+        wait_until("it hangs", async || stub.calls().len() == 2).await;
         proxy.lose_an_answer();
         stub.release();
     };
@@ -336,7 +343,7 @@ async fn two_starts_of_a_user_ask_the_provider_once() {
     let (app, stub) = (TestApp::new().await, Stub::new().await);
     let instance = with(&app, &stub.url()).await;
     let ana = user("ana");
-    let (one, other) = tokio::join!(instance.start(&ana), instance.start(&ana));
+    let (one, other) = tokio::join!(instance.start_session(&ana), instance.start_session(&ana));
     let mut statuses = [one.status.as_u16(), other.status.as_u16()];
     statuses.sort_unstable();
     assert_eq!((statuses, stub.calls().len()), ([201, 409], 1));
@@ -347,13 +354,13 @@ async fn the_cooldown_counts_sessions_that_ran_behind_one_that_failed() {
     let (app, stub) = (TestApp::new().await, Stub::new().await);
     let away = with(&app, "http://127.0.0.1:1/v1").await;
     let well = with(&app, &stub.url()).await;
-    let session = well.start(&user("ana")).await.ok();
+    let session = well.start_session(&user("ana")).await.ok();
     end(&well, &session, &user("ana")).await.ok();
     for instance in [&well, &away] {
         instance.shift.advance(TimeDelta::minutes(31));
     }
-    away.start(&user("ana")).await.problem(502, "realtime_unavailable");
+    away.start_session(&user("ana")).await.problem(502, "realtime_unavailable");
     well.shift.advance(TimeDelta::minutes(-30));
-    let refused = well.start(&user("ana")).await.problem(403, "not_eligible");
+    let refused = well.start_session(&user("ana")).await.problem(403, "not_eligible");
     assert_eq!(refused["reasons"][0]["code"], "cooldown");
 }

@@ -52,7 +52,7 @@ async fn a_patch_with_more_changes_than_allowed_is_one_fault() {
 
 #[tokio::test]
 async fn a_patch_with_as_many_changes_as_allowed_is_stored_or_says_each_conflict() {
-    let app = TestApp::of(&catalog(MOST_CHANGES)).await;
+    let app = TestApp::with_catalog(&catalog(MOST_CHANGES)).await;
     let changed = patch(&app.instance, &changes(MOST_CHANGES, 2)).send().await.ok();
     assert_eq!(changed["changed"].as_array().unwrap().len(), MOST_CHANGES);
     // Every version is stale now.
@@ -106,7 +106,7 @@ async fn a_document_with_more_settings_than_allowed_is_one_fault() {
 #[tokio::test]
 async fn a_catalog_with_more_settings_than_a_patch_is_exported_imported_and_rolled_back() {
     const SETTINGS: usize = 2_000;
-    let app = TestApp::of(&catalog(SETTINGS)).await;
+    let app = TestApp::with_catalog(&catalog(SETTINGS)).await;
     let document = export(&app.instance, "json").await;
     let other: Value = serde_json::from_str(&document).unwrap();
     let settings = other["settings"].as_object().unwrap().keys();

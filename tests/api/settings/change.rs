@@ -15,7 +15,7 @@ fn change(key: &str, value: impl Into<Value>) -> Value {
 #[tokio::test]
 async fn a_change_is_stored_told_and_taken_on_by_another_instance() {
     let app = TestApp::new().await;
-    let other = app.another().await;
+    let other = app.another_instance().await;
     let reply = app.instance.change(&[(COOLDOWN, json!(45), 1)]).await;
     assert_eq!(reply.header("etag"), "\"r2\"");
     assert_eq!(
@@ -23,7 +23,7 @@ async fn a_change_is_stored_told_and_taken_on_by_another_instance() {
         json!({"revision": 2, "dry_run": false, "unchanged": [], "ignored": [], "changed": [
             {"key": COOLDOWN, "old_value": 30, "new_value": 45, "version": 2}]})
     );
-    other.reaches(2).await;
+    other.wait_for_revision(2).await;
     assert_eq!(other.settings.current().get_integer(COOLDOWN), Ok(45));
     let shown = one(&other, COOLDOWN).await;
     assert_eq!((&shown["value"], &shown["version"]), (&json!(45), &json!(2)));

@@ -142,7 +142,7 @@ async fn a_matching_revision_does_not_excuse_a_stale_version() {
 #[tokio::test]
 async fn of_two_writers_of_one_version_exactly_one_wins() {
     let app = TestApp::new().await;
-    let other = app.another().await;
+    let other = app.another_instance().await;
     for version in 1..=25 {
         let (one, two) = (json!(100 + version), json!(200 - version));
         let (one, two) = ([(COOLDOWN, one, version)], [(COOLDOWN, two, version)]);
@@ -158,7 +158,7 @@ async fn of_two_writers_of_one_version_exactly_one_wins() {
 #[tokio::test]
 async fn two_writers_of_tied_settings_can_never_both_win() {
     let app = TestApp::new().await;
-    let other = app.another().await;
+    let other = app.another_instance().await;
     let (mut list, mut model) = (1, 1);
     for _ in 0..25 {
         let (dropped, chosen) =
@@ -177,7 +177,7 @@ async fn two_writers_of_tied_settings_can_never_both_win() {
 #[tokio::test]
 async fn a_rule_that_was_tightened_meanwhile_holds_for_an_instance_that_did_not_hear_of_it() {
     let app = TestApp::new().await;
-    let deaf = Instance::deaf(app.db.pool()).await;
+    let deaf = Instance::builder(app.db.pool()).without_listener().start().await;
     let tighten = "update app_global_setting_schema
         set constraints_json = constraints_json || '{\"max\": 60}' where key = 'BRUNE_COOLDOWN_MINUTES'";
     super::psql(&app.db.owner(), tighten).await.unwrap();

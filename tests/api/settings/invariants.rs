@@ -38,7 +38,7 @@ async fn a_right_change_by_hand_is_taken_on_by_the_service() {
     let sql =
         change("value_json = '45', version = 2", &format!("'{COOLDOWN}', 'update', '30', '45', 2"));
     app.db.pool().execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await.unwrap();
-    app.instance.reaches(2).await;
+    app.instance.wait_for_revision(2).await;
     assert_eq!(app.instance.settings.current().get_integer(COOLDOWN), Ok(45));
     assert_eq!(value_of(&app, COOLDOWN).await, (json!(45), 2));
     // And the next one goes through the service.
@@ -212,7 +212,7 @@ async fn a_number_no_reader_could_hold_is_named_and_can_be_mended() {
     super::read(&app.instance, super::PATH).await.ok();
     super::read(&app.instance, super::HISTORY).await.ok();
     app.instance.change(&[(COOLDOWN, json!(45), 2)]).await.ok();
-    app.instance.reaches(3).await;
+    app.instance.wait_for_revision(3).await;
     let back = json!({"key": COOLDOWN, "to_version": 2, "version": 3});
     let back = super::rollback(&app.instance, super::ROLLBACK, back).send().await;
     back.problem(404, "version_not_found");

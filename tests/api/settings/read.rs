@@ -122,7 +122,7 @@ async fn a_setting_that_is_held_is_not_sent_again_until_it_changes() {
 #[tokio::test]
 async fn the_list_is_read_from_the_database_by_an_instance_that_heard_of_nothing() {
     let app = TestApp::new().await;
-    let deaf = Instance::deaf(app.db.pool()).await;
+    let deaf = Instance::builder(app.db.pool()).without_listener().start().await;
     app.instance.change(&[(COOLDOWN, json!(45), 1)]).await.ok();
     assert_eq!(cooldown(&read(&deaf, PATH).await.ok()), (2, json!(45), json!(2)));
     assert_eq!(one(&deaf, COOLDOWN).await["value"], 45);
@@ -254,6 +254,6 @@ async fn what_was_changed_by_hand_is_shown_at_once_and_taken_on() {
     by_hand(&app.db.pool(), COOLDOWN, &json!(45)).await.unwrap();
     let shown = one(&app.instance, COOLDOWN).await;
     assert_eq!((&shown["value"], &shown["updated_by"]), (&json!(45), &json!("psql")));
-    app.instance.reaches(2).await;
+    app.instance.wait_for_revision(2).await;
     assert_eq!(app.instance.settings.current().get_integer(COOLDOWN), Ok(45));
 }

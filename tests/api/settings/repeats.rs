@@ -21,7 +21,7 @@ async fn send(instance: &Instance, who: &str, key: &str, body: &Value) -> Reply 
 #[tokio::test]
 async fn a_repeat_gets_the_first_answer_and_changes_nothing() {
     let app = TestApp::new().await;
-    let other = app.another().await;
+    let other = app.another_instance().await;
     let first = send(&app.instance, "ana", "k1", &body(45, 1)).await;
     app.instance.change(&[(COOLDOWN, json!(60), 2)]).await.ok();
     let before = stored(&app).await;
@@ -98,7 +98,7 @@ async fn a_key_that_is_none_is_refused() {
 #[tokio::test]
 async fn repeats_at_the_same_instant_are_one_change() {
     let app = TestApp::new().await;
-    let other = app.another().await;
+    let other = app.another_instance().await;
     for (round, version) in (1..=10).enumerate() {
         let (key, body) = (format!("k{round}"), body(100 + version, version));
         let replies = tokio::join!(
@@ -148,7 +148,7 @@ async fn a_commit_nobody_confirmed_is_called_neither_done_nor_failed_and_a_repea
     // The server names a standby that there is not; these sessions wait for it.
     let waiting = session(app.db.options()).options([("synchronous_commit", "on")]);
     let waiting = PgPoolOptions::new().connect_lazy_with(waiting);
-    let hanging = Instance::deaf(waiting).await;
+    let hanging = Instance::builder(waiting).without_listener().start().await;
     let reply = send(&hanging, "ana", "k1", &body(45, 1)).await;
     let problem = reply.problem(504, "outcome_unknown");
     assert!(!problem.to_string().contains("fail"), "{problem}");

@@ -128,7 +128,7 @@ async fn what_was_made_invalid_by_hand_is_mended_by_going_back() {
     by_hand(&app.db.pool(), COOLDOWN, &json!(-1)).await.unwrap();
     to(&app, json!({"to_revision": 2, "revision": 7})).await.ok();
     assert_eq!(value_of(&app, COOLDOWN).await, (json!(45), 7));
-    app.instance.reaches(8).await;
+    app.instance.wait_for_revision(8).await;
     assert!(app.instance.settings.is_sound());
 }
 

@@ -149,7 +149,7 @@ async fn a_plan_needs_what_the_rollback_needs() {
 #[tokio::test]
 async fn a_refused_plan_names_the_revision_of_the_database_not_of_the_instance() {
     let app = TestApp::new().await;
-    let deaf = Instance::deaf(app.db.pool()).await;
+    let deaf = Instance::builder(app.db.pool()).without_listener().start().await;
     app.instance.change(&[(COOLDOWN, json!(45), 1)]).await.ok();
     let tighten = "update app_global_setting_schema
         set constraints_json = constraints_json || '{\"min\": 40}' where key = 'BRUNE_COOLDOWN_MINUTES'";
