@@ -20,7 +20,10 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use brune::settings::{Firewall, GlobalSettingsService, Number, SettingValue, Snapshot};
+use brune::{
+    secret_scanner::Firewall,
+    settings::{GlobalSettingsService, Number, SettingValue, Snapshot},
+};
 use criterion::{BenchmarkId, Criterion};
 
 const SIZES: [usize; 4] = [10, 100, 1_000, 10_000];

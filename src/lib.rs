@@ -11,7 +11,7 @@
 //!
 //! | module | what it is | what it holds to |
 //! |---|---|---|
-//! | [`text`], [`clock`], [`compute`], [`cursor`], [`files`], [`ids`], [`json`], [`trace`] | words and tools | import nothing of ours but [`text`] |
+//! | [`text`], [`clock`], [`compute`], [`pagination`], [`files`], [`ids`], [`json`], [`trace_context`] | words and tools | import nothing of ours but [`text`] |
 //! | [`config`] | what the process was started with | plain data; alone reads the environment; tells every fault at once |
 //! | [`database`] | the pool, transactions under a deadline, the roles and what each may do, the private Postgres | a connection with something unfinished on it is closed, never pooled; nothing is left on a session that a pooler shares |
 //! | [`metrics`] | what is counted | no value, no secret, no id as a label |
@@ -82,7 +82,7 @@
 //!    [`settings::update`].
 //! 4. That finds each key's declaration in the current snapshot. A key that may not be written ends it, with
 //!    an audit entry that has no value, and so does what looks like a secret, be it the reason
-//!    ([`Firewall`](settings::Firewall)); a value that breaks a rule of its own ends it, with all of them.
+//!    ([`Firewall`](secret_scanner::Firewall)); a value that breaks a rule of its own ends it, with all of them.
 //! 5. A transaction ([`database::Work`]) locks the one row of `app_global_setting_head`: writers stand in a
 //!    row from here. A repeat of an `Idempotency-Key` gets the first result. The versions are compared:
 //!    each that is stale is a [`Conflict`](settings::Conflict), told three ways. The rules between keys are
@@ -189,11 +189,11 @@ pub mod text;
 
 pub mod clock;
 pub mod compute;
-pub mod cursor;
 pub mod files;
 pub mod ids;
 pub mod json;
-pub mod trace;
+pub mod pagination;
+pub mod trace_context;
 
 // What the process was started with: plain data.
 pub mod config;
@@ -204,10 +204,16 @@ pub mod metrics;
 pub mod outbound;
 pub mod telemetry;
 
+// The private Postgres.
+pub mod embedded_postgres;
+
 // What every change leaves behind.
 pub mod audit;
 pub mod idempotency;
 pub mod outbox;
+
+// The check that every stored text passes.
+pub mod secret_scanner;
 
 // The capability the service is named for.
 pub mod settings;

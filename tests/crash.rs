@@ -217,7 +217,7 @@ async fn a_backend_that_is_killed_restarts_postgres_and_the_service_goes_on() {
         account: None,
         cache_dir: None,
     };
-    let options = brune::database::embedded::running(&config).await.unwrap().unwrap();
+    let options = brune::embedded_postgres::running(&config).await.unwrap().unwrap();
     let pool = sqlx::PgPool::connect_with(options).await.unwrap();
     let backend: i32 =
         sqlx::query_scalar("select pg_backend_pid()").fetch_one(&pool).await.unwrap();

@@ -17,9 +17,9 @@ use std::{
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
 };
 
-use brune::database::{
-    self, Pool, Reach,
-    embedded::{Error, Profile, Server},
+use brune::{
+    database::{self, Pool, Reach},
+    embedded_postgres::{Error, Profile, Server},
 };
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
 

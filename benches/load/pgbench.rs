@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use brune::database::embedded::Server;
+use brune::embedded_postgres::Server;
 use tokio::process::Command;
 
 const SQL: &str = "insert into brune_session (id, user_id, plan, level, started_at, expires_at, \

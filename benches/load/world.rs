@@ -16,16 +16,17 @@ use brune::{
     config::{Auth, Embedded, Provision, Secret},
     database::{
         self, MIGRATOR, Pool, Reach,
-        embedded::{Profile, Server},
         roles::{self, OWNER, Scope},
     },
+    embedded_postgres::{Profile, Server},
     fleet::{self, Fleet, Pace},
     http::{
         self, AppState, Grant, Keys, Limits, Ofrep, Origins, PathPrefix, SUPER_ADMIN, StreamBounds,
         Streams, WriteQuota,
     },
+    secret_scanner::Firewall,
     sessions::{Realtime, Starts},
-    settings::{self, Catalog, Feed, Firewall, GlobalSettingsService},
+    settings::{self, Catalog, Feed, GlobalSettingsService},
 };
 use chrono::TimeDelta;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgPool};

@@ -15,7 +15,7 @@ use crate::{
         Failed,
         discord::{Discord, Embed, code, cut, plain},
     },
-    settings::Firewall,
+    secret_scanner::Firewall,
     telemetry::{Line, Lines, unheard},
 };
 

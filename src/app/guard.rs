@@ -7,9 +7,10 @@ use crate::{
     audit,
     config::{Config, Environment, Mode},
     database::{self, Inspection, Pool},
+    secret_scanner::Firewall,
     secrets,
     sessions::{KEYS, SessionSettings},
-    settings::{self, Catalog, Definition, Firewall, Kind, Required, Snapshot, Unusable},
+    settings::{self, Catalog, Definition, Kind, Required, Snapshot, Unusable},
 };
 
 /// What one check found.

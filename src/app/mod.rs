@@ -26,7 +26,8 @@ use tasks::Tasks;
 use crate::{
     clock::Clock,
     config::{self, Announcement, Config, Environment, Needs, Provision, Reload, Source},
-    database::{self, Pool, embedded},
+    database::{self, Pool},
+    embedded_postgres,
     fleet::{self, Fleet, Pace},
     http::{
         self, AppState, Grant, Keys, Limits, Ofrep, Origins, PathPrefix, StreamBounds, Streams,
@@ -60,7 +61,7 @@ pub enum Error {
     Database(#[from] database::Error),
     /// The private Postgres does not start, or ended.
     #[error(transparent)]
-    Embedded(#[from] embedded::Error),
+    Embedded(#[from] embedded_postgres::Error),
     /// The schema could not be brought up to date.
     #[error("the migrations failed")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -197,7 +198,7 @@ fn announced(dir: &Path, address: SocketAddr) -> Option<Announcement> {
 
 /// The last steps: this instance leaves the others, if it still has a database, and what was said last is posted.
 async fn conclude(
-    ended: Option<embedded::Error>,
+    ended: Option<embedded_postgres::Error>,
     leaving: impl Future<Output = ()>,
     forwarder: Option<Forwarder>,
 ) -> Result<(), Error> {

@@ -9,10 +9,12 @@ use crate::{
     app::{Error, guard},
     config::{self, Config, Environment, Pooler, Source},
     database::{
-        self, MIGRATOR, Pool, Reach, embedded,
+        self, MIGRATOR, Pool, Reach,
         roles::{self, OWNER, Scope},
     },
-    settings::{self, BRUN_E, Catalog, Firewall, Kind, PublishPlan},
+    embedded_postgres,
+    secret_scanner::Firewall,
+    settings::{self, BRUN_E, Catalog, Kind, PublishPlan},
     text,
 };
 
@@ -20,7 +22,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Database {
     pool: Pool,
-    server: Option<embedded::Server>,
+    server: Option<embedded_postgres::Server>,
 }
 
 impl Database {
@@ -58,7 +60,7 @@ impl Database {
     /// Like [`Self::open`], but content with a private server that another process runs: for looking only.
     pub async fn attach(config: &Config) -> Result<Self, Error> {
         if let config::Database::Embedded(embedded) = &config.database
-            && let Some(options) = embedded::running(embedded).await?
+            && let Some(options) = embedded_postgres::running(embedded).await?
         {
             let pool = Pool::open(options, Reach::Direct, config.pool_size).await?;
             return Ok(Self { pool, server: None });
@@ -94,7 +96,7 @@ impl Database {
     }
 
     /// Resolves when a private server is gone although nobody asked for that; never for another.
-    pub(super) async fn died(&mut self) -> embedded::Error {
+    pub(super) async fn died(&mut self) -> embedded_postgres::Error {
         match &mut self.server {
             Some(server) => server.died().await,
             None => std::future::pending().await,
@@ -111,11 +113,11 @@ impl Database {
     }
 }
 
-async fn start(config: &config::Embedded) -> Result<embedded::Server, Error> {
-    Ok(embedded::Server::start(config, embedded::Profile::Durable).await?)
+async fn start(config: &config::Embedded) -> Result<embedded_postgres::Server, Error> {
+    Ok(embedded_postgres::Server::start(config, embedded_postgres::Profile::Durable).await?)
 }
 
-async fn owner_pool(server: &embedded::Server) -> Result<Pool, Error> {
+async fn owner_pool(server: &embedded_postgres::Server) -> Result<Pool, Error> {
     Ok(Pool::open(server.owner_options(), Reach::Direct, 2).await?)
 }
 

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use crate::{
     audit::{Action, store},
-    cursor,
     database::Connection,
+    pagination,
 };
 
 /// One entry of the trail.
@@ -75,11 +75,11 @@ impl Cursor {
     /// Reads a cursor that [`Page::next_cursor`] gave out for `filter`.
     #[must_use]
     pub fn parse(text: &str, filter: &Filter) -> Option<Self> {
-        cursor::parse(text, LIST, filter).map(|it| Self(i64::from_be_bytes(it)))
+        pagination::parse(text, LIST, filter).map(|it| Self(i64::from_be_bytes(it)))
     }
 
     fn spell(self, filter: &Filter) -> String {
-        cursor::spell(self.0.to_be_bytes(), LIST, filter)
+        pagination::spell(self.0.to_be_bytes(), LIST, filter)
     }
 }
 

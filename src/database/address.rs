@@ -60,7 +60,7 @@ const NOT_TAKEN: AddressError = AddressError {
 };
 
 /// Fails when `PGOPTIONS` is set: what it says would reach the server before anything of ours.
-pub(super) fn refuse_foreign_options() -> Result<(), Error> {
+pub(crate) fn refuse_foreign_options() -> Result<(), Error> {
     match PgConnectOptions::new_without_pgpass().get_options() {
         Some(options) if !options.trim().is_empty() => Err(Error::ForeignOptions),
         _ => Ok(()),

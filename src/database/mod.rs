@@ -5,7 +5,6 @@
 
 mod address;
 mod connection;
-pub mod embedded;
 mod first;
 mod inspect;
 mod lease;
@@ -22,6 +21,7 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::config::address::AddressError;
 
+pub(crate) use address::refuse_foreign_options;
 pub use address::{Parts, options_from_parts, options_from_url};
 pub use connection::Connection;
 pub use inspect::{Defect, Inspection, inspect};

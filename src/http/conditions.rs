@@ -13,7 +13,7 @@ use crate::{
     },
     idempotency,
     json::Fault,
-    settings::Firewall,
+    secret_scanner::Firewall,
 };
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");

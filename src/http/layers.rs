@@ -29,8 +29,8 @@ use crate::{
     ids::RequestId,
     json::{Fault, Faults},
     metrics::{self, Metrics},
-    settings::Firewall,
-    trace::{TRACEPARENT, TRACESTATE, Trace},
+    secret_scanner::Firewall,
+    trace_context::{TRACEPARENT, TRACESTATE, Trace},
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -12,8 +12,9 @@ use crate::{
         openapi::problems, problem::Problem, query::Query, settings::actor,
     },
     ids::RequestId,
+    secret_scanner::Firewall,
     secrets::{self, Cleaned, Cleanup, Secrets},
-    settings::{self, Definition, Firewall, GlobalSettingsService, Kind, SettingValue},
+    settings::{self, Definition, GlobalSettingsService, Kind, SettingValue},
 };
 
 /// Shown for a control that looks like a secret: an address with a password, for one.

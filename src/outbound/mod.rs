@@ -18,7 +18,7 @@ use reqwest::{
 use tokio::net::lookup_host;
 use url::Host;
 
-use crate::trace::{TRACEPARENT, TRACESTATE, Trace};
+use crate::trace_context::{TRACEPARENT, TRACESTATE, Trace};
 
 /// How much a call may take, and where it may go.
 #[derive(Debug, Clone, Copy)]

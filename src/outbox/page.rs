@@ -7,9 +7,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    cursor,
     database::Connection,
     outbox::{Outbox, Topic, store},
+    pagination,
 };
 
 /// How far a message got at a sink.
@@ -66,11 +66,11 @@ impl Cursor {
     /// Reads a cursor that [`Page::next_cursor`] gave out for `filter`.
     #[must_use]
     pub fn parse(text: &str, filter: &Filter) -> Option<Self> {
-        cursor::parse(text, LIST, filter).map(|it| Self(i64::from_be_bytes(it)))
+        pagination::parse(text, LIST, filter).map(|it| Self(i64::from_be_bytes(it)))
     }
 
     fn spell(self, filter: &Filter) -> String {
-        cursor::spell(self.0.to_be_bytes(), LIST, filter)
+        pagination::spell(self.0.to_be_bytes(), LIST, filter)
     }
 }
 

@@ -9,8 +9,9 @@ use crate::{
     config::{Provision, Source},
     database::{Deadline, Ending, Failure, Pool, Work},
     outbox::{Outbox, Topic},
+    secret_scanner::Likeness,
     secrets::store,
-    settings::{GlobalSettingsService, Kind, Likeness},
+    settings::{GlobalSettingsService, Kind},
 };
 
 /// What is to be cleaned up.

@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::{
-    audit, cursor,
+    audit,
     database::{self, Connection, Failure, Pool},
+    pagination,
     sessions::{
         KEYS, LookupError,
         session::{Session, Status},
@@ -35,11 +36,11 @@ impl Cursor {
     /// Reads a cursor that [`Page::next_cursor`] gave out for `filter`.
     #[must_use]
     pub fn parse(text: &str, filter: &Filter) -> Option<Self> {
-        cursor::parse(text, LIST, filter).map(|it| Self(Uuid::from_bytes(it)))
+        pagination::parse(text, LIST, filter).map(|it| Self(Uuid::from_bytes(it)))
     }
 
     fn spell(self, filter: &Filter) -> String {
-        cursor::spell(self.0.into_bytes(), LIST, filter)
+        pagination::spell(self.0.into_bytes(), LIST, filter)
     }
 }
 

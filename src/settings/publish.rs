@@ -9,13 +9,13 @@ use crate::{
     database::{Connection, Ending, Failure, Pool, Work},
     ids::{RequestId, UserId},
     json::Json,
+    secret_scanner::Firewall,
     settings::{
         catalog::Catalog,
         change,
         entry::Stored,
         rules::{self, Violation},
         schema::{self, Definition, Kind},
-        secret_like::Firewall,
         store::{self, Head, Write},
         value::{SettingValue, ValueType},
     },
@@ -165,7 +165,7 @@ fn draw_up(
 
 /// What the catalog declares that looks like a secret, or is one of this process.
 fn secrets(catalog: &Catalog, firewall: &Firewall) -> Vec<String> {
-    let found = catalog.schema.all().filter_map(|it| Some((&it.key, firewall.in_definition(it)?)));
+    let found = catalog.schema.all().filter_map(|it| Some((&it.key, it.find_secret(firewall)?)));
     found.map(|(key, (what, likeness))| format!("{key}: {what} {}", likeness.detail())).collect()
 }
 

@@ -6,10 +6,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
+    secret_scanner::Likeness,
     settings::{
         constraints::Constraints,
         schema::{Definition, Named, Schema},
-        secret_like::Likeness,
         value::{Number, SettingValue, Unfit, ValueType},
     },
     text,

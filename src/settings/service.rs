@@ -11,9 +11,9 @@ use tokio::sync::{Mutex, Notify, watch};
 use crate::{
     metrics::Metrics,
     outbox::Outbox,
+    secret_scanner::Firewall,
     settings::{
         rules::Violation,
-        secret_like::Firewall,
         snapshot::{Snapshot, Unusable},
         value::Number,
     },

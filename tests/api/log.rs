@@ -8,9 +8,9 @@ use brune::{
     metrics::Metrics,
     outbound::{Bounds, Outbound, Reach},
     outbox::{self, sink::discord::Discord},
-    settings::Firewall,
+    secret_scanner::Firewall,
     telemetry,
-    trace::Trace,
+    trace_context::Trace,
 };
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;

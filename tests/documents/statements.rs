@@ -5,7 +5,8 @@ use std::time::Duration;
 use brune::{
     audit,
     database::session,
-    settings::{self, BRUN_E, Catalog, Firewall, PublishError, PublishPlan},
+    secret_scanner::Firewall,
+    settings::{self, BRUN_E, Catalog, PublishError, PublishPlan},
 };
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};

@@ -11,10 +11,8 @@ use std::{
 
 use brune::{
     config::Secret,
-    database::{
-        embedded::{Profile, Server},
-        options_from_url,
-    },
+    database::options_from_url,
+    embedded_postgres::{Profile, Server},
 };
 use sqlx::postgres::PgConnectOptions;
 

@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use brune::database::{
-    self,
-    embedded::{Profile, Server},
+use brune::{
+    database,
+    embedded_postgres::{Profile, Server},
 };
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 

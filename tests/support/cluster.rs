@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use brune::{
     config::Embedded,
-    database::embedded::{Profile, Server},
+    embedded_postgres::{Profile, Server},
 };
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgPool,

@@ -4,7 +4,7 @@ use brune::{
     clock::Clock,
     config::{Auth, Secret},
     http::{Grant, SUPER_ADMIN, issue},
-    settings::Firewall,
+    secret_scanner::Firewall,
 };
 use chrono::TimeDelta;
 

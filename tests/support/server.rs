@@ -24,10 +24,8 @@ use std::{
 
 use brune::{
     config::{Embedded, Secret},
-    database::{
-        embedded::{Profile, Server},
-        options_from_url,
-    },
+    database::options_from_url,
+    embedded_postgres::{Profile, Server},
 };
 use sha2::{Digest as _, Sha256};
 use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};

@@ -54,7 +54,7 @@ pub(crate) async fn server(limits: Limits) -> Server {
     let router = around(
         routes(State { keys: keys(), reached: sender }),
         &limits,
-        brune::settings::Firewall::default(),
+        brune::secret_scanner::Firewall::default(),
         brune::metrics::Metrics::default(),
         brune::http::PathPrefix::default(),
     );

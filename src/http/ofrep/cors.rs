@@ -6,7 +6,7 @@ use axum::http::{HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::trace::{TRACEPARENT, TRACESTATE};
+use crate::trace_context::{TRACEPARENT, TRACESTATE};
 
 /// Origins whose pages may; `*` stands for all.
 #[derive(Debug, Clone, Default)]

@@ -21,7 +21,7 @@ use crate::{
     http::{ofrep, path_prefix::PathPrefix},
     ids::RequestId,
     json::{Fault, Faults},
-    settings::Firewall,
+    secret_scanner::Firewall,
 };
 
 /// Stands where something looked like a secret.

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::settings::Firewall;
+use crate::secret_scanner::Firewall;
 
 /// Where and what the faults of `problem` are.
 pub(crate) fn faults_of(problem: &Problem) -> Vec<(String, &'static str)> {

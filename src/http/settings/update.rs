@@ -20,6 +20,7 @@ use crate::{
     },
     ids::RequestId,
     json::Json,
+    secret_scanner,
     settings::{self, Changed, Edit, GlobalSettingsService},
 };
 
@@ -119,7 +120,8 @@ impl<'e> Places<'e> {
     fn of(edits: &'e [Edit]) -> Self {
         // From the end, so that of two the first remains.
         let edits = || edits.iter().enumerate().rev();
-        let lookalike = |(at, edit): (usize, &Edit)| Some((settings::bare_name(&edit.key)?, at));
+        let lookalike =
+            |(at, edit): (usize, &Edit)| Some((secret_scanner::lookalike_skeleton(&edit.key)?, at));
         Self {
             exact: edits().map(|(at, edit)| (edit.key.as_str(), at)).collect(),
             lookalike: edits().filter_map(lookalike).collect(),
@@ -130,7 +132,7 @@ impl<'e> Places<'e> {
     fn find(&self, key: &str, code: &str) -> Option<String> {
         let exact = self.exact.get(key);
         // A locked key may have been meant by another name.
-        let meant = || self.lookalike.get(&settings::bare_name(key)?);
+        let meant = || self.lookalike.get(&secret_scanner::lookalike_skeleton(key)?);
         let at = if code == "key_locked" { exact.or_else(meant) } else { exact }?;
         let member = match code {
             "unknown_key" | "key_locked" => "key",

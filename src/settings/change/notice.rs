@@ -6,9 +6,9 @@ use crate::{
     audit::{Action, Actor},
     database::Connection,
     outbox::Topic,
+    secret_scanner::Firewall,
     settings::{
         change::{Changed, ChangedKey},
-        secret_like::Firewall,
         service::GlobalSettingsService,
         value::SettingValue,
     },

@@ -6,7 +6,8 @@ use utoipa::ToSchema;
 
 use crate::{
     database, idempotency,
-    settings::{reload, rules::Violation, secret_like::Likeness, value::SettingValue},
+    secret_scanner::Likeness,
+    settings::{reload, rules::Violation, value::SettingValue},
 };
 
 /// What a write did, or would do.

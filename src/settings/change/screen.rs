@@ -6,11 +6,11 @@ use crate::{
     audit::{Actor, Reason},
     compute,
     database::Pool,
+    secret_scanner::{Firewall, Likeness},
     settings::{
         catalog::is_key,
         change::{Edit, Error, SecretLike, refuse, size},
         schema::{Definition, Named, Schema},
-        secret_like::{Firewall, Likeness},
         service::GlobalSettingsService,
     },
 };

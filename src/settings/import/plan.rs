@@ -10,6 +10,7 @@ use crate::{
     compute,
     database::{self, Failure, Pool},
     idempotency,
+    secret_scanner::{Firewall, Likeness},
     settings::{
         change::{self, Edit, Error as ChangeError, SecretLike},
         document::{Incoming, Raw},
@@ -19,7 +20,6 @@ use crate::{
         reload,
         rules::{self, Violation},
         schema::{Definition, Named, Schema},
-        secret_like::{Firewall, Likeness},
         service::GlobalSettingsService,
         store::{self, Head},
         value::SettingValue,

@@ -1,17 +1,17 @@
 //! What each key is: as a catalog declares it and as the database's schema table holds it.
 
-mod disguise;
 pub(super) mod store;
 
 use std::collections::{BTreeMap, HashMap};
 
-pub use disguise::bare as bare_name;
 pub(super) use store::Unreadable;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     config::VARIABLES,
+    json::Json,
+    secret_scanner::{Firewall, Likeness, lookalike_skeleton},
     settings::{
         constraints::Constraints,
         value::{SettingValue, ValueType},
@@ -80,6 +80,27 @@ pub struct Definition {
     pub description: String,
 }
 
+impl Definition {
+    /// Scans the texts of the declaration, all of which are published into the database. Returns the
+    /// part that looks like a secret.
+    pub(in crate::settings) fn find_secret(
+        &self,
+        firewall: &Firewall,
+    ) -> Option<(&'static str, Likeness)> {
+        let default = self.default.as_ref().and_then(|value| firewall.in_json(&Json::from(value)));
+        if let Some(likeness) = default {
+            return Some(("its default", likeness));
+        }
+        let mut choices = self.constraints.choices.iter().flatten();
+        if let Some(likeness) = choices.find_map(|choice| firewall.likeness(choice)) {
+            return Some(("a choice of its enum", likeness));
+        }
+        // The author of the catalog knows no secret of this process, so known formats suffice.
+        let likeness = Firewall::default().likeness(&self.description)?;
+        Some(("its description", likeness))
+    }
+}
+
 /// What a name on the wire stands for.
 #[derive(Debug, Clone, Copy)]
 pub enum Named<'a> {
@@ -116,7 +137,7 @@ impl Schema {
         schema.external = external(&schema.definitions);
         for (key, definition) in &schema.definitions {
             if definition.kind != Kind::Setting {
-                schema.out_of_reach.extend(disguise::bare(key).map(|bare| (bare, key.clone())));
+                schema.out_of_reach.extend(lookalike_skeleton(key).map(|bare| (bare, key.clone())));
             }
             let Some(list) = &definition.constraints.member_of else { continue };
             schema.partners.entry(key.clone()).or_default().push(list.clone());
@@ -148,7 +169,7 @@ impl Schema {
     pub fn aimed_at(&self, name: &str) -> Named<'_> {
         match self.classify(name) {
             Named::Unknown => {
-                let meant = disguise::bare(name).and_then(|bare| self.out_of_reach.get(&bare));
+                let meant = lookalike_skeleton(name).and_then(|bare| self.out_of_reach.get(&bare));
                 let meant = meant.and_then(|key| self.find(key));
                 meant.or_else(|| self.external.get(name)).map_or(Named::Unknown, Named::Locked)
             }

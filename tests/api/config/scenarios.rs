@@ -5,7 +5,8 @@ use std::time::{Duration, Instant as Moment};
 use brune::{
     app,
     config::Environment,
-    settings::{BRUN_E, Catalog, Firewall, PublishPlan},
+    secret_scanner::Firewall,
+    settings::{BRUN_E, Catalog, PublishPlan},
 };
 use serde_json::{Value, json};
 use sqlx::PgPool;

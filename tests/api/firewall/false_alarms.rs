@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use brune::settings::Firewall;
+use brune::secret_scanner::Firewall;
 use serde_json::json;
 
 use super::LEVELS;

@@ -2,7 +2,8 @@
 
 use brune::{
     config::Secret,
-    settings::{self, BRUN_E, Catalog, Firewall, PublishError},
+    secret_scanner::Firewall,
+    settings::{self, BRUN_E, Catalog, PublishError},
 };
 use serde_json::json;
 

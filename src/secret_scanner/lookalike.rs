@@ -1,23 +1,23 @@
 //! Names that only look different from a key: `openai_api_key`, or one with a Cyrillic letter in it. Nothing
 //! is written under such a name, but who tries it on a key that is never written here means that key.
 
-use unicode_security::skeleton;
+use unicode_security::skeleton as character_skeleton;
 
 use crate::text;
 
 /// The most bytes of a name that is looked at; what is longer resembles nothing.
-const LONGEST: usize = 1024;
+const MAX_BYTES: usize = 1024;
 
 /// What all the disguises of one name have in common: no case, no punctuation, no blanks, nothing invisible,
 /// and the letter that each letter looks like. Two names resemble each other when both have the same.
 #[must_use]
-pub fn bare(name: &str) -> Option<String> {
-    if LONGEST < name.len() {
+pub fn skeleton(name: &str) -> Option<String> {
+    if name.len() > MAX_BYTES {
         return None;
     }
     let plain = text::as_seen(name).to_uppercase();
-    let bare: String = skeleton(&plain).filter(|c| c.is_alphanumeric()).collect();
-    Some(bare).filter(|it| !it.is_empty())
+    let letters: String = character_skeleton(&plain).filter(|c| c.is_alphanumeric()).collect();
+    (!letters.is_empty()).then_some(letters)
 }
 
 #[cfg(test)]
@@ -26,7 +26,7 @@ mod tests {
 
     #[test]
     fn a_disguise_has_the_bare_name_of_what_it_resembles() {
-        let key = bare("OPENAI_API_KEY");
+        let key = skeleton("OPENAI_API_KEY");
         for name in [
             "openai_api_key",
             "OpenaiApiKey",
@@ -42,12 +42,12 @@ mod tests {
             "OPENAI_API_KE\u{301}Y",
             "𝐎𝐏𝐄𝐍𝐀𝐈_𝐀𝐏𝐈_𝐊𝐄𝐘",
         ] {
-            assert_eq!(bare(name), key, "{name}");
+            assert_eq!(skeleton(name), key, "{name}");
         }
         for name in ["OPENAI_API_KEYS", "OPENAI_KEY", "", "_", "KEY"] {
-            assert_ne!(bare(name), key, "{name}");
+            assert_ne!(skeleton(name), key, "{name}");
         }
-        assert_eq!(bare(""), None);
-        assert_eq!(bare(&"K".repeat(1025)), None);
+        assert_eq!(skeleton(""), None);
+        assert_eq!(skeleton(&"K".repeat(1025)), None);
     }
 }

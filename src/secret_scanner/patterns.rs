@@ -7,7 +7,7 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as BASE64_URL};
 use regex::{Regex, RegexSet};
 use serde_json::{Map, Value};
 
-use crate::settings::secret_like::Likeness;
+use crate::secret_scanner::Likeness;
 
 /// What each pattern finds, with its article. In order: of two that fit, the first is told.
 const KNOWN: &[(&str, &str)] = &[

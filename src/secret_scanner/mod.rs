@@ -7,17 +7,16 @@
 //! once more, is not found: this keeps accidents out, not somebody who is allowed to change settings and wants
 //! to hide something.
 
-mod held;
+mod known_secrets;
+mod lookalike;
 mod patterns;
 
 use std::{fmt, sync::Arc};
 
-use crate::{
-    config::Secret,
-    json::Json,
-    settings::{schema::Definition, secret_like::held::Held, value::SettingValue},
-    text,
-};
+use known_secrets::KnownSecret;
+pub use lookalike::skeleton as lookalike_skeleton;
+
+use crate::{config::Secret, json::Json, text};
 
 /// What a text looks like: `an OpenAI API key`. Never a part of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,13 +43,13 @@ impl fmt::Display for Likeness {
 
 /// Tells what looks like a secret. The default one knows the forms only. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Firewall(Arc<[Held]>);
+pub struct Firewall(Arc<[KnownSecret]>);
 
 impl Firewall {
     /// One that also knows `secrets`, those of this process; any shorter than 8 bytes is left out.
     #[must_use]
     pub fn holding(secrets: impl IntoIterator<Item = Secret>) -> Self {
-        Self(secrets.into_iter().filter_map(Held::new).collect())
+        Self(secrets.into_iter().filter_map(KnownSecret::new).collect())
     }
 
     /// What `text` looks like, if it looks like a secret or has one in it.
@@ -81,7 +80,8 @@ impl Firewall {
     }
 
     /// The same of any text in `json`, and of its numbers: a password may be all digits.
-    pub(super) fn in_json(&self, json: &Json) -> Option<Likeness> {
+    #[must_use]
+    pub fn in_json(&self, json: &Json) -> Option<Likeness> {
         match json {
             Json::Null | Json::Bool(_) => None,
             Json::Number(text) | Json::String(text) => self.likeness(text),
@@ -105,26 +105,6 @@ impl Firewall {
         let cut = 1 < texts.len();
         let held = cut && ["", ",", ", "].iter().any(|between| self.holds(&texts.join(between)));
         held.then_some(HELD)
-    }
-
-    /// What stands in a declaration that looks like a secret, and what it looks like. What is declared is
-    /// published into the database, every word of it.
-    pub(super) fn in_definition(
-        &self,
-        definition: &Definition,
-    ) -> Option<(&'static str, Likeness)> {
-        let default = definition.default.as_ref().and_then(|it| self.in_value(it));
-        let choices = definition.constraints.choices.iter().flatten();
-        let choices = || choices.clone().find_map(|it| self.likeness(it));
-        // Sentences of the catalog's author, who knows no secret of this process.
-        let words = || Self::default().likeness(&definition.description);
-        let default = default.map(|it| ("its default", it));
-        let choices = || choices().map(|it| ("a choice of its enum", it));
-        default.or_else(choices).or_else(|| words().map(|it| ("its description", it)))
-    }
-
-    fn in_value(&self, value: &SettingValue) -> Option<Likeness> {
-        self.in_json(&Json::from(value))
     }
 }
 

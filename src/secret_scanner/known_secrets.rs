@@ -16,7 +16,7 @@ const NO_WORD: usize = 16;
 const WEIGHT: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// A secret, ready to be looked for.
-pub(super) struct Held {
+pub(super) struct KnownSecret {
     secret: Secret,
     /// Whether only a text that is nothing else counts.
     alone: bool,
@@ -25,7 +25,7 @@ pub(super) struct Held {
     first: u64,
 }
 
-impl Held {
+impl KnownSecret {
     /// `None` for one that is too short.
     pub(super) fn new(secret: Secret) -> Option<Self> {
         let bytes = secret.expose().as_bytes();
@@ -75,8 +75,8 @@ mod tests {
 
     use super::*;
 
-    fn held(secret: &str) -> Option<Held> {
-        Held::new(Secret::new(secret.to_owned()))
+    fn held(secret: &str) -> Option<KnownSecret> {
+        KnownSecret::new(Secret::new(secret.to_owned()))
     }
 
     #[test]

@@ -45,8 +45,8 @@ use self::{
     layout::{Layout, PORT, make_private},
     lifeline::Guarded,
 };
-use super::address::refuse_foreign_options;
 use crate::config::Embedded;
+use crate::database::refuse_foreign_options;
 
 pub use self::error::Error;
 
