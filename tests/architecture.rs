@@ -10,6 +10,8 @@
 
 #[path = "architecture/source.rs"]
 mod source;
+#[path = "architecture/tests_laws.rs"]
+mod tests_laws;
 
 use std::{collections::BTreeSet, fs, path::Path};
 

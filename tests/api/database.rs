@@ -1,14 +1,12 @@
 //! The database under the service, and the harness that gives each test its own.
 
-use std::time::Duration;
-
 use brune::{
     config::Secret,
     database::{self, MIGRATOR, Parts, Pool, Reach},
 };
-use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgPool};
+use sqlx::{ConnectOptions as _, Executor as _, PgPool};
 
-use crate::support::TestDb;
+use crate::support::{TestDb, by_hand, wait::wait_until};
 
 async fn tables(pool: &PgPool) -> Vec<String> {
     let sql = "select tablename::text from pg_tables where schemaname = 'public' order by 1";
@@ -101,19 +99,12 @@ async fn a_commit_can_be_made_to_hang() {
     end $$";
     db.owner().execute(sql).await.unwrap();
     let mut connection = db.owner_options().connect().await.unwrap();
-    let commit = connection.execute("create table t ()");
-    assert!(
-        tokio::time::timeout(Duration::from_millis(300), commit).await.is_err(),
-        "it did not hang"
-    );
-    let mut other = db.owner_options().connect().await.unwrap();
-    let waiting: i64 = sqlx::query_scalar(
-        "select count(*) from pg_stat_activity
-         where datname = current_database() and wait_event = 'SyncRep'",
-    )
-    .fetch_one(&mut other)
-    .await
-    .unwrap();
-    assert_eq!(waiting, 1);
-    other.close().await.unwrap();
+    let waiting = "select count(*) from pg_stat_activity
+        where datname = current_database() and wait_event = 'SyncRep'";
+    let observer = db.owner();
+    let is_waiting = async || by_hand::count(&observer, waiting).await == 1;
+    tokio::select! {
+        committed = connection.execute("create table t ()") => panic!("committed: {committed:?}"),
+        () = wait_until("the commit waits for a standby", is_waiting) => (),
+    }
 }

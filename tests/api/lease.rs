@@ -1,12 +1,13 @@
 //! Connections on loan: which are used again, and which never are.
 
-use std::time::Duration;
-
 use brune::database::{self, Connection, Deadline, Ending, Failure, Pool, Reach, Work};
 use futures_util::future::join_all;
-use tokio::{sync::Barrier, time::timeout};
+use tokio::sync::Barrier;
 
-use crate::support::{TestDb, by_hand, wait::wait_until};
+use crate::support::{
+    TestDb, by_hand,
+    wait::{no_hang, wait_until},
+};
 
 async fn pool(db: &TestDb, size: u32) -> Pool {
     Pool::open(db.options(), Reach::Direct, size).await.unwrap()
@@ -41,17 +42,19 @@ async fn a_use_that_is_given_up_ends_its_connection() {
     // One that may create a table.
     let pool = Pool::open(db.owner_options(), Reach::Direct, 1).await.unwrap();
     let first = pid(&pool).await;
-    let sleeps = async |conn: &mut Connection| {
-        Ok::<_, Failure>(sqlx::query("select pg_sleep(3)").execute(conn).await.map(drop)?)
-    };
+    let lock = "select pg_advisory_lock(1)";
     let other = db.owner();
-    let runs = async || {
-        let sql = "select count(*) from pg_stat_activity where query like 'select pg_sleep%'";
-        sqlx::query_scalar::<_, i64>(sql).fetch_one(&other).await.unwrap() == 1
+    let mut holder = other.acquire().await.unwrap();
+    sqlx::query(lock).execute(&mut *holder).await.unwrap();
+    let waits = async |conn: &mut Connection| {
+        Ok::<_, Failure>(sqlx::query(lock).execute(conn).await.map(drop)?)
     };
+    let blocked = "select count(*) from pg_stat_activity
+        where datname = current_database() and wait_event = 'advisory'";
+    let is_blocked = async || by_hand::count(&other, blocked).await == 1;
     tokio::select! {
-        _ = database::look(&pool, sleeps) => panic!("it was over before it was given up"),
-        () = wait_until("it runs", runs) => (),
+        _ = database::look(&pool, waits) => panic!("it was over before it was given up"),
+        () = wait_until("the statement waits for the lock", is_blocked) => (),
     }
     assert_ne!(pid(&pool).await, first);
     // What was begun and never ended is not there for the next one either.
@@ -94,7 +97,7 @@ async fn a_crowd_shares_the_connections_there_are_and_closing_ends_them() {
     found.sort_unstable();
     found.dedup();
     assert!(found.len() <= 2, "{found:?}");
-    timeout(Duration::from_secs(10), pool.close()).await.unwrap();
+    no_hang("the pool is closed", pool.close()).await;
     let ask = async |_: &mut Connection| Ok::<_, Failure>(());
     assert!(matches!(database::look(&pool, ask).await, Err(Failure::Unavailable(_))));
     let left = async || by_hand::end_sessions(&db.pool(), "application_name = 'brune'").await == 0;

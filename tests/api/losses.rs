@@ -5,9 +5,12 @@ use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 use axum::http::StatusCode;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgPool};
-use tokio::time::sleep;
 
-use crate::support::{Instance, TestApp, TestDb, admin, by_hand, proxy::Proxy, wait::wait_until};
+use crate::support::{
+    Instance, TestApp, TestDb, admin, by_hand,
+    proxy::Proxy,
+    wait::{let_time_pass, wait_until},
+};
 
 /// Selects the connections that listen; the second text is that of their heartbeat.
 const LISTENERS: &str = "query ~ '^(UN)?LISTEN' or query = 'select 1'";
@@ -38,19 +41,6 @@ async fn fleet(size: usize) -> (TestDb, Vec<Instance>) {
         fleet.push(Instance::builder(db.pool()).start().await);
     }
     (db, fleet)
-}
-
-/// What a metric of `instance` stands at.
-async fn counted(instance: &Instance, series: &str) -> u64 {
-    let text = instance.get("/metrics").send().await.text;
-    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("{series} is not in {text}")).parse().unwrap()
-}
-
-/// How often `instance` read the database because of `source`, with `outcome`.
-async fn reloads(instance: &Instance, source: &str, outcome: &str) -> u64 {
-    let labels = format!("source=\"{source}\",outcome=\"{outcome}\"");
-    counted(instance, &format!("brune_settings_reloads_total{{{labels}}}")).await
 }
 
 /// The processes of Postgres that listening connections of `pool`'s database speak to.
@@ -103,8 +93,8 @@ async fn no_change_is_missed_over_two_hundred_losses_of_the_channel() {
             processes.len() == fleet.len()
         })
         .await;
-        // One that is lost sooner than it was waited for is given longer pauses; those are not what is tested.
-        sleep(Duration::from_millis(100)).await;
+        let reason = "a channel that is lost sooner than it was waited for is reopened later";
+        let_time_pass(Duration::from_millis(100), reason).await;
         revision += 1;
         change_and_end(&pool, revision, moment, &processes).await;
         if matches!(moment, Moment::Between) {
@@ -124,9 +114,9 @@ async fn no_change_is_missed_over_two_hundred_losses_of_the_channel() {
     }
     let (mut found, mut missed, mut by_timer) = (0, 0, 0);
     for instance in &fleet {
-        found += reloads(instance, "connect", "taken").await;
-        by_timer += reloads(instance, "poll", "taken").await;
-        missed += counted(instance, "brune_settings_notifications_missed_total").await;
+        found += instance.reloads("connect", "taken").await;
+        by_timer += instance.reloads("poll", "taken").await;
+        missed += instance.metric("brune_settings_notifications_missed_total").await;
     }
     assert_eq!(missed, found + by_timer);
     assert!(50 < missed, "hardly anything was missed: {missed}");
@@ -158,8 +148,8 @@ async fn no_change_is_missed_when_twenty_channels_fall_silent() {
     }
     for (_, instance) in &fleet {
         instance.wait_for_revision(2).await;
-        assert_eq!(reloads(instance, "connect", "taken").await, 1);
-        assert_eq!(counted(instance, "brune_settings_notifications_missed_total").await, 1);
+        assert_eq!(instance.reloads("connect", "taken").await, 1);
+        assert_eq!(instance.metric("brune_settings_notifications_missed_total").await, 1);
     }
 }
 
@@ -182,24 +172,22 @@ async fn none_of_a_thousand_changes_at_once_is_missed() {
             assert_eq!(snapshot.get_string(&key(n)).unwrap(), format!("new {n}"));
         }
     }
-    let told = CHANGES as u64 * fleet.len() as u64;
-    let mut before = 0;
-    wait_until("all that was told has been heard", async || {
-        let after = by_notification(&fleet).await;
-        // How many are heard as one is not known beforehand: it is over when no more come.
-        sleep(Duration::from_millis(300)).await;
-        std::mem::replace(&mut before, after) == after
-    })
-    .await;
-    assert!(before * 2 < told, "{before} readings for {told} notifications");
+    // Notifications arrive in order: when this one has, so have all before it.
+    fleet[0].change(&[(&key(0), json!("the last"), 2)]).await.ok();
+    for instance in &fleet {
+        instance.wait_for_revision(head + 1).await;
+    }
+    let notifications = CHANGES as u64 * fleet.len() as u64;
+    let reloads = by_notification(&fleet).await;
+    assert!(reloads * 2 < notifications, "{reloads} reloads for {notifications} notifications");
 }
 
 /// How often all of `fleet` read the database because they were notified.
 async fn by_notification(fleet: &[Instance]) -> u64 {
     let mut readings = 0;
     for instance in fleet {
-        readings += reloads(instance, "notify", "taken").await;
-        readings += reloads(instance, "notify", "unchanged").await;
+        readings += instance.reloads("notify", "taken").await;
+        readings += instance.reloads("notify", "unchanged").await;
     }
     readings
 }

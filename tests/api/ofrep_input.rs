@@ -4,8 +4,8 @@ use brune::http::Limits;
 use serde_json::json;
 
 use crate::{
-    ofrep::{PATIENCE, of, refused},
-    support::{INTERNAL_KEY, TestApp, sse::Served},
+    ofrep::{of, refused},
+    support::{INTERNAL_KEY, TestApp, sse::Served, wait::no_hang},
 };
 
 #[tokio::test]
@@ -50,12 +50,12 @@ async fn a_place_among_the_events_that_cannot_be_is_refused_and_one_of_the_futur
     let get = |path: &str| app.instance.get(path).header("x-api-key", INTERNAL_KEY);
     for wrong in ["-1", "r7", "1.5", "9223372036854775808", "7 8"] {
         let reply = get("/ofrep/v1/events").header("last-event-id", wrong).send();
-        let reply = tokio::time::timeout(PATIENCE, reply).await.expect("it is refused");
+        let reply = no_hang("the request is refused", reply).await;
         refused(&reply, 400, None, "PARSE_ERROR");
     }
     for wrong in ["since=-1", "since=r7", "since=1.5", "since=", "since=1&since=1", "until=2"] {
         let reply = get(&format!("/ofrep/v1/events?{wrong}")).send();
-        let reply = tokio::time::timeout(PATIENCE, reply).await.expect("it is refused");
+        let reply = no_hang("the request is refused", reply).await;
         refused(&reply, 400, None, "PARSE_ERROR");
     }
     assert_eq!(app.instance.streams.open(), 0);

@@ -58,7 +58,7 @@ async fn a_token_is_taken_into_a_cookie_and_opens_the_routes_of_administrators()
     assert_eq!((&signed_in["subject"], &signed_in["catalog"]), (&json!("ada"), &json!("brun-e")));
     let left = time(&signed_in["expires_at"]) - time(&signed_in["now"]);
     assert_eq!(left.num_seconds(), seconds.parse::<i64>().unwrap());
-    assert!((3500..=3600).contains(&left.num_seconds()), "{left}");
+    assert!(left.num_seconds() <= 3600, "{left}");
 
     let me = with_cookie(app.instance.get("/admin/me"), &ada).send().await.ok();
     assert_eq!(me["subject"], "ada");

@@ -1,7 +1,5 @@
 //! The fleet as processes are: several of them over one database, and how they end.
 
-use std::time::{Duration, Instant};
-
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -43,12 +41,10 @@ async fn an_instance_that_is_stopped_takes_its_row_out_and_one_that_is_killed_is
     let of_it = async || fleet(&stays).await.into_iter().find(|it| it["id"] == dead);
     assert!(of_it().await.is_some(), "it had no time to say so");
     wait_until("it is not live", async || of_it().await.unwrap()["live"] == false).await;
-    let began = Instant::now();
     let reply = stays.change("BRUNE_COOLDOWN_MINUTES", &json!(45), 1);
     let reply = reply.query(&[("wait", "applied"), ("timeout_ms", "4000")]).send().await.unwrap();
     assert_eq!(reply.status(), 200);
     assert_eq!(reply.json::<Value>().await.unwrap()["applied"]["instances"], 1);
-    assert!(began.elapsed() < Duration::from_secs(3));
     // A minute of silence, without waiting for it.
     by_hand::run(
         &app.db.pool(),

@@ -3,12 +3,13 @@
 use std::{
     io::{BufRead as _, BufReader},
     process::Stdio,
-    time::Duration,
 };
 
 use serde_json::json;
 
 use crate::service::{Service, lines};
+
+use crate::support::wait::wait_for;
 
 const COOLDOWN: &str = "BRUNE_COOLDOWN_MINUTES";
 
@@ -77,18 +78,13 @@ async fn watch_prints_each_change_once_and_ends_with_its_reader() {
     let mut command = service.config_at(&service.address, "ada", &["watch", "-o", "json"]);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let lines = lines(&mut child);
-    // It looks from when it started on: change until it is there.
-    let mut value = 31;
-    let first = loop {
-        service
-            .config(&["set", COOLDOWN, &value.to_string(), "--reason", "to be seen"])
-            .ends(0, "");
-        if let Ok(line) = lines.recv_timeout(Duration::from_secs(2)) {
-            break line;
-        }
-        value += 1;
-        assert!(value < 50, "nothing was seen");
-    };
+    // It prints what is changed after it has started, which cannot be observed: change until it prints.
+    let mut values = (31..50).cycle();
+    let first = wait_for("a change is printed", || {
+        let value = values.next().unwrap().to_string();
+        service.config(&["set", COOLDOWN, &value, "--reason", "to be seen"]).ends(0, "");
+        lines.try_recv().ok()
+    });
     let seen: serde_json::Value = serde_json::from_str(&first).unwrap();
     assert_eq!((&seen["reason"], &seen["key"]), (&json!("to be seen"), &json!(COOLDOWN)));
     child.kill().unwrap();
@@ -104,13 +100,13 @@ async fn watch_outlives_a_restart_and_misses_nothing_of_it() {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let lines = lines(&mut child);
     let mut complaints = BufReader::new(child.stderr.take().unwrap()).lines();
-    // It has looked once before it can lose what it looks at.
-    let first = |value: i32| service.config(&["set", COOLDOWN, &value.to_string(), "-r", "first"]);
-    let seen = (31..50).any(|value| {
-        first(value).ends(0, "");
-        lines.recv_timeout(Duration::from_secs(2)).is_ok()
+    // It is connected before it can lose its connection.
+    let mut values = (31..50).cycle();
+    wait_for("a change is printed", || {
+        let value = values.next().unwrap().to_string();
+        service.config(&["set", COOLDOWN, &value, "-r", "first"]).ends(0, "");
+        lines.try_recv().ok()
     });
-    assert!(seen, "nothing was seen");
     service.stop();
     let complaint = complaints.next().unwrap().unwrap();
     service.start_again();

@@ -10,7 +10,6 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
     sync::mpsc,
-    time::{Duration, Instant},
 };
 
 use chrono::DateTime;
@@ -280,8 +279,7 @@ fn read(stdout: ChildStdout, lines: usize) -> String {
             let _ = sender.send(line);
         }
     });
-    let until = Instant::now() + Duration::from_mins(2);
-    let next = || receiver.recv_timeout(until.saturating_duration_since(Instant::now())).ok();
+    let next = || crate::support::wait::receive("a line of the service", &receiver);
     let read: Vec<String> = std::iter::from_fn(next).take(lines).collect();
     read.join("\n")
 }

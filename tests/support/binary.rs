@@ -7,17 +7,17 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::atomic::{AtomicU32, Ordering},
-    time::{Duration, Instant},
 };
 
 use reqwest::{Client, Method, RequestBuilder};
 use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 
-use super::{TestDb, server::variable, wait::wait_until};
-
-/// Longer than anything may take that is only waited for.
-const PATIENCE: Duration = Duration::from_mins(1);
+use super::{
+    TestDb,
+    server::variable,
+    wait::{wait_or_give_up, wait_until},
+};
 
 /// The variables that hold secrets.
 const SECRETS: [&str; 7] = [
@@ -133,17 +133,10 @@ impl Home {
         let mut command = self.command(arguments);
         command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
         let mut child = command.spawn().unwrap();
-        let until = Instant::now() + PATIENCE;
-        let status = loop {
-            if let Some(status) = child.try_wait().unwrap() {
-                break status;
-            }
-            if until < Instant::now() {
-                child.kill().unwrap();
-                child.wait().unwrap();
-                panic!("{arguments:?} did not end: {}", fs::read_to_string(&err).unwrap());
-            }
-            std::thread::sleep(Duration::from_millis(2));
+        let Some(status) = wait_or_give_up(|| child.try_wait().unwrap()) else {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("{arguments:?} did not end: {}", fs::read_to_string(&err).unwrap());
         };
         let text = |path| fs::read_to_string(path).unwrap();
         Outcome { code: status.code(), out: text(&out), err: text(&err) }
@@ -190,10 +183,7 @@ impl Home {
 impl Drop for Home {
     fn drop(&mut self) {
         // A server that a failed test left behind is on its way out.
-        let until = Instant::now() + PATIENCE;
-        while self.postmaster().is_some() && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        wait_or_give_up(|| self.postmaster().is_none().then_some(()));
         let gave_away = self.gave_away();
         let _ = fs::remove_dir_all(&self.root);
         assert!(gave_away.is_empty() || std::thread::panicking(), "the log holds {gave_away:?}");
@@ -285,14 +275,13 @@ impl Service {
 
     /// How it ended; it must do so by itself now.
     pub(crate) async fn ended(mut self) -> ExitStatus {
-        let until = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(Instant::now() < until, "the service does not end");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let mut status = None;
+        let has_ended = async || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        };
+        wait_until("the service ends", has_ended).await;
+        status.unwrap()
     }
 
     /// Asks it to end, and holds it to have done so in good order.

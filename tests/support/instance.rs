@@ -128,6 +128,19 @@ impl Instance {
         Call { instance: self, method, path: path.to_owned(), headers, body: Vec::new() }
     }
 
+    /// The value of the metric `series`, labels included.
+    pub(crate) async fn metric(&self, series: &str) -> u64 {
+        let text = self.get("/metrics").send().await.text;
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{series} is not in {text}")).parse().unwrap()
+    }
+
+    /// How often the instance read the database because of `source`, with `outcome`.
+    pub(crate) async fn reloads(&self, source: &str, outcome: &str) -> u64 {
+        let labels = format!("source=\"{source}\",outcome=\"{outcome}\"");
+        self.metric(&format!("brune_settings_reloads_total{{{labels}}}")).await
+    }
+
     /// Changes settings as `admin-1`; each change is a key, a value and the version it replaces.
     pub(crate) async fn change(&self, changes: &[(&str, Value, i64)]) -> Reply {
         let changes: Vec<_> = changes

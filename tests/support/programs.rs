@@ -4,12 +4,13 @@ use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest as _, Sha256};
+
+use super::wait::no_hang;
 
 /// Sees to it that the shell's `condition` holds: what a Debian machine lacks is installed by `.ci/setup`, by
 /// whichever test is first.
@@ -87,8 +88,7 @@ pub(crate) async fn finish(program: &str, script: &Path, variables: &[(&str, &st
     let dir = script.parent().unwrap();
     let mut command = tokio::process::Command::new(program);
     command.arg(script).current_dir(dir).envs(variables.iter().copied()).kill_on_drop(true);
-    let ran = tokio::time::timeout(Duration::from_mins(3), command.output());
-    let ran = ran.await.expect("it ends in time").unwrap();
+    let ran = no_hang("the script ends", command.output()).await.unwrap();
     let said =
         [ran.stdout, ran.stderr].map(|it| String::from_utf8_lossy(&it).into_owned()).concat();
     assert!(ran.status.success(), "{}: {}\n{said}", script.display(), ran.status);

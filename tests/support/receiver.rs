@@ -143,6 +143,11 @@ impl Receiver {
         self.kept.received.lock().unwrap().clone()
     }
 
+    /// The number of calls so far, those that it refused included.
+    pub(crate) fn call_count(&self) -> usize {
+        self.kept.received.lock().unwrap().len()
+    }
+
     /// What it took, as JSON, as soon as it is so much.
     pub(crate) async fn takes(&self, count: usize) -> Vec<Value> {
         wait_until("enough was delivered", async || count <= self.taken().len()).await;

@@ -30,7 +30,10 @@ use brune::{
 use sha2::{Digest as _, Sha256};
 use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
 
-use super::database::sweep;
+use super::{
+    database::sweep,
+    wait::{wait_for, wait_or_give_up},
+};
 
 /// How long the server outlives its last user: long enough for the next test binary to be built.
 const LINGER: Duration = Duration::from_secs(20);
@@ -126,23 +129,18 @@ fn ensure_server(dir: &Path) -> Up {
     let start = lock_file(dir, "start");
     start.lock().unwrap();
     let owner = lock_file(dir, "lock");
-    let until = Instant::now() + Duration::from_secs(30);
-    loop {
-        match owner.try_lock_shared() {
-            Ok(()) => break,
-            Err(TryLockError::Error(fault)) => panic!("{fault}"),
-            Err(TryLockError::WouldBlock) => {}
+    // While neither is so, the server has crashed and its supervisor is about to notice.
+    let expected = format!("{} has no owner, or its server answers", dir.display());
+    let up = wait_for(&expected, || match owner.try_lock_shared() {
+        Ok(()) => Some(None),
+        Err(TryLockError::Error(fault)) => panic!("{fault}"),
+        Err(TryLockError::WouldBlock) => {
+            let up = Up::read(dir).filter(|up| UnixStream::connect(&up.socket).is_ok());
+            up.map(Some)
         }
-        let up = Up::read(dir).filter(|up| UnixStream::connect(&up.socket).is_ok());
-        if let Some(up) = up {
-            return up;
-        }
-        // The server crashed, and its supervisor is about to notice.
-        assert!(Instant::now() < until, "{} is owned, but no server answers", dir.display());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    });
     drop(owner);
-    start_supervisor(dir)
+    up.unwrap_or_else(|| start_supervisor(dir))
 }
 
 fn start_supervisor(dir: &Path) -> Up {
@@ -162,23 +160,22 @@ fn start_supervisor(dir: &Path) -> Up {
         .process_group(0)
         .spawn()
         .unwrap();
-    wait_for(child, dir, &log)
+    supervisor_ready(child, dir, &log)
 }
 
-fn wait_for(mut child: Child, dir: &Path, log: &Path) -> Up {
+fn supervisor_ready(mut child: Child, dir: &Path, log: &Path) -> Up {
     let supervisor = child.id().to_string();
-    let until = Instant::now() + Duration::from_mins(3);
-    loop {
-        if let Some(up) = Up::read(dir).filter(|up| up.supervisor == supervisor) {
-            return up;
-        }
-        let said = || fs::read_to_string(log).unwrap_or_default();
+    let up = wait_or_give_up(|| {
         if let Some(status) = child.try_wait().unwrap() {
-            panic!("the test server did not start ({status}):\n{}", said());
+            panic!("the test server did not start ({status}):\n{}", read_log(log));
         }
-        assert!(Instant::now() < until, "the test server did not start in time:\n{}", said());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+        Up::read(dir).filter(|up| up.supervisor == supervisor)
+    });
+    up.unwrap_or_else(|| panic!("the test server does not start:\n{}", read_log(log)))
+}
+
+fn read_log(log: &Path) -> String {
+    fs::read_to_string(log).unwrap_or_default()
 }
 
 /// The name of the supervisor's test in this binary.

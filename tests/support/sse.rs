@@ -1,17 +1,14 @@
 //! Server-sent events as a client over a socket hears them.
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use brune::http::{Limits, serve};
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
-use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::task::TaskTracker;
 
-use super::Instance;
-
-/// Longer than any of these tests waits for what comes.
-const PATIENCE: Duration = Duration::from_secs(20);
+use super::{Instance, wait::no_hang};
 
 /// An instance behind the real accept loop.
 pub(crate) struct Served {
@@ -74,7 +71,7 @@ impl Stream {
                 self.heard = rest;
                 return Some(block);
             }
-            let part = timeout(PATIENCE, self.response.chunk()).await.expect("it goes on in time");
+            let part = no_hang("the stream goes on or ends", self.response.chunk()).await;
             let part = part.expect("it ends as it should")?;
             self.heard.push_str(std::str::from_utf8(&part).unwrap());
         }

@@ -8,6 +8,7 @@
 
 use std::{
     future::Future,
+    sync::mpsc,
     time::{Duration, Instant},
 };
 
@@ -64,6 +65,31 @@ pub(crate) fn wait_or_give_up<T>(mut read: impl FnMut() -> Option<T>) -> Option<
         std::thread::sleep(POLL_INTERVAL);
     }
     None
+}
+
+/// Lets `duration` pass, as part of the scenario: a write that takes long, a connection that has stood for a while.
+/// `reason` says why the time itself is needed; a state is waited for with [`wait_until`].
+pub(crate) async fn let_time_pass(duration: Duration, reason: &str) {
+    assert!(!reason.is_empty());
+    tokio::time::sleep(duration).await;
+}
+
+/// A deadline to pass to a function of the crate.
+pub(crate) fn deadline_after(duration: Duration) -> tokio::time::Instant {
+    tokio::time::Instant::now() + duration
+}
+
+/// The next value of `receiver`; `None` when its sender is gone.
+///
+/// # Panics
+///
+/// Panics with `expected` after [`HANG_LIMIT`].
+pub(crate) fn receive<T>(expected: &str, receiver: &mpsc::Receiver<T>) -> Option<T> {
+    match receiver.recv_timeout(HANG_LIMIT) {
+        Ok(value) => Some(value),
+        Err(mpsc::RecvTimeoutError::Disconnected) => None,
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("hangs, expected: {expected}"),
+    }
 }
 
 /// Measures that something did **not** happen too early: a limit, a pause. A bound from above would fail on a busy

@@ -11,3 +11,5 @@ mod connections;
 mod heads;
 mod requests;
 mod support;
+#[path = "../support/wait.rs"]
+mod wait;

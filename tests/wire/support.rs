@@ -1,6 +1,6 @@
 //! The server under test, with routes of its own, and a client that speaks in bytes.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -15,14 +15,12 @@ use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
-    sync::mpsc,
+    sync::{Notify, mpsc},
     task::JoinHandle,
-    time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Longer than any limit of these tests, so that a wait beyond it is a failure.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+use crate::wait::no_hang;
 
 pub(crate) const LIMITS: Limits = Limits {
     connections: 512,
@@ -35,31 +33,44 @@ pub(crate) const LIMITS: Limits = Limits {
 #[derive(Clone, FromRef)]
 struct State {
     keys: Keys,
-    /// Told when `/slow` is reached.
+    slow: SlowRoute,
+}
+
+/// The route `/slow`, which a test holds.
+#[derive(Clone)]
+struct SlowRoute {
+    /// Gets a message when a request has reached the route.
     reached: mpsc::UnboundedSender<()>,
+    /// The route answers when a test has notified it.
+    release: Arc<Notify>,
 }
 
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) shutdown: CancellationToken,
     pub(crate) done: JoinHandle<()>,
+    /// Gets a message when a request has reached `/slow`.
     pub(crate) reached: mpsc::UnboundedReceiver<()>,
+    /// Lets `/slow` answer.
+    pub(crate) release: Arc<Notify>,
 }
 
 pub(crate) async fn server(limits: Limits) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, reached) = mpsc::unbounded_channel();
+    let release = Arc::new(Notify::new());
+    let slow = SlowRoute { reached: sender, release: Arc::clone(&release) };
     let shutdown = CancellationToken::new();
     let router = around(
-        routes(State { keys: keys(), reached: sender }),
+        routes(State { keys: keys(), slow }),
         &limits,
         brune::secret_scanner::Firewall::default(),
         brune::metrics::Metrics::default(),
         brune::http::PathPrefix::default(),
     );
     let done = TaskTracker::new().spawn(serve(listener, router, limits, shutdown.clone()));
-    Server { address, shutdown, done, reached }
+    Server { address, shutdown, done, reached, release }
 }
 
 fn keys() -> Keys {
@@ -97,11 +108,9 @@ async fn events() -> axum::body::Body {
     axum::body::Body::from_stream(events)
 }
 
-async fn slow(
-    axum::extract::State(reached): axum::extract::State<mpsc::UnboundedSender<()>>,
-) -> &'static str {
-    let _ = reached.send(());
-    tokio::time::sleep(LIMITS.request / 2).await;
+async fn slow(axum::extract::State(route): axum::extract::State<SlowRoute>) -> &'static str {
+    let _ = route.reached.send(());
+    route.release.notified().await;
     "slowly"
 }
 
@@ -183,10 +192,7 @@ pub(crate) async fn until_closed(stream: &mut TcpStream) -> String {
     let mut all = Vec::new();
     let mut part = [0; 4096];
     loop {
-        match timeout(PATIENCE, stream.read(&mut part))
-            .await
-            .expect("the server left the connection open")
-        {
+        match no_hang("the server closes the connection", stream.read(&mut part)).await {
             Ok(0) | Err(_) => return String::from_utf8_lossy(&all).into_owned(),
             Ok(read) => all.extend_from_slice(&part[..read]),
         }

@@ -6,28 +6,36 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use brune::fleet::{Applied, Pace};
 use serde_json::json;
-use tokio::{task::JoinSet, time::Instant};
+use tokio::task::JoinSet;
 
-use super::{QUICK, deaf, joined, wait::patch};
-use crate::support::{Instance, TestApp, by_hand, proxy::Proxy, wait::wait_until};
+use super::{deaf, joined, wait::patch};
+use crate::support::{
+    FAST_PACE, Instance, TestApp, by_hand,
+    proxy::Proxy,
+    wait::{deadline_after, let_time_pass, wait_until},
+};
 
 /// More round trips than it takes to connect and to look once.
 const ENOUGH: usize = 12;
 
 /// What a wait of `instance` for `revision` finds.
-async fn waited(instance: &Instance, revision: i64, timeout: Duration) -> Applied {
-    let until = Instant::now() + timeout;
-    instance.fleet.wait(&instance.pool, &instance.settings, revision, until).await
+async fn waited(instance: &Instance, revision: i64, wait: Duration) -> Applied {
+    let fleet = &instance.fleet;
+    fleet.wait(&instance.pool, &instance.settings, revision, deadline_after(wait)).await
 }
 
 #[tokio::test]
 async fn one_that_dies_is_waited_for_no_longer() {
     let mut app = TestApp::new().await;
     // Not because its row is gone, but because it says nothing any more.
-    let pace = Pace { forget: Duration::from_mins(1), ..QUICK };
+    let pace = Pace { forget: Duration::from_mins(1), ..FAST_PACE };
     app.instance = Instance::builder(app.db.pool()).pace(pace).join_fleet().start().await;
-    let other =
-        Instance::builder(app.db.pool()).pace(QUICK).without_listener().join_fleet().start().await;
+    let other = Instance::builder(app.db.pool())
+        .pace(FAST_PACE)
+        .without_listener()
+        .join_fleet()
+        .start()
+        .await;
     let dies = async {
         app.instance.wait_for_revision(2).await;
         drop(other);
@@ -36,7 +44,6 @@ async fn one_that_dies_is_waited_for_no_longer() {
     let (reply, ()) = tokio::join!(waiting.send(), dies);
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.text);
     assert_eq!(reply.body["applied"]["instances"], 2);
-    assert!(reply.body["applied"]["waited_ms"].as_u64().unwrap() < 3500, "{}", reply.text);
 }
 
 #[tokio::test]
@@ -87,8 +94,8 @@ async fn a_crowd_of_waiters_looks_no_more_than_a_few() {
         for _ in 0..waiters {
             let (fleet, pool) = (writer.fleet.clone(), writer.pool.clone());
             let settings = writer.settings.clone();
-            let until = Instant::now() + Duration::from_secs(1);
-            all.spawn(async move { fleet.wait(&pool, &settings, 2, until).await });
+            let deadline = deadline_after(Duration::from_secs(1));
+            all.spawn(async move { fleet.wait(&pool, &settings, 2, deadline).await });
         }
         let all = all.join_all().await;
         assert!(all.iter().all(|it| it.laggards.len() == 1 && !it.is_everywhere()));
@@ -158,12 +165,12 @@ async fn a_wait_ends_before_the_requests_deadline_however_long_the_write_took() 
     let lock = "select from app_global_setting_head for update";
     sqlx::query(lock).execute(&mut *other_writer).await.unwrap();
     let holds = async {
-        // Two seconds of five; with four of waiting that would be too much.
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        let_time_pass(Duration::from_secs(2), "the write takes two of the request's five seconds")
+            .await;
         other_writer.rollback().await.unwrap();
     };
     let waiting = patch(&app.instance, "wait=applied&timeout_ms=4000", 45, 1);
     let (reply, ()) = tokio::join!(waiting.send(), holds);
+    // A wait of four more seconds would have met the request's deadline: a 504.
     assert_eq!(reply.status, StatusCode::ACCEPTED, "{}", reply.text);
-    assert!(reply.body["applied"]["waited_ms"].as_u64().unwrap() < 3000, "{}", reply.text);
 }

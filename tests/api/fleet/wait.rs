@@ -1,13 +1,13 @@
 //! `?wait=applied`: the answer comes when every live instance has the change.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 use brune::settings;
 use serde_json::{Value, json};
 
-use super::{deaf, joined};
-use crate::support::{Call, Instance, TestApp, admin};
+use super::{NO_HEARTBEAT, deaf, joined};
+use crate::support::{Call, Instance, TestApp, admin, proxy::Proxy, wait::Stopwatch};
 
 const COOLDOWN: &str = "BRUNE_COOLDOWN_MINUTES";
 const SETTINGS: &str = "/admin/global-settings";
@@ -27,14 +27,20 @@ fn laggards(applied: &Value) -> Vec<Value> {
 
 #[tokio::test]
 async fn a_change_is_answered_when_every_instance_has_it() {
-    let mut app = TestApp::new().await;
-    app.instance.join_fleet().await;
-    let others = [joined(&app).await, joined(&app).await];
+    let app = TestApp::new().await;
+    // No heartbeat: only the acknowledgement that each sends at once can be the reason of the answer.
+    let start = async || {
+        let builder = Instance::builder(app.db.own_pool().await).pace(NO_HEARTBEAT);
+        builder.join_fleet().start().await
+    };
+    let writer = start().await;
+    let others = [start().await, start().await];
     for version in 1..=10 {
-        let reply = patch(&app.instance, "wait=applied", 100 + version, version).send().await;
+        let query = "wait=applied&timeout_ms=4000";
+        let reply = patch(&writer, query, 100 + version, version).send().await;
         // Nothing is waited for here: what the answer says is true as it is read.
-        for it in others.iter().chain([&app.instance]) {
-            assert_eq!(it.settings.revision(), version + 1);
+        for instance in others.iter().chain([&writer]) {
+            assert_eq!(instance.settings.revision(), version + 1);
         }
         assert_eq!(reply.header("etag"), format!("\"r{}\"", version + 1));
         assert_eq!(reply.status, StatusCode::OK);
@@ -43,7 +49,7 @@ async fn a_change_is_answered_when_every_instance_has_it() {
             (&body["applied"]["instances"], laggards(&body["applied"])),
             (&json!(3), vec![])
         );
-        assert!(body["applied"]["waited_ms"].as_u64().unwrap() < 2000);
+        assert!(body["applied"]["waited_ms"].is_u64());
         assert_eq!(body["changed"][0]["new_value"], 100 + version);
     }
 }
@@ -87,18 +93,21 @@ async fn every_write_can_be_waited_for() {
 
 #[tokio::test]
 async fn who_does_not_ask_does_not_wait() {
-    let mut app = TestApp::new().await;
-    app.instance.join_fleet().await;
+    let app = TestApp::new().await;
     let _deaf = deaf(&app).await;
-    let began = Instant::now();
-    let body = patch(&app.instance, "", 45, 1).send().await.ok();
+    let proxy = Proxy::before(&app.db).await;
+    let writer = Instance::builder(proxy.pool(5).await).without_listener().start().await;
+    let before = proxy.round_trips();
+    let body = patch(&writer, "", 45, 1).send().await.ok();
     assert!(body.get("applied").is_none(), "{body}");
     // Nor does a rehearsal of a write that will wait.
-    let rehearsed = patch(&app.instance, "wait=applied&timeout_ms=4000&dry_run=true", 50, 2);
+    let rehearsed = patch(&writer, "wait=applied&timeout_ms=4000&dry_run=true", 50, 2);
     let reply = rehearsed.send().await;
     assert_eq!(reply.status, StatusCode::OK);
     assert!(reply.body.get("applied").is_none() && reply.body["dry_run"] == true);
-    assert!(began.elapsed() < Duration::from_secs(2));
+    // A wait reads the fleet every 25 ms: over a hundred round trips in four seconds.
+    let round_trips = proxy.round_trips() - before;
+    assert!(round_trips < 60, "{round_trips} round trips of two writes");
 }
 
 #[tokio::test]
@@ -106,9 +115,9 @@ async fn an_instance_that_hears_nothing_is_named() {
     let mut app = TestApp::new().await;
     app.instance.join_fleet().await;
     let (_other, deaf) = (joined(&app).await, deaf(&app).await);
-    let began = Instant::now();
+    let stopwatch = Stopwatch::start();
     let reply = patch(&app.instance, "wait=applied&timeout_ms=300", 45, 1).send().await;
-    assert!((Duration::from_millis(300)..Duration::from_secs(3)).contains(&began.elapsed()));
+    stopwatch.assert_at_least(Duration::from_millis(300));
     assert_eq!((reply.status, reply.header("etag")), (StatusCode::ACCEPTED, "\"r2\""));
     // Stored, and said to be: the answer is the change's own.
     assert_eq!(
@@ -138,8 +147,13 @@ async fn the_one_that_answers_may_be_the_one_that_lags() {
 async fn a_laggard_that_catches_up_is_waited_for_no_longer() {
     let mut app = TestApp::new().await;
     app.instance.join_fleet().await;
-    let deaf = deaf(&app).await;
-    let began = Instant::now();
+    // Left to its next heartbeat, it would be in an hour.
+    let deaf = Instance::builder(app.db.pool())
+        .pace(NO_HEARTBEAT)
+        .without_listener()
+        .join_fleet()
+        .start()
+        .await;
     let catches_up = async {
         app.instance.wait_for_revision(2).await;
         settings::refresh(&deaf.pool, &deaf.settings).await.unwrap();
@@ -147,8 +161,6 @@ async fn a_laggard_that_catches_up_is_waited_for_no_longer() {
     let waiting = patch(&app.instance, "wait=applied&timeout_ms=4000", 45, 1);
     let (reply, ()) = tokio::join!(waiting.send(), catches_up);
     assert_eq!((reply.status, &reply.body["applied"]["instances"]), (StatusCode::OK, &json!(2)));
-    // Left to its next heartbeat it would be two seconds.
-    assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use super::alerting;
 use crate::support::{
     TestApp, by_hand,
     receiver::{QUICK, Receiver, status},
+    wait::wait_until,
 };
 
 const MESSAGES: usize = 10_000;
@@ -42,24 +43,29 @@ async fn ten_thousand_messages_arrive_in_order_though_workers_are_killed() {
     };
     let mut workers = [start(), start()];
     let mut kills = 0;
-    loop {
-        let pause = rand::rng().random_range(50..1_500);
-        tokio::time::sleep(Duration::from_millis(pause)).await;
-        let left = "select count(*) from brune_outbox where status = 'waiting'";
-        if by_hand::count(&app.db.pool(), left).await == 0 {
-            break;
-        }
+    let mut calls = 0;
+    // Calls that failed count as well: three for two messages. So there are a dozen kills at least.
+    while calls < MESSAGES {
+        calls += rand::rng().random_range(100..800);
+        let more = async || receiver.call_count() >= calls || is_delivered(&app).await;
+        wait_until("more calls of the receiver", more).await;
         let which = rand::rng().random_range(0..2_usize);
         workers[which].abort();
         assert!((&mut workers[which]).await.unwrap_err().is_cancelled());
         workers[which] = start();
         kills += 1;
     }
+    wait_until("every message is delivered", async || is_delivered(&app).await).await;
     workers.iter().for_each(tokio::task::JoinHandle::abort);
     assert!(5 < kills, "only {kills} workers were killed");
     let done = "select count(*) from brune_outbox where status = 'delivered'";
     assert_eq!(by_hand::count(&app.db.pool(), done).await, 10_000);
     holds(&receiver.taken());
+}
+
+async fn is_delivered(app: &TestApp) -> bool {
+    let left = "select count(*) from brune_outbox where status = 'waiting'";
+    by_hand::count(&app.db.pool(), left).await == 0
 }
 
 /// Everything arrived; what arrived twice has one id; and what came first came in order.
