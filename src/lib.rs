@@ -64,7 +64,7 @@
 //! 8. **Session starts never notify**, nor do heartbeats or messages: commits that do queue behind one lock of the whole
 //!    server.
 //! 9. **No secret is ever a setting.** What looks like one, or is one of this process, ends every write before
-//!    it is stored or told: the firewall is part of the handle that all writers have.
+//!    it is stored or told: the scanner is part of the handle that all writers have.
 //! 10. **Reading borrows.** [`GlobalSettingsService::current`](settings::GlobalSettingsService::current)
 //!     clones no shared counter; keep what it returns only for a moment.
 //!

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 /// The cursor of `place` in the `list` under `filter`.
 #[must_use]
-pub fn spell<const N: usize>(place: [u8; N], list: &str, filter: &impl Debug) -> String {
+pub fn encode<const N: usize>(place: [u8; N], list: &str, filter: &impl Debug) -> String {
     let mut bytes = place.to_vec();
     bytes.extend(mark(place, list, filter));
     URL_SAFE_NO_PAD.encode(bytes)
@@ -16,7 +16,7 @@ pub fn spell<const N: usize>(place: [u8; N], list: &str, filter: &impl Debug) ->
 
 /// The place that `text` is the cursor of; `None` if it is none, or one of another list or filter.
 #[must_use]
-pub fn parse<const N: usize>(text: &str, list: &str, filter: &impl Debug) -> Option<[u8; N]> {
+pub fn decode<const N: usize>(text: &str, list: &str, filter: &impl Debug) -> Option<[u8; N]> {
     let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
     let (place, found) = bytes.split_first_chunk::<N>()?;
     (found == mark(*place, list, filter)).then_some(*place)
@@ -34,13 +34,13 @@ mod tests {
 
     #[test]
     fn a_cursor_is_good_for_its_own_list_and_filter_alone() {
-        let text = spell(7_i64.to_be_bytes(), "history", &("a", 1));
-        assert_eq!(parse(&text, "history", &("a", 1)).map(i64::from_be_bytes), Some(7));
-        assert_eq!(parse::<8>(&text, "outbox", &("a", 1)), None);
-        assert_eq!(parse::<8>(&text, "history", &("a", 2)), None);
-        assert_eq!(parse::<16>(&text, "history", &("a", 1)), None);
+        let text = encode(7_i64.to_be_bytes(), "history", &("a", 1));
+        assert_eq!(decode(&text, "history", &("a", 1)).map(i64::from_be_bytes), Some(7));
+        assert_eq!(decode::<8>(&text, "outbox", &("a", 1)), None);
+        assert_eq!(decode::<8>(&text, "history", &("a", 2)), None);
+        assert_eq!(decode::<16>(&text, "history", &("a", 1)), None);
         for text in ["", "A", "AAAA", "not base64!", &format!("{text}AA")] {
-            assert_eq!(parse::<8>(text, "history", &("a", 1)), None, "{text}");
+            assert_eq!(decode::<8>(text, "history", &("a", 1)), None, "{text}");
         }
     }
 }

@@ -24,18 +24,18 @@ const LONG_MEMBER: usize = 128;
 const SAMPLED: u8 = 1;
 
 tokio::task_local! {
-    static CURRENT: Trace;
+    static CURRENT: TraceContext;
 }
 
 /// A trace, and the place of one request in it. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trace {
+pub struct TraceContext {
     /// Version, trace, this request and flags, as they are sent on: what is logged are parts of it.
     parent: [u8; LENGTH],
     state: Option<Box<str>>,
 }
 
-impl Trace {
+impl TraceContext {
     /// One that begins here. It counts as recorded: every request has its line in the log, with the trace's id.
     #[must_use]
     pub fn begin() -> Self {
@@ -191,8 +191,8 @@ mod tests {
     const ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
     const VALID: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-    fn continued(header: &str) -> Option<Trace> {
-        Trace::continued(header, [])
+    fn continued(header: &str) -> Option<TraceContext> {
+        TraceContext::continued(header, [])
     }
 
     #[test]
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn one_that_begins_here_is_valid_and_no_other() {
-        let (one, other) = (Trace::begin(), Trace::begin());
+        let (one, other) = (TraceContext::begin(), TraceContext::begin());
         assert_ne!(one.id(), other.id());
         assert_eq!(continued(one.traceparent()).unwrap().id(), one.id());
         assert!(one.traceparent().ends_with("-01") && one.tracestate().is_none());
@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn what_others_keep_is_passed_on_within_bounds() {
         let of = |states: &[&str]| {
-            let trace = Trace::continued(VALID, states.iter().copied()).unwrap();
+            let trace = TraceContext::continued(VALID, states.iter().copied()).unwrap();
             trace.tracestate().map(str::to_owned)
         };
         assert_eq!(of(&["a=1, b=2\t", ",c@d=3"]).unwrap(), "a=1,b=2,c@d=3");
@@ -284,9 +284,9 @@ mod tests {
 
     #[tokio::test]
     async fn work_knows_the_trace_it_is_done_for() {
-        assert_eq!(Trace::current(), None);
-        let trace = Trace::begin();
-        let found = trace.clone().around(async { Trace::current() }).await;
+        assert_eq!(TraceContext::current(), None);
+        let trace = TraceContext::begin();
+        let found = trace.clone().around(async { TraceContext::current() }).await;
         assert_eq!(found, Some(trace));
     }
 }

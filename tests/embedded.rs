@@ -18,7 +18,7 @@ use std::{
 };
 
 use brune::{
-    database::{self, Pool, Reach},
+    database::{self, Pool, Topology},
     embedded_postgres::{Error, Profile, Server},
 };
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
@@ -341,7 +341,7 @@ async fn a_replica_is_refused() {
     Server::start(&sandbox.config(), Profile::Throwaway).await.unwrap().stop().await.unwrap();
     fs::write(sandbox.dir().join("data/standby.signal"), "").unwrap();
     let server = Server::start(&sandbox.config(), Profile::Throwaway).await.unwrap();
-    let fault = Pool::open(server.options(), Reach::Direct, 1).await.unwrap_err();
+    let fault = Pool::open(server.options(), Topology::Direct, 1).await.unwrap_err();
     assert!(matches!(fault, database::Error::InRecovery { .. }), "{fault:?}");
     server.stop().await.unwrap();
 }

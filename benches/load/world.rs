@@ -15,17 +15,17 @@ use brune::{
     clock::Clock,
     config::{Auth, Embedded, Provision, Secret},
     database::{
-        self, MIGRATOR, Pool, Reach,
+        self, MIGRATOR, Pool, Topology,
         roles::{self, OWNER, Scope},
     },
     embedded_postgres::{Profile, Server},
-    fleet::{self, Fleet, Pace},
+    fleet::{self, Fleet, HeartbeatPolicy},
     http::{
-        self, AppState, Grant, Keys, Limits, Ofrep, Origins, PathPrefix, SUPER_ADMIN, StreamBounds,
-        Streams, WriteQuota,
+        self, AppState, Grant, Limits, Ofrep, Origins, PathPrefix, SUPER_ADMIN, StreamBounds,
+        Streams, TokenVerifier, WriteQuota,
     },
-    secret_scanner::Firewall,
-    sessions::{Realtime, Starts},
+    secret_scanner::SecretScanner,
+    sessions::{Realtime, SessionStarter},
     settings::{self, Catalog, Feed, GlobalSettingsService},
 };
 use chrono::TimeDelta;
@@ -82,19 +82,21 @@ impl World {
         connection.execute(AssertSqlSafe(create)).await.unwrap();
         connection.close().await.unwrap();
         let owner = self.server.owner_options().database(name);
-        let owner = Pool::open(owner, Reach::Direct, 2).await.unwrap();
+        let owner = Pool::open(owner, Topology::Direct, 2).await.unwrap();
         let mut session = database::unlimited_owner(&owner).await.unwrap().unwrap();
         MIGRATOR.run(&mut session).await.unwrap();
         roles::apply(&mut session, Scope::Grants).await.unwrap();
         session.close().await.unwrap();
-        settings::publish(&owner, catalog, &|_| None, &Firewall::default(), false).await.unwrap();
+        settings::publish(&owner, catalog, &|_| None, &SecretScanner::default(), false)
+            .await
+            .unwrap();
         owner.close().await;
         self.pool(name).await
     }
 
     /// A pool of its own on the database called `name`.
     pub(crate) async fn pool(&self, name: &str) -> Pool {
-        Pool::open(self.server.options().database(name), Reach::Direct, POOL).await.unwrap()
+        Pool::open(self.server.options().database(name), Topology::Direct, POOL).await.unwrap()
     }
 
     /// An instance over `settings` generated settings, whose trail has `rows` rows beside their first values.
@@ -157,19 +159,21 @@ impl InstanceBuilder {
     pub(crate) async fn start(self) -> Instance {
         let pool = self.pool;
         let provider = self.realtime_provider;
-        let settings =
-            GlobalSettingsService::new(settings::load(&pool).await.unwrap(), Firewall::default());
+        let settings = GlobalSettingsService::new(
+            settings::load(&pool).await.unwrap(),
+            SecretScanner::default(),
+        );
         let mut tasks = JoinSet::new();
         tasks.spawn(settings::follow(pool.clone(), settings.clone(), Duration::from_secs(5)));
         let clock = Clock::system();
-        let fleet = Fleet::new("bench", clock.now(), Pace::default());
+        let fleet = Fleet::new("bench", clock.now(), HeartbeatPolicy::default());
         fleet.join(&pool, settings.revision()).await.unwrap();
         tasks.spawn(fleet::keep(pool.clone(), settings.clone(), fleet.clone()));
         let feed = Feed::new(&settings);
-        tasks.spawn(settings::tell(pool.clone(), settings.clone(), feed.clone()));
+        tasks.spawn(settings::publish_changes(pool.clone(), settings.clone(), feed.clone()));
         let state = AppState {
             feed,
-            ofrep: Ofrep::new(Keys::new(&auth())),
+            ofrep: Ofrep::new(TokenVerifier::new(&auth())),
             path_prefix: PathPrefix::default(),
             origins: Origins::default(),
             streams: Streams::new(StreamBounds::default(), CancellationToken::new()),
@@ -178,13 +182,13 @@ impl InstanceBuilder {
             fleet,
             clock,
             provision: Provision::default(),
-            starts: Starts::new(
+            starts: SessionStarter::new(
                 None,
                 provider.map(|url| realtime(&url, &settings)),
                 NonZeroU32::MAX,
             ),
             quota: WriteQuota::new(NonZeroU32::MAX),
-            keys: Keys::new(&auth()),
+            keys: TokenVerifier::new(&auth()),
         };
         let limits = Limits::default();
         let router: Router = http::router(state, &limits);

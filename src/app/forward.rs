@@ -12,10 +12,10 @@ use crate::{
     clock::jittered,
     metrics::Metrics,
     outbox::sink::{
-        Failed,
+        DeliveryError,
         discord::{Discord, Embed, code, cut, plain},
     },
-    secret_scanner::Firewall,
+    secret_scanner::SecretScanner,
     telemetry::{Line, Lines, unheard},
 };
 
@@ -25,7 +25,7 @@ const CHARACTERS: usize = 5_500;
 
 /// How messages follow each other.
 #[derive(Debug, Clone)]
-pub struct Rhythm {
+pub struct BatchPolicy {
     /// Between two messages.
     pub between: Duration,
     /// The pause after the first failure, and the longest.
@@ -34,7 +34,7 @@ pub struct Rhythm {
     pub flush: Duration,
 }
 
-impl Default for Rhythm {
+impl Default for BatchPolicy {
     fn default() -> Self {
         let pauses = Duration::from_secs(5)..Duration::from_mins(5);
         Self { between: Duration::from_secs(5), pauses, flush: Duration::from_secs(2) }
@@ -48,10 +48,10 @@ pub struct Forwarder(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     discord: Discord,
-    firewall: Firewall,
+    scanner: SecretScanner,
     /// What the instance is called.
     instance: String,
-    rhythm: Rhythm,
+    rhythm: BatchPolicy,
     /// Held by whoever posts.
     post: Mutex<Post>,
 }
@@ -60,7 +60,7 @@ struct Inner {
 struct Post {
     lines: Lines,
     /// What the next message tells.
-    batch: Vec<Told>,
+    batch: Vec<ForwardedLine>,
     /// How many dropped lines were told of.
     dropped: u64,
     /// Failures in a row.
@@ -71,7 +71,7 @@ struct Post {
 
 /// A line, and how often it came.
 #[derive(Debug)]
-struct Told {
+struct ForwardedLine {
     line: Line,
     times: u32,
 }
@@ -88,20 +88,20 @@ enum Next {
 }
 
 impl Forwarder {
-    /// One that posts `lines` to `discord` in the name of `instance`, without what `firewall` knows for a secret.
+    /// One that posts `lines` to `discord` in the name of `instance`, without what `scanner` knows for a secret.
     #[must_use]
     pub fn new(
         lines: Lines,
         discord: Discord,
-        firewall: Firewall,
+        scanner: SecretScanner,
         metrics: &Metrics,
         instance: String,
-        rhythm: Rhythm,
+        rhythm: BatchPolicy,
     ) -> Self {
         lines.count_into(metrics.log_lines_dropped());
         let (batch, held_until) = (Vec::new(), Instant::now());
         let post = Mutex::new(Post { lines, batch, dropped: 0, failures: 0, held_until });
-        Self(Arc::new(Inner { discord, firewall, instance, rhythm, post }))
+        Self(Arc::new(Inner { discord, scanner, instance, rhythm, post }))
     }
 
     /// Posts until dropped, or until the webhook is gone. Nothing that is logged on the way is posted.
@@ -151,12 +151,12 @@ impl Forwarder {
                 (post.dropped, post.batch) = (dropped, Vec::new());
                 Next::Message
             }
-            Err(Failed::Refused(why)) => {
+            Err(DeliveryError::Refused(why)) => {
                 warn!(why, "Discord refused lines of the log: they are left out");
                 post.leave_out();
                 Next::Message
             }
-            Err(Failed::Gone(why)) => {
+            Err(DeliveryError::Gone(why)) => {
                 error!(
                     why,
                     "no line of the log is posted to Discord any more; mend DISCORD_WEBHOOK_URL and restart"
@@ -165,7 +165,7 @@ impl Forwarder {
                 post.leave_out();
                 Next::Nothing
             }
-            Err(Failed::Later { why, after }) => {
+            Err(DeliveryError::Later { why, after }) => {
                 self.put_off(post, &why, after);
                 Next::Again
             }
@@ -195,10 +195,10 @@ impl Forwarder {
     }
 
     /// `told` in so many characters at most.
-    fn embed(&self, told: &Told, room: usize) -> Embed {
+    fn embed(&self, told: &ForwardedLine, room: usize) -> Embed {
         let Line { at, level, target, message, fields, request } = &told.line;
         let whole = [message.as_str(), fields, request].join(" ");
-        let description = match self.0.firewall.likeness(&whole) {
+        let description = match self.0.scanner.scan(&whole) {
             Some(likeness) => format!("withheld: the line holds what looks like {likeness}"),
             None => described(message, fields, request, room.saturating_sub(160)),
         };
@@ -250,13 +250,13 @@ impl Post {
 
     /// What says the same as one before is counted with it.
     fn add(&mut self, line: Line) {
-        let same = |it: &&mut Told| {
+        let same = |it: &&mut ForwardedLine| {
             (it.line.level, it.line.target) == (line.level, line.target)
                 && it.line.message == line.message
         };
         match self.batch.iter_mut().find(same) {
             Some(told) => told.times += 1,
-            None => self.batch.push(Told { line, times: 1 }),
+            None => self.batch.push(ForwardedLine { line, times: 1 }),
         }
     }
 

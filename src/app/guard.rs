@@ -7,15 +7,15 @@ use crate::{
     audit,
     config::{Config, Environment, Mode},
     database::{self, Inspection, Pool},
-    secret_scanner::Firewall,
+    secret_scanner::SecretScanner,
     secrets,
     sessions::{KEYS, SessionSettings},
-    settings::{self, Catalog, Definition, Kind, Required, Snapshot, Unusable},
+    settings::{self, Catalog, Definition, InvalidSettings, Kind, Required, Snapshot},
 };
 
 /// What one check found.
 #[derive(Debug)]
-pub struct Finding {
+pub struct CheckResult {
     /// What was checked.
     pub check: &'static str,
     /// What is as it should be; or every fault.
@@ -78,7 +78,7 @@ pub async fn examine(
     catalog: &Catalog,
     environment: &Environment,
     allow_owner: bool,
-) -> Result<Vec<Finding>, Error> {
+) -> Result<Vec<CheckResult>, Error> {
     let migrations = migrations(pool).await?;
     let up_to_date = migrations.result.is_ok();
     // The role first: what it may not read ends the checks after it.
@@ -95,8 +95,8 @@ pub async fn examine(
     Ok(findings)
 }
 
-fn pooler(pool: &Pool) -> Finding {
-    let told = match (pool.is_shared(), pool.to_session()) {
+fn pooler(pool: &Pool) -> CheckResult {
+    let told = match (pool.uses_pooler(), pool.session_options()) {
         (false, _) => "none; each connection is a session",
         (true, Some(_)) => "in transaction mode; what needs a session goes around it",
         (true, None) => {
@@ -104,12 +104,12 @@ fn pooler(pool: &Pool) -> Finding {
              migrations are refused"
         }
     };
-    Finding { check: "pooler", result: Ok(told.to_owned()) }
+    CheckResult { check: "pooler", result: Ok(told.to_owned()) }
 }
 
-async fn migrations(pool: &Pool) -> Result<Finding, Error> {
+async fn migrations(pool: &Pool) -> Result<CheckResult, Error> {
     let state = database::migrations(pool).await?;
-    let way_out = match pool.to_session() {
+    let way_out = match pool.session_options() {
         Some(_) => "run `brune migrate`",
         None => {
             "run `brune migrate` with DATABASE_DIRECT_URL set to the server itself: migrations need a session"
@@ -126,10 +126,10 @@ async fn migrations(pool: &Pool) -> Result<Finding, Error> {
     }
     let result =
         if faults.is_empty() { Ok(format!("{} applied", state.applied)) } else { Err(faults) };
-    Ok(Finding { check: "migrations", result })
+    Ok(CheckResult { check: "migrations", result })
 }
 
-async fn secret_residue(pool: &Pool) -> Result<Finding, Error> {
+async fn secret_residue(pool: &Pool) -> Result<CheckResult, Error> {
     let left = secrets::residue(pool).await?;
     let told = |name: String| {
         format!(
@@ -140,12 +140,13 @@ async fn secret_residue(pool: &Pool) -> Result<Finding, Error> {
         [] => Ok("none in the database".to_owned()),
         _ => Err(left.into_iter().map(told).collect()),
     };
-    Ok(Finding { check: "secrets", result })
+    Ok(CheckResult { check: "secrets", result })
 }
 
-async fn published(pool: &Pool, catalog: &Catalog, environment: &Environment) -> Finding {
+async fn published(pool: &Pool, catalog: &Catalog, environment: &Environment) -> CheckResult {
     let provided = |key: &str| provided(environment, key);
-    let result = match settings::publish(pool, catalog, &provided, &Firewall::default(), true).await
+    let result = match settings::publish(pool, catalog, &provided, &SecretScanner::default(), true)
+        .await
     {
         Ok(plan) if plan.is_empty() => Ok(format!("{} is published as it stands", catalog.name)),
         Ok(plan) => {
@@ -163,10 +164,10 @@ async fn published(pool: &Pool, catalog: &Catalog, environment: &Environment) ->
         Err(settings::PublishError::Unfit(faults)) => Err(faults),
         Err(err) => Err(vec![err.to_string()]),
     };
-    Finding { check: "catalog", result }
+    CheckResult { check: "catalog", result }
 }
 
-async fn stored_settings(pool: &Pool, catalog: &Catalog) -> Finding {
+async fn stored_settings(pool: &Pool, catalog: &Catalog) -> CheckResult {
     let result = match settings::load(pool).await {
         Ok(snapshot) => is_of(catalog, &snapshot)
             .and_then(|()| sessions_can_start(&snapshot))
@@ -176,18 +177,18 @@ async fn stored_settings(pool: &Pool, catalog: &Catalog) -> Finding {
         }
         Err(err) => Err(vec![err.to_string()]),
     };
-    Finding { check: "settings", result }
+    CheckResult { check: "settings", result }
 }
 
 /// Values that an older release took, or that were written past the service.
-async fn characters(pool: &Pool) -> Result<Finding, Error> {
+async fn characters(pool: &Pool) -> Result<CheckResult, Error> {
     let violations = settings::forbidden_characters(pool).await?;
     let fix = "set it again with `brune config set`";
     let faults: Vec<_> =
         violations.iter().map(|it| format!("{} {}; {fix}", it.key, it.detail)).collect();
     let result =
         if faults.is_empty() { Ok("no forbidden characters".to_owned()) } else { Err(faults) };
-    Ok(Finding { check: "characters", result })
+    Ok(CheckResult { check: "characters", result })
 }
 
 /// A catalog of another product declares none of the session's keys; one that declares some must declare
@@ -196,7 +197,8 @@ fn sessions_can_start(snapshot: &Snapshot) -> Result<(), Vec<String>> {
     if !KEYS.iter().any(|key| snapshot.schema.find(key).is_some()) {
         return Ok(());
     }
-    let told = |faults: Vec<Unusable>| faults.iter().map(Unusable::to_string).collect();
+    let told =
+        |faults: Vec<InvalidSettings>| faults.iter().map(InvalidSettings::to_string).collect();
     SessionSettings::read(snapshot).map(drop).map_err(told)
 }
 
@@ -212,21 +214,21 @@ fn is_of(catalog: &Catalog, snapshot: &Snapshot) -> Result<(), Vec<String>> {
     Err(vec![format!("the database holds catalog {held}, not {}; see BRUNE_CATALOG", catalog.name)])
 }
 
-async fn trail(pool: &Pool) -> Result<Finding, Error> {
+async fn trail(pool: &Pool) -> Result<CheckResult, Error> {
     let (entries, breaks) = audit::verify(pool).await?;
     let faults: Vec<String> = breaks.iter().map(ToString::to_string).collect();
     let result =
         if faults.is_empty() { Ok(format!("{entries} entries, unbroken")) } else { Err(faults) };
-    Ok(Finding { check: "audit trail", result })
+    Ok(CheckResult { check: "audit trail", result })
 }
 
 /// Whether the triggers exist and are enabled, and the functions have a fixed `search_path` and the right owner.
-async fn triggers_and_functions(pool: &Pool) -> Result<Finding, Error> {
+async fn triggers_and_functions(pool: &Pool) -> Result<CheckResult, Error> {
     let Inspection { triggers, functions, defects } = database::inspect(pool).await?;
     let result = if defects.is_empty() {
         Ok(format!("{triggers} triggers enabled, {functions} functions with a fixed search_path"))
     } else {
         Err(defects.iter().map(ToString::to_string).collect())
     };
-    Ok(Finding { check: "database", result })
+    Ok(CheckResult { check: "database", result })
 }

@@ -17,9 +17,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-pub use forward::{Forwarder, Rhythm};
-pub use guard::{Finding, examine};
-pub use open::{Database, apply_roles, catalog, firewall, migrate, plan};
+pub use forward::{BatchPolicy, Forwarder};
+pub use guard::{CheckResult, examine};
+pub use open::{Database, apply_roles, catalog, migrate, plan, secret_scanner};
 pub use signals::signals;
 use tasks::Tasks;
 
@@ -28,16 +28,16 @@ use crate::{
     config::{self, Announcement, Config, Environment, Needs, Provision, Reload, Source},
     database::{self, Pool},
     embedded_postgres,
-    fleet::{self, Fleet, Pace},
+    fleet::{self, Fleet, HeartbeatPolicy},
     http::{
-        self, AppState, Grant, Keys, Limits, Ofrep, Origins, PathPrefix, StreamBounds, Streams,
-        WriteQuota,
+        self, AppState, Grant, Limits, Ofrep, Origins, PathPrefix, StreamBounds, Streams,
+        TokenVerifier, WriteQuota,
     },
     outbound,
     outbox::{self, Outbox, Sink, Worker},
     secrets,
     sessions::{self, Expiry},
-    settings::{self, Catalog, Feed, GlobalSettingsService, Hints, Kind},
+    settings::{self, Catalog, ChangeSignal, Feed, GlobalSettingsService, Kind},
     telemetry::Lines,
 };
 
@@ -87,16 +87,16 @@ pub enum Error {
     },
     /// Messages cannot go where they are to.
     #[error(transparent)]
-    Sinks(#[from] outbox::Unfit),
+    Sinks(#[from] outbox::InvalidSink),
     /// A signal handler could not be set up.
     #[error("cannot wait for signals")]
     Signals(#[source] std::io::Error),
     /// Other services cannot be called from this machine.
     #[error("no service can be called from here")]
-    Outbound(#[from] outbound::Fault),
+    Outbound(#[from] outbound::OutboundError),
     /// The database could not be read.
     #[error(transparent)]
-    Read(#[from] database::Failure),
+    Read(#[from] database::TransactionError),
     /// A statement failed.
     #[error("the database refused a statement")]
     Query(#[from] sqlx::Error),
@@ -140,18 +140,19 @@ async fn run(
 ) -> Result<(), Error> {
     let pool = database.pool().clone();
     // Nobody else can migrate a server that lives and dies with this process.
-    let firewall = open::firewall(config, catalog, environment);
-    let imported = database.migrate_private(catalog, environment, &firewall).await?;
+    let scanner = open::secret_scanner(config, catalog, environment);
+    let imported = database.migrate_private(catalog, environment, &scanner).await?;
     guard::require(&pool, catalog, config).await?;
     let environment = &with_legacy_secrets(environment, &pool).await?;
     let config = Config::load(environment, Needs::Serve)?;
     let made_up = config.auth.jwt_secrets.is_empty();
     let config = &config.with_development_secret()?;
     guard::require_secrets(catalog, environment, config.mode)?;
-    let firewall = open::firewall(config, catalog, environment);
+    let scanner = open::secret_scanner(config, catalog, environment);
     let sinks = outbox::sinks(&config.alerts)?;
     let outbox = Outbox::new(sinks.iter().map(Sink::subscription).collect());
-    let settings = GlobalSettingsService::telling(outbox, settings::load(&pool).await?, firewall);
+    let settings =
+        GlobalSettingsService::with_outbox(outbox, settings::load(&pool).await?, scanner);
     if !imported {
         tell_drift(environment, &settings);
     }
@@ -221,10 +222,11 @@ fn forward(
     state: &AppState,
     tasks: &mut Tasks,
 ) -> Result<Option<Forwarder>, Error> {
-    let firewall = state.settings.firewall().clone();
+    let scanner = state.settings.secret_scanner().clone();
     let (metrics, instance) = (state.settings.metrics(), state.provision.instance().to_owned());
     let discord = outbox::discord(&config.alerts)?.filter(|_| !config.log.discord.is_empty());
-    let forwarder = |it| Forwarder::new(lines, it, firewall, metrics, instance, Rhythm::default());
+    let forwarder =
+        |it| Forwarder::new(lines, it, scanner, metrics, instance, BatchPolicy::default());
     let forwarder = discord.map(forwarder);
     if let Some(forwarder) = &forwarder {
         tasks.spawn(forwarder.clone().run());
@@ -302,14 +304,14 @@ impl Parts<'_> {
             tasks.spawn(sessions::expire(expiry, config.expiry, settings.clone()));
         }
         let feed = Feed::new(&settings);
-        tasks.spawn(settings::tell(pool.clone(), settings.clone(), feed.clone()));
+        tasks.spawn(settings::publish_changes(pool.clone(), settings.clone(), feed.clone()));
         let provision = provision(environment, &settings);
-        let fleet = Fleet::new(provision.instance(), clock.now(), Pace::default());
+        let fleet = Fleet::new(provision.instance(), clock.now(), HeartbeatPolicy::default());
         // Before it answers anybody: from then on a write waits for it.
         fleet.join(pool, settings.revision()).await?;
         tasks.spawn(fleet::keep(pool.clone(), settings.clone(), fleet.clone()));
         let public_url = config.alerts.public_url.as_deref();
-        let keys = Keys::new(&config.auth).reached_at(public_url);
+        let keys = TokenVerifier::new(&config.auth).reached_at(public_url);
         let path_prefix = PathPrefix::of(public_url);
         Ok(AppState {
             starts: services::starts(config, &settings)?,
@@ -330,11 +332,11 @@ impl Parts<'_> {
 }
 
 /// What tells of changes before the timer does.
-fn hints(config: &Config) -> Hints {
+fn hints(config: &Config) -> ChangeSignal {
     match &config.reload {
-        Reload::Notify => Hints::Notify,
-        Reload::Poll => Hints::None,
-        Reload::Redis(url) => Hints::Redis(url.clone()),
+        Reload::Notify => ChangeSignal::Notify,
+        Reload::Poll => ChangeSignal::None,
+        Reload::Redis(url) => ChangeSignal::Redis(url.clone()),
     }
 }
 

@@ -9,11 +9,11 @@ use crate::{
     app::{Error, guard},
     config::{self, Config, Environment, Pooler, Source},
     database::{
-        self, MIGRATOR, Pool, Reach,
+        self, MIGRATOR, Pool, Topology,
         roles::{self, OWNER, Scope},
     },
     embedded_postgres,
-    secret_scanner::Firewall,
+    secret_scanner::SecretScanner,
     settings::{self, BRUN_E, Catalog, Kind, PublishPlan},
     text,
 };
@@ -50,7 +50,7 @@ impl Database {
             }
             (config::Database::Url(_), Some(url)) => {
                 let options = database::options_from_url(url)?;
-                let pool = Pool::open(options, Reach::Direct, config.pool_size).await?;
+                let pool = Pool::open(options, Topology::Direct, config.pool_size).await?;
                 Ok(Self { pool, server: None })
             }
             (config::Database::Url(_), None) => Self::open(config).await,
@@ -62,7 +62,7 @@ impl Database {
         if let config::Database::Embedded(embedded) = &config.database
             && let Some(options) = embedded_postgres::running(embedded).await?
         {
-            let pool = Pool::open(options, Reach::Direct, config.pool_size).await?;
+            let pool = Pool::open(options, Topology::Direct, config.pool_size).await?;
             return Ok(Self { pool, server: None });
         }
         Self::open(config).await
@@ -80,11 +80,11 @@ impl Database {
         &self,
         catalog: &Catalog,
         environment: &Environment,
-        firewall: &Firewall,
+        scanner: &SecretScanner,
     ) -> Result<bool, Error> {
         let Some(server) = &self.server else { return Ok(false) };
         let owner = owner_pool(server).await?;
-        let migrated = migrate(&owner, catalog, environment, firewall).await;
+        let migrated = migrate(&owner, catalog, environment, scanner).await;
         owner.close().await;
         Ok(migrated?.0.imports())
     }
@@ -118,14 +118,14 @@ async fn start(config: &config::Embedded) -> Result<embedded_postgres::Server, E
 }
 
 async fn owner_pool(server: &embedded_postgres::Server) -> Result<Pool, Error> {
-    Ok(Pool::open(server.owner_options(), Reach::Direct, 2).await?)
+    Ok(Pool::open(server.owner_options(), Topology::Direct, 2).await?)
 }
 
 /// What stands between this process and the server.
-fn reach(config: &Config) -> Result<Reach, database::Error> {
-    let Pooler::Transaction { direct } = &config.pooler else { return Ok(Reach::Direct) };
+fn reach(config: &Config) -> Result<Topology, database::Error> {
+    let Pooler::Transaction { direct } = &config.pooler else { return Ok(Topology::Direct) };
     let around = direct.as_ref().map(database::options_from_url).transpose()?;
-    Ok(Reach::Pooler { around: around.map(Box::new) })
+    Ok(Topology::Pooler { around: around.map(Box::new) })
 }
 
 /// The configured catalog, read and checked.
@@ -142,11 +142,15 @@ pub fn catalog(config: &Config) -> Result<Catalog, Error> {
 
 /// What keeps the secrets of this process, and what looks like one, out of the settings.
 #[must_use]
-pub fn firewall(config: &Config, catalog: &Catalog, environment: &Environment) -> Firewall {
+pub fn secret_scanner(
+    config: &Config,
+    catalog: &Catalog,
+    environment: &Environment,
+) -> SecretScanner {
     let declared = catalog.schema.all().filter(|it| it.kind == Kind::Secret);
     // A product's own: this process does not use them, and has them all the same.
     let given = declared.filter_map(|it| Some(environment.secret(&it.key).ok()??.0));
-    Firewall::holding(config.held_secrets().into_iter().chain(given))
+    SecretScanner::with_known_secrets(config.held_secrets().into_iter().chain(given))
 }
 
 /// Brings the database up to date: migrations, privileges, declarations, first values. Run twice, it changes nothing.
@@ -155,7 +159,7 @@ pub async fn migrate(
     pool: &Pool,
     catalog: &Catalog,
     environment: &Environment,
-    firewall: &Firewall,
+    scanner: &SecretScanner,
 ) -> Result<(PublishPlan, roles::Outcome), Error> {
     let mut privileges = roles::Outcome::default();
     match database::unlimited_owner(pool).await? {
@@ -168,7 +172,7 @@ pub async fn migrate(
         None => guard::require_schema(pool).await?,
     }
     let provided = |key: &str| provided(environment, key);
-    let plan = settings::publish(pool, catalog, &provided, firewall, false).await?;
+    let plan = settings::publish(pool, catalog, &provided, scanner, false).await?;
     if !plan.is_empty() {
         let (declared, seeded) = (plan.declare.len(), plan.seed.len());
         info!(catalog = catalog.name, declared, seeded, "published the catalog");
@@ -224,14 +228,14 @@ pub async fn plan(
     pool: &Pool,
     catalog: &Catalog,
     environment: &Environment,
-    firewall: &Firewall,
+    scanner: &SecretScanner,
 ) -> Result<(Vec<String>, PublishPlan), Error> {
     let migrations = database::migrations(pool).await?;
     let provided = |key: &str| provided(environment, key);
     let plan = if migrations.applied == 0 {
-        settings::plan_of_empty(catalog, &provided, firewall)?
+        settings::plan_of_empty(catalog, &provided, scanner)?
     } else {
-        settings::publish(pool, catalog, &provided, firewall, true).await?
+        settings::publish(pool, catalog, &provided, scanner, true).await?
     };
     Ok((migrations.pending, plan))
 }

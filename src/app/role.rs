@@ -3,10 +3,10 @@
 use tracing::warn;
 
 use crate::{
-    app::{Error, Finding},
+    app::{CheckResult, Error},
     config::Mode,
     database::{
-        Failure, Pool, look,
+        Pool, TransactionError, read_with_retry,
         roles::{self, Connected, SERVICE},
     },
 };
@@ -31,7 +31,7 @@ pub(super) async fn require(pool: &Pool, mode: Mode, allow_owner: bool) -> Resul
 }
 
 /// The same for `brune doctor`.
-pub(super) async fn finding(pool: &Pool, allow_owner: bool) -> Result<Finding, Error> {
+pub(super) async fn finding(pool: &Pool, allow_owner: bool) -> Result<CheckResult, Error> {
     let role = connected(pool).await?;
     let owner = owner(&role);
     let is_allowed = allow_owner && owner.is_some();
@@ -49,11 +49,12 @@ pub(super) async fn finding(pool: &Pool, allow_owner: bool) -> Result<Finding, E
         [] => Ok(format!("{name} has only the privileges of {SERVICE}")),
         _ => Err(faults),
     };
-    Ok(Finding { check: "database role", result })
+    Ok(CheckResult { check: "database role", result })
 }
 
-async fn connected(pool: &Pool) -> Result<Connected, Failure> {
-    look(pool, async |conn| Ok::<_, Failure>(roles::connected(conn).await?)).await
+async fn connected(pool: &Pool) -> Result<Connected, TransactionError> {
+    read_with_retry(pool, async |conn| Ok::<_, TransactionError>(roles::connected(conn).await?))
+        .await
 }
 
 fn superuser(role: &Connected) -> Option<String> {

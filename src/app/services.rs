@@ -6,12 +6,15 @@ use crate::{
     app::Error,
     config::{Config, Services},
     metrics::Metrics,
-    sessions::{KEYS, Plans, Realtime, Starts},
+    sessions::{KEYS, Plans, Realtime, SessionStarter},
     settings::GlobalSettingsService,
 };
 
 /// What takes part in session starts, as `config` says.
-pub(super) fn starts(config: &Config, settings: &GlobalSettingsService) -> Result<Starts, Error> {
+pub(super) fn starts(
+    config: &Config,
+    settings: &GlobalSettingsService,
+) -> Result<SessionStarter, Error> {
     let Services { porte_talent_url, starts_per_minute, .. } = &config.services;
     let plans = porte_talent_url.clone().zip(config.auth.internal_api_key.clone());
     let plans = plans.map(|(url, key)| Plans::new(url, key)).transpose()?;
@@ -22,7 +25,7 @@ pub(super) fn starts(config: &Config, settings: &GlobalSettingsService) -> Resul
             "OPENAI_API_KEY is not set: sessions start without a client secret (`realtime` is null)"
         );
     }
-    Ok(Starts::new(plans, realtime, *starts_per_minute))
+    Ok(SessionStarter::new(plans, realtime, *starts_per_minute))
 }
 
 fn realtime(config: &Config, metrics: &Metrics) -> Result<Option<Realtime>, Error> {

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     audit::store::{self, Link},
     compute,
-    database::{Connection, Ending, Failure, Pool, Work},
+    database::{Connection, OnSuccess, Pool, Transaction, TransactionError},
 };
 
 /// Entries read at a time.
@@ -16,7 +16,7 @@ const PAGE: i64 = 5_000;
 
 /// Where the trail does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Break {
+pub enum ChainBreak {
     /// An entry's number does not follow the one before it.
     #[error("entry {0} is missing from the audit trail")]
     Gap(i64),
@@ -61,7 +61,7 @@ pub enum Break {
     Stray(String),
 }
 
-impl Break {
+impl ChainBreak {
     /// What kind of break it is, for programs.
     #[must_use]
     pub fn code(&self) -> &'static str {
@@ -105,7 +105,7 @@ impl Break {
 
 /// Entries that were verified, one after the other.
 #[derive(Debug)]
-pub struct Verified {
+pub struct Verification {
     /// How many.
     pub checked: i64,
     /// The number of the last one; of none, the one they were to follow.
@@ -113,15 +113,15 @@ pub struct Verified {
     /// Whether there was nothing after them. Then the settings were compared with the trail as well.
     pub is_end: bool,
     /// Everything that does not hold.
-    pub breaks: Vec<Break>,
+    pub breaks: Vec<ChainBreak>,
 }
 
 /// Reads the whole trail and returns how many entries it has, and everything that does not hold.
-pub async fn verify(pool: &Pool) -> Result<(i64, Vec<Break>), Failure> {
+pub async fn verify(pool: &Pool) -> Result<(i64, Vec<ChainBreak>), TransactionError> {
     // Without a request's limits: it reads everything there is.
-    let mut work = Work::begin_unlimited(pool).await?;
-    let verified = Walk::default().on(work.conn(), i64::MAX).await.map_err(Failure::from);
-    let verified = work.conclude(verified, Ending::Rollback).await?;
+    let mut work = Transaction::begin_unlimited(pool).await?;
+    let verified = Walk::default().on(work.conn(), i64::MAX).await.map_err(TransactionError::from);
+    let verified = work.finish(verified, OnSuccess::Rollback).await?;
     Ok((verified.last, verified.breaks))
 }
 
@@ -131,7 +131,7 @@ pub async fn verify_after(
     conn: &mut Connection,
     after: i64,
     most: i64,
-) -> sqlx::Result<Option<Verified>> {
+) -> sqlx::Result<Option<Verification>> {
     let mut walk = Walk::default();
     if after != 0 {
         let Some(place) = store::place(conn, after).await? else { return Ok(None) };
@@ -148,7 +148,7 @@ struct Walk {
     hash: Vec<u8>,
     /// The newest revision up to there.
     revision: i64,
-    breaks: Vec<Break>,
+    breaks: Vec<ChainBreak>,
 }
 
 impl Default for Walk {
@@ -158,7 +158,7 @@ impl Default for Walk {
 }
 
 impl Walk {
-    async fn on(mut self, conn: &mut Connection, most: i64) -> sqlx::Result<Verified> {
+    async fn on(mut self, conn: &mut Connection, most: i64) -> sqlx::Result<Verification> {
         let (mut checked, mut is_end) = (0, false);
         while checked < most && !is_end {
             let wanted = PAGE.min(most - checked);
@@ -173,21 +173,21 @@ impl Walk {
             let head = store::head(conn).await?;
             if head.revision != head.newest {
                 let store::Head { revision, newest } = head;
-                self.breaks.push(Break::Head { revision, newest });
+                self.breaks.push(ChainBreak::Head { revision, newest });
             }
-            self.breaks.extend(store::strays(conn).await?.into_iter().map(Break::Stray));
+            self.breaks.extend(store::strays(conn).await?.into_iter().map(ChainBreak::Stray));
         }
-        Ok(Verified { checked, last: self.seq, is_end, breaks: self.breaks })
+        Ok(Verification { checked, last: self.seq, is_end, breaks: self.breaks })
     }
 
     fn step(&mut self, link: Link) {
         if link.seq != self.seq + 1 {
-            self.breaks.push(Break::Gap(self.seq + 1));
+            self.breaks.push(ChainBreak::Gap(self.seq + 1));
         } else if link.prev_hash != self.hash {
-            self.breaks.push(Break::Unchained(link.seq));
+            self.breaks.push(ChainBreak::Unchained(link.seq));
         }
         if !is_unaltered(&link) {
-            self.breaks.push(Break::Altered(link.seq));
+            self.breaks.push(ChainBreak::Altered(link.seq));
         }
         self.number(&link);
         self.seq = link.seq;
@@ -198,12 +198,12 @@ impl Walk {
     fn number(&mut self, link: &Link) {
         let Link { seq: entry, ref key, version, revision, follows, .. } = *link;
         if let Some(version) = version.filter(|_| !follows) {
-            self.breaks.push(Break::VersionGap { entry, key: key.clone(), version });
+            self.breaks.push(ChainBreak::VersionGap { entry, key: key.clone(), version });
         }
         if let Some(revision) = revision {
             let after = self.revision;
             if revision != after && revision != after + 1 {
-                self.breaks.push(Break::RevisionGap { entry, revision, after });
+                self.breaks.push(ChainBreak::RevisionGap { entry, revision, after });
             }
             self.revision = revision;
         }

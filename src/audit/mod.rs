@@ -5,7 +5,7 @@ mod page;
 mod store;
 mod timeline;
 
-pub use chain::{Break, Verified, verify, verify_after};
+pub use chain::{ChainBreak, Verification, verify, verify_after};
 pub use page::{Cursor, Entry, Filter, Page, find, origins, page};
 pub use store::append;
 pub use timeline::{Timeline, timeline};

@@ -75,11 +75,11 @@ impl Cursor {
     /// Reads a cursor that [`Page::next_cursor`] gave out for `filter`.
     #[must_use]
     pub fn parse(text: &str, filter: &Filter) -> Option<Self> {
-        pagination::parse(text, LIST, filter).map(|it| Self(i64::from_be_bytes(it)))
+        pagination::decode(text, LIST, filter).map(|it| Self(i64::from_be_bytes(it)))
     }
 
-    fn spell(self, filter: &Filter) -> String {
-        pagination::spell(self.0.to_be_bytes(), LIST, filter)
+    fn encode(self, filter: &Filter) -> String {
+        pagination::encode(self.0.to_be_bytes(), LIST, filter)
     }
 }
 
@@ -107,7 +107,7 @@ pub async fn page(
     let more = limit < rows.len();
     rows.truncate(limit);
     let last = rows.last().map(|row| Cursor(row.seq));
-    let next_cursor = last.filter(|_| more).map(|it| it.spell(filter));
+    let next_cursor = last.filter(|_| more).map(|it| it.encode(filter));
     let entries = rows.into_iter().map(store::Row::entry).collect::<sqlx::Result<_>>()?;
     Ok(Page { entries, next_cursor })
 }
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn a_cursor_is_good_only_with_its_own_filter() {
         let filter = Filter { key: Some("A".to_owned()), ..Filter::default() };
-        let text = Cursor(42).spell(&filter);
+        let text = Cursor(42).encode(&filter);
         assert_eq!(Cursor::parse(&text, &filter), Some(Cursor(42)));
         assert_eq!(Cursor::parse(&text, &Filter::default()), None);
         for made_up in ["", "AAAA", "not base64!", "AAAAAAAAACoAAAAAAAA"] {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     audit::{Action, Actor, Entry, Filter, NewEntry},
-    database::{Connection, Failure},
+    database::{Connection, TransactionError},
 };
 
 /// Adds entries in the caller's transaction; the table numbers, dates and chains them.
@@ -15,7 +15,7 @@ pub async fn append(
     conn: &mut Connection,
     actor: &Actor,
     entries: Vec<NewEntry>,
-) -> Result<(), Failure> {
+) -> Result<(), TransactionError> {
     let ids: Vec<Uuid> = entries.iter().map(|_| Uuid::now_v7()).collect();
     let actions: Vec<String> = entries.iter().map(|it| it.action.as_str().to_owned()).collect();
     let versions: Vec<Option<i32>> = entries.iter().map(|it| it.version).collect();
@@ -41,7 +41,7 @@ pub async fn append(
     )
     .execute(conn)
     .await
-    .map_err(Failure::of_trail)?;
+    .map_err(TransactionError::from_audit_insert)?;
     Ok(())
 }
 

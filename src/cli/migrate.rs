@@ -35,13 +35,13 @@ pub(super) async fn run(
         return bring_roles_in_order(config, arguments.plan).await;
     }
     let catalog = app::catalog(config)?;
-    let firewall = app::firewall(config, &catalog, environment);
+    let scanner = app::secret_scanner(config, &catalog, environment);
     let database = Database::open_to_migrate(config).await?;
     let done = if arguments.plan {
-        let planned = app::plan(database.pool(), &catalog, environment, &firewall).await;
+        let planned = app::plan(database.pool(), &catalog, environment, &scanner).await;
         planned.map(|(migrations, plan)| (migrations, plan, Outcome::default()))
     } else {
-        let ran = app::migrate(database.pool(), &catalog, environment, &firewall).await;
+        let ran = app::migrate(database.pool(), &catalog, environment, &scanner).await;
         ran.map(|(plan, privileges)| (Vec::new(), plan, privileges))
     };
     database.close().await?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::database::{Failure, Pool, look, store};
+use crate::database::{Pool, TransactionError, read_with_retry, store};
 
 /// The triggers of the schema by table; each runs the function of its name.
 const TRIGGERS: [(&str, &[&str]); 5] = [
@@ -123,9 +123,9 @@ pub struct Inspection {
 
 /// Compares the triggers and functions of the schema with those of the migrations. A newer release may have added
 /// some; its functions have to follow the same rules.
-pub async fn inspect(pool: &Pool) -> Result<Inspection, Failure> {
-    let (triggers, functions) = look(pool, async |conn| {
-        Ok::<_, Failure>((store::triggers(conn).await?, store::functions(conn).await?))
+pub async fn inspect(pool: &Pool) -> Result<Inspection, TransactionError> {
+    let (triggers, functions) = read_with_retry(pool, async |conn| {
+        Ok::<_, TransactionError>((store::triggers(conn).await?, store::functions(conn).await?))
     })
     .await?;
     let mut defects = trigger_defects(triggers);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::database::{Failure, MIGRATOR, Pool, look, store};
+use crate::database::{MIGRATOR, Pool, TransactionError, read_with_retry, store};
 
 /// How the database's schema relates to this release's migrations.
 #[derive(Debug, Default)]
@@ -17,9 +17,11 @@ pub struct Migrations {
 
 /// Compares what ran with what this release brings. What a newer release added is not a fault: two releases
 /// run side by side.
-pub async fn migrations(pool: &Pool) -> Result<Migrations, Failure> {
-    let ran =
-        look(pool, async |conn| Ok::<_, Failure>(store::applied_migrations(conn).await?)).await?;
+pub async fn migrations(pool: &Pool) -> Result<Migrations, TransactionError> {
+    let ran = read_with_retry(pool, async |conn| {
+        Ok::<_, TransactionError>(store::applied_migrations(conn).await?)
+    })
+    .await?;
     let ran: HashMap<i64, Vec<u8>> = ran.into_iter().collect();
     let mut state = Migrations::default();
     for migration in MIGRATOR.iter() {

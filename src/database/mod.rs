@@ -4,16 +4,16 @@
 //! own configuration is all that counts.
 
 mod address;
+mod cache;
 mod connection;
-mod first;
 mod inspect;
-mod lease;
 mod migrations;
 mod pool;
 pub mod roles;
 mod sqlstate;
+mod startup_check;
 mod store;
-mod work;
+mod transaction;
 
 use std::time::Duration;
 
@@ -26,8 +26,10 @@ pub use address::{Parts, options_from_parts, options_from_url};
 pub use connection::Connection;
 pub use inspect::{Defect, Inspection, inspect};
 pub use migrations::{Migrations, migrations};
-pub use pool::{Pool, Reach, session};
-pub use work::{Attempts, Deadline, Ending, Failure, Work, look, once};
+pub use pool::{Pool, Topology, session};
+pub use transaction::{
+    Deadline, OnSuccess, Retry, Transaction, TransactionError, execute_autocommit, read_with_retry,
+};
 
 /// The schema, as files of `migrations/`, built into the program.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
@@ -64,7 +66,7 @@ pub enum Error {
         source: sqlx::Error,
     },
     /// Something accepted the connection, or nothing refused it, and then silence.
-    #[error("the database at {target} did not answer within {} s", first::LIMIT.as_secs())]
+    #[error("the database at {target} did not answer within {} s", startup_check::LIMIT.as_secs())]
     Silent {
         /// Host, port and database.
         target: String,
@@ -122,7 +124,7 @@ pub async fn unlimited_owner(pool: &Pool) -> sqlx::Result<Option<PgConnection>> 
 /// # Errors
 /// The server cannot be reached.
 pub async fn unlimited(pool: &Pool) -> sqlx::Result<Option<PgConnection>> {
-    let Some(options) = pool.to_session() else { return Ok(None) };
+    let Some(options) = pool.session_options() else { return Ok(None) };
     let mut connection = PgConnection::connect_with(&options).await?;
     store::lift_limits(&mut connection).await?;
     Ok(Some(connection))

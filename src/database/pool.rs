@@ -7,11 +7,11 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use super::{ACQUIRE, Connection, Error, LIMITS, first, lease::Places, store};
+use super::{ACQUIRE, Connection, Error, LIMITS, cache::ConnectionCache, startup_check, store};
 
 /// What stands between the service and the server.
 #[derive(Debug, Clone)]
-pub enum Reach {
+pub enum Topology {
     /// Nothing: a connection is a session on the server.
     Direct,
     /// A pooler that hands out sessions for a transaction each. Nothing may be left on one: no prepared
@@ -29,34 +29,38 @@ pub struct Pool(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     connections: PgPool,
-    reach: Reach,
+    reach: Topology,
     /// Where connections wait for their next use; none where the driver's pool is somebody else's as well.
-    places: Option<Places>,
+    cache: Option<ConnectionCache>,
 }
 
 /// Connections that are sessions of their own, of a pool that others use too.
 impl From<PgPool> for Pool {
     fn from(connections: PgPool) -> Self {
-        Self(Arc::new(Inner { connections, reach: Reach::Direct, places: None }))
+        Self(Arc::new(Inner { connections, reach: Topology::Direct, cache: None }))
     }
 }
 
 impl Pool {
     /// At most `size` connections, after one has shown that the server is there, new enough and no replica:
     /// a pool alone retries in silence and then says only that it timed out.
-    pub async fn open(options: PgConnectOptions, reach: Reach, size: u32) -> Result<Self, Error> {
+    pub async fn open(
+        options: PgConnectOptions,
+        reach: Topology,
+        size: u32,
+    ) -> Result<Self, Error> {
         let (options, reach) = match reach {
-            Reach::Direct => (session(options), Reach::Direct),
-            Reach::Pooler { around } => {
+            Topology::Direct => (session(options), Topology::Direct),
+            Topology::Pooler { around } => {
                 let around = around.map(|it| Box::new(session(*it)));
-                (borrowed(options), Reach::Pooler { around })
+                (borrowed(options), Topology::Pooler { around })
             }
         };
-        let server = first::connection(&options, matches!(reach, Reach::Direct)).await?;
-        if let Reach::Pooler { around: Some(around) } = &reach
-            && first::connection(around, true).await? != server
+        let server = startup_check::connection(&options, matches!(reach, Topology::Direct)).await?;
+        if let Topology::Pooler { around: Some(around) } = &reach
+            && startup_check::connection(around, true).await? != server
         {
-            return Err(Error::Elsewhere { target: first::target(around) });
+            return Err(Error::Elsewhere { target: startup_check::target(around) });
         }
         let pool = PgPoolOptions::new()
             .max_connections(size)
@@ -64,27 +68,27 @@ impl Pool {
             // One round trip less per use; what finds a dead connection retries before COMMIT anyway.
             .test_before_acquire(false);
         let pool = match reach {
-            Reach::Direct => pool.after_connect(|it, _| Box::pin(store::refuse_recovery(it))),
+            Topology::Direct => pool.after_connect(|it, _| Box::pin(store::refuse_recovery(it))),
             // What a transaction runs on is known when it begins, and no sooner.
-            Reach::Pooler { .. } => pool,
+            Topology::Pooler { .. } => pool,
         };
         let connections = pool.connect_lazy_with(options);
-        let places = Some(Places::new(size));
-        Ok(Self(Arc::new(Inner { connections, reach, places })))
+        let places = Some(ConnectionCache::new(size));
+        Ok(Self(Arc::new(Inner { connections, reach, cache: places })))
     }
 
     /// Whether what runs outside a transaction may run on any session, and leave something on it.
     #[must_use]
-    pub fn is_shared(&self) -> bool {
-        matches!(self.0.reach, Reach::Pooler { .. })
+    pub fn uses_pooler(&self) -> bool {
+        matches!(self.0.reach, Topology::Pooler { .. })
     }
 
     /// How to open a session that is nobody else's; `None` where a pooler is all there is.
     #[must_use]
-    pub fn to_session(&self) -> Option<PgConnectOptions> {
+    pub fn session_options(&self) -> Option<PgConnectOptions> {
         match &self.0.reach {
-            Reach::Direct => Some(self.0.connections.connect_options().as_ref().clone()),
-            Reach::Pooler { around } => around.as_deref().cloned(),
+            Topology::Direct => Some(self.0.connections.connect_options().as_ref().clone()),
+            Topology::Pooler { around } => around.as_deref().cloned(),
         }
     }
 
@@ -97,19 +101,19 @@ impl Pool {
 
     /// Ends every connection, once it is back.
     pub async fn close(&self) {
-        if let Some(places) = &self.0.places {
+        if let Some(places) = &self.0.cache {
             places.close();
         }
         self.0.connections.close().await;
     }
 
-    pub(super) fn places(&self) -> Option<&Places> {
-        self.0.places.as_ref()
+    pub(super) fn cache(&self) -> Option<&ConnectionCache> {
+        self.0.cache.as_ref()
     }
 
     /// A connection beside the others, which takes none from the requests and ends when it is dropped.
-    pub(super) async fn another(&self) -> sqlx::Result<Connection> {
-        let session = self.to_session();
+    pub(super) async fn open_extra(&self) -> sqlx::Result<Connection> {
+        let session = self.session_options();
         let shared = session.is_none();
         let options =
             session.unwrap_or_else(|| self.0.connections.connect_options().as_ref().clone());

@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use crate::{
     clock::jittered,
-    database::{Failure, Pool},
+    database::{Pool, TransactionError},
     fleet::{Fleet, members},
     settings::GlobalSettingsService,
 };
@@ -41,7 +41,7 @@ pub async fn keep(pool: Pool, settings: GlobalSettingsService, fleet: Fleet) {
 }
 
 /// Says once that nobody sees this instance, and once that they do again.
-fn tell(written: &Result<(), Failure>, known: bool) {
+fn tell(written: &Result<(), TransactionError>, known: bool) {
     match written {
         Err(err) if !known => warn!(
             error = err as &dyn std::error::Error,
@@ -77,7 +77,7 @@ async fn report(
     fleet: &Fleet,
     told: &mut Vec<String>,
 ) {
-    let faults = settings.faults();
+    let faults = settings.violations();
     if faults.is_empty() == told.is_empty() {
         return;
     }

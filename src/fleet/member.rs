@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    database::{self, Deadline, Ending, Failure, Pool, Work},
+    database::{self, Deadline, OnSuccess, Pool, Transaction, TransactionError},
     fleet::{
         store::{self, Beat, Row},
         wait::View,
@@ -19,7 +19,7 @@ use crate::{
 
 /// How often an instance says that it is there, and when the others stop believing it.
 #[derive(Debug, Clone, Copy)]
-pub struct Pace {
+pub struct HeartbeatPolicy {
     /// Between two heartbeats, while nothing changes.
     pub beat: Duration,
     /// After so much silence an instance is not live. Three heartbeats: one may be lost, one may be late.
@@ -28,7 +28,7 @@ pub struct Pace {
     pub forget: Duration,
 }
 
-impl Default for Pace {
+impl Default for HeartbeatPolicy {
     fn default() -> Self {
         Self {
             beat: Duration::from_secs(2),
@@ -47,7 +47,7 @@ struct Inner {
     id: Uuid,
     host: String,
     started_at: DateTime<Utc>,
-    pace: Pace,
+    pace: HeartbeatPolicy,
     view: View,
 }
 
@@ -55,7 +55,7 @@ impl Fleet {
     /// The place of an instance on `host` that was started at `started_at`. Nobody sees it before its first
     /// [heartbeat](Self::join).
     #[must_use]
-    pub fn new(host: &str, started_at: DateTime<Utc>, pace: Pace) -> Self {
+    pub fn new(host: &str, started_at: DateTime<Utc>, pace: HeartbeatPolicy) -> Self {
         let (id, host) = (Uuid::now_v7(), host.to_owned());
         Self(Arc::new(Inner { id, host, started_at, pace, view: View::default() }))
     }
@@ -72,7 +72,7 @@ impl Fleet {
         &self.0.host
     }
 
-    pub(super) fn pace(&self) -> Pace {
+    pub(super) fn pace(&self) -> HeartbeatPolicy {
         self.0.pace
     }
 
@@ -82,7 +82,7 @@ impl Fleet {
 
     /// Writes that this instance is there and has applied `revision`. Repeated it says the same, so it may be
     /// tried again on another connection.
-    pub async fn join(&self, pool: &Pool, revision: i64) -> Result<(), Failure> {
+    pub async fn join(&self, pool: &Pool, revision: i64) -> Result<(), TransactionError> {
         let beat = Beat {
             id: self.0.id,
             host: &self.0.host,
@@ -90,21 +90,31 @@ impl Fleet {
             started_at: self.0.started_at,
             applied_revision: revision,
         };
-        database::look(pool, async |conn| Ok::<_, Failure>(store::beat(conn, &beat).await?)).await
+        database::read_with_retry(pool, async |conn| {
+            Ok::<_, TransactionError>(store::beat(conn, &beat).await?)
+        })
+        .await
     }
 
     /// Takes the row out, so that nobody waits for what is gone.
-    pub async fn leave(&self, pool: &Pool) -> Result<(), Failure> {
+    pub async fn leave(&self, pool: &Pool) -> Result<(), TransactionError> {
         let id = self.0.id;
-        database::look(pool, async |conn| Ok::<_, Failure>(store::delete(conn, id).await?)).await
+        database::read_with_retry(pool, async |conn| {
+            Ok::<_, TransactionError>(store::delete(conn, id).await?)
+        })
+        .await
     }
 
     /// Deletes the rows of those that are long gone, and leaves word of each; says how many there were. Whoever
     /// deletes a row is the one that tells of it, so that nobody else does.
-    pub(super) async fn forget(&self, pool: &Pool, outbox: &Outbox) -> Result<usize, Failure> {
+    pub(super) async fn forget(
+        &self,
+        pool: &Pool,
+        outbox: &Outbox,
+    ) -> Result<usize, TransactionError> {
         let silence = self.0.pace.forget;
-        let deadline = Deadline::usual();
-        let mut work = Work::begin(pool, deadline).await?;
+        let deadline = Deadline::standard();
+        let mut work = Transaction::begin(pool, deadline).await?;
         let conn = work.conn();
         let told = async {
             let silent = store::forget(conn, silence).await?;
@@ -118,10 +128,10 @@ impl Fleet {
                 });
                 outbox.enqueue(conn, Topic::InstanceUnhealthy, &payload).await?;
             }
-            Ok::<_, Failure>(silent.len())
+            Ok::<_, TransactionError>(silent.len())
         };
         let told = deadline.within(told).await;
-        let gone = work.conclude(told, Ending::Commit).await?;
+        let gone = work.finish(told, OnSuccess::Commit).await?;
         if 0 < gone {
             outbox.wake();
         }
@@ -135,7 +145,7 @@ impl Fleet {
         pool: &Pool,
         outbox: &Outbox,
         keys: &[String],
-    ) -> Result<(), Failure> {
+    ) -> Result<(), TransactionError> {
         let payload = json!({
             "what": if keys.is_empty() { "settings_valid" } else { "settings_invalid" },
             "instance": self.0.id,
@@ -144,14 +154,16 @@ impl Fleet {
             "keys": keys.iter().take(50).collect::<Vec<_>>(),
             "total": keys.len(),
         });
-        let deadline = Deadline::usual();
-        let mut work = Work::begin(pool, deadline).await?;
+        let deadline = Deadline::standard();
+        let mut work = Transaction::begin(pool, deadline).await?;
         let conn = work.conn();
         let told = async {
-            Ok::<_, Failure>(outbox.enqueue(conn, Topic::InstanceUnhealthy, &payload).await?)
+            Ok::<_, TransactionError>(
+                outbox.enqueue(conn, Topic::InstanceUnhealthy, &payload).await?,
+            )
         };
         let told = deadline.within(told).await;
-        work.conclude(told, Ending::Commit).await?;
+        work.finish(told, OnSuccess::Commit).await?;
         outbox.wake();
         Ok(())
     }
@@ -195,10 +207,11 @@ pub struct Member {
 }
 
 /// Every instance that is not forgotten yet, as `fleet` sees them.
-pub async fn members(pool: &Pool, fleet: &Fleet) -> Result<Listing, Failure> {
+pub async fn members(pool: &Pool, fleet: &Fleet) -> Result<Listing, TransactionError> {
     let silence = fleet.0.pace.live;
-    let rows =
-        database::look(pool, async |conn| Ok::<_, Failure>(store::all(conn, silence).await?));
+    let rows = database::read_with_retry(pool, async |conn| {
+        Ok::<_, TransactionError>(store::all(conn, silence).await?)
+    });
     let rows = rows.await?;
     let revision = rows.first().map_or(0, |row| row.head);
     let member = |row| Member::of(row, fleet.0.id);

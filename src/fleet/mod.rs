@@ -11,5 +11,5 @@ mod store;
 mod wait;
 
 pub use heartbeat::keep;
-pub use member::{Fleet, Listing, Member, Pace, members};
+pub use member::{Fleet, HeartbeatPolicy, Listing, Member, members};
 pub use wait::{Applied, Laggard};

@@ -102,16 +102,19 @@ pub(super) async fn all(conn: &mut Connection, silence: Duration) -> sqlx::Resul
 
 /// What a waiter has to know of an instance.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct HeartbeatRow {
     pub(super) id: Uuid,
     pub(super) host: String,
     pub(super) applied_revision: i64,
 }
 
 /// The instances that were seen within `silence`. Without the head: whoever waits knows what for.
-pub(super) async fn live(conn: &mut Connection, silence: Duration) -> sqlx::Result<Vec<Held>> {
+pub(super) async fn live(
+    conn: &mut Connection,
+    silence: Duration,
+) -> sqlx::Result<Vec<HeartbeatRow>> {
     sqlx::query_as!(
-        Held,
+        HeartbeatRow,
         r#"
         select id, host, applied_revision from brune_instance
         where seen_at > clock_timestamp() - make_interval(secs => $1)

@@ -12,10 +12,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    database::{self, Failure, Pool},
+    database::{self, Pool, TransactionError},
     fleet::{
         Fleet,
-        store::{self, Held},
+        store::{self, HeartbeatRow},
     },
     settings::GlobalSettingsService,
 };
@@ -61,7 +61,7 @@ pub struct Laggard {
 /// What was last seen of the fleet, and when the look began. All who wait share it, so that a crowd of them
 /// asks no more than one.
 #[derive(Debug, Default)]
-pub(super) struct View(Mutex<Option<(Instant, Arc<Vec<Held>>)>>);
+pub(super) struct View(Mutex<Option<(Instant, Arc<Vec<HeartbeatRow>>)>>);
 
 impl View {
     /// The live instances, as they were at `since` or later.
@@ -70,14 +70,15 @@ impl View {
         since: Instant,
         pool: &Pool,
         silence: Duration,
-    ) -> Result<Arc<Vec<Held>>, Failure> {
+    ) -> Result<Arc<Vec<HeartbeatRow>>, TransactionError> {
         let mut last = self.0.lock().await;
         if let Some((_, seen)) = last.as_ref().filter(|(begun, _)| since <= *begun) {
             return Ok(Arc::clone(seen));
         }
         let begun = Instant::now();
-        let seen =
-            database::look(pool, async |conn| Ok::<_, Failure>(store::live(conn, silence).await?));
+        let seen = database::read_with_retry(pool, async |conn| {
+            Ok::<_, TransactionError>(store::live(conn, silence).await?)
+        });
         let seen = Arc::new(seen.await?);
         *last = Some((begun, Arc::clone(&seen)));
         Ok(seen)
@@ -141,17 +142,20 @@ struct Wait<'a> {
 
 impl Wait<'_> {
     /// Takes in who is live now; says whether nobody is left to wait for.
-    fn is_over(&mut self, seen: &[Held]) -> bool {
+    fn is_over(&mut self, seen: &[HeartbeatRow]) -> bool {
         let own = self.fleet.id();
         let awaited = self.awaited.get_or_insert_with(|| {
             // This instance is alive, whether or not its row says so.
             seen.iter().map(|it| it.id).filter(|id| *id != own).chain([own]).collect()
         });
-        let lags = |it: &&Held| {
+        let lags = |it: &&HeartbeatRow| {
             it.id != own && it.applied_revision < self.revision && awaited.contains(&it.id)
         };
-        let laggard =
-            |it: &Held| Laggard { id: it.id, host: it.host.clone(), revision: it.applied_revision };
+        let laggard = |it: &HeartbeatRow| Laggard {
+            id: it.id,
+            host: it.host.clone(),
+            revision: it.applied_revision,
+        };
         self.laggards = seen.iter().filter(lags).map(laggard).collect();
         self.laggards.is_empty() && self.own_lag().is_none()
     }

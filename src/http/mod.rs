@@ -5,53 +5,40 @@
 //! (what they ask). A handler that names one of these cannot be reached without it. Everything that
 //! goes wrong is a [`Problem`], and [`around`] gives each one its request id and its place.
 
-mod accept;
-mod answer;
-mod audit;
 mod auth;
-mod bad_head;
-mod body;
-mod conditions;
-mod config;
-mod explain;
-mod fields;
-mod fleet;
-mod health;
-mod layers;
-mod limit;
-mod limits;
-mod ofrep;
 mod openapi;
-mod outbox;
-mod path;
 mod path_prefix;
 mod problem;
-mod query;
-mod refusal_log;
+mod request;
+mod response;
 mod router;
-mod secrets;
-mod server;
-mod sessions;
-mod settings;
-mod sign_in;
+mod routes;
+mod serve;
 mod state;
-mod streams;
 mod ui;
-mod write_progress;
+mod write;
 
-pub use auth::{Caller, Grant, InternalOrUser, Keys, SUPER_ADMIN, SignedIn, SuperAdmin, issue};
-pub use body::{Body, OptionalBody};
-pub use explain::explain;
-pub use fields::{Fields, NUMBERS};
-pub use layers::around;
-pub use limit::WriteQuota;
-pub use limits::Limits;
-pub use ofrep::{Ofrep, Origins};
-pub use path::Segment;
+pub use auth::{
+    Caller, Grant, InternalOrUser, SUPER_ADMIN, SignedIn, SuperAdmin, TokenVerifier, issue,
+    write_quota::WriteQuota,
+};
 pub use path_prefix::PathPrefix;
 pub use problem::{Code, Problem, ProblemDocument};
-pub use query::Query;
+pub use request::{
+    body::{Body, OptionalBody},
+    fields::{Fields, NUMBERS},
+    path::PathSegment,
+    query::Query,
+};
 pub use router::{openapi, router};
-pub use server::serve;
+pub use routes::{
+    explain::explain,
+    ofrep::{Ofrep, Origins},
+};
+pub use serve::{
+    limits::Limits,
+    middleware::with_middleware,
+    server::serve,
+    sse::{StreamBounds, Streams},
+};
 pub use state::AppState;
-pub use streams::{StreamBounds, Streams};

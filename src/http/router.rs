@@ -15,11 +15,13 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
     http::{
-        AppState, Limits, Origins, audit, config, explain, fleet, health,
-        layers::around,
-        ofrep,
+        AppState, Limits, Origins,
         openapi::{CookieToo, Document, without_sessions},
-        outbox, secrets, sessions as session_routes, settings, sign_in,
+        routes::{
+            audit, config, explain, fleet, health, ofrep, outbox, secrets,
+            sessions as session_routes, settings, sign_in,
+        },
+        serve::middleware::with_middleware,
         state::Shared,
         ui,
     },
@@ -69,7 +71,7 @@ fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
         .routes(routes!(health::healthz))
         .routes(routes!(health::metrics))
         .routes(routes!(explain::explain))
-        .merge(ofrep::around(flags, origins))
+        .merge(ofrep::with_cors(flags, origins))
 }
 
 /// `routes`, and their document with what is true of many.
@@ -87,7 +89,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 
 /// The service, ready to be served.
 pub fn router(state: AppState, limits: &Limits) -> Router {
-    let (firewall, metrics) = (state.settings.firewall().clone(), state.settings.metrics().clone());
+    let (scanner, metrics) =
+        (state.settings.secret_scanner().clone(), state.settings.metrics().clone());
     let path_prefix = state.path_prefix.clone();
     let (mut routes, document) = documented(routes(&state.origins));
     if !path_prefix.is_empty() {
@@ -95,7 +98,7 @@ pub fn router(state: AppState, limits: &Limits) -> Router {
         // for a path must not be passed by asking for it twice.
         let events = get(ofrep::events);
         let events = OpenApiRouter::<Shared>::new().route(&path_prefix.join(ofrep::EVENTS), events);
-        routes = routes.merge(Router::from(ofrep::around(events, &state.origins)));
+        routes = routes.merge(Router::from(ofrep::with_cors(events, &state.origins)));
     }
     // The viewer styles itself inline; nothing else may, and it too loads nothing from elsewhere.
     let policy = HeaderValue::from_static(
@@ -114,7 +117,7 @@ pub fn router(state: AppState, limits: &Limits) -> Router {
         .route("/openapi.json", document)
         .merge(viewer)
         .merge(ui::routes());
-    around(routes, limits, firewall, metrics, path_prefix)
+    with_middleware(routes, limits, scanner, metrics, path_prefix)
 }
 
 /// Makes the viewer's redirect to its document one from where it was asked for, whatever a proxy took off before.

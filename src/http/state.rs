@@ -10,13 +10,12 @@ use crate::{
     database::Pool,
     fleet::Fleet,
     http::{
-        auth::Keys,
-        limit::WriteQuota,
-        ofrep::{Ofrep, Origins},
+        auth::{TokenVerifier, write_quota::WriteQuota},
         path_prefix::PathPrefix,
-        streams::Streams,
+        routes::ofrep::{Ofrep, Origins},
+        serve::sse::Streams,
     },
-    sessions::Starts,
+    sessions::SessionStarter,
     settings::{Feed, GlobalSettingsService},
 };
 
@@ -44,11 +43,11 @@ pub struct AppState {
     /// Where the keys that are not in the database come from.
     pub provision: Provision,
     /// What takes part in session starts.
-    pub starts: Starts,
+    pub starts: SessionStarter,
     /// How often one administrator may write.
     pub quota: WriteQuota,
     /// What credentials are checked against.
-    pub keys: Keys,
+    pub keys: TokenVerifier,
 }
 
 /// The parts as the routes hold them. They are cloned for each request more than once, and a dozen counters that
@@ -82,7 +81,7 @@ taken_by_type! {
     origins: Origins,
     clock: Clock,
     provision: Provision,
-    starts: Starts,
+    starts: SessionStarter,
     quota: WriteQuota,
-    keys: Keys,
+    keys: TokenVerifier,
 }

@@ -3,7 +3,7 @@
 //! `serde_json`'s own types lose what must be refused here: of duplicate members the last one wins,
 //! and a number becomes the nearest float. So one level is read at a time, each part as raw text.
 
-pub(crate) mod fault;
+pub(crate) mod field_error;
 
 use std::{
     collections::HashSet,
@@ -20,14 +20,14 @@ use serde_json::{error::Category, value::RawValue};
 
 use crate::text;
 
-pub use fault::{Fault, Faults};
+pub use field_error::{FieldError, FieldErrors};
 
 /// How deep arrays and objects may stand in each other.
 const DEPTH: usize = 16;
 
 /// A JSON value whose every member name is unique and every text can be shown and stored.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Json {
+pub enum StrictJson {
     /// `null`.
     Null,
     /// `true` or `false`.
@@ -37,14 +37,14 @@ pub enum Json {
     /// A text.
     String(String),
     /// A list.
-    Array(Vec<Json>),
+    Array(Vec<StrictJson>),
     /// Members in the order they were sent.
-    Object(Vec<(String, Json)>),
+    Object(Vec<(String, StrictJson)>),
 }
 
-impl Json {
+impl StrictJson {
     /// Reads `bytes`. A syntax error ends the reading; everything else that is wrong is collected.
-    pub fn parse(bytes: &[u8]) -> Result<Self, Faults> {
+    pub fn parse(bytes: &[u8]) -> Result<Self, FieldErrors> {
         let text = str::from_utf8(bytes).map_err(|err| {
             invalid(String::new(), format!("not UTF-8 from byte {} on", err.valid_up_to()))
         })?;
@@ -84,7 +84,7 @@ impl Json {
     }
 }
 
-impl Serialize for Json {
+impl Serialize for StrictJson {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Null => serializer.serialize_unit(),
@@ -127,8 +127,8 @@ pub fn integral(text: &str) -> Option<i64> {
     format!("{sign}{significant}{}", "0".repeat(zeros)).parse().ok()
 }
 
-fn invalid(pointer: String, detail: String) -> Fault {
-    Fault::at(pointer, "invalid_json", detail)
+fn invalid(pointer: String, detail: String) -> FieldError {
+    FieldError::at(pointer, "invalid_json", detail)
 }
 
 enum Step {
@@ -152,7 +152,7 @@ fn syntax(err: &serde_json::Error) -> String {
 #[derive(Default)]
 struct Reading {
     path: Vec<Step>,
-    faults: Faults,
+    faults: FieldErrors,
 }
 
 impl Reading {
@@ -160,22 +160,22 @@ impl Reading {
         let mut pointer = String::new();
         for step in &self.path {
             match step {
-                Step::Name(name) => fault::step_into(&mut pointer, name),
-                Step::Index(index) => pointer = fault::item(&pointer, *index),
+                Step::Name(name) => field_error::step_into(&mut pointer, name),
+                Step::Index(index) => pointer = field_error::item(&pointer, *index),
             }
         }
-        self.faults.push(Fault::at(pointer, code, detail));
+        self.faults.push(FieldError::at(pointer, code, detail));
     }
 
     /// The value of `raw`; something harmless in its place where it is faulty.
-    fn value(&mut self, raw: &RawValue) -> Json {
+    fn value(&mut self, raw: &RawValue) -> StrictJson {
         let text = raw.get();
         match text.as_bytes().first() {
             Some(b'{') if self.has_room() => self.object(text),
             Some(b'[') if self.has_room() => self.array(text),
-            Some(b'{' | b'[' | b'n') => Json::Null,
-            Some(b't') => Json::Bool(true),
-            Some(b'f') => Json::Bool(false),
+            Some(b'{' | b'[' | b'n') => StrictJson::Null,
+            Some(b't') => StrictJson::Bool(true),
+            Some(b'f') => StrictJson::Bool(false),
             Some(b'"') => self.string(text),
             _ => self.number(text),
         }
@@ -189,11 +189,11 @@ impl Reading {
         fits
     }
 
-    fn object(&mut self, text: &str) -> Json {
+    fn object(&mut self, text: &str) -> StrictJson {
         let Ok(Entries(entries)) = serde_json::from_str::<Entries<'_>>(text) else {
             // The text as a whole was well-formed, so only an escape in a name can be the matter.
             self.fault("invalid_json", "a member's name holds half of a surrogate pair");
-            return Json::Null;
+            return StrictJson::Null;
         };
         let mut seen = HashSet::new();
         let mut members = Vec::with_capacity(entries.len());
@@ -208,13 +208,13 @@ impl Reading {
             self.path.pop();
             members.push((name, value));
         }
-        Json::Object(members)
+        StrictJson::Object(members)
     }
 
-    fn array(&mut self, text: &str) -> Json {
+    fn array(&mut self, text: &str) -> StrictJson {
         let Ok(raws) = serde_json::from_str::<Vec<&RawValue>>(text) else {
             self.fault("invalid_json", "not an array");
-            return Json::Null;
+            return StrictJson::Null;
         };
         let mut items = Vec::with_capacity(raws.len());
         for (index, raw) in raws.into_iter().enumerate() {
@@ -222,16 +222,16 @@ impl Reading {
             items.push(self.value(raw));
             self.path.pop();
         }
-        Json::Array(items)
+        StrictJson::Array(items)
     }
 
-    fn string(&mut self, text: &str) -> Json {
+    fn string(&mut self, text: &str) -> StrictJson {
         let Ok(string) = serde_json::from_str::<String>(text) else {
             self.fault("forbidden_character", "the text holds half of a surrogate pair");
-            return Json::Null;
+            return StrictJson::Null;
         };
         self.characters(&string, "the text");
-        Json::String(string)
+        StrictJson::String(string)
     }
 
     fn characters(&mut self, text: &str, what: &str) {
@@ -240,7 +240,7 @@ impl Reading {
         }
     }
 
-    fn number(&mut self, text: &str) -> Json {
+    fn number(&mut self, text: &str) -> StrictJson {
         let value = f64::from_str(text).unwrap_or(f64::INFINITY);
         let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
         if value.is_infinite() {
@@ -248,7 +248,7 @@ impl Reading {
         } else if value == 0.0 && mantissa.contains(|c| matches!(c, '1'..='9')) {
             self.fault("number_overflow", "the number is too small to be told from 0");
         }
-        Json::Number(text.to_owned())
+        StrictJson::Number(text.to_owned())
     }
 }
 
@@ -282,8 +282,8 @@ mod tests {
     use super::*;
 
     fn faults(text: &str) -> Vec<(String, &'static str)> {
-        let Err(faults) = Json::parse(text.as_bytes()) else { panic!("taken: {text}") };
-        faults.told().iter().map(|it| (it.pointer.clone().unwrap(), it.code)).collect()
+        let Err(faults) = StrictJson::parse(text.as_bytes()) else { panic!("taken: {text}") };
+        faults.reported().iter().map(|it| (it.pointer.clone().unwrap(), it.code)).collect()
     }
 
     fn one(text: &str, pointer: &str, code: &'static str) {
@@ -294,9 +294,9 @@ mod tests {
     fn a_number_keeps_its_digits_and_members_their_order() {
         let text =
             r#"{"b":18446744073709551616,"a":[1.0,-0,1e2,null,true,"é\n"]}"#.replace("\\n", "");
-        let json = Json::parse(text.as_bytes()).unwrap();
-        let Json::Object(members) = &json else { panic!() };
-        assert_eq!(members[0], ("b".into(), Json::Number("18446744073709551616".into())));
+        let json = StrictJson::parse(text.as_bytes()).unwrap();
+        let StrictJson::Object(members) = &json else { panic!() };
+        assert_eq!(members[0], ("b".into(), StrictJson::Number("18446744073709551616".into())));
         assert_eq!(serde_json::to_string(&json).unwrap(), text);
     }
 
@@ -335,10 +335,10 @@ mod tests {
         ] {
             one(text, "", "invalid_json");
         }
-        let Err(faults) = Json::parse(b"{\n  \"a\": x}") else { panic!() };
-        assert!(faults.told()[0].detail.contains("line 2 column 8"), "{faults:?}");
-        let Err(faults) = Json::parse(b"[\"\xff\"]") else { panic!() };
-        assert_eq!(faults.told()[0].detail, "not UTF-8 from byte 2 on");
+        let Err(faults) = StrictJson::parse(b"{\n  \"a\": x}") else { panic!() };
+        assert!(faults.reported()[0].detail.contains("line 2 column 8"), "{faults:?}");
+        let Err(faults) = StrictJson::parse(b"[\"\xff\"]") else { panic!() };
+        assert_eq!(faults.reported()[0].detail, "not UTF-8 from byte 2 on");
     }
 
     #[test]
@@ -349,7 +349,7 @@ mod tests {
     #[test]
     fn sixteen_levels_are_taken_and_seventeen_are_not() {
         let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-        assert!(Json::parse(nested(16).as_bytes()).is_ok());
+        assert!(StrictJson::parse(nested(16).as_bytes()).is_ok());
         one(&nested(17), &"/0".repeat(16), "too_deep");
         one(&nested(200), &"/0".repeat(16), "too_deep");
         one(&nested(200_000), &"/0".repeat(16), "too_deep");
@@ -392,7 +392,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..64)) {
-            let ours = Json::parse(&bytes);
+            let ours = StrictJson::parse(&bytes);
             let theirs = serde_json::from_slice::<serde_json::Value>(&bytes);
             // Stricter than serde_json, never laxer.
             assert!(theirs.is_ok() || ours.is_err());

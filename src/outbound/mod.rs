@@ -18,7 +18,7 @@ use reqwest::{
 use tokio::net::lookup_host;
 use url::Host;
 
-use crate::trace_context::{TRACEPARENT, TRACESTATE, Trace};
+use crate::trace_context::{TRACEPARENT, TRACESTATE, TraceContext};
 
 /// How much a call may take, and where it may go.
 #[derive(Debug, Clone, Copy)]
@@ -30,12 +30,12 @@ pub struct Bounds {
     /// Bytes of the answer's body.
     pub largest: usize,
     /// Which addresses may be called.
-    pub reach: Reach,
+    pub reach: AddressPolicy,
 }
 
 /// Which addresses may be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
+pub enum AddressPolicy {
     /// Any.
     Anywhere,
     /// None of this machine or of a private network: an address that somebody gave must not lead to what only
@@ -56,7 +56,7 @@ pub struct Answer {
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
+pub enum OutboundError {
     /// No connection was made, so nothing was sent and the call may be repeated.
     #[error("no connection: {0}")]
     Unreachable(String),
@@ -86,7 +86,7 @@ impl Outbound {
     ///
     /// # Errors
     /// TLS cannot be set up on this machine.
-    pub fn new(bounds: Bounds) -> Result<Self, Fault> {
+    pub fn new(bounds: Bounds) -> Result<Self, OutboundError> {
         let http = Client::builder()
             .connect_timeout(bounds.connect)
             .timeout(bounds.total)
@@ -96,7 +96,7 @@ impl Outbound {
             .user_agent(concat!("Brune/", env!("CARGO_PKG_VERSION")))
             .dns_resolver(Arc::new(Names(bounds.reach)))
             .build()
-            .map_err(|err| Fault::from(&err))?;
+            .map_err(|err| OutboundError::from(&err))?;
         Ok(Self { http, bounds })
     }
 
@@ -109,27 +109,27 @@ impl Outbound {
     ///
     /// # Errors
     /// There is no whole answer within the bounds.
-    pub async fn send(&self, request: RequestBuilder) -> Result<Answer, Fault> {
-        let mut request = request.build().map_err(|err| Fault::from(&err))?;
+    pub async fn send(&self, request: RequestBuilder) -> Result<Answer, OutboundError> {
+        let mut request = request.build().map_err(|err| OutboundError::from(&err))?;
         // An address that is written as a number is never looked up.
-        if self.bounds.reach == Reach::Public && is_within(request.url()) {
-            return Err(Fault::Private);
+        if self.bounds.reach == AddressPolicy::Public && is_within(request.url()) {
+            return Err(OutboundError::Private);
         }
         carry_trace(request.headers_mut());
-        let response = self.http.execute(request).await.map_err(|err| Fault::from(&err))?;
+        let response = self.http.execute(request).await.map_err(|err| OutboundError::from(&err))?;
         self.read(response).await
     }
 
-    async fn read(&self, mut response: Response) -> Result<Answer, Fault> {
+    async fn read(&self, mut response: Response) -> Result<Answer, OutboundError> {
         let largest = self.bounds.largest;
         let announced = response.content_length().unwrap_or_default();
         if usize::try_from(announced).is_ok_and(|it| largest < it) {
-            return Err(Fault::TooLarge(largest));
+            return Err(OutboundError::TooLarge(largest));
         }
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|err| Fault::from(&err))? {
+        while let Some(chunk) = response.chunk().await.map_err(|err| OutboundError::from(&err))? {
             if largest < body.len() + chunk.len() {
-                return Err(Fault::TooLarge(largest));
+                return Err(OutboundError::TooLarge(largest));
             }
             body.extend_from_slice(&chunk);
         }
@@ -140,7 +140,7 @@ impl Outbound {
 
 /// Adds the trace that the running task works for, unless the headers name one already.
 fn carry_trace(headers: &mut HeaderMap) {
-    let Some(trace) = Trace::current().filter(|_| !headers.contains_key(TRACEPARENT)) else {
+    let Some(trace) = TraceContext::current().filter(|_| !headers.contains_key(TRACEPARENT)) else {
         return;
     };
     let value = |text: &str| HeaderValue::from_str(text).ok();
@@ -149,7 +149,7 @@ fn carry_trace(headers: &mut HeaderMap) {
     headers.extend(state.map(|it| (HeaderName::from_static(TRACESTATE), it)));
 }
 
-impl From<&reqwest::Error> for Fault {
+impl From<&reqwest::Error> for OutboundError {
     fn from(err: &reqwest::Error) -> Self {
         let mut cause: &dyn std::error::Error = err;
         while let Some(deeper) = cause.source() {
@@ -170,7 +170,7 @@ impl From<&reqwest::Error> for Fault {
 }
 
 /// Looks names up, and leaves out the addresses that may not be called.
-struct Names(Reach);
+struct Names(AddressPolicy);
 
 /// Every address of a name is one that may not be called.
 #[derive(Debug)]
@@ -192,7 +192,7 @@ impl Resolve for Names {
             if found.is_empty() {
                 return Err(io::Error::from(io::ErrorKind::NotFound).into());
             }
-            let fine = |it: &SocketAddr| reach == Reach::Anywhere || !is_private(it.ip());
+            let fine = |it: &SocketAddr| reach == AddressPolicy::Anywhere || !is_private(it.ip());
             let fine: Vec<SocketAddr> = found.into_iter().filter(fine).collect();
             if fine.is_empty() {
                 return Err(Refused.into());

@@ -7,7 +7,7 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn client(reach: Reach) -> Outbound {
+fn client(reach: AddressPolicy) -> Outbound {
     let total = Duration::from_millis(500);
     Outbound::new(Bounds { connect: SECOND, total, largest: 100, reach }).unwrap()
 }
@@ -30,13 +30,13 @@ async fn answering(answer: String) -> Url {
     url.parse().unwrap()
 }
 
-async fn got(reach: Reach, url: Url) -> Result<Answer, Fault> {
+async fn got(reach: AddressPolicy, url: Url) -> Result<Answer, OutboundError> {
     let client = client(reach);
     client.send(client.request(Method::GET, url)).await
 }
 
-async fn fault(answer: &str) -> Fault {
-    let fault = got(Reach::Anywhere, answering(answer.to_owned()).await).await.unwrap_err();
+async fn fault(answer: &str) -> OutboundError {
+    let fault = got(AddressPolicy::Anywhere, answering(answer.to_owned()).await).await.unwrap_err();
     assert!(!format!("{fault} {fault:?}").contains("hunter2"), "{fault:?}");
     fault
 }
@@ -45,7 +45,7 @@ async fn fault(answer: &str) -> Fault {
 async fn an_answer_is_taken_as_it_is_and_a_redirect_is_not_followed() {
     let moved =
         "HTTP/1.1 302 Found\r\nlocation: http://example.com/\r\ncontent-length: 2\r\n\r\nhi";
-    let answer = got(Reach::Anywhere, answering(moved.to_owned()).await).await.unwrap();
+    let answer = got(AddressPolicy::Anywhere, answering(moved.to_owned()).await).await.unwrap();
     assert_eq!((answer.status.as_u16(), &answer.body[..]), (302, &b"hi"[..]));
     assert_eq!(answer.headers["location"], "http://example.com/");
 }
@@ -58,22 +58,25 @@ async fn what_is_too_large_is_not_read() {
         "x".repeat(0x65)
     );
     for answer in [announced, &streamed] {
-        assert!(matches!(fault(answer).await, Fault::TooLarge(100)), "{answer}");
+        assert!(matches!(fault(answer).await, OutboundError::TooLarge(100)), "{answer}");
     }
 }
 
 #[tokio::test]
 async fn a_call_that_fails_says_how_and_never_where() {
-    assert!(matches!(fault("").await, Fault::Late));
-    assert!(matches!(fault("hello\r\n\r\n").await, Fault::Broken(_)));
+    assert!(matches!(fault("").await, OutboundError::Late));
+    assert!(matches!(fault("hello\r\n\r\n").await, OutboundError::Broken(_)));
     let broken = "HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhalf";
-    assert!(matches!(fault(broken).await, Fault::Broken(_)));
+    assert!(matches!(fault(broken).await, OutboundError::Broken(_)));
     // Nobody listens on a port that was just given back.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let gone = format!("http://{}/hunter2", listener.local_addr().unwrap());
     drop(listener);
-    let fault = got(Reach::Anywhere, gone.parse().unwrap()).await.unwrap_err();
-    assert!(matches!(&fault, Fault::Unreachable(told) if !told.contains("hunter2")), "{fault:?}");
+    let fault = got(AddressPolicy::Anywhere, gone.parse().unwrap()).await.unwrap_err();
+    assert!(
+        matches!(&fault, OutboundError::Unreachable(told) if !told.contains("hunter2")),
+        "{fault:?}"
+    );
 }
 
 #[tokio::test]
@@ -82,8 +85,8 @@ async fn a_private_address_is_not_called_however_it_is_written() {
     let port = url.port().unwrap();
     for host in ["127.0.0.1", "localhost", "2130706433", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"] {
         let url = format!("http://{host}:{port}/").parse().unwrap();
-        let fault = got(Reach::Public, url).await.unwrap_err();
-        assert!(matches!(fault, Fault::Private), "{host}: {fault:?}");
+        let fault = got(AddressPolicy::Public, url).await.unwrap_err();
+        assert!(matches!(fault, OutboundError::Private), "{host}: {fault:?}");
     }
 }
 

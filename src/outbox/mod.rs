@@ -18,7 +18,7 @@ use tokio::sync::watch as channel;
 use uuid::Uuid;
 
 pub use page::{Cursor, Entry, Filter, Page, SinkState, Status, page, retry};
-pub use sink::{Sink, Unfit, discord, sinks};
+pub use sink::{InvalidSink, Sink, discord, sinks};
 pub use watch::watch;
 pub use worker::{HasSessions, Worker};
 

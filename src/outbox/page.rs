@@ -66,11 +66,11 @@ impl Cursor {
     /// Reads a cursor that [`Page::next_cursor`] gave out for `filter`.
     #[must_use]
     pub fn parse(text: &str, filter: &Filter) -> Option<Self> {
-        pagination::parse(text, LIST, filter).map(|it| Self(i64::from_be_bytes(it)))
+        pagination::decode(text, LIST, filter).map(|it| Self(i64::from_be_bytes(it)))
     }
 
-    fn spell(self, filter: &Filter) -> String {
-        pagination::spell(self.0.to_be_bytes(), LIST, filter)
+    fn encode(self, filter: &Filter) -> String {
+        pagination::encode(self.0.to_be_bytes(), LIST, filter)
     }
 }
 
@@ -156,7 +156,7 @@ pub async fn page(
     let more = limit < rows.len();
     rows.truncate(limit);
     let last = rows.last().map(|row| Cursor(row.seq));
-    let next_cursor = last.filter(|_| more).map(|it| it.spell(filter));
+    let next_cursor = last.filter(|_| more).map(|it| it.encode(filter));
     let messages = rows.into_iter().map(Entry::from).collect();
     Ok(Page { sinks: sinks(conn, outbox).await?, messages, next_cursor })
 }

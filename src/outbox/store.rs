@@ -128,7 +128,7 @@ pub(super) async fn older_sessions(conn: &mut Connection, revision: i64) -> sqlx
 
 /// What a worker has: a sink, until when, and by which token.
 #[derive(Clone, Copy)]
-pub(super) struct Held<'a> {
+pub(super) struct ClaimedBatch<'a> {
     pub(super) sink: &'a str,
     pub(super) lease: Uuid,
     pub(super) term: Duration,
@@ -145,9 +145,9 @@ pub(super) struct Settled<'a> {
 
 /// Marks the message `id`, and goes on holding the sink; says whether it was still held. A worker that was paused
 /// for too long marks nothing.
-pub(super) async fn settle(
+pub(super) async fn record_result(
     conn: &mut Connection,
-    held: Held<'_>,
+    held: ClaimedBatch<'_>,
     id: Uuid,
     settled: &Settled<'_>,
 ) -> sqlx::Result<bool> {
@@ -180,9 +180,9 @@ pub(super) async fn settle(
 }
 
 /// Says that the sink is gone for good at the address with this digest, and gives it back.
-pub(super) async fn bury(
+pub(super) async fn disable_sink(
     conn: &mut Connection,
-    held: Held<'_>,
+    held: ClaimedBatch<'_>,
     address: &[u8],
     reason: &str,
 ) -> sqlx::Result<()> {
@@ -326,16 +326,16 @@ pub(super) async fn page(
 }
 
 /// A sink that said that it is gone for good.
-pub(super) struct Buried {
+pub(super) struct DisabledSink {
     pub(super) sink: String,
     pub(super) since: DateTime<Utc>,
     pub(super) reason: String,
 }
 
 /// The sinks that are gone.
-pub(super) async fn buried(conn: &mut Connection) -> sqlx::Result<Vec<Buried>> {
+pub(super) async fn buried(conn: &mut Connection) -> sqlx::Result<Vec<DisabledSink>> {
     sqlx::query_as!(
-        Buried,
+        DisabledSink,
         r#"
         select sink, dead_since as "since!", dead_reason as "reason!" from brune_outbox_sink
         where dead_since is not null and dead_reason is not null

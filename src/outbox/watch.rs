@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use crate::{
     clock::jittered,
-    database::{self, Failure, Pool},
+    database::{self, Pool, TransactionError},
     metrics::Metrics,
     outbox::{Outbox, store},
 };
@@ -46,9 +46,11 @@ async fn measure(
     pool: &Pool,
     metrics: &Metrics,
     known: &mut BTreeSet<String>,
-) -> Result<(), Failure> {
-    let backlog =
-        database::look(pool, async |conn| Ok::<_, Failure>(store::backlog(conn).await?)).await?;
+) -> Result<(), TransactionError> {
+    let backlog = database::read_with_retry(pool, async |conn| {
+        Ok::<_, TransactionError>(store::backlog(conn).await?)
+    })
+    .await?;
     for done in known.iter().filter(|name| !backlog.iter().any(|it| it.sink == **name)) {
         metrics.backlog(done, 0, 0, 0.0);
     }
@@ -60,17 +62,18 @@ async fn measure(
 }
 
 /// Deletes what was settled long ago, and gives up what nobody delivers.
-async fn tidy(pool: &Pool) -> Result<(), Failure> {
-    let given_up =
-        database::look(pool, async |conn| Ok::<_, Failure>(store::give_up(conn, DEAD).await?));
+async fn tidy(pool: &Pool) -> Result<(), TransactionError> {
+    let given_up = database::read_with_retry(pool, async |conn| {
+        Ok::<_, TransactionError>(store::give_up(conn, DEAD).await?)
+    });
     if let messages @ 1.. = given_up.await? {
         warn!(messages, "gave up messages that nobody delivered in 30 days");
     }
     let mut gone = 0;
     for (status, after) in [("delivered", DELIVERED), ("dead", DEAD)] {
         loop {
-            let forgotten = database::look(pool, async |conn| {
-                Ok::<_, Failure>(store::forget(conn, status, after, AT_ONCE.into()).await?)
+            let forgotten = database::read_with_retry(pool, async |conn| {
+                Ok::<_, TransactionError>(store::forget(conn, status, after, AT_ONCE.into()).await?)
             });
             let forgotten = forgotten.await?;
             gone += forgotten;

@@ -12,12 +12,12 @@ use uuid::Uuid;
 use crate::{
     clock::jittered,
     config::Delivery,
-    database::{self, Failure, Pool},
+    database::{self, Pool, TransactionError},
     metrics::{Delivered, Metrics},
     outbox::{
         Message, Outbox,
-        sink::{Failed, Sink},
-        store::{self, Held, Settled, Waiting},
+        sink::{DeliveryError, Sink},
+        store::{self, ClaimedBatch, Settled, Waiting},
     },
 };
 
@@ -94,7 +94,7 @@ impl Worker {
     ///
     /// # Errors
     /// The database is not available; the leases run out by themselves.
-    pub async fn leave(&self) -> Result<(), Failure> {
+    pub async fn leave(&self) -> Result<(), TransactionError> {
         self.release(None).await
     }
 
@@ -120,10 +120,14 @@ impl Worker {
     }
 
     /// Looks whether there is something to do for `sink`, and does a batch of it if no other worker does.
-    async fn round(&self, sink: &Sink, shutdown: &CancellationToken) -> Result<Next, Failure> {
+    async fn round(
+        &self,
+        sink: &Sink,
+        shutdown: &CancellationToken,
+    ) -> Result<Next, TransactionError> {
         let Inner { pool, delivery, lease, .. } = &*self.0;
-        let look = database::look(pool, async |conn| {
-            Ok::<_, Failure>(store::due(conn, sink.name(), sink.address()).await?)
+        let look = database::read_with_retry(pool, async |conn| {
+            Ok::<_, TransactionError>(store::due(conn, sink.name(), sink.address()).await?)
         });
         let due = look.await?;
         self.mark_health(sink, due.as_ref().is_some_and(|it| it.dead));
@@ -135,8 +139,8 @@ impl Worker {
             }
             Some(_) => (),
         }
-        let taken = database::look(pool, async |conn| {
-            Ok::<_, Failure>(store::take(conn, sink.name(), *lease, delivery.lease).await?)
+        let taken = database::read_with_retry(pool, async |conn| {
+            Ok::<_, TransactionError>(store::take(conn, sink.name(), *lease, delivery.lease).await?)
         });
         if !taken.await? {
             return Ok(Next::Nothing);
@@ -149,10 +153,14 @@ impl Worker {
     }
 
     /// Delivers the first messages of `sink`, which is held; says whether to hold on to it.
-    async fn batch(&self, sink: &Sink, shutdown: &CancellationToken) -> Result<bool, Failure> {
+    async fn batch(
+        &self,
+        sink: &Sink,
+        shutdown: &CancellationToken,
+    ) -> Result<bool, TransactionError> {
         let most = self.0.delivery.batch;
-        let batch = database::look(&self.0.pool, async |conn| {
-            Ok::<_, Failure>(store::batch(conn, sink.name(), most.into()).await?)
+        let batch = database::read_with_retry(&self.0.pool, async |conn| {
+            Ok::<_, TransactionError>(store::batch(conn, sink.name(), most.into()).await?)
         });
         let batch = batch.await?;
         let full = batch.len() == usize::from(most);
@@ -167,7 +175,7 @@ impl Worker {
         Ok(full)
     }
 
-    async fn deliver(&self, sink: &Sink, waiting: Waiting) -> Result<Step, Failure> {
+    async fn deliver(&self, sink: &Sink, waiting: Waiting) -> Result<Step, TransactionError> {
         let Waiting { id, topic, payload, created_at, attempts, .. } = waiting;
         let has_sessions = (self.0.has_sessions)();
         let older_sessions =
@@ -176,25 +184,29 @@ impl Worker {
         // Well before the lease is over: whoever takes it then must not meet this call.
         let limit = self.0.delivery.lease / 2;
         let outcome = time::timeout(limit, sink.deliver(&message)).await;
-        let failed = match outcome.unwrap_or_else(|_| Err(Failed::later("no answer in time"))) {
+        let failed = match outcome
+            .unwrap_or_else(|_| Err(DeliveryError::later("no answer in time")))
+        {
             Ok(()) => return self.settle(sink, &message, "delivered", attempts + 1, None).await,
             Err(failed) => failed,
         };
         debug!(sink = sink.name(), id = %message.id, error = %failed, "a message was not delivered");
         let told = failed.to_string();
         match failed {
-            Failed::Gone(reason) => {
-                self.bury(sink, &reason).await?;
+            DeliveryError::Gone(reason) => {
+                self.disable(sink, &reason).await?;
                 Ok(Step::Hold)
             }
-            Failed::Later { after: Some(pause), .. } => {
+            DeliveryError::Later { after: Some(pause), .. } => {
                 self.again(sink, &message, attempts, &told, pause).await
             }
-            Failed::Later { after: None, .. } if attempts < self.0.delivery.max_retries.into() => {
+            DeliveryError::Later { after: None, .. }
+                if attempts < self.0.delivery.max_retries.into() =>
+            {
                 let pause = self.backoff(attempts);
                 self.again(sink, &message, attempts + 1, &told, pause).await
             }
-            Failed::Later { .. } | Failed::Refused(_) => {
+            DeliveryError::Later { .. } | DeliveryError::Refused(_) => {
                 warn!(sink = sink.name(), id = %message.id, topic = message.topic, error = told,
                     "gave a message up; `POST /admin/outbox/{{id}}/retry` tries it again");
                 self.settle(sink, &message, "dead", attempts + 1, Some(&told)).await
@@ -214,14 +226,14 @@ impl Worker {
         &self,
         topic: &str,
         payload: &serde_json::Value,
-    ) -> Result<Option<i64>, Failure> {
+    ) -> Result<Option<i64>, TransactionError> {
         let Some(revision) =
             payload["revision"].as_i64().filter(|_| topic.starts_with("settings."))
         else {
             return Ok(None);
         };
-        let count = database::look(&self.0.pool, async |conn| {
-            Ok::<_, Failure>(store::older_sessions(conn, revision).await?)
+        let count = database::read_with_retry(&self.0.pool, async |conn| {
+            Ok::<_, TransactionError>(store::older_sessions(conn, revision).await?)
         });
         count.await.map(Some)
     }
@@ -233,7 +245,7 @@ impl Worker {
         attempts: i32,
         error: &str,
         pause: Duration,
-    ) -> Result<Step, Failure> {
+    ) -> Result<Step, TransactionError> {
         self.0.metrics.delivery(sink.name(), Delivered::Retried);
         let settled = Settled { status: "waiting", attempts, pause, error: Some(error) };
         let held = self.mark(sink, message.id, &settled).await?;
@@ -247,7 +259,7 @@ impl Worker {
         status: &str,
         attempts: i32,
         error: Option<&str>,
-    ) -> Result<Step, Failure> {
+    ) -> Result<Step, TransactionError> {
         let outcome = if error.is_none() { Delivered::Done } else { Delivered::Dead };
         self.0.metrics.delivery(sink.name(), outcome);
         let settled = Settled { status, attempts, pause: Duration::ZERO, error };
@@ -256,10 +268,15 @@ impl Worker {
     }
 
     /// Marks the message `id`; says whether this worker still had the sink.
-    async fn mark(&self, sink: &Sink, id: Uuid, settled: &Settled<'_>) -> Result<bool, Failure> {
+    async fn mark(
+        &self,
+        sink: &Sink,
+        id: Uuid,
+        settled: &Settled<'_>,
+    ) -> Result<bool, TransactionError> {
         let held = self.held(sink);
-        let marked = database::look(&self.0.pool, async |conn| {
-            Ok::<_, Failure>(store::settle(conn, held, id, settled).await?)
+        let marked = database::read_with_retry(&self.0.pool, async |conn| {
+            Ok::<_, TransactionError>(store::record_result(conn, held, id, settled).await?)
         });
         let marked = marked.await?;
         if !marked {
@@ -268,11 +285,13 @@ impl Worker {
         Ok(marked)
     }
 
-    async fn bury(&self, sink: &Sink, reason: &str) -> Result<(), Failure> {
+    async fn disable(&self, sink: &Sink, reason: &str) -> Result<(), TransactionError> {
         self.0.metrics.delivery(sink.name(), Delivered::Retried);
         let held = self.held(sink);
-        let buried = database::look(&self.0.pool, async |conn| {
-            Ok::<_, Failure>(store::bury(conn, held, sink.address(), reason).await?)
+        let buried = database::read_with_retry(&self.0.pool, async |conn| {
+            Ok::<_, TransactionError>(
+                store::disable_sink(conn, held, sink.address(), reason).await?,
+            )
         });
         buried.await
     }
@@ -294,21 +313,21 @@ impl Worker {
         }
     }
 
-    async fn release(&self, sink: Option<&str>) -> Result<(), Failure> {
+    async fn release(&self, sink: Option<&str>) -> Result<(), TransactionError> {
         let lease = self.0.lease;
-        let released = database::look(&self.0.pool, async |conn| {
-            Ok::<_, Failure>(store::release(conn, lease, sink).await?)
+        let released = database::read_with_retry(&self.0.pool, async |conn| {
+            Ok::<_, TransactionError>(store::release(conn, lease, sink).await?)
         });
         released.await
     }
 
-    fn held<'a>(&self, sink: &'a Sink) -> Held<'a> {
-        Held { sink: sink.name(), lease: self.0.lease, term: self.0.delivery.lease }
+    fn held<'a>(&self, sink: &'a Sink) -> ClaimedBatch<'a> {
+        ClaimedBatch { sink: sink.name(), lease: self.0.lease, term: self.0.delivery.lease }
     }
 }
 
 /// Says once that the database keeps messages from being delivered, and once that it does no longer.
-fn tell(sink: &Sink, failure: Option<&Failure>, well: &mut bool) {
+fn tell(sink: &Sink, failure: Option<&TransactionError>, well: &mut bool) {
     let sink = sink.name();
     match failure {
         Some(err) if *well => warn!(

@@ -16,15 +16,15 @@ use std::{fmt, sync::Arc};
 use known_secrets::KnownSecret;
 pub use lookalike::skeleton as lookalike_skeleton;
 
-use crate::{config::Secret, json::Json, text};
+use crate::{config::Secret, json::StrictJson, text};
 
 /// What a text looks like: `an OpenAI API key`. Never a part of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Likeness(&'static str);
+pub struct SecretKind(&'static str);
 
-const HELD: Likeness = Likeness("a secret of this service");
+const HELD: SecretKind = SecretKind("a secret of this service");
 
-impl Likeness {
+impl SecretKind {
     /// What is wrong and what to do, after the name of what is at fault.
     #[must_use]
     pub fn detail(self) -> String {
@@ -35,7 +35,7 @@ impl Likeness {
     }
 }
 
-impl fmt::Display for Likeness {
+impl fmt::Display for SecretKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)
     }
@@ -43,18 +43,18 @@ impl fmt::Display for Likeness {
 
 /// Tells what looks like a secret. The default one knows the forms only. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Firewall(Arc<[KnownSecret]>);
+pub struct SecretScanner(Arc<[KnownSecret]>);
 
-impl Firewall {
+impl SecretScanner {
     /// One that also knows `secrets`, those of this process; any shorter than 8 bytes is left out.
     #[must_use]
-    pub fn holding(secrets: impl IntoIterator<Item = Secret>) -> Self {
+    pub fn with_known_secrets(secrets: impl IntoIterator<Item = Secret>) -> Self {
         Self(secrets.into_iter().filter_map(KnownSecret::new).collect())
     }
 
     /// What `text` looks like, if it looks like a secret or has one in it.
     #[must_use]
-    pub fn likeness(&self, text: &str) -> Option<Likeness> {
+    pub fn scan(&self, text: &str) -> Option<SecretKind> {
         let as_seen = text::as_seen(text);
         let other = (as_seen != text).then_some(&*as_seen);
         self.find(text).or_else(|| self.find(other?))
@@ -66,51 +66,54 @@ impl Firewall {
     /// Parts of the secrets of this process are not looked for: the answer would confirm a guess piece by piece.
     #[must_use]
     pub fn may_be_secret_fragment(&self, text: &str) -> bool {
-        self.likeness(text).is_some() || patterns::begins(text)
+        self.scan(text).is_some() || patterns::begins(text)
     }
 
-    fn find(&self, text: &str) -> Option<Likeness> {
-        if self.holds(text) { Some(HELD) } else { patterns::likeness(text) }
+    fn find(&self, text: &str) -> Option<SecretKind> {
+        if self.contains_known_secret(text) { Some(HELD) } else { patterns::likeness(text) }
     }
 
     /// Whether a secret of this process is in `text`; all are looked for, so that the time does not tell which
     /// it was.
-    fn holds(&self, text: &str) -> bool {
+    fn contains_known_secret(&self, text: &str) -> bool {
         self.0.iter().fold(false, |found, it| it.is_in(text) | found)
     }
 
     /// The same of any text in `json`, and of its numbers: a password may be all digits.
     #[must_use]
-    pub fn in_json(&self, json: &Json) -> Option<Likeness> {
+    pub fn scan_json(&self, json: &StrictJson) -> Option<SecretKind> {
         match json {
-            Json::Null | Json::Bool(_) => None,
-            Json::Number(text) | Json::String(text) => self.likeness(text),
-            Json::Array(items) => {
-                let found = items.iter().find_map(|it| self.in_json(it));
+            StrictJson::Null | StrictJson::Bool(_) => None,
+            StrictJson::Number(text) | StrictJson::String(text) => self.scan(text),
+            StrictJson::Array(items) => {
+                let found = items.iter().find_map(|it| self.scan_json(it));
                 found.or_else(|| self.across(items))
             }
-            Json::Object(members) => members
-                .iter()
-                .find_map(|(name, it)| self.likeness(name).or_else(|| self.in_json(it))),
+            StrictJson::Object(members) => {
+                members.iter().find_map(|(name, it)| self.scan(name).or_else(|| self.scan_json(it)))
+            }
         }
     }
 
     /// A list may have been one text, which was cut at its commas on the way.
-    fn across(&self, items: &[Json]) -> Option<Likeness> {
-        let text = |item: &Json| match item {
-            Json::String(text) => Some(text.clone()),
+    fn across(&self, items: &[StrictJson]) -> Option<SecretKind> {
+        let text = |item: &StrictJson| match item {
+            StrictJson::String(text) => Some(text.clone()),
             _ => None,
         };
         let texts: Vec<String> = items.iter().filter_map(text).collect();
         let cut = 1 < texts.len();
-        let held = cut && ["", ",", ", "].iter().any(|between| self.holds(&texts.join(between)));
+        let held = cut
+            && ["", ",", ", "]
+                .iter()
+                .any(|between| self.contains_known_secret(&texts.join(between)));
         held.then_some(HELD)
     }
 }
 
-impl fmt::Debug for Firewall {
+impl fmt::Debug for SecretScanner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Firewall")
+        f.write_str("SecretScanner")
     }
 }
 
@@ -118,8 +121,8 @@ impl fmt::Debug for Firewall {
 mod tests {
     use super::*;
 
-    fn firewall() -> Firewall {
-        Firewall::holding([
+    fn scanner() -> SecretScanner {
+        SecretScanner::with_known_secrets([
             Secret::new("correct horse".to_owned()),
             Secret::new("short".to_owned()),
         ])
@@ -127,20 +130,26 @@ mod tests {
 
     #[test]
     fn a_secret_of_the_process_is_found_in_any_part_of_a_value() {
-        let text = |text: &str| Json::String(text.to_owned());
-        let inside =
-            Json::Object(vec![("a".to_owned(), Json::Array(vec![text("my correct horse")]))]);
-        assert_eq!(firewall().in_json(&inside), Some(Likeness("a secret of this service")));
-        let name = Json::Object(vec![("correct horse".to_owned(), Json::Null)]);
-        assert!(firewall().in_json(&name).is_some());
-        assert_eq!(firewall().in_json(&Json::Array(vec![text("short"), Json::Bool(true)])), None);
-        let cut = |items: &[&str]| Json::Array(items.iter().map(|it| text(it)).collect());
-        let commas = Firewall::holding([Secret::new("one, two and three".to_owned())]);
-        assert!(commas.in_json(&cut(&["zero", "one", "two and three"])).is_some());
-        assert!(firewall().in_json(&cut(&["correct ", "horse"])).is_some());
-        assert_eq!(firewall().in_json(&cut(&["correct", "horse"])), None);
-        let digits = Firewall::holding([Secret::new("1234567890".to_owned())]);
-        assert!(digits.in_json(&Json::Number("1234567890".to_owned())).is_some());
+        let text = |text: &str| StrictJson::String(text.to_owned());
+        let inside = StrictJson::Object(vec![(
+            "a".to_owned(),
+            StrictJson::Array(vec![text("my correct horse")]),
+        )]);
+        assert_eq!(scanner().scan_json(&inside), Some(SecretKind("a secret of this service")));
+        let name = StrictJson::Object(vec![("correct horse".to_owned(), StrictJson::Null)]);
+        assert!(scanner().scan_json(&name).is_some());
+        assert_eq!(
+            scanner().scan_json(&StrictJson::Array(vec![text("short"), StrictJson::Bool(true)])),
+            None
+        );
+        let cut = |items: &[&str]| StrictJson::Array(items.iter().map(|it| text(it)).collect());
+        let commas =
+            SecretScanner::with_known_secrets([Secret::new("one, two and three".to_owned())]);
+        assert!(commas.scan_json(&cut(&["zero", "one", "two and three"])).is_some());
+        assert!(scanner().scan_json(&cut(&["correct ", "horse"])).is_some());
+        assert_eq!(scanner().scan_json(&cut(&["correct", "horse"])), None);
+        let digits = SecretScanner::with_known_secrets([Secret::new("1234567890".to_owned())]);
+        assert!(digits.scan_json(&StrictJson::Number("1234567890".to_owned())).is_some());
     }
 
     #[test]
@@ -155,13 +164,13 @@ mod tests {
             key.chars().map(wide).collect(),
             "correct \u{2060}horse".to_owned(),
         ] {
-            assert!(firewall().likeness(&text).is_some(), "{text}");
+            assert!(scanner().scan(&text).is_some(), "{text}");
         }
-        assert_eq!(firewall().likeness("Grüße, 日本語 👩\u{200D}🚀"), None);
+        assert_eq!(scanner().scan("Grüße, 日本語 👩\u{200D}🚀"), None);
     }
 
     #[test]
     fn it_says_nothing_of_what_it_holds() {
-        assert_eq!(format!("{:?}", firewall()), "Firewall");
+        assert_eq!(format!("{:?}", scanner()), "SecretScanner");
     }
 }

@@ -7,7 +7,7 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as BASE64_URL};
 use regex::{Regex, RegexSet};
 use serde_json::{Map, Value};
 
-use crate::secret_scanner::Likeness;
+use crate::secret_scanner::SecretKind;
 
 /// What each pattern finds, with its article. In order: of two that fit, the first is told.
 const KNOWN: &[(&str, &str)] = &[
@@ -104,14 +104,14 @@ static JWT: LazyLock<Option<Regex>> = LazyLock::new(|| {
 });
 
 /// What the pattern that `text` fits finds.
-pub(super) fn likeness(text: &str) -> Option<Likeness> {
+pub(super) fn likeness(text: &str) -> Option<SecretKind> {
     let known = SET.matches(text).iter().next().and_then(|at| KNOWN.get(at));
-    known.map(|(name, _)| Likeness(name)).or_else(|| jwt(text))
+    known.map(|(name, _)| SecretKind(name)).or_else(|| jwt(text))
 }
 
-fn jwt(text: &str) -> Option<Likeness> {
+fn jwt(text: &str) -> Option<SecretKind> {
     let mut candidates = JWT.as_ref()?.find_iter(text);
-    candidates.any(|it| is_jwt(it.as_str())).then_some(Likeness("a JSON Web Token"))
+    candidates.any(|it| is_jwt(it.as_str())).then_some(SecretKind("a JSON Web Token"))
 }
 
 /// Whether the first part is what every token begins with: an object that names its algorithm.

@@ -7,9 +7,9 @@ use utoipa::ToSchema;
 use crate::{
     audit::{self, Action, Actor, NewEntry},
     config::{Provision, Source},
-    database::{Deadline, Ending, Failure, Pool, Work},
+    database::{Deadline, OnSuccess, Pool, Transaction, TransactionError},
     outbox::{Outbox, Topic},
-    secret_scanner::Likeness,
+    secret_scanner::SecretKind,
     secrets::store,
     settings::{GlobalSettingsService, Kind},
 };
@@ -26,11 +26,11 @@ pub struct Cleanup {
 /// What was done.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SecretCleanup)]
-pub struct Cleaned {
+pub struct CleanupResult {
     /// The secrets of which nothing is left now.
     pub removed: Vec<String>,
     /// The secrets of which something was kept.
-    pub kept: Vec<Kept>,
+    pub kept: Vec<KeptSecret>,
     /// Whether it was only tried.
     pub dry_run: bool,
 }
@@ -38,7 +38,7 @@ pub struct Cleaned {
 /// A secret of which the database still holds a value.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = KeptSecret)]
-pub struct Kept {
+pub struct KeptSecret {
     /// Its name.
     pub name: String,
     /// Why: `no_environment_source`, it would be lost.
@@ -54,10 +54,10 @@ pub enum Error {
     NoSuchSecret(Vec<String>),
     /// The reason itself would leave one in the trail.
     #[error("the reason looks like {0}")]
-    SecretLike(Likeness),
+    SecretLike(SecretKind),
     /// The database failed.
     #[error(transparent)]
-    Database(#[from] Failure),
+    Database(#[from] TransactionError),
 }
 
 impl From<sqlx::Error> for Error {
@@ -74,18 +74,18 @@ pub async fn clean_up(
     provision: &Provision,
     actor: &Actor,
     cleanup: &Cleanup,
-) -> Result<Cleaned, Error> {
+) -> Result<CleanupResult, Error> {
     let unknown = unknown(settings, cleanup);
     if !unknown.is_empty() {
         return Err(Error::NoSuchSecret(unknown));
     }
-    if let Some(likeness) = settings.firewall().likeness(actor.reason.as_str()) {
+    if let Some(likeness) = settings.secret_scanner().scan(actor.reason.as_str()) {
         return Err(Error::SecretLike(likeness));
     }
-    let mut work = Work::begin(pool, Deadline::usual()).await?;
+    let mut work = Transaction::begin(pool, Deadline::standard()).await?;
     let cleaned = carry_out(&mut work, settings.outbox(), provision, actor, cleanup).await;
-    let ending = if cleanup.dry_run { Ending::Rollback } else { Ending::Commit };
-    let cleaned = work.conclude(cleaned, ending).await?;
+    let ending = if cleanup.dry_run { OnSuccess::Rollback } else { OnSuccess::Commit };
+    let cleaned = work.finish(cleaned, ending).await?;
     settings.outbox().wake();
     Ok(cleaned)
 }
@@ -99,12 +99,12 @@ fn unknown(settings: &GlobalSettingsService, cleanup: &Cleanup) -> Vec<String> {
 }
 
 async fn carry_out(
-    work: &mut Work,
+    work: &mut Transaction,
     outbox: &Outbox,
     provision: &Provision,
     actor: &Actor,
     cleanup: &Cleanup,
-) -> Result<Cleaned, Error> {
+) -> Result<CleanupResult, Error> {
     let conn = work.conn();
     let wanted = |name: &String| cleanup.names.as_ref().is_none_or(|it| it.contains(name));
     let residue = store::residue(conn).await?.into_iter().filter(wanted);
@@ -124,8 +124,8 @@ async fn carry_out(
         });
         outbox.enqueue(conn, Topic::SecretsCleaned, &payload).await?;
     }
-    let kept = kept.into_iter().map(|name| Kept { name, why: "no_environment_source" });
-    Ok(Cleaned { removed, kept: kept.collect(), dry_run: cleanup.dry_run })
+    let kept = kept.into_iter().map(|name| KeptSecret { name, why: "no_environment_source" });
+    Ok(CleanupResult { removed, kept: kept.collect(), dry_run: cleanup.dry_run })
 }
 
 /// Whether this instance has the secret from somewhere else than the database.

@@ -6,6 +6,6 @@ mod residue;
 mod status;
 mod store;
 
-pub use cleanup::{Cleaned, Cleanup, Error, Kept, clean_up};
+pub use cleanup::{Cleanup, CleanupResult, Error, KeptSecret, clean_up};
 pub use residue::{Residue, legacy, residue, watch};
 pub use status::{Secrets, Status, status};

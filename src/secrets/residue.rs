@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use crate::{
     config::Secret,
-    database::{self, Failure, Pool},
+    database::{self, Pool, TransactionError},
     metrics::Metrics,
     secrets::store,
 };
@@ -16,14 +16,19 @@ use crate::{
 pub type Residue = Vec<String>;
 
 /// What is left of secrets, now.
-pub async fn residue(pool: &Pool) -> Result<Residue, Failure> {
-    database::look(pool, async |conn| Ok::<_, Failure>(store::residue(conn).await?)).await
+pub async fn residue(pool: &Pool) -> Result<Residue, TransactionError> {
+    database::read_with_retry(pool, async |conn| {
+        Ok::<_, TransactionError>(store::residue(conn).await?)
+    })
+    .await
 }
 
 /// The secrets that are still stored among the settings, as a release before this boundary read them. A
 /// value that is no text, or blank, is of no use and left out.
-pub async fn legacy(pool: &Pool) -> Result<Vec<(String, Secret)>, Failure> {
-    let rows = database::look(pool, async |conn| Ok::<_, Failure>(store::values(conn).await?));
+pub async fn legacy(pool: &Pool) -> Result<Vec<(String, Secret)>, TransactionError> {
+    let rows = database::read_with_retry(pool, async |conn| {
+        Ok::<_, TransactionError>(store::values(conn).await?)
+    });
     let secret = |(key, value): (String, serde_json::Value)| match value {
         serde_json::Value::String(text) if !text.trim().is_empty() => {
             Some((key, Secret::new(text)))

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::{
     config::{Provision, Source},
-    database::{Failure, Pool},
+    database::{Pool, TransactionError},
     secrets::residue,
     settings::{Definition, GlobalSettingsService, Kind, Required},
 };
@@ -51,7 +51,7 @@ pub async fn status(
     pool: &Pool,
     settings: &GlobalSettingsService,
     provision: &Provision,
-) -> Result<Secrets, Failure> {
+) -> Result<Secrets, TransactionError> {
     let residue = residue::residue(pool).await?;
     let snapshot = settings.snapshot();
     let secrets = snapshot.schema.all().filter(|it| it.kind == Kind::Secret);

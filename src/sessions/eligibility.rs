@@ -29,7 +29,7 @@ pub(super) struct History {
 /// One reason why a user may not start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(tag = "code", rename_all = "snake_case")]
-pub enum Refusal {
+pub enum IneligibleReason {
     /// Their account has no plan.
     PlanRequired,
     /// Their level is not among those allowed.
@@ -70,16 +70,16 @@ impl Bounds {
 }
 
 /// Why `user` may not start whatever they did before; empty when they may.
-pub(super) fn check_account(user: &User, settings: &SessionSettings) -> Vec<Refusal> {
+pub(super) fn check_account(user: &User, settings: &SessionSettings) -> Vec<IneligibleReason> {
     let mut refusals = Vec::new();
     let has_plan = user.plan.as_ref().is_some_and(|plan| !plan.trim().is_empty());
     if settings.require_plan && !has_plan {
-        refusals.push(Refusal::PlanRequired);
+        refusals.push(IneligibleReason::PlanRequired);
     }
     let allowed = &settings.allowed_levels;
     let is_allowed = user.level.as_ref().is_some_and(|level| allowed.contains(level));
     if !allowed.is_empty() && !is_allowed {
-        refusals.push(Refusal::LevelNotAllowed);
+        refusals.push(IneligibleReason::LevelNotAllowed);
     }
     refusals
 }
@@ -89,14 +89,14 @@ pub(super) fn check_history(
     history: &History,
     bounds: &Bounds,
     settings: &SessionSettings,
-) -> Vec<Refusal> {
+) -> Vec<IneligibleReason> {
     let mut refusals = Vec::new();
     if let Some(ended_at) = history.last_ended_at.filter(|it| bounds.ended_by < *it) {
         let retry_at = ended_at + TimeDelta::minutes(settings.cooldown_minutes);
-        refusals.push(Refusal::Cooldown { retry_at });
+        refusals.push(IneligibleReason::Cooldown { retry_at });
     }
     if bounds.max_today <= history.started_today {
-        refusals.push(Refusal::DailyLimit { retry_at: bounds.day_start + Days::new(1) });
+        refusals.push(IneligibleReason::DailyLimit { retry_at: bounds.day_start + Days::new(1) });
     }
     refusals
 }
@@ -129,7 +129,7 @@ mod tests {
     fn every_reason_is_told() {
         assert_eq!(
             check_account(&user(Some(" "), Some("seniors")), &settings()),
-            [Refusal::PlanRequired, Refusal::LevelNotAllowed]
+            [IneligibleReason::PlanRequired, IneligibleReason::LevelNotAllowed]
         );
         assert!(check_account(&user(Some("pro"), Some("senior")), &settings()).is_empty());
     }
@@ -153,7 +153,7 @@ mod tests {
         let retry_at = now + TimeDelta::minutes(1);
         assert_eq!(
             check_history(&ended(29), &bounds, &settings()),
-            [Refusal::Cooldown { retry_at }]
+            [IneligibleReason::Cooldown { retry_at }]
         );
     }
 
@@ -166,7 +166,7 @@ mod tests {
         let retry_at = "2026-11-23T00:00:00Z".parse().unwrap();
         assert_eq!(
             check_history(&history, &bounds, &settings()),
-            [Refusal::DailyLimit { retry_at }]
+            [IneligibleReason::DailyLimit { retry_at }]
         );
     }
 }

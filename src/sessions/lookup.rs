@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     audit::Actor,
-    database::{self, Connection, Deadline, Failure, Pool},
+    database::{self, Connection, Deadline, Pool, TransactionError},
     ids::UserId,
     outbox::{Outbox, Topic},
     sessions::{
@@ -17,7 +17,7 @@ use crate::{
 
 /// Who asks for a session: they must own it, or be allowed every one.
 #[derive(Debug, Clone)]
-pub enum Reach {
+pub enum SessionScope {
     /// This user's only.
     Of(UserId),
     /// Anybody's: an administrator, or an internal service.
@@ -32,20 +32,20 @@ pub enum LookupError {
     NotFound(Uuid),
     /// The database failed.
     #[error(transparent)]
-    Database(#[from] Failure),
+    Database(#[from] TransactionError),
 }
 
 /// The session `id`.
 pub async fn find(
     pool: &Pool,
-    caller: &Reach,
+    caller: &SessionScope,
     id: Uuid,
     now: DateTime<Utc>,
 ) -> Result<Session, LookupError> {
     let found = stored(pool, id, now).await?;
     let own = |session: &Session| match caller {
-        Reach::Of(user) => session.user_id == user.as_str(),
-        Reach::Any => true,
+        SessionScope::Of(user) => session.user_id == user.as_str(),
+        SessionScope::Any => true,
     };
     found.filter(own).ok_or(LookupError::NotFound(id))
 }
@@ -55,9 +55,9 @@ pub(super) async fn stored(
     pool: &Pool,
     id: Uuid,
     now: DateTime<Utc>,
-) -> Result<Option<Session>, Failure> {
+) -> Result<Option<Session>, TransactionError> {
     let read = async |conn: &mut Connection| Ok(store::find(conn, id, now).await?);
-    database::look(pool, read).await
+    database::read_with_retry(pool, read).await
 }
 
 /// How a session is ended.
@@ -75,7 +75,7 @@ pub struct End {
 pub async fn end(
     pool: &Pool,
     outbox: &Outbox,
-    caller: &Reach,
+    caller: &SessionScope,
     end: &End,
 ) -> Result<Session, LookupError> {
     let End { id, now, by } = end;
@@ -98,6 +98,6 @@ pub async fn end(
         payload,
     };
     let ended = async |conn: &mut Connection| store::end(conn, &ending).await;
-    database::once(pool, Deadline::usual(), ended).await?;
+    database::execute_autocommit(pool, Deadline::standard(), ended).await?;
     find(pool, caller, *id, *now).await
 }

@@ -12,13 +12,13 @@ mod session;
 mod start;
 mod store;
 
-pub use eligibility::{Refusal, User};
-pub use expiry::{Expiry, Step, expire};
-pub use lookup::{End, LookupError, Reach, end, find};
+pub use eligibility::{IneligibleReason, User};
+pub use expiry::{Expiry, SweepResult, expire};
+pub use lookup::{End, LookupError, SessionScope, end, find};
 pub use page::{Cursor, Filter, Page, page, trace};
 pub use pins::{Pin, Pins, pins};
 pub use plans::{PlanUnavailable, Plans};
-pub use realtime::{Minted, Realtime, RealtimeFault};
+pub use realtime::{MintedSecret, Realtime, RealtimeFault};
 pub use rules::{KEYS, SessionSettings, are_declared};
 pub use session::{Session, Status};
-pub use start::{Error, Request, Started, Starts, forget_attempts, start};
+pub use start::{Error, Request, SessionStarter, Started, forget_attempts, start};

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     audit,
-    database::{self, Connection, Failure, Pool},
+    database::{self, Connection, Pool, TransactionError},
     pagination,
     sessions::{
         KEYS, LookupError,
@@ -36,11 +36,11 @@ impl Cursor {
     /// Reads a cursor that [`Page::next_cursor`] gave out for `filter`.
     #[must_use]
     pub fn parse(text: &str, filter: &Filter) -> Option<Self> {
-        pagination::parse(text, LIST, filter).map(|it| Self(Uuid::from_bytes(it)))
+        pagination::decode(text, LIST, filter).map(|it| Self(Uuid::from_bytes(it)))
     }
 
-    fn spell(self, filter: &Filter) -> String {
-        pagination::spell(self.0.into_bytes(), LIST, filter)
+    fn encode(self, filter: &Filter) -> String {
+        pagination::encode(self.0.into_bytes(), LIST, filter)
     }
 }
 
@@ -60,19 +60,19 @@ pub async fn page(
     cursor: Option<Cursor>,
     limit: u16,
     now: DateTime<Utc>,
-) -> Result<Page, Failure> {
+) -> Result<Page, TransactionError> {
     let limit = usize::from(limit.clamp(1, 200));
     // One more than is shown tells whether there is a next page.
     let wanted = i64::try_from(limit + 1).unwrap_or(i64::MAX);
     let before = cursor.map(|it| it.0);
     let read = async |conn: &mut Connection| {
-        Ok::<_, Failure>(store::page(conn, filter, before, wanted, now).await?)
+        Ok::<_, TransactionError>(store::page(conn, filter, before, wanted, now).await?)
     };
-    let mut sessions = database::look(pool, read).await?;
+    let mut sessions = database::read_with_retry(pool, read).await?;
     let more = limit < sessions.len();
     sessions.truncate(limit);
     let last = sessions.last().map(|it| Cursor(it.id)).filter(|_| more);
-    Ok(Page { sessions, next_cursor: last.map(|it| it.spell(filter)) })
+    Ok(Page { sessions, next_cursor: last.map(|it| it.encode(filter)) })
 }
 
 /// The session `id` at `now`, with the change that each of its settings came from: by key, none of a key that
@@ -83,11 +83,12 @@ pub async fn trace(
     now: DateTime<Utc>,
 ) -> Result<(Session, Vec<audit::Entry>), LookupError> {
     let read = async |conn: &mut Connection| {
-        let Some(session) = store::find(conn, id, now).await.map_err(Failure::from)? else {
+        let Some(session) = store::find(conn, id, now).await.map_err(TransactionError::from)?
+        else {
             return Err(LookupError::NotFound(id));
         };
         let origins = audit::origins(conn, &KEYS, session.settings_revision).await;
-        Ok((session, origins.map_err(Failure::from)?))
+        Ok((session, origins.map_err(TransactionError::from)?))
     };
-    database::look(pool, read).await
+    database::read_with_retry(pool, read).await
 }

@@ -6,8 +6,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
-    database::{self, Connection, Failure, Pool},
-    sessions::store::{self, HeldRow, PinRow},
+    database::{self, Connection, Pool, TransactionError},
+    sessions::store::{self, PinRow, PinnedSessionRow},
 };
 
 /// The running sessions by the revision they hold.
@@ -22,13 +22,13 @@ pub struct Pins {
     pub pins: Vec<Pin>,
     /// The settings of which running sessions hold another value than the current one, by key. Those that apply
     /// hot are not held by sessions.
-    pub settings: Vec<Outlived>,
+    pub settings: Vec<OutdatedSessions>,
 }
 
 /// A setting of which running sessions hold an older value.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SessionPinnedSetting)]
-pub struct Outlived {
+pub struct OutdatedSessions {
     /// Its key.
     pub key: String,
     /// The current version.
@@ -38,13 +38,13 @@ pub struct Outlived {
     /// How many sessions hold another value.
     pub sessions: i64,
     /// Those values, the newest version first.
-    pub held: Vec<Held>,
+    pub held: Vec<PinnedSession>,
 }
 
 /// A value that sessions hold and that is not the current one.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SessionPinnedValue)]
-pub struct Held {
+pub struct PinnedSession {
     /// Its version.
     pub version: i32,
     /// The value.
@@ -66,11 +66,11 @@ pub struct Pin {
 }
 
 /// The sessions that run now, by the database's clock.
-pub async fn pins(pool: &Pool) -> Result<Pins, Failure> {
+pub async fn pins(pool: &Pool) -> Result<Pins, TransactionError> {
     let read = async |conn: &mut Connection| {
-        Ok::<_, Failure>((store::pins(conn).await?, store::held(conn).await?))
+        Ok::<_, TransactionError>((store::pins(conn).await?, store::held(conn).await?))
     };
-    let (rows, held) = database::look(pool, read).await?;
+    let (rows, held) = database::read_with_retry(pool, read).await?;
     let revision = rows.first().map_or(0, |row| row.head);
     let pins: Vec<Pin> = rows.iter().filter_map(Pin::of).collect();
     let total = pins.iter().map(|it| it.sessions).sum();
@@ -78,16 +78,18 @@ pub async fn pins(pool: &Pool) -> Result<Pins, Failure> {
 }
 
 /// `rows`, which are sorted by key, with one entry for each key.
-fn by_key(rows: Vec<HeldRow>) -> Vec<Outlived> {
-    let mut settings: Vec<Outlived> = Vec::new();
-    for HeldRow { key, version, value, held_version, held, sessions } in rows {
-        let held = Held { version: held_version, value: held, sessions };
+fn by_key(rows: Vec<PinnedSessionRow>) -> Vec<OutdatedSessions> {
+    let mut settings: Vec<OutdatedSessions> = Vec::new();
+    for PinnedSessionRow { key, version, value, held_version, held, sessions } in rows {
+        let held = PinnedSession { version: held_version, value: held, sessions };
         match settings.last_mut().filter(|it| it.key == key) {
             Some(known) => {
                 known.sessions += sessions;
                 known.held.push(held);
             }
-            None => settings.push(Outlived { key, version, value, sessions, held: vec![held] }),
+            None => {
+                settings.push(OutdatedSessions { key, version, value, sessions, held: vec![held] })
+            }
         }
     }
     settings

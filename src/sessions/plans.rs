@@ -9,7 +9,7 @@ use tracing::{error, warn};
 use crate::{
     config::Secret,
     ids::{RequestId, UserId},
-    outbound::{self, Answer, Bounds, Outbound, Reach},
+    outbound::{self, AddressPolicy, Answer, Bounds, Outbound},
     text::check_optional_identifier,
 };
 
@@ -17,7 +17,7 @@ const BOUNDS: Bounds = Bounds {
     connect: Duration::from_secs(1),
     total: Duration::from_secs(2),
     largest: 64 * 1024,
-    reach: Reach::Anywhere,
+    reach: AddressPolicy::Anywhere,
 };
 /// Bytes of a plan's or a level's name.
 const WORD_BYTES: usize = 256;
@@ -29,7 +29,7 @@ pub struct PlanUnavailable(String);
 
 /// A user's plan and level.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(super) struct PlanAndLevel {
     pub(super) plan: Option<String>,
     pub(super) level: Option<String>,
 }
@@ -47,7 +47,7 @@ impl Plans {
     ///
     /// # Errors
     /// TLS cannot be set up on this machine.
-    pub fn new(root: Url, key: Secret) -> Result<Self, outbound::Fault> {
+    pub fn new(root: Url, key: Secret) -> Result<Self, outbound::OutboundError> {
         Ok(Self { http: Outbound::new(BOUNDS)?, root, key })
     }
 
@@ -56,8 +56,8 @@ impl Plans {
         &self,
         user: &UserId,
         request: &RequestId,
-    ) -> Result<Standing, PlanUnavailable> {
-        let Some(url) = self.url(user) else { return Ok(Standing::default()) };
+    ) -> Result<PlanAndLevel, PlanUnavailable> {
+        let Some(url) = self.url(user) else { return Ok(PlanAndLevel::default()) };
         let sent = self.http.request(Method::GET, url);
         let sent = sent.header("x-internal-api-key", self.key.expose());
         let sent = sent.header("x-request-id", request.as_str());
@@ -82,10 +82,10 @@ impl Plans {
     }
 }
 
-fn read(answer: &Answer) -> Result<Standing, String> {
+fn read(answer: &Answer) -> Result<PlanAndLevel, String> {
     match answer.status {
         StatusCode::OK => standing(&answer.body),
-        StatusCode::NOT_FOUND => Ok(Standing::default()),
+        StatusCode::NOT_FOUND => Ok(PlanAndLevel::default()),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             error!("the service at PORTE_TALENT_BASE_URL refuses INTERNAL_API_KEY");
             Err("refuses INTERNAL_API_KEY".to_owned())
@@ -95,9 +95,9 @@ fn read(answer: &Answer) -> Result<Standing, String> {
 }
 
 /// Both must be there, each a text or null; what else the service tells is not looked at.
-fn standing(body: &[u8]) -> Result<Standing, String> {
+fn standing(body: &[u8]) -> Result<PlanAndLevel, String> {
     #[derive(Deserialize)]
-    struct Told {
+    struct PlanResponse {
         #[serde(deserialize_with = "present")]
         plan: Option<String>,
         #[serde(deserialize_with = "present")]
@@ -105,13 +105,13 @@ fn standing(body: &[u8]) -> Result<Standing, String> {
     }
     // A list would pass for the object whose members it holds in order.
     let is_object = body.iter().find(|it| !it.is_ascii_whitespace()) == Some(&b'{');
-    let told = serde_json::from_slice::<Told>(body).ok().filter(|_| is_object);
-    let Told { plan, level } = told.ok_or("answered no object with `plan` and `level`")?;
+    let told = serde_json::from_slice::<PlanResponse>(body).ok().filter(|_| is_object);
+    let PlanResponse { plan, level } = told.ok_or("answered no object with `plan` and `level`")?;
     let fits = |name: &String| check_optional_identifier(name, WORD_BYTES).is_ok();
     if !plan.iter().chain(&level).all(fits) {
         return Err("answered a plan or a level that is no name".to_owned());
     }
-    Ok(Standing { plan, level })
+    Ok(PlanAndLevel { plan, level })
 }
 
 /// Read like any other, but never left out.
@@ -141,9 +141,9 @@ mod tests {
     fn only_an_object_with_both_is_an_answer() {
         let read = |text: &str| standing(text.as_bytes());
         let some = |it: &str| Some(it.to_owned());
-        let both = Standing { plan: some("pro"), level: some("senior") };
+        let both = PlanAndLevel { plan: some("pro"), level: some("senior") };
         assert_eq!(read(r#"{"id": 7, "plan": "pro", "level": "senior"}"#).unwrap(), both);
-        assert_eq!(read(r#" {"plan": null, "level": null}"#).unwrap(), Standing::default());
+        assert_eq!(read(r#" {"plan": null, "level": null}"#).unwrap(), PlanAndLevel::default());
         for wrong in [
             "",
             "<html>",

@@ -1,6 +1,6 @@
 //! The nine Brun-E settings as typed fields. Pure.
 
-use crate::settings::{Named, Schema, Snapshot, Unusable};
+use crate::settings::{InvalidSettings, KeyClass, Schema, Snapshot};
 
 /// The keys that a session start reads, and that a catalog must declare for sessions to start at all.
 pub const KEYS: [&str; 9] = [
@@ -19,7 +19,7 @@ pub const KEYS: [&str; 9] = [
 /// may change while the service runs.
 #[must_use]
 pub fn are_declared(schema: &Schema) -> bool {
-    KEYS.iter().all(|key| matches!(schema.classify(key), Named::Editable(_)))
+    KEYS.iter().all(|key| matches!(schema.classify(key), KeyClass::Editable(_)))
 }
 
 const COOLDOWN: &str = "BRUNE_COOLDOWN_MINUTES";
@@ -62,7 +62,7 @@ pub struct SessionSettings {
 
 impl SessionSettings {
     /// Reads them; the error holds every key that is missing or mistyped, not the first.
-    pub fn read(snapshot: &Snapshot) -> Result<Self, Vec<Unusable>> {
+    pub fn read(snapshot: &Snapshot) -> Result<Self, Vec<InvalidSettings>> {
         let mut faults = Vec::new();
         let read = Self {
             revision: snapshot.revision,
@@ -82,22 +82,22 @@ impl SessionSettings {
     }
 }
 
-fn instructions(snapshot: &Snapshot) -> Result<Option<String>, Unusable> {
+fn instructions(snapshot: &Snapshot) -> Result<Option<String>, InvalidSettings> {
     match snapshot.get_string(INSTRUCTIONS) {
         Ok(text) => Ok(Some(text.to_owned()).filter(|it| !it.trim().is_empty())),
-        Err(Unusable::Missing(_)) => Ok(None),
-        Err(mistyped @ Unusable::Mistyped { .. }) => Err(mistyped),
+        Err(InvalidSettings::Missing(_)) => Ok(None),
+        Err(mistyped @ InvalidSettings::Mistyped { .. }) => Err(mistyped),
     }
 }
 
-fn minutes(snapshot: &Snapshot) -> Result<i32, Unusable> {
+fn minutes(snapshot: &Snapshot) -> Result<i32, InvalidSettings> {
     let minutes = snapshot.get_integer(MAX_MINUTES)?;
     let fits = i32::try_from(minutes).ok().filter(|it| 0 < *it);
     let wanted = "a number of minutes, 1 or more";
-    fits.ok_or_else(|| Unusable::Mistyped { key: MAX_MINUTES.to_owned(), wanted })
+    fits.ok_or_else(|| InvalidSettings::Mistyped { key: MAX_MINUTES.to_owned(), wanted })
 }
 
-fn take<T: Default>(read: Result<T, Unusable>, faults: &mut Vec<Unusable>) -> T {
+fn take<T: Default>(read: Result<T, InvalidSettings>, faults: &mut Vec<InvalidSettings>) -> T {
     read.unwrap_or_else(|fault| {
         faults.push(fault);
         T::default()

@@ -200,7 +200,7 @@ pub(super) async fn pins(conn: &mut Connection) -> sqlx::Result<Vec<PinRow>> {
 }
 
 /// A value that running sessions hold of a setting that has another one now.
-pub(super) struct HeldRow {
+pub(super) struct PinnedSessionRow {
     pub(super) key: String,
     pub(super) version: i32,
     pub(super) value: Value,
@@ -211,9 +211,9 @@ pub(super) struct HeldRow {
 
 /// The values that running sessions hold and that are not current, by key, newest version first. Only what has
 /// changed since the oldest revision that is held can differ, so no more of the trail is read than since then.
-pub(super) async fn held(conn: &mut Connection) -> sqlx::Result<Vec<HeldRow>> {
+pub(super) async fn held(conn: &mut Connection) -> sqlx::Result<Vec<PinnedSessionRow>> {
     sqlx::query_as!(
-        HeldRow,
+        PinnedSessionRow,
         r#"
         with pinned as (
           select settings_revision as revision, count(*) as sessions

@@ -31,16 +31,16 @@ mod store;
 mod value;
 
 pub use catalog::{BRUN_E, Catalog, Error as CatalogError, Fault as CatalogFault};
-pub use change::{Changed, ChangedKey, Conflict, Edit, Error, SecretLike, Terms, update};
+pub use change::{Changed, ChangedKey, Conflict, Edit, Error, SecretFound, WriteOptions, update};
 pub use constraints::Constraints;
 pub use document::{Document, FORMAT_VERSION, Format, Incoming};
 pub use drift::{Drift, drift};
 pub use entry::{Entry, Since};
-pub use feed::{ChangeSet, Feed, HELD, Listener, Told, tell};
-pub use follow::{Hints, follow, follow_by};
+pub use feed::{ChangeSet, FEED_CAPACITY, Feed, FeedItem, Listener, publish_changes};
+pub use follow::{ChangeSignal, follow, follow_by};
 pub use import::{
-    Class, Error as ImportError, ImportPlan, ImportTerms, OnConflict, OnUnknown, PlanEntry, import,
-    plan as plan_import,
+    Class, Error as ImportError, ImportOptions, ImportPlan, OnConflict, OnUnknown, PlanEntry,
+    import, plan as plan_import,
 };
 pub use json_schema::json_schema;
 pub use publish::{
@@ -51,7 +51,7 @@ pub use reload::{Error as ReloadError, forbidden_characters, load, refresh};
 pub use reset::reset;
 pub use rollback::{Plan as RollbackPlan, Target, plan as plan_roll_back, roll_back};
 pub use rules::Violation;
-pub use schema::{Applies, Definition, Kind, Named, Required, Schema};
+pub use schema::{Applies, Definition, KeyClass, Kind, Required, Schema};
 pub use service::GlobalSettingsService;
-pub use snapshot::{Snapshot, Unusable};
+pub use snapshot::{InvalidSettings, Snapshot};
 pub use value::{Number, SettingValue, ValueType};

@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use crate::{
     audit::{self, Action, Actor, NewEntry, Reason},
-    database::{Connection, Ending, Failure, Pool, Work},
+    database::{Connection, OnSuccess, Pool, Transaction, TransactionError},
     ids::{RequestId, UserId},
-    json::Json,
-    secret_scanner::Firewall,
+    json::StrictJson,
+    secret_scanner::SecretScanner,
     settings::{
         catalog::Catalog,
         change,
@@ -75,7 +75,7 @@ pub enum Error {
     Unreadable(#[from] schema::Unreadable),
     /// The database failed.
     #[error(transparent)]
-    Database(#[from] Failure),
+    Database(#[from] TransactionError),
 }
 
 impl From<sqlx::Error> for Error {
@@ -85,31 +85,31 @@ impl From<sqlx::Error> for Error {
 }
 
 /// Brings the database to `catalog`: declares every key, and gives those without a value their first.
-/// Nothing is written when anything does not fit or does not pass the `firewall`, or when `dry_run`.
+/// Nothing is written when anything does not fit or does not pass the `scanner`, or when `dry_run`.
 pub async fn publish(
     pool: &Pool,
     catalog: &Catalog,
     provided: &Provided<'_>,
-    firewall: &Firewall,
+    scanner: &SecretScanner,
     dry_run: bool,
 ) -> Result<Plan, Error> {
     // Without a request's limits: a large catalog may take its time.
-    let mut work = Work::begin_unlimited(pool).await?;
-    let plan = carry_out(work.conn(), catalog, provided, firewall, dry_run).await;
-    work.conclude(plan, if dry_run { Ending::Rollback } else { Ending::Commit }).await
+    let mut work = Transaction::begin_unlimited(pool).await?;
+    let plan = carry_out(work.conn(), catalog, provided, scanner, dry_run).await;
+    work.finish(plan, if dry_run { OnSuccess::Rollback } else { OnSuccess::Commit }).await
 }
 
 async fn carry_out(
     conn: &mut Connection,
     catalog: &Catalog,
     provided: &Provided<'_>,
-    firewall: &Firewall,
+    scanner: &SecretScanner,
     dry_run: bool,
 ) -> Result<Plan, Error> {
     let head = store::head_for_update(conn).await?;
     let declared = schema::store::all(conn).await??;
     let stored = store::all(conn).await?;
-    let plan = draw_up(catalog, &head, &declared, stored, (provided, firewall))?;
+    let plan = draw_up(catalog, &head, &declared, stored, (provided, scanner))?;
     let bared = store::with_values(conn, &no_longer_secret(catalog, &declared)).await?;
     if !bared.is_empty() {
         return Err(Error::Unfit(bared.into_iter().map(|key| {
@@ -133,10 +133,10 @@ fn no_longer_secret(catalog: &Catalog, declared: &[Definition]) -> Vec<String> {
 pub fn plan_of_empty(
     catalog: &Catalog,
     provided: &Provided<'_>,
-    firewall: &Firewall,
+    scanner: &SecretScanner,
 ) -> Result<Plan, Error> {
     let head = Head { revision: 0, catalog_revision: 0, catalog: None, timeline: None };
-    draw_up(catalog, &head, &[], Vec::new(), (provided, firewall))
+    draw_up(catalog, &head, &[], Vec::new(), (provided, scanner))
 }
 
 fn draw_up(
@@ -144,7 +144,7 @@ fn draw_up(
     head: &Head,
     declared: &[Definition],
     stored: Vec<Stored>,
-    (provided, firewall): (&Provided<'_>, &Firewall),
+    (provided, scanner): (&Provided<'_>, &SecretScanner),
 ) -> Result<Plan, Error> {
     if let Some(other) = head.catalog.as_ref().filter(|it| **it != catalog.name) {
         let fault = format!("the database holds catalog {other}, this is {}", catalog.name);
@@ -152,20 +152,20 @@ fn draw_up(
     }
     // The environment is read for editable keys once: when an empty database is first seeded.
     let first = stored.is_empty() && head.revision == 0;
-    let mut faults = secrets(catalog, firewall);
+    let mut faults = secrets(catalog, scanner);
     let stored = values(stored, &mut faults);
     let plan = Plan {
         declare: redeclared(catalog, declared),
         forget: gone(catalog, declared, &stored, &mut faults),
-        seed: seeds(catalog, &stored, first.then_some((provided, firewall)), &mut faults),
+        seed: seeds(catalog, &stored, first.then_some((provided, scanner)), &mut faults),
     };
     faults.extend(whole(catalog, &stored, &plan.seed));
     if faults.is_empty() { Ok(plan) } else { Err(Error::Unfit(faults)) }
 }
 
 /// What the catalog declares that looks like a secret, or is one of this process.
-fn secrets(catalog: &Catalog, firewall: &Firewall) -> Vec<String> {
-    let found = catalog.schema.all().filter_map(|it| Some((&it.key, it.find_secret(firewall)?)));
+fn secrets(catalog: &Catalog, scanner: &SecretScanner) -> Vec<String> {
+    let found = catalog.schema.all().filter_map(|it| Some((&it.key, it.find_secret(scanner)?)));
     found.map(|(key, (what, likeness))| format!("{key}: {what} {}", likeness.detail())).collect()
 }
 
@@ -219,7 +219,7 @@ fn gone(
 fn seeds(
     catalog: &Catalog,
     stored: &Values,
-    provided: Option<(&Provided<'_>, &Firewall)>,
+    provided: Option<(&Provided<'_>, &SecretScanner)>,
     faults: &mut Vec<String>,
 ) -> Vec<Seed> {
     let without = catalog.schema.editable().filter(|it| !stored.contains_key(&it.key));
@@ -235,16 +235,16 @@ fn seeds(
 
 fn seed(
     definition: &Definition,
-    provided: Option<(&Provided<'_>, &Firewall)>,
+    provided: Option<(&Provided<'_>, &SecretScanner)>,
 ) -> Result<Option<Seed>, Vec<String>> {
     let key = definition.key.clone();
-    let given = provided.and_then(|(provided, firewall)| Some((provided(&key)?, firewall)));
-    let Some(((text, source), firewall)) = given else {
+    let given = provided.and_then(|(provided, scanner)| Some((provided(&key)?, scanner)));
+    let Some(((text, source), scanner)) = given else {
         let value = definition.default.clone();
         return Ok(value.map(|value| Seed { key, value, source: DEFAULT }));
     };
     let text = text.map_err(|fault| vec![format!("{key} ({source}): {fault}")])?;
-    if let Some(likeness) = firewall.likeness(&text) {
+    if let Some(likeness) = scanner.scan(&text) {
         return Err(vec![format!("{key} ({source}): {}", likeness.detail())]);
     }
     let value = change::read(definition, &from_text(definition.value_type, &text)).map_err(
@@ -258,32 +258,32 @@ fn seed(
 
 /// A value as environment variables spell it: numbers and booleans as JSON does, lists as a JSON array
 /// or with commas.
-pub(super) fn from_text(value_type: ValueType, text: &str) -> Json {
+pub(super) fn from_text(value_type: ValueType, text: &str) -> StrictJson {
     let trimmed = text.trim();
     match value_type {
-        ValueType::String => Json::String(text.to_owned()),
+        ValueType::String => StrictJson::String(text.to_owned()),
         ValueType::Number if trimmed.parse::<serde_json::Number>().is_ok() => {
-            Json::Number(trimmed.to_owned())
+            StrictJson::Number(trimmed.to_owned())
         }
-        ValueType::Number => Json::Null,
+        ValueType::Number => StrictJson::Null,
         ValueType::Boolean => match trimmed {
-            "true" => Json::Bool(true),
-            "false" => Json::Bool(false),
-            _ => Json::Null,
+            "true" => StrictJson::Bool(true),
+            "false" => StrictJson::Bool(false),
+            _ => StrictJson::Null,
         },
         ValueType::StringArray => list(trimmed),
     }
 }
 
-fn list(text: &str) -> Json {
+fn list(text: &str) -> StrictJson {
     if text.starts_with('[') {
         let items: Option<Vec<String>> = serde_json::from_str(text).ok();
-        return items.map_or(Json::Null, |items| {
-            Json::Array(items.into_iter().map(Json::String).collect())
+        return items.map_or(StrictJson::Null, |items| {
+            StrictJson::Array(items.into_iter().map(StrictJson::String).collect())
         });
     }
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-    Json::Array(items.map(|item| Json::String(item.to_owned())).collect())
+    StrictJson::Array(items.map(|item| StrictJson::String(item.to_owned())).collect())
 }
 
 /// What would be wrong with the whole once the plan is carried out.

@@ -9,12 +9,12 @@ use utoipa::ToSchema;
 
 use crate::{
     compute,
-    database::{self, Connection, Failure, Pool},
+    database::{self, Connection, Pool, TransactionError},
     settings::{
         constraints::Constraints,
         entry::Stored,
         reload,
-        schema::{Applies, Definition, Named, Schema},
+        schema::{Applies, Definition, KeyClass, Schema},
         service::GlobalSettingsService,
         store,
         value::{SettingValue, ValueType},
@@ -93,12 +93,14 @@ pub enum Error {
     Reload(#[from] reload::Error),
     /// The database failed.
     #[error(transparent)]
-    Database(#[from] Failure),
+    Database(#[from] TransactionError),
 }
 
 /// The newest revision, read from the database.
-pub async fn revision(pool: &Pool) -> Result<i64, Failure> {
-    let head = database::look(pool, async |conn| Ok::<_, Failure>(store::head(conn).await?));
+pub async fn revision(pool: &Pool) -> Result<i64, TransactionError> {
+    let head = database::read_with_retry(pool, async |conn| {
+        Ok::<_, TransactionError>(store::head(conn).await?)
+    });
     head.await.map(|head| head.revision)
 }
 
@@ -111,11 +113,11 @@ pub async fn list(
     let size = settings.snapshot().schema.reading_size();
     let _permit = compute::read_permit(size).await;
     let (revision, catalog_revision, rows) =
-        database::look(pool, async |conn| state(conn, as_of).await).await?;
+        database::read_with_retry(pool, async |conn| state(conn, as_of).await).await?;
     let schema = declared(pool, settings, catalog_revision).await?;
     let settings = |row: Stored| match schema.classify(&row.key) {
-        Named::Editable(definition) => Setting::new(definition, row),
-        Named::Locked(_) | Named::Unknown => None,
+        KeyClass::Editable(definition) => Setting::new(definition, row),
+        KeyClass::Locked(_) | KeyClass::Unknown => None,
     };
     let settings = compute::run(size, || rows.into_iter().filter_map(settings).collect()).await;
     Ok(Listing { revision, settings })
@@ -138,15 +140,15 @@ pub async fn find(
     settings: &GlobalSettingsService,
     key: &str,
 ) -> Result<Setting, Error> {
-    let read = database::look(pool, async |conn| {
+    let read = database::read_with_retry(pool, async |conn| {
         let head = store::head(conn).await?;
         let rows = store::some(conn, &[key.to_owned()]).await?;
-        Ok::<_, Failure>((head.catalog_revision, rows))
+        Ok::<_, TransactionError>((head.catalog_revision, rows))
     });
     let (catalog_revision, rows) = read.await?;
     let schema = declared(pool, settings, catalog_revision).await?;
     let setting = match (schema.classify(key), rows.into_iter().next()) {
-        (Named::Editable(definition), Some(row)) => Setting::new(definition, row),
+        (KeyClass::Editable(definition), Some(row)) => Setting::new(definition, row),
         _ => None,
     };
     setting.ok_or_else(|| Error::UnknownKey(key.to_owned()))
@@ -154,7 +156,7 @@ pub async fn find(
 
 /// The revision, the state of the catalog it was read with, and the rows.
 async fn state(conn: &mut Connection, as_of: AsOf) -> Result<(i64, i64, Vec<Stored>), Error> {
-    let database = Failure::from;
+    let database = TransactionError::from;
     if as_of == AsOf::Now {
         let rows = store::listing(conn).await.map_err(database)?;
         let (revision, catalog) =

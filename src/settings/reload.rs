@@ -6,7 +6,7 @@ use tokio::time;
 use tracing::info;
 
 use crate::{
-    database::{self, Connection, Deadline, Ending, Failure, Pool, Work},
+    database::{self, Connection, Deadline, OnSuccess, Pool, Transaction, TransactionError},
     metrics::{Outcome, Source},
     settings::{
         entry::Stored,
@@ -30,7 +30,7 @@ pub enum Error {
     Recovering,
     /// The database failed, or did not answer in time.
     #[error("the settings could not be read")]
-    Database(#[from] Failure),
+    Database(#[from] TransactionError),
 }
 
 /// A declaration that is not understood is a fault of its key, told and mended like any other.
@@ -54,10 +54,10 @@ fn describe(faults: &[Violation]) -> String {
 /// Reads everything: declarations and values at one revision.
 pub async fn load(pool: &Pool) -> Result<Snapshot, Error> {
     // One state of the database for both, whatever is committed between the statements.
-    let deadline = Deadline::usual();
-    let mut work = Work::begin_reading(pool, deadline).await?;
+    let deadline = Deadline::standard();
+    let mut work = Transaction::begin_reading(pool, deadline).await?;
     let read = deadline.within(read_all(work.conn())).await;
-    work.conclude(read, Ending::Rollback).await
+    work.finish(read, OnSuccess::Rollback).await
 }
 
 async fn read_all(conn: &mut Connection) -> Result<Snapshot, Error> {
@@ -76,8 +76,11 @@ async fn read_all(conn: &mut Connection) -> Result<Snapshot, Error> {
 ///
 /// # Errors
 /// The database failed.
-pub async fn forbidden_characters(pool: &Pool) -> Result<Vec<Violation>, Failure> {
-    let rows = database::look(pool, async |conn| Ok::<_, Failure>(store::all(conn).await?)).await?;
+pub async fn forbidden_characters(pool: &Pool) -> Result<Vec<Violation>, TransactionError> {
+    let rows = database::read_with_retry(pool, async |conn| {
+        Ok::<_, TransactionError>(store::all(conn).await?)
+    })
+    .await?;
     let entries = rows.into_iter().filter_map(Stored::into_entry);
     let entries = entries.filter_map(|(key, entry)| Some((key, entry?)));
     let violations = entries.flat_map(|(key, entry)| {
@@ -135,7 +138,7 @@ fn take(
         Ok(None) => Ok(false),
         Err(err) => {
             if let Error::Invalid(faults) = &err {
-                settings.accuse(faults.clone());
+                settings.set_violations(faults.clone());
             }
             Err(err)
         }
@@ -159,8 +162,8 @@ impl From<Snapshot> for Newer {
 async fn newer(pool: &Pool, settings: &GlobalSettingsService) -> Result<Option<Newer>, Error> {
     let held = settings.snapshot();
     let since = held.revision;
-    let changes = database::look(pool, async |conn| {
-        Ok::<_, Failure>(store::changed_since(conn, since).await?)
+    let changes = database::read_with_retry(pool, async |conn| {
+        Ok::<_, TransactionError>(store::changed_since(conn, since).await?)
     });
     let changes = changes.await?;
     let Some(head) = changes.first() else { return reloaded(pool).await };
@@ -170,7 +173,7 @@ async fn newer(pool: &Pool, settings: &GlobalSettingsService) -> Result<Option<N
     // Another history, another catalog, or a fault found before: nothing held can be built upon.
     let known = head.timeline == held.timeline
         && head.catalog_revision == held.schema.revision
-        && settings.is_sound();
+        && settings.is_valid();
     if !known || head.revision < held.revision {
         return reloaded(pool).await;
     }

@@ -2,13 +2,13 @@
 
 use crate::{
     audit::{Action, Actor},
-    database::{self, Failure, Pool},
-    json::Json,
+    database::{self, Pool, TransactionError},
+    json::StrictJson,
     settings::{
-        change::{self, Changed, Edit, Error, Terms},
+        change::{self, Changed, Edit, Error, WriteOptions},
         read,
         rules::Violation,
-        schema::Named,
+        schema::KeyClass,
         service::GlobalSettingsService,
         store,
     },
@@ -21,18 +21,20 @@ pub async fn reset(
     actor: &Actor,
     key: &str,
     version: Option<i64>,
-    terms: &Terms,
+    terms: &WriteOptions,
 ) -> Result<Changed, Error> {
-    let head = database::look(pool, async |conn| Ok::<_, Failure>(store::head(conn).await?));
+    let head = database::read_with_retry(pool, async |conn| {
+        Ok::<_, TransactionError>(store::head(conn).await?)
+    });
     // The default of the catalog as it is, not as this instance last heard of it.
     let schema = read::declared(pool, settings, head.await?.catalog_revision).await?;
     let value = match schema.classify(key) {
-        Named::Editable(definition) => {
+        KeyClass::Editable(definition) => {
             let missing = || Error::Invalid(vec![Violation::missing(key)]);
-            Json::from(definition.default.as_ref().ok_or_else(missing)?)
+            StrictJson::from(definition.default.as_ref().ok_or_else(missing)?)
         }
         // Refused on the way, whatever the value, with the trace that it leaves.
-        Named::Locked(_) | Named::Unknown => Json::Null,
+        KeyClass::Locked(_) | KeyClass::Unknown => StrictJson::Null,
     };
     let edits = [Edit { key: key.to_owned(), value, version }];
     change::update_as(Action::Reset, pool, settings, actor, &edits, terms).await

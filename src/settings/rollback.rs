@@ -9,13 +9,13 @@ use uuid::Uuid;
 use crate::{
     audit::{self, Action, Actor},
     database::{self, Connection, Pool},
-    json::Json,
+    json::StrictJson,
     settings::{
-        change::{self, Changed, Conflict, Edit, Error, Terms},
+        change::{self, Changed, Conflict, Edit, Error, WriteOptions},
         entry::Since,
         read,
         rules::Violation,
-        schema::{Named, Schema},
+        schema::{KeyClass, Schema},
         service::GlobalSettingsService,
         store,
         value::SettingValue,
@@ -60,12 +60,12 @@ pub struct Plan {
     /// The newest change of each affected key since the point that would be restored.
     pub changed_since: Vec<Since>,
     /// What today's rules would refuse; nothing is restored as long as anything stands here.
-    #[schema(value_type = Vec<crate::json::Fault>)]
+    #[schema(value_type = Vec<crate::json::FieldError>)]
     pub refused: Vec<Violation>,
 }
 
 /// What was found to go back to: history, which never changes once it is written.
-struct Found {
+struct TargetValues {
     edits: Vec<Edit>,
     since: Vec<Since>,
 }
@@ -76,7 +76,7 @@ pub async fn roll_back(
     settings: &GlobalSettingsService,
     actor: &Actor,
     target: &Target,
-    terms: &Terms,
+    terms: &WriteOptions,
 ) -> Result<Changed, Error> {
     keep_out(pool, settings, actor, target, terms).await?;
     let found = find(pool, settings, actor, target, terms).await?;
@@ -89,9 +89,9 @@ pub async fn plan(
     settings: &GlobalSettingsService,
     actor: &Actor,
     target: &Target,
-    terms: &Terms,
+    terms: &WriteOptions,
 ) -> Result<Plan, Error> {
-    let terms = Terms { dry_run: true, idempotency: None, ..terms.clone() };
+    let terms = WriteOptions { dry_run: true, idempotency: None, ..terms.clone() };
     keep_out(pool, settings, actor, target, &terms).await?;
     let found = find(pool, settings, actor, target, &terms).await?;
     let (changed, refused) = match restore(pool, settings, actor, target, &terms, &found).await {
@@ -113,11 +113,11 @@ async fn keep_out(
     settings: &GlobalSettingsService,
     actor: &Actor,
     target: &Target,
-    terms: &Terms,
+    terms: &WriteOptions,
 ) -> Result<(), Error> {
     let named = match target {
         Target::Version { key, .. } => {
-            vec![Edit { key: key.clone(), value: Json::Null, version: None }]
+            vec![Edit { key: key.clone(), value: StrictJson::Null, version: None }]
         }
         Target::Entry { .. } | Target::Revision { .. } => Vec::new(),
     };
@@ -134,8 +134,8 @@ async fn restore(
     settings: &GlobalSettingsService,
     actor: &Actor,
     target: &Target,
-    terms: &Terms,
-    found: &Found,
+    terms: &WriteOptions,
+    found: &TargetValues,
 ) -> Result<Changed, Error> {
     let Target::Revision { revision, .. } = *target else {
         return change::update_as(Action::Rollback, pool, settings, actor, &found.edits, terms)
@@ -148,7 +148,8 @@ async fn restore(
     let may_be = |revision: &i64| terms.revisions.as_ref().is_none_or(|it| it.contains(revision));
     let bound = revision.map(|revision| Vec::from_iter(Some(revision).filter(may_be)));
     let excluded = bound.as_ref().is_some_and(Vec::is_empty);
-    let terms = Terms { revisions: bound.or_else(|| terms.revisions.clone()), ..terms.clone() };
+    let terms =
+        WriteOptions { revisions: bound.or_else(|| terms.revisions.clone()), ..terms.clone() };
     let done =
         change::update_as(Action::Rollback, pool, settings, actor, &found.edits, &terms).await;
     match (done, revision) {
@@ -164,10 +165,10 @@ async fn find(
     settings: &GlobalSettingsService,
     actor: &Actor,
     target: &Target,
-    terms: &Terms,
-) -> Result<Found, Error> {
+    terms: &WriteOptions,
+) -> Result<TargetValues, Error> {
     let snapshot = settings.snapshot();
-    let found = database::look(pool, async |conn| match target {
+    let found = database::read_with_retry(pool, async |conn| match target {
         Target::Version { key, to_version, version } => {
             at_version(conn, &snapshot.schema, key, *to_version, *version).await
         }
@@ -191,11 +192,11 @@ async fn at_version(
     key: &str,
     to_version: i64,
     version: Option<i64>,
-) -> Result<Found, Error> {
-    match schema.aimed_at(key) {
-        Named::Editable(_) => (),
-        Named::Locked(definition) => return Err(Error::Locked(vec![definition.key.clone()])),
-        Named::Unknown => return Err(Error::Invalid(vec![Violation::unknown(key)])),
+) -> Result<TargetValues, Error> {
+    match schema.classify_lookalike(key) {
+        KeyClass::Editable(_) => (),
+        KeyClass::Locked(definition) => return Err(Error::Locked(vec![definition.key.clone()])),
+        KeyClass::Unknown => return Err(Error::Invalid(vec![Violation::unknown(key)])),
     }
     let wanted = i32::try_from(to_version).unwrap_or(i32::MAX);
     let mut values = store::values_at_versions(conn, &[key.to_owned()], &[wanted]).await?;
@@ -203,23 +204,23 @@ async fn at_version(
         Error::VersionNotFound(format!("{key} has no value at version {to_version}"))
     })?;
     let since = store::since_version(conn, key, wanted).await?;
-    Ok(Found { edits: vec![edit(key, &value, version)], since })
+    Ok(TargetValues { edits: vec![edit(key, &value, version)], since })
 }
 
 async fn before(
     conn: &mut Connection,
     audit_id: Uuid,
     version: Option<i64>,
-) -> Result<Found, Error> {
+) -> Result<TargetValues, Error> {
     let nothing =
         || Error::VersionNotFound(format!("audit entry {audit_id} has no old value to restore"));
     let entry = audit::find(conn, audit_id).await?.ok_or_else(nothing)?;
     let value = entry.old_value.as_ref().and_then(SettingValue::from_stored).ok_or_else(nothing)?;
     let since = store::since_version(conn, &entry.key, entry.version.unwrap_or(0) - 1).await?;
-    Ok(Found { edits: vec![edit(&entry.key, &value, version)], since })
+    Ok(TargetValues { edits: vec![edit(&entry.key, &value, version)], since })
 }
 
-async fn at_revision(conn: &mut Connection, to_revision: i64) -> Result<Found, Error> {
+async fn at_revision(conn: &mut Connection, to_revision: i64) -> Result<TargetValues, Error> {
     let head = store::head(conn).await?;
     if !(1..=head.revision).contains(&to_revision) {
         let detail = format!("there is no revision {to_revision}; the newest is {}", head.revision);
@@ -229,7 +230,7 @@ async fn at_revision(conn: &mut Connection, to_revision: i64) -> Result<Found, E
     let values =
         rows.into_iter().filter_map(|row| row.into_entry().and_then(|(key, it)| Some((key, it?))));
     let edits = values.map(|(key, entry)| edit(&key, &entry.value, None)).collect();
-    Ok(Found { edits, since: store::since_revision(conn, to_revision).await? })
+    Ok(TargetValues { edits, since: store::since_revision(conn, to_revision).await? })
 }
 
 fn edit(key: &str, value: &SettingValue, version: Option<i64>) -> Edit {
@@ -241,8 +242,8 @@ async fn conflicts(
     pool: &Pool,
     revision: i64,
     edits: &[Edit],
-) -> Result<Vec<Conflict>, database::Failure> {
-    database::look(pool, async |conn| {
+) -> Result<Vec<Conflict>, database::TransactionError> {
+    database::read_with_retry(pool, async |conn| {
         let moved = store::moved_since(conn, revision).await?;
         let edits: HashMap<&str, &Edit> = edits.iter().map(|it| (it.key.as_str(), it)).collect();
         let told = moved.into_iter().filter_map(|it| {

@@ -6,11 +6,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    secret_scanner::Likeness,
+    secret_scanner::SecretKind,
     settings::{
         constraints::Constraints,
-        schema::{Definition, Named, Schema},
-        value::{Number, SettingValue, Unfit, ValueType},
+        schema::{Definition, KeyClass, Schema},
+        value::{Number, SettingValue, TypeMismatch, ValueType},
     },
     text,
 };
@@ -60,7 +60,7 @@ impl Violation {
 
     /// A value that looks like a secret.
     #[must_use]
-    pub fn secret_like(key: &str, likeness: Likeness) -> Self {
+    pub fn secret_like(key: &str, likeness: SecretKind) -> Self {
         Self::new(key, "secret_like_value", likeness.detail(), Value::Null)
     }
 
@@ -72,13 +72,13 @@ impl Violation {
 
     /// A value that is not of the key's type.
     #[must_use]
-    pub fn unfit(definition: &Definition, unfit: Unfit) -> Self {
+    pub fn unfit(definition: &Definition, unfit: TypeMismatch) -> Self {
         let kind = definition.value_type;
         let (code, detail) = match unfit {
-            Unfit::Type => {
+            TypeMismatch::Type => {
                 ("wrong_type", format!("must be {}", whole_or(kind, &definition.constraints)))
             }
-            Unfit::Digits => (
+            TypeMismatch::Digits => (
                 "out_of_range",
                 format!(
                     "has more digits than are kept; whole numbers go to ±{}",
@@ -100,9 +100,9 @@ fn whole_or(value_type: ValueType, constraints: &Constraints) -> &'static str {
 /// Everything wrong with `value` on its own.
 #[must_use]
 pub(super) fn check_alone(definition: &Definition, value: &SettingValue) -> Vec<Violation> {
-    let mut found = Found { key: &definition.key, violations: Vec::new() };
+    let mut found = CheckedValue { key: &definition.key, violations: Vec::new() };
     if value.value_type() != definition.value_type {
-        return vec![Violation::unfit(definition, Unfit::Type)];
+        return vec![Violation::unfit(definition, TypeMismatch::Type)];
     }
     match value {
         SettingValue::Boolean(_) => (),
@@ -179,8 +179,8 @@ fn tied<'s>(schema: &'s Schema, keys: &'s [String]) -> impl Iterator<Item = &'s 
     let tied = keys.iter().flat_map(|key| schema.partners(key));
     let keys: BTreeSet<&String> = keys.iter().chain(tied).collect();
     keys.into_iter().filter_map(|key| match schema.classify(key) {
-        Named::Editable(definition) => Some(definition),
-        Named::Locked(_) | Named::Unknown => None,
+        KeyClass::Editable(definition) => Some(definition),
+        KeyClass::Locked(_) | KeyClass::Unknown => None,
     })
 }
 
@@ -196,12 +196,12 @@ fn check_one<'v>(
     violations
 }
 
-struct Found<'a> {
+struct CheckedValue<'a> {
     key: &'a str,
     violations: Vec<Violation>,
 }
 
-impl Found<'_> {
+impl CheckedValue<'_> {
     fn add(&mut self, code: &'static str, detail: String, constraint: Value) {
         self.violations.push(Violation::new(self.key, code, detail, constraint));
     }

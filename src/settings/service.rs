@@ -11,10 +11,10 @@ use tokio::sync::{Mutex, Notify, watch};
 use crate::{
     metrics::Metrics,
     outbox::Outbox,
-    secret_scanner::Firewall,
+    secret_scanner::SecretScanner,
     settings::{
         rules::Violation,
-        snapshot::{Snapshot, Unusable},
+        snapshot::{InvalidSettings, Snapshot},
         value::Number,
     },
 };
@@ -30,7 +30,7 @@ pub struct GlobalSettingsService(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    firewall: Firewall,
+    scanner: SecretScanner,
     outbox: Outbox,
     metrics: Metrics,
     current: ArcSwap<Snapshot>,
@@ -47,20 +47,20 @@ struct Inner {
 }
 
 impl GlobalSettingsService {
-    /// A handle that starts at `snapshot`; `firewall` is what every write through it has to pass. Nobody is told of
+    /// A handle that starts at `snapshot`; `scanner` is what every write through it has to pass. Nobody is told of
     /// what is written.
     #[must_use]
-    pub fn new(snapshot: Snapshot, firewall: Firewall) -> Self {
-        Self::telling(Outbox::default(), snapshot, firewall)
+    pub fn new(snapshot: Snapshot, scanner: SecretScanner) -> Self {
+        Self::with_outbox(Outbox::default(), snapshot, scanner)
     }
 
     /// [`Self::new`], with `outbox` for messages of all that is written through it.
     #[must_use]
-    pub fn telling(outbox: Outbox, snapshot: Snapshot, firewall: Firewall) -> Self {
+    pub fn with_outbox(outbox: Outbox, snapshot: Snapshot, scanner: SecretScanner) -> Self {
         let metrics = Metrics::default();
         metrics.applied(snapshot.revision, None);
         Self(Arc::new(Inner {
-            firewall,
+            scanner,
             outbox,
             metrics,
             revision: watch::Sender::new(snapshot.revision),
@@ -88,8 +88,8 @@ impl GlobalSettingsService {
 
     /// What tells a secret from a value.
     #[must_use]
-    pub fn firewall(&self) -> &Firewall {
-        &self.0.firewall
+    pub fn secret_scanner(&self) -> &SecretScanner {
+        &self.0.scanner
     }
 
     /// Where those who write through this handle leave word.
@@ -111,34 +111,34 @@ impl GlobalSettingsService {
     }
 
     /// The string `key` now.
-    pub fn get_string(&self, key: &str) -> Result<String, Unusable> {
+    pub fn get_string(&self, key: &str) -> Result<String, InvalidSettings> {
         self.current().get_string(key).map(str::to_owned)
     }
 
     /// The number `key` now.
-    pub fn get_number(&self, key: &str) -> Result<Number, Unusable> {
+    pub fn get_number(&self, key: &str) -> Result<Number, InvalidSettings> {
         self.current().get_number(key)
     }
 
     /// The boolean `key` now.
-    pub fn get_bool(&self, key: &str) -> Result<bool, Unusable> {
+    pub fn get_bool(&self, key: &str) -> Result<bool, InvalidSettings> {
         self.current().get_bool(key)
     }
 
     /// The list `key` now.
-    pub fn get_array(&self, key: &str) -> Result<Vec<String>, Unusable> {
+    pub fn get_array(&self, key: &str) -> Result<Vec<String>, InvalidSettings> {
         self.current().get_array(key).map(<[String]>::to_vec)
     }
 
     /// What keeps the database's settings from being taken on; empty when nothing does.
     #[must_use]
-    pub fn faults(&self) -> Arc<Vec<Violation>> {
+    pub fn violations(&self) -> Arc<Vec<Violation>> {
         self.0.faults.load_full()
     }
 
     /// Whether there is any fault; as cheap as a read.
     #[must_use]
-    pub fn is_sound(&self) -> bool {
+    pub fn is_valid(&self) -> bool {
         self.0.faults.load().is_empty()
     }
 
@@ -173,7 +173,7 @@ impl GlobalSettingsService {
     }
 
     /// Says that a change was made through this instance.
-    pub(super) fn say_written(&self) {
+    pub(super) fn notify_local_write(&self) {
         self.0.written.notify_one();
     }
 
@@ -194,7 +194,7 @@ impl GlobalSettingsService {
         let newer =
             held.revision < snapshot.revision || held.schema.revision < snapshot.schema.revision;
         drop(held);
-        self.accuse(Vec::new());
+        self.set_violations(Vec::new());
         if newer || elsewhere {
             let revision = snapshot.revision;
             self.0.current.store(Arc::new(snapshot));
@@ -204,7 +204,7 @@ impl GlobalSettingsService {
     }
 
     /// Says what is wrong with the settings in the database.
-    pub(super) fn accuse(&self, faults: Vec<Violation>) {
+    pub(super) fn set_violations(&self, faults: Vec<Violation>) {
         if *self.0.faults.load_full() != faults {
             self.0.faults.store(Arc::new(faults));
         }

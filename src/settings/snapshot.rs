@@ -5,8 +5,8 @@ use std::{collections::HashMap, sync::Arc};
 use crate::settings::{
     entry::{Entry, Stored},
     rules::{self, Violation},
-    schema::{Named, Schema},
-    value::{Number, SettingValue, Unfit},
+    schema::{KeyClass, Schema},
+    value::{Number, SettingValue, TypeMismatch},
 };
 
 /// Every editable setting at one revision.
@@ -25,7 +25,7 @@ pub struct Snapshot {
 
 /// Why a snapshot has no such value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unusable {
+pub enum InvalidSettings {
     /// No value is stored.
     #[error("setting {0} is missing")]
     Missing(String),
@@ -76,7 +76,7 @@ impl Snapshot {
     fn fill(&mut self, rows: Vec<Stored>) -> Vec<Violation> {
         let mut faults = Vec::new();
         for row in rows {
-            let Named::Editable(definition) = self.schema.classify(&row.key) else { continue };
+            let KeyClass::Editable(definition) = self.schema.classify(&row.key) else { continue };
             match row.into_entry() {
                 Some((key, Some(entry))) => {
                     self.entries.insert(key.into(), Arc::new(entry));
@@ -84,7 +84,7 @@ impl Snapshot {
                 Some((key, None)) => {
                     self.entries.remove(key.as_str());
                 }
-                None => faults.push(Violation::unfit(definition, Unfit::Type)),
+                None => faults.push(Violation::unfit(definition, TypeMismatch::Type)),
             }
         }
         faults
@@ -114,12 +114,12 @@ impl Snapshot {
         self.entries.is_empty()
     }
 
-    fn required(&self, key: &str) -> Result<&SettingValue, Unusable> {
-        self.value(key).ok_or_else(|| Unusable::Missing(key.to_owned()))
+    fn required(&self, key: &str) -> Result<&SettingValue, InvalidSettings> {
+        self.value(key).ok_or_else(|| InvalidSettings::Missing(key.to_owned()))
     }
 
     /// The string `key`.
-    pub fn get_string(&self, key: &str) -> Result<&str, Unusable> {
+    pub fn get_string(&self, key: &str) -> Result<&str, InvalidSettings> {
         match self.required(key)? {
             SettingValue::String(text) => Ok(text),
             _ => Err(mistyped(key, "a string")),
@@ -127,7 +127,7 @@ impl Snapshot {
     }
 
     /// The number `key`.
-    pub fn get_number(&self, key: &str) -> Result<Number, Unusable> {
+    pub fn get_number(&self, key: &str) -> Result<Number, InvalidSettings> {
         match self.required(key)? {
             SettingValue::Number(number) => Ok(*number),
             _ => Err(mistyped(key, "a number")),
@@ -135,7 +135,7 @@ impl Snapshot {
     }
 
     /// The whole number `key`.
-    pub fn get_integer(&self, key: &str) -> Result<i64, Unusable> {
+    pub fn get_integer(&self, key: &str) -> Result<i64, InvalidSettings> {
         match self.required(key)? {
             SettingValue::Number(Number::Integer(whole)) => Ok(*whole),
             _ => Err(mistyped(key, "a whole number")),
@@ -143,7 +143,7 @@ impl Snapshot {
     }
 
     /// The boolean `key`.
-    pub fn get_bool(&self, key: &str) -> Result<bool, Unusable> {
+    pub fn get_bool(&self, key: &str) -> Result<bool, InvalidSettings> {
         match self.required(key)? {
             SettingValue::Boolean(it) => Ok(*it),
             _ => Err(mistyped(key, "true or false")),
@@ -151,7 +151,7 @@ impl Snapshot {
     }
 
     /// The list `key`.
-    pub fn get_array(&self, key: &str) -> Result<&[String], Unusable> {
+    pub fn get_array(&self, key: &str) -> Result<&[String], InvalidSettings> {
         match self.required(key)? {
             SettingValue::StringArray(items) => Ok(items),
             _ => Err(mistyped(key, "a list of strings")),
@@ -159,6 +159,6 @@ impl Snapshot {
     }
 }
 
-fn mistyped(key: &str, wanted: &'static str) -> Unusable {
-    Unusable::Mistyped { key: key.to_owned(), wanted }
+fn mistyped(key: &str, wanted: &'static str) -> InvalidSettings {
+    InvalidSettings::Mistyped { key: key.to_owned(), wanted }
 }

@@ -147,7 +147,7 @@ pub(super) struct Write<'a> {
 
 /// What a write left in the database.
 #[derive(Debug)]
-pub(super) struct Written {
+pub(super) struct WriteResult {
     pub(super) key: String,
     pub(super) value: Json<SettingValue>,
     pub(super) version: i32,
@@ -160,13 +160,13 @@ pub(super) async fn write(
     conn: &mut Connection,
     user: &str,
     writes: &[Write<'_>],
-) -> sqlx::Result<Vec<Written>> {
+) -> sqlx::Result<Vec<WriteResult>> {
     let keys: Vec<String> = writes.iter().map(|it| it.key.to_owned()).collect();
     let types: Vec<String> = writes.iter().map(|it| it.value_type.as_str().to_owned()).collect();
     let values: Vec<Value> = writes.iter().map(|it| it.value.to_json()).collect();
     let versions: Vec<i32> = writes.iter().map(|it| it.version).collect();
     sqlx::query_as!(
-        Written,
+        WriteResult,
         r#"
         with it as (
           select * from unnest($1::text[], $2::text[], $3::jsonb[], $4::integer[])
@@ -307,7 +307,7 @@ pub(super) async fn since_revision(
 }
 
 /// A key that was changed after a revision: as it was then, and as it is.
-pub(super) struct Moved {
+pub(super) struct ChangedKey {
     pub(super) key: String,
     pub(super) base_version: Option<i32>,
     pub(super) base_value: Option<Value>,
@@ -318,9 +318,12 @@ pub(super) struct Moved {
 }
 
 /// Every key that was changed after `revision`, by key.
-pub(super) async fn moved_since(conn: &mut Connection, revision: i64) -> sqlx::Result<Vec<Moved>> {
+pub(super) async fn moved_since(
+    conn: &mut Connection,
+    revision: i64,
+) -> sqlx::Result<Vec<ChangedKey>> {
     sqlx::query_as!(
-        Moved,
+        ChangedKey,
         r#"
         select s.key, a.version as "base_version?", a.new_value_json as "base_value?",
           s.version as current_version, s.value_json as current_value,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::json::{self, Json};
+use crate::json::{self, StrictJson};
 
 /// What type of value a setting holds; `value_type` in the database and on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,7 +165,7 @@ pub enum SettingValue {
 
 /// Why a JSON value is no value of a type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unfit {
+pub enum TypeMismatch {
     /// It is of another type.
     Type,
     /// It is a number whose digits would not all be kept.
@@ -185,21 +185,21 @@ impl SettingValue {
     }
 
     /// Reads `json` as a value of `value_type`; nothing is converted, `"30"` is no number.
-    pub fn parse(value_type: ValueType, json: &Json) -> Result<Self, Unfit> {
+    pub fn parse(value_type: ValueType, json: &StrictJson) -> Result<Self, TypeMismatch> {
         match (value_type, json) {
-            (ValueType::String, Json::String(text)) => Ok(Self::String(text.clone())),
-            (ValueType::Boolean, Json::Bool(it)) => Ok(Self::Boolean(*it)),
-            (ValueType::Number, Json::Number(text)) => {
-                Number::parse(text).map(Self::Number).ok_or(Unfit::Digits)
+            (ValueType::String, StrictJson::String(text)) => Ok(Self::String(text.clone())),
+            (ValueType::Boolean, StrictJson::Bool(it)) => Ok(Self::Boolean(*it)),
+            (ValueType::Number, StrictJson::Number(text)) => {
+                Number::parse(text).map(Self::Number).ok_or(TypeMismatch::Digits)
             }
-            (ValueType::StringArray, Json::Array(items)) => {
+            (ValueType::StringArray, StrictJson::Array(items)) => {
                 let items = items.iter().map(|item| match item {
-                    Json::String(text) => Some(text.clone()),
+                    StrictJson::String(text) => Some(text.clone()),
                     _ => None,
                 });
-                items.collect::<Option<_>>().map(Self::StringArray).ok_or(Unfit::Type)
+                items.collect::<Option<_>>().map(Self::StringArray).ok_or(TypeMismatch::Type)
             }
-            _ => Err(Unfit::Type),
+            _ => Err(TypeMismatch::Type),
         }
     }
 
@@ -222,7 +222,7 @@ impl SettingValue {
     }
 }
 
-impl From<&SettingValue> for Json {
+impl From<&SettingValue> for StrictJson {
     fn from(value: &SettingValue) -> Self {
         match value {
             SettingValue::Boolean(it) => Self::Bool(*it),
@@ -277,13 +277,13 @@ mod tests {
 
     #[test]
     fn nothing_is_converted_to_the_wanted_type() {
-        let text = Json::String("30".to_owned());
-        assert_eq!(SettingValue::parse(ValueType::Number, &text), Err(Unfit::Type));
-        let mixed = Json::Array(vec![text, Json::Null]);
-        assert_eq!(SettingValue::parse(ValueType::StringArray, &mixed), Err(Unfit::Type));
+        let text = StrictJson::String("30".to_owned());
+        assert_eq!(SettingValue::parse(ValueType::Number, &text), Err(TypeMismatch::Type));
+        let mixed = StrictJson::Array(vec![text, StrictJson::Null]);
+        assert_eq!(SettingValue::parse(ValueType::StringArray, &mixed), Err(TypeMismatch::Type));
         assert_eq!(
-            SettingValue::parse(ValueType::Boolean, &Json::Number("1".into())),
-            Err(Unfit::Type)
+            SettingValue::parse(ValueType::Boolean, &StrictJson::Number("1".into())),
+            Err(TypeMismatch::Type)
         );
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::Method;
 use brune::{
     http::{Limits, StreamBounds},
-    settings::Hints,
+    settings::ChangeSignal,
 };
 use futures_util::future::join_all;
 use serde_json::json;
@@ -56,7 +56,7 @@ async fn flags_and_streams_go_on_and_the_timer_alone_brings_everything_back() {
     let bounds = StreamBounds { heartbeat: Duration::from_millis(50), ..StreamBounds::default() };
     let instance = Instance::builder(proxy.pool(5).await)
         .stream_bounds(bounds)
-        .change_signal(Hints::None)
+        .change_signal(ChangeSignal::None)
         .poll_every(POLL)
         .start()
         .await;

@@ -24,12 +24,12 @@ async fn ready(instance: &Instance) -> StatusCode {
 }
 
 async fn accuses(instance: &Instance) {
-    let accuses = async || !instance.settings.is_sound();
+    let accuses = async || !instance.settings.is_valid();
     wait_until("the fault is seen", accuses).await;
 }
 
 async fn is_sound(instance: &Instance) {
-    wait_until("it recovers", async || instance.settings.is_sound()).await;
+    wait_until("it recovers", async || instance.settings.is_valid()).await;
     assert_eq!(ready(instance).await, StatusCode::OK);
 }
 
@@ -48,7 +48,7 @@ async fn starts_are_refused_naming_every_key_while_readers_keep_what_was_good() 
     let deaf = Instance::builder(app.db.pool()).without_listener().start().await;
     by_hand::set(&app.db.pool(), "BRUNE_SESSION_MAX_MINUTES", "999").await;
     by_hand::set(&app.db.pool(), "BRUNE_PROMPT_ID", r#""prompt""#).await;
-    wait_until("both are seen", async || app.instance.settings.faults().len() == 2).await;
+    wait_until("both are seen", async || app.instance.settings.violations().len() == 2).await;
     let keys = ["BRUNE_PROMPT_ID", "BRUNE_SESSION_MAX_MINUTES"];
     assert_eq!(named(app.instance.start_session(&user("ana")).await), keys);
     // An instance that has heard nothing finds it out when it is asked.

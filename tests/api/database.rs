@@ -2,7 +2,7 @@
 
 use brune::{
     config::Secret,
-    database::{self, MIGRATOR, Parts, Pool, Reach},
+    database::{self, MIGRATOR, Parts, Pool, Topology},
 };
 use sqlx::{ConnectOptions as _, Executor as _, PgPool};
 
@@ -46,7 +46,7 @@ async fn migrations_run_once_however_often_they_are_asked_to() {
 #[tokio::test]
 async fn a_session_bears_the_services_name_and_limits() {
     let db = TestDb::empty().await;
-    let pool = Pool::open(db.options(), Reach::Direct, 2).await.unwrap();
+    let pool = Pool::open(db.options(), Topology::Direct, 2).await.unwrap();
     for (name, expected) in [
         ("application_name", "brune"),
         ("lock_timeout", "3s"),
@@ -73,7 +73,7 @@ async fn a_server_that_is_not_there_is_named_at_once() {
         database: "db".to_owned(),
     };
     let fault =
-        Pool::open(database::options_from_parts(&parts), Reach::Direct, 1).await.unwrap_err();
+        Pool::open(database::options_from_parts(&parts), Topology::Direct, 1).await.unwrap_err();
     let message = format!("{fault} {fault:?}");
     assert!(
         message.contains("cannot connect to the database at /nowhere (database db)"),
@@ -87,7 +87,7 @@ async fn a_server_that_accepts_and_says_nothing_is_given_up() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("postgres://me@{}/db?sslmode=disable", silent.local_addr().unwrap());
     let options = database::options_from_url(&Secret::new(url)).unwrap();
-    let fault = Pool::open(options, Reach::Direct, 1).await.unwrap_err();
+    let fault = Pool::open(options, Topology::Direct, 1).await.unwrap_err();
     assert!(matches!(fault, database::Error::Silent { .. }), "{fault:?}");
 }
 

@@ -1,6 +1,8 @@
 //! Connections on loan: which are used again, and which never are.
 
-use brune::database::{self, Connection, Deadline, Ending, Failure, Pool, Reach, Work};
+use brune::database::{
+    self, Connection, Deadline, OnSuccess, Pool, Topology, Transaction, TransactionError,
+};
 use futures_util::future::join_all;
 use tokio::sync::Barrier;
 
@@ -10,15 +12,17 @@ use crate::support::{
 };
 
 async fn pool(db: &TestDb, size: u32) -> Pool {
-    Pool::open(db.options(), Reach::Direct, size).await.unwrap()
+    Pool::open(db.options(), Topology::Direct, size).await.unwrap()
 }
 
 /// What the session is called by the server.
 async fn pid(pool: &Pool) -> i32 {
     let ask = async |conn: &mut Connection| {
-        Ok::<_, Failure>(sqlx::query_scalar("select pg_backend_pid()").fetch_one(conn).await?)
+        Ok::<_, TransactionError>(
+            sqlx::query_scalar("select pg_backend_pid()").fetch_one(conn).await?,
+        )
     };
-    database::look(pool, ask).await.unwrap()
+    database::read_with_retry(pool, ask).await.unwrap()
 }
 
 #[tokio::test]
@@ -28,10 +32,10 @@ async fn a_connection_that_was_given_back_is_the_next_to_be_used() {
     let first = pid(&pool).await;
     for _ in 0..5 {
         assert_eq!(pid(&pool).await, first);
-        let mut work = Work::begin(&pool, Deadline::usual()).await.unwrap();
+        let mut work = Transaction::begin(&pool, Deadline::standard()).await.unwrap();
         let asked = sqlx::query_scalar("select pg_backend_pid()").fetch_one(work.conn()).await;
-        let asked = asked.map_err(Failure::from);
-        let found: i32 = work.conclude(asked, Ending::Commit).await.unwrap();
+        let asked = asked.map_err(TransactionError::from);
+        let found: i32 = work.finish(asked, OnSuccess::Commit).await.unwrap();
         assert_eq!(found, first);
     }
 }
@@ -40,25 +44,25 @@ async fn a_connection_that_was_given_back_is_the_next_to_be_used() {
 async fn a_use_that_is_given_up_ends_its_connection() {
     let db = TestDb::empty().await;
     // One that may create a table.
-    let pool = Pool::open(db.owner_options(), Reach::Direct, 1).await.unwrap();
+    let pool = Pool::open(db.owner_options(), Topology::Direct, 1).await.unwrap();
     let first = pid(&pool).await;
     let lock = "select pg_advisory_lock(1)";
     let other = db.owner();
     let mut holder = other.acquire().await.unwrap();
     sqlx::query(lock).execute(&mut *holder).await.unwrap();
     let waits = async |conn: &mut Connection| {
-        Ok::<_, Failure>(sqlx::query(lock).execute(conn).await.map(drop)?)
+        Ok::<_, TransactionError>(sqlx::query(lock).execute(conn).await.map(drop)?)
     };
     let blocked = "select count(*) from pg_stat_activity
         where datname = current_database() and wait_event = 'advisory'";
     let is_blocked = async || by_hand::count(&other, blocked).await == 1;
     tokio::select! {
-        _ = database::look(&pool, waits) => panic!("it was over before it was given up"),
+        _ = database::read_with_retry(&pool, waits) => panic!("it was over before it was given up"),
         () = wait_until("the statement waits for the lock", is_blocked) => (),
     }
     assert_ne!(pid(&pool).await, first);
     // What was begun and never ended is not there for the next one either.
-    let mut work = Work::begin(&pool, Deadline::usual()).await.unwrap();
+    let mut work = Transaction::begin(&pool, Deadline::standard()).await.unwrap();
     sqlx::query("create table left_over ()").execute(work.conn()).await.unwrap();
     let second: i32 =
         sqlx::query_scalar("select pg_backend_pid()").fetch_one(work.conn()).await.unwrap();
@@ -78,15 +82,15 @@ async fn a_connection_that_broke_while_it_waited_is_replaced() {
     let together = Barrier::new(3);
     let hold = async |conn: &mut Connection| {
         together.wait().await;
-        Ok::<_, Failure>(sqlx::query("select").execute(conn).await.map(drop)?)
+        Ok::<_, TransactionError>(sqlx::query("select").execute(conn).await.map(drop)?)
     };
     // All three are open, and wait.
-    let held = join_all((0..3).map(|_| database::look(&pool, hold))).await;
+    let held = join_all((0..3).map(|_| database::read_with_retry(&pool, hold))).await;
     assert!(held.iter().all(Result::is_ok));
     assert_eq!(by_hand::end_sessions(&db.pool(), "application_name = 'brune'").await, 3);
     pid(&pool).await;
-    let work = Work::begin(&pool, Deadline::usual()).await.unwrap();
-    work.conclude(Ok::<_, Failure>(()), Ending::Commit).await.unwrap();
+    let work = Transaction::begin(&pool, Deadline::standard()).await.unwrap();
+    work.finish(Ok::<_, TransactionError>(()), OnSuccess::Commit).await.unwrap();
 }
 
 #[tokio::test]
@@ -98,8 +102,11 @@ async fn a_crowd_shares_the_connections_there_are_and_closing_ends_them() {
     found.dedup();
     assert!(found.len() <= 2, "{found:?}");
     no_hang("the pool is closed", pool.close()).await;
-    let ask = async |_: &mut Connection| Ok::<_, Failure>(());
-    assert!(matches!(database::look(&pool, ask).await, Err(Failure::Unavailable(_))));
+    let ask = async |_: &mut Connection| Ok::<_, TransactionError>(());
+    assert!(matches!(
+        database::read_with_retry(&pool, ask).await,
+        Err(TransactionError::Unavailable(_))
+    ));
     let left = async || by_hand::end_sessions(&db.pool(), "application_name = 'brune'").await == 0;
     wait_until("nothing is left of them", left).await;
 }

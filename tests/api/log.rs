@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use brune::{
-    app::{Forwarder, Rhythm},
+    app::{BatchPolicy, Forwarder},
     config::Secret,
     metrics::Metrics,
-    outbound::{Bounds, Outbound, Reach},
+    outbound::{AddressPolicy, Bounds, Outbound},
     outbox::{self, sink::discord::Discord},
-    secret_scanner::Firewall,
+    secret_scanner::SecretScanner,
     telemetry,
-    trace_context::Trace,
+    trace_context::TraceContext,
 };
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -43,9 +43,9 @@ impl Log {
         let lines_too = tracing_subscriber::fmt::layer().with_writer(std::io::sink);
         let guard = tracing::subscriber::set_default(registry().with(lines_too).with(layer));
         let discord: Discord = outbox::discord(&receiver.as_discord()).unwrap().unwrap();
-        let firewall = Firewall::holding([Secret::new(HELD.to_owned())]);
+        let firewall = SecretScanner::with_known_secrets([Secret::new(HELD.to_owned())]);
         let pauses = Duration::from_millis(1)..Duration::from_millis(20);
-        let rhythm = Rhythm { between, pauses, flush: Duration::from_secs(20) };
+        let rhythm = BatchPolicy { between, pauses, flush: Duration::from_secs(20) };
         let metrics = Metrics::default();
         let name = "an-instance".to_owned();
         let forwarder = Forwarder::new(lines, discord, firewall, &metrics, name, rhythm);
@@ -269,12 +269,13 @@ async fn what_is_said_last_is_posted_without_a_pause() {
 async fn a_call_carries_the_trace_of_the_request_it_is_made_for() {
     let receiver = Receiver::new().await;
     let second = Duration::from_secs(5);
-    let bounds = Bounds { connect: second, total: second, largest: 100, reach: Reach::Anywhere };
+    let bounds =
+        Bounds { connect: second, total: second, largest: 100, reach: AddressPolicy::Anywhere };
     let client = Outbound::new(bounds).unwrap();
     let get = || client.request(reqwest::Method::GET, receiver.address().parse().unwrap());
     client.send(get()).await.unwrap();
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    let trace = Trace::continued(parent, ["a=1,b@c=2"]).unwrap();
+    let trace = TraceContext::continued(parent, ["a=1,b@c=2"]).unwrap();
     trace.clone().around(client.send(get())).await.unwrap();
     let own = get().header("traceparent", parent);
     trace.clone().around(client.send(own)).await.unwrap();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
-use brune::fleet::Pace;
+use brune::fleet::HeartbeatPolicy;
 use serde_json::json;
 
 use crate::support::{
@@ -139,7 +139,7 @@ async fn a_change_that_no_notification_told_of_is_counted_as_missed() {
 #[tokio::test]
 async fn the_fleet_is_counted_as_each_instance_sees_it() {
     let app = TestApp::new().await;
-    let pace = Pace { beat: Duration::from_millis(50), ..Pace::default() };
+    let pace = HeartbeatPolicy { beat: Duration::from_millis(50), ..HeartbeatPolicy::default() };
     let mut instances = Vec::new();
     for _ in 0..3 {
         let instance = Instance::builder(app.db.pool())

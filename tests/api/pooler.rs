@@ -10,8 +10,8 @@ use std::{
 
 use axum::http::{Method, StatusCode};
 use brune::{
-    database::{self, Pool, Reach},
-    settings::Hints,
+    database::{self, Pool, Topology},
+    settings::ChangeSignal,
 };
 use serde_json::{Value, json};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
@@ -200,7 +200,7 @@ async fn a_way_around_it_that_ends_elsewhere_is_refused() {
     let (app, other) = (TestApp::new().await, TestApp::new().await);
     let pooler = PgBouncer::before(&app.db).await;
     let around = Some(Box::new(other.db.options()));
-    let fault = Pool::open(pooler.options(), Reach::Pooler { around }, 1).await.unwrap_err();
+    let fault = Pool::open(pooler.options(), Topology::Pooler { around }, 1).await.unwrap_err();
     assert!(matches!(fault, database::Error::Elsewhere { .. }), "{fault:?}");
 }
 
@@ -209,7 +209,7 @@ async fn a_pooler_that_was_not_told_of_is_named() {
     let app = TestApp::new().await;
     for ignored in ["", "extra_float_digits", "extra_float_digits, options"] {
         let pooler = PgBouncer::ignoring(&app.db, ignored).await;
-        let fault = Pool::open(pooler.options(), Reach::Direct, 1).await.unwrap_err();
+        let fault = Pool::open(pooler.options(), Topology::Direct, 1).await.unwrap_err();
         assert!(matches!(fault, database::Error::Pooled { .. }), "{ignored}: {fault:?}");
         assert!(fault.to_string().contains("set BRUNE_DB_POOLER=transaction"), "{fault}");
     }
@@ -272,7 +272,7 @@ async fn a_pooler_killed_under_load_with_redis_beside_it_costs_nothing_once_it_i
     let (app, mut redis) = (TestApp::new().await, Redis::start().await);
     let mut pooler = PgBouncer::before(&app.db).await;
     let instance = Instance::builder(pooler.pool(None).await)
-        .change_signal(Hints::Redis(redis.url()))
+        .change_signal(ChangeSignal::Redis(redis.url()))
         .poll_every(POLL)
         .start()
         .await;

@@ -11,7 +11,7 @@ use std::{
 use axum::http::StatusCode;
 use brune::{
     audit,
-    database::{Pool, Reach},
+    database::{Pool, Topology},
 };
 use serde_json::{Value, json};
 use tokio::{sync::Barrier, task::JoinSet};
@@ -33,7 +33,7 @@ type Acknowledged = BTreeMap<i64, Vec<(String, Value, i64)>>;
 
 /// Two instances with connections of their own.
 async fn two(app: &TestApp) -> [Arc<Instance>; 2] {
-    let other = Instance::builder(Pool::open(app.db.options(), Reach::Direct, 5).await.unwrap())
+    let other = Instance::builder(Pool::open(app.db.options(), Topology::Direct, 5).await.unwrap())
         .start()
         .await;
     [Arc::new(app.another_instance().await), Arc::new(other)]

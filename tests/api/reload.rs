@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use brune::{config::Secret, settings::Hints};
+use brune::{config::Secret, settings::ChangeSignal};
 use serde_json::json;
 
 use crate::support::{Instance, TestApp, redis::Redis, wait::wait_until};
@@ -11,7 +11,7 @@ use crate::support::{Instance, TestApp, redis::Redis, wait::wait_until};
 const NEVER: Duration = Duration::from_hours(1);
 const POLL: Duration = Duration::from_millis(200);
 
-async fn following(app: &TestApp, hints: &Hints, poll: Duration) -> Instance {
+async fn following(app: &TestApp, hints: &ChangeSignal, poll: Duration) -> Instance {
     let instance = Instance::builder(app.db.pool())
         .change_signal(hints.clone())
         .poll_every(poll)
@@ -34,7 +34,7 @@ async fn hears(instance: &Instance) -> bool {
 #[tokio::test]
 async fn redis_carries_a_change_to_others_and_to_oneself() {
     let (app, redis) = (TestApp::new().await, Redis::start().await);
-    let hints = Hints::Redis(redis.url());
+    let hints = ChangeSignal::Redis(redis.url());
     let (one, other) = (following(&app, &hints, NEVER).await, following(&app, &hints, NEVER).await);
     for instance in [&one, &other] {
         wait_until("it hears", async || hears(instance).await).await;
@@ -50,7 +50,7 @@ async fn redis_carries_a_change_to_others_and_to_oneself() {
 #[tokio::test]
 async fn a_redis_that_dies_costs_the_hint_and_nothing_else() {
     let (app, mut redis) = (TestApp::new().await, Redis::start().await);
-    let hints = Hints::Redis(redis.url());
+    let hints = ChangeSignal::Redis(redis.url());
     let (one, other) = (following(&app, &hints, POLL).await, following(&app, &hints, POLL).await);
     for round in 0..3 {
         for instance in [&one, &other] {
@@ -69,7 +69,7 @@ async fn a_redis_that_dies_costs_the_hint_and_nothing_else() {
 #[tokio::test]
 async fn a_change_while_redis_was_away_is_found_when_it_is_back() {
     let (app, mut redis) = (TestApp::new().await, Redis::start().await);
-    let hints = Hints::Redis(redis.url());
+    let hints = ChangeSignal::Redis(redis.url());
     let (one, other) = (following(&app, &hints, NEVER).await, following(&app, &hints, NEVER).await);
     for instance in [&one, &other] {
         wait_until("it hears", async || hears(instance).await).await;
@@ -85,8 +85,8 @@ async fn a_change_while_redis_was_away_is_found_when_it_is_back() {
 #[tokio::test]
 async fn the_timer_alone_is_enough_and_ones_own_changes_are_read_at_once() {
     let app = TestApp::new().await;
-    let writer = following(&app, &Hints::None, NEVER).await;
-    let other = following(&app, &Hints::None, POLL).await;
+    let writer = following(&app, &ChangeSignal::None, NEVER).await;
+    let other = following(&app, &ChangeSignal::None, POLL).await;
     for n in 1..=3 {
         let revision = change(&writer, n).await;
         writer.wait_for_revision(revision).await;
@@ -98,7 +98,7 @@ async fn the_timer_alone_is_enough_and_ones_own_changes_are_read_at_once() {
 #[tokio::test]
 async fn an_address_that_is_none_leaves_the_timer() {
     let app = TestApp::new().await;
-    let hints = Hints::Redis(Secret::new("not an address".to_owned()));
+    let hints = ChangeSignal::Redis(Secret::new("not an address".to_owned()));
     let other = following(&app, &hints, POLL).await;
     let revision = change(&app.instance, 1).await;
     other.wait_for_revision(revision).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use brune::{
     audit,
     database::session,
-    secret_scanner::Firewall,
+    secret_scanner::SecretScanner,
     settings::{self, BRUN_E, Catalog, PublishError, PublishPlan},
 };
 use serde_json::{Value, json};
@@ -48,7 +48,7 @@ async fn publish(pool: &PgPool, catalog: &str) -> Result<PublishPlan, PublishErr
         &pool.clone().into(),
         &Catalog::parse(catalog).unwrap(),
         &|_| None,
-        &Firewall::default(),
+        &SecretScanner::default(),
         false,
     )
     .await
@@ -130,7 +130,7 @@ async fn a_setting_is_added_tightened_and_removed_as_the_document_says() {
     assert!(unaudited.to_string().contains("has no audit row"), "{unaudited}");
     run(&pool, &statements).await.unwrap();
     app.instance.wait_for_revision(3).await;
-    assert!(app.instance.settings.get_string(KEY).is_err() && app.instance.settings.is_sound());
+    assert!(app.instance.settings.get_string(KEY).is_err() && app.instance.settings.is_valid());
     assert!(publish(&pool, BRUN_E).await.unwrap().is_empty());
     let entry = audit_of(&app, KEY).await;
     assert_eq!(entry, (Some("\"Hello\"".into()), None, None, "ada".to_owned()));

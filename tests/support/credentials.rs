@@ -4,7 +4,7 @@ use brune::{
     clock::Clock,
     config::{Auth, Secret},
     http::{Grant, SUPER_ADMIN, issue},
-    secret_scanner::Firewall,
+    secret_scanner::SecretScanner,
 };
 use chrono::TimeDelta;
 
@@ -27,9 +27,9 @@ pub(crate) fn auth() -> Auth {
 }
 
 /// A secret scanner that holds the secrets of test instances.
-pub(crate) fn firewall() -> Firewall {
+pub(crate) fn firewall() -> SecretScanner {
     let secrets = [SECRET, INTERNAL_KEY, PROVIDER_KEY];
-    Firewall::holding(secrets.map(|secret| Secret::new(secret.to_owned())))
+    SecretScanner::with_known_secrets(secrets.map(|secret| Secret::new(secret.to_owned())))
 }
 
 /// A token with the claims of `grant`, valid for an hour.

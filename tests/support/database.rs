@@ -3,7 +3,7 @@
 use std::sync::{Mutex, OnceLock, mpsc};
 
 use brune::database::{
-    MIGRATOR, Pool, Reach,
+    MIGRATOR, Pool, Topology,
     roles::{self, OWNER, SERVICE, Scope},
     session, unlimited_owner,
 };
@@ -79,7 +79,7 @@ impl TestDb {
 
     /// A pool as the service opens it, for an instance alone.
     pub(crate) async fn own_pool(&self) -> Pool {
-        Pool::open(self.options.clone(), Reach::Direct, 5).await.unwrap()
+        Pool::open(self.options.clone(), Topology::Direct, 5).await.unwrap()
     }
 
     /// A small pool on it, of sessions like the service's and as its role.
@@ -194,7 +194,7 @@ async fn make_template() -> String {
         let mut inside = server().clone().database(&new).connect().await.unwrap();
         roles::apply(&mut inside, Scope::Whole).await.unwrap();
         inside.close().await.unwrap();
-        let pool = Pool::open(login(MIGRATE).database(&new), Reach::Direct, 1).await.unwrap();
+        let pool = Pool::open(login(MIGRATE).database(&new), Topology::Direct, 1).await.unwrap();
         let mut owner = unlimited_owner(&pool).await.unwrap().unwrap();
         MIGRATOR.run_direct(None, &mut owner, false).await.unwrap();
         assert!(roles::apply(&mut owner, Scope::Grants).await.unwrap().left.is_empty());

@@ -14,7 +14,7 @@ use brune::{
     http::Streams,
     outbox::{self, Sink, Worker},
     sessions::are_declared,
-    settings::{self, Feed, GlobalSettingsService, Hints},
+    settings::{self, ChangeSignal, Feed, GlobalSettingsService},
 };
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -74,15 +74,15 @@ impl Instance {
 
     /// Starts listening for notifications, without a poll, and waits until the channel is open.
     pub(crate) async fn start_listening(&mut self) {
-        self.start_listening_by(Hints::Notify, NO_POLL).await;
+        self.start_listening_by(ChangeSignal::Notify, NO_POLL).await;
     }
 
     /// The same, with another change signal and poll interval.
-    pub(crate) async fn start_listening_by(&mut self, signal: Hints, poll: Duration) {
+    pub(crate) async fn start_listening_by(&mut self, signal: ChangeSignal, poll: Duration) {
         let pool = self.pool.clone();
         let settings = self.settings.clone();
         self.spawn(settings::follow_by(signal, pool.clone(), settings.clone(), poll));
-        self.spawn(settings::tell(pool, settings, self.feed.clone()));
+        self.spawn(settings::publish_changes(pool, settings, self.feed.clone()));
         self.settings.listening().wait_for(|is_open| *is_open).await.unwrap();
     }
 

@@ -14,13 +14,13 @@ use brune::{
     clock::Clock,
     config::{Alerts, Environment, Provision},
     database::Pool,
-    fleet::{Fleet, Pace},
+    fleet::{Fleet, HeartbeatPolicy},
     http::{
-        AppState, Keys, Limits, Ofrep, Origins, PathPrefix, StreamBounds, Streams, WriteQuota,
-        router,
+        AppState, Limits, Ofrep, Origins, PathPrefix, StreamBounds, Streams, TokenVerifier,
+        WriteQuota, router,
     },
     outbox::{self, Outbox, Sink},
-    settings::{self, BRUN_E, Catalog, Feed, GlobalSettingsService, Hints, Kind},
+    settings::{self, BRUN_E, Catalog, ChangeSignal, Feed, GlobalSettingsService, Kind},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +30,7 @@ use super::{Instance, auth, canary, firewall, services::Services};
 pub(crate) const ORIGIN: &str = "https://app.test";
 
 /// Heartbeats fast enough that a test sees an instance expire, and slow enough for a busy machine.
-pub(crate) const FAST_PACE: Pace = Pace {
+pub(crate) const FAST_PACE: HeartbeatPolicy = HeartbeatPolicy {
     beat: Duration::from_millis(40),
     live: Duration::from_millis(1500),
     forget: Duration::from_secs(3),
@@ -45,12 +45,12 @@ pub(super) const NO_POLL: Duration = Duration::from_hours(1);
 pub(crate) struct InstanceBuilder {
     pool: Pool,
     listener: bool,
-    change_signal: Hints,
+    change_signal: ChangeSignal,
     poll: Duration,
     joins_fleet: bool,
     writes_per_minute: NonZeroU32,
     provision: Provision,
-    pace: Pace,
+    pace: HeartbeatPolicy,
     stream_bounds: StreamBounds,
     services: Services,
     alerts: Alerts,
@@ -61,12 +61,12 @@ impl InstanceBuilder {
         Self {
             pool,
             listener: true,
-            change_signal: Hints::Notify,
+            change_signal: ChangeSignal::Notify,
             poll: NO_POLL,
             joins_fleet: false,
             writes_per_minute: NonZeroU32::MAX,
             provision: Provision::default(),
-            pace: Pace::default(),
+            pace: HeartbeatPolicy::default(),
             stream_bounds: StreamBounds::default(),
             services: Services::default(),
             alerts: Alerts::default(),
@@ -80,7 +80,7 @@ impl InstanceBuilder {
     }
 
     /// Learns of changes by `signal` instead of `LISTEN`.
-    pub(crate) fn change_signal(mut self, signal: Hints) -> Self {
+    pub(crate) fn change_signal(mut self, signal: ChangeSignal) -> Self {
         self.change_signal = signal;
         self
     }
@@ -110,7 +110,7 @@ impl InstanceBuilder {
     }
 
     /// Sets the times of heartbeats.
-    pub(crate) fn pace(mut self, pace: Pace) -> Self {
+    pub(crate) fn pace(mut self, pace: HeartbeatPolicy) -> Self {
         self.pace = pace;
         self
     }
@@ -156,7 +156,7 @@ impl InstanceBuilder {
         let fleet = Fleet::new("brune.test", Clock::system().now(), self.pace);
         let (clock, shift) = Clock::shifted();
         let public_url = self.alerts.public_url.as_deref();
-        let keys = Keys::new(&auth()).reached_at(public_url);
+        let keys = TokenVerifier::new(&auth()).reached_at(public_url);
         let path_prefix = PathPrefix::of(public_url);
         let feed = Feed::new(&settings);
         let shutdown = CancellationToken::new();
@@ -191,7 +191,7 @@ async fn settings_service(
     let subscriptions = sinks.iter().map(Sink::subscription).chain(services.sinks.clone());
     let outbox = Outbox::new(subscriptions.collect());
     let snapshot = settings::load(pool).await.unwrap();
-    let settings = GlobalSettingsService::telling(outbox, snapshot, firewall());
+    let settings = GlobalSettingsService::with_outbox(outbox, snapshot, firewall());
     for sink in sinks {
         settings.metrics().sink(sink.name());
     }

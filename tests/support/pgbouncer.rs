@@ -10,7 +10,7 @@ use std::{
 
 use brune::{
     config::Secret,
-    database::{Pool, Reach, options_from_url},
+    database::{Pool, Topology, options_from_url},
 };
 use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
 use tokio::net::TcpStream;
@@ -134,7 +134,7 @@ impl PgBouncer {
     /// is needed.
     pub(crate) async fn pool(&self, around: Option<PgConnectOptions>) -> Pool {
         let around = around.map(Box::new);
-        Pool::open(self.options(), Reach::Pooler { around }, 2 * SESSIONS).await.unwrap()
+        Pool::open(self.options(), Topology::Pooler { around }, 2 * SESSIONS).await.unwrap()
     }
 }
 

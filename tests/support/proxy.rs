@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use brune::database::{Pool, Reach};
+use brune::database::{Pool, Topology};
 use sqlx::postgres::PgConnectOptions;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -67,7 +67,7 @@ impl Proxy {
             .password("")
             .database(upstream.get_database().unwrap())
             .ssl_mode(sqlx::postgres::PgSslMode::Disable);
-        Pool::open(options, Reach::Direct, size).await.unwrap()
+        Pool::open(options, Topology::Direct, size).await.unwrap()
     }
 
     /// How often a client has waited for the server to finish what it asked.

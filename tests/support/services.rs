@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use brune::{
     config::Secret,
     outbox::Subscription,
-    sessions::{Plans, Realtime, Starts},
+    sessions::{Plans, Realtime, SessionStarter},
     settings::GlobalSettingsService,
 };
 
@@ -32,7 +32,7 @@ impl Default for Services {
 
 impl Services {
     /// What takes part in an instance's session starts.
-    pub(crate) fn starts(&self, settings: &GlobalSettingsService) -> Starts {
+    pub(crate) fn starts(&self, settings: &GlobalSettingsService) -> SessionStarter {
         let secret = |it: &str| Secret::new(it.to_owned());
         let plans = self
             .plans
@@ -42,6 +42,6 @@ impl Services {
             let metrics = settings.metrics().clone();
             Realtime::new(url.parse().unwrap(), secret(PROVIDER_KEY), metrics).unwrap()
         });
-        Starts::new(plans, realtime, self.per_minute)
+        SessionStarter::new(plans, realtime, self.per_minute)
     }
 }

@@ -9,7 +9,10 @@ use axum::{
 };
 use brune::{
     config::{Auth, Secret},
-    http::{Body, Fields, Keys, Limits, Problem, Segment, SuperAdmin, around, explain, serve},
+    http::{
+        Body, Fields, Limits, PathSegment, Problem, SuperAdmin, TokenVerifier, explain, serve,
+        with_middleware,
+    },
 };
 use serde_json::Value;
 use tokio::{
@@ -32,7 +35,7 @@ pub(crate) const LIMITS: Limits = Limits {
 
 #[derive(Clone, FromRef)]
 struct State {
-    keys: Keys,
+    keys: TokenVerifier,
     slow: SlowRoute,
 }
 
@@ -62,10 +65,10 @@ pub(crate) async fn server(limits: Limits) -> Server {
     let release = Arc::new(Notify::new());
     let slow = SlowRoute { reached: sender, release: Arc::clone(&release) };
     let shutdown = CancellationToken::new();
-    let router = around(
+    let router = with_middleware(
         routes(State { keys: keys(), slow }),
         &limits,
-        brune::secret_scanner::Firewall::default(),
+        brune::secret_scanner::SecretScanner::default(),
         brune::metrics::Metrics::default(),
         brune::http::PathPrefix::default(),
     );
@@ -73,9 +76,9 @@ pub(crate) async fn server(limits: Limits) -> Server {
     Server { address, shutdown, done, reached, release }
 }
 
-fn keys() -> Keys {
+fn keys() -> TokenVerifier {
     let jwt_secrets = vec![Secret::new("a secret of this test, 32 bytes and more".to_owned())];
-    Keys::new(&Auth {
+    TokenVerifier::new(&Auth {
         jwt_secrets,
         issuer: None,
         audience: None,
@@ -95,7 +98,7 @@ fn routes(state: State) -> Router {
         .route("/events", get(events))
         .route("/echo", post(echo))
         .route("/patch", patch(echo))
-        .route("/name/{name}", get(async |Segment(name): Segment| name))
+        .route("/name/{name}", get(async |PathSegment(name): PathSegment| name))
         .route("/admin", get(async |_: SuperAdmin| "admin"))
         .route("/problems/{code}", get(explain))
         .with_state(state)

@@ -10,12 +10,12 @@ use axum::{
 
 use crate::{
     http::{
-        auth::{Caller, Keys, Refusal},
-        layers::only,
+        auth::{Caller, Refusal, TokenVerifier},
         path_prefix::PathPrefix,
         problem::{Code, Problem},
+        serve::middleware::only,
     },
-    json::Fault,
+    json::FieldError,
 };
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -61,7 +61,7 @@ impl Cookie {
                  `Authorization: Bearer`",
                 token.len()
             );
-            return Err(Problem::malformed(Fault::at("/token", "too_long", detail)));
+            return Err(Problem::malformed(FieldError::at("/token", "too_long", detail)));
         }
         Ok(self.spelt(token, seconds.max(0)))
     }
@@ -98,7 +98,7 @@ impl Cookie {
 }
 
 /// Who asks with the cookie.
-pub(super) fn caller(parts: &Parts, keys: &Keys) -> Result<Caller, Problem> {
+pub(super) fn caller(parts: &Parts, keys: &TokenVerifier) -> Result<Caller, Problem> {
     let token = keys.cookie().token(&parts.headers)?;
     let caller = keys.verify(token)?;
     if !parts.method.is_safe() {

@@ -3,7 +3,7 @@
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as BASE64_URL};
 use jsonwebtoken::decode_header;
 
-use crate::{http::auth::refusal::Refusal, json::Json};
+use crate::{http::auth::refusal::Refusal, json::StrictJson};
 
 /// The only algorithm.
 const ALGORITHM: &str = "HS256";
@@ -28,7 +28,9 @@ pub(super) fn check(token: &str) -> Result<(), Refusal> {
     }
     let header = BASE64_URL.decode(header).map_err(|_| Refusal::Header)?;
     // Of a member that occurs twice, two readers may each take another.
-    let Ok(Json::Object(members)) = Json::parse(&header) else { return Err(Refusal::Header) };
+    let Ok(StrictJson::Object(members)) = StrictJson::parse(&header) else {
+        return Err(Refusal::Header);
+    };
     let mut algorithm = None;
     for (name, value) in &members {
         if let Some(refused) = REFUSED.into_iter().find(|it| name.eq_ignore_ascii_case(it)) {
@@ -42,7 +44,7 @@ pub(super) fn check(token: &str) -> Result<(), Refusal> {
             algorithm = Some(value);
         }
     }
-    if algorithm != Some(&Json::String(ALGORITHM.to_owned())) {
+    if algorithm != Some(&StrictJson::String(ALGORITHM.to_owned())) {
         return Err(Refusal::Algorithm);
     }
     decode_header(token).map(drop).map_err(|_| Refusal::Header)

@@ -5,6 +5,7 @@ mod cookie;
 mod header;
 mod refusal;
 mod token;
+pub(in crate::http) mod write_quota;
 
 use std::fmt;
 
@@ -18,13 +19,13 @@ use subtle::ConstantTimeEq as _;
 
 pub(in crate::http) use cookie::SameOrigin;
 pub(in crate::http) use refusal::Refusal;
-pub use token::{Grant, Keys, SUPER_ADMIN, issue};
+pub use token::{Grant, SUPER_ADMIN, TokenVerifier, issue};
 
 use crate::{
     config::Secret,
     http::problem::{Code, Problem},
     ids::UserId,
-    json::Fault,
+    json::FieldError,
 };
 
 const INTERNAL_API_KEY: HeaderName = HeaderName::from_static("x-internal-api-key");
@@ -81,24 +82,24 @@ pub enum InternalOrUser {
 impl<S> FromRequestParts<S> for SignedIn
 where
     S: Send + Sync,
-    Keys: FromRef<S>,
+    TokenVerifier: FromRef<S>,
 {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        Ok(Self(caller(&parts.headers, &Keys::from_ref(state))?))
+        Ok(Self(caller(&parts.headers, &TokenVerifier::from_ref(state))?))
     }
 }
 
 impl<S> FromRequestParts<S> for SuperAdmin
 where
     S: Send + Sync,
-    Keys: FromRef<S>,
+    TokenVerifier: FromRef<S>,
 {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let keys = Keys::from_ref(state);
+        let keys = TokenVerifier::from_ref(state);
         // A header is meant; a cookie may only have come along.
         if parts.headers.contains_key(AUTHORIZATION) {
             return Self::of(caller(&parts.headers, &keys)?);
@@ -109,7 +110,7 @@ where
 
 impl SuperAdmin {
     /// Whom `token` speaks for.
-    pub(in crate::http) fn holding(token: &str, keys: &Keys) -> Result<Self, Problem> {
+    pub(in crate::http) fn holding(token: &str, keys: &TokenVerifier) -> Result<Self, Problem> {
         Self::of(keys.verify(token)?)
     }
 
@@ -124,19 +125,20 @@ impl SuperAdmin {
 impl<S> FromRequestParts<S> for InternalOrUser
 where
     S: Send + Sync,
-    Keys: FromRef<S>,
+    TokenVerifier: FromRef<S>,
 {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let (headers, keys) = (&parts.headers, Keys::from_ref(state));
+        let (headers, keys) = (&parts.headers, TokenVerifier::from_ref(state));
         if !headers.contains_key(INTERNAL_API_KEY) {
             return Ok(Self::User(caller(headers, &keys)?));
         }
         if headers.contains_key(AUTHORIZATION) {
             // Which of the two is meant would be a guess, and a guess decides whom the start is for.
             let detail = "send X-Internal-Api-Key or Authorization, not both";
-            let fault = Fault { pointer: None, ..Fault::at("", "two_credentials", detail) };
+            let fault =
+                FieldError { pointer: None, ..FieldError::at("", "two_credentials", detail) };
             return Err(Problem::malformed(fault));
         }
         Ok(internal(headers, INTERNAL, &keys).map(|()| Self::Internal)?)
@@ -154,12 +156,12 @@ pub(in crate::http) struct Reader {
 impl<S> FromRequestParts<S> for Reader
 where
     S: Send + Sync,
-    Keys: FromRef<S>,
+    TokenVerifier: FromRef<S>,
 {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let (headers, keys) = (&parts.headers, Keys::from_ref(state));
+        let (headers, keys) = (&parts.headers, TokenVerifier::from_ref(state));
         if headers.contains_key(AUTHORIZATION) {
             return Ok(Self { until: caller(headers, &keys)?.until });
         }
@@ -172,7 +174,7 @@ where
 fn internal(
     headers: &HeaderMap,
     (header, name): (HeaderName, &'static str),
-    keys: &Keys,
+    keys: &TokenVerifier,
 ) -> Result<(), Refusal> {
     let mut sent = headers.get_all(header).iter();
     let key = sent.next().ok_or(Refusal::NoCredentials)?;
@@ -182,7 +184,7 @@ fn internal(
     if keys.knows_internal(key.as_bytes()) { Ok(()) } else { Err(Refusal::Key(name)) }
 }
 
-fn caller(headers: &HeaderMap, keys: &Keys) -> Result<Caller, Refusal> {
+fn caller(headers: &HeaderMap, keys: &TokenVerifier) -> Result<Caller, Refusal> {
     let mut sent = headers.get_all(AUTHORIZATION).iter();
     let first = sent.next().ok_or(Refusal::NoCredentials)?;
     if sent.next().is_some() {

@@ -41,7 +41,7 @@ fn claims(other: Value) -> Value {
 
 fn signed(header: &Header, claims: &Value, secret: &str) -> String {
     // Chooses the library's backend.
-    let _ = Keys::new(&auth());
+    let _ = TokenVerifier::new(&auth());
     encode(header, claims, &EncodingKey::from_secret(secret.as_bytes()).unwrap()).unwrap()
 }
 
@@ -50,7 +50,7 @@ fn token(other: Value) -> String {
 }
 
 fn verdict(auth: &Auth, token: &str) -> Result<Caller, Refusal> {
-    Keys::new(auth).verify(token)
+    TokenVerifier::new(auth).verify(token)
 }
 
 #[test]
@@ -200,13 +200,13 @@ fn an_issued_token_is_taken_and_holds_no_more_than_was_granted() {
 /// The status and the challenge that a request with `headers` gets.
 async fn asked<E>(headers: &[(&'static str, &str)]) -> Result<E, (u16, String)>
 where
-    E: FromRequestParts<Keys, Rejection = Problem>,
+    E: FromRequestParts<TokenVerifier, Rejection = Problem>,
 {
     let mut parts = Request::new(()).into_parts().0;
     for (name, value) in headers {
         parts.headers.append(*name, HeaderValue::from_str(value).unwrap());
     }
-    E::from_request_parts(&mut parts, &Keys::new(&auth())).await.map_err(|problem| {
+    E::from_request_parts(&mut parts, &TokenVerifier::new(&auth())).await.map_err(|problem| {
         let response = axum::response::IntoResponse::into_response(problem);
         let challenge = response.headers().get(header::WWW_AUTHENTICATE);
         let challenge = challenge.map_or("", |it| it.to_str().unwrap()).to_owned();
@@ -262,7 +262,10 @@ async fn the_internal_key_or_a_token_is_taken_and_never_both() {
 
 #[test]
 fn nothing_secret_is_printed() {
-    let shown =
-        format!("{:?} {:?}", Keys::new(&auth()), Fingerprint::of(&Secret::new("x".to_owned())));
+    let shown = format!(
+        "{:?} {:?}",
+        TokenVerifier::new(&auth()),
+        Fingerprint::of(&Secret::new("x".to_owned()))
+    );
     assert_eq!(shown, "Keys(***) ***");
 }

@@ -37,7 +37,7 @@ const PASS: &str = "brune:ofrep:events";
 
 /// What credentials are checked against.
 #[derive(Clone)]
-pub struct Keys {
+pub struct TokenVerifier {
     inner: Arc<Inner>,
     cookie: Cookie,
 }
@@ -65,7 +65,7 @@ struct Pass {
     exp: i64,
 }
 
-impl Keys {
+impl TokenVerifier {
     /// Those that `auth` names. Secrets of fewer than 32 bytes are refused by the configuration.
     #[must_use]
     pub fn new(auth: &Auth) -> Self {
@@ -188,7 +188,7 @@ fn is_alive(caller: &Caller) -> bool {
     now <= caller.until.timestamp()
 }
 
-impl fmt::Debug for Keys {
+impl fmt::Debug for TokenVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Keys(***)")
     }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::{
     database,
     http::problem::{Code, Problem},
-    json::{Fault, Faults},
+    json::{FieldError, FieldErrors},
     secrets, sessions,
     settings::{self, Violation},
 };
@@ -22,14 +22,14 @@ pub(in crate::http) struct Members {
     /// Of `revision_mismatch`: the revision that stands.
     current_revision: Option<i64>,
     /// Of `not_eligible`: every rule that keeps the user from starting.
-    reasons: Option<Vec<sessions::Refusal>>,
+    reasons: Option<Vec<sessions::IneligibleReason>>,
     /// Of `session_active`: the session that runs.
     session_id: Option<Uuid>,
 }
 
-impl From<database::Failure> for Problem {
-    fn from(err: database::Failure) -> Self {
-        use database::Failure as F;
+impl From<database::TransactionError> for Problem {
+    fn from(err: database::TransactionError) -> Self {
+        use database::TransactionError as F;
         match &err {
             F::Unavailable(_) => Self::unavailable(&err),
             F::Blocked(_) => Self::blocked(&err, "the database cannot do this now"),
@@ -52,18 +52,18 @@ impl From<settings::ReloadError> for Problem {
 }
 
 /// The settings in the database cannot be used; each key is named.
-fn config_unavailable(faults: Faults) -> Problem {
+fn config_unavailable(faults: FieldErrors) -> Problem {
     let detail = "the settings in the database are missing or invalid; `errors` names each";
     Problem::new(Code::ConfigUnavailable, detail).with_faults(faults).retry_after(5)
 }
 
-fn violations(violations: Vec<Violation>) -> Faults {
+fn violations(violations: Vec<Violation>) -> FieldErrors {
     violations.into_iter().map(fault).collect()
 }
 
-fn fault(violation: Violation) -> Fault {
+fn fault(violation: Violation) -> FieldError {
     let constraint = Some(violation.constraint).filter(|it| *it != Value::Null);
-    Fault {
+    FieldError {
         pointer: None,
         key: Some(violation.key),
         code: violation.code,
@@ -72,16 +72,16 @@ fn fault(violation: Violation) -> Fault {
     }
 }
 
-fn of_keys(keys: Vec<String>, code: &'static str, detail: &str) -> Faults {
-    let fault = |key| Fault { pointer: None, ..Fault::at("", code, detail).of_key(key) };
+fn of_keys(keys: Vec<String>, code: &'static str, detail: &str) -> FieldErrors {
+    let fault = |key| FieldError { pointer: None, ..FieldError::at("", code, detail).for_key(key) };
     keys.into_iter().map(fault).collect()
 }
 
 /// What looks like a secret is named by its place and its form, and never told.
-fn secret_like(found: &settings::SecretLike) -> Problem {
-    let mut faults = Faults::default();
+fn secret_like(found: &settings::SecretFound) -> Problem {
+    let mut faults = FieldErrors::default();
     if let Some(likeness) = found.reason {
-        faults.push(Fault::at("/reason", "secret_like_value", likeness.detail()));
+        faults.push(FieldError::at("/reason", "secret_like_value", likeness.detail()));
     }
     faults.append(violations(found.violations()));
     let detail = match (found.reason, found.values.as_slice()) {
@@ -114,7 +114,8 @@ impl From<settings::Error> for Problem {
             E::VersionRequired(keys) => Self::new(Code::VersionRequired, detail)
                 .with_faults(of_keys(keys, "version_required", "its current version is needed")),
             E::RevisionRequired => {
-                let fault = Fault::at("/revision", "version_required", "the current one is needed");
+                let fault =
+                    FieldError::at("/revision", "version_required", "the current one is needed");
                 Self::new(Code::VersionRequired, detail).with_faults(fault)
             }
             E::Mismatch { current } => {
@@ -138,7 +139,7 @@ impl From<secrets::Error> for Problem {
         let detail = format!("{err}; nothing was removed");
         match err {
             E::SecretLike(likeness) => {
-                let fault = Fault::at("/reason", "secret_like_value", likeness.detail());
+                let fault = FieldError::at("/reason", "secret_like_value", likeness.detail());
                 Self::new(Code::SecretLike, detail).with_faults(fault)
             }
             E::NoSuchSecret(names) => Self::new(Code::UnknownKey, detail).with_faults(of_keys(
@@ -170,7 +171,7 @@ impl From<settings::ImportError> for Problem {
         let detail = err.to_string();
         match err {
             E::OtherCatalog { .. } => {
-                let fault = Fault::at("/catalog", "other_catalog", detail.clone());
+                let fault = FieldError::at("/catalog", "other_catalog", detail.clone());
                 Self::new(Code::ValidationFailed, detail).with_faults(fault)
             }
             E::PlanOutdated => Self::new(Code::PlanOutdated, detail),
@@ -229,9 +230,9 @@ impl From<sessions::Error> for Problem {
             E::Active(id) => Self::new(Code::SessionActive, detail).with("session_id", &id),
             E::Idempotency(_) => Self::new(Code::IdempotencyKeyReused, detail),
             E::Settings(faults) => {
-                let fault = |(key, detail): (String, String)| Fault {
+                let fault = |(key, detail): (String, String)| FieldError {
                     pointer: None,
-                    ..Fault::at("", "unusable", detail).of_key(key)
+                    ..FieldError::at("", "unusable", detail).for_key(key)
                 };
                 config_unavailable(faults.into_iter().map(fault).collect())
             }

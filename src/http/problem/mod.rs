@@ -18,10 +18,10 @@ use utoipa::ToSchema;
 pub use code::Code;
 
 use crate::{
-    http::{ofrep, path_prefix::PathPrefix},
+    http::{path_prefix::PathPrefix, routes::ofrep},
     ids::RequestId,
-    json::{Fault, Faults},
-    secret_scanner::Firewall,
+    json::{FieldError, FieldErrors},
+    secret_scanner::SecretScanner,
 };
 
 /// Stands where something looked like a secret.
@@ -38,7 +38,7 @@ pub struct Problem(Box<Inner>);
 struct Inner {
     code: Code,
     detail: String,
-    faults: Faults,
+    faults: FieldErrors,
     members: BTreeMap<&'static str, Box<RawValue>>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -66,7 +66,7 @@ pub struct ProblemDocument {
     request_id: String,
     /// Every fault of the request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<Fault>,
+    errors: Vec<FieldError>,
     #[serde(flatten)]
     #[schema(value_type = mapping::Members)]
     members: BTreeMap<&'static str, Box<RawValue>>,
@@ -78,16 +78,16 @@ impl Problem {
         Self(Box::new(Inner {
             code,
             detail: detail.into(),
-            faults: Faults::default(),
+            faults: FieldErrors::default(),
             members: BTreeMap::new(),
             headers: Vec::new(),
         }))
     }
 
     /// A request that cannot be read, with all that is wrong with it.
-    pub fn malformed(faults: impl Into<Faults>) -> Self {
+    pub fn malformed(faults: impl Into<FieldErrors>) -> Self {
         let faults = faults.into();
-        let detail = match (faults.count(), faults.told()) {
+        let detail = match (faults.count(), faults.reported()) {
             (1, [fault]) => fault.detail.clone(),
             (count, told) if count == told.len() => format!("{count} faults; nothing was done"),
             (count, told) => {
@@ -170,7 +170,7 @@ impl Problem {
 
     /// The same, with `faults` as its `errors`.
     #[must_use]
-    pub fn with_faults(mut self, faults: impl Into<Faults>) -> Self {
+    pub fn with_faults(mut self, faults: impl Into<FieldErrors>) -> Self {
         self.0.faults = faults.into();
         self
     }
@@ -216,8 +216,8 @@ impl Problem {
     /// The same as `reason_required` if the only faults are characters of the reason: one that may not be kept is
     /// none.
     pub(super) fn or_reason_required(self) -> Self {
-        let faults = self.0.faults.told();
-        let is_reason = |fault: &Fault| {
+        let faults = self.0.faults.reported();
+        let is_reason = |fault: &FieldError| {
             let pointer = fault.pointer.as_deref().unwrap_or_default();
             fault.code == "forbidden_character" && matches!(pointer, "/reason" | "?reason")
         };
@@ -244,7 +244,7 @@ impl Problem {
     }
 
     /// Every fault of the request.
-    pub(super) fn faults(&self) -> &Faults {
+    pub(super) fn faults(&self) -> &FieldErrors {
         &self.0.faults
     }
 
@@ -265,7 +265,7 @@ impl Problem {
             instance: path_prefix.join(instance),
             code: code.as_str(),
             request_id: id.as_str().to_owned(),
-            errors: faults.into_told(),
+            errors: faults.into_reported(),
             members,
         }
     }
@@ -287,7 +287,7 @@ pub(super) fn render(
     mut response: Response,
     instance: &str,
     id: &RequestId,
-    firewall: &Firewall,
+    scanner: &SecretScanner,
     path_prefix: &PathPrefix,
 ) -> Response {
     let carried = response.extensions_mut().remove::<Problem>();
@@ -297,7 +297,7 @@ pub(super) fn render(
         (HeaderValue::from_static("application/json"), serde_json::to_vec(&refusal))
     } else {
         let mut document = problem.document(instance, id, path_prefix);
-        document.withhold(firewall);
+        document.withhold(scanner);
         (MEDIA_TYPE, serde_json::to_vec(&document))
     };
     let body = body.unwrap_or_else(|err| {
@@ -315,12 +315,12 @@ pub(super) fn render(
 impl ProblemDocument {
     /// Takes out what looks like a secret: a path or the name of a field is the caller's, and answers are
     /// kept by many.
-    fn withhold(&mut self, firewall: &Firewall) {
+    fn withhold(&mut self, scanner: &SecretScanner) {
         let places = self.errors.iter_mut().flat_map(|it| {
             it.pointer.iter_mut().chain(&mut it.key).chain(std::iter::once(&mut it.detail))
         });
         for text in places.chain([&mut self.instance, &mut self.detail]) {
-            if firewall.likeness(text).is_some() {
+            if scanner.scan(text).is_some() {
                 WITHHELD.clone_into(text);
             }
         }

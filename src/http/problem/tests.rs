@@ -1,28 +1,29 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::secret_scanner::Firewall;
+use crate::secret_scanner::SecretScanner;
 
 /// Where and what the faults of `problem` are.
 pub(crate) fn faults_of(problem: &Problem) -> Vec<(String, &'static str)> {
-    let told = problem.0.faults.told().iter();
+    let told = problem.0.faults.reported().iter();
     told.map(|it| (it.pointer.clone().unwrap_or_default(), it.code)).collect()
 }
 
 async fn rendered(response: Response) -> (Response<()>, Value) {
     let id = RequestId::parse("r-1").unwrap();
     let (parts, body) =
-        render(response, "/here", &id, &Firewall::default(), &PathPrefix::default()).into_parts();
+        render(response, "/here", &id, &SecretScanner::default(), &PathPrefix::default())
+            .into_parts();
     let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
     (Response::from_parts(parts, ()), serde_json::from_slice(&body).unwrap_or_default())
 }
 
 #[tokio::test]
 async fn a_problem_is_written_whole() {
-    let fault = Fault::at("/changes/0/value", "out_of_range", "must be at most 240");
+    let fault = FieldError::at("/changes/0/value", "out_of_range", "must be at most 240");
     let problem = Problem::new(Code::VersionConflict, "1 of 2 is stale")
-        .with_faults(fault.of_key("K").breaking(json!({"max": 240})))
-        .with("conflicts", &[crate::json::Json::Number("1.50".into())])
+        .with_faults(fault.for_key("K").with_constraint(json!({"max": 240})))
+        .with("conflicts", &[crate::json::StrictJson::Number("1.50".into())])
         .retry_after(3);
     let (head, body) = rendered(problem.into_response()).await;
     assert_eq!(head.status(), 409);
@@ -78,13 +79,17 @@ async fn an_answer_that_is_no_failure_is_left_alone() {
 async fn every_code_has_its_page() {
     for code in Code::ALL {
         let slug = code.page().trim_start_matches("/problems/").to_owned();
-        let page = crate::http::explain(crate::http::Segment(slug)).await.unwrap();
+        let page = crate::http::explain(crate::http::PathSegment(slug)).await.unwrap();
         assert_eq!(page.status(), 200);
     }
     assert!(
-        crate::http::explain(crate::http::Segment("nothing-of-that-name".into())).await.is_err()
+        crate::http::explain(crate::http::PathSegment("nothing-of-that-name".into()))
+            .await
+            .is_err()
     );
-    assert!(crate::http::explain(crate::http::Segment("version_conflict".into())).await.is_err());
+    assert!(
+        crate::http::explain(crate::http::PathSegment("version_conflict".into())).await.is_err()
+    );
 }
 
 #[test]
@@ -102,15 +107,16 @@ fn causes_are_told_once_each() {
 #[test]
 fn what_a_caller_wrote_is_not_repeated_where_it_looks_like_a_secret() {
     let secret = "a-secret-of-this-service";
-    let firewall = Firewall::holding([crate::config::Secret::new(secret.to_owned())]);
+    let scanner =
+        SecretScanner::with_known_secrets([crate::config::Secret::new(secret.to_owned())]);
     let fault =
-        Fault::at(format!("/{secret}"), "unknown_field", "is not known here").of_key(secret);
+        FieldError::at(format!("/{secret}"), "unknown_field", "is not known here").for_key(secret);
     let mut document = Problem::malformed(fault).document(
         &format!("/admin/{secret}"),
         &RequestId::default(),
         &PathPrefix::default(),
     );
-    document.withhold(&firewall);
+    document.withhold(&scanner);
     let text = serde_json::to_string(&document).unwrap();
     assert!(!text.contains(secret), "{text}");
     assert_eq!(document.instance, "***");

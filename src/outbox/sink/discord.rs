@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     config::Secret,
-    outbound::{Answer, Bounds, Fault, Outbound, Reach},
-    outbox::sink::Failed,
+    outbound::{AddressPolicy, Answer, Bounds, Outbound, OutboundError},
+    outbox::sink::DeliveryError,
 };
 
 /// How long a call may take, and how much of an answer is read.
@@ -75,9 +75,9 @@ impl Discord {
     ///
     /// # Errors
     /// TLS cannot be set up on this machine, or the address is no URL.
-    pub fn new(address: &Secret, reach: Reach) -> Result<Self, Fault> {
+    pub fn new(address: &Secret, reach: AddressPolicy) -> Result<Self, OutboundError> {
         let mut url = Url::parse(address.expose())
-            .map_err(|_| Fault::Unreachable("the address is no URL".to_owned()))?;
+            .map_err(|_| OutboundError::Unreachable("the address is no URL".to_owned()))?;
         // Without it a message that was not kept is no error.
         url.query_pairs_mut().append_pair("wait", "true");
         let bounds = Bounds { connect: CONNECT, total: TOTAL, largest: LARGEST, reach };
@@ -88,7 +88,7 @@ impl Discord {
     ///
     /// # Errors
     /// It did not arrive, or nobody knows whether it did.
-    pub async fn send(&self, embeds: &[Embed]) -> Result<(), Failed> {
+    pub async fn send(&self, embeds: &[Embed]) -> Result<(), DeliveryError> {
         let body = json!({"embeds": fitted(embeds), "allowed_mentions": {"parse": []}});
         let agent = concat!("DiscordBot (brune, ", env!("CARGO_PKG_VERSION"), ")");
         let request = self.http.request(Method::POST, self.url.clone());
@@ -97,22 +97,22 @@ impl Discord {
     }
 }
 
-fn outcome(answer: &Answer) -> Result<(), Failed> {
+fn outcome(answer: &Answer) -> Result<(), DeliveryError> {
     let status = answer.status;
     match status {
         _ if status.is_success() => Ok(()),
         StatusCode::TOO_MANY_REQUESTS => {
             let why = format!("answered {}", status.as_u16());
-            Err(Failed::Later { why, after: Some(patience(answer)) })
+            Err(DeliveryError::Later { why, after: Some(patience(answer)) })
         }
         // It counts calls of what is gone, and locks out who makes many.
         StatusCode::NOT_FOUND | StatusCode::UNAUTHORIZED => {
-            Err(Failed::Gone(format!("answered {}: the webhook is gone", status.as_u16())))
+            Err(DeliveryError::Gone(format!("answered {}: the webhook is gone", status.as_u16())))
         }
-        StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE => {
-            Err(Failed::Refused(format!("answered {}: not a message it takes", status.as_u16())))
-        }
-        _ => Err(Failed::later(format!("answered {}", status.as_u16()))),
+        StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE => Err(DeliveryError::Refused(
+            format!("answered {}: not a message it takes", status.as_u16()),
+        )),
+        _ => Err(DeliveryError::later(format!("answered {}", status.as_u16()))),
     }
 }
 
@@ -292,7 +292,7 @@ mod tests {
     #[test]
     fn an_answer_says_whether_to_come_again_and_when() {
         let after = |body: &str| match outcome(&answer(429, body)) {
-            Err(Failed::Later { after, .. }) => after.unwrap(),
+            Err(DeliveryError::Later { after, .. }) => after.unwrap(),
             other => panic!("{other:?}"),
         };
         assert_eq!(
@@ -304,9 +304,9 @@ mod tests {
         assert_eq!(after(r#"{"retry_after": -1}"#), LONGEST_WAIT);
         for (status, gone) in [(404, true), (401, true), (403, false), (500, false), (302, false)] {
             let failed = outcome(&answer(status, "")).unwrap_err();
-            assert_eq!(matches!(failed, Failed::Gone(_)), gone, "{status}");
+            assert_eq!(matches!(failed, DeliveryError::Gone(_)), gone, "{status}");
         }
-        assert!(matches!(outcome(&answer(400, "")), Err(Failed::Refused(_))));
+        assert!(matches!(outcome(&answer(400, "")), Err(DeliveryError::Refused(_))));
         assert!(outcome(&answer(204, "")).is_ok());
     }
 }

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     config::{Alerts, Secret},
-    outbound::{Fault, Reach, is_within},
+    outbound::{AddressPolicy, OutboundError, is_within},
     outbox::{Message, Subscription, Topic},
 };
 use discord::Discord;
@@ -19,7 +19,7 @@ use webhook::Webhook;
 
 /// Why a message did not arrive. Never holds an address: that may be a secret.
 #[derive(Debug, thiserror::Error)]
-pub enum Failed {
+pub enum DeliveryError {
     /// It may arrive when it is tried again.
     #[error("{why}")]
     Later {
@@ -36,7 +36,7 @@ pub enum Failed {
     Gone(String),
 }
 
-impl Failed {
+impl DeliveryError {
     /// It failed as `why` says, and may be tried again whenever it suits.
     #[must_use]
     pub fn later(why: impl Into<String>) -> Self {
@@ -44,8 +44,8 @@ impl Failed {
     }
 }
 
-impl From<Fault> for Failed {
-    fn from(fault: Fault) -> Self {
+impl From<OutboundError> for DeliveryError {
+    fn from(fault: OutboundError) -> Self {
         Self::later(fault.to_string())
     }
 }
@@ -62,7 +62,7 @@ const FOR_PEOPLE: [Topic; 6] = [
 
 /// Why a sink cannot be called.
 #[derive(Debug, thiserror::Error)]
-pub enum Unfit {
+pub enum InvalidSink {
     /// Its address is one of this machine or of a private network.
     #[error(
         "{0}: is an address of this machine or of a private network; if that is meant, set ALERT_ALLOW_PRIVATE \
@@ -78,7 +78,7 @@ pub enum Unfit {
         /// The variable that holds its address.
         variable: &'static str,
         /// What is wrong.
-        fault: Fault,
+        fault: OutboundError,
     },
 }
 
@@ -102,23 +102,23 @@ enum Kind {
 ///
 /// # Errors
 /// It cannot be called.
-pub fn discord(alerts: &Alerts) -> Result<Option<Discord>, Unfit> {
+pub fn discord(alerts: &Alerts) -> Result<Option<Discord>, InvalidSink> {
     let Some(address) = &alerts.discord else { return Ok(None) };
     let (variable, reach) = ("DISCORD_WEBHOOK_URL", reach(alerts));
     let url = url(variable, address, reach)?;
     let discord = Discord::new(&Secret::new(url.into()), reach);
-    discord.map(Some).map_err(|fault| Unfit::Fault { variable, fault })
+    discord.map(Some).map_err(|fault| InvalidSink::Fault { variable, fault })
 }
 
-fn reach(alerts: &Alerts) -> Reach {
-    if alerts.allow_private { Reach::Anywhere } else { Reach::Public }
+fn reach(alerts: &Alerts) -> AddressPolicy {
+    if alerts.allow_private { AddressPolicy::Anywhere } else { AddressPolicy::Public }
 }
 
 /// The sinks that `alerts` name.
 ///
 /// # Errors
 /// One of them cannot be called.
-pub fn sinks(alerts: &Alerts) -> Result<Vec<Sink>, Unfit> {
+pub fn sinks(alerts: &Alerts) -> Result<Vec<Sink>, InvalidSink> {
     let reach = reach(alerts);
     let public_url = alerts.public_url.clone();
     let mut sinks = Vec::new();
@@ -130,7 +130,7 @@ pub fn sinks(alerts: &Alerts) -> Result<Vec<Sink>, Unfit> {
         let variable = "ALERT_WEBHOOK_URL";
         let url = url(variable, address, reach)?;
         let webhook = Webhook::new(url, alerts.signing.clone(), reach, public_url)
-            .map_err(|fault| Unfit::Fault { variable, fault })?;
+            .map_err(|fault| InvalidSink::Fault { variable, fault })?;
         let topics = wanted(alerts.events.as_deref())?;
         sinks.push(Sink::new("webhook", topics, address, Kind::Webhook(webhook)));
     }
@@ -139,19 +139,19 @@ pub fn sinks(alerts: &Alerts) -> Result<Vec<Sink>, Unfit> {
 
 /// `address`, if it is one that may be called as far as can be seen: what a name leads to is looked at with
 /// every call.
-fn url(variable: &'static str, address: &Secret, reach: Reach) -> Result<Url, Unfit> {
+fn url(variable: &'static str, address: &Secret, reach: AddressPolicy) -> Result<Url, InvalidSink> {
     let url = Url::parse(address.expose().trim());
-    let fault = |_| Fault::Unreachable("the address is no URL".to_owned());
-    let url = url.map_err(fault).map_err(|fault| Unfit::Fault { variable, fault })?;
-    if reach == Reach::Public && is_within(&url) {
-        return Err(Unfit::Private(variable));
+    let fault = |_| OutboundError::Unreachable("the address is no URL".to_owned());
+    let url = url.map_err(fault).map_err(|fault| InvalidSink::Fault { variable, fault })?;
+    if reach == AddressPolicy::Public && is_within(&url) {
+        return Err(InvalidSink::Private(variable));
     }
     Ok(url)
 }
 
-fn wanted(events: Option<&[String]>) -> Result<Vec<Topic>, Unfit> {
+fn wanted(events: Option<&[String]>) -> Result<Vec<Topic>, InvalidSink> {
     let Some(events) = events else { return Ok(Topic::ALL.to_vec()) };
-    let topic = |it: &String| Topic::parse(it).ok_or_else(|| Unfit::NoSuchTopic(it.clone()));
+    let topic = |it: &String| Topic::parse(it).ok_or_else(|| InvalidSink::NoSuchTopic(it.clone()));
     events.iter().map(topic).collect()
 }
 
@@ -183,7 +183,7 @@ impl Sink {
         &self.address
     }
 
-    pub(super) async fn deliver(&self, message: &Message) -> Result<(), Failed> {
+    pub(super) async fn deliver(&self, message: &Message) -> Result<(), DeliveryError> {
         match &self.kind {
             Kind::Discord { discord, public_url } => {
                 discord.send(&[alert::embed(message, public_url.as_deref())]).await

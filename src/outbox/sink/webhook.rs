@@ -12,10 +12,10 @@ use sha2::Sha256;
 use crate::{
     clock::Clock,
     config::Secret,
-    outbound::{Answer, Bounds, Fault, Outbound, Reach},
+    outbound::{AddressPolicy, Answer, Bounds, Outbound, OutboundError},
     outbox::{
         Message,
-        sink::{Failed, alert},
+        sink::{DeliveryError, alert},
     },
 };
 
@@ -53,9 +53,9 @@ impl Webhook {
     pub(super) fn new(
         url: Url,
         secrets: Vec<Secret>,
-        reach: Reach,
+        reach: AddressPolicy,
         public_url: Option<String>,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, OutboundError> {
         let bounds = Bounds { connect: CONNECT, total: TOTAL, largest: LARGEST, reach };
         let clock = Clock::system();
         Ok(Self { http: Outbound::new(bounds)?, url, secrets, clock, public_url })
@@ -65,12 +65,13 @@ impl Webhook {
     ///
     /// # Errors
     /// It did not arrive, or nobody knows whether it did.
-    pub(super) async fn post(&self, message: &Message) -> Result<(), Failed> {
+    pub(super) async fn post(&self, message: &Message) -> Result<(), DeliveryError> {
         let body = event(message, self.public_url.as_deref()).to_string();
         let (id, at) = (message.id.to_string(), self.clock.now().timestamp());
         let signatures = self.secrets.iter().map(|secret| sign(secret, &id, at, &body));
         let signatures = signatures.collect::<Option<Vec<_>>>();
-        let signatures = signatures.ok_or_else(|| Failed::later("the secret signs nothing"))?;
+        let signatures =
+            signatures.ok_or_else(|| DeliveryError::later("the secret signs nothing"))?;
         let request = self.http.request(Method::POST, self.url.clone());
         let request = request
             .header("webhook-id", id)
@@ -114,18 +115,18 @@ fn sign(secret: &Secret, id: &str, at: i64, body: &str) -> Option<String> {
     Some(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
 }
 
-fn outcome(answer: &Answer) -> Result<(), Failed> {
+fn outcome(answer: &Answer) -> Result<(), DeliveryError> {
     let status = answer.status;
     let why = format!("answered {}", status.as_u16());
     match status {
         _ if status.is_success() => Ok(()),
-        StatusCode::GONE => Err(Failed::Gone(format!("{why}: it wants no more"))),
+        StatusCode::GONE => Err(DeliveryError::Gone(format!("{why}: it wants no more"))),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
             let after = answer.headers.get(header::RETRY_AFTER).and_then(|it| it.to_str().ok());
             let after = after.and_then(|it| it.parse().ok()).map(Duration::from_secs);
-            Err(Failed::Later { why, after: after.map(|it| it.min(LONGEST_WAIT)) })
+            Err(DeliveryError::Later { why, after: after.map(|it| it.min(LONGEST_WAIT)) })
         }
-        _ => Err(Failed::later(why)),
+        _ => Err(DeliveryError::later(why)),
     }
 }
 

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::{
     clock::jittered,
     config,
-    database::{self, Connection, Deadline, Failure, Pool},
+    database::{self, Connection, Deadline, Pool, TransactionError},
     metrics::Metrics,
     outbox::{Outbox, Topic},
     sessions::{are_declared, expiry::store::Message},
@@ -38,7 +38,7 @@ pub struct Expiry {
 
 /// What one step did.
 #[derive(Debug, Clone, Copy)]
-pub struct Step {
+pub struct SweepResult {
     /// How many sessions it marked.
     pub expired: i64,
     /// Where the next one goes on; none when there was nothing left for it.
@@ -56,26 +56,26 @@ impl Expiry {
     ///
     /// # Errors
     /// The database is not available. What was marked nevertheless is not marked again.
-    pub async fn step(&self, from: Option<DateTime<Utc>>) -> Result<Step, Failure> {
+    pub async fn step(&self, from: Option<DateTime<Utc>>) -> Result<SweepResult, TransactionError> {
         let begun = Instant::now();
         let message = self.message();
         let expire = async |conn: &mut Connection| {
             store::expire(conn, self.batch.into(), from, &message).await
         };
-        let done = database::once(&self.pool, Deadline::usual(), expire).await?;
+        let done = database::execute_autocommit(&self.pool, Deadline::standard(), expire).await?;
         self.metrics.expired(done.expired, done.lag.unwrap_or_default(), begun.elapsed());
         if 0 < done.expired {
             self.outbox.wake();
         }
         let full = i64::from(self.batch) <= done.expired;
-        Ok(Step { expired: done.expired, next: done.until.filter(|_| full) })
+        Ok(SweepResult { expired: done.expired, next: done.until.filter(|_| full) })
     }
 
     /// Marks all there are; says how many.
     ///
     /// # Errors
     /// The database is not available.
-    pub async fn sweep(&self) -> Result<i64, Failure> {
+    pub async fn sweep(&self) -> Result<i64, TransactionError> {
         let (mut expired, mut from) = (0, None);
         loop {
             let begun = Instant::now();
@@ -120,7 +120,7 @@ pub async fn expire(expiry: Expiry, pace: config::Expiry, settings: GlobalSettin
     }
 }
 
-fn tell(swept: &Result<i64, Failure>, well: bool) {
+fn tell(swept: &Result<i64, TransactionError>, well: bool) {
     match swept {
         Ok(sessions @ 1..) => info!(sessions, "marked sessions whose time was over"),
         Ok(_) if !well => info!("sessions whose time is over can be marked again"),

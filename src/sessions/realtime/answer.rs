@@ -11,7 +11,7 @@ use crate::{
     ids::RequestId,
     outbound::{self, Answer},
     sessions::{
-        realtime::{Minted, wait},
+        realtime::{MintedSecret, wait},
         rules::{MODEL, PROMPT_ID, PROMPT_VERSION},
     },
 };
@@ -44,13 +44,13 @@ pub enum RealtimeFault {
     Unusable(&'static str),
     /// There was no answer.
     #[error("the realtime provider did not answer: {0}")]
-    Away(outbound::Fault),
+    Away(outbound::OutboundError),
 }
 
 impl RealtimeFault {
     /// Whether surely nothing was made, and the next call may go well.
     pub(super) fn is_passing(&self) -> bool {
-        matches!(self, Self::Busy(_) | Self::Away(outbound::Fault::Unreachable(_)))
+        matches!(self, Self::Busy(_) | Self::Away(outbound::OutboundError::Unreachable(_)))
     }
 
     /// How long the provider asked to wait.
@@ -69,7 +69,7 @@ impl RealtimeFault {
 
     /// As it is counted.
     pub(super) fn outcome(&self) -> &'static str {
-        use outbound::Fault as F;
+        use outbound::OutboundError as F;
         match self {
             Self::Setting(_) => "setting_refused",
             Self::Credentials => "credentials",
@@ -86,7 +86,7 @@ impl RealtimeFault {
 
 /// A failure with what may be logged of it.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct ProviderError {
     pub(super) fault: RealtimeFault,
     pub(super) status: Option<u16>,
     pub(super) code: Option<String>,
@@ -94,21 +94,21 @@ pub(super) struct Told {
     pub(super) request_id: Option<RequestId>,
 }
 
-impl Told {
-    pub(super) fn of_fault(fault: outbound::Fault) -> Self {
+impl ProviderError {
+    pub(super) fn of_fault(fault: outbound::OutboundError) -> Self {
         let fault = RealtimeFault::Away(fault);
         Self { fault, status: None, code: None, param: None, request_id: None }
     }
 }
 
 /// The client secret in `answer`.
-pub(super) fn read(answer: &Answer) -> Result<Minted, Told> {
+pub(super) fn read(answer: &Answer) -> Result<MintedSecret, ProviderError> {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let request_id = answer.headers.get("x-request-id").and_then(|it| it.to_str().ok());
     let request_id = request_id.and_then(RequestId::parse);
     let told = |fault, code, param| {
         let (status, request_id) = (Some(answer.status.as_u16()), request_id.clone());
-        Told { fault, status, code, param, request_id }
+        ProviderError { fault, status, code, param, request_id }
     };
     if answer.status.is_success() {
         let unusable = |what| told(RealtimeFault::Unusable(what), None, None);
@@ -132,7 +132,7 @@ pub(super) fn read(answer: &Answer) -> Result<Minted, Told> {
     Err(told(fault, code, param))
 }
 
-fn minted(body: &Value, request_id: Option<RequestId>) -> Result<Minted, &'static str> {
+fn minted(body: &Value, request_id: Option<RequestId>) -> Result<MintedSecret, &'static str> {
     if !body.is_object() {
         return Err("is no JSON object");
     }
@@ -140,7 +140,12 @@ fn minted(body: &Value, request_id: Option<RequestId>) -> Result<Minted, &'stati
     let expires_at = body["expires_at"].as_i64().and_then(|it| DateTime::from_timestamp(it, 0));
     let expires_at = expires_at.ok_or("does not say until when its client secret is good")?;
     let session_id = name(&body["session"]["id"]).ok_or("does not name the session")?;
-    Ok(Minted { client_secret: Secret::new(client_secret), expires_at, session_id, request_id })
+    Ok(MintedSecret {
+        client_secret: Secret::new(client_secret),
+        expires_at,
+        session_id,
+        request_id,
+    })
 }
 
 /// A text of the provider's that may be kept: visible ASCII, and not too much of it.

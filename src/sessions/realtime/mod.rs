@@ -13,15 +13,15 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{error, warn};
 
+use answer::ProviderError;
 pub use answer::RealtimeFault;
-use answer::Told;
 
 use crate::{
     clock::jittered,
     config::Secret,
     ids::RequestId,
     metrics::Metrics,
-    outbound::{self, Bounds, Outbound, Reach},
+    outbound::{self, AddressPolicy, Bounds, Outbound},
     sessions::session::Session,
 };
 
@@ -41,7 +41,7 @@ const SECRET_SECONDS: u32 = 600;
 
 /// What a client opens the session with.
 #[derive(Debug, Clone)]
-pub struct Minted {
+pub struct MintedSecret {
     /// The provider's secret for this client; shown as `***`.
     pub client_secret: Secret,
     /// Until when it opens a session.
@@ -66,9 +66,17 @@ impl Realtime {
     ///
     /// # Errors
     /// TLS cannot be set up on this machine.
-    pub fn new(mut root: Url, key: Secret, metrics: Metrics) -> Result<Self, outbound::Fault> {
-        let bounds =
-            Bounds { connect: CONNECT, total: TOTAL, largest: LARGEST, reach: Reach::Anywhere };
+    pub fn new(
+        mut root: Url,
+        key: Secret,
+        metrics: Metrics,
+    ) -> Result<Self, outbound::OutboundError> {
+        let bounds = Bounds {
+            connect: CONNECT,
+            total: TOTAL,
+            largest: LARGEST,
+            reach: AddressPolicy::Anywhere,
+        };
         if let Ok(mut path) = root.path_segments_mut() {
             path.pop_if_empty().extend(["realtime", "client_secrets"]);
         }
@@ -84,7 +92,7 @@ impl Realtime {
         instructions: Option<&str>,
         request: &RequestId,
         until: Instant,
-    ) -> Result<Minted, RealtimeFault> {
+    ) -> Result<MintedSecret, RealtimeFault> {
         let until = until.min(Instant::now() + TOTAL);
         let body = body(session, instructions);
         let mut calls = 1;
@@ -110,14 +118,14 @@ impl Realtime {
         body: &Value,
         request: &RequestId,
         until: Instant,
-    ) -> Result<Minted, RealtimeFault> {
+    ) -> Result<MintedSecret, RealtimeFault> {
         let begun = Instant::now();
         let sent = self.http.request(Method::POST, self.url.clone());
         let sent = sent.bearer_auth(self.key.expose()).json(body);
         let sent = sent.header("x-client-request-id", request.as_str());
         let answered = match timeout_at(until, self.http.send(sent)).await {
-            Ok(answered) => answered.map_err(Told::of_fault),
-            Err(_) => Err(Told::of_fault(outbound::Fault::Late)),
+            Ok(answered) => answered.map_err(ProviderError::of_fault),
+            Err(_) => Err(ProviderError::of_fault(outbound::OutboundError::Late)),
         };
         let minted = answered.and_then(|answer| answer::read(&answer));
         let outcome = minted.as_ref().map_or_else(|told| told.fault.outcome(), |_| "done");
@@ -144,8 +152,8 @@ fn body(session: &Session, instructions: Option<&str>) -> Value {
 }
 
 /// Never the provider's own words: they may repeat the key.
-fn log(told: &Told) {
-    let Told { fault, status, code, param, request_id } = told;
+fn log(told: &ProviderError) {
+    let ProviderError { fault, status, code, param, request_id } = told;
     let (status, code, param) = (status.unwrap_or_default(), code.as_deref(), param.as_deref());
     let provider_request_id = request_id.as_ref().map(RequestId::as_str);
     if fault.is_for_an_operator() {

@@ -15,21 +15,21 @@ use uuid::Uuid;
 
 use crate::{
     clock::jittered,
-    database::{self, Attempts, Connection, Deadline, Failure, Pool},
+    database::{self, Connection, Deadline, Pool, Retry, TransactionError},
     idempotency,
     ids::RequestId,
     outbox::Topic,
     sessions::{
-        eligibility::{Refusal, User},
+        eligibility::{IneligibleReason, User},
         lookup,
-        plans::{PlanUnavailable, Plans, Standing},
-        realtime::{Minted, Realtime, RealtimeFault},
+        plans::{PlanAndLevel, PlanUnavailable, Plans},
+        realtime::{MintedSecret, Realtime, RealtimeFault},
         session::{Session, Status},
     },
     settings::{self, GlobalSettingsService},
 };
 use store::Activation;
-use write::{Writing, Written};
+use write::{StartResult, StartWriter};
 
 /// What is kept of a request's time for what follows the provider's answer.
 const FINISHING: Duration = Duration::from_millis(500);
@@ -39,7 +39,7 @@ const FORGETTING: Duration = Duration::from_mins(2);
 
 /// What takes part in a start beside the database and the settings. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Starts(Arc<Parts>);
+pub struct SessionStarter(Arc<Parts>);
 
 #[derive(Debug)]
 struct Parts {
@@ -48,7 +48,7 @@ struct Parts {
     per_minute: NonZeroU32,
 }
 
-impl Starts {
+impl SessionStarter {
     /// With neither, plan and level are what the request says, and no client secret is handed out; a user may
     /// try to start `per_minute` times in a minute.
     #[must_use]
@@ -80,7 +80,7 @@ pub struct Started {
     /// Whether an earlier request with the same idempotency key had started it.
     pub replayed: bool,
     /// What the client opens it with, if a provider takes part; not handed out again.
-    pub realtime: Option<Minted>,
+    pub realtime: Option<MintedSecret>,
 }
 
 /// Why a session did not start.
@@ -88,7 +88,7 @@ pub struct Started {
 pub enum Error {
     /// The user may not start now, for each of these reasons.
     #[error("the user is not eligible")]
-    NotEligible(Vec<Refusal>),
+    NotEligible(Vec<IneligibleReason>),
     /// The user has one running, or on its way.
     #[error("session {0} is running")]
     Active(Uuid),
@@ -126,7 +126,7 @@ pub enum Error {
     GivenUp,
     /// The database failed.
     #[error(transparent)]
-    Database(#[from] Failure),
+    Database(#[from] TransactionError),
 }
 
 /// Starts a session under the settings that are current when its row is written, whichever instance
@@ -135,7 +135,7 @@ pub enum Error {
 /// Where nothing is left to do after that, the row is of an active session at once. Else it is of one that is
 /// starting, which becomes active, or failed, when the provider has answered.
 pub async fn start(
-    starts: &Starts,
+    starts: &SessionStarter,
     pool: &Pool,
     settings: &GlobalSettingsService,
     request: &Request,
@@ -143,13 +143,14 @@ pub async fn start(
     let Parts { plans, realtime, per_minute } = &*starts.0;
     let mut user = request.user.clone();
     if let Some(plans) = plans {
-        let Standing { plan, level } = plans.find(&user.id, &request.id).await?;
+        let PlanAndLevel { plan, level } = plans.find(&user.id, &request.id).await?;
         user = User { plan, level, ..user };
     }
     let sinks = settings.outbox().sinks(Topic::SessionStarted);
     let in_two_steps = realtime.is_some() || !sinks.is_empty();
-    let writing = Writing { pool, settings, request, user, per_minute: *per_minute, in_two_steps };
-    let Written { session, replayed, instructions } = writing.write().await?;
+    let writing =
+        StartWriter { pool, settings, request, user, per_minute: *per_minute, in_two_steps };
+    let StartResult { session, replayed, instructions } = writing.write().await?;
     if replayed || !in_two_steps {
         return Ok(Started { session, replayed, realtime: None });
     }
@@ -175,7 +176,7 @@ impl Finishing<'_> {
         &self,
         realtime: &Realtime,
         instructions: Option<&str>,
-    ) -> Result<Minted, RealtimeFault> {
+    ) -> Result<MintedSecret, RealtimeFault> {
         let until = self.request.due.checked_sub(FINISHING).unwrap_or(self.request.due);
         let minted = realtime.mint(self.session, instructions, &self.request.id, until).await;
         if minted.is_err() {
@@ -190,7 +191,11 @@ impl Finishing<'_> {
         let (id, now) = (self.session.id, self.request.now);
         let failed = async |conn: &mut Connection| store::fail(conn, id, now).await;
         let until = self.request.due.checked_sub(FINISHING / 2).unwrap_or(self.request.due);
-        let done = timeout_at(until, database::once(self.pool, Deadline::usual(), failed)).await;
+        let done = timeout_at(
+            until,
+            database::execute_autocommit(self.pool, Deadline::standard(), failed),
+        )
+        .await;
         if !matches!(done, Ok(Ok(()))) {
             warn!(session = %id, "a session that did not start could not be marked; it holds its user up for 30 s");
         }
@@ -198,7 +203,11 @@ impl Finishing<'_> {
 
     /// Makes the session active. An answer that was lost is no reason to fail: who asks again finds what was
     /// stored.
-    async fn activate(&self, minted: Option<&Minted>, sinks: Vec<String>) -> Result<(), Error> {
+    async fn activate(
+        &self,
+        minted: Option<&MintedSecret>,
+        sinks: Vec<String>,
+    ) -> Result<(), Error> {
         let activation = Activation {
             id: self.session.id,
             provider_session_id: minted.map(|it| it.session_id.clone()),
@@ -209,24 +218,26 @@ impl Finishing<'_> {
             sinks,
             payload: self.session.payload(),
         };
-        let deadline = Deadline::usual();
-        let mut attempts = Attempts::until(deadline);
+        let deadline = Deadline::standard();
+        let mut attempts = Retry::until(deadline);
         let mut doubt = None;
         loop {
             let step = async |conn: &mut Connection| store::activate(conn, &activation).await;
-            match database::once(self.pool, deadline, step).await {
+            match database::execute_autocommit(self.pool, deadline, step).await {
                 Ok(true) => return Ok(()),
                 Ok(false) if doubt.is_some() && self.is_active().await? => return Ok(()),
                 Ok(false) => return Err(Error::GivenUp),
-                Err(failure) if failure.is_lost() && attempts.again().await => {
-                    doubt = doubt.or(failure.is_in_doubt().then_some(failure));
+                Err(failure)
+                    if failure.is_transient_or_outcome_unknown() && attempts.next().await =>
+                {
+                    doubt = doubt.or(failure.is_outcome_unknown().then_some(failure));
                 }
                 Err(failure) => return Err(doubt.unwrap_or(failure).into()),
             }
         }
     }
 
-    async fn is_active(&self) -> Result<bool, Failure> {
+    async fn is_active(&self) -> Result<bool, TransactionError> {
         let found = lookup::stored(self.pool, self.session.id, self.request.now).await?;
         Ok(found.is_some_and(|it| it.status == Status::Active))
     }
@@ -240,7 +251,9 @@ pub async fn forget_attempts(pool: Pool) {
         ticks.tick().await;
         let forget = async |conn: &mut Connection| store::forget_attempts(conn).await;
         // Away for a while is no news of ours: whoever needs the database says so.
-        if let Ok(forgotten) = database::once(&pool, Deadline::usual(), forget).await {
+        if let Ok(forgotten) =
+            database::execute_autocommit(&pool, Deadline::standard(), forget).await
+        {
             debug!(forgotten, "users' attempts to start were forgotten");
         }
     }

@@ -117,7 +117,7 @@ pub(super) async fn insert_if_clear(
 
 /// Who is told of a session that a start of its user marks as over.
 #[derive(Clone, Default)]
-pub(super) struct Told {
+pub(super) struct Diagnosis {
     pub(super) message_id: Uuid,
     pub(super) topic: &'static str,
     pub(super) sinks: Vec<String>,
@@ -130,7 +130,7 @@ pub(super) async fn examine(
     candidate: &Candidate,
     bounds: &Bounds,
     limit: Limit,
-    told: Option<&Told>,
+    told: Option<&Diagnosis>,
 ) -> sqlx::Result<Attempt> {
     let (permitted, told) = (told.is_some(), told.cloned().unwrap_or_default());
     sqlx::query_as!(

@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use super::{
     Error, Request,
-    store::{self, Attempt, Cleared, Limit, Told},
+    store::{self, Attempt, Cleared, Diagnosis, Limit},
 };
 use crate::{
-    database::{self, Attempts, Deadline, Failure, Pool},
+    database::{self, Deadline, Pool, Retry, TransactionError},
     idempotency,
     outbox::Topic,
     sessions::{
@@ -19,11 +19,11 @@ use crate::{
         rules::SessionSettings,
         session::{Candidate, Idempotency, Session},
     },
-    settings::{self, GlobalSettingsService, Unusable},
+    settings::{self, GlobalSettingsService, InvalidSettings},
 };
 
 /// A start whose row is to be written.
-pub(super) struct Writing<'a> {
+pub(super) struct StartWriter<'a> {
     pub(super) pool: &'a Pool,
     pub(super) settings: &'a GlobalSettingsService,
     pub(super) request: &'a Request,
@@ -34,7 +34,7 @@ pub(super) struct Writing<'a> {
 }
 
 /// A session whose row is written, now or by the same request before.
-pub(super) struct Written {
+pub(super) struct StartResult {
     pub(super) session: Session,
     pub(super) replayed: bool,
     /// What the provider is told in place of a stored prompt.
@@ -42,25 +42,27 @@ pub(super) struct Written {
 }
 
 enum Outcome {
-    Written(Box<Written>),
+    Written(Box<StartResult>),
     /// Another start of the same user was in between, or what was in the way is cleared away.
     Raced,
     /// The settings are newer than the candidate's.
     Outdated,
 }
 
-impl Writing<'_> {
+impl StartWriter<'_> {
     /// Writes the row. A connection that breaks is no reason to fail, even when nobody knows whether the row
     /// was written: every attempt is for the same id, so the next one finds what an earlier one left.
-    pub(super) async fn write(&self) -> Result<Written, Error> {
-        let deadline = Deadline::usual();
-        let mut attempts = Attempts::until(deadline);
+    pub(super) async fn write(&self) -> Result<StartResult, Error> {
+        let deadline = Deadline::standard();
+        let mut attempts = Retry::until(deadline);
         let id = Uuid::now_v7();
         let mut doubt = None;
         loop {
             match self.settle(id, deadline).await {
-                Err(Error::Database(failure)) if failure.is_lost() && attempts.again().await => {
-                    doubt = doubt.or(failure.is_in_doubt().then_some(failure));
+                Err(Error::Database(failure))
+                    if failure.is_transient_or_outcome_unknown() && attempts.next().await =>
+                {
+                    doubt = doubt.or(failure.is_outcome_unknown().then_some(failure));
                 }
                 Err(err) => return Err(in_doubt(doubt, err)),
                 written => return written,
@@ -68,7 +70,7 @@ impl Writing<'_> {
         }
     }
 
-    async fn settle(&self, id: Uuid, deadline: Deadline) -> Result<Written, Error> {
+    async fn settle(&self, id: Uuid, deadline: Deadline) -> Result<StartResult, Error> {
         let per_minute = i32::try_from(self.per_minute.get()).unwrap_or(i32::MAX);
         let mut limit = Limit { per_minute, counted: false };
         // A race with another start, or with a change, is decided by looking again; a handful of changes in
@@ -122,7 +124,7 @@ impl Writing<'_> {
             return Ok(Outcome::Written(written(candidate.session(), false, candidate)));
         }
         let (asked, told) = (*limit, permitted.then(|| self.told()));
-        let examined = database::once(self.pool, deadline, async |conn| {
+        let examined = database::execute_autocommit(self.pool, deadline, async |conn| {
             store::examine(conn, candidate, &bounds, asked, told.as_ref()).await
         });
         let found = examined.await?;
@@ -150,10 +152,10 @@ impl Writing<'_> {
     }
 
     /// Who is told when a session of the user's turns out to be over.
-    fn told(&self) -> Told {
+    fn told(&self) -> Diagnosis {
         let topic = Topic::SessionExpired;
         let sinks = self.settings.outbox().sinks(topic);
-        Told { message_id: Uuid::now_v7(), topic: topic.as_str(), sinks }
+        Diagnosis { message_id: Uuid::now_v7(), topic: topic.as_str(), sinks }
     }
 
     /// Inserts the candidate if nothing stands in its way; says whether it did.
@@ -163,9 +165,9 @@ impl Writing<'_> {
         bounds: &Bounds,
         limit: &mut Limit,
         deadline: Deadline,
-    ) -> Result<bool, Failure> {
+    ) -> Result<bool, TransactionError> {
         let asked = *limit;
-        let cleared = database::once(self.pool, deadline, async |conn| {
+        let cleared = database::execute_autocommit(self.pool, deadline, async |conn| {
             store::insert_if_clear(conn, candidate, bounds, asked).await
         });
         match cleared.await {
@@ -180,13 +182,13 @@ impl Writing<'_> {
     }
 }
 
-fn written(session: Session, replayed: bool, candidate: &Candidate) -> Box<Written> {
+fn written(session: Session, replayed: bool, candidate: &Candidate) -> Box<StartResult> {
     let instructions = candidate.settings.instructions.clone();
-    Box::new(Written { session, replayed, instructions })
+    Box::new(StartResult { session, replayed, instructions })
 }
 
 /// The failure to tell: after a doubtful attempt only what the database said of the user is certain.
-fn in_doubt(doubt: Option<Failure>, err: Error) -> Error {
+fn in_doubt(doubt: Option<TransactionError>, err: Error) -> Error {
     match err {
         Error::NotEligible(_) | Error::Active(_) | Error::Idempotency(_) => err,
         _ => doubt.map_or(err, Error::Database),
@@ -203,8 +205,8 @@ async fn refreshed(pool: &Pool, settings: &GlobalSettingsService) -> Result<(), 
 /// The settings of the current snapshot, while the database's are valid. A few look-ups: nothing beside the
 /// round trip that follows, so they are not kept.
 fn usable(settings: &GlobalSettingsService) -> Result<Arc<SessionSettings>, Error> {
-    if !settings.is_sound() {
-        let faults = settings.faults();
+    if !settings.is_valid() {
+        let faults = settings.violations();
         let told = faults.iter().map(|it| (it.key.clone(), it.detail.clone()));
         return Err(Error::Settings(told.collect()));
     }
@@ -212,10 +214,10 @@ fn usable(settings: &GlobalSettingsService) -> Result<Arc<SessionSettings>, Erro
     read.map(Arc::new).map_err(|unusable| Error::Settings(told(&unusable)))
 }
 
-fn told(unusable: &[Unusable]) -> Vec<(String, String)> {
+fn told(unusable: &[InvalidSettings]) -> Vec<(String, String)> {
     let told = unusable.iter().map(|fault| match fault {
-        Unusable::Missing(key) => (key.clone(), "is missing".to_owned()),
-        Unusable::Mistyped { key, wanted } => (key.clone(), format!("is not {wanted}")),
+        InvalidSettings::Missing(key) => (key.clone(), "is missing".to_owned()),
+        InvalidSettings::Mistyped { key, wanted } => (key.clone(), format!("is not {wanted}")),
     });
     told.collect()
 }
@@ -235,7 +237,7 @@ fn stored_before(found: &Attempt, candidate: &Candidate) -> Result<Option<Uuid>,
 }
 
 /// Whether a unique index kept two starts apart.
-fn is_race(failure: &Failure) -> bool {
+fn is_race(failure: &TransactionError) -> bool {
     let indexes =
         ["brune_session_pkey", "brune_session_one_active", "brune_session_by_idempotency_key"];
     failure.constraint().is_some_and(|it| indexes.contains(&it))

@@ -1,7 +1,7 @@
 //! What contradicts in a catalog itself.
 
 use crate::{
-    secret_scanner::Firewall,
+    secret_scanner::SecretScanner,
     settings::{
         constraints::Constraints,
         rules,
@@ -22,7 +22,7 @@ pub(super) fn check(schema: &Schema) -> Vec<(String, String)> {
     for definition in schema.all() {
         let own = check_constraints(definition).into_iter().chain(check_texts(definition));
         faults.extend(own.map(|it| (definition.key.clone(), it)));
-        if let Some((what, likeness)) = definition.find_secret(&Firewall::default()) {
+        if let Some((what, likeness)) = definition.find_secret(&SecretScanner::default()) {
             let detail = format!("{what} {}", likeness.detail());
             faults.push((definition.key.clone(), detail));
         }

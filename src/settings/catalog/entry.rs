@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::{
-    json::Json,
+    json::StrictJson,
     settings::{
         constraints::Constraints,
         schema::{Applies, Definition, Kind, Required},
@@ -113,16 +113,16 @@ fn read(value_type: ValueType, default: &toml::Value) -> Result<SettingValue, St
         .map_err(|_| format!("its default is not {}", value_type.describe()))
 }
 
-fn json(value: &toml::Value) -> Json {
+fn json(value: &toml::Value) -> StrictJson {
     match value {
-        toml::Value::String(text) => Json::String(text.clone()),
-        toml::Value::Integer(whole) => Json::Number(whole.to_string()),
-        toml::Value::Float(decimal) => Json::Number(decimal.to_string()),
-        toml::Value::Boolean(it) => Json::Bool(*it),
-        toml::Value::Datetime(it) => Json::String(it.to_string()),
-        toml::Value::Array(items) => Json::Array(items.iter().map(json).collect()),
-        toml::Value::Table(table) => {
-            Json::Object(table.iter().map(|(key, value)| (key.clone(), json(value))).collect())
-        }
+        toml::Value::String(text) => StrictJson::String(text.clone()),
+        toml::Value::Integer(whole) => StrictJson::Number(whole.to_string()),
+        toml::Value::Float(decimal) => StrictJson::Number(decimal.to_string()),
+        toml::Value::Boolean(it) => StrictJson::Bool(*it),
+        toml::Value::Datetime(it) => StrictJson::String(it.to_string()),
+        toml::Value::Array(items) => StrictJson::Array(items.iter().map(json).collect()),
+        toml::Value::Table(table) => StrictJson::Object(
+            table.iter().map(|(key, value)| (key.clone(), json(value))).collect(),
+        ),
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     audit::{self, Action, Actor, NewEntry},
     database::Connection,
     settings::{
-        change::{Changed, ChangedKey, Conflict, Error, Terms},
+        change::{Changed, ChangedKey, Conflict, Error, WriteOptions},
         entry::Entry,
         rules::{self, Violation},
         schema::{Definition, Schema},
@@ -28,7 +28,7 @@ pub(super) struct Batch<'a> {
     pub(super) actor: &'a Actor,
     pub(super) edits: &'a [Resolved<'a>],
     pub(super) refused: &'a [String],
-    pub(super) terms: &'a Terms,
+    pub(super) terms: &'a WriteOptions,
 }
 
 /// Takes the lock that puts writers in a row; from here on nothing moves.
@@ -71,7 +71,7 @@ pub(super) async fn apply(
     Ok(Changed { revision, dry_run: terms.dry_run, changed, unchanged, ignored })
 }
 
-fn require_versions(edits: &[Resolved<'_>], terms: &Terms) -> Result<(), Error> {
+fn require_versions(edits: &[Resolved<'_>], terms: &WriteOptions) -> Result<(), Error> {
     let without = edits.iter().filter(|edit| edit.version.is_none());
     let without: Vec<_> = without.map(|edit| edit.definition.key.clone()).collect();
     if without.is_empty() || terms.revisions.is_some() {

@@ -6,7 +6,7 @@ mod notice;
 mod outcome;
 mod screen;
 
-pub use outcome::{Changed, ChangedKey, Conflict, Error, SecretLike};
+pub use outcome::{Changed, ChangedKey, Conflict, Error, SecretFound};
 pub(super) use screen::{UNDECLARED, find_in_values, name, screen};
 
 use std::collections::HashSet;
@@ -14,14 +14,14 @@ use std::collections::HashSet;
 use crate::{
     audit::{self, Action, Actor, NewEntry, Reason},
     compute,
-    database::{Attempts, Connection, Deadline, Ending, Pool, Work},
+    database::{Connection, Deadline, OnSuccess, Pool, Retry, Transaction},
     idempotency,
-    json::Json,
+    json::StrictJson,
     settings::{
         change::apply::{Batch, Resolved},
         reload,
         rules::{self, Violation},
-        schema::{Definition, Named, Schema},
+        schema::{Definition, KeyClass, Schema},
         service::GlobalSettingsService,
         value::SettingValue,
     },
@@ -33,14 +33,14 @@ pub struct Edit {
     /// What to change.
     pub key: String,
     /// What to.
-    pub value: Json,
+    pub value: StrictJson,
     /// The version it must still be at; may be left out when the whole's revision is given.
     pub version: Option<i64>,
 }
 
 /// What is asked of a write, whatever it writes.
 #[derive(Debug, Clone, Default)]
-pub struct Terms {
+pub struct WriteOptions {
     /// The revisions of which one must still be current (`If-Match`).
     pub revisions: Option<Vec<i64>>,
     /// Leave out what may not be written, and apply the rest (`Prefer: handling=lenient`).
@@ -57,7 +57,7 @@ pub async fn update(
     settings: &GlobalSettingsService,
     actor: &Actor,
     edits: &[Edit],
-    terms: &Terms,
+    terms: &WriteOptions,
 ) -> Result<Changed, Error> {
     update_as(Action::Update, pool, settings, actor, edits, terms).await
 }
@@ -69,21 +69,21 @@ pub(super) async fn update_as(
     settings: &GlobalSettingsService,
     actor: &Actor,
     edits: &[Edit],
-    terms: &Terms,
+    terms: &WriteOptions,
 ) -> Result<Changed, Error> {
-    let deadline = Deadline::usual();
-    let mut attempts = Attempts::until(deadline);
+    let deadline = Deadline::standard();
+    let mut attempts = Retry::until(deadline);
     loop {
-        let batch = Wanted { action, actor, edits, terms };
+        let batch = RequestedChange { action, actor, edits, terms };
         let result = attempt(pool, settings, &batch, deadline).await;
         match result {
-            Err(Error::CatalogMoved) if attempts.again().await => {
+            Err(Error::CatalogMoved) if attempts.next().await => {
                 reload::refresh(pool, settings).await?;
             }
-            Err(Error::Database(failure)) if failure.is_transient() && attempts.again().await => (),
+            Err(Error::Database(failure)) if failure.is_transient() && attempts.next().await => (),
             result => {
                 if result.as_ref().is_ok_and(|it| !it.changed.is_empty()) && !terms.dry_run {
-                    settings.say_written();
+                    settings.notify_local_write();
                     settings.outbox().wake();
                 }
                 return result;
@@ -93,24 +93,24 @@ pub(super) async fn update_as(
 }
 
 /// A change set as it is asked for.
-struct Wanted<'a> {
+struct RequestedChange<'a> {
     action: Action,
     actor: &'a Actor,
     edits: &'a [Edit],
-    terms: &'a Terms,
+    terms: &'a WriteOptions,
 }
 
 async fn attempt(
     pool: &Pool,
     settings: &GlobalSettingsService,
-    wanted: &Wanted<'_>,
+    wanted: &RequestedChange<'_>,
     deadline: Deadline,
 ) -> Result<Changed, Error> {
-    let &Wanted { action, actor, edits, terms } = wanted;
+    let &RequestedChange { action, actor, edits, terms } = wanted;
     let snapshot = settings.snapshot();
-    let (firewall, schema) = (settings.firewall(), &snapshot.schema);
+    let (scanner, schema) = (settings.secret_scanner(), &snapshot.schema);
     let (found, checked) = compute::run(size(edits), || {
-        let found = screen::find(firewall, schema, &actor.reason, edits);
+        let found = screen::find(scanner, schema, &actor.reason, edits);
         let checked = resolve(schema, edits, terms.lenient, found.as_ref());
         (found, checked)
     })
@@ -125,10 +125,10 @@ async fn attempt(
         }
         resolved => resolved?,
     };
-    let mut work = Work::begin(pool, deadline).await?;
+    let mut work = Transaction::begin(pool, deadline).await?;
     let batch = Batch { action, actor, edits: &resolved, refused: &refused, terms };
     let done = deadline.within(store_once(work.conn(), settings, schema, &batch)).await;
-    work.conclude(done, ending(terms)).await
+    work.finish(done, ending(terms)).await
 }
 
 /// Bytes that checking `edits` goes through.
@@ -137,8 +137,8 @@ fn size(edits: &[Edit]) -> usize {
 }
 
 /// How the transaction of a write ends when nothing is wrong.
-pub(super) fn ending(terms: &Terms) -> Ending {
-    if terms.dry_run { Ending::Rollback } else { Ending::Commit }
+pub(super) fn ending(terms: &WriteOptions) -> OnSuccess {
+    if terms.dry_run { OnSuccess::Rollback } else { OnSuccess::Commit }
 }
 
 /// Leaves a trace of an attempt on `keys`, without values, and without a reason that looks like a secret.
@@ -149,18 +149,18 @@ pub(super) async fn refuse(
     keys: &[String],
 ) -> Result<(), Error> {
     let mut actor = actor.clone();
-    if settings.firewall().likeness(actor.reason.as_str()).is_some() {
+    if settings.secret_scanner().scan(actor.reason.as_str()).is_some() {
         actor.reason = Reason::withheld();
     }
     let entries: Vec<NewEntry> = keys.iter().map(|key| NewEntry::refused(key)).collect();
-    let deadline = Deadline::usual();
-    let mut work = Work::begin(pool, deadline).await?;
+    let deadline = Deadline::standard();
+    let mut work = Transaction::begin(pool, deadline).await?;
     let written = async {
         audit::append(work.conn(), &actor, entries).await?;
         Ok::<_, Error>(notice::refused(work.conn(), settings, &actor, keys).await?)
     };
     let written = deadline.within(written).await;
-    work.conclude(written, Ending::Commit).await?;
+    work.finish(written, OnSuccess::Commit).await?;
     settings.outbox().wake();
     Ok(())
 }
@@ -172,16 +172,16 @@ fn resolve<'s>(
     schema: &'s Schema,
     edits: &[Edit],
     lenient: bool,
-    found: Option<&SecretLike>,
+    found: Option<&SecretFound>,
 ) -> Result<(Vec<Resolved<'s>>, Vec<String>), Error> {
     let (mut resolved, mut locked, mut faults) = (Vec::new(), Vec::new(), Vec::new());
     let mut locked_once = HashSet::new();
     for edit in edits {
-        match schema.aimed_at(&edit.key) {
-            Named::Locked(definition) if !locked_once.insert(&definition.key) => (),
-            Named::Locked(definition) => locked.push(definition.key.clone()),
-            Named::Unknown => faults.push(Violation::unknown(&edit.key)),
-            Named::Editable(definition) => match read(definition, &edit.value) {
+        match schema.classify_lookalike(&edit.key) {
+            KeyClass::Locked(definition) if !locked_once.insert(&definition.key) => (),
+            KeyClass::Locked(definition) => locked.push(definition.key.clone()),
+            KeyClass::Unknown => faults.push(Violation::unknown(&edit.key)),
+            KeyClass::Editable(definition) => match read(definition, &edit.value) {
                 Ok(value) => resolved.push(Resolved { definition, value, version: edit.version }),
                 Err(violations) => faults.extend(violations),
             },
@@ -200,7 +200,10 @@ fn resolve<'s>(
 }
 
 /// Reads `json` as a value of `definition` that may stand on its own.
-pub(super) fn read(definition: &Definition, json: &Json) -> Result<SettingValue, Vec<Violation>> {
+pub(super) fn read(
+    definition: &Definition,
+    json: &StrictJson,
+) -> Result<SettingValue, Vec<Violation>> {
     let value = SettingValue::parse(definition.value_type, json)
         .map_err(|unfit| vec![Violation::unfit(definition, unfit)])?;
     let mut violations = rules::check_alone(definition, &value);

@@ -6,7 +6,7 @@ use crate::{
     audit::{Action, Actor},
     database::Connection,
     outbox::Topic,
-    secret_scanner::Firewall,
+    secret_scanner::SecretScanner,
     settings::{
         change::{Changed, ChangedKey},
         service::GlobalSettingsService,
@@ -36,8 +36,8 @@ pub(super) async fn changed(
     if changed.changed.is_empty() {
         return Ok(());
     }
-    let (firewall, keys) = (settings.firewall(), &changed.changed);
-    let told: Vec<Value> = keys.iter().take(KEYS).map(|it| key(firewall, it)).collect();
+    let (scanner, keys) = (settings.secret_scanner(), &changed.changed);
+    let told: Vec<Value> = keys.iter().take(KEYS).map(|it| key(scanner, it)).collect();
     let payload = json!({
         "revision": changed.revision,
         "action": action,
@@ -69,17 +69,17 @@ pub(super) async fn refused(
     settings.outbox().enqueue(conn, Topic::SettingsRefused, &payload).await
 }
 
-fn key(firewall: &Firewall, changed: &ChangedKey) -> Value {
+fn key(scanner: &SecretScanner, changed: &ChangedKey) -> Value {
     let ChangedKey { key, old_value, new_value, version } = changed;
-    let old_value = old_value.as_ref().map(|it| value(firewall, it));
+    let old_value = old_value.as_ref().map(|it| value(scanner, it));
     json!({
-        "key": key, "old_value": old_value, "new_value": value(firewall, new_value), "version": version,
+        "key": key, "old_value": old_value, "new_value": value(scanner, new_value), "version": version,
     })
 }
 
 /// `value`, or as much of it as a message holds. An old one may look like a secret: rules were looser once.
-fn value(firewall: &Firewall, value: &SettingValue) -> Value {
-    if firewall.in_json(&value.into()).is_some() {
+fn value(scanner: &SecretScanner, value: &SettingValue) -> Value {
+    if scanner.scan_json(&value.into()).is_some() {
         return Value::from("(withheld: it looks like a secret)");
     }
     let json = value.to_json();

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::{
     database, idempotency,
-    secret_scanner::Likeness,
+    secret_scanner::SecretKind,
     settings::{reload, rules::Violation, value::SettingValue},
 };
 
@@ -66,14 +66,14 @@ pub struct Conflict {
 
 /// What of a change looks like a secret; no part of what was sent.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct SecretLike {
+pub struct SecretFound {
     /// What the reason looks like, if it does.
-    pub reason: Option<Likeness>,
+    pub reason: Option<SecretKind>,
     /// The keys whose values do.
-    pub values: Vec<(String, Likeness)>,
+    pub values: Vec<(String, SecretKind)>,
 }
 
-impl SecretLike {
+impl SecretFound {
     /// The values, as rules that are broken.
     #[must_use]
     pub fn violations(&self) -> Vec<Violation> {
@@ -89,7 +89,7 @@ pub enum Error {
     Locked(Vec<String>),
     /// The reason or values look like secrets; the attempt is on the trail without them.
     #[error("what looks like a secret is never stored")]
-    SecretLike(SecretLike),
+    SecretLike(SecretFound),
     /// Values break rules, or name nothing.
     #[error("the change breaks {} rules", .0.len())]
     Invalid(Vec<Violation>),
@@ -122,7 +122,7 @@ pub enum Error {
     Reload(#[from] reload::Error),
     /// The database failed, or could not be waited for.
     #[error(transparent)]
-    Database(#[from] database::Failure),
+    Database(#[from] database::TransactionError),
 }
 
 impl From<sqlx::Error> for Error {

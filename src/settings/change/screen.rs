@@ -6,11 +6,11 @@ use crate::{
     audit::{Actor, Reason},
     compute,
     database::Pool,
-    secret_scanner::{Firewall, Likeness},
+    secret_scanner::{SecretKind, SecretScanner},
     settings::{
         catalog::is_key,
-        change::{Edit, Error, SecretLike, refuse, size},
-        schema::{Definition, Named, Schema},
+        change::{Edit, Error, SecretFound, refuse, size},
+        schema::{Definition, KeyClass, Schema},
         service::GlobalSettingsService,
     },
 };
@@ -27,9 +27,9 @@ pub(in crate::settings) async fn screen(
     edits: &[Edit],
     dry_run: bool,
 ) -> Result<(), Error> {
-    let (firewall, snapshot) = (settings.firewall(), settings.snapshot());
+    let (scanner, snapshot) = (settings.secret_scanner(), settings.snapshot());
     let schema = &snapshot.schema;
-    let find = || find(firewall, schema, &actor.reason, edits);
+    let find = || find(scanner, schema, &actor.reason, edits);
     let Some(found) = compute::run(size(edits), find).await else { return Ok(()) };
     if !dry_run {
         let keys = concerned(&snapshot.schema, edits, Some(&found));
@@ -41,29 +41,29 @@ pub(in crate::settings) async fn screen(
 /// What of a write looks like a secret. The value of a key that is never written is not looked at: it goes
 /// nowhere, whatever it is.
 pub(super) fn find(
-    firewall: &Firewall,
+    scanner: &SecretScanner,
     schema: &Schema,
     reason: &Reason,
     edits: &[Edit],
-) -> Option<SecretLike> {
-    let reason = firewall.likeness(reason.as_str());
-    let found = SecretLike { reason, values: find_in_values(firewall, schema, edits) };
-    (found != SecretLike::default()).then_some(found)
+) -> Option<SecretFound> {
+    let reason = scanner.scan(reason.as_str());
+    let found = SecretFound { reason, values: find_in_values(scanner, schema, edits) };
+    (found != SecretFound::default()).then_some(found)
 }
 
 /// The keys of `edits` whose values look like secrets, each with what its value looks like.
 pub(in crate::settings) fn find_in_values(
-    firewall: &Firewall,
+    scanner: &SecretScanner,
     schema: &Schema,
     edits: &[Edit],
-) -> Vec<(String, Likeness)> {
-    let likeness = |edit: &Edit| match schema.aimed_at(&edit.key) {
-        Named::Locked(_) => None,
-        Named::Editable(_) => firewall.in_json(&edit.value),
-        Named::Unknown => firewall.likeness(&edit.key).or_else(|| firewall.in_json(&edit.value)),
+) -> Vec<(String, SecretKind)> {
+    let likeness = |edit: &Edit| match schema.classify_lookalike(&edit.key) {
+        KeyClass::Locked(_) => None,
+        KeyClass::Editable(_) => scanner.scan_json(&edit.value),
+        KeyClass::Unknown => scanner.scan(&edit.key).or_else(|| scanner.scan_json(&edit.value)),
     };
     let values = edits.iter().filter_map(|edit| {
-        likeness(edit).map(|likeness| (name(firewall, schema, &edit.key), likeness))
+        likeness(edit).map(|likeness| (name(scanner, schema, &edit.key), likeness))
     });
     values.collect()
 }
@@ -74,18 +74,18 @@ pub(in crate::settings) fn find_in_values(
 pub(super) fn concerned(
     schema: &Schema,
     edits: &[Edit],
-    found: Option<&SecretLike>,
+    found: Option<&SecretFound>,
 ) -> Vec<String> {
     let every = found.is_some_and(|it| it.reason.is_some());
     let values = found.into_iter().flat_map(|it| &it.values);
     let values: HashSet<&str> = values.map(|(key, _)| key.as_str()).collect();
-    let named = edits.iter().filter_map(|edit| match schema.aimed_at(&edit.key) {
-        Named::Locked(definition) => Some(&definition.key),
-        Named::Editable(Definition { key, .. }) => {
+    let named = edits.iter().filter_map(|edit| match schema.classify_lookalike(&edit.key) {
+        KeyClass::Locked(definition) => Some(&definition.key),
+        KeyClass::Editable(Definition { key, .. }) => {
             Some(key).filter(|_| every || values.contains(key.as_str()))
         }
         // What somebody made up is not for the trail, be it only the name.
-        Named::Unknown => None,
+        KeyClass::Unknown => None,
     });
     let mut once = HashSet::new();
     let mut keys: Vec<String> = named.filter(|key| once.insert(*key)).cloned().collect();
@@ -96,10 +96,10 @@ pub(super) fn concerned(
 }
 
 /// What may be told of a key that was sent as `sent`.
-pub(in crate::settings) fn name(firewall: &Firewall, schema: &Schema, sent: &str) -> String {
-    match schema.aimed_at(sent) {
-        Named::Locked(definition) | Named::Editable(definition) => definition.key.clone(),
-        Named::Unknown if is_key(sent) && firewall.likeness(sent).is_none() => sent.to_owned(),
-        Named::Unknown => UNDECLARED.to_owned(),
+pub(in crate::settings) fn name(scanner: &SecretScanner, schema: &Schema, sent: &str) -> String {
+    match schema.classify_lookalike(sent) {
+        KeyClass::Locked(definition) | KeyClass::Editable(definition) => definition.key.clone(),
+        KeyClass::Unknown if is_key(sent) && scanner.scan(sent).is_none() => sent.to_owned(),
+        KeyClass::Unknown => UNDECLARED.to_owned(),
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use crate::{
     config::dotenv,
-    json::{Fault, Faults, Json},
+    json::{FieldError, FieldErrors, StrictJson},
     settings::{
         document::{Document, Incoming, Raw, read},
         value::SettingValue,
@@ -85,13 +85,13 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-pub(super) fn read(text: &str) -> Result<Incoming, Faults> {
-    let mut faults = Faults::default();
+pub(super) fn read(text: &str) -> Result<Incoming, FieldErrors> {
+    let mut faults = FieldErrors::default();
     let entries = dotenv::parse(text).unwrap_or_else(|lines| {
         for fault in lines {
-            faults.push(Fault {
+            faults.push(FieldError {
                 pointer: None,
-                ..Fault::at("", "malformed_line", fault.to_string())
+                ..FieldError::at("", "malformed_line", fault.to_string())
             });
         }
         Vec::new()
@@ -99,16 +99,16 @@ pub(super) fn read(text: &str) -> Result<Incoming, Faults> {
     let version = metadata(text, "format_version");
     // A file that another program wrote says nothing of the form, and has it all the same.
     if let Some(version) = version {
-        read::check_version(Some(&Json::Number(version)), &mut faults);
+        read::check_version(Some(&StrictJson::Number(version)), &mut faults);
     }
     for entry in &entries {
         if let Err(found) = text::check(&entry.value) {
             let detail = format!("must not contain {found}");
-            faults.push(Fault::at(format!("/{}", entry.key), "forbidden_character", detail));
+            faults.push(FieldError::at(format!("/{}", entry.key), "forbidden_character", detail));
         }
     }
-    let revision =
-        metadata(text, "revision").and_then(|it| read::revision(&Json::Number(it), &mut faults));
+    let revision = metadata(text, "revision")
+        .and_then(|it| read::revision(&StrictJson::Number(it), &mut faults));
     if !faults.is_empty() {
         return Err(faults);
     }

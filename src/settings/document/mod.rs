@@ -12,7 +12,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
 use crate::{
-    json::{Fault, Faults, Json},
+    json::{FieldError, FieldErrors, StrictJson},
     settings::{change::Edit, value::SettingValue},
     text::{self, DecodeError},
 };
@@ -132,7 +132,7 @@ impl Incoming {
     pub(super) fn wishes(&self) -> Vec<Edit> {
         let value = |raw: &Raw| match raw {
             Raw::Json(json) => json.clone(),
-            Raw::Text(text) => Json::String(text.clone()),
+            Raw::Text(text) => StrictJson::String(text.clone()),
         };
         let wish = |(key, raw): &(String, Raw)| Edit {
             key: key.clone(),
@@ -147,7 +147,7 @@ impl Incoming {
 #[derive(Debug, Clone)]
 pub(super) enum Raw {
     /// With a type of its own.
-    Json(Json),
+    Json(StrictJson),
     /// As text, whose type only the catalog knows.
     Text(String),
 }
@@ -155,23 +155,24 @@ pub(super) enum Raw {
 impl Incoming {
     /// Reads `bytes` as `format`, strictly; or everything that is wrong with them, with line and column
     /// where the format has them. No fault repeats what was read: it may hold a secret.
-    pub fn read(format: Format, bytes: &[u8]) -> Result<Self, Faults> {
+    pub fn read(format: Format, bytes: &[u8]) -> Result<Self, FieldErrors> {
         let incoming = match format {
-            Format::Json => read::document(Json::parse(text(bytes)?.as_bytes())?),
+            Format::Json => read::document(StrictJson::parse(text(bytes)?.as_bytes())?),
             Format::Yaml => read::document(yaml::read(text(bytes)?)?),
             Format::Env => env::read(text(bytes)?),
         }?;
         let count = incoming.entries.len();
         if count > MOST_SETTINGS {
             let detail = format!("must have at most {MOST_SETTINGS} settings, and has {count}");
-            return Err(Fault::at("/settings", "too_many_items", detail).into());
+            return Err(FieldError::at("/settings", "too_many_items", detail).into());
         }
         Ok(Self { size: bytes.len(), ..incoming })
     }
 }
 
 /// A body has been bounded by whoever read it.
-fn text(bytes: &[u8]) -> Result<&str, Faults> {
-    let fault = |error: DecodeError| Faults::from(Fault::at("", "not_utf8", error.to_string()));
+fn text(bytes: &[u8]) -> Result<&str, FieldErrors> {
+    let fault =
+        |error: DecodeError| FieldErrors::from(FieldError::at("", "not_utf8", error.to_string()));
     text::decode(bytes, usize::MAX).map_err(fault)
 }

@@ -11,7 +11,7 @@ use serde::{
 use serde_saphyr::{Error, Location, budget::BudgetBreach};
 
 use crate::{
-    json::{Fault, Faults, Json},
+    json::{FieldError, FieldErrors, StrictJson},
     settings::document::Document,
 };
 
@@ -25,7 +25,7 @@ pub(super) fn write(document: &Document) -> Result<String, Box<dyn std::error::E
     Ok(serde_saphyr::to_string(document)?)
 }
 
-pub(super) fn read(text: &str) -> Result<Json, Faults> {
+pub(super) fn read(text: &str) -> Result<StrictJson, FieldErrors> {
     let budget = serde_saphyr::budget! {
         max_nodes: NODES,
         max_depth: 16,
@@ -48,11 +48,11 @@ pub(super) fn read(text: &str) -> Result<Json, Faults> {
     // The same rules for texts as in JSON, by the same reader.
     let text = serde_json::to_vec(&json)
         .map_err(|_| syntax("cannot be written as JSON, which is how it would be stored"))?;
-    Json::parse(&text)
+    StrictJson::parse(&text)
 }
 
 /// The fault in our own words: the library's may change with a release of it, and may quote the document.
-fn fault(err: &Error) -> Faults {
+fn fault(err: &Error) -> FieldErrors {
     let what = words(err);
     match err.location().filter(|it| *it != Location::UNKNOWN) {
         Some(place) => {
@@ -110,12 +110,12 @@ fn budget_words(breach: &BudgetBreach) -> &'static str {
     }
 }
 
-fn syntax(detail: &str) -> Faults {
-    Fault { pointer: None, ..Fault::at("", "invalid_yaml", detail) }.into()
+fn syntax(detail: &str) -> FieldErrors {
+    FieldError { pointer: None, ..FieldError::at("", "invalid_yaml", detail) }.into()
 }
 
 /// Whatever stands there.
-struct Any(Json);
+struct Any(StrictJson);
 
 impl<'de> Deserialize<'de> for Any {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -126,50 +126,50 @@ impl<'de> Deserialize<'de> for Any {
 struct AnyVisitor;
 
 impl<'de> Visitor<'de> for AnyVisitor {
-    type Value = Json;
+    type Value = StrictJson;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a value that JSON has as well")
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
-        Ok(Json::Bool(value))
+    fn visit_bool<E>(self, value: bool) -> Result<StrictJson, E> {
+        Ok(StrictJson::Bool(value))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
-        Ok(Json::Number(value.to_string()))
+    fn visit_i64<E>(self, value: i64) -> Result<StrictJson, E> {
+        Ok(StrictJson::Number(value.to_string()))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
-        Ok(Json::Number(value.to_string()))
+    fn visit_u64<E>(self, value: u64) -> Result<StrictJson, E> {
+        Ok(StrictJson::Number(value.to_string()))
     }
 
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Json, E> {
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<StrictJson, E> {
         let number = serde_json::Number::from_f64(value);
-        number.map(|it| Json::Number(it.to_string())).ok_or_else(|| E::custom(NOT_FINITE))
+        number.map(|it| StrictJson::Number(it.to_string())).ok_or_else(|| E::custom(NOT_FINITE))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Json, E> {
-        Ok(Json::String(value.to_owned()))
+    fn visit_str<E>(self, value: &str) -> Result<StrictJson, E> {
+        Ok(StrictJson::String(value.to_owned()))
     }
 
-    fn visit_unit<E>(self) -> Result<Json, E> {
-        Ok(Json::Null)
+    fn visit_unit<E>(self) -> Result<StrictJson, E> {
+        Ok(StrictJson::Null)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<StrictJson, A::Error> {
         let mut read = Vec::new();
         while let Some(Any(item)) = items.next_element()? {
             read.push(item);
         }
-        Ok(Json::Array(read))
+        Ok(StrictJson::Array(read))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<StrictJson, A::Error> {
         let mut read = Vec::new();
         while let Some((name, Any(value))) = members.next_entry::<String, Any>()? {
             read.push((name, value));
         }
-        Ok(Json::Object(read))
+        Ok(StrictJson::Object(read))
     }
 }

@@ -20,12 +20,12 @@ use utoipa::ToSchema;
 
 use crate::{
     clock::jittered,
-    database::{self, Failure, Pool},
+    database::{self, Pool, TransactionError},
     settings::{GlobalSettingsService, feed::ring::Ring},
 };
 
 /// How many change sets are held for listeners that come back; who missed more is told to read everything.
-pub const HELD: i64 = 256;
+pub const FEED_CAPACITY: i64 = 256;
 
 /// Keys of a change set that are named; of an import of ten thousand, nobody wants them pushed.
 const NAMED: i32 = 1_000;
@@ -57,7 +57,7 @@ pub struct ChangeSet {
 
 /// What a listener hears.
 #[derive(Debug, Clone)]
-pub enum Told {
+pub enum FeedItem {
     /// The stream starts after this revision: nothing is missing from here on. The first there is to hear, unless it
     /// is [`Self::Resync`].
     Start(i64),
@@ -99,8 +99,8 @@ impl Feed {
         self.0.wanted.notify_one();
         let (era, gone) = self.ring(|ring| (ring.era(), ring.is_gone(after)));
         // What is held reaches back from what was current when it was read, which is no later than now.
-        let lost = after > current || gone || after < current - HELD;
-        let first = if lost { Told::Resync(current) } else { Told::Start(after) };
+        let lost = after > current || gone || after < current - FEED_CAPACITY;
+        let first = if lost { FeedItem::Resync(current) } else { FeedItem::Start(after) };
         Listener { feed: self.clone(), moved, era, after, first: Some(first) }
     }
 
@@ -116,14 +116,18 @@ impl Feed {
     }
 
     /// Brings what is held up to what `settings` are at.
-    async fn catch_up(&self, pool: &Pool, settings: &GlobalSettingsService) -> Result<(), Failure> {
+    async fn catch_up(
+        &self,
+        pool: &Pool,
+        settings: &GlobalSettingsService,
+    ) -> Result<(), TransactionError> {
         let (revision, timeline) = {
             let snapshot = settings.current();
             (snapshot.revision, snapshot.timeline.clone())
         };
         let Some(since) = self.ring(|ring| ring.missing(revision, timeline)) else { return Ok(()) };
-        let sets = database::look(pool, async |conn| {
-            Ok::<_, Failure>(store::change_sets(conn, since, revision, NAMED).await?)
+        let sets = database::read_with_retry(pool, async |conn| {
+            Ok::<_, TransactionError>(store::change_sets(conn, since, revision, NAMED).await?)
         });
         let sets = sets.await?;
         self.ring(|ring| ring.extend(since, revision, sets));
@@ -139,13 +143,13 @@ pub struct Listener {
     era: u64,
     after: i64,
     /// Where the stream starts, until that was told.
-    first: Option<Told>,
+    first: Option<FeedItem>,
 }
 
 impl Listener {
     /// The next there is to tell. Whoever listens slowly is not waited for: what they missed is one
     /// [`Told::Resync`]. May be dropped while it waits.
-    pub async fn next(&mut self) -> Told {
+    pub async fn next(&mut self) -> FeedItem {
         loop {
             if let Some(told) = self.due() {
                 return told;
@@ -155,25 +159,27 @@ impl Listener {
         }
     }
 
-    fn due(&mut self) -> Option<Told> {
+    fn due(&mut self) -> Option<FeedItem> {
         let (era, told) = self.feed.ring(|ring| (ring.era(), ring.after(self.after)));
         let told = if let Some(first) = self.first.take() {
             first
         } else if self.era == era {
             told?
         } else {
-            Told::Resync(self.feed.ring(|ring| ring.newest()))
+            FeedItem::Resync(self.feed.ring(|ring| ring.newest()))
         };
         self.era = era;
         self.after = match &told {
-            Told::Start(revision) | Told::Change(revision, _) | Told::Resync(revision) => *revision,
+            FeedItem::Start(revision)
+            | FeedItem::Change(revision, _)
+            | FeedItem::Resync(revision) => *revision,
         };
         Some(told)
     }
 }
 
 /// Feeds `feed` with what `settings` take on, until dropped. A trail that cannot be read is read later.
-pub async fn tell(pool: Pool, settings: GlobalSettingsService, feed: Feed) {
+pub async fn publish_changes(pool: Pool, settings: GlobalSettingsService, feed: Feed) {
     let mut revisions = settings.revisions();
     loop {
         // Before the look, so that what comes during it is not missed.

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use tracing::error;
 
-use crate::settings::feed::{ChangeSet, HELD, Told};
+use crate::settings::feed::{ChangeSet, FEED_CAPACITY, FeedItem};
 
 /// Everything from the revision after `since` up to `newest`.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(super) struct Ring {
 impl Ring {
     /// One that still has to be filled, for a database at `revision`.
     pub(super) fn of(revision: i64, timeline: Option<String>) -> Self {
-        let since = (revision - HELD).max(0);
+        let since = (revision - FEED_CAPACITY).max(0);
         Self { since, newest: since, timeline, era: 0, held: VecDeque::new() }
     }
 
@@ -40,7 +40,7 @@ impl Ring {
             *self =
                 Self { since: revision, newest: revision, timeline, era, held: VecDeque::new() };
         }
-        (self.newest < revision).then(|| self.newest.max(revision - HELD))
+        (self.newest < revision).then(|| self.newest.max(revision - FEED_CAPACITY))
     }
 
     /// Takes in `sets`, all there are after `since` up to `newest`.
@@ -56,7 +56,7 @@ impl Ring {
             }
         }
         self.newest = newest;
-        let most = usize::try_from(HELD).unwrap_or(usize::MAX);
+        let most = usize::try_from(FEED_CAPACITY).unwrap_or(usize::MAX);
         while most < self.held.len() {
             self.since = self.held.pop_front().map_or(self.since, |(revision, _)| revision);
         }
@@ -68,16 +68,16 @@ impl Ring {
     }
 
     /// What somebody hears next who knows everything up to `revision`.
-    pub(super) fn after(&self, revision: i64) -> Option<Told> {
+    pub(super) fn after(&self, revision: i64) -> Option<FeedItem> {
         if self.newest <= revision {
             return None;
         }
         if self.is_gone(revision) {
-            return Some(Told::Resync(self.newest));
+            return Some(FeedItem::Resync(self.newest));
         }
         let at = self.held.partition_point(|(held, _)| *held <= revision);
         let (revision, json) = self.held.get(at)?;
-        Some(Told::Change(*revision, Arc::clone(json)))
+        Some(FeedItem::Change(*revision, Arc::clone(json)))
     }
 }
 
@@ -101,11 +101,11 @@ mod tests {
         revisions.map(set).collect()
     }
 
-    fn heard(told: Option<Told>) -> Option<(&'static str, i64)> {
+    fn heard(told: Option<FeedItem>) -> Option<(&'static str, i64)> {
         Some(match told? {
-            Told::Start(revision) => ("start", revision),
-            Told::Change(revision, _) => ("change", revision),
-            Told::Resync(revision) => ("resync", revision),
+            FeedItem::Start(revision) => ("start", revision),
+            FeedItem::Change(revision, _) => ("change", revision),
+            FeedItem::Resync(revision) => ("resync", revision),
         })
     }
 
@@ -117,8 +117,8 @@ mod tests {
         assert_eq!(heard(ring.after(0)), Some(("change", 1)));
         assert_eq!(heard(ring.after(2)), Some(("change", 3)));
         assert_eq!(heard(ring.after(3)), None);
-        ring.extend(3, HELD + 5, sets(4..=HELD + 5));
-        assert_eq!(heard(ring.after(4)), Some(("resync", HELD + 5)));
+        ring.extend(3, FEED_CAPACITY + 5, sets(4..=FEED_CAPACITY + 5));
+        assert_eq!(heard(ring.after(4)), Some(("resync", FEED_CAPACITY + 5)));
         assert_eq!(heard(ring.after(5)), Some(("change", 6)));
     }
 
@@ -126,10 +126,13 @@ mod tests {
     fn a_leap_further_than_is_held_reads_only_what_is_held() {
         let mut ring = Ring::of(1, None);
         ring.extend(0, 1, sets(1..=1));
-        assert_eq!(ring.missing(1_000, None), Some(1_000 - HELD));
-        ring.extend(1_000 - HELD, 1_000, sets(1_001 - HELD..=1_000));
+        assert_eq!(ring.missing(1_000, None), Some(1_000 - FEED_CAPACITY));
+        ring.extend(1_000 - FEED_CAPACITY, 1_000, sets(1_001 - FEED_CAPACITY..=1_000));
         assert_eq!(heard(ring.after(1)), Some(("resync", 1_000)));
-        assert_eq!(heard(ring.after(1_000 - HELD)), Some(("change", 1_001 - HELD)));
+        assert_eq!(
+            heard(ring.after(1_000 - FEED_CAPACITY)),
+            Some(("change", 1_001 - FEED_CAPACITY))
+        );
     }
 
     #[test]

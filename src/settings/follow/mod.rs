@@ -23,7 +23,7 @@ const PAUSES: Range<Duration> = Duration::from_millis(50)..Duration::from_secs(5
 
 /// What tells of a change before the timer does.
 #[derive(Debug, Clone)]
-pub enum Hints {
+pub enum ChangeSignal {
     /// Notifications of Postgres.
     Notify,
     /// Nothing: for poolers that share sessions, and databases without `LISTEN`.
@@ -34,18 +34,23 @@ pub enum Hints {
 
 /// Follows the database until dropped, by notification and by timer.
 pub async fn follow(pool: Pool, settings: GlobalSettingsService, poll: Duration) {
-    follow_by(Hints::Notify, pool, settings, poll).await;
+    follow_by(ChangeSignal::Notify, pool, settings, poll).await;
 }
 
 /// Follows the database until dropped. A failure leaves the last good settings in force.
-pub async fn follow_by(hints: Hints, pool: Pool, settings: GlobalSettingsService, poll: Duration) {
+pub async fn follow_by(
+    hints: ChangeSignal,
+    pool: Pool,
+    settings: GlobalSettingsService,
+    poll: Duration,
+) {
     let tick = tick(&pool, &settings, poll);
     match hints {
-        Hints::Notify if pool.to_session().is_some() => {
+        ChangeSignal::Notify if pool.session_options().is_some() => {
             tokio::join!(notify::listen(&pool, &settings), tick);
         }
-        Hints::Notify | Hints::None => {
-            if let Hints::Notify = hints {
+        ChangeSignal::Notify | ChangeSignal::None => {
+            if let ChangeSignal::Notify = hints {
                 warn!(
                     "through a pooler in transaction mode no notification arrives: changes that others make are \
                      found by the poll; set DATABASE_DIRECT_URL to listen past it"
@@ -54,7 +59,7 @@ pub async fn follow_by(hints: Hints, pool: Pool, settings: GlobalSettingsService
             settings.set_listening(true);
             tokio::join!(own(&pool, &settings), tick);
         }
-        Hints::Redis(url) => {
+        ChangeSignal::Redis(url) => {
             // Without Redis the timer does its work: nobody is less ready for it.
             settings.set_listening(true);
             let hints = redis::exchange(&url, &pool, &settings);
@@ -91,12 +96,12 @@ async fn take_on(source: Source, pool: &Pool, settings: &GlobalSettingsService) 
 }
 
 /// How long to wait before a lost channel is opened again.
-struct Pauses {
+struct Backoff {
     next: Duration,
     opened: Option<Instant>,
 }
 
-impl Pauses {
+impl Backoff {
     fn new() -> Self {
         Self { next: PAUSES.start, opened: None }
     }

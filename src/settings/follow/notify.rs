@@ -10,10 +10,10 @@ use uuid::Uuid;
 
 use crate::{
     clock::jittered,
-    database::{self, Connection, Deadline, Failure, Pool},
+    database::{self, Connection, Deadline, Pool, TransactionError},
     metrics::Source,
     settings::{
-        follow::{Pauses, own, store, take_on},
+        follow::{Backoff, own, store, take_on},
         service::GlobalSettingsService,
     },
 };
@@ -32,7 +32,7 @@ enum Lost {
     #[error("the listening connection failed")]
     Connection(#[from] sqlx::Error),
     #[error("the database could not be made to notify")]
-    Notifying(#[from] Failure),
+    Notifying(#[from] TransactionError),
     /// It was opened, and what was sent did not arrive.
     #[error("nothing arrives on it")]
     Swallowed,
@@ -40,7 +40,7 @@ enum Lost {
 
 /// Reads on every notification, and whenever one may have been missed.
 pub(super) async fn listen(pool: &Pool, settings: &GlobalSettingsService) {
-    let mut pauses = Pauses::new();
+    let mut pauses = Backoff::new();
     let mut told = false;
     loop {
         let lost = listen_once(pool, settings, &mut pauses).await;
@@ -88,7 +88,7 @@ async fn go_on_without(pool: &Pool, settings: &GlobalSettingsService) {
 }
 
 /// Listens until the connection fails, and returns how.
-async fn listen_once(pool: &Pool, settings: &GlobalSettingsService, pauses: &mut Pauses) -> Lost {
+async fn listen_once(pool: &Pool, settings: &GlobalSettingsService, pauses: &mut Backoff) -> Lost {
     let mut listener = match subscribe(pool).await {
         Ok(listener) => listener,
         Err(lost) => return lost,
@@ -119,7 +119,7 @@ async fn listen_once(pool: &Pool, settings: &GlobalSettingsService, pauses: &mut
 /// A channel of a connection on which notifications arrive. The connection is its own: it is never given back, and
 /// must not take one from the requests.
 async fn subscribe(pool: &Pool) -> Result<PgListener, Lost> {
-    let options = pool.to_session().ok_or(Lost::Swallowed)?;
+    let options = pool.session_options().ok_or(Lost::Swallowed)?;
     let own = PgPoolOptions::new().max_connections(1).acquire_timeout(ANSWER);
     let mut listener = PgListener::connect_with(&own.connect_with(options).await?).await?;
     listener.eager_reconnect(false);
@@ -148,9 +148,11 @@ async fn notified(listener: &mut PgListener) -> sqlx::Result<Option<PgNotificati
 /// might be the very session that a pooler has let listen, and so hear itself.
 async fn hear(listener: &mut PgListener, pool: &Pool, trial: &str) -> Result<(), Lost> {
     let notify = async |conn: &mut Connection| store::notify(conn, trial).await;
-    match database::once(pool, Deadline::usual(), notify).await {
+    match database::execute_autocommit(pool, Deadline::standard(), notify).await {
         // The other connection was on that session, and was sent what it does not expect.
-        Err(Failure::OutcomeUnknown(sqlx::Error::Protocol(_))) => return Err(Lost::Swallowed),
+        Err(TransactionError::OutcomeUnknown(sqlx::Error::Protocol(_))) => {
+            return Err(Lost::Swallowed);
+        }
         notified => notified?,
     }
     let heard = async {

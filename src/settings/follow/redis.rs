@@ -15,7 +15,7 @@ use crate::{
     database::Pool,
     metrics::Source,
     settings::{
-        follow::{Pauses, take_on},
+        follow::{Backoff, take_on},
         service::GlobalSettingsService,
     },
 };
@@ -35,7 +35,7 @@ pub(super) async fn exchange(url: &Secret, pool: &Pool, settings: &GlobalSetting
     };
     // The newest revision that Redis told of, here or from here.
     let told = AtomicI64::new(settings.revision());
-    let mut pauses = Pauses::new();
+    let mut pauses = Backoff::new();
     loop {
         let lost = tokio::select! {
             lost = hear(&client, &told, &mut pauses, pool, settings) => lost,
@@ -51,7 +51,7 @@ pub(super) async fn exchange(url: &Secret, pool: &Pool, settings: &GlobalSetting
 async fn hear(
     client: &Client,
     told: &AtomicI64,
-    pauses: &mut Pauses,
+    pauses: &mut Backoff,
     pool: &Pool,
     settings: &GlobalSettingsService,
 ) -> String {

@@ -4,11 +4,11 @@ mod plan;
 
 use crate::{
     audit::{Action, Actor},
-    database::{self, Failure, Pool},
+    database::{self, Pool, TransactionError},
     idempotency,
-    json::Json,
+    json::StrictJson,
     settings::{
-        change::{self, Changed, Edit, Error as ChangeError, Terms},
+        change::{self, Changed, Edit, Error as ChangeError, WriteOptions},
         document::Incoming,
         import::plan::{skipped, wanted},
         reload,
@@ -40,7 +40,7 @@ pub enum OnConflict {
 
 /// How a document is to be imported.
 #[derive(Debug, Clone)]
-pub struct ImportTerms {
+pub struct ImportOptions {
     /// The plan that was reviewed.
     pub plan_id: Option<String>,
     /// What to do with conflicts.
@@ -76,7 +76,7 @@ pub enum Error {
     Reload(#[from] reload::Error),
     /// The database failed.
     #[error(transparent)]
-    Database(#[from] Failure),
+    Database(#[from] TransactionError),
 }
 
 /// Imports a document, all or nothing, as one change set.
@@ -86,7 +86,7 @@ pub async fn import(
     actor: &Actor,
     incoming: &Incoming,
     digest: &[u8],
-    terms: &ImportTerms,
+    terms: &ImportOptions,
 ) -> Result<Changed, Error> {
     let mut changed = write(pool, settings, actor, incoming, digest, terms).await?;
     if terms.on_unknown == OnUnknown::Skip {
@@ -101,14 +101,14 @@ async fn write(
     actor: &Actor,
     incoming: &Incoming,
     digest: &[u8],
-    terms: &ImportTerms,
+    terms: &ImportOptions,
 ) -> Result<Changed, Error> {
     let on_unknown = terms.on_unknown;
     let edits = wanted(&settings.snapshot().schema, incoming, on_unknown);
     change::screen(pool, settings, actor, &edits, false).await?;
     if let Some(key) = &terms.idempotency {
         // Before anything is compared: the first import has moved the settings itself.
-        let first = database::look(pool, async |conn| {
+        let first = database::read_with_retry(pool, async |conn| {
             Ok::<_, ChangeError>(idempotency::find(conn, key).await??)
         });
         if let Some(first) = first.await? {
@@ -123,7 +123,7 @@ async fn write(
         }
         let base = plan.base_revision;
         let edits = accepted(plan, terms.on_conflict)?;
-        let terms = Terms {
+        let terms = WriteOptions {
             revisions: Some(vec![base]),
             lenient: true,
             dry_run: false,
@@ -148,7 +148,7 @@ fn accepted(plan: ImportPlan, on_conflict: OnConflict) -> Result<Vec<Edit>, Erro
         Class::Unknown | Class::Invalid => false,
     });
     let edit = |entry: PlanEntry| {
-        let value = entry.imported.as_ref().map_or(Json::Null, Json::from);
+        let value = entry.imported.as_ref().map_or(StrictJson::Null, StrictJson::from);
         Edit { key: entry.key, value, version: None }
     };
     Ok(wanted.map(edit).collect())

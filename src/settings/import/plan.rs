@@ -8,18 +8,18 @@ use utoipa::ToSchema;
 
 use crate::{
     compute,
-    database::{self, Failure, Pool},
+    database::{self, Pool, TransactionError},
     idempotency,
-    secret_scanner::{Firewall, Likeness},
+    secret_scanner::{SecretKind, SecretScanner},
     settings::{
-        change::{self, Edit, Error as ChangeError, SecretLike},
+        change::{self, Edit, Error as ChangeError, SecretFound},
         document::{Incoming, Raw},
         entry::{Entry, Since, Stored},
         import::{Error, OnConflict, OnUnknown},
         publish::from_text,
         reload,
         rules::{self, Violation},
-        schema::{Definition, Named, Schema},
+        schema::{Definition, KeyClass, Schema},
         service::GlobalSettingsService,
         store::{self, Head},
         value::SettingValue,
@@ -76,7 +76,7 @@ pub struct ImportPlan {
     #[serde(skip)]
     violations: Vec<Violation>,
     #[serde(skip)]
-    secret_like: Vec<(String, Likeness)>,
+    secret_like: Vec<(String, SecretKind)>,
 }
 
 impl ImportPlan {
@@ -85,7 +85,7 @@ impl ImportPlan {
     pub fn refusal(&self, on_conflict: OnConflict) -> Option<Error> {
         if !self.secret_like.is_empty() {
             let values = self.secret_like.clone();
-            return Some(ChangeError::SecretLike(SecretLike { reason: None, values }).into());
+            return Some(ChangeError::SecretLike(SecretFound { reason: None, values }).into());
         }
         if !self.violations.is_empty() {
             return Some(ChangeError::Invalid(self.violations.clone()).into());
@@ -106,14 +106,14 @@ pub async fn plan(
     on_unknown: OnUnknown,
 ) -> Result<ImportPlan, Error> {
     let permit = compute::read_permit(settings.snapshot().schema.reading_size()).await;
-    let (head, rows, since) = database::look(pool, async |conn| {
+    let (head, rows, since) = database::read_with_retry(pool, async |conn| {
         let head = store::head(conn).await?;
         let rows = store::all(conn).await?;
         let since = match incoming.revision {
             Some(revision) => store::since_revision(conn, revision).await?,
             None => Vec::new(),
         };
-        Ok::<_, Failure>((head, rows, since))
+        Ok::<_, TransactionError>((head, rows, since))
     })
     .await?;
     drop(permit);
@@ -121,14 +121,14 @@ pub async fn plan(
         reload::refresh(pool, settings).await?;
     }
     let snapshot = settings.snapshot();
-    let firewall = settings.firewall();
+    let scanner = settings.secret_scanner();
     if let Some(theirs) = incoming.catalog.clone().filter(|it| *it != snapshot.schema.catalog) {
-        let may_be_told = firewall.likeness(&theirs).is_none();
+        let may_be_told = scanner.scan(&theirs).is_none();
         let theirs = if may_be_told { theirs } else { change::UNDECLARED.to_owned() };
         return Err(Error::OtherCatalog { theirs, ours: snapshot.schema.catalog.clone() });
     }
     let size = incoming.size.max(snapshot.schema.reading_size());
-    let draw = || Drawing::of(&snapshot.schema, firewall, rows, &since, incoming, on_unknown);
+    let draw = || PlanBuilder::of(&snapshot.schema, scanner, rows, &since, incoming, on_unknown);
     let (entries, violations, secret_like) = compute::run(size, draw).await;
     let mut counts = BTreeMap::new();
     for entry in &entries {
@@ -152,26 +152,27 @@ fn plan_id(head: &Head, digest: &[u8], on_unknown: OnUnknown) -> String {
 pub(super) fn wanted(schema: &Schema, incoming: &Incoming, on_unknown: OnUnknown) -> Vec<Edit> {
     let mut edits = incoming.wishes();
     if on_unknown == OnUnknown::Skip {
-        edits.retain(|edit| !matches!(schema.aimed_at(&edit.key), Named::Unknown));
+        edits.retain(|edit| !matches!(schema.classify_lookalike(&edit.key), KeyClass::Unknown));
     }
     edits
 }
 
 /// The names of the entries that are skipped, in the document's order.
 pub(super) fn skipped(settings: &GlobalSettingsService, incoming: &Incoming) -> Vec<String> {
-    let (snapshot, firewall) = (settings.snapshot(), settings.firewall());
+    let (snapshot, scanner) = (settings.snapshot(), settings.secret_scanner());
     let keys = incoming.entries.iter().map(|(key, _)| key);
-    let unknown = keys.filter(|key| matches!(snapshot.schema.aimed_at(key), Named::Unknown));
-    unknown.map(|key| change::name(firewall, &snapshot.schema, key)).collect()
+    let unknown =
+        keys.filter(|key| matches!(snapshot.schema.classify_lookalike(key), KeyClass::Unknown));
+    unknown.map(|key| change::name(scanner, &snapshot.schema, key)).collect()
 }
 
 fn first_bytes(digest: &[u8]) -> [u8; 16] {
     std::array::from_fn(|at| digest.get(at).copied().unwrap_or_default())
 }
 
-struct Drawing<'a> {
+struct PlanBuilder<'a> {
     schema: &'a Schema,
-    firewall: &'a Firewall,
+    scanner: &'a SecretScanner,
     stands: &'a BTreeMap<String, Entry>,
     /// The keys that were changed after the document was written.
     moved: HashSet<&'a str>,
@@ -179,25 +180,25 @@ struct Drawing<'a> {
     violations: Vec<Violation>,
 }
 
-impl Drawing<'_> {
+impl PlanBuilder<'_> {
     /// The entries of `incoming` by key, and everything that is wrong with them.
     fn of(
         schema: &Schema,
-        firewall: &Firewall,
+        scanner: &SecretScanner,
         rows: Vec<Stored>,
         since: &[Since],
         incoming: &Incoming,
         on_unknown: OnUnknown,
-    ) -> (Vec<PlanEntry>, Vec<Violation>, Vec<(String, Likeness)>) {
+    ) -> (Vec<PlanEntry>, Vec<Violation>, Vec<(String, SecretKind)>) {
         let stored = rows.into_iter().filter_map(Stored::into_entry);
         let stands: BTreeMap<String, Entry> =
             stored.filter_map(|(key, entry)| Some((key, entry?))).collect();
         let moved = since.iter().map(|change| change.key.as_str()).collect();
         let edits = wanted(schema, incoming, on_unknown);
-        let secret_like = change::find_in_values(firewall, schema, &edits);
+        let secret_like = change::find_in_values(scanner, schema, &edits);
         let violations = Vec::new();
         let mut drawing =
-            Drawing { schema, firewall, stands: &stands, moved, on_unknown, violations };
+            PlanBuilder { schema, scanner, stands: &stands, moved, on_unknown, violations };
         let entries = incoming.entries.iter().map(|(key, raw)| drawing.entry(key, raw));
         let mut entries: Vec<_> = entries.collect();
         drawing.check_whole(&mut entries);
@@ -206,33 +207,33 @@ impl Drawing<'_> {
     }
 
     fn entry(&mut self, key: &str, raw: &Raw) -> PlanEntry {
-        match (self.schema.aimed_at(key), self.likeness(key, raw)) {
+        match (self.schema.classify_lookalike(key), self.likeness(key, raw)) {
             // Its value goes nowhere, whatever it is.
-            (Named::Locked(_), _) => {
+            (KeyClass::Locked(_), _) => {
                 let detail = Some("is not written here; skipped".to_owned());
                 let key = key.to_owned();
                 PlanEntry { key, class: Class::Locked, current: None, imported: None, detail }
             }
-            (Named::Unknown, _) if self.on_unknown == OnUnknown::Skip => {
+            (KeyClass::Unknown, _) if self.on_unknown == OnUnknown::Skip => {
                 let detail = Some(format!("{}; skipped", Violation::unknown(key).detail));
-                let key = change::name(self.firewall, self.schema, key);
+                let key = change::name(self.scanner, self.schema, key);
                 PlanEntry { key, class: Class::Unknown, current: None, imported: None, detail }
             }
             (_, Some(likeness)) => {
-                let name = change::name(self.firewall, self.schema, key);
+                let name = change::name(self.scanner, self.schema, key);
                 self.wrong(Class::Invalid, Violation::secret_like(&name, likeness))
             }
-            (Named::Unknown, None) => self.wrong(Class::Unknown, Violation::unknown(key)),
-            (Named::Editable(definition), None) => self.editable(definition, raw),
+            (KeyClass::Unknown, None) => self.wrong(Class::Unknown, Violation::unknown(key)),
+            (KeyClass::Editable(definition), None) => self.editable(definition, raw),
         }
     }
 
-    fn likeness(&self, key: &str, raw: &Raw) -> Option<Likeness> {
+    fn likeness(&self, key: &str, raw: &Raw) -> Option<SecretKind> {
         let of_value = match raw {
-            Raw::Json(json) => self.firewall.in_json(json),
-            Raw::Text(text) => self.firewall.likeness(text),
+            Raw::Json(json) => self.scanner.scan_json(json),
+            Raw::Text(text) => self.scanner.scan(text),
         };
-        of_value.or_else(|| self.firewall.likeness(key))
+        of_value.or_else(|| self.scanner.scan(key))
     }
 
     /// An entry that is told without its value.

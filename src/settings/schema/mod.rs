@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     config::VARIABLES,
-    json::Json,
-    secret_scanner::{Firewall, Likeness, lookalike_skeleton},
+    json::StrictJson,
+    secret_scanner::{SecretKind, SecretScanner, lookalike_skeleton},
     settings::{
         constraints::Constraints,
         value::{SettingValue, ValueType},
@@ -85,25 +85,26 @@ impl Definition {
     /// part that looks like a secret.
     pub(in crate::settings) fn find_secret(
         &self,
-        firewall: &Firewall,
-    ) -> Option<(&'static str, Likeness)> {
-        let default = self.default.as_ref().and_then(|value| firewall.in_json(&Json::from(value)));
+        scanner: &SecretScanner,
+    ) -> Option<(&'static str, SecretKind)> {
+        let default =
+            self.default.as_ref().and_then(|value| scanner.scan_json(&StrictJson::from(value)));
         if let Some(likeness) = default {
             return Some(("its default", likeness));
         }
         let mut choices = self.constraints.choices.iter().flatten();
-        if let Some(likeness) = choices.find_map(|choice| firewall.likeness(choice)) {
+        if let Some(likeness) = choices.find_map(|choice| scanner.scan(choice)) {
             return Some(("a choice of its enum", likeness));
         }
         // The author of the catalog knows no secret of this process, so known formats suffice.
-        let likeness = Firewall::default().likeness(&self.description)?;
+        let likeness = SecretScanner::default().scan(&self.description)?;
         Some(("its description", likeness))
     }
 }
 
 /// What a name on the wire stands for.
 #[derive(Debug, Clone, Copy)]
-pub enum Named<'a> {
+pub enum KeyClass<'a> {
     /// A setting that may be changed.
     Editable(&'a Definition),
     /// A key that is known and never written here.
@@ -123,7 +124,7 @@ pub struct Schema {
     /// Both ends of every rule that ties two keys together.
     partners: HashMap<String, Vec<String>>,
     /// The keys that are never written here, by what their disguises have in common.
-    out_of_reach: HashMap<String, String>,
+    locked_lookalikes: HashMap<String, String>,
     /// The variables of this process that no key declares, and the files beside secrets. They are locked.
     external: HashMap<String, Definition>,
 }
@@ -137,7 +138,9 @@ impl Schema {
         schema.external = external(&schema.definitions);
         for (key, definition) in &schema.definitions {
             if definition.kind != Kind::Setting {
-                schema.out_of_reach.extend(lookalike_skeleton(key).map(|bare| (bare, key.clone())));
+                schema
+                    .locked_lookalikes
+                    .extend(lookalike_skeleton(key).map(|bare| (bare, key.clone())));
             }
             let Some(list) = &definition.constraints.member_of else { continue };
             schema.partners.entry(key.clone()).or_default().push(list.clone());
@@ -154,11 +157,11 @@ impl Schema {
 
     /// What `name` stands for.
     #[must_use]
-    pub fn classify(&self, name: &str) -> Named<'_> {
+    pub fn classify(&self, name: &str) -> KeyClass<'_> {
         match self.find(name) {
-            Some(definition) if definition.kind == Kind::Setting => Named::Editable(definition),
-            Some(definition) => Named::Locked(definition),
-            None => Named::Unknown,
+            Some(definition) if definition.kind == Kind::Setting => KeyClass::Editable(definition),
+            Some(definition) => KeyClass::Locked(definition),
+            None => KeyClass::Unknown,
         }
     }
 
@@ -166,12 +169,15 @@ impl Schema {
     /// different from a key that is never written here is that key, and that a variable of this process is
     /// locked though no catalog declares it.
     #[must_use]
-    pub fn aimed_at(&self, name: &str) -> Named<'_> {
+    pub fn classify_lookalike(&self, name: &str) -> KeyClass<'_> {
         match self.classify(name) {
-            Named::Unknown => {
-                let meant = lookalike_skeleton(name).and_then(|bare| self.out_of_reach.get(&bare));
+            KeyClass::Unknown => {
+                let meant =
+                    lookalike_skeleton(name).and_then(|bare| self.locked_lookalikes.get(&bare));
                 let meant = meant.and_then(|key| self.find(key));
-                meant.or_else(|| self.external.get(name)).map_or(Named::Unknown, Named::Locked)
+                meant
+                    .or_else(|| self.external.get(name))
+                    .map_or(KeyClass::Unknown, KeyClass::Locked)
             }
             named => named,
         }

@@ -1,6 +1,6 @@
 //! Other products' catalogs: nothing but a file, and the service is theirs.
 
-use brune::settings::{BRUN_E, Catalog, Named};
+use brune::settings::{BRUN_E, Catalog, KeyClass};
 use serde_json::{Value, json};
 
 use super::{CONFIG, export, get, one, plan, put};
@@ -26,7 +26,7 @@ async fn holds(text: &str, key: &str, old: Value, new: Value, locked: &[&str]) {
     assert_eq!(all.len(), catalog.schema.all().count());
     for entry in &all {
         let key = entry["key"].as_str().unwrap();
-        let is_locked = !matches!(catalog.schema.classify(key), Named::Editable(_));
+        let is_locked = !matches!(catalog.schema.classify(key), KeyClass::Editable(_));
         assert_eq!(
             (&entry["locked"], entry["value"].is_null()),
             (&json!(is_locked), is_locked),

@@ -3,7 +3,7 @@
 use brune::{
     app,
     config::Environment,
-    secret_scanner::Firewall,
+    secret_scanner::SecretScanner,
     settings::{BRUN_E, Catalog, PublishPlan},
 };
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ async fn start(db: &TestDb, dotenv: &str) -> Result<PublishPlan, app::Error> {
         &db.owner().into(),
         &Catalog::parse(BRUN_E).unwrap(),
         &environment,
-        &Firewall::default(),
+        &SecretScanner::default(),
     )
     .await
     .map(|(published, _)| published)

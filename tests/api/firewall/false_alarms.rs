@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use brune::secret_scanner::Firewall;
+use brune::secret_scanner::SecretScanner;
 use serde_json::json;
 
 use super::LEVELS;
@@ -239,8 +239,8 @@ fn ordinary() -> Vec<&'static str> {
 async fn none_of_two_hundred_ordinary_values_is_taken_for_a_secret() {
     let values = ordinary();
     assert!(200 <= values.len() && values.iter().collect::<HashSet<_>>().len() == values.len());
-    let (plain, holding) = (Firewall::default(), firewall());
-    let taken = |it: &&&str| plain.likeness(it).or(holding.likeness(it)).is_some();
+    let (plain, holding) = (SecretScanner::default(), firewall());
+    let taken = |it: &&&str| plain.scan(it).or(holding.scan(it)).is_some();
     assert_eq!(values.iter().filter(taken).collect::<Vec<_>>(), Vec::<&&str>::new());
     let app = TestApp::new().await;
     let mut version = 1;

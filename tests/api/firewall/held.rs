@@ -2,7 +2,7 @@
 
 use brune::{
     config::Secret,
-    secret_scanner::Firewall,
+    secret_scanner::SecretScanner,
     settings::{self, BRUN_E, Catalog, PublishError},
 };
 use serde_json::json;
@@ -45,13 +45,13 @@ async fn a_secret_of_the_process_is_refused_alone_and_inside_a_longer_text() {
 #[tokio::test]
 async fn a_secret_of_digits_is_found_as_a_number() {
     let app = TestApp::new().await;
-    let digits = Firewall::holding([Secret::new("8273645546372819".to_owned())]);
+    let digits = SecretScanner::with_known_secrets([Secret::new("8273645546372819".to_owned())]);
     let snapshot = settings::load(&app.db.pool().into()).await.unwrap();
     let service = settings::GlobalSettingsService::new(snapshot, digits);
     let before = stored(&app).await;
     let edit = settings::Edit {
         key: COOLDOWN.to_owned(),
-        value: brune::json::Json::Number("8273645546372819".to_owned()),
+        value: brune::json::StrictJson::Number("8273645546372819".to_owned()),
         version: Some(1),
     };
     let actor = brune::audit::Actor {
@@ -59,14 +59,14 @@ async fn a_secret_of_digits_is_found_as_a_number() {
         reason: brune::audit::Reason::parse("a test").unwrap(),
         request: brune::ids::RequestId::new(),
     };
-    let terms = settings::Terms { dry_run: true, ..settings::Terms::default() };
+    let terms = settings::WriteOptions { dry_run: true, ..settings::WriteOptions::default() };
     let done = settings::update(&app.db.pool().into(), &service, &actor, &[edit], &terms).await;
     assert!(matches!(done, Err(settings::Error::SecretLike(_))), "{done:?}");
     assert_eq!(stored(&app).await, before);
 }
 
 /// Publishes the built-in catalog, whose keys the environment gives `given` as their first value.
-async fn publish(given: &str, firewall: &Firewall) -> (TestDb, String) {
+async fn publish(given: &str, firewall: &SecretScanner) -> (TestDb, String) {
     let db = TestDb::new().await;
     let catalog = Catalog::parse(BRUN_E).unwrap();
     let provided = |key: &str| (key == LEVELS).then(|| (Ok(given.to_owned()), ".env"));
@@ -85,7 +85,7 @@ async fn publish(given: &str, firewall: &Firewall) -> (TestDb, String) {
 async fn a_first_value_that_is_a_secret_stops_the_first_start_and_is_named_without_it() {
     let core = super::core();
     let held = "what this process holds";
-    let firewall = Firewall::holding([Secret::new(held.to_owned())]);
+    let firewall = SecretScanner::with_known_secrets([Secret::new(held.to_owned())]);
     for (secret, looks) in [
         (["sk", "-proj-", &core].concat(), "an OpenAI API key"),
         (format!("mid,{held}"), "a secret of this service"),
@@ -103,7 +103,8 @@ async fn a_first_value_that_is_a_secret_stops_the_first_start_and_is_named_witho
 async fn a_default_that_is_a_secret_of_the_process_is_not_published() {
     let db = TestDb::new().await;
     let catalog = Catalog::parse(BRUN_E).unwrap();
-    let firewall = Firewall::holding([Secret::new("pmpt_brune_default".to_owned())]);
+    let firewall =
+        SecretScanner::with_known_secrets([Secret::new("pmpt_brune_default".to_owned())]);
     let done = settings::publish(&db.owner().into(), &catalog, &|_| None, &firewall, false).await;
     let told = done.unwrap_err().to_string();
     let expected = "BRUNE_PROMPT_ID: its default looks like a secret of this service";
@@ -114,14 +115,14 @@ async fn a_default_that_is_a_secret_of_the_process_is_not_published() {
 #[tokio::test]
 async fn a_password_that_is_a_common_word_forbids_nobody_the_word() {
     let words = ["database", "password", "postgres", "settings", "provider", "standard"];
-    let firewall = Firewall::holding(words.map(|it| Secret::new(it.to_owned())));
+    let firewall = SecretScanner::with_known_secrets(words.map(|it| Secret::new(it.to_owned())));
     for path in ["config/brun-e.toml", "config/mcp-gateway.toml", "config/nexus.toml"] {
         let (db, text) = (TestDb::new().await, std::fs::read_to_string(path).unwrap());
         let catalog = Catalog::parse(&text).unwrap();
         settings::publish(&db.owner().into(), &catalog, &|_| None, &firewall, false).await.unwrap();
     }
-    assert_eq!(firewall.likeness("the password of the database is another one now"), None);
-    assert!(firewall.likeness("password").is_some());
+    assert_eq!(firewall.scan("the password of the database is another one now"), None);
+    assert!(firewall.scan("password").is_some());
 }
 
 #[tokio::test]

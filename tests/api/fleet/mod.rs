@@ -5,7 +5,7 @@ mod wait;
 
 use std::time::Duration;
 
-use brune::fleet::Pace;
+use brune::fleet::HeartbeatPolicy;
 use serde_json::{Value, json};
 use sqlx::postgres::PgPoolOptions;
 
@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 /// Heartbeats so rare that a row is written for an applied revision only.
-pub(super) const NO_HEARTBEAT: Pace = Pace {
+pub(super) const NO_HEARTBEAT: HeartbeatPolicy = HeartbeatPolicy {
     beat: Duration::from_hours(1),
     live: Duration::from_hours(3),
     forget: Duration::from_hours(4),

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use brune::fleet::{Applied, Pace};
+use brune::fleet::{Applied, HeartbeatPolicy};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -28,7 +28,7 @@ async fn waited(instance: &Instance, revision: i64, wait: Duration) -> Applied {
 async fn one_that_dies_is_waited_for_no_longer() {
     let mut app = TestApp::new().await;
     // Not because its row is gone, but because it says nothing any more.
-    let pace = Pace { forget: Duration::from_mins(1), ..FAST_PACE };
+    let pace = HeartbeatPolicy { forget: Duration::from_mins(1), ..FAST_PACE };
     app.instance = Instance::builder(app.db.pool()).pace(pace).join_fleet().start().await;
     let other = Instance::builder(app.db.pool())
         .pace(FAST_PACE)

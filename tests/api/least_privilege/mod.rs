@@ -8,7 +8,7 @@ mod on_trail;
 mod schema;
 mod shadows;
 
-use brune::audit::{self, Break};
+use brune::audit::{self, ChainBreak};
 use serde_json::Value;
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, postgres::PgConnectOptions,
@@ -83,7 +83,7 @@ impl Attacked {
         }
     }
 
-    async fn breaks(&self) -> Vec<Break> {
+    async fn breaks(&self) -> Vec<ChainBreak> {
         audit::verify(&self.app.db.admin().into()).await.unwrap().1
     }
 

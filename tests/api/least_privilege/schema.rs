@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use brune::{
-    database::{Defect, MIGRATOR, Pool, Reach, inspect},
+    database::{Defect, MIGRATOR, Pool, Topology, inspect},
     settings::{self, BRUN_E, Catalog},
 };
 use serde_json::json;
@@ -143,7 +143,7 @@ async fn a_function_of_another_owner_than_the_tables_is_found() {
 async fn the_service_does_its_work_with_its_grants_alone() {
     let app = TestApp::new().await;
     let role = service_role(&app.db).await;
-    let pool = Pool::open(role, Reach::Direct, 5).await.unwrap();
+    let pool = Pool::open(role, Topology::Direct, 5).await.unwrap();
     let instance = Instance::builder(pool).start().await;
     instance.change(&[(COOLDOWN, json!(45), 1)]).await.ok();
     instance.wait_for_revision(2).await;
@@ -228,7 +228,7 @@ async fn an_owner_without_other_rights_can_migrate_and_the_service_can_write() {
     for owns_database in [false, true] {
         let db = migrated_by_an_ordinary_owner(owns_database).await;
         assert_eq!(may_create_temporary_tables(&db).await, !owns_database);
-        let pool = Pool::open(service_role(&db).await, Reach::Direct, 5).await.unwrap();
+        let pool = Pool::open(service_role(&db).await, Topology::Direct, 5).await.unwrap();
         let instance = Instance::builder(pool).start().await;
         instance.change(&[(COOLDOWN, json!(45), 1)]).await.ok();
     }

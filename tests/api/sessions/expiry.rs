@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use brune::{
-    database::{Failure, Pool},
+    database::{Pool, TransactionError},
     metrics::Metrics,
     outbox::{Outbox, Subscription, Topic},
     sessions::{Expiry, expire},
@@ -214,7 +214,7 @@ async fn a_database_that_is_away_is_waited_for() {
     worker.step(None).await.unwrap();
     proxy.take_away().await;
     let failure = worker.sweep().await.unwrap_err();
-    assert!(!matches!(failure, Failure::Refused(_)), "{failure:?}");
+    assert!(!matches!(failure, TransactionError::Refused(_)), "{failure:?}");
     proxy.bring_back().await;
     assert_eq!(worker.sweep().await.unwrap(), 10);
     assert_eq!(count(&app.db.pool(), MESSAGES).await, 60);

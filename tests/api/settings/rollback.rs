@@ -129,7 +129,7 @@ async fn what_was_made_invalid_by_hand_is_mended_by_going_back() {
     to(&app, json!({"to_revision": 2, "revision": 7})).await.ok();
     assert_eq!(value_of(&app, COOLDOWN).await, (json!(45), 7));
     app.instance.wait_for_revision(8).await;
-    assert!(app.instance.settings.is_sound());
+    assert!(app.instance.settings.is_valid());
 }
 
 #[tokio::test]

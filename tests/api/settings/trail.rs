@@ -1,15 +1,15 @@
 //! The trail verified: whole after everything that may happen, and every tampering named.
 
 use brune::{
-    audit::{Break, Verified, verify, verify_after},
-    database::{self, Failure},
+    audit::{ChainBreak, Verification, verify, verify_after},
+    database::{self, TransactionError},
 };
 use serde_json::json;
 
 use super::{COOLDOWN, PER_DAY, ROLLBACK, at, by_hand, faults, patch, psql, read, rollback};
 use crate::support::TestApp;
 
-async fn verified(app: &TestApp) -> (i64, Vec<Break>) {
+async fn verified(app: &TestApp) -> (i64, Vec<ChainBreak>) {
     verify(&app.db.pool().into()).await.unwrap()
 }
 
@@ -54,27 +54,27 @@ async fn tamper(app: &TestApp, sql: &'static str) {
 #[tokio::test]
 async fn every_tampering_is_named() {
     for (sql, expected) in [
-        ("update app_global_setting_audit set reason = 'better' where seq = 10", Break::Altered(10)),
-        ("update app_global_setting_audit set changed_by = 'eve' where seq = 10", Break::Altered(10)),
-        ("update app_global_setting_audit set new_value_json = '46' where seq = 11", Break::Altered(11)),
-        ("update app_global_setting_audit set old_value_json = null where seq = 12", Break::Altered(12)),
+        ("update app_global_setting_audit set reason = 'better' where seq = 10", ChainBreak::Altered(10)),
+        ("update app_global_setting_audit set changed_by = 'eve' where seq = 10", ChainBreak::Altered(10)),
+        ("update app_global_setting_audit set new_value_json = '46' where seq = 11", ChainBreak::Altered(11)),
+        ("update app_global_setting_audit set old_value_json = null where seq = 12", ChainBreak::Altered(12)),
         ("update app_global_setting_audit set changed_at = changed_at - interval '1 microsecond'
-            where seq = 10", Break::Altered(10)),
-        ("update app_global_setting_audit set request_id = '' where seq = 10", Break::Altered(10)),
-        ("update app_global_setting_audit set revision = 1 where seq = 10", Break::Altered(10)),
+            where seq = 10", ChainBreak::Altered(10)),
+        ("update app_global_setting_audit set request_id = '' where seq = 10", ChainBreak::Altered(10)),
+        ("update app_global_setting_audit set revision = 1 where seq = 10", ChainBreak::Altered(10)),
         // The forger who computes the hash anew breaks the next link.
         ("update app_global_setting_audit set reason = 'better' where seq = 10;
           update app_global_setting_audit a set hash = app_global_setting_audit_hash(a) where seq = 10",
-            Break::Unchained(11)),
-        ("delete from app_global_setting_audit where seq = 13", Break::Gap(13)),
+            ChainBreak::Unchained(11)),
+        ("delete from app_global_setting_audit where seq = 13", ChainBreak::Gap(13)),
         ("update app_global_settings set value_json = '99' where key = 'BRUNE_COOLDOWN_MINUTES'",
-            Break::Stray(COOLDOWN.to_owned())),
+            ChainBreak::Stray(COOLDOWN.to_owned())),
         ("delete from app_global_settings where key = 'BRUNE_COOLDOWN_MINUTES'",
-            Break::Stray(COOLDOWN.to_owned())),
+            ChainBreak::Stray(COOLDOWN.to_owned())),
         ("insert into app_global_settings
             (key, value_json, value_type, updated_by, updated_at, version, revision)
             values ('BRUNE_MAX_SESSIONS_PER_DAY', '3', 'number', 'psql', now(), 9, 5)",
-            Break::Stray(PER_DAY.to_owned())),
+            ChainBreak::Stray(PER_DAY.to_owned())),
     ] {
         let app = lived_in().await;
         tamper(&app, sql).await;
@@ -83,14 +83,15 @@ async fn every_tampering_is_named() {
     // Of a key that changed later, the first version is missed as well.
     let app = lived_in().await;
     tamper(&app, "delete from app_global_setting_audit where seq <= 1").await;
-    let version = Break::VersionGap { entry: 10, key: COOLDOWN.to_owned(), version: 2 };
-    assert_eq!(verified(&app).await.1, [Break::Gap(1), version]);
+    let version = ChainBreak::VersionGap { entry: 10, key: COOLDOWN.to_owned(), version: 2 };
+    assert_eq!(verified(&app).await.1, [ChainBreak::Gap(1), version]);
 }
 
 /// What the holes that were open until the migration `least_privilege` left behind, and no later change can hide.
 #[tokio::test]
 async fn gaps_in_versions_and_revisions_are_found_whatever_comes_afterwards() {
-    let gap = |entry, key: &str, version| Break::VersionGap { entry, key: key.to_owned(), version };
+    let gap =
+        |entry, key: &str, version| ChainBreak::VersionGap { entry, key: key.to_owned(), version };
     for (sql, expected) in [
         // The change of a session that shadowed the trail, which had no entry.
         (
@@ -101,11 +102,11 @@ async fn gaps_in_versions_and_revisions_are_found_whatever_comes_afterwards() {
         // The head was set to another revision.
         (
             "update app_global_setting_head set revision = 900",
-            vec![Break::RevisionGap { entry: 10, revision: 901, after: 1 }],
+            vec![ChainBreak::RevisionGap { entry: 10, revision: 901, after: 1 }],
         ),
         (
             "update app_global_setting_head set revision = -1",
-            vec![Break::RevisionGap { entry: 10, revision: 0, after: 1 }],
+            vec![ChainBreak::RevisionGap { entry: 10, revision: 0, after: 1 }],
         ),
     ] {
         let app = TestApp::new().await;
@@ -120,7 +121,7 @@ async fn gaps_in_versions_and_revisions_are_found_whatever_comes_afterwards() {
         // In parts it is the same, wherever a part ends.
         for most in [1, 9, 10, 20_000] {
             let parts = in_parts(&app, most).await;
-            let breaks: Vec<Break> = parts.into_iter().flat_map(|part| part.breaks).collect();
+            let breaks: Vec<ChainBreak> = parts.into_iter().flat_map(|part| part.breaks).collect();
             assert_eq!(breaks, expected, "{most}: {sql}");
         }
     }
@@ -135,7 +136,7 @@ async fn a_head_that_is_not_at_the_newest_entry_is_found() {
              update app_global_setting_head set revision = {revision}"
         );
         sqlx::raw_sql(sqlx::AssertSqlSafe(set)).execute(&app.db.admin()).await.unwrap();
-        let expected = Break::Head { revision, newest: 6 };
+        let expected = ChainBreak::Head { revision, newest: 6 };
         assert_eq!(verified(&app).await.1, [expected]);
     }
     let broken = read(&app.instance, "/admin/audit/verify").await.ok();
@@ -157,13 +158,13 @@ async fn a_value_that_must_be_forgotten_can_be_taken_out_with_its_salt() {
 }
 
 /// The trail in parts of `most` entries, each going on from the one before.
-async fn in_parts(app: &TestApp, most: i64) -> Vec<Verified> {
+async fn in_parts(app: &TestApp, most: i64) -> Vec<Verification> {
     let pool = app.db.pool().into();
-    let mut parts: Vec<Verified> = Vec::new();
+    let mut parts: Vec<Verification> = Vec::new();
     while parts.last().is_none_or(|it| !it.is_end) {
         let after = parts.last().map_or(0, |it| it.last);
-        let part = database::look(&pool, async |conn| {
-            Ok::<_, Failure>(verify_after(conn, after, most).await?)
+        let part = database::read_with_retry(&pool, async |conn| {
+            Ok::<_, TransactionError>(verify_after(conn, after, most).await?)
         });
         parts.push(part.await.unwrap().unwrap());
     }
@@ -195,14 +196,14 @@ async fn the_trail_is_verified_in_parts_as_it_is_in_one() {
     )
     .await;
     let expected = [
-        Break::Unchained(11),
-        Break::Gap(13),
-        Break::Altered(15),
-        Break::Stray(COOLDOWN.to_owned()),
+        ChainBreak::Unchained(11),
+        ChainBreak::Gap(13),
+        ChainBreak::Altered(15),
+        ChainBreak::Stray(COOLDOWN.to_owned()),
     ];
     for most in [1, 2, 3, 4, 5, 7, 10, 20_000] {
         let parts = in_parts(&app, most).await;
-        let found: Vec<Break> = parts.into_iter().flat_map(|it| it.breaks).collect();
+        let found: Vec<ChainBreak> = parts.into_iter().flat_map(|it| it.breaks).collect();
         assert_eq!(found, expected, "{most}");
     }
 }

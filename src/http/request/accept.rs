@@ -1,0 +1,52 @@
+//! `Accept` (RFC 9110, 12.5.1), where an answer has more than one form.
+
+use axum::http::{HeaderMap, header};
+
+use crate::metrics::Format;
+
+/// A range of media types, and how much it is wanted.
+struct Range<'h> {
+    kind: &'h str,
+    version: Option<&'h str>,
+    quality: f32,
+}
+
+/// Reads one element of `Accept`; `None` if its quality is no number from 0 to 1.
+fn range(element: &str) -> Option<Range<'_>> {
+    let mut parts = element.split(';').map(str::trim);
+    let mut range = Range { kind: parts.next()?, version: None, quality: 1.0 };
+    for (name, value) in parts.filter_map(|part| part.split_once('=')) {
+        match name.trim() {
+            name if name.eq_ignore_ascii_case("q") => {
+                let quality = value.trim().parse().ok();
+                range.quality = quality.filter(|quality| (0.0..=1.0).contains(quality))?;
+            }
+            name if name.eq_ignore_ascii_case("version") => {
+                range.version = Some(value.trim().trim_matches('"'));
+            }
+            _ => (),
+        }
+    }
+    Some(range)
+}
+
+/// The form of the metrics that the client prefers. `OpenMetrics` must be named, for most that accept anything are
+/// people and older programs; a client that accepts neither form is sent the plain one.
+pub(in crate::http) fn metrics_format(headers: &HeaderMap) -> Format {
+    let lines = headers.get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok());
+    let ranges: Vec<_> = lines.flat_map(|line| line.split(',')).filter_map(range).collect();
+    // What is named exactly counts before what is meant as well (RFC 9110, 12.5.1).
+    let wanted = |kinds: &[&str], version: &str| {
+        let fits = |range: &&Range<'_>, kind: &str| {
+            range.kind.eq_ignore_ascii_case(kind) && range.version.is_none_or(|it| it == version)
+        };
+        let quality = |kind: &&str| {
+            let fitting = ranges.iter().filter(|range| fits(range, kind));
+            fitting.map(|range| range.quality).reduce(f32::max)
+        };
+        kinds.iter().find_map(quality).unwrap_or(0.0)
+    };
+    let open = wanted(&["application/openmetrics-text", "application/*"], "1.0.0");
+    let plain = wanted(&["text/plain", "text/*", "*/*"], "0.0.4");
+    if open > 0.0 && open >= plain { Format::OpenMetrics } else { Format::Plain }
+}

@@ -1,0 +1,26 @@
+//! A part of the path, whose rejection is a problem document.
+
+use axum::{
+    extract::{FromRequestParts, Path},
+    http::request::Parts,
+};
+
+use crate::{http::problem::Problem, text};
+
+/// The one variable part of a route's path, decoded. What cannot be a name is a 404.
+#[derive(Debug)]
+pub struct PathSegment(
+    /// Its text; never empty.
+    pub String,
+);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathSegment {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Path::<String>::from_request_parts(parts, state).await {
+            Ok(Path(name)) if text::check(&name).is_ok() => Ok(Self(name)),
+            _ => Err(Problem::not_found("there is nothing of that name")),
+        }
+    }
+}

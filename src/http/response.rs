@@ -1,0 +1,154 @@
+//! What went well.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use axum::{
+    body::{Body, Bytes, HttpBody},
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use http_body_util::Full;
+use hyper::body::{Frame, SizeHint};
+use serde::Serialize;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::{
+    compute,
+    http::problem::{Code, Problem},
+};
+
+/// Bytes from which on a list or a document is counted among the large answers.
+const LARGE: usize = 64 * 1024;
+
+/// What all large answers may take at once, in KiB: each is held until its client has read it.
+const ROOM: usize = 64 * 1024;
+
+static BODY_BUDGET_KIB: Semaphore = Semaphore::const_new(ROOM);
+
+/// An answer with its status and headers.
+#[derive(Debug)]
+pub(in crate::http) struct JsonResponse {
+    status: StatusCode,
+    media_type: &'static str,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    body: Vec<u8>,
+    /// Whether it may be refused when too much is held already. What has changed something is always answered.
+    refusable: bool,
+}
+
+impl JsonResponse {
+    /// A 200 with `body`.
+    pub(in crate::http) fn ok(body: &impl Serialize) -> Result<Self, Problem> {
+        Self::new(StatusCode::OK, body)
+    }
+
+    /// A 200 with `body`, which is a list of so many `items`; a long one is written off the runtime's workers.
+    pub(in crate::http) async fn list(
+        items: usize,
+        body: &(impl Serialize + Sync),
+    ) -> Result<Self, Problem> {
+        /// About as many bytes as an item takes.
+        const OF_EACH: usize = 128;
+        let answer = compute::run(items * OF_EACH, || Self::ok(body)).await?;
+        Ok(Self { refusable: true, ..answer })
+    }
+
+    /// A `status` with `body`.
+    pub(in crate::http) fn new(status: StatusCode, body: &impl Serialize) -> Result<Self, Problem> {
+        let body = serde_json::to_vec(body).map_err(|err| Problem::internal(&err))?;
+        let media_type = "application/json";
+        Ok(Self { status, media_type, headers: Vec::new(), body, refusable: false })
+    }
+
+    /// A 200 with a text of `media_type`.
+    pub(in crate::http) fn text(media_type: &'static str, body: String) -> Self {
+        let body = body.into_bytes();
+        Self { status: StatusCode::OK, media_type, headers: Vec::new(), body, refusable: true }
+    }
+
+    /// The same with one more header; a value that no header can hold is left out.
+    pub(in crate::http) fn with(mut self, name: HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.push((name, value));
+        }
+        self
+    }
+}
+
+impl IntoResponse for JsonResponse {
+    fn into_response(self) -> Response {
+        let media_type = [(header::CONTENT_TYPE, self.media_type)];
+        let body = if self.refusable && self.body.len() > LARGE {
+            match MeteredBody::new(self.body) {
+                Ok(body) => Body::new(body),
+                Err(problem) => return problem.into_response(),
+            }
+        } else {
+            Body::from(self.body)
+        };
+        let mut response = (self.status, media_type, body).into_response();
+        response.headers_mut().extend(self.headers);
+        response
+    }
+}
+
+/// The body of a large answer, whose room is free again when it is dropped.
+struct MeteredBody {
+    body: Full<Bytes>,
+    _room: SemaphorePermit<'static>,
+}
+
+impl MeteredBody {
+    fn new(bytes: Vec<u8>) -> Result<Self, Problem> {
+        let size = u32::try_from(bytes.len().div_ceil(1024).min(ROOM)).unwrap_or(u32::MAX);
+        let full = |_| {
+            let detail = "too many large responses are still being sent; retry";
+            Problem::new(Code::Unavailable, detail).retry_after(1)
+        };
+        let room = BODY_BUDGET_KIB.try_acquire_many(size).map_err(full)?;
+        Ok(Self { body: Full::from(bytes), _room: room })
+    }
+}
+
+impl HttpBody for MeteredBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_answers_that_nobody_reads_are_bounded_together_and_others_are_not() {
+        let large = || JsonResponse::text("text/plain", "x".repeat(1024 * 1024)).into_response();
+        let mut held: Vec<_> = (0..ROOM / 1024).map(|_| large()).collect();
+        assert!(held.iter().all(|answer| answer.status() == StatusCode::OK));
+        assert_eq!(large().status(), StatusCode::SERVICE_UNAVAILABLE);
+        let small = JsonResponse::text("text/plain", "x".repeat(LARGE)).into_response();
+        assert_eq!(small.status(), StatusCode::OK);
+        let write = JsonResponse::ok(&"x".repeat(1024 * 1024)).unwrap().into_response();
+        assert_eq!(write.status(), StatusCode::OK);
+        held.pop();
+        assert_eq!(large().status(), StatusCode::OK);
+    }
+}
