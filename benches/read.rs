@@ -47,7 +47,9 @@ impl Subjects {
     /// over and over, however many others have.
     fn new(count: usize) -> Self {
         let schema = Arc::new(catalog::generated(count).schema);
-        let values = schema.editable().map(|it| (it.key.clone(), it.default.clone().unwrap()));
+        let values = schema
+            .editable()
+            .map(|definition| (definition.key.clone(), definition.default.clone().unwrap()));
         let bare = ArcSwap::from_pointee(values.collect::<HashMap<_, _>>());
         let snapshot = Snapshot::of_defaults(schema).unwrap();
         let step = (count / 10).next_multiple_of(4);
@@ -99,7 +101,7 @@ fn timed(threads: usize, reads: u64, keys: &[String], read: Read<'_>) -> Duratio
     thread::scope(|scope| {
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
         let own = run();
-        let others = others.into_iter().map(|it| it.join().unwrap());
+        let others = others.into_iter().map(|thread| thread.join().unwrap());
         others.fold(own, Duration::max)
     })
 }
@@ -171,7 +173,7 @@ fn main() {
         .measurement_time(Duration::from_secs(1))
         .configure_from_args();
     // `cargo test --benches` only wants to know that it runs.
-    if std::env::args().any(|it| it == "--bench") {
+    if std::env::args().any(|argument| argument == "--bench") {
         table();
     }
     variants(&mut criterion);

@@ -114,7 +114,7 @@ async fn change(
     let listing: Value = read.json().await?;
     let settings = listing["settings"].as_array().unwrap();
     let edit = |key: &str| {
-        let setting = settings.iter().find(|it| it["key"] == key).unwrap();
+        let setting = settings.iter().find(|setting| setting["key"] == key).unwrap();
         let value = if key == KEYS[3] { json!(format!("{number}_{n}")) } else { json!(1 + n % 20) };
         json!({"key": key, "value": value, "version": setting["version"]})
     };
@@ -154,7 +154,7 @@ async fn nothing_is_lost(service: &Service, acknowledged: &Acknowledged) {
 async fn after_the_end(writers: Writers) -> Acknowledged {
     let (acknowledged, statuses) = writers.stop().await;
     assert!(acknowledged.len() > 20, "only {} changes were acknowledged", acknowledged.len());
-    assert!(statuses.iter().all(|it| matches!(it, 200 | 409 | 503 | 504)), "{statuses:?}");
+    assert!(statuses.iter().all(|status| matches!(status, 200 | 409 | 503 | 504)), "{statuses:?}");
     acknowledged
 }
 
@@ -255,7 +255,7 @@ async fn connections_that_keep_breaking_lose_nothing_and_break_nothing() {
     stop.store(true, Ordering::SeqCst);
     let acknowledged = after_the_end(writers).await;
     let statuses = starters.join_all().await.concat();
-    assert!(statuses.iter().all(|it| matches!(it, 201 | 503 | 504)), "{statuses:?}");
+    assert!(statuses.iter().all(|status| matches!(status, 201 | 503 | 504)), "{statuses:?}");
     assert!(statuses.contains(&201), "{statuses:?}");
     nothing_is_lost(&service, &acknowledged).await;
     Arc::into_inner(service).unwrap().stop().await;
@@ -323,7 +323,7 @@ async fn messages_arrive_in_order_though_the_services_that_deliver_them_are_kill
         }
     }
     assert_eq!(first, (1..=MESSAGES as u64).collect::<Vec<_>>());
-    assert!(receiver.received().iter().all(|it| it.is_signed_with(SIGNING)));
+    assert!(receiver.received().iter().all(|request| request.is_signed_with(SIGNING)));
     for service in services {
         service.stop().await;
     }

@@ -85,7 +85,7 @@ async fn take_turns(
             break;
         }
     }
-    let [real, bare] = rates.map(|it| median(&it));
+    let [real, bare] = rates.map(|rate| median(&rate));
     let figures = format!("{real:.0}/s of {bare:.0}/s; {} of {}", times[0], times[1]);
     line(what, median(&ratios), bar, true, &figures);
 }

@@ -98,7 +98,7 @@ async fn compare(what: &str, mut sides: [Side; 2]) {
     let [few, many] = &sides;
     let of = |of: fn(&Side) -> f64| of(many) / of(few);
     let figures = format!("{} / {}", few.answered, many.answered);
-    line(&format!("PATCH, {what}"), of(|it| it.answered.median()), BAR, false, &figures);
-    line("  at p99", of(|it| it.answered.p99()), BAR, false, "");
+    line(&format!("PATCH, {what}"), of(|figures| figures.answered.median()), BAR, false, &figures);
+    line("  at p99", of(|figures| figures.answered.p99()), BAR, false, "");
     println!("  until read: {} / {}", few.taken_on, many.taken_on);
 }

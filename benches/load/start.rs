@@ -78,11 +78,12 @@ async fn compare(clients: usize, instance: &Instance, least: SocketAddr) {
             break;
         }
     }
-    let [real, bare] = rates.map(|it| median(&it));
+    let [real, bare] = rates.map(|rate| median(&rate));
     let figures = format!("{real:.0}/s of {bare:.0}/s; {} of {}", times[0], times[1]);
     line(&format!("starts, {clients} clients"), median(&ratios), BAR, true, &figures);
     #[expect(clippy::cast_precision_loss, reason = "some ten thousand")]
-    let [real, bare] = spent.map(|it| it.as_secs_f64() * 1e6 / (ratios.len() * STARTS) as f64);
+    let [real, bare] =
+        spent.map(|duration| duration.as_secs_f64() * 1e6 / (ratios.len() * STARTS) as f64);
     println!("  processor time of service and client: {real:.0} of {bare:.0} us a start");
 }
 
@@ -170,6 +171,6 @@ fn processor_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     // Behind the name, which may hold blanks; in hundredths of a second.
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-    let ticks: u64 = fields.skip(11).take(2).filter_map(|it| it.parse::<u64>().ok()).sum();
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
     Duration::from_millis(ticks * 10)
 }

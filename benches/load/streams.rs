@@ -92,7 +92,7 @@ async fn until(stream: &mut TcpStream, what: &[u8]) -> bool {
             Ok(0) | Err(_) => return false,
             Ok(read) => heard.extend_from_slice(&part[..read]),
         }
-        if heard.windows(what.len()).any(|it| it == what) {
+        if heard.windows(what.len()).any(|window| window == what) {
             return true;
         }
     }

@@ -13,7 +13,8 @@ fn named(reply: Reply) -> Vec<String> {
     assert!(!reply.header("retry-after").is_empty(), "{}", reply.text);
     let problem = reply.problem(503, "config_unavailable");
     let errors = problem["errors"].as_array().unwrap();
-    let mut keys: Vec<_> = errors.iter().map(|it| it["key"].as_str().unwrap().to_owned()).collect();
+    let mut keys: Vec<_> =
+        errors.iter().map(|error| error["key"].as_str().unwrap().to_owned()).collect();
     keys.sort_unstable();
     keys.dedup();
     keys

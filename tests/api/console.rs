@@ -36,7 +36,7 @@ async fn without_its_slash_the_address_leads_to_the_document() {
 async fn its_files_are_those_that_the_document_names() {
     let app = TestApp::new().await;
     let document = app.instance.get("/admin/").send().await.text;
-    let named: Vec<&str> = document.split('"').filter(|it| it.starts_with("assets/")).collect();
+    let named: Vec<&str> = document.split('"').filter(|part| part.starts_with("assets/")).collect();
     assert!(10 < named.len(), "{document}");
     for path in named {
         let reply = app.instance.get(&format!("/admin/{path}")).send().await;

@@ -68,7 +68,7 @@ async fn a_change_that_ends_the_listening_connection_is_not_missed() {
     let app = TestApp::new().await;
     for round in 1..=5 {
         let mut listening = app.instance.settings.listening();
-        listening.wait_for(|it| *it).await.unwrap();
+        listening.wait_for(|is_open| *is_open).await.unwrap();
         // The connection is gone before the commit, so its notification finds nobody.
         let mut tx = app.db.pool().begin().await.unwrap();
         let sql = AssertSqlSafe(format!(
@@ -110,7 +110,7 @@ async fn a_lost_channel_is_told_and_opened_again() {
     assert_eq!(by_hand::end_sessions(&app.db.pool(), LISTENERS).await, 1);
     let lost_and_found = async {
         listening.changed().await.unwrap();
-        listening.wait_for(|it| *it).await.unwrap();
+        listening.wait_for(|is_open| *is_open).await.unwrap();
     };
     no_hang("the channel is lost and opened again", lost_and_found).await;
     assert_eq!(by_hand::end_sessions(&app.db.pool(), LISTENERS).await, 1, "there is a new one");
@@ -247,7 +247,8 @@ async fn a_database_that_refuses_connections_is_away() {
     let name = app.db.options().get_database().unwrap().to_owned();
     let elsewhere = app.db.admin_options().database("postgres");
     let mut admin = elsewhere.connect().await.unwrap();
-    let allow = |it: bool| AssertSqlSafe(format!("alter database {name} allow_connections {it}"));
+    let allow =
+        |allowed: bool| AssertSqlSafe(format!("alter database {name} allow_connections {allowed}"));
     // Before nobody is let in any more.
     let mut inside = app.db.options().connect().await.unwrap();
     admin.execute(allow(false)).await.unwrap();

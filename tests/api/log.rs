@@ -70,7 +70,7 @@ impl Log {
         let text = self.metrics.text(brune::metrics::Format::OpenMetrics, true).unwrap();
         let mut lines = text.lines();
         lines
-            .find_map(|it| it.strip_prefix("brune_log_lines_dropped_total ")?.parse().ok())
+            .find_map(|line| line.strip_prefix("brune_log_lines_dropped_total ")?.parse().ok())
             .unwrap()
     }
 }
@@ -78,8 +78,8 @@ impl Log {
 /// The descriptions of all embeds that were taken, in order.
 fn told(receiver: &Receiver) -> Vec<String> {
     let taken = receiver.taken();
-    let embeds = taken.iter().flat_map(|it| it["embeds"].as_array().unwrap());
-    embeds.map(|it| it["description"].as_str().unwrap().to_owned()).collect()
+    let embeds = taken.iter().flat_map(|message| message["embeds"].as_array().unwrap());
+    embeds.map(|embed| embed["description"].as_str().unwrap().to_owned()).collect()
 }
 
 #[tokio::test]
@@ -117,20 +117,25 @@ async fn many_lines_are_few_messages_within_the_limits() {
     }
     log.start();
     let taken = receiver.takes(3).await;
-    let sizes: Vec<usize> = taken.iter().map(|it| it["embeds"].as_array().unwrap().len()).collect();
+    let sizes: Vec<usize> =
+        taken.iter().map(|message| message["embeds"].as_array().unwrap().len()).collect();
     assert_eq!(sizes, [10, 10, 8], "{taken:?}");
     let mut repeats = 0;
     for message in &taken {
         let embeds = message["embeds"].as_array().unwrap();
-        let text = |it: &Value| it.as_str().map_or(0, |it| it.encode_utf16().count());
+        let length = |value: &Value| value.as_str().map_or(0, |text| text.encode_utf16().count());
         let length: usize = embeds
             .iter()
-            .map(|it| text(&it["title"]) + text(&it["description"]) + text(&it["footer"]["text"]))
+            .map(|embed| {
+                length(&embed["title"])
+                    + length(&embed["description"])
+                    + length(&embed["footer"]["text"])
+            })
             .sum();
         assert!((2_500..=6_000).contains(&length), "{length}");
         // Nothing was cut away by what limits a whole message.
-        let whole = |it: &Value| it["description"].as_str().unwrap().contains("line ");
-        let again = embeds.iter().find(|it| !whole(it)).unwrap();
+        let whole = |embed: &Value| embed["description"].as_str().unwrap().contains("line ");
+        let again = embeds.iter().find(|embed| !whole(embed)).unwrap();
         let times = again["title"].as_str().unwrap().strip_prefix("ERROR, ").unwrap();
         repeats += times.strip_suffix(" times").unwrap().parse::<u32>().unwrap();
     }
@@ -152,7 +157,7 @@ async fn a_secret_is_withheld_wherever_it_stands() {
     receiver.takes(1).await;
     let told = told(&receiver);
     assert_eq!(told.len(), 6, "{told:?}");
-    assert!(told[..5].iter().all(|it| it.starts_with("withheld: ")), "{told:?}");
+    assert!(told[..5].iter().all(|line| line.starts_with("withheld: ")), "{told:?}");
     assert_eq!(told[5], "harmless");
     assert!(!receiver.received()[0].text.contains("secret that"), "{told:?}");
 }

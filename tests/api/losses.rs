@@ -140,7 +140,7 @@ async fn no_change_is_missed_when_twenty_channels_fall_silent() {
     by_hand::set(&db.pool(), KEY, &value(2)).await;
     writer.wait_for_revision(2).await;
     for (_, instance) in &fleet {
-        instance.settings.listening().wait_for(|it| !*it).await.unwrap();
+        instance.settings.listening().wait_for(|is_open| !*is_open).await.unwrap();
         assert_eq!(instance.settings.revision(), 1);
     }
     for (proxy, _) in &fleet {

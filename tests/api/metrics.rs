@@ -64,8 +64,8 @@ async fn the_form_is_the_one_that_was_asked_for() {
     assert!(!plain.contains("# EOF") && !plain.contains("# UNIT"), "{plain}");
     // Both forms have the same series.
     let samples = |text: &str| {
-        let lines = text.lines().filter(|it| !it.starts_with('#'));
-        let names: Vec<_> = lines.map(|it| it.rsplit_once(' ').unwrap().0.to_owned()).collect();
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let names: Vec<_> = lines.map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect();
         names
     };
     assert_eq!(samples(&plain), samples(&text(&app.instance).await));

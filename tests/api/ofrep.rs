@@ -80,11 +80,11 @@ async fn unknown_locked_and_secret_keys_are_the_same_to_a_reader() {
     for key in ["NOPE", "JWT_SECRET", "BRUNE_OUTBOX_MAX_RETRIES", "POSTGRES_HOST"] {
         told.push(refused(&of(&app.instance, key).send().await, 404, Some(key), "FLAG_NOT_FOUND"));
     }
-    assert!(told.iter().all(|it| *it == told[0]), "{told:?}");
+    assert!(told.iter().all(|answer| *answer == told[0]), "{told:?}");
     let page = all(&app.instance).send().await.ok();
-    let keys: Vec<_> = page["flags"].as_array().unwrap().iter().map(|it| &it["key"]).collect();
+    let keys: Vec<_> = page["flags"].as_array().unwrap().iter().map(|flag| &flag["key"]).collect();
     assert_eq!(keys.len(), 9);
-    assert!(keys.is_sorted_by_key(|it| it.as_str()), "{keys:?}");
+    assert!(keys.is_sorted_by_key(|key| key.as_str()), "{keys:?}");
     let odd = of(&app.instance, "%00").send().await;
     refused(&odd, 404, Some("\0"), "FLAG_NOT_FOUND");
     let odd = of(&app.instance, "a%2Fb").send().await;

@@ -114,7 +114,7 @@ async fn sessions_secrets_the_fleet_and_flags_are_served_through_it() {
     instance.start_session(&user("ana")).await.problem(403, "not_eligible");
     by_hand::leave_secret(&app.db.pool(), "OPENAI_API_KEY", "an older one").await;
     let told = get(&instance, "/admin/secrets").await["secrets"].as_array().unwrap().clone();
-    assert!(told.iter().any(|it| it["legacy_residue"] == true));
+    assert!(told.iter().any(|secret| secret["legacy_residue"] == true));
     let cleaned = json!({"reason": "a test"});
     write(&instance, Method::POST, "/admin/secrets/cleanup", cleaned).await;
     assert_eq!(get(&instance, "/admin/instances").await["instances"].as_array().unwrap().len(), 1);
@@ -159,9 +159,9 @@ async fn four_hundred_requests_at_once_share_four_sessions() {
     let (pooler, instance) = behind(&app).await;
     let instance = Arc::new(instance);
     let answers = all_at_once(&instance, 400).await;
-    let failed: Vec<_> = answers.iter().filter(|it| it.is_server_error()).collect();
+    let failed: Vec<_> = answers.iter().filter(|status| status.is_server_error()).collect();
     assert!(failed.is_empty(), "{failed:?}");
-    let good = answers.iter().filter(|it| it.is_success()).count();
+    let good = answers.iter().filter(|status| status.is_success()).count();
     assert_eq!(good, 7 * 50 + 1, "one change of fifty, and everything else");
     nothing_is_left(&app, &pooler).await;
 }
@@ -294,10 +294,10 @@ async fn a_pooler_killed_under_load_with_redis_beside_it_costs_nothing_once_it_i
     }
     stop.store(true, Ordering::SeqCst);
     let answers = clients.join_all().await.concat();
-    let failed = |it: &&StatusCode| it.is_server_error();
+    let failed = |status: &&StatusCode| status.is_server_error();
     let expected = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT];
     let others: Vec<_> =
-        answers.iter().filter(failed).filter(|it| !expected.contains(it)).collect();
+        answers.iter().filter(failed).filter(|status| !expected.contains(status)).collect();
     assert!(others.is_empty(), "{others:?}");
     let answers = all_at_once(&instance, 80).await;
     assert!(!answers.iter().any(StatusCode::is_server_error), "{answers:?}");

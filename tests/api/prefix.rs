@@ -39,8 +39,8 @@ async fn pages_name_nothing_by_an_absolute_path() {
     let mut pages = vec!["/admin/".to_owned(), "/docs/".to_owned()];
     pages.push("/docs/swagger-initializer.js".to_owned());
     let console = get("/admin/").await;
-    let files = console.split('"').filter(|it| it.starts_with("assets/"));
-    pages.extend(files.map(|it| format!("/admin/{it}")));
+    let files = console.split('"').filter(|part| part.starts_with("assets/"));
+    pages.extend(files.map(|file| format!("/admin/{file}")));
     assert!(pages.len() > 10, "{console}");
     for page in pages {
         let text = get(&page).await;

@@ -57,7 +57,7 @@ fn batch(client: usize, n: usize) -> Vec<(&'static str, Value)> {
 
 fn by_key(listing: &Value) -> HashMap<&str, &Value> {
     let settings = listing["settings"].as_array().unwrap();
-    settings.iter().map(|it| (it["key"].as_str().unwrap(), it)).collect()
+    settings.iter().map(|setting| (setting["key"].as_str().unwrap(), setting)).collect()
 }
 
 /// That no batch shows by half.
@@ -90,9 +90,9 @@ async fn client(instance: Arc<Instance>, number: usize, acknowledged: &mut Ackno
             continue;
         }
         let told = reply.ok();
-        let entry = |it: &Value| {
-            let key = it["key"].as_str().unwrap().to_owned();
-            (key, it["new_value"].clone(), it["version"].as_i64().unwrap())
+        let entry = |entry: &Value| {
+            let key = entry["key"].as_str().unwrap().to_owned();
+            (key, entry["new_value"].clone(), entry["version"].as_i64().unwrap())
         };
         let changed: Vec<_> = told["changed"].as_array().unwrap().iter().map(entry).collect();
         if !changed.is_empty() {
@@ -142,7 +142,7 @@ async fn every_acknowledged_change_is_there(instance: &Instance, acknowledged: &
     let newest = now["revision"].as_i64().unwrap();
     assert_eq!(revisions, (2..=newest).collect::<Vec<_>>());
     let first = instance.get(&format!("{PATH}?revision=1")).bearer(&admin("a")).send().await.ok();
-    let told = |it: &Value| (it["value"].clone(), it["version"].as_i64().unwrap());
+    let told = |setting: &Value| (setting["value"].clone(), setting["version"].as_i64().unwrap());
     let state = |listing: &Value| -> BTreeMap<String, (Value, i64)> {
         by_key(listing).into_iter().map(|(key, it)| (key.to_owned(), told(it))).collect()
     };
@@ -178,8 +178,11 @@ async fn of_two_starts_of_one_user_at_once_exactly_one_passes() {
                 instance.start_session(&token).await
             });
         }
-        let (passed, refused): (Vec<_>, Vec<_>) =
-            starts.join_all().await.into_iter().partition(|it| it.status == StatusCode::CREATED);
+        let (passed, refused): (Vec<_>, Vec<_>) = starts
+            .join_all()
+            .await
+            .into_iter()
+            .partition(|reply| reply.status == StatusCode::CREATED);
         assert_eq!((passed.len(), refused.len()), (1, 1), "{race}: {passed:?} {refused:?}");
         let passed: Vec<_> = passed.into_iter().map(Reply::ok).collect();
         for refused in refused {

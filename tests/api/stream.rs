@@ -27,7 +27,7 @@ fn bearer(token: &str) -> String {
 async fn open(served: &Served, last: Option<&str>) -> Stream {
     let token = bearer(&admin("ada"));
     let mut headers = vec![("authorization", token.as_str())];
-    headers.extend(last.map(|it| ("last-event-id", it)));
+    headers.extend(last.map(|id| ("last-event-id", id)));
     served.stream(PATH, &headers).await
 }
 

@@ -85,7 +85,7 @@ async fn a_catalog_without_sessions_has_no_page_and_no_word_of_them() {
 
 async fn every_page(way: &str) {
     let said = travel(&TestApp::new().await, None, "pages.mjs", way).await;
-    let told = said.lines().find(|it| it.contains("none serious"));
+    let told = said.lines().find(|line| line.contains("none serious"));
     println!("{}", told.unwrap_or_else(|| panic!("{said}")));
 }
 
@@ -113,7 +113,7 @@ async fn the_settings_page_says_how_soon_it_can_be_used() {
             None => TestApp::new().await,
         };
         let said = travel(&app, catalog.as_deref(), "speed.mjs", "").await;
-        let told = said.lines().find(|it| it.contains("interactive after"));
+        let told = said.lines().find(|line| line.contains("interactive after"));
         let told = told.unwrap_or_else(|| panic!("{said}"));
         assert!(told.starts_with(&format!("{settings} settings")), "{told}");
         println!("{told}");

@@ -17,7 +17,7 @@ async fn fleet(service: &Service) -> Vec<Value> {
 /// The id that `service` goes by.
 async fn own(service: &Service) -> Value {
     let fleet = fleet(service).await;
-    fleet.iter().find(|it| it["self"] == true).unwrap()["id"].clone()
+    fleet.iter().find(|instance| instance["self"] == true).unwrap()["id"].clone()
 }
 
 #[tokio::test]
@@ -34,11 +34,14 @@ async fn an_instance_that_is_stopped_takes_its_row_out_and_one_that_is_killed_is
     let [gone, dead] = [own(&stopped).await, own(&killed).await];
 
     stopped.stop().await;
-    assert!(fleet(&stays).await.iter().all(|it| it["id"] != gone), "a row of who was stopped");
+    assert!(
+        fleet(&stays).await.iter().all(|instance| instance["id"] != gone),
+        "a row of who was stopped"
+    );
 
     killed.signal(Signal::KILL);
     killed.ended().await;
-    let of_it = async || fleet(&stays).await.into_iter().find(|it| it["id"] == dead);
+    let of_it = async || fleet(&stays).await.into_iter().find(|instance| instance["id"] == dead);
     assert!(of_it().await.is_some(), "it had no time to say so");
     wait_until("it is not live", async || of_it().await.unwrap()["live"] == false).await;
     let reply = stays.change("BRUNE_COOLDOWN_MINUTES", &json!(45), 1);

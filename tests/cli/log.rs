@@ -11,10 +11,10 @@ const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 /// The line that tells of the request `id`.
 fn line(home: &Home, id: &str) -> Value {
     let log = home.log();
-    let lines = log.lines().filter_map(|it| serde_json::from_str::<Value>(it).ok());
-    let mut answered = lines.filter(|it| it["message"] == "answered");
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut answered = lines.filter(|entry| entry["message"] == "answered");
     answered
-        .find(|it| it["request_id"] == id)
+        .find(|entry| entry["request_id"] == id)
         .unwrap_or_else(|| panic!("no line of {id} in: {log}"))
 }
 
@@ -58,8 +58,8 @@ async fn what_goes_wrong_is_posted_and_so_is_what_is_said_last() {
     let service = home.serve();
     by_hand::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", "9999").await;
     let posted = |text: &str| {
-        receiver.taken().iter().any(|it| {
-            it["embeds"]
+        receiver.taken().iter().any(|message| {
+            message["embeds"]
                 .as_array()
                 .unwrap()
                 .iter()

@@ -13,7 +13,7 @@ async fn values(pool: &PgPool) -> Vec<(String, String)> {
 }
 
 async fn value(pool: &PgPool, key: &str) -> String {
-    values(pool).await.into_iter().find(|it| it.0 == key).unwrap().1
+    values(pool).await.into_iter().find(|setting| setting.0 == key).unwrap().1
 }
 
 /// Everything that publishing could touch.
@@ -74,7 +74,7 @@ async fn a_plan_tells_everything_and_does_nothing() {
     let migrated = TestDb::new().await;
     let home = Home::on(&migrated).with("BRUNE_COOLDOWN_MINUTES", "10");
     let rest: String =
-        plan.split_inclusive('\n').filter(|it| !it.starts_with("migration ")).collect();
+        plan.split_inclusive('\n').filter(|line| !line.starts_with("migration ")).collect();
     assert_eq!(home.run(&["migrate", "--plan"]).ok(), rest);
 }
 

@@ -27,9 +27,12 @@ async fn told(service: &Service) -> Vec<(String, bool)> {
     let told = service.get("/admin/secrets").await;
     assert!(!told.to_string().contains(MARKER), "{told}");
     let all = told["secrets"].as_array().unwrap().iter();
-    let ours = all.filter(|it| it["name"] == "JWT_SECRET" || it["name"] == "OPENAI_API_KEY");
-    ours.map(|it| (it["source"].as_str().unwrap().to_owned(), it["legacy_residue"] == true))
-        .collect()
+    let ours =
+        all.filter(|secret| secret["name"] == "JWT_SECRET" || secret["name"] == "OPENAI_API_KEY");
+    ours.map(|secret| {
+        (secret["source"].as_str().unwrap().to_owned(), secret["legacy_residue"] == true)
+    })
+    .collect()
 }
 
 #[tokio::test]

@@ -113,8 +113,10 @@ async fn a_request_under_way_is_finished_before_the_service_ends() {
 async fn a_database_that_was_not_migrated_is_not_served() {
     let db = TestDb::empty().await;
     let home = Home::on(&db);
-    let mut names: Vec<_> =
-        brune::database::MIGRATOR.iter().map(|it| format!("{} (", it.version)).collect();
+    let mut names: Vec<_> = brune::database::MIGRATOR
+        .iter()
+        .map(|migration| format!("{} (", migration.version))
+        .collect();
     names.push("brune migrate".to_owned());
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     home.run(&["serve"]).refused(&names);

@@ -23,7 +23,7 @@ fn secrets(text: &str) -> impl Iterator<Item = &str> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let entries = lines.filter_map(|line| line.split_once('='));
     let secret = ["PASSWORD", "SECRET", "KEY", "DATABASE_URL"];
-    let of_secrets = entries.filter(move |(name, _)| secret.iter().any(|it| name.contains(it)));
+    let of_secrets = entries.filter(move |(name, _)| secret.iter().any(|part| name.contains(part)));
     let values = of_secrets.map(|(_, value)| value.trim_matches(['\'', '"', ' ']));
     values.filter(|value| value.len() > 7)
 }

@@ -149,7 +149,7 @@ async fn unknown_keys_are_left_out_when_asked_for() {
     let rows = done.rows().into_iter().filter(|row| row.len() > 1);
     let rows: Vec<_> = rows.map(|row| row[..2].join(" ")).collect();
     for row in ["APP_NAME unknown", "API_KEY unknown", "BRUNE_LISTEN locked"] {
-        assert!(rows.iter().any(|it| it == row), "{done:#?}");
+        assert!(rows.iter().any(|cells| cells == row), "{done:#?}");
     }
     assert!(!format!("{done:?}").contains("sk_live"), "{done:#?}");
 }

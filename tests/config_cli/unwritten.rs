@@ -39,7 +39,7 @@ fn run_cramped(command: &Command) -> Run {
 fn names(room: &Room) -> Vec<String> {
     let entries = fs::read_dir(room.path()).unwrap();
     let mut names: Vec<_> =
-        entries.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }

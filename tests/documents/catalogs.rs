@@ -10,8 +10,8 @@ const PARAMETERS: &str = "docs/parameters.md";
 
 /// The catalogs of `config/`, Brun-E's first.
 fn catalogs() -> Vec<(String, String)> {
-    let files = fs::read_dir("config").unwrap().map(|it| it.unwrap().path());
-    let mut paths: Vec<_> = files.map(|it| it.to_str().unwrap().to_owned()).collect();
+    let files = fs::read_dir("config").unwrap().map(|entry| entry.unwrap().path());
+    let mut paths: Vec<_> = files.map(|path| path.to_str().unwrap().to_owned()).collect();
     paths.sort();
     assert_eq!(paths[0], "config/brun-e.toml");
     let read = |path: String| (path.clone(), fs::read_to_string(path).unwrap());
@@ -34,7 +34,7 @@ fn every_catalog_is_of_the_schema_that_editors_hold_it_to() {
     for (path, text) in catalogs() {
         assert!(text.starts_with("#:schema ../docs/catalog.schema.json\n"), "{path}");
         let faults: Vec<_> =
-            validator.iter_errors(&as_json(&text)).map(|it| it.to_string()).collect();
+            validator.iter_errors(&as_json(&text)).map(|error| error.to_string()).collect();
         assert!(faults.is_empty(), "{path}: {faults:?}");
         Catalog::parse(&text).unwrap();
     }
@@ -73,7 +73,7 @@ fn the_list_of_parameters_is_what_the_catalogs_say() {
         fs::write(PARAMETERS, &told).unwrap();
     }
     assert!(
-        fs::read_to_string(PARAMETERS).is_ok_and(|it| it == told),
+        fs::read_to_string(PARAMETERS).is_ok_and(|text| text == told),
         "run `UPDATE=1 cargo test --test documents` and read the diff of {PARAMETERS}"
     );
 }
@@ -95,20 +95,26 @@ fn parameters() -> String {
             (Kind::Secret, "Secrets: never in the database"),
             (Kind::Environment, "The infrastructure's: changed by a restart"),
         ] {
-            let of_kind = catalog.schema.all().filter(|it| it.kind == kind).collect::<Vec<_>>();
+            let of_kind = catalog
+                .schema
+                .all()
+                .filter(|definition| definition.kind == kind)
+                .collect::<Vec<_>>();
             if !of_kind.is_empty() {
                 write!(page, "\n### {title}\n\n{}", table(kind, &of_kind)).unwrap();
             }
         }
         if catalog.name == "brun-e" {
-            declared.extend(catalog.schema.all().map(|it| it.key.clone()));
+            declared.extend(catalog.schema.all().map(|definition| definition.key.clone()));
         }
     }
     page.push_str(
         "\n## Variables of the service itself\n\nThose that no catalog declares; a secret `X` may come as \
          `X_FILE`, too.\n\n| variable | example | what it is |\n|---|---|---|\n",
     );
-    for (name, example, what) in variables().into_iter().filter(|it| !declared.contains(&it.0)) {
+    for (name, example, what) in
+        variables().into_iter().filter(|variable| !declared.contains(&variable.0))
+    {
         writeln!(page, "| `{name}` | {} | {} |", code(&example), escaped(&what)).unwrap();
     }
     page
@@ -124,7 +130,7 @@ fn table(kind: Kind, definitions: &[&Definition]) -> String {
         let line = if kind == Kind::Secret {
             format!("| `{}` | {} | {what} |", it.key, needed(it.required))
         } else {
-            let default = it.default.as_ref().map(|it| it.to_json().to_string());
+            let default = it.default.as_ref().map(|value| value.to_json().to_string());
             format!(
                 "| `{}` | {} | {} | {} | {} | {what} |",
                 it.key,
@@ -171,14 +177,17 @@ fn variables() -> Vec<(String, String, String)> {
     let (mut found, mut comment): (Vec<(String, String, String)>, Vec<&str>) = Default::default();
     let mut spent = false;
     for line in text.lines() {
-        let assignment = line.strip_prefix('#').and_then(|it| it.split_once('='));
+        let assignment = line.strip_prefix('#').and_then(|rest| rest.split_once('='));
         let named = assignment.filter(|(name, _)| {
-            name.bytes().all(|it| it.is_ascii_uppercase() || it.is_ascii_digit() || it == b'_')
+            name.bytes()
+                .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
         });
         if let Some((name, example)) = named {
             found.push((name.to_owned(), example.to_owned(), comment.join(" ")));
             spent = true;
-        } else if let Some(words) = line.strip_prefix("# ").filter(|it| !it.starts_with("---")) {
+        } else if let Some(words) =
+            line.strip_prefix("# ").filter(|words| !words.starts_with("---"))
+        {
             if std::mem::take(&mut spent) {
                 comment.clear();
             }

@@ -23,7 +23,7 @@ fn blocks(text: &str) -> Vec<(&str, String)> {
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         if let Some(kind) = line.strip_prefix("```") {
-            let inside: Vec<_> = lines.by_ref().take_while(|it| *it != "```").collect();
+            let inside: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
             blocks.push((kind, inside.join("\n")));
         }
     }
@@ -32,11 +32,11 @@ fn blocks(text: &str) -> Vec<(&str, String)> {
 
 /// The part of a document under the heading `title`, up to the next one of its rank or a higher one.
 fn section<'t>(text: &'t str, title: &str) -> &'t str {
-    let rank = title.bytes().take_while(|it| *it == b'#').count();
+    let rank = title.bytes().take_while(|byte| *byte == b'#').count();
     let (_, rest) = text.split_once(&format!("\n{title}\n")).expect(title);
     let mut end = 0;
     for line in rest.split_inclusive('\n') {
-        let marks = line.bytes().take_while(|it| *it == b'#').count();
+        let marks = line.bytes().take_while(|byte| *byte == b'#').count();
         if (1..=rank).contains(&marks) && line[marks..].starts_with(' ') {
             break;
         }

@@ -60,14 +60,15 @@ async fn the_committed_document_is_the_one_that_is_served() {
 #[test]
 fn every_operation_has_a_telling_name_of_its_own() {
     let document = document();
-    let tags: Vec<_> = document["tags"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
+    let tags: Vec<_> =
+        document["tags"].as_array().unwrap().iter().map(|tag| &tag["name"]).collect();
     let mut names = BTreeSet::new();
     for Operation { method, path, told } in operations(&document) {
         let name = told["operationId"].as_str().unwrap();
         assert!(names.insert(name), "{name} stands twice");
         let has_object = name.bytes().any(|b| b.is_ascii_uppercase());
         assert!(has_object, "{name} of {method} {path} does not say of what");
-        assert!(told["summary"].as_str().is_some_and(|it| it.ends_with('.')), "{name}");
+        assert!(told["summary"].as_str().is_some_and(|summary| summary.ends_with('.')), "{name}");
         assert!(tags.contains(&&told["tags"][0]), "{name} has a tag that is not explained");
     }
 }
@@ -82,10 +83,10 @@ fn every_code_is_told_with_its_status() {
                 continue;
             }
             for part in response["description"].as_str().unwrap().split("; ") {
-                let code = part.strip_prefix('`').and_then(|it| it.split_once('`')).unwrap().0;
-                let known = Code::ALL
-                    .iter()
-                    .find(|it| it.as_str() == code && it.status().as_str() == status);
+                let code = part.strip_prefix('`').and_then(|rest| rest.split_once('`')).unwrap().0;
+                let known = Code::ALL.iter().find(|code_definition| {
+                    code_definition.as_str() == code && code_definition.status().as_str() == status
+                });
                 assert!(known.is_some(), "{method} {path} tells of {status} {code}");
                 told.insert((code.to_owned(), status.clone()));
             }
@@ -132,7 +133,7 @@ fn everything_that_is_referred_to_is_in_the_document() {
     assert_eq!(document["openapi"], "3.1.0");
     let text = document.to_string();
     let targets: BTreeSet<&str> =
-        text.split("\"$ref\":\"#").skip(1).map(|it| it.split('"').next().unwrap()).collect();
+        text.split("\"$ref\":\"#").skip(1).map(|part| part.split('"').next().unwrap()).collect();
     assert!(targets.len() > 5, "{targets:?}");
     for target in targets {
         assert!(document.pointer(target).is_some(), "{target}");
@@ -148,7 +149,8 @@ async fn the_viewer_loads_nothing_from_elsewhere() {
     assert!(!policy.contains("http") && !policy.contains('*'), "{policy}");
     let mut loaded = vec!["/docs/swagger-initializer.js".to_owned()];
     for attribute in ["src=\"", "href=\""] {
-        for target in page.text.split(attribute).skip(1).map(|it| it.split('"').next().unwrap()) {
+        for target in page.text.split(attribute).skip(1).map(|part| part.split('"').next().unwrap())
+        {
             assert!(!target.contains("//"), "{target} is elsewhere");
             loaded.push(format!("/docs/{}", target.trim_start_matches("./")));
         }

@@ -51,7 +51,7 @@ fn the_tour_answers_what_the_readme_says() {
     let variables = run.commands.strip_suffix(" cargo run").unwrap();
     let service = Service::start(&variables.replace(PROVIDER, &provider_address));
     assert_text(&told(run, &service.address, ADDRESS), &service.announced);
-    let rest: Vec<Step> = rest.iter().map(|it| it.speaking_to(&provider_address)).collect();
+    let rest: Vec<Step> = rest.iter().map(|step| step.speaking_to(&provider_address)).collect();
     let answers = service.walk(&rest);
     for (step, answer) in rest.iter().zip(&answers) {
         match &step.answer {
@@ -75,7 +75,7 @@ fn the_check_of_everything_runs_the_tests_as_the_readme_says() {
 fn every_page_that_is_linked_is_there() {
     for page in pages() {
         let text = fs::read_to_string(&page).unwrap();
-        for target in text.split("](").skip(1).map(|it| it.split([')', '#']).next().unwrap()) {
+        for target in text.split("](").skip(1).map(|link| link.split([')', '#']).next().unwrap()) {
             let path = page.with_file_name(target);
             assert!(
                 target.contains("://") || path.exists(),
@@ -88,8 +88,8 @@ fn every_page_that_is_linked_is_there() {
 
 /// The README and every page of `docs/`.
 fn pages() -> Vec<PathBuf> {
-    let docs = fs::read_dir("docs").unwrap().map(|it| it.unwrap().path());
-    let pages = docs.filter(|it| it.extension().is_some_and(|it| it == "md"));
+    let docs = fs::read_dir("docs").unwrap().map(|entry| entry.unwrap().path());
+    let pages = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
     pages.chain([PathBuf::from("README.md")]).collect()
 }
 
@@ -190,7 +190,7 @@ impl Service {
         fs::set_permissions(&dir, Permissions::from_mode(0o755)).unwrap();
         let mut child = within(&dir, env!("CARGO_BIN_EXE_brune"))
             .env("BRUNE_LISTEN", "127.0.0.1:0")
-            .envs(variables.split(' ').map(|it| it.split_once('=').unwrap()))
+            .envs(variables.split(' ').map(|assignment| assignment.split_once('=').unwrap()))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(dir.join("log")).unwrap())

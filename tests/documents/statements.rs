@@ -32,7 +32,9 @@ fn block(text: &str, kind: &str) -> String {
 /// Runs `statements` as `psql` does: each by itself.
 async fn run(pool: &PgPool, statements: &str) -> sqlx::Result<()> {
     let mut conn = pool.acquire().await?;
-    for statement in statements.split_inclusive(';').filter(|it| !it.trim().is_empty()) {
+    for statement in
+        statements.split_inclusive(';').filter(|statement| !statement.trim().is_empty())
+    {
         if let Err(err) =
             sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut *conn).await
         {

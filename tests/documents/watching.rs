@@ -26,10 +26,10 @@ fn selectors(text: &str) -> BTreeSet<Selector> {
         if !(name.starts_with("brune_") || name.starts_with("http_server_")) {
             continue;
         }
-        let braces = rest.strip_prefix('{').and_then(|it| it.split_once('}'));
+        let braces = rest.strip_prefix('{').and_then(|rest| rest.split_once('}'));
         let matchers = braces.map_or("", |(matchers, _)| matchers).replace('\\', "");
-        let matchers = matchers.split(',').filter_map(|it| {
-            let (label, value) = it.split_once("=~").or_else(|| it.split_once('='))?;
+        let matchers = matchers.split(',').filter_map(|matcher| {
+            let (label, value) = matcher.split_once("=~").or_else(|| matcher.split_once('='))?;
             Some((label.trim().to_owned(), value.trim().trim_matches('"').to_owned()))
         });
         let matchers: Vec<_> = matchers.collect();
@@ -42,13 +42,16 @@ fn selectors(text: &str) -> BTreeSet<Selector> {
 fn has(text: &str, (name, matchers): &Selector) -> bool {
     let series: Vec<&str> = text
         .lines()
-        .filter(|it| it.strip_prefix(name.as_str()).is_some_and(|it| it.starts_with(['{', ' '])))
+        .filter(|line| {
+            line.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with(['{', ' ']))
+        })
         .collect();
     let labelled = |label: &str, value: &str| {
-        series.iter().any(|it| it.contains(&format!("{label}=\"{value}\"")))
+        series.iter().any(|sample| sample.contains(&format!("{label}=\"{value}\"")))
     };
-    let all =
-        matchers.iter().all(|(label, values)| values.split('|').all(|it| labelled(label, it)));
+    let all = matchers
+        .iter()
+        .all(|(label, values)| values.split('|').all(|value| labelled(label, value)));
     !series.is_empty() && all
 }
 
@@ -66,7 +69,7 @@ async fn what_dashboard_and_alerts_ask_for_is_there_from_the_start() {
     for (file, text) in [("dashboard", dashboard), ("alerts", alerts)] {
         let asked = selectors(&text);
         assert!(asked.len() > 4, "{file}: {asked:?}");
-        let missing: Vec<_> = asked.iter().filter(|it| !has(&served, it)).collect();
+        let missing: Vec<_> = asked.iter().filter(|query| !has(&served, query)).collect();
         assert!(missing.is_empty(), "{file} asks for {missing:?}, not in\n{served}");
     }
 }

@@ -116,7 +116,8 @@ impl Home {
         let made = Some(("the made-up secret", made.trim())).filter(|(_, text)| !text.is_empty());
         let given = self.variables.iter().filter(|(name, _)| SECRETS.contains(&name.as_str()));
         let given = given.map(|(name, text)| (name.as_str(), text.as_str()));
-        let told = given.chain(made).filter(|(_, text)| text.lines().any(|it| log.contains(it)));
+        let told =
+            given.chain(made).filter(|(_, text)| text.lines().any(|line| log.contains(line)));
         told.map(|(name, _)| name).collect()
     }
 

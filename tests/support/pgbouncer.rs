@@ -70,8 +70,9 @@ impl PgBouncer {
 
     fn configuration(&self, ignored: &str) -> String {
         let Self { dir, port, upstream, .. } = self;
-        let host =
-            upstream.get_socket().map_or(upstream.get_host().into(), |it| it.to_string_lossy());
+        let host = upstream
+            .get_socket()
+            .map_or(upstream.get_host().into(), |socket| socket.to_string_lossy());
         let (dir, server) = (dir.display(), upstream.get_port());
         format!(
             "[databases]\n* = host={host} port={server}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\

@@ -34,7 +34,7 @@ pub(crate) fn need(condition: &str) {
 
 fn holds(condition: &str) -> bool {
     let ran = Command::new("sh").args(["-c", condition]).output();
-    ran.is_ok_and(|it| it.status.success())
+    ran.is_ok_and(|output| output.status.success())
 }
 
 /// A directory that holds `files` and what `install` adds to them, which is done once for the same files. Processes
@@ -89,8 +89,9 @@ pub(crate) async fn finish(program: &str, script: &Path, variables: &[(&str, &st
     let mut command = tokio::process::Command::new(program);
     command.arg(script).current_dir(dir).envs(variables.iter().copied()).kill_on_drop(true);
     let ran = no_hang("the script ends", command.output()).await.unwrap();
-    let said =
-        [ran.stdout, ran.stderr].map(|it| String::from_utf8_lossy(&it).into_owned()).concat();
+    let said = [ran.stdout, ran.stderr]
+        .map(|stream| String::from_utf8_lossy(&stream).into_owned())
+        .concat();
     assert!(ran.status.success(), "{}: {}\n{said}", script.display(), ran.status);
     said
 }

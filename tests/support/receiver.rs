@@ -63,7 +63,7 @@ impl Received {
         let (id, at) = (self.header("webhook-id"), self.header("webhook-timestamp"));
         mac.update(format!("{id}.{at}.{}", self.text).as_bytes());
         let signature = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
-        self.header("webhook-signature").split(' ').any(|it| it == signature)
+        self.header("webhook-signature").split(' ').any(|candidate| candidate == signature)
     }
 }
 
@@ -157,7 +157,7 @@ impl Receiver {
     /// What it took so far, as JSON.
     pub(crate) fn taken(&self) -> Vec<Value> {
         let received = self.kept.received.lock().unwrap();
-        let taken = received.iter().filter(|it| it.status.is_success());
+        let taken = received.iter().filter(|request| request.status.is_success());
         taken.map(Received::json).collect()
     }
 }
@@ -179,7 +179,7 @@ async fn receive(
     let status = StatusCode::from_u16(status).unwrap();
     let received = Received { at: Instant::now(), uri, headers, text, status };
     kept.received.lock().unwrap().push(received);
-    kept.open.subscribe().wait_for(|it| *it).await.unwrap();
+    kept.open.subscribe().wait_for(|is_open| *is_open).await.unwrap();
     let headers: HeaderMap = answered
         .as_object()
         .unwrap()

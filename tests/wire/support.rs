@@ -137,12 +137,12 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) fn read(text: &str) -> Self {
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
-        let status = head.get(9..12).and_then(|it| it.parse().ok()).unwrap_or(0);
+        let status = head.get(9..12).and_then(|digits| digits.parse().ok()).unwrap_or(0);
         Self { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|it| it.strip_prefix(name)?.strip_prefix(": "))
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
 
     /// That it is a whole problem document of `status` and `code`.

@@ -103,7 +103,7 @@ async fn what_is_invalid_or_unknown_is_refused_all_of_it_and_with_a_plan_as_well
             .as_array()
             .unwrap()
             .iter()
-            .map(|it| (it["key"].as_str().unwrap(), it["code"].as_str().unwrap()))
+            .map(|error| (error["key"].as_str().unwrap(), error["code"].as_str().unwrap()))
             .collect();
         assert_eq!(keys.len(), 3, "{problem}");
         assert!(keys.contains(&("NO_SUCH_KEY", "unknown_key")), "{problem}");

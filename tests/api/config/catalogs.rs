@@ -103,22 +103,22 @@ async fn a_catalog_without_the_settings_of_sessions_has_no_sessions() {
         assert_eq!((&me["catalog"], &me["sessions"]), (&json!(name), &json!(false)));
         let metrics = instance.get("/metrics").send().await.text;
         // The requests of this test are counted by their routes all the same.
-        let series = metrics.lines().filter(|it| !it.contains("http_route="));
-        let speaking: Vec<_> = series.filter(|it| speaks_of_sessions(it)).collect();
+        let series = metrics.lines().filter(|line| !line.contains("http_route="));
+        let speaking: Vec<_> = series.filter(|line| speaks_of_sessions(line)).collect();
         assert!(speaking.is_empty(), "{speaking:?}");
         assert!(!metrics.contains("realtime"), "{metrics}");
         let document = instance.get("/openapi.json").send().await.ok();
         let paths: Vec<_> = document["paths"].as_object().unwrap().keys().collect();
         assert!(
-            !paths.iter().any(|it| it.contains("session") || it.contains("brun-e")),
+            !paths.iter().any(|path| path.contains("session") || path.contains("brun-e")),
             "{paths:?}"
         );
         let schemas = document["components"]["schemas"].as_object().unwrap();
-        let left: Vec<_> = schemas.keys().filter(|it| speaks_of_sessions(it)).collect();
+        let left: Vec<_> = schemas.keys().filter(|key| speaks_of_sessions(key)).collect();
         assert!(left.is_empty(), "{left:?}");
         assert!(schemas.contains_key("Problem"), "{document}");
         let tags = document["tags"].as_array().unwrap();
-        assert!(tags.iter().all(|it| it["name"] != "sessions"), "{tags:?}");
+        assert!(tags.iter().all(|tag| tag["name"] != "sessions"), "{tags:?}");
         app.instance.change(&[(key, value, 1)]).await.ok();
         app.instance.start_delivery(QUICK);
         let event = receiver.takes(1).await.remove(0);

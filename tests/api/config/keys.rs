@@ -9,7 +9,12 @@ use crate::{
 };
 
 fn keys(listing: &Value) -> Vec<&str> {
-    listing["entries"].as_array().unwrap().iter().map(|it| it["key"].as_str().unwrap()).collect()
+    listing["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["key"].as_str().unwrap())
+        .collect()
 }
 
 #[tokio::test]

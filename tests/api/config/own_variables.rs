@@ -17,13 +17,16 @@ async fn plan_with(instance: &Instance, query: &str, text: &str) -> Value {
 #[tokio::test]
 async fn every_variable_of_the_service_is_locked_and_its_value_is_nowhere() {
     let app = TestApp::new().await;
-    let secrets = brune::config::VARIABLES.iter().filter(|it| it.is_secret);
-    let files = secrets.map(|it| format!("{}_FILE", it.name));
-    let names: Vec<String> =
-        brune::config::VARIABLES.iter().map(|it| it.name.to_owned()).chain(files).collect();
+    let secrets = brune::config::VARIABLES.iter().filter(|variable| variable.is_secret);
+    let files = secrets.map(|variable| format!("{}_FILE", variable.name));
+    let names: Vec<String> = brune::config::VARIABLES
+        .iter()
+        .map(|variable| variable.name.to_owned())
+        .chain(files)
+        .collect();
     assert!(names.len() > 50, "{names:?}");
     for name in ["BRUNE_LISTEN", "DATABASE_URL", "JWT_SECRET_FILE", "POSTGRES_PASSWORD_FILE"] {
-        assert!(names.iter().any(|it| it == name), "{name}");
+        assert!(names.iter().any(|known| known == name), "{name}");
     }
     let mut lines = String::new();
     for name in &names {
@@ -97,7 +100,9 @@ async fn keys_that_are_not_declared_are_skipped_when_asked_for() {
             ("STRIPE_KEY", "unknown"),
         ]
     );
-    for entry in drawn["entries"].as_array().unwrap().iter().filter(|it| it["class"] == "unknown") {
+    for entry in
+        drawn["entries"].as_array().unwrap().iter().filter(|entry| entry["class"] == "unknown")
+    {
         assert!(entry["detail"].as_str().unwrap().ends_with("; skipped"), "{entry}");
         assert_eq!((&entry["imported"], &entry["current"]), (&Value::Null, &Value::Null));
     }
@@ -176,7 +181,7 @@ async fn a_quoted_value_over_several_lines_is_one_fault_of_all_of_them() {
             .as_array()
             .unwrap()
             .iter()
-            .map(|it| it["detail"].as_str().unwrap())
+            .map(|error| error["detail"].as_str().unwrap())
             .collect();
         assert_eq!(details.len(), 2, "{details:?}");
         assert!(details[0].starts_with("lines 2 to 21: "), "{details:?}");

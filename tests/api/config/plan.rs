@@ -11,7 +11,7 @@ use crate::{
 const JSON: &str = "application/json";
 
 fn entry<'p>(plan: &'p Value, key: &str) -> &'p Value {
-    plan["entries"].as_array().unwrap().iter().find(|it| it["key"] == key).unwrap()
+    plan["entries"].as_array().unwrap().iter().find(|entry| entry["key"] == key).unwrap()
 }
 
 #[tokio::test]

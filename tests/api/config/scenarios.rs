@@ -57,7 +57,7 @@ async fn story_1_first_startup_with_an_existing_dotenv_file() {
         assert_eq!((&setting["value"], &setting["source"]), (&value, &json!("db")), "{key}");
     }
     let trail = entries(&instance, "action=seed").await;
-    let of = |key: &str| trail.iter().find(|it| it["key"] == key).unwrap()["reason"].clone();
+    let of = |key: &str| trail.iter().find(|entry| entry["key"] == key).unwrap()["reason"].clone();
     assert_eq!(of(COOLDOWN), "env_import: first value, from .env");
     assert_eq!(of(MAX_MINUTES), "first value, from the catalog's default");
     // A secret among the lines stays where it is.

@@ -240,7 +240,7 @@ async fn none_of_two_hundred_ordinary_values_is_taken_for_a_secret() {
     let values = ordinary();
     assert!(200 <= values.len() && values.iter().collect::<HashSet<_>>().len() == values.len());
     let (plain, holding) = (SecretScanner::default(), firewall());
-    let taken = |it: &&&str| plain.scan(it).or(holding.scan(it)).is_some();
+    let taken = |text: &&&str| plain.scan(text).or(holding.scan(text)).is_some();
     assert_eq!(values.iter().filter(taken).collect::<Vec<_>>(), Vec::<&&str>::new());
     let app = TestApp::new().await;
     let mut version = 1;

@@ -115,7 +115,8 @@ async fn a_default_that_is_a_secret_of_the_process_is_not_published() {
 #[tokio::test]
 async fn a_password_that_is_a_common_word_forbids_nobody_the_word() {
     let words = ["database", "password", "postgres", "settings", "provider", "standard"];
-    let firewall = SecretScanner::with_known_secrets(words.map(|it| Secret::new(it.to_owned())));
+    let firewall =
+        SecretScanner::with_known_secrets(words.map(|word| Secret::new(word.to_owned())));
     for path in ["config/brun-e.toml", "config/mcp-gateway.toml", "config/nexus.toml"] {
         let (db, text) = (TestDb::new().await, std::fs::read_to_string(path).unwrap());
         let catalog = Catalog::parse(&text).unwrap();

@@ -16,7 +16,7 @@ fn key_of(core: &str) -> String {
 }
 
 fn keys(trail: &[Value]) -> Vec<&str> {
-    trail.iter().map(|it| it["key"].as_str().unwrap()).collect()
+    trail.iter().map(|entry| entry["key"].as_str().unwrap()).collect()
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ pub(super) async fn instances(instance: &Instance) -> Value {
 pub(super) async fn entry(instance: &Instance, of: &Instance) -> Option<Value> {
     let told = instances(instance).await;
     let mut entries = told["instances"].as_array().unwrap().iter();
-    entries.find(|it| it["id"] == json!(of.fleet.id())).cloned()
+    entries.find(|entry| entry["id"] == json!(of.fleet.id())).cloned()
 }
 
 /// An instance that follows by notification alone, and is one of the fleet.
@@ -131,14 +131,15 @@ async fn one_that_ends_without_a_word_is_not_live_and_then_forgotten() {
     drop(other);
     let of_it = async || {
         let told = instances(&app.instance).await;
-        told["instances"].as_array().unwrap().iter().find(|it| it["id"] == id).cloned()
+        told["instances"].as_array().unwrap().iter().find(|instance| instance["id"] == id).cloned()
     };
-    let silent = async || of_it().await.is_none_or(|it| it["live"] == false);
+    let silent = async || of_it().await.is_none_or(|entry| entry["live"] == false);
     wait_until("it is not live", silent).await;
     wait_until("it is forgotten", async || of_it().await.is_none()).await;
     // One that goes on is not, however long that took.
-    let goes_on =
-        async || entry(&app.instance, &app.instance).await.is_some_and(|it| it["live"] == true);
+    let goes_on = async || {
+        entry(&app.instance, &app.instance).await.is_some_and(|entry| entry["live"] == true)
+    };
     wait_until("the other goes on", goes_on).await;
 }
 
@@ -169,7 +170,7 @@ async fn heartbeats_go_on_after_the_database_was_away() {
         .await;
     proxy.take_away().await;
     let silent =
-        async || entry(&app.instance, &instance).await.is_some_and(|it| it["live"] == false);
+        async || entry(&app.instance, &instance).await.is_some_and(|entry| entry["live"] == false);
     // Judged by the usual pace of the one that is asked, so its silence is made longer.
     by_hand::run(&app.db.pool(), "update brune_instance set seen_at = seen_at - interval '7 s'")
         .await;
@@ -178,7 +179,8 @@ async fn heartbeats_go_on_after_the_database_was_away() {
     assert_ne!(asked.header("retry-after"), "");
     asked.problem(503, "unavailable");
     proxy.bring_back().await;
-    let back = async || entry(&app.instance, &instance).await.is_some_and(|it| it["live"] == true);
+    let back =
+        async || entry(&app.instance, &instance).await.is_some_and(|entry| entry["live"] == true);
     wait_until("it is heard again", back).await;
 }
 

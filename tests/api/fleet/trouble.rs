@@ -98,7 +98,7 @@ async fn a_crowd_of_waiters_looks_no_more_than_a_few() {
             all.spawn(async move { fleet.wait(&pool, &settings, 2, deadline).await });
         }
         let all = all.join_all().await;
-        assert!(all.iter().all(|it| it.laggards.len() == 1 && !it.is_everywhere()));
+        assert!(all.iter().all(|applied| applied.laggards.len() == 1 && !applied.is_everywhere()));
         proxy.round_trips() - before
     };
     let (one, crowd) = (looks(1).await, looks(40).await);

@@ -196,7 +196,7 @@ async fn ten_instances_are_waited_for() {
             (&body["applied"]["instances"], laggards(&body["applied"])),
             (&json!(10), vec![])
         );
-        assert!(others.iter().all(|it| it.settings.revision() == version + 1));
+        assert!(others.iter().all(|instance| instance.settings.revision() == version + 1));
     }
 }
 
@@ -263,7 +263,7 @@ async fn a_wait_that_is_asked_for_wrongly_is_refused_before_anything_is_stored()
         ] {
             let problem = call.send().await.problem(400, "malformed_request");
             let places: Vec<_> = problem["errors"].as_array().unwrap().iter().collect();
-            assert!(places.iter().any(|it| it["pointer"] == at), "{query}: {problem}");
+            assert!(places.iter().any(|error| error["pointer"] == at), "{query}: {problem}");
         }
     }
     let stored = app.instance.get(SETTINGS).bearer(&root).send().await.ok();

@@ -17,7 +17,7 @@ const ASLEEP: Delivery = Delivery { interval: Duration::from_hours(1), ..QUICK }
 
 /// The revisions in `told`.
 fn revisions(told: &[Value]) -> Vec<i64> {
-    told.iter().map(|it| it["data"]["revision"].as_i64().unwrap()).collect()
+    told.iter().map(|message| message["data"]["revision"].as_i64().unwrap()).collect()
 }
 
 /// Waits until nothing is left to deliver.
@@ -62,13 +62,14 @@ async fn a_message_that_fails_holds_those_after_it_and_keeps_its_id() {
     it.start_delivery(QUICK);
     assert_eq!(revisions(&receiver.takes(5).await), [2, 3, 4, 5, 6]);
     let all = receiver.received();
-    let came: Vec<_> = all.iter().map(|it| it.json()["data"]["revision"].clone()).collect();
+    let came: Vec<_> =
+        all.iter().map(|request| request.json()["data"]["revision"].clone()).collect();
     assert_eq!(came, [2, 3, 3, 3, 4, 5, 6]);
-    let ids: Vec<_> = all[1..4].iter().map(|it| it.header("webhook-id")).collect();
+    let ids: Vec<_> = all[1..4].iter().map(|request| request.header("webhook-id")).collect();
     assert_eq!(ids, [ids[0]; 3]);
     settled(&it).await;
     let attempts: Vec<_> =
-        messages(&it, "").await.iter().map(|it| it["attempts"].clone()).collect();
+        messages(&it, "").await.iter().map(|message| message["attempts"].clone()).collect();
     assert_eq!(attempts, [1, 1, 1, 3, 1]);
 }
 
@@ -86,9 +87,13 @@ async fn a_limit_on_the_rate_is_waited_for_and_counts_as_no_attempt() {
     let mut it = alerting(&app, &receiver.as_discord()).await;
     change(&it, 1..4).await;
     it.start_delivery(QUICK);
-    let titles: Vec<_> =
-        receiver.takes(3).await.iter().map(|it| it["embeds"][0]["title"].clone()).collect();
-    let expected = [2, 3, 4].map(|it| format!("1 setting changed: revision {it}"));
+    let titles: Vec<_> = receiver
+        .takes(3)
+        .await
+        .iter()
+        .map(|message| message["embeds"][0]["title"].clone())
+        .collect();
+    let expected = [2, 3, 4].map(|revision| format!("1 setting changed: revision {revision}"));
     assert_eq!(titles, expected);
     let came = receiver.received();
     for pair in came[..6].windows(2) {
@@ -96,7 +101,7 @@ async fn a_limit_on_the_rate_is_waited_for_and_counts_as_no_attempt() {
         assert!(Duration::from_millis(250) <= waited, "{waited:?}");
     }
     settled(&it).await;
-    assert!(messages(&it, "").await.iter().all(|it| it["attempts"] == 1));
+    assert!(messages(&it, "").await.iter().all(|message| message["attempts"] == 1));
 }
 
 #[tokio::test]
@@ -128,8 +133,11 @@ async fn what_is_given_up_lets_the_others_pass_and_can_be_tried_again() {
     settled(&it).await;
     assert_eq!(messages(&it, "?status=delivered").await.len(), 3);
     let ids = receiver.received();
-    let ids: Vec<_> = ids.iter().filter(|it| it.text.contains("\"revision\":3")).collect();
-    assert!(ids.iter().all(|it| it.header("webhook-id") == dead[0]["id"].as_str().unwrap()));
+    let ids: Vec<_> =
+        ids.iter().filter(|request| request.text.contains("\"revision\":3")).collect();
+    assert!(
+        ids.iter().all(|request| request.header("webhook-id") == dead[0]["id"].as_str().unwrap())
+    );
 }
 
 #[tokio::test]
@@ -218,7 +226,8 @@ async fn an_address_of_ones_own_network_is_refused_at_the_start_or_when_it_is_ca
         assert!(unfit.contains("_URL: ") && unfit.contains("ALERT_ALLOW_PRIVATE"), "{unfit}");
         assert!(!unfit.contains("127.0.0.1"), "{unfit}");
         for address in [&mut alerts.discord, &mut alerts.webhook] {
-            let named = address.take().map(|it| it.expose().replace("127.0.0.1", "localhost"));
+            let named =
+                address.take().map(|secret| secret.expose().replace("127.0.0.1", "localhost"));
             *address = named.map(brune::config::Secret::new);
         }
         let mut it = alerting(&app, &alerts).await;

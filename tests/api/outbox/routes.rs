@@ -38,7 +38,8 @@ async fn messages_are_paged_newest_first_and_filtered() {
     loop {
         let page = outbox(&it, &format!("{filter}{next}")).await;
         let told = page["messages"].as_array().unwrap();
-        revisions.extend(told.iter().map(|it| it["payload"]["revision"].as_i64().unwrap()));
+        revisions
+            .extend(told.iter().map(|message| message["payload"]["revision"].as_i64().unwrap()));
         let Some(cursor) = page["next_cursor"].as_str() else { break };
         next = format!("&cursor={cursor}");
     }
@@ -107,7 +108,8 @@ async fn what_was_settled_long_ago_goes_and_what_nobody_delivers_is_given_up() {
     wait_until("what is old is gone", tidied).await;
     let mut told = messages(&it, "").await;
     told.reverse();
-    let told: Vec<_> = told.iter().map(|it| (it["topic"].clone(), it["status"].clone())).collect();
+    let told: Vec<_> =
+        told.iter().map(|message| (message["topic"].clone(), message["status"].clone())).collect();
     let expected = [
         ("delivered.6", "delivered"),
         ("dead.29", "dead"),

@@ -197,8 +197,9 @@ async fn each_sink_hears_what_it_wants() {
     by_hand::run(&app.db.pool(), sql).await;
     change(&it, 1..2).await;
     it.change(&[("JWT_SECRET", json!("x"), 1)]).await.problem(403, "key_locked");
-    let types =
-        |told: Vec<Value>| -> Vec<Value> { told.iter().map(|it| it["type"].clone()).collect() };
+    let types = |told: Vec<Value>| -> Vec<Value> {
+        told.iter().map(|message| message["type"].clone()).collect()
+    };
     let told = types(service.takes(2).await);
     assert_eq!(told, ["brune.session.of_another_release", "brune.settings.refused"]);
     assert_eq!(people.takes(2).await.len(), 2);

@@ -14,8 +14,8 @@ use crate::support::{
 async fn stored(instance: &Instance) -> Vec<(String, Value)> {
     let mut messages = messages(instance, "").await;
     messages.reverse();
-    let topic = |it: &Value| it["topic"].as_str().unwrap().to_owned();
-    messages.into_iter().map(|it| (topic(&it), it["payload"].clone())).collect()
+    let topic = |message: &Value| message["topic"].as_str().unwrap().to_owned();
+    messages.into_iter().map(|message| (topic(&message), message["payload"].clone())).collect()
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn a_large_change_is_told_within_bounds() {
     assert!(told["changed"][0]["new_value"].as_str().unwrap().chars().count() < 1_100);
     it.start_delivery(QUICK);
     let taken = receiver.takes(2).await;
-    let embed = taken.iter().find_map(|it| it["embeds"].get(0)).unwrap();
+    let embed = taken.iter().find_map(|message| message["embeds"].get(0)).unwrap();
     let description = embed["description"].as_str().unwrap();
     assert!(description.chars().count() <= 4_096 && description.contains("more"), "{description}");
 }
@@ -219,7 +219,12 @@ async fn an_instance_that_fell_silent_is_told_once_however_many_look() {
 /// When each instance was last heard of.
 async fn seen(by: &Instance) -> Vec<Value> {
     let told = by.get("/admin/instances").bearer(&admin("root")).send().await.ok();
-    told["instances"].as_array().unwrap().iter().map(|it| it["seen_at"].clone()).collect()
+    told["instances"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|instance| instance["seen_at"].clone())
+        .collect()
 }
 
 #[tokio::test]

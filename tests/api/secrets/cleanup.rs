@@ -47,8 +47,12 @@ async fn what_has_no_other_source_is_kept_and_named() {
     let kept = json!([{"name": "OPENAI_API_KEY", "why": "no_environment_source"}]);
     assert_eq!((&done["removed"], &done["kept"]), (&json!(["INTERNAL_API_KEY"]), &kept));
     let told = get(&instance, "/admin/secrets").await.ok();
-    let left = told["secrets"].as_array().unwrap().iter().filter(|it| it["legacy_residue"] == true);
-    assert_eq!(left.map(|it| it["name"].clone()).collect::<Vec<_>>(), ["OPENAI_API_KEY"]);
+    let left = told["secrets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|secret| secret["legacy_residue"] == true);
+    assert_eq!(left.map(|secret| secret["name"].clone()).collect::<Vec<_>>(), ["OPENAI_API_KEY"]);
 }
 
 #[tokio::test]
@@ -62,7 +66,11 @@ async fn a_secret_that_comes_from_the_database_itself_is_kept() {
         .start()
         .await;
     let told = get(&instance, "/admin/secrets").await.ok();
-    let key = told["secrets"].as_array().unwrap().iter().find(|it| it["name"] == "OPENAI_API_KEY");
+    let key = told["secrets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|secret| secret["name"] == "OPENAI_API_KEY");
     assert_eq!(key.unwrap()["source"], "legacy_db");
     let done = clean_up(&instance, "", json!({"reason": REASON})).await.ok();
     assert_eq!(done["removed"], json!([]));
@@ -86,7 +94,7 @@ async fn it_is_safe_to_repeat_and_a_dry_run_removes_nothing() {
     by_hand::leave_secret(&db.pool(), "JWT_SECRET", super::MARKER).await;
     let told = get(&instance, "/admin/secrets").await.ok();
     let secrets = told["secrets"].as_array().unwrap();
-    let secret = secrets.iter().find(|it| it["name"] == "JWT_SECRET").unwrap();
+    let secret = secrets.iter().find(|secret| secret["name"] == "JWT_SECRET").unwrap();
     assert_eq!(secret["legacy_residue"], true);
 }
 

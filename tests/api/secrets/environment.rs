@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{get, seeded, started};
 
 fn control<'v>(report: &'v Value, name: &str) -> &'v Value {
-    report["controls"].as_array().unwrap().iter().find(|it| it["name"] == name).unwrap()
+    report["controls"].as_array().unwrap().iter().find(|control| control["name"] == name).unwrap()
 }
 
 #[tokio::test]
@@ -22,8 +22,10 @@ async fn a_control_is_told_with_the_value_that_counts_and_its_source() {
     let mode = control(&report, "NODE_ENV");
     assert_eq!((&mode["value"], &mode["source"]), (&json!("development"), &json!("default")));
     assert_eq!(control(&report, "POSTGRES_HOST")["value"], Value::Null);
-    let names = report["controls"].as_array().unwrap().iter().map(|it| &it["name"]);
-    assert!(!names.into_iter().any(|it| it == "OPENAI_API_KEY" || it == "BRUNE_COOLDOWN_MINUTES"));
+    let names = report["controls"].as_array().unwrap().iter().map(|control| &control["name"]);
+    assert!(
+        !names.into_iter().any(|name| name == "OPENAI_API_KEY" || name == "BRUNE_COOLDOWN_MINUTES")
+    );
 }
 
 #[tokio::test]

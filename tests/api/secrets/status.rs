@@ -9,7 +9,7 @@ use crate::support::{TestApp, user};
 /// The status of `name`.
 fn of<'v>(secrets: &'v Value, name: &str) -> &'v Value {
     let all = secrets["secrets"].as_array().unwrap();
-    all.iter().find(|it| it["name"] == name).unwrap()
+    all.iter().find(|secret| secret["name"] == name).unwrap()
 }
 
 #[tokio::test]
@@ -24,8 +24,12 @@ async fn each_secret_is_told_by_presence_and_source_and_how_to_provide_it() {
     let reply = get(&instance, "/admin/secrets").await;
     assert!(!reply.text.contains(MARKER), "{}", reply.text);
     let told = reply.ok();
-    let names: Vec<_> =
-        told["secrets"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    let names: Vec<_> = told["secrets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|secret| secret["name"].as_str().unwrap())
+        .collect();
     let all = [
         "ALERT_WEBHOOK_SECRET",
         "ALERT_WEBHOOK_URL",

@@ -16,7 +16,7 @@ async fn list(instance: &Instance, query: &str) -> Value {
 
 fn users(page: &Value) -> Vec<&str> {
     let sessions = page["sessions"].as_array().unwrap().iter();
-    sessions.map(|it| it["user_id"].as_str().unwrap()).collect()
+    sessions.map(|session| session["user_id"].as_str().unwrap()).collect()
 }
 
 async fn end_as_admin(instance: &Instance, session: &Value, body: &Value) -> Reply {
@@ -109,7 +109,7 @@ async fn a_session_names_who_set_each_of_its_settings_and_why() {
     assert_eq!(found["provider_request_id"], "req_stub_000001");
     let settings = found["settings"].as_array().unwrap();
     assert_eq!(settings.len(), 9);
-    let of = |key: &str| settings.iter().find(|it| it["key"] == key).unwrap();
+    let of = |key: &str| settings.iter().find(|setting| setting["key"] == key).unwrap();
     let version = of("BRUNE_PROMPT_VERSION");
     assert_eq!(
         (&version["value"], &version["version"], &version["revision"]),
@@ -183,7 +183,8 @@ async fn starts_and_ends_are_told_to_whom_wants_to_hear_of_them() {
                 .fetch_all(&app.db.pool())
                 .await
                 .unwrap();
-        let mut heard: Vec<_> = told.iter().map(|it| (it.0.as_str(), it.1.as_str())).collect();
+        let mut heard: Vec<_> =
+            told.iter().map(|message| (message.0.as_str(), message.1.as_str())).collect();
         heard.sort_unstable();
         let expected =
             [("session.ended", "both"), ("session.ended", "ends"), ("session.started", "both")];

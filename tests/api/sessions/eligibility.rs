@@ -45,7 +45,7 @@ async fn every_reason_is_told_at_once() {
     let cooled = time(&ended["ended_at"]) + TimeDelta::minutes(30);
     let problem = refused.problem(403, "not_eligible");
     let reasons = problem["reasons"].as_array().unwrap();
-    let codes: Vec<_> = reasons.iter().map(|it| it["code"].as_str().unwrap()).collect();
+    let codes: Vec<_> = reasons.iter().map(|reason| reason["code"].as_str().unwrap()).collect();
     assert_eq!(codes, ["plan_required", "level_not_allowed", "cooldown", "daily_limit"]);
     assert_eq!(time(&reasons[2]["retry_at"]), cooled);
     assert_eq!(time(&reasons[3]["retry_at"]), next_day(time(&session["started_at"])));

@@ -74,7 +74,7 @@ async fn each_session_is_marked_once_however_many_work_at_it() {
     }
     let marked = tasks.join_all().await;
     assert_eq!(marked.iter().sum::<i64>(), 3_000, "{marked:?}");
-    assert!(marked.iter().filter(|it| 0 < **it).count() > 1, "{marked:?}");
+    assert!(marked.iter().filter(|count| 0 < **count).count() > 1, "{marked:?}");
     assert_eq!(count(&pool, EXPIRED).await, 3_000);
     // One for each session and each sink that wants it, under one id.
     assert_eq!(count(&pool, MESSAGES).await, 6_000);
@@ -137,7 +137,7 @@ async fn nothing_is_stored_for_nobody_and_what_is_marked_is_counted() {
     assert!((10_700.0..=most).contains(&lag), "{lag}, at most {most}");
     let second = worker.step(first.next).await.unwrap();
     let third = worker.step(second.next).await.unwrap();
-    assert_eq!([first, second, third].map(|it| it.expired), [10, 10, 5]);
+    assert_eq!([first, second, third].map(|step| step.expired), [10, 10, 5]);
     assert!(first.next < second.next && third.next.is_none(), "{first:?} {second:?} {third:?}");
     assert_eq!((count(&pool, EXPIRED).await, count(&pool, "brune_outbox").await), (25, 0));
     assert_eq!(worker.step(None).await.unwrap().expired, 0);

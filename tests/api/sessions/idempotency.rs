@@ -92,10 +92,11 @@ async fn one_key_sent_by_many_at_once_starts_one_session() {
             starts.spawn(async move { start(&instance, &token, &key).await });
         }
         let replies = starts.join_all().await;
-        let first = replies.iter().filter(|it| it.header("idempotent-replayed").is_empty()).count();
+        let first =
+            replies.iter().filter(|reply| reply.header("idempotent-replayed").is_empty()).count();
         assert_eq!(first, 1, "{replies:?}");
         let bodies: Vec<_> = replies.into_iter().map(Reply::ok).collect();
-        assert!(bodies.iter().all(|it| *it == bodies[0]), "{bodies:?}");
+        assert!(bodies.iter().all(|body| *body == bodies[0]), "{bodies:?}");
     }
     assert_eq!(sessions(&app).await, 10);
 }

@@ -109,7 +109,8 @@ async fn a_session_is_told_to_its_owner_an_administrator_and_a_service_and_to_no
     // A stranger cannot tell another's session from none.
     let none = json!({"session_id": "0198aaaa-0000-7000-8000-000000000000"});
     let absent = find(&app.instance, &none, &user("bob")).await.problem(404, "not_found");
-    let told = |it: &Value| it["detail"].as_str().unwrap().replace(id(&session), id(&none));
+    let told =
+        |problem: &Value| problem["detail"].as_str().unwrap().replace(id(&session), id(&none));
     assert_eq!(told(&strange), told(&absent));
     let odd = app.instance.get("/brun-e/sessions/1%20or%201").bearer(&user("ana")).send().await;
     odd.problem(404, "not_found");

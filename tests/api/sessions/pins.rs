@@ -13,9 +13,9 @@ async fn pins(instance: &Instance) -> Value {
 
 /// Revisions with the sessions that hold them.
 fn held(pins: &Value) -> Vec<(i64, i64)> {
-    let number = |it: &Value| it.as_i64().unwrap();
+    let number = |value: &Value| value.as_i64().unwrap();
     let pins = pins["pins"].as_array().unwrap().iter();
-    pins.map(|it| (number(&it["revision"]), number(&it["sessions"]))).collect()
+    pins.map(|pin| (number(&pin["revision"]), number(&pin["sessions"]))).collect()
 }
 
 #[tokio::test]
@@ -76,7 +76,8 @@ async fn each_setting_says_how_many_sessions_hold_which_older_value() {
         (&found["version"], &found["value"], &found["sessions"]),
         (&json!(4), &before, &json!(2))
     );
-    let held: Vec<_> = found["held"].as_array().unwrap().iter().map(|it| &it["value"]).collect();
+    let held: Vec<_> =
+        found["held"].as_array().unwrap().iter().map(|setting| &setting["value"]).collect();
     assert_eq!(held, [&json!("3"), &json!("2")]);
 }
 

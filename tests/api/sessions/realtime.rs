@@ -162,7 +162,7 @@ async fn the_setting_that_was_refused_is_named() {
     let instance = with(&app, &stub.url()).await;
     let keys = |problem: &Value| -> Vec<String> {
         let errors = problem["errors"].as_array().unwrap().iter();
-        errors.map(|it| it["key"].as_str().unwrap().to_owned()).collect()
+        errors.map(|error| error["key"].as_str().unwrap().to_owned()).collect()
     };
     play(&app, "stub-no-model").await;
     assert_eq!(keys(&fails(&app, &instance).await), ["BRUNE_OPENAI_REALTIME_MODEL"]);

@@ -119,7 +119,7 @@ async fn a_catalog_with_more_settings_than_a_patch_is_exported_imported_and_roll
     let back = rollback(&app.instance, ROLLBACK, back).send().await.ok();
     assert_eq!(back["changed"].as_array().unwrap().len(), SETTINGS);
     let listed = read(&app.instance, PATH).await.ok();
-    assert!(listed["settings"].as_array().unwrap().iter().all(|it| it["value"] == 1));
+    assert!(listed["settings"].as_array().unwrap().iter().all(|setting| setting["value"] == 1));
 }
 
 #[tokio::test]

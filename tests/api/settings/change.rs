@@ -42,7 +42,8 @@ async fn a_batch_is_one_revision_and_one_entry_of_the_trail_for_each_key() {
     let call = patch(&app.instance, &changes).header("x-request-id", "evening-1");
     let changed = call.send().await.ok();
     assert_eq!((&changed["revision"], &changed["unchanged"]), (&json!(2), &json!([MAX_MINUTES])));
-    let told: Vec<_> = changed["changed"].as_array().unwrap().iter().map(|it| &it["key"]).collect();
+    let told: Vec<_> =
+        changed["changed"].as_array().unwrap().iter().map(|change| &change["key"]).collect();
     assert_eq!(told.len(), 4);
     let trail = entries(&app.instance, "request_id=evening-1").await;
     assert_eq!(trail.len(), 4);

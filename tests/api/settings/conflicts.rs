@@ -54,7 +54,8 @@ async fn every_stale_key_of_a_batch_is_told() {
     let stale = [(COOLDOWN, json!(60), 1), (MAX_MINUTES, json!(20), 1), (PER_DAY, json!(6), 7)];
     let problem = app.instance.change(&stale).await.problem(409, "version_conflict");
     let conflicts = problem["conflicts"].as_array().unwrap();
-    let told: Vec<_> = conflicts.iter().map(|it| (&it["key"], &it["base_value"])).collect();
+    let told: Vec<_> =
+        conflicts.iter().map(|conflict| (&conflict["key"], &conflict["base_value"])).collect();
     // There never was a version 7, so there is no value that it had.
     assert_eq!(told, [(&json!(COOLDOWN), &json!(30)), (&json!(PER_DAY), &Value::Null)]);
 }

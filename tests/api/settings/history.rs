@@ -27,7 +27,7 @@ async fn lived_in() -> TestApp {
 /// The requests of the entries that fit `query`.
 async fn requests(app: &TestApp, query: &str) -> Vec<String> {
     let found = entries(&app.instance, query).await;
-    found.iter().map(|it| it["request_id"].as_str().unwrap().to_owned()).collect()
+    found.iter().map(|entry| entry["request_id"].as_str().unwrap().to_owned()).collect()
 }
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn the_trail_is_told_newest_first_from_the_seed_on() {
     ]
     "#
     );
-    let ids: std::collections::HashSet<_> = all.iter().map(|it| it["id"].as_str()).collect();
+    let ids: std::collections::HashSet<_> = all.iter().map(|entry| entry["id"].as_str()).collect();
     assert_eq!(ids.len(), 14);
 }
 
@@ -197,10 +197,10 @@ async fn pages_have_neither_gaps_nor_repeats_while_the_trail_grows() {
         let query = format!("key={COOLDOWN}{filter}");
         let (mut seen, mut cursor, mut grown) = (Vec::new(), None::<String>, 0);
         loop {
-            let next = cursor.map(|it| format!("&cursor={it}")).unwrap_or_default();
+            let next = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
             let (entries, following) = page(&app, &format!("{query}{next}")).await;
             assert!(entries.len() <= limit);
-            seen.extend(entries.iter().map(|it| it["version"].as_i64().unwrap()));
+            seen.extend(entries.iter().map(|entry| entry["version"].as_i64().unwrap()));
             let Some(following) = following else { break };
             assert_eq!(entries.len(), limit);
             cursor = Some(following);
@@ -243,7 +243,7 @@ async fn a_cursor_that_was_not_given_out_for_these_filters_is_refused() {
     page(&app, &format!("limit=5&action=seed&cursor={cursor}")).await;
     let made_up = ["AAAA", "1", "AAAAAAAAAAUAAAAAAAA", "not-a-cursor", "%20", "9007199254740991"];
     let tampered = format!("{}A", &cursor[..cursor.len() - 1]);
-    let mut queries = made_up.map(|it| format!("cursor={it}")).to_vec();
+    let mut queries = made_up.map(|cursor| format!("cursor={cursor}")).to_vec();
     queries.extend([
         format!("cursor={cursor}"),
         format!("action=update&cursor={cursor}"),

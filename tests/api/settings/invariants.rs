@@ -101,7 +101,7 @@ async fn what_stood_there_before_is_for_the_trail_itself_to_say() {
     psql_owned(&app, lie).await;
     by_hand(&app.db.pool(), COOLDOWN, &json!(50)).await.unwrap();
     let trail = super::entries(&app.instance, &format!("key={COOLDOWN}")).await;
-    let before: Vec<_> = trail.iter().map(|it| it["old_value"].clone()).collect();
+    let before: Vec<_> = trail.iter().map(|entry| entry["old_value"].clone()).collect();
     assert_eq!(before, [json!(45), json!(30), json!(null)]);
 }
 
@@ -177,9 +177,9 @@ async fn revision_and_time_are_the_databases_whatever_the_writer_says() {
     psql_owned(&app, sql).await;
     by_hand(&app.db.pool(), COOLDOWN, &json!(50)).await.unwrap();
     let trail = super::entries(&app.instance, &format!("key={COOLDOWN}")).await;
-    let revisions: Vec<_> = trail.iter().map(|it| it["revision"].as_i64().unwrap()).collect();
+    let revisions: Vec<_> = trail.iter().map(|entry| entry["revision"].as_i64().unwrap()).collect();
     assert_eq!(revisions, [3, 2, 1]);
-    let times: Vec<_> = trail.iter().map(|it| it["changed_at"].as_str().unwrap()).collect();
+    let times: Vec<_> = trail.iter().map(|entry| entry["changed_at"].as_str().unwrap()).collect();
     assert!(times[2] < times[1] && times[1] < times[0], "{times:?}");
     let sql = "select count(*) from app_global_settings s join app_global_setting_audit a
         on a.key = s.key and a.version = s.version

@@ -40,7 +40,7 @@ async fn a_locked_key_among_good_ones_stores_nothing_but_the_trace_of_the_attemp
     assert_eq!(value_of(&app, COOLDOWN).await, (json!(30), 1));
     assert_eq!(revision(&app).await, 1);
     let trail = entries(&app.instance, "action=refused").await;
-    let keys: Vec<_> = trail.iter().map(|it| it["key"].as_str().unwrap()).collect();
+    let keys: Vec<_> = trail.iter().map(|entry| entry["key"].as_str().unwrap()).collect();
     assert_eq!(keys, ["LOG_LEVEL", "OPENAI_API_KEY"]);
     for entry in &trail {
         assert_eq!(

@@ -11,12 +11,17 @@ async fn held(instance: &Instance, path: &str, tags: &[&str]) -> Reply {
 }
 
 fn keys(listing: &Value) -> Vec<&str> {
-    listing["settings"].as_array().unwrap().iter().map(|it| it["key"].as_str().unwrap()).collect()
+    listing["settings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|setting| setting["key"].as_str().unwrap())
+        .collect()
 }
 
 fn cooldown(listing: &Value) -> (i64, Value, Value) {
     let all = listing["settings"].as_array().unwrap();
-    let one = all.iter().find(|it| it["key"] == COOLDOWN).unwrap();
+    let one = all.iter().find(|setting| setting["key"] == COOLDOWN).unwrap();
     (listing["revision"].as_i64().unwrap(), one["value"].clone(), one["version"].clone())
 }
 

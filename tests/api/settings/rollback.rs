@@ -70,7 +70,12 @@ async fn everything_goes_back_to_a_revision_as_one_change_set() {
     let then = listed("/admin/global-settings?revision=2").await.ok();
     let now = listed("/admin/global-settings").await.ok();
     let values = |listing: &Value| -> Vec<Value> {
-        listing["settings"].as_array().unwrap().iter().map(|it| it["value"].clone()).collect()
+        listing["settings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|setting| setting["value"].clone())
+            .collect()
     };
     assert_eq!(values(&then), values(&now));
     assert_eq!(entries(&app.instance, "action=rollback").await.len(), 2);

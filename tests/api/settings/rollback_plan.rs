@@ -128,7 +128,7 @@ async fn a_plan_lists_what_todays_rules_would_refuse() {
              "constraint": {"min": 4, "max": 20}}])
     );
     let since: Vec<_> =
-        plan["changed_since"].as_array().unwrap().iter().map(|it| &it["key"]).collect();
+        plan["changed_since"].as_array().unwrap().iter().map(|change| &change["key"]).collect();
     assert_eq!(since, [COOLDOWN, PER_DAY]);
 }
 

@@ -79,8 +79,8 @@ async fn without_bounds_it_reaches_from_the_oldest_that_fits_until_now() {
         .as_array()
         .unwrap()
         .iter()
-        .flat_map(|it| it["counts"].as_object().unwrap().values())
-        .map(|it| it.as_i64().unwrap())
+        .flat_map(|bucket| bucket["counts"].as_object().unwrap().values())
+        .map(|count| count.as_i64().unwrap())
         .sum();
     assert_eq!(counts, 15);
     let refused = timeline(&app, "action=refused").await;
@@ -107,8 +107,8 @@ async fn every_filter_of_the_history_counts_what_the_history_lists() {
         assert!(0 < listed && listed < 15, "{filter}: {listed}");
         let told = timeline(&app, filter).await;
         let buckets = told["buckets"].as_array().unwrap().iter();
-        let counts = buckets.flat_map(|it| it["counts"].as_object().unwrap().values());
-        let counted: i64 = counts.map(|it| it.as_i64().unwrap()).sum();
+        let counts = buckets.flat_map(|bucket| bucket["counts"].as_object().unwrap().values());
+        let counted: i64 = counts.map(|count| count.as_i64().unwrap()).sum();
         assert_eq!(usize::try_from(counted), Ok(listed), "{filter}");
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn claiming(claims: &Value) -> String {
     let now = i64::try_from(jsonwebtoken::get_current_timestamp()).unwrap();
     let mut all = json!({"sub": "admin-1", "exp": now + 600, "role": SUPER_ADMIN});
     for (name, value) in claims.as_object().unwrap() {
-        let value = match value.as_str().and_then(|it| it.strip_prefix("now")) {
+        let value = match value.as_str().and_then(|value| value.strip_prefix("now")) {
             Some(offset) => json!(now + offset.parse::<i64>().unwrap()),
             None => value.clone(),
         };
@@ -217,7 +217,7 @@ async fn a_refusal_says_which_check_failed_and_repeats_nothing_of_the_token() {
         let reply = app.instance.get(PATH).bearer(&token).send().await;
         let challenge = reply.header("www-authenticate").to_owned();
         let start = "Bearer realm=\"brune\", error=\"invalid_token\", error_description=\"";
-        let described = challenge.strip_prefix(start).and_then(|it| it.strip_suffix('"'));
+        let described = challenge.strip_prefix(start).and_then(|rest| rest.strip_suffix('"'));
         let described = described.unwrap_or_else(|| panic!("{words}: {challenge}")).to_owned();
         assert!(described.contains(words), "{words}: {described}");
         // RFC 6750, 3: what stands in it without being escaped.

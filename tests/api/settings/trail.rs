@@ -161,8 +161,8 @@ async fn a_value_that_must_be_forgotten_can_be_taken_out_with_its_salt() {
 async fn in_parts(app: &TestApp, most: i64) -> Vec<Verification> {
     let pool = app.db.pool().into();
     let mut parts: Vec<Verification> = Vec::new();
-    while parts.last().is_none_or(|it| !it.is_end) {
-        let after = parts.last().map_or(0, |it| it.last);
+    while parts.last().is_none_or(|part| !part.is_end) {
+        let after = parts.last().map_or(0, |part| part.last);
         let part = database::read_with_retry(&pool, async |conn| {
             Ok::<_, TransactionError>(verify_after(conn, after, most).await?)
         });
@@ -178,12 +178,12 @@ async fn the_trail_is_verified_in_parts_as_it_is_in_one() {
         [(1, vec![1; 20]), (7, vec![7, 7, 6]), (10, vec![10, 10, 0]), (20_000, vec![20])]
     {
         let parts = in_parts(&app, most).await;
-        let mut checked: Vec<_> = parts.iter().map(|it| it.checked).collect();
+        let mut checked: Vec<_> = parts.iter().map(|part| part.checked).collect();
         if most == 1 {
             assert_eq!(checked.pop(), Some(0));
         }
         assert_eq!(checked, expected);
-        assert!(parts.iter().all(|it| it.breaks.is_empty()), "{parts:?}");
+        assert!(parts.iter().all(|part| part.breaks.is_empty()), "{parts:?}");
         assert_eq!(parts.last().unwrap().last, 20);
     }
     tamper(
@@ -203,7 +203,7 @@ async fn the_trail_is_verified_in_parts_as_it_is_in_one() {
     ];
     for most in [1, 2, 3, 4, 5, 7, 10, 20_000] {
         let parts = in_parts(&app, most).await;
-        let found: Vec<ChainBreak> = parts.into_iter().flat_map(|it| it.breaks).collect();
+        let found: Vec<ChainBreak> = parts.into_iter().flat_map(|part| part.breaks).collect();
         assert_eq!(found, expected, "{most}");
     }
 }

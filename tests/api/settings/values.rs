@@ -77,14 +77,17 @@ fn of_other_types(kind: &str) -> Vec<(Value, &'static str)> {
         ("nested", json!([["a"]])),
         ("with null", json!([null])),
     ];
-    all.into_iter().filter(|it| it.0 != kind).map(|it| (it.1, "wrong_type")).collect()
+    all.into_iter()
+        .filter(|sample| sample.0 != kind)
+        .map(|sample| (sample.1, "wrong_type"))
+        .collect()
 }
 
 /// Values of the right type that break a rule of each key, with the fault's code.
 fn unsound() -> Vec<(&'static str, Vec<(Value, &'static str)>)> {
     let bounds = |low: i64, high: i64| {
         let beyond = [json!(low - 1), json!(high + 1), json!(i64::MIN), json!(f64::MAX)];
-        let mut values = beyond.map(|it| (it, "out_of_range")).to_vec();
+        let mut values = beyond.map(|value| (value, "out_of_range")).to_vec();
         values.push((json!(1.5), "wrong_type"));
         values
     };

@@ -78,7 +78,7 @@ async fn is_file_taken(world: &World, door: &str, bytes: Vec<u8>) -> bool {
         let call = world.service.call(method, path).header("content-type", media);
         // One that is too long may be answered before it is read.
         let reply = call.body(bytes.clone()).send().await;
-        reply.is_ok_and(|it| it.status().is_success())
+        reply.is_ok_and(|reply| reply.status().is_success())
     };
     let import = "/admin/config/import?dry_run=true";
     let home = Home::new().with("DATABASE_URL", "postgres://ada@127.0.0.1:1/brune");
@@ -97,7 +97,7 @@ async fn is_file_taken(world: &World, door: &str, bytes: Vec<u8>) -> bool {
             let path = "/admin/global-settings?dry_run=true";
             let call = world.service.call(Method::PATCH, path).header("if-match", "\"r1\"");
             let call = call.header("content-type", "application/json").body(bytes);
-            call.send().await.is_ok_and(|it| it.status().is_success())
+            call.send().await.is_ok_and(|reply| reply.status().is_success())
         }
         "`.env` file" => {
             home.write_bytes(".env", &bytes);

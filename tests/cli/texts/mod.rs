@@ -226,11 +226,11 @@ async fn first_values(catalog: &str, in_file: bool, texts: &[(String, &str)]) ->
         }
         let is_named = |at: usize, key: &str| {
             let line = format!(".env line {}:", at + 1);
-            done.err.lines().any(|it| {
-                let it = it.trim();
-                it.starts_with(&line)
-                    || it.starts_with(&format!("{key}:"))
-                    || it.starts_with(&format!("{key} ("))
+            done.err.lines().any(|error_line| {
+                let error_line = error_line.trim();
+                error_line.starts_with(&line)
+                    || error_line.starts_with(&format!("{key}:"))
+                    || error_line.starts_with(&format!("{key} ("))
             })
         };
         let refused = texts.iter().enumerate().filter(|(at, (key, _))| is_named(*at, key));
@@ -261,10 +261,10 @@ fn documented(heading: &str) -> Vec<Vec<String>> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
     let text = fs::read_to_string(path).unwrap();
     let (_, section) = text.split_once(&format!("\n{heading}\n")).expect(heading);
-    let table = section.lines().skip_while(|it| !it.starts_with('|'));
-    let rows = table.take_while(|it| it.starts_with('|')).skip(2);
+    let table = section.lines().skip_while(|line| !line.starts_with('|'));
+    let rows = table.take_while(|line| line.starts_with('|')).skip(2);
     let cells = |row: &str| {
-        row.trim_matches('|').split('|').map(|it| it.trim().to_owned()).collect::<Vec<_>>()
+        row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>()
     };
     rows.map(cells).collect()
 }

@@ -148,13 +148,13 @@ async fn numbers_booleans_and_lists_are_read_alike_where_only_texts_can_be_writt
         outcomes.push(first_values(&catalog, in_file, &texts).await);
     }
     for (number, (kind, text)) in typed.iter().enumerate() {
-        let all: Vec<_> = outcomes.iter().map(|it| &it[number]).collect();
+        let all: Vec<_> = outcomes.iter().map(|outcome| &outcome[number]).collect();
         if text.is_empty() {
             // The difference of blank texts, which the table tells.
             assert_eq!(all[0], all[1], "{kind} {text:?}");
             assert_eq!((all[2], all[3]), (&Outcome::NoValue, &Outcome::NoValue));
         } else {
-            assert!(all.iter().all(|it| it == &all[0]), "{kind} {text:?}: {all:?}");
+            assert!(all.iter().all(|outcome| outcome == &all[0]), "{kind} {text:?}: {all:?}");
         }
     }
 }
