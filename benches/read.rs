@@ -90,13 +90,13 @@ fn timed(threads: usize, reads: u64, keys: &[String], read: Read<'_>) -> Duratio
     let run = || {
         let mut next = keys.iter().cycle();
         together.wait();
-        let begun = Instant::now();
+        let started_at = Instant::now();
         for _ in 0..reads {
             if let Some(key) = next.next() {
                 black_box(read(black_box(key)));
             }
         }
-        begun.elapsed()
+        started_at.elapsed()
     };
     thread::scope(|scope| {
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
@@ -135,10 +135,14 @@ fn table() {
     );
     for threads in THREADS {
         for size in SIZES {
-            let it = Subjects::new(size);
-            let (bare, service, cloned) =
-                (|key: &str| it.bare(key), |key: &str| it.service(key), |key: &str| it.cloned(key));
-            let [bare, service, cloned] = in_turns(threads, &it.keys, [&bare, &service, &cloned]);
+            let subjects = Subjects::new(size);
+            let (bare, service, cloned) = (
+                |key: &str| subjects.bare(key),
+                |key: &str| subjects.service(key),
+                |key: &str| subjects.cloned(key),
+            );
+            let [bare, service, cloned] =
+                in_turns(threads, &subjects.keys, [&bare, &service, &cloned]);
             let ratio = service / bare;
             println!(
                 "{size:>8} {threads:>7} {ratio:>6.2}x {:>6} | {bare:>5.1} ns {service:>5.1} ns {cloned:>5.1} ns",
@@ -152,14 +156,17 @@ fn variants(criterion: &mut Criterion) {
     for threads in THREADS {
         let mut group = criterion.benchmark_group(format!("read/{threads}-threads"));
         for size in SIZES {
-            let it = Subjects::new(size);
-            let (bare, service, cloned) =
-                (|key: &str| it.bare(key), |key: &str| it.service(key), |key: &str| it.cloned(key));
+            let subjects = Subjects::new(size);
+            let (bare, service, cloned) = (
+                |key: &str| subjects.bare(key),
+                |key: &str| subjects.service(key),
+                |key: &str| subjects.cloned(key),
+            );
             let reads: [(&str, Read<'_>); 3] =
                 [("bare", &bare), ("service", &service), ("cloned", &cloned)];
             for (name, read) in reads {
                 group.bench_function(BenchmarkId::new(name, size), |bencher| {
-                    bencher.iter_custom(|reads| timed(threads, reads, &it.keys, read));
+                    bencher.iter_custom(|reads| timed(threads, reads, &subjects.keys, read));
                 });
             }
         }

@@ -299,8 +299,8 @@ async fn messages_arrive_in_order_though_the_services_that_deliver_them_are_kill
     );
     by_hand::run(&app.db.pool(), stored).await;
     let mut services = [home.serve(), home.serve()];
-    let left = "select count(*) from brune_outbox where status = 'waiting'";
-    let is_delivered = async || by_hand::count(&app.db.pool(), left).await == 0;
+    let query = "select count(*) from brune_outbox where status = 'waiting'";
+    let is_delivered = async || by_hand::count(&app.db.pool(), query).await == 0;
     let mut kills = 0;
     let mut calls = 0;
     // Calls that failed count as well: three for two messages. So there are seven kills at least.
@@ -327,8 +327,12 @@ async fn messages_arrive_in_order_though_the_services_that_deliver_them_are_kill
     for service in services {
         service.stop().await;
     }
-    let held = "select count(*) from brune_outbox_sink where lease is not null";
-    assert_eq!(by_hand::count(&app.db.pool(), held).await, 0, "who stops gives its lease back");
+    let actual_query = "select count(*) from brune_outbox_sink where lease is not null";
+    assert_eq!(
+        by_hand::count(&app.db.pool(), actual_query).await,
+        0,
+        "who stops gives its lease back"
+    );
 }
 
 /// Whether `number` had not arrived before; if it had, it was with the same id.

@@ -63,15 +63,15 @@ async fn it_starts_from_nothing_and_then_with_what_was_written() {
     }
     connection.close().await.unwrap();
     for private in ["data", "run"] {
-        let found = fs::metadata(server.dir().join(private)).unwrap();
-        assert_eq!(found.permissions().mode() & 0o777, 0o700, "{private}");
+        let actual = fs::metadata(server.dir().join(private)).unwrap();
+        assert_eq!(actual.permissions().mode() & 0o777, 0o700, "{private}");
     }
     server.stop().await.unwrap();
     assert!(!sandbox.dir().join("data/postmaster.pid").exists());
 
-    let again = Server::start(&sandbox.config(), Profile::Durable).await.unwrap();
-    assert_eq!(count(&again).await, 1);
-    again.stop().await.unwrap();
+    let second_server = Server::start(&sandbox.config(), Profile::Durable).await.unwrap();
+    assert_eq!(count(&second_server).await, 1);
+    second_server.stop().await.unwrap();
 }
 
 #[tokio::test]
@@ -180,9 +180,9 @@ async fn the_owner_learns_that_the_server_died() {
     let fault = no_hang("the server is reported to have ended", server.died()).await;
     assert!(fault.to_string().contains("ended by itself"), "{fault}");
     drop(server);
-    let again = Server::start(&sandbox.config(), Profile::Durable).await.unwrap();
-    assert_eq!(count(&again).await, 0);
-    again.stop().await.unwrap();
+    let second_server = Server::start(&sandbox.config(), Profile::Durable).await.unwrap();
+    assert_eq!(count(&second_server).await, 0);
+    second_server.stop().await.unwrap();
 }
 
 #[tokio::test]
@@ -272,9 +272,9 @@ async fn variables_meant_for_other_servers_change_nothing() {
 #[tokio::test]
 async fn options_for_every_session_are_refused_by_name() {
     let sandbox = Sandbox::new();
-    let said = Owner::spawn(&sandbox, &[("PGOPTIONS", "-c default_transaction_read_only=on")])
+    let output = Owner::spawn(&sandbox, &[("PGOPTIONS", "-c default_transaction_read_only=on")])
         .last_words();
-    assert!(said.contains("ForeignOptions"), "{said}");
+    assert!(output.contains("ForeignOptions"), "{output}");
 }
 
 #[tokio::test]

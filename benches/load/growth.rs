@@ -138,9 +138,9 @@ fn read_alone() {
 
 fn spent(work: impl FnOnce()) -> Duration {
     let now = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap();
-    let begun = now();
+    let started_at = now();
     work();
-    now().checked_sub(begun).unwrap()
+    now().checked_sub(started_at).unwrap()
 }
 
 /// Bodies of nearly 1 MB: as many changes as fit, and as much in each as fits.
@@ -177,9 +177,9 @@ impl Service {
         self.requests += 1;
         let token = admin_called(&format!("admin-{}", self.requests));
         self.client = Client::of(self.program.address).await;
-        let (body, before, begun) = (body.to_owned(), self.program.spent(), Instant::now());
+        let (body, before, started_at) = (body.to_owned(), self.program.spent(), Instant::now());
         let answer = self.client.expect_as(self.media_type, method, path, &token, body).await;
-        side.answered.add(begun.elapsed());
+        side.answered.add(started_at.elapsed());
         // A thread that ended in between took its time with it.
         let spent = before.zip(self.program.spent());
         if let Some(spent) = spent.and_then(|(before, after)| after.checked_sub(before)) {
@@ -204,9 +204,9 @@ impl Service {
     /// Changes so many numbers.
     async fn change(&mut self, side: &mut Side, changes: usize, turn: usize) {
         let [mut ignored, ..] = sides();
-        let listed = self.timed(&mut ignored, Method::GET, "/admin/global-settings", "").await;
-        let listed: Value = serde_json::from_str(&listed).unwrap();
-        let numbers = listed["settings"].as_array().unwrap().iter();
+        let listing = self.timed(&mut ignored, Method::GET, "/admin/global-settings", "").await;
+        let listing: Value = serde_json::from_str(&listing).unwrap();
+        let numbers = listing["settings"].as_array().unwrap().iter();
         let numbers = numbers.filter(|setting| setting["value_type"] == "number");
         let change = |setting: &Value| {
             let value = 2 + (changes + turn) % 200;
@@ -221,10 +221,10 @@ impl Service {
         self.requests += 1;
         let token = admin_called(&format!("admin-{}", self.requests));
         self.client = Client::of(self.program.address).await;
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let (path, body) = ("/admin/global-settings", body.to_owned());
         let status = self.client.status(Method::PATCH, path, &token, body).await;
-        times.add(begun.elapsed());
+        times.add(started_at.elapsed());
         assert_eq!(status, 400);
     }
 }

@@ -61,12 +61,12 @@ fn main() {
     if !arguments.iter().any(|argument| argument == "--bench") {
         return;
     }
-    let named: Vec<&String> =
+    let names: Vec<&String> =
         arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    if let Some(unknown) = named.iter().find(|name| !SCENARIOS.contains(&name.as_str())) {
+    if let Some(unknown) = names.iter().find(|name| !SCENARIOS.contains(&name.as_str())) {
         panic!("there is no scenario {unknown}; there are {}", SCENARIOS.join(", "));
     }
-    let wanted = |scenario: &str| named.is_empty() || named.iter().any(|name| *name == scenario);
+    let wanted = |scenario: &str| names.is_empty() || names.iter().any(|name| *name == scenario);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(run(&wanted));
 }

@@ -74,14 +74,14 @@ async fn take_turns(
     for side in sides {
         turn(side, token, held, reads / 4, &mut Times::new()).await;
     }
-    let begun = Instant::now();
+    let started_at = Instant::now();
     for _ in 0..TURNS {
         let real = turn(sides[0], token, held, reads, &mut times[0]).await;
         let bare = turn(sides[1], token, held, reads, &mut times[1]).await;
         ratios.push(real / bare);
         rates[0].push(real);
         rates[1].push(bare);
-        if LIMIT < begun.elapsed() {
+        if LIMIT < started_at.elapsed() {
             break;
         }
     }
@@ -105,26 +105,26 @@ async fn turn(
     let expected = if held.is_some() { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
     let (token, held): (Arc<str>, _) = (token.into(), held.cloned());
     let mut tasks = JoinSet::new();
-    let begun = Instant::now();
+    let started_at = Instant::now();
     for mut client in connected {
         let (token, held) = (Arc::clone(&token), held.clone());
         tasks.spawn(async move {
             let mut times = Times::new();
             for _ in 0..reads / CLIENTS {
-                let begun = Instant::now();
+                let started_at = Instant::now();
                 let (status, _, _) = client.flags(PATH, &token, held.as_ref()).await;
                 assert_eq!(status, expected);
-                times.add(begun.elapsed());
+                times.add(started_at.elapsed());
             }
             times
         });
     }
-    while let Some(done) = tasks.join_next().await {
-        times.join(&done.unwrap());
+    while let Some(outcome) = tasks.join_next().await {
+        times.join(&outcome.unwrap());
     }
     #[expect(clippy::cast_precision_loss, reason = "some ten thousand")]
     let reads = (reads / CLIENTS * CLIENTS) as f64;
-    reads / begun.elapsed().as_secs_f64()
+    reads / started_at.elapsed().as_secs_f64()
 }
 
 #[derive(Clone)]

@@ -48,8 +48,8 @@ pub(crate) async fn run(world: &mut World) {
     figure("commit to applied, p99", applied.p99(), BAR_MS, "ms", &figures);
     line("  against the bare notification", applied.p99() / heard.p99(), BAR, false, "at p99");
     println!("  at the median: {:.2}x", applied.median() / heard.median());
-    let waited = fleet.waited().await;
-    println!("  PATCH ?wait=applied, until its answer: {waited}");
+    let pause = fleet.waited().await;
+    println!("  PATCH ?wait=applied, until its answer: {pause}");
     fleet.end().await;
 }
 
@@ -92,30 +92,30 @@ impl Fleet {
             .fetch_one(&mut *tx)
             .await
             .unwrap();
-        let begun = Instant::now();
+        let started_at = Instant::now();
         tx.commit().await.unwrap();
         for it in &self.instances {
             timeout(LOST, it.settings().wait_for(revision)).await.unwrap();
         }
-        begun.elapsed()
+        started_at.elapsed()
     }
 
     /// Changes over HTTP that wait for every acknowledgement: from the request to the answer.
     async fn waited(&mut self) -> Times {
         let (mut client, token) = (Client::of(self.instances[0].address()).await, admin());
         let path = format!("/admin/global-settings/{}", key());
-        let found = client.expect(Method::GET, &path, &token, String::new()).await;
-        let found: Value = serde_json::from_slice(&found).unwrap();
-        let mut version = found["version"].as_i64().unwrap();
+        let actual = client.expect(Method::GET, &path, &token, String::new()).await;
+        let actual: Value = serde_json::from_slice(&actual).unwrap();
+        let mut version = actual["version"].as_i64().unwrap();
         let mut times = Times::new();
         for _ in 0..BLOCK * BLOCKS {
             self.value += 1;
             let change = json!({"key": key(), "value": self.value % 200, "version": version});
             let body = json!({"reason": "measuring", "changes": [change]}).to_string();
-            let begun = Instant::now();
+            let started_at = Instant::now();
             let path = "/admin/global-settings?wait=applied&timeout_ms=4000";
             let answer = client.expect(Method::PATCH, path, &token, body).await;
-            times.add(begun.elapsed());
+            times.add(started_at.elapsed());
             let answer: Value = serde_json::from_slice(&answer).unwrap();
             version = answer["changed"][0]["version"].as_i64().unwrap();
             let applied = &answer["applied"];
@@ -171,13 +171,13 @@ impl Bare {
             let sql = "with new as (update bare set value = value + 1 returning value)
                 select pg_notify('bare', value::text) from new";
             tx.execute(sql).await.unwrap();
-            let begun = Instant::now();
+            let started_at = Instant::now();
             tx.commit().await.unwrap();
             for it in &mut self.listeners {
                 timeout(LOST, it.recv()).await.unwrap().unwrap();
             }
             if let Some(times) = &mut times {
-                times.add(begun.elapsed());
+                times.add(started_at.elapsed());
             }
         }
     }

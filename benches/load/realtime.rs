@@ -71,7 +71,7 @@ async fn turn(address: SocketAddr, path: &'static str, body: &str, times: &mut T
             times
         });
     }
-    while let Some(done) = tasks.join_next().await {
-        times.join(&done.unwrap());
+    while let Some(outcome) = tasks.join_next().await {
+        times.join(&outcome.unwrap());
     }
 }

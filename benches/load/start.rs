@@ -63,7 +63,7 @@ async fn compare(clients: usize, instance: &Instance, least: SocketAddr) {
     // One turn that does not count: connections are made, statements prepared.
     turn(clients, instance.address(), Kind::Real, &mut Times::new()).await;
     turn(clients, least, Kind::Least, &mut Times::new()).await;
-    let begun = Instant::now();
+    let started_at = Instant::now();
     for _ in 0..TURNS {
         let before = processor_time();
         let real = turn(clients, instance.address(), Kind::Real, &mut times[0]).await;
@@ -74,7 +74,7 @@ async fn compare(clients: usize, instance: &Instance, least: SocketAddr) {
         ratios.push(real / bare);
         rates[0].push(real);
         rates[1].push(bare);
-        if LIMIT < begun.elapsed() {
+        if LIMIT < started_at.elapsed() {
             break;
         }
     }
@@ -112,25 +112,25 @@ async fn turn(clients: usize, address: SocketAddr, kind: Kind, times: &mut Times
     }
     let next = Arc::new(AtomicUsize::new(0));
     let mut tasks = JoinSet::new();
-    let begun = Instant::now();
+    let started_at = Instant::now();
     for mut client in connected {
         let (users, next) = (Arc::clone(&users), Arc::clone(&next));
         tasks.spawn(async move {
             let mut times = Times::new();
             while let Some((path, token)) = users.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let begun = Instant::now();
+                let started_at = Instant::now();
                 client.expect(Method::POST, path, token, String::new()).await;
-                times.add(begun.elapsed());
+                times.add(started_at.elapsed());
             }
             times
         });
     }
-    while let Some(done) = tasks.join_next().await {
-        times.join(&done.unwrap());
+    while let Some(outcome) = tasks.join_next().await {
+        times.join(&outcome.unwrap());
     }
     #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
     let starts = STARTS as f64;
-    starts / begun.elapsed().as_secs_f64()
+    starts / started_at.elapsed().as_secs_f64()
 }
 
 /// A bare axum + sqlx handler over as many connections, in the driver's own pool: no credentials, no rules, no log.

@@ -34,7 +34,7 @@ pub(crate) async fn run(world: &mut World) {
     // The program itself, so that its memory is its own.
     let program = Program::start(&world.url("streams"), None).await;
     let idle = program.resident();
-    let (heard, mut news) = mpsc::unbounded_channel();
+    let (events, mut news) = mpsc::unbounded_channel();
     let mut listeners = JoinSet::new();
     for n in 0..LISTENERS {
         let token = admin_called(&format!("listener-{}", n / 10));
@@ -43,10 +43,10 @@ pub(crate) async fn run(world: &mut World) {
             format!("GET {PATH} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
         until(&mut stream, b"retry: ").await;
-        let heard = heard.clone();
+        let events = events.clone();
         listeners.spawn(async move {
             while until(&mut stream, b"event: change").await {
-                let _ = heard.send(Instant::now());
+                let _ = events.send(Instant::now());
             }
         });
     }

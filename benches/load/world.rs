@@ -102,12 +102,12 @@ impl World {
     /// An instance over `settings` generated settings, whose trail has `rows` rows beside their first values.
     pub(crate) async fn instance(&mut self, settings: usize, rows: usize) -> Instance {
         if !self.made.contains_key(&(settings, rows)) {
-            let begun = std::time::Instant::now();
+            let started_at = std::time::Instant::now();
             let name = format!("s{settings}_r{rows}");
             let pool = self.database(&name, &crate::catalog::generated(settings)).await;
             rows::add(&self.server.admin_options().database(&name), rows).await;
             let instance = Instance::builder(pool).start().await;
-            let took = begun.elapsed().as_secs_f64();
+            let took = started_at.elapsed().as_secs_f64();
             println!("made {settings} settings with {rows} rows of history in {took:.1} s");
             self.made.insert((settings, rows), instance);
         }

@@ -31,7 +31,7 @@ async fn every_write_and_start_is_told_when_to_come_back() {
     proxy.take_away().await;
     let (root, one) = (admin("root"), format!("/admin/config/{KEY}"));
     let change = json!({"key": KEY, "value": "2", "version": 1});
-    let back = json!({"key": KEY, "to_version": 1, "version": 1, "reason": "a test"});
+    let rollback = json!({"key": KEY, "to_version": 1, "version": 1, "reason": "a test"});
     let document = json!({"format_version": 1, "settings": {KEY: "2"}});
     let call = |method: Method, path: &str| instance.call(method, path).bearer(&root);
     let settings = "/admin/global-settings";
@@ -39,7 +39,7 @@ async fn every_write_and_start_is_told_when_to_come_back() {
         call(Method::PATCH, settings).json(&json!({"reason": "a test", "changes": [change]})),
         call(Method::PUT, &one).json(&json!({"value": "2", "reason": "a test", "version": 1})),
         call(Method::DELETE, &format!("{one}?reason=a+test&version=1")),
-        call(Method::POST, &format!("{settings}/rollback")).json(&back),
+        call(Method::POST, &format!("{settings}/rollback")).json(&rollback),
         call(Method::POST, "/admin/config/import?reason=a+test").json(&document),
         instance.post("/brun-e/start").bearer(&user("ana")),
     ];

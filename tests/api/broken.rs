@@ -58,9 +58,9 @@ async fn starts_are_refused_naming_every_key_while_readers_keep_what_was_good() 
     for instance in [&app.instance, &deaf] {
         assert_eq!(ready(instance).await, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(instance.get("/livez").send().await.status, StatusCode::OK);
-        let held = instance.settings.snapshot();
-        assert_eq!(held.get_integer("BRUNE_SESSION_MAX_MINUTES"), Ok(30));
-        assert_eq!(held.get_string("BRUNE_PROMPT_ID"), Ok("pmpt_brune_default"));
+        let actual_snapshot = instance.settings.snapshot();
+        assert_eq!(actual_snapshot.get_integer("BRUNE_SESSION_MAX_MINUTES"), Ok(30));
+        assert_eq!(actual_snapshot.get_string("BRUNE_PROMPT_ID"), Ok("pmpt_brune_default"));
     }
     let verbose = app.instance.get("/readyz?verbose").send().await.text;
     assert_eq!(verbose, "[+]database ok\n[-]settings failed\n[+]listener ok\nnot ready\n");
@@ -141,8 +141,8 @@ async fn numbers_that_break_the_rule_are_named_and_mended() {
         accuses(&app.instance).await;
         let refused = app.instance.start_session(&user("ana")).await;
         assert_eq!(named(refused), ["BRUNE_COOLDOWN_MINUTES"], "{number}");
-        let held = app.instance.settings.snapshot();
-        assert_eq!(held.get_integer("BRUNE_COOLDOWN_MINUTES"), Ok(30), "{number}");
+        let actual_snapshot = app.instance.settings.snapshot();
+        assert_eq!(actual_snapshot.get_integer("BRUNE_COOLDOWN_MINUTES"), Ok(30), "{number}");
         mend(&app.instance, "BRUNE_COOLDOWN_MINUTES", json!(31)).await;
         is_sound(&app.instance).await;
         app.instance.start_session(&user("ana")).await.ok();

@@ -36,9 +36,9 @@ async fn without_its_slash_the_address_leads_to_the_document() {
 async fn its_files_are_those_that_the_document_names() {
     let app = TestApp::new().await;
     let document = app.instance.get("/admin/").send().await.text;
-    let named: Vec<&str> = document.split('"').filter(|part| part.starts_with("assets/")).collect();
-    assert!(10 < named.len(), "{document}");
-    for path in named {
+    let names: Vec<&str> = document.split('"').filter(|part| part.starts_with("assets/")).collect();
+    assert!(10 < names.len(), "{document}");
+    for path in names {
         let reply = app.instance.get(&format!("/admin/{path}")).send().await;
         assert_eq!(reply.status, StatusCode::OK, "{path}");
         let expected = match path.rsplit_once('.').unwrap().1 {

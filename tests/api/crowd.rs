@@ -91,8 +91,8 @@ async fn ten_thousand_connections_that_never_read_leave_room_for_others() {
     let mut listening = beside_others(&served, size / 2, &asks_events).await;
     assert_eq!(instance.streams.open(), streams);
     let asks = format!("POST {FLAGS} HTTP/1.1\r\nHost: a\r\nX-API-Key: {INTERNAL_KEY}\r\n\r\n");
-    let mut held = beside_others(&served, size * 3 / 10, &asks).await;
-    held.extend(beside_others(&served, size / 5, "").await);
+    let mut actual_connections = beside_others(&served, size * 3 / 10, &asks).await;
+    actual_connections.extend(beside_others(&served, size / 5, "").await);
     let grown = memory().saturating_sub(memory_before);
     assert!(grown < 30 * size, "{grown} kB for {size} connections");
 
@@ -109,7 +109,7 @@ async fn ten_thousand_connections_that_never_read_leave_room_for_others() {
     }
     assert_eq!(refused, listening.len() - streams);
 
-    drop((listening, held));
+    drop((listening, actual_connections));
     wait_until("no stream is left", async || instance.streams.open() == 0).await;
     let given_back = async || descriptors() < descriptors_before + 50;
     wait_until("the descriptors are given back", given_back).await;

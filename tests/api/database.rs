@@ -18,9 +18,9 @@ async fn each_test_has_a_migrated_database_of_its_own() {
     let (one, other) = (TestDb::new().await, TestDb::new().await);
     one.owner().execute("create table only_here ()").await.unwrap();
     assert!(tables(&one.pool()).await.contains(&"only_here".to_owned()));
-    let found = tables(&other.pool()).await;
-    assert!(found.contains(&"_sqlx_migrations".to_owned()), "{found:?}");
-    assert!(!found.contains(&"only_here".to_owned()), "{found:?}");
+    let actual = tables(&other.pool()).await;
+    assert!(actual.contains(&"_sqlx_migrations".to_owned()), "{actual:?}");
+    assert!(!actual.contains(&"only_here".to_owned()), "{actual:?}");
 }
 
 #[tokio::test]
@@ -53,12 +53,12 @@ async fn a_session_bears_the_services_name_and_limits() {
         ("statement_timeout", "5s"),
         ("idle_in_transaction_session_timeout", "10s"),
     ] {
-        let found: String = sqlx::query_scalar("select current_setting($1)")
+        let actual: String = sqlx::query_scalar("select current_setting($1)")
             .bind(name)
             .fetch_one(pool.connections())
             .await
             .unwrap();
-        assert_eq!(found, expected, "{name}");
+        assert_eq!(actual, expected, "{name}");
     }
 }
 

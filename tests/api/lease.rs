@@ -33,10 +33,10 @@ async fn a_connection_that_was_given_back_is_the_next_to_be_used() {
     for _ in 0..5 {
         assert_eq!(pid(&pool).await, first);
         let mut work = Transaction::begin(&pool, Deadline::standard()).await.unwrap();
-        let asked = sqlx::query_scalar("select pg_backend_pid()").fetch_one(work.conn()).await;
-        let asked = asked.map_err(TransactionError::from);
-        let found: i32 = work.finish(asked, OnSuccess::Commit).await.unwrap();
-        assert_eq!(found, first);
+        let request = sqlx::query_scalar("select pg_backend_pid()").fetch_one(work.conn()).await;
+        let request = request.map_err(TransactionError::from);
+        let actual: i32 = work.finish(request, OnSuccess::Commit).await.unwrap();
+        assert_eq!(actual, first);
     }
 }
 
@@ -68,11 +68,11 @@ async fn a_use_that_is_given_up_ends_its_connection() {
         sqlx::query_scalar("select pg_backend_pid()").fetch_one(work.conn()).await.unwrap();
     drop(work);
     assert_ne!(pid(&pool).await, second);
-    let found: Option<String> = sqlx::query_scalar("select to_regclass('left_over')::text")
+    let actual: Option<String> = sqlx::query_scalar("select to_regclass('left_over')::text")
         .fetch_one(&db.pool())
         .await
         .unwrap();
-    assert_eq!(found, None);
+    assert_eq!(actual, None);
 }
 
 #[tokio::test]
@@ -85,8 +85,8 @@ async fn a_connection_that_broke_while_it_waited_is_replaced() {
         Ok::<_, TransactionError>(sqlx::query("select").execute(conn).await.map(drop)?)
     };
     // All three are open, and wait.
-    let held = join_all((0..3).map(|_| database::read_with_retry(&pool, hold))).await;
-    assert!(held.iter().all(Result::is_ok));
+    let connections = join_all((0..3).map(|_| database::read_with_retry(&pool, hold))).await;
+    assert!(connections.iter().all(Result::is_ok));
     assert_eq!(by_hand::end_sessions(&db.pool(), "application_name = 'brune'").await, 3);
     pid(&pool).await;
     let work = Transaction::begin(&pool, Deadline::standard()).await.unwrap();
@@ -97,16 +97,17 @@ async fn a_connection_that_broke_while_it_waited_is_replaced() {
 async fn a_crowd_shares_the_connections_there_are_and_closing_ends_them() {
     let db = TestDb::empty().await;
     let pool = pool(&db, 2).await;
-    let mut found = join_all((0..200).map(|_| pid(&pool))).await;
-    found.sort_unstable();
-    found.dedup();
-    assert!(found.len() <= 2, "{found:?}");
+    let mut actual = join_all((0..200).map(|_| pid(&pool))).await;
+    actual.sort_unstable();
+    actual.dedup();
+    assert!(actual.len() <= 2, "{actual:?}");
     no_hang("the pool is closed", pool.close()).await;
     let ask = async |_: &mut Connection| Ok::<_, TransactionError>(());
     assert!(matches!(
         database::read_with_retry(&pool, ask).await,
         Err(TransactionError::Unavailable(_))
     ));
-    let left = async || by_hand::end_sessions(&db.pool(), "application_name = 'brune'").await == 0;
-    wait_until("nothing is left of them", left).await;
+    let are_gone =
+        async || by_hand::end_sessions(&db.pool(), "application_name = 'brune'").await == 0;
+    wait_until("nothing is left of them", are_gone).await;
 }

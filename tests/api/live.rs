@@ -154,7 +154,7 @@ async fn a_channel_that_fell_silent_is_noticed_and_replaced() {
 #[tokio::test]
 async fn an_instance_never_goes_back_to_an_older_revision() {
     let app = TestApp::new().await;
-    let mut seen = app.instance.settings.revisions();
+    let mut actual_revisions = app.instance.settings.revisions();
     let changes = async {
         for n in 1..=30 {
             change(&app.instance, &format!("v{n}"), n).await.ok();
@@ -165,8 +165,8 @@ async fn an_instance_never_goes_back_to_an_older_revision() {
     let watch = async {
         let mut last = 1;
         while last < 31 {
-            seen.changed().await.unwrap();
-            let now = *seen.borrow_and_update();
+            actual_revisions.changed().await.unwrap();
+            let now = *actual_revisions.borrow_and_update();
             assert!(last < now, "from {last} to {now}");
             last = now;
         }
@@ -177,7 +177,7 @@ async fn an_instance_never_goes_back_to_an_older_revision() {
 #[tokio::test]
 async fn a_snapshot_is_whole_at_every_revision() {
     let app = TestApp::new().await;
-    let mut seen = app.instance.settings.revisions();
+    let mut actual_revisions = app.instance.settings.revisions();
     let changes = async {
         for n in 1..=30_i64 {
             let version = json!(format!("v{n}"));
@@ -189,8 +189,8 @@ async fn a_snapshot_is_whole_at_every_revision() {
         }
     };
     let watch = async {
-        while *seen.borrow_and_update() < 31 {
-            seen.changed().await.unwrap();
+        while *actual_revisions.borrow_and_update() < 31 {
+            actual_revisions.changed().await.unwrap();
             let snapshot = app.instance.settings.snapshot();
             let id = snapshot.get_string("BRUNE_PROMPT_ID").unwrap();
             assert_eq!(

@@ -76,9 +76,9 @@ impl Log {
 }
 
 /// The descriptions of all embeds that were taken, in order.
-fn told(receiver: &Receiver) -> Vec<String> {
-    let taken = receiver.taken();
-    let embeds = taken.iter().flat_map(|message| message["embeds"].as_array().unwrap());
+fn descriptions(receiver: &Receiver) -> Vec<String> {
+    let messages = receiver.taken();
+    let embeds = messages.iter().flat_map(|message| message["embeds"].as_array().unwrap());
     embeds.map(|embed| embed["description"].as_str().unwrap().to_owned()).collect()
 }
 
@@ -92,10 +92,10 @@ async fn lines_of_the_levels_arrive_with_their_request_and_mention_nobody() {
     debug!(target: OURS, "of another level");
     error!(target: "hyper", "a library's");
     log.start();
-    let taken = receiver.takes(1).await;
-    assert_eq!(taken.len(), 1);
-    assert_eq!(taken[0]["allowed_mentions"], json!({"parse": []}));
-    let embeds = taken[0]["embeds"].as_array().unwrap();
+    let messages = receiver.takes(1).await;
+    assert_eq!(messages.len(), 1);
+    assert_eq!(messages[0]["allowed_mentions"], json!({"parse": []}));
+    let embeds = messages[0]["embeds"].as_array().unwrap();
     assert_eq!(embeds.len(), 2, "{embeds:?}");
     assert_eq!((&embeds[0]["title"], &embeds[1]["title"]), (&json!("ERROR"), &json!("WARN")));
     let first = embeds[0]["description"].as_str().unwrap();
@@ -116,12 +116,12 @@ async fn many_lines_are_few_messages_within_the_limits() {
         }
     }
     log.start();
-    let taken = receiver.takes(3).await;
+    let messages = receiver.takes(3).await;
     let sizes: Vec<usize> =
-        taken.iter().map(|message| message["embeds"].as_array().unwrap().len()).collect();
-    assert_eq!(sizes, [10, 10, 8], "{taken:?}");
+        messages.iter().map(|message| message["embeds"].as_array().unwrap().len()).collect();
+    assert_eq!(sizes, [10, 10, 8], "{messages:?}");
     let mut repeats = 0;
-    for message in &taken {
+    for message in &messages {
         let embeds = message["embeds"].as_array().unwrap();
         let length = |value: &Value| value.as_str().map_or(0, |text| text.encode_utf16().count());
         let length: usize = embeds
@@ -135,8 +135,8 @@ async fn many_lines_are_few_messages_within_the_limits() {
         assert!((2_500..=6_000).contains(&length), "{length}");
         // Nothing was cut away by what limits a whole message.
         let whole = |embed: &Value| embed["description"].as_str().unwrap().contains("line ");
-        let again = embeds.iter().find(|embed| !whole(embed)).unwrap();
-        let times = again["title"].as_str().unwrap().strip_prefix("ERROR, ").unwrap();
+        let actual_repeat = embeds.iter().find(|embed| !whole(embed)).unwrap();
+        let times = actual_repeat["title"].as_str().unwrap().strip_prefix("ERROR, ").unwrap();
         repeats += times.strip_suffix(" times").unwrap().parse::<u32>().unwrap();
     }
     assert_eq!((repeats, log.dropped()), (125, 0));
@@ -155,11 +155,11 @@ async fn a_secret_is_withheld_wherever_it_stands() {
     error!(target: OURS, "harmless");
     log.start();
     receiver.takes(1).await;
-    let told = told(&receiver);
-    assert_eq!(told.len(), 6, "{told:?}");
-    assert!(told[..5].iter().all(|line| line.starts_with("withheld: ")), "{told:?}");
-    assert_eq!(told[5], "harmless");
-    assert!(!receiver.received()[0].text.contains("secret that"), "{told:?}");
+    let actual = descriptions(&receiver);
+    assert_eq!(actual.len(), 6, "{actual:?}");
+    assert!(actual[..5].iter().all(|line| line.starts_with("withheld: ")), "{actual:?}");
+    assert_eq!(actual[5], "harmless");
+    assert!(!receiver.received()[0].text.contains("secret that"), "{actual:?}");
 }
 
 #[tokio::test]
@@ -176,8 +176,8 @@ async fn a_flood_is_dropped_counted_and_told_of() {
     assert_eq!(log.dropped(), 744);
     receiver.open(true);
     receiver.takes(27).await;
-    let told = told(&receiver);
-    assert_eq!((told.len(), told[256].as_str()), (257, "line 255"));
+    let actual = descriptions(&receiver);
+    assert_eq!((actual.len(), actual[256].as_str()), (257, "line 255"));
     let second = &receiver.taken()[1]["embeds"][0]["fields"][0];
     assert_eq!((&second["name"], &second["value"]), (&json!("Lines dropped"), &json!("744")));
     assert!(receiver.taken()[2]["embeds"][0].get("fields").is_none());
@@ -198,7 +198,7 @@ async fn a_receiver_that_fails_is_tried_again_and_its_failures_are_not_posted() 
     receiver.takes(1).await;
     error!(target: OURS, "second");
     receiver.takes(2).await;
-    assert_eq!(told(&receiver), ["first", "second"]);
+    assert_eq!(descriptions(&receiver), ["first", "second"]);
     assert_eq!((receiver.received().len(), log.dropped()), (7, 0));
 }
 
@@ -220,7 +220,7 @@ async fn a_limit_on_the_rate_is_obeyed_and_nothing_is_lost() {
     log.end().await;
     let received = receiver.received();
     assert_eq!(
-        (received.len(), told(&receiver)),
+        (received.len(), descriptions(&receiver)),
         (2, vec!["first".to_owned(), "second".to_owned()])
     );
     assert!(Duration::from_millis(300) <= received[1].at - received[0].at);
@@ -254,7 +254,7 @@ async fn a_message_that_is_refused_holds_up_no_other() {
     wait_until("it is counted", async || log.dropped() == 1).await;
     error!(target: OURS, "even");
     receiver.takes(1).await;
-    assert_eq!(told(&receiver), ["even"]);
+    assert_eq!(descriptions(&receiver), ["even"]);
 }
 
 #[tokio::test]
@@ -267,7 +267,7 @@ async fn what_is_said_last_is_posted_without_a_pause() {
     (0..15).for_each(|n| error!(target: OURS, "line {n}"));
     assert_eq!(receiver.received().len(), 1);
     log.end().await;
-    assert_eq!((receiver.taken().len(), told(&receiver).len()), (3, 16));
+    assert_eq!((receiver.taken().len(), descriptions(&receiver).len()), (3, 16));
 }
 
 #[tokio::test]

@@ -103,25 +103,28 @@ async fn no_change_is_missed_over_two_hundred_losses_of_the_channel() {
         }
         for instance in &fleet {
             instance.wait_for_revision(revision).await;
-            let found = instance.settings.get_string(KEY).unwrap();
+            let actual = instance.settings.get_string(KEY).unwrap();
             assert_eq!(instance.settings.revision(), revision);
-            assert_eq!(format!("\"{found}\""), value(revision));
+            assert_eq!(format!("\"{actual}\""), value(revision));
         }
         lost.extend(processes);
         if 200 <= lost.len() {
             break;
         }
     }
-    let (mut found, mut missed, mut by_timer) = (0, 0, 0);
+    let (mut actual, mut missed, mut by_timer) = (0, 0, 0);
     for instance in &fleet {
-        found += instance.reloads("connect", "taken").await;
+        actual += instance.reloads("connect", "taken").await;
         by_timer += instance.reloads("poll", "taken").await;
         missed += instance.metric("brune_settings_notifications_missed_total").await;
     }
-    assert_eq!(missed, found + by_timer);
+    assert_eq!(missed, actual + by_timer);
     assert!(50 < missed, "hardly anything was missed: {missed}");
     // The heartbeat of the channel reads as well, and would find them five seconds later.
-    assert!(by_timer * 10 < found, "{by_timer} found by the heartbeat, {found} by the new channel");
+    assert!(
+        by_timer * 10 < actual,
+        "{by_timer} found by the heartbeat, {actual} by the new channel"
+    );
 }
 
 /// A loss that nobody is told of: the connection stays open, and nothing passes any more.
@@ -222,8 +225,8 @@ async fn write(instance: &Instance, n: usize) {
     loop {
         let call = instance.patch("/admin/global-settings").bearer(&token).json(&body);
         let reply = call.header("idempotency-key", &key(n)).send().await;
-        let again = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT];
-        if !again.contains(&reply.status) && reply.body["code"] != "idempotency_in_progress" {
+        let retryable = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT];
+        if !retryable.contains(&reply.status) && reply.body["code"] != "idempotency_in_progress" {
             reply.ok();
             return;
         }

@@ -117,8 +117,8 @@ async fn writes_and_starts_are_counted_by_how_they_ended() {
         assert!((value(&app.instance, series).await - expected).abs() < 0.5, "{series}");
     }
     let text = text(&app.instance).await;
-    let counted = r#"http_server_request_duration_seconds_count{http_request_method="PATCH",http_route="/admin/global-settings",http_response_status_code="409",error_type="version_conflict"} 1"#;
-    assert!(text.contains(counted), "{text}");
+    let expected_text = r#"http_server_request_duration_seconds_count{http_request_method="PATCH",http_route="/admin/global-settings",http_response_status_code="409",error_type="version_conflict"} 1"#;
+    assert!(text.contains(expected_text), "{text}");
 }
 
 #[tokio::test]
@@ -151,8 +151,8 @@ async fn the_fleet_is_counted_as_each_instance_sees_it() {
         instances.push(instance);
     }
     for instance in &instances {
-        let counted = async || (value(instance, "brune_instances").await - 3.0).abs() < 0.5;
-        wait_until("it sees three", counted).await;
+        let is_counted = async || (value(instance, "brune_instances").await - 3.0).abs() < 0.5;
+        wait_until("it sees three", is_counted).await;
     }
 }
 

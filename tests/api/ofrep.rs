@@ -76,11 +76,16 @@ async fn a_value_of_each_type_is_told_as_it_is_stored() {
 #[tokio::test]
 async fn unknown_locked_and_secret_keys_are_the_same_to_a_reader() {
     let app = TestApp::new().await;
-    let mut told = Vec::new();
+    let mut results = Vec::new();
     for key in ["NOPE", "JWT_SECRET", "BRUNE_OUTBOX_MAX_RETRIES", "POSTGRES_HOST"] {
-        told.push(refused(&of(&app.instance, key).send().await, 404, Some(key), "FLAG_NOT_FOUND"));
+        results.push(refused(
+            &of(&app.instance, key).send().await,
+            404,
+            Some(key),
+            "FLAG_NOT_FOUND",
+        ));
     }
-    assert!(told.iter().all(|answer| *answer == told[0]), "{told:?}");
+    assert!(results.iter().all(|answer| *answer == results[0]), "{results:?}");
     let page = all(&app.instance).send().await.ok();
     let keys: Vec<_> = page["flags"].as_array().unwrap().iter().map(|flag| &flag["key"]).collect();
     assert_eq!(keys.len(), 9);
@@ -174,8 +179,8 @@ async fn who_holds_a_page_is_not_sent_it_again() {
     let first = all(&app.instance).send().await;
     let tag = first.header("etag").to_owned();
     assert!(tag.starts_with("\"r1-") && tag.ends_with('"'), "{tag}");
-    let again = all(&app.instance).header("if-none-match", &tag).send().await;
-    assert_eq!((again.status.as_u16(), again.header("etag"), &*again.text), (304, &*tag, ""));
+    let repeat = all(&app.instance).header("if-none-match", &tag).send().await;
+    assert_eq!((repeat.status.as_u16(), repeat.header("etag"), &*repeat.text), (304, &*tag, ""));
     let page = first.ok();
     assert_eq!(page["metadata"], json!({"revision": 1, "stale": false}));
     let flag = json!({"key": "BRUNE_PROMPT_VERSION", "value": "1", "reason": "STATIC", "variant": "v1",
@@ -192,9 +197,9 @@ async fn who_holds_a_page_is_not_sent_it_again() {
         flags(&page).into_iter().zip(flags(&changed)).filter(|(before, after)| before != after);
     assert_eq!(other.count(), 1);
     // A token that runs out must not be held for good.
-    let held = all(&app.instance).send().await.header("etag").to_owned();
+    let etag = all(&app.instance).send().await.header("etag").to_owned();
     app.instance.shift.advance(chrono::TimeDelta::minutes(31));
-    let later = all(&app.instance).header("if-none-match", &held).send().await;
+    let later = all(&app.instance).header("if-none-match", &etag).send().await;
     assert_ne!(events_at(&later.ok()), events_at(&changed));
 }
 
@@ -204,8 +209,8 @@ async fn a_page_that_another_instance_told_of_is_waited_for_a_moment() {
     let mut behind = Instance::builder(app.db.pool()).without_listener().start().await;
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
     app.instance.wait_for_revision(2).await;
-    let told = all(&app.instance).send().await.header("etag").replace('"', "%22");
-    let path = format!("{FLAGS}?flagConfigEtag={told}&flagConfigLastModified=1795321909");
+    let etag = all(&app.instance).send().await.header("etag").replace('"', "%22");
+    let path = format!("{FLAGS}?flagConfigEtag={etag}&flagConfigLastModified=1795321909");
     let token = user("ana");
     let asking = behind.router.clone();
     let request = axum::http::Request::post(&path)
@@ -213,8 +218,8 @@ async fn a_page_that_another_instance_told_of_is_waited_for_a_moment() {
         .header("authorization", format!("Bearer {token}"))
         .body(axum::body::Body::empty())
         .unwrap();
-    let asked = tower::ServiceExt::oneshot(asking, request);
-    let (reply, ()) = tokio::join!(asked, behind.start_listening());
+    let actual_request = tower::ServiceExt::oneshot(asking, request);
+    let (reply, ()) = tokio::join!(actual_request, behind.start_listening());
     let body = http_body_util::BodyExt::collect(reply.unwrap().into_body()).await.unwrap();
     let page: Value = serde_json::from_slice(&body.to_bytes()).unwrap();
     assert_eq!(page["metadata"]["revision"], 2);
@@ -242,8 +247,8 @@ async fn while_the_database_is_away_flags_are_told_and_said_to_be_stale() {
     assert_eq!(page["flags"], fresh.body["flags"]);
     proxy.bring_back().await;
     wait_until("it is fresh again", async || !stale().await).await;
-    let again = all(&instance).header("if-none-match", &tag).send().await;
-    assert_eq!(again.status.as_u16(), 304);
+    let repeat = all(&instance).header("if-none-match", &tag).send().await;
+    assert_eq!(repeat.status.as_u16(), 304);
 }
 
 #[tokio::test]
@@ -251,8 +256,8 @@ async fn settings_that_cannot_be_taken_on_leave_the_flags_stale() {
     let app = TestApp::new().await;
     by_hand::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", "9999").await;
     let metadata = async || all(&app.instance).send().await.ok()["metadata"].take();
-    let told = async || metadata().await == json!({"revision": 1, "stale": true});
-    wait_until("the page says so", told).await;
+    let is_reported = async || metadata().await == json!({"revision": 1, "stale": true});
+    wait_until("the page says so", is_reported).await;
     assert_eq!(one(&app.instance, "BRUNE_COOLDOWN_MINUTES").await["value"], 30);
 }
 
@@ -280,9 +285,9 @@ async fn pages_of_the_origins_that_are_named_may_ask_and_others_may_not() {
         let other = preflight(path, "https://evil.test").await;
         assert_eq!(other.header("access-control-allow-origin"), "");
     }
-    let asked = all(&app.instance).header("origin", ORIGIN).send().await;
-    assert_eq!(asked.header("access-control-allow-origin"), ORIGIN);
-    assert!(asked.header("access-control-expose-headers").contains("etag"));
+    let actual_reply = all(&app.instance).header("origin", ORIGIN).send().await;
+    assert_eq!(actual_reply.header("access-control-allow-origin"), ORIGIN);
+    assert!(actual_reply.header("access-control-expose-headers").contains("etag"));
     let refusal = app.instance.post(FLAGS).header("origin", ORIGIN).send().await;
     assert_eq!(refusal.header("access-control-allow-origin"), ORIGIN);
     refused(&refusal, 401, None, "GENERAL");
@@ -315,8 +320,8 @@ async fn events_say_when_to_ask_again() {
     // Who missed it is told at once, and who did not only of what comes next.
     let missed = served.stream(&at, &[]).await.event().await;
     assert_eq!(missed, event);
-    let back = served.stream(&at, &[("last-event-id", "1")]).await.event().await;
-    assert_eq!(back, event);
+    let restore = served.stream(&at, &[("last-event-id", "1")]).await.event().await;
+    assert_eq!(restore, event);
     let mut current = served.stream(&at, &[("last-event-id", "2")]).await;
     // With an id to come back with, also when nothing has been told yet.
     assert!(current.head.ends_with("\nid: 2"), "{}", current.head);

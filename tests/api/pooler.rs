@@ -75,20 +75,20 @@ async fn settings_are_written_taken_back_and_read_through_it() {
     let change = json!({"key": "BRUNE_COOLDOWN_MINUTES", "value": 45, "version": 1});
     let body = json!({"reason": "a test", "changes": [change]});
     let path = format!("{SETTINGS}?wait=applied&timeout_ms=4000");
-    let done = write(&instance, Method::PATCH, &path, body).await;
-    assert_eq!((&done["revision"], &done["applied"]["instances"]), (&json!(2), &json!(2)));
+    let outcome = write(&instance, Method::PATCH, &path, body).await;
+    assert_eq!((&outcome["revision"], &outcome["applied"]["instances"]), (&json!(2), &json!(2)));
     let body = json!({"value": 15, "version": 2, "reason": "a test"});
     write(&instance, Method::PUT, "/admin/config/BRUNE_COOLDOWN_MINUTES", body).await;
     let body =
         json!({"key": "BRUNE_COOLDOWN_MINUTES", "to_version": 2, "version": 3, "reason": "back"});
-    let done = write(&instance, Method::POST, &format!("{SETTINGS}/rollback"), body).await;
-    assert_eq!(done["changed"][0]["new_value"], 45);
+    let outcome = write(&instance, Method::POST, &format!("{SETTINGS}/rollback"), body).await;
+    assert_eq!(outcome["changed"][0]["new_value"], 45);
     let body = json!({"to_revision": 1, "revision": 4, "reason": "all of it back"});
     write(&instance, Method::POST, &format!("{SETTINGS}/rollback"), body).await;
     let document = json!({"format_version": 1, "catalog": "brun-e", "settings": {"BRUNE_PROMPT_VERSION": "7"}});
     let import = "/admin/config/import?reason=a%20test";
-    let done = write(&instance, Method::POST, import, document).await;
-    assert_eq!(done["revision"], 6);
+    let outcome = write(&instance, Method::POST, import, document).await;
+    assert_eq!(outcome["revision"], 6);
     let reset = "/admin/config/BRUNE_PROMPT_VERSION?reason=a%20test&version=2";
     instance.call(Method::DELETE, reset).bearer(&admin("root")).send().await.ok();
     instance.wait_for_revision(7).await;
@@ -113,8 +113,8 @@ async fn sessions_secrets_the_fleet_and_flags_are_served_through_it() {
     instance.post(&format!("{path}/end")).bearer(&user("ana")).send().await.ok();
     instance.start_session(&user("ana")).await.problem(403, "not_eligible");
     by_hand::leave_secret(&app.db.pool(), "OPENAI_API_KEY", "an older one").await;
-    let told = get(&instance, "/admin/secrets").await["secrets"].as_array().unwrap().clone();
-    assert!(told.iter().any(|secret| secret["legacy_residue"] == true));
+    let secrets = get(&instance, "/admin/secrets").await["secrets"].as_array().unwrap().clone();
+    assert!(secrets.iter().any(|secret| secret["legacy_residue"] == true));
     let cleaned = json!({"reason": "a test"});
     write(&instance, Method::POST, "/admin/secrets/cleanup", cleaned).await;
     assert_eq!(get(&instance, "/admin/instances").await["instances"].as_array().unwrap().len(), 1);

@@ -87,24 +87,24 @@ async fn probes_pass_whatever_is_added_to_their_address() {
 #[tokio::test]
 async fn under_a_path_every_address_that_is_given_out_has_it() {
     let app = TestApp::new().await;
-    let it = under(&app, "https://ops.example.com/brune").await;
-    let page = it.post(FLAGS).bearer(&user("ana")).json(&json!({})).send().await.ok();
+    let instance = under(&app, "https://ops.example.com/brune").await;
+    let page = instance.post(FLAGS).bearer(&user("ana")).json(&json!({})).send().await.ok();
     let events = page["eventStreams"][0]["endpoint"]["requestUri"].as_str().unwrap();
     assert!(events.starts_with("/brune/ofrep/v1/events?since=1&token="), "{events}");
-    let started = it.start_session(&user("ana")).await;
+    let started = instance.start_session(&user("ana")).await;
     let id = started.body["session_id"].as_str().unwrap().to_owned();
     assert_eq!(started.header("location"), format!("/brune/brun-e/sessions/{id}"));
-    let problem = it.get("/no/such/path").send().await.problem(404, "not_found");
+    let problem = instance.get("/no/such/path").send().await.problem(404, "not_found");
     assert_eq!(problem["type"], "/brune/problems/not-found");
     // A client that reaches the service without the proxy finds the stream as well.
-    let served = Served::of(&it, Limits::default()).await;
+    let served = Served::of(&instance, Limits::default()).await;
     let mut stream = served.stream(&events.replace("since=1&", ""), &[]).await;
     assert_eq!(stream.event().await.id, 1);
     // But nothing else is reached twice, past what a proxy forbids.
-    it.get("/brune/metrics").send().await.problem(404, "not_found");
+    instance.get("/brune/metrics").send().await.problem(404, "not_found");
     // Without a path all is as it was.
-    let it = Instance::builder(app.db.pool()).start().await;
-    let problem = it.get("/no/such/path").send().await.problem(404, "not_found");
+    let instance = Instance::builder(app.db.pool()).start().await;
+    let problem = instance.get("/no/such/path").send().await.problem(404, "not_found");
     assert_eq!(problem["type"], "/problems/not-found");
 }
 
@@ -126,8 +126,8 @@ async fn the_cookie_goes_nowhere_else_on_a_host_that_others_share() {
             format!("__Host-brune={token}; HttpOnly; SameSite=Strict; Path=/; Secure; Max-Age="),
         ),
     ] {
-        let it = under(&app, url).await;
-        let call = it.post("/admin/sign-in").header("sec-fetch-site", "same-origin");
+        let instance = under(&app, url).await;
+        let call = instance.post("/admin/sign-in").header("sec-fetch-site", "same-origin");
         let reply = call.json(&json!({"token": token})).send().await;
         assert!(
             reply.header("set-cookie").starts_with(&start),
@@ -135,7 +135,8 @@ async fn the_cookie_goes_nowhere_else_on_a_host_that_others_share() {
             reply.header("set-cookie")
         );
         let name = start.split('=').next().unwrap();
-        let me = it.get("/admin/me").header("cookie", &format!("{name}={token}")).send().await;
+        let me =
+            instance.get("/admin/me").header("cookie", &format!("{name}={token}")).send().await;
         assert_eq!(me.ok()["subject"], "ada");
     }
 }

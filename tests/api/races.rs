@@ -89,15 +89,16 @@ async fn client(instance: Arc<Instance>, number: usize, acknowledged: &mut Ackno
             conflicts += 1;
             continue;
         }
-        let told = reply.ok();
+        let actual_body = reply.ok();
         let entry = |entry: &Value| {
             let key = entry["key"].as_str().unwrap().to_owned();
             (key, entry["new_value"].clone(), entry["version"].as_i64().unwrap())
         };
-        let changed: Vec<_> = told["changed"].as_array().unwrap().iter().map(entry).collect();
+        let changed: Vec<_> =
+            actual_body["changed"].as_array().unwrap().iter().map(entry).collect();
         if !changed.is_empty() {
-            let other = acknowledged.insert(told["revision"].as_i64().unwrap(), changed);
-            assert!(other.is_none(), "two changes of one revision: {told}");
+            let other = acknowledged.insert(actual_body["revision"].as_i64().unwrap(), changed);
+            assert!(other.is_none(), "two changes of one revision: {actual_body}");
         }
     }
     conflicts
@@ -116,11 +117,11 @@ async fn two_thousand_changes_at_once_lose_nothing_and_leave_nothing_half_done()
         });
     }
     let (mut conflicts, mut acknowledged) = (0, Acknowledged::new());
-    while let Some(done) = clients.join_next().await {
-        let (lost, mut told) = done.unwrap();
+    while let Some(outcome) = clients.join_next().await {
+        let (lost, mut actual) = outcome.unwrap();
         conflicts += lost;
-        let before = acknowledged.len() + told.len();
-        acknowledged.append(&mut told);
+        let before = acknowledged.len() + actual.len();
+        acknowledged.append(&mut actual);
         assert_eq!(acknowledged.len(), before, "two clients were told the same revision");
     }
     assert!(conflicts > 100 && acknowledged.len() > 100, "no race: {conflicts} conflicts");
@@ -254,8 +255,8 @@ async fn starts_during_changes_carry_one_revision_whole() {
         writer.change(&changes).await.ok();
         n += 1;
         changed.store(n, Ordering::Relaxed);
-        while let Some(done) = starters.try_join_next() {
-            done.unwrap();
+        while let Some(outcome) = starters.try_join_next() {
+            outcome.unwrap();
         }
     }
 }

@@ -45,8 +45,8 @@ async fn a_token_is_taken_into_a_cookie_and_opens_the_routes_of_administrators()
     let ada = admin("ada");
     let reply = sign_in(&app.instance, &ada).await;
     let cookie = reply.header("set-cookie").to_owned();
-    let (kept, attributes) = cookie.split_once("; ").unwrap();
-    assert_eq!(kept, format!("brune={ada}"));
+    let (stored, attributes) = cookie.split_once("; ").unwrap();
+    assert_eq!(stored, format!("brune={ada}"));
     let (attributes, seconds) = attributes.split_once("; Max-Age=").unwrap();
     assert_eq!(attributes, "HttpOnly; SameSite=Strict");
     let elsewhere = |(name, value): &(_, &HeaderValue)| {
@@ -56,9 +56,9 @@ async fn a_token_is_taken_into_a_cookie_and_opens_the_routes_of_administrators()
     let signed_in = reply.ok();
     assert!(!signed_in.to_string().contains(&ada));
     assert_eq!((&signed_in["subject"], &signed_in["catalog"]), (&json!("ada"), &json!("brun-e")));
-    let left = time(&signed_in["expires_at"]) - time(&signed_in["now"]);
-    assert_eq!(left.num_seconds(), seconds.parse::<i64>().unwrap());
-    assert!(left.num_seconds() <= 3600, "{left}");
+    let remaining = time(&signed_in["expires_at"]) - time(&signed_in["now"]);
+    assert_eq!(remaining.num_seconds(), seconds.parse::<i64>().unwrap());
+    assert!(remaining.num_seconds() <= 3600, "{remaining}");
 
     let me = with_cookie(app.instance.get("/admin/me"), &ada).send().await.ok();
     assert_eq!(me["subject"], "ada");

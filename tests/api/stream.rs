@@ -109,15 +109,15 @@ async fn the_first_event_says_where_the_stream_starts() {
     let start = Event { id: 1, name: "start".to_owned(), data: json!({"revision": 1}) };
     assert_eq!(new.event().await, start);
     // A change between reading and listening is noticed: what was read is not where the stream starts.
-    let read = app.instance.get("/admin/global-settings").bearer(&admin("ada")).send().await.ok();
+    let body = app.instance.get("/admin/global-settings").bearer(&admin("ada")).send().await.ok();
     change(&app.instance, "2", 1).await;
     app.instance.wait_for_revision(2).await;
     let mut late = open(&served, None).await;
     let start = late.event().await;
-    assert_eq!((read["revision"].as_i64(), told(&start)), (Some(1), (2, "start")));
+    assert_eq!((body["revision"].as_i64(), told(&start)), (Some(1), (2, "start")));
     // Who comes back before anything was changed has an id to come back with.
-    let mut again = open(&served, Some(&start.id.to_string())).await;
-    assert_eq!(told(&again.event().await), (2, "start"));
+    let mut repeat = open(&served, Some(&start.id.to_string())).await;
+    assert_eq!(told(&repeat.event().await), (2, "start"));
     let mut behind = open(&served, Some("1")).await;
     assert_eq!(told(&behind.event().await), (1, "start"));
     assert_eq!(told(&behind.event().await), (2, "change"));
@@ -202,7 +202,7 @@ async fn shutdown_ends_every_stream_and_waits_for_none() {
     for stream in &mut streams {
         assert_eq!(stream.block().await, None);
     }
-    no_hang("the server ends", served.done).await.unwrap();
+    no_hang("the server ends", served.task).await.unwrap();
     assert_eq!(app.instance.streams.open(), 0);
 }
 

@@ -84,9 +84,9 @@ async fn a_catalog_without_sessions_has_no_page_and_no_word_of_them() {
 }
 
 async fn every_page(way: &str) {
-    let said = travel(&TestApp::new().await, None, "pages.mjs", way).await;
-    let told = said.lines().find(|line| line.contains("none serious"));
-    println!("{}", told.unwrap_or_else(|| panic!("{said}")));
+    let output = travel(&TestApp::new().await, None, "pages.mjs", way).await;
+    let actual = output.lines().find(|line| line.contains("none serious"));
+    println!("{}", actual.unwrap_or_else(|| panic!("{output}")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,11 +112,11 @@ async fn the_settings_page_says_how_soon_it_can_be_used() {
             Some(text) => TestApp::with_catalog(text).await,
             None => TestApp::new().await,
         };
-        let said = travel(&app, catalog.as_deref(), "speed.mjs", "").await;
-        let told = said.lines().find(|line| line.contains("interactive after"));
-        let told = told.unwrap_or_else(|| panic!("{said}"));
-        assert!(told.starts_with(&format!("{settings} settings")), "{told}");
-        println!("{told}");
+        let output = travel(&app, catalog.as_deref(), "speed.mjs", "").await;
+        let actual = output.lines().find(|line| line.contains("interactive after"));
+        let actual = actual.unwrap_or_else(|| panic!("{output}"));
+        assert!(actual.starts_with(&format!("{settings} settings")), "{actual}");
+        println!("{actual}");
     }
 }
 

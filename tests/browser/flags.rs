@@ -46,6 +46,6 @@ async fn a_page_that_reads_from_one_instance_shows_what_is_changed_through_anoth
         ("USER", &read.token),
         ("NO_PROXY", "127.0.0.1,localhost"),
     ];
-    let said = run(&dir, "flags.mjs", &variables).await;
-    assert!(said.contains("shown after"), "{said}");
+    let output = run(&dir, "flags.mjs", &variables).await;
+    assert!(output.contains("shown after"), "{output}");
 }

@@ -5,10 +5,10 @@ use crate::support::{TestApp, TestDb, binary::Home, by_hand};
 #[tokio::test]
 async fn a_sound_database_passes() {
     let app = TestApp::new().await;
-    let said = Home::on(&app.db).run(&["doctor"]).ok();
+    let output = Home::on(&app.db).run(&["doctor"]).ok();
     assert!(
-        said.lines().count() >= 4 && said.lines().all(|line| line.starts_with("ok ")),
-        "{said}"
+        output.lines().count() >= 4 && output.lines().all(|line| line.starts_with("ok ")),
+        "{output}"
     );
 }
 
@@ -23,14 +23,14 @@ async fn what_is_wrong_is_named_and_fails() {
         "update app_global_setting_schema set description = 'other' where key = 'BRUNE_PROMPT_VERSION'",
     )
     .await;
-    let said = home.run(&["doctor"]).refused(&["BRUNE_SESSION_MAX_MINUTES", "BRUNE_PROMPT_ID"]);
-    assert!(said.contains("ok    audit trail: "), "{said}");
+    let output = home.run(&["doctor"]).refused(&["BRUNE_SESSION_MAX_MINUTES", "BRUNE_PROMPT_ID"]);
+    assert!(output.contains("ok    audit trail: "), "{output}");
     by_hand::set(&pool, "BRUNE_SESSION_MAX_MINUTES", "30").await;
     // What only migrating mends is told with the command that does.
-    let said = home.run(&["doctor"]).refused(&["BRUNE_PROMPT_VERSION is declared otherwise"]);
+    let output = home.run(&["doctor"]).refused(&["BRUNE_PROMPT_VERSION is declared otherwise"]);
     assert!(
-        said.contains("BRUNE_PROMPT_ID is without its first value; run `brune migrate`"),
-        "{said}"
+        output.contains("BRUNE_PROMPT_ID is without its first value; run `brune migrate`"),
+        "{output}"
     );
     home.run(&["migrate"]).ok();
     home.run(&["doctor"]).ok();
@@ -47,8 +47,8 @@ async fn a_trail_that_was_tampered_with_is_found() {
          alter table app_global_setting_audit enable trigger user",
     )
     .await;
-    let said = Home::on(&app.db).run(&["doctor"]).refused(&["audit entry 3 was altered"]);
-    assert!(said.contains("entry 5 is missing"), "{said}");
+    let output = Home::on(&app.db).run(&["doctor"]).refused(&["audit entry 3 was altered"]);
+    assert!(output.contains("entry 5 is missing"), "{output}");
 }
 
 #[tokio::test]

@@ -83,8 +83,8 @@ async fn one_that_stands_still_is_named_and_takes_part_again_when_it_goes_on() {
     assert_eq!((status, &lost["revision"]), (202, &json!(3)), "{lost}");
     assert_eq!(lost["applied"]["laggards"][0]["id"], id);
     frozen.signal(Signal::CONT);
-    let again = async || change(41, 3).await.0 == 200;
-    wait_until("it takes part again", again).await;
+    let is_repeated = async || change(41, 3).await.0 == 200;
+    wait_until("it takes part again", is_repeated).await;
     frozen.stop().await;
     writer.stop().await;
 }

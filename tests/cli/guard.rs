@@ -34,8 +34,11 @@ async fn production_is_not_served_by_an_owner_or_a_superuser() {
     assert_eq!(reply.status(), 200);
     service.stop().await;
     assert!(allowed.log().contains("brune_migrate has the rights of brune_owner"));
-    let said = allowed.run(&["doctor"]).ok();
-    assert!(said.contains("ok    database role: brune_migrate, which owns the tables"), "{said}");
+    let output = allowed.run(&["doctor"]).ok();
+    assert!(
+        output.contains("ok    database role: brune_migrate, which owns the tables"),
+        "{output}"
+    );
 
     let superuser = allowed.with("DATABASE_URL", &app.db.admin_url());
     let parts = ["is a superuser, which bypasses all privilege checks", "brune_service"];
@@ -72,10 +75,10 @@ async fn what_the_service_lacks_is_named_and_migrate_grants_it_again() {
     let home = Home::on(&app.db);
     home.run(&["serve"]).refused(&["brune_serve lacks insert on brune_outbox"]);
     home.run(&["doctor"]).refused(&["brune_serve has delete on app_global_setting_audit"]);
-    let said = home.run(&["migrate"]).ok();
+    let output = home.run(&["migrate"]).ok();
     let expected = "ran: revoke delete on table public.app_global_setting_audit from brune_service\n\
                     ran: grant insert on table public.brune_outbox to brune_service\n";
-    assert_eq!(said, expected);
+    assert_eq!(output, expected);
     home.run(&["doctor"]).ok();
     home.serve().stop().await;
 }

@@ -38,11 +38,11 @@ async fn a_line_tells_which_trace_its_request_belongs_to() {
     let broken = PARENT.replace('a', "A");
     let none = ["missing", "broken", "twice"];
     let parents: [&[&str]; 3] = [&[], &[&broken], &[PARENT, PARENT]];
-    let mut begun = Vec::new();
+    let mut started_at = Vec::new();
     for (id, parents) in none.into_iter().zip(parents) {
         let (trace, _) = ask(id, parents).await;
-        assert!(trace.len() == 32 && trace != ID && !begun.contains(&trace), "{id}: {trace}");
-        begun.push(trace);
+        assert!(trace.len() == 32 && trace != ID && !started_at.contains(&trace), "{id}: {trace}");
+        started_at.push(trace);
     }
     service.stop().await;
 }

@@ -159,8 +159,8 @@ async fn a_catalog_that_grew_adds_its_keys_and_leaves_the_others_alone() {
     let home = catalog(Home::on(&app.db), &edits).with("BRUNE_NEW", "6");
     home.run(&["doctor"]).refused(&["BRUNE_NEW", "brune migrate"]);
     // The environment was for the first seeding; this is not the first.
-    let said = home.run(&["migrate"]).ok();
-    assert_eq!(said, "BRUNE_NEW was declared\nBRUNE_NEW was seeded with 5, from default\n");
+    let output = home.run(&["migrate"]).ok();
+    assert_eq!(output, "BRUNE_NEW was declared\nBRUNE_NEW was seeded with 5, from default\n");
     home.run(&["doctor"]).ok();
     app.instance.wait_for_revision(2).await;
 }

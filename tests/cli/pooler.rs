@@ -35,9 +35,9 @@ async fn migrations_go_around_the_pooler_or_are_refused() {
     // Nothing is pending any more, and what is left needs no session.
     assert!(owner.run(&["migrate"]).ok().contains("up to date"));
     for home in [&home, &direct] {
-        let said = home.run(&["doctor"]).ok();
-        assert!(said.contains("ok    audit trail: 9 entries"), "{said}");
-        assert!(said.contains("ok    pooler: in transaction mode"), "{said}");
+        let output = home.run(&["doctor"]).ok();
+        assert!(output.contains("ok    audit trail: 9 entries"), "{output}");
+        assert!(output.contains("ok    pooler: in transaction mode"), "{output}");
     }
     assert!(home.run(&["doctor"]).ok().contains("no DATABASE_DIRECT_URL"));
 }

@@ -50,9 +50,9 @@ async fn a_superuser_brings_everything_in_order_and_a_second_run_changes_nothing
     let plan = cluster.command("postgres", &["migrate", "--roles", "--plan"]).ok();
     assert!(plan.starts_with("-- would run:\ncreate role brune_owner nologin;\n"), "{plan}");
     assert_eq!(state(&cluster.admin()).await, before, "a plan changed something");
-    let said = cluster.command("postgres", &["migrate", "--roles"]).ok();
+    let output = cluster.command("postgres", &["migrate", "--roles"]).ok();
     for statement in plan.lines().skip(1).map(|line| line.trim_end_matches(';')) {
-        assert!(said.contains(&format!("ran: {statement}\n")), "{statement} is not in: {said}");
+        assert!(output.contains(&format!("ran: {statement}\n")), "{statement} is not in: {output}");
     }
     // A login of the owner's group migrates, and what it makes is the group's.
     cluster.login("carol", "in role brune_owner").await;
@@ -61,8 +61,8 @@ async fn a_superuser_brings_everything_in_order_and_a_second_run_changes_nothing
     assert_eq!(owners(&cluster.admin()).await, "brune_owner");
     for arguments in [&["migrate", "--roles"][..], &["migrate", "--roles", "--plan"], &["migrate"]]
     {
-        let said = cluster.command("postgres", arguments).ok();
-        assert!(said.starts_with("nothing to do"), "{arguments:?}: {said}");
+        let output = cluster.command("postgres", arguments).ok();
+        assert!(output.starts_with("nothing to do"), "{arguments:?}: {output}");
     }
     assert_eq!(state(&cluster.admin()).await, after);
     let roles = "select string_agg(rolname || ' ' || rolcanlogin || (rolpassword is null), ', ' order by rolname)
@@ -71,9 +71,9 @@ async fn a_superuser_brings_everything_in_order_and_a_second_run_changes_nothing
     assert_eq!(text(&cluster.admin(), roles).await, groups);
     // A login of each group is all that is missing.
     cluster.login("ada", "in role brune_service").await;
-    let said = cluster.command("ada", &["doctor"]).ok();
+    let output = cluster.command("ada", &["doctor"]).ok();
     let line = "ok    database role: ada has only the privileges of brune_service\n";
-    assert!(said.contains(line), "{said}");
+    assert!(output.contains(line), "{output}");
     cluster.stop().await;
 }
 
@@ -96,15 +96,15 @@ async fn an_older_database_is_handed_over_and_loses_what_is_in_no_list() {
             create table another_product ()",
         )
         .await;
-    let said = cluster.command("brune_service", &["doctor"]);
-    let said =
-        said.refused(&["has update on app_global_setting_head, which serving does not need"]);
+    let output = cluster.command("brune_service", &["doctor"]);
+    let output =
+        output.refused(&["has update on app_global_setting_head, which serving does not need"]);
     for fault in [
         "brune_service lacks insert on brune_outbox, which serving needs",
         "brune_service can create temporary tables in this database, which serving does not need; run",
         "brune_service has trigger on app_global_settings",
     ] {
-        assert!(said.contains(fault), "{fault} is not in: {said}");
+        assert!(output.contains(fault), "{fault} is not in: {output}");
     }
     cluster.command("brune_service", &["serve"]).refused(&["lacks insert on brune_outbox"]);
     cluster.command("postgres", &["migrate", "--roles"]).ok();
@@ -112,8 +112,8 @@ async fn an_older_database_is_handed_over_and_loses_what_is_in_no_list() {
     let another =
         "select pg_get_userbyid(relowner)::text from pg_class where relname = 'another_product'";
     assert_eq!(text(&cluster.admin(), another).await, "postgres");
-    let said = cluster.command("postgres", &["migrate", "--roles"]).ok();
-    assert!(said.starts_with("nothing to do"), "{said}");
+    let output = cluster.command("postgres", &["migrate", "--roles"]).ok();
+    assert!(output.starts_with("nothing to do"), "{output}");
     // It keeps its login.
     cluster.command("brune_service", &["doctor"]).ok();
     cluster.stop().await;
@@ -125,11 +125,11 @@ async fn whoever_owned_the_tables_goes_on_until_that_is_revoked() {
     cluster.login("old", "").await;
     cluster.run("alter database mine owner to old").await;
     cluster.command("old", &["migrate"]).ok();
-    let said = cluster.command("postgres", &["migrate", "--roles"]).ok();
-    assert!(said.contains("-- ran: grant brune_owner to old\n"), "{said}");
+    let output = cluster.command("postgres", &["migrate", "--roles"]).ok();
+    assert!(output.contains("-- ran: grant brune_owner to old\n"), "{output}");
     assert_eq!(owners(&cluster.admin()).await, "brune_owner");
-    let said = cluster.command("old", &["migrate"]).ok();
-    assert!(said.starts_with("nothing to do"), "{said}");
+    let output = cluster.command("old", &["migrate"]).ok();
+    assert!(output.starts_with("nothing to do"), "{output}");
     cluster.run("revoke brune_owner from old").await;
     cluster.command("old", &["migrate", "--plan"]).refused(&[]);
     cluster.stop().await;
@@ -142,10 +142,10 @@ async fn the_services_login_is_not_told_how_to_become_the_owner() {
     cluster.command("postgres", &["migrate", "--roles"]).ok();
     cluster.login("ada", "in role brune_service").await;
     for arguments in [&["migrate", "--roles"][..], &["migrate", "--roles", "--plan"]] {
-        let said = cluster
+        let output = cluster
             .command("ada", arguments)
             .refused(&["ada is a login of the service", "DATABASE_MIGRATE_URL"]);
-        assert!(!said.lines().any(|line| line.starts_with("grant")), "{said}");
+        assert!(!output.lines().any(|line| line.starts_with("grant")), "{output}");
     }
     cluster.stop().await;
 }
@@ -154,8 +154,8 @@ async fn the_services_login_is_not_told_how_to_become_the_owner() {
 async fn a_role_that_may_not_create_tables_is_told_what_to_connect_as() {
     let mut cluster = Cluster::new().await;
     cluster.login("ada", "").await;
-    let said = cluster.command("ada", &["migrate"]).refused(&["DATABASE_MIGRATE_URL"]);
-    assert!(!said.contains("at line"), "{said}");
+    let output = cluster.command("ada", &["migrate"]).refused(&["DATABASE_MIGRATE_URL"]);
+    assert!(!output.contains("at line"), "{output}");
     cluster.stop().await;
 }
 
@@ -166,7 +166,7 @@ async fn an_owner_who_may_not_make_roles_gets_the_sql_for_who_may() {
     cluster.login("app", "").await;
     cluster.run("alter database mine owner to app").await;
     cluster.command("app", &["migrate"]).ok();
-    let said = cluster.command("app", &["migrate", "--roles"]).refused(&[
+    let output = cluster.command("app", &["migrate", "--roles"]).refused(&[
         "run it as an administrator, in this database:",
         "\ncreate role brune_owner nologin;\n",
         "\ngrant brune_owner to app;\n",
@@ -174,21 +174,21 @@ async fn an_owner_who_may_not_make_roles_gets_the_sql_for_who_may() {
         "\ngrant select, update (singleton) on table public.app_global_setting_head to brune_service;\n",
     ]);
     for attribute in ["superuser", "alter role", "password"] {
-        assert!(!said.contains(attribute), "{said}");
+        assert!(!output.contains(attribute), "{output}");
     }
     // What it may do is done.
     assert!(
-        said.contains(
+        output.contains(
             "ran: revoke execute on function public.app_global_settings_notify() from public\n"
         ),
-        "{said}"
+        "{output}"
     );
-    cluster.run(said.lines().filter(|line| line.ends_with(';')).collect::<String>()).await;
-    let said = cluster.command("app", &["migrate", "--roles"]).ok();
-    assert!(said.starts_with("nothing to do"), "{said}");
+    cluster.run(output.lines().filter(|line| line.ends_with(';')).collect::<String>()).await;
+    let output = cluster.command("app", &["migrate", "--roles"]).ok();
+    assert!(output.starts_with("nothing to do"), "{output}");
     assert_eq!(owners(&cluster.admin()).await, "brune_owner");
-    let said = cluster.command("app", &["migrate"]).ok();
-    assert!(said.starts_with("nothing to do"), "{said}");
+    let output = cluster.command("app", &["migrate"]).ok();
+    assert!(output.starts_with("nothing to do"), "{output}");
     cluster.stop().await;
 }
 
@@ -198,12 +198,12 @@ async fn an_administrator_who_is_no_superuser_brings_everything_in_order() {
     cluster.login("hosted", "createrole").await;
     cluster.run("alter database mine owner to hosted").await;
     cluster.command("hosted", &["migrate"]).ok();
-    let said = cluster.command("hosted", &["migrate", "--roles"]).ok();
-    assert!(said.contains("ran: grant brune_owner to hosted\n"), "{said}");
+    let output = cluster.command("hosted", &["migrate", "--roles"]).ok();
+    assert!(output.contains("ran: grant brune_owner to hosted\n"), "{output}");
     assert_eq!(owners(&cluster.admin()).await, "brune_owner");
     for arguments in [&["migrate", "--roles"][..], &["migrate"]] {
-        let said = cluster.command("hosted", arguments).ok();
-        assert!(said.starts_with("nothing to do"), "{arguments:?}: {said}");
+        let output = cluster.command("hosted", arguments).ok();
+        assert!(output.starts_with("nothing to do"), "{arguments:?}: {output}");
     }
     cluster.stop().await;
 }
@@ -265,8 +265,8 @@ async fn the_reader_makes_backups_and_writes_nothing() {
     let app = TestApp::new().await;
     let mut dump = Command::new("pg_dump");
     let dump = dump.args(["--role=brune_reader", &app.db.admin_url()]).output().unwrap();
-    let said = String::from_utf8_lossy(&dump.stderr);
-    assert!(dump.status.success(), "{said}");
+    let actual_output = String::from_utf8_lossy(&dump.stderr);
+    assert!(dump.status.success(), "{actual_output}");
     assert!(String::from_utf8_lossy(&dump.stdout).contains("BRUNE_COOLDOWN_MINUTES"));
     let pool = app.db.admin();
     let mut reader = pool.acquire().await.unwrap();

@@ -24,9 +24,9 @@ async fn status(service: &Service, token: &str) -> u16 {
 
 /// The sources of `JWT_SECRET` and `OPENAI_API_KEY`, and whether anything is left of them.
 async fn told(service: &Service) -> Vec<(String, bool)> {
-    let told = service.get("/admin/secrets").await;
-    assert!(!told.to_string().contains(MARKER), "{told}");
-    let all = told["secrets"].as_array().unwrap().iter();
+    let actual = service.get("/admin/secrets").await;
+    assert!(!actual.to_string().contains(MARKER), "{actual}");
+    let all = actual["secrets"].as_array().unwrap().iter();
     let ours =
         all.filter(|secret| secret["name"] == "JWT_SECRET" || secret["name"] == "OPENAI_API_KEY");
     ours.map(|secret| {
@@ -67,19 +67,19 @@ async fn a_secret_finds_its_way_out_of_the_database() {
     assert_eq!(told(&service).await, [row("env", true), row("file", true)]);
     home.set("BRUNE_URL", &format!("http://{}", service.address()));
     home.set("BRUNE_TOKEN", &service.token);
-    let said = home.run(&["secrets", "status"]).ok();
-    assert!(said.contains("OPENAI_API_KEY\tfile\tyes"), "{said}");
+    let output = home.run(&["secrets", "status"]).ok();
+    assert!(output.contains("OPENAI_API_KEY\tfile\tyes"), "{output}");
     let cleanup = ["secrets", "cleanup", "--reason", "provided by the platform now"];
-    let said = home.run(&[&cleanup[..], &["--dry-run"]].concat()).ok();
-    assert!(said.contains("JWT_SECRET\twould be removed"), "{said}");
+    let output = home.run(&[&cleanup[..], &["--dry-run"]].concat()).ok();
+    assert!(output.contains("JWT_SECRET\twould be removed"), "{output}");
     let unasked = home.run(&cleanup);
     assert_eq!(unasked.code, Some(2), "{unasked:?}");
-    let said = home.run(&[&cleanup[..], &["--yes", "-o", "json"]].concat()).ok();
-    let said: Value = serde_json::from_str(&said).unwrap();
-    assert_eq!(said["removed"], serde_json::json!(["JWT_SECRET", "OPENAI_API_KEY"]));
+    let output = home.run(&[&cleanup[..], &["--yes", "-o", "json"]].concat()).ok();
+    let output: Value = serde_json::from_str(&output).unwrap();
+    assert_eq!(output["removed"], serde_json::json!(["JWT_SECRET", "OPENAI_API_KEY"]));
     assert_eq!(told(&service).await, [row("env", false), row("file", false)]);
-    let said = home.run(&cleanup).ok();
-    assert!(said.contains("nothing is left"), "{said}");
+    let output = home.run(&cleanup).ok();
+    assert!(output.contains("nothing is left"), "{output}");
     home.run(&["doctor"]).ok();
     service.stop().await;
 

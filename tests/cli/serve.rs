@@ -42,9 +42,9 @@ async fn a_fresh_machine_is_served_and_keeps_what_was_changed() {
     let service = home.serve();
     let one = service.get(&format!("{SETTINGS}/BRUNE_COOLDOWN_MINUTES")).await;
     assert_eq!((&one["value"], &one["version"]), (&json!(45), &json!(2)));
-    let kept =
+    let stored =
         service.anonymous(Method::GET, SETTINGS).bearer_auth(old_token).send().await.unwrap();
-    assert_eq!(kept.status(), 200);
+    assert_eq!(stored.status(), 200);
     let postgres = home.postmaster().unwrap();
     service.signal(Signal::INT);
     assert_eq!(service.ended().await.code(), Some(0));
@@ -139,8 +139,8 @@ async fn settings_that_are_missing_or_invalid_are_not_served_and_each_is_named()
     by_hand::set(&pool, "BRUNE_PROMPT_ID", r#""prompt""#).await;
     let home = Home::on(&app.db);
     let keys = ["BRUNE_PROMPT_VERSION", "BRUNE_SESSION_MAX_MINUTES", "BRUNE_PROMPT_ID"];
-    let said = home.run(&["serve"]).refused(&keys);
-    assert!(!said.contains("BRUNE_COOLDOWN_MINUTES "), "{said}");
+    let output = home.run(&["serve"]).refused(&keys);
+    assert!(!output.contains("BRUNE_COOLDOWN_MINUTES "), "{output}");
 }
 
 #[test]
@@ -154,8 +154,8 @@ fn production_makes_nothing_up_and_names_everything_it_lacks() {
 #[tokio::test]
 async fn an_address_that_is_taken_is_named() {
     let app = TestApp::new().await;
-    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = taken.local_addr().unwrap().to_string();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
     Home::on(&app.db).with("BRUNE_LISTEN", &address).run(&["serve"]).refused(&[&address]);
 }
 
@@ -165,6 +165,6 @@ fn wrong_usage_is_told_from_failure() {
     assert_eq!(home.run(&["no-such-command"]).code, Some(2));
     assert_eq!(home.run(&["--help"]).code, Some(0));
     let nowhere = home.with("DATABASE_URL", "postgres://me:hunter2@127.0.0.1:1/db");
-    let said = nowhere.run(&["migrate"]).refused(&["127.0.0.1:1"]);
-    assert!(!said.contains("hunter2"), "{said}");
+    let output = nowhere.run(&["migrate"]).refused(&["127.0.0.1:1"]);
+    assert!(!output.contains("hunter2"), "{output}");
 }

@@ -56,9 +56,9 @@ async fn a_whole_env_file_is_imported_without_what_is_not_ours() {
             let stands = text.lines().any(|line| line.starts_with(&format!("{own}=")));
             assert_eq!(class(own), stands.then_some("locked"), "{name} {own}");
         }
-        let done = service.config(&[&import[..], &["--skip-unknown"]].concat());
-        gives_nothing_away(name, text, &done);
-        done.ends(0, "1 setting changed");
+        let outcome = service.config(&[&import[..], &["--skip-unknown"]].concat());
+        gives_nothing_away(name, text, &outcome);
+        outcome.ends(0, "1 setting changed");
         service.config(&["reset", COOLDOWN, "-r", "the next one"]).ends(0, "");
     }
 }

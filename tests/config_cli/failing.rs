@@ -37,12 +37,12 @@ fn an_answer_of_something_else_is_not_taken_for_the_services() {
     let plain = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\
                  connection: close\r\n\r\n{}";
     for answer in [page, broken, elsewhere, plain, "nonsense\r\n\r\n"] {
-        let said = list(&format!("http://{}", proxy::answering(answer)), "x");
-        assert_eq!(said.code, 3, "{answer}: {said:#?}");
-        assert_eq!(said.out, "", "{answer}");
+        let output = list(&format!("http://{}", proxy::answering(answer)), "x");
+        assert_eq!(output.code, 3, "{answer}: {output:#?}");
+        assert_eq!(output.out, "", "{answer}");
     }
-    let said = list(&format!("http://{}", proxy::answering(page)), "x");
-    said.ends(3, "(status 200) is not Brune's: a proxy's");
+    let output = list(&format!("http://{}", proxy::answering(page)), "x");
+    output.ends(3, "(status 200) is not Brune's: a proxy's");
 }
 
 #[tokio::test]
@@ -81,8 +81,8 @@ fn an_address_that_is_none_is_told_by_the_name_of_its_variable() {
         ("http://127.0.0.1:1/?hunter2", "BRUNE_URL: must not have a query or a fragment"),
         ("http://127.0.0.1:1/#hunter2", "BRUNE_URL: must not have a query or a fragment"),
     ] {
-        let said = list(url, "x").ends(2, told);
-        assert!(!said.err.contains("hunter2"), "{url}: {said:#?}");
+        let output = list(url, "x").ends(2, told);
+        assert!(!output.err.contains("hunter2"), "{url}: {output:#?}");
     }
     let room = Room::new();
     let health = |url: &str| run(&mut room.command(&["health", "--url", url]));
@@ -92,8 +92,11 @@ fn an_address_that_is_none_is_told_by_the_name_of_its_variable() {
         ("ftp://hunter2.test", "must begin with http://"),
         ("http://ada:hunter2@127.0.0.1:1/", "must not have a user or a password"),
     ] {
-        let said = health(url).ends(2, told);
-        assert!(!said.err.contains("hunter2") && said.err.contains("--url"), "{url}: {said:#?}");
+        let output = health(url).ends(2, told);
+        assert!(
+            !output.err.contains("hunter2") && output.err.contains("--url"),
+            "{url}: {output:#?}"
+        );
     }
 }
 
@@ -103,8 +106,8 @@ async fn an_address_may_have_a_path() {
     let beneath = proxy::stripping(&service.address, "/ops/brune");
     for url in ["/ops/brune", "/ops/brune/"] {
         let url = format!("http://{beneath}{url}");
-        let said = list(&url, &crate::support::admin("ada"));
-        assert_eq!(said.code, 0, "{url}: {said:#?}");
+        let output = list(&url, &crate::support::admin("ada"));
+        assert_eq!(output.code, 0, "{url}: {output:#?}");
     }
 }
 

@@ -16,13 +16,14 @@ const COOLDOWN: &str = "BRUNE_COOLDOWN_MINUTES";
 #[tokio::test]
 async fn every_key_is_listed_and_locked_ones_without_values() {
     let service = Service::start().await;
-    let listed = service.config(&["list"]).ends(0, "");
-    let rows = listed.rows();
+    let output = service.config(&["list"]).ends(0, "");
+    let rows = output.rows();
     assert_eq!(rows.len(), 38);
     assert!(rows.contains(&vec![COOLDOWN, "brune_business", "1", "30"]), "{rows:?}");
     assert!(rows.contains(&vec!["JWT_SECRET", "secret", "-", "(env)"]), "{rows:?}");
-    let found = service.config(&["list", "--search", "PROMPT", "--category", "brune_prompt"]);
-    assert_eq!(found.rows().len(), 2);
+    let actual_output =
+        service.config(&["list", "--search", "PROMPT", "--category", "brune_prompt"]);
+    assert_eq!(actual_output.rows().len(), 2);
     let none = service.config(&["list", "--category", "elsewhere"]).ends(0, "");
     assert_eq!(none.out, "");
 }
@@ -36,8 +37,8 @@ async fn a_value_is_printed_alone_or_whole_for_programs() {
     service.config(&["get", COOLDOWN, "-o", "yaml"]).ends(0, "value: 30\n");
     service.config(&["get", COOLDOWN, "-o", "table"]).ends(0, "30");
     service.config(&["list", "-o", "table"]).ends(0, "KEY").ends(0, "VERSION");
-    let listed = service.config(&["list", "-o", "json"]).json();
-    assert_eq!(listed.as_array().unwrap().len(), 38);
+    let output = service.config(&["list", "-o", "json"]).json();
+    assert_eq!(output.as_array().unwrap().len(), 38);
 }
 
 #[tokio::test]
@@ -54,8 +55,8 @@ async fn history_and_diff_tell_what_was_changed() {
     service
         .config(&["set", COOLDOWN, "45", "--reason", "calmer evenings"])
         .ends(0, "is 45 (was 30)");
-    let told = service.config(&["history", COOLDOWN, "--limit", "1"]).ends(0, "");
-    let rows = told.rows();
+    let output = service.config(&["history", COOLDOWN, "--limit", "1"]).ends(0, "");
+    let rows = output.rows();
     assert_eq!(rows[0][0], "2");
     assert_eq!(rows[0][2..], ["ada", "update", COOLDOWN, "30 → 45", "calmer evenings"]);
     let entries = service.config(&["history", "-o", "json"]).json();
@@ -68,8 +69,8 @@ async fn history_and_diff_tell_what_was_changed() {
     service
         .room
         .write("wanted.yaml", "format_version: 1\nsettings:\n  BRUNE_COOLDOWN_MINUTES: 50\n");
-    let wanted = service.config(&["diff", "wanted.yaml"]).ends(0, "");
-    assert_eq!(wanted.rows()[0][..4], [COOLDOWN, "change", "45", "50"]);
+    let actual_output = service.config(&["diff", "wanted.yaml"]).ends(0, "");
+    assert_eq!(actual_output.rows()[0][..4], [COOLDOWN, "change", "45", "50"]);
 }
 
 #[tokio::test]
@@ -85,12 +86,15 @@ async fn watch_prints_each_change_once_and_ends_with_its_reader() {
         service.config(&["set", COOLDOWN, &value, "--reason", "to be seen"]).ends(0, "");
         lines.try_recv().ok()
     });
-    let seen: serde_json::Value = serde_json::from_str(&first).unwrap();
-    assert_eq!((&seen["reason"], &seen["key"]), (&json!("to be seen"), &json!(COOLDOWN)));
+    let actual_json: serde_json::Value = serde_json::from_str(&first).unwrap();
+    assert_eq!(
+        (&actual_json["reason"], &actual_json["key"]),
+        (&json!("to be seen"), &json!(COOLDOWN))
+    );
     child.kill().unwrap();
     child.wait().unwrap();
-    let again: Vec<_> = lines.iter().collect();
-    assert!(!again.contains(&first), "{again:?}");
+    let repeat: Vec<_> = lines.iter().collect();
+    assert!(!repeat.contains(&first), "{repeat:?}");
 }
 
 #[tokio::test]
@@ -115,9 +119,9 @@ async fn watch_outlives_a_restart_and_misses_nothing_of_it() {
         "{complaint}"
     );
     service.config(&["set", COOLDOWN, "77", "-r", "after the restart"]).ends(0, "");
-    let told = lines.iter().find(|line| line.contains("after the restart")).unwrap();
-    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-    assert_eq!(told["new_value"], 77);
+    let actual = lines.iter().find(|line| line.contains("after the restart")).unwrap();
+    let actual: serde_json::Value = serde_json::from_str(&actual).unwrap();
+    assert_eq!(actual["new_value"], 77);
     child.kill().unwrap();
     child.wait().unwrap();
 }

@@ -16,8 +16,8 @@ async fn what_is_exported_is_imported_as_the_same_in_every_format() {
         assert!(rows.len() == 9 && rows.iter().all(|row| row[1] == "same"), "{file}: {rows:?}");
         service.config(&["import", file, "-r", "as it is", "-y"]).ends(0, "nothing would change");
     }
-    let told = service.config(&["export"]).json();
-    assert_eq!(told["settings"][COOLDOWN], 30);
+    let output = service.config(&["export"]).json();
+    assert_eq!(output["settings"][COOLDOWN], 30);
 }
 
 #[tokio::test]
@@ -58,8 +58,8 @@ async fn what_was_changed_here_since_is_a_conflict_until_it_is_decided() {
     import(&[]).ends(4, "the settings changed after the export").ends_with_key();
     import(&["--on-conflict", "skip"]).ends(0, "0 settings changed");
     assert_eq!(service.config(&["get", COOLDOWN]).out, "60\n");
-    let done = import(&["--on-conflict", "overwrite", "-o", "json"]).json();
-    assert_eq!(done["changed"][0]["key"], COOLDOWN);
+    let reply = import(&["--on-conflict", "overwrite", "-o", "json"]).json();
+    assert_eq!(reply["changed"][0]["key"], COOLDOWN);
     assert_eq!(service.config(&["get", COOLDOWN]).out, "30\n");
 }
 
@@ -78,9 +78,9 @@ async fn a_dotenv_file_is_imported_without_its_secrets() {
          BRUNE_ELIGIBILITY_ALLOWED_LEVELS='mid,senior'\n",
     );
     let import = ["import", "old.env", "-r", "moving in", "--yes"];
-    let done = service.config(&import).ends(0, "2 settings changed");
-    assert!(done.rows().iter().any(|row| row[..2] == ["JWT_SECRET", "locked"]), "{done:#?}");
-    assert!(!format!("{done:?}").contains("do not tell"));
+    let outcome = service.config(&import).ends(0, "2 settings changed");
+    assert!(outcome.rows().iter().any(|row| row[..2] == ["JWT_SECRET", "locked"]), "{outcome:#?}");
+    assert!(!format!("{outcome:?}").contains("do not tell"));
     assert_eq!(service.config(&["get", COOLDOWN]).out, "45\n");
 }
 
@@ -144,12 +144,12 @@ async fn unknown_keys_are_left_out_when_asked_for() {
     );
     let import = ["import", "whole.env", "-r", "moving in", "-y"];
     service.config(&import).ends(1, "or use --skip-unknown to leave out unknown keys");
-    let done = service.config(&[&import[..], &["--skip-unknown"]].concat());
-    let done = done.ends(0, "1 setting changed");
-    let rows = done.rows().into_iter().filter(|row| row.len() > 1);
+    let outcome = service.config(&[&import[..], &["--skip-unknown"]].concat());
+    let outcome = outcome.ends(0, "1 setting changed");
+    let rows = outcome.rows().into_iter().filter(|row| row.len() > 1);
     let rows: Vec<_> = rows.map(|row| row[..2].join(" ")).collect();
     for row in ["APP_NAME unknown", "API_KEY unknown", "BRUNE_LISTEN locked"] {
-        assert!(rows.iter().any(|cells| cells == row), "{done:#?}");
+        assert!(rows.iter().any(|cells| cells == row), "{outcome:#?}");
     }
-    assert!(!format!("{done:?}").contains("sk_live"), "{done:#?}");
+    assert!(!format!("{outcome:?}").contains("sk_live"), "{outcome:#?}");
 }

@@ -69,9 +69,12 @@ async fn an_output_that_cannot_be_written_is_an_error_of_every_command() {
     ] {
         let mut command = service.room.command(arguments);
         command.env("BRUNE_URL", &url).env("BRUNE_TOKEN", &token);
-        let said = run_full(&mut command);
-        assert_eq!(said.code, 1, "{arguments:?}: {said:#?}");
-        assert!(said.err.contains("cannot write to standard output"), "{arguments:?}: {said:#?}");
+        let output = run_full(&mut command);
+        assert_eq!(output.code, 1, "{arguments:?}: {output:#?}");
+        assert!(
+            output.err.contains("cannot write to standard output"),
+            "{arguments:?}: {output:#?}"
+        );
     }
     // What was asked for was done all the same.
     assert_eq!(service.config(&["get", "BRUNE_COOLDOWN_MINUTES"]).out, "31\n");

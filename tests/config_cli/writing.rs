@@ -19,8 +19,8 @@ async fn a_setting_is_set_and_reset_with_a_reason() {
         .config(&["set", COOLDOWN, "50", "-r", "only looking", "--dry-run"])
         .ends(0, "would be 50 (was 45), version 3");
     assert_eq!(service.config(&["get", COOLDOWN]).out, "45\n");
-    let told = service.config(&["reset", COOLDOWN, "-r", "as it was", "-o", "json"]).json();
-    assert_eq!((&told["value"], &told["version"]), (&json!(30), &json!(3)));
+    let output = service.config(&["reset", COOLDOWN, "-r", "as it was", "-o", "json"]).json();
+    assert_eq!((&output["value"], &output["version"]), (&json!(30), &json!(3)));
     service.config(&["set", COOLDOWN, "45"]).ends(2, "--reason");
 }
 

@@ -66,14 +66,14 @@ fn the_schema_refuses_what_the_service_refuses() {
 
 #[test]
 fn the_list_of_parameters_is_what_the_catalogs_say() {
-    let told = parameters();
+    let actual = parameters();
     #[expect(clippy::disallowed_methods, reason = "a wish of whoever runs the tests")]
     let update = std::env::var_os("UPDATE").is_some();
     if update {
-        fs::write(PARAMETERS, &told).unwrap();
+        fs::write(PARAMETERS, &actual).unwrap();
     }
     assert!(
-        fs::read_to_string(PARAMETERS).is_ok_and(|text| text == told),
+        fs::read_to_string(PARAMETERS).is_ok_and(|text| text == actual),
         "run `UPDATE=1 cargo test --test documents` and read the diff of {PARAMETERS}"
     );
 }
@@ -148,11 +148,11 @@ fn table(kind: Kind, definitions: &[&Definition]) -> String {
 
 fn rules(definition: &Definition) -> String {
     let rules = serde_json::to_value(&definition.constraints).unwrap();
-    let told = rules.as_object().unwrap().iter().map(|(name, rule)| match rule {
+    let text = rules.as_object().unwrap().iter().map(|(name, rule)| match rule {
         Value::Bool(true) => name.clone(),
         rule => format!("{name} {}", code(&rule.to_string())),
     });
-    told.collect::<Vec<_>>().join(", ")
+    text.collect::<Vec<_>>().join(", ")
 }
 
 fn applies(applies: Applies) -> &'static str {
@@ -174,16 +174,16 @@ fn needed(required: Required) -> &'static str {
 /// The variables of `.env.example`, each with its example and the comment above it.
 fn variables() -> Vec<(String, String, String)> {
     let text = fs::read_to_string(".env.example").unwrap();
-    let (mut found, mut comment): (Vec<(String, String, String)>, Vec<&str>) = Default::default();
+    let (mut results, mut comment): (Vec<(String, String, String)>, Vec<&str>) = Default::default();
     let mut spent = false;
     for line in text.lines() {
         let assignment = line.strip_prefix('#').and_then(|rest| rest.split_once('='));
-        let named = assignment.filter(|(name, _)| {
+        let names = assignment.filter(|(name, _)| {
             name.bytes()
                 .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
         });
-        if let Some((name, example)) = named {
-            found.push((name.to_owned(), example.to_owned(), comment.join(" ")));
+        if let Some((name, example)) = names {
+            results.push((name.to_owned(), example.to_owned(), comment.join(" ")));
             spent = true;
         } else if let Some(words) =
             line.strip_prefix("# ").filter(|words| !words.starts_with("---"))
@@ -196,8 +196,8 @@ fn variables() -> Vec<(String, String, String)> {
             comment.clear();
         }
     }
-    assert!(found.len() > 10, "nothing was found");
-    found
+    assert!(results.len() > 10, "nothing was found");
+    results
 }
 
 fn code(text: &str) -> String {

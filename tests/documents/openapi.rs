@@ -20,15 +20,15 @@ fn document() -> Value {
 struct Operation<'d> {
     method: Method,
     path: &'d str,
-    told: &'d Value,
+    definition: &'d Value,
 }
 
 fn operations(document: &Value) -> Vec<Operation<'_>> {
     let mut operations = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         for method in [Method::GET, Method::PUT, Method::POST, Method::PATCH, Method::DELETE] {
-            if let Some(told) = item.get(method.as_str().to_lowercase()) {
-                operations.push(Operation { method, path, told });
+            if let Some(definition) = item.get(method.as_str().to_lowercase()) {
+                operations.push(Operation { method, path, definition });
             }
         }
     }
@@ -63,21 +63,24 @@ fn every_operation_has_a_telling_name_of_its_own() {
     let tags: Vec<_> =
         document["tags"].as_array().unwrap().iter().map(|tag| &tag["name"]).collect();
     let mut names = BTreeSet::new();
-    for Operation { method, path, told } in operations(&document) {
-        let name = told["operationId"].as_str().unwrap();
+    for Operation { method, path, definition } in operations(&document) {
+        let name = definition["operationId"].as_str().unwrap();
         assert!(names.insert(name), "{name} stands twice");
         let has_object = name.bytes().any(|b| b.is_ascii_uppercase());
         assert!(has_object, "{name} of {method} {path} does not say of what");
-        assert!(told["summary"].as_str().is_some_and(|summary| summary.ends_with('.')), "{name}");
-        assert!(tags.contains(&&told["tags"][0]), "{name} has a tag that is not explained");
+        assert!(
+            definition["summary"].as_str().is_some_and(|summary| summary.ends_with('.')),
+            "{name}"
+        );
+        assert!(tags.contains(&&definition["tags"][0]), "{name} has a tag that is not explained");
     }
 }
 
 #[test]
 fn every_code_is_told_with_its_status() {
     let document = document();
-    let mut told = BTreeSet::new();
-    for Operation { method, path, told: operation } in operations(&document) {
+    let mut results = BTreeSet::new();
+    for Operation { method, path, definition: operation } in operations(&document) {
         for (status, response) in operation["responses"].as_object().unwrap() {
             if response["content"].get("application/problem+json").is_none() {
                 continue;
@@ -88,12 +91,13 @@ fn every_code_is_told_with_its_status() {
                     code_definition.as_str() == code && code_definition.status().as_str() == status
                 });
                 assert!(known.is_some(), "{method} {path} tells of {status} {code}");
-                told.insert((code.to_owned(), status.clone()));
+                results.insert((code.to_owned(), status.clone()));
             }
         }
     }
     for code in Code::ALL {
-        let is_told = told.contains(&(code.as_str().to_owned(), code.status().as_str().to_owned()));
+        let is_told =
+            results.contains(&(code.as_str().to_owned(), code.status().as_str().to_owned()));
         let elsewhere = OF_EVERY_ROUTE.contains(code);
         assert_ne!(is_told, elsewhere, "{code:?}");
     }
@@ -107,22 +111,22 @@ fn every_code_is_told_with_its_status() {
 async fn every_operation_is_there_and_asks_for_the_credentials_it_names() {
     let app = TestApp::new().await;
     let document = document();
-    for Operation { method, path, told } in operations(&document) {
+    for Operation { method, path, definition } in operations(&document) {
         let there =
             path.replace("{code}", "not-found").replace("{id}", &uuid::Uuid::nil().to_string());
-        let found = app.instance.call(method.clone(), &there).send().await.status.as_u16();
-        let is_open = told["security"].as_array().is_none_or(Vec::is_empty);
-        if told["tags"][0] == "sign-in" && is_open {
+        let actual = app.instance.call(method.clone(), &there).send().await.status.as_u16();
+        let is_open = definition["security"].as_array().is_none_or(Vec::is_empty);
+        if definition["tags"][0] == "sign-in" && is_open {
             // What these ask for is a page of the service.
-            assert_eq!(found, 403, "{method} {path}");
+            assert_eq!(actual, 403, "{method} {path}");
             continue;
         }
-        assert_eq!(found, if is_open { 200 } else { 401 }, "{method} {path}");
-        assert_ne!(is_open, told["responses"].get("401").is_some(), "{method} {path}");
+        assert_eq!(actual, if is_open { 200 } else { 401 }, "{method} {path}");
+        assert_ne!(is_open, definition["responses"].get("401").is_some(), "{method} {path}");
         let of_administrators = path.starts_with("/admin/");
-        let takes_cookie = told["security"].to_string().contains("\"cookie\"");
+        let takes_cookie = definition["security"].to_string().contains("\"cookie\"");
         assert_eq!(takes_cookie, of_administrators, "{method} {path}");
-        let may_be_foreign = told["responses"]["403"].to_string().contains("`cross_origin`");
+        let may_be_foreign = definition["responses"]["403"].to_string().contains("`cross_origin`");
         assert_eq!(may_be_foreign, of_administrators && !method.is_safe(), "{method} {path}");
     }
 }

@@ -23,9 +23,9 @@ const KEY: &str = "BRUNE_GREETING";
 
 /// The one block of `kind` in the section.
 fn block(text: &str, kind: &str) -> String {
-    let mut found = blocks(text).into_iter().filter(|(it, _)| *it == kind);
-    let (_, block) = found.next().expect(kind);
-    assert!(found.next().is_none(), "more than one block of {kind}");
+    let mut actual = blocks(text).into_iter().filter(|(it, _)| *it == kind);
+    let (_, block) = actual.next().expect(kind);
+    assert!(actual.next().is_none(), "more than one block of {kind}");
     block
 }
 
@@ -118,10 +118,10 @@ async fn a_setting_is_added_tightened_and_removed_as_the_document_says() {
     app.instance.wait_for_revision(2).await;
     assert_eq!(app.instance.settings.get_string(KEY), Ok("Hello".to_owned()));
 
-    let told = block(section(ADDING, "## Tightening one"), "text");
+    let actual = block(section(ADDING, "## Tightening one"), "text");
     let tightened =
         grown.replace("{ max_length = 80 }", "{ max_length = 4 }").replace("\"Hello\"", "\"Hi\"");
-    assert_eq!(publish(&pool, &tightened).await.unwrap_err().to_string(), told);
+    assert_eq!(publish(&pool, &tightened).await.unwrap_err().to_string(), actual);
 
     let refused = publish(&pool, BRUN_E).await.unwrap_err().to_string();
     assert!(refused.contains(KEY), "{refused}");
@@ -148,11 +148,11 @@ async fn a_setting_is_added_tightened_and_removed_as_the_document_says() {
 async fn a_flag_is_told_as_the_document_shows_it() {
     let app = TestApp::new().await;
     let section = section(READING, "## With curl");
-    let asked = block(section, "text");
-    let path = asked.split("127.0.0.1:8080").nth(1).unwrap();
+    let request = block(section, "text");
+    let path = request.split("127.0.0.1:8080").nth(1).unwrap();
     let reply = app.instance.post(path).header("x-api-key", INTERNAL_KEY).send().await;
-    let told: Value = serde_json::from_str(&block(section, "json")).unwrap();
-    assert_eq!(reply.ok(), told);
+    let json: Value = serde_json::from_str(&block(section, "json")).unwrap();
+    assert_eq!(reply.ok(), json);
 }
 
 /// Of the last entry of `key`: old value, new value, version, and who.

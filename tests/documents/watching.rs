@@ -67,9 +67,9 @@ async fn what_dashboard_and_alerts_ask_for_is_there_from_the_start() {
     let rules: Value = serde_saphyr::from_str(&alerts).unwrap();
     assert!(rules["groups"][0]["rules"].as_array().unwrap().len() > 4);
     for (file, text) in [("dashboard", dashboard), ("alerts", alerts)] {
-        let asked = selectors(&text);
-        assert!(asked.len() > 4, "{file}: {asked:?}");
-        let missing: Vec<_> = asked.iter().filter(|query| !has(&served, query)).collect();
+        let request = selectors(&text);
+        assert!(request.len() > 4, "{file}: {request:?}");
+        let missing: Vec<_> = request.iter().filter(|query| !has(&served, query)).collect();
         assert!(missing.is_empty(), "{file} asks for {missing:?}, not in\n{served}");
     }
 }
@@ -82,8 +82,9 @@ fn promtool(arguments: &[&str], input: &str) {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(output.status.success(), "promtool check {arguments:?}: {said}\n{input}");
+    let actual_output =
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "promtool check {arguments:?}: {actual_output}\n{input}");
 }
 
 #[tokio::test]

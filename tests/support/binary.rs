@@ -112,13 +112,14 @@ impl Home {
     /// The secrets of this home that its services' log holds: none, whatever a test is about.
     fn gave_away(&self) -> Vec<&str> {
         let log = self.log();
-        let made = fs::read_to_string(self.data().join("jwt_secret")).unwrap_or_default();
-        let made = Some(("the made-up secret", made.trim())).filter(|(_, text)| !text.is_empty());
-        let given = self.variables.iter().filter(|(name, _)| SECRETS.contains(&name.as_str()));
-        let given = given.map(|(name, text)| (name.as_str(), text.as_str()));
-        let told =
-            given.chain(made).filter(|(_, text)| text.lines().any(|line| log.contains(line)));
-        told.map(|(name, _)| name).collect()
+        let created = fs::read_to_string(self.data().join("jwt_secret")).unwrap_or_default();
+        let created =
+            Some(("the made-up secret", created.trim())).filter(|(_, text)| !text.is_empty());
+        let input = self.variables.iter().filter(|(name, _)| SECRETS.contains(&name.as_str()));
+        let input = input.map(|(name, text)| (name.as_str(), text.as_str()));
+        let actual =
+            input.chain(created).filter(|(_, text)| text.lines().any(|line| log.contains(line)));
+        actual.map(|(name, _)| name).collect()
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -161,20 +162,20 @@ impl Home {
     pub(crate) fn serve_by(&self, script: &str) -> Service {
         let mut child = self.spawn(script, Stdio::piped());
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut said = Vec::new();
+        let mut output = Vec::new();
         // In production, and under a secret that it was given, it gives out no token.
         let is_set = |(name, value): &(String, String)| match name.as_str() {
             "NODE_ENV" => value == "production",
             name => name == "JWT_SECRET",
         };
         let last = if self.variables.iter().any(is_set) { "answers on" } else { "curl" };
-        while !said.iter().any(|line: &String| line.contains(last)) {
+        while !output.iter().any(|line: &String| line.contains(last)) {
             match lines.next() {
-                Some(line) => said.push(line.unwrap()),
-                None => panic!("the service did not start: {}\n{}", said.join("\n"), self.log()),
+                Some(line) => output.push(line.unwrap()),
+                None => panic!("the service did not start: {}\n{}", output.join("\n"), self.log()),
             }
         }
-        let after = |words: &str| said.iter().find_map(|line| line.split_once(words));
+        let after = |words: &str| output.iter().find_map(|line| line.split_once(words));
         let base = after("answers on ").unwrap().1.to_owned();
         let token = after("BRUNE_TOKEN=").map_or(String::new(), |(_, token)| token.to_owned());
         Service { child, base, token, client: Client::new() }
@@ -218,11 +219,11 @@ impl Outcome {
     #[track_caller]
     pub(crate) fn refused(self, told: &[&str]) -> String {
         assert_eq!(self.code, Some(1), "{}{}", self.out, self.err);
-        let said = format!("{}{}", self.out, self.err);
+        let output = format!("{}{}", self.out, self.err);
         for part in told {
-            assert!(said.contains(part), "{part} is not in: {said}");
+            assert!(output.contains(part), "{part} is not in: {output}");
         }
-        said
+        output
     }
 }
 

@@ -9,8 +9,8 @@ pub(crate) async fn set(database: impl PgExecutor<'_>, key: &str, value: &str) {
           where key = $1 returning key, value_json, version)
         insert into app_global_setting_audit (key, action, new_value_json, version, changed_by, reason)
         select key, 'update', value_json, version, 'dba', 'by hand' from new";
-    let done = sqlx::query(sql).bind(key).bind(value).execute(database).await.unwrap();
-    assert_eq!(done.rows_affected(), 1, "{key} is not there");
+    let outcome = sqlx::query(sql).bind(key).bind(value).execute(database).await.unwrap();
+    assert_eq!(outcome.rows_affected(), 1, "{key} is not there");
 }
 
 /// A row of a secret as a release before the boundary wrote it: with its history, of two versions.
@@ -37,8 +37,8 @@ pub(crate) async fn delete(pool: &PgPool, key: &str) {
         "with gone as (delete from app_global_settings where key = $1 returning key, value_json)
         insert into app_global_setting_audit (key, action, old_value_json, changed_by, reason)
         select key, 'update', value_json, 'dba', 'by hand' from gone";
-    let done = sqlx::query(sql).bind(key).execute(pool).await.unwrap();
-    assert_eq!(done.rows_affected(), 1, "{key} is not there");
+    let outcome = sqlx::query(sql).bind(key).execute(pool).await.unwrap();
+    assert_eq!(outcome.rows_affected(), 1, "{key} is not there");
 }
 
 /// Runs `sql` as it is.

@@ -24,17 +24,20 @@ pub(crate) fn need(condition: &str) {
     if holds(condition) {
         return;
     }
-    let ran = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.ci/setup")).output().unwrap();
-    let said = String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned();
+    let actual_output =
+        Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.ci/setup")).output().unwrap();
+    let second_output =
+        String::from_utf8_lossy(&[actual_output.stdout, actual_output.stderr].concat())
+            .into_owned();
     assert!(
         holds(condition),
-        "`{condition}` does not hold, and .ci/setup did not mend it:\n{said}"
+        "`{condition}` does not hold, and .ci/setup did not mend it:\n{second_output}"
     );
 }
 
 fn holds(condition: &str) -> bool {
-    let ran = Command::new("sh").args(["-c", condition]).output();
-    ran.is_ok_and(|output| output.status.success())
+    let actual_output = Command::new("sh").args(["-c", condition]).output();
+    actual_output.is_ok_and(|output| output.status.success())
 }
 
 /// A directory that holds `files` and what `install` adds to them, which is done once for the same files. Processes
@@ -68,12 +71,15 @@ pub(crate) fn npm_install(dir: &Path) {
 
 /// Runs one step of an installation in `dir`; `program` may be one of its own.
 pub(crate) fn install(dir: &Path, program: &str, arguments: &[&str]) {
-    let found = dir.join(program);
-    let path = if found.exists() { found } else { PathBuf::from(program) };
-    let ran = Command::new(path).args(arguments).current_dir(dir).output();
-    let why = match ran {
-        Ok(ran) if ran.status.success() => return,
-        Ok(ran) => String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned(),
+    let actual = dir.join(program);
+    let path = if actual.exists() { actual } else { PathBuf::from(program) };
+    let actual_output = Command::new(path).args(arguments).current_dir(dir).output();
+    let why = match actual_output {
+        Ok(actual_output) if actual_output.status.success() => return,
+        Ok(actual_output) => {
+            String::from_utf8_lossy(&[actual_output.stdout, actual_output.stderr].concat())
+                .into_owned()
+        }
         Err(err) => err.to_string(),
     };
     panic!(
@@ -88,10 +94,15 @@ pub(crate) async fn finish(program: &str, script: &Path, variables: &[(&str, &st
     let dir = script.parent().unwrap();
     let mut command = tokio::process::Command::new(program);
     command.arg(script).current_dir(dir).envs(variables.iter().copied()).kill_on_drop(true);
-    let ran = no_hang("the script ends", command.output()).await.unwrap();
-    let said = [ran.stdout, ran.stderr]
+    let actual_output = no_hang("the script ends", command.output()).await.unwrap();
+    let second_output = [actual_output.stdout, actual_output.stderr]
         .map(|stream| String::from_utf8_lossy(&stream).into_owned())
         .concat();
-    assert!(ran.status.success(), "{}: {}\n{said}", script.display(), ran.status);
-    said
+    assert!(
+        actual_output.status.success(),
+        "{}: {}\n{second_output}",
+        script.display(),
+        actual_output.status
+    );
+    second_output
 }

@@ -200,7 +200,7 @@ async fn pass(
         to.write_u32(length).await?;
         to.write_all(&body).await?;
     }
-    let mut done = false;
+    let mut is_done = false;
     loop {
         let (kind, length) = (from.read_u8().await?, from.read_u32().await?);
         let mut message = vec![0; length as usize + 1];
@@ -212,10 +212,10 @@ async fn pass(
             return std::future::pending().await;
         }
         // A statement is complete at `C`, and committed at the `Z` that follows.
-        if !opens && kind == b'Z' && done && shared.lose_answer.swap(false, Ordering::SeqCst) {
+        if !opens && kind == b'Z' && is_done && shared.lose_answer.swap(false, Ordering::SeqCst) {
             return Ok(());
         }
-        done = kind == b'C' || done && kind != b'Z';
+        is_done = kind == b'C' || is_done && kind != b'Z';
         if *shared.hold.borrow() && message.windows(6).any(|part| part == b"LISTEN") {
             shared.holds.store(true, Ordering::SeqCst);
             let _ = shared.hold.subscribe().wait_for(|hold| !hold).await;

@@ -77,7 +77,7 @@ pub(crate) fn status(status: u16) -> Answer {
 
 type Answers = Box<dyn FnMut(&str) -> Answer + Send>;
 
-struct Kept {
+struct Shared {
     received: Mutex<Vec<Received>>,
     answers: Mutex<Answers>,
     open: watch::Sender<bool>,
@@ -86,7 +86,7 @@ struct Kept {
 /// A receiver; it ends with the test.
 pub(crate) struct Receiver {
     port: u16,
-    kept: Arc<Kept>,
+    shared: Arc<Shared>,
     task: JoinHandle<()>,
 }
 
@@ -100,25 +100,25 @@ impl Receiver {
     pub(crate) async fn answering(answers: impl FnMut(&str) -> Answer + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let kept = Arc::new(Kept {
+        let shared = Arc::new(Shared {
             received: Mutex::default(),
             answers: Mutex::new(Box::new(answers)),
             open: watch::Sender::new(true),
         });
-        let router = Router::new().fallback(receive).with_state(Arc::clone(&kept));
+        let router = Router::new().fallback(receive).with_state(Arc::clone(&shared));
         #[expect(clippy::disallowed_methods, reason = "it ends with the test")]
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { port, kept, task }
+        Self { port, shared, task }
     }
 
     /// Answers as `answers` says from now on.
     pub(crate) fn answer(&self, answers: impl FnMut(&str) -> Answer + Send + 'static) {
-        *self.kept.answers.lock().unwrap() = Box::new(answers);
+        *self.shared.answers.lock().unwrap() = Box::new(answers);
     }
 
     /// Takes what comes, and answers only when it is open again.
     pub(crate) fn open(&self, open: bool) {
-        self.kept.open.send_replace(open);
+        self.shared.open.send_replace(open);
     }
 
     pub(crate) fn address(&self) -> String {
@@ -140,12 +140,12 @@ impl Receiver {
 
     /// All that came.
     pub(crate) fn received(&self) -> Vec<Received> {
-        self.kept.received.lock().unwrap().clone()
+        self.shared.received.lock().unwrap().clone()
     }
 
     /// The number of calls so far, those that it refused included.
     pub(crate) fn call_count(&self) -> usize {
-        self.kept.received.lock().unwrap().len()
+        self.shared.received.lock().unwrap().len()
     }
 
     /// What it took, as JSON, as soon as it is so much.
@@ -156,9 +156,9 @@ impl Receiver {
 
     /// What it took so far, as JSON.
     pub(crate) fn taken(&self) -> Vec<Value> {
-        let received = self.kept.received.lock().unwrap();
-        let taken = received.iter().filter(|request| request.status.is_success());
-        taken.map(Received::json).collect()
+        let received = self.shared.received.lock().unwrap();
+        let messages = received.iter().filter(|request| request.status.is_success());
+        messages.map(Received::json).collect()
     }
 }
 
@@ -169,17 +169,17 @@ impl Drop for Receiver {
 }
 
 async fn receive(
-    State(kept): State<Arc<Kept>>,
+    State(shared): State<Arc<Shared>>,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
     let text = String::from_utf8(body.to_vec()).unwrap();
-    let (status, answered, body) = kept.answers.lock().unwrap()(&text);
+    let (status, answered, body) = shared.answers.lock().unwrap()(&text);
     let status = StatusCode::from_u16(status).unwrap();
     let received = Received { at: Instant::now(), uri, headers, text, status };
-    kept.received.lock().unwrap().push(received);
-    kept.open.subscribe().wait_for(|is_open| *is_open).await.unwrap();
+    shared.received.lock().unwrap().push(received);
+    shared.open.subscribe().wait_for(|is_open| *is_open).await.unwrap();
     let headers: HeaderMap = answered
         .as_object()
         .unwrap()

@@ -107,8 +107,8 @@ fn server_dir() -> PathBuf {
         }
         _ => {}
     }
-    let found = fs::symlink_metadata(&dir).unwrap();
-    assert!(found.is_dir() && found.uid() == uid, "{} is not ours", dir.display());
+    let actual = fs::symlink_metadata(&dir).unwrap();
+    assert!(actual.is_dir() && actual.uid() == uid, "{} is not ours", dir.display());
     dir
 }
 

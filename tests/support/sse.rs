@@ -13,7 +13,7 @@ use super::{Instance, wait::no_hang};
 /// An instance behind the real accept loop.
 pub(crate) struct Served {
     pub(crate) address: SocketAddr,
-    pub(crate) done: JoinHandle<()>,
+    pub(crate) task: JoinHandle<()>,
 }
 
 impl Served {
@@ -22,7 +22,7 @@ impl Served {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let serving = serve(listener, instance.router.clone(), limits, instance.shutdown.clone());
-        Self { address, done: TaskTracker::new().spawn(serving) }
+        Self { address, task: TaskTracker::new().spawn(serving) }
     }
 
     /// A GET of `path` with `headers`.

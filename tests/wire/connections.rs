@@ -59,15 +59,15 @@ async fn silent_and_half_open_connections_are_closed() {
     // Only the limit on heads can end these.
     let limits = Limits { write: NEVER, request: NEVER, ..LIMITS };
     let server = server(limits).await;
-    let mut held = Vec::new();
+    let mut connections = Vec::new();
     for said in ["", "GET /ok HTTP/1.1\r\nHost: a\r\nX-", "GET /ok HTTP/1.1\r\nHost: a\r\n\r\n"] {
         for _ in 0..100 {
             let mut stream = server.connect().await;
             stream.write_all(said.as_bytes()).await.unwrap();
-            held.push(stream);
+            connections.push(stream);
         }
     }
-    for stream in &mut held {
+    for stream in &mut connections {
         until_closed(stream).await;
     }
 }
@@ -95,7 +95,7 @@ async fn a_client_that_does_not_read_its_answer_is_cut_off() {
     stream.readable().await.unwrap();
     // With nothing else to wait for, draining ends when that connection does.
     server.shutdown.cancel();
-    no_hang("the server cuts the connection and ends", &mut server.done).await.unwrap();
+    no_hang("the server cuts the connection and ends", &mut server.task).await.unwrap();
 }
 
 /// A client that asks for `path` and whose kernel takes little on its behalf.
@@ -112,13 +112,13 @@ async fn reader_of(server: &Server, path: &str) -> TcpStream {
 async fn a_connection_whose_client_never_reads_is_reset() {
     // Idle connections are closed much later, so that only the limit on writes can end these.
     let server = server(Limits { head: NEVER, ..LIMITS }).await;
-    let mut held = Vec::new();
+    let mut connections = Vec::new();
     for path in ["/large", "/medium", "/events"] {
         for _ in 0..20 {
-            held.push((path, reader_of(&server, path).await));
+            connections.push((path, reader_of(&server, path).await));
         }
     }
-    for (path, stream) in &held {
+    for (path, stream) in &connections {
         // Not a byte is read: only a reset can be noticed.
         let expected = format!("the connection to {path} is reset");
         let ready = no_hang(&expected, stream.ready(Interest::ERROR)).await.unwrap();
@@ -175,12 +175,12 @@ async fn shutdown_lets_a_request_under_way_finish_and_takes_no_more() {
     server.shutdown.cancel();
     let refused = async { while TcpStream::connect(server.address).await.is_ok() {} };
     no_hang("new connections are refused", refused).await;
-    assert!(!server.done.is_finished(), "refused only after the last answer");
+    assert!(!server.task.is_finished(), "refused only after the last answer");
     server.release.notify_one();
     let answer = Answer::read(&until_closed(&mut stream).await);
     assert_eq!((answer.status, &*answer.body), (200, "slowly"));
     assert_eq!(answer.header("connection"), Some("close"));
-    no_hang("the server ends", &mut server.done).await.unwrap();
+    no_hang("the server ends", &mut server.task).await.unwrap();
 }
 
 #[tokio::test]
@@ -192,7 +192,7 @@ async fn shutdown_does_not_wait_longer_than_it_may() {
     // An answer to a second connection says that the first one was accepted.
     server.ask("GET /ok", "", "").await;
     server.shutdown.cancel();
-    no_hang("the server ends", &mut server.done).await.unwrap();
+    no_hang("the server ends", &mut server.task).await.unwrap();
     assert_eq!(until_closed(&mut stream).await, "");
 }
 
@@ -202,18 +202,18 @@ async fn shutdown_does_not_wait_longer_than_it_may() {
 async fn with_few_descriptors() {
     let server = server(Limits { head: NEVER, ..LIMITS }).await;
     let spare = File::open("/dev/null").unwrap();
-    let mut held = Vec::new();
+    let mut connections = Vec::new();
     // Both ends of each connection are of this process, so that the server runs out as well.
     while let Ok(stream) = TcpStream::connect(server.address).await {
-        held.push(stream);
-        assert!(held.len() < 1000, "descriptors are not limited");
+        connections.push(stream);
+        assert!(connections.len() < 1000, "descriptors are not limited");
     }
     // Nothing runs between the two, so that the client's end takes the descriptor, and none is left to accept with.
     drop(spare);
     let mut stream = server.connect().await;
     assert!(File::open("/dev/null").is_err(), "the server could accept");
     stream.write_all(b"GET /ok HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
-    drop(held);
+    drop(connections);
     assert_eq!(Answer::read(&until_closed(&mut stream).await).status, 200);
 }
 
@@ -222,6 +222,6 @@ fn running_out_of_descriptors_is_survived() {
     let this = std::env::current_exe().unwrap();
     let script = r#"ulimit -n 48 && exec "$0" --exact connections::with_few_descriptors --ignored"#;
     let run = std::process::Command::new("sh").args(["-c", script]).arg(this).output().unwrap();
-    let said = String::from_utf8_lossy(&run.stdout);
-    assert!(run.status.success() && said.contains("1 passed"), "{said}");
+    let actual_output = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success() && actual_output.contains("1 passed"), "{actual_output}");
 }

@@ -51,7 +51,7 @@ struct SlowRoute {
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) shutdown: CancellationToken,
-    pub(crate) done: JoinHandle<()>,
+    pub(crate) task: JoinHandle<()>,
     /// Gets a message when a request has reached `/slow`.
     pub(crate) reached: mpsc::UnboundedReceiver<()>,
     /// Lets `/slow` answer.
@@ -72,8 +72,8 @@ pub(crate) async fn server(limits: Limits) -> Server {
         brune::metrics::Metrics::default(),
         brune::http::PathPrefix::default(),
     );
-    let done = TaskTracker::new().spawn(serve(listener, router, limits, shutdown.clone()));
-    Server { address, shutdown, done, reached, release }
+    let task = TaskTracker::new().spawn(serve(listener, router, limits, shutdown.clone()));
+    Server { address, shutdown, task, reached, release }
 }
 
 fn keys() -> TokenVerifier {

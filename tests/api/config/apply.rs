@@ -67,8 +67,8 @@ async fn a_plan_that_anything_has_overtaken_is_refused_a_hundred_times() {
         } else {
             applied.problem(409, "plan_outdated");
         }
-        let again = import(&app.instance, &query, JSON, &text).send().await;
-        again.problem(409, "plan_outdated");
+        let repeat = import(&app.instance, &query, JSON, &text).send().await;
+        repeat.problem(409, "plan_outdated");
     }
 }
 
@@ -151,8 +151,8 @@ async fn locked_entries_are_skipped_listed_and_on_the_trail_but_never_told() {
         select a::text as text from app_global_setting_audit a
         union all select s::text from app_global_settings s
         union all select i::text from app_idempotency_key i) it";
-    let found: bool = sqlx::query_scalar(sql).bind(WORD).fetch_one(&app.db.pool()).await.unwrap();
-    assert!(!found);
+    let actual: bool = sqlx::query_scalar(sql).bind(WORD).fetch_one(&app.db.pool()).await.unwrap();
+    assert!(!actual);
 }
 
 #[tokio::test]

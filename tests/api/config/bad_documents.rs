@@ -54,8 +54,8 @@ async fn yaml_that_refers_to_itself_is_refused() {
 #[tokio::test]
 async fn yaml_is_read_strictly_and_the_place_is_told() {
     let app = TestApp::new().await;
-    let told = refused(&app, YAML, &yaml(&format!("{COOLDOWN}: 45\n{COOLDOWN}: 46"))).await;
-    assert!(detail(&told).contains("line 5"), "{told}");
+    let problem = refused(&app, YAML, &yaml(&format!("{COOLDOWN}: 45\n{COOLDOWN}: 46"))).await;
+    assert!(detail(&problem).contains("line 5"), "{problem}");
     for text in [
         yaml(&format!("{COOLDOWN}: !secret {WORD}")),
         yaml(&format!("{COOLDOWN}: !!python/object:os.system {WORD}")),
@@ -96,9 +96,9 @@ async fn a_word_of_yaml_is_the_text_that_it_is_and_no_other_type() {
         ("BRUNE_ELIGIBILITY_ALLOWED_LEVELS: [1]", "invalid", Value::Null),
         ("BRUNE_ELIGIBILITY_ALLOWED_LEVELS:\n  - a", "change", json!(["a"])),
     ] {
-        let told = plan(&app.instance, YAML, &yaml(line)).await;
-        assert_eq!(classes(&told)[0].1, class, "{line} {told}");
-        assert_eq!(told["entries"][0]["imported"], imported, "{line}");
+        let import_plan = plan(&app.instance, YAML, &yaml(line)).await;
+        assert_eq!(classes(&import_plan)[0].1, class, "{line} {import_plan}");
+        assert_eq!(import_plan["entries"][0]["imported"], imported, "{line}");
     }
 }
 
@@ -106,12 +106,12 @@ async fn a_word_of_yaml_is_the_text_that_it_is_and_no_other_type() {
 async fn lines_are_read_strictly_and_every_faulty_one_is_named() {
     let app = TestApp::new().await;
     let text = format!("{COOLDOWN}=45\nnonsense {WORD}\n\n{COOLDOWN}=46\n{PER_DAY}='{WORD}\n");
-    let told = refused(&app, ENV, &text).await;
-    let all: Vec<_> = told["errors"].as_array().unwrap().iter().map(detail_of).collect();
-    assert_eq!(all.len(), 3, "{told}");
-    assert!(all[0].starts_with("line 2: "), "{told}");
-    assert!(all[1].starts_with("line 4: ") && all[1].contains("line 1"), "{told}");
-    assert!(all[2].starts_with("line 5: "), "{told}");
+    let problem = refused(&app, ENV, &text).await;
+    let all: Vec<_> = problem["errors"].as_array().unwrap().iter().map(detail_of).collect();
+    assert_eq!(all.len(), 3, "{problem}");
+    assert!(all[0].starts_with("line 2: "), "{problem}");
+    assert!(all[1].starts_with("line 4: ") && all[1].contains("line 1"), "{problem}");
+    assert!(all[2].starts_with("line 5: "), "{problem}");
     refused(&app, ENV, &format!("# brune:revision=soon\n{COOLDOWN}=45\n")).await;
     refused(&app, ENV, &format!("\u{feff}# brune:format_version=2\n{COOLDOWN}=45\n")).await;
     refused(&app, ENV, "BRUNE_PROMPT_VERSION=a\u{202E}b\n").await;
@@ -125,11 +125,12 @@ fn detail_of(fault: &Value) -> &str {
 async fn a_dollar_sign_stays_text_and_nothing_of_the_environment_is_read() {
     let app = TestApp::new().await;
     for spelt in ["${OPENAI_API_KEY}", "\"\\${OPENAI_API_KEY}\"", "'${OPENAI_API_KEY}'"] {
-        let told = plan(&app.instance, ENV, &format!("BRUNE_PROMPT_VERSION={spelt}\n")).await;
-        assert_eq!(told["entries"][0]["imported"], "${OPENAI_API_KEY}", "{spelt}");
+        let import_plan =
+            plan(&app.instance, ENV, &format!("BRUNE_PROMPT_VERSION={spelt}\n")).await;
+        assert_eq!(import_plan["entries"][0]["imported"], "${OPENAI_API_KEY}", "{spelt}");
     }
-    let told = plan(&app.instance, ENV, "BRUNE_PROMPT_VERSION=$(id) `id` $HOME\n").await;
-    assert_eq!(told["entries"][0]["imported"], "$(id) `id` $HOME");
+    let import_plan = plan(&app.instance, ENV, "BRUNE_PROMPT_VERSION=$(id) `id` $HOME\n").await;
+    assert_eq!(import_plan["entries"][0]["imported"], "$(id) `id` $HOME");
 }
 
 #[tokio::test]
@@ -137,9 +138,9 @@ async fn what_is_no_number_in_a_line_is_no_zero() {
     let app = TestApp::new().await;
     for text in ["", "-", ".", "e5", "+5", "0x10", "010", "1_0", "inf", "NaN", "45 minutes", "4,5"]
     {
-        let told = plan(&app.instance, ENV, &format!("{COOLDOWN}={text}\n")).await;
-        assert_eq!(classes(&told), [(COOLDOWN, "invalid")], "{text:?} {told}");
-        assert_eq!(told["entries"][0]["detail"], "must be a whole number", "{text:?}");
+        let import_plan = plan(&app.instance, ENV, &format!("{COOLDOWN}={text}\n")).await;
+        assert_eq!(classes(&import_plan), [(COOLDOWN, "invalid")], "{text:?} {import_plan}");
+        assert_eq!(import_plan["entries"][0]["detail"], "must be a whole number", "{text:?}");
     }
 }
 
@@ -151,9 +152,9 @@ async fn a_document_of_a_newer_form_is_refused_and_says_why() {
         (YAML, "format_version: 2\nsettings: {}\n"),
         (ENV, "# brune:format_version=2\nA=1\n"),
     ] {
-        let told = refused(&app, media, text).await;
-        assert_eq!(told["errors"][0]["code"], "newer_format", "{told}");
-        assert!(detail(&told).contains("is 2, and this release reads 1"), "{told}");
+        let problem = refused(&app, media, text).await;
+        assert_eq!(problem["errors"][0]["code"], "newer_format", "{problem}");
+        assert!(detail(&problem).contains("is 2, and this release reads 1"), "{problem}");
     }
 }
 
@@ -167,9 +168,9 @@ async fn every_wrong_entry_is_reported() {
     assert!(!reply.text.contains(WORD), "{}", reply.text);
     let problem = reply.problem(400, "validation_failed");
     assert_eq!(problem["errors"].as_array().unwrap().len(), 6, "{problem}");
-    let told = plan(&app.instance, "application/json", &text).await;
-    assert_eq!(told["counts"], json!({"invalid": 6}));
-    assert!(!told.to_string().contains(WORD));
+    let import_plan = plan(&app.instance, "application/json", &text).await;
+    assert_eq!(import_plan["counts"], json!({"invalid": 6}));
+    assert!(!import_plan.to_string().contains(WORD));
 }
 
 #[tokio::test]

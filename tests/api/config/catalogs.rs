@@ -48,9 +48,9 @@ async fn holds(text: &str, key: &str, old: Value, new: Value, locked: &[&str]) {
         assert!(exported["settings"].get(key).is_none(), "{key}");
     }
     for (format, media) in super::FORMATS {
-        let told = plan(&app.instance, media, &export(&app.instance, format).await).await;
+        let import_plan = plan(&app.instance, media, &export(&app.instance, format).await).await;
         let same = catalog.schema.editable().count();
-        assert_eq!(told["counts"], json!({"same": same}), "{format}");
+        assert_eq!(import_plan["counts"], json!({"same": same}), "{format}");
     }
 }
 
@@ -114,8 +114,8 @@ async fn a_catalog_without_the_settings_of_sessions_has_no_sessions() {
             "{paths:?}"
         );
         let schemas = document["components"]["schemas"].as_object().unwrap();
-        let left: Vec<_> = schemas.keys().filter(|key| speaks_of_sessions(key)).collect();
-        assert!(left.is_empty(), "{left:?}");
+        let remaining: Vec<_> = schemas.keys().filter(|key| speaks_of_sessions(key)).collect();
+        assert!(remaining.is_empty(), "{remaining:?}");
         assert!(schemas.contains_key("Problem"), "{document}");
         let tags = document["tags"].as_array().unwrap();
         assert!(tags.iter().all(|tag| tag["name"] != "sessions"), "{tags:?}");
@@ -147,6 +147,6 @@ async fn sessions_come_and_go_with_what_the_database_declares() {
     by_hand::delete(&app.db.pool(), "BRUNE_PAUSE_MINUTES").await;
     app.publish(BRUN_E).await;
     get(&app.instance, "/admin/global-settings").await.ok();
-    let listed = get(&app.instance, "/admin/sessions").await.ok();
-    assert_eq!(listed["sessions"].as_array().unwrap().len(), 1);
+    let listing = get(&app.instance, "/admin/sessions").await.ok();
+    assert_eq!(listing["sessions"].as_array().unwrap().len(), 1);
 }

@@ -94,17 +94,18 @@ async fn a_document_leads_a_fresh_database_to_where_it_came_from() {
     for (format, media) in FORMATS {
         let text = export(&origin.instance, format).await;
         let fresh = TestApp::new().await;
-        let told = plan(&fresh.instance, media, &text).await;
-        assert_eq!(told["counts"], json!({"change": 9}), "{format} {told}");
-        let query = format!("reason=replicate&plan_id={}", told["plan_id"].as_str().unwrap());
+        let import_plan = plan(&fresh.instance, media, &text).await;
+        assert_eq!(import_plan["counts"], json!({"change": 9}), "{format} {import_plan}");
+        let query =
+            format!("reason=replicate&plan_id={}", import_plan["plan_id"].as_str().unwrap());
         let changed = import(&fresh.instance, &query, media, &text).send().await.ok();
         assert_eq!(
             (&changed["revision"], changed["changed"].as_array().unwrap().len()),
             (&json!(2), 9)
         );
-        let back = export(&fresh.instance, format).await;
-        assert_eq!(lasting(&back), lasting(&text), "{format}");
-        assert_eq!(plan(&fresh.instance, media, &back).await["counts"], json!({"same": 9}));
+        let document = export(&fresh.instance, format).await;
+        assert_eq!(lasting(&document), lasting(&text), "{format}");
+        assert_eq!(plan(&fresh.instance, media, &document).await["counts"], json!({"same": 9}));
     }
 }
 
@@ -113,8 +114,8 @@ async fn a_document_says_the_same_in_every_format() {
     let app = configured().await;
     let exported: Value = serde_json::from_str(&export(&app.instance, "json").await).unwrap();
     for (format, media) in FORMATS {
-        let told = plan(&app.instance, media, &export(&app.instance, format).await).await;
-        for entry in told["entries"].as_array().unwrap() {
+        let import_plan = plan(&app.instance, media, &export(&app.instance, format).await).await;
+        for entry in import_plan["entries"].as_array().unwrap() {
             let key = entry["key"].as_str().unwrap();
             assert_eq!(entry["imported"], exported["settings"][key], "{format} {key}");
         }

@@ -24,8 +24,8 @@ async fn every_key_of_the_catalog_is_listed_and_locked_ones_have_no_value() {
     assert_eq!(reply.header("etag"), "\"r1\"");
     let listing = reply.ok();
     assert_eq!(listing["revision"], 1);
-    let listed = keys(&listing);
-    assert!(listed.is_sorted() && listed.len() == 38, "{listed:?}");
+    let actual_listing = keys(&listing);
+    assert!(actual_listing.is_sorted() && actual_listing.len() == 38, "{actual_listing:?}");
     for entry in listing["entries"].as_array().unwrap() {
         let (key, locked) = (&entry["key"], entry["locked"].as_bool().unwrap());
         assert_eq!(entry["editable"], !locked, "{key}");
@@ -77,14 +77,14 @@ async fn one_key_is_what_the_batch_contract_tells_of_it_and_has_its_own_tag() {
     let path = format!("{CONFIG}/{COOLDOWN}");
     let reply = get(&app.instance, &path).await;
     assert_eq!(reply.header("etag"), "\"v2\"");
-    let mut found = reply.ok();
-    assert_eq!(found["locked"], false);
-    found.as_object_mut().unwrap().remove("locked");
+    let mut body = reply.ok();
+    assert_eq!(body["locked"], false);
+    body.as_object_mut().unwrap().remove("locked");
     let batch = read(&app.instance, &format!("{}/{COOLDOWN}", crate::settings::PATH)).await.ok();
-    assert_eq!(found, batch);
-    let held = app.instance.get(&path).bearer(&crate::support::admin("a"));
-    let held = held.header("if-none-match", "\"v2\"").send().await;
-    assert_eq!((held.status.as_u16(), held.text.as_str()), (304, ""));
+    assert_eq!(body, batch);
+    let connections = app.instance.get(&path).bearer(&crate::support::admin("a"));
+    let connections = connections.header("if-none-match", "\"v2\"").send().await;
+    assert_eq!((connections.status.as_u16(), connections.text.as_str()), (304, ""));
     let secret = one(&app.instance, "OPENAI_API_KEY").await;
     assert_eq!((&secret["locked"], &secret["value"]), (&json!(true), &Value::Null));
     get(&app.instance, &format!("{CONFIG}/NO_SUCH_KEY")).await.problem(404, "unknown_key");

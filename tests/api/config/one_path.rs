@@ -70,7 +70,7 @@ async fn reset_gives_the_default_of_the_catalog_as_it_is_now() {
     let moved = "update app_global_setting_schema set default_json = '15'
         where key = 'BRUNE_COOLDOWN_MINUTES'";
     psql(&app.db.owner(), moved).await.unwrap();
-    let back = reset(&deaf, &format!("{COOLDOWN}?reason=a+test&version=2")).send().await.ok();
-    assert_eq!((&back["value"], &back["default"]), (&json!(15), &json!(15)));
+    let body = reset(&deaf, &format!("{COOLDOWN}?reason=a+test&version=2")).send().await.ok();
+    assert_eq!((&body["value"], &body["default"]), (&json!(15), &json!(15)));
     assert_eq!(one(&app.instance, COOLDOWN).await["value"], 15);
 }

@@ -33,15 +33,15 @@ async fn every_variable_of_the_service_is_locked_and_its_value_is_nowhere() {
         lines.extend([name, "=postgres://u:", WORD, "-1@db/x\n"]);
     }
     let text = format!("{lines}{COOLDOWN}=45\n");
-    let drawn = plan(&app.instance, ENV, &text).await;
-    for (key, class) in classes(&drawn) {
+    let import_plan = plan(&app.instance, ENV, &text).await;
+    for (key, class) in classes(&import_plan) {
         assert_eq!(class, if key == COOLDOWN { "change" } else { "locked" }, "{key}");
     }
-    assert!(!drawn.to_string().contains(WORD), "{drawn}");
-    let done = import(&app.instance, "reason=moving+in", ENV, &text).send().await;
-    assert!(!done.text.contains(WORD), "{}", done.text);
-    let done = done.ok();
-    assert_eq!(done["ignored"].as_array().unwrap().len(), names.len(), "{done}");
+    assert!(!import_plan.to_string().contains(WORD), "{import_plan}");
+    let reply = import(&app.instance, "reason=moving+in", ENV, &text).send().await;
+    assert!(!reply.text.contains(WORD), "{}", reply.text);
+    let reply = reply.ok();
+    assert_eq!(reply["ignored"].as_array().unwrap().len(), names.len(), "{reply}");
     assert_eq!(one(&app.instance, COOLDOWN).await["value"], 45);
     let trail = Value::from(entries(&app.instance, "action=refused").await).to_string();
     assert!(!trail.contains(WORD), "{trail}");
@@ -72,9 +72,9 @@ applies = "hot"
 description = "Where the cache is."
 "#;
     let app = TestApp::with_catalog(text).await;
-    let drawn =
+    let import_plan =
         plan(&app.instance, ENV, "REDIS_URL=redis://other\nBRUNE_LISTEN=127.0.0.1:1\n").await;
-    assert_eq!(classes(&drawn), [("BRUNE_LISTEN", "locked"), ("REDIS_URL", "change")]);
+    assert_eq!(classes(&import_plan), [("BRUNE_LISTEN", "locked"), ("REDIS_URL", "change")]);
 }
 
 #[tokio::test]
@@ -90,9 +90,9 @@ async fn keys_that_are_not_declared_are_skipped_when_asked_for() {
         .send()
         .await
         .problem(400, "secret_like_value");
-    let drawn = plan_with(&app.instance, "on_unknown=skip", &text).await;
+    let import_plan = plan_with(&app.instance, "on_unknown=skip", &text).await;
     assert_eq!(
-        classes(&drawn),
+        classes(&import_plan),
         [
             ("APP_NAME", "unknown"),
             ("AWS_SECRET", "unknown"),
@@ -100,25 +100,31 @@ async fn keys_that_are_not_declared_are_skipped_when_asked_for() {
             ("STRIPE_KEY", "unknown"),
         ]
     );
-    for entry in
-        drawn["entries"].as_array().unwrap().iter().filter(|entry| entry["class"] == "unknown")
+    for entry in import_plan["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|entry| entry["class"] == "unknown")
     {
         assert!(entry["detail"].as_str().unwrap().ends_with("; skipped"), "{entry}");
         assert_eq!((&entry["imported"], &entry["current"]), (&Value::Null, &Value::Null));
     }
-    assert_eq!(drawn["refusal"], Value::Null);
-    assert!(!drawn.to_string().contains(WORD) && !drawn.to_string().contains("sk_live"), "{drawn}");
-    let id = drawn["plan_id"].as_str().unwrap();
+    assert_eq!(import_plan["refusal"], Value::Null);
+    assert!(
+        !import_plan.to_string().contains(WORD) && !import_plan.to_string().contains("sk_live"),
+        "{import_plan}"
+    );
+    let id = import_plan["plan_id"].as_str().unwrap();
     // The plan was drawn up with the others left out, and holds for nothing else.
     let other = import(&app.instance, &format!("reason=moving+in&plan_id={id}"), ENV, &text);
     other.send().await.problem(400, "secret_like_value");
     let query = format!("reason=moving+in&on_unknown=skip&plan_id={id}");
-    let done = import(&app.instance, &query, ENV, &text).header("idempotency-key", "once");
-    let done = done.send().await.ok();
-    assert_eq!(done["changed"].as_array().unwrap().len(), 1, "{done}");
-    assert_eq!(done["ignored"], json!(["APP_NAME", "STRIPE_KEY", "AWS_SECRET"]));
-    let again = import(&app.instance, &query, ENV, &text).header("idempotency-key", "once");
-    assert_eq!(again.send().await.ok(), done);
+    let reply = import(&app.instance, &query, ENV, &text).header("idempotency-key", "once");
+    let reply = reply.send().await.ok();
+    assert_eq!(reply["changed"].as_array().unwrap().len(), 1, "{reply}");
+    assert_eq!(reply["ignored"], json!(["APP_NAME", "STRIPE_KEY", "AWS_SECRET"]));
+    let repeat = import(&app.instance, &query, ENV, &text).header("idempotency-key", "once");
+    assert_eq!(repeat.send().await.ok(), reply);
     let trail = entries(&app.instance, "action=refused").await;
     assert!(!Value::from(trail).to_string().contains("APP_NAME"));
     import(&app.instance, "on_unknown=drop", ENV, &text)
@@ -150,20 +156,20 @@ async fn a_plan_says_what_the_import_would_be_answered() {
         ("on_conflict=skip", conflict.clone(), 200, ""),
         ("on_conflict=overwrite", conflict, 200, ""),
     ] {
-        let told = plan_with(&app.instance, query, &text).await;
-        let refusal = told["refusal"]["code"].as_str().unwrap_or_default();
-        assert_eq!(refusal, code, "{text} {told}");
+        let import_plan = plan_with(&app.instance, query, &text).await;
+        let refusal = import_plan["refusal"]["code"].as_str().unwrap_or_default();
+        assert_eq!(refusal, code, "{text} {import_plan}");
         let real =
             import(&app.instance, &format!("reason=a+test&{query}"), ENV, &text).send().await;
         if code.is_empty() {
             real.ok();
-            let back = format!("# brune:revision=1\n{PER_DAY}=9\n");
+            let restore = format!("# brune:revision=1\n{PER_DAY}=9\n");
             let query = "reason=back&on_conflict=overwrite";
-            import(&app.instance, query, ENV, &back).send().await.ok();
+            import(&app.instance, query, ENV, &restore).send().await.ok();
         } else {
             let problem = real.problem(status, code);
-            assert_eq!(told["refusal"]["status"], status);
-            assert_eq!(told["refusal"]["title"], problem["title"]);
+            assert_eq!(import_plan["refusal"]["status"], status);
+            assert_eq!(import_plan["refusal"]["title"], problem["title"]);
         }
     }
 }

@@ -25,9 +25,9 @@ async fn every_entry_has_its_class_and_the_classes_are_counted() {
     .unwrap();
     text["revision"] = json!(1);
     let before = stored(&app).await;
-    let told = plan(&app.instance, JSON, &text.to_string()).await;
+    let import_plan = plan(&app.instance, JSON, &text.to_string()).await;
     assert_eq!(
-        classes(&told),
+        classes(&import_plan),
         [
             (COOLDOWN, "change"),
             (PER_DAY, "conflict"),
@@ -40,12 +40,12 @@ async fn every_entry_has_its_class_and_the_classes_are_counted() {
     );
     let counts =
         json!({"change": 1, "same": 1, "conflict": 1, "locked": 2, "unknown": 1, "invalid": 1});
-    assert_eq!((&told["counts"], &told["base_revision"]), (&counts, &json!(2)));
-    let change = entry(&told, COOLDOWN);
+    assert_eq!((&import_plan["counts"], &import_plan["base_revision"]), (&counts, &json!(2)));
+    let change = entry(&import_plan, COOLDOWN);
     assert_eq!((&change["current"], &change["imported"]), (&json!(30), &json!(45)));
-    let detail = entry(&told, PER_DAY)["detail"].as_str().unwrap();
+    let detail = entry(&import_plan, PER_DAY)["detail"].as_str().unwrap();
     assert!(detail.starts_with("changed here by admin-1 at "), "{detail}");
-    assert!(!told.to_string().contains(WORD), "{told}");
+    assert!(!import_plan.to_string().contains(WORD), "{import_plan}");
     assert_eq!(stored(&app).await, before, "not even a trace of the locked ones");
 }
 
@@ -73,8 +73,8 @@ async fn a_rule_that_ties_two_settings_is_held_against_what_the_import_would_lea
         (json!({ALLOWLIST: [mini], MODEL: mini}), vec![(MODEL, "change"), (ALLOWLIST, "change")]),
     ] {
         let text = document(&settings);
-        let told = plan(&app.instance, JSON, &text).await;
-        assert_eq!(classes(&told), expected, "{settings}");
+        let import_plan = plan(&app.instance, JSON, &text).await;
+        assert_eq!(classes(&import_plan), expected, "{settings}");
         let invalid = expected.iter().any(|(_, class)| *class == "invalid");
         let applied = import(&app.instance, "reason=a+test", JSON, &text).send().await;
         if invalid {

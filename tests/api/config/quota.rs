@@ -55,12 +55,12 @@ async fn every_way_of_writing_counts_and_no_dry_run_does() {
     import(&instance, "reason=a+test", "application/json", &text).send().await.ok();
     instance.change(&[(COOLDOWN, json!(46), 4)]).await.ok();
     let before = entries(&instance, "").await.len();
-    let back = json!({"key": COOLDOWN, "to_version": 1, "version": 5});
+    let actual_rollback = json!({"key": COOLDOWN, "to_version": 1, "version": 5});
     let calls = [
         put(&instance, COOLDOWN, json!({"value": 41, "version": 5})),
         reset(&instance, &format!("{COOLDOWN}?reason=a+test&version=5")),
         import(&instance, "reason=a+test", "application/json", &text),
-        rollback(&instance, crate::settings::ROLLBACK, back),
+        rollback(&instance, crate::settings::ROLLBACK, actual_rollback),
     ];
     for call in calls {
         call.send().await.problem(429, "rate_limited");

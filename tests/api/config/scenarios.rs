@@ -72,12 +72,12 @@ async fn story_1_invalid_values_stop_the_first_start_all_of_them_named() {
     let dotenv = format!(
         "{COOLDOWN}=soon\n{PER_DAY}=0\n{MAX_MINUTES}=-\nBRUNE_ELIGIBILITY_REQUIRE_PLAN=no\nBRUNE_PROMPT_ID={WORD}\n"
     );
-    let told = start(&db, &dotenv).await.unwrap_err().to_string();
+    let text = start(&db, &dotenv).await.unwrap_err().to_string();
     for key in [COOLDOWN, PER_DAY, MAX_MINUTES, "BRUNE_ELIGIBILITY_REQUIRE_PLAN", "BRUNE_PROMPT_ID"]
     {
-        assert!(told.contains(&format!("{key} (.env): ")), "{key}: {told}");
+        assert!(text.contains(&format!("{key} (.env): ")), "{key}: {text}");
     }
-    assert!(!told.contains(WORD), "{told}");
+    assert!(!text.contains(WORD), "{text}");
     assert_eq!(head(&db.pool()).await, (None, 0));
 }
 
@@ -88,8 +88,8 @@ async fn story_1_startup_with_an_existing_configuration_database() {
     let instance = Instance::builder(db.pool()).start().await;
     instance.change(&[(COOLDOWN, json!(50), 1)]).await.ok();
     let before = head(&db.pool()).await;
-    let again = start(&db, &format!("{COOLDOWN}=99\n{PER_DAY}=7\n")).await.unwrap();
-    assert!(again.is_empty(), "{again:?}");
+    let repeat = start(&db, &format!("{COOLDOWN}=99\n{PER_DAY}=7\n")).await.unwrap();
+    assert!(repeat.is_empty(), "{repeat:?}");
     // Not even an invalid one is looked at.
     assert!(start(&db, &format!("{COOLDOWN}=nonsense\n")).await.unwrap().is_empty());
     assert_eq!(head(&db.pool()).await, before);
@@ -215,11 +215,11 @@ async fn story_4_import_configuration_set() {
             text = text.replacen(&format!("{spelt}2"), &format!("{spelt}1"), 1);
         }
         let before = stored(&target).await;
-        let told = plan(&target.instance, media, &text).await;
-        assert!(classes(&told).contains(&(COOLDOWN, "change")), "{told}");
-        assert!(classes(&told).contains(&(PER_DAY, "conflict")), "{told}");
+        let import_plan = plan(&target.instance, media, &text).await;
+        assert!(classes(&import_plan).contains(&(COOLDOWN, "change")), "{import_plan}");
+        assert!(classes(&import_plan).contains(&(PER_DAY, "conflict")), "{import_plan}");
         let counts = json!({"change": 1, "conflict": 1, "same": 7});
-        assert_eq!(told["counts"], counts, "{format}");
+        assert_eq!(import_plan["counts"], counts, "{format}");
         assert_eq!(stored(&target).await, before, "a dry run stores nothing");
         let call = import(&target.instance, "reason=from+staging", media, &text);
         let problem = call.send().await.problem(409, "version_conflict");

@@ -13,9 +13,9 @@ async fn put_answers_with_the_setting_as_it_is_now() {
     let app = TestApp::new().await;
     let written =
         put(&app.instance, COOLDOWN, json!({"value": 45.0, "version": 1})).send().await.ok();
-    let mut found = one(&app.instance, COOLDOWN).await;
-    found["dry_run"] = json!(false);
-    assert_eq!(written, found);
+    let mut actual = one(&app.instance, COOLDOWN).await;
+    actual["dry_run"] = json!(false);
+    assert_eq!(written, actual);
     for (name, value) in [
         ("value", json!(45)),
         ("version", json!(2)),
@@ -58,9 +58,9 @@ async fn if_match_names_the_version_and_a_stale_one_is_a_412() {
     }
     assert_eq!(stored(&app).await, before);
     let call = reset(&app.instance, &format!("{COOLDOWN}?reason=a+test"));
-    let back = call.header("if-match", "\"v2\"").send().await;
-    assert_eq!(back.header("etag"), "\"v3\"");
-    assert_eq!(back.ok()["value"], 30);
+    let actual_reply = call.header("if-match", "\"v2\"").send().await;
+    assert_eq!(actual_reply.header("etag"), "\"v3\"");
+    assert_eq!(actual_reply.ok()["value"], 30);
 }
 
 #[tokio::test]
@@ -95,8 +95,8 @@ async fn delete_gives_the_key_its_default_and_says_so_on_the_trail() {
     let app = TestApp::new().await;
     put(&app.instance, COOLDOWN, json!({"value": 45, "version": 1})).send().await.ok();
     let call = reset(&app.instance, &format!("{COOLDOWN}?reason=too+long&version=2"));
-    let back = call.send().await.ok();
-    assert_eq!((&back["value"], &back["version"]), (&json!(30), &json!(3)));
+    let body = call.send().await.ok();
+    assert_eq!((&body["value"], &body["version"]), (&json!(30), &json!(3)));
     let entry = &entries(&app.instance, "action=reset").await[0];
     assert_eq!((&entry["old_value"], &entry["new_value"]), (&json!(45), &json!(30)));
     assert_eq!((&entry["reason"], &entry["key"]), (&json!("too long"), &json!(COOLDOWN)));

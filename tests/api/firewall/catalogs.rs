@@ -15,11 +15,14 @@ fn catalog(entry: &str) -> String {
 
 #[track_caller]
 fn is_refused(text: &str, what: &str, name: &str, core: &str) {
-    let told = Catalog::parse(text).unwrap_err().of_file("mine.toml");
+    let actual = Catalog::parse(text).unwrap_err().of_file("mine.toml");
     let expected =
         format!("mine.toml:4: A: its {what} looks like {name}; a secret is never stored");
-    assert!(told.replace("a choice of its", "its").contains(&expected), "{told}");
-    assert!(!told.contains(&core[..16]) && !told.contains(&core[..16].to_uppercase()), "{told}");
+    assert!(actual.replace("a choice of its", "its").contains(&expected), "{actual}");
+    assert!(
+        !actual.contains(&core[..16]) && !actual.contains(&core[..16].to_uppercase()),
+        "{actual}"
+    );
 }
 
 #[test]

@@ -187,7 +187,7 @@ fn is_refused(reply: Reply, way: &Way, form: &Form) {
 async fn each_form_is_refused_on_every_way_in_and_leaves_nothing_but_its_trace() {
     let app = TestApp::new().await;
     let before = settings(&app).await;
-    let mut sent = Vec::new();
+    let mut requests = Vec::new();
     for (form, way) in all().flat_map(|form| WAYS.iter().map(move |way| (form, way))) {
         // The same core in both cases, since some forms want capitals.
         let core = core();
@@ -196,7 +196,7 @@ async fn each_form_is_refused_on_every_way_in_and_leaves_nothing_but_its_trace()
         tells_nothing_of(&reply, short);
         tells_nothing_of(&reply, &short.to_uppercase());
         is_refused(reply, way, form);
-        sent.push((way, form, core));
+        requests.push((way, form, core));
         let trace = &refused(&app.instance).await[0];
         assert_eq!(trace["key"], way.key, "{} as {}", form.name, way.name);
         let withheld = trace["reason"] == "(withheld: the reason looked like a secret)";
@@ -207,9 +207,9 @@ async fn each_form_is_refused_on_every_way_in_and_leaves_nothing_but_its_trace()
     }
     let sql = "select count(*) from app_global_setting_audit where action = 'refused'";
     let traces: i64 = sqlx::query_scalar(sql).fetch_one(&app.db.pool()).await.unwrap();
-    assert_eq!(usize::try_from(traces).unwrap(), sent.len());
+    assert_eq!(usize::try_from(traces).unwrap(), requests.len());
     let dump = Dump::of(&app.db.pool()).await;
-    for (way, form, core) in sent {
+    for (way, form, core) in requests {
         for word in [core[..16].to_owned(), core[..16].to_uppercase()] {
             let places = dump.places(&word);
             assert!(places.is_empty(), "{} as {}: {places:?}", form.name, way.name);

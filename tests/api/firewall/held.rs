@@ -60,8 +60,8 @@ async fn a_secret_of_digits_is_found_as_a_number() {
         request: brune::ids::RequestId::new(),
     };
     let terms = settings::WriteOptions { dry_run: true, ..settings::WriteOptions::default() };
-    let done = settings::update(&app.db.pool().into(), &service, &actor, &[edit], &terms).await;
-    assert!(matches!(done, Err(settings::Error::SecretLike(_))), "{done:?}");
+    let outcome = settings::update(&app.db.pool().into(), &service, &actor, &[edit], &terms).await;
+    assert!(matches!(outcome, Err(settings::Error::SecretLike(_))), "{outcome:?}");
     assert_eq!(stored(&app).await, before);
 }
 
@@ -84,17 +84,17 @@ async fn publish(given: &str, firewall: &SecretScanner) -> (TestDb, String) {
 #[tokio::test]
 async fn a_first_value_that_is_a_secret_stops_the_first_start_and_is_named_without_it() {
     let core = super::core();
-    let held = "what this process holds";
-    let firewall = SecretScanner::with_known_secrets([Secret::new(held.to_owned())]);
+    let connections = "what this process holds";
+    let firewall = SecretScanner::with_known_secrets([Secret::new(connections.to_owned())]);
     for (secret, looks) in [
         (["sk", "-proj-", &core].concat(), "an OpenAI API key"),
-        (format!("mid,{held}"), "a secret of this service"),
+        (format!("mid,{connections}"), "a secret of this service"),
     ] {
-        let (db, told) = publish(&secret, &firewall).await;
+        let (db, actual) = publish(&secret, &firewall).await;
         let expected =
             format!("{LEVELS} (.env): looks like {looks}; a secret is never stored here");
-        assert!(told.contains(&expected), "{told}");
-        assert!(!told.contains(&core) && !told.contains(held), "{told}");
+        assert!(actual.contains(&expected), "{actual}");
+        assert!(!actual.contains(&core) && !actual.contains(connections), "{actual}");
         assert!(places(&db.pool(), LEVELS).await.is_empty(), "nothing was published");
     }
 }
@@ -105,10 +105,11 @@ async fn a_default_that_is_a_secret_of_the_process_is_not_published() {
     let catalog = Catalog::parse(BRUN_E).unwrap();
     let firewall =
         SecretScanner::with_known_secrets([Secret::new("pmpt_brune_default".to_owned())]);
-    let done = settings::publish(&db.owner().into(), &catalog, &|_| None, &firewall, false).await;
-    let told = done.unwrap_err().to_string();
+    let outcome =
+        settings::publish(&db.owner().into(), &catalog, &|_| None, &firewall, false).await;
+    let text = outcome.unwrap_err().to_string();
     let expected = "BRUNE_PROMPT_ID: its default looks like a secret of this service";
-    assert!(told.contains(expected) && !told.contains("pmpt_brune_default"), "{told}");
+    assert!(text.contains(expected) && !text.contains("pmpt_brune_default"), "{text}");
     assert!(places(&db.pool(), "BRUNE_PROMPT_ID").await.is_empty());
 }
 

@@ -40,8 +40,8 @@ impl Dump {
 
     /// The tables in which `word` stands anywhere.
     fn places(&self, word: &str) -> Vec<&str> {
-        let found = self.0.iter().filter(|(_, rows)| rows.contains(word));
-        found.map(|(table, _)| table.as_str()).collect()
+        let actual = self.0.iter().filter(|(_, rows)| rows.contains(word));
+        actual.map(|(table, _)| table.as_str()).collect()
     }
 }
 

@@ -68,8 +68,8 @@ async fn under_a_key_that_nobody_declared_it_is_refused_and_on_the_trail() {
         let reply = patch(&app.instance, &changes).send().await;
         tells_nothing_of(&reply, &core);
         let problem = reply.problem(400, "secret_like_value");
-        let named = if key == "NO_SUCH_KEY" { key } else { NOBODYS };
-        assert_eq!(problem["errors"][0]["key"], named);
+        let names = if key == "NO_SUCH_KEY" { key } else { NOBODYS };
+        assert_eq!(problem["errors"][0]["key"], names);
         let text = document(&json!({key: value}));
         let reply = import(&app.instance, "reason=a+test", "application/json", &text).send().await;
         tells_nothing_of(&reply, &core);

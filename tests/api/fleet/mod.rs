@@ -27,8 +27,8 @@ pub(super) async fn instances(instance: &Instance) -> Value {
 
 /// The entry of `of` in what `instance` tells.
 pub(super) async fn entry(instance: &Instance, of: &Instance) -> Option<Value> {
-    let told = instances(instance).await;
-    let mut entries = told["instances"].as_array().unwrap().iter();
+    let actual_fleet = instances(instance).await;
+    let mut entries = actual_fleet["instances"].as_array().unwrap().iter();
     entries.find(|entry| entry["id"] == json!(of.fleet.id())).cloned()
 }
 
@@ -56,9 +56,9 @@ async fn the_fleet_is_told_with_what_each_has_applied() {
         own["applied_revision"] == 3
     };
     wait_until("it is acknowledged", has_it).await;
-    let told = instances(&app.instance).await;
-    assert!(told["instances"][1]["seen_ms_ago"].as_i64().unwrap() >= 0);
-    insta::assert_json_snapshot!(told, {
+    let fleet = instances(&app.instance).await;
+    assert!(fleet["instances"][1]["seen_ms_ago"].as_i64().unwrap() >= 0);
+    insta::assert_json_snapshot!(fleet, {
         ".instances[].id" => "[varies]", ".instances[].started_at" => "[varies]",
         ".instances[].seen_at" => "[varies]", ".instances[].seen_ms_ago" => "[varies]",
         ".instances[].version" => "[varies]",
@@ -93,7 +93,7 @@ async fn the_fleet_is_told_with_what_each_has_applied() {
       "revision": 3
     }
     "#);
-    assert_eq!(told["instances"][0]["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(fleet["instances"][0]["version"], env!("CARGO_PKG_VERSION"));
 }
 
 #[tokio::test]
@@ -103,8 +103,8 @@ async fn an_instance_is_there_from_its_first_heartbeat_to_its_last_act() {
     let other = Instance::builder(app.db.pool()).without_listener().start().await;
     assert_eq!(entry(&app.instance, &other).await, None);
     other.fleet.join(&other.pool, 1).await.unwrap();
-    let seen = entry(&app.instance, &other).await.unwrap();
-    assert_eq!((&seen["live"], &seen["self"]), (&json!(true), &json!(false)));
+    let fleet_entry = entry(&app.instance, &other).await.unwrap();
+    assert_eq!((&fleet_entry["live"], &fleet_entry["self"]), (&json!(true), &json!(false)));
     other.fleet.leave(&other.pool).await.unwrap();
     assert_eq!(entry(&app.instance, &other).await, None);
     assert!(entry(&app.instance, &app.instance).await.is_some());
@@ -130,8 +130,13 @@ async fn one_that_ends_without_a_word_is_not_live_and_then_forgotten() {
     let id = json!(other.fleet.id());
     drop(other);
     let of_it = async || {
-        let told = instances(&app.instance).await;
-        told["instances"].as_array().unwrap().iter().find(|instance| instance["id"] == id).cloned()
+        let actual_fleet = instances(&app.instance).await;
+        actual_fleet["instances"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|instance| instance["id"] == id)
+            .cloned()
     };
     let silent = async || of_it().await.is_none_or(|entry| entry["live"] == false);
     wait_until("it is not live", silent).await;
@@ -154,8 +159,8 @@ async fn a_row_that_was_lost_is_written_again() {
         .await;
     // What a crash of the server leaves of an unlogged table.
     by_hand::run(&app.db.owner(), "truncate brune_instance").await;
-    let again = async || entry(&app.instance, &app.instance).await.is_some();
-    wait_until("it is there again", again).await;
+    let is_repeated = async || entry(&app.instance, &app.instance).await.is_some();
+    wait_until("it is there again", is_repeated).await;
 }
 
 #[tokio::test]
@@ -175,13 +180,13 @@ async fn heartbeats_go_on_after_the_database_was_away() {
     by_hand::run(&app.db.pool(), "update brune_instance set seen_at = seen_at - interval '7 s'")
         .await;
     wait_until("it falls silent", silent).await;
-    let asked = instance.get("/admin/instances").bearer(&admin("root")).send().await;
-    assert_ne!(asked.header("retry-after"), "");
-    asked.problem(503, "unavailable");
+    let reply = instance.get("/admin/instances").bearer(&admin("root")).send().await;
+    assert_ne!(reply.header("retry-after"), "");
+    reply.problem(503, "unavailable");
     proxy.bring_back().await;
-    let back =
+    let is_back =
         async || entry(&app.instance, &instance).await.is_some_and(|entry| entry["live"] == true);
-    wait_until("it is heard again", back).await;
+    wait_until("it is heard again", is_back).await;
 }
 
 #[tokio::test]
@@ -230,8 +235,8 @@ async fn many_changes_at_once_are_acknowledged_together() {
 #[tokio::test]
 async fn the_fleet_is_for_administrators() {
     let app = TestApp::new().await;
-    let asked = app.instance.get("/admin/instances").bearer(&user("ana")).send().await;
-    asked.problem(403, "forbidden");
-    let asked = app.instance.get("/admin/instances?live=true").bearer(&admin("root")).send();
-    asked.await.problem(400, "malformed_request");
+    let reply = app.instance.get("/admin/instances").bearer(&user("ana")).send().await;
+    reply.problem(403, "forbidden");
+    let reply = app.instance.get("/admin/instances?live=true").bearer(&admin("root")).send();
+    reply.await.problem(400, "malformed_request");
 }

@@ -62,7 +62,8 @@ async fn every_write_can_be_waited_for() {
     let config = format!("/admin/config/{COOLDOWN}");
     let root = admin("root");
     let put = json!({"value": 50, "reason": "a test", "version": 2});
-    let back = json!({"key": COOLDOWN, "to_version": 1, "version": 4, "reason": "a test"});
+    let actual_rollback =
+        json!({"key": COOLDOWN, "to_version": 1, "version": 4, "reason": "a test"});
     let document = json!({"format_version": 1, "settings": {COOLDOWN: 70}});
     let call = |method: Method, path: &str| app.instance.call(method, path).bearer(&root);
     let delete = format!("{config}?reason=a+test&version=3&wait=applied");
@@ -81,9 +82,9 @@ async fn every_write_can_be_waited_for() {
         assert_eq!(other.settings.revision(), revision, "{body}");
     }
     let rollback = format!("{SETTINGS}/rollback?wait=applied");
-    let mut back = back;
-    back["version"] = json!(5);
-    let body = call(Method::POST, &rollback).json(&back).send().await.ok();
+    let mut actual_rollback = actual_rollback;
+    actual_rollback["version"] = json!(5);
+    let body = call(Method::POST, &rollback).json(&actual_rollback).send().await.ok();
     assert_eq!(
         (&body["applied"]["instances"], other.settings.revision()),
         (&json!(2), 7),
@@ -125,8 +126,8 @@ async fn an_instance_that_hears_nothing_is_named() {
         (&json!(2), &json!(2))
     );
     let applied = &reply.body["applied"];
-    let named = json!({"id": deaf.fleet.id(), "host": "brune.test", "revision": 1});
-    assert_eq!((&applied["instances"], laggards(applied)), (&json!(3), vec![named]));
+    let names = json!({"id": deaf.fleet.id(), "host": "brune.test", "revision": 1});
+    assert_eq!((&applied["instances"], laggards(applied)), (&json!(3), vec![names]));
     assert!(applied["waited_ms"].as_u64().unwrap() >= 300);
     let stored = app.instance.get(SETTINGS).bearer(&admin("ana")).send().await.ok();
     assert_eq!(stored["revision"], 2);
@@ -139,8 +140,8 @@ async fn the_one_that_answers_may_be_the_one_that_lags() {
     let deaf = deaf(&app).await;
     let reply = patch(&deaf, "wait=applied&timeout_ms=200", 45, 1).send().await;
     assert_eq!(reply.status, StatusCode::ACCEPTED);
-    let named = laggards(&reply.body["applied"]);
-    assert_eq!((named.len(), &named[0]["id"]), (1, &json!(deaf.fleet.id())));
+    let laggard_list = laggards(&reply.body["applied"]);
+    assert_eq!((laggard_list.len(), &laggard_list[0]["id"]), (1, &json!(deaf.fleet.id())));
 }
 
 #[tokio::test]
@@ -174,9 +175,9 @@ async fn a_repeat_waits_too_and_need_not_have_waited_before() {
     let lost = send("wait=applied&timeout_ms=100").await;
     assert_eq!((lost.status, &lost.body["revision"]), (StatusCode::ACCEPTED, &json!(2)));
     settings::refresh(&deaf.pool, &deaf.settings).await.unwrap();
-    let told = send("timeout_ms=4000&wait=applied").await;
-    assert_eq!((told.status, &told.body["revision"]), (StatusCode::OK, &json!(2)));
-    assert_eq!(told.body["applied"]["laggards"], json!([]));
+    let actual = send("timeout_ms=4000&wait=applied").await;
+    assert_eq!((actual.status, &actual.body["revision"]), (StatusCode::OK, &json!(2)));
+    assert_eq!(actual.body["applied"]["laggards"], json!([]));
     // What else is asked for still makes it another request.
     send("dry_run=false&wait=applied").await.problem(422, "idempotency_key_reused");
 }
@@ -247,7 +248,7 @@ async fn a_wait_that_is_asked_for_wrongly_is_refused_before_anything_is_stored()
     ];
     let (root, config) = (admin("root"), format!("/admin/config/{COOLDOWN}"));
     let body = json!({"value": 50, "reason": "a test", "version": 1});
-    let back = json!({"key": COOLDOWN, "to_version": 1, "version": 1, "reason": "a test"});
+    let rollback = json!({"key": COOLDOWN, "to_version": 1, "version": 1, "reason": "a test"});
     let document = json!({"format_version": 1, "settings": {COOLDOWN: 70}});
     for (query, at) in cases {
         let call = |method: Method, path: &str| {
@@ -258,7 +259,7 @@ async fn a_wait_that_is_asked_for_wrongly_is_refused_before_anything_is_stored()
             patch(&app.instance, query, 50, 1),
             call(Method::PUT, &config).json(&body),
             app.instance.call(Method::DELETE, &reason).bearer(&root),
-            call(Method::POST, &format!("{SETTINGS}/rollback")).json(&back),
+            call(Method::POST, &format!("{SETTINGS}/rollback")).json(&rollback),
             call(Method::POST, "/admin/config/import").json(&document),
         ] {
             let problem = call.send().await.problem(400, "malformed_request");

@@ -131,11 +131,11 @@ async fn a_function_of_another_owner_than_the_tables_is_found() {
     service_role(&db).await;
     run(&db.admin(), format!("alter function app_global_settings_write() owner to {SERVICE}"))
         .await;
-    let found = inspect(&db.admin().into()).await.unwrap().defects;
+    let actual = inspect(&db.admin().into()).await.unwrap().defects;
     assert!(
-        matches!(&found[..], [Defect::ForeignOwner { function, owner, .. }]
+        matches!(&actual[..], [Defect::ForeignOwner { function, owner, .. }]
             if function == "app_global_settings_write()" && owner == SERVICE),
-        "{found:?}"
+        "{actual:?}"
     );
 }
 

@@ -20,15 +20,16 @@ async fn an_alert_says_who_changed_what_why_and_whom_it_does_not_reach() {
     let receiver = Receiver::new().await;
     let mut alerts = receiver.as_discord();
     alerts.public_url = Some("https://settings.test".to_owned());
-    let mut it = alerting(&app, &alerts).await;
-    it.start_session(&user("ana")).await.ok();
-    it.start_session(&user("ben")).await.ok();
-    it.change(&[(KEY, json!(45), 1), ("BRUNE_ELIGIBILITY_ALLOWED_LEVELS", json!(["a"]), 1)])
+    let mut instance = alerting(&app, &alerts).await;
+    instance.start_session(&user("ana")).await.ok();
+    instance.start_session(&user("ben")).await.ok();
+    instance
+        .change(&[(KEY, json!(45), 1), ("BRUNE_ELIGIBILITY_ALLOWED_LEVELS", json!(["a"]), 1)])
         .await
         .ok();
-    it.start_delivery(QUICK);
-    let told = receiver.takes(1).await.remove(0);
-    insta::assert_json_snapshot!(told, {
+    instance.start_delivery(QUICK);
+    let actual = receiver.takes(1).await.remove(0);
+    insta::assert_json_snapshot!(actual, {
         ".embeds[].timestamp" => "[varies]", ".embeds[].url" => "[varies]", ".embeds[].footer.text" => "[varies]",
     }, @r#"
     {
@@ -69,8 +70,8 @@ async fn an_alert_says_who_changed_what_why_and_whom_it_does_not_reach() {
     let request = &receiver.received()[0];
     assert_eq!(request.uri.query(), Some("wait=true"));
     assert!(request.header("user-agent").starts_with("DiscordBot ("));
-    let id = messages(&it, "").await[0]["payload"]["request_id"].as_str().unwrap().to_owned();
-    let url = told["embeds"][0]["url"].as_str().unwrap();
+    let id = messages(&instance, "").await[0]["payload"]["request_id"].as_str().unwrap().to_owned();
+    let url = actual["embeds"][0]["url"].as_str().unwrap();
     assert_eq!(url, format!("https://settings.test/admin/#/history?request_id={id}"));
 }
 
@@ -78,16 +79,16 @@ async fn an_alert_says_who_changed_what_why_and_whom_it_does_not_reach() {
 async fn what_somebody_wrote_has_no_meaning_in_an_alert() {
     let app = TestApp::new().await;
     let receiver = Receiver::new().await;
-    let mut it = alerting(&app, &receiver.as_discord()).await;
+    let mut instance = alerting(&app, &receiver.as_discord()).await;
     let evil = "`@everyone` **<@1>** [x](https://evil.test)";
     let body = json!({"reason": evil, "changes": [
         {"key": "BRUNE_ELIGIBILITY_ALLOWED_LEVELS", "value": [evil], "version": 1}]});
     let path = "/admin/global-settings";
-    it.patch(path).bearer(&crate::support::admin("ada")).json(&body).send().await.ok();
-    it.start_delivery(QUICK);
-    let told = receiver.takes(1).await.remove(0);
-    assert_eq!(told["allowed_mentions"], json!({"parse": []}));
-    let embed = &told["embeds"][0];
+    instance.patch(path).bearer(&crate::support::admin("ada")).json(&body).send().await.ok();
+    instance.start_delivery(QUICK);
+    let actual = receiver.takes(1).await.remove(0);
+    assert_eq!(actual["allowed_mentions"], json!({"parse": []}));
+    let embed = &actual["embeds"][0];
     let line = embed["description"].as_str().unwrap();
     // The marks of the code around key, old and new value, and no others.
     assert_eq!(line.matches('`').count(), 6, "{line}");
@@ -101,13 +102,13 @@ async fn what_somebody_wrote_has_no_meaning_in_an_alert() {
 async fn a_webhook_is_a_signed_cloud_event() {
     let app = TestApp::new().await;
     let receiver = Receiver::new().await;
-    let mut it = alerting(&app, &receiver.as_webhook()).await;
-    it.start_session(&user("ana")).await.ok();
-    it.change(&[(KEY, json!(45), 1)]).await.ok();
-    it.start_delivery(QUICK);
+    let mut instance = alerting(&app, &receiver.as_webhook()).await;
+    instance.start_session(&user("ana")).await.ok();
+    instance.change(&[(KEY, json!(45), 1)]).await.ok();
+    instance.start_delivery(QUICK);
     // The start is told of before.
-    let told = receiver.takes(2).await.remove(1);
-    insta::assert_json_snapshot!(told, {
+    let actual = receiver.takes(2).await.remove(1);
+    insta::assert_json_snapshot!(actual, {
         ".id" => "[varies]", ".time" => "[varies]", ".data.request_id" => "[varies]",
     }, @r#"
     {
@@ -140,7 +141,7 @@ async fn a_webhook_is_a_signed_cloud_event() {
     "#);
     let request = &receiver.received()[1];
     assert_eq!(request.header("content-type"), "application/cloudevents+json");
-    assert_eq!(request.header("webhook-id"), told["id"].as_str().unwrap());
+    assert_eq!(request.header("webhook-id"), actual["id"].as_str().unwrap());
     assert!(Uuid::parse_str(request.header("webhook-id")).is_ok());
     let at: i64 = request.header("webhook-timestamp").parse().unwrap();
     let now = brune::clock::Clock::system().now().timestamp();
@@ -155,9 +156,9 @@ async fn while_a_secret_is_replaced_both_sign() {
     let receiver = Receiver::new().await;
     let mut alerts = receiver.as_webhook();
     alerts.signing.insert(0, Secret::new(format!("whsec_{NEWER}")));
-    let mut it = alerting(&app, &alerts).await;
-    change(&it, 1..2).await;
-    it.start_delivery(QUICK);
+    let mut instance = alerting(&app, &alerts).await;
+    change(&instance, 1..2).await;
+    instance.start_delivery(QUICK);
     receiver.takes(1).await;
     let request = &receiver.received()[0];
     assert!(request.is_signed_with(SIGNING) && request.is_signed_with(NEWER));
@@ -168,19 +169,19 @@ async fn while_a_secret_is_replaced_both_sign() {
 async fn sessions_are_counted_as_the_message_goes_out() {
     let app = TestApp::new().await;
     let receiver = Receiver::new().await;
-    let mut it = alerting(&app, &receiver.as_webhook()).await;
-    let session = it.start_session(&user("ana")).await.ok();
-    it.start_session(&user("ben")).await.ok();
-    change(&it, 1..2).await;
-    it.wait_for_revision(2).await;
-    it.start_session(&user("cleo")).await.ok();
+    let mut instance = alerting(&app, &receiver.as_webhook()).await;
+    let session = instance.start_session(&user("ana")).await.ok();
+    instance.start_session(&user("ben")).await.ok();
+    change(&instance, 1..2).await;
+    instance.wait_for_revision(2).await;
+    instance.start_session(&user("cleo")).await.ok();
     let end = format!("/brun-e/sessions/{}/end", session["session_id"].as_str().unwrap());
-    it.post(&end).bearer(&user("ana")).send().await.ok();
-    it.start_delivery(QUICK);
+    instance.post(&end).bearer(&user("ana")).send().await.ok();
+    instance.start_delivery(QUICK);
     // Two starts before the change, one start and one end after it.
-    let told = receiver.takes(5).await;
-    assert_eq!(told[2]["type"], "brune.settings.changed");
-    assert_eq!(told[2]["data"]["sessions_on_older_settings"], 1);
+    let messages = receiver.takes(5).await;
+    assert_eq!(messages[2]["type"], "brune.settings.changed");
+    assert_eq!(messages[2]["data"]["sessions_on_older_settings"], 1);
 }
 
 #[tokio::test]
@@ -190,18 +191,18 @@ async fn each_sink_hears_what_it_wants() {
     let mut alerts = service.as_webhook();
     alerts.discord = people.as_discord().discord;
     alerts.events = Some(vec!["session.started".to_owned(), "settings.refused".to_owned()]);
-    let mut it = alerting(&app, &alerts).await;
-    it.start_delivery(QUICK);
+    let mut instance = alerting(&app, &alerts).await;
+    instance.start_delivery(QUICK);
     let sql = "insert into brune_outbox (id, sink, topic, payload)
         values (gen_random_uuid(), 'webhook', 'session.of_another_release', '{\"a\": 1}')";
     by_hand::run(&app.db.pool(), sql).await;
-    change(&it, 1..2).await;
-    it.change(&[("JWT_SECRET", json!("x"), 1)]).await.problem(403, "key_locked");
+    change(&instance, 1..2).await;
+    instance.change(&[("JWT_SECRET", json!("x"), 1)]).await.problem(403, "key_locked");
     let types = |told: Vec<Value>| -> Vec<Value> {
         told.iter().map(|message| message["type"].clone()).collect()
     };
-    let told = types(service.takes(2).await);
-    assert_eq!(told, ["brune.session.of_another_release", "brune.settings.refused"]);
+    let actual = types(service.takes(2).await);
+    assert_eq!(actual, ["brune.session.of_another_release", "brune.settings.refused"]);
     assert_eq!(people.takes(2).await.len(), 2);
     alerts.events = Some(vec!["settings.chnged".to_owned()]);
     let unfit = brune::outbox::sinks(&alerts).unwrap_err().to_string();

@@ -29,7 +29,7 @@ async fn ten_thousand_messages_arrive_in_order_though_workers_are_killed() {
     let app = TestApp::new().await;
     let failing = |_: &str| status(if rand::rng().random_ratio(1, 3) { 500 } else { 200 });
     let receiver = Receiver::answering(failing).await;
-    let it = alerting(&app, &receiver.as_webhook()).await;
+    let instance = alerting(&app, &receiver.as_webhook()).await;
     let stored = format!(
         "insert into brune_outbox (id, sink, topic, payload)
          select gen_random_uuid(), 'webhook', 'session.started', jsonb_build_object('number', n)
@@ -37,7 +37,7 @@ async fn ten_thousand_messages_arrive_in_order_though_workers_are_killed() {
     );
     by_hand::run(&app.db.pool(), stored).await;
     let start = || {
-        let worker = it.worker(MORTAL);
+        let worker = instance.worker(MORTAL);
         #[expect(clippy::disallowed_methods, reason = "it is killed, and its end is waited for")]
         tokio::spawn(worker.run(CancellationToken::new()))
     };
@@ -58,14 +58,14 @@ async fn ten_thousand_messages_arrive_in_order_though_workers_are_killed() {
     wait_until("every message is delivered", async || is_delivered(&app).await).await;
     workers.iter().for_each(tokio::task::JoinHandle::abort);
     assert!(5 < kills, "only {kills} workers were killed");
-    let done = "select count(*) from brune_outbox where status = 'delivered'";
-    assert_eq!(by_hand::count(&app.db.pool(), done).await, 10_000);
+    let query = "select count(*) from brune_outbox where status = 'delivered'";
+    assert_eq!(by_hand::count(&app.db.pool(), query).await, 10_000);
     holds(&receiver.taken());
 }
 
 async fn is_delivered(app: &TestApp) -> bool {
-    let left = "select count(*) from brune_outbox where status = 'waiting'";
-    by_hand::count(&app.db.pool(), left).await == 0
+    let query = "select count(*) from brune_outbox where status = 'waiting'";
+    by_hand::count(&app.db.pool(), query).await == 0
 }
 
 /// Everything arrived; what arrived twice has one id; and what came first came in order.

@@ -21,23 +21,23 @@ async fn stored(instance: &Instance) -> Vec<(String, Value)> {
 #[tokio::test]
 async fn each_way_to_change_settings_is_told_once_with_all_of_its_keys() {
     let app = TestApp::new().await;
-    let it = alerting(&app, &Receiver::new().await.as_webhook()).await;
-    it.change(&[(KEY, json!(45), 1), ("BRUNE_PROMPT_VERSION", json!("7"), 1)]).await.ok();
+    let instance = alerting(&app, &Receiver::new().await.as_webhook()).await;
+    instance.change(&[(KEY, json!(45), 1), ("BRUNE_PROMPT_VERSION", json!("7"), 1)]).await.ok();
     let path = format!("/admin/config/{KEY}");
     let put = json!({"value": 50, "reason": "a test", "version": 2});
-    it.call(Method::PUT, &path).bearer(&admin("ada")).json(&put).send().await.ok();
+    instance.call(Method::PUT, &path).bearer(&admin("ada")).json(&put).send().await.ok();
     let reset = format!("{path}?reason=a+test&version=3");
-    it.call(Method::DELETE, &reset).bearer(&admin("ada")).send().await.ok();
-    let back = json!({"key": KEY, "to_version": 2, "version": 4, "reason": "a test"});
+    instance.call(Method::DELETE, &reset).bearer(&admin("ada")).send().await.ok();
+    let rollback = json!({"key": KEY, "to_version": 2, "version": 4, "reason": "a test"});
     let path = "/admin/global-settings/rollback";
-    it.post(path).bearer(&admin("ada")).json(&back).send().await.ok();
+    instance.post(path).bearer(&admin("ada")).json(&rollback).send().await.ok();
     let document = json!({"format_version": 1, "catalog": "brun-e", "settings": {KEY: 60}});
     let path = "/admin/config/import?reason=a+test";
-    it.post(path).bearer(&admin("ada")).json(&document).send().await.ok();
-    let told: Vec<_> = stored(&it)
+    instance.post(path).bearer(&admin("ada")).json(&document).send().await.ok();
+    let actual: Vec<_> = stored(&instance)
         .await
         .into_iter()
-        .map(|(topic, told)| (topic, told["revision"].clone(), told["total"].clone()))
+        .map(|(topic, actual)| (topic, actual["revision"].clone(), actual["total"].clone()))
         .collect();
     let expected = [
         ("settings.changed", 2, 2),
@@ -46,53 +46,63 @@ async fn each_way_to_change_settings_is_told_once_with_all_of_its_keys() {
         ("settings.rolled_back", 5, 1),
         ("settings.imported", 6, 1),
     ];
-    assert_eq!(told, expected.map(|(topic, at, keys)| (topic.to_owned(), json!(at), json!(keys))));
+    assert_eq!(
+        actual,
+        expected.map(|(topic, at, keys)| (topic.to_owned(), json!(at), json!(keys)))
+    );
 }
 
 #[tokio::test]
 async fn what_stores_nothing_leaves_no_word() {
     let app = TestApp::new().await;
-    let it = alerting(&app, &Receiver::new().await.as_webhook()).await;
+    let instance = alerting(&app, &Receiver::new().await.as_webhook()).await;
     let change = json!({"reason": "a test", "changes": [{"key": KEY, "value": 45, "version": 1}]});
     let patch = |query: &str, key: &str| {
-        let call = it.patch(&format!("/admin/global-settings{query}")).bearer(&admin("ada"));
+        let call = instance.patch(&format!("/admin/global-settings{query}")).bearer(&admin("ada"));
         call.header("idempotency-key", key).json(&change).send()
     };
     patch("?dry_run=true", "dry").await.ok();
-    assert_eq!(stored(&it).await.len(), 0, "a dry run is told");
+    assert_eq!(stored(&instance).await.len(), 0, "a dry run is told");
     patch("", "one").await.ok();
     patch("", "one").await.ok();
     patch("", "two").await.problem(409, "version_conflict");
-    it.change(&[(KEY, json!(45), 2)]).await.ok();
+    instance.change(&[(KEY, json!(45), 2)]).await.ok();
     let locked = json!({"reason": "a test", "changes": [{"key": "JWT_SECRET", "value": "x"}]});
     let path = "/admin/global-settings?dry_run=true";
-    it.patch(path).bearer(&admin("ada")).json(&locked).send().await.problem(403, "key_locked");
-    assert_eq!(stored(&it).await.len(), 1);
+    instance
+        .patch(path)
+        .bearer(&admin("ada"))
+        .json(&locked)
+        .send()
+        .await
+        .problem(403, "key_locked");
+    assert_eq!(stored(&instance).await.len(), 1);
 }
 
 #[tokio::test]
 async fn a_refused_attempt_is_told_without_its_value_and_without_a_reason_that_is_a_secret() {
     let app = TestApp::new().await;
-    let it = alerting(&app, &Receiver::new().await.as_webhook()).await;
-    it.change(&[("JWT_SECRET", json!("hunter2hunter2"), 1)]).await.problem(403, "key_locked");
+    let instance = alerting(&app, &Receiver::new().await.as_webhook()).await;
+    instance.change(&[("JWT_SECRET", json!("hunter2hunter2"), 1)]).await.problem(403, "key_locked");
     let key = format!("sk-{}", "proj-Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4Zm9vYmFy");
     let change = json!({"reason": format!("because {key}"), "changes": [{"key": KEY, "value": 45, "version": 1}]});
     let path = "/admin/global-settings";
-    let refused = it.patch(path).bearer(&admin("ada")).json(&change).send().await;
+    let refused = instance.patch(path).bearer(&admin("ada")).json(&change).send().await;
     refused.problem(400, "secret_like_value");
-    let told = stored(&it).await;
-    let text = format!("{told:?}");
+    let messages = stored(&instance).await;
+    let text = format!("{messages:?}");
     assert!(!text.contains("hunter2") && !text.contains(&key), "{text}");
-    assert_eq!(told.len(), 2);
-    assert!(told.iter().all(|(topic, _)| topic == "settings.refused"), "{text}");
-    assert_eq!(told[0].1["keys"], json!(["JWT_SECRET"]));
-    assert_eq!(told[1].1["keys"], json!([KEY]));
+    assert_eq!(messages.len(), 2);
+    assert!(messages.iter().all(|(topic, _)| topic == "settings.refused"), "{text}");
+    assert_eq!(messages[0].1["keys"], json!(["JWT_SECRET"]));
+    assert_eq!(messages[1].1["keys"], json!([KEY]));
     // What may be written of a lenient write is told, and so is what may not.
     let both = json!({"reason": "a test", "changes": [
         {"key": KEY, "value": 46, "version": 1}, {"key": "JWT_SECRET", "value": "x"}]});
-    let call = it.patch(path).bearer(&admin("ada")).header("prefer", "handling=lenient");
+    let call = instance.patch(path).bearer(&admin("ada")).header("prefer", "handling=lenient");
     call.json(&both).send().await.ok();
-    let topics: Vec<_> = stored(&it).await.into_iter().skip(2).map(|(topic, _)| topic).collect();
+    let topics: Vec<_> =
+        stored(&instance).await.into_iter().skip(2).map(|(topic, _)| topic).collect();
     assert_eq!(topics, ["settings.changed", "settings.refused"]);
 }
 
@@ -111,20 +121,20 @@ async fn a_large_change_is_told_within_bounds() {
     let receiver = Receiver::new().await;
     let mut alerts = receiver.as_webhook();
     alerts.discord = receiver.as_discord().discord;
-    let mut it = alerting(&app, &alerts).await;
+    let mut instance = alerting(&app, &alerts).await;
     let changes: Vec<_> = (0..60)
         .map(|number| json!({"key": format!("KEY_{number:03}"), "value": "é".repeat(1_500), "version": 1}))
         .collect();
     let body = json!({"reason": "a test", "changes": changes});
     let path = "/admin/global-settings";
-    it.patch(path).bearer(&admin("ada")).json(&body).send().await.ok();
-    let (_, told) = stored(&it).await.remove(0);
-    assert_eq!((&told["total"], &told["truncated"]), (&json!(60), &json!(true)));
-    assert_eq!(told["changed"].as_array().unwrap().len(), 50);
-    assert!(told["changed"][0]["new_value"].as_str().unwrap().chars().count() < 1_100);
-    it.start_delivery(QUICK);
-    let taken = receiver.takes(2).await;
-    let embed = taken.iter().find_map(|message| message["embeds"].get(0)).unwrap();
+    instance.patch(path).bearer(&admin("ada")).json(&body).send().await.ok();
+    let (_, actual) = stored(&instance).await.remove(0);
+    assert_eq!((&actual["total"], &actual["truncated"]), (&json!(60), &json!(true)));
+    assert_eq!(actual["changed"].as_array().unwrap().len(), 50);
+    assert!(actual["changed"][0]["new_value"].as_str().unwrap().chars().count() < 1_100);
+    instance.start_delivery(QUICK);
+    let messages = receiver.takes(2).await;
+    let embed = messages.iter().find_map(|message| message["embeds"].get(0)).unwrap();
     let description = embed["description"].as_str().unwrap();
     assert!(description.chars().count() <= 4_096 && description.contains("more"), "{description}");
 }
@@ -132,13 +142,13 @@ async fn a_large_change_is_told_within_bounds() {
 #[tokio::test]
 async fn an_old_value_that_looks_like_a_secret_is_withheld() {
     let app = TestApp::new().await;
-    let it = alerting(&app, &Receiver::new().await.as_webhook()).await;
+    let instance = alerting(&app, &Receiver::new().await.as_webhook()).await;
     let looks = format!("ghp_{}", "a1B2".repeat(9));
     by_hand::set(&app.db.pool(), "BRUNE_PROMPT_VERSION", &json!(looks).to_string()).await;
-    it.change(&[("BRUNE_PROMPT_VERSION", json!("7"), 2)]).await.ok();
-    let told = stored(&it).await;
-    assert!(!format!("{told:?}").contains(&looks), "{told:?}");
-    let old = &told[0].1["changed"][0]["old_value"];
+    instance.change(&[("BRUNE_PROMPT_VERSION", json!("7"), 2)]).await.ok();
+    let messages = stored(&instance).await;
+    assert!(!format!("{messages:?}").contains(&looks), "{messages:?}");
+    let old = &messages[0].1["changed"][0]["old_value"];
     assert_eq!(old, "(withheld: it looks like a secret)");
 }
 
@@ -147,7 +157,7 @@ async fn removed_secrets_are_told_by_name() {
     let app = TestApp::new().await;
     by_hand::leave_secret(&app.db.pool(), "OPENAI_API_KEY", "sk-left-behind").await;
     let receiver = Receiver::new().await;
-    let it = Instance::builder(app.db.pool())
+    let instance = Instance::builder(app.db.pool())
         .alerts(&receiver.as_webhook())
         .environment(&brune::config::Environment::of_pairs([("OPENAI_API_KEY", "sk-provided")]))
         .without_listener()
@@ -156,17 +166,17 @@ async fn removed_secrets_are_told_by_name() {
     let clean = async |query: &str| {
         let path = format!("/admin/secrets/cleanup{query}");
         let body = json!({"reason": "moved out"});
-        it.post(&path).bearer(&admin("ada")).json(&body).send().await.ok()
+        instance.post(&path).bearer(&admin("ada")).json(&body).send().await.ok()
     };
     clean("?dry_run=true").await;
-    assert_eq!(stored(&it).await.len(), 0);
+    assert_eq!(stored(&instance).await.len(), 0);
     clean("").await;
     clean("").await;
-    let told = stored(&it).await;
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert_eq!(told[0].0, "secrets.cleaned");
-    assert_eq!(told[0].1["removed"], json!(["OPENAI_API_KEY"]));
-    assert!(!format!("{told:?}").contains("sk-"), "{told:?}");
+    let messages = stored(&instance).await;
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    assert_eq!(messages[0].0, "secrets.cleaned");
+    assert_eq!(messages[0].1["removed"], json!(["OPENAI_API_KEY"]));
+    assert!(!format!("{messages:?}").contains("sk-"), "{messages:?}");
 }
 
 #[tokio::test]
@@ -179,47 +189,47 @@ async fn an_instance_that_fell_silent_is_told_once_however_many_look() {
         .start()
         .await;
     gone.fleet.join(&gone.pool, 1).await.unwrap();
-    let left = Instance::builder(app.db.pool())
+    let departed = Instance::builder(app.db.pool())
         .alerts(&receiver.as_webhook())
         .pace(FAST_PACE)
         .start()
         .await;
-    left.fleet.join(&left.pool, 1).await.unwrap();
-    left.fleet.leave(&left.pool).await.unwrap();
+    departed.fleet.join(&departed.pool, 1).await.unwrap();
+    departed.fleet.leave(&departed.pool).await.unwrap();
     let sql = "update brune_instance set seen_at = seen_at - interval '1 hour'";
     by_hand::run(&app.db.pool(), sql).await;
     let mut lookers = Vec::new();
     for _ in 0..3 {
-        let it = Instance::builder(app.db.pool())
+        let instance = Instance::builder(app.db.pool())
             .alerts(&receiver.as_webhook())
             .pace(FAST_PACE)
             .join_fleet()
             .start()
             .await;
-        lookers.push(it);
+        lookers.push(instance);
     }
-    let told = async || !stored(&lookers[0]).await.is_empty();
-    wait_until("it is told", told).await;
+    let is_reported = async || !stored(&lookers[0]).await.is_empty();
+    wait_until("it is told", is_reported).await;
     // Between two heartbeats each of them looks.
     for _ in 0..3 {
         let before = seen(&lookers[0]).await;
-        let again = async || {
+        let is_repeated = async || {
             let now = seen(&lookers[0]).await;
             now.len() == 3 && now.iter().zip(&before).all(|(now, before)| now != before)
         };
-        wait_until("everyone has looked again", again).await;
+        wait_until("everyone has looked again", is_repeated).await;
     }
-    let told = stored(&lookers[0]).await;
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert_eq!(told[0].0, "instance.unhealthy");
-    assert_eq!(told[0].1["what"], "silent");
-    assert_eq!(told[0].1["instance"], json!(gone.fleet.id()));
+    let is_reported = stored(&lookers[0]).await;
+    assert_eq!(is_reported.len(), 1, "{is_reported:?}");
+    assert_eq!(is_reported[0].0, "instance.unhealthy");
+    assert_eq!(is_reported[0].1["what"], "silent");
+    assert_eq!(is_reported[0].1["instance"], json!(gone.fleet.id()));
 }
 
 /// When each instance was last heard of.
 async fn seen(by: &Instance) -> Vec<Value> {
-    let told = by.get("/admin/instances").bearer(&admin("root")).send().await.ok();
-    told["instances"]
+    let body = by.get("/admin/instances").bearer(&admin("root")).send().await.ok();
+    body["instances"]
         .as_array()
         .unwrap()
         .iter()
@@ -230,15 +240,15 @@ async fn seen(by: &Instance) -> Vec<Value> {
 #[tokio::test]
 async fn settings_that_become_invalid_are_told_and_that_they_are_well_again() {
     let app = TestApp::new().await;
-    let mut it = alerting(&app, &Receiver::new().await.as_webhook()).await;
-    it.join_fleet().await;
+    let mut instance = alerting(&app, &Receiver::new().await.as_webhook()).await;
+    instance.join_fleet().await;
     by_hand::set(&app.db.pool(), KEY, "999").await;
-    let told = async |count: usize| stored(&it).await.len() == count;
-    wait_until("it is told", async || told(1).await).await;
+    let is_reported = async |count: usize| stored(&instance).await.len() == count;
+    wait_until("it is told", async || is_reported(1).await).await;
     by_hand::set(&app.db.pool(), KEY, "30").await;
-    wait_until("it is told to be well", async || told(2).await).await;
-    let told = stored(&it).await;
-    assert_eq!(told[0].1["what"], "settings_invalid");
-    assert_eq!(told[0].1["keys"], json!([KEY]));
-    assert_eq!(told[1].1["what"], "settings_valid");
+    wait_until("it is told to be well", async || is_reported(2).await).await;
+    let is_reported = stored(&instance).await;
+    assert_eq!(is_reported[0].1["what"], "settings_invalid");
+    assert_eq!(is_reported[0].1["keys"], json!([KEY]));
+    assert_eq!(is_reported[1].1["what"], "settings_valid");
 }

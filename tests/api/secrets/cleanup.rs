@@ -23,8 +23,8 @@ async fn what_has_another_source_is_removed_from_settings_and_trail_which_still_
     assert!(is_stored(&db.pool()).await, "the test would show nothing");
     let instance = started(&db, &[("OPENAI_API_KEY", "sk-from-the-environment")]).await;
     let before = get(&instance, "/admin/global-settings").await.ok()["revision"].clone();
-    let done = clean_up(&instance, "", json!({"reason": REASON})).await.ok();
-    assert_eq!(done, json!({"removed": ["OPENAI_API_KEY"], "kept": [], "dry_run": false}));
+    let body = clean_up(&instance, "", json!({"reason": REASON})).await.ok();
+    assert_eq!(body, json!({"removed": ["OPENAI_API_KEY"], "kept": [], "dry_run": false}));
     assert!(!is_stored(&db.pool()).await);
     the_trail_verifies(&db).await;
     let path = "/admin/global-settings/history?action=secret_cleanup";
@@ -43,16 +43,19 @@ async fn what_has_another_source_is_removed_from_settings_and_trail_which_still_
 async fn what_has_no_other_source_is_kept_and_named() {
     let db = seeded(&["OPENAI_API_KEY", "INTERNAL_API_KEY"]).await;
     let instance = started(&db, &[("INTERNAL_API_KEY", "an internal key of the platform")]).await;
-    let done = clean_up(&instance, "", json!({"reason": REASON})).await.ok();
-    let kept = json!([{"name": "OPENAI_API_KEY", "why": "no_environment_source"}]);
-    assert_eq!((&done["removed"], &done["kept"]), (&json!(["INTERNAL_API_KEY"]), &kept));
-    let told = get(&instance, "/admin/secrets").await.ok();
-    let left = told["secrets"]
+    let body = clean_up(&instance, "", json!({"reason": REASON})).await.ok();
+    let stored = json!([{"name": "OPENAI_API_KEY", "why": "no_environment_source"}]);
+    assert_eq!((&body["removed"], &body["kept"]), (&json!(["INTERNAL_API_KEY"]), &stored));
+    let actual_body = get(&instance, "/admin/secrets").await.ok();
+    let remaining = actual_body["secrets"]
         .as_array()
         .unwrap()
         .iter()
         .filter(|secret| secret["legacy_residue"] == true);
-    assert_eq!(left.map(|secret| secret["name"].clone()).collect::<Vec<_>>(), ["OPENAI_API_KEY"]);
+    assert_eq!(
+        remaining.map(|secret| secret["name"].clone()).collect::<Vec<_>>(),
+        ["OPENAI_API_KEY"]
+    );
 }
 
 #[tokio::test]
@@ -65,15 +68,15 @@ async fn a_secret_that_comes_from_the_database_itself_is_kept() {
         .without_listener()
         .start()
         .await;
-    let told = get(&instance, "/admin/secrets").await.ok();
-    let key = told["secrets"]
+    let body = get(&instance, "/admin/secrets").await.ok();
+    let key = body["secrets"]
         .as_array()
         .unwrap()
         .iter()
         .find(|secret| secret["name"] == "OPENAI_API_KEY");
     assert_eq!(key.unwrap()["source"], "legacy_db");
-    let done = clean_up(&instance, "", json!({"reason": REASON})).await.ok();
-    assert_eq!(done["removed"], json!([]));
+    let actual_body = clean_up(&instance, "", json!({"reason": REASON})).await.ok();
+    assert_eq!(actual_body["removed"], json!([]));
     assert!(is_stored(&db.pool()).await);
 }
 
@@ -85,15 +88,15 @@ async fn it_is_safe_to_repeat_and_a_dry_run_removes_nothing() {
     assert_eq!((&tried["removed"], &tried["dry_run"]), (&json!(["OPENAI_API_KEY"]), &json!(true)));
     assert!(is_stored(&db.pool()).await);
     clean_up(&instance, "", json!({"reason": REASON})).await.ok();
-    let again = clean_up(&instance, "", json!({"reason": REASON})).await.ok();
-    assert_eq!(again, json!({"removed": [], "kept": [], "dry_run": false}));
+    let repeat = clean_up(&instance, "", json!({"reason": REASON})).await.ok();
+    assert_eq!(repeat, json!({"removed": [], "kept": [], "dry_run": false}));
     let path = "/admin/global-settings/history?action=secret_cleanup";
     let page = get(&instance, path).await.ok();
     assert_eq!(page["entries"].as_array().unwrap().len(), 1, "what did nothing is not told");
     // Left again, by an older release that still runs: the next version of its key.
     by_hand::leave_secret(&db.pool(), "JWT_SECRET", super::MARKER).await;
-    let told = get(&instance, "/admin/secrets").await.ok();
-    let secrets = told["secrets"].as_array().unwrap();
+    let body = get(&instance, "/admin/secrets").await.ok();
+    let secrets = body["secrets"].as_array().unwrap();
     let secret = secrets.iter().find(|secret| secret["name"] == "JWT_SECRET").unwrap();
     assert_eq!(secret["legacy_residue"], true);
 }
@@ -108,8 +111,11 @@ async fn only_what_is_named_is_removed_and_a_name_that_is_no_secret_removes_noth
     assert_eq!(reply.status, StatusCode::NOT_FOUND);
     assert_eq!(reply.body["errors"][0]["key"], "BRUNE_PROMPT_ID");
     let body = json!({"reason": REASON, "names": ["OPENAI_API_KEY"]});
-    let done = clean_up(&instance, "", body).await.ok();
-    assert_eq!((&done["removed"], &done["kept"]), (&json!(["OPENAI_API_KEY"]), &json!([])));
+    let actual_body = clean_up(&instance, "", body).await.ok();
+    assert_eq!(
+        (&actual_body["removed"], &actual_body["kept"]),
+        (&json!(["OPENAI_API_KEY"]), &json!([]))
+    );
     let body = json!({"names": ["INTERNAL_API_KEY"]});
     let reply = clean_up(&instance, "", body).await;
     assert_eq!(reply.body["code"], "reason_required");

@@ -42,7 +42,7 @@ async fn clean_up(instance: &Instance, query: &str, body: Value) -> Reply {
 
 /// Whether any row of any table holds the marker.
 async fn is_stored(pool: &PgPool) -> bool {
-    let found: bool = sqlx::query_scalar(
+    let actual: bool = sqlx::query_scalar(
         "select exists (select from app_global_settings t where t::text like '%' || $1 || '%')
            or exists (select from app_global_setting_audit t where t::text like '%' || $1 || '%')
            or exists (select from app_idempotency_key t where t::text like '%' || $1 || '%')",
@@ -51,5 +51,5 @@ async fn is_stored(pool: &PgPool) -> bool {
     .fetch_one(pool)
     .await
     .unwrap();
-    found
+    actual
 }

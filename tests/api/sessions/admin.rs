@@ -99,15 +99,15 @@ async fn a_session_names_who_set_each_of_its_settings_and_why() {
     let session = instance.start_session(&user("ana")).await.ok();
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("3"), 2)]).await.ok();
     let path = format!("/admin/sessions/{}", id(&session));
-    let found = app.instance.get(&path).bearer(&admin("root")).send().await.ok();
-    assert_eq!((id(&found), &found["config"]), (id(&session), &session["config"]));
+    let body = app.instance.get(&path).bearer(&admin("root")).send().await.ok();
+    assert_eq!((id(&body), &body["config"]), (id(&session), &session["config"]));
     assert_eq!(
-        (&found["plan"], &found["level"], &found["realtime"]),
+        (&body["plan"], &body["level"], &body["realtime"]),
         (&json!("pro"), &Value::Null, &Value::Null)
     );
-    assert_eq!(found["provider_session_id"], "sess_stub_000001");
-    assert_eq!(found["provider_request_id"], "req_stub_000001");
-    let settings = found["settings"].as_array().unwrap();
+    assert_eq!(body["provider_session_id"], "sess_stub_000001");
+    assert_eq!(body["provider_request_id"], "req_stub_000001");
+    let settings = body["settings"].as_array().unwrap();
     assert_eq!(settings.len(), 9);
     let of = |key: &str| settings.iter().find(|setting| setting["key"] == key).unwrap();
     let version = of("BRUNE_PROMPT_VERSION");
@@ -137,8 +137,8 @@ async fn an_administrator_ends_a_session_for_a_reason_that_is_kept() {
     assert_eq!(ended["end_reason"], "the user asked");
     assert!(time(&session["started_at"]) <= time(&ended["ended_at"]));
     // One that has ended stays as it is.
-    let again = end_as_admin(&app.instance, &session, &json!({"reason": "once more"})).await.ok();
-    assert_eq!(again, ended);
+    let repeat = end_as_admin(&app.instance, &session, &json!({"reason": "once more"})).await.ok();
+    assert_eq!(repeat, ended);
     let none = json!({"session_id": "0198aaaa-0000-7000-8000-000000000000"});
     end_as_admin(&app.instance, &none, &json!({"reason": "a test"}))
         .await
@@ -178,18 +178,18 @@ async fn starts_and_ends_are_told_to_whom_wants_to_hear_of_them() {
         assert_eq!(session["status"], "active");
         let ended = end_as_admin(&instance, &session, &json!({"reason": "a test"})).await.ok();
         end(&instance, &session, &user(name)).await.ok();
-        let told: Vec<(String, String, Value)> =
+        let actual: Vec<(String, String, Value)> =
             sqlx::query_as("delete from brune_outbox returning topic, sink, payload")
                 .fetch_all(&app.db.pool())
                 .await
                 .unwrap();
-        let mut heard: Vec<_> =
-            told.iter().map(|message| (message.0.as_str(), message.1.as_str())).collect();
-        heard.sort_unstable();
+        let mut events: Vec<_> =
+            actual.iter().map(|message| (message.0.as_str(), message.1.as_str())).collect();
+        events.sort_unstable();
         let expected =
             [("session.ended", "both"), ("session.ended", "ends"), ("session.started", "both")];
-        assert_eq!(heard, expected);
-        for (topic, _, payload) in &told {
+        assert_eq!(events, expected);
+        for (topic, _, payload) in &actual {
             assert_eq!(
                 (&payload["session_id"], &payload["revision"]),
                 (&session["session_id"], &json!(1))
@@ -218,9 +218,9 @@ async fn a_start_that_failed_is_told_to_nobody() {
         .start()
         .await;
     instance.start_session(&user("ana")).await.problem(502, "realtime_unavailable");
-    let told: i64 = sqlx::query_scalar("select count(*) from brune_outbox")
+    let actual: i64 = sqlx::query_scalar("select count(*) from brune_outbox")
         .fetch_one(&app.db.pool())
         .await
         .unwrap();
-    assert_eq!(told, 0);
+    assert_eq!(actual, 0);
 }

@@ -50,8 +50,8 @@ async fn what_a_session_keeps_cannot_be_altered_by_hand_either() {
     ] {
         let sql = sqlx::AssertSqlSafe(format!("update brune_session set {change}"));
         let refused = app.db.pool().execute(sql).await.unwrap_err();
-        let told = refused.to_string();
-        assert!(told.contains("keeps the settings it started with"), "{change}: {told}");
+        let text = refused.to_string();
+        assert!(text.contains("keeps the settings it started with"), "{change}: {text}");
     }
     assert_eq!(find(&app.instance, &session, &user("ana")).await.ok(), session);
 }

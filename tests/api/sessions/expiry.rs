@@ -79,8 +79,8 @@ async fn each_session_is_marked_once_however_many_work_at_it() {
     // One for each session and each sink that wants it, under one id.
     assert_eq!(count(&pool, MESSAGES).await, 6_000);
     for distinct in ["distinct id", "distinct payload->>'session_id'"] {
-        let told = format!("(select {distinct} from {MESSAGES}) d");
-        assert_eq!(count(&pool, &told).await, 3_000, "{distinct}");
+        let text = format!("(select {distinct} from {MESSAGES}) d");
+        assert_eq!(count(&pool, &text).await, 3_000, "{distinct}");
     }
     assert_eq!(count(&pool, "brune_outbox where sink = 'discord'").await, 0);
     assert_eq!(find(&app.instance, &running, &user("ana")).await.ok(), running);
@@ -93,17 +93,17 @@ async fn what_is_told_is_the_session_as_it_was() {
     app.instance.shift.advance(TimeDelta::hours(-2));
     let ana = app.instance.start_session(&user("ana")).await.ok();
     assert_eq!(worker(app.db.pool(), 10).step(None).await.unwrap().expired, 1);
-    let found = find(&app.instance, &ana, &user("ana")).await.ok();
-    assert_eq!((&found["status"], &found["ended_at"]), (&json!("expired"), &ana["expires_at"]));
+    let body = find(&app.instance, &ana, &user("ana")).await.ok();
+    assert_eq!((&body["status"], &body["ended_at"]), (&json!("expired"), &ana["expires_at"]));
     let sql = "select payload from brune_outbox where sink = 'webhook'";
-    let told: Value = sqlx::query_scalar(sql).fetch_one(&app.db.pool()).await.unwrap();
-    assert_eq!(told["session_id"], id(&ana));
+    let actual: Value = sqlx::query_scalar(sql).fetch_one(&app.db.pool()).await.unwrap();
+    assert_eq!(actual["session_id"], id(&ana));
     for member in ["started_at", "expires_at"] {
-        assert_eq!(time(&told[member]), time(&ana[member]), "{told}");
+        assert_eq!(time(&actual[member]), time(&ana[member]), "{actual}");
     }
-    assert_eq!((&told["user_id"], &told["ended_at"]), (&json!("ana"), &told["expires_at"]));
-    assert_eq!((&told["revision"], &told["model"]), (&json!(1), &ana["config"]["model"]));
-    assert_eq!(told["prompt_id"], ana["config"]["prompt_id"]);
+    assert_eq!((&actual["user_id"], &actual["ended_at"]), (&json!("ana"), &actual["expires_at"]));
+    assert_eq!((&actual["revision"], &actual["model"]), (&json!(1), &ana["config"]["model"]));
+    assert_eq!(actual["prompt_id"], ana["config"]["prompt_id"]);
 }
 
 #[tokio::test]
@@ -117,10 +117,10 @@ async fn a_session_that_its_users_next_start_marks_is_told_of_as_well() {
     instance.start_session(&user("ana")).await.ok();
     let sql =
         "select payload from brune_outbox where topic = 'session.expired' and sink = 'second'";
-    let told: Vec<Value> = sqlx::query_scalar(sql).fetch_all(&app.db.pool()).await.unwrap();
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert_eq!(told[0]["session_id"], id(&first));
-    assert_eq!(time(&told[0]["ended_at"]), time(&first["expires_at"]));
+    let actual: Vec<Value> = sqlx::query_scalar(sql).fetch_all(&app.db.pool()).await.unwrap();
+    assert_eq!(actual.len(), 1, "{actual:?}");
+    assert_eq!(actual[0]["session_id"], id(&first));
+    assert_eq!(time(&actual[0]["ended_at"]), time(&first["expires_at"]));
     assert_eq!(worker(app.db.pool(), 10).sweep().await.unwrap(), 0);
 }
 
@@ -159,14 +159,14 @@ async fn what_somebody_else_has_in_hand_is_left_to_them() {
     let app = TestApp::new().await;
     let pool = app.db.pool();
     leave(&pool, 10).await;
-    let mut held = pool.begin().await.unwrap();
+    let mut transaction = pool.begin().await.unwrap();
     let sql =
         "update brune_session set status = 'ended', ended_at = expires_at where user_id = 'due-3'";
-    sqlx::query(sql).execute(&mut *held).await.unwrap();
+    sqlx::query(sql).execute(&mut *transaction).await.unwrap();
     // Does not wait for it, and leaves nothing else out.
     let swept = no_hang("the sweep skips the locked row", worker(pool.clone(), 4).sweep()).await;
     assert_eq!(swept.unwrap(), 9);
-    held.commit().await.unwrap();
+    transaction.commit().await.unwrap();
     assert_eq!(worker(pool.clone(), 4).sweep().await.unwrap(), 0);
     assert_eq!(count(&pool, "brune_session where status = 'ended'").await, 1);
     assert_eq!(count(&pool, "brune_outbox where payload->>'user_id' = 'due-3'").await, 0);

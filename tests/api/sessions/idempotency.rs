@@ -27,10 +27,10 @@ async fn a_repeat_answers_with_the_same_session() {
     let first = start(&app.instance, &user("ana"), "k-1").await;
     assert_eq!(first.header("idempotent-replayed"), "");
     let first = first.ok();
-    let again = start(&other, &user("ana"), "k-1").await;
-    assert_eq!((again.status.as_u16(), again.header("idempotent-replayed")), (201, "true"));
-    assert_eq!(again.header("location"), format!("/brun-e/sessions/{}", id(&first)));
-    assert_eq!(again.ok(), first);
+    let repeat = start(&other, &user("ana"), "k-1").await;
+    assert_eq!((repeat.status.as_u16(), repeat.header("idempotent-replayed")), (201, "true"));
+    assert_eq!(repeat.header("location"), format!("/brun-e/sessions/{}", id(&first)));
+    assert_eq!(repeat.ok(), first);
     // Quoted, as the header's specification writes it, it is the same key.
     assert_eq!(start(&other, &user("ana"), "\"k-1\"").await.ok(), first);
     assert_eq!(sessions(&app).await, 1);
@@ -43,9 +43,9 @@ async fn a_repeat_finds_its_session_whatever_happened_since() {
     let first = start(&app.instance, &user("ana"), "k-1").await.ok();
     end(&app.instance, &first, &user("ana")).await.ok();
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
-    let again = start(&app.instance, &user("ana"), "k-1").await.ok();
-    assert_eq!(again, find(&app.instance, &first, &user("ana")).await.ok());
-    assert_eq!((&again["status"], &again["config"]), (&json!("ended"), &first["config"]));
+    let repeat = start(&app.instance, &user("ana"), "k-1").await.ok();
+    assert_eq!(repeat, find(&app.instance, &first, &user("ana")).await.ok());
+    assert_eq!((&repeat["status"], &repeat["config"]), (&json!("ended"), &first["config"]));
 }
 
 #[tokio::test]

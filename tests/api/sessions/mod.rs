@@ -84,8 +84,8 @@ async fn a_session_keeps_the_settings_it_started_with() {
     let app = TestApp::new().await;
     let session = app.instance.start_session(&user("ana")).await.ok();
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
-    let kept = find(&app.instance, &session, &user("ana")).await.ok();
-    assert_eq!(kept["config"], session["config"]);
+    let body = find(&app.instance, &session, &user("ana")).await.ok();
+    assert_eq!(body["config"], session["config"]);
     let ended = end(&app.instance, &session, &user("ana")).await.ok();
     assert_eq!(ended["config"], session["config"]);
     let next = app.instance.start_session(&user("bob")).await.ok();
@@ -136,9 +136,9 @@ async fn an_end_after_its_time_leaves_a_session_expired() {
     let app = TestApp::new().await;
     let session = app.instance.start_session(&user("ana")).await.ok();
     app.instance.shift.advance(TimeDelta::minutes(31));
-    let found = find(&app.instance, &session, &user("ana")).await.ok();
-    assert_eq!((&found["status"], &found["ended_at"]), (&json!("expired"), &session["expires_at"]));
-    assert_eq!(end(&app.instance, &session, &user("ana")).await.ok(), found);
+    let body = find(&app.instance, &session, &user("ana")).await.ok();
+    assert_eq!((&body["status"], &body["ended_at"]), (&json!("expired"), &session["expires_at"]));
+    assert_eq!(end(&app.instance, &session, &user("ana")).await.ok(), body);
 }
 
 #[tokio::test]

@@ -29,15 +29,15 @@ async fn a_change_is_seen_to_drain() {
     let ben = app.instance.start_session(&user("ben")).await.ok();
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
     app.instance.start_session(&user("eva")).await.ok();
-    let found = pins(&app.instance).await;
-    assert_eq!((&found["revision"], &found["total"]), (&json!(2), &json!(3)));
-    assert_eq!(held(&found), [(2, 1), (1, 2)]);
-    assert_eq!(found["pins"][1]["drained_by"], ben["expires_at"]);
+    let actual = pins(&app.instance).await;
+    assert_eq!((&actual["revision"], &actual["total"]), (&json!(2), &json!(3)));
+    assert_eq!(held(&actual), [(2, 1), (1, 2)]);
+    assert_eq!(actual["pins"][1]["drained_by"], ben["expires_at"]);
 
     end(&app.instance, &ben, &user("ben")).await.ok();
-    let found = pins(&app.instance).await;
-    assert_eq!(held(&found), [(2, 1), (1, 1)]);
-    assert_eq!(found["pins"][1]["drained_by"], ana["expires_at"]);
+    let actual = pins(&app.instance).await;
+    assert_eq!(held(&actual), [(2, 1), (1, 1)]);
+    assert_eq!(actual["pins"][1]["drained_by"], ana["expires_at"]);
     end(&app.instance, &ana, &user("ana")).await.ok();
     assert_eq!(held(&pins(&app.instance).await), [(2, 1)]);
 }
@@ -71,14 +71,14 @@ async fn each_setting_says_how_many_sessions_hold_which_older_value() {
 
     // Back to the value of the oldest: now it is those in between, and the newest, who hold another.
     app.instance.change(&[(version, before.clone(), 3)]).await.ok();
-    let found = pins(&app.instance).await["settings"][0].clone();
+    let actual = pins(&app.instance).await["settings"][0].clone();
     assert_eq!(
-        (&found["version"], &found["value"], &found["sessions"]),
+        (&actual["version"], &actual["value"], &actual["sessions"]),
         (&json!(4), &before, &json!(2))
     );
-    let held: Vec<_> =
-        found["held"].as_array().unwrap().iter().map(|setting| &setting["value"]).collect();
-    assert_eq!(held, [&json!("3"), &json!("2")]);
+    let values: Vec<_> =
+        actual["held"].as_array().unwrap().iter().map(|setting| &setting["value"]).collect();
+    assert_eq!(values, [&json!("3"), &json!("2")]);
 }
 
 #[tokio::test]
@@ -102,15 +102,15 @@ async fn what_runs_is_decided_by_the_databases_clock() {
     app.instance.shift.advance(TimeDelta::hours(2));
     let eva = app.instance.start_session(&user("eva")).await.ok();
     assert!(time(&ana["expires_at"]) < time(&eva["started_at"]));
-    let found = pins(&app.instance).await;
-    assert_eq!((held(&found), &found["total"]), (vec![(1, 1)], &json!(1)));
+    let actual = pins(&app.instance).await;
+    assert_eq!((held(&actual), &actual["total"]), (vec![(1, 1)], &json!(1)));
 }
 
 #[tokio::test]
 async fn pins_are_for_administrators() {
     let app = TestApp::new().await;
-    let asked = app.instance.get("/admin/sessions/pins").bearer(&user("ana")).send().await;
-    asked.problem(403, "forbidden");
-    let asked = app.instance.get("/admin/sessions/pins?limit=1").bearer(&admin("root")).send();
-    asked.await.problem(400, "malformed_request");
+    let reply = app.instance.get("/admin/sessions/pins").bearer(&user("ana")).send().await;
+    reply.problem(403, "forbidden");
+    let reply = app.instance.get("/admin/sessions/pins?limit=1").bearer(&admin("root")).send();
+    reply.await.problem(400, "malformed_request");
 }

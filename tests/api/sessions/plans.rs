@@ -17,34 +17,34 @@ use brune::http::Grant;
 /// A service that answers each user's name as it is told.
 struct Talent {
     url: String,
-    asked: Arc<Mutex<Vec<String>>>,
+    requests: Arc<Mutex<Vec<String>>>,
     _tasks: JoinSet<()>,
 }
 
 impl Talent {
     async fn new() -> Self {
-        let asked = Arc::new(Mutex::new(Vec::new()));
+        let requests = Arc::new(Mutex::new(Vec::new()));
         let router = Router::new()
             .route("/api/internal/users/{id}", get(answer))
-            .with_state(Arc::clone(&asked));
+            .with_state(Arc::clone(&requests));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/api", listener.local_addr().unwrap());
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { url, asked, _tasks: tasks }
+        Self { url, requests, _tasks: tasks }
     }
 
-    fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+    fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
     }
 }
 
 async fn answer(
-    State(asked): State<Arc<Mutex<Vec<String>>>>,
+    State(requests): State<Arc<Mutex<Vec<String>>>>,
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    asked.lock().unwrap().push(name.clone());
+    requests.lock().unwrap().push(name.clone());
     if headers["x-internal-api-key"] != INTERNAL_KEY {
         return StatusCode::UNAUTHORIZED.into_response();
     }
@@ -99,7 +99,7 @@ async fn plan_and_level_are_what_the_service_says_and_nobody_else() {
             json!([{"code": "plan_required"}, {"code": "level_not_allowed"}])
         );
     }
-    assert_eq!(talent.asked(), ["ana", "ben", "ben", "nobody"]);
+    assert_eq!(talent.requests(), ["ana", "ben", "ben", "nobody"]);
     let stored: Vec<(String, Option<String>)> =
         sqlx::query_as("select user_id, plan from brune_session")
             .fetch_all(&app.db.pool())
@@ -113,7 +113,7 @@ async fn a_name_is_one_step_of_the_path() {
     let (app, talent) = (TestApp::new().await, Talent::new().await);
     let instance = with(&app, &talent.url).await;
     instance.start_session(&user("a/b")).await.ok();
-    assert_eq!(talent.asked(), ["a/b"]);
+    assert_eq!(talent.requests(), ["a/b"]);
 }
 
 #[tokio::test]

@@ -69,8 +69,8 @@ async fn a_start_hands_out_a_secret_for_the_pinned_prompt_and_model() {
         })]
     );
     // Handed out once, and kept nowhere.
-    let found = find(&instance, &session, &user("ana")).await.ok();
-    assert_eq!((&found["status"], &found["realtime"]), (&json!("active"), &Value::Null));
+    let body = find(&instance, &session, &user("ana")).await.ok();
+    assert_eq!((&body["status"], &body["realtime"]), (&json!("active"), &Value::Null));
     let stored = stored(&app.db.pool()).await;
     assert!(stored.contains("sess_stub_000001") && stored.contains("req_stub_000001"), "{stored}");
     assert!(!stored.contains("ek_stub"), "{stored}");
@@ -85,10 +85,10 @@ async fn a_repeat_has_the_session_and_not_its_secret() {
         call.header("idempotency-key", "k-1").send().await
     };
     let first = start().await.ok();
-    let again = start().await;
-    assert_eq!(again.header("idempotent-replayed"), "true");
-    let again = again.ok();
-    assert_eq!((id(&again), &again["realtime"]), (id(&first), &Value::Null));
+    let repeat = start().await;
+    assert_eq!(repeat.header("idempotent-replayed"), "true");
+    let repeat = repeat.ok();
+    assert_eq!((id(&repeat), &repeat["realtime"]), (id(&first), &Value::Null));
     assert_eq!(stub.calls().len(), 1);
 }
 
@@ -275,8 +275,8 @@ async fn a_start_whose_process_died_holds_its_user_up_for_half_a_minute_and_coun
     stub.release();
     let well = with(&app, &stub.url()).await;
     app.instance.change(&[("BRUNE_MAX_SESSIONS_PER_DAY", json!(1), 1)]).await.ok();
-    let found = find(&well, &dead, &user("ana")).await.ok();
-    assert_eq!((&found["status"], &found["ended_at"]), (&json!("starting"), &Value::Null));
+    let body = find(&well, &dead, &user("ana")).await.ok();
+    assert_eq!((&body["status"], &body["ended_at"]), (&json!("starting"), &Value::Null));
     assert_eq!(end(&well, &dead, &user("ana")).await.ok()["status"], "starting");
     let active = well.start_session(&user("ana")).await.problem(409, "session_active");
     assert_eq!(id(&active), id(&dead));

@@ -33,13 +33,13 @@ async fn hold(cases: Vec<Case>) {
     let app = TestApp::new().await;
     let before = stored(&app).await;
     for (body, code, place, kind) in cases {
-        let shown: String = body.chars().take(200).collect();
+        let excerpt: String = body.chars().take(200).collect();
         let reply = send(&app, body).await;
-        assert_eq!(reply.status, 400, "{shown}: {}", reply.text);
+        assert_eq!(reply.status, 400, "{excerpt}: {}", reply.text);
         let problem = reply.problem(400, code);
-        assert_eq!(faults(&problem), at([(place, kind)]), "{shown}");
+        assert_eq!(faults(&problem), at([(place, kind)]), "{excerpt}");
         assert_eq!(problem["instance"], PATH);
-        assert_eq!(stored(&app).await, before, "{shown}");
+        assert_eq!(stored(&app).await, before, "{excerpt}");
     }
 }
 

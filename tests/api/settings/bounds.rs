@@ -61,8 +61,8 @@ async fn a_patch_with_as_many_changes_as_allowed_is_stored_or_says_each_conflict
     let conflicts = problem["conflicts"].as_array().unwrap();
     assert_eq!(conflicts.len(), MOST_CHANGES);
     for conflict in conflicts {
-        let told = [&conflict["base_value"], &conflict["current_value"], &conflict["your_value"]];
-        assert_eq!(told, [1, 2, 3], "{conflict}");
+        let actual = [&conflict["base_value"], &conflict["current_value"], &conflict["your_value"]];
+        assert_eq!(actual, [1, 2, 3], "{conflict}");
     }
 }
 
@@ -115,11 +115,11 @@ async fn a_catalog_with_more_settings_than_a_patch_is_exported_imported_and_roll
     let other = json!({"format_version": 1, "catalog": "many", "settings": settings}).to_string();
     let imported = import(&app.instance, "reason=a+test", "application/json", &other).send().await;
     assert_eq!(imported.ok()["changed"].as_array().unwrap().len(), SETTINGS);
-    let back = json!({"to_revision": 1, "revision": 2});
-    let back = rollback(&app.instance, ROLLBACK, back).send().await.ok();
-    assert_eq!(back["changed"].as_array().unwrap().len(), SETTINGS);
-    let listed = read(&app.instance, PATH).await.ok();
-    assert!(listed["settings"].as_array().unwrap().iter().all(|setting| setting["value"] == 1));
+    let actual_rollback = json!({"to_revision": 1, "revision": 2});
+    let actual_rollback = rollback(&app.instance, ROLLBACK, actual_rollback).send().await.ok();
+    assert_eq!(actual_rollback["changed"].as_array().unwrap().len(), SETTINGS);
+    let listing = read(&app.instance, PATH).await.ok();
+    assert!(listing["settings"].as_array().unwrap().iter().all(|setting| setting["value"] == 1));
 }
 
 #[tokio::test]

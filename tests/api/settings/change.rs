@@ -25,8 +25,8 @@ async fn a_change_is_stored_told_and_taken_on_by_another_instance() {
     );
     other.wait_for_revision(2).await;
     assert_eq!(other.settings.current().get_integer(COOLDOWN), Ok(45));
-    let shown = one(&other, COOLDOWN).await;
-    assert_eq!((&shown["value"], &shown["version"]), (&json!(45), &json!(2)));
+    let setting = one(&other, COOLDOWN).await;
+    assert_eq!((&setting["value"], &setting["version"]), (&json!(45), &json!(2)));
 }
 
 #[tokio::test]
@@ -42,9 +42,9 @@ async fn a_batch_is_one_revision_and_one_entry_of_the_trail_for_each_key() {
     let call = patch(&app.instance, &changes).header("x-request-id", "evening-1");
     let changed = call.send().await.ok();
     assert_eq!((&changed["revision"], &changed["unchanged"]), (&json!(2), &json!([MAX_MINUTES])));
-    let told: Vec<_> =
+    let keys: Vec<_> =
         changed["changed"].as_array().unwrap().iter().map(|change| &change["key"]).collect();
-    assert_eq!(told.len(), 4);
+    assert_eq!(keys.len(), 4);
     let trail = entries(&app.instance, "request_id=evening-1").await;
     assert_eq!(trail.len(), 4);
     for entry in &trail {
@@ -189,11 +189,11 @@ async fn a_dry_run_answers_like_the_write_and_stores_nothing() {
     planned["dry_run"] = json!(false);
     let wet = app.instance.patch(&format!("{PATH}?dry_run=false")).bearer(&admin("admin-1"));
     // The key of a dry run is still free: it had no result to be repeated.
-    let done = wet.json(&body).header("idempotency-key", "dry").send().await.ok();
-    assert_eq!(planned, done);
-    let again = app.instance.patch(&format!("{PATH}?dry_run=true")).bearer(&admin("admin-1"));
-    let again = again.json(&body).header("idempotency-key", "dry").send().await;
-    again.problem(409, "version_conflict");
+    let actual_body = wet.json(&body).header("idempotency-key", "dry").send().await.ok();
+    assert_eq!(planned, actual_body);
+    let repeat = app.instance.patch(&format!("{PATH}?dry_run=true")).bearer(&admin("admin-1"));
+    let repeat = repeat.json(&body).header("idempotency-key", "dry").send().await;
+    repeat.problem(409, "version_conflict");
 }
 
 #[tokio::test]
@@ -220,10 +220,10 @@ async fn model_and_allowlist_may_change_together_in_either_order() {
     let list = change(ALLOWLIST, json!(["gpt-next", "gpt-realtime-2.1-mini"]));
     let changes = json!([change(MODEL, "gpt-next"), list]);
     patch(&app.instance, &changes).send().await.ok();
-    let back = json!([
+    let rollback = json!([
         {"key": ALLOWLIST, "value": ["gpt-realtime-2.1"], "version": 2},
         {"key": MODEL, "value": "gpt-realtime-2.1", "version": 2}]);
-    patch(&app.instance, &back).send().await.ok();
+    patch(&app.instance, &rollback).send().await.ok();
     assert_eq!(value_of(&app, MODEL).await, (json!("gpt-realtime-2.1"), 3));
 }
 

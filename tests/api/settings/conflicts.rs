@@ -54,10 +54,10 @@ async fn every_stale_key_of_a_batch_is_told() {
     let stale = [(COOLDOWN, json!(60), 1), (MAX_MINUTES, json!(20), 1), (PER_DAY, json!(6), 7)];
     let problem = app.instance.change(&stale).await.problem(409, "version_conflict");
     let conflicts = problem["conflicts"].as_array().unwrap();
-    let told: Vec<_> =
+    let actual: Vec<_> =
         conflicts.iter().map(|conflict| (&conflict["key"], &conflict["base_value"])).collect();
     // There never was a version 7, so there is no value that it had.
-    assert_eq!(told, [(&json!(COOLDOWN), &json!(30)), (&json!(PER_DAY), &Value::Null)]);
+    assert_eq!(actual, [(&json!(COOLDOWN), &json!(30)), (&json!(PER_DAY), &Value::Null)]);
 }
 
 #[tokio::test]
@@ -169,8 +169,8 @@ async fn two_writers_of_tied_settings_can_never_both_win() {
         statuses.sort_unstable();
         assert_eq!(statuses, [200, 400], "{} {}", dropped.text, chosen.text);
         (list, model) = (value_of(&app, ALLOWLIST).await.1, value_of(&app, MODEL).await.1);
-        let back = [(ALLOWLIST, json!([LARGE, MINI]), list), (MODEL, json!(LARGE), model)];
-        app.instance.change(&back).await.ok();
+        let rollback = [(ALLOWLIST, json!([LARGE, MINI]), list), (MODEL, json!(LARGE), model)];
+        app.instance.change(&rollback).await.ok();
         (list, model) = (value_of(&app, ALLOWLIST).await.1, value_of(&app, MODEL).await.1);
     }
 }

@@ -18,16 +18,16 @@ async fn lived_in() -> TestApp {
     change("bob", "r-2", COOLDOWN, 50, 2).await.ok();
     change("ana", "r-3", PER_DAY, 5, 1).await.ok();
     change("eve", "r-4", "JWT_SECRET", 5, 1).await.problem(403, "key_locked");
-    let back = json!({"reason": "back again", "key": COOLDOWN, "to_version": 1, "version": 3});
+    let rollback = json!({"reason": "back again", "key": COOLDOWN, "to_version": 1, "version": 3});
     let call = app.instance.post(super::ROLLBACK).bearer(&admin("ana"));
-    call.header("x-request-id", "r-5").json(&back).send().await.ok();
+    call.header("x-request-id", "r-5").json(&rollback).send().await.ok();
     app
 }
 
 /// The requests of the entries that fit `query`.
 async fn requests(app: &TestApp, query: &str) -> Vec<String> {
-    let found = entries(&app.instance, query).await;
-    found.iter().map(|entry| entry["request_id"].as_str().unwrap().to_owned()).collect()
+    let actual = entries(&app.instance, query).await;
+    actual.iter().map(|entry| entry["request_id"].as_str().unwrap().to_owned()).collect()
 }
 
 #[tokio::test]
@@ -46,8 +46,8 @@ async fn a_key_that_never_was_is_told_apart_from_one_without_changes() {
     by_hand::delete(&app.db.pool(), COOLDOWN).await;
     app.publish(&brune::settings::BRUN_E.replace(COOLDOWN, "BRUNE_PAUSE_MINUTES")).await;
     read(&app.instance, super::PATH).await.ok();
-    let left = entries(&app.instance, &format!("key={COOLDOWN}")).await;
-    assert!(left.len() > 3, "{left:?}");
+    let remaining = entries(&app.instance, &format!("key={COOLDOWN}")).await;
+    assert!(remaining.len() > 3, "{remaining:?}");
     // What looks like a secret is not repeated.
     let key = format!("sk-proj-{}", "a1B2".repeat(8));
     let reply = read(&app.instance, &format!("{HISTORY}?key={key}")).await;

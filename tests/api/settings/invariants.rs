@@ -213,9 +213,10 @@ async fn a_number_no_reader_could_hold_is_named_and_can_be_mended() {
     super::read(&app.instance, super::HISTORY).await.ok();
     app.instance.change(&[(COOLDOWN, json!(45), 2)]).await.ok();
     app.instance.wait_for_revision(3).await;
-    let back = json!({"key": COOLDOWN, "to_version": 2, "version": 3});
-    let back = super::rollback(&app.instance, super::ROLLBACK, back).send().await;
-    back.problem(404, "version_not_found");
+    let actual_rollback = json!({"key": COOLDOWN, "to_version": 2, "version": 3});
+    let actual_rollback =
+        super::rollback(&app.instance, super::ROLLBACK, actual_rollback).send().await;
+    actual_rollback.problem(404, "version_not_found");
     by_hand(&app.db.pool(), COOLDOWN, &json!(1e22)).await.unwrap();
     let stale = json!({"to_revision": 1, "revision": 3});
     let stale = super::rollback(&app.instance, super::ROLLBACK, stale).send().await;

@@ -245,8 +245,8 @@ async fn a_number_written_by_hand_with_a_point_is_shown_as_readers_get_it() {
     .execute(&app.db.pool())
     .await
     .unwrap();
-    let shown = one(&app.instance, COOLDOWN).await;
-    assert_eq!(shown["value"].to_string(), "45");
+    let setting = one(&app.instance, COOLDOWN).await;
+    assert_eq!(setting["value"].to_string(), "45");
     let before = stored(&app).await;
     let reply = app.instance.change(&[(COOLDOWN, json!(45), 2)]).await.ok();
     assert_eq!(reply["unchanged"], json!([COOLDOWN]));
@@ -257,8 +257,8 @@ async fn a_number_written_by_hand_with_a_point_is_shown_as_readers_get_it() {
 async fn what_was_changed_by_hand_is_shown_at_once_and_taken_on() {
     let app = TestApp::new().await;
     by_hand(&app.db.pool(), COOLDOWN, &json!(45)).await.unwrap();
-    let shown = one(&app.instance, COOLDOWN).await;
-    assert_eq!((&shown["value"], &shown["updated_by"]), (&json!(45), &json!("psql")));
+    let setting = one(&app.instance, COOLDOWN).await;
+    assert_eq!((&setting["value"], &setting["updated_by"]), (&json!(45), &json!("psql")));
     app.instance.wait_for_revision(2).await;
     assert_eq!(app.instance.settings.current().get_integer(COOLDOWN), Ok(45));
 }

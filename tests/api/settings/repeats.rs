@@ -25,9 +25,9 @@ async fn a_repeat_gets_the_first_answer_and_changes_nothing() {
     let before = stored(&app).await;
     for instance in [&app.instance, &other] {
         // The version is stale by now, and the answer is still the first one's.
-        let again = send(instance, "ana", "\"k1\"", &body(45, 1)).await;
-        assert_eq!((again.status, &again.text), (first.status, &first.text));
-        assert_eq!(again.header("etag"), first.header("etag"));
+        let repeat = send(instance, "ana", "\"k1\"", &body(45, 1)).await;
+        assert_eq!((repeat.status, &repeat.text), (first.status, &first.text));
+        assert_eq!(repeat.header("etag"), first.header("etag"));
     }
     assert_eq!(stored(&app).await, before);
     assert_eq!(first.ok()["revision"], 2);
@@ -39,8 +39,8 @@ async fn a_key_belongs_to_one_request() {
     send(&app.instance, "ana", "k1", &body(45, 1)).await.ok();
     let before = stored(&app).await;
     let again = || app.instance.patch(PATH).bearer(&admin("ana")).header("idempotency-key", "k1");
-    let back = json!({"key": COOLDOWN, "to_version": 1, "version": 2, "reason": "back"});
-    let other_path = app.instance.post(ROLLBACK).bearer(&admin("ana")).json(&back);
+    let rollback = json!({"key": COOLDOWN, "to_version": 1, "version": 2, "reason": "back"});
+    let other_path = app.instance.post(ROLLBACK).bearer(&admin("ana")).json(&rollback);
     for other in [
         again().json(&body(50, 2)),
         again().json(&body(45, 1)).header("if-match", "\"r1\""),
@@ -121,8 +121,8 @@ async fn a_rollback_is_repeated_like_a_change() {
     let target = json!({"key": COOLDOWN, "to_version": 1, "version": 2});
     let send = || rollback(&app.instance, ROLLBACK, target.clone()).header("idempotency-key", "k1");
     let first = send().send().await;
-    let again = send().send().await;
-    assert_eq!(first.text, again.text);
+    let repeat = send().send().await;
+    assert_eq!(first.text, repeat.text);
     assert_eq!(first.ok()["revision"], 3);
     assert_eq!(value_of(&app, COOLDOWN).await, (json!(30), 3));
 }
@@ -149,8 +149,8 @@ async fn a_commit_nobody_confirmed_is_called_neither_done_nor_failed_and_a_repea
     let problem = reply.problem(504, "outcome_unknown");
     assert!(!problem.to_string().contains("fail"), "{problem}");
     end_the_wait(&app.db.pool()).await;
-    let told = send(&app.instance, "ana", "k1", &body(45, 1)).await.ok();
-    assert_eq!(told["changed"][0]["version"], 2);
+    let actual_body = send(&app.instance, "ana", "k1", &body(45, 1)).await.ok();
+    assert_eq!(actual_body["changed"][0]["version"], 2);
     assert_eq!(value_of(&app, COOLDOWN).await, (json!(45), 2));
     assert_eq!(entries(&app.instance, "action=update").await.len(), 1);
 }

@@ -78,14 +78,14 @@ async fn a_plan_says_what_the_rollback_then_does() {
         json!({"to_revision": 1, "revision": 6}),
     ] {
         let mut planned = plan(&app, target.clone()).await.ok();
-        let done = rollback(&app.instance, ROLLBACK, target).send().await.ok();
+        let body = rollback(&app.instance, ROLLBACK, target).send().await.ok();
         assert_eq!(planned["dry_run"], true);
         assert_eq!(planned["refused"], json!([]));
         for member in ["changed_since", "refused"] {
             planned.as_object_mut().unwrap().remove(member);
         }
         planned["dry_run"] = json!(false);
-        assert_eq!(planned, done);
+        assert_eq!(planned, body);
     }
 }
 

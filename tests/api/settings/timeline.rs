@@ -103,13 +103,13 @@ async fn every_filter_of_the_history_counts_what_the_history_lists() {
         "key=BRUNE_COOLDOWN_MINUTES&action=update&since=2024-05-06T10:40:00Z",
         "until=2024-05-06T10:40:00Z",
     ] {
-        let listed = entries(&app.instance, filter).await.len();
-        assert!(0 < listed && listed < 15, "{filter}: {listed}");
-        let told = timeline(&app, filter).await;
-        let buckets = told["buckets"].as_array().unwrap().iter();
+        let listing = entries(&app.instance, filter).await.len();
+        assert!(0 < listing && listing < 15, "{filter}: {listing}");
+        let actual = timeline(&app, filter).await;
+        let buckets = actual["buckets"].as_array().unwrap().iter();
         let counts = buckets.flat_map(|bucket| bucket["counts"].as_object().unwrap().values());
-        let counted: i64 = counts.map(|count| count.as_i64().unwrap()).sum();
-        assert_eq!(usize::try_from(counted), Ok(listed), "{filter}");
+        let actual_count: i64 = counts.map(|count| count.as_i64().unwrap()).sum();
+        assert_eq!(usize::try_from(actual_count), Ok(listing), "{filter}");
     }
 }
 
@@ -117,9 +117,9 @@ async fn every_filter_of_the_history_counts_what_the_history_lists() {
 async fn where_nothing_fits_there_are_no_buckets() {
     let app = lived_in().await;
     for query in ["key=LOG_LEVEL", "action=import", "revision=99"] {
-        let told = timeline(&app, query).await;
-        assert_eq!(told["buckets"], json!([]), "{query}");
-        assert_eq!(told["since"], told["until"], "{query}");
+        let actual = timeline(&app, query).await;
+        assert_eq!(actual["buckets"], json!([]), "{query}");
+        assert_eq!(actual["since"], actual["until"], "{query}");
     }
     let backwards = "since=2024-05-07T00:00:00Z&until=2024-05-06T00:00:00Z";
     assert_eq!(timeline(&app, backwards).await["buckets"], json!([]));

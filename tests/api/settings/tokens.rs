@@ -47,14 +47,14 @@ fn written() -> String {
 fn calls(app: &TestApp) -> Vec<Call<'_>> {
     let change =
         json!({"reason": "a test", "changes": [{"key": COOLDOWN, "value": 45, "version": 1}]});
-    let back = json!({"reason": "a test", "key": COOLDOWN, "to_version": 1, "version": 1});
+    let rollback = json!({"reason": "a test", "key": COOLDOWN, "to_version": 1, "version": 1});
     let one = format!("{PATH}/{COOLDOWN}");
     vec![
         app.instance.get(PATH),
         app.instance.get(&one),
         app.instance.get(HISTORY),
         app.instance.patch(PATH).json(&change),
-        app.instance.call(Method::POST, ROLLBACK).json(&back),
+        app.instance.call(Method::POST, ROLLBACK).json(&rollback),
     ]
 }
 

@@ -24,8 +24,8 @@ async fn lived_in() -> TestApp {
     patch(&app.instance, &locked).send().await.problem(403, "key_locked");
     patch(&app.instance, &locked).header("prefer", "handling=lenient").send().await.ok();
     by_hand(&app.db.pool(), PER_DAY, &json!(6)).await.unwrap();
-    let back = json!({"to_revision": 1, "revision": 4});
-    rollback(&app.instance, ROLLBACK, back).send().await.ok();
+    let actual_rollback = json!({"to_revision": 1, "revision": 4});
+    rollback(&app.instance, ROLLBACK, actual_rollback).send().await.ok();
     psql(&app.db.pool(), "begin;
         delete from app_global_settings where key = 'BRUNE_MAX_SESSIONS_PER_DAY';
         insert into app_global_setting_audit (key, action, old_value_json, changed_by, reason, changed_at)
@@ -203,8 +203,8 @@ async fn the_trail_is_verified_in_parts_as_it_is_in_one() {
     ];
     for most in [1, 2, 3, 4, 5, 7, 10, 20_000] {
         let parts = in_parts(&app, most).await;
-        let found: Vec<ChainBreak> = parts.into_iter().flat_map(|part| part.breaks).collect();
-        assert_eq!(found, expected, "{most}");
+        let actual: Vec<ChainBreak> = parts.into_iter().flat_map(|part| part.breaks).collect();
+        assert_eq!(actual, expected, "{most}");
     }
 }
 

@@ -58,8 +58,8 @@ async fn each_setting_takes_its_bounds_and_keeps_them_to_the_letter() {
             let changes = json!([{"key": key, "value": value, "version": version}]);
             let changed = patch(&app.instance, &changes).send().await.ok();
             assert_eq!(changed["changed"][0]["new_value"], value, "{key}");
-            let shown = one(&app.instance, key).await;
-            assert_eq!(shown["value"], value, "{key}");
+            let setting = one(&app.instance, key).await;
+            assert_eq!(setting["value"], value, "{key}");
         }
     }
 }

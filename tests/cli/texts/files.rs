@@ -52,7 +52,7 @@ async fn a_file_is_read_alike_at_every_door_or_the_difference_is_documented() {
         ("64 KiB to 1 MiB", "\n", b"", None, MIB),
         ("over 1 MiB", "\n", b"", None, MIB + 1),
     ];
-    let mut found = BTreeSet::new();
+    let mut results = BTreeSet::new();
     for (case, line_end, before, wrong, length) in cases {
         let mut first = None;
         for (door, lines, padding) in doors {
@@ -60,17 +60,17 @@ async fn a_file_is_read_alike_at_every_door_or_the_difference_is_documented() {
             while bytes.len() < length {
                 bytes.push(padding[0]);
             }
-            let taken = is_file_taken(&world, door, bytes).await;
-            let first = *first.get_or_insert(taken);
-            if taken != first {
-                let outcome = if taken { "taken" } else { "refused" };
-                found.insert((case.to_owned(), door.to_owned(), outcome.to_owned()));
+            let messages = is_file_taken(&world, door, bytes).await;
+            let first = *first.get_or_insert(messages);
+            if messages != first {
+                let outcome = if messages { "taken" } else { "refused" };
+                results.insert((case.to_owned(), door.to_owned(), outcome.to_owned()));
             }
         }
         let is_fine = !["CR line ends", "not UTF-8", "over 1 MiB"].contains(&case);
         assert_eq!(first, Some(is_fine), "{case}");
     }
-    assert_eq!(found, documented_differences("### Where a file is read differently"));
+    assert_eq!(results, documented_differences("### Where a file is read differently"));
 }
 
 async fn is_file_taken(world: &World, door: &str, bytes: Vec<u8>) -> bool {
@@ -84,10 +84,10 @@ async fn is_file_taken(world: &World, door: &str, bytes: Vec<u8>) -> bool {
     let home = Home::new().with("DATABASE_URL", "postgres://ada@127.0.0.1:1/brune");
     let starts = |home: Home, name: &str| {
         // Behind what the environment says comes the database, which is not there.
-        let done = home.run(&["doctor"]);
-        let named = done.err.contains(name);
-        assert!(named || done.err.contains("cannot connect"), "{door}: {}", done.err);
-        !named
+        let outcome = home.run(&["doctor"]);
+        let names = outcome.err.contains(name);
+        assert!(names || outcome.err.contains("cannot connect"), "{door}: {}", outcome.err);
+        !names
     };
     match door {
         "`.env` document" => send(Method::POST, import, "text/plain").await,

@@ -178,8 +178,8 @@ impl World {
             "`.env` document" => import("text/plain", format!("{key}={}\n", in_env(text))).await,
             "command line" if text.contains('\0') => return Outcome::CannotPass,
             "command line" => {
-                let done = self.home.run(&["config", "set", key, text, "--reason", "a test"]);
-                if done.code == Some(0) { 200 } else { 400 }
+                let outcome = self.home.run(&["config", "set", key, text, "--reason", "a test"]);
+                if outcome.code == Some(0) { 200 } else { 400 }
             }
             door => panic!("no such door: {door}"),
         };
@@ -220,13 +220,13 @@ async fn first_values(catalog: &str, in_file: bool, texts: &[(String, &str)]) ->
         if in_file {
             home.write(".env", &file);
         }
-        let done = home.run(&["migrate"]);
-        if done.code == Some(0) {
+        let actual_outcome = home.run(&["migrate"]);
+        if actual_outcome.code == Some(0) {
             break;
         }
         let is_named = |at: usize, key: &str| {
             let line = format!(".env line {}:", at + 1);
-            done.err.lines().any(|error_line| {
+            actual_outcome.err.lines().any(|error_line| {
                 let error_line = error_line.trim();
                 error_line.starts_with(&line)
                     || error_line.starts_with(&format!("{key}:"))
@@ -236,7 +236,7 @@ async fn first_values(catalog: &str, in_file: bool, texts: &[(String, &str)]) ->
         let refused = texts.iter().enumerate().filter(|(at, (key, _))| is_named(*at, key));
         let before = outcomes.len();
         outcomes.extend(refused.map(|(_, (key, _))| (key.as_str(), Outcome::Refused)));
-        assert!(outcomes.len() > before, "nothing is named: {}", done.err);
+        assert!(outcomes.len() > before, "nothing is named: {}", actual_outcome.err);
     }
     let stored = stored(&db.pool()).await;
     let outcome = |key: &String| {

@@ -55,10 +55,11 @@ fn a_secret_is_read_alike_from_the_environment_and_from_files() {
                     )
                 }
             };
-            let done = home.run(&["doctor"]);
-            let is_named = done.err.contains("JWT_SECRET") || done.err.contains(".env line 1:");
-            assert!(is_named || done.err.contains("cannot connect"), "{}", done.err);
-            assert_eq!(!is_named, is_one, "{secret:?} from {door}: {}", done.err);
+            let outcome = home.run(&["doctor"]);
+            let is_named =
+                outcome.err.contains("JWT_SECRET") || outcome.err.contains(".env line 1:");
+            assert!(is_named || outcome.err.contains("cannot connect"), "{}", outcome.err);
+            assert_eq!(!is_named, is_one, "{secret:?} from {door}: {}", outcome.err);
         }
     }
 }
@@ -106,9 +107,9 @@ async fn doctor_finds_characters_that_were_stored_before_and_the_service_still_r
     // It does not come back once it is mended.
     let mended = service.change("BRUNE_PROMPT_VERSION", &json!("3"), 2);
     assert_eq!(mended.send().await.unwrap().status(), 200);
-    let back =
+    let rollback =
         json!({"key": "BRUNE_PROMPT_VERSION", "to_version": 2, "version": 3, "reason": "a test"});
-    let call = service.call(Method::POST, "/admin/global-settings/rollback").json(&back);
+    let call = service.call(Method::POST, "/admin/global-settings/rollback").json(&rollback);
     assert_eq!(call.send().await.unwrap().status(), 400);
     let mended = service.change("BRUNE_ELIGIBILITY_ALLOWED_LEVELS", &json!(["a"]), 2);
     assert_eq!(mended.send().await.unwrap().status(), 200);

@@ -101,14 +101,14 @@ async fn a_text_is_treated_alike_at_every_door_or_the_difference_is_documented()
             cases.iter().enumerate().map(|(number, it)| (key(at, number), &*it.text)).collect();
         outcomes.push(first_values(&catalog, in_file, &texts).await);
     }
-    let mut found = BTreeSet::new();
+    let mut results = BTreeSet::new();
     for (door, of_door) in DOORS.iter().zip(&outcomes) {
         for ((case, first), outcome) in cases.iter().zip(&outcomes[0]).zip(of_door) {
             if let Outcome::Taken(value) = outcome {
                 assert_eq!(*value, json!(case.text), "{door} changes {:?}", case.text);
             }
             if outcome != first {
-                found.insert((
+                results.insert((
                     case.class.to_owned(),
                     (*door).to_owned(),
                     outcome.words().to_owned(),
@@ -123,7 +123,7 @@ async fn a_text_is_treated_alike_at_every_door_or_the_difference_is_documented()
         let fine = is_fine.contains(&case.class);
         assert_eq!(matches!(outcome, Outcome::Taken(_)), fine, "{:?}: {outcome:?}", case.text);
     }
-    assert_eq!(found, documented_differences("### Where a text is read differently"));
+    assert_eq!(results, documented_differences("### Where a text is read differently"));
 }
 
 #[tokio::test]

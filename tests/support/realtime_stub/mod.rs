@@ -169,8 +169,8 @@ fn named(mut answer: Response, number: usize) -> Response {
 }
 
 fn key(headers: &HeaderMap) -> &str {
-    let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    sent.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default()
+    let request = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    request.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default()
 }
 
 /// As the provider words it, with the key in it.
