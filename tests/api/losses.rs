@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 use axum::http::StatusCode;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgPool};
+use tokio::sync::Semaphore;
 
 use crate::support::{
     Instance, TestApp, TestDb, admin, by_hand,
@@ -164,7 +165,9 @@ async fn none_of_a_thousand_changes_at_once_is_missed() {
     while fleet.len() < 5 {
         fleet.push(Instance::builder(db.pool()).start().await);
     }
-    let writers = fleet.iter().cycle().zip(0..CHANGES).map(|(instance, n)| write(instance, n));
+    let retries = Semaphore::new(RETRIES);
+    let writers = fleet.iter().cycle().zip(0..CHANGES);
+    let writers = writers.map(|(instance, n)| write(instance, n, &retries));
     futures_util::future::join_all(writers).await;
     let head = i64::try_from(CHANGES).unwrap() + 1;
     for instance in &fleet {
@@ -216,12 +219,17 @@ fn catalog(settings: usize) -> String {
     catalog
 }
 
-/// Changes the setting `n` through `instance`, as often as it is told to come back. The key tells a repeat of a
-/// change whose end was not known.
-async fn write(instance: &Instance, n: usize) {
+/// How many writers retry at once. All of a thousand at once would keep each other from ever meeting the deadline of
+/// a request on a machine that is busy.
+const RETRIES: usize = 20;
+
+/// Changes the setting `n` through `instance`, and retries while the answer is temporary. The idempotency key makes
+/// a retry safe after an answer that left the outcome open.
+async fn write(instance: &Instance, n: usize, retries: &Semaphore) {
     let change = json!({"key": key(n), "value": format!("new {n}"), "version": 1});
     let body = json!({"reason": "a storm", "changes": [change]});
     let token = admin("ada");
+    let mut turn = None;
     loop {
         let call = instance.patch("/admin/global-settings").bearer(&token).json(&body);
         let reply = call.header("idempotency-key", &key(n)).send().await;
@@ -229,6 +237,9 @@ async fn write(instance: &Instance, n: usize) {
         if !retryable.contains(&reply.status) && reply.body["code"] != "idempotency_in_progress" {
             reply.ok();
             return;
+        }
+        if turn.is_none() {
+            turn = Some(retries.acquire().await.unwrap());
         }
     }
 }
