@@ -5,6 +5,9 @@
 
 #[path = "embedded/owner.rs"]
 mod owner;
+#[expect(dead_code, reason = "this suite needs Postgres only")]
+#[path = "support/programs.rs"]
+mod programs;
 #[path = "embedded/roles.rs"]
 mod roles;
 #[path = "embedded/sandbox.rs"]
@@ -177,8 +180,8 @@ async fn the_owner_learns_that_the_server_died() {
     let mut server = Server::start(&sandbox.config(), Profile::Durable).await.unwrap();
     drop(numbers(&server.admin_options()).await);
     kill(server.postmaster().unwrap());
-    let fault = no_hang("the server is reported to have ended", server.died()).await;
-    assert!(fault.to_string().contains("ended by itself"), "{fault}");
+    let fault = no_hang("the server is reported to have ended", server.exited()).await;
+    assert!(fault.to_string().contains("exited unexpectedly"), "{fault}");
     drop(server);
     let second_server = Server::start(&sandbox.config(), Profile::Durable).await.unwrap();
     assert_eq!(count(&second_server).await, 0);
@@ -313,7 +316,7 @@ async fn data_of_another_version_is_never_opened() {
     fs::write(sandbox.dir().join("data/PG_VERSION"), "13\n").unwrap();
     let message = Server::start(&sandbox.config(), Profile::Durable).await.unwrap_err().to_string();
     for part in [
-        "Postgres 13 (it wrote the data directory)",
+        "Postgres 13 (the version of the data directory)",
         "apt-get install",
         "DATABASE_URL",
         "docker compose up",
@@ -330,7 +333,7 @@ async fn a_configured_directory_without_programs_is_named() {
     config.bin_dir = Some("/nowhere/bin".into());
     let message = Server::start(&config, Profile::Durable).await.unwrap_err().to_string();
     assert!(
-        message.contains("BRUNE_PG_BIN_DIR=/nowhere/bin holds no working postgres"),
+        message.contains("BRUNE_PG_BIN_DIR=/nowhere/bin contains no working postgres"),
         "{message}"
     );
 }

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use sqlx::ConnectOptions as _;
 
-use crate::support::{SECRET, TestDb, admin, wait::receive};
+use crate::support::{SECRET, TestDb, admin, programs::need_postgres, wait::receive};
 
 /// On a free port.
 const ANYWHERE: &str = "127.0.0.1:0";
@@ -56,6 +56,7 @@ pub(crate) struct Room {
 
 impl Room {
     pub(crate) fn new() -> Self {
+        need_postgres();
         let dir = std::env::temp_dir().join(format!("brune-cli-{}", uuid::Uuid::new_v4()));
         fs::create_dir(&dir).unwrap();
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
@@ -78,7 +79,7 @@ impl Room {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(BRUNE);
         command.env_clear().current_dir(&self.dir).args(arguments).stdin(Stdio::null());
-        command.env("BRUNE_DATA_DIR", self.dir.join("data"));
+        command.env("BRUNE_DATA_DIR", self.dir.join("data")).env("BRUNE_PG_NO_DOWNLOAD", "true");
         for name in ["PATH", "BRUNE_PG_BIN_DIR", "BRUNE_PG_USER"] {
             #[expect(
                 clippy::disallowed_methods,

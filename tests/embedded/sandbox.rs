@@ -10,7 +10,7 @@ use std::{
 use brune::config::Embedded;
 use rustix::process::{Pid, Signal};
 
-use crate::wait::wait_or_give_up;
+use crate::{programs::need_postgres, wait::wait_or_give_up};
 
 /// A directory that every account can enter, removed with the test.
 pub(crate) struct Sandbox {
@@ -26,6 +26,7 @@ impl Sandbox {
     /// One whose server lives in a directory called `name`.
     pub(crate) fn named(name: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
+        need_postgres();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let root = base().join(format!("brune-embedded-{}-{number}", std::process::id()));
         fs::create_dir(&root).unwrap();

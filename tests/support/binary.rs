@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::{
     TestDb,
+    programs::need_postgres,
     server::variable,
     wait::{wait_or_give_up, wait_until},
 };
@@ -44,6 +45,7 @@ impl Home {
     /// A fresh machine: no database, no secret.
     pub(crate) fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
+        need_postgres();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let root = base().join(format!("brune-home-{}-{number}", std::process::id()));
         fs::create_dir(&root).unwrap();

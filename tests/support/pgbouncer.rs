@@ -131,11 +131,11 @@ impl PgBouncer {
         options_from_url(&Secret::new(self.url())).unwrap()
     }
 
-    /// The service's connections through here, twice as many as there are sessions; `around` it where a session
+    /// The service's connections through the pooler, twice as many as there are sessions; `direct` where a session
     /// is needed.
-    pub(crate) async fn pool(&self, around: Option<PgConnectOptions>) -> Pool {
-        let around = around.map(Box::new);
-        Pool::open(self.options(), Topology::Pooler { around }, 2 * SESSIONS).await.unwrap()
+    pub(crate) async fn pool(&self, direct: Option<PgConnectOptions>) -> Pool {
+        let direct = direct.map(Box::new);
+        Pool::open(self.options(), Topology::Pooler { direct }, 2 * SESSIONS).await.unwrap()
     }
 }
 

@@ -32,6 +32,7 @@ use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
 
 use super::{
     database::sweep,
+    programs::need_postgres,
     wait::{wait_for, wait_or_give_up},
 };
 
@@ -57,6 +58,7 @@ fn join() -> (PgConnectOptions, Option<File>) {
     if let Some(url) = variable("TEST_DATABASE_URL") {
         return (options_from_url(&Secret::new(url)).unwrap(), None);
     }
+    need_postgres();
     let dir = server_dir();
     let users = lock_file(&dir, "users");
     // Waits for a supervisor that is on its way out.
@@ -203,7 +205,7 @@ async fn supervise(dir: &Path) {
     let mut used = Instant::now();
     loop {
         tokio::select! {
-            fault = server.died() => panic!("{fault}"),
+            fault = server.exited() => panic!("{fault}"),
             () = tokio::time::sleep(Duration::from_millis(500)) => {}
         }
         match users.try_lock() {
@@ -228,7 +230,8 @@ async fn start(dir: &Path) -> Server {
         bin_dir: variable("BRUNE_PG_BIN_DIR").map(PathBuf::from),
         path: variable("PATH").unwrap_or_default().into(),
         account: variable("BRUNE_PG_USER"),
-        cache_dir: Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres")),
+        // The tests download nothing.
+        cache_dir: None,
     };
     match Server::start(&config, Profile::Throwaway).await {
         Ok(server) => server,
