@@ -159,7 +159,7 @@ async fn after_the_end(writers: Writers) -> Acknowledged {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_service_that_is_killed_while_it_writes_loses_nothing_it_acknowledged() {
+async fn a_killed_service_loses_no_acknowledged_write() {
     let home = Home::new();
     let mut acknowledged = Acknowledged::new();
     for _ in 0..3 {
@@ -180,7 +180,7 @@ async fn a_service_that_is_killed_while_it_writes_loses_nothing_it_acknowledged(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_postgres_that_is_killed_ends_the_service_and_a_restart_recovers_everything() {
+async fn a_killed_postgres_ends_the_service_and_a_restart_recovers_everything() {
     let home = Home::new();
     let mut acknowledged = Acknowledged::new();
     for _ in 0..2 {
@@ -201,7 +201,7 @@ async fn a_postgres_that_is_killed_ends_the_service_and_a_restart_recovers_every
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backend_that_is_killed_restarts_postgres_and_the_service_goes_on() {
+async fn a_killed_backend_restarts_postgres_and_the_service_continues() {
     let home = Home::new();
     let service = Arc::new(home.serve());
     let writers = Writers::start(&service);
@@ -233,7 +233,7 @@ async fn a_backend_that_is_killed_restarts_postgres_and_the_service_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_that_keep_breaking_lose_nothing_and_break_nothing() {
+async fn breaking_connections_lose_no_acknowledged_write() {
     let app = TestApp::new().await;
     let home = Home::on(&app.db).with("INTERNAL_API_KEY", INTERNAL_KEY);
     let service = Arc::new(home.serve());
@@ -280,7 +280,7 @@ async fn start_sessions(service: Arc<Service>, stop: Arc<AtomicBool>, number: us
 const MESSAGES: usize = 1_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn messages_arrive_in_order_though_the_services_that_deliver_them_are_killed() {
+async fn messages_arrive_in_order_while_delivering_services_are_killed() {
     let app = TestApp::new().await;
     let failing = |_: &str| status(if rand::rng().random_ratio(1, 3) { 500 } else { 200 });
     let receiver = Receiver::answering(failing).await;

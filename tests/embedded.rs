@@ -49,7 +49,7 @@ async fn count(server: &Server) -> i64 {
 }
 
 #[tokio::test]
-async fn it_starts_from_nothing_and_then_with_what_was_written() {
+async fn a_server_starts_empty_and_restarts_with_its_data() {
     let sandbox = Sandbox::new();
     let server = Server::start(&sandbox.config(), Profile::Durable).await.unwrap();
     let mut connection = numbers(&server.admin_options()).await;
@@ -90,7 +90,7 @@ async fn root_never_runs_the_server_itself() {
 }
 
 #[tokio::test]
-async fn its_url_leads_to_it() {
+async fn the_url_connects_to_the_server() {
     let sandbox = Sandbox::named("a b+c,d\"e");
     let server = Server::start(&sandbox.config(), Profile::Throwaway).await.unwrap();
     let url = brune::config::Secret::new(server.url());
@@ -114,7 +114,7 @@ async fn a_second_owner_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn a_killed_owner_takes_the_server_along_and_nothing_acknowledged_is_lost() {
+async fn a_killed_owner_ends_the_server_without_losing_acknowledged_writes() {
     let sandbox = Sandbox::new();
     let mut owner = Owner::start(&sandbox, &[]);
     let mut connection = numbers(&owner.options()).await;
@@ -136,7 +136,7 @@ async fn a_killed_owner_takes_the_server_along_and_nothing_acknowledged_is_lost(
 }
 
 #[tokio::test]
-async fn killed_altogether_it_recovers() {
+async fn owner_and_server_killed_together_recover() {
     let sandbox = Sandbox::new();
     let mut owner = Owner::start(&sandbox, &[]);
     let mut connection = numbers(&owner.options()).await;
@@ -156,7 +156,7 @@ async fn killed_altogether_it_recovers() {
 }
 
 #[tokio::test]
-async fn a_server_whose_life_line_was_cut_is_stopped_by_the_next_owner() {
+async fn an_orphaned_server_is_stopped_by_the_next_owner() {
     let sandbox = Sandbox::new();
     let mut owner = Owner::start(&sandbox, &[]);
     drop(numbers(&owner.options()).await);
@@ -189,7 +189,7 @@ async fn the_owner_learns_that_the_server_died() {
 }
 
 #[tokio::test]
-async fn an_owner_killed_inside_initdb_leaves_nothing_in_the_way() {
+async fn an_owner_killed_during_initdb_does_not_block_the_next() {
     // At once, in the middle of the bootstrap, and close to the end.
     for reached in ["", "global/pg_control", "base/4"] {
         let sandbox = Sandbox::new();
@@ -206,7 +206,7 @@ async fn an_owner_killed_inside_initdb_leaves_nothing_in_the_way() {
 }
 
 #[tokio::test]
-async fn a_stale_note_that_says_ready_deceives_nobody() {
+async fn a_stale_ready_file_is_ignored() {
     let sandbox = Sandbox::new();
     Server::start(&sandbox.config(), Profile::Throwaway).await.unwrap().stop().await.unwrap();
     // The number of a process that lives, as after a restart of a container.
@@ -228,7 +228,7 @@ async fn a_stale_note_that_says_ready_deceives_nobody() {
 }
 
 #[tokio::test]
-async fn an_ordinary_user_may_own_it() {
+async fn an_ordinary_user_can_own_the_server() {
     let sandbox = Sandbox::new();
     let mut owner = Owner::start_as_ordinary_user(&sandbox);
     let uid = fs::metadata(format!("/proc/{}", owner.postmaster)).unwrap().uid();
@@ -241,7 +241,7 @@ async fn an_ordinary_user_may_own_it() {
 }
 
 #[tokio::test]
-async fn variables_meant_for_other_servers_change_nothing() {
+async fn libpq_variables_have_no_effect() {
     let sandbox = Sandbox::new();
     let hostile = [
         ("PGHOST", "203.0.113.1"),
@@ -273,7 +273,7 @@ async fn variables_meant_for_other_servers_change_nothing() {
 }
 
 #[tokio::test]
-async fn options_for_every_session_are_refused_by_name() {
+async fn pgoptions_is_refused() {
     let sandbox = Sandbox::new();
     let output = Owner::spawn(&sandbox, &[("PGOPTIONS", "-c default_transaction_read_only=on")])
         .last_words();
@@ -281,7 +281,7 @@ async fn options_for_every_session_are_refused_by_name() {
 }
 
 #[tokio::test]
-async fn a_directory_too_deep_for_a_socket_gets_a_short_one() {
+async fn a_path_too_long_for_a_socket_gets_a_short_one() {
     let sandbox = Sandbox::named(&"deep".repeat(30));
     let server = Server::start(&sandbox.config(), Profile::Throwaway).await.unwrap();
     let options = server.options();
@@ -294,7 +294,7 @@ async fn a_directory_too_deep_for_a_socket_gets_a_short_one() {
 }
 
 #[tokio::test]
-async fn a_directory_out_of_reach_is_refused_with_its_name() {
+async fn an_inaccessible_directory_is_reported_by_name() {
     let sandbox = Sandbox::new();
     let closed = sandbox.root().join("closed");
     fs::create_dir(&closed).unwrap();
@@ -310,7 +310,7 @@ async fn a_directory_out_of_reach_is_refused_with_its_name() {
 }
 
 #[tokio::test]
-async fn data_of_another_version_is_never_opened() {
+async fn data_of_another_version_is_refused() {
     let sandbox = Sandbox::new();
     fs::create_dir_all(sandbox.dir().join("data")).unwrap();
     fs::write(sandbox.dir().join("data/PG_VERSION"), "13\n").unwrap();
@@ -327,7 +327,7 @@ async fn data_of_another_version_is_never_opened() {
 }
 
 #[tokio::test]
-async fn a_configured_directory_without_programs_is_named() {
+async fn a_configured_directory_without_programs_is_reported() {
     let sandbox = Sandbox::new();
     let mut config = sandbox.config();
     config.bin_dir = Some("/nowhere/bin".into());

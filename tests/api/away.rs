@@ -24,7 +24,7 @@ async fn is_stale(instance: &Instance) -> bool {
 }
 
 #[tokio::test]
-async fn every_write_and_start_is_told_when_to_come_back() {
+async fn writes_and_starts_during_an_outage_answer_503_with_retry_after() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
     let instance = Instance::builder(proxy.pool(5).await).poll_every(POLL).start().await;
@@ -50,7 +50,7 @@ async fn every_write_and_start_is_told_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn flags_and_streams_go_on_and_the_timer_alone_brings_everything_back() {
+async fn flags_and_streams_survive_an_outage_and_the_poll_recovers() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
     let bounds = StreamBounds { heartbeat: Duration::from_millis(50), ..StreamBounds::default() };

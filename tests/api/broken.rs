@@ -44,7 +44,7 @@ async fn mend(instance: &Instance, key: &str, value: Value) -> Value {
 }
 
 #[tokio::test]
-async fn starts_are_refused_naming_every_key_while_readers_keep_what_was_good() {
+async fn starts_name_every_invalid_key_while_readers_keep_the_last_good_snapshot() {
     let app = TestApp::new().await;
     let deaf = Instance::builder(app.db.pool()).without_listener().start().await;
     by_hand::set(&app.db.pool(), "BRUNE_SESSION_MAX_MINUTES", "999").await;
@@ -67,7 +67,7 @@ async fn starts_are_refused_naming_every_key_while_readers_keep_what_was_good() 
 }
 
 #[tokio::test]
-async fn a_patch_mends_what_is_broken_and_every_instance_recovers_by_itself() {
+async fn a_patch_repairs_an_invalid_value_and_every_instance_recovers() {
     let app = TestApp::new().await;
     let other = app.another_instance().await;
     by_hand::set(&app.db.pool(), "BRUNE_SESSION_MAX_MINUTES", "999").await;
@@ -85,7 +85,7 @@ async fn a_patch_mends_what_is_broken_and_every_instance_recovers_by_itself() {
 }
 
 #[tokio::test]
-async fn mending_by_hand_is_noticed() {
+async fn a_repair_by_sql_is_noticed() {
     let app = TestApp::new().await;
     by_hand::set(&app.db.pool(), "BRUNE_SESSION_MAX_MINUTES", "0").await;
     accuses(&app.instance).await;
@@ -96,7 +96,7 @@ async fn mending_by_hand_is_noticed() {
 }
 
 #[tokio::test]
-async fn a_setting_that_was_deleted_is_missed_and_can_be_set_again() {
+async fn a_deleted_setting_is_reported_and_can_be_set_again() {
     let app = TestApp::new().await;
     by_hand::delete(&app.db.pool(), "BRUNE_SESSION_MAX_MINUTES").await;
     accuses(&app.instance).await;
@@ -113,7 +113,7 @@ async fn a_setting_that_was_deleted_is_missed_and_can_be_set_again() {
 }
 
 #[tokio::test]
-async fn a_pair_that_contradicts_itself_is_named_and_mended() {
+async fn a_violated_rule_between_two_keys_names_both_and_can_be_repaired() {
     let app = TestApp::new().await;
     by_hand::set(&app.db.pool(), "BRUNE_OPENAI_REALTIME_MODEL_ALLOWLIST", r#"["other"]"#).await;
     accuses(&app.instance).await;
@@ -125,7 +125,7 @@ async fn a_pair_that_contradicts_itself_is_named_and_mended() {
 }
 
 #[tokio::test]
-async fn a_number_that_no_reader_can_hold_is_refused_by_the_database() {
+async fn a_number_out_of_range_is_refused_by_the_database() {
     let app = TestApp::new().await;
     let sql = "update app_global_settings set value_json = '1e400', version = version + 1
         where key = 'BRUNE_COOLDOWN_MINUTES'";
@@ -134,7 +134,7 @@ async fn a_number_that_no_reader_can_hold_is_refused_by_the_database() {
 }
 
 #[tokio::test]
-async fn numbers_that_break_the_rule_are_named_and_mended() {
+async fn numbers_that_break_a_rule_are_reported_and_can_be_repaired() {
     for number in ["1e299", "30.5", "99999999999999999999", "-1"] {
         let app = TestApp::new().await;
         by_hand::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", number).await;
@@ -150,7 +150,7 @@ async fn numbers_that_break_the_rule_are_named_and_mended() {
 }
 
 #[tokio::test]
-async fn a_rule_that_is_tightened_under_a_value_is_a_fault_until_it_fits() {
+async fn a_tightened_rule_invalidates_a_stored_value_until_it_fits() {
     let app = TestApp::new().await;
     let rule = |max: u16| {
         format!(
@@ -168,7 +168,7 @@ async fn a_rule_that_is_tightened_under_a_value_is_a_fault_until_it_fits() {
 }
 
 #[tokio::test]
-async fn a_declaration_that_is_not_understood_is_a_fault_until_it_is() {
+async fn an_unreadable_declaration_is_reported_until_it_is_repaired() {
     let app = TestApp::new().await;
     let deaf = Instance::builder(app.db.pool()).without_listener().start().await;
     let rules = |json: &str| {

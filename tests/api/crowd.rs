@@ -75,7 +75,7 @@ async fn other_is_answered(served: &Served) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_connections_that_never_read_leave_room_for_others() {
+async fn other_clients_are_served_beside_ten_thousand_connections_that_never_read() {
     let size = size();
     let (streams, connections) = (size / 4, size * 2 / 5);
     let bounds = StreamBounds { instance: streams, ..StreamBounds::default() };

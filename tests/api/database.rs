@@ -14,7 +14,7 @@ async fn tables(pool: &PgPool) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn each_test_has_a_migrated_database_of_its_own() {
+async fn each_test_has_its_own_migrated_database() {
     let (one, other) = (TestDb::new().await, TestDb::new().await);
     one.owner().execute("create table only_here ()").await.unwrap();
     assert!(tables(&one.pool()).await.contains(&"only_here".to_owned()));
@@ -24,13 +24,13 @@ async fn each_test_has_a_migrated_database_of_its_own() {
 }
 
 #[tokio::test]
-async fn an_empty_database_has_not_even_the_schema() {
+async fn an_empty_database_has_no_schema() {
     let db = TestDb::empty().await;
     assert_eq!(tables(&db.pool()).await, Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn migrations_run_once_however_often_they_are_asked_to() {
+async fn repeated_migrations_run_once() {
     let db = TestDb::empty().await;
     MIGRATOR.run(&db.owner()).await.unwrap();
     let after_one = tables(&db.pool()).await;
@@ -44,7 +44,7 @@ async fn migrations_run_once_however_often_they_are_asked_to() {
 }
 
 #[tokio::test]
-async fn a_session_bears_the_services_name_and_limits() {
+async fn a_database_session_has_the_name_and_limits_of_the_service() {
     let db = TestDb::empty().await;
     let pool = Pool::open(db.options(), Topology::Direct, 2).await.unwrap();
     for (name, expected) in [
@@ -63,7 +63,7 @@ async fn a_session_bears_the_services_name_and_limits() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_named_at_once() {
+async fn an_unreachable_server_is_reported_by_name() {
     // Nobody can listen on port 1 of a directory that does not exist.
     let parts = Parts {
         host: "/nowhere".to_owned(),
@@ -83,7 +83,7 @@ async fn a_server_that_is_not_there_is_named_at_once() {
 }
 
 #[tokio::test]
-async fn a_server_that_accepts_and_says_nothing_is_given_up() {
+async fn a_silent_server_is_reported() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("postgres://me@{}/db?sslmode=disable", silent.local_addr().unwrap());
     let options = database::options_from_url(&Secret::new(url)).unwrap();
@@ -92,7 +92,7 @@ async fn a_server_that_accepts_and_says_nothing_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_commit_can_be_made_to_hang() {
+async fn a_commit_waits_for_a_missing_standby() {
     let db = TestDb::empty().await;
     let sql = "do $$ begin
         execute format('alter database %I set synchronous_commit = on', current_database());

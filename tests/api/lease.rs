@@ -26,7 +26,7 @@ async fn pid(pool: &Pool) -> i32 {
 }
 
 #[tokio::test]
-async fn a_connection_that_was_given_back_is_the_next_to_be_used() {
+async fn a_released_connection_is_reused_next() {
     let db = TestDb::empty().await;
     let pool = pool(&db, 3).await;
     let first = pid(&pool).await;
@@ -41,7 +41,7 @@ async fn a_connection_that_was_given_back_is_the_next_to_be_used() {
 }
 
 #[tokio::test]
-async fn a_use_that_is_given_up_ends_its_connection() {
+async fn a_cancelled_query_closes_its_connection() {
     let db = TestDb::empty().await;
     // One that may create a table.
     let pool = Pool::open(db.owner_options(), Topology::Direct, 1).await.unwrap();
@@ -76,7 +76,7 @@ async fn a_use_that_is_given_up_ends_its_connection() {
 }
 
 #[tokio::test]
-async fn a_connection_that_broke_while_it_waited_is_replaced() {
+async fn a_broken_idle_connection_is_replaced() {
     let db = TestDb::empty().await;
     let pool = pool(&db, 3).await;
     let together = Barrier::new(3);
@@ -94,7 +94,7 @@ async fn a_connection_that_broke_while_it_waited_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_crowd_shares_the_connections_there_are_and_closing_ends_them() {
+async fn two_hundred_queries_share_two_connections_until_the_pool_closes() {
     let db = TestDb::empty().await;
     let pool = pool(&db, 2).await;
     let mut actual = join_all((0..200).map(|_| pid(&pool))).await;

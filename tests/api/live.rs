@@ -32,7 +32,7 @@ fn version(instance: &Instance) -> String {
 }
 
 #[tokio::test]
-async fn a_change_reaches_another_instance_by_notification_alone() {
+async fn a_change_reaches_another_instance_by_notification() {
     let app = TestApp::new().await;
     let other = Instance::builder(app.db.pool()).start().await;
     for n in 0..20 {
@@ -47,7 +47,7 @@ async fn a_change_reaches_another_instance_by_notification_alone() {
 }
 
 #[tokio::test]
-async fn a_change_by_hand_is_taken_on() {
+async fn a_change_by_sql_is_loaded() {
     let app = TestApp::new().await;
     by_hand::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", "7.0").await;
     app.instance.wait_for_revision(2).await;
@@ -56,7 +56,7 @@ async fn a_change_by_hand_is_taken_on() {
 }
 
 #[tokio::test]
-async fn an_instance_that_starts_later_begins_with_the_newest() {
+async fn a_new_instance_starts_with_the_newest_revision() {
     let app = TestApp::new().await;
     change(&app.instance, "2", 1).await.ok();
     let late = Instance::builder(app.db.pool()).without_listener().start().await;
@@ -64,7 +64,7 @@ async fn an_instance_that_starts_later_begins_with_the_newest() {
 }
 
 #[tokio::test]
-async fn a_change_that_ends_the_listening_connection_is_not_missed() {
+async fn a_change_committed_as_the_listener_dies_is_not_missed() {
     let app = TestApp::new().await;
     for round in 1..=5 {
         let mut listening = app.instance.settings.listening();
@@ -89,7 +89,7 @@ async fn a_change_that_ends_the_listening_connection_is_not_missed() {
 }
 
 #[tokio::test]
-async fn a_change_between_the_loss_of_the_channel_and_its_return_is_not_missed() {
+async fn a_change_while_the_listener_reconnects_is_not_missed() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
     let instance = Instance::builder(proxy.pool(5).await).start().await;
@@ -103,7 +103,7 @@ async fn a_change_between_the_loss_of_the_channel_and_its_return_is_not_missed()
 }
 
 #[tokio::test]
-async fn a_lost_channel_is_told_and_opened_again() {
+async fn a_lost_listener_is_reported_and_reconnects() {
     let app = TestApp::new().await;
     let mut listening = app.instance.settings.listening();
     listening.mark_unchanged();
@@ -119,7 +119,7 @@ async fn a_lost_channel_is_told_and_opened_again() {
 }
 
 #[tokio::test]
-async fn polling_alone_takes_changes_on_where_notifications_are_swallowed() {
+async fn the_poll_loads_changes_when_notifications_are_swallowed() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
     proxy.swallow_notifications();
@@ -135,7 +135,7 @@ async fn polling_alone_takes_changes_on_where_notifications_are_swallowed() {
 }
 
 #[tokio::test]
-async fn a_channel_that_fell_silent_is_noticed_and_replaced() {
+async fn a_silent_listener_is_detected_and_replaced() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
     let instance = Instance::builder(proxy.pool(5).await).start().await;
@@ -152,7 +152,7 @@ async fn a_channel_that_fell_silent_is_noticed_and_replaced() {
 }
 
 #[tokio::test]
-async fn an_instance_never_goes_back_to_an_older_revision() {
+async fn an_instance_never_returns_to_an_older_revision() {
     let app = TestApp::new().await;
     let mut actual_revisions = app.instance.settings.revisions();
     let changes = async {
@@ -175,7 +175,7 @@ async fn an_instance_never_goes_back_to_an_older_revision() {
 }
 
 #[tokio::test]
-async fn a_snapshot_is_whole_at_every_revision() {
+async fn every_snapshot_belongs_to_one_revision() {
     let app = TestApp::new().await;
     let mut actual_revisions = app.instance.settings.revisions();
     let changes = async {
@@ -204,7 +204,7 @@ async fn a_snapshot_is_whole_at_every_revision() {
 
 /// Takes the database away, looks at everything, and brings it back.
 #[tokio::test]
-async fn while_the_database_is_away_readers_go_on_and_everything_else_says_when_to_come_back() {
+async fn during_an_outage_reads_work_and_writes_answer_503() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
     let instance =
@@ -240,7 +240,7 @@ async fn while_the_database_is_away_readers_go_on_and_everything_else_says_when_
 }
 
 #[tokio::test]
-async fn a_database_that_refuses_connections_is_away() {
+async fn a_database_that_refuses_connections_answers_503() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
     let instance = Instance::builder(proxy.pool(5).await).without_listener().start().await;

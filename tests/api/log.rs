@@ -83,7 +83,7 @@ fn descriptions(receiver: &Receiver) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn lines_of_the_levels_arrive_with_their_request_and_mention_nobody() {
+async fn forwarded_lines_have_level_and_request_id_and_mention_nobody() {
     let receiver = Receiver::new().await;
     let mut log = Log::to(&receiver);
     let span = tracing::error_span!(target: OURS, "request", request_id = "r-1");
@@ -106,7 +106,7 @@ async fn lines_of_the_levels_arrive_with_their_request_and_mention_nobody() {
 }
 
 #[tokio::test]
-async fn many_lines_are_few_messages_within_the_limits() {
+async fn many_lines_are_batched_within_the_limits_of_discord() {
     let receiver = Receiver::new().await;
     let mut log = Log::to(&receiver);
     for n in 0..25 {
@@ -143,7 +143,7 @@ async fn many_lines_are_few_messages_within_the_limits() {
 }
 
 #[tokio::test]
-async fn a_secret_is_withheld_wherever_it_stands() {
+async fn a_secret_is_redacted_in_forwarded_lines() {
     let receiver = Receiver::new().await;
     let mut log = Log::to(&receiver);
     error!(target: OURS, "it is {HELD}");
@@ -163,7 +163,7 @@ async fn a_secret_is_withheld_wherever_it_stands() {
 }
 
 #[tokio::test]
-async fn a_flood_is_dropped_counted_and_told_of() {
+async fn a_flood_of_lines_is_dropped_counted_and_reported() {
     let receiver = Receiver::new().await;
     receiver.open(false);
     let mut log = Log::to(&receiver);
@@ -185,7 +185,7 @@ async fn a_flood_is_dropped_counted_and_told_of() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_fails_is_tried_again_and_its_failures_are_not_posted() {
+async fn a_failed_post_is_retried_and_not_itself_forwarded() {
     let receiver = Receiver::new().await;
     let mut calls = 0;
     receiver.answer(move |_| {
@@ -203,7 +203,7 @@ async fn a_receiver_that_fails_is_tried_again_and_its_failures_are_not_posted() 
 }
 
 #[tokio::test]
-async fn a_limit_on_the_rate_is_obeyed_and_nothing_is_lost() {
+async fn a_rate_limit_is_obeyed_without_loss() {
     let receiver = Receiver::new().await;
     let mut calls = 0;
     receiver.answer(move |_| {
@@ -227,7 +227,7 @@ async fn a_limit_on_the_rate_is_obeyed_and_nothing_is_lost() {
 }
 
 #[tokio::test]
-async fn a_webhook_that_is_gone_is_not_called_again() {
+async fn a_deleted_webhook_is_not_called_again() {
     for gone in [404, 401] {
         let receiver = Receiver::answering(move |_| status(gone)).await;
         let mut log = Log::to(&receiver);
@@ -245,7 +245,7 @@ async fn a_webhook_that_is_gone_is_not_called_again() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_refused_holds_up_no_other() {
+async fn a_rejected_message_does_not_block_others() {
     let receiver =
         Receiver::answering(|text| status(if text.contains("odd") { 400 } else { 204 })).await;
     let mut log = Log::to(&receiver);
@@ -258,7 +258,7 @@ async fn a_message_that_is_refused_holds_up_no_other() {
 }
 
 #[tokio::test]
-async fn what_is_said_last_is_posted_without_a_pause() {
+async fn the_last_lines_are_posted_at_shutdown() {
     let receiver = Receiver::new().await;
     let mut log = Log::with(&receiver, Duration::from_hours(1));
     error!(target: OURS, "first");
@@ -271,7 +271,7 @@ async fn what_is_said_last_is_posted_without_a_pause() {
 }
 
 #[tokio::test]
-async fn a_call_carries_the_trace_of_the_request_it_is_made_for() {
+async fn an_outbound_call_carries_the_trace_of_its_request() {
     let receiver = Receiver::new().await;
     let second = Duration::from_secs(5);
     let bounds =

@@ -83,7 +83,7 @@ fn value(revision: i64) -> String {
 }
 
 #[tokio::test]
-async fn no_change_is_missed_over_two_hundred_losses_of_the_channel() {
+async fn no_change_is_missed_over_two_hundred_lost_listeners() {
     let (db, fleet) = fleet(10).await;
     let pool = db.pool();
     let (mut lost, mut revision) = (BTreeSet::new(), 1);
@@ -130,7 +130,7 @@ async fn no_change_is_missed_over_two_hundred_losses_of_the_channel() {
 
 /// A loss that nobody is told of: the connection stays open, and nothing passes any more.
 #[tokio::test]
-async fn no_change_is_missed_when_twenty_channels_fall_silent() {
+async fn no_change_is_missed_when_twenty_listeners_fall_silent() {
     let TestApp { db, instance: writer } = TestApp::new().await;
     let mut fleet = Vec::new();
     for _ in 0..20 {
@@ -159,7 +159,7 @@ async fn no_change_is_missed_when_twenty_channels_fall_silent() {
 
 /// As many writers as changes, each with a setting of its own, through every instance.
 #[tokio::test]
-async fn none_of_a_thousand_changes_at_once_is_missed() {
+async fn none_of_a_thousand_concurrent_changes_is_missed() {
     let TestApp { db, instance } = TestApp::with_catalog(&catalog(CHANGES)).await;
     let mut fleet = vec![instance];
     while fleet.len() < 5 {

@@ -25,7 +25,7 @@ const OPEN: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 #[tokio::test]
-async fn the_form_is_the_one_that_was_asked_for() {
+async fn metrics_use_the_negotiated_format() {
     let app = TestApp::new().await;
     // Prometheus 2.48 and 3.5, and others.
     let old = "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
@@ -79,7 +79,7 @@ async fn value(instance: &Instance, series: &str) -> f64 {
 }
 
 #[tokio::test]
-async fn what_is_known_beforehand_is_there_at_zero() {
+async fn known_series_start_at_zero() {
     let app = TestApp::new().await;
     for series in [
         r#"brune_settings_writes_total{outcome="version_conflict"}"#,
@@ -96,7 +96,7 @@ async fn what_is_known_beforehand_is_there_at_zero() {
 }
 
 #[tokio::test]
-async fn writes_and_starts_are_counted_by_how_they_ended() {
+async fn writes_and_starts_are_counted_by_outcome() {
     let app = TestApp::new().await;
     let key = "BRUNE_COOLDOWN_MINUTES";
     app.instance.change(&[(key, json!(31), 1)]).await.ok();
@@ -122,7 +122,7 @@ async fn writes_and_starts_are_counted_by_how_they_ended() {
 }
 
 #[tokio::test]
-async fn a_change_that_no_notification_told_of_is_counted_as_missed() {
+async fn a_change_without_notification_is_counted_as_missed() {
     let app = TestApp::new().await;
     let stopwatch = Stopwatch::start();
     let mut late = Instance::builder(app.db.pool()).without_listener().start().await;
@@ -137,7 +137,7 @@ async fn a_change_that_no_notification_told_of_is_counted_as_missed() {
 }
 
 #[tokio::test]
-async fn the_fleet_is_counted_as_each_instance_sees_it() {
+async fn each_instance_counts_the_live_fleet() {
     let app = TestApp::new().await;
     let pace = HeartbeatPolicy { beat: Duration::from_millis(50), ..HeartbeatPolicy::default() };
     let mut instances = Vec::new();
@@ -157,7 +157,7 @@ async fn the_fleet_is_counted_as_each_instance_sees_it() {
 }
 
 #[tokio::test]
-async fn no_label_is_what_a_caller_made_up() {
+async fn no_label_is_chosen_by_a_caller() {
     let app = TestApp::new().await;
     let made_up = Method::from_bytes(b"BREW").unwrap();
     app.instance.call(made_up, "/no/such/path").send().await;

@@ -48,7 +48,7 @@ fn events_at(page: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn a_value_of_each_type_is_told_as_it_is_stored() {
+async fn a_flag_of_each_type_has_its_stored_value() {
     let app = TestApp::new().await;
     by_hand::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", "7.0").await;
     app.instance.wait_for_revision(2).await;
@@ -74,7 +74,7 @@ async fn a_value_of_each_type_is_told_as_it_is_stored() {
 }
 
 #[tokio::test]
-async fn unknown_locked_and_secret_keys_are_the_same_to_a_reader() {
+async fn unknown_locked_and_secret_keys_have_equal_responses() {
     let app = TestApp::new().await;
     let mut results = Vec::new();
     for key in ["NOPE", "JWT_SECRET", "BRUNE_OUTBOX_MAX_RETRIES", "POSTGRES_HOST"] {
@@ -97,7 +97,7 @@ async fn unknown_locked_and_secret_keys_are_the_same_to_a_reader() {
 }
 
 #[tokio::test]
-async fn a_context_is_held_to_its_form_and_changes_nothing() {
+async fn an_evaluation_context_is_validated_and_has_no_effect() {
     let app = TestApp::new().await;
     let key = "BRUNE_PROMPT_ID";
     let ask = |body: &str| of(&app.instance, key).text(body.to_owned()).send();
@@ -144,7 +144,7 @@ async fn a_context_is_held_to_its_form_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_token_or_the_internal_key_is_needed() {
+async fn flags_require_a_token_or_the_internal_key() {
     let app = TestApp::new().await;
     let path = format!("{FLAGS}/BRUNE_PROMPT_ID");
     for call in [app.instance.post(FLAGS), app.instance.post(&path)] {
@@ -174,7 +174,7 @@ async fn a_token_or_the_internal_key_is_needed() {
 }
 
 #[tokio::test]
-async fn who_holds_a_page_is_not_sent_it_again() {
+async fn an_unchanged_page_is_answered_with_304() {
     let app = TestApp::new().await;
     let first = all(&app.instance).send().await;
     let tag = first.header("etag").to_owned();
@@ -204,7 +204,7 @@ async fn who_holds_a_page_is_not_sent_it_again() {
 }
 
 #[tokio::test]
-async fn a_page_that_another_instance_told_of_is_waited_for_a_moment() {
+async fn a_page_announced_by_another_instance_is_waited_for_briefly() {
     let app = TestApp::new().await;
     let mut behind = Instance::builder(app.db.pool()).without_listener().start().await;
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
@@ -232,7 +232,7 @@ async fn a_page_that_another_instance_told_of_is_waited_for_a_moment() {
 }
 
 #[tokio::test]
-async fn while_the_database_is_away_flags_are_told_and_said_to_be_stale() {
+async fn flags_are_served_as_stale_during_an_outage() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
     let instance =
@@ -252,7 +252,7 @@ async fn while_the_database_is_away_flags_are_told_and_said_to_be_stale() {
 }
 
 #[tokio::test]
-async fn settings_that_cannot_be_taken_on_leave_the_flags_stale() {
+async fn flags_are_stale_while_the_settings_are_invalid() {
     let app = TestApp::new().await;
     by_hand::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", "9999").await;
     let metadata = async || all(&app.instance).send().await.ok()["metadata"].take();
@@ -262,7 +262,7 @@ async fn settings_that_cannot_be_taken_on_leave_the_flags_stale() {
 }
 
 #[tokio::test]
-async fn pages_of_the_origins_that_are_named_may_ask_and_others_may_not() {
+async fn cors_allows_the_configured_origins_only() {
     let app = TestApp::new().await;
     let preflight = |path: &str, origin: &str| {
         let call = app.instance.call(axum::http::Method::OPTIONS, path).header("origin", origin);
@@ -302,7 +302,7 @@ async fn pages_of_the_origins_that_are_named_may_ask_and_others_may_not() {
 }
 
 #[tokio::test]
-async fn events_say_when_to_ask_again() {
+async fn events_announce_a_refetch() {
     let app = TestApp::new().await;
     let served = Served::of(&app.instance, Limits::default()).await;
     let page = all(&app.instance).send().await.ok();
@@ -332,7 +332,7 @@ async fn events_say_when_to_ask_again() {
 }
 
 #[tokio::test]
-async fn a_pass_to_the_events_opens_nothing_else_and_runs_out() {
+async fn an_event_stream_token_opens_nothing_else_and_expires() {
     let app = TestApp::new().await;
     let now = || brune::clock::Clock::system().now().timestamp();
     let before = now();

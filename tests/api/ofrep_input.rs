@@ -9,7 +9,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn keys_that_are_not_told_are_refused_byte_for_byte_alike() {
+async fn hidden_keys_have_byte_identical_errors() {
     let app = TestApp::new().await;
     let answer = async |key: &str| {
         let call =
@@ -30,7 +30,7 @@ async fn keys_that_are_not_told_are_refused_byte_for_byte_alike() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_nested_deeply_costs_nothing() {
+async fn a_deeply_nested_body_is_handled() {
     let app = TestApp::new().await;
     let key = "BRUNE_PROMPT_ID";
     let deep = |opened: usize, closed: usize| {
@@ -44,7 +44,7 @@ async fn a_body_that_is_nested_deeply_costs_nothing() {
 }
 
 #[tokio::test]
-async fn a_place_among_the_events_that_cannot_be_is_refused_and_one_of_the_future_asks_again() {
+async fn an_invalid_event_id_is_rejected_and_a_future_one_triggers_a_refetch() {
     let app = TestApp::new().await;
     let key = [("x-api-key", INTERNAL_KEY)];
     let get = |path: &str| app.instance.get(path).header("x-api-key", INTERNAL_KEY);

@@ -31,7 +31,7 @@ constraints = { integer = true }
 "#;
 
 #[tokio::test]
-async fn a_number_that_may_have_a_fraction_is_written_with_one() {
+async fn a_decimal_flag_is_written_with_a_fraction() {
     let app = TestApp::with_catalog(WITH_A_FRACTION).await;
     for (version, value, written) in [(1, 6.0, "6.0"), (2, 5.5, "5.5"), (3, 0.0, "0.0")] {
         app.instance.change(&[("RATE", json!(value), version)]).await.ok();

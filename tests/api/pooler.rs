@@ -68,7 +68,7 @@ async fn nothing_is_left(app: &TestApp, pooler: &PgBouncer) {
 }
 
 #[tokio::test]
-async fn settings_are_written_taken_back_and_read_through_it() {
+async fn settings_are_written_rolled_back_and_read_through_the_pooler() {
     let mut app = TestApp::new().await;
     app.instance.join_fleet().await;
     let (pooler, instance) = behind(&app).await;
@@ -103,7 +103,7 @@ async fn settings_are_written_taken_back_and_read_through_it() {
 }
 
 #[tokio::test]
-async fn sessions_secrets_the_fleet_and_flags_are_served_through_it() {
+async fn sessions_secrets_fleet_and_flags_work_through_the_pooler() {
     let app = TestApp::new().await;
     let (pooler, instance) = behind(&app).await;
     let session = instance.start_session(&user("ana")).await.ok();
@@ -154,7 +154,7 @@ async fn all_at_once(instance: &Arc<Instance>, requests: usize) -> Vec<StatusCod
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn four_hundred_requests_at_once_share_four_sessions() {
+async fn four_hundred_concurrent_requests_share_four_sessions() {
     let app = TestApp::new().await;
     let (pooler, instance) = behind(&app).await;
     let instance = Arc::new(instance);
@@ -167,7 +167,7 @@ async fn four_hundred_requests_at_once_share_four_sessions() {
 }
 
 #[tokio::test]
-async fn what_others_change_is_found_by_the_poll_and_ones_own_is_read_at_once() {
+async fn foreign_changes_are_found_by_the_poll_and_own_changes_at_once() {
     let app = TestApp::new().await;
     let pooler = PgBouncer::before(&app.db).await;
     let instance = Instance::builder(pooler.pool(None).await).poll_every(POLL).start().await;
@@ -182,7 +182,7 @@ async fn what_others_change_is_found_by_the_poll_and_ones_own_is_read_at_once() 
 }
 
 #[tokio::test]
-async fn notifications_arrive_around_it() {
+async fn notifications_arrive_over_the_direct_url() {
     let app = TestApp::new().await;
     let pooler = PgBouncer::before(&app.db).await;
     let instance = Instance::builder(pooler.pool(Some(app.db.options())).await).start().await;
@@ -196,7 +196,7 @@ async fn notifications_arrive_around_it() {
 }
 
 #[tokio::test]
-async fn a_way_around_it_that_ends_elsewhere_is_refused() {
+async fn a_direct_url_of_another_database_is_refused() {
     let (app, other) = (TestApp::new().await, TestApp::new().await);
     let pooler = PgBouncer::before(&app.db).await;
     let direct = Some(Box::new(other.db.options()));
@@ -205,7 +205,7 @@ async fn a_way_around_it_that_ends_elsewhere_is_refused() {
 }
 
 #[tokio::test]
-async fn a_pooler_that_was_not_told_of_is_named() {
+async fn an_undeclared_pooler_is_reported() {
     let app = TestApp::new().await;
     for ignored in ["", "extra_float_digits", "extra_float_digits, options"] {
         let pooler = PgBouncer::ignoring(&app.db, ignored).await;
@@ -216,7 +216,7 @@ async fn a_pooler_that_was_not_told_of_is_named() {
 }
 
 #[tokio::test]
-async fn notifications_that_do_not_arrive_are_missed_and_the_poll_goes_on() {
+async fn undelivered_notifications_are_detected_and_the_poll_continues() {
     let app = TestApp::new().await;
     let pooler = PgBouncer::in_disguise(&app.db).await;
     let instance =
@@ -235,7 +235,7 @@ async fn notifications_that_do_not_arrive_are_missed_and_the_poll_goes_on() {
 }
 
 #[tokio::test]
-async fn notifications_are_heard_again_when_they_arrive_again() {
+async fn listening_resumes_when_notifications_arrive_again() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
     proxy.swallow_notifications();
@@ -268,7 +268,7 @@ fn load(instance: &Arc<Instance>, stop: &Arc<AtomicBool>) -> JoinSet<Vec<StatusC
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pooler_killed_under_load_with_redis_beside_it_costs_nothing_once_it_is_back() {
+async fn a_pooler_and_redis_killed_under_load_recover_without_loss() {
     let (app, mut redis) = (TestApp::new().await, Redis::start().await);
     let mut pooler = PgBouncer::before(&app.db).await;
     let instance = Instance::builder(pooler.pool(None).await)

@@ -48,7 +48,7 @@ fn detail(problem: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn a_header_that_is_no_list_of_tags_is_malformed_at_every_route() {
+async fn an_invalid_if_match_is_rejected_with_400_on_every_route() {
     let app = TestApp::new().await;
     let actual_instance = &app.instance;
     for name in ["if-match", "if-none-match"] {
@@ -91,7 +91,7 @@ async fn a_header_that_is_no_list_of_tags_is_malformed_at_every_route() {
 }
 
 #[tokio::test]
-async fn a_tag_that_can_never_match_is_a_412_that_says_why() {
+async fn an_etag_that_cannot_match_is_rejected_with_412_and_the_reason() {
     let app = TestApp::new().await;
     let actual_instance = &app.instance;
     for (tag, reason) in [
@@ -125,7 +125,7 @@ async fn a_tag_that_can_never_match_is_a_412_that_says_why() {
 }
 
 #[tokio::test]
-async fn one_tag_of_a_list_is_enough() {
+async fn one_matching_etag_of_a_list_suffices() {
     let app = TestApp::new().await;
     let actual_instance = &app.instance;
     batch(actual_instance).header("if-match", "\"r7\", W/\"r1\" ,\"r1\",").send().await.ok();
@@ -154,7 +154,7 @@ async fn one_tag_of_a_list_is_enough() {
 }
 
 #[tokio::test]
-async fn what_is_read_is_bound_as_well() {
+async fn reads_honour_if_match() {
     let app = TestApp::new().await;
     let actual_instance = &app.instance;
     for (path, tag) in [
@@ -187,7 +187,7 @@ async fn what_is_read_is_bound_as_well() {
 }
 
 #[tokio::test]
-async fn a_condition_that_a_route_does_not_check_is_refused_and_not_ignored() {
+async fn an_unsupported_precondition_is_rejected() {
     let app = TestApp::new().await;
     let actual_instance = &app.instance;
     let import = || actual_instance.post("/admin/config/import?dry_run=true").bearer(&admin("ada"));
@@ -233,7 +233,7 @@ async fn a_condition_that_a_route_does_not_check_is_refused_and_not_ignored() {
 }
 
 #[tokio::test]
-async fn of_a_preference_that_is_sent_twice_the_first_counts() {
+async fn the_first_of_two_equal_preferences_counts() {
     let app = TestApp::new().await;
     let actual_instance = &app.instance;
     let changes = json!([{"key": "BRUNE_COOLDOWN_MINUTES", "value": 45}, {"key": "JWT_SECRET", "value": "x"}]);

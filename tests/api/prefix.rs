@@ -14,7 +14,7 @@ async fn under(app: &TestApp, public_url: &str) -> Instance {
 }
 
 #[tokio::test]
-async fn the_root_leads_to_the_console_wherever_the_service_is_mounted() {
+async fn the_root_redirects_to_the_console_under_any_prefix() {
     let app = TestApp::new().await;
     for (asked, to) in
         [("/", "admin/"), ("/?a=b", "admin/?a=b"), ("/admin", "admin/"), ("/docs", "docs/")]
@@ -29,7 +29,7 @@ async fn the_root_leads_to_the_console_wherever_the_service_is_mounted() {
 }
 
 #[tokio::test]
-async fn pages_name_nothing_by_an_absolute_path() {
+async fn pages_have_no_absolute_paths() {
     let app = TestApp::new().await;
     let get = async |path: &str| {
         let reply = app.instance.get(path).send().await;
@@ -55,7 +55,7 @@ async fn pages_name_nothing_by_an_absolute_path() {
 }
 
 #[tokio::test]
-async fn a_doubled_slash_is_named() {
+async fn a_doubled_slash_is_reported() {
     let app = TestApp::new().await;
     for path in ["//admin/global-settings", "//livez", "/admin//config", "//"] {
         let problem = app.instance.get(path).send().await.problem(404, "not_found");
@@ -72,7 +72,7 @@ async fn a_doubled_slash_is_named() {
 }
 
 #[tokio::test]
-async fn probes_pass_whatever_is_added_to_their_address() {
+async fn probes_ignore_query_parameters() {
     let app = TestApp::new().await;
     for path in
         ["/livez?_=1", "/readyz?_=1", "/readyz?verbose&x", "/healthz?a=1&a=2", "/metrics?_=%ff"]
@@ -85,7 +85,7 @@ async fn probes_pass_whatever_is_added_to_their_address() {
 }
 
 #[tokio::test]
-async fn under_a_path_every_address_that_is_given_out_has_it() {
+async fn every_returned_address_has_the_path_prefix() {
     let app = TestApp::new().await;
     let instance = under(&app, "https://ops.example.com/brune").await;
     let page = instance.post(FLAGS).bearer(&user("ana")).json(&json!({})).send().await.ok();
@@ -109,7 +109,7 @@ async fn under_a_path_every_address_that_is_given_out_has_it() {
 }
 
 #[tokio::test]
-async fn the_cookie_goes_nowhere_else_on_a_host_that_others_share() {
+async fn the_cookie_is_limited_to_the_path_prefix() {
     let app = TestApp::new().await;
     let token = admin("ada");
     for (url, start) in [

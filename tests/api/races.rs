@@ -105,7 +105,7 @@ async fn client(instance: Arc<Instance>, number: usize, acknowledged: &mut Ackno
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn two_thousand_changes_at_once_lose_nothing_and_leave_nothing_half_done() {
+async fn two_thousand_concurrent_changes_are_atomic_and_not_lost() {
     let app = TestApp::new().await;
     let instances = two(&app).await;
     let mut clients = JoinSet::new();
@@ -165,7 +165,7 @@ async fn every_acknowledged_change_is_there(instance: &Instance, acknowledged: &
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_two_starts_of_one_user_at_once_exactly_one_passes() {
+async fn exactly_one_of_two_concurrent_starts_of_a_user_succeeds() {
     let app = TestApp::new().await;
     let instances = two(&app).await;
     for race in 0..200 {
@@ -210,7 +210,7 @@ async fn fence(writer: &Instance, reader: &Instance, tries: std::ops::Range<i64>
 }
 
 #[tokio::test]
-async fn a_start_after_a_change_elsewhere_never_carries_older_settings() {
+async fn a_start_after_a_change_on_another_instance_has_the_new_settings() {
     let app = TestApp::new().await;
     let deaf = Instance::builder(app.db.pool()).without_listener().start().await;
     let following = app.another_instance().await;
@@ -221,7 +221,7 @@ async fn a_start_after_a_change_elsewhere_never_carries_older_settings() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn starts_during_changes_carry_one_revision_whole() {
+async fn starts_during_changes_have_the_settings_of_one_revision() {
     let app = TestApp::new().await;
     let instances = two(&app).await;
     let writer = Arc::clone(&instances[0]);

@@ -32,7 +32,7 @@ async fn hears(instance: &Instance) -> bool {
 }
 
 #[tokio::test]
-async fn redis_carries_a_change_to_others_and_to_oneself() {
+async fn redis_announces_changes_to_all_instances() {
     let (app, redis) = (TestApp::new().await, Redis::start().await);
     let hints = ChangeSignal::Redis(redis.url());
     let (one, other) = (following(&app, &hints, NEVER).await, following(&app, &hints, NEVER).await);
@@ -48,7 +48,7 @@ async fn redis_carries_a_change_to_others_and_to_oneself() {
 }
 
 #[tokio::test]
-async fn a_redis_that_dies_costs_the_hint_and_nothing_else() {
+async fn without_redis_changes_are_found_by_the_poll() {
     let (app, mut redis) = (TestApp::new().await, Redis::start().await);
     let hints = ChangeSignal::Redis(redis.url());
     let (one, other) = (following(&app, &hints, POLL).await, following(&app, &hints, POLL).await);
@@ -67,7 +67,7 @@ async fn a_redis_that_dies_costs_the_hint_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_change_while_redis_was_away_is_found_when_it_is_back() {
+async fn a_change_during_a_redis_outage_is_found_afterwards() {
     let (app, mut redis) = (TestApp::new().await, Redis::start().await);
     let hints = ChangeSignal::Redis(redis.url());
     let (one, other) = (following(&app, &hints, NEVER).await, following(&app, &hints, NEVER).await);
@@ -83,7 +83,7 @@ async fn a_change_while_redis_was_away_is_found_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn the_timer_alone_is_enough_and_ones_own_changes_are_read_at_once() {
+async fn the_poll_suffices_and_own_changes_are_read_at_once() {
     let app = TestApp::new().await;
     let writer = following(&app, &ChangeSignal::None, NEVER).await;
     let other = following(&app, &ChangeSignal::None, POLL).await;
@@ -96,7 +96,7 @@ async fn the_timer_alone_is_enough_and_ones_own_changes_are_read_at_once() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_none_leaves_the_timer() {
+async fn an_invalid_redis_url_leaves_the_poll() {
     let app = TestApp::new().await;
     let hints = ChangeSignal::Redis(Secret::new("not an address".to_owned()));
     let other = following(&app, &hints, POLL).await;

@@ -40,7 +40,7 @@ fn time(value: &Value) -> DateTime<Utc> {
 }
 
 #[tokio::test]
-async fn a_token_is_taken_into_a_cookie_and_opens_the_routes_of_administrators() {
+async fn a_sign_in_sets_a_cookie_that_opens_the_administration() {
     let app = TestApp::new().await;
     let ada = admin("ada");
     let reply = sign_in(&app.instance, &ada).await;
@@ -73,7 +73,7 @@ async fn a_token_is_taken_into_a_cookie_and_opens_the_routes_of_administrators()
 }
 
 #[tokio::test]
-async fn over_https_the_cookie_is_bound_to_the_host() {
+async fn the_cookie_is_bound_to_the_host_over_https() {
     let app = TestApp::new().await;
     let public_url = Some("https://settings.test".to_owned());
     let pool = app.db.own_pool().await;
@@ -97,7 +97,7 @@ async fn over_https_the_cookie_is_bound_to_the_host() {
 }
 
 #[tokio::test]
-async fn who_may_not_sign_in_gets_no_cookie() {
+async fn an_unauthorized_sign_in_sets_no_cookie() {
     let app = TestApp::new().await;
     let long = token(&Grant {
         sub: "ada".to_owned(),
@@ -131,7 +131,7 @@ async fn who_may_not_sign_in_gets_no_cookie() {
 }
 
 #[tokio::test]
-async fn a_cookie_that_does_not_hold_is_refused_like_a_token() {
+async fn an_invalid_cookie_is_rejected_like_a_token() {
     let app = TestApp::new().await;
     let me = |cookie: String| app.instance.get("/admin/me").header("cookie", &cookie).send();
     let ada = admin("ada");
@@ -182,7 +182,7 @@ async fn the_cookie_opens_no_other_route() {
 }
 
 #[tokio::test]
-async fn a_page_of_somebody_else_changes_nothing_and_signs_nobody_in() {
+async fn a_foreign_origin_cannot_write_or_sign_in() {
     let app = TestApp::new().await;
     let ada = admin("ada");
     // The host that every call here is for is brune.test.
@@ -234,7 +234,7 @@ async fn a_page_of_somebody_else_changes_nothing_and_signs_nobody_in() {
 }
 
 #[tokio::test]
-async fn signing_out_takes_the_cookie_away_whatever_it_holds() {
+async fn a_sign_out_removes_any_cookie() {
     let app = TestApp::new().await;
     for cookie in [None, Some(admin("ada")), Some("a.b.c".to_owned())] {
         let call = from_our_page(app.instance.post("/admin/sign-out"));

@@ -47,7 +47,7 @@ fn told(event: &Event) -> (i64, &str) {
 }
 
 #[tokio::test]
-async fn each_change_set_is_one_event_with_who_and_why() {
+async fn each_change_set_is_one_event_with_actor_and_reason() {
     let app = TestApp::new().await;
     let served = Served::of(&app.instance, Limits::default()).await;
     let mut stream = listen(&served, None).await;
@@ -78,7 +78,7 @@ async fn each_change_set_is_one_event_with_who_and_why() {
 }
 
 #[tokio::test]
-async fn who_comes_back_hears_first_what_they_missed() {
+async fn a_reconnecting_client_receives_missed_events_first() {
     let app = TestApp::new().await;
     let served = Served::of(&app.instance, Limits::default()).await;
     for n in 2..6 {
@@ -102,7 +102,7 @@ async fn who_comes_back_hears_first_what_they_missed() {
 }
 
 #[tokio::test]
-async fn the_first_event_says_where_the_stream_starts() {
+async fn the_first_event_has_the_start_of_the_stream() {
     let app = TestApp::new().await;
     let served = Served::of(&app.instance, Limits::default()).await;
     let mut new = open(&served, None).await;
@@ -129,7 +129,7 @@ async fn the_first_event_says_where_the_stream_starts() {
 }
 
 #[tokio::test]
-async fn who_missed_too_much_or_knows_the_future_is_told_to_read_everything() {
+async fn a_client_too_far_behind_or_ahead_is_told_to_resync() {
     let app = TestApp::new().await;
     let sql = "do $$ begin for n in 2..300 loop
         update app_global_settings set value_json = to_jsonb(n::text), version = version + 1, updated_by = 'dba'
@@ -159,7 +159,7 @@ async fn who_missed_too_much_or_knows_the_future_is_told_to_read_everything() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_the_request_is_told_before_it_streams() {
+async fn an_invalid_request_is_rejected_before_the_stream() {
     let app = TestApp::new().await;
     let ask = |token: String| app.instance.get(PATH).bearer(&token);
     app.instance.get(PATH).send().await.problem(401, "unauthorized");
@@ -174,7 +174,7 @@ async fn what_is_wrong_with_the_request_is_told_before_it_streams() {
 }
 
 #[tokio::test]
-async fn silence_is_broken_by_heartbeats_and_the_deadline_of_requests_does_not_end_it() {
+async fn a_stream_has_heartbeats_and_outlives_the_request_deadline() {
     let app = TestApp::new().await;
     let bounds = StreamBounds { heartbeat: Duration::from_millis(50), ..StreamBounds::default() };
     let instance = Instance::builder(app.db.pool()).stream_bounds(bounds).start().await;
@@ -189,7 +189,7 @@ async fn silence_is_broken_by_heartbeats_and_the_deadline_of_requests_does_not_e
 }
 
 #[tokio::test]
-async fn shutdown_ends_every_stream_and_waits_for_none() {
+async fn shutdown_ends_every_stream_at_once() {
     let app = TestApp::new().await;
     let limits = Limits { drain: Duration::from_mins(1), ..Limits::default() };
     let served = Served::of(&app.instance, limits).await;
@@ -240,7 +240,7 @@ async fn streams_are_bounded_for_each_caller_and_for_all() {
 }
 
 #[tokio::test]
-async fn a_reader_that_reads_nothing_is_dropped_and_the_others_hear_everything() {
+async fn a_client_that_never_reads_is_dropped_and_others_receive_everything() {
     let app = TestApp::with_catalog(&great_catalog()).await;
     let limits = Limits { write: Duration::from_millis(500), ..Limits::default() };
     let served = Served::of(&app.instance, limits).await;
@@ -287,7 +287,7 @@ fn great_catalog() -> String {
 }
 
 #[tokio::test]
-async fn what_is_committed_while_the_database_is_away_is_told_afterwards() {
+async fn changes_during_an_outage_are_streamed_afterwards() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
     let instance =

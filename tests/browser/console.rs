@@ -67,7 +67,7 @@ journeys! {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_left_of_secrets_is_cleaned_up_and_never_shown() {
+async fn secret_residue_is_cleaned_up_and_never_shown() {
     let app = TestApp::new().await;
     for key in ["JWT_SECRET", "OPENAI_API_KEY"] {
         let value = format!("residue-of-old-{key}-that-is-long-enough");
@@ -77,7 +77,7 @@ async fn what_is_left_of_secrets_is_cleaned_up_and_never_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_catalog_without_sessions_has_no_page_and_no_word_of_them() {
+async fn a_catalog_without_sessions_shows_no_session_pages() {
     let catalog = include_str!("../../config/mcp-gateway.toml");
     let app = TestApp::with_catalog(catalog).await;
     travel(&app, Some(catalog), "journey_no_sessions.mjs", "").await;
@@ -90,22 +90,22 @@ async fn every_page(way: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_page_can_be_used_in_light() {
+async fn every_page_is_accessible_in_light_mode() {
     every_page("light").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_page_can_be_used_in_the_dark() {
+async fn every_page_is_accessible_in_dark_mode() {
     every_page("dark").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_page_can_be_used_on_a_narrow_screen() {
+async fn every_page_is_accessible_on_a_narrow_screen() {
     every_page("narrow").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_settings_page_says_how_soon_it_can_be_used() {
+async fn the_settings_page_reports_its_load_time() {
     for settings in [9, 2_000] {
         let catalog = (9 < settings).then(|| catalog_of(settings));
         let app = match &catalog {
@@ -121,7 +121,7 @@ async fn the_settings_page_says_how_soon_it_can_be_used() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_people_write_is_text_on_every_page() {
+async fn user_input_is_escaped_on_every_page() {
     let catalog = r#"
         catalog = "hostile"
         description = "Texts and lists that may hold anything."

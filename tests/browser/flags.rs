@@ -23,7 +23,7 @@ async fn serve(page: String, script: String) -> SocketAddr {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_that_reads_from_one_instance_shows_what_is_changed_through_another() {
+async fn a_page_of_one_instance_shows_changes_made_on_another() {
     let dir = scripts();
     let text = |name: &str| fs::read_to_string(dir.join(name)).unwrap();
     let port = serve(text("flags.html"), text("flags.page.js")).await.port();

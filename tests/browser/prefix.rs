@@ -9,7 +9,7 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_works_under_a_path_behind_nginx() {
+async fn the_console_works_under_a_path_behind_nginx() {
     let app = TestApp::new().await;
     let port = Nginx::port();
     let url = format!("http://127.0.0.1:{port}/brune");

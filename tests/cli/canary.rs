@@ -181,7 +181,7 @@ async fn start_with_provider(service: &Service, heard: &mut Heard, stub: &Stub, 
 }
 
 #[tokio::test]
-async fn no_secret_is_found_anywhere_whatever_is_done() {
+async fn no_secret_appears_in_any_output() {
     let app = TestApp::new().await;
     let names = [
         "jwt",

@@ -3,7 +3,7 @@
 use crate::support::{TestApp, TestDb, binary::Home, by_hand};
 
 #[tokio::test]
-async fn a_sound_database_passes() {
+async fn a_valid_database_passes() {
     let app = TestApp::new().await;
     let output = Home::on(&app.db).run(&["doctor"]).ok();
     assert!(
@@ -13,7 +13,7 @@ async fn a_sound_database_passes() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_named_and_fails() {
+async fn invalid_settings_are_reported_with_a_failure() {
     let app = TestApp::new().await;
     let (home, pool) = (Home::on(&app.db), app.db.pool());
     by_hand::set(&pool, "BRUNE_SESSION_MAX_MINUTES", "999").await;
@@ -37,7 +37,7 @@ async fn what_is_wrong_is_named_and_fails() {
 }
 
 #[tokio::test]
-async fn a_trail_that_was_tampered_with_is_found() {
+async fn a_tampered_audit_chain_is_found() {
     let app = TestApp::new().await;
     by_hand::run(
         &app.db.owner(),
@@ -52,13 +52,13 @@ async fn a_trail_that_was_tampered_with_is_found() {
 }
 
 #[tokio::test]
-async fn migrations_that_did_not_run_are_named() {
+async fn pending_migrations_are_reported() {
     let db = TestDb::empty().await;
     Home::on(&db).run(&["doctor"]).refused(&["is pending; run `brune migrate`"]);
 }
 
 #[tokio::test]
-async fn a_private_server_is_examined_while_its_service_runs_and_when_it_does_not() {
+async fn an_embedded_server_is_checked_with_and_without_a_running_service() {
     let home = Home::new();
     let service = home.serve();
     home.run(&["doctor"]).ok();
@@ -69,7 +69,7 @@ async fn a_private_server_is_examined_while_its_service_runs_and_when_it_does_no
 }
 
 #[tokio::test]
-async fn a_trigger_that_is_disabled_and_a_function_that_can_be_shadowed_are_found() {
+async fn a_disabled_trigger_and_a_shadowable_function_are_found() {
     let app = TestApp::new().await;
     by_hand::run(
         &app.db.admin(),
@@ -93,7 +93,7 @@ async fn a_trigger_that_is_disabled_and_a_function_that_can_be_shadowed_are_foun
 }
 
 #[tokio::test]
-async fn a_change_without_an_entry_is_found_after_an_ordinary_change_too() {
+async fn an_unaudited_change_is_found_after_a_regular_one() {
     let app = TestApp::new().await;
     let pool = app.db.pool();
     by_hand::run(

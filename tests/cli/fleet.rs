@@ -21,7 +21,7 @@ async fn own(service: &Service) -> Value {
 }
 
 #[tokio::test]
-async fn an_instance_that_is_stopped_takes_its_row_out_and_one_that_is_killed_is_forgotten() {
+async fn a_stopped_instance_deletes_its_row_and_a_killed_one_expires() {
     let app = TestApp::new().await;
     let homes = [Home::on(&app.db), Home::on(&app.db), Home::on(&app.db)];
     let [stays, stopped, killed] = homes.each_ref().map(Home::serve);
@@ -64,7 +64,7 @@ async fn an_instance_that_is_stopped_takes_its_row_out_and_one_that_is_killed_is
 }
 
 #[tokio::test]
-async fn one_that_stands_still_is_named_and_takes_part_again_when_it_goes_on() {
+async fn a_suspended_instance_is_a_laggard_until_it_continues() {
     let app = TestApp::new().await;
     let homes = [Home::on(&app.db), Home::on(&app.db)];
     let [writer, frozen] = homes.each_ref().map(Home::serve);

@@ -15,7 +15,7 @@ fn production(home: Home) -> Home {
 }
 
 #[tokio::test]
-async fn production_is_not_served_by_an_owner_or_a_superuser() {
+async fn production_refuses_to_serve_as_owner_or_superuser() {
     let app = TestApp::new().await;
     let owner = production(Home::on(&app.db)).with("DATABASE_URL", &app.db.owner_url());
     let parts = [
@@ -55,7 +55,7 @@ async fn production_is_not_served_by_an_owner_or_a_superuser() {
 }
 
 #[tokio::test]
-async fn production_is_not_served_while_a_trigger_is_disabled() {
+async fn production_refuses_to_serve_with_a_disabled_trigger() {
     let app = TestApp::new().await;
     let disable = "alter table app_global_settings disable trigger app_global_settings_is_audited";
     by_hand::run(&app.db.owner(), disable).await;
@@ -67,7 +67,7 @@ async fn production_is_not_served_while_a_trigger_is_disabled() {
 }
 
 #[tokio::test]
-async fn what_the_service_lacks_is_named_and_migrate_grants_it_again() {
+async fn a_missing_grant_is_reported_and_restored_by_migrate() {
     let app = TestApp::new().await;
     by_hand::run(&app.db.owner(), "revoke insert on brune_outbox from brune_service").await;
     by_hand::run(&app.db.owner(), "grant delete on app_global_setting_audit to brune_service")
@@ -84,7 +84,7 @@ async fn what_the_service_lacks_is_named_and_migrate_grants_it_again() {
 }
 
 #[tokio::test]
-async fn powers_of_a_login_beside_its_group_are_found() {
+async fn extra_privileges_of_a_login_are_found() {
     let mut cluster = Cluster::new().await;
     cluster.command("postgres", &["migrate", "--roles"]).ok();
     cluster.command("postgres", &["migrate"]).ok();

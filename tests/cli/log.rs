@@ -19,7 +19,7 @@ fn line(home: &Home, id: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_line_tells_which_trace_its_request_belongs_to() {
+async fn a_log_line_has_the_trace_of_its_request() {
     let app = TestApp::new().await;
     let home = Home::on(&app.db).with("LOG_FORMAT", "json").with("LOG_LEVEL", "debug");
     let service = home.serve();
@@ -48,7 +48,7 @@ async fn a_line_tells_which_trace_its_request_belongs_to() {
 }
 
 #[tokio::test]
-async fn what_goes_wrong_is_posted_and_so_is_what_is_said_last() {
+async fn errors_and_the_last_lines_are_forwarded() {
     let app = TestApp::new().await;
     let receiver = Receiver::new().await;
     let home = Home::on(&app.db)

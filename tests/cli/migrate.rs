@@ -41,7 +41,7 @@ fn catalog(home: Home, edits: &[(&str, &str)]) -> Home {
 }
 
 #[tokio::test]
-async fn a_second_run_changes_nothing() {
+async fn a_second_migration_changes_nothing() {
     let db = TestDb::empty().await;
     let home = Home::on(&db);
     let first = home.run(&["migrate"]).ok();
@@ -58,7 +58,7 @@ async fn a_second_run_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_plan_tells_everything_and_does_nothing() {
+async fn a_migration_plan_lists_everything_and_changes_nothing() {
     let db = TestDb::empty().await;
     let home = Home::on(&db).with("BRUNE_COOLDOWN_MINUTES", "10");
     let plan = home.run(&["migrate", "--plan"]).ok();
@@ -79,7 +79,7 @@ async fn a_plan_tells_everything_and_does_nothing() {
 }
 
 #[tokio::test]
-async fn first_values_come_from_the_environment_then_the_env_file_then_the_catalog() {
+async fn initial_values_come_from_environment_then_env_file_then_catalog() {
     let db = TestDb::empty().await;
     let home = Home::on(&db)
         .with("BRUNE_COOLDOWN_MINUTES", "10")
@@ -112,7 +112,7 @@ async fn first_values_come_from_the_environment_then_the_env_file_then_the_catal
 }
 
 #[tokio::test]
-async fn first_values_that_are_invalid_are_all_named_and_nothing_is_written() {
+async fn invalid_initial_values_are_all_reported_and_nothing_is_written() {
     let db = TestDb::new().await;
     let before = state(&db.pool()).await;
     let home = Home::on(&db)
@@ -133,7 +133,7 @@ async fn first_values_that_are_invalid_are_all_named_and_nothing_is_written() {
 }
 
 #[tokio::test]
-async fn a_catalog_that_fits_no_more_names_every_key_before_anything_is_written() {
+async fn an_incompatible_catalog_reports_every_key_before_writing() {
     let app = TestApp::new().await;
     by_hand::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", "200").await;
     by_hand::set(&app.db.pool(), "BRUNE_SESSION_MAX_MINUTES", "5").await;
@@ -151,7 +151,7 @@ async fn a_catalog_that_fits_no_more_names_every_key_before_anything_is_written(
 }
 
 #[tokio::test]
-async fn a_catalog_that_grew_adds_its_keys_and_leaves_the_others_alone() {
+async fn a_grown_catalog_adds_its_keys_and_keeps_the_others() {
     let app = TestApp::new().await;
     let new = "[[setting]]\nkey = \"BRUNE_NEW\"\ncategory = \"brune_business\"\ntype = \"number\"\ndefault = 5\n\
         applies = \"new_sessions\"\ndescription = \"New.\"\nconstraints = {}\n\n[[setting]]\nkey = \"BRUNE_PROMPT_ID\"";

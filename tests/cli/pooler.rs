@@ -10,7 +10,7 @@ fn behind(pooler: &PgBouncer) -> Home {
 }
 
 #[tokio::test]
-async fn a_pooler_nobody_told_of_is_named_with_the_variable() {
+async fn an_undeclared_pooler_is_reported_with_its_variable() {
     let db = TestDb::new().await;
     let pooler = PgBouncer::before(&db).await;
     let home = Home::new().with("DATABASE_URL", &pooler.url());
@@ -20,7 +20,7 @@ async fn a_pooler_nobody_told_of_is_named_with_the_variable() {
 }
 
 #[tokio::test]
-async fn migrations_go_around_the_pooler_or_are_refused() {
+async fn migrations_use_the_direct_url_or_are_refused() {
     let db = TestDb::empty().await;
     let pooler = PgBouncer::before(&db).await;
     let home = behind(&pooler);
@@ -43,7 +43,7 @@ async fn migrations_go_around_the_pooler_or_are_refused() {
 }
 
 #[tokio::test]
-async fn the_service_runs_behind_it_and_says_how_it_hears_of_changes() {
+async fn the_service_runs_behind_a_pooler_and_reports_its_change_signal() {
     let app = TestApp::new().await;
     let pooler = PgBouncer::before(&app.db).await;
     let disguised = PgBouncer::in_disguise(&app.db).await;

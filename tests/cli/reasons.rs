@@ -75,7 +75,7 @@ async fn answer_of(request: RequestBuilder) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn a_reason_in_which_nobody_sees_anything_is_none_at_every_door() {
+async fn an_invisible_reason_is_rejected_by_every_route() {
     let app = TestApp::new().await;
     let home = Home::on(&app.db);
     let service = home.serve();
@@ -98,7 +98,7 @@ async fn a_reason_in_which_nobody_sees_anything_is_none_at_every_door() {
 }
 
 #[tokio::test]
-async fn the_command_line_takes_no_such_reason_either() {
+async fn an_invisible_reason_is_rejected_by_the_command_line() {
     let app = TestApp::new().await;
     let mut home = Home::on(&app.db);
     let document = home.write("settings.env", &format!("{KEY}=45\n")).display().to_string();

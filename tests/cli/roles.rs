@@ -44,7 +44,7 @@ async fn state(pool: &PgPool) -> String {
 }
 
 #[tokio::test]
-async fn a_superuser_brings_everything_in_order_and_a_second_run_changes_nothing() {
+async fn a_superuser_sets_up_all_roles_and_a_second_run_changes_nothing() {
     let mut cluster = Cluster::new().await;
     let before = state(&cluster.admin()).await;
     let plan = cluster.command("postgres", &["migrate", "--roles", "--plan"]).ok();
@@ -78,7 +78,7 @@ async fn a_superuser_brings_everything_in_order_and_a_second_run_changes_nothing
 }
 
 #[tokio::test]
-async fn an_older_database_is_handed_over_and_loses_what_is_in_no_list() {
+async fn an_older_database_is_transferred_and_unlisted_grants_are_revoked() {
     let mut cluster = Cluster::new().await;
     cluster.command("postgres", &["migrate"]).ok();
     assert_eq!(owners(&cluster.admin()).await, "postgres");
@@ -120,7 +120,7 @@ async fn an_older_database_is_handed_over_and_loses_what_is_in_no_list() {
 }
 
 #[tokio::test]
-async fn whoever_owned_the_tables_goes_on_until_that_is_revoked() {
+async fn the_previous_owner_keeps_access_until_it_is_revoked() {
     let mut cluster = Cluster::new().await;
     cluster.login("old", "").await;
     cluster.run("alter database mine owner to old").await;
@@ -136,7 +136,7 @@ async fn whoever_owned_the_tables_goes_on_until_that_is_revoked() {
 }
 
 #[tokio::test]
-async fn the_services_login_is_not_told_how_to_become_the_owner() {
+async fn the_service_login_gets_no_hint_to_become_the_owner() {
     let mut cluster = Cluster::new().await;
     cluster.command("postgres", &["migrate"]).ok();
     cluster.command("postgres", &["migrate", "--roles"]).ok();
@@ -151,7 +151,7 @@ async fn the_services_login_is_not_told_how_to_become_the_owner() {
 }
 
 #[tokio::test]
-async fn a_role_that_may_not_create_tables_is_told_what_to_connect_as() {
+async fn a_role_without_create_is_told_which_url_to_use() {
     let mut cluster = Cluster::new().await;
     cluster.login("ada", "").await;
     let output = cluster.command("ada", &["migrate"]).refused(&["DATABASE_MIGRATE_URL"]);
@@ -160,7 +160,7 @@ async fn a_role_that_may_not_create_tables_is_told_what_to_connect_as() {
 }
 
 #[tokio::test]
-async fn an_owner_who_may_not_make_roles_gets_the_sql_for_who_may() {
+async fn an_owner_without_createrole_gets_the_sql_for_an_administrator() {
     let mut cluster = Cluster::new().await;
     // As on hosted Postgres: the database is its own, and nothing else.
     cluster.login("app", "").await;
@@ -193,7 +193,7 @@ async fn an_owner_who_may_not_make_roles_gets_the_sql_for_who_may() {
 }
 
 #[tokio::test]
-async fn an_administrator_who_is_no_superuser_brings_everything_in_order() {
+async fn an_administrator_without_superuser_sets_up_all_roles() {
     let mut cluster = Cluster::new().await;
     cluster.login("hosted", "createrole").await;
     cluster.run("alter database mine owner to hosted").await;
@@ -209,7 +209,7 @@ async fn an_administrator_who_is_no_superuser_brings_everything_in_order() {
 }
 
 #[tokio::test]
-async fn everything_in_the_schema_is_in_the_list_and_nothing_is_everybodys() {
+async fn every_object_is_in_the_list_and_none_is_public() {
     let db = TestDb::new().await;
     for (what, sql) in [
         (
@@ -248,7 +248,7 @@ async fn everything_in_the_schema_is_in_the_list_and_nothing_is_everybodys() {
 }
 
 #[tokio::test]
-async fn what_is_made_later_is_the_readers_to_read_and_nobody_elses() {
+async fn later_objects_are_readable_by_the_reader_only() {
     let db = TestDb::new().await;
     let sql = "set role brune_owner; create table later (id bigint generated always as identity)";
     by_hand::run(&db.owner(), sql).await;
@@ -288,7 +288,7 @@ async fn the_reader_makes_backups_and_writes_nothing() {
 }
 
 #[tokio::test]
-async fn the_service_cannot_do_what_it_does_not_need() {
+async fn the_service_role_has_no_unneeded_privilege() {
     let app = TestApp::new().await;
     let before = state(&app.db.admin()).await;
     for sql in [

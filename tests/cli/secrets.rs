@@ -36,7 +36,7 @@ async fn told(service: &Service) -> Vec<(String, bool)> {
 }
 
 #[tokio::test]
-async fn a_secret_finds_its_way_out_of_the_database() {
+async fn a_legacy_secret_is_used_reported_and_cleaned_up() {
     let app = TestApp::new().await;
     by_hand::leave_secret(&app.db.pool(), "JWT_SECRET", &old()).await;
     by_hand::leave_secret(&app.db.pool(), "OPENAI_API_KEY", MARKER).await;
@@ -93,7 +93,7 @@ async fn a_secret_finds_its_way_out_of_the_database() {
 }
 
 #[tokio::test]
-async fn in_production_a_service_needs_its_secret_from_somewhere() {
+async fn production_requires_a_source_for_each_secret() {
     let app = TestApp::new().await;
     let home = Home::on(&app.db).with("NODE_ENV", "production");
     home.run(&["serve"]).refused(&["JWT_SECRET: is not set"]);

@@ -19,7 +19,7 @@ use crate::support::{
 const SETTINGS: &str = "/admin/global-settings";
 
 #[tokio::test]
-async fn a_fresh_machine_is_served_and_keeps_what_was_changed() {
+async fn a_first_start_works_without_configuration_and_keeps_changes() {
     let mut home = Home::new();
     let service = home.serve();
     let settings = service.get(SETTINGS).await;
@@ -52,7 +52,7 @@ async fn a_fresh_machine_is_served_and_keeps_what_was_changed() {
 }
 
 #[tokio::test]
-async fn tokens_that_are_printed_open_the_doors_they_name() {
+async fn printed_tokens_open_their_routes() {
     let app = TestApp::new().await;
     let home = Home::on(&app.db);
     let service = home.serve();
@@ -74,7 +74,7 @@ async fn tokens_that_are_printed_open_the_doors_they_name() {
 }
 
 #[tokio::test]
-async fn a_request_under_way_is_finished_before_the_service_ends() {
+async fn a_request_in_progress_is_finished_before_shutdown() {
     let app = TestApp::new().await;
     let home = Home::on(&app.db);
     let service = home.serve();
@@ -110,7 +110,7 @@ async fn a_request_under_way_is_finished_before_the_service_ends() {
 }
 
 #[tokio::test]
-async fn a_database_that_was_not_migrated_is_not_served() {
+async fn an_unmigrated_database_is_refused() {
     let db = TestDb::empty().await;
     let home = Home::on(&db);
     let mut names: Vec<_> = brune::database::MIGRATOR
@@ -125,13 +125,13 @@ async fn a_database_that_was_not_migrated_is_not_served() {
 }
 
 #[tokio::test]
-async fn a_database_without_a_catalog_is_not_served() {
+async fn a_database_without_a_catalog_is_refused() {
     let db = TestDb::new().await;
     Home::on(&db).run(&["serve"]).refused(&["brune migrate"]);
 }
 
 #[tokio::test]
-async fn settings_that_are_missing_or_invalid_are_not_served_and_each_is_named() {
+async fn missing_or_invalid_settings_stop_the_start_and_are_all_reported() {
     let app = TestApp::new().await;
     let pool = app.db.pool();
     by_hand::delete(&pool, "BRUNE_PROMPT_VERSION").await;
@@ -144,7 +144,7 @@ async fn settings_that_are_missing_or_invalid_are_not_served_and_each_is_named()
 }
 
 #[test]
-fn production_makes_nothing_up_and_names_everything_it_lacks() {
+fn production_generates_no_secret_and_reports_all_that_is_missing() {
     let home = Home::new().with("NODE_ENV", "production").with("BRUNE_DB_POOL_SIZE", "0");
     home.run(&["serve"]).refused(&["DATABASE_URL", "JWT_SECRET", "BRUNE_DB_POOL_SIZE"]);
     home.run(&["token"]).refused(&["JWT_SECRET"]);
@@ -152,7 +152,7 @@ fn production_makes_nothing_up_and_names_everything_it_lacks() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_taken_is_named() {
+async fn an_address_in_use_is_reported() {
     let app = TestApp::new().await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -160,7 +160,7 @@ async fn an_address_that_is_taken_is_named() {
 }
 
 #[test]
-fn wrong_usage_is_told_from_failure() {
+fn usage_errors_and_failures_have_different_exit_codes() {
     let home = Home::new();
     assert_eq!(home.run(&["no-such-command"]).code, Some(2));
     assert_eq!(home.run(&["--help"]).code, Some(0));

@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn a_hangup_ends_the_service_and_its_private_server_in_good_order() {
+async fn a_hangup_shuts_down_the_service_and_its_embedded_server() {
     let home = Home::new();
     let service = home.serve();
     let postgres = home.postmaster().unwrap();
@@ -25,7 +25,7 @@ async fn a_hangup_ends_the_service_and_its_private_server_in_good_order() {
 }
 
 #[tokio::test]
-async fn further_signals_cut_off_no_request_under_way() {
+async fn further_signals_do_not_interrupt_a_request() {
     let app = TestApp::new().await;
     let home = Home::on(&app.db);
     let service = home.serve();
@@ -58,7 +58,7 @@ async fn further_signals_cut_off_no_request_under_way() {
 }
 
 #[tokio::test]
-async fn a_hangup_during_the_start_is_a_stop_and_no_server_is_left() {
+async fn a_hangup_during_the_start_leaves_no_server() {
     let home = Home::new();
     let mut child = home.spawn("exec \"$0\" serve", Stdio::null());
     wait_until("the private server is there", async || home.postmaster().is_some()).await;
@@ -70,7 +70,7 @@ async fn a_hangup_during_the_start_is_a_stop_and_no_server_is_left() {
 }
 
 #[tokio::test]
-async fn a_service_that_is_to_outlive_its_terminal_does() {
+async fn a_service_under_nohup_survives_a_hangup() {
     let app = TestApp::new().await;
     let home = Home::on(&app.db);
     // As `nohup` starts it.

@@ -33,7 +33,7 @@ fn misused(outcome: &Outcome, words: &str) {
 }
 
 #[test]
-fn a_token_for_somebody_who_cannot_be_is_not_made() {
+fn a_token_for_an_invalid_subject_is_refused() {
     let home = Home::new();
     for (arguments, words) in [
         (["--sub", "brune:migrate"], "must not begin with `brune:`"),
@@ -52,7 +52,7 @@ fn a_token_for_somebody_who_cannot_be_is_not_made() {
 }
 
 #[tokio::test]
-async fn how_long_a_token_may_live_is_configured() {
+async fn the_maximum_token_lifetime_is_configurable() {
     let app = TestApp::new().await;
     let home = home(&app).with("JWT_MAX_LIFE", "172800");
     let token = home.run(&["token", "--role", "SUPER_ADMIN", "--minutes", "2880"]).ok();
@@ -77,7 +77,7 @@ async fn how_long_a_token_may_live_is_configured() {
 }
 
 #[tokio::test]
-async fn the_log_says_which_check_failed_a_few_times_and_nothing_of_the_token() {
+async fn the_log_names_the_failed_check_with_a_limit_and_nothing_of_the_token() {
     let app = TestApp::new().await;
     let home = home(&app);
     let token = home.run(&["token", "--role", "SUPER_ADMIN"]).ok().trim().to_owned();

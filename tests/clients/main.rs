@@ -38,17 +38,17 @@ const FILES: [(&str, &str); 8] = [
 ];
 
 #[tokio::test]
-async fn the_provider_for_servers_in_javascript_reads_settings() {
+async fn the_javascript_server_provider_reads_settings() {
     run(Kind::JavaScript, "server.mjs").await;
 }
 
 #[tokio::test]
-async fn the_provider_for_browsers_reads_settings_and_hears_of_changes() {
+async fn the_browser_provider_reads_settings_and_receives_changes() {
     run(Kind::JavaScript, "web.mjs").await;
 }
 
 #[tokio::test]
-async fn the_provider_in_python_reads_settings() {
+async fn the_python_provider_reads_settings() {
     run(Kind::Python, "check.py").await;
 }
 
@@ -76,12 +76,12 @@ constraints = { integer = true }
 "#;
 
 #[tokio::test]
-async fn a_float_getter_in_javascript_takes_a_number_while_it_is_whole() {
+async fn a_javascript_float_getter_accepts_a_whole_number() {
     run_on(WITH_A_FRACTION, Kind::JavaScript, "decimal.mjs").await;
 }
 
 #[tokio::test]
-async fn a_float_getter_in_python_takes_a_number_while_it_is_whole() {
+async fn a_python_float_getter_accepts_a_whole_number() {
     run_on(WITH_A_FRACTION, Kind::Python, "decimal.py").await;
 }
 
@@ -115,7 +115,7 @@ const ODD: [&str; 25] = [
 ];
 
 #[tokio::test]
-async fn an_exported_env_file_is_read_alike_by_shells_and_libraries() {
+async fn an_exported_env_file_is_read_equally_by_shells_and_libraries() {
     let (javascript, python) = (clients(Kind::JavaScript), clients(Kind::Python));
     let setting = |at: usize| {
         format!(

@@ -37,7 +37,7 @@ fn gives_nothing_away(name: &str, text: &str, run: &Run) {
 }
 
 #[tokio::test]
-async fn a_whole_env_file_is_imported_without_what_is_not_ours() {
+async fn an_env_file_is_imported_without_unknown_keys() {
     let service = Service::start().await;
     for (name, text) in FILES {
         let file = format!("{name}.env");
@@ -64,7 +64,7 @@ async fn a_whole_env_file_is_imported_without_what_is_not_ours() {
 }
 
 #[tokio::test]
-async fn a_first_start_beside_a_whole_env_file_takes_what_is_ours_or_says_why_not() {
+async fn a_first_start_reads_its_keys_from_an_env_file_or_reports_why_not() {
     for (name, text) in FILES {
         let db = TestDb::new().await;
         let database = db.owner_url();
@@ -95,7 +95,7 @@ async fn a_first_start_beside_a_whole_env_file_takes_what_is_ours_or_says_why_no
 }
 
 #[tokio::test]
-async fn an_env_file_with_a_key_over_several_lines_is_refused_as_one_fault() {
+async fn a_multi_line_key_in_an_env_file_is_one_error() {
     let service = Service::start().await;
     let key = format!("-----BEGIN KEY-----\n{}-----END KEY-----", "QUJDREVGR0g=\n".repeat(19));
     let text = format!("{COOLDOWN}=45\nPRIVATE_KEY=\"{key}\"\nAPP_NAME=shop\n");

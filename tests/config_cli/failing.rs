@@ -20,14 +20,14 @@ fn list(url: &str, token: &str) -> crate::service::Run {
 }
 
 #[test]
-fn a_dead_address_is_told_with_its_reason() {
+fn an_unreachable_address_is_reported_with_its_reason() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     list(&format!("http://{free}"), "x").ends(3, "does not answer: Connection refused");
     list("not an address", "x").ends(2, "BRUNE_URL");
 }
 
 #[test]
-fn an_answer_of_something_else_is_not_taken_for_the_services() {
+fn a_response_of_another_server_is_reported() {
     let page = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nx-request-id: 1\r\n\
                 content-length: 13\r\nconnection: close\r\n\r\n<h1>Login</h1>";
     let broken = "HTTP/1.1 502 Bad Gateway\r\ncontent-type: text/html\r\nx-request-id: 1\r\n\
@@ -46,7 +46,7 @@ fn an_answer_of_something_else_is_not_taken_for_the_services() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_valid_is_told_so() {
+async fn an_invalid_token_is_reported() {
     let service = Service::start().await;
     let url = format!("http://{}", service.address);
     let role = Some(SUPER_ADMIN.to_owned());
@@ -60,7 +60,7 @@ async fn a_token_that_is_not_valid_is_told_so() {
 }
 
 #[test]
-fn without_a_service_or_a_token_it_says_what_to_set() {
+fn a_missing_address_or_token_is_reported_with_its_variable() {
     let room = Room::new();
     run(&mut room.command(&["config", "list"])).ends(2, "BRUNE_URL: is not set");
     run(room.command(&["config", "list"]).env("BRUNE_URL", "http://127.0.0.1:1"))
@@ -70,7 +70,7 @@ fn without_a_service_or_a_token_it_says_what_to_set() {
 }
 
 #[test]
-fn an_address_that_is_none_is_told_by_the_name_of_its_variable() {
+fn an_invalid_address_is_reported_with_its_variable() {
     for (url, told) in [
         ("localhost:8080", "BRUNE_URL: must begin with http:// or https://"),
         ("//hunter2.test", "BRUNE_URL: must begin with http:// or https://"),
@@ -112,7 +112,7 @@ async fn an_address_may_have_a_path() {
 }
 
 #[test]
-fn completions_know_every_command() {
+fn completions_include_every_command() {
     let room = Room::new();
     for shell in ["bash", "zsh", "fish"] {
         let script = run(&mut room.command(&["completions", shell])).ends(0, "").out;

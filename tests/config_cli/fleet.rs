@@ -23,7 +23,7 @@ async fn leave_a_laggard(service: &Service) {
 }
 
 #[tokio::test]
-async fn the_fleet_is_printed_for_people_and_for_programs() {
+async fn the_fleet_is_printed_as_table_and_json() {
     let service = Service::start().await;
     service.config(&["set", COOLDOWN, "45", "-r", "calmer evenings", "--wait"]).ends(0, "");
     leave_a_laggard(&service).await;
@@ -59,7 +59,7 @@ async fn every_command_that_writes_can_wait() {
 }
 
 #[tokio::test]
-async fn a_wait_that_is_lost_says_that_it_is_stored_and_who_lags() {
+async fn a_wait_that_times_out_reports_the_stored_change_and_the_laggard() {
     let service = Service::start().await;
     leave_a_laggard(&service).await;
     let set = |more: &[&str]| {

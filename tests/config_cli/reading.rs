@@ -14,7 +14,7 @@ use crate::support::wait::wait_for;
 const COOLDOWN: &str = "BRUNE_COOLDOWN_MINUTES";
 
 #[tokio::test]
-async fn every_key_is_listed_and_locked_ones_without_values() {
+async fn the_list_has_every_key_and_no_values_of_locked_keys() {
     let service = Service::start().await;
     let output = service.config(&["list"]).ends(0, "");
     let rows = output.rows();
@@ -29,7 +29,7 @@ async fn every_key_is_listed_and_locked_ones_without_values() {
 }
 
 #[tokio::test]
-async fn a_value_is_printed_alone_or_whole_for_programs() {
+async fn a_value_is_printed_alone_or_as_json() {
     let service = Service::start().await;
     assert_eq!(service.config(&["get", COOLDOWN]).out, "30\n");
     let entry = service.config(&["get", COOLDOWN, "--output", "json"]).json();
@@ -42,7 +42,7 @@ async fn a_value_is_printed_alone_or_whole_for_programs() {
 }
 
 #[tokio::test]
-async fn a_secret_is_not_told_and_an_unknown_key_is_no_key() {
+async fn a_secret_is_not_printed_and_an_unknown_key_is_reported() {
     let service = Service::start().await;
     service.config(&["get", "JWT_SECRET"]).ends(1, "is locked, its value is not told (from: env)");
     service.config(&["get", "NOPE"]).ends(1, "the catalog declares no key NOPE");
@@ -50,7 +50,7 @@ async fn a_secret_is_not_told_and_an_unknown_key_is_no_key() {
 }
 
 #[tokio::test]
-async fn history_and_diff_tell_what_was_changed() {
+async fn history_and_diff_show_changes() {
     let service = Service::start().await;
     service
         .config(&["set", COOLDOWN, "45", "--reason", "calmer evenings"])
@@ -98,7 +98,7 @@ async fn watch_prints_each_change_once_and_ends_with_its_reader() {
 }
 
 #[tokio::test]
-async fn watch_outlives_a_restart_and_misses_nothing_of_it() {
+async fn watch_survives_a_restart_without_missing_a_change() {
     let mut service = Service::start().await;
     let mut command = service.config_at(&service.address, "ada", &["watch", "-o", "json"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -127,7 +127,7 @@ async fn watch_outlives_a_restart_and_misses_nothing_of_it() {
 }
 
 #[tokio::test]
-async fn a_history_of_a_key_that_never_was_is_refused() {
+async fn the_history_of_an_unknown_key_is_refused() {
     let service = Service::start().await;
     let refused = service.config(&["history", "BRUNE_COOLDOWN_MINUTE"]);
     refused

@@ -39,7 +39,7 @@ async fn is_nowhere(service: &Service, word: &str) {
 }
 
 #[tokio::test]
-async fn a_secret_is_refused_as_value_as_reason_and_in_a_document_and_not_told() {
+async fn a_secret_as_value_reason_or_document_is_refused_and_not_printed() {
     let service = Service::start().await;
     let core = core();
     let key = ["sk", "-proj-", &core].concat();
@@ -74,7 +74,7 @@ async fn a_secret_is_refused_as_value_as_reason_and_in_a_document_and_not_told()
 }
 
 #[tokio::test]
-async fn what_is_never_written_is_refused_and_on_the_trail() {
+async fn a_never_writable_key_is_refused_and_audited() {
     let service = Service::start().await;
     for key in NEVER {
         let word = core();
@@ -92,7 +92,7 @@ async fn what_is_never_written_is_refused_and_on_the_trail() {
 }
 
 #[tokio::test]
-async fn a_first_value_that_is_a_secret_stops_the_first_start_and_is_not_told() {
+async fn a_secret_as_initial_value_stops_the_start_and_is_not_printed() {
     let (room, core) = (Room::new(), core());
     room.write(".env", &format!("{LEVELS}=mid,{}\n", ["gh", "p_", &core, "abcd"].concat()));
     let db = TestDb::empty().await;

@@ -7,7 +7,7 @@ use crate::service::Service;
 const COOLDOWN: &str = "BRUNE_COOLDOWN_MINUTES";
 
 #[tokio::test]
-async fn what_is_exported_is_imported_as_the_same_in_every_format() {
+async fn an_export_is_imported_unchanged_in_every_format() {
     let service = Service::start().await;
     for file in ["all.json", "all.yaml", ".env.exported"] {
         service.config(&["export", file]).ends(0, "holds the settings at revision 1");
@@ -21,7 +21,7 @@ async fn what_is_exported_is_imported_as_the_same_in_every_format() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_there_is_written_over_only_when_it_is_said() {
+async fn an_existing_file_is_overwritten_only_with_force() {
     let service = Service::start().await;
     service.room.write("kept.json", "mine");
     service.config(&["export", "kept.json"]).ends(2, "already exists; use --force");
@@ -48,7 +48,7 @@ async fn an_import_is_planned_then_confirmed_then_applied() {
 }
 
 #[tokio::test]
-async fn what_was_changed_here_since_is_a_conflict_until_it_is_decided() {
+async fn a_later_local_change_is_a_conflict_until_it_is_resolved() {
     let service = Service::start().await;
     service.config(&["export", "old.json"]).ends(0, "");
     service.config(&["set", COOLDOWN, "60", "-r", "meanwhile"]).ends(0, "");
@@ -85,7 +85,7 @@ async fn a_dotenv_file_is_imported_without_its_secrets() {
 }
 
 #[tokio::test]
-async fn a_wrong_document_changes_nothing_and_every_fault_is_told() {
+async fn an_invalid_document_changes_nothing_and_reports_every_error() {
     let service = Service::start().await;
     service.room.write(
         "bad.json",
@@ -106,7 +106,7 @@ async fn a_wrong_document_changes_nothing_and_every_fault_is_told() {
 }
 
 #[tokio::test]
-async fn a_dry_run_ends_as_the_real_run_would() {
+async fn a_dry_run_has_the_exit_code_of_the_real_run() {
     let service = Service::start().await;
     service.config(&["export", "old.json"]).ends(0, "");
     service.config(&["set", COOLDOWN, "60", "-r", "meanwhile"]).ends(0, "");
@@ -136,7 +136,7 @@ async fn a_dry_run_ends_as_the_real_run_would() {
 }
 
 #[tokio::test]
-async fn unknown_keys_are_left_out_when_asked_for() {
+async fn unknown_keys_are_skipped_on_request() {
     let service = Service::start().await;
     service.room.write(
         "whole.env",

@@ -45,7 +45,7 @@ fn names(room: &Room) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_output_that_cannot_be_written_is_an_error_of_every_command() {
+async fn unwritable_output_is_an_error_of_every_command() {
     let service = Service::start().await;
     let url = format!("http://{}", service.address);
     let token = admin("ada");
@@ -81,7 +81,7 @@ async fn an_output_that_cannot_be_written_is_an_error_of_every_command() {
 }
 
 #[tokio::test]
-async fn a_watch_that_cannot_be_written_ends() {
+async fn a_watch_ends_when_its_output_is_unwritable() {
     let service = Service::start().await;
     let mut command = service.config_at(&service.address, "ada", &["watch", "--every", "1"]);
     let mut child = command.stdout(full()).stderr(Stdio::piped()).spawn().unwrap();
@@ -97,7 +97,7 @@ async fn a_watch_that_cannot_be_written_ends() {
 }
 
 #[tokio::test]
-async fn a_reader_that_has_gone_is_no_error() {
+async fn a_closed_pipe_is_no_error() {
     let service = Service::start().await;
     for arguments in [&["config", "list"][..], &["completions", "bash"], &["--help"]] {
         let (reader, writer) = std::io::pipe().unwrap();
@@ -113,7 +113,7 @@ async fn a_reader_that_has_gone_is_no_error() {
 }
 
 #[tokio::test]
-async fn an_export_is_there_whole_or_not_at_all() {
+async fn an_export_is_written_atomically() {
     let service = Service::start().await;
     let room = &service.room;
     room.write("kept.json", "mine");
@@ -134,7 +134,7 @@ async fn an_export_is_there_whole_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn an_export_over_a_file_leaves_its_mode_and_its_links() {
+async fn an_export_keeps_mode_and_links_of_an_existing_file() {
     let service = Service::start().await;
     let room = &service.room;
     room.write("real.json", "mine");

@@ -34,7 +34,7 @@ fn run(cluster: &Cluster, script: &str) {
 }
 
 #[tokio::test]
-async fn the_roles_of_compose_migrate_and_serve_on_new_and_older_volumes() {
+async fn compose_roles_migrate_and_serve_on_new_and_older_volumes() {
     need("command -v psql");
     for older in [false, true] {
         let mut cluster = Cluster::new().await;
@@ -86,7 +86,7 @@ async fn the_roles_of_compose_migrate_and_serve_on_new_and_older_volumes() {
 }
 
 #[test]
-fn each_service_of_compose_has_its_role_and_no_other_password() {
+fn each_compose_service_has_only_the_password_of_its_role() {
     let (migrate, serve) = (service("migrate"), service("service"));
     for (lines, user, secret, others) in [
         (

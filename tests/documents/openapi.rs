@@ -37,7 +37,7 @@ fn operations(document: &Value) -> Vec<Operation<'_>> {
 }
 
 #[tokio::test]
-async fn the_committed_document_is_the_one_that_is_served() {
+async fn the_committed_document_is_the_served_one() {
     let app = TestApp::new().await;
     let served = app.instance.get("/openapi.json").send().await;
     assert_eq!(served.header("content-type"), "application/json");
@@ -58,7 +58,7 @@ async fn the_committed_document_is_the_one_that_is_served() {
 }
 
 #[test]
-fn every_operation_has_a_telling_name_of_its_own() {
+fn every_operation_has_a_unique_name() {
     let document = document();
     let tags: Vec<_> =
         document["tags"].as_array().unwrap().iter().map(|tag| &tag["name"]).collect();
@@ -77,7 +77,7 @@ fn every_operation_has_a_telling_name_of_its_own() {
 }
 
 #[test]
-fn every_code_is_told_with_its_status() {
+fn every_problem_code_is_documented_with_its_status() {
     let document = document();
     let mut results = BTreeSet::new();
     for Operation { method, path, definition: operation } in operations(&document) {
@@ -108,7 +108,7 @@ fn every_code_is_told_with_its_status() {
 }
 
 #[tokio::test]
-async fn every_operation_is_there_and_asks_for_the_credentials_it_names() {
+async fn every_operation_exists_and_requires_its_documented_credentials() {
     let app = TestApp::new().await;
     let document = document();
     for Operation { method, path, definition } in operations(&document) {
@@ -132,7 +132,7 @@ async fn every_operation_is_there_and_asks_for_the_credentials_it_names() {
 }
 
 #[test]
-fn everything_that_is_referred_to_is_in_the_document() {
+fn every_reference_resolves() {
     let document = document();
     assert_eq!(document["openapi"], "3.1.0");
     let text = document.to_string();
@@ -145,7 +145,7 @@ fn everything_that_is_referred_to_is_in_the_document() {
 }
 
 #[tokio::test]
-async fn the_viewer_loads_nothing_from_elsewhere() {
+async fn the_viewer_loads_nothing_from_other_hosts() {
     let app = TestApp::new().await;
     let page = app.instance.get("/docs/").send().await;
     let policy = page.header("content-security-policy");

@@ -62,7 +62,7 @@ async fn assert_unbroken(pool: &PgPool) {
 }
 
 #[tokio::test]
-async fn a_change_by_psql_is_audited_and_taken_on() {
+async fn a_documented_change_by_psql_is_audited_and_loaded() {
     let app = TestApp::new().await;
     let statements = block(section(OPERATIONS, "## A change by psql"), "sql");
     run(&app.db.pool(), &statements).await.unwrap();
@@ -74,7 +74,7 @@ async fn a_change_by_psql_is_audited_and_taken_on() {
 }
 
 #[tokio::test]
-async fn the_role_that_serves_may_do_all_that_serving_takes() {
+async fn the_documented_serving_role_can_serve() {
     let app = TestApp::new().await;
     let pool = app.db.admin();
     // Roles are the server's, and other tests have theirs.
@@ -108,7 +108,7 @@ async fn the_role_that_serves_may_do_all_that_serving_takes() {
 }
 
 #[tokio::test]
-async fn a_setting_is_added_tightened_and_removed_as_the_document_says() {
+async fn a_setting_is_added_tightened_and_removed_as_documented() {
     let app = TestApp::new().await;
     let pool = app.db.owner();
     let entry = block(section(ADDING, "## Adding one"), "toml");
@@ -145,7 +145,7 @@ async fn a_setting_is_added_tightened_and_removed_as_the_document_says() {
 }
 
 #[tokio::test]
-async fn a_flag_is_told_as_the_document_shows_it() {
+async fn a_flag_is_evaluated_as_documented() {
     let app = TestApp::new().await;
     let section = section(READING, "## With curl");
     let request = block(section, "text");

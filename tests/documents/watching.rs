@@ -56,7 +56,7 @@ fn has(text: &str, (name, matchers): &Selector) -> bool {
 }
 
 #[tokio::test]
-async fn what_dashboard_and_alerts_ask_for_is_there_from_the_start() {
+async fn every_metric_of_dashboard_and_alerts_exists_from_the_start() {
     let app = TestApp::new().await;
     // The very first request, of a service that sends no messages.
     let served = app.instance.get("/metrics").send().await.text;
@@ -88,7 +88,7 @@ fn promtool(arguments: &[&str], input: &str) {
 }
 
 #[tokio::test]
-async fn promtool_finds_nothing_wrong_with_metrics_and_rules() {
+async fn promtool_accepts_metrics_and_rules() {
     let app = TestApp::new().await;
     app.instance.get("/admin/global-settings").send().await;
     app.instance.start_session("nobody").await;

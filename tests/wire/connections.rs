@@ -17,7 +17,7 @@ use crate::{
 const NEVER: Duration = Duration::from_hours(1);
 
 #[tokio::test]
-async fn a_body_that_trickles_is_given_up() {
+async fn a_trickling_body_is_rejected_with_408() {
     let server = server(LIMITS).await;
     let headers = "Content-Type: application/json\r\nContent-Length: 100\r\n";
     // The client wants to keep the connection; the server, with half a body unread, must not.
@@ -26,7 +26,7 @@ async fn a_body_that_trickles_is_given_up() {
 }
 
 #[tokio::test]
-async fn garbage_closes_the_connection_and_nothing_else() {
+async fn garbage_closes_only_its_own_connection() {
     let server = server(LIMITS).await;
     for garbage in [
         "\0\0\0\0\r\n\r\n",
@@ -48,7 +48,7 @@ async fn garbage_closes_the_connection_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn bare_line_feeds_get_one_answer() {
+async fn bare_line_feeds_get_one_response() {
     let server = server(LIMITS).await;
     let answer = server.send("GET /ok HTTP/1.1\nHost: a\nConnection: close\n\n").await;
     assert_eq!((answer.status, &*answer.body), (200, "fine"));
@@ -73,7 +73,7 @@ async fn silent_and_half_open_connections_are_closed() {
 }
 
 #[tokio::test]
-async fn a_head_that_trickles_is_not_waited_for() {
+async fn a_trickling_head_is_closed() {
     let server = server(LIMITS).await;
     let mut stream = server.connect().await;
     stream.write_all(b"GET /ok HTTP/1.1\r\n").await.unwrap();
@@ -88,7 +88,7 @@ async fn a_head_that_trickles_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_its_answer_is_cut_off() {
+async fn a_client_that_never_reads_does_not_delay_shutdown() {
     let mut server = server(Limits { drain: NEVER, ..LIMITS }).await;
     let mut stream = server.connect().await;
     stream.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
@@ -127,7 +127,7 @@ async fn a_connection_whose_client_never_reads_is_reset() {
 }
 
 #[tokio::test]
-async fn a_client_that_reads_a_few_bytes_now_and_then_is_cut_off() {
+async fn a_client_that_reads_too_slowly_is_cut_off() {
     let server = server(LIMITS).await;
     let mut stream = reader_of(&server, "/large").await;
     let mut ticks = tokio::time::interval(LIMITS.write / 20);
@@ -141,7 +141,7 @@ async fn a_client_that_reads_a_few_bytes_now_and_then_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_client_that_reads_slowly_and_steadily_gets_everything() {
+async fn a_client_that_reads_slowly_but_steadily_gets_everything() {
     let server = server(LIMITS).await;
     let mut stream = reader_of(&server, "/medium").await;
     let mut ticks = tokio::time::interval(LIMITS.write / 20);
@@ -155,7 +155,7 @@ async fn a_client_that_reads_slowly_and_steadily_gets_everything() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_bound_wait_for_their_turn() {
+async fn connections_beyond_the_limit_wait() {
     let server = server(Limits { connections: 2, ..LIMITS }).await;
     let idle = [server.connect().await, server.connect().await];
     let stopwatch = Stopwatch::start();
@@ -167,7 +167,7 @@ async fn connections_beyond_the_bound_wait_for_their_turn() {
 }
 
 #[tokio::test]
-async fn shutdown_lets_a_request_under_way_finish_and_takes_no_more() {
+async fn shutdown_finishes_a_request_in_progress_and_accepts_no_more() {
     let mut server = server(Limits { request: NEVER, drain: NEVER, ..LIMITS }).await;
     let mut stream = server.connect().await;
     stream.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
@@ -184,7 +184,7 @@ async fn shutdown_lets_a_request_under_way_finish_and_takes_no_more() {
 }
 
 #[tokio::test]
-async fn shutdown_does_not_wait_longer_than_it_may() {
+async fn shutdown_waits_no_longer_than_its_limit() {
     let limits = Limits { request: NEVER, drain: Duration::from_millis(200), ..LIMITS };
     let mut server = server(limits).await;
     let mut stream = server.connect().await;
@@ -196,7 +196,7 @@ async fn shutdown_does_not_wait_longer_than_it_may() {
     assert_eq!(until_closed(&mut stream).await, "");
 }
 
-/// Run by `running_out_of_descriptors_is_survived`; with the usual number of them it fails.
+/// Run by `the_server_survives_running_out_of_descriptors`; with the usual number of them it fails.
 #[tokio::test]
 #[ignore = "run by the test that limits its descriptors"]
 async fn with_few_descriptors() {
@@ -218,7 +218,7 @@ async fn with_few_descriptors() {
 }
 
 #[test]
-fn running_out_of_descriptors_is_survived() {
+fn the_server_survives_running_out_of_descriptors() {
     let this = std::env::current_exe().unwrap();
     let script = r#"ulimit -n 48 && exec "$0" --exact connections::with_few_descriptors --ignored"#;
     let run = std::process::Command::new("sh").args(["-c", script]).arg(this).output().unwrap();

@@ -33,7 +33,7 @@ fn detail(problem: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn yaml_that_refers_to_itself_is_refused() {
+async fn yaml_anchors_and_aliases_are_rejected() {
     let app = TestApp::new().await;
     let mut bomb = String::from("a: &a [x,x,x,x,x,x,x,x,x]\n");
     for (this, last) in ["b", "c", "d", "e", "f", "g", "h", "i"].iter().zip("abcdefgh".chars()) {
@@ -52,7 +52,7 @@ async fn yaml_that_refers_to_itself_is_refused() {
 }
 
 #[tokio::test]
-async fn yaml_is_read_strictly_and_the_place_is_told() {
+async fn yaml_is_read_strictly_and_errors_have_line_and_column() {
     let app = TestApp::new().await;
     let problem = refused(&app, YAML, &yaml(&format!("{COOLDOWN}: 45\n{COOLDOWN}: 46"))).await;
     assert!(detail(&problem).contains("line 5"), "{problem}");
@@ -73,7 +73,7 @@ async fn yaml_is_read_strictly_and_the_place_is_told() {
 }
 
 #[tokio::test]
-async fn a_word_of_yaml_is_the_text_that_it_is_and_no_other_type() {
+async fn yaml_words_like_no_stay_strings() {
     let app = TestApp::new().await;
     for (line, class, imported) in [
         ("BRUNE_ELIGIBILITY_REQUIRE_PLAN: no", "invalid", Value::Null),
@@ -103,7 +103,7 @@ async fn a_word_of_yaml_is_the_text_that_it_is_and_no_other_type() {
 }
 
 #[tokio::test]
-async fn lines_are_read_strictly_and_every_faulty_one_is_named() {
+async fn dotenv_is_read_strictly_and_every_invalid_line_is_reported() {
     let app = TestApp::new().await;
     let text = format!("{COOLDOWN}=45\nnonsense {WORD}\n\n{COOLDOWN}=46\n{PER_DAY}='{WORD}\n");
     let problem = refused(&app, ENV, &text).await;
@@ -122,7 +122,7 @@ fn detail_of(fault: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn a_dollar_sign_stays_text_and_nothing_of_the_environment_is_read() {
+async fn a_dollar_sign_in_dotenv_is_not_expanded() {
     let app = TestApp::new().await;
     for spelt in ["${OPENAI_API_KEY}", "\"\\${OPENAI_API_KEY}\"", "'${OPENAI_API_KEY}'"] {
         let import_plan =
@@ -134,7 +134,7 @@ async fn a_dollar_sign_stays_text_and_nothing_of_the_environment_is_read() {
 }
 
 #[tokio::test]
-async fn what_is_no_number_in_a_line_is_no_zero() {
+async fn an_invalid_number_in_dotenv_is_rejected_and_never_read_as_zero() {
     let app = TestApp::new().await;
     for text in ["", "-", ".", "e5", "+5", "0x10", "010", "1_0", "inf", "NaN", "45 minutes", "4,5"]
     {
@@ -145,7 +145,7 @@ async fn what_is_no_number_in_a_line_is_no_zero() {
 }
 
 #[tokio::test]
-async fn a_document_of_a_newer_form_is_refused_and_says_why() {
+async fn a_newer_format_version_is_rejected_with_the_reason() {
     let app = TestApp::new().await;
     for (media, text) in [
         ("application/json", r#"{"format_version": 2, "settings": {}}"#),
@@ -159,7 +159,7 @@ async fn a_document_of_a_newer_form_is_refused_and_says_why() {
 }
 
 #[tokio::test]
-async fn every_wrong_entry_is_reported() {
+async fn every_invalid_entry_is_reported() {
     let app = TestApp::new().await;
     let wrong = json!({COOLDOWN: WORD, PER_DAY: 0, MAX_MINUTES: [WORD], "BRUNE_PROMPT_ID": WORD,
         "BRUNE_ELIGIBILITY_REQUIRE_PLAN": WORD, "BRUNE_ELIGIBILITY_ALLOWED_LEVELS": {"a": WORD}});
@@ -174,7 +174,7 @@ async fn every_wrong_entry_is_reported() {
 }
 
 #[tokio::test]
-async fn a_secret_among_the_keys_is_told_nowhere_in_any_format() {
+async fn a_secret_used_as_a_key_is_never_repeated_in_any_format() {
     let app = TestApp::new().await;
     for (media, text) in [
         ("application/json", document(&json!({"OPENAI_API_KEY": WORD, COOLDOWN: 45}))),
@@ -190,7 +190,7 @@ async fn a_secret_among_the_keys_is_told_nowhere_in_any_format() {
 }
 
 #[tokio::test]
-async fn what_is_no_document_is_refused() {
+async fn a_body_that_is_no_document_is_rejected() {
     let app = TestApp::new().await;
     for text in [
         "",
@@ -216,7 +216,7 @@ async fn what_is_no_document_is_refused() {
 }
 
 #[tokio::test]
-async fn a_binary_file_is_refused_in_every_format() {
+async fn a_binary_file_is_rejected_in_every_format() {
     let app = TestApp::new().await;
     for (_, media) in FORMATS {
         for bytes in [&b"\x7fELF\x02\x01\x01\0\0\0"[..], b"\xff\xfe{\0}\0", b"PK\x03\x04\x14\0"] {
@@ -229,7 +229,7 @@ async fn a_binary_file_is_refused_in_every_format() {
 }
 
 #[tokio::test]
-async fn a_body_of_ten_megabytes_is_a_413() {
+async fn a_body_of_ten_megabytes_is_rejected_with_413() {
     let app = TestApp::new().await;
     for (_, media) in FORMATS {
         let text = "A".repeat(10 * 1024 * 1024);
@@ -239,7 +239,7 @@ async fn a_body_of_ten_megabytes_is_a_413() {
 }
 
 #[tokio::test]
-async fn another_type_another_charset_and_a_compressed_body_are_a_415() {
+async fn unsupported_media_type_charset_and_encoding_are_rejected_with_415() {
     let app = TestApp::new().await;
     let text = document(&json!({COOLDOWN: 45}));
     for media in [

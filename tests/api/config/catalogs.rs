@@ -68,7 +68,7 @@ async fn nexus_runs_on_its_catalog() {
 }
 
 #[tokio::test]
-async fn a_catalog_without_the_settings_of_sessions_has_no_sessions() {
+async fn a_catalog_without_session_settings_disables_the_session_routes() {
     for (text, name, key, value) in [
         (MCP_GATEWAY, "mcp-gateway", "CACHE_TTL", json!(60)),
         (NEXUS, "nexus", "AI_PROVIDER", json!("gemini")),
@@ -132,7 +132,7 @@ fn speaks_of_sessions(text: &str) -> bool {
 }
 
 #[tokio::test]
-async fn sessions_come_and_go_with_what_the_database_declares() {
+async fn session_routes_follow_the_declarations_in_the_database() {
     let app = TestApp::new().await;
     app.instance.start_session(&user("u-1")).await.ok();
     let me = get(&app.instance, "/admin/me").await.ok();

@@ -53,7 +53,7 @@ fn lasting(text: &str) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn an_export_is_an_attachment_of_its_own_type() {
+async fn an_export_is_an_attachment_with_its_media_type() {
     let app = configured().await;
     for (format, media, name) in [
         ("json", "application/json", "brun-e-r2.json"),
@@ -73,7 +73,7 @@ async fn an_export_is_an_attachment_of_its_own_type() {
 }
 
 #[tokio::test]
-async fn two_exports_of_one_revision_differ_in_nothing_but_the_time() {
+async fn two_exports_of_one_revision_differ_only_in_their_time() {
     let app = configured().await;
     let other = app.another_instance().await;
     for (format, _) in FORMATS {
@@ -89,7 +89,7 @@ async fn two_exports_of_one_revision_differ_in_nothing_but_the_time() {
 }
 
 #[tokio::test]
-async fn a_document_leads_a_fresh_database_to_where_it_came_from() {
+async fn an_export_imported_into_a_new_database_restores_all_values() {
     let origin = configured().await;
     for (format, media) in FORMATS {
         let text = export(&origin.instance, format).await;
@@ -110,7 +110,7 @@ async fn a_document_leads_a_fresh_database_to_where_it_came_from() {
 }
 
 #[tokio::test]
-async fn a_document_says_the_same_in_every_format() {
+async fn an_export_has_the_same_content_in_every_format() {
     let app = configured().await;
     let exported: Value = serde_json::from_str(&export(&app.instance, "json").await).unwrap();
     for (format, media) in FORMATS {

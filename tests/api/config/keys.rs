@@ -18,7 +18,7 @@ fn keys(listing: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn every_key_of_the_catalog_is_listed_and_locked_ones_have_no_value() {
+async fn the_list_has_every_key_and_hides_the_values_of_locked_keys() {
     let app = TestApp::new().await;
     let reply = get(&app.instance, CONFIG).await;
     assert_eq!(reply.header("etag"), "\"r1\"");
@@ -40,7 +40,7 @@ async fn every_key_of_the_catalog_is_listed_and_locked_ones_have_no_value() {
 }
 
 #[tokio::test]
-async fn search_and_category_narrow_the_list_and_both_must_hold() {
+async fn search_and_category_filters_are_combined() {
     let app = TestApp::new().await;
     for (query, expected) in [
         ("search=cooldown", vec![COOLDOWN]),
@@ -71,7 +71,7 @@ async fn search_and_category_narrow_the_list_and_both_must_hold() {
 }
 
 #[tokio::test]
-async fn one_key_is_what_the_batch_contract_tells_of_it_and_has_its_own_tag() {
+async fn one_key_equals_its_entry_in_the_batch_route_and_has_its_own_etag() {
     let app = TestApp::new().await;
     put(&app.instance, COOLDOWN, json!({"value": 45, "version": 1})).send().await.ok();
     let path = format!("{CONFIG}/{COOLDOWN}");
@@ -94,7 +94,7 @@ async fn one_key_is_what_the_batch_contract_tells_of_it_and_has_its_own_tag() {
 }
 
 #[tokio::test]
-async fn a_parameter_that_no_route_knows_is_refused_on_every_route() {
+async fn an_unknown_query_parameter_is_rejected_on_every_route() {
     let app = TestApp::new().await;
     for path in ["", "/export", "/audit", "/schema", "/BRUNE_COOLDOWN_MINUTES"] {
         let reply = get(&app.instance, &format!("{CONFIG}{path}?nonsense=1")).await;
@@ -113,7 +113,7 @@ async fn a_parameter_that_no_route_knows_is_refused_on_every_route() {
 }
 
 #[tokio::test]
-async fn the_audit_is_the_history_page_by_page() {
+async fn the_audit_route_returns_the_history_in_pages() {
     let app = TestApp::new().await;
     put(&app.instance, COOLDOWN, json!({"value": 45, "version": 1})).send().await.ok();
     for query in ["limit=3", "key=BRUNE_COOLDOWN_MINUTES", "action=update&changed_by=admin-1"] {
@@ -128,7 +128,7 @@ async fn the_audit_is_the_history_page_by_page() {
 }
 
 #[tokio::test]
-async fn nobody_but_a_super_administrator_sees_or_writes_anything() {
+async fn every_route_requires_a_super_administrator() {
     let app = TestApp::new().await;
     for path in ["", "/export", "/audit", "/schema", "/BRUNE_COOLDOWN_MINUTES"] {
         let path = format!("{CONFIG}{path}");
@@ -140,7 +140,7 @@ async fn nobody_but_a_super_administrator_sees_or_writes_anything() {
 }
 
 #[tokio::test]
-async fn the_schema_is_one_that_the_exported_settings_satisfy() {
+async fn exported_settings_satisfy_the_json_schema() {
     let app = TestApp::new().await;
     let reply = get(&app.instance, &format!("{CONFIG}/schema")).await;
     assert_eq!(reply.header("content-type"), "application/schema+json");

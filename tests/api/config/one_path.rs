@@ -9,7 +9,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_rule_tightened_in_the_database_binds_put_delete_patch_and_import() {
+async fn a_tightened_rule_applies_to_put_delete_patch_and_import() {
     let app = TestApp::new().await;
     put(&app.instance, COOLDOWN, json!({"value": 20, "version": 1})).send().await.ok();
     // Nobody has told this one of anything; 25 was fine when it last looked, and so was the default.
@@ -38,7 +38,7 @@ async fn a_rule_tightened_in_the_database_binds_put_delete_patch_and_import() {
 }
 
 #[tokio::test]
-async fn a_key_that_was_locked_meanwhile_is_locked_for_every_way_of_writing() {
+async fn a_newly_locked_key_is_refused_by_every_write_route() {
     let app = TestApp::new().await;
     let deaf = Instance::builder(app.db.pool()).without_listener().start().await;
     let lock = "update app_global_setting_schema set kind = 'locked', editable = false
@@ -63,7 +63,7 @@ async fn a_key_that_was_locked_meanwhile_is_locked_for_every_way_of_writing() {
 }
 
 #[tokio::test]
-async fn reset_gives_the_default_of_the_catalog_as_it_is_now() {
+async fn a_reset_uses_the_current_default_of_the_catalog() {
     let app = TestApp::new().await;
     let deaf = Instance::builder(app.db.pool()).without_listener().start().await;
     put(&app.instance, COOLDOWN, json!({"value": 20, "version": 1})).send().await.ok();

@@ -15,7 +15,7 @@ async fn plan_with(instance: &Instance, query: &str, text: &str) -> Value {
 }
 
 #[tokio::test]
-async fn every_variable_of_the_service_is_locked_and_its_value_is_nowhere() {
+async fn every_variable_of_the_service_is_locked_and_its_value_is_hidden() {
     let app = TestApp::new().await;
     let secrets = brune::config::VARIABLES.iter().filter(|variable| variable.is_secret);
     let files = secrets.map(|variable| format!("{}_FILE", variable.name));
@@ -48,7 +48,7 @@ async fn every_variable_of_the_service_is_locked_and_its_value_is_nowhere() {
 }
 
 #[tokio::test]
-async fn a_write_to_a_variable_of_the_service_is_refused_and_leaves_a_trace() {
+async fn a_write_to_a_variable_of_the_service_is_refused_and_audited() {
     let app = TestApp::new().await;
     for name in ["POSTGRES_PASSWORD", "JWT_SECRET_FILE", "REDIS_URL"] {
         app.instance.change(&[(name, json!(WORD), 1)]).await.problem(403, "key_locked");
@@ -58,7 +58,7 @@ async fn a_write_to_a_variable_of_the_service_is_refused_and_leaves_a_trace() {
 }
 
 #[tokio::test]
-async fn a_catalog_may_declare_what_is_a_variable_of_the_service() {
+async fn a_catalog_may_declare_a_variable_of_the_service() {
     let text = r#"
 catalog = "tiny"
 description = "One setting."
@@ -78,7 +78,7 @@ description = "Where the cache is."
 }
 
 #[tokio::test]
-async fn keys_that_are_not_declared_are_skipped_when_asked_for() {
+async fn undeclared_keys_are_skipped_on_request() {
     let app = TestApp::new().await;
     let text = format!(
         "{COOLDOWN}=45\nAPP_NAME=shop\nSTRIPE_KEY=sk_live_{0}\nAWS_SECRET={WORD}\n",
@@ -134,7 +134,7 @@ async fn keys_that_are_not_declared_are_skipped_when_asked_for() {
 }
 
 #[tokio::test]
-async fn a_plan_says_what_the_import_would_be_answered() {
+async fn a_plan_predicts_the_response_of_the_import() {
     let app = TestApp::new().await;
     app.instance.change(&[(PER_DAY, json!(9), 1)]).await.ok();
     let conflict = format!("# brune:revision=1\n{PER_DAY}=7\n");
@@ -175,7 +175,7 @@ async fn a_plan_says_what_the_import_would_be_answered() {
 }
 
 #[tokio::test]
-async fn a_quoted_value_over_several_lines_is_one_fault_of_all_of_them() {
+async fn a_quoted_multi_line_value_is_one_error() {
     let app = TestApp::new().await;
     let key = "-----BEGIN\n".to_owned() + &"abc=def\n".repeat(18) + "-----END";
     for quote in ['"', '\''] {

@@ -7,7 +7,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_document_that_cannot_be_read_is_told_in_our_own_words() {
+async fn an_unreadable_document_has_no_library_message_in_its_error() {
     let app = TestApp::new().await;
     let head = "format_version: 1\nsettings:\n";
     let yaml = |text: &str| ("application/yaml", text.to_owned());
@@ -66,7 +66,7 @@ async fn a_document_that_cannot_be_read_is_told_in_our_own_words() {
 }
 
 #[tokio::test]
-async fn a_body_that_cannot_be_read_is_told_in_our_own_words() {
+async fn an_unreadable_body_has_no_library_message_in_its_error() {
     let app = TestApp::new().await;
     for (text, expected) in [
         ("{\"value\": 1", "the JSON ends too early at line 1 column 11"),

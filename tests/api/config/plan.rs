@@ -15,7 +15,7 @@ fn entry<'p>(plan: &'p Value, key: &str) -> &'p Value {
 }
 
 #[tokio::test]
-async fn every_entry_has_its_class_and_the_classes_are_counted() {
+async fn a_plan_classifies_every_entry_and_counts_the_classes() {
     let app = TestApp::new().await;
     app.instance.change(&[(PER_DAY, json!(9), 1)]).await.ok();
     let mut text: Value = serde_json::from_str(&document(&json!({
@@ -50,7 +50,7 @@ async fn every_entry_has_its_class_and_the_classes_are_counted() {
 }
 
 #[tokio::test]
-async fn without_a_revision_nothing_is_in_conflict() {
+async fn a_document_without_a_revision_has_no_conflicts() {
     let app = TestApp::new().await;
     app.instance.change(&[(PER_DAY, json!(9), 1)]).await.ok();
     let text = document(&json!({PER_DAY: 7}));
@@ -58,7 +58,7 @@ async fn without_a_revision_nothing_is_in_conflict() {
 }
 
 #[tokio::test]
-async fn a_rule_that_ties_two_settings_is_held_against_what_the_import_would_leave() {
+async fn a_rule_between_two_keys_is_checked_on_the_result_of_the_import() {
     let app = TestApp::new().await;
     let mini = "gpt-realtime-2.1-mini";
     for (settings, expected) in [
@@ -86,7 +86,7 @@ async fn a_rule_that_ties_two_settings_is_held_against_what_the_import_would_lea
 }
 
 #[tokio::test]
-async fn a_plan_of_the_same_body_on_the_same_settings_has_the_same_id() {
+async fn equal_plans_have_equal_ids() {
     let app = TestApp::new().await;
     let id = async |text: &str| plan(&app.instance, JSON, text).await["plan_id"].clone();
     let (one, other) = (document(&json!({COOLDOWN: 45})), document(&json!({COOLDOWN: 46})));

@@ -19,7 +19,7 @@ async fn allowing(app: &TestApp, writes: u32) -> Instance {
 }
 
 #[tokio::test]
-async fn the_fourth_write_of_three_is_told_when_to_come_back() {
+async fn the_fourth_write_within_a_limit_of_three_is_rejected_with_retry_after() {
     let app = TestApp::new().await;
     let instance = allowing(&app, 3).await;
     for version in 1..=3 {
@@ -41,7 +41,7 @@ async fn the_fourth_write_of_three_is_told_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn every_way_of_writing_counts_and_no_dry_run_does() {
+async fn every_write_counts_against_the_quota_and_no_dry_run_does() {
     let app = TestApp::new().await;
     let instance = allowing(&app, 4).await;
     let text = document(&json!({COOLDOWN: 45}));
@@ -70,7 +70,7 @@ async fn every_way_of_writing_counts_and_no_dry_run_does() {
 }
 
 #[tokio::test]
-async fn whoever_may_not_write_at_all_spends_nothing_of_anybody() {
+async fn an_unauthorized_write_counts_against_no_quota() {
     let app = TestApp::new().await;
     let instance = allowing(&app, 1).await;
     let path = format!("{}/{COOLDOWN}", super::CONFIG);

@@ -197,7 +197,7 @@ const ATTEMPTS: [(Send, Spelling, Meets); 36] = [
 ];
 
 #[tokio::test]
-async fn no_way_of_writing_reaches_a_key_that_is_never_written_and_each_is_on_the_trail() {
+async fn every_write_route_refuses_never_writable_keys_and_audits_the_attempt() {
     let app = TestApp::new().await;
     let pool = app.db.pool();
     let mut words = Vec::new();
@@ -237,7 +237,7 @@ async fn no_way_of_writing_reaches_a_key_that_is_never_written_and_each_is_on_th
 }
 
 #[tokio::test]
-async fn a_locked_key_is_pointed_to_under_whatever_name_it_was_sent() {
+async fn a_lookalike_of_a_locked_key_is_reported_as_locked() {
     let app = TestApp::new().await;
     let problem = among(&app.instance, "jwt-secret", "x").send().await.problem(403, "key_locked");
     assert_eq!(problem["errors"][0]["pointer"], "/changes/1/key");
@@ -245,7 +245,7 @@ async fn a_locked_key_is_pointed_to_under_whatever_name_it_was_sent() {
 }
 
 #[tokio::test]
-async fn a_name_that_resembles_no_locked_key_is_unknown_as_ever() {
+async fn a_name_unlike_any_locked_key_is_unknown() {
     let app = TestApp::new().await;
     for name in ["JWT_SECRETS", "OPENAI_KEY", "brune_cooldown_minutes", "_", "", "日本語"] {
         let problem =

@@ -26,7 +26,7 @@ fn is_refused(text: &str, what: &str, name: &str, core: &str) {
 }
 
 #[test]
-fn a_default_that_looks_like_a_secret_is_refused_with_its_line() {
+fn a_default_that_looks_like_a_secret_is_rejected_with_its_line() {
     let rest = "category = \"c\"\napplies = \"hot\"\ndescription = \"d\"";
     for form in FORMS.iter().chain(&MORE) {
         let core = core();
@@ -50,7 +50,7 @@ fn a_default_that_looks_like_a_secret_is_refused_with_its_line() {
 }
 
 #[test]
-fn the_catalogs_that_come_with_it_pass() {
+fn the_bundled_catalogs_pass() {
     let others = ["config/mcp-gateway.toml", "config/nexus.toml"];
     let others = others.map(|path| std::fs::read_to_string(path).unwrap());
     for text in others.iter().map(String::as_str).chain([BRUN_E]) {

@@ -236,7 +236,7 @@ fn ordinary() -> Vec<&'static str> {
 }
 
 #[tokio::test]
-async fn none_of_two_hundred_ordinary_values_is_taken_for_a_secret() {
+async fn two_hundred_ordinary_values_are_not_taken_for_secrets() {
     let values = ordinary();
     assert!(200 <= values.len() && values.iter().collect::<HashSet<_>>().len() == values.len());
     let (plain, holding) = (SecretScanner::default(), firewall());
@@ -253,7 +253,7 @@ async fn none_of_two_hundred_ordinary_values_is_taken_for_a_secret() {
 }
 
 #[tokio::test]
-async fn every_one_of_them_is_a_reason_and_an_entry_of_a_document() {
+async fn ordinary_values_are_accepted_as_reasons_and_document_entries() {
     let app = TestApp::new().await;
     for (number, value) in ordinary().into_iter().enumerate() {
         let text = document(&json!({LEVELS: [value]}));

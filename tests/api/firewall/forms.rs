@@ -184,7 +184,7 @@ fn is_refused(reply: Reply, way: &Way, form: &Form) {
 }
 
 #[tokio::test]
-async fn each_form_is_refused_on_every_way_in_and_leaves_nothing_but_its_trace() {
+async fn each_secret_format_is_refused_by_every_write_route_and_only_audited() {
     let app = TestApp::new().await;
     let before = settings(&app).await;
     let mut requests = Vec::new();
@@ -224,7 +224,7 @@ async fn settings(app: &TestApp) -> Value {
 }
 
 #[tokio::test]
-async fn a_value_that_was_put_there_by_hand_does_not_come_back() {
+async fn a_secret_inserted_by_sql_is_not_returned() {
     for form in all() {
         let app = TestApp::new().await;
         let (pool, secret) = (app.db.pool(), form.of(&core()));
@@ -254,7 +254,7 @@ async fn a_value_that_was_put_there_by_hand_does_not_come_back() {
 }
 
 #[tokio::test]
-async fn a_plan_calls_it_invalid_and_does_not_show_it() {
+async fn a_plan_reports_a_secret_as_invalid_without_showing_it() {
     let app = TestApp::new().await;
     let before = stored(&app).await;
     for (form, media) in

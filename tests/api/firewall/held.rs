@@ -15,7 +15,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_secret_of_the_process_is_refused_alone_and_inside_a_longer_text() {
+async fn a_secret_of_the_process_is_refused_also_inside_a_longer_text() {
     let app = TestApp::new().await;
     for secret in [SECRET, INTERNAL_KEY] {
         for text in
@@ -43,7 +43,7 @@ async fn a_secret_of_the_process_is_refused_alone_and_inside_a_longer_text() {
 }
 
 #[tokio::test]
-async fn a_secret_of_digits_is_found_as_a_number() {
+async fn a_numeric_secret_is_found_in_a_number() {
     let app = TestApp::new().await;
     let digits = SecretScanner::with_known_secrets([Secret::new("8273645546372819".to_owned())]);
     let snapshot = settings::load(&app.db.pool().into()).await.unwrap();
@@ -82,7 +82,7 @@ async fn publish(given: &str, firewall: &SecretScanner) -> (TestDb, String) {
 }
 
 #[tokio::test]
-async fn a_first_value_that_is_a_secret_stops_the_first_start_and_is_named_without_it() {
+async fn a_secret_as_first_value_stops_the_start_and_is_not_repeated() {
     let core = super::core();
     let connections = "what this process holds";
     let firewall = SecretScanner::with_known_secrets([Secret::new(connections.to_owned())]);
@@ -114,7 +114,7 @@ async fn a_default_that_is_a_secret_of_the_process_is_not_published() {
 }
 
 #[tokio::test]
-async fn a_password_that_is_a_common_word_forbids_nobody_the_word() {
+async fn a_common_word_as_password_may_still_be_a_value() {
     let words = ["database", "password", "postgres", "settings", "provider", "standard"];
     let firewall =
         SecretScanner::with_known_secrets(words.map(|word| Secret::new(word.to_owned())));
@@ -128,7 +128,7 @@ async fn a_password_that_is_a_common_word_forbids_nobody_the_word() {
 }
 
 #[tokio::test]
-async fn a_default_that_was_published_before_is_not_reset_to() {
+async fn a_reset_to_a_default_that_is_a_secret_is_refused() {
     let app = TestApp::new().await;
     let core = super::core();
     let secret = ["gh", "p_", &core, "abcd"].concat();

@@ -20,7 +20,7 @@ fn keys(trail: &[Value]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn every_place_is_named_and_none_is_shown() {
+async fn every_location_of_a_secret_is_reported_without_its_value() {
     let (app, core) = (TestApp::new().await, core());
     let secret = key_of(&core);
     let changes = json!([
@@ -55,7 +55,7 @@ async fn every_place_is_named_and_none_is_shown() {
 }
 
 #[tokio::test]
-async fn under_a_key_that_nobody_declared_it_is_refused_and_on_the_trail() {
+async fn a_secret_under_an_undeclared_key_is_refused_and_audited() {
     let (app, core) = (TestApp::new().await, core());
     let secret = key_of(&core);
     for (key, value) in [
@@ -89,7 +89,7 @@ async fn under_a_key_that_nobody_declared_it_is_refused_and_on_the_trail() {
 }
 
 #[tokio::test]
-async fn a_reason_is_refused_whatever_else_there_is_to_say() {
+async fn a_secret_in_the_reason_is_refused_before_other_errors() {
     let (app, core) = (TestApp::new().await, core());
     let pool = app.db.pool();
     let reason = key_of(&core);
@@ -123,7 +123,7 @@ async fn a_reason_is_refused_whatever_else_there_is_to_say() {
 }
 
 #[tokio::test]
-async fn a_locked_key_keeps_its_own_refusal_and_the_trail_names_both() {
+async fn a_secret_for_a_locked_key_is_refused_as_locked_and_audited_as_both() {
     let (app, core) = (TestApp::new().await, core());
     let secret = key_of(&core);
     let locked = json!({"key": "OPENAI_API_KEY", "value": secret, "version": 1});
@@ -150,7 +150,7 @@ async fn a_locked_key_keeps_its_own_refusal_and_the_trail_names_both() {
 }
 
 #[tokio::test]
-async fn a_dry_run_refuses_as_well_and_leaves_no_trace() {
+async fn a_dry_run_refuses_secrets_without_an_audit_entry() {
     let (app, core) = (TestApp::new().await, core());
     let secret = key_of(&core);
     let before = stored(&app).await;
@@ -172,7 +172,7 @@ async fn a_dry_run_refuses_as_well_and_leaves_no_trace() {
 }
 
 #[tokio::test]
-async fn a_document_of_a_catalog_called_like_a_secret_does_not_get_it_told() {
+async fn a_secret_as_catalog_name_is_not_repeated() {
     let (app, core) = (TestApp::new().await, core());
     let text = json!({"format_version": 1, "catalog": key_of(&core), "settings": {COOLDOWN: 45}});
     for query in ["dry_run=true", "reason=a+test"] {
@@ -184,7 +184,7 @@ async fn a_document_of_a_catalog_called_like_a_secret_does_not_get_it_told() {
 }
 
 #[tokio::test]
-async fn what_is_invisible_or_looks_different_does_not_hide_it() {
+async fn invisible_or_lookalike_characters_do_not_hide_a_secret() {
     let (app, core) = (TestApp::new().await, core());
     let secret = key_of(&core);
     let wide = |c: char| char::from_u32(u32::from(c) + 0xFEE0).unwrap();

@@ -45,7 +45,7 @@ pub(super) async fn deaf(app: &TestApp) -> Instance {
 }
 
 #[tokio::test]
-async fn the_fleet_is_told_with_what_each_has_applied() {
+async fn the_fleet_lists_each_instance_with_its_applied_revision() {
     let mut app = TestApp::new().await;
     app.instance.join_fleet().await;
     let _deaf = deaf(&app).await;
@@ -97,7 +97,7 @@ async fn the_fleet_is_told_with_what_each_has_applied() {
 }
 
 #[tokio::test]
-async fn an_instance_is_there_from_its_first_heartbeat_to_its_last_act() {
+async fn an_instance_is_listed_from_its_first_heartbeat_until_it_leaves() {
     let mut app = TestApp::new().await;
     app.instance.join_fleet().await;
     let other = Instance::builder(app.db.pool()).without_listener().start().await;
@@ -111,7 +111,7 @@ async fn an_instance_is_there_from_its_first_heartbeat_to_its_last_act() {
 }
 
 #[tokio::test]
-async fn one_that_ends_without_a_word_is_not_live_and_then_forgotten() {
+async fn a_silent_instance_becomes_not_live_and_then_is_deleted() {
     let mut app = TestApp::new().await;
     app.instance = Instance::builder(app.db.pool())
         .pace(FAST_PACE)
@@ -149,7 +149,7 @@ async fn one_that_ends_without_a_word_is_not_live_and_then_forgotten() {
 }
 
 #[tokio::test]
-async fn a_row_that_was_lost_is_written_again() {
+async fn a_lost_row_is_written_again() {
     let mut app = TestApp::new().await;
     app.instance = Instance::builder(app.db.pool())
         .pace(FAST_PACE)
@@ -164,7 +164,7 @@ async fn a_row_that_was_lost_is_written_again() {
 }
 
 #[tokio::test]
-async fn heartbeats_go_on_after_the_database_was_away() {
+async fn heartbeats_resume_after_an_outage() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
     let instance = Instance::builder(proxy.pool(5).await)
@@ -209,7 +209,7 @@ async fn a_heartbeat_is_an_update_in_place() {
 }
 
 #[tokio::test]
-async fn many_changes_at_once_are_acknowledged_together() {
+async fn concurrent_changes_are_acknowledged_together() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
     let mut instance =
@@ -233,7 +233,7 @@ async fn many_changes_at_once_are_acknowledged_together() {
 }
 
 #[tokio::test]
-async fn the_fleet_is_for_administrators() {
+async fn the_fleet_requires_an_administrator() {
     let app = TestApp::new().await;
     let reply = app.instance.get("/admin/instances").bearer(&user("ana")).send().await;
     reply.problem(403, "forbidden");

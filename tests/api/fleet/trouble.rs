@@ -25,7 +25,7 @@ async fn waited(instance: &Instance, revision: i64, wait: Duration) -> Applied {
 }
 
 #[tokio::test]
-async fn one_that_dies_is_waited_for_no_longer() {
+async fn a_wait_ends_when_an_instance_dies() {
     let mut app = TestApp::new().await;
     // Not because its row is gone, but because it says nothing any more.
     let pace = HeartbeatPolicy { forget: Duration::from_mins(1), ..FAST_PACE };
@@ -47,7 +47,7 @@ async fn one_that_dies_is_waited_for_no_longer() {
 }
 
 #[tokio::test]
-async fn one_that_is_dead_already_is_not_waited_for() {
+async fn a_wait_ignores_an_instance_that_is_not_live() {
     let mut app = TestApp::new().await;
     app.instance.join_fleet().await;
     let other = Instance::builder(app.db.pool()).without_listener().start().await;
@@ -59,7 +59,7 @@ async fn one_that_is_dead_already_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn those_that_come_later_are_not_waited_for() {
+async fn a_wait_ignores_instances_that_join_later() {
     let app = TestApp::new().await;
     let _laggard = deaf(&app).await;
     let late = Instance::builder(app.db.pool()).without_listener().start().await;
@@ -82,7 +82,7 @@ async fn those_that_come_later_are_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_crowd_of_waiters_looks_no_more_than_a_few() {
+async fn concurrent_waits_share_their_reads_of_the_fleet() {
     let app = TestApp::new().await;
     let _laggard = deaf(&app).await;
     patch(&app.instance, "", 45, 1).send().await.ok();
@@ -106,7 +106,7 @@ async fn a_crowd_of_waiters_looks_no_more_than_a_few() {
 }
 
 #[tokio::test]
-async fn a_database_that_goes_away_during_a_wait_makes_no_failure_of_it() {
+async fn an_outage_during_a_wait_answers_202_with_the_last_known_laggards() {
     let app = TestApp::new().await;
     let laggard = deaf(&app).await;
     let proxy = Proxy::before(&app.db).await;
@@ -128,7 +128,7 @@ async fn a_database_that_goes_away_during_a_wait_makes_no_failure_of_it() {
 }
 
 #[tokio::test]
-async fn a_look_that_failed_is_not_the_last_one() {
+async fn a_wait_retries_after_a_failed_read() {
     let app = TestApp::new().await;
     let _other = joined(&app).await;
     patch(&app.instance, "", 45, 1).send().await.ok();
@@ -147,7 +147,7 @@ async fn a_look_that_failed_is_not_the_last_one() {
 }
 
 #[tokio::test]
-async fn a_fleet_that_cannot_be_seen_is_not_said_to_have_it() {
+async fn an_unreadable_fleet_answers_202_with_null_instances() {
     let app = TestApp::new().await;
     by_hand::run(&app.db.owner(), "drop table brune_instance").await;
     let reply = patch(&app.instance, "wait=applied&timeout_ms=200", 45, 1).send().await;
@@ -157,7 +157,7 @@ async fn a_fleet_that_cannot_be_seen_is_not_said_to_have_it() {
 }
 
 #[tokio::test]
-async fn a_wait_ends_before_the_requests_deadline_however_long_the_write_took() {
+async fn a_wait_after_a_slow_write_ends_before_the_request_deadline() {
     let mut app = TestApp::new().await;
     app.instance.join_fleet().await;
     let _laggard = deaf(&app).await;

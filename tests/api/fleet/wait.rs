@@ -26,7 +26,7 @@ fn laggards(applied: &Value) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_change_is_answered_when_every_instance_has_it() {
+async fn a_waiting_change_answers_once_every_instance_has_applied_it() {
     let app = TestApp::new().await;
     // No heartbeat: only the acknowledgement that each sends at once can be the reason of the answer.
     let start = async || {
@@ -55,7 +55,7 @@ async fn a_change_is_answered_when_every_instance_has_it() {
 }
 
 #[tokio::test]
-async fn every_write_can_be_waited_for() {
+async fn every_write_route_can_wait() {
     let mut app = TestApp::new().await;
     app.instance.join_fleet().await;
     let other = joined(&app).await;
@@ -93,7 +93,7 @@ async fn every_write_can_be_waited_for() {
 }
 
 #[tokio::test]
-async fn who_does_not_ask_does_not_wait() {
+async fn a_write_without_the_wait_parameter_does_not_wait() {
     let app = TestApp::new().await;
     let _deaf = deaf(&app).await;
     let proxy = Proxy::before(&app.db).await;
@@ -112,7 +112,7 @@ async fn who_does_not_ask_does_not_wait() {
 }
 
 #[tokio::test]
-async fn an_instance_that_hears_nothing_is_named() {
+async fn a_wait_that_times_out_names_the_laggard() {
     let mut app = TestApp::new().await;
     app.instance.join_fleet().await;
     let (_other, deaf) = (joined(&app).await, deaf(&app).await);
@@ -134,7 +134,7 @@ async fn an_instance_that_hears_nothing_is_named() {
 }
 
 #[tokio::test]
-async fn the_one_that_answers_may_be_the_one_that_lags() {
+async fn the_answering_instance_may_be_the_laggard() {
     let app = TestApp::new().await;
     let _other = joined(&app).await;
     let deaf = deaf(&app).await;
@@ -145,7 +145,7 @@ async fn the_one_that_answers_may_be_the_one_that_lags() {
 }
 
 #[tokio::test]
-async fn a_laggard_that_catches_up_is_waited_for_no_longer() {
+async fn a_wait_ends_when_the_laggard_catches_up() {
     let mut app = TestApp::new().await;
     app.instance.join_fleet().await;
     // Left to its next heartbeat, it would be in an hour.
@@ -165,7 +165,7 @@ async fn a_laggard_that_catches_up_is_waited_for_no_longer() {
 }
 
 #[tokio::test]
-async fn a_repeat_waits_too_and_need_not_have_waited_before() {
+async fn a_repeat_may_wait_although_the_first_did_not() {
     let mut app = TestApp::new().await;
     app.instance.join_fleet().await;
     let deaf = deaf(&app).await;
@@ -183,7 +183,7 @@ async fn a_repeat_waits_too_and_need_not_have_waited_before() {
 }
 
 #[tokio::test]
-async fn ten_instances_are_waited_for() {
+async fn a_wait_covers_ten_instances() {
     let mut app = TestApp::new().await;
     app.instance.join_fleet().await;
     let mut others = Vec::new();
@@ -202,7 +202,7 @@ async fn ten_instances_are_waited_for() {
 }
 
 #[tokio::test]
-async fn writers_wait_side_by_side() {
+async fn concurrent_writers_wait_for_their_own_revisions() {
     let mut app = TestApp::new().await;
     app.instance.join_fleet().await;
     let other = joined(&app).await;
@@ -231,7 +231,7 @@ async fn writers_wait_side_by_side() {
 }
 
 #[tokio::test]
-async fn a_wait_that_is_asked_for_wrongly_is_refused_before_anything_is_stored() {
+async fn an_invalid_wait_parameter_is_rejected_before_the_write() {
     let app = TestApp::new().await;
     let cases = [
         ("wait=all", "?wait"),

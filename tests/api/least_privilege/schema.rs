@@ -50,7 +50,7 @@ async fn every_function_resolves_names_by_a_fixed_path() {
 }
 
 #[tokio::test]
-async fn the_inspection_knows_every_trigger_and_every_function() {
+async fn the_inspection_lists_every_trigger_and_function() {
     let db = TestDb::new().await;
     let inspection = inspect(&db.admin().into()).await.unwrap();
     assert_eq!(inspection.defects, []);
@@ -63,7 +63,7 @@ async fn the_inspection_knows_every_trigger_and_every_function() {
 }
 
 #[tokio::test]
-async fn whatever_weakens_a_trigger_or_a_function_is_found() {
+async fn a_weakened_trigger_or_function_is_found() {
     let of = |table: &str, trigger: &str| (table.to_owned(), trigger.to_owned());
     let (table, trigger) = of("app_global_settings", "app_global_settings_is_audited");
     let disabled = Defect::DisabledTrigger { table: table.clone(), trigger: trigger.clone() };
@@ -140,7 +140,7 @@ async fn a_function_of_another_owner_than_the_tables_is_found() {
 }
 
 #[tokio::test]
-async fn the_service_does_its_work_with_its_grants_alone() {
+async fn the_service_works_with_its_grants_alone() {
     let app = TestApp::new().await;
     let role = service_role(&app.db).await;
     let pool = Pool::open(role, Topology::Direct, 5).await.unwrap();
@@ -166,7 +166,7 @@ fn before_and_after() -> (Migrator, Migrator) {
 }
 
 #[tokio::test]
-async fn who_could_update_the_whole_head_can_only_lock_it_after_the_migration() {
+async fn the_migration_reduces_update_on_the_head_to_a_lock() {
     let db = TestDb::empty().await;
     let (before, after) = before_and_after();
     before.run(&db.admin()).await.unwrap();

@@ -33,7 +33,7 @@ async fn retry(instance: &Instance, message: &Value, query: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_commit_wakes_the_worker_of_its_instance_and_the_others_look_for_themselves() {
+async fn a_commit_wakes_the_local_worker_and_other_workers_poll() {
     let app = TestApp::new().await;
     let receiver = Receiver::new().await;
     let mut instance = alerting(&app, &receiver.as_webhook()).await;
@@ -48,7 +48,7 @@ async fn a_commit_wakes_the_worker_of_its_instance_and_the_others_look_for_thems
 }
 
 #[tokio::test]
-async fn a_message_that_fails_holds_those_after_it_and_keeps_its_id() {
+async fn a_failed_message_blocks_later_ones_and_keeps_its_id() {
     let app = TestApp::new().await;
     let mut remaining = 2;
     let failing = move |body: &str| {
@@ -74,7 +74,7 @@ async fn a_message_that_fails_holds_those_after_it_and_keeps_its_id() {
 }
 
 #[tokio::test]
-async fn a_limit_on_the_rate_is_waited_for_and_counts_as_no_attempt() {
+async fn a_rate_limit_is_waited_for_and_counts_as_no_attempt() {
     let app = TestApp::new().await;
     let mut remaining = 5;
     let limited = move |_: &str| {
@@ -109,7 +109,7 @@ async fn a_limit_on_the_rate_is_waited_for_and_counts_as_no_attempt() {
 }
 
 #[tokio::test]
-async fn what_is_given_up_lets_the_others_pass_and_can_be_tried_again() {
+async fn a_dead_letter_unblocks_later_messages_and_can_be_retried() {
     let app = TestApp::new().await;
     let receiver =
         Receiver::answering(|body| status(if body.contains("\"revision\":3") { 500 } else { 200 }))
@@ -145,7 +145,7 @@ async fn what_is_given_up_lets_the_others_pass_and_can_be_tried_again() {
 }
 
 #[tokio::test]
-async fn what_discord_does_not_understand_is_given_up_at_once() {
+async fn a_message_that_discord_rejects_is_dead_at_once() {
     let app = TestApp::new().await;
     let receiver = Receiver::answering(|_| status(400)).await;
     let mut instance = alerting(&app, &receiver.as_discord()).await;
@@ -159,7 +159,7 @@ async fn what_discord_does_not_understand_is_given_up_at_once() {
 }
 
 #[tokio::test]
-async fn a_webhook_of_discord_that_is_gone_is_not_called_again_until_it_is_another() {
+async fn a_deleted_discord_webhook_is_disabled_until_it_is_replaced() {
     let app = TestApp::new().await;
     let gone = Receiver::answering(|_| status(404)).await;
     let mut actual_instance = alerting(&app, &gone.as_discord()).await;
@@ -194,7 +194,7 @@ async fn a_webhook_of_discord_that_is_gone_is_not_called_again_until_it_is_anoth
 }
 
 #[tokio::test]
-async fn a_service_that_wants_no_more_is_called_again_when_somebody_says_so() {
+async fn a_webhook_that_answers_410_is_disabled_until_it_is_retried() {
     let app = TestApp::new().await;
     let receiver = Receiver::answering(|_| status(410)).await;
     let mut instance = alerting(&app, &receiver.as_webhook()).await;
@@ -209,7 +209,7 @@ async fn a_service_that_wants_no_more_is_called_again_when_somebody_says_so() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_a_failure_and_leads_nowhere() {
+async fn a_redirect_is_a_failure_and_is_not_followed() {
     let app = TestApp::new().await;
     let elsewhere = Receiver::new().await;
     let to = elsewhere.address();
@@ -224,7 +224,7 @@ async fn a_redirect_is_a_failure_and_leads_nowhere() {
 }
 
 #[tokio::test]
-async fn an_address_of_ones_own_network_is_refused_at_the_start_or_when_it_is_called() {
+async fn a_private_address_is_refused_at_start_or_at_the_call() {
     let app = TestApp::new().await;
     let receiver = Receiver::new().await;
     for alerts in [receiver.as_discord(), receiver.as_webhook()] {
@@ -250,7 +250,7 @@ async fn an_address_of_ones_own_network_is_refused_at_the_start_or_when_it_is_ca
 }
 
 #[tokio::test]
-async fn a_worker_that_was_paused_finds_that_its_result_counts_for_nothing() {
+async fn a_worker_that_lost_its_lease_cannot_mark_a_message() {
     let app = TestApp::new().await;
     let receiver = Receiver::new().await;
     receiver.open(false);
@@ -273,7 +273,7 @@ async fn a_worker_that_was_paused_finds_that_its_result_counts_for_nothing() {
 }
 
 #[tokio::test]
-async fn where_messages_go_is_never_said() {
+async fn the_address_of_a_sink_is_never_logged() {
     let app = TestApp::new().await;
     let receiver = Receiver::answering(|_| status(500)).await;
     let mut alerts = receiver.as_webhook();

@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn only_an_administrator_sees_or_retries() {
+async fn the_outbox_requires_an_administrator() {
     let app = TestApp::new().await;
     let retry = format!("/admin/outbox/{}/retry", Uuid::nil());
     for (method, path) in [(Method::GET, "/admin/outbox"), (Method::POST, retry.as_str())] {
@@ -57,7 +57,7 @@ async fn messages_are_paged_newest_first_and_filtered() {
 }
 
 #[tokio::test]
-async fn what_is_no_message_or_was_taken_is_not_tried_again() {
+async fn an_unknown_or_delivered_message_cannot_be_retried() {
     let app = TestApp::new().await;
     let receiver = Receiver::new().await;
     let mut instance = alerting(&app, &receiver.as_webhook()).await;
@@ -85,7 +85,7 @@ async fn what_is_no_message_or_was_taken_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn what_was_settled_long_ago_goes_and_what_nobody_delivers_is_given_up() {
+async fn old_messages_are_deleted_and_undelivered_ones_expire() {
     let app = TestApp::new().await;
     let receiver = Receiver::new().await;
     let mut instance = alerting(&app, &receiver.as_webhook()).await;

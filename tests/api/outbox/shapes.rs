@@ -15,7 +15,7 @@ use crate::support::{
 const NEWER: &str = "bmV3ZXItc2VjcmV0LW9mLXRoaXJ0eS10d28tYnl0ZXM=";
 
 #[tokio::test]
-async fn an_alert_says_who_changed_what_why_and_whom_it_does_not_reach() {
+async fn an_alert_has_actor_change_reason_and_affected_sessions() {
     let app = TestApp::new().await;
     let receiver = Receiver::new().await;
     let mut alerts = receiver.as_discord();
@@ -76,7 +76,7 @@ async fn an_alert_says_who_changed_what_why_and_whom_it_does_not_reach() {
 }
 
 #[tokio::test]
-async fn what_somebody_wrote_has_no_meaning_in_an_alert() {
+async fn markup_in_values_is_escaped_in_an_alert() {
     let app = TestApp::new().await;
     let receiver = Receiver::new().await;
     let mut instance = alerting(&app, &receiver.as_discord()).await;
@@ -151,7 +151,7 @@ async fn a_webhook_is_a_signed_cloud_event() {
 }
 
 #[tokio::test]
-async fn while_a_secret_is_replaced_both_sign() {
+async fn both_secrets_sign_during_a_rotation() {
     let app = TestApp::new().await;
     let receiver = Receiver::new().await;
     let mut alerts = receiver.as_webhook();
@@ -166,7 +166,7 @@ async fn while_a_secret_is_replaced_both_sign() {
 }
 
 #[tokio::test]
-async fn sessions_are_counted_as_the_message_goes_out() {
+async fn running_sessions_are_counted_at_delivery() {
     let app = TestApp::new().await;
     let receiver = Receiver::new().await;
     let mut instance = alerting(&app, &receiver.as_webhook()).await;
@@ -185,7 +185,7 @@ async fn sessions_are_counted_as_the_message_goes_out() {
 }
 
 #[tokio::test]
-async fn each_sink_hears_what_it_wants() {
+async fn each_sink_receives_the_topics_it_subscribes_to() {
     let app = TestApp::new().await;
     let (people, service) = (Receiver::new().await, Receiver::new().await);
     let mut alerts = service.as_webhook();

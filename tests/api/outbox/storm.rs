@@ -25,7 +25,7 @@ const MORTAL: Delivery = Delivery {
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_messages_arrive_in_order_though_workers_are_killed() {
+async fn ten_thousand_messages_arrive_in_order_while_workers_are_killed() {
     let app = TestApp::new().await;
     let failing = |_: &str| status(if rand::rng().random_ratio(1, 3) { 500 } else { 200 });
     let receiver = Receiver::answering(failing).await;

@@ -19,7 +19,7 @@ async fn stored(instance: &Instance) -> Vec<(String, Value)> {
 }
 
 #[tokio::test]
-async fn each_way_to_change_settings_is_told_once_with_all_of_its_keys() {
+async fn each_write_route_enqueues_one_message_with_all_keys() {
     let app = TestApp::new().await;
     let instance = alerting(&app, &Receiver::new().await.as_webhook()).await;
     instance.change(&[(KEY, json!(45), 1), ("BRUNE_PROMPT_VERSION", json!("7"), 1)]).await.ok();
@@ -53,7 +53,7 @@ async fn each_way_to_change_settings_is_told_once_with_all_of_its_keys() {
 }
 
 #[tokio::test]
-async fn what_stores_nothing_leaves_no_word() {
+async fn a_write_that_stores_nothing_enqueues_nothing() {
     let app = TestApp::new().await;
     let instance = alerting(&app, &Receiver::new().await.as_webhook()).await;
     let change = json!({"reason": "a test", "changes": [{"key": KEY, "value": 45, "version": 1}]});
@@ -80,7 +80,7 @@ async fn what_stores_nothing_leaves_no_word() {
 }
 
 #[tokio::test]
-async fn a_refused_attempt_is_told_without_its_value_and_without_a_reason_that_is_a_secret() {
+async fn a_refused_attempt_is_enqueued_without_value_and_secret_reason() {
     let app = TestApp::new().await;
     let instance = alerting(&app, &Receiver::new().await.as_webhook()).await;
     instance.change(&[("JWT_SECRET", json!("hunter2hunter2"), 1)]).await.problem(403, "key_locked");
@@ -107,7 +107,7 @@ async fn a_refused_attempt_is_told_without_its_value_and_without_a_reason_that_i
 }
 
 #[tokio::test]
-async fn a_large_change_is_told_within_bounds() {
+async fn a_large_change_is_enqueued_within_bounds() {
     let setting = |number: usize| {
         format!(
             "[[setting]]\nkey = \"KEY_{number:03}\"\ncategory = \"all\"\ntype = \"string\"\ndefault = \"a\"\n\
@@ -140,7 +140,7 @@ async fn a_large_change_is_told_within_bounds() {
 }
 
 #[tokio::test]
-async fn an_old_value_that_looks_like_a_secret_is_withheld() {
+async fn an_old_value_that_looks_like_a_secret_is_redacted() {
     let app = TestApp::new().await;
     let instance = alerting(&app, &Receiver::new().await.as_webhook()).await;
     let looks = format!("ghp_{}", "a1B2".repeat(9));
@@ -153,7 +153,7 @@ async fn an_old_value_that_looks_like_a_secret_is_withheld() {
 }
 
 #[tokio::test]
-async fn removed_secrets_are_told_by_name() {
+async fn a_cleanup_enqueues_the_names_of_the_secrets() {
     let app = TestApp::new().await;
     by_hand::leave_secret(&app.db.pool(), "OPENAI_API_KEY", "sk-left-behind").await;
     let receiver = Receiver::new().await;
@@ -180,7 +180,7 @@ async fn removed_secrets_are_told_by_name() {
 }
 
 #[tokio::test]
-async fn an_instance_that_fell_silent_is_told_once_however_many_look() {
+async fn a_silent_instance_is_reported_once_by_several_instances() {
     let app = TestApp::new().await;
     let receiver = Receiver::new().await;
     let gone = Instance::builder(app.db.pool())
@@ -238,7 +238,7 @@ async fn seen(by: &Instance) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn settings_that_become_invalid_are_told_and_that_they_are_well_again() {
+async fn invalid_and_recovered_settings_are_reported() {
     let app = TestApp::new().await;
     let mut instance = alerting(&app, &Receiver::new().await.as_webhook()).await;
     instance.join_fleet().await;

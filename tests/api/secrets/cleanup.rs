@@ -18,7 +18,7 @@ async fn the_trail_verifies(db: &TestDb) {
 }
 
 #[tokio::test]
-async fn what_has_another_source_is_removed_from_settings_and_trail_which_still_verifies() {
+async fn a_provided_secret_is_removed_and_the_audit_chain_still_verifies() {
     let db = seeded(&["OPENAI_API_KEY"]).await;
     assert!(is_stored(&db.pool()).await, "the test would show nothing");
     let instance = started(&db, &[("OPENAI_API_KEY", "sk-from-the-environment")]).await;
@@ -40,7 +40,7 @@ async fn what_has_another_source_is_removed_from_settings_and_trail_which_still_
 }
 
 #[tokio::test]
-async fn what_has_no_other_source_is_kept_and_named() {
+async fn a_secret_without_another_source_is_kept_and_reported() {
     let db = seeded(&["OPENAI_API_KEY", "INTERNAL_API_KEY"]).await;
     let instance = started(&db, &[("INTERNAL_API_KEY", "an internal key of the platform")]).await;
     let body = clean_up(&instance, "", json!({"reason": REASON})).await.ok();
@@ -59,7 +59,7 @@ async fn what_has_no_other_source_is_kept_and_named() {
 }
 
 #[tokio::test]
-async fn a_secret_that_comes_from_the_database_itself_is_kept() {
+async fn a_secret_provided_by_the_database_is_kept() {
     let db = seeded(&["OPENAI_API_KEY"]).await;
     let rows = brune::secrets::legacy(&db.pool().into()).await.unwrap();
     let environment = brune::config::Environment::default().with_legacy(rows);
@@ -81,7 +81,7 @@ async fn a_secret_that_comes_from_the_database_itself_is_kept() {
 }
 
 #[tokio::test]
-async fn it_is_safe_to_repeat_and_a_dry_run_removes_nothing() {
+async fn a_cleanup_is_repeatable_and_a_dry_run_removes_nothing() {
     let db = seeded(&["OPENAI_API_KEY"]).await;
     let instance = started(&db, &[("OPENAI_API_KEY", "sk-from-the-environment")]).await;
     let tried = clean_up(&instance, "?dry_run=true", json!({"reason": REASON})).await.ok();
@@ -102,7 +102,7 @@ async fn it_is_safe_to_repeat_and_a_dry_run_removes_nothing() {
 }
 
 #[tokio::test]
-async fn only_what_is_named_is_removed_and_a_name_that_is_no_secret_removes_nothing() {
+async fn only_named_secrets_are_removed_and_an_unknown_name_removes_nothing() {
     let db = seeded(&["OPENAI_API_KEY", "INTERNAL_API_KEY"]).await;
     let variables = [("OPENAI_API_KEY", "sk-one"), ("INTERNAL_API_KEY", "another-of-16-bytes")];
     let instance = started(&db, &variables).await;
@@ -124,7 +124,7 @@ async fn only_what_is_named_is_removed_and_a_name_that_is_no_secret_removes_noth
 }
 
 #[tokio::test]
-async fn a_catalog_that_forgets_a_secret_waits_for_its_cleanup() {
+async fn a_catalog_cannot_drop_a_secret_before_its_cleanup() {
     let db = seeded(&["DISCORD_WEBHOOK_URL"]).await;
     by_hand::delete(&db.pool(), "DISCORD_WEBHOOK_URL").await;
     let text = BRUN_E.replace("DISCORD_WEBHOOK_URL", "SLACK_WEBHOOK_URL");
@@ -140,7 +140,7 @@ async fn a_catalog_that_forgets_a_secret_waits_for_its_cleanup() {
 }
 
 #[tokio::test]
-async fn postgres_takes_no_other_change_of_the_trail() {
+async fn postgres_refuses_any_other_change_of_the_audit_table() {
     let db = seeded(&["OPENAI_API_KEY"]).await;
     let pool = db.pool();
     for (sql, refusal) in [

@@ -9,7 +9,7 @@ fn control<'v>(report: &'v Value, name: &str) -> &'v Value {
 }
 
 #[tokio::test]
-async fn a_control_is_told_with_the_value_that_counts_and_its_source() {
+async fn an_environment_control_has_its_effective_value_and_source() {
     let db = seeded(&[]).await;
     let with_password = "https://brune:a-password-of-ours@talent.test";
     let variables = [("POSTGRES_PORT", "6543"), ("PORTE_TALENT_BASE_URL", with_password)];
@@ -29,7 +29,7 @@ async fn a_control_is_told_with_the_value_that_counts_and_its_source() {
 }
 
 #[tokio::test]
-async fn settings_that_are_still_set_outside_are_drift_told_without_values() {
+async fn settings_still_in_the_environment_are_drift_without_values() {
     let db = seeded(&[]).await;
     let variables = [("BRUNE_COOLDOWN_MINUTES", "17"), ("BRUNE_MAX_SESSIONS_PER_DAY", "3")];
     let instance = started(&db, &variables).await;

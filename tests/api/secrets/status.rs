@@ -13,7 +13,7 @@ fn of<'v>(secrets: &'v Value, name: &str) -> &'v Value {
 }
 
 #[tokio::test]
-async fn each_secret_is_told_by_presence_and_source_and_how_to_provide_it() {
+async fn each_secret_has_presence_source_and_a_hint() {
     let db = seeded(&[]).await;
     let file = std::env::temp_dir().join(format!("brune-secret-{}", uuid::Uuid::new_v4()));
     std::fs::write(&file, format!("{MARKER}-in-a-file\n")).unwrap();
@@ -56,7 +56,7 @@ async fn each_secret_is_told_by_presence_and_source_and_how_to_provide_it() {
 }
 
 #[tokio::test]
-async fn a_secret_is_required_where_the_catalog_says_so() {
+async fn a_secret_is_required_as_the_catalog_declares() {
     let db = seeded(&[]).await;
     let instance = started(&db, &[("NODE_ENV", "production")]).await;
     let body = get(&instance, "/admin/secrets").await.ok();
@@ -65,7 +65,7 @@ async fn a_secret_is_required_where_the_catalog_says_so() {
 }
 
 #[tokio::test]
-async fn what_is_left_in_the_database_is_told_and_never_shown() {
+async fn a_secret_left_in_the_database_is_reported_and_never_shown() {
     let db = seeded(&["OPENAI_API_KEY"]).await;
     let instance = started(&db, &[]).await;
     let body = get(&instance, "/admin/secrets").await.ok();
@@ -102,7 +102,7 @@ async fn what_is_left_in_the_database_is_told_and_never_shown() {
 }
 
 #[tokio::test]
-async fn only_a_super_admin_is_told() {
+async fn the_secret_status_requires_a_super_admin() {
     let app = TestApp::new().await;
     for path in ["/admin/secrets", "/admin/environment"] {
         let reply = app.instance.get(path).bearer(&user("ana")).send().await;

@@ -25,7 +25,7 @@ async fn end_as_admin(instance: &Instance, session: &Value, body: &Value) -> Rep
 }
 
 #[tokio::test]
-async fn sessions_are_found_by_status_user_and_revision_newest_first() {
+async fn sessions_are_filtered_by_status_user_and_revision_newest_first() {
     let app = TestApp::new().await;
     let away = Services { realtime: Some("http://127.0.0.1:1".to_owned()), ..Services::default() };
     let away = Instance::builder(app.db.pool()).services(away).without_listener().start().await;
@@ -57,7 +57,7 @@ async fn sessions_are_found_by_status_user_and_revision_newest_first() {
 }
 
 #[tokio::test]
-async fn pages_follow_one_another_and_a_cursor_belongs_to_its_filters() {
+async fn session_pages_are_contiguous_and_a_cursor_belongs_to_its_filters() {
     let app = TestApp::new().await;
     for n in 0..5 {
         app.instance.start_session(&user(&format!("user-{n}"))).await.ok();
@@ -90,7 +90,7 @@ async fn pages_follow_one_another_and_a_cursor_belongs_to_its_filters() {
 }
 
 #[tokio::test]
-async fn a_session_names_who_set_each_of_its_settings_and_why() {
+async fn a_session_has_actor_and_reason_of_each_setting() {
     let (app, stub) = (TestApp::new().await, Stub::new().await);
     let services = Services { realtime: Some(stub.url()), ..Services::default() };
     let instance =
@@ -121,7 +121,7 @@ async fn a_session_names_who_set_each_of_its_settings_and_why() {
 }
 
 #[tokio::test]
-async fn an_administrator_ends_a_session_for_a_reason_that_is_kept() {
+async fn an_administrator_ends_a_session_with_a_stored_reason() {
     let app = TestApp::new().await;
     let session = app.instance.start_session(&user("ana")).await.ok();
     for body in [json!({}), json!({"reason": "no"}), json!({"reason": null})] {
@@ -146,7 +146,7 @@ async fn an_administrator_ends_a_session_for_a_reason_that_is_kept() {
 }
 
 #[tokio::test]
-async fn all_of_it_is_for_administrators() {
+async fn session_administration_requires_an_administrator() {
     let app = TestApp::new().await;
     let session = app.instance.start_session(&user("ana")).await.ok();
     let path = format!("/admin/sessions/{}", id(&session));
@@ -159,7 +159,7 @@ async fn all_of_it_is_for_administrators() {
 }
 
 #[tokio::test]
-async fn starts_and_ends_are_told_to_whom_wants_to_hear_of_them() {
+async fn starts_and_ends_are_enqueued_for_their_subscribers() {
     let (app, stub) = (TestApp::new().await, Stub::new().await);
     let sink = |name: &str, topics: &[Topic]| Subscription {
         sink: name.to_owned(),
@@ -208,7 +208,7 @@ async fn starts_and_ends_are_told_to_whom_wants_to_hear_of_them() {
 }
 
 #[tokio::test]
-async fn a_start_that_failed_is_told_to_nobody() {
+async fn a_failed_start_enqueues_nothing() {
     let app = TestApp::new().await;
     let sinks = vec![Subscription { sink: "all".to_owned(), topics: Topic::ALL.to_vec() }];
     let realtime = Some("http://127.0.0.1:1".to_owned());

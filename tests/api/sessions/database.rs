@@ -24,7 +24,7 @@ async fn a_start_takes_one_round_trip() {
 }
 
 #[tokio::test]
-async fn a_start_notifies_nobody() {
+async fn a_start_sends_no_notification() {
     let app = TestApp::new().await;
     let mut listener = sqlx::postgres::PgListener::connect_with(&app.db.pool()).await.unwrap();
     listener.listen("brune_settings").await.unwrap();
@@ -35,7 +35,7 @@ async fn a_start_notifies_nobody() {
 }
 
 #[tokio::test]
-async fn what_a_session_keeps_cannot_be_altered_by_hand_either() {
+async fn pinned_session_settings_cannot_be_changed_by_sql() {
     let app = TestApp::new().await;
     let session = app.instance.start_session(&user("ana")).await.ok();
     for change in [
@@ -57,7 +57,7 @@ async fn what_a_session_keeps_cannot_be_altered_by_hand_either() {
 }
 
 #[tokio::test]
-async fn a_start_that_meets_dead_connections_is_tried_again() {
+async fn a_start_on_a_dead_connection_is_retried() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
     // No more than a start is tried again over: it takes them one by one.
@@ -72,7 +72,7 @@ async fn a_start_that_meets_dead_connections_is_tried_again() {
 }
 
 #[tokio::test]
-async fn a_start_whose_answer_was_lost_finds_what_it_stored() {
+async fn a_start_with_a_lost_response_finds_its_session() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
     let instance = Instance::builder(proxy.pool(1).await).without_listener().start().await;
@@ -96,7 +96,7 @@ async fn a_start_whose_answer_was_lost_finds_what_it_stored() {
 }
 
 #[tokio::test]
-async fn a_start_whose_commit_is_not_confirmed_is_never_called_failed() {
+async fn a_start_with_an_unconfirmed_commit_answers_504() {
     let app = TestApp::new().await;
     let sql = "do $$ begin
         execute format('alter database %I set synchronous_commit = on', current_database());

@@ -31,7 +31,7 @@ fn only_reason(problem: &Value) -> &Value {
 }
 
 #[tokio::test]
-async fn every_reason_is_told_at_once() {
+async fn every_ineligibility_reason_is_returned_at_once() {
     let app = TestApp::new().await;
     to_ten(&app.instance).await;
     let changes = [
@@ -52,7 +52,7 @@ async fn every_reason_is_told_at_once() {
 }
 
 #[tokio::test]
-async fn a_plan_and_a_level_are_asked_for_only_where_the_settings_say_so() {
+async fn plan_and_level_are_required_as_the_settings_say() {
     let app = TestApp::new().await;
     let nobody = |sub: &str| token(&Grant { sub: sub.to_owned(), ..Grant::default() });
     let problem = app.instance.start_session(&nobody("ana")).await.problem(403, "not_eligible");
@@ -70,7 +70,7 @@ async fn a_plan_and_a_level_are_asked_for_only_where_the_settings_say_so() {
 }
 
 #[tokio::test]
-async fn a_running_session_is_named_to_whom_starts_another() {
+async fn a_second_start_names_the_running_session() {
     let app = TestApp::new().await;
     let other = app.another_instance().await;
     let session = app.instance.start_session(&user("ana")).await.ok();
@@ -80,7 +80,7 @@ async fn a_running_session_is_named_to_whom_starts_another() {
 }
 
 #[tokio::test]
-async fn the_cooldown_counts_from_the_end_that_was_asked_for() {
+async fn the_cooldown_starts_at_a_requested_end() {
     let app = TestApp::new().await;
     to_ten(&app.instance).await;
     let session = app.instance.start_session(&user("ana")).await.ok();
@@ -97,7 +97,7 @@ async fn the_cooldown_counts_from_the_end_that_was_asked_for() {
 }
 
 #[tokio::test]
-async fn the_cooldown_of_a_session_that_nobody_ended_counts_from_its_expiry() {
+async fn the_cooldown_of_an_expired_session_starts_at_its_expiry() {
     let app = TestApp::new().await;
     to_ten(&app.instance).await;
     let session = app.instance.start_session(&user("ana")).await.ok();
@@ -115,7 +115,7 @@ async fn the_cooldown_of_a_session_that_nobody_ended_counts_from_its_expiry() {
 }
 
 #[tokio::test]
-async fn a_shorter_cooldown_lets_those_start_who_are_waiting() {
+async fn a_shortened_cooldown_applies_at_once() {
     let app = TestApp::new().await;
     let session = app.instance.start_session(&user("ana")).await.ok();
     end(&app.instance, &session, &user("ana")).await.ok();
@@ -125,7 +125,7 @@ async fn a_shorter_cooldown_lets_those_start_who_are_waiting() {
 }
 
 #[tokio::test]
-async fn the_daily_maximum_counts_starts_of_the_utc_day_and_of_no_other() {
+async fn the_daily_maximum_counts_starts_of_the_utc_day() {
     let app = TestApp::new().await;
     to_ten(&app.instance).await;
     app.instance.change(&[("BRUNE_COOLDOWN_MINUTES", json!(0), 1)]).await.ok();
@@ -148,7 +148,7 @@ async fn the_daily_maximum_counts_starts_of_the_utc_day_and_of_no_other() {
 }
 
 #[tokio::test]
-async fn refused_starts_do_not_count_against_the_user() {
+async fn refused_starts_do_not_count() {
     let app = TestApp::new().await;
     to_ten(&app.instance).await;
     let changes =

@@ -62,7 +62,7 @@ const EXPIRED: &str = "brune_session where status = 'expired' and ended_at = exp
 const MESSAGES: &str = "brune_outbox where topic = 'session.expired'";
 
 #[tokio::test]
-async fn each_session_is_marked_once_however_many_work_at_it() {
+async fn concurrent_workers_expire_each_session_once() {
     let app = TestApp::new().await;
     let pool = app.db.pool();
     leave(&pool, 3_000).await;
@@ -88,7 +88,7 @@ async fn each_session_is_marked_once_however_many_work_at_it() {
 }
 
 #[tokio::test]
-async fn what_is_told_is_the_session_as_it_was() {
+async fn an_expiry_message_has_the_session_as_it_was() {
     let app = TestApp::new().await;
     app.instance.shift.advance(TimeDelta::hours(-2));
     let ana = app.instance.start_session(&user("ana")).await.ok();
@@ -107,7 +107,7 @@ async fn what_is_told_is_the_session_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_session_that_its_users_next_start_marks_is_told_of_as_well() {
+async fn a_session_expired_by_the_next_start_is_enqueued_as_well() {
     let app = TestApp::new().await;
     let services = Services { sinks: subscriptions(), ..Services::default() };
     let instance =
@@ -125,7 +125,7 @@ async fn a_session_that_its_users_next_start_marks_is_told_of_as_well() {
 }
 
 #[tokio::test]
-async fn nothing_is_stored_for_nobody_and_what_is_marked_is_counted() {
+async fn expiry_without_subscribers_enqueues_nothing_and_is_counted() {
     let app = TestApp::new().await;
     let (pool, metrics) = (app.db.pool(), Metrics::default());
     leave(&pool, 25).await;
@@ -155,7 +155,7 @@ fn gauge(metrics: &Metrics, name: &str) -> f64 {
 }
 
 #[tokio::test]
-async fn what_somebody_else_has_in_hand_is_left_to_them() {
+async fn a_locked_session_is_skipped() {
     let app = TestApp::new().await;
     let pool = app.db.pool();
     leave(&pool, 10).await;
@@ -173,7 +173,7 @@ async fn what_somebody_else_has_in_hand_is_left_to_them() {
 }
 
 #[tokio::test]
-async fn a_session_that_was_ended_is_not_touched() {
+async fn an_ended_session_is_not_expired() {
     let app = TestApp::new().await;
     let ana = app.instance.start_session(&user("ana")).await.ok();
     let ended = end(&app.instance, &ana, &user("ana")).await.ok();
@@ -189,7 +189,7 @@ async fn a_session_that_was_ended_is_not_touched() {
 }
 
 #[tokio::test]
-async fn users_start_again_while_their_sessions_are_marked() {
+async fn users_can_start_while_their_sessions_expire() {
     let app = TestApp::new().await;
     let pool = app.db.pool();
     leave(&pool, 400).await;
@@ -206,7 +206,7 @@ async fn users_start_again_while_their_sessions_are_marked() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_is_waited_for() {
+async fn expiry_waits_during_an_outage() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
     leave(&app.db.pool(), 30).await;
@@ -221,7 +221,7 @@ async fn a_database_that_is_away_is_waited_for() {
 }
 
 #[tokio::test]
-async fn the_work_goes_on_after_the_database_was_away() {
+async fn expiry_resumes_after_an_outage() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
     let pace =
@@ -242,7 +242,7 @@ async fn the_work_goes_on_after_the_database_was_away() {
 }
 
 #[tokio::test]
-async fn the_service_marks_what_is_over_unless_it_was_told_not_to() {
+async fn expiry_runs_unless_it_is_disabled() {
     let app = TestApp::new().await;
     let pool = app.db.pool();
     let mut home = Home::on(&app.db).with("BRUNE_EXPIRY_WORKER_INTERVAL_MS", "100");

@@ -21,7 +21,7 @@ async fn sessions(app: &TestApp) -> i64 {
 }
 
 #[tokio::test]
-async fn a_repeat_answers_with_the_same_session() {
+async fn a_repeated_start_returns_the_same_session() {
     let app = TestApp::new().await;
     let other = app.another_instance().await;
     let first = start(&app.instance, &user("ana"), "k-1").await;
@@ -38,7 +38,7 @@ async fn a_repeat_answers_with_the_same_session() {
 }
 
 #[tokio::test]
-async fn a_repeat_finds_its_session_whatever_happened_since() {
+async fn a_repeated_start_finds_its_session_after_later_changes() {
     let app = TestApp::new().await;
     let first = start(&app.instance, &user("ana"), "k-1").await.ok();
     end(&app.instance, &first, &user("ana")).await.ok();
@@ -49,7 +49,7 @@ async fn a_repeat_finds_its_session_whatever_happened_since() {
 }
 
 #[tokio::test]
-async fn a_key_belongs_to_one_request_of_one_user() {
+async fn an_idempotency_key_belongs_to_one_request_of_one_user() {
     let app = TestApp::new().await;
     let first = start(&app.instance, &user("ana"), "k-1").await.ok();
     let other = start(&app.instance, &user("bob"), "k-1").await.ok();
@@ -80,7 +80,7 @@ async fn a_key_that_is_none_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn one_key_sent_by_many_at_once_starts_one_session() {
+async fn concurrent_starts_with_one_key_start_one_session() {
     let app = TestApp::new().await;
     let instances =
         [Arc::new(app.another_instance().await), Arc::new(app.another_instance().await)];

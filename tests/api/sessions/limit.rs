@@ -28,7 +28,7 @@ async fn pass(app: &TestApp, seconds: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_limit_is_a_limit_however_many_instances_there_are() {
+async fn the_rate_limit_is_shared_by_all_instances() {
     let app = TestApp::new().await;
     let instances = [Arc::new(limited(&app, 7).await), Arc::new(limited(&app, 7).await)];
     for round in 0..5 {
@@ -53,7 +53,7 @@ async fn a_limit_is_a_limit_however_many_instances_there_are() {
 }
 
 #[tokio::test]
-async fn a_user_who_waits_as_told_may_try_again() {
+async fn a_start_after_retry_after_is_accepted() {
     let app = TestApp::new().await;
     let instance = limited(&app, 2).await;
     app.instance.change(&[("BRUNE_COOLDOWN_MINUTES", json!(0), 1)]).await.ok();
@@ -74,7 +74,7 @@ async fn a_user_who_waits_as_told_may_try_again() {
 }
 
 #[tokio::test]
-async fn refused_attempts_count_and_repeats_do_not() {
+async fn refused_attempts_count_against_the_limit_and_repeats_do_not() {
     let app = TestApp::new().await;
     let instance = limited(&app, 3).await;
     let nobody = token(&Grant { sub: "eva".to_owned(), ..Grant::default() });
@@ -101,7 +101,7 @@ async fn refused_attempts_count_and_repeats_do_not() {
 }
 
 #[tokio::test]
-async fn a_start_under_settings_that_were_changed_elsewhere_is_one_attempt() {
+async fn a_start_with_outdated_settings_counts_once() {
     let app = TestApp::new().await;
     let instance = limited(&app, 1).await;
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();

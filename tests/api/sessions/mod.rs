@@ -50,7 +50,7 @@ async fn start_for(instance: &Instance, body: &Value) -> Reply {
 }
 
 #[tokio::test]
-async fn a_start_answers_with_the_session_and_where_it_is() {
+async fn a_start_returns_the_session_and_its_location() {
     let app = TestApp::new().await;
     let reply = app.instance.start_session(&user("ana")).await;
     assert_eq!(reply.status, StatusCode::CREATED);
@@ -94,7 +94,7 @@ async fn a_session_keeps_the_settings_it_started_with() {
 }
 
 #[tokio::test]
-async fn a_session_is_told_to_its_owner_an_administrator_and_a_service_and_to_nobody_else() {
+async fn a_session_is_visible_to_owner_administrator_and_service_only() {
     let app = TestApp::new().await;
     let session = app.instance.start_session(&user("ana")).await.ok();
     assert_eq!(find(&app.instance, &session, &user("ana")).await.ok(), session);
@@ -117,7 +117,7 @@ async fn a_session_is_told_to_its_owner_an_administrator_and_a_service_and_to_no
 }
 
 #[tokio::test]
-async fn an_end_is_kept_however_often_it_is_asked_for() {
+async fn a_repeated_end_keeps_the_first() {
     let app = TestApp::new().await;
     let session = app.instance.start_session(&user("ana")).await.ok();
     end(&app.instance, &session, &user("bob")).await.problem(404, "not_found");
@@ -132,7 +132,7 @@ async fn an_end_is_kept_however_often_it_is_asked_for() {
 }
 
 #[tokio::test]
-async fn an_end_after_its_time_leaves_a_session_expired() {
+async fn ending_an_expired_session_leaves_it_expired() {
     let app = TestApp::new().await;
     let session = app.instance.start_session(&user("ana")).await.ok();
     app.instance.shift.advance(TimeDelta::minutes(31));
@@ -142,7 +142,7 @@ async fn an_end_after_its_time_leaves_a_session_expired() {
 }
 
 #[tokio::test]
-async fn a_service_starts_a_session_for_whom_it_names() {
+async fn a_service_starts_a_session_for_the_named_user() {
     let app = TestApp::new().await;
     app.instance.change(&[("BRUNE_ELIGIBILITY_ALLOWED_LEVELS", json!(["senior"]), 1)]).await.ok();
     let body = json!({"user_id": "ana", "plan": "pro", "level": "senior"});
@@ -157,7 +157,7 @@ async fn a_service_starts_a_session_for_whom_it_names() {
 }
 
 #[tokio::test]
-async fn a_body_that_names_no_user_is_refused() {
+async fn a_service_start_without_a_user_is_rejected() {
     let app = TestApp::new().await;
     for body in [
         json!({}),
@@ -179,7 +179,7 @@ async fn a_body_that_names_no_user_is_refused() {
 }
 
 #[tokio::test]
-async fn a_user_cannot_say_who_they_are_in_a_body() {
+async fn a_user_start_rejects_a_user_id_in_the_body() {
     let app = TestApp::new().await;
     let call = app.instance.post("/brun-e/start").bearer(&user("ana"));
     let body = json!({"user_id": "bob", "plan": "pro", "level": "senior"});
@@ -190,7 +190,7 @@ async fn a_user_cannot_say_who_they_are_in_a_body() {
 }
 
 #[tokio::test]
-async fn two_credentials_at_once_are_refused() {
+async fn two_credentials_are_rejected() {
     let app = TestApp::new().await;
     for path in ["/brun-e/start", "/brun-e/sessions/0198aaaa-0000-7000-8000-000000000000/end"] {
         let call = app.instance.post(path).bearer(&user("ana"));
@@ -202,7 +202,7 @@ async fn two_credentials_at_once_are_refused() {
 }
 
 #[tokio::test]
-async fn a_token_without_a_name_or_signature_starts_nothing() {
+async fn a_token_without_subject_or_signature_is_rejected() {
     let app = TestApp::new().await;
     app.instance.post("/brun-e/start").send().await.problem(401, "unauthorized");
     app.instance.start_session("not.a.token").await.problem(401, "unauthorized");
@@ -213,7 +213,7 @@ async fn a_token_without_a_name_or_signature_starts_nothing() {
 }
 
 #[tokio::test]
-async fn an_administrator_is_a_user_like_any_other_where_sessions_start() {
+async fn an_administrator_starts_a_session_like_any_user() {
     let app = TestApp::new().await;
     let grant =
         Grant { sub: "root".to_owned(), role: Some(SUPER_ADMIN.to_owned()), ..Grant::default() };

@@ -19,7 +19,7 @@ fn held(pins: &Value) -> Vec<(i64, i64)> {
 }
 
 #[tokio::test]
-async fn a_change_is_seen_to_drain() {
+async fn pins_of_an_old_revision_drain() {
     let app = TestApp::new().await;
     assert_eq!(
         pins(&app.instance).await,
@@ -43,7 +43,7 @@ async fn a_change_is_seen_to_drain() {
 }
 
 #[tokio::test]
-async fn each_setting_says_how_many_sessions_hold_which_older_value() {
+async fn pins_count_the_sessions_per_older_value() {
     let app = TestApp::new().await;
     let (version, minutes) = ("BRUNE_PROMPT_VERSION", "BRUNE_SESSION_MAX_MINUTES");
     let before = app.instance.get(&format!("/admin/global-settings/{version}"));
@@ -82,7 +82,7 @@ async fn each_setting_says_how_many_sessions_hold_which_older_value() {
 }
 
 #[tokio::test]
-async fn what_applies_hot_is_held_by_no_session() {
+async fn hot_settings_are_not_pinned() {
     let (before, after) = BRUN_E.split_once("key = \"BRUNE_COOLDOWN_MINUTES\"").unwrap();
     let after = after.replacen("\"new_sessions\"", "\"hot\"", 1);
     let catalog = format!("{before}key = \"BRUNE_COOLDOWN_MINUTES\"{after}");
@@ -93,7 +93,7 @@ async fn what_applies_hot_is_held_by_no_session() {
 }
 
 #[tokio::test]
-async fn what_runs_is_decided_by_the_databases_clock() {
+async fn running_sessions_are_determined_by_the_database_clock() {
     let app = TestApp::new().await;
     app.instance.shift.advance(TimeDelta::hours(-2));
     // Running for the instance, and over for everybody else; nobody has marked it.
@@ -107,7 +107,7 @@ async fn what_runs_is_decided_by_the_databases_clock() {
 }
 
 #[tokio::test]
-async fn pins_are_for_administrators() {
+async fn pins_require_an_administrator() {
     let app = TestApp::new().await;
     let reply = app.instance.get("/admin/sessions/pins").bearer(&user("ana")).send().await;
     reply.problem(403, "forbidden");

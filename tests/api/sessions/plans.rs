@@ -77,7 +77,7 @@ async fn start_for(instance: &Instance, body: &Value) -> Reply {
 }
 
 #[tokio::test]
-async fn plan_and_level_are_what_the_service_says_and_nobody_else() {
+async fn plan_and_level_come_from_the_plan_service() {
     let (app, talent) = (TestApp::new().await, Talent::new().await);
     let instance = with(&app, &talent.url).await;
     app.instance.change(&[("BRUNE_ELIGIBILITY_ALLOWED_LEVELS", json!(["senior"]), 1)]).await.ok();
@@ -109,7 +109,7 @@ async fn plan_and_level_are_what_the_service_says_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_name_is_one_step_of_the_path() {
+async fn a_user_id_is_one_path_segment_of_the_plan_service() {
     let (app, talent) = (TestApp::new().await, Talent::new().await);
     let instance = with(&app, &talent.url).await;
     instance.start_session(&user("a/b")).await.ok();
@@ -117,7 +117,7 @@ async fn a_name_is_one_step_of_the_path() {
 }
 
 #[tokio::test]
-async fn a_service_that_fails_starts_nothing_and_says_when_to_come_back() {
+async fn a_failing_plan_service_answers_503_with_retry_after() {
     let (app, talent) = (TestApp::new().await, Talent::new().await);
     let instance = with(&app, &talent.url).await;
     for name in ["html", "half", "list", "huge", "failing", "locked", "elsewhere", "hanging"] {

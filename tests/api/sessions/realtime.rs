@@ -43,7 +43,7 @@ async fn stored(pool: &PgPool) -> String {
 }
 
 #[tokio::test]
-async fn a_start_hands_out_a_secret_for_the_pinned_prompt_and_model() {
+async fn a_start_returns_a_client_secret_for_the_pinned_prompt_and_model() {
     let (app, stub) = (TestApp::new().await, Stub::new().await);
     let instance = with(&app, &stub.url()).await;
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
@@ -77,7 +77,7 @@ async fn a_start_hands_out_a_secret_for_the_pinned_prompt_and_model() {
 }
 
 #[tokio::test]
-async fn a_repeat_has_the_session_and_not_its_secret() {
+async fn a_repeated_start_has_no_client_secret() {
     let (app, stub) = (TestApp::new().await, Stub::new().await);
     let instance = with(&app, &stub.url()).await;
     let start = async || {
@@ -104,7 +104,7 @@ async fn fails(app: &TestApp, instance: &Instance) -> Value {
 }
 
 #[tokio::test]
-async fn what_is_no_client_secret_starts_nothing_and_is_asked_for_once() {
+async fn an_invalid_provider_response_fails_the_start_without_retry() {
     for scenario in [
         "stub-html",
         "stub-empty",
@@ -124,7 +124,7 @@ async fn what_is_no_client_secret_starts_nothing_and_is_asked_for_once() {
 }
 
 #[tokio::test]
-async fn what_passes_is_tried_again_twice_at_most() {
+async fn a_temporary_provider_error_is_retried_twice_at_most() {
     for (scenario, calls) in [("stub-429-once", 2), ("stub-503-twice", 3)] {
         let (app, stub) = (TestApp::new().await, Stub::new().await);
         let instance = with(&app, &stub.url()).await;
@@ -146,7 +146,7 @@ async fn what_passes_is_tried_again_twice_at_most() {
 }
 
 #[tokio::test]
-async fn a_provider_that_asks_for_more_patience_than_there_is_is_not_asked_again() {
+async fn a_retry_after_beyond_the_deadline_is_not_retried() {
     let (app, stub) = (TestApp::new().await, Stub::new().await);
     let instance = with(&app, &stub.url()).await;
     play(&app, "stub-429").await;
@@ -157,7 +157,7 @@ async fn a_provider_that_asks_for_more_patience_than_there_is_is_not_asked_again
 }
 
 #[tokio::test]
-async fn the_setting_that_was_refused_is_named() {
+async fn the_setting_that_the_provider_rejects_is_named() {
     let (app, stub) = (TestApp::new().await, Stub::new().await);
     let instance = with(&app, &stub.url()).await;
     let keys = |problem: &Value| -> Vec<String> {
@@ -177,7 +177,7 @@ async fn the_setting_that_was_refused_is_named() {
 }
 
 #[tokio::test]
-async fn a_provider_that_is_not_there_or_speaks_no_tls_starts_nothing() {
+async fn an_unreachable_provider_fails_the_start() {
     let (app, stub) = (TestApp::new().await, Stub::new().await);
     let no_tls = stub.url().replace("http://", "https://");
     for url in ["http://127.0.0.1:1/v1", &no_tls] {
@@ -190,7 +190,7 @@ async fn a_provider_that_is_not_there_or_speaks_no_tls_starts_nothing() {
 }
 
 #[tokio::test]
-async fn a_failed_start_counts_neither_for_the_cooldown_nor_for_the_day_nor_under_its_key() {
+async fn a_failed_start_counts_for_no_cooldown_maximum_or_key() {
     let (app, stub) = (TestApp::new().await, Stub::new().await);
     let away = with(&app, "http://127.0.0.1:1/v1").await;
     let well = with(&app, &stub.url()).await;
@@ -208,7 +208,7 @@ async fn a_failed_start_counts_neither_for_the_cooldown_nor_for_the_day_nor_unde
 }
 
 #[tokio::test]
-async fn an_answer_that_comes_too_late_starts_nothing() {
+async fn a_late_provider_response_fails_the_start() {
     let (app, stub) = (TestApp::new().await, Stub::new().await);
     let instance = with(&app, &stub.url()).await;
     play(&app, "stub-slow").await;
@@ -219,7 +219,7 @@ async fn an_answer_that_comes_too_late_starts_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_provider_that_hangs_ties_up_no_connection() {
+async fn a_hanging_provider_holds_no_database_connection() {
     let (app, stub) = (TestApp::new().await, Stub::new().await);
     let proxy = Proxy::before(&app.db).await;
     let services = Services { realtime: Some(stub.url()), ..Services::default() };
@@ -269,7 +269,7 @@ async fn half_a_minute_passes(app: &TestApp) {
 }
 
 #[tokio::test]
-async fn a_start_whose_process_died_holds_its_user_up_for_half_a_minute_and_counts_nowhere() {
+async fn an_abandoned_start_blocks_its_user_for_half_a_minute_and_does_not_count() {
     let (app, stub) = (TestApp::new().await, Stub::new().await);
     let dead = json!({"session_id": die_on_the_way(&app, &stub, Some("k-1")).await});
     stub.release();
@@ -297,7 +297,7 @@ async fn a_start_whose_process_died_holds_its_user_up_for_half_a_minute_and_coun
 }
 
 #[tokio::test]
-async fn a_start_that_was_given_up_does_not_come_back() {
+async fn an_abandoned_start_cannot_be_activated_later() {
     let (app, stub) = (TestApp::new().await, Stub::new().await);
     let instance = with(&app, &stub.url()).await;
     play(&app, "stub-slow").await;
@@ -316,7 +316,7 @@ async fn a_start_that_was_given_up_does_not_come_back() {
 }
 
 #[tokio::test]
-async fn an_activation_whose_answer_was_lost_finds_what_it_stored() {
+async fn an_activation_with_a_lost_response_finds_its_session() {
     let (app, stub) = (TestApp::new().await, Stub::new().await);
     let proxy = Proxy::before(&app.db).await;
     let services = Services { realtime: Some(stub.url()), ..Services::default() };
@@ -339,7 +339,7 @@ async fn an_activation_whose_answer_was_lost_finds_what_it_stored() {
 }
 
 #[tokio::test]
-async fn two_starts_of_a_user_ask_the_provider_once() {
+async fn two_concurrent_starts_of_a_user_call_the_provider_once() {
     let (app, stub) = (TestApp::new().await, Stub::new().await);
     let instance = with(&app, &stub.url()).await;
     let ana = user("ana");
@@ -350,7 +350,7 @@ async fn two_starts_of_a_user_ask_the_provider_once() {
 }
 
 #[tokio::test]
-async fn the_cooldown_counts_sessions_that_ran_behind_one_that_failed() {
+async fn the_cooldown_ignores_a_failed_start_and_counts_the_session_before() {
     let (app, stub) = (TestApp::new().await, Stub::new().await);
     let away = with(&app, "http://127.0.0.1:1/v1").await;
     let well = with(&app, &stub.url()).await;

@@ -44,7 +44,7 @@ async fn hold(cases: Vec<Case>) {
 }
 
 #[tokio::test]
-async fn text_that_is_no_clean_json_is_refused() {
+async fn invalid_json_is_rejected() {
     let whole = cooldown("45");
     let cases: Vec<Case> = [
         (whole.replace("}]}", "}],}"), "", "invalid_json"),
@@ -102,7 +102,7 @@ async fn text_that_is_no_clean_json_is_refused() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_not_utf8_are_refused() {
+async fn invalid_utf8_is_rejected() {
     let app = TestApp::new().await;
     let before = stored(&app).await;
     let mut body = one_change("BRUNE_PROMPT_VERSION", "\"?\"").into_bytes();
@@ -114,7 +114,7 @@ async fn bytes_that_are_not_utf8_are_refused() {
 }
 
 #[tokio::test]
-async fn a_shape_that_is_none_of_a_batch_is_refused() {
+async fn a_body_of_the_wrong_shape_is_rejected() {
     let change = json!({"key": COOLDOWN, "value": 45, "version": 1});
     let batch = |changes: Value| json!({"reason": "a test", "changes": changes}).to_string();
     let cases: Vec<Case> = [
@@ -163,7 +163,7 @@ async fn a_shape_that_is_none_of_a_batch_is_refused() {
 }
 
 #[tokio::test]
-async fn a_value_that_breaks_a_rule_is_refused() {
+async fn a_value_that_violates_a_rule_is_rejected() {
     let items: Vec<String> = (0..31).map(|n| format!("gpt-{n}")).collect();
     let cases: Vec<Case> = [
         (cooldown("30.5"), "wrong_type"),
@@ -185,7 +185,7 @@ async fn a_value_that_breaks_a_rule_is_refused() {
 }
 
 #[tokio::test]
-async fn what_names_no_setting_or_unsettles_another_is_refused() {
+async fn an_unknown_key_or_a_violated_rule_between_keys_is_rejected() {
     let drops = one_change(ALLOWLIST, r#"["gpt-realtime-2.1-mini"]"#);
     hold(vec![
         (one_change("NO_SUCH_KEY", "1"), "validation_failed", "/changes/0/key", "unknown_key"),
@@ -203,7 +203,7 @@ async fn what_names_no_setting_or_unsettles_another_is_refused() {
 }
 
 #[tokio::test]
-async fn a_change_without_a_reason_worth_reading_is_refused() {
+async fn a_change_without_a_valid_reason_is_rejected() {
     let long = format!("\"{}\"", "x".repeat(501));
     let mut cases = Vec::new();
     for reason in [
@@ -226,7 +226,7 @@ async fn a_change_without_a_reason_worth_reading_is_refused() {
 }
 
 #[tokio::test]
-async fn a_body_of_two_megabytes_is_refused_announced_or_not() {
+async fn a_body_of_two_megabytes_is_rejected_with_or_without_content_length() {
     let app = TestApp::new().await;
     let before = stored(&app).await;
     let body = reasoned(&format!("\"{}\"", "x".repeat(2 << 20)));
@@ -238,7 +238,7 @@ async fn a_body_of_two_megabytes_is_refused_announced_or_not() {
 }
 
 #[tokio::test]
-async fn a_body_of_a_megabyte_is_read_and_one_byte_more_is_not() {
+async fn a_body_of_one_mebibyte_is_accepted_and_one_byte_more_is_not() {
     let app = TestApp::new().await;
     let of = |bytes: usize| {
         let rest = reasoned("\"\"").len();
@@ -250,7 +250,7 @@ async fn a_body_of_a_megabyte_is_read_and_one_byte_more_is_not() {
 }
 
 #[tokio::test]
-async fn a_body_of_another_type_is_refused() {
+async fn an_unsupported_media_type_is_rejected() {
     let app = TestApp::new().await;
     let before = stored(&app).await;
     for kind in [
@@ -277,7 +277,7 @@ async fn a_body_of_another_type_is_refused() {
 }
 
 #[tokio::test]
-async fn a_question_the_write_does_not_know_is_refused() {
+async fn an_unknown_query_parameter_of_a_write_is_rejected() {
     let app = TestApp::new().await;
     let before = stored(&app).await;
     for query in [
@@ -295,7 +295,7 @@ async fn a_question_the_write_does_not_know_is_refused() {
 }
 
 #[tokio::test]
-async fn nothing_that_was_refused_is_quoted_back() {
+async fn rejected_input_is_not_echoed() {
     let app = TestApp::new().await;
     let word = "sk-live-0123456789";
     for body in [
@@ -312,7 +312,7 @@ async fn nothing_that_was_refused_is_quoted_back() {
 }
 
 #[tokio::test]
-async fn a_method_or_a_path_that_is_not_there_is_a_problem_too() {
+async fn an_unknown_method_or_path_is_a_problem() {
     let app = TestApp::new().await;
     for (method, path, status, code) in [
         ("PUT", PATH, 405, "method_not_allowed"),

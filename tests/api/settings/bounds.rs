@@ -35,7 +35,7 @@ fn changes(count: usize, value: i64) -> Value {
 }
 
 #[tokio::test]
-async fn a_patch_with_more_changes_than_allowed_is_one_fault() {
+async fn a_patch_with_too_many_changes_is_one_error() {
     let app = TestApp::new().await;
     let before = stored(&app).await;
     let many: Vec<Value> =
@@ -51,7 +51,7 @@ async fn a_patch_with_more_changes_than_allowed_is_one_fault() {
 }
 
 #[tokio::test]
-async fn a_patch_with_as_many_changes_as_allowed_is_stored_or_says_each_conflict() {
+async fn a_patch_with_the_maximum_of_changes_is_stored_or_reports_each_conflict() {
     let app = TestApp::with_catalog(&catalog(MOST_CHANGES)).await;
     let changed = patch(&app.instance, &changes(MOST_CHANGES, 2)).send().await.ok();
     assert_eq!(changed["changed"].as_array().unwrap().len(), MOST_CHANGES);
@@ -67,7 +67,7 @@ async fn a_patch_with_as_many_changes_as_allowed_is_stored_or_says_each_conflict
 }
 
 #[tokio::test]
-async fn a_repeated_key_is_found_wherever_it_stands_again() {
+async fn a_duplicate_key_is_reported_at_any_position() {
     let app = TestApp::new().await;
     let change = |key: &str| json!({"key": key, "value": 1, "version": 1});
     let batch = json!([change("A"), change("B"), change("C"), change("B"), change("A")]);
@@ -77,7 +77,7 @@ async fn a_repeated_key_is_found_wherever_it_stands_again() {
 }
 
 #[tokio::test]
-async fn a_list_longer_than_any_setting_holds_is_one_fault() {
+async fn a_list_that_is_too_long_is_one_error() {
     let app = TestApp::new().await;
     let change = json!([{"key": ALLOWLIST, "value": vec![""; 200_000], "version": 1}]);
     let problem = patch(&app.instance, &change).send().await.problem(400, "validation_failed");
@@ -85,7 +85,7 @@ async fn a_list_longer_than_any_setting_holds_is_one_fault() {
 }
 
 #[tokio::test]
-async fn a_document_with_more_settings_than_allowed_is_one_fault() {
+async fn a_document_with_too_many_settings_is_one_error() {
     let app = TestApp::new().await;
     let lines = |ends: fn(usize) -> String| (0..20_001).map(ends).collect::<String>();
     let yaml = lines(|at| format!("\n  A{at}: 1"));
@@ -104,7 +104,7 @@ async fn a_document_with_more_settings_than_allowed_is_one_fault() {
 }
 
 #[tokio::test]
-async fn a_catalog_with_more_settings_than_a_patch_is_exported_imported_and_rolled_back() {
+async fn a_catalog_larger_than_a_patch_is_exported_imported_and_rolled_back() {
     const SETTINGS: usize = 2_000;
     let app = TestApp::with_catalog(&catalog(SETTINGS)).await;
     let document = export(&app.instance, "json").await;
@@ -123,7 +123,7 @@ async fn a_catalog_with_more_settings_than_a_patch_is_exported_imported_and_roll
 }
 
 #[tokio::test]
-async fn a_query_with_more_parameters_than_allowed_is_one_fault() {
+async fn a_query_with_too_many_parameters_is_one_error() {
     let app = TestApp::new().await;
     let query: Vec<String> = (0..2_000).map(|at| format!("a{at}")).collect();
     let path = format!("{PATH}?{}", query.join("&"));

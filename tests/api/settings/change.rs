@@ -13,7 +13,7 @@ fn change(key: &str, value: impl Into<Value>) -> Value {
 }
 
 #[tokio::test]
-async fn a_change_is_stored_told_and_taken_on_by_another_instance() {
+async fn a_change_is_stored_returned_and_loaded_by_another_instance() {
     let app = TestApp::new().await;
     let other = app.another_instance().await;
     let reply = app.instance.change(&[(COOLDOWN, json!(45), 1)]).await;
@@ -30,7 +30,7 @@ async fn a_change_is_stored_told_and_taken_on_by_another_instance() {
 }
 
 #[tokio::test]
-async fn a_batch_is_one_revision_and_one_entry_of_the_trail_for_each_key() {
+async fn a_batch_is_one_revision_with_one_audit_entry_per_key() {
     let app = TestApp::new().await;
     let changes = json!([
         change(COOLDOWN, 45),
@@ -58,7 +58,7 @@ async fn a_batch_is_one_revision_and_one_entry_of_the_trail_for_each_key() {
 }
 
 #[tokio::test]
-async fn the_value_that_stands_is_unchanged_however_it_is_written() {
+async fn the_current_value_in_another_spelling_is_unchanged() {
     let app = TestApp::new().await;
     let before = stored(&app).await;
     for number in ["30", "30.0", "3e1", "300E-1", "30.000"] {
@@ -94,7 +94,7 @@ async fn an_integral_number_is_stored_as_an_integer() {
 }
 
 #[tokio::test]
-async fn every_fault_of_a_batch_is_told_with_its_place_and_its_rule() {
+async fn every_error_of_a_batch_has_its_pointer_and_rule() {
     let app = TestApp::new().await;
     let before = stored(&app).await;
     let changes = json!([
@@ -157,7 +157,7 @@ async fn every_fault_of_a_batch_is_told_with_its_place_and_its_rule() {
 }
 
 #[tokio::test]
-async fn every_fault_of_a_bodys_shape_is_told_with_its_place() {
+async fn every_error_of_a_body_has_its_pointer() {
     let app = TestApp::new().await;
     let body = json!({"reason": 7, "extra": 1, "changes": [
         {"key": COOLDOWN, "value": 45, "version": 0},
@@ -177,7 +177,7 @@ async fn every_fault_of_a_bodys_shape_is_told_with_its_place() {
 }
 
 #[tokio::test]
-async fn a_dry_run_answers_like_the_write_and_stores_nothing() {
+async fn a_dry_run_responds_like_the_write_and_stores_nothing() {
     let app = TestApp::new().await;
     let before = stored(&app).await;
     let changes = json!([change(COOLDOWN, 45), change(MAX_MINUTES, 30)]);
@@ -197,7 +197,7 @@ async fn a_dry_run_answers_like_the_write_and_stores_nothing() {
 }
 
 #[tokio::test]
-async fn a_dry_run_is_refused_like_the_write_and_leaves_no_trace() {
+async fn a_dry_run_is_rejected_like_the_write_without_an_audit_entry() {
     let app = TestApp::new().await;
     let before = stored(&app).await;
     let stale = json!({"key": COOLDOWN, "value": 45, "version": 7});
@@ -228,7 +228,7 @@ async fn model_and_allowlist_may_change_together_in_either_order() {
 }
 
 #[tokio::test]
-async fn what_ties_two_settings_holds_whichever_of_them_is_changed() {
+async fn a_rule_between_two_keys_is_checked_for_a_change_of_either() {
     let app = TestApp::new().await;
     let before = stored(&app).await;
     for (changes, pointer) in [
@@ -250,7 +250,7 @@ async fn what_ties_two_settings_holds_whichever_of_them_is_changed() {
 }
 
 #[tokio::test]
-async fn the_reason_is_kept_without_the_blanks_around_it() {
+async fn the_reason_is_trimmed() {
     let app = TestApp::new().await;
     let long = "é".repeat(500);
     for (reason, kept, version) in

@@ -31,7 +31,7 @@ async fn requests(app: &TestApp, query: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_key_that_never_was_is_told_apart_from_one_without_changes() {
+async fn the_history_of_an_unknown_key_is_404_and_of_an_unchanged_key_empty() {
     let app = lived_in().await;
     read(&app.instance, &format!("{HISTORY}?key=%25")).await.problem(404, "unknown_key");
     for path in [HISTORY.to_owned(), format!("{HISTORY}/timeline"), "/admin/config/audit".into()] {
@@ -56,7 +56,7 @@ async fn a_key_that_never_was_is_told_apart_from_one_without_changes() {
 }
 
 #[tokio::test]
-async fn the_trail_is_told_newest_first_from_the_seed_on() {
+async fn the_history_is_newest_first_down_to_the_seed() {
     let app = lived_in().await;
     let all = entries(&app.instance, "").await;
     assert_eq!(all.len(), 14);
@@ -112,7 +112,7 @@ async fn the_trail_is_told_newest_first_from_the_seed_on() {
 }
 
 #[tokio::test]
-async fn each_filter_finds_its_own() {
+async fn each_filter_selects_its_entries() {
     let app = lived_in().await;
     for (query, expected) in [
         ("key=BRUNE_MAX_SESSIONS_PER_DAY&changed_by=ana", &["r-3"][..]),
@@ -145,7 +145,7 @@ async fn each_filter_finds_its_own() {
 }
 
 #[tokio::test]
-async fn bounds_in_time_include_their_own_instant() {
+async fn time_bounds_are_inclusive() {
     let app = lived_in().await;
     let all = entries(&app.instance, "").await;
     let time = |at: usize| all[at]["changed_at"].as_str().unwrap().to_owned();
@@ -189,7 +189,7 @@ async fn change_often(app: &TestApp, versions: std::ops::RangeInclusive<i64>) {
 }
 
 #[tokio::test]
-async fn pages_have_neither_gaps_nor_repeats_while_the_trail_grows() {
+async fn pages_are_contiguous_while_entries_are_added() {
     let app = TestApp::new().await;
     change_often(&app, 1..=110).await;
     let expected: Vec<i64> = (1..=111).rev().collect();
@@ -217,7 +217,7 @@ async fn pages_have_neither_gaps_nor_repeats_while_the_trail_grows() {
 }
 
 #[tokio::test]
-async fn a_last_page_that_is_full_has_no_next() {
+async fn a_full_last_page_has_no_cursor() {
     let app = TestApp::new().await;
     assert_eq!(page(&app, "limit=9").await.1, None);
     let (eight, cursor) = page(&app, "limit=8").await;
@@ -227,7 +227,7 @@ async fn a_last_page_that_is_full_has_no_next() {
 }
 
 #[tokio::test]
-async fn a_page_has_fifty_entries_unless_another_number_is_asked_for() {
+async fn a_page_has_fifty_entries_by_default() {
     let app = TestApp::new().await;
     change_often(&app, 1..=195).await;
     assert_eq!(page(&app, "").await.0.len(), 50);
@@ -237,7 +237,7 @@ async fn a_page_has_fifty_entries_unless_another_number_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_cursor_that_was_not_given_out_for_these_filters_is_refused() {
+async fn a_cursor_of_other_filters_is_rejected() {
     let app = TestApp::new().await;
     let cursor = page(&app, "limit=2&action=seed").await.1.unwrap();
     page(&app, &format!("limit=5&action=seed&cursor={cursor}")).await;
@@ -261,7 +261,7 @@ async fn a_cursor_that_was_not_given_out_for_these_filters_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_no_filter_is_refused_and_every_fault_is_told() {
+async fn invalid_filters_are_all_reported() {
     let app = TestApp::new().await;
     for (query, place, code) in [
         ("limit=0", "?limit", "out_of_range"),

@@ -33,7 +33,7 @@ async fn refused(app: &TestApp, sql: &str, word: &str) {
 }
 
 #[tokio::test]
-async fn a_right_change_by_hand_is_taken_on_by_the_service() {
+async fn a_valid_change_by_sql_is_loaded() {
     let app = TestApp::new().await;
     let sql =
         change("value_json = '45', version = 2", &format!("'{COOLDOWN}', 'update', '30', '45', 2"));
@@ -46,7 +46,7 @@ async fn a_right_change_by_hand_is_taken_on_by_the_service() {
 }
 
 #[tokio::test]
-async fn no_change_commits_without_its_entry_on_the_trail() {
+async fn no_change_commits_without_its_audit_entry() {
     let app = TestApp::new().await;
     for sql in [
         "update app_global_settings set value_json = '45', version = version + 1
@@ -72,7 +72,7 @@ async fn no_change_commits_without_its_entry_on_the_trail() {
 }
 
 #[tokio::test]
-async fn the_trail_tells_of_no_change_that_did_not_happen() {
+async fn no_audit_entry_commits_without_its_change() {
     let app = TestApp::new().await;
     let lie = |values: &str| {
         format!(
@@ -94,7 +94,7 @@ async fn the_trail_tells_of_no_change_that_did_not_happen() {
 }
 
 #[tokio::test]
-async fn what_stood_there_before_is_for_the_trail_itself_to_say() {
+async fn the_old_value_of_an_audit_entry_is_set_by_the_database() {
     let app = TestApp::new().await;
     let lie =
         change("value_json = '45', version = 2", &format!("'{COOLDOWN}', 'update', '99', '45', 2"));
@@ -106,7 +106,7 @@ async fn what_stood_there_before_is_for_the_trail_itself_to_say() {
 }
 
 #[tokio::test]
-async fn the_trail_is_append_only() {
+async fn the_audit_table_is_append_only() {
     let app = TestApp::new().await;
     for sql in [
         "update app_global_setting_audit set reason = 'better'",
@@ -128,7 +128,7 @@ async fn settings_are_never_truncated() {
 }
 
 #[tokio::test]
-async fn a_value_is_of_its_declared_type_and_its_key_is_declared() {
+async fn the_database_refuses_wrong_types_and_undeclared_keys() {
     let app = TestApp::new().await;
     for (set, word) in [
         ("value_json = '\"45\"', version = 2", "is_of_its_type"),
@@ -168,7 +168,7 @@ async fn a_version_grows_by_one_and_only_by_one() {
 }
 
 #[tokio::test]
-async fn revision_and_time_are_the_databases_whatever_the_writer_says() {
+async fn revision_and_time_are_set_by_the_database() {
     let app = TestApp::new().await;
     let sql = change(
         "value_json = '45', version = 2, revision = 77, updated_at = '1999-01-01'",
@@ -193,7 +193,7 @@ async fn psql_owned(app: &TestApp, sql: String) {
 }
 
 #[tokio::test]
-async fn a_number_no_reader_could_hold_is_named_and_can_be_mended() {
+async fn a_number_out_of_range_is_reported_and_can_be_repaired() {
     let app = TestApp::new().await;
     // 2^70: a number to Postgres, and more digits than a setting keeps.
     psql(
@@ -227,7 +227,7 @@ async fn a_number_no_reader_could_hold_is_named_and_can_be_mended() {
 }
 
 #[tokio::test]
-async fn a_number_that_overflows_never_gets_in() {
+async fn a_number_that_overflows_is_refused() {
     let app = TestApp::new().await;
     let sql = change(
         "value_json = '1e400', version = 2",

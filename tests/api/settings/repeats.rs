@@ -17,7 +17,7 @@ async fn send(instance: &Instance, who: &str, key: &str, body: &Value) -> Reply 
 }
 
 #[tokio::test]
-async fn a_repeat_gets_the_first_answer_and_changes_nothing() {
+async fn a_repeat_replays_the_first_response_and_changes_nothing() {
     let app = TestApp::new().await;
     let other = app.another_instance().await;
     let first = send(&app.instance, "ana", "k1", &body(45, 1)).await;
@@ -34,7 +34,7 @@ async fn a_repeat_gets_the_first_answer_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_key_belongs_to_one_request() {
+async fn an_idempotency_key_belongs_to_one_request() {
     let app = TestApp::new().await;
     send(&app.instance, "ana", "k1", &body(45, 1)).await.ok();
     let before = stored(&app).await;
@@ -53,7 +53,7 @@ async fn a_key_belongs_to_one_request() {
 }
 
 #[tokio::test]
-async fn another_callers_same_key_is_another_key() {
+async fn callers_have_separate_idempotency_keys() {
     let app = TestApp::new().await;
     send(&app.instance, "ana", "k1", &body(45, 1)).await.ok();
     let changed = send(&app.instance, "bob", "k1", &body(50, 2)).await.ok();
@@ -61,7 +61,7 @@ async fn another_callers_same_key_is_another_key() {
 }
 
 #[tokio::test]
-async fn a_refused_request_leaves_its_key_free() {
+async fn a_rejected_request_does_not_use_its_key() {
     let app = TestApp::new().await;
     send(&app.instance, "ana", "k1", &body(999, 1)).await.problem(400, "validation_failed");
     send(&app.instance, "ana", "k1", &body(45, 9)).await.problem(409, "version_conflict");
@@ -69,7 +69,7 @@ async fn a_refused_request_leaves_its_key_free() {
 }
 
 #[tokio::test]
-async fn a_key_is_forgotten_after_a_day() {
+async fn an_idempotency_key_expires_after_a_day() {
     let app = TestApp::new().await;
     send(&app.instance, "ana", "k1", &body(45, 1)).await.ok();
     let age = "update app_idempotency_key set created_at = now() - interval '24 hours 1 second'";
@@ -94,7 +94,7 @@ async fn a_key_that_is_none_is_refused() {
 }
 
 #[tokio::test]
-async fn repeats_at_the_same_instant_are_one_change() {
+async fn concurrent_repeats_are_one_change() {
     let app = TestApp::new().await;
     let other = app.another_instance().await;
     for (round, version) in (1..=10).enumerate() {
@@ -115,7 +115,7 @@ async fn repeats_at_the_same_instant_are_one_change() {
 }
 
 #[tokio::test]
-async fn a_rollback_is_repeated_like_a_change() {
+async fn a_rollback_is_idempotent_like_a_change() {
     let app = TestApp::new().await;
     app.instance.change(&[(COOLDOWN, json!(45), 1)]).await.ok();
     let target = json!({"key": COOLDOWN, "to_version": 1, "version": 2});
@@ -136,7 +136,7 @@ async fn end_the_wait(pool: &PgPool) {
 }
 
 #[tokio::test]
-async fn a_commit_nobody_confirmed_is_called_neither_done_nor_failed_and_a_repeat_tells() {
+async fn an_unconfirmed_commit_answers_504_and_a_repeat_resolves_it() {
     let app = TestApp::new().await;
     // A commit that notifies would hold up those of every other database of the server.
     let silence = "alter table app_global_settings disable trigger app_global_settings_notify";

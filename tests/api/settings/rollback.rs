@@ -28,7 +28,7 @@ async fn tighten(app: &TestApp) {
 }
 
 #[tokio::test]
-async fn a_key_goes_back_to_the_value_of_a_version_as_a_new_version() {
+async fn a_rollback_of_a_key_creates_a_new_version() {
     let app = lived_in().await;
     let reply = to(&app, json!({"key": COOLDOWN, "to_version": 1, "version": 3})).await;
     assert_eq!(reply.header("etag"), "\"r5\"");
@@ -44,7 +44,7 @@ async fn a_key_goes_back_to_the_value_of_a_version_as_a_new_version() {
 }
 
 #[tokio::test]
-async fn an_entry_of_the_trail_is_undone_by_its_id() {
+async fn an_audit_entry_is_undone_by_its_id() {
     let app = lived_in().await;
     let trail = entries(&app.instance, &format!("key={COOLDOWN}")).await;
     let (to_60, to_45) = (trail[0]["id"].clone(), trail[1]["id"].clone());
@@ -55,7 +55,7 @@ async fn an_entry_of_the_trail_is_undone_by_its_id() {
 }
 
 #[tokio::test]
-async fn everything_goes_back_to_a_revision_as_one_change_set() {
+async fn a_rollback_to_a_revision_is_one_change_set() {
     let app = lived_in().await;
     let changed = to(&app, json!({"to_revision": 2, "revision": 4})).await.ok();
     assert_eq!(
@@ -82,7 +82,7 @@ async fn everything_goes_back_to_a_revision_as_one_change_set() {
 }
 
 #[tokio::test]
-async fn a_revision_that_is_as_things_stand_changes_nothing() {
+async fn a_rollback_to_equal_values_changes_nothing() {
     let app = lived_in().await;
     let before = stored(&app).await;
     let changed = to(&app, json!({"to_revision": 4, "revision": 4})).await.ok();
@@ -92,7 +92,7 @@ async fn a_revision_that_is_as_things_stand_changes_nothing() {
 }
 
 #[tokio::test]
-async fn todays_rules_hold_for_yesterdays_values() {
+async fn a_rollback_is_checked_against_the_current_rules() {
     let app = lived_in().await;
     tighten(&app).await;
     let before = stored(&app).await;
@@ -112,7 +112,7 @@ async fn todays_rules_hold_for_yesterdays_values() {
 }
 
 #[tokio::test]
-async fn what_ties_two_settings_holds_for_yesterdays_values() {
+async fn a_rollback_is_checked_against_rules_between_keys() {
     let app = TestApp::new().await;
     let mini = "gpt-realtime-2.1-mini";
     app.instance.change(&[(MODEL, json!(mini), 1), (ALLOWLIST, json!([mini]), 1)]).await.ok();
@@ -125,7 +125,7 @@ async fn what_ties_two_settings_holds_for_yesterdays_values() {
 }
 
 #[tokio::test]
-async fn what_was_made_invalid_by_hand_is_mended_by_going_back() {
+async fn a_rollback_repairs_an_invalid_value() {
     let app = lived_in().await;
     by_hand(&app.db.pool(), COOLDOWN, &json!(999)).await.unwrap();
     to(&app, json!({"key": COOLDOWN, "to_version": 3, "version": 4})).await.ok();
@@ -138,7 +138,7 @@ async fn what_was_made_invalid_by_hand_is_mended_by_going_back() {
 }
 
 #[tokio::test]
-async fn a_version_that_never_was_is_not_found() {
+async fn a_rollback_to_an_unknown_version_is_404() {
     let app = lived_in().await;
     let before = stored(&app).await;
     to(&app, json!({"key": "JWT_SECRET", "to_version": 1, "version": 1}))
@@ -163,7 +163,7 @@ async fn a_version_that_never_was_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_stale_version_or_revision_is_a_conflict_told_three_ways() {
+async fn a_rollback_with_an_outdated_version_or_revision_is_a_conflict() {
     let app = lived_in().await;
     let before = stored(&app).await;
     let newest = entries(&app.instance, &format!("key={COOLDOWN}")).await[0].clone();
@@ -188,7 +188,7 @@ async fn a_stale_version_or_revision_is_a_conflict_told_three_ways() {
 }
 
 #[tokio::test]
-async fn going_back_needs_to_know_what_it_leaves() {
+async fn a_rollback_requires_the_current_version_or_revision() {
     let app = lived_in().await;
     let before = stored(&app).await;
     let newest = entries(&app.instance, &format!("key={COOLDOWN}")).await[0].clone();
@@ -208,7 +208,7 @@ async fn going_back_needs_to_know_what_it_leaves() {
 }
 
 #[tokio::test]
-async fn a_target_that_is_none_or_two_is_malformed() {
+async fn a_rollback_requires_exactly_one_target() {
     let app = lived_in().await;
     let before = stored(&app).await;
     for target in [
@@ -234,7 +234,7 @@ async fn a_target_that_is_none_or_two_is_malformed() {
 }
 
 #[tokio::test]
-async fn a_key_that_was_deleted_by_hand_comes_back_with_the_next_version() {
+async fn a_rollback_restores_a_deleted_key_with_the_next_version() {
     let app = lived_in().await;
     let delete = "begin;
         delete from app_global_settings where key = 'BRUNE_COOLDOWN_MINUTES';

@@ -21,7 +21,7 @@ async fn lived_in() -> TestApp {
 }
 
 #[tokio::test]
-async fn a_plan_tells_what_would_change_and_what_was_changed_since() {
+async fn a_rollback_plan_lists_changes_and_later_changes() {
     let app = lived_in().await;
     let before = stored(&app).await;
     let plan = plan(&app, json!({"to_revision": 1, "revision": 4})).await.ok();
@@ -69,7 +69,7 @@ async fn a_plan_tells_what_would_change_and_what_was_changed_since() {
 }
 
 #[tokio::test]
-async fn a_plan_says_what_the_rollback_then_does() {
+async fn a_rollback_plan_predicts_the_rollback() {
     let app = lived_in().await;
     let trail = super::entries(&app.instance, &format!("key={COOLDOWN}")).await;
     for target in [
@@ -90,7 +90,7 @@ async fn a_plan_says_what_the_rollback_then_does() {
 }
 
 #[tokio::test]
-async fn a_plan_of_one_key_tells_only_of_that_key() {
+async fn a_rollback_plan_of_one_key_has_only_that_key() {
     let app = lived_in().await;
     let newest = super::entries(&app.instance, &format!("key={COOLDOWN}")).await[0]["id"].clone();
     for target in [
@@ -107,7 +107,7 @@ async fn a_plan_of_one_key_tells_only_of_that_key() {
 }
 
 #[tokio::test]
-async fn a_plan_lists_what_todays_rules_would_refuse() {
+async fn a_rollback_plan_lists_violations_of_the_current_rules() {
     let app = lived_in().await;
     app.instance.change(&[(MAX_MINUTES, json!(20), 1)]).await.ok();
     let tighten = "update app_global_setting_schema
@@ -133,7 +133,7 @@ async fn a_plan_lists_what_todays_rules_would_refuse() {
 }
 
 #[tokio::test]
-async fn a_plan_needs_what_the_rollback_needs() {
+async fn a_rollback_plan_has_the_requirements_of_the_rollback() {
     let app = lived_in().await;
     for (target, status, code) in [
         (json!({"to_revision": 1, "revision": 3}), 409, "version_conflict"),
@@ -147,7 +147,7 @@ async fn a_plan_needs_what_the_rollback_needs() {
 }
 
 #[tokio::test]
-async fn a_refused_plan_names_the_revision_of_the_database_not_of_the_instance() {
+async fn a_rejected_rollback_plan_names_the_revision_of_the_database() {
     let app = TestApp::new().await;
     let deaf = Instance::builder(app.db.pool()).without_listener().start().await;
     app.instance.change(&[(COOLDOWN, json!(45), 1)]).await.ok();

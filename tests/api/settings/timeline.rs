@@ -38,7 +38,7 @@ async fn lived_in() -> TestApp {
 }
 
 #[tokio::test]
-async fn entries_are_counted_by_steps_of_a_round_length() {
+async fn entries_are_counted_in_buckets_of_a_round_length() {
     let app = lived_in().await;
     let day = timeline(&app, "since=2024-05-06T00:00:00Z&until=2024-05-07T12:00:00Z").await;
     assert_eq!(
@@ -67,7 +67,7 @@ async fn entries_are_counted_by_steps_of_a_round_length() {
 }
 
 #[tokio::test]
-async fn without_bounds_it_reaches_from_the_oldest_that_fits_until_now() {
+async fn without_bounds_the_timeline_reaches_from_the_oldest_match_to_now() {
     let app = lived_in().await;
     let whole = timeline(&app, "").await;
     assert_eq!(whole["since"], "2020-01-01T00:00:00Z");
@@ -89,7 +89,7 @@ async fn without_bounds_it_reaches_from_the_oldest_that_fits_until_now() {
 }
 
 #[tokio::test]
-async fn every_filter_of_the_history_counts_what_the_history_lists() {
+async fn the_timeline_counts_what_the_history_lists_for_every_filter() {
     let app = lived_in().await;
     let id = entries(&app.instance, "action=update").await[2]["request_id"].clone();
     let id = format!("request_id={}", id.as_str().unwrap());
@@ -114,7 +114,7 @@ async fn every_filter_of_the_history_counts_what_the_history_lists() {
 }
 
 #[tokio::test]
-async fn where_nothing_fits_there_are_no_buckets() {
+async fn without_matches_there_are_no_buckets() {
     let app = lived_in().await;
     for query in ["key=LOG_LEVEL", "action=import", "revision=99"] {
         let actual = timeline(&app, query).await;

@@ -35,7 +35,7 @@ async fn lived_in() -> TestApp {
 }
 
 #[tokio::test]
-async fn the_trail_is_whole_after_everything_that_may_happen() {
+async fn the_audit_chain_is_intact_after_every_operation() {
     let app = lived_in().await;
     // 9 seeds, 3 changes, 1 refused, 1 refused and 1 change, 1 by hand, 3 back, 1 deletion.
     assert_eq!(verified(&app).await, (20, vec![]));
@@ -52,7 +52,7 @@ async fn tamper(app: &TestApp, sql: &'static str) {
 }
 
 #[tokio::test]
-async fn every_tampering_is_named() {
+async fn every_tampering_is_reported() {
     for (sql, expected) in [
         ("update app_global_setting_audit set reason = 'better' where seq = 10", ChainBreak::Altered(10)),
         ("update app_global_setting_audit set changed_by = 'eve' where seq = 10", ChainBreak::Altered(10)),
@@ -89,7 +89,7 @@ async fn every_tampering_is_named() {
 
 /// What the holes that were open until the migration `least_privilege` left behind, and no later change can hide.
 #[tokio::test]
-async fn gaps_in_versions_and_revisions_are_found_whatever_comes_afterwards() {
+async fn gaps_in_versions_and_revisions_are_found_in_spite_of_later_entries() {
     let gap =
         |entry, key: &str, version| ChainBreak::VersionGap { entry, key: key.to_owned(), version };
     for (sql, expected) in [
@@ -128,7 +128,7 @@ async fn gaps_in_versions_and_revisions_are_found_whatever_comes_afterwards() {
 }
 
 #[tokio::test]
-async fn a_head_that_is_not_at_the_newest_entry_is_found() {
+async fn a_head_that_is_not_the_newest_entry_is_found() {
     let app = lived_in().await;
     for revision in [900, 0] {
         let set = format!(
@@ -146,7 +146,7 @@ async fn a_head_that_is_not_at_the_newest_entry_is_found() {
 }
 
 #[tokio::test]
-async fn a_value_that_must_be_forgotten_can_be_taken_out_with_its_salt() {
+async fn a_value_can_be_erased_with_its_salt() {
     let app = lived_in().await;
     tamper(
         &app,
@@ -172,7 +172,7 @@ async fn in_parts(app: &TestApp, most: i64) -> Vec<Verification> {
 }
 
 #[tokio::test]
-async fn the_trail_is_verified_in_parts_as_it_is_in_one() {
+async fn verification_in_parts_equals_verification_at_once() {
     let app = lived_in().await;
     for (most, expected) in
         [(1, vec![1; 20]), (7, vec![7, 7, 6]), (10, vec![10, 10, 0]), (20_000, vec![20])]
@@ -209,7 +209,7 @@ async fn the_trail_is_verified_in_parts_as_it_is_in_one() {
 }
 
 #[tokio::test]
-async fn an_administrator_hears_whether_the_trail_is_whole() {
+async fn an_administrator_can_verify_the_audit_chain() {
     let app = lived_in().await;
     let path = "/admin/audit/verify";
     let whole = json!({"checked": 20, "last": 20, "next": null, "breaks": []});

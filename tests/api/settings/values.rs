@@ -50,7 +50,7 @@ fn sound() -> Vec<(&'static str, Vec<Value>)> {
 }
 
 #[tokio::test]
-async fn each_setting_takes_its_bounds_and_keeps_them_to_the_letter() {
+async fn each_setting_accepts_its_bounds_unchanged() {
     let app = TestApp::new().await;
     for (key, values) in sound() {
         for value in values {
@@ -138,7 +138,7 @@ fn unsound() -> Vec<(&'static str, Vec<(Value, &'static str)>)> {
 }
 
 #[tokio::test]
-async fn each_setting_refuses_what_is_beyond_its_rules_or_of_another_type() {
+async fn each_setting_rejects_values_out_of_bounds_or_of_another_type() {
     let app = TestApp::new().await;
     let before = stored(&app).await;
     for (key, mut values) in unsound() {
@@ -161,7 +161,7 @@ async fn each_setting_refuses_what_is_beyond_its_rules_or_of_another_type() {
 }
 
 #[tokio::test]
-async fn no_text_takes_a_character_that_deceives_its_reader() {
+async fn deceptive_characters_are_rejected() {
     let app = TestApp::new().await;
     let before = stored(&app).await;
     for c in [

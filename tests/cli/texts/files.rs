@@ -19,7 +19,7 @@ fn document(lines: &[&str], line_end: &str, before: &[u8], after: &[u8]) -> Vec<
 }
 
 #[tokio::test]
-async fn a_file_is_read_alike_at_every_door_or_the_difference_is_documented() {
+async fn a_file_is_read_equally_by_every_interface_or_the_difference_is_documented() {
     let world = World::new(&catalog(0)).await;
     let key = key(0, 1000);
     // Behind each document comes what its format takes for nothing, until it is as long as is said.

@@ -33,7 +33,7 @@ const SECRETS: [(&str, bool); 16] = [
 ];
 
 #[test]
-fn a_secret_is_read_alike_from_the_environment_and_from_files() {
+fn a_secret_is_read_equally_from_environment_and_file() {
     for (secret, is_one) in SECRETS {
         for door in ["environment", "`.env` file", "X_FILE", "credential"] {
             let home = Home::new().with("DATABASE_URL", "postgres://ada@127.0.0.1:1/brune");
@@ -65,7 +65,7 @@ fn a_secret_is_read_alike_from_the_environment_and_from_files() {
 }
 
 #[tokio::test]
-async fn a_secret_of_the_catalog_that_cannot_be_read_stops_the_start() {
+async fn an_unreadable_secret_stops_the_start() {
     let db = TestDb::empty().await;
     let text = catalog(0) + "[[secret]]\nkey = \"PARTNER_KEY\"\ndescription = \"Of a partner.\"\n";
     let home = Home::on(&db);
@@ -77,7 +77,7 @@ async fn a_secret_of_the_catalog_that_cannot_be_read_stops_the_start() {
 }
 
 #[tokio::test]
-async fn doctor_finds_characters_that_were_stored_before_and_the_service_still_runs() {
+async fn doctor_reports_stored_forbidden_characters_and_the_service_runs() {
     let app = TestApp::new().await;
     let pool = app.db.pool();
     by_hand::set(&pool, "BRUNE_PROMPT_VERSION", "\"3\\r\"").await;
@@ -118,7 +118,7 @@ async fn doctor_finds_characters_that_were_stored_before_and_the_service_still_r
 }
 
 #[tokio::test]
-async fn a_first_value_with_such_characters_is_refused_by_name_whatever_starts_with_it() {
+async fn an_initial_value_with_forbidden_characters_is_reported_by_every_command() {
     let db = TestDb::empty().await;
     for (value, named) in [
         ("3\r", "U+000D"),

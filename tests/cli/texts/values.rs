@@ -83,7 +83,7 @@ fn cases() -> Vec<Case> {
 }
 
 #[tokio::test]
-async fn a_text_is_treated_alike_at_every_door_or_the_difference_is_documented() {
+async fn a_text_is_treated_equally_by_every_interface_or_the_difference_is_documented() {
     let cases = cases();
     assert!(cases.len() >= 60, "{}", cases.len());
     let catalog = catalog(cases.len());
@@ -127,7 +127,7 @@ async fn a_text_is_treated_alike_at_every_door_or_the_difference_is_documented()
 }
 
 #[tokio::test]
-async fn numbers_booleans_and_lists_are_read_alike_where_only_texts_can_be_written() {
+async fn numbers_booleans_and_lists_are_read_equally_by_text_interfaces() {
     let catalog = catalog(0);
     let world = World::new(&catalog).await;
     let mut outcomes = Vec::new();
