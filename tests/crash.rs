@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 use support::{
     TestApp,
     binary::{Home, Service, gone, kill},
-    by_hand,
+    psql,
     receiver::{Receiver, SIGNING, status},
 };
 
@@ -245,10 +245,10 @@ async fn breaking_connections_lose_no_acknowledged_write() {
     let newest = "select revision from app_global_setting_head";
     let mut ended = 0;
     for _ in 0..STORM {
-        let revision = by_hand::count(&pool, newest).await;
-        ended += by_hand::end_sessions(&pool, "application_name = 'brune'").await;
+        let revision = psql::count(&pool, newest).await;
+        ended += psql::end_sessions(&pool, "application_name = 'brune'").await;
         // So that there is always something that can be lost.
-        let writes = async || by_hand::count(&pool, newest).await >= revision + 2;
+        let writes = async || psql::count(&pool, newest).await >= revision + 2;
         wait_until("the writers write", writes).await;
     }
     assert!(ended >= 20, "only {ended} connections broke");
@@ -297,10 +297,10 @@ async fn messages_arrive_in_order_while_delivering_services_are_killed() {
          select gen_random_uuid(), 'webhook', 'session.started', jsonb_build_object('number', n)
          from generate_series(1, {MESSAGES}) n order by n"
     );
-    by_hand::run(&app.db.pool(), stored).await;
+    psql::run(&app.db.pool(), stored).await;
     let mut services = [home.serve(), home.serve()];
     let query = "select count(*) from brune_outbox where status = 'waiting'";
-    let is_delivered = async || by_hand::count(&app.db.pool(), query).await == 0;
+    let is_delivered = async || psql::count(&app.db.pool(), query).await == 0;
     let mut kills = 0;
     let mut calls = 0;
     // Calls that failed count as well: three for two messages. So there are seven kills at least.
@@ -329,7 +329,7 @@ async fn messages_arrive_in_order_while_delivering_services_are_killed() {
     }
     let actual_query = "select count(*) from brune_outbox_sink where lease is not null";
     assert_eq!(
-        by_hand::count(&app.db.pool(), actual_query).await,
+        psql::count(&app.db.pool(), actual_query).await,
         0,
         "who stops gives its lease back"
     );

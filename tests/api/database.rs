@@ -6,7 +6,7 @@ use brune::{
 };
 use sqlx::{ConnectOptions as _, Executor as _, PgPool};
 
-use crate::support::{TestDb, by_hand, wait::wait_until};
+use crate::support::{TestDb, psql, wait::wait_until};
 
 async fn tables(pool: &PgPool) -> Vec<String> {
     let sql = "select tablename::text from pg_tables where schemaname = 'public' order by 1";
@@ -102,7 +102,7 @@ async fn a_commit_waits_for_a_missing_standby() {
     let waiting = "select count(*) from pg_stat_activity
         where datname = current_database() and wait_event = 'SyncRep'";
     let observer = db.owner();
-    let is_waiting = async || by_hand::count(&observer, waiting).await == 1;
+    let is_waiting = async || psql::count(&observer, waiting).await == 1;
     tokio::select! {
         committed = connection.execute("create table t ()") => panic!("committed: {committed:?}"),
         () = wait_until("the commit waits for a standby", is_waiting) => (),

@@ -6,8 +6,9 @@ use brune::http::Limits;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Call, INTERNAL_KEY, Instance, ORIGIN, Reply, SECRET, TestApp, admin, by_hand,
+    Call, INTERNAL_KEY, Instance, ORIGIN, Reply, SECRET, TestApp, admin,
     proxy::Proxy,
+    psql,
     sse::Served,
     user,
     wait::{no_hang, wait_until},
@@ -50,7 +51,7 @@ fn events_at(page: &Value) -> &str {
 #[tokio::test]
 async fn a_flag_of_each_type_has_its_stored_value() {
     let app = TestApp::new().await;
-    by_hand::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", "7.0").await;
+    psql::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", "7.0").await;
     app.instance.wait_for_revision(2).await;
     let number = one(&app.instance, "BRUNE_COOLDOWN_MINUTES").await;
     assert_eq!(
@@ -254,7 +255,7 @@ async fn flags_are_served_as_stale_during_an_outage() {
 #[tokio::test]
 async fn flags_are_stale_while_the_settings_are_invalid() {
     let app = TestApp::new().await;
-    by_hand::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", "9999").await;
+    psql::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", "9999").await;
     let metadata = async || all(&app.instance).send().await.ok()["metadata"].take();
     let is_reported = async || metadata().await == json!({"revision": 1, "stale": true});
     wait_until("the page says so", is_reported).await;

@@ -18,8 +18,8 @@ use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 use tokio::task::JoinSet;
 
 use crate::support::{
-    INTERNAL_KEY, Instance, TestApp, admin, by_hand, pgbouncer::PgBouncer, proxy::Proxy,
-    redis::Redis, user, wait::wait_until,
+    INTERNAL_KEY, Instance, TestApp, admin, pgbouncer::PgBouncer, proxy::Proxy, psql, redis::Redis,
+    user, wait::wait_until,
 };
 
 const POLL: Duration = Duration::from_millis(200);
@@ -112,7 +112,7 @@ async fn sessions_secrets_fleet_and_flags_work_through_the_pooler() {
     assert_eq!(get(&instance, "/admin/sessions/pins").await["pins"][0]["sessions"], 1);
     instance.post(&format!("{path}/end")).bearer(&user("ana")).send().await.ok();
     instance.start_session(&user("ana")).await.problem(403, "not_eligible");
-    by_hand::leave_secret(&app.db.pool(), "OPENAI_API_KEY", "an older one").await;
+    psql::leave_secret(&app.db.pool(), "OPENAI_API_KEY", "an older one").await;
     let secrets = get(&instance, "/admin/secrets").await["secrets"].as_array().unwrap().clone();
     assert!(secrets.iter().any(|secret| secret["legacy_residue"] == true));
     let cleaned = json!({"reason": "a test"});

@@ -6,7 +6,7 @@ use brune::{clock::Clock, http::Grant};
 
 use crate::{
     run, scripts,
-    support::{SECRET, TestApp, admin, auth, binary::Home, by_hand, server::variable, user},
+    support::{SECRET, TestApp, admin, auth, binary::Home, psql, server::variable, user},
 };
 
 /// A token that was good an hour ago.
@@ -71,7 +71,7 @@ async fn secret_residue_is_cleaned_up_and_never_shown() {
     let app = TestApp::new().await;
     for key in ["JWT_SECRET", "OPENAI_API_KEY"] {
         let value = format!("residue-of-old-{key}-that-is-long-enough");
-        by_hand::leave_secret(&app.db.pool(), key, &value).await;
+        psql::leave_secret(&app.db.pool(), key, &value).await;
     }
     travel(&app, None, "journey_secrets.mjs", "").await;
 }

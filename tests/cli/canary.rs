@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 use crate::support::{
     TestApp, admin_signed_with,
     binary::{Home, Service},
-    by_hand,
+    psql,
     realtime_stub::Stub,
 };
 
@@ -197,7 +197,7 @@ async fn no_secret_appears_in_any_output() {
     let markers = names.map(marker);
     let [jwt, before, internal, provider, webhook, password, redis, alert, residue] =
         markers.clone();
-    by_hand::leave_secret(&app.db.pool(), "POSTGRES_PASSWORD", &residue).await;
+    psql::leave_secret(&app.db.pool(), "POSTGRES_PASSWORD", &residue).await;
     let (scheme, rest) =
         app.db.url().split_once("://").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
     let (user, rest) = rest.split_once('@').unwrap();
@@ -230,7 +230,7 @@ async fn no_secret_appears_in_any_output() {
     start_with_provider(&service, &mut events, &stub, &internal).await;
     // The driver's own errors: connections that break, and a database that lets nobody in.
     for _ in 0..3 {
-        by_hand::end_sessions(&app.db.pool(), "application_name = 'brune'").await;
+        psql::end_sessions(&app.db.pool(), "application_name = 'brune'").await;
         events
             .ask(service.call(Method::GET, "/admin/global-settings"), "a broken connection")
             .await;

@@ -1,6 +1,6 @@
 //! `brune doctor`.
 
-use crate::support::{TestApp, TestDb, binary::Home, by_hand};
+use crate::support::{TestApp, TestDb, binary::Home, psql};
 
 #[tokio::test]
 async fn a_valid_database_passes() {
@@ -16,16 +16,16 @@ async fn a_valid_database_passes() {
 async fn invalid_settings_are_reported_with_a_failure() {
     let app = TestApp::new().await;
     let (home, pool) = (Home::on(&app.db), app.db.pool());
-    by_hand::set(&pool, "BRUNE_SESSION_MAX_MINUTES", "999").await;
-    by_hand::delete(&pool, "BRUNE_PROMPT_ID").await;
-    by_hand::run(
+    psql::set(&pool, "BRUNE_SESSION_MAX_MINUTES", "999").await;
+    psql::delete(&pool, "BRUNE_PROMPT_ID").await;
+    psql::run(
         &app.db.owner(),
         "update app_global_setting_schema set description = 'other' where key = 'BRUNE_PROMPT_VERSION'",
     )
     .await;
     let output = home.run(&["doctor"]).refused(&["BRUNE_SESSION_MAX_MINUTES", "BRUNE_PROMPT_ID"]);
     assert!(output.contains("ok    audit trail: "), "{output}");
-    by_hand::set(&pool, "BRUNE_SESSION_MAX_MINUTES", "30").await;
+    psql::set(&pool, "BRUNE_SESSION_MAX_MINUTES", "30").await;
     // What only migrating mends is told with the command that does.
     let output = home.run(&["doctor"]).refused(&["BRUNE_PROMPT_VERSION is declared otherwise"]);
     assert!(
@@ -39,7 +39,7 @@ async fn invalid_settings_are_reported_with_a_failure() {
 #[tokio::test]
 async fn a_tampered_audit_chain_is_found() {
     let app = TestApp::new().await;
-    by_hand::run(
+    psql::run(
         &app.db.owner(),
         "alter table app_global_setting_audit disable trigger user;
          update app_global_setting_audit set reason = 'nothing to see' where seq = 3;
@@ -71,7 +71,7 @@ async fn an_embedded_server_is_checked_with_and_without_a_running_service() {
 #[tokio::test]
 async fn a_disabled_trigger_and_a_shadowable_function_are_found() {
     let app = TestApp::new().await;
-    by_hand::run(
+    psql::run(
         &app.db.admin(),
         "alter table app_global_settings disable trigger app_global_settings_is_audited;
          alter function app_global_setting_audit_chain() reset search_path",
@@ -83,7 +83,7 @@ async fn a_disabled_trigger_and_a_shadowable_function_are_found() {
     let function = "function app_global_setting_audit_chain() has no fixed search_path";
     assert!(output.contains(function), "{output}");
     // The cures that it names are the cures.
-    by_hand::run(
+    psql::run(
         &app.db.admin(),
         "alter table app_global_settings enable trigger app_global_settings_is_audited;
          alter function app_global_setting_audit_chain() set search_path = pg_catalog, public, pg_temp",
@@ -96,7 +96,7 @@ async fn a_disabled_trigger_and_a_shadowable_function_are_found() {
 async fn an_unaudited_change_is_found_after_a_regular_one() {
     let app = TestApp::new().await;
     let pool = app.db.pool();
-    by_hand::run(
+    psql::run(
         &app.db.admin(),
         "alter table app_global_settings disable trigger app_global_settings_is_audited;
          alter table app_global_setting_head disable trigger app_global_setting_head_is_audited;
@@ -106,7 +106,7 @@ async fn an_unaudited_change_is_found_after_a_regular_one() {
          alter table app_global_setting_head enable trigger app_global_setting_head_is_audited",
     )
     .await;
-    by_hand::set(&pool, "BRUNE_COOLDOWN_MINUTES", "45").await;
+    psql::set(&pool, "BRUNE_COOLDOWN_MINUTES", "45").await;
     let output = Home::on(&app.db)
         .run(&["doctor"])
         .refused(&["audit entry 10 is of version 3 of BRUNE_COOLDOWN_MINUTES"]);

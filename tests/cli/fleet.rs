@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::{
     TestApp,
     binary::{Home, Service},
-    by_hand,
+    psql,
     wait::wait_until,
 };
 
@@ -49,7 +49,7 @@ async fn a_stopped_instance_deletes_its_row_and_a_killed_one_expires() {
     assert_eq!(reply.status(), 200);
     assert_eq!(reply.json::<Value>().await.unwrap()["applied"]["instances"], 1);
     // A minute of silence, without waiting for it.
-    by_hand::run(
+    psql::run(
         &app.db.pool(),
         "update brune_instance set seen_at = seen_at - interval '1 minute' where not exists (
            select from brune_instance newer where newer.seen_at < brune_instance.seen_at)",

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{SECRET, TestApp, admin_signed_with, binary::Home, by_hand, cluster::Cluster};
+use crate::support::{SECRET, TestApp, admin_signed_with, binary::Home, cluster::Cluster, psql};
 
 /// The key of a provider that is never called.
 const PROVIDER: (&str, &str) = ("OPENAI_API_KEY", "key-of-the-provider");
@@ -58,20 +58,19 @@ async fn production_refuses_to_serve_as_owner_or_superuser() {
 async fn production_refuses_to_serve_with_a_disabled_trigger() {
     let app = TestApp::new().await;
     let disable = "alter table app_global_settings disable trigger app_global_settings_is_audited";
-    by_hand::run(&app.db.owner(), disable).await;
+    psql::run(&app.db.owner(), disable).await;
     let home = production(Home::on(&app.db));
     let parts = "trigger app_global_settings_is_audited on app_global_settings is disabled";
     home.run(&["serve"]).refused(&[parts]);
-    by_hand::run(&app.db.owner(), disable.replace("disable", "enable")).await;
+    psql::run(&app.db.owner(), disable.replace("disable", "enable")).await;
     home.serve().stop().await;
 }
 
 #[tokio::test]
 async fn a_missing_grant_is_reported_and_restored_by_migrate() {
     let app = TestApp::new().await;
-    by_hand::run(&app.db.owner(), "revoke insert on brune_outbox from brune_service").await;
-    by_hand::run(&app.db.owner(), "grant delete on app_global_setting_audit to brune_service")
-        .await;
+    psql::run(&app.db.owner(), "revoke insert on brune_outbox from brune_service").await;
+    psql::run(&app.db.owner(), "grant delete on app_global_setting_audit to brune_service").await;
     let home = Home::on(&app.db);
     home.run(&["serve"]).refused(&["brune_serve lacks insert on brune_outbox"]);
     home.run(&["doctor"]).refused(&["brune_serve has delete on app_global_setting_audit"]);
@@ -117,8 +116,7 @@ async fn extra_privileges_of_a_login_are_found() {
         cluster.login(&login, &format!("{attributes} in role brune_service")).await;
         if !grant.is_empty() {
             // Before 15 only superusers may set it, and nobody else can be allowed to.
-            if grant.contains("parameter")
-                && by_hand::count(&cluster.admin(), VERSION).await < 150_000
+            if grant.contains("parameter") && psql::count(&cluster.admin(), VERSION).await < 150_000
             {
                 continue;
             }

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::support::{TestApp, binary::Home, by_hand, receiver::Receiver, wait::wait_until};
+use crate::support::{TestApp, binary::Home, psql, receiver::Receiver, wait::wait_until};
 
 const ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -56,7 +56,7 @@ async fn errors_and_the_last_lines_are_forwarded() {
         .with("ALERT_ALLOW_PRIVATE", "true")
         .with("LOG_DISCORD_LEVELS", r#"["error", "info"]"#);
     let service = home.serve();
-    by_hand::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", "9999").await;
+    psql::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", "9999").await;
     let posted = |text: &str| {
         receiver.taken().iter().any(|message| {
             message["embeds"]

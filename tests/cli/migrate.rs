@@ -3,7 +3,7 @@
 use brune::settings::BRUN_E;
 use sqlx::PgPool;
 
-use crate::support::{TestApp, TestDb, binary::Home, by_hand};
+use crate::support::{TestApp, TestDb, binary::Home, psql};
 
 /// Every value with its version and the reason of its first entry on the trail, by key.
 async fn values(pool: &PgPool) -> Vec<(String, String)> {
@@ -135,8 +135,8 @@ async fn invalid_initial_values_are_all_reported_and_nothing_is_written() {
 #[tokio::test]
 async fn an_incompatible_catalog_reports_every_key_before_writing() {
     let app = TestApp::new().await;
-    by_hand::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", "200").await;
-    by_hand::set(&app.db.pool(), "BRUNE_SESSION_MAX_MINUTES", "5").await;
+    psql::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", "200").await;
+    psql::set(&app.db.pool(), "BRUNE_SESSION_MAX_MINUTES", "5").await;
     let before = state(&app.db.pool()).await;
     let gone = "[[setting]]\nkey = \"BRUNE_PROMPT_VERSION\"";
     let other = "[[setting]]\nkey = \"BRUNE_PROMPT_OTHER\"";

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use sqlx::{AssertSqlSafe, Executor as _, PgPool};
 
-use crate::support::{TestApp, TestDb, by_hand, cluster::Cluster, programs::need};
+use crate::support::{TestApp, TestDb, cluster::Cluster, programs::need, psql};
 
 async fn text(pool: &PgPool, sql: &str) -> String {
     let text: Option<String> =
@@ -251,7 +251,7 @@ async fn every_object_is_in_the_list_and_none_is_public() {
 async fn later_objects_are_readable_by_the_reader_only() {
     let db = TestDb::new().await;
     let sql = "set role brune_owner; create table later (id bigint generated always as identity)";
-    by_hand::run(&db.owner(), sql).await;
+    psql::run(&db.owner(), sql).await;
     let privileges = "select concat(has_table_privilege('brune_reader', 'later', 'select'),
         has_sequence_privilege('brune_reader', 'later_id_seq', 'select'),
         has_table_privilege('brune_reader', 'later', 'insert'),

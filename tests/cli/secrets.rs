@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::support::{
     TestApp, admin_signed_with,
     binary::{Home, Service},
-    by_hand,
+    psql,
 };
 
 /// What nobody may find again, anywhere.
@@ -38,8 +38,8 @@ async fn told(service: &Service) -> Vec<(String, bool)> {
 #[tokio::test]
 async fn a_legacy_secret_is_used_reported_and_cleaned_up() {
     let app = TestApp::new().await;
-    by_hand::leave_secret(&app.db.pool(), "JWT_SECRET", &old()).await;
-    by_hand::leave_secret(&app.db.pool(), "OPENAI_API_KEY", MARKER).await;
+    psql::leave_secret(&app.db.pool(), "JWT_SECRET", &old()).await;
+    psql::leave_secret(&app.db.pool(), "OPENAI_API_KEY", MARKER).await;
     let mut home = Home::on(&app.db).with("NODE_ENV", "production").with("LOG_LEVEL", "trace");
 
     // An older release's rows still work, and are warned of.
@@ -97,7 +97,7 @@ async fn production_requires_a_source_for_each_secret() {
     let app = TestApp::new().await;
     let home = Home::on(&app.db).with("NODE_ENV", "production");
     home.run(&["serve"]).refused(&["JWT_SECRET: is not set"]);
-    by_hand::leave_secret(&app.db.pool(), "JWT_SECRET", "too short").await;
+    psql::leave_secret(&app.db.pool(), "JWT_SECRET", "too short").await;
     home.run(&["serve"]).refused(&["JWT_SECRET: is shorter than 32 bytes"]);
     // And the provider's, of which the catalog says so.
     let home = home.with("JWT_SECRET", NEW);

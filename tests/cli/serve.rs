@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use crate::support::{
     TestApp, TestDb,
     binary::{Home, gone},
-    by_hand,
+    psql,
     wait::wait_until,
 };
 
@@ -134,9 +134,9 @@ async fn a_database_without_a_catalog_is_refused() {
 async fn missing_or_invalid_settings_stop_the_start_and_are_all_reported() {
     let app = TestApp::new().await;
     let pool = app.db.pool();
-    by_hand::delete(&pool, "BRUNE_PROMPT_VERSION").await;
-    by_hand::set(&pool, "BRUNE_SESSION_MAX_MINUTES", "999").await;
-    by_hand::set(&pool, "BRUNE_PROMPT_ID", r#""prompt""#).await;
+    psql::delete(&pool, "BRUNE_PROMPT_VERSION").await;
+    psql::set(&pool, "BRUNE_SESSION_MAX_MINUTES", "999").await;
+    psql::set(&pool, "BRUNE_PROMPT_ID", r#""prompt""#).await;
     let home = Home::on(&app.db);
     let keys = ["BRUNE_PROMPT_VERSION", "BRUNE_SESSION_MAX_MINUTES", "BRUNE_PROMPT_ID"];
     let output = home.run(&["serve"]).refused(&keys);

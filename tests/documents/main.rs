@@ -10,13 +10,13 @@
 
 mod catalogs;
 mod compose;
+mod monitoring;
 mod openapi;
 mod readme;
 mod statements;
 #[path = "../support/mod.rs"]
 mod support;
 mod tutorial;
-mod watching;
 
 /// Returns the fenced blocks of a document, in order: the language of each, and its text.
 fn blocks(text: &str) -> Vec<(&str, String)> {

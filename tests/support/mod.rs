@@ -4,7 +4,6 @@
 #![allow(dead_code, reason = "hardly a test binary uses all of it")]
 
 pub(crate) mod binary;
-pub(crate) mod by_hand;
 mod call;
 pub(crate) mod canary;
 pub(crate) mod cluster;
@@ -16,6 +15,7 @@ pub(crate) mod nginx;
 pub(crate) mod pgbouncer;
 pub(crate) mod programs;
 pub(crate) mod proxy;
+pub(crate) mod psql;
 pub(crate) mod realtime_stub;
 pub(crate) mod receiver;
 pub(crate) mod redis;

@@ -15,7 +15,7 @@ use brune::{
 use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
 use tokio::net::TcpStream;
 
-use super::{TestDb, by_hand::run, programs::need, wait::wait_until};
+use super::{TestDb, programs::need, psql::run, wait::wait_until};
 
 /// How many sessions on the server all its clients share.
 pub(crate) const SESSIONS: u32 = 4;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{CONFIG, export, get, one, plan, put};
 use crate::settings::COOLDOWN;
 use crate::support::{
-    FAST_PACE, Instance, Reply, TestApp, admin, by_hand,
+    FAST_PACE, Instance, Reply, TestApp, admin, psql,
     receiver::{QUICK, Receiver},
     user,
 };
@@ -138,13 +138,13 @@ async fn session_routes_follow_the_declarations_in_the_database() {
     let me = get(&app.instance, "/admin/me").await.ok();
     assert_eq!(me["sessions"], true);
     // Another release's catalog calls one of the nine settings otherwise.
-    by_hand::delete(&app.db.pool(), COOLDOWN).await;
+    psql::delete(&app.db.pool(), COOLDOWN).await;
     app.publish(&BRUN_E.replace(COOLDOWN, "BRUNE_PAUSE_MINUTES")).await;
     // What is read for an administrator is read with the declarations of the database.
     get(&app.instance, "/admin/global-settings").await.ok();
     let problem = get(&app.instance, "/admin/sessions").await.problem(404, "not_found");
     assert!(problem["detail"].as_str().unwrap().contains("1 of the 9"), "{problem}");
-    by_hand::delete(&app.db.pool(), "BRUNE_PAUSE_MINUTES").await;
+    psql::delete(&app.db.pool(), "BRUNE_PAUSE_MINUTES").await;
     app.publish(BRUN_E).await;
     get(&app.instance, "/admin/global-settings").await.ok();
     let listing = get(&app.instance, "/admin/sessions").await.ok();

@@ -1,16 +1,16 @@
 //! `/admin/config`, the per-key contract: keys, documents, plans.
 
 mod apply;
-mod bad_documents;
 mod catalogs;
 mod documents;
+mod invalid_documents;
 mod keys;
-mod one_path;
-mod own_variables;
-mod own_words;
+mod parse_errors;
 mod plan;
 mod quota;
-mod scenarios;
+mod service_variables;
+mod shared_write_path;
+mod user_stories;
 mod write;
 
 use serde_json::{Value, json};

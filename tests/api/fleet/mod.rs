@@ -1,7 +1,7 @@
 //! `/admin/instances`, and what a row of the fleet goes through.
 
-mod trouble;
 mod wait;
+mod wait_failures;
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sqlx::postgres::PgPoolOptions;
 
 use crate::support::{
-    FAST_PACE, Instance, TestApp, admin, by_hand, proxy::Proxy, user, wait::wait_until,
+    FAST_PACE, Instance, TestApp, admin, proxy::Proxy, psql, user, wait::wait_until,
 };
 
 /// Heartbeats so rare that a row is written for an applied revision only.
@@ -158,7 +158,7 @@ async fn a_lost_row_is_written_again() {
         .start()
         .await;
     // What a crash of the server leaves of an unlogged table.
-    by_hand::run(&app.db.owner(), "truncate brune_instance").await;
+    psql::run(&app.db.owner(), "truncate brune_instance").await;
     let is_repeated = async || entry(&app.instance, &app.instance).await.is_some();
     wait_until("it is there again", is_repeated).await;
 }
@@ -177,8 +177,7 @@ async fn heartbeats_resume_after_an_outage() {
     let silent =
         async || entry(&app.instance, &instance).await.is_some_and(|entry| entry["live"] == false);
     // Judged by the usual pace of the one that is asked, so its silence is made longer.
-    by_hand::run(&app.db.pool(), "update brune_instance set seen_at = seen_at - interval '7 s'")
-        .await;
+    psql::run(&app.db.pool(), "update brune_instance set seen_at = seen_at - interval '7 s'").await;
     wait_until("it falls silent", silent).await;
     let reply = instance.get("/admin/instances").bearer(&admin("root")).send().await;
     assert_ne!(reply.header("retry-after"), "");

@@ -14,7 +14,7 @@ use sqlx::{
 use crate::{
     settings::{COOLDOWN, HISTORY, read},
     support::{
-        Instance, TestApp, TestDb, admin, by_hand, firewall,
+        Instance, TestApp, TestDb, admin, firewall, psql,
         roles::{SERVICE, service_role},
         user,
     },
@@ -54,7 +54,7 @@ async fn the_inspection_lists_every_trigger_and_function() {
     let db = TestDb::new().await;
     let inspection = inspect(&db.admin().into()).await.unwrap();
     assert_eq!(inspection.defects, []);
-    let count = async |sql| usize::try_from(by_hand::count(&db.admin(), sql).await).ok();
+    let count = async |sql| usize::try_from(psql::count(&db.admin(), sql).await).ok();
     let triggers = "select count(*) from pg_trigger where not tgisinternal";
     assert_eq!(count(triggers).await, Some(inspection.triggers));
     let functions = "select count(*) from pg_proc where pronamespace = 'public'::regnamespace";

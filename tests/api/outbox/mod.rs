@@ -1,10 +1,10 @@
 //! Messages to other services: what is stored with what happens, and how it arrives.
 
-mod failing;
+mod enqueued;
+mod failures;
+mod payloads;
 mod routes;
-mod shapes;
-mod storm;
-mod told;
+mod worker_crashes;
 
 use brune::config::Alerts;
 use serde_json::{Value, json};

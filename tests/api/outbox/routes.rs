@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{alerting, change, messages, outbox};
 use crate::support::{
-    TestApp, admin, by_hand,
+    TestApp, admin, psql,
     receiver::{QUICK, Receiver},
     user,
     wait::wait_until,
@@ -103,11 +103,11 @@ async fn old_messages_are_deleted_and_undelivered_ones_expire() {
              select gen_random_uuid(), 'webhook', '{status}.{days}', '{{}}', '{status}', created, {settled}
              from (select now() - interval '{days} days' as created) it"
         );
-        by_hand::run(&app.db.pool(), sql).await;
+        psql::run(&app.db.pool(), sql).await;
     }
     instance.watch_outbox();
     let query = "select count(*) from brune_outbox";
-    let tidied = async || by_hand::count(&app.db.pool(), query).await == 4;
+    let tidied = async || psql::count(&app.db.pool(), query).await == 4;
     wait_until("what is old is gone", tidied).await;
     let mut actual = messages(&instance, "").await;
     actual.reverse();

@@ -8,7 +8,7 @@ use brune::{
 use serde_json::{Value, json};
 
 use super::{clean_up, get, is_stored, seeded, started};
-use crate::support::{TestDb, by_hand, firewall};
+use crate::support::{TestDb, firewall, psql};
 
 const REASON: &str = "provided by the platform now";
 
@@ -94,7 +94,7 @@ async fn a_cleanup_is_repeatable_and_a_dry_run_removes_nothing() {
     let page = get(&instance, path).await.ok();
     assert_eq!(page["entries"].as_array().unwrap().len(), 1, "what did nothing is not told");
     // Left again, by an older release that still runs: the next version of its key.
-    by_hand::leave_secret(&db.pool(), "JWT_SECRET", super::MARKER).await;
+    psql::leave_secret(&db.pool(), "JWT_SECRET", super::MARKER).await;
     let body = get(&instance, "/admin/secrets").await.ok();
     let secrets = body["secrets"].as_array().unwrap();
     let secret = secrets.iter().find(|secret| secret["name"] == "JWT_SECRET").unwrap();
@@ -126,7 +126,7 @@ async fn only_named_secrets_are_removed_and_an_unknown_name_removes_nothing() {
 #[tokio::test]
 async fn a_catalog_cannot_drop_a_secret_before_its_cleanup() {
     let db = seeded(&["DISCORD_WEBHOOK_URL"]).await;
-    by_hand::delete(&db.pool(), "DISCORD_WEBHOOK_URL").await;
+    psql::delete(&db.pool(), "DISCORD_WEBHOOK_URL").await;
     let text = BRUN_E.replace("DISCORD_WEBHOOK_URL", "SLACK_WEBHOOK_URL");
     let catalog = Catalog::parse(&text).unwrap();
     let publish = async || {
@@ -165,6 +165,6 @@ async fn postgres_refuses_any_other_change_of_the_audit_table() {
         assert!(refused.contains(refusal), "{sql}: {refused}");
     }
     the_trail_verifies(&db).await;
-    by_hand::delete(&pool, "OPENAI_API_KEY").await;
+    psql::delete(&pool, "OPENAI_API_KEY").await;
     the_trail_verifies(&db).await;
 }

@@ -8,7 +8,7 @@ use brune::config::Environment;
 use serde_json::Value;
 use sqlx::PgPool;
 
-use crate::support::{Instance, Reply, TestDb, admin, by_hand};
+use crate::support::{Instance, Reply, TestDb, admin, psql};
 
 /// What nobody may find again, anywhere.
 const MARKER: &str = "residue-of-a-secret-7d41";
@@ -26,7 +26,7 @@ async fn started(db: &TestDb, variables: &[(&str, &str)]) -> Instance {
 async fn seeded(keys: &[&str]) -> TestDb {
     let app = crate::support::TestApp::new().await;
     for key in keys {
-        by_hand::leave_secret(&app.db.pool(), key, &format!("{MARKER}-{key}")).await;
+        psql::leave_secret(&app.db.pool(), key, &format!("{MARKER}-{key}")).await;
     }
     app.db
 }

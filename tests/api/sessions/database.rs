@@ -5,7 +5,7 @@ use serde_json::json;
 use sqlx::Executor as _;
 
 use super::{find, id};
-use crate::support::{Instance, TestApp, admin, by_hand, proxy::Proxy, user};
+use crate::support::{Instance, TestApp, admin, proxy::Proxy, psql, user};
 
 #[tokio::test]
 async fn a_start_takes_one_round_trip() {
@@ -64,7 +64,7 @@ async fn a_start_on_a_dead_connection_is_retried() {
     let instance = Instance::builder(proxy.pool(2).await).without_listener().start().await;
     for n in 0..10 {
         instance.start_session(&user(&format!("warm-{n}"))).await.ok();
-        let ended = by_hand::end_sessions(&app.db.pool(), "application_name = 'brune'").await;
+        let ended = psql::end_sessions(&app.db.pool(), "application_name = 'brune'").await;
         assert!(ended > 0);
         let reply = instance.start_session(&user(&format!("user-{n}"))).await;
         assert_eq!(reply.status, StatusCode::CREATED, "{n}: {}", reply.text);
@@ -101,12 +101,12 @@ async fn a_start_with_an_unconfirmed_commit_answers_504() {
     let sql = "do $$ begin
         execute format('alter database %I set synchronous_commit = on', current_database());
     end $$";
-    by_hand::run(&app.db.owner(), sql).await;
+    psql::run(&app.db.owner(), sql).await;
     let proxy = Proxy::before(&app.db).await;
     let instance = Instance::builder(proxy.pool(5).await).without_listener().start().await;
     // No standby ever confirms it: the row is written, and nobody is told.
     instance.start_session(&user("ana")).await.problem(504, "outcome_unknown");
-    by_hand::end_sessions(&app.db.pool(), "wait_event = 'SyncRep'").await;
+    psql::end_sessions(&app.db.pool(), "wait_event = 'SyncRep'").await;
     // A start that is refused would wait as well, since it is counted.
     let page = app.instance.get("/admin/sessions?status=active").bearer(&admin("root")).send();
     let page = page.await.ok();

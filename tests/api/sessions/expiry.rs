@@ -17,8 +17,8 @@ use super::{end, find, id, time};
 use crate::support::{
     Instance, TestApp,
     binary::Home,
-    by_hand,
     proxy::Proxy,
+    psql,
     services::Services,
     user,
     wait::{no_hang, wait_until},
@@ -133,7 +133,7 @@ async fn expiry_without_subscribers_enqueues_nothing_and_is_counted() {
     let first = worker.step(None).await.unwrap();
     let lag = gauge(&metrics, "brune_expiry_lag_seconds ");
     let late = "select extract(epoch from now() - min(expires_at))::bigint from brune_session";
-    let most = f64::from(i32::try_from(by_hand::count(&pool, late).await).unwrap()) + 1.0;
+    let most = f64::from(i32::try_from(psql::count(&pool, late).await).unwrap()) + 1.0;
     assert!((10_700.0..=most).contains(&lag), "{lag}, at most {most}");
     let second = worker.step(first.next).await.unwrap();
     let third = worker.step(second.next).await.unwrap();

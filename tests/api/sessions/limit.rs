@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::end;
-use crate::support::{Instance, TestApp, by_hand, services::Services, token, user};
+use crate::support::{Instance, TestApp, psql, services::Services, token, user};
 use brune::http::Grant;
 
 async fn limited(app: &TestApp, per_minute: u32) -> Instance {
@@ -24,7 +24,7 @@ async fn pass(app: &TestApp, seconds: u32) {
         "update brune_start_attempt set tried_at = array(
            select t - interval '{seconds} seconds' from unnest(tried_at) t order by t)"
     );
-    by_hand::run(&app.db.pool(), sql).await;
+    psql::run(&app.db.pool(), sql).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

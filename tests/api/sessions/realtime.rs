@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::{end, find, id, time};
 use crate::support::{
-    Instance, PROVIDER_KEY, Reply, TestApp, admin, by_hand, proxy::Proxy, realtime_stub::Stub,
+    Instance, PROVIDER_KEY, Reply, TestApp, admin, proxy::Proxy, psql, realtime_stub::Stub,
     services::Services, user, wait::wait_until,
 };
 
@@ -261,7 +261,7 @@ async fn die_on_the_way(app: &TestApp, stub: &Stub, key: Option<&str>) -> String
 }
 
 async fn half_a_minute_passes(app: &TestApp) {
-    by_hand::run(
+    psql::run(
         &app.db.pool(),
         "update brune_session set starting_until = starting_until - interval '30 seconds'",
     )

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{COOLDOWN, patch, stored};
-use crate::support::{TestApp, by_hand};
+use crate::support::{TestApp, psql};
 
 /// Makes every insert into `table` raise `error`, the end of a `raise` statement.
 async fn failing(table: &str, error: &str) -> TestApp {
@@ -12,7 +12,7 @@ async fn failing(table: &str, error: &str) -> TestApp {
         "create function public.fails() returns trigger language plpgsql as $$ begin raise exception {error}; end $$;
          create trigger a_fails before insert or update on {table} for each statement execute function public.fails();"
     );
-    by_hand::run(&app.db.admin(), sql).await;
+    psql::run(&app.db.admin(), sql).await;
     app
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{COOLDOWN, HISTORY, PER_DAY, at, entries, faults, patch, read};
-use crate::support::{TestApp, admin, by_hand};
+use crate::support::{TestApp, admin, psql};
 
 /// Four change sets after the seed, of three people, and one refused attempt.
 async fn lived_in() -> TestApp {
@@ -43,7 +43,7 @@ async fn the_history_of_an_unknown_key_is_404_and_of_an_unchanged_key_empty() {
         read(&app.instance, &format!("{path}?key=LOG_LEVEL")).await.ok();
     }
     // A key that a newer catalog forgot has its history.
-    by_hand::delete(&app.db.pool(), COOLDOWN).await;
+    psql::delete(&app.db.pool(), COOLDOWN).await;
     app.publish(&brune::settings::BRUN_E.replace(COOLDOWN, "BRUNE_PAUSE_MINUTES")).await;
     read(&app.instance, super::PATH).await.ok();
     let remaining = entries(&app.instance, &format!("key={COOLDOWN}")).await;

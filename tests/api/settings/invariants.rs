@@ -3,7 +3,7 @@
 use serde_json::json;
 use sqlx::Executor as _;
 
-use super::{COOLDOWN, by_hand, psql, stored, value_of};
+use super::{COOLDOWN, psql, set_by_sql, stored, value_of};
 use crate::support::TestApp;
 
 /// Statements that tell the trail of the change that `set` makes to the cooldown.
@@ -99,7 +99,7 @@ async fn the_old_value_of_an_audit_entry_is_set_by_the_database() {
     let lie =
         change("value_json = '45', version = 2", &format!("'{COOLDOWN}', 'update', '99', '45', 2"));
     psql_owned(&app, lie).await;
-    by_hand(&app.db.pool(), COOLDOWN, &json!(50)).await.unwrap();
+    set_by_sql(&app.db.pool(), COOLDOWN, &json!(50)).await.unwrap();
     let trail = super::entries(&app.instance, &format!("key={COOLDOWN}")).await;
     let before: Vec<_> = trail.iter().map(|entry| entry["old_value"].clone()).collect();
     assert_eq!(before, [json!(45), json!(30), json!(null)]);
@@ -175,7 +175,7 @@ async fn revision_and_time_are_set_by_the_database() {
         &format!("'{COOLDOWN}', 'update', '30', '45', 2"),
     );
     psql_owned(&app, sql).await;
-    by_hand(&app.db.pool(), COOLDOWN, &json!(50)).await.unwrap();
+    set_by_sql(&app.db.pool(), COOLDOWN, &json!(50)).await.unwrap();
     let trail = super::entries(&app.instance, &format!("key={COOLDOWN}")).await;
     let revisions: Vec<_> = trail.iter().map(|entry| entry["revision"].as_i64().unwrap()).collect();
     assert_eq!(revisions, [3, 2, 1]);
@@ -217,7 +217,7 @@ async fn a_number_out_of_range_is_reported_and_can_be_repaired() {
     let actual_rollback =
         super::rollback(&app.instance, super::ROLLBACK, actual_rollback).send().await;
     actual_rollback.problem(404, "version_not_found");
-    by_hand(&app.db.pool(), COOLDOWN, &json!(1e22)).await.unwrap();
+    set_by_sql(&app.db.pool(), COOLDOWN, &json!(1e22)).await.unwrap();
     let stale = json!({"to_revision": 1, "revision": 3});
     let stale = super::rollback(&app.instance, super::ROLLBACK, stale).send().await;
     stale.problem(409, "version_conflict");

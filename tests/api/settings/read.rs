@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{COOLDOWN, PATH, by_hand, entries, one, read, stored};
+use super::{COOLDOWN, PATH, entries, one, read, set_by_sql, stored};
 use crate::support::{Instance, Reply, TestApp, admin};
 
 async fn held(instance: &Instance, path: &str, tags: &[&str]) -> Reply {
@@ -256,7 +256,7 @@ async fn an_integer_stored_with_a_decimal_point_is_returned_as_integer() {
 #[tokio::test]
 async fn a_change_by_sql_is_returned_at_once_and_loaded() {
     let app = TestApp::new().await;
-    by_hand(&app.db.pool(), COOLDOWN, &json!(45)).await.unwrap();
+    set_by_sql(&app.db.pool(), COOLDOWN, &json!(45)).await.unwrap();
     let setting = one(&app.instance, COOLDOWN).await;
     assert_eq!((&setting["value"], &setting["updated_by"]), (&json!(45), &json!("psql")));
     app.instance.wait_for_revision(2).await;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    ALLOWLIST, COOLDOWN, MODEL, PER_DAY, ROLLBACK, at, by_hand, entries, faults, psql, rollback,
+    ALLOWLIST, COOLDOWN, MODEL, PER_DAY, ROLLBACK, at, entries, faults, psql, rollback, set_by_sql,
     stored, value_of,
 };
 use crate::support::{Reply, TestApp};
@@ -127,10 +127,10 @@ async fn a_rollback_is_checked_against_rules_between_keys() {
 #[tokio::test]
 async fn a_rollback_repairs_an_invalid_value() {
     let app = lived_in().await;
-    by_hand(&app.db.pool(), COOLDOWN, &json!(999)).await.unwrap();
+    set_by_sql(&app.db.pool(), COOLDOWN, &json!(999)).await.unwrap();
     to(&app, json!({"key": COOLDOWN, "to_version": 3, "version": 4})).await.ok();
     assert_eq!(value_of(&app, COOLDOWN).await, (json!(60), 5));
-    by_hand(&app.db.pool(), COOLDOWN, &json!(-1)).await.unwrap();
+    set_by_sql(&app.db.pool(), COOLDOWN, &json!(-1)).await.unwrap();
     to(&app, json!({"to_revision": 2, "revision": 7})).await.ok();
     assert_eq!(value_of(&app, COOLDOWN).await, (json!(45), 7));
     app.instance.wait_for_revision(8).await;

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::{catalog, in_env};
-use crate::support::{TestApp, TestDb, binary::Home, by_hand};
+use crate::support::{TestApp, TestDb, binary::Home, psql};
 
 /// A secret as it may come, and whether it is one; if so, without the line end behind it.
 const SECRETS: [(&str, bool); 16] = [
@@ -80,8 +80,8 @@ async fn an_unreadable_secret_stops_the_start() {
 async fn doctor_reports_stored_forbidden_characters_and_the_service_runs() {
     let app = TestApp::new().await;
     let pool = app.db.pool();
-    by_hand::set(&pool, "BRUNE_PROMPT_VERSION", "\"3\\r\"").await;
-    by_hand::set(&pool, "BRUNE_ELIGIBILITY_ALLOWED_LEVELS", "[\"a\", \"b\\u202e\"]").await;
+    psql::set(&pool, "BRUNE_PROMPT_VERSION", "\"3\\r\"").await;
+    psql::set(&pool, "BRUNE_ELIGIBILITY_ALLOWED_LEVELS", "[\"a\", \"b\\u202e\"]").await;
     let mut home = Home::on(&app.db);
     home.run(&["doctor"]).refused(&[
         "FAULT characters: BRUNE_PROMPT_VERSION must not contain a control character (U+000D)",
@@ -92,7 +92,7 @@ async fn doctor_reports_stored_forbidden_characters_and_the_service_runs() {
     assert_eq!(service.anonymous(Method::GET, "/readyz").send().await.unwrap().status(), 200);
     assert!(home.log().contains("stored values contain forbidden characters"));
     // Nothing of it reaches a terminal as it is.
-    by_hand::set(&pool, "BRUNE_PROMPT_ID", "\"pmpt_\\u001b[31m\"").await;
+    psql::set(&pool, "BRUNE_PROMPT_ID", "\"pmpt_\\u001b[31m\"").await;
     home.set("BRUNE_URL", &format!("http://{}", service.address()));
     home.set("BRUNE_TOKEN", &service.token.clone());
     for arguments in [
@@ -103,7 +103,7 @@ async fn doctor_reports_stored_forbidden_characters_and_the_service_runs() {
         let text = home.run(arguments).ok();
         assert!(!text.contains(['\r', '\u{1B}', '\u{202E}']), "{text:?}");
     }
-    by_hand::set(&pool, "BRUNE_PROMPT_ID", "\"pmpt_default\"").await;
+    psql::set(&pool, "BRUNE_PROMPT_ID", "\"pmpt_default\"").await;
     // It does not come back once it is mended.
     let mended = service.change("BRUNE_PROMPT_VERSION", &json!("3"), 2);
     assert_eq!(mended.send().await.unwrap().status(), 200);

@@ -10,8 +10,9 @@ use tokio::task::JoinSet;
 
 use super::{deaf, joined, wait::patch};
 use crate::support::{
-    FAST_PACE, Instance, TestApp, by_hand,
+    FAST_PACE, Instance, TestApp,
     proxy::Proxy,
+    psql,
     wait::{deadline_after, let_time_pass, wait_until},
 };
 
@@ -135,12 +136,12 @@ async fn a_wait_retries_after_a_failed_read() {
     let proxy = Proxy::before(&app.db).await;
     let writer = Instance::builder(proxy.pool(5).await).without_listener().start().await;
     let pool = app.db.owner();
-    by_hand::run(&pool, "alter table brune_instance rename to out_of_sight").await;
+    psql::run(&pool, "alter table brune_instance rename to out_of_sight").await;
     let before = proxy.round_trips();
     let is_back = async {
         let failed = async || proxy.round_trips() > before + ENOUGH;
         wait_until("it looked and failed", failed).await;
-        by_hand::run(&pool, "alter table out_of_sight rename to brune_instance").await;
+        psql::run(&pool, "alter table out_of_sight rename to brune_instance").await;
     };
     let (applied, ()) = tokio::join!(waited(&writer, 2, Duration::from_secs(15)), is_back);
     assert!(applied.is_everywhere() && applied.instances == Some(2), "{applied:?}");
@@ -149,7 +150,7 @@ async fn a_wait_retries_after_a_failed_read() {
 #[tokio::test]
 async fn an_unreadable_fleet_answers_202_with_null_instances() {
     let app = TestApp::new().await;
-    by_hand::run(&app.db.owner(), "drop table brune_instance").await;
+    psql::run(&app.db.owner(), "drop table brune_instance").await;
     let reply = patch(&app.instance, "wait=applied&timeout_ms=200", 45, 1).send().await;
     assert_eq!((reply.status, &reply.body["revision"]), (StatusCode::ACCEPTED, &json!(2)));
     let applied = &reply.body["applied"];

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     config::{CONFIG, IMPORT},
     settings::{COOLDOWN, PATH, ROLLBACK, one, rollback, stored},
-    support::{Call, Instance, Reply, TestApp, admin, by_hand},
+    support::{Call, Instance, Reply, TestApp, admin, psql},
 };
 
 /// One way to send a text to where settings are kept.
@@ -228,8 +228,8 @@ async fn a_secret_inserted_by_sql_is_not_returned() {
     for form in all() {
         let app = TestApp::new().await;
         let (pool, secret) = (app.db.pool(), form.of(&core()));
-        by_hand::set(&pool, LEVELS, &json!([secret]).to_string()).await;
-        by_hand::set(&pool, LEVELS, "[]").await;
+        psql::set(&pool, LEVELS, &json!([secret]).to_string()).await;
+        psql::set(&pool, LEVELS, "[]").await;
         app.instance.wait_for_revision(3).await;
         let newest = crate::settings::entries(&app.instance, &format!("key={LEVELS}")).await;
         for target in [

@@ -1,11 +1,11 @@
 //! Secrets that are sent where settings belong: refused on every way in, on the trail without what was sent,
 //! and nowhere else.
 
-mod attempts;
 mod catalogs;
-mod false_alarms;
-mod forms;
-mod held;
+mod false_positives;
+mod formats;
+mod known_secrets;
+mod locked_keys;
 mod refusals;
 mod samples;
 

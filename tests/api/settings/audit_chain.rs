@@ -6,7 +6,7 @@ use brune::{
 };
 use serde_json::json;
 
-use super::{COOLDOWN, PER_DAY, ROLLBACK, at, by_hand, faults, patch, psql, read, rollback};
+use super::{COOLDOWN, PER_DAY, ROLLBACK, at, faults, patch, psql, read, rollback, set_by_sql};
 use crate::support::TestApp;
 
 async fn verified(app: &TestApp) -> (i64, Vec<ChainBreak>) {
@@ -23,7 +23,7 @@ async fn lived_in() -> TestApp {
         json!([{"key": "JWT_SECRET", "value": "x"}, {"key": COOLDOWN, "value": 50, "version": 2}]);
     patch(&app.instance, &locked).send().await.problem(403, "key_locked");
     patch(&app.instance, &locked).header("prefer", "handling=lenient").send().await.ok();
-    by_hand(&app.db.pool(), PER_DAY, &json!(6)).await.unwrap();
+    set_by_sql(&app.db.pool(), PER_DAY, &json!(6)).await.unwrap();
     let actual_rollback = json!({"to_revision": 1, "revision": 4});
     rollback(&app.instance, ROLLBACK, actual_rollback).send().await.ok();
     psql(&app.db.pool(), "begin;
@@ -116,7 +116,7 @@ async fn gaps_in_versions_and_revisions_are_found_in_spite_of_later_entries() {
             let on = format!("alter table {table} enable trigger all");
             sqlx::raw_sql(sqlx::AssertSqlSafe(on)).execute(&app.db.admin()).await.unwrap();
         }
-        by_hand(&app.db.pool(), PER_DAY, &json!(5)).await.unwrap();
+        set_by_sql(&app.db.pool(), PER_DAY, &json!(5)).await.unwrap();
         assert_eq!(verified(&app).await.1, expected, "{sql}");
         // In parts it is the same, wherever a part ends.
         for most in [1, 9, 10, 20_000] {

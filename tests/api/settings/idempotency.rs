@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 
 use super::{COOLDOWN, PATH, ROLLBACK, entries, psql, rollback, stored, value_of};
-use crate::support::{Instance, Reply, TestApp, admin, by_hand, wait::wait_until};
+use crate::support::{Instance, Reply, TestApp, admin, psql, wait::wait_until};
 
 fn body(value: i64, version: i64) -> Value {
     json!({"reason": "once", "changes": [{"key": COOLDOWN, "value": value, "version": version}]})
@@ -131,7 +131,7 @@ async fn a_rollback_is_idempotent_like_a_change() {
 async fn end_the_wait(pool: &PgPool) {
     let sql = "select count(pg_cancel_backend(pid)) from pg_stat_activity
         where datname = current_database() and wait_event = 'SyncRep'";
-    let are_gone = async || by_hand::count(pool, sql).await == 0;
+    let are_gone = async || psql::count(pool, sql).await == 0;
     wait_until("no session waits for the standby", are_gone).await;
 }
 

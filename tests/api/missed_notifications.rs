@@ -8,8 +8,9 @@ use sqlx::{AssertSqlSafe, PgPool};
 use tokio::sync::Semaphore;
 
 use crate::support::{
-    Instance, TestApp, TestDb, admin, by_hand,
+    Instance, TestApp, TestDb, admin,
     proxy::Proxy,
+    psql,
     wait::{let_time_pass, wait_until},
 };
 
@@ -60,7 +61,7 @@ async fn end(pool: &PgPool, processes: &[i32]) {
 /// Gives the version of the prompt that of `round`, and ends `processes` at `moment`.
 async fn change_and_end(pool: &PgPool, round: i64, moment: Moment, processes: &[i32]) {
     let mut tx = pool.begin().await.unwrap();
-    by_hand::set(&mut *tx, KEY, &value(round)).await;
+    psql::set(&mut *tx, KEY, &value(round)).await;
     match moment {
         Moment::Before | Moment::Between => {
             end(pool, processes).await;
@@ -100,7 +101,7 @@ async fn no_change_is_missed_over_two_hundred_lost_listeners() {
         change_and_end(&pool, revision, moment, &processes).await;
         if matches!(moment, Moment::Between) {
             revision += 1;
-            by_hand::set(&pool, KEY, &value(revision)).await;
+            psql::set(&pool, KEY, &value(revision)).await;
         }
         for instance in &fleet {
             instance.wait_for_revision(revision).await;
@@ -141,7 +142,7 @@ async fn no_change_is_missed_when_twenty_listeners_fall_silent() {
     for (proxy, _) in &fleet {
         proxy.fall_silent();
     }
-    by_hand::set(&db.pool(), KEY, &value(2)).await;
+    psql::set(&db.pool(), KEY, &value(2)).await;
     writer.wait_for_revision(2).await;
     for (_, instance) in &fleet {
         instance.settings.listening().wait_for(|is_open| !*is_open).await.unwrap();

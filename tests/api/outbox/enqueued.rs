@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{KEY, alerting, messages};
 use crate::support::{
-    FAST_PACE, Instance, TestApp, admin, by_hand,
+    FAST_PACE, Instance, TestApp, admin, psql,
     receiver::{QUICK, Receiver},
     wait::wait_until,
 };
@@ -144,7 +144,7 @@ async fn an_old_value_that_looks_like_a_secret_is_redacted() {
     let app = TestApp::new().await;
     let instance = alerting(&app, &Receiver::new().await.as_webhook()).await;
     let looks = format!("ghp_{}", "a1B2".repeat(9));
-    by_hand::set(&app.db.pool(), "BRUNE_PROMPT_VERSION", &json!(looks).to_string()).await;
+    psql::set(&app.db.pool(), "BRUNE_PROMPT_VERSION", &json!(looks).to_string()).await;
     instance.change(&[("BRUNE_PROMPT_VERSION", json!("7"), 2)]).await.ok();
     let messages = stored(&instance).await;
     assert!(!format!("{messages:?}").contains(&looks), "{messages:?}");
@@ -155,7 +155,7 @@ async fn an_old_value_that_looks_like_a_secret_is_redacted() {
 #[tokio::test]
 async fn a_cleanup_enqueues_the_names_of_the_secrets() {
     let app = TestApp::new().await;
-    by_hand::leave_secret(&app.db.pool(), "OPENAI_API_KEY", "sk-left-behind").await;
+    psql::leave_secret(&app.db.pool(), "OPENAI_API_KEY", "sk-left-behind").await;
     let receiver = Receiver::new().await;
     let instance = Instance::builder(app.db.pool())
         .alerts(&receiver.as_webhook())
@@ -197,7 +197,7 @@ async fn a_silent_instance_is_reported_once_by_several_instances() {
     departed.fleet.join(&departed.pool, 1).await.unwrap();
     departed.fleet.leave(&departed.pool).await.unwrap();
     let sql = "update brune_instance set seen_at = seen_at - interval '1 hour'";
-    by_hand::run(&app.db.pool(), sql).await;
+    psql::run(&app.db.pool(), sql).await;
     let mut lookers = Vec::new();
     for _ in 0..3 {
         let instance = Instance::builder(app.db.pool())
@@ -242,10 +242,10 @@ async fn invalid_and_recovered_settings_are_reported() {
     let app = TestApp::new().await;
     let mut instance = alerting(&app, &Receiver::new().await.as_webhook()).await;
     instance.join_fleet().await;
-    by_hand::set(&app.db.pool(), KEY, "999").await;
+    psql::set(&app.db.pool(), KEY, "999").await;
     let is_reported = async |count: usize| stored(&instance).await.len() == count;
     wait_until("it is told", async || is_reported(1).await).await;
-    by_hand::set(&app.db.pool(), KEY, "30").await;
+    psql::set(&app.db.pool(), KEY, "30").await;
     wait_until("it is told to be well", async || is_reported(2).await).await;
     let is_reported = stored(&instance).await;
     assert_eq!(is_reported[0].1["what"], "settings_invalid");

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::alerting;
 use crate::support::{
-    TestApp, by_hand,
+    TestApp, psql,
     receiver::{QUICK, Receiver, status},
     wait::wait_until,
 };
@@ -35,7 +35,7 @@ async fn ten_thousand_messages_arrive_in_order_while_workers_are_killed() {
          select gen_random_uuid(), 'webhook', 'session.started', jsonb_build_object('number', n)
          from generate_series(1, {MESSAGES}) n order by n"
     );
-    by_hand::run(&app.db.pool(), stored).await;
+    psql::run(&app.db.pool(), stored).await;
     let start = || {
         let worker = instance.worker(MORTAL);
         #[expect(clippy::disallowed_methods, reason = "it is killed, and its end is waited for")]
@@ -59,13 +59,13 @@ async fn ten_thousand_messages_arrive_in_order_while_workers_are_killed() {
     workers.iter().for_each(tokio::task::JoinHandle::abort);
     assert!(5 < kills, "only {kills} workers were killed");
     let query = "select count(*) from brune_outbox where status = 'delivered'";
-    assert_eq!(by_hand::count(&app.db.pool(), query).await, 10_000);
+    assert_eq!(psql::count(&app.db.pool(), query).await, 10_000);
     holds(&receiver.taken());
 }
 
 async fn is_delivered(app: &TestApp) -> bool {
     let query = "select count(*) from brune_outbox where status = 'waiting'";
-    by_hand::count(&app.db.pool(), query).await == 0
+    psql::count(&app.db.pool(), query).await == 0
 }
 
 /// Everything arrived; what arrived twice has one id; and what came first came in order.

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
 
 use crate::support::{
-    Instance, Reply, TestApp, admin, by_hand,
+    Instance, Reply, TestApp, admin,
     proxy::Proxy,
-    user,
+    psql, user,
     wait::{no_hang, wait_until},
 };
 
@@ -49,7 +49,7 @@ async fn a_change_reaches_another_instance_by_notification() {
 #[tokio::test]
 async fn a_change_by_sql_is_loaded() {
     let app = TestApp::new().await;
-    by_hand::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", "7.0").await;
+    psql::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", "7.0").await;
     app.instance.wait_for_revision(2).await;
     assert_eq!(app.instance.settings.current().get_integer("BRUNE_COOLDOWN_MINUTES"), Ok(7));
     assert_eq!(app.instance.start_session(&user("ana")).await.ok()["config"]["revision"], 2);
@@ -94,7 +94,7 @@ async fn a_change_while_the_listener_reconnects_is_not_missed() {
     let proxy = Proxy::before(&app.db).await;
     let instance = Instance::builder(proxy.pool(5).await).start().await;
     proxy.hold_listening();
-    assert_eq!(by_hand::end_sessions(&app.db.pool(), LISTENERS).await, 2);
+    assert_eq!(psql::end_sessions(&app.db.pool(), LISTENERS).await, 2);
     wait_until("it wants to listen again", async || proxy.holds()).await;
     change(&app.instance, "2", 1).await.ok();
     proxy.let_listen();
@@ -107,13 +107,13 @@ async fn a_lost_listener_is_reported_and_reconnects() {
     let app = TestApp::new().await;
     let mut listening = app.instance.settings.listening();
     listening.mark_unchanged();
-    assert_eq!(by_hand::end_sessions(&app.db.pool(), LISTENERS).await, 1);
+    assert_eq!(psql::end_sessions(&app.db.pool(), LISTENERS).await, 1);
     let lost_and_found = async {
         listening.changed().await.unwrap();
         listening.wait_for(|is_open| *is_open).await.unwrap();
     };
     no_hang("the channel is lost and opened again", lost_and_found).await;
-    assert_eq!(by_hand::end_sessions(&app.db.pool(), LISTENERS).await, 1, "there is a new one");
+    assert_eq!(psql::end_sessions(&app.db.pool(), LISTENERS).await, 1, "there is a new one");
     change(&app.instance, "2", 1).await.ok();
     app.instance.wait_for_revision(2).await;
 }
@@ -252,7 +252,7 @@ async fn a_database_that_refuses_connections_answers_503() {
     // Before nobody is let in any more.
     let mut inside = app.db.options().connect().await.unwrap();
     admin.execute(allow(false)).await.unwrap();
-    by_hand::end_sessions(&mut inside, "true").await;
+    psql::end_sessions(&mut inside, "true").await;
     let refused = instance.start_session(&user("ana")).await;
     assert_ne!(refused.header("retry-after"), "");
     refused.problem(503, "unavailable");

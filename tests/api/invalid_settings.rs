@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use sqlx::Executor as _;
 
-use crate::support::{Instance, Reply, TestApp, admin, by_hand, user, wait::wait_until};
+use crate::support::{Instance, Reply, TestApp, admin, psql, user, wait::wait_until};
 
 /// The keys that a refusal for the settings' sake names, sorted.
 #[track_caller]
@@ -47,8 +47,8 @@ async fn mend(instance: &Instance, key: &str, value: Value) -> Value {
 async fn starts_name_every_invalid_key_while_readers_keep_the_last_good_snapshot() {
     let app = TestApp::new().await;
     let deaf = Instance::builder(app.db.pool()).without_listener().start().await;
-    by_hand::set(&app.db.pool(), "BRUNE_SESSION_MAX_MINUTES", "999").await;
-    by_hand::set(&app.db.pool(), "BRUNE_PROMPT_ID", r#""prompt""#).await;
+    psql::set(&app.db.pool(), "BRUNE_SESSION_MAX_MINUTES", "999").await;
+    psql::set(&app.db.pool(), "BRUNE_PROMPT_ID", r#""prompt""#).await;
     wait_until("both are seen", async || app.instance.settings.violations().len() == 2).await;
     let keys = ["BRUNE_PROMPT_ID", "BRUNE_SESSION_MAX_MINUTES"];
     assert_eq!(named(app.instance.start_session(&user("ana")).await), keys);
@@ -70,7 +70,7 @@ async fn starts_name_every_invalid_key_while_readers_keep_the_last_good_snapshot
 async fn a_patch_repairs_an_invalid_value_and_every_instance_recovers() {
     let app = TestApp::new().await;
     let other = app.another_instance().await;
-    by_hand::set(&app.db.pool(), "BRUNE_SESSION_MAX_MINUTES", "999").await;
+    psql::set(&app.db.pool(), "BRUNE_SESSION_MAX_MINUTES", "999").await;
     accuses(&app.instance).await;
     accuses(&other).await;
     let changed = mend(&other, "BRUNE_SESSION_MAX_MINUTES", json!(20)).await;
@@ -87,9 +87,9 @@ async fn a_patch_repairs_an_invalid_value_and_every_instance_recovers() {
 #[tokio::test]
 async fn a_repair_by_sql_is_noticed() {
     let app = TestApp::new().await;
-    by_hand::set(&app.db.pool(), "BRUNE_SESSION_MAX_MINUTES", "0").await;
+    psql::set(&app.db.pool(), "BRUNE_SESSION_MAX_MINUTES", "0").await;
     accuses(&app.instance).await;
-    by_hand::set(&app.db.pool(), "BRUNE_SESSION_MAX_MINUTES", "1").await;
+    psql::set(&app.db.pool(), "BRUNE_SESSION_MAX_MINUTES", "1").await;
     is_sound(&app.instance).await;
     let session = app.instance.start_session(&user("ana")).await.ok();
     assert_eq!(session["config"]["session_max_minutes"], 1);
@@ -98,7 +98,7 @@ async fn a_repair_by_sql_is_noticed() {
 #[tokio::test]
 async fn a_deleted_setting_is_reported_and_can_be_set_again() {
     let app = TestApp::new().await;
-    by_hand::delete(&app.db.pool(), "BRUNE_SESSION_MAX_MINUTES").await;
+    psql::delete(&app.db.pool(), "BRUNE_SESSION_MAX_MINUTES").await;
     accuses(&app.instance).await;
     assert_eq!(
         named(app.instance.start_session(&user("ana")).await),
@@ -115,7 +115,7 @@ async fn a_deleted_setting_is_reported_and_can_be_set_again() {
 #[tokio::test]
 async fn a_violated_rule_between_two_keys_names_both_and_can_be_repaired() {
     let app = TestApp::new().await;
-    by_hand::set(&app.db.pool(), "BRUNE_OPENAI_REALTIME_MODEL_ALLOWLIST", r#"["other"]"#).await;
+    psql::set(&app.db.pool(), "BRUNE_OPENAI_REALTIME_MODEL_ALLOWLIST", r#"["other"]"#).await;
     accuses(&app.instance).await;
     let keys = named(app.instance.start_session(&user("ana")).await);
     assert!(keys.contains(&"BRUNE_OPENAI_REALTIME_MODEL".to_owned()), "{keys:?}");
@@ -137,7 +137,7 @@ async fn a_number_out_of_range_is_refused_by_the_database() {
 async fn numbers_that_break_a_rule_are_reported_and_can_be_repaired() {
     for number in ["1e299", "30.5", "99999999999999999999", "-1"] {
         let app = TestApp::new().await;
-        by_hand::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", number).await;
+        psql::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", number).await;
         accuses(&app.instance).await;
         let refused = app.instance.start_session(&user("ana")).await;
         assert_eq!(named(refused), ["BRUNE_COOLDOWN_MINUTES"], "{number}");
@@ -159,10 +159,10 @@ async fn a_tightened_rule_invalidates_a_stored_value_until_it_fits() {
              where key = 'BRUNE_COOLDOWN_MINUTES'"
         )
     };
-    by_hand::run(&app.db.owner(), rule(10)).await;
+    psql::run(&app.db.owner(), rule(10)).await;
     accuses(&app.instance).await;
     assert_eq!(named(app.instance.start_session(&user("ana")).await), ["BRUNE_COOLDOWN_MINUTES"]);
-    by_hand::run(&app.db.owner(), rule(60)).await;
+    psql::run(&app.db.owner(), rule(60)).await;
     is_sound(&app.instance).await;
     app.instance.start_session(&user("ana")).await.ok();
 }
@@ -177,13 +177,13 @@ async fn an_unreadable_declaration_is_reported_until_it_is_repaired() {
              where key = 'BRUNE_PROMPT_VERSION'"
         )
     };
-    by_hand::run(&app.db.owner(), rules(r#"{"regex": "("}"#)).await;
+    psql::run(&app.db.owner(), rules(r#"{"regex": "("}"#)).await;
     accuses(&app.instance).await;
     assert_eq!(ready(&app.instance).await, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(named(app.instance.start_session(&user("ana")).await), ["BRUNE_PROMPT_VERSION"]);
     // What was written before the declaration went bad is still what readers get.
     assert_eq!(deaf.settings.get_string("BRUNE_PROMPT_VERSION").unwrap(), "1");
-    by_hand::run(&app.db.owner(), rules("{}")).await;
+    psql::run(&app.db.owner(), rules("{}")).await;
     is_sound(&app.instance).await;
     app.instance.start_session(&user("ana")).await.ok();
 }

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use tokio::sync::Barrier;
 
 use crate::support::{
-    TestDb, by_hand,
+    TestDb, psql,
     wait::{no_hang, wait_until},
 };
 
@@ -55,7 +55,7 @@ async fn a_cancelled_query_closes_its_connection() {
     };
     let blocked = "select count(*) from pg_stat_activity
         where datname = current_database() and wait_event = 'advisory'";
-    let is_blocked = async || by_hand::count(&other, blocked).await == 1;
+    let is_blocked = async || psql::count(&other, blocked).await == 1;
     tokio::select! {
         _ = database::read_with_retry(&pool, waits) => panic!("it was over before it was given up"),
         () = wait_until("the statement waits for the lock", is_blocked) => (),
@@ -87,7 +87,7 @@ async fn a_broken_idle_connection_is_replaced() {
     // All three are open, and wait.
     let connections = join_all((0..3).map(|_| database::read_with_retry(&pool, hold))).await;
     assert!(connections.iter().all(Result::is_ok));
-    assert_eq!(by_hand::end_sessions(&db.pool(), "application_name = 'brune'").await, 3);
+    assert_eq!(psql::end_sessions(&db.pool(), "application_name = 'brune'").await, 3);
     pid(&pool).await;
     let work = Transaction::begin(&pool, Deadline::standard()).await.unwrap();
     work.finish(Ok::<_, TransactionError>(()), OnSuccess::Commit).await.unwrap();
@@ -107,7 +107,6 @@ async fn two_hundred_queries_share_two_connections_until_the_pool_closes() {
         database::read_with_retry(&pool, ask).await,
         Err(TransactionError::Unavailable(_))
     ));
-    let are_gone =
-        async || by_hand::end_sessions(&db.pool(), "application_name = 'brune'").await == 0;
+    let are_gone = async || psql::end_sessions(&db.pool(), "application_name = 'brune'").await == 0;
     wait_until("nothing is left of them", are_gone).await;
 }

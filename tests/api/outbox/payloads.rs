@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{KEY, alerting, change, messages};
 use crate::support::{
-    TestApp, by_hand,
+    TestApp, psql,
     receiver::{QUICK, Receiver, SIGNING},
     user,
 };
@@ -195,7 +195,7 @@ async fn each_sink_receives_the_topics_it_subscribes_to() {
     instance.start_delivery(QUICK);
     let sql = "insert into brune_outbox (id, sink, topic, payload)
         values (gen_random_uuid(), 'webhook', 'session.of_another_release', '{\"a\": 1}')";
-    by_hand::run(&app.db.pool(), sql).await;
+    psql::run(&app.db.pool(), sql).await;
     change(&instance, 1..2).await;
     instance.change(&[("JWT_SECRET", json!("x"), 1)]).await.problem(403, "key_locked");
     let types = |told: Vec<Value>| -> Vec<Value> {

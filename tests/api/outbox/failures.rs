@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{alerting, change, messages, outbox};
 use crate::support::{
-    Instance, TestApp, admin, by_hand,
+    Instance, TestApp, admin, psql,
     receiver::{QUICK, Receiver, status},
     wait::wait_until,
 };
@@ -261,12 +261,12 @@ async fn a_worker_that_lost_its_lease_cannot_mark_a_message() {
     wait_until("the first one is under way", came).await;
     // As if the lease had run out meanwhile, and another worker had taken the sink.
     let query = "update brune_outbox_sink set lease = gen_random_uuid(), leased_until = now() + interval '1 hour'";
-    by_hand::run(&app.db.pool(), query).await;
+    psql::run(&app.db.pool(), query).await;
     receiver.open(true);
     wait_until("the answer came", async || receiver.taken().len() == 1).await;
     let actual_query = "update brune_outbox_sink set lease = null, leased_until = null";
     assert_eq!(messages(&instance, "?status=waiting").await.len(), 2);
-    by_hand::run(&app.db.pool(), actual_query).await;
+    psql::run(&app.db.pool(), actual_query).await;
     assert_eq!(revisions(&receiver.takes(3).await), [2, 2, 3]);
     let ids = receiver.received();
     assert_eq!(ids[0].header("webhook-id"), ids[1].header("webhook-id"));
