@@ -136,11 +136,9 @@ fn table() {
     for threads in THREADS {
         for size in SIZES {
             let subjects = Subjects::new(size);
-            let (bare, service, cloned) = (
-                |key: &str| subjects.bare(key),
-                |key: &str| subjects.service(key),
-                |key: &str| subjects.cloned(key),
-            );
+            let bare = |key: &str| subjects.bare(key);
+            let service = |key: &str| subjects.service(key);
+            let cloned = |key: &str| subjects.cloned(key);
             let [bare, service, cloned] =
                 in_turns(threads, &subjects.keys, [&bare, &service, &cloned]);
             let ratio = service / bare;
@@ -157,11 +155,9 @@ fn variants(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("read/{threads}-threads"));
         for size in SIZES {
             let subjects = Subjects::new(size);
-            let (bare, service, cloned) = (
-                |key: &str| subjects.bare(key),
-                |key: &str| subjects.service(key),
-                |key: &str| subjects.cloned(key),
-            );
+            let bare = |key: &str| subjects.bare(key);
+            let service = |key: &str| subjects.service(key);
+            let cloned = |key: &str| subjects.cloned(key);
             let reads: [(&str, Read<'_>); 3] =
                 [("bare", &bare), ("service", &service), ("cloned", &cloned)];
             for (name, read) in reads {

@@ -68,7 +68,8 @@ impl Writers {
     /// What they were told, and every status they got.
     async fn stop(self) -> (Acknowledged, Vec<u16>) {
         self.stop.store(true, Ordering::SeqCst);
-        let (mut all, mut statuses) = (Acknowledged::new(), Vec::new());
+        let mut all = Acknowledged::new();
+        let mut statuses = Vec::new();
         for (told, got) in self.clients.join_all().await {
             for (at, value) in told {
                 assert!(all.insert(at, value).is_none(), "two writers were told the same version");
@@ -84,7 +85,8 @@ async fn write(
     stop: Arc<AtomicBool>,
     number: usize,
 ) -> (Acknowledged, Vec<u16>) {
-    let (mut told, mut statuses) = (Acknowledged::new(), Vec::new());
+    let mut told = Acknowledged::new();
+    let mut statuses = Vec::new();
     for n in 0_usize.. {
         if stop.load(Ordering::SeqCst) {
             break;
@@ -165,7 +167,8 @@ async fn a_killed_service_loses_no_acknowledged_write() {
     for _ in 0..3 {
         let service = Arc::new(home.serve());
         nothing_is_lost(&service, &acknowledged).await;
-        let (writers, postgres) = (Writers::start(&service), home.postmaster().unwrap());
+        let writers = Writers::start(&service);
+        let postgres = home.postmaster().unwrap();
         let revision = service.get(PATH).await["revision"].as_i64().unwrap();
         reaches(&service, revision + 30).await;
         service.signal(Signal::KILL);
@@ -315,7 +318,8 @@ async fn messages_arrive_in_order_while_delivering_services_are_killed() {
     }
     assert!(kills > 4, "only {kills} services were killed");
     wait_until("every message is delivered", is_delivered).await;
-    let (mut ids, mut first) = (BTreeMap::new(), Vec::new());
+    let mut ids = BTreeMap::new();
+    let mut first = Vec::new();
     for told in receiver.taken() {
         let number = told["data"]["number"].as_u64().unwrap();
         if number_is_new(&mut ids, number, &told["id"]) {

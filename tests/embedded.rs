@@ -212,7 +212,8 @@ async fn a_stale_ready_file_is_ignored() {
     // The number of a process that lives, as after a restart of a container.
     let me = std::process::id();
     let dir = sandbox.dir();
-    let (data, run) = (dir.join("data"), dir.join("run"));
+    let data = dir.join("data");
+    let run = dir.join("run");
     let note = format!(
         "{me}\n{}\n1700000000\n5432\n{}\n\n  1 2\nready   \n",
         data.display(),

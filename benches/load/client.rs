@@ -70,7 +70,8 @@ impl Client {
         self.sender.ready().await.unwrap();
         let response = self.sender.send_request(request.body(Body::empty()).unwrap()).await;
         let response = response.unwrap();
-        let (status, tag) = (response.status(), response.headers().get(header::ETAG).cloned());
+        let status = response.status();
+        let tag = response.headers().get(header::ETAG).cloned();
         (status, tag, response.into_body().collect().await.unwrap().to_bytes())
     }
 

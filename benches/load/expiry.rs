@@ -50,7 +50,8 @@ pub(crate) async fn run(world: &mut World) {
     }
     // To analyze and to truncate is the owner's.
     let owner = PgPool::connect_lazy_with(world.server.owner_options().database(name));
-    let (mut seconds, mut ratios) = (Vec::new(), Vec::new());
+    let mut seconds = Vec::new();
+    let mut ratios = Vec::new();
     let mut times = [Times::new(), Times::new()];
     // One turn that does not count: connections are made, statements prepared.
     starts(&instances, &mut Times::new(), tokio::time::sleep(ALONE)).await;
@@ -123,12 +124,15 @@ async fn starts(
     meanwhile: impl Future<Output = ()>,
 ) -> f64 {
     let run = Uuid::new_v4().simple().to_string();
-    let (next, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let next = Arc::new(AtomicUsize::new(0));
+    let over = Arc::new(AtomicBool::new(false));
     let mut tasks = JoinSet::new();
     let started_at = Instant::now();
     for n in 0..CLIENTS {
         let mut client = Client::of(instances[n % instances.len()].address()).await;
-        let (run, next, over) = (run.clone(), Arc::clone(&next), Arc::clone(&over));
+        let run = run.clone();
+        let next = Arc::clone(&next);
+        let over = Arc::clone(&over);
         tasks.spawn(async move {
             let mut times = Times::new();
             while !over.load(Ordering::Relaxed) {

@@ -36,7 +36,8 @@ pub(crate) async fn run(world: &mut World) {
     for (format, media_type) in
         [("json", "application/json"), ("yaml", "application/yaml"), ("env", "text/plain")]
     {
-        let (mut exported, mut planned) = (sides(), sides());
+        let mut exported = sides();
+        let mut planned = sides();
         for _ in 0..TURNS {
             for (at, service) in services.iter_mut().enumerate() {
                 let path = format!("/admin/config/export?format={format}");
@@ -50,7 +51,8 @@ pub(crate) async fn run(world: &mut World) {
         compare(&format!("export, {format}"), &SIZES, &exported);
         compare(&format!("plan of an import, {format}"), &SIZES, &planned);
     }
-    let (mut imported, mut patched) = (sides(), sides());
+    let mut imported = sides();
+    let mut patched = sides();
     for turn in 0..TURNS {
         for (at, service) in services.iter_mut().enumerate() {
             let document = service.document(turn);
@@ -97,7 +99,8 @@ fn compare(what: &str, sizes: &[usize; 3], sides: &Sides) {
             ("", (|side: &Side| side.answered.at(0.0)) as fn(&Side) -> f64),
             (", processor", |side: &Side| side.spent.at(0.0)),
         ] {
-            let (small, large) = (of(&sides[0]), of(&sides[at]));
+            let small = of(&sides[0]);
+            let large = of(&sides[at]);
             if small > 0.0 {
                 let figures = format!("{small:.2} / {large:.2} ms");
                 let what = format!("{what}, {times_larger}x{kind}");
@@ -177,7 +180,9 @@ impl Service {
         self.requests += 1;
         let token = admin_called(&format!("admin-{}", self.requests));
         self.client = Client::of(self.program.address).await;
-        let (body, before, started_at) = (body.to_owned(), self.program.spent(), Instant::now());
+        let body = body.to_owned();
+        let before = self.program.spent();
+        let started_at = Instant::now();
         let answer = self.client.expect_as(self.media_type, method, path, &token, body).await;
         side.answered.add(started_at.elapsed());
         // A thread that ended in between took its time with it.
@@ -222,7 +227,8 @@ impl Service {
         let token = admin_called(&format!("admin-{}", self.requests));
         self.client = Client::of(self.program.address).await;
         let started_at = Instant::now();
-        let (path, body) = ("/admin/global-settings", body.to_owned());
+        let path = "/admin/global-settings";
+        let body = body.to_owned();
         let status = self.client.status(Method::PATCH, path, &token, body).await;
         times.add(started_at.elapsed());
         assert_eq!(status, 400);

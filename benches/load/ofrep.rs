@@ -68,7 +68,8 @@ async fn take_turns(
     held: Option<&HeaderValue>,
     reads: usize,
 ) {
-    let (mut ratios, mut rates) = (Vec::new(), [Vec::new(), Vec::new()]);
+    let mut ratios = Vec::new();
+    let mut rates = [Vec::new(), Vec::new()];
     let mut times = [Times::new(), Times::new()];
     // One turn that does not count.
     for side in sides {
@@ -107,7 +108,8 @@ async fn turn(
     let mut tasks = JoinSet::new();
     let started_at = Instant::now();
     for mut client in connected {
-        let (token, held) = (Arc::clone(&token), held.clone());
+        let token = Arc::clone(&token);
+        let held = held.clone();
         tasks.spawn(async move {
             let mut times = Times::new();
             for _ in 0..reads / CLIENTS {

@@ -39,7 +39,8 @@ pub(crate) async fn run(world: &mut World) {
     let mut bare = Bare::on(fleet.instances[0].pool()).await;
     fleet.block(None).await;
     bare.block(None).await;
-    let (mut applied, mut heard) = (Times::new(), Times::new());
+    let mut applied = Times::new();
+    let mut heard = Times::new();
     for _ in 0..BLOCKS {
         fleet.block(Some(&mut applied)).await;
         bare.block(Some(&mut heard)).await;
@@ -102,7 +103,8 @@ impl Fleet {
 
     /// Changes over HTTP that wait for every acknowledgement: from the request to the answer.
     async fn waited(&mut self) -> Times {
-        let (mut client, token) = (Client::of(self.instances[0].address()).await, admin());
+        let mut client = Client::of(self.instances[0].address()).await;
+        let token = admin();
         let path = format!("/admin/global-settings/{}", key());
         let actual = client.expect(Method::GET, &path, &token, String::new()).await;
         let actual: Value = serde_json::from_slice(&actual).unwrap();

@@ -57,7 +57,8 @@ async fn turn(address: SocketAddr, path: &'static str, body: &str, times: &mut T
     let pause = Duration::from_secs(1) / u32::try_from(RATE).unwrap();
     let begin = Instant::now() + Duration::from_millis(100);
     for client in 0..CLIENTS {
-        let (tokens, body) = (Arc::clone(&tokens), body.to_owned());
+        let tokens = Arc::clone(&tokens);
+        let body = body.to_owned();
         let mut connected = Client::of(address).await;
         tasks.spawn(async move {
             let mut times = Times::new();

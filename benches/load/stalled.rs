@@ -48,7 +48,8 @@ pub(crate) async fn run(world: &mut World) {
     fs::write(&file, catalog::text(SETTINGS)).unwrap();
     world.database("stalled", &catalog::generated(SETTINGS)).await.close().await;
     let program = Program::start(&world.url("stalled"), Some(&file)).await;
-    let (mut alone, mut beside) = (Times::new(), Times::new());
+    let mut alone = Times::new();
+    let mut beside = Times::new();
     let mut stored = [0.0_f64; KINDS.len()];
     others(program.address, Duration::from_secs(2)).await;
     for _ in 0..ROUNDS {
@@ -86,7 +87,8 @@ pub(crate) async fn run(world: &mut World) {
 
 /// What others wait, who ask for one setting again and again.
 async fn others(address: SocketAddr, span: Duration) -> Times {
-    let (mut times, token) = (Times::new(), admin());
+    let mut times = Times::new();
+    let token = admin();
     let path = format!("/admin/global-settings/{}", catalog::key(4));
     let started_at = Instant::now();
     let mut client = Client::of(address).await;

@@ -57,7 +57,8 @@ pub(crate) async fn run(world: &mut World) {
 }
 
 async fn compare(clients: usize, instance: &Instance, least: SocketAddr) {
-    let (mut ratios, mut rates) = (Vec::new(), [Vec::new(), Vec::new()]);
+    let mut ratios = Vec::new();
+    let mut rates = [Vec::new(), Vec::new()];
     let mut times = [Times::new(), Times::new()];
     let mut spent = [Duration::ZERO; 2];
     // One turn that does not count: connections are made, statements prepared.
@@ -114,7 +115,8 @@ async fn turn(clients: usize, address: SocketAddr, kind: Kind, times: &mut Times
     let mut tasks = JoinSet::new();
     let started_at = Instant::now();
     for mut client in connected {
-        let (users, next) = (Arc::clone(&users), Arc::clone(&next));
+        let users = Arc::clone(&users);
+        let next = Arc::clone(&next);
         tasks.spawn(async move {
             let mut times = Times::new();
             while let Some((path, token)) = users.get(next.fetch_add(1, Ordering::Relaxed)) {

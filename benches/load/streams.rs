@@ -86,7 +86,8 @@ pub(crate) async fn run(world: &mut World) {
 
 /// Reads until `what` has come; `false` at the end.
 async fn until(stream: &mut TcpStream, what: &[u8]) -> bool {
-    let (mut heard, mut part) = (Vec::new(), [0; 1024]);
+    let mut heard = Vec::new();
+    let mut part = [0; 1024];
     loop {
         match stream.read(&mut part).await {
             Ok(0) | Err(_) => return false,

@@ -34,7 +34,8 @@ pub(crate) async fn run(world: &mut World) {
     service.import(FORMATS[0].1, other_values(&first[0])).await;
     let second = service.exports().await;
     for (at, (name, media_type)) in FORMATS.into_iter().enumerate() {
-        let (mut exported, mut imported) = (Times::new(), Times::new());
+        let mut exported = Times::new();
+        let mut imported = Times::new();
         for turn in 0..TURNS {
             let document = if turn % 2 == 0 { &first[at] } else { &second[at] };
             let started_at = Instant::now();

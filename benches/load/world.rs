@@ -53,7 +53,8 @@ impl World {
         // The server's account passes through when we are root.
         DirBuilder::new().mode(0o711).create(&dir).unwrap();
         #[expect(clippy::disallowed_methods, reason = "the harness has no configuration but this")]
-        let (path, bin_dir) = (std::env::var_os("PATH"), std::env::var_os("BRUNE_PG_BIN_DIR"));
+        let path = std::env::var_os("PATH");
+        let bin_dir = std::env::var_os("BRUNE_PG_BIN_DIR");
         let config = Embedded {
             dir: dir.join("postgres"),
             bin_dir: bin_dir.map(PathBuf::from),
@@ -245,7 +246,8 @@ fn token(grant: &Grant) -> String {
 
 /// A token of a user on a plan.
 pub(crate) fn user(sub: &str) -> String {
-    let (plan, level) = (Some("pro".to_owned()), Some("senior".to_owned()));
+    let plan = Some("pro".to_owned());
+    let level = Some("senior".to_owned());
     token(&Grant { sub: sub.to_owned(), plan, level, ..Grant::default() })
 }
 

@@ -33,9 +33,11 @@ async fn hears(instance: &Instance) -> bool {
 
 #[tokio::test]
 async fn redis_announces_changes_to_all_instances() {
-    let (app, redis) = (TestApp::new().await, Redis::start().await);
+    let app = TestApp::new().await;
+    let redis = Redis::start().await;
     let hints = ChangeSignal::Redis(redis.url());
-    let (one, other) = (following(&app, &hints, NEVER).await, following(&app, &hints, NEVER).await);
+    let one = following(&app, &hints, NEVER).await;
+    let other = following(&app, &hints, NEVER).await;
     for instance in [&one, &other] {
         wait_until("it hears", async || hears(instance).await).await;
     }
@@ -49,9 +51,11 @@ async fn redis_announces_changes_to_all_instances() {
 
 #[tokio::test]
 async fn without_redis_changes_are_found_by_the_poll() {
-    let (app, mut redis) = (TestApp::new().await, Redis::start().await);
+    let app = TestApp::new().await;
+    let mut redis = Redis::start().await;
     let hints = ChangeSignal::Redis(redis.url());
-    let (one, other) = (following(&app, &hints, POLL).await, following(&app, &hints, POLL).await);
+    let one = following(&app, &hints, POLL).await;
+    let other = following(&app, &hints, POLL).await;
     for round in 0..3 {
         for instance in [&one, &other] {
             wait_until("it hears", async || hears(instance).await).await;
@@ -68,9 +72,11 @@ async fn without_redis_changes_are_found_by_the_poll() {
 
 #[tokio::test]
 async fn a_change_during_a_redis_outage_is_found_afterwards() {
-    let (app, mut redis) = (TestApp::new().await, Redis::start().await);
+    let app = TestApp::new().await;
+    let mut redis = Redis::start().await;
     let hints = ChangeSignal::Redis(redis.url());
-    let (one, other) = (following(&app, &hints, NEVER).await, following(&app, &hints, NEVER).await);
+    let one = following(&app, &hints, NEVER).await;
+    let other = following(&app, &hints, NEVER).await;
     for instance in [&one, &other] {
         wait_until("it hears", async || hears(instance).await).await;
     }

@@ -116,7 +116,8 @@ async fn two_thousand_concurrent_changes_are_atomic_and_not_lost() {
             (client(instance, number, &mut acknowledged).await, acknowledged)
         });
     }
-    let (mut conflicts, mut acknowledged) = (0, Acknowledged::new());
+    let mut conflicts = 0;
+    let mut acknowledged = Acknowledged::new();
     while let Some(outcome) = clients.join_next().await {
         let (lost, mut actual) = outcome.unwrap();
         conflicts += lost;
@@ -172,7 +173,8 @@ async fn exactly_one_of_two_concurrent_starts_of_a_user_succeeds() {
         let line = Arc::new(Barrier::new(2));
         let mut starts = JoinSet::new();
         for instance in &instances {
-            let (instance, line) = (Arc::clone(instance), Arc::clone(&line));
+            let instance = Arc::clone(instance);
+            let line = Arc::clone(&line);
             starts.spawn(async move {
                 let token = user(&format!("user-{race}"));
                 line.wait().await;
@@ -228,9 +230,11 @@ async fn starts_during_changes_have_the_settings_of_one_revision() {
     let changed = Arc::new(AtomicI64::new(1));
     let mut starters = JoinSet::new();
     for (number, instance) in instances.iter().enumerate() {
-        let (instance, changed) = (Arc::clone(instance), Arc::clone(&changed));
+        let instance = Arc::clone(instance);
+        let changed = Arc::clone(&changed);
         starters.spawn(async move {
-            let (mut last, mut n) = (0, 0);
+            let mut last = 0;
+            let mut n = 0;
             // However slow changes are on this machine: until there was a race.
             while n < 100 || changed.load(Ordering::Relaxed) < 20 {
                 n += 1;

@@ -77,13 +77,15 @@ async fn other_is_answered(served: &Served) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_clients_are_served_beside_ten_thousand_connections_that_never_read() {
     let size = size();
-    let (streams, connections) = (size / 4, size * 2 / 5);
+    let streams = size / 4;
+    let connections = size * 2 / 5;
     let bounds = StreamBounds { instance: streams, ..StreamBounds::default() };
     let app = TestApp::new().await;
     let instance = Instance::builder(app.db.pool()).stream_bounds(bounds).start().await;
     let served =
         Served::of(&instance, Limits { connections, head: IDLE, ..Limits::default() }).await;
-    let (descriptors_before, memory_before) = (descriptors(), memory());
+    let descriptors_before = descriptors();
+    let memory_before = memory();
 
     let page: Value = instance.post(FLAGS).header("x-api-key", INTERNAL_KEY).send().await.ok();
     let events = page["eventStreams"][0]["endpoint"]["requestUri"].as_str().unwrap();

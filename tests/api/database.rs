@@ -15,7 +15,8 @@ async fn tables(pool: &PgPool) -> Vec<String> {
 
 #[tokio::test]
 async fn each_test_has_its_own_migrated_database() {
-    let (one, other) = (TestDb::new().await, TestDb::new().await);
+    let one = TestDb::new().await;
+    let other = TestDb::new().await;
     one.owner().execute("create table only_here ()").await.unwrap();
     assert!(tables(&one.pool()).await.contains(&"only_here".to_owned()));
     let actual = tables(&other.pool()).await;

@@ -29,7 +29,8 @@ async fn writes_and_starts_during_an_outage_answer_503_with_retry_after() {
     let proxy = Proxy::before(&app.db).await;
     let instance = Instance::builder(proxy.pool(5).await).poll_every(POLL).start().await;
     proxy.take_away().await;
-    let (root, one) = (admin("root"), format!("/admin/config/{KEY}"));
+    let root = admin("root");
+    let one = format!("/admin/config/{KEY}");
     let change = json!({"key": KEY, "value": "2", "version": 1});
     let rollback = json!({"key": KEY, "to_version": 1, "version": 1, "reason": "a test"});
     let document = json!({"format_version": 1, "settings": {KEY: "2"}});

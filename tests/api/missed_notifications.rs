@@ -87,7 +87,8 @@ fn value(revision: i64) -> String {
 async fn no_change_is_missed_over_two_hundred_lost_listeners() {
     let (db, fleet) = fleet(10).await;
     let pool = db.pool();
-    let (mut lost, mut revision) = (BTreeSet::new(), 1);
+    let mut lost = BTreeSet::new();
+    let mut revision = 1;
     for moment in MOMENTS.into_iter().cycle() {
         let mut processes = Vec::new();
         wait_until("all listen", async || {
@@ -114,7 +115,9 @@ async fn no_change_is_missed_over_two_hundred_lost_listeners() {
             break;
         }
     }
-    let (mut actual, mut missed, mut by_timer) = (0, 0, 0);
+    let mut actual = 0;
+    let mut missed = 0;
+    let mut by_timer = 0;
     for instance in &fleet {
         actual += instance.reloads("connect", "taken").await;
         by_timer += instance.reloads("poll", "taken").await;

@@ -219,7 +219,9 @@ async fn during_an_outage_reads_work_and_writes_answer_503() {
     assert_eq!(instance.get("/livez").send().await.status, StatusCode::OK);
     assert_eq!(instance.settings.get_string("BRUNE_PROMPT_VERSION").unwrap(), "1");
     let path = format!("/brun-e/sessions/{}", session["session_id"].as_str().unwrap());
-    let (ana, bob, root) = (user("ana"), user("bob"), admin("root"));
+    let ana = user("ana");
+    let bob = user("bob");
+    let root = admin("root");
     let replies = tokio::join!(
         instance.start_session(&bob),
         change(&instance, "2", 1),

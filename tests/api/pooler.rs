@@ -197,7 +197,8 @@ async fn notifications_arrive_over_the_direct_url() {
 
 #[tokio::test]
 async fn a_direct_url_of_another_database_is_refused() {
-    let (app, other) = (TestApp::new().await, TestApp::new().await);
+    let app = TestApp::new().await;
+    let other = TestApp::new().await;
     let pooler = PgBouncer::before(&app.db).await;
     let direct = Some(Box::new(other.db.options()));
     let fault = Pool::open(pooler.options(), Topology::Pooler { direct }, 1).await.unwrap_err();
@@ -254,7 +255,8 @@ async fn listening_resumes_when_notifications_arrive_again() {
 fn load(instance: &Arc<Instance>, stop: &Arc<AtomicBool>) -> JoinSet<Vec<StatusCode>> {
     let mut clients = JoinSet::new();
     for client in 0..8 {
-        let (instance, stop) = (Arc::clone(instance), Arc::clone(stop));
+        let instance = Arc::clone(instance);
+        let stop = Arc::clone(stop);
         clients.spawn(async move {
             let mut answers = Vec::new();
             while !stop.load(Ordering::SeqCst) {
@@ -269,14 +271,16 @@ fn load(instance: &Arc<Instance>, stop: &Arc<AtomicBool>) -> JoinSet<Vec<StatusC
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pooler_and_redis_killed_under_load_recover_without_loss() {
-    let (app, mut redis) = (TestApp::new().await, Redis::start().await);
+    let app = TestApp::new().await;
+    let mut redis = Redis::start().await;
     let mut pooler = PgBouncer::before(&app.db).await;
     let instance = Instance::builder(pooler.pool(None).await)
         .change_signal(ChangeSignal::Redis(redis.url()))
         .poll_every(POLL)
         .start()
         .await;
-    let (instance, stop) = (Arc::new(instance), Arc::new(AtomicBool::new(false)));
+    let instance = Arc::new(instance);
+    let stop = Arc::new(AtomicBool::new(false));
     let clients = load(&instance, &stop);
     for version in 1..=3 {
         wait_until("it serves", async || any(&instance, 2).await.is_success()).await;

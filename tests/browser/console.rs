@@ -29,7 +29,10 @@ async fn travel(app: &TestApp, catalog: Option<&str>, script: &str, way: &str) -
     let base = format!("http://{}", service.address());
     // A name may hold what a value may not.
     let other = if way == "hostile" { "<b class=pwned>ben</b>" } else { "ben" };
-    let (ada, ben, user, expired) = (admin("ada"), admin(other), user("ana"), expired("ada"));
+    let ada = admin("ada");
+    let ben = admin(other);
+    let user = user("ana");
+    let expired = expired("ada");
     let shots = variable("SHOTS").unwrap_or_default();
     let variables = [
         ("BASE", &*base),
@@ -156,7 +159,8 @@ fn catalog_of(settings: usize) -> String {
     let kinds = ["number", "string", "boolean", "string_array"];
     let defaults = ["30", "\"a text of some length\"", "true", "[\"one\", \"two\"]"];
     let setting = |i: usize| {
-        let (kind, default) = (kinds[i % 4], defaults[i % 4]);
+        let kind = kinds[i % 4];
+        let default = defaults[i % 4];
         format!(
             "[[setting]]\nkey = \"MANY_SETTING_{i:04}\"\ncategory = \"category_{:02}\"\ntype = \"{kind}\"\n\
              default = {default}\napplies = \"hot\"\ndescription = \"What setting {i} does, in a sentence of some length.\"\n",

@@ -48,7 +48,8 @@ async fn the_console_works_under_a_path_behind_nginx() {
     let head = events.chunk().await.unwrap().unwrap();
     assert!(head.starts_with(b": connected"), "{head:?}");
 
-    let (ada, ben) = (admin("ada"), admin("ben"));
+    let ada = admin("ada");
+    let ben = admin("ben");
     let variables = [("BASE", &*url), ("ADMIN", &ada), ("OTHER", &ben), ("NO_PROXY", "127.0.0.1")];
     run(&scripts(), "prefix.mjs", &variables).await;
     service.stop().await;

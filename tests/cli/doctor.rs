@@ -15,7 +15,8 @@ async fn a_valid_database_passes() {
 #[tokio::test]
 async fn invalid_settings_are_reported_with_a_failure() {
     let app = TestApp::new().await;
-    let (home, pool) = (Home::on(&app.db), app.db.pool());
+    let home = Home::on(&app.db);
+    let pool = app.db.pool();
     psql::set(&pool, "BRUNE_SESSION_MAX_MINUTES", "999").await;
     psql::delete(&pool, "BRUNE_PROMPT_ID").await;
     psql::run(

@@ -31,7 +31,8 @@ async fn a_first_start_works_without_configuration_and_keeps_changes() {
     assert_eq!(changed.status(), 200);
     let ready = service.call(Method::GET, "/readyz").send().await.unwrap();
     assert_eq!((ready.status().as_u16(), ready.text().await.unwrap().as_str()), (200, "ok\n"));
-    let (postgres, old_token) = (home.postmaster().unwrap(), service.token.clone());
+    let postgres = home.postmaster().unwrap();
+    let old_token = service.token.clone();
     service.signal(Signal::TERM);
     assert_eq!(service.ended().await.code(), Some(0));
     gone(postgres).await;

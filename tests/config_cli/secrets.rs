@@ -93,7 +93,8 @@ async fn a_never_writable_key_is_refused_and_audited() {
 
 #[tokio::test]
 async fn a_secret_as_initial_value_stops_the_start_and_is_not_printed() {
-    let (room, core) = (Room::new(), core());
+    let room = Room::new();
+    let core = core();
     room.write(".env", &format!("{LEVELS}=mid,{}\n", ["gh", "p_", &core, "abcd"].concat()));
     let db = TestDb::empty().await;
     let database = db.owner_url();

@@ -128,7 +128,8 @@ async fn a_dry_run_has_the_exit_code_of_the_real_run() {
         let dry = service.config(&dry).ends(code, words);
         let real = [&["import", file, "-r", "for real", "-y"], &more[..]].concat();
         let real = service.config(&real).ends(code, words);
-        let (dry, real) = (dry.err, real.err);
+        let dry = dry.err;
+        let real = real.err;
         let expected = real.replace("nothing was imported", "it would be refused");
         assert_eq!(dry, expected, "{file}");
         assert_eq!(dry.contains("it would be refused"), code != 0 && file != "broken.env");

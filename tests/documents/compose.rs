@@ -87,7 +87,8 @@ async fn compose_roles_migrate_and_serve_on_new_and_older_volumes() {
 
 #[test]
 fn each_compose_service_has_only_the_password_of_its_role() {
-    let (migrate, serve) = (service("migrate"), service("service"));
+    let migrate = service("migrate");
+    let serve = service("service");
     for (lines, user, secret, others) in [
         (
             migrate,

@@ -79,7 +79,8 @@ async fn the_documented_serving_role_can_serve() {
     let pool = app.db.admin();
     // Roles are the server's, and other tests have theirs.
     let name = uuid::Uuid::new_v4().simple().to_string();
-    let (role, migrates) = (format!("serves_{name}"), format!("migrates_{name}"));
+    let role = format!("serves_{name}");
+    let migrates = format!("migrates_{name}");
     let logins = block(section(OPERATIONS, "## Database roles"), "sql").replace('…', "a word");
     let logins = logins.replace("brune_serve ", &format!("{role} "));
     run(&pool, &logins.replace("brune_migrate", &migrates)).await.unwrap();

@@ -133,7 +133,8 @@ impl Home {
 
     /// Runs a command to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
-        let (out, err) = (self.root.join("out"), self.root.join("err"));
+        let out = self.root.join("out");
+        let err = self.root.join("err");
         let mut command = self.command(arguments);
         command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
         let mut child = command.spawn().unwrap();

@@ -160,7 +160,8 @@ fn url(options: &PgConnectOptions) -> String {
     };
     let socket = socket.to_str().unwrap();
     let host: String = url::form_urlencoded::byte_serialize(socket.as_bytes()).collect();
-    let (user, port) = (options.get_username(), options.get_port());
+    let user = options.get_username();
+    let port = options.get_port();
     let name = options.get_database().unwrap();
     format!("postgres://{user}@localhost:{port}/{name}?host={host}&sslmode=disable")
 }

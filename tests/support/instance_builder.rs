@@ -136,8 +136,10 @@ impl InstanceBuilder {
     /// Starts the instance; returns once its listener is connected and its row is in the fleet, if it has them.
     pub(crate) async fn start(self) -> Instance {
         canary::listen();
-        let (listener, joins_fleet) = (self.listener, self.joins_fleet);
-        let (signal, poll) = (self.change_signal.clone(), self.poll);
+        let listener = self.listener;
+        let joins_fleet = self.joins_fleet;
+        let signal = self.change_signal.clone();
+        let poll = self.poll;
         let mut instance = self.assemble().await;
         if listener {
             instance.start_listening_by(signal, poll).await;

@@ -9,6 +9,7 @@ pub(crate) mod canary;
 pub(crate) mod cluster;
 mod credentials;
 mod database;
+pub(crate) mod decimal_catalog;
 mod instance;
 mod instance_builder;
 pub(crate) mod nginx;

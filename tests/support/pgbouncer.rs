@@ -73,7 +73,8 @@ impl PgBouncer {
         let host = upstream
             .get_socket()
             .map_or(upstream.get_host().into(), |socket| socket.to_string_lossy());
-        let (dir, server) = (dir.display(), upstream.get_port());
+        let dir = dir.display();
+        let server = upstream.get_port();
         format!(
             "[databases]\n* = host={host} port={server}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
              listen_port = {port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {dir}/users\n\

@@ -137,7 +137,8 @@ impl Proxy {
     }
 
     fn accept(&self, listener: TcpListener, up: CancellationToken) {
-        let (upstream, shared) = (self.upstream.clone(), Arc::clone(&self.shared));
+        let upstream = self.upstream.clone();
+        let shared = Arc::clone(&self.shared);
         let tasks = self.tasks.clone();
         self.tasks.spawn(async move {
             while let Some(Ok((client, _))) = up.run_until_cancelled(listener.accept()).await {
@@ -160,7 +161,8 @@ async fn relay(client: TcpStream, upstream: PgConnectOptions, shared: Arc<Shared
     let (from_client, to_client) = client.into_split();
     let port = upstream.get_port();
     let asked = |kind: u8| matches!(kind, b'S' | b'Q');
-    let (count, swallow) = (Arc::clone(&shared), Arc::clone(&shared));
+    let count = Arc::clone(&shared);
+    let swallow = Arc::clone(&shared);
     let up = move |kind: u8| {
         count.round_trips.fetch_add(usize::from(asked(kind)), Ordering::SeqCst);
         true
@@ -202,7 +204,8 @@ async fn pass(
     }
     let mut is_done = false;
     loop {
-        let (kind, length) = (from.read_u8().await?, from.read_u32().await?);
+        let kind = from.read_u8().await?;
+        let length = from.read_u32().await?;
         let mut message = vec![0; length as usize + 1];
         message[0] = kind;
         message[1..5].copy_from_slice(&length.to_be_bytes());

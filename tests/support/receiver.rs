@@ -60,7 +60,8 @@ impl Received {
     /// Whether one of its signatures is made with `secret`, as whoever receives it would find out.
     pub(crate) fn is_signed_with(&self, secret: &str) -> bool {
         let mut mac = Hmac::<Sha256>::new_from_slice(&STANDARD.decode(secret).unwrap()).unwrap();
-        let (id, at) = (self.header("webhook-id"), self.header("webhook-timestamp"));
+        let id = self.header("webhook-id");
+        let at = self.header("webhook-timestamp");
         mac.update(format!("{id}.{at}.{}", self.text).as_bytes());
         let signature = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
         self.header("webhook-signature").split(' ').any(|candidate| candidate == signature)

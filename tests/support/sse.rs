@@ -67,7 +67,8 @@ impl Stream {
     pub(crate) async fn block(&mut self) -> Option<String> {
         loop {
             if let Some((block, rest)) = self.heard.split_once("\n\n") {
-                let (block, rest) = (block.to_owned(), rest.to_owned());
+                let block = block.to_owned();
+                let rest = rest.to_owned();
                 self.heard = rest;
                 return Some(block);
             }
@@ -88,7 +89,8 @@ impl Stream {
                 let line = block.lines().find_map(|line| line.strip_prefix(name));
                 line.unwrap_or_else(|| panic!("no {name} in {block}"))
             };
-            let (id, name) = (field("id: ").parse().unwrap(), field("event: ").to_owned());
+            let id = field("id: ").parse().unwrap();
+            let name = field("event: ").to_owned();
             return Event { id, name, data: serde_json::from_str(field("data: ")).unwrap() };
         }
     }

@@ -145,7 +145,8 @@ async fn a_client_that_reads_slowly_but_steadily_gets_everything() {
     let server = server(LIMITS).await;
     let mut stream = reader_of(&server, "/medium").await;
     let mut ticks = tokio::time::interval(LIMITS.write / 20);
-    let (mut part, mut all) = (vec![0; 16 * 1024], 0);
+    let mut part = vec![0; 16 * 1024];
+    let mut all = 0;
     while all < 1024 * 1024 {
         let bytes = no_hang("more of the answer", stream.read(&mut part)).await.unwrap();
         assert!(bytes > 0, "cut off after {all} bytes");

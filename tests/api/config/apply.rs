@@ -56,7 +56,8 @@ async fn an_outdated_plan_is_rejected_with_409() {
         let query = format!("reason=a+test&plan_id={}", plan_id(&app, &text).await);
         // Another key than the document's: the plan was of the whole.
         let setting = one(&other, PER_DAY).await;
-        let (version, per_day) = (setting["version"].as_i64().unwrap(), 1 + round % 20);
+        let version = setting["version"].as_i64().unwrap();
+        let per_day = 1 + round % 20;
         let apply = import(&app.instance, &query, JSON, &text).send();
         let change = [(PER_DAY, json!(per_day + i64::from(setting["value"] == per_day)), version)];
         let (applied, changed) = tokio::join!(apply, other.change(&change));

@@ -27,7 +27,8 @@ async fn the_list_has_every_key_and_hides_the_values_of_locked_keys() {
     let actual_listing = keys(&listing);
     assert!(actual_listing.is_sorted() && actual_listing.len() == 38, "{actual_listing:?}");
     for entry in listing["entries"].as_array().unwrap() {
-        let (key, locked) = (&entry["key"], entry["locked"].as_bool().unwrap());
+        let key = &entry["key"];
+        let locked = entry["locked"].as_bool().unwrap();
         assert_eq!(entry["editable"], !locked, "{key}");
         assert_eq!(entry["value"].is_null(), locked, "{key}");
         if locked {

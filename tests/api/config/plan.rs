@@ -89,7 +89,8 @@ async fn a_rule_between_two_keys_is_checked_on_the_result_of_the_import() {
 async fn equal_plans_have_equal_ids() {
     let app = TestApp::new().await;
     let id = async |text: &str| plan(&app.instance, JSON, text).await["plan_id"].clone();
-    let (one, other) = (document(&json!({COOLDOWN: 45})), document(&json!({COOLDOWN: 46})));
+    let one = document(&json!({COOLDOWN: 45}));
+    let other = document(&json!({COOLDOWN: 46}));
     let first = id(&one).await;
     assert_eq!(id(&one).await, first);
     assert_ne!(id(&other).await, first);

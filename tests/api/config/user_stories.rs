@@ -206,7 +206,8 @@ async fn story_4_export_current_configuration() {
 #[tokio::test]
 async fn story_4_import_configuration_set() {
     for (format, media) in FORMATS {
-        let (origin, target) = (TestApp::new().await, TestApp::new().await);
+        let origin = TestApp::new().await;
+        let target = TestApp::new().await;
         origin.instance.change(&[(COOLDOWN, json!(45), 1), (PER_DAY, json!(7), 1)]).await.ok();
         // Revision 1 of the target is revision 1 of the document; what came after is a conflict.
         target.instance.change(&[(PER_DAY, json!(9), 1)]).await.ok();

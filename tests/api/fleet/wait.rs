@@ -115,7 +115,8 @@ async fn a_write_without_the_wait_parameter_does_not_wait() {
 async fn a_wait_that_times_out_names_the_laggard() {
     let mut app = TestApp::new().await;
     app.instance.join_fleet().await;
-    let (_other, deaf) = (joined(&app).await, deaf(&app).await);
+    let _other = joined(&app).await;
+    let deaf = deaf(&app).await;
     let stopwatch = Stopwatch::start();
     let reply = patch(&app.instance, "wait=applied&timeout_ms=300", 45, 1).send().await;
     stopwatch.assert_at_least(Duration::from_millis(300));
@@ -246,7 +247,8 @@ async fn an_invalid_wait_parameter_is_rejected_before_the_write() {
         ("wait=all&dry_run=true", "?wait"),
         ("wait=applied&until=noon", "?until"),
     ];
-    let (root, config) = (admin("root"), format!("/admin/config/{COOLDOWN}"));
+    let root = admin("root");
+    let config = format!("/admin/config/{COOLDOWN}");
     let body = json!({"value": 50, "reason": "a test", "version": 1});
     let rollback = json!({"key": COOLDOWN, "to_version": 1, "version": 1, "reason": "a test"});
     let document = json!({"format_version": 1, "settings": {COOLDOWN: 70}});

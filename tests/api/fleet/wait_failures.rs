@@ -93,7 +93,8 @@ async fn concurrent_waits_share_their_reads_of_the_fleet() {
         let before = proxy.round_trips();
         let mut all = JoinSet::new();
         for _ in 0..waiters {
-            let (fleet, pool) = (writer.fleet.clone(), writer.pool.clone());
+            let fleet = writer.fleet.clone();
+            let pool = writer.pool.clone();
             let settings = writer.settings.clone();
             let deadline = deadline_after(Duration::from_secs(1));
             all.spawn(async move { fleet.wait(&pool, &settings, 2, deadline).await });
@@ -102,7 +103,8 @@ async fn concurrent_waits_share_their_reads_of_the_fleet() {
         assert!(all.iter().all(|applied| applied.laggards.len() == 1 && !applied.is_everywhere()));
         proxy.round_trips() - before
     };
-    let (one, crowd) = (looks(1).await, looks(40).await);
+    let one = looks(1).await;
+    let crowd = looks(40).await;
     assert!(crowd < 5 * one, "{one} looks of one, {crowd} of forty");
 }
 

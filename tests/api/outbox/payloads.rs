@@ -187,7 +187,8 @@ async fn running_sessions_are_counted_at_delivery() {
 #[tokio::test]
 async fn each_sink_receives_the_topics_it_subscribes_to() {
     let app = TestApp::new().await;
-    let (people, service) = (Receiver::new().await, Receiver::new().await);
+    let people = Receiver::new().await;
+    let service = Receiver::new().await;
     let mut alerts = service.as_webhook();
     alerts.discord = people.as_discord().discord;
     alerts.events = Some(vec!["session.started".to_owned(), "settings.refused".to_owned()]);

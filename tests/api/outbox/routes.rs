@@ -33,7 +33,8 @@ async fn messages_are_paged_newest_first_and_filtered() {
     change(&instance, 1..6).await;
     instance.change(&[("JWT_SECRET", json!("x"), 1)]).await.problem(403, "key_locked");
     assert_eq!(messages(&instance, "?topic=settings.refused").await.len(), 2);
-    let (mut revisions, mut next) = (Vec::new(), String::new());
+    let mut revisions = Vec::new();
+    let mut next = String::new();
     let filter = "?sink=discord&topic=settings.changed&status=waiting&limit=2";
     loop {
         let page = outbox(&instance, &format!("{filter}{next}")).await;

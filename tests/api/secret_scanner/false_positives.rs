@@ -239,7 +239,8 @@ fn ordinary() -> Vec<&'static str> {
 async fn two_hundred_ordinary_values_are_not_taken_for_secrets() {
     let values = ordinary();
     assert!(200 <= values.len() && values.iter().collect::<HashSet<_>>().len() == values.len());
-    let (plain, holding) = (SecretScanner::default(), firewall());
+    let plain = SecretScanner::default();
+    let holding = firewall();
     let taken = |text: &&&str| plain.scan(text).or(holding.scan(text)).is_some();
     assert_eq!(values.iter().filter(taken).collect::<Vec<_>>(), Vec::<&&str>::new());
     let app = TestApp::new().await;

@@ -227,7 +227,8 @@ async fn settings(app: &TestApp) -> Value {
 async fn a_secret_inserted_by_sql_is_not_returned() {
     for form in all() {
         let app = TestApp::new().await;
-        let (pool, secret) = (app.db.pool(), form.of(&core()));
+        let pool = app.db.pool();
+        let secret = form.of(&core());
         psql::set(&pool, LEVELS, &json!([secret]).to_string()).await;
         psql::set(&pool, LEVELS, "[]").await;
         app.instance.wait_for_revision(3).await;

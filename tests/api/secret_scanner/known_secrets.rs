@@ -119,7 +119,8 @@ async fn a_common_word_as_password_may_still_be_a_value() {
     let firewall =
         SecretScanner::with_known_secrets(words.map(|word| Secret::new(word.to_owned())));
     for path in ["config/brun-e.toml", "config/mcp-gateway.toml", "config/nexus.toml"] {
-        let (db, text) = (TestDb::new().await, std::fs::read_to_string(path).unwrap());
+        let db = TestDb::new().await;
+        let text = std::fs::read_to_string(path).unwrap();
         let catalog = Catalog::parse(&text).unwrap();
         settings::publish(&db.owner().into(), &catalog, &|_| None, &firewall, false).await.unwrap();
     }

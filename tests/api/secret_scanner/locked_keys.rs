@@ -203,7 +203,8 @@ async fn every_write_route_refuses_never_writable_keys_and_audits_the_attempt() 
     let mut words = Vec::new();
     for key in NEVER {
         for (number, (send, spell, meets)) in ATTEMPTS.iter().enumerate() {
-            let (name, word) = (spell(key), core());
+            let name = spell(key);
+            let word = core();
             let reply = send(&app.instance, &name, &word).send().await;
             let what = format!("attempt {number} on {key} as {name}: {}", reply.text);
             tells_nothing_of(&reply, &word);

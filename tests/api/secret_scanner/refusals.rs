@@ -21,7 +21,8 @@ fn keys(trail: &[Value]) -> Vec<&str> {
 
 #[tokio::test]
 async fn every_location_of_a_secret_is_reported_without_its_value() {
-    let (app, core) = (TestApp::new().await, core());
+    let app = TestApp::new().await;
+    let core = core();
     let secret = key_of(&core);
     let changes = json!([
         {"key": COOLDOWN, "value": 999, "version": 1},
@@ -56,7 +57,8 @@ async fn every_location_of_a_secret_is_reported_without_its_value() {
 
 #[tokio::test]
 async fn a_secret_under_an_undeclared_key_is_refused_and_audited() {
-    let (app, core) = (TestApp::new().await, core());
+    let app = TestApp::new().await;
+    let core = core();
     let secret = key_of(&core);
     for (key, value) in [
         ("NO_SUCH_KEY", json!(secret)),
@@ -90,7 +92,8 @@ async fn a_secret_under_an_undeclared_key_is_refused_and_audited() {
 
 #[tokio::test]
 async fn a_secret_in_the_reason_is_refused_before_other_errors() {
-    let (app, core) = (TestApp::new().await, core());
+    let app = TestApp::new().await;
+    let core = core();
     let pool = app.db.pool();
     let reason = key_of(&core);
     for target in [
@@ -124,7 +127,8 @@ async fn a_secret_in_the_reason_is_refused_before_other_errors() {
 
 #[tokio::test]
 async fn a_secret_for_a_locked_key_is_refused_as_locked_and_audited_as_both() {
-    let (app, core) = (TestApp::new().await, core());
+    let app = TestApp::new().await;
+    let core = core();
     let secret = key_of(&core);
     let locked = json!({"key": "OPENAI_API_KEY", "value": secret, "version": 1});
     let changes = json!([locked]);
@@ -151,7 +155,8 @@ async fn a_secret_for_a_locked_key_is_refused_as_locked_and_audited_as_both() {
 
 #[tokio::test]
 async fn a_dry_run_refuses_secrets_without_an_audit_entry() {
-    let (app, core) = (TestApp::new().await, core());
+    let app = TestApp::new().await;
+    let core = core();
     let secret = key_of(&core);
     let before = stored(&app).await;
     let path = format!("{PATH}?dry_run=true");
@@ -173,7 +178,8 @@ async fn a_dry_run_refuses_secrets_without_an_audit_entry() {
 
 #[tokio::test]
 async fn a_secret_as_catalog_name_is_not_repeated() {
-    let (app, core) = (TestApp::new().await, core());
+    let app = TestApp::new().await;
+    let core = core();
     let text = json!({"format_version": 1, "catalog": key_of(&core), "settings": {COOLDOWN: 45}});
     for query in ["dry_run=true", "reason=a+test"] {
         let call = import(&app.instance, query, "application/json", &text.to_string());
@@ -185,7 +191,8 @@ async fn a_secret_as_catalog_name_is_not_repeated() {
 
 #[tokio::test]
 async fn invisible_or_lookalike_characters_do_not_hide_a_secret() {
-    let (app, core) = (TestApp::new().await, core());
+    let app = TestApp::new().await;
+    let core = core();
     let secret = key_of(&core);
     let wide = |c: char| char::from_u32(u32::from(c) + 0xFEE0).unwrap();
     let (first, last) = core.split_at(8);

@@ -62,7 +62,8 @@ async fn session_pages_are_contiguous_and_a_cursor_belongs_to_its_filters() {
     for n in 0..5 {
         app.instance.start_session(&user(&format!("user-{n}"))).await.ok();
     }
-    let (mut found, mut query) = (Vec::new(), "?limit=2&status=active".to_owned());
+    let mut found = Vec::new();
+    let mut query = "?limit=2&status=active".to_owned();
     loop {
         let page = list(&app.instance, &query).await;
         found.extend(users(&page).into_iter().map(str::to_owned));
@@ -91,7 +92,8 @@ async fn session_pages_are_contiguous_and_a_cursor_belongs_to_its_filters() {
 
 #[tokio::test]
 async fn a_session_has_actor_and_reason_of_each_setting() {
-    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
     let services = Services { realtime: Some(stub.url()), ..Services::default() };
     let instance =
         Instance::builder(app.db.pool()).services(services).without_listener().start().await;
@@ -160,7 +162,8 @@ async fn session_administration_requires_an_administrator() {
 
 #[tokio::test]
 async fn starts_and_ends_are_enqueued_for_their_subscribers() {
-    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
     let sink = |name: &str, topics: &[Topic]| Subscription {
         sink: name.to_owned(),
         topics: topics.to_vec(),

@@ -16,7 +16,8 @@ async fn a_start_takes_one_round_trip() {
     for n in 0..5 {
         instance.start_session(&user(&format!("warm-{n}"))).await.ok();
     }
-    let (before, starts) = (proxy.round_trips(), 50);
+    let before = proxy.round_trips();
+    let starts = 50;
     for n in 0..starts {
         instance.start_session(&user(&format!("user-{n}"))).await.ok();
     }

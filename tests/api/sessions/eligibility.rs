@@ -9,7 +9,8 @@ use crate::support::{Instance, TestApp, token, user};
 
 /// A token of a user on `plan` at `level`.
 fn member(sub: &str, plan: &str, level: &str) -> String {
-    let (plan, level) = (Some(plan.to_owned()), Some(level.to_owned()));
+    let plan = Some(plan.to_owned());
+    let level = Some(level.to_owned());
     token(&Grant { sub: sub.to_owned(), plan, level, ..Grant::default() })
 }
 

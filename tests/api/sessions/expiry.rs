@@ -127,7 +127,8 @@ async fn a_session_expired_by_the_next_start_is_enqueued_as_well() {
 #[tokio::test]
 async fn expiry_without_subscribers_enqueues_nothing_and_is_counted() {
     let app = TestApp::new().await;
-    let (pool, metrics) = (app.db.pool(), Metrics::default());
+    let pool = app.db.pool();
+    let metrics = Metrics::default();
     leave(&pool, 25).await;
     let worker = Expiry::new(pool.clone().into(), Outbox::default(), metrics.clone(), 10);
     let first = worker.step(None).await.unwrap();

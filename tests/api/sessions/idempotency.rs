@@ -54,7 +54,8 @@ async fn an_idempotency_key_belongs_to_one_request_of_one_user() {
     let first = start(&app.instance, &user("ana"), "k-1").await.ok();
     let other = start(&app.instance, &user("bob"), "k-1").await.ok();
     assert_ne!(id(&first), id(&other));
-    let (sub, level) = ("ana".to_owned(), Some("senior".to_owned()));
+    let sub = "ana".to_owned();
+    let level = Some("senior".to_owned());
     let promoted = token(&Grant { sub, plan: Some("pro".to_owned()), level, ..Grant::default() });
     let reused = start(&app.instance, &promoted, "k-1").await;
     reused.problem(422, "idempotency_key_reused");
@@ -88,7 +89,8 @@ async fn concurrent_starts_with_one_key_start_one_session() {
         let mut starts = JoinSet::new();
         for n in 0..8 {
             let instance = Arc::clone(&instances[n % 2]);
-            let (token, key) = (user(&format!("user-{round}")), format!("k-{round}"));
+            let token = user(&format!("user-{round}"));
+            let key = format!("k-{round}");
             starts.spawn(async move { start(&instance, &token, &key).await });
         }
         let replies = starts.join_all().await;

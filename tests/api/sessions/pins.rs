@@ -45,7 +45,8 @@ async fn pins_of_an_old_revision_drain() {
 #[tokio::test]
 async fn pins_count_the_sessions_per_older_value() {
     let app = TestApp::new().await;
-    let (version, minutes) = ("BRUNE_PROMPT_VERSION", "BRUNE_SESSION_MAX_MINUTES");
+    let version = "BRUNE_PROMPT_VERSION";
+    let minutes = "BRUNE_SESSION_MAX_MINUTES";
     let before = app.instance.get(&format!("/admin/global-settings/{version}"));
     let before = before.bearer(&admin("root")).send().await.ok()["value"].clone();
     for user_id in ["ana", "ben"] {

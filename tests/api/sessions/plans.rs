@@ -78,7 +78,8 @@ async fn start_for(instance: &Instance, body: &Value) -> Reply {
 
 #[tokio::test]
 async fn plan_and_level_come_from_the_plan_service() {
-    let (app, talent) = (TestApp::new().await, Talent::new().await);
+    let app = TestApp::new().await;
+    let talent = Talent::new().await;
     let instance = with(&app, &talent.url).await;
     app.instance.change(&[("BRUNE_ELIGIBILITY_ALLOWED_LEVELS", json!(["senior"]), 1)]).await.ok();
     let bare = |sub: &str| token(&Grant { sub: sub.to_owned(), ..Grant::default() });
@@ -110,7 +111,8 @@ async fn plan_and_level_come_from_the_plan_service() {
 
 #[tokio::test]
 async fn a_user_id_is_one_path_segment_of_the_plan_service() {
-    let (app, talent) = (TestApp::new().await, Talent::new().await);
+    let app = TestApp::new().await;
+    let talent = Talent::new().await;
     let instance = with(&app, &talent.url).await;
     instance.start_session(&user("a/b")).await.ok();
     assert_eq!(talent.requests(), ["a/b"]);
@@ -118,7 +120,8 @@ async fn a_user_id_is_one_path_segment_of_the_plan_service() {
 
 #[tokio::test]
 async fn a_failing_plan_service_answers_503_with_retry_after() {
-    let (app, talent) = (TestApp::new().await, Talent::new().await);
+    let app = TestApp::new().await;
+    let talent = Talent::new().await;
     let instance = with(&app, &talent.url).await;
     for name in ["html", "half", "list", "huge", "failing", "locked", "elsewhere", "hanging"] {
         let reply = instance.start_session(&user(name)).await;

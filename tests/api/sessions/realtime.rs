@@ -44,7 +44,8 @@ async fn stored(pool: &PgPool) -> String {
 
 #[tokio::test]
 async fn a_start_returns_a_client_secret_for_the_pinned_prompt_and_model() {
-    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
     let instance = with(&app, &stub.url()).await;
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
     let call = instance.post("/brun-e/start").bearer(&user("ana")).header("x-request-id", "r-1");
@@ -78,7 +79,8 @@ async fn a_start_returns_a_client_secret_for_the_pinned_prompt_and_model() {
 
 #[tokio::test]
 async fn a_repeated_start_has_no_client_secret() {
-    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
     let instance = with(&app, &stub.url()).await;
     let start = async || {
         let call = instance.post("/brun-e/start").bearer(&user("ana"));
@@ -114,7 +116,8 @@ async fn an_invalid_provider_response_fails_the_start_without_retry() {
         "stub-quota",
         "stub-401",
     ] {
-        let (app, stub) = (TestApp::new().await, Stub::new().await);
+        let app = TestApp::new().await;
+        let stub = Stub::new().await;
         let instance = with(&app, &stub.url()).await;
         play(&app, scenario).await;
         let problem = fails(&app, &instance).await;
@@ -126,7 +129,8 @@ async fn an_invalid_provider_response_fails_the_start_without_retry() {
 #[tokio::test]
 async fn a_temporary_provider_error_is_retried_twice_at_most() {
     for (scenario, calls) in [("stub-429-once", 2), ("stub-503-twice", 3)] {
-        let (app, stub) = (TestApp::new().await, Stub::new().await);
+        let app = TestApp::new().await;
+        let stub = Stub::new().await;
         let instance = with(&app, &stub.url()).await;
         play(&app, scenario).await;
         assert_eq!(
@@ -136,7 +140,8 @@ async fn a_temporary_provider_error_is_retried_twice_at_most() {
         );
         assert_eq!(stub.calls().len(), calls, "{scenario}");
     }
-    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
     let instance = with(&app, &stub.url()).await;
     play(&app, "stub-500").await;
     let reply = instance.start_session(&user("ana")).await;
@@ -147,7 +152,8 @@ async fn a_temporary_provider_error_is_retried_twice_at_most() {
 
 #[tokio::test]
 async fn a_retry_after_beyond_the_deadline_is_not_retried() {
-    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
     let instance = with(&app, &stub.url()).await;
     play(&app, "stub-429").await;
     let reply = instance.start_session(&user("ana")).await;
@@ -158,7 +164,8 @@ async fn a_retry_after_beyond_the_deadline_is_not_retried() {
 
 #[tokio::test]
 async fn the_setting_that_the_provider_rejects_is_named() {
-    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
     let instance = with(&app, &stub.url()).await;
     let keys = |problem: &Value| -> Vec<String> {
         let errors = problem["errors"].as_array().unwrap().iter();
@@ -178,7 +185,8 @@ async fn the_setting_that_the_provider_rejects_is_named() {
 
 #[tokio::test]
 async fn an_unreachable_provider_fails_the_start() {
-    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
     let no_tls = stub.url().replace("http://", "https://");
     for url in ["http://127.0.0.1:1/v1", &no_tls] {
         let instance = with(&app, url).await;
@@ -191,7 +199,8 @@ async fn an_unreachable_provider_fails_the_start() {
 
 #[tokio::test]
 async fn a_failed_start_counts_for_no_cooldown_maximum_or_key() {
-    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
     let away = with(&app, "http://127.0.0.1:1/v1").await;
     let well = with(&app, &stub.url()).await;
     app.instance.change(&[("BRUNE_MAX_SESSIONS_PER_DAY", json!(1), 1)]).await.ok();
@@ -209,7 +218,8 @@ async fn a_failed_start_counts_for_no_cooldown_maximum_or_key() {
 
 #[tokio::test]
 async fn a_late_provider_response_fails_the_start() {
-    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
     let instance = with(&app, &stub.url()).await;
     play(&app, "stub-slow").await;
     fails(&app, &instance).await;
@@ -220,7 +230,8 @@ async fn a_late_provider_response_fails_the_start() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hanging_provider_holds_no_database_connection() {
-    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
     let proxy = Proxy::before(&app.db).await;
     let services = Services { realtime: Some(stub.url()), ..Services::default() };
     let instance = Arc::new(
@@ -270,7 +281,8 @@ async fn half_a_minute_passes(app: &TestApp) {
 
 #[tokio::test]
 async fn an_abandoned_start_blocks_its_user_for_half_a_minute_and_does_not_count() {
-    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
     let dead = json!({"session_id": die_on_the_way(&app, &stub, Some("k-1")).await});
     stub.release();
     let well = with(&app, &stub.url()).await;
@@ -298,7 +310,8 @@ async fn an_abandoned_start_blocks_its_user_for_half_a_minute_and_does_not_count
 
 #[tokio::test]
 async fn an_abandoned_start_cannot_be_activated_later() {
-    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
     let instance = with(&app, &stub.url()).await;
     play(&app, "stub-slow").await;
     let ana = user("ana");
@@ -317,7 +330,8 @@ async fn an_abandoned_start_cannot_be_activated_later() {
 
 #[tokio::test]
 async fn an_activation_with_a_lost_response_finds_its_session() {
-    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
     let proxy = Proxy::before(&app.db).await;
     let services = Services { realtime: Some(stub.url()), ..Services::default() };
     let instance =
@@ -340,7 +354,8 @@ async fn an_activation_with_a_lost_response_finds_its_session() {
 
 #[tokio::test]
 async fn two_concurrent_starts_of_a_user_call_the_provider_once() {
-    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
     let instance = with(&app, &stub.url()).await;
     let ana = user("ana");
     let (one, other) = tokio::join!(instance.start_session(&ana), instance.start_session(&ana));
@@ -351,7 +366,8 @@ async fn two_concurrent_starts_of_a_user_call_the_provider_once() {
 
 #[tokio::test]
 async fn the_cooldown_ignores_a_failed_start_and_counts_the_session_before() {
-    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
     let away = with(&app, "http://127.0.0.1:1/v1").await;
     let well = with(&app, &stub.url()).await;
     let session = well.start_session(&user("ana")).await.ok();

@@ -145,8 +145,10 @@ async fn exactly_one_of_two_writers_of_a_version_succeeds() {
     let app = TestApp::new().await;
     let other = app.another_instance().await;
     for version in 1..=25 {
-        let (one, two) = (json!(100 + version), json!(200 - version));
-        let (one, two) = ([(COOLDOWN, one, version)], [(COOLDOWN, two, version)]);
+        let one = json!(100 + version);
+        let two = json!(200 - version);
+        let one = [(COOLDOWN, one, version)];
+        let two = [(COOLDOWN, two, version)];
         let (one, two) = tokio::join!(app.instance.change(&one), other.change(&two));
         let mut statuses = [one.status.as_u16(), two.status.as_u16()];
         statuses.sort_unstable();
@@ -160,10 +162,11 @@ async fn exactly_one_of_two_writers_of_a_version_succeeds() {
 async fn two_writers_cannot_together_violate_a_rule_between_keys() {
     let app = TestApp::new().await;
     let other = app.another_instance().await;
-    let (mut list, mut model) = (1, 1);
+    let mut list = 1;
+    let mut model = 1;
     for _ in 0..25 {
-        let (dropped, chosen) =
-            ([(ALLOWLIST, json!([LARGE]), list)], [(MODEL, json!(MINI), model)]);
+        let dropped = [(ALLOWLIST, json!([LARGE]), list)];
+        let chosen = [(MODEL, json!(MINI), model)];
         let (dropped, chosen) = tokio::join!(app.instance.change(&dropped), other.change(&chosen));
         let mut statuses = [dropped.status.as_u16(), chosen.status.as_u16()];
         statuses.sort_unstable();

@@ -149,7 +149,8 @@ async fn time_bounds_are_inclusive() {
     let app = lived_in().await;
     let all = entries(&app.instance, "").await;
     let time = |at: usize| all[at]["changed_at"].as_str().unwrap().to_owned();
-    let (newest, second) = (time(0), time(3));
+    let newest = time(0);
+    let second = time(3);
     assert_eq!(requests(&app, &format!("since={newest}")).await, ["r-5"]);
     assert_eq!(requests(&app, &format!("since={second}")).await, ["r-5", "r-4", "r-3", "r-2"]);
     assert_eq!(requests(&app, &format!("since={second}&until={second}")).await, ["r-2"]);
@@ -195,7 +196,9 @@ async fn pages_are_contiguous_while_entries_are_added() {
     let expected: Vec<i64> = (1..=111).rev().collect();
     for (limit, filter) in [("", 50), ("&limit=7", 7), ("&limit=1", 1)].map(|(it, n)| (n, it)) {
         let query = format!("key={COOLDOWN}{filter}");
-        let (mut seen, mut cursor, mut grown) = (Vec::new(), None::<String>, 0);
+        let mut seen = Vec::new();
+        let mut cursor = None::<String>;
+        let mut grown = 0;
         loop {
             let next = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
             let (entries, following) = page(&app, &format!("{query}{next}")).await;

@@ -98,14 +98,16 @@ async fn concurrent_repeats_are_one_change() {
     let app = TestApp::new().await;
     let other = app.another_instance().await;
     for (round, version) in (1..=10).enumerate() {
-        let (key, body) = (format!("k{round}"), body(100 + version, version));
+        let key = format!("k{round}");
+        let body = body(100 + version, version);
         let replies = tokio::join!(
             send(&app.instance, "ana", &key, &body),
             send(&other, "ana", &key, &body),
             send(&app.instance, "ana", &key, &body),
             send(&other, "ana", &key, &body),
         );
-        let (first, rest) = (replies.0, [replies.1, replies.2, replies.3]);
+        let first = replies.0;
+        let rest = [replies.1, replies.2, replies.3];
         for reply in rest {
             assert_eq!(reply.text, first.text);
         }

@@ -47,7 +47,8 @@ async fn a_rollback_of_a_key_creates_a_new_version() {
 async fn an_audit_entry_is_undone_by_its_id() {
     let app = lived_in().await;
     let trail = entries(&app.instance, &format!("key={COOLDOWN}")).await;
-    let (to_60, to_45) = (trail[0]["id"].clone(), trail[1]["id"].clone());
+    let to_60 = trail[0]["id"].clone();
+    let to_45 = trail[1]["id"].clone();
     to(&app, json!({"audit_id": to_60, "version": 3})).await.ok();
     assert_eq!(value_of(&app, COOLDOWN).await, (json!(45), 4));
     to(&app, json!({"audit_id": to_45, "version": 4})).await.ok();

@@ -91,10 +91,8 @@ async fn an_invalid_token_is_rejected_on_every_route() {
     // Base64 of {"alg":"none"}: unsigned, with the claims of a token that would pass.
     let good = claiming(&json!({}));
     let claims = good.split('.').nth(1).unwrap();
-    let (unsigned, stripped) = (
-        format!("eyJhbGciOiJub25lIn0.{claims}."),
-        good.rsplit_once('.').unwrap().0.to_owned() + ".",
-    );
+    let unsigned = format!("eyJhbGciOiJub25lIn0.{claims}.");
+    let stripped = good.rsplit_once('.').unwrap().0.to_owned() + ".";
     let in_an_hour = jsonwebtoken::get_current_timestamp() + 3600;
     let whole = json!({"sub": "admin-1", "exp": in_an_hour, "role": SUPER_ADMIN});
     for (name, token) in [

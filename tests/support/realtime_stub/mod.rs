@@ -98,7 +98,8 @@ impl Stub {
 
     /// What it says of itself where it runs alone.
     pub(crate) fn announcement(&self) -> String {
-        let (url, address) = (self.url(), self.address);
+        let url = self.url();
+        let address = self.address;
         format!(
             "the realtime provider's stand-in answers on {url}\n\
              what it was asked: curl -s http://{address}/_calls"
@@ -176,7 +177,8 @@ fn key(headers: &HeaderMap) -> &str {
 /// As the provider words it, with the key in it.
 fn unauthorized(headers: &HeaderMap) -> Refusal {
     let message = format!("Incorrect API key provided: {}. Find yours at …", key(headers));
-    let (kind, code) = ("invalid_request_error", json!("invalid_api_key"));
+    let kind = "invalid_request_error";
+    let code = json!("invalid_api_key");
     Refusal(StatusCode::UNAUTHORIZED, kind, code, Value::Null, message)
 }
 
@@ -252,7 +254,8 @@ fn check_prompt(session: &Value) -> Result<(), Refusal> {
     }
     if id.ends_with("_gone") {
         let message = format!("Prompt with id '{id}' not found.");
-        let (kind, status) = ("invalid_request_error", StatusCode::NOT_FOUND);
+        let kind = "invalid_request_error";
+        let status = StatusCode::NOT_FOUND;
         return Err(Refusal(status, kind, Value::Null, Value::Null, message));
     }
     Ok(())

@@ -4,35 +4,12 @@ use serde_json::json;
 
 use crate::{
     ofrep::{FLAGS, of},
-    support::{TestApp, user},
+    support::{TestApp, decimal_catalog::DECIMAL_CATALOG, user},
 };
-
-/// A catalog with a number that may have a fraction, beside one that may not.
-const WITH_A_FRACTION: &str = r#"
-catalog = "tariffs"
-description = "A rate and a limit."
-
-[[setting]]
-key = "RATE"
-category = "billing"
-type = "number"
-default = 5.5
-applies = "hot"
-description = "Percent."
-
-[[setting]]
-key = "LIMIT"
-category = "billing"
-type = "number"
-default = 6
-applies = "hot"
-description = "A whole number."
-constraints = { integer = true }
-"#;
 
 #[tokio::test]
 async fn a_decimal_flag_is_written_with_a_fraction() {
-    let app = TestApp::with_catalog(WITH_A_FRACTION).await;
+    let app = TestApp::with_catalog(DECIMAL_CATALOG).await;
     for (version, value, written) in [(1, 6.0, "6.0"), (2, 5.5, "5.5"), (3, 0.0, "0.0")] {
         app.instance.change(&[("RATE", json!(value), version)]).await.ok();
         app.instance.wait_for_revision(version + 1).await;
