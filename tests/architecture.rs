@@ -8,6 +8,8 @@
     reason = "a test that cannot go on should say so loudly"
 )]
 
+#[path = "architecture/console_modules.rs"]
+mod console_modules;
 #[path = "architecture/imports.rs"]
 mod imports;
 #[path = "architecture/language.rs"]
@@ -99,6 +101,14 @@ fn pure_rules_know_no_database_and_no_runtime() {
         assert!(built, "{path} has gone: name its successor here");
     }
     hold(&sources, impure);
+}
+
+#[test]
+fn modules_of_the_console_import_each_other_in_no_cycle() {
+    let graph = console_modules::import_graph(Path::new("src/http/ui/assets"));
+    assert!(graph.len() > 20, "the modules were not read");
+    let cycles = console_modules::import_cycles(&graph);
+    assert!(cycles.is_empty(), "{cycles:?}");
 }
 
 #[test]

@@ -8,6 +8,7 @@
 )]
 
 mod change_signals;
+mod compression;
 mod concurrency;
 mod config;
 mod connection_cache;

@@ -16,6 +16,7 @@ mod readme;
 mod statements;
 #[path = "../support/mod.rs"]
 mod support;
+mod toolchain;
 mod tutorial;
 
 /// Returns the fenced blocks of a document, in order: the language of each, and its text.
