@@ -85,7 +85,7 @@ async fn write(
     stop: Arc<AtomicBool>,
     number: usize,
 ) -> (Acknowledged, Vec<u16>) {
-    let mut told = Acknowledged::new();
+    let mut actual = Acknowledged::new();
     let mut statuses = Vec::new();
     for n in 0_usize.. {
         if stop.load(Ordering::SeqCst) {
@@ -97,10 +97,10 @@ async fn write(
         statuses.push(status);
         for entry in changed {
             let key = entry["key"].as_str().unwrap().to_owned();
-            told.insert((key, entry["version"].as_i64().unwrap()), entry["new_value"].clone());
+            actual.insert((key, entry["version"].as_i64().unwrap()), entry["new_value"].clone());
         }
     }
-    (told, statuses)
+    (actual, statuses)
 }
 
 /// Reads, and changes two keys of what was read; `None` when reading was refused.

@@ -66,12 +66,12 @@ pub(crate) async fn run(world: &mut World) {
     compare("import, every setting changed", &SIZES, &imported);
     compare("PATCH", &CHANGES, &patched);
     for (what, body) in megabytes() {
-        let mut refused = Times::new();
+        let mut refusal = Times::new();
         for _ in 0..TURNS {
-            services[2].refused(&mut refused, &body).await;
+            services[2].refused(&mut refusal, &body).await;
         }
-        let worst = format!("{refused}, {} kB", body.len() / 1000);
-        figure(&format!("PATCH of 1 MB, {what}"), refused.at(1.0), PATCH_BAR_MS, "ms", &worst);
+        let worst = format!("{refusal}, {} kB", body.len() / 1000);
+        figure(&format!("PATCH of 1 MB, {what}"), refusal.at(1.0), PATCH_BAR_MS, "ms", &worst);
     }
     for service in services {
         service.program.stop().await;

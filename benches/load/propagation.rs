@@ -40,15 +40,15 @@ pub(crate) async fn run(world: &mut World) {
     fleet.block(None).await;
     bare.block(None).await;
     let mut applied = Times::new();
-    let mut heard = Times::new();
+    let mut events = Times::new();
     for _ in 0..BLOCKS {
         fleet.block(Some(&mut applied)).await;
-        bare.block(Some(&mut heard)).await;
+        bare.block(Some(&mut events)).await;
     }
-    let figures = format!("{applied} / {heard}");
+    let figures = format!("{applied} / {events}");
     figure("commit to applied, p99", applied.p99(), BAR_MS, "ms", &figures);
-    line("  against the bare notification", applied.p99() / heard.p99(), BAR, false, "at p99");
-    println!("  at the median: {:.2}x", applied.median() / heard.median());
+    line("  against the bare notification", applied.p99() / events.p99(), BAR, false, "at p99");
+    println!("  at the median: {:.2}x", applied.median() / events.median());
     let pause = fleet.waited().await;
     println!("  PATCH ?wait=applied, until its answer: {pause}");
     fleet.end().await;

@@ -86,14 +86,14 @@ pub(crate) async fn run(world: &mut World) {
 
 /// Reads until `what` has come; `false` at the end.
 async fn until(stream: &mut TcpStream, what: &[u8]) -> bool {
-    let mut heard = Vec::new();
+    let mut events = Vec::new();
     let mut part = [0; 1024];
     loop {
         match stream.read(&mut part).await {
             Ok(0) | Err(_) => return false,
-            Ok(read) => heard.extend_from_slice(&part[..read]),
+            Ok(read) => events.extend_from_slice(&part[..read]),
         }
-        if heard.windows(what.len()).any(|window| window == what) {
+        if events.windows(what.len()).any(|window| window == what) {
             return true;
         }
     }

@@ -181,33 +181,33 @@ async fn exactly_one_of_two_concurrent_starts_of_a_user_succeeds() {
                 instance.start_session(&token).await
             });
         }
-        let (passed, refused): (Vec<_>, Vec<_>) = starts
+        let (passed, refusal): (Vec<_>, Vec<_>) = starts
             .join_all()
             .await
             .into_iter()
             .partition(|reply| reply.status == StatusCode::CREATED);
-        assert_eq!((passed.len(), refused.len()), (1, 1), "{race}: {passed:?} {refused:?}");
+        assert_eq!((passed.len(), refusal.len()), (1, 1), "{race}: {passed:?} {refusal:?}");
         let passed: Vec<_> = passed.into_iter().map(Reply::ok).collect();
-        for refused in refused {
-            let problem = refused.problem(409, "session_active");
+        for refusal in refusal {
+            let problem = refusal.problem(409, "session_active");
             assert_eq!(problem["session_id"], passed[0]["session_id"]);
         }
     }
-    let started: i64 = sqlx::query_scalar("select count(*) from brune_session")
+    let start_result: i64 = sqlx::query_scalar("select count(*) from brune_session")
         .fetch_one(&app.db.pool())
         .await
         .unwrap();
-    assert_eq!(started, 200);
+    assert_eq!(start_result, 200);
 }
 
 /// Changes through one instance and at once starts through another, `tries` times.
 async fn fence(writer: &Instance, reader: &Instance, tries: std::ops::Range<i64>) {
     for n in tries {
         let mark = format!("v{n}");
-        let changed = writer.change(&[(VERSION, json!(mark), n)]).await.ok();
+        let change_reply = writer.change(&[(VERSION, json!(mark), n)]).await.ok();
         let session = reader.start_session(&user(&format!("user-{n}"))).await.ok();
         assert_eq!(session["config"]["prompt_version"], mark, "{session}");
-        assert_eq!(session["config"]["revision"], changed["revision"], "{session}");
+        assert_eq!(session["config"]["revision"], change_reply["revision"], "{session}");
     }
 }
 

@@ -73,9 +73,9 @@ async fn a_patch_repairs_an_invalid_value_and_every_instance_recovers() {
     psql::set(&app.db.pool(), "BRUNE_SESSION_MAX_MINUTES", "999").await;
     accuses(&app.instance).await;
     accuses(&other).await;
-    let changed = mend(&other, "BRUNE_SESSION_MAX_MINUTES", json!(20)).await;
+    let change_reply = mend(&other, "BRUNE_SESSION_MAX_MINUTES", json!(20)).await;
     let entry = json!({"key": "BRUNE_SESSION_MAX_MINUTES", "old_value": 999, "new_value": 20, "version": 3});
-    assert_eq!(changed["changed"], json!([entry]));
+    assert_eq!(change_reply["changed"], json!([entry]));
     for instance in [&app.instance, &other] {
         instance.wait_for_revision(3).await;
         is_sound(instance).await;
@@ -104,9 +104,9 @@ async fn a_deleted_setting_is_reported_and_can_be_set_again() {
         named(app.instance.start_session(&user("ana")).await),
         ["BRUNE_SESSION_MAX_MINUTES"]
     );
-    let changed = mend(&app.instance, "BRUNE_SESSION_MAX_MINUTES", json!(25)).await;
+    let change_reply = mend(&app.instance, "BRUNE_SESSION_MAX_MINUTES", json!(25)).await;
     let entry = json!({"key": "BRUNE_SESSION_MAX_MINUTES", "old_value": null, "new_value": 25, "version": 2});
-    assert_eq!(changed["changed"], json!([entry]));
+    assert_eq!(change_reply["changed"], json!([entry]));
     is_sound(&app.instance).await;
     app.instance.start_session(&user("ana")).await.ok();
     assert_eq!(brune::audit::verify(&app.db.pool().into()).await.unwrap().1, []);
@@ -129,8 +129,8 @@ async fn a_number_out_of_range_is_refused_by_the_database() {
     let app = TestApp::new().await;
     let sql = "update app_global_settings set value_json = '1e400', version = version + 1
         where key = 'BRUNE_COOLDOWN_MINUTES'";
-    let refused = app.db.pool().execute(sql).await.unwrap_err();
-    assert!(refused.to_string().contains("app_global_settings_is_of_its_type"), "{refused}");
+    let refusal = app.db.pool().execute(sql).await.unwrap_err();
+    assert!(refusal.to_string().contains("app_global_settings_is_of_its_type"), "{refusal}");
 }
 
 #[tokio::test]
@@ -139,8 +139,8 @@ async fn numbers_that_break_a_rule_are_reported_and_can_be_repaired() {
         let app = TestApp::new().await;
         psql::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", number).await;
         accuses(&app.instance).await;
-        let refused = app.instance.start_session(&user("ana")).await;
-        assert_eq!(named(refused), ["BRUNE_COOLDOWN_MINUTES"], "{number}");
+        let refusal = app.instance.start_session(&user("ana")).await;
+        assert_eq!(named(refusal), ["BRUNE_COOLDOWN_MINUTES"], "{number}");
         let actual_snapshot = app.instance.settings.snapshot();
         assert_eq!(actual_snapshot.get_integer("BRUNE_COOLDOWN_MINUTES"), Ok(30), "{number}");
         mend(&app.instance, "BRUNE_COOLDOWN_MINUTES", json!(31)).await;

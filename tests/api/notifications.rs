@@ -36,8 +36,8 @@ async fn a_change_reaches_another_instance_by_notification() {
     let app = TestApp::new().await;
     let other = Instance::builder(app.db.pool()).start().await;
     for n in 0..20 {
-        let changed = change(&app.instance, &format!("v{n}"), n + 1).await;
-        let revision = changed.ok()["revision"].as_i64().unwrap();
+        let change_reply = change(&app.instance, &format!("v{n}"), n + 1).await;
+        let revision = change_reply.ok()["revision"].as_i64().unwrap();
         other.wait_for_revision(revision).await;
         assert_eq!(version(&other), format!("v{n}"));
     }
@@ -236,8 +236,8 @@ async fn during_an_outage_reads_work_and_writes_answer_503() {
     proxy.bring_back().await;
     wait_until("it recovers", async || ready(&instance).await.0 == StatusCode::OK).await;
     instance.start_session(&user("bob")).await.ok();
-    let changed: Value = change(&instance, "2", 1).await.ok();
-    assert_eq!(changed["revision"], 2);
+    let change_reply: Value = change(&instance, "2", 1).await.ok();
+    assert_eq!(change_reply["revision"], 2);
     instance.wait_for_revision(2).await;
 }
 
@@ -255,9 +255,9 @@ async fn a_database_that_refuses_connections_answers_503() {
     let mut inside = app.db.options().connect().await.unwrap();
     admin.execute(allow(false)).await.unwrap();
     psql::end_sessions(&mut inside, "true").await;
-    let refused = instance.start_session(&user("ana")).await;
-    assert_ne!(refused.header("retry-after"), "");
-    refused.problem(503, "unavailable");
+    let refusal = instance.start_session(&user("ana")).await;
+    assert_ne!(refusal.header("retry-after"), "");
+    refusal.problem(503, "unavailable");
     change(&instance, "2", 1).await.problem(503, "unavailable");
     admin.execute(allow(true)).await.unwrap();
     instance.start_session(&user("ana")).await.ok();

@@ -189,19 +189,21 @@ async fn an_unchanged_page_is_answered_with_304() {
     assert!(page["flags"].as_array().unwrap().contains(&flag), "{page}");
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
     app.instance.wait_for_revision(2).await;
-    let changed = all(&app.instance).header("if-none-match", &tag).send().await;
-    assert_ne!(changed.header("etag"), tag);
-    let changed = changed.ok();
+    let change_reply = all(&app.instance).header("if-none-match", &tag).send().await;
+    assert_ne!(change_reply.header("etag"), tag);
+    let change_reply = change_reply.ok();
     // Only what was changed looks changed.
     let flags = |page: &Value| page["flags"].as_array().unwrap().clone();
-    let other =
-        flags(&page).into_iter().zip(flags(&changed)).filter(|(before, after)| before != after);
+    let other = flags(&page)
+        .into_iter()
+        .zip(flags(&change_reply))
+        .filter(|(before, after)| before != after);
     assert_eq!(other.count(), 1);
     // A token that runs out must not be held for good.
     let etag = all(&app.instance).send().await.header("etag").to_owned();
     app.instance.shift.advance(chrono::TimeDelta::minutes(31));
     let later = all(&app.instance).header("if-none-match", &etag).send().await;
-    assert_ne!(events_at(&later.ok()), events_at(&changed));
+    assert_ne!(events_at(&later.ok()), events_at(&change_reply));
 }
 
 #[tokio::test]

@@ -91,9 +91,9 @@ async fn every_returned_address_has_the_path_prefix() {
     let page = instance.post(FLAGS).bearer(&user("ana")).json(&json!({})).send().await.ok();
     let events = page["eventStreams"][0]["endpoint"]["requestUri"].as_str().unwrap();
     assert!(events.starts_with("/brune/ofrep/v1/events?since=1&token="), "{events}");
-    let started = instance.start_session(&user("ana")).await;
-    let id = started.body["session_id"].as_str().unwrap().to_owned();
-    assert_eq!(started.header("location"), format!("/brune/brun-e/sessions/{id}"));
+    let session = instance.start_session(&user("ana")).await;
+    let id = session.body["session_id"].as_str().unwrap().to_owned();
+    assert_eq!(session.header("location"), format!("/brune/brun-e/sessions/{id}"));
     let problem = instance.get("/no/such/path").send().await.problem(404, "not_found");
     assert_eq!(problem["type"], "/brune/problems/not-found");
     // A client that reaches the service without the proxy finds the stream as well.

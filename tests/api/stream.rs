@@ -225,14 +225,14 @@ async fn streams_are_bounded_for_each_caller_and_for_all() {
     let instance = Instance::builder(app.db.pool()).stream_bounds(bounds).start().await;
     let served = Served::of(&instance, Limits::default()).await;
     let ada = [listen(&served, None).await, listen(&served, None).await];
-    let refused = instance.get(PATH).bearer(&admin("ada")).send().await;
-    assert_eq!(refused.header("retry-after"), "5");
-    refused.problem(429, "rate_limited");
+    let refusal = instance.get(PATH).bearer(&admin("ada")).send().await;
+    assert_eq!(refusal.header("retry-after"), "5");
+    refusal.problem(429, "rate_limited");
     let token = bearer(&admin("ben"));
     let ben = served.stream(PATH, &[("authorization", &token)]).await;
-    let refused = instance.get(PATH).bearer(&admin("cleo")).send().await;
-    assert_eq!(refused.header("retry-after"), "5");
-    refused.problem(503, "unavailable");
+    let refusal = instance.get(PATH).bearer(&admin("cleo")).send().await;
+    assert_eq!(refusal.header("retry-after"), "5");
+    refusal.problem(503, "unavailable");
     // Who leaves makes room.
     drop((ada, ben));
     wait_until("they are let go", async || instance.streams.open() == 0).await;

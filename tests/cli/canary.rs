@@ -225,8 +225,8 @@ async fn no_secret_appears_in_any_output() {
         write_everything(&service, &mut events, secret, &internal).await;
         events.ask(service.call(Method::POST, "/brun-e/start"), "a start by token").await;
     }
-    let changed = service.change("BRUNE_COOLDOWN_MINUTES", &json!(45), 1);
-    assert_eq!(events.ask(changed, "a change").await, 200);
+    let change_reply = service.change("BRUNE_COOLDOWN_MINUTES", &json!(45), 1);
+    assert_eq!(events.ask(change_reply, "a change").await, 200);
     start_with_provider(&service, &mut events, &stub, &internal).await;
     // The driver's own errors: connections that break, and a database that lets nobody in.
     for _ in 0..3 {

@@ -59,8 +59,8 @@ async fn the_service_runs_behind_a_pooler_and_reports_its_change_signal() {
         let service = home.serve();
         let one = service.get("/admin/global-settings/BRUNE_COOLDOWN_MINUTES").await;
         let version = one["version"].as_i64().unwrap();
-        let changed = service.change("BRUNE_COOLDOWN_MINUTES", &json!(version + 40), version);
-        assert_eq!(changed.send().await.unwrap().status(), 200);
+        let change_reply = service.change("BRUNE_COOLDOWN_MINUTES", &json!(version + 40), version);
+        assert_eq!(change_reply.send().await.unwrap().status(), 200);
         wait_until(told, async || home.log().contains(told)).await;
         service.stop().await;
     }

@@ -282,8 +282,8 @@ async fn the_reader_makes_backups_and_writes_nothing() {
         "create temporary table t ()",
         "select app_global_setting_open_revision()",
     ] {
-        let refused = reader.execute(sql).await.expect_err(sql);
-        assert_eq!(refused.as_database_error().unwrap().code().unwrap(), "42501", "{sql}");
+        let refusal = reader.execute(sql).await.expect_err(sql);
+        assert_eq!(refusal.as_database_error().unwrap().code().unwrap(), "42501", "{sql}");
     }
 }
 
@@ -316,14 +316,14 @@ async fn the_service_role_has_no_unneeded_privilege() {
         "select app_global_setting_open_revision()",
         "grant update on app_global_setting_head to public",
     ] {
-        let refused = app.db.pool().execute(sql).await;
-        let refused = match refused {
-            Err(refused) => refused,
+        let refusal = app.db.pool().execute(sql).await;
+        let refusal = match refusal {
+            Err(refusal) => refusal,
             // The server warns, and grants nothing.
             Ok(_) if sql.starts_with("grant") => continue,
             Ok(_) => panic!("it may: {sql}"),
         };
-        assert_eq!(refused.as_database_error().unwrap().code().unwrap(), "42501", "{sql}");
+        assert_eq!(refusal.as_database_error().unwrap().code().unwrap(), "42501", "{sql}");
     }
     assert_eq!(state(&app.db.admin()).await, before);
     // Taking the head's lock is all that the one column is good for.

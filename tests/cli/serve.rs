@@ -27,8 +27,9 @@ async fn a_first_start_works_without_configuration_and_keeps_changes() {
     assert_eq!(settings["revision"], 1);
     let secret = fs::metadata(home.data().join("jwt_secret")).unwrap();
     assert_eq!(secret.permissions().mode() & 0o777, 0o600);
-    let changed = service.change("BRUNE_COOLDOWN_MINUTES", &json!(45), 1).send().await.unwrap();
-    assert_eq!(changed.status(), 200);
+    let change_reply =
+        service.change("BRUNE_COOLDOWN_MINUTES", &json!(45), 1).send().await.unwrap();
+    assert_eq!(change_reply.status(), 200);
     let ready = service.call(Method::GET, "/readyz").send().await.unwrap();
     assert_eq!((ready.status().as_u16(), ready.text().await.unwrap().as_str()), (200, "ok\n"));
     let postgres = home.postmaster().unwrap();

@@ -84,9 +84,9 @@ async fn the_log_names_the_failed_check_with_a_limit_and_nothing_of_the_token() 
     let service = home.serve();
     let altered = format!("{}AAAA", &token[..token.len() - 4]);
     for _ in 0..100 {
-        let refused =
+        let refusal =
             service.anonymous(Method::GET, PATH).bearer_auth(&altered).send().await.unwrap();
-        assert_eq!(refused.status(), 401);
+        assert_eq!(refusal.status(), 401);
     }
     assert_eq!(service.anonymous(Method::GET, PATH).send().await.unwrap().status(), 401);
     // As somebody does who mistakes one header for the other.

@@ -175,6 +175,6 @@ fn clients(kind: Kind) -> PathBuf {
 /// Returns the Python interpreter that has the clients.
 fn python_interpreter() -> PathBuf {
     let file = "tests/clients/requirements.txt";
-    let wanted = include_str!("requirements.txt");
-    packages("python", file, wanted).join("venv/bin/python3")
+    let expected = include_str!("requirements.txt");
+    packages("python", file, expected).join("venv/bin/python3")
 }

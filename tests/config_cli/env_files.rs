@@ -43,9 +43,9 @@ async fn an_env_file_is_imported_without_unknown_keys() {
         let file = format!("{name}.env");
         service.room.write(&file, &with_a_setting(text));
         let import = ["import", &file, "-r", "moving in", "-y"];
-        let refused = service.config(&import);
-        gives_nothing_away(name, text, &refused);
-        refused.ends(1, "--skip-unknown");
+        let output = service.config(&import);
+        gives_nothing_away(name, text, &output);
+        output.ends(1, "--skip-unknown");
         let dry = service.config(&["import", &file, "--dry-run", "--skip-unknown"]);
         gives_nothing_away(name, text, &dry);
         let dry = dry.ends(0, "");
@@ -100,9 +100,9 @@ async fn a_multi_line_key_in_an_env_file_is_one_error() {
     let key = format!("-----BEGIN KEY-----\n{}-----END KEY-----", "QUJDREVGR0g=\n".repeat(19));
     let text = format!("{COOLDOWN}=45\nPRIVATE_KEY=\"{key}\"\nAPP_NAME=shop\n");
     service.room.write("keys.env", &text);
-    let refused = service.config(&["import", "keys.env", "--dry-run", "--skip-unknown"]);
-    let refused = refused.ends(1, "lines 2 to 22: a quoted value goes over several lines");
-    assert_eq!(refused.err.lines().count(), 1, "{refused:#?}");
+    let output = service.config(&["import", "keys.env", "--dry-run", "--skip-unknown"]);
+    let output = output.ends(1, "lines 2 to 22: a quoted value goes over several lines");
+    assert_eq!(output.err.lines().count(), 1, "{output:#?}");
     let db = TestDb::new().await;
     let room = Room::new();
     room.write(".env", &text);

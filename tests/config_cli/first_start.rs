@@ -53,8 +53,8 @@ async fn invalid_initial_values_stop_the_start_and_are_all_reported() {
     let db = TestDb::new().await;
     let database = db.owner_options().to_url_lossy().to_string();
     let mut command = room.command(&["migrate"]);
-    let refused = run(with_database(&mut command, &database).env(LEVELS, "[1]"));
-    refused
+    let refusal = run(with_database(&mut command, &database).env(LEVELS, "[1]"));
+    refusal
         .ends(1, "BRUNE_COOLDOWN_MINUTES (.env): must be between 0 and 240")
         .ends(1, "BRUNE_PROMPT_ID (.env): must match")
         .ends(1, "BRUNE_ELIGIBILITY_ALLOWED_LEVELS (the environment): must be a list of strings");
@@ -66,8 +66,8 @@ async fn an_invalid_catalog_is_reported_with_file_line_and_key() {
     let entry = "[[secret]]\nkey = \"A\"\nsecrecy = 1\n";
     room.write("mine.toml", &format!("catalog = \"mine\"\ndescription = \"\"\n{entry}"));
     let mut command = room.command(&["migrate"]);
-    let refused = run(command.env("BRUNE_CATALOG", room.path().join("mine.toml")));
-    refused.ends(1, "mine.toml:5: A: unknown field `secrecy`");
+    let refusal = run(command.env("BRUNE_CATALOG", room.path().join("mine.toml")));
+    refusal.ends(1, "mine.toml:5: A: unknown field `secrecy`");
 }
 
 #[test]

@@ -129,8 +129,8 @@ async fn watch_survives_a_restart_without_missing_a_change() {
 #[tokio::test]
 async fn the_history_of_an_unknown_key_is_refused() {
     let service = Service::start().await;
-    let refused = service.config(&["history", "BRUNE_COOLDOWN_MINUTE"]);
-    refused
+    let output = service.config(&["history", "BRUNE_COOLDOWN_MINUTE"]);
+    output
         .ends(1, "unknown setting BRUNE_COOLDOWN_MINUTE: not declared and not in the audit trail");
     service.config(&["history", "LOG_LEVEL"]).ends(0, "");
 }

@@ -103,8 +103,8 @@ async fn a_secret_as_initial_value_stops_the_start_and_is_not_printed() {
             .env("BRUNE_PROMPT_VERSION", SECRET))
     };
     for arguments in [&["migrate", "--plan"][..], &["migrate"]] {
-        let refused = migrate(arguments).without(&core).without(SECRET);
-        refused
+        let refusal = migrate(arguments).without(&core).without(SECRET);
+        refusal
             .ends(1, "BRUNE_ELIGIBILITY_ALLOWED_LEVELS (.env): looks like a GitHub token")
             .ends(1, "BRUNE_PROMPT_VERSION (the environment): looks like a secret of this service");
     }

@@ -91,8 +91,8 @@ async fn an_invalid_document_changes_nothing_and_reports_every_error() {
         "bad.json",
         r#"{"format_version": 1, "settings": {"BRUNE_COOLDOWN_MINUTES": 900, "NOPE": 1}}"#,
     );
-    let refused = service.config(&["import", "bad.json", "-r", "will not do", "-y"]);
-    refused
+    let output = service.config(&["import", "bad.json", "-r", "will not do", "-y"]);
+    output
         .ends(1, "BRUNE_COOLDOWN_MINUTES must be between")
         .ends(1, "NOPE the catalog declares no");
     service.room.write("new.json", r#"{"format_version": 2, "settings": {}}"#);

@@ -124,8 +124,8 @@ async fn a_setting_is_added_tightened_and_removed_as_documented() {
         grown.replace("{ max_length = 80 }", "{ max_length = 4 }").replace("\"Hello\"", "\"Hi\"");
     assert_eq!(publish(&pool, &tightened).await.unwrap_err().to_string(), actual);
 
-    let refused = publish(&pool, BRUN_E).await.unwrap_err().to_string();
-    assert!(refused.contains(KEY), "{refused}");
+    let refusal = publish(&pool, BRUN_E).await.unwrap_err().to_string();
+    assert!(refusal.contains(KEY), "{refusal}");
     let statements = block(section(ADDING, "## Removing one"), "sql");
     let (before, rest) = statements.split_once("insert into").unwrap();
     let (_, after) = rest.split_once("delete from").unwrap();

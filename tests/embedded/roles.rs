@@ -23,9 +23,9 @@ async fn the_service_role_has_least_privilege() {
         "set role brune_owner",
         "set session_replication_role = replica",
     ] {
-        let refused = service.execute(sql).await.unwrap_err();
-        let code = refused.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap();
-        assert_eq!(code, "42501", "{sql}: {refused}");
+        let refusal = service.execute(sql).await.unwrap_err();
+        let code = refusal.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap();
+        assert_eq!(code, "42501", "{sql}: {refusal}");
     }
     let mut owner = server.owner_options().connect().await.unwrap();
     assert_eq!(ask(&mut owner, "select current_user::text").await, "brune_migrate");

@@ -176,12 +176,12 @@ async fn receive(
     body: Bytes,
 ) -> Response {
     let text = String::from_utf8(body.to_vec()).unwrap();
-    let (status, answered, body) = shared.answers.lock().unwrap()(&text);
+    let (status, response_headers, body) = shared.answers.lock().unwrap()(&text);
     let status = StatusCode::from_u16(status).unwrap();
     let received = Received { at: Instant::now(), uri, headers, text, status };
     shared.received.lock().unwrap().push(received);
     shared.open.subscribe().wait_for(|is_open| *is_open).await.unwrap();
-    let headers: HeaderMap = answered
+    let headers: HeaderMap = response_headers
         .as_object()
         .unwrap()
         .iter()

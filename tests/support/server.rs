@@ -202,7 +202,7 @@ async fn supervise(dir: &Path) {
     sweep(&mut connection, true).await;
     Up::write(dir, &server);
     let users = lock_file(dir, "users");
-    let mut used = Instant::now();
+    let mut last_use = Instant::now();
     loop {
         tokio::select! {
             fault = server.exited() => panic!("{fault}"),
@@ -210,9 +210,9 @@ async fn supervise(dir: &Path) {
         }
         match users.try_lock() {
             // Kept until this process is gone: who comes now waits, and starts a new server.
-            Ok(()) if used.elapsed() > LINGER => break,
+            Ok(()) if last_use.elapsed() > LINGER => break,
             Ok(()) => users.unlock().unwrap(),
-            Err(_) => used = Instant::now(),
+            Err(_) => last_use = Instant::now(),
         }
         sweep(&mut connection, false).await;
     }

@@ -174,8 +174,8 @@ async fn shutdown_finishes_a_request_in_progress_and_accepts_no_more() {
     stream.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     no_hang("the request reaches its handler", server.reached.recv()).await;
     server.shutdown.cancel();
-    let refused = async { while TcpStream::connect(server.address).await.is_ok() {} };
-    no_hang("new connections are refused", refused).await;
+    let refusal = async { while TcpStream::connect(server.address).await.is_ok() {} };
+    no_hang("new connections are refused", refusal).await;
     assert!(!server.task.is_finished(), "refused only after the last answer");
     server.release.notify_one();
     let answer = Answer::read(&until_closed(&mut stream).await);

@@ -98,9 +98,9 @@ async fn an_export_imported_into_a_new_database_restores_all_values() {
         assert_eq!(import_plan["counts"], json!({"change": 9}), "{format} {import_plan}");
         let query =
             format!("reason=replicate&plan_id={}", import_plan["plan_id"].as_str().unwrap());
-        let changed = import(&fresh.instance, &query, media, &text).send().await.ok();
+        let reply = import(&fresh.instance, &query, media, &text).send().await.ok();
         assert_eq!(
-            (&changed["revision"], changed["changed"].as_array().unwrap().len()),
+            (&reply["revision"], reply["changed"].as_array().unwrap().len()),
             (&json!(2), 9)
         );
         let document = export(&fresh.instance, format).await;

@@ -78,8 +78,8 @@ async fn an_unreadable_body_has_no_library_message_in_its_error() {
         let problem = call.send().await.problem(400, "malformed_request");
         assert_eq!(problem["errors"][0]["detail"], expected, "{text}");
         let call = app.instance.post("/ofrep/v1/evaluate/flags").bearer(&admin("ada"));
-        let refused = call.raw(text).header("content-type", "application/json").send().await;
-        assert_eq!(refused.body["errorDetails"], "the body is to be a JSON object", "{text}");
+        let refusal = call.raw(text).header("content-type", "application/json").send().await;
+        assert_eq!(refusal.body["errorDetails"], "the body is to be a JSON object", "{text}");
     }
     let deep = serde_json::from_str(
         "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",

@@ -84,8 +84,8 @@ async fn undeclared_keys_are_skipped_on_request() {
         "{COOLDOWN}=45\nAPP_NAME=shop\nSTRIPE_KEY=sk_live_{0}\nAWS_SECRET={WORD}\n",
         "4eC39HqLyjWDarjtT1zdp7dc"
     );
-    let refused = plan(&app.instance, ENV, &text).await;
-    assert_eq!(refused["refusal"]["code"], "secret_like_value", "{refused}");
+    let actual_import_plan = plan(&app.instance, ENV, &text).await;
+    assert_eq!(actual_import_plan["refusal"]["code"], "secret_like_value", "{actual_import_plan}");
     import(&app.instance, "reason=moving+in", ENV, &text)
         .send()
         .await

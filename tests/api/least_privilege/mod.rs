@@ -150,8 +150,8 @@ async fn the_service_role_cannot_create_shadowing_objects() {
     let database = Attacked::new().await;
     let mut wrong = Vec::new();
     for attack in SHADOWS {
-        let refused = Attack { outcome: Outcome::Refused("permission denied"), ..*attack };
-        wrong.extend(database.outcome(&refused).await);
+        let refusal = Attack { outcome: Outcome::Refused("permission denied"), ..*attack };
+        wrong.extend(database.outcome(&refusal).await);
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

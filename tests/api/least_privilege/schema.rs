@@ -147,8 +147,8 @@ async fn the_service_works_with_its_grants_alone() {
     let instance = Instance::builder(pool).start().await;
     instance.change(&[(COOLDOWN, json!(45), 1)]).await.ok();
     instance.wait_for_revision(2).await;
-    let started = instance.start_session(&user("ana")).await.ok();
-    let path = format!("/admin/sessions/{}/end", started["session_id"].as_str().unwrap());
+    let session = instance.start_session(&user("ana")).await.ok();
+    let path = format!("/admin/sessions/{}/end", session["session_id"].as_str().unwrap());
     let end = json!({"reason": "a test"});
     instance.post(&path).bearer(&admin("admin-1")).json(&end).send().await.ok();
     let history = read(&instance, HISTORY).await.ok();

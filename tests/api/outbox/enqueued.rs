@@ -87,8 +87,8 @@ async fn a_refused_attempt_is_enqueued_without_value_and_secret_reason() {
     let key = format!("sk-{}", "proj-Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4Zm9vYmFy");
     let change = json!({"reason": format!("because {key}"), "changes": [{"key": KEY, "value": 45, "version": 1}]});
     let path = "/admin/global-settings";
-    let refused = instance.patch(path).bearer(&admin("ada")).json(&change).send().await;
-    refused.problem(400, "secret_like_value");
+    let refusal = instance.patch(path).bearer(&admin("ada")).json(&change).send().await;
+    refusal.problem(400, "secret_like_value");
     let messages = stored(&instance).await;
     let text = format!("{messages:?}");
     assert!(!text.contains("hunter2") && !text.contains(&key), "{text}");

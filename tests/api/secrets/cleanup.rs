@@ -132,8 +132,8 @@ async fn a_catalog_cannot_drop_a_secret_before_its_cleanup() {
     let publish = async || {
         settings::publish(&db.owner().into(), &catalog, &|_| None, &firewall(), false).await
     };
-    let refused = publish().await.unwrap_err().to_string();
-    assert!(refused.contains("DISCORD_WEBHOOK_URL: its history holds"), "{refused}");
+    let refusal = publish().await.unwrap_err().to_string();
+    assert!(refusal.contains("DISCORD_WEBHOOK_URL: its history holds"), "{refusal}");
     let instance = started(&db, &[("DISCORD_WEBHOOK_URL", "https://hooks.test/1")]).await;
     clean_up(&instance, "", json!({"reason": REASON})).await.ok();
     publish().await.unwrap();
@@ -161,8 +161,8 @@ async fn postgres_refuses_any_other_change_of_the_audit_table() {
         ),
         ("delete from app_global_setting_audit where key = 'OPENAI_API_KEY'", "append-only"),
     ] {
-        let refused = sqlx::query(sql).execute(&db.owner()).await.unwrap_err().to_string();
-        assert!(refused.contains(refusal), "{sql}: {refused}");
+        let actual_refusal = sqlx::query(sql).execute(&db.owner()).await.unwrap_err().to_string();
+        assert!(actual_refusal.contains(refusal), "{sql}: {actual_refusal}");
     }
     the_trail_verifies(&db).await;
     psql::delete(&pool, "OPENAI_API_KEY").await;

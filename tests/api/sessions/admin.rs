@@ -62,17 +62,17 @@ async fn session_pages_are_contiguous_and_a_cursor_belongs_to_its_filters() {
     for n in 0..5 {
         app.instance.start_session(&user(&format!("user-{n}"))).await.ok();
     }
-    let mut found = Vec::new();
+    let mut results = Vec::new();
     let mut query = "?limit=2&status=active".to_owned();
     loop {
         let page = list(&app.instance, &query).await;
-        found.extend(users(&page).into_iter().map(str::to_owned));
+        results.extend(users(&page).into_iter().map(str::to_owned));
         // What is new meanwhile is on no later page.
-        app.instance.start_session(&user(&format!("late-{}", found.len()))).await.ok();
+        app.instance.start_session(&user(&format!("late-{}", results.len()))).await.ok();
         let Some(cursor) = page["next_cursor"].as_str() else { break };
         query = format!("?limit=2&status=active&cursor={cursor}");
     }
-    assert_eq!(found, ["user-4", "user-3", "user-2", "user-1", "user-0"]);
+    assert_eq!(results, ["user-4", "user-3", "user-2", "user-1", "user-0"]);
     let page = list(&app.instance, "?limit=1&status=active").await;
     let cursor = page["next_cursor"].as_str().unwrap();
     for query in [

@@ -50,8 +50,8 @@ async fn pinned_session_settings_cannot_be_changed_by_sql() {
         "user_id = 'bob'",
     ] {
         let sql = sqlx::AssertSqlSafe(format!("update brune_session set {change}"));
-        let refused = app.db.pool().execute(sql).await.unwrap_err();
-        let text = refused.to_string();
+        let refusal = app.db.pool().execute(sql).await.unwrap_err();
+        let text = refusal.to_string();
         assert!(text.contains("keeps the settings it started with"), "{change}: {text}");
     }
     assert_eq!(find(&app.instance, &session, &user("ana")).await.ok(), session);

@@ -42,9 +42,9 @@ async fn every_ineligibility_reason_is_returned_at_once() {
     app.instance.change(&changes).await.ok();
     let session = app.instance.start_session(&member("ana", "pro", "senior")).await.ok();
     let ended = end(&app.instance, &session, &user("ana")).await.ok();
-    let refused = app.instance.start_session(&member("ana", " ", "junior")).await;
+    let refusal = app.instance.start_session(&member("ana", " ", "junior")).await;
     let cooled = time(&ended["ended_at"]) + TimeDelta::minutes(30);
-    let problem = refused.problem(403, "not_eligible");
+    let problem = refusal.problem(403, "not_eligible");
     let reasons = problem["reasons"].as_array().unwrap();
     let codes: Vec<_> = reasons.iter().map(|reason| reason["code"].as_str().unwrap()).collect();
     assert_eq!(codes, ["plan_required", "level_not_allowed", "cooldown", "daily_limit"]);
@@ -63,8 +63,8 @@ async fn plan_and_level_are_required_as_the_settings_say() {
 
     app.instance.change(&[("BRUNE_ELIGIBILITY_ALLOWED_LEVELS", json!(["senior"]), 1)]).await.ok();
     for level in ["junior", "seniors", "Senior", ""] {
-        let refused = app.instance.start_session(&member("bob", "pro", level)).await;
-        let problem = refused.problem(403, "not_eligible");
+        let refusal = app.instance.start_session(&member("bob", "pro", level)).await;
+        let problem = refusal.problem(403, "not_eligible");
         assert_eq!(problem["reasons"], json!([{"code": "level_not_allowed"}]), "{level}");
     }
     app.instance.start_session(&member("bob", "pro", "senior")).await.ok();

@@ -151,8 +151,8 @@ async fn a_service_starts_a_session_for_the_named_user() {
     assert_eq!(find(&app.instance, &session, &user("ana")).await.ok(), session);
 
     // Plan and level are what the body says, and absent where it says nothing.
-    let refused = start_for(&app.instance, &json!({"user_id": "bob"})).await;
-    let reasons = &refused.problem(403, "not_eligible")["reasons"];
+    let refusal = start_for(&app.instance, &json!({"user_id": "bob"})).await;
+    let reasons = &refusal.problem(403, "not_eligible")["reasons"];
     assert_eq!(*reasons, json!([{"code": "plan_required"}, {"code": "level_not_allowed"}]));
 }
 

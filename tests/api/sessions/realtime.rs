@@ -377,6 +377,6 @@ async fn the_cooldown_ignores_a_failed_start_and_counts_the_session_before() {
     }
     away.start_session(&user("ana")).await.problem(502, "realtime_unavailable");
     well.shift.advance(TimeDelta::minutes(-30));
-    let refused = well.start_session(&user("ana")).await.problem(403, "not_eligible");
-    assert_eq!(refused["reasons"][0]["code"], "cooldown");
+    let actual_problem = well.start_session(&user("ana")).await.problem(403, "not_eligible");
+    assert_eq!(actual_problem["reasons"][0]["code"], "cooldown");
 }

@@ -40,10 +40,13 @@ async fn a_batch_is_one_revision_with_one_audit_entry_per_key() {
         change(MAX_MINUTES, 30),
     ]);
     let call = patch(&app.instance, &changes).header("x-request-id", "evening-1");
-    let changed = call.send().await.ok();
-    assert_eq!((&changed["revision"], &changed["unchanged"]), (&json!(2), &json!([MAX_MINUTES])));
+    let change_reply = call.send().await.ok();
+    assert_eq!(
+        (&change_reply["revision"], &change_reply["unchanged"]),
+        (&json!(2), &json!([MAX_MINUTES]))
+    );
     let keys: Vec<_> =
-        changed["changed"].as_array().unwrap().iter().map(|change| &change["key"]).collect();
+        change_reply["changed"].as_array().unwrap().iter().map(|change| &change["key"]).collect();
     assert_eq!(keys.len(), 4);
     let trail = entries(&app.instance, "request_id=evening-1").await;
     assert_eq!(trail.len(), 4);

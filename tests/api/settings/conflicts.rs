@@ -107,8 +107,8 @@ async fn if_match(instance: &Instance, tag: &str, changes: &Value) -> Reply {
 async fn the_current_revision_suffices_without_versions() {
     let app = TestApp::new().await;
     let changes = json!([{"key": COOLDOWN, "value": 45}, {"key": PER_DAY, "value": 5}]);
-    let changed = if_match(&app.instance, "\"r1\"", &changes).await.ok();
-    assert_eq!(changed["revision"], 2);
+    let change_reply = if_match(&app.instance, "\"r1\"", &changes).await.ok();
+    assert_eq!(change_reply["revision"], 2);
     let one_of_two = json!([{"key": COOLDOWN, "value": 50, "version": 2}]);
     if_match(&app.instance, "\"r1\", \"r2\"", &one_of_two).await.ok();
 }

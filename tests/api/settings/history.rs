@@ -196,26 +196,26 @@ async fn pages_are_contiguous_while_entries_are_added() {
     let expected: Vec<i64> = (1..=111).rev().collect();
     for (limit, filter) in [("", 50), ("&limit=7", 7), ("&limit=1", 1)].map(|(it, n)| (n, it)) {
         let query = format!("key={COOLDOWN}{filter}");
-        let mut seen = Vec::new();
+        let mut results = Vec::new();
         let mut cursor = None::<String>;
         let mut grown = 0;
         loop {
             let next = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
             let (entries, following) = page(&app, &format!("{query}{next}")).await;
             assert!(entries.len() <= limit);
-            seen.extend(entries.iter().map(|entry| entry["version"].as_i64().unwrap()));
+            results.extend(entries.iter().map(|entry| entry["version"].as_i64().unwrap()));
             let Some(following) = following else { break };
             assert_eq!(entries.len(), limit);
             cursor = Some(following);
             if grown < 3 {
                 grown += 1;
-                let changed = super::value_of(&app, COOLDOWN).await.1;
-                change_often(&app, changed..=changed).await;
+                let change_reply = super::value_of(&app, COOLDOWN).await.1;
+                change_often(&app, change_reply..=change_reply).await;
             }
         }
-        let newest = seen[0];
-        assert_eq!(seen, (1..=newest).rev().collect::<Vec<_>>());
-        assert!(seen.ends_with(&expected));
+        let newest = results[0];
+        assert_eq!(results, (1..=newest).rev().collect::<Vec<_>>());
+        assert!(results.ends_with(&expected));
     }
 }
 

@@ -56,8 +56,8 @@ async fn an_idempotency_key_belongs_to_one_request() {
 async fn callers_have_separate_idempotency_keys() {
     let app = TestApp::new().await;
     send(&app.instance, "ana", "k1", &body(45, 1)).await.ok();
-    let changed = send(&app.instance, "bob", "k1", &body(50, 2)).await.ok();
-    assert_eq!(changed["revision"], 3);
+    let change_reply = send(&app.instance, "bob", "k1", &body(50, 2)).await.ok();
+    assert_eq!(change_reply["revision"], 3);
 }
 
 #[tokio::test]
@@ -74,8 +74,8 @@ async fn an_idempotency_key_expires_after_a_day() {
     send(&app.instance, "ana", "k1", &body(45, 1)).await.ok();
     let age = "update app_idempotency_key set created_at = now() - interval '24 hours 1 second'";
     psql(&app.db.pool(), age).await.unwrap();
-    let changed = send(&app.instance, "ana", "k1", &body(50, 2)).await.ok();
-    assert_eq!(changed["revision"], 3);
+    let change_reply = send(&app.instance, "ana", "k1", &body(50, 2)).await.ok();
+    assert_eq!(change_reply["revision"], 3);
 }
 
 #[tokio::test]

@@ -53,8 +53,8 @@ async fn a_patch_with_too_many_changes_is_one_error() {
 #[tokio::test]
 async fn a_patch_with_the_maximum_of_changes_is_stored_or_reports_each_conflict() {
     let app = TestApp::with_catalog(&catalog(MOST_CHANGES)).await;
-    let changed = patch(&app.instance, &changes(MOST_CHANGES, 2)).send().await.ok();
-    assert_eq!(changed["changed"].as_array().unwrap().len(), MOST_CHANGES);
+    let change_reply = patch(&app.instance, &changes(MOST_CHANGES, 2)).send().await.ok();
+    assert_eq!(change_reply["changed"].as_array().unwrap().len(), MOST_CHANGES);
     // Every version is stale now.
     let problem = patch(&app.instance, &changes(MOST_CHANGES, 3)).send().await;
     let problem = problem.problem(409, "version_conflict");

@@ -58,15 +58,15 @@ async fn an_audit_entry_is_undone_by_its_id() {
 #[tokio::test]
 async fn a_rollback_to_a_revision_is_one_change_set() {
     let app = lived_in().await;
-    let changed = to(&app, json!({"to_revision": 2, "revision": 4})).await.ok();
+    let change_reply = to(&app, json!({"to_revision": 2, "revision": 4})).await.ok();
     assert_eq!(
-        changed["changed"],
+        change_reply["changed"],
         json!([
             {"key": COOLDOWN, "old_value": 60, "new_value": 45, "version": 4},
             {"key": PER_DAY, "old_value": 5, "new_value": 3, "version": 3}])
     );
-    assert_eq!(changed["revision"], 5);
-    assert_eq!(changed["unchanged"].as_array().unwrap().len(), 7);
+    assert_eq!(change_reply["revision"], 5);
+    assert_eq!(change_reply["unchanged"].as_array().unwrap().len(), 7);
     let listed = |query: &'static str| super::read(&app.instance, query);
     let then = listed("/admin/global-settings?revision=2").await.ok();
     let now = listed("/admin/global-settings").await.ok();
@@ -86,8 +86,8 @@ async fn a_rollback_to_a_revision_is_one_change_set() {
 async fn a_rollback_to_equal_values_changes_nothing() {
     let app = lived_in().await;
     let before = stored(&app).await;
-    let changed = to(&app, json!({"to_revision": 4, "revision": 4})).await.ok();
-    assert_eq!((&changed["revision"], &changed["changed"]), (&json!(4), &json!([])));
+    let change_reply = to(&app, json!({"to_revision": 4, "revision": 4})).await.ok();
+    assert_eq!((&change_reply["revision"], &change_reply["changed"]), (&json!(4), &json!([])));
     to(&app, json!({"key": COOLDOWN, "to_version": 3, "version": 3})).await.ok();
     assert_eq!(stored(&app).await, before);
 }
@@ -145,7 +145,7 @@ async fn a_rollback_to_an_unknown_version_is_404() {
     to(&app, json!({"key": "JWT_SECRET", "to_version": 1, "version": 1}))
         .await
         .problem(403, "key_locked");
-    let refused = entries(&app.instance, "action=refused").await[0]["id"].clone();
+    let refusal = entries(&app.instance, "action=refused").await[0]["id"].clone();
     let seeded =
         entries(&app.instance, &format!("key={COOLDOWN}&action=seed")).await[0]["id"].clone();
     assert_ne!(stored(&app).await, before);
@@ -154,7 +154,7 @@ async fn a_rollback_to_an_unknown_version_is_404() {
         json!({"key": COOLDOWN, "to_version": 4, "version": 3}),
         json!({"key": COOLDOWN, "to_version": 9_007_199_254_740_991_i64, "version": 3}),
         json!({"audit_id": "00000000-0000-4000-8000-000000000000", "version": 3}),
-        json!({"audit_id": refused, "version": 3}),
+        json!({"audit_id": refusal, "version": 3}),
         json!({"audit_id": seeded, "version": 3}),
         json!({"to_revision": 5, "revision": 4}),
     ] {

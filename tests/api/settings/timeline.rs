@@ -21,8 +21,8 @@ async fn lived_in() -> TestApp {
         let change = json!([{"key": COOLDOWN, "value": version, "version": version}]);
         patch(&app.instance, &change).send().await.ok();
     }
-    let refused = json!([{"key": "JWT_SECRET", "value": "x"}]);
-    patch(&app.instance, &refused).send().await.problem(403, "key_locked");
+    let refusal = json!([{"key": "JWT_SECRET", "value": "x"}]);
+    patch(&app.instance, &refusal).send().await.problem(403, "key_locked");
     // Only somebody who switches the triggers off can write what is past.
     psql(
         &app.db.admin(),
@@ -83,9 +83,9 @@ async fn without_bounds_the_timeline_reaches_from_the_oldest_match_to_now() {
         .map(|count| count.as_i64().unwrap())
         .sum();
     assert_eq!(counts, 15);
-    let refused = timeline(&app, "action=refused").await;
-    assert_eq!(refused["since"], "2024-05-07T10:00:00Z");
-    assert_eq!(refused["buckets"].as_array().unwrap().len(), 1);
+    let refusal = timeline(&app, "action=refused").await;
+    assert_eq!(refusal["since"], "2024-05-07T10:00:00Z");
+    assert_eq!(refusal["buckets"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]

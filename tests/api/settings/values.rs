@@ -56,8 +56,8 @@ async fn each_setting_accepts_its_bounds_unchanged() {
         for value in values {
             let version = one(&app.instance, key).await["version"].clone();
             let changes = json!([{"key": key, "value": value, "version": version}]);
-            let changed = patch(&app.instance, &changes).send().await.ok();
-            assert_eq!(changed["changed"][0]["new_value"], value, "{key}");
+            let change_reply = patch(&app.instance, &changes).send().await.ok();
+            assert_eq!(change_reply["changed"][0]["new_value"], value, "{key}");
             let setting = one(&app.instance, key).await;
             assert_eq!(setting["value"], value, "{key}");
         }

@@ -233,9 +233,9 @@ async fn first_values(catalog: &str, in_file: bool, texts: &[(String, &str)]) ->
                     || error_line.starts_with(&format!("{key} ("))
             })
         };
-        let refused = texts.iter().enumerate().filter(|(at, (key, _))| is_named(*at, key));
+        let refusal = texts.iter().enumerate().filter(|(at, (key, _))| is_named(*at, key));
         let before = outcomes.len();
-        outcomes.extend(refused.map(|(_, (key, _))| (key.as_str(), Outcome::Refused)));
+        outcomes.extend(refusal.map(|(_, (key, _))| (key.as_str(), Outcome::Refused)));
         assert!(outcomes.len() > before, "nothing is named: {}", actual_outcome.err);
     }
     let stored = stored(&db.pool()).await;
