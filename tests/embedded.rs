@@ -1,6 +1,6 @@
 //! The private Postgres: it starts, it stops, it survives, and it never outlives its owner.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "how a helper process reports to its test")]
 
 #[path = "embedded/owner.rs"]

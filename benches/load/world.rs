@@ -53,12 +53,11 @@ impl World {
         // The server's account passes through when we are root.
         DirBuilder::new().mode(0o711).create(&dir).unwrap();
         #[expect(clippy::disallowed_methods, reason = "the harness has no configuration but this")]
-        let path = std::env::var_os("PATH");
-        let bin_dir = std::env::var_os("BRUNE_PG_BIN_DIR");
+        let variable = |name: &str| std::env::var_os(name);
         let config = Embedded {
             dir: dir.join("postgres"),
-            bin_dir: bin_dir.map(PathBuf::from),
-            path: path.unwrap_or_default(),
+            bin_dir: variable("BRUNE_PG_BIN_DIR").map(PathBuf::from),
+            path: variable("PATH").unwrap_or_default(),
             account: None,
             cache_dir: Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres")),
         };

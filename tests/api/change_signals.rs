@@ -12,12 +12,7 @@ const NEVER: Duration = Duration::from_hours(1);
 const POLL: Duration = Duration::from_millis(200);
 
 async fn following(app: &TestApp, hints: &ChangeSignal, poll: Duration) -> Instance {
-    let instance = Instance::builder(app.db.pool())
-        .change_signal(hints.clone())
-        .poll_every(poll)
-        .start()
-        .await;
-    instance
+    Instance::builder(app.db.pool()).change_signal(hints.clone()).poll_every(poll).start().await
 }
 
 /// Changes the prompt's version through `instance`, which must be at `version`.

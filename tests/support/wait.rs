@@ -25,10 +25,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 ///
 /// Panics with `expected` after [`HANG_LIMIT`].
 pub(crate) async fn no_hang<F: Future>(expected: &str, future: F) -> F::Output {
-    match tokio::time::timeout(HANG_LIMIT, future).await {
-        Ok(output) => output,
-        Err(_) => panic!("hangs, expected: {expected}"),
-    }
+    let output = tokio::time::timeout(HANG_LIMIT, future).await;
+    output.unwrap_or_else(|_| panic!("hangs, expected: {expected}"))
 }
 
 /// Waits until `condition` holds: a state that another task, process or database session brings about.
