@@ -128,7 +128,8 @@ async fn a_wait_that_times_out_names_the_laggard() {
     );
     let applied = &reply.body["applied"];
     let names = json!({"id": deaf.fleet.id(), "host": "brune.test", "revision": 1});
-    assert_eq!((&applied["instances"], laggards(applied)), (&json!(3), vec![names]));
+    assert_eq!(applied["instances"], 3);
+    assert!(laggards(applied).contains(&names), "{applied}");
     assert!(applied["waited_ms"].as_u64().unwrap() >= 300);
     let stored = app.instance.get(SETTINGS).bearer(&admin("ana")).send().await.ok();
     assert_eq!(stored["revision"], 2);
@@ -141,8 +142,9 @@ async fn the_answering_instance_may_be_the_laggard() {
     let deaf = deaf(&app).await;
     let reply = patch(&deaf, "wait=applied&timeout_ms=200", 45, 1).send().await;
     assert_eq!(reply.status, StatusCode::ACCEPTED);
-    let laggard_list = laggards(&reply.body["applied"]);
-    assert_eq!((laggard_list.len(), &laggard_list[0]["id"]), (1, &json!(deaf.fleet.id())));
+    // The other instance may lag too, on a machine that is busy.
+    let laggards = laggards(&reply.body["applied"]);
+    assert!(laggards.iter().any(|laggard| laggard["id"] == json!(deaf.fleet.id())));
 }
 
 #[tokio::test]
