@@ -46,9 +46,8 @@
 //!
 //! For whoever writes code here:
 //!
-//! 1. **One write path.** Everything that changes a setting ends where [`settings::update`] and
-//!    [`settings::roll_back`] do, so that a rule added there holds everywhere: a batch, one key
-//!    (`http/config/`), a reset, an import.
+//! 1. **One write path.** Every method of [`SettingsWriter`](settings::SettingsWriter) (`update`, `roll_back`, `reset`,
+//!    `import`) ends in one function, so that a rule added there holds for all.
 //! 2. **The resulting whole is checked**, and before it is stored: a batch may change a value together with
 //!    the list it must be in.
 //! 3. **Memory after commit.** A [`Snapshot`](settings::Snapshot) is taken on from the database after the
@@ -64,7 +63,7 @@
 //! 8. **Session starts never notify**, nor do heartbeats or messages: commits that do queue behind one lock of the whole
 //!    server.
 //! 9. **No secret is ever a setting.** What looks like one, or is one of this process, ends every write before
-//!    it is stored or told: the scanner is part of the handle that all writers have.
+//!    it is stored or told: the scanner is part of [`SettingsWriter`](settings::SettingsWriter).
 //! 10. **Reading borrows.** [`GlobalSettingsService::current`](settings::GlobalSettingsService::current)
 //!     clones no shared counter; keep what it returns only for a moment.
 //!
@@ -78,11 +77,11 @@
 //!    [`SuperAdmin`](http::SuperAdmin). [`Body`](http::Body) reads the JSON strictly (no key twice, no
 //!    digit lost) and [`Fields`](http::Fields) field by field, so that every fault is told.
 //! 3. It becomes [`Edit`](settings::Edit)s, an [`Actor`](audit::Actor) (who, why, in which request) and
-//!    [`Terms`](settings::Terms) (`If-Match`, `dry_run`, `Prefer`, `Idempotency-Key`), and goes to
-//!    [`settings::update`].
+//!    [`WriteOptions`](settings::WriteOptions) (`If-Match`, `dry_run`, `Prefer`, `Idempotency-Key`), and goes to
+//!    [`SettingsWriter::update`](settings::SettingsWriter::update).
 //! 4. That finds each key's declaration in the current snapshot. A key that may not be written ends it, with
 //!    an audit entry that has no value, and so does what looks like a secret, be it the reason
-//!    ([`Firewall`](secret_scanner::Firewall)); a value that breaks a rule of its own ends it, with all of them.
+//!    ([`SecretScanner`](secret_scanner::SecretScanner)); a value that breaks a rule of its own ends it, with all of them.
 //! 5. A transaction ([`database::Work`]) locks the one row of `app_global_setting_head`: writers stand in a
 //!    row from here. A repeat of an `Idempotency-Key` gets the first result. The versions are compared:
 //!    each that is stale is a [`Conflict`](settings::Conflict), told three ways. The rules between keys are
@@ -103,7 +102,7 @@
 //!
 //! `GET /admin/global-settings/stream`, and `/ofrep/v1` for services in any language.
 //!
-//! 1. [`settings::tell`] wakes with each snapshot that is taken on. If anyone listens it reads the new change sets
+//! 1. [`settings::publish_changes`] wakes with each snapshot that is taken on. If anyone listens it reads the new change sets
 //!    from the trail, once for all of them, into the [`Feed`](settings::Feed), which holds the newest 256.
 //! 2. A [`Listener`](settings::Listener) is a place in the feed and nothing more: who is slow or comes back reads on
 //!    from there, and who is too far behind is told to read everything.
@@ -116,8 +115,8 @@
 //!
 //! The same PATCH, told to a channel and to a service.
 //!
-//! 1. Under the lock, after the values, the write path leaves word in the [`Outbox`](outbox::Outbox) that is part of
-//!    the settings' handle: one row of `brune_outbox` for each [`Sink`](outbox::Sink) that wants the topic, in the same
+//! 1. Under the lock, after the values, the write path enqueues in the [`Outbox`](outbox::Outbox) that is part of
+//!    `SettingsWriter`: one row of `brune_outbox` for each [`Sink`](outbox::Sink) that wants the topic, in the same
 //!    transaction. A dry run and a repeat leave none. After the commit the worker of this instance is woken; those of
 //!    others look on their timer, since nothing of this may notify.
 //! 2. The [`Worker`](outbox::Worker) looks whether its sink has something that is due, takes the sink (a token, until
@@ -157,10 +156,10 @@
 //!
 //! 1. `http::config::transfer` takes its format from the content type; [`Incoming`](settings::Incoming) reads
 //!    it strictly, in each format with line and column. No fault repeats a value, which may be a secret.
-//! 2. [`settings::plan_import`] classes each entry against the settings as they stand, and compares the
+//! 2. [`SettingsWriter::plan_import`](settings::SettingsWriter::plan_import) classes each entry against the settings as they stand, and compares the
 //!    document's revision with what was changed here since. Its id is a digest of the document and of the
 //!    revision: the same id means the same plan.
-//! 3. [`settings::import`] draws the plan up again, refuses if the id is another, and ends in the write path
+//! 3. [`SettingsWriter::import`](settings::SettingsWriter::import) draws the plan up again, refuses if the id is another, and ends in the write path
 //!    under the condition that the revision is still the plan's.
 //!
 //! `brune config` (`cli/config/`) is a client like any other: it speaks REST, and finds the service through

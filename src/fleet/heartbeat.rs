@@ -9,6 +9,8 @@ use crate::{
     clock::jittered,
     database::{Pool, TransactionError},
     fleet::{Fleet, members},
+    metrics::Metrics,
+    outbox::Outbox,
     settings::GlobalSettingsService,
 };
 
@@ -19,7 +21,13 @@ const SOON: Duration = Duration::from_millis(100);
 const AFTER: Duration = Duration::from_millis(4);
 
 /// Keeps the row until dropped. Revisions that come while one is written are written together, by the next.
-pub async fn keep(pool: Pool, settings: GlobalSettingsService, fleet: Fleet) {
+pub async fn keep(
+    pool: Pool,
+    settings: GlobalSettingsService,
+    fleet: Fleet,
+    outbox: Outbox,
+    metrics: Metrics,
+) {
     let mut revisions = settings.revisions();
     let usual = fleet.pace().beat;
     let mut pause = usual;
@@ -35,7 +43,10 @@ pub async fn keep(pool: Pool, settings: GlobalSettingsService, fleet: Fleet) {
         };
         match time::timeout(jittered(pause, 0.9..1.1), revisions.changed()).await {
             Ok(_) => time::sleep(jittered(AFTER, 0.5..1.5)).await,
-            Err(_) => sweep(&pool, &settings, &fleet, &mut faults).await,
+            Err(_) => {
+                report(&pool, &settings, &fleet, &outbox, &mut faults).await;
+                sweep(&pool, &fleet, &outbox, &metrics).await;
+            }
         }
     }
 }
@@ -53,18 +64,12 @@ fn tell(written: &Result<(), TransactionError>, known: bool) {
 }
 
 /// On the timer only: a revision is nothing to be held up.
-async fn sweep(
-    pool: &Pool,
-    settings: &GlobalSettingsService,
-    fleet: &Fleet,
-    faults: &mut Vec<String>,
-) {
-    report(pool, settings, fleet, faults).await;
+async fn sweep(pool: &Pool, fleet: &Fleet, outbox: &Outbox, metrics: &Metrics) {
     // A failure is the next heartbeat's to tell.
     if let Ok(listing) = members(pool, fleet).await {
-        settings.metrics().instances(listing.instances.iter().filter(|it| it.live).count());
+        metrics.instances(listing.instances.iter().filter(|it| it.live).count());
     }
-    if let Ok(gone @ 1..) = fleet.forget(pool, settings.outbox()).await {
+    if let Ok(gone @ 1..) = fleet.forget(pool, outbox).await {
         info!(instances = gone, "forgot instances that ended without saying so");
     }
 }
@@ -75,6 +80,7 @@ async fn report(
     pool: &Pool,
     settings: &GlobalSettingsService,
     fleet: &Fleet,
+    outbox: &Outbox,
     told: &mut Vec<String>,
 ) {
     let faults = settings.violations();
@@ -83,7 +89,7 @@ async fn report(
     }
     let keys: Vec<String> = faults.iter().map(|it| it.key.clone()).collect();
     // What could not be said is said with the next heartbeat.
-    if fleet.report(pool, settings.outbox(), &keys).await.is_ok() {
+    if fleet.report(pool, outbox, &keys).await.is_ok() {
         *told = keys;
     }
 }

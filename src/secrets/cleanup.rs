@@ -9,7 +9,7 @@ use crate::{
     config::{Provision, Source},
     database::{Deadline, OnSuccess, Pool, Transaction, TransactionError},
     outbox::{Outbox, Topic},
-    secret_scanner::SecretKind,
+    secret_scanner::{SecretKind, SecretScanner},
     secrets::store,
     settings::{GlobalSettingsService, Kind},
 };
@@ -71,6 +71,8 @@ impl From<sqlx::Error> for Error {
 pub async fn clean_up(
     pool: &Pool,
     settings: &GlobalSettingsService,
+    scanner: &SecretScanner,
+    outbox: &Outbox,
     provision: &Provision,
     actor: &Actor,
     cleanup: &Cleanup,
@@ -79,14 +81,14 @@ pub async fn clean_up(
     if !unknown.is_empty() {
         return Err(Error::NoSuchSecret(unknown));
     }
-    if let Some(likeness) = settings.secret_scanner().scan(actor.reason.as_str()) {
+    if let Some(likeness) = scanner.scan(actor.reason.as_str()) {
         return Err(Error::SecretLike(likeness));
     }
     let mut work = Transaction::begin(pool, Deadline::standard()).await?;
-    let cleaned = carry_out(&mut work, settings.outbox(), provision, actor, cleanup).await;
+    let cleaned = carry_out(&mut work, outbox, provision, actor, cleanup).await;
     let ending = if cleanup.dry_run { OnSuccess::Rollback } else { OnSuccess::Commit };
     let cleaned = work.finish(cleaned, ending).await?;
-    settings.outbox().wake();
+    outbox.wake();
     Ok(cleaned)
 }
 

@@ -1,4 +1,4 @@
-//! One setting as it stood at one revision.
+//! One setting at one revision.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -7,22 +7,22 @@ use utoipa::ToSchema;
 
 use crate::settings::{schema::Definition, value::SettingValue};
 
-/// One setting as it stood at a snapshot's revision.
+/// One setting at the revision of a snapshot.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// Its value.
+    /// The value.
     pub value: SettingValue,
-    /// Grows by one with every change of the key.
+    /// The version: increases by 1 with each change of the key.
     pub version: i32,
-    /// Who changed it last.
+    /// The author of the last change.
     pub updated_by: String,
-    /// When.
+    /// The time of the last change.
     pub updated_at: DateTime<Utc>,
 }
 
-/// One setting as stored; without a value when it was deleted.
+/// One setting as a row of the database; all fields but the key are `None` for a deleted setting.
 #[derive(Debug, Clone)]
-pub struct Stored {
+pub struct StoredSetting {
     pub(super) key: String,
     pub(super) value: Option<Value>,
     pub(super) version: Option<i32>,
@@ -30,8 +30,8 @@ pub struct Stored {
     pub(super) updated_at: Option<DateTime<Utc>>,
 }
 
-impl Stored {
-    /// The row that seeding writes for `definition`; `None` when it has no default.
+impl StoredSetting {
+    /// Returns the row that seeding writes for `definition`; `None` without a default.
     pub(super) fn seed(definition: &Definition) -> Option<Self> {
         Some(Self {
             key: definition.key.clone(),
@@ -42,8 +42,8 @@ impl Stored {
         })
     }
 
-    /// The key with its entry, or without one when it was deleted; `None` when the stored value is of no
-    /// type of ours.
+    /// Returns the key and the entry, without an entry for a deleted setting; `None` if the stored value is of an
+    /// unknown type.
     pub(super) fn into_entry(self) -> Option<(String, Option<Entry>)> {
         let (Some(value), Some(version), Some(updated_by), Some(updated_at)) =
             (self.value, self.version, self.updated_by, self.updated_at)
@@ -55,16 +55,15 @@ impl Stored {
     }
 }
 
-/// A change that going back would undo.
+/// A change that a rollback would undo.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-#[schema(as = LaterChange)]
-pub struct Since {
+pub struct LaterChange {
     /// The key.
     pub key: String,
-    /// Its version after that change.
+    /// The version after the change.
     pub version: i32,
-    /// Who.
+    /// The author of the change.
     pub changed_by: String,
-    /// When.
+    /// The time of the change.
     pub changed_at: DateTime<Utc>,
 }

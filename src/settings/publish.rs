@@ -12,8 +12,7 @@ use crate::{
     secret_scanner::SecretScanner,
     settings::{
         catalog::Catalog,
-        change,
-        entry::Stored,
+        entry::StoredSetting,
         rules::{self, Violation},
         schema::{self, Definition, Kind},
         store::{self, Head, Write},
@@ -143,7 +142,7 @@ fn draw_up(
     catalog: &Catalog,
     head: &Head,
     declared: &[Definition],
-    stored: Vec<Stored>,
+    stored: Vec<StoredSetting>,
     (provided, scanner): (&Provided<'_>, &SecretScanner),
 ) -> Result<Plan, Error> {
     if let Some(other) = head.catalog.as_ref().filter(|it| **it != catalog.name) {
@@ -172,7 +171,7 @@ fn secrets(catalog: &Catalog, scanner: &SecretScanner) -> Vec<String> {
 type Values = BTreeMap<String, (SettingValue, i32)>;
 
 /// The stored values by key, with their versions.
-fn values(rows: Vec<Stored>, faults: &mut Vec<String>) -> Values {
+fn values(rows: Vec<StoredSetting>, faults: &mut Vec<String>) -> Values {
     let mut values = Values::new();
     for row in rows {
         let key = row.key.clone();
@@ -247,7 +246,7 @@ fn seed(
     if let Some(likeness) = scanner.scan(&text) {
         return Err(vec![format!("{key} ({source}): {}", likeness.detail())]);
     }
-    let value = change::read(definition, &from_text(definition.value_type, &text)).map_err(
+    let value = rules::parse_value(definition, &from_text(definition.value_type, &text)).map_err(
         |violations| {
             let told = violations.into_iter().map(|it| format!("{key} ({source}): {}", it.detail));
             told.collect::<Vec<_>>()

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
+    json::StrictJson,
     secret_scanner::SecretKind,
     settings::{
         constraints::Constraints,
@@ -95,6 +96,18 @@ fn whole_or(value_type: ValueType, constraints: &Constraints) -> &'static str {
         Some(true) => "a whole number",
         _ => value_type.describe(),
     }
+}
+
+/// Parses `json` as a value of `definition` that is valid by itself.
+pub(super) fn parse_value(
+    definition: &Definition,
+    json: &StrictJson,
+) -> Result<SettingValue, Vec<Violation>> {
+    let value = SettingValue::parse(definition.value_type, json)
+        .map_err(|mismatch| vec![Violation::unfit(definition, mismatch)])?;
+    let mut violations = check_alone(definition, &value);
+    violations.extend(check_characters(&definition.key, &value));
+    if violations.is_empty() { Ok(value) } else { Err(violations) }
 }
 
 /// Everything wrong with `value` on its own.

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::settings::{
-    entry::{Entry, Stored},
+    entry::{Entry, StoredSetting},
     rules::{self, Violation},
     schema::{KeyClass, Schema},
     value::{Number, SettingValue, TypeMismatch},
@@ -46,7 +46,7 @@ impl Snapshot {
         revision: i64,
         timeline: Option<String>,
         schema: Arc<Schema>,
-        rows: Vec<Stored>,
+        rows: Vec<StoredSetting>,
     ) -> Result<Self, Vec<Violation>> {
         let entries = HashMap::with_capacity(rows.len());
         let mut snapshot = Self { revision, timeline, schema, entries };
@@ -58,12 +58,16 @@ impl Snapshot {
     /// The snapshot of a database that was just seeded with `schema`, every key at its default: for whoever
     /// wants settings without a database.
     pub fn of_defaults(schema: Arc<Schema>) -> Result<Self, Vec<Violation>> {
-        let rows = schema.editable().filter_map(Stored::seed).collect();
+        let rows = schema.editable().filter_map(StoredSetting::seed).collect();
         Self::new(1, None, schema, rows)
     }
 
     /// This snapshot brought to `revision` by the rows that changed since.
-    pub fn advanced(&self, revision: i64, rows: Vec<Stored>) -> Result<Self, Vec<Violation>> {
+    pub fn advanced(
+        &self,
+        revision: i64,
+        rows: Vec<StoredSetting>,
+    ) -> Result<Self, Vec<Violation>> {
         let keys: Vec<String> = rows.iter().map(|row| row.key.clone()).collect();
         let mut snapshot = Self { revision, ..self.clone() };
         let mut faults = snapshot.fill(rows);
@@ -73,7 +77,7 @@ impl Snapshot {
     }
 
     /// Takes the rows in; returns what is wrong with those whose value is of no type of ours.
-    fn fill(&mut self, rows: Vec<Stored>) -> Vec<Violation> {
+    fn fill(&mut self, rows: Vec<StoredSetting>) -> Vec<Violation> {
         let mut faults = Vec::new();
         for row in rows {
             let KeyClass::Editable(definition) = self.schema.classify(&row.key) else { continue };

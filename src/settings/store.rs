@@ -9,7 +9,7 @@ use sqlx::types::Json;
 use crate::{
     database::Connection,
     settings::{
-        entry::{Since, Stored},
+        entry::{LaterChange, StoredSetting},
         value::{SettingValue, ValueType},
     },
 };
@@ -54,9 +54,9 @@ pub(super) async fn head_for_update(conn: &mut Connection) -> sqlx::Result<Head>
 }
 
 /// Every setting, by key.
-pub(super) async fn all(conn: &mut Connection) -> sqlx::Result<Vec<Stored>> {
+pub(super) async fn all(conn: &mut Connection) -> sqlx::Result<Vec<StoredSetting>> {
     sqlx::query_as!(
-        Stored,
+        StoredSetting,
         r#"
         select key, value_json as "value?", version as "version?", updated_by as "updated_by?",
           updated_at as "updated_at?"
@@ -69,9 +69,12 @@ pub(super) async fn all(conn: &mut Connection) -> sqlx::Result<Vec<Stored>> {
 }
 
 /// The settings called `keys`; those that are not stored are left out.
-pub(super) async fn some(conn: &mut Connection, keys: &[String]) -> sqlx::Result<Vec<Stored>> {
+pub(super) async fn some(
+    conn: &mut Connection,
+    keys: &[String],
+) -> sqlx::Result<Vec<StoredSetting>> {
     sqlx::query_as!(
-        Stored,
+        StoredSetting,
         r#"
         select key, value_json as "value?", version as "version?", updated_by as "updated_by?",
           updated_at as "updated_at?"
@@ -99,14 +102,14 @@ pub(super) struct Change {
 }
 
 impl Change {
-    /// Since the newest change, by the database's clock.
+    /// LaterChange the newest change, by the database's clock.
     pub(super) fn age(&self) -> Option<Duration> {
         Duration::try_from_secs_f64(self.age?).ok()
     }
 
-    pub(super) fn stored(self) -> Option<Stored> {
+    pub(super) fn stored(self) -> Option<StoredSetting> {
         let Self { key, value, version, updated_by, updated_at, .. } = self;
-        Some(Stored { key: key?, value, version, updated_by, updated_at })
+        Some(StoredSetting { key: key?, value, version, updated_by, updated_at })
     }
 }
 
@@ -223,9 +226,12 @@ pub(super) async fn values_at_versions(
 }
 
 /// Every declared key as it was at `revision`: the newest change up to it, by key.
-pub(super) async fn as_of(conn: &mut Connection, revision: i64) -> sqlx::Result<Vec<Stored>> {
+pub(super) async fn as_of(
+    conn: &mut Connection,
+    revision: i64,
+) -> sqlx::Result<Vec<StoredSetting>> {
     sqlx::query_as!(
-        Stored,
+        StoredSetting,
         r#"
         select s.key, a.new_value_json as "value?", a.version as "version?",
           a.changed_by as "updated_by?", a.changed_at as "updated_at?"
@@ -270,9 +276,9 @@ pub(super) async fn since_version(
     conn: &mut Connection,
     key: &str,
     version: i32,
-) -> sqlx::Result<Vec<Since>> {
+) -> sqlx::Result<Vec<LaterChange>> {
     sqlx::query_as!(
-        Since,
+        LaterChange,
         r#"
         select key, version as "version!", changed_by, changed_at
         from app_global_setting_audit
@@ -291,9 +297,9 @@ pub(super) async fn since_version(
 pub(super) async fn since_revision(
     conn: &mut Connection,
     revision: i64,
-) -> sqlx::Result<Vec<Since>> {
+) -> sqlx::Result<Vec<LaterChange>> {
     sqlx::query_as!(
-        Since,
+        LaterChange,
         r#"
         select distinct on (key) key, version as "version!", changed_by, changed_at
         from app_global_setting_audit

@@ -15,6 +15,7 @@ use brune::{
         AppState, Grant, Limits, Ofrep, Origins, PathPrefix, SUPER_ADMIN, StreamBounds, Streams,
         TokenVerifier, WriteQuota, issue, router,
     },
+    metrics::Metrics,
     outbox::{self, Outbox, Sink, Worker},
     secret_scanner::SecretScanner,
     sessions::are_declared,
@@ -163,6 +164,8 @@ impl Default for Setup {
 pub(crate) struct Instance {
     pub(crate) router: Router,
     pub(crate) settings: GlobalSettingsService,
+    outbox: Outbox,
+    metrics: Metrics,
     /// Moves the instance's clock.
     pub(crate) shift: Shift,
     pub(crate) pool: Pool,
@@ -236,8 +239,8 @@ impl Instance {
 
     /// What delivers its messages.
     pub(crate) fn worker(&self, delivery: Delivery) -> Worker {
-        let outbox = self.settings.outbox().clone();
-        let metrics = self.settings.metrics().clone();
+        let outbox = self.outbox.clone();
+        let metrics = self.metrics.clone();
         let settings = self.settings.clone();
         let has_sessions = Box::new(move || are_declared(&settings.current().schema));
         Worker::new(self.pool.clone(), outbox, self.sinks.clone(), delivery, metrics, has_sessions)
@@ -256,8 +259,8 @@ impl Instance {
 
     /// Starts looking after what was stored for other services.
     pub(crate) fn look_after_messages(&mut self) {
-        let (pool, outbox) = (self.pool.clone(), self.settings.outbox().clone());
-        self.spawn(outbox::watch(pool, outbox, self.settings.metrics().clone()));
+        let (pool, outbox) = (self.pool.clone(), self.outbox.clone());
+        self.spawn(outbox::watch(pool, outbox, self.metrics.clone()));
     }
 
     async fn with(setup: Setup, pool: impl Into<Pool>) -> Self {
@@ -267,11 +270,12 @@ impl Instance {
         canary::listen();
         let sinks = outbox::sinks(&alerts).unwrap();
         let told = sinks.iter().map(Sink::subscription).chain(services.sinks.clone());
-        let told = Outbox::new(told.collect());
+        let outbox = Outbox::new(told.collect());
         let snapshot = settings::load(&pool).await.unwrap();
-        let settings = GlobalSettingsService::with_outbox(told, snapshot, firewall());
+        let metrics = Metrics::default();
+        let settings = GlobalSettingsService::new(snapshot, &metrics);
         for sink in &sinks {
-            settings.metrics().sink(sink.name());
+            metrics.sink(sink.name());
         }
         let (clock, shift) = Clock::shifted();
         let keys = TokenVerifier::new(&auth()).reached_at(alerts.public_url.as_deref());
@@ -282,13 +286,16 @@ impl Instance {
         let state = AppState {
             pool: pool.clone(),
             settings: settings.clone(),
+            scanner: firewall(),
+            outbox: outbox.clone(),
+            metrics: metrics.clone(),
             fleet: fleet.clone(),
             feed: feed.clone(),
             ofrep: Ofrep::new(keys.clone()).under(path_prefix.clone()),
             path_prefix,
             origins: Origins([ORIGIN.to_owned()].into()),
             streams: streams.clone(),
-            starts: services.starts(&settings),
+            starts: services.starts(outbox.clone(), &metrics),
             clock,
             provision,
             quota,
@@ -298,6 +305,8 @@ impl Instance {
         Self {
             router,
             settings,
+            outbox,
+            metrics,
             shift,
             pool,
             fleet,
@@ -330,7 +339,9 @@ impl Instance {
 
     /// Keeps its place in the fleet, from the first heartbeat that is stored.
     pub(crate) fn keep(&mut self) {
-        self.spawn(fleet::keep(self.pool.clone(), self.settings.clone(), self.fleet.clone()));
+        let (outbox, metrics) = (self.outbox.clone(), self.metrics.clone());
+        let (pool, settings) = (self.pool.clone(), self.settings.clone());
+        self.spawn(fleet::keep(pool, settings, self.fleet.clone(), outbox, metrics));
     }
 
     fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {

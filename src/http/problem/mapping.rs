@@ -78,7 +78,7 @@ fn of_keys(keys: Vec<String>, code: &'static str, detail: &str) -> FieldErrors {
 }
 
 /// What looks like a secret is named by its place and its form, and never told.
-fn secret_like(found: &settings::SecretFound) -> Problem {
+fn secret_like(found: &settings::SecretMatches) -> Problem {
     let mut faults = FieldErrors::default();
     if let Some(likeness) = found.reason {
         faults.push(FieldError::at("/reason", "secret_like_value", likeness.detail()));

@@ -18,7 +18,7 @@ use crate::{
     database::{self, Connection, Deadline, Pool, Retry, TransactionError},
     idempotency,
     ids::RequestId,
-    outbox::Topic,
+    outbox::{Outbox, Topic},
     sessions::{
         eligibility::{IneligibleReason, User},
         lookup,
@@ -46,14 +46,20 @@ struct Parts {
     plans: Option<Plans>,
     realtime: Option<Realtime>,
     per_minute: NonZeroU32,
+    outbox: Outbox,
 }
 
 impl SessionStarter {
     /// With neither, plan and level are what the request says, and no client secret is handed out; a user may
-    /// try to start `per_minute` times in a minute.
+    /// try to start `per_minute` times in a minute. Messages about sessions go to `outbox`.
     #[must_use]
-    pub fn new(plans: Option<Plans>, realtime: Option<Realtime>, per_minute: NonZeroU32) -> Self {
-        Self(Arc::new(Parts { plans, realtime, per_minute }))
+    pub fn new(
+        plans: Option<Plans>,
+        realtime: Option<Realtime>,
+        per_minute: NonZeroU32,
+        outbox: Outbox,
+    ) -> Self {
+        Self(Arc::new(Parts { plans, realtime, per_minute, outbox }))
     }
 }
 
@@ -140,16 +146,23 @@ pub async fn start(
     settings: &GlobalSettingsService,
     request: &Request,
 ) -> Result<Started, Error> {
-    let Parts { plans, realtime, per_minute } = &*starts.0;
+    let Parts { plans, realtime, per_minute, outbox } = &*starts.0;
     let mut user = request.user.clone();
     if let Some(plans) = plans {
         let PlanAndLevel { plan, level } = plans.find(&user.id, &request.id).await?;
         user = User { plan, level, ..user };
     }
-    let sinks = settings.outbox().sinks(Topic::SessionStarted);
+    let sinks = outbox.sinks(Topic::SessionStarted);
     let in_two_steps = realtime.is_some() || !sinks.is_empty();
-    let writing =
-        StartWriter { pool, settings, request, user, per_minute: *per_minute, in_two_steps };
+    let writing = StartWriter {
+        pool,
+        settings,
+        outbox,
+        request,
+        user,
+        per_minute: *per_minute,
+        in_two_steps,
+    };
     let StartResult { session, replayed, instructions } = writing.write().await?;
     if replayed || !in_two_steps {
         return Ok(Started { session, replayed, realtime: None });

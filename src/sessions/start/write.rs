@@ -12,7 +12,7 @@ use super::{
 use crate::{
     database::{self, Deadline, Pool, Retry, TransactionError},
     idempotency,
-    outbox::Topic,
+    outbox::{Outbox, Topic},
     sessions::{
         eligibility::{self, Bounds, User},
         lookup,
@@ -26,6 +26,7 @@ use crate::{
 pub(super) struct StartWriter<'a> {
     pub(super) pool: &'a Pool,
     pub(super) settings: &'a GlobalSettingsService,
+    pub(super) outbox: &'a Outbox,
     pub(super) request: &'a Request,
     /// The user as they are to be judged; who asks may have said otherwise.
     pub(super) user: User,
@@ -154,7 +155,7 @@ impl StartWriter<'_> {
     /// Who is told when a session of the user's turns out to be over.
     fn told(&self) -> Diagnosis {
         let topic = Topic::SessionExpired;
-        let sinks = self.settings.outbox().sinks(topic);
+        let sinks = self.outbox.sinks(topic);
         Diagnosis { message_id: Uuid::now_v7(), topic: topic.as_str(), sinks }
     }
 

@@ -66,14 +66,14 @@ pub struct Conflict {
 
 /// What of a change looks like a secret; no part of what was sent.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct SecretFound {
+pub struct SecretMatches {
     /// What the reason looks like, if it does.
     pub reason: Option<SecretKind>,
     /// The keys whose values do.
     pub values: Vec<(String, SecretKind)>,
 }
 
-impl SecretFound {
+impl SecretMatches {
     /// The values, as rules that are broken.
     #[must_use]
     pub fn violations(&self) -> Vec<Violation> {
@@ -89,7 +89,7 @@ pub enum Error {
     Locked(Vec<String>),
     /// The reason or values look like secrets; the attempt is on the trail without them.
     #[error("what looks like a secret is never stored")]
-    SecretLike(SecretFound),
+    SecretLike(SecretMatches),
     /// Values break rules, or name nothing.
     #[error("the change breaks {} rules", .0.len())]
     Invalid(Vec<Violation>),

@@ -21,7 +21,7 @@ use utoipa::ToSchema;
 use crate::{
     clock::jittered,
     database::{self, Pool, TransactionError},
-    settings::{GlobalSettingsService, feed::ring::Ring},
+    settings::{current::GlobalSettingsService, feed::ring::Ring},
 };
 
 /// How many change sets are held for listeners that come back; who missed more is told to read everything.

@@ -15,7 +15,7 @@ use crate::{
     config::Secret,
     database::Pool,
     metrics::Source,
-    settings::{reload, service::GlobalSettingsService},
+    settings::{current::GlobalSettingsService, reload},
 };
 
 /// How soon a lost channel is opened again at first, and at most.
@@ -80,7 +80,7 @@ async fn tick(pool: &Pool, settings: &GlobalSettingsService, poll: Duration) {
 /// Reads after every change that was made through this instance, of which nobody notifies it.
 async fn own(pool: &Pool, settings: &GlobalSettingsService) {
     loop {
-        settings.written().await;
+        settings.local_write().await;
         take_on(Source::Demand, pool, settings).await;
     }
 }

@@ -13,8 +13,8 @@ use crate::{
     database::{self, Connection, Deadline, Pool, TransactionError},
     metrics::Source,
     settings::{
+        current::GlobalSettingsService,
         follow::{Backoff, own, store, take_on},
-        service::GlobalSettingsService,
     },
 };
 

@@ -15,8 +15,8 @@ use crate::{
     database::Pool,
     metrics::Source,
     settings::{
+        current::GlobalSettingsService,
         follow::{Backoff, take_on},
-        service::GlobalSettingsService,
     },
 };
 

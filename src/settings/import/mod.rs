@@ -4,19 +4,19 @@ mod plan;
 
 use crate::{
     audit::{Action, Actor},
-    database::{self, Pool, TransactionError},
+    database::{self, TransactionError},
     idempotency,
     json::StrictJson,
     settings::{
-        change::{self, Changed, Edit, Error as ChangeError, WriteOptions},
+        change::{Changed, Edit, Error as ChangeError, WriteOptions},
         document::Incoming,
-        import::plan::{skipped, wanted},
+        import::plan::wanted,
         reload,
-        service::GlobalSettingsService,
+        writer::SettingsWriter,
     },
 };
 
-pub use plan::{Class, ImportPlan, PlanEntry, plan};
+pub use plan::{Class, ImportPlan, PlanEntry};
 
 /// What to do with keys that the catalog does not declare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,62 +79,64 @@ pub enum Error {
     Database(#[from] TransactionError),
 }
 
-/// Imports a document, all or nothing, as one change set.
-pub async fn import(
-    pool: &Pool,
-    settings: &GlobalSettingsService,
-    actor: &Actor,
-    incoming: &Incoming,
-    digest: &[u8],
-    terms: &ImportOptions,
-) -> Result<Changed, Error> {
-    let mut changed = write(pool, settings, actor, incoming, digest, terms).await?;
-    if terms.on_unknown == OnUnknown::Skip {
-        changed.ignored.extend(skipped(settings, incoming));
-    }
-    Ok(changed)
-}
+/// How many times an import without a plan id is planned again after a concurrent change.
+const MAX_ATTEMPTS: u8 = 8;
 
-async fn write(
-    pool: &Pool,
-    settings: &GlobalSettingsService,
-    actor: &Actor,
-    incoming: &Incoming,
-    digest: &[u8],
-    terms: &ImportOptions,
-) -> Result<Changed, Error> {
-    let on_unknown = terms.on_unknown;
-    let edits = wanted(&settings.snapshot().schema, incoming, on_unknown);
-    change::screen(pool, settings, actor, &edits, false).await?;
-    if let Some(key) = &terms.idempotency {
-        // Before anything is compared: the first import has moved the settings itself.
-        let first = database::read_with_retry(pool, async |conn| {
-            Ok::<_, ChangeError>(idempotency::find(conn, key).await??)
-        });
-        if let Some(first) = first.await? {
-            return Ok(first);
+impl SettingsWriter {
+    /// Imports a document as one change set, all or nothing.
+    pub async fn import(
+        &self,
+        actor: &Actor,
+        incoming: &Incoming,
+        digest: &[u8],
+        options: &ImportOptions,
+    ) -> Result<Changed, Error> {
+        let mut changed = self.write_import(actor, incoming, digest, options).await?;
+        if options.on_unknown == OnUnknown::Skip {
+            changed.ignored.extend(self.skipped_keys(incoming));
         }
+        Ok(changed)
     }
-    // Without a plan to hold to, a change in between is planned anew; with one, it is refused.
-    for _ in 0..8 {
-        let plan = plan(pool, settings, incoming, digest, on_unknown).await?;
-        if terms.plan_id.as_ref().is_some_and(|it| *it != plan.plan_id) {
-            return Err(Error::PlanOutdated);
+
+    async fn write_import(
+        &self,
+        actor: &Actor,
+        incoming: &Incoming,
+        digest: &[u8],
+        options: &ImportOptions,
+    ) -> Result<Changed, Error> {
+        let on_unknown = options.on_unknown;
+        let edits = wanted(&self.settings.snapshot().schema, incoming, on_unknown);
+        self.refuse_secrets(actor, &edits, false).await?;
+        if let Some(key) = &options.idempotency {
+            // Before the comparison of revisions: the first import itself has changed the revision.
+            let first = database::read_with_retry(&self.pool, async |conn| {
+                Ok::<_, ChangeError>(idempotency::find(conn, key).await??)
+            });
+            if let Some(first) = first.await? {
+                return Ok(first);
+            }
         }
-        let base = plan.base_revision;
-        let edits = accepted(plan, terms.on_conflict)?;
-        let terms = WriteOptions {
-            revisions: Some(vec![base]),
-            lenient: true,
-            dry_run: false,
-            idempotency: terms.idempotency.clone(),
-        };
-        match change::update_as(Action::Import, pool, settings, actor, &edits, &terms).await {
-            Err(ChangeError::Mismatch { .. }) => (),
-            done => return Ok(done?),
+        for _ in 0..MAX_ATTEMPTS {
+            let plan = self.plan_import(incoming, digest, on_unknown).await?;
+            if options.plan_id.as_ref().is_some_and(|plan_id| *plan_id != plan.plan_id) {
+                return Err(Error::PlanOutdated);
+            }
+            let write_options = WriteOptions {
+                revisions: Some(vec![plan.base_revision]),
+                lenient: true,
+                dry_run: false,
+                idempotency: options.idempotency.clone(),
+            };
+            let edits = accepted(plan, options.on_conflict)?;
+            match self.write(Action::Import, actor, &edits, &write_options).await {
+                // A concurrent change: plan again, unless the caller insists on the reviewed plan.
+                Err(ChangeError::Mismatch { .. }) => (),
+                result => return Ok(result?),
+            }
         }
+        Err(Error::PlanOutdated)
     }
-    Err(Error::PlanOutdated)
 }
 
 /// What is to be written, locked entries included: the write path leaves those out and says so.

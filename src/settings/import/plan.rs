@@ -8,21 +8,21 @@ use utoipa::ToSchema;
 
 use crate::{
     compute,
-    database::{self, Pool, TransactionError},
+    database::{self, TransactionError},
     idempotency,
     secret_scanner::{SecretKind, SecretScanner},
     settings::{
-        change::{self, Edit, Error as ChangeError, SecretFound},
+        change::{self, Edit, Error as ChangeError, SecretMatches},
         document::{Incoming, Raw},
-        entry::{Entry, Since, Stored},
+        entry::{Entry, LaterChange, StoredSetting},
         import::{Error, OnConflict, OnUnknown},
         publish::from_text,
         reload,
         rules::{self, Violation},
         schema::{Definition, KeyClass, Schema},
-        service::GlobalSettingsService,
         store::{self, Head},
         value::SettingValue,
+        writer::SettingsWriter,
     },
 };
 
@@ -85,7 +85,7 @@ impl ImportPlan {
     pub fn refusal(&self, on_conflict: OnConflict) -> Option<Error> {
         if !self.secret_like.is_empty() {
             let values = self.secret_like.clone();
-            return Some(ChangeError::SecretLike(SecretFound { reason: None, values }).into());
+            return Some(ChangeError::SecretLike(SecretMatches { reason: None, values }).into());
         }
         if !self.violations.is_empty() {
             return Some(ChangeError::Invalid(self.violations.clone()).into());
@@ -97,46 +97,57 @@ impl ImportPlan {
     }
 }
 
-/// What importing `incoming`, whose bytes have this `digest`, would do; stores nothing.
-pub async fn plan(
-    pool: &Pool,
-    settings: &GlobalSettingsService,
-    incoming: &Incoming,
-    digest: &[u8],
-    on_unknown: OnUnknown,
-) -> Result<ImportPlan, Error> {
-    let permit = compute::read_permit(settings.snapshot().schema.reading_size()).await;
-    let (head, rows, since) = database::read_with_retry(pool, async |conn| {
-        let head = store::head(conn).await?;
-        let rows = store::all(conn).await?;
-        let since = match incoming.revision {
-            Some(revision) => store::since_revision(conn, revision).await?,
-            None => Vec::new(),
-        };
-        Ok::<_, TransactionError>((head, rows, since))
-    })
-    .await?;
-    drop(permit);
-    if settings.current().schema.revision != head.catalog_revision {
-        reload::refresh(pool, settings).await?;
+impl SettingsWriter {
+    /// Plans the import of `incoming`, whose bytes have the given `digest`; stores nothing.
+    pub async fn plan_import(
+        &self,
+        incoming: &Incoming,
+        digest: &[u8],
+        on_unknown: OnUnknown,
+    ) -> Result<ImportPlan, Error> {
+        let permit = compute::read_permit(self.settings.snapshot().schema.reading_size()).await;
+        let (head, rows, since) = database::read_with_retry(&self.pool, async |conn| {
+            let head = store::head(conn).await?;
+            let rows = store::all(conn).await?;
+            let since = match incoming.revision {
+                Some(revision) => store::since_revision(conn, revision).await?,
+                None => Vec::new(),
+            };
+            Ok::<_, TransactionError>((head, rows, since))
+        })
+        .await?;
+        drop(permit);
+        if self.settings.current().schema.revision != head.catalog_revision {
+            reload::refresh(&self.pool, &self.settings).await?;
+        }
+        let snapshot = self.settings.snapshot();
+        let (schema, scanner) = (&snapshot.schema, &self.scanner);
+        if let Some(theirs) = incoming.catalog.clone().filter(|it| *it != schema.catalog) {
+            let is_secret_like = scanner.scan(&theirs).is_some();
+            let theirs = if is_secret_like { change::UNDECLARED.to_owned() } else { theirs };
+            return Err(Error::OtherCatalog { theirs, ours: schema.catalog.clone() });
+        }
+        let size = incoming.size.max(schema.reading_size());
+        let build = || PlanBuilder::of(schema, scanner, rows, &since, incoming, on_unknown);
+        let (entries, violations, secret_like) = compute::run(size, build).await;
+        let mut counts = BTreeMap::new();
+        for entry in &entries {
+            *counts.entry(entry.class).or_default() += 1;
+        }
+        let plan_id = plan_id(&head, digest, on_unknown);
+        let base_revision = head.revision;
+        Ok(ImportPlan { plan_id, base_revision, entries, counts, violations, secret_like })
     }
-    let snapshot = settings.snapshot();
-    let scanner = settings.secret_scanner();
-    if let Some(theirs) = incoming.catalog.clone().filter(|it| *it != snapshot.schema.catalog) {
-        let may_be_told = scanner.scan(&theirs).is_none();
-        let theirs = if may_be_told { theirs } else { change::UNDECLARED.to_owned() };
-        return Err(Error::OtherCatalog { theirs, ours: snapshot.schema.catalog.clone() });
+
+    /// Returns the names of the entries that an import skips, in the order of the document.
+    pub(super) fn skipped_keys(&self, incoming: &Incoming) -> Vec<String> {
+        let snapshot = self.settings.snapshot();
+        let schema = &snapshot.schema;
+        let keys = incoming.entries.iter().map(|(key, _)| key);
+        let unknown =
+            keys.filter(|key| matches!(schema.classify_lookalike(key), KeyClass::Unknown));
+        unknown.map(|key| change::public_name(&self.scanner, schema, key)).collect()
     }
-    let size = incoming.size.max(snapshot.schema.reading_size());
-    let draw = || PlanBuilder::of(&snapshot.schema, scanner, rows, &since, incoming, on_unknown);
-    let (entries, violations, secret_like) = compute::run(size, draw).await;
-    let mut counts = BTreeMap::new();
-    for entry in &entries {
-        *counts.entry(entry.class).or_default() += 1;
-    }
-    let plan_id = plan_id(&head, digest, on_unknown);
-    let base_revision = head.revision;
-    Ok(ImportPlan { plan_id, base_revision, entries, counts, violations, secret_like })
 }
 
 fn plan_id(head: &Head, digest: &[u8], on_unknown: OnUnknown) -> String {
@@ -155,15 +166,6 @@ pub(super) fn wanted(schema: &Schema, incoming: &Incoming, on_unknown: OnUnknown
         edits.retain(|edit| !matches!(schema.classify_lookalike(&edit.key), KeyClass::Unknown));
     }
     edits
-}
-
-/// The names of the entries that are skipped, in the document's order.
-pub(super) fn skipped(settings: &GlobalSettingsService, incoming: &Incoming) -> Vec<String> {
-    let (snapshot, scanner) = (settings.snapshot(), settings.secret_scanner());
-    let keys = incoming.entries.iter().map(|(key, _)| key);
-    let unknown =
-        keys.filter(|key| matches!(snapshot.schema.classify_lookalike(key), KeyClass::Unknown));
-    unknown.map(|key| change::name(scanner, &snapshot.schema, key)).collect()
 }
 
 fn first_bytes(digest: &[u8]) -> [u8; 16] {
@@ -185,17 +187,17 @@ impl PlanBuilder<'_> {
     fn of(
         schema: &Schema,
         scanner: &SecretScanner,
-        rows: Vec<Stored>,
-        since: &[Since],
+        rows: Vec<StoredSetting>,
+        since: &[LaterChange],
         incoming: &Incoming,
         on_unknown: OnUnknown,
     ) -> (Vec<PlanEntry>, Vec<Violation>, Vec<(String, SecretKind)>) {
-        let stored = rows.into_iter().filter_map(Stored::into_entry);
+        let stored = rows.into_iter().filter_map(StoredSetting::into_entry);
         let stands: BTreeMap<String, Entry> =
             stored.filter_map(|(key, entry)| Some((key, entry?))).collect();
         let moved = since.iter().map(|change| change.key.as_str()).collect();
         let edits = wanted(schema, incoming, on_unknown);
-        let secret_like = change::find_in_values(scanner, schema, &edits);
+        let secret_like = change::scan_values(scanner, schema, &edits);
         let violations = Vec::new();
         let mut drawing =
             PlanBuilder { schema, scanner, stands: &stands, moved, on_unknown, violations };
@@ -216,11 +218,11 @@ impl PlanBuilder<'_> {
             }
             (KeyClass::Unknown, _) if self.on_unknown == OnUnknown::Skip => {
                 let detail = Some(format!("{}; skipped", Violation::unknown(key).detail));
-                let key = change::name(self.scanner, self.schema, key);
+                let key = change::public_name(self.scanner, self.schema, key);
                 PlanEntry { key, class: Class::Unknown, current: None, imported: None, detail }
             }
             (_, Some(likeness)) => {
-                let name = change::name(self.scanner, self.schema, key);
+                let name = change::public_name(self.scanner, self.schema, key);
                 self.wrong(Class::Invalid, Violation::secret_like(&name, likeness))
             }
             (KeyClass::Unknown, None) => self.wrong(Class::Unknown, Violation::unknown(key)),
@@ -251,7 +253,7 @@ impl PlanBuilder<'_> {
             Raw::Json(json) => json.clone(),
             Raw::Text(text) => from_text(definition.value_type, text),
         };
-        match change::read(definition, &json) {
+        match rules::parse_value(definition, &json) {
             Err(violations) => {
                 let detail =
                     violations.iter().map(|it| it.detail.as_str()).collect::<Vec<_>>().join("; ");

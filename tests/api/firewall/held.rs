@@ -2,6 +2,8 @@
 
 use brune::{
     config::Secret,
+    metrics::Metrics,
+    outbox::Outbox,
     secret_scanner::SecretScanner,
     settings::{self, BRUN_E, Catalog, PublishError},
 };
@@ -47,7 +49,9 @@ async fn a_secret_of_digits_is_found_as_a_number() {
     let app = TestApp::new().await;
     let digits = SecretScanner::with_known_secrets([Secret::new("8273645546372819".to_owned())]);
     let snapshot = settings::load(&app.db.pool().into()).await.unwrap();
-    let service = settings::GlobalSettingsService::new(snapshot, digits);
+    let service = settings::GlobalSettingsService::new(snapshot, &Metrics::default());
+    let pool = app.db.pool().into();
+    let writer = settings::SettingsWriter::new(pool, service, digits, Outbox::default());
     let before = stored(&app).await;
     let edit = settings::Edit {
         key: COOLDOWN.to_owned(),
@@ -60,7 +64,7 @@ async fn a_secret_of_digits_is_found_as_a_number() {
         request: brune::ids::RequestId::new(),
     };
     let terms = settings::WriteOptions { dry_run: true, ..settings::WriteOptions::default() };
-    let done = settings::update(&app.db.pool().into(), &service, &actor, &[edit], &terms).await;
+    let done = writer.update(&actor, &[edit], &terms).await;
     assert!(matches!(done, Err(settings::Error::SecretLike(_))), "{done:?}");
     assert_eq!(stored(&app).await, before);
 }

@@ -26,9 +26,10 @@ use crate::{
     idempotency,
     ids::RequestId,
     json::FieldError,
+    secret_scanner::SecretScanner,
     settings::{
         self, Changed, Document, Format, GlobalSettingsService, ImportOptions, ImportPlan,
-        Incoming, OnConflict, OnUnknown, WriteOptions,
+        Incoming, OnConflict, OnUnknown, SettingsWriter, WriteOptions,
     },
 };
 
@@ -206,8 +207,8 @@ problems! {
 #[expect(clippy::too_many_arguments, reason = "a handler takes what it is given, part by part")]
 pub(in crate::http) async fn import(
     Writer(caller): Writer,
-    State(pool): State<Pool>,
-    State(settings): State<GlobalSettingsService>,
+    State(writer): State<SettingsWriter>,
+    State(scanner): State<SecretScanner>,
     Extension(request): Extension<RequestId>,
     headers: HeaderMap,
     mut query: Query,
@@ -220,17 +221,17 @@ pub(in crate::http) async fn import(
     let on_unknown = on_unknown(&mut query);
     query.finish()?;
     if dry_run {
-        let plan = settings::plan_import(&pool, &settings, &incoming, &digest, on_unknown).await?;
+        let plan = writer.plan_import(&incoming, &digest, on_unknown).await?;
         let planned = PlannedImport::new(plan, on_conflict);
         return JsonResponse::list(planned.plan.entries.len(), &planned).await;
     }
     let actor = actor(&caller, reason, request)?;
     let conditions = format!("import {plan_id:?} {on_conflict:?} {on_unknown:?}");
-    let key = preconditions::idempotency_key(&headers, settings.secret_scanner())?.map(|key| {
+    let key = preconditions::idempotency_key(&headers, &scanner)?.map(|key| {
         idempotency::Key::new(caller.user.clone(), key, &[conditions.as_bytes(), &digest])
     });
     let terms = ImportOptions { plan_id, on_conflict, on_unknown, idempotency: key };
-    let changed = settings::import(&pool, &settings, &actor, &incoming, &digest, &terms).await?;
+    let changed = writer.import(&actor, &incoming, &digest, &terms).await?;
     answer(&changed, &WriteOptions::default(), wait).await
 }
 

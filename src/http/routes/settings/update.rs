@@ -7,7 +7,6 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
-    database::Pool,
     http::{
         auth::write_quota::Writer,
         openapi::problems,
@@ -23,7 +22,7 @@ use crate::{
     ids::RequestId,
     json::StrictJson,
     secret_scanner,
-    settings::{self, Changed, Edit, GlobalSettingsService},
+    settings::{Changed, Edit, SettingsWriter},
 };
 
 /// Most changes of one request. A document with more settings is imported.
@@ -89,8 +88,7 @@ pub(in crate::http) struct ChangeBody {
 )]
 pub(in crate::http) async fn update(
     Writer(caller): Writer,
-    State(pool): State<Pool>,
-    State(settings): State<GlobalSettingsService>,
+    State(writer): State<SettingsWriter>,
     Extension(request): Extension<RequestId>,
     query: Query,
     mut write: WriteHeaders,
@@ -102,7 +100,7 @@ pub(in crate::http) async fn update(
     let actor = actor(&caller, reason, request)?;
     let explain = write.explain();
     let (terms, wait) = write.terms(&caller, &bytes);
-    let changed = settings::update(&pool, &settings, &actor, &edits, &terms).await;
+    let changed = writer.update(&actor, &edits, &terms).await;
     let changed = changed.map_err(|err| {
         let places = Places::of(&edits);
         Problem::from(err).pointing(|key, code| places.find(key, code))
