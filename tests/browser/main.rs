@@ -1,8 +1,7 @@
 //! Pages in a real Chromium, which a script of Node drives.
 //!
 //! A script is run with the addresses and tokens that it needs in its environment; `chromium.mjs` gives it its page.
-//! Packages come from npm once, in the versions of `package.json`. A machine without a network needs `target/tmp` of
-//! one that had it.
+//! `.ci/setup` installs the packages of `package.json` from npm, once for each content of that file.
 
 #![expect(
     clippy::unwrap_used,
@@ -19,11 +18,11 @@ mod prefix;
 mod support;
 
 use std::{
-    os::unix::fs::symlink,
     path::{Path, PathBuf},
+    process::Command,
 };
 
-use support::programs::{finish, install, installed, need, npm_install};
+use support::programs::{directory_of, finish, link_modules, need, packages};
 
 const PACKAGES: (&str, &str) = ("package.json", include_str!("package.json"));
 
@@ -57,16 +56,22 @@ const FILES: &[(&str, &str)] = files![
 
 /// Where the scripts are, and what a page loads, in one file for each: `flags.page.mjs` becomes `flags.page.js`.
 fn scripts() -> PathBuf {
-    need("command -v node && command -v npm");
+    need("command -v node");
     need("command -v chromium");
-    // Scripts change more often than the packages, which take a while.
-    let packages = installed("browser-packages", &[PACKAGES], npm_install);
-    installed("browser", FILES, |dir| {
-        symlink(packages.join("node_modules"), dir.join("node_modules")).unwrap();
-        let pages = FILES.iter().map(|(name, _)| *name).filter(|name| name.ends_with(".page.mjs"));
-        let options = ["--bundle", "--format=esm", "--log-level=warning", "--outdir=."];
-        install(dir, "node_modules/.bin/esbuild", &pages.chain(options).collect::<Vec<_>>());
+    let packages = packages("browser", "tests/browser/package.json", PACKAGES.1);
+    directory_of("browser", FILES, |dir| {
+        link_modules(&packages, dir);
+        bundle_pages(dir);
     })
+}
+
+/// Bundles each page script in `dir` with what it imports.
+fn bundle_pages(dir: &Path) {
+    let pages = FILES.iter().map(|(name, _)| *name).filter(|name| name.ends_with(".page.mjs"));
+    let mut esbuild = Command::new(dir.join("node_modules/.bin/esbuild"));
+    esbuild.args(pages).args(["--bundle", "--format=esm", "--log-level=warning", "--outdir=."]);
+    let output = esbuild.current_dir(dir).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Runs `script`, which is to end well.
