@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     clock::jittered,
-    database::{self, Connection, Deadline, Pool, Retry, TransactionError},
+    database::{self, ConflictRetry, Connection, Deadline, Pool, Retry, TransactionError},
     idempotency,
     ids::RequestId,
     outbox::{Outbox, Topic},
@@ -115,8 +115,8 @@ pub enum Error {
     /// The settings in the database are missing or invalid; each key with what is wrong.
     #[error("the settings are not usable: {}", .0.iter().map(|it| format!("{} {}", it.0, it.1)).collect::<Vec<_>>().join("; "))]
     Settings(Vec<(String, String)>),
-    /// The settings moved on faster than they could be read.
-    #[error("the settings keep changing")]
+    /// The settings changed during every attempt.
+    #[error("settings changed {} times during the request; retry", ConflictRetry::LIMIT)]
     Unsettled,
     /// The settings could not be read.
     #[error(transparent)]
@@ -232,20 +232,20 @@ impl Finishing<'_> {
             payload: self.session.payload(),
         };
         let deadline = Deadline::standard();
-        let mut attempts = Retry::until(deadline);
-        let mut doubt = None;
+        let mut retry = Retry::until(deadline);
         loop {
             let step = async |conn: &mut Connection| store::activate(conn, &activation).await;
             match database::execute_autocommit(self.pool, deadline, step).await {
                 Ok(true) => return Ok(()),
-                Ok(false) if doubt.is_some() && self.is_active().await? => return Ok(()),
-                Ok(false) => return Err(Error::GivenUp),
-                Err(failure)
-                    if failure.is_transient_or_outcome_unknown() && attempts.next().await =>
-                {
-                    doubt = doubt.or(failure.is_outcome_unknown().then_some(failure));
+                // An earlier attempt with an unknown outcome may have activated the session.
+                Ok(false) if retry.has_unknown_outcome() && self.is_active().await? => {
+                    return Ok(());
                 }
-                Err(failure) => return Err(doubt.unwrap_or(failure).into()),
+                Ok(false) => return Err(Error::GivenUp),
+                Err(failure) if failure.is_transient_or_outcome_unknown() => {
+                    retry.after(failure).await?;
+                }
+                Err(failure) => return Err(retry.unknown_outcome().unwrap_or(failure).into()),
             }
         }
     }

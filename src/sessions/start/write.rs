@@ -10,7 +10,7 @@ use super::{
     store::{self, Attempt, Cleared, Diagnosis, Limit},
 };
 use crate::{
-    database::{self, Deadline, Pool, Retry, TransactionError},
+    database::{self, ConflictRetry, Deadline, Pool, Retry, TransactionError},
     idempotency,
     outbox::{Outbox, Topic},
     sessions::{
@@ -55,17 +55,14 @@ impl StartWriter<'_> {
     /// was written: every attempt is for the same id, so the next one finds what an earlier one left.
     pub(super) async fn write(&self) -> Result<StartResult, Error> {
         let deadline = Deadline::standard();
-        let mut attempts = Retry::until(deadline);
+        let mut retry = Retry::until(deadline);
         let id = Uuid::now_v7();
-        let mut doubt = None;
         loop {
             match self.settle(id, deadline).await {
-                Err(Error::Database(failure))
-                    if failure.is_transient_or_outcome_unknown() && attempts.next().await =>
-                {
-                    doubt = doubt.or(failure.is_outcome_unknown().then_some(failure));
+                Err(Error::Database(failure)) if failure.is_transient_or_outcome_unknown() => {
+                    retry.after(failure).await?;
                 }
-                Err(err) => return Err(in_doubt(doubt, err)),
+                Err(err) => return Err(in_doubt(retry.unknown_outcome(), err)),
                 written => return written,
             }
         }
@@ -74,9 +71,9 @@ impl StartWriter<'_> {
     async fn settle(&self, id: Uuid, deadline: Deadline) -> Result<StartResult, Error> {
         let per_minute = i32::try_from(self.per_minute.get()).unwrap_or(i32::MAX);
         let mut limit = Limit { per_minute, counted: false };
-        // A race with another start, or with a change, is decided by looking again; a handful of changes in
-        // the time of one start is no reason to fail.
-        for _ in 0..8 {
+        // A race with another start, or with a change of the settings, is decided by another attempt.
+        let mut retry = ConflictRetry::default();
+        while retry.next() {
             let candidate = self.candidate(id, usable(self.settings)?);
             match self.attempt(&candidate, &mut limit, deadline).await? {
                 Outcome::Written(written) => return Ok(*written),

@@ -4,7 +4,7 @@ mod plan;
 
 use crate::{
     audit::{Action, Actor},
-    database::{self, TransactionError},
+    database::{self, ConflictRetry, TransactionError},
     idempotency,
     json::StrictJson,
     settings::{
@@ -79,9 +79,6 @@ pub enum Error {
     Database(#[from] TransactionError),
 }
 
-/// How many times an import without a plan id is planned again after a concurrent change.
-const MAX_ATTEMPTS: u8 = 8;
-
 impl SettingsWriter {
     /// Imports a document as one change set, all or nothing.
     pub async fn import(
@@ -117,7 +114,8 @@ impl SettingsWriter {
                 return Ok(first);
             }
         }
-        for _ in 0..MAX_ATTEMPTS {
+        let mut retry = ConflictRetry::default();
+        while retry.next() {
             let plan = self.plan_import(incoming, digest, on_unknown).await?;
             if options.plan_id.as_ref().is_some_and(|plan_id| *plan_id != plan.plan_id) {
                 return Err(Error::PlanOutdated);
