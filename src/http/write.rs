@@ -28,7 +28,7 @@ use crate::{
     ids::RequestId,
     json::FieldError,
     secret_scanner::SecretScanner,
-    settings::{Changed, GlobalSettingsService, WriteOptions},
+    settings::{ChangeResult, GlobalSettingsService, WriteOptions},
 };
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -265,7 +265,7 @@ pub(in crate::http) fn actor(
 
 /// What was changed, with the tag of the revision it led to.
 pub(in crate::http) async fn answer(
-    changed: &Changed,
+    changed: &ChangeResult,
     terms: &WriteOptions,
     wait: Wait,
 ) -> Result<JsonResponse, Problem> {

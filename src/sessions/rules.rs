@@ -93,8 +93,8 @@ fn instructions(snapshot: &Snapshot) -> Result<Option<String>, InvalidSettings> 
 fn minutes(snapshot: &Snapshot) -> Result<i32, InvalidSettings> {
     let minutes = snapshot.get_integer(MAX_MINUTES)?;
     let fits = i32::try_from(minutes).ok().filter(|it| 0 < *it);
-    let wanted = "a number of minutes, 1 or more";
-    fits.ok_or_else(|| InvalidSettings::Mistyped { key: MAX_MINUTES.to_owned(), wanted })
+    let expected = "a number of minutes, 1 or more";
+    fits.ok_or_else(|| InvalidSettings::Mistyped { key: MAX_MINUTES.to_owned(), expected })
 }
 
 fn take<T: Default>(read: Result<T, InvalidSettings>, faults: &mut Vec<InvalidSettings>) -> T {

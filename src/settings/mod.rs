@@ -53,7 +53,7 @@ mod drift;
 mod import;
 
 pub use catalog::{BRUN_E, Catalog, Error as CatalogError, Fault as CatalogFault};
-pub use change::{Changed, ChangedKey, Conflict, Edit, Error, SecretMatches, WriteOptions};
+pub use change::{ChangeResult, Conflict, Edit, Error, KeyChange, SecretMatches, WriteOptions};
 pub use constraints::Constraints;
 pub use current::GlobalSettingsService;
 pub use document::{Document, FORMAT_VERSION, Format, Incoming};

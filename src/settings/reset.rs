@@ -4,7 +4,7 @@ use crate::{
     audit::{Action, Actor},
     json::StrictJson,
     settings::{
-        change::{Changed, Edit, Error, WriteOptions},
+        change::{ChangeResult, Edit, Error, WriteOptions},
         read,
         rules::Violation,
         schema::KeyClass,
@@ -20,7 +20,7 @@ impl SettingsWriter {
         key: &str,
         version: Option<i64>,
         options: &WriteOptions,
-    ) -> Result<Changed, Error> {
+    ) -> Result<ChangeResult, Error> {
         // The default may have changed since the last reload of this instance.
         let head = read::head(&self.pool).await?;
         let schema = read::schema_at(&self.pool, &self.settings, head.catalog_revision).await?;

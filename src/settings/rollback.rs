@@ -11,7 +11,7 @@ use crate::{
     database::{self, Connection, TransactionError},
     json::StrictJson,
     settings::{
-        change::{Changed, Conflict, Edit, Error, WriteOptions},
+        change::{ChangeResult, Conflict, Edit, Error, WriteOptions},
         entry::LaterChange,
         read,
         rules::Violation,
@@ -56,7 +56,7 @@ pub enum Target {
 pub struct Plan {
     /// The values that would change.
     #[serde(flatten)]
-    pub changed: Changed,
+    pub changed: ChangeResult,
     /// The newest change of each affected key since the restored state.
     pub changed_since: Vec<LaterChange>,
     /// The restored values that the current rules refuse; a rollback fails unless empty.
@@ -77,7 +77,7 @@ impl SettingsWriter {
         actor: &Actor,
         target: &Target,
         options: &WriteOptions,
-    ) -> Result<Changed, Error> {
+    ) -> Result<ChangeResult, Error> {
         self.refuse_secret_target(actor, target, options).await?;
         let restoration = self.find_restoration(actor, target, options).await?;
         self.restore(actor, target, options, &restoration).await
@@ -124,8 +124,8 @@ impl SettingsWriter {
     }
 
     /// Returns the result of a dry run without changes, at the current revision.
-    async fn no_changes(&self) -> Result<Changed, TransactionError> {
-        Ok(Changed {
+    async fn no_changes(&self) -> Result<ChangeResult, TransactionError> {
+        Ok(ChangeResult {
             revision: read::revision(&self.pool).await?,
             dry_run: true,
             changed: Vec::new(),
@@ -140,7 +140,7 @@ impl SettingsWriter {
         target: &Target,
         options: &WriteOptions,
         restoration: &Restoration,
-    ) -> Result<Changed, Error> {
+    ) -> Result<ChangeResult, Error> {
         let edits = &restoration.edits;
         let Target::Revision { revision, .. } = *target else {
             return self.write(Action::Rollback, actor, edits, options).await;
@@ -195,7 +195,7 @@ impl SettingsWriter {
         edits: &[Edit],
     ) -> Result<Vec<Conflict>, TransactionError> {
         let rows = database::read_with_retry(&self.pool, async |conn| {
-            Ok::<_, TransactionError>(store::moved_since(conn, base).await?)
+            Ok::<_, TransactionError>(store::changed_since_base(conn, base).await?)
         });
         let edits: HashMap<&str, &Edit> =
             edits.iter().map(|edit| (edit.key.as_str(), edit)).collect();

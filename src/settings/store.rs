@@ -1,4 +1,4 @@
-//! SQL of the settings, their declarations and the head they share.
+//! SQL of the settings and of the head row.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -14,17 +14,17 @@ use crate::{
     },
 };
 
-/// The newest revision, and what else every reader compares.
+/// The head row: the newest revisions of the settings and of the catalog.
 #[derive(Debug, Clone)]
 pub(super) struct Head {
     pub(super) revision: i64,
     pub(super) catalog_revision: i64,
     pub(super) catalog: Option<String>,
-    /// Of the server that answered; another one after a failover. `None` on a server in recovery.
+    /// The timeline of the server, which changes with a failover; `None` on a server in recovery.
     pub(super) timeline: Option<String>,
 }
 
-/// The head.
+/// Reads the head.
 pub(super) async fn head(conn: &mut Connection) -> sqlx::Result<Head> {
     sqlx::query_as!(
         Head,
@@ -39,7 +39,7 @@ pub(super) async fn head(conn: &mut Connection) -> sqlx::Result<Head> {
     .await
 }
 
-/// The head, held against other writers until the transaction ends.
+/// Reads the head and locks the row, which serializes writers until the transaction ends.
 pub(super) async fn head_for_update(conn: &mut Connection) -> sqlx::Result<Head> {
     sqlx::query_as!(
         Head,
@@ -53,7 +53,7 @@ pub(super) async fn head_for_update(conn: &mut Connection) -> sqlx::Result<Head>
     .await
 }
 
-/// Every setting, by key.
+/// Reads all settings, by key.
 pub(super) async fn all(conn: &mut Connection) -> sqlx::Result<Vec<StoredSetting>> {
     sqlx::query_as!(
         StoredSetting,
@@ -68,7 +68,7 @@ pub(super) async fn all(conn: &mut Connection) -> sqlx::Result<Vec<StoredSetting
     .await
 }
 
-/// The settings called `keys`; those that are not stored are left out.
+/// Reads the settings `keys`, without missing ones.
 pub(super) async fn some(
     conn: &mut Connection,
     keys: &[String],
@@ -87,12 +87,12 @@ pub(super) async fn some(
     .await
 }
 
-/// A row of [`changed_since`]: the head, and one key that changed, if any did.
+/// A row of [`changed_since`]: the head, and one changed key, if any.
 pub(super) struct Change {
     pub(super) revision: i64,
     pub(super) catalog_revision: i64,
     pub(super) timeline: Option<String>,
-    /// Seconds since the newest change.
+    /// The seconds since the newest change.
     age: Option<f64>,
     key: Option<String>,
     value: Option<Value>,
@@ -102,7 +102,7 @@ pub(super) struct Change {
 }
 
 impl Change {
-    /// LaterChange the newest change, by the database's clock.
+    /// Returns the time since the newest change, by the database's clock.
     pub(super) fn age(&self) -> Option<Duration> {
         Duration::try_from_secs_f64(self.age?).ok()
     }
@@ -113,12 +113,12 @@ impl Change {
     }
 }
 
-/// The head, and what was changed after `revision`, deletions included: the trail names them. One
-/// statement, so that it is one state.
+/// Reads the head and the settings changed after `revision`, including deletions, which only the audit trail records.
 pub(super) async fn changed_since(
     conn: &mut Connection,
     revision: i64,
 ) -> sqlx::Result<Vec<Change>> {
+    // One statement, so that head and settings are of one state of the database.
     sqlx::query_as!(
         Change,
         r#"
@@ -139,7 +139,7 @@ pub(super) async fn changed_since(
     .await
 }
 
-/// A new value for one key, as the next version of it.
+/// A new version of one key.
 #[derive(Debug)]
 pub(super) struct Write<'a> {
     pub(super) key: &'a str,
@@ -148,28 +148,29 @@ pub(super) struct Write<'a> {
     pub(super) version: i32,
 }
 
-/// What a write left in the database.
+/// A row after a write.
 #[derive(Debug)]
-pub(super) struct WriteResult {
+pub(super) struct WrittenRow {
     pub(super) key: String,
     pub(super) value: Json<SettingValue>,
     pub(super) version: i32,
     pub(super) revision: i64,
 }
 
-/// Writes values over the versions before them, and returns what is stored, in no order. Under the lock, so
-/// that what is not there cannot come in between: `on conflict` would run an insertion's triggers as well.
+/// Writes new versions of keys, under the lock of the head. Returns the rows in any order.
 pub(super) async fn write(
     conn: &mut Connection,
     user: &str,
     writes: &[Write<'_>],
-) -> sqlx::Result<Vec<WriteResult>> {
-    let keys: Vec<String> = writes.iter().map(|it| it.key.to_owned()).collect();
-    let types: Vec<String> = writes.iter().map(|it| it.value_type.as_str().to_owned()).collect();
-    let values: Vec<Value> = writes.iter().map(|it| it.value.to_json()).collect();
-    let versions: Vec<i32> = writes.iter().map(|it| it.version).collect();
+) -> sqlx::Result<Vec<WrittenRow>> {
+    let keys: Vec<String> = writes.iter().map(|write| write.key.to_owned()).collect();
+    let types: Vec<String> =
+        writes.iter().map(|write| write.value_type.as_str().to_owned()).collect();
+    let values: Vec<Value> = writes.iter().map(|write| write.value.to_json()).collect();
+    let versions: Vec<i32> = writes.iter().map(|write| write.version).collect();
+    // Not `on conflict do update`, which also runs the triggers of an insert; the lock rules out a race.
     sqlx::query_as!(
-        WriteResult,
+        WrittenRow,
         r#"
         with it as (
           select * from unnest($1::text[], $2::text[], $3::jsonb[], $4::integer[])
@@ -202,8 +203,7 @@ pub(super) async fn write(
     .await
 }
 
-/// The values of `keys`, each at the version beside it; a version that never was, or a value of no type of ours, is left
-/// out.
+/// Reads the value of each of `keys` at the version in `versions`, without unknown versions and values of unknown types.
 pub(super) async fn values_at_versions(
     conn: &mut Connection,
     keys: &[String],
@@ -225,7 +225,7 @@ pub(super) async fn values_at_versions(
     Ok(rows.into_iter().filter_map(|row| Some((row.key, value(&row.value)?))).collect())
 }
 
-/// Every declared key as it was at `revision`: the newest change up to it, by key.
+/// Reads all declared settings as of `revision`, by key.
 pub(super) async fn as_of(
     conn: &mut Connection,
     revision: i64,
@@ -252,7 +252,7 @@ pub(super) async fn as_of(
     .await
 }
 
-/// The newest revision that was committed by `instant`.
+/// Reads the newest revision committed at or before `instant`.
 pub(super) async fn revision_at(
     conn: &mut Connection,
     instant: DateTime<Utc>,
@@ -271,7 +271,7 @@ pub(super) async fn revision_at(
     Ok(newest.flatten())
 }
 
-/// The newest change of `key` after `version`, if there was one.
+/// Reads the newest change of `key` after `version`, if any.
 pub(super) async fn since_version(
     conn: &mut Connection,
     key: &str,
@@ -293,7 +293,7 @@ pub(super) async fn since_version(
     .await
 }
 
-/// The newest change of each key after `revision`, by key.
+/// Reads the newest change of each key after `revision`, by key.
 pub(super) async fn since_revision(
     conn: &mut Connection,
     revision: i64,
@@ -312,8 +312,8 @@ pub(super) async fn since_revision(
     .await
 }
 
-/// A key that was changed after a revision: as it was then, and as it is.
-pub(super) struct ChangedKey {
+/// A key changed after a base revision: base and current value.
+pub(super) struct ChangeSinceBase {
     pub(super) key: String,
     pub(super) base_version: Option<i32>,
     pub(super) base_value: Option<Value>,
@@ -323,13 +323,13 @@ pub(super) struct ChangedKey {
     pub(super) updated_at: DateTime<Utc>,
 }
 
-/// Every key that was changed after `revision`, by key.
-pub(super) async fn moved_since(
+/// Reads all keys changed after `revision`, by key.
+pub(super) async fn changed_since_base(
     conn: &mut Connection,
     revision: i64,
-) -> sqlx::Result<Vec<ChangedKey>> {
+) -> sqlx::Result<Vec<ChangeSinceBase>> {
     sqlx::query_as!(
-        ChangedKey,
+        ChangeSinceBase,
         r#"
         select s.key, a.version as "base_version?", a.new_value_json as "base_value?",
           s.version as current_version, s.value_json as current_value,
@@ -350,7 +350,7 @@ pub(super) async fn moved_since(
     .await
 }
 
-/// Every setting with the head, as one state of the database.
+/// Reads the head and all settings, in one state of the database.
 pub(super) async fn listing(conn: &mut Connection) -> sqlx::Result<Vec<Change>> {
     sqlx::query_as!(
         Change,
@@ -367,7 +367,7 @@ pub(super) async fn listing(conn: &mut Connection) -> sqlx::Result<Vec<Change>> 
     .await
 }
 
-/// The newest version that each of `keys` ever had; those that never had one are left out.
+/// Reads the newest version of each of `keys` in the audit trail, without keys that were never set.
 pub(super) async fn newest_versions(
     conn: &mut Connection,
     keys: &[String],
@@ -385,7 +385,7 @@ pub(super) async fn newest_versions(
     Ok(rows.into_iter().map(|row| (row.key, row.version)).collect())
 }
 
-/// Those of `keys` whose entries in the trail hold values.
+/// Reads which of `keys` have values in the audit trail.
 pub(super) async fn with_values(
     conn: &mut Connection,
     keys: &[String],

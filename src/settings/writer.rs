@@ -11,7 +11,7 @@ use crate::{
     outbox::Outbox,
     secret_scanner::SecretScanner,
     settings::{
-        change::{self, Batch, Changed, Edit, Error, WriteOptions},
+        change::{self, Batch, ChangeResult, Edit, Error, WriteOptions},
         current::GlobalSettingsService,
         reload,
         schema::Schema,
@@ -54,7 +54,7 @@ impl SettingsWriter {
         actor: &Actor,
         edits: &[Edit],
         options: &WriteOptions,
-    ) -> Result<Changed, Error> {
+    ) -> Result<ChangeResult, Error> {
         self.write(Action::Update, actor, edits, options).await
     }
 
@@ -65,7 +65,7 @@ impl SettingsWriter {
         actor: &Actor,
         edits: &[Edit],
         options: &WriteOptions,
-    ) -> Result<Changed, Error> {
+    ) -> Result<ChangeResult, Error> {
         let deadline = Deadline::standard();
         let mut retry = Retry::until(deadline);
         let request = Request { action, actor, edits, options };
@@ -77,9 +77,8 @@ impl SettingsWriter {
                 }
                 Err(Error::Database(err)) if err.is_transient() && retry.next().await => (),
                 result => {
-                    if result.as_ref().is_ok_and(|changed| !changed.changed.is_empty())
-                        && !options.dry_run
-                    {
+                    let is_changed = result.as_ref().is_ok_and(|result| !result.changed.is_empty());
+                    if is_changed && !options.dry_run {
                         self.settings.notify_local_write();
                         self.outbox.wake();
                     }
@@ -89,7 +88,11 @@ impl SettingsWriter {
         }
     }
 
-    async fn attempt(&self, request: &Request<'_>, deadline: Deadline) -> Result<Changed, Error> {
+    async fn attempt(
+        &self,
+        request: &Request<'_>,
+        deadline: Deadline,
+    ) -> Result<ChangeResult, Error> {
         let &Request { action, actor, edits, options } = request;
         let snapshot = self.settings.snapshot();
         let schema = &snapshot.schema;
@@ -123,7 +126,7 @@ impl SettingsWriter {
         conn: &mut Connection,
         schema: &Schema,
         batch: &Batch<'_>,
-    ) -> Result<Changed, Error> {
+    ) -> Result<ChangeResult, Error> {
         let head = change::lock(conn, schema).await?;
         let Batch { action, actor, options, .. } = *batch;
         // Under the lock: of two concurrent requests with one key, the second must find the result of the first.
@@ -132,18 +135,18 @@ impl SettingsWriter {
         {
             return Ok(first);
         }
-        let changed = change::apply(conn, schema, &head, batch).await?;
+        let result = change::apply(conn, schema, &head, batch).await?;
         if !options.dry_run {
             let (outbox, scanner) = (&self.outbox, &self.scanner);
-            change::enqueue_changed(conn, outbox, scanner, action, actor, &changed).await?;
-            if !changed.ignored.is_empty() {
-                change::enqueue_refused(conn, outbox, actor, &changed.ignored).await?;
+            change::enqueue_changed(conn, outbox, scanner, action, actor, &result).await?;
+            if !result.ignored.is_empty() {
+                change::enqueue_refused(conn, outbox, actor, &result.ignored).await?;
             }
         }
         if let Some(key) = &options.idempotency {
-            idempotency::store(conn, key, &changed).await?;
+            idempotency::store(conn, key, &result).await?;
         }
-        Ok(changed)
+        Ok(result)
     }
 
     /// Refuses a write of `edits` that would store a secret. For writes that read the database, or may fail, before

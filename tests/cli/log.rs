@@ -71,7 +71,7 @@ async fn what_goes_wrong_is_posted_and_so_is_what_is_said_last() {
                 .any(|embed| embed["description"].as_str().unwrap_or_default().contains(text))
         })
     };
-    eventually("it is posted", async || posted("kept the settings of revision 1")).await;
+    eventually("it is posted", async || posted("revision 1 stays in force")).await;
     service.stop().await;
     assert!(posted("shutting down"), "{:?}", receiver.taken());
 }

@@ -215,7 +215,7 @@ fn usable(settings: &GlobalSettingsService) -> Result<Arc<SessionSettings>, Erro
 fn told(unusable: &[InvalidSettings]) -> Vec<(String, String)> {
     let told = unusable.iter().map(|fault| match fault {
         InvalidSettings::Missing(key) => (key.clone(), "is missing".to_owned()),
-        InvalidSettings::Mistyped { key, wanted } => (key.clone(), format!("is not {wanted}")),
+        InvalidSettings::Mistyped { key, expected } => (key.clone(), format!("is not {expected}")),
     });
     told.collect()
 }

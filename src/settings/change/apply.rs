@@ -8,7 +8,7 @@ use crate::{
     settings::{
         change::{
             edit::WriteOptions,
-            outcome::{Changed, ChangedKey, Conflict, Error},
+            outcome::{ChangeResult, Conflict, Error, KeyChange},
             resolve::ResolvedEdit,
         },
         entry::Entry,
@@ -50,7 +50,7 @@ pub(in crate::settings) async fn apply(
     schema: &Schema,
     head: &Head,
     batch: &Batch<'_>,
-) -> Result<Changed, Error> {
+) -> Result<ChangeResult, Error> {
     let Batch { actor, edits, options, .. } = batch;
     require_versions(edits, options)?;
     if options.revisions.as_ref().is_some_and(|expected| !expected.contains(&head.revision)) {
@@ -75,7 +75,7 @@ pub(in crate::settings) async fn apply(
     let (revision, changed) = write(conn, batch, &new, &before, head.revision).await?;
     let unchanged = same.into_iter().map(|edit| edit.definition.key.clone()).collect();
     let ignored = batch.ignored.to_vec();
-    Ok(Changed { revision, dry_run: options.dry_run, changed, unchanged, ignored })
+    Ok(ChangeResult { revision, dry_run: options.dry_run, changed, unchanged, ignored })
 }
 
 /// Requires an expected version of each edit, or an expected revision for all.
@@ -187,7 +187,7 @@ async fn write(
     edits: &[&ResolvedEdit<'_>],
     before: &Entries,
     revision: i64,
-) -> Result<(i64, Vec<ChangedKey>), Error> {
+) -> Result<(i64, Vec<KeyChange>), Error> {
     if edits.is_empty() {
         return Ok((revision, Vec::new()));
     }
@@ -213,11 +213,11 @@ async fn write(
     });
     audit::append(conn, batch.actor, entries.collect()).await?;
     let revision = rows.first().map_or(revision, |row| row.revision);
-    let changed = rows.into_iter().map(|row| ChangedKey {
+    let changes = rows.into_iter().map(|row| KeyChange {
         old_value: old_value(&row.key).cloned(),
         key: row.key,
         new_value: row.value.0,
         version: row.version,
     });
-    Ok((revision, changed.collect()))
+    Ok((revision, changes.collect()))
 }

@@ -8,7 +8,7 @@ use crate::{
     outbox::{Outbox, Topic},
     secret_scanner::SecretScanner,
     settings::{
-        change::outcome::{Changed, ChangedKey},
+        change::outcome::{ChangeResult, KeyChange},
         value::SettingValue,
     },
 };
@@ -25,7 +25,7 @@ pub(in crate::settings) async fn enqueue_changed(
     scanner: &SecretScanner,
     action: Action,
     actor: &Actor,
-    changed: &Changed,
+    result: &ChangeResult,
 ) -> sqlx::Result<()> {
     let topic = match action {
         Action::Update | Action::Reset => Topic::SettingsChanged,
@@ -33,18 +33,18 @@ pub(in crate::settings) async fn enqueue_changed(
         Action::Import => Topic::SettingsImported,
         Action::Seed | Action::Refused | Action::SecretCleanup => return Ok(()),
     };
-    let keys = &changed.changed;
-    if keys.is_empty() {
+    let changes = &result.changed;
+    if changes.is_empty() {
         return Ok(());
     }
-    let changes: Vec<Value> =
-        keys.iter().take(MAX_KEYS).map(|changed| change_json(scanner, changed)).collect();
+    let listed: Vec<Value> =
+        changes.iter().take(MAX_KEYS).map(|change| change_json(scanner, change)).collect();
     let payload = json!({
-        "revision": changed.revision,
+        "revision": result.revision,
         "action": action,
-        "changed": changes,
-        "total": keys.len(),
-        "truncated": keys.len() > MAX_KEYS,
+        "changed": listed,
+        "total": changes.len(),
+        "truncated": changes.len() > MAX_KEYS,
         "by": actor.user,
         "reason": actor.reason.as_str(),
         "request_id": actor.request,
@@ -70,8 +70,8 @@ pub(in crate::settings) async fn enqueue_refused(
     outbox.enqueue(conn, Topic::SettingsRefused, &payload).await
 }
 
-fn change_json(scanner: &SecretScanner, changed: &ChangedKey) -> Value {
-    let ChangedKey { key, old_value, new_value, version } = changed;
+fn change_json(scanner: &SecretScanner, change: &KeyChange) -> Value {
+    let KeyChange { key, old_value, new_value, version } = change;
     let old_value = old_value.as_ref().map(|value| value_json(scanner, value));
     let new_value = value_json(scanner, new_value);
     json!({"key": key, "old_value": old_value, "new_value": new_value, "version": version})

@@ -8,7 +8,7 @@ use crate::{
     idempotency,
     json::StrictJson,
     settings::{
-        change::{Changed, Edit, Error as ChangeError, WriteOptions},
+        change::{ChangeResult, Edit, Error as ChangeError, WriteOptions},
         document::Incoming,
         import::plan::wanted,
         reload,
@@ -87,7 +87,7 @@ impl SettingsWriter {
         incoming: &Incoming,
         digest: &[u8],
         options: &ImportOptions,
-    ) -> Result<Changed, Error> {
+    ) -> Result<ChangeResult, Error> {
         let mut changed = self.write_import(actor, incoming, digest, options).await?;
         if options.on_unknown == OnUnknown::Skip {
             changed.ignored.extend(self.skipped_keys(incoming));
@@ -101,7 +101,7 @@ impl SettingsWriter {
         incoming: &Incoming,
         digest: &[u8],
         options: &ImportOptions,
-    ) -> Result<Changed, Error> {
+    ) -> Result<ChangeResult, Error> {
         let on_unknown = options.on_unknown;
         let edits = wanted(&self.settings.snapshot().schema, incoming, on_unknown);
         self.refuse_secrets(actor, &edits, false).await?;

@@ -28,7 +28,7 @@ use crate::{
     json::FieldError,
     secret_scanner::SecretScanner,
     settings::{
-        self, Changed, Document, Format, GlobalSettingsService, ImportOptions, ImportPlan,
+        self, ChangeResult, Document, Format, GlobalSettingsService, ImportOptions, ImportPlan,
         Incoming, OnConflict, OnUnknown, SettingsWriter, WriteOptions,
     },
 };
@@ -171,7 +171,7 @@ pub(in crate::http) enum Imported {
     /// With `dry_run`.
     Plan(PlannedImport),
     /// Without.
-    Changed(WriteResponse<Changed>),
+    Changed(WriteResponse<ChangeResult>),
 }
 
 problems! {
@@ -199,7 +199,7 @@ problems! {
     request_body(content = Object, description = "A document, as `application/json`, `application/yaml` or `text/plain`, of at most 20,000 settings"),
     responses(
         (status = 200, description = "The plan, or what was changed", body = Imported),
-        (status = 202, description = "It is stored, and the instances that `applied.laggards` names did not have it in time", body = WriteResponse<Changed>),
+        (status = 202, description = "It is stored, and the instances that `applied.laggards` names did not have it in time", body = WriteResponse<ChangeResult>),
         ImportProblems,
     ),
     security(("bearer" = []))

@@ -25,7 +25,8 @@ use crate::{
     ids::RequestId,
     json::FieldError,
     settings::{
-        self, AsOf, Changed, Edit, GlobalSettingsService, Setting, SettingsWriter, WriteOptions,
+        self, AsOf, ChangeResult, Edit, GlobalSettingsService, Setting, SettingsWriter,
+        WriteOptions,
     },
 };
 
@@ -228,7 +229,7 @@ async fn written(
     pool: &Pool,
     settings: &GlobalSettingsService,
     key: &str,
-    changed: Changed,
+    changed: ChangeResult,
     terms: &WriteOptions,
     wait: Wait,
 ) -> Result<JsonResponse, Problem> {

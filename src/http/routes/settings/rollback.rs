@@ -20,7 +20,7 @@ use crate::{
     },
     ids::RequestId,
     json::{FieldError, StrictJson},
-    settings::{Changed, RollbackPlan, SettingsWriter, Target},
+    settings::{ChangeResult, RollbackPlan, SettingsWriter, Target},
 };
 
 /// What a rollback answers: a plan, or what was changed.
@@ -31,7 +31,7 @@ pub(in crate::http) enum RolledBack {
     /// With `dry_run`.
     Plan(RollbackPlan),
     /// Without.
-    Changed(WriteResponse<Changed>),
+    Changed(WriteResponse<ChangeResult>),
 }
 
 problems! {
@@ -77,7 +77,7 @@ pub(in crate::http) struct RollbackBody {
     request_body = RollbackBody,
     responses(
         (status = 200, description = "What was changed; with `dry_run` the plan, which also has `changed_since` and `refused`", body = RolledBack),
-        (status = 202, description = "It is stored, and the instances that `applied.laggards` names did not have it in time", body = WriteResponse<Changed>),
+        (status = 202, description = "It is stored, and the instances that `applied.laggards` names did not have it in time", body = WriteResponse<ChangeResult>),
         RollBackProblems,
     ),
     security(("bearer" = []))

@@ -22,7 +22,7 @@ use crate::{
     ids::RequestId,
     json::StrictJson,
     secret_scanner,
-    settings::{Changed, Edit, SettingsWriter},
+    settings::{ChangeResult, Edit, SettingsWriter},
 };
 
 /// Most changes of one request. A document with more settings is imported.
@@ -77,11 +77,11 @@ pub(in crate::http) struct ChangeBody {
     ),
     request_body = UpdateBody,
     responses(
-        (status = 200, description = "What was changed, as it is stored", body = WriteResponse<Changed>, headers(
+        (status = 200, description = "What was changed, as it is stored", body = WriteResponse<ChangeResult>, headers(
             ("ETag" = String, description = "The revision that is current now, as `\"r<revision>\"`"),
             ("Preference-Applied" = Option<String>, description = "`handling=lenient`, when that was preferred"),
         )),
-        (status = 202, description = "It is stored, and the instances that `applied.laggards` names did not have it in time", body = WriteResponse<Changed>),
+        (status = 202, description = "It is stored, and the instances that `applied.laggards` names did not have it in time", body = WriteResponse<ChangeResult>),
         UpdateProblems,
     ),
     security(("bearer" = []))
