@@ -153,7 +153,7 @@ fn draw_up(
     // The environment is read for editable keys once: when an empty database is first seeded.
     let first = stored.is_empty() && head.revision == 0;
     let mut faults = secrets(catalog, scanner);
-    let stored = values(stored, &mut faults);
+    let stored = values(catalog, declared, stored, &mut faults);
     let plan = Plan {
         declare: redeclared(catalog, declared),
         forget: gone(catalog, declared, &stored, &mut faults),
@@ -171,17 +171,32 @@ fn secrets(catalog: &Catalog, scanner: &SecretScanner) -> Vec<String> {
 
 type Values = BTreeMap<String, (SettingValue, i32)>;
 
-/// The stored values by key, with their versions.
-fn values(rows: Vec<Stored>, faults: &mut Vec<String>) -> Values {
+/// Returns the stored values by key, with their versions.
+///
+/// The database's declaration says of which type a stored value is; the catalog may declare a new type.
+fn values(
+    catalog: &Catalog,
+    declared: &[Definition],
+    rows: Vec<Stored>,
+    faults: &mut Vec<String>,
+) -> Values {
+    let types: BTreeMap<&str, ValueType> = declared
+        .iter()
+        .map(|definition| (definition.key.as_str(), definition.value_type))
+        .collect();
     let mut values = Values::new();
     for row in rows {
         let key = row.key.clone();
-        match row.into_entry() {
-            Some((key, Some(entry))) => {
+        let declared = types.get(key.as_str()).copied();
+        let declared = declared.or_else(|| Some(catalog.schema.find(&key)?.value_type));
+        match declared.map(|declared| row.into_entry(declared)) {
+            Some(Ok(Some(entry))) => {
                 values.insert(key, (entry.value, entry.version));
             }
-            Some((_, None)) => (),
-            None => faults.push(format!("{key}: the stored value is of no known type")),
+            Some(Ok(None)) => (),
+            Some(Err(_)) | None => {
+                faults.push(format!("{key}: the stored value is not of the declared type"));
+            }
         }
     }
     values

@@ -129,7 +129,10 @@ pub async fn values(
     settings: &GlobalSettingsService,
 ) -> Result<(String, i64, BTreeMap<String, SettingValue>), Error> {
     let listing = list(pool, settings, AsOf::Now).await?;
-    let value = |it: Setting| Some((it.key, SettingValue::from_stored(&it.value)?));
+    let value = |setting: Setting| {
+        let value = SettingValue::from_stored(setting.value_type, &setting.value).ok()?;
+        Some((setting.key, value))
+    };
     let values = listing.settings.into_iter().filter_map(value).collect();
     Ok((settings.current().schema.catalog.clone(), listing.revision, values))
 }
@@ -200,7 +203,7 @@ impl Setting {
     fn new(definition: &Definition, row: Stored) -> Option<Self> {
         Some(Self {
             key: row.key,
-            value: canonical(row.value?),
+            value: canonical(definition.value_type, row.value?),
             value_type: definition.value_type,
             category: definition.category.clone(),
             description: definition.description.clone(),
@@ -216,7 +219,7 @@ impl Setting {
     }
 }
 
-/// `30.0` written by hand is shown as the 30 that readers get.
-fn canonical(stored: Value) -> Value {
-    SettingValue::from_stored(&stored).map_or(stored, |value| value.to_json())
+/// Returns a manually written `30.0` as the `30` of the snapshot.
+fn canonical(declared: ValueType, stored: Value) -> Value {
+    SettingValue::from_stored(declared, &stored).map_or(stored, |value| value.to_json())
 }

@@ -9,7 +9,7 @@ use crate::{
     database::{self, Connection, Deadline, OnSuccess, Pool, Transaction, TransactionError},
     metrics::{Outcome, Source},
     settings::{
-        entry::Stored,
+        entry::readable_entries,
         rules::{self, Violation},
         schema::{self, Schema},
         service::GlobalSettingsService,
@@ -77,13 +77,14 @@ async fn read_all(conn: &mut Connection) -> Result<Snapshot, Error> {
 /// # Errors
 /// The database failed.
 pub async fn forbidden_characters(pool: &Pool) -> Result<Vec<Violation>, TransactionError> {
-    let rows = database::read_with_retry(pool, async |conn| {
-        Ok::<_, TransactionError>(store::all(conn).await?)
+    let (definitions, rows) = database::read_with_retry(pool, async |conn| {
+        let definitions = schema::store::all(conn).await?;
+        Ok::<_, TransactionError>((definitions, store::all(conn).await?))
     })
     .await?;
-    let entries = rows.into_iter().filter_map(Stored::into_entry);
-    let entries = entries.filter_map(|(key, entry)| Some((key, entry?)));
-    let violations = entries.flat_map(|(key, entry)| {
+    // Unreadable declarations are reported by `load`, whose check runs first.
+    let schema = Schema::new(String::new(), 0, definitions.unwrap_or_default());
+    let violations = readable_entries(&schema, rows).into_iter().flat_map(|(key, entry)| {
         let name = SettingValue::String(entry.updated_by);
         let of_name = rules::check_characters(&key, &name).into_iter().map(|violation| {
             let detail = format!("updated_by {}", violation.detail);

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -154,7 +155,8 @@ async fn restore(
         change::update_as(Action::Rollback, pool, settings, actor, &found.edits, &terms).await;
     match (done, revision) {
         (Err(Error::Mismatch { .. }), Some(seen)) if !excluded => {
-            Err(Error::Stale(conflicts(pool, seen, &found.edits).await?))
+            let schema = &settings.snapshot().schema;
+            Err(Error::Stale(conflicts(pool, schema, seen, &found.edits).await?))
         }
         (done, _) => done,
     }
@@ -215,9 +217,9 @@ async fn before(
     let nothing =
         || Error::VersionNotFound(format!("audit entry {audit_id} has no old value to restore"));
     let entry = audit::find(conn, audit_id).await?.ok_or_else(nothing)?;
-    let value = entry.old_value.as_ref().and_then(SettingValue::from_stored).ok_or_else(nothing)?;
+    let value = entry.old_value.as_ref().ok_or_else(nothing)?;
     let since = store::since_version(conn, &entry.key, entry.version.unwrap_or(0) - 1).await?;
-    Ok(TargetValues { edits: vec![edit(&entry.key, &value, version)], since })
+    Ok(TargetValues { edits: vec![edit(&entry.key, value, version)], since })
 }
 
 async fn at_revision(conn: &mut Connection, to_revision: i64) -> Result<TargetValues, Error> {
@@ -227,41 +229,43 @@ async fn at_revision(conn: &mut Connection, to_revision: i64) -> Result<TargetVa
         return Err(Error::VersionNotFound(detail));
     }
     let rows = store::as_of(conn, to_revision).await?;
-    let values =
-        rows.into_iter().filter_map(|row| row.into_entry().and_then(|(key, it)| Some((key, it?))));
-    let edits = values.map(|(key, entry)| edit(&key, &entry.value, None)).collect();
+    let edits = rows.iter().filter_map(|row| Some(edit(&row.key, row.value.as_ref()?, None)));
+    let edits = edits.collect();
     Ok(TargetValues { edits, since: store::since_revision(conn, to_revision).await? })
 }
 
-fn edit(key: &str, value: &SettingValue, version: Option<i64>) -> Edit {
+/// Returns an edit that restores `value`, which the write path reads by the declared type of today.
+fn edit(key: &str, value: &Value, version: Option<i64>) -> Edit {
     Edit { key: key.to_owned(), value: value.into(), version }
 }
 
 /// The keys that were changed after `revision`, told three ways.
 async fn conflicts(
     pool: &Pool,
+    schema: &Schema,
     revision: i64,
     edits: &[Edit],
 ) -> Result<Vec<Conflict>, database::TransactionError> {
     database::read_with_retry(pool, async |conn| {
         let moved = store::moved_since(conn, revision).await?;
-        let edits: HashMap<&str, &Edit> = edits.iter().map(|it| (it.key.as_str(), it)).collect();
-        let told = moved.into_iter().filter_map(|it| {
-            let wanted = edits.get(it.key.as_str())?;
-            let current_value = SettingValue::from_stored(&it.current_value)?;
-            let your_value = SettingValue::parse(current_value.value_type(), &wanted.value).ok()?;
+        let edits: HashMap<&str, &Edit> =
+            edits.iter().map(|edit| (edit.key.as_str(), edit)).collect();
+        let conflicts = moved.into_iter().filter_map(|row| {
+            let edit = edits.get(row.key.as_str())?;
+            let declared = schema.find(&row.key)?.value_type;
+            let stored = |value: &Value| SettingValue::from_stored(declared, value).ok();
             Some(Conflict {
-                key: it.key,
-                expected_version: it.base_version.map(i64::from),
-                base_value: it.base_value.as_ref().and_then(SettingValue::from_stored),
-                current_version: it.current_version,
-                current_value,
-                your_value,
-                updated_by: it.updated_by,
-                updated_at: it.updated_at,
+                expected_version: row.base_version.map(i64::from),
+                base_value: row.base_value.as_ref().and_then(stored),
+                current_version: row.current_version,
+                current_value: stored(&row.current_value)?,
+                your_value: SettingValue::parse(declared, &edit.value).ok()?,
+                updated_by: row.updated_by,
+                updated_at: row.updated_at,
+                key: row.key,
             })
         });
-        Ok(told.collect())
+        Ok(conflicts.collect())
     })
     .await
 }

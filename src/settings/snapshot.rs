@@ -1,12 +1,15 @@
 //! All settings at one revision: complete, valid, typed and immutable.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use crate::settings::{
     entry::{Entry, Stored},
     rules::{self, Violation},
     schema::{KeyClass, Schema},
-    value::{Number, SettingValue, TypeMismatch},
+    value::{Number, SettingValue},
 };
 
 /// Every editable setting at one revision.
@@ -50,9 +53,14 @@ impl Snapshot {
     ) -> Result<Self, Vec<Violation>> {
         let entries = HashMap::with_capacity(rows.len());
         let mut snapshot = Self { revision, timeline, schema, entries };
-        let mut faults = snapshot.fill(rows);
-        faults.extend(rules::check(&snapshot.schema, |key| snapshot.value(key)));
-        if faults.is_empty() { Ok(snapshot) } else { Err(faults) }
+        let mut violations = snapshot.fill(rows);
+        let unreadable: HashSet<String> = violations.iter().map(|row| row.key.clone()).collect();
+        let broken = rules::check(&snapshot.schema, |key| snapshot.value(key)).into_iter();
+        // An unreadable value is stored, so a second violation `missing` would mislead.
+        violations.extend(broken.filter(|violation| {
+            violation.code != "missing" || !unreadable.contains(&violation.key)
+        }));
+        if violations.is_empty() { Ok(snapshot) } else { Err(violations) }
     }
 
     /// The snapshot of a database that was just seeded with `schema`, every key at its default: for whoever
@@ -72,19 +80,19 @@ impl Snapshot {
         if faults.is_empty() { Ok(snapshot) } else { Err(faults) }
     }
 
-    /// Takes the rows in; returns what is wrong with those whose value is of no type of ours.
+    /// Takes the rows in. Returns a violation for each value that is not of the declared type.
     fn fill(&mut self, rows: Vec<Stored>) -> Vec<Violation> {
         let mut faults = Vec::new();
         for row in rows {
             let KeyClass::Editable(definition) = self.schema.classify(&row.key) else { continue };
-            match row.into_entry() {
-                Some((key, Some(entry))) => {
-                    self.entries.insert(key.into(), Arc::new(entry));
+            match row.into_entry(definition.value_type) {
+                Ok(Some(entry)) => {
+                    self.entries.insert(definition.key.as_str().into(), Arc::new(entry));
                 }
-                Some((key, None)) => {
-                    self.entries.remove(key.as_str());
+                Ok(None) => {
+                    self.entries.remove(definition.key.as_str());
                 }
-                None => faults.push(Violation::unfit(definition, TypeMismatch::Type)),
+                Err(mismatch) => faults.push(Violation::unfit(definition, mismatch)),
             }
         }
         faults

@@ -4,7 +4,6 @@ use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::types::Json;
 
 use crate::{
     database::Connection,
@@ -110,8 +109,7 @@ impl Change {
     }
 }
 
-/// The head, and what was changed after `revision`, deletions included: the trail names them. One
-/// statement, so that it is one state.
+/// Returns the head and the changes after `revision`, deletions included, as one state of the database.
 pub(super) async fn changed_since(
     conn: &mut Connection,
     revision: i64,
@@ -149,7 +147,7 @@ pub(super) struct Write<'a> {
 #[derive(Debug)]
 pub(super) struct WriteResult {
     pub(super) key: String,
-    pub(super) value: Json<SettingValue>,
+    pub(super) value: SettingValue,
     pub(super) version: i32,
     pub(super) revision: i64,
 }
@@ -165,27 +163,26 @@ pub(super) async fn write(
     let types: Vec<String> = writes.iter().map(|it| it.value_type.as_str().to_owned()).collect();
     let values: Vec<Value> = writes.iter().map(|it| it.value.to_json()).collect();
     let versions: Vec<i32> = writes.iter().map(|it| it.version).collect();
-    sqlx::query_as!(
-        WriteResult,
+    let rows = sqlx::query!(
         r#"
-        with it as (
+        with edit as (
           select * from unnest($1::text[], $2::text[], $3::jsonb[], $4::integer[])
-            as it (key, value_type, value_json, version)
+            as edit (key, value_type, value_json, version)
         ), updated as (
-          update app_global_settings s set value_type = it.value_type, value_json = it.value_json,
-            version = it.version, updated_by = $5
-          from it
-          where s.key = it.key
+          update app_global_settings s set value_type = edit.value_type, value_json = edit.value_json,
+            version = edit.version, updated_by = $5
+          from edit
+          where s.key = edit.key
           returning s.key, s.value_json, s.version, s.revision
         ), inserted as (
           insert into app_global_settings
             (key, value_type, value_json, version, updated_by, updated_at, revision)
           select key, value_type, value_json, version, $5, now(), 0
-          from it
-          where not exists (select from app_global_settings s where s.key = it.key)
+          from edit
+          where not exists (select from app_global_settings s where s.key = edit.key)
           returning key, value_json, version, revision
         )
-        select key as "key!", value_json as "value!: Json<SettingValue>", version as "version!",
+        select key as "key!", value_json as "value!", version as "version!",
           revision as "revision!"
         from (select * from updated union all select * from inserted) written
         "#,
@@ -196,16 +193,23 @@ pub(super) async fn write(
         user,
     )
     .fetch_all(conn)
-    .await
+    .await?;
+    let types: HashMap<_, _> = writes.iter().map(|edit| (edit.key, edit.value_type)).collect();
+    let results = rows.into_iter().map(|row| {
+        let declared = types.get(row.key.as_str());
+        let value = declared.and_then(|kind| SettingValue::from_stored(*kind, &row.value).ok());
+        let value = value.ok_or_else(|| sqlx::Error::Decode("not of the declared type".into()))?;
+        Ok(WriteResult { key: row.key, value, version: row.version, revision: row.revision })
+    });
+    results.collect()
 }
 
-/// The values of `keys`, each at the version beside it; a version that never was, or a value of no type of ours, is left
-/// out.
+/// Returns the stored values of `keys`, each at the version at the same position, without versions that do not exist.
 pub(super) async fn values_at_versions(
     conn: &mut Connection,
     keys: &[String],
     versions: &[i32],
-) -> sqlx::Result<HashMap<String, SettingValue>> {
+) -> sqlx::Result<HashMap<String, Value>> {
     let rows = sqlx::query!(
         r#"
         select a.key, a.new_value_json as "value!"
@@ -218,8 +222,7 @@ pub(super) async fn values_at_versions(
     )
     .fetch_all(conn)
     .await?;
-    let value = |row: &Value| SettingValue::from_stored(row);
-    Ok(rows.into_iter().filter_map(|row| Some((row.key, value(&row.value)?))).collect())
+    Ok(rows.into_iter().map(|row| (row.key, row.value)).collect())
 }
 
 /// Every declared key as it was at `revision`: the newest change up to it, by key.
@@ -251,7 +254,7 @@ pub(super) async fn revision_at(
     conn: &mut Connection,
     instant: DateTime<Utc>,
 ) -> sqlx::Result<Option<i64>> {
-    let newest = sqlx::query_scalar!(
+    sqlx::query_scalar!(
         r#"
         select revision from app_global_setting_audit
         where changed_at <= $1 and revision is not null
@@ -261,8 +264,8 @@ pub(super) async fn revision_at(
         instant,
     )
     .fetch_optional(conn)
-    .await?;
-    Ok(newest.flatten())
+    .await
+    .map(Option::flatten)
 }
 
 /// The newest change of `key` after `version`, if there was one.

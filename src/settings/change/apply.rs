@@ -7,7 +7,7 @@ use crate::{
     database::Connection,
     settings::{
         change::{Changed, ChangedKey, Conflict, Error, WriteOptions},
-        entry::Entry,
+        entry::{Entry, readable_entries},
         rules::{self, Violation},
         schema::{Definition, Schema},
         store::{self, Head, Write},
@@ -50,7 +50,7 @@ pub(super) async fn apply(
         return Err(Error::Mismatch { current: head.revision });
     }
     let before = affected(conn, schema, edits).await?;
-    let conflicts = conflicts(conn, edits, &before).await?;
+    let conflicts = conflicts(conn, schema, edits, &before).await?;
     if !conflicts.is_empty() {
         return Err(Error::Stale(conflicts));
     }
@@ -96,15 +96,13 @@ async fn affected(
         keys.extend_from_slice(schema.partners(&edit.definition.key));
     }
     let rows = store::some(conn, &keys).await?;
-    // A stored value of no type of ours counts as none: mending it must be possible.
-    Ok(rows
-        .into_iter()
-        .filter_map(|row| row.into_entry().and_then(|(key, it)| Some((key, it?))))
-        .collect())
+    // An unreadable stored value counts as absent, because it must be possible to replace it.
+    Ok(readable_entries(schema, rows))
 }
 
 async fn conflicts(
     conn: &mut Connection,
+    schema: &Schema,
     edits: &[Resolved<'_>],
     before: &Entries,
 ) -> sqlx::Result<Vec<Conflict>> {
@@ -133,7 +131,10 @@ async fn conflicts(
     if !keys.is_empty() {
         let mut values = store::values_at_versions(conn, &keys, &versions).await?;
         for conflict in &mut conflicts {
-            conflict.base_value = values.remove(&conflict.key);
+            conflict.base_value = values.remove(&conflict.key).and_then(|stored| {
+                let declared = schema.find(&conflict.key)?.value_type;
+                SettingValue::from_stored(declared, &stored).ok()
+            });
         }
     }
     Ok(conflicts)
@@ -208,7 +209,7 @@ async fn write(
     let changed = written.into_iter().map(|row| ChangedKey {
         old_value: old(&row.key).cloned(),
         key: row.key,
-        new_value: row.value.0,
+        new_value: row.value,
         version: row.version,
     });
     Ok((revision, changed.collect()))

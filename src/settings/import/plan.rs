@@ -14,7 +14,7 @@ use crate::{
     settings::{
         change::{self, Edit, Error as ChangeError, SecretFound},
         document::{Incoming, Raw},
-        entry::{Entry, Since, Stored},
+        entry::{Entry, Since, Stored, readable_entries},
         import::{Error, OnConflict, OnUnknown},
         publish::from_text,
         reload,
@@ -51,7 +51,7 @@ pub struct PlanEntry {
     pub key: String,
     /// What it means.
     pub class: Class,
-    /// The value that stands.
+    /// The value that current.
     #[schema(value_type = Option<serde_json::Value>)]
     pub current: Option<SettingValue>,
     /// The value of the document; never told for a key that may hold a secret.
@@ -173,7 +173,7 @@ fn first_bytes(digest: &[u8]) -> [u8; 16] {
 struct PlanBuilder<'a> {
     schema: &'a Schema,
     scanner: &'a SecretScanner,
-    stands: &'a BTreeMap<String, Entry>,
+    current: &'a BTreeMap<String, Entry>,
     /// The keys that were changed after the document was written.
     moved: HashSet<&'a str>,
     on_unknown: OnUnknown,
@@ -190,15 +190,13 @@ impl PlanBuilder<'_> {
         incoming: &Incoming,
         on_unknown: OnUnknown,
     ) -> (Vec<PlanEntry>, Vec<Violation>, Vec<(String, SecretKind)>) {
-        let stored = rows.into_iter().filter_map(Stored::into_entry);
-        let stands: BTreeMap<String, Entry> =
-            stored.filter_map(|(key, entry)| Some((key, entry?))).collect();
+        let current = readable_entries(schema, rows);
         let moved = since.iter().map(|change| change.key.as_str()).collect();
         let edits = wanted(schema, incoming, on_unknown);
         let secret_like = change::find_in_values(scanner, schema, &edits);
         let violations = Vec::new();
         let mut drawing =
-            PlanBuilder { schema, scanner, stands: &stands, moved, on_unknown, violations };
+            PlanBuilder { schema, scanner, current: &current, moved, on_unknown, violations };
         let entries = incoming.entries.iter().map(|(key, raw)| drawing.entry(key, raw));
         let mut entries: Vec<_> = entries.collect();
         drawing.check_whole(&mut entries);
@@ -240,13 +238,13 @@ impl PlanBuilder<'_> {
     fn wrong(&mut self, class: Class, violation: Violation) -> PlanEntry {
         let (key, detail) = (violation.key.clone(), Some(violation.detail.clone()));
         self.violations.push(violation);
-        let current = self.stands.get(&key).map(|entry| entry.value.clone());
+        let current = self.current.get(&key).map(|entry| entry.value.clone());
         PlanEntry { key, class, current, imported: None, detail }
     }
 
     fn editable(&mut self, definition: &Definition, raw: &Raw) -> PlanEntry {
         let key = definition.key.clone();
-        let current = self.stands.get(&key).map(|entry| entry.value.clone());
+        let current = self.current.get(&key).map(|entry| entry.value.clone());
         let json = match raw {
             Raw::Json(json) => json.clone(),
             Raw::Text(text) => from_text(definition.value_type, text),
@@ -279,7 +277,7 @@ impl PlanBuilder<'_> {
     }
 
     fn faster(&self, key: &str) -> String {
-        let told = self.stands.get(key).map(|entry| {
+        let told = self.current.get(key).map(|entry| {
             format!(
                 "changed here by {} at {}",
                 entry.updated_by,
@@ -294,7 +292,7 @@ impl PlanBuilder<'_> {
         let imported: BTreeMap<String, SettingValue> =
             entries.iter().filter_map(|it| Some((it.key.clone(), it.imported.clone()?))).collect();
         let after =
-            |key: &str| imported.get(key).or_else(|| self.stands.get(key).map(|it| &it.value));
+            |key: &str| imported.get(key).or_else(|| self.current.get(key).map(|it| &it.value));
         let keys: Vec<String> = imported.keys().cloned().collect();
         let broken = rules::check_tied(self.schema, &keys, after);
         // More than one entry may mean the same key: a document names a locked one in many ways.

@@ -41,7 +41,10 @@ impl Row {
             applies: word(&self.applies).map_err(unreadable)?,
             required: word(&self.required).map_err(unreadable)?,
             constraints: serde_json::from_value(self.constraints_json).map_err(unreadable)?,
-            default: self.default_json.as_ref().and_then(SettingValue::from_stored),
+            default: self
+                .default_json
+                .as_ref()
+                .and_then(|stored| SettingValue::from_stored(value_type, stored).ok()),
             category,
             value_type,
             description,
