@@ -155,7 +155,7 @@
 //!
 //! `POST /admin/config/import` with what [`Document`](settings::Document) wrote elsewhere.
 //!
-//! 1. `http::config::transfer` takes its format from the content type; [`Incoming`](settings::Incoming) reads
+//! 1. `http::config::transfer` takes its format from the content type; [`IncomingDocument`](settings::IncomingDocument) reads
 //!    it strictly, in each format with line and column. No fault repeats a value, which may be a secret.
 //! 2. [`settings::plan_import`] classes each entry against the settings as they stand, and compares the
 //!    document's revision with what was changed here since. Its id is a digest of the document and of the

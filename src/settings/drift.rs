@@ -1,10 +1,6 @@
 //! Settings that the environment still names: it is read for them once, and ignored from then on.
 
-use crate::settings::{
-    change,
-    publish::{Provided, from_text},
-    snapshot::Snapshot,
-};
+use crate::settings::{change, publish::Provided, snapshot::Snapshot, text::from_text};
 
 /// A setting that is still given outside the database, where it has no effect.
 #[derive(Debug, Clone, PartialEq, Eq)]

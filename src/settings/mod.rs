@@ -28,12 +28,13 @@ mod schema;
 mod service;
 mod snapshot;
 mod store;
+mod text;
 mod value;
 
-pub use catalog::{BRUN_E, Catalog, Error as CatalogError, Fault as CatalogFault};
+pub use catalog::{BRUN_E, Catalog, Diagnostic as CatalogDiagnostic, Error as CatalogError};
 pub use change::{Changed, ChangedKey, Conflict, Edit, Error, SecretFound, WriteOptions, update};
 pub use constraints::Constraints;
-pub use document::{Document, FORMAT_VERSION, Format, Incoming};
+pub use document::{Document, FORMAT_VERSION, Format, IncomingDocument};
 pub use drift::{Drift, drift};
 pub use entry::{Entry, Since};
 pub use feed::{ChangeSet, FEED_CAPACITY, Feed, FeedItem, Listener, publish_changes};

@@ -36,7 +36,7 @@ pub enum Error {
 /// A declaration that is not understood is a fault of its key, told and mended like any other.
 impl From<schema::Unreadable> for Error {
     fn from(unreadable: schema::Unreadable) -> Self {
-        Self::Invalid(vec![Violation::undeclared(&unreadable.key, &unreadable.fault.to_string())])
+        Self::Invalid(vec![Violation::unreadable(&unreadable.key, &unreadable.error.to_string())])
     }
 }
 

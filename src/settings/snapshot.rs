@@ -92,7 +92,7 @@ impl Snapshot {
                 Ok(None) => {
                     self.entries.remove(definition.key.as_str());
                 }
-                Err(mismatch) => faults.push(Violation::unfit(definition, mismatch)),
+                Err(mismatch) => faults.push(Violation::type_mismatch(definition, mismatch)),
             }
         }
         faults

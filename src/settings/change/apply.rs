@@ -147,7 +147,7 @@ fn check_ties(schema: &Schema, edits: &[Resolved<'_>], before: &Entries) -> Vec<
     let after =
         |key: &str| edited.get(key).copied().or_else(|| before.get(key).map(|it| &it.value));
     let keys: Vec<String> = edits.iter().map(|edit| edit.definition.key.clone()).collect();
-    rules::check_tied(schema, &keys, after)
+    rules::check_partners(schema, &keys, after)
 }
 
 /// The newest version of each edited key; of one that is not stored now, or not readable, the trail knows

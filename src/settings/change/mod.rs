@@ -205,7 +205,7 @@ pub(super) fn read(
     json: &StrictJson,
 ) -> Result<SettingValue, Vec<Violation>> {
     let value = SettingValue::parse(definition.value_type, json)
-        .map_err(|unfit| vec![Violation::unfit(definition, unfit)])?;
+        .map_err(|mismatch| vec![Violation::type_mismatch(definition, mismatch)])?;
     let mut violations = rules::check_alone(definition, &value);
     violations.extend(rules::check_characters(&definition.key, &value));
     if violations.is_empty() { Ok(value) } else { Err(violations) }
