@@ -91,8 +91,7 @@ async fn a_first_value_that_is_a_secret_stops_the_first_start_and_is_named_witho
         (format!("mid,{held}"), "a secret of this service"),
     ] {
         let (db, told) = publish(&secret, &firewall).await;
-        let expected =
-            format!("{LEVELS} (.env): looks like {looks}; a secret is never stored here");
+        let expected = format!("{LEVELS} (.env): looks like {looks}; secrets are never stored");
         assert!(told.contains(&expected), "{told}");
         assert!(!told.contains(&core) && !told.contains(held), "{told}");
         assert!(places(&db.pool(), LEVELS).await.is_empty(), "nothing was published");
