@@ -142,7 +142,7 @@
 //!
 //! `POST /admin/config/import` with a [`Document`](settings::Document) that was exported elsewhere.
 //!
-//! 1. `http/routes/config/transfer.rs` takes the format from the content type. [`Incoming`](settings::Incoming) parses
+//! 1. `http/routes/config/transfer.rs` takes the format from the content type. [`IncomingDocument`](settings::IncomingDocument) parses
 //!    strictly, with line and column of errors. No error quotes a value, which may be a secret.
 //! 2. [`SettingsWriter::plan_import`](settings::SettingsWriter::plan_import) classifies each entry against the current settings, and finds changes since the revision
 //!    of the document. The plan's id is a digest of document and revision.

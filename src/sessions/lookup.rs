@@ -9,6 +9,7 @@ use crate::{
     database::{self, Connection, Deadline, Pool, TransactionError},
     ids::UserId,
     outbox::{Outbox, Topic},
+    secret_scanner::{SecretKind, SecretScanner},
     sessions::{
         session::Session,
         store::{self, Ending},
@@ -67,9 +68,43 @@ pub struct End {
     pub id: Uuid,
     /// When.
     pub now: DateTime<Utc>,
-    /// Which administrator ends it, and why; `None` for its owner, or a service.
-    pub by: Option<Actor>,
+    /// The administrator and the reason; `None` for the owner or a service.
+    pub by: Option<EndedBy>,
 }
+
+/// An administrator who ends a session, with a reason that holds no secret.
+#[derive(Debug, Clone)]
+pub struct EndedBy(Actor);
+
+impl EndedBy {
+    /// Scans the reason of `actor`, because the reason is stored, sent to other services and logged.
+    ///
+    /// # Errors
+    /// The kind of secret that the reason looks like.
+    pub fn new(actor: Actor, scanner: &SecretScanner) -> Result<Self, SecretInReason> {
+        match scanner.scan(actor.reason.as_str()) {
+            Some(kind) => Err(SecretInReason(kind)),
+            None => Ok(Self(actor)),
+        }
+    }
+
+    /// Returns the administrator's id.
+    #[must_use]
+    pub fn user(&self) -> &UserId {
+        &self.0.user
+    }
+
+    /// Returns the reason.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        self.0.reason.as_str()
+    }
+}
+
+/// The reason for ending a session looks like a secret; the session was not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the reason {}", .0.detail())]
+pub struct SecretInReason(pub SecretKind);
 
 /// Ends a session and returns it; one that has ended stays as it is, and so does one that is still starting.
 pub async fn end(
@@ -81,7 +116,7 @@ pub async fn end(
     let End { id, now, by } = end;
     let found = find(pool, caller, *id, *now).await?;
     let at = found.started_at.max(*now);
-    let by = by.as_ref().map(|it| (it.user.as_str().to_owned(), it.reason.as_str().to_owned()));
+    let by = by.as_ref().map(|by| (by.user().as_str().to_owned(), by.reason().to_owned()));
     let (by, reason) = by.unzip();
     let mut payload = found.payload();
     payload["ended_at"] = json!(at);

@@ -14,7 +14,7 @@ mod store;
 
 pub use eligibility::{IneligibleReason, User};
 pub use expiry::{Expiry, SweepResult, expire};
-pub use lookup::{End, LookupError, SessionScope, end, find};
+pub use lookup::{End, EndedBy, LookupError, SecretInReason, SessionScope, end, find};
 pub use page::{Cursor, Filter, Page, page, trace};
 pub use pins::{Pin, Pins, pins};
 pub use plans::{PlanUnavailable, Plans};

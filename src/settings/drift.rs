@@ -1,10 +1,6 @@
 //! Settings that are still set in the environment, where they have no effect after the first start.
 
-use crate::settings::{
-    publish::{Provided, from_text},
-    rules,
-    snapshot::Snapshot,
-};
+use crate::settings::{publish::Provided, rules, snapshot::Snapshot, text::from_text};
 
 /// A setting that is still set outside the database.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,11 +1,16 @@
 //! One setting at one revision.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::settings::{schema::Definition, value::SettingValue};
+use crate::settings::{
+    schema::{Definition, Schema},
+    value::{SettingValue, TypeMismatch, ValueType},
+};
 
 /// One setting at the revision of a snapshot.
 #[derive(Debug, Clone)]
@@ -42,17 +47,32 @@ impl StoredSetting {
         })
     }
 
-    /// Returns the key and the entry, without an entry for a deleted setting; `None` if the stored value is of an
-    /// unknown type.
-    pub(super) fn into_entry(self) -> Option<(String, Option<Entry>)> {
+    /// Reads the row by the `declared` type of the key. Returns no entry for a deleted setting.
+    ///
+    /// # Errors
+    /// The stored value is not of the declared type.
+    pub(super) fn into_entry(self, declared: ValueType) -> Result<Option<Entry>, TypeMismatch> {
+        let Self { value, version, updated_by, updated_at, .. } = self;
         let (Some(value), Some(version), Some(updated_by), Some(updated_at)) =
-            (self.value, self.version, self.updated_by, self.updated_at)
+            (value, version, updated_by, updated_at)
         else {
-            return Some((self.key, None));
+            return Ok(None);
         };
-        let value = SettingValue::from_stored(&value)?;
-        Some((self.key, Some(Entry { value, version, updated_by, updated_at })))
+        let value = SettingValue::from_stored(declared, &value)?;
+        Ok(Some(Entry { value, version, updated_by, updated_at }))
     }
+}
+
+/// Returns the entries of `rows` by key, without deleted, undeclared and unreadable settings.
+pub(super) fn readable_entries(
+    schema: &Schema,
+    rows: Vec<StoredSetting>,
+) -> BTreeMap<String, Entry> {
+    let entries = rows.into_iter().filter_map(|row| {
+        let declared = schema.find(&row.key)?.value_type;
+        Some((row.key.clone(), row.into_entry(declared).ok()??))
+    });
+    entries.collect()
 }
 
 /// A change that a rollback would undo.

@@ -14,6 +14,7 @@
 mod value;
 
 mod constraints;
+mod text;
 
 mod schema;
 
@@ -24,6 +25,7 @@ mod catalog;
 mod entry;
 
 // The stored settings, and one state of them in memory.
+mod history;
 mod snapshot;
 mod store;
 
@@ -52,11 +54,11 @@ mod drift;
 
 mod import;
 
-pub use catalog::{BRUN_E, Catalog, Error as CatalogError, Fault as CatalogFault};
+pub use catalog::{BRUN_E, Catalog, Diagnostic as CatalogDiagnostic, Error as CatalogError};
 pub use change::{ChangeResult, Conflict, Edit, Error, KeyChange, SecretMatches, WriteOptions};
 pub use constraints::Constraints;
 pub use current::GlobalSettingsService;
-pub use document::{Document, FORMAT_VERSION, Format, Incoming};
+pub use document::{Document, FORMAT_VERSION, Format, IncomingDocument};
 pub use drift::{Drift, drift};
 pub use entry::{Entry, LaterChange};
 pub use feed::{ChangeSet, FEED_CAPACITY, Feed, FeedItem, Listener, publish_changes};

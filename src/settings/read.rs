@@ -14,7 +14,7 @@ use crate::{
         constraints::Constraints,
         current::GlobalSettingsService,
         entry::StoredSetting,
-        reload,
+        history, reload,
         schema::{Applies, Definition, KeyClass, Schema},
         store,
         value::{SettingValue, ValueType},
@@ -135,7 +135,7 @@ pub async fn values(
 ) -> Result<(String, i64, BTreeMap<String, SettingValue>), Error> {
     let listing = list(pool, settings, AsOf::Now).await?;
     let values = listing.settings.into_iter().filter_map(|setting| {
-        let value = SettingValue::from_stored(&setting.value)?;
+        let value = SettingValue::from_stored(setting.value_type, &setting.value).ok()?;
         Some((setting.key, value))
     });
     let values = values.collect();
@@ -176,13 +176,13 @@ async fn stored_state(conn: &mut Connection, as_of: AsOf) -> Result<StoredState,
     let revision = match as_of {
         AsOf::Now => Some(head.revision),
         AsOf::Revision(revision) => (1..=head.revision).contains(&revision).then_some(revision),
-        AsOf::Instant(instant) => store::revision_at(conn, instant).await.map_err(read_error)?,
+        AsOf::Instant(instant) => history::revision_at(conn, instant).await.map_err(read_error)?,
     };
     let revision = revision.ok_or_else(|| {
         let newest = head.revision;
         Error::NoSuchRevision(format!("no settings at that point; revisions go from 1 to {newest}"))
     })?;
-    let rows = store::as_of(conn, revision).await.map_err(read_error)?;
+    let rows = history::as_of(conn, revision).await.map_err(read_error)?;
     Ok(StoredState { revision, catalog_revision: head.catalog_revision, rows })
 }
 
@@ -211,7 +211,7 @@ impl Setting {
     fn new(definition: &Definition, row: StoredSetting) -> Option<Self> {
         Some(Self {
             key: row.key,
-            value: canonical(row.value?),
+            value: canonical(definition.value_type, row.value?),
             value_type: definition.value_type,
             category: definition.category.clone(),
             description: definition.description.clone(),
@@ -228,6 +228,6 @@ impl Setting {
 }
 
 /// Returns `stored` in the form that readers get: `30.0`, inserted by hand, is shown as 30.
-fn canonical(stored: Value) -> Value {
-    SettingValue::from_stored(&stored).map_or(stored, |value| value.to_json())
+fn canonical(declared: ValueType, stored: Value) -> Value {
+    SettingValue::from_stored(declared, &stored).map_or(stored, |value| value.to_json())
 }

@@ -10,7 +10,7 @@ use crate::{
     metrics::{Outcome, Source},
     settings::{
         current::GlobalSettingsService,
-        entry::StoredSetting,
+        entry::readable_entries,
         rules::{self, Violation},
         schema::{self, Schema},
         snapshot::Snapshot,
@@ -36,7 +36,7 @@ pub enum Error {
 /// A declaration that cannot be read is a violation of the declared key, reported like all violations.
 impl From<schema::Unreadable> for Error {
     fn from(unreadable: schema::Unreadable) -> Self {
-        Self::Invalid(vec![Violation::undeclared(&unreadable.key, &unreadable.fault.to_string())])
+        Self::Invalid(vec![Violation::unreadable(&unreadable.key, &unreadable.error.to_string())])
     }
 }
 
@@ -79,13 +79,15 @@ async fn read_all(conn: &mut Connection) -> Result<Snapshot, Error> {
 /// # Errors
 /// The database failed.
 pub async fn forbidden_characters(pool: &Pool) -> Result<Vec<Violation>, TransactionError> {
-    let rows = database::read_with_retry(pool, async |conn| {
-        Ok::<_, TransactionError>(store::all(conn).await?)
+    let (definitions, rows) = database::read_with_retry(pool, async |conn| {
+        let definitions = schema::store::all(conn).await?;
+        Ok::<_, TransactionError>((definitions, store::all(conn).await?))
     })
     .await?;
+    // Unreadable declarations are reported by `load`, whose check runs first.
+    let schema = Schema::new(String::new(), 0, definitions.unwrap_or_default());
     let mut violations = Vec::new();
-    for (key, entry) in rows.into_iter().filter_map(StoredSetting::into_entry) {
-        let Some(entry) = entry else { continue };
+    for (key, entry) in readable_entries(&schema, rows) {
         violations.extend(rules::check_characters(&key, &entry.value));
         let author = SettingValue::String(entry.updated_by);
         for violation in rules::check_characters(&key, &author) {

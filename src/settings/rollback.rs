@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -13,7 +14,7 @@ use crate::{
     settings::{
         change::{ChangeResult, Conflict, Edit, Error, WriteOptions},
         entry::LaterChange,
-        read,
+        history, read,
         rules::Violation,
         schema::{KeyClass, Schema},
         store,
@@ -195,21 +196,22 @@ impl SettingsWriter {
         edits: &[Edit],
     ) -> Result<Vec<Conflict>, TransactionError> {
         let rows = database::read_with_retry(&self.pool, async |conn| {
-            Ok::<_, TransactionError>(store::changed_since_base(conn, base).await?)
+            Ok::<_, TransactionError>(history::changed_since_base(conn, base).await?)
         });
         let edits: HashMap<&str, &Edit> =
             edits.iter().map(|edit| (edit.key.as_str(), edit)).collect();
+        let snapshot = self.settings.snapshot();
         let conflicts = rows.await?.into_iter().filter_map(|row| {
             let edit = edits.get(row.key.as_str())?;
-            let current_value = SettingValue::from_stored(&row.current_value)?;
-            let your_value = SettingValue::parse(current_value.value_type(), &edit.value).ok()?;
+            let declared = snapshot.schema.find(&row.key)?.value_type;
+            let parse_stored = |value: &Value| SettingValue::from_stored(declared, value).ok();
             Some(Conflict {
                 key: row.key,
                 expected_version: row.base_version.map(i64::from),
-                base_value: row.base_value.as_ref().and_then(SettingValue::from_stored),
+                base_value: row.base_value.as_ref().and_then(parse_stored),
                 current_version: row.current_version,
-                current_value,
-                your_value,
+                current_value: parse_stored(&row.current_value)?,
+                your_value: SettingValue::parse(declared, &edit.value).ok()?,
                 updated_by: row.updated_by,
                 updated_at: row.updated_at,
             })
@@ -232,11 +234,12 @@ async fn at_version(
     }
     // A version beyond the column's type is not stored, just as the greatest version of the type.
     let stored_version = i32::try_from(to_version).unwrap_or(i32::MAX);
-    let mut values = store::values_at_versions(conn, &[key.to_owned()], &[stored_version]).await?;
+    let mut values =
+        history::values_at_versions(conn, &[key.to_owned()], &[stored_version]).await?;
     let value = values.remove(key).ok_or_else(|| {
         Error::VersionNotFound(format!("{key} has no value at version {to_version}"))
     })?;
-    let since = store::since_version(conn, key, stored_version).await?;
+    let since = history::since_version(conn, key, stored_version).await?;
     Ok(Restoration { edits: vec![edit(key, &value, version)], since })
 }
 
@@ -248,10 +251,9 @@ async fn before_entry(
     let not_found =
         || Error::VersionNotFound(format!("audit entry {audit_id} has no old value to restore"));
     let entry = audit::find(conn, audit_id).await?.ok_or_else(not_found)?;
-    let old_value = entry.old_value.as_ref().and_then(SettingValue::from_stored);
-    let old_value = old_value.ok_or_else(not_found)?;
-    let since = store::since_version(conn, &entry.key, entry.version.unwrap_or(0) - 1).await?;
-    Ok(Restoration { edits: vec![edit(&entry.key, &old_value, version)], since })
+    let old_value = entry.old_value.as_ref().ok_or_else(not_found)?;
+    let since = history::since_version(conn, &entry.key, entry.version.unwrap_or(0) - 1).await?;
+    Ok(Restoration { edits: vec![edit(&entry.key, old_value, version)], since })
 }
 
 async fn at_revision(conn: &mut Connection, to_revision: i64) -> Result<Restoration, Error> {
@@ -261,15 +263,13 @@ async fn at_revision(conn: &mut Connection, to_revision: i64) -> Result<Restorat
             format!("revision {to_revision} does not exist; the newest is {}", head.revision);
         return Err(Error::VersionNotFound(detail));
     }
-    let rows = store::as_of(conn, to_revision).await?;
-    let edits = rows.into_iter().filter_map(|row| {
-        let (key, entry) = row.into_entry()?;
-        Some(edit(&key, &entry?.value, None))
-    });
+    let rows = history::as_of(conn, to_revision).await?;
+    let edits = rows.iter().filter_map(|row| Some(edit(&row.key, row.value.as_ref()?, None)));
     let edits = edits.collect();
-    Ok(Restoration { edits, since: store::since_revision(conn, to_revision).await? })
+    Ok(Restoration { edits, since: history::since_revision(conn, to_revision).await? })
 }
 
-fn edit(key: &str, value: &SettingValue, version: Option<i64>) -> Edit {
+/// Returns an edit to restore `value`, to be parsed by the currently declared type.
+fn edit(key: &str, value: &Value, version: Option<i64>) -> Edit {
     Edit { key: key.to_owned(), value: value.into(), version }
 }

@@ -1,12 +1,15 @@
 //! The settings at one revision: complete, valid, typed and immutable.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use crate::settings::{
     entry::{Entry, StoredSetting},
     rules::{self, Violation},
     schema::{KeyClass, Schema},
-    value::{Number, SettingValue, TypeMismatch},
+    value::{Number, SettingValue},
 };
 
 /// All editable settings at one revision.
@@ -52,7 +55,12 @@ impl Snapshot {
         let entries = HashMap::with_capacity(rows.len());
         let mut snapshot = Self { revision, timeline, schema, entries };
         let mut violations = snapshot.fill(rows);
-        violations.extend(rules::check(&snapshot.schema, |key| snapshot.value(key)));
+        let unreadable: HashSet<String> = violations.iter().map(|row| row.key.clone()).collect();
+        let broken = rules::check(&snapshot.schema, |key| snapshot.value(key)).into_iter();
+        // An unreadable value is stored, so a second violation `missing` would mislead.
+        violations.extend(broken.filter(|violation| {
+            violation.code != "missing" || !unreadable.contains(&violation.key)
+        }));
         if violations.is_empty() { Ok(snapshot) } else { Err(violations) }
     }
 
@@ -80,19 +88,19 @@ impl Snapshot {
         if violations.is_empty() { Ok(snapshot) } else { Err(violations) }
     }
 
-    /// Inserts `rows`; returns a violation for each row with a value of an unknown type.
+    /// Inserts `rows`; returns a violation for each row with a value not of the declared type.
     fn fill(&mut self, rows: Vec<StoredSetting>) -> Vec<Violation> {
         let mut violations = Vec::new();
         for row in rows {
             let KeyClass::Editable(definition) = self.schema.classify(&row.key) else { continue };
-            match row.into_entry() {
-                Some((key, Some(entry))) => {
-                    self.entries.insert(key.into(), Arc::new(entry));
+            match row.into_entry(definition.value_type) {
+                Ok(Some(entry)) => {
+                    self.entries.insert(definition.key.as_str().into(), Arc::new(entry));
                 }
-                Some((key, None)) => {
-                    self.entries.remove(key.as_str());
+                Ok(None) => {
+                    self.entries.remove(definition.key.as_str());
                 }
-                None => violations.push(Violation::unfit(definition, TypeMismatch::Type)),
+                Err(mismatch) => violations.push(Violation::type_mismatch(definition, mismatch)),
             }
         }
         violations

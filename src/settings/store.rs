@@ -4,12 +4,11 @@ use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::types::Json;
 
 use crate::{
     database::Connection,
     settings::{
-        entry::{LaterChange, StoredSetting},
+        entry::StoredSetting,
         value::{SettingValue, ValueType},
     },
 };
@@ -152,7 +151,7 @@ pub(super) struct Write<'a> {
 #[derive(Debug)]
 pub(super) struct WrittenRow {
     pub(super) key: String,
-    pub(super) value: Json<SettingValue>,
+    pub(super) value: SettingValue,
     pub(super) version: i32,
     pub(super) revision: i64,
 }
@@ -169,27 +168,26 @@ pub(super) async fn write(
     let values: Vec<Value> = writes.iter().map(|write| write.value.to_json()).collect();
     let versions: Vec<i32> = writes.iter().map(|write| write.version).collect();
     // Not `on conflict do update`, which also runs the triggers of an insert; the lock rules out a race.
-    sqlx::query_as!(
-        WrittenRow,
+    let rows = sqlx::query!(
         r#"
-        with it as (
+        with edit as (
           select * from unnest($1::text[], $2::text[], $3::jsonb[], $4::integer[])
-            as it (key, value_type, value_json, version)
+            as edit (key, value_type, value_json, version)
         ), updated as (
-          update app_global_settings s set value_type = it.value_type, value_json = it.value_json,
-            version = it.version, updated_by = $5
-          from it
-          where s.key = it.key
+          update app_global_settings s set value_type = edit.value_type, value_json = edit.value_json,
+            version = edit.version, updated_by = $5
+          from edit
+          where s.key = edit.key
           returning s.key, s.value_json, s.version, s.revision
         ), inserted as (
           insert into app_global_settings
             (key, value_type, value_json, version, updated_by, updated_at, revision)
           select key, value_type, value_json, version, $5, now(), 0
-          from it
-          where not exists (select from app_global_settings s where s.key = it.key)
+          from edit
+          where not exists (select from app_global_settings s where s.key = edit.key)
           returning key, value_json, version, revision
         )
-        select key as "key!", value_json as "value!: Json<SettingValue>", version as "version!",
+        select key as "key!", value_json as "value!", version as "version!",
           revision as "revision!"
         from (select * from updated union all select * from inserted) written
         "#,
@@ -200,154 +198,15 @@ pub(super) async fn write(
         user,
     )
     .fetch_all(conn)
-    .await
-}
-
-/// Reads the value of each of `keys` at the version in `versions`, without unknown versions and values of unknown types.
-pub(super) async fn values_at_versions(
-    conn: &mut Connection,
-    keys: &[String],
-    versions: &[i32],
-) -> sqlx::Result<HashMap<String, SettingValue>> {
-    let rows = sqlx::query!(
-        r#"
-        select a.key, a.new_value_json as "value!"
-        from unnest($1::text[], $2::integer[]) wanted (key, version)
-        join app_global_setting_audit a on a.key = wanted.key and a.version = wanted.version
-        where a.new_value_json is not null
-        "#,
-        keys,
-        versions,
-    )
-    .fetch_all(conn)
     .await?;
-    let value = |row: &Value| SettingValue::from_stored(row);
-    Ok(rows.into_iter().filter_map(|row| Some((row.key, value(&row.value)?))).collect())
-}
-
-/// Reads all declared settings as of `revision`, by key.
-pub(super) async fn as_of(
-    conn: &mut Connection,
-    revision: i64,
-) -> sqlx::Result<Vec<StoredSetting>> {
-    sqlx::query_as!(
-        StoredSetting,
-        r#"
-        select s.key, a.new_value_json as "value?", a.version as "version?",
-          a.changed_by as "updated_by?", a.changed_at as "updated_at?"
-        from app_global_setting_schema s
-        cross join lateral (
-          select new_value_json, version, changed_by, changed_at
-          from app_global_setting_audit
-          where key = s.key and revision <= $1
-          order by seq desc
-          limit 1
-        ) a
-        where s.editable
-        order by s.key
-        "#,
-        revision,
-    )
-    .fetch_all(conn)
-    .await
-}
-
-/// Reads the newest revision committed at or before `instant`.
-pub(super) async fn revision_at(
-    conn: &mut Connection,
-    instant: DateTime<Utc>,
-) -> sqlx::Result<Option<i64>> {
-    let newest = sqlx::query_scalar!(
-        r#"
-        select revision from app_global_setting_audit
-        where changed_at <= $1 and revision is not null
-        order by changed_at desc, seq desc
-        limit 1
-        "#,
-        instant,
-    )
-    .fetch_optional(conn)
-    .await?;
-    Ok(newest.flatten())
-}
-
-/// Reads the newest change of `key` after `version`, if any.
-pub(super) async fn since_version(
-    conn: &mut Connection,
-    key: &str,
-    version: i32,
-) -> sqlx::Result<Vec<LaterChange>> {
-    sqlx::query_as!(
-        LaterChange,
-        r#"
-        select key, version as "version!", changed_by, changed_at
-        from app_global_setting_audit
-        where key = $1 and version > $2
-        order by version desc
-        limit 1
-        "#,
-        key,
-        version,
-    )
-    .fetch_all(conn)
-    .await
-}
-
-/// Reads the newest change of each key after `revision`, by key.
-pub(super) async fn since_revision(
-    conn: &mut Connection,
-    revision: i64,
-) -> sqlx::Result<Vec<LaterChange>> {
-    sqlx::query_as!(
-        LaterChange,
-        r#"
-        select distinct on (key) key, version as "version!", changed_by, changed_at
-        from app_global_setting_audit
-        where revision > $1 and version is not null
-        order by key, version desc
-        "#,
-        revision,
-    )
-    .fetch_all(conn)
-    .await
-}
-
-/// A key changed after a base revision: base and current value.
-pub(super) struct ChangeSinceBase {
-    pub(super) key: String,
-    pub(super) base_version: Option<i32>,
-    pub(super) base_value: Option<Value>,
-    pub(super) current_version: i32,
-    pub(super) current_value: Value,
-    pub(super) updated_by: String,
-    pub(super) updated_at: DateTime<Utc>,
-}
-
-/// Reads all keys changed after `revision`, by key.
-pub(super) async fn changed_since_base(
-    conn: &mut Connection,
-    revision: i64,
-) -> sqlx::Result<Vec<ChangeSinceBase>> {
-    sqlx::query_as!(
-        ChangeSinceBase,
-        r#"
-        select s.key, a.version as "base_version?", a.new_value_json as "base_value?",
-          s.version as current_version, s.value_json as current_value,
-          s.updated_by, s.updated_at
-        from app_global_settings s
-        left join lateral (
-          select version, new_value_json from app_global_setting_audit
-          where key = s.key and revision <= $1
-          order by seq desc
-          limit 1
-        ) a on true
-        where s.revision > $1
-        order by s.key
-        "#,
-        revision,
-    )
-    .fetch_all(conn)
-    .await
+    let types: HashMap<_, _> = writes.iter().map(|write| (write.key, write.value_type)).collect();
+    let results = rows.into_iter().map(|row| {
+        let declared = types.get(row.key.as_str());
+        let value = declared.and_then(|kind| SettingValue::from_stored(*kind, &row.value).ok());
+        let value = value.ok_or_else(|| sqlx::Error::Decode("not of the declared type".into()))?;
+        Ok(WrittenRow { key: row.key, value, version: row.version, revision: row.revision })
+    });
+    results.collect()
 }
 
 /// Reads the head and all settings, in one state of the database.
@@ -362,41 +221,6 @@ pub(super) async fn listing(conn: &mut Connection) -> sqlx::Result<Vec<Change>> 
         left join app_global_settings s on true
         order by s.key
         "#,
-    )
-    .fetch_all(conn)
-    .await
-}
-
-/// Reads the newest version of each of `keys` in the audit trail, without keys that were never set.
-pub(super) async fn newest_versions(
-    conn: &mut Connection,
-    keys: &[String],
-) -> sqlx::Result<HashMap<String, i32>> {
-    let rows = sqlx::query!(
-        r#"
-        select key, max(version) as "version!" from app_global_setting_audit
-        where key = any($1) and version is not null
-        group by key
-        "#,
-        keys,
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.key, row.version)).collect())
-}
-
-/// Reads which of `keys` have values in the audit trail.
-pub(super) async fn with_values(
-    conn: &mut Connection,
-    keys: &[String],
-) -> sqlx::Result<Vec<String>> {
-    sqlx::query_scalar!(
-        r#"
-        select distinct key from app_global_setting_audit
-        where key = any($1) and (old_value_json is not null or new_value_json is not null)
-        order by key
-        "#,
-        keys,
     )
     .fetch_all(conn)
     .await

@@ -247,6 +247,13 @@ impl From<sessions::Error> for Problem {
     }
 }
 
+impl From<sessions::SecretInReason> for Problem {
+    fn from(err: sessions::SecretInReason) -> Self {
+        let error = FieldError::at("/reason", "secret_like_value", err.0.detail());
+        Self::new(Code::SecretLike, format!("{err}; nothing was ended")).with_faults(error)
+    }
+}
+
 impl From<sessions::LookupError> for Problem {
     fn from(err: sessions::LookupError) -> Self {
         match err {

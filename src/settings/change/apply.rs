@@ -11,7 +11,8 @@ use crate::{
             outcome::{ChangeResult, Conflict, Error, KeyChange},
             resolve::ResolvedEdit,
         },
-        entry::Entry,
+        entry::{Entry, readable_entries},
+        history,
         rules::{self, Violation},
         schema::Schema,
         store::{self, Head, Write},
@@ -57,7 +58,7 @@ pub(in crate::settings) async fn apply(
         return Err(Error::Mismatch { current: head.revision });
     }
     let before = current_entries(conn, schema, edits).await?;
-    let conflicts = version_conflicts(conn, edits, &before).await?;
+    let conflicts = version_conflicts(conn, schema, edits, &before).await?;
     if !conflicts.is_empty() {
         return Err(Error::Stale(conflicts));
     }
@@ -101,17 +102,14 @@ async fn current_entries(
         keys.extend_from_slice(schema.partners(&edit.definition.key));
     }
     let rows = store::some(conn, &keys).await?;
-    // A stored value of an unknown type counts as absent, so that an administrator can repair the setting.
-    let entries = rows.into_iter().filter_map(|row| {
-        let (key, entry) = row.into_entry()?;
-        Some((key, entry?))
-    });
-    Ok(entries.collect())
+    // An unreadable stored value counts as absent, because it must be possible to replace it.
+    Ok(readable_entries(schema, rows))
 }
 
 /// Returns a conflict for each edit whose expected version is not current.
 async fn version_conflicts(
     conn: &mut Connection,
+    schema: &Schema,
     edits: &[ResolvedEdit<'_>],
     before: &Entries,
 ) -> sqlx::Result<Vec<Conflict>> {
@@ -140,9 +138,12 @@ async fn version_conflicts(
     });
     let (keys, versions): (Vec<_>, Vec<_>) = expected.unzip();
     if !keys.is_empty() {
-        let mut values = store::values_at_versions(conn, &keys, &versions).await?;
+        let mut values = history::values_at_versions(conn, &keys, &versions).await?;
         for conflict in &mut conflicts {
-            conflict.base_value = values.remove(&conflict.key);
+            conflict.base_value = values.remove(&conflict.key).and_then(|stored| {
+                let declared = schema.find(&conflict.key)?.value_type;
+                SettingValue::from_stored(declared, &stored).ok()
+            });
         }
     }
     Ok(conflicts)
@@ -155,7 +156,7 @@ fn check_related(schema: &Schema, edits: &[ResolvedEdit<'_>], before: &Entries) 
     let value_after =
         |key: &str| edited.get(key).copied().or_else(|| before.get(key).map(|entry| &entry.value));
     let keys: Vec<String> = edits.iter().map(|edit| edit.definition.key.clone()).collect();
-    rules::check_tied(schema, &keys, value_after)
+    rules::check_partners(schema, &keys, value_after)
 }
 
 /// Returns the newest version of each edited key.
@@ -175,7 +176,7 @@ async fn newest_versions(
     }
     if !missing.is_empty() {
         // A deleted or unreadable setting continues from its last version in the audit trail.
-        versions.extend(store::newest_versions(conn, &missing).await?);
+        versions.extend(history::newest_versions(conn, &missing).await?);
     }
     Ok(versions)
 }
@@ -216,7 +217,7 @@ async fn write(
     let changes = rows.into_iter().map(|row| KeyChange {
         old_value: old_value(&row.key).cloned(),
         key: row.key,
-        new_value: row.value.0,
+        new_value: row.value,
         version: row.version,
     });
     Ok((revision, changes.collect()))

@@ -141,7 +141,7 @@ async fn what_is_no_number_in_a_line_is_no_zero() {
     {
         let told = plan(&app.instance, ENV, &format!("{COOLDOWN}={text}\n")).await;
         assert_eq!(classes(&told), [(COOLDOWN, "invalid")], "{text:?} {told}");
-        assert_eq!(told["entries"][0]["detail"], "must be a whole number", "{text:?}");
+        assert_eq!(told["entries"][0]["detail"], "must be an integer", "{text:?}");
     }
 }
 

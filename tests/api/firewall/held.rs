@@ -79,7 +79,7 @@ async fn publish(given: &str, firewall: &SecretScanner) -> (TestDb, String) {
     else {
         panic!("{given} was published");
     };
-    assert!(matches!(err, PublishError::Unfit(_)), "{err}");
+    assert!(matches!(err, PublishError::Conflict(_)), "{err}");
     let planned = settings::plan_of_empty(&catalog, &provided, firewall).unwrap_err();
     assert_eq!(planned.to_string(), err.to_string());
     (db, err.to_string())
@@ -95,8 +95,7 @@ async fn a_first_value_that_is_a_secret_stops_the_first_start_and_is_named_witho
         (format!("mid,{held}"), "a secret of this service"),
     ] {
         let (db, told) = publish(&secret, &firewall).await;
-        let expected =
-            format!("{LEVELS} (.env): looks like {looks}; a secret is never stored here");
+        let expected = format!("{LEVELS} (.env): looks like {looks}; secrets are never stored");
         assert!(told.contains(&expected), "{told}");
         assert!(!told.contains(&core) && !told.contains(held), "{told}");
         assert!(places(&db.pool(), LEVELS).await.is_empty(), "nothing was published");
@@ -111,7 +110,7 @@ async fn a_default_that_is_a_secret_of_the_process_is_not_published() {
         SecretScanner::with_known_secrets([Secret::new("pmpt_brune_default".to_owned())]);
     let done = settings::publish(&db.owner().into(), &catalog, &|_| None, &firewall, false).await;
     let told = done.unwrap_err().to_string();
-    let expected = "BRUNE_PROMPT_ID: its default looks like a secret of this service";
+    let expected = "BRUNE_PROMPT_ID: default looks like a secret of this service";
     assert!(told.contains(expected) && !told.contains("pmpt_brune_default"), "{told}");
     assert!(places(&db.pool(), "BRUNE_PROMPT_ID").await.is_empty());
 }

@@ -115,7 +115,7 @@ async fn a_catalog_that_forgets_a_secret_waits_for_its_cleanup() {
         settings::publish(&db.owner().into(), &catalog, &|_| None, &firewall(), false).await
     };
     let refused = publish().await.unwrap_err().to_string();
-    assert!(refused.contains("DISCORD_WEBHOOK_URL: its history holds"), "{refused}");
+    assert!(refused.contains("DISCORD_WEBHOOK_URL: the audit trail still has values"), "{refused}");
     let instance = started(&db, &[("DISCORD_WEBHOOK_URL", "https://hooks.test/1")]).await;
     clean_up(&instance, "", json!({"reason": REASON})).await.ok();
     publish().await.unwrap();

@@ -121,7 +121,7 @@ async fn every_fault_of_a_batch_is_told_with_its_place_and_its_rule() {
         "constraint": {
           "type": "number"
         },
-        "detail": "must be a whole number",
+        "detail": "must be an integer",
         "key": "BRUNE_MAX_SESSIONS_PER_DAY",
         "pointer": "/changes/1/value"
       },

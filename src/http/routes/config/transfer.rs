@@ -29,7 +29,7 @@ use crate::{
     secret_scanner::SecretScanner,
     settings::{
         self, ChangeResult, Document, Format, GlobalSettingsService, ImportOptions, ImportPlan,
-        Incoming, OnConflict, OnUnknown, SettingsWriter, WriteOptions,
+        IncomingDocument, OnConflict, OnUnknown, SettingsWriter, WriteOptions,
     },
 };
 
@@ -85,7 +85,7 @@ pub(in crate::http) async fn export(
 
 /// A document as it came in.
 pub(in crate::http) struct Upload {
-    incoming: Incoming,
+    incoming: IncomingDocument,
     digest: Vec<u8>,
 }
 
@@ -104,7 +104,7 @@ impl<S: Send + Sync> FromRequest<S> for Upload {
             return Err(Problem::malformed(fault));
         }
         let digest = idempotency::fingerprint(&[format.extension().as_bytes(), &bytes]);
-        let incoming = compute::run(bytes.len(), || Incoming::read(format, &bytes)).await;
+        let incoming = compute::run(bytes.len(), || IncomingDocument::read(format, &bytes)).await;
         let incoming = incoming.map_err(Problem::malformed)?;
         Ok(Self { incoming, digest })
     }
@@ -150,7 +150,7 @@ pub(in crate::http) struct PlanRefusal {
 
 impl PlannedImport {
     fn new(plan: ImportPlan, on_conflict: OnConflict) -> Self {
-        let refusal = plan.refusal(on_conflict).map(|err| PlanRefusal::of(&Problem::from(err)));
+        let refusal = plan.rejection(on_conflict).map(|err| PlanRefusal::of(&Problem::from(err)));
         Self { plan, refusal }
     }
 }
