@@ -19,11 +19,11 @@ pub struct User {
 
 /// What the database knows of a user when they want to start.
 #[derive(Debug, Clone, Default)]
-pub(super) struct History {
+pub struct History {
     /// When their last session ended, or expired; `None` before the first.
-    pub(super) last_ended_at: Option<DateTime<Utc>>,
+    pub last_ended_at: Option<DateTime<Utc>>,
     /// How many they started this UTC day.
-    pub(super) started_today: i64,
+    pub started_today: i64,
 }
 
 /// One reason why a user may not start.
@@ -49,18 +49,18 @@ pub enum IneligibleReason {
 /// The bounds of a user's history within which a start is allowed; the insert of the session holds the
 /// database to them in the same statement that reads the history.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Bounds {
+pub struct Bounds {
     /// The last session must have ended by then.
-    pub(super) ended_by: DateTime<Utc>,
+    pub ended_by: DateTime<Utc>,
     /// When the UTC day began.
-    pub(super) day_start: DateTime<Utc>,
+    pub day_start: DateTime<Utc>,
     /// Fewer than this many starts since.
-    pub(super) max_today: i64,
+    pub max_today: i64,
 }
 
 impl Bounds {
     /// The bounds at `now`.
-    pub(super) fn at(now: DateTime<Utc>, settings: &SessionSettings) -> Self {
+    pub fn at(now: DateTime<Utc>, settings: &SessionSettings) -> Self {
         Self {
             ended_by: now - TimeDelta::minutes(settings.cooldown_minutes),
             day_start: now.date_naive().and_time(NaiveTime::MIN).and_utc(),
@@ -85,7 +85,8 @@ pub(super) fn check_account(user: &User, settings: &SessionSettings) -> Vec<Inel
 }
 
 /// Why a user with this history may not start now; empty when they may.
-pub(super) fn check_history(
+#[must_use]
+pub fn check_history(
     history: &History,
     bounds: &Bounds,
     settings: &SessionSettings,

@@ -12,7 +12,7 @@ mod session;
 mod start;
 mod store;
 
-pub use eligibility::{IneligibleReason, User};
+pub use eligibility::{Bounds, History, IneligibleReason, User, check_history};
 pub use expiry::{Expiry, SweepResult, expire};
 pub use lookup::{End, EndedBy, LookupError, SecretInReason, SessionScope, end, find};
 pub use page::{Cursor, Filter, Page, page, trace};

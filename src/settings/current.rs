@@ -1,4 +1,4 @@
-//! The read-only handle on the current settings of this process.
+//! The read-only handle on the current settings of the process.
 
 use std::{
     mem,
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// The current settings of this process: complete and valid. Cheap to clone; a read runs no query and takes no lock.
+/// The current settings of the process: complete and valid. Cheap to clone; a read runs no query and takes no lock.
 ///
 /// A snapshot is replaced only by a snapshot of a greater revision, or of another timeline of the database (a failover
 /// can lose revisions). Invalid settings never replace a snapshot: readers keep the last valid snapshot, and
@@ -31,6 +31,7 @@ pub struct GlobalSettingsService(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     metrics: SettingsMetrics,
+    // Not a lock: readers on many cores would share its cache line.
     current: ArcSwap<Snapshot>,
     violations: ArcSwap<Vec<Violation>>,
     /// Whether the last reload reached the database.
@@ -38,7 +39,7 @@ struct Inner {
     /// The revision of `current`, for subscribers.
     revision: watch::Sender<i64>,
     listening: watch::Sender<bool>,
-    /// Wakes the follower after a write through this instance.
+    /// Wakes the follower after a local write.
     local_writes: Notify,
     /// Serializes reloads, so that many concurrent callers read the database once.
     reloading: Mutex<()>,
@@ -62,7 +63,7 @@ impl GlobalSettingsService {
         }))
     }
 
-    /// Borrows the current snapshot without touching a reference count, which is the cost that many cores would share.
+    /// Borrows the current snapshot without touching a reference count, a cache line shared by all cores.
     /// All reads through a guard see one revision. Do not hold a guard across an `await`.
     #[must_use]
     pub fn current(&self) -> Guard<Arc<Snapshot>> {
@@ -101,7 +102,7 @@ impl GlobalSettingsService {
         self.current().get_array(key).map(<[String]>::to_vec)
     }
 
-    /// Returns the rules that the stored settings broke at the last reload; empty when the settings are valid.
+    /// Returns the violations of the stored settings at the last reload; empty when the settings are valid.
     #[must_use]
     pub fn violations(&self) -> Arc<Vec<Violation>> {
         self.0.violations.load_full()
@@ -148,17 +149,17 @@ impl GlobalSettingsService {
         &self.0.metrics
     }
 
-    /// Wakes the follower after a commit through this instance.
+    /// Wakes the follower after a local commit.
     pub(super) fn notify_local_write(&self) {
         self.0.local_writes.notify_one();
     }
 
-    /// Waits for a commit through this instance.
+    /// Waits for a local commit.
     pub(super) async fn local_write(&self) {
         self.0.local_writes.notified().await;
     }
 
-    /// Waits for the lock that serializes reloads.
+    /// Waits for the reload lock.
     pub(super) async fn lock_reload(&self) -> impl Drop + '_ {
         self.0.reloading.lock().await
     }
@@ -171,18 +172,21 @@ impl GlobalSettingsService {
             || snapshot.schema.revision > current.schema.revision;
         let is_other_timeline = snapshot.timeline != current.timeline;
         drop(current);
+        // First, so that a subscriber woken by the new revision sees valid settings.
         self.set_violations(Vec::new());
         let replaces = is_newer || is_other_timeline;
         if replaces {
             let revision = snapshot.revision;
             self.0.current.store(Arc::new(snapshot));
+            // Not `send`, which keeps the old revision when nobody subscribes.
             self.0.revision.send_replace(revision);
         }
         replaces
     }
 
-    /// Records the rules that the stored settings break.
+    /// Records the violations of the stored settings.
     pub(super) fn set_violations(&self, violations: Vec<Violation>) {
+        // Most reloads find nothing wrong: an equal list is not stored, which spares the readers a cache miss.
         if *self.0.violations.load_full() != violations {
             self.0.violations.store(Arc::new(violations));
         }
@@ -193,6 +197,7 @@ impl GlobalSettingsService {
     }
 
     pub(super) fn set_listening(&self, listening: bool) {
+        // Wakes subscribers only for a change.
         self.0.listening.send_if_modified(|current| mem::replace(current, listening) != listening);
     }
 }

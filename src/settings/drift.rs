@@ -1,8 +1,8 @@
-//! Settings that are still set in the environment, where they have no effect after the first start.
+//! Settings still set in the environment, without effect after the first start.
 
 use crate::settings::{publish::Provided, rules, snapshot::Snapshot, text::from_text};
 
-/// A setting that is still set outside the database.
+/// A setting still set outside the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drift {
     /// The key.
@@ -11,12 +11,13 @@ pub struct Drift {
     pub differs: bool,
 }
 
-/// Returns the settings of `snapshot` that are still `provided` outside the database, by key.
+/// Returns the settings of `snapshot` still `provided` outside the database, by key.
 #[must_use]
 pub fn drift(snapshot: &Snapshot, provided: &Provided<'_>) -> Vec<Drift> {
     let mut drift = Vec::new();
     for definition in snapshot.schema.editable() {
         let Some((text, _)) = provided(&definition.key) else { continue };
+        // Only compared, never returned: the text may be a secret under the wrong name.
         let value = text.ok().and_then(|text| {
             let json = from_text(definition.value_type, &text);
             rules::parse_value(definition, &json).ok()

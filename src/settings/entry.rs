@@ -36,13 +36,14 @@ pub struct StoredSetting {
 }
 
 impl StoredSetting {
-    /// Returns the row that seeding writes for `definition`; `None` without a default.
+    /// Returns the seed row of `definition`; `None` without a default.
     pub(super) fn seed(definition: &Definition) -> Option<Self> {
         Some(Self {
             key: definition.key.clone(),
             value: Some(definition.default.as_ref()?.to_json()),
             version: Some(1),
             updated_by: Some("brune:migrate".to_owned()),
+            // A constant, so that equal catalogs give equal snapshots.
             updated_at: Some(DateTime::UNIX_EPOCH),
         })
     }
@@ -75,7 +76,7 @@ pub(super) fn readable_entries(
     entries.collect()
 }
 
-/// A change that a rollback would undo.
+/// A change after the state restored by a rollback.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct LaterChange {
     /// The key.

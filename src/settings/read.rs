@@ -82,7 +82,7 @@ pub enum AsOf {
 /// Why the settings could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There was no revision at the requested point; with the revisions that exist.
+    /// No revision existed at the requested point; with the existing revisions.
     #[error("{0}")]
     NoSuchRevision(String),
     /// The catalog declares no editable setting of the name, or no value is stored.
@@ -120,6 +120,7 @@ pub async fn list(
     let state = database::read_with_retry(pool, async |conn| stored_state(conn, as_of).await);
     let StoredState { revision, catalog_revision, rows } = state.await?;
     let schema = schema_at(pool, settings, catalog_revision).await?;
+    // Secrets that an older release stored as settings are never listed.
     let setting = |row: StoredSetting| match schema.classify(&row.key) {
         KeyClass::Editable(definition) => Setting::new(definition, row),
         KeyClass::Locked(_) | KeyClass::Unknown => None,
@@ -155,6 +156,7 @@ pub async fn find(
     });
     let (catalog_revision, rows) = state.await?;
     let schema = schema_at(pool, settings, catalog_revision).await?;
+    // A locked key is reported like an unknown key: secrets and variables have routes of their own.
     let setting = match (schema.classify(key), rows.into_iter().next()) {
         (KeyClass::Editable(definition), Some(row)) => Setting::new(definition, row),
         _ => None,
@@ -165,6 +167,7 @@ pub async fn find(
 /// Reads the settings as of `as_of`, in one state of the database.
 async fn stored_state(conn: &mut Connection, as_of: AsOf) -> Result<StoredState, Error> {
     let read_error = TransactionError::from;
+    // The common case in one statement, so in one state of the database without a transaction.
     if as_of == AsOf::Now {
         let rows = store::listing(conn).await.map_err(read_error)?;
         let (revision, catalog_revision) =
@@ -182,6 +185,7 @@ async fn stored_state(conn: &mut Connection, as_of: AsOf) -> Result<StoredState,
         let newest = head.revision;
         Error::NoSuchRevision(format!("no settings at that point; revisions go from 1 to {newest}"))
     })?;
+    // Past revisions never change, so a second statement cannot see another state.
     let rows = history::as_of(conn, revision).await.map_err(read_error)?;
     Ok(StoredState { revision, catalog_revision: head.catalog_revision, rows })
 }
@@ -227,7 +231,7 @@ impl Setting {
     }
 }
 
-/// Returns `stored` in the form that readers get: `30.0`, inserted by hand, is shown as 30.
+/// Returns `stored` in the form of the snapshot: a manually inserted `30.0` as 30.
 fn canonical(declared: ValueType, stored: Value) -> Value {
     SettingValue::from_stored(declared, &stored).map_or(stored, |value| value.to_json())
 }

@@ -33,7 +33,7 @@ pub enum Error {
     Database(#[from] TransactionError),
 }
 
-/// A declaration that cannot be read is a violation of the declared key, reported like all violations.
+/// An unreadable declaration is a violation of the declared key, reported like all violations.
 impl From<schema::Unreadable> for Error {
     fn from(unreadable: schema::Unreadable) -> Self {
         Self::Invalid(vec![Violation::unreadable(&unreadable.key, &unreadable.error.to_string())])
@@ -64,9 +64,10 @@ pub async fn load(pool: &Pool) -> Result<Snapshot, Error> {
 
 async fn read_all(conn: &mut Connection) -> Result<Snapshot, Error> {
     let head = store::head(conn).await?;
+    // A standby may be behind the snapshot, and the comparison of timelines would fail.
     let timeline = head.timeline.ok_or(Error::Recovering)?;
     let definitions = schema::store::all(conn).await??;
-    // Contradictory declarations need no check here: they show as values that break a rule.
+    // No check for contradictory declarations: no value satisfies them, so the violation of the value reports them.
     let catalog = head.catalog.unwrap_or_default();
     let schema = Schema::new(catalog, head.catalog_revision, definitions);
     let rows = store::all(conn).await?;
@@ -109,6 +110,7 @@ pub(super) async fn refresh_for(
     pool: &Pool,
     settings: &GlobalSettingsService,
 ) -> Result<bool, Error> {
+    // One reload at a time: callers that waited find the snapshot current already.
     let _lock = settings.lock_reload().await;
     let start = Instant::now();
     let result = replace(newer(pool, settings).await, settings);
@@ -118,6 +120,7 @@ pub(super) async fn refresh_for(
         Err(Error::Invalid(_)) => Outcome::Invalid,
         Err(Error::Database(_) | Error::Recovering) => Outcome::Failed,
     };
+    // Invalid settings are an answer of the database, too.
     settings.set_reachable(outcome != Outcome::Failed);
     settings.metrics().reload(source, outcome, start.elapsed());
     result
@@ -151,7 +154,7 @@ fn replace(
 /// A snapshot that differs from the current snapshot.
 struct Newer {
     snapshot: Snapshot,
-    /// The time since the newest change, by the database's clock; `None` after a full load, whose age means nothing.
+    /// The time since the newest change, by the database's clock; `None` after a full load.
     age: Option<Duration>,
 }
 
@@ -183,6 +186,7 @@ async fn newer(pool: &Pool, settings: &GlobalSettingsService) -> Result<Option<N
     if head.revision == current.revision {
         return Ok(None);
     }
+    // Only the changed rows: a reload must not cost more with the size of the catalog.
     let revision = head.revision;
     let age = head.age();
     let rows = changes.into_iter().filter_map(store::Change::stored).collect();

@@ -51,21 +51,21 @@ pub enum Target {
     },
 }
 
-/// The result that a rollback would have.
+/// The preview of a rollback.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = RollbackPlan)]
 pub struct Plan {
-    /// The values that would change.
+    /// The changes.
     #[serde(flatten)]
     pub changed: ChangeResult,
     /// The newest change of each affected key since the restored state.
     pub changed_since: Vec<LaterChange>,
-    /// The restored values that the current rules refuse; a rollback fails unless empty.
+    /// The restored values refused by the current rules; a rollback fails unless empty.
     #[schema(value_type = Vec<crate::json::FieldError>)]
     pub refused: Vec<Violation>,
 }
 
-/// The edits that restore a target, from the audit trail.
+/// The edits of a rollback, from the audit trail.
 struct Restoration {
     edits: Vec<Edit>,
     since: Vec<LaterChange>,
@@ -84,18 +84,20 @@ impl SettingsWriter {
         self.restore(actor, target, options, &restoration).await
     }
 
-    /// Returns the result that a rollback to `target` would have; stores nothing.
+    /// Previews a rollback to `target`; stores nothing.
     pub async fn plan_roll_back(
         &self,
         actor: &Actor,
         target: &Target,
         options: &WriteOptions,
     ) -> Result<Plan, Error> {
+        // Without an idempotency key: a plan has no stored result to replay.
         let options = WriteOptions { dry_run: true, idempotency: None, ..options.clone() };
         self.refuse_secret_target(actor, target, &options).await?;
         let restoration = self.find_restoration(actor, target, &options).await?;
         let (changed, refused) = match self.restore(actor, target, &options, &restoration).await {
             Ok(changed) => (changed, Vec::new()),
+            // Refused values are part of the plan, not an error of the preview.
             Err(Error::Invalid(violations)) => (self.no_changes().await?, violations),
             Err(Error::SecretLike(matches)) => (self.no_changes().await?, matches.violations()),
             Err(err) => return Err(err),
@@ -108,7 +110,7 @@ impl SettingsWriter {
         Ok(Plan { changed, changed_since, refused })
     }
 
-    /// Refuses a reason or key that looks like a secret before the key is looked up, so that no error repeats the key.
+    /// Refuses a secret-like reason or key before the lookup of the key, whose error would repeat the key.
     async fn refuse_secret_target(
         &self,
         actor: &Actor,
@@ -181,6 +183,7 @@ impl SettingsWriter {
             Target::Revision { to_revision, .. } => at_revision(conn, *to_revision).await,
         });
         let restoration = restoration.await;
+        // The lookup fails before the write path, so the refusal is audited in advance.
         if let Err(Error::Locked(keys)) = &restoration
             && !options.dry_run
         {
@@ -227,12 +230,13 @@ async fn at_version(
     to_version: i64,
     version: Option<i64>,
 ) -> Result<Restoration, Error> {
+    // A lookalike of a locked key is refused like the key.
     match schema.classify_lookalike(key) {
         KeyClass::Editable(_) => (),
         KeyClass::Locked(definition) => return Err(Error::Locked(vec![definition.key.clone()])),
         KeyClass::Unknown => return Err(Error::Invalid(vec![Violation::unknown(key)])),
     }
-    // A version beyond the column's type is not stored, just as the greatest version of the type.
+    // Versions beyond the column's type do not exist, and nor does the greatest version of the type.
     let stored_version = i32::try_from(to_version).unwrap_or(i32::MAX);
     let mut values =
         history::values_at_versions(conn, &[key.to_owned()], &[stored_version]).await?;
@@ -252,6 +256,7 @@ async fn before_entry(
         || Error::VersionNotFound(format!("audit entry {audit_id} has no old value to restore"));
     let entry = audit::find(conn, audit_id).await?.ok_or_else(not_found)?;
     let old_value = entry.old_value.as_ref().ok_or_else(not_found)?;
+    // From the version before, because the change of the entry itself is undone too.
     let since = history::since_version(conn, &entry.key, entry.version.unwrap_or(0) - 1).await?;
     Ok(Restoration { edits: vec![edit(&entry.key, old_value, version)], since })
 }

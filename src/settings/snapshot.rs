@@ -81,6 +81,7 @@ impl Snapshot {
         rows: Vec<StoredSetting>,
     ) -> Result<Self, Vec<Violation>> {
         let keys: Vec<String> = rows.iter().map(|row| row.key.clone()).collect();
+        // A copy of the map, since readers still borrow the snapshot.
         let mut snapshot = Self { revision, ..self.clone() };
         let mut violations = snapshot.fill(rows);
         // Unchanged keys need no check: `self` is valid.
@@ -150,7 +151,7 @@ impl Snapshot {
         }
     }
 
-    /// Returns the value of the number `key`, which must be an integer.
+    /// Returns the value of the integer `key`.
     pub fn get_integer(&self, key: &str) -> Result<i64, InvalidSettings> {
         match self.required(key)? {
             SettingValue::Number(Number::Integer(integer)) => Ok(*integer),

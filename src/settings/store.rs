@@ -38,7 +38,7 @@ pub(super) async fn head(conn: &mut Connection) -> sqlx::Result<Head> {
     .await
 }
 
-/// Reads the head and locks the row, which serializes writers until the transaction ends.
+/// Reads the head and locks the row until the transaction ends: writers are serialized.
 pub(super) async fn head_for_update(conn: &mut Connection) -> sqlx::Result<Head> {
     sqlx::query_as!(
         Head,
@@ -112,7 +112,7 @@ impl Change {
     }
 }
 
-/// Reads the head and the settings changed after `revision`, including deletions, which only the audit trail records.
+/// Reads the head and the settings changed after `revision`, including deletions, recorded only in the audit trail.
 pub(super) async fn changed_since(
     conn: &mut Connection,
     revision: i64,

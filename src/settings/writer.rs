@@ -1,6 +1,6 @@
 //! The one write path of the settings: scan for secrets, validate, lock, compare versions, write, audit, enqueue.
 //!
-//! Every kind of write (update, rollback, reset, import) ends in [`SettingsWriter::write`], so that a rule added there
+//! Every kind of write (update, rollback, reset, import) ends in [`SettingsWriter::write`], and a rule added to the method
 //! holds for all.
 
 use crate::{
@@ -36,8 +36,8 @@ struct Request<'a> {
 }
 
 impl SettingsWriter {
-    /// Creates a writer of the settings that `settings` reads, which refuses secrets found by `scanner` and enqueues
-    /// its messages in `outbox`.
+    /// Creates a writer of the settings read by `settings`; secrets found by `scanner` are refused, and messages go to
+    /// `outbox`.
     #[must_use]
     pub fn new(
         pool: Pool,
@@ -66,6 +66,7 @@ impl SettingsWriter {
         edits: &[Edit],
         options: &WriteOptions,
     ) -> Result<ChangeResult, Error> {
+        // One deadline for all attempts, so that a caller waits no longer for a retried write.
         let deadline = Deadline::standard();
         let mut retry = Retry::until(deadline);
         let request = Request { action, actor, edits, options };
@@ -78,6 +79,7 @@ impl SettingsWriter {
                 Err(Error::Database(err)) if err.is_transient() && retry.next().await => (),
                 result => {
                     let is_changed = result.as_ref().is_ok_and(|result| !result.changed.is_empty());
+                    // After the commit: an earlier wake-up would find nothing.
                     if is_changed && !options.dry_run {
                         self.settings.notify_local_write();
                         self.outbox.wake();
@@ -94,6 +96,7 @@ impl SettingsWriter {
         deadline: Deadline,
     ) -> Result<ChangeResult, Error> {
         let &Request { action, actor, edits, options } = request;
+        // One snapshot for all checks; the lock detects newer declarations.
         let snapshot = self.settings.snapshot();
         let schema = &snapshot.schema;
         // The scan and the validation of a large import take milliseconds of CPU: not on an async worker thread.
@@ -105,6 +108,7 @@ impl SettingsWriter {
         .await;
         let (resolved, ignored) = match resolved {
             Err(refusal @ (Error::Locked(_) | Error::SecretLike(_))) => {
+                // In a transaction of its own: the write itself is never begun.
                 if !options.dry_run {
                     let keys = change::keys_to_record(schema, edits, matches.as_ref());
                     self.record_refusal(actor, &keys).await?;
@@ -137,7 +141,9 @@ impl SettingsWriter {
         }
         let result = change::apply(conn, schema, &head, batch).await?;
         if !options.dry_run {
-            let (outbox, scanner) = (&self.outbox, &self.scanner);
+            // In the same transaction: no message without the change, and no change without the message.
+            let outbox = &self.outbox;
+            let scanner = &self.scanner;
             change::enqueue_changed(conn, outbox, scanner, action, actor, &result).await?;
             if !result.ignored.is_empty() {
                 change::enqueue_refused(conn, outbox, actor, &result.ignored).await?;
@@ -149,8 +155,7 @@ impl SettingsWriter {
         Ok(result)
     }
 
-    /// Refuses a write of `edits` that would store a secret. For writes that read the database, or may fail, before
-    /// [`Self::write`], which scans again.
+    /// Refuses secret-like `edits`. For writes with reads of the database before [`Self::write`], which scans again.
     ///
     /// # Errors
     /// `SecretLike`; the refusal is audited unless `dry_run`.
@@ -174,6 +179,7 @@ impl SettingsWriter {
     /// Audits and announces a refused write of `keys`, without values.
     pub(super) async fn record_refusal(&self, actor: &Actor, keys: &[String]) -> Result<(), Error> {
         let mut actor = actor.clone();
+        // The audit entry of a refused secret must not store the secret.
         if self.scanner.scan(actor.reason.as_str()).is_some() {
             actor.reason = Reason::withheld();
         }

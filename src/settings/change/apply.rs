@@ -57,15 +57,18 @@ pub(in crate::settings) async fn apply(
     if options.revisions.as_ref().is_some_and(|expected| !expected.contains(&head.revision)) {
         return Err(Error::Mismatch { current: head.revision });
     }
+    // From the database, not from the snapshot, which may be behind.
     let before = current_entries(conn, schema, edits).await?;
     let conflicts = version_conflicts(conn, schema, edits, &before).await?;
     if !conflicts.is_empty() {
         return Err(Error::Stale(conflicts));
     }
+    // On the result as a whole: a batch may change a value and the list that must contain the value.
     let violations = check_related(schema, edits, &before);
     if !violations.is_empty() {
         return Err(Error::Invalid(violations));
     }
+    // An equal value gets no new version, so that a repeated request changes nothing.
     let (same, new): (Vec<_>, Vec<_>) = edits.iter().partition(|edit| {
         before.get(&edit.definition.key).is_some_and(|entry| entry.value == edit.value)
     });
@@ -81,6 +84,7 @@ pub(in crate::settings) async fn apply(
 
 /// Requires an expected version of each edit, or an expected revision for all.
 fn require_versions(edits: &[ResolvedEdit<'_>], options: &WriteOptions) -> Result<(), Error> {
+    // The revision covers all keys.
     if options.revisions.is_some() {
         return Ok(());
     }
@@ -115,6 +119,7 @@ async fn version_conflicts(
 ) -> sqlx::Result<Vec<Conflict>> {
     let mut conflicts = Vec::new();
     for edit in edits {
+        // A deleted setting has no version to conflict with.
         let Some(current) = before.get(&edit.definition.key) else { continue };
         let Some(expected) = edit.version else { continue };
         if expected == i64::from(current.version) {
@@ -212,6 +217,7 @@ async fn write(
         new: Some(row.value.to_json()),
         version: Some(row.version),
     });
+    // A constraint trigger refuses to commit rows without audit entries.
     audit::append(conn, batch.actor, entries.collect()).await?;
     let revision = rows.first().map_or(revision, |row| row.revision);
     let changes = rows.into_iter().map(|row| KeyChange {

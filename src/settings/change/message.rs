@@ -13,6 +13,7 @@ use crate::{
     },
 };
 
+// Bounds the payload: 50 keys with old and new value are at most about 100 kB.
 /// The maximum number of keys in one message; `total` is the number of all.
 const MAX_KEYS: usize = 50;
 /// The maximum length of a value in one message, in characters of JSON.
@@ -31,6 +32,7 @@ pub(in crate::settings) async fn enqueue_changed(
         Action::Update | Action::Reset => Topic::SettingsChanged,
         Action::Rollback => Topic::SettingsRolledBack,
         Action::Import => Topic::SettingsImported,
+        // Seeding is no change of an administrator; the others have messages of their own.
         Action::Seed | Action::Refused | Action::SecretCleanup => return Ok(()),
     };
     let changes = &result.changed;

@@ -35,6 +35,7 @@ pub(in crate::settings) fn resolve<'s>(
     let mut locked_once = HashSet::new();
     for edit in edits {
         match schema.classify_lookalike(&edit.key) {
+            // Several lookalikes of one key are one refusal.
             KeyClass::Locked(definition) if !locked_once.insert(&definition.key) => (),
             KeyClass::Locked(definition) => locked.push(definition.key.clone()),
             KeyClass::Unknown => violations.push(Violation::unknown(&edit.key)),
@@ -46,6 +47,7 @@ pub(in crate::settings) fn resolve<'s>(
             },
         }
     }
+    // Locked keys first: another value would not help the caller.
     if !locked.is_empty() && !lenient {
         return Err(Error::Locked(locked));
     }

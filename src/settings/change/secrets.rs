@@ -1,4 +1,4 @@
-//! Secret scan of a change: a reason or value that looks like a secret ends a write before anything is stored.
+//! Secret scan of a change: a secret-like reason or value ends a write before anything is stored.
 
 use std::collections::HashSet;
 
@@ -37,6 +37,7 @@ pub(in crate::settings) fn scan_values(
         // The value of a locked key is never stored nor repeated, so a secret in the value does no harm.
         KeyClass::Locked(_) => None,
         KeyClass::Editable(_) => scanner.scan_json(&edit.value),
+        // The error names the unknown key, so the name is scanned too.
         KeyClass::Unknown => scanner.scan(&edit.key).or_else(|| scanner.scan_json(&edit.value)),
     };
     let matches = edits.iter().filter_map(|edit| {

@@ -26,7 +26,7 @@ use crate::{
 pub use item::{ChangeSet, FeedItem};
 pub use ring::FEED_CAPACITY;
 
-/// The maximum number of keys that a change set lists: nobody wants ten thousand keys of an import pushed.
+/// The maximum number of keys in a change set: an import may change ten thousand.
 const MAX_KEYS: i32 = 1_000;
 
 /// The pause after the audit trail could not be read, before jitter.
@@ -62,6 +62,7 @@ impl Feed {
     #[must_use]
     pub fn listen(&self, after: i64, current: i64) -> Listener {
         let mut updates = self.0.updates.subscribe();
+        // The first item is ready at once.
         updates.mark_changed();
         self.0.subscribed.notify_one();
         let (epoch, is_evicted) = self.with_ring(|ring| (ring.epoch(), ring.is_evicted(after)));
@@ -88,6 +89,7 @@ impl Feed {
         pool: &Pool,
         settings: &GlobalSettingsService,
     ) -> Result<(), TransactionError> {
+        // A block, since the guard must not be held across an await.
         let (revision, timeline) = {
             let snapshot = settings.current();
             (snapshot.revision, snapshot.timeline.clone())
@@ -134,6 +136,7 @@ impl Listener {
         } else if self.epoch == epoch {
             next?
         } else {
+            // Another epoch: the position is a revision of a lost timeline.
             FeedItem::Resync(self.feed.with_ring(|ring| ring.newest()))
         };
         self.epoch = epoch;
@@ -152,6 +155,7 @@ pub async fn publish_changes(pool: Pool, settings: GlobalSettingsService, feed: 
     loop {
         // Before the read, so that a change during the read triggers another one.
         revisions.mark_unchanged();
+        // Without listeners the audit trail is not read at all.
         if feed.listeners() > 0 {
             if let Err(err) = feed.catch_up(&pool, &settings).await {
                 let pause = jittered(RETRY_PAUSE, 1.0..2.0);

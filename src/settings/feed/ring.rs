@@ -48,12 +48,14 @@ impl Ring {
 
     /// Appends `sets`, all change sets after `since` up to `newest`.
     pub(super) fn extend(&mut self, since: i64, newest: i64, sets: Vec<ChangeSet>) {
+        // A gap: the listeners in front of the gap have to resync.
         if since != self.newest {
             self.sets.clear();
             self.since = since;
         }
         for set in sets {
             match serde_json::to_string(&set) {
+                // Serialized once, here, not once for each listener.
                 Ok(json) => self.sets.push_back((set.revision, json.into())),
                 Err(err) => error!(error = %err, "a change set could not be serialized"),
             }

@@ -9,7 +9,7 @@ pub(in crate::settings) async fn change_sets(
     newest: i64,
     max_keys: i32,
 ) -> sqlx::Result<Vec<ChangeSet>> {
-    // Revision by revision, so that a large import costs no more than the keys that are listed.
+    // Revision by revision, so that a large import costs no more than the listed keys.
     sqlx::query_as!(
         ChangeSet,
         r#"

@@ -9,7 +9,7 @@ use crate::clock::jittered;
 /// Full jitter: after an outage, the instances must not reconnect all at once.
 const FULL_JITTER: Range<f64> = 0.0..1.0;
 
-/// Exponential backoff, reset by a connection that stayed open for longer than the last pause.
+/// Exponential backoff, reset by a connection open for longer than the last pause.
 pub(super) struct Backoff {
     first: Duration,
     max: Duration,
@@ -20,7 +20,7 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// Creates the backoff of a connection that is lost from time to time.
+    /// Creates the backoff of a connection lost from time to time.
     pub(super) fn of_reconnects() -> Self {
         Self::new(Duration::from_millis(50), Duration::from_secs(5), FULL_JITTER)
     }
@@ -44,7 +44,7 @@ impl Backoff {
     /// Returns the pause after a connection that was open for `uptime`, before jitter.
     fn pause_after(&mut self, uptime: Duration) -> Duration {
         let pause = match self.last {
-            // Broken soon after it opened: a connection like this must not be retried without limit.
+            // Broken soon after the opening: without backoff the attempts would follow each other without limit.
             Some(last) if uptime < last => (last * 2).min(self.max),
             _ => self.first,
         };

@@ -29,7 +29,7 @@ use crate::{
 pub enum ChangeSignal {
     /// Notifications of Postgres.
     Notify,
-    /// No signals: for poolers that share sessions, and for databases without `LISTEN`.
+    /// No signals: for poolers with shared sessions, and for databases without `LISTEN`.
     None,
     /// Messages between the instances, through the Redis server at the URL.
     Redis(Secret),

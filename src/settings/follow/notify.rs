@@ -47,6 +47,7 @@ pub(super) async fn listen(pool: &Pool, settings: &GlobalSettingsService) {
     loop {
         let err = listen_once(pool, settings, &mut backoff).await;
         settings.metrics().listening(false);
+        // Another attempt will not help: a pooler, or a wrong address, needs a change of the configuration.
         if let ListenError::NotReceived = err {
             if !is_reported {
                 warn!(
@@ -127,6 +128,7 @@ async fn subscribe(pool: &Pool) -> Result<PgListener, ListenError> {
     // Not from the pool: the connection is held forever, and must not take one from the requests.
     let connections = PgPoolOptions::new().max_connections(1).acquire_timeout(TIMEOUT);
     let mut listener = PgListener::connect_with(&connections.connect_with(options).await?).await?;
+    // Off: a reconnect behind the scenes would lose notifications unnoticed.
     listener.eager_reconnect(false);
     // On a channel of its own: behind a pooler in transaction mode the next client of the server session would receive
     // the notifications of CHANNEL, and fail.
@@ -158,7 +160,7 @@ async fn await_test_notification(
     // Sent on another connection: a pooler may use the session that listens for the sender too, and the test would pass.
     let notify = async |conn: &mut Connection| store::notify(conn, test_channel).await;
     match database::execute_autocommit(pool, Deadline::standard(), notify).await {
-        // The sender got the listening session of a pooler, and with it a message that sqlx does not expect.
+        // The sender got the listening session of a pooler, and with it a message unexpected by sqlx.
         Err(TransactionError::OutcomeUnknown(sqlx::Error::Protocol(_))) => {
             return Err(ListenError::NotReceived);
         }

@@ -71,6 +71,7 @@ async fn receive(
     let mut messages = subscription.on_message();
     while let Some(message) = messages.next().await {
         let revision = message.get_payload::<i64>().unwrap_or_default();
+        // Not to be published a second time by this instance.
         published.fetch_max(revision, Ordering::Relaxed);
         if revision > settings.revision() {
             reload(Source::Redis, pool, settings).await;
@@ -85,8 +86,7 @@ async fn subscribe(client: &Client) -> Result<PubSub, RedisError> {
     Ok(subscription)
 }
 
-/// Publishes every revision of this instance that no instance has published, until the connection fails; returns the
-/// failure.
+/// Publishes the revisions not published by another instance, until the connection fails; returns the failure.
 async fn publish(
     client: &Client,
     published: &AtomicI64,

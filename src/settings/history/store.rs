@@ -1,4 +1,4 @@
-//! SQL of past settings, which the audit trail holds.
+//! SQL of past settings, from the audit trail.
 
 use std::collections::HashMap;
 
@@ -156,7 +156,7 @@ pub(in crate::settings) async fn changed_since_base(
     .await
 }
 
-/// Reads the newest version of each of `keys` in the audit trail, without keys that were never set.
+/// Reads the newest version of each of `keys` in the audit trail, without keys never set.
 pub(in crate::settings) async fn newest_versions(
     conn: &mut Connection,
     keys: &[String],
@@ -174,7 +174,7 @@ pub(in crate::settings) async fn newest_versions(
     Ok(rows.into_iter().map(|row| (row.key, row.version)).collect())
 }
 
-/// Reads which of `keys` have values in the audit trail.
+/// Reads the subset of `keys` with values in the audit trail.
 pub(in crate::settings) async fn with_values(
     conn: &mut Connection,
     keys: &[String],
