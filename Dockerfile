@@ -1,5 +1,5 @@
 # The service, built from this checkout, without the download of a Postgres: a container uses a database of its own.
-FROM rust:1-bookworm AS builder
+FROM rust:1.95.0-bookworm AS builder
 WORKDIR /src
 COPY . .
 RUN cargo build --release --locked --no-default-features --bin brune

@@ -1,18 +1,19 @@
-//! Pages in a real Chromium, which a script of Node drives.
+//! Browser tests: Node scripts drive Chromium with Playwright.
 //!
-//! A script is run with the addresses and tokens that it needs in its environment; `chromium.mjs` gives it its page.
-//! `.ci/setup` installs the packages of `package.json` from npm, once for each content of that file.
+//! A script receives URLs and tokens in its environment, and a page from `chromium.mjs`. `.ci/setup` installs the packages of
+//! `package.json` from npm, once for each content of that file.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test that cannot go on has failed"
+    reason = "a panic is a test failure"
 )]
-#![expect(clippy::print_stdout, reason = "figures are told by the tests that find them")]
+#![expect(clippy::print_stdout, reason = "measurements are printed")]
 
 mod console;
 mod flags;
+mod outbox;
 mod prefix;
 #[path = "../support/mod.rs"]
 mod support;
@@ -48,13 +49,16 @@ const FILES: &[(&str, &str)] = files![
     "journey_sessions.mjs",
     "journey_no_sessions.mjs",
     "journey_keyboard.mjs",
+    "journey_outbox.mjs",
     "pages.mjs",
     "speed.mjs",
+    "bytes.mjs",
     "hostile.mjs",
     "prefix.mjs",
 ];
 
-/// Where the scripts are, and what a page loads, in one file for each: `flags.page.mjs` becomes `flags.page.js`.
+/// Returns the directory of the scripts. A page script is bundled into a single file: `flags.page.mjs` becomes
+/// `flags.page.js`.
 fn scripts() -> PathBuf {
     need("command -v node");
     need("command -v chromium");
@@ -74,9 +78,9 @@ fn bundle_pages(dir: &Path) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Runs `script`, which is to end well.
+/// Runs `script` and returns its output. Panics unless its exit status is 0.
 async fn run(dir: &Path, script: &str, variables: &[(&str, &str)]) -> String {
-    let pictures = concat!(env!("CARGO_TARGET_TMPDIR"), "/browser-failures");
-    let own = [("CHROMIUM", "/usr/bin/chromium"), ("PICTURES", pictures)];
-    finish("node", &dir.join(script), &[&own, variables].concat()).await
+    let screenshots = concat!(env!("CARGO_TARGET_TMPDIR"), "/browser-failures");
+    let defaults = [("CHROMIUM", "/usr/bin/chromium"), ("SCREENSHOTS", screenshots)];
+    finish("node", &dir.join(script), &[&defaults, variables].concat()).await
 }

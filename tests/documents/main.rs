@@ -15,6 +15,7 @@ mod readme;
 mod statements;
 #[path = "../support/mod.rs"]
 mod support;
+mod toolchain;
 mod tutorial;
 mod watching;
 
