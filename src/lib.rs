@@ -134,7 +134,7 @@
 //!
 //! 1. As above up to the handler, `http::sessions::start`, which is reached by an
 //!    [`InternalOrUser`](http::InternalOrUser): plan and level come from the token, or from the body of a
-//!    service that is trusted; or, where [`Starts`](sessions::Starts) has a service that knows them
+//!    service that is trusted; or, where [`SessionStarter`](sessions::SessionStarter) has a service that knows them
 //!    ([`Plans`](sessions::Plans)), from that, before any connection is taken.
 //! 2. [`sessions::start`] reads the nine settings it needs from the current snapshot, as typed fields
 //!    ([`SessionSettings`](sessions::SessionSettings)). While the database's settings are invalid it ends here.

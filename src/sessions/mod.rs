@@ -18,7 +18,7 @@ pub use lookup::{End, EndedBy, LookupError, SecretInReason, SessionScope, end, f
 pub use page::{Cursor, Filter, Page, page, trace};
 pub use pins::{Pin, Pins, pins};
 pub use plans::{PlanUnavailable, Plans};
-pub use realtime::{MintedSecret, Realtime, RealtimeFault};
+pub use realtime::{MintedSecret, Realtime, RealtimeError};
 pub use rules::{KEYS, SessionSettings, are_declared};
 pub use session::{Session, Status};
 pub use start::{Error, Request, SessionStarter, Started, forget_attempts, start};
