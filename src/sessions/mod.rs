@@ -1,4 +1,4 @@
-//! Brun-E sessions. A session keeps the settings it started with, whatever changes afterwards.
+//! Brun-E sessions. A session keeps the settings of its start, unaffected by later changes.
 
 mod eligibility;
 mod expiry;
