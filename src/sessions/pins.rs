@@ -74,6 +74,7 @@ pub async fn pins(pool: &Pool) -> Result<Pins, TransactionError> {
         Ok::<_, TransactionError>((store::pins(conn).await?, store::outdated(conn).await?))
     };
     let (rows, outdated) = database::read_with_retry(pool, read).await?;
+    // Every row has the newest revision; without sessions a single row remains.
     let revision = rows.first().map_or(0, |row| row.head);
     let pins: Vec<Pin> = rows.iter().filter_map(Pin::of).collect();
     let total = pins.iter().map(|pin| pin.sessions).sum();
@@ -91,8 +92,8 @@ fn by_key(rows: Vec<OutdatedRow>) -> Vec<OutdatedSetting> {
                 setting.held.push(older);
             }
             None => {
-                let held = vec![older];
-                settings.push(OutdatedSetting { key, version, value, sessions, held });
+                let older = vec![older];
+                settings.push(OutdatedSetting { key, version, value, sessions, held: older });
             }
         }
     }

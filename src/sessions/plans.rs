@@ -17,6 +17,7 @@ const BOUNDS: Bounds = Bounds {
     connect: Duration::from_secs(1),
     total: Duration::from_secs(2),
     largest: 64 * 1024,
+    // The operator configures the address, which may be internal.
     reach: AddressPolicy::Anywhere,
 };
 /// Maximum length of a plan or level in bytes.
@@ -87,6 +88,7 @@ fn read(response: &Answer) -> Result<PlanAndLevel, String> {
         StatusCode::OK => parse(&response.body),
         StatusCode::NOT_FOUND => Ok(PlanAndLevel::default()),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            // An error, not a warning, because only an operator can fix the key.
             error!("the service at PORTE_TALENT_BASE_URL rejected INTERNAL_API_KEY");
             Err("rejected INTERNAL_API_KEY".to_owned())
         }

@@ -66,9 +66,11 @@ impl Expiry {
         };
         let batch = database::execute_autocommit(&self.pool, Deadline::standard(), expire).await?;
         self.metrics.expired(batch.expired, batch.lag.unwrap_or_default(), started_at.elapsed());
+        // Without the wake-up the messages would wait for the worker's timer.
         if batch.expired > 0 {
             self.outbox.wake();
         }
+        // A full batch indicates further expired sessions.
         let is_full = batch.expired >= i64::from(self.batch);
         Ok(SweepResult { expired: batch.expired, next: batch.until.filter(|_| is_full) })
     }
@@ -109,7 +111,9 @@ pub async fn expire(expiry: Expiry, config: config::Expiry, settings: GlobalSett
     let mut pause = interval;
     let mut is_healthy = true;
     loop {
+        // Jitter, so that instances do not run at the same time.
         time::sleep(jittered(pause, 0.8..1.2)).await;
+        // A catalog without sessions may be published at any time.
         if !are_declared(&settings.current().schema) {
             continue;
         }

@@ -89,6 +89,7 @@ impl SessionInsert<'_> {
                 Outcome::Inserted(inserted) => return Ok(*inserted),
                 Outcome::Retry => (),
                 Outcome::Outdated => {
+                    // The notification of the change may not have arrived yet.
                     deadline.within(refresh(self.pool, self.settings)).await?;
                 }
             }

@@ -37,6 +37,7 @@ impl StartingSession<'_> {
         let id = self.session.id;
         let now = self.request.now;
         let update = async |conn: &mut Connection| store::fail(conn, id, now).await;
+        // Half of the reserve remains for the response.
         let until = self.request.due.checked_sub(RESERVE / 2).unwrap_or(self.request.due);
         let result = timeout_at(
             until,

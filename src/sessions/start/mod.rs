@@ -44,12 +44,14 @@ pub async fn start(
     request: &Request,
 ) -> Result<Started, Error> {
     let Services { plans, realtime, per_minute } = &*starter.0;
+    // Before the first connection is taken, because the plan service may be slow.
     let user = plan::resolve_user(plans.as_ref(), request).await?;
     let sinks = settings.outbox().sinks(Topic::SessionStarted);
     let in_two_steps = realtime.is_some() || !sinks.is_empty();
     let insert =
         SessionInsert { pool, settings, request, user, per_minute: *per_minute, in_two_steps };
     let Inserted { session, replayed, instructions } = insert.run().await?;
+    // A replay gets no client secret, because only the first response may contain the secret.
     if replayed || !in_two_steps {
         return Ok(Started { session, replayed, realtime: None });
     }

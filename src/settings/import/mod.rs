@@ -53,6 +53,7 @@ async fn write(
 ) -> Result<Changed, Error> {
     let on_unknown = options.on_unknown;
     let edits = selected_edits(&settings.snapshot().schema, document, on_unknown);
+    // Before the plan, so that a secret is rejected and audited even if the plan fails.
     change::screen(pool, settings, actor, &edits, false).await?;
     if let Some(key) = &options.idempotency {
         // Before the plan is compared, because the first import itself changed the settings.
@@ -72,7 +73,9 @@ async fn write(
         let base = plan.base_revision;
         let edits = accepted_edits(plan, options.on_conflict)?;
         let write_options = WriteOptions {
+            // The revision of the plan must still be current at the write.
             revisions: Some(vec![base]),
+            // Locked keys are skipped, as the plan states.
             lenient: true,
             dry_run: false,
             idempotency: options.idempotency.clone(),

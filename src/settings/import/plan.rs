@@ -74,6 +74,7 @@ pub async fn plan(
     digest: &[u8],
     on_unknown: OnUnknown,
 ) -> Result<ImportPlan, Error> {
+    // Limits concurrent reads of all settings, which need much memory.
     let permit = compute::read_permit(settings.snapshot().schema.reading_size()).await;
     let (head, rows, since) = database::read_with_retry(pool, async |conn| {
         let head = store::head(conn).await?;
@@ -85,7 +86,9 @@ pub async fn plan(
         Ok::<_, TransactionError>((head, rows, since))
     })
     .await?;
+    // Released before the comparison, because waiting while holding the permit would block readers.
     drop(permit);
+    // The catalog may have been published after the latest reload of this instance.
     if settings.current().schema.revision != head.catalog_revision {
         reload::refresh(pool, settings).await?;
     }
@@ -115,8 +118,10 @@ fn plan_id(head: &Head, digest: &[u8], on_unknown: OnUnknown) -> String {
     let catalog = head.catalog_revision.to_be_bytes();
     let mut parts = vec![&revision[..], &catalog[..], digest];
     if on_unknown == OnUnknown::Skip {
+        // The option changes the effect, so the plans have different ids.
         parts.push(b"on_unknown=skip");
     }
+    // A digest, so that the same document at the same revision has the same id on every instance.
     uuid::Uuid::new_v8(first_bytes(&idempotency::fingerprint(&parts))).to_string()
 }
 

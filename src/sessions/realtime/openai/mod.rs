@@ -60,9 +60,11 @@ impl OpenAi {
             connect: CONNECT,
             total: TOTAL,
             largest: MAX_RESPONSE_BYTES,
+            // The operator configures the address, which may be a local proxy.
             reach: AddressPolicy::Anywhere,
         };
         if let Ok(mut path) = root.path_segments_mut() {
+            // The configured root may end with a slash.
             path.pop_if_empty().extend(["realtime", "client_secrets"]);
         }
         Ok(Self { http: Outbound::new(bounds)?, url: root, key, metrics })

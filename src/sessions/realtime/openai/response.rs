@@ -44,6 +44,7 @@ impl ProviderError {
 /// # Errors
 /// The classified error of the provider, or an unusable response.
 pub(super) fn read(response: &Answer) -> Result<MintedSecret, ProviderError> {
+    // Error responses of proxies are often not JSON; the status suffices then.
     let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
     let request_id = response.headers.get("x-request-id").and_then(|value| value.to_str().ok());
     let request_id = request_id.and_then(RequestId::parse);
