@@ -75,6 +75,7 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match forbidden(c) {
+            // Escaped instead of removed, so that readers notice the character.
             Some(_) => escaped.extend(c.escape_unicode()),
             None => escaped.push(c),
         }
@@ -159,6 +160,7 @@ pub fn as_seen(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return Cow::Borrowed(text);
     }
+    // NFKC, because fullwidth and mathematical letters look like ASCII letters.
     Cow::Owned(text.chars().filter(|c| !is_invisible(*c)).nfkc().collect())
 }
 
@@ -209,6 +211,7 @@ pub fn check_identifier(text: &str, max_bytes: usize) -> Result<(), IdentifierEr
     if text.chars().any(is_invisible) {
         return Err(IdentifierError::Invisible);
     }
+    // Outer white space is invisible in listings, so two users would look the same.
     if text.trim_matches(is_blank) != text {
         return Err(IdentifierError::OuterWhitespace);
     }
@@ -230,6 +233,7 @@ pub fn check_optional_identifier(text: &str, max_bytes: usize) -> Result<(), Ide
     if let Some(character) = text.chars().find_map(forbidden) {
         return Err(IdentifierError::Forbidden(character));
     }
+    // An identity provider may send a blank claim for a missing plan.
     if text.len() <= max_bytes && text.trim().is_empty() {
         return Ok(());
     }

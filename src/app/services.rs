@@ -33,5 +33,5 @@ pub(super) fn starts(
 
 fn realtime(config: &Config, metrics: &Metrics) -> Result<Option<Realtime>, Error> {
     let Some(key) = config.openai_api_key.clone() else { return Ok(None) };
-    Ok(Some(Realtime::new(config.services.openai_url.clone(), key, metrics.clone())?))
+    Ok(Some(Realtime::openai(config.services.openai_url.clone(), key, metrics.clone())?))
 }

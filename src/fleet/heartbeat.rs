@@ -33,6 +33,7 @@ pub async fn keep(
     let mut pause = interval;
     let mut reported_keys = Vec::new();
     loop {
+        // Marked as seen before the heartbeat, so that a revision during the heartbeat triggers another heartbeat.
         let revision = *revisions.borrow_and_update();
         let result = fleet.join(&pool, revision).await;
         let was_failing = pause < interval;
@@ -42,6 +43,7 @@ pub async fn keep(
             Err(_) if was_failing => (pause * 2).min(interval),
             Err(_) => FIRST_BACKOFF.min(interval / 2),
         };
+        // Jitter, so that instances do not write at the same time.
         match time::timeout(jittered(pause, 0.9..1.1), revisions.changed()).await {
             Ok(_) => time::sleep(jittered(PAUSE_AFTER_REVISION, 0.5..1.5)).await,
             // Only on the timer, so that no heartbeat of a new revision is delayed.

@@ -157,6 +157,7 @@ impl Fleet {
             "instance": self.0.id,
             "host": self.0.host,
             "version": env!("CARGO_PKG_VERSION"),
+            // Bounded, because a broken catalog may invalidate thousands of keys.
             "keys": keys.iter().take(50).collect::<Vec<_>>(),
             "total": keys.len(),
         });

@@ -71,6 +71,7 @@ impl Fleet {
         let mut interval = MIN_INTERVAL;
         loop {
             let query = self.view().since(since, pool, self.policy().live);
+            // The query counts against the timeout too.
             let pause = match time::timeout_at(until, query).await {
                 Ok(Ok(rows)) => {
                     if wait.is_over(&rows) {

@@ -15,13 +15,16 @@ impl Decimal {
     /// Parses the text of a JSON number. Returns `None` for other text and for an exponent beyond an `i64`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
+        // Parsed by hand, because every float or fixed-point type would lose digits.
         let (is_negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
         let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let all = format!("{integer}{fraction}");
+        // Also rejects `inf`, `NaN` and `null`, as printed for special floats.
         if all.is_empty() || !all.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
+        // Normalized, so that equal numbers have equal fields.
         let significant = all.trim_end_matches('0');
         let trailing_zeros = i64::try_from(all.len() - significant.len()).ok()?;
         let fraction_digits = i64::try_from(fraction.len()).ok()?;
@@ -31,6 +34,7 @@ impl Decimal {
             return Some(Self { is_negative: false, digits, exponent: 0 });
         }
         let exponent = exponent.parse::<i64>().ok()?;
+        // Checked, because the exponent comes from the client.
         let exponent = exponent.checked_sub(fraction_digits)?.checked_add(trailing_zeros)?;
         Some(Self { is_negative, digits, exponent })
     }

@@ -132,6 +132,7 @@ pub(crate) fn step_into(pointer: &mut String, name: &str) {
     pointer.push('/');
     for c in name.chars().take(MAX_NAME_CHARS) {
         match c {
+            // Escapes of RFC 6901.
             '~' => pointer.push_str("~0"),
             '/' => pointer.push_str("~1"),
             c if forbidden(c).is_some() => pointer.push(char::REPLACEMENT_CHARACTER),

@@ -53,6 +53,7 @@ impl StrictJson {
         let text = str::from_utf8(bytes).map_err(|err| {
             invalid(String::new(), format!("not UTF-8 from byte {} on", err.valid_up_to()))
         })?;
+        // The syntax of the whole document first: all later errors can be collected.
         let raw: &RawValue =
             serde_json::from_str(text).map_err(|err| invalid(String::new(), syntax(&err)))?;
         let mut parser = Parser::default();
@@ -63,6 +64,7 @@ impl StrictJson {
     /// Returns the approximate size in bytes, as an estimate of the cost of a traversal.
     #[must_use]
     pub fn size(&self) -> usize {
+        // Structure costs time too, even without text.
         const VALUE_OVERHEAD: usize = 8;
         let content = match self {
             Self::Null | Self::Bool(_) => 0,
@@ -95,6 +97,7 @@ impl Serialize for StrictJson {
             Self::Null => serializer.serialize_unit(),
             Self::Bool(boolean) => serializer.serialize_bool(*boolean),
             Self::Number(text) => {
+                // Raw, so that the digits remain as received.
                 RawValue::from_string(text.clone()).map_err(S::Error::custom)?.serialize(serializer)
             }
             Self::String(text) => serializer.serialize_str(text),
@@ -137,6 +140,7 @@ impl From<&serde_json::Value> for StrictJson {
 
 /// Describes a syntax error in fixed words, because the library's messages may change between releases.
 fn syntax(err: &serde_json::Error) -> String {
+    // serde_json has no structured kind for two of these errors.
     let library_message = err.to_string();
     let problem = match err.classify() {
         Category::Eof => "unexpected end of JSON",
@@ -199,6 +203,7 @@ impl Parser {
         let mut names = HashSet::new();
         let mut members = Vec::with_capacity(entries.len());
         for (name, raw) in entries {
+            // Compared after unescaping: `a` and `\u0061` are the same name.
             let is_duplicate = !names.insert(name.clone());
             self.path.push(PathSegment::Name(name.clone()));
             if is_duplicate {
@@ -242,6 +247,7 @@ impl Parser {
     }
 
     fn number(&mut self, text: &str) -> StrictJson {
+        // Other JSON parsers read numbers as doubles: overflow and underflow would change the value.
         let value = f64::from_str(text).unwrap_or(f64::INFINITY);
         let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
         if value.is_infinite() {
@@ -258,6 +264,7 @@ struct Entries<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Entries<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // A visitor, because a map type would drop duplicate members.
         struct Collect;
         impl<'de> Visitor<'de> for Collect {
             type Value = Entries<'de>;

@@ -47,6 +47,7 @@ impl KnownSecret {
     pub(super) fn is_in(&self, text: &str) -> bool {
         let secret = self.secret.expose().as_bytes();
         if self.whole_text_only {
+            // Constant time here too: the duration reveals at most the length.
             return text.trim().as_bytes().ct_eq(secret).into();
         }
         let text = text.as_bytes();
@@ -54,8 +55,10 @@ impl KnownSecret {
         let mut hash = start.iter().fold(0, |hash, byte| append(hash, *byte));
         let mut is_found = Choice::from(0);
         for window in text.windows(secret.len()) {
+            // Unreachable for a shorter window, because of the minimum length.
             let [first, .., last] = window else { continue };
             hash = append(hash, *last);
+            // A part of the secret has another hash, so a partial guess causes no comparison.
             if hash == self.hash {
                 is_found |= window.ct_eq(secret);
             }

@@ -12,9 +12,11 @@ const MAX_BYTES: usize = 1024;
 /// letters replaced (Unicode Technical Standard 39).
 #[must_use]
 pub fn skeleton(name: &str) -> Option<String> {
+    // Names come from callers, and the skeleton of a long name is expensive.
     if name.len() > MAX_BYTES {
         return None;
     }
+    // Upper case first, because confusable letters differ between cases.
     let displayed = text::as_seen(name).to_uppercase();
     let letters: String = character_skeleton(&displayed).filter(|c| c.is_alphanumeric()).collect();
     (!letters.is_empty()).then_some(letters)

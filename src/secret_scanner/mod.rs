@@ -55,6 +55,7 @@ impl SecretScanner {
     #[must_use]
     pub fn scan(&self, text: &str) -> Option<SecretKind> {
         let displayed = text::as_seen(text);
+        // A second scan only for texts that display differently; most texts are ASCII.
         let differs = displayed != text;
         self.find(text).or_else(|| self.find(differs.then_some(&*displayed)?))
     }

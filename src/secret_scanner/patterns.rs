@@ -91,6 +91,7 @@ pub(super) fn contains_prefix(text: &str) -> bool {
     PREFIX.as_ref().is_some_and(|pattern| pattern.is_match(text))
 }
 
+// One set: one pass over the text instead of one pass for each pattern.
 static SET: LazyLock<RegexSet> = LazyLock::new(|| {
     // A unit test verifies that every pattern compiles, so the default is unreachable.
     RegexSet::new(PATTERNS.iter().map(|(_, pattern)| pattern)).unwrap_or_default()

@@ -81,10 +81,12 @@ pub async fn clean_up(
     actor: &Actor,
     cleanup: &Cleanup,
 ) -> Result<CleanupResult, Error> {
+    // All unknown names at once, before anything is locked.
     let unknown = unknown(settings, cleanup);
     if !unknown.is_empty() {
         return Err(Error::NoSuchSecret(unknown));
     }
+    // The reason is stored in the audit trail, which is append-only.
     if let Some(kind) = scanner.scan(actor.reason.as_str()) {
         return Err(Error::SecretLike(kind));
     }
@@ -134,8 +136,9 @@ async fn execute(
         outbox.enqueue(conn, Topic::SecretsCleaned, &payload).await?;
     }
     let only_stored = only_stored.into_iter();
-    let kept = only_stored.map(|name| KeptSecret { name, why: "no_environment_source" }).collect();
-    Ok(CleanupResult { removed, kept, dry_run: cleanup.dry_run })
+    let kept_secret = |name| KeptSecret { name, why: "no_environment_source" };
+    let dry_run = cleanup.dry_run;
+    Ok(CleanupResult { removed, kept: only_stored.map(kept_secret).collect(), dry_run })
 }
 
 /// Whether this instance has the secret from a source other than the database.

@@ -41,6 +41,7 @@ pub async fn legacy(pool: &Pool) -> Result<Vec<(String, Secret)>, TransactionErr
 /// Reports secrets with stored values periodically, in the log and in a metric, until dropped.
 pub async fn watch(pool: Pool, metrics: Metrics, every: Duration) {
     let mut ticks = interval(every);
+    // After a suspension one report suffices.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last_reported = Residue::new();
     loop {

@@ -1,4 +1,4 @@
-//! Brun-E sessions. A session keeps the settings it started with, whatever changes afterwards.
+//! Brun-E sessions. A session keeps the settings of its start, unaffected by later changes.
 
 mod eligibility;
 mod expiry;
@@ -18,7 +18,7 @@ pub use lookup::{End, EndedBy, LookupError, SecretInReason, SessionScope, end, f
 pub use page::{Cursor, Filter, Page, page, trace};
 pub use pins::{Pin, Pins, pins};
 pub use plans::{PlanUnavailable, Plans};
-pub use realtime::{MintedSecret, Realtime, RealtimeFault};
+pub use realtime::{MintedSecret, Realtime, RealtimeError};
 pub use rules::{KEYS, SessionSettings, are_declared};
 pub use session::{Session, Status};
 pub use start::{Error, Request, SessionStarter, Started, forget_attempts, start};

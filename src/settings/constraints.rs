@@ -70,18 +70,22 @@ impl Pattern {
     /// Returns a function that matches texts.
     pub(super) fn matcher(&self) -> impl Fn(&str) -> bool {
         let compiled = self.compiled();
+        // Patterns are validated on construction; an invalid pattern would match nothing.
         move |text| compiled.as_ref().is_some_and(|regex| regex.is_match(text))
     }
 
     /// Compiles the pattern, or takes the cached pattern: a large import matches many values against few patterns.
     fn compiled(&self) -> Option<Regex> {
+        // Shared by all catalogs, because the same patterns occur in every snapshot.
         static CACHE: Mutex<BTreeMap<String, Regex>> = Mutex::new(BTreeMap::new());
+        // A panic while locked leaves a valid map, so poisoning is ignored.
         let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(compiled) = cache.get(&self.0) {
             return Some(compiled.clone());
         }
         let compiled = Regex::new(&self.0).ok()?;
         if cache.len() >= CACHE_CAPACITY {
+            // Cleared completely, because recompiling 64 patterns is cheap and an LRU list is not worth the code.
             cache.clear();
         }
         cache.insert(self.0.clone(), compiled.clone());

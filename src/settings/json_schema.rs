@@ -26,6 +26,7 @@ pub fn json_schema(schema: &Schema) -> Value {
         "type": "object",
         "properties": properties,
         "required": required,
+        // Editors mark misspelled keys.
         "additionalProperties": false,
     })
 }
@@ -41,6 +42,7 @@ fn property(definition: &Definition) -> Value {
     if let Some(default) = &definition.default {
         property.insert("default".to_owned(), default.to_json());
     }
+    // Extension keywords, which validators ignore.
     property.insert("x-category".to_owned(), definition.category.clone().into());
     let applies = match definition.applies {
         Applies::NewSessions => "new_sessions",

@@ -109,10 +109,12 @@ async fn execute(
     scanner: &SecretScanner,
     dry_run: bool,
 ) -> Result<Plan, Error> {
+    // Locked, so that no write happens between the plan and the execution.
     let head = store::head_for_update(conn).await?;
     let declared = schema::store::all(conn).await??;
     let rows = store::all(conn).await?;
     let plan = plan(catalog, &head, &declared, rows, (provided, scanner))?;
+    // A key that is no longer secret becomes readable, with the whole history.
     let exposed = history::with_values(conn, &no_longer_secret(catalog, &declared)).await?;
     if !exposed.is_empty() {
         let problem = |key| {
@@ -286,8 +288,9 @@ fn seed(
 fn check_result(catalog: &Catalog, values: &Values, seeds: &[Seed]) -> Vec<String> {
     let seeded: BTreeMap<&str, &SettingValue> =
         seeds.iter().map(|seed| (seed.key.as_str(), &seed.value)).collect();
-    let stored = |key: &str| values.get(key).map(|(value, _)| value);
-    let value_of = |key: &str| seeded.get(key).copied().or_else(|| stored(key));
+    let stored_value = |key: &str| values.get(key).map(|(value, _)| value);
+    let value_of = |key: &str| seeded.get(key).copied().or_else(|| stored_value(key));
+    // A set, because both settings of a constraint may report the same violation.
     let unique: BTreeSet<String> = rules::check(&catalog.schema, value_of)
         .into_iter()
         // A rejected initial value is already reported, together with the source.
@@ -298,6 +301,7 @@ fn check_result(catalog: &Catalog, values: &Values, seeds: &[Seed]) -> Vec<Strin
 }
 
 async fn write(conn: &mut Connection, catalog: &Catalog, plan: &Plan) -> Result<(), Error> {
+    // Declarations before values: a foreign key requires the declaration.
     if !plan.declare.is_empty() {
         let definitions: Vec<_> =
             plan.declare.iter().filter_map(|key| catalog.schema.find(key)).collect();
@@ -316,10 +320,12 @@ async fn write_seeds(
     seeds: &[Seed],
 ) -> Result<(), Error> {
     let sources: BTreeSet<&str> = seeds.iter().map(|seed| seed.source).collect();
+    // One id for all seeds, because publishing is one operation in the audit trail.
     let request = RequestId::new();
     let keys: Vec<String> = seeds.iter().map(|seed| seed.key.clone()).collect();
     // Versions of a deleted key are never reused.
     let newest_versions = history::newest_versions(conn, &keys).await?;
+    // One change set for each source, because the reason names the source.
     for source in sources {
         let Some(actor) = seeder(source, &request) else { continue };
         let of_source = seeds.iter().filter(|seed| seed.source == source);

@@ -114,6 +114,7 @@ pub(super) fn parse_value(
 #[must_use]
 pub(super) fn check_alone(definition: &Definition, value: &SettingValue) -> Vec<Violation> {
     let mut checker = ConstraintChecker { key: &definition.key, violations: Vec::new() };
+    // Constraints of another type do not apply.
     if value.value_type() != definition.value_type {
         return vec![Violation::type_mismatch(definition, TypeMismatch::Type)];
     }
@@ -158,6 +159,7 @@ pub(super) fn check_member_of<'v>(
 ) -> Option<Violation> {
     let list = definition.constraints.member_of.as_deref()?;
     let SettingValue::String(member) = value_of(&definition.key)? else { return None };
+    // A missing or mistyped list is reported for the key of the list.
     let SettingValue::StringArray(items) = value_of(list)? else { return None };
     (!items.contains(member)).then(|| {
         let detail = format!("must be an item of {list}");
@@ -199,6 +201,7 @@ fn with_partners<'s>(
     keys: &'s [String],
 ) -> impl Iterator<Item = &'s Definition> {
     let partners = keys.iter().flat_map(|key| schema.partners(key));
+    // A set, because two keys may share a partner.
     let keys: BTreeSet<&String> = keys.iter().chain(partners).collect();
     keys.into_iter().filter_map(|key| match schema.classify(key) {
         KeyClass::Editable(definition) => Some(definition),
@@ -246,6 +249,7 @@ impl ConstraintChecker<'_> {
     }
 
     fn string(&mut self, rule: &Constraints, text: &str) {
+        // Characters, not bytes, because administrators count characters.
         let length = text.chars().count();
         let max = rule.max_length.unwrap_or(MAX_STRING_LENGTH).min(MAX_STRING_LENGTH);
         if length > max {

@@ -23,6 +23,7 @@ pub(super) fn from_text(value_type: ValueType, text: &str) -> StrictJson {
 
 fn list(text: &str) -> StrictJson {
     if text.starts_with('[') {
+        // A JSON array, because items may contain commas.
         let items: Option<Vec<String>> = serde_json::from_str(text).ok();
         return items.map_or(StrictJson::Null, |items| {
             StrictJson::Array(items.into_iter().map(StrictJson::String).collect())

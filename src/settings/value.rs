@@ -72,6 +72,7 @@ impl Number {
     pub fn parse(text: &str) -> Option<Self> {
         let exact = Decimal::parse(text)?;
         if let Some(integer) = exact.to_integer() {
+            // Beyond 2^53 two integers share one double, so clients would read a neighbor.
             let is_safe = integer.unsigned_abs() <= Self::MAX_INTEGER.unsigned_abs();
             return is_safe.then_some(Self::Integer(integer));
         }
@@ -291,7 +292,7 @@ mod tests {
     /// A new type whose JSON is a string would otherwise be read back as a string, and every start would fail.
     #[test]
     fn a_stored_value_is_of_the_declared_type_or_rejected() {
-        let stored = [
+        let inputs = [
             json!("15m"),
             json!(true),
             json!(1.5),
@@ -302,7 +303,7 @@ mod tests {
             json!(null),
         ];
         for declared in ValueType::ALL {
-            for json in &stored {
+            for json in &inputs {
                 let value = SettingValue::from_stored(declared, json);
                 assert!(value.is_err() || value.unwrap().value_type() == declared, "{json}");
             }

@@ -40,7 +40,7 @@ impl Services {
             .map(|url| Plans::new(url.parse().unwrap(), secret(INTERNAL_KEY)).unwrap());
         let realtime = self.realtime.as_ref().map(|url| {
             let metrics = metrics.clone();
-            Realtime::new(url.parse().unwrap(), secret(PROVIDER_KEY), metrics).unwrap()
+            Realtime::openai(url.parse().unwrap(), secret(PROVIDER_KEY), metrics).unwrap()
         });
         SessionStarter::new(plans, realtime, self.per_minute, outbox)
     }

@@ -190,10 +190,10 @@ impl From<settings::ImportError> for Problem {
 const PLAN_UNKNOWN: &str =
     "the service that knows the user's plan does not answer; nothing was started";
 
-impl From<sessions::RealtimeFault> for Problem {
+impl From<sessions::RealtimeError> for Problem {
     /// What an operator must mend is in the log; the client is told that, and which settings are at fault.
-    fn from(fault: sessions::RealtimeFault) -> Self {
-        use sessions::RealtimeFault as F;
+    fn from(fault: sessions::RealtimeError) -> Self {
+        use sessions::RealtimeError as F;
         let detail = match &fault {
             F::Setting(_) => "the realtime provider refused the settings that `errors` names",
             F::Busy(_) => "the realtime provider is busy",

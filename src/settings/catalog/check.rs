@@ -23,10 +23,12 @@ pub(super) fn check(schema: &Schema) -> Vec<(String, String)> {
     for definition in schema.all() {
         let details = check_constraints(definition).into_iter().chain(check_texts(definition));
         errors.extend(details.map(|detail| (definition.key.clone(), detail)));
+        // Patterns only, because a catalog may be checked without the secrets of a process.
         if let Some((part, kind)) = definition.find_secret(&SecretScanner::default()) {
             let detail = format!("{part} {}", kind.detail());
             errors.push((definition.key.clone(), detail));
         }
+        // The list must be a setting, so that administrators can extend the list.
         if let Some(list) = &definition.constraints.member_of {
             let declared = schema.find(list).filter(|definition| definition.kind == Kind::Setting);
             if declared.is_none_or(|definition| definition.value_type != ValueType::StringArray) {

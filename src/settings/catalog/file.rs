@@ -37,6 +37,7 @@ pub(super) struct File {
 pub(super) fn read(text: &str) -> Result<File, Diagnostic> {
     let lines = Lines::of(text);
     let line_of = |span: Range<usize>| lines.at(span.start);
+    // Parsed into spans first, because deserialization of the whole file stops at the first error.
     let root = DeTable::parse(text).map_err(|err| Diagnostic {
         line: err.span().map_or(1, line_of),
         key: None,
@@ -123,6 +124,7 @@ impl Parser<'_> {
         list: &'static str,
         value: Spanned<DeValue<'_>>,
     ) {
+        // Read before the entry is deserialized, so that errors of the entry have the key.
         let (line, key) = self.key(&value);
         let entry = match E::deserialize(ValueDeserializer::from(value)) {
             Ok(entry) => entry,

@@ -31,11 +31,13 @@ impl Catalog {
     /// All errors of the file.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let mut file = file::read(text).map_err(|diagnostic| Error(vec![diagnostic]))?;
+        // Taken out, because the file is still needed for the lines of errors.
         let schema = Schema::new(file.name.clone(), 0, std::mem::take(&mut file.definitions));
         for (key, detail) in check::check(&schema) {
             let line = file.line_of(&key);
             file.diagnostics.push(Diagnostic { line, key: Some(key), detail });
         }
+        // Errors of the parser and of the checks interleave.
         file.diagnostics.sort();
         if file.diagnostics.is_empty() {
             Ok(Self { name: file.name, schema })

@@ -37,6 +37,7 @@ impl Document {
         source: String,
         now: DateTime<Utc>,
     ) -> Self {
+        // Seconds suffice for people, and equal exports of one second are equal.
         let exported_at = now.to_rfc3339_opts(SecondsFormat::Secs, true);
         Self { format_version: FORMAT_VERSION, exported_at, source, revision, catalog, settings }
     }

@@ -92,6 +92,7 @@ pub(super) fn read(text: &str) -> Result<IncomingDocument, FieldErrors> {
     let entries = dotenv::parse(text).unwrap_or_else(|lines| {
         for line in lines {
             let error = FieldError::at("", "malformed_line", line.to_string());
+            // Without a pointer, because the detail has the line.
             errors.push(FieldError { pointer: None, ..error });
         }
         Vec::new()

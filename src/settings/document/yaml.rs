@@ -29,6 +29,7 @@ pub(super) fn read(text: &str) -> Result<StrictJson, FieldErrors> {
     let budget = serde_saphyr::budget! {
         max_nodes: MAX_NODES,
         max_depth: 16,
+        // Aliases allow exponential expansion, and exports contain no alias.
         max_aliases: 0,
         max_anchors: 0,
         max_documents: 1,
@@ -40,6 +41,7 @@ pub(super) fn read(text: &str) -> Result<StrictJson, FieldErrors> {
         leading_zero_numbers_as_strings: true,
         underscored_numbers_as_strings: true,
         reject_unsupported_tags: true,
+        // A snippet would quote the document, which may contain a secret.
         with_snippet: false,
         budget: budget,
     };
@@ -116,6 +118,7 @@ fn describe_budget(breach: &BudgetBreach) -> &'static str {
 }
 
 fn syntax(detail: &str) -> FieldErrors {
+    // Without a pointer, because the detail has the line and the column.
     FieldError { pointer: None, ..FieldError::at("", "invalid_yaml", detail) }.into()
 }
 

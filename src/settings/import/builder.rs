@@ -40,7 +40,7 @@ pub(super) struct PlanBuilder<'a> {
     scanner: &'a SecretScanner,
     current: &'a BTreeMap<String, Entry>,
     /// Keys that changed after the export of the document.
-    changed: HashSet<&'a str>,
+    changed_keys: HashSet<&'a str>,
     on_unknown: OnUnknown,
     violations: Vec<Violation>,
 }
@@ -56,15 +56,22 @@ impl PlanBuilder<'_> {
         on_unknown: OnUnknown,
     ) -> (Vec<PlanEntry>, Vec<Violation>, Vec<(String, SecretKind)>) {
         let current = readable_entries(schema, rows);
-        let changed = since.iter().map(|change| change.key.as_str()).collect();
+        let changed_keys = since.iter().map(|change| change.key.as_str()).collect();
         let edits = selected_edits(schema, document, on_unknown);
         let secret_like = change::scan_values(scanner, schema, &edits);
         let violations = Vec::new();
-        let mut builder =
-            PlanBuilder { schema, scanner, current: &current, changed, on_unknown, violations };
+        let mut builder = PlanBuilder {
+            schema,
+            scanner,
+            current: &current,
+            changed_keys,
+            on_unknown,
+            violations,
+        };
         let entries = document.entries.iter().map(|(key, raw)| builder.entry(key, raw));
         let mut entries: Vec<_> = entries.collect();
         builder.check_result(&mut entries);
+        // Sorted, so that plans of all formats are comparable.
         entries.sort_by(|left, right| left.key.cmp(&right.key));
         (entries, builder.violations, secret_like)
     }
@@ -132,7 +139,7 @@ impl PlanBuilder<'_> {
             }
             Ok(value) => {
                 let is_same = current.as_ref() == Some(&value);
-                let is_changed = self.changed.contains(key.as_str());
+                let is_changed = self.changed_keys.contains(key.as_str());
                 let class = match (is_same, is_changed) {
                     (true, _) => Class::Same,
                     (false, true) => Class::Conflict,

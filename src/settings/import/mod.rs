@@ -52,6 +52,7 @@ impl SettingsWriter {
     ) -> Result<ChangeResult, Error> {
         let on_unknown = options.on_unknown;
         let edits = selected_edits(&self.settings.snapshot().schema, document, on_unknown);
+        // Before the plan, so that a secret is rejected and audited even if the plan fails.
         self.refuse_secrets(actor, &edits, false).await?;
         if let Some(key) = &options.idempotency {
             // Before the plan is compared, because the first import itself changed the settings.
@@ -69,7 +70,9 @@ impl SettingsWriter {
                 return Err(Error::PlanOutdated);
             }
             let write_options = WriteOptions {
+                // The revision of the plan must still be current at the write.
                 revisions: Some(vec![plan.base_revision]),
+                // Locked keys are skipped, as the plan states.
                 lenient: true,
                 dry_run: false,
                 idempotency: options.idempotency.clone(),

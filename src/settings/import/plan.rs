@@ -75,6 +75,7 @@ impl SettingsWriter {
         digest: &[u8],
         on_unknown: OnUnknown,
     ) -> Result<ImportPlan, Error> {
+        // Limits concurrent reads of all settings, which need much memory.
         let permit = compute::read_permit(self.settings.snapshot().schema.reading_size()).await;
         let (head, rows, since) = database::read_with_retry(&self.pool, async |conn| {
             let head = store::head(conn).await?;
@@ -86,7 +87,9 @@ impl SettingsWriter {
             Ok::<_, TransactionError>((head, rows, since))
         })
         .await?;
+        // Released before the comparison, because waiting while holding the permit would block readers.
         drop(permit);
+        // The catalog may have been published after the latest reload of this instance.
         if self.settings.current().schema.revision != head.catalog_revision {
             reload::refresh(&self.pool, &self.settings).await?;
         }

@@ -55,6 +55,7 @@ impl Row {
 
 /// Parses the name of a variant.
 fn variant<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
+    // Through serde, so that the database and the API use the same names.
     serde_json::from_value(Value::String(text.to_owned()))
 }
 

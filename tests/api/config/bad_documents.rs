@@ -155,7 +155,7 @@ async fn a_document_of_a_newer_form_is_refused_and_says_why() {
     ] {
         let told = refused(&app, media, text).await;
         assert_eq!(told["errors"][0]["code"], "newer_format", "{told}");
-        assert!(detail(&told).contains("is 2, and this release reads 1"), "{told}");
+        assert!(detail(&told).contains("must be at most 1 for this release, is 2"), "{told}");
     }
 }
 
