@@ -239,8 +239,7 @@ impl Instance {
 
     /// What delivers its messages.
     pub(crate) fn worker(&self, delivery: Delivery) -> Worker {
-        let outbox = self.outbox.clone();
-        let metrics = self.metrics.clone();
+        let (outbox, metrics) = (self.outbox.clone(), self.metrics.clone());
         let settings = self.settings.clone();
         let has_sessions = Box::new(move || are_declared(&settings.current().schema));
         Worker::new(self.pool.clone(), outbox, self.sinks.clone(), delivery, metrics, has_sessions)
@@ -339,9 +338,9 @@ impl Instance {
 
     /// Keeps its place in the fleet, from the first heartbeat that is stored.
     pub(crate) fn keep(&mut self) {
-        let (outbox, metrics) = (self.outbox.clone(), self.metrics.clone());
-        let (pool, settings) = (self.pool.clone(), self.settings.clone());
-        self.spawn(fleet::keep(pool, settings, self.fleet.clone(), outbox, metrics));
+        let (pool, outbox, metrics) =
+            (self.pool.clone(), self.outbox.clone(), self.metrics.clone());
+        self.spawn(fleet::keep(pool, self.settings.clone(), self.fleet.clone(), outbox, metrics));
     }
 
     fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {

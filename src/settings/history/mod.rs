@@ -3,6 +3,6 @@
 mod store;
 
 pub(super) use store::{
-    as_of, changed_since_base, newest_versions, revision_at, since_revision, since_version,
+    as_of, later_versions, newest_versions, revision_at, since_revision, since_version,
     values_at_versions, with_values,
 };

@@ -119,7 +119,7 @@ pub(in crate::settings) async fn since_revision(
 }
 
 /// A key changed after a base revision: base and current value.
-pub(in crate::settings) struct ChangeSinceBase {
+pub(in crate::settings) struct LaterVersion {
     pub(in crate::settings) key: String,
     pub(in crate::settings) base_version: Option<i32>,
     pub(in crate::settings) base_value: Option<Value>,
@@ -130,12 +130,12 @@ pub(in crate::settings) struct ChangeSinceBase {
 }
 
 /// Reads all keys changed after `revision`, by key.
-pub(in crate::settings) async fn changed_since_base(
+pub(in crate::settings) async fn later_versions(
     conn: &mut Connection,
     revision: i64,
-) -> sqlx::Result<Vec<ChangeSinceBase>> {
+) -> sqlx::Result<Vec<LaterVersion>> {
     sqlx::query_as!(
-        ChangeSinceBase,
+        LaterVersion,
         r#"
         select s.key, a.version as "base_version?", a.new_value_json as "base_value?",
           s.version as current_version, s.value_json as current_value,
