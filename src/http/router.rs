@@ -117,7 +117,7 @@ pub fn router(state: AppState, limits: &Limits) -> Router {
         .route("/openapi.json", document)
         .merge(viewer)
         .merge(ui::routes());
-    with_middleware(routes, limits, scanner, metrics, path_prefix)
+    with_middleware(routes, limits, scanner, metrics, path_prefix, Some(ofrep::problem_format))
 }
 
 /// Makes the viewer's redirect to its document one from where it was asked for, whatever a proxy took off before.

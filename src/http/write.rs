@@ -22,7 +22,7 @@ use crate::{
             query::Query,
         },
         response::JsonResponse,
-        serve::limits::AnswerDue,
+        serve::limits::ResponseDeadline,
     },
     idempotency,
     ids::RequestId,
@@ -177,7 +177,7 @@ fn asked_to_wait(query: &mut Query) -> Option<Duration> {
 pub(in crate::http) struct Wait {
     /// Not of a dry run: it may be the write's rehearsal to the letter, and there is nothing to wait for.
     timeout: Option<Duration>,
-    due: Option<AnswerDue>,
+    due: Option<ResponseDeadline>,
     fleet: Fleet,
     pool: Pool,
     settings: GlobalSettingsService,
@@ -236,7 +236,7 @@ impl Wait {
         let Some(timeout) = self.timeout else {
             return JsonResponse::ok(&WriteResponse { body, applied: None });
         };
-        let latest = self.due.and_then(|AnswerDue(due)| due.checked_sub(ANSWERING));
+        let latest = self.due.and_then(|ResponseDeadline(due)| due.checked_sub(ANSWERING));
         let until = Instant::now() + timeout;
         let until = latest.map_or(until, |latest| until.min(latest));
         let applied = self.fleet.wait(&self.pool, &self.settings, revision, until).await;
@@ -254,7 +254,7 @@ pub(in crate::http) fn actor(
 ) -> Result<Actor, Problem> {
     let refused = |detail: &str| {
         let fault = FieldError::at("/reason", "reason_required", detail);
-        Problem::new(Code::ReasonRequired, format!("the reason {detail}")).with_faults(fault)
+        Problem::new(Code::ReasonRequired, format!("the reason {detail}")).with_errors(fault)
     };
     let reason = reason.ok_or_else(|| refused("is missing"))?;
     let reason = Reason::parse(&reason).map_err(refused)?;

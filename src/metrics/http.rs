@@ -25,8 +25,8 @@ pub struct Request<'a> {
     pub status: u16,
     /// The problem that was answered, if it was one.
     pub problem: Option<&'static str>,
-    /// Until the answer's head.
-    pub took: Duration,
+    /// The time until the head of the response.
+    pub elapsed: Duration,
 }
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -116,7 +116,7 @@ impl Http {
 impl Metrics {
     /// A request was answered.
     pub fn request(&self, request: Request<'_>) {
-        let Request { method, route, status, problem, took } = request;
+        let Request { method, route, status, problem, elapsed } = request;
         let http = &self.0.http;
         let answered = Answered {
             http_request_method: method,
@@ -124,7 +124,7 @@ impl Metrics {
             http_response_status_code: status,
             error_type: problem.unwrap_or_default(),
         };
-        http.requests.get_or_create(&answered).observe(took.as_secs_f64());
+        http.requests.get_or_create(&answered).observe(elapsed.as_secs_f64());
         let ended = Ended { outcome: problem.unwrap_or("done") };
         if route == "/brun-e/start" {
             http.starts.get_or_create(&ended).inc();

@@ -6,16 +6,24 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
 };
 use hyper::body::Body as _;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
     compute,
     http::{
         problem::{Code, Problem},
-        serve::{limits::BodyDue, middleware},
+        request::headers::single_value,
     },
     json::{FieldError, StrictJson},
+    text,
 };
+
+/// The maximum size of a body in bytes.
+pub(in crate::http) const BODY_BYTES: usize = text::DOCUMENT_BYTES;
+
+/// When the whole body must have arrived; an extension of every request.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::http) struct BodyDeadline(pub(in crate::http) Instant);
 
 const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 
@@ -89,16 +97,22 @@ async fn read_bytes(request: Request) -> Result<Option<Bytes>, Problem> {
 
 /// The bytes of the body, all of them and in time.
 pub(in crate::http) async fn collect(request: Request) -> Result<Bytes, Problem> {
-    let due = request.extensions().get::<BodyDue>().copied();
+    let deadline = request.extensions().get::<BodyDeadline>().copied();
     let bytes = Bytes::from_request(request, &());
-    let read = match due {
-        Some(BodyDue(due)) => timeout_at(due, bytes).await.map_err(|_| slow())?,
+    let read = match deadline {
+        Some(BodyDeadline(deadline)) => timeout_at(deadline, bytes).await.map_err(|_| slow())?,
         None => bytes.await,
     };
     read.map_err(|err| match err.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => middleware::too_large(),
+        StatusCode::PAYLOAD_TOO_LARGE => payload_too_large(),
         _ => Problem::malformed(FieldError::at("", "incomplete", "the body broke off")),
     })
+}
+
+/// Creates the problem of a body that exceeds [`BODY_BYTES`].
+pub(in crate::http) fn payload_too_large() -> Problem {
+    let detail = format!("the body must have at most {BODY_BYTES} bytes");
+    Problem::new(Code::PayloadTooLarge, detail)
 }
 
 fn slow() -> Problem {
@@ -107,7 +121,8 @@ fn slow() -> Problem {
 
 /// Whether the body is declared, once, as JSON in UTF-8 that is not compressed.
 fn is_json(headers: &HeaderMap) -> bool {
-    let declared = middleware::only(headers, &header::CONTENT_TYPE).and_then(|it| it.to_str().ok());
+    let declared =
+        single_value(headers, &header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let mut parts = declared.unwrap_or_default().split(';').map(str::trim);
     let named = parts.next().is_some_and(|it| it.eq_ignore_ascii_case("application/json"));
     named && is_plain(headers) && parts.all(is_utf8)

@@ -286,7 +286,7 @@ fn wrong_type(pointer: String, expected: &str, found: &StrictJson) -> FieldError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::problem::tests::faults_of;
+    use crate::http::problem::tests::errors_of;
 
     #[derive(Debug, PartialEq)]
     struct Edit {
@@ -308,7 +308,7 @@ mod tests {
     }
 
     fn faults(text: &str) -> Vec<(String, &'static str)> {
-        faults_of(&read(text).unwrap_err())
+        errors_of(&read(text).unwrap_err())
     }
 
     #[test]

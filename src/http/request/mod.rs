@@ -3,6 +3,7 @@
 pub(in crate::http) mod accept;
 pub(in crate::http) mod body;
 pub(in crate::http) mod fields;
+pub(in crate::http) mod headers;
 pub(in crate::http) mod path;
 pub(in crate::http) mod preconditions;
 pub(in crate::http) mod query;

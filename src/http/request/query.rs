@@ -183,7 +183,7 @@ fn place(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::problem::tests::faults_of;
+    use crate::http::problem::tests::errors_of;
 
     #[test]
     fn sound_parameters_are_read() {
@@ -222,7 +222,7 @@ mod tests {
             ("?nope", "unknown_parameter"),
         ];
         let expected = expected.map(|(at, code)| (at.to_owned(), code));
-        assert_eq!(faults_of(&query.finish().unwrap_err()), expected);
+        assert_eq!(errors_of(&query.finish().unwrap_err()), expected);
     }
 
     #[test]

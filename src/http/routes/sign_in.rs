@@ -92,8 +92,8 @@ pub(in crate::http) async fn sign_in(
     let token = fields.string("token");
     let token = fields.finish(|| token)?;
     let now = clock.now();
-    let SuperAdmin(caller) = SuperAdmin::holding(&token, &keys)?;
-    let cookie = keys.cookie().keep(&token, (caller.until - now).num_seconds())?;
+    let SuperAdmin(caller) = SuperAdmin::from_token(&token, &keys)?;
+    let cookie = keys.cookie().store(&token, (caller.until - now).num_seconds())?;
     let answer = JsonResponse::ok(&Administrator::of(caller, now, &settings))?;
     Ok(answer.with(header::SET_COOKIE, &cookie))
 }
@@ -144,6 +144,6 @@ pub(in crate::http) async fn sign_out(
     query: Query,
 ) -> Result<Response, Problem> {
     query.finish()?;
-    let cookie = [(header::SET_COOKIE, keys.cookie().cleared())];
+    let cookie = [(header::SET_COOKIE, keys.cookie().clear())];
     Ok((StatusCode::NO_CONTENT, cookie).into_response())
 }

@@ -18,9 +18,8 @@ use crate::{
         auth::{SuperAdmin, write_quota::Writer},
         openapi::problems,
         problem::{Code, Problem},
-        request::{body, preconditions, query::Query},
+        request::{body, headers::single_value, preconditions, query::Query},
         response::JsonResponse,
-        serve::middleware,
         write::{Wait, WriteResponse, actor, answer, ask_usual},
     },
     idempotency,
@@ -110,7 +109,7 @@ impl<S: Send + Sync> FromRequest<S> for Upload {
 }
 
 fn format(headers: &HeaderMap) -> Option<Format> {
-    let declared = middleware::only(headers, &header::CONTENT_TYPE)?.to_str().ok()?;
+    let declared = single_value(headers, &header::CONTENT_TYPE)?.to_str().ok()?;
     let mut parts = declared.split(';').map(str::trim);
     let format = match parts.next()?.to_ascii_lowercase().as_str() {
         "application/json" => Format::Json,

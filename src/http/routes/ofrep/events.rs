@@ -60,21 +60,23 @@ pub(in crate::http) async fn events(
     mut query: Query,
 ) -> Result<Response, Problem> {
     let until = match query.text("token") {
-        Some(token) => ofrep.keys().admits(&token).ok_or(auth::Refusal::Pass)?,
+        Some(token) => {
+            ofrep.keys().verify_stream_token(&token).ok_or(auth::AuthError::StreamToken)?
+        }
         None => reader?.until,
     };
     let since = query.integer("since", NUMBERS);
     query.finish()?;
     let held = last_event(&headers)?.or(since);
-    let place = streams.enter(None)?;
-    let life = sse::until(until, &clock) + jittered(GRACE, 0.0..1.0);
+    let permit = streams.acquire(None)?;
+    let life = sse::time_until(until, &clock) + jittered(GRACE, 0.0..1.0);
     let mut revisions = settings.revisions();
     revisions.mark_unchanged();
     let page = ofrep.page(&settings, clock.now()).await?;
     let told = (held == Some(page.revision())).then(|| page.tag.clone());
     // Who holds the page is sent no event yet, but an id to come back with.
     let start = told.is_some().then(|| page.revision());
-    Ok(sse::answer(place, life, start, Refetches { settings, ofrep, clock, revisions, told }))
+    Ok(sse::response(permit, life, start, Refetches { settings, ofrep, clock, revisions, told }))
 }
 
 struct Refetches {

@@ -232,7 +232,7 @@ impl Ofrep {
 
     /// Where to hear of changes after `revision`; nowhere without a secret to sign with.
     fn event_stream(&self, revision: i64, expires: i64) -> Option<Value> {
-        let token = self.0.keys.pass(expires)?;
+        let token = self.0.keys.issue_stream_token(expires)?;
         // Clients resolve it against the origin of their base URL, so it has the path as well.
         let uri = format!("{}?since={revision}&token={token}", self.0.path_prefix.join(EVENTS));
         Some(json!({

@@ -24,14 +24,21 @@ pub(in crate::http) struct Refusal {
     error_details: String,
 }
 
-/// The answer to a request for `path` that ended in `problem`; `None` where problems have their own form.
-pub(in crate::http) fn refusal(path: &str, problem: &Problem) -> Option<Refusal> {
+/// Serializes `problem` in the form of the protocol; `None` outside of the protocol's paths.
+pub(in crate::http) fn problem_format(
+    path: &str,
+    problem: &Problem,
+) -> Option<serde_json::Result<Vec<u8>>> {
+    refusal(path, problem).map(|refusal| serde_json::to_vec(&refusal))
+}
+
+fn refusal(path: &str, problem: &Problem) -> Option<Refusal> {
     // With a slash too many as well: whoever asks so is a client of this protocol.
     let place = path.trim_start_matches('/').strip_prefix("ofrep/v1/")?;
     let place = place.trim_start_matches('/');
     let key = place.strip_prefix("evaluate/flags/");
     let key = key.and_then(|it| percent_decode_str(it).decode_utf8().ok());
-    let faults = problem.faults().reported();
+    let faults = problem.errors().reported();
     let error_code = match problem.code() {
         _ if faults.iter().any(|it| it.code == INVALID_CONTEXT) => "INVALID_CONTEXT",
         // Not as an unknown flag, of which clients say nothing and serve their default.

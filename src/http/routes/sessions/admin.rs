@@ -235,7 +235,7 @@ pub(in crate::http) async fn end_any(
     if let Some(likeness) = settings.secret_scanner().scan(actor.reason.as_str()) {
         let fault = FieldError::at("/reason", "secret_like_value", likeness.detail());
         let detail = format!("the reason {}; nothing was ended", likeness.detail());
-        return Err(Problem::new(Code::SecretLike, detail).with_faults(fault));
+        return Err(Problem::new(Code::SecretLike, detail).with_errors(fault));
     }
     let end = End { id: session_id(&id)?, now: clock.now(), by: Some(actor.clone()) };
     let session = sessions::end(&pool, settings.outbox(), &SessionScope::Any, &end).await?;

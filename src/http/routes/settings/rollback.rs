@@ -97,7 +97,7 @@ pub(in crate::http) async fn roll_back(
     let (reason, target) = read_rollback(json)?;
     let actor = actor(&caller, reason, request)?;
     let explain = write.explain();
-    let explained = |err| explain(Problem::from(err).pointing(point));
+    let explained = |err| explain(Problem::from(err).with_pointers(point));
     let (terms, wait) = write.terms(&caller, &bytes);
     if terms.dry_run {
         let plan = settings::plan_roll_back(&pool, &settings, &actor, &target, &terms).await;

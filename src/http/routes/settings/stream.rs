@@ -18,11 +18,8 @@ use crate::{
         auth::SuperAdmin,
         openapi::problems,
         problem::Problem,
-        request::query::Query,
-        serve::{
-            middleware::only,
-            sse::{self, Events, Streams},
-        },
+        request::{headers::single_value, query::Query},
+        serve::sse::{self, Events, Streams},
     },
     json::FieldError,
     settings::{ChangeSet, Feed, FeedItem, GlobalSettingsService, Listener},
@@ -72,10 +69,11 @@ pub(in crate::http) async fn stream(
 ) -> Result<Response, Problem> {
     query.finish()?;
     let last = last_event(&headers)?;
-    let place = streams.enter(Some(&caller.user))?;
+    let permit = streams.acquire(Some(&caller.user))?;
     let current = settings.revision();
     let changes = Changes(feed.listen(last.unwrap_or(current), current));
-    Ok(sse::answer(place, sse::until(caller.until, &clock), None, changes))
+    let life = sse::time_until(caller.until, &clock);
+    Ok(sse::response(permit, life, None, changes))
 }
 
 /// The revision in `Last-Event-ID`, if there is one.
@@ -83,7 +81,7 @@ pub(in crate::http) fn last_event(headers: &HeaderMap) -> Result<Option<i64>, Pr
     if !headers.contains_key(LAST_EVENT_ID) {
         return Ok(None);
     }
-    let sent = only(headers, &LAST_EVENT_ID).and_then(|it| it.to_str().ok()).map(str::trim);
+    let sent = single_value(headers, &LAST_EVENT_ID).and_then(|it| it.to_str().ok()).map(str::trim);
     // A browser that heard of no event yet sends it empty.
     if sent == Some("") {
         return Ok(None);

@@ -105,7 +105,7 @@ pub(in crate::http) async fn update(
     let changed = settings::update(&pool, &settings, &actor, &edits, &terms).await;
     let changed = changed.map_err(|err| {
         let places = Places::of(&edits);
-        Problem::from(err).pointing(|key, code| places.find(key, code))
+        Problem::from(err).with_pointers(|key, code| places.find(key, code))
     });
     let changed = changed.map_err(explain)?;
     answer(&changed, &terms, wait).await
