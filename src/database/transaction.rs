@@ -154,51 +154,79 @@ fn late() -> TransactionError {
     TransactionError::Unavailable(sqlx::Error::PoolTimedOut)
 }
 
-/// What `read` returns, on a connection of the pool and within the usual deadline. Given up, the connection
-/// is closed: a statement may still be running on it, or never be answered at all. A connection that broke
-/// is not the end of it: what only looks may look again, and so may a statement that does no more when repeated.
-pub async fn read_with_retry<T, E: From<TransactionError> + std::error::Error + 'static>(
-    pool: &Pool,
-    read: impl AsyncFnOnce(&mut Connection) -> Result<T, E> + Clone,
-) -> Result<T, E> {
-    let deadline = Deadline::standard();
-    let mut attempts = Retry::until(deadline);
-    let mut found = deadline.within(read_once(pool, deadline, false, read.clone())).await;
-    while found.as_ref().is_err_and(|err| is_passing(err)) && attempts.next().await {
-        found = deadline.within(read_once(pool, deadline, true, read.clone())).await;
-    }
-    found
+/// An error that [`read_with_retry`] accepts: `sqlx::Error` becomes a [`TransactionError`], and any error that a
+/// [`TransactionError`] converts into is returned unchanged.
+pub trait QueryError {
+    /// The error that is returned.
+    type Reported: From<TransactionError> + std::error::Error + 'static;
+
+    /// Converts the error of a query.
+    fn report(self) -> Self::Reported;
 }
 
-/// What `read` returns, on a connection that has just answered if it must be `live`.
-async fn read_once<T, E: From<TransactionError>>(
+impl QueryError for sqlx::Error {
+    type Reported = TransactionError;
+
+    fn report(self) -> TransactionError {
+        self.into()
+    }
+}
+
+impl<E: From<TransactionError> + std::error::Error + 'static> QueryError for E {
+    type Reported = E;
+
+    fn report(self) -> E {
+        self
+    }
+}
+
+/// Runs `read`, a query or an idempotent statement, on a pooled connection within the standard deadline, and retries if
+/// the connection broke. At the deadline the connection is closed: a statement may still be running.
+pub async fn read_with_retry<T, E: QueryError>(
+    pool: &Pool,
+    read: impl AsyncFnOnce(&mut Connection) -> Result<T, E> + Clone,
+) -> Result<T, E::Reported> {
+    let deadline = Deadline::standard();
+    let mut attempts = Retry::until(deadline);
+    let mut result = deadline.within(read_once(pool, deadline, false, read.clone())).await;
+    while result.as_ref().is_err_and(|err| is_passing(err)) && attempts.next().await {
+        result = deadline.within(read_once(pool, deadline, true, read.clone())).await;
+    }
+    result
+}
+
+/// Runs `read` once, on a connection that has just responded if it must be `live`.
+async fn read_once<T, E: QueryError>(
     pool: &Pool,
     deadline: Deadline,
     live: bool,
     read: impl AsyncFnOnce(&mut Connection) -> Result<T, E>,
-) -> Result<T, E> {
+) -> Result<T, E::Reported> {
     if pool.uses_pooler() {
         return in_transaction(pool, deadline, read).await;
     }
-    let taken = if live { Lease::take_live(pool).await } else { Lease::take(pool).await };
-    let mut lease = taken.map_err(TransactionError::from)?;
-    let found = read(&mut lease.conn).await;
-    // What failed may have left the connection broken: rather a new one.
-    if found.is_ok() {
+    let lease = if live { Lease::take_live(pool).await } else { Lease::take(pool).await };
+    let mut lease = lease.map_err(TransactionError::from)?;
+    let result = read(&mut lease.conn).await.map_err(E::report);
+    // A failed query may have left the connection broken, so only a success reuses the connection.
+    if result.is_ok() {
         lease.release();
     }
-    found
+    result
 }
 
-/// What `step` returns, in a transaction of its own: where sessions are shared, a statement is safe in nothing less.
-async fn in_transaction<T, E: From<TransactionError>>(
+/// Runs `step` in a transaction of its own: behind a pooler that shares sessions, nothing less keeps a statement on one
+/// connection.
+async fn in_transaction<T, E: QueryError>(
     pool: &Pool,
     deadline: Deadline,
     step: impl AsyncFnOnce(&mut Connection) -> Result<T, E>,
-) -> Result<T, E> {
-    let mut work = Transaction::begin(pool, deadline).await?;
-    let done = deadline.within(step(work.conn())).await;
-    work.finish(done, OnSuccess::Commit).await
+) -> Result<T, E::Reported> {
+    let mut transaction = Transaction::begin(pool, deadline).await?;
+    let conn = transaction.conn();
+    let step = async { step(conn).await.map_err(E::report) };
+    let result = deadline.within(step).await;
+    transaction.finish(result, OnSuccess::Commit).await
 }
 
 /// What `statement` returns, one that commits by itself. When no answer to it comes, nobody knows whether
@@ -209,8 +237,7 @@ pub async fn execute_autocommit<T>(
     statement: impl AsyncFnOnce(&mut Connection) -> sqlx::Result<T>,
 ) -> Result<T, TransactionError> {
     if pool.uses_pooler() {
-        let step = async |conn: &mut Connection| Ok(statement(conn).await?);
-        return in_transaction(pool, deadline, step).await;
+        return in_transaction(pool, deadline, statement).await;
     }
     let taken = async { Lease::take(pool).await.map_err(TransactionError::from) };
     let mut lease = deadline.within(taken).await?;
