@@ -62,7 +62,7 @@ fn read(mut query: Query) -> Result<(Filter, Option<Cursor>, u16), Problem> {
         sink: query.text("sink"),
         topic: topic.and_then(Topic::parse),
     };
-    let (cursor, limit) = query.page(|text| Cursor::parse(text, &filter));
+    let (cursor, limit) = query.page(|text| Cursor::decode(text, &filter));
     query.finish()?;
     Ok((filter, cursor, limit))
 }

@@ -153,7 +153,7 @@ pub(in crate::http) async fn list(
         user_id: query.text("user_id"),
         revision: query.integer("revision", 1..=i64::MAX),
     };
-    let (cursor, limit) = query.page(|text| Cursor::parse(text, &filter));
+    let (cursor, limit) = query.page(|text| Cursor::decode(text, &filter));
     query.finish()?;
     let page = sessions::page(&pool, &filter, cursor, limit, clock.now()).await?;
     let sessions = page.sessions.into_iter().map(Overview::from).collect();

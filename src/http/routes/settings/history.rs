@@ -93,7 +93,7 @@ async fn require_known_key(
 
 fn read_history(mut query: Query) -> Result<(Filter, Option<Cursor>, u16), Problem> {
     let filter = read_filter(&mut query);
-    let (cursor, limit) = query.page(|text| Cursor::parse(text, &filter));
+    let (cursor, limit) = query.page(|text| Cursor::decode(text, &filter));
     query.finish()?;
     Ok((filter, cursor, limit))
 }
