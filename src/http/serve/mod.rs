@@ -1,5 +1,6 @@
-//! Connections: the accept loop, limits, the middleware stack and event streams.
+//! Connections: the accept loop, limits, the middleware stack, compression and event streams.
 
+pub(in crate::http) mod compression;
 pub(in crate::http) mod invalid_head;
 pub(in crate::http) mod limits;
 pub(in crate::http) mod log_rate_limit;
