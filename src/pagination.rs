@@ -68,6 +68,7 @@ impl<P: Position> Cursor<P> {
     pub fn encode<F: Filter<Position = P>>(self, filter: &F) -> String {
         let mut bytes = self.0.to_bytes();
         let tag = tag(&bytes, filter);
+        // Not a secret: the tag detects mistakes, since a cursor grants no access.
         bytes.extend(tag);
         URL_SAFE_NO_PAD.encode(bytes)
     }

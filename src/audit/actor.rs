@@ -22,6 +22,7 @@ impl Reason {
         if text::check(reason).is_err() {
             return Err("must be one line without control and bidirectional characters");
         }
+        // Invisible characters would pass the check of the length alone.
         if text::visible_length(reason) < 3 {
             return Err("must have at least 3 visible characters");
         }

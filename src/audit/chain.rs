@@ -167,10 +167,12 @@ impl Verifier {
             let links = store::links(conn, self.seq, page).await?;
             let count = i64::try_from(links.len()).unwrap_or(i64::MAX);
             let size = links.iter().map(Link::size).sum();
+            // Hashing a page takes milliseconds, so it leaves the runtime's workers.
             compute::run(size, || links.into_iter().for_each(|link| self.check(link))).await;
             checked += count;
             is_end = count < page;
         }
+        // Only at the end, because the newest entries decide.
         if is_end {
             let head = store::head(conn).await?;
             if head.revision != head.newest {
@@ -192,6 +194,7 @@ impl Verifier {
             self.breaks.push(ChainBreak::Altered(link.seq));
         }
         self.check_numbers(&link);
+        // Continues from the stored values, so that one alteration is reported once.
         self.seq = link.seq;
         self.hash = link.hash;
     }
@@ -246,6 +249,7 @@ fn hash_of(link: &Link) -> Vec<u8> {
         Some(link.changed_at.to_rfc3339_opts(SecondsFormat::Micros, true)),
     ];
     let mut hash = Sha256::new().chain_update(&link.prev_hash);
+    // Lengths make the concatenation unambiguous, and `-` differs from an empty text.
     for field in fields {
         match field {
             Some(text) => hash.update(format!("{}:{text},", text.len())),

@@ -119,6 +119,7 @@ fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &Filter) {
         (" and action = ", filter.action.map(Action::as_str)),
         (" and request_id = ", filter.request_id.as_deref()),
     ];
+    // Values are bound, never part of the text.
     for (condition, text) in texts {
         if let Some(text) = text {
             query.push(condition).push_bind(text);
@@ -239,7 +240,7 @@ pub(super) struct Link {
 impl Link {
     /// Returns the approximate number of hashed bytes.
     pub(super) fn size(&self) -> usize {
-        // Numbers, times and hashes.
+        // The fixed part: numbers, times and hashes.
         const FIXED: usize = 256;
         let values = [&self.old_value, &self.new_value].into_iter().flatten().map(String::len);
         FIXED + values.sum::<usize>()

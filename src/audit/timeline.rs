@@ -60,6 +60,7 @@ pub async fn timeline(conn: &mut Connection, filter: &Filter) -> sqlx::Result<Ti
     // Entries added from here on are after the reported end.
     let filter = Filter { since: Some(since), until: Some(until), ..filter.clone() };
     let counts = store::counts(conn, &filter, step_seconds).await?;
+    // The rows are unordered; the map sorts buckets and actions.
     let mut buckets: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
     for (start, action, count) in counts {
         buckets.entry(start).or_default().insert(action, count);

@@ -10,11 +10,12 @@ use axum::http::{HeaderMap, HeaderValue, Uri, header};
 pub struct PathPrefix(Arc<str>);
 
 impl PathPrefix {
-    /// Takes the path of `public_url`; ignores a path with characters that have a meaning in route patterns.
+    /// Takes the path of `public_url`.
     #[must_use]
     pub fn from_public_url(public_url: Option<&str>) -> Self {
         let uri = public_url.and_then(|url| url.parse::<Uri>().ok());
         let path = uri.as_ref().map_or("", Uri::path).trim_end_matches('/');
+        // Other characters would have a meaning in route patterns.
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~%".contains(&byte);
         let path = if path.bytes().all(is_plain) && !path.contains("//") { path } else { "" };
         Self(path.into())
@@ -38,6 +39,7 @@ impl PathPrefix {
         else {
             return;
         };
+        // An absolute URL already names its host and path.
         if self.is_empty() || !location.starts_with('/') {
             return;
         }

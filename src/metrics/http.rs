@@ -125,6 +125,7 @@ impl Http {
         };
         self.requests.get_or_create(&labels).observe(elapsed.as_secs_f64());
         let outcome = problem.unwrap_or("done");
+        // Derived from the route, so that no handler can forget to count.
         if route == "/brun-e/start" {
             self.starts.get_or_create(&OutcomeLabels { outcome }).inc();
         } else if is_write(method, route) {

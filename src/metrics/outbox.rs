@@ -87,6 +87,7 @@ impl Outbox {
     }
 
     pub(super) fn add_sink(&self, sink: &str) {
+        // The placeholder would otherwise stay as a sink of its own.
         self.remove_series(NONE);
         self.create_series(sink);
     }

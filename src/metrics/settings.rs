@@ -77,6 +77,7 @@ impl Settings {
         let name = |name: &str| format!("brune_settings_{name}");
         let reloads =
             counters(registry, &name("reloads"), "Reloads of the settings, by trigger and outcome");
+        // Every series exists from the start, so that `increase` sees the first event.
         for source in Source::ALL {
             for outcome in Outcome::ALL {
                 drop(reloads.get_or_create(&ReloadLabels::new(source, outcome)));
@@ -126,6 +127,7 @@ impl Settings {
     pub(super) fn record_reload(&self, source: Source, outcome: Outcome, duration: Duration) {
         self.reloads.get_or_create(&ReloadLabels::new(source, outcome)).inc();
         self.duration.observe(duration.as_secs_f64());
+        // A notification should have triggered the reload before.
         if outcome == Outcome::Taken && matches!(source, Source::Poll | Source::Connect) {
             self.missed.inc();
         }

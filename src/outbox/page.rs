@@ -108,6 +108,7 @@ pub async fn page(
 fn sink_states(outbox: &Outbox, backlog: &[Backlog], disabled: &[DisabledSink]) -> Vec<SinkState> {
     let subscriptions = outbox.subscriptions();
     let configured = subscriptions.iter().map(|subscription| subscription.sink.as_str());
+    // A sink that is no longer configured may still have messages.
     let mut names: Vec<&str> =
         configured.chain(backlog.iter().map(|row| row.sink.as_str())).collect();
     names.sort_unstable();

@@ -60,11 +60,13 @@ impl Outbox {
         if sinks.is_empty() {
             return Ok(());
         }
+        // One id for all sinks, so that receivers can recognize duplicates.
         store::insert(conn, Uuid::now_v7(), &sinks, topic.as_str(), payload).await
     }
 
     /// Wakes the worker after a commit. Without a wake-up, messages are delivered at the next poll.
     pub fn wake(&self) {
+        // No NOTIFY: its commits would queue behind a lock of the whole database server.
         self.0.committed.send_replace(());
     }
 

@@ -26,6 +26,7 @@ const DELETE_BATCH: u16 = 1_000;
 /// Measures and cleans up periodically, until dropped.
 pub async fn watch(pool: Pool, outbox: Outbox, metrics: Metrics) {
     let mut ticks = interval(jittered(INTERVAL, 0.9..1.1));
+    // After a stall, one measurement suffices.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut measurements = 0_u32;
     let subscriptions = outbox.subscriptions().iter();
@@ -49,6 +50,7 @@ async fn measure(
     sinks: &mut BTreeSet<String>,
 ) -> Result<(), TransactionError> {
     let backlog = database::read_with_retry(pool, store::backlog).await?;
+    // A sink without messages has no row, but its series must return to 0.
     for sink in sinks.iter().filter(|name| !backlog.iter().any(|row| row.sink == **name)) {
         metrics.backlog(sink, 0, 0, 0.0);
     }
@@ -70,6 +72,7 @@ async fn clean_up(pool: &Pool) -> Result<(), TransactionError> {
     for (status, age) in [("delivered", KEEP_DELIVERED), ("dead", KEEP_DEAD)] {
         let limit = i64::from(DELETE_BATCH);
         let delete = async |conn: &mut _| store::delete_settled(conn, status, age, limit).await;
+        // In batches, so that no statement holds locks for long.
         loop {
             let deleted = database::read_with_retry(pool, delete).await?;
             messages += deleted;

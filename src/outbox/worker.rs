@@ -100,9 +100,11 @@ impl Worker {
         let mut wake_ups = self.0.outbox.wake_ups();
         let mut is_healthy = true;
         while !shutdown.is_cancelled() {
+            // Before the round: a message committed during the round must trigger another.
             wake_ups.mark_unchanged();
             let next = self.round(sink, shutdown).await;
             log_transition(sink, next.as_ref().err(), &mut is_healthy);
+            // Jittered, so that the workers of a fleet do not poll at the same moment.
             let interval = jittered(self.0.delivery.interval, 0.9..1.1);
             let pause = match next {
                 Ok(NextRound::Immediately) => continue,
@@ -124,6 +126,7 @@ impl Worker {
         shutdown: &CancellationToken,
     ) -> Result<NextRound, TransactionError> {
         let Inner { pool, delivery, lease, .. } = &*self.0;
+        // Read before claiming: most rounds find nothing due, and need no write.
         let next = database::read_with_retry(pool, async |conn| {
             store::next_message(conn, sink.name(), sink.address_digest()).await
         })
@@ -132,6 +135,7 @@ impl Worker {
         self.log_disabled(sink, is_disabled);
         match next {
             None => return Ok(NextRound::OnWakeUp),
+            // Only an operator or another address can enable the sink.
             Some(_) if is_disabled => return Ok(NextRound::OnWakeUp),
             Some(next) if next.wait > 0.0 => {
                 let pause = Duration::try_from_secs_f64(next.wait).unwrap_or(MAX_BACKOFF);
@@ -143,10 +147,12 @@ impl Worker {
             store::claim(conn, sink.name(), *lease, delivery.lease).await
         })
         .await?;
+        // Another worker delivers to the sink; this one only takes over when the lease expires.
         if !is_claimed {
             return Ok(NextRound::OnWakeUp);
         }
         let result = self.deliver_batch(sink, shutdown).await;
+        // Released early, so that another worker need not wait for the expiry.
         if !matches!(result, Ok(true)) {
             self.release(Some(sink.name())).await?;
         }
@@ -166,6 +172,7 @@ impl Worker {
         .await?;
         let is_full = batch.len() == usize::from(limit);
         for message in batch {
+            // Messages are delivered in order, so one that is not due holds back the rest.
             if shutdown.is_cancelled() || !message.is_due {
                 return Ok(false);
             }
@@ -200,6 +207,7 @@ impl Worker {
                 Ok(Step::Hold)
             }
             DeliveryError::Later { after: Some(pause), .. } => {
+                // The sink asked for the pause, so the attempt does not count.
                 self.retry_later(sink, &message, attempts, &text, pause).await
             }
             DeliveryError::Later { after: None, .. }
@@ -216,10 +224,11 @@ impl Worker {
         }
     }
 
-    /// Returns the pause before the next attempt: exponential backoff with full jitter.
+    /// Returns the pause before the next attempt, with exponential backoff.
     fn backoff(&self, attempts: i32) -> Duration {
         let factor = 2_u32.saturating_pow(attempts.unsigned_abs());
         let limit = self.0.delivery.retry_base.saturating_mul(factor).min(MAX_BACKOFF);
+        // Full jitter, so that workers that failed together do not retry together.
         jittered(limit, 0.0..1.0)
     }
 
@@ -228,6 +237,7 @@ impl Worker {
         topic: &str,
         payload: &Value,
     ) -> Result<Option<i64>, TransactionError> {
+        // Counted on delivery, when sessions may have ended since the change.
         let revision = payload["revision"].as_i64();
         let Some(revision) = revision.filter(|_| topic.starts_with("settings.")) else {
             return Ok(None);

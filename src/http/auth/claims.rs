@@ -81,6 +81,7 @@ impl Claims {
             return Err(AuthError::Expired);
         }
         let issued = seconds("iat", self.iat.as_ref())?;
+        // Without `iat`, the token may have been issued just now, by a clock that is ahead.
         let start = issued.unwrap_or(now + leeway);
         if expires - start > f64::from(max_life) {
             let since_iat = issued.is_some();
@@ -97,8 +98,9 @@ impl Claims {
         }
     }
 
-    /// Compares `role`, a string, and `roles`, a list of strings, exactly; other types grant nothing.
+    /// Compares `role`, a string, and `roles`, a list of strings.
     fn has_role(&self, role: &str) -> bool {
+        // Exactly: a prefix, another case or another type must not grant the role.
         let listed = self.roles.as_array().is_some_and(|all| all.iter().any(|name| name == role));
         self.role == role || listed
     }
@@ -124,6 +126,7 @@ fn seconds(claim: &'static str, value: Option<&Value>) -> Result<Option<f64>, Au
     if time < 0.0 {
         return Err(AuthError::Type(claim, "a positive number"));
     }
+    // JavaScript counts in milliseconds, so this mistake gets an error of its own.
     if time > LAST_SECOND {
         return Err(AuthError::Milliseconds(claim));
     }

@@ -55,6 +55,7 @@ impl Cookie {
             );
             return Err(Problem::malformed(FieldError::at("/token", "too_long", detail)));
         }
+        // Zero deletes the cookie of a token that expires meanwhile.
         Ok(self.set_cookie(token, seconds.max(0)))
     }
 
@@ -74,7 +75,7 @@ impl Cookie {
         format!("{name}={value}; HttpOnly; SameSite=Strict; {scope}Max-Age={seconds}")
     }
 
-    /// Returns the token in the cookie. Rejects a repeated cookie: another page may have set the second.
+    /// Returns the token in the cookie.
     pub(super) fn token(self, headers: &HeaderMap) -> Result<&str, AuthError> {
         // Cookies of other applications on the host need not be UTF-8.
         let lines = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
@@ -83,6 +84,7 @@ impl Cookie {
         let mut tokens = pairs.filter_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="));
         match (tokens.next(), tokens.next()) {
             (Some(token), None) => from_utf8(token).map_err(|_| AuthError::NotAJwt),
+            // A page of another host may have set a second cookie, so neither is trusted.
             (Some(_), Some(_)) => Err(AuthError::Repeated("the cookie")),
             (None, _) => Err(AuthError::NoCredentials),
         }

@@ -160,6 +160,7 @@ fn check_internal_key(
 ) -> Result<(), AuthError> {
     let mut values = headers.get_all(header).iter();
     let key = values.next().ok_or(AuthError::NoCredentials)?;
+    // A proxy may check another value than the service.
     if values.next().is_some() {
         return Err(AuthError::Repeated(name));
     }
@@ -169,6 +170,7 @@ fn check_internal_key(
 fn bearer_caller(headers: &HeaderMap, keys: &TokenVerifier) -> Result<Caller, AuthError> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next().ok_or(AuthError::NoCredentials)?;
+    // A proxy may check another value than the service.
     if values.next().is_some() {
         return Err(AuthError::Repeated("Authorization"));
     }
@@ -176,10 +178,11 @@ fn bearer_caller(headers: &HeaderMap, keys: &TokenVerifier) -> Result<Caller, Au
     keys.verify(token)
 }
 
-/// Verifies the token in the cookie. A request that may change data must come from a page of this service.
+/// Verifies the token in the cookie.
 fn cookie_caller(parts: &Parts, keys: &TokenVerifier) -> Result<Caller, Problem> {
     let token = keys.cookie().token(&parts.headers)?;
     let caller = keys.verify(token)?;
+    // Browsers attach the cookie to requests of any page, so a change must prove its origin.
     if !parts.method.is_safe() {
         check_origin(&parts.headers)?;
     }
@@ -192,9 +195,10 @@ impl From<AuthError> for Problem {
     }
 }
 
-/// Returns the token of a `Bearer` header; the scheme is case-insensitive (RFC 9110).
+/// Returns the token of a `Bearer` header.
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     let token = token.trim_matches(' ');
+    // The scheme is case-insensitive (RFC 9110, 11.1).
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }

@@ -68,13 +68,14 @@ impl TokenVerifier {
         // Two enabled crypto backends make the library panic at the first token unless a provider is installed. The
         // call fails only if a provider is installed already.
         let _ = aws_lc::DEFAULT_PROVIDER.install_default();
-        let secrets = auth.jwt_secrets.iter().map(Secret::expose).filter(|it| !it.is_empty());
-        let secrets: Vec<&[u8]> = secrets.map(str::as_bytes).collect();
+        let secrets = auth.jwt_secrets.iter().map(|secret| secret.expose().as_bytes());
+        // An empty key would accept tokens that anybody signed.
+        let secrets: Vec<&[u8]> = secrets.filter(|secret| !secret.is_empty()).collect();
         let inner = Inner {
-            signing_key: secrets.iter().find_map(|it| EncodingKey::from_secret(it).ok()),
+            signing_key: secrets.iter().find_map(|secret| EncodingKey::from_secret(secret).ok()),
             decoding_keys: secrets
                 .iter()
-                .filter_map(|it| DecodingKey::from_secret(it).ok())
+                .filter_map(|secret| DecodingKey::from_secret(secret).ok())
                 .collect(),
             validation: validation(auth),
             internal_key: auth.internal_api_key.as_ref().map(Fingerprint::new),
@@ -105,6 +106,7 @@ impl TokenVerifier {
         if token.len() > TOKEN_BYTES {
             return Err(AuthError::TooLong(TOKEN_BYTES));
         }
+        // The digest, so that the cache contains no tokens.
         let digest = Sha256::digest(token).into();
         let cached = self.inner.verified_tokens.get(&digest);
         if let Some(caller) = cached.filter(is_unexpired) {
@@ -139,6 +141,7 @@ impl TokenVerifier {
         }
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = LEEWAY.into();
+        // A user token has no such audience, so it cannot open the stream.
         validation.set_audience(&[STREAM_AUDIENCE]);
         validation.set_required_spec_claims(&["exp", "aud"]);
         let keys = &self.inner.decoding_keys;
@@ -153,6 +156,7 @@ impl TokenVerifier {
                 Ok(data) => return Ok(data.claims),
                 Err(err) => AuthError::from_library(err.kind()),
             };
+            // During a rotation, a wrong signature means only that another secret signed the token.
             if error != AuthError::Signature {
                 return Err(self.name_claim(token, error));
             }
@@ -160,12 +164,12 @@ impl TokenVerifier {
         Err(AuthError::Signature)
     }
 
-    /// Returns the error of the invalid claim, or `general` if the checks here pass. The library verifies the
-    /// signature before any claim, so decoding without verification is safe.
+    /// Returns the error of the invalid claim, or `general` if the checks here pass.
     fn name_claim(&self, token: &str, general: AuthError) -> AuthError {
         if !header::has_object_claims(token) {
             return AuthError::Claims;
         }
+        // The library verifies the signature before any claim, so the claims are authentic.
         let Ok(claims) = insecure_decode_claims::<Claims>(token) else { return AuthError::Claims };
         match claims.check(now(), self.inner.max_life) {
             Err(error) => error,
@@ -190,8 +194,9 @@ impl Fingerprint {
         Self(Sha256::digest(secret.expose()).into())
     }
 
-    /// Compares in constant time. Digests have one length, so the comparison does not reveal the key's length.
+    /// Compares in constant time.
     fn matches(&self, key: &[u8]) -> bool {
+        // Digests have the same length, so the comparison does not reveal the length of the key.
         self.0.ct_eq(&<[u8; 32]>::from(Sha256::digest(key))).into()
     }
 }
@@ -215,13 +220,15 @@ fn is_unexpired(caller: &Caller) -> bool {
     now <= caller.until.timestamp()
 }
 
-/// Configures the library. Its defaults accept tokens without `iss` and `aud` and tolerate a minute after `exp`.
+/// Configures the library.
 fn validation(auth: &Auth) -> Validation {
     let mut validation = Validation::new(Algorithm::HS256);
     let mut required = vec!["exp", "sub"];
+    // By default, the library tolerates a minute after `exp` and ignores `nbf`.
     validation.leeway = LEEWAY.into();
     validation.validate_nbf = true;
     validation.validate_aud = auth.audience.is_some();
+    // The library checks `iss` and `aud` only if present, so both are required as well.
     if let Some(issuer) = &auth.issuer {
         validation.set_issuer(&[issuer]);
         required.push("iss");

@@ -45,6 +45,7 @@ impl WriteQuota {
 
     fn spend(&self, user: &UserId) -> Result<(), Problem> {
         let Inner { per_minute, limiter } = &*self.0;
+        // The scan is expensive, so idle users stay until there are many.
         if limiter.len() > TRACKED_USERS {
             limiter.retain_recent();
         }
@@ -84,6 +85,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let SuperAdmin(caller) = SuperAdmin::from_request_parts(parts, state).await?;
+        // The rest of the query is validated by the handler.
         if !Query::parse(parts.uri.query().unwrap_or_default()).boolean("dry_run") {
             WriteQuota::from_ref(state).spend(&caller.user)?;
         }

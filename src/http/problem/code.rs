@@ -122,13 +122,13 @@ codes! {
 }
 
 impl Code {
-    /// Returns the path of the page that explains the code: the `type` of the document.
+    /// Returns the path of the page about the code: the `type` of the document.
     #[must_use]
     pub fn page(self) -> String {
         format!("/problems/{}", self.as_str().replace('_', "-"))
     }
 
-    /// Returns the code for the `status` of a response that has no problem.
+    /// Returns the code for the `status` of a response without a problem.
     pub(super) fn from_status(status: StatusCode) -> Self {
         match status {
             StatusCode::UNAUTHORIZED => Self::Unauthorized,
@@ -139,6 +139,7 @@ impl Code {
             StatusCode::PAYLOAD_TOO_LARGE => Self::PayloadTooLarge,
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
             StatusCode::TOO_MANY_REQUESTS => Self::RateLimited,
+            // A library rejects a request with another status only because of its form.
             status if status.is_client_error() => Self::MalformedRequest,
             _ => Self::Internal,
         }

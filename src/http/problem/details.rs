@@ -32,7 +32,7 @@ pub(super) struct Inner {
 }
 
 impl Problem {
-    /// Creates a problem; `detail` describes this occurrence and never quotes internals.
+    /// Creates a problem; `detail` describes the occurrence and never quotes internals.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             code,
@@ -43,9 +43,10 @@ impl Problem {
         }))
     }
 
-    /// Creates a 400 for a request that cannot be parsed, with every error.
+    /// Creates a 400 for an unparsable request, with every error.
     pub fn malformed(errors: impl Into<FieldErrors>) -> Self {
         let errors = errors.into();
+        // The detail of several errors is only a count, because `errors` lists them.
         let detail = match (errors.count(), errors.reported()) {
             (1, [error]) => error.detail.clone(),
             (count, reported) if count == reported.len() => {
@@ -64,11 +65,12 @@ impl Problem {
     }
 
     /// Creates a 401. `detail` names the failed check, in ASCII without quotes or backslashes: the challenge repeats
-    /// the text. A request without credentials gets a challenge without an error (RFC 6750, 3.1).
+    /// the text.
     pub(in crate::http) fn unauthorized(detail: &str, has_credentials: bool) -> Self {
         let bare = HeaderValue::from_static(r#"Bearer realm="brune""#);
         let described =
             format!(r#"Bearer realm="brune", error="invalid_token", error_description="{detail}""#);
+        // RFC 6750, 3.1: without credentials, the challenge has no error code.
         let challenge =
             if has_credentials { HeaderValue::try_from(described).unwrap_or(bare) } else { bare };
         Self::new(Code::Unauthorized, detail).with_header(header::WWW_AUTHENTICATE, challenge)
@@ -89,10 +91,11 @@ impl Problem {
             .retry_after(1)
     }
 
-    /// Creates a 503 for a request that fails until an operator acts, and logs `err` with all causes.
+    /// Creates a 503 for a failure that only an operator can resolve, and logs `err` with all causes.
     #[must_use]
     pub fn operator_required(err: &dyn Error, detail: &str) -> Self {
         error!(error = %ErrorChain(err), "request failed; operator action required");
+        // Longer than after an outage, because only an operator can fix the cause.
         Self::new(Code::Unavailable, format!("{detail}; nothing was stored")).retry_after(5)
     }
 
@@ -103,10 +106,10 @@ impl Problem {
         Self::new(Code::OutcomeUnknown, "the database did not confirm the change in time")
     }
 
-    /// Creates the problem of a request that exceeded [`Limits::request`](crate::http::Limits::request). The commit
-    /// may have been sent, so the outcome of a request that `may_change` data is unknown.
+    /// Creates the problem of a request exceeding [`Limits::request`](crate::http::Limits::request).
     pub(in crate::http) fn timed_out(may_change: bool) -> Self {
         warn!("request timed out");
+        // The commit may have been sent already, so a write is never reported as failed.
         if may_change {
             let detail = "the request timed out; the change may or may not have been stored";
             return Self::new(Code::OutcomeUnknown, detail);
@@ -114,7 +117,7 @@ impl Problem {
         Self::new(Code::Unavailable, "the request timed out").retry_after(1)
     }
 
-    /// Creates the problem of a handler that panicked. The panic hook has logged the panic.
+    /// Creates the problem of a panic, which the panic hook has logged.
     pub(in crate::http) fn panicked() -> Self {
         Self::new(Code::Internal, INTERNAL)
     }
@@ -131,6 +134,7 @@ impl Problem {
     pub fn with(mut self, name: &'static str, value: &impl Serialize) -> Self {
         match to_raw_value(value) {
             Ok(value) => _ = self.0.members.insert(name, value),
+            // The problem matters more than a member, so the response is sent without the member.
             Err(err) => error!(error = %err, name, "cannot serialize a problem's member"),
         }
         self
@@ -149,7 +153,7 @@ impl Problem {
         self.with_header(header::RETRY_AFTER, HeaderValue::from(seconds))
     }
 
-    /// Sets the JSON pointer of each error that has a key; `pointer_of` takes the key and the error's code.
+    /// Sets the JSON pointer of each error with a key; `pointer_of` takes the key and the error's code.
     #[must_use]
     pub(in crate::http) fn with_pointers(
         mut self,
@@ -166,14 +170,14 @@ impl Problem {
         self
     }
 
-    /// Changes the code to `reason_required` if every error is a forbidden character of the reason: a reason that
-    /// cannot be stored counts as absent.
+    /// Changes the code to `reason_required` if every error is a forbidden character of the reason.
     pub(in crate::http) fn or_reason_required(self) -> Self {
         let errors = self.0.errors.reported();
         let is_reason = |error: &FieldError| {
             let pointer = error.pointer.as_deref().unwrap_or_default();
             error.code == "forbidden_character" && matches!(pointer, "/reason" | "?reason")
         };
+        // A reason that cannot be stored counts as absent.
         let is_only_reason = !errors.is_empty() && errors.iter().all(is_reason);
         if is_only_reason { self.with_code(Code::ReasonRequired) } else { self }
     }
@@ -191,7 +195,7 @@ impl Problem {
         self.0.code
     }
 
-    /// Returns the description of this occurrence.
+    /// Returns the description of the occurrence.
     pub(in crate::http) fn detail(&self) -> &str {
         &self.0.detail
     }

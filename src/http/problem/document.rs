@@ -18,7 +18,7 @@ use crate::{
     sessions, settings,
 };
 
-/// Replaces a text that resembles a secret.
+/// Replaces a possible secret.
 const WITHHELD: &str = "***";
 
 /// A problem document (RFC 9457); some codes add members.
@@ -33,7 +33,7 @@ pub struct ProblemDocument {
     title: &'static str,
     /// The HTTP status.
     status: u16,
-    /// A description of this occurrence.
+    /// A description of the occurrence.
     detail: String,
     /// The requested path.
     pub(super) instance: String,
@@ -50,16 +50,16 @@ pub struct ProblemDocument {
     members: BTreeMap<&'static str, Box<RawValue>>,
 }
 
-/// Members that single codes add to a problem.
+/// Additional members of some codes.
 #[derive(ToSchema)]
 #[schema(as = ProblemMembers)]
 #[expect(dead_code, reason = "only the schema is used: each code adds its own members")]
 struct Members {
-    /// With `version_conflict`: each setting that changed in the meantime.
+    /// With `version_conflict`: each setting changed in the meantime.
     conflicts: Option<Vec<settings::Conflict>>,
     /// With `revision_mismatch`: the current revision.
     current_revision: Option<i64>,
-    /// With `not_eligible`: every rule that applies to the user.
+    /// With `not_eligible`: every applicable rule.
     reasons: Option<Vec<sessions::IneligibleReason>>,
     /// With `session_active`: the active session.
     session_id: Option<Uuid>,
@@ -87,9 +87,9 @@ impl ProblemDocument {
         }
     }
 
-    /// Redacts texts that resemble a secret: paths and field names come from the caller, and proxies and clients
-    /// log responses.
+    /// Redacts possible secrets.
     pub(super) fn redact(&mut self, scanner: &SecretScanner) {
+        // Paths and field names come from the caller, and proxies and clients log responses.
         let texts = self.errors.iter_mut().flat_map(|error| {
             let names = error.pointer.iter_mut().chain(&mut error.key);
             names.chain(iter::once(&mut error.detail))
@@ -105,7 +105,7 @@ impl ProblemDocument {
 impl Problem {
     /// Serializes the document of the request `id` for `instance`, for connections without a response.
     pub(in crate::http) fn into_json(self, instance: &str, id: &RequestId) -> Vec<u8> {
-        // A reverse proxy that strips a path rejects such requests itself.
+        // A reverse proxy with a path rejects such requests before the service.
         let path_prefix = PathPrefix::default();
         let document = ProblemDocument::new(self, instance, id, &path_prefix);
         serde_json::to_vec(&document).unwrap_or_default()

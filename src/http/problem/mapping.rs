@@ -20,6 +20,7 @@ impl From<database::TransactionError> for Problem {
                 Self::operator_required(&err, "the audit entry could not be inserted")
             }
             F::OutcomeUnknown(_) => Self::outcome_unknown(&err),
+            // Postgres rejects a statement only because of a bug.
             F::Refused(_) => Self::internal(&err),
         }
     }
@@ -62,8 +63,9 @@ fn errors_of_keys(keys: Vec<String>, code: &'static str, detail: &str) -> FieldE
     keys.into_iter().map(error).collect()
 }
 
-/// Names the place and the form of each possible secret, never its value.
+/// Names the place and the form of each possible secret.
 fn secret_like(secrets: &settings::SecretFound) -> Problem {
+    // Never the value: responses are logged and cached.
     let mut errors = FieldErrors::default();
     if let Some(likeness) = secrets.reason {
         errors.push(FieldError::at("/reason", "secret_like_value", likeness.detail()));
@@ -112,6 +114,7 @@ impl From<settings::Error> for Problem {
             }
             E::VersionNotFound(detail) => Self::new(Code::VersionNotFound, detail),
             E::Idempotency(_) => Self::new(Code::IdempotencyKeyReused, detail),
+            // A concurrent migration changed the declarations, so a retry uses the new ones.
             E::CatalogMoved => Self::unavailable(&E::CatalogMoved),
             E::Reload(err) => err.into(),
             E::Database(err) => err.into(),
@@ -174,9 +177,9 @@ impl From<settings::ImportError> for Problem {
 const PLAN_UNKNOWN: &str = "the plan service did not respond; no session was started";
 
 impl From<sessions::RealtimeFault> for Problem {
-    /// The log has the cause; the client learns only which settings the provider rejected.
     fn from(error: sessions::RealtimeFault) -> Self {
         use sessions::RealtimeFault as F;
+        // The log has the cause; the client learns only which settings the provider rejected.
         let detail = match &error {
             F::Setting(_) => "the realtime provider rejected the settings in `errors`",
             F::Busy(_) => "the realtime provider is busy",
@@ -194,6 +197,7 @@ impl From<sessions::RealtimeFault> for Problem {
                 ))
             }
             F::Busy(wait) => {
+                // The provider chooses the pause, but a client should not wait for more than an hour.
                 let wait = wait.map_or(5, |duration| duration.as_secs().clamp(1, 3600));
                 problem.retry_after(u32::try_from(wait).unwrap_or(5))
             }
@@ -221,6 +225,7 @@ impl From<sessions::Error> for Problem {
             }
             E::InProgress => Self::new(Code::IdempotencyInProgress, detail).retry_after(1),
             E::RateLimited { wait, .. } => Self::new(Code::RateLimited, detail).retry_after(wait),
+            // The cause may contain the address of the plan service.
             E::Plan(_) => Self::new(Code::PlanUnavailable, PLAN_UNKNOWN).retry_after(5),
             E::Realtime(err) => err.into(),
             E::Unsettled | E::GivenUp => Self::unavailable(&err),

@@ -21,7 +21,7 @@ const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+js
 /// Serializes a problem in the JSON format of another protocol, or returns `None` if the path uses problem documents.
 pub type ProblemFormat = fn(path: &str, problem: &Problem) -> Option<serde_json::Result<Vec<u8>>>;
 
-/// Writes the problem that `response` carries, if any, for the request `id` of the path `instance`. Replaces a
+/// Writes the problem of `response`, if any, for the request `id` of the path `instance`. Replaces a
 /// library's plain-text error, which may quote the request, by a problem.
 pub(in crate::http) fn render(
     mut response: Response,
@@ -34,6 +34,7 @@ pub(in crate::http) fn render(
     let problem = response.extensions_mut().remove::<Problem>();
     let Some(problem) = problem.or_else(|| replacement(&response)) else { return response };
     let status = problem.code().status();
+    // Clients of another protocol do not parse problem documents.
     let other_body = other_format.and_then(|format| format(instance, &problem));
     let (media_type, body) = if let Some(body) = other_body {
         (HeaderValue::from_static("application/json"), body)
@@ -54,10 +55,11 @@ pub(in crate::http) fn render(
     Response::from_parts(parts, Body::from(body))
 }
 
-/// Returns the problem for a response that has only a status or a plain text. A 503 stays: health checks answer 503.
+/// Returns the problem for a response with only a status or a plain text.
 fn replacement(response: &Response) -> Option<Problem> {
     let status = response.status();
     let is_problem = response.headers().get(header::CONTENT_TYPE) == Some(&MEDIA_TYPE);
+    // A 503 without a problem is the result of a health check.
     if is_problem || !(status.is_client_error() || status.as_u16() == 500) {
         return None;
     }

@@ -22,7 +22,7 @@ use crate::{
     ids::RequestId,
 };
 
-/// The status lines of hyper's own responses. A request line that is too long counts as a head that is too large.
+/// The status lines of hyper's own responses. An overlong request line counts as a head of excessive size.
 const STATUS_LINES: [(&[u8], Code); 3] = [
     (b"HTTP/1.1 400 Bad Request\r\n", Code::MalformedRequest),
     (b"HTTP/1.1 414 URI Too Long\r\n", Code::HeadersTooLarge),
@@ -37,7 +37,7 @@ const DATE_BYTES: usize = 29;
 
 const END: &[u8] = b"\r\n\r\n";
 
-/// A connection that replaces hyper's bare error responses.
+/// A connection with hyper's bare error responses replaced.
 #[derive(Debug)]
 pub(in crate::http) struct InvalidHeads<S> {
     stream: S,
@@ -75,6 +75,7 @@ impl<S: AsyncWrite + Unpin> InvalidHeads<S> {
             }
         }
         self.replacement = None;
+        // hyper must see the whole response as written, or the rest would follow.
         Some(Poll::Ready(Ok(response.len())))
     }
 }
@@ -130,7 +131,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for InvalidHeads<S> {
     }
 }
 
-/// Returns the response with a problem document if `response` is one of hyper's own.
+/// Returns the response with a problem document if `response` comes from hyper.
 fn replacement(response: &[u8], log_limit: &LogRateLimit) -> Option<Vec<u8>> {
     let date_and_code = |(line, code): &(&'static [u8], Code)| {
         response
@@ -140,6 +141,7 @@ fn replacement(response: &[u8], log_limit: &LogRateLimit) -> Option<Vec<u8>> {
             .zip(Some(*code))
     };
     let (date, code) = STATUS_LINES.iter().find_map(date_and_code)?;
+    // A response of the service could begin like hyper's, but not end after a date.
     if date.len() != DATE_BYTES {
         return None;
     }

@@ -21,8 +21,8 @@ pub struct Limits {
     pub connections: usize,
     /// The timeout for a request head, and for an idle connection.
     pub head: Duration,
-    /// The timeout for a client that reads nothing of a response; in each such period the client must also read 16 KiB
-    /// while more is pending. Afterwards the connection is reset, and the kernel drops its buffer.
+    /// The timeout for a client reading nothing of a response; in each such period the client must also read 16 KiB
+    /// while more is pending. Afterwards the connection is reset, and the kernel drops the buffer.
     pub write: Duration,
     /// The timeout for a response, from the last byte of the head; half is for receiving the body.
     pub request: Duration,

@@ -1,4 +1,4 @@
-//! The middleware of every request, whatever its route.
+//! The middleware of every request.
 
 use std::{sync::Arc, time::Duration};
 
@@ -49,7 +49,7 @@ const FIXED_HEADERS: [(HeaderName, HeaderValue); 2] = [
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
 ];
 
-/// Headers that a handler may override: a page needs its own policy, and only a handler knows what may be cached.
+/// Headers that a handler may override: a page needs another policy, and only a handler knows whether to permit caching.
 const DEFAULT_HEADERS: [(HeaderName, HeaderValue); 2] = [
     (
         header::CONTENT_SECURITY_POLICY,
@@ -60,10 +60,9 @@ const DEFAULT_HEADERS: [(HeaderName, HeaderValue); 2] = [
 
 /// Wraps `router` in the middleware stack. From outside in:
 ///
-/// 1. the request id, the tracing span and the log line: first, so that everything else can name the request, and last
+/// 1. the request id, the tracing span and the log line: first, because everything else names the request, and last
 ///    on the way out, to see the final response;
-/// 2. rendering of problems, in `problem_format` where it applies, and response headers: outside of everything that
-///    can fail;
+/// 2. rendering of problems, in `problem_format` where it applies, and response headers: outside of everything fallible;
 /// 3. checks of the head: before any work is spent on the request;
 /// 4. the deadline: around body, authentication and handler;
 /// 5. catching of panics: innermost, so that a panic becomes a problem like any other failure.
@@ -102,6 +101,7 @@ struct Middleware {
 }
 
 async fn unknown_route(uri: Uri) -> Problem {
+    // A base URL with a trailing slash produces such paths, and the cause is hard to see.
     if uri.path().contains("//") {
         return Problem::not_found(
             "the path has two slashes in a row: configure the client's base URL without a trailing slash",
@@ -133,6 +133,7 @@ async fn handle(
     if let Some(problem) = problem.filter(|problem| problem.code() == Code::Unauthorized) {
         log.span().in_scope(|| middleware.auth_failures.log(problem));
     }
+    // Rendering removes the problem from the response, so the code is read before.
     let code = problem.map(|problem| problem.code().as_str());
     let format = middleware.problem_format;
     let mut response = problem::render(response, &path, &id, scanner, path_prefix, format);
@@ -176,7 +177,7 @@ fn trace(headers: &HeaderMap, scanner: &SecretScanner) -> TraceContext {
 }
 
 fn set_headers(headers: &mut HeaderMap, id: &RequestId) {
-    // A request id has only characters that are valid in a header.
+    // A request id consists of header characters only.
     if let Ok(id) = HeaderValue::from_str(id.as_str()) {
         headers.insert(REQUEST_ID, id);
     }
@@ -194,11 +195,12 @@ async fn admit(mut request: Request, next: Next, limit: Duration) -> Response {
         return problem.into_response();
     }
     let may_change = !request.method().is_safe();
+    // An empty body needs no limit, and most requests have none.
     if !request.body().is_end_stream() {
         request = request.map(|body| Body::new(Limited::new(body, BODY_BYTES)));
     }
     let now = Instant::now();
-    // Half of the time, so that a slow client gets a timeout, not an unknown outcome.
+    // The body gets half of the time, so that a slow client gets a timeout, not an unknown outcome.
     request.extensions_mut().insert(BodyDeadline(now + limit / 2));
     request.extensions_mut().insert(ResponseDeadline(now + limit));
     match timeout(limit, next.run(request)).await {
@@ -232,9 +234,9 @@ fn check_size(request: &Request) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Requires one `Host` that equals the authority of the request target, if present: a proxy and this service must
-/// agree on the host of a request.
+/// Requires one `Host` that equals the authority of the request target, if present.
 fn check_host(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    // A proxy and this service must agree on the host of a request.
     let invalid = |detail| {
         let error = FieldError { pointer: None, ..FieldError::at("", "invalid_host", detail) };
         Err(Problem::malformed(FieldErrors::from(error)))
@@ -245,6 +247,7 @@ fn check_host(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     let Some(host) = host.to_str().ok().and_then(|value| value.parse::<Authority>().ok()) else {
         return invalid("the Host header is not a valid host");
     };
+    // `user@host` is a valid authority, but not a valid `Host` (RFC 9110, 7.2).
     if host.as_str().contains('@') {
         return invalid("the Host header is not a valid host");
     }

@@ -28,15 +28,15 @@ impl RequestLog {
         self.route.as_ref().map_or("none", MatchedPath::as_str)
     }
 
-    /// Creates the span for everything that the request logs.
+    /// Creates the span of all log lines of the request.
     pub(super) fn span(&self) -> Span {
-        // At the error level, so that an error names its request whatever log level is configured.
+        // At the error level, so that an error names the request at any configured log level.
         let (request_id, method) = (self.id.as_str(), self.method.as_str());
         let (trace_id, span_id) = (self.trace.id(), self.trace.span_id());
         error_span!("request", request_id, trace_id, span_id, method, route = self.route())
     }
 
-    /// Counts the request with its status and the code of its problem.
+    /// Counts the request with the status and the code of the problem.
     pub(super) fn count(
         &self,
         metrics: &Metrics,
@@ -59,9 +59,9 @@ impl RequestLog {
         metrics.request(metrics::Request { method, route, status, problem, elapsed });
     }
 
-    /// Logs the completed request. The line stands outside of the span: copying the span's fields into the line would
-    /// double its cost.
+    /// Logs the completed request.
     pub(super) fn log(&self, status: StatusCode, elapsed: Duration) {
+        // Outside of the span: copying the span's fields into the line would double the cost.
         let is_routine = is_routine(self.route(), status);
         // Rounded to microseconds, the precision of the clock.
         let ms = (elapsed.as_secs_f64() * 1e6).round() / 1e3;

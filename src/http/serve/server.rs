@@ -1,4 +1,4 @@
-//! The accept loop. `axum::serve` sets no timeouts, so a client that sends half a head, or nothing, would occupy a
+//! The accept loop. `axum::serve` sets no timeouts, so a client sending half a head, or nothing, would occupy a
 //! connection forever.
 
 use std::{convert::Infallible, future, io, mem, sync::Arc, time::Duration};
@@ -28,12 +28,11 @@ use crate::http::serve::{
 /// The pause after a failed `accept`: without free descriptors, the next call would fail as well.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// The parser accepts heads up to this multiple of the limit, and the [middleware](super::middleware) rejects them with
-/// a problem for their path. [`InvalidHeads`] handles larger heads, which are not worth the memory.
+/// The parser accepts heads up to a multiple of the limit, and the [middleware](super::middleware) rejects them with
+/// a problem for the requested path. [`InvalidHeads`] handles larger heads, which are not worth the memory.
 const PARSER_SLACK: usize = 8;
 
-/// The fraction of free connections, one in so many, under which connections are closed after a response: idle clients
-/// must not exclude active ones.
+/// Connections are closed after a response while less than a quarter of the slots is free.
 const SCARCE: usize = 4;
 
 /// The divisor of the head timeout while connections are scarce.
@@ -127,6 +126,7 @@ impl Server {
         let _ = stream.set_nodelay(true);
         let stream = WriteProgress::new(stream, self.limits.write);
         let service = TowerToHyperService::new(self.router.clone());
+        // Idle clients must not exclude active ones.
         let is_scarce = self.slots.available_permits() < self.limits.connections / SCARCE;
         let http = if is_scarce { &self.scarce_http } else { &self.http };
         let stream = InvalidHeads::new(stream, Arc::clone(&self.invalid_heads));
@@ -135,7 +135,7 @@ impl Server {
         let abort = self.abort.clone();
         self.connections.spawn(async move {
             tokio::select! {
-                // Protocol errors of a client concern only its connection.
+                // Protocol errors of a client concern no other connection.
                 _ = connection => (),
                 () = abort.cancelled() => (),
             }

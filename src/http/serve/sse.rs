@@ -32,15 +32,15 @@ const HEADERS: [(HeaderName, HeaderValue); 3] = [
     (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
 ];
 
-/// A comment that keeps the connection alive, for clients and proxies.
+/// A comment to keep the connection alive, for clients and proxies.
 const HEARTBEAT: Bytes = Bytes::from_static(b": alive\n\n");
 
 /// The maximum number of streams and the interval of heartbeats.
 #[derive(Debug, Clone, Copy)]
 pub struct StreamBounds {
-    /// The maximum number of streams of this instance.
+    /// The maximum number of streams of an instance.
     pub instance: usize,
-    /// The maximum number of streams of one caller.
+    /// The maximum number of streams of a caller.
     pub caller: usize,
     /// The time without an event after which a heartbeat is sent.
     pub heartbeat: Duration,
@@ -52,7 +52,7 @@ impl Default for StreamBounds {
     }
 }
 
-/// The open streams of this instance. Cheap to clone.
+/// The open streams of the instance. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Streams(Arc<Inner>);
 
@@ -90,12 +90,13 @@ impl Streams {
     /// Acquires the permit for one more stream, counted for `caller` if present.
     ///
     /// # Errors
-    /// A 503 if this instance, or a 429 if the caller, has too many streams.
+    /// A 503 if the instance, or a 429 if the caller, has too many streams.
     pub(in crate::http) fn acquire(
         &self,
         caller: Option<&UserId>,
     ) -> Result<StreamPermit, Problem> {
         let StreamBounds { instance, caller: per_caller, .. } = self.0.bounds;
+        // Checked and counted under one lock, so that concurrent requests cannot exceed the limits.
         self.with_counts(|counts| {
             if counts.total >= instance {
                 let detail = format!("this instance has its maximum of {instance} streams; retry");
@@ -130,6 +131,7 @@ impl Drop for StreamPermit {
             let Some(caller) = &self.caller else { return };
             match counts.by_caller.get_mut(caller) {
                 Some(count) if *count > 1 => *count -= 1,
+                // Removed at zero, so that the map does not grow with every caller ever seen.
                 _ => _ = counts.by_caller.remove(caller),
             }
         });
@@ -153,8 +155,8 @@ pub(in crate::http) fn time_until(instant: DateTime<Utc>, clock: &Clock) -> Dura
     (instant - clock.now()).to_std().unwrap_or_default()
 }
 
-/// Streams `events` for at most `life`, holding `permit`. A client that disconnects or stops reading has its connection
-/// closed, which drops the stream. `start_id` is the id with which the client reconnects before the first event.
+/// Streams `events` for at most `life`, holding `permit`. A disconnect, or a client that stops reading, closes the
+/// connection, which drops the stream. `start_id` is the id for reconnecting before the first event.
 pub(in crate::http) fn response(
     permit: StreamPermit,
     life: Duration,
@@ -167,7 +169,7 @@ pub(in crate::http) fn response(
     let end = Instant::now() + life;
     // Random, so that clients do not all reconnect at once after a restart.
     let retry_ms = rand::rng().random_range(1_000..5_000);
-    // A block without data is not dispatched as an event, but browsers remember its id.
+    // A block without data is not dispatched as an event, but browsers remember the id.
     let id = start_id.map(|id| format!("id: {id}\n")).unwrap_or_default();
     let preamble = format!(": connected\nretry: {retry_ms}\n{id}\n");
     let queue = VecDeque::from([Bytes::from(preamble)]);
@@ -194,6 +196,7 @@ impl<E: Events> StreamState<E> {
             return Some(part);
         }
         let next = tokio::select! {
+            // In order: frequent events must not delay the end of the stream.
             biased;
             () = self.shutdown.cancelled() => return None,
             () = sleep_until(self.end) => return None,

@@ -16,17 +16,17 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-/// The bytes that a client must read within each timeout while more are pending: a client that reads single bytes would
-/// keep its response in memory for hours.
+/// The bytes that a client must read within each timeout while more are pending: a client reading single bytes would
+/// keep a response in memory for hours.
 const MIN_BYTES: usize = 16 * 1024;
 
-/// The unsent bytes that the kernel buffers. The default is megabytes, so that most responses would count as written at
-/// once, whether or not the client reads them.
+/// The unsent bytes in the kernel's buffer. With the default of megabytes, most responses would count as written at
+/// once, even if the client reads nothing.
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES: u32 = 32 * 1024;
 
-/// Limits the kernel's buffer for connections of `listener`. Bytes that are not acknowledged, or cannot be sent, within
-/// `limit` end a connection, even after the service has closed its side.
+/// Limits the kernel's buffer for connections of `listener`. Bytes unacknowledged or unsent after `limit` end a
+/// connection, even if the service has closed already.
 #[cfg_attr(
     not(target_os = "linux"),
     expect(unused_variables, reason = "other systems have no such options")
@@ -34,7 +34,7 @@ const UNSENT_BYTES: u32 = 32 * 1024;
 pub(in crate::http) fn limit_kernel_buffer(listener: &TcpListener, limit: Duration) {
     #[cfg(target_os = "linux")]
     {
-        // Accepted sockets inherit both options. A kernel without them keeps its default buffers.
+        // Accepted sockets inherit both options. An older kernel keeps the default buffers.
         let socket = socket2::SockRef::from(listener);
         let _ = socket.set_tcp_user_timeout(Some(limit));
         let _ = socket.set_tcp_notsent_lowat(UNSENT_BYTES);
@@ -49,7 +49,7 @@ pub(in crate::http) struct WriteProgress {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-/// A write that waits for the client.
+/// A write waiting for the client.
 struct PendingWrite {
     /// When the kernel last accepted bytes.
     last_read: Instant,
@@ -81,7 +81,7 @@ impl WriteProgress {
             Poll::Ready(Err(_)) => result,
             Poll::Pending => {
                 ready!(self.poll_stalled(cx));
-                // The client does not read, so the kernel need not deliver its buffer.
+                // The client does not read, so the kernel need not deliver the buffer.
                 let _ = self.stream.set_zero_linger();
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }
@@ -92,8 +92,9 @@ impl WriteProgress {
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let now = Instant::now();
-            let started = PendingWrite { last_read: now, since: now, bytes_written: 0 };
-            let pending = self.pending.get_or_insert(started);
+            // The period starts with the first write without room.
+            let first = PendingWrite { last_read: now, since: now, bytes_written: 0 };
+            let pending = self.pending.get_or_insert(first);
             if now >= pending.last_read + self.limit {
                 return Poll::Ready(());
             }
@@ -106,6 +107,7 @@ impl WriteProgress {
             }
             let deadline = pending.last_read.min(pending.since) + self.limit;
             let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+            // Resetting is cheaper than a new timer for each write.
             if timer.deadline() != deadline {
                 timer.as_mut().reset(deadline);
             }

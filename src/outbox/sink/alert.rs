@@ -79,6 +79,7 @@ impl<'a> Alert<'a> {
                 let host = payload["host"].as_str().unwrap_or_default();
                 (format!("Instance on {host} {description}"), severity, keys(payload, "keys"))
             }
+            // Another release may have stored an unknown topic.
             topic => (topic.to_owned(), Severity::Info, Vec::new()),
         };
         let request_id = payload["request_id"].as_str();
@@ -86,13 +87,13 @@ impl<'a> Alert<'a> {
     }
 }
 
-/// Returns the URL of details about `message` in the console at `public_url`. Discord shows only the first of several
-/// cards with the same URL, so each message has its own.
+/// Returns the URL of details about `message` in the console at `public_url`.
 pub(super) fn link(public_url: &str, message: &Message) -> String {
     let payload = &message.payload;
     match (&payload["request_id"], &payload["revision"]) {
         (Value::String(request), _) => format!("{public_url}/admin/#/history?request_id={request}"),
         (_, Value::Number(revision)) => format!("{public_url}/admin/#/history?revision={revision}"),
+        // Discord shows only the first of several cards with the same URL, so the message makes it unique.
         _ => format!("{public_url}/admin/#/fleet?message={}", message.id),
     }
 }
@@ -101,6 +102,7 @@ pub(super) fn link(public_url: &str, message: &Message) -> String {
 pub(super) fn subject(message: &Message) -> String {
     let payload = &message.payload;
     let single_key = |list: &Value| match list.as_array().map(Vec::as_slice) {
+        // Entries are objects for changes and strings for rejected keys.
         Some([entry]) => entry["key"].as_str().or(entry.as_str()).map(str::to_owned),
         _ => None,
     };

@@ -107,7 +107,7 @@ pub fn sinks(alerts: &Alerts) -> Result<Vec<Sink>, InvalidSink> {
     Ok(sinks)
 }
 
-/// Parses `address` and checks a literal IP address. The addresses of a host name are checked with each call.
+/// Parses `address` and checks a literal IP address.
 fn parse_address(
     variable: &'static str,
     address: &Secret,
@@ -117,6 +117,7 @@ fn parse_address(
         variable,
         error: OutboundError::Unreachable("the address is not a URL".to_owned()),
     })?;
+    // Only a literal address can be checked before the call, because DNS may change.
     if policy == AddressPolicy::Public && is_within(&url) {
         return Err(InvalidSink::Private(variable));
     }
@@ -140,6 +141,7 @@ impl fmt::Debug for Sink {
 
 impl Sink {
     fn new(name: &'static str, topics: Vec<Topic>, address: &Secret, kind: Kind) -> Self {
+        // The database stores the digest, because the address may contain a secret.
         let address_digest = Sha256::digest(address.expose().trim()).into();
         Self { name, topics, address_digest, kind }
     }

@@ -74,6 +74,7 @@ impl Webhook {
         let body = event(message, self.public_url.as_deref()).to_string();
         let id = message.id.to_string();
         let at = self.clock.now().timestamp();
+        // During a rotation, every secret signs, and the receiver accepts either signature.
         let signatures = self.secrets.iter().map(|secret| sign(secret, &id, at, &body));
         let signatures: Option<Vec<_>> = signatures.collect();
         let signatures =
@@ -126,6 +127,7 @@ fn outcome(response: &Answer) -> Result<(), DeliveryError> {
     let why = format!("status {}", status.as_u16());
     match status {
         _ if status.is_success() => Ok(()),
+        // 410 is the convention of Standard Webhooks for an endpoint to unsubscribe.
         StatusCode::GONE => {
             Err(DeliveryError::Gone(format!("{why}: the endpoint accepts no more messages")))
         }

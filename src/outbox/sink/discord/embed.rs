@@ -54,8 +54,9 @@ impl CharacterBudget {
 }
 
 impl Embed {
-    /// Serializes the embed within `budget`. The description is last, so that short texts are never cut for a long one.
+    /// Serializes the embed within `budget`.
     fn within(&self, budget: &mut CharacterBudget) -> Option<Value> {
+        // The description is last, so that a long text never crowds out short ones.
         let title = budget.spend(&self.title, TITLE);
         let footer = budget.spend(&self.footer, FOOTER).map(|text| json!({"text": text}));
         let field = |(name, value): &(&'static str, String)| {

@@ -54,6 +54,7 @@ fn lines(items: &[Item<'_>], total: i64) -> String {
     let mut remaining = total;
     for item in items {
         let line = line(item);
+        // The last line says how many items are missing, so whole items are omitted.
         if lines.chars().count() + line.chars().count() > LINES_CHARS {
             break;
         }
