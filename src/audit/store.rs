@@ -19,6 +19,7 @@ pub async fn append(
     actor: &Actor,
     entries: Vec<NewEntry>,
 ) -> Result<(), TransactionError> {
+    // Arrays, so that any number of entries is a single round trip.
     let ids: Vec<Uuid> = entries.iter().map(|_| Uuid::now_v7()).collect();
     let actions: Vec<String> =
         entries.iter().map(|entry| entry.action.as_str().to_owned()).collect();
@@ -45,6 +46,7 @@ pub async fn append(
     )
     .execute(conn)
     .await
+    // Reported differently from other statements: a change without its entry must not be stored.
     .map_err(TransactionError::from_audit_insert)?;
     Ok(())
 }
@@ -196,6 +198,7 @@ pub(super) async fn origins(
     keys: &[String],
     revision: i64,
 ) -> sqlx::Result<Vec<Row>> {
+    // Entries without a version, such as rejected writes, set no value.
     sqlx::query_as!(
         Row,
         r#"
@@ -309,6 +312,7 @@ pub(super) struct Head {
 
 /// Returns the revisions of head and trail, read in one statement.
 pub(super) async fn head(conn: &mut Connection) -> sqlx::Result<Head> {
+    // A single statement, because two could see different revisions.
     sqlx::query_as!(
         Head,
         r#"
@@ -323,9 +327,9 @@ pub(super) async fn head(conn: &mut Connection) -> sqlx::Result<Head> {
     .await
 }
 
-/// Returns the keys of settings that differ from their last entry. The recursive query skips from key to key through
-/// an index: the trail may have a thousand times more entries than keys, and a request waits for the result.
+/// Returns the keys of settings that differ from their last entry.
 pub(super) async fn strays(conn: &mut Connection) -> sqlx::Result<Vec<String>> {
+    // Skips from key to key through an index, because the trail may have a thousand times more entries than keys.
     sqlx::query_scalar!(
         r#"
         with recursive keys (key) as (

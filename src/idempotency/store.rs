@@ -14,6 +14,7 @@ pub(super) async fn find(
     caller: &str,
     key: &str,
 ) -> sqlx::Result<Option<Record>> {
+    // The expiry uses the clock of the database, which has set `created_at`.
     sqlx::query_as!(
         Record,
         r#"
@@ -35,6 +36,7 @@ pub(super) async fn insert(
     fingerprint: &[u8],
     body: &str,
 ) -> sqlx::Result<()> {
+    // An expired record may still exist, since records are deleted in small batches.
     sqlx::query!(
         r#"
         insert into app_idempotency_key (caller, key, fingerprint, body)
@@ -52,8 +54,10 @@ pub(super) async fn insert(
     Ok(())
 }
 
-/// Deletes up to 10 expired results: more than a write adds, so that expired results never accumulate.
+/// Deletes up to 10 expired results.
 pub(super) async fn delete_expired(conn: &mut Connection) -> sqlx::Result<()> {
+    // More than a write adds, so that expired results never accumulate.
+    // Skips locked rows, so that concurrent writes do not wait for each other.
     sqlx::query!(
         r#"
         delete from app_idempotency_key where (caller, key) in (

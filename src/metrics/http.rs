@@ -79,6 +79,7 @@ const STARTS: [&str; 9] = [
 impl Http {
     pub(super) fn new(registry: &mut Registry, session_registry: &mut Registry) -> Self {
         let requests = Durations::new_with_constructor(|| Histogram::new(BUCKETS));
+        // The name and unit of the semantic conventions of OpenTelemetry.
         registry.register_with_unit(
             "http_server_request_duration",
             "Requests by route and response",
@@ -103,6 +104,7 @@ impl Http {
             "Session starts by outcome: done, or the code of the problem",
         );
         for (family, outcomes) in [(&writes, &WRITES[..]), (&starts, &STARTS[..])] {
+            // Alerts on rates need a series before the first event.
             for outcome in outcomes {
                 drop(family.get_or_create(&OutcomeLabels { outcome }));
             }

@@ -93,6 +93,7 @@ impl Default for Metrics {
             "brune_log_lines_dropped",
             "Log lines dropped because the forwarding queue was full",
         );
+        // The version is a label, so that dashboards can join other series with the release.
         let build = Info::new(Build { version: env!("CARGO_PKG_VERSION") });
         registry.register("brune_build", "The running release", build);
         Self(Arc::new(Inner {
@@ -188,9 +189,11 @@ impl Metrics {
     /// # Errors
     /// A metric cannot be encoded.
     pub fn text(&self, format: Format, has_sessions: bool) -> Result<String, fmt::Error> {
+        // The age grows by itself, so only a scrape needs the value.
         self.0.settings.update_age();
         let mut text = String::new();
         encoding::encode_registry(&mut text, &self.0.registry)?;
+        // A registry of their own, because the catalog can change while the service runs.
         if has_sessions {
             encoding::encode_registry(&mut text, &self.0.session_registry)?;
         }

@@ -41,6 +41,7 @@ impl Realtime {
             "brune_realtime_calls",
             "Calls of the realtime provider, including retries, by outcome",
         );
+        // Every series exists from the start, so that `increase` sees the first event.
         for outcome in OUTCOMES {
             drop(calls.get_or_create(&CallLabels { outcome }));
         }

@@ -19,6 +19,7 @@ pub(super) async fn insert(
     topic: &str,
     payload: &Value,
 ) -> sqlx::Result<()> {
+    // One statement for all sinks, since the messages of an event are stored together.
     sqlx::query!(
         "insert into brune_outbox (id, sink, topic, payload) select $1, sink, $3, $4 from unnest($2::text[]) sink",
         id,
@@ -60,13 +61,14 @@ pub(super) async fn next_message(
 }
 
 /// Claims `sink` for the worker with the id `lease`, unless another worker has an unexpired lease; returns whether the
-/// claim succeeded. Idempotent.
+/// claim succeeded.
 pub(super) async fn claim(
     conn: &mut Connection,
     sink: &str,
     lease: Uuid,
     term: Duration,
 ) -> sqlx::Result<bool> {
+    // A repeated claim with the same id extends the lease, so a retry after a lost reply is safe.
     let result = sqlx::query!(
         r#"
         insert into brune_outbox_sink as s (sink, lease, leased_until)
@@ -151,6 +153,7 @@ pub(super) async fn record_result(
     id: Uuid,
     result: &DeliveryResult<'_>,
 ) -> sqlx::Result<bool> {
+    // One statement, so that a worker without the lease can never record a result.
     let result = sqlx::query!(
         r#"
         with held as (
@@ -232,6 +235,7 @@ pub(super) struct Backlog {
 
 /// Returns the backlog of every sink with waiting or dead messages.
 pub(super) async fn backlog(conn: &mut Connection) -> sqlx::Result<Vec<Backlog>> {
+    // Without the delivered messages, which are most of the table.
     sqlx::query_as!(
         Backlog,
         r#"
@@ -270,6 +274,7 @@ pub(super) async fn delete_settled(
     after: Duration,
     limit: i64,
 ) -> sqlx::Result<u64> {
+    // Skips locked rows, so that instances clean up concurrently.
     let result = sqlx::query!(
         r#"
         delete from brune_outbox where (id, sink) in (
@@ -363,6 +368,7 @@ pub(super) async fn retry(
     id: Uuid,
     sink: Option<&str>,
 ) -> sqlx::Result<RetryResult> {
+    // Attempts restart at 0, so that the backoff starts again.
     sqlx::query_as!(
         RetryResult,
         r#"
