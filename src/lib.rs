@@ -76,7 +76,7 @@
 //!    id, its line in the log and its deadline, and checks its head.
 //! 2. The handler is `http::settings::update`. It cannot be reached without a
 //!    [`SuperAdmin`](http::SuperAdmin). [`Body`](http::Body) reads the JSON strictly (no key twice, no
-//!    digit lost) and [`Fields`](http::Fields) field by field, so that every fault is told.
+//!    digit lost) into the struct that the route declares, and reports every error.
 //! 3. It becomes [`Edit`](settings::Edit)s, an [`Actor`](audit::Actor) (who, why, in which request) and
 //!    [`Terms`](settings::Terms) (`If-Match`, `dry_run`, `Prefer`, `Idempotency-Key`), and goes to
 //!    [`settings::update`].

@@ -25,10 +25,9 @@ pub use auth::{
 pub use path_prefix::PathPrefix;
 pub use problem::{Code, Problem, ProblemDocument};
 pub use request::{
-    body::{Body, OptionalBody},
-    fields::{Fields, NUMBERS},
+    body::Body,
     path::PathSegment,
-    query::Query,
+    query::{NoParameters, Query},
 };
 pub use router::{openapi, router};
 pub use routes::{

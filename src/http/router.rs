@@ -16,7 +16,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use crate::{
     http::{
         AppState, Limits, Origins,
-        openapi::{CookieToo, Document, without_sessions},
+        openapi::{CommonRules, Document, without_sessions},
         routes::{
             audit, config, explain, fleet, health, ofrep, outbox, secrets,
             sessions as session_routes, settings, sign_in,
@@ -77,7 +77,7 @@ fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
 /// `routes`, and their document with what is true of many.
 fn documented(routes: OpenApiRouter<Shared>) -> (Router<Shared>, utoipa::openapi::OpenApi) {
     let (routes, mut document) = routes.split_for_parts();
-    CookieToo.modify(&mut document);
+    CommonRules.modify(&mut document);
     (routes, document)
 }
 

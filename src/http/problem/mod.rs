@@ -213,18 +213,6 @@ impl Problem {
         self
     }
 
-    /// The same as `reason_required` if the only faults are characters of the reason: one that may not be kept is
-    /// none.
-    pub(super) fn or_reason_required(self) -> Self {
-        let faults = self.0.faults.reported();
-        let is_reason = |fault: &FieldError| {
-            let pointer = fault.pointer.as_deref().unwrap_or_default();
-            fault.code == "forbidden_character" && matches!(pointer, "/reason" | "?reason")
-        };
-        let is_only_reason = !faults.is_empty() && faults.iter().all(is_reason);
-        if is_only_reason { self.with_code(Code::ReasonRequired) } else { self }
-    }
-
     /// The same, with `detail` as what happened this time.
     #[must_use]
     pub(super) fn with_detail(mut self, detail: String) -> Self {

@@ -75,21 +75,23 @@ async fn an_answer_that_is_no_failure_is_left_alone() {
     );
 }
 
+async fn explain(slug: String) -> Result<Response, Problem> {
+    crate::http::explain(
+        crate::http::PathSegment(slug),
+        crate::http::Query(crate::http::NoParameters),
+    )
+    .await
+}
+
 #[tokio::test]
 async fn every_code_has_its_page() {
     for code in Code::ALL {
         let slug = code.page().trim_start_matches("/problems/").to_owned();
-        let page = crate::http::explain(crate::http::PathSegment(slug)).await.unwrap();
+        let page = explain(slug).await.unwrap();
         assert_eq!(page.status(), 200);
     }
-    assert!(
-        crate::http::explain(crate::http::PathSegment("nothing-of-that-name".into()))
-            .await
-            .is_err()
-    );
-    assert!(
-        crate::http::explain(crate::http::PathSegment("version_conflict".into())).await.is_err()
-    );
+    assert!(explain("nothing-of-that-name".into()).await.is_err());
+    assert!(explain("version_conflict".into()).await.is_err());
 }
 
 #[test]

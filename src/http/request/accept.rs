@@ -1,17 +1,44 @@
-//! `Accept` (RFC 9110, 12.5.1), where an answer has more than one form.
+//! `Accept` (RFC 9110, 12.5.1), where a response has more than one format.
 
-use axum::http::{HeaderMap, header};
+use std::convert::Infallible;
 
-use crate::metrics::Format;
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, header, request::Parts},
+};
+use utoipa::{
+    IntoParams,
+    openapi::path::{Parameter, ParameterIn},
+};
 
-/// A range of media types, and how much it is wanted.
+use crate::{http::request::headers, metrics::Format};
+
+/// The format of the metrics that the client prefers (`Accept`).
+pub(in crate::http) struct MetricsFormat(pub(in crate::http) Format);
+
+impl<S: Send + Sync> FromRequestParts<S> for MetricsFormat {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(metrics_format(&parts.headers)))
+    }
+}
+
+impl IntoParams for MetricsFormat {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let description = "`text/plain` or `application/openmetrics-text`";
+        vec![headers::parameter::<String>("Accept", description)]
+    }
+}
+
+/// A range of media types and its weight.
 struct Range<'h> {
     kind: &'h str,
     version: Option<&'h str>,
     quality: f32,
 }
 
-/// Reads one element of `Accept`; `None` if its quality is no number from 0 to 1.
+/// Reads one element of `Accept`; `None` if its quality is not a number from 0 to 1.
 fn range(element: &str) -> Option<Range<'_>> {
     let mut parts = element.split(';').map(str::trim);
     let mut range = Range { kind: parts.next()?, version: None, quality: 1.0 };
@@ -30,23 +57,24 @@ fn range(element: &str) -> Option<Range<'_>> {
     Some(range)
 }
 
-/// The form of the metrics that the client prefers. `OpenMetrics` must be named, for most that accept anything are
-/// people and older programs; a client that accepts neither form is sent the plain one.
-pub(in crate::http) fn metrics_format(headers: &HeaderMap) -> Format {
+/// Returns the preferred format. `OpenMetrics` must be named: most clients that accept anything are people and older
+/// programs. A client that accepts neither format gets the plain one.
+fn metrics_format(headers: &HeaderMap) -> Format {
     let lines = headers.get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok());
     let ranges: Vec<_> = lines.flat_map(|line| line.split(',')).filter_map(range).collect();
-    // What is named exactly counts before what is meant as well (RFC 9110, 12.5.1).
-    let wanted = |kinds: &[&str], version: &str| {
-        let fits = |range: &&Range<'_>, kind: &str| {
-            range.kind.eq_ignore_ascii_case(kind) && range.version.is_none_or(|it| it == version)
+    // The most specific range takes precedence (RFC 9110, 12.5.1).
+    let weight = |kinds: &[&str], version: &str| {
+        let matches = |range: &&Range<'_>, kind: &str| {
+            let is_version = range.version.is_none_or(|range_version| range_version == version);
+            range.kind.eq_ignore_ascii_case(kind) && is_version
         };
         let quality = |kind: &&str| {
-            let fitting = ranges.iter().filter(|range| fits(range, kind));
-            fitting.map(|range| range.quality).reduce(f32::max)
+            let matching = ranges.iter().filter(|range| matches(range, kind));
+            matching.map(|range| range.quality).reduce(f32::max)
         };
         kinds.iter().find_map(quality).unwrap_or(0.0)
     };
-    let open = wanted(&["application/openmetrics-text", "application/*"], "1.0.0");
-    let plain = wanted(&["text/plain", "text/*", "*/*"], "0.0.4");
+    let open = weight(&["application/openmetrics-text", "application/*"], "1.0.0");
+    let plain = weight(&["text/plain", "text/*", "*/*"], "0.0.4");
     if open > 0.0 && open >= plain { Format::OpenMetrics } else { Format::Plain }
 }

@@ -2,12 +2,7 @@
 
 use std::time::Duration;
 
-use axum::{
-    body::Bytes,
-    extract::State,
-    http::{HeaderMap, HeaderValue},
-    response::Response,
-};
+use axum::{body::Bytes, extract::State, http::HeaderValue, response::Response};
 use tokio::sync::watch;
 
 use crate::{
@@ -15,11 +10,12 @@ use crate::{
     http::{
         auth::{self, Reader},
         problem::Problem,
-        request::{fields::NUMBERS, query::Query},
-        routes::{
-            ofrep::{Ofrep, Refusal},
-            settings::last_event,
+        request::{
+            headers::LastEventId,
+            query::{Query, query},
+            value::MAX_INTEGER,
         },
+        routes::ofrep::{Ofrep, Refusal},
         serve::sse::{self, Events, Streams},
     },
     settings::GlobalSettingsService,
@@ -27,6 +23,17 @@ use crate::{
 
 /// How long a stream may go on after its token: at random, so that not all come back at the same moment.
 const GRACE: Duration = Duration::from_mins(10);
+
+query! {
+    /// The parameters of the stream.
+    struct EventsParameters {
+        /// The token from `eventStreams`, which is valid for this stream alone
+        token: Option<String>,
+        /// The revision that the client has; `Last-Event-ID` takes precedence
+        #[validate(range(min = 1, max = MAX_INTEGER))]
+        since: Option<i64>,
+    }
+}
 
 /// When to evaluate again: an event at every revision that this instance takes on.
 ///
@@ -37,11 +44,7 @@ const GRACE: Duration = Duration::from_mins(10);
     path = "/ofrep/v1/events",
     operation_id = "streamRefetches",
     tag = "ofrep",
-    params(
-        ("token" = Option<String>, Query, description = "From `eventStreams`; it opens nothing but this"),
-        ("since" = Option<i64>, Query, description = "The revision that the caller holds"),
-        ("Last-Event-ID" = Option<i64>, Header, description = "The same, and counts before it"),
-    ),
+    params(LastEventId),
     responses(
         (status = 200, description = "Events `message` whose `data` is `{\"type\": \"refetchEvaluation\", \"etag\": …, \"lastModified\": …}`; the first at once if the caller holds another revision", body = String, content_type = "text/event-stream"),
         (status = 400, description = "`PARSE_ERROR`", body = Refusal),
@@ -56,22 +59,20 @@ pub(in crate::http) async fn events(
     State(ofrep): State<Ofrep>,
     State(streams): State<Streams>,
     State(clock): State<Clock>,
-    headers: HeaderMap,
-    mut query: Query,
+    Query(EventsParameters { token, since }): Query<EventsParameters>,
+    LastEventId(last): LastEventId,
 ) -> Result<Response, Problem> {
-    let until = match query.text("token") {
+    let until = match token {
         Some(token) => ofrep.keys().admits(&token).ok_or(auth::Refusal::Pass)?,
         None => reader?.until,
     };
-    let since = query.integer("since", NUMBERS);
-    query.finish()?;
-    let held = last_event(&headers)?.or(since);
+    let client_revision = last.or(since);
     let place = streams.enter(None)?;
     let life = sse::until(until, &clock) + jittered(GRACE, 0.0..1.0);
     let mut revisions = settings.revisions();
     revisions.mark_unchanged();
     let page = ofrep.page(&settings, clock.now()).await?;
-    let told = (held == Some(page.revision())).then(|| page.tag.clone());
+    let told = (client_revision == Some(page.revision())).then(|| page.tag.clone());
     // Who holds the page is sent no event yet, but an id to come back with.
     let start = told.is_some().then(|| page.revision());
     Ok(sse::answer(place, life, start, Refetches { settings, ofrep, clock, revisions, told }))

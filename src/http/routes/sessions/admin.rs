@@ -7,17 +7,23 @@ use tracing::info;
 use utoipa::ToSchema;
 
 use crate::{
-    audit,
+    audit::{self, Actor, Reason},
     clock::Clock,
     database::Pool,
     http::{
         auth::{SuperAdmin, write_quota::Writer},
         openapi::problems,
         problem::{Code, Problem},
-        request::{body::Body, fields::Fields, path::PathSegment, query::Query},
+        request::{
+            body::Body,
+            fields::body,
+            page::PageParameters,
+            path::PathSegment,
+            query::{NoParameters, Query, query},
+            value::choices,
+        },
         response::JsonResponse,
         routes::sessions::{SessionDocument, declared::WithSessions, session_id},
-        write::actor,
     },
     ids::RequestId,
     json::FieldError,
@@ -121,6 +127,25 @@ impl From<audit::Entry> for Origin {
     }
 }
 
+choices! {
+    Status: Status::ALL.map(|status| (status.as_str(), status));
+}
+
+query! {
+    /// The sessions to list.
+    struct SessionsParameters {
+        /// Sessions in this state
+        status: Option<Status>,
+        /// Sessions of this user
+        user_id: Option<String>,
+        /// Sessions that hold this revision of the settings
+        #[validate(range(min = 1, max = i64::MAX))]
+        revision: Option<i64>,
+        /// The page
+        page: PageParameters,
+    }
+}
+
 problems! {
     ListProblems: MalformedRequest, Unauthorized, Forbidden, NotFound, Internal, Unavailable
 }
@@ -131,13 +156,6 @@ problems! {
     path = "/admin/sessions",
     operation_id = "listSessions",
     tag = "sessions",
-    params(
-        ("status" = Option<String>, Query, description = "`starting`, `active`, `ended`, `expired` or `failed`"),
-        ("user_id" = Option<String>, Query, description = "Of this user"),
-        ("revision" = Option<i64>, Query, description = "That hold this revision of the settings"),
-        ("limit" = Option<i64>, Query, description = "1 to 200, 50 when left out"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before, with the same filters"),
-    ),
     responses((status = 200, description = "A page", body = PageDocument), ListProblems),
     security(("bearer" = []))
 )]
@@ -146,16 +164,12 @@ pub(in crate::http) async fn list(
     _: WithSessions,
     State(pool): State<Pool>,
     State(clock): State<Clock>,
-    mut query: Query,
+    Query(parameters): Query<SessionsParameters>,
 ) -> Result<JsonResponse, Problem> {
-    let filter = Filter {
-        status: query.choice("status", &Status::ALL.map(Status::as_str)).and_then(Status::parse),
-        user_id: query.text("user_id"),
-        revision: query.integer("revision", 1..=i64::MAX),
-    };
-    let (cursor, limit) = query.page(|text| Cursor::parse(text, &filter));
-    query.finish()?;
-    let page = sessions::page(&pool, &filter, cursor, limit, clock.now()).await?;
+    let SessionsParameters { status, user_id, revision, page } = parameters;
+    let filter = Filter { status, user_id, revision };
+    let cursor = page.cursor(|text| Cursor::parse(text, &filter))?;
+    let page = sessions::page(&pool, &filter, cursor, page.limit, clock.now()).await?;
     let sessions = page.sessions.into_iter().map(Overview::from).collect();
     JsonResponse::ok(&PageDocument { sessions, next_cursor: page.next_cursor })
 }
@@ -180,21 +194,19 @@ pub(in crate::http) async fn trace(
     State(pool): State<Pool>,
     State(clock): State<Clock>,
     PathSegment(id): PathSegment,
-    query: Query,
+    _: Query<NoParameters>,
 ) -> Result<JsonResponse, Problem> {
-    query.finish()?;
     let (session, origins) = sessions::trace(&pool, session_id(&id)?, clock.now()).await?;
     let settings = origins.into_iter().map(Origin::from).collect();
     JsonResponse::ok(&TraceDocument { session: session.into(), settings })
 }
 
-/// Why a session is ended.
-#[derive(ToSchema)]
-#[schema(as = SessionEnd)]
-#[expect(dead_code, reason = "only its schema is used: bodies are read field by field")]
-pub(in crate::http) struct EndBody {
-    /// 3 to 500 characters on one line, 3 of them visible.
-    reason: String,
+body! {
+    /// Why a session is ended.
+    struct SessionEnd {
+        /// 3 to 500 characters on one line, 3 of them visible.
+        reason: Reason,
+    }
 }
 
 problems! {
@@ -210,11 +222,11 @@ problems! {
     operation_id = "endAnySession",
     tag = "sessions",
     params(("id" = uuid::Uuid, Path, description = "Its id")),
-    request_body = EndBody,
+    request_body = SessionEnd,
     responses((status = 200, description = "The session as it ended", body = Overview), EndProblems),
     security(("bearer" = []))
 )]
-#[expect(clippy::too_many_arguments, reason = "a handler takes what it is given, part by part")]
+#[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn end_any(
     Writer(caller): Writer,
     _: WithSessions,
@@ -223,15 +235,10 @@ pub(in crate::http) async fn end_any(
     State(clock): State<Clock>,
     Extension(request): Extension<RequestId>,
     PathSegment(id): PathSegment,
-    query: Query,
-    body: Result<Body, Problem>,
+    _: Query<NoParameters>,
+    Body { value: SessionEnd { reason }, .. }: Body<SessionEnd>,
 ) -> Result<JsonResponse, Problem> {
-    let Body { json, .. } = body.map_err(Problem::or_reason_required)?;
-    query.finish()?;
-    let mut fields = Fields::of(json)?;
-    let reason = fields.optional_string("reason");
-    fields.finish(|| Some(()))?;
-    let actor = actor(&caller, reason, request)?;
+    let actor = Actor { user: caller.user, reason, request };
     if let Some(likeness) = settings.secret_scanner().scan(actor.reason.as_str()) {
         let fault = FieldError::at("/reason", "secret_like_value", likeness.detail());
         let detail = format!("the reason {}; nothing was ended", likeness.detail());
@@ -259,8 +266,7 @@ pub(in crate::http) async fn pins(
     _: SuperAdmin,
     _: WithSessions,
     State(pool): State<Pool>,
-    query: Query,
+    _: Query<NoParameters>,
 ) -> Result<JsonResponse, Problem> {
-    query.finish()?;
     JsonResponse::ok(&sessions::pins(&pool).await?)
 }

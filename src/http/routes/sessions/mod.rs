@@ -6,7 +6,7 @@ mod declared;
 use axum::{
     Extension,
     extract::State,
-    http::{HeaderMap, HeaderName, StatusCode, header},
+    http::{HeaderName, StatusCode, header},
 };
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -24,20 +24,20 @@ use crate::{
         openapi::problems,
         problem::Problem,
         request::{
-            body::OptionalBody, fields::Fields, path::PathSegment, preconditions, query::Query,
+            body::OptionalBody,
+            fields::{NoFields, body},
+            headers::IdempotencyKey,
+            path::PathSegment,
+            query::{NoParameters, Query},
+            value::PlanName,
         },
         response::JsonResponse,
         serve::limits::AnswerDue,
     },
     ids::{RequestId, UserId},
-    json::{FieldError, StrictJson},
     sessions::{self, End, MintedSecret, Session, SessionScope, SessionStarter, Status, User},
     settings::GlobalSettingsService,
-    text::{IdentifierError, check_optional_identifier},
 };
-
-/// Bytes of a plan's or a level's name.
-const WORD_BYTES: usize = 256;
 
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
@@ -108,17 +108,17 @@ impl From<Session> for SessionDocument {
     }
 }
 
-/// Whom a service starts a session for; a user's token says that itself.
-#[derive(ToSchema)]
-#[schema(as = SessionStart)]
-#[expect(dead_code, reason = "only its schema is used: bodies are read field by field")]
-pub(in crate::http) struct StartBody {
-    /// The user.
-    user_id: String,
-    /// Their plan, if they have one.
-    plan: Option<String>,
-    /// Their level.
-    level: Option<String>,
+body! {
+    /// The user for whom a service starts a session. With a user's token the body is left out or empty: the token names
+    /// the user.
+    struct SessionStart {
+        /// The user.
+        user_id: UserId,
+        /// The user's plan.
+        plan: Option<PlanName>,
+        /// The user's level.
+        level: Option<PlanName>,
+    }
 }
 
 problems! {
@@ -137,10 +137,8 @@ problems! {
     path = "/brun-e/start",
     operation_id = "startSession",
     tag = "sessions",
-    params(
-        ("Idempotency-Key" = Option<String>, Header, description = "A repeat answers with the same session"),
-    ),
-    request_body(content = Option<StartBody>, description = "With `X-Internal-Api-Key` only"),
+    params(IdempotencyKey),
+    request_body(content = Option<SessionStart>, description = "With `X-Internal-Api-Key` only"),
     responses(
         (status = 201, description = "The session", body = SessionDocument, headers(
             ("Location" = String, description = "Where the session is"),
@@ -150,7 +148,7 @@ problems! {
     ),
     security(("bearer" = []), ("internal_key" = []))
 )]
-#[expect(clippy::too_many_arguments, reason = "a handler takes what it is given, part by part")]
+#[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn start(
     caller: InternalOrUser,
     _: WithSessions,
@@ -160,62 +158,35 @@ pub(in crate::http) async fn start(
     State(clock): State<Clock>,
     Extension(id): Extension<RequestId>,
     Extension(AnswerDue(due)): Extension<AnswerDue>,
-    headers: HeaderMap,
-    query: Query,
-    OptionalBody(body): OptionalBody,
+    _: Query<NoParameters>,
+    IdempotencyKey(idempotency_key): IdempotencyKey,
+    body: OptionalBody,
 ) -> Result<JsonResponse, Problem> {
-    query.finish()?;
-    let user = user(caller, body.map(|body| body.json))?;
-    let idempotency_key = preconditions::idempotency_key(&headers, settings.secret_scanner())?;
+    let user = user(caller, body)?;
     let request = sessions::Request { user, idempotency_key, id, now: clock.now(), due };
     let started = sessions::start(&starts, &pool, &settings, &request).await?;
     let location = format!("/brun-e/sessions/{}", started.session.id);
     let realtime = started.realtime.map(ClientSecret::from);
     let document = SessionDocument { realtime, ..SessionDocument::from(started.session) };
-    let answer =
-        JsonResponse::new(StatusCode::CREATED, &document)?.with(header::LOCATION, &location);
-    Ok(if started.replayed { answer.with(REPLAYED, "true") } else { answer })
+    let response = JsonResponse::new(StatusCode::CREATED, &document)?;
+    let response = response.with(header::LOCATION, &location);
+    Ok(if started.replayed { response.with(REPLAYED, "true") } else { response })
 }
 
-/// Who the session is for: whom the token names, or whom another service names.
-fn user(caller: InternalOrUser, body: Option<StrictJson>) -> Result<User, Problem> {
-    let caller = match caller {
-        InternalOrUser::User(caller) => caller,
-        InternalOrUser::Internal => return named(body),
-    };
-    if let Some(body) = body {
-        // Plan and level come from the token alone: a body that names them would be ignored silently.
-        Fields::of(body)?.finish(|| Some(()))?;
-    }
-    let Caller { user, plan, level, .. } = caller;
-    Ok(User { id: user, plan, level })
-}
-
-fn named(body: Option<StrictJson>) -> Result<User, Problem> {
-    let needed =
-        || Problem::malformed(FieldError::at("", "required", "a body with `user_id` is needed"));
-    let mut fields = Fields::of(body.ok_or_else(needed)?)?;
-    let name = fields.string("user_id");
-    let id = match name.as_deref().map(UserId::parse) {
-        Some(Ok(id)) => Some(id),
-        Some(Err(error)) => {
-            fields.fault("user_id", "not_a_user_id", error.to_string());
-            None
+/// Returns the user of the session: the subject of the token, or the user that another service names.
+fn user(caller: InternalOrUser, body: OptionalBody) -> Result<User, Problem> {
+    match caller {
+        InternalOrUser::Internal => {
+            let SessionStart { user_id: id, plan, level } = body.required()?;
+            let name = |name: PlanName| name.0;
+            Ok(User { id, plan: plan.map(name), level: level.map(name) })
         }
-        None => None,
-    };
-    let (plan, level) = (word(&mut fields, "plan"), word(&mut fields, "level"));
-    fields.finish(|| Some(User { id: id?, plan, level }))
-}
-
-fn word(fields: &mut Fields, name: &'static str) -> Option<String> {
-    let text = fields.optional_string(name)?;
-    if let Err(error) = check_optional_identifier(&text, WORD_BYTES) {
-        let too_long = matches!(error, IdentifierError::TooLong { .. });
-        let code = if too_long { "too_long" } else { "not_a_name" };
-        fields.fault(name, code, error.to_string());
+        InternalOrUser::User(Caller { user: id, plan, level, .. }) => {
+            // Plan and level come from the token alone: fields in the body would be ignored silently.
+            body.optional::<NoFields>()?;
+            Ok(User { id, plan, level })
+        }
     }
-    Some(text)
 }
 
 problems! {
@@ -238,10 +209,9 @@ pub(in crate::http) async fn find(
     State(pool): State<Pool>,
     State(clock): State<Clock>,
     PathSegment(id): PathSegment,
-    query: Query,
+    _: Query<NoParameters>,
 ) -> Result<JsonResponse, Problem> {
-    query.finish()?;
-    let session = sessions::find(&pool, &reach(caller), session_id(&id)?, clock.now()).await?;
+    let session = sessions::find(&pool, &scope(caller), session_id(&id)?, clock.now()).await?;
     JsonResponse::ok(&SessionDocument::from(session))
 }
 
@@ -266,15 +236,14 @@ pub(in crate::http) async fn end(
     State(settings): State<GlobalSettingsService>,
     State(clock): State<Clock>,
     PathSegment(id): PathSegment,
-    query: Query,
+    _: Query<NoParameters>,
 ) -> Result<JsonResponse, Problem> {
-    query.finish()?;
     let end = End { id: session_id(&id)?, now: clock.now(), by: None };
-    let session = sessions::end(&pool, settings.outbox(), &reach(caller), &end).await?;
+    let session = sessions::end(&pool, settings.outbox(), &scope(caller), &end).await?;
     JsonResponse::ok(&SessionDocument::from(session))
 }
 
-fn reach(caller: InternalOrUser) -> SessionScope {
+fn scope(caller: InternalOrUser) -> SessionScope {
     match caller {
         InternalOrUser::User(Caller { is_admin: false, user, .. }) => SessionScope::Of(user),
         InternalOrUser::User(_) | InternalOrUser::Internal => SessionScope::Any,
@@ -282,5 +251,5 @@ fn reach(caller: InternalOrUser) -> SessionScope {
 }
 
 fn session_id(text: &str) -> Result<Uuid, Problem> {
-    Uuid::parse_str(text).map_err(|_| Problem::not_found("there is no session of that id"))
+    Uuid::parse_str(text).map_err(|_| Problem::not_found("no session has this id"))
 }
