@@ -8,8 +8,16 @@
     reason = "a test that cannot go on should say so loudly"
 )]
 
+#[path = "architecture/console_modules.rs"]
+mod console_modules;
+#[path = "architecture/imports.rs"]
+mod imports;
+#[path = "architecture/language.rs"]
+mod language;
 #[path = "architecture/source.rs"]
 mod source;
+#[path = "architecture/words.rs"]
+mod words;
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -53,6 +61,31 @@ fn no_file_and_no_function_outgrows_a_sitting() {
 }
 
 #[test]
+fn the_files_of_the_crate_import_each_other_in_no_circle() {
+    let circles = imports::circles(&imports::graph(&Source::all("src")));
+    assert!(
+        circles.is_empty(),
+        "{}",
+        circles.iter().map(|it| it.join(", ")).collect::<Vec<_>>().join("\n")
+    );
+}
+
+#[test]
+fn the_language_is_plain() {
+    let mut total = language::Count::default();
+    for source in Source::all("src") {
+        total += language::Count::of(&source, &fs::read_to_string(&source.path).unwrap());
+    }
+    println!("{total}");
+    assert!(total.pronouns_per_100_words() < 5.0, "{total}");
+}
+
+#[test]
+fn identifiers_have_no_word_of_the_old_dialect() {
+    hold(&Source::all("src"), words::old_words);
+}
+
+#[test]
 fn nothing_is_named_for_being_left_over() {
     hold(&Source::all("src"), left_over);
 }
@@ -69,6 +102,14 @@ fn pure_rules_know_no_database_and_no_runtime() {
 }
 
 #[test]
+fn modules_of_the_console_import_each_other_in_no_cycle() {
+    let graph = console_modules::import_graph(Path::new("src/http/ui/assets"));
+    assert!(graph.len() > 20, "the modules were not read");
+    let cycles = console_modules::import_cycles(&graph);
+    assert!(cycles.is_empty(), "{cycles:?}");
+}
+
+#[test]
 fn migrations_are_dated_and_begin_with_why() {
     let wrong: Vec<_> = source::files(Path::new("migrations"))
         .into_iter()
@@ -81,7 +122,7 @@ fn migrations_are_dated_and_begin_with_why() {
 #[test]
 fn the_example_names_every_variable_and_no_other() {
     let example = fs::read_to_string(".env.example").unwrap();
-    let (named, offered) = (words(&example), offered(&example));
+    let (named, offered) = (variables_in(&example), offered(&example));
     let (read, declared) = (variables_read(), declared());
     assert!(read.contains("BRUNE_LISTEN") && declared.contains("LOG_LEVEL"), "nothing was found");
     let known: BTreeSet<_> = read.union(&declared).cloned().collect();
@@ -255,7 +296,7 @@ fn is_variable(word: &str) -> bool {
 }
 
 /// Every word of `text` that looks like a variable.
-fn words(text: &str) -> BTreeSet<String> {
+fn variables_in(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     words.filter(|it| is_variable(it)).map(str::to_owned).collect()
 }

@@ -178,7 +178,7 @@ async fn run(
     let ended = tokio::select! {
         () = &mut served => None,
         () = stop => None,
-        fault = database.died() => Some(fault),
+        fault = database.exited() => Some(fault),
     };
     // No new connections, then the requests under way, then the tasks they may wait on.
     shutdown.cancel();

@@ -96,9 +96,9 @@ impl Database {
     }
 
     /// Resolves when a private server is gone although nobody asked for that; never for another.
-    pub(super) async fn died(&mut self) -> embedded_postgres::Error {
+    pub(super) async fn exited(&mut self) -> embedded_postgres::Error {
         match &mut self.server {
-            Some(server) => server.died().await,
+            Some(server) => server.exited().await,
             None => std::future::pending().await,
         }
     }
@@ -124,8 +124,8 @@ async fn owner_pool(server: &embedded_postgres::Server) -> Result<Pool, Error> {
 /// What stands between this process and the server.
 fn reach(config: &Config) -> Result<Topology, database::Error> {
     let Pooler::Transaction { direct } = &config.pooler else { return Ok(Topology::Direct) };
-    let around = direct.as_ref().map(database::options_from_url).transpose()?;
-    Ok(Topology::Pooler { around: around.map(Box::new) })
+    let direct = direct.as_ref().map(database::options_from_url).transpose()?;
+    Ok(Topology::Pooler { direct: direct.map(Box::new) })
 }
 
 /// The configured catalog, read and checked.
@@ -215,7 +215,10 @@ pub async fn apply_roles(pool: &Pool, dry_run: bool) -> Result<roles::Outcome, E
         )));
     }
     let outcome = if dry_run {
-        roles::Outcome { left: roles::plan(&mut session, Scope::Whole).await?, done: Vec::new() }
+        roles::Outcome {
+            rejected: roles::plan(&mut session, Scope::Whole).await?,
+            applied: Vec::new(),
+        }
     } else {
         roles::apply(&mut session, Scope::Whole).await?
     };

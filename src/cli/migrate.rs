@@ -55,7 +55,7 @@ async fn bring_roles_in_order(config: &Config, plan: bool) -> Result<ExitCode, a
     let outcome = app::apply_roles(database.pool(), plan).await;
     database.close().await?;
     let outcome = outcome?;
-    if outcome.done.is_empty() && outcome.left.is_empty() {
+    if outcome.applied.is_empty() && outcome.rejected.is_empty() {
         say("nothing to do: roles and privileges are up to date");
         return Ok(ExitCode::SUCCESS);
     }
@@ -63,16 +63,16 @@ async fn bring_roles_in_order(config: &Config, plan: bool) -> Result<ExitCode, a
         say("-- would run:");
     }
     // What is printed is SQL as a whole, for `psql -f`.
-    for statement in &outcome.done {
+    for statement in &outcome.applied {
         say(&format!("-- ran: {statement}"));
     }
-    if !plan && !outcome.left.is_empty() {
+    if !plan && !outcome.rejected.is_empty() {
         say("-- this role may not do the rest; run it as an administrator, in this database:");
     }
-    for statement in &outcome.left {
+    for statement in &outcome.rejected {
         say(&format!("{statement};"));
     }
-    let is_done = plan || outcome.left.is_empty();
+    let is_done = plan || outcome.rejected.is_empty();
     Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -90,13 +90,13 @@ fn tell(migrations: &[String], plan: &PublishPlan, privileges: &Outcome, how: &s
         let value = seed.value.to_json();
         say(&format!("{} {how} seeded with {value}, from {}", seed.key, seed.source));
     }
-    for statement in &privileges.done {
+    for statement in &privileges.applied {
         say(&format!("ran: {statement}"));
     }
-    for statement in &privileges.left {
+    for statement in &privileges.rejected {
         say(&format!("not permitted, run it as an administrator: {statement};"));
     }
-    let unchanged = privileges.done.is_empty() && privileges.left.is_empty();
+    let unchanged = privileges.applied.is_empty() && privileges.rejected.is_empty();
     if migrations.is_empty() && plan.is_empty() && unchanged {
         say("nothing to do: the database is up to date");
     }

@@ -1,5 +1,5 @@
-//! Where a database of the caller's own is. The driver fills whatever an address leaves open from
-//! `PG*` variables and from a password file; here every part is settled before the driver sees it.
+//! Connection options from a URL or from parts. The driver would fill missing parts from `PG*` variables and a password
+//! file, so every part is set before the driver sees the URL.
 
 use sqlx::{
     ConnectOptions as _,
@@ -13,22 +13,22 @@ use crate::config::{
     address::{self, AddressError},
 };
 
-/// A server named in parts (`POSTGRES_HOST` and its kin).
+/// A server has in parts (`POSTGRES_HOST`, `POSTGRES_PORT`, …).
 #[derive(Debug, Clone)]
 pub struct Parts {
-    /// A host name, an address, or the directory of a Unix socket (it starts with a slash).
+    /// A host name, an IP address, or the directory of a Unix socket, which starts with a slash.
     pub host: String,
-    /// The port; with a Unix socket it names the socket's file.
+    /// The port, which is a part of the file name of a Unix socket.
     pub port: u16,
-    /// Who logs in.
+    /// The login role.
     pub user: String,
-    /// With what password; none where the server trusts the user.
+    /// The password; `None` where the server trusts the user.
     pub password: Option<Secret>,
-    /// Which database.
+    /// The name of the database.
     pub database: String,
 }
 
-/// The driver's options for the server named by `parts`.
+/// Builds the driver's options from `parts`.
 #[must_use]
 pub fn options_from_parts(parts: &Parts) -> PgConnectOptions {
     let options = PgConnectOptions::new_without_pgpass()
@@ -44,13 +44,12 @@ pub fn options_from_parts(parts: &Parts) -> PgConnectOptions {
     }
 }
 
-/// The driver's options for `postgres://user:password@host:port/database?…`. A user is required;
-/// what else is missing is `localhost`, 5432, no password, the user's own database, TLS if the
-/// server offers it.
+/// Builds the driver's options from `postgres://user:password@host:port/database?…`. The user is required. Defaults:
+/// `localhost`, 5432, no password, the database of the user's name, TLS if the server offers TLS.
 pub fn options_from_url(address: &Secret) -> Result<PgConnectOptions, Error> {
     let mut url = address::postgres(address.expose()).map_err(Error::Address)?;
-    settle(&mut url);
-    // The words of the driver may hold a part of the address.
+    fill_missing_parts(&mut url);
+    // The error of the driver may quote a part of the URL, so it is dropped.
     PgConnectOptions::from_url(&url).map_err(|_| Error::Address(NOT_TAKEN))
 }
 
@@ -59,7 +58,7 @@ const NOT_TAKEN: AddressError = AddressError {
     fix: "write `postgres://user:password@host:5432/database`, every part percent-encoded UTF-8",
 };
 
-/// Fails when `PGOPTIONS` is set: what it says would reach the server before anything of ours.
+/// Fails when `PGOPTIONS` is set, because the driver would send these options first.
 pub(crate) fn refuse_foreign_options() -> Result<(), Error> {
     match PgConnectOptions::new_without_pgpass().get_options() {
         Some(options) if !options.trim().is_empty() => Err(Error::ForeignOptions),
@@ -67,34 +66,35 @@ pub(crate) fn refuse_foreign_options() -> Result<(), Error> {
     }
 }
 
-/// Writes every part that is missing into the URL, so that nothing is left for the environment to
-/// fill.
-fn settle(url: &mut Url) {
-    let given = |name: &str| url.query_pairs().any(|(key, _)| key == name);
-    let user = if given("user") { None } else { Some(decoded(url.username())) };
+/// Adds all missing parts to the URL, so that the driver takes none from the environment.
+fn fill_missing_parts(url: &mut Url) {
+    let has = |name: &str| url.query_pairs().any(|(key, _)| key == name);
+    let user = if has("user") { None } else { Some(decoded(url.username())) };
     let mut missing: Vec<(&str, String)> = Vec::new();
-    if url.host_str().unwrap_or_default().is_empty() && !given("host") && !given("hostaddr") {
+    if url.host_str().unwrap_or_default().is_empty() && !has("host") && !has("hostaddr") {
         missing.push(("host", "localhost".to_owned()));
     }
-    if url.port().is_none() && !given("port") {
+    if url.port().is_none() && !has("port") {
         missing.push(("port", "5432".to_owned()));
     }
-    if url.password().is_none() && !given("password") {
+    if url.password().is_none() && !has("password") {
         missing.push(("password", String::new()));
     }
-    if url.path().trim_matches('/').is_empty() && !given("dbname") {
-        let own = url.query_pairs().filter(|(key, _)| key == "user").last();
-        missing
-            .push(("dbname", user.or(own.map(|(_, name)| name.into_owned())).unwrap_or_default()));
+    if url.path().trim_matches('/').is_empty() && !has("dbname") {
+        let parameter = url.query_pairs().filter(|(key, _)| key == "user").last();
+        missing.push((
+            "dbname",
+            user.or(parameter.map(|(_, name)| name.into_owned())).unwrap_or_default(),
+        ));
     }
-    if !given("sslmode") && !given("ssl-mode") {
+    if !has("sslmode") && !has("ssl-mode") {
         missing.push(("sslmode", "prefer".to_owned()));
     }
     url.query_pairs_mut().extend_pairs(missing);
 }
 
-/// `text` of a URL's user part as it was meant. Parsing it as a query value decodes it; a plus sign
-/// must survive that.
+/// Decodes the percent-encoded user part of a URL. The parser of query values would turn `+` into a space, so `+` is
+/// escaped first.
 fn decoded(text: &str) -> String {
     let escaped = text.replace('+', "%2B");
     url::form_urlencoded::parse(format!("v={escaped}").as_bytes())
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_url_leaves_open_is_settled_without_the_environment() {
+    fn missing_parts_are_not_taken_from_the_environment() {
         let options = parsed("postgres://me%2Bmy+self@db.example").unwrap();
         assert_eq!(options.get_host(), "db.example");
         assert_eq!(options.get_port(), 5432);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_url_says_is_kept() {
+    fn parts_of_a_url_are_used() {
         let options = parsed("postgresql://me:pa%3Ass@h:6543/db?sslmode=require").unwrap();
         assert_eq!((options.get_port(), options.get_database()), (6543, Some("db")));
         assert!(matches!(options.get_ssl_mode(), PgSslMode::Require));
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_that_cannot_be_used_is_refused_without_repeating_it() {
+    fn an_invalid_url_is_rejected_without_quoting_it() {
         for (url, word) in [
             ("hunter2", "is not a Postgres URL"),
             ("mysql://me:hunter2@h/db", "is not a Postgres URL"),

@@ -1,6 +1,7 @@
-//! Connections on loan. One on which something is unfinished when it is dropped is closed, never used again; one
-//! that is given back waits for its next use as it is. The driver's pool would ask the server after every use
-//! whether the connection lives, which costs the server as much as a small statement does.
+//! A cache in front of sqlx's pool.
+//!
+//! A released connection is reused without a health check: sqlx pings the server on every release, which costs the
+//! server as much as a small statement.
 
 use std::{
     mem,
@@ -8,135 +9,78 @@ use std::{
     time::Duration,
 };
 
-use scopeguard::ScopeGuard;
 use sqlx::{Postgres, pool::PoolConnection};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout},
 };
 
-use crate::database::{ACQUIRE, Connection, Pool};
+use crate::database::ACQUIRE;
 
-/// For how long a connection that nobody needs waits, and how old it gets, before the driver's pool has it back,
-/// which closes those that have idled or lived too long.
+/// An idle connection goes back to sqlx's pool after this time.
 const IDLE: Duration = Duration::from_mins(1);
-const LIFE: Duration = Duration::from_mins(10);
 
-/// As many places as there may be connections: whoever has one gets a connection without waiting for it.
+/// A connection goes back to sqlx's pool at this age. The pool then closes idle and old connections.
+const MAX_LIFETIME: Duration = Duration::from_mins(10);
+
+/// Idle connections, and one permit for each connection that may be open.
 #[derive(Debug)]
 pub(super) struct ConnectionCache {
-    free: Arc<Semaphore>,
-    /// The one used last is the next to be used, so that those which are not needed grow old.
-    waiting: Mutex<Vec<CachedConnection>>,
+    permits: Arc<Semaphore>,
+    /// A stack: the connection used last is reused first, so that surplus connections grow idle.
+    idle: Mutex<Vec<CachedConnection>>,
 }
 
+/// An idle connection with its age.
 #[derive(Debug)]
-struct CachedConnection {
-    connection: PoolConnection<Postgres>,
-    opened: Instant,
-    since: Instant,
+pub(super) struct CachedConnection {
+    pub(super) connection: PoolConnection<Postgres>,
+    pub(super) opened: Instant,
+    released: Instant,
 }
 
 impl ConnectionCache {
     pub(super) fn new(size: u32) -> Self {
-        let free = Semaphore::new(usize::try_from(size).unwrap_or(Semaphore::MAX_PERMITS));
-        Self { free: Arc::new(free), waiting: Mutex::default() }
+        let permits = Semaphore::new(usize::try_from(size).unwrap_or(Semaphore::MAX_PERMITS));
+        Self { permits: Arc::new(permits), idle: Mutex::default() }
     }
 
-    /// Gives no place any more.
+    /// Closes all idle connections and issues no further permits.
     pub(super) fn close(&self) {
-        self.free.close();
-        drop(self.waiting(mem::take));
+        self.permits.close();
+        drop(self.with_idle(mem::take));
     }
 
-    async fn take(&self) -> sqlx::Result<OwnedSemaphorePermit> {
-        let place = Arc::clone(&self.free).acquire_owned();
-        let place = timeout(ACQUIRE, place).await.map_err(|_| sqlx::Error::PoolTimedOut)?;
-        place.map_err(|_| sqlx::Error::PoolClosed)
+    /// Waits up to [`ACQUIRE`] for a permit.
+    pub(super) async fn acquire_permit(&self) -> sqlx::Result<OwnedSemaphorePermit> {
+        let permit = Arc::clone(&self.permits).acquire_owned();
+        let permit = timeout(ACQUIRE, permit).await.map_err(|_| sqlx::Error::PoolTimedOut)?;
+        permit.map_err(|_| sqlx::Error::PoolClosed)
     }
 
-    fn put(&self, connection: PoolConnection<Postgres>, opened: Instant) {
+    /// Takes the connection that was released last.
+    pub(super) fn pop(&self) -> Option<CachedConnection> {
+        self.with_idle(Vec::pop)
+    }
+
+    /// Stores an intact connection. Drops the oldest idle one if its time is over.
+    pub(super) fn push(&self, connection: PoolConnection<Postgres>, opened: Instant) {
         let now = Instant::now();
-        let done_with = self.waiting(|waiting| {
-            // Asked under the lock: what came in after `close` has emptied it would be waited for without an end.
-            if self.free.is_closed() || LIFE < now - opened {
+        let expired = self.with_idle(|idle| {
+            // Checked under the lock: a connection pushed after `close` would keep sqlx's pool from closing.
+            if self.permits.is_closed() || now - opened > MAX_LIFETIME {
                 return Some(connection);
             }
-            waiting.push(CachedConnection { connection, opened, since: now });
-            let is_idle = waiting.first().is_some_and(|it| IDLE < now - it.since);
-            is_idle.then(|| waiting.remove(0).connection)
+            idle.push(CachedConnection { connection, opened, released: now });
+            let is_expired = idle.first().is_some_and(|oldest| now - oldest.released > IDLE);
+            is_expired.then(|| idle.remove(0).connection)
         });
-        // Not under the lock.
-        drop(done_with);
+        // Dropped after the lock is released: sqlx takes the connection back here.
+        drop(expired);
     }
 
-    fn waiting<T>(&self, look: impl FnOnce(&mut Vec<CachedConnection>) -> T) -> T {
-        // Nothing that runs under it can leave it half done.
-        look(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with_idle<T>(&self, action: impl FnOnce(&mut Vec<CachedConnection>) -> T) -> T {
+        // A panic under the lock leaves the list intact, so a poisoned lock is safe to use.
+        action(&mut self.idle.lock().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-/// A connection on loan.
-#[derive(Debug)]
-pub(super) struct Lease {
-    pub(super) conn: ScopeGuard<Connection, fn(Connection)>,
-    pool: Pool,
-    opened: Instant,
-    place: Option<OwnedSemaphorePermit>,
-}
-
-impl Lease {
-    /// One of the pool, which may have broken since it was used.
-    pub(super) async fn take(pool: &Pool) -> sqlx::Result<Self> {
-        let Some(places) = pool.cache() else {
-            return Ok(Self::of(pool, pool.connections().acquire().await?, Instant::now(), None));
-        };
-        let place = Some(places.take().await?);
-        if let Some(CachedConnection { connection, opened, .. }) = places.waiting(Vec::pop) {
-            return Ok(Self::of(pool, connection, opened, place));
-        }
-        let connection = pool.connections().acquire().await?;
-        Ok(Self::of(pool, connection, Instant::now(), place))
-    }
-
-    /// One that has just answered: those that broke while they waited are closed.
-    pub(super) async fn take_live(pool: &Pool) -> sqlx::Result<Self> {
-        loop {
-            let mut lease = Self::take(pool).await?;
-            if lease.conn.ping().await.is_ok() {
-                return Ok(lease);
-            }
-        }
-    }
-
-    /// One beside those of the pool; it ends with its use.
-    pub(super) async fn outside_pool(pool: &Pool) -> sqlx::Result<Self> {
-        let conn = pool.open_extra().await?;
-        Ok(Self { conn: closing(conn), pool: pool.clone(), opened: Instant::now(), place: None })
-    }
-
-    fn of(
-        pool: &Pool,
-        inner: PoolConnection<Postgres>,
-        opened: Instant,
-        place: Option<OwnedSemaphorePermit>,
-    ) -> Self {
-        let conn = closing(Connection { inner, shared: pool.uses_pooler() });
-        Self { conn, pool: pool.clone(), opened, place }
-    }
-
-    /// Gives the connection back: all that was asked on it was answered.
-    pub(super) fn release(self) {
-        let Connection { inner, .. } = ScopeGuard::into_inner(self.conn);
-        if let (Some(place), Some(places)) = (self.place, self.pool.cache()) {
-            places.put(inner, self.opened);
-            // Not before: whoever has a place must find the connection that belongs to it.
-            drop(place);
-        }
-    }
-}
-
-/// `conn`, which is closed when it is dropped.
-fn closing(conn: Connection) -> ScopeGuard<Connection, fn(Connection)> {
-    scopeguard::guard(conn, |mut conn| conn.close_on_drop())
 }

@@ -1,4 +1,4 @@
-//! What stores speak to.
+//! The connection that stores run their statements on.
 
 use futures_util::{future::BoxFuture, stream::BoxStream};
 use sqlx::{
@@ -8,17 +8,17 @@ use sqlx::{
     postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTypeInfo},
 };
 
-/// A connection for one use. Where sessions are shared it leaves no statement prepared on the server: the next
-/// transaction, which may run on another session, would not find it there, or would find somebody else's.
+/// A borrowed connection. Behind a pooler no statement is prepared under a name: the next transaction may run on
+/// another session, where the name is missing or belongs to another client.
 #[derive(Debug)]
 pub struct Connection {
     pub(super) inner: PoolConnection<Postgres>,
-    pub(super) shared: bool,
+    pub(super) is_shared: bool,
 }
 
 impl Connection {
     pub(super) fn is_shared(&self) -> bool {
-        self.shared
+        self.is_shared
     }
 
     pub(super) async fn ping(&mut self) -> sqlx::Result<()> {
@@ -29,8 +29,8 @@ impl Connection {
         self.inner.close_on_drop();
     }
 
-    fn take<E>(&mut self, query: E) -> (&mut PgConnection, Passing<E>) {
-        (&mut self.inner, Passing { query, shared: self.shared })
+    fn split<E>(&mut self, query: E) -> (&mut PgConnection, Unnamed<E>) {
+        (&mut self.inner, Unnamed { query, is_shared: self.is_shared })
     }
 }
 
@@ -45,7 +45,7 @@ impl<'c> Executor<'c> for &'c mut Connection {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let (inner, query) = self.take(query);
+        let (inner, query) = self.split(query);
         inner.fetch_many(query)
     }
 
@@ -54,7 +54,7 @@ impl<'c> Executor<'c> for &'c mut Connection {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let (inner, query) = self.take(query);
+        let (inner, query) = self.split(query);
         inner.fetch_optional(query)
     }
 
@@ -69,7 +69,7 @@ impl<'c> Executor<'c> for &'c mut Connection {
         self.inner.prepare_with(sql, parameters)
     }
 
-    // Hidden in the documentation, and demanded all the same by the feature `macros`.
+    // Undocumented, but required by the trait under the feature `macros`.
     fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, sqlx::Result<Describe<Postgres>>>
     where
         'c: 'e,
@@ -78,13 +78,13 @@ impl<'c> Executor<'c> for &'c mut Connection {
     }
 }
 
-/// A query on its way through a [`Connection`].
-struct Passing<E> {
+/// A query that is prepared without a name where the session is shared.
+struct Unnamed<E> {
     query: E,
-    shared: bool,
+    is_shared: bool,
 }
 
-impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Passing<E> {
+impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Unnamed<E> {
     fn sql(self) -> SqlStr {
         self.query.sql()
     }
@@ -98,6 +98,6 @@ impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Passing<E> {
     }
 
     fn persistent(&self) -> bool {
-        self.query.persistent() && !self.shared
+        self.query.persistent() && !self.is_shared
     }
 }

@@ -1,4 +1,4 @@
-//! Whether the triggers and functions that hold the invariants are as the migrations left them.
+//! Checks that the triggers and functions of the invariants are as the migrations created them.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ const TRIGGERS: [(&str, &[&str]); 5] = [
     ("brune_session", &["brune_session_keeps_its_settings"]),
 ];
 
-/// The one trigger that runs a function of another name.
+/// The only trigger whose function has another name.
 const NEVER_TRUNCATED: &str = "app_global_setting_audit_is_never_truncated";
 
 /// The functions that run with the rights of their owner (`security definer`).
@@ -49,12 +49,12 @@ const OTHERS: [&str; 4] = [
     "brune_within_a_minute",
 ];
 
-/// A trigger or a function that does not protect what it should.
+/// A trigger or a function that fails to protect an invariant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Defect {
     /// A trigger does not exist, or runs another function.
     #[error(
-        "trigger {trigger} on {table} is missing or runs another function; create it as the migrations do, \
+        "trigger {trigger} on {table} is missing or runs another function; create the trigger as the migrations do, \
          and compare the data with a backup"
     )]
     MissingTrigger {
@@ -75,27 +75,27 @@ pub enum Defect {
         trigger: String,
     },
     /// A function does not exist.
-    #[error("function {0} is missing; create it as the migrations do")]
+    #[error("function {0} is missing; create the function as the migrations do")]
     MissingFunction(String),
-    /// A function resolves names by the path of the session that calls it.
+    /// A function resolves names by the caller's search path.
     #[error(
         "function {function} has no fixed search_path; run `alter function {function} set search_path = {path}`"
     )]
     OpenSearchPath {
         /// Its name and the types of its arguments.
         function: String,
-        /// The path that it should have.
+        /// The expected path.
         path: String,
     },
-    /// A function runs with the rights of its caller, who does not have those it needs.
+    /// A function runs with the insufficient privileges of its caller.
     #[error("function {0} is not a security definer; run `alter function {0} security definer`")]
     NotDefiner(String),
-    /// A security definer function may be called by anybody.
+    /// Every role may call a security definer function.
     #[error(
         "function {0} may be executed by PUBLIC; run `revoke execute on function {0} from public`"
     )]
     PublicDefiner(String),
-    /// A function is owned by another role than the tables are.
+    /// A function and the tables have different owners.
     #[error(
         "function {function} belongs to {owner}, and the tables to {expected}; run \
          `alter function {function} owner to {expected}`"
@@ -110,19 +110,19 @@ pub enum Defect {
     },
 }
 
-/// The triggers and functions of the schema, as they are.
+/// The result of [`inspect`].
 #[derive(Debug, Default)]
 pub struct Inspection {
     /// The number of triggers that this release expects.
     pub triggers: usize,
-    /// The number of functions in the schema that are ours.
+    /// The number of our functions in the schema.
     pub functions: usize,
-    /// Everything that is not as the migrations left it.
+    /// All deviations from the migrations.
     pub defects: Vec<Defect>,
 }
 
-/// Compares the triggers and functions of the schema with those of the migrations. A newer release may have added
-/// some; its functions have to follow the same rules.
+/// Compares the triggers and functions of the schema with the migrations. Functions of a newer release must follow the
+/// same rules.
 pub async fn inspect(pool: &Pool) -> Result<Inspection, TransactionError> {
     let (triggers, functions) = read_with_retry(pool, async |conn| {
         Ok::<_, TransactionError>((store::triggers(conn).await?, store::functions(conn).await?))

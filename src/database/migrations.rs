@@ -1,32 +1,32 @@
-//! Which migrations ran.
+//! The state of the migrations.
 
 use std::collections::HashMap;
 
 use crate::database::{MIGRATOR, Pool, TransactionError, read_with_retry, store};
 
-/// How the database's schema relates to this release's migrations.
+/// The migrations of this release, compared with the database.
 #[derive(Debug, Default)]
 pub struct Migrations {
-    /// How many of this release's ran.
+    /// The number of applied migrations.
     pub applied: usize,
-    /// Those that did not.
+    /// The names of migrations that were not applied yet.
     pub pending: Vec<String>,
-    /// Those that ran with another text.
+    /// The names of migrations that were applied with another text.
     pub altered: Vec<String>,
 }
 
-/// Compares what ran with what this release brings. What a newer release added is not a fault: two releases
-/// run side by side.
+/// Compares the applied migrations with this release. Migrations of a newer release are accepted: two releases run side
+/// by side.
 pub async fn migrations(pool: &Pool) -> Result<Migrations, TransactionError> {
-    let ran = read_with_retry(pool, async |conn| {
+    let applied = read_with_retry(pool, async |conn| {
         Ok::<_, TransactionError>(store::applied_migrations(conn).await?)
     })
     .await?;
-    let ran: HashMap<i64, Vec<u8>> = ran.into_iter().collect();
+    let checksums: HashMap<i64, Vec<u8>> = applied.into_iter().collect();
     let mut state = Migrations::default();
     for migration in MIGRATOR.iter() {
         let name = format!("{} ({})", migration.version, migration.description);
-        match ran.get(&migration.version) {
+        match checksums.get(&migration.version) {
             None => state.pending.push(name),
             Some(checksum) if *checksum != migration.checksum.as_ref() => state.altered.push(name),
             Some(_) => state.applied += 1,

@@ -1,12 +1,12 @@
-//! The database: where it is, how a session on it behaves, and what its schema is.
+//! Connections, transactions, migrations and roles of the Postgres database.
 //!
-//! Nothing here is taken from `PG*` variables or a password file: what the service was told in its
-//! own configuration is all that counts.
+//! `PG*` variables and password files are ignored: only the configuration of the service counts.
 
 mod address;
 mod cache;
 mod connection;
 mod inspect;
+mod lease;
 mod migrations;
 mod pool;
 pub mod roles;
@@ -37,68 +37,66 @@ pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 /// Oldest major version of Postgres that the service runs on.
 pub const OLDEST_MAJOR: u32 = 14;
 
+/// The longest wait for a free connection.
 const ACQUIRE: Duration = Duration::from_secs(3);
 
-/// What a session never waits longer for, whoever forgot to set a limit of their own.
+/// Time limits of every session, for statements that set none of their own.
 const LIMITS: [(&str, &str); 3] = [
     ("lock_timeout", "3s"),
     ("statement_timeout", "5s"),
     ("idle_in_transaction_session_timeout", "10s"),
 ];
 
-/// Why there is no database to work with.
+/// The database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The database URL says too little, too much, or nothing that can be read; its text is not
-    /// repeated, because it may hold a password.
+    /// The database URL is invalid. The message never contains the URL, which may hold a password.
     #[error("the database URL {0}")]
     Address(AddressError),
-    /// The driver takes `PGOPTIONS` from the environment, and its interface cannot take them out
-    /// again.
+    /// The driver reads `PGOPTIONS` from the environment and offers no way to drop them.
     #[error("PGOPTIONS is set in the environment and would change every session; unset it")]
     ForeignOptions,
-    /// Nobody answers there, or not to us.
+    /// The connection was refused or failed.
     #[error("cannot connect to the database at {target}; is it running, and may this user log in?")]
     Unreachable {
         /// Host, port and database.
         target: String,
-        /// What the driver or the server said.
+        /// The error of the driver or the server.
         source: sqlx::Error,
     },
-    /// Something accepted the connection, or nothing refused it, and then silence.
+    /// The server did not answer in time.
     #[error("the database at {target} did not answer within {} s", startup_check::LIMIT.as_secs())]
     Silent {
         /// Host, port and database.
         target: String,
     },
-    /// A pooler is in between that was not told of: it refuses what every session of the service is started
-    /// with, or drops it in silence.
+    /// An undeclared pooler rejects the session limits, or drops them silently.
     #[error(
-        "the database at {target} is behind a pooler, which does not let a session's limits through; set \
-         BRUNE_DB_POOLER=transaction, or name the server itself"
+        "the database at {target} is behind a pooler that drops session limits; set \
+         BRUNE_DB_POOLER=transaction, or connect to the server directly"
     )]
     Pooled {
         /// Host, port and database.
         target: String,
-        /// What the pooler said, if it said something.
+        /// The pooler's error, if it sent one.
         source: Option<sqlx::Error>,
     },
-    /// The way around the pooler ends somewhere else.
+    /// The direct URL and the pooler lead to different servers or databases.
     #[error(
-        "DATABASE_DIRECT_URL leads to {target}, which is not the server and database behind the pooler (or \
-         was started again this moment); name the one that the pooler leads to"
+        "DATABASE_DIRECT_URL leads to {target}, which is not the server and database behind the pooler (or was just \
+         restarted); set it to the server behind the pooler"
     )]
     Elsewhere {
         /// Host, port and database.
         target: String,
     },
-    /// A replica: it would serve what is out of date and refuse every change.
-    #[error("the database at {target} is in recovery (a replica); name the primary")]
+    /// The server is a replica, which would serve stale settings and reject every change.
+    #[error("the database at {target} is in recovery (a replica); connect to the primary")]
     InRecovery {
         /// Host, port and database.
         target: String,
     },
-    /// The server lacks what the schema uses.
+    /// The server is older than the schema needs.
     #[error("the database at {target} is Postgres {found}; {OLDEST_MAJOR} or newer is needed")]
     TooOld {
         /// Host, port and database.
@@ -108,8 +106,8 @@ pub enum Error {
     },
 }
 
-/// Connects without the limits of a request, for migrations, which may rewrite a table, as the owner of the schema if
-/// this role may. `None` where a pooler is all there is.
+/// Connects without time limits, for migrations, which may rewrite a table. Acts as the owner of the schema if the
+/// login may. Returns `None` if only a pooler is reachable.
 ///
 /// # Errors
 /// The server cannot be reached.
@@ -119,7 +117,7 @@ pub async fn unlimited_owner(pool: &Pool) -> sqlx::Result<Option<PgConnection>> 
     Ok(Some(connection))
 }
 
-/// Connects without the limits of a request. `None` where a pooler is all there is.
+/// Connects without time limits. Returns `None` if only a pooler is reachable.
 ///
 /// # Errors
 /// The server cannot be reached.

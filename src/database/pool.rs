@@ -1,4 +1,4 @@
-//! The connections to the database, and what stands between them and the server.
+//! The connection pool, and the topology between the service and the server.
 
 use std::sync::Arc;
 
@@ -9,97 +9,103 @@ use sqlx::{
 
 use super::{ACQUIRE, Connection, Error, LIMITS, cache::ConnectionCache, startup_check, store};
 
-/// What stands between the service and the server.
+/// The way from the service to the server.
 #[derive(Debug, Clone)]
 pub enum Topology {
-    /// Nothing: a connection is a session on the server.
+    /// No pooler: each connection is a session on the server.
     Direct,
-    /// A pooler that hands out sessions for a transaction each. Nothing may be left on one: no prepared
-    /// statement, no setting, no lock, no `LISTEN`.
+    /// A pooler in transaction mode: each transaction may run on another session. Nothing may outlive a transaction:
+    /// no prepared statement, no setting, no lock, no `LISTEN`.
     Pooler {
-        /// Past it, to the server itself, for what cannot do without a session.
-        around: Option<Box<PgConnectOptions>>,
+        /// Options for a direct connection to the server, for work that needs a session.
+        direct: Option<Box<PgConnectOptions>>,
     },
 }
 
-/// The connections of this process.
+/// The connection pool of this process. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Pool(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     connections: PgPool,
-    reach: Topology,
-    /// Where connections wait for their next use; none where the driver's pool is somebody else's as well.
+    topology: Topology,
+    /// `None` where sqlx's pool has other users.
     cache: Option<ConnectionCache>,
 }
 
-/// Connections that are sessions of their own, of a pool that others use too.
+/// Wraps a pool that has other users; each connection must be a session of its own.
 impl From<PgPool> for Pool {
     fn from(connections: PgPool) -> Self {
-        Self(Arc::new(Inner { connections, reach: Topology::Direct, cache: None }))
+        Self(Arc::new(Inner { connections, topology: Topology::Direct, cache: None }))
     }
 }
 
 impl Pool {
-    /// At most `size` connections, after one has shown that the server is there, new enough and no replica:
-    /// a pool alone retries in silence and then says only that it timed out.
+    /// Opens a pool of at most `size` connections, after checking with one connection that the server is reachable, new
+    /// enough and no replica. A pool alone would retry silently and then report only a timeout.
+    ///
+    /// # Errors
+    /// See [`Error`].
     pub async fn open(
         options: PgConnectOptions,
-        reach: Topology,
+        topology: Topology,
         size: u32,
     ) -> Result<Self, Error> {
-        let (options, reach) = match reach {
+        let (options, topology) = match topology {
             Topology::Direct => (session(options), Topology::Direct),
-            Topology::Pooler { around } => {
-                let around = around.map(|it| Box::new(session(*it)));
-                (borrowed(options), Topology::Pooler { around })
+            Topology::Pooler { direct } => {
+                let direct = direct.map(|options| Box::new(session(*options)));
+                (pooled(options), Topology::Pooler { direct })
             }
         };
-        let server = startup_check::connection(&options, matches!(reach, Topology::Direct)).await?;
-        if let Topology::Pooler { around: Some(around) } = &reach
-            && startup_check::connection(around, true).await? != server
+        let server =
+            startup_check::connection(&options, matches!(topology, Topology::Direct)).await?;
+        if let Topology::Pooler { direct: Some(direct) } = &topology
+            && startup_check::connection(direct, true).await? != server
         {
-            return Err(Error::Elsewhere { target: startup_check::target(around) });
+            return Err(Error::Elsewhere { target: startup_check::target(direct) });
         }
         let pool = PgPoolOptions::new()
             .max_connections(size)
             .acquire_timeout(ACQUIRE)
-            // One round trip less per use; what finds a dead connection retries before COMMIT anyway.
+            // Saves a round trip per use; a dead connection is noticed and retried before COMMIT anyway.
             .test_before_acquire(false);
-        let pool = match reach {
-            Topology::Direct => pool.after_connect(|it, _| Box::pin(store::refuse_recovery(it))),
-            // What a transaction runs on is known when it begins, and no sooner.
+        let pool = match topology {
+            Topology::Direct => {
+                pool.after_connect(|conn, _| Box::pin(store::refuse_recovery(conn)))
+            }
+            // The session of a transaction is known only when the transaction begins.
             Topology::Pooler { .. } => pool,
         };
         let connections = pool.connect_lazy_with(options);
         let places = Some(ConnectionCache::new(size));
-        Ok(Self(Arc::new(Inner { connections, reach, cache: places })))
+        Ok(Self(Arc::new(Inner { connections, topology, cache: places })))
     }
 
-    /// Whether what runs outside a transaction may run on any session, and leave something on it.
+    /// Whether a pooler is in between, so that a statement outside of a transaction may run on any session.
     #[must_use]
     pub fn uses_pooler(&self) -> bool {
-        matches!(self.0.reach, Topology::Pooler { .. })
+        matches!(self.0.topology, Topology::Pooler { .. })
     }
 
-    /// How to open a session that is nobody else's; `None` where a pooler is all there is.
+    /// Returns the options of a session of its own, or `None` if only a pooler is reachable.
     #[must_use]
     pub fn session_options(&self) -> Option<PgConnectOptions> {
-        match &self.0.reach {
+        match &self.0.topology {
             Topology::Direct => Some(self.0.connections.connect_options().as_ref().clone()),
-            Topology::Pooler { around } => around.as_deref().cloned(),
+            Topology::Pooler { direct } => direct.as_deref().cloned(),
         }
     }
 
-    /// The driver's own, for whoever speaks to the database beside the service, and may find all connections lent;
-    /// of sessions that are shared, not safe to use outside a transaction.
+    /// Returns sqlx's pool, for code that does not go through the cache and may find all connections in use. Behind a
+    /// pooler a statement outside of a transaction is not safe.
     #[must_use]
     pub fn connections(&self) -> &PgPool {
         &self.0.connections
     }
 
-    /// Ends every connection, once it is back.
+    /// Closes every connection as soon as it is released.
     pub async fn close(&self) {
         if let Some(places) = &self.0.cache {
             places.close();
@@ -111,28 +117,28 @@ impl Pool {
         self.0.cache.as_ref()
     }
 
-    /// A connection beside the others, which takes none from the requests and ends when it is dropped.
+    /// Opens a connection outside of the pool, which takes none from requests and closes when dropped.
     pub(super) async fn open_extra(&self) -> sqlx::Result<Connection> {
         let session = self.session_options();
-        let shared = session.is_none();
+        let is_shared = session.is_none();
         let options =
             session.unwrap_or_else(|| self.0.connections.connect_options().as_ref().clone());
-        Ok(Connection { inner: alone(options).await?.acquire().await?, shared })
+        Ok(Connection { inner: single(options).await?.acquire().await?, is_shared })
     }
 }
 
-/// A pool of one connection, for what must not take one from the requests.
-pub(super) async fn alone(options: PgConnectOptions) -> sqlx::Result<PgPool> {
+/// Opens a pool of one connection, for work that must not take one from requests.
+pub(super) async fn single(options: PgConnectOptions) -> sqlx::Result<PgPool> {
     PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE).connect_with(options).await
 }
 
-/// `options` with what every session of the service has: its name, and limits on what it waits for.
+/// Adds the application name and the time limits of every session of the service.
 #[must_use]
 pub fn session(options: PgConnectOptions) -> PgConnectOptions {
     options.application_name("brune").options(LIMITS)
 }
 
-/// `options` without what poolers refuse: the limits are set in each transaction.
-fn borrowed(options: PgConnectOptions) -> PgConnectOptions {
+/// Leaves out the parameters that poolers reject; each transaction sets the limits itself.
+fn pooled(options: PgConnectOptions) -> PgConnectOptions {
     options.application_name("brune").extra_float_digits(None)
 }

@@ -1,32 +1,32 @@
-//! What an error of the database means for the work that met it, by its SQLSTATE.
+//! Classifies database errors by SQLSTATE.
 
-/// Who has to do something about an error.
+/// The reaction to an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
-    /// Nobody: it passes, and the same work may be tried again at once.
+    /// Retry: the error passes by itself.
     Transient,
-    /// The operator of the database: until then nothing like it can be stored.
+    /// An operator has to act before a retry can succeed.
     Operator,
-    /// The developers of the service: a statement is wrong, or a rule of the schema was broken.
+    /// A bug of the service: a wrong statement, or a violated constraint.
     Bug,
 }
 
 /// Classifies the SQLSTATE `code` (appendix A of the Postgres manual).
 pub(super) fn classify(code: &str) -> Class {
     match code {
-        // Serialization failure, deadlock, a standby, a time limit, a lock, too many connections, a database that is
-        // being replaced or takes no connections.
+        // Serialization failure, deadlock, read-only standby, statement timeout, lock timeout, too many connections, a
+        // database that is being replaced or accepts no connections.
         "40001" | "40P01" | "25006" | "57014" | "55P03" | "53300" | "3D000" | "55000" => {
             Class::Transient
         }
-        // A right that is missing; an error that a trigger raises. The service's own triggers use other codes, but for
-        // what the service never does.
+        // A missing privilege; an error raised by a trigger. Our own triggers use other codes for everything that the
+        // service does.
         "42501" | "P0001" => Class::Operator,
         _ => match code.get(..2) {
-            // Connections; not being let in, as while a password is changed; shutdown.
+            // Connection errors; rejected logins, as while a password is changed; shutdown.
             Some("08" | "28") => Class::Transient,
             Some("57") if code.starts_with("57P") => Class::Transient,
-            // Disk, memory and configured limits; files of the server; its own faults, and corrupted data.
+            // Disk, memory and configured limits; I/O errors; internal errors and corrupted data.
             Some("53" | "58" | "XX") => Class::Operator,
             _ => Class::Bug,
         },

@@ -1,4 +1,4 @@
-//! The first connection: whether the server is there, and what the service needs.
+//! The check of the server at startup: reachable, new enough, no replica, no undeclared pooler.
 
 use std::time::Duration;
 
@@ -7,10 +7,11 @@ use tokio::time::timeout;
 
 use super::{Error, OLDEST_MAJOR, address, store};
 
+/// Time limit of the check.
 pub(super) const LIMIT: Duration = Duration::from_secs(5);
 
-/// Connects once, with `options` that set limits on the session where it `is_own`; returns what tells the server
-/// and the database from others.
+/// Connects once and checks the server. With `is_own`, also that the session kept the limits in `options`. Returns a
+/// name that identifies the server and the database.
 pub(super) async fn connection(options: &PgConnectOptions, is_own: bool) -> Result<String, Error> {
     match timeout(LIMIT, examine(options, is_own)).await {
         Ok(outcome) => outcome,
@@ -20,38 +21,39 @@ pub(super) async fn connection(options: &PgConnectOptions, is_own: bool) -> Resu
 
 async fn examine(options: &PgConnectOptions, is_own: bool) -> Result<String, Error> {
     address::refuse_foreign_options()?;
-    let refused = |source| {
+    let to_error = |source| {
         let target = target(options);
-        if is_by_pooler(&source) {
+        if is_pooler_rejection(&source) {
             Error::Pooled { target, source: Some(source) }
         } else {
             Error::Unreachable { target, source }
         }
     };
-    let mut connection = PgConnection::connect_with(options).await.map_err(refused)?;
-    let found = connection.server_version_num().unwrap_or_default() / 10_000;
-    if found < OLDEST_MAJOR {
-        return Err(Error::TooOld { target: target(options), found });
+    let mut connection = PgConnection::connect_with(options).await.map_err(to_error)?;
+    let major = connection.server_version_num().unwrap_or_default() / 10_000;
+    if major < OLDEST_MAJOR {
+        return Err(Error::TooOld { target: target(options), found: major });
     }
-    let server = store::server(&mut connection).await.map_err(refused)?;
+    let server = store::server(&mut connection).await.map_err(to_error)?;
     if server.is_in_recovery {
         return Err(Error::InRecovery { target: target(options) });
     }
     if is_own && !server.has_limits {
         return Err(Error::Pooled { target: target(options), source: None });
     }
-    connection.close().await.map_err(refused)?;
+    connection.close().await.map_err(to_error)?;
     Ok(server.name)
 }
 
-/// Whether a pooler refuses what a server takes: settings of the session, in its first message.
-fn is_by_pooler(err: &sqlx::Error) -> bool {
-    err.as_database_error().is_some_and(|it| {
-        it.code().is_some_and(|code| code == "08P01") && it.message().contains("startup parameter")
+/// Whether a pooler rejected session settings in the startup message, which a server accepts.
+fn is_pooler_rejection(err: &sqlx::Error) -> bool {
+    err.as_database_error().is_some_and(|error| {
+        let is_protocol_violation = error.code().is_some_and(|code| code == "08P01");
+        is_protocol_violation && error.message().contains("startup parameter")
     })
 }
 
-/// Where `options` lead, without what is secret in them.
+/// Describes the target of `options` without its secrets.
 pub(super) fn target(options: &PgConnectOptions) -> String {
     let database = options.get_database().unwrap_or_default();
     match options.get_socket() {

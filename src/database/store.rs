@@ -1,4 +1,4 @@
-//! SQL about the server itself.
+//! SQL about the server and its catalogs.
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
@@ -7,17 +7,17 @@ use super::{
     roles::{FUNCTION_PREFIXES, OWNER},
 };
 
-/// What there is to know of a server before it is used.
+/// Facts about a server that are checked before its use.
 pub(super) struct Server {
-    /// Tells it and the database from others.
+    /// Identifies the server and the database.
     pub(super) name: String,
-    /// Whether it is a replica, or still replaying its log.
+    /// Whether the server is a replica, or still replaying its log.
     pub(super) is_in_recovery: bool,
     /// Whether the session has the limits of [`session`](super::session).
     pub(super) has_limits: bool,
 }
 
-/// Unprepared, because a pooler may be in between.
+/// Reads the facts with an unprepared statement, because a pooler may be in between.
 pub(super) async fn server(connection: &mut PgConnection) -> Result<Server, sqlx::Error> {
     let row = sqlx::raw_sql(
         "select pg_is_in_recovery(), current_setting('lock_timeout'),
@@ -32,20 +32,20 @@ pub(super) async fn server(connection: &mut PgConnection) -> Result<Server, sqlx
     })
 }
 
-/// During a failover a proxy may hand out a replica: it must not get into the pool.
+/// Fails on a replica, which a proxy may hand out during a failover.
 pub(super) async fn refuse_recovery(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let recovers = sqlx::query_scalar("select pg_is_in_recovery()").fetch_one(connection).await?;
-    unless(recovers)
+    fail_if_in_recovery(recovers)
 }
 
-fn unless(is_in_recovery: bool) -> Result<(), sqlx::Error> {
+fn fail_if_in_recovery(is_in_recovery: bool) -> Result<(), sqlx::Error> {
     if is_in_recovery {
         return Err(sqlx::Error::Configuration("the server is in recovery (a replica)".into()));
     }
     Ok(())
 }
 
-/// Begins a transaction as `begin` says, with the service's limits.
+/// Begins a transaction with the statement `begin` under the session's time limits.
 pub(super) async fn begin(
     connection: &mut Connection,
     begin: &'static str,
@@ -57,8 +57,8 @@ pub(super) async fn begin(
     Ok(())
 }
 
-/// Begins a transaction on a session of which nothing is known, and no replica; its limits are the service's, or
-/// there are none. All in one message.
+/// Begins a transaction on a session in an unknown state, in one round trip. Sets the time limits, or lifts them
+/// unless `limited`, and fails on a replica.
 pub(super) async fn begin_anywhere(
     connection: &mut Connection,
     begin: &'static str,
@@ -69,10 +69,10 @@ pub(super) async fn begin_anywhere(
     let limits = LIMITS.map(limit).join("; ");
     let message = format!("{begin}; {limits}; select pg_is_in_recovery()");
     let row = sqlx::raw_sql(AssertSqlSafe(message)).fetch_one(connection).await?;
-    unless(row.try_get(0)?)
+    fail_if_in_recovery(row.try_get(0)?)
 }
 
-/// Lifts the limits of [`session`](super::session).
+/// Lifts the time limits of [`session`](super::session).
 pub(super) async fn lift_limits(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(
         "set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = 0",
@@ -82,8 +82,8 @@ pub(super) async fn lift_limits(connection: &mut PgConnection) -> Result<(), sql
     Ok(())
 }
 
-/// Goes on as the owner of the schema, so that what is created belongs to it; as itself where there is no such role,
-/// or the connected one is no member of it.
+/// Switches to the role that owns the schema, so that new objects belong to the owner. Does nothing without such a
+/// role or without membership in it.
 pub(super) async fn become_owner(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let query = "select quote_ident(rolname) from pg_roles
         where rolname = coalesce((select pg_get_userbyid(relowner) from pg_class
@@ -96,20 +96,20 @@ pub(super) async fn become_owner(connection: &mut PgConnection) -> Result<(), sq
     let owner: Option<String> =
         sqlx::query_scalar(query).bind(OWNER).fetch_optional(&mut *connection).await?;
     if let Some(owner) = owner {
-        // A name cannot be a parameter; the server has quoted this one.
+        // A role name cannot be a parameter; the query above has quoted it.
         sqlx::raw_sql(AssertSqlSafe(format!("set role {owner}"))).execute(connection).await?;
     }
     Ok(())
 }
 
-/// The migrations that ran, with the checksums of their texts; none before the first.
+/// Returns version and checksum of each applied migration.
 pub(super) async fn applied_migrations(
     connection: &mut Connection,
 ) -> Result<Vec<(i64, Vec<u8>)>, sqlx::Error> {
-    let there: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")
+    let exists: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")
         .fetch_one(&mut *connection)
         .await?;
-    if !there {
+    if !exists {
         return Ok(Vec::new());
     }
     sqlx::query_as("select version, checksum from _sqlx_migrations where success")

@@ -1,4 +1,5 @@
-//! One transaction under one deadline, whose end is never in doubt without saying so.
+//! A transaction with a deadline. If COMMIT was sent but not acknowledged, it fails with
+//! [`OutcomeUnknown`](TransactionError::OutcomeUnknown).
 
 use std::{error::Error as _, future::Future, time::Duration};
 
@@ -7,67 +8,67 @@ use tokio::time::{self, Instant, error::Elapsed};
 
 use crate::database::{
     Connection, Pool,
-    cache::Lease,
+    lease::Lease,
     sqlstate::{Class, classify},
     store,
 };
 
-/// How long a use case may take in the database, its commit included; shorter than a request's deadline,
-/// so that the answer is this module's and not a cut connection.
+/// The standard deadline of a use case, COMMIT included. Shorter than a request's deadline, so that the caller gets
+/// this module's error and not a closed connection.
 const LIMIT: Duration = Duration::from_secs(4);
 
-/// How the database let a use case down.
+/// A failed statement or transaction.
 #[derive(Debug, thiserror::Error)]
 pub enum TransactionError {
-    /// It is away, busy, or took too long; nothing was stored.
+    /// The database is unreachable, overloaded or too slow. Nothing was stored.
     #[error("the database is not available")]
     Unavailable(#[source] sqlx::Error),
-    /// It cannot do this until an operator acts: its disk is full, the role lacks a right, a trigger of somebody
-    /// else raises an error. Nothing was stored.
+    /// An operator has to act: the disk is full, a privilege is missing, a trigger of somebody else raises an error.
+    /// Nothing was stored.
     #[error("the database rejected the statement until an operator intervenes")]
     Blocked(#[source] sqlx::Error),
-    /// The audit trail did not take the entry of a change, so nothing was stored.
+    /// The audit entry of a change was rejected, so nothing was stored.
     #[error("the audit entry could not be inserted")]
     Unrecorded(#[source] sqlx::Error),
-    /// The commit was sent and its answer never came: stored or not, nobody knows.
+    /// COMMIT was sent and not acknowledged: the change may or may not be stored.
     #[error("the database did not say whether the change was committed")]
     OutcomeUnknown(#[source] sqlx::Error),
-    /// It refused what should have been right.
+    /// A bug: the statement is wrong, or violates a constraint that should hold.
     #[error("the database refused a statement")]
     Refused(#[source] sqlx::Error),
 }
 
 impl TransactionError {
-    /// The failure of a statement that writes to the audit trail: a change without its entry is not stored.
+    /// Classifies an error of an insert into the audit trail: a change without its entry is never stored.
     #[must_use]
     pub fn from_audit_insert(err: sqlx::Error) -> Self {
-        if is_not_now(&err) { Self::Unavailable(err) } else { Self::Unrecorded(err) }
+        if is_unavailable(&err) { Self::Unavailable(err) } else { Self::Unrecorded(err) }
     }
 
-    /// Whether the same work may pass when it is tried again: only what is known not to be stored.
+    /// Whether a retry may succeed and nothing was stored.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unavailable(source) => !is_given_up(source),
+            Self::Unavailable(source) => !is_timeout(source),
             Self::OutcomeUnknown(_) | Self::Refused(_) | Self::Blocked(_) | Self::Unrecorded(_) => {
                 false
             }
         }
     }
 
-    /// Whether nobody knows if the work was stored.
+    /// Whether the change may or may not be stored.
     #[must_use]
     pub fn is_outcome_unknown(&self) -> bool {
         matches!(self, Self::OutcomeUnknown(_))
     }
 
-    /// Whether the same work may pass when it is tried again, stored or not: for work that finds out which.
+    /// Whether a retry may succeed, for work that first finds out whether the attempt before was stored.
     #[must_use]
     pub fn is_transient_or_outcome_unknown(&self) -> bool {
         self.is_transient() || self.is_outcome_unknown()
     }
 
-    /// The name of the constraint that was broken, if one was.
+    /// Returns the name of the violated constraint.
     #[must_use]
     pub fn constraint(&self) -> Option<&str> {
         let source = self.source()?.downcast_ref::<sqlx::Error>()?;
@@ -77,9 +78,9 @@ impl TransactionError {
 
 impl From<sqlx::Error> for TransactionError {
     fn from(err: sqlx::Error) -> Self {
-        if is_not_now(&err) {
+        if is_unavailable(&err) {
             Self::Unavailable(err)
-        } else if is_lasting(&err) {
+        } else if needs_operator(&err) {
             Self::Blocked(err)
         } else {
             Self::Refused(err)
@@ -87,8 +88,7 @@ impl From<sqlx::Error> for TransactionError {
     }
 }
 
-/// Whether the database could not be reached or asked for patience.
-fn is_not_now(err: &sqlx::Error) -> bool {
+fn is_unavailable(err: &sqlx::Error) -> bool {
     use sqlx::Error as E;
     match err {
         E::Io(_)
@@ -104,73 +104,72 @@ fn is_not_now(err: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether nothing like it passes until an operator acts.
-fn is_lasting(err: &sqlx::Error) -> bool {
+fn needs_operator(err: &sqlx::Error) -> bool {
     let code = err.as_database_error().and_then(sqlx::error::DatabaseError::code);
     code.is_some_and(|code| classify(&code) == Class::Operator)
 }
 
-/// Whether the time there was went into waiting already.
-fn is_given_up(err: &sqlx::Error) -> bool {
+/// Whether the deadline was spent on waiting, so that no time is left for a retry.
+fn is_timeout(err: &sqlx::Error) -> bool {
     matches!(err, sqlx::Error::PoolTimedOut)
 }
 
-/// Whether what `err` stands for is the database's absence, and may be over.
-fn is_passing(err: &(dyn std::error::Error + 'static)) -> bool {
+/// Whether the cause of `err` is a lost connection or another transient state of the server.
+fn is_retryable(err: &(dyn std::error::Error + 'static)) -> bool {
     match err.downcast_ref::<sqlx::Error>() {
-        Some(cause) => is_not_now(cause) && !is_given_up(cause),
-        None => err.source().is_some_and(is_passing),
+        Some(cause) => is_unavailable(cause) && !is_timeout(cause),
+        None => err.source().is_some_and(is_retryable),
     }
 }
 
-/// When a use case must be through with the database.
+/// The instant at which a use case gives up on the database.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline(Instant);
 
 impl Deadline {
-    /// The usual one, from now.
+    /// The standard deadline, from now.
     #[must_use]
     pub fn standard() -> Self {
         Self(Instant::now() + LIMIT)
     }
 
-    /// None that anybody lives to see.
-    fn never() -> Self {
+    /// A deadline in a year, for work without a limit.
+    fn unlimited() -> Self {
         Self(Instant::now() + Duration::from_hours(24 * 365))
     }
 
-    /// What `step` returns, unless the deadline comes first. Boxed: a step is a round trip away from being
-    /// done, and the futures of those who wait for it stay small.
+    /// Runs `step` until the deadline. Boxed, because a step is a network round trip anyway and the futures of the
+    /// callers stay small.
     pub fn within<T, E: From<TransactionError>>(
         self,
         step: impl Future<Output = Result<T, E>>,
     ) -> impl Future<Output = Result<T, E>> {
         let step = Box::pin(step);
-        async move { time::timeout_at(self.0, step).await.unwrap_or_else(|_| Err(late().into())) }
+        async move { time::timeout_at(self.0, step).await.unwrap_or_else(|_| Err(timed_out().into())) }
     }
 }
 
-fn late() -> TransactionError {
+fn timed_out() -> TransactionError {
     TransactionError::Unavailable(sqlx::Error::PoolTimedOut)
 }
 
-/// What `read` returns, on a connection of the pool and within the usual deadline. Given up, the connection
-/// is closed: a statement may still be running on it, or never be answered at all. A connection that broke
-/// is not the end of it: what only looks may look again, and so may a statement that does no more when repeated.
+/// Runs `read` on a pooled connection within the standard deadline, and again if the connection broke.
+///
+/// `read` must be safe to repeat. A connection that missed the deadline is closed: its statement may still run.
 pub async fn read_with_retry<T, E: From<TransactionError> + std::error::Error + 'static>(
     pool: &Pool,
     read: impl AsyncFnOnce(&mut Connection) -> Result<T, E> + Clone,
 ) -> Result<T, E> {
     let deadline = Deadline::standard();
-    let mut attempts = Retry::until(deadline);
-    let mut found = deadline.within(read_once(pool, deadline, false, read.clone())).await;
-    while found.as_ref().is_err_and(|err| is_passing(err)) && attempts.next().await {
-        found = deadline.within(read_once(pool, deadline, true, read.clone())).await;
+    let mut retry = Retry::until(deadline);
+    let mut result = deadline.within(read_once(pool, deadline, false, read.clone())).await;
+    while result.as_ref().is_err_and(|err| is_retryable(err)) && retry.next().await {
+        result = deadline.within(read_once(pool, deadline, true, read.clone())).await;
     }
-    found
+    result
 }
 
-/// What `read` returns, on a connection that has just answered if it must be `live`.
+/// Runs `read` once; with `live`, on a connection that has answered a ping.
 async fn read_once<T, E: From<TransactionError>>(
     pool: &Pool,
     deadline: Deadline,
@@ -180,29 +179,29 @@ async fn read_once<T, E: From<TransactionError>>(
     if pool.uses_pooler() {
         return in_transaction(pool, deadline, read).await;
     }
-    let taken = if live { Lease::take_live(pool).await } else { Lease::take(pool).await };
-    let mut lease = taken.map_err(TransactionError::from)?;
-    let found = read(&mut lease.conn).await;
-    // What failed may have left the connection broken: rather a new one.
-    if found.is_ok() {
+    let lease = if live { Lease::acquire_live(pool).await } else { Lease::acquire(pool).await };
+    let mut lease = lease.map_err(TransactionError::from)?;
+    let result = read(&mut lease.conn).await;
+    // After an error the connection may be broken, so it is closed instead of released.
+    if result.is_ok() {
         lease.release();
     }
-    found
+    result
 }
 
-/// What `step` returns, in a transaction of its own: where sessions are shared, a statement is safe in nothing less.
+/// Runs `step` in a transaction: behind a pooler a statement outside of one may run on any session.
 async fn in_transaction<T, E: From<TransactionError>>(
     pool: &Pool,
     deadline: Deadline,
     step: impl AsyncFnOnce(&mut Connection) -> Result<T, E>,
 ) -> Result<T, E> {
-    let mut work = Transaction::begin(pool, deadline).await?;
-    let done = deadline.within(step(work.conn())).await;
-    work.finish(done, OnSuccess::Commit).await
+    let mut transaction = Transaction::begin(pool, deadline).await?;
+    let result = deadline.within(step(transaction.conn())).await;
+    transaction.finish(result, OnSuccess::Commit).await
 }
 
-/// What `statement` returns, one that commits by itself. When no answer to it comes, nobody knows whether
-/// it was stored, and the connection is closed.
+/// Runs one statement that commits by itself. Without a reply it fails with
+/// [`OutcomeUnknown`](TransactionError::OutcomeUnknown), and the connection is closed.
 pub async fn execute_autocommit<T>(
     pool: &Pool,
     deadline: Deadline,
@@ -212,39 +211,38 @@ pub async fn execute_autocommit<T>(
         let step = async |conn: &mut Connection| Ok(statement(conn).await?);
         return in_transaction(pool, deadline, step).await;
     }
-    let taken = async { Lease::take(pool).await.map_err(TransactionError::from) };
-    let mut lease = deadline.within(taken).await?;
-    let answer = time::timeout_at(deadline.0, Box::pin(statement(&mut lease.conn))).await;
-    let outcome = outcome(answer);
-    // Refused is answered as well; away is not, when it is the server that goes.
+    let lease = async { Lease::acquire(pool).await.map_err(TransactionError::from) };
+    let mut lease = deadline.within(lease).await?;
+    let reply = time::timeout_at(deadline.0, Box::pin(statement(&mut lease.conn))).await;
+    let outcome = outcome_of(reply);
+    // A rejected statement was answered, so the connection is intact; after a shutdown notice it is not.
     if matches!(outcome, Ok(_) | Err(TransactionError::Refused(_) | TransactionError::Blocked(_))) {
         lease.release();
     }
     outcome
 }
 
-/// What is known of a commit from the answer to it.
-fn outcome<T>(answer: Result<sqlx::Result<T>, Elapsed>) -> Result<T, TransactionError> {
-    match answer {
-        Ok(Ok(done)) => Ok(done),
-        // The server itself said that nothing is left of it.
+/// Decides from the server's reply whether a commit happened.
+fn outcome_of<T>(reply: Result<sqlx::Result<T>, Elapsed>) -> Result<T, TransactionError> {
+    match reply {
+        Ok(Ok(value)) => Ok(value),
+        // An error that the server itself reported means that it rolled back.
         Ok(Err(err)) if err.as_database_error().is_some() => Err(err.into()),
         Ok(Err(err)) => Err(TransactionError::OutcomeUnknown(err)),
         Err(_) => Err(TransactionError::OutcomeUnknown(sqlx::Error::PoolTimedOut)),
     }
 }
 
-/// How a transaction ends when nothing is wrong.
+/// How a successful transaction ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnSuccess {
-    /// What was done is kept.
+    /// Keeps the changes.
     Commit,
-    /// It was only tried.
+    /// Discards the changes: a dry run.
     Rollback,
 }
 
-/// A transaction on a connection of its own. Dropped before its end, it closes the connection: what is half
-/// done must not be used again.
+/// An open transaction. Dropping closes the connection, so that no half-done work is ever committed by the next user.
 #[derive(Debug)]
 pub struct Transaction {
     lease: Lease,
@@ -257,17 +255,16 @@ impl Transaction {
         Self::begin_with(pool, deadline, "begin").await
     }
 
-    /// Begins a transaction that sees one state of the database and changes nothing.
+    /// Begins a read-only transaction on one snapshot of the database.
     pub async fn begin_reading(pool: &Pool, deadline: Deadline) -> Result<Self, TransactionError> {
         Self::begin_with(pool, deadline, "begin isolation level repeatable read, read only").await
     }
 
-    /// Begins a transaction on a connection of its own, without the limits of a request: for what reads or
-    /// writes everything there is.
+    /// Begins a transaction on an extra connection without time limits, for work on whole tables.
     pub async fn begin_unlimited(pool: &Pool) -> Result<Self, TransactionError> {
         let mut lease = Lease::outside_pool(pool).await?;
         store::begin_anywhere(&mut lease.conn, "begin", false).await?;
-        Ok(Self { lease, deadline: Deadline::never() })
+        Ok(Self { lease, deadline: Deadline::unlimited() })
     }
 
     async fn begin_with(
@@ -275,15 +272,15 @@ impl Transaction {
         deadline: Deadline,
         begin: &'static str,
     ) -> Result<Self, TransactionError> {
-        let taken =
-            deadline.within::<_, TransactionError>(async { Ok(Lease::take(pool).await?) }).await?;
-        match Self::begin_on(taken, deadline, begin).await {
-            // The server was started again since this connection was used; so it is with the others.
+        let lease = async { Lease::acquire(pool).await.map_err(TransactionError::from) };
+        match Self::begin_on(deadline.within(lease).await?, deadline, begin).await {
+            // The server was restarted since this connection was used, so the other cached ones are broken too.
             Err(TransactionError::Unavailable(sqlx::Error::Io(_))) => {
-                let live = async { Lease::take_live(pool).await.map_err(TransactionError::from) };
+                let live =
+                    async { Lease::acquire_live(pool).await.map_err(TransactionError::from) };
                 Self::begin_on(deadline.within(live).await?, deadline, begin).await
             }
-            begun => begun,
+            result => result,
         }
     }
 
@@ -292,28 +289,31 @@ impl Transaction {
         deadline: Deadline,
         begin: &'static str,
     ) -> Result<Self, TransactionError> {
-        let begun =
+        let begin =
             async { store::begin(&mut lease.conn, begin).await.map_err(TransactionError::from) };
-        deadline.within(begun).await?;
+        deadline.within(begin).await?;
         Ok(Self { lease, deadline })
     }
 
-    /// The connection that the transaction is on.
+    /// Returns the connection of the transaction.
     pub fn conn(&mut self) -> &mut Connection {
         &mut self.lease.conn
     }
 
-    /// Ends the transaction: as `ending` says when `result` is good, by rolling back when it is not.
+    /// Ends the transaction as `on_success` says if `result` is `Ok`, and by a rollback if not.
+    ///
+    /// # Errors
+    /// The error of `result`, or that of the COMMIT.
     pub async fn finish<T, E: From<TransactionError>>(
         self,
         result: Result<T, E>,
-        ending: OnSuccess,
+        on_success: OnSuccess,
     ) -> Result<T, E> {
         let Ok(value) = result else {
             self.roll_back().await;
             return result;
         };
-        match ending {
+        match on_success {
             OnSuccess::Rollback => self.roll_back().await,
             OnSuccess::Commit => self.commit().await?,
         }
@@ -321,22 +321,22 @@ impl Transaction {
     }
 
     async fn commit(mut self) -> Result<(), TransactionError> {
-        let sent = sqlx::raw_sql("commit").execute(&mut *self.lease.conn);
-        outcome(time::timeout_at(self.deadline.0, sent).await)?;
+        let commit = sqlx::raw_sql("commit").execute(&mut *self.lease.conn);
+        outcome_of(time::timeout_at(self.deadline.0, commit).await)?;
         self.lease.release();
         Ok(())
     }
 
-    /// A rollback that fails leaves the connection to be closed, which rolls back as well.
+    /// Rolls back. If that fails, dropping the lease closes the connection, which rolls back as well.
     async fn roll_back(mut self) {
-        let sent = sqlx::raw_sql("rollback").execute(&mut *self.lease.conn);
-        if let Ok(Ok(_)) = time::timeout_at(self.deadline.0, sent).await {
+        let rollback = sqlx::raw_sql("rollback").execute(&mut *self.lease.conn);
+        if let Ok(Ok(_)) = time::timeout_at(self.deadline.0, rollback).await {
             self.lease.release();
         }
     }
 }
 
-/// How often a use case is tried again: at most twice, after a short pause with full jitter.
+/// A retry policy: at most two retries before the deadline, after a pause of up to 40 ms with full jitter.
 #[derive(Debug)]
 pub struct Retry {
     left: u8,
@@ -344,15 +344,15 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// A first attempt; none begins after `deadline`.
+    /// Allows retries until `deadline`.
     #[must_use]
     pub fn until(deadline: Deadline) -> Self {
         Self { left: 2, deadline }
     }
 
-    /// Waits a moment and says yes, or says no when there was enough of it.
+    /// Pauses and returns `true`, or returns `false` when no retry is left.
     pub async fn next(&mut self) -> bool {
-        if self.left == 0 || self.deadline.0 <= Instant::now() {
+        if self.left == 0 || Instant::now() >= self.deadline.0 {
             return false;
         }
         self.left -= 1;

@@ -209,8 +209,8 @@ async fn notifications_arrive_around_it() {
 async fn a_way_around_it_that_ends_elsewhere_is_refused() {
     let (app, other) = (TestApp::new().await, TestApp::new().await);
     let pooler = PgBouncer::before(&app.db).await;
-    let around = Some(Box::new(other.db.options()));
-    let fault = Pool::open(pooler.options(), Topology::Pooler { around }, 1).await.unwrap_err();
+    let direct = Some(Box::new(other.db.options()));
+    let fault = Pool::open(pooler.options(), Topology::Pooler { direct }, 1).await.unwrap_err();
     assert!(matches!(fault, database::Error::Elsewhere { .. }), "{fault:?}");
 }
 

@@ -200,7 +200,7 @@ async fn make_template() -> String {
         let pool = Pool::open(login(MIGRATE).database(&new), Topology::Direct, 1).await.unwrap();
         let mut owner = unlimited_owner(&pool).await.unwrap().unwrap();
         MIGRATOR.run_direct(None, &mut owner, false).await.unwrap();
-        assert!(roles::apply(&mut owner, Scope::Grants).await.unwrap().left.is_empty());
+        assert!(roles::apply(&mut owner, Scope::Grants).await.unwrap().rejected.is_empty());
         owner.close().await.unwrap();
         pool.close().await;
         // A session on it would make the copying fail.

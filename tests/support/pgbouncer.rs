@@ -134,16 +134,16 @@ impl PgBouncer {
         options_from_url(&Secret::new(self.url())).unwrap()
     }
 
-    /// The service's connections through here, twice as many as there are sessions; `around` it where a session
+    /// The service's connections through the pooler, twice as many as there are sessions; `direct` where a session
     /// is needed.
-    pub(crate) async fn pool(&self, around: Option<PgConnectOptions>) -> Pool {
-        let around = around.map(Box::new);
-        Pool::open(self.options(), Topology::Pooler { around }, 2 * SESSIONS).await.unwrap()
+    pub(crate) async fn pool(&self, direct: Option<PgConnectOptions>) -> Pool {
+        let direct = direct.map(Box::new);
+        Pool::open(self.options(), Topology::Pooler { direct }, 2 * SESSIONS).await.unwrap()
     }
 
     /// An instance of the service whose database is behind here; it does not follow yet.
-    pub(crate) async fn instance(&self, around: Option<PgConnectOptions>) -> Instance {
-        Instance::deaf(self.pool(around).await).await
+    pub(crate) async fn instance(&self, direct: Option<PgConnectOptions>) -> Instance {
+        Instance::deaf(self.pool(direct).await).await
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) const SERVICE: &str = "brune_serve";
 pub(crate) async fn service_role(db: &TestDb) -> PgConnectOptions {
     let mut superuser = db.admin_options().connect().await.unwrap();
     let outcome = roles::apply(&mut superuser, Scope::Whole).await.unwrap();
-    assert!(outcome.left.is_empty(), "{:?}", outcome.left);
+    assert!(outcome.rejected.is_empty(), "{:?}", outcome.rejected);
     superuser.close().await.unwrap();
     db.options()
 }

@@ -1,4 +1,4 @@
-//! What the connected role is and can do, compared with the list.
+//! Compares the attributes and privileges of the connected role with the list.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,30 +10,30 @@ use crate::database::Connection;
 /// The role that this process is connected as.
 #[derive(Debug, Default)]
 pub struct Connected {
-    /// Its name; with the one that logged in, where that is another.
+    /// The name of the role, with the login role if different.
     pub name: String,
-    /// Whether no privilege is checked for it.
+    /// Whether the server checks no privileges.
     pub is_superuser: bool,
-    /// The owners of our tables and functions whose rights it has; itself, if it is one.
+    /// The owners of our tables and functions of which the role is a member, or is itself.
     pub owners: Vec<String>,
-    /// What it is or can do beside the list and apart from our tables, each as the end of a sentence.
+    /// Attributes and privileges beyond the list, apart from our tables, each as a predicate: `has BYPASSRLS`.
     pub powers: Vec<String>,
-    /// What it can do with our tables beside the list: `delete on app_global_setting_audit`.
+    /// Privileges on our tables beyond the list: `delete on app_global_setting_audit`.
     pub excess: Vec<String>,
-    /// What it cannot do although serving needs it.
+    /// Privileges of the list that the role lacks.
     pub missing: Vec<String>,
 }
 
-/// Privileges on a table by its name: each alone, or of a column.
+/// By table: privileges on the whole table, or on a column.
 type Privileges = BTreeMap<String, BTreeSet<(String, Option<String>)>>;
 
-/// Membership in these writes to every table, or runs programs as the server.
+/// Predefined roles that write to every table, or run programs as the server.
 const DANGEROUS: &str = "'pg_write_all_data', 'pg_execute_server_program', 'pg_write_server_files'";
 
-/// Looks at the connected role, at the one that logged in, and at what both can do.
+/// Reads the attributes and privileges of the connected role and of the login role.
 ///
 /// # Errors
-/// The server could not be asked.
+/// The query failed.
 pub async fn connected(connection: &mut Connection) -> sqlx::Result<Connected> {
     let version = "select current_setting('server_version_num')::int >= 150000";
     let row = connection.fetch_one(sqlx::raw_sql(version)).await?;
@@ -43,19 +43,19 @@ pub async fn connected(connection: &mut Connection) -> sqlx::Result<Connected> {
     let mut connected = Connected::default();
     let mut privileges = Privileges::new();
     for row in &rows {
-        connected.take(row, &mut privileges)?;
+        connected.add_row(row, &mut privileges)?;
     }
     connected.compare(&privileges);
     Ok(connected)
 }
 
-/// Rows of a fact, what it is about, and for privileges the privilege and the column.
+/// Builds the query. Its columns: the kind of fact, its subject, and for privileges the privilege and the column.
 fn query(has_parameter_privileges: bool) -> String {
     let tables = TABLES.iter().map(|table| format!("'{}'", table.name));
     let tables = tables.collect::<Vec<_>>().join(", ");
     let functions = FUNCTION_PREFIXES.map(|prefix| format!("starts_with(proname, '{prefix}')"));
     let functions = functions.join(" or ");
-    // Only superusers may set it before 15.
+    // Before Postgres 15 only superusers may set the parameter.
     let parameter = if has_parameter_privileges {
         "has_parameter_privilege(oid, 'session_replication_role', 'SET')"
     } else {
@@ -92,8 +92,9 @@ fn query(has_parameter_privileges: bool) -> String {
 }
 
 impl Connected {
-    fn take(&mut self, row: &PgRow, privileges: &mut Privileges) -> sqlx::Result<()> {
-        let (fact, name): (&str, String) = (row.try_get(0)?, row.try_get(1)?);
+    fn add_row(&mut self, row: &PgRow, privileges: &mut Privileges) -> sqlx::Result<()> {
+        let fact: &str = row.try_get(0)?;
+        let name: String = row.try_get(1)?;
         match fact {
             "name" => self.name = name,
             "superuser" => self.is_superuser = true,
@@ -110,26 +111,26 @@ impl Connected {
     }
 
     fn compare(&mut self, privileges: &Privileges) {
-        for (name, held) in privileges {
+        for (name, actual) in privileges {
             let Some(table) = list::find(name) else { continue };
             let listed: BTreeSet<(String, Option<String>)> = table
                 .service
                 .iter()
                 .flat_map(|privilege| {
                     let columns = privilege.columns.iter().map(|column| Some((*column).to_owned()));
-                    let whole = privilege.columns.is_empty().then_some(None);
-                    columns.chain(whole).map(|column| (privilege.name.to_owned(), column))
+                    let on_table = privilege.columns.is_empty().then_some(None);
+                    columns.chain(on_table).map(|column| (privilege.name.to_owned(), column))
                 })
                 .collect();
             let on = |(privilege, column): &(String, Option<String>)| match column {
                 Some(column) => format!("{privilege} ({column}) on {name}"),
                 None => format!("{privilege} on {name}"),
             };
-            self.excess.extend(held.difference(&listed).map(on));
-            let is_held = |wanted: &&(String, Option<String>)| {
-                held.contains(*wanted) || held.contains(&(wanted.0.clone(), None))
+            self.excess.extend(actual.difference(&listed).map(on));
+            let is_granted = |privilege: &&(String, Option<String>)| {
+                actual.contains(*privilege) || actual.contains(&(privilege.0.clone(), None))
             };
-            self.missing.extend(listed.iter().filter(|wanted| !is_held(wanted)).map(on));
+            self.missing.extend(listed.iter().filter(|privilege| !is_granted(privilege)).map(on));
         }
     }
 }

@@ -1,24 +1,24 @@
-//! What each role may do: the one list. `brune migrate --roles` grants it, the startup guard and `brune doctor`
-//! compare the connected role with it.
+//! The list of privileges. `brune migrate --roles` grants them; the startup guard and `brune doctor` compare the
+//! connected role with the list.
 
 /// Owns the schema; `brune migrate` works as this role.
 pub const OWNER: &str = "brune_owner";
-/// Has what `brune serve` needs.
+/// Has the privileges that `brune serve` needs.
 pub const SERVICE: &str = "brune_service";
 /// Reads, for people, dashboards and backups.
 pub const READER: &str = "brune_reader";
 
-/// The schema that holds everything.
+/// The schema of all our objects.
 pub(super) const SCHEMA: &str = "public";
 
-/// How the names of our functions begin.
+/// The prefixes of our functions.
 pub(in crate::database) const FUNCTION_PREFIXES: [&str; 3] =
     ["app_global_setting", "app_idempotency_", "brune_"];
 
-/// The functions that the service calls itself. All others run in triggers only, which needs no privilege.
+/// The functions that the service calls directly. The rest runs in triggers only, which needs no privilege.
 pub(super) const SERVICE_FUNCTIONS: [&str; 2] = ["brune_session_over", "brune_within_a_minute"];
 
-/// A table or view, and what the service may do with it.
+/// A table or view with the service's privileges on it.
 #[derive(Debug)]
 pub(super) struct Table {
     pub(super) name: &'static str,
@@ -29,27 +29,29 @@ pub(super) struct Table {
 #[derive(Debug)]
 pub(super) struct Privilege {
     pub(super) name: &'static str,
-    /// On these columns only; on all when empty.
+    /// The columns of the privilege; empty for the whole table.
     pub(super) columns: &'static [&'static str],
 }
 
-const fn whole(name: &'static str) -> Privilege {
+const fn on_table(name: &'static str) -> Privilege {
     Privilege { name, columns: &[] }
 }
 
-const READ: &[Privilege] = &[whole("select")];
-const WRITE: &[Privilege] = &[whole("select"), whole("insert"), whole("update"), whole("delete")];
-/// Rows are added and changed, never deleted.
-const KEEP: &[Privilege] = &[whole("select"), whole("insert"), whole("update")];
-/// Entries are added. A cleanup takes the values of a secret out, which a trigger limits to secrets.
+const READ: &[Privilege] = &[on_table("select")];
+const WRITE: &[Privilege] =
+    &[on_table("select"), on_table("insert"), on_table("update"), on_table("delete")];
+/// Rows are inserted and updated, never deleted.
+const APPEND_AND_UPDATE: &[Privilege] =
+    &[on_table("select"), on_table("insert"), on_table("update")];
+/// Entries are inserted. A cleanup redacts the values of a secret; a trigger restricts updates to secrets.
 const TRAIL: &[Privilege] = &[
-    whole("select"),
-    whole("insert"),
+    on_table("select"),
+    on_table("insert"),
     Privilege { name: "update", columns: &["old_value_json", "new_value_json", "salt"] },
 ];
-/// `select … for update` needs a right to update something; the one column that no update can change is enough.
+/// `select … for update` needs the privilege to update a column; no update can change this one.
 const LOCK: &[Privilege] =
-    &[whole("select"), Privilege { name: "update", columns: &["singleton"] }];
+    &[on_table("select"), Privilege { name: "update", columns: &["singleton"] }];
 
 const fn table(name: &'static str, service: &'static [Privilege]) -> Table {
     Table { name, service }
@@ -66,22 +68,22 @@ pub(super) const TABLES: [Table; 12] = [
     table("brune_instance", WRITE),
     table("brune_outbox", WRITE),
     table("brune_outbox_sink", WRITE),
-    table("brune_session", KEEP),
+    table("brune_session", APPEND_AND_UPDATE),
     table("brune_session_counted", READ),
     table("brune_start_attempt", WRITE),
 ];
 
-/// The entry of the table `name`, if it is one of ours.
+/// Returns the entry of the table `name`.
 pub(super) fn find(name: &str) -> Option<&'static Table> {
     TABLES.iter().find(|table| table.name == name)
 }
 
-/// Whether the function `signature` (`name(arguments)`) is one of ours.
+/// Whether the function `signature` (`name(arguments)`) has one of our prefixes.
 pub(super) fn is_ours(signature: &str) -> bool {
     FUNCTION_PREFIXES.iter().any(|prefix| signature.starts_with(prefix))
 }
 
-/// Whether the service calls the function `signature` itself.
+/// Whether the service calls the function `signature` directly.
 pub(super) fn is_called_by_service(signature: &str) -> bool {
     let name = signature.split('(').next().unwrap_or_default();
     SERVICE_FUNCTIONS.contains(&name)

@@ -1,7 +1,7 @@
-//! Least privilege: the three roles, what each may do, and what the connected role can do beside it.
+//! Least privilege: the three roles, their privileges, and a check of the connected role.
 //!
-//! `brune migrate` works as the owner, `brune serve` as a member of the service's group, and the reader's group is
-//! for people, dashboards and backups. The roles are groups: logins and passwords are for whoever runs the server.
+//! `brune migrate` works as the owner, `brune serve` as a member of the service's group. The reader's group is for
+//! people, dashboards and backups. The roles are groups: the operator of the server creates logins and passwords.
 
 mod connected;
 mod list;
@@ -15,7 +15,7 @@ pub(super) use list::FUNCTION_PREFIXES;
 pub use list::{OWNER, READER, SERVICE};
 use state::State;
 
-/// How much is brought in order.
+/// The extent of [`apply`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// Roles, owners and privileges.
@@ -24,54 +24,57 @@ pub enum Scope {
     Grants,
 }
 
-/// What was brought in order.
+/// The result of [`apply`].
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// The statements that took effect.
-    pub done: Vec<String>,
-    /// Those that the connected role may not run.
-    pub left: Vec<String>,
+    pub applied: Vec<String>,
+    /// The statements that the connected role may not run.
+    pub rejected: Vec<String>,
 }
 
-/// The lock that keeps two processes from granting at once: "roles" in ASCII.
+/// An advisory lock against concurrent runs: "roles" in ASCII.
 const LOCK: &str = "select pg_advisory_xact_lock(491327022451)";
 
-/// Each pass can bring out what the one before made possible; a third finds nothing as a rule.
+/// A pass can make further statements possible; the third pass usually has none left.
 const PASSES: usize = 3;
 
-/// What [`apply`] would run.
+/// Returns the statements that [`apply`] would run.
 pub async fn plan(connection: &mut PgConnection, scope: Scope) -> sqlx::Result<Vec<String>> {
     Ok(plan::statements(&State::read(connection).await?, scope))
 }
 
-/// The connected role if it is a login of the service: one that must not be given more.
+/// Returns the connected role if it is a login of the service, which must not gain privileges.
 pub async fn service_login(connection: &mut PgConnection) -> sqlx::Result<Option<String>> {
     let state = State::read(connection).await?;
     Ok(state.is_service.then_some(state.user))
 }
 
-/// Runs what the list asks for, as far as the connected role may. Run twice, it changes nothing.
+/// Runs the statements that the list asks for, as far as the connected role may. A second run changes nothing.
 ///
 /// # Errors
-/// A statement failed for another reason than a lack of privileges; then nothing has changed.
+/// A statement failed for another reason than a missing privilege. Nothing has changed then.
 pub async fn apply(connection: &mut PgConnection, scope: Scope) -> sqlx::Result<Outcome> {
     let mut transaction = connection.begin().await?;
     sqlx::raw_sql("set local lock_timeout = '10s'").execute(&mut *transaction).await?;
     sqlx::raw_sql(LOCK).execute(&mut *transaction).await?;
-    let mut outcome = Outcome { left: plan(&mut transaction, scope).await?, ..Outcome::default() };
+    let mut outcome =
+        Outcome { rejected: plan(&mut transaction, scope).await?, ..Outcome::default() };
     for _ in 0..PASSES {
-        let mut done = Vec::new();
-        for statement in &outcome.left {
+        let mut accepted = Vec::new();
+        for statement in &outcome.rejected {
             if run(&mut transaction, statement).await? {
-                done.push(statement.clone());
+                accepted.push(statement.clone());
             }
         }
-        let left = plan(&mut transaction, scope).await?;
-        // The server takes some statements without an error that had no effect.
-        outcome.done.extend(done.into_iter().filter(|statement| !left.contains(statement)));
-        let is_over = left.is_empty() || left == outcome.left;
-        outcome.left = left;
-        if is_over {
+        let rejected = plan(&mut transaction, scope).await?;
+        // The server accepts some statements without effect, so the plan is made again.
+        outcome
+            .applied
+            .extend(accepted.into_iter().filter(|statement| !rejected.contains(statement)));
+        let is_final = rejected.is_empty() || rejected == outcome.rejected;
+        outcome.rejected = rejected;
+        if is_final {
             break;
         }
     }
@@ -79,17 +82,17 @@ pub async fn apply(connection: &mut PgConnection, scope: Scope) -> sqlx::Result<
     Ok(outcome)
 }
 
-/// Runs `statement`; returns whether the connected role may.
+/// Runs `statement` in a savepoint. Returns `false` if the connected role may not.
 async fn run(connection: &mut PgConnection, statement: &str) -> sqlx::Result<bool> {
     let mut savepoint = connection.begin().await?;
-    // Identifiers cannot be parameters; these are constants of the program, and names that the server has quoted.
-    let ran = sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut *savepoint).await;
-    match ran {
+    // Identifiers cannot be parameters. All parts are constants, or names quoted by the server.
+    let result = sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut *savepoint).await;
+    match result {
         Ok(_) => {
             savepoint.commit().await?;
             Ok(true)
         }
-        Err(err) if is_out_of_reach(&err) => {
+        Err(err) if is_not_permitted(&err) => {
             savepoint.rollback().await?;
             Ok(false)
         }
@@ -97,9 +100,8 @@ async fn run(connection: &mut PgConnection, statement: &str) -> sqlx::Result<boo
     }
 }
 
-/// Whether the role lacks a privilege, or another role is missing that it could not make, or that somebody else
-/// made at the same time.
-fn is_out_of_reach(err: &sqlx::Error) -> bool {
+/// Whether the statement failed for lack of a privilege or of a role, or because of a concurrent run.
+fn is_not_permitted(err: &sqlx::Error) -> bool {
     const INSUFFICIENT_PRIVILEGE: &str = "42501";
     const UNDEFINED_ROLE: &str = "42704";
     const DUPLICATE_ROLE: &str = "42710";

@@ -1,4 +1,4 @@
-//! The statements that turn what is granted into what the list says.
+//! The statements that make the granted privileges equal to the list.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +8,10 @@ use super::{
     state::{Grant, Object, State},
 };
 
-/// Stands for every role.
+/// The pseudo-role of every role.
 const PUBLIC: &str = "public";
 
-/// The statements, in the order in which they work.
+/// Returns the statements in an executable order.
 pub(super) fn statements(state: &State, scope: Scope) -> Vec<String> {
     if scope == Scope::Grants && !state.has_roles() {
         return Vec::new();
@@ -22,32 +22,32 @@ pub(super) fn statements(state: &State, scope: Scope) -> Vec<String> {
     }
     let owner = if scope == Scope::Whole { OWNER } else { state.owner() };
     let has_owner = scope == Scope::Whole || state.roles.contains(OWNER);
-    let wanted = wanted(state, owner, has_owner);
-    let is_wrong = |grant: &&Grant| !wanted.contains(grant) && is_excess(grant);
+    let required = required(state, owner, has_owner);
+    let is_wrong = |grant: &&Grant| !required.contains(grant) && is_excess(grant);
     let is_missing = |grant: &&Grant| {
         !state.grants.contains(grant) || is_revoked_with_table(grant, &state.grants)
     };
-    let (schema, others): (BTreeSet<_>, BTreeSet<_>) = wanted
+    let (on_schema, on_objects): (BTreeSet<_>, BTreeSet<_>) = required
         .iter()
         .filter(is_missing)
         .partition(|grant| matches!(grant.object, Object::Schema(_)));
-    statements.extend(render("grant", "to", &schema));
+    statements.extend(render("grant", "to", &on_schema));
     if scope == Scope::Whole {
-        // After the schema's privileges: an owner must be able to create in it.
-        statements.extend(hand_over(state));
+        // After the grants on the schema: an owner must be able to create objects there.
+        statements.extend(change_owners(state));
     }
     statements.extend(render("revoke", "from", &state.grants.iter().filter(is_wrong).collect()));
-    statements.extend(render("grant", "to", &others));
+    statements.extend(render("grant", "to", &on_objects));
     statements
 }
 
-/// Groups, without login and password: who logs in is for whoever runs the server to say.
+/// Creates the groups. Logins and passwords are left to the operator of the server.
 fn create_roles(state: &State) -> Vec<String> {
     let missing = [OWNER, SERVICE, READER].into_iter().filter(|role| !state.roles.contains(*role));
     let mut statements: Vec<_> =
         missing.map(|role| format!("create role {role} nologin")).collect();
-    // Who owned the tables goes on working with them, until an administrator revokes it.
-    let previous = state.owners.iter().filter(|(object, _)| is_handed_over(object));
+    // The previous owner of the tables keeps access, until an administrator revokes the membership.
+    let previous = state.owners.iter().filter(|(object, _)| changes_owner(object));
     let mut members: BTreeSet<&str> = previous.map(|(_, owner)| owner.as_str()).collect();
     members.retain(|owner| *owner != OWNER && !state.superusers.contains(*owner));
     if !state.is_owner {
@@ -57,12 +57,12 @@ fn create_roles(state: &State) -> Vec<String> {
     statements
 }
 
-fn is_handed_over(object: &Object) -> bool {
+fn changes_owner(object: &Object) -> bool {
     matches!(object, Object::Table(_) | Object::Function(_))
 }
 
-/// Sequences go with their tables.
-fn hand_over(state: &State) -> impl Iterator<Item = String> {
+/// Changes the owner of tables and functions. Sequences follow their tables.
+fn change_owners(state: &State) -> impl Iterator<Item = String> {
     let foreign = state.owners.iter().filter(|(_, owner)| *owner != OWNER);
     foreign.filter_map(|(object, _)| {
         let (word, name) = match object {
@@ -74,11 +74,11 @@ fn hand_over(state: &State) -> impl Iterator<Item = String> {
     })
 }
 
-/// All that should be granted on the objects there are.
-fn wanted(state: &State, owner: &str, has_owner: bool) -> BTreeSet<Grant> {
-    let mut wanted = BTreeSet::new();
+/// Returns all grants of the list on the existing objects.
+fn required(state: &State, owner: &str, has_owner: bool) -> BTreeSet<Grant> {
+    let mut required = BTreeSet::new();
     let mut add = |object: &Object, grantee: &str, privilege: &str, column: Option<&str>| {
-        wanted.insert(Grant {
+        required.insert(Grant {
             object: object.clone(),
             grantee: grantee.to_owned(),
             privilege: privilege.to_owned(),
@@ -117,11 +117,11 @@ fn wanted(state: &State, owner: &str, has_owner: bool) -> BTreeSet<Grant> {
     for kind in ["tables", "sequences"] {
         add(&Object::Future { owner: owner.to_owned(), kind }, READER, "select", None);
     }
-    wanted
+    required
 }
 
-/// Whether a privilege that is not in the list is taken away. The owner keeps what comes with owning, and everybody
-/// may connect and look names up, as the server's own defaults have it.
+/// Whether a grant outside of the list is revoked. The owner keeps the privileges of ownership, and every role may
+/// connect and use the schema, which are the server's defaults.
 fn is_excess(grant: &Grant) -> bool {
     match (&grant.object, grant.grantee.as_str()) {
         (Object::Future { .. }, READER | SERVICE | PUBLIC) => true,
@@ -132,8 +132,8 @@ fn is_excess(grant: &Grant) -> bool {
     }
 }
 
-/// Whether `grant`, of a column, is there and lost in the same plan: revoking a privilege on a table revokes it on
-/// each of the table's columns.
+/// Whether the same plan revokes `grant`, which is on a column: revoking a privilege on a table revokes the privilege
+/// on each column.
 fn is_revoked_with_table(grant: &Grant, grants: &BTreeSet<Grant>) -> bool {
     let of_table = Grant { column: None, ..grant.clone() };
     grant.column.is_some() && grants.contains(&of_table)

@@ -1,4 +1,4 @@
-//! What the server says of roles, owners and privileges.
+//! Roles, owners and privileges as the server has them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use sqlx::{Executor, Postgres, Row as _, postgres::PgRow};
 
 use super::list::{self, OWNER, READER, SERVICE};
 
-/// What a privilege is on. The order is that in which statements are written.
+/// The object of a privilege. Statements are written in this order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Object {
     Database(String),
@@ -14,14 +14,14 @@ pub(super) enum Object {
     Table(String),
     Sequence(String),
     Function(String),
-    /// What tables or sequences that the owner makes later are granted.
+    /// The default privileges on tables or sequences that the owner creates later.
     Future {
         owner: String,
         kind: &'static str,
     },
 }
 
-/// Somebody's privilege.
+/// A privilege of a role.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Grant {
     pub(super) object: Object,
@@ -30,23 +30,23 @@ pub(super) struct Grant {
     pub(super) column: Option<String>,
 }
 
-/// The roles, our objects, and who may do what with them.
+/// The existing roles, objects and grants.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// Of our three roles those that exist.
+    /// Those of our three roles that exist.
     pub(super) roles: BTreeSet<String>,
     pub(super) database: String,
-    /// Who is connected, quoted.
+    /// The connected role, quoted.
     pub(super) user: String,
-    /// Whether it is a superuser, or a member of the owner already.
+    /// Whether the connected role is a superuser, or a member of the owner.
     pub(super) is_owner: bool,
-    /// Whether it is a login of the service, and no superuser or owner beside that.
+    /// Whether the connected role is a login of the service, and neither superuser nor owner.
     pub(super) is_service: bool,
     /// The superusers of the server.
     pub(super) superusers: BTreeSet<String>,
     /// Our objects with their owners.
     pub(super) owners: BTreeMap<Object, String>,
-    /// What our roles and everybody (`public`) are granted.
+    /// The grants of our roles and of `public`.
     pub(super) grants: BTreeSet<Grant>,
 }
 
@@ -105,36 +105,38 @@ select 'grant', 'table', r.name, g.name, lower(a.privilege_type), quote_ident(t.
 "#;
 
 impl State {
-    /// Asks the server, in one statement.
+    /// Reads the state in one statement.
     pub(super) async fn read<'c>(
         executor: impl Executor<'c, Database = Postgres>,
     ) -> sqlx::Result<Self> {
         let rows = executor.fetch_all(sqlx::raw_sql(QUERY)).await?;
         let mut state = Self::default();
         for row in &rows {
-            state.take(row)?;
+            state.add_row(row)?;
         }
-        let sequences = sequences_of_others(&rows)?;
+        let sequences = foreign_sequences(&rows)?;
         state.owners.retain(|object, _| is_ours(object, &sequences));
         state.grants.retain(|grant| is_ours(&grant.object, &sequences));
         Ok(state)
     }
 
-    /// Whether the service's and the reader's role exist, so that something can be granted to them.
+    /// Whether the roles of service and reader exist.
     pub(super) fn has_roles(&self) -> bool {
         [SERVICE, READER].iter().all(|role| self.roles.contains(*role))
     }
 
-    /// Who owns the schema's objects: the role of the settings' head, else the role that is to own all.
+    /// Returns the owner of the table of revisions, which owns the rest as well.
     pub(super) fn owner(&self) -> &str {
         let head = Object::Table("app_global_setting_head".to_owned());
         self.owners.get(&head).map_or(OWNER, String::as_str)
     }
 
-    fn take(&mut self, row: &PgRow) -> sqlx::Result<()> {
-        let (what, kind): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
-        let (name, who): (String, Option<String>) = (row.try_get(2)?, row.try_get(3)?);
-        match (what, who) {
+    fn add_row(&mut self, row: &PgRow) -> sqlx::Result<()> {
+        let fact: &str = row.try_get(0)?;
+        let kind: &str = row.try_get(1)?;
+        let name: String = row.try_get(2)?;
+        let subject: Option<String> = row.try_get(3)?;
+        match (fact, subject) {
             ("role", _) => {
                 self.roles.insert(name);
             }
@@ -162,17 +164,18 @@ impl State {
     }
 }
 
-/// The sequences that do not belong to a table of ours.
-fn sequences_of_others(rows: &[PgRow]) -> sqlx::Result<BTreeSet<String>> {
-    let mut others = BTreeSet::new();
+/// Returns the sequences of foreign tables.
+fn foreign_sequences(rows: &[PgRow]) -> sqlx::Result<BTreeSet<String>> {
+    let mut sequences = BTreeSet::new();
     for row in rows {
-        let (what, kind): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
+        let fact: &str = row.try_get(0)?;
+        let kind: &str = row.try_get(1)?;
         let of_table: Option<&str> = row.try_get(4)?;
-        if (what, kind) == ("object", "sequence") && of_table.and_then(list::find).is_none() {
-            others.insert(row.try_get(2)?);
+        if (fact, kind) == ("object", "sequence") && of_table.and_then(list::find).is_none() {
+            sequences.insert(row.try_get(2)?);
         }
     }
-    Ok(others)
+    Ok(sequences)
 }
 
 impl Object {
@@ -189,11 +192,11 @@ impl Object {
     }
 }
 
-fn is_ours(object: &Object, sequences_of_others: &BTreeSet<String>) -> bool {
+fn is_ours(object: &Object, foreign_sequences: &BTreeSet<String>) -> bool {
     match object {
         Object::Database(_) | Object::Schema(_) | Object::Future { .. } => true,
         Object::Table(name) => list::find(name).is_some(),
-        Object::Sequence(name) => !sequences_of_others.contains(name),
+        Object::Sequence(name) => !foreign_sequences.contains(name),
         Object::Function(signature) => list::is_ours(signature),
     }
 }

@@ -1,4 +1,4 @@
-//! `Accept` (RFC 9110, 12.5.1), where a response has more than one format.
+//! Content negotiation: `Accept` and `Accept-Encoding` (RFC 9110, 12.5), where a response has more than one format.
 
 use std::convert::Infallible;
 
@@ -31,14 +31,14 @@ impl IntoParams for MetricsFormat {
     }
 }
 
-/// A range of media types and its weight.
+/// A range of media types or a content coding, and its quality.
 struct Range<'h> {
     kind: &'h str,
     version: Option<&'h str>,
     quality: f32,
 }
 
-/// Reads one element of `Accept`; `None` if its quality is not a number from 0 to 1.
+/// Reads one element of `Accept` or `Accept-Encoding`; `None` if its quality is not a number from 0 to 1.
 fn range(element: &str) -> Option<Range<'_>> {
     let mut parts = element.split(';').map(str::trim);
     let mut range = Range { kind: parts.next()?, version: None, quality: 1.0 };
@@ -77,4 +77,59 @@ fn metrics_format(headers: &HeaderMap) -> Format {
     let open = weight(&["application/openmetrics-text", "application/*"], "1.0.0");
     let plain = weight(&["text/plain", "text/*", "*/*"], "0.0.4");
     if open > 0.0 && open >= plain { Format::OpenMetrics } else { Format::Plain }
+}
+
+/// Whether the client prefers a gzip body to an uncompressed one (RFC 9110, 12.5.3). A client that names no coding gets
+/// an uncompressed body.
+pub(in crate::http) fn prefers_gzip(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(header::ACCEPT_ENCODING).iter();
+    let lines = lines.filter_map(|line| line.to_str().ok());
+    let codings: Vec<_> = lines.flat_map(|line| line.split(',')).filter_map(range).collect();
+    let quality = |names: &[&str]| {
+        let named =
+            |coding: &&Range<'_>| names.iter().any(|name| coding.kind.eq_ignore_ascii_case(name));
+        codings.iter().filter(named).map(|coding| coding.quality).reduce(f32::max)
+    };
+    let gzip = quality(&["gzip", "x-gzip"]).or_else(|| quality(&["*"])).unwrap_or(0.0);
+    let identity = quality(&["identity"]).unwrap_or(0.0);
+    gzip > 0.0 && gzip >= identity
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn gzip_is_preferred_only_where_the_client_accepts_it() {
+        let prefers = |line| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(line));
+            prefers_gzip(&headers)
+        };
+        for accepted in [
+            "gzip",
+            "br, GZIP;q=0.5",
+            "x-gzip",
+            "*",
+            "deflate, *;q=0.1",
+            "gzip, identity",
+            "gzip, *;q=0",
+        ] {
+            assert!(prefers(accepted), "{accepted}");
+        }
+        for refused in [
+            "",
+            "br",
+            "gzip;q=0",
+            "gzip;q=0, *",
+            "identity, gzip;q=0.5",
+            "gzip;q=x",
+            "identity;q=0",
+        ] {
+            assert!(!prefers(refused), "{refused}");
+        }
+        assert!(!prefers_gzip(&HeaderMap::new()));
+    }
 }

@@ -77,7 +77,7 @@ problems! {
     params(MetricsFormat),
     responses(
         (status = 200, description = "The metrics, in one of the two formats", headers(
-            ("Vary" = String, description = "`accept`"),
+            ("Vary" = String, description = "`accept` and `accept-encoding`"),
         ), content(
             (String = "text/plain"),
             (String = "application/openmetrics-text"),

@@ -1,0 +1,74 @@
+//! A connection borrowed from the pool. A lease that is dropped closes its connection, because a statement may still
+//! run there; only [`Lease::release`] returns the connection for reuse.
+
+use scopeguard::ScopeGuard;
+use sqlx::{Postgres, pool::PoolConnection};
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+
+use crate::database::{Connection, Pool, cache::CachedConnection};
+
+/// A borrowed connection.
+#[derive(Debug)]
+pub(super) struct Lease {
+    pub(super) conn: ScopeGuard<Connection, fn(Connection)>,
+    pool: Pool,
+    opened: Instant,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Lease {
+    /// Borrows a connection. A cached one may have broken since its last use.
+    pub(super) async fn acquire(pool: &Pool) -> sqlx::Result<Self> {
+        let Some(cache) = pool.cache() else {
+            let connection = pool.connections().acquire().await?;
+            return Ok(Self::new(pool, connection, Instant::now(), None));
+        };
+        let permit = Some(cache.acquire_permit().await?);
+        if let Some(CachedConnection { connection, opened, .. }) = cache.pop() {
+            return Ok(Self::new(pool, connection, opened, permit));
+        }
+        let connection = pool.connections().acquire().await?;
+        Ok(Self::new(pool, connection, Instant::now(), permit))
+    }
+
+    /// Borrows a connection that answers a ping, and closes the broken ones on the way.
+    pub(super) async fn acquire_live(pool: &Pool) -> sqlx::Result<Self> {
+        loop {
+            let mut lease = Self::acquire(pool).await?;
+            if lease.conn.ping().await.is_ok() {
+                return Ok(lease);
+            }
+        }
+    }
+
+    /// Opens a connection outside of the pool, which closes after its use.
+    pub(super) async fn outside_pool(pool: &Pool) -> sqlx::Result<Self> {
+        let conn = guarded(pool.open_extra().await?);
+        Ok(Self { conn, pool: pool.clone(), opened: Instant::now(), permit: None })
+    }
+
+    fn new(
+        pool: &Pool,
+        inner: PoolConnection<Postgres>,
+        opened: Instant,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Self {
+        let conn = guarded(Connection { inner, is_shared: pool.uses_pooler() });
+        Self { conn, pool: pool.clone(), opened, permit }
+    }
+
+    /// Returns the connection for reuse: every statement on it was answered.
+    pub(super) fn release(self) {
+        let Connection { inner, .. } = ScopeGuard::into_inner(self.conn);
+        if let (Some(permit), Some(cache)) = (self.permit, self.pool.cache()) {
+            cache.push(inner, self.opened);
+            // After the push: the next holder of the permit must find this connection.
+            drop(permit);
+        }
+    }
+}
+
+/// Wraps `conn` so that dropping closes it.
+fn guarded(conn: Connection) -> ScopeGuard<Connection, fn(Connection)> {
+    scopeguard::guard(conn, |mut conn| conn.close_on_drop())
+}
