@@ -239,13 +239,24 @@ impl ReadConditions {
     /// # Errors
     /// As of [`evaluate`].
     pub(in crate::http) fn not_modified(&self, tag: &str) -> Result<Option<Response>, Problem> {
-        Ok(match evaluate(&self.0, tag)? {
-            ReadOutcome::Send => None,
-            ReadOutcome::NotModified => {
-                Some((StatusCode::NOT_MODIFIED, [(header::ETAG, tag.to_owned())]).into_response())
-            }
-        })
+        not_modified(&self.0, tag)
     }
+}
+
+/// Returns a 304 with `tag` if the reader has the current state already.
+///
+/// # Errors
+/// As of [`evaluate`].
+pub(in crate::http) fn not_modified(
+    headers: &HeaderMap,
+    tag: &str,
+) -> Result<Option<Response>, Problem> {
+    Ok(match evaluate(headers, tag)? {
+        ReadOutcome::Send => None,
+        ReadOutcome::NotModified => {
+            Some((StatusCode::NOT_MODIFIED, [(header::ETAG, tag.to_owned())]).into_response())
+        }
+    })
 }
 
 impl IntoParams for ReadConditions {

@@ -334,7 +334,7 @@ macro_rules! query {
 
         const _: () = {
             use $crate::http::request::{
-                query::{FromQuery, QueryString, query},
+                query::{FromQuery, QueryString},
                 value::{self, Bounds, Rule, Slot, bounds},
             };
             use utoipa::openapi::path::{Parameter, ParameterIn};
@@ -346,12 +346,12 @@ macro_rules! query {
             }
 
             $(impl $crate::http::request::query::Drafted for $name {
-                type Draft = query!(@draft Draft $check);
+                type Draft = $crate::http::request::query::query!(@draft Draft $check);
             })?
 
             const RULES: &[Rule] = &[$(Rule {
                 field: stringify!($field),
-                name: query!(@name $field $($parameter)?),
+                name: $crate::http::request::query::query!(@name $field $($parameter)?),
                 bounds: bounds!($($($rule)+)?),
                 out_of_bounds: value::out_of_range,
             },)+];
@@ -359,9 +359,9 @@ macro_rules! query {
             impl FromQuery for $name {
                 fn from_query(query: &mut QueryString, _: &'static str, _: Bounds) -> Option<Self> {
                     let draft = Draft {
-                        $($field: Slot(query!(
+                        $($field: Slot($crate::http::request::query::query!(
                             @read query,
-                            query!(@name $field $($parameter)?),
+                            $crate::http::request::query::query!(@name $field $($parameter)?),
                             bounds!($($($rule)+)?),
                             $type
                             $(, $default)?
@@ -378,10 +378,10 @@ macro_rules! query {
                     _: Option<serde_json::Value>,
                 ) -> Vec<Parameter> {
                     [$(<$type as FromQuery>::parameters(
-                        query!(@name $field $($parameter)?),
+                        $crate::http::request::query::query!(@name $field $($parameter)?),
                         &[$($doc),+],
                         bounds!($($($rule)+)?),
-                        query!(@default $($default)?),
+                        $crate::http::request::query::query!(@default $($default)?),
                     ),)+].concat()
                 }
             }
@@ -422,13 +422,13 @@ mod tests {
     use crate::{
         audit::Reason,
         http::{
-            problem::Code,
+            problem::{Code, tests::faults_of},
             request::value::{Slot, choices, violation},
         },
     };
 
     #[derive(Debug, Clone, Copy, PartialEq)]
-    enum Kind {
+    pub(in crate::http) enum Kind {
         Seed,
         Update,
     }
@@ -479,9 +479,7 @@ mod tests {
     }
 
     fn errors(text: &str) -> Vec<(String, &'static str)> {
-        let problem = read::<Parameters>(text).unwrap_err();
-        let errors = problem.faults().reported().iter();
-        errors.map(|error| (error.pointer.clone().unwrap(), error.code)).collect()
+        faults_of(&read::<Parameters>(text).unwrap_err())
     }
 
     #[test]

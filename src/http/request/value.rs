@@ -334,7 +334,7 @@ impl FieldType for Reason {
         of_type(Type::String)
             .min_length(Some(3))
             .max_length(Some(500))
-            .pattern(Some(r"\S"))
+            .pattern(Some(r"\S\s*\S\s*\S"))
             .examples([json!("calmer evenings")])
             .into()
     }

@@ -1,5 +1,7 @@
 //! Export and import.
 
+use std::borrow::Cow;
+
 use axum::{
     Extension,
     extract::{FromRequest, Request, State},
@@ -7,7 +9,13 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        ObjectBuilder, RefOr, Schema,
+        schema::{AdditionalProperties, Type},
+    },
+};
 
 use crate::{
     audit::{Actor, Reason},
@@ -33,8 +41,8 @@ use crate::{
     ids::RequestId,
     json::FieldError,
     settings::{
-        self, Changed, Document, Format, GlobalSettingsService, ImportOptions, ImportPlan,
-        Incoming, OnConflict, OnUnknown,
+        self, Changed, Document, FORMAT_VERSION, Format, GlobalSettingsService, ImportOptions,
+        ImportPlan, Incoming, OnConflict, OnUnknown,
     },
 };
 
@@ -120,6 +128,38 @@ pub(in crate::http) async fn export(
 pub(in crate::http) struct Upload {
     incoming: Incoming,
     digest: Vec<u8>,
+}
+
+/// The document as JSON. YAML has the same structure; a text has `KEY=VALUE` lines.
+impl PartialSchema for Upload {
+    fn schema() -> RefOr<Schema> {
+        let text = || ObjectBuilder::new().schema_type(Type::String);
+        let number = || ObjectBuilder::new().schema_type(Type::Integer);
+        let closed = AdditionalProperties::<Schema>::FreeForm(false);
+        ObjectBuilder::new()
+            .description(Some("Settings as an export writes them"))
+            .property("format_version", number().enum_values(Some([FORMAT_VERSION])))
+            .property("exported_at", text())
+            .property("source", text())
+            .property(
+                "revision",
+                number().minimum(Some(1)).description(Some(
+                    "The revision of the export: settings that have changed since are conflicts",
+                )),
+            )
+            .property("catalog", text())
+            .property("settings", ObjectBuilder::new().description(Some("The values, by key")))
+            .required("format_version")
+            .required("settings")
+            .additional_properties(Some(closed))
+            .into()
+    }
+}
+
+impl ToSchema for Upload {
+    fn name() -> Cow<'static, str> {
+        "SettingsDocument".into()
+    }
 }
 
 impl<S: Send + Sync> FromRequest<S> for Upload {
@@ -223,7 +263,11 @@ problems! {
     tag = "config",
     operation_id = "importConfig",
     params(IdempotencyKey),
-    request_body(content = Object, description = "A document, as `application/json`, `application/yaml` or `text/plain`, of at most 20,000 settings"),
+    request_body(description = "A document of at most 20,000 settings", content(
+        (Upload = "application/json"),
+        (String = "application/yaml"),
+        (String = "text/plain"),
+    )),
     responses(
         (status = 200, description = "The plan, or the changes as they are stored", body = Imported),
         (status = 202, description = "The changes are stored, and the instances in `applied.laggards` did not apply them in time", body = WriteResponse<Changed>),

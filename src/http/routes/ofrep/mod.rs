@@ -1,7 +1,7 @@
 //! `/ofrep/v1`: settings for services in any language, by the `OpenFeature` Remote Evaluation Protocol 0.3.
 //!
-//! Answers come from memory, whether or not the database is there. A value depends on nothing that is sent, so
-//! its reason is always `STATIC`. What goes wrong has the protocol's form here, not that of a problem.
+//! Responses come from memory, with or without a database. No value depends on the request, so the reason is always
+//! `STATIC`. Errors have the form of the protocol, not that of a problem.
 
 mod cors;
 mod events;
@@ -94,15 +94,15 @@ query! {
     operation_id = "evaluateFlag",
     tag = "ofrep",
     params(
-        ("key" = String, Path, description = "Its key"),
+        ("key" = String, Path, description = "The setting"),
         ListsAsObjects,
     ),
     request_body = Option<EvaluationRequest<'_>>,
     responses(
-        (status = 200, description = "Its value; `reason` is `STATIC`, `variant` its version", body = Flag<'_>),
+        (status = 200, description = "The value; `reason` is `STATIC`, `variant` the version", body = Flag<'_>),
         (status = 400, description = "`PARSE_ERROR` or `INVALID_CONTEXT`", body = Refusal),
         (status = 401, description = "No valid credentials", body = Refusal),
-        (status = 404, description = "`FLAG_NOT_FOUND`; of a key that is locked or secret as well", body = Refusal),
+        (status = 404, description = "`FLAG_NOT_FOUND`; also for a locked or secret key", body = Refusal),
     ),
     security(("bearer" = []), ("internal_key" = []))
 )]
@@ -115,19 +115,19 @@ pub(in crate::http) async fn evaluate(
     JsonBytes(body): JsonBytes,
 ) -> Result<JsonResponse, Problem> {
     request::validate(body.as_deref())?;
-    let (snapshot, stale) = (settings.current(), page::is_stale(&settings));
-    let found = match snapshot.schema.classify(&key) {
+    let snapshot = settings.current();
+    let entry = match snapshot.schema.classify(&key) {
         KeyClass::Editable(definition) => snapshot.find(&key).map(|entry| (definition, entry)),
-        // Of a key that is not told here not even its existence is.
+        // Not even the existence of a locked key is disclosed.
         KeyClass::Locked(_) | KeyClass::Unknown => None,
     };
-    let none = || Problem::new(Code::UnknownKey, "there is no such flag");
-    let (definition, entry) = found.ok_or_else(none)?;
-    let flag = Flag::of(definition, entry, wrapped).at(snapshot.revision, stale);
-    JsonResponse::ok(&flag)
+    let not_found = || Problem::new(Code::UnknownKey, "no such flag");
+    let (definition, entry) = entry.ok_or_else(not_found)?;
+    let flag = Flag::of(definition, entry, wrapped);
+    JsonResponse::ok(&flag.at(snapshot.revision, page::is_stale(&settings)))
 }
 
-/// Every setting, as flags; written once for each revision.
+/// Every setting, as flags; serialized once for each revision.
 #[utoipa::path(
     post,
     path = "/ofrep/v1/evaluate/flags",
@@ -136,10 +136,10 @@ pub(in crate::http) async fn evaluate(
     params(ReadConditions),
     request_body = Option<EvaluationRequest<'_>>,
     responses(
-        (status = 200, description = "The flags, where to hear of changes, and `metadata` with `revision` and `stale`: whether they may be outdated, because the database is away or holds what is invalid", body = FlagList<'_>, headers(
-            ("ETag" = String, description = "What these flags are"),
+        (status = 200, description = "The flags, the stream of their changes, and `metadata` with `revision` and `stale`: whether the flags may be outdated, because the database is unreachable or its settings are invalid", body = FlagList<'_>, headers(
+            ("ETag" = String, description = "The state of the flags"),
         )),
-        (status = 304, description = "The caller holds them already"),
+        (status = 304, description = "The state is that of `If-None-Match`"),
         (status = 400, description = "`PARSE_ERROR` or `INVALID_CONTEXT`", body = Refusal),
         (status = 401, description = "No valid credentials", body = Refusal),
     ),

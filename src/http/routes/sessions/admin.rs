@@ -23,7 +23,10 @@ use crate::{
             value::choices,
         },
         response::JsonResponse,
-        routes::sessions::{SessionDocument, declared::WithSessions, session_id},
+        routes::sessions::{
+            declared::WithSessions,
+            document::{SessionDocument, session_id},
+        },
     },
     ids::RequestId,
     json::FieldError,
@@ -31,28 +34,28 @@ use crate::{
     settings::GlobalSettingsService,
 };
 
-/// A session as administrators see it.
+/// A session, with the details for administrators.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AdminSession)]
 pub(in crate::http) struct Overview {
     #[serde(flatten)]
     session: SessionDocument,
-    /// The user's plan when it started.
+    /// The user's plan at the start.
     #[schema(required)]
     plan: Option<String>,
-    /// The user's level when it started.
+    /// The user's level at the start.
     #[schema(required)]
     level: Option<String>,
-    /// What the realtime provider calls it.
+    /// The realtime provider's id of the session.
     #[schema(required)]
     provider_session_id: Option<String>,
-    /// What the provider calls the request that made it.
+    /// The provider's id of the request that created the session.
     #[schema(required)]
     provider_request_id: Option<String>,
-    /// The administrator who ended it.
+    /// The administrator who ended the session.
     #[schema(required)]
     ended_by: Option<String>,
-    /// Why.
+    /// The reason of the end.
     #[schema(required)]
     end_reason: Option<String>,
 }
@@ -77,22 +80,22 @@ impl From<Session> for Overview {
 pub(in crate::http) struct PageDocument {
     /// The sessions.
     sessions: Vec<Overview>,
-    /// Where the next page begins; null on the last.
+    /// The cursor of the next page; null on the last.
     #[schema(required)]
     next_cursor: Option<String>,
 }
 
-/// A session, and the change that each of its settings came from.
+/// A session, and the change that set each of its settings.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SessionTrace)]
 pub(in crate::http) struct TraceDocument {
     #[serde(flatten)]
     session: Overview,
-    /// The settings that a start reads, as they were at the session's revision, by key.
+    /// The settings that a start reads, at the session's revision, by key.
     settings: Vec<Origin>,
 }
 
-/// A setting as a session keeps it, and who set it so, when and why.
+/// A pinned setting, with who set the value, when and why.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SessionSetting)]
 struct Origin {
@@ -100,7 +103,7 @@ struct Origin {
     value: serde_json::Value,
     #[schema(required)]
     version: Option<i32>,
-    /// The change set.
+    /// The revision of the change.
     #[schema(required)]
     revision: Option<i64>,
     #[schema(value_type = String, example = "update")]
@@ -178,13 +181,13 @@ problems! {
     TraceProblems: MalformedRequest, Unauthorized, Forbidden, NotFound, Internal, Unavailable
 }
 
-/// A session with the settings it keeps, and who set each of them so, when and why.
+/// A session with its pinned settings, and who set each value, when and why.
 #[utoipa::path(
     get,
     path = "/admin/sessions/{id}",
     operation_id = "traceSession",
     tag = "sessions",
-    params(("id" = uuid::Uuid, Path, description = "Its id")),
+    params(("id" = uuid::Uuid, Path, description = "The session")),
     responses((status = 200, description = "The session", body = TraceDocument), TraceProblems),
     security(("bearer" = []))
 )]
@@ -214,14 +217,14 @@ problems! {
     RequestTimeout, PayloadTooLarge, UnsupportedMediaType, RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
-/// Ends anybody's session, for a reason that is kept with it; one that has ended stays as it is, and so does one
-/// that is still starting.
+/// Ends any session, with a reason that is stored with the session. A session that has ended or is still starting stays
+/// unchanged.
 #[utoipa::path(
     post,
     path = "/admin/sessions/{id}/end",
     operation_id = "endAnySession",
     tag = "sessions",
-    params(("id" = uuid::Uuid, Path, description = "Its id")),
+    params(("id" = uuid::Uuid, Path, description = "The session")),
     request_body = SessionEnd,
     responses((status = 200, description = "The session as it ended", body = Overview), EndProblems),
     security(("bearer" = []))
@@ -250,14 +253,14 @@ pub(in crate::http) async fn end_any(
     JsonResponse::ok(&Overview::from(session))
 }
 
-/// How many running sessions hold each revision of the settings.
+/// The number of running sessions by the revision of their settings.
 #[utoipa::path(
     get,
     path = "/admin/sessions/pins",
     operation_id = "listSessionPins",
     tag = "sessions",
     responses(
-        (status = 200, description = "The revisions that are held, newest first", body = Pins),
+        (status = 200, description = "The revisions of running sessions, newest first", body = Pins),
         ListProblems,
     ),
     security(("bearer" = []))

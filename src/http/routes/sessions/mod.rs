@@ -1,20 +1,18 @@
-//! `/brun-e`: sessions of users. `/admin/sessions`: all of them.
+//! `/brun-e`: the sessions of a user. `/admin/sessions`: all sessions.
 
 mod admin;
 mod declared;
+mod document;
 
 use axum::{
     Extension,
     extract::State,
     http::{HeaderName, StatusCode, header},
 };
-use chrono::{DateTime, Utc};
-use serde::Serialize;
-use utoipa::ToSchema;
-use uuid::Uuid;
 
 pub(in crate::http) use admin::*;
 use declared::WithSessions;
+use document::{SessionDocument, session_id};
 
 use crate::{
     clock::Clock,
@@ -35,78 +33,11 @@ use crate::{
         serve::limits::AnswerDue,
     },
     ids::{RequestId, UserId},
-    sessions::{self, End, MintedSecret, Session, SessionScope, SessionStarter, Status, User},
+    sessions::{self, End, SessionScope, SessionStarter, User},
     settings::GlobalSettingsService,
 };
 
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
-
-/// A session, with the settings it keeps.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Session)]
-pub(in crate::http) struct SessionDocument {
-    session_id: Uuid,
-    user_id: String,
-    status: Status,
-    started_at: DateTime<Utc>,
-    expires_at: DateTime<Utc>,
-    /// When it ended, or expired.
-    #[schema(required)]
-    ended_at: Option<DateTime<Utc>>,
-    config: Pinned,
-    /// What the client opens it with, handed out once, by the start itself; null everywhere else.
-    #[schema(required)]
-    realtime: Option<ClientSecret>,
-}
-
-/// The realtime provider's secret for one client.
-#[derive(Serialize, ToSchema)]
-struct ClientSecret {
-    /// The secret.
-    #[schema(example = "ek_68af296e8e408191a1120ab6383263c2")]
-    client_secret: String,
-    /// Until when it opens the session.
-    expires_at: DateTime<Utc>,
-}
-
-impl From<MintedSecret> for ClientSecret {
-    fn from(minted: MintedSecret) -> Self {
-        let client_secret = minted.client_secret.expose().to_owned();
-        Self { client_secret, expires_at: minted.expires_at }
-    }
-}
-
-/// The settings that a session keeps.
-#[derive(Serialize, ToSchema)]
-#[schema(as = PinnedSettings)]
-struct Pinned {
-    revision: i64,
-    prompt_id: String,
-    prompt_version: String,
-    model: String,
-    session_max_minutes: i32,
-}
-
-impl From<Session> for SessionDocument {
-    fn from(session: Session) -> Self {
-        Self {
-            session_id: session.id,
-            user_id: session.user_id,
-            status: session.status,
-            started_at: session.started_at,
-            expires_at: session.expires_at,
-            ended_at: session.ended_at,
-            config: Pinned {
-                revision: session.settings_revision,
-                prompt_id: session.prompt_id,
-                prompt_version: session.prompt_version,
-                model: session.model,
-                session_max_minutes: session.session_max_minutes,
-            },
-            realtime: None,
-        }
-    }
-}
 
 body! {
     /// The user for whom a service starts a session. With a user's token the body is left out or empty: the token names
@@ -127,21 +58,21 @@ problems! {
     RealtimeUnavailable, ConfigUnavailable, PlanUnavailable, Unavailable, OutcomeUnknown
 }
 
-/// Starts a session under the settings that are current as its row is written.
+/// Starts a session under the settings that are current when its row is inserted.
 ///
-/// Where a realtime provider is configured, `realtime` holds a client secret for the pinned prompt and model; it
-/// is handed out once, and a repeat with the same `Idempotency-Key` has null there. Where the service asks Porte
-/// Talent, plan and level are what that says, and those of the token or of the body count for nothing.
+/// If a realtime provider is configured, `realtime` has a client secret for the pinned prompt and model. The secret is
+/// returned once; a repeat with the same `Idempotency-Key` has null. If the service asks Porte Talent, the response of
+/// Porte Talent decides plan and level, and the token and the body do not count.
 #[utoipa::path(
     post,
     path = "/brun-e/start",
     operation_id = "startSession",
     tag = "sessions",
     params(IdempotencyKey),
-    request_body(content = Option<SessionStart>, description = "With `X-Internal-Api-Key` only"),
+    request_body(content = Option<SessionStart>, description = "With `X-Internal-Api-Key` only; with a token, no body or `{}`"),
     responses(
         (status = 201, description = "The session", body = SessionDocument, headers(
-            ("Location" = String, description = "Where the session is"),
+            ("Location" = String, description = "The address of the session"),
             ("Idempotent-Replayed" = Option<String>, description = "`true` when an earlier request with the same key started it"),
         )),
         StartProblems,
@@ -166,8 +97,7 @@ pub(in crate::http) async fn start(
     let request = sessions::Request { user, idempotency_key, id, now: clock.now(), due };
     let started = sessions::start(&starts, &pool, &settings, &request).await?;
     let location = format!("/brun-e/sessions/{}", started.session.id);
-    let realtime = started.realtime.map(ClientSecret::from);
-    let document = SessionDocument { realtime, ..SessionDocument::from(started.session) };
+    let document = SessionDocument::started(started.session, started.realtime);
     let response = JsonResponse::new(StatusCode::CREATED, &document)?;
     let response = response.with(header::LOCATION, &location);
     Ok(if started.replayed { response.with(REPLAYED, "true") } else { response })
@@ -193,13 +123,13 @@ problems! {
     SessionProblems: MalformedRequest, Unauthorized, NotFound, Internal, Unavailable
 }
 
-/// A session, for its owner, another service of ours or an administrator.
+/// A session, for its owner, an internal service or an administrator.
 #[utoipa::path(
     get,
     path = "/brun-e/sessions/{id}",
     operation_id = "getSession",
     tag = "sessions",
-    params(("id" = Uuid, Path, description = "Its id")),
+    params(("id" = uuid::Uuid, Path, description = "The session")),
     responses((status = 200, description = "The session", body = SessionDocument), SessionProblems),
     security(("bearer" = []), ("internal_key" = []))
 )]
@@ -219,13 +149,13 @@ problems! {
     EndProblems: MalformedRequest, Unauthorized, NotFound, Internal, Unavailable, OutcomeUnknown
 }
 
-/// Ends a session; one that has ended stays as it is, and so does one that is still starting.
+/// Ends a session. A session that has ended or is still starting stays unchanged.
 #[utoipa::path(
     post,
     path = "/brun-e/sessions/{id}/end",
     operation_id = "endSession",
     tag = "sessions",
-    params(("id" = Uuid, Path, description = "Its id")),
+    params(("id" = uuid::Uuid, Path, description = "The session")),
     responses((status = 200, description = "The session as it ended", body = SessionDocument), EndProblems),
     security(("bearer" = []), ("internal_key" = []))
 )]
@@ -248,8 +178,4 @@ fn scope(caller: InternalOrUser) -> SessionScope {
         InternalOrUser::User(Caller { is_admin: false, user, .. }) => SessionScope::Of(user),
         InternalOrUser::User(_) | InternalOrUser::Internal => SessionScope::Any,
     }
-}
-
-fn session_id(text: &str) -> Result<Uuid, Problem> {
-    Uuid::parse_str(text).map_err(|_| Problem::not_found("no session has this id"))
 }
