@@ -110,17 +110,17 @@ pub fn router(state: AppState, limits: &Limits) -> Router {
     with_middleware(routes, limits, scanner, metrics, path_prefix)
 }
 
-/// Returns the route of the document, which has sessions only if the current catalog declares them.
+/// Serves the document with the routes of sessions or without, as the current catalog declares.
 fn described(document: &utoipa::openapi::OpenApi, settings: GlobalSettingsService) -> MethodRouter {
-    let whole = serde_json::to_value(document).unwrap_or_default();
+    let document = serde_json::to_value(document).unwrap_or_default();
     let body = |document: &serde_json::Value| {
         StaticBody::new(HeaderValue::from_static("application/json"), document.to_string())
     };
-    let full = body(&whole);
-    let without = body(&without_sessions(whole));
+    let full = body(&document);
+    let reduced = body(&without_sessions(document));
     get(move |headers: HeaderMap| async move {
         let has_sessions = sessions::are_declared(&settings.current().schema);
-        let body = if has_sessions { &full } else { &without };
+        let body = if has_sessions { &full } else { &reduced };
         body.respond(&headers).await
     })
 }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, header, request::Parts},
+    http::{HeaderMap, HeaderName, header, request::Parts},
 };
 use utoipa::{
     IntoParams,
@@ -38,7 +38,7 @@ struct Range<'h> {
     quality: f32,
 }
 
-/// Reads one element of `Accept` or `Accept-Encoding`; `None` if its quality is not a number from 0 to 1.
+/// Reads one element of `Accept` or `Accept-Encoding`; `None` if its quality is no number from 0 to 1.
 fn range(element: &str) -> Option<Range<'_>> {
     let mut parts = element.split(';').map(str::trim);
     let mut range = Range { kind: parts.next()?, version: None, quality: 1.0 };
@@ -57,42 +57,45 @@ fn range(element: &str) -> Option<Range<'_>> {
     Some(range)
 }
 
-/// Returns the preferred format. `OpenMetrics` must be named: most clients that accept anything are people and older
-/// programs. A client that accepts neither format gets the plain one.
+/// Returns the format of the metrics that the client prefers. A client must name `OpenMetrics`, because most clients that
+/// accept anything are people and older programs. A client that accepts neither format gets the plain one.
 fn metrics_format(headers: &HeaderMap) -> Format {
-    let lines = headers.get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok());
-    let ranges: Vec<_> = lines.flat_map(|line| line.split(',')).filter_map(range).collect();
-    // The most specific range takes precedence (RFC 9110, 12.5.1).
-    let weight = |kinds: &[&str], version: &str| {
+    let ranges = ranges(headers, &header::ACCEPT);
+    // An exact type takes precedence over a pattern (RFC 9110, 12.5.1).
+    let quality = |kinds: &[&str], version: &str| {
         let matches = |range: &&Range<'_>, kind: &str| {
-            let is_version = range.version.is_none_or(|range_version| range_version == version);
-            range.kind.eq_ignore_ascii_case(kind) && is_version
+            let version_matches = range.version.is_none_or(|requested| requested == version);
+            range.kind.eq_ignore_ascii_case(kind) && version_matches
         };
-        let quality = |kind: &&str| {
+        let quality_of_kind = |kind: &&str| {
             let matching = ranges.iter().filter(|range| matches(range, kind));
             matching.map(|range| range.quality).reduce(f32::max)
         };
-        kinds.iter().find_map(quality).unwrap_or(0.0)
+        kinds.iter().find_map(quality_of_kind).unwrap_or(0.0)
     };
-    let open = weight(&["application/openmetrics-text", "application/*"], "1.0.0");
-    let plain = weight(&["text/plain", "text/*", "*/*"], "0.0.4");
+    let open = quality(&["application/openmetrics-text", "application/*"], "1.0.0");
+    let plain = quality(&["text/plain", "text/*", "*/*"], "0.0.4");
     if open > 0.0 && open >= plain { Format::OpenMetrics } else { Format::Plain }
 }
 
-/// Whether the client prefers a gzip body to an uncompressed one (RFC 9110, 12.5.3). A client that names no coding gets
-/// an uncompressed body.
+/// Returns whether the client prefers a gzip body to an uncompressed one (RFC 9110, 12.5.3). Without the header the
+/// answer is no.
 pub(in crate::http) fn prefers_gzip(headers: &HeaderMap) -> bool {
-    let lines = headers.get_all(header::ACCEPT_ENCODING).iter();
-    let lines = lines.filter_map(|line| line.to_str().ok());
-    let codings: Vec<_> = lines.flat_map(|line| line.split(',')).filter_map(range).collect();
+    let codings = ranges(headers, &header::ACCEPT_ENCODING);
     let quality = |names: &[&str]| {
-        let named =
+        let matches =
             |coding: &&Range<'_>| names.iter().any(|name| coding.kind.eq_ignore_ascii_case(name));
-        codings.iter().filter(named).map(|coding| coding.quality).reduce(f32::max)
+        codings.iter().filter(matches).map(|coding| coding.quality).reduce(f32::max)
     };
     let gzip = quality(&["gzip", "x-gzip"]).or_else(|| quality(&["*"])).unwrap_or(0.0);
     let identity = quality(&["identity"]).unwrap_or(0.0);
     gzip > 0.0 && gzip >= identity
+}
+
+/// Reads the elements of all lines of the header `name`.
+fn ranges<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Vec<Range<'h>> {
+    let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).filter_map(range).collect()
 }
 
 #[cfg(test)]
