@@ -99,11 +99,6 @@ impl FieldErrors {
         }
     }
 
-    /// Takes back the faults of kind `code` at `pointer`.
-    pub(crate) fn forget(&mut self, pointer: &str, code: &str) {
-        self.kept.retain(|it| it.code != code || it.pointer.as_deref() != Some(pointer));
-    }
-
     pub(crate) fn into_reported(self) -> Vec<FieldError> {
         self.kept
     }

@@ -2,10 +2,12 @@
 //! what an older release left of them in the database is taken out.
 
 mod cleanup;
+mod environment;
 mod residue;
 mod status;
 mod store;
 
 pub use cleanup::{Cleanup, CleanupResult, Error, KeptSecret, clean_up};
+pub use environment::{Report as EnvironmentReport, environment};
 pub use residue::{Residue, legacy, residue, watch};
 pub use status::{Secrets, Status, status};

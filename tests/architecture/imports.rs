@@ -53,6 +53,11 @@ pub(crate) fn circles(graph: &Graph) -> Vec<Vec<String>> {
     circles.into_iter().collect()
 }
 
+/// Lists the circles, one on each line.
+pub(crate) fn list(circles: &[Vec<String>]) -> String {
+    circles.iter().map(|files| files.join(", ")).collect::<Vec<_>>().join("\n")
+}
+
 /// Every file that `file` depends on; itself only if a circle leads back.
 fn reachable<'g>(graph: &'g Graph, file: &String) -> BTreeSet<&'g String> {
     let mut reached = BTreeSet::new();
@@ -282,4 +287,23 @@ fn paths(level: &[TokenTree]) -> Vec<Path> {
         }
     }
     paths
+}
+
+#[test]
+fn files_that_import_each_other_are_found() {
+    let graph_of = |files: &[(&str, &str)]| {
+        let sources: Vec<_> = files.iter().map(|(path, text)| Source::of(path, text)).collect();
+        graph(&sources)
+    };
+    let found = |files: &[(&str, &str)]| circles(&graph_of(files)).len();
+    let room = ("src/a/mod.rs", "mod x; mod y; pub use x::X; pub use y::Y; struct Shared;");
+    let x = ("src/a/x.rs", "use super::{Shared, Y}; struct X;");
+    // A re-export is followed to the file that defines the item.
+    assert_eq!(found(&[room, x, ("src/a/y.rs", "use crate::a::X; struct Y;")]), 1);
+    assert_eq!(found(&[room, x, ("src/a/y.rs", "struct Y; fn f() { super::x::g() }")]), 1);
+    assert_eq!(found(&[room, x, ("src/a/y.rs", "use crate::a; struct Y; fn f(_: a::X) {}")]), 1);
+    // The items of the own `mod.rs` are those of the room, and unit tests are no part of it.
+    assert_eq!(found(&[room, x, ("src/a/y.rs", "use super::Shared; struct Y;")]), 0);
+    let tested = "struct Y; #[cfg(test)] mod tests { use crate::a::X; }";
+    assert_eq!(found(&[room, x, ("src/a/y.rs", tested)]), 0);
 }

@@ -1,7 +1,7 @@
 //! Counts the language of the code: pronouns in comments, names that are pronouns or participles, comments that
 //! give a reason. `.ci/count` prints the figures; `tests/architecture.rs` holds them to their bars.
 
-use std::{fmt, ops::AddAssign};
+use std::{fmt, fs, ops::AddAssign};
 
 use proc_macro2::TokenTree;
 
@@ -110,6 +110,26 @@ pub(crate) struct Count {
 }
 
 impl Count {
+    /// Counts all of `sources`.
+    pub(crate) fn of_all(sources: &[Source]) -> Self {
+        let mut total = Self::default();
+        for source in sources {
+            total += Self::of(source, &fs::read_to_string(&source.path).unwrap());
+        }
+        total
+    }
+
+    /// Names the measures that miss their bar.
+    pub(crate) fn breaches(&self) -> Vec<&'static str> {
+        let bars = [
+            (self.pronouns_per_100_words() < 5.0, "pronouns per 100 words of comments: under 5"),
+            (self.empty_bindings_percent() < 0.5, "empty names of let bindings: under 0.5 %"),
+            (self.empty_parameters_per_1000_lines() < 1.0, "empty closure parameters: under 1"),
+            (self.reasons_percent() >= 3.0, "lines with a comment that gives a reason: 3 %"),
+        ];
+        bars.into_iter().filter(|(is_met, _)| !is_met).map(|(_, bar)| bar).collect()
+    }
+
     /// Counts one file, of which `text` is the whole.
     pub(crate) fn of(source: &Source, text: &str) -> Self {
         let lexed = Lexed::of(text);
@@ -343,18 +363,14 @@ fn quoted(text: &str, quote: char) -> usize {
     text.len()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_measure_counts_what_it_names() {
-        let text = "//! It is what they say.\n// Why.\nfn f() {\n    let told = g(\"// it\");\n    let text = 'a';\n\n    \
-                    h(|it| it, |(key, found)| key, a | b);\n}\n";
-        let count = Count::of(&Source::of("src/a.rs", text), text);
-        assert_eq!((count.lines, count.code_lines), (8, 5));
-        assert_eq!((count.comment_words, count.pronouns, count.reason_lines), (6, 3, 1));
-        assert_eq!((count.bindings, count.empty_bindings), (2, 1));
-        assert_eq!(count.empty_parameters, 2);
-    }
+#[test]
+fn each_measure_counts_what_it_names() {
+    let text = "//! It is what they say.\n// Why.\nfn f() {\n    let told = g(\"// it\");\n    let text = 'a';\n\n    \
+                h(|it| it, |(key, found)| key, a | b);\n}\n";
+    let count = Count::of(&Source::of("src/a.rs", text), text);
+    assert_eq!((count.lines, count.code_lines), (8, 5));
+    assert_eq!((count.comment_words, count.pronouns, count.reason_lines), (6, 3, 1));
+    assert_eq!((count.bindings, count.empty_bindings), (2, 1));
+    assert_eq!(count.empty_parameters, 2);
+    assert_eq!(count.breaches().len(), 3);
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use crate::{
     language::{EMPTY_NAMES, bindings, closure_parameters},
+    laws::split,
     source::Source,
-    split,
 };
 
 /// Words that the glossary replaced.
@@ -54,4 +54,21 @@ pub(crate) fn old_words(source: &Source) -> Vec<String> {
         }
     }
     wrong.into_iter().collect()
+}
+
+#[test]
+fn a_word_of_the_old_dialect_is_found() {
+    let found = |text: &str| old_words(&Source::of("src/a.rs", text)).len();
+    for text in [
+        "struct Told;",
+        "fn spelt_out() {}",
+        "fn f() { let told = g(); }",
+        "fn f() { g(|it| it.h()) }",
+        "fn f() { g(|(_, found)| found) }",
+    ] {
+        assert_eq!(found(text), 1, "{text}");
+    }
+    for text in ["struct Toll;", "fn f() { let text = g(); }", "fn f() { a | it | b }", "// told"] {
+        assert_eq!(found(text), 0, "{text}");
+    }
 }

@@ -10,10 +10,7 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use tracing::{error, warn};
 
-use crate::{
-    http::problem::code::Code,
-    json::{FieldError, FieldErrors},
-};
+use crate::{http::problem::code::Code, json::FieldErrors};
 
 const INTERNAL: &str = "the service failed; the cause is in its log under this request id";
 
@@ -168,18 +165,6 @@ impl Problem {
     pub(in crate::http) fn with_code(mut self, code: Code) -> Self {
         self.0.code = code;
         self
-    }
-
-    /// Changes the code to `reason_required` if every error is a forbidden character of the reason.
-    pub(in crate::http) fn or_reason_required(self) -> Self {
-        let errors = self.0.errors.reported();
-        let is_reason = |error: &FieldError| {
-            let pointer = error.pointer.as_deref().unwrap_or_default();
-            error.code == "forbidden_character" && matches!(pointer, "/reason" | "?reason")
-        };
-        // A reason that cannot be stored counts as absent.
-        let is_only_reason = !errors.is_empty() && errors.iter().all(is_reason);
-        if is_only_reason { self.with_code(Code::ReasonRequired) } else { self }
     }
 
     /// Replaces the detail.

@@ -84,15 +84,23 @@ async fn a_successful_response_is_unchanged() {
     );
 }
 
+async fn explain(slug: String) -> Result<Response, Problem> {
+    crate::http::explain(
+        crate::http::PathSegment(slug),
+        crate::http::Query(crate::http::NoParameters),
+    )
+    .await
+}
+
 #[tokio::test]
 async fn every_code_has_its_page() {
     for code in Code::ALL {
         let slug = code.page().trim_start_matches("/problems/").to_owned();
-        let page = crate::http::explain(PathSegment(slug)).await.unwrap();
+        let page = explain(slug).await.unwrap();
         assert_eq!(page.status(), 200);
     }
     for unknown in ["nothing-of-that-name", "version_conflict"] {
-        assert!(crate::http::explain(PathSegment(unknown.into())).await.is_err());
+        assert!(explain(unknown.into()).await.is_err());
     }
 }
 

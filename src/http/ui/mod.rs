@@ -144,8 +144,8 @@ mod tests {
             let text = std::str::from_utf8(&file.data).unwrap();
             assert!(text.lines().count() <= 400, "{name} has more than 400 lines");
             let sinks = ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("];
-            let used = sinks.iter().find(|sink| text.contains(**sink));
-            assert_eq!(used, None, "{name} turns text into markup or a script");
+            let sink = sinks.iter().find(|sink| text.contains(**sink));
+            assert_eq!(sink, None, "{name} turns text into markup or a script");
             // The namespace of SVG has the form of an address, but no browser loads it.
             let addresses = text.replace("http://www.w3.org/2000/svg", "");
             assert!(!addresses.contains("://"), "{name} names another host");
