@@ -6,10 +6,7 @@ use serde_json::{Value, json};
 
 use super::{details::ErrorChain, *};
 use crate::{
-    http::{PathSegment, path_prefix::PathPrefix},
-    ids::RequestId,
-    json::FieldError,
-    secret_scanner::SecretScanner,
+    http::path_prefix::PathPrefix, ids::RequestId, json::FieldError, secret_scanner::SecretScanner,
 };
 
 /// Returns the pointer and code of each error of `problem`.

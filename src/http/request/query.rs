@@ -422,7 +422,7 @@ mod tests {
     use crate::{
         audit::Reason,
         http::{
-            problem::{Code, tests::faults_of},
+            problem::{Code, tests::errors_of},
             request::value::{Slot, choices, violation},
         },
     };
@@ -479,7 +479,7 @@ mod tests {
     }
 
     fn errors(text: &str) -> Vec<(String, &'static str)> {
-        faults_of(&read::<Parameters>(text).unwrap_err())
+        errors_of(&read::<Parameters>(text).unwrap_err())
     }
 
     #[test]
