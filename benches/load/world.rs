@@ -221,7 +221,7 @@ impl Instance {
 
 fn realtime(url: &str, metrics: &Metrics) -> Realtime {
     let key = Secret::new("sk-for-measuring".to_owned());
-    Realtime::new(url.parse().unwrap(), key, metrics.clone()).unwrap()
+    Realtime::openai(url.parse().unwrap(), key, metrics.clone()).unwrap()
 }
 
 fn auth() -> Auth {
