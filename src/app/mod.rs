@@ -325,8 +325,8 @@ impl Parts<'_> {
         );
         tasks.spawn(heartbeat);
         let public_url = config.alerts.public_url.as_deref();
-        let keys = TokenVerifier::new(&config.auth).reached_at(public_url);
-        let path_prefix = PathPrefix::of(public_url);
+        let keys = TokenVerifier::new(&config.auth).with_public_url(public_url);
+        let path_prefix = PathPrefix::from_public_url(public_url);
         Ok(AppState {
             starts: services::starts(config, &settings, &outbox, &metrics)?,
             quota: WriteQuota::new(config.admin_writes_per_minute),

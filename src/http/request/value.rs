@@ -1,0 +1,420 @@
+//! The types of a body's fields and of a query's parameters: how each is read, and the schema that says the same.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, Utc};
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
+use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, schema::Type};
+use uuid::Uuid;
+use validator::{
+    ValidateLength, ValidateRange, ValidationError, ValidationErrors, ValidationErrorsKind,
+};
+
+use crate::{
+    audit::Reason,
+    ids::UserId,
+    json::FieldError,
+    text::{IdentifierError, check_optional_identifier},
+};
+
+/// The largest integer that every JSON reader holds exactly.
+pub(in crate::http) const MAX_INTEGER: i64 = (1 << 53) - 1;
+
+/// The code of a reason that is missing or breaks a rule.
+pub(in crate::http) const REASON_REQUIRED: &str = "reason_required";
+
+/// The bounds of a number, of a text's characters or of a list's items. They stand once, in the field's attribute.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Bounds {
+    /// The least value, if there is one.
+    pub min: Option<i64>,
+    /// The greatest value, if there is one.
+    pub max: Option<i64>,
+}
+
+impl Bounds {
+    /// Returns the greatest length, if there is one.
+    pub(in crate::http) fn max_length(self) -> Option<usize> {
+        self.max.and_then(|max| usize::try_from(max).ok())
+    }
+
+    /// Returns the least length, if there is one.
+    pub(in crate::http) fn min_length(self) -> Option<usize> {
+        self.min.and_then(|min| usize::try_from(min).ok())
+    }
+}
+
+/// Returns the bounds in the rules of a field, which have the form of `validator`'s attribute.
+macro_rules! bounds {
+    () => {
+        $crate::http::request::value::Bounds { min: None, max: None }
+    };
+    (range(min = $min:expr, max = $max:expr) $($rest:tt)*) => {
+        $crate::http::request::value::Bounds { min: Some($min), max: Some($max) }
+    };
+    (length(min = $min:expr, max = $max:expr) $($rest:tt)*) => {
+        $crate::http::request::value::Bounds { min: Some($min), max: Some($max) }
+    };
+    (length(max = $max:expr) $($rest:tt)*) => {
+        $crate::http::request::value::Bounds { min: None, max: Some($max) }
+    };
+    (custom($($rule:tt)*)) => {
+        $crate::http::request::value::Bounds { min: None, max: None }
+    };
+}
+pub(in crate::http) use bounds;
+
+/// A type of a field, whether it is read from JSON or from a query.
+pub trait FieldType: Sized {
+    /// Whether a request without the field is refused.
+    const REQUIRED: bool = true;
+
+    /// Whether null in a body is the same as leaving the field out.
+    const NULL_IS_ABSENT: bool = false;
+
+    /// Returns the schema of a value within `bounds`.
+    fn field_schema(bounds: Bounds) -> RefOr<Schema>;
+
+    /// Adds the named schemas that the schema refers to.
+    fn collect_schemas(_: &mut Vec<(String, RefOr<Schema>)>) {}
+
+    /// Returns the value of a field that is absent.
+    ///
+    /// # Errors
+    /// The field is required.
+    fn absent() -> Result<Self, FieldError> {
+        Err(FieldError::at("", "required", "is required"))
+    }
+
+    /// Returns the error of a value outside of `bounds`.
+    fn out_of_bounds(_: Bounds) -> FieldError {
+        FieldError::at("", "out_of_range", "is out of range")
+    }
+}
+
+/// A type that is read from text: a parameter of a query, or a string of JSON.
+pub trait FromText: FieldType {
+    /// Reads `text`.
+    ///
+    /// # Errors
+    /// The rule that `text` breaks; the caller adds the place.
+    fn from_text(text: &str, bounds: Bounds) -> Result<Self, FieldError>;
+}
+
+impl<T: FieldType> FieldType for Option<T> {
+    const REQUIRED: bool = false;
+    const NULL_IS_ABSENT: bool = true;
+
+    fn field_schema(bounds: Bounds) -> RefOr<Schema> {
+        T::field_schema(bounds)
+    }
+
+    fn collect_schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        T::collect_schemas(schemas);
+    }
+
+    fn absent() -> Result<Self, FieldError> {
+        Ok(None)
+    }
+
+    fn out_of_bounds(bounds: Bounds) -> FieldError {
+        T::out_of_bounds(bounds)
+    }
+}
+
+/// A field of a declared body or query, for the errors that the validator reports.
+#[derive(Debug)]
+pub(in crate::http) struct Rule {
+    /// The field as Rust names it, which is how the validator reports it.
+    pub field: &'static str,
+    /// The field as the request names it.
+    pub name: &'static str,
+    /// Its bounds.
+    pub bounds: Bounds,
+    /// The error of a value outside of the bounds.
+    pub out_of_bounds: fn(Bounds) -> FieldError,
+}
+
+/// Returns the errors of the validator with the names of their fields, in the order of `rules`. A rule of several
+/// fields names the one at fault in the parameter [`FIELD`].
+pub(in crate::http) fn violations(
+    validation: Result<(), ValidationErrors>,
+    rules: &[Rule],
+) -> Vec<(String, FieldError)> {
+    let Err(errors) = validation else { return Vec::new() };
+    let mut errors = errors.into_errors();
+    let mut violations = Vec::new();
+    for rule in rules {
+        for error in field_errors(errors.remove(rule.field)) {
+            let is_bound = matches!(error.code.as_ref(), "range" | "length");
+            let violation =
+                if is_bound { (rule.out_of_bounds)(rule.bounds) } else { custom(&error) };
+            violations.push((rule.name.to_owned(), violation));
+        }
+    }
+    for error in errors.into_values().flat_map(|kind| field_errors(Some(kind))) {
+        let field = error.params.get(FIELD).and_then(Value::as_str);
+        violations.push((field.unwrap_or_default().to_owned(), custom(&error)));
+    }
+    violations
+}
+
+/// The parameter of a rule's error that names the field at fault.
+const FIELD: &str = "field";
+
+/// Returns the error of a rule that the bounds of one field cannot express.
+pub(in crate::http) fn violation(
+    field: &'static str,
+    code: &'static str,
+    detail: impl Into<Cow<'static, str>>,
+) -> ValidationError {
+    let mut error = ValidationError::new(code).with_message(detail.into());
+    error.add_param(FIELD.into(), &field);
+    error
+}
+
+fn field_errors(kind: Option<ValidationErrorsKind>) -> Vec<ValidationError> {
+    match kind {
+        Some(ValidationErrorsKind::Field(errors)) => errors,
+        _ => Vec::new(),
+    }
+}
+
+fn custom(error: &ValidationError) -> FieldError {
+    let code = match &error.code {
+        Cow::Borrowed(code) => code,
+        Cow::Owned(_) => "invalid",
+    };
+    FieldError::at("", code, error.message.as_deref().unwrap_or("is invalid"))
+}
+
+/// A field as far as it could be read, for the validator: a value that could not be read breaks no further rule.
+#[derive(Debug)]
+pub(in crate::http) struct Slot<T>(pub Option<T>);
+
+/// The validator keeps the value beside each error. No answer may quote what was sent, so it keeps null.
+impl<T> Serialize for Slot<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_unit()
+    }
+}
+
+impl<T, N> ValidateRange<N> for Slot<T>
+where
+    Option<T>: ValidateRange<N>,
+{
+    fn greater_than(&self, max: N) -> Option<bool> {
+        self.0.greater_than(max)
+    }
+
+    fn less_than(&self, min: N) -> Option<bool> {
+        self.0.less_than(min)
+    }
+}
+
+impl<T: ValidateLength<u64>> ValidateLength<u64> for Slot<T> {
+    fn length(&self) -> Option<u64> {
+        self.0.as_ref().and_then(ValidateLength::length)
+    }
+}
+
+/// Returns a schema of `kind`.
+fn of_type(kind: Type) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(kind)
+}
+
+/// Returns the error of an integer outside of `bounds`.
+pub(in crate::http) fn out_of_range(bounds: Bounds) -> FieldError {
+    let min = bounds.min.unwrap_or(i64::MIN);
+    let max = bounds.max.unwrap_or(i64::MAX);
+    let detail = format!("must be an integer from {min} to {max}");
+    let constraint = json!({"integer": true, "min": min, "max": max});
+    FieldError::at("", "out_of_range", detail).with_constraint(constraint)
+}
+
+/// An integer type.
+macro_rules! integer {
+    ($($type:ty)*) => {$(
+        impl FieldType for $type {
+            fn field_schema(bounds: Bounds) -> RefOr<Schema> {
+                of_type(Type::Integer)
+                    .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
+                    .minimum(bounds.min)
+                    .maximum(bounds.max)
+                    .into()
+            }
+
+            fn out_of_bounds(bounds: Bounds) -> FieldError {
+                out_of_range(bounds)
+            }
+        }
+
+        impl FromText for $type {
+            fn from_text(text: &str, bounds: Bounds) -> Result<Self, FieldError> {
+                let digits = text.strip_prefix('-').unwrap_or(text);
+                // `parse` alone would accept `+5`, which in a query is ` 5` to everybody else.
+                let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+                let number = text.parse().ok().filter(|_| is_plain);
+                number.ok_or_else(|| out_of_range(bounds))
+            }
+        }
+    )*};
+}
+
+integer! { i64 u16 }
+
+impl FieldType for String {
+    fn field_schema(bounds: Bounds) -> RefOr<Schema> {
+        let (min, max) = (bounds.min_length(), bounds.max_length());
+        of_type(Type::String).min_length(min).max_length(max).into()
+    }
+}
+
+impl FromText for String {
+    fn from_text(text: &str, _: Bounds) -> Result<Self, FieldError> {
+        Ok(text.to_owned())
+    }
+}
+
+impl FieldType for bool {
+    fn field_schema(_: Bounds) -> RefOr<Schema> {
+        of_type(Type::Boolean).into()
+    }
+}
+
+impl FromText for bool {
+    fn from_text(text: &str, _: Bounds) -> Result<Self, FieldError> {
+        choose(text, &[("true", true), ("false", false)])
+    }
+}
+
+impl FieldType for DateTime<Utc> {
+    fn field_schema(_: Bounds) -> RefOr<Schema> {
+        of_type(Type::String).format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))).into()
+    }
+}
+
+impl FromText for DateTime<Utc> {
+    fn from_text(text: &str, _: Bounds) -> Result<Self, FieldError> {
+        let detail = "must be an RFC 3339 time such as 2026-11-22T10:00:00Z (encode + as %2B)";
+        let time = DateTime::parse_from_rfc3339(text);
+        time.map(|time| time.to_utc()).map_err(|_| FieldError::at("", "not_a_time", detail))
+    }
+}
+
+impl FieldType for Uuid {
+    fn field_schema(_: Bounds) -> RefOr<Schema> {
+        of_type(Type::String).format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid))).into()
+    }
+}
+
+impl FromText for Uuid {
+    fn from_text(text: &str, _: Bounds) -> Result<Self, FieldError> {
+        Self::parse_str(text).map_err(|_| FieldError::at("", "not_a_uuid", "must be a UUID"))
+    }
+}
+
+impl FieldType for UserId {
+    fn field_schema(_: Bounds) -> RefOr<Schema> {
+        of_type(Type::String).min_length(Some(1)).max_length(Some(Self::MAX_BYTES)).into()
+    }
+}
+
+impl FromText for UserId {
+    fn from_text(text: &str, _: Bounds) -> Result<Self, FieldError> {
+        Self::parse(text).map_err(|error| FieldError::at("", "not_a_user_id", error.to_string()))
+    }
+}
+
+impl FieldType for Reason {
+    const NULL_IS_ABSENT: bool = true;
+
+    fn field_schema(_: Bounds) -> RefOr<Schema> {
+        of_type(Type::String)
+            .min_length(Some(3))
+            .max_length(Some(500))
+            .pattern(Some(r"\S\s*\S\s*\S"))
+            .examples([json!("calmer evenings")])
+            .into()
+    }
+
+    fn absent() -> Result<Self, FieldError> {
+        Err(FieldError::at("", REASON_REQUIRED, "is missing"))
+    }
+}
+
+impl FromText for Reason {
+    fn from_text(text: &str, _: Bounds) -> Result<Self, FieldError> {
+        Self::parse(text).map_err(|detail| FieldError::at("", REASON_REQUIRED, detail))
+    }
+}
+
+/// The name of a plan or of a level; white space alone counts as none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::http) struct PlanName(pub(in crate::http) String);
+
+impl PlanName {
+    /// Bytes of the longest name.
+    const MAX_BYTES: usize = 256;
+}
+
+impl FieldType for PlanName {
+    fn field_schema(_: Bounds) -> RefOr<Schema> {
+        of_type(Type::String).max_length(Some(Self::MAX_BYTES)).into()
+    }
+}
+
+impl FromText for PlanName {
+    fn from_text(text: &str, _: Bounds) -> Result<Self, FieldError> {
+        match check_optional_identifier(text, Self::MAX_BYTES) {
+            Ok(()) => Ok(Self(text.to_owned())),
+            Err(error @ IdentifierError::TooLong { .. }) => {
+                Err(FieldError::at("", "too_long", error.to_string()))
+            }
+            Err(error) => Err(FieldError::at("", "not_a_name", error.to_string())),
+        }
+    }
+}
+
+/// Returns the choice that `text` names.
+///
+/// # Errors
+/// `text` names none of `choices`.
+pub(in crate::http) fn choose<T: Copy>(
+    text: &str,
+    choices: &[(&'static str, T)],
+) -> Result<T, FieldError> {
+    if let Some((_, choice)) = choices.iter().find(|(name, _)| *name == text) {
+        return Ok(*choice);
+    }
+    let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+    let detail = format!("must be one of {}", names.join(", "));
+    Err(FieldError::at("", "not_a_choice", detail).with_constraint(json!({"enum": names})))
+}
+
+/// Reads a type from one of a few words: `choices! { Status: Status::ALL.map(|status| (status.as_str(), status)) }`.
+macro_rules! choices {
+    ($($type:ty: $choices:expr;)+) => {$(
+        impl $crate::http::request::value::FieldType for $type {
+            fn field_schema(
+                _: $crate::http::request::value::Bounds,
+            ) -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::schema::Type::String)
+                    .enum_values(Some($choices.map(|(name, _)| name)))
+                    .into()
+            }
+        }
+
+        impl $crate::http::request::value::FromText for $type {
+            fn from_text(
+                text: &str,
+                _: $crate::http::request::value::Bounds,
+            ) -> Result<Self, $crate::json::FieldError> {
+                $crate::http::request::value::choose(text, &$choices)
+            }
+        }
+    )+};
+}
+pub(in crate::http) use choices;
