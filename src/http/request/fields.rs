@@ -1,7 +1,7 @@
-//! Bodies, declared once: a struct gives its strict reader, its validation and its schema.
+//! Declarations of bodies: a struct gives the strict reader, the validation and the schema.
 //!
-//! [`body!`] reads every field before it builds anything, so that a caller learns of all errors at once. A field
-//! that is not declared is an error. `null` for an optional field is the same as leaving the field out.
+//! [`body!`] reads every field before building the struct, and reports all errors at once. An undeclared field is an
+//! error. `null` for an optional field is the same as leaving the field out.
 
 use serde_json::{Value, json};
 use utoipa::openapi::{
@@ -15,12 +15,12 @@ use crate::{
     json::{FieldError, FieldErrors, StrictJson, field_error, integral},
 };
 
-/// A type that is read from JSON.
+/// A type with a reader of JSON.
 pub trait FromStrictJson: FieldType {
     /// The fields, of an object.
     const FIELDS: &'static [&'static str] = &[];
 
-    /// Reads `json`, which stands at `pointer`, and adds what is wrong to `errors`. `None` only with an error.
+    /// Reads the `json` at `pointer`, and adds all errors to `errors`. Returns `None` only with an error.
     fn from_json(
         json: StrictJson,
         pointer: &Pointer<'_>,
@@ -29,7 +29,7 @@ pub trait FromStrictJson: FieldType {
     ) -> Option<Self>;
 }
 
-/// A place in a body. It is written out for an error alone: a body without errors costs no text.
+/// A position in a body. Only an error formats the pointer: a valid body costs no allocation.
 #[derive(Debug, Clone, Copy)]
 pub enum Pointer<'p> {
     /// The whole body.
@@ -49,7 +49,7 @@ impl Pointer<'_> {
         }
     }
 
-    /// Places `error` here.
+    /// Adds the pointer to `error`.
     fn place(&self, error: FieldError) -> FieldError {
         FieldError { pointer: Some(self.text()), ..error }
     }
@@ -60,7 +60,7 @@ impl Pointer<'_> {
     }
 }
 
-/// The members of an object that is being read.
+/// The members of an object during reading.
 #[derive(Debug)]
 pub(in crate::http) struct Fields<'e> {
     members: Vec<(String, Option<StrictJson>)>,
@@ -69,7 +69,7 @@ pub(in crate::http) struct Fields<'e> {
 }
 
 impl<'e> Fields<'e> {
-    /// Opens `json`, which must be an object.
+    /// Opens an object.
     pub(in crate::http) fn open(
         json: StrictJson,
         pointer: &'e Pointer<'e>,
@@ -102,17 +102,17 @@ impl<'e> Fields<'e> {
         }
     }
 
-    /// Adds the errors of the rules, and of the members that no field has read.
+    /// Adds the errors of the rules and of unknown members.
     pub(in crate::http) fn close(self, validation: Result<(), ValidationErrors>, rules: &[Rule]) {
         for (name, error) in value::violations(validation, rules) {
             self.errors.push(Pointer::Member(self.pointer, &name).place(error));
         }
         let is_known = |name: &str| rules.iter().any(|rule| rule.name == name);
         for (name, _) in self.members.iter().filter(|(name, _)| !is_known(name)) {
-            let known: Vec<_> = rules.iter().map(|rule| rule.name).collect();
-            let detail = match known.as_slice() {
+            let names: Vec<_> = rules.iter().map(|rule| rule.name).collect();
+            let detail = match names.as_slice() {
                 [] => "unknown field; the body has no fields".to_owned(),
-                known => format!("unknown field; the fields are {}", known.join(", ")),
+                names => format!("unknown field; the fields are {}", names.join(", ")),
             };
             let error = FieldError::at("", "unknown_field", detail);
             self.errors.push(Pointer::Member(self.pointer, name).place(error));
@@ -157,7 +157,7 @@ impl FromStrictJson for i64 {
     }
 }
 
-/// Types that are strings in JSON.
+/// Reads types from strings of JSON.
 macro_rules! from_string {
     ($($type:ty)*) => {$(
         impl FromStrictJson for $type {
@@ -238,7 +238,7 @@ impl<T: FromStrictJson> FromStrictJson for Vec<T> {
             errors.push(pointer.wrong_type("an array", &json));
             return None;
         };
-        // No item of a list that is too long is read: a megabyte of items must not cost a megabyte of errors.
+        // Items of an overlong list are not read: a megabyte of items must not cost a megabyte of errors.
         if let Some(max) = bounds.max_length().filter(|max| items.len() > *max) {
             let detail = format!("must have at most {max} items, and has {}", items.len());
             let constraint = json!({"max_items": max});
@@ -251,12 +251,12 @@ impl<T: FromStrictJson> FromStrictJson for Vec<T> {
             let pointer = Pointer::Item(pointer, index);
             values.push(T::from_json(item, &pointer, Bounds::default(), errors));
         }
-        // Collected at the end: the items after a faulty one are read as well.
+        // Collected at the end, because the items after an invalid item must be read as well.
         values.into_iter().collect()
     }
 }
 
-/// The body of a caller who has nothing to say: an object without fields.
+/// An object without fields.
 #[derive(Debug)]
 pub(in crate::http) struct NoFields;
 
@@ -279,7 +279,7 @@ impl FromStrictJson for NoFields {
     }
 }
 
-/// Returns `schema` with the description, the example and the nullability of its field.
+/// Returns `schema` with the description, the example and the nullability of a field.
 pub(in crate::http) fn property(
     schema: RefOr<Schema>,
     docs: &[&str],
@@ -327,7 +327,7 @@ pub(in crate::http) fn description(docs: &[&str]) -> String {
 }
 
 /// Declares a body: `body! { /// … struct SettingChange as "SettingChange" { /// … key: String, } }`. Rules stand in
-/// `#[validate(…)]` beside the field, as `validator` has them; `#[example(…)]` is for the document.
+/// `#[validate(…)]` beside the field, in the syntax of `validator`; `#[example(…)]` is for the document.
 macro_rules! body {
     (
         $(#[doc = $docs:literal])+

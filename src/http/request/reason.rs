@@ -1,4 +1,4 @@
-//! The refusal of a request that has errors.
+//! The problem of a request with errors.
 
 use crate::{
     http::{
@@ -8,8 +8,8 @@ use crate::{
     json::{FieldError, FieldErrors},
 };
 
-/// Returns the refusal of a request with `errors`: `reason_required` if only the reason is wrong, of a request that
-/// has one among its `fields`.
+/// Returns the problem of a request with `errors`: `reason_required` if `fields` has a reason and only the reason is
+/// invalid.
 pub(in crate::http) fn or_reason_required(errors: FieldErrors, fields: &[&str]) -> Problem {
     let is_reason = |error: &FieldError| {
         let pointer = error.pointer.as_deref().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The types of a body's fields and of a query's parameters: how each is read, and the schema that says the same.
+//! The types of a body's fields and of a query's parameters, each with a reader and a schema.
 
 use std::borrow::Cow;
 
@@ -18,34 +18,34 @@ use crate::{
     text::{IdentifierError, check_optional_identifier},
 };
 
-/// The largest integer that every JSON reader holds exactly.
+/// The largest integer without loss in any JSON reader.
 pub(in crate::http) const MAX_INTEGER: i64 = (1 << 53) - 1;
 
-/// The code of a reason that is missing or breaks a rule.
+/// The code of a missing or invalid reason.
 pub(in crate::http) const REASON_REQUIRED: &str = "reason_required";
 
-/// The bounds of a number, of a text's characters or of a list's items. They stand once, in the field's attribute.
+/// The bounds of a number, of a text's characters or of a list's items, from the field's attribute.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Bounds {
-    /// The least value, if there is one.
+    /// The minimum, if any.
     pub min: Option<i64>,
-    /// The greatest value, if there is one.
+    /// The maximum, if any.
     pub max: Option<i64>,
 }
 
 impl Bounds {
-    /// Returns the greatest length, if there is one.
+    /// Returns the maximum as a length.
     pub(in crate::http) fn max_length(self) -> Option<usize> {
         self.max.and_then(|max| usize::try_from(max).ok())
     }
 
-    /// Returns the least length, if there is one.
+    /// Returns the minimum as a length.
     pub(in crate::http) fn min_length(self) -> Option<usize> {
         self.min.and_then(|min| usize::try_from(min).ok())
     }
 }
 
-/// Returns the bounds in the rules of a field, which have the form of `validator`'s attribute.
+/// Returns the bounds in the rules of a field, in the syntax of `validator`.
 macro_rules! bounds {
     () => {
         $crate::http::request::value::Bounds { min: None, max: None }
@@ -65,7 +65,7 @@ macro_rules! bounds {
 }
 pub(in crate::http) use bounds;
 
-/// A type of a field, whether it is read from JSON or from a query.
+/// A type of a field in a body or a query.
 pub trait FieldType: Sized {
     /// Whether a request without the field is refused.
     const REQUIRED: bool = true;
@@ -76,10 +76,10 @@ pub trait FieldType: Sized {
     /// Returns the schema of a value within `bounds`.
     fn field_schema(bounds: Bounds) -> RefOr<Schema>;
 
-    /// Adds the named schemas that the schema refers to.
+    /// Adds the referenced schemas by name.
     fn collect_schemas(_: &mut Vec<(String, RefOr<Schema>)>) {}
 
-    /// Returns the value of a field that is absent.
+    /// Returns the value of an absent field.
     ///
     /// # Errors
     /// The field is required.
@@ -93,12 +93,12 @@ pub trait FieldType: Sized {
     }
 }
 
-/// A type that is read from text: a parameter of a query, or a string of JSON.
+/// A type with a reader of text: a parameter of a query, or a string of JSON.
 pub trait FromText: FieldType {
     /// Reads `text`.
     ///
     /// # Errors
-    /// The rule that `text` breaks; the caller adds the place.
+    /// The broken rule; the caller adds the pointer.
     fn from_text(text: &str, bounds: Bounds) -> Result<Self, FieldError>;
 }
 
@@ -123,21 +123,21 @@ impl<T: FieldType> FieldType for Option<T> {
     }
 }
 
-/// A field of a declared body or query, for the errors that the validator reports.
+/// A field of a declared body or query, for the errors of the validator.
 #[derive(Debug)]
 pub(in crate::http) struct Rule {
-    /// The field as Rust names it, which is how the validator reports it.
+    /// The name in Rust, also the name in the validator's errors.
     pub field: &'static str,
-    /// The field as the request names it.
+    /// The name in requests.
     pub name: &'static str,
-    /// Its bounds.
+    /// The bounds.
     pub bounds: Bounds,
     /// The error of a value outside of the bounds.
     pub out_of_bounds: fn(Bounds) -> FieldError,
 }
 
-/// Returns the errors of the validator with the names of their fields, in the order of `rules`. A rule of several
-/// fields names the one at fault in the parameter [`FIELD`].
+/// Returns the errors of the validator with the names of the fields, in the order of `rules`. The error of a rule of
+/// several fields has the name of the invalid field in the parameter [`FIELD`].
 pub(in crate::http) fn violations(
     validation: Result<(), ValidationErrors>,
     rules: &[Rule],
@@ -160,10 +160,10 @@ pub(in crate::http) fn violations(
     violations
 }
 
-/// The parameter of a rule's error that names the field at fault.
+/// The parameter of a rule's error with the name of the invalid field.
 const FIELD: &str = "field";
 
-/// Returns the error of a rule that the bounds of one field cannot express.
+/// Returns the error of a rule beyond the bounds of a field.
 pub(in crate::http) fn violation(
     field: &'static str,
     code: &'static str,
@@ -189,11 +189,11 @@ fn custom(error: &ValidationError) -> FieldError {
     FieldError::at("", code, error.message.as_deref().unwrap_or("is invalid"))
 }
 
-/// A field as far as it could be read, for the validator: a value that could not be read breaks no further rule.
+/// A field of a draft, for the validator: an unreadable value breaks no further rule.
 #[derive(Debug)]
 pub(in crate::http) struct Slot<T>(pub Option<T>);
 
-/// The validator keeps the value beside each error. No answer may quote what was sent, so it keeps null.
+/// The validator stores the value in each error. No response may quote a value of the request, so null is stored.
 impl<T> Serialize for Slot<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_unit()
@@ -253,7 +253,7 @@ macro_rules! integer {
         impl FromText for $type {
             fn from_text(text: &str, bounds: Bounds) -> Result<Self, FieldError> {
                 let digits = text.strip_prefix('-').unwrap_or(text);
-                // `parse` alone would accept `+5`, which in a query is ` 5` to everybody else.
+                // `parse` alone would accept `+5`, although other readers of a query decode ` 5`.
                 let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
                 let number = text.parse().ok().filter(|_| is_plain);
                 number.ok_or_else(|| out_of_range(bounds))
@@ -377,7 +377,7 @@ impl FromText for PlanName {
     }
 }
 
-/// Returns the choice that `text` names.
+/// Returns the choice with the name `text`.
 ///
 /// # Errors
 /// `text` names none of `choices`.
@@ -393,7 +393,7 @@ pub(in crate::http) fn choose<T: Copy>(
     Err(FieldError::at("", "not_a_choice", detail).with_constraint(json!({"enum": names})))
 }
 
-/// Reads a type from one of a few words: `choices! { Status: Status::ALL.map(|status| (status.as_str(), status)) }`.
+/// Reads a type from a fixed set of words: `choices! { Status: Status::ALL.map(|status| (status.as_str(), status)) }`.
 macro_rules! choices {
     ($($type:ty: $choices:expr;)+) => {$(
         impl $crate::http::request::value::FieldType for $type {

@@ -1,4 +1,4 @@
-//! Secrets and controls that are provisioned outside of the service.
+//! Secrets and controls provisioned outside of the service.
 
 use crate::{
     audit::{Actor, Reason},
@@ -25,7 +25,7 @@ problems! {
     SecretsProblems: MalformedRequest, Unauthorized, Forbidden, Internal, Unavailable
 }
 
-/// Whether each secret is provided, and its source; never a value.
+/// The presence and the source of each secret; never a value.
 #[utoipa::path(
     get,
     path = "/admin/secrets",
@@ -49,7 +49,7 @@ body! {
     struct SecretCleanupRequest {
         /// Why, in 3 to 500 characters on one line, 3 of them visible.
         reason: Reason,
-        /// These secrets only.
+        /// The only secrets to clean up.
         #[validate(length(max = 1_000))]
         names: Option<Vec<String>>,
     }
@@ -58,7 +58,7 @@ body! {
 query! {
     /// The parameters of a clean-up.
     struct CleanupParameters {
-        /// List what would be removed, remove nothing
+        /// List the secrets to remove, remove nothing
         dry_run: bool = false,
     }
 }
@@ -68,7 +68,7 @@ problems! {
     PayloadTooLarge, UnsupportedMediaType, RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
-/// Removes the secrets that an older release stored in the database, if they are provided otherwise.
+/// Removes secrets stored in the database by an older release, if provided otherwise.
 #[utoipa::path(
     post,
     path = "/admin/secrets/cleanup",
@@ -92,7 +92,7 @@ pub(in crate::http) async fn clean_up(
     JsonResponse::ok(&secrets::clean_up(&pool, &settings, &provision, &actor, &cleanup).await?)
 }
 
-/// The controls of the environment, and the settings that the environment still names.
+/// The controls of the environment, and ignored variables of settings.
 #[utoipa::path(
     get,
     path = "/admin/environment",

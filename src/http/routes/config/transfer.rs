@@ -74,11 +74,11 @@ query! {
         write: WriteParameters,
         /// Why, in 3 to 500 characters on one line, 3 of them visible; required to apply the document
         reason: Option<Reason>,
-        /// The plan that was reviewed
+        /// The reviewed plan
         plan_id: Option<String>,
-        /// Settings that have changed since the export; such an import is refused by default
+        /// The handling of settings with changes since the export; refused by default
         on_conflict: Option<OnConflict>,
-        /// Keys that the catalog does not declare: `skip` leaves them out, whatever their values; `refuse` by default
+        /// The handling of undeclared keys: `skip` ignores their values; `refuse` by default
         on_unknown: Option<OnUnknown>,
     }
 }
@@ -195,29 +195,29 @@ fn format(headers: &HeaderMap) -> Option<Format> {
     (body::is_uncompressed(headers) && parts.all(body::is_utf8)).then_some(format)
 }
 
-/// A plan, with the outcome of the import itself.
+/// A plan, with the outcome of the import.
 #[derive(Serialize, ToSchema)]
 #[schema(as = PlannedImport)]
 pub(in crate::http) struct PlannedImport {
     #[serde(flatten)]
     plan: ImportPlan,
-    /// The problem that the import would be refused with; null if it would be carried out.
+    /// The problem of the import; null if the import would succeed.
     #[schema(required)]
     refusal: Option<PlanRefusal>,
 }
 
-/// The problem that an import would be refused with.
+/// The problem of a planned import.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ImportRefusal)]
 pub(in crate::http) struct PlanRefusal {
-    /// Its status.
+    /// The status.
     status: u16,
-    /// Its code.
+    /// The code.
     #[schema(example = "validation_failed")]
     code: &'static str,
-    /// Its title.
+    /// The title.
     title: &'static str,
-    /// Its detail.
+    /// The detail.
     detail: String,
 }
 
@@ -302,8 +302,8 @@ pub(in crate::http) async fn import(
     });
     let actor = Actor { user: caller.user, reason, request };
     let options = ImportOptions { plan_id, on_conflict, on_unknown, idempotency };
-    let changed = settings::import(&pool, &settings, &actor, &incoming, &digest, &options).await?;
-    responder.respond_with_changes(&write, changed, false, Imported::Changed).await
+    let outcome = settings::import(&pool, &settings, &actor, &incoming, &digest, &options).await?;
+    responder.respond_with_changes(&write, outcome, false, Imported::Changed).await
 }
 
 fn missing_reason() -> Problem {

@@ -48,7 +48,7 @@ problems! {
 }
 
 body! {
-    /// Restores an earlier version of one setting.
+    /// Restores an earlier version of a setting.
     struct VersionRollback {
         /// Why, in 3 to 500 characters on one line, 3 of them visible.
         reason: Reason,
@@ -64,7 +64,7 @@ body! {
 }
 
 body! {
-    /// Undoes one entry of the history.
+    /// Undoes an entry of the history.
     struct EntryRollback {
         /// Why, in 3 to 500 characters on one line, 3 of them visible.
         reason: Reason,
@@ -90,7 +90,7 @@ body! {
     }
 }
 
-/// A rollback, of one of three forms.
+/// A rollback, in any of three forms.
 #[derive(Debug)]
 pub(in crate::http) struct SettingsRollback {
     reason: Reason,
@@ -210,13 +210,13 @@ pub(in crate::http) async fn roll_back(
         let plan = settings::plan_roll_back(&pool, &settings, &actor, &target, &options).await;
         return JsonResponse::ok(&RolledBack::Plan(plan.map_err(explain)?));
     }
-    let changed = settings::roll_back(&pool, &settings, &actor, &target, &options).await;
-    let changed = changed.map_err(explain)?;
+    let outcome = settings::roll_back(&pool, &settings, &actor, &target, &options).await;
+    let outcome = outcome.map_err(explain)?;
     let wrap = RolledBack::Changed;
-    responder.respond_with_changes(&parameters, changed, options.lenient, wrap).await
+    responder.respond_with_changes(&parameters, outcome, options.lenient, wrap).await
 }
 
-/// Returns the pointer to an error. A stored value that is invalid today stands nowhere in the body.
+/// Returns the pointer to an error. An invalid stored value has no position in the body.
 fn pointer(_: &str, code: &str) -> Option<String> {
     match code {
         "unknown_key" | "key_locked" => Some("/key".to_owned()),
