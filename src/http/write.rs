@@ -15,21 +15,25 @@ use utoipa::{
 use validator::ValidationError;
 
 use crate::{
+    audit::{Actor, Reason},
     database::Pool,
     fleet::{Applied, Fleet},
     http::{
         auth::Caller,
         problem::{Code, Problem},
         request::{
+            fields::group,
             headers::{self, IdempotencyKey},
             preconditions::{self, Required, Tag},
             query::{Drafted, query},
-            value::{choices, violation},
+            rules::violation,
+            value::choices,
         },
         response::JsonResponse,
         serve::limits::AnswerDue,
     },
     idempotency,
+    ids::RequestId,
     settings::{Changed, GlobalSettingsService, WriteOptions},
 };
 
@@ -50,6 +54,21 @@ pub(in crate::http) enum WaitFor {
 
 choices! {
     WaitFor: [("applied", Self::Applied)];
+}
+
+group! {
+    /// The explanation of a change, in the body or the query of every write.
+    struct ChangeNote {
+        /// Why, in 3 to 500 characters on one line, 3 of them visible.
+        reason: Reason,
+    }
+}
+
+impl ChangeNote {
+    /// Returns the author of a change with the note.
+    pub(in crate::http) fn actor(self, caller: Caller, request: RequestId) -> Actor {
+        Actor { user: caller.user, reason: self.reason, request }
+    }
 }
 
 query! {

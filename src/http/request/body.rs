@@ -13,9 +13,9 @@ use crate::{
     http::{
         problem::{Code, Problem},
         request::{
-            fields::{FromStrictJson, Pointer},
+            from_json::{FromStrictJson, Pointer},
             reason::or_reason_required,
-            value::Bounds,
+            rules::Bounds,
         },
         serve::{limits::BodyDue, middleware},
     },
@@ -46,7 +46,7 @@ impl<S: Send + Sync, T: FromStrictJson> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let Some(bytes) = read_bytes(request).await? else { return Err(missing()) };
-        let problem = |errors| or_reason_required(errors, T::FIELDS);
+        let problem = |errors| or_reason_required(errors, T::HAS_REASON);
         let json = parse(&bytes).await.map_err(problem)?;
         let value = convert(json).map_err(problem)?;
         Ok(Self { value, bytes })

@@ -23,7 +23,8 @@ use crate::{
         request::{
             fields,
             reason::or_reason_required,
-            value::{Bounds, FieldType, FromText},
+            rules::Bounds,
+            value::{FieldType, FromText},
         },
     },
     json::{FieldError, FieldErrors, field_error},
@@ -65,7 +66,7 @@ fn read<T: FromQuery>(text: &str) -> Result<T, Problem> {
     let (errors, names) = query.close();
     match parameters {
         Some(parameters) if errors.is_empty() => Ok(parameters),
-        _ => Err(or_reason_required(errors, &names)),
+        _ => Err(or_reason_required(errors, names.contains(&"reason"))),
     }
 }
 
@@ -180,6 +181,14 @@ fn parameter(
         .build()
 }
 
+/// Describes a group of parameters that may be absent.
+pub(in crate::http) fn optional(mut parameters: Vec<Parameter>) -> Vec<Parameter> {
+    for parameter in &mut parameters {
+        parameter.required = Required::False;
+    }
+    parameters
+}
+
 /// The most parameters that are read; no route has half as many.
 const MAX_PARAMETERS: usize = 32;
 
@@ -234,8 +243,16 @@ impl QueryString {
         }
     }
 
+    /// Whether none of `names` is present; the names count as declared.
+    pub(in crate::http) fn lacks(&mut self, names: &[&'static str]) -> bool {
+        self.names.extend(names);
+        !self.parameters.iter().any(|(name, _)| names.contains(&name.as_str()))
+    }
+
     fn take(&mut self, name: &'static str) -> Taken {
-        self.names.push(name);
+        if !self.names.contains(&name) {
+            self.names.push(name);
+        }
         match self.parameters.iter_mut().find(|(known, _)| known == name) {
             None => Taken::Absent,
             Some((_, value)) => value.take().map_or(Taken::Invalid, Taken::Text),
@@ -335,7 +352,8 @@ macro_rules! query {
         const _: () = {
             use $crate::http::request::{
                 query::{FromQuery, QueryString},
-                value::{self, Bounds, Rule, Slot, bounds},
+                rules::{Bounds, Rule, Slot, bounds},
+ value,
             };
             use utoipa::openapi::path::{Parameter, ParameterIn};
 
@@ -367,7 +385,7 @@ macro_rules! query {
                             $(, $default)?
                         )),)+
                     };
-                    query.report_all(value::violations(validator::Validate::validate(&draft), RULES));
+                    query.report_all($crate::http::request::rules::violations(validator::Validate::validate(&draft), RULES));
                     Some(Self { $($field: draft.$field.0?,)+ })
                 }
 
@@ -423,7 +441,10 @@ mod tests {
         audit::Reason,
         http::{
             problem::{Code, tests::faults_of},
-            request::value::{Slot, choices, violation},
+            request::{
+                rules::{Slot, violation},
+                value::choices,
+            },
         },
     };
 

@@ -1,18 +1,13 @@
 //! The types of a body's fields and of a query's parameters, each with a reader and a schema.
 
-use std::borrow::Cow;
-
 use chrono::{DateTime, Utc};
-use serde::{Serialize, Serializer};
-use serde_json::{Value, json};
+use serde_json::json;
 use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, schema::Type};
 use uuid::Uuid;
-use validator::{
-    ValidateLength, ValidateRange, ValidationError, ValidationErrors, ValidationErrorsKind,
-};
 
 use crate::{
     audit::Reason,
+    http::request::rules::Bounds,
     ids::UserId,
     json::FieldError,
     text::{IdentifierError, check_optional_identifier},
@@ -24,47 +19,6 @@ pub(in crate::http) const MAX_INTEGER: i64 = (1 << 53) - 1;
 /// The code of a missing or invalid reason.
 pub(in crate::http) const REASON_REQUIRED: &str = "reason_required";
 
-/// The bounds of a number, of a text's characters or of a list's items, from the field's attribute.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Bounds {
-    /// The minimum, if any.
-    pub min: Option<i64>,
-    /// The maximum, if any.
-    pub max: Option<i64>,
-}
-
-impl Bounds {
-    /// Returns the maximum as a length.
-    pub(in crate::http) fn max_length(self) -> Option<usize> {
-        self.max.and_then(|max| usize::try_from(max).ok())
-    }
-
-    /// Returns the minimum as a length.
-    pub(in crate::http) fn min_length(self) -> Option<usize> {
-        self.min.and_then(|min| usize::try_from(min).ok())
-    }
-}
-
-/// Returns the bounds in the rules of a field, in the syntax of `validator`.
-macro_rules! bounds {
-    () => {
-        $crate::http::request::value::Bounds { min: None, max: None }
-    };
-    (range(min = $min:expr, max = $max:expr) $($rest:tt)*) => {
-        $crate::http::request::value::Bounds { min: Some($min), max: Some($max) }
-    };
-    (length(min = $min:expr, max = $max:expr) $($rest:tt)*) => {
-        $crate::http::request::value::Bounds { min: Some($min), max: Some($max) }
-    };
-    (length(max = $max:expr) $($rest:tt)*) => {
-        $crate::http::request::value::Bounds { min: None, max: Some($max) }
-    };
-    (custom($($rule:tt)*)) => {
-        $crate::http::request::value::Bounds { min: None, max: None }
-    };
-}
-pub(in crate::http) use bounds;
-
 /// A type of a field in a body or a query.
 pub trait FieldType: Sized {
     /// Whether a request without the field is refused.
@@ -72,6 +26,9 @@ pub trait FieldType: Sized {
 
     /// Whether null in a body is the same as leaving the field out.
     const NULL_IS_ABSENT: bool = false;
+
+    /// Whether the type is a reason or has a reason among its fields.
+    const HAS_REASON: bool = false;
 
     /// Returns the schema of a value within `bounds`.
     fn field_schema(bounds: Bounds) -> RefOr<Schema>;
@@ -105,6 +62,7 @@ pub trait FromText: FieldType {
 impl<T: FieldType> FieldType for Option<T> {
     const REQUIRED: bool = false;
     const NULL_IS_ABSENT: bool = true;
+    const HAS_REASON: bool = T::HAS_REASON;
 
     fn field_schema(bounds: Bounds) -> RefOr<Schema> {
         T::field_schema(bounds)
@@ -120,102 +78,6 @@ impl<T: FieldType> FieldType for Option<T> {
 
     fn out_of_bounds(bounds: Bounds) -> FieldError {
         T::out_of_bounds(bounds)
-    }
-}
-
-/// A field of a declared body or query, for the errors of the validator.
-#[derive(Debug)]
-pub(in crate::http) struct Rule {
-    /// The name in Rust, also the name in the validator's errors.
-    pub field: &'static str,
-    /// The name in requests.
-    pub name: &'static str,
-    /// The bounds.
-    pub bounds: Bounds,
-    /// The error of a value outside of the bounds.
-    pub out_of_bounds: fn(Bounds) -> FieldError,
-}
-
-/// Returns the errors of the validator with the names of the fields, in the order of `rules`. The error of a rule of
-/// several fields has the name of the invalid field in the parameter [`FIELD`].
-pub(in crate::http) fn violations(
-    validation: Result<(), ValidationErrors>,
-    rules: &[Rule],
-) -> Vec<(String, FieldError)> {
-    let Err(errors) = validation else { return Vec::new() };
-    let mut errors = errors.into_errors();
-    let mut violations = Vec::new();
-    for rule in rules {
-        for error in field_errors(errors.remove(rule.field)) {
-            let is_bound = matches!(error.code.as_ref(), "range" | "length");
-            let violation =
-                if is_bound { (rule.out_of_bounds)(rule.bounds) } else { custom(&error) };
-            violations.push((rule.name.to_owned(), violation));
-        }
-    }
-    for error in errors.into_values().flat_map(|kind| field_errors(Some(kind))) {
-        let field = error.params.get(FIELD).and_then(Value::as_str);
-        violations.push((field.unwrap_or_default().to_owned(), custom(&error)));
-    }
-    violations
-}
-
-/// The parameter of a rule's error with the name of the invalid field.
-const FIELD: &str = "field";
-
-/// Returns the error of a rule beyond the bounds of a field.
-pub(in crate::http) fn violation(
-    field: &'static str,
-    code: &'static str,
-    detail: impl Into<Cow<'static, str>>,
-) -> ValidationError {
-    let mut error = ValidationError::new(code).with_message(detail.into());
-    error.add_param(FIELD.into(), &field);
-    error
-}
-
-fn field_errors(kind: Option<ValidationErrorsKind>) -> Vec<ValidationError> {
-    match kind {
-        Some(ValidationErrorsKind::Field(errors)) => errors,
-        _ => Vec::new(),
-    }
-}
-
-fn custom(error: &ValidationError) -> FieldError {
-    let code = match &error.code {
-        Cow::Borrowed(code) => code,
-        Cow::Owned(_) => "invalid",
-    };
-    FieldError::at("", code, error.message.as_deref().unwrap_or("is invalid"))
-}
-
-/// A field of a draft, for the validator: an unreadable value breaks no further rule.
-#[derive(Debug)]
-pub(in crate::http) struct Slot<T>(pub Option<T>);
-
-/// The validator stores the value in each error. No response may quote a value of the request, so null is stored.
-impl<T> Serialize for Slot<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_unit()
-    }
-}
-
-impl<T, N> ValidateRange<N> for Slot<T>
-where
-    Option<T>: ValidateRange<N>,
-{
-    fn greater_than(&self, max: N) -> Option<bool> {
-        self.0.greater_than(max)
-    }
-
-    fn less_than(&self, min: N) -> Option<bool> {
-        self.0.less_than(min)
-    }
-}
-
-impl<T: ValidateLength<u64>> ValidateLength<u64> for Slot<T> {
-    fn length(&self) -> Option<u64> {
-        self.0.as_ref().and_then(ValidateLength::length)
     }
 }
 
@@ -329,6 +191,7 @@ impl FromText for UserId {
 
 impl FieldType for Reason {
     const NULL_IS_ABSENT: bool = true;
+    const HAS_REASON: bool = true;
 
     fn field_schema(_: Bounds) -> RefOr<Schema> {
         of_type(Type::String)
@@ -398,7 +261,7 @@ macro_rules! choices {
     ($($type:ty: $choices:expr;)+) => {$(
         impl $crate::http::request::value::FieldType for $type {
             fn field_schema(
-                _: $crate::http::request::value::Bounds,
+                _: $crate::http::request::rules::Bounds,
             ) -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
                 utoipa::openapi::ObjectBuilder::new()
                     .schema_type(utoipa::openapi::schema::Type::String)
@@ -410,7 +273,7 @@ macro_rules! choices {
         impl $crate::http::request::value::FromText for $type {
             fn from_text(
                 text: &str,
-                _: $crate::http::request::value::Bounds,
+                _: $crate::http::request::rules::Bounds,
             ) -> Result<Self, $crate::json::FieldError> {
                 $crate::http::request::value::choose(text, &$choices)
             }

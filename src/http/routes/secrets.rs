@@ -1,7 +1,6 @@
 //! Secrets and controls provisioned outside of the service.
 
 use crate::{
-    audit::{Actor, Reason},
     config::Provision,
     database::Pool,
     http::{
@@ -14,6 +13,7 @@ use crate::{
             query::{NoParameters, Query, query},
         },
         response::JsonResponse,
+        write::ChangeNote,
     },
     ids::RequestId,
     secrets::{self, Cleanup, CleanupResult, EnvironmentReport, Secrets},
@@ -47,8 +47,8 @@ pub(in crate::http) async fn list(
 body! {
     /// The secrets to clean up.
     struct SecretCleanupRequest {
-        /// Why, in 3 to 500 characters on one line, 3 of them visible.
-        reason: Reason,
+        /// The reason
+        note: ChangeNote,
         /// The only secrets to clean up.
         #[validate(length(max = 1_000))]
         names: Option<Vec<String>>,
@@ -85,9 +85,9 @@ pub(in crate::http) async fn clean_up(
     State(provision): State<Provision>,
     Extension(request): Extension<RequestId>,
     Query(CleanupParameters { dry_run }): Query<CleanupParameters>,
-    Body { value: SecretCleanupRequest { reason, names }, .. }: Body<SecretCleanupRequest>,
+    Body { value: SecretCleanupRequest { note, names }, .. }: Body<SecretCleanupRequest>,
 ) -> Result<JsonResponse, Problem> {
-    let actor = Actor { user: caller.user, reason, request };
+    let actor = note.actor(caller, request);
     let cleanup = Cleanup { names, dry_run };
     JsonResponse::ok(&secrets::clean_up(&pool, &settings, &provision, &actor, &cleanup).await?)
 }

@@ -18,7 +18,6 @@ use utoipa::{
 };
 
 use crate::{
-    audit::{Actor, Reason},
     clock::Clock,
     compute,
     config::Provision,
@@ -35,7 +34,7 @@ use crate::{
             value::{REASON_REQUIRED, choices},
         },
         response::JsonResponse,
-        write::{WriteParameters, WriteResponder, WriteResponse},
+        write::{ChangeNote, WriteParameters, WriteResponder, WriteResponse},
     },
     idempotency,
     ids::RequestId,
@@ -72,8 +71,8 @@ query! {
     struct ImportParameters {
         /// `dry_run` answers with the plan
         write: WriteParameters,
-        /// Why, in 3 to 500 characters on one line, 3 of them visible; required to apply the document
-        reason: Option<Reason>,
+        /// The reason; required to apply the document
+        note: Option<ChangeNote>,
         /// The reviewed plan
         plan_id: Option<String>,
         /// The handling of settings with changes since the export; refused by default
@@ -286,7 +285,7 @@ pub(in crate::http) async fn import(
     responder: WriteResponder,
     Upload { incoming, digest }: Upload,
 ) -> Result<JsonResponse, Problem> {
-    let ImportParameters { write, reason, plan_id, on_conflict, on_unknown } = parameters;
+    let ImportParameters { write, note, plan_id, on_conflict, on_unknown } = parameters;
     let on_conflict = on_conflict.unwrap_or(OnConflict::Refuse);
     let on_unknown = on_unknown.unwrap_or(OnUnknown::Refuse);
     if write.dry_run {
@@ -295,12 +294,12 @@ pub(in crate::http) async fn import(
         let planned = Imported::Plan(Box::new(PlannedImport::new(plan, on_conflict)));
         return JsonResponse::list(entries, &planned).await;
     }
-    let reason = reason.ok_or_else(missing_reason)?;
+    let note = note.ok_or_else(missing_reason)?;
     let conditions = format!("import {plan_id:?} {on_conflict:?} {on_unknown:?}");
     let idempotency = key.map(|key| {
         idempotency::Key::new(caller.user.clone(), key, &[conditions.as_bytes(), &digest])
     });
-    let actor = Actor { user: caller.user, reason, request };
+    let actor = note.actor(caller, request);
     let options = ImportOptions { plan_id, on_conflict, on_unknown, idempotency };
     let outcome = settings::import(&pool, &settings, &actor, &incoming, &digest, &options).await?;
     responder.respond_with_changes(&write, outcome, false, Imported::Changed).await

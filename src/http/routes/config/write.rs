@@ -7,7 +7,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    audit::{Actor, Reason},
     database::Pool,
     http::{
         auth::write_quota::Writer,
@@ -23,7 +22,7 @@ use crate::{
         },
         response::JsonResponse,
         routes::config::list::unknown,
-        write::{WriteHeaders, WriteParameters, WriteResponder, WriteResponse},
+        write::{ChangeNote, WriteHeaders, WriteParameters, WriteResponder, WriteResponse},
     },
     ids::RequestId,
     json::{FieldError, StrictJson},
@@ -46,8 +45,8 @@ body! {
     struct PutBody {
         /// The value, of the setting's type.
         value: StrictJson,
-        /// Why, in 3 to 500 characters on one line, 3 of them visible.
-        reason: Reason,
+        /// The reason
+        note: ChangeNote,
         /// The version that must be current; may be left out with `If-Match: "v<version>"`.
         #[validate(range(min = 1, max = MAX_INTEGER))]
         version: Option<i64>,
@@ -90,7 +89,7 @@ pub(in crate::http) async fn put(
     let expected =
         ExpectedVersion::new(body.version, headers.required(), &pool, &settings, &key).await?;
     let options = headers.options(&caller, &parameters, &bytes);
-    let actor = Actor { user: caller.user, reason: body.reason, request };
+    let actor = body.note.actor(caller, request);
     let edits = [Edit { key: key.clone(), value: body.value, version: expected.version }];
     let outcome = settings::update(&pool, &settings, &actor, &edits, &options).await;
     let outcome = outcome.map_err(|err| headers.explain(expected.problem(&key, err)))?;
@@ -107,8 +106,8 @@ problems! {
 query! {
     /// The parameters of a reset.
     struct ResetParameters {
-        /// Why, in 3 to 500 characters on one line, 3 of them visible
-        reason: Reason,
+        /// The reason
+        note: ChangeNote,
         /// The version that must be current
         #[validate(range(min = 1, max = MAX_INTEGER))]
         version: Option<i64>,
@@ -142,11 +141,11 @@ pub(in crate::http) async fn reset(
     headers: WriteHeaders<true>,
     responder: WriteResponder,
 ) -> Result<JsonResponse, Problem> {
-    let ResetParameters { reason, version, write } = parameters;
+    let ResetParameters { note, version, write } = parameters;
     let expected =
         ExpectedVersion::new(version, headers.required(), &pool, &settings, &key).await?;
     let options = headers.options(&caller, &write, b"");
-    let actor = Actor { user: caller.user, reason, request };
+    let actor = note.actor(caller, request);
     let version = expected.version;
     let outcome = settings::reset(&pool, &settings, &actor, &key, version, &options).await;
     let outcome = outcome.map_err(|err| headers.explain(expected.problem(&key, err)))?;

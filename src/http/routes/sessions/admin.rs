@@ -7,7 +7,7 @@ use tracing::info;
 use utoipa::ToSchema;
 
 use crate::{
-    audit::{self, Actor, Reason},
+    audit,
     clock::Clock,
     database::Pool,
     http::{
@@ -27,6 +27,7 @@ use crate::{
             declared::WithSessions,
             document::{SessionDocument, session_id},
         },
+        write::ChangeNote,
     },
     ids::RequestId,
     json::FieldError,
@@ -207,8 +208,8 @@ pub(in crate::http) async fn trace(
 body! {
     /// Why a session is ended.
     struct SessionEnd {
-        /// 3 to 500 characters on one line, 3 of them visible.
-        reason: Reason,
+        /// The reason
+        note: ChangeNote,
     }
 }
 
@@ -238,9 +239,9 @@ pub(in crate::http) async fn end_any(
     Extension(request): Extension<RequestId>,
     PathSegment(id): PathSegment,
     _: Query<NoParameters>,
-    Body { value: SessionEnd { reason }, .. }: Body<SessionEnd>,
+    Body { value: SessionEnd { note }, .. }: Body<SessionEnd>,
 ) -> Result<JsonResponse, Problem> {
-    let actor = Actor { user: caller.user, reason, request };
+    let actor = note.actor(caller, request);
     if let Some(likeness) = settings.secret_scanner().scan(actor.reason.as_str()) {
         let fault = FieldError::at("/reason", "secret_like_value", likeness.detail());
         let detail = format!("the reason {}; nothing was ended", likeness.detail());

@@ -9,7 +9,6 @@ use axum::{Extension, extract::State};
 use validator::ValidationError;
 
 use crate::{
-    audit::{Actor, Reason},
     database::Pool,
     http::{
         auth::write_quota::Writer,
@@ -19,10 +18,11 @@ use crate::{
             body::Body,
             fields::body,
             query::Query,
-            value::{MAX_INTEGER, Slot, violation},
+            rules::{Slot, violation},
+            value::MAX_INTEGER,
         },
         response::JsonResponse,
-        write::{WriteHeaders, WriteParameters, WriteResponder, WriteResponse},
+        write::{ChangeNote, WriteHeaders, WriteParameters, WriteResponder, WriteResponse},
     },
     ids::RequestId,
     json::StrictJson,
@@ -37,8 +37,8 @@ problems! {
 body! {
     /// A batch of changes.
     struct SettingsChange {
-        /// Why, in 3 to 500 characters on one line, 3 of them visible.
-        reason: Reason,
+        /// The reason
+        note: ChangeNote,
         /// The changes, saved all or none. A larger batch is a document to import.
         #[validate(length(min = 1, max = 1_000), custom(function = unique_keys))]
         changes: Vec<SettingChange>,
@@ -113,7 +113,7 @@ pub(in crate::http) async fn update(
 ) -> Result<JsonResponse, Problem> {
     let edits: Vec<_> = change.changes.into_iter().map(Edit::from).collect();
     let options = headers.options(&caller, &parameters, &bytes);
-    let actor = Actor { user: caller.user, reason: change.reason, request };
+    let actor = change.note.actor(caller, request);
     let outcome = settings::update(&pool, &settings, &actor, &edits, &options).await;
     let outcome = outcome.map_err(|err| {
         let positions = Positions::of(&edits);
