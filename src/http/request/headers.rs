@@ -1,4 +1,4 @@
-//! Headers that routes read, each with its description for the document.
+//! Headers of routes, each with a description for the document.
 
 use axum::{
     extract::{FromRef, FromRequestParts},
@@ -22,7 +22,7 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// Returns the value of a header that stands once.
+/// Returns the value of a header that occurs exactly once.
 pub(in crate::http) fn single_value<'h>(
     headers: &'h HeaderMap,
     name: &HeaderName,
@@ -36,12 +36,12 @@ pub(in crate::http) fn invalid(code: &'static str, detail: impl Into<String>) ->
     Problem::malformed(FieldError { pointer: None, ..FieldError::at("", code, detail) })
 }
 
-/// Returns a header that may be left out, as the document describes it.
+/// Describes an optional header for the document.
 pub(in crate::http) fn parameter<T: PartialSchema>(name: &str, description: &str) -> Parameter {
     parameter_of(T::schema(), name, description)
 }
 
-/// The same, of text that matches `pattern`.
+/// Describes an optional header of text with a `pattern`.
 pub(in crate::http) fn text_parameter(name: &str, description: &str, pattern: &str) -> Parameter {
     let schema = ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern));
     parameter_of(schema.into(), name, description)
@@ -57,7 +57,7 @@ fn parameter_of(schema: RefOr<Schema>, name: &str, description: &str) -> Paramet
         .build()
 }
 
-/// The revision of the last event that a client received (`Last-Event-ID`), if it sends one.
+/// The revision of the client's last event (`Last-Event-ID`), if sent.
 pub(in crate::http) struct LastEventId(pub(in crate::http) Option<i64>);
 
 impl<S: Send + Sync> FromRequestParts<S> for LastEventId {
@@ -70,7 +70,7 @@ impl<S: Send + Sync> FromRequestParts<S> for LastEventId {
         let value =
             single_value(&parts.headers, &LAST_EVENT_ID).and_then(|value| value.to_str().ok());
         let value = value.map(str::trim);
-        // A browser that has received no event yet sends an empty one.
+        // Before the first event, a browser sends an empty value.
         if value == Some("") {
             return Ok(Self(None));
         }
@@ -90,7 +90,7 @@ impl IntoParams for LastEventId {
     }
 }
 
-/// The caller's `Idempotency-Key`, quoted or not, if there is one.
+/// The caller's `Idempotency-Key`, quoted or not, if sent.
 pub(in crate::http) struct IdempotencyKey(pub(in crate::http) Option<String>);
 
 impl<S> FromRequestParts<S> for IdempotencyKey
@@ -107,7 +107,7 @@ where
 }
 
 impl IdempotencyKey {
-    /// Reads the key. The database keeps it, so it must not be a secret or a part of one.
+    /// Reads the key. The database stores keys, so a secret or a part of a secret is refused.
     pub(in crate::http) fn read(
         headers: &HeaderMap,
         scanner: &SecretScanner,
@@ -134,7 +134,7 @@ impl IdempotencyKey {
         Ok(Self(Some(key.to_owned())))
     }
 
-    /// Returns the header as the document describes it.
+    /// Describes the header for the document.
     pub(in crate::http) fn parameter() -> Parameter {
         let description = "A repeat within 24 hours gets the first answer again";
         let max = idempotency::MAX_BYTES;

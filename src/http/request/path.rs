@@ -7,7 +7,7 @@ use axum::{
 
 use crate::{http::problem::Problem, text};
 
-/// The one variable part of a route's path, decoded. A text that cannot be a name is a 404.
+/// The variable part of a route's path, decoded. A text with a forbidden character is a 404.
 #[derive(Debug)]
 pub struct PathSegment(
     /// The text; never empty.

@@ -18,7 +18,7 @@ problems! {
     ExplainProblems: MalformedRequest, NotFound
 }
 
-/// The page that a problem's `type` links to: the meaning of the code, and what to do.
+/// The page of a problem's `type`: the meaning of the code, and the remedy.
 #[utoipa::path(
     get,
     path = "/problems/{code}",
@@ -26,7 +26,7 @@ problems! {
     tag = "problems",
     params(("code" = String, Path, description = "A problem's code, with dashes")),
     responses(
-        (status = 200, description = "The meaning of the code, and what to do", body = String, content_type = "text/plain"),
+        (status = 200, description = "The meaning of the code, and the remedy", body = String, content_type = "text/plain"),
         ExplainProblems,
     )
 )]

@@ -1,4 +1,4 @@
-//! `/admin/outbox`: messages to other services, and their delivery.
+//! `/admin/outbox`: messages to other services, with the state of delivery.
 
 use axum::extract::State;
 use serde::Serialize;
@@ -32,11 +32,11 @@ choices! {
 query! {
     /// The messages to list.
     struct OutboxParameters {
-        /// Messages in this state
+        /// The state of the delivery
         status: Option<Status>,
-        /// Messages for this sink: `discord` or `webhook`
+        /// The sink: `discord` or `webhook`
         sink: Option<String>,
-        /// Messages of this topic
+        /// The topic
         topic: Option<Topic>,
         /// The page
         page: PageParameters,
@@ -46,7 +46,7 @@ query! {
 query! {
     /// The sinks of a retry.
     struct RetryParameters {
-        /// At this sink only
+        /// The only sink to retry
         sink: Option<String>,
     }
 }
@@ -88,7 +88,7 @@ pub(in crate::http) async fn list(
 pub(in crate::http) struct Retried {
     /// The message.
     id: Uuid,
-    /// The sinks that have not accepted the message.
+    /// The sinks of the retry.
     sinks: Vec<String>,
 }
 
@@ -97,8 +97,8 @@ problems! {
     Unavailable
 }
 
-/// Retries a message now, at every sink that has not accepted it. The attempts so far no longer count; a disabled sink is
-/// called again.
+/// Retries a message now, at every sink without a delivery. Earlier attempts no longer count; a disabled sink is called
+/// again.
 #[utoipa::path(
     post,
     path = "/admin/outbox/{id}/retry",

@@ -33,7 +33,7 @@ use crate::{
 pub(in crate::http) enum ConfigEntry {
     /// A setting.
     Editable(Box<EditableEntry>),
-    /// A secret, a key of the infrastructure, or a key that the catalog locks.
+    /// A secret, a key of the infrastructure, or a key locked by the catalog.
     Locked(LockedEntry),
 }
 
@@ -50,7 +50,7 @@ pub(in crate::http) struct EditableEntry {
     locked: bool,
 }
 
-/// A locked key, without its value.
+/// A locked key, without a value.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct LockedEntry {
     /// The key.
@@ -114,7 +114,7 @@ query! {
     }
 }
 
-/// Every key of the catalog; locked ones without values.
+/// Every key of the catalog; locked keys without values.
 #[utoipa::path(
     get,
     path = "/admin/config",
@@ -165,7 +165,7 @@ problems! {
     ConfigUnavailable
 }
 
-/// One key of the catalog.
+/// A key of the catalog.
 #[utoipa::path(
     get,
     path = "/admin/config/{key}",
@@ -202,7 +202,7 @@ pub(in crate::http) async fn find(
     }
 }
 
-/// Returns the problem of a key that the catalog does not declare.
+/// Returns the problem of an undeclared key.
 pub(super) fn unknown(key: &str) -> Problem {
     Problem::new(Code::UnknownKey, format!("the catalog declares no key {key}"))
 }
@@ -211,7 +211,7 @@ problems! {
     AuditProblems: MalformedRequest, Unauthorized, Forbidden, UnknownKey, Internal, Unavailable
 }
 
-/// Who changed what, when and why; as `/admin/global-settings/history`.
+/// Changes with author, time and reason; as `/admin/global-settings/history`.
 #[utoipa::path(
     get,
     path = "/admin/config/audit",

@@ -18,7 +18,6 @@ use utoipa::{
 };
 
 use crate::{
-    audit::{Actor, Reason},
     clock::Clock,
     compute,
     config::Provision,
@@ -35,7 +34,7 @@ use crate::{
             value::{REASON_REQUIRED, choices},
         },
         response::JsonResponse,
-        write::{WriteParameters, WriteResponder, WriteResponse},
+        write::{ChangeNote, WriteParameters, WriteResponder, WriteResponse},
     },
     idempotency,
     ids::RequestId,
@@ -72,13 +71,13 @@ query! {
     struct ImportParameters {
         /// `dry_run` answers with the plan
         write: WriteParameters,
-        /// Why, in 3 to 500 characters on one line, 3 of them visible; required to apply the document
-        reason: Option<Reason>,
-        /// The plan that was reviewed
+        /// The reason; required to apply the document
+        note: Option<ChangeNote>,
+        /// The reviewed plan
         plan_id: Option<String>,
-        /// Settings that have changed since the export; such an import is refused by default
+        /// The handling of settings with changes since the export; refused by default
         on_conflict: Option<OnConflict>,
-        /// Keys that the catalog does not declare: `skip` leaves them out, whatever their values; `refuse` by default
+        /// The handling of undeclared keys: `skip` ignores their values; `refuse` by default
         on_unknown: Option<OnUnknown>,
     }
 }
@@ -195,29 +194,29 @@ fn format(headers: &HeaderMap) -> Option<Format> {
     (body::is_uncompressed(headers) && parts.all(body::is_utf8)).then_some(format)
 }
 
-/// A plan, with the outcome of the import itself.
+/// A plan, with the outcome of the import.
 #[derive(Serialize, ToSchema)]
 #[schema(as = PlannedImport)]
 pub(in crate::http) struct PlannedImport {
     #[serde(flatten)]
     plan: ImportPlan,
-    /// The problem that the import would be refused with; null if it would be carried out.
+    /// The problem of the import; null if the import would succeed.
     #[schema(required)]
     refusal: Option<PlanRefusal>,
 }
 
-/// The problem that an import would be refused with.
+/// The problem of a planned import.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ImportRefusal)]
 pub(in crate::http) struct PlanRefusal {
-    /// Its status.
+    /// The status.
     status: u16,
-    /// Its code.
+    /// The code.
     #[schema(example = "validation_failed")]
     code: &'static str,
-    /// Its title.
+    /// The title.
     title: &'static str,
-    /// Its detail.
+    /// The detail.
     detail: String,
 }
 
@@ -286,7 +285,7 @@ pub(in crate::http) async fn import(
     responder: WriteResponder,
     Upload { incoming, digest }: Upload,
 ) -> Result<JsonResponse, Problem> {
-    let ImportParameters { write, reason, plan_id, on_conflict, on_unknown } = parameters;
+    let ImportParameters { write, note, plan_id, on_conflict, on_unknown } = parameters;
     let on_conflict = on_conflict.unwrap_or(OnConflict::Refuse);
     let on_unknown = on_unknown.unwrap_or(OnUnknown::Refuse);
     if write.dry_run {
@@ -295,15 +294,15 @@ pub(in crate::http) async fn import(
         let planned = Imported::Plan(Box::new(PlannedImport::new(plan, on_conflict)));
         return JsonResponse::list(entries, &planned).await;
     }
-    let reason = reason.ok_or_else(missing_reason)?;
+    let note = note.ok_or_else(missing_reason)?;
     let conditions = format!("import {plan_id:?} {on_conflict:?} {on_unknown:?}");
     let idempotency = key.map(|key| {
         idempotency::Key::new(caller.user.clone(), key, &[conditions.as_bytes(), &digest])
     });
-    let actor = Actor { user: caller.user, reason, request };
+    let actor = note.actor(caller, request);
     let options = ImportOptions { plan_id, on_conflict, on_unknown, idempotency };
-    let changed = settings::import(&pool, &settings, &actor, &incoming, &digest, &options).await?;
-    responder.respond_with_changes(&write, changed, false, Imported::Changed).await
+    let outcome = settings::import(&pool, &settings, &actor, &incoming, &digest, &options).await?;
+    responder.respond_with_changes(&write, outcome, false, Imported::Changed).await
 }
 
 fn missing_reason() -> Problem {

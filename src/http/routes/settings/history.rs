@@ -29,20 +29,20 @@ choices! {
 query! {
     /// The entries of the audit trail to read.
     struct TrailParameters {
-        /// Entries of this setting; 404 if the key is neither declared nor in the trail
+        /// The setting; 404 if the key is neither declared nor in the trail
         key: Option<String>,
-        /// Changes by this person
+        /// The author
         changed_by: Option<String>,
-        /// Changes of this kind
+        /// The kind of change
         action: Option<Action>,
-        /// Changes of this request
+        /// The request
         request_id: Option<String>,
-        /// Changes of this revision
+        /// The revision of the change
         #[validate(range(min = 1, max = MAX_INTEGER))]
         revision: Option<i64>,
-        /// From this RFC 3339 time on
+        /// The start, an RFC 3339 time
         since: Option<DateTime<Utc>>,
-        /// Up to this RFC 3339 time
+        /// The end, an RFC 3339 time
         until: Option<DateTime<Utc>>,
     }
 }
@@ -69,7 +69,7 @@ problems! {
     HistoryProblems: MalformedRequest, Unauthorized, Forbidden, UnknownKey, Internal, Unavailable
 }
 
-/// Who changed what, when and why; newest first.
+/// Changes with author, time and reason; newest first.
 #[utoipa::path(
     get,
     path = "/admin/global-settings/history",
@@ -106,7 +106,7 @@ pub(in crate::http) async fn read_trail(
     JsonResponse::ok(&page.await?)
 }
 
-/// Refuses a filter on a key that is neither declared nor on the trail: an empty page would read as "never changed".
+/// Refuses a filter on a key neither declared nor on the trail: an empty page would read as "never changed".
 async fn require_known_key(
     pool: &Pool,
     settings: &GlobalSettingsService,
@@ -135,7 +135,7 @@ problems! {
     EntryProblems: MalformedRequest, Unauthorized, Forbidden, NotFound, Internal, Unavailable
 }
 
-/// One entry of the trail.
+/// An entry of the trail.
 #[utoipa::path(
     get,
     path = "/admin/global-settings/history/{id}",
