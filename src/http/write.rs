@@ -188,15 +188,15 @@ impl<const OF_ONE_SETTING: bool> WriteHeaders<OF_ONE_SETTING> {
 
 impl<const OF_ONE_SETTING: bool> IntoParams for WriteHeaders<OF_ONE_SETTING> {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let if_match = if OF_ONE_SETTING {
-            "The version that must be current, as `\"v<version>\"`"
+        let (if_match, example) = if OF_ONE_SETTING {
+            ("The version that must be current, as `\"v<version>\"`", "\"v3\"")
         } else {
-            "The revision that must be current, as `\"r<revision>\"`"
+            ("The revision that must be current, as `\"r<revision>\"`", "\"r7\"")
         };
         let prefer =
             "`handling=lenient` skips locked and unknown keys instead of refusing the request";
         vec![
-            preconditions::parameter("If-Match", if_match),
+            preconditions::parameter("If-Match", if_match, example),
             headers::parameter::<String>("Prefer", prefer),
             IdempotencyKey::parameter(),
         ]

@@ -86,6 +86,7 @@ query! {
     path = "/admin/audit/verify",
     operation_id = "verifyAuditTrail",
     tag = "settings",
+    params(VerifyParameters),
     responses((status = 200, description = "The result", body = AuditVerification), VerifyProblems),
     security(("bearer" = []))
 )]

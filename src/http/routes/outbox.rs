@@ -61,6 +61,7 @@ problems! {
     path = "/admin/outbox",
     operation_id = "listOutbox",
     tag = "outbox",
+    params(OutboxParameters),
     responses((status = 200, description = "A page", body = Page), OutboxProblems),
     security(("bearer" = []))
 )]
@@ -104,7 +105,7 @@ problems! {
     path = "/admin/outbox/{id}/retry",
     operation_id = "retryMessage",
     tag = "outbox",
-    params(("id" = Uuid, Path, description = "The message")),
+    params(RetryParameters, ("id" = Uuid, Path, description = "The message")),
     responses((status = 200, description = "The sinks of the retry", body = Retried), RetryProblems),
     security(("bearer" = []))
 )]

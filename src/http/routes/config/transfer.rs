@@ -88,7 +88,7 @@ query! {
     path = "/admin/config/export",
     tag = "config",
     operation_id = "exportConfig",
-    params(ReadConditions),
+    params(ExportParameters, ReadConditions),
     responses(
         (status = 200, description = "The document, as an attachment", content_type = "application/json", body = Object),
         (status = 304, description = "The state is that of `If-None-Match`"),
@@ -261,7 +261,7 @@ problems! {
     path = "/admin/config/import",
     tag = "config",
     operation_id = "importConfig",
-    params(IdempotencyKey),
+    params(ImportParameters, IdempotencyKey),
     request_body(description = "A document of at most 20,000 settings", content(
         (Upload = "application/json"),
         (String = "application/yaml"),

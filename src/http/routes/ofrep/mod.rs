@@ -133,7 +133,7 @@ pub(in crate::http) async fn evaluate(
     path = "/ofrep/v1/evaluate/flags",
     operation_id = "evaluateFlags",
     tag = "ofrep",
-    params(ReadConditions),
+    params(EvaluateParameters, ReadConditions),
     request_body = Option<EvaluationRequest<'_>>,
     responses(
         (status = 200, description = "The flags, the stream of their changes, and `metadata` with `revision` and `stale`: whether the flags may be outdated, because the database is unreachable or its settings are invalid", body = FlagList<'_>, headers(

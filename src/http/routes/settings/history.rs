@@ -75,6 +75,7 @@ problems! {
     path = "/admin/global-settings/history",
     operation_id = "listHistory",
     tag = "settings",
+    params(TrailPageParameters),
     responses(
         (status = 200, description = "A page", body = audit::Page),
         HistoryProblems,
@@ -165,6 +166,7 @@ pub(in crate::http) async fn entry(
     path = "/admin/global-settings/history/timeline",
     operation_id = "getHistoryTimeline",
     tag = "settings",
+    params(TrailParameters),
     responses((status = 200, description = "The counts", body = audit::Timeline), HistoryProblems),
     security(("bearer" = []))
 )]

@@ -183,7 +183,7 @@ impl ToSchema for SettingsRollback {
     path = "/admin/global-settings/rollback",
     operation_id = "rollBackSettings",
     tag = "settings",
-    params(WriteHeaders),
+    params(WriteParameters, WriteHeaders),
     request_body = SettingsRollback,
     responses(
         (status = 200, description = "The changes as they are stored; with `dry_run` the plan", body = RolledBack),

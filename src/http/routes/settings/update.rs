@@ -88,7 +88,7 @@ impl From<SettingChange> for Edit {
     path = "/admin/global-settings",
     operation_id = "changeSettings",
     tag = "settings",
-    params(WriteHeaders),
+    params(WriteParameters, WriteHeaders),
     request_body = SettingsChange,
     responses(
         (status = 200, description = "The changes as they are stored", body = WriteResponse<Changed>, headers(
