@@ -311,8 +311,8 @@ impl Parts<'_> {
         fleet.join(pool, settings.revision()).await?;
         tasks.spawn(fleet::keep(pool.clone(), settings.clone(), fleet.clone()));
         let public_url = config.alerts.public_url.as_deref();
-        let keys = TokenVerifier::new(&config.auth).reached_at(public_url);
-        let path_prefix = PathPrefix::of(public_url);
+        let keys = TokenVerifier::new(&config.auth).with_public_url(public_url);
+        let path_prefix = PathPrefix::from_public_url(public_url);
         Ok(AppState {
             starts: services::starts(config, &settings)?,
             quota: WriteQuota::new(config.admin_writes_per_minute),

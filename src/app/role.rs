@@ -53,8 +53,7 @@ pub(super) async fn finding(pool: &Pool, allow_owner: bool) -> Result<CheckResul
 }
 
 async fn connected(pool: &Pool) -> Result<Connected, TransactionError> {
-    read_with_retry(pool, async |conn| Ok::<_, TransactionError>(roles::connected(conn).await?))
-        .await
+    read_with_retry(pool, roles::connected).await
 }
 
 fn superuser(role: &Connected) -> Option<String> {

@@ -90,19 +90,13 @@ impl Fleet {
             started_at: self.0.started_at,
             applied_revision: revision,
         };
-        database::read_with_retry(pool, async |conn| {
-            Ok::<_, TransactionError>(store::beat(conn, &beat).await?)
-        })
-        .await
+        database::read_with_retry(pool, async |conn| store::beat(conn, &beat).await).await
     }
 
     /// Takes the row out, so that nobody waits for what is gone.
     pub async fn leave(&self, pool: &Pool) -> Result<(), TransactionError> {
         let id = self.0.id;
-        database::read_with_retry(pool, async |conn| {
-            Ok::<_, TransactionError>(store::delete(conn, id).await?)
-        })
-        .await
+        database::read_with_retry(pool, async |conn| store::delete(conn, id).await).await
     }
 
     /// Deletes the rows of those that are long gone, and leaves word of each; says how many there were. Whoever
@@ -209,9 +203,7 @@ pub struct Member {
 /// Every instance that is not forgotten yet, as `fleet` sees them.
 pub async fn members(pool: &Pool, fleet: &Fleet) -> Result<Listing, TransactionError> {
     let silence = fleet.0.pace.live;
-    let rows = database::read_with_retry(pool, async |conn| {
-        Ok::<_, TransactionError>(store::all(conn, silence).await?)
-    });
+    let rows = database::read_with_retry(pool, async |conn| store::all(conn, silence).await);
     let rows = rows.await?;
     let revision = rows.first().map_or(0, |row| row.head);
     let member = |row| Member::of(row, fleet.0.id);

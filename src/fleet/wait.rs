@@ -76,9 +76,7 @@ impl View {
             return Ok(Arc::clone(seen));
         }
         let begun = Instant::now();
-        let seen = database::read_with_retry(pool, async |conn| {
-            Ok::<_, TransactionError>(store::live(conn, silence).await?)
-        });
+        let seen = database::read_with_retry(pool, async |conn| store::live(conn, silence).await);
         let seen = Arc::new(seen.await?);
         *last = Some((begun, Arc::clone(&seen)));
         Ok(seen)

@@ -35,7 +35,7 @@ pub use auth::{
     write_quota::WriteQuota,
 };
 pub use path_prefix::PathPrefix;
-pub use problem::{Code, Problem, ProblemDocument};
+pub use problem::{Code, Problem, ProblemDocument, ProblemFormat};
 pub use request::{
     body::Body,
     path::PathSegment,

@@ -107,7 +107,7 @@ pub fn router(state: AppState, limits: &Limits) -> Router {
         .route("/openapi.json", document)
         .merge(viewer::routes())
         .merge(ui::routes());
-    with_middleware(routes, limits, scanner, metrics, path_prefix)
+    with_middleware(routes, limits, scanner, metrics, path_prefix, Some(ofrep::problem_format))
 }
 
 /// Serves the document with the routes of sessions or without, as the current catalog declares.

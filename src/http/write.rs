@@ -30,7 +30,7 @@ use crate::{
             value::choices,
         },
         response::JsonResponse,
-        serve::limits::AnswerDue,
+        serve::limits::ResponseDeadline,
     },
     idempotency,
     ids::RequestId,
@@ -205,7 +205,7 @@ impl<const OF_ONE_SETTING: bool> IntoParams for WriteHeaders<OF_ONE_SETTING> {
 
 /// Makes the responses of writes, on request after every instance has applied the change.
 pub(in crate::http) struct WriteResponder {
-    deadline: Option<AnswerDue>,
+    deadline: Option<ResponseDeadline>,
     fleet: Fleet,
     pool: Pool,
     settings: GlobalSettingsService,
@@ -254,7 +254,7 @@ impl WriteResponder {
         let Some(timeout) = parameters.timeout() else {
             return JsonResponse::ok(&wrap(WriteResponse { body, applied: None }));
         };
-        let latest = self.deadline.and_then(|AnswerDue(due)| due.checked_sub(RESPONSE_TIME));
+        let latest = self.deadline.and_then(|ResponseDeadline(due)| due.checked_sub(RESPONSE_TIME));
         let until = Instant::now() + timeout;
         let until = latest.map_or(until, |latest| until.min(latest));
         let applied = self.fleet.wait(&self.pool, &self.settings, revision, until).await;

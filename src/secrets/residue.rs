@@ -17,18 +17,13 @@ pub type Residue = Vec<String>;
 
 /// What is left of secrets, now.
 pub async fn residue(pool: &Pool) -> Result<Residue, TransactionError> {
-    database::read_with_retry(pool, async |conn| {
-        Ok::<_, TransactionError>(store::residue(conn).await?)
-    })
-    .await
+    database::read_with_retry(pool, store::residue).await
 }
 
 /// The secrets that are still stored among the settings, as a release before this boundary read them. A
 /// value that is no text, or blank, is of no use and left out.
 pub async fn legacy(pool: &Pool) -> Result<Vec<(String, Secret)>, TransactionError> {
-    let rows = database::read_with_retry(pool, async |conn| {
-        Ok::<_, TransactionError>(store::values(conn).await?)
-    });
+    let rows = database::read_with_retry(pool, store::values);
     let secret = |(key, value): (String, serde_json::Value)| match value {
         serde_json::Value::String(text) if !text.trim().is_empty() => {
             Some((key, Secret::new(text)))

@@ -6,43 +6,16 @@ use uuid::Uuid;
 use crate::{
     audit,
     database::{self, Connection, Pool, TransactionError},
-    pagination,
+    pagination::{self, PageSize},
     sessions::{
         KEYS, LookupError,
-        session::{Session, Status},
+        session::{Filter, Session},
         store,
     },
 };
 
-/// Which sessions are wanted; a field that is `None` wants all.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// In this status, as they are now.
-    pub status: Option<Status>,
-    /// Of this user.
-    pub user_id: Option<String>,
-    /// That hold this revision.
-    pub revision: Option<i64>,
-}
-
-/// What cursors are made for.
-const LIST: &str = "sessions";
-
-/// Where a page ended: opaque to callers, and good only with the filter it was made for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cursor(Uuid);
-
-impl Cursor {
-    /// Reads a cursor that [`Page::next_cursor`] gave out for `filter`.
-    #[must_use]
-    pub fn parse(text: &str, filter: &Filter) -> Option<Self> {
-        pagination::decode(text, LIST, filter).map(|it| Self(Uuid::from_bytes(it)))
-    }
-
-    fn encode(self, filter: &Filter) -> String {
-        pagination::encode(self.0.into_bytes(), LIST, filter)
-    }
-}
+/// The position of a session in the list.
+pub type Cursor = pagination::Cursor<Uuid>;
 
 /// A page of sessions, newest first.
 #[derive(Debug)]
@@ -61,18 +34,14 @@ pub async fn page(
     limit: u16,
     now: DateTime<Utc>,
 ) -> Result<Page, TransactionError> {
-    let limit = usize::from(limit.clamp(1, 200));
-    // One more than is shown tells whether there is a next page.
-    let wanted = i64::try_from(limit + 1).unwrap_or(i64::MAX);
-    let before = cursor.map(|it| it.0);
-    let read = async |conn: &mut Connection| {
-        Ok::<_, TransactionError>(store::page(conn, filter, before, wanted, now).await?)
-    };
-    let mut sessions = database::read_with_retry(pool, read).await?;
-    let more = limit < sessions.len();
-    sessions.truncate(limit);
-    let last = sessions.last().map(|it| Cursor(it.id)).filter(|_| more);
-    Ok(Page { sessions, next_cursor: last.map(|it| it.encode(filter)) })
+    let size = PageSize::clamped(limit);
+    let before = cursor.map(Cursor::position);
+    let mut sessions = database::read_with_retry(pool, async |conn| {
+        store::page(conn, filter, before, size.fetch_limit(), now).await
+    })
+    .await?;
+    let next_cursor = size.split(&mut sessions, filter, |session| session.id);
+    Ok(Page { sessions, next_cursor })
 }
 
 /// The session `id` at `now`, with the change that each of its settings came from: by key, none of a key that

@@ -261,7 +261,7 @@ async fn conflicts(
                 updated_at: it.updated_at,
             })
         });
-        Ok(told.collect())
+        Ok::<_, database::TransactionError>(told.collect())
     })
     .await
 }

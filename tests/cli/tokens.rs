@@ -98,11 +98,11 @@ async fn the_log_says_which_check_failed_a_few_times_and_nothing_of_the_token() 
         assert_eq!(answer.status(), 200);
     }
     service.stop().await;
-    let told = lines(&home, "not authorized");
+    let told = lines(&home, "authentication failed");
     let of = |reason: &str| told.iter().filter(|line| line["reason"] == reason).count();
     let wrong = of("the token's signature does not match");
     assert!((30..60).contains(&wrong), "{wrong}");
-    assert_eq!(of("no credentials were sent: send `Authorization: Bearer` and a token"), 1);
+    assert_eq!(of("missing credentials: send `Authorization: Bearer` and a token"), 1);
     assert!(
         told.iter().all(|line| line["suppressed"].is_u64() && line["request_id"].is_string()
             || line["span"]["request_id"].is_string()),

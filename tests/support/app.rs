@@ -274,8 +274,8 @@ impl Instance {
             settings.metrics().sink(sink.name());
         }
         let (clock, shift) = Clock::shifted();
-        let keys = TokenVerifier::new(&auth()).reached_at(alerts.public_url.as_deref());
-        let path_prefix = PathPrefix::of(alerts.public_url.as_deref());
+        let keys = TokenVerifier::new(&auth()).with_public_url(alerts.public_url.as_deref());
+        let path_prefix = PathPrefix::from_public_url(alerts.public_url.as_deref());
         let quota = WriteQuota::new(writes);
         let (feed, ending) = (Feed::new(&settings), CancellationToken::new());
         let streams = Streams::new(bounds, ending.clone());

@@ -61,6 +61,7 @@ pub(crate) async fn server(limits: Limits) -> Server {
         brune::secret_scanner::SecretScanner::default(),
         brune::metrics::Metrics::default(),
         brune::http::PathPrefix::default(),
+        None,
     );
     let done = TaskTracker::new().spawn(serve(listener, router, limits, shutdown.clone()));
     Server { address, shutdown, done, reached }

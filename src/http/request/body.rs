@@ -6,7 +6,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
 };
 use hyper::body::Body as _;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
     compute,
@@ -14,13 +14,21 @@ use crate::{
         problem::{Code, Problem},
         request::{
             from_json::{FromStrictJson, Pointer},
+            headers::single_value,
             reason::or_reason_required,
             rules::Bounds,
         },
-        serve::{limits::BodyDue, middleware},
     },
     json::{FieldError, FieldErrors, StrictJson},
+    text,
 };
+
+/// The maximum size of a body in bytes.
+pub(in crate::http) const BODY_BYTES: usize = text::DOCUMENT_BYTES;
+
+/// When the whole body must have arrived; an extension of every request.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::http) struct BodyDeadline(pub(in crate::http) Instant);
 
 const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 
@@ -118,16 +126,24 @@ async fn read_bytes(request: Request) -> Result<Option<Bytes>, Problem> {
 
 /// Collects the bytes of the body before the request's deadline.
 pub(in crate::http) async fn collect(request: Request) -> Result<Bytes, Problem> {
-    let deadline = request.extensions().get::<BodyDue>().copied();
+    let deadline = request.extensions().get::<BodyDeadline>().copied();
     let bytes = Bytes::from_request(request, &());
     let collected = match deadline {
-        Some(BodyDue(deadline)) => timeout_at(deadline, bytes).await.map_err(|_| too_slow())?,
+        Some(BodyDeadline(deadline)) => {
+            timeout_at(deadline, bytes).await.map_err(|_| too_slow())?
+        }
         None => bytes.await,
     };
     collected.map_err(|err| match err.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => middleware::too_large(),
+        StatusCode::PAYLOAD_TOO_LARGE => payload_too_large(),
         _ => Problem::malformed(FieldError::at("", "incomplete", "the body is incomplete")),
     })
+}
+
+/// Creates the problem of a body that exceeds [`BODY_BYTES`].
+pub(in crate::http) fn payload_too_large() -> Problem {
+    let detail = format!("the body must have at most {BODY_BYTES} bytes");
+    Problem::new(Code::PayloadTooLarge, detail)
 }
 
 fn too_slow() -> Problem {
@@ -136,7 +152,7 @@ fn too_slow() -> Problem {
 
 /// Whether the body is declared, once, as uncompressed JSON in UTF-8.
 fn is_json(headers: &HeaderMap) -> bool {
-    let content_type = middleware::only(headers, &header::CONTENT_TYPE);
+    let content_type = single_value(headers, &header::CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut parts = content_type.split(';').map(str::trim);
     let is_json = parts.next().is_some_and(|part| part.eq_ignore_ascii_case("application/json"));

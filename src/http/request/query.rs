@@ -440,7 +440,7 @@ mod tests {
     use crate::{
         audit::Reason,
         http::{
-            problem::{Code, tests::faults_of},
+            problem::{Code, tests::errors_of},
             request::{
                 rules::{Slot, violation},
                 value::choices,
@@ -500,7 +500,7 @@ mod tests {
     }
 
     fn errors(text: &str) -> Vec<(String, &'static str)> {
-        faults_of(&read::<Parameters>(text).unwrap_err())
+        errors_of(&read::<Parameters>(text).unwrap_err())
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub(in crate::http) fn or_reason_required(errors: FieldErrors, has_reason: bool)
     match errors.reported() {
         [error] if has_reason && is_reason(error) => {
             let detail = format!("the reason {}", error.detail);
-            Problem::new(Code::ReasonRequired, detail).with_faults(errors)
+            Problem::new(Code::ReasonRequired, detail).with_errors(errors)
         }
         _ => Problem::malformed(errors),
     }

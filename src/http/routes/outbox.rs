@@ -73,7 +73,7 @@ pub(in crate::http) async fn list(
 ) -> Result<JsonResponse, Problem> {
     let OutboxParameters { status, sink, topic, page } = parameters;
     let filter = Filter { status, sink, topic };
-    let cursor = page.cursor(|text| Cursor::parse(text, &filter))?;
+    let cursor = page.cursor(|text| Cursor::decode(text, &filter))?;
     let limit = page.limit;
     let page = database::read_with_retry(&pool, async |conn| {
         Ok::<_, TransactionError>(

@@ -96,8 +96,8 @@ pub(in crate::http) async fn sign_in(
     Body { value: SignIn { token }, .. }: Body<SignIn>,
 ) -> Result<JsonResponse, Problem> {
     let now = clock.now();
-    let SuperAdmin(caller) = SuperAdmin::holding(&token, &keys)?;
-    let cookie = keys.cookie().keep(&token, (caller.until - now).num_seconds())?;
+    let SuperAdmin(caller) = SuperAdmin::from_token(&token, &keys)?;
+    let cookie = keys.cookie().store(&token, (caller.until - now).num_seconds())?;
     let response = JsonResponse::ok(&Administrator::of(caller, now, &settings))?;
     Ok(response.with(header::SET_COOKIE, &cookie))
 }
@@ -146,6 +146,6 @@ pub(in crate::http) async fn sign_out(
     State(keys): State<TokenVerifier>,
     _: Query<NoParameters>,
 ) -> Result<Response, Problem> {
-    let cookie = [(header::SET_COOKIE, keys.cookie().cleared())];
+    let cookie = [(header::SET_COOKIE, keys.cookie().clear())];
     Ok((StatusCode::NO_CONTENT, cookie).into_response())
 }

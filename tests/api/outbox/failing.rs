@@ -111,7 +111,7 @@ async fn what_is_given_up_lets_the_others_pass_and_can_be_tried_again() {
     settled(&it).await;
     let dead = messages(&it, "?status=dead").await;
     assert_eq!(dead.len(), 1);
-    assert_eq!((&dead[0]["attempts"], &dead[0]["last_error"]), (&json!(4), &json!("answered 500")));
+    assert_eq!((&dead[0]["attempts"], &dead[0]["last_error"]), (&json!(4), &json!("status 500")));
     assert_eq!(outbox(&it, "").await["sinks"][0]["dead"], 1);
     let text = it.get("/metrics").send().await.text;
     for series in [
@@ -166,7 +166,7 @@ async fn a_webhook_of_discord_that_is_gone_is_not_called_again_until_it_is_anoth
     let state = outbox(&it, "").await["sinks"][0].clone();
     assert_eq!((&state["sink"], &state["waiting"]), (&json!("discord"), &json!(4)));
     assert!(state["dead_since"].is_string(), "{state}");
-    assert_eq!(state["dead_reason"], "answered 404: the webhook is gone");
+    assert_eq!(state["dead_reason"], "status 404: the webhook does not exist");
     let other = Receiver::new().await;
     let mut it = alerting(&app, &other.as_discord()).await;
     it.deliver(QUICK);
@@ -203,7 +203,7 @@ async fn a_redirect_is_a_failure_and_leads_nowhere() {
     change(&it, 1..2).await;
     it.deliver(QUICK);
     settled(&it).await;
-    assert_eq!(messages(&it, "").await[0]["last_error"], "answered 307");
+    assert_eq!(messages(&it, "").await[0]["last_error"], "status 307");
     assert_eq!((receiver.received().len(), elsewhere.received().len()), (4, 0));
 }
 

@@ -52,7 +52,7 @@ async fn an_alert_says_who_changed_what_why_and_whom_it_does_not_reach() {
             },
             {
               "inline": true,
-              "name": "Running sessions on older settings",
+              "name": "Active sessions on older settings",
               "value": "2"
             }
           ],

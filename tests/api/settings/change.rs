@@ -151,7 +151,7 @@ async fn every_fault_of_a_batch_is_told_with_its_place_and_its_rule() {
       }
     ]
     "#);
-    assert_eq!(problem["detail"], "5 faults; nothing was stored");
+    assert_eq!(problem["detail"], "5 errors; nothing was stored");
     assert_eq!(stored(&app).await, before);
 }
 

@@ -41,7 +41,7 @@ async fn a_stale_version_changes_nothing_and_is_told_three_ways() {
       "instance": "/admin/global-settings",
       "request_id": "late-1",
       "status": 409,
-      "title": "Someone else changed a setting first",
+      "title": "Version conflict",
       "type": "/problems/version-conflict"
     }
     "#);

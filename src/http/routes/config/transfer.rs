@@ -307,5 +307,5 @@ pub(in crate::http) async fn import(
 
 fn missing_reason() -> Problem {
     let error = FieldError::at("?reason", REASON_REQUIRED, "is missing");
-    Problem::new(Code::ReasonRequired, "the reason is missing").with_faults(error)
+    Problem::new(Code::ReasonRequired, "the reason is missing").with_errors(error)
 }

@@ -204,11 +204,11 @@ impl ExpectedVersion {
                     return unknown(key);
                 }
                 let problem = Problem::from(err).with_code(Code::InvalidValue);
-                problem.pointing(|_, _| Some("/value".to_owned()))
+                problem.with_pointers(|_, _| Some("/value".to_owned()))
             }
             settings::Error::SecretLike(matches) if !matches.values.is_empty() => {
                 let problem = Problem::from(err).with_code(Code::SecretLikeValue);
-                problem.pointing(|_, _| Some("/value".to_owned()))
+                problem.with_pointers(|_, _| Some("/value".to_owned()))
             }
             _ => Problem::from(err),
         }

@@ -63,12 +63,14 @@ pub(in crate::http) async fn events(
     LastEventId(last): LastEventId,
 ) -> Result<Response, Problem> {
     let until = match token {
-        Some(token) => ofrep.keys().admits(&token).ok_or(auth::Refusal::Pass)?,
+        Some(token) => {
+            ofrep.keys().verify_stream_token(&token).ok_or(auth::AuthError::StreamToken)?
+        }
         None => reader?.until,
     };
     let client_revision = last.or(since);
-    let place = streams.enter(None)?;
-    let life = sse::until(until, &clock) + jittered(GRACE, 0.0..1.0);
+    let place = streams.acquire(None)?;
+    let life = sse::time_until(until, &clock) + jittered(GRACE, 0.0..1.0);
     let mut revisions = settings.revisions();
     revisions.mark_unchanged();
     let page = ofrep.page(&settings, clock.now()).await?;
@@ -76,7 +78,7 @@ pub(in crate::http) async fn events(
     let sent_tag = is_current.then(|| page.tag.clone());
     // A client with the current page gets no event yet, but an id for the next connection.
     let start = is_current.then(|| page.revision());
-    Ok(sse::answer(place, life, start, Refetches { settings, ofrep, clock, revisions, sent_tag }))
+    Ok(sse::response(place, life, start, Refetches { settings, ofrep, clock, revisions, sent_tag }))
 }
 
 struct Refetches {

@@ -27,7 +27,7 @@ pub(in crate::http) use cors::with_cors;
 pub(in crate::http) use events::*;
 pub(in crate::http) use page::EVENTS;
 pub use page::Ofrep;
-pub(in crate::http) use refusal::{Refusal, refusal};
+pub(in crate::http) use refusal::{Refusal, problem_format};
 
 use crate::{
     clock::Clock,

@@ -243,7 +243,7 @@ impl Ofrep {
 
     /// Returns the stream of changes after `revision`; `None` without a secret for tokens.
     fn event_stream(&self, revision: i64, expires: i64) -> Option<Value> {
-        let token = self.0.keys.pass(expires)?;
+        let token = self.0.keys.issue_stream_token(expires)?;
         // Clients resolve the address against the origin of the base URL, so the address needs the path prefix.
         let uri = format!("{}?since={revision}&token={token}", self.0.path_prefix.join(EVENTS));
         Some(json!({

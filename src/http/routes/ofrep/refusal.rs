@@ -24,14 +24,21 @@ pub(in crate::http) struct Refusal {
     error_details: String,
 }
 
-/// Returns `problem` of a request for `path` in the form of the protocol; `None` outside of `/ofrep/v1`.
-pub(in crate::http) fn refusal(path: &str, problem: &Problem) -> Option<Refusal> {
+/// Serializes `problem` in the form of the protocol; `None` outside of the protocol's paths.
+pub(in crate::http) fn problem_format(
+    path: &str,
+    problem: &Problem,
+) -> Option<serde_json::Result<Vec<u8>>> {
+    refusal(path, problem).map(|refusal| serde_json::to_vec(&refusal))
+}
+
+fn refusal(path: &str, problem: &Problem) -> Option<Refusal> {
     // A path with an extra slash comes from a client of the protocol as well.
     let route = path.trim_start_matches('/').strip_prefix("ofrep/v1/")?;
     let route = route.trim_start_matches('/');
     let key = route.strip_prefix("evaluate/flags/");
     let key = key.and_then(|key| percent_decode_str(key).decode_utf8().ok());
-    let errors = problem.faults().reported();
+    let errors = problem.errors().reported();
     let error_code = match problem.code() {
         _ if errors.iter().any(|error| error.code == INVALID_CONTEXT) => "INVALID_CONTEXT",
         // Clients silently serve the default of an unknown flag, and would hide a wrong base URL.

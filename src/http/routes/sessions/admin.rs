@@ -173,7 +173,7 @@ pub(in crate::http) async fn list(
 ) -> Result<JsonResponse, Problem> {
     let SessionsParameters { status, user_id, revision, page } = parameters;
     let filter = Filter { status, user_id, revision };
-    let cursor = page.cursor(|text| Cursor::parse(text, &filter))?;
+    let cursor = page.cursor(|text| Cursor::decode(text, &filter))?;
     let page = sessions::page(&pool, &filter, cursor, page.limit, clock.now()).await?;
     let sessions = page.sessions.into_iter().map(Overview::from).collect();
     JsonResponse::ok(&PageDocument { sessions, next_cursor: page.next_cursor })
@@ -246,7 +246,7 @@ pub(in crate::http) async fn end_any(
     if let Some(likeness) = settings.secret_scanner().scan(actor.reason.as_str()) {
         let fault = FieldError::at("/reason", "secret_like_value", likeness.detail());
         let detail = format!("the reason {}; nothing was ended", likeness.detail());
-        return Err(Problem::new(Code::SecretLike, detail).with_faults(fault));
+        return Err(Problem::new(Code::SecretLike, detail).with_errors(fault));
     }
     let end = End { id: session_id(&id)?, now: clock.now(), by: Some(actor.clone()) };
     let session = sessions::end(&pool, settings.outbox(), &SessionScope::Any, &end).await?;

@@ -99,7 +99,7 @@ pub(in crate::http) async fn read_trail(
 ) -> Result<JsonResponse, Problem> {
     let TrailPageParameters { filter, page } = parameters;
     let filter = Filter::from(filter);
-    let cursor = page.cursor(|text| Cursor::parse(text, &filter))?;
+    let cursor = page.cursor(|text| Cursor::decode(text, &filter))?;
     require_known_key(pool, settings, &filter).await?;
     let page = database::read_with_retry(pool, async |conn| {
         Ok::<_, TransactionError>(audit::page(conn, &filter, cursor, page.limit).await?)

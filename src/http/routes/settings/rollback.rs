@@ -206,7 +206,7 @@ pub(in crate::http) async fn roll_back(
     let SettingsRollback { note, target } = rollback;
     let options = headers.options(&caller, &parameters, &bytes);
     let actor = note.actor(caller, request);
-    let explain = |err| headers.explain(Problem::from(err).pointing(pointer));
+    let explain = |err| headers.explain(Problem::from(err).with_pointers(pointer));
     if parameters.dry_run {
         let plan = settings::plan_roll_back(&pool, &settings, &actor, &target, &options).await;
         return JsonResponse::ok(&RolledBack::Plan(plan.map_err(explain)?));

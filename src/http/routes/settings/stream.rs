@@ -53,10 +53,10 @@ pub(in crate::http) async fn stream(
     _: Query<NoParameters>,
     LastEventId(last): LastEventId,
 ) -> Result<Response, Problem> {
-    let place = streams.enter(Some(&caller.user))?;
+    let place = streams.acquire(Some(&caller.user))?;
     let current = settings.revision();
     let changes = Changes(feed.listen(last.unwrap_or(current), current));
-    Ok(sse::answer(place, sse::until(caller.until, &clock), None, changes))
+    Ok(sse::response(place, sse::time_until(caller.until, &clock), None, changes))
 }
 
 struct Changes(Listener);

@@ -117,7 +117,7 @@ pub(in crate::http) async fn update(
     let outcome = settings::update(&pool, &settings, &actor, &edits, &options).await;
     let outcome = outcome.map_err(|err| {
         let positions = Positions::of(&edits);
-        headers.explain(Problem::from(err).pointing(|key, code| positions.pointer(key, code)))
+        headers.explain(Problem::from(err).with_pointers(|key, code| positions.pointer(key, code)))
     })?;
     responder.respond_with_changes(&parameters, outcome, options.lenient, identity).await
 }
