@@ -123,6 +123,7 @@ impl IdempotencyKey {
         }
         let value = single_value(headers, &IDEMPOTENCY_KEY).and_then(|value| value.to_str().ok());
         let value = value.unwrap_or_default().trim();
+        // The draft of the header requires quotes, and many clients omit them.
         let unquoted = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
         let key = unquoted.unwrap_or(value);
         let is_allowed = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';

@@ -182,6 +182,7 @@ pub(in crate::http) fn evaluate(
     headers: &HeaderMap,
     current: &str,
 ) -> Result<ReadOutcome, Problem> {
+    // `*` needs no check: the resource of a read always exists.
     if let Some(Condition::Tags(tags)) = Condition::read(headers, &header::IF_MATCH)?
         && !tags.iter().any(|tag| !tag.weak && tag.text == current)
     {

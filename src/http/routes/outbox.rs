@@ -128,6 +128,7 @@ pub(in crate::http) async fn retry(
             "every sink has accepted the message already",
         ));
     }
+    // Otherwise the worker would find the message only at the next poll.
     settings.outbox().wake();
     info!(message = %id, sinks = sinks.join(", "), by = caller.user.as_str(), "retrying a message");
     JsonResponse::ok(&Retried { id, sinks })

@@ -149,6 +149,7 @@ pub(in crate::http) async fn list(
             KeyClass::Locked(_) => {
                 Some(ConfigEntry::Locked(LockedEntry::new(definition, &provision)))
             }
+            // The catalog changed between the two reads; the next request has the key.
             KeyClass::Unknown => None,
         });
     let listing = ConfigListing { revision, entries: entries.collect() };

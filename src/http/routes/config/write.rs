@@ -86,6 +86,7 @@ pub(in crate::http) async fn put(
     responder: WriteResponder,
     Body { value: body, bytes }: Body<PutBody>,
 ) -> Result<JsonResponse, Problem> {
+    // Before the write, because several tags need the current version.
     let expected =
         ExpectedVersion::new(body.version, headers.required(), &pool, &settings, &key).await?;
     let options = headers.options(&caller, &parameters, &bytes);

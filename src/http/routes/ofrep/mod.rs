@@ -116,6 +116,7 @@ pub(in crate::http) async fn evaluate(
 ) -> Result<JsonResponse, Problem> {
     request::validate(body.as_deref())?;
     let snapshot = settings.current();
+    // No database is involved: an evaluation must not fail with the database.
     let entry = match snapshot.schema.classify(&key) {
         KeyClass::Editable(definition) => snapshot.find(&key).map(|entry| (definition, entry)),
         // Not even the existence of a locked key is disclosed.

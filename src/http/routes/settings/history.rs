@@ -99,6 +99,7 @@ pub(in crate::http) async fn read_trail(
 ) -> Result<JsonResponse, Problem> {
     let TrailPageParameters { filter, page } = parameters;
     let filter = Filter::from(filter);
+    // A cursor is bound to the filter, so the filter is read first.
     let cursor = page.cursor(|text| Cursor::decode(text, &filter))?;
     require_known_key(pool, settings, &filter).await?;
     let page = database::read_with_retry(pool, async |conn| {

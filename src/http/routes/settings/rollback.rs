@@ -143,6 +143,7 @@ impl FromStrictJson for SettingsRollback {
             return VersionRollback::from_json(json, pointer, bounds, errors).map(Self::from);
         };
         let has = |name| members.iter().any(|(member, _)| member == name);
+        // The form is chosen before the fields are read: errors name the fields of one form only.
         match ["to_version", "audit_id", "to_revision"].map(has) {
             [true, false, false] => {
                 VersionRollback::from_json(json, pointer, bounds, errors).map(Self::from)
