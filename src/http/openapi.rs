@@ -225,6 +225,7 @@ pub(super) fn without_sessions(mut document: Value) -> Value {
     if let Some(tags) = document["tags"].as_array_mut() {
         tags.retain(|tag| tag["name"] != SESSIONS);
     }
+    // Removing a schema may leave others without references, so the removal repeats until nothing changes.
     loop {
         let mut references = BTreeSet::new();
         collect_references(&document, &mut references);

@@ -82,6 +82,7 @@ impl JsonResponse {
 impl IntoResponse for JsonResponse {
     fn into_response(self) -> Response {
         let media_type = [(header::CONTENT_TYPE, self.media_type)];
+        // Small responses fit into the socket's buffer and are not worth a permit.
         let body = if self.refusable && self.body.len() > LARGE {
             match MeteredBody::new(self.body) {
                 Ok(body) => Body::new(body),

@@ -65,6 +65,7 @@ impl From<AppState> for Shared {
 macro_rules! parts {
     ($($field:ident: $part:ty,)*) => {
         $(impl FromRef<Shared> for $part {
+            // Every part is a handle: a clone copies a pointer.
             fn from_ref(shared: &Shared) -> Self {
                 shared.0.$field.clone()
             }

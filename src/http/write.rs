@@ -178,8 +178,10 @@ impl<const OF_ONE_SETTING: bool> WriteHeaders<OF_ONE_SETTING> {
         let dry_run = parameters.dry_run;
         let key = self.idempotency_key.clone().filter(|_| !dry_run);
         let lenient = [u8::from(self.is_lenient)];
+        // A request with other conditions is another request, even with the same body.
         let request = [self.target.as_bytes(), &self.tags, &lenient, body];
         let idempotency = key.map(|key| idempotency::Key::new(caller.user.clone(), key, &request));
+        // The version of a single setting is part of the edit instead.
         let numbers = self.required().filter(|_| !OF_ONE_SETTING);
         let revisions = numbers.map(<[i64]>::to_vec);
         WriteOptions { revisions, lenient: self.is_lenient, dry_run, idempotency }
@@ -188,15 +190,15 @@ impl<const OF_ONE_SETTING: bool> WriteHeaders<OF_ONE_SETTING> {
 
 impl<const OF_ONE_SETTING: bool> IntoParams for WriteHeaders<OF_ONE_SETTING> {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let if_match = if OF_ONE_SETTING {
-            "The version that must be current, as `\"v<version>\"`"
+        let (if_match, example) = if OF_ONE_SETTING {
+            ("The version that must be current, as `\"v<version>\"`", "\"v3\"")
         } else {
-            "The revision that must be current, as `\"r<revision>\"`"
+            ("The revision that must be current, as `\"r<revision>\"`", "\"r7\"")
         };
         let prefer =
             "`handling=lenient` skips locked and unknown keys instead of refusing the request";
         vec![
-            preconditions::parameter("If-Match", if_match),
+            preconditions::parameter("If-Match", if_match, example),
             headers::parameter::<String>("Prefer", prefer),
             IdempotencyKey::parameter(),
         ]
@@ -254,6 +256,7 @@ impl WriteResponder {
         let Some(timeout) = parameters.timeout() else {
             return JsonResponse::ok(&wrap(WriteResponse { body, applied: None }));
         };
+        // Beyond the request's deadline the response would be a 503, although the write is committed.
         let latest = self.deadline.and_then(|ResponseDeadline(due)| due.checked_sub(RESPONSE_TIME));
         let until = Instant::now() + timeout;
         let until = latest.map_or(until, |latest| until.min(latest));

@@ -53,6 +53,7 @@ impl<S: Send + Sync, T: FromStrictJson> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        // Large bodies are parsed off the runtime's workers, hence the two steps.
         let Some(bytes) = read_bytes(request).await? else { return Err(missing()) };
         let problem = |errors| or_reason_required(errors, T::HAS_REASON);
         let json = parse(&bytes).await.map_err(problem)?;
@@ -114,6 +115,7 @@ fn missing() -> Problem {
 }
 
 async fn read_bytes(request: Request) -> Result<Option<Bytes>, Problem> {
+    // A request without a body needs no content type.
     if request.body().is_end_stream() {
         return Ok(None);
     }

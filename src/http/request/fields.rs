@@ -56,6 +56,7 @@ impl<'e> Fields<'e> {
         self.names.push(name);
         let pointer = Pointer::Member(self.pointer, name);
         let member = self.members.iter_mut().find(|(member, _)| member == name);
+        // Moved out rather than cloned: a value may be most of the body.
         let json = member.and_then(|(_, value)| value.take());
         match json.filter(|json| !T::NULL_IS_ABSENT || *json != StrictJson::Null) {
             Some(json) => T::from_json(json, &pointer, bounds, self.errors),
@@ -168,6 +169,7 @@ pub(in crate::http) fn property(
     let description = Some(description(docs));
     let schema = match schema {
         RefOr::T(Schema::Object(mut object)) => {
+            // JSON Schema has no `nullable`: null is a further type.
             if !is_required && let SchemaType::Type(kind) = object.schema_type.clone() {
                 object.schema_type = SchemaType::Array(vec![kind, Type::Null]);
             }
@@ -453,7 +455,8 @@ mod tests {
         let body = r#"{"reason":null,"changes":[{"key":"A","value":null,"version":3e0},{"value":1,"key":"B"}]}"#;
         let Batch { reason, changes } = read(body).unwrap();
         assert_eq!(reason, None);
-        let read: Vec<_> = changes.iter().map(|it| (it.key.as_str(), it.version)).collect();
+        let read: Vec<_> =
+            changes.iter().map(|change| (change.key.as_str(), change.version)).collect();
         assert_eq!(read, [("A", Some(3)), ("B", None)]);
         assert_eq!(changes[0].value, StrictJson::Null);
         assert_eq!(changes[1].value, StrictJson::Number("1".into()));

@@ -84,6 +84,7 @@ impl FromStrictJson for i64 {
             errors.push(pointer.wrong_type("an integer", &json));
             return None;
         };
+        // Without a float in between, so that no digit is lost.
         let number = integral(digits);
         if number.is_none() {
             errors.push(pointer.place(value::out_of_range(bounds)));

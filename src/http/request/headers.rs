@@ -41,9 +41,15 @@ pub(in crate::http) fn parameter<T: PartialSchema>(name: &str, description: &str
     parameter_of(T::schema(), name, description)
 }
 
-/// Describes an optional header of text with a `pattern`.
-pub(in crate::http) fn text_parameter(name: &str, description: &str, pattern: &str) -> Parameter {
-    let schema = ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern));
+/// Describes an optional header of text with a `pattern` and an `example`.
+pub(in crate::http) fn text_parameter(
+    name: &str,
+    description: &str,
+    pattern: &str,
+    example: &str,
+) -> Parameter {
+    let schema = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1));
+    let schema = schema.pattern(Some(pattern)).examples([example]);
     parameter_of(schema.into(), name, description)
 }
 
@@ -86,7 +92,7 @@ impl<S: Send + Sync> FromRequestParts<S> for LastEventId {
 impl IntoParams for LastEventId {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let description = "The id of the last event received";
-        vec![text_parameter("Last-Event-ID", description, "^[0-9]{1,18}$")]
+        vec![text_parameter("Last-Event-ID", description, "^[0-9]{1,18}$", "7")]
     }
 }
 
@@ -117,6 +123,7 @@ impl IdempotencyKey {
         }
         let value = single_value(headers, &IDEMPOTENCY_KEY).and_then(|value| value.to_str().ok());
         let value = value.unwrap_or_default().trim();
+        // The draft of the header requires quotes, and many clients omit them.
         let unquoted = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
         let key = unquoted.unwrap_or(value);
         let is_allowed = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
@@ -139,7 +146,12 @@ impl IdempotencyKey {
         let description = "A repeat within 24 hours gets the first answer again";
         let max = idempotency::MAX_BYTES;
         let pattern = format!(r"^[!#-\[\]-~]{{1,{max}}}$");
-        text_parameter("Idempotency-Key", description, &pattern)
+        text_parameter(
+            "Idempotency-Key",
+            description,
+            &pattern,
+            "01a22706-8e27-77cb-9334-c3c3dc4e5c88",
+        )
     }
 }
 

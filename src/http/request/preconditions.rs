@@ -182,6 +182,7 @@ pub(in crate::http) fn evaluate(
     headers: &HeaderMap,
     current: &str,
 ) -> Result<ReadOutcome, Problem> {
+    // `*` needs no check: the resource of a read always exists.
     if let Some(Condition::Tags(tags)) = Condition::read(headers, &header::IF_MATCH)?
         && !tags.iter().any(|tag| !tag.weak && tag.text == current)
     {
@@ -262,15 +263,15 @@ pub(in crate::http) fn not_modified(
 impl IntoParams for ReadConditions {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let description = "The `ETag` of an earlier answer: 304 while that state is current";
-        vec![parameter("If-None-Match", description)]
+        vec![parameter("If-None-Match", description, "\"r7\"")]
     }
 }
 
 /// Describes a conditional header for the document.
-pub(in crate::http) fn parameter(name: &str, description: &str) -> Parameter {
+pub(in crate::http) fn parameter(name: &str, description: &str, example: &str) -> Parameter {
     let tag = r#"(W/)?"[!#-~]*""#;
     let pattern = format!(r"^(\*|{tag}( *, *{tag})*)$");
-    headers::text_parameter(name, description, &pattern)
+    headers::text_parameter(name, description, &pattern, example)
 }
 
 /// The condition of a write (`If-Match`).

@@ -96,6 +96,7 @@ impl<T: FromText> FromQuery for T {
         bounds: Bounds,
         default: Option<Value>,
     ) -> Vec<Parameter> {
+        // A default makes the parameter optional.
         let is_required = T::REQUIRED && default.is_none();
         vec![parameter(name, docs, T::field_schema(bounds), is_required, default)]
     }
@@ -214,6 +215,7 @@ impl QueryString {
     fn parse(text: &str) -> Self {
         let mut query = Self::default();
         for (index, pair) in text.split('&').filter(|pair| !pair.is_empty()).enumerate() {
+            // A flood of parameters must not become a flood of errors.
             if index == MAX_PARAMETERS {
                 let detail = format!("must have at most {MAX_PARAMETERS} parameters");
                 query = Self::default();
@@ -232,6 +234,7 @@ impl QueryString {
     }
 
     fn add(&mut self, name: String, value: String) {
+        // Proxies disagree whether the first or the last of two counts, so neither does.
         if self.parameters.iter().any(|(known, _)| *known == name) {
             self.report(&name, FieldError::at("", "repeated", "must not be repeated"));
         } else if let Err(character) = text::check(&value) {
@@ -316,6 +319,7 @@ pub(in crate::http) fn invalid(name: &str, code: &'static str, detail: &str) -> 
 
 /// Decodes percent signs and pluses; `None` if the result is not UTF-8.
 fn decode(text: &str) -> Option<String> {
+    // Forms encode a space as a plus.
     let text = text.replace('+', " ");
     percent_decode_str(&text).decode_utf8().ok().map(Cow::into_owned)
 }
@@ -572,7 +576,8 @@ mod tests {
     fn the_document_has_the_bounds_of_the_reader() {
         let parameters = Parameters::parameters("", &[], Bounds::default(), None);
         let parameters = serde_json::to_value(parameters).unwrap();
-        let names: Vec<_> = parameters.as_array().unwrap().iter().map(|it| &it["name"]).collect();
+        let names: Vec<_> =
+            parameters.as_array().unwrap().iter().map(|parameter| &parameter["name"]).collect();
         assert_eq!(names, ["limit", "at", "dry_run", "kind", "searchText", "number"]);
         assert_eq!(parameters[0]["schema"]["maximum"], 200);
         assert_eq!(parameters[0]["schema"]["default"], 50);

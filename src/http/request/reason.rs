@@ -16,6 +16,7 @@ pub(in crate::http) fn or_reason_required(errors: FieldErrors, has_reason: bool)
         let is_broken = matches!(error.code, REASON_REQUIRED | "forbidden_character");
         is_broken && matches!(pointer, "/reason" | "?reason")
     };
+    // Any other error makes the request malformed: its author has more to correct than the reason.
     match errors.reported() {
         [error] if has_reason && is_reason(error) => {
             let detail = format!("the reason {}", error.detail);

@@ -70,6 +70,7 @@ pub(in crate::http) fn violations(
     validation: Result<(), ValidationErrors>,
     rules: &[Rule],
 ) -> Vec<(String, FieldError)> {
+    // The validator keeps errors in a hash map, so the order comes from the rules.
     let Err(errors) = validation else { return Vec::new() };
     let mut errors = errors.into_errors();
     let mut violations = Vec::new();

@@ -62,6 +62,7 @@ impl From<&ChainBreak> for AuditBreak {
 impl From<Verification> for AuditVerification {
     fn from(verification: Verification) -> Self {
         let Verification { checked, last, is_end, breaks } = verification;
+        // Null tells a client to stop without another request.
         let next = Some(last).filter(|_| !is_end);
         Self { checked, last, next, breaks: breaks.iter().map(AuditBreak::from).collect() }
     }
@@ -86,6 +87,7 @@ query! {
     path = "/admin/audit/verify",
     operation_id = "verifyAuditTrail",
     tag = "settings",
+    params(VerifyParameters),
     responses((status = 200, description = "The result", body = AuditVerification), VerifyProblems),
     security(("bearer" = []))
 )]

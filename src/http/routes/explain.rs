@@ -42,11 +42,13 @@ pub async fn explain(
             format!("{name} ({status})\n\n{}.\n{}\n", code.title(), code.advice())
         })
         .collect();
+    // Several codes may share a page: the same problem with different statuses.
     if entries.is_empty() {
         return Err(Problem::not_found("no problem has this code"));
     }
     let headers = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        // The pages change only with a release.
         (header::CACHE_CONTROL, "public, max-age=3600"),
     ];
     Ok((headers, entries.join("\n")).into_response())

@@ -61,6 +61,7 @@ problems! {
     path = "/admin/outbox",
     operation_id = "listOutbox",
     tag = "outbox",
+    params(OutboxParameters),
     responses((status = 200, description = "A page", body = Page), OutboxProblems),
     security(("bearer" = []))
 )]
@@ -104,7 +105,7 @@ problems! {
     path = "/admin/outbox/{id}/retry",
     operation_id = "retryMessage",
     tag = "outbox",
-    params(("id" = Uuid, Path, description = "The message")),
+    params(RetryParameters, ("id" = Uuid, Path, description = "The message")),
     responses((status = 200, description = "The sinks of the retry", body = Retried), RetryProblems),
     security(("bearer" = []))
 )]
@@ -127,6 +128,7 @@ pub(in crate::http) async fn retry(
             "every sink has accepted the message already",
         ));
     }
+    // Otherwise the worker would find the message only at the next poll.
     settings.outbox().wake();
     info!(message = %id, sinks = sinks.join(", "), by = caller.user.as_str(), "retrying a message");
     JsonResponse::ok(&Retried { id, sinks })

@@ -74,6 +74,7 @@ problems! {
     path = "/admin/secrets/cleanup",
     tag = "secrets",
     operation_id = "cleanUpSecrets",
+    params(CleanupParameters),
     request_body = SecretCleanupRequest,
     responses((status = 200, description = "The secrets that were removed, and the others with the reason", body = CleanupResult), CleanupProblems),
     security(("bearer" = []))

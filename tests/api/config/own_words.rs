@@ -79,7 +79,7 @@ async fn a_body_that_cannot_be_read_is_told_in_our_own_words() {
         assert_eq!(problem["errors"][0]["detail"], expected, "{text}");
         let call = app.instance.post("/ofrep/v1/evaluate/flags").bearer(&admin("ada"));
         let refused = call.raw(text).header("content-type", "application/json").send().await;
-        assert_eq!(refused.body["errorDetails"], "the body is to be a JSON object", "{text}");
+        assert_eq!(refused.body["errorDetails"], "the body must be a JSON object", "{text}");
     }
     let deep = serde_json::from_str(
         "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",

@@ -120,7 +120,7 @@ query! {
     path = "/admin/config",
     tag = "config",
     operation_id = "listConfig",
-    params(ReadConditions),
+    params(ConfigParameters, ReadConditions),
     responses(
         (status = 200, description = "The keys; `ETag: \"r<revision>\"`", body = ConfigListing),
         (status = 304, description = "The state is that of `If-None-Match`"),
@@ -149,6 +149,7 @@ pub(in crate::http) async fn list(
             KeyClass::Locked(_) => {
                 Some(ConfigEntry::Locked(LockedEntry::new(definition, &provision)))
             }
+            // The catalog changed between the two reads; the next request has the key.
             KeyClass::Unknown => None,
         });
     let listing = ConfigListing { revision, entries: entries.collect() };
@@ -217,6 +218,7 @@ problems! {
     path = "/admin/config/audit",
     tag = "config",
     operation_id = "listConfigAudit",
+    params(TrailPageParameters),
     responses((status = 200, description = "A page", body = crate::audit::Page), AuditProblems),
     security(("bearer" = []))
 )]

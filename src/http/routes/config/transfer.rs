@@ -88,7 +88,7 @@ query! {
     path = "/admin/config/export",
     tag = "config",
     operation_id = "exportConfig",
-    params(ReadConditions),
+    params(ExportParameters, ReadConditions),
     responses(
         (status = 200, description = "The document, as an attachment", content_type = "application/json", body = Object),
         (status = 304, description = "The state is that of `If-None-Match`"),
@@ -108,6 +108,7 @@ pub(in crate::http) async fn export(
     let format = format.unwrap_or(Format::Json);
     let (catalog, revision, values) = settings::values(&pool, &settings).await?;
     let tag = preconditions::revision_tag(revision);
+    // Before the serialization, which costs more than the read.
     if let Some(response) = conditions.not_modified(&tag)? {
         return Ok(response);
     }
@@ -175,6 +176,7 @@ impl<S: Send + Sync> FromRequest<S> for Upload {
             let fault = FieldError::at("", "required", "a document is required as the body");
             return Err(Problem::malformed(fault));
         }
+        // The same bytes may be two different documents in two formats.
         let digest = idempotency::fingerprint(&[format.extension().as_bytes(), &bytes]);
         let incoming = compute::run(bytes.len(), || Incoming::read(format, &bytes)).await;
         let incoming = incoming.map_err(Problem::malformed)?;
@@ -261,7 +263,7 @@ problems! {
     path = "/admin/config/import",
     tag = "config",
     operation_id = "importConfig",
-    params(IdempotencyKey),
+    params(ImportParameters, IdempotencyKey),
     request_body(description = "A document of at most 20,000 settings", content(
         (Upload = "application/json"),
         (String = "application/yaml"),
@@ -288,6 +290,7 @@ pub(in crate::http) async fn import(
     let ImportParameters { write, note, plan_id, on_conflict, on_unknown } = parameters;
     let on_conflict = on_conflict.unwrap_or(OnConflict::Refuse);
     let on_unknown = on_unknown.unwrap_or(OnUnknown::Refuse);
+    // A plan needs no reason: the reviewer of the plan gives one.
     if write.dry_run {
         let plan = settings::plan_import(&pool, &settings, &incoming, &digest, on_unknown).await?;
         let entries = plan.entries.len();

@@ -65,7 +65,7 @@ problems! {
     path = "/admin/config/{key}",
     tag = "config",
     operation_id = "putConfig",
-    params(("key" = String, Path, description = "The setting"), WriteHeaders<true>),
+    params(WriteParameters, ("key" = String, Path, description = "The setting"), WriteHeaders<true>),
     request_body = PutBody,
     responses(
         (status = 200, description = "The setting", body = WriteResponse<KeyWriteResponse>),
@@ -86,6 +86,7 @@ pub(in crate::http) async fn put(
     responder: WriteResponder,
     Body { value: body, bytes }: Body<PutBody>,
 ) -> Result<JsonResponse, Problem> {
+    // Before the write, because several tags need the current version.
     let expected =
         ExpectedVersion::new(body.version, headers.required(), &pool, &settings, &key).await?;
     let options = headers.options(&caller, &parameters, &bytes);
@@ -122,7 +123,7 @@ query! {
     path = "/admin/config/{key}",
     tag = "config",
     operation_id = "resetConfig",
-    params(("key" = String, Path, description = "The setting"), WriteHeaders<true>),
+    params(ResetParameters, ("key" = String, Path, description = "The setting"), WriteHeaders<true>),
     responses(
         (status = 200, description = "The setting at its default", body = WriteResponse<KeyWriteResponse>),
         (status = 202, description = "The change is stored, and the instances in `applied.laggards` did not apply it in time", body = WriteResponse<KeyWriteResponse>),

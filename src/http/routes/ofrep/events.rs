@@ -44,7 +44,7 @@ query! {
     path = "/ofrep/v1/events",
     operation_id = "streamRefetches",
     tag = "ofrep",
-    params(LastEventId),
+    params(EventsParameters, LastEventId),
     responses(
         (status = 200, description = "Events `message` whose `data` is `{\"type\": \"refetchEvaluation\", \"etag\": …, \"lastModified\": …}`; the first at once if the client has another revision", body = String, content_type = "text/event-stream"),
         (status = 400, description = "`PARSE_ERROR`", body = Refusal),

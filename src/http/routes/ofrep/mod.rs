@@ -116,6 +116,7 @@ pub(in crate::http) async fn evaluate(
 ) -> Result<JsonResponse, Problem> {
     request::validate(body.as_deref())?;
     let snapshot = settings.current();
+    // No database is involved: an evaluation must not fail with the database.
     let entry = match snapshot.schema.classify(&key) {
         KeyClass::Editable(definition) => snapshot.find(&key).map(|entry| (definition, entry)),
         // Not even the existence of a locked key is disclosed.
@@ -133,7 +134,7 @@ pub(in crate::http) async fn evaluate(
     path = "/ofrep/v1/evaluate/flags",
     operation_id = "evaluateFlags",
     tag = "ofrep",
-    params(ReadConditions),
+    params(EvaluateParameters, ReadConditions),
     request_body = Option<EvaluationRequest<'_>>,
     responses(
         (status = 200, description = "The flags, the stream of their changes, and `metadata` with `revision` and `stale`: whether the flags may be outdated, because the database is unreachable or its settings are invalid", body = FlagList<'_>, headers(

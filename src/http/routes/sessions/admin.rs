@@ -160,6 +160,7 @@ problems! {
     path = "/admin/sessions",
     operation_id = "listSessions",
     tag = "sessions",
+    params(SessionsParameters),
     responses((status = 200, description = "A page", body = PageDocument), ListProblems),
     security(("bearer" = []))
 )]

@@ -98,6 +98,7 @@ pub(in crate::http) async fn start(
     let start = sessions::start(&starts, &pool, &settings, &request).await?;
     let location = format!("/brun-e/sessions/{}", start.session.id);
     let document = SessionDocument::started(start.session, start.realtime);
+    // A repeat is a 201 as well, so that clients need no second code path.
     let response = JsonResponse::new(StatusCode::CREATED, &document)?;
     let response = response.with(header::LOCATION, &location);
     Ok(if start.replayed { response.with(REPLAYED, "true") } else { response })

@@ -75,6 +75,7 @@ problems! {
     path = "/admin/global-settings/history",
     operation_id = "listHistory",
     tag = "settings",
+    params(TrailPageParameters),
     responses(
         (status = 200, description = "A page", body = audit::Page),
         HistoryProblems,
@@ -98,6 +99,7 @@ pub(in crate::http) async fn read_trail(
 ) -> Result<JsonResponse, Problem> {
     let TrailPageParameters { filter, page } = parameters;
     let filter = Filter::from(filter);
+    // A cursor is bound to the filter, so the filter is read first.
     let cursor = page.cursor(|text| Cursor::decode(text, &filter))?;
     require_known_key(pool, settings, &filter).await?;
     let page = database::read_with_retry(pool, async |conn| {
@@ -165,6 +167,7 @@ pub(in crate::http) async fn entry(
     path = "/admin/global-settings/history/timeline",
     operation_id = "getHistoryTimeline",
     tag = "settings",
+    params(TrailParameters),
     responses((status = 200, description = "The counts", body = audit::Timeline), HistoryProblems),
     security(("bearer" = []))
 )]

@@ -72,7 +72,7 @@ impl From<AsOfParameters> for AsOf {
     path = "/admin/global-settings",
     operation_id = "listSettings",
     tag = "settings",
-    params(ReadConditions),
+    params(AsOfParameters, ReadConditions),
     responses(
         (status = 200, description = "The settings, by key", body = Listing, headers(
             ("ETag" = String, description = "The revision, as `\"r<revision>\"`"),

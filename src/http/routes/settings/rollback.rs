@@ -143,6 +143,7 @@ impl FromStrictJson for SettingsRollback {
             return VersionRollback::from_json(json, pointer, bounds, errors).map(Self::from);
         };
         let has = |name| members.iter().any(|(member, _)| member == name);
+        // The form is chosen before the fields are read: errors name the fields of one form only.
         match ["to_version", "audit_id", "to_revision"].map(has) {
             [true, false, false] => {
                 VersionRollback::from_json(json, pointer, bounds, errors).map(Self::from)
@@ -183,7 +184,7 @@ impl ToSchema for SettingsRollback {
     path = "/admin/global-settings/rollback",
     operation_id = "rollBackSettings",
     tag = "settings",
-    params(WriteHeaders),
+    params(WriteParameters, WriteHeaders),
     request_body = SettingsRollback,
     responses(
         (status = 200, description = "The changes as they are stored; with `dry_run` the plan", body = RolledBack),

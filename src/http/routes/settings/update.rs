@@ -88,7 +88,7 @@ impl From<SettingChange> for Edit {
     path = "/admin/global-settings",
     operation_id = "changeSettings",
     tag = "settings",
-    params(WriteHeaders),
+    params(WriteParameters, WriteHeaders),
     request_body = SettingsChange,
     responses(
         (status = 200, description = "The changes as they are stored", body = WriteResponse<Changed>, headers(
@@ -116,6 +116,7 @@ pub(in crate::http) async fn update(
     let actor = change.note.actor(caller, request);
     let outcome = settings::update(&pool, &settings, &actor, &edits, &options).await;
     let outcome = outcome.map_err(|err| {
+        // Only an error needs the positions.
         let positions = Positions::of(&edits);
         headers.explain(Problem::from(err).with_pointers(|key, code| positions.pointer(key, code)))
     })?;
