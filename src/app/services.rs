@@ -1,22 +1,22 @@
-//! The services that session starts ask.
+//! The services that session starts call.
 
 use tracing::warn;
 
 use crate::{
-    app::Error,
-    config::{Config, Services},
+    app::error::Error,
+    config::Config,
     metrics::Metrics,
     sessions::{KEYS, Plans, Realtime, SessionStarter},
     settings::GlobalSettingsService,
 };
 
-/// What takes part in session starts, as `config` says.
-pub(super) fn starts(
+/// Creates the clients of the configured services.
+pub(super) fn session_starter(
     config: &Config,
     settings: &GlobalSettingsService,
 ) -> Result<SessionStarter, Error> {
-    let Services { porte_talent_url, starts_per_minute, .. } = &config.services;
-    let plans = porte_talent_url.clone().zip(config.auth.internal_api_key.clone());
+    let porte_talent_url = config.services.porte_talent_url.clone();
+    let plans = porte_talent_url.zip(config.auth.internal_api_key.clone());
     let plans = plans.map(|(url, key)| Plans::new(url, key)).transpose()?;
     let realtime = realtime(config, settings.metrics())?;
     let has_sessions = settings.snapshot().schema.find(KEYS[0]).is_some();
@@ -25,7 +25,7 @@ pub(super) fn starts(
             "OPENAI_API_KEY is not set: sessions start without a client secret (`realtime` is null)"
         );
     }
-    Ok(SessionStarter::new(plans, realtime, *starts_per_minute))
+    Ok(SessionStarter::new(plans, realtime, config.tuning.starts_per_minute))
 }
 
 fn realtime(config: &Config, metrics: &Metrics) -> Result<Option<Realtime>, Error> {

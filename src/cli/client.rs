@@ -262,6 +262,6 @@ fn faster(conflict: &Value) -> String {
 fn own_token(auth: &config::Auth) -> Result<String, Failure> {
     let role = Some(SUPER_ADMIN.to_owned());
     let grant = Grant { sub: "developer".to_owned(), role, ..Grant::default() };
-    issue(auth, &grant, Clock::system().now(), auth.bounded(TimeDelta::minutes(10)))
+    issue(auth, &grant, Clock::system().now(), auth.cap_life(TimeDelta::minutes(10)))
         .map_err(|err| Failure::usage(format!("no token can be made: {err}")))
 }

@@ -14,7 +14,8 @@ pub(super) async fn run(
 ) -> Result<ExitCode, app::Error> {
     let catalog = app::catalog(config)?;
     let database = Database::attach(config).await?;
-    let findings = app::examine(database.pool(), &catalog, environment, config.allow_owner).await;
+    let findings =
+        app::run_checks(database.pool(), &catalog, environment, config.allow_owner).await;
     database.close().await?;
     let mut sound = true;
     for finding in findings? {

@@ -49,8 +49,9 @@ pub(super) fn run(environment: &Environment, arguments: &Arguments) -> Result<Ex
 /// Reads what to ask. Only http is spoken here.
 fn target(text: &str) -> Result<Url, AddressError> {
     let url = address::web(text)?;
-    let error =
-        |what| Err(AddressError { what, fix: "write it such as `http://127.0.0.1:8080/readyz`" });
+    let error = |problem| {
+        Err(AddressError { problem, fix: "write it such as `http://127.0.0.1:8080/readyz`" })
+    };
     if url.scheme() != "http" {
         return error("must begin with http://");
     }

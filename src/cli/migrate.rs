@@ -38,7 +38,7 @@ pub(super) async fn run(
     let scanner = app::secret_scanner(config, &catalog, environment);
     let database = Database::open_to_migrate(config).await?;
     let done = if arguments.plan {
-        let planned = app::plan(database.pool(), &catalog, environment, &scanner).await;
+        let planned = app::plan_migration(database.pool(), &catalog, environment, &scanner).await;
         planned.map(|(migrations, plan)| (migrations, plan, Outcome::default()))
     } else {
         let ran = app::migrate(database.pool(), &catalog, environment, &scanner).await;

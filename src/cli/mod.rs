@@ -26,7 +26,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use crate::{
     app,
     config::{Config, Environment, Needs, without_driver_variables},
-    telemetry::{self, Lines},
+    telemetry::{self, LogQueue},
 };
 
 /// A settings control plane over Postgres.
@@ -152,7 +152,7 @@ fn tell_usage(usage: &clap::Error) -> ExitCode {
 }
 
 fn run(command: Command) -> Result<ExitCode, String> {
-    let environment = Environment::of_process();
+    let environment = Environment::from_process();
     match command {
         Command::Token(arguments) => token::run(&environment, &arguments),
         Command::Health(arguments) => health::run(&environment, &arguments),
@@ -183,7 +183,7 @@ fn run(command: Command) -> Result<ExitCode, String> {
 fn with_config(
     environment: &Environment,
     needs: Needs,
-    command: impl AsyncFnOnce(Config, Lines) -> Result<ExitCode, app::Error>,
+    command: impl AsyncFnOnce(Config, LogQueue) -> Result<ExitCode, app::Error>,
 ) -> Result<ExitCode, String> {
     // What a service needs beside a database, that may still hold; with other faults, all are told.
     let config = Config::load(environment, Needs::Database)

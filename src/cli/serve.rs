@@ -6,13 +6,13 @@ use crate::{
     app::{self, Ready},
     cli::output::say,
     config::{Config, Environment},
-    telemetry::Lines,
+    telemetry::LogQueue,
 };
 
 pub(super) async fn run(
     config: Config,
     environment: &Environment,
-    lines: Lines,
+    lines: LogQueue,
 ) -> Result<ExitCode, app::Error> {
     // Before anything is started, so that a signal always finds its handler.
     let stop = app::signals()?;

@@ -70,9 +70,9 @@ fn check(arguments: &Arguments) -> Result<(), String> {
 
 /// How long the token lives: no longer than the service accepts.
 fn life(auth: &Auth, minutes: Option<u16>) -> Result<TimeDelta, String> {
-    let Some(minutes) = minutes else { return Ok(auth.bounded(TimeDelta::hours(1))) };
+    let Some(minutes) = minutes else { return Ok(auth.cap_life(TimeDelta::hours(1))) };
     let life = TimeDelta::minutes(minutes.into());
-    if life > auth.bounded(life) {
+    if life > auth.cap_life(life) {
         let max = auth.max_life / 60;
         return Err(format!(
             "--minutes must be an integer between 1 and {max} (JWT_MAX_LIFE is {} seconds)",

@@ -43,8 +43,7 @@ impl Client {
             None => local_url(environment)?,
         };
         // The local secret must not sign a token for another service.
-        let auth =
-            if token.is_none() && is_local { Auth::load(environment).ok() } else { None };
+        let auth = if token.is_none() && is_local { Auth::load(environment).ok() } else { None };
         if token.is_none() && auth.is_none() {
             let fix = "set it to the token of a SUPER_ADMIN";
             return Err(ConfigError::new("BRUNE_TOKEN", "is required", fix).into());

@@ -16,8 +16,7 @@ pub(super) fn data_dir(environment: &Environment) -> Result<PathBuf, ConfigError
     if environment.is_root() {
         return Ok(Path::new("/var/lib").join(NAME));
     }
-    let dir =
-        user_dir(environment, "XDG_DATA_HOME", ".local/share", "Library/Application Support");
+    let dir = user_dir(environment, "XDG_DATA_HOME", ".local/share", "Library/Application Support");
     dir.ok_or_else(|| {
         let problem = "is required, since HOME is not set";
         ConfigError::new(VARIABLE, problem, "set it to a directory for data")

@@ -33,7 +33,9 @@ pub(crate) enum Reason {
     #[error("missing `=`; write `KEY=VALUE`, or `#` before a comment")]
     NoAssignment,
     /// The text before the `=` is not a name.
-    #[error("invalid name before the `=`; use letters, digits and `_`, and no space before the `=`")]
+    #[error(
+        "invalid name before the `=`; use letters, digits and `_`, and no space before the `=`"
+    )]
     Name,
     /// The variable is assigned twice.
     #[error("`{key}` is already assigned on line {first}; remove one of the two")]
@@ -111,7 +113,8 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Entry>, Vec<LineError>> {
             Err(Reason::OpenQuote) => {
                 let following = rest.clone().map(|(_, line)| line);
                 let extent = opening_quote(line).and_then(|quote| lines_to_close(quote, following));
-                let reason = if extent.is_some() { Reason::SeveralLines } else { Reason::OpenQuote };
+                let reason =
+                    if extent.is_some() { Reason::SeveralLines } else { Reason::OpenQuote };
                 follows_open_quote = extent.is_none();
                 let extent = extent.unwrap_or_default();
                 let last_line = line_number + extent;
@@ -268,7 +271,8 @@ mod tests {
     #[test]
     fn a_byte_order_mark_and_windows_line_ends_are_not_part_of_a_value() {
         let entries = parse("\u{feff}A=1\r\n\r\n# note\r\nB=2\r\n").unwrap();
-        let pairs: Vec<_> = entries.iter().map(|entry| (entry.key.as_str(), entry.value.as_str())).collect();
+        let pairs: Vec<_> =
+            entries.iter().map(|entry| (entry.key.as_str(), entry.value.as_str())).collect();
         assert_eq!(pairs, [("A", "1"), ("B", "2")]);
     }
 

@@ -278,8 +278,7 @@ fn check_unquoted(name: &str, text: &str) -> Result<(), ConfigError> {
     if !text::is_quoted(text) {
         return Ok(());
     }
-    let fix =
-        "remove the quotes: `docker run --env-file` and systemd's credentials pass quotes on";
+    let fix = "remove the quotes: `docker run --env-file` and systemd's credentials pass quotes on";
     Err(ConfigError::new(name, "must not be enclosed in quotes", fix))
 }
 
@@ -330,12 +329,16 @@ mod tests {
         let environment = Environment::default().with_dotenv_file(Path::new("/nowhere/.env"));
         assert!(environment.errors().is_empty());
         let environment = Environment::default().with_dotenv_file(Path::new("/"));
-        assert_eq!(environment.errors()[0].to_string(), ".env: is not a file; fix it or move it away");
+        assert_eq!(
+            environment.errors()[0].to_string(),
+            ".env: is not a file; fix it or move it away"
+        );
     }
 
     #[test]
     fn root_uses_the_system_data_directory() {
-        let environment = Environment { is_root: true, ..Environment::from_pairs([("HOME", "/home/ana")]) };
+        let environment =
+            Environment { is_root: true, ..Environment::from_pairs([("HOME", "/home/ana")]) };
         match Config::load(&environment, Needs::Serve).unwrap().database {
             Database::Embedded(embedded) => assert_eq!(embedded.dir, Path::new("/var/lib/brune")),
             Database::Url(_) => panic!("not embedded"),

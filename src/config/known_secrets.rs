@@ -99,11 +99,8 @@ mod tests {
             let known = known(&[&common[..], &pooler, &migration, database].concat());
             let values = common[1..].iter().chain(&pooler[1..]).map(|(_, value)| *value);
             let passwords = ["p@ss/word", "p%40ss%2Fword", "past it", "owners word", "a-word"];
-            let tokens = [
-                "a-token-of-the-hook",
-                "a-token-of-alerts",
-                "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-            ];
+            let tokens =
+                ["a-token-of-the-hook", "a-token-of-alerts", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"];
             for secret in values.chain(passwords).chain(tokens) {
                 assert!(known.iter().any(|value| value == secret), "{secret}: {known:?}");
             }

@@ -33,8 +33,7 @@ impl Log {
     pub(super) fn read(reader: &mut Reader<'_>, mode: Mode) -> Self {
         let level = reader.text("LOG_LEVEL").unwrap_or_else(|| "info".to_owned());
         if !is_filter(&level) {
-            let fix =
-                "use error, warn, info, debug, trace, off, or comma-separated `target=level`";
+            let fix = "use error, warn, info, debug, trace, off, or comma-separated `target=level`";
             reader.reject("LOG_LEVEL", "must be a level or a list of directives", fix);
         }
         let choices = [("text", Format::Text), ("json", Format::Json)];
@@ -68,5 +67,6 @@ fn is_filter(text: &str) -> bool {
     // A word without `=` must be a level: the library takes `inof` for a target and would log nothing.
     let is_bare = |word: &&str| !word.contains(['=', '[', ']', '{', '}']);
     let mut bare_words = text.split(',').map(str::trim).filter(is_bare);
-    bare_words.all(|word| word.parse::<LevelFilter>().is_ok() && !word.is_empty()) && EnvFilter::builder().with_regex(false).parse(text).is_ok()
+    bare_words.all(|word| word.parse::<LevelFilter>().is_ok() && !word.is_empty())
+        && EnvFilter::builder().with_regex(false).parse(text).is_ok()
 }

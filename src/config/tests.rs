@@ -338,10 +338,7 @@ fn a_secret_is_read_from_the_first_source() {
     };
     let credentials = ("CREDENTIALS_DIRECTORY", dir);
     assert_eq!(read(&[("JWT_SECRET", SECRET), credentials]), (SECRET.to_owned(), Source::Env));
-    assert_eq!(
-        read(&[("JWT_SECRET_FILE", &path), credentials]),
-        (SECRET.to_owned(), Source::File)
-    );
+    assert_eq!(read(&[("JWT_SECRET_FILE", &path), credentials]), (SECRET.to_owned(), Source::File));
     // The file ends with a line break; a second line break belongs to the secret.
     assert_eq!(read(&[credentials]), (format!("credential-{SECRET}\n"), Source::Credential));
     let missing_dir = ("CREDENTIALS_DIRECTORY", "/nowhere");
@@ -355,9 +352,11 @@ fn rotating_secrets_are_lines() {
     let secrets = load(&format!("{SECRET}\n{previous}\n")).unwrap().auth.jwt_secrets;
     let secrets: Vec<_> = secrets.iter().map(|secret| secret.expose().to_owned()).collect();
     assert_eq!(secrets, [SECRET.to_owned(), previous.clone()]);
-    for text in
-        [format!("{SECRET}\nshort"), format!("{SECRET}\n{previous}\n{SECRET}"), format!("\n{SECRET}")]
-    {
+    for text in [
+        format!("{SECRET}\nshort"),
+        format!("{SECRET}\n{previous}\n{SECRET}"),
+        format!("\n{SECRET}"),
+    ] {
         assert!(load(&text).is_err(), "{text}");
     }
 }
@@ -402,7 +401,10 @@ fn an_invalid_secret_file_is_named_without_its_content() {
             "cannot be read" => "that OPENAI_API_KEY_FILE names",
             _ => &path,
         };
-        assert!(text.contains(&format!("OPENAI_API_KEY_FILE: the file {file} {problem}")), "{text}");
+        assert!(
+            text.contains(&format!("OPENAI_API_KEY_FILE: the file {file} {problem}")),
+            "{text}"
+        );
         let (name, target) = ("OPENAI_API_KEY", scratch.0.join("OPENAI_API_KEY"));
         if problem != "cannot be read" {
             symlink(&path, &target).unwrap();
@@ -482,7 +484,10 @@ fn concurrent_starts_agree_on_one_development_secret() {
         let threads: Vec<_> = (0..16)
             .map(|_| scope.spawn(|| Auth::load(&env).unwrap().jwt_secrets[0].expose().to_owned()))
             .collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect::<std::collections::BTreeSet<_>>()
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect::<std::collections::BTreeSet<_>>()
     });
     assert_eq!(secrets.len(), 1);
     assert_eq!(fs::read_dir(&scratch.0).unwrap().count(), 1, "a temporary file remains");
