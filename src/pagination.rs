@@ -1,30 +1,29 @@
-//! Where a page of a list ended, for whoever reads on: opaque, and good only with the list and the filter it was
-//! made for.
+//! Opaque cursors, valid only for the list and the filter of the page that returned the cursor.
 
 use std::{array, fmt::Debug};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 
-/// The cursor of `place` in the `list` under `filter`.
+/// Encodes the cursor of `position` in `list` under `filter`.
 #[must_use]
-pub fn encode<const N: usize>(place: [u8; N], list: &str, filter: &impl Debug) -> String {
-    let mut bytes = place.to_vec();
-    bytes.extend(mark(place, list, filter));
+pub fn encode<const N: usize>(position: [u8; N], list: &str, filter: &impl Debug) -> String {
+    let mut bytes = position.to_vec();
+    bytes.extend(checksum(position, list, filter));
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The place that `text` is the cursor of; `None` if it is none, or one of another list or filter.
+/// Decodes a cursor. Returns `None` for an invalid cursor, and for a cursor of another list or filter.
 #[must_use]
 pub fn decode<const N: usize>(text: &str, list: &str, filter: &impl Debug) -> Option<[u8; N]> {
     let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-    let (place, found) = bytes.split_first_chunk::<N>()?;
-    (found == mark(*place, list, filter)).then_some(*place)
+    let (position, sum) = bytes.split_first_chunk::<N>()?;
+    (sum == checksum(*position, list, filter)).then_some(*position)
 }
 
-/// What ties a place to its list and filter.
-fn mark<const N: usize>(place: [u8; N], list: &str, filter: &impl Debug) -> [u8; 6] {
-    let digest = Sha256::digest(format!("brune {list} {place:?} {filter:?}"));
+/// Returns a checksum that binds a position to its list and filter.
+fn checksum<const N: usize>(position: [u8; N], list: &str, filter: &impl Debug) -> [u8; 6] {
+    let digest = Sha256::digest(format!("brune {list} {position:?} {filter:?}"));
     array::from_fn(|at| digest[at])
 }
 
@@ -33,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_is_good_for_its_own_list_and_filter_alone() {
+    fn a_cursor_is_valid_for_its_list_and_filter_only() {
         let text = encode(7_i64.to_be_bytes(), "history", &("a", 1));
         assert_eq!(decode(&text, "history", &("a", 1)).map(i64::from_be_bytes), Some(7));
         assert_eq!(decode::<8>(&text, "outbox", &("a", 1)), None);

@@ -9,15 +9,15 @@ use tracing::{error, warn};
 use crate::{
     config::Secret,
     ids::{RequestId, UserId},
-    outbound::{self, AddressPolicy, Answer, Bounds, Outbound},
+    outbound::{self, AddressPolicy, CallLimits, Outbound, OutboundResponse},
     text::check_optional_identifier,
 };
 
-const BOUNDS: Bounds = Bounds {
-    connect: Duration::from_secs(1),
-    total: Duration::from_secs(2),
-    largest: 64 * 1024,
-    reach: AddressPolicy::Anywhere,
+const BOUNDS: CallLimits = CallLimits {
+    connect_timeout: Duration::from_secs(1),
+    total_timeout: Duration::from_secs(2),
+    max_body_bytes: 64 * 1024,
+    address_policy: AddressPolicy::Anywhere,
 };
 /// Bytes of a plan's or a level's name.
 const WORD_BYTES: usize = 256;
@@ -82,7 +82,7 @@ impl Plans {
     }
 }
 
-fn read(answer: &Answer) -> Result<PlanAndLevel, String> {
+fn read(answer: &OutboundResponse) -> Result<PlanAndLevel, String> {
     match answer.status {
         StatusCode::OK => standing(&answer.body),
         StatusCode::NOT_FOUND => Ok(PlanAndLevel::default()),

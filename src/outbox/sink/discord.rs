@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     config::Secret,
-    outbound::{AddressPolicy, Answer, Bounds, Outbound, OutboundError},
+    outbound::{AddressPolicy, CallLimits, Outbound, OutboundError, OutboundResponse},
     outbox::sink::DeliveryError,
 };
 
@@ -80,7 +80,12 @@ impl Discord {
             .map_err(|_| OutboundError::Unreachable("the address is no URL".to_owned()))?;
         // Without it a message that was not kept is no error.
         url.query_pairs_mut().append_pair("wait", "true");
-        let bounds = Bounds { connect: CONNECT, total: TOTAL, largest: LARGEST, reach };
+        let bounds = CallLimits {
+            connect_timeout: CONNECT,
+            total_timeout: TOTAL,
+            max_body_bytes: LARGEST,
+            address_policy: reach,
+        };
         Ok(Self { http: Outbound::new(bounds)?, url })
     }
 
@@ -97,7 +102,7 @@ impl Discord {
     }
 }
 
-fn outcome(answer: &Answer) -> Result<(), DeliveryError> {
+fn outcome(answer: &OutboundResponse) -> Result<(), DeliveryError> {
     let status = answer.status;
     match status {
         _ if status.is_success() => Ok(()),
@@ -117,7 +122,7 @@ fn outcome(answer: &Answer) -> Result<(), DeliveryError> {
 }
 
 /// How long to wait after a 429: fractions of seconds in the body, else whole ones in the header, else one.
-fn patience(answer: &Answer) -> Duration {
+fn patience(answer: &OutboundResponse) -> Duration {
     let told = serde_json::from_slice::<RateLimited>(&answer.body).map(|it| it.retry_after).ok();
     let header = || answer.headers.get(header::RETRY_AFTER)?.to_str().ok()?.parse::<f64>().ok();
     let seconds = told.or_else(header).unwrap_or(1.0);
@@ -225,9 +230,9 @@ mod tests {
 
     use super::*;
 
-    fn answer(status: u16, body: &str) -> Answer {
+    fn answer(status: u16, body: &str) -> OutboundResponse {
         let status = StatusCode::from_u16(status).unwrap();
-        Answer { status, headers: HeaderMap::new(), body: body.as_bytes().to_vec() }
+        OutboundResponse { status, headers: HeaderMap::new(), body: body.as_bytes().to_vec() }
     }
 
     /// The characters of every text in `embeds`.

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     config::{Alerts, Secret},
-    outbound::{AddressPolicy, OutboundError, is_within},
+    outbound::{AddressPolicy, OutboundError, is_private_url},
     outbox::{Message, Subscription, Topic},
 };
 use discord::Discord;
@@ -143,7 +143,7 @@ fn url(variable: &'static str, address: &Secret, reach: AddressPolicy) -> Result
     let url = Url::parse(address.expose().trim());
     let fault = |_| OutboundError::Unreachable("the address is no URL".to_owned());
     let url = url.map_err(fault).map_err(|fault| InvalidSink::Fault { variable, fault })?;
-    if reach == AddressPolicy::Public && is_within(&url) {
+    if reach == AddressPolicy::Public && is_private_url(&url) {
         return Err(InvalidSink::Private(variable));
     }
     Ok(url)

@@ -12,7 +12,7 @@ use sha2::Sha256;
 use crate::{
     clock::Clock,
     config::Secret,
-    outbound::{AddressPolicy, Answer, Bounds, Outbound, OutboundError},
+    outbound::{AddressPolicy, CallLimits, Outbound, OutboundError, OutboundResponse},
     outbox::{
         Message,
         sink::{DeliveryError, alert},
@@ -56,7 +56,12 @@ impl Webhook {
         reach: AddressPolicy,
         public_url: Option<String>,
     ) -> Result<Self, OutboundError> {
-        let bounds = Bounds { connect: CONNECT, total: TOTAL, largest: LARGEST, reach };
+        let bounds = CallLimits {
+            connect_timeout: CONNECT,
+            total_timeout: TOTAL,
+            max_body_bytes: LARGEST,
+            address_policy: reach,
+        };
         let clock = Clock::system();
         Ok(Self { http: Outbound::new(bounds)?, url, secrets, clock, public_url })
     }
@@ -115,7 +120,7 @@ fn sign(secret: &Secret, id: &str, at: i64, body: &str) -> Option<String> {
     Some(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
 }
 
-fn outcome(answer: &Answer) -> Result<(), DeliveryError> {
+fn outcome(answer: &OutboundResponse) -> Result<(), DeliveryError> {
     let status = answer.status;
     let why = format!("answered {}", status.as_u16());
     match status {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::{
     config::Secret,
     ids::RequestId,
-    outbound::{self, Answer},
+    outbound::{self, OutboundResponse},
     sessions::{
         realtime::{MintedSecret, wait},
         rules::{MODEL, PROMPT_ID, PROMPT_VERSION},
@@ -77,9 +77,9 @@ impl RealtimeFault {
             Self::Busy(_) => "busy",
             Self::Refused => "refused",
             Self::Unusable(_) | Self::Away(F::TooLarge(_)) => "unusable",
-            Self::Away(F::Late) => "late",
-            Self::Away(F::Unreachable(_) | F::Private) => "unreachable",
-            Self::Away(F::Broken(_)) => "broken",
+            Self::Away(F::Timeout) => "late",
+            Self::Away(F::Unreachable(_) | F::PrivateAddress) => "unreachable",
+            Self::Away(F::Interrupted(_)) => "broken",
         }
     }
 }
@@ -102,7 +102,7 @@ impl ProviderError {
 }
 
 /// The client secret in `answer`.
-pub(super) fn read(answer: &Answer) -> Result<MintedSecret, ProviderError> {
+pub(super) fn read(answer: &OutboundResponse) -> Result<MintedSecret, ProviderError> {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let request_id = answer.headers.get("x-request-id").and_then(|it| it.to_str().ok());
     let request_id = request_id.and_then(RequestId::parse);

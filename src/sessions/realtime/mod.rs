@@ -21,7 +21,7 @@ use crate::{
     config::Secret,
     ids::RequestId,
     metrics::Metrics,
-    outbound::{self, AddressPolicy, Bounds, Outbound},
+    outbound::{self, AddressPolicy, CallLimits, Outbound},
     sessions::session::Session,
 };
 
@@ -71,11 +71,11 @@ impl Realtime {
         key: Secret,
         metrics: Metrics,
     ) -> Result<Self, outbound::OutboundError> {
-        let bounds = Bounds {
-            connect: CONNECT,
-            total: TOTAL,
-            largest: LARGEST,
-            reach: AddressPolicy::Anywhere,
+        let bounds = CallLimits {
+            connect_timeout: CONNECT,
+            total_timeout: TOTAL,
+            max_body_bytes: LARGEST,
+            address_policy: AddressPolicy::Anywhere,
         };
         if let Ok(mut path) = root.path_segments_mut() {
             path.pop_if_empty().extend(["realtime", "client_secrets"]);
@@ -125,7 +125,7 @@ impl Realtime {
         let sent = sent.header("x-client-request-id", request.as_str());
         let answered = match timeout_at(until, self.http.send(sent)).await {
             Ok(answered) => answered.map_err(ProviderError::of_fault),
-            Err(_) => Err(ProviderError::of_fault(outbound::OutboundError::Late)),
+            Err(_) => Err(ProviderError::of_fault(outbound::OutboundError::Timeout)),
         };
         let minted = answered.and_then(|answer| answer::read(&answer));
         let outcome = minted.as_ref().map_or_else(|told| told.fault.outcome(), |_| "done");
