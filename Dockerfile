@@ -1,11 +1,11 @@
-# The service, built from this checkout, without the download of a Postgres: in a container it is given one.
-FROM rust:1-bookworm AS builder
+# The service, built from this checkout, without the download of a Postgres: a container uses a database of its own.
+FROM rust:1.95.0-bookworm AS builder
 WORKDIR /src
 COPY . .
 RUN cargo build --release --locked --no-default-features --bin brune
 
 FROM debian:bookworm-slim
-# The roots of trust, for a database and a provider behind TLS.
+# Root certificates, for TLS connections to a database and a provider.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/* \

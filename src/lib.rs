@@ -1,190 +1,175 @@
-//! Brune: a settings control plane over Postgres. This page is the guide to its code.
+//! Brune: a settings control plane over Postgres. This page is the guide to the code.
 //!
-//! # The map
+//! # Modules
 //!
-//! The blank lines between the modules at the end of this file are **floors**. A module imports only from
-//! floors earlier in the list: never from a neighbour on its own floor, never from a later one.
-//! `tests/architecture.rs` holds every file to it, so the list is the diagram and cannot rot.
+//! The blank lines between the modules at the end of this file separate **floors**. A module imports only from earlier
+//! floors: never from a module of its own floor, never from a later floor. `http/mod.rs` and `settings/mod.rs` list
+//! floors of their own in the same way. `tests/architecture.rs` checks every file, so the lists are the diagram.
 //!
-//! A feature is found by its name in two places: the capability (what it does: [`settings`], [`sessions`])
-//! and the route file of the same name in [`http`] (how it is spoken to).
+//! A feature has its name in two places: the capability ([`settings`], [`sessions`], …) and the folder of routes with
+//! the same name in `http/routes/`. `docs/glossary.md` explains the terms.
 //!
-//! | module | what it is | what it holds to |
+//! | module | purpose | rules |
 //! |---|---|---|
-//! | [`text`], [`clock`], [`compute`], [`pagination`], [`files`], [`ids`], [`json`], [`trace_context`] | words and tools | import nothing of ours but [`text`] |
-//! | [`config`] | what the process was started with | plain data; alone reads the environment; tells every fault at once |
-//! | [`database`] | the pool, transactions under a deadline, the roles and what each may do, the private Postgres | a connection with something unfinished on it is closed, never pooled; nothing is left on a session that a pooler shares |
-//! | [`metrics`] | what is counted | no value, no secret, no id as a label |
-//! | [`outbound`] | calls of other services | bounded, redirected nowhere; an address is never told |
-//! | [`telemetry`] | the log, and its lines for whoever posts them | no value, no secret; whoever logs never waits |
-//! | [`audit`] | who changed what, when, why, in which request | append-only, each entry chained to the one before |
-//! | [`idempotency`] | the first result of a write, for its repeat | stored in the write's own transaction |
-//! | [`outbox`] | messages to other services | stored in the transaction of what they tell of; delivered afterwards |
-//! | [`settings`] | the values that change while the service runs | see below |
-//! | [`fleet`] | which instances run, and which revision each has applied | a row is its own instance's; a wait that is lost is no failure |
-//! | [`secrets`] | which are provided, and what is left of them in the database | presence and source, never a value |
-//! | [`sessions`] | who may start one, and what it keeps | a session's settings never change |
-//! | [`http`] | every route on one page, problems, credentials, limits; the console (`http/ui/`) | no rule of the business |
-//! | [`app`] | the parts put together, the startup guard | started in order, stopped in reverse |
+//! | [`text`], [`clock`], [`compute`], [`pagination`], [`files`], [`ids`], [`json`], [`trace_context`] | basic types | import nothing but [`text`] |
+//! | [`config`] | the configuration of the process | plain data; the only reader of the environment; reports all errors at once |
+//! | [`database`] | pool, transactions with a deadline, roles and privileges | a connection with an unfinished statement is closed, never reused; no state is left on a session behind a pooler |
+//! | [`metrics`] | counters, gauges and histograms | no value, secret or id as a label |
+//! | [`outbound`] | calls of other services | limited in time and size, no redirects; addresses are never logged |
+//! | [`telemetry`] | the log, and its forwarding | no value, no secret; logging never blocks |
+//! | [`embedded_postgres`] | the private Postgres of a development machine and of the tests | cannot outlive its owner |
+//! | [`audit`] | who changed what, when, why, in which request | append-only, each entry chained to the previous one |
+//! | [`idempotency`] | the first response to a write, for repeated requests | stored in the transaction of the write |
+//! | [`outbox`] | messages to other services | enqueued in the transaction of the change, delivered afterwards |
+//! | [`secret_scanner`] | detection of secrets in texts | every stored text is scanned first |
+//! | [`settings`] | values that change while the service runs | see below |
+//! | [`fleet`] | the running instances and the revision each has applied | an instance writes only its own row |
+//! | [`secrets`] | which secrets are provided, and their remains in the database | presence and source, never a value |
+//! | [`sessions`] | who may start a session, and its pinned settings | pinned settings never change |
+//! | [`http`] | routes, problems, credentials, limits, the console (`http/ui/`) | no business rule |
+//! | [`app`] | start, stop, and the startup guard | parts start in order and stop in reverse order |
 //! | [`cli`] | the commands | |
 //!
-//! Which settings there are is data: a catalog (`config/brun-e.toml`), which `brune migrate` publishes into
-//! the database. From there on the database's declarations are the truth, so that two releases can run side
-//! by side. [`Catalog::parse`](settings::Catalog::parse) tells every fault of a file with its line and its key.
+//! The set of settings is data: a catalog (`config/brun-e.toml`), which `brune migrate` publishes into the database.
+//! From then on the declarations in the database are authoritative, so that two releases can run side by side.
+//! [`Catalog::parse`](settings::Catalog::parse) reports all errors of a file with line and key.
 //!
-//! # What holds
+//! # Invariants
 //!
-//! For every writer, `psql` included, because Postgres itself holds it (`migrations/`, which say why):
-//! a value is of its key's declared type; a change is a new version of its key and belongs to one
-//! revision; revisions grow by one, in the order of commits; no change commits without its audit entry,
-//! and none of those is ever altered; a committed change notifies. The service itself connects as a role that owns
-//! nothing and has the privileges of one list ([`database::roles`]), so that this holds against it as well: a new
-//! table gets its line there, with the migration that creates it. Every function resolves names by a fixed
-//! `search_path`, those that number revisions run as the tables' owner, and [`database::inspect`] checks both. A new
-//! function sets its path; a `security definer` also revokes `execute` from `PUBLIC` and gives every operator and
-//! function the exact types of its arguments.
+//! Postgres enforces the following for every writer, `psql` included (`migrations/` give the reasons): a value has the
+//! declared type of its key; a change is a new version of its key and belongs to one revision; revisions grow by one
+//! in commit order; no change commits without its audit entry, and no entry is ever altered; a committed change
+//! notifies. The service connects as a role that owns nothing and has the privileges of one list
+//! ([`database::roles`]), so the rules bind the service as well. A migration that creates a table adds a line to that
+//! list. Every function has a fixed `search_path`; functions that number revisions run as the owner of the tables.
+//! [`database::inspect`] checks both. A `security definer` function also revokes `execute` from `PUBLIC` and calls
+//! operators and functions with the exact types of their arguments.
 //!
-//! For whoever writes code here:
+//! Rules for the code:
 //!
-//! 1. **One write path.** Everything that changes a setting ends where [`settings::update`] and
-//!    [`settings::roll_back`] do, so that a rule added there holds everywhere: a batch, one key
-//!    (`http/config/`), a reset, an import.
-//! 2. **The resulting whole is checked**, and before it is stored: a batch may change a value together with
-//!    the list it must be in.
-//! 3. **Memory after commit.** A [`Snapshot`](settings::Snapshot) is taken on from the database after the
-//!    commit, never assigned before; it is complete, valid and of one revision, or it is not taken on.
-//! 4. **Only forward**, unless the database itself went back: a greater revision replaces a snapshot, or any
-//!    of another timeline.
-//! 5. **A notification is a hint.** It can be lost, so [`settings::follow`] reads on every wake-up, after
-//!    every loss of its connection, and on a timer.
-//! 6. **A failed reload keeps the last good snapshot** for readers. Session starts fail at once, naming the
-//!    keys, until the database's settings are valid again.
-//! 7. **A lost commit is not a failure.** What may have been stored is
-//!    [`OutcomeUnknown`](database::Failure::OutcomeUnknown), and only what is known not to be is tried again.
-//! 8. **Session starts never notify**, nor do heartbeats or messages: commits that do queue behind one lock of the whole
-//!    server.
-//! 9. **No secret is ever a setting.** What looks like one, or is one of this process, ends every write before
-//!    it is stored or told: the scanner is part of the handle that all writers have.
-//! 10. **Reading borrows.** [`GlobalSettingsService::current`](settings::GlobalSettingsService::current)
-//!     clones no shared counter; keep what it returns only for a moment.
+//! 1. **One write path.** Every change of a setting (a batch, one key, a reset, an import, a rollback) ends in
+//!    `settings/change/`, so that a rule added there holds everywhere.
+//! 2. **Validate the result.** The settings after the change are checked as a whole before they are stored: a batch may
+//!    change a value together with the list that must contain the value.
+//! 3. **Memory after commit.** A [`Snapshot`](settings::Snapshot) is loaded from the database after the commit, never
+//!    built from a request. A snapshot is complete, valid and of one revision, or it is rejected.
+//! 4. **Only forward**, unless the database itself went back: a snapshot is replaced by a greater revision, or by any
+//!    revision of another timeline.
+//! 5. **A notification is a hint**, which can be lost. [`settings::follow`] reloads on every notification, after every
+//!    reconnect, and on a timer.
+//! 6. **A failed reload keeps the last good snapshot** for readers. Session starts fail at once and name the keys, until
+//!    the settings in the database are valid again.
+//! 7. **An unacknowledged commit is not a failure** but an
+//!    [`OutcomeUnknown`](database::TransactionError::OutcomeUnknown). Only work that is known not to be stored is retried.
+//! 8. **Session starts, heartbeats and messages never notify**: commits that notify queue behind one lock of the server.
+//! 9. **No secret is ever a setting.** A text that looks like a secret, or equals a secret of this process, is rejected
+//!    before it is stored or logged: every writer holds the [`SecretScanner`](secret_scanner::SecretScanner).
+//! 10. **Readers borrow.** [`GlobalSettingsService::current`](settings::GlobalSettingsService::current) clones no shared
+//!     counter; hold the guard only briefly.
 //!
-//! # A change, followed through
+//! # A change, step by step
 //!
 //! `PATCH /admin/global-settings` with two keys.
 //!
-//! 1. [`http::serve`] has the connection and bounds every wait on it; [`http::around`] gives the request its
-//!    id, its line in the log and its deadline, and checks its head.
-//! 2. The handler is `http::settings::update`. It cannot be reached without a
-//!    [`SuperAdmin`](http::SuperAdmin). [`Body`](http::Body) reads the JSON strictly (no key twice, no
-//!    digit lost) and [`Fields`](http::Fields) field by field, so that every fault is told.
-//! 3. It becomes [`Edit`](settings::Edit)s, an [`Actor`](audit::Actor) (who, why, in which request) and
-//!    [`Terms`](settings::Terms) (`If-Match`, `dry_run`, `Prefer`, `Idempotency-Key`), and goes to
-//!    [`settings::update`].
-//! 4. That finds each key's declaration in the current snapshot. A key that may not be written ends it, with
-//!    an audit entry that has no value, and so does what looks like a secret, be it the reason
-//!    ([`Firewall`](secret_scanner::Firewall)); a value that breaks a rule of its own ends it, with all of them.
-//! 5. A transaction ([`database::Work`]) locks the one row of `app_global_setting_head`: writers stand in a
-//!    row from here. A repeat of an `Idempotency-Key` gets the first result. The versions are compared:
-//!    each that is stale is a [`Conflict`](settings::Conflict), told three ways. The rules between keys are
-//!    checked on what would result. Then the values and their audit entries are written; triggers number
-//!    them, chain them and notify.
-//! 6. A dry run rolls back here; else it commits. The answer is what the database returned, not what was
-//!    sent. Whatever went wrong is an error of `settings`, which one table (`http/problem/mapping.rs`) turns
-//!    into a [`Problem`](http::Problem).
-//! 7. Every instance, this one too, hears the notification: [`settings::follow`] reads what is newer than
-//!    what it holds, checks it, and lets
-//!    [`GlobalSettingsService`](settings::GlobalSettingsService) point to the new snapshot.
-//! 8. Each then writes the revision into its row of the [`fleet`] ([`fleet::keep`]). Whoever asked with
-//!    `wait=applied` is answered when every live instance has, or when the time is over: in
-//!    `http/settings/write.rs`, which every write goes through. It looks at the rows: acknowledgements
-//!    do not notify.
+//! 1. [`http::serve`] accepts the connection and limits every wait. [`http::with_middleware`] assigns the request id,
+//!    logs, checks the headers and sets the deadline.
+//! 2. The handler is `update` in `http/routes/settings/update.rs`. Its argument [`SuperAdmin`](http::SuperAdmin) makes
+//!    authentication unavoidable. The body is read strictly, and all errors are reported at once.
+//! 3. The body becomes [`Edit`](settings::Edit)s and an [`Actor`](audit::Actor) (user, reason, request id); headers and
+//!    query become [`WriteOptions`](settings::WriteOptions) (`If-Match`, `dry_run`, `Prefer`, `Idempotency-Key`).
+//! 4. The write path looks up the declaration of each key. A locked key or a secret, even in the reason, ends the
+//!    request with an audit entry without values; an invalid value ends it with all violations.
+//! 5. A [`Transaction`](database::Transaction) locks the row of `app_global_setting_head`, which serializes writers. A
+//!    repeated `Idempotency-Key` gets the first response. The versions are compared: a stale one is a
+//!    [`Conflict`](settings::Conflict) with base, current and requested value. The rules between keys are checked on the
+//!    result. Values and audit entries are written; triggers number and chain them, and notify.
+//! 6. A dry run rolls back, otherwise the transaction commits. The response is built from the stored rows. One table
+//!    (`http/problem/mapping.rs`) maps errors to a [`Problem`](http::Problem).
+//! 7. Every instance receives the notification: [`settings::follow`] loads the changes, validates the result and
+//!    replaces the snapshot of [`GlobalSettingsService`](settings::GlobalSettingsService).
+//! 8. Each instance writes the applied revision into its row of the [`fleet`] ([`fleet::keep`]). A caller with
+//!    `wait=applied` is answered when every live instance has applied the revision, or after a timeout
+//!    (`http/write.rs`). The wait polls the rows: acknowledgements do not notify.
 //!
-//! # A change, heard of
+//! # A change, received by clients
 //!
 //! `GET /admin/global-settings/stream`, and `/ofrep/v1` for services in any language.
 //!
-//! 1. [`settings::tell`] wakes with each snapshot that is taken on. If anyone listens it reads the new change sets
-//!    from the trail, once for all of them, into the [`Feed`](settings::Feed), which holds the newest 256.
-//! 2. A [`Listener`](settings::Listener) is a place in the feed and nothing more: who is slow or comes back reads on
-//!    from there, and who is too far behind is told to read everything.
-//! 3. [`http::Streams`] bounds how many there are. A stream ends with its token, at shutdown, and when its client
-//!    stops reading (the accept loop's bound on writes).
-//! 4. The page of all flags ([`http::Ofrep`]) is written once for each snapshot; its `ETag` is of its bytes. A refetch
-//!    event needs no trail: it follows the snapshot alone.
+//! 1. Each new snapshot wakes [`settings::publish_changes`], which reads the new change sets from the audit trail once
+//!    for all listeners into the [`Feed`](settings::Feed), a ring of the newest 256.
+//! 2. A [`Listener`](settings::Listener) is a position in the feed. A slow or reconnecting client continues from its
+//!    position; a client too far behind is told to reload everything.
+//! 3. [`http::Streams`] limits the number of streams. A stream ends when its token expires, at shutdown, and when its
+//!    client stops reading.
+//! 4. The response with all flags ([`http::Ofrep`]) is rendered once per snapshot; its `ETag` is a digest of the bytes.
 //!
-//! # An alert, followed through
+//! # An alert, step by step
 //!
-//! The same PATCH, told to a channel and to a service.
+//! The same PATCH, delivered to a channel and to a service.
 //!
-//! 1. Under the lock, after the values, the write path leaves word in the [`Outbox`](outbox::Outbox) that is part of
-//!    the settings' handle: one row of `brune_outbox` for each [`Sink`](outbox::Sink) that wants the topic, in the same
-//!    transaction. A dry run and a repeat leave none. After the commit the worker of this instance is woken; those of
-//!    others look on their timer, since nothing of this may notify.
-//! 2. The [`Worker`](outbox::Worker) looks whether its sink has something that is due, takes the sink (a token, until
-//!    when, by the database's clock), and reads the first messages in order. It holds no transaction while it calls.
-//! 3. The sink writes the message in its own way (`outbox/sink/`) and calls through
-//!    [`Outbound`](outbound::Outbound). What is not well is a [`Failed`](outbox::sink::Failed): again later, never this
-//!    message, or never this address.
-//! 4. The result is marked with the token in the `where`: a worker that was paused for too long marks nothing, and the
-//!    message goes out again, with the same id. One that is to be tried again holds back those after it.
+//! 1. Under the lock, after the values, the write path enqueues one row of `brune_outbox` for each subscribed
+//!    [`Sink`](outbox::Sink), in the same transaction. A dry run and a repeated request enqueue nothing. The commit wakes
+//!    the worker of this instance; the workers of other instances poll on a timer, since the outbox never notifies.
+//! 2. The [`Worker`](outbox::Worker) claims a sink with a due message (a token with an expiry, by the database's clock)
+//!    and reads the first messages in order. No transaction is open during the call.
+//! 3. The sink renders the message (`outbox/sink/`) and calls through [`Outbound`](outbound::Outbound). A
+//!    [`DeliveryError`](outbox::sink::DeliveryError) is retried later, drops the message, or disables the sink.
+//! 4. The result is stored under the token: a worker whose claim expired stores nothing, and the message is delivered
+//!    again with the same id. A message waiting for its retry holds back the later ones.
 //!
-//! # A session start, followed through
+//! # A session start, step by step
 //!
 //! `POST /brun-e/start` with a user's token.
 //!
-//! 1. As above up to the handler, `http::sessions::start`, which is reached by an
-//!    [`InternalOrUser`](http::InternalOrUser): plan and level come from the token, or from the body of a
-//!    service that is trusted; or, where [`Starts`](sessions::Starts) has a service that knows them
-//!    ([`Plans`](sessions::Plans)), from that, before any connection is taken.
-//! 2. [`sessions::start`] reads the nine settings it needs from the current snapshot, as typed fields
-//!    ([`SessionSettings`](sessions::SessionSettings)). While the database's settings are invalid it ends here.
-//! 3. Whether the user may start at all is decided by pure rules of account and history, every
-//!    [`Refusal`](sessions::Refusal) that applies.
-//! 4. One statement inserts the session if the user's history and the limit of attempts allow it **and the
-//!    database's revision is still the snapshot's**. That is the fence: no notification need have arrived, and
-//!    a start that begins after a change was acknowledged, on any instance, never carries older settings. A
-//!    unique index keeps two starts of one user apart.
-//! 5. Nothing inserted: a second statement says why. An outdated snapshot is read again and the start tried
-//!    again; another start in between is looked at again; all else is told, with every reason.
-//! 6. The row keeps prompt, model and duration with their revision, and a trigger keeps them as they are. With a
-//!    provider it says `starting`; [`Realtime`](sessions::Realtime) asks for a client secret while no connection
-//!    is held, and one more statement makes it `active` and stores the message of it, or `failed`.
-//! 7. A process that dies in between leaves a row that counts for half a minute by the database's clock.
+//! 1. The handler is `start` in `http/routes/sessions/`, with the argument [`InternalOrUser`](http::InternalOrUser). Plan
+//!    and level come from the token, from the body of a trusted service, or from the configured
+//!    [`Plans`](sessions::Plans) service, which is called before a connection is taken.
+//! 2. [`sessions::start`] reads the nine relevant settings from the current snapshot into
+//!    [`SessionSettings`](sessions::SessionSettings). Invalid settings in the database end the start here.
+//! 3. Pure rules decide on the account and the history, and collect every
+//!    [`IneligibleReason`](sessions::IneligibleReason).
+//! 4. One statement inserts the session if history and rate limit permit **and the revision of the database is still
+//!    that of the snapshot**. This fence needs no notification: a start after an acknowledged change, on any instance,
+//!    never has older settings. A unique index prevents two concurrent sessions of one user.
+//! 5. If no row was inserted, a second statement finds the reason. With an outdated snapshot the settings are reloaded
+//!    and the start is retried; other reasons are reported together.
+//! 6. The row pins prompt, model and duration with their revision; a trigger prevents changes. With a provider the row
+//!    begins as `starting`: [`Realtime`](sessions::Realtime) requests a client secret without holding a connection, and
+//!    one more statement sets `active` and enqueues the message, or sets `failed`.
+//! 7. A row of a process that died in between expires after half a minute by the database's clock.
 //!
-//! # A document, followed through
+//! # An import, step by step
 //!
-//! `POST /admin/config/import` with what [`Document`](settings::Document) wrote elsewhere.
+//! `POST /admin/config/import` with a [`Document`](settings::Document) that was exported elsewhere.
 //!
-//! 1. `http::config::transfer` takes its format from the content type; [`Incoming`](settings::Incoming) reads
-//!    it strictly, in each format with line and column. No fault repeats a value, which may be a secret.
-//! 2. [`settings::plan_import`] classes each entry against the settings as they stand, and compares the
-//!    document's revision with what was changed here since. Its id is a digest of the document and of the
-//!    revision: the same id means the same plan.
-//! 3. [`settings::import`] draws the plan up again, refuses if the id is another, and ends in the write path
-//!    under the condition that the revision is still the plan's.
+//! 1. `http/routes/config/transfer.rs` takes the format from the content type. [`Incoming`](settings::Incoming) parses
+//!    strictly, with line and column of errors. No error quotes a value, which may be a secret.
+//! 2. [`settings::plan_import`] classifies each entry against the current settings, and finds changes since the revision
+//!    of the document. The plan's id is a digest of document and revision.
+//! 3. [`settings::import`] makes the plan again, rejects a different id, and ends in the write path under the condition
+//!    that the revision is still the plan's.
 //!
-//! `brune config` (`cli/config/`) is a client like any other: it speaks REST, and finds the service through
-//! [`config::Client`].
+//! `brune config` (`cli/config/`) is a REST client; [`config::Client`] finds the service.
 //!
-//! # A page, followed through
+//! # The console, step by step
 //!
 //! `/admin/`, where a `SUPER_ADMIN` changes a setting (`docs/console.md`).
 //!
-//! 1. `http::ui` serves one document and its modules, the same for everybody; the policy it comes with allows
-//!    nothing but these and the API of this service.
-//! 2. `app.js` asks `/admin/me` who is there, and otherwise for a token, which `http::sign_in` turns into a cookie.
-//!    From here on [`SuperAdmin`](http::SuperAdmin) takes that cookie, with writes of our own pages only.
-//! 3. A page is a module that reads the API and draws; `store.js` holds the settings for all of them, and
-//!    `live.js` hears of changes on the stream above.
-//! 4. What is edited goes into `draft.js`, which asks the service with a dry run, as often as it changes.
-//!    `review.js` sends it as one PATCH, and on a 409 shows [`Conflict`](settings::Conflict)s three ways.
+//! 1. `http::ui` serves one document and its modules, which are the same for every user. The content security policy
+//!    allows these files and the API of this service only.
+//! 2. `app.js` requests `/admin/me`, and without a session asks for a token, which `http/routes/sign_in.rs` stores in a
+//!    cookie. [`SuperAdmin`](http::SuperAdmin) accepts the cookie for requests of the console's own pages.
+//! 3. A page is a module that reads the API and renders. `store.js` holds the settings for all pages, and `live.js`
+//!    receives changes from the stream above.
+//! 4. Edits are collected in `draft.js`, which validates them by dry runs. `review.js` sends one PATCH, and shows a 409
+//!    as [`Conflict`](settings::Conflict)s with base, current and requested value.
 //!
 //! # Where to begin
 //!
-//! `docs/adding-a-setting.md` for a setting; [`http::router`] for a route; `migrations/` for the tables. A test
-//! of a route takes a service and a database of its own from `tests/support`. `.ci/run` is all that must pass.
+//! `docs/adding-a-setting.md` for a setting; [`http::router`] for a route; `migrations/` for the tables. A test of a
+//! route starts a service with its own database (`tests/README.md`). `.ci/run` runs all checks.
 
-// Words and tools; they import nothing of ours but `text`.
+// Basic types; they import nothing of ours but `text`.
 pub mod text;
 
 pub mod clock;
@@ -195,27 +180,27 @@ pub mod json;
 pub mod pagination;
 pub mod trace_context;
 
-// What the process was started with: plain data.
+// The configuration of the process.
 pub mod config;
 
-// The store, other services, and the log.
+// Database, other services, log.
 pub mod database;
 pub mod metrics;
 pub mod outbound;
 pub mod telemetry;
 
-// The private Postgres.
+// The private Postgres, which the app starts.
 pub mod embedded_postgres;
 
-// What every change leaves behind.
+// The records of every change.
 pub mod audit;
 pub mod idempotency;
 pub mod outbox;
 
-// The check that every stored text passes.
+// The check of every text before it is stored.
 pub mod secret_scanner;
 
-// The capability the service is named for.
+// The main capability.
 pub mod settings;
 
 // Capabilities that use settings.
@@ -223,10 +208,10 @@ pub mod fleet;
 pub mod secrets;
 pub mod sessions;
 
-// How all of it is reached.
+// The HTTP interface.
 pub mod http;
 
-// The parts put together.
+// Start and stop.
 pub mod app;
 
 // The command line.

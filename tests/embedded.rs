@@ -5,6 +5,9 @@
 
 #[path = "embedded/owner.rs"]
 mod owner;
+#[expect(dead_code, reason = "this suite needs Postgres only")]
+#[path = "support/programs.rs"]
+mod programs;
 #[path = "embedded/roles.rs"]
 mod roles;
 #[path = "embedded/sandbox.rs"]
@@ -175,8 +178,8 @@ async fn the_owner_learns_that_the_server_died() {
     let mut server = Server::start(&sandbox.config(), Profile::Durable).await.unwrap();
     drop(numbers(&server.admin_options()).await);
     kill(server.postmaster().unwrap());
-    let fault = tokio::time::timeout(Duration::from_secs(5), server.died()).await.unwrap();
-    assert!(fault.to_string().contains("ended by itself"), "{fault}");
+    let fault = tokio::time::timeout(Duration::from_secs(5), server.exited()).await.unwrap();
+    assert!(fault.to_string().contains("exited unexpectedly"), "{fault}");
     drop(server);
     let again = Server::start(&sandbox.config(), Profile::Durable).await.unwrap();
     assert_eq!(count(&again).await, 0);
@@ -311,7 +314,7 @@ async fn data_of_another_version_is_never_opened() {
     fs::write(sandbox.dir().join("data/PG_VERSION"), "13\n").unwrap();
     let message = Server::start(&sandbox.config(), Profile::Durable).await.unwrap_err().to_string();
     for part in [
-        "Postgres 13 (it wrote the data directory)",
+        "Postgres 13 (the version of the data directory)",
         "apt-get install",
         "DATABASE_URL",
         "docker compose up",
@@ -328,7 +331,7 @@ async fn a_configured_directory_without_programs_is_named() {
     config.bin_dir = Some("/nowhere/bin".into());
     let message = Server::start(&config, Profile::Durable).await.unwrap_err().to_string();
     assert!(
-        message.contains("BRUNE_PG_BIN_DIR=/nowhere/bin holds no working postgres"),
+        message.contains("BRUNE_PG_BIN_DIR=/nowhere/bin contains no working postgres"),
         "{message}"
     );
 }

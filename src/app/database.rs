@@ -89,7 +89,7 @@ impl Database {
     /// Waits until the private Postgres exits by itself. Never resolves for a configured server.
     pub(super) async fn exited(&mut self) -> embedded_postgres::Error {
         match &mut self.server {
-            Some(server) => server.died().await,
+            Some(server) => server.exited().await,
             None => std::future::pending().await,
         }
     }

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
+use rustix::termios::tcgetwinsize;
 use serde_json::Value;
 
 use crate::{
@@ -44,6 +45,12 @@ pub(super) fn show(
             let mut table = Table::new();
             table.load_style(presets::NOTHING);
             table.set_content_arrangement(ContentArrangement::Dynamic);
+            // An error means that the output is no terminal, where lines may have any length.
+            if let Ok(size) = tcgetwinsize(io::stdout())
+                && size.ws_col > 0
+            {
+                table.set_width(size.ws_col);
+            }
             table.set_header(head);
             table.add_rows(rows);
             say(&table.to_string());

@@ -1,4 +1,4 @@
-//! Who may log in to a private Postgres, and as whom.
+//! Logins of a private Postgres: `pg_hba.conf` and `pg_ident.conf`.
 
 use std::{
     fs::{self, OpenOptions},
@@ -13,23 +13,23 @@ use super::{
     layout::Layout,
 };
 
-/// The cluster's own superuser: makes databases and roles, and nothing else.
+/// The superuser of the cluster, which only creates databases and roles.
 pub(super) const SUPERUSER: &str = "postgres";
 
-/// Logs in to migrate, as a member of the owner's group.
+/// The login of migrations, a member of the owner's group.
 pub(super) const MIGRATE: &str = "brune_migrate";
 
-/// Logs in to serve, as a member of the service's group.
+/// The login of the service, a member of the service's group.
 pub(super) const SERVE: &str = "brune_serve";
 
-/// The files that say who may log in.
+/// The paths of the two files.
 pub(super) struct Access {
     pub(super) hba: PathBuf,
     pub(super) ident: PathBuf,
 }
 
-/// Writes the files anew: the accounts may be others than last time. The kernel says which account a process has that
-/// connects; ours, the server's own and root may log in as the three roles. Other roles need a password.
+/// Writes both files, since the accounts may have changed. The kernel reports the account of a connecting process: the
+/// service's, the server's and root may log in as the three roles. Further roles need a password.
 pub(super) fn write(layout: &Layout, runner: &Runner) -> Result<Access, Error> {
     let access =
         Access { hba: layout.dir.join("pg_hba.conf"), ident: layout.dir.join("pg_ident.conf") };
@@ -49,15 +49,15 @@ pub(super) fn write(layout: &Layout, runner: &Runner) -> Result<Access, Error> {
     Ok(access)
 }
 
-/// In one step, so that a crash leaves no half of it.
+/// Replaces a file atomically.
 fn replace(path: &Path, text: &str, runner: &Runner) -> Result<(), Error> {
     if fs::read_to_string(path).is_ok_and(|current| current == text) {
         return Ok(());
     }
     let new = path.with_extension("new");
     match fs::remove_file(&new) {
-        Err(fault) if fault.kind() != std::io::ErrorKind::NotFound => {
-            return Err(fault).on("remove", &new);
+        Err(err) if err.kind() != std::io::ErrorKind::NotFound => {
+            return Err(err).on("remove", &new);
         }
         _ => {}
     }

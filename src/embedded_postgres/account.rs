@@ -1,4 +1,4 @@
-//! Under which account the server's programs run, and with what environment.
+//! The account and the environment of the server's programs.
 
 use std::{
     collections::BTreeSet,
@@ -12,13 +12,13 @@ use std::{
 use super::error::Error;
 use crate::config::Embedded;
 
-/// Starts programs as the server's account with an environment of our making.
+/// Starts programs under the server's account with a clean environment.
 #[derive(Debug, Clone)]
 pub(super) struct Runner {
     path: OsString,
-    /// Our own account's name, if it has one.
+    /// The account name of this process.
     own_name: Option<String>,
-    /// Another account: only when we are root.
+    /// The other account of the server, if this process runs as root.
     account: Option<Account>,
 }
 
@@ -30,10 +30,10 @@ struct Account {
 }
 
 impl Runner {
-    /// Ourselves, unless we are root: Postgres refuses to run as that.
+    /// Chooses the account: that of this process, or another if this process is root, which Postgres refuses.
     pub(super) fn detect(config: &Embedded) -> Result<Self, Error> {
         let mut path = config.path.clone();
-        // An empty or exotic PATH must not hide `sleep` and `id`.
+        // `sleep` and `id` must be found even with an empty or unusual PATH.
         path.push(if path.is_empty() { "/usr/bin:/bin" } else { ":/usr/bin:/bin" });
         let mut runner = Self { path, own_name: None, account: None };
         runner.own_name = runner.id(&["-u", "-n"]);
@@ -43,24 +43,24 @@ impl Runner {
         Ok(runner)
     }
 
-    /// `program` as the server's account, in `/`, with nothing of our environment but PATH.
+    /// Returns a command that runs `program` as the server's account, in `/`, with PATH as its only variable.
     pub(super) fn command(&self, program: &Path) -> Command {
-        let mut command = self.own(program);
+        let mut command = self.own_command(program);
         if let Some(account) = &self.account {
-            // The standard library clears the supplementary groups itself when it leaves root.
+            // The standard library clears the supplementary groups when root changes its uid.
             command.uid(account.uid).gid(account.gid);
         }
         command
     }
 
-    /// The user id that the server's files belong to.
+    /// Returns the user id that owns the server's files.
     pub(super) fn uid(&self) -> u32 {
         self.account
             .as_ref()
             .map_or_else(|| rustix::process::geteuid().as_raw(), |account| account.uid)
     }
 
-    /// Gives `path` to the server's account.
+    /// Makes the server's account the owner of `path`.
     pub(super) fn give(&self, path: &Path) -> io::Result<()> {
         match &self.account {
             Some(account) => std::os::unix::fs::lchown(path, Some(account.uid), Some(account.gid)),
@@ -68,7 +68,7 @@ impl Runner {
         }
     }
 
-    /// Fails when the server's account cannot get into `dir` at all: the home of root is 0700.
+    /// Fails if the server's account cannot enter `dir`, as with root's home, which has mode 0700.
     pub(super) fn check_reach(&self, dir: &Path) -> Result<(), Error> {
         let Some(account) = &self.account else { return Ok(()) };
         let mut command = self.command(Path::new("/bin/sh"));
@@ -84,22 +84,21 @@ impl Runner {
         }
     }
 
-    /// The names of the accounts that may use the server: ours, the one that it runs as, and root, which could
-    /// become either.
+    /// Returns the accounts that may use the server: that of this process, the server's, and root, which could become
+    /// either.
     pub(super) fn names(&self) -> BTreeSet<&str> {
         let server = self.account.as_ref().map(|account| account.name.as_str());
         self.own_name.as_deref().into_iter().chain(server).chain(["root"]).collect()
     }
 
-    /// PATH, with what is always searched.
+    /// Returns PATH with the standard directories.
     pub(super) fn path(&self) -> &OsString {
         &self.path
     }
 
-    fn own(&self, program: &Path) -> Command {
+    fn own_command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
-        // Everything else is dropped: PG* and LC_* change what Postgres does, DATABASE_URL may hold
-        // a password.
+        // Drops the environment: PG* and LC_* change the behaviour of Postgres, DATABASE_URL may hold a password.
         command.env_clear().env("PATH", &self.path).env("LC_ALL", "C").current_dir("/");
         command
     }
@@ -117,9 +116,9 @@ impl Runner {
         Some(Account { name: name.to_owned(), uid: id("-u")?, gid: id("-g")? })
     }
 
-    /// What the program `id` prints.
+    /// Returns the output of the program `id`.
     fn id(&self, arguments: &[&str]) -> Option<String> {
-        let mut command = self.own(Path::new("id"));
+        let mut command = self.own_command(Path::new("id"));
         let output = command.args(arguments).stderr(Stdio::null()).output().ok()?;
         let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         (output.status.success() && !text.is_empty()).then_some(text)

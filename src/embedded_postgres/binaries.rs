@@ -1,4 +1,4 @@
-//! Finding the programs of Postgres on this machine.
+//! Finds the Postgres binaries of the machine.
 
 use std::{
     collections::HashSet,
@@ -9,10 +9,14 @@ use std::{
     process::Stdio,
 };
 
-use super::{account::Runner, error::Error};
+use super::{
+    account::Runner,
+    error::Error,
+    programs::{Programs, probe},
+};
 use crate::{config::Embedded, database::OLDEST_MAJOR};
 
-/// Where distributions put the programs: under `<root>/<a directory with the version>[/bin]`.
+/// Directories of the distributions: `<root>/<directory with the version>[/bin]`.
 const ROOTS: [&str; 6] = [
     "/usr/lib/postgresql", // Debian, Ubuntu
     "/usr/libexec",        // Alpine
@@ -22,99 +26,92 @@ const ROOTS: [&str; 6] = [
     "/Applications/Postgres.app/Contents/Versions",
 ];
 
-/// The programs of one version.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Programs {
-    /// Where they are, links resolved.
-    pub(super) dir: PathBuf,
-    /// Their major version.
-    pub(super) major: u32,
-}
-
-/// Finds programs that fit: of the version `written`, which wrote an existing cluster and is the
-/// only one that can open it, else of any that is new enough.
+/// Finds binaries: of the version `cluster_major` of an existing cluster, which no other version can open, or of any
+/// supported version.
 pub(super) async fn find(
     config: &Embedded,
     runner: &Runner,
-    written: Option<u32>,
+    cluster_major: Option<u32>,
 ) -> Result<Programs, Error> {
     if let Some(dir) = &config.bin_dir {
-        return configured(dir, runner, written);
+        return configured(dir, runner, cluster_major);
     }
-    let others = match search(&candidates(runner), runner, written) {
+    let unsuitable = match search(&candidates(runner), runner, cluster_major) {
         Ok(programs) => return Ok(programs),
-        Err(others) => others,
+        Err(unsuitable) => unsuitable,
     };
-    match fetch(config, runner, written).await {
+    match download_programs(config, runner, cluster_major).await {
         Ok(programs) => Ok(programs),
-        Err(download) => {
-            Err(Error::NoPrograms { wanted: wanted(written), others: listed(&others), download })
-        }
+        Err(download) => Err(Error::NoPrograms {
+            wanted: required(cluster_major),
+            others: listed(&unsuitable),
+            download,
+        }),
     }
 }
 
-/// Whether programs of version `major` may be used.
-fn fits(major: u32, written: Option<u32>) -> bool {
-    written.map_or(major >= OLDEST_MAJOR, |written| written == major)
+/// Whether binaries of version `major` are suitable.
+fn is_suitable(major: u32, cluster_major: Option<u32>) -> bool {
+    cluster_major.map_or(major >= OLDEST_MAJOR, |required| required == major)
 }
 
-fn wanted(written: Option<u32>) -> String {
-    match written {
-        Some(major) => format!("Postgres {major} (it wrote the data directory)"),
+fn required(cluster_major: Option<u32>) -> String {
+    match cluster_major {
+        Some(major) => format!("Postgres {major} (the version of the data directory)"),
         None => format!("Postgres {OLDEST_MAJOR} or newer"),
     }
 }
 
-fn configured(dir: &Path, runner: &Runner, written: Option<u32>) -> Result<Programs, Error> {
-    let found = match probe(dir, runner) {
-        Some(programs) if fits(programs.major, written) => return Ok(programs),
+fn configured(dir: &Path, runner: &Runner, cluster_major: Option<u32>) -> Result<Programs, Error> {
+    let contents = match probe(dir, runner) {
+        Some(programs) if is_suitable(programs.major, cluster_major) => return Ok(programs),
         Some(programs) => format!("Postgres {}", programs.major),
         None => "no working postgres and initdb".to_owned(),
     };
-    Err(Error::BinDir { dir: dir.to_owned(), found, wanted: wanted(written) })
+    Err(Error::BinDir { dir: dir.to_owned(), found: contents, wanted: required(cluster_major) })
 }
 
-/// The first programs in `dirs` that fit, else all that do not.
+/// Returns the first suitable binaries in `dirs`, or all unsuitable ones.
 fn search(
     dirs: &[PathBuf],
     runner: &Runner,
-    written: Option<u32>,
+    cluster_major: Option<u32>,
 ) -> Result<Programs, Vec<Programs>> {
-    let mut seen = HashSet::new();
-    let mut others = Vec::new();
+    let mut visited = HashSet::new();
+    let mut unsuitable = Vec::new();
     for programs in dirs.iter().filter_map(|dir| probe(dir, runner)) {
-        if fits(programs.major, written) {
+        if is_suitable(programs.major, cluster_major) {
             return Ok(programs);
         }
-        if seen.insert(programs.dir.clone()) {
-            others.push(programs);
+        if visited.insert(programs.dir.clone()) {
+            unsuitable.push(programs);
         }
     }
-    Err(others)
+    Err(unsuitable)
 }
 
-fn listed(others: &[Programs]) -> String {
-    if others.is_empty() {
+fn listed(unsuitable: &[Programs]) -> String {
+    if unsuitable.is_empty() {
         return String::new();
     }
-    let each: Vec<String> = others
+    let versions: Vec<String> = unsuitable
         .iter()
         .map(|programs| format!("{} in {}", programs.major, programs.dir.display()))
         .collect();
-    format!(" (found {})", each.join(", "))
+    format!(" (installed: {})", versions.join(", "))
 }
 
-/// Where programs may be, the likeliest first, of each root the newest first.
+/// Returns the directories to search, the newest version of each root first.
 fn candidates(runner: &Runner) -> Vec<PathBuf> {
     let mut dirs: Vec<PathBuf> =
         std::env::split_paths(runner.path()).filter(|dir| dir.is_absolute()).collect();
-    let asked = runner
+    let pg_config = runner
         .command(Path::new("pg_config"))
         .arg("--bindir")
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .output();
-    if let Ok(output) = asked {
+    if let Ok(output) = pg_config {
         dirs.push(PathBuf::from(OsStr::from_bytes(output.stdout.trim_ascii())));
     }
     dirs.extend(ROOTS.iter().flat_map(|root| versions_in(Path::new(root))));
@@ -123,15 +120,15 @@ fn candidates(runner: &Runner) -> Vec<PathBuf> {
 }
 
 fn versions_in(root: &Path) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = fs::read_dir(root)
+    let mut paths: Vec<PathBuf> = fs::read_dir(root)
         .into_iter()
         .flatten()
         .flatten()
         .map(|entry| entry.path())
         .filter(|path| path.file_name().is_some_and(|name| is_versioned(&name.to_string_lossy())))
         .collect();
-    found.sort();
-    found.into_iter().rev().flat_map(|dir| [dir.join("bin"), dir]).collect()
+    paths.sort();
+    paths.into_iter().rev().flat_map(|dir| [dir.join("bin"), dir]).collect()
 }
 
 fn is_versioned(name: &str) -> bool {
@@ -140,51 +137,28 @@ fn is_versioned(name: &str) -> bool {
         || name.starts_with(|c: char| c.is_ascii_digit())
 }
 
-/// The programs in `dir`, if there are some that the server's account can run.
-fn probe(dir: &Path, runner: &Runner) -> Option<Programs> {
-    if !dir.join("initdb").is_file() {
-        return None;
-    }
-    // A link such as /usr/local/bin/postgres: the real place is where the rest is found from.
-    let real = fs::canonicalize(dir.join("postgres")).ok()?;
-    let dir = real.parent().filter(|dir| dir.join("initdb").is_file())?.to_path_buf();
-    let output = runner
-        .command(&real)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
-    let major = major_of(&String::from_utf8_lossy(&output.stdout))?;
-    Some(Programs { dir, major })
-}
-
-/// The major version in `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)` or `… 18beta1`.
-fn major_of(version: &str) -> Option<u32> {
-    let number = version.split_whitespace().nth(2)?;
-    number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
-}
-
 #[cfg(feature = "download")]
-async fn fetch(
+async fn download_programs(
     config: &Embedded,
     runner: &Runner,
-    written: Option<u32>,
+    cluster_major: Option<u32>,
 ) -> Result<Programs, String> {
     let Some(cache) = &config.cache_dir else {
-        return Err("fetching one is forbidden (BRUNE_PG_NO_DOWNLOAD)".to_owned());
+        return Err("downloads are disabled (BRUNE_PG_NO_DOWNLOAD)".to_owned());
     };
-    let major = written.unwrap_or(super::download::MAJOR);
-    let accept = |dir: &Path| probe(dir, runner).filter(|programs| fits(programs.major, written));
+    let major = cluster_major.unwrap_or(super::download::MAJOR);
+    let accept = |dir: &Path| {
+        probe(dir, runner).filter(|programs| is_suitable(programs.major, cluster_major))
+    };
     super::download::programs(cache, major, accept)
         .await
-        .map_err(|fault| format!("fetching one failed: {fault}"))
+        .map_err(|err| format!("the download failed: {err}"))
 }
 
 #[cfg(not(feature = "download"))]
 #[expect(clippy::unused_async, reason = "the other build of this function waits for the network")]
-async fn fetch(_: &Embedded, _: &Runner, _: Option<u32>) -> Result<Programs, String> {
-    Err("this build cannot fetch one".to_owned())
+async fn download_programs(_: &Embedded, _: &Runner, _: Option<u32>) -> Result<Programs, String> {
+    Err("this build cannot download it".to_owned())
 }
 
 #[cfg(test)]
@@ -192,21 +166,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_major_version_is_read_from_what_postgres_says_of_itself() {
-        assert_eq!(major_of("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n"), Some(15));
-        assert_eq!(major_of("postgres (PostgreSQL) 18beta1"), Some(18));
-        assert_eq!(major_of("postgres (PostgreSQL) devel"), None);
-        assert_eq!(major_of("sh: not found"), None);
-    }
-
-    #[test]
-    fn only_the_version_that_wrote_a_cluster_opens_it() {
-        assert!(fits(18, None) && fits(OLDEST_MAJOR, None) && !fits(OLDEST_MAJOR - 1, None));
-        assert!(fits(15, Some(15)) && !fits(16, Some(15)));
+    fn only_the_version_of_the_cluster_is_suitable() {
+        assert!(
+            is_suitable(18, None)
+                && is_suitable(OLDEST_MAJOR, None)
+                && !is_suitable(OLDEST_MAJOR - 1, None)
+        );
+        assert!(is_suitable(15, Some(15)) && !is_suitable(16, Some(15)));
     }
 
     #[tokio::test]
-    async fn without_programs_the_error_names_three_ways_out() {
+    async fn without_binaries_the_error_names_three_remedies() {
         let config = Embedded {
             dir: "/nowhere".into(),
             bin_dir: None,

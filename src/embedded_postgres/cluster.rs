@@ -1,4 +1,4 @@
-//! Making the data directory.
+//! Creating the data directory.
 
 use std::{
     ffi::OsString,
@@ -10,16 +10,15 @@ use super::{
     Profile,
     access::SUPERUSER,
     account::Runner,
-    binaries::Programs,
     error::{Error, On as _},
     layout::{Layout, make_private},
     lifeline,
+    programs::Programs,
 };
 
-/// Makes the cluster in a side directory and then gives it its name, so that a killed `initdb`
-/// leaves no half-made one. The caller holds `lock`, so no child of an earlier `initdb` still
-/// writes there.
-pub(super) async fn make(
+/// Runs `initdb` in a temporary directory and renames the result, so that a killed `initdb` leaves no incomplete cluster.
+/// The caller holds `lock`, so no process of an earlier `initdb` is still writing.
+pub(super) async fn create(
     layout: &Layout,
     programs: &Programs,
     runner: &Runner,
@@ -37,8 +36,8 @@ pub(super) async fn make(
     Err(Error::Initdb { output })
 }
 
-/// The same behaviour of text on every machine: the built-in C.UTF-8 where there is one, else the C
-/// library's, else plain C.
+/// Returns the locales to try, for the same text behaviour on every machine: the built-in C.UTF-8 (Postgres 17), the C
+/// library's, plain C.
 fn locales(major: u32) -> &'static [&'static [&'static str]] {
     if major >= 17 {
         &[&["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]]
@@ -74,7 +73,7 @@ async fn initdb(
         arguments.push("--no-sync".into());
     }
     let guarded = lifeline::start(runner, &program, &arguments, lock, Stdio::piped())?;
-    // Held until it has ended: without it, `initdb` is stopped.
+    // Dropping the lifeline stops `initdb`, so it is kept until the end.
     let line = guarded.line;
     let output = guarded.child.wait_with_output().await.on("run", &program)?;
     drop(line);
@@ -86,6 +85,6 @@ async fn initdb(
 
 fn publish(layout: &Layout) -> Result<(), Error> {
     fs::rename(layout.data_new(), &layout.data).on("rename the new", &layout.data)?;
-    // The name itself must survive a power cut, as what `initdb` wrote does.
+    // Syncs the directory, so that the rename survives a power failure.
     File::open(&layout.dir).and_then(|dir| dir.sync_all()).on("sync", &layout.dir)
 }

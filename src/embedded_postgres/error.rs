@@ -1,138 +1,136 @@
-//! Why a private Postgres could not be started, or is gone.
+//! Errors of a private Postgres.
 
 use std::{
     io,
     path::{Path, PathBuf},
 };
 
-/// Why a private Postgres could not be started, or is gone. Each names the way out, where there is
-/// one.
+/// A private Postgres could not start, or has ended. Each message names a remedy where one exists.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The system refused something about one of its files.
+    /// A file operation failed.
     #[error("cannot {action} {}", path.display())]
     File {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
-        /// On which file or directory.
+        /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system error.
         source: io::Error,
     },
-    /// Another process has the directory.
+    /// Another process owns the directory.
     #[error(
         "{owner} owns the private Postgres in {}; stop it, or use another directory (BRUNE_DATA_DIR) \
          or a server of your own (DATABASE_URL)", dir.display()
     )]
     Owned {
-        /// Who.
+        /// The process.
         owner: String,
         /// The directory.
         dir: PathBuf,
     },
-    /// What an owner that is gone left running does not go.
-    #[error("a server without an owner still runs in {}; end it by hand", dir.display())]
-    LeftOver {
+    /// The server of a dead owner does not stop.
+    #[error("an orphaned Postgres still runs in {}; stop it by hand", dir.display())]
+    Orphaned {
         /// The directory.
         dir: PathBuf,
     },
-    /// Postgres refuses to run as root, and there is nobody else.
+    /// The process runs as root, which Postgres refuses, and no other account exists.
     #[error(
-        "running as root, which Postgres refuses, and there is no account {tried} to run it as; create one, \
-         name one in BRUNE_PG_USER, or set DATABASE_URL"
+        "Postgres refuses to run as root, and the account {tried} does not exist; create an account, name an existing \
+         one in BRUNE_PG_USER, or set DATABASE_URL"
     )]
     NoAccount {
-        /// The names that were looked up.
+        /// The names of the accounts.
         tried: String,
     },
-    /// The other account may not be taken on.
+    /// Switching to the other account failed.
     #[error("cannot run a program as the account {account} (is CAP_SETUID missing?)")]
     Account {
-        /// Its name.
+        /// The account.
         account: String,
-        /// What the system said.
+        /// The system error.
         source: io::Error,
     },
-    /// The other account cannot get at the files.
+    /// The other account cannot enter the directory.
     #[error(
-        "running as root, so Postgres runs as the account {account}, which cannot enter {}; choose a directory \
-         that it can enter (BRUNE_DATA_DIR), for example /var/lib/brune", dir.display()
+        "running as root, so Postgres runs as the account {account}, which cannot enter {}; choose another directory \
+         (BRUNE_DATA_DIR), for example /var/lib/brune", dir.display()
     )]
     Unreachable {
-        /// Its name.
+        /// The account.
         account: String,
         /// The directory.
         dir: PathBuf,
     },
-    /// Something that is not ours is where the socket should be.
-    #[error("{} is not a directory of ours; remove it, or choose another place (BRUNE_DATA_DIR)", path.display())]
+    /// The directory of the socket belongs to another user, or is no directory.
+    #[error("{} is not a directory of this account; remove it, or choose another directory (BRUNE_DATA_DIR)", path.display())]
     Foreign {
-        /// It.
+        /// The path.
         path: PathBuf,
     },
-    /// The configured directory does not hold what is needed.
-    #[error("BRUNE_PG_BIN_DIR={} holds {found}, but {wanted} is needed", dir.display())]
+    /// The configured directory has no suitable binaries.
+    #[error("BRUNE_PG_BIN_DIR={} contains {found}, but {wanted} is required", dir.display())]
     BinDir {
         /// The directory.
         dir: PathBuf,
-        /// What is in it.
+        /// The version in the directory.
         found: String,
-        /// What should be.
+        /// The required version.
         wanted: String,
     },
-    /// No Postgres on this machine, and none could be fetched.
+    /// No suitable Postgres is installed, and none could be downloaded.
     #[error(
-        "{wanted} is needed and not on this machine{others}; {download}. Ways out: install it \
-         (apt-get install postgresql, or name its programs in BRUNE_PG_BIN_DIR), set DATABASE_URL to a server \
-         of your own, or run `docker compose up`"
+        "{wanted} is required and not installed{others}; {download}. To fix this, install it (apt-get install \
+         postgresql, or set BRUNE_PG_BIN_DIR), set DATABASE_URL to a server of your own, or run `docker compose up`"
     )]
     NoPrograms {
-        /// Which versions would do.
+        /// The required version.
         wanted: String,
-        /// What was found instead, as an insertion.
+        /// The installed versions, in parentheses.
         others: String,
-        /// What became of the download.
+        /// The result of the download.
         download: String,
     },
-    /// The data directory does not say which version wrote it.
-    #[error("{} does not hold a version of Postgres", path.display())]
+    /// The version file of the data directory is invalid.
+    #[error("{} does not contain a Postgres version", path.display())]
     Version {
-        /// The file that should.
+        /// The file.
         path: PathBuf,
     },
-    /// A path that Postgres cannot be told.
+    /// A path is not UTF-8, so Postgres cannot use it.
     #[error("{} is not UTF-8; use another directory (BRUNE_DATA_DIR)", path.display())]
     NotText {
-        /// It.
+        /// The path.
         path: PathBuf,
     },
-    /// Making the data directory failed.
+    /// `initdb` failed.
     #[error("initdb failed: {output}")]
     Initdb {
-        /// What it printed.
+        /// The standard error of `initdb`.
         output: String,
     },
-    /// The server ended, or never got ready.
+    /// The server ended, or did not become ready.
     #[error("the private Postgres {what}; the end of {}:\n{tail}", log.display())]
     Server {
-        /// What happened.
+        /// The event, as a predicate.
         what: String,
-        /// Its log.
+        /// The path of the log.
         log: PathBuf,
-        /// The end of that.
+        /// The end of the log.
         tail: String,
     },
-    /// The server runs, but cannot be used.
+    /// The server runs, but a connection or setup statement failed.
     #[error("the private Postgres runs, but cannot be used")]
     Database(#[from] sqlx::Error),
-    /// The environment would reach into every session.
+    /// `PGOPTIONS` is set and would change every session.
     #[error("the private Postgres cannot be used: PGOPTIONS is set in the environment; unset it")]
     ForeignOptions,
 }
 
-/// Gives the system's refusals their context.
+/// Adds operation and path to a system error.
 pub(super) trait On<T> {
-    /// Says what was tried on which file.
+    /// Adds the operation and the path.
     fn on(self, action: &'static str, path: &Path) -> Result<T, Error>;
 }
 

@@ -1,4 +1,4 @@
-//! What lies where in the directory of a private Postgres, and who may see it.
+//! Paths and permissions in the directory of a private Postgres.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
@@ -17,32 +17,32 @@ use super::{
     error::{Error, On as _},
 };
 
-/// Names the socket's file only: nothing listens on TCP.
+/// A part of the name of the socket; the server does not listen on TCP.
 pub(super) const PORT: u16 = 5432;
 
-/// A socket's path holds 108 bytes on Linux and 104 on macOS and the BSDs, the last of them a zero.
-const LONGEST_SOCKET_PATH: usize = 103;
+/// Socket paths hold 108 bytes on Linux and 104 on macOS and the BSDs, including a terminating zero.
+const MAX_SOCKET_PATH: usize = 103;
 
-/// How much of a log an error repeats, in bytes.
+/// The number of bytes of the log in an error.
 const TAIL: usize = 4_000;
 
-/// The places of one private Postgres.
+/// The paths of one private Postgres.
 #[derive(Debug, Clone)]
 pub(super) struct Layout {
-    /// All of it; resolved, so that it compares equal to what the system says of a process.
+    /// The root directory, links resolved, so that it is equal to a working directory reported by the system.
     pub(super) dir: PathBuf,
-    /// The cluster.
+    /// The data directory.
     pub(super) data: PathBuf,
-    /// Where the socket is: 0700.
+    /// The directory of the socket, mode 0700.
     pub(super) run: PathBuf,
-    /// What the server says.
+    /// The log of the server.
     pub(super) log: PathBuf,
 }
 
 impl Layout {
-    /// Makes the directory where it is missing.
-    pub(super) fn make(dir: &Path, runner: &Runner) -> Result<Self, Error> {
-        // Another account must be able to pass through; what it owns inside is 0700.
+    /// Creates the directory if missing.
+    pub(super) fn create(dir: &Path, runner: &Runner) -> Result<Self, Error> {
+        // Another account must be able to enter; its own directories inside have mode 0700.
         let mode = if runner.uid() == rustix::process::geteuid().as_raw() { 0o700 } else { 0o755 };
         DirBuilder::new().recursive(true).mode(mode).create(dir).on("create", dir)?;
         let dir = fs::canonicalize(dir).on("resolve", dir)?;
@@ -55,44 +55,43 @@ impl Layout {
         })
     }
 
-    /// Where a cluster is made before it gets its name.
+    /// Returns the temporary directory of `initdb`.
     pub(super) fn data_new(&self) -> PathBuf {
         self.dir.join("data.new")
     }
 
-    /// The server's own note of who it is and how far it has got.
+    /// Returns the file in which the postmaster writes its process id and state.
     pub(super) fn pid_file(&self) -> PathBuf {
         self.data.join("postmaster.pid")
     }
 
-    /// What a server that was killed leaves behind, and what keeps the next one from starting.
-    pub(super) fn leftovers(&self) -> [PathBuf; 3] {
+    /// Returns the files of a killed server that would keep the next one from starting.
+    pub(super) fn stale_files(&self) -> [PathBuf; 3] {
         let socket = format!(".s.PGSQL.{PORT}");
         [self.pid_file(), self.run.join(format!("{socket}.lock")), self.run.join(socket)]
     }
 
-    /// The process id in the server's note.
+    /// Reads the process id of the postmaster.
     pub(super) fn postmaster(&self) -> Option<i32> {
         fs::read_to_string(self.pid_file()).ok()?.lines().next()?.trim().parse().ok()
     }
 
-    /// The state in the server's note (its eighth line); this is what `pg_ctl` looks at.
+    /// Reads the state of the postmaster (the eighth line), as `pg_ctl` does.
     pub(super) fn state(&self) -> Option<String> {
         Some(fs::read_to_string(self.pid_file()).ok()?.lines().nth(7)?.trim().to_owned())
     }
 
-    /// The major version that wrote the cluster, or `None` when there is no cluster yet. No other
-    /// version can open it.
+    /// Returns the major version of the cluster, or `None` without a cluster. No other version can open the cluster.
     pub(super) fn major(&self) -> Result<Option<u32>, Error> {
         let path = self.data.join("PG_VERSION");
         match fs::read_to_string(&path) {
             Ok(text) => text.trim().parse().map(Some).map_err(|_| Error::Version { path }),
-            Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(fault) => Err(fault).on("read", &path),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(err) => Err(err).on("read", &path),
         }
     }
 
-    /// The log, and how long it is before this run writes to it.
+    /// Opens the log, and returns its length before this run.
     pub(super) fn open_log(&self) -> Result<(File, u64), Error> {
         let log = OpenOptions::new()
             .create(true)
@@ -104,45 +103,45 @@ impl Layout {
         Ok((log, length))
     }
 
-    /// The end of what was logged after `start`.
+    /// Returns the end of the log after the offset `start`.
     pub(super) fn log_tail(&self, start: u64) -> String {
         let mut bytes = Vec::new();
-        let read = File::open(&self.log).and_then(|mut log| {
+        let result = File::open(&self.log).and_then(|mut log| {
             log.seek(SeekFrom::Start(start))?;
             log.read_to_end(&mut bytes)
         });
-        match read {
+        match result {
             Ok(length) => {
                 String::from_utf8_lossy(&bytes[length.saturating_sub(TAIL)..]).trim().to_owned()
             }
-            Err(fault) => format!("(cannot be read: {fault})"),
+            Err(err) => format!("(cannot be read: {err})"),
         }
     }
 }
 
-/// `<dir>/run`, or a short stand-in when that is too long for a socket's address.
+/// Returns `<dir>/run`, or a short path under /tmp if `<dir>/run` is too long for a socket.
 fn socket_dir(dir: &Path) -> PathBuf {
-    let own = dir.join("run");
-    if own.as_os_str().len() + format!("/.s.PGSQL.{PORT}").len() <= LONGEST_SOCKET_PATH {
-        return own;
+    let run = dir.join("run");
+    if run.as_os_str().len() + format!("/.s.PGSQL.{PORT}").len() <= MAX_SOCKET_PATH {
+        return run;
     }
     let digest = Sha256::digest(dir.as_os_str().as_bytes());
     let name = digest.iter().take(8).fold(0_u64, |name, &byte| name << 8 | u64::from(byte));
     PathBuf::from(format!("/tmp/brune-pg-{}-{name:016x}", rustix::process::geteuid().as_raw()))
 }
 
-/// Makes `dir` 0700 and the server's own. Somebody else's directory (possible in /tmp) or a link is
-/// refused.
+/// Creates `dir` with mode 0700, owned by the server's account. Fails on a link or another user's directory, which is
+/// possible in /tmp.
 pub(super) fn make_private(dir: &Path, runner: &Runner) -> Result<(), Error> {
     match DirBuilder::new().mode(0o700).create(dir) {
-        Err(fault) if fault.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(fault).on("create", dir);
+        Err(err) if err.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(err).on("create", dir);
         }
         _ => {}
     }
-    let found = fs::symlink_metadata(dir).on("look at", dir)?;
-    let ours = [runner.uid(), rustix::process::geteuid().as_raw()];
-    if !found.is_dir() || !ours.contains(&found.uid()) {
+    let metadata = fs::symlink_metadata(dir).on("look at", dir)?;
+    let own_accounts = [runner.uid(), rustix::process::geteuid().as_raw()];
+    if !metadata.is_dir() || !own_accounts.contains(&metadata.uid()) {
         return Err(Error::Foreign { path: dir.to_owned() });
     }
     runner.give(dir).on("change the owner of", dir)?;

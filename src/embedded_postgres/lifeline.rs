@@ -1,9 +1,8 @@
-//! A program that cannot outlive us.
+//! A child process that cannot outlive its parent.
 //!
-//! It runs under a small shell whose standard input is a pipe. We hold the only end that can be
-//! written to, so the kernel closes it when we stop, panic, exit or are killed; the shell then
-//! stops the program. Asking the kernel for a signal at the parent's death is no way: it fires when
-//! the *thread* that forked ends.
+//! The program runs under a small shell whose standard input is a pipe. The parent holds the only write end, which the
+//! kernel closes when the parent exits, panics or is killed; the shell then stops the program. `PR_SET_PDEATHSIG` is
+//! unsuitable: the signal is sent when the forking *thread* ends.
 
 use std::{
     ffi::OsString, fs::File, os::unix::process::CommandExt as _, path::Path, process::Stdio,
@@ -16,11 +15,9 @@ use super::{
     error::{Error, On as _},
 };
 
-/// Signals that reach a whole group are not for this shell; the program sets its own handlers. fd 3
-/// is the pipe. Standard output arrives as the descriptor that holds `server.lock` and becomes fd
-/// 4, which only the program and its children keep. SIGINT (for Postgres: a fast shutdown) is
-/// repeated, because one that arrives before the program has its handlers is lost, and a second one
-/// does no harm.
+/// The shell ignores signals to the process group; the program sets its own handlers. fd 3 is the pipe. Standard output
+/// is the descriptor of `server.lock` and becomes fd 4, which only the program and its children keep. SIGINT (for
+/// Postgres: a fast shutdown) is repeated, because a signal before the program has set its handlers is lost.
 const SHELL: &str = r#"
 trap '' HUP INT TERM
 exec 3<&0 </dev/null 4>&1 1>&2
@@ -33,16 +30,16 @@ kill -KILL "$watch" 2>/dev/null
 exit "$status"
 "#;
 
-/// A running program, and the line that its life hangs on.
+/// A running program with its lifeline.
 #[derive(Debug)]
 pub(super) struct Guarded {
-    /// The shell; it ends when the program has ended, with its status.
+    /// The shell, which exits with the program's status.
     pub(super) child: Child,
-    /// Dropping it stops the program.
+    /// The write end of the pipe. Dropping stops the program.
     pub(super) line: Option<ChildStdin>,
 }
 
-/// Starts `program`; it and its children hold `lock` while they live, and write to `output`.
+/// Starts `program`. The program and its children hold `lock` while they run, and write to `output`.
 pub(super) fn start(
     runner: &Runner,
     program: &Path,
@@ -56,9 +53,9 @@ pub(super) fn start(
         .arg(program)
         .args(arguments)
         .stdin(Stdio::piped())
-        .stdout(lock.try_clone().on("hand on the lock to", program)?)
+        .stdout(lock.try_clone().on("pass the lock to", program)?)
         .stderr(output)
-        // Ctrl-C in a terminal is for us, not for the server.
+        // Ctrl-C in a terminal must reach the service only, which then stops the server.
         .process_group(0);
     let mut child = Command::from(command).spawn().on("start", program)?;
     let line = child.stdin.take();

@@ -1,8 +1,7 @@
-//! Two locks of the kernel, which it drops when their holder dies, however that happens.
+//! Two file locks, which the kernel releases when their holder dies.
 //!
-//! `lock` is held by the owner of the directory. `server.lock` is *inherited* by every process of
-//! the server, so that it is free only when the last of them has gone: then, and only then, what
-//! they left is stale for certain. No process id is ever guessed to be alive or dead.
+//! `lock` is held by the owner of the directory. `server.lock` is *inherited* by every process of the server, so a free
+//! lock means that no process of an earlier server runs, and its files are stale. No guess from process ids is needed.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -19,18 +18,24 @@ use super::{
     layout::Layout,
 };
 
-/// How long a new owner waits for the old one, which may be stopping.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The wait for a previous owner, which may be stopping.
+const OWNER_WAIT: Duration = Duration::from_secs(5);
 
-/// Takes the directory, or says who has it.
+/// Locks the directory.
+///
+/// # Errors
+/// [`Error::Owned`] with the process id of the present owner.
 pub(super) async fn own(layout: &Layout) -> Result<File, Error> {
     let path = layout.dir.join("lock");
     let mut lock = open(&path)?;
-    if !taken_within(&lock, &path, PATIENCE).await? {
+    if !acquired_within(&lock, &path, OWNER_WAIT).await? {
         let mut owner = String::new();
-        let known = lock.read_to_string(&mut owner).is_ok() && !owner.trim().is_empty();
-        let owner =
-            if known { format!("process {}", owner.trim()) } else { "another process".to_owned() };
+        let is_named = lock.read_to_string(&mut owner).is_ok() && !owner.trim().is_empty();
+        let owner = if is_named {
+            format!("process {}", owner.trim())
+        } else {
+            "another process".to_owned()
+        };
         return Err(Error::Owned { owner, dir: layout.dir.clone() });
     }
     let note = format!("{}\n", std::process::id());
@@ -38,54 +43,53 @@ pub(super) async fn own(layout: &Layout) -> Result<File, Error> {
     Ok(lock)
 }
 
-/// Takes `path` as a lock, if it gets free within `patience`.
+/// Locks `path`; returns `None` after `limit`.
 #[cfg(feature = "download")]
-pub(super) async fn hold(path: &Path, patience: Duration) -> Result<Option<File>, Error> {
+pub(super) async fn hold(path: &Path, limit: Duration) -> Result<Option<File>, Error> {
     let lock = open(path)?;
-    Ok(taken_within(&lock, path, patience).await?.then_some(lock))
+    Ok(acquired_within(&lock, path, limit).await?.then_some(lock))
 }
 
-/// Waits until no process of an earlier server is left, removes what they left behind, and returns
-/// the lock that the next server inherits. Its owner is dead (we hold `lock`), so it is already on
-/// its way out.
-pub(super) async fn succeed(layout: &Layout) -> Result<File, Error> {
+/// Waits until no process of an earlier server is left, removes its stale files, and returns the lock that the next
+/// server inherits. The owner of that server is dead, since this process holds `lock`, so its lifeline stops it.
+pub(super) async fn take_over(layout: &Layout) -> Result<File, Error> {
     let path = layout.dir.join("server.lock");
     let lock = open(&path)?;
     let steps = [(3, Some(Signal::INT)), (27, Some(Signal::QUIT)), (30, None)];
-    for (patience, then) in steps {
-        if taken_within(&lock, &path, Duration::from_secs(patience)).await? {
-            remove_leftovers(layout)?;
+    for (limit, signal) in steps {
+        if acquired_within(&lock, &path, Duration::from_secs(limit)).await? {
+            remove_stale_files(layout)?;
             return Ok(lock);
         }
-        // Its life line was cut too: somebody killed the shell that held it.
-        if let Some(signal) = then {
-            tracing::warn!(dir = %layout.dir.display(), "a server without an owner still runs; stopping it");
+        // The shell of the lifeline was killed too, so nothing else stops the server.
+        if let Some(signal) = signal {
+            tracing::warn!(dir = %layout.dir.display(), "stopping an orphaned Postgres");
             send(layout, signal);
         }
     }
-    Err(Error::LeftOver { dir: layout.dir.clone() })
+    Err(Error::Orphaned { dir: layout.dir.clone() })
 }
 
-/// Sends `signal` to the server that the cluster names, if that process is really a server on it.
+/// Sends `signal` to the postmaster, if the process is really a server on this cluster.
 pub(super) fn send(layout: &Layout, signal: Signal) {
     let Some(pid) = layout.postmaster() else { return };
     let home = fs::read_link(format!("/proc/{pid}/cwd"));
-    // Where there is no /proc, the lock says well enough that the number still is the server's.
+    // Without /proc (macOS) the lock is evidence enough that the process is the server.
     let is_server = home.map_or(!Path::new("/proc/self").exists(), |home| home == layout.data);
     if let Some(pid) = Pid::from_raw(pid).filter(|_| is_server) {
-        // It may have gone meanwhile, which is what is wanted.
+        // An error means that the process has exited already.
         let _ = rustix::process::kill_process(pid, signal);
     }
 }
 
-/// A process id in these files may exist again (a restarted container, an unreaped zombie), and
-/// then Postgres would refuse to start; and an old note says "ready" before the new server is.
-fn remove_leftovers(layout: &Layout) -> Result<(), Error> {
-    for path in layout.leftovers() {
+/// Removes the files of a killed server. Their process id may exist again (a restarted container, an unreaped zombie),
+/// and then Postgres would not start; an old state file would report "ready" too early.
+fn remove_stale_files(layout: &Layout) -> Result<(), Error> {
+    for path in layout.stale_files() {
         match fs::remove_file(&path) {
-            Ok(()) => tracing::warn!(path = %path.display(), "removed what a crash left behind"),
-            Err(fault) if fault.kind() == io::ErrorKind::NotFound => {}
-            Err(fault) => return Err(fault).on("remove", &path),
+            Ok(()) => tracing::warn!(path = %path.display(), "removed a stale file of a crash"),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => {}
+            Err(err) => return Err(err).on("remove", &path),
         }
     }
     Ok(())
@@ -97,12 +101,12 @@ fn open(path: &Path) -> Result<File, Error> {
     options.open(path).on("open", path)
 }
 
-async fn taken_within(lock: &File, path: &Path, patience: Duration) -> Result<bool, Error> {
-    let until = Instant::now() + patience;
+async fn acquired_within(lock: &File, path: &Path, limit: Duration) -> Result<bool, Error> {
+    let until = Instant::now() + limit;
     loop {
         match lock.try_lock() {
             Ok(()) => return Ok(true),
-            Err(TryLockError::Error(fault)) => return Err(fault).on("lock", path),
+            Err(TryLockError::Error(err)) => return Err(err).on("lock", path),
             Err(TryLockError::WouldBlock) if Instant::now() >= until => return Ok(false),
             Err(TryLockError::WouldBlock) => tokio::time::sleep(Duration::from_millis(20)).await,
         }

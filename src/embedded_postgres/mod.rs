@@ -1,14 +1,13 @@
 //! A private Postgres: the default database of `cargo run`, and that of the tests (Unix only).
 //!
-//! - Its programs are those of the machine, else a prebuilt one is fetched (feature `download`).
-//! - It listens on a Unix socket in a 0700 directory and nowhere else: no port to clash, no password.
-//! - As root it runs under another account, since Postgres refuses to run as root.
-//! - The service logs in with no more rights than it needs, migrations as the owner of the tables, and the superuser
-//!   makes databases and roles and nothing else (`access`, `setup`).
-//! - A directory has one owner, who holds a lock that the kernel drops when the owner dies.
-//! - The server cannot outlive its owner, whichever way that ends (`lifeline`), and the next owner
-//!   cannot
-//!   meet its remains (`lock`).
+//! - The binaries of the machine are used; without them, a prebuilt Postgres is downloaded (feature `download`).
+//! - The server listens on a Unix socket in a 0700 directory only: no port to clash, no password.
+//! - Started by root, the server runs under another account, since Postgres refuses to run as root.
+//! - The service logs in with least privilege, migrations as the owner of the tables. The superuser only creates
+//!   databases and roles (`access`, `setup`).
+//! - A directory has one owner process, which holds a lock that the kernel releases when the process dies.
+//! - The server stops when its owner dies in any way (`lifeline`), and the next owner waits until no process of an
+//!   earlier server is left (`lock`).
 
 mod access;
 mod account;
@@ -20,6 +19,7 @@ mod error;
 mod layout;
 mod lifeline;
 mod lock;
+mod programs;
 mod setup;
 
 use std::{
@@ -40,31 +40,30 @@ use tokio::time::{sleep, timeout};
 use self::{
     access::{Access, MIGRATE, SERVE, SUPERUSER},
     account::Runner,
-    binaries::Programs,
     error::On as _,
     layout::{Layout, PORT, make_private},
     lifeline::Guarded,
+    programs::Programs,
 };
-use crate::config::Embedded;
-use crate::database::refuse_foreign_options;
+use crate::{config::Embedded, database::refuse_foreign_options};
 
 pub use self::error::Error;
 
 /// The service's database on a private server.
 const DATABASE: &str = "brune";
 
-/// How long a start may take, crash recovery included.
-const START: Duration = Duration::from_mins(2);
+/// Time limit of a start, crash recovery included.
+const START_LIMIT: Duration = Duration::from_mins(2);
 
-/// How long each of two ways to stop may take.
-const STOP: Duration = Duration::from_secs(30);
+/// Time limit of each of the two shutdown modes.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
 
-/// What the server is for.
+/// The durability of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
-    /// Nothing acknowledged is ever lost.
+    /// Acknowledged commits survive a crash.
     Durable,
-    /// For tests: nothing survives a crash, everything is fast.
+    /// For tests: fast, and data is lost in a crash.
     Throwaway,
 }
 
@@ -77,13 +76,13 @@ impl Profile {
                 "full_page_writes=off",
                 "autovacuum=off",
                 "max_connections=300",
-                // Not `wal_level=minimal`: it makes CREATE DATABASE slower.
+                // Not `wal_level=minimal`, which makes CREATE DATABASE slower.
                 "min_wal_size=32MB",
                 "max_wal_size=256MB",
                 "wal_recycle=off",
                 "wal_init_zero=off",
-                // A test that wants a COMMIT that hangs turns `synchronous_commit` on for its own
-                // database: the commit then waits for a standby that never comes.
+                // A test makes a COMMIT hang by turning `synchronous_commit` on for its database: the
+                // commit then waits for this standby, which never connects.
                 "synchronous_commit=off",
                 "synchronous_standby_names=nobody_is_there",
             ],
@@ -91,32 +90,34 @@ impl Profile {
     }
 }
 
-/// A private Postgres that runs, owned by this process.
+/// A running private Postgres, owned by this process.
 #[derive(Debug)]
 pub struct Server {
     layout: Layout,
     guarded: Guarded,
     log_start: u64,
-    /// Ours alone, and the one that the server's processes hold with us.
+    /// The owner's lock, and the lock that the server's processes share.
     _locks: [File; 2],
 }
 
 impl Server {
-    /// Starts the server in `config.dir`, making the cluster first where there is none, and waits
-    /// until it answers. A directory that another process owns is refused after five seconds.
+    /// Starts the server in `config.dir` and waits until it is ready. Creates the cluster if missing.
+    ///
+    /// # Errors
+    /// [`Error::Owned`] if another process still owns the directory after five seconds; see [`Error`].
     pub async fn start(config: &Embedded, profile: Profile) -> Result<Self, Error> {
-        let begun = Instant::now();
+        let started = Instant::now();
         refuse_foreign_options().map_err(|_| Error::ForeignOptions)?;
         let runner = Runner::detect(config)?;
-        let layout = Layout::make(&config.dir, &runner)?;
+        let layout = Layout::create(&config.dir, &runner)?;
         let owner = lock::own(&layout).await?;
         make_private(&layout.run, &runner)?;
-        let inherited = lock::succeed(&layout).await?;
-        let written = layout.major()?;
-        let programs = binaries::find(config, &runner, written).await?;
-        if written.is_none() {
-            tracing::info!(dir = %layout.dir.display(), major = programs.major, "making a private Postgres");
-            cluster::make(&layout, &programs, &runner, profile, &inherited).await?;
+        let inherited = lock::take_over(&layout).await?;
+        let cluster_major = layout.major()?;
+        let programs = binaries::find(config, &runner, cluster_major).await?;
+        if cluster_major.is_none() {
+            tracing::info!(dir = %layout.dir.display(), major = programs.major, "creating a private Postgres");
+            cluster::create(&layout, &programs, &runner, profile, &inherited).await?;
         }
         let (log, log_start) = layout.open_log()?;
         let access = access::write(&layout, &runner)?;
@@ -126,36 +127,36 @@ impl Server {
         let mut server = Self { layout, guarded, log_start, _locks: [owner, inherited] };
         server.wait_until_ready().await?;
         setup::prepare(&options(&server.layout, SUPERUSER)).await?;
-        server.report(&programs, begun.elapsed());
+        server.report(&programs, started.elapsed());
         Ok(server)
     }
 
-    /// How the service connects to its database on this server.
+    /// Returns the service's connection options.
     #[must_use]
     pub fn options(&self) -> PgConnectOptions {
         options(&self.layout, SERVE)
     }
 
-    /// How migrations connect: as a member of the owner's group.
+    /// Returns the connection options of migrations, which log in as a member of the owner's group.
     #[must_use]
     pub fn owner_options(&self) -> PgConnectOptions {
         options(&self.layout, MIGRATE)
     }
 
-    /// How the superuser connects.
+    /// Returns the superuser's connection options.
     #[must_use]
     pub fn admin_options(&self) -> PgConnectOptions {
         options(&self.layout, SUPERUSER)
     }
 
-    /// The service's connection as a URL, for other programs; the socket's directory and the account of the process
-    /// that connects are what keeps others out.
+    /// Returns the service's connection as a URL, for other programs. The URL has no password: access is controlled by
+    /// the mode of the socket's directory and by the account of the connecting process.
     #[must_use]
     pub fn url(&self) -> String {
         self.url_of(SERVE)
     }
 
-    /// The superuser's connection as a URL.
+    /// Returns the superuser's connection as a URL.
     #[must_use]
     pub fn admin_url(&self) -> String {
         self.url_of(SUPERUSER)
@@ -164,69 +165,71 @@ impl Server {
     fn url_of(&self, user: &str) -> String {
         let run = self.layout.run.to_string_lossy();
         let host: String = url::form_urlencoded::byte_serialize(run.as_bytes()).collect();
-        // A plus sign means a space to browsers only.
+        // Postgres takes `+` literally; only browsers decode it as a space.
         let host = host.replace('+', "%20").replace("%2F", "/");
         format!("postgres://{user}@localhost:{PORT}/{DATABASE}?host={host}&sslmode=disable")
     }
 
-    /// The directory that holds everything, links resolved.
+    /// Returns the directory of the server, links resolved.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.layout.dir
     }
 
-    /// The server's own process id.
+    /// Returns the process id of the postmaster.
     #[must_use]
     pub fn postmaster(&self) -> Option<i32> {
         self.layout.postmaster()
     }
 
-    /// Resolves when the server is gone although nobody asked for that; the service cannot go on
-    /// then. May be dropped and called again.
-    pub async fn died(&mut self) -> Error {
+    /// Waits until the server ends unexpectedly, and returns the reason. Cancel-safe.
+    pub async fn exited(&mut self) -> Error {
         match self.guarded.child.wait().await {
-            Ok(status) => self.fault(format!("ended by itself ({status})")),
-            Err(fault) => self.fault(format!("cannot be waited for ({fault})")),
+            Ok(status) => self.server_error(format!("exited unexpectedly ({status})")),
+            Err(err) => self.server_error(format!("cannot be waited for ({err})")),
         }
     }
 
-    /// Stops the server: sessions that are left are ended, everything is written. Close pools first.
+    /// Stops the server: ends the remaining sessions and writes a checkpoint. Close pools first.
     pub async fn stop(mut self) -> Result<(), Error> {
         drop(self.guarded.line.take());
-        if self.gone_within(STOP).await?.is_none() {
-            tracing::warn!("the private Postgres is slow to stop; asking for less");
-            // Without a checkpoint: the next start recovers, and nothing is lost.
+        if self.exited_within(STOP_LIMIT).await?.is_none() {
+            tracing::warn!(
+                "the private Postgres is slow to stop; shutting down without a checkpoint"
+            );
+            // Nothing is lost: the next start replays the WAL.
             lock::send(&self.layout, Signal::QUIT);
-            if self.gone_within(STOP).await?.is_none() {
-                return Err(self.fault("does not stop".to_owned()));
+            if self.exited_within(STOP_LIMIT).await?.is_none() {
+                return Err(self.server_error("does not stop".to_owned()));
             }
         }
         Ok(())
     }
 
-    async fn gone_within(&mut self, limit: Duration) -> Result<Option<ExitStatus>, Error> {
+    async fn exited_within(&mut self, limit: Duration) -> Result<Option<ExitStatus>, Error> {
         match timeout(limit, self.guarded.child.wait()).await {
             Ok(status) => status.on("wait for the server of", &self.layout.dir).map(Some),
             Err(_) => Ok(None),
         }
     }
 
-    /// A note that an earlier server left cannot deceive this: such were removed under the server's
-    /// lock.
+    /// Waits until the postmaster's file reports readiness. The file of an earlier server was removed under the lock.
     async fn wait_until_ready(&mut self) -> Result<(), Error> {
-        let until = Instant::now() + START;
+        let until = Instant::now() + START_LIMIT;
         loop {
-            // "standby": it runs, as a replica; whoever connects is told.
+            // A "standby" runs as a replica, which the check at connect rejects with its own error.
             if matches!(self.layout.state().as_deref(), Some("ready" | "standby")) {
                 return Ok(());
             }
-            let ended =
+            let exit_status =
                 self.guarded.child.try_wait().on("wait for the server of", &self.layout.dir)?;
-            if let Some(status) = ended {
-                return Err(self.fault(format!("did not start ({status})")));
+            if let Some(status) = exit_status {
+                return Err(self.server_error(format!("did not start ({status})")));
             }
             if Instant::now() > until {
-                return Err(self.fault(format!("was not ready within {} s", START.as_secs())));
+                return Err(
+                    self.server_error(format!("was not ready within {} s", START_LIMIT.as_secs()))
+                );
             }
             sleep(Duration::from_millis(10)).await;
         }
@@ -238,30 +241,30 @@ impl Server {
             programs = %programs.dir.display(),
             major = programs.major,
             took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-            "the private Postgres is up",
+            "the private Postgres is ready",
         );
     }
 
-    fn fault(&self, what: String) -> Error {
+    fn server_error(&self, what: String) -> Error {
         let tail = self.layout.log_tail(self.log_start);
         Error::Server { what, log: self.layout.log.clone(), tail }
     }
 }
 
-/// How to connect to the server of `config.dir` that another process owns, if one answers there.
+/// Returns the options of a running server in `config.dir` that another process owns, if one answers.
 pub async fn running(config: &Embedded) -> Result<Option<PgConnectOptions>, Error> {
     if !config.dir.exists() {
         return Ok(None);
     }
-    let options = options(&Layout::make(&config.dir, &Runner::detect(config)?)?, SERVE);
-    let answer = timeout(Duration::from_secs(2), options.connect()).await;
-    let Ok(Ok(connection)) = answer else { return Ok(None) };
+    let options = options(&Layout::create(&config.dir, &Runner::detect(config)?)?, SERVE);
+    let connection = timeout(Duration::from_secs(2), options.connect()).await;
+    let Ok(Ok(connection)) = connection else { return Ok(None) };
     connection.close().await?;
     Ok(Some(options))
 }
 
 fn options(layout: &Layout, user: &str) -> PgConnectOptions {
-    // Every part that the driver would otherwise take from `PG*` variables is given.
+    // Sets every part that the driver would otherwise take from `PG*` variables.
     PgConnectOptions::new_without_pgpass()
         .socket(&layout.run)
         .port(PORT)
@@ -279,7 +282,7 @@ fn arguments(layout: &Layout, access: &Access, profile: Profile) -> Result<Vec<O
     let run = text(&layout.run)?;
     let mut settings = vec![
         "listen_addresses=".to_owned(),
-        // A list of names: quotes keep a comma or a space in the path from ending it.
+        // The value is a list, so a comma or a space in the path needs quotes.
         format!("unix_socket_directories=\"{}\"", run.replace('"', "\"\"")),
         "unix_socket_permissions=0700".to_owned(),
         "logging_collector=off".to_owned(),

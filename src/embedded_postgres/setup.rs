@@ -1,4 +1,4 @@
-//! The superuser's part on a private Postgres: the roles, and the database that is the owner's.
+//! Roles and database of a private Postgres, created by its superuser.
 
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _,
@@ -11,11 +11,11 @@ use super::{
 };
 use crate::database::roles::{self, OWNER, READER, SERVICE, Scope};
 
-/// Makes what is missing. A database that an older release made, where the superuser owns everything, is handed to
-/// the owner, in the same way as a new one.
+/// Creates missing roles and the database. A database of an older release, where the superuser owns everything, is
+/// transferred to the owner role like a new one.
 pub(super) async fn prepare(superuser: &PgConnectOptions) -> Result<(), sqlx::Error> {
     let mut connection = superuser.clone().database("postgres").connect().await?;
-    let (roles, owner) = state(&mut connection).await?;
+    let (roles, owner) = read_state(&mut connection).await?;
     let logins = [(MIGRATE, OWNER), (SERVE, SERVICE)];
     for group in [OWNER, SERVICE, READER] {
         if !roles.iter().any(|role| role == group) {
@@ -32,19 +32,19 @@ pub(super) async fn prepare(superuser: &PgConnectOptions) -> Result<(), sqlx::Er
     }
     if owner.as_deref() != Some(OWNER) {
         if owner.is_some() {
-            tracing::info!("handing the private Postgres's database to the role {OWNER}");
+            tracing::info!("transferring the database of the private Postgres to the role {OWNER}");
         }
-        let mut inside = superuser.connect().await?;
-        roles::apply(&mut inside, Scope::Whole).await?;
-        inside.close().await?;
-        // Last: an attempt that ends before is repeated at the next start.
+        let mut in_database = superuser.connect().await?;
+        roles::apply(&mut in_database, Scope::Whole).await?;
+        in_database.close().await?;
+        // Comes last, so that an interrupted setup is repeated at the next start.
         run(&mut connection, format!("alter database {DATABASE} owner to {OWNER}")).await?;
     }
     connection.close().await
 }
 
-/// Of our roles those that exist, and who owns the database, if it exists.
-async fn state(
+/// Returns the existing roles of ours, and the owner of the database.
+async fn read_state(
     connection: &mut PgConnection,
 ) -> Result<(Vec<String>, Option<String>), sqlx::Error> {
     let query =
@@ -55,7 +55,7 @@ async fn state(
 }
 
 async fn run(connection: &mut PgConnection, statement: String) -> Result<(), sqlx::Error> {
-    // Names cannot be parameters; these are constants of the program.
+    // Names cannot be parameters; all parts are constants.
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await?;
     Ok(())
 }

@@ -16,6 +16,7 @@ mod routes;
 mod serve;
 mod state;
 mod ui;
+mod viewer;
 mod write;
 
 pub use auth::{

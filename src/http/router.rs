@@ -2,16 +2,11 @@
 
 use axum::{
     Router,
-    body::Bytes,
-    http::{HeaderValue, header},
-    response::Response,
+    http::{HeaderMap, HeaderValue},
     routing::{MethodRouter, get},
 };
-use tower::util::MapResponseLayer;
-use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::{Modify as _, OpenApi as _};
 use utoipa_axum::{router::OpenApiRouter, routes};
-use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
     http::{
@@ -21,9 +16,12 @@ use crate::{
             audit, config, explain, fleet, health, ofrep, outbox, secrets,
             sessions as session_routes, settings, sign_in,
         },
-        serve::middleware::with_middleware,
+        serve::{
+            compression::{StaticBody, compressed},
+            middleware::with_middleware,
+        },
         state::Shared,
-        ui,
+        ui, viewer,
     },
     sessions,
     settings::GlobalSettingsService,
@@ -35,17 +33,24 @@ fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
         .routes(routes!(ofrep::evaluate_all))
         .routes(routes!(ofrep::evaluate))
         .routes(routes!(ofrep::events));
-    OpenApiRouter::with_openapi(Document::openapi())
-        .routes(routes!(settings::list, settings::update))
+    // A route belongs here only if its answers never hold a secret (`http/serve/compression.rs` says why).
+    let lists = OpenApiRouter::new()
         .routes(routes!(settings::history))
         .routes(routes!(settings::timeline))
+        .routes(routes!(config::audit))
+        .routes(routes!(config::schema))
+        .routes(routes!(session_routes::list))
+        .routes(routes!(session_routes::pins))
+        .routes(routes!(fleet::list))
+        .routes(routes!(outbox::list))
+        .routes(routes!(health::metrics));
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(settings::list, settings::update))
         .routes(routes!(settings::entry))
         .routes(routes!(settings::roll_back))
         .routes(routes!(settings::stream))
         .routes(routes!(settings::find))
         .routes(routes!(config::list))
-        .routes(routes!(config::audit))
-        .routes(routes!(config::schema))
         .routes(routes!(config::export))
         .routes(routes!(config::import))
         .routes(routes!(config::find, config::put, config::reset))
@@ -59,19 +64,15 @@ fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
         .routes(routes!(session_routes::start))
         .routes(routes!(session_routes::find))
         .routes(routes!(session_routes::end))
-        .routes(routes!(session_routes::list))
-        .routes(routes!(session_routes::pins))
         .routes(routes!(session_routes::trace))
         .routes(routes!(session_routes::end_any))
-        .routes(routes!(fleet::list))
-        .routes(routes!(outbox::list))
         .routes(routes!(outbox::retry))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(health::healthz))
-        .routes(routes!(health::metrics))
         .routes(routes!(explain::explain))
         .merge(ofrep::with_cors(flags, origins))
+        .merge(compressed(lists))
 }
 
 /// `routes`, and their document with what is true of many.
@@ -100,42 +101,26 @@ pub fn router(state: AppState, limits: &Limits) -> Router {
         let events = OpenApiRouter::<Shared>::new().route(&path_prefix.join(ofrep::EVENTS), events);
         routes = routes.merge(Router::from(ofrep::with_cors(events, &state.origins)));
     }
-    // The viewer styles itself inline; nothing else may, and it too loads nothing from elsewhere.
-    let policy = HeaderValue::from_static(
-        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
-         connect-src 'self'; frame-ancestors 'none'",
-    );
-    let viewer: Router = SwaggerUi::new("/docs")
-        .config(Config::from("../openapi.json").validator_url("none"))
-        .into();
-    let viewer = viewer.layer(MapResponseLayer::new(to_relative));
-    let viewer =
-        viewer.layer(SetResponseHeaderLayer::overriding(header::CONTENT_SECURITY_POLICY, policy));
     let document = described(&document, state.settings.clone());
     let routes = routes
         .with_state(Shared::from(state))
         .route("/openapi.json", document)
-        .merge(viewer)
+        .merge(viewer::routes())
         .merge(ui::routes());
     with_middleware(routes, limits, scanner, metrics, path_prefix)
 }
 
-/// Makes the viewer's redirect to its document one from where it was asked for, whatever a proxy took off before.
-fn to_relative(mut response: Response) -> Response {
-    if let Some(location) = response.headers_mut().get_mut(header::LOCATION) {
-        *location = HeaderValue::from_static("docs/");
-    }
-    response
-}
-
-/// The document as the current catalog has it: with sessions or without.
+/// Serves the document with the routes of sessions or without, as the current catalog declares.
 fn described(document: &utoipa::openapi::OpenApi, settings: GlobalSettingsService) -> MethodRouter {
-    let whole = serde_json::to_value(document).unwrap_or_default();
-    let full: Bytes = whole.to_string().into();
-    let without: Bytes = without_sessions(whole).to_string().into();
-    get(move || async move {
+    let document = serde_json::to_value(document).unwrap_or_default();
+    let body = |document: &serde_json::Value| {
+        StaticBody::new(HeaderValue::from_static("application/json"), document.to_string())
+    };
+    let full = body(&document);
+    let reduced = body(&without_sessions(document));
+    get(move |headers: HeaderMap| async move {
         let has_sessions = sessions::are_declared(&settings.current().schema);
-        let text = if has_sessions { full.clone() } else { without.clone() };
-        ([(header::CONTENT_TYPE, "application/json")], text)
+        let body = if has_sessions { &full } else { &reduced };
+        body.respond(&headers).await
     })
 }

@@ -9,6 +9,7 @@
 
 mod away;
 mod broken;
+mod compression;
 mod config;
 mod console;
 mod crowd;

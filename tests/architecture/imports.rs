@@ -23,11 +23,17 @@ struct Module<'a> {
 
 /// Builds the graph of `sources`, the files below `src/`. Unit tests are left out.
 pub(crate) fn graph(sources: &[Source]) -> Graph {
-    let files: BTreeMap<Path, &Source> =
-        sources.iter().filter(|source| !source.is_test()).map(|source| (path_of(source), source)).collect();
+    let files: BTreeMap<Path, &Source> = sources
+        .iter()
+        .filter(|source| !source.is_test())
+        .map(|source| (path_of(source), source))
+        .collect();
     let modules: BTreeMap<Path, Module<'_>> =
         files.iter().map(|(path, source)| (path.clone(), module(path, source, &files))).collect();
-    modules.iter().map(|(path, module)| (module.source.path.clone(), edges(path, module, &modules))).collect()
+    modules
+        .iter()
+        .map(|(path, module)| (module.source.path.clone(), edges(path, module, &modules)))
+        .collect()
 }
 
 /// Returns the groups of files that import each other, directly or over others, each sorted.
@@ -39,10 +45,17 @@ pub(crate) fn circles(graph: &Graph) -> Vec<Vec<String>> {
         if !others.contains(file) {
             continue;
         }
-        let mutual = others.iter().filter(|other| reached.get(*other).is_some_and(|back| back.contains(file)));
+        let mutual = others
+            .iter()
+            .filter(|other| reached.get(*other).is_some_and(|back| back.contains(file)));
         circles.insert(mutual.map(|other| (*other).clone()).collect());
     }
     circles.into_iter().collect()
+}
+
+/// Lists the circles, one on each line.
+pub(crate) fn list(circles: &[Vec<String>]) -> String {
+    circles.iter().map(|files| files.join(", ")).collect::<Vec<_>>().join("\n")
 }
 
 /// Every file that `file` depends on; itself only if a circle leads back.
@@ -79,7 +92,9 @@ fn module<'a>(path: &Path, source: &'a Source, files: &BTreeMap<Path, &Source>) 
                 let Some(absolute) = absolute(path, &segments, files, None) else { return };
                 match name.as_str() {
                     "*" => module.globs.push(absolute),
-                    _ => drop(module.imports.insert(name, absolute)),
+                    _ => {
+                        module.imports.insert(name, absolute);
+                    }
                 }
             });
             tokens = &rest[end..];
@@ -99,10 +114,14 @@ fn read_use(tree: &[TokenTree], prefix: &Path, add: &mut impl FnMut(Path, String
                 return add(segments, alias);
             }
             TokenTree::Ident(word) => segments.push(word.to_string()),
-            TokenTree::Punct(star) if star.as_char() == '*' => return add(segments, "*".to_owned()),
+            TokenTree::Punct(star) if star.as_char() == '*' => {
+                return add(segments, "*".to_owned());
+            }
             TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => {
                 let items = inner(group);
-                return items.split(|item| is_punct(item, ',')).for_each(|item| read_use(item, &segments, add));
+                return items
+                    .split(|item| is_punct(item, ','))
+                    .for_each(|item| read_use(item, &segments, add));
             }
             _ => (),
         }
@@ -145,7 +164,11 @@ fn absolute(
 }
 
 /// Every file that the module `path` uses an item of.
-fn edges(path: &Path, module: &Module<'_>, modules: &BTreeMap<Path, Module<'_>>) -> BTreeSet<String> {
+fn edges(
+    path: &Path,
+    module: &Module<'_>,
+    modules: &BTreeMap<Path, Module<'_>>,
+) -> BTreeSet<String> {
     let files: BTreeMap<Path, &Source> =
         modules.iter().map(|(path, module)| (path.clone(), module.source)).collect();
     let mut used: Vec<Path> = module.globs.clone();
@@ -160,7 +183,15 @@ fn edges(path: &Path, module: &Module<'_>, modules: &BTreeMap<Path, Module<'_>>)
     let imported = module.imports.iter().filter(|(name, _)| !reexported.contains(*name));
     used.extend(imported.map(|(_, path)| path.clone()));
     let targets = used.iter().filter_map(|path| target(path, modules, 0));
-    targets.filter(|file| *file != module.source.path).collect()
+    targets
+        .filter(|file| *file != module.source.path && !is_own_room(&module.source.path, file))
+        .collect()
+}
+
+/// Whether `target` is the `mod.rs` of a folder that `file` stands in. A room and its `mod.rs` are one: the types
+/// that all its files share stand there, and the files are used there.
+fn is_own_room(file: &str, target: &str) -> bool {
+    target.strip_suffix("mod.rs").is_some_and(|folder| file.starts_with(folder))
 }
 
 /// The file that defines what `path` leads to; none if that is a module as such.
@@ -175,7 +206,9 @@ fn target(path: &[String], modules: &BTreeMap<Path, Module<'_>>, depth: usize) -
     if let Some(original) = module.imports.get(name) {
         return target(&[original.as_slice(), rest].concat(), modules, depth + 1);
     }
-    let defines = |module: &Module<'_>| module.source.definitions().iter().any(|(_, defined)| defined == name);
+    let defines = |module: &Module<'_>| {
+        module.source.definitions().iter().any(|(_, defined)| defined == name)
+    };
     if !defines(module) {
         for glob in &module.globs {
             let through = [glob.as_slice(), &path[known..]].concat();
@@ -199,8 +232,11 @@ fn reexported(source: &Source) -> BTreeSet<String> {
             if !is(&level[at], "use") || !is_public(&level, at) {
                 continue;
             }
-            let item: Vec<_> = level[at + 1..].iter().take_while(|token| !is_punct(token, ';')).cloned().collect();
-            read_use(&item, &Path::new(), &mut |_, name| drop(names.insert(name)));
+            let item: Vec<_> =
+                level[at + 1..].iter().take_while(|token| !is_punct(token, ';')).cloned().collect();
+            read_use(&item, &Path::new(), &mut |_, name| {
+                names.insert(name);
+            });
         }
     }
     names
@@ -237,7 +273,9 @@ fn paths(level: &[TokenTree]) -> Vec<Path> {
         };
         let mut segments = vec![first.to_string()];
         at += 1;
-        while let [TokenTree::Punct(one), TokenTree::Punct(two), TokenTree::Ident(next), ..] = &level[at..] {
+        while let [TokenTree::Punct(one), TokenTree::Punct(two), TokenTree::Ident(next), ..] =
+            &level[at..]
+        {
             if one.as_char() != ':' || two.as_char() != ':' {
                 break;
             }
@@ -249,4 +287,23 @@ fn paths(level: &[TokenTree]) -> Vec<Path> {
         }
     }
     paths
+}
+
+#[test]
+fn files_that_import_each_other_are_found() {
+    let graph_of = |files: &[(&str, &str)]| {
+        let sources: Vec<_> = files.iter().map(|(path, text)| Source::of(path, text)).collect();
+        graph(&sources)
+    };
+    let found = |files: &[(&str, &str)]| circles(&graph_of(files)).len();
+    let room = ("src/a/mod.rs", "mod x; mod y; pub use x::X; pub use y::Y; struct Shared;");
+    let x = ("src/a/x.rs", "use super::{Shared, Y}; struct X;");
+    // A re-export is followed to the file that defines the item.
+    assert_eq!(found(&[room, x, ("src/a/y.rs", "use crate::a::X; struct Y;")]), 1);
+    assert_eq!(found(&[room, x, ("src/a/y.rs", "struct Y; fn f() { super::x::g() }")]), 1);
+    assert_eq!(found(&[room, x, ("src/a/y.rs", "use crate::a; struct Y; fn f(_: a::X) {}")]), 1);
+    // The items of the own `mod.rs` are those of the room, and unit tests are no part of it.
+    assert_eq!(found(&[room, x, ("src/a/y.rs", "use super::Shared; struct Y;")]), 0);
+    let tested = "struct Y; #[cfg(test)] mod tests { use crate::a::X; }";
+    assert_eq!(found(&[room, x, ("src/a/y.rs", tested)]), 0);
 }

@@ -1,6 +1,6 @@
 //! A Rust file as the checks see it: its tokens, without comments, texts and unit tests.
 
-use std::{collections::BTreeSet, fs, path::Path, str::FromStr as _};
+use std::{collections::BTreeSet, fs, ops::RangeInclusive, path::Path, str::FromStr as _};
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 
@@ -10,15 +10,22 @@ pub(crate) struct Source {
     pub(crate) path: String,
     /// What the compiler sees of it outside of tests.
     pub(crate) tokens: Vec<TokenTree>,
+    /// Everything, unit tests included.
+    pub(crate) all_tokens: Vec<TokenTree>,
     /// Lines, those of its unit tests left out.
     pub(crate) lines: usize,
+    /// The lines of its unit tests, counted from 1.
+    pub(crate) test_lines: Vec<RangeInclusive<usize>>,
 }
 
 impl Source {
     pub(crate) fn of(path: &str, text: &str) -> Self {
         let tokens = TokenStream::from_str(text).unwrap_or_else(|e| panic!("{path}: {e}"));
+        let all_tokens: Vec<_> = tokens.clone().into_iter().collect();
         let (tokens, test_lines) = without_tests(tokens);
-        Self { path: path.to_owned(), tokens, lines: text.lines().count() - test_lines }
+        let tested: usize = test_lines.iter().map(|lines| lines.end() - lines.start() + 1).sum();
+        let lines = text.lines().count() - tested;
+        Self { path: path.to_owned(), tokens, all_tokens, lines, test_lines }
     }
 
     /// Every `.rs` file below `dir`.
@@ -47,14 +54,12 @@ impl Source {
 
     /// Every stretch of tokens in which one may follow another: the file's, and that of each group.
     pub(crate) fn levels(&self) -> Vec<Vec<TokenTree>> {
-        let mut levels = vec![self.tokens.clone()];
-        let mut next = 0;
-        while let Some(level) = levels.get(next) {
-            let groups: Vec<Vec<TokenTree>> = level.iter().filter_map(group).map(inner).collect();
-            levels.extend(groups);
-            next += 1;
-        }
-        levels
+        levels(self.tokens.clone())
+    }
+
+    /// The same with unit tests.
+    pub(crate) fn levels_with_tests(&self) -> Vec<Vec<TokenTree>> {
+        levels(self.all_tokens.clone())
     }
 
     /// Whether a path `a::b` ends in one of `names`, alone or in a group: `env::var`,
@@ -134,6 +139,17 @@ impl Source {
     }
 }
 
+fn levels(tokens: Vec<TokenTree>) -> Vec<Vec<TokenTree>> {
+    let mut levels = vec![tokens];
+    let mut next = 0;
+    while let Some(level) = levels.get(next) {
+        let groups: Vec<Vec<TokenTree>> = level.iter().filter_map(group).map(inner).collect();
+        levels.extend(groups);
+        next += 1;
+    }
+    levels
+}
+
 /// Every file below `dir`, sorted.
 pub(crate) fn files(dir: &Path) -> Vec<String> {
     let mut found = Vec::new();
@@ -150,9 +166,10 @@ pub(crate) fn files(dir: &Path) -> Vec<String> {
     found
 }
 
-/// The tokens without what stands under `#[cfg(test)]`, and how many lines that had.
-fn without_tests(tokens: TokenStream) -> (Vec<TokenTree>, usize) {
-    let (mut kept, mut lines) = (Vec::new(), 0);
+/// The tokens without the items under `#[cfg(test)]`, and the lines of those.
+fn without_tests(tokens: TokenStream) -> (Vec<TokenTree>, Vec<RangeInclusive<usize>>) {
+    let mut kept = Vec::new();
+    let mut lines = Vec::new();
     let mut tokens = tokens.into_iter().peekable();
     while let Some(token) = tokens.next() {
         let test = is_punct(&token, '#')
@@ -164,7 +181,7 @@ fn without_tests(tokens: TokenStream) -> (Vec<TokenTree>, usize) {
         for skipped in tokens.by_ref() {
             let body = group(&skipped).filter(|it| it.delimiter() == Delimiter::Brace);
             if body.is_some() || is_punct(&skipped, ';') {
-                lines += skipped.span().end().line - token.span().start().line + 1;
+                lines.push(token.span().start().line..=skipped.span().end().line);
                 break;
             }
         }
@@ -197,14 +214,14 @@ fn group(token: &TokenTree) -> Option<&Group> {
     }
 }
 
-fn inner(group: &Group) -> Vec<TokenTree> {
+pub(crate) fn inner(group: &Group) -> Vec<TokenTree> {
     group.stream().into_iter().collect()
 }
 
-fn is(token: &TokenTree, word: &str) -> bool {
+pub(crate) fn is(token: &TokenTree, word: &str) -> bool {
     matches!(token, TokenTree::Ident(ident) if ident == word)
 }
 
-fn is_punct(token: &TokenTree, mark: char) -> bool {
+pub(crate) fn is_punct(token: &TokenTree, mark: char) -> bool {
     matches!(token, TokenTree::Punct(punct) if punct.as_char() == mark)
 }

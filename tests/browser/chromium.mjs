@@ -1,12 +1,11 @@
-// A page in the system's Chromium. What the page says on its console is passed on, and a picture of it is kept when a
-// script fails.
+// A page in the system's Chromium. Console messages are printed, and a failure leaves a screenshot.
 import { mkdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { chromium } from 'playwright-core';
 
-const { CHROMIUM, PICTURES } = process.env;
+const { CHROMIUM, SCREENSHOTS } = process.env;
 
-/** Runs `script` with a page of its own, made with `options`; one that fails ends the process. */
+/** Runs `script` with a new page. `options` are those of Playwright's `newPage`. Exits with status 1 after a failure. */
 export async function withPage(script, options) {
   const browser = await chromium.launch({
     executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'],
@@ -15,16 +14,16 @@ export async function withPage(script, options) {
   page.setDefaultTimeout(20_000);
   page.on('console', (message) => console.log(`${message.type()}: ${message.text()}`));
   page.on('pageerror', (error) => console.log(`error: ${error.stack}`));
-  let failed = false;
+  let hasFailed = false;
   try {
     await script(page);
   } catch (error) {
-    failed = true;
+    hasFailed = true;
     console.log(error);
-    await mkdir(PICTURES, { recursive: true });
-    const path = join(PICTURES, `${basename(process.argv[1], '.mjs')}.png`);
-    await page.screenshot({ path }).then(() => console.log(`a picture of it: ${path}`), console.log);
+    await mkdir(SCREENSHOTS, { recursive: true });
+    const path = join(SCREENSHOTS, `${basename(process.argv[1], '.mjs')}.png`);
+    await page.screenshot({ path }).then(() => console.log(`screenshot: ${path}`), console.log);
   }
   await browser.close();
-  if (failed) process.exit(1);
+  if (hasFailed) process.exit(1);
 }

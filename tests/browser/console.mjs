@@ -1,4 +1,4 @@
-// A console page for a journey: signed in, watched for what it must never do, and held to WCAG by axe.
+// Support for journeys: a watched page of the console, requests to the API, checks for accessibility.
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -6,7 +6,7 @@ import { withPage } from './chromium.mjs';
 
 export const { BASE, ADMIN, OTHER, EXPIRED, USER } = process.env;
 
-/** Asks the API as `token`'s bearer; the answer's JSON. Anything but success is a failure of the script. */
+/** Sends an API request with `token` and returns the JSON of the response. Fails unless the status is a success. */
 export async function api(method, path, body, token = OTHER) {
   const headers = { Authorization: `Bearer ${token}` };
   if (body) headers['Content-Type'] = 'application/json';
@@ -16,37 +16,37 @@ export async function api(method, path, body, token = OTHER) {
   return text && JSON.parse(text);
 }
 
-/** Changes `values` (by key) as the other administrator. */
-export async function change(values, reason = 'somebody else was here') {
+/** Changes settings as the other administrator. `values` maps keys to values. */
+export async function change(values, reason = 'changed by somebody else') {
   const changes = await Promise.all(Object.entries(values).map(async ([key, value]) => {
-    const { version } = await api('GET', `/admin/global-settings/${key}`);
+    const { version } = await setting(key);
     return { key, value, version };
   }));
   return api('PATCH', '/admin/global-settings', { reason, changes });
 }
 
-/** What a setting is now. */
+/** Reads a setting. */
 export const setting = (key) => api('GET', `/admin/global-settings/${key}`);
 
-/** Runs `script(page, watch)` in a page that must break no policy, ask no other host and fail in no script. */
+/** Runs `script(page)`. Fails on a script error, a violation of the content security policy, or a request to another host. */
 export const journey = (script, options) => withPage(async (page) => {
-  const wrong = [];
-  page.on('pageerror', (error) => wrong.push(`a script failed: ${error.stack}`));
+  const violations = [];
+  page.on('pageerror', (error) => violations.push(`script error: ${error.stack}`));
   page.on('console', (message) => {
-    if (/content security policy|trusted ?type/i.test(message.text())) wrong.push(message.text());
+    if (/content security policy|trusted ?type/i.test(message.text())) violations.push(message.text());
   });
   page.on('request', (request) => {
     const url = new URL(request.url());
-    if (url.origin !== new URL(BASE).origin && !['blob:', 'data:'].includes(url.protocol)) wrong.push(`asked ${url.origin}`);
+    if (url.origin !== new URL(BASE).origin && !['blob:', 'data:'].includes(url.protocol)) violations.push(`request to ${url.origin}`);
   });
   await page.addInitScript(() => {
     addEventListener('securitypolicyviolation', (event) => console.error(`content security policy: ${event.violatedDirective} ${event.blockedURI}`));
   });
   await script(page);
-  assert.deepEqual(wrong, []);
+  assert.deepEqual(violations, []);
 }, options);
 
-/** Opens the console at `hash`, signed in by the start-up link's way. */
+/** Opens the console with a sign-in link, and then the page `hash`. */
 export async function enter(page, hash = '#/settings', token = ADMIN) {
   await page.goto(`${BASE}/admin/#token=${token}`);
   await page.getByRole('heading', { level: 1, name: 'Settings' }).waitFor();
@@ -54,38 +54,44 @@ export async function enter(page, hash = '#/settings', token = ADMIN) {
   if (hash !== '#/settings') await visit(page, hash);
 }
 
-/** Goes to another page of the console, and waits until it is there. */
+/** Opens another page of the console, and waits until the page is shown. */
 export async function visit(page, hash) {
-  const before = await page.locator('main > .page').elementHandle();
-  await page.evaluate((to) => {
-    if (location.hash === to) dispatchEvent(new HashChangeEvent('hashchange'));
-    else location.hash = to;
+  const previousPage = await page.locator('main > .page').elementHandle();
+  await page.evaluate((newHash) => {
+    if (location.hash === newHash) dispatchEvent(new HashChangeEvent('hashchange'));
+    else location.hash = newHash;
   }, hash);
-  await page.waitForFunction((old) => document.querySelector('main > .page') && document.querySelector('main > .page') !== old, before);
+  await page.waitForFunction((previous) => {
+    const current = document.querySelector('main > .page');
+    return current && current !== previous;
+  }, previousPage);
 }
 
-/** The row of a setting. */
+/** Returns the table row of a setting. */
 export const row = (page, key) => page.locator(`tr[data-key="${key}"]`);
 
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
-/** Holds what is on the page to WCAG 2.2 AA; returns what is serious, and how many faults there are in all. */
-export async function accessible(page, where) {
+/** Checks the page for WCAG 2.2 AA with axe. Returns the serious violations, and the number of all violations. */
+export async function accessible(page, view) {
   await page.evaluate(axe);
   const { violations } = await page.evaluate(() => window.axe.run(document, {
     runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
   }));
-  const told = violations.map((it) => `${it.impact} ${it.id}: ${it.help}\n  ${it.nodes.slice(0, 4).map((node) => `${node.target} ${node.failureSummary}`).join('\n  ')}`);
-  if (told.length) console.log(`${where}:\n${told.join('\n')}`);
-  const serious = violations.filter((it) => ['serious', 'critical'].includes(it.impact)).map((it) => `${where}: ${it.id}`);
-  return { serious, total: told.length };
+  const describe = ({ impact, id, help, nodes }) => {
+    const examples = nodes.slice(0, 4).map((node) => `${node.target} ${node.failureSummary}`);
+    return `${impact} ${id}: ${help}\n  ${examples.join('\n  ')}`;
+  };
+  if (violations.length > 0) console.log(`${view}:\n${violations.map(describe).join('\n')}`);
+  const serious = violations.filter(({ impact }) => ['serious', 'critical'].includes(impact)).map(({ id }) => `${view}: ${id}`);
+  return { serious, total: violations.length };
 }
 
 /** Presses Tab until `locator` has the focus. */
-export async function tabTo(page, locator, key = 'Tab', most = 150) {
-  for (let i = 0; i < most; i++) {
-    if (await locator.evaluate((it) => it === document.activeElement, null, { timeout: 5000 })) return;
+export async function tabTo(page, locator, key = 'Tab', limit = 150) {
+  for (let presses = 0; presses < limit; presses++) {
+    if (await locator.evaluate((element) => element === document.activeElement, null, { timeout: 5000 })) return;
     await page.keyboard.press(key);
   }
-  assert.fail(`${most} times ${key} did not reach ${locator}`);
+  assert.fail(`${locator} has no focus after pressing ${key} ${limit} times`);
 }

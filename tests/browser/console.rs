@@ -1,4 +1,4 @@
-//! The console as its users meet it: each journey a script of its own, against the real program.
+//! Journeys through the console: each test runs a script in Chromium against the compiled binary.
 
 use chrono::TimeDelta;
 
@@ -9,17 +9,17 @@ use crate::{
     support::{SECRET, TestApp, admin, auth, binary::Home, by_hand, server::variable, user},
 };
 
-/// A token that was good an hour ago.
+/// Returns a token that expired an hour ago.
 fn expired(sub: &str) -> String {
     let role = Some(brune::http::SUPER_ADMIN.to_owned());
     let grant = Grant { sub: sub.to_owned(), role, ..Grant::default() };
-    let then = Clock::system().now() - TimeDelta::hours(2);
-    brune::http::issue(&auth(), &grant, then, TimeDelta::hours(1)).unwrap()
+    let issued_at = Clock::system().now() - TimeDelta::hours(2);
+    brune::http::issue(&auth(), &grant, issued_at, TimeDelta::hours(1)).unwrap()
 }
 
-/// Runs `script` against a service over `app`'s database, with Ada's and Ben's tokens, in a `way` it knows; returns what
-/// it said.
-async fn travel(app: &TestApp, catalog: Option<&str>, script: &str, way: &str) -> String {
+/// Runs `script` against a service with `app`'s database, with the tokens of two administrators. `mode` is an argument of
+/// the script. Returns its output.
+async fn travel(app: &TestApp, catalog: Option<&str>, script: &str, mode: &str) -> String {
     let home = Home::on(&app.db).with("JWT_SECRET", SECRET);
     let home = match catalog.map(|text| home.write("catalog.toml", text)) {
         Some(path) => home.with("BRUNE_CATALOG", &path.display().to_string()),
@@ -27,8 +27,8 @@ async fn travel(app: &TestApp, catalog: Option<&str>, script: &str, way: &str) -
     };
     let service = home.serve();
     let base = format!("http://{}", service.address());
-    // A name may hold what a value may not.
-    let other = if way == "hostile" { "<b class=pwned>ben</b>" } else { "ben" };
+    // Names may contain markup, although values may not.
+    let other = if mode == "hostile" { "<b class=pwned>ben</b>" } else { "ben" };
     let (ada, ben, user, expired) = (admin("ada"), admin(other), user("ana"), expired("ada"));
     let shots = variable("SHOTS").unwrap_or_default();
     let variables = [
@@ -38,7 +38,7 @@ async fn travel(app: &TestApp, catalog: Option<&str>, script: &str, way: &str) -
         ("USER", &user),
         ("EXPIRED", &expired),
         ("SHOTS", &shots),
-        ("WAY", way),
+        ("MODE", mode),
         ("NO_PROXY", "127.0.0.1,localhost"),
     ];
     run(&scripts(), script, &variables).await
@@ -56,18 +56,18 @@ macro_rules! journeys {
 }
 
 journeys! {
-    signing_in_takes_a_sound_token_and_keeps_it_from_scripts: "journey_sign_in.mjs",
-    settings_are_edited_reviewed_saved_and_taken_back: "journey_edit.mjs",
-    two_browsers_that_change_the_same_lose_nothing: "journey_conflict.mjs",
-    signing_in_again_keeps_the_draft: "journey_expired.mjs",
-    what_was_is_restored_from_the_history: "journey_restore.mjs",
-    a_document_is_imported_conflict_by_conflict: "journey_transfer.mjs",
-    sessions_and_the_fleet_are_looked_after: "journey_sessions.mjs",
-    everything_is_done_without_a_mouse: "journey_keyboard.mjs",
+    sign_in_accepts_a_valid_token_and_hides_the_token_from_scripts: "journey_sign_in.mjs",
+    settings_are_edited_reviewed_saved_and_reverted: "journey_edit.mjs",
+    conflicting_changes_of_two_browsers_are_resolved_without_loss: "journey_conflict.mjs",
+    an_expired_token_keeps_the_draft: "journey_expired.mjs",
+    earlier_values_are_restored_from_the_history: "journey_restore.mjs",
+    a_document_is_imported_with_conflicts_resolved_one_by_one: "journey_transfer.mjs",
+    sessions_are_ended_and_the_audit_chain_is_verified: "journey_sessions.mjs",
+    the_console_works_with_the_keyboard_alone: "journey_keyboard.mjs",
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_left_of_secrets_is_cleaned_up_and_never_shown() {
+async fn secrets_of_an_older_release_are_deleted_and_never_shown() {
     let app = TestApp::new().await;
     for key in ["JWT_SECRET", "OPENAI_API_KEY"] {
         let value = format!("residue-of-old-{key}-that-is-long-enough");
@@ -83,45 +83,52 @@ async fn a_catalog_without_sessions_has_no_page_and_no_word_of_them() {
     travel(&app, Some(catalog), "journey_no_sessions.mjs", "").await;
 }
 
-async fn every_page(way: &str) {
-    let said = travel(&TestApp::new().await, None, "pages.mjs", way).await;
-    let told = said.lines().find(|it| it.contains("none serious"));
-    println!("{}", told.unwrap_or_else(|| panic!("{said}")));
+async fn every_page(mode: &str) {
+    let output = travel(&TestApp::new().await, None, "pages.mjs", mode).await;
+    let summary = output.lines().find(|line| line.contains("none serious"));
+    println!("{}", summary.unwrap_or_else(|| panic!("{output}")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_page_can_be_used_in_light() {
+async fn every_page_is_accessible_in_light_mode() {
     every_page("light").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_page_can_be_used_in_the_dark() {
+async fn every_page_is_accessible_in_dark_mode() {
     every_page("dark").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_page_can_be_used_on_a_narrow_screen() {
+async fn every_page_is_accessible_on_a_narrow_screen() {
     every_page("narrow").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_settings_page_says_how_soon_it_can_be_used() {
+async fn the_settings_page_is_measured_until_interactive() {
     for settings in [9, 2_000] {
-        let catalog = (9 < settings).then(|| catalog_of(settings));
+        let catalog = (settings > 9).then(|| catalog_of(settings));
         let app = match &catalog {
             Some(text) => TestApp::of(text).await,
             None => TestApp::new().await,
         };
-        let said = travel(&app, catalog.as_deref(), "speed.mjs", "").await;
-        let told = said.lines().find(|it| it.contains("interactive after"));
-        let told = told.unwrap_or_else(|| panic!("{said}"));
-        assert!(told.starts_with(&format!("{settings} settings")), "{told}");
-        println!("{told}");
+        let output = travel(&app, catalog.as_deref(), "speed.mjs", "").await;
+        let figures = output.lines().find(|line| line.contains("interactive after"));
+        let figures = figures.unwrap_or_else(|| panic!("{output}"));
+        assert!(figures.starts_with(&format!("{settings} settings")), "{figures}");
+        println!("{figures}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_people_write_is_text_on_every_page() {
+async fn a_first_visit_transfers_less_than_90_kb_and_a_repeat_visit_no_file() {
+    let output = travel(&TestApp::new().await, None, "bytes.mjs", "").await;
+    let figures = output.lines().find(|line| line.starts_with("first visit"));
+    println!("{}", figures.unwrap_or_else(|| panic!("{output}")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn user_input_is_shown_as_text_on_every_page() {
     let catalog = r#"
         catalog = "hostile"
         description = "Texts and lists that may hold anything."
@@ -151,18 +158,19 @@ async fn what_people_write_is_text_on_every_page() {
     travel(&TestApp::new().await, None, "hostile.mjs", "hostile").await;
 }
 
-/// A catalog of that many settings, of all types, in twenty categories.
-fn catalog_of(settings: usize) -> String {
+/// Returns a catalog of `count` settings of all types, in twenty categories.
+fn catalog_of(count: usize) -> String {
     let kinds = ["number", "string", "boolean", "string_array"];
     let defaults = ["30", "\"a text of some length\"", "true", "[\"one\", \"two\"]"];
     let setting = |i: usize| {
-        let (kind, default) = (kinds[i % 4], defaults[i % 4]);
+        let kind = kinds[i % 4];
+        let default = defaults[i % 4];
         format!(
             "[[setting]]\nkey = \"MANY_SETTING_{i:04}\"\ncategory = \"category_{:02}\"\ntype = \"{kind}\"\n\
              default = {default}\napplies = \"hot\"\ndescription = \"What setting {i} does, in a sentence of some length.\"\n",
             i % 20
         )
     };
-    let head = "catalog = \"many\"\ndescription = \"Many settings.\"\n".to_owned();
-    (0..settings).map(setting).fold(head, |all, one| all + &one)
+    let header = "catalog = \"many\"\ndescription = \"Many settings.\"\n".to_owned();
+    (0..count).map(setting).fold(header, |catalog, table| catalog + &table)
 }

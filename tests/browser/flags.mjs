@@ -1,4 +1,4 @@
-// A page that reads from one instance shows what is changed through another.
+// A page that reads flags from an instance shows changes that are saved through another instance.
 import assert from 'node:assert/strict';
 import { withPage } from './chromium.mjs';
 
@@ -15,41 +15,41 @@ async function change(value, version) {
 }
 
 await withPage(async (page) => {
-  const asked = [];
+  const requests = [];
   page.on('response', (response) => {
     const url = new URL(response.url());
     const method = response.request().method();
-    // A preflight is no reading.
-    if (url.origin === READ && method !== 'OPTIONS') asked.push({ method, url, status: response.status() });
+    // Preflight requests do not count.
+    if (url.origin === READ && method !== 'OPTIONS') requests.push({ method, url, status: response.status() });
   });
-  const shows = async (id, text) => {
-    await page.waitForFunction(([id, text]) => document.getElementById(id).textContent === text, [id, text]);
+  const waitForText = async (id, text) => {
+    await page.waitForFunction(([elementId, expected]) => document.getElementById(elementId).textContent === expected, [id, text]);
   };
   await page.goto(PAGE);
   await page.evaluate(([read, user]) => window.start(read, user), [READ, USER]);
-  await shows('minutes', '30');
-  const took = [];
+  await waitForText('minutes', '30');
+  const durations = [];
   for (let version = 1; version <= 5; version++) {
     await change(40 + version, version);
-    const began = performance.now();
-    await shows('minutes', String(40 + version));
-    took.push(Math.round(performance.now() - began));
+    const start = performance.now();
+    await waitForText('minutes', String(40 + version));
+    durations.push(Math.round(performance.now() - start));
   }
-  await shows('changes', '5');
-  console.log(`shown after ${took} ms`);
-  const [first, ...rest] = asked.filter(({ url }) => url.pathname === '/ofrep/v1/evaluate/flags');
+  await waitForText('changes', '5');
+  console.log(`shown after ${durations} ms`);
+  const [first, ...rest] = requests.filter(({ url }) => url.pathname === '/ofrep/v1/evaluate/flags');
   assert.equal(first.url.search, '');
-  // Each reading was asked for by an event, and none by a timer.
-  assert.ok(rest.length >= 5, `${rest.length} readings for 5 changes`);
+  // Each request was caused by an event, and none by a timer.
+  assert.ok(rest.length >= 5, `${rest.length} requests for 5 changes`);
   for (const { url } of rest) assert.match(url.search, /^\?flagConfigEtag=%22r\d+-[0-9a-f]{8}%22&/);
-  const streams = asked.filter(({ url }) => url.pathname === '/ofrep/v1/events');
+  const streams = requests.filter(({ url }) => url.pathname === '/ofrep/v1/events');
   assert.deepEqual(streams.map(({ method, status }) => [method, status]), [['GET', 200]]);
 
-  // The same page from an origin that is not named is told nothing.
-  const before = asked.length;
+  // A page from an origin that is not allowed receives nothing.
+  const requestCount = requests.length;
   await page.goto(STRANGER);
-  const refused = page.evaluate(([read, user]) => window.start(read, user), [READ, USER]);
-  await assert.rejects(refused);
+  const rejection = page.evaluate(([read, user]) => window.start(read, user), [READ, USER]);
+  await assert.rejects(rejection);
   assert.equal(await page.locator('#minutes').textContent(), '');
-  assert.equal(asked.length, before);
+  assert.equal(requests.length, requestCount);
 });

@@ -1,4 +1,4 @@
-// A page that shows a setting, as the documentation says that one is written.
+// A page that shows a setting, written as in the documentation.
 import { OpenFeature, ProviderEvents } from '@openfeature/web-sdk';
 import { OFREPWebProvider } from '@openfeature/ofrep-web-provider';
 

@@ -1,4 +1,4 @@
-//! A page that reads settings with the `OpenFeature` client for browsers.
+//! A page that reads settings with the `OpenFeature` client for browsers, from another origin.
 
 use std::{fs, net::SocketAddr};
 
@@ -11,7 +11,7 @@ use crate::{
     support::{TestApp, binary::Home},
 };
 
-/// Serves `page` with its `script`, from an origin of its own.
+/// Serves `page` and its `script` from a separate origin.
 async fn serve(page: String, script: String) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -23,7 +23,7 @@ async fn serve(page: String, script: String) -> SocketAddr {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_that_reads_from_one_instance_shows_what_is_changed_through_another() {
+async fn a_page_shows_changes_that_are_saved_through_another_instance() {
     let dir = scripts();
     let text = |name: &str| fs::read_to_string(dir.join(name)).unwrap();
     let port = serve(text("flags.html"), text("flags.page.js")).await.port();
@@ -31,7 +31,7 @@ async fn a_page_that_reads_from_one_instance_shows_what_is_changed_through_anoth
     let app = TestApp::new().await;
     let home = || {
         let home = Home::on(&app.db).with("BRUNE_CORS_ORIGINS", &page);
-        // So seldom that the timer explains nothing.
+        // An interval longer than the test: only notifications can deliver the change.
         home.with("BRUNE_RELOAD_POLL_MS", "60000")
     };
     let homes = [home(), home()];
@@ -46,6 +46,6 @@ async fn a_page_that_reads_from_one_instance_shows_what_is_changed_through_anoth
         ("USER", &read.token),
         ("NO_PROXY", "127.0.0.1,localhost"),
     ];
-    let said = run(&dir, "flags.mjs", &variables).await;
-    assert!(said.contains("shown after"), "{said}");
+    let output = run(&dir, "flags.mjs", &variables).await;
+    assert!(output.contains("shown after"), "{output}");
 }

@@ -1,4 +1,4 @@
-// Two browsers change the same settings: nothing is lost, and each setting is decided by itself.
+// Two browsers change the same settings: no change is lost, and each conflict is resolved by itself.
 import assert from 'node:assert/strict';
 import { OTHER, enter, journey, row, setting, api } from './console.mjs';
 
@@ -6,11 +6,17 @@ const edit = async (page, name, value) => {
   await page.getByRole('button', { name: `Edit ${name}`, exact: true }).click();
   await page.getByRole('spinbutton', { name, exact: true }).fill(String(value));
 };
+const addLevel = async (page, level) => {
+  await page.getByRole('button', { name: 'Edit Eligibility allowed levels' }).click();
+  await page.getByRole('combobox', { name: 'Eligibility allowed levels' }).fill(level);
+  await page.keyboard.press('Enter');
+};
 const save = async (page, reason) => {
   await page.getByRole('button', { name: 'Review and save' }).click();
-  await page.getByLabel('Why?').fill(reason);
+  await page.getByLabel('Reason').fill(reason);
   await page.keyboard.press('Control+Enter');
 };
+const valueOf = async (key) => (await setting(key)).value;
 
 await journey(async (page) => {
   await enter(page);
@@ -19,60 +25,57 @@ await journey(async (page) => {
   await edit(page, 'Cooldown minutes', 45);
   await edit(page, 'Session max minutes', 20);
   await edit(page, 'Max sessions per day', 5);
-  await page.getByRole('button', { name: 'Edit Eligibility allowed levels' }).click();
-  await page.getByRole('combobox', { name: 'Eligibility allowed levels' }).fill('b1');
-  await page.keyboard.press('Enter');
+  await addLevel(page, 'b1');
 
-  // The other is faster with two of them, and wants a third the same.
+  // The other user saves first: two different values, and one equal value.
   await edit(other, 'Cooldown minutes', 60);
   await edit(other, 'Max sessions per day', 5);
-  await other.getByRole('button', { name: 'Edit Eligibility allowed levels' }).click();
-  await other.getByRole('combobox', { name: 'Eligibility allowed levels' }).fill('c1');
-  await other.keyboard.press('Enter');
+  await addLevel(other, 'c1');
   await save(other, 'longer evenings');
   await other.getByText('Saved 3 changes').first().waitFor();
 
-  // It is told where it happens, and the draft stands.
+  // The conflicts are shown at the settings, and the draft is kept.
   await page.getByText('ben changed 3 settings').waitFor();
-  const bar = page.getByRole('region', { name: 'Changes that are not saved' });
-  await bar.getByText('2 changed by somebody else').waitFor();
-  await bar.getByText('3 changes').waitFor();
-  await row(page, 'BRUNE_COOLDOWN_MINUTES').getByText('ben made it 60').waitFor();
+  const bar = page.getByRole('region', { name: 'Unsaved changes' });
+  await bar.getByText('2 conflicts').waitFor();
+  await bar.getByText('3 unsaved changes').waitFor();
+  await row(page, 'BRUNE_COOLDOWN_MINUTES').getByText('ben changed the value to 60').waitFor();
   assert.equal(await page.getByRole('spinbutton', { name: 'Cooldown minutes' }).inputValue(), '45');
 
   await bar.getByRole('button', { name: 'Review and save' }).click();
   const dialog = page.getByRole('dialog');
   const cooldown = dialog.getByRole('group', { name: 'Cooldown minutes' });
-  for (const side of ['Before', 'Keep theirs', 'Take yours']) await cooldown.getByText(side).waitFor();
-  await dialog.getByRole('button', { name: 'Go on with these' }).click();
-  await dialog.getByText('Choose what Cooldown minutes is to be').waitFor();
+  const levels = dialog.getByRole('group', { name: 'Eligibility allowed levels' });
+  for (const title of ['Original', 'Keep theirs', 'Keep mine']) await cooldown.getByText(title).waitFor();
+  await dialog.getByRole('button', { name: 'Continue' }).click();
+  await dialog.getByText('Choose a value for Cooldown minutes').waitFor();
   await cooldown.getByRole('radio', { name: 'Keep theirs' }).check();
-  await dialog.getByRole('group', { name: 'Eligibility allowed levels' }).getByRole('radio', { name: 'Take both' }).check();
-  await dialog.getByRole('button', { name: 'Go on with these' }).click();
-  await dialog.getByLabel('Why?').fill('both of us');
+  await levels.getByRole('radio', { name: 'Merge both' }).check();
+  await dialog.getByRole('button', { name: 'Continue' }).click();
+  await dialog.getByLabel('Reason').fill('both of us');
   await page.keyboard.press('Control+Enter');
   await page.getByText('Saved 2 changes as revision 3').first().waitFor();
-  const now = async (key) => (await setting(key)).value;
-  assert.equal(await now('BRUNE_COOLDOWN_MINUTES'), 60);
-  assert.equal(await now('BRUNE_SESSION_MAX_MINUTES'), 20);
-  assert.deepEqual(await now('BRUNE_ELIGIBILITY_ALLOWED_LEVELS'), ['c1', 'b1']);
+  assert.equal(await valueOf('BRUNE_COOLDOWN_MINUTES'), 60);
+  assert.equal(await valueOf('BRUNE_SESSION_MAX_MINUTES'), 20);
+  assert.deepEqual(await valueOf('BRUNE_ELIGIBILITY_ALLOWED_LEVELS'), ['c1', 'b1']);
 
-  // Faster than the news: the refusal itself leads to the same choice, and no lost update.
+  // A change between the live update and the request: the 409 leads to the same resolution.
   await edit(page, 'Cooldown minutes', 70);
   await page.getByRole('button', { name: 'Review and save' }).click();
-  await dialog.getByLabel('Why?').fill('seventy');
-  let between = false;
+  await dialog.getByLabel('Reason').fill('seventy');
+  let hasChanged = false;
   await page.route('**/admin/global-settings', async (route) => {
-    if (between || route.request().method() !== 'PATCH') return route.continue();
-    between = true;
+    if (hasChanged || route.request().method() !== 'PATCH') return route.continue();
+    hasChanged = true;
     await api('PATCH', '/admin/global-settings', { reason: 'in between', changes: [{ key: 'BRUNE_COOLDOWN_MINUTES', value: 80, version: 2 }] });
     return route.continue();
   });
   await page.keyboard.press('Control+Enter');
-  await cooldown.getByRole('radio', { name: 'Take yours' }).check();
-  await dialog.getByRole('button', { name: 'Go on with these' }).click();
+  await cooldown.getByRole('radio', { name: 'Keep mine' }).check();
+  await dialog.getByRole('button', { name: 'Continue' }).click();
   await page.keyboard.press('Control+Enter');
   await dialog.waitFor({ state: 'detached' });
-  assert.deepEqual([await now('BRUNE_COOLDOWN_MINUTES'), (await setting('BRUNE_COOLDOWN_MINUTES')).version], [70, 4]);
+  const { value, version } = await setting('BRUNE_COOLDOWN_MINUTES');
+  assert.deepEqual({ value, version }, { value: 70, version: 4 });
   await other.close();
 });

@@ -1,49 +1,49 @@
-// A token expires under somebody's hands, or an answer is lost: they go on where they were, and nothing happens twice.
+// A token expires while the user edits, or a response is lost: the draft is kept, and a retry saves the change only once.
 import assert from 'node:assert/strict';
 import { ADMIN, BASE, EXPIRED, enter, journey, row, setting } from './console.mjs';
 
 await journey(async (page) => {
   await enter(page);
-  const draw = row(page, 'BRUNE_COOLDOWN_MINUTES');
-  await draw.getByRole('button', { name: 'Edit Cooldown minutes' }).click();
+  const cooldown = row(page, 'BRUNE_COOLDOWN_MINUTES');
+  await cooldown.getByRole('button', { name: 'Edit Cooldown minutes' }).click();
   await page.getByRole('spinbutton', { name: 'Cooldown minutes' }).fill('45');
   await page.getByRole('button', { name: 'Review and save' }).click();
-  await page.getByLabel('Why?').fill('calmer evenings');
+  await page.getByLabel('Reason').fill('calmer evenings');
 
   const [cookie] = await page.context().cookies(`${BASE}/admin/`);
   await page.context().addCookies([{ ...cookie, value: EXPIRED }]);
   await page.keyboard.press('Control+Enter');
-  const again = page.getByRole('dialog', { name: 'Sign in again' });
-  await again.waitFor();
+  const signIn = page.getByRole('dialog', { name: 'Sign in again' });
+  await signIn.waitFor();
   assert.equal((await setting('BRUNE_COOLDOWN_MINUTES')).value, 30);
-  // There is no way around it, and nothing behind it is lost.
+  // The dialog cannot be closed without signing in.
   await page.keyboard.press('Escape');
-  await again.getByLabel('Token').fill('nonsense');
-  await again.getByRole('button', { name: 'Sign in' }).click();
-  await again.getByText('This token is not accepted').waitFor();
-  await again.getByLabel('Token').fill(ADMIN);
-  await again.getByRole('button', { name: 'Sign in' }).click();
+  await signIn.getByLabel('Token').fill('nonsense');
+  await signIn.getByRole('button', { name: 'Sign in' }).click();
+  await signIn.getByText('Invalid token').waitFor();
+  await signIn.getByLabel('Token').fill(ADMIN);
+  await signIn.getByRole('button', { name: 'Sign in' }).click();
   await page.getByText('Saved 1 change as revision 2').first().waitFor();
   assert.equal((await setting('BRUNE_COOLDOWN_MINUTES')).value, 45);
 
-  // An answer is lost on its way: the same once more is the same change, and not a conflict with itself.
-  // The stream, which would tell of it, is away as well.
+  // The response is lost after the change was saved: the retry is not a conflict with the own change. Without the event
+  // stream the page cannot know that the change was saved.
   await page.route('**/admin/global-settings/stream', (route) => route.abort());
   await page.reload();
-  await page.getByText('Not live').waitFor();
+  await page.getByText('Disconnected').waitFor();
   await page.getByRole('button', { name: 'Edit Cooldown minutes' }).click();
   await page.getByRole('spinbutton', { name: 'Cooldown minutes' }).fill('50');
   await page.getByRole('button', { name: 'Review and save' }).click();
-  await page.getByLabel('Why?').fill('fifty');
-  let lost = false;
+  await page.getByLabel('Reason').fill('fifty');
+  let isLost = false;
   await page.route('**/admin/global-settings', async (route) => {
-    if (lost || route.request().method() !== 'PATCH') return route.continue();
-    lost = true;
+    if (isLost || route.request().method() !== 'PATCH') return route.continue();
+    isLost = true;
     await route.fetch();
     return route.abort();
   });
   await page.keyboard.press('Control+Enter');
-  await page.getByText('The service does not answer').first().waitFor();
+  await page.getByText('Service unreachable').first().waitFor();
   assert.equal((await setting('BRUNE_COOLDOWN_MINUTES')).value, 50);
   await page.keyboard.press('Control+Enter');
   await page.getByText('Saved 1 change as revision 3').first().waitFor();

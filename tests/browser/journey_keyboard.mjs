@@ -1,20 +1,20 @@
-// The whole of it without a mouse: sign in, find, edit, review, save, take back, and go everywhere.
+// The console without a mouse: sign in, search, edit, review, save, restore, open every page.
 import assert from 'node:assert/strict';
 import { ADMIN, BASE, journey, setting, tabTo } from './console.mjs';
 
 await journey(async (page) => {
   const press = async (...keys) => { for (const key of keys) await page.keyboard.press(key); };
   await page.goto(`${BASE}/admin/`);
-  await page.getByLabel('Token of a SUPER_ADMIN').waitFor();
+  await page.getByLabel('Access token').waitFor();
   await page.keyboard.insertText(ADMIN);
   await press('Enter');
   await page.getByRole('heading', { level: 1, name: 'Settings' }).waitFor();
 
-  // The first stop leads past the menu.
+  // The first Tab reaches the skip link.
   await page.reload();
   await page.getByRole('heading', { level: 1, name: 'Settings' }).waitFor();
   await press('Tab');
-  assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Skip to the content');
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Skip to content');
   await press('Enter');
   assert.equal(await page.evaluate(() => document.activeElement.id), 'main');
 
@@ -24,11 +24,11 @@ await journey(async (page) => {
   await tabTo(page, page.getByRole('button', { name: 'Edit Cooldown minutes' }));
   await press('Enter');
   await page.keyboard.type('45');
-  await page.getByText('1 change, not saved').waitFor();
+  await page.getByText('1 unsaved change').waitFor();
   await tabTo(page, page.getByRole('button', { name: 'Review and save' }));
   await press('Enter');
   const dialog = page.getByRole('dialog');
-  await dialog.getByLabel('Why?').waitFor();
+  await dialog.getByLabel('Reason').waitFor();
   await page.keyboard.type('calmer evenings');
   await press('Control+Enter');
   await dialog.waitFor({ state: 'detached' });
@@ -36,7 +36,7 @@ await journey(async (page) => {
   assert.equal((await setting('BRUNE_COOLDOWN_MINUTES')).value, 45);
   assert.ok(await page.evaluate(() => document.activeElement !== document.body), 'the focus is lost');
 
-  // Escape gives a field back as it was, and the focus to where it came from.
+  // Escape undoes the edit and returns the focus to the button.
   await press('/');
   await tabTo(page, page.getByRole('button', { name: 'Edit Cooldown minutes' }));
   await press('e');
@@ -45,12 +45,12 @@ await journey(async (page) => {
   assert.equal(await page.evaluate(() => document.activeElement.getAttribute('aria-label')), 'Edit Cooldown minutes');
   await press('h');
   await page.getByRole('heading', { level: 1, name: 'History' }).waitFor();
-  const back = page.getByRole('button', { name: 'Restore this value: version 1 of Cooldown minutes' });
-  await back.waitFor();
-  await tabTo(page, back);
+  const restore = page.getByRole('button', { name: 'Restore this value: version 1 of Cooldown minutes' });
+  await restore.waitFor();
+  await tabTo(page, restore);
   await press('Enter');
-  await dialog.getByLabel('Why?').waitFor();
-  await tabTo(page, dialog.getByLabel('Why?'));
+  await dialog.getByLabel('Reason').waitFor();
+  await tabTo(page, dialog.getByLabel('Reason'));
   await page.keyboard.type('back again');
   await press('Control+Enter');
   await dialog.waitFor({ state: 'detached' });
@@ -61,18 +61,18 @@ await journey(async (page) => {
     await page.getByRole('heading', { level: 1, name }).waitFor();
   }
   await press('Control+k');
-  await page.keyboard.type('edit nothing of the kind');
-  await page.getByText('Nothing of that name').waitFor();
+  await page.keyboard.type('no such command');
+  await page.getByText('No results').waitFor();
   await press('Control+a', 'Delete');
   await page.keyboard.type('prompt version');
   await press('ArrowDown', 'ArrowUp', 'Enter');
   await page.getByRole('textbox', { name: 'Prompt version' }).waitFor();
   await page.waitForFunction(() => document.activeElement.getAttribute('aria-label') === 'Prompt version');
 
-  // Letters alone can be turned off.
+  // Single-key shortcuts can be turned off.
   await press('Escape', '?');
-  const letters = page.getByRole('checkbox', { name: 'Single letters are commands' });
-  await tabTo(page, letters);
+  const preference = page.getByRole('checkbox', { name: 'Enable single-key shortcuts' });
+  await tabTo(page, preference);
   await press('Space', 'Escape');
   await press('g', 'h');
   await press('Control+k', 'Escape');

@@ -1,4 +1,4 @@
-// From the history back: one value, a whole change set, one that today's rules refuse, one that changes nothing.
+// Restoring from the history: a value, a revision, a value that the current rules reject, a rollback without changes.
 import assert from 'node:assert/strict';
 import { api, change, enter, journey, setting, visit } from './console.mjs';
 
@@ -12,39 +12,39 @@ await journey(async (page) => {
   const dialog = page.getByRole('dialog');
 
   await page.getByRole('button', { name: 'Restore this value: version 1 of Cooldown minutes' }).click();
-  await dialog.getByText('becomes version 3').waitFor();
-  await dialog.getByLabel('Why?').fill('as it was');
+  await dialog.getByText('saved as version 3').waitFor();
+  await dialog.getByLabel('Reason').fill('as it was');
   await dialog.getByRole('button', { name: 'Restore' }).click();
   await dialog.waitFor({ state: 'detached' });
   assert.deepEqual([(await setting(COOLDOWN)).value, (await setting(COOLDOWN)).version], [30, 3]);
 
-  // Today's rules refuse it, in the service's words, and it cannot be saved.
+  // The current rules reject the value, and the dialog cannot be submitted.
   await visit(page, '#/history?key=BRUNE_OPENAI_REALTIME_MODEL');
   await page.getByRole('button', { name: 'Restore this value: version 2 of Openai realtime model' }).click();
-  await dialog.getByText('must be an item of', { exact: false }).first().waitFor();
+  await dialog.getByRole('alert').getByText('BRUNE_OPENAI_REALTIME_MODEL', { exact: true }).waitFor();
   assert.ok(await dialog.getByRole('button', { name: 'Restore' }).isDisabled());
   await page.keyboard.press('Escape');
 
-  // A whole change set, from its entry's own page; the other that changed meanwhile is named.
+  // A whole revision, from the page of an entry.
   const { entries: [entry] } = await api('GET', '/admin/global-settings/history?key=BRUNE_SESSION_MAX_MINUTES&action=update');
   await visit(page, `#/history/${entry.id}`);
   await page.getByText('calmer evenings').first().waitFor();
-  await page.getByRole('button', { name: /^Back to before/ }).click();
+  await page.getByRole('button', { name: /^Roll back to revision/ }).click();
   await dialog.getByText('Session max minutes').first().waitFor();
-  await dialog.getByLabel('Why?').fill('all of it back');
+  await dialog.getByLabel('Reason').fill('all of it back');
   await page.keyboard.press('Control+Enter');
   await dialog.waitFor({ state: 'detached' });
   assert.equal((await setting('BRUNE_SESSION_MAX_MINUTES')).value, 30);
 
-  // What stands already cannot be restored.
+  // A rollback without changes cannot be submitted.
   await page.getByRole('heading', { level: 1, name: 'History' }).waitFor();
   await visit(page, `#/history/${entry.id}`);
-  await page.getByRole('button', { name: /^Back to before/ }).click();
-  await dialog.getByText(/nothing would change/i).first().waitFor();
+  await page.getByRole('button', { name: /^Roll back to revision/ }).click();
+  await dialog.getByText(/no changes/i).first().waitFor();
   assert.ok(await dialog.getByRole('button', { name: 'Restore' }).isDisabled());
   await page.keyboard.press('Escape');
 
-  // Found by person, action and request, and taken along as a file.
+  // The filtered list can be downloaded.
   await visit(page, '#/history?changed_by=ada&action=rollback');
   assert.equal(await page.locator('tbody tr').filter({ hasText: 'as it was' }).count(), 1);
   const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Download CSV' }).click()]);

@@ -1,29 +1,29 @@
-//! Pages in a real Chromium, which a script of Node drives.
+//! Browser tests: Node scripts drive Chromium with Playwright.
 //!
-//! A script is run with the addresses and tokens that it needs in its environment; `chromium.mjs` gives it its page.
-//! Packages come from npm once, in the versions of `package.json`. A machine without a network needs `target/tmp` of
-//! one that had it.
+//! A script receives URLs and tokens in its environment, and a page from `chromium.mjs`. `.ci/setup` installs the packages of
+//! `package.json` from npm, once for each content of that file.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test that cannot go on has failed"
+    reason = "a panic is a test failure"
 )]
-#![expect(clippy::print_stdout, reason = "figures are told by the tests that find them")]
+#![expect(clippy::print_stdout, reason = "measurements are printed")]
 
 mod console;
 mod flags;
+mod outbox;
 mod prefix;
 #[path = "../support/mod.rs"]
 mod support;
 
 use std::{
-    os::unix::fs::symlink,
     path::{Path, PathBuf},
+    process::Command,
 };
 
-use support::programs::{finish, install, installed, need, npm_install};
+use support::programs::{directory_of, finish, link_modules, need, packages};
 
 const PACKAGES: (&str, &str) = ("package.json", include_str!("package.json"));
 
@@ -49,29 +49,38 @@ const FILES: &[(&str, &str)] = files![
     "journey_sessions.mjs",
     "journey_no_sessions.mjs",
     "journey_keyboard.mjs",
+    "journey_outbox.mjs",
     "pages.mjs",
     "speed.mjs",
+    "bytes.mjs",
     "hostile.mjs",
     "prefix.mjs",
 ];
 
-/// Where the scripts are, and what a page loads, in one file for each: `flags.page.mjs` becomes `flags.page.js`.
+/// Returns the directory of the scripts. A page script is bundled into a single file: `flags.page.mjs` becomes
+/// `flags.page.js`.
 fn scripts() -> PathBuf {
-    need("command -v node && command -v npm");
+    need("command -v node");
     need("command -v chromium");
-    // Scripts change more often than the packages, which take a while.
-    let packages = installed("browser-packages", &[PACKAGES], npm_install);
-    installed("browser", FILES, |dir| {
-        symlink(packages.join("node_modules"), dir.join("node_modules")).unwrap();
-        let pages = FILES.iter().map(|(name, _)| *name).filter(|name| name.ends_with(".page.mjs"));
-        let options = ["--bundle", "--format=esm", "--log-level=warning", "--outdir=."];
-        install(dir, "node_modules/.bin/esbuild", &pages.chain(options).collect::<Vec<_>>());
+    let packages = packages("browser", "tests/browser/package.json", PACKAGES.1);
+    directory_of("browser", FILES, |dir| {
+        link_modules(&packages, dir);
+        bundle_pages(dir);
     })
 }
 
-/// Runs `script`, which is to end well.
+/// Bundles each page script in `dir` with what it imports.
+fn bundle_pages(dir: &Path) {
+    let pages = FILES.iter().map(|(name, _)| *name).filter(|name| name.ends_with(".page.mjs"));
+    let mut esbuild = Command::new(dir.join("node_modules/.bin/esbuild"));
+    esbuild.args(pages).args(["--bundle", "--format=esm", "--log-level=warning", "--outdir=."]);
+    let output = esbuild.current_dir(dir).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Runs `script` and returns its output. Panics unless its exit status is 0.
 async fn run(dir: &Path, script: &str, variables: &[(&str, &str)]) -> String {
-    let pictures = concat!(env!("CARGO_TARGET_TMPDIR"), "/browser-failures");
-    let own = [("CHROMIUM", "/usr/bin/chromium"), ("PICTURES", pictures)];
-    finish("node", &dir.join(script), &[&own, variables].concat()).await
+    let screenshots = concat!(env!("CARGO_TARGET_TMPDIR"), "/browser-failures");
+    let defaults = [("CHROMIUM", "/usr/bin/chromium"), ("SCREENSHOTS", screenshots)];
+    finish("node", &dir.join(script), &[&defaults, variables].concat()).await
 }

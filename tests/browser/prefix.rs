@@ -1,4 +1,4 @@
-//! The service under a path, behind nginx.
+//! The service under a path prefix, behind nginx.
 
 use reqwest::{Client, StatusCode, redirect::Policy};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_works_under_a_path_behind_nginx() {
+async fn redirects_links_and_the_console_work_under_a_path_prefix() {
     let app = TestApp::new().await;
     let port = Nginx::port();
     let url = format!("http://127.0.0.1:{port}/brune");
@@ -19,12 +19,12 @@ async fn everything_works_under_a_path_behind_nginx() {
     assert_eq!(nginx.url, url);
 
     let client = Client::builder().redirect(Policy::none()).build().unwrap();
-    // As a client resolves what it is given: against the address that it asked.
-    for (asked, to) in [("/", "/admin/"), ("/admin", "/admin/"), ("/docs", "/docs/")] {
-        let reply = client.get(format!("{url}{asked}")).send().await.unwrap();
-        assert!(reply.status().is_redirection(), "{asked}");
+    // Clients resolve a location against the URL of the request.
+    for (path, target) in [("/", "/admin/"), ("/admin", "/admin/"), ("/docs", "/docs/")] {
+        let reply = client.get(format!("{url}{path}")).send().await.unwrap();
+        assert!(reply.status().is_redirection(), "{path}");
         let location = reply.headers()["location"].to_str().unwrap();
-        assert_eq!(reply.url().join(location).unwrap().as_str(), format!("{url}{to}"));
+        assert_eq!(reply.url().join(location).unwrap().as_str(), format!("{url}{target}"));
     }
     let started = client.post(format!("{url}/brun-e/start")).bearer_auth(user("ana"));
     let started = started.send().await.unwrap();
@@ -37,7 +37,7 @@ async fn everything_works_under_a_path_behind_nginx() {
     let problem: Value = reply.json().await.unwrap();
     let explained = client.get(at.join(problem["type"].as_str().unwrap()).unwrap());
     assert_eq!(explained.send().await.unwrap().status(), StatusCode::OK);
-    // The web provider resolves the address of the events against the origin alone.
+    // The web provider resolves the URL of the event stream against the origin, without the prefix.
     let page = client.post(format!("{url}/ofrep/v1/evaluate/flags")).bearer_auth(user("ana"));
     let page = page.json(&json!({"context": {}})).send().await.unwrap();
     let origin = page.url().join("/").unwrap();

@@ -1,7 +1,7 @@
 //! The real `OpenFeature` clients for JavaScript and Python, against a real service.
 //!
-//! The clients come from the package registries, in the versions named here, once for each set of them. A machine
-//! without a network needs `target/tmp` of one that had it.
+//! `.ci/setup` installs the clients from the package registries, in the versions of `package.json` and
+//! `requirements.txt`, once for each content of those files.
 
 #![expect(
     clippy::unwrap_used,
@@ -19,14 +19,15 @@ use brune::http::Limits;
 
 use support::{
     INTERNAL_KEY, TestApp, admin,
-    programs::{finish, install, installed, need, npm_install},
+    programs::{directory_of, finish, link_modules, need, packages},
     sse::Served,
     user,
 };
 
-const FILES: [(&str, &str); 9] = [
-    ("package.json", include_str!("package.json")),
-    ("requirements.txt", include_str!("requirements.txt")),
+const PACKAGES: (&str, &str) = ("package.json", include_str!("package.json"));
+
+const FILES: [(&str, &str); 8] = [
+    PACKAGES,
     ("server.mjs", include_str!("server.mjs")),
     ("web.mjs", include_str!("web.mjs")),
     ("check.py", include_str!("check.py")),
@@ -140,8 +141,8 @@ async fn an_exported_env_file_is_read_alike_by_shells_and_libraries() {
     };
     let (env, json) = (file("texts.env", &env), file("texts.json", &json));
     let variables = [("FILE", env.as_str()), ("EXPECTED", json.as_str())];
-    let program = python.join("venv/bin/python3");
-    finish(program.to_str().unwrap(), &python.join("dotenv_files.py"), &variables).await;
+    let interpreter = python_interpreter();
+    finish(interpreter.to_str().unwrap(), &python.join("dotenv_files.py"), &variables).await;
     finish("node", &javascript.join("dotenv_files.mjs"), &variables).await;
     for path in [env, json] {
         std::fs::remove_file(path).unwrap();
@@ -161,15 +162,13 @@ async fn run(kind: Kind, script: &str) {
 
 /// The same on another catalog.
 async fn run_on(catalog: &str, kind: Kind, script: &str) {
-    // Before the service is there, which would stand still meanwhile and take its database for gone.
     let dir = clients(kind);
+    let program = match kind {
+        Kind::JavaScript => PathBuf::from("node"),
+        Kind::Python => python_interpreter(),
+    };
     let app = TestApp::of(catalog).await;
     let served = Served::of(&app.instance, Limits::default()).await;
-    let python = dir.join("venv/bin/python3");
-    let program = match kind {
-        Kind::JavaScript => "node",
-        Kind::Python => python.to_str().unwrap(),
-    };
     let variables = [
         ("BRUNE", &*format!("http://{}", served.address)),
         ("KEY", INTERNAL_KEY),
@@ -177,24 +176,23 @@ async fn run_on(catalog: &str, kind: Kind, script: &str) {
         ("USER", &user("ana")),
         ("NO_PROXY", "127.0.0.1"),
     ];
-    finish(program, &dir.join(script), &variables).await;
+    finish(program.to_str().unwrap(), &dir.join(script), &variables).await;
 }
 
-/// Where the clients of `kind` and the scripts are.
+/// Returns the directory of the scripts; those in JavaScript find their clients from there.
 fn clients(kind: Kind) -> PathBuf {
     match kind {
         Kind::JavaScript => {
-            need("command -v node && command -v npm");
-            installed("clients-javascript", &FILES, npm_install)
+            need("command -v node");
+            let packages = packages("clients", "tests/clients/package.json", PACKAGES.1);
+            directory_of("clients", &FILES, |dir| link_modules(&packages, dir))
         }
-        Kind::Python => {
-            need("python3 -c 'import ensurepip, venv'");
-            installed("clients-python", &FILES, |dir| {
-                install(dir, "python3", &["-m", "venv", "--clear", "venv"]);
-                let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-                let packages = ["--no-deps", "-r", "requirements.txt"];
-                install(dir, "venv/bin/python3", &[&pip[..], &packages].concat());
-            })
-        }
+        Kind::Python => directory_of("clients-python", &FILES, |_| {}),
     }
+}
+
+/// Returns the Python interpreter that has the clients.
+fn python_interpreter() -> PathBuf {
+    let (file, wanted) = ("tests/clients/requirements.txt", include_str!("requirements.txt"));
+    packages("python", file, wanted).join("venv/bin/python3")
 }

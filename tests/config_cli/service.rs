@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use sqlx::ConnectOptions as _;
 
-use crate::support::{SECRET, TestDb, admin};
+use crate::support::{SECRET, TestDb, admin, programs::need_postgres};
 
 /// On a free port.
 const ANYWHERE: &str = "127.0.0.1:0";
@@ -57,6 +57,7 @@ pub(crate) struct Room {
 
 impl Room {
     pub(crate) fn new() -> Self {
+        need_postgres();
         let dir = std::env::temp_dir().join(format!("brune-cli-{}", uuid::Uuid::new_v4()));
         fs::create_dir(&dir).unwrap();
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
@@ -79,7 +80,7 @@ impl Room {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(BRUNE);
         command.env_clear().current_dir(&self.dir).args(arguments).stdin(Stdio::null());
-        command.env("BRUNE_DATA_DIR", self.dir.join("data"));
+        command.env("BRUNE_DATA_DIR", self.dir.join("data")).env("BRUNE_PG_NO_DOWNLOAD", "true");
         for name in ["PATH", "BRUNE_PG_BIN_DIR", "BRUNE_PG_USER"] {
             #[expect(
                 clippy::disallowed_methods,

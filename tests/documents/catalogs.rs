@@ -1,4 +1,4 @@
-//! What is written about catalogs: the schema of their format, and the list of all parameters.
+//! Compares the schema of catalogs and the list of all parameters with the catalogs in `config/`.
 
 use std::{collections::BTreeSet, fmt::Write as _, fs};
 
@@ -8,10 +8,10 @@ use serde_json::Value;
 const SCHEMA: &str = "docs/catalog.schema.json";
 const PARAMETERS: &str = "docs/parameters.md";
 
-/// The catalogs of `config/`, Brun-E's first.
+/// Returns path and text of the catalogs in `config/`, Brun-E's first.
 fn catalogs() -> Vec<(String, String)> {
-    let files = fs::read_dir("config").unwrap().map(|it| it.unwrap().path());
-    let mut paths: Vec<_> = files.map(|it| it.to_str().unwrap().to_owned()).collect();
+    let files = fs::read_dir("config").unwrap().map(|entry| entry.unwrap().path());
+    let mut paths: Vec<_> = files.map(|path| path.to_str().unwrap().to_owned()).collect();
     paths.sort();
     assert_eq!(paths[0], "config/brun-e.toml");
     let read = |path: String| (path.clone(), fs::read_to_string(path).unwrap());
@@ -29,24 +29,24 @@ fn as_json(text: &str) -> Value {
 }
 
 #[test]
-fn every_catalog_is_of_the_schema_that_editors_hold_it_to() {
+fn every_catalog_conforms_to_the_schema_for_editors() {
     let validator = validator();
     for (path, text) in catalogs() {
         assert!(text.starts_with("#:schema ../docs/catalog.schema.json\n"), "{path}");
-        let faults: Vec<_> =
-            validator.iter_errors(&as_json(&text)).map(|it| it.to_string()).collect();
-        assert!(faults.is_empty(), "{path}: {faults:?}");
+        let errors: Vec<_> =
+            validator.iter_errors(&as_json(&text)).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{path}: {errors:?}");
         Catalog::parse(&text).unwrap();
     }
 }
 
 #[test]
-fn the_schema_refuses_what_the_service_refuses() {
+fn the_schema_rejects_the_errors_that_the_service_rejects() {
     let validator = validator();
     let right = "catalog = \"test\"\ndescription = \"\"\n[[setting]]\nkey = \"A\"\ncategory = \"c\"\n\
                  type = \"number\"\ndefault = 1\napplies = \"hot\"\ndescription = \"It is.\"\n";
     assert!(validator.is_valid(&as_json(right)) && Catalog::parse(right).is_ok());
-    for (what, instead) in [
+    for (part, replacement) in [
         ("\"test\"", "\"A Test\""),
         ("\"A\"", "\"a-b\""),
         ("\"number\"", "\"nummer\""),
@@ -58,32 +58,31 @@ fn the_schema_refuses_what_the_service_refuses() {
         ("applies", "constraints = { maximum = 3 }\napplies"),
         ("[[setting]]", "[[settings]]"),
     ] {
-        let wrong = right.replacen(what, instead, 1);
+        let wrong = right.replacen(part, replacement, 1);
         assert!(!validator.is_valid(&as_json(&wrong)), "{wrong}");
         assert!(Catalog::parse(&wrong).is_err(), "{wrong}");
     }
 }
 
 #[test]
-fn the_list_of_parameters_is_what_the_catalogs_say() {
-    let told = parameters();
-    #[expect(clippy::disallowed_methods, reason = "a wish of whoever runs the tests")]
+fn the_committed_list_of_parameters_is_up_to_date() {
+    let generated = parameters();
+    #[expect(clippy::disallowed_methods, reason = "an option of the test run, not of the service")]
     let update = std::env::var_os("UPDATE").is_some();
     if update {
-        fs::write(PARAMETERS, &told).unwrap();
+        fs::write(PARAMETERS, &generated).unwrap();
     }
     assert!(
-        fs::read_to_string(PARAMETERS).is_ok_and(|it| it == told),
+        fs::read_to_string(PARAMETERS).is_ok_and(|committed| committed == generated),
         "run `UPDATE=1 cargo test --test documents` and read the diff of {PARAMETERS}"
     );
 }
 
-/// The page, from the catalogs and from `.env.example`.
+/// Generates the page from the catalogs and from `.env.example`.
 fn parameters() -> String {
-    let mut page = "# All parameters\n\nWritten from the catalogs and from \
-         [.env.example](../.env.example) by a test, which fails when this page is out of date \
-         (`UPDATE=1 cargo test --test documents` writes it). How they are changed is in \
-         [configuration.md](configuration.md).\n"
+    let mut page = "# All parameters\n\nGenerated from the catalogs and [.env.example](../.env.example): \
+         `UPDATE=1 cargo test --test documents` writes this page, and a test fails when it is out of date. \
+         [configuration.md](configuration.md) describes how to change them.\n"
         .to_owned();
     let mut declared = BTreeSet::new();
     for (path, text) in catalogs() {
@@ -91,47 +90,50 @@ fn parameters() -> String {
         write!(page, "\n## Catalog {}\n\n[{path}](../{path})\n", catalog.name).unwrap();
         for (kind, title) in [
             (Kind::Setting, "Settings: in the database, changed while the service runs"),
-            (Kind::Locked, "Locked: listed, never written here"),
+            (Kind::Locked, "Locked keys: listed, never written"),
             (Kind::Secret, "Secrets: never in the database"),
-            (Kind::Environment, "The infrastructure's: changed by a restart"),
+            (Kind::Environment, "Variables of the deployment: changed by a restart"),
         ] {
-            let of_kind = catalog.schema.all().filter(|it| it.kind == kind).collect::<Vec<_>>();
+            let of_kind =
+                catalog.schema.all().filter(|entry| entry.kind == kind).collect::<Vec<_>>();
             if !of_kind.is_empty() {
                 write!(page, "\n### {title}\n\n{}", table(kind, &of_kind)).unwrap();
             }
         }
         if catalog.name == "brun-e" {
-            declared.extend(catalog.schema.all().map(|it| it.key.clone()));
+            declared.extend(catalog.schema.all().map(|entry| entry.key.clone()));
         }
     }
     page.push_str(
-        "\n## Variables of the service itself\n\nThose that no catalog declares; a secret `X` may come as \
-         `X_FILE`, too.\n\n| variable | example | what it is |\n|---|---|---|\n",
+        "\n## Variables of the service itself\n\nVariables that no catalog declares. A secret `X` can also be \
+         set as `X_FILE`.\n\n| variable | example | description |\n|---|---|---|\n",
     );
-    for (name, example, what) in variables().into_iter().filter(|it| !declared.contains(&it.0)) {
-        writeln!(page, "| `{name}` | {} | {} |", code(&example), escaped(&what)).unwrap();
+    for (name, example, description) in
+        variables().into_iter().filter(|(name, ..)| !declared.contains(name))
+    {
+        writeln!(page, "| `{name}` | {} | {} |", code(&example), escaped(&description)).unwrap();
     }
     page
 }
 
 fn table(kind: Kind, definitions: &[&Definition]) -> String {
     let mut table = match kind {
-        Kind::Secret => "| name | needed | what it is |\n|---|---|---|\n".to_owned(),
-        _ => "| key | type | default | rules | takes effect | what it is |\n|---|---|---|---|---|---|\n".to_owned(),
+        Kind::Secret => "| name | required | description |\n|---|---|---|\n".to_owned(),
+        _ => "| key | type | default | constraints | takes effect | description |\n|---|---|---|---|---|---|\n".to_owned(),
     };
-    for it in definitions {
-        let what = escaped(&it.description);
+    for definition in definitions {
+        let description = escaped(&definition.description);
         let line = if kind == Kind::Secret {
-            format!("| `{}` | {} | {what} |", it.key, needed(it.required))
+            format!("| `{}` | {} | {description} |", definition.key, required(definition.required))
         } else {
-            let default = it.default.as_ref().map(|it| it.to_json().to_string());
+            let default = definition.default.as_ref().map(|value| value.to_json().to_string());
             format!(
-                "| `{}` | {} | {} | {} | {} | {what} |",
-                it.key,
-                it.value_type.as_str(),
+                "| `{}` | {} | {} | {} | {} | {description} |",
+                definition.key,
+                definition.value_type.as_str(),
                 code(&default.unwrap_or_default()),
-                rules(it),
-                applies(it.applies),
+                constraints(definition),
+                applies(definition.applies),
             )
         };
         table.push_str(&line);
@@ -140,24 +142,24 @@ fn table(kind: Kind, definitions: &[&Definition]) -> String {
     table
 }
 
-fn rules(definition: &Definition) -> String {
-    let rules = serde_json::to_value(&definition.constraints).unwrap();
-    let told = rules.as_object().unwrap().iter().map(|(name, rule)| match rule {
+fn constraints(definition: &Definition) -> String {
+    let constraints = serde_json::to_value(&definition.constraints).unwrap();
+    let texts = constraints.as_object().unwrap().iter().map(|(name, value)| match value {
         Value::Bool(true) => name.clone(),
-        rule => format!("{name} {}", code(&rule.to_string())),
+        value => format!("{name} {}", code(&value.to_string())),
     });
-    told.collect::<Vec<_>>().join(", ")
+    texts.collect::<Vec<_>>().join(", ")
 }
 
 fn applies(applies: Applies) -> &'static str {
     match applies {
         Applies::NewSessions => "new sessions",
-        Applies::Hot => "at once",
+        Applies::Hot => "immediately",
         Applies::Restart => "restart",
     }
 }
 
-fn needed(required: Required) -> &'static str {
+fn required(required: Required) -> &'static str {
     match required {
         Required::Always => "always",
         Required::Production => "in production",
@@ -165,21 +167,24 @@ fn needed(required: Required) -> &'static str {
     }
 }
 
-/// The variables of `.env.example`, each with its example and the comment above it.
+/// Returns the variables of `.env.example`, each with its example and the comment above it.
 fn variables() -> Vec<(String, String, String)> {
     let text = fs::read_to_string(".env.example").unwrap();
-    let (mut found, mut comment): (Vec<(String, String, String)>, Vec<&str>) = Default::default();
-    let mut spent = false;
+    let mut variables: Vec<(String, String, String)> = Vec::new();
+    let mut comment: Vec<&str> = Vec::new();
+    // A comment describes all variables up to the next comment.
+    let mut comment_is_complete = false;
     for line in text.lines() {
-        let assignment = line.strip_prefix('#').and_then(|it| it.split_once('='));
-        let named = assignment.filter(|(name, _)| {
-            name.bytes().all(|it| it.is_ascii_uppercase() || it.is_ascii_digit() || it == b'_')
-        });
-        if let Some((name, example)) = named {
-            found.push((name.to_owned(), example.to_owned(), comment.join(" ")));
-            spent = true;
-        } else if let Some(words) = line.strip_prefix("# ").filter(|it| !it.starts_with("---")) {
-            if std::mem::take(&mut spent) {
+        let assignment = line.strip_prefix('#').and_then(|text| text.split_once('='));
+        let is_name_byte =
+            |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+        let variable = assignment.filter(|(name, _)| name.bytes().all(is_name_byte));
+        if let Some((name, example)) = variable {
+            variables.push((name.to_owned(), example.to_owned(), comment.join(" ")));
+            comment_is_complete = true;
+        } else if let Some(words) = line.strip_prefix("# ").filter(|text| !text.starts_with("---"))
+        {
+            if std::mem::take(&mut comment_is_complete) {
                 comment.clear();
             }
             comment.push(words);
@@ -187,8 +192,8 @@ fn variables() -> Vec<(String, String, String)> {
             comment.clear();
         }
     }
-    assert!(found.len() > 10, "nothing was found");
-    found
+    assert!(variables.len() > 10, "no variables in .env.example");
+    variables
 }
 
 fn code(text: &str) -> String {

@@ -43,7 +43,7 @@ async fn the_committed_document_is_the_one_that_is_served() {
     assert_eq!(served.header("content-type"), "application/json");
     let served = served.ok();
     assert_eq!(served, document());
-    #[expect(clippy::disallowed_methods, reason = "a wish of whoever runs the tests")]
+    #[expect(clippy::disallowed_methods, reason = "an option of the test run, not of the service")]
     let update = std::env::var_os("UPDATE").is_some();
     if update {
         let text = serde_json::to_string_pretty(&served).unwrap();

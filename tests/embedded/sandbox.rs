@@ -11,6 +11,8 @@ use std::{
 use brune::config::Embedded;
 use rustix::process::{Pid, Signal};
 
+use crate::programs::need_postgres;
+
 /// How long anything may take that is only waited for.
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -28,6 +30,7 @@ impl Sandbox {
     /// One whose server lives in a directory called `name`.
     pub(crate) fn named(name: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
+        need_postgres();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let root = base().join(format!("brune-embedded-{}-{number}", std::process::id()));
         fs::create_dir(&root).unwrap();

@@ -14,7 +14,7 @@ use reqwest::{Client, Method, RequestBuilder};
 use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 
-use super::{TestDb, by_hand::eventually, server::variable};
+use super::{TestDb, by_hand::eventually, programs::need_postgres, server::variable};
 
 /// Longer than anything may take that is only waited for.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -44,6 +44,7 @@ impl Home {
     /// A fresh machine: no database, no secret.
     pub(crate) fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
+        need_postgres();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let root = base().join(format!("brune-home-{}-{number}", std::process::id()));
         fs::create_dir(&root).unwrap();

@@ -1,9 +1,12 @@
-//! Programs that some tests run and a fresh machine lacks, and packages and scripts for them.
+//! Programs and packages that some tests need, and scripts that run with them. `.ci/setup` installs them; tests only
+//! check that they are there.
 
 use std::{
     fs::{self, File},
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
+    sync::Once,
     time::Duration,
 };
 
@@ -11,37 +14,49 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest as _, Sha256};
 
-/// Sees to it that the shell's `condition` holds: what a Debian machine lacks is installed by `.ci/setup`, by
-/// whichever test is first.
+/// What installs the programs and packages of the tests.
+const INSTALL: &str = "run `.ci/test`, which installs what is missing";
+
+/// Whether Brune can find a Postgres, or the tests use a server elsewhere.
+const POSTGRES: &str = r#"
+    test -n "$TEST_DATABASE_URL" || test -n "$BRUNE_PG_BIN_DIR" || command -v initdb ||
+    test -x "$(pg_config --bindir)/initdb" || ls /usr/lib/postgresql/*/bin/initdb ||
+    ls /usr/libexec/postgresql*/initdb || ls /usr/pgsql-*/bin/initdb
+"#;
+
+/// Fails the test with one line unless the shell's `condition` holds. Installs nothing.
 pub(crate) fn need(condition: &str) {
-    if holds(condition) {
-        return;
-    }
-    let lock = Path::new(env!("CARGO_TARGET_TMPDIR")).join("setup.lock");
-    let lock = File::create(lock).unwrap();
-    flock(&lock, FlockOperation::LockExclusive).unwrap();
-    if holds(condition) {
-        return;
-    }
-    let ran = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.ci/setup")).output().unwrap();
-    let said = String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned();
-    assert!(
-        holds(condition),
-        "`{condition}` does not hold, and .ci/setup did not mend it:\n{said}"
-    );
+    assert!(holds(condition), "`{condition}` fails on this machine: {INSTALL}");
+}
+
+/// Fails the test with one line unless the programs of Postgres are on this machine.
+pub(crate) fn need_postgres() {
+    static CHECK: Once = Once::new();
+    let check = || assert!(holds(POSTGRES), "this machine has no programs of Postgres: {INSTALL}");
+    // Every test reports a missing Postgres, not only the first.
+    CHECK.call_once_force(|_| check());
 }
 
 fn holds(condition: &str) -> bool {
-    let ran = Command::new("sh").args(["-c", condition]).output();
-    ran.is_ok_and(|it| it.status.success())
+    let output = Command::new("sh").args(["-c", condition]).output();
+    output.is_ok_and(|output| output.status.success())
 }
 
-/// A directory that holds `files` and what `install` adds to them, which is done once for the same files. Processes
-/// that want the same at once wait for the first.
-pub(crate) fn installed(
+/// Returns the directory with the packages `name` that `.ci/setup` installed for the requirements in `file`, whose
+/// content is `wanted`.
+pub(crate) fn packages(name: &str, file: &str, wanted: &str) -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("packages").join(name);
+    let installed = fs::read_to_string(dir.join("installed")).unwrap_or_default();
+    assert!(installed == wanted, "the packages of {file} are not installed: {INSTALL}");
+    dir
+}
+
+/// Returns a directory with `files`, to which `prepare` was applied. The directory is kept for as long as the files
+/// stay the same; concurrent processes wait for the first.
+pub(crate) fn directory_of(
     name: &str,
     files: &[(&str, &str)],
-    install: impl FnOnce(&Path),
+    prepare: impl FnOnce(&Path),
 ) -> PathBuf {
     let content: String = files.iter().map(|(_, text)| *text).collect();
     let digest = URL_SAFE_NO_PAD.encode(&Sha256::digest(content)[..6]);
@@ -53,44 +68,29 @@ pub(crate) fn installed(
         for (file, text) in files {
             fs::write(dir.join(file), text).unwrap();
         }
-        install(&dir);
+        prepare(&dir);
         File::create(dir.join("done")).unwrap();
     }
     dir
 }
 
-/// Installs what `dir`'s `package.json` names.
-pub(crate) fn npm_install(dir: &Path) {
-    let quietly = ["--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"];
-    install(dir, "npm", &[&["install"], &quietly[..]].concat());
+/// Makes the modules of `packages` those of the scripts in `dir`.
+pub(crate) fn link_modules(packages: &Path, dir: &Path) {
+    let link = dir.join("node_modules");
+    // A test that failed half-way may have left the link.
+    let _ = fs::remove_file(&link);
+    symlink(packages.join("node_modules"), link).unwrap();
 }
 
-/// Runs one step of an installation in `dir`; `program` may be one of its own.
-pub(crate) fn install(dir: &Path, program: &str, arguments: &[&str]) {
-    let found = dir.join(program);
-    let path = if found.exists() { found } else { PathBuf::from(program) };
-    let ran = Command::new(path).args(arguments).current_dir(dir).output();
-    let why = match ran {
-        Ok(ran) if ran.status.success() => return,
-        Ok(ran) => String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned(),
-        Err(err) => err.to_string(),
-    };
-    panic!(
-        "what the test runs cannot be installed: `{program} {}` failed. Such tests need Node 18 with npm, or \
-         Python 3 with venv, which `.ci/setup` installs, and once a network that reaches the package registries.\n{why}",
-        arguments.join(" ")
-    );
-}
-
-/// Runs `script` to its end, which is to be a good one; returns what it said.
+/// Runs `script` with `program`, asserts that it succeeds within three minutes, and returns its output.
 pub(crate) async fn finish(program: &str, script: &Path, variables: &[(&str, &str)]) -> String {
     let dir = script.parent().unwrap();
     let mut command = tokio::process::Command::new(program);
     command.arg(script).current_dir(dir).envs(variables.iter().copied()).kill_on_drop(true);
-    let ran = tokio::time::timeout(Duration::from_mins(3), command.output());
-    let ran = ran.await.expect("it ends in time").unwrap();
-    let said =
-        [ran.stdout, ran.stderr].map(|it| String::from_utf8_lossy(&it).into_owned()).concat();
-    assert!(ran.status.success(), "{}: {}\n{said}", script.display(), ran.status);
-    said
+    let limit = Duration::from_mins(3);
+    let output = tokio::time::timeout(limit, command.output()).await.unwrap().unwrap();
+    let text = [output.stdout, output.stderr].map(|it| String::from_utf8_lossy(&it).into_owned());
+    let text = text.concat();
+    assert!(output.status.success(), "{}: {}\n{text}", script.display(), output.status);
+    text
 }

@@ -30,7 +30,7 @@ use brune::{
 use sha2::{Digest as _, Sha256};
 use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
 
-use super::database::sweep;
+use super::{database::sweep, programs::need_postgres};
 
 /// How long the server outlives its last user: long enough for the next test binary to be built.
 const LINGER: Duration = Duration::from_secs(20);
@@ -54,6 +54,7 @@ fn join() -> (PgConnectOptions, Option<File>) {
     if let Some(url) = variable("TEST_DATABASE_URL") {
         return (options_from_url(&Secret::new(url)).unwrap(), None);
     }
+    need_postgres();
     let dir = server_dir();
     let users = lock_file(&dir, "users");
     // Waits for a supervisor that is on its way out.
@@ -206,7 +207,7 @@ async fn supervise(dir: &Path) {
     let mut used = Instant::now();
     loop {
         tokio::select! {
-            fault = server.died() => panic!("{fault}"),
+            fault = server.exited() => panic!("{fault}"),
             () = tokio::time::sleep(Duration::from_millis(500)) => {}
         }
         match users.try_lock() {
@@ -231,7 +232,8 @@ async fn start(dir: &Path) -> Server {
         bin_dir: variable("BRUNE_PG_BIN_DIR").map(PathBuf::from),
         path: variable("PATH").unwrap_or_default().into(),
         account: variable("BRUNE_PG_USER"),
-        cache_dir: Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres")),
+        // The tests download nothing.
+        cache_dir: None,
     };
     match Server::start(&config, Profile::Throwaway).await {
         Ok(server) => server,

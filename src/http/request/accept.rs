@@ -1,17 +1,17 @@
-//! `Accept` (RFC 9110, 12.5.1), where an answer has more than one form.
+//! Content negotiation: `Accept` and `Accept-Encoding` (RFC 9110, 12.5), where an answer has more than one form.
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, header};
 
 use crate::metrics::Format;
 
-/// A range of media types, and how much it is wanted.
+/// A range of media types or a content coding, and its quality.
 struct Range<'h> {
     kind: &'h str,
     version: Option<&'h str>,
     quality: f32,
 }
 
-/// Reads one element of `Accept`; `None` if its quality is no number from 0 to 1.
+/// Reads one element of `Accept` or `Accept-Encoding`; `None` if its quality is no number from 0 to 1.
 fn range(element: &str) -> Option<Range<'_>> {
     let mut parts = element.split(';').map(str::trim);
     let mut range = Range { kind: parts.next()?, version: None, quality: 1.0 };
@@ -30,23 +30,82 @@ fn range(element: &str) -> Option<Range<'_>> {
     Some(range)
 }
 
-/// The form of the metrics that the client prefers. `OpenMetrics` must be named, for most that accept anything are
-/// people and older programs; a client that accepts neither form is sent the plain one.
+/// Returns the format of the metrics that the client prefers. A client must name `OpenMetrics`, because most clients that
+/// accept anything are people and older programs. A client that accepts neither format gets the plain one.
 pub(in crate::http) fn metrics_format(headers: &HeaderMap) -> Format {
-    let lines = headers.get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok());
-    let ranges: Vec<_> = lines.flat_map(|line| line.split(',')).filter_map(range).collect();
-    // What is named exactly counts before what is meant as well (RFC 9110, 12.5.1).
-    let wanted = |kinds: &[&str], version: &str| {
-        let fits = |range: &&Range<'_>, kind: &str| {
-            range.kind.eq_ignore_ascii_case(kind) && range.version.is_none_or(|it| it == version)
+    let ranges = ranges(headers, &header::ACCEPT);
+    // An exact type takes precedence over a pattern (RFC 9110, 12.5.1).
+    let quality = |kinds: &[&str], version: &str| {
+        let matches = |range: &&Range<'_>, kind: &str| {
+            let version_matches = range.version.is_none_or(|requested| requested == version);
+            range.kind.eq_ignore_ascii_case(kind) && version_matches
         };
-        let quality = |kind: &&str| {
-            let fitting = ranges.iter().filter(|range| fits(range, kind));
-            fitting.map(|range| range.quality).reduce(f32::max)
+        let quality_of_kind = |kind: &&str| {
+            let matching = ranges.iter().filter(|range| matches(range, kind));
+            matching.map(|range| range.quality).reduce(f32::max)
         };
-        kinds.iter().find_map(quality).unwrap_or(0.0)
+        kinds.iter().find_map(quality_of_kind).unwrap_or(0.0)
     };
-    let open = wanted(&["application/openmetrics-text", "application/*"], "1.0.0");
-    let plain = wanted(&["text/plain", "text/*", "*/*"], "0.0.4");
+    let open = quality(&["application/openmetrics-text", "application/*"], "1.0.0");
+    let plain = quality(&["text/plain", "text/*", "*/*"], "0.0.4");
     if open > 0.0 && open >= plain { Format::OpenMetrics } else { Format::Plain }
+}
+
+/// Returns whether the client prefers a gzip body to an uncompressed one (RFC 9110, 12.5.3). Without the header the
+/// answer is no.
+pub(in crate::http) fn prefers_gzip(headers: &HeaderMap) -> bool {
+    let codings = ranges(headers, &header::ACCEPT_ENCODING);
+    let quality = |names: &[&str]| {
+        let matches =
+            |coding: &&Range<'_>| names.iter().any(|name| coding.kind.eq_ignore_ascii_case(name));
+        codings.iter().filter(matches).map(|coding| coding.quality).reduce(f32::max)
+    };
+    let gzip = quality(&["gzip", "x-gzip"]).or_else(|| quality(&["*"])).unwrap_or(0.0);
+    let identity = quality(&["identity"]).unwrap_or(0.0);
+    gzip > 0.0 && gzip >= identity
+}
+
+/// Reads the elements of all lines of the header `name`.
+fn ranges<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Vec<Range<'h>> {
+    let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).filter_map(range).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn gzip_is_preferred_only_where_the_client_accepts_it() {
+        let prefers = |line| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(line));
+            prefers_gzip(&headers)
+        };
+        for accepted in [
+            "gzip",
+            "br, GZIP;q=0.5",
+            "x-gzip",
+            "*",
+            "deflate, *;q=0.1",
+            "gzip, identity",
+            "gzip, *;q=0",
+        ] {
+            assert!(prefers(accepted), "{accepted}");
+        }
+        for refused in [
+            "",
+            "br",
+            "gzip;q=0",
+            "gzip;q=0, *",
+            "identity, gzip;q=0.5",
+            "gzip;q=x",
+            "identity;q=0",
+        ] {
+            assert!(!prefers(refused), "{refused}");
+        }
+        assert!(!prefers_gzip(&HeaderMap::new()));
+    }
 }

@@ -66,7 +66,7 @@ problems! {
     params(("Accept" = Option<String>, Header, description = "`text/plain` or `application/openmetrics-text`")),
     responses(
         (status = 200, description = "The metrics, in one of the two forms", headers(
-            ("Vary" = String, description = "`accept`"),
+            ("Vary" = String, description = "`accept` and `accept-encoding`"),
         ), content(
             (String = "text/plain"),
             (String = "application/openmetrics-text"),

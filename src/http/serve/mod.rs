@@ -1,6 +1,7 @@
-//! The connections: accepting, limits, the middleware stack and event streams.
+//! The connections: accepting, limits, the middleware stack, compression and event streams.
 
 pub(in crate::http) mod bad_head;
+pub(in crate::http) mod compression;
 pub(in crate::http) mod limits;
 pub(in crate::http) mod middleware;
 pub(in crate::http) mod refusal_log;

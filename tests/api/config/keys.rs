@@ -55,7 +55,7 @@ async fn search_and_category_narrow_the_list_and_both_must_hold() {
             ],
         ),
         ("search=jwt", vec!["JWT_SECRET"]),
-        ("search=alerts+are+posted", vec!["DISCORD_WEBHOOK_URL"]),
+        ("search=webhook+for+alerts", vec!["DISCORD_WEBHOOK_URL"]),
         ("search=cooldown&category=brune_prompt", vec![]),
         ("category=nonsense", vec![]),
         ("search=%25", vec![]),

@@ -1,73 +1,85 @@
-// The public API, and nothing but it. The cookie speaks for whoever signed in; a 401 asks to sign in again and then goes
-// on where it stopped, so that nothing on the page is lost.
+// The HTTP client of the console. Requests carry the session cookie. A 401 opens the sign-in dialog and then repeats the
+// request, so that unsaved changes survive an expired token.
 
-/** What went wrong, as the service tells it (RFC 9457). `status` is 0 when there was no answer. */
+/** An error response (RFC 9457). `status` is 0 if there was no response. */
 export class Problem extends Error {
   constructor(status, body) {
-    super(body.detail ?? body.title ?? `the service answered with ${status}`);
+    super(body.detail ?? body.title ?? `the service responded with status ${status}`);
     Object.assign(this, { status, code: body.code, title: body.title, errors: body.errors ?? [], body });
   }
 }
 
-// This module is `admin/assets/<version>/api.js` of the service, which may be mounted under a path.
+// This module is served as `admin/assets/<version>/api.js`. A relative URL works under a path prefix as well.
 const ROOT = new URL('../../../', import.meta.url);
-/** Where `path` of the service is. */
-export const at = (path) => new URL(path.slice(1), ROOT).href;
 
-let signInAgain = null;
-/** Names what is called, and waited for, when the service no longer knows who is asking. */
-export const onSignedOut = (ask) => { signInAgain = ask; };
+/** Returns the URL of `path`, which begins with a slash. */
+export const serviceUrl = (path) => new URL(path.slice(1), ROOT).href;
 
-const unreachable = () => new Problem(0, {
+let reauthenticate = null;
+/** Sets the function that `request` calls and awaits after a 401. */
+export const setReauthentication = (handler) => { reauthenticate = handler; };
+
+const networkError = () => new Problem(0, {
   code: 'unreachable',
-  title: 'The service does not answer',
-  detail: 'the service does not answer; nothing is known to have been stored. Is it running, and is this machine connected?',
+  title: 'Service unreachable',
+  detail: 'no response was received, so the change may not have been saved. Check the network connection and whether the service is running',
 });
 
 /**
- * Asks `method path`: `query` (null, undefined and '' are left out), `body` (an object is sent as JSON, a text as
- * `type`), `headers`, `signal`, `once` (the idempotency key of a write), `ask` (false: a 401 is a problem like others).
- * Returns `{ data, headers, status }`; whatever goes wrong is a `Problem`.
+ * Sends a request and returns `{ data, headers, status }`.
+ *
+ * Options: `query` (null, undefined, false and '' are omitted), `body` (an object is sent as JSON, a string as `type`),
+ * `headers`, `signal`, `idempotencyKey`, `retryAfterSignIn` (false: a 401 is thrown like other problems).
+ *
+ * Throws a `Problem`, or an `AbortError` if `signal` was aborted.
  */
-export async function call(method, path, { query, body, type, headers, signal, once, ask = true } = {}) {
-  const target = at(path) + search(query);
-  const init = { method, headers: { Accept: 'application/json, */*', ...headers }, signal, credentials: 'same-origin', cache: 'no-store' };
+export async function request(method, path, { query, body, type, headers, signal, idempotencyKey, retryAfterSignIn = true } = {}) {
+  const url = serviceUrl(path) + queryString(query);
+  // Settings change at any time, so a cached response would be outdated.
+  const options = { method, headers: { Accept: 'application/json, */*', ...headers }, signal, credentials: 'same-origin', cache: 'no-store' };
   if (body !== undefined) {
-    init.headers['Content-Type'] = type ?? 'application/json';
-    init.body = typeof body === 'string' ? body : JSON.stringify(body);
+    options.headers['Content-Type'] = type ?? 'application/json';
+    options.body = typeof body === 'string' ? body : JSON.stringify(body);
   }
-  if (once) init.headers['Idempotency-Key'] = once;
+  if (idempotencyKey) options.headers['Idempotency-Key'] = idempotencyKey;
   for (;;) {
-    const response = await fetch(target, init).catch((error) => {
-      throw error.name === 'AbortError' ? error : unreachable();
+    const response = await fetch(url, options).catch((error) => {
+      throw error.name === 'AbortError' ? error : networkError();
     });
-    const text = await response.text().catch(() => { throw unreachable(); });
-    const data = /json/.test(response.headers.get('content-type') ?? '') ? parse(text) : text;
+    const text = await response.text().catch(() => { throw networkError(); });
+    const isJson = /json/.test(response.headers.get('content-type') ?? '');
+    const data = isJson ? parseJson(text) : text;
     if (response.ok || response.status === 304) return { data, headers: response.headers, status: response.status };
-    if (response.status === 401 && ask && signInAgain) {
-      await signInAgain();
+    if (response.status === 401 && retryAfterSignIn && reauthenticate) {
+      await reauthenticate();
       continue;
     }
+    // A proxy in front of the service may respond with HTML. Its first characters are better than no message.
     throw new Problem(response.status, typeof data === 'object' && data ? data : { title: text.slice(0, 200) });
   }
 }
 
-/** What `GET path` has to say. */
-export const read = async (path, query, options) => (await call('GET', path, { query, ...options })).data;
+/** Sends a GET request and returns the data of the response. */
+export const fetchJson = async (path, query, options) => (await request('GET', path, { query, ...options })).data;
 
-/** `?a=b` of what `query` holds; nothing of nothing. */
-export function search(query) {
-  const pairs = Object.entries(query ?? {}).filter(([, value]) => value !== null && value !== undefined && value !== '' && value !== false);
-  return pairs.length ? `?${new URLSearchParams(pairs)}` : '';
+/** Returns `query` as `?name=value`, or an empty string if no parameter has a value. */
+export function queryString(query) {
+  const hasValue = ([, value]) => value !== null && value !== undefined && value !== '' && value !== false;
+  const parameters = Object.entries(query ?? {}).filter(hasValue);
+  return parameters.length > 0 ? `?${new URLSearchParams(parameters)}` : '';
 }
 
-/** A key that one write and its repeats share. */
-export const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((it) => it.toString(16).padStart(2, '0')).join('');
+/** Returns a random idempotency key. A write and its retries share a key. */
+export function newIdempotencyKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+}
 
-function parse(text) {
+function parseJson(text) {
   try {
     return JSON.parse(text);
   } catch {
+    // A proxy may truncate the body. The status still explains the failure.
     return null;
   }
 }

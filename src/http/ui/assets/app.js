@@ -1,78 +1,85 @@
-// The console begins here: who is asking, the frame, and which page is shown.
-import { fill, h, hear, said } from './dom.js';
-import { drawBar, restoreDraft } from './draft.js';
-import { begin, me, showWho, signIn } from './session.js';
-import { listen } from './live.js';
-import { failure } from './parts.js';
-import { pages, place } from './route.js';
-import { helpButton, shortcuts } from './keys.js';
-import { follow, load } from './store.js';
+// Entry point of the console: signs in, draws the frame, and shows the page of the current URL.
+import { h, isolate, setChildren, subscribe } from './dom.js';
+import { showDraftBar } from './draft-bar.js';
+import { restoreDraft } from './draft.js';
+import { enableShortcuts, helpButton } from './keys.js';
+import { connectLiveUpdates } from './live.js';
+import { pages } from './pages.js';
+import { errorAlert } from './parts.js';
+import { currentRoute } from './route.js';
+import { resumeSession, session, showAccount, showSignInPage } from './session.js';
+import { followChanges, loadSettings } from './store.js';
 
 const main = document.querySelector('#main');
-let leave = new AbortController();
+let currentPage = new AbortController();
+let isFirstPage = true;
 
-async function show() {
-  leave.abort();
-  leave = new AbortController();
-  const { signal } = leave;
-  const { page, rest, parameters } = place();
-  const [path, name, , load] = pages().find(([it]) => it === page) ?? [null, 'Nothing here'];
+/** Shows the page of the current URL. */
+async function showPage() {
+  currentPage.abort();
+  currentPage = new AbortController();
+  const { signal } = currentPage;
+  const { page, rest, parameters } = currentRoute();
+  const [path, name, , loadModule] = pages().find(([candidate]) => candidate === page) ?? [null, 'Page not found'];
   for (const link of document.querySelectorAll('nav a')) {
     if (link.hash === `#/${path}`) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
   }
-  document.title = `${name} · ${me.catalog} · Brune`;
+  document.title = `${name} · ${session.catalog} · Brune`;
   const body = h('div', { class: `page ${path ?? ''}` });
   try {
-    if (!load) throw Object.assign(new Error('there is no such page'), { title: 'Nothing here', status: 404 });
-    const module = await load();
+    if (!loadModule) throw Object.assign(new Error('the address does not match any page'), { title: 'Page not found', status: 404 });
+    const module = await loadModule();
     await module.show(body, { ...parameters, rest }, signal);
   } catch (problem) {
+    // The user has left the page.
     if (problem.name === 'AbortError') return;
+    // The alert shows the message, the console keeps the stack trace.
     console.info(problem);
-    fill(body, h('h1', null, name), failure(problem, show));
+    setChildren(body, h('h1', null, name), errorAlert(problem, showPage));
   }
+  // Another page was opened while the module was loading.
   if (signal.aborted) return;
-  fill(main, body);
-  if (started) main.focus({ preventScroll: true });
-  started = true;
+  setChildren(main, body);
+  // Focus stays at the top of the document on the first page, so that Tab reaches the skip link.
+  if (!isFirstPage) main.focus({ preventScroll: true });
+  isFirstPage = false;
   scrollTo(0, 0);
 }
-let started = false;
 
-function frame() {
+function drawFrame() {
   const links = pages().map(([path, name]) => h('li', null, h('a', { href: `#/${path}` }, name)));
-  fill(document.querySelector('nav'), h('ul', null, links));
-  fill(document.querySelector('.catalog'), said(me.catalog));
+  setChildren(document.querySelector('nav'), h('ul', null, links));
+  setChildren(document.querySelector('.catalog'), isolate(session.catalog));
   document.querySelector('.top').hidden = false;
-  showWho(document.querySelector('.me'));
-  fill(document.querySelector('.help'), helpButton());
+  showAccount(document.querySelector('.user'));
+  setChildren(document.querySelector('.help'), helpButton());
 }
 
 async function start() {
-  // What the first page needs is asked for at once; whether anybody is signed in shows meanwhile.
-  if (!location.hash.startsWith('#token=')) load(false).catch(() => null);
+  // Loading the settings in parallel with the session check saves one round trip. A 401 is handled by the check.
+  if (!location.hash.startsWith('#token=')) loadSettings(false).catch(() => null);
   let problem = null;
-  let known = await begin().catch((it) => { problem = it; return false; });
-  while (!known) {
-    await signIn(main, problem);
-    known = true;
-  }
+  const isSignedIn = await resumeSession().catch((error) => {
+    problem = error;
+    return false;
+  });
+  if (!isSignedIn) await showSignInPage(main, problem);
   if (location.hash === '') history.replaceState(null, '', '#/settings');
-  frame();
-  hear('signed-in', frame);
+  drawFrame();
+  subscribe('signed-in', drawFrame);
   restoreDraft();
-  drawBar(document.querySelector('.bar'));
-  shortcuts();
-  follow();
-  // Its fragment would be taken for a page.
+  showDraftBar(document.querySelector('.draft-bar'));
+  enableShortcuts();
+  followChanges();
+  // The fragment `#main` would be taken for a page.
   document.querySelector('.skip').addEventListener('click', (event) => {
     event.preventDefault();
     main.focus();
   });
-  addEventListener('hashchange', show);
-  await show();
-  listen(document.querySelector('.live'));
+  addEventListener('hashchange', showPage);
+  await showPage();
+  connectLiveUpdates(document.querySelector('.live'));
 }
 
 start();

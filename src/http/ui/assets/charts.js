@@ -1,154 +1,185 @@
-// Pictures of what happened over time. Each is drawn for the width it has, and each has the same as a table beneath.
-import { fill, h, said, svg } from './dom.js';
-import { clock, count, exact, label, plain, shown, timeExact, words } from './format.js';
-import { link, row, table } from './page.js';
+// SVG charts of changes over time. Each chart is drawn for its current width and is followed by a table of the same data.
+import { h, isolate, setChildren, svg } from './dom.js';
+import { dateTimeElement, formatDateTime, formatValue, humanize, label, pluralize, timePreference, truncate, valueElement } from './format.js';
+import { link, table, tableRow } from './page.js';
 
 const HEIGHT = 120;
-const EDGE = { left: 34, right: 8, top: 10 };
-// Where the axis is.
-const BOTTOM = HEIGHT - 22;
-// A bar is a link, and can be hit: WCAG 2.5.8.
-const NARROWEST = 24;
+const MARGIN = { left: 34, right: 8, top: 10 };
+const AXIS_Y = HEIGHT - 22;
+// A bar is a link, and a target has at least 24 pixels: WCAG 2.5.8.
+const MIN_TARGET_WIDTH = 24;
 
-const GROUPS = { changed: 'Changes', restored: 'Restored', other: 'Refused, cleaned up' };
-const GROUP_OF = { rollback: 'restored', refused: 'other', secret_cleanup: 'other' };
+const GROUPS = { changed: 'Changes', restored: 'Restored', other: 'Rejected or cleaned up' };
+const GROUP_OF_ACTION = { rollback: 'restored', refused: 'other', secret_cleanup: 'other' };
 
-/** Changes over time as `GET …/timeline` tells them; `target(since, until)` is where a bar leads. */
-export function timeline(data, target) {
-  const begin = Date.parse(data.since);
-  const end = Math.max(Date.parse(data.until), begin + 1000);
-  const all = merge(data, 1);
-  const about = `${count(all[0].all, 'entry', 'entries')} from ${exact(begin)} to ${exact(end)}`;
-  const groups = Object.entries(GROUPS).filter(([name]) => all[0][name]);
-  const columns = { From: '', To: '', ...Object.fromEntries(groups.map(([, text]) => [text, ''])) };
-  const legend = h('ul.legend', { 'aria-hidden': 'true' }, groups.map(([name, text]) => h('li', null, svg('svg', { width: 14, height: 14 }, rectangle(name, 1, 1, 12, 12)), text)));
-  const list = h('div');
-  return figure(about, [legend, list], (width) => {
-    const bars = merge(data, Math.floor((width - EDGE.left - EDGE.right) / NARROWEST));
-    const most = Math.max(...bars.map((it) => it.all));
-    const x = scale(begin, end, EDGE.left, width - EDGE.right);
-    const y = scale(0, most, BOTTOM, EDGE.top);
-    fill(list, asTable('Entries over time', columns, bars.map((it) => [timeExact(it.start), timeExact(it.end), ...groups.map(([name]) => it[name])])));
-    return svg('svg', { width, height: HEIGHT, role: 'group', 'aria-label': `${about}. Each bar leads to its entries.` },
-      hatch(), axis(begin, end, x, width), level(most, y, width), bars.map((it) => bar(it, x, y, target, [begin, end])));
+/** Draws the number of changes over time from the response of `GET …/timeline`. `linkTo(since, until)` is the link of a bar. */
+export function timelineChart(data, linkTo) {
+  const since = Date.parse(data.since);
+  // A range of zero length would have no scale.
+  const until = Math.max(Date.parse(data.until), since + 1000);
+  const [total] = mergeBuckets(data, 1);
+  const caption = `${pluralize(total.count, 'entry', 'entries')} from ${formatDateTime(since)} to ${formatDateTime(until)}`;
+  const groups = Object.entries(GROUPS).filter(([group]) => total[group] > 0);
+  const columns = { From: '', To: '', ...Object.fromEntries(groups.map(([, name]) => [name, ''])) };
+  const legend = h('ul.legend', { 'aria-hidden': 'true' }, groups.map(([group, name]) =>
+    h('li', null, svg('svg', { width: 14, height: 14 }, rectangle(group, 1, 1, 12, 12)), name)));
+  const tableContainer = h('div');
+  return chart(caption, [legend, tableContainer], (width) => {
+    const bars = mergeBuckets(data, Math.floor((width - MARGIN.left - MARGIN.right) / MIN_TARGET_WIDTH));
+    const highest = Math.max(...bars.map((bar) => bar.count));
+    const x = linearScale(since, until, MARGIN.left, width - MARGIN.right);
+    const y = linearScale(0, highest, AXIS_Y, MARGIN.top);
+    const rows = bars.map((bar) => [dateTimeElement(bar.start), dateTimeElement(bar.end), ...groups.map(([group]) => bar[group])]);
+    setChildren(tableContainer, dataTable('Entries over time', columns, rows));
+    return svg('svg', { width, height: HEIGHT, role: 'group', 'aria-label': `${caption}. Each bar links to its entries.` },
+      hatchPattern(), timeAxis(since, until, x, width), gridline(highest, y, width),
+      bars.map((bar) => stackedBar(bar, x, y, linkTo, since, until)));
   });
 }
 
-/** Steps as `room` bars at most, several steps in one where there is no room for each. */
-function merge({ since, until, step_seconds: seconds, buckets }, room) {
-  const step = seconds * 1000;
-  const place = (time) => Math.floor(Date.parse(time) / step);
-  const first = place(since);
-  const size = Math.ceil((place(until) - first + 1) / Math.max(1, room)) * step;
+/** Merges adjacent buckets until at most `limit` bars are left. */
+function mergeBuckets({ since, until, step_seconds: stepSeconds, buckets }, limit) {
+  const step = stepSeconds * 1000;
+  const stepOf = (time) => Math.floor(Date.parse(time) / step);
+  const firstStep = stepOf(since);
+  const barDuration = Math.ceil((stepOf(until) - firstStep + 1) / Math.max(1, limit)) * step;
   const bars = new Map();
-  for (const { start, counts } of buckets) {
-    const from = first * step + Math.floor((place(start) - first) * step / size) * size;
-    if (!bars.has(from)) bars.set(from, { start: from, end: from + size - 1, all: 0, counts: {}, changed: 0, restored: 0, other: 0 });
-    const bar = bars.get(from);
-    for (const [action, n] of Object.entries(counts)) {
-      bar.all += n;
-      bar.counts[action] = (bar.counts[action] ?? 0) + n;
-      bar[GROUP_OF[action] ?? 'changed'] += n;
+  for (const { start: bucketStart, counts } of buckets) {
+    const offset = (stepOf(bucketStart) - firstStep) * step;
+    const start = firstStep * step + Math.floor(offset / barDuration) * barDuration;
+    if (!bars.has(start)) bars.set(start, { start, end: start + barDuration - 1, count: 0, counts: {}, changed: 0, restored: 0, other: 0 });
+    const bar = bars.get(start);
+    for (const [action, count] of Object.entries(counts)) {
+      bar.count += count;
+      bar.counts[action] = (bar.counts[action] ?? 0) + count;
+      bar[GROUP_OF_ACTION[action] ?? 'changed'] += count;
     }
   }
   return [...bars.values()];
 }
 
-function bar(it, x, y, target, [begin, end]) {
-  const left = x(Math.max(it.start, begin));
-  const room = Math.max(x(Math.min(it.end, end)) - left, 3);
+function stackedBar(bar, x, y, linkTo, since, until) {
+  const left = x(Math.max(bar.start, since));
+  const width = Math.max(x(Math.min(bar.end, until)) - left, 3);
   let sum = 0;
-  const parts = Object.keys(GROUPS).filter((name) => it[name]).map((name) => {
+  const segments = Object.keys(GROUPS).filter((group) => bar[group] > 0).map((group) => {
     const base = y(sum);
-    sum += it[name];
+    sum += bar[group];
+    // A single entry must be visible beside thousands.
     const height = Math.max(base - y(sum), 2);
-    return rectangle(name, left, base - height, room > 8 ? room - 2 : room, height);
+    return rectangle(group, left, base - height, width > 8 ? width - 2 : width, height);
   });
-  const name = `${Object.entries(it.counts).map(([action, n]) => `${n} ${words(action)}`).join(', ')}: ${exact(it.start)} to ${exact(it.end)}`;
-  // What can be hit is the whole height, and never narrower than it should be.
-  const width = Math.max(room, NARROWEST);
-  return svg('a', { href: target(new Date(it.start).toISOString(), new Date(it.end).toISOString()), 'aria-label': name },
-    svg('title', null, name), svg('rect', { class: 'hit', x: left - (width - room) / 2, y: EDGE.top, width, height: BOTTOM - EDGE.top }), parts);
+  const counts = Object.entries(bar.counts).map(([action, count]) => `${count} ${humanize(action)}`).join(', ');
+  const name = `${counts}: ${formatDateTime(bar.start)} to ${formatDateTime(bar.end)}`;
+  // The hit area has the full height, and is wider than a narrow bar.
+  const hitWidth = Math.max(width, MIN_TARGET_WIDTH);
+  const hitArea = svg('rect', { class: 'hit-area', x: left - (hitWidth - width) / 2, y: MARGIN.top, width: hitWidth, height: AXIS_Y - MARGIN.top });
+  return svg('a', { href: linkTo(new Date(bar.start).toISOString(), new Date(bar.end).toISOString()), 'aria-label': name },
+    svg('title', null, name), hitArea, segments);
 }
 
-const rectangle = (name, x, y, width, height) => svg('rect', { class: `bar ${name}`, x, y, width, height, fill: name === 'restored' ? 'url(#hatch)' : null });
+const rectangle = (group, x, y, width, height) =>
+  svg('rect', { class: `bar ${group}`, x, y, width, height, fill: group === 'restored' ? 'url(#hatch)' : null });
 
-/** Stripes, so that it is not the colour alone that says what a bar is. */
-const hatch = () => svg('pattern', { id: 'hatch', width: 5, height: 5, patternUnits: 'userSpaceOnUse', patternTransform: 'rotate(45)' },
-  svg('rect', { class: 'ground', width: 5, height: 5 }), svg('rect', { class: 'stripe', width: 2.5, height: 5 }));
+/** Stripes for restored entries: colour alone must not carry the meaning (WCAG 1.4.1). */
+const hatchPattern = () => svg('pattern', { id: 'hatch', width: 5, height: 5, patternUnits: 'userSpaceOnUse', patternTransform: 'rotate(45)' },
+  svg('rect', { class: 'hatch-background', width: 5, height: 5 }), svg('rect', { class: 'hatch-stripe', width: 2.5, height: 5 }));
 
-const scale = (from, to, low, high) => (it) => low + ((it - from) / ((to - from) || 1)) * (high - low);
+const linearScale = (fromMin, fromMax, toMin, toMax) => (value) => toMin + ((value - fromMin) / ((fromMax - fromMin) || 1)) * (toMax - toMin);
 
-function axis(begin, end, x, width) {
-  const last = Math.max(1, Math.min(6, Math.floor(width / 150) - 1));
-  const hours = (end - begin) / 3_600_000;
-  const form = new Intl.DateTimeFormat(undefined, {
-    dateStyle: hours < 24 ? undefined : 'medium', timeStyle: hours < 1 ? 'medium' : hours < 96 ? 'short' : undefined, timeZone: clock.utc ? 'UTC' : undefined,
+function timeAxis(since, until, x, width) {
+  const lastTick = Math.max(1, Math.min(6, Math.floor(width / 150) - 1));
+  const hours = (until - since) / 3_600_000;
+  // Ticks of a short range need the time, ticks of a long range the date.
+  const timeStyle = hours < 1 ? 'medium' : 'short';
+  const dateFormat = new Intl.DateTimeFormat(undefined, {
+    dateStyle: hours < 24 ? undefined : 'medium',
+    timeStyle: hours < 96 ? timeStyle : undefined,
+    timeZone: timePreference.utc ? 'UTC' : undefined,
   });
-  return svg('g', { class: 'axis', 'aria-hidden': 'true' }, svg('line', { x1: EDGE.left, x2: width - EDGE.right, y1: BOTTOM, y2: BOTTOM }),
-    Array.from({ length: last + 1 }, (_, index) => {
-      const when = begin + (end - begin) * index / last;
-      return svg('text', { x: x(when), y: BOTTOM + 15, 'text-anchor': index === 0 ? 'start' : index === last ? 'end' : 'middle' }, form.format(when));
-    }));
+  const tick = (index) => {
+    const time = since + (until - since) * index / lastTick;
+    const endAnchor = index === lastTick ? 'end' : 'middle';
+    return svg('text', { x: x(time), y: AXIS_Y + 15, 'text-anchor': index === 0 ? 'start' : endAnchor }, dateFormat.format(time));
+  };
+  return svg('g', { class: 'axis', 'aria-hidden': 'true' },
+    svg('line', { x1: MARGIN.left, x2: width - MARGIN.right, y1: AXIS_Y, y2: AXIS_Y }),
+    Array.from({ length: lastTick + 1 }, (_, index) => tick(index)));
 }
 
-const level = (value, y, width) => svg('g', { class: 'axis', 'aria-hidden': 'true' },
-  svg('line', { class: 'level', x1: EDGE.left, x2: width - EDGE.right, y1: y(value), y2: y(value) }),
-  svg('text', { x: EDGE.left - 6, y: y(value) + 4, 'text-anchor': 'end' }, new Intl.NumberFormat('en', { notation: 'compact', maximumSignificantDigits: 4 }).format(value)));
+function gridline(value, y, width) {
+  const numberFormat = new Intl.NumberFormat('en', { notation: 'compact', maximumSignificantDigits: 4 });
+  return svg('g', { class: 'axis', 'aria-hidden': 'true' },
+    svg('line', { class: 'gridline', x1: MARGIN.left, x2: width - MARGIN.right, y1: y(value), y2: y(value) }),
+    svg('text', { x: MARGIN.left - 6, y: y(value) + 4, 'text-anchor': 'end' }, numberFormat.format(value)));
+}
 
-/** The values of `key` over time, from its `entries`, newest first; null where there is nothing to draw. */
-export function values(key, entries) {
-  const points = entries.filter((it) => it.version !== null).reverse()
-    .map((it) => ({ at: Date.parse(it.changed_at), value: it.new_value, id: it.id, version: it.version }));
+/** Draws the values of `key` over time from `entries`, newest first. Returns null if no entry has a value. */
+export function valueChart(key, entries) {
+  const points = entries.filter((entry) => entry.version !== null).reverse()
+    .map((entry) => ({ time: Date.parse(entry.changed_at), value: entry.new_value, id: entry.id, version: entry.version }));
   if (points.length === 0) return null;
-  const all = points.map((it) => it.value);
-  const numbers = all.every((it) => typeof it === 'number');
-  const [begin, now] = [points[0].at, Math.max(Date.now(), points.at(-1).at + 1000)];
-  const known = [...new Set(all.map(plain))];
-  const about = `${label(key)}: ${cut(plain(all.at(-1)), 60)} now, ${numbers ? `between ${Math.min(...all)} and ${Math.max(...all)}` : count(known.length, 'value')} since ${exact(begin)}`;
-  const list = asTable('Values over time', { Since: '', Version: '', Value: '' },
-    [...points].reverse().map((it) => [timeExact(it.at), link(`#/history/${it.id}`, `version ${it.version}`), shown(it.value)]));
-  return figure(said(about), list, (width) => {
-    const x = scale(begin, now, EDGE.left, width - EDGE.right);
-    return svg('svg', { width, height: HEIGHT, role: 'img', 'aria-label': about }, axis(begin, now, x, width),
-      numbers ? line(points, all, now, x, width) : band(points, known, now, x));
+  const values = points.map((point) => point.value);
+  const isNumeric = values.every((value) => typeof value === 'number');
+  const since = points[0].time;
+  const now = Math.max(Date.now(), points.at(-1).time + 1000);
+  const distinctValues = [...new Set(values.map(formatValue))];
+  const range = isNumeric ? `between ${Math.min(...values)} and ${Math.max(...values)}` : pluralize(distinctValues.length, 'value');
+  const caption = `${label(key)}: currently ${truncate(formatValue(values.at(-1)), 60)}, ${range} since ${formatDateTime(since)}`;
+  const rows = [...points].reverse().map((point) =>
+    [dateTimeElement(point.time), link(`#/history/${point.id}`, `version ${point.version}`), valueElement(point.value)]);
+  return chart(isolate(caption), dataTable('Values over time', { Since: '', Version: '', Value: '' }, rows), (width) => {
+    const x = linearScale(since, now, MARGIN.left, width - MARGIN.right);
+    return svg('svg', { width, height: HEIGHT, role: 'img', 'aria-label': caption }, timeAxis(since, now, x, width),
+      isNumeric ? stepLine(points, now, x, width) : valueBands(points, distinctValues, now, x));
   });
 }
 
-function line(points, all, now, x, width) {
-  const [low, high] = [Math.min(...all), Math.max(...all)];
-  const y = low === high ? () => (BOTTOM + EDGE.top) / 2 : scale(low, high, BOTTOM - 10, EDGE.top + 4);
-  const path = points.map((it, index) => `${index ? `H${x(it.at)}V` : `M${x(it.at)} `}${y(it.value)}`).join('');
-  return [level(high, y, width), low !== high && level(low, y, width), svg('path', { class: 'steps', d: `${path}H${x(now)}` }),
-    points.map((it) => svg('circle', { class: 'point', cx: x(it.at), cy: y(it.value), r: points.length > 60 ? 2 : 3.5 }, svg('title', null, `${it.value} since ${exact(it.at)}`)))];
+function stepLine(points, now, x, width) {
+  const values = points.map((point) => point.value);
+  const lowest = Math.min(...values);
+  const highest = Math.max(...values);
+  const y = lowest === highest ? () => (AXIS_Y + MARGIN.top) / 2 : linearScale(lowest, highest, AXIS_Y - 10, MARGIN.top + 4);
+  const moveTo = (point, index) => (index > 0 ? `H${x(point.time)}V` : `M${x(point.time)} `);
+  const path = points.map((point, index) => moveTo(point, index) + y(point.value)).join('');
+  const radius = points.length > 60 ? 2 : 3.5;
+  return [
+    gridline(highest, y, width),
+    lowest !== highest && gridline(lowest, y, width),
+    svg('path', { class: 'step-line', d: `${path}H${x(now)}` }),
+    points.map((point) => svg('circle', { class: 'data-point', cx: x(point.time), cy: y(point.value), r: radius },
+      svg('title', null, `${point.value} since ${formatDateTime(point.time)}`))),
+  ];
 }
 
-/** One band, as long as each value stood, with the value in it where there is room. */
-function band(points, known, now, x) {
-  return points.map((it, index) => {
-    const left = x(it.at);
-    const width = Math.max(x(points[index + 1]?.at ?? now) - left, 1.5);
-    const text = shown(it.value).textContent;
-    const room = Math.floor((width - 12) / 7.5);
-    return svg('g', null, svg('title', null, `${cut(text, 200)} since ${exact(it.at)}`),
-      svg('rect', { class: `state state-${known.indexOf(plain(it.value)) % 3}`, x: left, y: 30, width, height: 44 }),
-      room > 1 && svg('text', { class: 'state-name', x: left + 6, y: 57 }, cut(text, room)));
+/** Draws a band for each value, as wide as the value was in effect. A wide band has the value as text. */
+function valueBands(points, distinctValues, now, x) {
+  const characterWidth = 7.5;
+  return points.map((point, index) => {
+    const left = x(point.time);
+    // A value of a few seconds must be visible beside values of months.
+    const width = Math.max(x(points[index + 1]?.time ?? now) - left, 1.5);
+    const text = valueElement(point.value).textContent;
+    const characters = Math.floor((width - 12) / characterWidth);
+    const colour = distinctValues.indexOf(formatValue(point.value)) % 3;
+    return svg('g', null, svg('title', null, `${truncate(text, 200)} since ${formatDateTime(point.time)}`),
+      svg('rect', { class: `value-band value-band-${colour}`, x: left, y: 30, width, height: 44 }),
+      characters > 1 && svg('text', { class: 'value-band-label', x: left + 6, y: 57 }, truncate(text, characters)));
   });
 }
 
-const cut = (text, room) => (text.length > room ? `${text.slice(0, room - 1)}…` : text);
-
-/** A picture, what it is of, and what stands beneath; drawn anew when its width changes. */
-function figure(about, beneath, draw) {
-  const place = h('div.picture');
-  let before = 0;
+/** Creates a figure with `caption` and the content below. `draw(width)` is called again when the width changes. */
+function chart(caption, contentBelow, draw) {
+  const area = h('div.chart-area');
+  let drawnWidth = 0;
   new ResizeObserver(([{ contentRect: { width } }]) => {
-    if (Math.abs(width - before) < 2) return;
-    before = width;
-    fill(place, draw(Math.max(200, Math.floor(width))));
-  }).observe(place);
-  return h('figure.chart', null, h('figcaption.hint', null, about), place, beneath);
+    // Drawing may itself change the width by a fraction of a pixel.
+    if (Math.abs(width - drawnWidth) < 2) return;
+    drawnWidth = width;
+    setChildren(area, draw(Math.max(200, Math.floor(width))));
+  }).observe(area);
+  return h('figure.chart', null, h('figcaption.hint', null, caption), area, contentBelow);
 }
 
-const asTable = (name, columns, rows) => h('details', null, h('summary', null, 'As a table'),
-  h('div.wide', { tabindex: '0', role: 'region', 'aria-label': name }, table(name, columns, rows.map((cells) => row(columns, null, ...cells)))));
+const dataTable = (name, columns, rows) => h('details', null, h('summary', null, 'Show as table'),
+  h('div.scroll-x', { tabindex: '0', role: 'region', 'aria-label': name }, table(name, columns, rows.map((cells) => tableRow(columns, null, ...cells)))));

@@ -1,124 +1,151 @@
-// What differs between two values, by words or by items, so that a look is enough.
-import { h, said } from './dom.js';
-import { count, plain, shown } from './format.js';
+// The difference between two values, by word for texts and by item for lists.
+import { h, isolate } from './dom.js';
+import { formatValue, pluralize, valueElement } from './format.js';
 
-// Beyond so many differing words the parts no longer tell anything, and finding them would take long.
-const MOST = 400;
-// What stays the same is cut beyond this many characters, or items, on each side of what does not.
-const AROUND = { text: 90, list: 4 };
+// Above this number of edits a diff is unreadable, and the search is quadratic.
+const MAX_EDITS = 400;
+// Unchanged characters and items that are shown on each side of an edit.
+const CONTEXT = { characters: 90, items: 4 };
 
-/** What differs between two values: an element with `del` for what went and `ins` for what came. */
-export function difference(before, after) {
-  const both = (is) => is(before) && is(after);
-  const isText = both((it) => typeof it === 'string');
-  if (isText && before === after) return shown(after);
-  if ((isText || both(Array.isArray)) && before.length && after.length) return isText ? texts(before, after) : lists(before, after);
-  return h('div.change', null, shown(before), h('span.soft', { 'aria-hidden': 'true' }, '→'), h('span.unseen', null, ' becomes '), shown(after));
+/** Creates an element with the difference: `<del>` for removed parts, `<ins>` for added parts. */
+export function valueDiff(before, after) {
+  const areTexts = typeof before === 'string' && typeof after === 'string';
+  if (areTexts && before === after) return valueElement(after);
+  const areLists = Array.isArray(before) && Array.isArray(after);
+  if ((areTexts || areLists) && before.length > 0 && after.length > 0) return areTexts ? textDiff(before, after) : listDiff(before, after);
+  return h('div.change', null,
+    valueElement(before), h('span.muted', { 'aria-hidden': 'true' }, '→'), h('span.visually-hidden', null, ' changed to '), valueElement(after));
 }
 
-const texts = (before, after) => reachable(h('div.value.long', { dir: 'auto' }, together(steps(split(before), split(after))).map(part)), before.length + after.length > 300);
+function textDiff(before, after) {
+  const parts = mergeEdits(editScript(splitWords(before), splitWords(after)));
+  const element = h('div.value.long', { dir: 'auto' }, parts.map(textPart));
+  return makeFocusable(element, before.length + after.length > 300);
+}
 
-const split = (text) => text.match(/\s+|[\p{L}\p{N}\p{M}_]+|[^\s\p{L}\p{N}\p{M}_]/gu) ?? [];
+const splitWords = (text) => text.match(/\s+|[\p{L}\p{N}\p{M}_]+|[^\s\p{L}\p{N}\p{M}_]/gu) ?? [];
 
-function part([kind, text], index, { length }) {
+/** Draws a part of a text. A long unchanged part is shortened to its context. */
+function textPart([kind, text], index, { length: count }) {
   if (kind !== 'same') return h(kind, null, text);
-  const begin = index > 0 ? AROUND.text : 0;
-  const end = index < length - 1 ? AROUND.text : 0;
-  const left = text.length - begin - end;
-  if (left < AROUND.text) return text;
-  // Array.from would be slow here, and half a character at the edge is no harm: it is cut at whole ones.
-  return [whole(text.slice(0, begin)), h('span.soft', null, ` … ${count(left, 'character')} as before … `), whole(text.slice(text.length - end))];
+  const headLength = index > 0 ? CONTEXT.characters : 0;
+  const tailLength = index < count - 1 ? CONTEXT.characters : 0;
+  const hidden = text.length - headLength - tailLength;
+  if (hidden < CONTEXT.characters) return text;
+  // Array.from would split at whole characters but is slow for long texts.
+  const head = dropHalfCharacters(text.slice(0, headLength));
+  const tail = dropHalfCharacters(text.slice(text.length - tailLength));
+  return [head, h('span.muted', null, ` … ${pluralize(hidden, 'unchanged character')} … `), tail];
 }
 
-const whole = (text) => text.replace(/[\uD800-\uDBFF]$/, '').replace(/^[\uDC00-\uDFFF]/, '');
+/** Removes half a surrogate pair from either end. */
+const dropHalfCharacters = (text) => text.replace(/[\uD800-\uDBFF]$/, '').replace(/^[\uDC00-\uDFFF]/, '');
 
-/** Joins steps of one kind; a blank between two differences belongs to both. */
-function together(list) {
+/** Merges adjacent edits of one kind. White space between two edits becomes part of both. */
+function mergeEdits(edits) {
   const parts = [];
-  let [went, came] = ['', ''];
-  const end = () => {
-    if (went) parts.push(['del', went]);
-    if (came) parts.push(['ins', came]);
-    went = came = '';
+  let removedText = '';
+  let addedText = '';
+  const flush = () => {
+    if (removedText) parts.push(['del', removedText]);
+    if (addedText) parts.push(['ins', addedText]);
+    removedText = '';
+    addedText = '';
   };
-  list.forEach(([kind, text], index) => {
-    const between = kind === 'same' && (went || came) && !text.trim() && list[index + 1] && list[index + 1][0] !== 'same';
-    if (kind === 'same' && !between) {
-      end();
+  edits.forEach(([kind, text], index) => {
+    const next = edits[index + 1];
+    const isBetweenEdits = kind === 'same' && (removedText || addedText) && !text.trim() && next && next[0] !== 'same';
+    if (kind === 'same' && !isBetweenEdits) {
+      flush();
       if (parts.at(-1)?.[0] === 'same') parts.at(-1)[1] += text;
       else parts.push(['same', text]);
       return;
     }
-    if (kind !== 'ins') went += text;
-    if (kind !== 'del') came += text;
+    if (kind !== 'ins') removedText += text;
+    if (kind !== 'del') addedText += text;
   });
-  end();
+  flush();
   return parts;
 }
 
-function lists(before, after) {
-  const all = steps(before.map(plain), after.map(plain));
-  const near = (index) => all.slice(Math.max(0, index - AROUND.list), index + AROUND.list + 1).some(([kind]) => kind !== 'same');
+function listDiff(before, after) {
+  const edits = editScript(before.map(formatValue), after.map(formatValue));
+  const isNearEdit = (index) => edits.slice(Math.max(0, index - CONTEXT.items), index + CONTEXT.items + 1).some(([kind]) => kind !== 'same');
   const chips = [];
-  let cut = 0;
-  const end = () => {
-    if (cut) chips.push(h('li.soft', null, `… ${cut} as before …`));
-    cut = 0;
+  let hidden = 0;
+  const flush = () => {
+    if (hidden > 0) chips.push(h('li.muted', null, `… ${hidden} unchanged …`));
+    hidden = 0;
   };
-  all.forEach(([kind, text], index) => {
-    if (kind === 'same' && all.length > 12 && !near(index)) {
-      cut += 1;
+  edits.forEach(([kind, text], index) => {
+    // A short list is shown completely.
+    if (kind === 'same' && edits.length > 12 && !isNearEdit(index)) {
+      hidden += 1;
       return;
     }
-    end();
-    chips.push(h('li.chip', null, kind === 'same' ? said(text) : h(kind, null, said(text))));
+    flush();
+    chips.push(h('li.chip', null, kind === 'same' ? isolate(text) : h(kind, null, isolate(text))));
   });
-  end();
-  return reachable(h('ul.chips.long', null, chips), chips.length > 24 || before.concat(after).join('').length > 400, 'list');
+  flush();
+  const characters = before.concat(after).join('').length;
+  return makeFocusable(h('ul.chips.long', null, chips), chips.length > 24 || characters > 400, 'list');
 }
 
-/** What may scroll can be reached by keyboard. */
-function reachable(element, long, role = 'group') {
-  if (long) for (const [name, value] of [['tabindex', '0'], ['role', role], ['aria-label', 'What differs']]) element.setAttribute(name, value);
+/** Makes an element that may scroll reachable by keyboard: WCAG 2.1.1. */
+function makeFocusable(element, mayScroll, role = 'group') {
+  if (mayScroll) {
+    element.setAttribute('tabindex', '0');
+    element.setAttribute('role', role);
+    element.setAttribute('aria-label', 'Difference');
+  }
   return element;
 }
 
-/** The steps from one list to another, `[del|ins|same, item]`; everything goes and comes where they differ too much. */
-function steps(before, after) {
-  let [start, end] = [0, 0];
+/** Returns the edits from one list to another as `[del|ins|same, item]`. */
+function editScript(before, after) {
+  // Most edits are local, so skipping the common ends keeps the search short.
+  let prefix = 0;
+  let suffix = 0;
   const shorter = Math.min(before.length, after.length);
-  while (start < shorter && before[start] === after[start]) start += 1;
-  while (end < shorter - start && before.at(-1 - end) === after.at(-1 - end)) end += 1;
-  const same = (item) => ['same', item];
-  const [old, young] = [before.slice(start, before.length - end), after.slice(start, after.length - end)];
-  const between = shortest(old, young) ?? [...old.map((it) => ['del', it]), ...young.map((it) => ['ins', it])];
-  return [...before.slice(0, start).map(same), ...between, ...before.slice(before.length - end).map(same)];
+  while (prefix < shorter && before[prefix] === after[prefix]) prefix += 1;
+  while (suffix < shorter - prefix && before.at(-1 - suffix) === after.at(-1 - suffix)) suffix += 1;
+  const unchanged = (item) => ['same', item];
+  const oldItems = before.slice(prefix, before.length - suffix);
+  const newItems = after.slice(prefix, after.length - suffix);
+  const replaceAll = () => [...oldItems.map((item) => ['del', item]), ...newItems.map((item) => ['ins', item])];
+  return [
+    ...before.slice(0, prefix).map(unchanged),
+    ...(shortestEditScript(oldItems, newItems) ?? replaceAll()),
+    ...before.slice(before.length - suffix).map(unchanged),
+  ];
 }
 
-/** The shortest way (Myers 1986); null where it takes more than `MOST` steps. */
-function shortest(old, young) {
-  // By diagonal the farthest way: a step, then what stays the same from `start` to `x` of `old`, and the way before.
-  const ways = new Map([[1, { x: 0 }]]);
-  for (let depth = 0; depth <= MOST; depth += 1) {
-    for (let line = -depth; line <= depth; line += 2) {
-      const [left, right] = [ways.get(line - 1), ways.get(line + 1)];
-      const comes = line === -depth || (line !== depth && left.x < right.x);
-      const start = comes ? right.x : left.x + 1;
+/** Returns the shortest edit script (Myers 1986), or null above `MAX_EDITS` edits. */
+function shortestEditScript(oldItems, newItems) {
+  // The path that reaches farthest on each diagonal: an edit, then unchanged items from `start` to `x`.
+  const paths = new Map([[1, { x: 0 }]]);
+  for (let depth = 0; depth <= MAX_EDITS; depth += 1) {
+    for (let diagonal = -depth; diagonal <= depth; diagonal += 2) {
+      const left = paths.get(diagonal - 1);
+      const right = paths.get(diagonal + 1);
+      const isInsert = diagonal === -depth || (diagonal !== depth && left.x < right.x);
+      const start = isInsert ? right.x : left.x + 1;
       let x = start;
-      while (x < old.length && x - line < young.length && old[x] === young[x - line]) x += 1;
-      const way = { x, start, step: depth > 0 && (comes ? ['ins', young[start - line - 1]] : ['del', old[start - 1]]), before: comes ? right : left };
-      if (x >= old.length && x - line >= young.length) return walked(way, old);
-      ways.set(line, way);
+      while (x < oldItems.length && x - diagonal < newItems.length && oldItems[x] === newItems[x - diagonal]) x += 1;
+      const edit = depth > 0 && (isInsert ? ['ins', newItems[start - diagonal - 1]] : ['del', oldItems[start - 1]]);
+      const path = { x, start, edit, previous: isInsert ? right : left };
+      if (x >= oldItems.length && x - diagonal >= newItems.length) return traceBack(path, oldItems);
+      paths.set(diagonal, path);
     }
   }
   return null;
 }
 
-function walked(way, old) {
-  const all = [];
-  for (let it = way; it.before; it = it.before) {
-    for (let x = it.x; x > it.start; x -= 1) all.push(['same', old[x - 1]]);
-    if (it.step) all.push(it.step);
+function traceBack(lastPath, oldItems) {
+  const edits = [];
+  for (let path = lastPath; path.previous; path = path.previous) {
+    for (let x = path.x; x > path.start; x -= 1) edits.push(['same', oldItems[x - 1]]);
+    if (path.edit) edits.push(path.edit);
   }
-  return all.reverse();
+  return edits.reverse();
 }

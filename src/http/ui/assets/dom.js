@@ -1,82 +1,97 @@
-// Elements. Everything that is shown passes here, and text is only ever text: there is no way to hand in markup.
+// DOM helpers: elements, events of the application, toasts. Every element is created here, and children are nodes or
+// text, never markup.
 
 /**
- * An element: `h('button.main', { type: 'button', onclick }, 'Save')`.
+ * Creates an element: `h('button.primary', { type: 'button', onclick }, 'Save')`.
  *
- * Properties that begin with `on` are listeners, `value`, `checked`, `disabled` and the like are set as properties,
- * others as attributes; one that is null, undefined or false is left out. Children are texts, nodes, lists of them;
- * null and false are left out.
+ * A property that begins with `on` is an event listener. `value`, `checked` and the like are set as properties, others as
+ * attributes. Properties and children that are null, undefined or false are omitted. Children are text, nodes, or nested
+ * arrays of both.
  */
 export function h(spec, properties, ...children) {
   const [tag, ...classes] = spec.split('.');
   const element = document.createElement(tag);
-  if (classes.length) element.className = classes.join(' ');
-  for (const [name, value] of Object.entries(properties ?? {})) set(element, name, value);
-  append(element, children);
+  if (classes.length > 0) element.className = classes.join(' ');
+  for (const [name, value] of Object.entries(properties ?? {})) setProperty(element, name, value);
+  appendChildren(element, children);
   return element;
 }
 
-const AS_PROPERTY = new Set(['value', 'checked', 'indeterminate', 'selected', 'textContent']);
+const DOM_PROPERTIES = new Set(['value', 'checked', 'indeterminate', 'selected', 'textContent']);
 
-function set(element, name, value) {
+function setProperty(element, name, value) {
   if (value === null || value === undefined || value === false) return;
   if (name.startsWith('on')) element.addEventListener(name.slice(2), value);
-  else if (AS_PROPERTY.has(name)) element[name] = value;
+  else if (DOM_PROPERTIES.has(name)) element[name] = value;
   else if (name === 'class') element.classList.add(...value.split(' ').filter(Boolean));
   else element.setAttribute(name, value === true ? '' : value);
 }
 
-/** An element of a picture, with attributes alone. */
+/** Creates an SVG element. */
 export function svg(tag, attributes, ...children) {
   const element = document.createElementNS('http://www.w3.org/2000/svg', tag);
   for (const [name, value] of Object.entries(attributes ?? {})) {
     if (value !== null && value !== undefined) element.setAttribute(name, value);
   }
-  append(element, children);
+  appendChildren(element, children);
   return element;
 }
 
-function append(element, children) {
+function appendChildren(element, children) {
   for (const child of children.flat(Infinity)) {
     if (child !== null && child !== undefined && child !== false) element.append(child);
   }
 }
 
-/** Puts `children` in the place of whatever `element` held. */
-export function fill(element, ...children) {
+/** Replaces the children of `element`. */
+export function setChildren(element, ...children) {
   element.replaceChildren();
-  append(element, children);
+  appendChildren(element, children);
   return element;
 }
 
-/** A text that somebody wrote, kept from turning what stands around it into another direction. */
-export const said = (text, spec = 'bdi') => h(spec, spec === 'bdi' ? null : { dir: 'auto' }, String(text));
+/** Wraps text of users in `<bdi>`, so that right-to-left text does not reorder the text around. */
+export const isolate = (text) => h('bdi', null, String(text));
 
-let last = 0;
-/** An id that no other element has. */
-export const unique = (name) => `${name}-${++last}`;
-
-/** Calls `then` once calls have ceased for `ms`; what it returns cancels. */
-export function settle(ms, then) {
-  let timer;
-  const call = (...all) => {
-    clearTimeout(timer);
-    timer = setTimeout(() => then(...all), ms);
-  };
-  call.cancel = () => clearTimeout(timer);
-  return call;
+let idCount = 0;
+/** Returns an element ID that begins with `prefix` and is not in use. */
+export function uniqueId(prefix) {
+  idCount += 1;
+  return `${prefix}-${idCount}`;
 }
 
-const hub = new EventTarget();
-/** Tells whoever listens that `name` happened. */
-export const tell = (name, detail) => hub.dispatchEvent(new CustomEvent(name, { detail }));
-/** Calls `then` whenever `name` is told, until `signal` is aborted. */
-export const hear = (name, then, signal) => hub.addEventListener(name, ({ detail }) => then(detail), { signal });
+/** Returns a function that calls `callback` after `delay` ms without another call. Its `cancel()` drops a pending call. */
+export function debounce(delay, callback) {
+  let timer;
+  const debounced = (...values) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => callback(...values), delay);
+  };
+  debounced.cancel = () => clearTimeout(timer);
+  return debounced;
+}
 
-/** Says `text` in the corner, to those who see and to those who listen; it goes by itself. `action` is a name and what to do. */
-export function announce(text, action) {
-  const place = document.querySelector('.said');
-  const line = h('p', null, said(text), action && [' ', h('button', { type: 'button', onclick: () => { line.remove(); action[1](); } }, action[0])]);
-  fill(place, line);
-  setTimeout(() => line.remove(), action ? 15_000 : 6000);
+const eventBus = new EventTarget();
+
+/** Publishes the application event `name`. */
+export const emit = (name, detail) => eventBus.dispatchEvent(new CustomEvent(name, { detail }));
+
+/** Calls `listener` with the detail of each event `name`, until `signal` is aborted. */
+export const subscribe = (name, listener, signal) => eventBus.addEventListener(name, ({ detail }) => listener(detail), { signal });
+
+/** Shows a toast, which screen readers announce. `action` is `[label, callback]` of an optional button. */
+export function showToast(text, action) {
+  const actionButton = () => {
+    const [label, callback] = action;
+    const onclick = () => {
+      toast.remove();
+      callback();
+    };
+    return [' ', h('button', { type: 'button', onclick }, label)];
+  };
+  const toast = h('p', null, isolate(text), action && actionButton());
+  // A second toast would cover more of the page, so the new toast replaces the old.
+  setChildren(document.querySelector('.toasts'), toast);
+  // A toast with a button stays longer: WCAG 2.2.1.
+  setTimeout(() => toast.remove(), action ? 15_000 : 6000);
 }

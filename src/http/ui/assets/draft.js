@@ -1,174 +1,161 @@
-// What was changed here and is not saved: several settings, saved together or not at all. It outlives pages, an expired
-// token and a reload of this tab.
-import { call } from './api.js';
-import { announce, fill, h, hear, said, settle, tell } from './dom.js';
-import { count, label } from './format.js';
-import { faultOf, same } from './rules.js';
+// The draft: unsaved changes of settings, which are saved together. The draft is kept in the session storage, so it
+// survives other pages, a reload and an expired token.
+import { request } from './api.js';
+import { debounce, emit, showToast, subscribe } from './dom.js';
+import { label } from './format.js';
+import { isEqual, validate } from './rules.js';
 import { store } from './store.js';
 
 /**
- * The changes by key: `{ key, base, version, value }`, what the value was when the change was begun and its version, and
- * what it is to be. `raw` and `unreadable` stand in for a value that is none; `local` and `told` are faults, found here
- * and by the service; `theirs` is what somebody else made of the setting since.
+ * The draft entries by key: `{ key, base, version, value }`. `base` and `version` are the saved value and its version when
+ * editing began, `value` is the new value.
+ *
+ * `raw` and `parseError` replace a `value` that cannot be parsed. `validationError` was found in the browser,
+ * `serviceError` by the service. `theirs` is a newer saved value: a conflict.
  */
 export const draft = new Map();
 
-/** Faults of settings that are not in the draft, which it would cause. */
-export let causes = new Map();
+/** Errors by key that the draft would cause in settings outside the draft. */
+export let inducedErrors = new Map();
 
-const KEPT = 'brune.draft';
-let checks = null;
+const STORAGE_KEY = 'brune.draft';
+const STORED_FIELDS = ['key', 'base', 'version', 'value', 'raw', 'parseError', 'validationError'];
 
-/** What is wrong with a change, or null. */
-export const faultIn = (entry) => entry.unreadable ?? entry.local ?? entry.told ?? null;
+/** Returns the error of an entry, or null. */
+export const errorOf = (entry) => entry.parseError ?? entry.validationError ?? entry.serviceError ?? null;
 
-/** Changes `setting` to `value`; what it already is takes the change out. */
-export function put(setting, { value, raw, fault }) {
-  const known = draft.get(setting.key);
-  const { base, version } = known ?? { base: setting.value, version: setting.version };
-  if (value !== undefined && same(value, base) && !known?.theirs) return drop(setting.key);
+/** Sets the new value of `setting`. A value equal to the saved value removes the entry. */
+export function setChange(setting, { value, raw, parseError }) {
+  const existingEntry = draft.get(setting.key);
+  const base = existingEntry ? existingEntry.base : setting.value;
+  const version = existingEntry ? existingEntry.version : setting.version;
+  const isValue = value !== undefined;
+  if (isValue && isEqual(value, base) && !existingEntry?.theirs) {
+    removeChange(setting.key);
+    return;
+  }
   draft.set(setting.key, {
-    key: setting.key, base, version, value, raw, theirs: known?.theirs ?? null, fix: null, told: null,
-    unreadable: value === undefined ? fault : null, local: value === undefined ? null : faultOf(setting, value),
+    key: setting.key, base, version, value, raw,
+    theirs: existingEntry?.theirs ?? null,
+    missingFrom: null,
+    serviceError: null,
+    parseError: isValue ? null : parseError,
+    validationError: isValue ? validate(setting, value) : null,
   });
-  return changed();
+  draftChanged();
 }
 
-/** Takes one change out. */
-export function drop(key) {
+export function removeChange(key) {
   draft.delete(key);
-  changed();
+  draftChanged();
 }
 
-/** Begins anew from what somebody else made of it: with `value` instead, or without a change. */
+/** Resolves a conflict: `value` becomes a change of their version, or the entry is removed if both values are equal. */
 export function rebase(key, value) {
   const { theirs } = draft.get(key);
   draft.delete(key);
-  if (theirs && !same(value, theirs.value)) draft.set(key, { key, base: theirs.value, version: theirs.version, value });
-  changed();
+  if (theirs && !isEqual(value, theirs.value)) draft.set(key, { key, base: theirs.value, version: theirs.version, value });
+  draftChanged();
 }
 
-/** What `key` would be if the draft were saved. */
-export const would = (key) => draft.get(key)?.value ?? store.settings.get(key)?.value;
+/** Returns the value of `key` after saving the draft. */
+export const draftValue = (key) => draft.get(key)?.value ?? store.settings.get(key)?.value;
 
-function changed() {
-  sessionStorage.setItem(KEPT, JSON.stringify([...draft.values()].map(({ key, base, version, value, raw, unreadable, local }) => ({ key, base, version, value, raw, unreadable, local }))));
-  if (draft.size === 0) causes = new Map();
-  tell('draft');
-  checkSoon();
+/** Stores the draft, publishes `draft`, and schedules a validation. */
+export function draftChanged() {
+  const storedEntry = (entry) => Object.fromEntries(STORED_FIELDS.map((field) => [field, entry[field]]));
+  sessionStorage.setItem(STORAGE_KEY, JSON.stringify([...draft.values()].map(storedEntry)));
+  if (draft.size === 0) inducedErrors = new Map();
+  emit('draft');
+  scheduleValidation();
 }
 
-const checkSoon = settle(220, check);
+/** Deletes the stored copy of the draft. */
+export const clearStoredDraft = () => sessionStorage.removeItem(STORAGE_KEY);
 
-/** The body of the draft, as the API takes it. */
-export const body = (reason) => ({ reason, changes: ready().map(({ key, value, version }) => ({ key, value, version })) });
-const ready = () => [...draft.values()].filter((it) => it.value !== undefined && !it.local && !it.theirs);
+/** Validates the draft after a pause in typing. */
+export const scheduleValidation = debounce(220, validateDraft);
 
-/** Asks the service what it would say of what is not plainly wrong. */
-async function check() {
-  checks?.abort();
-  if (ready().length === 0) return;
-  checks = new AbortController();
-  const asked = ready();
+/** Returns the request body that saves the draft. */
+export const requestBody = (reason) => ({ reason, changes: validEntries().map(({ key, value, version }) => ({ key, value, version })) });
+
+// The service would reject a whole request because of one invalid entry.
+const validEntries = () => [...draft.values()].filter((entry) => entry.value !== undefined && !entry.validationError && !entry.theirs);
+
+let pendingValidation = null;
+
+/** Validates the draft with a dry run. */
+async function validateDraft() {
+  pendingValidation?.abort();
+  const entries = validEntries();
+  if (entries.length === 0) return;
+  pendingValidation = new AbortController();
+  const options = { query: { dry_run: true }, body: requestBody('validation while editing'), signal: pendingValidation.signal };
   try {
-    await call('PATCH', '/admin/global-settings', { query: { dry_run: true }, body: body('checked while editing'), signal: checks.signal });
-    take(asked, []);
+    await request('PATCH', '/admin/global-settings', options);
+    setServiceErrors(entries, []);
   } catch (problem) {
-    // Without an answer what was found here has to do, and saving asks again.
-    if (problem.code === 'version_conflict') conflicts(problem);
-    else if (problem.errors?.length) take(asked, problem.errors);
+    // Other failures, such as no connection, are left to saving, which validates again.
+    if (problem.code === 'version_conflict') markConflicts(problem);
+    else if (problem.errors?.length > 0) setServiceErrors(entries, problem.errors);
   }
 }
 
-function take(asked, errors) {
-  for (const entry of asked) Object.assign(entry, { told: null, fix: null });
-  causes = new Map();
-  blame(errors);
-  tell('draft');
+function setServiceErrors(entries, errors) {
+  for (const entry of entries) Object.assign(entry, { serviceError: null, missingFrom: null });
+  inducedErrors = new Map();
+  assignErrors(errors);
+  emit('draft');
 }
 
-/** Tells each fault at the setting it is of. What belongs to none of them is returned. */
-export function blame(errors) {
-  const left = [];
+/** Assigns errors of the service to draft entries and other settings. Returns the errors without a known setting. */
+export function assignErrors(errors) {
+  const unassignedErrors = [];
   for (const error of errors) {
     const entry = draft.get(error.key);
-    if (entry) Object.assign(entry, { told: [entry.told, error.detail].filter(Boolean).join('; '), fix: error.constraint?.member_of ?? entry.fix });
-    else if (error.key && store.settings.has(error.key)) causes.set(error.key, error.detail);
-    else left.push(error);
+    if (entry) {
+      entry.serviceError = [entry.serviceError, error.detail].filter(Boolean).join('; ');
+      // The list setting that must contain the value.
+      entry.missingFrom = error.constraint?.member_of ?? entry.missingFrom;
+    } else if (error.key && store.settings.has(error.key)) inducedErrors.set(error.key, error.detail);
+    else unassignedErrors.push(error);
   }
-  return left;
+  return unassignedErrors;
 }
 
-/** Marks what a refusal says others changed meanwhile. */
-export function conflicts({ body: { conflicts: all = [] } }) {
-  for (const it of all) {
-    const entry = draft.get(it.key);
-    if (entry) meet(entry, { value: it.current_value, version: it.current_version, updated_by: it.updated_by, updated_at: it.updated_at });
+/** Marks the conflicts that a response with status 409 lists. */
+export function markConflicts({ body: { conflicts = [] } }) {
+  for (const { key, current_value: value, current_version: version, updated_by, updated_at } of conflicts) {
+    const entry = draft.get(key);
+    if (entry) applyNewerValue(entry, { value, version, updated_by, updated_at });
   }
-  changed();
+  draftChanged();
 }
 
-/** Somebody changed what this change began from. */
-function meet(entry, theirs) {
+/** Updates an entry after another user has saved a newer value. */
+function applyNewerValue(entry, theirs) {
+  // The entry was based on this version.
   if (theirs.version === entry.version) return;
-  if (entry.value !== undefined && same(theirs.value, entry.value)) {
+  if (entry.value !== undefined && isEqual(theirs.value, entry.value)) {
     draft.delete(entry.key);
-    announce(`${label(entry.key)} already is what you wanted: ${theirs.updated_by} set it so.`);
-  } else if (same(theirs.value, entry.base)) Object.assign(entry, { version: theirs.version, theirs: null });
+    showToast(`${label(entry.key)}: ${theirs.updated_by} has saved the same value.`);
+  // The value was changed and changed back, so there is nothing to resolve.
+  } else if (isEqual(theirs.value, entry.base)) Object.assign(entry, { version: theirs.version, theirs: null });
   else entry.theirs = theirs;
 }
 
-/** Takes up what this tab held before it was loaded anew, and keeps an eye on what others change. */
+/** Restores the draft of this browser tab, and detects conflicts from then on. */
 export function restoreDraft() {
-  for (const entry of JSON.parse(sessionStorage.getItem(KEPT) ?? '[]')) draft.set(entry.key, entry);
-  hear('settings', () => {
+  for (const entry of JSON.parse(sessionStorage.getItem(STORAGE_KEY) ?? '[]')) draft.set(entry.key, entry);
+  subscribe('settings', () => {
     for (const entry of [...draft.values()]) {
-      const now = store.settings.get(entry.key);
-      if (now && now.version !== (entry.theirs ?? entry).version) meet(entry, now);
+      const setting = store.settings.get(entry.key);
+      const knownVersion = (entry.theirs ?? entry).version;
+      if (setting && setting.version !== knownVersion) applyNewerValue(entry, setting);
     }
-    if (draft.size > 0) changed();
+    if (draft.size > 0) draftChanged();
   });
-  hear('key-r', review);
+  // The session storage survives a reload, but not closing the tab.
   addEventListener('beforeunload', (event) => { if (draft.size > 0) event.preventDefault(); });
-  if (draft.size > 0) changed();
-}
-
-/** Throws all of it away; for a while it can be had back. */
-function discard() {
-  const kept = [...draft];
-  draft.clear();
-  changed();
-  announce(`Discarded ${count(kept.length, 'change')}.`, ['Undo', () => {
-    for (const [key, entry] of kept) draft.set(key, entry);
-    changed();
-  }]);
-}
-
-/** Opens the review of what is not saved. */
-export async function review() {
-  if (draft.size === 0) return announce('There is nothing to review: no setting was changed here.');
-  checkSoon.cancel();
-  const { open } = await import('./review.js');
-  return open();
-}
-
-/** The bar that says what is not saved, kept true. */
-export function drawBar(place) {
-  const what = h('p');
-  const button = h('button.main', { type: 'button', onclick: review }, 'Review and save');
-  fill(place, what, h('div.row', null, h('button', { type: 'button', onclick: discard }, 'Discard'), button));
-  const draw = () => {
-    const all = [...draft.values()];
-    const wrong = all.filter((it) => faultIn(it) && !it.theirs).length;
-    const met = all.filter((it) => it.theirs).length;
-    // Focus must not fall out of the page with the bar.
-    if (all.length === 0 && place.contains(document.activeElement)) document.querySelector('main').focus({ preventScroll: true });
-    place.hidden = all.length === 0;
-    fill(what, h('strong', null, count(all.length, 'change')), ', not saved',
-      met > 0 && h('span', null, ' · ', h('span.mark.warn', null, `${met} changed by somebody else`)),
-      wrong > 0 && h('span', null, ' · ', h('span.mark.bad', null, wrong === 1 ? '1 needs attention' : `${wrong} need attention`)),
-      [...causes].map(([key, detail]) => h('span.fault', null, ' ', said(`${label(key)} ${detail}`))));
-  };
-  hear('draft', draw);
-  draw();
+  if (draft.size > 0) draftChanged();
 }

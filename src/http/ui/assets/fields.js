@@ -1,113 +1,131 @@
-// The field of a value by its type. `onvalue` is called with `{ value }`, or with `{ raw, fault }` while what stands in the
-// field is no value. A field is `{ element, input }`; `input` is what takes the focus.
-import { fill, h, said, unique } from './dom.js';
-import { editList } from './lists.js';
+// Input fields by the type of a setting. `onchange` receives `{ value }`, or `{ raw, parseError }` if the input is not a
+// value. Each field is `{ element, input }`, where `input` takes the focus.
+import { h, isolate, setChildren, uniqueId } from './dom.js';
+import { editListAsText } from './lists.js';
 import { store } from './store.js';
 
-/** The field of `setting`, holding `value` (or the text `raw`); `valueOf(key)` is what another setting would be. */
-export function field(setting, { value, raw }, { name, describedby }, onvalue, valueOf) {
-  const common = { 'aria-label': name, 'aria-describedby': describedby };
+/**
+ * Creates the field of `setting` with `value`, or with the text `raw`. `draftValue(key)` returns the value of another
+ * setting.
+ */
+export function settingField(setting, { value, raw }, { name, describedby }, onchange, draftValue) {
+  const attributes = { 'aria-label': name, 'aria-describedby': describedby };
   const { value_type: type, constraints } = setting;
-  if (type === 'boolean') return switchField(value, common, onvalue);
-  if (type === 'number') return numberField(setting, raw ?? value, common, onvalue);
-  if (type === 'string_array') return listField(setting, value, common, onvalue);
-  const choices = constraints.enum ?? (constraints.member_of && valueOf(constraints.member_of));
-  return choices ? choiceField(value, choices, Boolean(constraints.member_of), common, onvalue) : textField(value, common, onvalue);
+  if (type === 'boolean') return switchField(value, attributes, onchange);
+  if (type === 'number') return numberField(setting, raw ?? value, attributes, onchange);
+  if (type === 'string_array') return listField(setting, value, attributes, onchange);
+  const choices = constraints.enum ?? (constraints.member_of && draftValue(constraints.member_of));
+  return choices ? choiceField(value, choices, Boolean(constraints.member_of), attributes, onchange) : textField(value, attributes, onchange);
 }
 
-function switchField(value, common, onvalue) {
-  const word = h('span', { 'aria-hidden': 'true' }, value ? 'on' : 'off');
+function switchField(value, attributes, onchange) {
+  const state = h('span', { 'aria-hidden': 'true' }, value ? 'on' : 'off');
   const input = h('input', {
-    ...common, type: 'checkbox', role: 'switch', checked: value,
+    ...attributes, type: 'checkbox', role: 'switch', checked: value,
     onchange: () => {
-      word.textContent = input.checked ? 'on' : 'off';
-      onvalue({ value: input.checked });
+      state.textContent = input.checked ? 'on' : 'off';
+      onchange({ value: input.checked });
     },
   });
-  return { element: h('label.switch', null, input, word), input };
+  return { element: h('label.switch', null, input, state), input };
 }
 
-function numberField({ constraints: c }, value, common, onvalue) {
-  const read = () => {
+function numberField({ constraints: { integer, min, max } }, value, attributes, onchange) {
+  const oninput = () => {
     const text = input.value.trim();
-    if (text === '' || input.validity.badInput) return onvalue({ raw: text, fault: 'must be a number' });
     const number = Number(text);
-    return Number.isFinite(number) ? onvalue({ value: number }) : onvalue({ raw: text, fault: 'must be a number' });
+    const isNumber = text !== '' && !input.validity.badInput && Number.isFinite(number);
+    onchange(isNumber ? { value: number } : { raw: text, parseError: 'must be a number' });
   };
-  const input = h('input', { ...common, type: 'number', step: c.integer ? 1 : 'any', min: c.min, max: c.max, value: String(value), oninput: read, autocomplete: 'off' });
+  const input = h('input', { ...attributes, type: 'number', step: integer ? 1 : 'any', min, max, value: String(value), oninput, autocomplete: 'off' });
   return { element: input, input };
 }
 
-function textField(value, common, onvalue) {
-  const long = value.length > 60;
-  const input = h(long ? 'textarea' : 'input', {
-    ...common, value, dir: 'auto', autocomplete: 'off', spellcheck: 'false', rows: long ? 4 : null,
-    // A text stands on one line: what is pasted with more is told of by the service.
-    oninput: () => onvalue({ value: input.value }),
+function textField(value, attributes, onchange) {
+  const isLong = value.length > 60;
+  const input = h(isLong ? 'textarea' : 'input', {
+    ...attributes, value, dir: 'auto', autocomplete: 'off', spellcheck: 'false', rows: isLong ? 4 : null,
+    // Line breaks of pasted text are kept, so that the service can reject them.
+    oninput: () => onchange({ value: input.value }),
   });
   return { element: input, input };
 }
 
+// A NUL character is never part of a value.
 const OTHER = '\u0000other';
 
-function choiceField(value, choices, open, common, onvalue) {
-  const all = choices.includes(value) ? choices : [value, ...choices];
+function choiceField(value, choices, allowsOther, attributes, onchange) {
+  // A saved value that is no longer allowed must remain visible.
+  const options = choices.includes(value) ? choices : [value, ...choices];
+  const replaceByTextField = () => {
+    const other = textField('', attributes, onchange);
+    input.replaceWith(other.element);
+    other.input.placeholder = 'Other value';
+    other.input.focus();
+    onchange({ raw: '', parseError: 'enter a value' });
+  };
   const input = h('select', {
-    ...common,
+    ...attributes,
     onchange: () => {
-      if (input.value !== OTHER) return onvalue({ value: input.value });
-      const other = textField('', common, onvalue);
-      input.replaceWith(other.element);
-      other.input.placeholder = 'another';
-      other.input.focus();
-      return onvalue({ raw: '', fault: 'has no value yet' });
+      if (input.value === OTHER) replaceByTextField();
+      else onchange({ value: input.value });
     },
-  }, all.map((it) => h('option', { value: it, selected: it === value }, it || 'empty text')), open && h('option', { value: OTHER }, 'Another …'));
+  }, options.map((option) => h('option', { value: option, selected: option === value }, option || 'empty text')),
+  allowsOther && h('option', { value: OTHER }, 'Other…'));
   return { element: input, input };
 }
 
-function listField(setting, value, common, onvalue) {
+function listField(setting, value, attributes, onchange) {
   const items = [...value];
-  const options = unique('items');
   const list = h('ul.chips');
-  const changed = () => {
+  const itemsChanged = () => {
     draw();
-    onvalue({ value: [...items] });
+    onchange({ value: [...items] });
   };
-  const draw = () => fill(list, items.map((item, i) => h('li.chip', null, said(item), h('button', {
-    type: 'button', 'aria-label': `Remove ${item}`, onclick: () => {
-      items.splice(i, 1);
-      changed();
-      (list.querySelectorAll('button')[Math.min(i, items.length - 1)] ?? input).focus();
-    },
-  }, '×'))));
+  const remove = (index) => {
+    items.splice(index, 1);
+    itemsChanged();
+    // The focus moves to the next chip, or to the input after the last chip is removed.
+    (list.querySelectorAll('button')[Math.min(index, items.length - 1)] ?? input).focus();
+  };
+  const chip = (item, index) => h('li.chip', null, isolate(item),
+    h('button', { type: 'button', 'aria-label': `Remove ${item}`, onclick: () => remove(index) }, '×'));
+  const draw = () => setChildren(list, items.map(chip));
   const add = (text) => {
-    items.push(...text.split(/[\n,]/).map((it) => it.trim()).filter(Boolean));
+    items.push(...text.split(/[\n,]/).map((item) => item.trim()).filter(Boolean));
     input.value = '';
-    changed();
+    itemsChanged();
   };
+  const onkeydown = (event) => {
+    // Ctrl+Enter is left to the dialog.
+    const isSeparator = event.key === 'Enter' || event.key === ',';
+    if (isSeparator && input.value.trim() && !event.ctrlKey && !event.metaKey) {
+      event.preventDefault();
+      add(input.value);
+    } else if (event.key === 'Backspace' && input.value === '' && items.length > 0) {
+      items.pop();
+      itemsChanged();
+    }
+  };
+  const suggestions = itemSuggestions(setting);
   const input = h('input', {
-    ...common, list: options, placeholder: 'add an item, Enter', dir: 'auto', autocomplete: 'off',
-    onkeydown: (event) => {
-      if ((event.key === 'Enter' || event.key === ',') && input.value.trim() && !event.ctrlKey && !event.metaKey) {
-        event.preventDefault();
-        add(input.value);
-      } else if (event.key === 'Backspace' && input.value === '' && items.length > 0) {
-        items.pop();
-        changed();
-      }
-    },
+    ...attributes, list: suggestions.id, placeholder: 'Add item, press Enter', dir: 'auto', autocomplete: 'off', onkeydown,
     onchange: () => { if (input.value.trim()) add(input.value); },
   });
-  const asText = h('button.quiet', {
-    type: 'button', 'aria-label': `${common['aria-label']} as JSON or YAML`, onclick: async () => {
-      const edited = await editList(setting, items);
-      if (!edited) return;
-      items.splice(0, items.length, ...edited);
-      changed();
-    },
-  }, 'As JSON or YAML');
+  const editAsText = async () => {
+    const editedItems = await editListAsText(setting, items);
+    if (!editedItems) return;
+    items.splice(0, items.length, ...editedItems);
+    itemsChanged();
+  };
+  const editButton = h('button.subtle', { type: 'button', 'aria-label': `Edit as text: ${attributes['aria-label']}`, onclick: editAsText }, 'Edit as text');
   draw();
-  const offered = setting.constraints.enum ?? [...store.settings.values()].filter((it) => it.constraints.member_of === setting.key).map((it) => it.value);
-  return { element: h('div.list', null, list, h('div.row', null, input, asText), h('datalist', { id: options }, offered.map((it) => h('option', { value: it })))), input };
+  return { element: h('div.list', null, list, h('div.row', null, input, editButton), suggestions), input };
+}
+
+/** Suggests the allowed items, or the values of settings that must be items of this list. */
+function itemSuggestions({ key, constraints }) {
+  const dependents = [...store.settings.values()].filter((setting) => setting.constraints.member_of === key);
+  const items = constraints.enum ?? dependents.map((setting) => setting.value);
+  return h('datalist', { id: uniqueId('items') }, items.map((value) => h('option', { value })));
 }

@@ -1,179 +1,108 @@
-// Fleet and audit: who serves the settings, whether the trail is whole, what other services were told and were not.
-import { call, newKey, read } from './api.js';
-import { announce, fill, h, said } from './dom.js';
-import { count, exact, label, time, words } from './format.js';
-import { address, become, button, choice, every, link, listing, long, mark, paged, row, soft, table } from './page.js';
-import { empty, failure, head, sentence } from './parts.js';
-import { keep } from './route.js';
-import { load, store } from './store.js';
+// The page of instances, the verification of the audit chain, and the outbox.
+import { fetchJson } from './api.js';
+import { h, isolate, setChildren } from './dom.js';
+import { formatDateTime, humanize, label, pluralize, relativeTimeElement, toSentence } from './format.js';
+import { morph, poll } from './live-table.js';
+import { showOutbox } from './outbox.js';
+import { badge, button, historyHash, link, longText, table, tableRow } from './page.js';
+import { errorAlert, pageHeader } from './parts.js';
+import { loadSettings, store } from './store.js';
 
-/** Shows the fleet; `message` of the parameters is the id of a message to go to. */
+/** Shows the page. `message` is the ID of an outbox message to scroll to. */
 export async function show(body, { message = '', status = '', sink = '', topic = '' }, signal) {
-  if (!store.revision) await load();
-  const [wrong, state, rows, told] = [h('div'), h('p', { role: 'status' }), h('tbody'), h('section', null, h('h2', null, 'Outbox'))];
-  const instances = async () => drawInstances(state, rows, await read('/admin/instances', null, { signal }));
-  fill(body, head('Fleet and audit', 'Which instances serve the settings, whether the trail of changes is whole, and what other services were told.'), wrong,
-    h('section', null, h('h2', null, 'Instances'), h('div.stack', null, state,
-      table('Instances', INSTANCES, rows))), trail(signal), told);
-  const again = every(2000, instances, wrong, signal);
-  await Promise.all([instances().catch((problem) => fill(wrong, failure(problem, again))),
-    outbox(told, { message, status, sink, topic }, signal).catch((problem) => told.append(failure(problem)))]);
+  if (store.revision === 0) await loadSettings();
+  const error = h('div');
+  const summary = h('p', { role: 'status' });
+  const rows = h('tbody');
+  const outbox = h('section', null, h('h2', null, 'Outbox'));
+  const loadInstances = async () => drawInstances(summary, rows, await fetchJson('/admin/instances', null, { signal }));
+  setChildren(body,
+    pageHeader('Fleet and audit', 'The instances of the service, the integrity of the audit trail, and messages to other services.'), error,
+    h('section', null, h('h2', null, 'Instances'), h('div.stack', null, summary, table('Instances', INSTANCE_COLUMNS, rows))),
+    auditChain(signal), outbox);
+  const refresh = poll(2000, loadInstances, error, signal);
+  await Promise.all([
+    loadInstances().catch((problem) => setChildren(error, errorAlert(problem, refresh))),
+    showOutbox(outbox, { message, status, sink, topic }, signal).catch((problem) => outbox.append(errorAlert(problem))),
+  ]);
 }
 
-function drawInstances(state, rows, { revision, instances }) {
-  const fit = instances.filter((it) => it.live && it.revisions_behind === 0).length;
-  const text = `${fit} of ${count(instances.length, 'instance')} ${fit === 1 ? 'is' : 'are'} up to date with revision ${revision}.`;
-  if (state.textContent !== text) state.textContent = text;
-  become(rows, h('tbody', null, instances.map(drawInstance)));
+const INSTANCE_COLUMNS = { Instance: '', State: 'w8', Revision: 'w6', 'Last seen': 'w8', Started: 'w8' };
+
+function drawInstances(summary, rows, { revision, instances }) {
+  const current = instances.filter((instance) => instance.live && instance.revisions_behind === 0).length;
+  const text = `${current} of ${pluralize(instances.length, 'instance')} up to date with revision ${revision}.`;
+  // Setting unchanged text would announce the status again.
+  if (summary.textContent !== text) summary.textContent = text;
+  morph(rows, h('tbody', null, instances.map(instanceRow)));
 }
 
-const INSTANCES = { Instance: '', State: 'w8', Revision: 'w6', 'Heard of': 'w8', Started: 'w8' };
+function instanceRow({ id, host, self: isThisInstance, version, live: isLive, revisions_behind: behind, applied_revision: revision, seen_ms_ago: age, started_at: startedAt }) {
+  const liveBadge = behind === 0 ? badge('success', 'up to date') : badge('warning', `${behind} behind`);
+  return tableRow(INSTANCE_COLUMNS, { 'data-id': id },
+    [longText(host), isThisInstance && [' ', badge('accent', 'this instance')], h('div.mono.muted', null, id), h('div.hint', null, 'version ', longText(version))],
+    isLive ? liveBadge : badge('danger', 'offline'),
+    revision,
+    age < 60_000 ? `${(age / 1000).toFixed(1)} s ago` : `${Math.round(age / 60_000)} min ago`,
+    relativeTimeElement(startedAt));
+}
 
-const drawInstance = ({ id, host, self, version, live, revisions_behind: behind, applied_revision: revision, seen_ms_ago: seen, started_at: started }) => row(INSTANCES, { 'data-id': id },
-  [long(host), self && [' ', mark('brand', 'this one')], h('div.mono.soft', null, id), h('div.hint', null, 'version ', long(version))],
-  !live ? mark('bad', 'not heard of') : behind === 0 ? mark('good', 'up to date') : mark('warn', `${behind} behind`),
-  revision, seen < 60_000 ? `${(seen / 1000).toFixed(1)} s ago` : `${Math.round(seen / 60_000)} min ago`, time(started));
-
-const SHOWN = 100;
-
-/** The part of the page that verifies the trail. */
-function trail(signal) {
-  const [bar, result] = [h('span.row', { hidden: true }), h('div', { 'aria-live': 'polite' })];
-  let stop = null;
+/** Creates the section that verifies the audit chain. */
+function auditChain(signal) {
+  const progress = h('span.row', { hidden: true });
+  const resultContainer = h('div', { 'aria-live': 'polite' });
+  let controller = null;
   const run = async () => {
-    stop = new AbortController();
-    start.textContent = 'Stop';
-    bar.hidden = false;
-    fill(result);
-    const seen = { checked: 0, breaks: [], broken: 0, began: performance.now(), at: new Date() };
-    const problem = await verify(seen, AbortSignal.any([signal, stop.signal]), () => fill(bar, h('progress', { 'aria-label': 'Verifying' }), `${count(seen.checked, 'entry', 'entries')} checked`)).then(() => null, (it) => it);
-    stop = null;
-    bar.hidden = true;
-    start.textContent = 'Verify now';
-    fill(result, problem && problem.name !== 'AbortError' && failure(problem), verdict(seen, problem));
+    controller = new AbortController();
+    toggleButton.textContent = 'Stop';
+    progress.hidden = false;
+    setChildren(resultContainer);
+    const result = { checked: 0, breaks: [], breakCount: 0, startedAt: performance.now(), date: new Date() };
+    const drawProgress = () => setChildren(progress,
+      h('progress', { 'aria-label': 'Verifying' }), `${pluralize(result.checked, 'entry', 'entries')} verified`);
+    const problem = await verifyChain(result, AbortSignal.any([signal, controller.signal]), drawProgress).then(() => null, (error) => error);
+    controller = null;
+    progress.hidden = true;
+    toggleButton.textContent = 'Verify now';
+    setChildren(resultContainer, problem && problem.name !== 'AbortError' && errorAlert(problem), verificationResult(result, Boolean(problem)));
   };
-  // One button for both, so that focus stays where it is.
-  const start = button('Verify now', () => (stop ? stop.abort() : run()));
-  return h('section', null, h('h2', null, 'Audit chain'), h('div.card.padded.trail', null,
-    h('p.soft', null, 'Each entry of the trail carries a hash over itself and the one before it. Verifying computes all of them again, from what the database holds.'),
-    h('p.row', null, start, bar), result));
+  // Start and stop share a button, so that the focus stays.
+  const toggleButton = button('Verify now', () => {
+    if (controller) controller.abort();
+    else run();
+  });
+  return h('section', null, h('h2', null, 'Audit chain'), h('div.card.padded.audit-chain', null,
+    h('p.muted', null, 'Each entry has a hash of its content and of the previous entry. The verification computes all hashes from the database again.'),
+    h('p.row', null, toggleButton, progress), resultContainer));
 }
 
-async function verify(seen, signal, tell) {
+// A single altered entry can break the chain at every later entry.
+const MAX_LISTED_BREAKS = 100;
+
+async function verifyChain(result, signal, onprogress) {
   let after = null;
   do {
-    tell();
-    const part = await read('/admin/audit/verify', { after }, { signal });
-    seen.checked += part.checked;
-    seen.broken += part.breaks.length;
-    seen.breaks.push(...part.breaks.slice(0, SHOWN - seen.breaks.length));
-    after = part.next;
+    onprogress();
+    const { checked, breaks, next } = await fetchJson('/admin/audit/verify', { after }, { signal });
+    result.checked += checked;
+    result.breakCount += breaks.length;
+    result.breaks.push(...breaks.slice(0, MAX_LISTED_BREAKS - result.breaks.length));
+    after = next;
   } while (after !== null);
 }
 
-function verdict({ checked, breaks, broken, began, at }, stopped) {
-  const checks = `${count(checked, 'entry', 'entries')} checked in ${((performance.now() - began) / 1000).toFixed(2)} s, ${exact(at)}.`;
-  if (broken === 0) return h(`div.note.${stopped ? 'warn' : 'good'}`, null, h('strong', null, stopped ? 'Stopped; what was checked is whole' : 'The trail is whole'), h('p', null, checks));
-  return h('div.note.bad', null, h('strong', null, `The trail does not hold in ${count(broken, 'place')}`), h('p', null, stopped && 'Stopped before the end. ', checks),
-    h('ul', null, breaks.map((it) => h('li', null, mark('bad', words(it.code)), ' ', said(sentence(it.detail)),
-      it.key && [' ', link(address({ key: it.key }), 'History of ', said(label(it.key)))]))),
-    broken > breaks.length && h('p', null, `The first ${breaks.length} are listed.`));
-}
-
-const KINDS = { waiting: 'warn', delivered: 'good', dead: 'bad', 'tried again': 'brand' };
-const stateOf = (status) => (status === 'dead' ? 'given up' : status);
-const nameOf = (it) => `${it.id} ${it.sink}`;
-
-async function outbox(place, filter, signal) {
-  const [top, given, wrong, note, listed, retried] = [h('div'), h('div'), h('div'), h('div'), h('div'), new Set()];
-  let sinks = [];
-  const page = (query) => async (cursor, limit) => {
-    const answer = await paged('/admin/outbox', 'messages', query, signal)(cursor, filter.message ? 200 : limit);
-    sinks = answer.sinks;
-    become(top, h('div', null, drawSinks(sinks)));
-    given.hidden = !sinks.some((it) => it.dead) && retried.size === 0;
-    return answer;
-  };
-  const list = (name, size, query, none) => listing({
-    name, size, none, load: page(query), id: nameOf, date: (it) => +new Date(it.created_at),
-    columns: MESSAGES,
-    draw: (it) => drawMessage(it, it.id === filter.message, () => retry(it).catch((problem) => fill(note, failure(problem)))),
-  });
-  const retry = async (it) => {
-    const { data } = await call('POST', `/admin/outbox/${it.id}/retry`, { query: { sink: it.sink }, once: newKey() });
-    fill(note);
-    retried.add(nameOf(it));
-    for (const each of [dead, all]) {
-      // Its button goes; who pressed it stays in the row.
-      const isHere = each.rowOf(nameOf(it))?.contains(document.activeElement);
-      each.change({ ...it, status: 'tried again', last_error: null });
-      if (isHere) each.rowOf(nameOf(it)).querySelector('summary').focus();
-    }
-    announce(`The message goes to ${data.sinks.join(' and ')} again.`);
-    setTimeout(again, 1500);
-  };
-  const dead = list('Messages that were given up', 10, { status: 'dead' }, empty('Nothing was given up'));
-  let all;
-  const search = async () => {
-    const { status, sink, topic } = filter;
-    const mine = all = list('Messages, newest first', 50, { status, sink, topic }, empty('No message is like that', 'One is stored for each sink as settings change.'));
-    await mine.first();
-    if (mine === all) fill(listed, mine.element);
-  };
-  await Promise.all([dead.first(), search()]);
-  fill(given, h('h3', null, 'Given up'), dead.element);
-  place.append(h('div.stack', null, top, wrong, note, given, sinks.length > 0 && h('div', null, h('h3', null, 'Messages'), filters(filter, sinks, search), listed)));
-  const again = every(5000, async () => {
-    await Promise.all([dead.again(), all.again()]);
-    // One that was tried again says how that went where it was given up, too.
-    for (const [name, it] of all.items) if (retried.has(name)) dead.change(it);
-  }, wrong, signal);
-  // Once the page is in its place.
-  if (filter.message) setTimeout(() => goTo(filter.message, place, note));
-}
-
-function goTo(id, place, note) {
-  const row = [...place.querySelectorAll('tr[data-id]')].find((it) => it.dataset.id.startsWith(id));
-  if (!row) return fill(note, h('p.note.warn', { role: 'status' }, 'The message ', said(id), ' is not among the newest; it may be further down, or be gone.'));
-  row.focus({ preventScroll: true });
-  return row.scrollIntoView({ block: 'center' });
-}
-
-function drawSinks(sinks) {
-  if (sinks.length === 0) {
-    return h('div.card', null, empty('No other service is told of changes', 'Set ', h('code', null, 'DISCORD_WEBHOOK_URL'), ', or ', h('code', null, 'ALERT_WEBHOOK_URL'), ' and ',
-      h('code', null, 'ALERT_WEBHOOK_SECRET'), ', in the environment, and start the service again.'));
+function verificationResult({ checked, breaks, breakCount, startedAt, date }, isIncomplete) {
+  const seconds = ((performance.now() - startedAt) / 1000).toFixed(2);
+  const statistics = `${pluralize(checked, 'entry', 'entries')} verified in ${seconds} s, ${formatDateTime(date)}.`;
+  if (breakCount === 0) {
+    const title = isIncomplete ? 'Stopped: no errors so far' : 'The audit chain is intact';
+    return h(`div.note.${isIncomplete ? 'warning' : 'success'}`, null, h('strong', null, title), h('p', null, statistics));
   }
-  return table('Sinks', SINKS, sinks.map((it) => row(SINKS, { 'data-id': it.sink }, said(it.sink),
-    [it.waiting ? `${it.waiting.toLocaleString('en')}, the oldest for ${Math.round(it.oldest_waiting_seconds ?? 0)} s` : 'none',
-      it.dead_since && h('p.fault', null, 'Gone for good ', time(it.dead_since), ': ', long(it.dead_reason ?? ''), '. It is called again when it has another address, or a message is tried again.')],
-    it.dead ? mark('bad', it.dead.toLocaleString('en')) : 'none',
-    it.topics.length ? it.topics.join(', ') : soft('nothing: this instance has no address of it'))));
-}
-
-const SINKS = { Sink: 'w8', Waiting: 'w14', 'Given up': 'w8', 'Is told of': '' };
-const MESSAGES = { Message: '', To: 'w6', State: '', Stored: 'w8', Actions: 'w8' };
-
-function filters(filter, sinks, search) {
-  const one = (title, name, values, text = (it) => it) => choice(title, name, values, filter[name], (value) => {
-    filter[name] = value;
-    keep(filter);
-    search();
-  }, text);
-  return h('form.filters', { role: 'search', 'aria-label': 'Messages' },
-    one('State', 'status', ['waiting', 'delivered', 'dead'], stateOf),
-    one('To', 'sink', sinks.map((it) => it.sink)),
-    one('Of', 'topic', [...new Set(sinks.flatMap((it) => it.topics))].sort()));
-}
-
-function drawMessage(it, isSought, retry) {
-  const retried = it.status === 'waiting' && it.attempts > 0;
-  return row(MESSAGES, { 'data-id': nameOf(it), class: isSought && 'here', tabindex: isSought && '-1' },
-    [said(it.topic), isSought && [' ', mark('brand', 'linked to')], h('div.mono.soft', null, it.id),
-      h('details', null, h('summary', null, 'What it tells'), h('pre', { tabindex: '0' }, said(JSON.stringify(it.payload, null, 2))))],
-    said(it.sink),
-    [mark(KINDS[it.status], stateOf(it.status)), it.attempts > 0 && ` tried ${count(it.attempts, 'time')}`, it.settled_at && [', ', time(it.settled_at)],
-      retried && [', next ', time(it.due_at)], it.last_error && h('p.fault', null, long(it.last_error))],
-    time(it.created_at),
-    (retried || it.status === 'dead') && button('Try again', () => retry(it), `Try again: ${it.topic} ${it.id} at ${it.sink}`));
+  const item = ({ code, detail, key }) => h('li', null, badge('danger', humanize(code)), ' ', isolate(toSentence(detail)),
+    key && [' ', link(historyHash({ key }), 'History of ', isolate(label(key)))]);
+  return h('div.note.danger', null,
+    h('strong', null, `The audit chain is broken in ${pluralize(breakCount, 'place')}`),
+    h('p', null, isIncomplete && 'Stopped before the end. ', statistics),
+    h('ul', null, breaks.map(item)),
+    breakCount > breaks.length && h('p', null, `Only the first ${breaks.length} are listed.`));
 }

@@ -1,79 +1,94 @@
-// Values, times and names as people read them.
-import { h, said } from './dom.js';
+// Formatting of values, times and names.
+import { h, isolate } from './dom.js';
 
-const STEPS = [[60, 'second', 1], [3600, 'minute', 60], [86400, 'hour', 3600], [86400 * 30, 'day', 86400], [86400 * 365, 'month', 86400 * 30], [Infinity, 'year', 86400 * 365]];
+// Upper bound in seconds, unit, seconds of the unit.
+const TIME_UNITS = [
+  [60, 'second', 1], [3600, 'minute', 60], [86_400, 'hour', 3600],
+  [86_400 * 30, 'day', 86_400], [86_400 * 365, 'month', 86_400 * 30], [Infinity, 'year', 86_400 * 365],
+];
 
-/** `4 minutes ago`; `in 2 hours`. */
-export function ago(date, now = Date.now()) {
-  const seconds = (new Date(date) - now) / 1000;
-  const far = Math.abs(seconds);
-  if (far < 5) return 'just now';
-  const [, unit, size] = STEPS.find(([below]) => far < below);
-  const text = count(Math.max(1, Math.round(far / size)), unit);
-  return seconds < 0 ? `${text} ago` : `in ${text}`;
+/** Returns `4 minutes ago` or `in 2 hours`. */
+export function relativeTime(date, now = Date.now()) {
+  const difference = (new Date(date) - now) / 1000;
+  const seconds = Math.abs(difference);
+  if (seconds < 5) return 'just now';
+  const [, unit, size] = TIME_UNITS.find(([limit]) => seconds < limit);
+  const text = pluralize(Math.max(1, Math.round(seconds / size)), unit);
+  return difference < 0 ? `${text} ago` : `in ${text}`;
 }
 
-/** Whether times are shown in UTC; kept for the browser. */
-export const clock = {
+/** The preference for UTC, stored in the browser. */
+export const timePreference = {
   get utc() { return localStorage.getItem('brune.utc') === 'true'; },
-  set utc(on) { localStorage.setItem('brune.utc', String(on)); },
+  set utc(enabled) { localStorage.setItem('brune.utc', String(enabled)); },
 };
 
-/** The time, exactly: in the browser's zone or in UTC. */
-export function exact(date) {
-  const options = { dateStyle: 'medium', timeStyle: 'medium', ...(clock.utc ? { timeZone: 'UTC' } : {}) };
-  return new Intl.DateTimeFormat(undefined, options).format(new Date(date)) + (clock.utc ? ' UTC' : '');
+/** Returns date and time in the browser's time zone, or in UTC if preferred. */
+export function formatDateTime(date) {
+  const { utc } = timePreference;
+  const options = { dateStyle: 'medium', timeStyle: 'medium', ...(utc ? { timeZone: 'UTC' } : {}) };
+  return new Intl.DateTimeFormat(undefined, options).format(new Date(date)) + (utc ? ' UTC' : '');
 }
 
-/** A time that says how long ago it was, and exactly when on hover. */
-export const time = (date) => h('time', { datetime: date }, ago(date));
+/** Creates a `<time>` with the relative time. Its tooltip has date and time. */
+export const relativeTimeElement = (date) => h('time', { datetime: date }, relativeTime(date));
 
-// Spelling a time exactly takes longer than making the rest of its row, and is seldom asked for.
+// Formatting a date takes longer than drawing the rest of a table row, so the tooltip is set on first hover.
 addEventListener('pointerover', ({ target }) => {
-  const it = target.closest?.('time:not([title])');
-  if (it) it.title = exact(it.dateTime);
+  const element = target.closest?.('time:not([title])');
+  if (element) element.title = formatDateTime(element.dateTime);
 });
 
-/** The same, the exact time in sight. */
-export const timeExact = (date) => h('time', { datetime: date, title: ago(date) }, exact(date));
+/** Creates a `<time>` with date and time. Its tooltip has the relative time. */
+export const dateTimeElement = (date) => h('time', { datetime: date, title: relativeTime(date) }, formatDateTime(date));
 
-/** A value in one line of JSON; texts without quotes. What is not there is a dash. */
-export function plain(value) {
+/** Returns `value` as one line of JSON, a string without quotes, and a dash for null. */
+export function formatValue(value) {
   if (value === null || value === undefined) return '–';
   return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
-/** A value as it is shown: a word for a switch, chips for a list. */
-export function shown(value) {
-  if (value === null || value === undefined) return h('span.soft', null, 'none');
-  if (typeof value === 'boolean') return h(`span.mark${value ? '.good' : ''}`, null, value ? 'on' : 'off');
-  const long = plain(value).length > 200 ? '.long' : '';
-  if (value === '') return h('span.soft', null, 'empty text');
-  // What is scrolled is to be reached by keyboard.
-  const tabindex = long ? '0' : null;
-  if (!Array.isArray(value)) return h(`span.value${long}`, { dir: 'auto', tabindex }, plain(value));
-  if (value.length === 0) return h('span.soft', null, 'empty list');
-  return h(`ul.chips${long}`, { tabindex }, value.map((item) => h('li.chip', null, said(item))));
+/** Creates an element for `value`: a badge for a boolean, chips for a list. */
+export function valueElement(value) {
+  if (value === null || value === undefined) return h('span.muted', null, 'none');
+  if (typeof value === 'boolean') return h(`span.badge${value ? '.success' : ''}`, null, value ? 'on' : 'off');
+  if (value === '') return h('span.muted', null, 'empty text');
+  const isLong = formatValue(value).length > 200;
+  const scrollable = isLong ? '.long' : '';
+  // A scrollable region must be reachable by keyboard: WCAG 2.1.1.
+  const tabindex = isLong ? '0' : null;
+  if (!Array.isArray(value)) return h(`span.value${scrollable}`, { dir: 'auto', tabindex }, formatValue(value));
+  if (value.length === 0) return h('span.muted', null, 'empty list');
+  return h(`ul.chips${scrollable}`, { tabindex }, value.map((item) => h('li.chip', null, isolate(item))));
 }
 
-let prefix = '';
-/** Learns the first word that all `keys` share, which says nothing about any of them. */
-export function learn(keys) {
-  const first = keys[0]?.split('_')[0] ?? '';
-  prefix = keys.length > 1 && keys.every((key) => key.startsWith(`${first}_`)) ? `${first}_` : '';
+let keyPrefix = '';
+/** Stores the first word of `keys` if all keys share the word. `label` omits the shared word. */
+export function detectKeyPrefix(keys) {
+  const prefix = `${keys[0]?.split('_')[0] ?? ''}_`;
+  keyPrefix = keys.length > 1 && keys.every((key) => key.startsWith(prefix)) ? prefix : '';
 }
 
-/** `BRUNE_COOLDOWN_MINUTES` is “Cooldown minutes”. */
-export const label = (key) => category((key.startsWith(prefix) ? key.slice(prefix.length) : key).toLowerCase());
+/** Returns the display name of a setting: “Cooldown minutes” for `BRUNE_COOLDOWN_MINUTES`. */
+export const label = (key) => sentenceCase((key.startsWith(keyPrefix) ? key.slice(keyPrefix.length) : key).toLowerCase());
 
-/** `brune_business` is “Brune business”. */
-export const category = (name) => {
-  const text = name.replaceAll('_', ' ');
-  return text.charAt(0).toUpperCase() + text.slice(1);
-};
+/** Returns `name` with spaces and a capital: “Brune business” for `brune_business`. */
+export const sentenceCase = (name) => capitalize(humanize(name));
 
-/** `3 sessions`, `1 session`. */
-export const count = (n, one, many = `${one}s`) => `${n < 1000 ? n : n.toLocaleString('en')} ${n === 1 ? one : many}`;
+/** Returns `text` with a capital first letter. */
+export const capitalize = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-/** Names of an event, a status or a code without their underlines. */
-export const words = (text) => text.replaceAll('_', ' ');
+/** Returns `3 sessions` or `1 session`. */
+export const pluralize = (count, one, many = `${one}s`) => `${count < 1000 ? count : count.toLocaleString('en')} ${count === 1 ? one : many}`;
+
+/** Returns `name` with spaces in place of underscores. */
+export const humanize = (name) => name.replaceAll('_', ' ');
+
+/** Returns `text` as a sentence: with a capital and a full stop. */
+export function toSentence(text) {
+  const sentence = capitalize(text);
+  return /[.!?]$/.test(sentence) ? sentence : `${sentence}.`;
+}
+
+/** Returns `text`, cut to `limit` characters with an ellipsis. */
+export const truncate = (text, limit) => (text.length > limit ? `${text.slice(0, limit - 1)}…` : text);

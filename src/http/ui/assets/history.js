@@ -1,269 +1,312 @@
-// Who changed what, when and why: found again, read, kept as a file, and taken back.
-import { read } from './api.js';
-import { announce, fill, h, hear, said, settle } from './dom.js';
-import { timeline, values } from './charts.js';
-import { difference } from './diff.js';
-import { clock, count, exact, label, shown, time, timeExact, words } from './format.js';
-import { address, become, button, choice, facts, field, keyLink, link, listing, mark, paged, revisionLink, row, soft } from './page.js';
-import { download, empty, failure, head } from './parts.js';
-import { restore } from './restore.js';
-import { keep } from './route.js';
-import { load, store } from './store.js';
+// The history page: the list of changes with filters and charts, and the page of a single entry.
+import { fetchJson } from './api.js';
+import { timelineChart, valueChart } from './charts.js';
+import { valueDiff } from './diff.js';
+import { debounce, h, isolate, setChildren, showToast, subscribe } from './dom.js';
+import { dateTimeElement, formatDateTime, humanize, label, pluralize, relativeTimeElement, timePreference, valueElement } from './format.js';
+import { downloadButtons } from './history-export.js';
+import { liveTable, morph, pageReader } from './live-table.js';
+import { badge, button, definitionList, historyHash, labeledField, link, muted, revisionLink, selectField, settingLink, tableRow } from './page.js';
+import { emptyState, errorAlert, pageHeader } from './parts.js';
+import { openRollback } from './restore.js';
+import { replaceParameters } from './route.js';
+import { loadSettings, store } from './store.js';
 
 const PATH = '/admin/global-settings/history';
-const NAMES = { key: 'Setting', changed_by: 'Person', action: 'Kind', request_id: 'Request', revision: 'Change set', since: 'From', until: 'To' };
-const KINDS = { update: 'brand', rollback: 'warn', refused: 'bad' };
+const FILTER_LABELS = { key: 'Setting', changed_by: 'Changed by', action: 'Action', request_id: 'Request', revision: 'Revision', since: 'From', until: 'To' };
+const ACTION_KINDS = { update: 'accent', rollback: 'warning', refused: 'danger' };
 const ACTIONS = ['seed', 'import', 'update', 'reset', 'rollback', 'refused', 'secret_cleanup'];
+const MAX_SUGGESTIONS = 6;
 
-/** The history that the filters find, or one entry of it. */
+/** Shows the list of entries, or the entry in the path. */
 export async function show(body, parameters, signal) {
-  await (store.revision || load().catch(() => null));
+  // The history can be read even if the settings are invalid.
+  if (store.revision === 0) await loadSettings().catch(() => null);
   const [id] = parameters.rest;
-  return id ? showEntry(body, id, signal) : showList(body, parameters, signal);
+  await (id ? showEntry(body, id, signal) : showList(body, parameters, signal));
 }
 
 async function showList(body, parameters, signal) {
-  let filters;
-  let drawn = new AbortController();
-  const [top, chips, pictures, found] = [h('div'), h('div'), h('div.stack'), h('section', { 'aria-label': 'Entries' })];
-  const take = (all) => { filters = Object.fromEntries(Object.keys(NAMES).filter((it) => all[it]).map((it) => [it, all[it]])); };
-  const set = (changes) => {
-    take({ ...filters, ...changes });
-    keep(filters);
+  let filters = {};
+  let drawing = new AbortController();
+  const header = h('div');
+  const chips = h('div');
+  const charts = h('div.stack');
+  const list = h('section', { 'aria-label': 'Entries' });
+  const setFilters = (values) => {
+    // The service rejects unknown parameters.
+    filters = Object.fromEntries(Object.keys(FILTER_LABELS).filter((name) => values[name]).map((name) => [name, values[name]]));
+  };
+  const changeFilters = (changes) => {
+    setFilters({ ...filters, ...changes });
+    replaceParameters(filters);
     draw();
   };
-  const form = filterForm(set);
+  const form = filterForm(changeFilters);
   const draw = async () => {
-    drawn.abort();
-    drawn = new AbortController();
-    const both = AbortSignal.any([signal, drawn.signal]);
-    const [title, news] = [h('h2', { tabindex: '-1' }, 'Newest first'), h('span', { role: 'status' })];
-    const again = () => draw().then(() => found.querySelector('h2').focus());
-    form.take(filters);
-    fill(chips, drawChips(filters, set, form));
-    fill(top, headOf(filters, again));
-    const list = entries(filters, both, again, {
-      name: 'Entries, newest first', none: nothing(filters), news, top: h('div.row.newest', null, title, news), offer: (n) => `${count(n, 'newer change')} · show`, anew: again,
+    // Responses for earlier filters must not replace the newer list.
+    drawing.abort();
+    drawing = new AbortController();
+    const drawSignal = AbortSignal.any([signal, drawing.signal]);
+    const reload = () => draw().then(() => list.querySelector('h2').focus());
+    const updates = h('span', { role: 'status' });
+    form.setValues(filters);
+    setChildren(chips, filterChips(filters, changeFilters, form));
+    setChildren(header, listHeader(filters, reload));
+    const entries = entryTable(filters, drawSignal, reload, {
+      name: 'Entries, newest first',
+      empty: emptyList(filters),
+      updates,
+      header: h('div.row.list-header', null, h('h2', { tabindex: '-1' }, 'Newest first'), updates),
+      newItemsLabel: (count) => `Show ${pluralize(count, 'new change')}`,
+      showNewItems: reload,
     });
-    fill(found, list.element);
-    await list.first();
-    if (!both.aborted) drawPictures(pictures, filters, both);
+    setChildren(list, entries.element);
+    await entries.load();
+    // The list does not wait for the charts.
+    if (!drawSignal.aborted) drawCharts(charts, filters, drawSignal);
   };
-  take(parameters);
-  fill(body, top, form.element, chips, pictures, found);
+  setFilters(parameters);
+  setChildren(body, header, form.element, chips, charts, list);
   await draw();
 }
 
-/** Of a change set the head tells who made it, and takes all of it back; otherwise what is found may be kept as a file. */
-function headOf(filters, again) {
-  const keepAs = h('div.row', { role: 'group', 'aria-label': 'Download what is found' }, drawDownload(filters));
+/** Creates the page header. With a filter by revision, the header offers to roll back. */
+function listHeader(filters, onrestored) {
+  const downloads = h('div.row', { role: 'group', 'aria-label': 'Download these entries' }, downloadButtons(PATH, filters));
   const revision = Number(filters.revision);
-  if (!revision) return head('History', 'Every change of a setting: who, when, why, and how to take it back.', keepAs);
-  return head(`Change set ${revision}`, 'Everything that was changed at once, under one revision.', backBefore(revision, again), keepAs);
+  if (!revision) return pageHeader('History', 'All changes of settings: who, when and why. Earlier values can be restored.', downloads);
+  return pageHeader(`Revision ${revision}`, 'The changes that were saved together as this revision.', previousRevisionButton(revision, onrestored), downloads);
 }
 
-const backBefore = (revision, then) => revision > 1 && restoring(`Back to before ${revision === store.revision ? 'this change set' : `change set ${revision}`}`, { toRevision: revision - 1 }, then);
+const previousRevisionButton = (revision, onrestored) => revision > 1
+  && rollbackButton(`Roll back to revision ${revision - 1}`, { toRevision: revision - 1 }, onrestored);
 
-/** A button that goes back to `target`. */
-const restoring = (text, target, then, name) => button(text, () => restore(target).then((done) => done && then()), name);
+const rollbackButton = (text, target, onrestored, ariaLabel) => button(text, async () => {
+  if (await openRollback(target)) onrestored();
+}, ariaLabel);
 
-function filterForm(set) {
+/** Creates the filter form: `{ element, keyInput, setValues(filters) }`. */
+function filterForm(changeFilters) {
   const keys = [...store.settings.keys()];
-  const only = (text) => {
-    const wanted = text.trim();
-    const near = like(wanted);
-    return keys.includes(wanted) || near.length !== 1 ? wanted : near[0];
+  // Part of a name is enough if only one setting matches.
+  const resolveKey = (text) => {
+    const key = text.trim();
+    const matches = matchingKeys(key);
+    return keys.includes(key) || matches.length !== 1 ? key : matches[0];
   };
-  const key = h('input', { type: 'search', name: 'key', list: 'history-keys', autocomplete: 'off', spellcheck: 'false', placeholder: 'All settings',
-    oninput: () => (keys.includes(key.value) || key.value === '') && set({ key: key.value }), onchange: () => set({ key: only(key.value) }) });
-  const by = h('input', { name: 'changed_by', autocomplete: 'off', dir: 'auto', onchange: () => set({ changed_by: by.value.trim() }) });
-  const action = choice('Kind of change', 'action', ACTIONS, '', (value) => set({ action: value }));
-  const [since, until] = ['since', 'until'].map((name) => h('input', { type: 'datetime-local', name, onchange: ({ target }) => set({ [name]: toTime(target.value, name === 'until') }) }));
-  const zone = clock.utc ? ' (UTC)' : '';
-  const element = h('form.filters', { role: 'search', 'aria-label': 'Filter the history', novalidate: true, onsubmit: (event) => {
-    event.preventDefault();
-    set({ key: only(key.value), changed_by: by.value.trim() });
-  } }, field('Setting', key), h('datalist', { id: 'history-keys' }, keys.map((value) => h('option', { value }, label(value)))),
-  field('Person', by), action, field(`From${zone}`, since), field(`To${zone}`, until), h('button', { type: 'submit' }, 'Filter'));
-  const take = (filters) => {
-    for (const it of [key, by, action.querySelector('select')]) if (it.value !== (filters[it.name] ?? '')) it.value = filters[it.name] ?? '';
-    for (const it of [since, until]) if (it !== document.activeElement) it.value = toField(filters[it.name]);
-  };
-  return { element, take, key };
-}
-
-/** The keys that have `text` in them. */
-const like = (text) => [...store.settings.keys()].filter((it) => it.toLowerCase().includes(text.toLowerCase().replaceAll(' ', '_')));
-
-/** A time as the field has it, in the zone in which times are shown. */
-function toField(text) {
-  const date = new Date(text);
-  return Number.isNaN(+date) ? '' : new Date(date - (clock.utc ? 0 : date.getTimezoneOffset() * 60_000)).toISOString().slice(0, 19);
-}
-
-/** What is asked for as the end is meant with its whole second, or minute. */
-function toTime(text, end) {
-  if (!text) return '';
-  const whole = end ? `${text.length > 16 ? text.slice(0, 19) : `${text}:59`}.999` : text;
-  return new Date(clock.utc ? `${whole}Z` : whole).toISOString();
-}
-
-function drawChips(filters, set, form) {
-  const all = Object.entries(filters);
-  if (all.length === 0) return null;
-  const leave = (names) => {
-    set(Object.fromEntries(names.map((it) => [it, ''])));
-    form.key.focus();
-  };
-  return h('div.row.active-filters', null, h('ul.chips', { 'aria-label': 'Filters' }, all.map(([name, value]) => {
-    const isTime = (name === 'since' || name === 'until') && Date.parse(value);
-    return h('li.chip', null, `${NAMES[name]}: `, said(isTime ? exact(value) : value), button('×', () => leave([name]), `Remove the filter ${NAMES[name]}`));
-  })), all.length > 1 && button('Remove all filters', () => leave(Object.keys(NAMES)), null, 'button.quiet'));
-}
-
-const COLUMNS = { Setting: 'w14', Change: '', Why: 'w14', 'Who and when': '', 'Change set': '' };
-
-/** The list of what `filters` find; `again` draws anew what shows it. */
-function entries(filters, signal, again, parts) {
-  const list = listing({
-    columns: COLUMNS, load: paged(PATH, 'entries', filters, signal), id: (it) => it.id, date: (it) => Date.parse(it.changed_at), draw: (it) => drawRow(it, again), ...parts,
+  const keyInput = h('input', {
+    type: 'search', name: 'key', list: 'history-keys', autocomplete: 'off', spellcheck: 'false', placeholder: 'All settings',
+    oninput: () => { if (keys.includes(keyInput.value) || keyInput.value === '') changeFilters({ key: keyInput.value }); },
+    onchange: () => changeFilters({ key: resolveKey(keyInput.value) }),
   });
-  // Our own restore reads the list again by itself, a little later than its news may come.
-  const look = settle(400, () => signal.aborted || list.again().catch(() => null));
-  for (const name of ['change', 'resync']) hear(name, look, signal);
-  hear('settings', list.refresh, signal);
-  return list;
+  const userInput = h('input', { name: 'changed_by', autocomplete: 'off', dir: 'auto', onchange: () => changeFilters({ changed_by: userInput.value.trim() }) });
+  const actionField = selectField('Action', 'action', ACTIONS, '', (action) => changeFilters({ action }));
+  const timeInput = (name) => h('input', {
+    type: 'datetime-local', name,
+    onchange: ({ target }) => changeFilters({ [name]: parseTimeInput(target.value, name === 'until') }),
+  });
+  const timeInputs = [timeInput('since'), timeInput('until')];
+  const zone = timePreference.utc ? ' (UTC)' : '';
+  const onsubmit = (event) => {
+    event.preventDefault();
+    changeFilters({ key: resolveKey(keyInput.value), changed_by: userInput.value.trim() });
+  };
+  const element = h('form.filters', { role: 'search', 'aria-label': 'Filter the history', novalidate: true, onsubmit },
+    labeledField('Setting', keyInput), h('datalist', { id: 'history-keys' }, keys.map((value) => h('option', { value }, label(value)))),
+    labeledField('Changed by', userInput), actionField,
+    labeledField(`From${zone}`, timeInputs[0]), labeledField(`To${zone}`, timeInputs[1]),
+    h('button', { type: 'submit' }, 'Filter'));
+  const setValues = (filters) => {
+    for (const input of [keyInput, userInput, actionField.querySelector('select')]) {
+      const value = filters[input.name] ?? '';
+      if (input.value !== value) input.value = value;
+    }
+    // A date field that is being typed in would be reset.
+    for (const input of timeInputs) if (input !== document.activeElement) input.value = formatTimeInput(filters[input.name]);
+  };
+  return { element, keyInput, setValues };
 }
 
-function nothing(filters) {
-  if (Object.keys(filters).length === 0) return empty('Nothing has been changed yet', 'Change a setting, and it is written here with its reason.');
-  const near = filters.key && !store.settings.has(filters.key) ? like(filters.key).slice(0, 6) : [];
-  return empty('Nothing fits these filters', near.length
-    ? ['Did you mean ', near.map((key, index) => [index ? ', ' : '', link(address({ ...filters, key }), said(label(key)))]), '?']
-    : ['Remove one of them, or ', link('#/history', 'see the whole history'), '.']);
+/** Returns the keys that contain `text`. */
+function matchingKeys(text) {
+  const part = text.toLowerCase().replaceAll(' ', '_');
+  return [...store.settings.keys()].filter((key) => key.toLowerCase().includes(part));
 }
 
-const kind = ({ action }) => mark(KINDS[action], words(action));
-
-const drawRow = (entry, again) => row(COLUMNS, { 'data-id': entry.id },
-  [keyLink(entry.key), ' ', kind(entry), h('div.hint', null, h('code', null, said(entry.key)))],
-  change(entry), h('div.reason', null, said(entry.reason)),
-  [by(entry), h('div', null, link(`#/history/${entry.id}`, time(entry.changed_at), h('span.unseen', null, ', the entry of ', said(label(entry.key)))))],
-  [entry.revision === null ? soft('none') : revisionLink(entry.revision, 'revision'),
-    h('div.hint', null, h('a', { href: address({ request_id: entry.request_id }), title: `request ${entry.request_id}` }, 'its request')), h('div.restore', null, restoreOf(entry, again))]);
-
-const by = ({ changed_by: by }) => link(address({ changed_by: by }), said(by));
-
-/** What changed, or why there is nothing to be seen. */
-function change({ action, old_value: before, new_value: after }) {
-  if (action === 'refused') return soft('Refused. What was sent is not kept.');
-  return action === 'secret_cleanup' ? soft('A secret’s residue was removed. Its value is not kept.') : difference(before, after);
+/** Formats an ISO time for a `datetime-local` field, which has no time zone of its own. */
+function formatTimeInput(text) {
+  const date = new Date(text);
+  if (Number.isNaN(Number(date))) return '';
+  const offset = timePreference.utc ? 0 : date.getTimezoneOffset() * 60_000;
+  return new Date(date - offset).toISOString().slice(0, 19);
 }
 
-/** Restores the value after this entry; where that is the current one it says so. */
-function restoreOf({ key, version }, again) {
-  const now = store.settings.get(key)?.version;
-  if (!version || !now) return null;
-  return now === version ? mark('good', 'current') : restoring('Restore this value', { key, toVersion: version }, again, `Restore this value: version ${version} of ${label(key)}`);
+/** Parses the value of a `datetime-local` field. The end of a range includes its whole minute or second. */
+function parseTimeInput(text, isEnd) {
+  if (!text) return '';
+  const hasSeconds = text.length > 16;
+  const lastSecond = hasSeconds ? text.slice(0, 19) : `${text}:59`;
+  const time = isEnd ? `${lastSecond}.999` : text;
+  return new Date(timePreference.utc ? `${time}Z` : time).toISOString();
 }
 
-/** The pictures come after the list, which they are not needed for. */
-async function drawPictures(place, filters, signal) {
+function filterChips(filters, changeFilters, form) {
+  const entries = Object.entries(filters);
+  if (entries.length === 0) return null;
+  const remove = (names) => {
+    changeFilters(Object.fromEntries(names.map((name) => [name, ''])));
+    form.keyInput.focus();
+  };
+  const chip = ([name, value]) => {
+    const isTime = (name === 'since' || name === 'until') && Date.parse(value);
+    return h('li.chip', null, `${FILTER_LABELS[name]}: `, isolate(isTime ? formatDateTime(value) : value),
+      button('×', () => remove([name]), `Remove filter ${FILTER_LABELS[name]}`));
+  };
+  return h('div.row.active-filters', null, h('ul.chips', { 'aria-label': 'Filters' }, entries.map(chip)),
+    entries.length > 1 && button('Clear filters', () => remove(Object.keys(FILTER_LABELS)), null, 'button.subtle'));
+}
+
+const COLUMNS = { Setting: 'w14', Change: '', Reason: 'w14', 'Changed by': '', Revision: '' };
+
+/** Creates the table of entries that match `filters`. `onrestored` is called after a rollback. */
+function entryTable(filters, signal, onrestored, options) {
+  const entries = liveTable({
+    columns: COLUMNS,
+    load: pageReader(PATH, 'entries', filters, signal),
+    id: (entry) => entry.id,
+    date: (entry) => Date.parse(entry.changed_at),
+    draw: (entry) => entryRow(entry, onrestored),
+    ...options,
+  });
+  // After a rollback of this page `onrestored` loads the list anyway. The delay avoids loading twice.
+  const refreshSoon = debounce(400, () => { if (!signal.aborted) entries.refresh().catch(() => null); });
+  for (const name of ['change', 'resync']) subscribe(name, refreshSoon, signal);
+  subscribe('settings', () => entries.redraw(), signal);
+  return entries;
+}
+
+function emptyList(filters) {
+  if (Object.keys(filters).length === 0) return emptyState('No changes yet', 'Changes of settings are listed here with their reasons.');
+  const suggestions = filters.key && !store.settings.has(filters.key) ? matchingKeys(filters.key).slice(0, MAX_SUGGESTIONS) : [];
+  const suggestion = (key, index) => [index > 0 ? ', ' : '', link(historyHash({ ...filters, key }), isolate(label(key)))];
+  return emptyState('No matching entries', suggestions.length > 0
+    ? ['Did you mean ', suggestions.map(suggestion), '?']
+    : ['Remove a filter, or ', link('#/history', 'show the whole history'), '.']);
+}
+
+const actionBadge = ({ action }) => badge(ACTION_KINDS[action], humanize(action));
+const userLink = ({ changed_by: user }) => link(historyHash({ changed_by: user }), isolate(user));
+
+function entryRow(entry, onrestored) {
+  const { id, key, reason, changed_at: time, revision, request_id: request } = entry;
+  return tableRow(COLUMNS, { 'data-id': id },
+    [settingLink(key), ' ', actionBadge(entry), h('div.hint', null, h('code', null, isolate(key)))],
+    changeContent(entry),
+    h('div.reason-text', null, isolate(reason)),
+    [userLink(entry), h('div', null, link(`#/history/${id}`, relativeTimeElement(time), h('span.visually-hidden', null, ', entry of ', isolate(label(key)))))],
+    [revision === null ? muted('none') : revisionLink(revision, 'revision'),
+      h('div.hint', null, h('a', { href: historyHash({ request_id: request }), title: `Request ${request}` }, 'same request')),
+      h('div.restore', null, restoreAction(entry, onrestored))]);
+}
+
+/** Draws the change of an entry, or why there is no value to show. */
+function changeContent({ action, old_value: before, new_value: after }) {
+  if (action === 'refused') return muted('Rejected. The submitted value is not stored.');
+  return action === 'secret_cleanup' ? muted('A secret was deleted. Its value is not stored.') : valueDiff(before, after);
+}
+
+/** Creates a button that restores the value of an entry, or a badge if the value is current. */
+function restoreAction({ key, version }, onrestored) {
+  const currentVersion = store.settings.get(key)?.version;
+  if (!version || !currentVersion) return null;
+  if (currentVersion === version) return badge('success', 'current');
+  return rollbackButton('Restore this value', { key, toVersion: version }, onrestored, `Restore this value: version ${version} of ${label(key)}`);
+}
+
+async function drawCharts(container, filters, signal) {
   const { key } = filters;
+  const card = (title, figure) => h('section.card.padded', null, h('h2', null, title), figure);
   try {
-    const [data, { entries: all }] = await Promise.all([read(`${PATH}/timeline`, filters, { signal }), key ? read(PATH, { key, limit: 200 }, { signal }) : {}]);
-    const over = data.buckets.length > 0 && timeline(data, (since, until) => address({ ...filters, since, until }));
-    const of = key && values(key, all);
-    fill(place, over && card('When', over), of && card('Its values', of));
+    const [timeline, { entries }] = await Promise.all([
+      fetchJson(`${PATH}/timeline`, filters, { signal }),
+      key ? fetchJson(PATH, { key, limit: 200 }, { signal }) : {},
+    ]);
+    const activity = timeline.buckets.length > 0 && timelineChart(timeline, (since, until) => historyHash({ ...filters, since, until }));
+    const values = key && valueChart(key, entries);
+    setChildren(container, activity && card('Activity', activity), values && card('Values', values));
   } catch (problem) {
-    if (problem.name !== 'AbortError') fill(place, failure(problem, () => drawPictures(place, filters, signal)));
+    if (problem.name !== 'AbortError') setChildren(container, errorAlert(problem, () => drawCharts(container, filters, signal)));
   }
 }
 
-const card = (title, figure) => h('section.card.padded', null, h('h2', null, title), figure);
-
-const MOST = 50_000;
-const entriesOf = (n) => count(n, 'entry', 'entries');
-
-/** Buttons that keep what is found as a file. */
-function drawDownload(filters) {
-  const [told, place] = [h('span.hint', { role: 'status' }), h('span.row')];
-  const start = (kind) => async ({ target }) => {
-    const control = new AbortController();
-    const stop = button('Cancel', () => control.abort(), 'Cancel the download');
-    fill(place, stop);
-    stop.focus();
-    try {
-      const [all, step] = [[], paged(PATH, 'entries', filters, control.signal)];
-      let cursor = null;
-      do {
-        const { rows, next } = await step(cursor, 200);
-        all.push(...rows);
-        cursor = next;
-        fill(told, `${entriesOf(all.length)} …`);
-      } while (cursor && all.length < MOST);
-      save(kind, all);
-      fill(told);
-      announce(cursor ? `The file has the newest ${entriesOf(MOST)} and stops there; narrow the time for the others.` : `${entriesOf(all.length)} in the file`);
-    } catch (problem) {
-      fill(told, problem.name === 'AbortError' ? 'cancelled' : `not downloaded: ${problem.message}`);
-    }
-    fill(place, buttons);
-    target.focus();
-  };
-  const buttons = ['CSV', 'JSON'].map((kind) => button(kind, start(kind), `Download ${kind}`));
-  fill(place, buttons);
-  return [h('span.hint', null, 'Download'), place, told];
-}
-
-const FIELDS = ['changed_at', 'changed_by', 'action', 'key', 'old_value', 'new_value', 'version', 'revision', 'reason', 'request_id', 'id'];
-
-function save(kind, all) {
-  const name = `history-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}.${kind.toLowerCase()}`;
-  if (kind === 'JSON') return download(name, 'application/json', `${JSON.stringify(all, null, 2)}\n`);
-  const lines = all.map((it) => FIELDS.map((field) => quoted(field.endsWith('_value') && it[field] !== null ? JSON.stringify(it[field]) : it[field] ?? '')).join(','));
-  return download(name, 'text/csv', [FIELDS.join(','), ...lines, ''].join('\r\n'));
-}
-
-/** RFC 4180; what a spreadsheet would take for a formula gets an apostrophe. */
-const quoted = (value) => `"${String(value).replace(/^[=+\-@\t\r]/, '\'$&').replaceAll('"', '""')}"`;
-
 async function showEntry(body, id, signal) {
-  const entry = await read(`${PATH}/${encodeURIComponent(id)}`, null, { signal });
-  const { key, version, revision, changed_at: at, request_id: request } = entry;
-  const again = () => { location.hash = address({ key }); };
-  const [state, others] = [h('span'), h('section')];
-  const draw = () => become(state, h('span', null, restoreOf(entry, again)));
-  draw();
-  hear('settings', draw, signal);
-  fill(body, head(['Change of ', said(label(key))], [h('code', null, said(key)), ' ', kind(entry)], copyLink()),
-    h('div.card.padded.stack', null, h('div', null, h('h2', null, 'What changed'), change(entry)),
-      facts('dl.fields', {
-        Why: said(entry.reason), Who: by(entry), When: [timeExact(at), ' · ', time(at)],
-        Before: version && shown(entry.old_value), After: version && shown(entry.new_value), Version: version,
-        'Change set': revision ? revisionLink(revision, 'revision') : 'none, nothing was changed',
-        Request: h('a.mono', { href: address({ request_id: request }) }, said(request)), Entry: h('span.mono', null, said(id)),
-      }),
-      h('div.row', null, state, version && entry.old_value !== null && store.settings.has(key) && restoring('Back to the value before', { auditId: id, key, version }, again),
-        link(address({ key }), 'All changes of this setting'))),
-    others);
-  if (!revision) return;
-  const load = paged(PATH, 'entries', { revision }, signal);
-  const list = entries({}, signal, again, {
-    name: 'Changed with it', none: h('p.empty', null, 'Nothing else: this change set has one entry.'),
-    load: (...page) => load(...page).then(({ rows, next }) => ({ rows: rows.filter((it) => it.id !== id), next })),
-  });
-  fill(others, h('div.row.newest', null, h('h2', null, 'Changed with it'), backBefore(revision, again)), list.element);
-  list.first();
+  const entry = await fetchJson(`${PATH}/${encodeURIComponent(id)}`, null, { signal });
+  const { key, version, revision, old_value: before } = entry;
+  const openHistory = () => { location.hash = historyHash({ key }); };
+  const restore = h('span');
+  const drawRestore = () => morph(restore, h('span', null, restoreAction(entry, openHistory)));
+  drawRestore();
+  subscribe('settings', drawRestore, signal);
+  const canUndo = version && before !== null && store.settings.has(key);
+  const sameRevision = h('section');
+  setChildren(body, pageHeader(['Change to ', isolate(label(key))], [h('code', null, isolate(key)), ' ', actionBadge(entry)], copyLinkButton()),
+    h('div.card.padded.stack', null,
+      h('div', null, h('h2', null, 'Change'), changeContent(entry)),
+      entryDetails(entry),
+      h('div.row', null, restore, canUndo && rollbackButton('Undo this change', { auditId: id, key, version }, openHistory),
+        link(historyHash({ key }), 'History of this setting'))),
+    sameRevision);
+  if (revision) showSameRevision(sameRevision, entry, openHistory, signal);
 }
 
-function copyLink() {
-  const place = h('span.row');
-  const copy = () => (navigator.clipboard?.writeText(location.href) ?? Promise.reject()).then(() => announce('The link is copied'), () => {
-    // Without TLS a browser copies nothing by itself.
-    const field = h('input', { readonly: true, value: location.href, 'aria-label': 'Link to this entry' });
-    fill(place, field);
-    field.select();
+function entryDetails(entry) {
+  const { id, version, revision, changed_at: time, request_id: request } = entry;
+  return definitionList('dl.field-list', {
+    Reason: isolate(entry.reason),
+    'Changed by': userLink(entry),
+    Time: [dateTimeElement(time), ' · ', relativeTimeElement(time)],
+    Before: version && valueElement(entry.old_value),
+    After: version && valueElement(entry.new_value),
+    Version: version,
+    Revision: revision ? revisionLink(revision, 'revision') : 'none, because no value was changed',
+    Request: h('a.mono', { href: historyHash({ request_id: request }) }, isolate(request)),
+    'Entry ID': h('span.mono', null, isolate(id)),
   });
-  return fill(place, button('Copy link', copy));
+}
+
+/** Shows the other entries of the same revision. */
+function showSameRevision(container, { id, revision }, onrestored, signal) {
+  const loadPage = pageReader(PATH, 'entries', { revision }, signal);
+  const loadOthers = async (cursor, limit) => {
+    const { rows, next } = await loadPage(cursor, limit);
+    return { rows: rows.filter((entry) => entry.id !== id), next };
+  };
+  const entries = entryTable({}, signal, onrestored, {
+    name: 'Other changes of this revision',
+    empty: h('p.empty', null, 'The revision has no other changes.'),
+    load: loadOthers,
+  });
+  setChildren(container,
+    h('div.row.list-header', null, h('h2', null, 'Other changes of this revision'), previousRevisionButton(revision, onrestored)), entries.element);
+  entries.load();
+}
+
+function copyLinkButton() {
+  const container = h('span.row');
+  const showField = () => {
+    const input = h('input', { readonly: true, value: location.href, 'aria-label': 'Link to this entry' });
+    setChildren(container, input);
+    input.select();
+  };
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(location.href);
+      showToast('Link copied.');
+    } catch {
+      // Without TLS a page has no clipboard.
+      showField();
+    }
+  };
+  return setChildren(container, button('Copy link', copy));
 }

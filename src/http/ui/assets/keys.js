@@ -1,106 +1,148 @@
-// Keys: where to go, what to look for, and a list of what may be done, all without a mouse. Single letters can be turned
-// off (WCAG 2.1.4).
-import { fill, h, tell } from './dom.js';
-import { clock, label } from './format.js';
-import { dialog } from './parts.js';
-import { pages } from './route.js';
+// Keyboard shortcuts and the command palette. Single-key shortcuts can be turned off (WCAG 2.1.4).
+import { emit, h, setChildren } from './dom.js';
+import { label, timePreference } from './format.js';
+import { pages } from './pages.js';
+import { openDialog } from './parts.js';
 import { store } from './store.js';
 
-const letters = {
-  get on() { return localStorage.getItem('brune.letters') !== 'off'; },
-  set on(on) { localStorage.setItem('brune.letters', on ? 'on' : 'off'); },
+const singleKeyPreference = {
+  get enabled() { return localStorage.getItem('brune.letters') !== 'off'; },
+  set enabled(enabled) { localStorage.setItem('brune.letters', enabled ? 'on' : 'off'); },
 };
 
-const typing = (target) => target.closest?.('input:not([type=checkbox], [type=radio]), select, textarea, [contenteditable]');
+// How long `g` waits for the letter of a page.
+const SEQUENCE_TIMEOUT = 1500;
 
-/** Listens to the keys of every page. */
-export function shortcuts() {
-  let going = 0;
+// Shortcuts that a page, or the draft bar, handles.
+const SHORTCUT_EVENTS = { e: 'shortcut-edit', r: 'shortcut-review', h: 'shortcut-history' };
+
+const isTextInput = (target) => target.closest?.('input:not([type=checkbox], [type=radio]), select, textarea, [contenteditable]');
+const isDialogOpen = () => document.querySelector('dialog[open]') !== null;
+
+/** Handles the shortcuts of all pages. */
+export function enableShortcuts() {
+  let sequenceStart = -Infinity;
   addEventListener('keydown', (event) => {
-    const control = event.ctrlKey || event.metaKey;
-    if (control && event.key.toLowerCase() === 'k') {
+    const { key, target } = event;
+    const hasControl = event.ctrlKey || event.metaKey;
+    if (hasControl && key.toLowerCase() === 'k') {
       event.preventDefault();
-      if (!document.querySelector('dialog[open]')) palette();
+      if (!isDialogOpen()) openCommandPalette();
       return;
     }
-    if (control || event.altKey || document.querySelector('dialog[open]') || typing(event.target) || !letters.on) return;
-    const after = performance.now() - going < 1500;
-    going = 0;
-    const page = after && pages().find(([, , letter]) => letter === event.key);
+    // Fields need letters as text, and a dialog has keys of its own.
+    if (hasControl || event.altKey || isDialogOpen() || isTextInput(target) || !singleKeyPreference.enabled) return;
+    const isInSequence = performance.now() - sequenceStart < SEQUENCE_TIMEOUT;
+    sequenceStart = -Infinity;
+    const page = isInSequence && pages().find(([, , letter]) => letter === key);
     if (page) location.hash = `#/${page[0]}`;
-    else if (event.key === 'g') going = performance.now();
-    else if (event.key === '?') help();
-    else if (event.key === '/') document.querySelector('main [type=search]')?.focus();
-    else if ('erh'.includes(event.key)) tell(`key-${event.key}`, event.target);
+    else if (key === 'g') sequenceStart = performance.now();
+    else if (key === '?') openShortcutHelp();
+    else if (key === '/') document.querySelector('main [type=search]')?.focus();
+    else if (SHORTCUT_EVENTS[key]) emit(SHORTCUT_EVENTS[key], target);
     else return;
     event.preventDefault();
   });
 }
 
-/** What the keys do, and what may be turned off. */
-export function help() {
-  const keys = [
-    ['/', 'Search'], ['Ctrl K', 'Go anywhere, by name'], ['?', 'This page'], ['e', 'Edit the setting that has the focus'],
-    ['h', 'Its history'], ['r', 'Review what is not saved'], ['Ctrl Enter', 'In a dialog: do it'], ['Esc', 'In a field: as it was. In a dialog: close'],
+/** Opens the list of shortcuts, with the preferences for shortcuts and times. */
+function openShortcutHelp() {
+  const shortcuts = [
+    ['/', 'Search'], ['Ctrl K', 'Open the command palette'], ['?', 'Show keyboard shortcuts'], ['e', 'Edit the focused setting'],
+    ['h', 'Show its history'], ['r', 'Review unsaved changes'], ['Ctrl Enter', 'Submit a dialog'], ['Esc', 'Undo the edit of a field, close a dialog'],
     ...pages().map(([, name, letter]) => [`g ${letter}`, name]),
   ];
-  const single = h('input', { type: 'checkbox', checked: letters.on, onchange: () => { letters.on = single.checked; } });
-  const utc = h('input', { type: 'checkbox', checked: clock.utc, onchange: () => {
-    clock.utc = utc.checked;
+  const singleKeys = h('input', { type: 'checkbox', checked: singleKeyPreference.enabled, onchange: () => { singleKeyPreference.enabled = singleKeys.checked; } });
+  const utc = h('input', { type: 'checkbox', checked: timePreference.utc, onchange: () => {
+    timePreference.utc = utc.checked;
+    // Draws the page again.
     dispatchEvent(new HashChangeEvent('hashchange'));
   } });
-  return dialog((close) => ({
-    title: 'Keys',
-    body: [h('dl.keys', null, keys.map(([key, what]) => h('div', null, h('dt', null, key.split(' ').map((it) => [h('kbd', null, it), ' '])), h('dd', null, what)))),
-      h('label.check', null, single, 'Single letters are commands'), h('label.check', null, utc, 'Times in UTC')],
-    actions: [h('button.main', { type: 'submit', autofocus: true }, 'Close')],
+  const keyElements = (keys) => keys.split(' ').map((key) => [h('kbd', null, key), ' ']);
+  return openDialog((close) => ({
+    title: 'Keyboard shortcuts',
+    body: [
+      h('dl.shortcut-list', null, shortcuts.map(([keys, action]) => h('div', null, h('dt', null, keyElements(keys)), h('dd', null, action)))),
+      h('label.check', null, singleKeys, 'Enable single-key shortcuts'),
+      h('label.check', null, utc, 'Show times in UTC'),
+    ],
+    actions: [h('button.primary', { type: 'submit', autofocus: true }, 'Close')],
     submit: () => close(),
   }));
 }
 
-/** Everything that has a name: pages, settings, and what may be done. */
-function palette() {
-  const goes = (hash) => () => { location.hash = hash; };
-  const all = [
-    ...pages().map(([path, name]) => ({ name, kind: 'page', act: goes(`#/${path}`) })),
-    { name: 'Review what is not saved', kind: 'do', act: () => tell('key-r') },
-    { name: 'Keys and times', kind: 'do', act: help },
-    ...[...store.settings.keys()].flatMap((key) => [
-      { name: label(key), more: key, kind: 'setting', act: goes(`#/settings?search=${encodeURIComponent(key)}&edit=${encodeURIComponent(key)}`) },
-      { name: `History of ${label(key)}`, more: key, kind: 'history', act: goes(`#/history?key=${encodeURIComponent(key)}`) },
-    ]),
-  ].map((it) => ({ ...it, text: `${it.name} ${it.more ?? ''}`.toLowerCase() }));
-  let [found, at] = [[], 0];
-  return dialog((close) => {
-    const choose = (it) => { close(); it?.act(); };
-    const list = h('ul.palette', { role: 'listbox', id: 'palette', 'aria-label': 'What fits' });
+/** Returns pages, settings and actions with their `searchText`. */
+function paletteCommands() {
+  const goTo = (hash) => () => { location.hash = hash; };
+  const settingCommands = (key) => {
+    const parameter = encodeURIComponent(key);
+    return [
+      { name: label(key), key, kind: 'setting', run: goTo(`#/settings?search=${parameter}&edit=${parameter}`) },
+      { name: `History of ${label(key)}`, key, kind: 'history', run: goTo(`#/history?key=${parameter}`) },
+    ];
+  };
+  const commands = [
+    ...pages().map(([path, name]) => ({ name, kind: 'page', run: goTo(`#/${path}`) })),
+    { name: 'Review unsaved changes', kind: 'action', run: () => emit('shortcut-review') },
+    { name: 'Keyboard shortcuts and preferences', kind: 'action', run: openShortcutHelp },
+    ...[...store.settings.keys()].flatMap(settingCommands),
+  ];
+  return commands.map((command) => ({ ...command, searchText: `${command.name} ${command.key ?? ''}`.toLowerCase() }));
+}
+
+const MAX_RESULTS = 12;
+
+function openCommandPalette() {
+  const commands = paletteCommands();
+  let results = [];
+  let selectedIndex = 0;
+  return openDialog((close) => {
+    const run = (command) => {
+      close();
+      command?.run();
+    };
+    const list = h('ul.palette', { role: 'listbox', id: 'palette', 'aria-label': 'Results' });
+    const option = (command, index) => h('li', {
+      role: 'option', id: `palette-${index}`, 'aria-selected': String(index === selectedIndex), onclick: () => run(command),
+    }, h('span', null, command.name), h('span.muted', null, command.key ?? command.kind));
     const draw = () => {
-      const sought = field.value.toLowerCase().split(/\s+/).filter(Boolean);
-      found = all.filter((it) => sought.every((word) => it.text.includes(word))).slice(0, 12);
-      at = Math.min(at, Math.max(0, found.length - 1));
-      fill(list, found.map((it, i) => h('li', { role: 'option', id: `palette-${i}`, 'aria-selected': String(i === at), onclick: () => choose(it) },
-        h('span', null, it.name), h('span.soft', null, it.more ?? it.kind))));
-      if (found.length) field.setAttribute('aria-activedescendant', `palette-${at}`);
-      else fill(list, h('li.soft', null, 'Nothing of that name.'));
+      const terms = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+      results = commands.filter(({ searchText }) => terms.every((term) => searchText.includes(term))).slice(0, MAX_RESULTS);
+      selectedIndex = Math.min(selectedIndex, Math.max(0, results.length - 1));
+      setChildren(list, results.map(option), results.length === 0 && h('li.muted', null, 'No results'));
+      // The focus stays in the field; screen readers follow the active descendant.
+      if (results.length > 0) input.setAttribute('aria-activedescendant', `palette-${selectedIndex}`);
       list.querySelector('[aria-selected=true]')?.scrollIntoView({ block: 'nearest' });
     };
-    const field = h('input', {
-      type: 'search', role: 'combobox', 'aria-expanded': 'true', 'aria-controls': 'palette', 'aria-label': 'Go to', placeholder: 'A page, a setting, something to do', autofocus: true, autocomplete: 'off',
-      oninput: () => { at = 0; draw(); },
-      onkeydown: (event) => {
-        // Escape would only empty the field.
-        if (event.key === 'Escape') return close();
-        const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-        if (!step) return null;
-        event.preventDefault();
-        at = (at + step + found.length) % (found.length || 1);
-        return draw();
-      },
+    const onkeydown = (event) => {
+      // In a search field Escape only clears the text.
+      if (event.key === 'Escape') {
+        close();
+        return;
+      }
+      const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      selectedIndex = (selectedIndex + step + results.length) % (results.length || 1);
+      draw();
+    };
+    const oninput = () => {
+      selectedIndex = 0;
+      draw();
+    };
+    const input = h('input', {
+      type: 'search', role: 'combobox', 'aria-expanded': 'true', 'aria-controls': 'palette', 'aria-label': 'Go to',
+      placeholder: 'Page, setting or action', autofocus: true, autocomplete: 'off', oninput, onkeydown,
     });
     draw();
-    return { title: 'Go to', body: [field, list], actions: [h('span.hint.start', null, 'Enter goes there, Esc closes'), h('button', { type: 'button', onclick: () => close() }, 'Close')], submit: () => choose(found[at]) };
+    return {
+      title: 'Go to',
+      body: [input, list],
+      actions: [h('span.hint.push-left', null, 'Enter to open, Esc to close'), h('button', { type: 'button', onclick: () => close() }, 'Close')],
+      submit: () => run(results[selectedIndex]),
+    };
   });
 }
 
-/** The button that tells of all this, for those who do not guess. */
-export const helpButton = () => h('button.quiet', { type: 'button', onclick: help, title: 'Keys (?)' }, 'Keys');
+/** Creates the button that opens the list of shortcuts. */
+export const helpButton = () => h('button.subtle', { type: 'button', onclick: openShortcutHelp, title: 'Keyboard shortcuts (?)' }, 'Shortcuts');

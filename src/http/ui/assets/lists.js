@@ -1,90 +1,137 @@
-// A list as text, in JSON or YAML. The service reads it, as it reads documents, and says at which line and column it
-// fails; here nothing is parsed.
-import { call } from './api.js';
-import { difference } from './diff.js';
-import { fill, h, said, settle } from './dom.js';
-import { label } from './format.js';
-import { dialog, sentence } from './parts.js';
+// The dialog that edits a list as JSON or YAML. The service parses the text and reports line and column of an error; the
+// browser has no YAML parser.
+import { request } from './api.js';
+import { valueDiff } from './diff.js';
+import { debounce, h, isolate, setChildren } from './dom.js';
+import { label, toSentence } from './format.js';
+import { openDialog } from './parts.js';
 
-// What stands before the text in the document that is sent, and how it is moved in.
-const KINDS = {
+// The text becomes part of an import document. `linesBefore` and `indentation` map a position in the document to the text.
+const FORMATS = {
   json: {
-    type: 'application/json', write: (items) => JSON.stringify(items, null, 2),
-    wrap: (key, text) => `{"format_version":1,"settings":{${JSON.stringify(key)}:\n${text}\n}}`, lines: 1, columns: 0,
+    type: 'application/json',
+    serialize: (items) => JSON.stringify(items, null, 2),
+    toDocument: (key, text) => `{"format_version":1,"settings":{${JSON.stringify(key)}:\n${text}\n}}`,
+    linesBefore: 1,
+    indentation: 0,
   },
   yaml: {
-    type: 'application/yaml', write: (items) => (items.length ? items.map((it) => `- ${JSON.stringify(it)}`).join('\n') : '[]'),
-    wrap: (key, text) => `format_version: 1\nsettings:\n  ${JSON.stringify(key)}:\n${text.replace(/^/gm, '    ')}\n`, lines: 3, columns: 4,
+    type: 'application/yaml',
+    serialize: (items) => (items.length > 0 ? items.map((item) => `- ${JSON.stringify(item)}`).join('\n') : '[]'),
+    toDocument: (key, text) => `format_version: 1\nsettings:\n  ${JSON.stringify(key)}:\n${text.replace(/^/gm, '    ')}\n`,
+    linesBefore: 3,
+    indentation: 4,
   },
 };
 
-/** What the service reads in `text`: `{ value }`, or `{ fault, line, column }` counted from 1. */
-async function parse(setting, kind, text, signal) {
-  const { type, wrap, lines, columns } = KINDS[kind];
-  const last = text.split('\n').length;
+/** Parses `text` with a dry run of an import. Returns `{ value }`, or `{ error, line, column }` with numbers from 1. */
+async function parseList(setting, format, text, signal) {
+  const { type, toDocument } = FORMATS[format];
   try {
-    const { data } = await call('POST', '/admin/config/import', { query: { dry_run: true }, type, body: wrap(setting.key, text), signal });
-    const entry = data.entries.find((it) => it.key === setting.key);
-    if (data.entries.length !== 1 || !Array.isArray(entry?.imported)) return { fault: entry?.detail ?? 'this is no list of texts', line: 1, column: 1 };
-    return { value: entry.imported, fault: entry.class === 'invalid' ? entry.detail : null };
+    const { data } = await request('POST', '/admin/config/import', { query: { dry_run: true }, type, body: toDocument(setting.key, text), signal });
+    const entry = data.entries.find(({ key }) => key === setting.key);
+    if (data.entries.length !== 1 || !Array.isArray(entry?.imported)) return { error: entry?.detail ?? 'must be a list of texts', line: 1, column: 1 };
+    return { value: entry.imported, error: entry.class === 'invalid' ? entry.detail : null };
   } catch (problem) {
     if (problem.name === 'AbortError') throw problem;
-    const [, line, column] = /line (\d+),? column (\d+)/.exec(problem.message) ?? [];
-    const fault = problem.message.replace(/ ?(at )?line \d+,? column \d+/, '');
-    if (!line) return { fault };
-    return { fault, line: Math.min(last, Math.max(1, line - lines)), column: Math.max(1, column - columns) };
+    return locateError(problem.message, format, text);
   }
 }
 
-/** Edits `items` of `setting` as text; the promise is the new list, or undefined. */
-export function editList(setting, items) {
-  let [kind, found, control] = ['json', { value: items }, null];
-  return dialog((close) => {
-    const numbers = h('pre.gutter', { 'aria-hidden': 'true' });
-    const told = h('div', { id: 'list-told', 'aria-live': 'polite' });
-    const take = h('button.main', { type: 'submit' }, 'Take it into the draft');
-    const place = () => text.value.split('\n').slice(0, (found.line ?? 1) - 1).join('\n').length + (found.line > 1 ? 1 : 0) + (found.column ?? 1) - 1;
-    const show = () => {
-      const lines = text.value.split('\n');
-      fill(numbers, lines.map((_, i) => [h(`span${found.line === i + 1 ? '.at' : ''}`, null, `${i + 1}`), '\n']));
-      text.setAttribute('aria-invalid', String(Boolean(found.fault)));
-      take.disabled = !found.value;
-      fill(told, found.fault
-        ? [h('p.fault', null, found.line ? `Line ${found.line}, column ${found.column}: ` : '', said(sentence(found.fault))),
-          found.line && h('button.quiet', { type: 'button', onclick: () => { text.focus(); text.setSelectionRange(place(), place() + 1); } }, 'Go there')]
-        : h('p', null, h('span.soft', null, 'What changes: '), difference(items, found.value)));
-    };
-    const look = async () => {
-      control?.abort();
-      control = new AbortController();
-      try {
-        found = await parse(setting, kind, text.value, control.signal);
-        show();
-      } catch { /* a newer text is being read */ }
-    };
-    const soon = settle(250, look);
-    const write = (to) => {
-      kind = to;
-      if (found.value) text.value = KINDS[kind].write(found.value);
-      look();
-    };
-    const text = h('textarea.code', {
-      rows: 12, wrap: 'off', spellcheck: 'false', autofocus: true, 'aria-label': `${label(setting.key)} as text`, 'aria-describedby': 'list-told',
-      value: KINDS.json.write(items), oninput: () => { take.disabled = true; soon(); }, onscroll: () => { numbers.scrollTop = text.scrollTop; },
+function locateError(message, format, text) {
+  const { linesBefore, indentation } = FORMATS[format];
+  const [, line, column] = /line (\d+),? column (\d+)/.exec(message) ?? [];
+  const error = message.replace(/ ?(at )?line \d+,? column \d+/, '');
+  if (!line) return { error };
+  // An error behind the text, such as a missing bracket, is shown on its last line.
+  const lastLine = text.split('\n').length;
+  return { error, line: Math.min(lastLine, Math.max(1, line - linesBefore)), column: Math.max(1, column - indentation) };
+}
+
+/** Opens the dialog for `items` of `setting`. Returns a promise of the new list, or undefined if cancelled. */
+export function editListAsText(setting, items) {
+  return openDialog((close) => new ListEditor(setting, items, close).dialogParts());
+}
+
+class ListEditor {
+  constructor(setting, items, close) {
+    Object.assign(this, { setting, items, close, format: 'json', result: { value: items }, pendingParse: null });
+    this.lineNumbers = h('pre.gutter', { 'aria-hidden': 'true' });
+    this.message = h('div', { id: 'list-message', 'aria-live': 'polite' });
+    this.applyButton = h('button.primary', { type: 'submit' }, 'Apply');
+    this.scheduleParse = debounce(250, () => this.parse());
+    this.textArea = h('textarea.code', {
+      rows: 12, wrap: 'off', spellcheck: 'false', autofocus: true,
+      'aria-label': `${label(setting.key)} as text`, 'aria-describedby': 'list-message',
+      value: FORMATS.json.serialize(items),
+      oninput: () => {
+        this.applyButton.disabled = true;
+        this.scheduleParse();
+      },
+      onscroll: () => { this.lineNumbers.scrollTop = this.textArea.scrollTop; },
     });
-    const choice = (value, name) => h('label.check', null, h('input', { type: 'radio', name: 'kind', value, checked: value === kind, onchange: () => write(value) }), name);
-    show();
+    this.draw();
+  }
+
+  dialogParts() {
+    const option = (format, name) => h('label.check', null,
+      h('input', { type: 'radio', name: 'format', value: format, checked: format === this.format, onchange: () => this.setFormat(format) }), name);
     return {
-      title: `${label(setting.key)} as text`,
-      wider: true,
-      body: [h('div.row', { role: 'radiogroup', 'aria-label': 'Written as' }, choice('json', 'JSON'), choice('yaml', 'YAML'),
-        h('button.quiet', { type: 'button', onclick: () => write(kind) }, 'Format')), h('div.code-frame', null, numbers, text), told],
-      actions: [h('button', { type: 'button', onclick: () => close() }, 'Cancel'), take],
+      title: `Edit ${label(this.setting.key)} as text`,
+      wide: true,
+      body: [
+        h('div.row', { role: 'radiogroup', 'aria-label': 'Format' }, option('json', 'JSON'), option('yaml', 'YAML'),
+          h('button.subtle', { type: 'button', onclick: () => this.setFormat(this.format) }, 'Reformat')),
+        h('div.code-frame', null, this.lineNumbers, this.textArea),
+        this.message,
+      ],
+      actions: [h('button', { type: 'button', onclick: () => this.close() }, 'Cancel'), this.applyButton],
       submit: async () => {
-        soon.cancel();
-        await look();
-        if (found.value) close(found.value);
+        this.scheduleParse.cancel();
+        await this.parse();
+        if (this.result.value) this.close(this.result.value);
       },
     };
-  });
+  }
+
+  async parse() {
+    this.pendingParse?.abort();
+    this.pendingParse = new AbortController();
+    try {
+      this.result = await parseList(this.setting, this.format, this.textArea.value, this.pendingParse.signal);
+      this.draw();
+    } catch {
+      // Aborted: a newer text is being parsed.
+    }
+  }
+
+  setFormat(format) {
+    this.format = format;
+    if (this.result.value) this.textArea.value = FORMATS[format].serialize(this.result.value);
+    this.parse();
+  }
+
+  draw() {
+    const { value, error, line, column } = this.result;
+    const lines = this.textArea.value.split('\n');
+    setChildren(this.lineNumbers, lines.map((_, index) => [h(`span${line === index + 1 ? '.current-line' : ''}`, null, `${index + 1}`), '\n']));
+    this.textArea.setAttribute('aria-invalid', String(Boolean(error)));
+    this.applyButton.disabled = !value;
+    if (!error) {
+      setChildren(this.message, h('p', null, h('span.muted', null, 'Changes: '), valueDiff(this.items, value)));
+      return;
+    }
+    setChildren(this.message,
+      h('p.error', null, line ? `Line ${line}, column ${column}: ` : '', isolate(toSentence(error))),
+      line && h('button.subtle', { type: 'button', onclick: () => this.selectError() }, 'Go to error'));
+  }
+
+  selectError() {
+    const { line, column } = this.result;
+    const linesBefore = this.textArea.value.split('\n').slice(0, line - 1);
+    const lineStart = linesBefore.reduce((length, text) => length + text.length + 1, 0);
+    const position = lineStart + column - 1;
+    this.textArea.focus();
+    this.textArea.setSelectionRange(position, position + 1);
+  }
 }

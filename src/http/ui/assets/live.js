@@ -1,61 +1,74 @@
-// Changes as they are made: a stream that is opened once, and what it says to whoever listens.
-import { at, read } from './api.js';
-import { fill, h, hear, said, tell } from './dom.js';
-import { count, label, time } from './format.js';
+// Live updates: server-sent events of changes, and banners for changes of other users.
+import { fetchJson, serviceUrl } from './api.js';
+import { emit, h, isolate, setChildren, subscribe } from './dom.js';
+import { label, pluralize, relativeTimeElement } from './format.js';
 
-const own = new Set();
-/** Remembers a revision of our own, which is no news. */
-export const ours = (revision) => own.add(revision);
+const ownRevisions = new Set();
+/** Marks a revision as saved by this page. No banner is shown for the revision. */
+export const markOwnRevision = (revision) => ownRevisions.add(revision);
 
-let source = null;
-let wait = 1000;
+const INITIAL_RETRY_DELAY = 1000;
+const MAX_RETRY_DELAY = 30_000;
+const MAX_BANNERS = 3;
 
-/** Opens the stream, and again whenever it ends. */
-export function listen(mark) {
-  const show = (up, text) => fill(mark, h(`span.dot${up ? '.good' : '.bad'}`), text);
-  const open = () => {
-    source?.close();
-    source = new EventSource(at('/admin/global-settings/stream'));
-    source.onopen = () => {
-      wait = 1000;
-      show(true, 'Live');
+let eventSource = null;
+let retryDelay = INITIAL_RETRY_DELAY;
+
+/** Connects to the event stream, reconnects after errors, and shows the state in `indicator`. */
+export function connectLiveUpdates(indicator) {
+  const showState = (kind, text) => setChildren(indicator, h(`span.status-dot.${kind}`), text);
+  const connect = () => {
+    eventSource?.close();
+    eventSource = new EventSource(serviceUrl('/admin/global-settings/stream'));
+    eventSource.onopen = () => {
+      retryDelay = INITIAL_RETRY_DELAY;
+      showState('success', 'Live');
     };
-    // Where the stream starts: what was read at another revision may be outdated.
-    source.addEventListener('start', ({ data }) => tell('connected', JSON.parse(data)));
-    source.addEventListener('change', ({ data }) => heard(JSON.parse(data)));
-    source.addEventListener('resync', () => tell('resync'));
-    source.onerror = async () => {
-      show(false, 'Not live');
-      if (source.readyState !== EventSource.CLOSED) return;
-      // The browser has given it up: because the token expired, or because the service is away.
-      const known = await read('/admin/me', null, { ask: false }).then(() => true, (problem) => problem.status !== 401);
-      if (!known) return hear('signed-in', open, once());
-      setTimeout(open, wait);
-      wait = Math.min(wait * 2, 30_000);
+    // Settings that were loaded before the stream began may be outdated.
+    eventSource.addEventListener('start', ({ data }) => emit('connected', JSON.parse(data)));
+    eventSource.addEventListener('change', ({ data }) => handleChange(JSON.parse(data)));
+    eventSource.addEventListener('resync', () => emit('resync'));
+    eventSource.onerror = async () => {
+      showState('danger', 'Disconnected');
+      if (eventSource.readyState !== EventSource.CLOSED) return;
+      // The browser has given up, because the token has expired or the service is unavailable.
+      const isSignedIn = await fetchJson('/admin/me', null, { retryAfterSignIn: false }).then(() => true, (problem) => problem.status !== 401);
+      if (!isSignedIn) {
+        afterNextSignIn(connect);
+        return;
+      }
+      // The delay grows, so that open tabs do not overload a service that restarts.
+      setTimeout(connect, retryDelay);
+      retryDelay = Math.min(retryDelay * 2, MAX_RETRY_DELAY);
     };
   };
-  open();
+  connect();
 }
 
-function once() {
-  const control = new AbortController();
-  hear('signed-in', () => control.abort(), control.signal);
-  return control.signal;
+function afterNextSignIn(callback) {
+  const subscription = new AbortController();
+  subscribe('signed-in', () => {
+    subscription.abort();
+    callback();
+  }, subscription.signal);
 }
 
-function heard(change) {
-  tell('change', change);
-  // Our own answer may be on its way while its news is already here.
-  setTimeout(() => { if (!own.has(change.revision)) news(change); }, 400);
+function handleChange(change) {
+  emit('change', change);
+  // The event of an own change may arrive before the response to the request.
+  setTimeout(() => { if (!ownRevisions.has(change.revision)) showBanner(change); }, 400);
 }
 
-/** A line about somebody's change, until it is put away. */
-function news({ keys, changed_by: by, changed_at: at, reason, revision, truncated }) {
-  const what = keys.length === 1 && !truncated ? label(keys[0]) : count(keys.length, 'setting') + (truncated ? ' and more' : '');
-  const line = h('div.banner', { role: 'status' }, h('span', null, said(by), ' changed ', h('strong', null, said(what)), ' ', time(at), ': “', said(reason), '”'),
-    h('span.row', null, h('a', { href: `#/history?revision=${revision}` }, 'See it'),
-      h('button', { type: 'button', onclick: () => line.remove() }, 'Put away')));
-  const place = document.querySelector('.banners');
-  place.append(line);
-  while (place.children.length > 3) place.firstChild.remove();
+/** Shows a banner about a change of another user, with a button to dismiss. */
+function showBanner({ keys, changed_by: user, changed_at: time, reason, revision, truncated: isTruncated }) {
+  const isSingle = keys.length === 1 && !isTruncated;
+  const subject = isSingle ? label(keys[0]) : pluralize(keys.length, 'setting') + (isTruncated ? ' and more' : '');
+  const banner = h('div.banner', { role: 'status' },
+    h('span', null, isolate(user), ' changed ', h('strong', null, isolate(subject)), ' ', relativeTimeElement(time), ': “', isolate(reason), '”'),
+    h('span.row', null,
+      h('a', { href: `#/history?revision=${revision}` }, 'View'),
+      h('button', { type: 'button', onclick: () => banner.remove() }, 'Dismiss')));
+  const container = document.querySelector('.banners');
+  container.append(banner);
+  while (container.children.length > MAX_BANNERS) container.firstChild.remove();
 }

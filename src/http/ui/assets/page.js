@@ -1,186 +1,54 @@
-// What pages share: links, buttons, tables, and lists that are kept true in place.
-import { read, search } from './api.js';
-import { fill, h, hear, said } from './dom.js';
-import { label, words } from './format.js';
-import { failure, more } from './parts.js';
+// Building blocks of pages: links, buttons, fields, badges and tables.
+import { queryString } from './api.js';
+import { h, isolate } from './dom.js';
+import { humanize, label } from './format.js';
 
-/** A link. */
 export const link = (href, ...content) => h('a', { href }, content);
 
-/** The fragment of the history with these `filters`. */
-export const address = (filters) => `#/history${search(filters)}`;
+/** Returns the hash of the history page with `filters`. */
+export const historyHash = (filters) => `#/history${queryString(filters)}`;
 
-/** A setting's name, which leads to its history. */
-export const keyLink = (key) => link(address({ key }), said(label(key)));
+/** Creates a link to the history of a setting. */
+export const settingLink = (key) => link(historyHash({ key }), isolate(label(key)));
 
-/** A revision, which leads to what it changed. */
-export const revisionLink = (revision, name = 'Revision') => link(address({ revision }), `${name} ${revision}`);
+/** Creates a link to the changes of a revision. */
+export const revisionLink = (revision, prefix = 'Revision') => link(historyHash({ revision }), `${prefix} ${revision}`);
 
-/** A button; `name` is what it is called where its text alone would not do. */
-export const button = (text, onclick, name, spec = 'button') => h(spec, { type: 'button', 'aria-label': name, onclick }, text);
+/** Creates a button. `ariaLabel` is the accessible name of a button whose text is ambiguous. */
+export const button = (text, onclick, ariaLabel, spec = 'button') => h(spec, { type: 'button', 'aria-label': ariaLabel, onclick }, text);
 
-/** A state in a word. */
-export const mark = (kind, text) => h('span.mark', { class: kind }, text);
+/** Creates a badge. `kind` is '', 'accent', 'success', 'warning' or 'danger'. */
+export const badge = (kind, text) => h('span.badge', { class: kind }, text);
 
-/** What stands back. */
-export const soft = (...content) => h('span.soft', null, content);
+export const muted = (...content) => h('span.muted', null, content);
 
-/** Names and what they stand for; what is null, undefined or empty is left out. */
-export const facts = (spec, all) => h(spec, null, Object.entries(all).map(([name, value]) =>
-  value && h('div', null, h('dt', null, name), h('dd', null, value))));
+/** Creates a definition list from an object. Entries that are null, undefined or empty are omitted. */
+export const definitionList = (spec, entries) => h(spec, null, Object.entries(entries).map(([term, description]) =>
+  description && h('div', null, h('dt', null, term), h('dd', null, description))));
 
-/** A field with its label. */
-export const field = (text, input) => h('label.field', null, text, input);
+export const labeledField = (text, input) => h('label.field', null, text, input);
 
-/** A field to choose one of `values`, or all; `then(value)` is told. */
-export const choice = (title, name, values, value, then, text = words) => field(title,
-  h('select', { name, onchange: ({ target }) => then(target.value) },
-    ['', ...values].map((it) => h('option', { value: it, selected: it === value }, it ? text(it) : 'All'))));
+/** Creates a select field of `values` and “All”. `onchange(value)` receives '' for “All”. */
+export function selectField(title, name, values, selected, onchange, format = humanize) {
+  const option = (value) => h('option', { value, selected: value === selected }, value ? format(value) : 'All');
+  return labeledField(title, h('select', { name, onchange: ({ target }) => onchange(target.value) }, ['', ...values].map(option)));
+}
 
-/** A text that may be too long for its place, which is scrolled then. */
-export const long = (text) => (text.length > 200 ? h('span.long', { tabindex: '0' }, said(text)) : said(text));
+/** Creates a text that scrolls if it is long. */
+export const longText = (text) => (text.length > 200 ? h('span.long', { tabindex: '0' }, isolate(text)) : isolate(text));
 
-/** A table with its name; `columns` are names with the class of their width. Its rows become cards on narrow screens. */
+/**
+ * Creates a table. `columns` maps each title to the CSS class of its width; `rows` is a `<tbody>` or an array of rows.
+ * On narrow screens a row becomes a card.
+ */
 export const table = (name, columns, rows) => h('div.card', null, h('table.cards', { 'aria-label': name },
   h('thead', null, h('tr', null, Object.entries(columns).map(([title, width]) => h('th', { scope: 'col', class: width }, title)))),
   rows.nodeType ? rows : h('tbody', null, rows)));
 
-/** A row of a table with these `columns`, named by its `first` cell. */
-export function row(columns, properties, first, ...cells) {
-  const [, ...names] = Object.keys(columns);
-  return h('tr', properties, h('th', { scope: 'row' }, first),
-    cells.map((it, index) => h('td', { 'data-label': names[index] !== 'Actions' && names[index] }, it)));
-}
-
-/** Turns `old` into `fresh` where the two differ, so that focus, selection and scroll stay; `data-id` tells rows apart. */
-export function become(old, fresh) {
-  if (old.isEqualNode(fresh)) return;
-  if (old.nodeType === 3 && fresh.nodeType === 3) {
-    old.data = fresh.data;
-    return;
-  }
-  if (old.nodeType !== 1 || old.nodeName !== fresh.nodeName) {
-    old.replaceWith(fresh);
-    return;
-  }
-  // Whether details are open is the reader's matter.
-  for (const { name } of [...old.attributes]) if (name !== 'open' && !fresh.hasAttribute(name)) old.removeAttribute(name);
-  for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
-  const wanted = new Set([...fresh.children].map((it) => it.dataset.id));
-  const named = new Map();
-  for (const it of [...old.children]) {
-    const { id } = it.dataset;
-    if (id && !wanted.has(id)) it.remove();
-    else if (id) named.set(id, it);
-  }
-  let at = old.firstChild;
-  for (const child of [...fresh.childNodes]) {
-    const { id } = child.dataset ?? {};
-    const match = id ? named.get(id) : at;
-    if (match && match === at) at = at.nextSibling;
-    else old.insertBefore(match ?? child, at);
-    if (match) become(match, child);
-  }
-  while (at) {
-    const next = at.nextSibling;
-    at.remove();
-    at = next;
-  }
-}
-
-/**
- * Calls `then` every `ms` while the page is in sight, and at once when settings change or it comes in sight again; never
- * twice at a time. What fails is said in `wrong` until it goes well. Returns what calls it now.
- */
-export function every(ms, then, wrong, signal) {
-  let [busy, due] = [false, false];
-  const run = async () => {
-    if (signal.aborted || document.visibilityState !== 'visible') return;
-    due = busy;
-    if (busy) return;
-    busy = true;
-    // The same words are not said over and over to those who listen.
-    await then().then(() => fill(wrong), (problem) => { if (!signal.aborted && !wrong.firstChild) fill(wrong, failure(problem)); });
-    busy = false;
-    if (due) run();
-  };
-  const timer = setInterval(run, ms);
-  signal.addEventListener('abort', () => clearInterval(timer));
-  document.addEventListener('visibilitychange', run, { signal });
-  for (const name of ['change', 'resync', 'connected']) hear(name, run, signal);
-  return run;
-}
-
-/** What reads a page of `path`, for `listing`: `rows` are the answer's `name`. */
-export const paged = (path, name, query, signal) => async (cursor, limit) => {
-  const answer = await read(path, { ...query, limit, cursor }, { signal });
-  return { ...answer, rows: answer[name], next: answer.next_cursor };
-};
-
-/**
- * A table of what `load(cursor, limit)` gives as `{ rows, next }`, newest first. `draw(item)` is a row, whose `data-id` is
- * `id(item)`; `date(item)` is what it is sorted by, `none` says that there is nothing. `again()` keeps it true in place
- * and offers in `news` what is new, which `anew()` shows; `change(item)` redraws a row of ours, which then stays.
- */
-export function listing({
-  name, columns, size = 50, load, id, date, draw, none, news = h('p.news', { role: 'status' }), top = news, offer = (n) => `Show ${n} new`, anew,
-}) {
-  const [items, stays, rows] = [new Map(), new Set(), h('tbody')];
-  const [card, nothing] = [table(name, columns, rows), h('div.card', null, none)];
-  let [whole, ready] = [false, false];
-  const pages = more(rows, async (cursor) => {
-    const answer = await load(cursor, size);
-    whole = !answer.next;
-    return answer;
-  }, (found) => {
-    for (const it of found) items.set(id(it), it);
-    card.hidden = items.size === 0;
-    nothing.hidden = !card.hidden;
-    return found.map(draw);
-  });
-  const rowOf = (it) => [...rows.children].find((row) => row.dataset.id === it);
-  const first = async () => {
-    ready = false;
-    items.clear();
-    for (const it of [rows, news]) fill(it);
-    card.hidden = nothing.hidden = true;
-    await pages.first();
-    ready = true;
-  };
-  const redraw = (it) => {
-    items.set(id(it), it);
-    become(rowOf(id(it)), draw(it));
-  };
-  const change = (it) => {
-    if (!items.has(id(it))) return;
-    stays.add(id(it));
-    redraw(it);
-  };
-  anew ??= async () => {
-    await first();
-    rows.querySelector('a, button, summary')?.focus();
-  };
-  const again = async () => {
-    if (!ready) return;
-    const { rows: found, next } = await load(null, Math.min(200, Math.max(size, items.size)));
-    // It may have been begun anew meanwhile.
-    if (!ready) return;
-    if (items.size === 0) {
-      if (found.length) await first();
-      return;
-    }
-    const oldest = whole ? -Infinity : Math.min(...[...items.values()].map(date));
-    const until = next ? date(found.at(-1)) : -Infinity;
-    const names = new Set(found.map(id));
-    for (const [it, item] of items) {
-      // What is no longer of this list goes, unless somebody is at it or has just acted on it.
-      if (names.has(it) || date(item) <= until || stays.has(it) || rowOf(it).contains(document.activeElement)) continue;
-      rowOf(it).remove();
-      items.delete(it);
-    }
-    found.filter((it) => items.has(id(it))).forEach(redraw);
-    const fresh = found.filter((it) => !items.has(id(it)) && date(it) >= oldest).length;
-    become(news, fill(news.cloneNode(), fresh > 0 && button(offer(fresh), anew)));
-  };
-  return { element: h('div', null, top, card, nothing, pages.end), first, again, change, refresh: () => items.forEach(redraw), items, rowOf };
+/** Creates a row of a table with `columns`. The first cell is the header of the row. */
+export function tableRow(columns, properties, header, ...cells) {
+  const [, ...titles] = Object.keys(columns);
+  // Cards show the title of each column, but buttons explain themselves.
+  const cell = (content, index) => h('td', { 'data-label': titles[index] !== 'Actions' && titles[index] }, content);
+  return h('tr', properties, h('th', { scope: 'row' }, header), cells.map(cell));
 }

@@ -1,170 +1,169 @@
-// What pages are made of: their head, what is empty, what failed, dialogs, pages of a list.
-import { fill, h, said, unique } from './dom.js';
+// Building blocks shared by all pages: page header, empty state, error alert, dialogs, the reason field.
+import { h, isolate, setChildren, uniqueId } from './dom.js';
+import { pluralize, toSentence } from './format.js';
 
-/** The head of a page: its name, what it is for, and what may be done. */
-export const head = (title, about, ...actions) => h('div.head', null,
-  h('div', null, h('h1', null, title), about && h('p', null, about)),
+/** Creates the header of a page: title, description and actions. */
+export const pageHeader = (title, description, ...actions) => h('div.page-header', null,
+  h('div', null, h('h1', null, title), description && h('p', null, description)),
   actions.length > 0 && h('div.row', null, actions));
 
-/** Nothing is there, and what to do about it. */
-export const empty = (title, ...about) => h('div.empty', null, h('strong', null, title), h('p', null, about));
+/** Creates the content of an empty list. */
+export const emptyState = (title, ...description) => h('div.empty', null, h('strong', null, title), h('p', null, description));
 
-/** What went wrong, in words, with every fault and the request that the log knows. */
-export function failure(problem, again) {
+/** Creates an alert for `problem`, with a “Try again” button if `retry` is given. */
+export function errorAlert(problem, retry) {
   const { status, title, message, errors = [], body = {} } = problem;
-  return h('div.note.bad', { role: 'alert' },
-    h('p', null, h('strong', null, title ?? 'That did not work')),
-    h('p', null, said(sentence(message))),
-    errors.length > 1 && h('ul', null, errors.map((it) => h('li', null, said([it.key, it.detail].filter(Boolean).join(' '))))),
-    body.request_id && status >= 500 && h('p.hint', null, 'The log has it under request ', h('code', null, said(body.request_id)), '.'),
-    again && h('p', null, h('button', { type: 'button', onclick: again }, 'Try again')));
-}
-
-/** A detail as a sentence. */
-export function sentence(text) {
-  const whole = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(whole) ? whole : `${whole}.`;
+  const errorText = ({ key, detail }) => [key, detail].filter(Boolean).join(' ');
+  return h('div.note.danger', { role: 'alert' },
+    h('p', null, h('strong', null, title ?? 'Something went wrong')),
+    h('p', null, isolate(toSentence(message))),
+    // A single error is already the message.
+    errors.length > 1 && h('ul', null, errors.map((error) => h('li', null, isolate(errorText(error))))),
+    body.request_id && status >= 500 && h('p.hint', null, 'Request ID in the log: ', h('code', null, isolate(body.request_id))),
+    retry && h('p', null, h('button', { type: 'button', onclick: retry }, 'Try again')));
 }
 
 /**
- * A dialog that is open until it is closed: `build(close)` gives its parts `{ title, about, body, actions, submit, wider }`.
- * The promise is what `close` was called with, undefined after Escape. Focus goes back to where it was.
+ * Opens a modal dialog. `build(close)` returns its parts: `{ title, about, body, actions, submit, wide }`.
+ *
+ * Returns a promise of the value passed to `close`, or undefined after Escape. `isMandatory` disables Escape. Focus returns
+ * to the element that had the focus before.
  */
-export function dialog(build, { stays = false } = {}) {
+export function openDialog(build, { isMandatory = false } = {}) {
   return new Promise((resolve) => {
-    const before = document.activeElement;
+    const previousFocus = document.activeElement;
     let result;
     const close = (value) => {
       result = value;
-      frame.close();
+      element.close();
     };
     const parts = build(close);
-    const name = unique('dialog');
-    const frame = h(`dialog${parts.wider ? '.wider' : ''}`, {
-      'aria-labelledby': name,
-      oncancel: (event) => stays && event.preventDefault(),
-      onclose: () => {
-        frame.remove();
-        if (before?.isConnected) before.focus();
-        resolve(result);
-      },
-    }, h('form', {
-      novalidate: true,
-      onsubmit: (event) => {
-        event.preventDefault();
-        parts.submit?.();
-      },
-      onkeydown: (event) => {
-        if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) {
-          event.preventDefault();
-          parts.submit?.();
-        }
-      },
-    },
-    h('header', null, h('h2', { id: name }, parts.title), parts.about && h('p.soft', null, parts.about)),
-    h('div.body', { tabindex: '-1' }, parts.body), h('footer', null, parts.actions)));
-    document.body.append(frame);
-    frame.showModal();
-    frame.querySelector('[autofocus]')?.focus();
+    const onclose = () => {
+      element.remove();
+      if (previousFocus?.isConnected) previousFocus.focus();
+      resolve(result);
+    };
+    const titleId = uniqueId('dialog');
+    const element = h(`dialog${parts.wide ? '.wide' : ''}`, {
+      'aria-labelledby': titleId,
+      oncancel: (event) => isMandatory && event.preventDefault(),
+      onclose,
+    }, dialogForm(parts, titleId));
+    document.body.append(element);
+    element.showModal();
+    element.querySelector('[autofocus]')?.focus();
   });
 }
 
-/** Asks for a reason, and does `act(reason)`; the dialog stays until that went well. What `act` returned is the promise. */
-export function withReason({ title, about, body, action, bad = false, wait = false }, act) {
-  const field = reasonField();
-  const waits = waitBox();
-  const wrong = h('div', { 'aria-live': 'polite' });
-  const button = h(`button${bad ? '.bad' : '.main'}`, { type: 'submit' }, action);
-  return dialog((close) => ({
+function dialogForm({ title, about, body, actions, submit }, titleId) {
+  const onsubmit = (event) => {
+    event.preventDefault();
+    submit?.();
+  };
+  const onkeydown = (event) => {
+    if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) onsubmit(event);
+  };
+  // The browser's own validation would hide the errors of the dialog.
+  return h('form', { novalidate: true, onsubmit, onkeydown },
+    h('header', null, h('h2', { id: titleId }, title), about && h('p.muted', null, about)),
+    h('div.body', { tabindex: '-1' }, body),
+    h('footer', null, actions));
+}
+
+/**
+ * Opens a dialog that asks for a reason and then calls `perform(reason)`. After an error the dialog stays open. Returns a
+ * promise of the result of `perform`, or undefined if cancelled.
+ */
+export function openReasonDialog({ title, about, body, action, isDestructive = false }, perform) {
+  const reason = reasonField();
+  const errors = h('div', { 'aria-live': 'polite' });
+  const submitButton = h(`button${isDestructive ? '.danger' : '.primary'}`, { type: 'submit' }, action);
+  return openDialog((close) => ({
     title,
     about,
-    body: [body, field.element, wait && waits.element, wrong],
-    actions: [h('button', { type: 'button', onclick: () => close() }, 'Cancel'), button],
+    body: [body, reason.element, errors],
+    actions: [h('button', { type: 'button', onclick: () => close() }, 'Cancel'), submitButton],
     submit: async () => {
-      if (button.disabled || !field.check()) return;
-      button.disabled = true;
+      if (submitButton.disabled || !reason.validate()) return;
+      submitButton.disabled = true;
       try {
-        close(await act(field.value(), waits.checked()) ?? true);
+        close(await perform(reason.value()) ?? true);
       } catch (problem) {
-        fill(wrong, failure(problem));
-        button.disabled = false;
+        setChildren(errors, errorAlert(problem));
+        // The user may try again, for instance after a network error.
+        submitButton.disabled = false;
       }
     },
   }));
 }
 
-const REASONS = 'brune.reasons';
-
-/** The field of a reason: `{ element, value(), check() }`. `check` says what is missing and goes there. Earlier reasons are offered. */
-export function reasonField() {
-  const [wrong, list] = [unique('wrong'), unique('reasons')];
-  const fault = h('p.fault', { id: wrong, hidden: true });
-  const check = (quiet) => {
-    const length = [...field.value.trim()].length;
-    const detail = length < 3 ? 'A reason has 3 characters at least: whoever reads the history wants to know why.'
-      : length > 500 ? `A reason has 500 characters at most; this one has ${length}.` : null;
-    fault.hidden = quiet || !detail;
-    fault.textContent = detail ?? '';
-    field.setAttribute('aria-invalid', String(!quiet && Boolean(detail)));
-    if (detail && !quiet) field.focus();
-    return !detail;
-  };
-  const field = h('input', {
-    name: 'reason', required: true, autocomplete: 'off', autofocus: true, list, dir: 'auto', 'aria-describedby': wrong,
-    placeholder: 'calmer evenings', oninput: () => { if (!fault.hidden) check(check(true)); },
-  });
-  const element = h('div', null, h('label.field', null, 'Why? It is kept with the change.', field), fault,
-    h('datalist', { id: list }, reasons().map((value) => h('option', { value }))));
-  return { element, value: () => field.value.trim(), check: () => check(false) };
-}
-
-const reasons = () => JSON.parse(localStorage.getItem(REASONS) ?? '[]');
-
-/** Keeps a reason that was accepted, to be offered again. */
-export function keepReason(reason) {
-  localStorage.setItem(REASONS, JSON.stringify([reason, ...reasons().filter((it) => it !== reason)].slice(0, 8)));
-}
-
-/** Whether to wait until all instances have a change: `{ element, checked() }`. */
-export function waitBox() {
-  const box = h('input', { type: 'checkbox', name: 'wait' });
-  const element = h('label.check', null, box, h('span', null, 'Wait until every instance has it'));
-  return { element, checked: () => box.checked };
-}
-
-/** What a write that waited says of the instances, in words; null if it did not wait. */
-export function applied({ applied: told } = {}) {
-  if (!told) return null;
-  if (told.instances === null) return 'Which instances have it is not known: see the fleet.';
-  const all = told.instances + (told.instances === 1 ? ' instance has it' : ' instances have it');
-  return told.laggards.length === 0 ? `All ${all}.` : `${told.laggards.length} of ${told.instances} have not taken it on yet.`;
-}
+const REASONS_KEY = 'brune.reasons';
+const MAX_STORED_REASONS = 8;
+const MIN_REASON_LENGTH = 3;
+const MAX_REASON_LENGTH = 500;
 
 /**
- * A list that is read page by page: `load(cursor)` gives `{ rows, next }`, `draw(rows)` their elements, which go into
- * `place`. Returns the element with the button for more, and whether there is nothing.
+ * Creates the field for a reason, with suggestions of earlier reasons: `{ element, input, value(), validate() }`.
+ * `validate` shows an error and focuses the field if the reason is invalid.
  */
-export function more(place, load, draw) {
-  const end = h('p.row');
-  const step = async (cursor) => {
-    const button = h('button', { type: 'button', onclick: () => step(cursor) }, 'Show more');
-    try {
-      button.disabled = true;
-      const { rows, next } = await load(cursor);
-      place.append(...draw(rows));
-      fill(end, next && h('button', { type: 'button', onclick: () => step(next) }, 'Show more'));
-      return rows.length;
-    } catch (problem) {
-      if (problem.name !== 'AbortError') fill(end, failure(problem, () => step(cursor)));
-      return null;
-    }
+export function reasonField() {
+  const errorId = uniqueId('error');
+  const listId = uniqueId('reasons');
+  const error = h('p.error', { id: errorId, hidden: true });
+  const errorMessage = () => {
+    const { length } = [...input.value.trim()];
+    if (length < MIN_REASON_LENGTH) return `Enter a reason of at least ${MIN_REASON_LENGTH} characters.`;
+    return length > MAX_REASON_LENGTH ? `The reason must have at most ${MAX_REASON_LENGTH} characters and has ${length}.` : null;
   };
-  return { end, first: () => step(null) };
+  const showError = (message) => {
+    error.hidden = !message;
+    error.textContent = message ?? '';
+    input.setAttribute('aria-invalid', String(Boolean(message)));
+  };
+  const input = h('input', {
+    name: 'reason', required: true, autocomplete: 'off', autofocus: true, list: listId, dir: 'auto', 'aria-describedby': errorId,
+    placeholder: 'Shorter cooldown in the evening',
+    // An error disappears while the user types, but appears only after submitting.
+    oninput: () => { if (!error.hidden) showError(errorMessage()); },
+  });
+  const validate = () => {
+    const message = errorMessage();
+    showError(message);
+    if (message) input.focus();
+    return !message;
+  };
+  const element = h('div', null, h('label.field', null, 'Reason (shown in the history)', input), error,
+    h('datalist', { id: listId }, storedReasons().map((value) => h('option', { value }))));
+  return { element, input, value: () => input.value.trim(), validate };
 }
 
-/** Lets the browser keep `text` as a file. */
-export function download(name, type, ...texts) {
-  const address = URL.createObjectURL(new Blob(texts, { type }));
-  h('a', { href: address, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(address), 60_000);
+const storedReasons = () => JSON.parse(localStorage.getItem(REASONS_KEY) ?? '[]');
+
+/** Stores an accepted reason, to be suggested again. */
+export function rememberReason(reason) {
+  const reasons = [reason, ...storedReasons().filter((stored) => stored !== reason)];
+  localStorage.setItem(REASONS_KEY, JSON.stringify(reasons.slice(0, MAX_STORED_REASONS)));
+}
+
+/** Creates the checkbox to wait for all instances: `{ element, isChecked() }`. */
+export function waitCheckbox() {
+  const input = h('input', { type: 'checkbox', name: 'wait' });
+  const element = h('label.check', null, input, h('span', null, 'Wait until all instances have applied the change'));
+  return { element, isChecked: () => input.checked };
+}
+
+/** Returns the rollout of a change from the response of a write, or an empty string if the write did not wait. */
+export function rolloutText({ applied } = {}) {
+  if (!applied) return '';
+  const { instances, laggards } = applied;
+  if (instances === null) return 'The rollout status is unknown: see Fleet and audit.';
+  return `Applied by ${instances - laggards.length} of ${pluralize(instances, 'instance')}.`;
+}
+
+/** Starts a download of `text` as a file. */
+export function saveFile(name, type, text) {
+  const url = URL.createObjectURL(new Blob([text], { type }));
+  h('a', { href: url, download: name }).click();
+  // The browser reads the blob after `click` returns.
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }

@@ -1,120 +1,158 @@
-// Taking a change back: first what it would do, told by the service itself, then why, then it is done.
-import { call, newKey, read } from './api.js';
-import { announce, fill, h, said } from './dom.js';
-import { difference } from './diff.js';
-import { count, label, time } from './format.js';
-import { ours } from './live.js';
-import { button, row, table } from './page.js';
-import { applied, dialog, failure, keepReason, reasonField, sentence, waitBox } from './parts.js';
+// The rollback dialog: a preview by a dry run, the reason, then the rollback.
+import { fetchJson, newIdempotencyKey, request } from './api.js';
+import { valueDiff } from './diff.js';
+import { h, isolate, setChildren, showToast } from './dom.js';
+import { label, pluralize, relativeTimeElement, toSentence } from './format.js';
+import { markOwnRevision } from './live.js';
+import { button, table, tableRow } from './page.js';
+import { errorAlert, openDialog, reasonField, rememberReason, rolloutText, waitCheckbox } from './parts.js';
 
 const PATH = '/admin/global-settings/rollback';
 
 /**
- * Goes back: `{ auditId, key }` to the value before that entry, `{ key, toVersion }` to that version, `{ toRevision }`
- * to all values as they were then. The promise is the service's answer once it is done, undefined if it was left.
+ * Opens the rollback dialog. `target` is `{ auditId, key }` to undo the change of an audit entry, `{ key, toVersion }` to
+ * restore a version, or `{ toRevision }` to restore all values of a revision.
+ *
+ * Returns a promise of the response, or undefined if cancelled.
  */
-export async function restore(target) {
-  const found = await look(target);
-  return dialog((close) => question(target, found, close));
+export async function openRollback(target) {
+  const preview = await loadPreview(target);
+  return openDialog((close) => new Rollback(target, preview, close).dialogParts());
 }
 
-/** What the rollback would do now, `{ body, plan }`; or the `problem` why that cannot be said. */
-async function look(target) {
+/** Returns the preview `{ body, plan }`, or `{ problem }`. */
+async function loadPreview(target) {
   try {
-    const body = await bodyOf(target);
-    // A dry run asks for a reason as the write does; it is stored nowhere.
-    return { body, plan: (await call('POST', PATH, { query: { dry_run: true }, body: { ...body, reason: 'preview' } })).data };
+    const body = await requestBody(target);
+    // A dry run requires a reason as well, but does not store the reason.
+    const { data: plan } = await request('POST', PATH, { query: { dry_run: true }, body: { ...body, reason: 'preview' } });
+    return { body, plan };
   } catch (problem) {
     return { problem };
   }
 }
 
-/** The version, or revision, that stands now is the one that the preview is of. */
-async function bodyOf({ auditId, key, toVersion, toRevision }) {
-  if (toRevision) return { to_revision: toRevision, revision: (await read('/admin/global-settings')).revision };
-  const { version } = await read(`/admin/global-settings/${encodeURIComponent(key)}`);
+/** Returns the request body with the current version or revision, so that a later change leads to a conflict. */
+async function requestBody({ auditId, key, toVersion, toRevision }) {
+  if (toRevision) return { to_revision: toRevision, revision: (await fetchJson('/admin/global-settings')).revision };
+  const { version } = await fetchJson(`/admin/global-settings/${encodeURIComponent(key)}`);
   return auditId ? { audit_id: auditId, version } : { key, to_version: toVersion, version };
 }
 
-function title({ auditId, key, toVersion, toRevision }) {
-  if (toRevision) return `Go back to revision ${toRevision}`;
-  return auditId ? ['Take back a change of ', said(label(key))] : ['Restore version ', toVersion, ' of ', said(label(key))];
+function dialogTitle({ auditId, key, toVersion, toRevision }) {
+  if (toRevision) return `Roll back to revision ${toRevision}`;
+  return auditId ? ['Undo a change to ', isolate(label(key))] : ['Restore version ', toVersion, ' of ', isolate(label(key))];
 }
 
-function question(target, found, close) {
-  const [reason, waits] = [reasonField(), waitBox()];
-  const [preview, wrong] = [h('div.stack'), h('div', { 'aria-live': 'polite' })];
-  const asks = h('div.stack', null, reason.element, waits.element);
-  const act = h('button.main', { type: 'submit' }, 'Restore');
-  const leave = button('Cancel', () => close());
-  let [sent, once] = [null, null];
+class Rollback {
+  constructor(target, preview, close) {
+    Object.assign(this, { target, preview, close, lastRequest: null });
+    this.reason = reasonField();
+    this.wait = waitCheckbox();
+    this.plan = h('div.stack');
+    this.errors = h('div', { 'aria-live': 'polite' });
+    this.fields = h('div.stack', null, this.reason.element, this.wait.element);
+    this.submitButton = h('button.primary', { type: 'submit' }, 'Restore');
+    this.cancelButton = button('Cancel', () => close());
+    this.draw();
+  }
 
-  const draw = (news) => {
-    const possible = found.plan?.changed.length > 0 && !found.plan.refused.length;
-    fill(preview, news, found.problem ? failure(found.problem, () => again()) : drawPlan(found.plan));
-    asks.hidden = act.disabled = !possible;
-    // Where nothing is to be filled in, leaving is where the focus belongs.
-    leave.toggleAttribute('autofocus', !possible);
-    (possible ? reason.element.querySelector('input') : leave).focus();
-  };
-  const again = async (news) => {
-    found = await look(target);
-    draw(news);
-  };
-  const submit = async () => {
-    if (act.disabled || !reason.check()) return;
-    const body = { ...found.body, reason: reason.value() };
-    // A repeat of the same is the same intention; another reason or another preview is another.
-    if (JSON.stringify(body) !== sent) [sent, once] = [JSON.stringify(body), newKey()];
-    act.disabled = true;
-    fill(wrong);
+  dialogParts() {
+    return {
+      title: dialogTitle(this.target),
+      about: 'Restored values are saved as new versions. The history is kept.',
+      wide: true,
+      body: [this.plan, this.fields, this.errors],
+      actions: [this.cancelButton, this.submitButton],
+      submit: () => this.submit(),
+    };
+  }
+
+  draw(notice) {
+    const { problem, plan } = this.preview;
+    const isPossible = plan?.changed.length > 0 && plan.refused.length === 0;
+    setChildren(this.plan, notice, problem ? errorAlert(problem, () => this.reload()) : planElements(plan));
+    this.fields.hidden = !isPossible;
+    this.submitButton.disabled = !isPossible;
+    // Without a field to fill in, the focus belongs on the only button that works.
+    this.cancelButton.toggleAttribute('autofocus', !isPossible);
+    (isPossible ? this.reason.input : this.cancelButton).focus();
+  }
+
+  async reload(notice) {
+    this.preview = await loadPreview(this.target);
+    this.draw(notice);
+  }
+
+  async submit() {
+    if (this.submitButton.disabled || !this.reason.validate()) return;
+    const body = { ...this.preview.body, reason: this.reason.value() };
+    // A retry of the same request reuses its idempotency key. If only the response was lost, the service repeats it.
+    const requestText = JSON.stringify(body);
+    if (this.lastRequest?.text !== requestText) this.lastRequest = { text: requestText, idempotencyKey: newIdempotencyKey() };
+    this.submitButton.disabled = true;
+    setChildren(this.errors);
     try {
-      const { data } = await call('POST', PATH, { body, once, query: { wait: waits.checked() ? 'applied' : null } });
-      done(data, body.reason);
-      close(data);
+      const query = { wait: this.wait.isChecked() ? 'applied' : null };
+      const { data } = await request('POST', PATH, { body, query, idempotencyKey: this.lastRequest.idempotencyKey });
+      handleRestored(data, body.reason);
+      this.close(data);
     } catch (problem) {
-      if (problem.status === 409 || problem.status === 412) return again(moved(problem));
-      fill(wrong, failure(problem));
-      act.disabled = false;
+      // Another user has changed the setting since the preview.
+      if (problem.status === 409 || problem.status === 412) {
+        await this.reload(conflictNote(problem));
+        return;
+      }
+      setChildren(this.errors, errorAlert(problem));
+      this.submitButton.disabled = false;
     }
-  };
-  draw();
-  return {
-    title: title(target), about: 'What is restored becomes a new version. Nothing of the history goes.', body: [preview, asks, wrong], actions: [leave, act], submit, wider: true,
-  };
+  }
 }
 
-function done(data, reason) {
-  keepReason(reason);
-  if (data.changed.length === 0) return announce('Nothing was changed: these values already stand.');
-  ours(data.revision);
-  announce(`Restored: ${count(data.changed.length, 'setting')}, now revision ${data.revision}. ${applied(data) ?? ''}`);
+function handleRestored(data, reason) {
+  rememberReason(reason);
+  if (data.changed.length === 0) {
+    showToast('No changes: the settings already had these values.');
+    return;
+  }
+  markOwnRevision(data.revision);
+  showToast(`Restored ${pluralize(data.changed.length, 'setting')} as revision ${data.revision}. ${rolloutText(data)}`);
 }
 
-const note = (kind, title, ...about) => h('div.note', { class: kind, role: kind && 'alert' }, h('p', null, h('strong', null, title)), about);
+const note = (kind, title, ...content) => h('div.note', { class: kind, role: kind && 'alert' }, h('p', null, h('strong', null, title)), content);
 
-/** Somebody was faster: who, and that the preview is a new one. */
-function moved({ body: { conflicts: [first] = [] } }) {
-  return note('warn', 'This was changed meanwhile', h('p', null, first && [said(first.updated_by), ' changed ', said(label(first.key)), ' ', time(first.updated_at), '. '],
-    'Nothing was restored. Below is what restoring would do now; do it again if it is still right.'));
+/** Creates the note after a conflict: who has changed the setting, and that the preview was updated. */
+function conflictNote({ body: { conflicts: [first] = [] } }) {
+  const change = first && [isolate(first.updated_by), ' changed ', isolate(label(first.key)), ' ', relativeTimeElement(first.updated_at), '. '];
+  return note('warning', 'Conflict: settings have changed', h('p', null, change, 'Nothing was restored. Check the updated preview and try again.'));
 }
 
-const COLUMNS = { Setting: '', 'What would change': '', 'Changed since by': '' };
+const COLUMNS = { Setting: '', Change: '', 'Later change': '' };
 
-function drawPlan({ changed, unchanged, ignored, changed_since: since, refused }) {
-  const rows = changed.map(({ key, old_value: before, new_value: after, version }) => {
-    const later = since.find((it) => it.key === key);
-    return row(COLUMNS, null, [said(label(key)), h('div.hint', null, h('code', null, said(key)))],
-      [difference(before, after), h('div.hint', null, `becomes version ${version}`)],
-      later ? [said(later.changed_by), ' ', time(later.changed_at), h('div.hint', null, `version ${later.version}`)] : 'nobody');
-  });
+/** Draws the preview: rejected values, changes, and the number of settings without a change. */
+function planElements({ changed, unchanged, ignored, changed_since: laterChanges, refused }) {
+  const hasChanges = changed.length > 0;
   return [
-    refused.length > 0 && note('bad', 'Today’s rules refuse this',
-      h('ul.plain', null, refused.map((it) => h('li', null, it.key && [h('code', null, said(it.key)), ': '], said(sentence(it.detail))))),
-      h('p', null, 'Nothing is restored as long as one value is refused. Change the setting by hand instead, or its rule first.')),
-    rows.length > 0 ? table('What would change', COLUMNS, rows)
-      : refused.length === 0 && note(null, 'Nothing would change', h('p', null, unchanged.length > 1 ? 'All values are as they were then.' : 'It already has this value.')),
-    rows.length > 0 && unchanged.length > 0 && h('p.hint', null, `${count(unchanged.length, 'other setting')} would stay.`),
-    ignored.length > 0 && h('p.hint', null, `${count(ignored.length, 'setting')} may not be written and would be left out.`),
+    refused.length > 0 && refusedNote(refused),
+    hasChanges && table('Changes', COLUMNS, changed.map((change) => changeRow(change, laterChanges))),
+    !hasChanges && refused.length === 0 && note(null, 'No changes', h('p', null,
+      unchanged.length > 1 ? 'All settings already have the values of that revision.' : 'The setting already has this value.')),
+    hasChanges && unchanged.length > 0 && h('p.hint', null, `${pluralize(unchanged.length, 'other setting')} unchanged.`),
+    ignored.length > 0 && h('p.hint', null, `${pluralize(ignored.length, 'read-only setting')} skipped.`),
   ];
+}
+
+function changeRow({ key, old_value: before, new_value: after, version }, laterChanges) {
+  const laterChange = laterChanges.find((change) => change.key === key);
+  return tableRow(COLUMNS, null,
+    [isolate(label(key)), h('div.hint', null, h('code', null, isolate(key)))],
+    [valueDiff(before, after), h('div.hint', null, `saved as version ${version}`)],
+    laterChange ? [isolate(laterChange.changed_by), ' ', relativeTimeElement(laterChange.changed_at), h('div.hint', null, `version ${laterChange.version}`)] : 'none');
+}
+
+function refusedNote(refused) {
+  const item = ({ key, detail }) => h('li', null, key && [h('code', null, isolate(key)), ': '], isolate(toSentence(detail)));
+  return note('danger', 'Values violate the current rules',
+    h('ul.bulleted', null, refused.map(item)),
+    h('p', null, 'Nothing can be restored while a value is rejected. Edit the setting instead, or change the setting that its rule refers to.'));
 }

@@ -1,168 +1,191 @@
-// The review: what will be changed and what that means, where somebody else was faster, why, and then all of it or nothing.
-import { call, newKey } from './api.js';
-import { difference } from './diff.js';
-import { blame, body, conflicts, draft, faultIn, rebase } from './draft.js';
-import { announce, fill, h, hear, said, tell } from './dom.js';
-import { count, label, shown, time } from './format.js';
-import { ours } from './live.js';
-import { applied, dialog, failure, keepReason, reasonField, sentence, waitBox } from './parts.js';
-import { effect, same } from './rules.js';
-import { load, loadOlder, store } from './store.js';
+// The review dialog: the changes and their effect, the resolution of conflicts, the reason, saving.
+import { newIdempotencyKey, request } from './api.js';
+import { valueDiff } from './diff.js';
+import { emit, h, isolate, setChildren, showToast, subscribe } from './dom.js';
+import { assignErrors, clearStoredDraft, draft, errorOf, markConflicts, rebase, requestBody } from './draft.js';
+import { label, pluralize, relativeTimeElement, toSentence, valueElement } from './format.js';
+import { markOwnRevision } from './live.js';
+import { errorAlert, openDialog, reasonField, rememberReason, rolloutText, waitCheckbox } from './parts.js';
+import { describeEffect, isEqual } from './rules.js';
+import { loadPinnedValues, loadSettings, store } from './store.js';
 
-/** Opens it; the promise is kept when it is closed. */
-export function open() {
-  const control = new AbortController();
-  return dialog((close) => {
-    const view = new Review(close);
-    hear('draft', () => view.draw(), control.signal);
-    hear('older', () => view.draw(), control.signal);
-    return view.parts();
-  }).finally(() => control.abort());
+/** Opens the dialog. Resolves when the dialog is closed. */
+export function openReviewDialog() {
+  const subscriptions = new AbortController();
+  return openDialog((close) => {
+    const review = new Review(close);
+    subscribe('draft', () => review.draw(), subscriptions.signal);
+    subscribe('pinned', () => review.draw(), subscriptions.signal);
+    return review.dialogParts();
+  }).finally(() => subscriptions.abort());
 }
 
 class Review {
   constructor(close) {
-    Object.assign(this, { close, choices: new Map(), saving: false, sent: null, drawn: null });
+    Object.assign(this, { close, resolutions: new Map(), isSaving: false, lastRequest: null, drawnState: null });
     this.reason = reasonField();
-    this.wait = waitBox();
-    this.place = h('div.stack');
-    this.wrong = h('div', { 'aria-live': 'assertive' });
-    this.button = h('button.main', { type: 'submit' });
-    this.ask = h('div.stack', null, this.reason.element, this.wait.element);
+    this.wait = waitCheckbox();
+    this.changes = h('div.stack');
+    this.errors = h('div', { 'aria-live': 'assertive' });
+    this.submitButton = h('button.primary', { type: 'submit' });
+    this.saveFields = h('div.stack', null, this.reason.element, this.wait.element);
     this.draw();
   }
 
-  parts() {
+  dialogParts() {
+    const hint = h('span.hint.push-left', null, h('kbd', null, 'Ctrl'), ' ', h('kbd', null, 'Enter'), ' to submit');
     return {
-      title: 'Review and save', wider: true, body: [this.place, this.ask, this.wrong],
-      actions: [h('span.hint.start', null, h('kbd', null, 'Ctrl'), ' ', h('kbd', null, 'Enter'), ' saves'), h('button', { type: 'button', onclick: () => this.close() }, 'Back'), this.button],
+      title: 'Review and save',
+      wide: true,
+      body: [this.changes, this.saveFields, this.errors],
+      actions: [hint, h('button', { type: 'button', onclick: () => this.close() }, 'Cancel'), this.submitButton],
       submit: () => this.submit(),
     };
   }
 
-  get met() {
-    return [...draft.values()].filter((it) => it.theirs);
+  get conflicts() {
+    return [...draft.values()].filter((entry) => entry.theirs);
   }
 
   draw() {
-    const [all, met] = [[...draft.values()], this.met];
-    if (all.length === 0 && !this.saving) return this.close();
-    // Redrawing what did not change would take the focus from it.
-    const state = JSON.stringify([all.map((it) => [it.key, it.value, it.theirs, faultIn(it)]), [...store.older], store.running]);
-    if (state === this.drawn) return null;
-    this.drawn = state;
-    this.ask.hidden = met.length > 0;
-    this.button.textContent = met.length > 0 ? 'Go on with these' : `Save ${count(all.length, 'change')}`;
-    this.button.disabled = this.saving || (met.length === 0 && all.some(faultIn));
-    return fill(this.place, met.length > 0 ? met.map((it) => this.conflict(it)) : all.map((it) => this.change(it)));
+    const entries = [...draft.values()];
+    const { conflicts } = this;
+    if (entries.length === 0 && !this.isSaving) {
+      this.close();
+      return;
+    }
+    // Drawing unchanged content again would take the focus from its fields.
+    const state = JSON.stringify([entries.map((entry) => [entry.key, entry.value, entry.theirs, errorOf(entry)]), [...store.pinned], store.runningSessions]);
+    if (state === this.drawnState) return;
+    this.drawnState = state;
+    const hasConflicts = conflicts.length > 0;
+    this.saveFields.hidden = hasConflicts;
+    this.submitButton.textContent = hasConflicts ? 'Continue' : `Save ${pluralize(entries.length, 'change')}`;
+    this.submitButton.disabled = this.isSaving || (!hasConflicts && entries.some(errorOf));
+    setChildren(this.changes, hasConflicts ? conflicts.map((entry) => this.conflict(entry)) : entries.map((entry) => this.change(entry)));
   }
 
   change(entry) {
-    const setting = store.settings.get(entry.key);
-    const fault = faultIn(entry);
-    return h('article.reviewed', null, h('h3', null, said(label(entry.key)), ' ', h('code.soft', null, said(entry.key))),
-      entry.value === undefined ? h('p', null, said(entry.raw || 'no value')) : h('div.long', null, difference(entry.base, entry.value)),
-      fault ? h('p.fault', null, said(sentence(fault)), ' Mend it on the page; nothing is saved until then.') : h('p.hint', null, said(effect(setting, store.running, store.older.get(entry.key)))));
+    const { key, base, value, raw } = entry;
+    const error = errorOf(entry);
+    const effect = () => describeEffect(store.settings.get(key), store.runningSessions, store.pinned.get(key));
+    return h('article.review-item', null,
+      h('h3', null, isolate(label(key)), ' ', h('code.muted', null, isolate(key))),
+      value === undefined ? h('p', null, isolate(raw || 'no value')) : h('div.long', null, valueDiff(base, value)),
+      error ? h('p.error', null, isolate(toSentence(error)), ' Fix the value on the page before saving.') : h('p.hint', null, isolate(effect())));
   }
 
-  /** Yours, theirs, and what both began from, side by side. */
-  conflict(entry) {
-    const { key, base, value, theirs } = entry;
-    const both = merged(base, value, theirs.value);
-    const option = (choice, name, about, it) => h('label.option', null,
-      h('span.row', null, h('input', { type: 'radio', name: `choice-${key}`, value: choice, checked: this.choices.get(key)?.choice === choice, onchange: () => this.choices.set(key, { choice, value: it }) }), h('strong', null, name)),
-      h('span.hint', null, about), h('span.long', null, shown(it)));
-    return h('fieldset.conflict', null, h('legend', null, h('h3', null, said(label(key)), ' ', h('span.mark.warn', null, 'changed by somebody else meanwhile'))),
+  /** Draws the base value, their value and mine side by side. */
+  conflict({ key, base, value, theirs }) {
+    const mergedList = mergeLists(base, value, theirs.value);
+    const option = (choice, name, hint, optionValue) => h('label.option', null,
+      h('span.row', null, h('input', {
+        type: 'radio', name: `choice-${key}`, value: choice, checked: this.resolutions.get(key)?.choice === choice,
+        onchange: () => this.resolutions.set(key, { choice, value: optionValue }),
+      }), h('strong', null, name)),
+      h('span.hint', null, hint), h('span.long', null, valueElement(optionValue)));
+    return h('fieldset.conflict', null,
+      h('legend', null, h('h3', null, isolate(label(key)), ' ', h('span.badge.warning', null, 'conflict'))),
       h('div.columns', null,
-        h('div.option', null, h('strong', null, 'Before'), h('span.hint', null, 'what you began from'), h('span.long', null, shown(base))),
-        option('theirs', 'Keep theirs', ['by ', said(theirs.updated_by), ', ', time(theirs.updated_at)], theirs.value),
-        value !== undefined && option('yours', 'Take yours', 'over theirs, as a new version', value),
-        both && option('both', 'Take both', 'what each of you added and removed', both)));
+        h('div.option', null, h('strong', null, 'Original'), h('span.hint', null, 'value when you started editing'), h('span.long', null, valueElement(base))),
+        option('theirs', 'Keep theirs', ['saved by ', isolate(theirs.updated_by), ', ', relativeTimeElement(theirs.updated_at)], theirs.value),
+        value !== undefined && option('mine', 'Keep mine', 'replaces their value', value),
+        mergedList && option('both', 'Merge both', 'additions and removals of both', mergedList)));
   }
 
   submit() {
-    if (this.saving) return null;
-    return this.met.length > 0 ? this.decide() : this.save();
+    if (this.isSaving) return null;
+    return this.conflicts.length > 0 ? this.resolveConflicts() : this.save();
   }
 
-  decide() {
-    const open = this.met.find((it) => !this.choices.has(it.key));
-    if (open) {
-      fill(this.wrong, h('p.fault', null, said(`Choose what ${label(open.key)} is to be.`)));
-      this.place.querySelector(`[name="choice-${CSS.escape(open.key)}"]`)?.focus();
+  resolveConflicts() {
+    const unresolvedEntry = this.conflicts.find(({ key }) => !this.resolutions.has(key));
+    if (unresolvedEntry) {
+      setChildren(this.errors, h('p.error', null, isolate(`Choose a value for ${label(unresolvedEntry.key)}.`)));
+      this.changes.querySelector(`[name="choice-${CSS.escape(unresolvedEntry.key)}"]`)?.focus();
       return;
     }
-    fill(this.wrong);
-    for (const { key } of this.met) rebase(key, this.choices.get(key).value);
-    this.choices.clear();
-    this.reason.element.querySelector('input').focus();
+    setChildren(this.errors);
+    for (const { key } of this.conflicts) rebase(key, this.resolutions.get(key).value);
+    this.resolutions.clear();
+    this.reason.input.focus();
   }
 
   async save() {
-    if (this.button.disabled || !this.reason.check()) return;
-    const asked = body(this.reason.value());
-    const keys = asked.changes.map((it) => it.key);
-    // The same question has the same key: a repeat after a lost answer is answered with the first one.
-    const text = JSON.stringify(asked);
-    if (this.sent?.text !== text) this.sent = { text, key: newKey() };
-    this.busy(true);
-    fill(this.wrong);
+    if (this.submitButton.disabled || !this.reason.validate()) return;
+    const body = requestBody(this.reason.value());
+    const keys = body.changes.map((change) => change.key);
+    // A retry of the same request reuses its idempotency key. If only the response was lost, the service repeats it.
+    const requestText = JSON.stringify(body);
+    if (this.lastRequest?.text !== requestText) this.lastRequest = { text: requestText, idempotencyKey: newIdempotencyKey() };
+    this.setSaving(true);
+    setChildren(this.errors);
     try {
-      const { data } = await call('PATCH', '/admin/global-settings', { query: { wait: this.wait.checked() ? 'applied' : null }, body: asked, once: this.sent.key });
-      this.saved(data, asked.reason, keys);
+      const query = { wait: this.wait.isChecked() ? 'applied' : null };
+      const { data } = await request('PATCH', '/admin/global-settings', { query, body, idempotencyKey: this.lastRequest.idempotencyKey });
+      this.handleSaved(data, body.reason, keys);
     } catch (problem) {
-      this.busy(false);
-      this.refused(problem);
+      this.setSaving(false);
+      this.handleError(problem);
     }
   }
 
-  busy(on) {
-    this.saving = on;
-    this.button.disabled = on;
+  setSaving(isSaving) {
+    this.isSaving = isSaving;
+    this.submitButton.disabled = isSaving;
   }
 
-  saved(data, reason, keys) {
-    ours(data.revision);
-    keepReason(reason);
+  handleSaved(data, reason, keys) {
+    markOwnRevision(data.revision);
+    rememberReason(reason);
+    // Entries that were added during the request stay in the draft.
     for (const key of keys) draft.delete(key);
     this.close();
-    tell('draft');
-    sessionStorage.removeItem('brune.draft');
-    const text = data.changed.length === 0 ? 'Nothing changed: that is what stood already.' : `Saved ${count(data.changed.length, 'change')} as revision ${data.revision}. ${applied(data) ?? ''}`;
-    announce(text);
-    if (data.changed.length > 0) receipt(data.revision, text);
-    load().then(loadOlder).catch(() => null);
+    emit('draft');
+    clearStoredDraft();
+    const { length: count } = data.changed;
+    const text = count === 0 ? 'No changes: the settings already had these values.'
+      : `Saved ${pluralize(count, 'change')} as revision ${data.revision}. ${rolloutText(data)}`;
+    showToast(text);
+    if (count > 0) showSavedBanner(data.revision, text);
+    loadSettings().then(loadPinnedValues).catch(() => null);
   }
 
-  refused(problem) {
+  handleError(problem) {
     if (problem.code === 'version_conflict') {
-      conflicts(problem);
-      fill(this.wrong, h('p', null, 'Somebody was faster. Nothing was saved; choose below for each setting, and save again.'));
-      load().catch(() => null);
+      markConflicts(problem);
+      setChildren(this.errors, h('p', null, 'Nothing was saved: another user has changed the same settings. Resolve the conflicts above and save again.'));
+      loadSettings().catch(() => null);
       return;
     }
-    const left = problem.errors?.length ? blame(problem.errors) : [];
-    tell('draft');
-    const all = problem.errors?.length > 0 && left.length === 0;
-    fill(this.wrong, all ? h('p.fault', null, 'Nothing was saved; see above what to mend.') : failure(problem));
+    const hasErrors = problem.errors?.length > 0;
+    const unassignedErrors = hasErrors ? assignErrors(problem.errors) : [];
+    emit('draft');
+    const areAllShown = hasErrors && unassignedErrors.length === 0;
+    setChildren(this.errors, areAllShown ? h('p.error', null, 'Nothing was saved. Fix the errors above.') : errorAlert(problem));
   }
 }
 
-/** A list of both: what either added is in, and what either removed is out. Null where there is nothing to bring together. */
-function merged(base, yours, theirs) {
-  if (![base, yours, theirs].every(Array.isArray)) return null;
-  const kept = theirs.filter((item) => yours.includes(item) || !base.includes(item));
-  const both = [...kept, ...yours.filter((item) => !base.includes(item) && !kept.includes(item))];
-  return same(both, yours) || same(both, theirs) ? null : both;
+/** Applies the additions and removals of both sides to a list. Returns null if the result equals one of the sides. */
+function mergeLists(base, mine, theirs) {
+  if (![base, mine, theirs].every(Array.isArray)) return null;
+  const keptItems = theirs.filter((item) => mine.includes(item) || !base.includes(item));
+  const mergedItems = [...keptItems, ...mine.filter((item) => !base.includes(item) && !keptItems.includes(item))];
+  return isEqual(mergedItems, mine) || isEqual(mergedItems, theirs) ? null : mergedItems;
 }
 
-/** What was saved, and the way back, until it is put away. */
-function receipt(revision, text) {
-  const line = h('div.banner.good', null, h('span', null, text), h('span.row', null,
-    h('a', { href: `#/history?revision=${revision}` }, 'See it'),
-    h('button', { type: 'button', onclick: async () => (await import('./restore.js')).restore({ toRevision: revision - 1 }) }, 'Take it back…'),
-    h('button', { type: 'button', 'aria-label': 'Put this line away', onclick: () => line.remove() }, 'Put away')));
-  const place = document.querySelector('.banners');
-  for (const old of place.querySelectorAll('.good')) old.remove();
-  place.append(line);
+/** Shows a banner after saving, with buttons to revert the revision and to dismiss. */
+function showSavedBanner(revision, text) {
+  const revert = async () => {
+    const { openRollback } = await import('./restore.js');
+    openRollback({ toRevision: revision - 1 });
+  };
+  const banner = h('div.banner.success', null, h('span', null, text), h('span.row', null,
+    h('a', { href: `#/history?revision=${revision}` }, 'View'),
+    h('button', { type: 'button', onclick: revert }, 'Revert…'),
+    h('button', { type: 'button', onclick: () => banner.remove() }, 'Dismiss')));
+  const container = document.querySelector('.banners');
+  // Only the newest revision can be reverted without further changes.
+  for (const previous of container.querySelectorAll('.success')) previous.remove();
+  container.append(banner);
 }

@@ -1,70 +1,83 @@
-// A setting's rules in words, and a first look at a value while it is typed. The service has the last word.
-import { category, label, plain } from './format.js';
+// The constraints of settings as text, and their validation while the user types. The service validates again.
+import { capitalize, formatValue, label, pluralize, truncate } from './format.js';
 
-/** What the rules of `setting` ask for, in words. */
-export function rule({ value_type: type, constraints: c }) {
-  const of = { number: numberRule, string: textRule, string_array: listRule, boolean: () => ['on or off'] }[type];
-  return category((of?.(c) ?? []).join('; '));
+/** Describes the constraints of a setting. */
+export function describeConstraints({ value_type: type, constraints }) {
+  const describe = { number: numberConstraints, string: textConstraints, string_array: listConstraints, boolean: () => ['on or off'] }[type];
+  return capitalize((describe?.(constraints) ?? []).join('; '));
 }
 
-const range = (min, max, unit = '') => {
+function describeRange(min, max, unit = '') {
   if (min !== undefined && max !== undefined) return `${min} to ${max}${unit}`;
-  if (min !== undefined) return `${min}${unit} at least`;
-  return max === undefined ? '' : `${max}${unit} at most`;
-};
+  if (min !== undefined) return `at least ${min}${unit}`;
+  return max === undefined ? '' : `at most ${max}${unit}`;
+}
 
-const numberRule = (c) => [[c.integer ? 'whole number' : 'number', range(c.min, c.max)].filter(Boolean).join(', ')];
+const joinParts = (...parts) => parts.filter(Boolean).join(', ');
 
-const textRule = (c) => [
-  c.member_of ? `one of ${label(c.member_of)}` : c.enum ? `one of ${c.enum.join(', ')}` : ['text', range(c.min_length, c.max_length, ' characters')].filter(Boolean).join(', '),
-  c.regex && `like ${c.regex}`,
+const numberConstraints = ({ integer, min, max }) => [joinParts(integer ? 'integer' : 'number', describeRange(min, max))];
+
+function textConstraints({ member_of: list, enum: choices, min_length: min, max_length: max, regex }) {
+  const range = joinParts('text', describeRange(min, max, ' characters'));
+  const choice = choices ? `one of ${choices.join(', ')}` : range;
+  return [list ? `one of ${label(list)}` : choice, regex && `matching ${regex}`].filter(Boolean);
+}
+
+const listConstraints = ({ min_items: min, max_items: max, unique, enum: choices, item_regex: regex, item_max_length: maxLength }) => [
+  joinParts('list of texts', describeRange(min, max, ' items')),
+  unique && 'unique items',
+  choices && `each one of ${choices.join(', ')}`,
+  regex && `each matching ${regex}`,
+  maxLength && `each at most ${maxLength} characters`,
 ].filter(Boolean);
 
-const listRule = (c) => [
-  ['list of texts', range(c.min_items, c.max_items, ' items')].filter(Boolean).join(', '),
-  c.unique && 'none twice', c.enum && `each one of ${c.enum.join(', ')}`, c.item_regex && `each like ${c.item_regex}`,
-  c.item_max_length && `each ${c.item_max_length} characters at most`,
-].filter(Boolean);
-
-/** What is plainly wrong with `value`, or null. Patterns are left to the service, whose dialect they are in. */
-export function faultOf({ value_type: type, constraints: c }, value) {
-  if (type === 'number') return numberFault(c, value);
-  if (type === 'string') return textFault(c, value);
-  return type === 'string_array' ? listFault(c, value) : null;
+/** Returns the error of `value`, or null. Patterns are left to the service, because their syntax is not JavaScript's. */
+export function validate({ value_type: type, constraints }, value) {
+  if (type === 'number') return validateNumber(constraints, value);
+  if (type === 'string') return validateText(constraints, value);
+  return type === 'string_array' ? validateList(constraints, value) : null;
 }
 
-function numberFault(c, value) {
-  if (c.integer && !Number.isInteger(value)) return 'must be a whole number';
-  const outside = (c.min !== undefined && value < c.min) || (c.max !== undefined && value > c.max);
-  return outside ? `must be ${range(c.min, c.max)}` : null;
+function validateNumber({ integer, min, max }, value) {
+  if (integer && !Number.isInteger(value)) return 'must be an integer';
+  const isOutside = (min !== undefined && value < min) || (max !== undefined && value > max);
+  if (!isOutside) return null;
+  return min !== undefined && max !== undefined ? `must be between ${min} and ${max}` : `must be ${describeRange(min, max)}`;
 }
 
-function textFault(c, value) {
-  const length = [...value].length;
-  if (c.min_length !== undefined && length < c.min_length) return `must have ${c.min_length} characters at least`;
-  if (c.max_length !== undefined && length > c.max_length) return `must have ${c.max_length} characters at most, and has ${length}`;
-  return c.enum && !c.enum.includes(value) ? `must be one of ${c.enum.join(', ')}` : null;
+function validateText({ min_length: min, max_length: max, enum: choices }, value) {
+  // Code points, as the service counts, not UTF-16 units.
+  const { length } = [...value];
+  if (min !== undefined && length < min) return `must have at least ${min} characters`;
+  if (max !== undefined && length > max) return `must have at most ${max} characters and has ${length}`;
+  return choices && !choices.includes(value) ? `must be one of ${choices.join(', ')}` : null;
 }
 
-function listFault(c, value) {
-  if (c.min_items !== undefined && value.length < c.min_items) return `must have ${c.min_items} items at least`;
-  if (c.max_items !== undefined && value.length > c.max_items) return `must have ${c.max_items} items at most, and has ${value.length}`;
-  const twice = c.unique && value.find((item, i) => value.indexOf(item) !== i);
-  return twice === undefined || twice === false ? null : `has ${plain(twice)} twice`;
+function validateList({ min_items: min, max_items: max, unique }, value) {
+  if (min !== undefined && value.length < min) return `must have at least ${min} items`;
+  if (max !== undefined && value.length > max) return `must have at most ${max} items and has ${value.length}`;
+  const duplicate = unique ? value.find((item, index) => value.indexOf(item) !== index) : undefined;
+  return duplicate === undefined ? null : `contains ${formatValue(duplicate)} twice`;
 }
 
-/** Whether two values are the same. */
-export const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+/** Compares two JSON values. */
+export const isEqual = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
-/** What a change of `setting` will mean to sessions, in words. `older` tells what running ones hold, of `running` in all. */
-export function effect(setting, running, older) {
-  if (setting.applies === 'hot') return 'Takes effect at once, everywhere.';
-  if (setting.applies === 'restart') return 'Takes effect when the service is started again.';
-  if (running === 0) return 'For new sessions. None is running.';
-  const current = running - (older?.sessions ?? 0);
-  const kept = [[current, setting.value], ...(older?.held ?? []).map((it) => [it.sessions, it.value])];
-  const told = kept.filter(([sessions]) => sessions > 0).slice(0, 4).map(([sessions, value]) => `${sessions} running keep${sessions === 1 ? 's' : ''} ${cut(plain(value))}`);
-  return `New sessions only; ${told.join(', ')}.`;
+/** Describes `count` running sessions that keep an older value, without the value: “3 running sessions keep”. */
+export const sessionsKeep = (count) => `${pluralize(count, 'running session')} ${count === 1 ? 'keeps' : 'keep'}`;
+
+const MAX_LISTED_VALUES = 4;
+
+/**
+ * Describes when a change of `setting` takes effect. `runningSessions` is the number of running sessions; `pinnedValue` has
+ * the older values that some of them keep.
+ */
+export function describeEffect(setting, runningSessions, pinnedValue) {
+  if (setting.applies === 'hot') return 'Takes effect immediately.';
+  if (setting.applies === 'restart') return 'Takes effect after a restart of the service.';
+  if (runningSessions === 0) return 'Applies to new sessions. No sessions are running.';
+  const withCurrentValue = { sessions: runningSessions - (pinnedValue?.sessions ?? 0), value: setting.value };
+  const groups = [withCurrentValue, ...(pinnedValue?.held ?? [])].filter(({ sessions }) => sessions > 0);
+  const keptValues = groups.slice(0, MAX_LISTED_VALUES).map(({ sessions, value }) => `${sessionsKeep(sessions)} ${truncate(formatValue(value), 60)}`);
+  return `Applies to new sessions only; ${keptValues.join(', ')}.`;
 }
-
-const cut = (text) => (text.length > 60 ? `${text.slice(0, 60)}…` : text);

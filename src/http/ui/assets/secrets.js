@@ -1,136 +1,186 @@
-// What this instance was started with: whether each secret is there and from where, never a value; and the environment.
-import { call, read } from './api.js';
-import { announce, fill, h, said, settle } from './dom.js';
-import { count, shown } from './format.js';
-import { button, field, mark, row, soft, table } from './page.js';
-import { empty, failure, head, keepReason, withReason } from './parts.js';
-import { keep } from './route.js';
+// The page of secrets (presence and source, never a value) and of environment variables.
+import { fetchJson, request } from './api.js';
+import { debounce, h, isolate, setChildren, showToast } from './dom.js';
+import { pluralize, valueElement } from './format.js';
+import { badge, button, labeledField, muted, table, tableRow } from './page.js';
+import { emptyState, errorAlert, openReasonDialog, pageHeader, rememberReason } from './parts.js';
+import { replaceParameters } from './route.js';
+
+const p = (...content) => h('p', null, content);
+const code = (text) => h('code', null, isolate(text));
 
 const SOURCES = {
   env: ({ variable }) => ['environment variable ', code(variable)],
-  file: ({ file_variable: variable }) => ['the file that ', code(variable), ' names'],
-  credential: () => 'a credential file of the platform',
-  legacy_db: () => 'the database, where an older release left it',
-  none: () => soft('nowhere'),
+  file: ({ file_variable: variable }) => ['file named by ', code(variable)],
+  credential: () => 'credential file of the platform',
+  legacy_db: () => 'database (stored by an older release)',
+  none: () => muted('none'),
 };
 
-const p = (...content) => h('p', null, content);
-const code = (text) => h('code', null, said(text));
-
-/** The page of secrets and the environment. */
+/** Shows the page. `search` and `set` filter the environment variables. */
 export async function show(body, { search = '', set = '' }, signal) {
-  const [{ secrets }, environment] = await Promise.all(['secrets', 'environment'].map((it) => read(`/admin/${it}`, null, { signal })));
-  const [done, residue, list] = [h('div'), h('div'), h('div')];
-  const draw = (all) => {
-    fill(list, secretsTable(all));
-    fill(residue, residueNote(all, async (reason) => {
-      const { data } = await call('POST', '/admin/secrets/cleanup', { body: { reason } });
-      keepReason(reason);
-      // The result stands even if the list cannot be read again.
-      await read('/admin/secrets').then((it) => draw(it.secrets), (problem) => fill(list, failure(problem)));
-      return data;
-    }, (data) => result(done, data)));
+  const [{ secrets }, environment] = await Promise.all(['secrets', 'environment'].map((name) => fetchJson(`/admin/${name}`, null, { signal })));
+  const result = h('div');
+  const legacyNote = h('div');
+  const list = h('div');
+  const draw = (currentSecrets) => {
+    setChildren(list, secretTable(currentSecrets));
+    setChildren(legacyNote, legacySecretsNote(currentSecrets, deleteLegacySecrets, (data) => showCleanupResult(result, data)));
+  };
+  const deleteLegacySecrets = async (reason) => {
+    const { data } = await request('POST', '/admin/secrets/cleanup', { body: { reason } });
+    rememberReason(reason);
+    // The deletion has succeeded, even if the list cannot be loaded again.
+    await fetchJson('/admin/secrets').then((response) => draw(response.secrets), (problem) => setChildren(list, errorAlert(problem)));
+    return data;
   };
   draw(secrets);
-  fill(body,
-    head('Secrets and environment', 'What this instance was started with; a change counts after a restart. The value of a secret is shown nowhere.'),
-    h('section', null, h('h2', null, 'Secrets'), h('div.stack', null, done, residue, list)),
-    h('section', null, h('h2', null, 'Settings that the environment still names'), drift(environment.drift)),
-    h('section', null, h('h2', null, 'Environment'), controls(environment.controls, { search, set })));
+  setChildren(body,
+    pageHeader('Secrets and environment', 'The configuration of this instance. A change takes effect after a restart. Values of secrets are never shown.'),
+    h('section', null, h('h2', null, 'Secrets'), h('div.stack', null, result, legacyNote, list)),
+    h('section', null, h('h2', null, 'Settings in the environment'), environmentDrift(environment.drift)),
+    h('section', null, h('h2', null, 'Environment variables'), variableList(environment.controls, { search, set })));
 }
 
-const named = ({ name }, about) => [code(name), h('p.hint', null, said(about))];
+const nameCell = (name, description) => [code(name), h('p.hint', null, isolate(description))];
 
-const SECRETS = { Secret: '', State: '', 'Comes from': '', 'How to provide it': '' };
+const SECRET_COLUMNS = { Secret: '', Status: '', Source: '', Instructions: '' };
 
-const secretsTable = (all) => table('Secrets', SECRETS, all.map((it) => {
-  const action = it.present ? 'Replace it' : 'Provide it';
-  return row(SECRETS, null, named(it, it.used_for), [state(it), it.legacy_residue && [' ', mark('warn', 'residue in the database')]], SOURCES[it.source](it),
-    h('details', null, h('summary', { 'aria-label': `${action}: ${it.name}` }, action),
-      h('div.names', null, p(said(it.how_to)), copyable(it.variable), copyable(it.file_variable))));
+const secretTable = (secrets) => table('Secrets', SECRET_COLUMNS, secrets.map((secret) => {
+  const action = secret.present ? 'How to replace' : 'How to provide';
+  return tableRow(SECRET_COLUMNS, null,
+    nameCell(secret.name, secret.used_for),
+    [statusBadge(secret), secret.legacy_residue && [' ', badge('warning', 'stored in the database')]],
+    SOURCES[secret.source](secret),
+    h('details', null, h('summary', { 'aria-label': `${action}: ${secret.name}` }, action),
+      h('div.instructions', null, p(isolate(secret.how_to)), copyableName(secret.variable), copyableName(secret.file_variable))));
 }));
 
-const state = ({ present, required }) => (present ? mark('good', 'present') : required ? mark('bad', 'required and missing') : mark('', 'missing, not required'));
+function statusBadge({ present: isPresent, required: isRequired }) {
+  if (isPresent) return badge('success', 'present');
+  return isRequired ? badge('danger', 'missing') : badge('', 'not set (optional)');
+}
 
-/** A name with a button that copies it. */
-function copyable(name) {
-  const text = code(name);
+/** Creates a name with a button to copy it. */
+function copyableName(name) {
+  const element = code(name);
   const copy = async () => {
     try {
       await navigator.clipboard.writeText(name);
-      announce(`Copied ${name}`);
+      showToast(`Copied ${name}.`);
     } catch {
-      // Browsers lend the clipboard to pages over HTTPS, and may refuse.
-      getSelection().selectAllChildren(text);
-      announce(`${name} is selected: copy it with the keyboard.`);
+      // Browsers provide the clipboard only over HTTPS, and may deny access.
+      getSelection().selectAllChildren(element);
+      showToast(`Selected ${name}. Copy the name with the keyboard.`);
     }
   };
-  return h('span.row', null, text, button('Copy', copy, `Copy ${name}`, 'button.quiet'));
+  return h('span.row', null, element, button('Copy', copy, `Copy ${name}`, 'button.subtle'));
 }
 
-/** What an older release left in the database, and how to be rid of it. */
-function residueNote(all, clean, tell) {
-  const left = all.filter((it) => it.legacy_residue);
-  if (left.length === 0) return null;
-  const names = (title, some) => some.length > 0 && p(title, some.map((it) => [code(it.name), ' ']));
-  // Where the database is the only source, the service keeps it.
-  const isOnly = ({ source }) => ['legacy_db', 'none'].includes(source);
-  const open = async () => {
-    const data = await withReason({
-      title: 'Clean up what is left of secrets', action: 'Clean up', bad: true,
-      about: 'Their values are taken out of the settings and out of the history, for good.',
-      body: [names('To be removed: ', left.filter((it) => !isOnly(it))), names('To be kept, for nothing else provides it: ', left.filter(isOnly))],
-    }, clean);
-    if (data) tell(data);
+/**
+ * Creates the note about secrets that an older release stored in the database. `deleteSecrets(reason)` is called after a
+ * confirmation, `ondeleted(response)` after the dialog is closed.
+ */
+function legacySecretsNote(secrets, deleteSecrets, ondeleted) {
+  const storedSecrets = secrets.filter((secret) => secret.legacy_residue);
+  if (storedSecrets.length === 0) return null;
+  // The service keeps a secret that has no other source.
+  const hasNoOtherSource = ({ source }) => ['legacy_db', 'none'].includes(source);
+  const nameList = (title, names) => names.length > 0 && p(title, names.map(({ name }) => [code(name), ' ']));
+  const confirm = async () => {
+    const response = await openReasonDialog(dialog, deleteSecrets);
+    if (response) ondeleted(response);
   };
-  return h('div.note.warn', null, p(h('strong', null, `The database still holds ${count(left.length, 'secret')} that an older release stored`)),
-    p('They are in every backup, and are read only where there is no other source.'),
-    p(button('Clean up…', open)));
+  const dialog = {
+    title: 'Delete secrets from the database',
+    action: 'Delete',
+    isDestructive: true,
+    about: 'The values are deleted permanently from the settings and from the history.',
+    body: [
+      nameList('Deleted: ', storedSecrets.filter((secret) => !hasNoOtherSource(secret))),
+      nameList('Kept, because there is no other source: ', storedSecrets.filter(hasNoOtherSource)),
+    ],
+  };
+  return h('div.note.warning', null,
+    p(h('strong', null, `The database contains ${pluralize(storedSecrets.length, 'secret')} stored by an older release`)),
+    p('The secrets are part of every backup. The service uses them only without another source.'),
+    p(button('Delete…', confirm)));
 }
 
-function result(place, { removed, kept }) {
-  const note = h(`div.note${kept.length ? '.warn' : '.good'}`, { tabindex: '-1' },
-    p(h('strong', null, removed.length ? `Removed ${count(removed.length, 'secret')} from the database` : 'Nothing was removed')),
-    removed.length > 0 && shown(removed),
-    // There is one reason to keep something.
-    kept.map(({ name }) => p('Kept ', code(name), ': nothing else provides it. Provide it as below, restart, and clean up again.')));
-  fill(place, note);
+function showCleanupResult(container, { removed, kept }) {
+  const title = removed.length > 0 ? `Deleted ${pluralize(removed.length, 'secret')} from the database` : 'No secrets were deleted';
+  const note = h(`div.note${kept.length > 0 ? '.warning' : '.success'}`, { tabindex: '-1' },
+    p(h('strong', null, title)),
+    removed.length > 0 && valueElement(removed),
+    // A missing source is the only reason to keep a secret.
+    kept.map(({ name }) => p('Kept ', code(name), ', because there is no other source. Provide the secret as described below, restart the service, and delete again.')));
+  setChildren(container, note);
   note.focus();
-  announce(`Removed ${removed.length}, kept ${kept.length}.`);
+  showToast(`Deleted ${removed.length}, kept ${kept.length}.`);
 }
 
-function drift(all) {
-  if (all.length === 0) return h('p.soft', null, 'None: no setting is set in the environment as well.');
-  const columns = { Setting: '', 'The environment says': '', 'What to do': '' };
-  return h('div.stack', null, p('Settings live in the database. The environment was read once, when the database was empty, and is ignored since.'),
-    table('Settings that the environment still names', columns, all.map(({ key, differs }) => row(columns, null, code(key),
-      differs ? mark('warn', 'something else') : mark('', 'the same'),
-      [differs && ['If the environment is right, ', h('a', { href: `#/settings?search=${encodeURIComponent(key)}`, 'aria-label': `change the setting ${key}` }, 'change the setting'), '. '],
-        'Take it out of the environment: it has no effect.']))));
+const DRIFT_COLUMNS = { Setting: '', 'Environment value': '', Recommendation: '' };
+
+/** Draws the settings that also have an environment variable, which is ignored. */
+function environmentDrift(entries) {
+  if (entries.length === 0) return h('p.muted', null, 'None: no environment variable has the name of a setting.');
+  const row = ({ key, differs: isDifferent }) => tableRow(DRIFT_COLUMNS, null, code(key),
+    isDifferent ? badge('warning', 'different') : badge('', 'same'),
+    [isDifferent && ['If the environment value is correct, ',
+      h('a', { href: `#/settings?search=${encodeURIComponent(key)}`, 'aria-label': `edit the setting ${key}` }, 'edit the setting'), '. '],
+    'Remove the variable: it has no effect.']);
+  return h('div.stack', null,
+    p('Settings are stored in the database. Their environment variables were imported into the empty database once, and are ignored since then.'),
+    table('Settings in the environment', DRIFT_COLUMNS, entries.map(row)));
 }
 
-function controls(all, filter) {
-  const columns = { Control: '', 'Counts now': '', 'Set by': '', 'To change it': '' };
-  const rows = all.map((it) => row(columns, null, named(it, it.description), it.value === '***' ? mark('', 'set, not shown') : shown(it.value),
-    it.source === 'env' ? mark('brand', 'environment') : mark('', 'default'), copyable(it.name)));
-  const [found, none] = [h('p.hint', { role: 'status' }), empty('Nothing like that', 'Search for less, or list what is at its default too.')];
-  const frame = table('Controls of the environment', columns, rows);
-  const apply = () => {
-    const words = filter.search.toLowerCase().split(/\s+/);
-    const fits = (it, i) => words.every((word) => it.textContent.toLowerCase().includes(word)) && (!filter.set || all[i].source === 'env');
-    rows.forEach((it, i) => { it.hidden = !fits(it, i); });
-    const n = rows.filter((it) => !it.hidden).length;
-    found.textContent = n === rows.length ? count(n, 'control') : `${n} of ${count(rows.length, 'control')}`;
-    frame.hidden = n === 0;
-    none.hidden = n > 0;
-    keep(filter);
+const VARIABLE_COLUMNS = { Variable: '', Value: '', Source: '', 'Copy name': '' };
+
+/** Draws the environment variables of the service, with a filter. */
+function variableList(variables, filter) {
+  const rows = variables.map(({ name, description, value, source }) => tableRow(VARIABLE_COLUMNS, null,
+    nameCell(name, description),
+    value === '***' ? badge('', 'set, hidden') : valueElement(value),
+    source === 'env' ? badge('accent', 'environment') : badge('', 'default'),
+    copyableName(name)));
+  const summary = h('p.hint', { role: 'status' });
+  const empty = emptyState('No matching variables', 'Change the search, or show default values as well.');
+  const variableTable = table('Environment variables', VARIABLE_COLUMNS, rows);
+  const applyFilter = () => {
+    // The text of a row covers all columns.
+    const terms = filter.search.toLowerCase().split(/\s+/);
+    const matches = (row, index) => terms.every((term) => row.textContent.toLowerCase().includes(term))
+      && (!filter.set || variables[index].source === 'env');
+    rows.forEach((row, index) => { row.hidden = !matches(row, index); });
+    const visible = rows.filter((row) => !row.hidden).length;
+    const total = pluralize(rows.length, 'variable');
+    summary.textContent = visible === rows.length ? total : `${visible} of ${total}`;
+    variableTable.hidden = visible === 0;
+    empty.hidden = visible > 0;
+    replaceParameters(filter);
   };
-  const soon = settle(60, apply);
-  apply();
-  return [h('div.filters', { role: 'search' },
-    field(h('span', null, 'Search ', h('kbd', { 'aria-hidden': 'true' }, '/')), h('input', {
-      type: 'search', value: filter.search, placeholder: 'name, value, what it does', autocomplete: 'off', oninput: ({ target }) => { filter.search = target.value; soon(); },
-    })),
-    h('label.check', null, h('input', { type: 'checkbox', checked: filter.set !== '', onchange: ({ target }) => { filter.set = target.checked ? 'here' : ''; apply(); } }), h('span', null, 'Only what the environment sets')), found),
-  frame, none];
+  applyFilter();
+  return [h('div.filters', { role: 'search' }, variableFilters(filter, applyFilter), summary), variableTable, empty];
+}
+
+function variableFilters(filter, applyFilter) {
+  const applySoon = debounce(60, applyFilter);
+  const searchInput = h('input', {
+    type: 'search', value: filter.search, placeholder: 'Name or value', autocomplete: 'off',
+    oninput: ({ target }) => {
+      filter.search = target.value;
+      applySoon();
+    },
+  });
+  const setInput = h('input', {
+    type: 'checkbox', checked: filter.set !== '',
+    onchange: ({ target }) => {
+      filter.set = target.checked ? 'here' : '';
+      applyFilter();
+    },
+  });
+  return [
+    labeledField(h('span', null, 'Search ', h('kbd', { 'aria-hidden': 'true' }, '/')), searchInput),
+    h('label.check', null, setInput, h('span', null, 'Only variables that are set')),
+  ];
 }

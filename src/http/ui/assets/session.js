@@ -1,28 +1,28 @@
-// Who is signed in. A token is pasted, or comes in the fragment of the start-up link, and becomes a cookie that no
-// script can read; it is held nowhere here.
-import { at, call, onSignedOut } from './api.js';
-import { announce, fill, h, said, tell } from './dom.js';
-import { exact } from './format.js';
-import { dialog, failure } from './parts.js';
+// The sign-in. A token is pasted, or arrives in the fragment of the link that the service prints. The service turns the
+// token into a cookie that scripts cannot read; the token is stored nowhere else.
+import { request, serviceUrl, setReauthentication } from './api.js';
+import { emit, h, isolate, setChildren, showToast } from './dom.js';
+import { formatDateTime } from './format.js';
+import { errorAlert, openDialog } from './parts.js';
 
-/** Who is signed in, until when by this browser's clock, and the catalog: its name and whether it has sessions. */
-export const me = { subject: null, catalog: '', sessions: false, until: 0 };
+/** The signed-in user and the catalog. `expiresAt` is in ms by the clock of this browser. */
+export const session = { subject: null, catalog: '', hasSessions: false, expiresAt: 0 };
 
-/** The token in the address, which leaves it at once. */
-function tokenOfAddress() {
+/** Returns the token in the URL, and removes the token from the URL and from the browser's history. */
+function takeTokenFromUrl() {
   const token = /^#token=(.+)$/.exec(location.hash)?.[1];
   if (token) history.replaceState(null, '', `${location.pathname}${location.search}#/settings`);
   return token && decodeURIComponent(token);
 }
 
-/** Finds out who is asking, signing in with the address's token if there is one. False if nobody is. */
-export async function begin() {
-  const token = tokenOfAddress();
-  onSignedOut(signInAgain);
-  // The link, opened in a tab that is here already.
+/** Resumes the session of the cookie, or signs in with the token in the URL. Returns false if nobody is signed in. */
+export async function resumeSession() {
+  const token = takeTokenFromUrl();
+  setReauthentication(reauthenticate);
+  // A sign-in link may be opened in a tab that already shows the console.
   addEventListener('hashchange', () => { if (location.hash.startsWith('#token=')) location.reload(); });
   try {
-    take(token ? await send(token) : (await call('GET', '/admin/me', { ask: false })).data);
+    setSession(token ? await signIn(token) : (await request('GET', '/admin/me', { retryAfterSignIn: false })).data);
     return true;
   } catch (problem) {
     if (problem.status !== 401 || token) throw problem;
@@ -30,119 +30,128 @@ export async function begin() {
   }
 }
 
-const send = async (token) => (await call('POST', '/admin/sign-in', { body: { token }, ask: false })).data;
+const signIn = async (token) => (await request('POST', '/admin/sign-in', { body: { token }, retryAfterSignIn: false })).data;
 
-function take(answer) {
-  const before = me.subject;
-  // The service's clock decides, and this browser's may be wrong: what counts is how long is left.
-  const left = new Date(answer.expires_at) - new Date(answer.now);
-  Object.assign(me, { subject: answer.subject, catalog: answer.catalog, sessions: answer.sessions, until: Date.now() + left });
-  tell('signed-in', { again: before !== null });
+function setSession({ subject, catalog, sessions: hasSessions, expires_at: expiresAt, now }) {
+  // The clock of this browser may be wrong, so the remaining time is computed from the clock of the service.
+  const remaining = new Date(expiresAt) - new Date(now);
+  Object.assign(session, { subject, catalog, hasSessions, expiresAt: Date.now() + remaining });
+  emit('signed-in');
 }
 
-/** The field of a token and what to do with it: `{ element, button, submit() }`; `submit` is true once signed in. */
+/** Creates the sign-in form: `{ element, button, submit() }`. `submit` returns whether the sign-in succeeded. */
 function signInForm() {
-  const field = h('input', {
+  const input = h('input', {
     type: 'password', name: 'token', autocomplete: 'off', spellcheck: 'false', required: true, autofocus: true, 'aria-describedby': 'token-hint',
   });
-  const wrong = h('div', { 'aria-live': 'polite' });
-  const button = h('button.main', { type: 'submit' }, 'Sign in');
+  const error = h('div', { 'aria-live': 'polite' });
+  const button = h('button.primary', { type: 'submit' }, 'Sign in');
   const submit = async () => {
-    const token = field.value.trim().replace(/^Bearer\s+/i, '');
+    // Tokens are often copied from a header, with the scheme.
+    const token = input.value.trim().replace(/^Bearer\s+/i, '');
     if (!token) {
-      fill(wrong, h('p.fault', null, 'Paste a token first.'));
-      field.focus();
+      setChildren(error, h('p.error', null, 'Enter a token.'));
+      input.focus();
       return false;
     }
     button.disabled = true;
     try {
-      take(await send(token));
+      setSession(await signIn(token));
       return true;
     } catch (problem) {
-      field.value = '';
-      fill(wrong, failure(refused(problem)));
-      field.focus();
+      // A rejected token is useless, and is easier to replace than to edit.
+      input.value = '';
+      setChildren(error, errorAlert(explainRejection(problem)));
+      input.focus();
       return false;
     } finally {
       button.disabled = false;
     }
   };
   const element = h('div.stack', null,
-    h('label.field', null, 'Token of a SUPER_ADMIN', field),
-    h('p.hint', { id: 'token-hint' }, 'A JWT from your identity provider, or of ', h('code', null, 'brune token --sub you --role SUPER_ADMIN'),
-      '. It becomes a cookie that scripts cannot read, and is kept nowhere else.'),
-    wrong);
+    h('label.field', null, 'Access token', input),
+    h('p.hint', { id: 'token-hint' }, 'A JWT with the role SUPER_ADMIN, from your identity provider or from ',
+      h('code', null, 'brune token --sub you --role SUPER_ADMIN'), '. The token is stored only in a cookie that scripts cannot read.'),
+    error);
   return { element, button, submit };
 }
 
-/** A refused token is told in words of its own: what the service says of credentials is the same for every fault. */
-function refused(problem) {
-  if (problem.status === 401) return Object.assign(problem, { title: 'This token is not accepted', message: 'it is not of this service, was altered, or has expired; ask for a new one' });
-  if (problem.status === 403 && problem.code === 'forbidden') return Object.assign(problem, { title: 'This token may not come in', message: 'the console is for the role SUPER_ADMIN, which this token does not have' });
+/** Replaces the service's text for a rejected token, which is the same for every cause. */
+function explainRejection(problem) {
+  if (problem.status === 401) {
+    return Object.assign(problem, { title: 'Invalid token', message: 'the token has expired, was altered, or belongs to another service; request a new one' });
+  }
+  if (problem.status === 403 && problem.code === 'forbidden') {
+    return Object.assign(problem, { title: 'Access denied', message: 'the console requires the role SUPER_ADMIN, which the token does not have' });
+  }
   return problem;
 }
 
-/** The page of those who are not signed in; the promise is kept once they are. */
-export function signIn(place, problem) {
+/** Shows the sign-in page in `container`. Resolves after the sign-in. */
+export function showSignInPage(container, problem) {
   document.title = 'Sign in · Brune';
   return new Promise((resolve) => {
     const form = signInForm();
-    fill(place, h('form.card.padded.stack.sign-in', {
-      novalidate: true,
-      onsubmit: async (event) => {
-        event.preventDefault();
-        if (await form.submit()) resolve();
-      },
-    }, h('div', null, h('h1', null, 'Brune'), h('p.soft', null, 'Settings that change while the service runs.')),
-    problem && failure(refused(problem)), form.element, h('div.row', null, form.button)));
-    place.querySelector('input').focus();
+    const onsubmit = async (event) => {
+      event.preventDefault();
+      if (await form.submit()) resolve();
+    };
+    setChildren(container, h('form.card.padded.stack.sign-in', { novalidate: true, onsubmit },
+      h('div', null, h('h1', null, 'Brune'), h('p.muted', null, 'Settings control plane')),
+      problem && errorAlert(explainRejection(problem)), form.element, h('div.row', null, form.button)));
+    container.querySelector('input').focus();
   });
 }
 
-let asking = null;
-/** Asks to sign in again where it is needed; everything on the page stays. */
-export function signInAgain() {
-  asking ??= dialog((close) => {
+let pendingReauthentication = null;
+/** Opens the sign-in dialog over the page. Resolves after the sign-in; requests that fail meanwhile share the dialog. */
+export function reauthenticate() {
+  pendingReauthentication ??= openDialog((close) => {
     const form = signInForm();
     return {
       title: 'Sign in again',
-      about: 'The token you came with has expired. Nothing of what you have not saved is lost.',
+      about: 'Your token has expired. Unsaved changes are kept.',
       body: [form.element],
       actions: [form.button],
       submit: async () => { if (await form.submit()) close(true); },
     };
-  }, { stays: true }).then(() => {
-    asking = null;
-    announce(`Signed in as ${me.subject}`);
+  }, { isMandatory: true }).then(() => {
+    pendingReauthentication = null;
+    showToast(`Signed in as ${session.subject}`);
   });
-  return asking;
+  return pendingReauthentication;
 }
 
-/** Ends it: the cookie goes, and so does everything that is shown. */
-export async function signOut() {
-  await call('POST', '/admin/sign-out', { ask: false });
+/** Deletes the cookie and the draft, and shows the sign-in page. */
+async function signOut() {
+  await request('POST', '/admin/sign-out', { retryAfterSignIn: false });
+  // The draft belongs to the user who signs out.
   sessionStorage.clear();
-  location.replace(at('/admin/'));
+  location.replace(serviceUrl('/admin/'));
 }
 
-/** Who is signed in and for how long, kept true. */
-export function showWho(place) {
-  const left = () => {
-    const minutes = Math.floor((me.until - Date.now()) / 60_000);
-    if (minutes < 0) return ['signed out', 'bad'];
-    if (minutes < 10) return [`${minutes + 1} min left`, 'warn'];
-    return [minutes < 120 ? `${minutes} min left` : `${Math.floor(minutes / 60)} h left`, ''];
-  };
-  const mark = h('span');
+/** Returns text and badge class of the remaining time. */
+function remainingTime() {
+  const minutes = Math.floor((session.expiresAt - Date.now()) / 60_000);
+  if (minutes < 0) return ['expired', '.danger'];
+  if (minutes < 10) return [`${minutes + 1} min left`, '.warning'];
+  return [minutes < 120 ? `${minutes} min left` : `${Math.floor(minutes / 60)} h left`, ''];
+}
+
+let accountTimer = null;
+/** Shows the user and the remaining time of the token in `container`. */
+export function showAccount(container) {
+  const badge = h('span');
+  const signInButton = h('button.subtle', { type: 'button', onclick: reauthenticate }, 'Sign in again');
   const draw = () => {
-    const [text, kind] = left();
-    fill(mark, h(`span.mark${kind ? `.${kind}` : ''}`, { title: `until ${exact(me.until)}` }, text));
-    again.hidden = kind === '';
+    const [text, kind] = remainingTime();
+    setChildren(badge, h(`span.badge${kind}`, { title: `Token expires ${formatDateTime(session.expiresAt)}` }, text));
+    signInButton.hidden = kind === '';
   };
-  const again = h('button.quiet', { type: 'button', onclick: signInAgain }, 'Sign in again');
   draw();
-  clearInterval(showWho.timer);
-  showWho.timer = setInterval(draw, 15_000);
-  fill(place, h('span', null, h('strong', null, said(me.subject)), ' ', mark), again,
-    h('button.quiet', { type: 'button', onclick: signOut }, 'Sign out'));
+  // Signing in again draws the account anew.
+  clearInterval(accountTimer);
+  accountTimer = setInterval(draw, 15_000);
+  setChildren(container, h('span', null, h('strong', null, isolate(session.subject)), ' ', badge), signInButton,
+    h('button.subtle', { type: 'button', onclick: signOut }, 'Sign out'));
 }

@@ -1,181 +1,220 @@
-// Sessions: which settings the running ones still hold, which there are, what one of them keeps, ending one.
-import { call, newKey, read } from './api.js';
-import { announce, fill, h, hear, settle, svg } from './dom.js';
-import { count, shown, time, words } from './format.js';
-import { become, button, choice, every, facts, field, keyLink, link, listing, long, mark, paged, revisionLink, row, soft, table } from './page.js';
-import { empty, failure, head, keepReason, withReason } from './parts.js';
-import { keep } from './route.js';
-import { same } from './rules.js';
-import { load, store } from './store.js';
+// The sessions page: the revisions of running sessions, the list of sessions, the page of a session.
+import { fetchJson, newIdempotencyKey, request } from './api.js';
+import { debounce, h, setChildren, showToast, subscribe, svg } from './dom.js';
+import { humanize, pluralize, relativeTimeElement, valueElement } from './format.js';
+import { liveTable, morph, pageReader, poll } from './live-table.js';
+import { badge, button, definitionList, labeledField, link, longText, muted, revisionLink, selectField, settingLink, table, tableRow } from './page.js';
+import { emptyState, errorAlert, openReasonDialog, pageHeader, rememberReason } from './parts.js';
+import { replaceParameters } from './route.js';
+import { isEqual } from './rules.js';
+import { loadSettings, store } from './store.js';
 
-const KINDS = { starting: 'warn', active: 'good', ended: '', expired: '', failed: 'bad' };
-const state = ({ status }) => mark(KINDS[status], words(status));
-const over = (it) => time(it.ended_at ?? it.expires_at);
+const REFRESH_INTERVAL = 15_000;
+const STATUS_KINDS = { starting: 'warning', active: 'success', ended: '', expired: '', failed: 'danger' };
 
-/** Shows the sessions, or the one that the path names. */
-export async function show(body, { rest, status = '', user_id = '', revision = '' }, signal) {
-  if (!store.revision) await load();
-  return rest[0] ? one(body, rest[0], signal) : all(body, { status, user_id, revision }, signal);
+const statusBadge = ({ status }) => badge(STATUS_KINDS[status], humanize(status));
+const endTime = (session) => relativeTimeElement(session.ended_at ?? session.expires_at);
+
+/** Shows the list of sessions, or the session in the path. */
+export async function show(body, { rest: [id], status = '', user_id = '', revision = '' }, signal) {
+  if (store.revision === 0) await loadSettings();
+  await (id ? showSession(body, id, signal) : showList(body, { status, user_id, revision }, signal));
 }
 
-async function all(body, filter, signal) {
-  const [drain, wrong, place] = [h('div.stack'), h('div'), h('div')];
-  let list;
-  const readDrain = async () => become(drain, h('div.stack', null, drawDrain(await read('/admin/sessions/pins', null, { signal }))));
+async function showList(body, filter, signal) {
+  const rollout = h('div.stack');
+  const error = h('div');
+  const container = h('div');
+  let sessions;
+  const loadRollout = async () => morph(rollout, h('div.stack', null, rolloutElements(await fetchJson('/admin/sessions/pins', null, { signal }))));
   const search = async () => {
-    const mine = list = sessionList({ ...filter }, signal, () => again());
-    await mine.first();
-    // Another filter may have been chosen meanwhile.
-    if (mine === list) fill(place, mine.element);
+    const newSessions = sessionTable({ ...filter }, signal, () => refresh());
+    sessions = newSessions;
+    await newSessions.load();
+    // The filter may have changed during the request.
+    if (newSessions === sessions) setChildren(container, newSessions.element);
   };
-  fill(body, head('Sessions', 'A session keeps the settings it started with until it ends; a change is for those that start after it.'), wrong,
-    h('section', null, h('h2', null, 'What running sessions hold'), drain),
-    h('section', null, h('h2', null, 'Sessions'), filters(filter, search), place));
-  const again = every(15_000, () => Promise.all([readDrain(), list.again()]), wrong, signal);
-  await Promise.all([readDrain().catch((problem) => fill(wrong, failure(problem, again))), search()]);
+  setChildren(body, pageHeader('Sessions', 'A session keeps the settings it started with. Changes apply to sessions that start later.'), error,
+    h('section', null, h('h2', null, 'Settings of running sessions'), rollout),
+    h('section', null, h('h2', null, 'Sessions'), filterForm(filter, search), container));
+  const refresh = poll(REFRESH_INTERVAL, () => Promise.all([loadRollout(), sessions.refresh()]), error, signal);
+  await Promise.all([loadRollout().catch((problem) => setChildren(error, errorAlert(problem, refresh))), search()]);
 }
 
-function filters(filter, search) {
-  const soon = settle(250, search);
-  const set = (name) => (value) => {
+function filterForm(filter, search) {
+  const searchSoon = debounce(250, search);
+  const setFilter = (name) => (value) => {
     filter[name] = value.trim();
-    keep(filter);
-    soon();
+    replaceParameters(filter);
+    searchSoon();
   };
-  const input = (text, name, properties) => field(text, h('input', { name, value: filter[name], oninput: ({ target }) => set(name)(target.value), ...properties }));
-  return h('form.filters', { role: 'search', 'aria-label': 'Sessions', onsubmit: (event) => { event.preventDefault(); search(); } },
-    choice('Status', 'status', Object.keys(KINDS), filter.status, set('status')),
-    input('User, the whole name', 'user_id', { type: 'search', dir: 'auto', autocomplete: 'off', spellcheck: 'false' }),
-    input('Revision', 'revision', { type: 'number', min: 1 }));
+  const inputField = (text, name, properties) => labeledField(text,
+    h('input', { name, value: filter[name], oninput: ({ target }) => setFilter(name)(target.value), ...properties }));
+  const onsubmit = (event) => {
+    event.preventDefault();
+    search();
+  };
+  return h('form.filters', { role: 'search', 'aria-label': 'Sessions', onsubmit },
+    selectField('Status', 'status', Object.keys(STATUS_KINDS), filter.status, setFilter('status')),
+    inputField('User ID (exact)', 'user_id', { type: 'search', dir: 'auto', autocomplete: 'off', spellcheck: 'false' }),
+    inputField('Revision', 'revision', { type: 'number', min: 1 }));
 }
 
-const LISTED = { Session: '', Status: 'w6', Started: 'w8', Over: 'w8', Keeps: '', Actions: 'w6' };
+const SESSION_COLUMNS = { Session: '', Status: 'w6', Started: 'w8', Ends: 'w8', Settings: '', Actions: 'w6' };
 
-function sessionList(filter, signal, ended) {
-  const list = listing({
+/** Creates the table of sessions that match `filter`. `onended` is called after a session was ended. */
+function sessionTable(filter, signal, onended) {
+  const end = async (session) => {
+    const endedSession = await endSession(session);
+    if (!endedSession) return;
+    sessions.update(endedSession);
+    sessions.rowOf(session.session_id)?.querySelector('a').focus();
+    onended();
+  };
+  const sessions = liveTable({
     name: 'Sessions, newest first',
-    columns: LISTED,
-    load: paged('/admin/sessions', 'sessions', filter, signal),
-    id: (it) => it.session_id,
-    date: (it) => +new Date(it.started_at),
-    draw: (it) => drawRow(it, async () => {
-      const done = await end(it);
-      if (!done) return;
-      list.change(done);
-      list.rowOf(it.session_id)?.querySelector('a').focus();
-      ended();
-    }),
-    none: Object.values(filter).some(Boolean)
-      ? empty('No session is like that', 'Another status, user or revision may have some: ', link('#/sessions', 'see all'), '.')
-      : empty('No session has been started yet', 'Users start one with ', h('code', null, 'POST /brun-e/start'), '; it is listed here at once.'),
+    columns: SESSION_COLUMNS,
+    load: pageReader('/admin/sessions', 'sessions', filter, signal),
+    id: (session) => session.session_id,
+    date: (session) => Date.parse(session.started_at),
+    draw: (session) => sessionRow(session, () => end(session)),
+    empty: Object.values(filter).some(Boolean)
+      ? emptyState('No matching sessions', 'Change the filters, or ', link('#/sessions', 'show all sessions'), '.')
+      : emptyState('No sessions yet', 'Sessions that start with ', h('code', null, 'POST /brun-e/start'), ' are listed here.'),
   });
-  return list;
+  return sessions;
 }
 
-const drawRow = (it, onclick) => row(LISTED, { 'data-id': it.session_id },
-  [h('div', null, long(it.user_id)), h('a.mono', { href: `#/sessions/${it.session_id}` }, it.session_id)],
-  state(it), time(it.started_at), over(it),
-  [revisionLink(it.config.revision), ': ', long(`${it.config.model}, ${it.config.prompt_id} version ${it.config.prompt_version}, ${it.config.session_max_minutes} min`)],
-  it.status === 'active' && button('End', onclick, `End session ${it.session_id} of ${it.user_id}`, 'button.bad'));
+function sessionRow(session, onend) {
+  const { session_id: id, user_id: user, status, started_at: startedAt, config } = session;
+  const summary = `${config.model}, ${config.prompt_id} version ${config.prompt_version}, ${config.session_max_minutes} min`;
+  return tableRow(SESSION_COLUMNS, { 'data-id': id },
+    [h('div', null, longText(user)), h('a.mono', { href: `#/sessions/${id}` }, id)],
+    statusBadge(session), relativeTimeElement(startedAt), endTime(session),
+    [revisionLink(config.revision), ': ', longText(summary)],
+    // The service ends active sessions only.
+    status === 'active' && button('End', onend, `End session ${id} of ${user}`, 'button.danger'));
+}
 
-/** Asks why, and ends it. What became of the session, or undefined if nobody wanted to after all. */
-async function end(it) {
-  let why;
-  const once = newKey();
-  const done = await withReason({
-    title: 'End this session?',
-    about: 'Its user is cut off from it now, and may start another one under today’s settings when the rules allow.',
-    body: h('p', null, long(it.user_id), ', since ', time(it.started_at), ': ', h('code', null, it.session_id)),
-    action: 'End the session',
-    bad: true,
+/** Asks for a reason and ends the session. Returns the session, or undefined if cancelled. */
+async function endSession({ session_id: id, user_id: user, started_at: startedAt }) {
+  let submittedReason;
+  const idempotencyKey = newIdempotencyKey();
+  const session = await openReasonDialog({
+    title: 'End session?',
+    about: 'The user is disconnected, and may start another session with the current settings if the rules allow.',
+    body: h('p', null, 'User ', longText(user), ', started ', relativeTimeElement(startedAt), ', session ', h('code', null, id)),
+    action: 'End session',
+    isDestructive: true,
   }, async (reason) => {
-    why = reason;
-    const { data } = await call('POST', `/admin/sessions/${it.session_id}/end`, { body: { reason }, once });
-    keepReason(reason);
+    submittedReason = reason;
+    const { data } = await request('POST', `/admin/sessions/${id}/end`, { body: { reason }, idempotencyKey });
+    rememberReason(reason);
     return data;
   });
-  if (done) announce(outcome(done, why));
-  return done;
+  if (session) showToast(endResult(session, submittedReason));
+  return session;
 }
 
-function outcome({ status, end_reason: reason }, why) {
-  if (status === 'ended' && reason === why) return 'The session has ended.';
-  return status === 'starting' ? 'The session is still starting, and was left alone: try again in a moment.' : `Nothing was done: the session was ${words(status)} before.`;
+function endResult({ status, end_reason: reason }, submittedReason) {
+  // Another reason means that the session had already been ended.
+  if (status === 'ended' && reason === submittedReason) return 'Session ended.';
+  return status === 'starting' ? 'The session is still starting and cannot be ended yet. Try again in a moment.'
+    : `No change: the session was already ${humanize(status)}.`;
 }
 
-const DRAIN = { Revision: 'w14', 'Running sessions': '', Over: 'w10' };
-const OLDER = { Setting: 'w14', 'Is now': '', 'But running sessions keep': '' };
+const ROLLOUT_COLUMNS = { Revision: 'w14', 'Running sessions': '', Ends: 'w10' };
+const OLDER_VALUE_COLUMNS = { Setting: 'w14', 'Current value': '', 'Older values in running sessions': '' };
 
-/** The running sessions by the revision they hold. */
-function drawDrain({ revision, total, pins, settings }) {
-  if (total === 0) return h('div.card', null, empty('No session runs', `Nothing holds older settings: whoever starts one now gets revision ${revision}.`));
-  const older = pins.filter((it) => it.revision !== revision);
-  const held = older.reduce((sum, it) => sum + it.sessions, 0);
-  const last = Math.max(...older.map((it) => Date.parse(it.drained_by)));
-  const bars = older.length < pins.length ? pins : [{ revision, sessions: 0 }, ...pins];
+/** Draws the running sessions by revision, and the older values that they keep. */
+function rolloutElements({ revision: currentRevision, total, pins, settings }) {
+  if (total === 0) return h('div.card', null, emptyState('No running sessions', `New sessions start with revision ${currentRevision}.`));
+  const olderPins = pins.filter((pin) => pin.revision !== currentRevision);
+  const olderSessions = olderPins.reduce((sum, pin) => sum + pin.sessions, 0);
+  const lastEnd = () => relativeTimeElement(new Date(Math.max(...olderPins.map((pin) => Date.parse(pin.drained_by)))).toISOString());
+  // The current revision is listed even without sessions.
+  const listedPins = olderPins.length < pins.length ? pins : [{ revision: currentRevision, sessions: 0 }, ...pins];
+  const summary = olderSessions === 0 ? 'All use the current revision.'
+    : [`${olderSessions === total ? 'All' : olderSessions.toLocaleString('en')} use an older revision; the last of them ends `, lastEnd(), ' at the latest.'];
+  const heldLine = ({ sessions, value }) => h('div', null, `${pluralize(sessions, 'session')}: `, valueElement(value));
   return [
-    h('p', null, `${count(total, 'session runs', 'sessions run')}. `, held === 0 ? 'All of them hold the current revision.'
-      : [`${held === total ? 'All' : held.toLocaleString('en')} began before the latest change; the last of them is over `, time(new Date(last).toISOString()), ' at the latest.']),
-    table('Running sessions by the revision they hold', DRAIN, bars.map((it) => bar(it, revision, total))),
-    settings.length > 0 && table('Settings of which running sessions hold older values', OLDER, settings.map(({ key, value, held: kept }) => row(OLDER, { 'data-id': key },
-      keyLink(key), shown(value), kept.map((it) => h('div', null, `${it.sessions.toLocaleString('en')} ${it.sessions === 1 ? 'keeps' : 'keep'} `, shown(it.value)))))),
+    h('p', null, `${pluralize(total, 'running session')}. `, summary),
+    table('Running sessions by revision', ROLLOUT_COLUMNS, listedPins.map((pin) => rolloutRow(pin, currentRevision, total))),
+    settings.length > 0 && table('Older values in running sessions', OLDER_VALUE_COLUMNS, settings.map(({ key, value, held }) =>
+      tableRow(OLDER_VALUE_COLUMNS, { 'data-id': key }, settingLink(key), valueElement(value), held.map(heldLine)))),
   ];
 }
 
-function bar({ revision, sessions, drained_by: by }, current, total) {
-  const [isCurrent, percent] = [revision === current, sessions / total * 100];
-  const line = (width) => svg('rect', { width: `${width}%`, height: 12, rx: 3 });
-  return row(DRAIN, { 'data-id': `r${revision}` },
-    [revisionLink(revision), isCurrent && [' ', mark('brand', 'current')]],
-    [svg('svg', { class: isCurrent ? 'bar-of current' : 'bar-of', width: '100%', height: 12, 'aria-hidden': 'true' }, line(100), sessions > 0 && line(Math.max(percent, 0.5))),
-      sessions > 0 ? [link(`#/sessions?status=active&revision=${revision}`, count(sessions, 'session')), `, ${percent < 1 ? 'under 1' : Math.round(percent)} %`] : 'none has started since'],
-    isCurrent ? soft('goes on') : time(by));
+function rolloutRow({ revision, sessions, drained_by: lastEnd }, currentRevision, total) {
+  const isCurrent = revision === currentRevision;
+  const percent = sessions / total * 100;
+  const bar = (width) => svg('rect', { width: `${width}%`, height: 12, rx: 3 });
+  const progressBar = svg('svg', { class: isCurrent ? 'progress-bar current' : 'progress-bar', width: '100%', height: 12, 'aria-hidden': 'true' },
+    // Less than half a percent would be invisible.
+    bar(100), sessions > 0 && bar(Math.max(percent, 0.5)));
+  const share = percent < 1 ? 'less than 1' : Math.round(percent);
+  return tableRow(ROLLOUT_COLUMNS, { 'data-id': `r${revision}` },
+    [revisionLink(revision), isCurrent && [' ', badge('accent', 'current')]],
+    [progressBar, sessions > 0 ? [link(`#/sessions?status=active&revision=${revision}`, pluralize(sessions, 'session')), `, ${share} %`] : 'no sessions yet'],
+    isCurrent ? muted('–') : relativeTimeElement(lastEnd));
 }
 
-async function one(body, id, signal) {
-  const [content, wrong] = [h('div'), h('div')];
-  let it;
-  const ask = async () => {
-    if (!await end(it)) return;
-    await again();
+async function showSession(body, id, signal) {
+  const content = h('div');
+  const error = h('div');
+  let session;
+  const end = async () => {
+    if (!await endSession(session)) return;
+    await refresh();
     body.querySelector('a').focus();
   };
-  const draw = () => become(content, h('div', null, drawOne(it, ask)));
-  const again = async () => {
-    it = await read(`/admin/sessions/${encodeURIComponent(id)}`, null, { signal });
+  const draw = () => morph(content, h('div', null, sessionDetails(session, end)));
+  const refresh = async () => {
+    session = await fetchJson(`/admin/sessions/${encodeURIComponent(id)}`, null, { signal });
     draw();
   };
-  fill(body, h('p', null, link('#/sessions', '← All sessions')), wrong, content);
+  setChildren(body, h('p', null, link('#/sessions', '← All sessions')), error, content);
   try {
-    await again();
+    await refresh();
   } catch (problem) {
     if (problem.status !== 404) throw problem;
-    fill(content, empty('There is no such session', 'Its id may be cut short.'));
+    setChildren(content, emptyState('Session not found', 'Check that the session ID is complete.'));
     return;
   }
-  every(15_000, again, wrong, signal);
-  hear('settings', draw, signal);
+  poll(REFRESH_INTERVAL, refresh, error, signal);
+  subscribe('settings', draw, signal);
 }
 
-const KEPT = { Setting: 'w14', 'It keeps': '', Today: '', 'Set so by': '', Revision: 'w8' };
+const PINNED_COLUMNS = { Setting: 'w14', Value: '', 'Current value': '', 'Set by': '', Revision: 'w8' };
 
-function drawOne(it, onclick) {
-  const said = (text) => text && long(text);
+function sessionDetails(session, onend) {
+  const { session_id: id, user_id: user, status, started_at: startedAt, config, settings } = session;
+  const optionalText = (text) => text && longText(text);
   return [
-    head(['Session of ', long(it.user_id)], null, it.status === 'active' && button('End the session', onclick, `End the session of ${it.user_id}`, 'button.bad')),
-    h('section', null, facts('dl.card.padded.facts', {
-      Status: state(it), Id: h('code', null, it.session_id), Started: time(it.started_at), Over: over(it), Revision: revisionLink(it.config.revision),
-      'Ended by': said(it.ended_by), Why: said(it.end_reason), Plan: said(it.plan), Level: said(it.level),
-      'Provider’s session': said(it.provider_session_id), 'Provider’s request': said(it.provider_request_id),
+    pageHeader(['Session of ', longText(user)], null, status === 'active' && button('End session', onend, `End session of ${user}`, 'button.danger')),
+    h('section', null, definitionList('dl.card.padded.fact-grid', {
+      Status: statusBadge(session),
+      'Session ID': h('code', null, id),
+      Started: relativeTimeElement(startedAt),
+      Ends: endTime(session),
+      Revision: revisionLink(config.revision),
+      'Ended by': optionalText(session.ended_by),
+      Reason: optionalText(session.end_reason),
+      Plan: optionalText(session.plan),
+      Level: optionalText(session.level),
+      'Provider session ID': optionalText(session.provider_session_id),
+      'Provider request ID': optionalText(session.provider_request_id),
     })),
-    h('section', null, h('h2', null, 'What it keeps'), table('The settings that the session keeps', KEPT, it.settings.map(drawKept))),
+    h('section', null, h('h2', null, 'Settings'), table('Settings of the session', PINNED_COLUMNS, settings.map(pinnedSettingRow))),
   ];
 }
 
-function drawKept({ key, value, revision, action, changed_by: by, changed_at: at, reason }) {
-  const now = store.settings.get(key);
-  return row(KEPT, { 'data-id': key }, keyLink(key), shown(value),
-    !now || same(now.value, value) ? soft(now ? 'the same' : 'not known') : [mark('warn', 'changed since'), ' ', shown(now.value)],
-    [long(by), ', ', time(at), ` (${words(action)}): “`, long(reason), '”'],
+function pinnedSettingRow({ key, value, revision, action, changed_by: user, changed_at: time, reason }) {
+  const current = store.settings.get(key);
+  const isChanged = current && !isEqual(current.value, value);
+  const unchangedText = current ? 'unchanged' : 'unknown';
+  return tableRow(PINNED_COLUMNS, { 'data-id': key }, settingLink(key), valueElement(value),
+    isChanged ? [badge('warning', 'changed'), ' ', valueElement(current.value)] : muted(unchangedText),
+    [longText(user), ', ', relativeTimeElement(time), ` (${humanize(action)}): “`, longText(reason), '”'],
     revision ? revisionLink(revision) : '–');
 }

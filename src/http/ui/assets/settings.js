@@ -1,209 +1,287 @@
-// The settings: what each is, who made it so, and the field to change it. Nothing is saved here; changes go into the draft.
-import { causes, draft, drop, faultIn, put, would } from './draft.js';
-import { fill, h, hear, said, settle, unique } from './dom.js';
-import { field } from './fields.js';
-import { category, count, label, plain, shown, time } from './format.js';
-import { head, sentence } from './parts.js';
-import { keep } from './route.js';
-import { rule, same } from './rules.js';
-import { me } from './session.js';
-import { have, loadOlder, store } from './store.js';
+// The settings page: value, constraints and last change of each setting, and the field to edit it. Edits go to the draft.
+import { debounce, h, isolate, setChildren, subscribe, uniqueId } from './dom.js';
+import { draft, draftValue, errorOf, inducedErrors, removeChange, setChange } from './draft.js';
+import { settingField } from './fields.js';
+import { formatValue, label, pluralize, relativeTimeElement, sentenceCase, toSentence, valueElement } from './format.js';
+import { labeledField } from './page.js';
+import { pageHeader } from './parts.js';
+import { replaceParameters } from './route.js';
+import { describeConstraints, isEqual, sessionsKeep } from './rules.js';
+import { session } from './session.js';
+import { ensureSettings, loadPinnedValues, store } from './store.js';
 
-/** How long rows may be made in one go, in ms: the page stays at hand while there are thousands. */
-const SLICE = 12;
-const FIRST = 40;
+// Rows are created in slices of this many ms, so that a page with thousands of settings stays responsive.
+const SLICE_DURATION = 12;
+const FIRST_SLICE_ROWS = 40;
+const PINNED_REFRESH_INTERVAL = 30_000;
 
-const SHOW = [
-  ['', 'All'], ['draft', 'Changed here, not saved'], ['other', 'Not the default'], ['older', 'Held back by running sessions'],
-];
+const SHOW_OPTIONS = [['', 'All'], ['draft', 'Unsaved changes'], ['other', 'Changed from default'], ['older', 'Older value in use']];
 
-export async function show(body, { search = '', category: of = '', show: which = '', edit }, signal) {
-  await have();
-  const filter = { search, category: of, show: which };
-  const list = h('div.settings');
-  const found = h('p.soft', { role: 'status' });
-  const none = h('div.card', { hidden: true }, h('div.empty', null, h('strong', null, 'No setting fits'), h('p', null, 'Search for less, or ',
-    h('button', { type: 'button', onclick: () => { location.hash = '#/settings'; } }, 'show all of them'))));
-  let rows = new Map();
-  let [seen, keys] = [new Set(), []];
-  let control = new AbortController();
+const SHOW_FILTERS = {
+  '': () => true,
+  draft: ({ key }) => draft.has(key),
+  other: (setting) => !isEqual(setting.value, setting.default),
+  older: ({ key }) => store.pinned.has(key),
+};
 
-  /** Shows those of `some` that fit, all of them unless it says which. */
-  const apply = (some = rows.values()) => {
-    const words = filter.search.toLowerCase().split(/\s+/).filter(Boolean);
-    const fits = ({ setting, text }) => words.every((word) => text.includes(word)) && (!filter.category || setting.category === filter.category)
-      && { draft: draft.has(setting.key), other: !same(setting.value, setting.default), older: store.older.has(setting.key), '': true }[filter.show];
-    for (const row of some) {
-      const hidden = !fits(row);
-      if (hidden !== row.element.hidden) row.element.hidden = hidden;
-      if (hidden) seen.delete(row);
-      else seen.add(row);
-    }
-    const total = store.settings.size;
-    if (rows.size < total) return;
-    const groups = new Set([...seen].map((row) => row.element.parentNode));
-    for (const group of list.children) group.hidden = !groups.has(group.querySelector('tbody'));
-    fill(found, (seen.size === total ? count(total, 'setting') : `${seen.size} of ${count(total, 'setting')}`), ` at revision ${store.revision}`,
-      store.running > 0 && `; ${count(store.running, 'session')} running`);
-    none.hidden = seen.size > 0;
+export async function show(body, { search = '', category = '', show: showOption = '', edit }, signal) {
+  await ensureSettings();
+  const list = new SettingList({ search, category, show: showOption });
+  const description = `Edit settings, review the changes, and save them together with a reason.${session.hasSessions ? ' Running sessions keep the values they started with.' : ''}`;
+  setChildren(body, pageHeader('Settings', description), filterForm(list), list.element, list.empty);
+  list.build(edit);
+  signal.addEventListener('abort', () => list.stop());
+  subscribe('settings', () => list.update(), signal);
+  subscribe('draft', () => list.updateDraft(), signal);
+  subscribe('pinned', () => list.updatePinned(), signal);
+  subscribe('shortcut-edit', (target) => list.rowAt(target)?.edit(), signal);
+  subscribe('shortcut-history', (target) => {
+    const row = list.rowAt(target);
+    if (row) location.hash = `#/history?key=${encodeURIComponent(row.setting.key)}`;
+  }, signal);
+  const refresh = () => loadPinnedValues().catch(() => null);
+  const timer = setInterval(() => { if (document.visibilityState === 'visible') refresh(); }, PINNED_REFRESH_INTERVAL);
+  signal.addEventListener('abort', () => clearInterval(timer));
+  refresh();
+  // The field takes the focus once the page is in the document.
+  if (edit) setTimeout(() => list.rows.get(edit)?.edit());
+}
+
+function filterForm(list) {
+  const { filter } = list;
+  const applySoon = debounce(60, () => list.applyFilter());
+  const selectField = (name, text, options) => labeledField(text, h('select', {
+    name,
+    onchange: ({ target }) => {
+      filter[name] = target.value;
+      list.applyFilter();
+    },
+  }, options.map(([value, option]) => h('option', { value, selected: value === filter[name] }, option))));
+  const oninput = ({ target }) => {
+    filter.search = target.value;
+    applySoon();
   };
+  const searchField = labeledField(h('span', null, 'Search ', h('kbd', { 'aria-hidden': 'true' }, '/')),
+    h('input', { type: 'search', value: filter.search, placeholder: 'Name, value or user', autocomplete: 'off', oninput }));
+  const categories = [...new Set([...store.settings.values()].map((setting) => setting.category))].sort();
+  return h('div.filters', { role: 'search' },
+    searchField,
+    selectField('category', 'Category', [['', 'All'], ...categories.map((category) => [category, sentenceCase(category)])]),
+    selectField('show', 'Show', SHOW_OPTIONS.filter(([option]) => option !== 'older' || session.hasSessions)),
+    list.summary);
+}
 
-  // Rows are made in slices; what is in sight comes first.
-  const build = () => {
-    control.abort();
-    control = new AbortController();
-    rows = new Map();
-    seen = new Set();
-    fill(list);
+const compare = (a, b) => (a < b ? -1 : Number(a > b));
+
+/** The rows of all settings, by category. */
+class SettingList {
+  constructor(filter) {
+    this.filter = filter;
+    this.rows = new Map();
+    this.visibleRows = new Set();
+    this.builtKeys = [];
+    this.building = new AbortController();
+    this.element = h('div.settings');
+    this.summary = h('p.muted', { role: 'status' });
+    const showAll = h('button', { type: 'button', onclick: () => { location.hash = '#/settings'; } }, 'show all settings');
+    this.empty = h('div.card', { hidden: true }, h('div.empty', null,
+      h('strong', null, 'No matching settings'), h('p', null, 'Change the filters, or ', showAll)));
+  }
+
+  /** Creates the rows in slices: the rows at the top first, the others while the browser is idle. */
+  build(editedKey) {
+    this.stop();
+    this.building = new AbortController();
+    this.rows = new Map();
+    this.visibleRows = new Set();
+    setChildren(this.element);
+    const settings = [...store.settings.values()].sort((a, b) => compare(a.category, b.category) || compare(a.key, b.key));
+    this.builtKeys = settings.map((setting) => setting.key);
     const groups = new Map();
-    const all = [...store.settings.values()].sort((a, b) => order(a.category, b.category) || order(a.key, b.key));
-    keys = all.map((it) => it.key);
     let next = 0;
-    const slice = (most, until) => {
-      const made = [];
-      for (; next < all.length && most > 0 && performance.now() < until; next += 1, most -= 1) {
-        const setting = all[next];
-        const place = groups.get(setting.category) ?? groups.set(setting.category, group(list, setting.category)).get(setting.category);
-        const row = new Row(setting);
-        rows.set(setting.key, row);
-        made.push(row);
-        place.append(row.element);
+    const buildSlice = (maxRows, deadline) => {
+      const created = [];
+      while (next < settings.length && created.length < maxRows && performance.now() < deadline) {
+        const setting = settings[next];
+        const row = new SettingRow(setting);
+        if (!groups.has(setting.category)) groups.set(setting.category, this.addGroup(setting.category));
+        groups.get(setting.category).append(row.element);
+        this.rows.set(setting.key, row);
+        created.push(row);
+        next += 1;
       }
-      apply(made);
-      if (next < all.length) {
-        const timer = setTimeout(() => slice(Infinity, performance.now() + SLICE));
-        control.signal.addEventListener('abort', () => clearTimeout(timer));
+      this.filterRows(created);
+      if (next < settings.length) {
+        const timer = setTimeout(() => buildSlice(Infinity, performance.now() + SLICE_DURATION));
+        this.building.signal.addEventListener('abort', () => clearTimeout(timer));
       }
     };
-    slice(FIRST, Infinity);
-    // What the address asks for is not waited for.
-    if (edit && store.settings.has(edit) && !rows.has(edit)) slice(Infinity, Infinity);
-  };
-  signal.addEventListener('abort', () => control.abort());
+    buildSlice(FIRST_SLICE_ROWS, Infinity);
+    // The row that the URL opens for editing must exist when the page appears.
+    if (editedKey && store.settings.has(editedKey) && !this.rows.has(editedKey)) buildSlice(Infinity, Infinity);
+  }
 
-  const refilter = () => {
-    keep(filter);
-    apply();
-  };
-  const soon = settle(60, refilter);
-  const choice = (name, text, options) => h('label.field', null, text, h('select', {
-    onchange: ({ target }) => { filter[name] = target.value; refilter(); },
-  }, options.map(([value, it]) => h('option', { value, selected: value === filter[name] }, it))));
-  const categories = [...new Set([...store.settings.values()].map((it) => it.category))].sort();
-  fill(body,
-    head('Settings', `Changes are gathered below, reviewed, and saved together with a reason.${me.sessions ? ' Sessions keep what they started with.' : ''}`),
-    h('div.filters', { role: 'search' },
-      h('label.field', null, h('span', null, 'Search ', h('kbd', { 'aria-hidden': 'true' }, '/')), h('input', {
-        type: 'search', value: search, placeholder: 'name, key, value, person', autocomplete: 'off', oninput: ({ target }) => { filter.search = target.value; soon(); },
-      })),
-      choice('category', 'Category', [['', 'All'], ...categories.map((it) => [it, category(it)])]),
-      choice('show', 'Show', SHOW.filter(([which]) => which !== 'older' || me.sessions)), found),
-    list, none);
-  build();
+  stop() {
+    this.building.abort();
+  }
 
-  hear('settings', () => {
-    const alike = keys.length === store.settings.size && keys.every((key) => store.settings.has(key));
-    if (!alike) return build();
-    for (const row of rows.values()) row.take(store.settings.get(row.setting.key));
-    return apply();
-  }, signal);
-  hear('draft', () => { for (const row of rows.values()) row.drawDraft(); if (filter.show === 'draft') apply(); }, signal);
-  hear('older', () => { for (const row of rows.values()) row.drawOlder(); apply(); }, signal);
-  hear('key-e', (target) => rowOf(rows, target)?.edit(), signal);
-  hear('key-h', (target) => { const row = rowOf(rows, target); if (row) location.hash = `#/history?key=${encodeURIComponent(row.setting.key)}`; }, signal);
-  const again = setInterval(() => { if (document.visibilityState === 'visible') loadOlder().catch(() => null); }, 30_000);
-  signal.addEventListener('abort', () => clearInterval(again));
-  loadOlder().catch(() => null);
-  if (edit) setTimeout(() => rows.get(edit)?.edit());
+  /** Adds the table of a category, and returns its `<tbody>`. */
+  addGroup(category) {
+    const id = uniqueId('group');
+    const rows = h('tbody');
+    const titles = ['Setting', 'Value', 'Last changed', 'Applied'].map((title) => h('th', { scope: 'col' }, title));
+    this.element.append(h('section', { 'aria-labelledby': id }, h('h2', { id }, sentenceCase(category)),
+      h('div.card', null, h('table.cards.fixed', { 'aria-labelledby': id }, h('thead', null, h('tr', null, titles)), rows))));
+    return rows;
+  }
+
+  applyFilter() {
+    replaceParameters(this.filter);
+    this.filterRows();
+  }
+
+  /** Shows the rows that match the filter, of `rows` or of all rows. */
+  filterRows(rows = this.rows.values()) {
+    const terms = this.filter.search.toLowerCase().split(/\s+/).filter(Boolean);
+    const matches = ({ setting, searchText }) => terms.every((term) => searchText.includes(term))
+      && (!this.filter.category || setting.category === this.filter.category)
+      && SHOW_FILTERS[this.filter.show]?.(setting);
+    for (const row of rows) {
+      const hidden = !matches(row);
+      // Setting an unchanged attribute would still cost a style recalculation.
+      if (hidden !== row.element.hidden) row.element.hidden = hidden;
+      if (hidden) this.visibleRows.delete(row);
+      else this.visibleRows.add(row);
+    }
+    // The groups and the summary follow once all rows exist.
+    if (this.rows.size === store.settings.size) this.drawSummary();
+  }
+
+  drawSummary() {
+    const total = pluralize(store.settings.size, 'setting');
+    const visible = this.visibleRows.size;
+    const visibleGroups = new Set([...this.visibleRows].map((row) => row.element.parentNode));
+    for (const group of this.element.children) group.hidden = !visibleGroups.has(group.querySelector('tbody'));
+    setChildren(this.summary, visible === store.settings.size ? total : `${visible} of ${total}`, ` · revision ${store.revision}`,
+      store.runningSessions > 0 && ` · ${pluralize(store.runningSessions, 'running session')}`);
+    this.empty.hidden = visible > 0;
+  }
+
+  /** Updates the rows after the settings were loaded again. */
+  update() {
+    const isSameCatalog = this.builtKeys.length === store.settings.size && this.builtKeys.every((key) => store.settings.has(key));
+    // A release may add, remove or move settings.
+    if (!isSameCatalog) {
+      this.build();
+      return;
+    }
+    for (const row of this.rows.values()) row.update(store.settings.get(row.setting.key));
+    this.filterRows();
+  }
+
+  updateDraft() {
+    for (const row of this.rows.values()) row.drawDraft();
+    if (this.filter.show === 'draft') this.filterRows();
+  }
+
+  updatePinned() {
+    for (const row of this.rows.values()) row.drawApplied();
+    this.filterRows();
+  }
+
+  /** Returns the row that contains `element`. */
+  rowAt(element) {
+    return this.rows.get(element?.closest?.('tr[data-key]')?.dataset.key);
+  }
 }
 
-const order = (a, b) => (a < b ? -1 : Number(a > b));
+const MAX_LISTED_VALUES = 3;
 
-const rowOf = (rows, target) => rows.get(target.closest?.('tr[data-key]')?.dataset.key);
-
-function group(list, name) {
-  const id = unique('group');
-  const place = h('tbody');
-  list.append(h('section', { 'aria-labelledby': id }, h('h2', { id }, category(name)), h('div.card', null, h('table.cards.fixed', { 'aria-labelledby': id },
-    h('thead', null, h('tr', null, ['Setting', 'Value', 'Last change', 'In use'].map((it) => h('th', { scope: 'col' }, it)))), place))));
-  return place;
-}
-
-/** One setting: its row, and its field while it is edited. */
-class Row {
+/** The row of a setting. `field` is set while the setting is edited. */
+class SettingRow {
   constructor(setting) {
-    Object.assign(this, { setting, field: null, fault: unique('fault'), rule: unique('rule') });
+    Object.assign(this, { setting, field: null, hadDraft: false, drawnNotes: null });
+    this.notesId = uniqueId('notes');
+    this.constraintsId = uniqueId('constraints');
     this.value = h('div');
-    this.notes = h('div.notes', { id: this.fault, 'aria-live': 'polite' });
-    this.changed = h('td', { 'data-label': 'Last change' });
-    this.older = h('td', { 'data-label': 'In use' });
-    this.element = h('tr', { 'data-key': setting.key, onkeydown: (event) => this.key(event) },
-      h('th', { scope: 'row' }, said(label(setting.key)), h('code.key', null, said(setting.key)), h('p.hint', null, said(setting.description ?? ''))),
-      h('td', { 'data-label': 'Value' }, this.value, h('p.hint', { id: this.rule }, said(rule(setting))), this.notes), this.changed, this.older);
+    this.notes = h('div.notes', { id: this.notesId, 'aria-live': 'polite' });
+    this.lastChanged = h('td', { 'data-label': 'Last changed' });
+    this.applied = h('td', { 'data-label': 'Applied' });
+    this.element = h('tr', { 'data-key': setting.key, onkeydown: (event) => this.handleKey(event) },
+      h('th', { scope: 'row' }, isolate(label(setting.key)), h('code.key', null, isolate(setting.key)), h('p.hint', null, isolate(setting.description ?? ''))),
+      h('td', { 'data-label': 'Value' }, this.value, h('p.hint', { id: this.constraintsId }, isolate(describeConstraints(setting))), this.notes),
+      this.lastChanged, this.applied);
     this.draw();
-    this.drawOlder();
+    this.drawApplied();
     if (draft.has(setting.key)) this.drawDraft();
   }
 
-  /** The setting as it stands now. */
-  take(setting) {
-    const news = setting.version !== this.setting.version;
+  /** Shows the current state of the setting, highlighted if changed. */
+  update(setting) {
+    const isChanged = setting.version !== this.setting.version;
     this.setting = setting;
-    if (!news) return;
+    if (!isChanged) return;
     if (!draft.has(setting.key)) this.close();
     this.draw();
-    this.element.classList.remove('fresh');
+    // Reading the width between the two calls restarts the animation.
+    this.element.classList.remove('updated');
     void this.element.offsetWidth;
-    this.element.classList.add('fresh');
+    this.element.classList.add('updated');
   }
 
   draw() {
-    const { key, version, updated_by: by, updated_at: at, value, value_type: type } = this.setting;
-    this.text = `${label(key)} ${key} ${this.setting.description} ${plain(value)} ${by}`.toLowerCase();
-    fill(this.changed, h('a', { href: `#/history?key=${encodeURIComponent(key)}`, 'aria-label': `v${version}, history of ${label(key)}` }, `v${version}`), ' ',
-      h('span.soft', null, said(by), ', ', time(at)));
+    const { key, version, updated_by: user, updated_at: time, value, value_type: type, description } = this.setting;
+    const name = label(key);
+    this.searchText = `${name} ${key} ${description} ${formatValue(value)} ${user}`.toLowerCase();
+    setChildren(this.lastChanged,
+      h('a', { href: `#/history?key=${encodeURIComponent(key)}`, 'aria-label': `v${version}, history of ${name}` }, `v${version}`), ' ',
+      h('span.muted', null, isolate(user), ', ', relativeTimeElement(time)));
     if (this.field) return;
-    // A switch is its own field.
-    if (type === 'boolean') this.open();
-    else {
-      fill(this.value, h('div.row.reading', null, shown(value),
-        h('button.quiet', { type: 'button', 'aria-label': `Edit ${label(key)}`, onclick: () => this.edit() }, 'Edit')));
+    // A switch is edited in place.
+    if (type === 'boolean') {
+      this.open();
+      return;
     }
+    setChildren(this.value, h('div.row.value-row', null, valueElement(value),
+      h('button.subtle', { type: 'button', 'aria-label': `Edit ${name}`, onclick: () => this.edit() }, 'Edit')));
   }
 
+  /** Replaces the value by a field. */
   open() {
     const { setting } = this;
-    const now = draft.get(setting.key);
-    this.field = field(setting, { value: now?.value ?? setting.value, raw: now?.raw }, { name: label(setting.key), describedby: `${this.rule} ${this.fault}` },
-      (change) => put(this.setting, change), would);
-    fill(this.value, this.field.element);
+    const entry = draft.get(setting.key);
+    const labels = { name: label(setting.key), describedby: `${this.constraintsId} ${this.notesId}` };
+    this.field = settingField(setting, { value: entry?.value ?? setting.value, raw: entry?.raw }, labels,
+      (change) => setChange(this.setting, change), draftValue);
+    setChildren(this.value, this.field.element);
   }
 
   edit() {
     if (!this.field) this.open();
     this.field.input.focus();
+    // A switch and a select have no text to select.
     this.field.input.select?.();
     this.drawDraft();
   }
 
-  /** Back to reading, unless something is changed. */
+  /** Replaces the field by the value. */
   close() {
     this.field = null;
     this.draw();
     this.drawDraft();
   }
 
-  /** As it was. */
+  /** Removes the change from the draft. */
   revert() {
-    const had = this.element.contains(document.activeElement);
+    const hadFocus = this.element.contains(document.activeElement);
     this.field = null;
-    drop(this.setting.key);
+    removeChange(this.setting.key);
     this.draw();
     this.drawDraft();
-    if (had) this.value.querySelector('button, input')?.focus();
+    if (hadFocus) this.value.querySelector('button, input')?.focus();
   }
 
-  key(event) {
+  handleKey(event) {
     if (event.key === 'Escape' && this.field && this.value.contains(event.target)) {
       event.preventDefault();
       this.revert();
@@ -211,49 +289,69 @@ class Row {
   }
 
   drawDraft() {
-    const entry = draft.get(this.setting.key);
+    const { key } = this.setting;
+    const entry = draft.get(key);
     this.element.classList.toggle('edited', Boolean(entry));
     if (entry && !this.field) this.open();
-    // The draft went: by being saved, thrown away, or because it is what stands.
-    if (!entry && this.was && !this.element.contains(document.activeElement)) {
-      this.was = false;
+    // The entry was saved or discarded. A focused field stays open.
+    if (!entry && this.hadDraft && !this.element.contains(document.activeElement)) {
       this.field = null;
       this.draw();
     }
-    this.was = Boolean(entry);
-    const fault = entry ? faultIn(entry) : null;
-    const caused = causes.get(this.setting.key);
-    this.field?.input.setAttribute('aria-invalid', String(Boolean(fault)));
-    const state = JSON.stringify([entry?.base, fault, entry?.fix, entry?.theirs, caused, Boolean(this.field)]);
-    if (state === this.state) return;
-    this.state = state;
-    fill(this.notes, this.notesOf(entry, fault, caused));
+    this.hadDraft = Boolean(entry);
+    const error = entry ? errorOf(entry) : null;
+    const inducedError = inducedErrors.get(key);
+    this.field?.input.setAttribute('aria-invalid', String(Boolean(error)));
+    // Unchanged notes are not drawn again, because the live region would announce them at each keystroke.
+    const notes = JSON.stringify([entry?.base, error, entry?.missingFrom, entry?.theirs, inducedError, Boolean(this.field)]);
+    if (notes === this.drawnNotes) return;
+    this.drawnNotes = notes;
+    setChildren(this.notes, this.noteElements(entry, error, inducedError));
   }
 
-  notesOf(entry, fault, caused) {
-    const { key } = this.setting;
-    const name = label(key);
-    const undo = h('button.quiet', { type: 'button', 'aria-label': `Undo the change of ${name}`, onclick: () => this.revert() }, 'Undo');
+  noteElements(entry, error, inducedError) {
+    const theirs = entry?.theirs;
+    const canAddToList = entry?.missingFrom && entry.value !== undefined;
     return [
-      entry?.theirs && h('p', null, h('span.mark.warn', null, 'changed meanwhile'), ' ', said(entry.theirs.updated_by), ' made it ', h('span.value', null, said(plain(entry.theirs.value))), '. You choose when you review.'),
-      fault && h('p.fault', null, said(sentence(fault))),
-      entry?.fix && entry.value !== undefined && h('p', null, h('button.quiet', { type: 'button', onclick: () => this.allow(entry) }, `Add it to ${label(entry.fix)} in this change`)),
-      caused && h('p.fault', null, said(sentence(caused))),
-      entry ? h('p.hint', null, 'was ', h('span.value', null, said(plain(entry.base))), ' ', undo)
-        : this.field && this.setting.value_type !== 'boolean' && h('p', null, h('button.quiet', { type: 'button', 'aria-label': `Close the field of ${name}`, onclick: () => { this.close(); this.value.querySelector('button')?.focus(); } }, 'Close')),
+      theirs && h('p', null, h('span.badge.warning', null, 'conflict'), ' ', isolate(theirs.updated_by), ' changed the value to ',
+        h('span.value', null, isolate(formatValue(theirs.value))), '. Resolve the conflict in the review.'),
+      error && h('p.error', null, isolate(toSentence(error))),
+      canAddToList && h('p', null, h('button.subtle', { type: 'button', onclick: () => this.addToList(entry) }, `Add to ${label(entry.missingFrom)}`)),
+      inducedError && h('p.error', null, isolate(toSentence(inducedError))),
+      entry ? this.undoNote(entry) : this.closeNote(),
     ];
   }
 
-  /** Puts the value on the list that it has to be on. */
-  allow({ fix, value }) {
-    const list = store.settings.get(fix);
-    put(list, { value: [...would(fix), value] });
+  undoNote({ base }) {
+    const undo = h('button.subtle', { type: 'button', 'aria-label': `Undo change to ${label(this.setting.key)}`, onclick: () => this.revert() }, 'Undo');
+    return h('p.hint', null, 'Saved value: ', h('span.value', null, isolate(formatValue(base))), ' ', undo);
+  }
+
+  closeNote() {
+    if (!this.field || this.setting.value_type === 'boolean') return null;
+    const onclick = () => {
+      this.close();
+      this.value.querySelector('button')?.focus();
+    };
+    return h('p', null, h('button.subtle', { type: 'button', 'aria-label': `Close the field of ${label(this.setting.key)}`, onclick }, 'Close'));
+  }
+
+  /** Adds the value to the list setting that must contain the value. */
+  addToList({ missingFrom, value }) {
+    setChange(store.settings.get(missingFrom), { value: [...draftValue(missingFrom), value] });
     this.field?.input.focus();
   }
 
-  drawOlder() {
-    const older = store.older.get(this.setting.key);
-    const told = (older?.held ?? []).slice(0, 3).map((it) => h('span.line', null, `${it.sessions} running keep${it.sessions === 1 ? 's' : ''} `, h('span.value', null, said(plain(it.value)))));
-    fill(this.older, older ? [told, h('a', { href: '#/sessions' }, 'Which?')] : h('span.soft', null, { hot: 'everywhere, at once', restart: 'after a restart' }[this.setting.applies] ?? (store.running ? 'by every session' : 'from the next session on')));
+  /** Draws where the value is in effect, or which older values running sessions keep. */
+  drawApplied() {
+    const pinned = store.pinned.get(this.setting.key);
+    if (pinned) {
+      const line = ({ sessions, value }) => h('span.block', null, `${sessionsKeep(sessions)} `, h('span.value', null, isolate(formatValue(value))));
+      setChildren(this.applied, (pinned.held ?? []).slice(0, MAX_LISTED_VALUES).map(line), h('a', { href: '#/sessions' }, 'View sessions'));
+      return;
+    }
+    const scope = store.runningSessions > 0 ? 'in all sessions' : 'in new sessions';
+    const text = { hot: 'immediately', restart: 'after a restart' }[this.setting.applies] ?? scope;
+    setChildren(this.applied, h('span.muted', null, text));
   }
 }

@@ -1,49 +1,56 @@
-// The settings as they stand, held once for all pages.
-import { read } from './api.js';
-import { hear, tell } from './dom.js';
-import { learn } from './format.js';
-import { me } from './session.js';
+// The settings, shared by all pages.
+import { fetchJson } from './api.js';
+import { emit, subscribe } from './dom.js';
+import { detectKeyPrefix } from './format.js';
+import { session } from './session.js';
 
-/** `settings` by key, and the `revision` they are of. */
-export const store = { settings: new Map(), revision: 0, older: new Map(), running: 0 };
+/**
+ * `settings` by key at `revision`, `loadedAt` in ms. `pinned` has the older values that running sessions keep, by key;
+ * `runningSessions` is the number of running sessions.
+ */
+export const store = { settings: new Map(), revision: 0, loadedAt: 0, pinned: new Map(), runningSessions: 0 };
 
-let loading = null;
-/** Reads the settings; whoever listens for `settings` is told of them. `ask`: whether a 401 asks to sign in. */
-export function load(ask = true) {
-  loading ??= read('/admin/global-settings', null, { ask }).then(({ settings, revision }) => {
-    store.settings = new Map(settings.map((it) => [it.key, it]));
-    Object.assign(store, { revision, at: performance.now() });
-    learn(settings.map((it) => it.key));
-    tell('settings');
-  }).finally(() => { loading = null; });
-  return loading;
+const MAX_AGE = 5000;
+let pendingLoad = null;
+
+/** Loads the settings and publishes `settings`. `retryAfterSignIn`: whether a 401 opens the sign-in dialog. */
+export function loadSettings(retryAfterSignIn = true) {
+  // Callers during a pending load share its request.
+  pendingLoad ??= fetchJson('/admin/global-settings', null, { retryAfterSignIn }).then(({ settings, revision }) => {
+    store.settings = new Map(settings.map((setting) => [setting.key, setting]));
+    store.revision = revision;
+    store.loadedAt = performance.now();
+    detectKeyPrefix([...store.settings.keys()]);
+    emit('settings');
+  }).finally(() => { pendingLoad = null; });
+  return pendingLoad;
 }
 
-/** Sees to it that there are settings to show: those that are held, and whether they still stand is looked at meanwhile. */
-export async function have() {
-  if (!store.revision) await load();
-  else if (performance.now() - store.at > 5000) load().catch(() => null);
+/** Returns once settings are loaded. Settings older than `MAX_AGE` are reloaded in the background. */
+export async function ensureSettings() {
+  if (store.revision === 0) await loadSettings();
+  else if (performance.now() - store.loadedAt > MAX_AGE) loadSettings().catch(() => null);
 }
 
-/** Reads which running sessions hold older values; whoever listens for `older` is told. */
-export async function loadOlder() {
-  if (!me.sessions) return;
-  const { settings, total } = await read('/admin/sessions/pins');
-  store.older = new Map((settings ?? []).map((it) => [it.key, it]));
-  store.running = total;
-  tell('older');
+/** Loads the values that running sessions keep, and publishes `pinned`. */
+export async function loadPinnedValues() {
+  if (!session.hasSessions) return;
+  const { settings, total } = await fetchJson('/admin/sessions/pins');
+  store.pinned = new Map((settings ?? []).map((setting) => [setting.key, setting]));
+  store.runningSessions = total;
+  emit('pinned');
 }
 
-/** Keeps the settings true while others change them. */
-export function follow() {
-  let behind = false;
-  const again = async () => {
-    if (behind) return;
-    behind = true;
-    // What is told while a reading is under way may not be in it.
-    await loading?.catch(() => null);
-    behind = false;
-    await load().then(loadOlder).catch(() => null);
+/** Reloads the settings when others change them. */
+export function followChanges() {
+  let isReloading = false;
+  const reload = async () => {
+    if (isReloading) return;
+    isReloading = true;
+    // The response of a pending load may be older than the change.
+    await pendingLoad?.catch(() => null);
+    isReloading = false;
+    await loadSettings().then(loadPinnedValues).catch(() => null);
   };
-  for (const name of ['change', 'resync', 'connected']) hear(name, () => { if (store.revision) again(); });
+  for (const name of ['change', 'resync', 'connected']) subscribe(name, () => { if (store.revision > 0) reload(); });
 }

@@ -1,344 +1,213 @@
-// Settings as a document: taken out in three formats, and brought in over a plan that says what each entry would do.
-import { at, call, newKey, Problem, read } from './api.js';
-import { difference } from './diff.js';
-import { fill, h, hear, said, unique } from './dom.js';
-import { count, label, shown, time } from './format.js';
-import { ours } from './live.js';
-import { button, field, link, mark, row, table } from './page.js';
-import { applied, failure, head, keepReason, reasonField, sentence, waitBox } from './parts.js';
-import { same } from './rules.js';
+// The page of export and import: downloads in three formats, and the form of a document to import.
+import { fetchJson, request, serviceUrl } from './api.js';
+import { h, isolate, setChildren, uniqueId } from './dom.js';
+import { toSentence, valueElement } from './format.js';
+import { showImportPlan } from './import-plan.js';
+import { button, labeledField } from './page.js';
+import { errorAlert, pageHeader } from './parts.js';
 
 const PATH = '/admin/config/import';
-// What the service takes as one body.
-const MOST = 1024 * 1024;
-const TOO_LONG = 'More than 1 MiB, the most that the service takes: nothing was sent.';
-const KINDS = { json: ['JSON', 'application/json'], yaml: ['YAML', 'application/yaml'], env: ['.env', 'text/plain'] };
-// The classes of a plan in the order they are shown: the mark's colour, its words for one and for many.
-const CLASSES = {
-  conflict: ['warn', 'conflict'],
-  change: ['brand', 'change'],
-  invalid: ['bad', 'not allowed', 'not allowed'],
-  unknown: ['', 'unknown key'],
-  locked: ['', 'not written here', 'not written here'],
-  same: ['', 'stands already', 'stand already'],
-};
-const CANNOT = {
-  invalid: 'Its value breaks a rule.',
-  unknown: 'Left out: no such setting.',
-  locked: 'Only the environment sets it.',
-  same: 'Nothing to do.',
-};
-const mayBeTaken = (it) => !CANNOT[it.class];
+// The limit of the service for a request body.
+const MAX_BYTES = 1024 * 1024;
+const TOO_LARGE = 'The document exceeds the limit of 1 MiB.';
+const FORMATS = { json: ['JSON', 'application/json'], yaml: ['YAML', 'application/yaml'], env: ['.env', 'text/plain'] };
 
-const p = (...content) => h('p', null, content);
-const code = (key) => h('code', null, said(key));
-const formOf = (spec, submit, ...content) => h(spec, { novalidate: true, onsubmit: (event) => { event.preventDefault(); submit(); } }, content);
-const listOf = (items, draw) => h('ul.faults', null, items.map((it) => h('li', null, draw(it))));
+/** Returns the plan of `documentRequest`, `{ body, type }`. Unknown keys are skipped: an .env file has other variables as well. */
+async function loadPlan(documentRequest, signal) {
+  const query = { dry_run: true, on_unknown: 'skip' };
+  const { data } = await request('POST', PATH, { ...documentRequest, query, signal });
+  return data;
+}
 
-/** The page of export and import. */
 export function show(body, parameters, signal) {
-  fill(body, head('Import and export', 'Settings as a file: to keep, to compare, or to carry from one installation to another.'),
-    exporting(), importing(signal));
+  setChildren(body,
+    pageHeader('Import and export', 'Settings as a file: for backups, for comparison, or to copy settings to another environment.'),
+    exportSection(), new ImportForm(signal).element);
 }
 
-function exporting() {
-  const keys = h('div');
-  const list = () => read('/admin/config').then(({ entries }) => fill(keys, shown(entries.filter((it) => it.locked).map((it) => it.key))), (problem) => fill(keys, failure(problem)));
+function exportSection() {
+  const lockedKeys = h('div');
+  const loadLockedKeys = () => fetchJson('/admin/config').then(({ entries }) => {
+    const keys = entries.filter((entry) => entry.locked).map((entry) => entry.key);
+    setChildren(lockedKeys, valueElement(keys));
+  }, (problem) => setChildren(lockedKeys, errorAlert(problem)));
+  const downloadLink = ([format, [name]]) => h('a.button', { href: serviceUrl(`/admin/config/export?format=${format}`), download: true }, `Download ${name}`);
   return h('section', null, h('h2', null, 'Export'), h('div.card.padded.stack', null,
-    p('Every setting as it stands now, with the revision it is of. All three hold the same and can be imported again.'),
-    h('div.row', null, Object.entries(KINDS).map(([kind, [name]]) => h('a.button', { href: at(`/admin/config/export?format=${kind}`), download: true }, `Download ${name}`))),
-    h('details', { ontoggle: list }, h('summary', null, 'What is left out: secrets, and keys that are locked'), keys)));
+    h('p', null, 'All settings with their current values and revision. Each format contains the same data and can be imported.'),
+    h('div.row', null, Object.entries(FORMATS).map(downloadLink)),
+    h('details', { ontoggle: loadLockedKeys }, h('summary', null, 'Not exported: secrets and locked keys'), lockedKeys)));
 }
 
-function importing(signal) {
-  const [fault, outcome] = [h('p.fault', { id: unique('fault'), role: 'alert', hidden: true }), h('div')];
-  // Whether the kind was chosen by hand, and how often the document has changed.
-  let [chosen, version] = [false, 0];
-  const changed = () => {
-    if (!chosen) kind.value = kindOf(text.value);
-    forget();
-  };
-  const text = h('textarea.mono', { name: 'document', rows: '9', spellcheck: 'false', dir: 'ltr', 'aria-describedby': fault.id, oninput: changed });
-  const kind = h('select', {
-    name: 'kind', onchange: () => {
-      chosen = true;
-      forget();
-    },
-  }, Object.entries(KINDS).map(([value, [name]]) => h('option', { value }, name)));
-  const file = h('input', { type: 'file', onchange: () => take(file.files[0]) });
-  const refuse = (...words) => {
-    fill(fault, words);
-    fault.hidden = words.length === 0;
-    text.setAttribute('aria-invalid', !fault.hidden);
-  };
-  // A plan, or a fault, of a document that has changed since is of no use.
-  const forget = () => {
-    version += 1;
-    refuse();
-    fill(outcome);
-  };
-  const take = async (given) => {
-    if (!given) return;
-    forget();
-    if (given.size > MOST) return refuse(said(given.name), ': ', TOO_LONG);
-    // What is not UTF-8, or a folder, cannot be read.
-    const content = await given.text().catch(() => '\uFFFD');
-    if (content.includes('\uFFFD')) return refuse(said(given.name), ' cannot be read as text in UTF-8.');
-    text.value = content;
-    chosen = false;
-    kind.value = kindOf(content, given.name);
-    await look();
-  };
-  const look = async () => {
-    forget();
-    const mine = version;
-    if (!text.value.trim()) {
-      refuse('Choose a file, or paste a document first.');
-      return text.focus();
+/** The form of a document to import. The plan is shown below the form. */
+class ImportForm {
+  constructor(signal) {
+    // `documentVersion` counts changes of the document: the plan of an earlier document is outdated.
+    Object.assign(this, { signal, documentVersion: 0, isFormatChosen: false });
+    this.error = h('p.error', { id: uniqueId('error'), role: 'alert', hidden: true });
+    this.result = h('div');
+    this.textArea = h('textarea.mono', {
+      name: 'document', rows: '9', spellcheck: 'false', dir: 'ltr', 'aria-describedby': this.error.id, oninput: () => this.handleInput(),
+    });
+    this.formatSelect = h('select', {
+      name: 'format', onchange: () => {
+        this.isFormatChosen = true;
+        this.reset();
+      },
+    }, Object.entries(FORMATS).map(([value, [name]]) => h('option', { value }, name)));
+    this.fileInput = h('input', { type: 'file', onchange: () => this.readFile(this.fileInput.files[0]) });
+    const onsubmit = (event) => {
+      event.preventDefault();
+      this.preview();
+    };
+    const form = h('form.card.padded.stack.drop-zone', { novalidate: true, onsubmit },
+      h('div.row', null, labeledField('Drop a file anywhere on this page, or choose a file', this.fileInput)),
+      labeledField('Or paste a document', this.textArea), this.error,
+      h('div.row', null, labeledField('Format', this.formatSelect), h('button.primary', { type: 'submit' }, 'Preview changes'),
+        h('span.hint', null, 'Nothing is saved yet.')));
+    acceptDrops(form, (file) => this.readFile(file), signal);
+    this.element = h('section', null, h('h2', null, 'Import'), h('div.stack', null, form, this.result));
+  }
+
+  handleInput() {
+    if (!this.isFormatChosen) this.formatSelect.value = detectFormat(this.textArea.value);
+    this.reset();
+  }
+
+  /** Removes plan and error, which belong to an earlier document. */
+  reset() {
+    this.documentVersion += 1;
+    this.showError();
+    setChildren(this.result);
+  }
+
+  showError(...content) {
+    setChildren(this.error, content);
+    this.error.hidden = content.length === 0;
+    this.textArea.setAttribute('aria-invalid', String(content.length > 0));
+  }
+
+  async readFile(file) {
+    if (!file) return;
+    this.reset();
+    if (file.size > MAX_BYTES) {
+      this.showError(isolate(file.name), ': ', TOO_LARGE);
+      return;
     }
-    if (new Blob([text.value]).size > MOST) return refuse(TOO_LONG);
-    const given = { body: text.value, type: KINDS[kind.value][1] };
+    // A folder cannot be read, and bytes that are not UTF-8 become U+FFFD.
+    const content = await file.text().catch(() => '\uFFFD');
+    if (content.includes('\uFFFD')) {
+      this.showError(isolate(file.name), ' is not a UTF-8 text file.');
+      return;
+    }
+    this.textArea.value = content;
+    // The format that was chosen belongs to the previous document.
+    this.isFormatChosen = false;
+    this.formatSelect.value = detectFormat(content, file.name);
+    await this.preview();
+  }
+
+  async preview() {
+    this.reset();
+    const { documentVersion } = this;
+    const text = this.textArea.value;
+    if (!text.trim()) {
+      this.showError('Choose a file or paste a document.');
+      this.textArea.focus();
+      return;
+    }
+    if (new Blob([text]).size > MAX_BYTES) {
+      this.showError(TOO_LARGE);
+      return;
+    }
+    const documentRequest = { body: text, type: FORMATS[this.formatSelect.value][1] };
+    const isOutdated = () => documentVersion !== this.documentVersion;
     try {
-      const plan = await planOf(given, signal);
-      if (mine === version) review(outcome, given, plan, signal, start);
+      const plan = await loadPlan(documentRequest, this.signal);
+      if (!isOutdated()) showImportPlan(this.result, plan, { documentRequest, loadPlan, signal: this.signal, onrestart: () => this.restart() });
     } catch (problem) {
-      if (mine === version) fill(outcome, problem.code === 'malformed_request' ? unreadable(problem, text, kind.value) : failure(problem, look));
+      if (isOutdated()) return;
+      const isUnreadable = problem.code === 'malformed_request';
+      setChildren(this.result, isUnreadable ? syntaxErrors(problem, this.textArea, this.formatSelect.value) : errorAlert(problem, () => this.preview()));
     }
-  };
-  const start = () => {
-    text.value = file.value = '';
-    forget();
-    text.focus();
-  };
-  const zone = formOf('form.card.padded.stack.drop', look,
-    h('div.row', null, field('Drop a file anywhere on this page, or choose one', file)),
-    field('Or paste the document here', text), fault,
-    h('div.row', null, field('It is written as', kind), h('button.main', { type: 'submit' }, 'Show what it would do'),
-      h('span.hint', null, 'Nothing is stored yet.')));
-  dropping(zone, take, signal);
-  return h('section', null, h('h2', null, 'Import'), h('div.stack', null, zone, outcome));
+  }
+
+  /** Empties the form for another document. */
+  restart() {
+    this.textArea.value = '';
+    this.fileInput.value = '';
+    this.reset();
+    this.textArea.focus();
+  }
 }
 
-/** Takes files that are dropped anywhere, and shows where they would go. */
-function dropping(zone, take, signal) {
-  const on = (name, over, then) => document.addEventListener(name, (event) => {
+/** Accepts files that are dropped anywhere on the page, and highlights `dropZone` meanwhile. */
+function acceptDrops(dropZone, onfile, signal) {
+  const handle = (eventName, isDragOver, onevent) => document.addEventListener(eventName, (event) => {
     const { types, files } = event.dataTransfer;
     if (!types.includes('Files')) return;
+    // Without this the browser would open the file.
     event.preventDefault();
-    zone.classList.toggle('over', over(event));
-    then?.(files[0]);
+    dropZone.classList.toggle('drag-over', isDragOver(event));
+    onevent?.(files[0]);
   }, { signal });
-  on('dragover', () => true);
-  on('dragleave', (event) => event.relatedTarget !== null);
-  on('drop', () => false, take);
+  handle('dragover', () => true);
+  // Without a related target the pointer has left the window.
+  handle('dragleave', (event) => event.relatedTarget !== null);
+  handle('drop', () => false, onfile);
 }
 
-/** How a document is written: by the file's name, or else by how it begins. */
-function kindOf(text, name = '') {
-  const end = /.*\.(json|ya?ml|env)\b/i.exec(name)?.[1].toLowerCase();
-  if (end) return end === 'yml' ? 'yaml' : end;
+/** Detects the format of a document by the name of its file, or by its first characters. */
+function detectFormat(text, fileName = '') {
+  const extension = /.*\.(json|ya?ml|env)\b/i.exec(fileName)?.[1].toLowerCase();
+  if (extension) return extension === 'yml' ? 'yaml' : extension;
   if (/^\s*[{[]/.test(text)) return 'json';
   return /^(?:\s|#.*\n)*(?:export\s+)?\w+\s*=/.test(text) ? 'env' : 'yaml';
 }
 
-// Keys that the catalog does not have are left out, whatever their values are: what is sent to be imported holds only what was chosen.
-const planOf = async (given, signal) => (await call('POST', PATH, { ...given, query: { dry_run: true, on_unknown: 'skip' }, signal })).data;
-
-/** What keeps the document from being read, each fault with the line it is on. */
-function unreadable({ message, errors }, text, kind) {
-  const lines = text.value.split('\n');
-  const go = (number, at = 0) => {
-    const from = lines.slice(0, number - 1).join('\n').length + (number > 1);
-    text.focus();
-    text.setSelectionRange(from + at, from + lines[number - 1].length);
+/** Creates the list of syntax errors, each with an excerpt of its line. */
+function syntaxErrors({ message, errors }, textArea, format) {
+  const lines = textArea.value.split('\n');
+  const selectError = (line, column = 0) => {
+    const lineStart = lines.slice(0, line - 1).reduce((length, text) => length + text.length + 1, 0);
+    textArea.focus();
+    textArea.setSelectionRange(lineStart + column, lineStart + lines[line - 1].length);
   };
   const item = ({ detail, pointer }) => {
-    const { number, at } = spot(lines, detail, pointer, kind);
-    return [p(pointer && [code(pointer), ': '], said(sentence(detail))),
-      number > 0 && [excerpt(lines[number - 1], number, at), button(`Go to line ${number}`, () => go(number, at), null, 'button.quiet')]];
+    const { line, column } = locateError(lines, detail, pointer, format);
+    return h('li', null,
+      h('p', null, pointer && [h('code', null, isolate(pointer)), ': '], isolate(toSentence(detail))),
+      line > 0 && [excerpt(lines[line - 1], line, column), button(`Go to line ${line}`, () => selectError(line, column), null, 'button.subtle')]);
   };
-  return h('div.note.bad', { role: 'alert' }, p(h('strong', null, 'The document cannot be read; nothing was stored')),
-    listOf(errors.length ? errors : [{ detail: message }], item));
+  return h('div.note.danger', { role: 'alert' },
+    h('p', null, h('strong', null, 'The document contains errors. Nothing was saved.')),
+    h('ul.error-list', null, (errors.length > 0 ? errors : [{ detail: message }]).map(item)));
 }
 
-/** The line of a fault, and where in it if that is told; found by the fault's words, or by the name that it points at. */
-function spot(lines, detail, pointer, kind) {
-  const [, line, column] = /\bline (\d+)(?:,? column (\d+))?/.exec(detail) ?? [];
+/** Returns the line of an error from 1 (0 if unknown) and its column from 0, by the error text or by the JSON pointer. */
+function locateError(lines, detail, pointer, format) {
+  const [, lineText, columnText] = /\bline (\d+)(?:,? column (\d+))?/.exec(detail) ?? [];
   const name = pointer?.split('/').at(-1);
-  const number = line ? Math.min(line, lines.length) : name ? lines.findIndex((it) => it.includes(name)) + 1 : 0;
-  if (!column) return { number };
-  // The service counts bytes in JSON and characters in YAML.
-  const bytes = new TextEncoder().encode(lines[number - 1]).slice(0, column - 1);
-  return { number, at: kind === 'json' ? new TextDecoder().decode(bytes).length : column - 1 };
+  const lineOfName = name ? lines.findIndex((text) => text.includes(name)) + 1 : 0;
+  const line = lineText ? Math.min(lineText, lines.length) : lineOfName;
+  if (!columnText) return { line };
+  if (format !== 'json') return { line, column: columnText - 1 };
+  // For JSON the service counts bytes.
+  const bytes = new TextEncoder().encode(lines[line - 1]).slice(0, columnText - 1);
+  return { line, column: new TextDecoder().decode(bytes).length };
 }
 
-/** A line with its number; the mark has a caret under it. */
-function excerpt(line, number, at) {
-  const from = Math.max(0, (at ?? 0) - 60);
-  return h('pre.excerpt', { dir: 'ltr' }, h('span.soft', null, `${number} │ `), from > 0 && '…',
-    line.slice(from, at ?? 120), at !== undefined && [h('mark', null, line[at] ?? ' '), line.slice(at + 1, from + 120)], line.length > from + 120 && '…');
-}
+// Characters of a line before and after an error.
+const EXCERPT_BEFORE = 60;
+const EXCERPT_LENGTH = 120;
 
-/** What the document would do, what of it is wanted, and why. */
-function review(place, given, plan, signal, start) {
-  const [reason, waits] = [reasonField(), waitBox()];
-  const [news, stage, wrong, tally] = [h('div'), h('div.stack'), h('div', { 'aria-live': 'polite' }), h('p', { role: 'status' })];
-  const submit = h('button.main', { type: 'submit' });
-  const title = h('h3', { tabindex: '-1' }, 'What it would do');
-  let [ready, busy] = [null, false];
-
-  const some = () => Object.keys(CLASSES).filter((name) => plan.counts[name]);
-  const counted = (name) => count(plan.counts[name], ...CLASSES[name].slice(1));
-  const chosen = () => plan.entries.filter((it) => it.taken);
-  const sum = () => {
-    const [n, all] = [chosen().length, plan.entries.filter(mayBeTaken).length];
-    tally.textContent = `Chosen: ${n} of ${count(all, 'entry', 'entries')} that can be imported.`;
-    submit.textContent = `Import ${count(n, 'setting')}`;
-    submit.disabled = n === 0;
-    form.hidden = all === 0;
-    ready = null;
-  };
-  const draw = () => {
-    let view = '';
-    const rows = h('tbody');
-    const turn = (next) => {
-      view = next;
-      for (const it of chips) it.setAttribute('aria-pressed', it.value === view);
-      const names = view ? [view] : some().filter((name) => name !== 'same');
-      fill(rows, names.flatMap((name) => plan.entries.filter((it) => it.class === name)).map((it) => entryRow(it, sum)));
-      frame.hidden = rows.children.length === 0;
-      sum();
-    };
-    const chip = (value, text) => h('button', { type: 'button', value, onclick: () => turn(value) }, text);
-    const chips = [chip('', 'Whatever differs'), ...some().map((name) => chip(name, counted(name)))];
-    const all = (name, taken, text) => button(text, () => {
-      for (const it of plan.entries) if (it.class === name) it.taken = taken;
-      turn(view);
-    }, null, 'button.quiet');
-    const bulk = (name, yes, no) => plan.counts[name] > 1 && h('div.row', null, [[yes, true], [no, false]].map(([text, taken]) => all(name, taken, `${text} all ${counted(name)}`)));
-    const frame = h('div.plan', null, table('The plan', COLUMNS, rows));
-    fill(stage, hint(plan, given), plan.entries.length > 0 && h('div.row.classes', { role: 'group', 'aria-label': 'Which entries are listed' }, chips),
-      bulk('conflict', 'Take the document’s in', 'Keep what stands in'), bulk('change', 'Tick', 'Untick'), frame);
-    turn('');
-  };
-  const again = async () => {
-    const was = new Map(plan.entries.map((it) => [it.key, it]));
-    plan = await planOf(given, signal);
-    // What is no longer as it was seen is to be chosen again.
-    const moved = plan.entries.filter((it) => {
-      const old = was.get(it.key);
-      const stood = it.class === old?.class && same(it.current, old.current);
-      it.taken = stood && old.taken;
-      return !stood;
-    });
-    draw();
-    const note = movedNote(moved);
-    fill(news, note);
-    note.focus();
-  };
-  const attempt = async (work) => {
-    if (busy) return;
-    busy = true;
-    fill(wrong);
-    await work().catch((problem) => fill(wrong, failure(problem)));
-    busy = false;
-  };
-  const send = async () => {
-    if (!reason.check()) return;
-    const wanted = chosen();
-    try {
-      // The same once more is the same intention: the service answers as the first time if that did arrive.
-      const why = reason.value();
-      if (ready?.why !== why) ready = { why, once: newKey(), ...await requestOf(plan, wanted, signal) };
-      const query = { plan_id: ready.plan_id, on_unknown: 'skip', reason: why, wait: waits.checked() && 'applied' };
-      const { data } = await call('POST', PATH, { ...ready, query });
-      ours(data.revision);
-      keepReason(reason.value());
-      finish(place, data, plan, start);
-    } catch (problem) {
-      if (problem.code !== 'plan_outdated') throw problem;
-      await again();
-    }
-  };
-  const form = formOf('form.card.padded.stack', () => attempt(send), h('h3', null, 'Import it'), tally, reason.element, waits.element, wrong, h('div.row', null, submit));
-
-  // A conflict is decided by whoever looks; until then what stands stays.
-  for (const it of plan.entries) it.taken = it.class === 'change';
-  fill(place, h('div.stack', null, title, news, stage, form));
-  draw();
-  title.focus();
-  hear('change', ({ revision }) => {
-    if (busy || !title.isConnected || revision <= plan.base_revision) return;
-    fill(news, h('div.note.warn', { role: 'status' }, p('Somebody has changed settings since this plan was drawn up.'),
-      p(button('Plan again, and keep my choices', () => attempt(again)))));
-  }, signal);
-}
-
-/** What is to be known of the plan as a whole. */
-function hint({ entries, counts }, { body }) {
-  if (entries.length === 0) return h('div.note', null, 'The document holds no settings, so there is nothing to import.');
-  if (counts.same === entries.length) return h('div.note.good', null, 'Nothing would change: all of it stands here already.');
-  return !/\brevision["']?\s*[:=]\s*\d/.test(body) && h('p.hint', null, 'The document does not say which revision it is of, so what was changed here since cannot be told: every difference is a plain change.');
-}
-
-const COLUMNS = { Key: '', 'What it is': '', 'What stands here → the document': '', Choice: '' };
-
-function entryRow(entry, onchange) {
-  const { key, current, imported, detail } = entry;
-  // Who was faster is told with a time; everything else as the service says it.
-  const faster = /^changed here by (.+) at (\S+)$/s.exec(detail);
-  return row(COLUMNS, null, code(key),
-    [mark(...CLASSES[entry.class]), detail && h('p.hint', null, faster ? ['Changed here by ', said(faster[1]), ' ', time(faster[2])] : said(sentence(detail)))],
-    imported === null ? [current !== null && shown(current), h('p.hint', null, 'The document’s value is not told.')] : same(current, imported) ? shown(current) : difference(current, imported),
-    choiceOf(entry, onchange));
-}
-
-function choiceOf(entry, onchange) {
-  const { key, class: of } = entry;
-  if (CANNOT[of]) return h('span.hint', null, CANNOT[of]);
-  const name = unique('choice');
-  const choice = (type, taken, text, label) => h('label.check', null, h('input', {
-    type, name, checked: entry.taken === taken, 'aria-label': label, onchange: ({ target }) => {
-      entry.taken = target.checked === taken;
-      onchange();
-    },
-  }), h('span', null, text));
-  if (of === 'change') return choice('checkbox', true, 'Import', `Import ${key}`);
-  return h('fieldset', null, h('legend.unseen', null, 'What is to stand for ', said(key)),
-    choice('radio', false, 'Keep what stands'), choice('radio', true, 'Take the document’s'));
-}
-
-/** The request that imports what is wanted: a document of that alone, whose plan must say just what was reviewed. */
-async function requestOf({ base_revision: revision }, wanted, signal) {
-  const settings = Object.fromEntries(wanted.map(({ key, imported }) => [key, imported]));
-  const body = JSON.stringify({ format_version: 1, revision, settings });
-  const anew = await planOf({ body }, signal);
-  if (anew.base_revision !== revision) throw new Problem(409, { code: 'plan_outdated' });
-  const broken = anew.entries.filter((it) => !mayBeTaken(it));
-  if (broken.length) throw new Problem(400, {
-    title: 'What is chosen does not go together',
-    detail: `${broken.map((it) => `${it.key}: ${it.detail}`).join('; ')}. Nothing was imported`,
-  });
-  return { body, plan_id: anew.plan_id };
-}
-
-const movedNote = (moved) => h('div.note.warn', { role: 'alert', tabindex: '-1' },
-  p(h('strong', null, 'The settings have moved; nothing was imported')),
-  p(moved.length ? 'This is no longer as you saw it, so choose again here; your other choices are kept.' : 'What moved is not in this document. Your choices are kept: look, and import again.'),
-  listOf(moved, (it) => [code(it.key), `: ${CLASSES[it.class][1]} now`]));
-
-/** What came of it, and what did not. */
-function finish(place, data, plan, start) {
-  const { changed, revision } = data;
-  const title = h('h3', { tabindex: '-1' }, changed.length ? `Imported: ${count(changed.length, 'setting')} changed` : 'Nothing was changed');
-  const left = plan.entries.filter((it) => it.class !== 'same' && !it.taken);
-  const columns = { Key: '', Change: '', Version: '' };
-  fill(place, h('div.stack', null, h('div.note.good', null, title,
-    p(changed.length > 0 && ['It is revision ', link(`#/history?revision=${revision}`, `${revision}, in the history`), '. '], applied(data))),
-  changed.length > 0 && table('What was changed', columns, changed.map((it) => row(columns, null, [said(label(it.key)), h('div.hint', null, code(it.key))],
-    difference(it.old_value, it.new_value), it.version))),
-  left.length > 0 && h('div.card.padded', null, h('h3', null, `Left out: ${count(left.length, 'entry', 'entries')}`),
-    listOf(left, (it) => [code(it.key), ': ', mayBeTaken(it) ? 'not chosen, so what stands here was kept' : said(it.detail ?? CLASSES[it.class][1])])),
-  p(button('Import another document', start))));
-  title.focus();
+/** Creates an excerpt of a line with its number, and with the character at `column` marked. */
+function excerpt(text, line, column) {
+  const start = Math.max(0, (column ?? 0) - EXCERPT_BEFORE);
+  const end = start + EXCERPT_LENGTH;
+  const hasColumn = column !== undefined;
+  return h('pre.excerpt', { dir: 'ltr' },
+    h('span.muted', null, `${line} │ `), start > 0 && '…',
+    text.slice(start, hasColumn ? column : EXCERPT_LENGTH),
+    hasColumn && [h('mark', null, text[column] ?? ' '), text.slice(column + 1, end)],
+    text.length > end && '…');
 }

@@ -1,0 +1,212 @@
+//! Compressed bodies: gzip, for clients that accept it.
+//!
+//! # Which answers
+//!
+//! The length of a compressed answer says how much of its content repeats. Where an attacker can put text into an answer
+//! that also has a secret, and sees the length, the secret can be guessed byte by byte (BREACH). Compression is therefore
+//! off unless a route asks for it, in one of two ways:
+//!
+//! - [`StaticBody`]: content that is the same for everybody (the console's files, the OpenAPI document and its viewer). It
+//!   is compressed once.
+//! - [`compressed`]: the routes that `http/router.rs` lists, which read lists without a secret in them. Their answers are
+//!   compressed as they are sent.
+//!
+//! Never listed are: routes that hand out a secret (a session start, with the client secret of the provider; sign-in; all
+//! flags, with the token of the event stream), event streams, and routes with an `ETag` that binds a write. Compressed and
+//! uncompressed bodies need different strong tags (RFC 9110, 8.8.3.3), and the tags of settings are part of the API:
+//! a client that reads `"r7"` sends it back in `If-Match`, where a tag that a compressor changed would match nothing.
+
+use std::{
+    io::Write as _,
+    sync::{Arc, OnceLock},
+};
+
+use axum::{
+    body::Bytes,
+    extract::Request,
+    http::{Extensions, HeaderMap, HeaderValue, StatusCode, Version, header},
+    response::{IntoResponse as _, Response},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use flate2::{Compression, write::GzEncoder};
+use sha2::{Digest as _, Sha256};
+use tower::util::MapRequestLayer;
+use tower_http::{
+    compression::{
+        CompressionLayer,
+        predicate::{Predicate as _, SizeAbove},
+    },
+    set_header::SetResponseHeaderLayer,
+};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::{
+    compute,
+    http::{
+        problem::Problem,
+        request::{accept, preconditions},
+    },
+};
+
+/// Bytes below which a body is not compressed: it fits into one packet either way.
+const MIN_BYTES: usize = 1024;
+
+const GZIP: HeaderValue = HeaderValue::from_static("gzip");
+const VARY: HeaderValue = HeaderValue::from_static("accept-encoding");
+
+/// Compresses the answers of `routes` as they are sent.
+pub(in crate::http) fn compressed<S>(routes: OpenApiRouter<S>) -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    let predicate = SizeAbove::new(MIN_BYTES as u64).and(is_compressible);
+    routes
+        // On uncompressed answers too: a cache must not give them to clients that accept gzip, nor the reverse.
+        .layer(SetResponseHeaderLayer::appending(header::VARY, VARY))
+        .layer(CompressionLayer::new().compress_when(predicate))
+        .layer(MapRequestLayer::new(normalize))
+}
+
+/// Reduces `Accept-Encoding` to `gzip` or nothing. The compression layer would otherwise turn an answer into a 406 if the
+/// header refuses every coding, after the handler has run.
+fn normalize(mut request: Request) -> Request {
+    let prefers_gzip = accept::prefers_gzip(request.headers());
+    request.headers_mut().remove(header::ACCEPT_ENCODING);
+    if prefers_gzip {
+        request.headers_mut().insert(header::ACCEPT_ENCODING, GZIP);
+    }
+    request
+}
+
+/// Whether an answer of a listed route may be compressed: a success that no client compares byte by byte. Problems repeat
+/// parts of the request, so they are not compressed.
+fn is_compressible(status: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    status == StatusCode::OK
+        && !headers.contains_key(header::ETAG)
+        && !headers.contains_key(header::SET_COOKIE)
+        && !text(header::CONTENT_TYPE).starts_with("text/event-stream")
+        && !text(header::CACHE_CONTROL).contains("no-transform")
+}
+
+/// Content that is the same for every request, with its gzip form. Cheap to clone.
+#[derive(Clone)]
+pub(in crate::http) struct StaticBody(Arc<Inner>);
+
+struct Inner {
+    media_type: HeaderValue,
+    plain: Bytes,
+    forms: OnceLock<Forms>,
+}
+
+/// The forms of the content. Each has a strong entity tag of its own.
+struct Forms {
+    plain_tag: String,
+    /// Absent where it would not be shorter.
+    gzip: Option<Gzip>,
+}
+
+struct Gzip {
+    body: Bytes,
+    tag: String,
+}
+
+impl StaticBody {
+    /// Takes the content; the first request compresses it.
+    pub(in crate::http) fn new(media_type: HeaderValue, content: impl Into<Bytes>) -> Self {
+        let forms = OnceLock::new();
+        Self(Arc::new(Inner { media_type, plain: content.into(), forms }))
+    }
+
+    /// Returns the content in the form that the client prefers, or a 304. Caches ask again before each use
+    /// (`no-cache`), unless the caller sets another `Cache-Control`.
+    ///
+    /// # Errors
+    /// A condition that is malformed or false.
+    pub(in crate::http) async fn respond(&self, request: &HeaderMap) -> Result<Response, Problem> {
+        let forms = self.forms().await;
+        let gzip = forms.gzip.as_ref().filter(|_| accept::prefers_gzip(request));
+        let tag = gzip.map_or(&forms.plain_tag, |gzip| &gzip.tag);
+        let mut response = match preconditions::not_modified(request, tag)? {
+            Some(response) => response,
+            None => self.full(gzip, tag),
+        };
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        if forms.gzip.is_some() {
+            headers.append(header::VARY, VARY);
+        }
+        Ok(response)
+    }
+
+    fn full(&self, gzip: Option<&Gzip>, tag: &str) -> Response {
+        let body = gzip.map_or(&self.0.plain, |gzip| &gzip.body);
+        let headers = [(header::ETAG, tag)];
+        let mut response = (headers, body.clone()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, self.0.media_type.clone());
+        if gzip.is_some() {
+            headers.insert(header::CONTENT_ENCODING, GZIP);
+        }
+        response
+    }
+
+    /// Returns the forms of the content, which the first call makes: that takes 50 ms for the script of the viewer.
+    async fn forms(&self) -> &Forms {
+        if let Some(forms) = self.0.forms.get() {
+            return forms;
+        }
+        let make = || self.0.forms.get_or_init(|| Forms::of(&self.0.plain));
+        compute::run(self.0.plain.len(), make).await
+    }
+}
+
+impl Forms {
+    fn of(plain: &[u8]) -> Self {
+        let digest = short_digest(&Sha256::digest(plain));
+        let gzip = gzip(plain).map(|body| Gzip { body, tag: format!("\"{digest}-gzip\"") });
+        Self { plain_tag: format!("\"{digest}\""), gzip }
+    }
+}
+
+/// Returns 72 bits of `digest`, enough to tell the contents of all releases apart, in characters for tags and addresses.
+pub(in crate::http) fn short_digest(digest: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(digest.get(..9).unwrap_or(digest))
+}
+
+/// Compresses `plain`; `None` if that is not worth it.
+fn gzip(plain: &[u8]) -> Option<Bytes> {
+    if plain.len() < MIN_BYTES {
+        return None;
+    }
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(plain).ok()?;
+    let body = encoder.finish().ok()?;
+    (body.len() < plain.len()).then(|| body.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_answer_that_has_to_stay_as_it_is_may_be_compressed() {
+        let allows = |status, lines: &[(header::HeaderName, &'static str)]| {
+            let lines = lines.iter().cloned();
+            let headers = lines.map(|(name, value)| (name, HeaderValue::from_static(value)));
+            let headers: HeaderMap = headers.collect();
+            is_compressible(status, Version::HTTP_11, &headers, &Extensions::new())
+        };
+        let json = (header::CONTENT_TYPE, "application/json");
+        assert!(allows(StatusCode::OK, &[json.clone(), (header::CACHE_CONTROL, "no-store")]));
+        assert!(!allows(StatusCode::BAD_REQUEST, std::slice::from_ref(&json)));
+        for refused in [
+            (header::ETAG, "\"r7\""),
+            (header::SET_COOKIE, "brune=token"),
+            (header::CONTENT_TYPE, "text/event-stream"),
+            (header::CACHE_CONTROL, "no-store, no-transform"),
+        ] {
+            assert!(!allows(StatusCode::OK, std::slice::from_ref(&refused)), "{refused:?}");
+        }
+    }
+}

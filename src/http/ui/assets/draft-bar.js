@@ -1,0 +1,56 @@
+// The bar below the page that shows the number of unsaved changes, with buttons to discard and to review.
+import { h, isolate, setChildren, showToast, subscribe } from './dom.js';
+import { draft, draftChanged, errorOf, inducedErrors, scheduleValidation } from './draft.js';
+import { label, pluralize } from './format.js';
+
+/** Discards the draft, and offers to undo. */
+function discardDraft() {
+  const entries = [...draft];
+  draft.clear();
+  draftChanged();
+  const undo = () => {
+    for (const [key, entry] of entries) draft.set(key, entry);
+    draftChanged();
+  };
+  showToast(`Discarded ${pluralize(entries.length, 'change')}.`, ['Undo', undo]);
+}
+
+async function openReview() {
+  if (draft.size === 0) {
+    showToast('No unsaved changes to review.');
+    return;
+  }
+  scheduleValidation.cancel();
+  // Loading the dialog on first use keeps the first page small.
+  const { openReviewDialog } = await import('./review.js');
+  openReviewDialog();
+}
+
+/** Shows the bar in `container`, and updates the bar with the draft. */
+export function showDraftBar(container) {
+  const summary = h('p');
+  setChildren(container, summary, h('div.row', null,
+    h('button', { type: 'button', onclick: discardDraft }, 'Discard'),
+    h('button.primary', { type: 'button', onclick: openReview }, 'Review and save')));
+  const draw = () => {
+    // Hiding the focused button would move the focus to the top of the document.
+    if (draft.size === 0 && container.contains(document.activeElement)) document.querySelector('main').focus({ preventScroll: true });
+    container.hidden = draft.size === 0;
+    setChildren(summary, draftSummary());
+  };
+  subscribe('shortcut-review', openReview);
+  subscribe('draft', draw);
+  draw();
+}
+
+function draftSummary() {
+  const entries = [...draft.values()];
+  const conflicts = entries.filter((entry) => entry.theirs).length;
+  const invalid = entries.filter((entry) => errorOf(entry) && !entry.theirs).length;
+  return [
+    h('strong', null, pluralize(entries.length, 'unsaved change')),
+    conflicts > 0 && h('span', null, ' · ', h('span.badge.warning', null, pluralize(conflicts, 'conflict'))),
+    invalid > 0 && h('span', null, ' · ', h('span.badge.danger', null, `${invalid} invalid`)),
+    [...inducedErrors].map(([key, detail]) => h('span.error', null, ' ', isolate(`${label(key)} ${detail}`))),
+  ];
+}
