@@ -27,7 +27,7 @@ async fn production_is_not_served_by_an_owner_or_a_superuser() {
     owner.run(&["serve"]).refused(&parts);
     owner
         .run(&["doctor"])
-        .refused(&["FAULT database role: brune_migrate has the rights of brune_owner"]);
+        .refused(&["FAIL  database role: brune_migrate has the rights of brune_owner"]);
     let allowed = owner.with("BRUNE_DB_ALLOW_OWNER", "true");
     let service = allowed.serve().with_token(&admin_signed_with(SECRET));
     let reply = service.change("BRUNE_COOLDOWN_MINUTES", &json!(45), 1).send().await.unwrap();
@@ -86,7 +86,7 @@ async fn powers_of_a_login_beside_its_group_are_found() {
     cluster.command("postgres", &["migrate", "--roles"]).ok();
     cluster.command("postgres", &["migrate"]).ok();
     for (number, (attributes, grant, fault)) in [
-        ("createrole", "", "has CREATEROLE, which serving does not need; take that away"),
+        ("createrole", "", "has CREATEROLE, which serving does not need; remove the attribute"),
         ("bypassrls", "", "has BYPASSRLS"),
         ("replication", "", "has REPLICATION"),
         ("", "grant pg_write_all_data to", "is a member of pg_write_all_data, which serving"),

@@ -45,7 +45,7 @@ async fn a_secret_finds_its_way_out_of_the_database() {
     assert_eq!(told(&service).await, [row("legacy_db", true), row("legacy_db", true)]);
     let log = home.log();
     assert!(
-        log.contains("taken from the database") && log.contains("JWT_SECRET, OPENAI_API_KEY"),
+        log.contains("secrets are read from the database") && log.contains("JWT_SECRET, OPENAI_API_KEY"),
         "{log}"
     );
     service.stop().await;
@@ -76,7 +76,7 @@ async fn a_secret_finds_its_way_out_of_the_database() {
     assert_eq!(said["removed"], serde_json::json!(["JWT_SECRET", "OPENAI_API_KEY"]));
     assert_eq!(told(&service).await, [row("env", false), row("file", false)]);
     let said = home.run(&cleanup).ok();
-    assert!(said.contains("nothing is left"), "{said}");
+    assert!(said.contains("no secrets"), "{said}");
     home.run(&["doctor"]).ok();
     service.stop().await;
 
@@ -95,7 +95,7 @@ async fn in_production_a_service_needs_its_secret_from_somewhere() {
     let home = Home::on(&app.db).with("NODE_ENV", "production");
     home.run(&["serve"]).refused(&["JWT_SECRET: is not set"]);
     by_hand::leave_secret(&app.db.pool(), "JWT_SECRET", "too short").await;
-    home.run(&["serve"]).refused(&["JWT_SECRET: is shorter than 32 bytes"]);
+    home.run(&["serve"]).refused(&["JWT_SECRET: must have at least 32 bytes"]);
     // And the provider's, of which the catalog says so.
     let home = home.with("JWT_SECRET", NEW);
     home.run(&["serve"]).refused(&["OPENAI_API_KEY is not set", "OPENAI_API_KEY_FILE"]);

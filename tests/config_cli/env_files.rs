@@ -75,11 +75,11 @@ async fn a_first_start_beside_a_whole_env_file_takes_what_is_ours_or_says_why_no
         // Half an address of a database, or two of them, are nothing to guess at.
         let reason = match name {
             "backend_platform" => Some("POSTGRES_USER: is not set, but other parts"),
-            "chat" => Some("DATABASE_URL: both DATABASE_URL and variables that begin with"),
+            "chat" => Some("DATABASE_URL: conflicts with the POSTGRES_* variables"),
             _ => None,
         };
         if let Some(reason) = reason {
-            migrated.ends(1, &format!("1 fault in the environment:\n  {reason}"));
+            migrated.ends(1, &format!("1 configuration error:\n  {reason}"));
             continue;
         }
         migrated.ends(0, "");
@@ -101,7 +101,7 @@ async fn an_env_file_with_a_key_over_several_lines_is_refused_as_one_fault() {
     let text = format!("{COOLDOWN}=45\nPRIVATE_KEY=\"{key}\"\nAPP_NAME=shop\n");
     service.room.write("keys.env", &text);
     let refused = service.config(&["import", "keys.env", "--dry-run", "--skip-unknown"]);
-    let refused = refused.ends(1, "lines 2 to 22: a quoted value goes over several lines");
+    let refused = refused.ends(1, "lines 2 to 22: the quoted value spans several lines");
     assert_eq!(refused.err.lines().count(), 1, "{refused:#?}");
     let db = TestDb::new().await;
     let room = Room::new();
@@ -112,6 +112,6 @@ async fn an_env_file_with_a_key_over_several_lines_is_refused_as_one_fault() {
     };
     let migrated = run(with_database(&mut room.command(&["migrate"]), &database));
     assert!(!migrated.err.contains("QUJDREVG"), "{migrated:#?}");
-    let faults = migrated.err.matches("over several lines").count();
+    let faults = migrated.err.matches("spans several lines").count();
     assert_eq!((migrated.code != 0, faults), (true, 1), "{migrated:#?}");
 }

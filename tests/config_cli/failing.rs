@@ -42,7 +42,7 @@ fn an_answer_of_something_else_is_not_taken_for_the_services() {
         assert_eq!(said.out, "", "{answer}");
     }
     let said = list(&format!("http://{}", proxy::answering(page)), "x");
-    said.ends(3, "(status 200) is not Brune's: a proxy's");
+    said.ends(3, "(status 200) is from a proxy or another program");
 }
 
 #[tokio::test]
@@ -75,8 +75,8 @@ fn an_address_that_is_none_is_told_by_the_name_of_its_variable() {
         ("localhost:8080", "BRUNE_URL: must begin with http:// or https://"),
         ("//hunter2.test", "BRUNE_URL: must begin with http:// or https://"),
         ("ftp://hunter2.test", "BRUNE_URL: must begin with http:// or https://"),
-        ("http://", "BRUNE_URL: must name a host"),
-        ("http://hunter2.test:port", "BRUNE_URL: must name a host"),
+        ("http://", "BRUNE_URL: must have a host"),
+        ("http://hunter2.test:port", "BRUNE_URL: must have a host"),
         ("http://ada:hunter2@127.0.0.1:1", "BRUNE_URL: must not have a user or a password"),
         ("http://127.0.0.1:1/?hunter2", "BRUNE_URL: must not have a query or a fragment"),
         ("http://127.0.0.1:1/#hunter2", "BRUNE_URL: must not have a query or a fragment"),

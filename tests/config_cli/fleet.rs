@@ -30,7 +30,7 @@ async fn the_fleet_is_printed_for_people_and_for_programs() {
     let printed = instances(&service, &[]).ends(0, "");
     let rows = printed.rows();
     assert_eq!(rows[0][4..6], ["2", "0"]);
-    assert_eq!(rows[0][7], "live, answers this");
+    assert_eq!(rows[0][7], "live, this instance");
     assert_eq!(rows[1][1..3], ["elsewhere", "0.0.9"]);
     assert_eq!((&rows[1][4..6], rows[1][7]), (&["1", "1"][..], "live"));
     let told = instances(&service, &["-o", "json"]).json();
@@ -42,7 +42,7 @@ async fn the_fleet_is_printed_for_people_and_for_programs() {
 #[tokio::test]
 async fn every_command_that_writes_can_wait() {
     let service = Service::start().await;
-    let has_it = "1 instance has it after ";
+    let has_it = "applied by 1 instance after ";
     service.config(&["set", COOLDOWN, "45", "-r", "a test", "--wait"]).ends(0, has_it);
     service.config(&["set", COOLDOWN, "45", "-r", "a test", "--wait"]).ends(0, has_it);
     service.config(&["reset", COOLDOWN, "-r", "a test", "--wait=4000"]).ends(0, has_it);
@@ -67,7 +67,7 @@ async fn a_wait_that_is_lost_says_that_it_is_stored_and_who_lags() {
         service.config(&[&set, more].concat())
     };
     let lost = set(&[]).ends(5, "BRUNE_COOLDOWN_MINUTES is 45 (was 30), version 2");
-    let lost = lost.ends(5, "stored, but not everywhere after");
+    let lost = lost.ends(5, "stored, but not applied by every instance after");
     lost.ends(5, "00000000-0000-0000-0000-000000000001 on elsewhere is at revision 1");
     let lost = set(&["-o", "json"]);
     assert_eq!(lost.code, 5);

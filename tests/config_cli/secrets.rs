@@ -82,7 +82,7 @@ async fn what_is_never_written_is_refused_and_on_the_trail() {
         set.without(&word).ends(1, "may not be changed here");
         service
             .config(&["set", &key.to_lowercase(), &word, "-r", "let me in"])
-            .ends(2, "is no key");
+            .ends(2, "is not a key");
         service.room.write("in.env", &format!("{key}={word}\n"));
         service.config(&["import", "in.env", "-r", "let me in", "-y"]).without(&word).ends(0, "");
         let trail = service.config(&["history", key]).ends(0, "refused");

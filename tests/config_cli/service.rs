@@ -206,7 +206,7 @@ fn serve(room: &Room, database: Option<&str>, listen: &str) -> (Child, String) {
         .unwrap();
     let lines = lines(&mut child);
     let told = lines.recv_timeout(Duration::from_mins(1)).unwrap_or_default();
-    let address = told.strip_prefix("brune answers on http://").map(str::to_owned);
+    let address = told.strip_prefix("brune listening on http://").map(str::to_owned);
     (child, address.unwrap_or_else(|| panic!("it did not start: {}", room.read("log"))))
 }
 

@@ -76,7 +76,7 @@ async fn rolling_back_shows_a_plan_and_asks() {
     };
     let plan = back(&["--dry-run"]).ends(0, "");
     assert_eq!(plan.rows()[0], [COOLDOWN, "45", "30", "change"]);
-    back(&[]).ends(2, "there is no terminal to ask on; say --yes");
+    back(&[]).ends(2, "confirmation requires a terminal; use --yes");
     assert_eq!(service.config(&["get", COOLDOWN]).out, "45\n");
     back(&["--yes"]).ends(0, "restored, revision 3");
     assert_eq!(service.config(&["get", COOLDOWN]).out, "30\n");

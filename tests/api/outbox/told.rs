@@ -147,7 +147,7 @@ async fn removed_secrets_are_told_by_name() {
     let it = Instance::alerting_provided(
         &receiver.as_webhook(),
         app.db.pool(),
-        &brune::config::Environment::of_pairs([("OPENAI_API_KEY", "sk-provided")]),
+        &brune::config::Environment::from_pairs([("OPENAI_API_KEY", "sk-provided")]),
     )
     .await;
     let clean = async |query: &str| {

@@ -15,7 +15,7 @@ const MARKER: &str = "residue-of-a-secret-7d41";
 
 /// An instance of a seeded database that is started with `variables`.
 async fn started(db: &TestDb, variables: &[(&str, &str)]) -> Instance {
-    Instance::provided(db.pool(), &Environment::of_pairs(variables.iter().copied())).await
+    Instance::provided(db.pool(), &Environment::from_pairs(variables.iter().copied())).await
 }
 
 /// A database that is seeded, in which something is left of `keys`.
