@@ -45,6 +45,7 @@ impl Clock {
     /// Returns the time in microseconds, the precision of Postgres.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
+        // A stored time must equal the time in memory.
         let now = (self.0)();
         DateTime::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now)
     }

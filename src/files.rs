@@ -31,11 +31,13 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32, existing: Existing) -> io::Re
     }
     match path.metadata() {
         Ok(metadata) if !metadata.is_file() => {
+            // A device or a pipe cannot be replaced by a rename.
             let mut file = OpenOptions::new().write(true).open(path)?;
             file.write_all(bytes)?;
             file.flush()
         }
         Ok(metadata) => {
+            // A rename would replace the link itself.
             let path = &path.canonicalize()?;
             let mode = metadata.permissions().mode() & 0o7777;
             write_beside(path, bytes, Mode::Replaced(mode), |file| fs::rename(file, path))

@@ -62,6 +62,7 @@ impl fmt::Display for UserId {
 /// Returns whether `name` looks like a reserved name: ignores case, compatibility forms and look-alike letters of other
 /// scripts.
 fn is_reserved(name: &str) -> bool {
+    // Look-alike letters would let a user act under a name of the service in the audit trail.
     let name = as_seen(name).to_lowercase();
     let name: String = skeleton(&name).collect();
     name.starts_with(&skeleton(RESERVED).collect::<String>())

@@ -23,6 +23,7 @@ pub fn decode<const N: usize>(text: &str, list: &str, filter: &impl Debug) -> Op
 
 /// Returns a checksum that binds a position to its list and filter.
 fn checksum<const N: usize>(position: [u8; N], list: &str, filter: &impl Debug) -> [u8; 6] {
+    // Six bytes detect mistakes; a cursor grants no access, so forgery is harmless.
     let digest = Sha256::digest(format!("brune {list} {position:?} {filter:?}"));
     array::from_fn(|at| digest[at])
 }

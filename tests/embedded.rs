@@ -79,7 +79,8 @@ async fn it_starts_from_nothing_and_then_with_what_was_written() {
 async fn root_never_runs_the_server_itself() {
     let sandbox = Sandbox::new();
     let server = Server::start(&sandbox.config(), Profile::Throwaway).await.unwrap();
-    let from_process = fs::metadata(format!("/proc/{}", server.postmaster().unwrap())).unwrap().uid();
+    let from_process =
+        fs::metadata(format!("/proc/{}", server.postmaster().unwrap())).unwrap().uid();
     assert_ne!(from_process, 0);
     assert_eq!(fs::metadata(server.dir().join("data")).unwrap().uid(), from_process);
     let me = rustix::process::geteuid();

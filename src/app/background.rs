@@ -96,7 +96,9 @@ impl BackgroundTasks {
         let settings = state.settings.clone();
         let outbox = settings.outbox().clone();
         let metrics = settings.metrics().clone();
+        // Read for each message, because a published catalog may add sessions.
         let has_sessions = Box::new(move || sessions::are_declared(&settings.current().schema));
+        // The worker exists without delivery, too, to release a lease at shutdown.
         let worker =
             Worker::new(state.pool.clone(), outbox, sinks, delivery, metrics, has_sessions);
         if delivery.enabled {

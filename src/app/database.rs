@@ -112,10 +112,12 @@ async fn start(config: &config::Embedded) -> Result<Server, Error> {
 }
 
 async fn owner_pool(server: &Server) -> Result<Pool, Error> {
+    // Migrations need one connection for the lock and one for the work.
     Ok(Pool::open(server.owner_options(), Topology::Direct, 2).await?)
 }
 
 fn topology(config: &Config) -> Result<Topology, database::Error> {
+    // Session features (LISTEN, advisory locks) bypass a pooler in transaction mode.
     let Pooler::Transaction { direct } = &config.pooler else { return Ok(Topology::Direct) };
     let direct = direct.as_ref().map(database::options_from_url).transpose()?;
     Ok(Topology::Pooler { direct: direct.map(Box::new) })

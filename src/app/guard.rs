@@ -21,9 +21,11 @@ pub(super) async fn require_servable(
     catalog: &Catalog,
     config: &Config,
 ) -> Result<(), Error> {
+    // First, because the other checks read tables of this release.
     require_schema(pool).await?;
     role::require(pool, config.mode, config.allow_owner).await?;
     if let Err(defects) = schema::triggers_and_functions(pool).await?.result {
+        // Development databases are changed by hand.
         if config.mode == Mode::Production {
             return Err(Error::NotReady(defects));
         }

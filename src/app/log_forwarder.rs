@@ -118,11 +118,13 @@ impl LogForwarder {
         without_forwarding(async {
             let mut batch = self.0.batch.lock().await;
             while batch.wait_for_line().await {
+                // Discord counts requests during a rate limit against the webhook.
                 time::sleep_until(batch.not_before).await;
                 batch.fill();
                 if self.send(&mut batch).await == Next::Stop {
                     return;
                 }
+                // A pause collects more lines into fewer messages.
                 time::sleep(self.0.policy.interval).await;
             }
         })
@@ -170,6 +172,7 @@ impl LogForwarder {
                     reason,
                     "forwarding the log to Discord stopped; fix DISCORD_WEBHOOK_URL and restart"
                 );
+                // Without a receiver, lines would only fill the queue.
                 batch.queue.close();
                 batch.drop_lines();
                 Next::Stop
@@ -188,8 +191,11 @@ impl LogForwarder {
             warn!(reason, "forwarding the log to Discord failed; retrying");
         }
         let Range { start, end } = self.0.policy.backoff;
+        // Saturating, because hours of failures would overflow.
         let doubled = start.saturating_mul(2_u32.saturating_pow(batch.failures)).min(end);
+        // Jitter keeps instances that failed together from retrying together.
         let pause = retry_after.unwrap_or_else(|| jittered(doubled, 0.8..1.2));
+        // A rate limit does not double the next backoff.
         batch.failures += u32::from(retry_after.is_none());
         batch.not_before = Instant::now() + pause;
     }
@@ -206,9 +212,10 @@ impl LogForwarder {
 
     fn embed(&self, forwarded: &ForwardedLine, max_characters: usize) -> Embed {
         let LogLine { at, level, target, message, fields, request } = &forwarded.line;
+        // Joined, because a secret may be spread over message and fields.
         let text = [message.as_str(), fields, request].join(" ");
         let description = match self.0.scanner.scan(&text) {
-            Some(likeness) => format!("withheld: the line holds what looks like {likeness}"),
+            Some(secret) => format!("withheld: the line holds what looks like {secret}"),
             None => describe(message, fields, request, max_characters.saturating_sub(160)),
         };
         let times = match forwarded.times {

@@ -30,6 +30,7 @@ pub async fn migrate(
     match database::unlimited_owner(pool).await? {
         Some(mut session) => {
             MIGRATOR.run(&mut session).await.map_err(explain_missing_right)?;
+            // New tables have no grants yet.
             privileges = roles::apply(&mut session, Scope::Grants).await?;
             session.close().await?;
         }
@@ -53,6 +54,7 @@ fn explain_missing_right(err: MigrateError) -> Error {
         return err.into();
     };
     let code = source.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    // Other errors keep the message of the server.
     if code.as_deref() != Some(INSUFFICIENT_PRIVILEGE) {
         return err.into();
     }
@@ -75,6 +77,7 @@ pub async fn apply_roles(pool: &Pool, dry_run: bool) -> Result<roles::Outcome, E
                 .to_owned(),
         ));
     };
+    // A login of the service must not grant rights to itself.
     if let Some(name) = roles::service_login(&mut session).await? {
         return Err(Error::Role(format!(
             "{name} is a login of the service, which must not get more rights; set DATABASE_MIGRATE_URL to a login of \
@@ -105,6 +108,7 @@ pub async fn plan_migration(
 ) -> Result<(Vec<String>, PublishPlan), Error> {
     let migrations = database::migrations(pool).await?;
     let initial = |key: &str| initial_value(environment, key);
+    // An empty database has no tables to compare with.
     let plan = if migrations.applied == 0 {
         settings::plan_of_empty(catalog, &initial, scanner)?
     } else {

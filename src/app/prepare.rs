@@ -47,7 +47,9 @@ impl Prepared {
         let has_secret = !loaded.auth.jwt_secrets.is_empty();
         let config = loaded.with_development_secret()?;
         guard::require_secrets(catalog, &environment, config.mode)?;
+        // With the complete configuration, so that the scanner knows every secret.
         let scanner = secret_scanner(&config, catalog, &environment);
+        // Invalid receivers of alerts fail the start, not the first message.
         let sinks = outbox::sinks(&config.alerts)?;
         let outbox = Outbox::new(sinks.iter().map(Sink::subscription).collect());
         let snapshot = settings::load(pool).await?;
@@ -65,8 +67,10 @@ impl Prepared {
 async fn migrate_private(booted: &Booted, environment: &Environment) -> Result<bool, Error> {
     let Some(owner) = booted.database.private_owner_pool().await? else { return Ok(false) };
     let catalog = &booted.catalog;
+    // The initial values of settings are scanned like every other write.
     let scanner = secret_scanner(&booted.config, catalog, environment);
     let result = migrate(&owner, catalog, environment, &scanner).await;
+    // Closed before an error is returned, so that no session of the owner stays open.
     owner.close().await;
     let (plan, _) = result?;
     Ok(plan.imports())
@@ -113,6 +117,7 @@ fn development_token(config: &Config, clock: &Clock) -> Option<String> {
         role: Some(http::SUPER_ADMIN.to_owned()),
         ..Grant::default()
     };
+    // Enough for a day of development; `JWT_MAX_LIFE` may be shorter.
     let life = config.auth.cap_life(TimeDelta::hours(12));
     http::issue(&config.auth, &grant, clock.now(), life).ok()
 }

@@ -54,6 +54,7 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let mut booted = Booted::open(config).await?;
+    // No early return: the database is closed after errors, too.
     let result = run(&mut booted, environment, log, on_ready, stop).await;
     booted.database.close().await?;
     result
@@ -69,6 +70,7 @@ async fn run(
     let prepared = Prepared::new(booted, environment).await?;
     let database = &mut booted.database;
     // A taken address should fail the start before the instance joins the fleet.
+    // The port of the configuration may be 0, so the address comes from the listener.
     let (listener, address) = listen(prepared.config.listen).await?;
     let data_dir = prepared.config.data_dir().filter(|_| database.is_private());
     let data_dir = data_dir.map(Path::to_owned);
@@ -99,6 +101,7 @@ impl Running {
         descriptors::raise_limit();
         let shutdown = CancellationToken::new();
         for sink in &sinks {
+            // Creates the series with 0, so that a first failure is an increase.
             settings.metrics().sink(sink.name());
         }
         let provision = provision(&environment, &settings);
@@ -143,6 +146,7 @@ impl Running {
         let limits = Limits::default();
         let router = http::router(state.clone(), &limits);
         let server = http::serve(listener, router, limits, shutdown.clone());
+        // Pinned, because the shutdown awaits the same future again.
         tokio::pin!(server);
         on_ready();
         let exited = tokio::select! {
@@ -225,6 +229,7 @@ fn log_exit(error: &embedded_postgres::Error) {
 /// Unregisters the instance and releases the lease of its worker.
 async fn leave(state: &AppState, worker: &Worker) {
     let leaving = async { tokio::try_join!(state.fleet.leave(&state.pool), worker.leave()) };
+    // Other instances detect a missing heartbeat, so the shutdown does not wait longer.
     let result = tokio::time::timeout(LEAVE_TIMEOUT, leaving).await;
     if !matches!(result, Ok(Ok(_))) {
         warn!("cannot unregister this instance; it expires in a few seconds");

@@ -19,6 +19,7 @@ pub(super) fn session_starter(
     let plans = porte_talent_url.zip(config.auth.internal_api_key.clone());
     let plans = plans.map(|(url, key)| Plans::new(url, key)).transpose()?;
     let realtime = realtime(config, settings.metrics())?;
+    // The catalog of another product needs no realtime provider.
     let has_sessions = settings.snapshot().schema.find(KEYS[0]).is_some();
     if realtime.is_none() && has_sessions {
         warn!(

@@ -33,6 +33,7 @@ pub fn signals() -> Result<impl Future<Output = ()>, Error> {
 }
 
 async fn received(signal: &mut Signal) {
+    // `None` would mean that the runtime ends, which stops the service as well.
     signal.recv().await;
 }
 

@@ -154,6 +154,7 @@ impl Client {
         };
         let response = request.send().await.map_err(unreachable)?;
         let status = response.status().as_u16();
+        // Before the body is read, which consumes the response.
         let etag = header(&response, "etag").map(str::to_owned);
         if !is_from_service(&response) {
             return Err(Failure::unreachable(format!(
@@ -239,6 +240,7 @@ impl Reply {
             message.push_str(&describe_conflict(conflict));
         }
         match self.status {
+            // A failed precondition is a version conflict as well.
             409 | 412 => Failure::conflict(message),
             503 => Failure::unreachable(format!("the service is unavailable: {message}")),
             _ => Failure::rejected(message),
@@ -263,6 +265,7 @@ fn describe_conflict(conflict: &Value) -> String {
 
 /// Signs a token for the local service, in development.
 fn local_token(auth: &config::Auth) -> Result<String, Failure> {
+    // A token for one command, so ten minutes suffice.
     let role = Some(SUPER_ADMIN.to_owned());
     let grant = Grant { sub: "developer".to_owned(), role, ..Grant::default() };
     issue(auth, &grant, Clock::system().now(), auth.cap_life(TimeDelta::minutes(10)))

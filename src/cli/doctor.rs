@@ -13,8 +13,10 @@ pub(super) async fn run(
     environment: &Environment,
 ) -> Result<ExitCode, app::Error> {
     let catalog = app::catalog(config)?;
+    // The service may run on the same private Postgres.
     let database = Database::attach(config).await?;
     let checks = app::run_checks(database.pool(), &catalog, environment, config.allow_owner).await;
+    // A private Postgres is stopped before an error is returned.
     database.close().await?;
     let mut has_failed = false;
     for check in checks? {

@@ -94,6 +94,7 @@ fn get(url: &Url) -> io::Result<String> {
     let mut stream = connect(&url.socket_addrs(|| None)?)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
+    // The host header has the port as well.
     let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
     let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
     write!(stream, "GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;

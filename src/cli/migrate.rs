@@ -44,6 +44,7 @@ pub(super) async fn run(
         let outcome = app::migrate(database.pool(), &catalog, environment, &scanner).await;
         outcome.map(|(plan, privileges)| (Vec::new(), plan, privileges))
     };
+    // A private Postgres is stopped before an error is returned.
     database.close().await?;
     let (migrations, plan, privileges) = result?;
     print_changes(&migrations, &plan, &privileges, if arguments.plan { "would be" } else { "was" });

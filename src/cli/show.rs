@@ -93,6 +93,7 @@ pub(super) fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
     if !io::stdin().is_terminal() {
         return Err(Failure::usage("confirmation requires a terminal; use --yes to skip it"));
     }
+    // On standard error, so that standard output holds only the result.
     let mut stderr = io::stderr();
     let _ = write!(stderr, "{question} [y/N] ");
     let _ = stderr.flush();

@@ -124,6 +124,7 @@ pub(crate) fn postgres(text: &str) -> Result<Url, AddressError> {
                  `statement-cache-capacity` are numbers; `hostaddr` is an IP address",
             );
         }
+        // libpq takes the user from a parameter as well.
         has_user |= name == "user" && !value.is_empty();
     }
     if has_user {
@@ -178,9 +179,11 @@ fn parse(text: &str, kind: &Kind) -> Result<Url, AddressError> {
     if !kind.schemes.iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
         return Err(kind.wrong_scheme);
     }
+    // Browsers treat a backslash as a slash.
     let is_end = |c| matches!(c, '/' | '?' | '#') || (kind.is_web && c == '\\');
     let (authority, path) = rest.split_at(rest.find(is_end).unwrap_or(rest.len()));
     let is_plain_host = !authority.contains(['@', ':']);
+    // An unencoded `/`, `?` or `#` in a password ends the authority before the `@`.
     if path.contains('@') && !(kind.is_web && is_plain_host) {
         let problem = "has an `@` after the host, or a password that is not percent-encoded";
         return Err(AddressError { problem, fix: ENCODE });

@@ -70,6 +70,7 @@ impl Alerts {
             let problem = "is required with ALERT_WEBHOOK_URL, since every webhook is signed";
             reader.reject(WEBHOOK_SECRET, problem, GENERATE);
         }
+        // A JSON array as in other variables, or a comma-separated list for shells.
         let events = reader.text("ALERT_EVENTS").map(|text| {
             let split = || text.split(',').map(|topic| topic.trim().to_owned()).collect();
             serde_json::from_str(&text).unwrap_or_else(|_| split())
@@ -82,6 +83,7 @@ impl Alerts {
 fn address(reader: &mut Reader<'_>, variable: &str, allow_private: bool) -> Option<Secret> {
     let address = reader.secret(variable)?;
     match address::web(address.expose()) {
+        // Without TLS, the token in the address would be readable on the way.
         Ok(url) if url.scheme() == "https" || allow_private => Some(address),
         Ok(_) => {
             let fix = "set ALERT_ALLOW_PRIVATE to `true` for a receiver on a private network";
@@ -116,6 +118,7 @@ fn public_url(reader: &mut Reader<'_>) -> Option<String> {
     const VARIABLE: &str = "BRUNE_PUBLIC_URL";
     let text = reader.text(VARIABLE)?;
     match address::root(&text) {
+        // Links append paths that begin with a slash.
         Ok(url) => Some(url.as_str().trim_end_matches('/').to_owned()),
         Err(error) => {
             reader.reject(VARIABLE, error.problem, error.fix);

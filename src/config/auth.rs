@@ -47,6 +47,7 @@ impl Auth {
         let mode = Mode::read(&mut reader);
         let auth = Self::read(&mut reader);
         auth.require_in(mode, &mut reader);
+        // Errors of the configuration come before a file is created.
         let auth = reader.finish(Some(auth))?;
         auth.with_development_secret(mode, directories::data_dir(environment))
     }

@@ -44,6 +44,7 @@ pub(super) fn read(
 pub(super) fn pooler(reader: &mut Reader<'_>, database: Option<&Database>) -> Pooler {
     const POOLER: &str = "BRUNE_DB_POOLER";
     const DIRECT: &str = "DATABASE_DIRECT_URL";
+    // Read in any case, so that its errors are reported with all others.
     let direct = reader.secret(DIRECT).and_then(|url| checked(reader, DIRECT, url));
     if reader.choice(POOLER, &[("none", false), ("transaction", true)]) != Some(true) {
         if direct.is_some() {
@@ -120,6 +121,7 @@ impl Parts {
         let [host, user, database] =
             [PARTS[0], PARTS[1], PARTS[3]].map(|name| reader.accept(reader.environment.text(name)));
         let password = reader.accept(reader.environment.secret(PARTS[2]));
+        // A port alone counts as an incomplete address.
         let has_port = reader.accept(reader.environment.text("POSTGRES_PORT"))?.is_some();
         let port = Port { number: reader.number("POSTGRES_PORT", 5432) };
         reader.validate(&port);
@@ -143,7 +145,9 @@ impl Parts {
 
     fn url(&self, reader: &mut Reader<'_>) -> Option<Secret> {
         let host = match self.host.trim() {
+            // A path in the host would end the authority of the URL.
             socket if socket.starts_with('/') => encoded(socket),
+            // IPv6 addresses stand in brackets.
             address if address.contains(':') => format!("[{}]", address.trim_matches(['[', ']'])),
             name => name.to_owned(),
         };
@@ -151,6 +155,7 @@ impl Parts {
         let password = encoded(self.password.expose());
         let database = encoded(&self.database);
         let url = format!("postgres://{user}:{password}@{host}:{}/{database}", self.port.number);
+        // The driver would take a comma for a list of hosts.
         let is_single_host = !host.contains(['/', '@', '?', '#', ',']);
         // A port outside its range has an error of its own.
         if !is_single_host || Url::parse(&format!("postgres://{host}/")).is_err() {

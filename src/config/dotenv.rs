@@ -91,6 +91,7 @@ impl fmt::Display for LineError {
 /// # Errors
 /// Every invalid line.
 pub(crate) fn parse(text: &str) -> Result<Vec<Entry>, Vec<LineError>> {
+    // Editors on Windows begin files with a byte order mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut entries = Vec::new();
     let mut errors = Vec::new();
@@ -141,6 +142,7 @@ fn lines_to_close<'a>(quote: char, following: impl Iterator<Item = &'a str>) -> 
     for (at, line) in following.enumerate() {
         let mut chars = line.chars();
         while let Some(c) = chars.next() {
+            // An escaped quote does not close the value.
             if c == '\\' && quote == '"' {
                 chars.next();
             } else if c == quote {
@@ -178,6 +180,7 @@ fn assignment(untrimmed: &str) -> Result<Option<Entry>, Reason> {
         _ => line,
     };
     let (key, value) = line.split_once('=').ok_or(Reason::NoAssignment)?;
+    // Shells accept no other names.
     if !is_name(key) {
         return Err(Reason::Name);
     }

@@ -137,6 +137,7 @@ impl Environment {
     #[must_use]
     pub fn with_legacy(mut self, rows: impl IntoIterator<Item = (String, Secret)>) -> Self {
         let rows = rows.into_iter();
+        // A secret that opens the database would be known only after opening.
         self.legacy = rows.filter(|(name, _)| !DATABASE_SECRETS.contains(&name.as_str())).collect();
         self
     }
@@ -183,6 +184,7 @@ impl Environment {
     }
 
     fn credential(&self, name: &str) -> Result<Option<(Secret, Source)>, ConfigError> {
+        // Only from the process: systemd sets the variable, and `.env` must not redirect secrets.
         let credentials = self.process_path("CREDENTIALS_DIRECTORY");
         for dir in credentials.iter().chain(&self.secrets_dir) {
             match secret_in(name, &dir.join(name)) {
@@ -236,6 +238,7 @@ impl Environment {
         let not_utf8 = self.process.iter().filter(|(_, value)| value.to_str().is_none());
         let not_utf8 = not_utf8
             .filter_map(|(name, _)| name.to_str())
+            // Variables of other programs may be any bytes.
             .filter(|name| name.starts_with("BRUNE_"))
             .map(|name| ConfigError::new(name, "is not UTF-8", FIX_UTF8));
         let paths = PATHS.iter().filter_map(|name| check_path(name, &self.path(name)?).err());
@@ -285,6 +288,7 @@ fn check_unquoted(name: &str, text: &str) -> Result<(), ConfigError> {
 /// Parses a secret, which may have several lines. A trailing line end is removed.
 fn parse_secret(name: &str, text: &str) -> Result<Secret, ConfigError> {
     let secret = text::without_line_end(text);
+    // Files of secrets may have been written with quotes, too.
     check_unquoted(name, secret)?;
     text::check_lines(secret).map_err(|character| forbidden(name, character))?;
     check_visible(name, secret)?;

@@ -96,13 +96,13 @@ mod tests {
             ("POSTGRES_DB", "brune"),
         ];
         for database in [&url[..], &parts] {
-            let known = known(&[&common[..], &pooler, &migration, database].concat());
+            let secrets = known(&[&common[..], &pooler, &migration, database].concat());
             let values = common[1..].iter().chain(&pooler[1..]).map(|(_, value)| *value);
             let passwords = ["p@ss/word", "p%40ss%2Fword", "past it", "owners word", "a-word"];
             let tokens =
                 ["a-token-of-the-hook", "a-token-of-alerts", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"];
             for secret in values.chain(passwords).chain(tokens) {
-                assert!(known.iter().any(|value| value == secret), "{secret}: {known:?}");
+                assert!(secrets.iter().any(|value| value == secret), "{secret}: {secrets:?}");
             }
         }
     }

@@ -111,6 +111,7 @@ impl Reload {
         let redis = reader.secret("REDIS_URL");
         let choices = [("notify", "notify"), ("poll", "poll"), ("redis", "redis")];
         match (reader.choice("BRUNE_RELOAD", &choices), redis) {
+            // A REDIS_URL of another program may be set, so only `redis` reads the address.
             (Some("poll"), _) => Self::Poll,
             (Some("redis"), Some(url)) => {
                 if let Err(error) = address::redis(url.expose()) {
@@ -195,6 +196,7 @@ impl Config {
     pub fn load(environment: &Environment, needs: Needs) -> Result<Self, ConfigErrors> {
         let mut reader = Reader::new(environment);
         let mode = Mode::read(&mut reader);
+        // Kept as a result: without a private Postgres no directory is required.
         let data_dir = directories::data_dir(environment);
         let auth = Auth::read(&mut reader);
         if needs == Needs::Serve {

@@ -36,6 +36,7 @@ impl<'a> Reader<'a> {
 
     /// Reports the secret `variable` as missing, unless its value has an error already.
     pub(super) fn reject_missing(&mut self, variable: &str, fix: &str) {
+        // An unreadable secret is not missing.
         if matches!(self.environment.secret(variable), Ok(None)) {
             self.reject(variable, "is required in production", fix);
         }
@@ -69,6 +70,7 @@ impl<'a> Reader<'a> {
     pub(super) fn number<T: Number + Display>(&mut self, variable: &'static str, default: T) -> T {
         self.defaults.push((variable, default.to_string()));
         match self.text(variable) {
+            // The range check reports the error with min and max.
             Some(text) => text.parse().unwrap_or(T::MAX),
             None => default,
         }
@@ -86,6 +88,7 @@ impl<'a> Reader<'a> {
             };
             // The parameter `value` is left out: errors never repeat a value.
             let bound = |name: &str| violation.params.get(name).map(ToString::to_string);
+            // Every range of the configuration has both bounds.
             let min = bound("min").unwrap_or_default();
             let max = bound("max").unwrap_or_default();
             let problem = format!("must be an integer between {min} and {max} (default {default})");

@@ -121,6 +121,7 @@ impl Outbound {
 
     async fn read(&self, mut response: Response) -> Result<OutboundResponse, OutboundError> {
         let max = self.limits.max_body_bytes;
+        // A declared length saves reading a body that is too large.
         let content_length = response.content_length().unwrap_or_default();
         if usize::try_from(content_length).is_ok_and(|length| length > max) {
             return Err(OutboundError::TooLarge(max));

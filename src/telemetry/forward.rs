@@ -211,6 +211,7 @@ struct EventTexts {
 
 impl EventTexts {
     fn add(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+        // `tracing` records the message as a field of this name.
         if field.name() == "message" {
             self.message = value.to_string();
             return;

@@ -27,11 +27,10 @@ async fn what_is_wrong_is_named_and_fails() {
     assert!(said.contains("ok    audit trail: "), "{said}");
     by_hand::set(&pool, "BRUNE_SESSION_MAX_MINUTES", "30").await;
     // What only migrating mends is told with the command that does.
-    let said = home.run(&["doctor"]).refused(&["BRUNE_PROMPT_VERSION has another declaration in the database"]);
-    assert!(
-        said.contains("BRUNE_PROMPT_ID has no initial value; run `brune migrate`"),
-        "{said}"
-    );
+    let said = home
+        .run(&["doctor"])
+        .refused(&["BRUNE_PROMPT_VERSION has another declaration in the database"]);
+    assert!(said.contains("BRUNE_PROMPT_ID has no initial value; run `brune migrate`"), "{said}");
     home.run(&["migrate"]).ok();
     home.run(&["doctor"]).ok();
 }

@@ -45,7 +45,8 @@ async fn a_secret_finds_its_way_out_of_the_database() {
     assert_eq!(told(&service).await, [row("legacy_db", true), row("legacy_db", true)]);
     let log = home.log();
     assert!(
-        log.contains("secrets are read from the database") && log.contains("JWT_SECRET, OPENAI_API_KEY"),
+        log.contains("secrets are read from the database")
+            && log.contains("JWT_SECRET, OPENAI_API_KEY"),
         "{log}"
     );
     service.stop().await;

@@ -42,7 +42,9 @@ async fn a_value_is_printed_alone_or_whole_for_programs() {
 #[tokio::test]
 async fn a_secret_is_not_told_and_an_unknown_key_is_no_key() {
     let service = Service::start().await;
-    service.config(&["get", "JWT_SECRET"]).ends(1, "is locked; its value is not shown (source: env)");
+    service
+        .config(&["get", "JWT_SECRET"])
+        .ends(1, "is locked; its value is not shown (source: env)");
     service.config(&["get", "NOPE"]).ends(1, "the catalog declares no key NOPE");
     service.config(&["get", "audit?limit=1"]).ends(2, "is not a key");
 }
@@ -114,10 +116,7 @@ async fn watch_outlives_a_restart_and_misses_nothing_of_it() {
     service.stop();
     let complaint = complaints.next().unwrap().unwrap();
     service.start_again();
-    assert!(
-        complaint.contains("does not answer") && complaint.contains("retrying"),
-        "{complaint}"
-    );
+    assert!(complaint.contains("does not answer") && complaint.contains("retrying"), "{complaint}");
     service.config(&["set", COOLDOWN, "77", "-r", "after the restart"]).ends(0, "");
     let told = lines.iter().find(|line| line.contains("after the restart")).unwrap();
     let told: serde_json::Value = serde_json::from_str(&told).unwrap();

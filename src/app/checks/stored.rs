@@ -18,6 +18,7 @@ pub(in crate::app) async fn catalog(
     environment: &Environment,
 ) -> CheckResult {
     let initial = |key: &str| initial_value(environment, key);
+    // A dry run stores nothing, so a scanner without known secrets suffices.
     let scanner = SecretScanner::default();
     let problems = match settings::publish(pool, catalog, &initial, &scanner, true).await {
         Ok(plan) => {

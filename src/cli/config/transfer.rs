@@ -49,7 +49,7 @@ impl Format {
     fn or_extension(format: Option<Self>, file: &Path) -> Result<Self, Failure> {
         let name = file.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
         let extension = name.rsplit('.').next().unwrap_or_default();
-        let known = match extension {
+        let by_extension = match extension {
             "json" => Some(Self::Json),
             "yaml" | "yml" => Some(Self::Yaml),
             "env" => Some(Self::Env),
@@ -60,7 +60,7 @@ impl Format {
             let file = file.display();
             Failure::usage(format!("unknown format: {file} has no known extension; use --format"))
         };
-        format.or(known).ok_or_else(unknown)
+        format.or(by_extension).ok_or_else(unknown)
     }
 }
 
@@ -149,6 +149,7 @@ pub(super) async fn import(client: &Client, output: Output, import: Import) -> R
         return Ok(());
     }
     confirm(yes, "Apply this plan?")?;
+    // The plan id rejects the import if the settings changed since the plan.
     let mut query = vec![("reason", reason), ("plan_id", cell(&plan["plan_id"]))];
     query.extend(options.query());
     let request = client.request(Method::POST, "/admin/config/import")?.query(&query);
@@ -231,10 +232,10 @@ async fn plan(
 
 fn show_plan(output: Output, plan: &Value, with_same: bool) -> Result<(), Failure> {
     let entries = plan["entries"].as_array().into_iter().flatten();
-    let shown = entries.filter(|entry| with_same || entry["class"] != "same");
+    let visible = entries.filter(|entry| with_same || entry["class"] != "same");
     let row = |entry: &Value| {
         ["key", "class", "current", "imported", "detail"].map(|name| cell(&entry[name])).to_vec()
     };
-    let rows: Vec<_> = shown.map(row).collect();
+    let rows: Vec<_> = visible.map(row).collect();
     show(output, &["KEY", "CLASS", "CURRENT", "IMPORTED", "DETAIL"], &rows, plan)
 }

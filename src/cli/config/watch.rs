@@ -38,6 +38,7 @@ pub(super) async fn watch(
             }
             // The service may restart for a deploy. The history has the changes made meanwhile.
             Err(failure) if failure.is_unreachable() && is_away => (),
+            // Reported once, not at every poll.
             Err(failure) if failure.is_unreachable() => {
                 let _ = writeln!(std::io::stderr(), "brune: {failure}; retrying");
                 is_away = true;
@@ -55,6 +56,7 @@ async fn poll(
     last_id: &Value,
 ) -> Result<Option<(String, Vec<Value>)>, Failure> {
     let mut request = client.request(Method::GET, "/admin/global-settings")?;
+    // The first poll has no entity tag yet.
     if !etag.is_empty() {
         request = request.header("if-none-match", etag);
     }

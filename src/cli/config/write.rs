@@ -34,6 +34,7 @@ pub(super) async fn set(
     let value_type = current["value_type"].as_str().filter(|_| !is_locked).unwrap_or_default();
     let value = parse_value(value_type, text)?;
     let mut body = json!({"value": value, "reason": options.reason});
+    // The service requires the version that the change replaces.
     if current["version"].is_number() {
         body["version"] = current["version"].clone();
     }
@@ -126,6 +127,7 @@ pub(super) async fn roll_back(
         }
         _ => return Err(Failure::usage("use KEY with --to-version, or --to-revision")),
     };
+    // A dry run first, to show the plan before the confirmation.
     let path = "/admin/global-settings/rollback";
     let dry_run = client.request(Method::POST, path)?.query(&[("dry_run", true)]).json(&body);
     let plan = client.send(dry_run).await?.body;
