@@ -79,12 +79,11 @@ async fn it_starts_from_nothing_and_then_with_what_was_written() {
 async fn root_never_runs_the_server_itself() {
     let sandbox = Sandbox::new();
     let server = Server::start(&sandbox.config(), Profile::Throwaway).await.unwrap();
-    let from_process =
-        fs::metadata(format!("/proc/{}", server.postmaster().unwrap())).unwrap().uid();
-    assert_ne!(from_process, 0);
-    assert_eq!(fs::metadata(server.dir().join("data")).unwrap().uid(), from_process);
+    let of_process = fs::metadata(format!("/proc/{}", server.postmaster().unwrap())).unwrap().uid();
+    assert_ne!(of_process, 0);
+    assert_eq!(fs::metadata(server.dir().join("data")).unwrap().uid(), of_process);
     let me = rustix::process::geteuid();
-    assert!(me.is_root() || from_process == me.as_raw(), "only root changes the account");
+    assert!(me.is_root() || of_process == me.as_raw(), "only root changes the account");
     server.stop().await.unwrap();
 }
 
