@@ -176,7 +176,7 @@ fn parse(text: &str, kind: &Kind) -> Result<Url, AddressError> {
         });
     }
     let (scheme, rest) = text.split_once("://").ok_or(kind.wrong_scheme)?;
-    if !kind.schemes.iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+    if !kind.schemes.iter().any(|name| scheme.eq_ignore_ascii_case(name)) {
         return Err(kind.wrong_scheme);
     }
     // Browsers treat a backslash as a slash.

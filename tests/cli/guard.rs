@@ -20,7 +20,7 @@ async fn production_is_not_served_by_an_owner_or_a_superuser() {
     let owner = production(Home::on(&app.db)).with("DATABASE_URL", &app.db.owner_url());
     let parts = [
         "not ready to serve",
-        "brune_migrate has the rights of brune_owner, which owns the audit trail",
+        "brune_migrate has the rights of brune_owner, the owner of the audit trail",
         "run `brune migrate --roles`",
         "BRUNE_DB_ALLOW_OWNER=true",
     ];

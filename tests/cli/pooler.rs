@@ -39,7 +39,7 @@ async fn migrations_go_around_the_pooler_or_are_refused() {
         assert!(said.contains("ok    audit trail: 9 entries"), "{said}");
         assert!(said.contains("ok    pooler: transaction mode"), "{said}");
     }
-    assert!(home.run(&["doctor"]).ok().contains("no DATABASE_DIRECT_URL"));
+    assert!(home.run(&["doctor"]).ok().contains("without DATABASE_DIRECT_URL"));
 }
 
 #[tokio::test]

@@ -94,10 +94,11 @@ async fn a_secret_finds_its_way_out_of_the_database() {
 async fn in_production_a_service_needs_its_secret_from_somewhere() {
     let app = TestApp::new().await;
     let home = Home::on(&app.db).with("NODE_ENV", "production");
-    home.run(&["serve"]).refused(&["JWT_SECRET: is not set"]);
+    home.run(&["serve"]).refused(&["JWT_SECRET: is required in production"]);
     by_hand::leave_secret(&app.db.pool(), "JWT_SECRET", "too short").await;
     home.run(&["serve"]).refused(&["JWT_SECRET: must have at least 32 bytes"]);
     // And the provider's, of which the catalog says so.
     let home = home.with("JWT_SECRET", NEW);
-    home.run(&["serve"]).refused(&["OPENAI_API_KEY is not set", "OPENAI_API_KEY_FILE"]);
+    home.run(&["serve"])
+        .refused(&["OPENAI_API_KEY: is required in production", "OPENAI_API_KEY_FILE"]);
 }

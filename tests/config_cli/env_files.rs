@@ -74,7 +74,7 @@ async fn a_first_start_beside_a_whole_env_file_takes_what_is_ours_or_says_why_no
         gives_nothing_away(name, text, &migrated);
         // Half an address of a database, or two of them, are nothing to guess at.
         let reason = match name {
-            "backend_platform" => Some("POSTGRES_USER: is not set, but other parts"),
+            "backend_platform" => Some("POSTGRES_USER: is required with the other"),
             "chat" => Some("DATABASE_URL: conflicts with the POSTGRES_* variables"),
             _ => None,
         };

@@ -54,7 +54,7 @@ async fn a_token_that_is_not_valid_is_told_so() {
     let yesterday = Clock::system().now() - TimeDelta::days(1);
     let expired = issue(&auth(), &ada, yesterday, TimeDelta::hours(1)).unwrap();
     for bad in ["nonsense", &expired] {
-        list(&url, bad).ends(1, "set BRUNE_TOKEN to another");
+        list(&url, bad).ends(1, "set BRUNE_TOKEN to a valid token");
     }
     list(&url, &user("ana")).ends(1, "SUPER_ADMIN");
 }
@@ -62,9 +62,9 @@ async fn a_token_that_is_not_valid_is_told_so() {
 #[test]
 fn without_a_service_or_a_token_it_says_what_to_set() {
     let room = Room::new();
-    run(&mut room.command(&["config", "list"])).ends(2, "BRUNE_URL: is not set");
+    run(&mut room.command(&["config", "list"])).ends(2, "BRUNE_URL: is required");
     run(room.command(&["config", "list"]).env("BRUNE_URL", "http://127.0.0.1:1"))
-        .ends(2, "BRUNE_TOKEN: is not set");
+        .ends(2, "BRUNE_TOKEN: is required");
     room.write(".env", "BRUNE_URL=http://127.0.0.1:1\nnonsense\n");
     run(&mut room.command(&["config", "list"])).ends(2, ".env line 2");
 }

@@ -54,7 +54,7 @@ async fn every_command_that_writes_can_wait() {
     let told = ["set", COOLDOWN, "55", "-r", "a test", "--wait", "-o", "json"];
     assert_eq!(service.config(&told).json()["applied"]["laggards"], json!([]));
     let plain = service.config(&["set", COOLDOWN, "60", "-r", "a test"]).ends(0, "is 60");
-    assert!(!plain.out.contains("has it"), "{}", plain.out);
+    assert!(!plain.out.contains("applied by"), "{}", plain.out);
     service.config(&["set", COOLDOWN, "65", "-r", "a test", "--wait=5000"]).ends(2, "5000");
 }
 
@@ -73,5 +73,5 @@ async fn a_wait_that_is_lost_says_that_it_is_stored_and_who_lags() {
     assert_eq!(lost.code, 5);
     let told: serde_json::Value = serde_json::from_str(&lost.out).unwrap();
     assert_eq!(told["applied"]["laggards"][0]["host"], "elsewhere");
-    set(&["--dry-run"]).ends(0, "is 45 already");
+    set(&["--dry-run"]).ends(0, "is already 45");
 }

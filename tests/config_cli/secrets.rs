@@ -64,7 +64,7 @@ async fn a_secret_is_refused_as_value_as_reason_and_in_a_document_and_not_told()
         }
         // What is of the wrong type ends here, and is not told either.
         let told = service.config(&["set", "BRUNE_COOLDOWN_MINUTES", secret, "-r", "a test"]);
-        told.without(word).ends(2, "the value is not a number");
+        told.without(word).ends(2, "the value must be a number");
         is_nowhere(&service, word).await;
     }
     let trail = service.config(&["history", LEVELS, "--limit", "200"]).ends(0, "");

@@ -14,7 +14,7 @@ async fn a_setting_is_set_and_reset_with_a_reason() {
     let service = Service::start().await;
     let set = |value: &str| service.config(&["set", COOLDOWN, value, "-r", "calmer evenings"]);
     set("45").ends(0, "BRUNE_COOLDOWN_MINUTES is 45 (was 30), version 2");
-    set("45").ends(0, "is 45 already");
+    set("45").ends(0, "is already 45");
     service
         .config(&["set", COOLDOWN, "50", "-r", "only looking", "--dry-run"])
         .ends(0, "would be 50 (was 45), version 3");
@@ -34,8 +34,8 @@ async fn a_value_is_read_as_its_type_asks() {
     set("BRUNE_PROMPT_VERSION", "7").ends(0, "is 7");
     let stored = service.config(&["get", "BRUNE_PROMPT_VERSION", "-o", "json"]).json();
     assert_eq!(stored["value"], "7");
-    set(COOLDOWN, "soon").ends(2, "the value is not a number");
-    set("BRUNE_ELIGIBILITY_REQUIRE_PLAN", "no").ends(2, "is not true or false");
+    set(COOLDOWN, "soon").ends(2, "the value must be a number");
+    set("BRUNE_ELIGIBILITY_REQUIRE_PLAN", "no").ends(2, "the value must be true or false");
     set(COOLDOWN, "-1").ends(1, "must be between 0 and 240");
 }
 

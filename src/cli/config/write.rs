@@ -135,7 +135,7 @@ pub(super) async fn roll_back(
     if rollback.dry_run || !rollback.yes || !output.is_for_programs() {
         show_plan(output, &plan)?;
     }
-    if plan["refused"].as_array().is_some_and(|refused| !refused.is_empty()) {
+    if plan["refused"].as_array().is_some_and(|violations| !violations.is_empty()) {
         let message = "the current rules reject these values; nothing was changed";
         return Err(Failure::rejected(message));
     }
