@@ -186,9 +186,14 @@ fn check_plan(plan: &Value, dry_run: bool, skip_unknown: bool) -> Result<(), Fai
     let of_class = |classes: &[&str]| -> String {
         let entries = plan["entries"].as_array().into_iter().flatten();
         let matching = entries.filter(|entry| classes.iter().any(|class| entry["class"] == *class));
-        matching
-            .map(|entry| format!("\n  {} {}", cell(&entry["key"]), cell(&entry["detail"])))
-            .collect()
+        let mut lines = String::new();
+        for entry in matching {
+            lines.push_str("\n  ");
+            lines.push_str(&cell(&entry["key"]));
+            lines.push(' ');
+            lines.push_str(&cell(&entry["detail"]));
+        }
+        lines
     };
     let outcome = if dry_run { "the import would be rejected" } else { "nothing was imported" };
     if refusal["code"] == "version_conflict" {
