@@ -57,14 +57,19 @@ impl BackgroundTasks {
     /// The row of the instance cannot be written.
     pub async fn join_fleet(&mut self, state: &AppState) -> Result<(), TransactionError> {
         state.fleet.join(&state.pool, state.settings.revision()).await?;
-        let pool = state.pool.clone();
-        self.spawn(fleet::keep(pool, state.settings.clone(), state.fleet.clone()));
+        self.spawn(fleet::keep(
+            state.pool.clone(),
+            state.settings.clone(),
+            state.fleet.clone(),
+            state.outbox.clone(),
+            state.metrics.clone(),
+        ));
         Ok(())
     }
 
     /// Deletes old start attempts, and counts secrets in the database.
     pub fn clean_up(&mut self, state: &AppState) {
-        let metrics = state.settings.metrics().clone();
+        let metrics = state.metrics.clone();
         self.spawn(secrets::watch(state.pool.clone(), metrics, RESIDUE_CHECK));
         self.spawn(sessions::forget_attempts(state.pool.clone()));
     }
@@ -72,16 +77,16 @@ impl BackgroundTasks {
     /// Marks expired sessions.
     pub fn expire_sessions(&mut self, state: &AppState, policy: config::Expiry) {
         let settings = state.settings.clone();
-        let outbox = settings.outbox().clone();
-        let metrics = settings.metrics().clone();
+        let outbox = state.outbox.clone();
+        let metrics = state.metrics.clone();
         let expiry = Expiry::new(state.pool.clone(), outbox, metrics, policy.batch);
         self.spawn(sessions::expire(expiry, policy, settings));
     }
 
     /// Deletes old messages, and counts waiting messages for the metrics.
     pub fn watch_outbox(&mut self, state: &AppState) {
-        let outbox = state.settings.outbox().clone();
-        let metrics = state.settings.metrics().clone();
+        let outbox = state.outbox.clone();
+        let metrics = state.metrics.clone();
         self.spawn(outbox::watch(state.pool.clone(), outbox, metrics));
     }
 
@@ -94,8 +99,8 @@ impl BackgroundTasks {
         shutdown: CancellationToken,
     ) -> Worker {
         let settings = state.settings.clone();
-        let outbox = settings.outbox().clone();
-        let metrics = settings.metrics().clone();
+        let outbox = state.outbox.clone();
+        let metrics = state.metrics.clone();
         // Read for each message, because a published catalog may add sessions.
         let has_sessions = Box::new(move || sessions::are_declared(&settings.current().schema));
         // The worker exists without delivery, too, to release a lease at shutdown.

@@ -12,6 +12,9 @@ use crate::{
     http::{
         AppState, Ofrep, Origins, PathPrefix, StreamBounds, Streams, TokenVerifier, WriteQuota,
     },
+    metrics::Metrics,
+    outbox::Outbox,
+    secret_scanner::SecretScanner,
     sessions::SessionStarter,
     settings::{Feed, GlobalSettingsService},
 };
@@ -21,8 +24,14 @@ use crate::{
 pub struct InstanceParts {
     /// The database.
     pub pool: Pool,
-    /// The settings, with their outbox and the metrics of the instance.
+    /// The settings.
     pub settings: GlobalSettingsService,
+    /// The scanner of every stored text.
+    pub scanner: SecretScanner,
+    /// The messages to other services.
+    pub outbox: Outbox,
+    /// The metrics of the instance.
+    pub metrics: Metrics,
     /// The time.
     pub clock: Clock,
     /// The keys that the environment provides.
@@ -64,6 +73,9 @@ impl InstanceParts {
             keys,
             pool: self.pool,
             settings: self.settings,
+            scanner: self.scanner,
+            outbox: self.outbox,
+            metrics: self.metrics,
             clock: self.clock,
             provision: self.provision,
         }

@@ -15,7 +15,9 @@ use crate::{
     config::{Config, Environment, Needs, Source},
     database::Pool,
     http::{self, Grant},
+    metrics::Metrics,
     outbox::{self, Outbox, Sink},
+    secret_scanner::SecretScanner,
     secrets,
     settings::{self, GlobalSettingsService},
 };
@@ -25,6 +27,9 @@ pub(super) struct Prepared {
     pub(super) config: Config,
     pub(super) environment: Environment,
     pub(super) settings: GlobalSettingsService,
+    pub(super) scanner: SecretScanner,
+    pub(super) outbox: Outbox,
+    pub(super) metrics: Metrics,
     pub(super) sinks: Vec<Sink>,
     pub(super) clock: Clock,
     /// A token of a `SUPER_ADMIN`, if the signing secret was generated.
@@ -53,13 +58,24 @@ impl Prepared {
         let sinks = outbox::sinks(&config.alerts)?;
         let outbox = Outbox::new(sinks.iter().map(Sink::subscription).collect());
         let snapshot = settings::load(pool).await?;
-        let settings = GlobalSettingsService::with_outbox(outbox, snapshot, scanner);
+        let metrics = Metrics::default();
+        let settings = GlobalSettingsService::new(snapshot, &metrics);
         if !was_seeded {
             warn_of_drift(&environment, &settings);
         }
         let clock = Clock::system();
         let development_token = if has_secret { None } else { development_token(&config, &clock) };
-        Ok(Self { config, environment, settings, sinks, clock, development_token })
+        Ok(Self {
+            config,
+            environment,
+            settings,
+            scanner,
+            outbox,
+            metrics,
+            sinks,
+            clock,
+            development_token,
+        })
     }
 }
 

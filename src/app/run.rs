@@ -97,12 +97,14 @@ struct Running {
 impl Running {
     /// Joins the fleet and starts the background tasks.
     async fn start(prepared: Prepared, database: &Database, log: LogQueue) -> Result<Self, Error> {
-        let Prepared { config, environment, settings, sinks, clock, .. } = prepared;
+        let Prepared {
+            config, environment, settings, scanner, outbox, metrics, sinks, clock, ..
+        } = prepared;
         descriptors::raise_limit();
         let shutdown = CancellationToken::new();
         for sink in &sinks {
             // Creates the series with 0, so that a first failure is an increase.
-            settings.metrics().sink(sink.name());
+            metrics.sink(sink.name());
         }
         let provision = provision(&environment, &settings);
         let parts = InstanceParts {
@@ -113,11 +115,14 @@ impl Running {
             auth: config.auth.clone(),
             public_url: config.alerts.public_url.clone(),
             cors_origins: config.cors_origins.clone(),
-            session_starter: services::session_starter(&config, &settings)?,
+            session_starter: services::session_starter(&config, &settings, &outbox, &metrics)?,
             admin_writes_per_minute: config.tuning.admin_writes_per_minute,
             heartbeat: HeartbeatPolicy::default(),
             stream_bounds: StreamBounds::default(),
             settings,
+            scanner,
+            outbox,
+            metrics,
         };
         let state = parts.into_state(shutdown.clone());
         let mut tasks = BackgroundTasks::new();
@@ -213,8 +218,8 @@ fn forward_log(
 ) -> Result<Option<LogForwarder>, Error> {
     let discord = outbox::discord(&config.alerts)?.filter(|_| !config.log.discord.is_empty());
     let Some(discord) = discord else { return Ok(None) };
-    let scanner = state.settings.secret_scanner().clone();
-    let metrics = state.settings.metrics();
+    let scanner = state.scanner.clone();
+    let metrics = &state.metrics;
     let instance = state.provision.instance().to_owned();
     let forwarder =
         LogForwarder::new(log, discord, scanner, metrics, instance, BatchPolicy::default());

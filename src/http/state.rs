@@ -15,8 +15,11 @@ use crate::{
         routes::ofrep::{Ofrep, Origins},
         serve::sse::Streams,
     },
+    metrics::Metrics,
+    outbox::Outbox,
+    secret_scanner::SecretScanner,
     sessions::SessionStarter,
-    settings::{Feed, GlobalSettingsService},
+    settings::{Feed, GlobalSettingsService, SettingsWriter},
 };
 
 /// The parts a handler takes, each by `State<Part>`: its signature is its list of dependencies.
@@ -26,6 +29,12 @@ pub struct AppState {
     pub pool: Pool,
     /// The current settings.
     pub settings: GlobalSettingsService,
+    /// Finds secrets in texts of requests.
+    pub scanner: SecretScanner,
+    /// Messages to other services.
+    pub outbox: Outbox,
+    /// The metrics of the process.
+    pub metrics: Metrics,
     /// This instance among the others.
     pub fleet: Fleet,
     /// What changed, for streams.
@@ -74,6 +83,9 @@ macro_rules! taken_by_type {
 taken_by_type! {
     pool: Pool,
     settings: GlobalSettingsService,
+    scanner: SecretScanner,
+    outbox: Outbox,
+    metrics: Metrics,
     fleet: Fleet,
     feed: Feed,
     streams: Streams,
@@ -84,4 +96,11 @@ taken_by_type! {
     starts: SessionStarter,
     quota: WriteQuota,
     keys: TokenVerifier,
+}
+
+impl FromRef<Shared> for SettingsWriter {
+    fn from_ref(shared: &Shared) -> Self {
+        let AppState { pool, settings, scanner, outbox, .. } = &*shared.0;
+        Self::new(pool.clone(), settings.clone(), scanner.clone(), outbox.clone())
+    }
 }

@@ -27,7 +27,8 @@ use crate::{
     idempotency,
     ids::RequestId,
     json::FieldError,
-    settings::{Changed, GlobalSettingsService, WriteOptions},
+    secret_scanner::SecretScanner,
+    settings::{ChangeResult, GlobalSettingsService, WriteOptions},
 };
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -58,6 +59,7 @@ where
     S: Sync,
     Pool: FromRef<S>,
     GlobalSettingsService: FromRef<S>,
+    SecretScanner: FromRef<S>,
     Fleet: FromRef<S>,
 {
     type Rejection = Problem;
@@ -74,8 +76,8 @@ where
             Tag::Version => (None, numbers),
         };
         let lenient = preconditions::prefers_lenient(&parts.headers);
-        let settings = GlobalSettingsService::from_ref(state);
-        let key = preconditions::idempotency_key(&parts.headers, settings.secret_scanner())?;
+        let scanner = SecretScanner::from_ref(state);
+        let key = preconditions::idempotency_key(&parts.headers, &scanner)?;
         let terms = WriteOptions { revisions, lenient, dry_run, idempotency: None };
         let tags = parts.headers.get_all(header::IF_MATCH).iter();
         let tags = tags.flat_map(|it| [it.as_bytes(), b","].concat()).collect();
@@ -263,7 +265,7 @@ pub(in crate::http) fn actor(
 
 /// What was changed, with the tag of the revision it led to.
 pub(in crate::http) async fn answer(
-    changed: &Changed,
+    changed: &ChangeResult,
     terms: &WriteOptions,
     wait: Wait,
 ) -> Result<JsonResponse, Problem> {

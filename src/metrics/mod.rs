@@ -20,7 +20,7 @@ use prometheus_client::{
 
 pub use http::Request;
 pub use outbox::Delivered;
-pub use settings::{Outcome, Source};
+pub use settings::{Outcome, SettingsMetrics, Source};
 
 /// How metrics are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ struct Inner {
     /// What is counted of sessions, which not every catalog has.
     of_sessions: Registry,
     http: http::Http,
-    settings: settings::Settings,
+    settings: SettingsMetrics,
     outbox: outbox::Outbox,
     realtime: realtime::Realtime,
     sessions: sessions::Sessions,
@@ -71,7 +71,7 @@ impl Default for Metrics {
         let mut registry = Registry::default();
         let mut of_sessions = Registry::default();
         let http = http::Http::new(&mut registry, &mut of_sessions);
-        let settings = settings::Settings::new(&mut registry);
+        let settings = SettingsMetrics::new(&mut registry);
         let outbox = outbox::Outbox::new(&mut registry);
         let realtime = realtime::Realtime::new(&mut of_sessions);
         let sessions = sessions::Sessions::new(&mut of_sessions);
@@ -110,6 +110,12 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// Returns the part that counts reloads of the settings.
+    #[must_use]
+    pub fn settings(&self) -> SettingsMetrics {
+        self.0.settings.clone()
+    }
+
     /// So many secrets still have a value in the database.
     pub fn secret_residue(&self, secrets: usize) {
         self.0.secret_residue.set(i64::try_from(secrets).unwrap_or(i64::MAX));

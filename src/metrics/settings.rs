@@ -1,7 +1,8 @@
 //! What is counted of settings and of what follows them.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -11,7 +12,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::metrics::{Metrics, counter, counters, gauge, seconds};
+use crate::metrics::{counter, counters, gauge, seconds};
 
 /// What woke a reader of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +81,11 @@ impl Reload {
     }
 }
 
-pub(super) struct Settings {
+/// The metrics of the settings and of their reloads. Cheap to clone.
+#[derive(Clone)]
+pub struct SettingsMetrics(Arc<Series>);
+
+struct Series {
     reloads: Family<Reload, Counter>,
     duration: Histogram,
     delay: Histogram,
@@ -92,7 +97,7 @@ pub(super) struct Settings {
     checked: Mutex<Instant>,
 }
 
-impl Settings {
+impl SettingsMetrics {
     pub(super) fn new(registry: &mut Registry) -> Self {
         let name = |name: &str| format!("brune_settings_{name}");
         let reloads = counters(
@@ -111,7 +116,7 @@ impl Settings {
             "Since the database last said what is newest",
             age.clone(),
         );
-        Self {
+        Self(Arc::new(Series {
             reloads,
             duration: seconds(
                 registry,
@@ -138,41 +143,45 @@ impl Settings {
             ),
             age,
             checked: Mutex::new(Instant::now()),
-        }
+        }))
     }
 
     /// Brings the age up to now.
     pub(super) fn age(&self) {
-        let checked = self.checked.lock().map_or_else(|it| *it.into_inner(), |it| *it);
-        self.age.set(checked.elapsed().as_secs_f64());
+        let checked = self.0.checked.lock().map_or_else(|it| *it.into_inner(), |it| *it);
+        self.0.age.set(checked.elapsed().as_secs_f64());
     }
-}
 
-impl Metrics {
     /// The database was read because of `source`, in `took`.
     pub fn reload(&self, source: Source, outcome: Outcome, took: Duration) {
-        let settings = &self.0.settings;
-        settings.reloads.get_or_create(&Reload::of(source, outcome)).inc();
-        settings.duration.observe(took.as_secs_f64());
+        let series = &self.0;
+        series.reloads.get_or_create(&Reload::of(source, outcome)).inc();
+        series.duration.observe(took.as_secs_f64());
         if outcome == Outcome::Taken && matches!(source, Source::Poll | Source::Connect) {
-            settings.missed.inc();
+            series.missed.inc();
         }
         if matches!(outcome, Outcome::Taken | Outcome::Unchanged) {
-            let mut checked = settings.checked.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut checked = series.checked.lock().unwrap_or_else(PoisonError::into_inner);
             *checked = Instant::now();
         }
     }
 
     /// `revision` is what is read from now on; it was made `delay` ago, if that is known.
     pub fn applied(&self, revision: i64, delay: Option<Duration>) {
-        self.0.settings.revision.set(revision);
+        self.0.revision.set(revision);
         if let Some(delay) = delay {
-            self.0.settings.delay.observe(delay.as_secs_f64());
+            self.0.delay.observe(delay.as_secs_f64());
         }
     }
 
     /// Whether changes arrive as they are made.
     pub fn listening(&self, listening: bool) {
-        self.0.settings.listening.set(i64::from(listening));
+        self.0.listening.set(i64::from(listening));
+    }
+}
+
+impl fmt::Debug for SettingsMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SettingsMetrics")
     }
 }

@@ -1,4 +1,4 @@
-//! Looking through the sessions, newest first, page by page; and where the settings of one came from.
+//! The paginated listing of sessions, and the origins of a session's settings.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -8,35 +8,36 @@ use crate::{
     database::{self, Connection, Pool, TransactionError},
     pagination,
     sessions::{
-        KEYS, LookupError,
+        lookup::LookupError,
+        rules::KEYS,
         session::{Session, Status},
         store,
     },
 };
 
-/// Which sessions are wanted; a field that is `None` wants all.
+/// A filter of sessions; `None` matches all.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// In this status, as they are now.
+    /// The current status.
     pub status: Option<Status>,
-    /// Of this user.
+    /// The user.
     pub user_id: Option<String>,
-    /// That hold this revision.
+    /// The revision of the settings.
     pub revision: Option<i64>,
 }
 
-/// What cursors are made for.
+/// The name of the listing in cursors.
 const LIST: &str = "sessions";
 
-/// Where a page ended: opaque to callers, and good only with the filter it was made for.
+/// The end of a page: opaque to callers, and valid only with the same filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor(Uuid);
 
 impl Cursor {
-    /// Reads a cursor that [`Page::next_cursor`] gave out for `filter`.
+    /// Parses a cursor that [`Page::next_cursor`] returned for `filter`.
     #[must_use]
     pub fn parse(text: &str, filter: &Filter) -> Option<Self> {
-        pagination::decode(text, LIST, filter).map(|it| Self(Uuid::from_bytes(it)))
+        pagination::decode(text, LIST, filter).map(|id| Self(Uuid::from_bytes(id)))
     }
 
     fn encode(self, filter: &Filter) -> String {
@@ -49,11 +50,14 @@ impl Cursor {
 pub struct Page {
     /// The sessions.
     pub sessions: Vec<Session>,
-    /// Where the next page begins; none on the last.
+    /// The cursor of the next page; `None` on the last page.
     pub next_cursor: Option<String>,
 }
 
-/// Up to `limit` sessions (1..=200) that fit `filter` at `now`, after `cursor`.
+/// Returns up to `limit` sessions (1..=200) that match `filter` at `now`, after `cursor`.
+///
+/// # Errors
+/// The database failed.
 pub async fn page(
     pool: &Pool,
     filter: &Filter,
@@ -62,21 +66,24 @@ pub async fn page(
     now: DateTime<Utc>,
 ) -> Result<Page, TransactionError> {
     let limit = usize::from(limit.clamp(1, 200));
-    // One more than is shown tells whether there is a next page.
-    let wanted = i64::try_from(limit + 1).unwrap_or(i64::MAX);
-    let before = cursor.map(|it| it.0);
+    // One extra row shows whether a next page exists.
+    let row_limit = i64::try_from(limit + 1).unwrap_or(i64::MAX);
+    let before = cursor.map(|cursor| cursor.0);
     let read = async |conn: &mut Connection| {
-        Ok::<_, TransactionError>(store::page(conn, filter, before, wanted, now).await?)
+        Ok::<_, TransactionError>(store::page(conn, filter, before, row_limit, now).await?)
     };
     let mut sessions = database::read_with_retry(pool, read).await?;
-    let more = limit < sessions.len();
+    let has_next = sessions.len() > limit;
     sessions.truncate(limit);
-    let last = sessions.last().map(|it| Cursor(it.id)).filter(|_| more);
-    Ok(Page { sessions, next_cursor: last.map(|it| it.encode(filter)) })
+    let last = sessions.last().map(|session| Cursor(session.id)).filter(|_| has_next);
+    Ok(Page { sessions, next_cursor: last.map(|cursor| cursor.encode(filter)) })
 }
 
-/// The session `id` at `now`, with the change that each of its settings came from: by key, none of a key that
-/// was not there yet.
+/// Returns the session `id` at `now`, and the audit entry of each of the session's settings, sorted by key. A key that
+/// did not exist yet has no entry.
+///
+/// # Errors
+/// The session does not exist, or the database failed.
 pub async fn trace(
     pool: &Pool,
     id: Uuid,

@@ -1,4 +1,4 @@
-//! A session: as it is to be stored, and as it is.
+//! Sessions, stored and not yet stored.
 
 use std::sync::Arc;
 
@@ -10,29 +10,29 @@ use uuid::Uuid;
 
 use crate::sessions::{eligibility::User, rules::SessionSettings};
 
-/// Whether a session runs.
+/// The status of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = SessionStatus)]
 pub enum Status {
-    /// The realtime provider is being asked.
+    /// Waiting for the realtime provider.
     Starting,
-    /// It runs.
+    /// Running.
     Active,
-    /// It was ended.
+    /// Ended by a user, an administrator or a service.
     Ended,
-    /// It ran as long as it might.
+    /// Ended by the maximum duration.
     Expired,
-    /// It never ran: the provider failed, or the instance that asked it did. It counts nowhere.
+    /// Never running: the provider or the starting instance failed. Does not count for limits.
     Failed,
 }
 
 impl Status {
-    /// All of them.
+    /// All statuses.
     pub const ALL: [Self; 5] =
         [Self::Starting, Self::Active, Self::Ended, Self::Expired, Self::Failed];
 
-    /// As the database and the wire spell it.
+    /// Returns the name in the database and in the API.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -44,54 +44,54 @@ impl Status {
         }
     }
 
-    /// The status spelt `text`.
+    /// Parses the name of a status.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|it| it.as_str() == text)
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
 }
 
-/// A session with the settings it keeps.
+/// A session with the settings of the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
-    /// Its id.
+    /// The id.
     pub id: Uuid,
-    /// Whose it is.
+    /// The user.
     pub user_id: String,
-    /// The plan they had when it started.
+    /// The user's plan at the start.
     pub plan: Option<String>,
-    /// The level they had when it started.
+    /// The user's level at the start.
     pub level: Option<String>,
-    /// Whether it runs.
+    /// The status.
     pub status: Status,
-    /// When it started.
+    /// Time of the start.
     pub started_at: DateTime<Utc>,
-    /// When it ends at the latest.
+    /// Latest possible end.
     pub expires_at: DateTime<Utc>,
-    /// When it ended.
+    /// Time of the end.
     pub ended_at: Option<DateTime<Utc>>,
-    /// The revision of the settings it keeps.
+    /// The revision of the settings.
     pub settings_revision: i64,
-    /// The prompt it speaks with.
+    /// The prompt.
     pub prompt_id: String,
-    /// Its version.
+    /// The version of the prompt.
     pub prompt_version: String,
-    /// The model it speaks through.
+    /// The model.
     pub model: String,
-    /// Minutes it may last.
+    /// Maximum duration in minutes.
     pub session_max_minutes: i32,
-    /// What the realtime provider calls it, if one takes part.
+    /// The realtime provider's id of the session.
     pub provider_session_id: Option<String>,
-    /// What the provider calls the request that made it.
+    /// The provider's id of the request for the client secret.
     pub provider_request_id: Option<String>,
-    /// The administrator who ended it, if one did.
+    /// The administrator who ended the session.
     pub ended_by: Option<String>,
-    /// Why.
+    /// The administrator's reason.
     pub end_reason: Option<String>,
 }
 
 impl Session {
-    /// What messages tell of it. No secret is among it.
+    /// Returns the payload of messages about the session, without secrets.
     pub(super) fn payload(&self) -> serde_json::Value {
         json!({
             "session_id": self.id,
@@ -114,7 +114,7 @@ pub(super) struct Candidate {
     pub(super) expires_at: DateTime<Utc>,
     pub(super) settings: Arc<SessionSettings>,
     pub(super) idempotency: Option<Idempotency>,
-    /// Whether something is left to do between its row and its beginning.
+    /// Whether the session becomes active only after a second step.
     pub(super) in_two_steps: bool,
 }
 
@@ -124,7 +124,7 @@ pub(super) struct Idempotency {
 }
 
 impl Candidate {
-    /// The session that it becomes.
+    /// Returns the session after the insert.
     pub(super) fn session(&self) -> Session {
         let settings = &self.settings;
         Session {
@@ -148,8 +148,11 @@ impl Candidate {
         }
     }
 
-    /// The key that makes a repeat the same request, and the digest that tells whether it is.
+    /// Returns the idempotency key and the digest of the request.
     pub(super) fn idempotency(&self) -> (Option<&str>, Option<&[u8]>) {
-        self.idempotency.as_ref().map(|it| (it.key.as_str(), it.digest.as_slice())).unzip()
+        self.idempotency
+            .as_ref()
+            .map(|idempotency| (idempotency.key.as_str(), idempotency.digest.as_slice()))
+            .unzip()
     }
 }

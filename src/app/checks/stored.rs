@@ -33,7 +33,7 @@ pub(in crate::app) async fn catalog(
             };
             differences.into_iter().flat_map(describe).collect()
         }
-        Err(PublishError::Unfit(problems)) => problems,
+        Err(PublishError::Conflict(problems)) => problems,
         Err(err) => vec![err.to_string()],
     };
     CheckResult::new("catalog", problems, format!("{} is published", catalog.name))

@@ -78,7 +78,7 @@ fn of_keys(keys: Vec<String>, code: &'static str, detail: &str) -> FieldErrors {
 }
 
 /// What looks like a secret is named by its place and its form, and never told.
-fn secret_like(found: &settings::SecretFound) -> Problem {
+fn secret_like(found: &settings::SecretMatches) -> Problem {
     let mut faults = FieldErrors::default();
     if let Some(likeness) = found.reason {
         faults.push(FieldError::at("/reason", "secret_like_value", likeness.detail()));
@@ -190,10 +190,10 @@ impl From<settings::ImportError> for Problem {
 const PLAN_UNKNOWN: &str =
     "the service that knows the user's plan does not answer; nothing was started";
 
-impl From<sessions::RealtimeFault> for Problem {
+impl From<sessions::RealtimeError> for Problem {
     /// What an operator must mend is in the log; the client is told that, and which settings are at fault.
-    fn from(fault: sessions::RealtimeFault) -> Self {
-        use sessions::RealtimeFault as F;
+    fn from(fault: sessions::RealtimeError) -> Self {
+        use sessions::RealtimeError as F;
         let detail = match &fault {
             F::Setting(_) => "the realtime provider refused the settings that `errors` names",
             F::Busy(_) => "the realtime provider is busy",
@@ -244,6 +244,13 @@ impl From<sessions::Error> for Problem {
             E::Reload(err) => err.into(),
             E::Database(err) => err.into(),
         }
+    }
+}
+
+impl From<sessions::SecretInReason> for Problem {
+    fn from(err: sessions::SecretInReason) -> Self {
+        let error = FieldError::at("/reason", "secret_like_value", err.0.detail());
+        Self::new(Code::SecretLike, format!("{err}; nothing was ended")).with_faults(error)
     }
 }
 

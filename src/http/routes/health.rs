@@ -15,6 +15,8 @@ use crate::{
         response::JsonResponse,
         serve::sse::Streams,
     },
+    metrics::Metrics,
+    outbox::Outbox,
     sessions,
     settings::GlobalSettingsService,
 };
@@ -45,9 +47,10 @@ pub(in crate::http) async fn livez() -> Response {
 )]
 pub(in crate::http) async fn readyz(
     State(settings): State<GlobalSettingsService>,
+    State(outbox): State<Outbox>,
     query: Query,
 ) -> Response {
-    ready(&settings, query)
+    ready(&settings, &outbox, query)
 }
 
 problems! {
@@ -75,11 +78,11 @@ problems! {
     )
 )]
 pub(in crate::http) async fn metrics(
+    State(metrics): State<Metrics>,
     State(settings): State<GlobalSettingsService>,
     State(streams): State<Streams>,
     headers: HeaderMap,
 ) -> Result<JsonResponse, Problem> {
-    let metrics = settings.metrics();
     metrics.streams(streams.open());
     let has_sessions = sessions::are_declared(&settings.current().schema);
     let format = accept::metrics_format(&headers);
@@ -101,12 +104,13 @@ pub(in crate::http) async fn metrics(
 )]
 pub(in crate::http) async fn healthz(
     State(settings): State<GlobalSettingsService>,
+    State(outbox): State<Outbox>,
     query: Query,
 ) -> Response {
-    ready(&settings, query)
+    ready(&settings, &outbox, query)
 }
 
-fn ready(settings: &GlobalSettingsService, mut query: Query) -> Response {
+fn ready(settings: &GlobalSettingsService, outbox: &Outbox, mut query: Query) -> Response {
     // What else there is was added by a probe or a cache on the way, and says nothing to us.
     let verbose = query.flag("verbose");
     // Names of checks only: what is wrong with which setting is for those who may read settings.
@@ -122,7 +126,7 @@ fn ready(settings: &GlobalSettingsService, mut query: Query) -> Response {
     };
     let told = checks.iter().filter(|(_, sound)| verbose || !sound).map(line);
     // Alerts that nobody takes keep nobody from being served.
-    let sinks = settings.outbox().health().into_iter().filter(|_| verbose).map(|(sink, dead)| {
+    let sinks = outbox.health().into_iter().filter(|_| verbose).map(|(sink, dead)| {
         if dead {
             format!("[-]sink {sink} is gone; ready all the same\n")
         } else {

@@ -15,8 +15,7 @@ use crate::{
         request::{path::PathSegment, query::Query},
         response::JsonResponse,
     },
-    outbox::{self, Cursor, Filter, Page, Status, Topic},
-    settings::GlobalSettingsService,
+    outbox::{self, Cursor, Filter, Outbox, Page, Status, Topic},
 };
 
 problems! {
@@ -42,14 +41,12 @@ problems! {
 pub(in crate::http) async fn list(
     _: SuperAdmin,
     State(pool): State<Pool>,
-    State(settings): State<GlobalSettingsService>,
+    State(outbox): State<Outbox>,
     query: Query,
 ) -> Result<JsonResponse, Problem> {
     let (filter, cursor, limit) = read(query)?;
     let page = database::read_with_retry(&pool, async |conn| {
-        Ok::<_, TransactionError>(
-            outbox::page(conn, settings.outbox(), &filter, cursor, limit).await?,
-        )
+        Ok::<_, TransactionError>(outbox::page(conn, &outbox, &filter, cursor, limit).await?)
     });
     JsonResponse::ok(&page.await?)
 }
@@ -99,7 +96,7 @@ problems! {
 pub(in crate::http) async fn retry(
     Writer(caller): Writer,
     State(pool): State<Pool>,
-    State(settings): State<GlobalSettingsService>,
+    State(outbox): State<Outbox>,
     PathSegment(id): PathSegment,
     mut query: Query,
 ) -> Result<JsonResponse, Problem> {
@@ -114,7 +111,7 @@ pub(in crate::http) async fn retry(
     if sinks.is_empty() {
         return Err(Problem::new(Code::NothingToRetry, "every sink took the message already"));
     }
-    settings.outbox().wake();
+    outbox.wake();
     info!(message = %id, sinks = sinks.join(", "), by = caller.user.as_str(), "a message is tried again");
     JsonResponse::ok(&Retried { id, sinks })
 }

@@ -16,6 +16,7 @@ use crate::{
         write::actor,
     },
     ids::RequestId,
+    outbox::Outbox,
     secret_scanner::SecretScanner,
     secrets::{self, Cleanup, CleanupResult, Secrets},
     settings::{self, Definition, GlobalSettingsService, Kind, SettingValue},
@@ -80,10 +81,13 @@ problems! {
     responses((status = 200, description = "What was removed, and what was kept and why", body = CleanupResult), CleanupProblems),
     security(("bearer" = []))
 )]
+#[expect(clippy::too_many_arguments, reason = "a handler takes what it is given, part by part")]
 pub(in crate::http) async fn clean_up(
     Writer(caller): Writer,
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
+    State(scanner): State<SecretScanner>,
+    State(outbox): State<Outbox>,
     State(provision): State<Provision>,
     Extension(request): Extension<RequestId>,
     mut query: Query,
@@ -98,7 +102,9 @@ pub(in crate::http) async fn clean_up(
     fields.finish(|| Some(()))?;
     let actor = actor(&caller, reason, request)?;
     let cleanup = Cleanup { names, dry_run };
-    JsonResponse::ok(&secrets::clean_up(&pool, &settings, &provision, &actor, &cleanup).await?)
+    let cleaned =
+        secrets::clean_up(&pool, &settings, &scanner, &outbox, &provision, &actor, &cleanup);
+    JsonResponse::ok(&cleaned.await?)
 }
 
 /// What is fixed until restart, and what is still set outside without effect.
@@ -146,14 +152,14 @@ pub(in crate::http) struct DriftEntry {
 pub(in crate::http) async fn environment(
     _: SuperAdmin,
     State(settings): State<GlobalSettingsService>,
+    State(scanner): State<SecretScanner>,
     State(provision): State<Provision>,
     query: Query,
 ) -> Result<JsonResponse, Problem> {
     query.finish()?;
     let snapshot = settings.snapshot();
     let controls = snapshot.schema.all().filter(|it| it.kind == Kind::Environment);
-    let scanner = settings.secret_scanner();
-    let controls = controls.map(|it| Control::of(it, &provision, scanner)).collect();
+    let controls = controls.map(|it| Control::of(it, &provision, &scanner)).collect();
     let provided = |key: &str| provision.text(key).map(|(text, _)| (Ok(text.to_owned()), "env"));
     let drift = settings::drift(&snapshot, &provided).into_iter();
     let drift = drift.map(|it| DriftEntry { key: it.key, differs: it.differs }).collect();

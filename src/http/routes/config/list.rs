@@ -21,6 +21,7 @@ use crate::{
         response::JsonResponse,
         routes::settings::read_trail,
     },
+    secret_scanner::SecretScanner,
     settings::{self, AsOf, Definition, GlobalSettingsService, KeyClass, Setting},
 };
 
@@ -229,9 +230,10 @@ pub(in crate::http) async fn audit(
     _: SuperAdmin,
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
+    State(scanner): State<SecretScanner>,
     query: Query,
 ) -> Result<JsonResponse, Problem> {
-    read_trail(&pool, &settings, query).await
+    read_trail(&pool, &settings, &scanner, query).await
 }
 
 problems! {

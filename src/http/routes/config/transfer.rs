@@ -26,9 +26,10 @@ use crate::{
     idempotency,
     ids::RequestId,
     json::FieldError,
+    secret_scanner::SecretScanner,
     settings::{
-        self, Changed, Document, Format, GlobalSettingsService, ImportOptions, ImportPlan,
-        Incoming, OnConflict, OnUnknown, WriteOptions,
+        self, ChangeResult, Document, Format, GlobalSettingsService, ImportOptions, ImportPlan,
+        IncomingDocument, OnConflict, OnUnknown, SettingsWriter, WriteOptions,
     },
 };
 
@@ -84,7 +85,7 @@ pub(in crate::http) async fn export(
 
 /// A document as it came in.
 pub(in crate::http) struct Upload {
-    incoming: Incoming,
+    incoming: IncomingDocument,
     digest: Vec<u8>,
 }
 
@@ -103,7 +104,7 @@ impl<S: Send + Sync> FromRequest<S> for Upload {
             return Err(Problem::malformed(fault));
         }
         let digest = idempotency::fingerprint(&[format.extension().as_bytes(), &bytes]);
-        let incoming = compute::run(bytes.len(), || Incoming::read(format, &bytes)).await;
+        let incoming = compute::run(bytes.len(), || IncomingDocument::read(format, &bytes)).await;
         let incoming = incoming.map_err(Problem::malformed)?;
         Ok(Self { incoming, digest })
     }
@@ -149,7 +150,7 @@ pub(in crate::http) struct PlanRefusal {
 
 impl PlannedImport {
     fn new(plan: ImportPlan, on_conflict: OnConflict) -> Self {
-        let refusal = plan.refusal(on_conflict).map(|err| PlanRefusal::of(&Problem::from(err)));
+        let refusal = plan.rejection(on_conflict).map(|err| PlanRefusal::of(&Problem::from(err)));
         Self { plan, refusal }
     }
 }
@@ -170,7 +171,7 @@ pub(in crate::http) enum Imported {
     /// With `dry_run`.
     Plan(PlannedImport),
     /// Without.
-    Changed(WriteResponse<Changed>),
+    Changed(WriteResponse<ChangeResult>),
 }
 
 problems! {
@@ -198,7 +199,7 @@ problems! {
     request_body(content = Object, description = "A document, as `application/json`, `application/yaml` or `text/plain`, of at most 20,000 settings"),
     responses(
         (status = 200, description = "The plan, or what was changed", body = Imported),
-        (status = 202, description = "It is stored, and the instances that `applied.laggards` names did not have it in time", body = WriteResponse<Changed>),
+        (status = 202, description = "It is stored, and the instances that `applied.laggards` names did not have it in time", body = WriteResponse<ChangeResult>),
         ImportProblems,
     ),
     security(("bearer" = []))
@@ -206,8 +207,8 @@ problems! {
 #[expect(clippy::too_many_arguments, reason = "a handler takes what it is given, part by part")]
 pub(in crate::http) async fn import(
     Writer(caller): Writer,
-    State(pool): State<Pool>,
-    State(settings): State<GlobalSettingsService>,
+    State(writer): State<SettingsWriter>,
+    State(scanner): State<SecretScanner>,
     Extension(request): Extension<RequestId>,
     headers: HeaderMap,
     mut query: Query,
@@ -220,17 +221,17 @@ pub(in crate::http) async fn import(
     let on_unknown = on_unknown(&mut query);
     query.finish()?;
     if dry_run {
-        let plan = settings::plan_import(&pool, &settings, &incoming, &digest, on_unknown).await?;
+        let plan = writer.plan_import(&incoming, &digest, on_unknown).await?;
         let planned = PlannedImport::new(plan, on_conflict);
         return JsonResponse::list(planned.plan.entries.len(), &planned).await;
     }
     let actor = actor(&caller, reason, request)?;
     let conditions = format!("import {plan_id:?} {on_conflict:?} {on_unknown:?}");
-    let key = preconditions::idempotency_key(&headers, settings.secret_scanner())?.map(|key| {
+    let key = preconditions::idempotency_key(&headers, &scanner)?.map(|key| {
         idempotency::Key::new(caller.user.clone(), key, &[conditions.as_bytes(), &digest])
     });
     let terms = ImportOptions { plan_id, on_conflict, on_unknown, idempotency: key };
-    let changed = settings::import(&pool, &settings, &actor, &incoming, &digest, &terms).await?;
+    let changed = writer.import(&actor, &incoming, &digest, &terms).await?;
     answer(&changed, &WriteOptions::default(), wait).await
 }
 

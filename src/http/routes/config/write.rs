@@ -24,7 +24,10 @@ use crate::{
     },
     ids::RequestId,
     json::FieldError,
-    settings::{self, AsOf, Changed, Edit, GlobalSettingsService, Setting, WriteOptions},
+    settings::{
+        self, AsOf, ChangeResult, Edit, GlobalSettingsService, Setting, SettingsWriter,
+        WriteOptions,
+    },
 };
 
 /// A setting as it is after a write, or as it would be.
@@ -84,6 +87,7 @@ pub(in crate::http) async fn put(
     Writer(caller): Writer,
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
+    State(writer): State<SettingsWriter>,
     Extension(request): Extension<RequestId>,
     PathSegment(key): PathSegment,
     query: Query,
@@ -102,7 +106,7 @@ pub(in crate::http) async fn put(
     let explain = write.explain();
     let (terms, wait) = write.terms(&caller, &bytes);
     let edits = [Edit { key: key.clone(), value, version: bound.version }];
-    let changed = settings::update(&pool, &settings, &actor, &edits, &terms).await;
+    let changed = writer.update(&actor, &edits, &terms).await;
     let changed = changed.map_err(|err| explain(bound.refusal(&key, err)))?;
     written(&pool, &settings, &key, changed, &terms, wait).await
 }
@@ -140,6 +144,7 @@ pub(in crate::http) async fn reset(
     Writer(caller): Writer,
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
+    State(writer): State<SettingsWriter>,
     Extension(request): Extension<RequestId>,
     PathSegment(key): PathSegment,
     mut query: Query,
@@ -152,7 +157,7 @@ pub(in crate::http) async fn reset(
     let bound = ExpectedVersion::by(version, write.versions(), &pool, &settings, &key).await?;
     let explain = write.explain();
     let (terms, wait) = write.terms(&caller, b"");
-    let changed = settings::reset(&pool, &settings, &actor, &key, bound.version, &terms).await;
+    let changed = writer.reset(&actor, &key, bound.version, &terms).await;
     let changed = changed.map_err(|err| explain(bound.refusal(&key, err)))?;
     written(&pool, &settings, &key, changed, &terms, wait).await
 }
@@ -224,7 +229,7 @@ async fn written(
     pool: &Pool,
     settings: &GlobalSettingsService,
     key: &str,
-    changed: Changed,
+    changed: ChangeResult,
     terms: &WriteOptions,
     wait: Wait,
 ) -> Result<JsonResponse, Problem> {

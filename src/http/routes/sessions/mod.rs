@@ -31,6 +31,8 @@ use crate::{
     },
     ids::{RequestId, UserId},
     json::{FieldError, StrictJson},
+    outbox::Outbox,
+    secret_scanner::SecretScanner,
     sessions::{self, End, MintedSecret, Session, SessionScope, SessionStarter, Status, User},
     settings::GlobalSettingsService,
     text::{IdentifierError, check_optional_identifier},
@@ -156,6 +158,7 @@ pub(in crate::http) async fn start(
     _: WithSessions,
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
+    State(scanner): State<SecretScanner>,
     State(starts): State<SessionStarter>,
     State(clock): State<Clock>,
     Extension(id): Extension<RequestId>,
@@ -166,7 +169,7 @@ pub(in crate::http) async fn start(
 ) -> Result<JsonResponse, Problem> {
     query.finish()?;
     let user = user(caller, body.map(|body| body.json))?;
-    let idempotency_key = preconditions::idempotency_key(&headers, settings.secret_scanner())?;
+    let idempotency_key = preconditions::idempotency_key(&headers, &scanner)?;
     let request = sessions::Request { user, idempotency_key, id, now: clock.now(), due };
     let started = sessions::start(&starts, &pool, &settings, &request).await?;
     let location = format!("/brun-e/sessions/{}", started.session.id);
@@ -263,14 +266,14 @@ pub(in crate::http) async fn end(
     caller: InternalOrUser,
     _: WithSessions,
     State(pool): State<Pool>,
-    State(settings): State<GlobalSettingsService>,
+    State(outbox): State<Outbox>,
     State(clock): State<Clock>,
     PathSegment(id): PathSegment,
     query: Query,
 ) -> Result<JsonResponse, Problem> {
     query.finish()?;
     let end = End { id: session_id(&id)?, now: clock.now(), by: None };
-    let session = sessions::end(&pool, settings.outbox(), &reach(caller), &end).await?;
+    let session = sessions::end(&pool, &outbox, &reach(caller), &end).await?;
     JsonResponse::ok(&SessionDocument::from(session))
 }
 

@@ -13,6 +13,7 @@ use crate::{
         request::{fields::NUMBERS, path::PathSegment, query::Query},
         response::JsonResponse,
     },
+    secret_scanner::SecretScanner,
     settings::GlobalSettingsService,
 };
 
@@ -47,19 +48,21 @@ pub(in crate::http) async fn history(
     _: SuperAdmin,
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
+    State(scanner): State<SecretScanner>,
     query: Query,
 ) -> Result<JsonResponse, Problem> {
-    read_trail(&pool, &settings, query).await
+    read_trail(&pool, &settings, &scanner, query).await
 }
 
 /// A page of the trail, as the query asks for it.
 pub(in crate::http) async fn read_trail(
     pool: &Pool,
     settings: &GlobalSettingsService,
+    scanner: &SecretScanner,
     query: Query,
 ) -> Result<JsonResponse, Problem> {
     let (filter, cursor, limit) = read_history(query)?;
-    require_known_key(pool, settings, &filter).await?;
+    require_known_key(pool, settings, scanner, &filter).await?;
     let page = database::read_with_retry(pool, async |conn| {
         Ok::<_, TransactionError>(audit::page(conn, &filter, cursor, limit).await?)
     });
@@ -70,6 +73,7 @@ pub(in crate::http) async fn read_trail(
 async fn require_known_key(
     pool: &Pool,
     settings: &GlobalSettingsService,
+    scanner: &SecretScanner,
     filter: &Filter,
 ) -> Result<(), Problem> {
     let Some(key) = filter.key.as_deref() else { return Ok(()) };
@@ -83,7 +87,7 @@ async fn require_known_key(
     if !page.await?.entries.is_empty() {
         return Ok(());
     }
-    let is_secret_like = settings.secret_scanner().scan(key).is_some();
+    let is_secret_like = scanner.scan(key).is_some();
     let name = if is_secret_like { "of this name" } else { key };
     Err(Problem::new(
         Code::UnknownKey,
@@ -162,11 +166,12 @@ pub(in crate::http) async fn timeline(
     _: SuperAdmin,
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
+    State(scanner): State<SecretScanner>,
     mut query: Query,
 ) -> Result<JsonResponse, Problem> {
     let filter = read_filter(&mut query);
     query.finish()?;
-    require_known_key(&pool, &settings, &filter).await?;
+    require_known_key(&pool, &settings, &scanner, &filter).await?;
     let counted = database::read_with_retry(&pool, async |conn| {
         Ok::<_, TransactionError>(audit::timeline(conn, &filter).await?)
     });

@@ -6,7 +6,6 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    database::Pool,
     http::{
         auth::write_quota::Writer,
         openapi::problems,
@@ -21,7 +20,7 @@ use crate::{
     },
     ids::RequestId,
     json::{FieldError, StrictJson},
-    settings::{self, Changed, GlobalSettingsService, RollbackPlan, Target},
+    settings::{ChangeResult, RollbackPlan, SettingsWriter, Target},
 };
 
 /// What a rollback answers: a plan, or what was changed.
@@ -32,7 +31,7 @@ pub(in crate::http) enum RolledBack {
     /// With `dry_run`.
     Plan(RollbackPlan),
     /// Without.
-    Changed(WriteResponse<Changed>),
+    Changed(WriteResponse<ChangeResult>),
 }
 
 problems! {
@@ -78,15 +77,14 @@ pub(in crate::http) struct RollbackBody {
     request_body = RollbackBody,
     responses(
         (status = 200, description = "What was changed; with `dry_run` the plan, which also has `changed_since` and `refused`", body = RolledBack),
-        (status = 202, description = "It is stored, and the instances that `applied.laggards` names did not have it in time", body = WriteResponse<Changed>),
+        (status = 202, description = "It is stored, and the instances that `applied.laggards` names did not have it in time", body = WriteResponse<ChangeResult>),
         RollBackProblems,
     ),
     security(("bearer" = []))
 )]
 pub(in crate::http) async fn roll_back(
     Writer(caller): Writer,
-    State(pool): State<Pool>,
-    State(settings): State<GlobalSettingsService>,
+    State(writer): State<SettingsWriter>,
     Extension(request): Extension<RequestId>,
     query: Query,
     mut write: WriteHeaders,
@@ -100,10 +98,10 @@ pub(in crate::http) async fn roll_back(
     let explained = |err| explain(Problem::from(err).pointing(point));
     let (terms, wait) = write.terms(&caller, &bytes);
     if terms.dry_run {
-        let plan = settings::plan_roll_back(&pool, &settings, &actor, &target, &terms).await;
+        let plan = writer.plan_roll_back(&actor, &target, &terms).await;
         return JsonResponse::ok(&plan.map_err(explained)?);
     }
-    let changed = settings::roll_back(&pool, &settings, &actor, &target, &terms).await;
+    let changed = writer.roll_back(&actor, &target, &terms).await;
     answer(&changed.map_err(explained)?, &terms, wait).await
 }
 

@@ -7,7 +7,6 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
-    database::Pool,
     http::{
         auth::write_quota::Writer,
         openapi::problems,
@@ -23,7 +22,7 @@ use crate::{
     ids::RequestId,
     json::StrictJson,
     secret_scanner,
-    settings::{self, Changed, Edit, GlobalSettingsService},
+    settings::{ChangeResult, Edit, SettingsWriter},
 };
 
 /// Most changes of one request. A document with more settings is imported.
@@ -78,19 +77,18 @@ pub(in crate::http) struct ChangeBody {
     ),
     request_body = UpdateBody,
     responses(
-        (status = 200, description = "What was changed, as it is stored", body = WriteResponse<Changed>, headers(
+        (status = 200, description = "What was changed, as it is stored", body = WriteResponse<ChangeResult>, headers(
             ("ETag" = String, description = "The revision that is current now, as `\"r<revision>\"`"),
             ("Preference-Applied" = Option<String>, description = "`handling=lenient`, when that was preferred"),
         )),
-        (status = 202, description = "It is stored, and the instances that `applied.laggards` names did not have it in time", body = WriteResponse<Changed>),
+        (status = 202, description = "It is stored, and the instances that `applied.laggards` names did not have it in time", body = WriteResponse<ChangeResult>),
         UpdateProblems,
     ),
     security(("bearer" = []))
 )]
 pub(in crate::http) async fn update(
     Writer(caller): Writer,
-    State(pool): State<Pool>,
-    State(settings): State<GlobalSettingsService>,
+    State(writer): State<SettingsWriter>,
     Extension(request): Extension<RequestId>,
     query: Query,
     mut write: WriteHeaders,
@@ -102,7 +100,7 @@ pub(in crate::http) async fn update(
     let actor = actor(&caller, reason, request)?;
     let explain = write.explain();
     let (terms, wait) = write.terms(&caller, &bytes);
-    let changed = settings::update(&pool, &settings, &actor, &edits, &terms).await;
+    let changed = writer.update(&actor, &edits, &terms).await;
     let changed = changed.map_err(|err| {
         let places = Places::of(&edits);
         Problem::from(err).pointing(|key, code| places.find(key, code))
