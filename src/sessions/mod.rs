@@ -2,6 +2,7 @@
 
 mod eligibility;
 mod expiry;
+mod filter;
 mod lookup;
 mod page;
 mod pins;
@@ -14,8 +15,9 @@ mod store;
 
 pub use eligibility::{IneligibleReason, User};
 pub use expiry::{Expiry, SweepResult, expire};
+pub use filter::Filter;
 pub use lookup::{End, EndedBy, LookupError, SecretInReason, SessionScope, end, find};
-pub use page::{Cursor, Filter, Page, page, trace};
+pub use page::{Cursor, Page, page, trace};
 pub use pins::{Pin, Pins, pins};
 pub use plans::{PlanUnavailable, Plans};
 pub use realtime::{MintedSecret, Realtime, RealtimeError};

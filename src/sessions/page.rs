@@ -7,24 +7,8 @@ use crate::{
     audit,
     database::{self, Connection, Pool, TransactionError},
     pagination,
-    sessions::{
-        lookup::LookupError,
-        rules::KEYS,
-        session::{Session, Status},
-        store,
-    },
+    sessions::{filter::Filter, lookup::LookupError, rules::KEYS, session::Session, store},
 };
-
-/// A filter of sessions; `None` matches all.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// The current status.
-    pub status: Option<Status>,
-    /// The user.
-    pub user_id: Option<String>,
-    /// The revision of the settings.
-    pub revision: Option<i64>,
-}
 
 /// The name of the listing in cursors.
 const LIST: &str = "sessions";

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::{
     database::Connection,
     sessions::{
-        page::Filter,
+        filter::Filter,
         session::{Session, Status},
     },
 };

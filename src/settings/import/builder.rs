@@ -72,7 +72,7 @@ impl PlanBuilder<'_> {
         let mut entries: Vec<_> = entries.collect();
         builder.check_result(&mut entries);
         // Sorted, so that plans of all formats are comparable.
-        entries.sort_by(|left, right| left.key.cmp(&right.key));
+        entries.sort_by(|first, second| first.key.cmp(&second.key));
         (entries, builder.violations, secret_like)
     }
 

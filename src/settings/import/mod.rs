@@ -36,11 +36,11 @@ pub async fn import(
     digest: &[u8],
     options: &ImportOptions,
 ) -> Result<Changed, Error> {
-    let mut changed = write(pool, settings, actor, document, digest, options).await?;
+    let mut result = write(pool, settings, actor, document, digest, options).await?;
     if options.on_unknown == OnUnknown::Skip {
-        changed.ignored.extend(skipped(settings, document));
+        result.ignored.extend(skipped(settings, document));
     }
-    Ok(changed)
+    Ok(result)
 }
 
 async fn write(

@@ -16,8 +16,7 @@ fn catalog(entry: &str) -> String {
 #[track_caller]
 fn is_refused(text: &str, what: &str, name: &str, core: &str) {
     let told = Catalog::parse(text).unwrap_err().of_file("mine.toml");
-    let expected =
-        format!("mine.toml:4: A: {what} looks like {name}; secrets are never stored");
+    let expected = format!("mine.toml:4: A: {what} looks like {name}; secrets are never stored");
     assert!(told.contains(&expected), "{told}");
     assert!(!told.contains(&core[..16]) && !told.contains(&core[..16].to_uppercase()), "{told}");
 }
