@@ -19,7 +19,7 @@ use crate::{
         schema::{KeyClass, Schema},
         service::GlobalSettingsService,
         store,
-        value::SettingValue,
+        value::{Number, SettingValue},
     },
 };
 
@@ -202,11 +202,12 @@ async fn at_version(
     }
     let wanted = i32::try_from(to_version).unwrap_or(i32::MAX);
     let mut values = store::values_at_versions(conn, &[key.to_owned()], &[wanted]).await?;
-    let value = values.remove(key).ok_or_else(|| {
-        Error::VersionNotFound(format!("{key} has no value at version {to_version}"))
-    })?;
+    let edit =
+        values.remove(key).and_then(|value| edit(key, &value, version)).ok_or_else(|| {
+            Error::VersionNotFound(format!("{key} has no value at version {to_version}"))
+        })?;
     let since = store::since_version(conn, key, wanted).await?;
-    Ok(TargetValues { edits: vec![edit(key, &value, version)], since })
+    Ok(TargetValues { edits: vec![edit], since })
 }
 
 async fn before(
@@ -217,9 +218,10 @@ async fn before(
     let nothing =
         || Error::VersionNotFound(format!("audit entry {audit_id} has no old value to restore"));
     let entry = audit::find(conn, audit_id).await?.ok_or_else(nothing)?;
-    let value = entry.old_value.as_ref().ok_or_else(nothing)?;
+    let value = entry.old_value.as_ref();
+    let edit = value.and_then(|value| edit(&entry.key, value, version)).ok_or_else(nothing)?;
     let since = store::since_version(conn, &entry.key, entry.version.unwrap_or(0) - 1).await?;
-    Ok(TargetValues { edits: vec![edit(&entry.key, value, version)], since })
+    Ok(TargetValues { edits: vec![edit], since })
 }
 
 async fn at_revision(conn: &mut Connection, to_revision: i64) -> Result<TargetValues, Error> {
@@ -229,14 +231,19 @@ async fn at_revision(conn: &mut Connection, to_revision: i64) -> Result<TargetVa
         return Err(Error::VersionNotFound(detail));
     }
     let rows = store::as_of(conn, to_revision).await?;
-    let edits = rows.iter().filter_map(|row| Some(edit(&row.key, row.value.as_ref()?, None)));
+    let edits = rows.iter().filter_map(|row| edit(&row.key, row.value.as_ref()?, None));
     let edits = edits.collect();
     Ok(TargetValues { edits, since: store::since_revision(conn, to_revision).await? })
 }
 
-/// Returns an edit that restores `value`, which the write path reads by the declared type of today.
-fn edit(key: &str, value: &Value, version: Option<i64>) -> Edit {
-    Edit { key: key.to_owned(), value: value.into(), version }
+/// Returns an edit that restores `value`, which the write path reads by the declared type of today. Returns `None` for a
+/// number with too many digits, which can only have been written past the service.
+fn edit(key: &str, value: &Value, version: Option<i64>) -> Option<Edit> {
+    let is_readable = match value {
+        Value::Number(number) => Number::parse(&number.to_string()).is_some(),
+        _ => true,
+    };
+    is_readable.then(|| Edit { key: key.to_owned(), value: value.into(), version })
 }
 
 /// The keys that were changed after `revision`, told three ways.
