@@ -41,6 +41,7 @@ pub async fn keep(
         pause = match result {
             Ok(()) => interval,
             Err(_) if was_failing => (pause * 2).min(interval),
+            // Below the interval, because `was_failing` compares the pause with the interval.
             Err(_) => FIRST_BACKOFF.min(interval / 2),
         };
         // Jitter, so that instances do not write at the same time.

@@ -156,7 +156,7 @@ async fn sql_and_rust_agree_on_cooldown_and_daily_maximum() {
             ("BRUNE_MAX_SESSIONS_PER_DAY", json!(max_per_day), version),
         ];
         let revision = app.instance.change(&changes).await.ok()["revision"].as_i64().unwrap();
-        app.instance.reaches(revision).await;
+        app.instance.wait_for_revision(revision).await;
         let settings = SessionSettings::read(&app.instance.settings.current()).unwrap();
         for number in 0..CASES_PER_SETTINGS {
             let case = cases(cooldown).new_tree(&mut runner).unwrap().current();
