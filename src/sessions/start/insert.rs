@@ -81,7 +81,7 @@ impl SessionInsert<'_> {
         let mut limit = RateLimit { per_minute, counted: false };
         // Bounded: a few concurrent changes are expected, endless changes must not block the request.
         let mut retry = ConflictRetry::default();
-        while retry.next() {
+        while retry.begin_attempt() {
             let candidate = self.candidate(id, session_settings(self.settings)?);
             match self.attempt(&candidate, &mut limit, deadline).await? {
                 Outcome::Inserted(inserted) => return Ok(*inserted),
