@@ -34,8 +34,10 @@ def valid_requests_are_read(ctx, response, case):
         return
     if problem["code"] != "malformed_request":
         return
-    unexpected = [
-        error for error in problem["errors"] if error["code"] not in BEYOND_THE_SCHEMA
-    ]
+    errors = problem["errors"]
+    if case.operation.path == "/brun-e/start":
+        # With a token the body must be empty; a schema does not know the credentials.
+        errors = [error for error in errors if error["code"] != "unknown_field"]
+    unexpected = [error for error in errors if error["code"] not in BEYOND_THE_SCHEMA]
     if unexpected:
         raise AssertionError(f"a valid request was refused: {unexpected}")

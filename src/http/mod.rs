@@ -1,9 +1,9 @@
-//! HTTP: requests, responses and problems. The rules of the business are in the modules below this one.
+//! HTTP: requests, responses and problems. The rules of the business are in lower modules.
 //!
 //! [`serve`] accepts the connection, [`with_middleware`] checks the headers, and the handler of the route runs. The
 //! arguments of a handler are the caller ([`SuperAdmin`], [`SignedIn`] or [`InternalOrUser`]), the parts of the request
-//! ([`PathSegment`], [`Query`] and [`Body`]) and the parts of the service. No handler can be reached without its
-//! arguments. Every failure is a [`Problem`], which [`with_middleware`] completes with the request id and the path.
+//! ([`PathSegment`], [`Query`] and [`Body`]) and the parts of the service. No handler runs without valid
+//! arguments. Every failure is a [`Problem`]; [`with_middleware`] adds the request id and the path.
 //!
 //! The blank lines between the modules are floors: a module imports only from earlier floors.
 

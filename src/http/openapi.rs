@@ -1,4 +1,4 @@
-//! The OpenAPI document: the routes describe themselves, and the table of codes describes their problems.
+//! The OpenAPI document, from the descriptions of the routes and the table of problem codes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -64,7 +64,7 @@ macro_rules! any_of {
 }
 pub(in crate::http) use any_of;
 
-/// Returns a response for each status, with its codes and their titles.
+/// Returns a response for each status, with codes and titles.
 pub(in crate::http) fn responses(codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
     let mut by_status: BTreeMap<String, Vec<Code>> = BTreeMap::new();
     for code in codes {
@@ -101,7 +101,7 @@ fn header<T: PartialSchema>(description: &str) -> Header {
     HeaderBuilder::new().schema(Some(T::schema())).description(Some(description)).build()
 }
 
-/// The parts of the document beside its paths.
+/// The parts of the document beside the paths.
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -162,8 +162,7 @@ const COOKIE: &str = "cookie";
 /// The tag of the routes of sessions.
 const SESSIONS: &str = "sessions";
 
-/// Describes what holds of many routes: the cookie is accepted wherever an administrator's token is, and no body may be
-/// null.
+/// Rules of many routes: the routes of administrators also accept the cookie, and no body may be null.
 pub(super) struct CommonRules;
 
 impl Modify for CommonRules {
@@ -183,7 +182,7 @@ impl Modify for CommonRules {
     }
 }
 
-/// Takes null out of the schema of an optional body, which is either absent or an object.
+/// Removes null from the schema of an optional body: the body is either absent or an object.
 fn refuse_null(operation: &mut Operation) {
     let Some(RefOr::T(body)) = &mut operation.request_body else { return };
     for content in body.content.values_mut() {
@@ -212,7 +211,7 @@ fn describe_cross_origin(operation: &mut Operation) {
     }
 }
 
-/// Removes sessions from `document`, for a catalog without sessions: their routes, and schemas that only they refer to.
+/// Removes the routes of sessions from `document`, and the schemas of no other route, for a catalog without sessions.
 pub(super) fn without_sessions(mut document: Value) -> Value {
     let is_of_sessions = |operation: &Value| {
         let tags = operation["tags"].as_array().into_iter().flatten();
@@ -226,6 +225,7 @@ pub(super) fn without_sessions(mut document: Value) -> Value {
     if let Some(tags) = document["tags"].as_array_mut() {
         tags.retain(|tag| tag["name"] != SESSIONS);
     }
+    // Removing a schema may leave others without references, so the removal repeats until nothing changes.
     loop {
         let mut references = BTreeSet::new();
         collect_references(&document, &mut references);
@@ -239,7 +239,7 @@ pub(super) fn without_sessions(mut document: Value) -> Value {
     document
 }
 
-/// Collects the names of the schemas that `value` refers to.
+/// Collects the names of the schemas referenced in `value`.
 fn collect_references(value: &Value, names: &mut BTreeSet<String>) {
     match value {
         Value::Object(members) => {

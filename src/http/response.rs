@@ -24,12 +24,12 @@ use crate::{
 /// The size from which a list or a document counts as a large response, in bytes.
 const LARGE: usize = 64 * 1024;
 
-/// The budget of all large responses in KiB: each stays in memory until its client has read it.
+/// The budget of all large responses in KiB: a response stays in memory until the client has read all of it.
 const BUDGET_KIB: usize = 64 * 1024;
 
 static BODY_BUDGET_KIB: Semaphore = Semaphore::const_new(BUDGET_KIB);
 
-/// A response with its status and headers.
+/// A response with status and headers.
 #[derive(Debug)]
 pub(in crate::http) struct JsonResponse {
     status: StatusCode,
@@ -70,7 +70,7 @@ impl JsonResponse {
         Self { status: StatusCode::OK, media_type, headers: Vec::new(), body, refusable: true }
     }
 
-    /// Adds a header; a value that no header can hold is left out.
+    /// Adds a header, unless the value is invalid in a header.
     pub(in crate::http) fn with(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers.push((name, value));
@@ -82,6 +82,7 @@ impl JsonResponse {
 impl IntoResponse for JsonResponse {
     fn into_response(self) -> Response {
         let media_type = [(header::CONTENT_TYPE, self.media_type)];
+        // Small responses fit into the socket's buffer and are not worth a permit.
         let body = if self.refusable && self.body.len() > LARGE {
             match MeteredBody::new(self.body) {
                 Ok(body) => Body::new(body),
@@ -96,7 +97,7 @@ impl IntoResponse for JsonResponse {
     }
 }
 
-/// The body of a large response. Dropping the body releases its part of the budget.
+/// The body of a large response. Dropping the body releases the permit of the budget.
 struct MeteredBody {
     body: Full<Bytes>,
     _permit: SemaphorePermit<'static>,

@@ -27,7 +27,7 @@ use crate::{
     settings::GlobalSettingsService,
 };
 
-/// Returns the routes with their descriptions.
+/// Returns the routes with descriptions.
 fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
     let flags = OpenApiRouter::new()
         .routes(routes!(ofrep::evaluate_all))
@@ -75,14 +75,14 @@ fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
         .merge(compressed(lists))
 }
 
-/// Splits `routes` into the router and the document, which gets the rules of many routes.
+/// Splits `routes` into the router and the document, with the rules of many routes.
 fn documented(routes: OpenApiRouter<Shared>) -> (Router<Shared>, utoipa::openapi::OpenApi) {
     let (routes, mut document) = routes.split_for_parts();
     CommonRules.modify(&mut document);
     (routes, document)
 }
 
-/// Returns the OpenAPI document, as `/openapi.json` serves it.
+/// Returns the OpenAPI document of `/openapi.json`.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
     documented(routes(&Origins::default())).1
@@ -95,8 +95,8 @@ pub fn router(state: AppState, limits: &Limits) -> Router {
     let path_prefix = state.path_prefix.clone();
     let (mut routes, document) = documented(routes(&state.origins));
     if !path_prefix.is_empty() {
-        // The one address that clients get who may bypass the proxy. Other routes must not be reachable under the prefix:
-        // a request could bypass the proxy's rules for a path by repeating the prefix.
+        // Clients get this address and may bypass the proxy. Other routes must not be reachable under the prefix: a
+        // request could bypass the proxy's rules for a path by repeating the prefix.
         let events = get(ofrep::events);
         let events = OpenApiRouter::<Shared>::new().route(&path_prefix.join(ofrep::EVENTS), events);
         routes = routes.merge(Router::from(ofrep::with_cors(events, &state.origins)));

@@ -1,4 +1,4 @@
-//! The parts of the service that handlers take.
+//! The parts of the service, for handlers.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::{
     settings::{Feed, GlobalSettingsService, SettingsWriter},
 };
 
-/// The parts of the service. A handler takes each by `State<Part>`: its signature lists its dependencies.
+/// The parts of the service. A handler takes each by `State<Part>`, so the signature lists the dependencies.
 #[derive(Clone)]
 pub struct AppState {
     /// The database.
@@ -49,7 +49,7 @@ pub struct AppState {
     pub origins: Origins,
     /// The clock.
     pub clock: Clock,
-    /// The secrets and variables that the process was started with.
+    /// The secrets and variables of the environment.
     pub provision: Provision,
     /// The parts of a session start.
     pub starts: SessionStarter,
@@ -59,8 +59,8 @@ pub struct AppState {
     pub keys: TokenVerifier,
 }
 
-/// The parts behind one counter. Every request clones the state more than once, and a dozen counters that all threads
-/// share would cost more than many a response.
+/// The parts behind a single counter. Every request clones the state more than once, and a dozen shared counters would
+/// cost more than many a response.
 #[derive(Clone)]
 pub(super) struct Shared(Arc<AppState>);
 
@@ -70,10 +70,11 @@ impl From<AppState> for Shared {
     }
 }
 
-/// Lets a handler take each part by its type.
+/// Lets a handler take each part by type.
 macro_rules! parts {
     ($($field:ident: $part:ty,)*) => {
         $(impl FromRef<Shared> for $part {
+            // Every part is a handle: a clone copies a pointer.
             fn from_ref(shared: &Shared) -> Self {
                 shared.0.$field.clone()
             }

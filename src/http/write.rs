@@ -1,4 +1,4 @@
-//! The parts that every write has: its parameters, its headers and its response.
+//! The parameters, headers and responses of every write.
 
 use std::time::Duration;
 
@@ -15,21 +15,25 @@ use utoipa::{
 use validator::ValidationError;
 
 use crate::{
+    audit::{Actor, Reason},
     database::Pool,
     fleet::{Applied, Fleet},
     http::{
         auth::Caller,
         problem::{Code, Problem},
         request::{
+            fields::group,
             headers::{self, IdempotencyKey},
             preconditions::{self, Required, Tag},
             query::{Drafted, query},
-            value::{choices, violation},
+            rules::violation,
+            value::choices,
         },
         response::JsonResponse,
         serve::limits::ResponseDeadline,
     },
     idempotency,
+    ids::RequestId,
     secret_scanner::SecretScanner,
     settings::{ChangeResult, GlobalSettingsService, WriteOptions},
 };
@@ -39,10 +43,10 @@ const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-appli
 /// How long a write waits for the other instances by default.
 const DEFAULT_WAIT: Duration = Duration::from_secs(2);
 
-/// The part of a request's time that is reserved for its response.
+/// The part of a request's time reserved for the response.
 const RESPONSE_TIME: Duration = Duration::from_millis(250);
 
-/// The state that a write may wait for.
+/// The states to wait for after a write.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::http) enum WaitFor {
     /// Every live instance has applied the change.
@@ -51,6 +55,21 @@ pub(in crate::http) enum WaitFor {
 
 choices! {
     WaitFor: [("applied", Self::Applied)];
+}
+
+group! {
+    /// The explanation of a change, in the body or the query of every write.
+    struct ChangeNote {
+        /// Why, in 3 to 500 characters on one line, 3 of them visible.
+        reason: Reason,
+    }
+}
+
+impl ChangeNote {
+    /// Returns the author of a change with the note.
+    pub(in crate::http) fn actor(self, caller: Caller, request: RequestId) -> Actor {
+        Actor { user: caller.user, reason: self.reason, request }
+    }
 }
 
 query! {
@@ -69,7 +88,7 @@ query! {
 
 fn timeout_needs_wait(draft: &<WriteParameters as Drafted>::Draft) -> Result<(), ValidationError> {
     let has_timeout = matches!(draft.timeout_ms.0, Some(Some(_)));
-    // A `wait` that could not be read has an error of its own.
+    // An unreadable `wait` has an error of its own.
     if has_timeout && matches!(draft.wait.0, Some(None)) {
         return Err(violation("timeout_ms", "without_wait", "requires `wait=applied`"));
     }
@@ -77,8 +96,8 @@ fn timeout_needs_wait(draft: &<WriteParameters as Drafted>::Draft) -> Result<(),
 }
 
 impl WriteParameters {
-    /// Returns how long to wait, if at all. A dry run changes nothing that could be waited for; it may still have the
-    /// parameter, as the rehearsal of a write that does.
+    /// Returns the time to wait, if any. A dry run accepts `wait`, as the rehearsal of a write, but has no change to wait
+    /// for.
     fn timeout(&self) -> Option<Duration> {
         let waits = self.wait.is_some() && !self.dry_run;
         let timeout = self.timeout_ms.and_then(|timeout| u64::try_from(timeout).ok());
@@ -87,13 +106,13 @@ impl WriteParameters {
 }
 
 /// The headers of a write: `If-Match`, `Prefer` and `Idempotency-Key`. `If-Match` names revisions of all settings, or
-/// versions of the one setting that is written.
+/// versions of the written setting.
 pub(in crate::http) struct WriteHeaders<const OF_ONE_SETTING: bool = false> {
     required: Option<Required>,
     is_lenient: bool,
     idempotency_key: Option<String>,
     target: String,
-    /// `If-Match` as it was sent: a repeat must have the same.
+    /// The received `If-Match`: a repeat must have the same value.
     tags: Vec<u8>,
 }
 
@@ -120,7 +139,7 @@ where
     }
 }
 
-/// Returns the method and the address of a write, without the parameters of its wait: a repeat may wait where the first
+/// Returns the method and the address of a write without the parameters of the wait: a repeat may wait even if the first
 /// request did not.
 fn target(method: &Method, uri: &Uri) -> String {
     let address = uri.path_and_query().map_or("/", |address| address.as_str());
@@ -136,12 +155,12 @@ fn target(method: &Method, uri: &Uri) -> String {
 }
 
 impl<const OF_ONE_SETTING: bool> WriteHeaders<OF_ONE_SETTING> {
-    /// Returns the revisions or versions of which one must be current, if `If-Match` names any.
+    /// Returns the revisions or versions in `If-Match`, if any.
     pub(in crate::http) fn required(&self) -> Option<&[i64]> {
         self.required.as_ref().map(|required| required.numbers.as_slice())
     }
 
-    /// Adds to a failed precondition why it could not hold.
+    /// Explains a failed precondition.
     pub(in crate::http) fn explain(&self, problem: Problem) -> Problem {
         let reason = self.required.as_ref().and_then(|required| required.mismatch_reason.clone());
         match reason {
@@ -150,7 +169,7 @@ impl<const OF_ONE_SETTING: bool> WriteHeaders<OF_ONE_SETTING> {
         }
     }
 
-    /// Returns the options of a write with this body, by this caller. A dry run has no result that could be repeated.
+    /// Returns the options of a write with `body` by `caller`. A dry run stores no result for a repeat.
     pub(in crate::http) fn options(
         &self,
         caller: &Caller,
@@ -160,8 +179,10 @@ impl<const OF_ONE_SETTING: bool> WriteHeaders<OF_ONE_SETTING> {
         let dry_run = parameters.dry_run;
         let key = self.idempotency_key.clone().filter(|_| !dry_run);
         let lenient = [u8::from(self.is_lenient)];
+        // A request with other conditions is another request, even with the same body.
         let request = [self.target.as_bytes(), &self.tags, &lenient, body];
         let idempotency = key.map(|key| idempotency::Key::new(caller.user.clone(), key, &request));
+        // The version of a single setting is part of the edit instead.
         let numbers = self.required().filter(|_| !OF_ONE_SETTING);
         let revisions = numbers.map(<[i64]>::to_vec);
         WriteOptions { revisions, lenient: self.is_lenient, dry_run, idempotency }
@@ -170,22 +191,22 @@ impl<const OF_ONE_SETTING: bool> WriteHeaders<OF_ONE_SETTING> {
 
 impl<const OF_ONE_SETTING: bool> IntoParams for WriteHeaders<OF_ONE_SETTING> {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let if_match = if OF_ONE_SETTING {
-            "The version that must be current, as `\"v<version>\"`"
+        let (if_match, example) = if OF_ONE_SETTING {
+            ("The version that must be current, as `\"v<version>\"`", "\"v3\"")
         } else {
-            "The revision that must be current, as `\"r<revision>\"`"
+            ("The revision that must be current, as `\"r<revision>\"`", "\"r7\"")
         };
         let prefer =
             "`handling=lenient` skips locked and unknown keys instead of refusing the request";
         vec![
-            preconditions::parameter("If-Match", if_match),
+            preconditions::parameter("If-Match", if_match, example),
             headers::parameter::<String>("Prefer", prefer),
             IdempotencyKey::parameter(),
         ]
     }
 }
 
-/// Makes the responses of writes, which may wait until every instance has applied the change.
+/// Makes the responses of writes, on request after every instance has applied the change.
 pub(in crate::http) struct WriteResponder {
     deadline: Option<ResponseDeadline>,
     fleet: Fleet,
@@ -212,20 +233,20 @@ where
     }
 }
 
-/// The response of a write, with the outcome of the wait if there was one.
+/// The response of a write, with the outcome of the wait, if any.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct WriteResponse<T> {
     #[serde(flatten)]
     body: T,
-    /// With `wait=applied`: the instances that have applied the change.
+    /// With `wait=applied`: the progress of the instances.
     #[serde(skip_serializing_if = "Option::is_none")]
     applied: Option<Applied>,
 }
 
 impl WriteResponder {
-    /// Returns the response `body` of a write that led to `revision`: at once, or when every live instance has applied
-    /// the revision, or when the time is over. The write is committed, so a wait in vain is not an error but a 202. `wrap`
-    /// gives the response the form that the route declares.
+    /// Returns the response `body` of a write with the new `revision`: at once, or after every live instance has applied
+    /// the revision, or after the timeout. The write is committed, so a timeout is not an error but a 202. `wrap` converts
+    /// the response into the declared type of the route.
     pub(in crate::http) async fn respond<T, R: Serialize>(
         self,
         parameters: &WriteParameters,
@@ -236,6 +257,7 @@ impl WriteResponder {
         let Some(timeout) = parameters.timeout() else {
             return JsonResponse::ok(&wrap(WriteResponse { body, applied: None }));
         };
+        // Beyond the request's deadline the response would be a 503, although the write is committed.
         let latest = self.deadline.and_then(|ResponseDeadline(due)| due.checked_sub(RESPONSE_TIME));
         let until = Instant::now() + timeout;
         let until = latest.map_or(until, |latest| until.min(latest));
@@ -244,7 +266,7 @@ impl WriteResponder {
         JsonResponse::new(status, &wrap(WriteResponse { body, applied: Some(applied) }))
     }
 
-    /// Returns the response of a write of several settings, with the tag of the revision that it led to.
+    /// Returns the response of a write of several settings, with the tag of the new revision.
     pub(in crate::http) async fn respond_with_changes<R: Serialize>(
         self,
         parameters: &WriteParameters,

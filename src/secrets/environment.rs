@@ -1,4 +1,4 @@
-//! The controls that only the environment sets, and settings that the environment still names.
+//! Controls of the environment, and ignored variables of settings.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -9,16 +9,16 @@ use crate::{
     settings::{self, Definition, Kind, SettingValue, Snapshot},
 };
 
-/// Shown for a control that looks like a secret, such as an address with a password.
+/// Replaces a secret-like control, such as an address with a password.
 const MASK: &str = "***";
 
-/// The configuration that is fixed until a restart, and the variables that have no effect.
+/// The configuration until a restart, and variables without effect.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = EnvironmentReport)]
 pub struct Report {
-    /// The controls that only the environment sets, by name.
+    /// The controls of the environment, by name.
     controls: Vec<Control>,
-    /// The settings that the environment still names, where they are ignored; by key.
+    /// The settings with an ignored variable, by key.
     drift: Vec<DriftEntry>,
 }
 
@@ -27,7 +27,7 @@ pub struct Report {
 struct Control {
     /// The variable.
     name: String,
-    /// The value in effect; null if there is none, `***` if it looks like a secret.
+    /// The value in effect, if any; `***` instead of a secret-like value.
     value: Option<String>,
     /// `env` or `default`.
     source: &'static str,
@@ -37,7 +37,7 @@ struct Control {
     description: String,
 }
 
-/// A setting that is still set in the environment.
+/// A setting with an ignored variable.
 #[derive(Debug, Serialize, ToSchema)]
 struct DriftEntry {
     /// The key.
@@ -46,7 +46,7 @@ struct DriftEntry {
     differs: bool,
 }
 
-/// Reports the controls of the catalog, and the settings that the environment still names.
+/// Reports the controls of the catalog, and ignored variables of settings.
 #[must_use]
 pub fn environment(snapshot: &Snapshot, provision: &Provision, scanner: &SecretScanner) -> Report {
     let controls = snapshot.schema.all().filter(|definition| definition.kind == Kind::Environment);

@@ -2,7 +2,7 @@
 
 use crate::settings::schema::Definition;
 
-/// A search in the catalog; a field that is `None` matches every declaration.
+/// A search in the catalog; a `None` field matches every declaration.
 #[derive(Debug, Clone, Default)]
 pub struct Search {
     /// A part of the key or of the description, in any case.

@@ -1,4 +1,4 @@
-//! One setting as a write left it.
+//! A setting after a write.
 
 use crate::{
     database::Pool,
@@ -9,18 +9,18 @@ use crate::{
     },
 };
 
-/// The state that describes the setting after a write.
+/// The state to show after a write.
 #[derive(Debug, PartialEq)]
 enum State {
-    /// The current one.
+    /// The current state.
     Current,
-    /// The current one with the value and the version that the dry run would store.
+    /// The current state with the planned value and version.
     Planned(KeyChange),
-    /// The one at the revision of the write: the setting has been changed again since.
+    /// The state at the revision of the write: the setting has a later change.
     AtRevision,
 }
 
-/// Chooses the state of a setting that is at `current_version` after a write that gave it `change`.
+/// Chooses the state to show of a setting at `current_version` after the write of `change`.
 fn choose(current_version: i32, change: Option<KeyChange>, is_dry_run: bool) -> State {
     match change {
         Some(change) if is_dry_run => State::Planned(change),
@@ -30,7 +30,7 @@ fn choose(current_version: i32, change: Option<KeyChange>, is_dry_run: bool) -> 
     }
 }
 
-/// Returns the setting `key` as the write `changed` left it, whatever came later; of a dry run, as the write would.
+/// Returns the setting `key` after the write `changed`, without later changes; for a dry run, after the planned write.
 ///
 /// # Errors
 /// The setting cannot be read.

@@ -1,11 +1,12 @@
-//! Handlers declare their parameters as types: a handler without a query type would ignore unknown parameters, and a
-//! parameter that is described by hand could differ from the one that is read.
+//! Handlers declare parameters as types: a handler without a query type would ignore unknown parameters, and a
+//! description by hand could differ from the reader.
 
 use proc_macro2::{Delimiter, TokenTree};
 
 use crate::source::Source;
 
-/// Returns the handlers of `source` that have no query type, or a parameter that is described by hand.
+/// Returns the handlers of `source` without a query type, without the description of the query type, or with a parameter
+/// described by hand.
 pub(crate) fn undeclared_parameters(source: &Source) -> Vec<String> {
     let levels = source.levels();
     levels.iter().flat_map(|level| breaches(level)).collect()
@@ -18,8 +19,15 @@ fn breaches(level: &[TokenTree]) -> Vec<String> {
         let rest = &level[index..];
         let Some(name) = function_name(rest) else { continue };
         let arguments = rest.iter().find_map(|token| group_text(token, Delimiter::Parenthesis));
-        if !arguments.unwrap_or_default().contains("Query <") {
+        let arguments = arguments.unwrap_or_default();
+        if query_type(&arguments).is_none() {
             breaches.push(format!("the handler `{name}` has no argument of type `Query<…>`"));
+        }
+        if let Some(parameters) = query_type(&arguments)
+            && parameters != "NoParameters"
+            && !mentions(&description, parameters)
+        {
+            breaches.push(format!("the handler `{name}` does not describe `params({parameters})`"));
         }
         for place in ["Query", "Header"] {
             if description.contains(&format!(", {place} ,")) {
@@ -29,6 +37,18 @@ fn breaches(level: &[TokenTree]) -> Vec<String> {
         }
     }
     breaches
+}
+
+/// Returns the type of a handler's parameters: `P` of `Query<P>`.
+fn query_type(arguments: &str) -> Option<&str> {
+    let (_, parameters) = arguments.split_once("Query < ")?;
+    parameters.split_once(" >").map(|(parameters, _)| parameters)
+}
+
+/// Whether `description` has the word `name`.
+fn mentions(description: &str, name: &str) -> bool {
+    let mut words = description.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.any(|word| word == name)
 }
 
 /// Returns the text of an attribute `#[utoipa::path(…)]`.

@@ -97,14 +97,12 @@ impl Instance {
 
     /// Keeps its row in the fleet, from the first heartbeat that is stored.
     pub(crate) fn keep_heartbeat(&mut self) {
-        let heartbeat = fleet::keep(
-            self.pool.clone(),
-            self.settings.clone(),
-            self.fleet.clone(),
-            self.outbox.clone(),
-            self.metrics.clone(),
-        );
-        self.spawn(heartbeat);
+        let outbox = self.outbox.clone();
+        let metrics = self.metrics.clone();
+        let pool = self.pool.clone();
+        let settings = self.settings.clone();
+        let fleet = self.fleet.clone();
+        self.spawn(fleet::keep(pool, settings, fleet, outbox, metrics));
     }
 
     fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {

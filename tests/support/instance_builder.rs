@@ -155,13 +155,14 @@ impl InstanceBuilder {
     async fn assemble(self) -> Instance {
         let pool = self.pool;
         let sinks = outbox::sinks(&self.alerts).unwrap();
-        let subscriptions = sinks.iter().map(Sink::subscription);
-        let outbox = Outbox::new(subscriptions.chain(self.services.sinks.clone()).collect());
         let metrics = Metrics::default();
         for sink in &sinks {
             metrics.sink(sink.name());
         }
-        let settings = GlobalSettingsService::new(settings::load(&pool).await.unwrap(), &metrics);
+        let subscriptions = sinks.iter().map(Sink::subscription).chain(self.services.sinks.clone());
+        let outbox = Outbox::new(subscriptions.collect());
+        let snapshot = settings::load(&pool).await.unwrap();
+        let settings = GlobalSettingsService::new(snapshot, &metrics);
         let fleet = Fleet::new("brune.test", Clock::system().now(), self.pace);
         let (clock, shift) = Clock::shifted();
         let public_url = self.alerts.public_url.as_deref();

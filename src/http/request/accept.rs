@@ -13,7 +13,7 @@ use utoipa::{
 
 use crate::{http::request::headers, metrics::Format};
 
-/// The format of the metrics that the client prefers (`Accept`).
+/// The client's preferred format of the metrics (`Accept`).
 pub(in crate::http) struct MetricsFormat(pub(in crate::http) Format);
 
 impl<S: Send + Sync> FromRequestParts<S> for MetricsFormat {
@@ -31,7 +31,7 @@ impl IntoParams for MetricsFormat {
     }
 }
 
-/// A range of media types or a content coding, and its quality.
+/// A range of media types or a content coding, with a quality.
 struct Range<'h> {
     kind: &'h str,
     version: Option<&'h str>,

@@ -13,10 +13,10 @@ use crate::{
     http::{
         problem::{Code, Problem},
         request::{
-            fields::{FromStrictJson, Pointer},
+            from_json::{FromStrictJson, Pointer},
             headers::single_value,
             reason::or_reason_required,
-            value::Bounds,
+            rules::Bounds,
         },
     },
     json::{FieldError, FieldErrors, StrictJson},
@@ -32,20 +32,20 @@ pub(in crate::http) struct BodyDeadline(pub(in crate::http) Instant);
 
 const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 
-/// A JSON body. A request without one is refused.
+/// A JSON body, which every request must have.
 #[derive(Debug)]
 pub struct Body<T> {
-    /// The body as it was read.
+    /// The parsed body.
     pub value: T,
-    /// The bytes as they were sent, for the fingerprint of an idempotent request.
+    /// The received bytes, for the fingerprint of an idempotent request.
     pub bytes: Bytes,
 }
 
-/// The bytes of a body that is declared as JSON, for a route that reads them itself; `None` without a body.
+/// The bytes of a body declared as JSON, for a route with a parser of its own; `None` without a body.
 #[derive(Debug)]
 pub(in crate::http) struct JsonBytes(pub(in crate::http) Option<Bytes>);
 
-/// A JSON body that may be left out, not read further: what it must be depends on the caller.
+/// An optional JSON body. The caller's credentials decide the expected type, so only the syntax is parsed.
 #[derive(Debug)]
 pub(in crate::http) struct OptionalBody(pub(in crate::http) Option<StrictJson>);
 
@@ -53,10 +53,11 @@ impl<S: Send + Sync, T: FromStrictJson> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        // Large bodies are parsed off the runtime's workers, hence the two steps.
         let Some(bytes) = read_bytes(request).await? else { return Err(missing()) };
-        let refused = |errors| or_reason_required(errors, T::FIELDS);
-        let json = parse(&bytes).await.map_err(refused)?;
-        let value = convert(json).map_err(refused)?;
+        let problem = |errors| or_reason_required(errors, T::HAS_REASON);
+        let json = parse(&bytes).await.map_err(problem)?;
+        let value = convert(json).map_err(problem)?;
         Ok(Self { value, bytes })
     }
 }
@@ -72,15 +73,15 @@ impl<S: Send + Sync> FromRequest<S> for OptionalBody {
 }
 
 impl OptionalBody {
-    /// Reads the body, which must be there.
+    /// Reads a required body.
     ///
     /// # Errors
-    /// There is no body, or the body is not a `T`.
+    /// The body is missing, or not a `T`.
     pub(in crate::http) fn required<T: FromStrictJson>(self) -> Result<T, Problem> {
         convert(self.0.ok_or_else(missing)?).map_err(Problem::malformed)
     }
 
-    /// Reads the body, if there is one.
+    /// Reads an optional body.
     ///
     /// # Errors
     /// The body is not a `T`.
@@ -114,6 +115,7 @@ fn missing() -> Problem {
 }
 
 async fn read_bytes(request: Request) -> Result<Option<Bytes>, Problem> {
+    // A request without a body needs no content type.
     if request.body().is_end_stream() {
         return Ok(None);
     }
@@ -150,7 +152,7 @@ fn too_slow() -> Problem {
     Problem::new(Code::RequestTimeout, "the body did not arrive in time; nothing was done")
 }
 
-/// Whether the body is declared, once, as JSON in UTF-8 that is not compressed.
+/// Whether the body is declared, once, as uncompressed JSON in UTF-8.
 fn is_json(headers: &HeaderMap) -> bool {
     let content_type = single_value(headers, &header::CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();

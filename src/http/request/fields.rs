@@ -1,75 +1,35 @@
-//! Bodies, declared once: a struct gives its strict reader, its validation and its schema.
+//! Declarations of bodies: a struct gives the strict reader, the validation and the schema.
 //!
-//! [`body!`] reads every field before it builds anything, so that a caller learns of all errors at once. A field
-//! that is not declared is an error. `null` for an optional field is the same as leaving the field out.
+//! [`body!`] reads every field before building the struct, and reports all errors at once. An undeclared field is an
+//! error. `null` for an optional field is the same as leaving the field out.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::openapi::{
-    ArrayBuilder, ObjectBuilder, OneOfBuilder, Ref, RefOr, Schema,
+    ObjectBuilder, OneOfBuilder, Ref, RefOr, Schema,
     schema::{AdditionalProperties, RefBuilder, SchemaType, Type},
 };
 use validator::ValidationErrors;
 
 use crate::{
-    http::request::value::{self, Bounds, FieldType, FromText, Rule},
-    json::{FieldError, FieldErrors, StrictJson, field_error, integral},
+    http::request::{
+        from_json::{FromStrictJson, Pointer},
+        rules::{self, Bounds, Rule},
+        value::{self, FieldType},
+    },
+    json::{FieldError, FieldErrors, StrictJson},
 };
 
-/// A type that is read from JSON.
-pub trait FromStrictJson: FieldType {
-    /// The fields, of an object.
-    const FIELDS: &'static [&'static str] = &[];
-
-    /// Reads `json`, which stands at `pointer`, and adds what is wrong to `errors`. `None` only with an error.
-    fn from_json(
-        json: StrictJson,
-        pointer: &Pointer<'_>,
-        bounds: Bounds,
-        errors: &mut FieldErrors,
-    ) -> Option<Self>;
-}
-
-/// A place in a body. It is written out for an error alone: a body without errors costs no text.
-#[derive(Debug, Clone, Copy)]
-pub enum Pointer<'p> {
-    /// The whole body.
-    Root,
-    /// A member of an object.
-    Member(&'p Pointer<'p>, &'p str),
-    /// An item of a list.
-    Item(&'p Pointer<'p>, usize),
-}
-
-impl Pointer<'_> {
-    fn text(&self) -> String {
-        match self {
-            Self::Root => String::new(),
-            Self::Member(parent, name) => field_error::below(&parent.text(), name),
-            Self::Item(parent, index) => field_error::item(&parent.text(), *index),
-        }
-    }
-
-    /// Places `error` here.
-    fn place(&self, error: FieldError) -> FieldError {
-        FieldError { pointer: Some(self.text()), ..error }
-    }
-
-    fn wrong_type(&self, expected: &str, json: &StrictJson) -> FieldError {
-        let detail = format!("must be {expected}, and is {}", json.kind());
-        FieldError::at(self.text(), "wrong_type", detail)
-    }
-}
-
-/// The members of an object that is being read.
+/// The members of an object during reading.
 #[derive(Debug)]
 pub(in crate::http) struct Fields<'e> {
     members: Vec<(String, Option<StrictJson>)>,
+    names: Vec<&'static str>,
     pointer: &'e Pointer<'e>,
     errors: &'e mut FieldErrors,
 }
 
 impl<'e> Fields<'e> {
-    /// Opens `json`, which must be an object.
+    /// Opens an object.
     pub(in crate::http) fn open(
         json: StrictJson,
         pointer: &'e Pointer<'e>,
@@ -78,7 +38,7 @@ impl<'e> Fields<'e> {
         match json {
             StrictJson::Object(members) => {
                 let members = members.into_iter().map(|(name, value)| (name, Some(value)));
-                Some(Self { members: members.collect(), pointer, errors })
+                Some(Self { members: members.collect(), names: Vec::new(), pointer, errors })
             }
             json => {
                 errors.push(pointer.wrong_type("an object", &json));
@@ -93,8 +53,10 @@ impl<'e> Fields<'e> {
         name: &'static str,
         bounds: Bounds,
     ) -> Option<T> {
+        self.names.push(name);
         let pointer = Pointer::Member(self.pointer, name);
         let member = self.members.iter_mut().find(|(member, _)| member == name);
+        // Moved out rather than cloned: a value may be most of the body.
         let json = member.and_then(|(_, value)| value.take());
         match json.filter(|json| !T::NULL_IS_ABSENT || *json != StrictJson::Null) {
             Some(json) => T::from_json(json, &pointer, bounds, self.errors),
@@ -102,17 +64,16 @@ impl<'e> Fields<'e> {
         }
     }
 
-    /// Adds the errors of the rules, and of the members that no field has read.
+    /// Adds the errors of the rules and of unknown members.
     pub(in crate::http) fn close(self, validation: Result<(), ValidationErrors>, rules: &[Rule]) {
-        for (name, error) in value::violations(validation, rules) {
+        for (name, error) in rules::violations(validation, rules) {
             self.errors.push(Pointer::Member(self.pointer, &name).place(error));
         }
-        let is_known = |name: &str| rules.iter().any(|rule| rule.name == name);
+        let is_known = |name: &String| self.names.contains(&name.as_str());
         for (name, _) in self.members.iter().filter(|(name, _)| !is_known(name)) {
-            let known: Vec<_> = rules.iter().map(|rule| rule.name).collect();
-            let detail = match known.as_slice() {
+            let detail = match self.names.as_slice() {
                 [] => "unknown field; the body has no fields".to_owned(),
-                known => format!("unknown field; the fields are {}", known.join(", ")),
+                names => format!("unknown field; the fields are {}", names.join(", ")),
             };
             let error = FieldError::at("", "unknown_field", detail);
             self.errors.push(Pointer::Member(self.pointer, name).place(error));
@@ -120,143 +81,61 @@ impl<'e> Fields<'e> {
     }
 }
 
-impl FieldType for StrictJson {
-    fn field_schema(_: Bounds) -> RefOr<Schema> {
-        // A schema without a type allows any value.
-        utoipa::openapi::schema::empty().into()
-    }
-}
+/// A field of a body, or a group of fields shared by several bodies.
+pub(in crate::http) trait BodyField: Sized {
+    /// Whether a reason is among the fields.
+    const HAS_REASON: bool;
 
-impl FromStrictJson for StrictJson {
-    fn from_json(
-        json: StrictJson,
-        _: &Pointer<'_>,
-        _: Bounds,
-        _: &mut FieldErrors,
-    ) -> Option<Self> {
-        Some(json)
-    }
-}
+    /// Reads the field `name`, or the fields of the group. Returns `None` only with an error.
+    fn from_fields(fields: &mut Fields<'_>, name: &'static str, bounds: Bounds) -> Option<Self>;
 
-impl FromStrictJson for i64 {
-    fn from_json(
-        json: StrictJson,
-        pointer: &Pointer<'_>,
+    /// Adds the field, or the fields of the group, to the schema of the body.
+    fn describe(
+        object: ObjectBuilder,
+        name: &str,
+        docs: &[&str],
         bounds: Bounds,
-        errors: &mut FieldErrors,
-    ) -> Option<Self> {
-        let StrictJson::Number(digits) = &json else {
-            errors.push(pointer.wrong_type("an integer", &json));
-            return None;
-        };
-        let number = integral(digits);
-        if number.is_none() {
-            errors.push(pointer.place(value::out_of_range(bounds)));
-        }
-        number
+        examples: &[Value],
+    ) -> ObjectBuilder;
+
+    /// Adds the referenced schemas by name.
+    fn collect_schemas(_: &mut Vec<(String, RefOr<Schema>)>) {}
+
+    /// Returns the error of a value outside of `bounds`.
+    fn out_of_bounds(bounds: Bounds) -> FieldError {
+        value::out_of_range(bounds)
     }
 }
 
-/// Types that are strings in JSON.
-macro_rules! from_string {
-    ($($type:ty)*) => {$(
-        impl FromStrictJson for $type {
-            fn from_json(
-                json: StrictJson,
-                pointer: &Pointer<'_>,
-                bounds: Bounds,
-                errors: &mut FieldErrors,
-            ) -> Option<Self> {
-                let StrictJson::String(text) = &json else {
-                    errors.push(pointer.wrong_type("a string", &json));
-                    return None;
-                };
-                let value = Self::from_text(text, bounds);
-                value.map_err(|error| errors.push(pointer.place(error))).ok()
-            }
-        }
-    )*};
-}
+impl<T: FromStrictJson> BodyField for T {
+    const HAS_REASON: bool = T::HAS_REASON;
 
-from_string! { crate::audit::Reason crate::ids::UserId uuid::Uuid value::PlanName }
-
-impl FromStrictJson for String {
-    fn from_json(
-        json: StrictJson,
-        pointer: &Pointer<'_>,
-        _: Bounds,
-        errors: &mut FieldErrors,
-    ) -> Option<Self> {
-        match json {
-            StrictJson::String(text) => Some(text),
-            json => {
-                errors.push(pointer.wrong_type("a string", &json));
-                None
-            }
-        }
+    fn from_fields(fields: &mut Fields<'_>, name: &'static str, bounds: Bounds) -> Option<Self> {
+        fields.read(name, bounds)
     }
-}
 
-impl<T: FromStrictJson> FromStrictJson for Option<T> {
-    fn from_json(
-        json: StrictJson,
-        pointer: &Pointer<'_>,
+    fn describe(
+        object: ObjectBuilder,
+        name: &str,
+        docs: &[&str],
         bounds: Bounds,
-        errors: &mut FieldErrors,
-    ) -> Option<Self> {
-        T::from_json(json, pointer, bounds, errors).map(Some)
-    }
-}
-
-impl<T: FieldType> FieldType for Vec<T> {
-    fn field_schema(bounds: Bounds) -> RefOr<Schema> {
-        ArrayBuilder::new()
-            .items(T::field_schema(Bounds::default()))
-            .min_items(bounds.min_length())
-            .max_items(bounds.max_length())
-            .into()
+        examples: &[Value],
+    ) -> ObjectBuilder {
+        let property = property(T::field_schema(bounds), docs, T::REQUIRED, examples);
+        let object = object.property(name, property);
+        if T::REQUIRED { object.required(name) } else { object }
     }
 
     fn collect_schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        T::collect_schemas(schemas);
+        <T as FieldType>::collect_schemas(schemas);
     }
 
     fn out_of_bounds(bounds: Bounds) -> FieldError {
-        let min = bounds.min.unwrap_or_default();
-        FieldError::at("", "empty", format!("must have at least {min} item(s)"))
+        <T as FieldType>::out_of_bounds(bounds)
     }
 }
 
-impl<T: FromStrictJson> FromStrictJson for Vec<T> {
-    fn from_json(
-        json: StrictJson,
-        pointer: &Pointer<'_>,
-        bounds: Bounds,
-        errors: &mut FieldErrors,
-    ) -> Option<Self> {
-        let StrictJson::Array(items) = json else {
-            errors.push(pointer.wrong_type("an array", &json));
-            return None;
-        };
-        // No item of a list that is too long is read: a megabyte of items must not cost a megabyte of errors.
-        if let Some(max) = bounds.max_length().filter(|max| items.len() > *max) {
-            let detail = format!("must have at most {max} items, and has {}", items.len());
-            let constraint = json!({"max_items": max});
-            let error = FieldError::at(pointer.text(), "too_many_items", detail);
-            errors.push(error.with_constraint(constraint));
-            return None;
-        }
-        let mut values = Vec::with_capacity(items.len());
-        for (index, item) in items.into_iter().enumerate() {
-            let pointer = Pointer::Item(pointer, index);
-            values.push(T::from_json(item, &pointer, Bounds::default(), errors));
-        }
-        // Collected at the end: the items after a faulty one are read as well.
-        values.into_iter().collect()
-    }
-}
-
-/// The body of a caller who has nothing to say: an object without fields.
+/// An object without fields.
 #[derive(Debug)]
 pub(in crate::http) struct NoFields;
 
@@ -279,7 +158,7 @@ impl FromStrictJson for NoFields {
     }
 }
 
-/// Returns `schema` with the description, the example and the nullability of its field.
+/// Returns `schema` with the description, the example and the nullability of a field.
 pub(in crate::http) fn property(
     schema: RefOr<Schema>,
     docs: &[&str],
@@ -290,6 +169,7 @@ pub(in crate::http) fn property(
     let description = Some(description(docs));
     let schema = match schema {
         RefOr::T(Schema::Object(mut object)) => {
+            // JSON Schema has no `nullable`: null is a further type.
             if !is_required && let SchemaType::Type(kind) = object.schema_type.clone() {
                 object.schema_type = SchemaType::Array(vec![kind, Type::Null]);
             }
@@ -327,7 +207,7 @@ pub(in crate::http) fn description(docs: &[&str]) -> String {
 }
 
 /// Declares a body: `body! { /// … struct SettingChange as "SettingChange" { /// … key: String, } }`. Rules stand in
-/// `#[validate(…)]` beside the field, as `validator` has them; `#[example(…)]` is for the document.
+/// `#[validate(…)]` beside the field, in the syntax of `validator`; `#[example(…)]` is for the document.
 macro_rules! body {
     (
         $(#[doc = $docs:literal])+
@@ -348,8 +228,10 @@ macro_rules! body {
 
         const _: () = {
             use $crate::http::request::{
-                fields::{self, Fields, FromStrictJson, Pointer},
-                value::{Bounds, FieldType, Rule, Slot, bounds},
+                fields::{self, BodyField, Fields},
+                from_json::{FromStrictJson, Pointer},
+                rules::{Bounds, Rule, Slot, bounds},
+ value::FieldType,
             };
 
             #[derive(validator::Validate)]
@@ -361,10 +243,12 @@ macro_rules! body {
                 field: stringify!($field),
                 name: stringify!($field),
                 bounds: bounds!($($($rule)+)?),
-                out_of_bounds: <$type as FieldType>::out_of_bounds,
+                out_of_bounds: <$type as BodyField>::out_of_bounds,
             },)*];
 
             impl FieldType for $name {
+                const HAS_REASON: bool = false $(|| <$type as BodyField>::HAS_REASON)+;
+
                 fn field_schema(_: Bounds) -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
                     utoipa::openapi::Ref::from_schema_name(stringify!($name)).into()
                 }
@@ -376,13 +260,11 @@ macro_rules! body {
                         stringify!($name).to_owned(),
                         <Self as utoipa::PartialSchema>::schema(),
                     ));
-                    $(<$type as FieldType>::collect_schemas(schemas);)*
+                    $(<$type as BodyField>::collect_schemas(schemas);)+
                 }
             }
 
             impl FromStrictJson for $name {
-                const FIELDS: &'static [&'static str] = &[$(stringify!($field),)*];
-
                 fn from_json(
                     json: $crate::json::StrictJson,
                     pointer: &Pointer<'_>,
@@ -391,7 +273,11 @@ macro_rules! body {
                 ) -> Option<Self> {
                     let mut fields = Fields::open(json, pointer, errors)?;
                     let draft = Draft {
-                        $($field: Slot(fields.read(stringify!($field), bounds!($($($rule)+)?))),)*
+                        $($field: Slot(<$type as BodyField>::from_fields(
+                            &mut fields,
+                            stringify!($field),
+                            bounds!($($($rule)+)?),
+                        )),)+
                     };
                     fields.close(validator::Validate::validate(&draft), RULES);
                     Some(Self { $($field: draft.$field.0?,)* })
@@ -406,16 +292,13 @@ macro_rules! body {
                         .additional_properties(Some(
                             utoipa::openapi::schema::AdditionalProperties::<utoipa::openapi::Schema>::FreeForm(false),
                         ));
-                    $(
-                        let bounds = bounds!($($($rule)+)?);
-                        let is_required = <$type as FieldType>::REQUIRED;
-                        let schema = <$type as FieldType>::field_schema(bounds);
-                        let examples = [$(serde_json::json!($example))?];
-                        let property =
-                            fields::property(schema, &[$($doc),+], is_required, &examples);
-                        let object = object.property(stringify!($field), property);
-                        let object = if is_required { object.required(stringify!($field)) } else { object };
-                    )*
+                    $(let object = <$type as BodyField>::describe(
+                        object,
+                        stringify!($field),
+                        &[$($doc),+],
+                        bounds!($($($rule)+)?),
+                        &[$(serde_json::json!($example))?],
+                    );)+
                     object.into()
                 }
             }
@@ -424,7 +307,7 @@ macro_rules! body {
                 fn schemas(
                     schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::Schema>)>,
                 ) {
-                    $(<$type as FieldType>::collect_schemas(schemas);)*
+                    $(<$type as BodyField>::collect_schemas(schemas);)+
                 }
             }
         };
@@ -432,10 +315,97 @@ macro_rules! body {
 }
 pub(in crate::http) use body;
 
+/// Declares fields shared by several bodies and queries: `group! { /// … struct ChangeNote { /// … reason: Reason, } }`.
+/// A declaration with a field of the type has the fields of the group. The rules are those of the types.
+macro_rules! group {
+    (
+        $(#[doc = $docs:literal])+
+        struct $name:ident {
+            $(
+                $(#[doc = $doc:literal])+
+                $field:ident: $type:ty,
+            )+
+        }
+    ) => {
+        $crate::http::request::query::query! {
+            $(#[doc = $docs])+
+            struct $name {
+                $($(#[doc = $doc])+ $field: $type,)+
+            }
+        }
+
+        impl $crate::http::request::query::FromQuery for Option<$name> {
+            fn from_query(
+                query: &mut $crate::http::request::query::QueryString,
+                name: &'static str,
+                bounds: $crate::http::request::rules::Bounds,
+            ) -> Option<Self> {
+                if query.lacks(&[$(stringify!($field)),+]) {
+                    return Some(None);
+                }
+                <$name as $crate::http::request::query::FromQuery>::from_query(query, name, bounds)
+                    .map(Some)
+            }
+
+            fn parameters(
+                name: &str,
+                docs: &[&str],
+                bounds: $crate::http::request::rules::Bounds,
+                _: Option<serde_json::Value>,
+            ) -> Vec<utoipa::openapi::path::Parameter> {
+                $crate::http::request::query::optional(
+                    <$name as $crate::http::request::query::FromQuery>::parameters(
+                        name, docs, bounds, None,
+                    ),
+                )
+            }
+        }
+
+        impl $crate::http::request::fields::BodyField for $name {
+            const HAS_REASON: bool =
+                false $(|| <$type as $crate::http::request::value::FieldType>::HAS_REASON)+;
+
+            fn from_fields(
+                fields: &mut $crate::http::request::fields::Fields<'_>,
+                _: &'static str,
+                bounds: $crate::http::request::rules::Bounds,
+            ) -> Option<Self> {
+                // All fields are read before the first error ends the reading.
+                $(let $field = fields.read::<$type>(stringify!($field), bounds);)+
+                Some(Self { $($field: $field?,)+ })
+            }
+
+            fn describe(
+                object: utoipa::openapi::ObjectBuilder,
+                _: &str,
+                _: &[&str],
+                bounds: $crate::http::request::rules::Bounds,
+                _: &[serde_json::Value],
+            ) -> utoipa::openapi::ObjectBuilder {
+                $(let object =
+                    <$type as $crate::http::request::fields::BodyField>::describe(
+                        object,
+                        stringify!($field),
+                        &[$($doc),+],
+                        bounds,
+                        &[],
+                    );)+
+                object
+            }
+        }
+    };
+}
+pub(in crate::http) use group;
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::request::value::{MAX_INTEGER, Slot, violation};
+    use serde_json::json;
+
+    use crate::http::request::{
+        rules::{Slot, violation},
+        value::MAX_INTEGER,
+    };
 
     body! {
         /// A batch.
@@ -485,7 +455,8 @@ mod tests {
         let body = r#"{"reason":null,"changes":[{"key":"A","value":null,"version":3e0},{"value":1,"key":"B"}]}"#;
         let Batch { reason, changes } = read(body).unwrap();
         assert_eq!(reason, None);
-        let read: Vec<_> = changes.iter().map(|it| (it.key.as_str(), it.version)).collect();
+        let read: Vec<_> =
+            changes.iter().map(|change| (change.key.as_str(), change.version)).collect();
         assert_eq!(read, [("A", Some(3)), ("B", None)]);
         assert_eq!(changes[0].value, StrictJson::Null);
         assert_eq!(changes[1].value, StrictJson::Number("1".into()));

@@ -1,4 +1,4 @@
-//! Headers that routes read, each with its description for the document.
+//! Headers of routes, each with a description for the document.
 
 use axum::{
     extract::{FromRef, FromRequestParts},
@@ -19,7 +19,7 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// Returns the value of a header that stands once.
+/// Returns the value of a header that occurs exactly once.
 pub(in crate::http) fn single_value<'h>(
     headers: &'h HeaderMap,
     name: &HeaderName,
@@ -33,14 +33,20 @@ pub(in crate::http) fn invalid(code: &'static str, detail: impl Into<String>) ->
     Problem::malformed(FieldError { pointer: None, ..FieldError::at("", code, detail) })
 }
 
-/// Returns a header that may be left out, as the document describes it.
+/// Describes an optional header for the document.
 pub(in crate::http) fn parameter<T: PartialSchema>(name: &str, description: &str) -> Parameter {
     parameter_of(T::schema(), name, description)
 }
 
-/// The same, of text that matches `pattern`.
-pub(in crate::http) fn text_parameter(name: &str, description: &str, pattern: &str) -> Parameter {
-    let schema = ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern));
+/// Describes an optional header of text with a `pattern` and an `example`.
+pub(in crate::http) fn text_parameter(
+    name: &str,
+    description: &str,
+    pattern: &str,
+    example: &str,
+) -> Parameter {
+    let schema = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1));
+    let schema = schema.pattern(Some(pattern)).examples([example]);
     parameter_of(schema.into(), name, description)
 }
 
@@ -54,7 +60,7 @@ fn parameter_of(schema: RefOr<Schema>, name: &str, description: &str) -> Paramet
         .build()
 }
 
-/// The revision of the last event that a client received (`Last-Event-ID`), if it sends one.
+/// The revision of the client's last event (`Last-Event-ID`), if sent.
 pub(in crate::http) struct LastEventId(pub(in crate::http) Option<i64>);
 
 impl<S: Send + Sync> FromRequestParts<S> for LastEventId {
@@ -67,7 +73,7 @@ impl<S: Send + Sync> FromRequestParts<S> for LastEventId {
         let value =
             single_value(&parts.headers, &LAST_EVENT_ID).and_then(|value| value.to_str().ok());
         let value = value.map(str::trim);
-        // A browser that has received no event yet sends an empty one.
+        // Before the first event, a browser sends an empty value.
         if value == Some("") {
             return Ok(Self(None));
         }
@@ -83,11 +89,11 @@ impl<S: Send + Sync> FromRequestParts<S> for LastEventId {
 impl IntoParams for LastEventId {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let description = "The id of the last event received";
-        vec![text_parameter("Last-Event-ID", description, "^[0-9]{1,18}$")]
+        vec![text_parameter("Last-Event-ID", description, "^[0-9]{1,18}$", "7")]
     }
 }
 
-/// The caller's `Idempotency-Key`, quoted or not, if there is one.
+/// The caller's `Idempotency-Key`, quoted or not, if sent.
 pub(in crate::http) struct IdempotencyKey(pub(in crate::http) Option<String>);
 
 impl<S> FromRequestParts<S> for IdempotencyKey
@@ -103,7 +109,7 @@ where
 }
 
 impl IdempotencyKey {
-    /// Reads the key. The database keeps it, so it must not be a secret or a part of one.
+    /// Reads the key. The database stores keys, so a secret or a part of a secret is refused.
     pub(in crate::http) fn read(
         headers: &HeaderMap,
         scanner: &SecretScanner,
@@ -113,6 +119,7 @@ impl IdempotencyKey {
         }
         let value = single_value(headers, &IDEMPOTENCY_KEY).and_then(|value| value.to_str().ok());
         let value = value.unwrap_or_default().trim();
+        // The draft of the header requires quotes, and many clients omit them.
         let unquoted = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
         let key = unquoted.unwrap_or(value);
         let is_allowed = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
@@ -130,12 +137,17 @@ impl IdempotencyKey {
         Ok(Self(Some(key.to_owned())))
     }
 
-    /// Returns the header as the document describes it.
+    /// Describes the header for the document.
     pub(in crate::http) fn parameter() -> Parameter {
         let description = "A repeat within 24 hours gets the first answer again";
         let max = idempotency::MAX_BYTES;
         let pattern = format!(r"^[!#-\[\]-~]{{1,{max}}}$");
-        text_parameter("Idempotency-Key", description, &pattern)
+        text_parameter(
+            "Idempotency-Key",
+            description,
+            &pattern,
+            "01a22706-8e27-77cb-9334-c3c3dc4e5c88",
+        )
     }
 }
 

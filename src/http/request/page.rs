@@ -1,4 +1,4 @@
-//! The parameters of a list that is read page by page.
+//! The parameters of paginated lists.
 
 use crate::http::{
     problem::Problem,
@@ -17,7 +17,7 @@ query! {
 }
 
 impl PageParameters {
-    /// Returns the cursor, if there is one, as `parse` reads it under the filters of the request.
+    /// Returns the cursor, if sent. `parse` reads a cursor of the request's filters.
     ///
     /// # Errors
     /// The text is not a cursor, or a cursor of other filters.

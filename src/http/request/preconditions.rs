@@ -23,17 +23,17 @@ pub(in crate::http) fn revision_tag(revision: i64) -> String {
     format!("\"r{revision}\"")
 }
 
-/// Returns the tag of one setting at a version.
+/// Returns the tag of a setting at a version.
 pub(in crate::http) fn version_tag(version: i32) -> String {
     format!("\"v{version}\"")
 }
 
-/// The kinds of tags that `If-Match` of a write may have.
+/// The kinds of tags in `If-Match` of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::http) enum Tag {
     /// `"r7"`: all settings at a revision.
     Revision,
-    /// `"v3"`: one setting at a version.
+    /// `"v3"`: a single setting at a version.
     Version,
 }
 
@@ -59,18 +59,18 @@ impl Tag {
         }
     }
 
-    /// The number in `text`, the quoted part of an entity tag, if it is of this kind.
+    /// Returns the number in `text`, the quoted part of an entity tag; `None` for a tag of another kind.
     fn number(self, text: &str) -> Option<i64> {
         let digits = text.strip_prefix('"')?.strip_prefix(self.letter())?.strip_suffix('"')?;
         digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
     }
 }
 
-/// One entity tag of a condition (RFC 9110, 8.8.3).
+/// An entity tag of a condition (RFC 9110, 8.8.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct EntityTag<'h> {
     weak: bool,
-    /// With its quotes.
+    /// With quotes.
     text: &'h str,
 }
 
@@ -79,7 +79,7 @@ struct EntityTag<'h> {
 enum Condition<'h> {
     /// `*`: the resource exists, in any state.
     Any,
-    /// The state has one of the tags.
+    /// The state has any of the tags.
     Tags(Vec<EntityTag<'h>>),
 }
 
@@ -137,8 +137,8 @@ fn failed(detail: impl Into<String>) -> Problem {
 const CONDITIONAL_WRITES: [&str; 3] =
     ["/admin/global-settings", "/admin/global-settings/rollback", "/admin/config/{key}"];
 
-/// Checks the conditions of a request for `route` before anything else is read. A client that sends a condition relies
-/// on the condition, so a malformed one is refused, and so is one that the route would not evaluate.
+/// Checks the conditions of a request for `route` before anything else is read. A client relies on a condition, so a
+/// malformed condition is refused, and also a condition without effect on the route.
 pub(in crate::http) fn check(
     method: &Method,
     route: &str,
@@ -146,7 +146,7 @@ pub(in crate::http) fn check(
 ) -> Result<(), Problem> {
     let if_match = Condition::read(headers, &header::IF_MATCH)?;
     let if_none_match = Condition::read(headers, &header::IF_NONE_MATCH)?;
-    // An evaluation of flags only reads, though its method is POST.
+    // An evaluation of flags only reads, despite the method POST.
     if method.is_safe() || route.starts_with("/ofrep/") {
         return Ok(());
     }
@@ -177,11 +177,12 @@ pub(in crate::http) enum ReadOutcome {
 /// Evaluates the conditions of a reader against the `current` tag, in the order of RFC 9110, 13.2.2.
 ///
 /// # Errors
-/// A malformed condition, or an `If-Match` that is false.
+/// A malformed condition, or a failed `If-Match`.
 pub(in crate::http) fn evaluate(
     headers: &HeaderMap,
     current: &str,
 ) -> Result<ReadOutcome, Problem> {
+    // `*` needs no check: the resource of a read always exists.
     if let Some(Condition::Tags(tags)) = Condition::read(headers, &header::IF_MATCH)?
         && !tags.iter().any(|tag| !tag.weak && tag.text == current)
     {
@@ -262,28 +263,28 @@ pub(in crate::http) fn not_modified(
 impl IntoParams for ReadConditions {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let description = "The `ETag` of an earlier answer: 304 while that state is current";
-        vec![parameter("If-None-Match", description)]
+        vec![parameter("If-None-Match", description, "\"r7\"")]
     }
 }
 
-/// Returns a conditional header as the document describes it.
-pub(in crate::http) fn parameter(name: &str, description: &str) -> Parameter {
+/// Describes a conditional header for the document.
+pub(in crate::http) fn parameter(name: &str, description: &str, example: &str) -> Parameter {
     let tag = r#"(W/)?"[!#-~]*""#;
     let pattern = format!(r"^(\*|{tag}( *, *{tag})*)$");
-    headers::text_parameter(name, description, &pattern)
+    headers::text_parameter(name, description, &pattern, example)
 }
 
 /// The condition of a write (`If-Match`).
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::http) struct Required {
-    /// The revisions or versions of which one must be current; without any the condition fails.
+    /// The allowed revisions or versions; without any the condition fails.
     pub(in crate::http) numbers: Vec<i64>,
     /// Why the condition fails in any state, if so.
     pub(in crate::http) mismatch_reason: Option<String>,
 }
 
-/// Reads the revisions or versions of which one must be current (`If-Match`, compared strongly). `None` without the
-/// header, and for `*`, which every state satisfies: no protection.
+/// Reads the allowed revisions or versions (`If-Match`, compared strongly). `None` without the header, and for `*`, as
+/// every state satisfies `*`.
 ///
 /// # Errors
 /// A malformed condition, or `If-None-Match: *`.

@@ -1,7 +1,7 @@
-//! Queries, declared once: a struct gives its strict reader, its validation and its parameters in the document.
+//! Declarations of queries: a struct gives the strict reader, the validation and the parameters of the document.
 //!
-//! [`query!`] reads every parameter before it builds anything, so that a caller learns of all errors at once. A
-//! handler gets parameters from [`Query`] alone, which refuses every parameter that its struct does not declare.
+//! [`query!`] reads every parameter before building the struct, and reports all errors at once. [`Query`] is the only
+//! source of parameters, and refuses undeclared parameters.
 
 use std::borrow::Cow;
 
@@ -23,21 +23,22 @@ use crate::{
         request::{
             fields,
             reason::or_reason_required,
-            value::{Bounds, FieldType, FromText},
+            rules::Bounds,
+            value::{FieldType, FromText},
         },
     },
     json::{FieldError, FieldErrors, field_error},
     text,
 };
 
-/// The parameters of a request. A parameter that is unknown, repeated, empty or invalid is an error.
+/// The parameters of a request. An unknown, repeated, empty or invalid parameter is an error.
 #[derive(Debug)]
 pub struct Query<T>(
     /// The parameters.
     pub T,
 );
 
-/// The parameters of a request that may have others as well, which a probe or a cache on the way may have added.
+/// The declared parameters of a request; probes and caches may add others.
 #[derive(Debug)]
 pub(in crate::http) struct LenientQuery<T>(pub(in crate::http) T);
 
@@ -58,23 +59,23 @@ impl<S: Send + Sync, T: FromQuery + Default> FromRequestParts<S> for LenientQuer
     }
 }
 
-/// Reads `text`, the part of a URL after its `?`.
+/// Reads `text`, the part of a URL after `?`.
 fn read<T: FromQuery>(text: &str) -> Result<T, Problem> {
     let mut query = QueryString::parse(text);
     let parameters = T::from_query(&mut query, "", Bounds::default());
     let (errors, names) = query.close();
     match parameters {
         Some(parameters) if errors.is_empty() => Ok(parameters),
-        _ => Err(or_reason_required(errors, &names)),
+        _ => Err(or_reason_required(errors, names.contains(&"reason"))),
     }
 }
 
-/// A parameter, or a group of parameters that several routes share.
+/// A parameter, or a group of parameters shared by several routes.
 pub trait FromQuery: Sized {
     /// Reads the parameter `name`, or the parameters of the group. `None` only with an error.
     fn from_query(query: &mut QueryString, name: &'static str, bounds: Bounds) -> Option<Self>;
 
-    /// Returns the parameter as the document describes it, or those of the group.
+    /// Describes the parameter, or the parameters of the group, for the document.
     fn parameters(
         name: &str,
         docs: &[&str],
@@ -95,6 +96,7 @@ impl<T: FromText> FromQuery for T {
         bounds: Bounds,
         default: Option<Value>,
     ) -> Vec<Parameter> {
+        // A default makes the parameter optional.
         let is_required = T::REQUIRED && default.is_none();
         vec![parameter(name, docs, T::field_schema(bounds), is_required, default)]
     }
@@ -118,7 +120,7 @@ impl<T: FromText> FromQuery for Option<T> {
     }
 }
 
-/// Whether a parameter is there, with a value or without: `?verbose`.
+/// Whether a parameter is present, with a value or without: `?verbose`.
 #[derive(Debug, Default, Clone, Copy)]
 pub(in crate::http) struct Flag(pub(in crate::http) bool);
 
@@ -162,7 +164,7 @@ fn parameter(
     let schema = match schema {
         RefOr::T(Schema::Object(mut object)) => {
             object.default = default;
-            // An empty parameter is an error, whatever its type.
+            // An empty parameter is an error for every type.
             if object.min_length.is_none() && object.schema_type == Type::String.into() {
                 object.min_length = Some(1);
             }
@@ -180,31 +182,40 @@ fn parameter(
         .build()
 }
 
+/// Describes a group of parameters that may be absent.
+pub(in crate::http) fn optional(mut parameters: Vec<Parameter>) -> Vec<Parameter> {
+    for parameter in &mut parameters {
+        parameter.required = Required::False;
+    }
+    parameters
+}
+
 /// The most parameters that are read; no route has half as many.
 const MAX_PARAMETERS: usize = 32;
 
 /// A query string, decoded.
 #[derive(Debug, Default)]
 pub struct QueryString {
-    /// Name and value; a value that is wrong whatever is expected is `None`, and an error already.
+    /// Names and values; the value of a parameter with a forbidden character is `None`, and the error is reported.
     parameters: Vec<(String, Option<String>)>,
     names: Vec<&'static str>,
     errors: FieldErrors,
 }
 
-/// A parameter as it was sent.
+/// The presence of a parameter.
 enum Taken {
     Absent,
-    /// Empty, or with a character that is forbidden everywhere; the error is reported.
+    /// With a forbidden character; the error is reported.
     Invalid,
     Text(String),
 }
 
 impl QueryString {
-    /// Decodes `text`, the part of a URL after its `?`.
+    /// Decodes `text`, the part of a URL after `?`.
     fn parse(text: &str) -> Self {
         let mut query = Self::default();
         for (index, pair) in text.split('&').filter(|pair| !pair.is_empty()).enumerate() {
+            // A flood of parameters must not become a flood of errors.
             if index == MAX_PARAMETERS {
                 let detail = format!("must have at most {MAX_PARAMETERS} parameters");
                 query = Self::default();
@@ -223,6 +234,7 @@ impl QueryString {
     }
 
     fn add(&mut self, name: String, value: String) {
+        // Proxies disagree whether the first or the last of two counts, so neither does.
         if self.parameters.iter().any(|(known, _)| *known == name) {
             self.report(&name, FieldError::at("", "repeated", "must not be repeated"));
         } else if let Err(character) = text::check(&value) {
@@ -234,8 +246,16 @@ impl QueryString {
         }
     }
 
+    /// Whether none of `names` is present; the names count as declared.
+    pub(in crate::http) fn lacks(&mut self, names: &[&'static str]) -> bool {
+        self.names.extend(names);
+        !self.parameters.iter().any(|(name, _)| names.contains(&name.as_str()))
+    }
+
     fn take(&mut self, name: &'static str) -> Taken {
-        self.names.push(name);
+        if !self.names.contains(&name) {
+            self.names.push(name);
+        }
         match self.parameters.iter_mut().find(|(known, _)| known == name) {
             None => Taken::Absent,
             Some((_, value)) => value.take().map_or(Taken::Invalid, Taken::Text),
@@ -271,15 +291,15 @@ impl QueryString {
         self.errors.push(FieldError { pointer: Some(place(name)), ..error });
     }
 
-    /// Returns all errors, those of unknown parameters included, and the names of the parameters that the route has.
+    /// Returns all errors, including unknown parameters, and the names of the declared parameters.
     fn close(mut self) -> (FieldErrors, Vec<&'static str>) {
-        let known = match self.names.as_slice() {
+        let names = match self.names.as_slice() {
             [] => "this route has no parameters".to_owned(),
             names => format!("the parameters are {}", names.join(", ")),
         };
         for (name, _) in &self.parameters {
             if !self.names.contains(&name.as_str()) {
-                let detail = format!("unknown parameter; {known}");
+                let detail = format!("unknown parameter; {names}");
                 self.errors.push(FieldError::at(place(name), "unknown_parameter", detail));
             }
         }
@@ -287,23 +307,24 @@ impl QueryString {
     }
 }
 
-/// Whether `text`, the part of a URL after its `?`, asks for a dry run. A query that is invalid is refused elsewhere.
+/// Whether `text`, the part of a URL after `?`, asks for a dry run. The handler refuses an invalid query later.
 pub(in crate::http) fn is_dry_run(text: &str) -> bool {
     matches!(QueryString::parse(text).take("dry_run"), Taken::Text(value) if value == "true")
 }
 
-/// Returns the error of a parameter that is invalid only together with others.
+/// Returns the problem of a parameter that contradicts other parameters.
 pub(in crate::http) fn invalid(name: &str, code: &'static str, detail: &str) -> Problem {
     Problem::malformed(FieldError::at(place(name), code, detail))
 }
 
 /// Decodes percent signs and pluses; `None` if the result is not UTF-8.
 fn decode(text: &str) -> Option<String> {
+    // Forms encode a space as a plus.
     let text = text.replace('+', " ");
     percent_decode_str(&text).decode_utf8().ok().map(Cow::into_owned)
 }
 
-/// Returns the place of a parameter, as errors name it.
+/// Returns the pointer to a parameter.
 fn place(name: &str) -> String {
     let mut place = String::new();
     field_error::step_into(&mut place, name);
@@ -311,7 +332,7 @@ fn place(name: &str) -> String {
 }
 
 /// Declares the parameters of a query: `query! { /// … struct Page { /// … #[validate(range(min = 1, max = 200))]
-/// limit: u16 = 50, } }`. A value after `=` is the default; a type that is itself declared so is a group of parameters.
+/// limit: u16 = 50, } }`. A value after `=` is the default; a declared struct is itself a type of field, a group of parameters.
 macro_rules! query {
     (
         $(#[doc = $docs:literal])+
@@ -335,7 +356,8 @@ macro_rules! query {
         const _: () = {
             use $crate::http::request::{
                 query::{FromQuery, QueryString},
-                value::{self, Bounds, Rule, Slot, bounds},
+                rules::{Bounds, Rule, Slot, bounds},
+ value,
             };
             use utoipa::openapi::path::{Parameter, ParameterIn};
 
@@ -367,7 +389,7 @@ macro_rules! query {
                             $(, $default)?
                         )),)+
                     };
-                    query.report_all(value::violations(validator::Validate::validate(&draft), RULES));
+                    query.report_all($crate::http::request::rules::violations(validator::Validate::validate(&draft), RULES));
                     Some(Self { $($field: draft.$field.0?,)+ })
                 }
 
@@ -408,7 +430,7 @@ macro_rules! query {
 }
 pub(in crate::http) use query;
 
-/// The parameters of a query as far as they could be read, for a rule of several of them.
+/// The draft of a query, for a rule of several parameters.
 pub(in crate::http) trait Drafted {
     /// A slot for each field.
     type Draft;
@@ -423,7 +445,10 @@ mod tests {
         audit::Reason,
         http::{
             problem::{Code, tests::errors_of},
-            request::value::{Slot, choices, violation},
+            request::{
+                rules::{Slot, violation},
+                value::choices,
+            },
         },
     };
 
@@ -551,7 +576,8 @@ mod tests {
     fn the_document_has_the_bounds_of_the_reader() {
         let parameters = Parameters::parameters("", &[], Bounds::default(), None);
         let parameters = serde_json::to_value(parameters).unwrap();
-        let names: Vec<_> = parameters.as_array().unwrap().iter().map(|it| &it["name"]).collect();
+        let names: Vec<_> =
+            parameters.as_array().unwrap().iter().map(|parameter| &parameter["name"]).collect();
         assert_eq!(names, ["limit", "at", "dry_run", "kind", "searchText", "number"]);
         assert_eq!(parameters[0]["schema"]["maximum"], 200);
         assert_eq!(parameters[0]["schema"]["default"], 50);

@@ -1,71 +1,25 @@
-//! The types of a body's fields and of a query's parameters: how each is read, and the schema that says the same.
-
-use std::borrow::Cow;
+//! The types of a body's fields and of a query's parameters, each with a reader and a schema.
 
 use chrono::{DateTime, Utc};
-use serde::{Serialize, Serializer};
-use serde_json::{Value, json};
+use serde_json::json;
 use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, schema::Type};
 use uuid::Uuid;
-use validator::{
-    ValidateLength, ValidateRange, ValidationError, ValidationErrors, ValidationErrorsKind,
-};
 
 use crate::{
     audit::Reason,
+    http::request::rules::Bounds,
     ids::UserId,
     json::FieldError,
     text::{IdentifierError, check_optional_identifier},
 };
 
-/// The largest integer that every JSON reader holds exactly.
+/// The largest integer without loss in any JSON reader.
 pub(in crate::http) const MAX_INTEGER: i64 = (1 << 53) - 1;
 
-/// The code of a reason that is missing or breaks a rule.
+/// The code of a missing or invalid reason.
 pub(in crate::http) const REASON_REQUIRED: &str = "reason_required";
 
-/// The bounds of a number, of a text's characters or of a list's items. They stand once, in the field's attribute.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Bounds {
-    /// The least value, if there is one.
-    pub min: Option<i64>,
-    /// The greatest value, if there is one.
-    pub max: Option<i64>,
-}
-
-impl Bounds {
-    /// Returns the greatest length, if there is one.
-    pub(in crate::http) fn max_length(self) -> Option<usize> {
-        self.max.and_then(|max| usize::try_from(max).ok())
-    }
-
-    /// Returns the least length, if there is one.
-    pub(in crate::http) fn min_length(self) -> Option<usize> {
-        self.min.and_then(|min| usize::try_from(min).ok())
-    }
-}
-
-/// Returns the bounds in the rules of a field, which have the form of `validator`'s attribute.
-macro_rules! bounds {
-    () => {
-        $crate::http::request::value::Bounds { min: None, max: None }
-    };
-    (range(min = $min:expr, max = $max:expr) $($rest:tt)*) => {
-        $crate::http::request::value::Bounds { min: Some($min), max: Some($max) }
-    };
-    (length(min = $min:expr, max = $max:expr) $($rest:tt)*) => {
-        $crate::http::request::value::Bounds { min: Some($min), max: Some($max) }
-    };
-    (length(max = $max:expr) $($rest:tt)*) => {
-        $crate::http::request::value::Bounds { min: None, max: Some($max) }
-    };
-    (custom($($rule:tt)*)) => {
-        $crate::http::request::value::Bounds { min: None, max: None }
-    };
-}
-pub(in crate::http) use bounds;
-
-/// A type of a field, whether it is read from JSON or from a query.
+/// A type of a field in a body or a query.
 pub trait FieldType: Sized {
     /// Whether a request without the field is refused.
     const REQUIRED: bool = true;
@@ -73,13 +27,16 @@ pub trait FieldType: Sized {
     /// Whether null in a body is the same as leaving the field out.
     const NULL_IS_ABSENT: bool = false;
 
+    /// Whether the type is a reason or has a reason among its fields.
+    const HAS_REASON: bool = false;
+
     /// Returns the schema of a value within `bounds`.
     fn field_schema(bounds: Bounds) -> RefOr<Schema>;
 
-    /// Adds the named schemas that the schema refers to.
+    /// Adds the referenced schemas by name.
     fn collect_schemas(_: &mut Vec<(String, RefOr<Schema>)>) {}
 
-    /// Returns the value of a field that is absent.
+    /// Returns the value of an absent field.
     ///
     /// # Errors
     /// The field is required.
@@ -93,18 +50,19 @@ pub trait FieldType: Sized {
     }
 }
 
-/// A type that is read from text: a parameter of a query, or a string of JSON.
+/// A type with a reader of text: a parameter of a query, or a string of JSON.
 pub trait FromText: FieldType {
     /// Reads `text`.
     ///
     /// # Errors
-    /// The rule that `text` breaks; the caller adds the place.
+    /// The broken rule; the caller adds the pointer.
     fn from_text(text: &str, bounds: Bounds) -> Result<Self, FieldError>;
 }
 
 impl<T: FieldType> FieldType for Option<T> {
     const REQUIRED: bool = false;
     const NULL_IS_ABSENT: bool = true;
+    const HAS_REASON: bool = T::HAS_REASON;
 
     fn field_schema(bounds: Bounds) -> RefOr<Schema> {
         T::field_schema(bounds)
@@ -120,102 +78,6 @@ impl<T: FieldType> FieldType for Option<T> {
 
     fn out_of_bounds(bounds: Bounds) -> FieldError {
         T::out_of_bounds(bounds)
-    }
-}
-
-/// A field of a declared body or query, for the errors that the validator reports.
-#[derive(Debug)]
-pub(in crate::http) struct Rule {
-    /// The field as Rust names it, which is how the validator reports it.
-    pub field: &'static str,
-    /// The field as the request names it.
-    pub name: &'static str,
-    /// Its bounds.
-    pub bounds: Bounds,
-    /// The error of a value outside of the bounds.
-    pub out_of_bounds: fn(Bounds) -> FieldError,
-}
-
-/// Returns the errors of the validator with the names of their fields, in the order of `rules`. A rule of several
-/// fields names the one at fault in the parameter [`FIELD`].
-pub(in crate::http) fn violations(
-    validation: Result<(), ValidationErrors>,
-    rules: &[Rule],
-) -> Vec<(String, FieldError)> {
-    let Err(errors) = validation else { return Vec::new() };
-    let mut errors = errors.into_errors();
-    let mut violations = Vec::new();
-    for rule in rules {
-        for error in field_errors(errors.remove(rule.field)) {
-            let is_bound = matches!(error.code.as_ref(), "range" | "length");
-            let violation =
-                if is_bound { (rule.out_of_bounds)(rule.bounds) } else { custom(&error) };
-            violations.push((rule.name.to_owned(), violation));
-        }
-    }
-    for error in errors.into_values().flat_map(|kind| field_errors(Some(kind))) {
-        let field = error.params.get(FIELD).and_then(Value::as_str);
-        violations.push((field.unwrap_or_default().to_owned(), custom(&error)));
-    }
-    violations
-}
-
-/// The parameter of a rule's error that names the field at fault.
-const FIELD: &str = "field";
-
-/// Returns the error of a rule that the bounds of one field cannot express.
-pub(in crate::http) fn violation(
-    field: &'static str,
-    code: &'static str,
-    detail: impl Into<Cow<'static, str>>,
-) -> ValidationError {
-    let mut error = ValidationError::new(code).with_message(detail.into());
-    error.add_param(FIELD.into(), &field);
-    error
-}
-
-fn field_errors(kind: Option<ValidationErrorsKind>) -> Vec<ValidationError> {
-    match kind {
-        Some(ValidationErrorsKind::Field(errors)) => errors,
-        _ => Vec::new(),
-    }
-}
-
-fn custom(error: &ValidationError) -> FieldError {
-    let code = match &error.code {
-        Cow::Borrowed(code) => code,
-        Cow::Owned(_) => "invalid",
-    };
-    FieldError::at("", code, error.message.as_deref().unwrap_or("is invalid"))
-}
-
-/// A field as far as it could be read, for the validator: a value that could not be read breaks no further rule.
-#[derive(Debug)]
-pub(in crate::http) struct Slot<T>(pub Option<T>);
-
-/// The validator keeps the value beside each error. No answer may quote what was sent, so it keeps null.
-impl<T> Serialize for Slot<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_unit()
-    }
-}
-
-impl<T, N> ValidateRange<N> for Slot<T>
-where
-    Option<T>: ValidateRange<N>,
-{
-    fn greater_than(&self, max: N) -> Option<bool> {
-        self.0.greater_than(max)
-    }
-
-    fn less_than(&self, min: N) -> Option<bool> {
-        self.0.less_than(min)
-    }
-}
-
-impl<T: ValidateLength<u64>> ValidateLength<u64> for Slot<T> {
-    fn length(&self) -> Option<u64> {
-        self.0.as_ref().and_then(ValidateLength::length)
     }
 }
 
@@ -253,7 +115,7 @@ macro_rules! integer {
         impl FromText for $type {
             fn from_text(text: &str, bounds: Bounds) -> Result<Self, FieldError> {
                 let digits = text.strip_prefix('-').unwrap_or(text);
-                // `parse` alone would accept `+5`, which in a query is ` 5` to everybody else.
+                // `parse` alone would accept `+5`, although other readers of a query decode ` 5`.
                 let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
                 let number = text.parse().ok().filter(|_| is_plain);
                 number.ok_or_else(|| out_of_range(bounds))
@@ -329,6 +191,7 @@ impl FromText for UserId {
 
 impl FieldType for Reason {
     const NULL_IS_ABSENT: bool = true;
+    const HAS_REASON: bool = true;
 
     fn field_schema(_: Bounds) -> RefOr<Schema> {
         of_type(Type::String)
@@ -377,7 +240,7 @@ impl FromText for PlanName {
     }
 }
 
-/// Returns the choice that `text` names.
+/// Returns the choice with the name `text`.
 ///
 /// # Errors
 /// `text` names none of `choices`.
@@ -393,12 +256,12 @@ pub(in crate::http) fn choose<T: Copy>(
     Err(FieldError::at("", "not_a_choice", detail).with_constraint(json!({"enum": names})))
 }
 
-/// Reads a type from one of a few words: `choices! { Status: Status::ALL.map(|status| (status.as_str(), status)) }`.
+/// Reads a type from a fixed set of words: `choices! { Status: Status::ALL.map(|status| (status.as_str(), status)) }`.
 macro_rules! choices {
     ($($type:ty: $choices:expr;)+) => {$(
         impl $crate::http::request::value::FieldType for $type {
             fn field_schema(
-                _: $crate::http::request::value::Bounds,
+                _: $crate::http::request::rules::Bounds,
             ) -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
                 utoipa::openapi::ObjectBuilder::new()
                     .schema_type(utoipa::openapi::schema::Type::String)
@@ -410,7 +273,7 @@ macro_rules! choices {
         impl $crate::http::request::value::FromText for $type {
             fn from_text(
                 text: &str,
-                _: $crate::http::request::value::Bounds,
+                _: $crate::http::request::rules::Bounds,
             ) -> Result<Self, $crate::json::FieldError> {
                 $crate::http::request::value::choose(text, &$choices)
             }

@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// The most entries that one request verifies: well within its deadline.
+/// The maximum of verified entries per request, well within the deadline.
 const MAX_ENTRIES: i64 = 20_000;
 
 /// The result of a verification.
@@ -39,8 +39,8 @@ pub(in crate::http) struct AuditVerification {
 /// A break of the trail.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct AuditBreak {
-    /// Of an entry: `missing`, `unchained`, `altered`, `version_gap` or `revision_gap`. `head`: the revision is not that
-    /// of the newest entry. `stray`: a setting differs from its last entry.
+    /// Of an entry: `missing`, `unchained`, `altered`, `version_gap` or `revision_gap`. `head`: the revision is not the
+    /// revision of the newest entry. `stray`: a setting differs from the last entry of its key.
     code: &'static str,
     /// The entry's number.
     #[schema(required)]
@@ -62,6 +62,7 @@ impl From<&ChainBreak> for AuditBreak {
 impl From<Verification> for AuditVerification {
     fn from(verification: Verification) -> Self {
         let Verification { checked, last, is_end, breaks } = verification;
+        // Null tells a client to stop without another request.
         let next = Some(last).filter(|_| !is_end);
         Self { checked, last, next, breaks: breaks.iter().map(AuditBreak::from).collect() }
     }
@@ -86,6 +87,7 @@ query! {
     path = "/admin/audit/verify",
     operation_id = "verifyAuditTrail",
     tag = "settings",
+    params(VerifyParameters),
     responses((status = 200, description = "The result", body = AuditVerification), VerifyProblems),
     security(("bearer" = []))
 )]

@@ -18,7 +18,7 @@ problems! {
     ExplainProblems: MalformedRequest, NotFound
 }
 
-/// The page that a problem's `type` links to: the meaning of the code, and what to do.
+/// The page of a problem's `type`: the meaning of the code, and the remedy.
 #[utoipa::path(
     get,
     path = "/problems/{code}",
@@ -26,7 +26,7 @@ problems! {
     tag = "problems",
     params(("code" = String, Path, description = "A problem's code, with dashes")),
     responses(
-        (status = 200, description = "The meaning of the code, and what to do", body = String, content_type = "text/plain"),
+        (status = 200, description = "The meaning of the code, and the remedy", body = String, content_type = "text/plain"),
         ExplainProblems,
     )
 )]
@@ -42,11 +42,13 @@ pub async fn explain(
             format!("{name} ({status})\n\n{}.\n{}\n", code.title(), code.advice())
         })
         .collect();
+    // Several codes may share a page: the same problem with different statuses.
     if entries.is_empty() {
         return Err(Problem::not_found("no problem has this code"));
     }
     let headers = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        // The pages change only with a release.
         (header::CACHE_CONTROL, "public, max-age=3600"),
     ];
     Ok((headers, entries.join("\n")).into_response())

@@ -1,4 +1,4 @@
-//! `/admin/instances`: the instances, and the revision that each has applied.
+//! `/admin/instances`: the instances and their applied revisions.
 
 use axum::extract::State;
 
@@ -18,8 +18,7 @@ problems! {
     InstancesProblems: MalformedRequest, Unauthorized, Forbidden, Internal, Unavailable
 }
 
-/// The instances that share this database, with the lag of each. An instance that died without signing off is listed
-/// for one more minute.
+/// The instances of the database, with the lag of each. A crashed instance stays in the list for a minute.
 #[utoipa::path(
     get,
     path = "/admin/instances",

@@ -127,7 +127,7 @@ fn ready(
     parameters: &ProbeParameters,
 ) -> Response {
     let Flag(is_verbose) = parameters.verbose;
-    // Only the names of checks: the details are for callers who may read settings.
+    // Only the names of checks: details require the right to read settings.
     let checks = [
         ("database", settings.is_reachable()),
         ("settings", settings.is_valid()),

@@ -1,4 +1,4 @@
-//! `/admin/outbox`: messages to other services, and their delivery.
+//! `/admin/outbox`: messages to other services, with the state of delivery.
 
 use axum::extract::State;
 use serde::Serialize;
@@ -31,11 +31,11 @@ choices! {
 query! {
     /// The messages to list.
     struct OutboxParameters {
-        /// Messages in this state
+        /// The state of the delivery
         status: Option<Status>,
-        /// Messages for this sink: `discord` or `webhook`
+        /// The sink: `discord` or `webhook`
         sink: Option<String>,
-        /// Messages of this topic
+        /// The topic
         topic: Option<Topic>,
         /// The page
         page: PageParameters,
@@ -45,7 +45,7 @@ query! {
 query! {
     /// The sinks of a retry.
     struct RetryParameters {
-        /// At this sink only
+        /// The only sink to retry
         sink: Option<String>,
     }
 }
@@ -60,6 +60,7 @@ problems! {
     path = "/admin/outbox",
     operation_id = "listOutbox",
     tag = "outbox",
+    params(OutboxParameters),
     responses((status = 200, description = "A page", body = Page), OutboxProblems),
     security(("bearer" = []))
 )]
@@ -85,7 +86,7 @@ pub(in crate::http) async fn list(
 pub(in crate::http) struct Retried {
     /// The message.
     id: Uuid,
-    /// The sinks that have not accepted the message.
+    /// The sinks of the retry.
     sinks: Vec<String>,
 }
 
@@ -94,14 +95,14 @@ problems! {
     Unavailable
 }
 
-/// Retries a message now, at every sink that has not accepted it. The attempts so far no longer count; a disabled sink is
-/// called again.
+/// Retries a message now, at every sink without a delivery. Earlier attempts no longer count; a disabled sink is called
+/// again.
 #[utoipa::path(
     post,
     path = "/admin/outbox/{id}/retry",
     operation_id = "retryMessage",
     tag = "outbox",
-    params(("id" = Uuid, Path, description = "The message")),
+    params(RetryParameters, ("id" = Uuid, Path, description = "The message")),
     responses((status = 200, description = "The sinks of the retry", body = Retried), RetryProblems),
     security(("bearer" = []))
 )]
@@ -124,6 +125,7 @@ pub(in crate::http) async fn retry(
             "every sink has accepted the message already",
         ));
     }
+    // Otherwise the worker would find the message only at the next poll.
     outbox.wake();
     info!(message = %id, sinks = sinks.join(", "), by = caller.user.as_str(), "retrying a message");
     JsonResponse::ok(&Retried { id, sinks })

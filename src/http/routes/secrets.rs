@@ -1,7 +1,6 @@
-//! Secrets and controls that are provisioned outside of the service.
+//! Secrets and controls provisioned outside of the service.
 
 use crate::{
-    audit::{Actor, Reason},
     config::Provision,
     database::Pool,
     http::{
@@ -14,6 +13,7 @@ use crate::{
             query::{NoParameters, Query, query},
         },
         response::JsonResponse,
+        write::ChangeNote,
     },
     ids::RequestId,
     outbox::Outbox,
@@ -27,7 +27,7 @@ problems! {
     SecretsProblems: MalformedRequest, Unauthorized, Forbidden, Internal, Unavailable
 }
 
-/// Whether each secret is provided, and its source; never a value.
+/// The presence and the source of each secret; never a value.
 #[utoipa::path(
     get,
     path = "/admin/secrets",
@@ -49,9 +49,9 @@ pub(in crate::http) async fn list(
 body! {
     /// The secrets to clean up.
     struct SecretCleanupRequest {
-        /// Why, in 3 to 500 characters on one line, 3 of them visible.
-        reason: Reason,
-        /// These secrets only.
+        /// The reason
+        note: ChangeNote,
+        /// The only secrets to clean up.
         #[validate(length(max = 1_000))]
         names: Option<Vec<String>>,
     }
@@ -60,7 +60,7 @@ body! {
 query! {
     /// The parameters of a clean-up.
     struct CleanupParameters {
-        /// List what would be removed, remove nothing
+        /// List the secrets to remove, remove nothing
         dry_run: bool = false,
     }
 }
@@ -70,12 +70,13 @@ problems! {
     PayloadTooLarge, UnsupportedMediaType, RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
-/// Removes the secrets that an older release stored in the database, if they are provided otherwise.
+/// Removes secrets stored in the database by an older release, if provided otherwise.
 #[utoipa::path(
     post,
     path = "/admin/secrets/cleanup",
     tag = "secrets",
     operation_id = "cleanUpSecrets",
+    params(CleanupParameters),
     request_body = SecretCleanupRequest,
     responses((status = 200, description = "The secrets that were removed, and the others with the reason", body = CleanupResult), CleanupProblems),
     security(("bearer" = []))
@@ -90,16 +91,16 @@ pub(in crate::http) async fn clean_up(
     State(provision): State<Provision>,
     Extension(request): Extension<RequestId>,
     Query(CleanupParameters { dry_run }): Query<CleanupParameters>,
-    Body { value: SecretCleanupRequest { reason, names }, .. }: Body<SecretCleanupRequest>,
+    Body { value: SecretCleanupRequest { note, names }, .. }: Body<SecretCleanupRequest>,
 ) -> Result<JsonResponse, Problem> {
-    let actor = Actor { user: caller.user, reason, request };
+    let actor = note.actor(caller, request);
     let cleanup = Cleanup { names, dry_run };
     let result =
         secrets::clean_up(&pool, &settings, &scanner, &outbox, &provision, &actor, &cleanup);
     JsonResponse::ok(&result.await?)
 }
 
-/// The controls of the environment, and the settings that the environment still names.
+/// The controls of the environment, and ignored variables of settings.
 #[utoipa::path(
     get,
     path = "/admin/environment",

@@ -1,4 +1,4 @@
-//! `/admin/sign-in`, `/admin/me`, `/admin/sign-out`: a browser's session, whose cookie holds the token out of reach of
+//! `/admin/sign-in`, `/admin/me`, `/admin/sign-out`: a browser's session, with the token in a cookie out of reach of
 //! scripts.
 
 use std::sync::Arc;
@@ -38,7 +38,7 @@ body! {
     }
 }
 
-/// The administrator who is signed in.
+/// The signed-in administrator.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Administrator)]
 pub(in crate::http) struct Administrator {
@@ -47,11 +47,11 @@ pub(in crate::http) struct Administrator {
     subject: UserId,
     /// When the token expires.
     expires_at: DateTime<Utc>,
-    /// The time of the service, for a countdown on a client whose clock is wrong.
+    /// The time of the service, for a countdown on a client with a wrong clock.
     now: DateTime<Utc>,
     /// The name of the catalog.
     catalog: String,
-    /// Whether the catalog has sessions: it declares every setting that a session start reads.
+    /// Whether the catalog declares every setting of session starts.
     sessions: bool,
 }
 
@@ -73,7 +73,7 @@ problems! {
     UnsupportedMediaType, Internal, Unavailable
 }
 
-/// Stores a token in a cookie of this browser, for the pages of this service.
+/// Stores a token in a cookie of the browser, for the pages of the service.
 #[utoipa::path(
     post,
     path = "/admin/sign-in",
@@ -106,7 +106,7 @@ problems! {
     MeProblems: MalformedRequest, Unauthorized, Forbidden, Internal
 }
 
-/// The administrator who is signed in.
+/// The signed-in administrator.
 #[utoipa::path(
     get,
     path = "/admin/me",
@@ -128,7 +128,7 @@ problems! {
     SignOutProblems: MalformedRequest, CrossOrigin
 }
 
-/// Deletes the cookie, if there is one. The token itself stays valid until it expires.
+/// Deletes the cookie, if any. The token stays valid until expiry.
 #[utoipa::path(
     post,
     path = "/admin/sign-out",

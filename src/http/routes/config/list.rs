@@ -34,7 +34,7 @@ use crate::{
 pub(in crate::http) enum ConfigEntry {
     /// A setting.
     Editable(Box<EditableEntry>),
-    /// A secret, a key of the infrastructure, or a key that the catalog locks.
+    /// A secret, a key of the infrastructure, or a key locked by the catalog.
     Locked(LockedEntry),
 }
 
@@ -51,7 +51,7 @@ pub(in crate::http) struct EditableEntry {
     locked: bool,
 }
 
-/// A locked key, without its value.
+/// A locked key, without a value.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct LockedEntry {
     /// The key.
@@ -115,13 +115,13 @@ query! {
     }
 }
 
-/// Every key of the catalog; locked ones without values.
+/// Every key of the catalog; locked keys without values.
 #[utoipa::path(
     get,
     path = "/admin/config",
     tag = "config",
     operation_id = "listConfig",
-    params(ReadConditions),
+    params(ConfigParameters, ReadConditions),
     responses(
         (status = 200, description = "The keys; `ETag: \"r<revision>\"`", body = ConfigListing),
         (status = 304, description = "The state is that of `If-None-Match`"),
@@ -150,6 +150,7 @@ pub(in crate::http) async fn list(
             KeyClass::Locked(_) => {
                 Some(ConfigEntry::Locked(LockedEntry::new(definition, &provision)))
             }
+            // The catalog changed between the two reads; the next request has the key.
             KeyClass::Unknown => None,
         });
     let listing = ConfigListing { revision, entries: entries.collect() };
@@ -166,7 +167,7 @@ problems! {
     ConfigUnavailable
 }
 
-/// One key of the catalog.
+/// A key of the catalog.
 #[utoipa::path(
     get,
     path = "/admin/config/{key}",
@@ -203,7 +204,7 @@ pub(in crate::http) async fn find(
     }
 }
 
-/// Returns the problem of a key that the catalog does not declare.
+/// Returns the problem of an undeclared key.
 pub(super) fn unknown(key: &str) -> Problem {
     Problem::new(Code::UnknownKey, format!("the catalog declares no key {key}"))
 }
@@ -212,12 +213,13 @@ problems! {
     AuditProblems: MalformedRequest, Unauthorized, Forbidden, UnknownKey, Internal, Unavailable
 }
 
-/// Who changed what, when and why; as `/admin/global-settings/history`.
+/// Changes with author, time and reason; as `/admin/global-settings/history`.
 #[utoipa::path(
     get,
     path = "/admin/config/audit",
     tag = "config",
     operation_id = "listConfigAudit",
+    params(TrailPageParameters),
     responses((status = 200, description = "A page", body = crate::audit::Page), AuditProblems),
     security(("bearer" = []))
 )]

@@ -18,7 +18,6 @@ use utoipa::{
 };
 
 use crate::{
-    audit::{Actor, Reason},
     clock::Clock,
     compute,
     config::Provision,
@@ -35,7 +34,7 @@ use crate::{
             value::{REASON_REQUIRED, choices},
         },
         response::JsonResponse,
-        write::{WriteParameters, WriteResponder, WriteResponse},
+        write::{ChangeNote, WriteParameters, WriteResponder, WriteResponse},
     },
     idempotency,
     ids::RequestId,
@@ -72,13 +71,13 @@ query! {
     struct ImportParameters {
         /// `dry_run` answers with the plan
         write: WriteParameters,
-        /// Why, in 3 to 500 characters on one line, 3 of them visible; required to apply the document
-        reason: Option<Reason>,
-        /// The plan that was reviewed
+        /// The reason; required to apply the document
+        note: Option<ChangeNote>,
+        /// The reviewed plan
         plan_id: Option<String>,
-        /// Settings that have changed since the export; such an import is refused by default
+        /// The handling of settings with changes since the export; refused by default
         on_conflict: Option<OnConflict>,
-        /// Keys that the catalog does not declare: `skip` leaves them out, whatever their values; `refuse` by default
+        /// The handling of undeclared keys: `skip` ignores their values; `refuse` by default
         on_unknown: Option<OnUnknown>,
     }
 }
@@ -89,7 +88,7 @@ query! {
     path = "/admin/config/export",
     tag = "config",
     operation_id = "exportConfig",
-    params(ReadConditions),
+    params(ExportParameters, ReadConditions),
     responses(
         (status = 200, description = "The document, as an attachment", content_type = "application/json", body = Object),
         (status = 304, description = "The state is that of `If-None-Match`"),
@@ -109,6 +108,7 @@ pub(in crate::http) async fn export(
     let format = format.unwrap_or(Format::Json);
     let (catalog, revision, values) = settings::values(&pool, &settings).await?;
     let tag = preconditions::revision_tag(revision);
+    // Before the serialization, which costs more than the read.
     if let Some(response) = conditions.not_modified(&tag)? {
         return Ok(response);
     }
@@ -176,6 +176,7 @@ impl<S: Send + Sync> FromRequest<S> for Upload {
             let fault = FieldError::at("", "required", "a document is required as the body");
             return Err(Problem::malformed(fault));
         }
+        // The same bytes may be two different documents in two formats.
         let digest = idempotency::fingerprint(&[format.extension().as_bytes(), &bytes]);
         let incoming = compute::run(bytes.len(), || IncomingDocument::read(format, &bytes)).await;
         let incoming = incoming.map_err(Problem::malformed)?;
@@ -195,29 +196,29 @@ fn format(headers: &HeaderMap) -> Option<Format> {
     (body::is_uncompressed(headers) && parts.all(body::is_utf8)).then_some(format)
 }
 
-/// A plan, with the outcome of the import itself.
+/// A plan, with the outcome of the import.
 #[derive(Serialize, ToSchema)]
 #[schema(as = PlannedImport)]
 pub(in crate::http) struct PlannedImport {
     #[serde(flatten)]
     plan: ImportPlan,
-    /// The problem that the import would be refused with; null if it would be carried out.
+    /// The problem of the import; null if the import would succeed.
     #[schema(required)]
     refusal: Option<PlanRefusal>,
 }
 
-/// The problem that an import would be refused with.
+/// The problem of a planned import.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ImportRefusal)]
 pub(in crate::http) struct PlanRefusal {
-    /// Its status.
+    /// The status.
     status: u16,
-    /// Its code.
+    /// The code.
     #[schema(example = "validation_failed")]
     code: &'static str,
-    /// Its title.
+    /// The title.
     title: &'static str,
-    /// Its detail.
+    /// The detail.
     detail: String,
 }
 
@@ -262,7 +263,7 @@ problems! {
     path = "/admin/config/import",
     tag = "config",
     operation_id = "importConfig",
-    params(IdempotencyKey),
+    params(ImportParameters, IdempotencyKey),
     request_body(description = "A document of at most 20,000 settings", content(
         (Upload = "application/json"),
         (String = "application/yaml"),
@@ -284,24 +285,25 @@ pub(in crate::http) async fn import(
     responder: WriteResponder,
     Upload { incoming, digest }: Upload,
 ) -> Result<JsonResponse, Problem> {
-    let ImportParameters { write, reason, plan_id, on_conflict, on_unknown } = parameters;
+    let ImportParameters { write, note, plan_id, on_conflict, on_unknown } = parameters;
     let on_conflict = on_conflict.unwrap_or(OnConflict::Refuse);
     let on_unknown = on_unknown.unwrap_or(OnUnknown::Refuse);
+    // A plan needs no reason: the reviewer of the plan gives one.
     if write.dry_run {
         let plan = writer.plan_import(&incoming, &digest, on_unknown).await?;
         let entries = plan.entries.len();
         let planned = Imported::Plan(Box::new(PlannedImport::new(plan, on_conflict)));
         return JsonResponse::list(entries, &planned).await;
     }
-    let reason = reason.ok_or_else(missing_reason)?;
+    let note = note.ok_or_else(missing_reason)?;
     let conditions = format!("import {plan_id:?} {on_conflict:?} {on_unknown:?}");
     let idempotency = key.map(|key| {
         idempotency::Key::new(caller.user.clone(), key, &[conditions.as_bytes(), &digest])
     });
-    let actor = Actor { user: caller.user, reason, request };
+    let actor = note.actor(caller, request);
     let options = ImportOptions { plan_id, on_conflict, on_unknown, idempotency };
-    let changed = writer.import(&actor, &incoming, &digest, &options).await?;
-    responder.respond_with_changes(&write, changed, false, Imported::Changed).await
+    let outcome = writer.import(&actor, &incoming, &digest, &options).await?;
+    responder.respond_with_changes(&write, outcome, false, Imported::Changed).await
 }
 
 fn missing_reason() -> Problem {

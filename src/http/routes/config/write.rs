@@ -1,4 +1,4 @@
-//! Writing one setting at a time.
+//! Writing single settings.
 
 use std::convert::identity;
 
@@ -7,7 +7,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    audit::{Actor, Reason},
     database::Pool,
     http::{
         auth::write_quota::Writer,
@@ -23,14 +22,14 @@ use crate::{
         },
         response::JsonResponse,
         routes::config::list::unknown,
-        write::{WriteHeaders, WriteParameters, WriteResponder, WriteResponse},
+        write::{ChangeNote, WriteHeaders, WriteParameters, WriteResponder, WriteResponse},
     },
     ids::RequestId,
     json::{FieldError, StrictJson},
     settings::{self, ChangeResult, Edit, GlobalSettingsService, Setting, SettingsWriter},
 };
 
-/// A setting after a write, or after the write that a dry run plans.
+/// A setting after a write or a planned write.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct KeyWriteResponse {
     #[serde(flatten)]
@@ -46,8 +45,8 @@ body! {
     struct PutBody {
         /// The value, of the setting's type.
         value: StrictJson,
-        /// Why, in 3 to 500 characters on one line, 3 of them visible.
-        reason: Reason,
+        /// The reason
+        note: ChangeNote,
         /// The version that must be current; may be left out with `If-Match: "v<version>"`.
         #[validate(range(min = 1, max = MAX_INTEGER))]
         version: Option<i64>,
@@ -60,13 +59,13 @@ problems! {
     IdempotencyKeyReused, VersionRequired, RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
-/// Changes one setting.
+/// Changes a setting.
 #[utoipa::path(
     put,
     path = "/admin/config/{key}",
     tag = "config",
     operation_id = "putConfig",
-    params(("key" = String, Path, description = "The setting"), WriteHeaders<true>),
+    params(WriteParameters, ("key" = String, Path, description = "The setting"), WriteHeaders<true>),
     request_body = PutBody,
     responses(
         (status = 200, description = "The setting", body = WriteResponse<KeyWriteResponse>),
@@ -88,15 +87,16 @@ pub(in crate::http) async fn put(
     responder: WriteResponder,
     Body { value: body, bytes }: Body<PutBody>,
 ) -> Result<JsonResponse, Problem> {
+    // Before the write, because several tags need the current version.
     let expected =
         ExpectedVersion::new(body.version, headers.required(), &pool, &settings, &key).await?;
     let options = headers.options(&caller, &parameters, &bytes);
-    let actor = Actor { user: caller.user, reason: body.reason, request };
+    let actor = body.note.actor(caller, request);
     let edits = [Edit { key: key.clone(), value: body.value, version: expected.version }];
-    let changed = writer.update(&actor, &edits, &options).await;
-    let changed = changed.map_err(|err| headers.explain(expected.problem(&key, err)))?;
-    let setting = read_back(&pool, &settings, &key, changed.clone()).await?;
-    respond(responder, &parameters, setting, changed.revision).await
+    let outcome = writer.update(&actor, &edits, &options).await;
+    let outcome = outcome.map_err(|err| headers.explain(expected.problem(&key, err)))?;
+    let setting = read_back(&pool, &settings, &key, outcome.clone()).await?;
+    respond(responder, &parameters, setting, outcome.revision).await
 }
 
 problems! {
@@ -108,8 +108,8 @@ problems! {
 query! {
     /// The parameters of a reset.
     struct ResetParameters {
-        /// Why, in 3 to 500 characters on one line, 3 of them visible
-        reason: Reason,
+        /// The reason
+        note: ChangeNote,
         /// The version that must be current
         #[validate(range(min = 1, max = MAX_INTEGER))]
         version: Option<i64>,
@@ -118,13 +118,13 @@ query! {
     }
 }
 
-/// Resets one setting to its default.
+/// Resets a setting to its default.
 #[utoipa::path(
     delete,
     path = "/admin/config/{key}",
     tag = "config",
     operation_id = "resetConfig",
-    params(("key" = String, Path, description = "The setting"), WriteHeaders<true>),
+    params(ResetParameters, ("key" = String, Path, description = "The setting"), WriteHeaders<true>),
     responses(
         (status = 200, description = "The setting at its default", body = WriteResponse<KeyWriteResponse>),
         (status = 202, description = "The change is stored, and the instances in `applied.laggards` did not apply it in time", body = WriteResponse<KeyWriteResponse>),
@@ -144,16 +144,16 @@ pub(in crate::http) async fn reset(
     headers: WriteHeaders<true>,
     responder: WriteResponder,
 ) -> Result<JsonResponse, Problem> {
-    let ResetParameters { reason, version, write } = parameters;
+    let ResetParameters { note, version, write } = parameters;
     let expected =
         ExpectedVersion::new(version, headers.required(), &pool, &settings, &key).await?;
     let options = headers.options(&caller, &write, b"");
-    let actor = Actor { user: caller.user, reason, request };
+    let actor = note.actor(caller, request);
     let version = expected.version;
-    let changed = writer.reset(&actor, &key, version, &options).await;
-    let changed = changed.map_err(|err| headers.explain(expected.problem(&key, err)))?;
-    let setting = read_back(&pool, &settings, &key, changed.clone()).await?;
-    respond(responder, &write, setting, changed.revision).await
+    let outcome = writer.reset(&actor, &key, version, &options).await;
+    let outcome = outcome.map_err(|err| headers.explain(expected.problem(&key, err)))?;
+    let setting = read_back(&pool, &settings, &key, outcome.clone()).await?;
+    respond(responder, &write, setting, outcome.revision).await
 }
 
 /// The version that must be current.
@@ -164,8 +164,8 @@ struct ExpectedVersion {
 }
 
 impl ExpectedVersion {
-    /// Returns `version` of the body, or the version among the `tags` of `If-Match` that is current. If none is current,
-    /// the first one stands for all, and conflicts.
+    /// Returns `version` of the body, or the current version if among the `tags` of `If-Match`. Otherwise the first tag
+    /// stands for all, and conflicts.
     async fn new(
         version: Option<i64>,
         tags: Option<&[i64]>,
@@ -184,7 +184,7 @@ impl ExpectedVersion {
             }
             (None, Some([tag])) => Some(*tag),
             (None, Some(tags)) => {
-                // The write itself reports a key that cannot be read.
+                // The write reports an unreadable key.
                 let setting = settings::find(pool, settings, key).await.ok();
                 let current = setting.map(|setting| i64::from(setting.version));
                 let current = current.filter(|current| tags.contains(current));
@@ -195,8 +195,8 @@ impl ExpectedVersion {
         Ok(Self { version, is_precondition: tags.is_some() })
     }
 
-    /// Returns the problem of a batch, except that an unknown key is a 404, a value that is invalid or looks like a secret
-    /// a 422, and an outdated tag a 412.
+    /// Returns the problem of a batch, but 404 for an unknown key, 422 for an invalid or secret-like value, and 412 for an
+    /// outdated tag.
     fn problem(&self, key: &str, err: settings::Error) -> Problem {
         match &err {
             settings::Error::Stale(_) if self.is_precondition => {
@@ -218,7 +218,7 @@ impl ExpectedVersion {
     }
 }
 
-/// Returns the setting as the write left it. A committed write that cannot be read back is not "nothing was stored".
+/// Returns the setting after the write. A failure to read back a committed write must not claim that nothing was stored.
 async fn read_back(
     pool: &Pool,
     settings: &GlobalSettingsService,

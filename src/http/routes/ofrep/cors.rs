@@ -12,8 +12,7 @@ use crate::trace_context::{TRACEPARENT, TRACESTATE};
 #[derive(Debug, Clone, Default)]
 pub struct Origins(pub Arc<[String]>);
 
-/// Allows pages of `origins` to call `routes`. The routes accept no cookie, so a page can only use credentials that it was
-/// given.
+/// Allows pages of `origins` to call `routes`. The routes accept no cookie, so a page needs explicit credentials.
 pub(in crate::http) fn with_cors<S: Clone + Send + Sync + 'static>(
     routes: OpenApiRouter<S>,
     origins: &Origins,

@@ -1,4 +1,4 @@
-//! A stream that tells clients when to evaluate again.
+//! A stream of refetch events for clients.
 
 use std::time::Duration;
 
@@ -21,30 +21,30 @@ use crate::{
     settings::GlobalSettingsService,
 };
 
-/// The most time that a stream outlives its token, at random: all clients would reconnect at the same moment otherwise.
+/// The maximum time of a stream after its token expires, at random: otherwise all clients would reconnect at once.
 const GRACE: Duration = Duration::from_mins(10);
 
 query! {
     /// The parameters of the stream.
     struct EventsParameters {
-        /// The token from `eventStreams`, which is valid for this stream alone
+        /// The token from `eventStreams`, valid only for the stream
         token: Option<String>,
-        /// The revision that the client has; `Last-Event-ID` takes precedence
+        /// The client's revision; `Last-Event-ID` takes precedence
         #[validate(range(min = 1, max = MAX_INTEGER))]
         since: Option<i64>,
     }
 }
 
-/// When to evaluate again: an event at every revision that this instance applies.
+/// Refetch events: a message for every applied revision.
 ///
-/// A browser's `EventSource` sends no headers, so the address in `eventStreams` has a token that is valid for the stream
-/// alone. A client that can send headers may use its own credentials instead.
+/// A browser's `EventSource` sends no headers, so the address in `eventStreams` has a token for the
+/// stream alone. A client with control over headers may use its own credentials instead.
 #[utoipa::path(
     get,
     path = "/ofrep/v1/events",
     operation_id = "streamRefetches",
     tag = "ofrep",
-    params(LastEventId),
+    params(EventsParameters, LastEventId),
     responses(
         (status = 200, description = "Events `message` whose `data` is `{\"type\": \"refetchEvaluation\", \"etag\": …, \"lastModified\": …}`; the first at once if the client has another revision", body = String, content_type = "text/event-stream"),
         (status = 400, description = "`PARSE_ERROR`", body = Refusal),
@@ -76,7 +76,7 @@ pub(in crate::http) async fn events(
     let page = ofrep.page(&settings, clock.now()).await?;
     let is_current = client_revision == Some(page.revision());
     let sent_tag = is_current.then(|| page.tag.clone());
-    // A client with the current page gets no event yet, but an id for its next connection.
+    // A client with the current page gets no event yet, but an id for the next connection.
     let start = is_current.then(|| page.revision());
     Ok(sse::response(place, life, start, Refetches { settings, ofrep, clock, revisions, sent_tag }))
 }
@@ -86,7 +86,7 @@ struct Refetches {
     ofrep: Ofrep,
     clock: Clock,
     revisions: watch::Receiver<i64>,
-    /// The tag of the last page that the client was told about.
+    /// The tag of the last announced page.
     sent_tag: Option<HeaderValue>,
 }
 
@@ -94,7 +94,7 @@ impl Events for Refetches {
     async fn next(&mut self) -> Vec<Bytes> {
         loop {
             if self.sent_tag.is_some() {
-                // `changed` fails only after the settings are dropped, and `self` holds them.
+                // `changed` fails only after the settings are dropped, and `self` owns a handle.
                 let _ = self.revisions.changed().await;
             }
             // The failure is logged; the page of the next revision may succeed.

@@ -1,7 +1,7 @@
 //! `/ofrep/v1`: settings for services in any language, by the `OpenFeature` Remote Evaluation Protocol 0.3.
 //!
 //! Responses come from memory, with or without a database. No value depends on the request, so the reason is always
-//! `STATIC`. Errors have the form of the protocol, not that of a problem.
+//! `STATIC`. Errors have the form of the protocol.
 
 mod cors;
 mod events;
@@ -50,13 +50,13 @@ use crate::{
     settings::{GlobalSettingsService, KeyClass},
 };
 
-/// How long to wait for a revision that another instance has announced.
+/// The maximum wait for a revision announced by another instance.
 const MAX_LAG: Duration = Duration::from_secs(1);
 
 const LISTS: HeaderName = HeaderName::from_static("x-brune-lists");
 const APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// Whether the client wants lists as objects (`X-Brune-Lists: items`), as it takes no other structure.
+/// Whether the client wants lists as objects (`X-Brune-Lists: items`), for want of another structure.
 pub(in crate::http) struct ListsAsObjects(bool);
 
 impl<S: Send + Sync> FromRequestParts<S> for ListsAsObjects {
@@ -78,7 +78,7 @@ impl IntoParams for ListsAsObjects {
 query! {
     /// The parameters of an evaluation of all flags.
     struct EvaluateParameters {
-        /// The `etag` of a refetch event: an instance that is behind waits a moment for that state
+        /// The `etag` of a refetch event: an outdated instance waits a moment for the state
         #[name("flagConfigEtag")]
         etag: Option<String>,
         /// The `lastModified` of a refetch event
@@ -87,7 +87,7 @@ query! {
     }
 }
 
-/// One setting, as a flag.
+/// A setting, as a flag.
 #[utoipa::path(
     post,
     path = "/ofrep/v1/evaluate/flags/{key}",
@@ -116,6 +116,7 @@ pub(in crate::http) async fn evaluate(
 ) -> Result<JsonResponse, Problem> {
     request::validate(body.as_deref())?;
     let snapshot = settings.current();
+    // No database is involved: an evaluation must not fail with the database.
     let entry = match snapshot.schema.classify(&key) {
         KeyClass::Editable(definition) => snapshot.find(&key).map(|entry| (definition, entry)),
         // Not even the existence of a locked key is disclosed.
@@ -133,7 +134,7 @@ pub(in crate::http) async fn evaluate(
     path = "/ofrep/v1/evaluate/flags",
     operation_id = "evaluateFlags",
     tag = "ofrep",
-    params(ReadConditions),
+    params(EvaluateParameters, ReadConditions),
     request_body = Option<EvaluationRequest<'_>>,
     responses(
         (status = 200, description = "The flags, the stream of their changes, and `metadata` with `revision` and `stale`: whether the flags may be outdated, because the database is unreachable or its settings are invalid", body = FlagList<'_>, headers(
@@ -157,7 +158,7 @@ pub(in crate::http) async fn evaluate_all(
     request::validate(body.as_deref())?;
     let announced = parameters.etag.as_deref().and_then(page::revision_in);
     if let Some(revision) = announced.filter(|revision| settings.revision() < *revision) {
-        // Announced by an instance that is ahead by milliseconds. An invented revision never comes, so the wait ends.
+        // Another instance is ahead by milliseconds. An invented revision never comes, so the wait is limited.
         let _ = timeout(MAX_LAG, settings.wait_for(revision)).await;
     }
     let page = ofrep.page(&settings, clock.now()).await?;

@@ -33,7 +33,7 @@ pub(in crate::http) struct Flag<'a> {
     key: &'a str,
     /// The value, of the setting's type.
     #[schema(value_type = Value)]
-    value: Shown<'a>,
+    value: FlagValue<'a>,
     /// The reason of the value: always `STATIC`.
     reason: &'static str,
     /// The version.
@@ -42,13 +42,13 @@ pub(in crate::http) struct Flag<'a> {
     metadata: FlagMetadata,
 }
 
-/// A value as it is serialized.
+/// The serialized form of a value.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Shown<'a> {
+enum FlagValue<'a> {
     Plain(&'a SettingValue),
-    /// A number that may have a fraction, always with a fraction: a typed client reads `6` as an integer, and its float
-    /// getter would fail whenever the value is whole.
+    /// A number with a fraction, even if zero: a typed client reads `6` as an integer, and the float getter would fail for
+    /// whole values.
     Decimal(f64),
     Wrapped {
         items: &'a SettingValue,
@@ -64,10 +64,10 @@ pub(in crate::http) struct FlagMetadata {
     version: i32,
     /// The type of the value.
     value_type: &'static str,
-    /// The revision, in the response for one flag. On a page, a change of one flag would look like a change of all.
+    /// The revision, in the response for a single flag. On a page, a change of any flag would look like a change of all.
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<i64>,
-    /// Whether the value may be outdated, in the response for one flag.
+    /// Whether the value may be outdated, in the response for a single flag.
     #[serde(skip_serializing_if = "Option::is_none")]
     stale: Option<bool>,
 }
@@ -78,7 +78,7 @@ pub(in crate::http) struct FlagMetadata {
 #[serde(rename_all = "camelCase")]
 pub(in crate::http) struct FlagList<'a> {
     flags: Vec<Flag<'a>>,
-    /// The stream of changes; its address has a token that is valid for less than an hour.
+    /// The stream of changes; the address has a token, valid for less than an hour.
     #[schema(value_type = Vec<Object>)]
     event_streams: Vec<Value>,
     metadata: PageMetadata,
@@ -99,23 +99,23 @@ impl<'a> Flag<'a> {
         let value = &entry.value;
         let version = entry.version;
         let value_type = value.value_type().as_str();
-        let shown = match value {
-            SettingValue::StringArray(_) if wrapped => Shown::Wrapped { items: value },
+        let shape = match value {
+            SettingValue::StringArray(_) if wrapped => FlagValue::Wrapped { items: value },
             SettingValue::Number(number) if definition.constraints.integer != Some(true) => {
-                Shown::Decimal(number.as_f64())
+                FlagValue::Decimal(number.as_f64())
             }
-            _ => Shown::Plain(value),
+            _ => FlagValue::Plain(value),
         };
         Self {
             key: &definition.key,
-            value: shown,
+            value: shape,
             reason: "STATIC",
             variant: format!("v{version}"),
             metadata: FlagMetadata { version, value_type, revision: None, stale: None },
         }
     }
 
-    /// Adds the revision and the staleness, for the response for one flag.
+    /// Adds the revision and the staleness, for the response for a single flag.
     pub(in crate::http) fn at(mut self, revision: i64, stale: bool) -> Self {
         self.metadata.revision = Some(revision);
         self.metadata.stale = Some(stale);
@@ -123,7 +123,7 @@ impl<'a> Flag<'a> {
     }
 }
 
-/// Whether the settings in memory may be outdated: the database is unreachable or its settings are invalid.
+/// Whether the settings in memory may be outdated: the database is unreachable or has invalid settings.
 pub(in crate::http) fn is_stale(settings: &GlobalSettingsService) -> bool {
     !settings.is_reachable() || !settings.is_valid()
 }
@@ -141,7 +141,7 @@ struct Inner {
     keys: TokenVerifier,
     path_prefix: PathPrefix,
     page: ArcSwapOption<Page>,
-    /// Locked during serialization, so that concurrent readers serialize a page once.
+    /// Locked during serialization: concurrent readers serialize a page once.
     writing: tokio::sync::Mutex<()>,
 }
 
@@ -153,18 +153,18 @@ pub(in crate::http) struct Page {
     /// The digest of the bytes: a client whose page has an expired token must get a new page.
     pub(in crate::http) tag: HeaderValue,
     pub(in crate::http) body: Bytes,
-    /// The event that announces the page.
+    /// The event of the page.
     pub(in crate::http) event: Bytes,
 }
 
 impl Ofrep {
-    /// Creates a cache of pages whose stream tokens `keys` verify.
+    /// Creates a cache of pages with stream tokens of `keys`.
     #[must_use]
     pub fn new(keys: TokenVerifier) -> Self {
         Self::with(keys, PathPrefix::default())
     }
 
-    /// Returns an empty cache for clients that reach the service under `path_prefix`.
+    /// Returns an empty cache for clients under `path_prefix`.
     #[must_use]
     pub fn under(&self, path_prefix: PathPrefix) -> Self {
         Self::with(self.0.keys.clone(), path_prefix)
@@ -182,7 +182,7 @@ impl Ofrep {
         settings: &GlobalSettingsService,
         now: DateTime<Utc>,
     ) -> Result<Arc<Page>, Problem> {
-        // All pages of half an hour share a token, which is valid for at least half an hour more.
+        // All pages of half an hour share a token, valid for at least half an hour more.
         let expires = (now.timestamp().div_euclid(TOKEN_TURN) + 2) * TOKEN_TURN;
         if let Some(page) = self.cached(settings, expires) {
             return Ok(page);
@@ -200,7 +200,7 @@ impl Ofrep {
         Ok(page)
     }
 
-    /// Returns the cached page, if it is current.
+    /// Returns the cached page, if current.
     fn cached(&self, settings: &GlobalSettingsService, expires: i64) -> Option<Arc<Page>> {
         let page = self.0.page.load();
         let page = page.as_ref()?;
@@ -241,10 +241,10 @@ impl Ofrep {
         Ok(Page { snapshot, stale, expires, tag, body: body.into(), event })
     }
 
-    /// Returns the stream of changes after `revision`; none without a secret that signs its token.
+    /// Returns the stream of changes after `revision`; `None` without a secret for tokens.
     fn event_stream(&self, revision: i64, expires: i64) -> Option<Value> {
         let token = self.0.keys.issue_stream_token(expires)?;
-        // Clients resolve the address against the origin of their base URL, so the path prefix is part of it.
+        // Clients resolve the address against the origin of the base URL, so the address needs the path prefix.
         let uri = format!("{}?since={revision}&token={token}", self.0.path_prefix.join(EVENTS));
         Some(json!({
             "type": "sse", "endpoint": {"requestUri": uri}, "inactivityDelaySec": INACTIVITY

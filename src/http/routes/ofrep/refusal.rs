@@ -14,7 +14,7 @@ use crate::http::{
 #[schema(as = OfrepRefusal)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::http) struct Refusal {
-    /// The requested flag, if the request names one.
+    /// The requested flag, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
     /// The reason, for programs.
@@ -41,7 +41,7 @@ fn refusal(path: &str, problem: &Problem) -> Option<Refusal> {
     let errors = problem.errors().reported();
     let error_code = match problem.code() {
         _ if errors.iter().any(|error| error.code == INVALID_CONTEXT) => "INVALID_CONTEXT",
-        // Clients silently serve their default for an unknown flag, and would hide a wrong base URL.
+        // Clients silently serve the default of an unknown flag, and would hide a wrong base URL.
         Code::NotFound if path.contains("//") => "GENERAL",
         Code::UnknownKey | Code::NotFound if key.is_some() => "FLAG_NOT_FOUND",
         Code::MalformedRequest | Code::UnsupportedMediaType => "PARSE_ERROR",

@@ -1,4 +1,4 @@
-//! The body of an evaluation. No value depends on it, so the service only validates it.
+//! The body of an evaluation. No value depends on the body, so the service only validates.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -6,13 +6,13 @@ use utoipa::ToSchema;
 
 use crate::{http::problem::Problem, json::FieldError};
 
-/// The code of the errors that the protocol calls `INVALID_CONTEXT`.
+/// The code of the protocol's `INVALID_CONTEXT`.
 pub(in crate::http) const INVALID_CONTEXT: &str = "invalid_context";
 
 /// A request for an evaluation; other members are ignored.
 #[derive(Deserialize, ToSchema)]
 pub(in crate::http) struct EvaluationRequest<'a> {
-    /// Describes the user. No value depends on it.
+    /// The user; no value depends on the context.
     #[serde(borrow)]
     #[schema(value_type = Option<EvaluationContext>)]
     context: Option<&'a RawValue>,

@@ -7,7 +7,7 @@ use tracing::info;
 use utoipa::ToSchema;
 
 use crate::{
-    audit::{self, Actor, Reason},
+    audit,
     clock::Clock,
     database::Pool,
     http::{
@@ -27,6 +27,7 @@ use crate::{
             declared::WithSessions,
             document::{SessionDocument, session_id},
         },
+        write::ChangeNote,
     },
     ids::RequestId,
     outbox::Outbox,
@@ -49,10 +50,10 @@ pub(in crate::http) struct Overview {
     /// The realtime provider's id of the session.
     #[schema(required)]
     provider_session_id: Option<String>,
-    /// The provider's id of the request that created the session.
+    /// The provider's id of the creating request.
     #[schema(required)]
     provider_request_id: Option<String>,
-    /// The administrator who ended the session.
+    /// The administrator behind the end.
     #[schema(required)]
     ended_by: Option<String>,
     /// The reason of the end.
@@ -85,17 +86,17 @@ pub(in crate::http) struct PageDocument {
     next_cursor: Option<String>,
 }
 
-/// A session, and the change that set each of its settings.
+/// A session, with the change behind each setting.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SessionTrace)]
 pub(in crate::http) struct TraceDocument {
     #[serde(flatten)]
     session: Overview,
-    /// The settings that a start reads, at the session's revision, by key.
+    /// The settings of session starts, at the session's revision, by key.
     settings: Vec<Origin>,
 }
 
-/// A pinned setting, with who set the value, when and why.
+/// A pinned setting, with the author, the time and the reason of the value.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SessionSetting)]
 struct Origin {
@@ -137,11 +138,11 @@ choices! {
 query! {
     /// The sessions to list.
     struct SessionsParameters {
-        /// Sessions in this state
+        /// The state
         status: Option<Status>,
-        /// Sessions of this user
+        /// The user
         user_id: Option<String>,
-        /// Sessions that hold this revision of the settings
+        /// The pinned revision of the settings
         #[validate(range(min = 1, max = i64::MAX))]
         revision: Option<i64>,
         /// The page
@@ -159,6 +160,7 @@ problems! {
     path = "/admin/sessions",
     operation_id = "listSessions",
     tag = "sessions",
+    params(SessionsParameters),
     responses((status = 200, description = "A page", body = PageDocument), ListProblems),
     security(("bearer" = []))
 )]
@@ -181,7 +183,7 @@ problems! {
     TraceProblems: MalformedRequest, Unauthorized, Forbidden, NotFound, Internal, Unavailable
 }
 
-/// A session with its pinned settings, and who set each value, when and why.
+/// A session with pinned settings, and the author, the time and the reason of each value.
 #[utoipa::path(
     get,
     path = "/admin/sessions/{id}",
@@ -207,8 +209,8 @@ pub(in crate::http) async fn trace(
 body! {
     /// Why a session is ended.
     struct SessionEnd {
-        /// 3 to 500 characters on one line, 3 of them visible.
-        reason: Reason,
+        /// The reason
+        note: ChangeNote,
     }
 }
 
@@ -217,8 +219,7 @@ problems! {
     RequestTimeout, PayloadTooLarge, UnsupportedMediaType, RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
-/// Ends any session, with a reason that is stored with the session. A session that has ended or is still starting stays
-/// unchanged.
+/// Ends any session and stores the reason. An ended or starting session stays unchanged.
 #[utoipa::path(
     post,
     path = "/admin/sessions/{id}/end",
@@ -240,9 +241,9 @@ pub(in crate::http) async fn end_any(
     Extension(request): Extension<RequestId>,
     PathSegment(id): PathSegment,
     _: Query<NoParameters>,
-    Body { value: SessionEnd { reason }, .. }: Body<SessionEnd>,
+    Body { value: SessionEnd { note }, .. }: Body<SessionEnd>,
 ) -> Result<JsonResponse, Problem> {
-    let actor = Actor { user: caller.user, reason, request };
+    let actor = note.actor(caller, request);
     let by = EndedBy::new(actor, &scanner)?;
     let end = End { id: session_id(&id)?, now: clock.now(), by: Some(by.clone()) };
     let session = sessions::end(&pool, &outbox, &SessionScope::Any, &end).await?;
@@ -250,7 +251,7 @@ pub(in crate::http) async fn end_any(
     JsonResponse::ok(&Overview::from(session))
 }
 
-/// The number of running sessions by the revision of their settings.
+/// The number of running sessions by the pinned revision.
 #[utoipa::path(
     get,
     path = "/admin/sessions/pins",

@@ -10,7 +10,7 @@ use crate::{
     sessions::{MintedSecret, Session, Status},
 };
 
-/// A session, with its pinned settings.
+/// A session with pinned settings.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Session)]
 pub(in crate::http) struct SessionDocument {
@@ -29,19 +29,19 @@ pub(in crate::http) struct SessionDocument {
 }
 
 impl SessionDocument {
-    /// Returns a session that has just started, with the client's secret if one was created.
+    /// Returns a new session, with the client's secret, if any.
     pub(super) fn started(session: Session, realtime: Option<MintedSecret>) -> Self {
         Self { realtime: realtime.map(ClientSecret::from), ..Self::from(session) }
     }
 }
 
-/// The realtime provider's secret for one client.
+/// The realtime provider's secret for a client.
 #[derive(Serialize, ToSchema)]
 struct ClientSecret {
     /// The secret.
     #[schema(example = "ek_68af296e8e408191a1120ab6383263c2")]
     client_secret: String,
-    /// The time at which the secret expires.
+    /// The expiry of the secret.
     expires_at: DateTime<Utc>,
 }
 
@@ -52,7 +52,7 @@ impl From<MintedSecret> for ClientSecret {
     }
 }
 
-/// The settings that are pinned to a session.
+/// The pinned settings of a session.
 #[derive(Serialize, ToSchema)]
 #[schema(as = PinnedSettings)]
 struct Pinned {

@@ -59,7 +59,7 @@ problems! {
     RealtimeUnavailable, ConfigUnavailable, PlanUnavailable, Unavailable, OutcomeUnknown
 }
 
-/// Starts a session under the settings that are current when its row is inserted.
+/// Starts a session under the current settings at the insertion of the row.
 ///
 /// If a realtime provider is configured, `realtime` has a client secret for the pinned prompt and model. The secret is
 /// returned once; a repeat with the same `Idempotency-Key` has null. If the service asks Porte Talent, the response of
@@ -96,15 +96,16 @@ pub(in crate::http) async fn start(
 ) -> Result<JsonResponse, Problem> {
     let user = user(caller, body)?;
     let request = sessions::Request { user, idempotency_key, id, now: clock.now(), due };
-    let started = sessions::start(&starts, &pool, &settings, &request).await?;
-    let location = format!("/brun-e/sessions/{}", started.session.id);
-    let document = SessionDocument::started(started.session, started.realtime);
+    let start = sessions::start(&starts, &pool, &settings, &request).await?;
+    let location = format!("/brun-e/sessions/{}", start.session.id);
+    let document = SessionDocument::started(start.session, start.realtime);
+    // A repeat is a 201 as well, so that clients need no second code path.
     let response = JsonResponse::new(StatusCode::CREATED, &document)?;
     let response = response.with(header::LOCATION, &location);
-    Ok(if started.replayed { response.with(REPLAYED, "true") } else { response })
+    Ok(if start.replayed { response.with(REPLAYED, "true") } else { response })
 }
 
-/// Returns the user of the session: the subject of the token, or the user that another service names.
+/// Returns the user of the session: the subject of the token, or the user named by another service.
 fn user(caller: InternalOrUser, body: OptionalBody) -> Result<User, Problem> {
     match caller {
         InternalOrUser::Internal => {
@@ -150,7 +151,7 @@ problems! {
     EndProblems: MalformedRequest, Unauthorized, NotFound, Internal, Unavailable, OutcomeUnknown
 }
 
-/// Ends a session. A session that has ended or is still starting stays unchanged.
+/// Ends a session. An ended or starting session stays unchanged.
 #[utoipa::path(
     post,
     path = "/brun-e/sessions/{id}/end",

@@ -30,20 +30,20 @@ choices! {
 query! {
     /// The entries of the audit trail to read.
     struct TrailParameters {
-        /// Entries of this setting; 404 if the key is neither declared nor in the trail
+        /// The setting; 404 if the key is neither declared nor in the trail
         key: Option<String>,
-        /// Changes by this person
+        /// The author
         changed_by: Option<String>,
-        /// Changes of this kind
+        /// The kind of change
         action: Option<Action>,
-        /// Changes of this request
+        /// The request
         request_id: Option<String>,
-        /// Changes of this revision
+        /// The revision of the change
         #[validate(range(min = 1, max = MAX_INTEGER))]
         revision: Option<i64>,
-        /// From this RFC 3339 time on
+        /// The start, an RFC 3339 time
         since: Option<DateTime<Utc>>,
-        /// Up to this RFC 3339 time
+        /// The end, an RFC 3339 time
         until: Option<DateTime<Utc>>,
     }
 }
@@ -70,12 +70,13 @@ problems! {
     HistoryProblems: MalformedRequest, Unauthorized, Forbidden, UnknownKey, Internal, Unavailable
 }
 
-/// Who changed what, when and why; newest first.
+/// Changes with author, time and reason; newest first.
 #[utoipa::path(
     get,
     path = "/admin/global-settings/history",
     operation_id = "listHistory",
     tag = "settings",
+    params(TrailPageParameters),
     responses(
         (status = 200, description = "A page", body = audit::Page),
         HistoryProblems,
@@ -101,6 +102,7 @@ pub(in crate::http) async fn read_trail(
 ) -> Result<JsonResponse, Problem> {
     let TrailPageParameters { filter, page } = parameters;
     let filter = Filter::from(filter);
+    // A cursor is bound to the filter, so the filter is read first.
     let cursor = page.cursor(|text| Cursor::decode(text, &filter))?;
     require_known_key(pool, settings, scanner, &filter).await?;
     let page = database::read_with_retry(pool, async |conn| {
@@ -109,7 +111,7 @@ pub(in crate::http) async fn read_trail(
     JsonResponse::ok(&page.await?)
 }
 
-/// Refuses a filter on a key that is neither declared nor on the trail: an empty page would read as "never changed".
+/// Refuses a filter on a key neither declared nor on the trail: an empty page would read as "never changed".
 async fn require_known_key(
     pool: &Pool,
     settings: &GlobalSettingsService,
@@ -139,7 +141,7 @@ problems! {
     EntryProblems: MalformedRequest, Unauthorized, Forbidden, NotFound, Internal, Unavailable
 }
 
-/// One entry of the trail.
+/// An entry of the trail.
 #[utoipa::path(
     get,
     path = "/admin/global-settings/history/{id}",
@@ -169,6 +171,7 @@ pub(in crate::http) async fn entry(
     path = "/admin/global-settings/history/timeline",
     operation_id = "getHistoryTimeline",
     tag = "settings",
+    params(TrailParameters),
     responses((status = 200, description = "The counts", body = audit::Timeline), HistoryProblems),
     security(("bearer" = []))
 )]

@@ -28,7 +28,8 @@ use crate::{
             path::PathSegment,
             preconditions::{self, ReadConditions},
             query::{Drafted, NoParameters, Query, query},
-            value::{MAX_INTEGER, violation},
+            rules::violation,
+            value::MAX_INTEGER,
         },
         response::JsonResponse,
     },
@@ -40,13 +41,13 @@ problems! {
 }
 
 query! {
-    /// The state to read: the current one, or one of the past.
+    /// The state to read: current or past.
     #[validate(schema(function = revision_or_time))]
     struct AsOfParameters {
-        /// The settings as they were at this revision
+        /// The revision of the state
         #[validate(range(min = 0, max = MAX_INTEGER))]
         revision: Option<i64>,
-        /// The settings as they were at this RFC 3339 time
+        /// The time of the state, in RFC 3339
         at: Option<DateTime<Utc>>,
     }
 }
@@ -71,7 +72,7 @@ impl From<AsOfParameters> for AsOf {
     path = "/admin/global-settings",
     operation_id = "listSettings",
     tag = "settings",
-    params(ReadConditions),
+    params(AsOfParameters, ReadConditions),
     responses(
         (status = 200, description = "The settings, by key", body = Listing, headers(
             ("ETag" = String, description = "The revision, as `\"r<revision>\"`"),
@@ -89,7 +90,7 @@ pub(in crate::http) async fn list(
     conditions: ReadConditions,
 ) -> Result<Response, Problem> {
     let as_of = AsOf::from(parameters);
-    // One row instead of all settings, for a reader who probably has them.
+    // Reads a single row instead of all settings, as the reader probably has the current state.
     if as_of == AsOf::Now && conditions.is_conditional() {
         let tag = preconditions::revision_tag(settings::revision(&pool).await?);
         if let Some(response) = conditions.not_modified(&tag)? {
@@ -109,7 +110,7 @@ problems! {
     FindProblems: MalformedRequest, Unauthorized, Forbidden, UnknownKey, RevisionMismatch, Internal, Unavailable, ConfigUnavailable
 }
 
-/// One editable setting, read from the database.
+/// An editable setting, read from the database.
 #[utoipa::path(
     get,
     path = "/admin/global-settings/{key}",

@@ -9,19 +9,20 @@ use utoipa::{
 use uuid::Uuid;
 
 use crate::{
-    audit::{Actor, Reason},
     http::{
         auth::write_quota::Writer,
         openapi::{any_of, problems},
         problem::Problem,
         request::{
             body::Body,
-            fields::{FromStrictJson, Pointer, body},
+            fields::body,
+            from_json::{FromStrictJson, Pointer},
             query::Query,
-            value::{Bounds, FieldType, MAX_INTEGER},
+            rules::Bounds,
+            value::{FieldType, MAX_INTEGER},
         },
         response::JsonResponse,
-        write::{WriteHeaders, WriteParameters, WriteResponder, WriteResponse},
+        write::{ChangeNote, WriteHeaders, WriteParameters, WriteResponder, WriteResponse},
     },
     ids::RequestId,
     json::{FieldError, FieldErrors, StrictJson},
@@ -47,10 +48,10 @@ problems! {
 }
 
 body! {
-    /// Restores an earlier version of one setting.
+    /// Restores an earlier version of a setting.
     struct VersionRollback {
-        /// Why, in 3 to 500 characters on one line, 3 of them visible.
-        reason: Reason,
+        /// The reason
+        note: ChangeNote,
         /// The setting.
         key: String,
         /// The version to restore.
@@ -63,10 +64,10 @@ body! {
 }
 
 body! {
-    /// Undoes one entry of the history.
+    /// Undoes an entry of the history.
     struct EntryRollback {
-        /// Why, in 3 to 500 characters on one line, 3 of them visible.
-        reason: Reason,
+        /// The reason
+        note: ChangeNote,
         /// The entry whose old value is restored.
         audit_id: Uuid,
         /// The version that must be current.
@@ -78,8 +79,8 @@ body! {
 body! {
     /// Restores all settings of an earlier revision.
     struct RevisionRollback {
-        /// Why, in 3 to 500 characters on one line, 3 of them visible.
-        reason: Reason,
+        /// The reason
+        note: ChangeNote,
         /// The revision to restore.
         #[validate(range(min = 1, max = MAX_INTEGER))]
         to_revision: i64,
@@ -89,35 +90,37 @@ body! {
     }
 }
 
-/// A rollback, of one of three forms.
+/// A rollback, in any of three forms.
 #[derive(Debug)]
 pub(in crate::http) struct SettingsRollback {
-    reason: Reason,
+    note: ChangeNote,
     target: Target,
 }
 
 impl From<VersionRollback> for SettingsRollback {
     fn from(rollback: VersionRollback) -> Self {
-        let VersionRollback { reason, key, to_version, version } = rollback;
-        Self { reason, target: Target::Version { key, to_version, version } }
+        let VersionRollback { note, key, to_version, version } = rollback;
+        Self { note, target: Target::Version { key, to_version, version } }
     }
 }
 
 impl From<EntryRollback> for SettingsRollback {
     fn from(rollback: EntryRollback) -> Self {
-        let EntryRollback { reason, audit_id, version } = rollback;
-        Self { reason, target: Target::Entry { audit_id, version } }
+        let EntryRollback { note, audit_id, version } = rollback;
+        Self { note, target: Target::Entry { audit_id, version } }
     }
 }
 
 impl From<RevisionRollback> for SettingsRollback {
     fn from(rollback: RevisionRollback) -> Self {
-        let RevisionRollback { reason, to_revision, revision } = rollback;
-        Self { reason, target: Target::Revision { to_revision, revision } }
+        let RevisionRollback { note, to_revision, revision } = rollback;
+        Self { note, target: Target::Revision { to_revision, revision } }
     }
 }
 
 impl FieldType for SettingsRollback {
+    const HAS_REASON: bool = true;
+
     fn field_schema(_: Bounds) -> RefOr<Schema> {
         OneOfBuilder::new()
             .description(Some("What to restore; each form with the state that must be current."))
@@ -129,8 +132,6 @@ impl FieldType for SettingsRollback {
 }
 
 impl FromStrictJson for SettingsRollback {
-    const FIELDS: &'static [&'static str] = VersionRollback::FIELDS;
-
     fn from_json(
         json: StrictJson,
         pointer: &Pointer<'_>,
@@ -141,6 +142,7 @@ impl FromStrictJson for SettingsRollback {
             return VersionRollback::from_json(json, pointer, bounds, errors).map(Self::from);
         };
         let has = |name| members.iter().any(|(member, _)| member == name);
+        // The form is chosen before the fields are read: errors name the fields of one form only.
         match ["to_version", "audit_id", "to_revision"].map(has) {
             [true, false, false] => {
                 VersionRollback::from_json(json, pointer, bounds, errors).map(Self::from)
@@ -169,9 +171,9 @@ impl PartialSchema for SettingsRollback {
 
 impl ToSchema for SettingsRollback {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        VersionRollback::collect_schemas(schemas);
-        EntryRollback::collect_schemas(schemas);
-        RevisionRollback::collect_schemas(schemas);
+        <VersionRollback as FieldType>::collect_schemas(schemas);
+        <EntryRollback as FieldType>::collect_schemas(schemas);
+        <RevisionRollback as FieldType>::collect_schemas(schemas);
     }
 }
 
@@ -181,7 +183,7 @@ impl ToSchema for SettingsRollback {
     path = "/admin/global-settings/rollback",
     operation_id = "rollBackSettings",
     tag = "settings",
-    params(WriteHeaders),
+    params(WriteParameters, WriteHeaders),
     request_body = SettingsRollback,
     responses(
         (status = 200, description = "The changes as they are stored; with `dry_run` the plan", body = RolledBack),
@@ -199,21 +201,21 @@ pub(in crate::http) async fn roll_back(
     responder: WriteResponder,
     Body { value: rollback, bytes }: Body<SettingsRollback>,
 ) -> Result<JsonResponse, Problem> {
-    let SettingsRollback { reason, target } = rollback;
+    let SettingsRollback { note, target } = rollback;
     let options = headers.options(&caller, &parameters, &bytes);
-    let actor = Actor { user: caller.user, reason, request };
+    let actor = note.actor(caller, request);
     let explain = |err| headers.explain(Problem::from(err).with_pointers(pointer));
     if parameters.dry_run {
         let plan = writer.plan_roll_back(&actor, &target, &options).await;
         return JsonResponse::ok(&RolledBack::Plan(plan.map_err(explain)?));
     }
-    let changed = writer.roll_back(&actor, &target, &options).await;
-    let changed = changed.map_err(explain)?;
+    let outcome = writer.roll_back(&actor, &target, &options).await;
+    let outcome = outcome.map_err(explain)?;
     let wrap = RolledBack::Changed;
-    responder.respond_with_changes(&parameters, changed, options.lenient, wrap).await
+    responder.respond_with_changes(&parameters, outcome, options.lenient, wrap).await
 }
 
-/// Returns the pointer to an error. A stored value that is invalid today stands nowhere in the body.
+/// Returns the pointer to an error. An invalid stored value has no position in the body.
 fn pointer(_: &str, code: &str) -> Option<String> {
     match code {
         "unknown_key" | "key_locked" => Some("/key".to_owned()),

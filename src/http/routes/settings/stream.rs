@@ -24,13 +24,13 @@ problems! {
     StreamProblems: MalformedRequest, Unauthorized, Forbidden, RateLimited, Unavailable
 }
 
-/// Changes as this instance applies them, one server-sent event for each revision.
+/// Applied changes, as a server-sent event for each revision.
 ///
 /// The first event is `start` or `resync`; the data of both has only `revision`. After `start` the stream has every
 /// later change: a client whose settings are of another revision must read the settings again. With `Last-Event-ID`
-/// the missed changes follow, up to 256 revisions. `resync` means that the missed changes cannot be sent: they are more
-/// than 256, or the id is of another history of the database or of the future; read the settings again. The data of
-/// `change` is a change set. The `id` of every event is its revision. A comment is sent after at most 15 seconds of
+/// the missed changes follow, up to 256 revisions. `resync` means that missed changes cannot be sent: more
+/// than 256 revisions, or an id of another history of the database or of the future; read the settings again. The data of
+/// `change` is a change set. The `id` of every event is the revision. A comment is sent after at most 15 seconds of
 /// silence. The stream ends when the token expires, and at shutdown.
 #[utoipa::path(
     get,
@@ -61,7 +61,7 @@ pub(in crate::http) async fn stream(
 
 struct Changes(Listener);
 
-/// JSON that many streams share.
+/// JSON shared by many streams.
 struct SharedJson(Arc<str>);
 
 impl AsRef<[u8]> for SharedJson {
@@ -82,7 +82,7 @@ impl Events for Changes {
     }
 }
 
-/// Returns the event `name`, whose data has only the revision.
+/// Returns the event `name` with a revision.
 fn revision_event(revision: i64, name: &str) -> Vec<Bytes> {
     sse::event(revision, name, json!({"revision": revision}).to_string().into())
 }

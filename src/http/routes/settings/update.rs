@@ -9,7 +9,6 @@ use axum::{Extension, extract::State};
 use validator::ValidationError;
 
 use crate::{
-    audit::{Actor, Reason},
     http::{
         auth::write_quota::Writer,
         openapi::problems,
@@ -18,10 +17,11 @@ use crate::{
             body::Body,
             fields::body,
             query::Query,
-            value::{MAX_INTEGER, Slot, violation},
+            rules::{Slot, violation},
+            value::MAX_INTEGER,
         },
         response::JsonResponse,
-        write::{WriteHeaders, WriteParameters, WriteResponder, WriteResponse},
+        write::{ChangeNote, WriteHeaders, WriteParameters, WriteResponder, WriteResponse},
     },
     ids::RequestId,
     json::StrictJson,
@@ -36,16 +36,16 @@ problems! {
 body! {
     /// A batch of changes.
     struct SettingsChange {
-        /// Why, in 3 to 500 characters on one line, 3 of them visible.
-        reason: Reason,
-        /// The changes, of which either all are saved or none. A document with more settings is imported.
+        /// The reason
+        note: ChangeNote,
+        /// The changes, saved all or none. A larger batch is a document to import.
         #[validate(length(min = 1, max = 1_000), custom(function = unique_keys))]
         changes: Vec<SettingChange>,
     }
 }
 
 body! {
-    /// One change.
+    /// A change.
     struct SettingChange {
         /// The setting.
         #[example("BRUNE_COOLDOWN_MINUTES")]
@@ -81,13 +81,13 @@ impl From<SettingChange> for Edit {
     }
 }
 
-/// Changes settings: all of the batch or nothing of it.
+/// Changes settings, all or none.
 #[utoipa::path(
     patch,
     path = "/admin/global-settings",
     operation_id = "changeSettings",
     tag = "settings",
-    params(WriteHeaders),
+    params(WriteParameters, WriteHeaders),
     request_body = SettingsChange,
     responses(
         (status = 200, description = "The changes as they are stored", body = WriteResponse<ChangeResult>, headers(
@@ -110,25 +110,26 @@ pub(in crate::http) async fn update(
 ) -> Result<JsonResponse, Problem> {
     let edits: Vec<_> = change.changes.into_iter().map(Edit::from).collect();
     let options = headers.options(&caller, &parameters, &bytes);
-    let actor = Actor { user: caller.user, reason: change.reason, request };
-    let changed = writer.update(&actor, &edits, &options).await;
-    let changed = changed.map_err(|err| {
+    let actor = change.note.actor(caller, request);
+    let outcome = writer.update(&actor, &edits, &options).await;
+    let outcome = outcome.map_err(|err| {
+        // Only an error needs the positions.
         let positions = Positions::of(&edits);
         headers.explain(Problem::from(err).with_pointers(|key, code| positions.pointer(key, code)))
     })?;
-    responder.respond_with_changes(&parameters, changed, options.lenient, identity).await
+    responder.respond_with_changes(&parameters, outcome, options.lenient, identity).await
 }
 
 /// The position of each key in a batch.
 struct Positions<'e> {
     exact: HashMap<&'e str, usize>,
-    /// By the skeleton that a lookalike shares with the key it resembles.
+    /// By the skeleton shared by lookalikes.
     lookalike: HashMap<String, usize>,
 }
 
 impl<'e> Positions<'e> {
     fn of(edits: &'e [Edit]) -> Self {
-        // From the end, so that the first of two similar keys remains.
+        // In reverse: of two similar keys, the first must remain.
         let edits = || edits.iter().enumerate().rev();
         let lookalike = |(index, edit): (usize, &Edit)| {
             Some((secret_scanner::lookalike_skeleton(&edit.key)?, index))
@@ -142,7 +143,7 @@ impl<'e> Positions<'e> {
     /// Returns the pointer to the error `code` of `key`.
     fn pointer(&self, key: &str, code: &str) -> Option<String> {
         let exact = self.exact.get(key);
-        // The error of a locked key may come from a lookalike of its name.
+        // The error of a locked key may come from a lookalike.
         let lookalike = || self.lookalike.get(&secret_scanner::lookalike_skeleton(key)?);
         let index = if code == "key_locked" { exact.or_else(lookalike) } else { exact }?;
         let member = match code {
