@@ -75,7 +75,7 @@ async fn publish(given: &str, firewall: &SecretScanner) -> (TestDb, String) {
     else {
         panic!("{given} was published");
     };
-    assert!(matches!(err, PublishError::Unfit(_)), "{err}");
+    assert!(matches!(err, PublishError::Conflict(_)), "{err}");
     let planned = settings::plan_of_empty(&catalog, &provided, firewall).unwrap_err();
     assert_eq!(planned.to_string(), err.to_string());
     (db, err.to_string())
