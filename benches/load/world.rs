@@ -226,7 +226,7 @@ impl Instance {
 
 fn realtime(url: &str, settings: &GlobalSettingsService) -> Realtime {
     let key = Secret::new("sk-for-measuring".to_owned());
-    Realtime::new(url.parse().unwrap(), key, settings.metrics().clone()).unwrap()
+    Realtime::openai(url.parse().unwrap(), key, settings.metrics().clone()).unwrap()
 }
 
 fn auth() -> Auth {
