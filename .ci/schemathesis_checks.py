@@ -1,6 +1,14 @@
 """Checks of .ci/schemathesis that know the problem documents of the service."""
 
 import schemathesis
+from hypothesis import strategies
+
+# The format of If-Match and If-None-Match: the generator makes header values of letters and digits alone.
+ENTITY_TAG = r'(W/)?"[rv][0-9]{1,3}"'
+schemathesis.openapi.format(
+    "entity-tags",
+    strategies.from_regex(rf"\A(\*|{ENTITY_TAG}(, {ENTITY_TAG}){{0,2}})\Z"),
+)
 
 # Errors of rules that OpenAPI cannot express.
 BEYOND_THE_SCHEMA = {

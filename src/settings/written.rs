@@ -46,8 +46,8 @@ pub async fn find_written(
         }
         State::AtRevision => {
             let listing = settings::list(pool, settings, AsOf::Revision(revision)).await?;
-            let written = listing.settings.into_iter().find(|setting| setting.key == key);
-            setting = written.unwrap_or(setting);
+            let then = listing.settings.into_iter().find(|setting| setting.key == key);
+            setting = then.unwrap_or(setting);
         }
     }
     Ok(setting)

@@ -93,8 +93,8 @@ async fn a_tag_that_can_never_match_is_a_412_that_says_why() {
     for (tag, reason) in [
         ("W/\"r1\"", "weak"),
         ("\"v1\"", "a version of one setting"),
-        ("\"r1-0a1b2c3d\"", "is no tag of"),
-        ("\"\"", "is no tag of"),
+        ("\"r1-0a1b2c3d\"", "is not a tag of"),
+        ("\"\"", "is not a tag of"),
         ("W/\"r1\", \"v1\"", "weak"),
     ] {
         let problem = batch(it).header("if-match", tag).send().await;
@@ -102,9 +102,11 @@ async fn a_tag_that_can_never_match_is_a_412_that_says_why() {
         assert!(detail(&problem).contains(reason), "{tag}: {problem}");
         assert_eq!(problem["current_revision"], 1, "{tag}");
     }
-    for (tag, reason) in
-        [("W/\"v1\"", "weak"), ("\"r1\"", "a revision of all settings"), ("\"x\"", "is no tag of")]
-    {
+    for (tag, reason) in [
+        ("W/\"v1\"", "weak"),
+        ("\"r1\"", "a revision of all settings"),
+        ("\"x\"", "is not a tag of"),
+    ] {
         for call in [put(it, 45), reset(it)] {
             let problem = call.header("if-match", tag).send().await;
             let problem = problem.problem(412, "revision_mismatch");
