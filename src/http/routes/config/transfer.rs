@@ -90,7 +90,11 @@ query! {
     operation_id = "exportConfig",
     params(ExportParameters, ReadConditions),
     responses(
-        (status = 200, description = "The document, as an attachment", content_type = "application/json", body = Object),
+        (status = 200, description = "The document, as an attachment", content(
+            (Upload = "application/json"),
+            (String = "application/yaml"),
+            (String = "text/plain"),
+        )),
         (status = 304, description = "The state is that of `If-None-Match`"),
         ExportProblems,
     ),
