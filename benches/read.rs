@@ -47,7 +47,9 @@ impl Subjects {
     /// over and over, however many others have.
     fn new(count: usize) -> Self {
         let schema = Arc::new(catalog::generated(count).schema);
-        let values = schema.editable().map(|it| (it.key.clone(), it.default.clone().unwrap()));
+        let values = schema
+            .editable()
+            .map(|definition| (definition.key.clone(), definition.default.clone().unwrap()));
         let bare = ArcSwap::from_pointee(values.collect::<HashMap<_, _>>());
         let snapshot = Snapshot::of_defaults(schema).unwrap();
         let step = (count / 10).next_multiple_of(4);
@@ -88,18 +90,18 @@ fn timed(threads: usize, reads: u64, keys: &[String], read: Read<'_>) -> Duratio
     let run = || {
         let mut next = keys.iter().cycle();
         together.wait();
-        let begun = Instant::now();
+        let started_at = Instant::now();
         for _ in 0..reads {
             if let Some(key) = next.next() {
                 black_box(read(black_box(key)));
             }
         }
-        begun.elapsed()
+        started_at.elapsed()
     };
     thread::scope(|scope| {
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
         let own = run();
-        let others = others.into_iter().map(|it| it.join().unwrap());
+        let others = others.into_iter().map(|thread| thread.join().unwrap());
         others.fold(own, Duration::max)
     })
 }
@@ -133,10 +135,12 @@ fn table() {
     );
     for threads in THREADS {
         for size in SIZES {
-            let it = Subjects::new(size);
-            let (bare, service, cloned) =
-                (|key: &str| it.bare(key), |key: &str| it.service(key), |key: &str| it.cloned(key));
-            let [bare, service, cloned] = in_turns(threads, &it.keys, [&bare, &service, &cloned]);
+            let subjects = Subjects::new(size);
+            let bare = |key: &str| subjects.bare(key);
+            let service = |key: &str| subjects.service(key);
+            let cloned = |key: &str| subjects.cloned(key);
+            let [bare, service, cloned] =
+                in_turns(threads, &subjects.keys, [&bare, &service, &cloned]);
             let ratio = service / bare;
             println!(
                 "{size:>8} {threads:>7} {ratio:>6.2}x {:>6} | {bare:>5.1} ns {service:>5.1} ns {cloned:>5.1} ns",
@@ -150,14 +154,15 @@ fn variants(criterion: &mut Criterion) {
     for threads in THREADS {
         let mut group = criterion.benchmark_group(format!("read/{threads}-threads"));
         for size in SIZES {
-            let it = Subjects::new(size);
-            let (bare, service, cloned) =
-                (|key: &str| it.bare(key), |key: &str| it.service(key), |key: &str| it.cloned(key));
+            let subjects = Subjects::new(size);
+            let bare = |key: &str| subjects.bare(key);
+            let service = |key: &str| subjects.service(key);
+            let cloned = |key: &str| subjects.cloned(key);
             let reads: [(&str, Read<'_>); 3] =
                 [("bare", &bare), ("service", &service), ("cloned", &cloned)];
             for (name, read) in reads {
                 group.bench_function(BenchmarkId::new(name, size), |bencher| {
-                    bencher.iter_custom(|reads| timed(threads, reads, &it.keys, read));
+                    bencher.iter_custom(|reads| timed(threads, reads, &subjects.keys, read));
                 });
             }
         }
@@ -171,7 +176,7 @@ fn main() {
         .measurement_time(Duration::from_secs(1))
         .configure_from_args();
     // `cargo test --benches` only wants to know that it runs.
-    if std::env::args().any(|it| it == "--bench") {
+    if std::env::args().any(|argument| argument == "--bench") {
         table();
     }
     variants(&mut criterion);

@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[derive(Debug)]
-    struct History(&'static str);
+    struct History(#[expect(dead_code, reason = "the tag contains the debug output")] &'static str);
 
     impl Filter for History {
         const LIST: &'static str = "history";

@@ -19,6 +19,8 @@ mod language;
 mod laws;
 #[path = "architecture/source.rs"]
 mod source;
+#[path = "architecture/tests_laws.rs"]
+mod tests_laws;
 #[path = "architecture/variables.rs"]
 mod variables;
 #[path = "architecture/words.rs"]
@@ -95,6 +97,12 @@ fn files_of_a_room_import_only_from_its_earlier_floors() {
         })
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_test_sleeps_or_fails_for_the_time_it_took() {
+    let breaches = tests_laws::breaches();
+    assert!(breaches.is_empty(), "{}", breaches.join("\n"));
 }
 
 #[test]

@@ -7,10 +7,10 @@
     reason = "a test that cannot go on has failed"
 )]
 
+#[path = "config_cli/connection_errors.rs"]
+mod connection_errors;
 #[path = "config_cli/env_files.rs"]
 mod env_files;
-#[path = "config_cli/failing.rs"]
-mod failing;
 #[path = "config_cli/first_start.rs"]
 mod first_start;
 #[path = "config_cli/fleet.rs"]
@@ -27,7 +27,7 @@ mod service;
 mod support;
 #[path = "config_cli/transfer.rs"]
 mod transfer;
-#[path = "config_cli/unwritten.rs"]
-mod unwritten;
+#[path = "config_cli/unwritable_output.rs"]
+mod unwritable_output;
 #[path = "config_cli/writing.rs"]
 mod writing;

@@ -1,6 +1,6 @@
 //! The private Postgres: it starts, it stops, it survives, and it never outlives its owner.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "how a helper process reports to its test")]
 
 #[path = "embedded/owner.rs"]
@@ -12,11 +12,12 @@ mod programs;
 mod roles;
 #[path = "embedded/sandbox.rs"]
 mod sandbox;
+#[path = "support/wait.rs"]
+mod wait;
 
 use std::{
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
-    time::Duration,
 };
 
 use brune::{
@@ -27,7 +28,8 @@ use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
 
 use self::{
     owner::Owner,
-    sandbox::{Sandbox, children_of, eventually, is_alive, kill},
+    sandbox::{Sandbox, children_of, is_alive, kill},
+    wait::{no_hang, wait_until},
 };
 
 async fn ask(connection: &mut PgConnection, sql: &'static str) -> String {
@@ -47,7 +49,7 @@ async fn count(server: &Server) -> i64 {
 }
 
 #[tokio::test]
-async fn it_starts_from_nothing_and_then_with_what_was_written() {
+async fn a_server_starts_empty_and_restarts_with_its_data() {
     let sandbox = Sandbox::new();
     let server = Server::start(&sandbox.config(), Profile::Durable).await.unwrap();
     let mut connection = numbers(&server.admin_options()).await;
@@ -64,15 +66,15 @@ async fn it_starts_from_nothing_and_then_with_what_was_written() {
     }
     connection.close().await.unwrap();
     for private in ["data", "run"] {
-        let found = fs::metadata(server.dir().join(private)).unwrap();
-        assert_eq!(found.permissions().mode() & 0o777, 0o700, "{private}");
+        let actual = fs::metadata(server.dir().join(private)).unwrap();
+        assert_eq!(actual.permissions().mode() & 0o777, 0o700, "{private}");
     }
     server.stop().await.unwrap();
     assert!(!sandbox.dir().join("data/postmaster.pid").exists());
 
-    let again = Server::start(&sandbox.config(), Profile::Durable).await.unwrap();
-    assert_eq!(count(&again).await, 1);
-    again.stop().await.unwrap();
+    let second_server = Server::start(&sandbox.config(), Profile::Durable).await.unwrap();
+    assert_eq!(count(&second_server).await, 1);
+    second_server.stop().await.unwrap();
 }
 
 #[tokio::test]
@@ -88,7 +90,7 @@ async fn root_never_runs_the_server_itself() {
 }
 
 #[tokio::test]
-async fn its_url_leads_to_it() {
+async fn the_url_connects_to_the_server() {
     let sandbox = Sandbox::named("a b+c,d\"e");
     let server = Server::start(&sandbox.config(), Profile::Throwaway).await.unwrap();
     let url = brune::config::Secret::new(server.url());
@@ -112,7 +114,7 @@ async fn a_second_owner_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn a_killed_owner_takes_the_server_along_and_nothing_acknowledged_is_lost() {
+async fn a_killed_owner_ends_the_server_without_losing_acknowledged_writes() {
     let sandbox = Sandbox::new();
     let mut owner = Owner::start(&sandbox, &[]);
     let mut connection = numbers(&owner.options()).await;
@@ -126,7 +128,7 @@ async fn a_killed_owner_takes_the_server_along_and_nothing_acknowledged_is_lost(
         acknowledged += 1;
     }
     owner.kill();
-    eventually("the server goes", || !is_alive(owner.postmaster)).await;
+    wait_until("the server goes", async || !is_alive(owner.postmaster)).await;
 
     let server = Server::start(&sandbox.config(), Profile::Durable).await.unwrap();
     assert_eq!(count(&server).await, acknowledged);
@@ -134,7 +136,7 @@ async fn a_killed_owner_takes_the_server_along_and_nothing_acknowledged_is_lost(
 }
 
 #[tokio::test]
-async fn killed_altogether_it_recovers() {
+async fn owner_and_server_killed_together_recover() {
     let sandbox = Sandbox::new();
     let mut owner = Owner::start(&sandbox, &[]);
     let mut connection = numbers(&owner.options()).await;
@@ -154,7 +156,7 @@ async fn killed_altogether_it_recovers() {
 }
 
 #[tokio::test]
-async fn a_server_whose_life_line_was_cut_is_stopped_by_the_next_owner() {
+async fn an_orphaned_server_is_stopped_by_the_next_owner() {
     let sandbox = Sandbox::new();
     let mut owner = Owner::start(&sandbox, &[]);
     drop(numbers(&owner.options()).await);
@@ -178,22 +180,22 @@ async fn the_owner_learns_that_the_server_died() {
     let mut server = Server::start(&sandbox.config(), Profile::Durable).await.unwrap();
     drop(numbers(&server.admin_options()).await);
     kill(server.postmaster().unwrap());
-    let fault = tokio::time::timeout(Duration::from_secs(5), server.exited()).await.unwrap();
+    let fault = no_hang("the server is reported to have ended", server.exited()).await;
     assert!(fault.to_string().contains("exited unexpectedly"), "{fault}");
     drop(server);
-    let again = Server::start(&sandbox.config(), Profile::Durable).await.unwrap();
-    assert_eq!(count(&again).await, 0);
-    again.stop().await.unwrap();
+    let second_server = Server::start(&sandbox.config(), Profile::Durable).await.unwrap();
+    assert_eq!(count(&second_server).await, 0);
+    second_server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn an_owner_killed_inside_initdb_leaves_nothing_in_the_way() {
+async fn an_owner_killed_during_initdb_does_not_block_the_next() {
     // At once, in the middle of the bootstrap, and close to the end.
     for reached in ["", "global/pg_control", "base/4"] {
         let sandbox = Sandbox::new();
         let mut owner = Owner::spawn(&sandbox, &[]);
         let path = sandbox.dir().join("data.new").join(reached);
-        eventually("initdb is on its way", || path.exists()).await;
+        wait_until("initdb is on its way", async || path.exists()).await;
         owner.kill();
         assert!(!sandbox.dir().join("data").exists(), "initdb was through: {reached}");
         let server = Server::start(&sandbox.config(), Profile::Throwaway).await.unwrap();
@@ -204,13 +206,14 @@ async fn an_owner_killed_inside_initdb_leaves_nothing_in_the_way() {
 }
 
 #[tokio::test]
-async fn a_stale_note_that_says_ready_deceives_nobody() {
+async fn a_stale_ready_file_is_ignored() {
     let sandbox = Sandbox::new();
     Server::start(&sandbox.config(), Profile::Throwaway).await.unwrap().stop().await.unwrap();
     // The number of a process that lives, as after a restart of a container.
     let me = std::process::id();
     let dir = sandbox.dir();
-    let (data, run) = (dir.join("data"), dir.join("run"));
+    let data = dir.join("data");
+    let run = dir.join("run");
     let note = format!(
         "{me}\n{}\n1700000000\n5432\n{}\n\n  1 2\nready   \n",
         data.display(),
@@ -226,7 +229,7 @@ async fn a_stale_note_that_says_ready_deceives_nobody() {
 }
 
 #[tokio::test]
-async fn an_ordinary_user_may_own_it() {
+async fn an_ordinary_user_can_own_the_server() {
     let sandbox = Sandbox::new();
     let mut owner = Owner::start_as_ordinary_user(&sandbox);
     let uid = fs::metadata(format!("/proc/{}", owner.postmaster)).unwrap().uid();
@@ -235,11 +238,11 @@ async fn an_ordinary_user_may_own_it() {
     assert_eq!(fs::metadata(sandbox.dir()).unwrap().permissions().mode() & 0o777, 0o700);
     assert_eq!(ask(&mut owner.options().connect().await.unwrap(), "select 'up'").await, "up");
     owner.kill();
-    eventually("the server goes", || !is_alive(owner.postmaster)).await;
+    wait_until("the server goes", async || !is_alive(owner.postmaster)).await;
 }
 
 #[tokio::test]
-async fn variables_meant_for_other_servers_change_nothing() {
+async fn libpq_variables_have_no_effect() {
     let sandbox = Sandbox::new();
     let hostile = [
         ("PGHOST", "203.0.113.1"),
@@ -271,15 +274,15 @@ async fn variables_meant_for_other_servers_change_nothing() {
 }
 
 #[tokio::test]
-async fn options_for_every_session_are_refused_by_name() {
+async fn pgoptions_is_refused() {
     let sandbox = Sandbox::new();
-    let said = Owner::spawn(&sandbox, &[("PGOPTIONS", "-c default_transaction_read_only=on")])
+    let output = Owner::spawn(&sandbox, &[("PGOPTIONS", "-c default_transaction_read_only=on")])
         .last_words();
-    assert!(said.contains("ForeignOptions"), "{said}");
+    assert!(output.contains("ForeignOptions"), "{output}");
 }
 
 #[tokio::test]
-async fn a_directory_too_deep_for_a_socket_gets_a_short_one() {
+async fn a_path_too_long_for_a_socket_gets_a_short_one() {
     let sandbox = Sandbox::named(&"deep".repeat(30));
     let server = Server::start(&sandbox.config(), Profile::Throwaway).await.unwrap();
     let options = server.options();
@@ -292,7 +295,7 @@ async fn a_directory_too_deep_for_a_socket_gets_a_short_one() {
 }
 
 #[tokio::test]
-async fn a_directory_out_of_reach_is_refused_with_its_name() {
+async fn an_inaccessible_directory_is_reported_by_name() {
     let sandbox = Sandbox::new();
     let closed = sandbox.root().join("closed");
     fs::create_dir(&closed).unwrap();
@@ -308,7 +311,7 @@ async fn a_directory_out_of_reach_is_refused_with_its_name() {
 }
 
 #[tokio::test]
-async fn data_of_another_version_is_never_opened() {
+async fn data_of_another_version_is_refused() {
     let sandbox = Sandbox::new();
     fs::create_dir_all(sandbox.dir().join("data")).unwrap();
     fs::write(sandbox.dir().join("data/PG_VERSION"), "13\n").unwrap();
@@ -325,7 +328,7 @@ async fn data_of_another_version_is_never_opened() {
 }
 
 #[tokio::test]
-async fn a_configured_directory_without_programs_is_named() {
+async fn a_configured_directory_without_programs_is_reported() {
     let sandbox = Sandbox::new();
     let mut config = sandbox.config();
     config.bin_dir = Some("/nowhere/bin".into());

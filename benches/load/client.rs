@@ -54,23 +54,24 @@ impl Client {
         (status, response.into_body().collect().await.unwrap().to_bytes())
     }
 
-    /// A POST of `path` for who holds what `held` names: the status, what was answered, and its tag.
+    /// A POST of `path` with `etag` as `If-None-Match`: the status, what was answered, and its tag.
     pub(crate) async fn flags(
         &mut self,
         path: &str,
         token: &str,
-        held: Option<&HeaderValue>,
+        etag: Option<&HeaderValue>,
     ) -> (StatusCode, Option<HeaderValue>, Bytes) {
         let mut request = Request::post(path)
             .header(header::HOST, &self.host)
             .header(header::AUTHORIZATION, format!("Bearer {token}"));
-        if let Some(held) = held {
-            request = request.header(header::IF_NONE_MATCH, held);
+        if let Some(etag) = etag {
+            request = request.header(header::IF_NONE_MATCH, etag);
         }
         self.sender.ready().await.unwrap();
         let response = self.sender.send_request(request.body(Body::empty()).unwrap()).await;
         let response = response.unwrap();
-        let (status, tag) = (response.status(), response.headers().get(header::ETAG).cloned());
+        let status = response.status();
+        let tag = response.headers().get(header::ETAG).cloned();
         (status, tag, response.into_body().collect().await.unwrap().to_bytes())
     }
 

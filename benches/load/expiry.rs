@@ -40,23 +40,27 @@ const DUE: i64 = if cfg!(debug_assertions) { 10_000 } else { 100_000 };
 
 pub(crate) async fn run(world: &mut World) {
     let name = "expiry";
-    let mut instances =
-        vec![Instance::over(world.database(name, &Catalog::parse(BRUN_E).unwrap()).await).await];
+    let mut instances = vec![
+        Instance::builder(world.database(name, &Catalog::parse(BRUN_E).unwrap()).await)
+            .start()
+            .await,
+    ];
     while instances.len() < INSTANCES {
-        instances.push(Instance::over(world.pool(name).await).await);
+        instances.push(Instance::builder(world.pool(name).await).start().await);
     }
     // To analyze and to truncate is the owner's.
     let owner = PgPool::connect_lazy_with(world.server.owner_options().database(name));
-    let (mut seconds, mut ratios) = (Vec::new(), Vec::new());
+    let mut seconds = Vec::new();
+    let mut ratios = Vec::new();
     let mut times = [Times::new(), Times::new()];
     // One turn that does not count: connections are made, statements prepared.
     starts(&instances, &mut Times::new(), tokio::time::sleep(ALONE)).await;
     for _ in 0..TURNS {
         let before = starts(&instances, &mut times[0], tokio::time::sleep(ALONE)).await;
         leave(&owner).await;
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let meanwhile = starts(&instances, &mut times[1], mark(world, name)).await;
-        seconds.push(begun.elapsed().as_secs_f64());
+        seconds.push(started_at.elapsed().as_secs_f64());
         ratios.push(meanwhile / before);
         hold(&owner).await;
     }
@@ -107,9 +111,9 @@ async fn hold(pool: &PgPool) {
     let sql = "select (select count(distinct payload->>'session_id') from brune_outbox),
           (select count(*) from brune_outbox), (select count(*) from brune_session
             where status = 'active' and expires_at < now())";
-    let (sessions, messages, left): (i64, i64, i64) =
+    let (sessions, messages, remaining): (i64, i64, i64) =
         sqlx::query_as(sql).fetch_one(pool).await.unwrap();
-    assert_eq!((sessions, messages, left), (DUE, DUE, 0));
+    assert_eq!((sessions, messages, remaining), (DUE, DUE, 0));
     sqlx::query("truncate brune_outbox").execute(pool).await.unwrap();
 }
 
@@ -120,29 +124,32 @@ async fn starts(
     meanwhile: impl Future<Output = ()>,
 ) -> f64 {
     let run = Uuid::new_v4().simple().to_string();
-    let (next, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let next = Arc::new(AtomicUsize::new(0));
+    let over = Arc::new(AtomicBool::new(false));
     let mut tasks = JoinSet::new();
-    let begun = Instant::now();
+    let started_at = Instant::now();
     for n in 0..CLIENTS {
         let mut client = Client::of(instances[n % instances.len()].address()).await;
-        let (run, next, over) = (run.clone(), Arc::clone(&next), Arc::clone(&over));
+        let run = run.clone();
+        let next = Arc::clone(&next);
+        let over = Arc::clone(&over);
         tasks.spawn(async move {
             let mut times = Times::new();
             while !over.load(Ordering::Relaxed) {
                 let token = user(&format!("{run}-{}", next.fetch_add(1, Ordering::Relaxed)));
-                let begun = Instant::now();
+                let started_at = Instant::now();
                 client.expect(Method::POST, "/brun-e/start", &token, String::new()).await;
-                times.add(begun.elapsed());
+                times.add(started_at.elapsed());
             }
             times
         });
     }
     meanwhile.await;
     over.store(true, Ordering::Relaxed);
-    while let Some(done) = tasks.join_next().await {
-        times.join(&done.unwrap());
+    while let Some(outcome) = tasks.join_next().await {
+        times.join(&outcome.unwrap());
     }
     #[expect(clippy::cast_precision_loss, reason = "some ten thousand")]
     let starts = next.load(Ordering::Relaxed) as f64;
-    starts / begun.elapsed().as_secs_f64()
+    starts / started_at.elapsed().as_secs_f64()
 }

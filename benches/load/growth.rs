@@ -36,7 +36,8 @@ pub(crate) async fn run(world: &mut World) {
     for (format, media_type) in
         [("json", "application/json"), ("yaml", "application/yaml"), ("env", "text/plain")]
     {
-        let (mut exported, mut planned) = (sides(), sides());
+        let mut exported = sides();
+        let mut planned = sides();
         for _ in 0..TURNS {
             for (at, service) in services.iter_mut().enumerate() {
                 let path = format!("/admin/config/export?format={format}");
@@ -50,7 +51,8 @@ pub(crate) async fn run(world: &mut World) {
         compare(&format!("export, {format}"), &SIZES, &exported);
         compare(&format!("plan of an import, {format}"), &SIZES, &planned);
     }
-    let (mut imported, mut patched) = (sides(), sides());
+    let mut imported = sides();
+    let mut patched = sides();
     for turn in 0..TURNS {
         for (at, service) in services.iter_mut().enumerate() {
             let document = service.document(turn);
@@ -64,12 +66,12 @@ pub(crate) async fn run(world: &mut World) {
     compare("import, every setting changed", &SIZES, &imported);
     compare("PATCH", &CHANGES, &patched);
     for (what, body) in megabytes() {
-        let mut refused = Times::new();
+        let mut refusal = Times::new();
         for _ in 0..TURNS {
-            services[2].refused(&mut refused, &body).await;
+            services[2].refused(&mut refusal, &body).await;
         }
-        let worst = format!("{refused}, {} kB", body.len() / 1000);
-        figure(&format!("PATCH of 1 MB, {what}"), refused.at(1.0), PATCH_BAR_MS, "ms", &worst);
+        let worst = format!("{refusal}, {} kB", body.len() / 1000);
+        figure(&format!("PATCH of 1 MB, {what}"), refusal.at(1.0), PATCH_BAR_MS, "ms", &worst);
     }
     for service in services {
         service.program.stop().await;
@@ -97,7 +99,8 @@ fn compare(what: &str, sizes: &[usize; 3], sides: &Sides) {
             ("", (|side: &Side| side.answered.at(0.0)) as fn(&Side) -> f64),
             (", processor", |side: &Side| side.spent.at(0.0)),
         ] {
-            let (small, large) = (of(&sides[0]), of(&sides[at]));
+            let small = of(&sides[0]);
+            let large = of(&sides[at]);
             if small > 0.0 {
                 let figures = format!("{small:.2} / {large:.2} ms");
                 let what = format!("{what}, {times_larger}x{kind}");
@@ -138,9 +141,9 @@ fn read_alone() {
 
 fn spent(work: impl FnOnce()) -> Duration {
     let now = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap();
-    let begun = now();
+    let started_at = now();
     work();
-    now().checked_sub(begun).unwrap()
+    now().checked_sub(started_at).unwrap()
 }
 
 /// Bodies of nearly 1 MB: as many changes as fit, and as much in each as fits.
@@ -177,9 +180,11 @@ impl Service {
         self.requests += 1;
         let token = admin_called(&format!("admin-{}", self.requests));
         self.client = Client::of(self.program.address).await;
-        let (body, before, begun) = (body.to_owned(), self.program.spent(), Instant::now());
+        let body = body.to_owned();
+        let before = self.program.spent();
+        let started_at = Instant::now();
         let answer = self.client.expect_as(self.media_type, method, path, &token, body).await;
-        side.answered.add(begun.elapsed());
+        side.answered.add(started_at.elapsed());
         // A thread that ended in between took its time with it.
         let spent = before.zip(self.program.spent());
         if let Some(spent) = spent.and_then(|(before, after)| after.checked_sub(before)) {
@@ -204,9 +209,9 @@ impl Service {
     /// Changes so many numbers.
     async fn change(&mut self, side: &mut Side, changes: usize, turn: usize) {
         let [mut ignored, ..] = sides();
-        let listed = self.timed(&mut ignored, Method::GET, "/admin/global-settings", "").await;
-        let listed: Value = serde_json::from_str(&listed).unwrap();
-        let numbers = listed["settings"].as_array().unwrap().iter();
+        let listing = self.timed(&mut ignored, Method::GET, "/admin/global-settings", "").await;
+        let listing: Value = serde_json::from_str(&listing).unwrap();
+        let numbers = listing["settings"].as_array().unwrap().iter();
         let numbers = numbers.filter(|setting| setting["value_type"] == "number");
         let change = |setting: &Value| {
             let value = 2 + (changes + turn) % 200;
@@ -221,10 +226,11 @@ impl Service {
         self.requests += 1;
         let token = admin_called(&format!("admin-{}", self.requests));
         self.client = Client::of(self.program.address).await;
-        let begun = Instant::now();
-        let (path, body) = ("/admin/global-settings", body.to_owned());
+        let started_at = Instant::now();
+        let path = "/admin/global-settings";
+        let body = body.to_owned();
         let status = self.client.status(Method::PATCH, path, &token, body).await;
-        times.add(begun.elapsed());
+        times.add(started_at.elapsed());
         assert_eq!(status, 400);
     }
 }

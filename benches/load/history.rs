@@ -28,7 +28,7 @@ pub(crate) async fn run(world: &mut World) {
     for (what, query) in kinds() {
         let queries = [query(&short), query(&long)];
         let mut times = [Times::new(), Times::new()];
-        let begun = Instant::now();
+        let started_at = Instant::now();
         for turn in 0..PAGES {
             for (at, side) in [&mut short, &mut long].into_iter().enumerate() {
                 let took = side.page(&queries[at]).await;
@@ -36,7 +36,7 @@ pub(crate) async fn run(world: &mut World) {
                     times[at].add(took);
                 }
             }
-            if LIMIT < begun.elapsed() {
+            if LIMIT < started_at.elapsed() {
                 break;
             }
         }
@@ -113,8 +113,8 @@ impl Side {
 
     async fn page(&mut self, query: &str) -> Duration {
         let path = format!("/admin/global-settings/history?{query}");
-        let begun = Instant::now();
+        let started_at = Instant::now();
         self.client.expect(Method::GET, &path, &self.token, String::new()).await;
-        begun.elapsed()
+        started_at.elapsed()
     }
 }

@@ -58,14 +58,15 @@ const SCENARIOS: [&str; 12] = [
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     // `cargo test --benches` starts it too, and waits for no measurement.
-    if !arguments.iter().any(|it| it == "--bench") {
+    if !arguments.iter().any(|argument| argument == "--bench") {
         return;
     }
-    let named: Vec<&String> = arguments.iter().filter(|it| !it.starts_with('-')).collect();
-    if let Some(unknown) = named.iter().find(|it| !SCENARIOS.contains(&it.as_str())) {
+    let names: Vec<&String> =
+        arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    if let Some(unknown) = names.iter().find(|name| !SCENARIOS.contains(&name.as_str())) {
         panic!("there is no scenario {unknown}; there are {}", SCENARIOS.join(", "));
     }
-    let wanted = |scenario: &str| named.is_empty() || named.iter().any(|it| *it == scenario);
+    let wanted = |scenario: &str| names.is_empty() || names.iter().any(|name| *name == scenario);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(run(&wanted));
 }
@@ -73,7 +74,7 @@ fn main() {
 async fn run(wanted: &dyn Fn(&str) -> bool) {
     let mut world = World::new().await;
     log_into(&world.scratch("log"));
-    for scenario in SCENARIOS.into_iter().filter(|it| wanted(it)) {
+    for scenario in SCENARIOS.into_iter().filter(|scenario| wanted(scenario)) {
         println!("\n== {scenario} ==");
         match scenario {
             "start" => start::run(&mut world).await,

@@ -42,7 +42,7 @@ pub(crate) async fn run(world: &mut World) {
 }
 
 async fn compare(what: &str, world: &World, name: &str, catalog: &Catalog) {
-    let instance = Instance::over(world.database(name, catalog).await).await;
+    let instance = Instance::builder(world.database(name, catalog).await).start().await;
     let token = user("measuring");
     let mut client = Client::of(instance.address()).await;
     let (status, tag, bytes) = client.flags(PATH, &token, None).await;
@@ -68,24 +68,25 @@ async fn take_turns(
     held: Option<&HeaderValue>,
     reads: usize,
 ) {
-    let (mut ratios, mut rates) = (Vec::new(), [Vec::new(), Vec::new()]);
+    let mut ratios = Vec::new();
+    let mut rates = [Vec::new(), Vec::new()];
     let mut times = [Times::new(), Times::new()];
     // One turn that does not count.
     for side in sides {
         turn(side, token, held, reads / 4, &mut Times::new()).await;
     }
-    let begun = Instant::now();
+    let started_at = Instant::now();
     for _ in 0..TURNS {
         let real = turn(sides[0], token, held, reads, &mut times[0]).await;
         let bare = turn(sides[1], token, held, reads, &mut times[1]).await;
         ratios.push(real / bare);
         rates[0].push(real);
         rates[1].push(bare);
-        if LIMIT < begun.elapsed() {
+        if LIMIT < started_at.elapsed() {
             break;
         }
     }
-    let [real, bare] = rates.map(|it| median(&it));
+    let [real, bare] = rates.map(|rate| median(&rate));
     let figures = format!("{real:.0}/s of {bare:.0}/s; {} of {}", times[0], times[1]);
     line(what, median(&ratios), bar, true, &figures);
 }
@@ -105,26 +106,27 @@ async fn turn(
     let expected = if held.is_some() { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
     let (token, held): (Arc<str>, _) = (token.into(), held.cloned());
     let mut tasks = JoinSet::new();
-    let begun = Instant::now();
+    let started_at = Instant::now();
     for mut client in connected {
-        let (token, held) = (Arc::clone(&token), held.clone());
+        let token = Arc::clone(&token);
+        let held = held.clone();
         tasks.spawn(async move {
             let mut times = Times::new();
             for _ in 0..reads / CLIENTS {
-                let begun = Instant::now();
+                let started_at = Instant::now();
                 let (status, _, _) = client.flags(PATH, &token, held.as_ref()).await;
                 assert_eq!(status, expected);
-                times.add(begun.elapsed());
+                times.add(started_at.elapsed());
             }
             times
         });
     }
-    while let Some(done) = tasks.join_next().await {
-        times.join(&done.unwrap());
+    while let Some(outcome) = tasks.join_next().await {
+        times.join(&outcome.unwrap());
     }
     #[expect(clippy::cast_precision_loss, reason = "some ten thousand")]
     let reads = (reads / CLIENTS * CLIENTS) as f64;
-    reads / begun.elapsed().as_secs_f64()
+    reads / started_at.elapsed().as_secs_f64()
 }
 
 #[derive(Clone)]

@@ -45,9 +45,9 @@ impl Side {
         let mut client = Client::of(instance.address()).await;
         let token = admin();
         let path = format!("/admin/global-settings/{}", key());
-        let found = client.expect(Method::GET, &path, &token, String::new()).await;
-        let found: Value = serde_json::from_slice(&found).unwrap();
-        let version = found["version"].as_i64().unwrap();
+        let actual = client.expect(Method::GET, &path, &token, String::new()).await;
+        let actual: Value = serde_json::from_slice(&actual).unwrap();
+        let version = actual["version"].as_i64().unwrap();
         let instance = instance.clone();
         Self { instance, client, token, version, answered: Times::new(), taken_on: Times::new() }
     }
@@ -55,16 +55,16 @@ impl Side {
     /// Some changes in a row, as fast as they are answered.
     async fn block(&mut self, counts: bool) {
         let mut revision = 0;
-        let mut begun = Instant::now();
+        let mut started_at = Instant::now();
         for _ in 0..BLOCK {
             let change =
                 json!({"key": key(), "value": self.version % 200, "version": self.version});
             let body = json!({"reason": "measuring", "changes": [change]}).to_string();
-            begun = Instant::now();
+            started_at = Instant::now();
             let path = "/admin/global-settings";
             let answer = self.client.expect(Method::PATCH, path, &self.token, body).await;
             if counts {
-                self.answered.add(begun.elapsed());
+                self.answered.add(started_at.elapsed());
             }
             let answer: Value = serde_json::from_slice(&answer).unwrap();
             self.version = answer["changed"][0]["version"].as_i64().unwrap();
@@ -72,7 +72,7 @@ impl Side {
         }
         self.instance.settings().wait_for(revision).await;
         if counts {
-            self.taken_on.add(begun.elapsed());
+            self.taken_on.add(started_at.elapsed());
         }
     }
 }
@@ -86,19 +86,19 @@ async fn compare(what: &str, mut sides: [Side; 2]) {
     for side in &mut sides {
         side.block(false).await;
     }
-    let begun = Instant::now();
+    let started_at = Instant::now();
     for _ in 0..BLOCKS {
         for side in &mut sides {
             side.block(true).await;
         }
-        if LIMIT < begun.elapsed() {
+        if LIMIT < started_at.elapsed() {
             break;
         }
     }
     let [few, many] = &sides;
     let of = |of: fn(&Side) -> f64| of(many) / of(few);
     let figures = format!("{} / {}", few.answered, many.answered);
-    line(&format!("PATCH, {what}"), of(|it| it.answered.median()), BAR, false, &figures);
-    line("  at p99", of(|it| it.answered.p99()), BAR, false, "");
+    line(&format!("PATCH, {what}"), of(|figures| figures.answered.median()), BAR, false, &figures);
+    line("  at p99", of(|figures| figures.answered.p99()), BAR, false, "");
     println!("  until read: {} / {}", few.taken_on, many.taken_on);
 }

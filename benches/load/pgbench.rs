@@ -31,8 +31,8 @@ pub(crate) async fn inserts(
         .await
         .ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let rate = text.lines().find_map(|it| it.strip_prefix("tps = "));
-    let rate = rate.and_then(|it| it.split(' ').next()?.parse().ok());
+    let rate = text.lines().find_map(|line| line.strip_prefix("tps = "));
+    let rate = rate.and_then(|value| value.split(' ').next()?.parse().ok());
     assert!(rate.is_some(), "pgbench said {text} {}", String::from_utf8_lossy(&output.stderr));
     rate
 }

@@ -51,7 +51,7 @@ impl Program {
     }
 
     pub(crate) async fn stop(mut self) {
-        let id = self.child.id().and_then(|it| Pid::from_raw(i32::try_from(it).ok()?)).unwrap();
+        let id = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)).unwrap();
         kill_process(id, Signal::TERM).unwrap();
         timeout(Duration::from_secs(15), self.child.wait()).await.unwrap().unwrap();
     }
@@ -68,7 +68,7 @@ impl Program {
             let statistics = fs::read_to_string(path.join("schedstat")).ok()?;
             statistics.split_whitespace().next()?.parse::<u64>().ok()
         };
-        let nanoseconds = threads.filter_map(|it| of_thread(&it.ok()?.path())).sum();
+        let nanoseconds = threads.filter_map(|thread| of_thread(&thread.ok()?.path())).sum();
         Some(Duration::from_nanos(nanoseconds))
     }
 
@@ -79,7 +79,7 @@ impl Program {
 
     fn memory(&self, what: &str) -> Option<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
-        let line = status.lines().find_map(|it| it.strip_prefix(what))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(what))?;
         let kilobytes: f64 = line.split_whitespace().next()?.parse().ok()?;
         Some(kilobytes / 1024.0)
     }

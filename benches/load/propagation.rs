@@ -31,25 +31,26 @@ const LOST: Duration = Duration::from_secs(10);
 pub(crate) async fn run(world: &mut World) {
     let name = "propagation";
     let catalog: Catalog = catalog::generated(SETTINGS);
-    let mut instances = vec![Instance::over(world.database(name, &catalog).await).await];
+    let mut instances = vec![Instance::builder(world.database(name, &catalog).await).start().await];
     while instances.len() < INSTANCES {
-        instances.push(Instance::over(world.pool(name).await).await);
+        instances.push(Instance::builder(world.pool(name).await).start().await);
     }
     let mut fleet = Fleet::over(instances).await;
     let mut bare = Bare::on(fleet.instances[0].pool()).await;
     fleet.block(None).await;
     bare.block(None).await;
-    let (mut applied, mut heard) = (Times::new(), Times::new());
+    let mut applied = Times::new();
+    let mut events = Times::new();
     for _ in 0..BLOCKS {
         fleet.block(Some(&mut applied)).await;
-        bare.block(Some(&mut heard)).await;
+        bare.block(Some(&mut events)).await;
     }
-    let figures = format!("{applied} / {heard}");
+    let figures = format!("{applied} / {events}");
     figure("commit to applied, p99", applied.p99(), BAR_MS, "ms", &figures);
-    line("  against the bare notification", applied.p99() / heard.p99(), BAR, false, "at p99");
-    println!("  at the median: {:.2}x", applied.median() / heard.median());
-    let waited = fleet.waited().await;
-    println!("  PATCH ?wait=applied, until its answer: {waited}");
+    line("  against the bare notification", applied.p99() / events.p99(), BAR, false, "at p99");
+    println!("  at the median: {:.2}x", applied.median() / events.median());
+    let pause = fleet.waited().await;
+    println!("  PATCH ?wait=applied, until its answer: {pause}");
     fleet.end().await;
 }
 
@@ -92,30 +93,31 @@ impl Fleet {
             .fetch_one(&mut *tx)
             .await
             .unwrap();
-        let begun = Instant::now();
+        let started_at = Instant::now();
         tx.commit().await.unwrap();
         for it in &self.instances {
             timeout(LOST, it.settings().wait_for(revision)).await.unwrap();
         }
-        begun.elapsed()
+        started_at.elapsed()
     }
 
     /// Changes over HTTP that wait for every acknowledgement: from the request to the answer.
     async fn waited(&mut self) -> Times {
-        let (mut client, token) = (Client::of(self.instances[0].address()).await, admin());
+        let mut client = Client::of(self.instances[0].address()).await;
+        let token = admin();
         let path = format!("/admin/global-settings/{}", key());
-        let found = client.expect(Method::GET, &path, &token, String::new()).await;
-        let found: Value = serde_json::from_slice(&found).unwrap();
-        let mut version = found["version"].as_i64().unwrap();
+        let actual = client.expect(Method::GET, &path, &token, String::new()).await;
+        let actual: Value = serde_json::from_slice(&actual).unwrap();
+        let mut version = actual["version"].as_i64().unwrap();
         let mut times = Times::new();
         for _ in 0..BLOCK * BLOCKS {
             self.value += 1;
             let change = json!({"key": key(), "value": self.value % 200, "version": version});
             let body = json!({"reason": "measuring", "changes": [change]}).to_string();
-            let begun = Instant::now();
+            let started_at = Instant::now();
             let path = "/admin/global-settings?wait=applied&timeout_ms=4000";
             let answer = client.expect(Method::PATCH, path, &token, body).await;
-            times.add(begun.elapsed());
+            times.add(started_at.elapsed());
             let answer: Value = serde_json::from_slice(&answer).unwrap();
             version = answer["changed"][0]["version"].as_i64().unwrap();
             let applied = &answer["applied"];
@@ -171,13 +173,13 @@ impl Bare {
             let sql = "with new as (update bare set value = value + 1 returning value)
                 select pg_notify('bare', value::text) from new";
             tx.execute(sql).await.unwrap();
-            let begun = Instant::now();
+            let started_at = Instant::now();
             tx.commit().await.unwrap();
             for it in &mut self.listeners {
                 timeout(LOST, it.recv()).await.unwrap().unwrap();
             }
             if let Some(times) = &mut times {
-                times.add(begun.elapsed());
+                times.add(started_at.elapsed());
             }
         }
     }

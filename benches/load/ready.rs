@@ -20,9 +20,9 @@ pub(crate) async fn run(world: &mut World) {
     let url = world.url("ready");
     let mut times = Times::new();
     for _ in 0..STARTS {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let program = Program::start(&url, None).await;
-        times.add(begun.elapsed());
+        times.add(started_at.elapsed());
         program.stop().await;
     }
     let worst = format!("slowest {:.1}", times.at(1.0));

@@ -32,7 +32,7 @@ const PROVIDER: Duration = Duration::from_millis(50);
 pub(crate) async fn run(world: &mut World) {
     let pool = world.database("realtime", &Catalog::parse(BRUN_E).unwrap()).await;
     let stub = Stub::taking(PROVIDER, "127.0.0.1:0").await;
-    let instance = Instance::with(pool, Some(&stub.url())).await;
+    let instance = Instance::builder(pool).realtime_provider(&stub.url()).start().await;
     let body = json!({"session": {"type": "realtime", "model": "gpt-realtime-2.1"}}).to_string();
     let mut times = [Times::new(), Times::new()];
     // One turn that does not count: connections are made, statements prepared.
@@ -57,7 +57,8 @@ async fn turn(address: SocketAddr, path: &'static str, body: &str, times: &mut T
     let pause = Duration::from_secs(1) / u32::try_from(RATE).unwrap();
     let begin = Instant::now() + Duration::from_millis(100);
     for client in 0..CLIENTS {
-        let (tokens, body) = (Arc::clone(&tokens), body.to_owned());
+        let tokens = Arc::clone(&tokens);
+        let body = body.to_owned();
         let mut connected = Client::of(address).await;
         tasks.spawn(async move {
             let mut times = Times::new();
@@ -71,7 +72,7 @@ async fn turn(address: SocketAddr, path: &'static str, body: &str, times: &mut T
             times
         });
     }
-    while let Some(done) = tasks.join_next().await {
-        times.join(&done.unwrap());
+    while let Some(outcome) = tasks.join_next().await {
+        times.join(&outcome.unwrap());
     }
 }

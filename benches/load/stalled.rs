@@ -48,8 +48,9 @@ pub(crate) async fn run(world: &mut World) {
     fs::write(&file, catalog::text(SETTINGS)).unwrap();
     world.database("stalled", &catalog::generated(SETTINGS)).await.close().await;
     let program = Program::start(&world.url("stalled"), Some(&file)).await;
-    let (mut alone, mut beside) = (Times::new(), Times::new());
-    let mut kept = [0.0_f64; KINDS.len()];
+    let mut alone = Times::new();
+    let mut beside = Times::new();
+    let mut stored = [0.0_f64; KINDS.len()];
     others(program.address, Duration::from_secs(2)).await;
     for _ in 0..ROUNDS {
         alone.join(&others(program.address, SPAN).await);
@@ -68,14 +69,14 @@ pub(crate) async fn run(world: &mut World) {
         beside.join(&others(program.address, SPAN).await);
         while let Some(ended) = stalled.join_next().await {
             let (at, seconds) = ended.unwrap();
-            kept[at] = kept[at].max(seconds);
+            stored[at] = stored[at].max(seconds);
         }
     }
     let clients = CLIENTS * KINDS.len();
     let figures = format!("{alone} / {beside}, slowest {:.1}", beside.at(1.0));
     let what = format!("others beside {clients} that stall, p99");
     line(&what, beside.p99() / alone.p99(), BAR_P99, false, &figures);
-    for (kind, seconds) in KINDS.iter().zip(kept) {
+    for (kind, seconds) in KINDS.iter().zip(stored) {
         figure(&format!("{kind:?}, until the last is closed"), seconds, BAR_S, "s", "");
     }
     if let Some(peak) = program.peak() {
@@ -86,14 +87,15 @@ pub(crate) async fn run(world: &mut World) {
 
 /// What others wait, who ask for one setting again and again.
 async fn others(address: SocketAddr, span: Duration) -> Times {
-    let (mut times, token) = (Times::new(), admin());
+    let mut times = Times::new();
+    let token = admin();
     let path = format!("/admin/global-settings/{}", catalog::key(4));
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let mut client = Client::of(address).await;
-    while begun.elapsed() < span {
-        let asked = Instant::now();
+    while started_at.elapsed() < span {
+        let request = Instant::now();
         client.expect(Method::GET, &path, &token, String::new()).await;
-        times.add(asked.elapsed());
+        times.add(request.elapsed());
         sleep(Duration::from_millis(2)).await;
     }
     times
@@ -104,7 +106,7 @@ async fn stall(kind: Kind, address: SocketAddr) -> f64 {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(16 * 1024).unwrap();
     let mut stream = socket.connect(address).await.unwrap();
-    let mut begun = Instant::now();
+    let mut started_at = Instant::now();
     let token = admin_called("stalled");
     let request = |line: &str, more: &str| {
         format!("{line} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n{more}")
@@ -121,12 +123,12 @@ async fn stall(kind: Kind, address: SocketAddr) -> f64 {
     if matches!(kind, Kind::NotReading) {
         // Until its answer begins it is the service that is waited for.
         stream.readable().await.unwrap();
-        begun = Instant::now();
+        started_at = Instant::now();
     }
     let trickles = matches!(kind, Kind::SlowHead | Kind::SlowBody);
     let ended = timeout(PATIENCE, until_ended(&mut stream, trickles)).await;
     assert!(ended.is_ok(), "{kind:?} is still open after {PATIENCE:?}");
-    begun.elapsed().as_secs_f64()
+    started_at.elapsed().as_secs_f64()
 }
 
 /// Waits until the service has ended the connection; reads only where something is sent, so that an answer is not what

@@ -39,7 +39,7 @@ const LIMIT: Duration = Duration::from_secs(90);
 
 pub(crate) async fn run(world: &mut World) {
     let pool = world.database("starts", &Catalog::parse(BRUN_E).unwrap()).await;
-    let instance = Instance::over(pool.clone()).await;
+    let instance = Instance::builder(pool.clone()).start().await;
     let mut bare = JoinSet::new();
     let own = PgPoolOptions::new().max_connections(POOL).test_before_acquire(false);
     let own = own.connect_lazy_with(pool.connections().connect_options().as_ref().clone());
@@ -57,13 +57,14 @@ pub(crate) async fn run(world: &mut World) {
 }
 
 async fn compare(clients: usize, instance: &Instance, least: SocketAddr) {
-    let (mut ratios, mut rates) = (Vec::new(), [Vec::new(), Vec::new()]);
+    let mut ratios = Vec::new();
+    let mut rates = [Vec::new(), Vec::new()];
     let mut times = [Times::new(), Times::new()];
     let mut spent = [Duration::ZERO; 2];
     // One turn that does not count: connections are made, statements prepared.
     turn(clients, instance.address(), Kind::Real, &mut Times::new()).await;
     turn(clients, least, Kind::Least, &mut Times::new()).await;
-    let begun = Instant::now();
+    let started_at = Instant::now();
     for _ in 0..TURNS {
         let before = processor_time();
         let real = turn(clients, instance.address(), Kind::Real, &mut times[0]).await;
@@ -74,15 +75,16 @@ async fn compare(clients: usize, instance: &Instance, least: SocketAddr) {
         ratios.push(real / bare);
         rates[0].push(real);
         rates[1].push(bare);
-        if LIMIT < begun.elapsed() {
+        if LIMIT < started_at.elapsed() {
             break;
         }
     }
-    let [real, bare] = rates.map(|it| median(&it));
+    let [real, bare] = rates.map(|rate| median(&rate));
     let figures = format!("{real:.0}/s of {bare:.0}/s; {} of {}", times[0], times[1]);
     line(&format!("starts, {clients} clients"), median(&ratios), BAR, true, &figures);
     #[expect(clippy::cast_precision_loss, reason = "some ten thousand")]
-    let [real, bare] = spent.map(|it| it.as_secs_f64() * 1e6 / (ratios.len() * STARTS) as f64);
+    let [real, bare] =
+        spent.map(|duration| duration.as_secs_f64() * 1e6 / (ratios.len() * STARTS) as f64);
     println!("  processor time of service and client: {real:.0} of {bare:.0} us a start");
 }
 
@@ -111,25 +113,26 @@ async fn turn(clients: usize, address: SocketAddr, kind: Kind, times: &mut Times
     }
     let next = Arc::new(AtomicUsize::new(0));
     let mut tasks = JoinSet::new();
-    let begun = Instant::now();
+    let started_at = Instant::now();
     for mut client in connected {
-        let (users, next) = (Arc::clone(&users), Arc::clone(&next));
+        let users = Arc::clone(&users);
+        let next = Arc::clone(&next);
         tasks.spawn(async move {
             let mut times = Times::new();
             while let Some((path, token)) = users.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let begun = Instant::now();
+                let started_at = Instant::now();
                 client.expect(Method::POST, path, token, String::new()).await;
-                times.add(begun.elapsed());
+                times.add(started_at.elapsed());
             }
             times
         });
     }
-    while let Some(done) = tasks.join_next().await {
-        times.join(&done.unwrap());
+    while let Some(outcome) = tasks.join_next().await {
+        times.join(&outcome.unwrap());
     }
     #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
     let starts = STARTS as f64;
-    starts / begun.elapsed().as_secs_f64()
+    starts / started_at.elapsed().as_secs_f64()
 }
 
 /// A bare axum + sqlx handler over as many connections, in the driver's own pool: no credentials, no rules, no log.
@@ -170,6 +173,6 @@ fn processor_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     // Behind the name, which may hold blanks; in hundredths of a second.
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-    let ticks: u64 = fields.skip(11).take(2).filter_map(|it| it.parse::<u64>().ok()).sum();
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
     Duration::from_millis(ticks * 10)
 }

@@ -34,7 +34,7 @@ pub(crate) async fn run(world: &mut World) {
     // The program itself, so that its memory is its own.
     let program = Program::start(&world.url("streams"), None).await;
     let idle = program.resident();
-    let (heard, mut news) = mpsc::unbounded_channel();
+    let (events, mut news) = mpsc::unbounded_channel();
     let mut listeners = JoinSet::new();
     for n in 0..LISTENERS {
         let token = admin_called(&format!("listener-{}", n / 10));
@@ -43,10 +43,10 @@ pub(crate) async fn run(world: &mut World) {
             format!("GET {PATH} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
         until(&mut stream, b"retry: ").await;
-        let heard = heard.clone();
+        let events = events.clone();
         listeners.spawn(async move {
             while until(&mut stream, b"event: change").await {
-                let _ = heard.send(Instant::now());
+                let _ = events.send(Instant::now());
             }
         });
     }
@@ -86,13 +86,14 @@ pub(crate) async fn run(world: &mut World) {
 
 /// Reads until `what` has come; `false` at the end.
 async fn until(stream: &mut TcpStream, what: &[u8]) -> bool {
-    let (mut heard, mut part) = (Vec::new(), [0; 1024]);
+    let mut events = Vec::new();
+    let mut part = [0; 1024];
     loop {
         match stream.read(&mut part).await {
             Ok(0) | Err(_) => return false,
-            Ok(read) => heard.extend_from_slice(&part[..read]),
+            Ok(read) => events.extend_from_slice(&part[..read]),
         }
-        if heard.windows(what.len()).any(|it| it == what) {
+        if events.windows(what.len()).any(|window| window == what) {
             return true;
         }
     }

@@ -7,7 +7,8 @@ use hdrhistogram::Histogram;
 /// A ratio beside its bar: `at_least` is for rates, at most for times.
 pub(crate) fn line(what: &str, ratio: f64, bar: f64, at_least: bool, figures: &str) {
     let met = if at_least { bar <= ratio } else { ratio <= bar };
-    let (sign, verdict) = (if at_least { ">=" } else { "<=" }, if met { "met" } else { "MISSED" });
+    let sign = if at_least { ">=" } else { "<=" };
+    let verdict = if met { "met" } else { "MISSED" };
     println!("{what:<34} {ratio:>6.2}x  bar {sign} {bar:<4} {verdict:<6}  {figures}");
 }
 

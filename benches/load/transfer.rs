@@ -34,15 +34,16 @@ pub(crate) async fn run(world: &mut World) {
     service.import(FORMATS[0].1, other_values(&first[0])).await;
     let second = service.exports().await;
     for (at, (name, media_type)) in FORMATS.into_iter().enumerate() {
-        let (mut exported, mut imported) = (Times::new(), Times::new());
+        let mut exported = Times::new();
+        let mut imported = Times::new();
         for turn in 0..TURNS {
             let document = if turn % 2 == 0 { &first[at] } else { &second[at] };
-            let begun = Instant::now();
+            let started_at = Instant::now();
             service.import(media_type, document.clone()).await;
-            imported.add(begun.elapsed());
-            let begun = Instant::now();
+            imported.add(started_at.elapsed());
+            let started_at = Instant::now();
             service.export(name).await;
-            exported.add(begun.elapsed());
+            exported.add(started_at.elapsed());
         }
         let size = format!("{exported}, {} kB", first[at].len() / 1000);
         figure(&format!("export of {SETTINGS}, {name}"), exported.at(1.0), BAR_MS, "ms", &size);

@@ -53,11 +53,11 @@ impl World {
         // The server's account passes through when we are root.
         DirBuilder::new().mode(0o711).create(&dir).unwrap();
         #[expect(clippy::disallowed_methods, reason = "the harness has no configuration but this")]
-        let (path, bin_dir) = (std::env::var_os("PATH"), std::env::var_os("BRUNE_PG_BIN_DIR"));
+        let variable = |name: &str| std::env::var_os(name);
         let config = Embedded {
             dir: dir.join("postgres"),
-            bin_dir: bin_dir.map(PathBuf::from),
-            path: path.unwrap_or_default(),
+            bin_dir: variable("BRUNE_PG_BIN_DIR").map(PathBuf::from),
+            path: variable("PATH").unwrap_or_default(),
             account: None,
             cache_dir: Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres")),
         };
@@ -102,12 +102,12 @@ impl World {
     /// An instance over `settings` generated settings, whose trail has `rows` rows beside their first values.
     pub(crate) async fn instance(&mut self, settings: usize, rows: usize) -> Instance {
         if !self.made.contains_key(&(settings, rows)) {
-            let begun = std::time::Instant::now();
+            let started_at = std::time::Instant::now();
             let name = format!("s{settings}_r{rows}");
             let pool = self.database(&name, &crate::catalog::generated(settings)).await;
             rows::add(&self.server.admin_options().database(&name), rows).await;
-            let instance = Instance::over(pool).await;
-            let took = begun.elapsed().as_secs_f64();
+            let instance = Instance::builder(pool).start().await;
+            let took = started_at.elapsed().as_secs_f64();
             println!("made {settings} settings with {rows} rows of history in {took:.1} s");
             self.made.insert((settings, rows), instance);
         }
@@ -142,14 +142,23 @@ struct Inner {
     tasks: std::sync::Mutex<JoinSet<()>>,
 }
 
-impl Instance {
-    /// The service as `brune serve` puts it together: the real router behind the real accept loop.
-    pub(crate) async fn over(pool: Pool) -> Self {
-        Self::with(pool, None).await
+/// An instance that is not started yet.
+pub(crate) struct InstanceBuilder {
+    pool: Pool,
+    realtime_provider: Option<String>,
+}
+
+impl InstanceBuilder {
+    /// The URL of the realtime provider; without one, sessions start at once.
+    pub(crate) fn realtime_provider(mut self, url: &str) -> Self {
+        self.realtime_provider = Some(url.to_owned());
+        self
     }
 
-    /// The same, whose realtime provider answers at `provider`.
-    pub(crate) async fn with(pool: Pool, provider: Option<&str>) -> Self {
+    /// Starts the service as `brune serve` puts it together: the real router behind the real accept loop.
+    pub(crate) async fn start(self) -> Instance {
+        let pool = self.pool;
+        let provider = self.realtime_provider;
         let settings = GlobalSettingsService::new(
             settings::load(&pool).await.unwrap(),
             SecretScanner::default(),
@@ -175,7 +184,7 @@ impl Instance {
             provision: Provision::default(),
             starts: SessionStarter::new(
                 None,
-                provider.map(|url| realtime(url, &settings)),
+                provider.map(|url| realtime(&url, &settings)),
                 NonZeroU32::MAX,
             ),
             quota: WriteQuota::new(NonZeroU32::MAX),
@@ -186,8 +195,15 @@ impl Instance {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tasks.spawn(http::serve(listener, router, limits, CancellationToken::new()));
-        settings.listening().wait_for(|it| *it).await.unwrap();
-        Self(std::sync::Arc::new(Inner { address, settings, pool, tasks: tasks.into() }))
+        settings.listening().wait_for(|is_open| *is_open).await.unwrap();
+        Instance(std::sync::Arc::new(Inner { address, settings, pool, tasks: tasks.into() }))
+    }
+}
+
+impl Instance {
+    /// An instance over `pool`, to be started.
+    pub(crate) fn builder(pool: Pool) -> InstanceBuilder {
+        InstanceBuilder { pool, realtime_provider: None }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -229,7 +245,8 @@ fn token(grant: &Grant) -> String {
 
 /// A token of a user on a plan.
 pub(crate) fn user(sub: &str) -> String {
-    let (plan, level) = (Some("pro".to_owned()), Some("senior".to_owned()));
+    let plan = Some("pro".to_owned());
+    let level = Some("senior".to_owned());
     token(&Grant { sub: sub.to_owned(), plan, level, ..Grant::default() })
 }
 

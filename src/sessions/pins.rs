@@ -88,7 +88,7 @@ fn by_key(rows: Vec<PinnedSessionRow>) -> Vec<OutdatedSessions> {
                 known.held.push(held);
             }
             None => {
-                settings.push(OutdatedSessions { key, version, value, sessions, held: vec![held] })
+                settings.push(OutdatedSessions { key, version, value, sessions, held: vec![held] });
             }
         }
     }

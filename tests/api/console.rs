@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use crate::support::TestApp;
 
 #[tokio::test]
-async fn the_document_is_anybodys_and_allows_nothing_from_elsewhere() {
+async fn the_page_is_public_and_its_policy_allows_no_other_origin() {
     let app = TestApp::new().await;
     for asked in ["/admin/", "/admin/?x=1"] {
         let reply = app.instance.get(asked).send().await;
@@ -23,7 +23,7 @@ async fn the_document_is_anybodys_and_allows_nothing_from_elsewhere() {
 }
 
 #[tokio::test]
-async fn without_its_slash_the_address_leads_to_the_document() {
+async fn the_address_without_a_slash_redirects_to_the_page() {
     let app = TestApp::new().await;
     for (asked, led) in [("/admin", "admin/"), ("/admin?request_id=a", "admin/?request_id=a")] {
         let reply = app.instance.get(asked).send().await;
@@ -33,12 +33,12 @@ async fn without_its_slash_the_address_leads_to_the_document() {
 }
 
 #[tokio::test]
-async fn its_files_are_those_that_the_document_names() {
+async fn every_asset_that_the_page_names_is_served() {
     let app = TestApp::new().await;
     let document = app.instance.get("/admin/").send().await.text;
-    let named: Vec<&str> = document.split('"').filter(|it| it.starts_with("assets/")).collect();
-    assert!(10 < named.len(), "{document}");
-    for path in named {
+    let names: Vec<&str> = document.split('"').filter(|part| part.starts_with("assets/")).collect();
+    assert!(10 < names.len(), "{document}");
+    for path in names {
         let reply = app.instance.get(&format!("/admin/{path}")).send().await;
         assert_eq!(reply.status, StatusCode::OK, "{path}");
         let expected = match path.rsplit_once('.').unwrap().1 {
@@ -53,7 +53,7 @@ async fn its_files_are_those_that_the_document_names() {
 }
 
 #[tokio::test]
-async fn a_file_of_another_release_is_not_kept_and_no_other_path_is_one() {
+async fn an_asset_of_another_release_is_not_cached_and_other_paths_are_404() {
     let app = TestApp::new().await;
     let other = app.instance.get("/admin/assets/000000000000/app.js").send().await;
     assert_eq!((other.status, other.header("cache-control")), (StatusCode::OK, "no-store"));

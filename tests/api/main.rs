@@ -7,30 +7,30 @@
     reason = "a test that cannot go on has failed"
 )]
 
-mod away;
-mod broken;
+mod change_signals;
 mod compression;
+mod concurrency;
 mod config;
+mod connection_cache;
+mod connection_flood;
 mod console;
-mod crowd;
 mod database;
-mod firewall;
+mod database_outage;
 mod fleet;
-mod lease;
+mod invalid_settings;
 mod least_privilege;
-mod live;
-mod log;
-mod losses;
+mod log_forwarding;
 mod metrics;
+mod missed_notifications;
+mod notifications;
 mod ofrep;
+mod ofrep_decimals;
 mod ofrep_input;
-mod ofrep_numbers;
 mod outbox;
+mod path_prefix;
 mod pooler;
 mod preconditions;
-mod prefix;
-mod races;
-mod reload;
+mod secret_scanner;
 mod secrets;
 mod sessions;
 mod settings;

@@ -6,7 +6,10 @@ use axum::http::{Method, StatusCode};
 use brune::fleet::HeartbeatPolicy;
 use serde_json::json;
 
-use crate::support::{Instance, TestApp, by_hand, user};
+use crate::support::{
+    Instance, TestApp, user,
+    wait::{Stopwatch, wait_until},
+};
 
 /// What `/metrics` says.
 async fn text(instance: &Instance) -> String {
@@ -22,7 +25,7 @@ const OPEN: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 #[tokio::test]
-async fn the_form_is_the_one_that_was_asked_for() {
+async fn metrics_use_the_negotiated_format() {
     let app = TestApp::new().await;
     // Prometheus 2.48 and 3.5, and others.
     let old = "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
@@ -61,8 +64,8 @@ async fn the_form_is_the_one_that_was_asked_for() {
     assert!(!plain.contains("# EOF") && !plain.contains("# UNIT"), "{plain}");
     // Both forms have the same series.
     let samples = |text: &str| {
-        let lines = text.lines().filter(|it| !it.starts_with('#'));
-        let names: Vec<_> = lines.map(|it| it.rsplit_once(' ').unwrap().0.to_owned()).collect();
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let names: Vec<_> = lines.map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect();
         names
     };
     assert_eq!(samples(&plain), samples(&text(&app.instance).await));
@@ -76,7 +79,7 @@ async fn value(instance: &Instance, series: &str) -> f64 {
 }
 
 #[tokio::test]
-async fn what_is_known_beforehand_is_there_at_zero() {
+async fn known_series_start_at_zero() {
     let app = TestApp::new().await;
     for series in [
         r#"brune_settings_writes_total{outcome="version_conflict"}"#,
@@ -93,14 +96,14 @@ async fn what_is_known_beforehand_is_there_at_zero() {
 }
 
 #[tokio::test]
-async fn writes_and_starts_are_counted_by_how_they_ended() {
+async fn writes_and_starts_are_counted_by_outcome() {
     let app = TestApp::new().await;
     let key = "BRUNE_COOLDOWN_MINUTES";
     app.instance.change(&[(key, json!(31), 1)]).await.ok();
     app.instance.change(&[(key, json!(32), 1)]).await.problem(409, "version_conflict");
-    app.instance.start(&user("ana")).await.ok();
-    app.instance.start(&user("ana")).await.problem(409, "session_active");
-    app.instance.reaches(2).await;
+    app.instance.start_session(&user("ana")).await.ok();
+    app.instance.start_session(&user("ana")).await.problem(409, "session_active");
+    app.instance.wait_for_revision(2).await;
     for (series, expected) in [
         (r#"brune_settings_writes_total{outcome="done"}"#, 1.0),
         (r#"brune_settings_writes_total{outcome="version_conflict"}"#, 1.0),
@@ -114,41 +117,47 @@ async fn writes_and_starts_are_counted_by_how_they_ended() {
         assert!((value(&app.instance, series).await - expected).abs() < 0.5, "{series}");
     }
     let text = text(&app.instance).await;
-    let counted = r#"http_server_request_duration_seconds_count{http_request_method="PATCH",http_route="/admin/global-settings",http_response_status_code="409",error_type="version_conflict"} 1"#;
-    assert!(text.contains(counted), "{text}");
+    let expected_text = r#"http_server_request_duration_seconds_count{http_request_method="PATCH",http_route="/admin/global-settings",http_response_status_code="409",error_type="version_conflict"} 1"#;
+    assert!(text.contains(expected_text), "{text}");
 }
 
 #[tokio::test]
-async fn a_change_that_no_notification_told_of_is_counted_as_missed() {
+async fn a_change_without_notification_is_counted_as_missed() {
     let app = TestApp::new().await;
-    let mut late = Instance::deaf(app.db.pool()).await;
+    let stopwatch = Stopwatch::start();
+    let mut late = Instance::builder(app.db.pool()).without_listener().start().await;
     app.instance.change(&[("BRUNE_COOLDOWN_MINUTES", json!(31), 1)]).await.ok();
-    late.follow(Duration::from_hours(1)).await;
-    late.reaches(2).await;
+    late.start_listening().await;
+    late.wait_for_revision(2).await;
     let missed = "brune_settings_notifications_missed_total";
-    by_hand::eventually("it is counted", async || value(&late, missed).await > 0.5).await;
+    wait_until("it is counted", async || value(&late, missed).await > 0.5).await;
     assert!(value(&app.instance, missed).await < 0.5);
-    assert!(value(&late, "brune_settings_age_seconds").await < 20.0);
+    let age = value(&late, "brune_settings_age_seconds").await;
+    stopwatch.assert_at_least(Duration::from_secs_f64(age));
 }
 
 #[tokio::test]
-async fn the_fleet_is_counted_as_each_instance_sees_it() {
+async fn each_instance_counts_the_live_fleet() {
     let app = TestApp::new().await;
     let pace = HeartbeatPolicy { beat: Duration::from_millis(50), ..HeartbeatPolicy::default() };
     let mut instances = Vec::new();
     for _ in 0..3 {
-        let mut instance = Instance::paced(pace, app.db.pool()).await;
-        instance.join().await;
+        let instance = Instance::builder(app.db.pool())
+            .pace(pace)
+            .without_listener()
+            .join_fleet()
+            .start()
+            .await;
         instances.push(instance);
     }
     for instance in &instances {
-        let counted = async || (value(instance, "brune_instances").await - 3.0).abs() < 0.5;
-        by_hand::eventually("it sees three", counted).await;
+        let is_counted = async || (value(instance, "brune_instances").await - 3.0).abs() < 0.5;
+        wait_until("it sees three", is_counted).await;
     }
 }
 
 #[tokio::test]
-async fn no_label_is_what_a_caller_made_up() {
+async fn no_label_is_chosen_by_a_caller() {
     let app = TestApp::new().await;
     let made_up = Method::from_bytes(b"BREW").unwrap();
     app.instance.call(made_up, "/no/such/path").send().await;

@@ -6,8 +6,12 @@ use brune::http::Limits;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Call, INTERNAL_KEY, Instance, ORIGIN, Reply, SECRET, TestApp, admin, by_hand,
-    by_hand::eventually, proxy::Proxy, sse::Served, user,
+    Call, INTERNAL_KEY, Instance, ORIGIN, Reply, SECRET, TestApp, admin,
+    proxy::Proxy,
+    psql,
+    sse::Served,
+    user,
+    wait::{no_hang, wait_until},
 };
 
 pub(crate) const FLAGS: &str = "/ofrep/v1/evaluate/flags";
@@ -23,9 +27,6 @@ async fn one(instance: &Instance, key: &str) -> Value {
 fn all(instance: &Instance) -> Call<'_> {
     instance.post(FLAGS).bearer(&user("ana"))
 }
-
-/// Longer than a refusal takes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Holds the answer to be a refusal in the protocol's form; returns its details.
 #[track_caller]
@@ -48,10 +49,10 @@ fn events_at(page: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn a_value_of_each_type_is_told_as_it_is_stored() {
+async fn a_flag_of_each_type_has_its_stored_value() {
     let app = TestApp::new().await;
-    by_hand::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", "7.0").await;
-    app.instance.reaches(2).await;
+    psql::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", "7.0").await;
+    app.instance.wait_for_revision(2).await;
     let number = one(&app.instance, "BRUNE_COOLDOWN_MINUTES").await;
     assert_eq!(
         number,
@@ -74,17 +75,22 @@ async fn a_value_of_each_type_is_told_as_it_is_stored() {
 }
 
 #[tokio::test]
-async fn unknown_locked_and_secret_keys_are_the_same_to_a_reader() {
+async fn unknown_locked_and_secret_keys_have_equal_responses() {
     let app = TestApp::new().await;
-    let mut told = Vec::new();
+    let mut results = Vec::new();
     for key in ["NOPE", "JWT_SECRET", "BRUNE_OUTBOX_MAX_RETRIES", "POSTGRES_HOST"] {
-        told.push(refused(&of(&app.instance, key).send().await, 404, Some(key), "FLAG_NOT_FOUND"));
+        results.push(refused(
+            &of(&app.instance, key).send().await,
+            404,
+            Some(key),
+            "FLAG_NOT_FOUND",
+        ));
     }
-    assert!(told.iter().all(|it| *it == told[0]), "{told:?}");
+    assert!(results.iter().all(|answer| *answer == results[0]), "{results:?}");
     let page = all(&app.instance).send().await.ok();
-    let keys: Vec<_> = page["flags"].as_array().unwrap().iter().map(|it| &it["key"]).collect();
+    let keys: Vec<_> = page["flags"].as_array().unwrap().iter().map(|flag| &flag["key"]).collect();
     assert_eq!(keys.len(), 9);
-    assert!(keys.is_sorted_by_key(|it| it.as_str()), "{keys:?}");
+    assert!(keys.is_sorted_by_key(|key| key.as_str()), "{keys:?}");
     let odd = of(&app.instance, "%00").send().await;
     refused(&odd, 404, Some("\0"), "FLAG_NOT_FOUND");
     let odd = of(&app.instance, "a%2Fb").send().await;
@@ -92,7 +98,7 @@ async fn unknown_locked_and_secret_keys_are_the_same_to_a_reader() {
 }
 
 #[tokio::test]
-async fn a_context_is_held_to_its_form_and_changes_nothing() {
+async fn an_evaluation_context_is_validated_and_has_no_effect() {
     let app = TestApp::new().await;
     let key = "BRUNE_PROMPT_ID";
     let ask = |body: &str| of(&app.instance, key).text(body.to_owned()).send();
@@ -139,7 +145,7 @@ async fn a_context_is_held_to_its_form_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_token_or_the_internal_key_is_needed() {
+async fn flags_require_a_token_or_the_internal_key() {
     let app = TestApp::new().await;
     let path = format!("{FLAGS}/BRUNE_PROMPT_ID");
     for call in [app.instance.post(FLAGS), app.instance.post(&path)] {
@@ -169,43 +175,45 @@ async fn a_token_or_the_internal_key_is_needed() {
 }
 
 #[tokio::test]
-async fn who_holds_a_page_is_not_sent_it_again() {
+async fn an_unchanged_page_is_answered_with_304() {
     let app = TestApp::new().await;
     let first = all(&app.instance).send().await;
     let tag = first.header("etag").to_owned();
     assert!(tag.starts_with("\"r1-") && tag.ends_with('"'), "{tag}");
-    let again = all(&app.instance).header("if-none-match", &tag).send().await;
-    assert_eq!((again.status.as_u16(), again.header("etag"), &*again.text), (304, &*tag, ""));
+    let repeat = all(&app.instance).header("if-none-match", &tag).send().await;
+    assert_eq!((repeat.status.as_u16(), repeat.header("etag"), &*repeat.text), (304, &*tag, ""));
     let page = first.ok();
     assert_eq!(page["metadata"], json!({"revision": 1, "stale": false}));
     let flag = json!({"key": "BRUNE_PROMPT_VERSION", "value": "1", "reason": "STATIC", "variant": "v1",
                       "metadata": {"version": 1, "valueType": "string"}});
     assert!(page["flags"].as_array().unwrap().contains(&flag), "{page}");
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
-    app.instance.reaches(2).await;
-    let changed = all(&app.instance).header("if-none-match", &tag).send().await;
-    assert_ne!(changed.header("etag"), tag);
-    let changed = changed.ok();
+    app.instance.wait_for_revision(2).await;
+    let change_reply = all(&app.instance).header("if-none-match", &tag).send().await;
+    assert_ne!(change_reply.header("etag"), tag);
+    let change_reply = change_reply.ok();
     // Only what was changed looks changed.
     let flags = |page: &Value| page["flags"].as_array().unwrap().clone();
-    let other =
-        flags(&page).into_iter().zip(flags(&changed)).filter(|(before, after)| before != after);
+    let other = flags(&page)
+        .into_iter()
+        .zip(flags(&change_reply))
+        .filter(|(before, after)| before != after);
     assert_eq!(other.count(), 1);
     // A token that runs out must not be held for good.
-    let held = all(&app.instance).send().await.header("etag").to_owned();
+    let etag = all(&app.instance).send().await.header("etag").to_owned();
     app.instance.shift.advance(chrono::TimeDelta::minutes(31));
-    let later = all(&app.instance).header("if-none-match", &held).send().await;
-    assert_ne!(events_at(&later.ok()), events_at(&changed));
+    let later = all(&app.instance).header("if-none-match", &etag).send().await;
+    assert_ne!(events_at(&later.ok()), events_at(&change_reply));
 }
 
 #[tokio::test]
-async fn a_page_that_another_instance_told_of_is_waited_for_a_moment() {
+async fn a_page_announced_by_another_instance_is_waited_for_briefly() {
     let app = TestApp::new().await;
-    let mut behind = Instance::deaf(app.db.pool()).await;
+    let mut behind = Instance::builder(app.db.pool()).without_listener().start().await;
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
-    app.instance.reaches(2).await;
-    let told = all(&app.instance).send().await.header("etag").replace('"', "%22");
-    let path = format!("{FLAGS}?flagConfigEtag={told}&flagConfigLastModified=1795321909");
+    app.instance.wait_for_revision(2).await;
+    let etag = all(&app.instance).send().await.header("etag").replace('"', "%22");
+    let path = format!("{FLAGS}?flagConfigEtag={etag}&flagConfigLastModified=1795321909");
     let token = user("ana");
     let asking = behind.router.clone();
     let request = axum::http::Request::post(&path)
@@ -213,8 +221,8 @@ async fn a_page_that_another_instance_told_of_is_waited_for_a_moment() {
         .header("authorization", format!("Bearer {token}"))
         .body(axum::body::Body::empty())
         .unwrap();
-    let asked = tower::ServiceExt::oneshot(asking, request);
-    let (reply, ()) = tokio::join!(asked, behind.follow(Duration::from_hours(1)));
+    let actual_request = tower::ServiceExt::oneshot(asking, request);
+    let (reply, ()) = tokio::join!(actual_request, behind.start_listening());
     let body = http_body_util::BodyExt::collect(reply.unwrap().into_body()).await.unwrap();
     let page: Value = serde_json::from_slice(&body.to_bytes()).unwrap();
     assert_eq!(page["metadata"]["revision"], 2);
@@ -227,37 +235,37 @@ async fn a_page_that_another_instance_told_of_is_waited_for_a_moment() {
 }
 
 #[tokio::test]
-async fn while_the_database_is_away_flags_are_told_and_said_to_be_stale() {
+async fn flags_are_served_as_stale_during_an_outage() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
-    let mut instance = proxy.instance().await;
-    instance.follow(Duration::from_millis(100)).await;
+    let instance =
+        Instance::builder(proxy.pool(5).await).poll_every(Duration::from_millis(100)).start().await;
     let fresh = all(&instance).send().await;
     let tag = fresh.header("etag").to_owned();
     proxy.take_away().await;
     let stale = async || one(&instance, "BRUNE_PROMPT_VERSION").await["metadata"]["stale"] == true;
-    eventually("a flag says so", stale).await;
+    wait_until("a flag says so", stale).await;
     let page = all(&instance).header("if-none-match", &tag).send().await.ok();
     assert_eq!(page["metadata"], json!({"revision": 1, "stale": true}));
     assert_eq!(page["flags"], fresh.body["flags"]);
     proxy.bring_back().await;
-    eventually("it is fresh again", async || !stale().await).await;
-    let again = all(&instance).header("if-none-match", &tag).send().await;
-    assert_eq!(again.status.as_u16(), 304);
+    wait_until("it is fresh again", async || !stale().await).await;
+    let repeat = all(&instance).header("if-none-match", &tag).send().await;
+    assert_eq!(repeat.status.as_u16(), 304);
 }
 
 #[tokio::test]
-async fn settings_that_cannot_be_taken_on_leave_the_flags_stale() {
+async fn flags_are_stale_while_the_settings_are_invalid() {
     let app = TestApp::new().await;
-    by_hand::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", "9999").await;
+    psql::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", "9999").await;
     let metadata = async || all(&app.instance).send().await.ok()["metadata"].take();
-    let told = async || metadata().await == json!({"revision": 1, "stale": true});
-    eventually("the page says so", told).await;
+    let is_reported = async || metadata().await == json!({"revision": 1, "stale": true});
+    wait_until("the page says so", is_reported).await;
     assert_eq!(one(&app.instance, "BRUNE_COOLDOWN_MINUTES").await["value"], 30);
 }
 
 #[tokio::test]
-async fn pages_of_the_origins_that_are_named_may_ask_and_others_may_not() {
+async fn cors_allows_the_configured_origins_only() {
     let app = TestApp::new().await;
     let preflight = |path: &str, origin: &str| {
         let call = app.instance.call(axum::http::Method::OPTIONS, path).header("origin", origin);
@@ -280,9 +288,9 @@ async fn pages_of_the_origins_that_are_named_may_ask_and_others_may_not() {
         let other = preflight(path, "https://evil.test").await;
         assert_eq!(other.header("access-control-allow-origin"), "");
     }
-    let asked = all(&app.instance).header("origin", ORIGIN).send().await;
-    assert_eq!(asked.header("access-control-allow-origin"), ORIGIN);
-    assert!(asked.header("access-control-expose-headers").contains("etag"));
+    let actual_reply = all(&app.instance).header("origin", ORIGIN).send().await;
+    assert_eq!(actual_reply.header("access-control-allow-origin"), ORIGIN);
+    assert!(actual_reply.header("access-control-expose-headers").contains("etag"));
     let refusal = app.instance.post(FLAGS).header("origin", ORIGIN).send().await;
     assert_eq!(refusal.header("access-control-allow-origin"), ORIGIN);
     refused(&refusal, 401, None, "GENERAL");
@@ -297,7 +305,7 @@ async fn pages_of_the_origins_that_are_named_may_ask_and_others_may_not() {
 }
 
 #[tokio::test]
-async fn events_say_when_to_ask_again() {
+async fn events_announce_a_refetch() {
     let app = TestApp::new().await;
     let served = Served::of(&app.instance, Limits::default()).await;
     let page = all(&app.instance).send().await.ok();
@@ -315,8 +323,8 @@ async fn events_say_when_to_ask_again() {
     // Who missed it is told at once, and who did not only of what comes next.
     let missed = served.stream(&at, &[]).await.event().await;
     assert_eq!(missed, event);
-    let back = served.stream(&at, &[("last-event-id", "1")]).await.event().await;
-    assert_eq!(back, event);
+    let restore = served.stream(&at, &[("last-event-id", "1")]).await.event().await;
+    assert_eq!(restore, event);
     let mut current = served.stream(&at, &[("last-event-id", "2")]).await;
     // With an id to come back with, also when nothing has been told yet.
     assert!(current.head.ends_with("\nid: 2"), "{}", current.head);
@@ -327,39 +335,42 @@ async fn events_say_when_to_ask_again() {
 }
 
 #[tokio::test]
-async fn a_pass_to_the_events_opens_nothing_else_and_runs_out() {
+async fn an_event_stream_token_opens_nothing_else_and_expires() {
     let app = TestApp::new().await;
+    let now = || brune::clock::Clock::system().now().timestamp();
+    let before = now();
     let page = all(&app.instance).send().await.ok();
+    let after = now();
     let pass = events_at(&page).split("token=").nth(1).unwrap().to_owned();
     let reply = app.instance.post(FLAGS).bearer(&pass).send().await;
     refused(&reply, 401, None, "GENERAL");
     for wrong in [user("ana"), admin("ada"), format!("{pass}x"), "x".repeat(9_000), String::new()] {
         let path = format!("/ofrep/v1/events?token={wrong}");
         // What is let in is answered without an end.
-        let reply = tokio::time::timeout(PATIENCE, app.instance.get(&path).send()).await;
-        let status = reply.expect("it is refused").status.as_u16();
+        let reply = no_hang("the pass is refused", app.instance.get(&path).send()).await;
+        let status = reply.status.as_u16();
         assert!(matches!(status, 400 | 401), "{status} {wrong}");
     }
     let nobody = app.instance.get("/ofrep/v1/events").send().await;
     refused(&nobody, 401, None, "GENERAL");
     assert_eq!(app.instance.streams.open(), 0);
-    let now = brune::clock::Clock::system().now().timestamp();
     let made = |exp: i64| {
         let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes()).unwrap();
         let claims = json!({"aud": "brune:ofrep:events", "exp": exp});
         let pass = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap();
         format!("/ofrep/v1/events?token={pass}")
     };
-    let expired = tokio::time::timeout(PATIENCE, app.instance.get(&made(now - 10)).send()).await;
-    refused(&expired.expect("it is refused"), 401, None, "GENERAL");
+    let path = made(now() - 10);
+    let expired = no_hang("the pass is refused", app.instance.get(&path).send()).await;
+    refused(&expired, 401, None, "GENERAL");
     let served = Served::of(&app.instance, Limits::default()).await;
-    drop(served.stream(&made(now + 60), &[]).await);
+    drop(served.stream(&made(now() + 60), &[]).await);
     // The middle part of a JWT: it is good for half an hour at least, and for less than an hour more.
     let claims = base64::Engine::decode(
         &base64::engine::general_purpose::URL_SAFE_NO_PAD,
         pass.split('.').nth(1).unwrap(),
     );
     let claims: Value = serde_json::from_slice(&claims.unwrap()).unwrap();
-    let left = claims["exp"].as_i64().unwrap() - now;
-    assert!((1_790..=3_600).contains(&left), "{left}");
+    let expiry = claims["exp"].as_i64().unwrap();
+    assert!((before + 1_800..=after + 3_600).contains(&expiry), "{expiry}, made after {before}");
 }

@@ -4,12 +4,12 @@ use brune::http::Limits;
 use serde_json::json;
 
 use crate::{
-    ofrep::{PATIENCE, of, refused},
-    support::{INTERNAL_KEY, TestApp, sse::Served},
+    ofrep::{of, refused},
+    support::{INTERNAL_KEY, TestApp, sse::Served, wait::no_hang},
 };
 
 #[tokio::test]
-async fn keys_that_are_not_told_are_refused_byte_for_byte_alike() {
+async fn hidden_keys_have_byte_identical_errors() {
     let app = TestApp::new().await;
     let answer = async |key: &str| {
         let call =
@@ -30,7 +30,7 @@ async fn keys_that_are_not_told_are_refused_byte_for_byte_alike() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_nested_deeply_costs_nothing() {
+async fn a_deeply_nested_body_is_handled() {
     let app = TestApp::new().await;
     let key = "BRUNE_PROMPT_ID";
     let deep = |opened: usize, closed: usize| {
@@ -44,18 +44,18 @@ async fn a_body_that_is_nested_deeply_costs_nothing() {
 }
 
 #[tokio::test]
-async fn a_place_among_the_events_that_cannot_be_is_refused_and_one_of_the_future_asks_again() {
+async fn an_invalid_event_id_is_rejected_and_a_future_one_triggers_a_refetch() {
     let app = TestApp::new().await;
     let key = [("x-api-key", INTERNAL_KEY)];
     let get = |path: &str| app.instance.get(path).header("x-api-key", INTERNAL_KEY);
     for wrong in ["-1", "r7", "1.5", "9223372036854775808", "7 8"] {
         let reply = get("/ofrep/v1/events").header("last-event-id", wrong).send();
-        let reply = tokio::time::timeout(PATIENCE, reply).await.expect("it is refused");
+        let reply = no_hang("the request is refused", reply).await;
         refused(&reply, 400, None, "PARSE_ERROR");
     }
     for wrong in ["since=-1", "since=r7", "since=1.5", "since=", "since=1&since=1", "until=2"] {
         let reply = get(&format!("/ofrep/v1/events?{wrong}")).send();
-        let reply = tokio::time::timeout(PATIENCE, reply).await.expect("it is refused");
+        let reply = no_hang("the request is refused", reply).await;
         refused(&reply, 400, None, "PARSE_ERROR");
     }
     assert_eq!(app.instance.streams.open(), 0);

@@ -18,25 +18,18 @@ use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 use tokio::task::JoinSet;
 
 use crate::support::{
-    INTERNAL_KEY, Instance, TestApp, admin,
-    by_hand::{self, eventually},
-    pgbouncer::PgBouncer,
-    proxy::Proxy,
-    redis::Redis,
-    user,
+    INTERNAL_KEY, Instance, TestApp, admin, pgbouncer::PgBouncer, proxy::Proxy, psql, redis::Redis,
+    user, wait::wait_until,
 };
 
-/// So slow that only a notification can explain what is taken on.
-const NEVER: Duration = Duration::from_hours(1);
 const POLL: Duration = Duration::from_millis(200);
 const SETTINGS: &str = "/admin/global-settings";
 
 /// A pooler before the database of `app`, and an instance behind it that has no other way to the database.
 async fn behind(app: &TestApp) -> (PgBouncer, Instance) {
     let pooler = PgBouncer::before(&app.db).await;
-    let mut instance = pooler.instance(None).await;
-    instance.follow(POLL).await;
-    instance.join().await;
+    let instance =
+        Instance::builder(pooler.pool(None).await).poll_every(POLL).join_fleet().start().await;
     (pooler, instance)
 }
 
@@ -75,31 +68,31 @@ async fn nothing_is_left(app: &TestApp, pooler: &PgBouncer) {
 }
 
 #[tokio::test]
-async fn settings_are_written_taken_back_and_read_through_it() {
+async fn settings_are_written_rolled_back_and_read_through_the_pooler() {
     let mut app = TestApp::new().await;
-    app.instance.join().await;
+    app.instance.join_fleet().await;
     let (pooler, instance) = behind(&app).await;
     let change = json!({"key": "BRUNE_COOLDOWN_MINUTES", "value": 45, "version": 1});
     let body = json!({"reason": "a test", "changes": [change]});
     let path = format!("{SETTINGS}?wait=applied&timeout_ms=4000");
-    let done = write(&instance, Method::PATCH, &path, body).await;
-    assert_eq!((&done["revision"], &done["applied"]["instances"]), (&json!(2), &json!(2)));
+    let outcome = write(&instance, Method::PATCH, &path, body).await;
+    assert_eq!((&outcome["revision"], &outcome["applied"]["instances"]), (&json!(2), &json!(2)));
     let body = json!({"value": 15, "version": 2, "reason": "a test"});
     write(&instance, Method::PUT, "/admin/config/BRUNE_COOLDOWN_MINUTES", body).await;
     let body =
         json!({"key": "BRUNE_COOLDOWN_MINUTES", "to_version": 2, "version": 3, "reason": "back"});
-    let done = write(&instance, Method::POST, &format!("{SETTINGS}/rollback"), body).await;
-    assert_eq!(done["changed"][0]["new_value"], 45);
+    let outcome = write(&instance, Method::POST, &format!("{SETTINGS}/rollback"), body).await;
+    assert_eq!(outcome["changed"][0]["new_value"], 45);
     let body = json!({"to_revision": 1, "revision": 4, "reason": "all of it back"});
     write(&instance, Method::POST, &format!("{SETTINGS}/rollback"), body).await;
     let document = json!({"format_version": 1, "catalog": "brun-e", "settings": {"BRUNE_PROMPT_VERSION": "7"}});
     let import = "/admin/config/import?reason=a%20test";
-    let done = write(&instance, Method::POST, import, document).await;
-    assert_eq!(done["revision"], 6);
+    let outcome = write(&instance, Method::POST, import, document).await;
+    assert_eq!(outcome["revision"], 6);
     let reset = "/admin/config/BRUNE_PROMPT_VERSION?reason=a%20test&version=2";
     instance.call(Method::DELETE, reset).bearer(&admin("root")).send().await.ok();
-    instance.reaches(7).await;
-    app.instance.reaches(7).await;
+    instance.wait_for_revision(7).await;
+    app.instance.wait_for_revision(7).await;
     let trail = get(&instance, &format!("{SETTINGS}/history?limit=200")).await;
     assert_eq!(trail["entries"].as_array().unwrap().len(), 9 + 6);
     assert_eq!(get(&instance, &format!("{SETTINGS}?revision=2")).await["settings"][0]["value"], 45);
@@ -110,18 +103,18 @@ async fn settings_are_written_taken_back_and_read_through_it() {
 }
 
 #[tokio::test]
-async fn sessions_secrets_the_fleet_and_flags_are_served_through_it() {
+async fn sessions_secrets_fleet_and_flags_work_through_the_pooler() {
     let app = TestApp::new().await;
     let (pooler, instance) = behind(&app).await;
-    let session = instance.start(&user("ana")).await.ok();
+    let session = instance.start_session(&user("ana")).await.ok();
     let path = format!("/brun-e/sessions/{}", session["session_id"].as_str().unwrap());
     instance.get(&path).bearer(&user("ana")).send().await.ok();
     assert_eq!(get(&instance, "/admin/sessions/pins").await["pins"][0]["sessions"], 1);
     instance.post(&format!("{path}/end")).bearer(&user("ana")).send().await.ok();
-    instance.start(&user("ana")).await.problem(403, "not_eligible");
-    by_hand::leave_secret(&app.db.pool(), "OPENAI_API_KEY", "an older one").await;
-    let told = get(&instance, "/admin/secrets").await["secrets"].as_array().unwrap().clone();
-    assert!(told.iter().any(|it| it["legacy_residue"] == true));
+    instance.start_session(&user("ana")).await.problem(403, "not_eligible");
+    psql::leave_secret(&app.db.pool(), "OPENAI_API_KEY", "an older one").await;
+    let secrets = get(&instance, "/admin/secrets").await["secrets"].as_array().unwrap().clone();
+    assert!(secrets.iter().any(|secret| secret["legacy_residue"] == true));
     let cleaned = json!({"reason": "a test"});
     write(&instance, Method::POST, "/admin/secrets/cleanup", cleaned).await;
     assert_eq!(get(&instance, "/admin/instances").await["instances"].as_array().unwrap().len(), 1);
@@ -137,7 +130,7 @@ async fn sessions_secrets_the_fleet_and_flags_are_served_through_it() {
 async fn any(instance: &Instance, n: usize) -> StatusCode {
     let reply = match n % 8 {
         0 => instance.change(&[("BRUNE_COOLDOWN_MINUTES", json!(n % 200), 1)]).await,
-        1 => instance.start(&user(&format!("user-{n}"))).await,
+        1 => instance.start_session(&user(&format!("user-{n}"))).await,
         2 => instance.get(SETTINGS).bearer(&admin("root")).send().await,
         3 => instance.get(&format!("{SETTINGS}/history")).bearer(&admin("root")).send().await,
         4 => instance.get("/admin/sessions/pins").bearer(&admin("root")).send().await,
@@ -161,53 +154,51 @@ async fn all_at_once(instance: &Arc<Instance>, requests: usize) -> Vec<StatusCod
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn four_hundred_requests_at_once_share_four_sessions() {
+async fn four_hundred_concurrent_requests_share_four_sessions() {
     let app = TestApp::new().await;
     let (pooler, instance) = behind(&app).await;
     let instance = Arc::new(instance);
     let answers = all_at_once(&instance, 400).await;
-    let failed: Vec<_> = answers.iter().filter(|it| it.is_server_error()).collect();
+    let failed: Vec<_> = answers.iter().filter(|status| status.is_server_error()).collect();
     assert!(failed.is_empty(), "{failed:?}");
-    let good = answers.iter().filter(|it| it.is_success()).count();
+    let good = answers.iter().filter(|status| status.is_success()).count();
     assert_eq!(good, 7 * 50 + 1, "one change of fifty, and everything else");
     nothing_is_left(&app, &pooler).await;
 }
 
 #[tokio::test]
-async fn what_others_change_is_found_by_the_poll_and_ones_own_is_read_at_once() {
+async fn foreign_changes_are_found_by_the_poll_and_own_changes_at_once() {
     let app = TestApp::new().await;
     let pooler = PgBouncer::before(&app.db).await;
-    let mut instance = pooler.instance(None).await;
-    instance.follow(POLL).await;
-    let mut writer = pooler.instance(None).await;
-    writer.follow(NEVER).await;
+    let instance = Instance::builder(pooler.pool(None).await).poll_every(POLL).start().await;
+    let writer = Instance::builder(pooler.pool(None).await).start().await;
     for version in 1..=4 {
         let by = if version % 2 == 0 { &app.instance } else { &writer };
         by.change(&[("BRUNE_PROMPT_VERSION", json!(format!("v{version}")), version)]).await.ok();
-        instance.reaches(version + 1).await;
+        instance.wait_for_revision(version + 1).await;
     }
     assert_eq!(writer.settings.revision(), 4, "its own, and what was there then");
     assert!(!hears(&instance).await && is_ready(&instance).await);
 }
 
 #[tokio::test]
-async fn notifications_arrive_around_it() {
+async fn notifications_arrive_over_the_direct_url() {
     let app = TestApp::new().await;
     let pooler = PgBouncer::before(&app.db).await;
-    let mut instance = pooler.instance(Some(app.db.options())).await;
-    instance.follow(NEVER).await;
+    let instance = Instance::builder(pooler.pool(Some(app.db.options())).await).start().await;
     assert!(hears(&instance).await);
     for version in 1..=5 {
         let change = [("BRUNE_PROMPT_VERSION", json!(format!("v{version}")), version)];
         app.instance.change(&change).await.ok();
-        instance.reaches(version + 1).await;
+        instance.wait_for_revision(version + 1).await;
     }
     nothing_is_left(&app, &pooler).await;
 }
 
 #[tokio::test]
-async fn a_way_around_it_that_ends_elsewhere_is_refused() {
-    let (app, other) = (TestApp::new().await, TestApp::new().await);
+async fn a_direct_url_of_another_database_is_refused() {
+    let app = TestApp::new().await;
+    let other = TestApp::new().await;
     let pooler = PgBouncer::before(&app.db).await;
     let direct = Some(Box::new(other.db.options()));
     let fault = Pool::open(pooler.options(), Topology::Pooler { direct }, 1).await.unwrap_err();
@@ -215,7 +206,7 @@ async fn a_way_around_it_that_ends_elsewhere_is_refused() {
 }
 
 #[tokio::test]
-async fn a_pooler_that_was_not_told_of_is_named() {
+async fn an_undeclared_pooler_is_reported() {
     let app = TestApp::new().await;
     for ignored in ["", "extra_float_digits", "extra_float_digits, options"] {
         let pooler = PgBouncer::ignoring(&app.db, ignored).await;
@@ -226,47 +217,46 @@ async fn a_pooler_that_was_not_told_of_is_named() {
 }
 
 #[tokio::test]
-async fn notifications_that_do_not_arrive_are_missed_and_the_poll_goes_on() {
+async fn undelivered_notifications_are_detected_and_the_poll_continues() {
     let app = TestApp::new().await;
     let pooler = PgBouncer::in_disguise(&app.db).await;
-    let mut instance = pooler.instance(Some(pooler.options())).await;
-    instance.follow(POLL).await;
+    let instance =
+        Instance::builder(pooler.pool(Some(pooler.options())).await).poll_every(POLL).start().await;
     assert!(!hears(&instance).await && is_ready(&instance).await);
-    let mut writer = pooler.instance(Some(pooler.options())).await;
-    writer.follow(NEVER).await;
+    let writer = Instance::builder(pooler.pool(Some(pooler.options())).await).start().await;
     for version in 1..=3 {
         writer
             .change(&[("BRUNE_PROMPT_VERSION", json!(format!("v{version}")), version)])
             .await
             .ok();
-        writer.reaches(version + 1).await;
-        instance.reaches(version + 1).await;
+        writer.wait_for_revision(version + 1).await;
+        instance.wait_for_revision(version + 1).await;
     }
     assert!(!hears(&instance).await && !hears(&writer).await);
 }
 
 #[tokio::test]
-async fn notifications_are_heard_again_when_they_arrive_again() {
+async fn listening_resumes_when_notifications_arrive_again() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
     proxy.swallow_notifications();
-    let mut instance = proxy.instance().await;
-    instance.follow(NEVER).await;
+    let instance = Instance::builder(proxy.pool(5).await).start().await;
     assert!(!hears(&instance).await && is_ready(&instance).await);
     // Nobody notifies it of its own changes; it knows of them all the same.
     instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
-    instance.reaches(2).await;
+    instance.wait_for_revision(2).await;
     proxy.pass_notifications();
-    eventually("it hears", async || hears(&instance).await).await;
+    wait_until("it hears", async || hears(&instance).await).await;
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("3"), 2)]).await.ok();
-    instance.reaches(3).await;
+    instance.wait_for_revision(3).await;
 }
 
 /// Requests from eight clients, one after the other each, until told to stop; returns how each was answered.
 fn load(instance: &Arc<Instance>, stop: &Arc<AtomicBool>) -> JoinSet<Vec<StatusCode>> {
     let mut clients = JoinSet::new();
     for client in 0..8 {
-        let (instance, stop) = (Arc::clone(instance), Arc::clone(stop));
+        let instance = Arc::clone(instance);
+        let stop = Arc::clone(stop);
         clients.spawn(async move {
             let mut answers = Vec::new();
             while !stop.load(Ordering::SeqCst) {
@@ -280,33 +270,38 @@ fn load(instance: &Arc<Instance>, stop: &Arc<AtomicBool>) -> JoinSet<Vec<StatusC
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pooler_killed_under_load_with_redis_beside_it_costs_nothing_once_it_is_back() {
-    let (app, mut redis) = (TestApp::new().await, Redis::start().await);
+async fn a_pooler_and_redis_killed_under_load_recover_without_loss() {
+    let app = TestApp::new().await;
+    let mut redis = Redis::start().await;
     let mut pooler = PgBouncer::before(&app.db).await;
-    let mut instance = pooler.instance(None).await;
-    instance.follow_by(ChangeSignal::Redis(redis.url()), POLL).await;
-    let (instance, stop) = (Arc::new(instance), Arc::new(AtomicBool::new(false)));
+    let instance = Instance::builder(pooler.pool(None).await)
+        .change_signal(ChangeSignal::Redis(redis.url()))
+        .poll_every(POLL)
+        .start()
+        .await;
+    let instance = Arc::new(instance);
+    let stop = Arc::new(AtomicBool::new(false));
     let clients = load(&instance, &stop);
     for version in 1..=3 {
-        eventually("it serves", async || any(&instance, 2).await.is_success()).await;
+        wait_until("it serves", async || any(&instance, 2).await.is_success()).await;
         pooler.kill();
         redis.kill();
-        eventually("it is noticed", async || any(&instance, 2).await.is_server_error()).await;
+        wait_until("it is noticed", async || any(&instance, 2).await.is_server_error()).await;
         assert!(any(&instance, 7).await.is_success(), "what is in memory is read all the same");
         let value = json!(format!("v{version}"));
         let change = [("BRUNE_PROMPT_VERSION", value, version)];
         let revision = app.instance.change(&change).await.ok()["revision"].as_i64().unwrap();
         pooler.again().await;
         redis.again().await;
-        instance.reaches(revision).await;
-        eventually("it is ready", async || is_ready(&instance).await).await;
+        instance.wait_for_revision(revision).await;
+        wait_until("it is ready", async || is_ready(&instance).await).await;
     }
     stop.store(true, Ordering::SeqCst);
     let answers = clients.join_all().await.concat();
-    let failed = |it: &&StatusCode| it.is_server_error();
+    let failed = |status: &&StatusCode| status.is_server_error();
     let expected = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT];
     let others: Vec<_> =
-        answers.iter().filter(failed).filter(|it| !expected.contains(it)).collect();
+        answers.iter().filter(failed).filter(|status| !expected.contains(status)).collect();
     assert!(others.is_empty(), "{others:?}");
     let answers = all_at_once(&instance, 80).await;
     assert!(!answers.iter().any(StatusCode::is_server_error), "{answers:?}");

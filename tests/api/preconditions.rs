@@ -48,22 +48,22 @@ fn detail(problem: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn a_header_that_is_no_list_of_tags_is_malformed_at_every_route() {
+async fn an_invalid_if_match_is_rejected_with_400_on_every_route() {
     let app = TestApp::new().await;
-    let it = &app.instance;
+    let actual_instance = &app.instance;
     for name in ["if-match", "if-none-match"] {
         for wrong in MALFORMED {
             for call in [
-                batch(it),
-                put(it, 45),
-                reset(it),
-                read(it, LIST),
-                read(it, ONE),
-                read(it, CONFIG),
-                read(it, "/admin/config"),
-                read(it, "/admin/config/export"),
-                it.post("/ofrep/v1/evaluate/flags/BRUNE_COOLDOWN_MINUTES"),
-                it.get("/livez"),
+                batch(actual_instance),
+                put(actual_instance, 45),
+                reset(actual_instance),
+                read(actual_instance, LIST),
+                read(actual_instance, ONE),
+                read(actual_instance, CONFIG),
+                read(actual_instance, "/admin/config"),
+                read(actual_instance, "/admin/config/export"),
+                actual_instance.post("/ofrep/v1/evaluate/flags/BRUNE_COOLDOWN_MINUTES"),
+                actual_instance.get("/livez"),
             ] {
                 let reply = call.header(name, wrong).send().await;
                 assert_eq!(
@@ -73,23 +73,27 @@ async fn a_header_that_is_no_list_of_tags_is_malformed_at_every_route() {
                     reply.text
                 );
             }
-            let problem = read(it, LIST).header(name, wrong).send().await;
+            let problem = read(actual_instance, LIST).header(name, wrong).send().await;
             let problem = problem.problem(400, "malformed_request");
             assert_eq!(problem["errors"][0]["code"], "invalid_precondition", "{problem}");
         }
     }
-    let unquoted = read(it, LIST).header("if-match", "r7").send().await;
+    let unquoted = read(actual_instance, LIST).header("if-match", "r7").send().await;
     let unquoted = unquoted.problem(400, "malformed_request");
     assert!(detail(&unquoted).contains("quoted"), "{unquoted}");
-    let twice = read(it, LIST).header("if-match", "*").header("if-match", "\"r1\"").send().await;
+    let twice = read(actual_instance, LIST)
+        .header("if-match", "*")
+        .header("if-match", "\"r1\"")
+        .send()
+        .await;
     twice.problem(400, "malformed_request");
-    assert_eq!(read(it, LIST).send().await.ok()["revision"], 1);
+    assert_eq!(read(actual_instance, LIST).send().await.ok()["revision"], 1);
 }
 
 #[tokio::test]
-async fn a_tag_that_can_never_match_is_a_412_that_says_why() {
+async fn an_etag_that_cannot_match_is_rejected_with_412_and_the_reason() {
     let app = TestApp::new().await;
-    let it = &app.instance;
+    let actual_instance = &app.instance;
     for (tag, reason) in [
         ("W/\"r1\"", "weak"),
         ("\"v1\"", "a version of one setting"),
@@ -97,17 +101,15 @@ async fn a_tag_that_can_never_match_is_a_412_that_says_why() {
         ("\"\"", "is not a tag of"),
         ("W/\"r1\", \"v1\"", "weak"),
     ] {
-        let problem = batch(it).header("if-match", tag).send().await;
+        let problem = batch(actual_instance).header("if-match", tag).send().await;
         let problem = problem.problem(412, "revision_mismatch");
         assert!(detail(&problem).contains(reason), "{tag}: {problem}");
         assert_eq!(problem["current_revision"], 1, "{tag}");
     }
-    for (tag, reason) in [
-        ("W/\"v1\"", "weak"),
-        ("\"r1\"", "a revision of all settings"),
-        ("\"x\"", "is not a tag of"),
-    ] {
-        for call in [put(it, 45), reset(it)] {
+    for (tag, reason) in
+        [("W/\"v1\"", "weak"), ("\"r1\"", "a revision of all settings"), ("\"x\"", "is not a tag of")]
+    {
+        for call in [put(actual_instance, 45), reset(actual_instance)] {
             let problem = call.header("if-match", tag).send().await;
             let problem = problem.problem(412, "revision_mismatch");
             assert!(detail(&problem).contains(reason), "{tag}: {problem}");
@@ -115,32 +117,46 @@ async fn a_tag_that_can_never_match_is_a_412_that_says_why() {
     }
     // A version in the body does not hide that the tag cannot match.
     let value = json!({"value": 45, "version": 1, "reason": "a test"});
-    let call = it.call(Method::PUT, CONFIG).bearer(&admin("ada")).json(&value);
+    let call = actual_instance.call(Method::PUT, CONFIG).bearer(&admin("ada")).json(&value);
     let problem =
         call.header("if-match", "W/\"v1\"").send().await.problem(412, "revision_mismatch");
     assert!(detail(&problem).contains("weak"), "{problem}");
-    assert_eq!(read(it, LIST).send().await.ok()["revision"], 1);
+    assert_eq!(read(actual_instance, LIST).send().await.ok()["revision"], 1);
 }
 
 #[tokio::test]
-async fn one_tag_of_a_list_is_enough() {
+async fn one_matching_etag_of_a_list_suffices() {
     let app = TestApp::new().await;
-    let it = &app.instance;
-    batch(it).header("if-match", "\"r7\", W/\"r1\" ,\"r1\",").send().await.ok();
-    put(it, 50).header("if-match", "\"v1\", \"a,b\", \"v2\"").send().await.ok();
-    reset(it).header("if-match", "\"v7\"").header("if-match", "\"v3\"").send().await.ok();
-    put(it, 50).header("if-match", "\"v1\", \"v2\"").send().await.problem(412, "revision_mismatch");
+    let actual_instance = &app.instance;
+    batch(actual_instance).header("if-match", "\"r7\", W/\"r1\" ,\"r1\",").send().await.ok();
+    put(actual_instance, 50).header("if-match", "\"v1\", \"a,b\", \"v2\"").send().await.ok();
+    reset(actual_instance)
+        .header("if-match", "\"v7\"")
+        .header("if-match", "\"v3\"")
+        .send()
+        .await
+        .ok();
+    put(actual_instance, 50)
+        .header("if-match", "\"v1\", \"v2\"")
+        .send()
+        .await
+        .problem(412, "revision_mismatch");
     let rollback = json!({"to_revision": 1, "revision": 4, "reason": "a test"});
-    let call = || it.post("/admin/global-settings/rollback").bearer(&admin("ada")).json(&rollback);
+    let call = || {
+        actual_instance
+            .post("/admin/global-settings/rollback")
+            .bearer(&admin("ada"))
+            .json(&rollback)
+    };
     // The revision in the body does not replace the header.
     call().header("if-match", "\"r3\"").send().await.problem(412, "revision_mismatch");
     call().header("if-match", "\"r3\", \"r4\"").send().await.ok();
 }
 
 #[tokio::test]
-async fn what_is_read_is_bound_as_well() {
+async fn reads_honour_if_match() {
     let app = TestApp::new().await;
-    let it = &app.instance;
+    let actual_instance = &app.instance;
     for (path, tag) in [
         (LIST, "\"r1\""),
         (ONE, "\"v1\""),
@@ -148,8 +164,8 @@ async fn what_is_read_is_bound_as_well() {
         ("/admin/config", "\"r1\""),
         ("/admin/config/export", "\"r1\""),
     ] {
-        let ask = |name, value: &str| read(it, path).header(name, value);
-        assert_eq!(read(it, path).send().await.header("etag"), tag, "{path}");
+        let ask = |name, value: &str| read(actual_instance, path).header(name, value);
+        assert_eq!(read(actual_instance, path).send().await.header("etag"), tag, "{path}");
         for held in [tag, &format!("W/{tag}"), &format!("\"r9\", {tag}"), "*"] {
             let reply = ask("if-none-match", held).send().await;
             assert_eq!(reply.status, StatusCode::NOT_MODIFIED, "{path} {held}");
@@ -171,49 +187,58 @@ async fn what_is_read_is_bound_as_well() {
 }
 
 #[tokio::test]
-async fn a_condition_that_a_route_does_not_check_is_refused_and_not_ignored() {
+async fn an_unsupported_precondition_is_rejected() {
     let app = TestApp::new().await;
-    let it = &app.instance;
-    let import = || it.post("/admin/config/import?dry_run=true").bearer(&admin("ada"));
+    let actual_instance = &app.instance;
+    let import = || actual_instance.post("/admin/config/import?dry_run=true").bearer(&admin("ada"));
     let import = || import().json(&json!({"format_version": 1, "settings": {}}));
     for call in [
         import(),
-        it.post("/admin/secrets/cleanup").bearer(&admin("ada")).json(&json!({"reason": "a test"})),
-        it.post("/brun-e/start").bearer(&admin("ada")),
+        actual_instance
+            .post("/admin/secrets/cleanup")
+            .bearer(&admin("ada"))
+            .json(&json!({"reason": "a test"})),
+        actual_instance.post("/brun-e/start").bearer(&admin("ada")),
     ] {
         let problem = call.header("if-match", "\"r1\"").send().await;
         let problem = problem.problem(400, "malformed_request");
         assert_eq!(problem["errors"][0]["code"], "unsupported_precondition", "{problem}");
     }
-    for call in [import(), it.post("/brun-e/start").bearer(&admin("ada"))] {
+    for call in [import(), actual_instance.post("/brun-e/start").bearer(&admin("ada"))] {
         let problem = call.header("if-none-match", "*").send().await;
         let problem = problem.problem(400, "malformed_request");
         assert_eq!(problem["errors"][0]["code"], "unsupported_precondition", "{problem}");
     }
-    for call in [batch(it), put(it, 45), reset(it), import()] {
+    for call in [batch(actual_instance), put(actual_instance, 45), reset(actual_instance), import()]
+    {
         let problem = call.header("if-none-match", "\"r9\"").send().await;
         let problem = problem.problem(400, "malformed_request");
         assert_eq!(problem["errors"][0]["code"], "unsupported_precondition", "{problem}");
     }
     // What is written is always there, so this condition is false.
-    let none = batch(it).header("if-none-match", "*").header("if-match", "\"r1\"").send().await;
+    let none = batch(actual_instance)
+        .header("if-none-match", "*")
+        .header("if-match", "\"r1\"")
+        .send()
+        .await;
     none.problem(412, "revision_mismatch");
     import().header("if-match", "*").send().await.ok();
     // No modification date is sent, so conditions on one are ignored (RFC 9110, 13.1.3 and 13.1.4).
     let ancient = "Thu, 01 Jan 1970 00:00:00 GMT";
-    let reply = read(it, LIST).header("if-modified-since", ancient).send().await;
+    let reply = read(actual_instance, LIST).header("if-modified-since", ancient).send().await;
     assert_eq!(reply.status, StatusCode::OK);
-    let reply = batch(it).header("if-unmodified-since", ancient).header("if-match", "\"r1\"");
+    let reply =
+        batch(actual_instance).header("if-unmodified-since", ancient).header("if-match", "\"r1\"");
     reply.send().await.ok();
 }
 
 #[tokio::test]
-async fn of_a_preference_that_is_sent_twice_the_first_counts() {
+async fn the_first_of_two_equal_preferences_counts() {
     let app = TestApp::new().await;
-    let it = &app.instance;
+    let actual_instance = &app.instance;
     let changes = json!([{"key": "BRUNE_COOLDOWN_MINUTES", "value": 45}, {"key": "JWT_SECRET", "value": "x"}]);
     let batch = |prefer: &str| {
-        let call = it.patch(LIST).bearer(&admin("ada")).header("if-match", "\"r1\"");
+        let call = actual_instance.patch(LIST).bearer(&admin("ada")).header("if-match", "\"r1\"");
         let call = call.json(&json!({"reason": "a test", "changes": changes}));
         call.header("prefer", prefer)
     };
@@ -221,6 +246,6 @@ async fn of_a_preference_that_is_sent_twice_the_first_counts() {
     {
         batch(strict).send().await.problem(403, "key_locked");
     }
-    let done = batch("note=\"a, b\", handling=\"lenient\"").send().await.ok();
-    assert_eq!(done["ignored"], json!(["JWT_SECRET"]));
+    let body = batch("note=\"a, b\", handling=\"lenient\"").send().await.ok();
+    assert_eq!(body["ignored"], json!(["JWT_SECRET"]));
 }

@@ -7,15 +7,14 @@ use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpSocket,
-    time::timeout,
 };
 
 use crate::support::{
     Instance, TestApp, admin,
-    by_hand::eventually,
     proxy::Proxy,
     sse::{Event, Served, Stream},
     user,
+    wait::{no_hang, wait_until},
 };
 
 const PATH: &str = "/admin/global-settings/stream";
@@ -28,7 +27,7 @@ fn bearer(token: &str) -> String {
 async fn open(served: &Served, last: Option<&str>) -> Stream {
     let token = bearer(&admin("ada"));
     let mut headers = vec![("authorization", token.as_str())];
-    headers.extend(last.map(|it| ("last-event-id", it)));
+    headers.extend(last.map(|id| ("last-event-id", id)));
     served.stream(PATH, &headers).await
 }
 
@@ -48,7 +47,7 @@ fn told(event: &Event) -> (i64, &str) {
 }
 
 #[tokio::test]
-async fn each_change_set_is_one_event_with_who_and_why() {
+async fn each_change_set_is_one_event_with_actor_and_reason() {
     let app = TestApp::new().await;
     let served = Served::of(&app.instance, Limits::default()).await;
     let mut stream = listen(&served, None).await;
@@ -69,7 +68,7 @@ async fn each_change_set_is_one_event_with_who_and_why() {
         })
     );
     // From another instance, and in order.
-    let other = app.another().await;
+    let other = app.another_instance().await;
     for n in 3..8 {
         change(&other, &n.to_string(), n - 1).await;
     }
@@ -79,18 +78,18 @@ async fn each_change_set_is_one_event_with_who_and_why() {
 }
 
 #[tokio::test]
-async fn who_comes_back_hears_first_what_they_missed() {
+async fn a_reconnecting_client_receives_missed_events_first() {
     let app = TestApp::new().await;
     let served = Served::of(&app.instance, Limits::default()).await;
     for n in 2..6 {
         change(&app.instance, &n.to_string(), n - 1).await;
     }
-    app.instance.reaches(5).await;
+    app.instance.wait_for_revision(5).await;
     let mut behind = listen(&served, Some("3")).await;
     let mut current = listen(&served, Some("5")).await;
     let mut new = listen(&served, None).await;
     // Of an instance that has only just begun.
-    let late = Instance::streaming(StreamBounds::default(), app.db.pool()).await;
+    let late = Instance::builder(app.db.pool()).start().await;
     let mut elsewhere = listen(&Served::of(&late, Limits::default()).await, Some("3")).await;
     change(&app.instance, "6", 5).await;
     for stream in [&mut behind, &mut elsewhere] {
@@ -103,34 +102,34 @@ async fn who_comes_back_hears_first_what_they_missed() {
 }
 
 #[tokio::test]
-async fn the_first_event_says_where_the_stream_starts() {
+async fn the_first_event_has_the_start_of_the_stream() {
     let app = TestApp::new().await;
     let served = Served::of(&app.instance, Limits::default()).await;
     let mut new = open(&served, None).await;
     let start = Event { id: 1, name: "start".to_owned(), data: json!({"revision": 1}) };
     assert_eq!(new.event().await, start);
     // A change between reading and listening is noticed: what was read is not where the stream starts.
-    let read = app.instance.get("/admin/global-settings").bearer(&admin("ada")).send().await.ok();
+    let body = app.instance.get("/admin/global-settings").bearer(&admin("ada")).send().await.ok();
     change(&app.instance, "2", 1).await;
-    app.instance.reaches(2).await;
+    app.instance.wait_for_revision(2).await;
     let mut late = open(&served, None).await;
     let start = late.event().await;
-    assert_eq!((read["revision"].as_i64(), told(&start)), (Some(1), (2, "start")));
+    assert_eq!((body["revision"].as_i64(), told(&start)), (Some(1), (2, "start")));
     // Who comes back before anything was changed has an id to come back with.
-    let mut again = open(&served, Some(&start.id.to_string())).await;
-    assert_eq!(told(&again.event().await), (2, "start"));
+    let mut repeat = open(&served, Some(&start.id.to_string())).await;
+    assert_eq!(told(&repeat.event().await), (2, "start"));
     let mut behind = open(&served, Some("1")).await;
     assert_eq!(told(&behind.event().await), (1, "start"));
     assert_eq!(told(&behind.event().await), (2, "change"));
     // Of an instance that has only just begun, and reads no trail.
-    let fresh = Instance::bounded(StreamBounds::default(), app.db.pool()).await;
+    let fresh = Instance::builder(app.db.pool()).without_listener().start().await;
     let mut ahead = open(&Served::of(&fresh, Limits::default()).await, Some("7")).await;
     let event = ahead.event().await;
     assert_eq!((told(&event), &event.data), ((2, "resync"), &json!({"revision": 2})));
 }
 
 #[tokio::test]
-async fn who_missed_too_much_or_knows_the_future_is_told_to_read_everything() {
+async fn a_client_too_far_behind_or_ahead_is_told_to_resync() {
     let app = TestApp::new().await;
     let sql = "do $$ begin for n in 2..300 loop
         update app_global_settings set value_json = to_jsonb(n::text), version = version + 1, updated_by = 'dba'
@@ -140,7 +139,7 @@ async fn who_missed_too_much_or_knows_the_future_is_told_to_read_everything() {
           where key = 'BRUNE_PROMPT_VERSION';
         commit; end loop; end $$";
     sqlx::raw_sql(sql).execute(&app.db.pool()).await.unwrap();
-    app.instance.reaches(300).await;
+    app.instance.wait_for_revision(300).await;
     let served = Served::of(&app.instance, Limits::default()).await;
     let mut far = open(&served, Some("2")).await;
     let mut near = listen(&served, Some("44")).await;
@@ -160,7 +159,7 @@ async fn who_missed_too_much_or_knows_the_future_is_told_to_read_everything() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_the_request_is_told_before_it_streams() {
+async fn an_invalid_request_is_rejected_before_the_stream() {
     let app = TestApp::new().await;
     let ask = |token: String| app.instance.get(PATH).bearer(&token);
     app.instance.get(PATH).send().await.problem(401, "unauthorized");
@@ -175,10 +174,10 @@ async fn what_is_wrong_with_the_request_is_told_before_it_streams() {
 }
 
 #[tokio::test]
-async fn silence_is_broken_by_heartbeats_and_the_deadline_of_requests_does_not_end_it() {
+async fn a_stream_has_heartbeats_and_outlives_the_request_deadline() {
     let app = TestApp::new().await;
     let bounds = StreamBounds { heartbeat: Duration::from_millis(50), ..StreamBounds::default() };
-    let instance = Instance::streaming(bounds, app.db.pool()).await;
+    let instance = Instance::builder(app.db.pool()).stream_bounds(bounds).start().await;
     let limits = Limits { request: Duration::from_millis(100), ..Limits::default() };
     let served = Served::of(&instance, limits).await;
     let mut stream = listen(&served, None).await;
@@ -190,7 +189,7 @@ async fn silence_is_broken_by_heartbeats_and_the_deadline_of_requests_does_not_e
 }
 
 #[tokio::test]
-async fn shutdown_ends_every_stream_and_waits_for_none() {
+async fn shutdown_ends_every_stream_at_once() {
     let app = TestApp::new().await;
     let limits = Limits { drain: Duration::from_mins(1), ..Limits::default() };
     let served = Served::of(&app.instance, limits).await;
@@ -199,11 +198,11 @@ async fn shutdown_ends_every_stream_and_waits_for_none() {
         streams.push(listen(&served, None).await);
     }
     assert_eq!(app.instance.streams.open(), 5);
-    app.instance.ending.cancel();
+    app.instance.shutdown.cancel();
     for stream in &mut streams {
         assert_eq!(stream.block().await, None);
     }
-    timeout(Duration::from_secs(10), served.done).await.expect("it ends in time").unwrap();
+    no_hang("the server ends", served.task).await.unwrap();
     assert_eq!(app.instance.streams.open(), 0);
 }
 
@@ -223,26 +222,26 @@ async fn a_stream_ends_with_its_token() {
 async fn streams_are_bounded_for_each_caller_and_for_all() {
     let app = TestApp::new().await;
     let bounds = StreamBounds { instance: 3, caller: 2, ..StreamBounds::default() };
-    let instance = Instance::streaming(bounds, app.db.pool()).await;
+    let instance = Instance::builder(app.db.pool()).stream_bounds(bounds).start().await;
     let served = Served::of(&instance, Limits::default()).await;
     let ada = [listen(&served, None).await, listen(&served, None).await];
-    let refused = instance.get(PATH).bearer(&admin("ada")).send().await;
-    assert_eq!(refused.header("retry-after"), "5");
-    refused.problem(429, "rate_limited");
+    let refusal = instance.get(PATH).bearer(&admin("ada")).send().await;
+    assert_eq!(refusal.header("retry-after"), "5");
+    refusal.problem(429, "rate_limited");
     let token = bearer(&admin("ben"));
     let ben = served.stream(PATH, &[("authorization", &token)]).await;
-    let refused = instance.get(PATH).bearer(&admin("cleo")).send().await;
-    assert_eq!(refused.header("retry-after"), "5");
-    refused.problem(503, "unavailable");
+    let refusal = instance.get(PATH).bearer(&admin("cleo")).send().await;
+    assert_eq!(refusal.header("retry-after"), "5");
+    refusal.problem(503, "unavailable");
     // Who leaves makes room.
     drop((ada, ben));
-    eventually("they are let go", async || instance.streams.open() == 0).await;
+    wait_until("they are let go", async || instance.streams.open() == 0).await;
     listen(&served, None).await;
 }
 
 #[tokio::test]
-async fn a_reader_that_reads_nothing_is_dropped_and_the_others_hear_everything() {
-    let app = TestApp::of(&great_catalog()).await;
+async fn a_client_that_never_reads_is_dropped_and_others_receive_everything() {
+    let app = TestApp::with_catalog(&great_catalog()).await;
     let limits = Limits { write: Duration::from_millis(500), ..Limits::default() };
     let served = Served::of(&app.instance, limits).await;
     let mut reader = listen(&served, None).await;
@@ -252,7 +251,7 @@ async fn a_reader_that_reads_nothing_is_dropped_and_the_others_hear_everything()
     let token = admin("ben");
     let head = format!("GET {PATH} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
     slow.write_all(head.as_bytes()).await.unwrap();
-    eventually("both listen", async || app.instance.streams.open() == 2).await;
+    wait_until("both listen", async || app.instance.streams.open() == 2).await;
     let sql = "with new as (update app_global_settings set version = version + 1, updated_by = 'dba' returning *)
         insert into app_global_setting_audit (key, action, new_value_json, version, changed_by, reason)
         select key, 'update', value_json, version, 'dba', 'by hand' from new";
@@ -265,10 +264,10 @@ async fn a_reader_that_reads_nothing_is_dropped_and_the_others_hear_everything()
             break;
         }
     }
-    eventually("the slow one is dropped", async || app.instance.streams.open() == 1).await;
+    wait_until("the slow one is dropped", async || app.instance.streams.open() == 1).await;
     let mut rest = Vec::new();
-    let cut = timeout(Duration::from_secs(10), slow.read_to_end(&mut rest)).await;
-    assert!(cut.is_ok(), "the connection was left open");
+    let closed = slow.read_to_end(&mut rest);
+    let _ = no_hang("the connection of the slow reader is closed", closed).await;
 }
 
 /// More settings than an event names, with names as long as they may be.
@@ -288,11 +287,11 @@ fn great_catalog() -> String {
 }
 
 #[tokio::test]
-async fn what_is_committed_while_the_database_is_away_is_told_afterwards() {
+async fn changes_during_an_outage_are_streamed_afterwards() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
-    let mut instance = proxy.instance().await;
-    instance.follow(Duration::from_millis(100)).await;
+    let instance =
+        Instance::builder(proxy.pool(5).await).poll_every(Duration::from_millis(100)).start().await;
     let served = Served::of(&instance, Limits::default()).await;
     let mut stream = listen(&served, None).await;
     proxy.take_away().await;

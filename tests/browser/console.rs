@@ -6,7 +6,7 @@ use brune::{clock::Clock, http::Grant};
 
 use crate::{
     run, scripts,
-    support::{SECRET, TestApp, admin, auth, binary::Home, by_hand, server::variable, user},
+    support::{SECRET, TestApp, admin, auth, binary::Home, psql, server::variable, user},
 };
 
 /// Returns a token that expired an hour ago.
@@ -29,7 +29,10 @@ async fn travel(app: &TestApp, catalog: Option<&str>, script: &str, mode: &str) 
     let base = format!("http://{}", service.address());
     // Names may contain markup, although values may not.
     let other = if mode == "hostile" { "<b class=pwned>ben</b>" } else { "ben" };
-    let (ada, ben, user, expired) = (admin("ada"), admin(other), user("ana"), expired("ada"));
+    let ada = admin("ada");
+    let ben = admin(other);
+    let user = user("ana");
+    let expired = expired("ada");
     let shots = variable("SHOTS").unwrap_or_default();
     let variables = [
         ("BASE", &*base),
@@ -71,15 +74,15 @@ async fn secrets_of_an_older_release_are_deleted_and_never_shown() {
     let app = TestApp::new().await;
     for key in ["JWT_SECRET", "OPENAI_API_KEY"] {
         let value = format!("residue-of-old-{key}-that-is-long-enough");
-        by_hand::leave_secret(&app.db.pool(), key, &value).await;
+        psql::leave_secret(&app.db.pool(), key, &value).await;
     }
     travel(&app, None, "journey_secrets.mjs", "").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_catalog_without_sessions_has_no_page_and_no_word_of_them() {
+async fn a_catalog_without_sessions_shows_no_session_pages() {
     let catalog = include_str!("../../config/mcp-gateway.toml");
-    let app = TestApp::of(catalog).await;
+    let app = TestApp::with_catalog(catalog).await;
     travel(&app, Some(catalog), "journey_no_sessions.mjs", "").await;
 }
 
@@ -109,7 +112,7 @@ async fn the_settings_page_is_measured_until_interactive() {
     for settings in [9, 2_000] {
         let catalog = (settings > 9).then(|| catalog_of(settings));
         let app = match &catalog {
-            Some(text) => TestApp::of(text).await,
+            Some(text) => TestApp::with_catalog(text).await,
             None => TestApp::new().await,
         };
         let output = travel(&app, catalog.as_deref(), "speed.mjs", "").await;
@@ -154,7 +157,7 @@ async fn user_input_is_shown_as_text_on_every_page() {
         applies = "hot"
         description = "Something to change."
     "#;
-    travel(&TestApp::of(catalog).await, Some(catalog), "hostile.mjs", "hostile").await;
+    travel(&TestApp::with_catalog(catalog).await, Some(catalog), "hostile.mjs", "hostile").await;
     travel(&TestApp::new().await, None, "hostile.mjs", "hostile").await;
 }
 

@@ -27,7 +27,8 @@ async fn a_page_shows_changes_that_are_saved_through_another_instance() {
     let dir = scripts();
     let text = |name: &str| fs::read_to_string(dir.join(name)).unwrap();
     let port = serve(text("flags.html"), text("flags.page.js")).await.port();
-    let (page, stranger) = (format!("http://127.0.0.1:{port}"), format!("http://localhost:{port}"));
+    let page = format!("http://127.0.0.1:{port}");
+    let stranger = format!("http://localhost:{port}");
     let app = TestApp::new().await;
     let home = || {
         let home = Home::on(&app.db).with("BRUNE_CORS_ORIGINS", &page);

@@ -26,10 +26,10 @@ async fn redirects_links_and_the_console_work_under_a_path_prefix() {
         let location = reply.headers()["location"].to_str().unwrap();
         assert_eq!(reply.url().join(location).unwrap().as_str(), format!("{url}{target}"));
     }
-    let started = client.post(format!("{url}/brun-e/start")).bearer_auth(user("ana"));
-    let started = started.send().await.unwrap();
-    let location = started.headers()["location"].to_str().unwrap();
-    let session = started.url().join(location).unwrap();
+    let start_result = client.post(format!("{url}/brun-e/start")).bearer_auth(user("ana"));
+    let start_result = start_result.send().await.unwrap();
+    let location = start_result.headers()["location"].to_str().unwrap();
+    let session = start_result.url().join(location).unwrap();
     let session = client.get(session).bearer_auth(user("ana")).send().await.unwrap();
     assert_eq!(session.status(), StatusCode::OK);
     let reply = client.get(format!("{url}/nothing")).send().await.unwrap();
@@ -48,7 +48,8 @@ async fn redirects_links_and_the_console_work_under_a_path_prefix() {
     let head = events.chunk().await.unwrap().unwrap();
     assert!(head.starts_with(b": connected"), "{head:?}");
 
-    let (ada, ben) = (admin("ada"), admin("ben"));
+    let ada = admin("ada");
+    let ben = admin("ben");
     let variables = [("BASE", &*url), ("ADMIN", &ada), ("OTHER", &ben), ("NO_PROXY", "127.0.0.1")];
     run(&scripts(), "prefix.mjs", &variables).await;
     service.stop().await;

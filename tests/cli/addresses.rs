@@ -56,7 +56,7 @@ fn for_every_password(mut check: impl FnMut(usize, &str)) {
 const DATABASE: [&[&str]; 4] = [&["doctor"], &["serve"], &["migrate"], &["migrate", "--plan"]];
 
 #[test]
-fn no_piece_of_the_databases_password_is_repeated() {
+fn no_part_of_the_database_password_is_printed() {
     for_every_password(|at, password| {
         let url = format!("postgres://ada:{password}@127.0.0.1:1/brune?sslmode=disable");
         let arguments = DATABASE[at % DATABASE.len()];
@@ -66,7 +66,7 @@ fn no_piece_of_the_databases_password_is_repeated() {
 }
 
 #[test]
-fn no_piece_of_it_is_repeated_in_the_other_places_that_an_address_has() {
+fn no_part_of_a_password_elsewhere_in_the_url_is_printed() {
     let [a, b, c] = PIECES;
     for (variable, value) in [
         ("DATABASE_URL", format!("postgres://ada@127.0.0.1:1/brune?password={a}&{b}={c}")),
@@ -112,7 +112,7 @@ fn no_piece_of_it_is_repeated_in_the_other_places_that_an_address_has() {
 }
 
 #[test]
-fn no_piece_of_a_password_in_parts_or_of_the_way_around_a_pooler_is_repeated() {
+fn no_part_of_the_direct_url_password_is_printed() {
     let nowhere = || ("DATABASE_URL", "postgres://ada@127.0.0.1:1/brune".to_owned());
     for_every_password(|at, password| {
         let arguments = DATABASE[at % DATABASE.len()];
@@ -135,7 +135,7 @@ fn no_piece_of_a_password_in_parts_or_of_the_way_around_a_pooler_is_repeated() {
 }
 
 #[test]
-fn no_piece_of_the_password_of_another_service_is_repeated() {
+fn no_part_of_another_services_password_is_printed() {
     for_every_password(|at, password| {
         let web = |host: &str| format!("https://ada:{password}@{host}/path");
         let variables = [
@@ -162,7 +162,7 @@ fn no_piece_of_the_password_of_another_service_is_repeated() {
 }
 
 #[test]
-fn no_piece_of_the_password_in_the_address_of_the_service_is_repeated() {
+fn no_part_of_the_password_in_the_service_url_is_printed() {
     for_every_password(|at, password| {
         let arguments: &[&str] = match at % 3 {
             0 => &["config", "list"],
@@ -178,7 +178,7 @@ fn no_piece_of_the_password_in_the_address_of_the_service_is_repeated() {
 }
 
 #[test]
-fn a_password_that_is_not_encoded_is_told_as_that() {
+fn an_unencoded_password_is_reported_as_such() {
     for (variable, value) in [
         ("DATABASE_URL", "postgres://u:80?word@h/d"),
         ("DATABASE_URL", "postgres://u:pa/ss@h/d"),

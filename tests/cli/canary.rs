@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 use crate::support::{
     TestApp, admin_signed_with,
     binary::{Home, Service},
-    by_hand,
+    psql,
     realtime_stub::Stub,
 };
 
@@ -72,16 +72,16 @@ async fn dump(pool: &PgPool) -> String {
 /// Every GET of the OpenAPI document, with something in the place of each parameter.
 async fn read_everything(service: &Service, heard: &mut Heard) {
     let document = service.get("/openapi.json").await;
-    let mut asked = 0;
+    let mut requests = 0;
     for (path, methods) in document["paths"].as_object().unwrap() {
         if methods.get("get").is_none() || path.contains("stream") || path.contains("events") {
             continue;
         }
         let path = path.replace("{key}", "OPENAI_API_KEY").replace("{id}", &marker("no-id")[..8]);
         heard.ask(service.call(Method::GET, &path), &path).await;
-        asked += 1;
+        requests += 1;
     }
-    assert!(asked > 15, "{asked}");
+    assert!(requests > 15, "{requests}");
     for path in ["/admin/config/export?format=yaml", "/admin/config/export?format=env"] {
         assert_eq!(heard.ask(service.call(Method::GET, path), path).await, 200);
     }
@@ -181,7 +181,7 @@ async fn start_with_provider(service: &Service, heard: &mut Heard, stub: &Stub, 
 }
 
 #[tokio::test]
-async fn no_secret_is_found_anywhere_whatever_is_done() {
+async fn no_secret_appears_in_any_output() {
     let app = TestApp::new().await;
     let names = [
         "jwt",
@@ -197,7 +197,7 @@ async fn no_secret_is_found_anywhere_whatever_is_done() {
     let markers = names.map(marker);
     let [jwt, before, internal, provider, webhook, password, redis, alert, residue] =
         markers.clone();
-    by_hand::leave_secret(&app.db.pool(), "POSTGRES_PASSWORD", &residue).await;
+    psql::leave_secret(&app.db.pool(), "POSTGRES_PASSWORD", &residue).await;
     let (scheme, rest) =
         app.db.url().split_once("://").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
     let (user, rest) = rest.split_once('@').unwrap();
@@ -216,22 +216,24 @@ async fn no_secret_is_found_anywhere_whatever_is_done() {
         .with("ALERT_WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
         .with("ALERT_ALLOW_PRIVATE", "true")
         .with("DISCORD_WEBHOOK_URL", &format!("https://discord.test/api/webhooks/1/{webhook}"));
-    let mut heard = Heard { markers: markers.to_vec(), said: Vec::new() };
+    let mut events = Heard { markers: markers.to_vec(), said: Vec::new() };
     let service = home.serve().with_token(&admin_signed_with(&jwt));
     let token = service.token.clone();
-    read_everything(&service, &mut heard).await;
-    sign_in(&service, &mut heard).await;
+    read_everything(&service, &mut events).await;
+    sign_in(&service, &mut events).await;
     for secret in [&jwt, &before, &internal, &provider, &webhook, &password, &redis, &alert] {
-        write_everything(&service, &mut heard, secret, &internal).await;
-        heard.ask(service.call(Method::POST, "/brun-e/start"), "a start by token").await;
+        write_everything(&service, &mut events, secret, &internal).await;
+        events.ask(service.call(Method::POST, "/brun-e/start"), "a start by token").await;
     }
-    let changed = service.change("BRUNE_COOLDOWN_MINUTES", &json!(45), 1);
-    assert_eq!(heard.ask(changed, "a change").await, 200);
-    start_with_provider(&service, &mut heard, &stub, &internal).await;
+    let change_reply = service.change("BRUNE_COOLDOWN_MINUTES", &json!(45), 1);
+    assert_eq!(events.ask(change_reply, "a change").await, 200);
+    start_with_provider(&service, &mut events, &stub, &internal).await;
     // The driver's own errors: connections that break, and a database that lets nobody in.
     for _ in 0..3 {
-        by_hand::end_sessions(&app.db.pool(), "application_name = 'brune'").await;
-        heard.ask(service.call(Method::GET, "/admin/global-settings"), "a broken connection").await;
+        psql::end_sessions(&app.db.pool(), "application_name = 'brune'").await;
+        events
+            .ask(service.call(Method::GET, "/admin/global-settings"), "a broken connection")
+            .await;
     }
     home.set("BRUNE_URL", &format!("http://{}", service.address()));
     home.set("BRUNE_TOKEN", &token);
@@ -248,8 +250,8 @@ async fn no_secret_is_found_anywhere_whatever_is_done() {
         &["migrate", "--plan"],
         &["token"],
     ] {
-        let done = home.run(arguments);
-        heard.add(&format!("{arguments:?}"), done.out + &done.err);
+        let outcome = home.run(arguments);
+        events.add(&format!("{arguments:?}"), outcome.out + &outcome.err);
     }
     service.stop().await;
     // What ends a start: a database that is not there, and an address that cannot be one.
@@ -259,9 +261,9 @@ async fn no_secret_is_found_anywhere_whatever_is_done() {
         password,
     ] {
         home.set("DATABASE_URL", &url);
-        let done = home.run(&["serve"]);
-        assert_eq!(done.code, Some(1), "{done:?}");
-        heard.add("a failed start", done.out + &done.err);
+        let outcome = home.run(&["serve"]);
+        assert_eq!(outcome.code, Some(1), "{outcome:?}");
+        events.add("a failed start", outcome.out + &outcome.err);
     }
     let log = home.log();
     let tables = dump(&app.db.pool()).await;
@@ -269,8 +271,8 @@ async fn no_secret_is_found_anywhere_whatever_is_done() {
         assert!(!text.contains("ek_stub_"), "{place} holds a client secret: {text}");
     }
     assert!(tables.contains("sess_stub_"), "no session was made");
-    heard.add("the log", log);
+    events.add("the log", log);
     assert!(tables.contains(&residue), "the dump shows nothing");
-    heard.add("a table", tables.replace(&residue, "what an older release left"));
-    heard.none_is_found();
+    events.add("a table", tables.replace(&residue, "what an older release left"));
+    events.none_is_found();
 }

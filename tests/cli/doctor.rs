@@ -1,45 +1,46 @@
 //! `brune doctor`.
 
-use crate::support::{TestApp, TestDb, binary::Home, by_hand};
+use crate::support::{TestApp, TestDb, binary::Home, psql};
 
 #[tokio::test]
-async fn a_sound_database_passes() {
+async fn a_valid_database_passes() {
     let app = TestApp::new().await;
-    let said = Home::on(&app.db).run(&["doctor"]).ok();
+    let output = Home::on(&app.db).run(&["doctor"]).ok();
     assert!(
-        said.lines().count() >= 4 && said.lines().all(|line| line.starts_with("ok ")),
-        "{said}"
+        output.lines().count() >= 4 && output.lines().all(|line| line.starts_with("ok ")),
+        "{output}"
     );
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_named_and_fails() {
+async fn invalid_settings_are_reported_with_a_failure() {
     let app = TestApp::new().await;
-    let (home, pool) = (Home::on(&app.db), app.db.pool());
-    by_hand::set(&pool, "BRUNE_SESSION_MAX_MINUTES", "999").await;
-    by_hand::delete(&pool, "BRUNE_PROMPT_ID").await;
-    by_hand::run(
+    let home = Home::on(&app.db);
+    let pool = app.db.pool();
+    psql::set(&pool, "BRUNE_SESSION_MAX_MINUTES", "999").await;
+    psql::delete(&pool, "BRUNE_PROMPT_ID").await;
+    psql::run(
         &app.db.owner(),
         "update app_global_setting_schema set description = 'other' where key = 'BRUNE_PROMPT_VERSION'",
     )
     .await;
-    let said = home.run(&["doctor"]).refused(&["BRUNE_SESSION_MAX_MINUTES", "BRUNE_PROMPT_ID"]);
-    assert!(said.contains("ok    audit trail: "), "{said}");
-    by_hand::set(&pool, "BRUNE_SESSION_MAX_MINUTES", "30").await;
+    let output = home.run(&["doctor"]).refused(&["BRUNE_SESSION_MAX_MINUTES", "BRUNE_PROMPT_ID"]);
+    assert!(output.contains("ok    audit trail: "), "{output}");
+    psql::set(&pool, "BRUNE_SESSION_MAX_MINUTES", "30").await;
     // What only migrating mends is told with the command that does.
-    let said = home.run(&["doctor"]).refused(&["BRUNE_PROMPT_VERSION is declared otherwise"]);
+    let output = home.run(&["doctor"]).refused(&["BRUNE_PROMPT_VERSION is declared otherwise"]);
     assert!(
-        said.contains("BRUNE_PROMPT_ID is without its first value; run `brune migrate`"),
-        "{said}"
+        output.contains("BRUNE_PROMPT_ID is without its first value; run `brune migrate`"),
+        "{output}"
     );
     home.run(&["migrate"]).ok();
     home.run(&["doctor"]).ok();
 }
 
 #[tokio::test]
-async fn a_trail_that_was_tampered_with_is_found() {
+async fn a_tampered_audit_chain_is_found() {
     let app = TestApp::new().await;
-    by_hand::run(
+    psql::run(
         &app.db.owner(),
         "alter table app_global_setting_audit disable trigger user;
          update app_global_setting_audit set reason = 'nothing to see' where seq = 3;
@@ -47,18 +48,18 @@ async fn a_trail_that_was_tampered_with_is_found() {
          alter table app_global_setting_audit enable trigger user",
     )
     .await;
-    let said = Home::on(&app.db).run(&["doctor"]).refused(&["audit entry 3 was altered"]);
-    assert!(said.contains("entry 5 is missing"), "{said}");
+    let output = Home::on(&app.db).run(&["doctor"]).refused(&["audit entry 3 was altered"]);
+    assert!(output.contains("entry 5 is missing"), "{output}");
 }
 
 #[tokio::test]
-async fn migrations_that_did_not_run_are_named() {
+async fn pending_migrations_are_reported() {
     let db = TestDb::empty().await;
     Home::on(&db).run(&["doctor"]).refused(&["is pending; run `brune migrate`"]);
 }
 
 #[tokio::test]
-async fn a_private_server_is_examined_while_its_service_runs_and_when_it_does_not() {
+async fn an_embedded_server_is_checked_with_and_without_a_running_service() {
     let home = Home::new();
     let service = home.serve();
     home.run(&["doctor"]).ok();
@@ -69,9 +70,9 @@ async fn a_private_server_is_examined_while_its_service_runs_and_when_it_does_no
 }
 
 #[tokio::test]
-async fn a_trigger_that_is_disabled_and_a_function_that_can_be_shadowed_are_found() {
+async fn a_disabled_trigger_and_a_shadowable_function_are_found() {
     let app = TestApp::new().await;
-    by_hand::run(
+    psql::run(
         &app.db.admin(),
         "alter table app_global_settings disable trigger app_global_settings_is_audited;
          alter function app_global_setting_audit_chain() reset search_path",
@@ -83,7 +84,7 @@ async fn a_trigger_that_is_disabled_and_a_function_that_can_be_shadowed_are_foun
     let function = "function app_global_setting_audit_chain() has no fixed search_path";
     assert!(output.contains(function), "{output}");
     // The cures that it names are the cures.
-    by_hand::run(
+    psql::run(
         &app.db.admin(),
         "alter table app_global_settings enable trigger app_global_settings_is_audited;
          alter function app_global_setting_audit_chain() set search_path = pg_catalog, public, pg_temp",
@@ -93,10 +94,10 @@ async fn a_trigger_that_is_disabled_and_a_function_that_can_be_shadowed_are_foun
 }
 
 #[tokio::test]
-async fn a_change_without_an_entry_is_found_after_an_ordinary_change_too() {
+async fn an_unaudited_change_is_found_after_a_regular_one() {
     let app = TestApp::new().await;
     let pool = app.db.pool();
-    by_hand::run(
+    psql::run(
         &app.db.admin(),
         "alter table app_global_settings disable trigger app_global_settings_is_audited;
          alter table app_global_setting_head disable trigger app_global_setting_head_is_audited;
@@ -106,7 +107,7 @@ async fn a_change_without_an_entry_is_found_after_an_ordinary_change_too() {
          alter table app_global_setting_head enable trigger app_global_setting_head_is_audited",
     )
     .await;
-    by_hand::set(&pool, "BRUNE_COOLDOWN_MINUTES", "45").await;
+    psql::set(&pool, "BRUNE_COOLDOWN_MINUTES", "45").await;
     let output = Home::on(&app.db)
         .run(&["doctor"])
         .refused(&["audit entry 10 has version 3 of BRUNE_COOLDOWN_MINUTES"]);

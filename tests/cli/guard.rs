@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{SECRET, TestApp, admin_signed_with, binary::Home, by_hand, cluster::Cluster};
+use crate::support::{SECRET, TestApp, admin_signed_with, binary::Home, cluster::Cluster, psql};
 
 /// The key of a provider that is never called.
 const PROVIDER: (&str, &str) = ("OPENAI_API_KEY", "key-of-the-provider");
@@ -15,7 +15,7 @@ fn production(home: Home) -> Home {
 }
 
 #[tokio::test]
-async fn production_is_not_served_by_an_owner_or_a_superuser() {
+async fn production_refuses_to_serve_as_owner_or_superuser() {
     let app = TestApp::new().await;
     let owner = production(Home::on(&app.db)).with("DATABASE_URL", &app.db.owner_url());
     let parts = [
@@ -34,8 +34,11 @@ async fn production_is_not_served_by_an_owner_or_a_superuser() {
     assert_eq!(reply.status(), 200);
     service.stop().await;
     assert!(allowed.log().contains("brune_migrate has the rights of brune_owner"));
-    let said = allowed.run(&["doctor"]).ok();
-    assert!(said.contains("ok    database role: brune_migrate, which owns the tables"), "{said}");
+    let output = allowed.run(&["doctor"]).ok();
+    assert!(
+        output.contains("ok    database role: brune_migrate, which owns the tables"),
+        "{output}"
+    );
 
     let superuser = allowed.with("DATABASE_URL", &app.db.admin_url());
     let parts = ["is a superuser, which bypasses all privilege checks", "brune_service"];
@@ -52,36 +55,35 @@ async fn production_is_not_served_by_an_owner_or_a_superuser() {
 }
 
 #[tokio::test]
-async fn production_is_not_served_while_a_trigger_is_disabled() {
+async fn production_refuses_to_serve_with_a_disabled_trigger() {
     let app = TestApp::new().await;
     let disable = "alter table app_global_settings disable trigger app_global_settings_is_audited";
-    by_hand::run(&app.db.owner(), disable).await;
+    psql::run(&app.db.owner(), disable).await;
     let home = production(Home::on(&app.db));
     let parts = "trigger app_global_settings_is_audited on app_global_settings is disabled";
     home.run(&["serve"]).refused(&[parts]);
-    by_hand::run(&app.db.owner(), disable.replace("disable", "enable")).await;
+    psql::run(&app.db.owner(), disable.replace("disable", "enable")).await;
     home.serve().stop().await;
 }
 
 #[tokio::test]
-async fn what_the_service_lacks_is_named_and_migrate_grants_it_again() {
+async fn a_missing_grant_is_reported_and_restored_by_migrate() {
     let app = TestApp::new().await;
-    by_hand::run(&app.db.owner(), "revoke insert on brune_outbox from brune_service").await;
-    by_hand::run(&app.db.owner(), "grant delete on app_global_setting_audit to brune_service")
-        .await;
+    psql::run(&app.db.owner(), "revoke insert on brune_outbox from brune_service").await;
+    psql::run(&app.db.owner(), "grant delete on app_global_setting_audit to brune_service").await;
     let home = Home::on(&app.db);
     home.run(&["serve"]).refused(&["brune_serve lacks insert on brune_outbox"]);
     home.run(&["doctor"]).refused(&["brune_serve has delete on app_global_setting_audit"]);
-    let said = home.run(&["migrate"]).ok();
+    let output = home.run(&["migrate"]).ok();
     let expected = "ran: revoke delete on table public.app_global_setting_audit from brune_service\n\
                     ran: grant insert on table public.brune_outbox to brune_service\n";
-    assert_eq!(said, expected);
+    assert_eq!(output, expected);
     home.run(&["doctor"]).ok();
     home.serve().stop().await;
 }
 
 #[tokio::test]
-async fn powers_of_a_login_beside_its_group_are_found() {
+async fn extra_privileges_of_a_login_are_found() {
     let mut cluster = Cluster::new().await;
     cluster.command("postgres", &["migrate", "--roles"]).ok();
     cluster.command("postgres", &["migrate"]).ok();
@@ -114,8 +116,7 @@ async fn powers_of_a_login_beside_its_group_are_found() {
         cluster.login(&login, &format!("{attributes} in role brune_service")).await;
         if !grant.is_empty() {
             // Before 15 only superusers may set it, and nobody else can be allowed to.
-            if grant.contains("parameter")
-                && by_hand::count(&cluster.admin(), VERSION).await < 150_000
+            if grant.contains("parameter") && psql::count(&cluster.admin(), VERSION).await < 150_000
             {
                 continue;
             }

@@ -3,12 +3,7 @@
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::support::{
-    TestApp,
-    binary::Home,
-    by_hand::{self, eventually},
-    receiver::Receiver,
-};
+use crate::support::{TestApp, binary::Home, psql, receiver::Receiver, wait::wait_until};
 
 const ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -16,15 +11,15 @@ const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 /// The line that tells of the request `id`.
 fn line(home: &Home, id: &str) -> Value {
     let log = home.log();
-    let lines = log.lines().filter_map(|it| serde_json::from_str::<Value>(it).ok());
-    let mut answered = lines.filter(|it| it["message"] == "request completed");
-    answered
-        .find(|it| it["request_id"] == id)
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut answers = lines.filter(|entry| entry["message"] == "request completed");
+    answers
+        .find(|entry| entry["request_id"] == id)
         .unwrap_or_else(|| panic!("no line of {id} in: {log}"))
 }
 
 #[tokio::test]
-async fn a_line_tells_which_trace_its_request_belongs_to() {
+async fn a_log_line_has_the_trace_of_its_request() {
     let app = TestApp::new().await;
     let home = Home::on(&app.db).with("LOG_FORMAT", "json").with("LOG_LEVEL", "debug");
     let service = home.serve();
@@ -43,17 +38,17 @@ async fn a_line_tells_which_trace_its_request_belongs_to() {
     let broken = PARENT.replace('a', "A");
     let none = ["missing", "broken", "twice"];
     let parents: [&[&str]; 3] = [&[], &[&broken], &[PARENT, PARENT]];
-    let mut begun = Vec::new();
+    let mut started_at = Vec::new();
     for (id, parents) in none.into_iter().zip(parents) {
         let (trace, _) = ask(id, parents).await;
-        assert!(trace.len() == 32 && trace != ID && !begun.contains(&trace), "{id}: {trace}");
-        begun.push(trace);
+        assert!(trace.len() == 32 && trace != ID && !started_at.contains(&trace), "{id}: {trace}");
+        started_at.push(trace);
     }
     service.stop().await;
 }
 
 #[tokio::test]
-async fn what_goes_wrong_is_posted_and_so_is_what_is_said_last() {
+async fn errors_and_the_last_lines_are_forwarded() {
     let app = TestApp::new().await;
     let receiver = Receiver::new().await;
     let home = Home::on(&app.db)
@@ -61,17 +56,17 @@ async fn what_goes_wrong_is_posted_and_so_is_what_is_said_last() {
         .with("ALERT_ALLOW_PRIVATE", "true")
         .with("LOG_DISCORD_LEVELS", r#"["error", "info"]"#);
     let service = home.serve();
-    by_hand::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", "9999").await;
+    psql::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", "9999").await;
     let posted = |text: &str| {
-        receiver.taken().iter().any(|it| {
-            it["embeds"]
+        receiver.taken().iter().any(|message| {
+            message["embeds"]
                 .as_array()
                 .unwrap()
                 .iter()
                 .any(|embed| embed["description"].as_str().unwrap_or_default().contains(text))
         })
     };
-    eventually("it is posted", async || posted("kept the settings of revision 1")).await;
+    wait_until("it is posted", async || posted("kept the settings of revision 1")).await;
     service.stop().await;
     assert!(posted("shutting down"), "{:?}", receiver.taken());
 }

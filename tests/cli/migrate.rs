@@ -3,7 +3,7 @@
 use brune::settings::BRUN_E;
 use sqlx::PgPool;
 
-use crate::support::{TestApp, TestDb, binary::Home, by_hand};
+use crate::support::{TestApp, TestDb, binary::Home, psql};
 
 /// Every value with its version and the reason of its first entry on the trail, by key.
 async fn values(pool: &PgPool) -> Vec<(String, String)> {
@@ -13,7 +13,7 @@ async fn values(pool: &PgPool) -> Vec<(String, String)> {
 }
 
 async fn value(pool: &PgPool, key: &str) -> String {
-    values(pool).await.into_iter().find(|it| it.0 == key).unwrap().1
+    values(pool).await.into_iter().find(|setting| setting.0 == key).unwrap().1
 }
 
 /// Everything that publishing could touch.
@@ -41,7 +41,7 @@ fn catalog(home: Home, edits: &[(&str, &str)]) -> Home {
 }
 
 #[tokio::test]
-async fn a_second_run_changes_nothing() {
+async fn a_second_migration_changes_nothing() {
     let db = TestDb::empty().await;
     let home = Home::on(&db);
     let first = home.run(&["migrate"]).ok();
@@ -58,7 +58,7 @@ async fn a_second_run_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_plan_tells_everything_and_does_nothing() {
+async fn a_migration_plan_lists_everything_and_changes_nothing() {
     let db = TestDb::empty().await;
     let home = Home::on(&db).with("BRUNE_COOLDOWN_MINUTES", "10");
     let plan = home.run(&["migrate", "--plan"]).ok();
@@ -74,12 +74,12 @@ async fn a_plan_tells_everything_and_does_nothing() {
     let migrated = TestDb::new().await;
     let home = Home::on(&migrated).with("BRUNE_COOLDOWN_MINUTES", "10");
     let rest: String =
-        plan.split_inclusive('\n').filter(|it| !it.starts_with("migration ")).collect();
+        plan.split_inclusive('\n').filter(|line| !line.starts_with("migration ")).collect();
     assert_eq!(home.run(&["migrate", "--plan"]).ok(), rest);
 }
 
 #[tokio::test]
-async fn first_values_come_from_the_environment_then_the_env_file_then_the_catalog() {
+async fn initial_values_come_from_environment_then_env_file_then_catalog() {
     let db = TestDb::empty().await;
     let home = Home::on(&db)
         .with("BRUNE_COOLDOWN_MINUTES", "10")
@@ -112,7 +112,7 @@ async fn first_values_come_from_the_environment_then_the_env_file_then_the_catal
 }
 
 #[tokio::test]
-async fn first_values_that_are_invalid_are_all_named_and_nothing_is_written() {
+async fn invalid_initial_values_are_all_reported_and_nothing_is_written() {
     let db = TestDb::new().await;
     let before = state(&db.pool()).await;
     let home = Home::on(&db)
@@ -133,10 +133,10 @@ async fn first_values_that_are_invalid_are_all_named_and_nothing_is_written() {
 }
 
 #[tokio::test]
-async fn a_catalog_that_fits_no_more_names_every_key_before_anything_is_written() {
+async fn an_incompatible_catalog_reports_every_key_before_writing() {
     let app = TestApp::new().await;
-    by_hand::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", "200").await;
-    by_hand::set(&app.db.pool(), "BRUNE_SESSION_MAX_MINUTES", "5").await;
+    psql::set(&app.db.pool(), "BRUNE_COOLDOWN_MINUTES", "200").await;
+    psql::set(&app.db.pool(), "BRUNE_SESSION_MAX_MINUTES", "5").await;
     let before = state(&app.db.pool()).await;
     let gone = "[[setting]]\nkey = \"BRUNE_PROMPT_VERSION\"";
     let other = "[[setting]]\nkey = \"BRUNE_PROMPT_OTHER\"";
@@ -151,7 +151,7 @@ async fn a_catalog_that_fits_no_more_names_every_key_before_anything_is_written(
 }
 
 #[tokio::test]
-async fn a_catalog_that_grew_adds_its_keys_and_leaves_the_others_alone() {
+async fn a_grown_catalog_adds_its_keys_and_keeps_the_others() {
     let app = TestApp::new().await;
     let new = "[[setting]]\nkey = \"BRUNE_NEW\"\ncategory = \"brune_business\"\ntype = \"number\"\ndefault = 5\n\
         applies = \"new_sessions\"\ndescription = \"New.\"\nconstraints = {}\n\n[[setting]]\nkey = \"BRUNE_PROMPT_ID\"";
@@ -159,10 +159,10 @@ async fn a_catalog_that_grew_adds_its_keys_and_leaves_the_others_alone() {
     let home = catalog(Home::on(&app.db), &edits).with("BRUNE_NEW", "6");
     home.run(&["doctor"]).refused(&["BRUNE_NEW", "brune migrate"]);
     // The environment was for the first seeding; this is not the first.
-    let said = home.run(&["migrate"]).ok();
-    assert_eq!(said, "BRUNE_NEW was declared\nBRUNE_NEW was seeded with 5, from default\n");
+    let output = home.run(&["migrate"]).ok();
+    assert_eq!(output, "BRUNE_NEW was declared\nBRUNE_NEW was seeded with 5, from default\n");
     home.run(&["doctor"]).ok();
-    app.instance.reaches(2).await;
+    app.instance.wait_for_revision(2).await;
 }
 
 #[tokio::test]

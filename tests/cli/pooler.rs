@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{TestApp, TestDb, binary::Home, by_hand::eventually, pgbouncer::PgBouncer};
+use crate::support::{TestApp, TestDb, binary::Home, pgbouncer::PgBouncer, wait::wait_until};
 
 /// A home whose database is behind `pooler`, and knows it.
 fn behind(pooler: &PgBouncer) -> Home {
@@ -10,7 +10,7 @@ fn behind(pooler: &PgBouncer) -> Home {
 }
 
 #[tokio::test]
-async fn a_pooler_nobody_told_of_is_named_with_the_variable() {
+async fn an_undeclared_pooler_is_reported_with_its_variable() {
     let db = TestDb::new().await;
     let pooler = PgBouncer::before(&db).await;
     let home = Home::new().with("DATABASE_URL", &pooler.url());
@@ -20,7 +20,7 @@ async fn a_pooler_nobody_told_of_is_named_with_the_variable() {
 }
 
 #[tokio::test]
-async fn migrations_go_around_the_pooler_or_are_refused() {
+async fn migrations_use_the_direct_url_or_are_refused() {
     let db = TestDb::empty().await;
     let pooler = PgBouncer::before(&db).await;
     let home = behind(&pooler);
@@ -35,15 +35,15 @@ async fn migrations_go_around_the_pooler_or_are_refused() {
     // Nothing is pending any more, and what is left needs no session.
     assert!(owner.run(&["migrate"]).ok().contains("up to date"));
     for home in [&home, &direct] {
-        let said = home.run(&["doctor"]).ok();
-        assert!(said.contains("ok    audit trail: 9 entries"), "{said}");
-        assert!(said.contains("ok    pooler: in transaction mode"), "{said}");
+        let output = home.run(&["doctor"]).ok();
+        assert!(output.contains("ok    audit trail: 9 entries"), "{output}");
+        assert!(output.contains("ok    pooler: in transaction mode"), "{output}");
     }
     assert!(home.run(&["doctor"]).ok().contains("no DATABASE_DIRECT_URL"));
 }
 
 #[tokio::test]
-async fn the_service_runs_behind_it_and_says_how_it_hears_of_changes() {
+async fn the_service_runs_behind_a_pooler_and_reports_its_change_signal() {
     let app = TestApp::new().await;
     let pooler = PgBouncer::before(&app.db).await;
     let disguised = PgBouncer::in_disguise(&app.db).await;
@@ -59,9 +59,9 @@ async fn the_service_runs_behind_it_and_says_how_it_hears_of_changes() {
         let service = home.serve();
         let one = service.get("/admin/global-settings/BRUNE_COOLDOWN_MINUTES").await;
         let version = one["version"].as_i64().unwrap();
-        let changed = service.change("BRUNE_COOLDOWN_MINUTES", &json!(version + 40), version);
-        assert_eq!(changed.send().await.unwrap().status(), 200);
-        eventually(told, async || home.log().contains(told)).await;
+        let change_reply = service.change("BRUNE_COOLDOWN_MINUTES", &json!(version + 40), version);
+        assert_eq!(change_reply.send().await.unwrap().status(), 200);
+        wait_until(told, async || home.log().contains(told)).await;
         service.stop().await;
     }
 }

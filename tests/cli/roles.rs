@@ -4,7 +4,7 @@ use std::process::Command;
 
 use sqlx::{AssertSqlSafe, Executor as _, PgPool};
 
-use crate::support::{TestApp, TestDb, by_hand, cluster::Cluster, programs::need};
+use crate::support::{TestApp, TestDb, cluster::Cluster, programs::need, psql};
 
 async fn text(pool: &PgPool, sql: &str) -> String {
     let text: Option<String> =
@@ -44,15 +44,15 @@ async fn state(pool: &PgPool) -> String {
 }
 
 #[tokio::test]
-async fn a_superuser_brings_everything_in_order_and_a_second_run_changes_nothing() {
+async fn a_superuser_sets_up_all_roles_and_a_second_run_changes_nothing() {
     let mut cluster = Cluster::new().await;
     let before = state(&cluster.admin()).await;
     let plan = cluster.command("postgres", &["migrate", "--roles", "--plan"]).ok();
     assert!(plan.starts_with("-- would run:\ncreate role brune_owner nologin;\n"), "{plan}");
     assert_eq!(state(&cluster.admin()).await, before, "a plan changed something");
-    let said = cluster.command("postgres", &["migrate", "--roles"]).ok();
+    let output = cluster.command("postgres", &["migrate", "--roles"]).ok();
     for statement in plan.lines().skip(1).map(|line| line.trim_end_matches(';')) {
-        assert!(said.contains(&format!("ran: {statement}\n")), "{statement} is not in: {said}");
+        assert!(output.contains(&format!("ran: {statement}\n")), "{statement} is not in: {output}");
     }
     // A login of the owner's group migrates, and what it makes is the group's.
     cluster.login("carol", "in role brune_owner").await;
@@ -61,8 +61,8 @@ async fn a_superuser_brings_everything_in_order_and_a_second_run_changes_nothing
     assert_eq!(owners(&cluster.admin()).await, "brune_owner");
     for arguments in [&["migrate", "--roles"][..], &["migrate", "--roles", "--plan"], &["migrate"]]
     {
-        let said = cluster.command("postgres", arguments).ok();
-        assert!(said.starts_with("nothing to do"), "{arguments:?}: {said}");
+        let output = cluster.command("postgres", arguments).ok();
+        assert!(output.starts_with("nothing to do"), "{arguments:?}: {output}");
     }
     assert_eq!(state(&cluster.admin()).await, after);
     let roles = "select string_agg(rolname || ' ' || rolcanlogin || (rolpassword is null), ', ' order by rolname)
@@ -71,14 +71,14 @@ async fn a_superuser_brings_everything_in_order_and_a_second_run_changes_nothing
     assert_eq!(text(&cluster.admin(), roles).await, groups);
     // A login of each group is all that is missing.
     cluster.login("ada", "in role brune_service").await;
-    let said = cluster.command("ada", &["doctor"]).ok();
+    let output = cluster.command("ada", &["doctor"]).ok();
     let line = "ok    database role: ada has only the privileges of brune_service\n";
-    assert!(said.contains(line), "{said}");
+    assert!(output.contains(line), "{output}");
     cluster.stop().await;
 }
 
 #[tokio::test]
-async fn an_older_database_is_handed_over_and_loses_what_is_in_no_list() {
+async fn an_older_database_is_transferred_and_unlisted_grants_are_revoked() {
     let mut cluster = Cluster::new().await;
     cluster.command("postgres", &["migrate"]).ok();
     assert_eq!(owners(&cluster.admin()).await, "postgres");
@@ -96,15 +96,15 @@ async fn an_older_database_is_handed_over_and_loses_what_is_in_no_list() {
             create table another_product ()",
         )
         .await;
-    let said = cluster.command("brune_service", &["doctor"]);
-    let said =
-        said.refused(&["has update on app_global_setting_head, which serving does not need"]);
+    let output = cluster.command("brune_service", &["doctor"]);
+    let output =
+        output.refused(&["has update on app_global_setting_head, which serving does not need"]);
     for fault in [
         "brune_service lacks insert on brune_outbox, which serving needs",
         "brune_service can create temporary tables in this database, which serving does not need; run",
         "brune_service has trigger on app_global_settings",
     ] {
-        assert!(said.contains(fault), "{fault} is not in: {said}");
+        assert!(output.contains(fault), "{fault} is not in: {output}");
     }
     cluster.command("brune_service", &["serve"]).refused(&["lacks insert on brune_outbox"]);
     cluster.command("postgres", &["migrate", "--roles"]).ok();
@@ -112,61 +112,61 @@ async fn an_older_database_is_handed_over_and_loses_what_is_in_no_list() {
     let another =
         "select pg_get_userbyid(relowner)::text from pg_class where relname = 'another_product'";
     assert_eq!(text(&cluster.admin(), another).await, "postgres");
-    let said = cluster.command("postgres", &["migrate", "--roles"]).ok();
-    assert!(said.starts_with("nothing to do"), "{said}");
+    let output = cluster.command("postgres", &["migrate", "--roles"]).ok();
+    assert!(output.starts_with("nothing to do"), "{output}");
     // It keeps its login.
     cluster.command("brune_service", &["doctor"]).ok();
     cluster.stop().await;
 }
 
 #[tokio::test]
-async fn whoever_owned_the_tables_goes_on_until_that_is_revoked() {
+async fn the_previous_owner_keeps_access_until_it_is_revoked() {
     let mut cluster = Cluster::new().await;
     cluster.login("old", "").await;
     cluster.run("alter database mine owner to old").await;
     cluster.command("old", &["migrate"]).ok();
-    let said = cluster.command("postgres", &["migrate", "--roles"]).ok();
-    assert!(said.contains("-- ran: grant brune_owner to old\n"), "{said}");
+    let output = cluster.command("postgres", &["migrate", "--roles"]).ok();
+    assert!(output.contains("-- ran: grant brune_owner to old\n"), "{output}");
     assert_eq!(owners(&cluster.admin()).await, "brune_owner");
-    let said = cluster.command("old", &["migrate"]).ok();
-    assert!(said.starts_with("nothing to do"), "{said}");
+    let output = cluster.command("old", &["migrate"]).ok();
+    assert!(output.starts_with("nothing to do"), "{output}");
     cluster.run("revoke brune_owner from old").await;
     cluster.command("old", &["migrate", "--plan"]).refused(&[]);
     cluster.stop().await;
 }
 
 #[tokio::test]
-async fn the_services_login_is_not_told_how_to_become_the_owner() {
+async fn the_service_login_gets_no_hint_to_become_the_owner() {
     let mut cluster = Cluster::new().await;
     cluster.command("postgres", &["migrate"]).ok();
     cluster.command("postgres", &["migrate", "--roles"]).ok();
     cluster.login("ada", "in role brune_service").await;
     for arguments in [&["migrate", "--roles"][..], &["migrate", "--roles", "--plan"]] {
-        let said = cluster
+        let output = cluster
             .command("ada", arguments)
             .refused(&["ada is a login of the service", "DATABASE_MIGRATE_URL"]);
-        assert!(!said.lines().any(|line| line.starts_with("grant")), "{said}");
+        assert!(!output.lines().any(|line| line.starts_with("grant")), "{output}");
     }
     cluster.stop().await;
 }
 
 #[tokio::test]
-async fn a_role_that_may_not_create_tables_is_told_what_to_connect_as() {
+async fn a_role_without_create_is_told_which_url_to_use() {
     let mut cluster = Cluster::new().await;
     cluster.login("ada", "").await;
-    let said = cluster.command("ada", &["migrate"]).refused(&["DATABASE_MIGRATE_URL"]);
-    assert!(!said.contains("at line"), "{said}");
+    let output = cluster.command("ada", &["migrate"]).refused(&["DATABASE_MIGRATE_URL"]);
+    assert!(!output.contains("at line"), "{output}");
     cluster.stop().await;
 }
 
 #[tokio::test]
-async fn an_owner_who_may_not_make_roles_gets_the_sql_for_who_may() {
+async fn an_owner_without_createrole_gets_the_sql_for_an_administrator() {
     let mut cluster = Cluster::new().await;
     // As on hosted Postgres: the database is its own, and nothing else.
     cluster.login("app", "").await;
     cluster.run("alter database mine owner to app").await;
     cluster.command("app", &["migrate"]).ok();
-    let said = cluster.command("app", &["migrate", "--roles"]).refused(&[
+    let output = cluster.command("app", &["migrate", "--roles"]).refused(&[
         "run it as an administrator, in this database:",
         "\ncreate role brune_owner nologin;\n",
         "\ngrant brune_owner to app;\n",
@@ -174,42 +174,42 @@ async fn an_owner_who_may_not_make_roles_gets_the_sql_for_who_may() {
         "\ngrant select, update (singleton) on table public.app_global_setting_head to brune_service;\n",
     ]);
     for attribute in ["superuser", "alter role", "password"] {
-        assert!(!said.contains(attribute), "{said}");
+        assert!(!output.contains(attribute), "{output}");
     }
     // What it may do is done.
     assert!(
-        said.contains(
+        output.contains(
             "ran: revoke execute on function public.app_global_settings_notify() from public\n"
         ),
-        "{said}"
+        "{output}"
     );
-    cluster.run(said.lines().filter(|line| line.ends_with(';')).collect::<String>()).await;
-    let said = cluster.command("app", &["migrate", "--roles"]).ok();
-    assert!(said.starts_with("nothing to do"), "{said}");
+    cluster.run(output.lines().filter(|line| line.ends_with(';')).collect::<String>()).await;
+    let output = cluster.command("app", &["migrate", "--roles"]).ok();
+    assert!(output.starts_with("nothing to do"), "{output}");
     assert_eq!(owners(&cluster.admin()).await, "brune_owner");
-    let said = cluster.command("app", &["migrate"]).ok();
-    assert!(said.starts_with("nothing to do"), "{said}");
+    let output = cluster.command("app", &["migrate"]).ok();
+    assert!(output.starts_with("nothing to do"), "{output}");
     cluster.stop().await;
 }
 
 #[tokio::test]
-async fn an_administrator_who_is_no_superuser_brings_everything_in_order() {
+async fn an_administrator_without_superuser_sets_up_all_roles() {
     let mut cluster = Cluster::new().await;
     cluster.login("hosted", "createrole").await;
     cluster.run("alter database mine owner to hosted").await;
     cluster.command("hosted", &["migrate"]).ok();
-    let said = cluster.command("hosted", &["migrate", "--roles"]).ok();
-    assert!(said.contains("ran: grant brune_owner to hosted\n"), "{said}");
+    let output = cluster.command("hosted", &["migrate", "--roles"]).ok();
+    assert!(output.contains("ran: grant brune_owner to hosted\n"), "{output}");
     assert_eq!(owners(&cluster.admin()).await, "brune_owner");
     for arguments in [&["migrate", "--roles"][..], &["migrate"]] {
-        let said = cluster.command("hosted", arguments).ok();
-        assert!(said.starts_with("nothing to do"), "{arguments:?}: {said}");
+        let output = cluster.command("hosted", arguments).ok();
+        assert!(output.starts_with("nothing to do"), "{arguments:?}: {output}");
     }
     cluster.stop().await;
 }
 
 #[tokio::test]
-async fn everything_in_the_schema_is_in_the_list_and_nothing_is_everybodys() {
+async fn every_object_is_in_the_list_and_none_is_public() {
     let db = TestDb::new().await;
     for (what, sql) in [
         (
@@ -248,10 +248,10 @@ async fn everything_in_the_schema_is_in_the_list_and_nothing_is_everybodys() {
 }
 
 #[tokio::test]
-async fn what_is_made_later_is_the_readers_to_read_and_nobody_elses() {
+async fn later_objects_are_readable_by_the_reader_only() {
     let db = TestDb::new().await;
     let sql = "set role brune_owner; create table later (id bigint generated always as identity)";
-    by_hand::run(&db.owner(), sql).await;
+    psql::run(&db.owner(), sql).await;
     let privileges = "select concat(has_table_privilege('brune_reader', 'later', 'select'),
         has_sequence_privilege('brune_reader', 'later_id_seq', 'select'),
         has_table_privilege('brune_reader', 'later', 'insert'),
@@ -265,8 +265,8 @@ async fn the_reader_makes_backups_and_writes_nothing() {
     let app = TestApp::new().await;
     let mut dump = Command::new("pg_dump");
     let dump = dump.args(["--role=brune_reader", &app.db.admin_url()]).output().unwrap();
-    let said = String::from_utf8_lossy(&dump.stderr);
-    assert!(dump.status.success(), "{said}");
+    let actual_output = String::from_utf8_lossy(&dump.stderr);
+    assert!(dump.status.success(), "{actual_output}");
     assert!(String::from_utf8_lossy(&dump.stdout).contains("BRUNE_COOLDOWN_MINUTES"));
     let pool = app.db.admin();
     let mut reader = pool.acquire().await.unwrap();
@@ -282,13 +282,13 @@ async fn the_reader_makes_backups_and_writes_nothing() {
         "create temporary table t ()",
         "select app_global_setting_open_revision()",
     ] {
-        let refused = reader.execute(sql).await.expect_err(sql);
-        assert_eq!(refused.as_database_error().unwrap().code().unwrap(), "42501", "{sql}");
+        let refusal = reader.execute(sql).await.expect_err(sql);
+        assert_eq!(refusal.as_database_error().unwrap().code().unwrap(), "42501", "{sql}");
     }
 }
 
 #[tokio::test]
-async fn the_service_cannot_do_what_it_does_not_need() {
+async fn the_service_role_has_no_unneeded_privilege() {
     let app = TestApp::new().await;
     let before = state(&app.db.admin()).await;
     for sql in [
@@ -316,14 +316,14 @@ async fn the_service_cannot_do_what_it_does_not_need() {
         "select app_global_setting_open_revision()",
         "grant update on app_global_setting_head to public",
     ] {
-        let refused = app.db.pool().execute(sql).await;
-        let refused = match refused {
-            Err(refused) => refused,
+        let refusal = app.db.pool().execute(sql).await;
+        let refusal = match refusal {
+            Err(refusal) => refusal,
             // The server warns, and grants nothing.
             Ok(_) if sql.starts_with("grant") => continue,
             Ok(_) => panic!("it may: {sql}"),
         };
-        assert_eq!(refused.as_database_error().unwrap().code().unwrap(), "42501", "{sql}");
+        assert_eq!(refusal.as_database_error().unwrap().code().unwrap(), "42501", "{sql}");
     }
     assert_eq!(state(&app.db.admin()).await, before);
     // Taking the head's lock is all that the one column is good for.

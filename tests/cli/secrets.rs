@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::support::{
     TestApp, admin_signed_with,
     binary::{Home, Service},
-    by_hand,
+    psql,
 };
 
 /// What nobody may find again, anywhere.
@@ -24,19 +24,22 @@ async fn status(service: &Service, token: &str) -> u16 {
 
 /// The sources of `JWT_SECRET` and `OPENAI_API_KEY`, and whether anything is left of them.
 async fn told(service: &Service) -> Vec<(String, bool)> {
-    let told = service.get("/admin/secrets").await;
-    assert!(!told.to_string().contains(MARKER), "{told}");
-    let all = told["secrets"].as_array().unwrap().iter();
-    let ours = all.filter(|it| it["name"] == "JWT_SECRET" || it["name"] == "OPENAI_API_KEY");
-    ours.map(|it| (it["source"].as_str().unwrap().to_owned(), it["legacy_residue"] == true))
-        .collect()
+    let actual = service.get("/admin/secrets").await;
+    assert!(!actual.to_string().contains(MARKER), "{actual}");
+    let all = actual["secrets"].as_array().unwrap().iter();
+    let ours =
+        all.filter(|secret| secret["name"] == "JWT_SECRET" || secret["name"] == "OPENAI_API_KEY");
+    ours.map(|secret| {
+        (secret["source"].as_str().unwrap().to_owned(), secret["legacy_residue"] == true)
+    })
+    .collect()
 }
 
 #[tokio::test]
-async fn a_secret_finds_its_way_out_of_the_database() {
+async fn a_legacy_secret_is_used_reported_and_cleaned_up() {
     let app = TestApp::new().await;
-    by_hand::leave_secret(&app.db.pool(), "JWT_SECRET", &old()).await;
-    by_hand::leave_secret(&app.db.pool(), "OPENAI_API_KEY", MARKER).await;
+    psql::leave_secret(&app.db.pool(), "JWT_SECRET", &old()).await;
+    psql::leave_secret(&app.db.pool(), "OPENAI_API_KEY", MARKER).await;
     let mut home = Home::on(&app.db).with("NODE_ENV", "production").with("LOG_LEVEL", "trace");
 
     // An older release's rows still work, and are warned of.
@@ -64,19 +67,19 @@ async fn a_secret_finds_its_way_out_of_the_database() {
     assert_eq!(told(&service).await, [row("env", true), row("file", true)]);
     home.set("BRUNE_URL", &format!("http://{}", service.address()));
     home.set("BRUNE_TOKEN", &service.token);
-    let said = home.run(&["secrets", "status"]).ok();
-    assert!(said.contains("OPENAI_API_KEY\tfile\tyes"), "{said}");
+    let output = home.run(&["secrets", "status"]).ok();
+    assert!(output.contains("OPENAI_API_KEY\tfile\tyes"), "{output}");
     let cleanup = ["secrets", "cleanup", "--reason", "provided by the platform now"];
-    let said = home.run(&[&cleanup[..], &["--dry-run"]].concat()).ok();
-    assert!(said.contains("JWT_SECRET\twould be removed"), "{said}");
+    let output = home.run(&[&cleanup[..], &["--dry-run"]].concat()).ok();
+    assert!(output.contains("JWT_SECRET\twould be removed"), "{output}");
     let unasked = home.run(&cleanup);
     assert_eq!(unasked.code, Some(2), "{unasked:?}");
-    let said = home.run(&[&cleanup[..], &["--yes", "-o", "json"]].concat()).ok();
-    let said: Value = serde_json::from_str(&said).unwrap();
-    assert_eq!(said["removed"], serde_json::json!(["JWT_SECRET", "OPENAI_API_KEY"]));
+    let output = home.run(&[&cleanup[..], &["--yes", "-o", "json"]].concat()).ok();
+    let output: Value = serde_json::from_str(&output).unwrap();
+    assert_eq!(output["removed"], serde_json::json!(["JWT_SECRET", "OPENAI_API_KEY"]));
     assert_eq!(told(&service).await, [row("env", false), row("file", false)]);
-    let said = home.run(&cleanup).ok();
-    assert!(said.contains("nothing is left"), "{said}");
+    let output = home.run(&cleanup).ok();
+    assert!(output.contains("nothing is left"), "{output}");
     home.run(&["doctor"]).ok();
     service.stop().await;
 
@@ -90,11 +93,11 @@ async fn a_secret_finds_its_way_out_of_the_database() {
 }
 
 #[tokio::test]
-async fn in_production_a_service_needs_its_secret_from_somewhere() {
+async fn production_requires_a_source_for_each_secret() {
     let app = TestApp::new().await;
     let home = Home::on(&app.db).with("NODE_ENV", "production");
     home.run(&["serve"]).refused(&["JWT_SECRET: is not set"]);
-    by_hand::leave_secret(&app.db.pool(), "JWT_SECRET", "too short").await;
+    psql::leave_secret(&app.db.pool(), "JWT_SECRET", "too short").await;
     home.run(&["serve"]).refused(&["JWT_SECRET: is shorter than 32 bytes"]);
     // And the provider's, of which the catalog says so.
     let home = home.with("JWT_SECRET", NEW);

@@ -12,13 +12,14 @@ use tokio::net::TcpStream;
 use crate::support::{
     TestApp, TestDb,
     binary::{Home, gone},
-    by_hand,
+    psql,
+    wait::wait_until,
 };
 
 const SETTINGS: &str = "/admin/global-settings";
 
 #[tokio::test]
-async fn a_fresh_machine_is_served_and_keeps_what_was_changed() {
+async fn a_first_start_works_without_configuration_and_keeps_changes() {
     let mut home = Home::new();
     let service = home.serve();
     let settings = service.get(SETTINGS).await;
@@ -26,11 +27,13 @@ async fn a_fresh_machine_is_served_and_keeps_what_was_changed() {
     assert_eq!(settings["revision"], 1);
     let secret = fs::metadata(home.data().join("jwt_secret")).unwrap();
     assert_eq!(secret.permissions().mode() & 0o777, 0o600);
-    let changed = service.change("BRUNE_COOLDOWN_MINUTES", &json!(45), 1).send().await.unwrap();
-    assert_eq!(changed.status(), 200);
+    let change_reply =
+        service.change("BRUNE_COOLDOWN_MINUTES", &json!(45), 1).send().await.unwrap();
+    assert_eq!(change_reply.status(), 200);
     let ready = service.call(Method::GET, "/readyz").send().await.unwrap();
     assert_eq!((ready.status().as_u16(), ready.text().await.unwrap().as_str()), (200, "ok\n"));
-    let (postgres, old_token) = (home.postmaster().unwrap(), service.token.clone());
+    let postgres = home.postmaster().unwrap();
+    let old_token = service.token.clone();
     service.signal(Signal::TERM);
     assert_eq!(service.ended().await.code(), Some(0));
     gone(postgres).await;
@@ -41,9 +44,9 @@ async fn a_fresh_machine_is_served_and_keeps_what_was_changed() {
     let service = home.serve();
     let one = service.get(&format!("{SETTINGS}/BRUNE_COOLDOWN_MINUTES")).await;
     assert_eq!((&one["value"], &one["version"]), (&json!(45), &json!(2)));
-    let kept =
+    let stored =
         service.anonymous(Method::GET, SETTINGS).bearer_auth(old_token).send().await.unwrap();
-    assert_eq!(kept.status(), 200);
+    assert_eq!(stored.status(), 200);
     let postgres = home.postmaster().unwrap();
     service.signal(Signal::INT);
     assert_eq!(service.ended().await.code(), Some(0));
@@ -51,7 +54,7 @@ async fn a_fresh_machine_is_served_and_keeps_what_was_changed() {
 }
 
 #[tokio::test]
-async fn tokens_that_are_printed_open_the_doors_they_name() {
+async fn printed_tokens_open_their_routes() {
     let app = TestApp::new().await;
     let home = Home::on(&app.db);
     let service = home.serve();
@@ -73,7 +76,7 @@ async fn tokens_that_are_printed_open_the_doors_they_name() {
 }
 
 #[tokio::test]
-async fn a_request_under_way_is_finished_before_the_service_ends() {
+async fn a_request_in_progress_is_finished_before_shutdown() {
     let app = TestApp::new().await;
     let home = Home::on(&app.db);
     let service = home.serve();
@@ -92,11 +95,11 @@ async fn a_request_under_way_is_finished_before_the_service_ends() {
         let row = sqlx::query(waits).fetch_one(&pool).await.unwrap();
         row.get::<i64, _>(0) == 1
     };
-    by_hand::eventually("the change waits", is_waiting).await;
+    wait_until("the change waits", is_waiting).await;
     service.signal(Signal::TERM);
     let address = service.address().to_owned();
     let is_closed = async || TcpStream::connect(&address).await.is_err();
-    by_hand::eventually("no connection is accepted any more", is_closed).await;
+    wait_until("no connection is accepted any more", is_closed).await;
     other.rollback().await.unwrap();
     let reply = reply.join_all().await.remove(0);
     assert_eq!(reply.status(), 200);
@@ -109,11 +112,13 @@ async fn a_request_under_way_is_finished_before_the_service_ends() {
 }
 
 #[tokio::test]
-async fn a_database_that_was_not_migrated_is_not_served() {
+async fn an_unmigrated_database_is_refused() {
     let db = TestDb::empty().await;
     let home = Home::on(&db);
-    let mut names: Vec<_> =
-        brune::database::MIGRATOR.iter().map(|it| format!("{} (", it.version)).collect();
+    let mut names: Vec<_> = brune::database::MIGRATOR
+        .iter()
+        .map(|migration| format!("{} (", migration.version))
+        .collect();
     names.push("brune migrate".to_owned());
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     home.run(&["serve"]).refused(&names);
@@ -122,26 +127,26 @@ async fn a_database_that_was_not_migrated_is_not_served() {
 }
 
 #[tokio::test]
-async fn a_database_without_a_catalog_is_not_served() {
+async fn a_database_without_a_catalog_is_refused() {
     let db = TestDb::new().await;
     Home::on(&db).run(&["serve"]).refused(&["brune migrate"]);
 }
 
 #[tokio::test]
-async fn settings_that_are_missing_or_invalid_are_not_served_and_each_is_named() {
+async fn missing_or_invalid_settings_stop_the_start_and_are_all_reported() {
     let app = TestApp::new().await;
     let pool = app.db.pool();
-    by_hand::delete(&pool, "BRUNE_PROMPT_VERSION").await;
-    by_hand::set(&pool, "BRUNE_SESSION_MAX_MINUTES", "999").await;
-    by_hand::set(&pool, "BRUNE_PROMPT_ID", r#""prompt""#).await;
+    psql::delete(&pool, "BRUNE_PROMPT_VERSION").await;
+    psql::set(&pool, "BRUNE_SESSION_MAX_MINUTES", "999").await;
+    psql::set(&pool, "BRUNE_PROMPT_ID", r#""prompt""#).await;
     let home = Home::on(&app.db);
     let keys = ["BRUNE_PROMPT_VERSION", "BRUNE_SESSION_MAX_MINUTES", "BRUNE_PROMPT_ID"];
-    let said = home.run(&["serve"]).refused(&keys);
-    assert!(!said.contains("BRUNE_COOLDOWN_MINUTES "), "{said}");
+    let output = home.run(&["serve"]).refused(&keys);
+    assert!(!output.contains("BRUNE_COOLDOWN_MINUTES "), "{output}");
 }
 
 #[test]
-fn production_makes_nothing_up_and_names_everything_it_lacks() {
+fn production_generates_no_secret_and_reports_all_that_is_missing() {
     let home = Home::new().with("NODE_ENV", "production").with("BRUNE_DB_POOL_SIZE", "0");
     home.run(&["serve"]).refused(&["DATABASE_URL", "JWT_SECRET", "BRUNE_DB_POOL_SIZE"]);
     home.run(&["token"]).refused(&["JWT_SECRET"]);
@@ -149,19 +154,19 @@ fn production_makes_nothing_up_and_names_everything_it_lacks() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_taken_is_named() {
+async fn an_address_in_use_is_reported() {
     let app = TestApp::new().await;
-    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = taken.local_addr().unwrap().to_string();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
     Home::on(&app.db).with("BRUNE_LISTEN", &address).run(&["serve"]).refused(&[&address]);
 }
 
 #[test]
-fn wrong_usage_is_told_from_failure() {
+fn usage_errors_and_failures_have_different_exit_codes() {
     let home = Home::new();
     assert_eq!(home.run(&["no-such-command"]).code, Some(2));
     assert_eq!(home.run(&["--help"]).code, Some(0));
     let nowhere = home.with("DATABASE_URL", "postgres://me:hunter2@127.0.0.1:1/db");
-    let said = nowhere.run(&["migrate"]).refused(&["127.0.0.1:1"]);
-    assert!(!said.contains("hunter2"), "{said}");
+    let output = nowhere.run(&["migrate"]).refused(&["127.0.0.1:1"]);
+    assert!(!output.contains("hunter2"), "{output}");
 }

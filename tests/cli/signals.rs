@@ -10,11 +10,11 @@ use tokio::net::TcpStream;
 use crate::support::{
     TestApp,
     binary::{Home, gone},
-    by_hand::eventually,
+    wait::wait_until,
 };
 
 #[tokio::test]
-async fn a_hangup_ends_the_service_and_its_private_server_in_good_order() {
+async fn a_hangup_shuts_down_the_service_and_its_embedded_server() {
     let home = Home::new();
     let service = home.serve();
     let postgres = home.postmaster().unwrap();
@@ -25,7 +25,7 @@ async fn a_hangup_ends_the_service_and_its_private_server_in_good_order() {
 }
 
 #[tokio::test]
-async fn further_signals_cut_off_no_request_under_way() {
+async fn further_signals_do_not_interrupt_a_request() {
     let app = TestApp::new().await;
     let home = Home::on(&app.db);
     let service = home.serve();
@@ -38,13 +38,13 @@ async fn further_signals_cut_off_no_request_under_way() {
     let waits = "select count(*) from pg_stat_activity
         where datname = current_database() and wait_event_type = 'Lock'";
     let pool = app.db.pool();
-    eventually("the change waits", async || {
+    wait_until("the change waits", async || {
         sqlx::query(waits).fetch_one(&pool).await.unwrap().get::<i64, _>(0) == 1
     })
     .await;
     service.signal(Signal::TERM);
     let address = service.address().to_owned();
-    eventually("no connection is accepted any more", async || {
+    wait_until("no connection is accepted any more", async || {
         TcpStream::connect(&address).await.is_err()
     })
     .await;
@@ -58,10 +58,10 @@ async fn further_signals_cut_off_no_request_under_way() {
 }
 
 #[tokio::test]
-async fn a_hangup_during_the_start_is_a_stop_and_no_server_is_left() {
+async fn a_hangup_during_the_start_leaves_no_server() {
     let home = Home::new();
     let mut child = home.spawn("exec \"$0\" serve", Stdio::null());
-    eventually("the private server is there", async || home.postmaster().is_some()).await;
+    wait_until("the private server is there", async || home.postmaster().is_some()).await;
     let postgres = home.postmaster().unwrap();
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, Signal::HUP).unwrap();
@@ -70,7 +70,7 @@ async fn a_hangup_during_the_start_is_a_stop_and_no_server_is_left() {
 }
 
 #[tokio::test]
-async fn a_service_that_is_to_outlive_its_terminal_does() {
+async fn a_service_under_nohup_survives_a_hangup() {
     let app = TestApp::new().await;
     let home = Home::on(&app.db);
     // As `nohup` starts it.

@@ -33,7 +33,7 @@ fn misused(outcome: &Outcome, words: &str) {
 }
 
 #[test]
-fn a_token_for_somebody_who_cannot_be_is_not_made() {
+fn a_token_for_an_invalid_subject_is_refused() {
     let home = Home::new();
     for (arguments, words) in [
         (["--sub", "brune:migrate"], "must not begin with `brune:`"),
@@ -52,7 +52,7 @@ fn a_token_for_somebody_who_cannot_be_is_not_made() {
 }
 
 #[tokio::test]
-async fn how_long_a_token_may_live_is_configured() {
+async fn the_maximum_token_lifetime_is_configurable() {
     let app = TestApp::new().await;
     let home = home(&app).with("JWT_MAX_LIFE", "172800");
     let token = home.run(&["token", "--role", "SUPER_ADMIN", "--minutes", "2880"]).ok();
@@ -77,16 +77,16 @@ async fn how_long_a_token_may_live_is_configured() {
 }
 
 #[tokio::test]
-async fn the_log_says_which_check_failed_a_few_times_and_nothing_of_the_token() {
+async fn the_log_names_the_failed_check_with_a_limit_and_nothing_of_the_token() {
     let app = TestApp::new().await;
     let home = home(&app);
     let token = home.run(&["token", "--role", "SUPER_ADMIN"]).ok().trim().to_owned();
     let service = home.serve();
     let altered = format!("{}AAAA", &token[..token.len() - 4]);
     for _ in 0..100 {
-        let refused =
+        let refusal =
             service.anonymous(Method::GET, PATH).bearer_auth(&altered).send().await.unwrap();
-        assert_eq!(refused.status(), 401);
+        assert_eq!(refusal.status(), 401);
     }
     assert_eq!(service.anonymous(Method::GET, PATH).send().await.unwrap().status(), 401);
     // As somebody does who mistakes one header for the other.
@@ -98,15 +98,15 @@ async fn the_log_says_which_check_failed_a_few_times_and_nothing_of_the_token() 
         assert_eq!(answer.status(), 200);
     }
     service.stop().await;
-    let told = lines(&home, "authentication failed");
-    let of = |reason: &str| told.iter().filter(|line| line["reason"] == reason).count();
+    let actual = lines(&home, "authentication failed");
+    let of = |reason: &str| actual.iter().filter(|line| line["reason"] == reason).count();
     let wrong = of("the token's signature does not match");
     assert!((30..60).contains(&wrong), "{wrong}");
     assert_eq!(of("missing credentials: send `Authorization: Bearer` and a token"), 1);
     assert!(
-        told.iter().all(|line| line["suppressed"].is_u64() && line["request_id"].is_string()
+        actual.iter().all(|line| line["suppressed"].is_u64() && line["request_id"].is_string()
             || line["span"]["request_id"].is_string()),
-        "{told:?}"
+        "{actual:?}"
     );
     let log = home.log();
     for part in token.split('.').chain([&token[..40]]) {

@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 import urllib.request
 
 from openfeature import api
@@ -48,6 +47,6 @@ request = urllib.request.Request(
     data=json.dumps({"reason": "a test", "changes": [change]}).encode(),
 )
 urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request).close()
-until = time.monotonic() + 20
+# The test that runs this script ends it when the change never arrives.
 while client.get_integer_value("BRUNE_COOLDOWN_MINUTES", 1) != 45:
-    assert time.monotonic() < until, "the change did not arrive"
+    pass

@@ -17,11 +17,11 @@ const change = async (value, version) => {
   assert.equal(changed.status, 200);
 };
 const arrives = async (expected) => {
-  for (const until = Date.now() + 20_000; ; ) {
+  // The test that runs this script ends it when the value never arrives.
+  for (;;) {
     const { value, errorCode } = await client.getNumberDetails('RATE', -1);
     assert.equal(errorCode, undefined);
     if (value === expected) return;
-    assert.ok(Date.now() < until, `${value} is not ${expected}`);
   }
 };
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 import urllib.request
 
 from openfeature import api
@@ -26,14 +25,13 @@ def change(value, version):
 
 
 def arrives(expected):
-    until = time.monotonic() + 20
+    # The test that runs this script ends it when the value never arrives.
     while True:
         details = client.get_float_details("RATE", -1.0)
         assert details.error_code is None, details
         assert isinstance(details.value, float), details
         if details.value == expected:
             return
-        assert time.monotonic() < until, f"{details.value} is not {expected}"
 
 
 arrives(5.5)

@@ -19,6 +19,7 @@ use brune::http::Limits;
 
 use support::{
     INTERNAL_KEY, TestApp, admin,
+    decimal_catalog::DECIMAL_CATALOG,
     programs::{directory_of, finish, link_modules, need, packages},
     sse::Served,
     user,
@@ -38,51 +39,28 @@ const FILES: [(&str, &str); 8] = [
 ];
 
 #[tokio::test]
-async fn the_provider_for_servers_in_javascript_reads_settings() {
+async fn the_javascript_server_provider_reads_settings() {
     run(Kind::JavaScript, "server.mjs").await;
 }
 
 #[tokio::test]
-async fn the_provider_for_browsers_reads_settings_and_hears_of_changes() {
+async fn the_browser_provider_reads_settings_and_receives_changes() {
     run(Kind::JavaScript, "web.mjs").await;
 }
 
 #[tokio::test]
-async fn the_provider_in_python_reads_settings() {
+async fn the_python_provider_reads_settings() {
     run(Kind::Python, "check.py").await;
 }
 
-/// A number that may have a fraction, and one that may not.
-const WITH_A_FRACTION: &str = r#"
-catalog = "tariffs"
-description = "A rate and a limit."
-
-[[setting]]
-key = "RATE"
-category = "billing"
-type = "number"
-default = 5.5
-applies = "hot"
-description = "Percent."
-
-[[setting]]
-key = "LIMIT"
-category = "billing"
-type = "number"
-default = 6
-applies = "hot"
-description = "A whole number."
-constraints = { integer = true }
-"#;
-
 #[tokio::test]
-async fn a_float_getter_in_javascript_takes_a_number_while_it_is_whole() {
-    run_on(WITH_A_FRACTION, Kind::JavaScript, "decimal.mjs").await;
+async fn a_javascript_float_getter_accepts_a_whole_number() {
+    run_on(DECIMAL_CATALOG, Kind::JavaScript, "decimal.mjs").await;
 }
 
 #[tokio::test]
-async fn a_float_getter_in_python_takes_a_number_while_it_is_whole() {
-    run_on(WITH_A_FRACTION, Kind::Python, "decimal.py").await;
+async fn a_python_float_getter_accepts_a_whole_number() {
+    run_on(DECIMAL_CATALOG, Kind::Python, "decimal.py").await;
 }
 
 /// Values with what one reader of `.env` files or another takes for something else.
@@ -115,8 +93,9 @@ const ODD: [&str; 25] = [
 ];
 
 #[tokio::test]
-async fn an_exported_env_file_is_read_alike_by_shells_and_libraries() {
-    let (javascript, python) = (clients(Kind::JavaScript), clients(Kind::Python));
+async fn an_exported_env_file_is_read_equally_by_shells_and_libraries() {
+    let javascript = clients(Kind::JavaScript);
+    let python = clients(Kind::Python);
     let setting = |at: usize| {
         format!(
             "[[setting]]\nkey = \"TEXT_{at}\"\ncategory = \"texts\"\ntype = \"string\"\ndefault = \"x\"\n\
@@ -125,7 +104,7 @@ async fn an_exported_env_file_is_read_alike_by_shells_and_libraries() {
     };
     let settings: String = (0..ODD.len()).map(setting).collect();
     let catalog = format!("catalog = \"texts\"\ndescription = \"Texts.\"\n\n{settings}");
-    let app = TestApp::of(&catalog).await;
+    let app = TestApp::with_catalog(&catalog).await;
     let keys: Vec<_> = (0..ODD.len()).map(|at| format!("TEXT_{at}")).collect();
     let changes = keys.iter().zip(ODD).map(|(key, value)| (key.as_str(), value.into(), 1));
     app.instance.change(&changes.collect::<Vec<_>>()).await.ok();
@@ -133,13 +112,15 @@ async fn an_exported_env_file_is_read_alike_by_shells_and_libraries() {
         let path = format!("/admin/config/export?format={format}");
         app.instance.get(&path).bearer(&admin("ada")).send().await.text
     };
-    let (env, json) = (export("env").await, export("json").await);
+    let env = export("env").await;
+    let json = export("json").await;
     let file = |name: &str, text: &str| {
         let path = python.join(format!("{}-{name}", std::process::id()));
         std::fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
     };
-    let (env, json) = (file("texts.env", &env), file("texts.json", &json));
+    let env = file("texts.env", &env);
+    let json = file("texts.json", &json);
     let variables = [("FILE", env.as_str()), ("EXPECTED", json.as_str())];
     let interpreter = python_interpreter();
     finish(interpreter.to_str().unwrap(), &python.join("dotenv_files.py"), &variables).await;
@@ -167,7 +148,7 @@ async fn run_on(catalog: &str, kind: Kind, script: &str) {
         Kind::JavaScript => PathBuf::from("node"),
         Kind::Python => python_interpreter(),
     };
-    let app = TestApp::of(catalog).await;
+    let app = TestApp::with_catalog(catalog).await;
     let served = Served::of(&app.instance, Limits::default()).await;
     let variables = [
         ("BRUNE", &*format!("http://{}", served.address)),
@@ -193,6 +174,7 @@ fn clients(kind: Kind) -> PathBuf {
 
 /// Returns the Python interpreter that has the clients.
 fn python_interpreter() -> PathBuf {
-    let (file, wanted) = ("tests/clients/requirements.txt", include_str!("requirements.txt"));
-    packages("python", file, wanted).join("venv/bin/python3")
+    let file = "tests/clients/requirements.txt";
+    let expected = include_str!("requirements.txt");
+    packages("python", file, expected).join("venv/bin/python3")
 }

@@ -43,8 +43,6 @@ const changed = await fetch(`${BRUNE}/admin/global-settings`, {
   }),
 });
 assert.equal(changed.status, 200);
-for (const until = Date.now() + 20_000; ; ) {
-  if ((await client.getNumberValue('BRUNE_COOLDOWN_MINUTES', 1)) === 45) break;
-  assert.ok(Date.now() < until, 'the change did not arrive');
-}
+// The test that runs this script ends it when the change never arrives.
+while ((await client.getNumberValue('BRUNE_COOLDOWN_MINUTES', 1)) !== 45);
 process.exit(0);

@@ -16,9 +16,11 @@ const { OFREPWebProvider } = await import('@openfeature/ofrep-web-provider');
 const { BRUNE, ADMIN, USER } = process.env;
 
 const asked = [];
+let answered = () => {};
 const fetchImplementation = async (...request) => {
   const response = await fetch(...request);
   asked.push({ search: new URL(response.url).search, status: response.status });
+  answered();
   return response;
 };
 const heard = [];
@@ -27,10 +29,9 @@ OpenFeature.addHandler(ProviderEvents.ConfigurationChanged, (event) => {
   heard.push(event.flagsChanged);
   wake();
 });
+// The test that runs this script ends it when no change arrives.
 const next = async () => {
-  const late = setTimeout(() => assert.fail('no change was heard of'), 20_000);
   while (heard.length === 0) await new Promise((resolve) => { wake = resolve; });
-  clearTimeout(late);
   return heard.shift();
 };
 const change = async (key, value, version) => {
@@ -71,10 +72,7 @@ await OpenFeature.setProviderAndWait(new OFREPWebProvider({
   baseUrl: BRUNE, headers: [['Authorization', `Bearer ${USER}`]], fetchImplementation,
   changeDetection: 'polling', pollInterval: 50, cacheMode: 'disabled',
 }));
-for (const until = Date.now() + 20_000; asked.at(-1)?.status !== 304; ) {
-  assert.ok(Date.now() < until, `no 304 in ${JSON.stringify(asked)}`);
-  await new Promise((resolve) => setTimeout(resolve, 20));
-}
+while (asked.at(-1)?.status !== 304) await new Promise((resolve) => { answered = resolve; });
 await change('BRUNE_PROMPT_VERSION', '3', 2);
 assert.deepEqual(await next(), ['BRUNE_PROMPT_VERSION']);
 process.exit(0);

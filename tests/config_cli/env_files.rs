@@ -23,7 +23,7 @@ fn secrets(text: &str) -> impl Iterator<Item = &str> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let entries = lines.filter_map(|line| line.split_once('='));
     let secret = ["PASSWORD", "SECRET", "KEY", "DATABASE_URL"];
-    let of_secrets = entries.filter(move |(name, _)| secret.iter().any(|it| name.contains(it)));
+    let of_secrets = entries.filter(move |(name, _)| secret.iter().any(|part| name.contains(part)));
     let values = of_secrets.map(|(_, value)| value.trim_matches(['\'', '"', ' ']));
     values.filter(|value| value.len() > 7)
 }
@@ -37,15 +37,15 @@ fn gives_nothing_away(name: &str, text: &str, run: &Run) {
 }
 
 #[tokio::test]
-async fn a_whole_env_file_is_imported_without_what_is_not_ours() {
+async fn an_env_file_is_imported_without_unknown_keys() {
     let service = Service::start().await;
     for (name, text) in FILES {
         let file = format!("{name}.env");
         service.room.write(&file, &with_a_setting(text));
         let import = ["import", &file, "-r", "moving in", "-y"];
-        let refused = service.config(&import);
-        gives_nothing_away(name, text, &refused);
-        refused.ends(1, "--skip-unknown");
+        let output = service.config(&import);
+        gives_nothing_away(name, text, &output);
+        output.ends(1, "--skip-unknown");
         let dry = service.config(&["import", &file, "--dry-run", "--skip-unknown"]);
         gives_nothing_away(name, text, &dry);
         let dry = dry.ends(0, "");
@@ -56,15 +56,15 @@ async fn a_whole_env_file_is_imported_without_what_is_not_ours() {
             let stands = text.lines().any(|line| line.starts_with(&format!("{own}=")));
             assert_eq!(class(own), stands.then_some("locked"), "{name} {own}");
         }
-        let done = service.config(&[&import[..], &["--skip-unknown"]].concat());
-        gives_nothing_away(name, text, &done);
-        done.ends(0, "1 setting changed");
+        let outcome = service.config(&[&import[..], &["--skip-unknown"]].concat());
+        gives_nothing_away(name, text, &outcome);
+        outcome.ends(0, "1 setting changed");
         service.config(&["reset", COOLDOWN, "-r", "the next one"]).ends(0, "");
     }
 }
 
 #[tokio::test]
-async fn a_first_start_beside_a_whole_env_file_takes_what_is_ours_or_says_why_not() {
+async fn a_first_start_reads_its_keys_from_an_env_file_or_reports_why_not() {
     for (name, text) in FILES {
         let db = TestDb::new().await;
         let database = db.owner_url();
@@ -95,14 +95,14 @@ async fn a_first_start_beside_a_whole_env_file_takes_what_is_ours_or_says_why_no
 }
 
 #[tokio::test]
-async fn an_env_file_with_a_key_over_several_lines_is_refused_as_one_fault() {
+async fn a_multi_line_key_in_an_env_file_is_one_error() {
     let service = Service::start().await;
     let key = format!("-----BEGIN KEY-----\n{}-----END KEY-----", "QUJDREVGR0g=\n".repeat(19));
     let text = format!("{COOLDOWN}=45\nPRIVATE_KEY=\"{key}\"\nAPP_NAME=shop\n");
     service.room.write("keys.env", &text);
-    let refused = service.config(&["import", "keys.env", "--dry-run", "--skip-unknown"]);
-    let refused = refused.ends(1, "lines 2 to 22: a quoted value goes over several lines");
-    assert_eq!(refused.err.lines().count(), 1, "{refused:#?}");
+    let output = service.config(&["import", "keys.env", "--dry-run", "--skip-unknown"]);
+    let output = output.ends(1, "lines 2 to 22: a quoted value goes over several lines");
+    assert_eq!(output.err.lines().count(), 1, "{output:#?}");
     let db = TestDb::new().await;
     let room = Room::new();
     room.write(".env", &text);

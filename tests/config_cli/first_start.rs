@@ -11,7 +11,7 @@ const COOLDOWN: &str = "BRUNE_COOLDOWN_MINUTES";
 const LEVELS: &str = "BRUNE_ELIGIBILITY_ALLOWED_LEVELS";
 
 #[tokio::test]
-async fn what_a_dotenv_file_says_becomes_the_first_value_and_is_audited() {
+async fn a_dotenv_file_sets_audited_initial_values() {
     let room = Room::new();
     room.write(".env", &format!("{COOLDOWN}=45\n{LEVELS}=mid,senior\n"));
     let service = Service::start_on(room, TestDb::new().await);
@@ -25,7 +25,7 @@ async fn what_a_dotenv_file_says_becomes_the_first_value_and_is_audited() {
 }
 
 #[tokio::test]
-async fn a_later_start_changes_nothing_and_names_what_is_still_set() {
+async fn a_later_start_changes_nothing_and_reports_drift() {
     let room = Room::new();
     room.write(".env", &format!("{COOLDOWN}=45\n"));
     let mut service = Service::start_on(room, TestDb::new().await);
@@ -47,31 +47,31 @@ async fn a_later_start_changes_nothing_and_names_what_is_still_set() {
 }
 
 #[tokio::test]
-async fn invalid_first_values_stop_the_first_start_and_all_are_named() {
+async fn invalid_initial_values_stop_the_start_and_are_all_reported() {
     let room = Room::new();
     room.write(".env", &format!("{COOLDOWN}=900\nBRUNE_PROMPT_ID=nonsense\n"));
     let db = TestDb::new().await;
     let database = db.owner_options().to_url_lossy().to_string();
     let mut command = room.command(&["migrate"]);
-    let refused = run(with_database(&mut command, &database).env(LEVELS, "[1]"));
-    refused
+    let refusal = run(with_database(&mut command, &database).env(LEVELS, "[1]"));
+    refusal
         .ends(1, "BRUNE_COOLDOWN_MINUTES (.env): must be between 0 and 240")
         .ends(1, "BRUNE_PROMPT_ID (.env): must match")
         .ends(1, "BRUNE_ELIGIBILITY_ALLOWED_LEVELS (the environment): must be a list of strings");
 }
 
 #[tokio::test]
-async fn a_catalog_that_is_wrong_is_told_with_file_line_and_key() {
+async fn an_invalid_catalog_is_reported_with_file_line_and_key() {
     let room = Room::new();
     let entry = "[[secret]]\nkey = \"A\"\nsecrecy = 1\n";
     room.write("mine.toml", &format!("catalog = \"mine\"\ndescription = \"\"\n{entry}"));
     let mut command = room.command(&["migrate"]);
-    let refused = run(command.env("BRUNE_CATALOG", room.path().join("mine.toml")));
-    refused.ends(1, "mine.toml:5: A: unknown field `secrecy`");
+    let refusal = run(command.env("BRUNE_CATALOG", room.path().join("mine.toml")));
+    refusal.ends(1, "mine.toml:5: A: unknown field `secrecy`");
 }
 
 #[test]
-fn the_service_of_this_machine_is_found_without_being_told() {
+fn the_local_service_is_found_without_configuration() {
     let room = Room::new();
     room.write(".env", &format!("{COOLDOWN}=45\n"));
     let mut service = Service::start_alone(room);

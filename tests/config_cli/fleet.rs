@@ -23,7 +23,7 @@ async fn leave_a_laggard(service: &Service) {
 }
 
 #[tokio::test]
-async fn the_fleet_is_printed_for_people_and_for_programs() {
+async fn the_fleet_is_printed_as_table_and_json() {
     let service = Service::start().await;
     service.config(&["set", COOLDOWN, "45", "-r", "calmer evenings", "--wait"]).ends(0, "");
     leave_a_laggard(&service).await;
@@ -33,8 +33,8 @@ async fn the_fleet_is_printed_for_people_and_for_programs() {
     assert_eq!(rows[0][7], "live, answers this");
     assert_eq!(rows[1][1..3], ["elsewhere", "0.0.9"]);
     assert_eq!((&rows[1][4..6], rows[1][7]), (&["1", "1"][..], "live"));
-    let told = instances(&service, &["-o", "json"]).json();
-    assert_eq!((&told["revision"], &told["instances"][1]["self"]), (&json!(2), &json!(false)));
+    let fleet = instances(&service, &["-o", "json"]).json();
+    assert_eq!((&fleet["revision"], &fleet["instances"][1]["self"]), (&json!(2), &json!(false)));
     instances(&service, &["-o", "table"]).ends(0, "SEEN MS AGO");
     instances(&service, &["--live"]).ends(2, "--live");
 }
@@ -46,20 +46,20 @@ async fn every_command_that_writes_can_wait() {
     service.config(&["set", COOLDOWN, "45", "-r", "a test", "--wait"]).ends(0, has_it);
     service.config(&["set", COOLDOWN, "45", "-r", "a test", "--wait"]).ends(0, has_it);
     service.config(&["reset", COOLDOWN, "-r", "a test", "--wait=4000"]).ends(0, has_it);
-    let back = ["rollback", "--to-revision", "2", "-r", "a test", "-y", "--wait"];
-    service.config(&back).ends(0, has_it);
+    let restore = ["rollback", "--to-revision", "2", "-r", "a test", "-y", "--wait"];
+    service.config(&restore).ends(0, has_it);
     service.room.write("new.env", "BRUNE_COOLDOWN_MINUTES=50\n");
     let import = ["import", "new.env", "-r", "a test", "-y", "--wait"];
     service.config(&import).ends(0, has_it);
-    let told = ["set", COOLDOWN, "55", "-r", "a test", "--wait", "-o", "json"];
-    assert_eq!(service.config(&told).json()["applied"]["laggards"], json!([]));
+    let actual = ["set", COOLDOWN, "55", "-r", "a test", "--wait", "-o", "json"];
+    assert_eq!(service.config(&actual).json()["applied"]["laggards"], json!([]));
     let plain = service.config(&["set", COOLDOWN, "60", "-r", "a test"]).ends(0, "is 60");
     assert!(!plain.out.contains("has it"), "{}", plain.out);
     service.config(&["set", COOLDOWN, "65", "-r", "a test", "--wait=5000"]).ends(2, "5000");
 }
 
 #[tokio::test]
-async fn a_wait_that_is_lost_says_that_it_is_stored_and_who_lags() {
+async fn a_wait_that_times_out_reports_the_stored_change_and_the_laggard() {
     let service = Service::start().await;
     leave_a_laggard(&service).await;
     let set = |more: &[&str]| {
@@ -71,7 +71,7 @@ async fn a_wait_that_is_lost_says_that_it_is_stored_and_who_lags() {
     lost.ends(5, "00000000-0000-0000-0000-000000000001 on elsewhere is at revision 1");
     let lost = set(&["-o", "json"]);
     assert_eq!(lost.code, 5);
-    let told: serde_json::Value = serde_json::from_str(&lost.out).unwrap();
-    assert_eq!(told["applied"]["laggards"][0]["host"], "elsewhere");
+    let json: serde_json::Value = serde_json::from_str(&lost.out).unwrap();
+    assert_eq!(json["applied"]["laggards"][0]["host"], "elsewhere");
     set(&["--dry-run"]).ends(0, "is 45 already");
 }

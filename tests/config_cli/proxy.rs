@@ -34,7 +34,8 @@ pub(crate) fn before(
         for client in listener.incoming() {
             let mut client = client.unwrap();
             let mut upstream = TcpStream::connect(&service).unwrap();
-            let (mut from, mut to) = (upstream.try_clone().unwrap(), client.try_clone().unwrap());
+            let mut from = upstream.try_clone().unwrap();
+            let mut to = client.try_clone().unwrap();
             thread::spawn(move || std::io::copy(&mut from, &mut to));
             let mut buffer = [0; 16_384];
             while let Ok(length @ 1..) = client.read(&mut buffer) {

@@ -3,31 +3,33 @@
 use std::{
     io::{BufRead as _, BufReader},
     process::Stdio,
-    time::Duration,
 };
 
 use serde_json::json;
 
 use crate::service::{Service, lines};
 
+use crate::support::wait::wait_for;
+
 const COOLDOWN: &str = "BRUNE_COOLDOWN_MINUTES";
 
 #[tokio::test]
-async fn every_key_is_listed_and_locked_ones_without_values() {
+async fn the_list_has_every_key_and_no_values_of_locked_keys() {
     let service = Service::start().await;
-    let listed = service.config(&["list"]).ends(0, "");
-    let rows = listed.rows();
+    let output = service.config(&["list"]).ends(0, "");
+    let rows = output.rows();
     assert_eq!(rows.len(), 38);
     assert!(rows.contains(&vec![COOLDOWN, "brune_business", "1", "30"]), "{rows:?}");
     assert!(rows.contains(&vec!["JWT_SECRET", "secret", "-", "(env)"]), "{rows:?}");
-    let found = service.config(&["list", "--search", "PROMPT", "--category", "brune_prompt"]);
-    assert_eq!(found.rows().len(), 2);
+    let actual_output =
+        service.config(&["list", "--search", "PROMPT", "--category", "brune_prompt"]);
+    assert_eq!(actual_output.rows().len(), 2);
     let none = service.config(&["list", "--category", "elsewhere"]).ends(0, "");
     assert_eq!(none.out, "");
 }
 
 #[tokio::test]
-async fn a_value_is_printed_alone_or_whole_for_programs() {
+async fn a_value_is_printed_alone_or_as_json() {
     let service = Service::start().await;
     assert_eq!(service.config(&["get", COOLDOWN]).out, "30\n");
     let entry = service.config(&["get", COOLDOWN, "--output", "json"]).json();
@@ -35,12 +37,12 @@ async fn a_value_is_printed_alone_or_whole_for_programs() {
     service.config(&["get", COOLDOWN, "-o", "yaml"]).ends(0, "value: 30\n");
     service.config(&["get", COOLDOWN, "-o", "table"]).ends(0, "30");
     service.config(&["list", "-o", "table"]).ends(0, "KEY").ends(0, "VERSION");
-    let listed = service.config(&["list", "-o", "json"]).json();
-    assert_eq!(listed.as_array().unwrap().len(), 38);
+    let output = service.config(&["list", "-o", "json"]).json();
+    assert_eq!(output.as_array().unwrap().len(), 38);
 }
 
 #[tokio::test]
-async fn a_secret_is_not_told_and_an_unknown_key_is_no_key() {
+async fn a_secret_is_not_printed_and_an_unknown_key_is_reported() {
     let service = Service::start().await;
     service.config(&["get", "JWT_SECRET"]).ends(1, "is locked, its value is not told (from: env)");
     service.config(&["get", "NOPE"]).ends(1, "the catalog declares no key NOPE");
@@ -48,13 +50,13 @@ async fn a_secret_is_not_told_and_an_unknown_key_is_no_key() {
 }
 
 #[tokio::test]
-async fn history_and_diff_tell_what_was_changed() {
+async fn history_and_diff_show_changes() {
     let service = Service::start().await;
     service
         .config(&["set", COOLDOWN, "45", "--reason", "calmer evenings"])
         .ends(0, "is 45 (was 30)");
-    let told = service.config(&["history", COOLDOWN, "--limit", "1"]).ends(0, "");
-    let rows = told.rows();
+    let output = service.config(&["history", COOLDOWN, "--limit", "1"]).ends(0, "");
+    let rows = output.rows();
     assert_eq!(rows[0][0], "2");
     assert_eq!(rows[0][2..], ["ada", "update", COOLDOWN, "30 → 45", "calmer evenings"]);
     let entries = service.config(&["history", "-o", "json"]).json();
@@ -67,8 +69,8 @@ async fn history_and_diff_tell_what_was_changed() {
     service
         .room
         .write("wanted.yaml", "format_version: 1\nsettings:\n  BRUNE_COOLDOWN_MINUTES: 50\n");
-    let wanted = service.config(&["diff", "wanted.yaml"]).ends(0, "");
-    assert_eq!(wanted.rows()[0][..4], [COOLDOWN, "change", "45", "50"]);
+    let actual_output = service.config(&["diff", "wanted.yaml"]).ends(0, "");
+    assert_eq!(actual_output.rows()[0][..4], [COOLDOWN, "change", "45", "50"]);
 }
 
 #[tokio::test]
@@ -77,40 +79,38 @@ async fn watch_prints_each_change_once_and_ends_with_its_reader() {
     let mut command = service.config_at(&service.address, "ada", &["watch", "-o", "json"]);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let lines = lines(&mut child);
-    // It looks from when it started on: change until it is there.
-    let mut value = 31;
-    let first = loop {
-        service
-            .config(&["set", COOLDOWN, &value.to_string(), "--reason", "to be seen"])
-            .ends(0, "");
-        if let Ok(line) = lines.recv_timeout(Duration::from_secs(2)) {
-            break line;
-        }
-        value += 1;
-        assert!(value < 50, "nothing was seen");
-    };
-    let seen: serde_json::Value = serde_json::from_str(&first).unwrap();
-    assert_eq!((&seen["reason"], &seen["key"]), (&json!("to be seen"), &json!(COOLDOWN)));
+    // It prints what is changed after it has started, which cannot be observed: change until it prints.
+    let mut values = (31..50).cycle();
+    let first = wait_for("a change is printed", || {
+        let value = values.next().unwrap().to_string();
+        service.config(&["set", COOLDOWN, &value, "--reason", "to be seen"]).ends(0, "");
+        lines.try_recv().ok()
+    });
+    let actual_json: serde_json::Value = serde_json::from_str(&first).unwrap();
+    assert_eq!(
+        (&actual_json["reason"], &actual_json["key"]),
+        (&json!("to be seen"), &json!(COOLDOWN))
+    );
     child.kill().unwrap();
     child.wait().unwrap();
-    let again: Vec<_> = lines.iter().collect();
-    assert!(!again.contains(&first), "{again:?}");
+    let repeat: Vec<_> = lines.iter().collect();
+    assert!(!repeat.contains(&first), "{repeat:?}");
 }
 
 #[tokio::test]
-async fn watch_outlives_a_restart_and_misses_nothing_of_it() {
+async fn watch_survives_a_restart_without_missing_a_change() {
     let mut service = Service::start().await;
     let mut command = service.config_at(&service.address, "ada", &["watch", "-o", "json"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let lines = lines(&mut child);
     let mut complaints = BufReader::new(child.stderr.take().unwrap()).lines();
-    // It has looked once before it can lose what it looks at.
-    let first = |value: i32| service.config(&["set", COOLDOWN, &value.to_string(), "-r", "first"]);
-    let seen = (31..50).any(|value| {
-        first(value).ends(0, "");
-        lines.recv_timeout(Duration::from_secs(2)).is_ok()
+    // It is connected before it can lose its connection.
+    let mut values = (31..50).cycle();
+    wait_for("a change is printed", || {
+        let value = values.next().unwrap().to_string();
+        service.config(&["set", COOLDOWN, &value, "-r", "first"]).ends(0, "");
+        lines.try_recv().ok()
     });
-    assert!(seen, "nothing was seen");
     service.stop();
     let complaint = complaints.next().unwrap().unwrap();
     service.start_again();
@@ -119,18 +119,18 @@ async fn watch_outlives_a_restart_and_misses_nothing_of_it() {
         "{complaint}"
     );
     service.config(&["set", COOLDOWN, "77", "-r", "after the restart"]).ends(0, "");
-    let told = lines.iter().find(|line| line.contains("after the restart")).unwrap();
-    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-    assert_eq!(told["new_value"], 77);
+    let actual = lines.iter().find(|line| line.contains("after the restart")).unwrap();
+    let actual: serde_json::Value = serde_json::from_str(&actual).unwrap();
+    assert_eq!(actual["new_value"], 77);
     child.kill().unwrap();
     child.wait().unwrap();
 }
 
 #[tokio::test]
-async fn a_history_of_a_key_that_never_was_is_refused() {
+async fn the_history_of_an_unknown_key_is_refused() {
     let service = Service::start().await;
-    let refused = service.config(&["history", "BRUNE_COOLDOWN_MINUTE"]);
-    refused
+    let output = service.config(&["history", "BRUNE_COOLDOWN_MINUTE"]);
+    output
         .ends(1, "unknown setting BRUNE_COOLDOWN_MINUTE: not declared and not in the audit trail");
     service.config(&["history", "LOG_LEVEL"]).ends(0, "");
 }

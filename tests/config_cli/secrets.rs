@@ -39,7 +39,7 @@ async fn is_nowhere(service: &Service, word: &str) {
 }
 
 #[tokio::test]
-async fn a_secret_is_refused_as_value_as_reason_and_in_a_document_and_not_told() {
+async fn a_secret_as_value_reason_or_document_is_refused_and_not_printed() {
     let service = Service::start().await;
     let core = core();
     let key = ["sk", "-proj-", &core].concat();
@@ -63,8 +63,8 @@ async fn a_secret_is_refused_as_value_as_reason_and_in_a_document_and_not_told()
             refused(&["import", file, "-r", "a test", "-y"]);
         }
         // What is of the wrong type ends here, and is not told either.
-        let told = service.config(&["set", "BRUNE_COOLDOWN_MINUTES", secret, "-r", "a test"]);
-        told.without(word).ends(2, "the value is not a number");
+        let output = service.config(&["set", "BRUNE_COOLDOWN_MINUTES", secret, "-r", "a test"]);
+        output.without(word).ends(2, "the value is not a number");
         is_nowhere(&service, word).await;
     }
     let trail = service.config(&["history", LEVELS, "--limit", "200"]).ends(0, "");
@@ -74,7 +74,7 @@ async fn a_secret_is_refused_as_value_as_reason_and_in_a_document_and_not_told()
 }
 
 #[tokio::test]
-async fn what_is_never_written_is_refused_and_on_the_trail() {
+async fn a_never_writable_key_is_refused_and_audited() {
     let service = Service::start().await;
     for key in NEVER {
         let word = core();
@@ -92,8 +92,9 @@ async fn what_is_never_written_is_refused_and_on_the_trail() {
 }
 
 #[tokio::test]
-async fn a_first_value_that_is_a_secret_stops_the_first_start_and_is_not_told() {
-    let (room, core) = (Room::new(), core());
+async fn a_secret_as_initial_value_stops_the_start_and_is_not_printed() {
+    let room = Room::new();
+    let core = core();
     room.write(".env", &format!("{LEVELS}=mid,{}\n", ["gh", "p_", &core, "abcd"].concat()));
     let db = TestDb::empty().await;
     let database = db.owner_url();
@@ -102,8 +103,8 @@ async fn a_first_value_that_is_a_secret_stops_the_first_start_and_is_not_told() 
             .env("BRUNE_PROMPT_VERSION", SECRET))
     };
     for arguments in [&["migrate", "--plan"][..], &["migrate"]] {
-        let refused = migrate(arguments).without(&core).without(SECRET);
-        refused
+        let refusal = migrate(arguments).without(&core).without(SECRET);
+        refusal
             .ends(1, "BRUNE_ELIGIBILITY_ALLOWED_LEVELS (.env): looks like a GitHub token")
             .ends(1, "BRUNE_PROMPT_VERSION (the environment): looks like a secret of this service");
     }

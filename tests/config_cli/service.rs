@@ -7,14 +7,13 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc,
-    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use sqlx::ConnectOptions as _;
 
-use crate::support::{SECRET, TestDb, admin, programs::need_postgres};
+use crate::support::{SECRET, TestDb, admin, programs::need_postgres, wait::receive};
 
 /// On a free port.
 const ANYWHERE: &str = "127.0.0.1:0";
@@ -205,8 +204,8 @@ fn serve(room: &Room, database: Option<&str>, listen: &str) -> (Child, String) {
         .spawn()
         .unwrap();
     let lines = lines(&mut child);
-    let told = lines.recv_timeout(Duration::from_mins(1)).unwrap_or_default();
-    let address = told.strip_prefix("brune answers on http://").map(str::to_owned);
+    let line = receive("the service announces its address", &lines).unwrap_or_default();
+    let address = line.strip_prefix("brune answers on http://").map(str::to_owned);
     (child, address.unwrap_or_else(|| panic!("it did not start: {}", room.read("log"))))
 }
 

@@ -7,7 +7,7 @@ use crate::service::Service;
 const COOLDOWN: &str = "BRUNE_COOLDOWN_MINUTES";
 
 #[tokio::test]
-async fn what_is_exported_is_imported_as_the_same_in_every_format() {
+async fn an_export_is_imported_unchanged_in_every_format() {
     let service = Service::start().await;
     for file in ["all.json", "all.yaml", ".env.exported"] {
         service.config(&["export", file]).ends(0, "holds the settings at revision 1");
@@ -16,12 +16,12 @@ async fn what_is_exported_is_imported_as_the_same_in_every_format() {
         assert!(rows.len() == 9 && rows.iter().all(|row| row[1] == "same"), "{file}: {rows:?}");
         service.config(&["import", file, "-r", "as it is", "-y"]).ends(0, "nothing would change");
     }
-    let told = service.config(&["export"]).json();
-    assert_eq!(told["settings"][COOLDOWN], 30);
+    let output = service.config(&["export"]).json();
+    assert_eq!(output["settings"][COOLDOWN], 30);
 }
 
 #[tokio::test]
-async fn a_file_that_is_there_is_written_over_only_when_it_is_said() {
+async fn an_existing_file_is_overwritten_only_with_force() {
     let service = Service::start().await;
     service.room.write("kept.json", "mine");
     service.config(&["export", "kept.json"]).ends(2, "already exists; use --force");
@@ -48,7 +48,7 @@ async fn an_import_is_planned_then_confirmed_then_applied() {
 }
 
 #[tokio::test]
-async fn what_was_changed_here_since_is_a_conflict_until_it_is_decided() {
+async fn a_later_local_change_is_a_conflict_until_it_is_resolved() {
     let service = Service::start().await;
     service.config(&["export", "old.json"]).ends(0, "");
     service.config(&["set", COOLDOWN, "60", "-r", "meanwhile"]).ends(0, "");
@@ -58,8 +58,8 @@ async fn what_was_changed_here_since_is_a_conflict_until_it_is_decided() {
     import(&[]).ends(4, "the settings changed after the export").ends_with_key();
     import(&["--on-conflict", "skip"]).ends(0, "0 settings changed");
     assert_eq!(service.config(&["get", COOLDOWN]).out, "60\n");
-    let done = import(&["--on-conflict", "overwrite", "-o", "json"]).json();
-    assert_eq!(done["changed"][0]["key"], COOLDOWN);
+    let reply = import(&["--on-conflict", "overwrite", "-o", "json"]).json();
+    assert_eq!(reply["changed"][0]["key"], COOLDOWN);
     assert_eq!(service.config(&["get", COOLDOWN]).out, "30\n");
 }
 
@@ -78,21 +78,21 @@ async fn a_dotenv_file_is_imported_without_its_secrets() {
          BRUNE_ELIGIBILITY_ALLOWED_LEVELS='mid,senior'\n",
     );
     let import = ["import", "old.env", "-r", "moving in", "--yes"];
-    let done = service.config(&import).ends(0, "2 settings changed");
-    assert!(done.rows().iter().any(|row| row[..2] == ["JWT_SECRET", "locked"]), "{done:#?}");
-    assert!(!format!("{done:?}").contains("do not tell"));
+    let outcome = service.config(&import).ends(0, "2 settings changed");
+    assert!(outcome.rows().iter().any(|row| row[..2] == ["JWT_SECRET", "locked"]), "{outcome:#?}");
+    assert!(!format!("{outcome:?}").contains("do not tell"));
     assert_eq!(service.config(&["get", COOLDOWN]).out, "45\n");
 }
 
 #[tokio::test]
-async fn a_wrong_document_changes_nothing_and_every_fault_is_told() {
+async fn an_invalid_document_changes_nothing_and_reports_every_error() {
     let service = Service::start().await;
     service.room.write(
         "bad.json",
         r#"{"format_version": 1, "settings": {"BRUNE_COOLDOWN_MINUTES": 900, "NOPE": 1}}"#,
     );
-    let refused = service.config(&["import", "bad.json", "-r", "will not do", "-y"]);
-    refused
+    let output = service.config(&["import", "bad.json", "-r", "will not do", "-y"]);
+    output
         .ends(1, "BRUNE_COOLDOWN_MINUTES must be between")
         .ends(1, "NOPE the catalog declares no");
     service.room.write("new.json", r#"{"format_version": 2, "settings": {}}"#);
@@ -106,7 +106,7 @@ async fn a_wrong_document_changes_nothing_and_every_fault_is_told() {
 }
 
 #[tokio::test]
-async fn a_dry_run_ends_as_the_real_run_would() {
+async fn a_dry_run_has_the_exit_code_of_the_real_run() {
     let service = Service::start().await;
     service.config(&["export", "old.json"]).ends(0, "");
     service.config(&["set", COOLDOWN, "60", "-r", "meanwhile"]).ends(0, "");
@@ -128,7 +128,8 @@ async fn a_dry_run_ends_as_the_real_run_would() {
         let dry = service.config(&dry).ends(code, words);
         let real = [&["import", file, "-r", "for real", "-y"], &more[..]].concat();
         let real = service.config(&real).ends(code, words);
-        let (dry, real) = (dry.err, real.err);
+        let dry = dry.err;
+        let real = real.err;
         let expected = real.replace("nothing was imported", "it would be refused");
         assert_eq!(dry, expected, "{file}");
         assert_eq!(dry.contains("it would be refused"), code != 0 && file != "broken.env");
@@ -136,7 +137,7 @@ async fn a_dry_run_ends_as_the_real_run_would() {
 }
 
 #[tokio::test]
-async fn unknown_keys_are_left_out_when_asked_for() {
+async fn unknown_keys_are_skipped_on_request() {
     let service = Service::start().await;
     service.room.write(
         "whole.env",
@@ -144,12 +145,12 @@ async fn unknown_keys_are_left_out_when_asked_for() {
     );
     let import = ["import", "whole.env", "-r", "moving in", "-y"];
     service.config(&import).ends(1, "or use --skip-unknown to leave out unknown keys");
-    let done = service.config(&[&import[..], &["--skip-unknown"]].concat());
-    let done = done.ends(0, "1 setting changed");
-    let rows = done.rows().into_iter().filter(|row| row.len() > 1);
+    let outcome = service.config(&[&import[..], &["--skip-unknown"]].concat());
+    let outcome = outcome.ends(0, "1 setting changed");
+    let rows = outcome.rows().into_iter().filter(|row| row.len() > 1);
     let rows: Vec<_> = rows.map(|row| row[..2].join(" ")).collect();
     for row in ["APP_NAME unknown", "API_KEY unknown", "BRUNE_LISTEN locked"] {
-        assert!(rows.iter().any(|it| it == row), "{done:#?}");
+        assert!(rows.iter().any(|cells| cells == row), "{outcome:#?}");
     }
-    assert!(!format!("{done:?}").contains("sk_live"), "{done:#?}");
+    assert!(!format!("{outcome:?}").contains("sk_live"), "{outcome:#?}");
 }

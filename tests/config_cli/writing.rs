@@ -10,7 +10,7 @@ use crate::{
 const COOLDOWN: &str = "BRUNE_COOLDOWN_MINUTES";
 
 #[tokio::test]
-async fn a_setting_is_set_and_reset_with_a_reason() {
+async fn set_and_reset_take_a_reason() {
     let service = Service::start().await;
     let set = |value: &str| service.config(&["set", COOLDOWN, value, "-r", "calmer evenings"]);
     set("45").ends(0, "BRUNE_COOLDOWN_MINUTES is 45 (was 30), version 2");
@@ -19,13 +19,13 @@ async fn a_setting_is_set_and_reset_with_a_reason() {
         .config(&["set", COOLDOWN, "50", "-r", "only looking", "--dry-run"])
         .ends(0, "would be 50 (was 45), version 3");
     assert_eq!(service.config(&["get", COOLDOWN]).out, "45\n");
-    let told = service.config(&["reset", COOLDOWN, "-r", "as it was", "-o", "json"]).json();
-    assert_eq!((&told["value"], &told["version"]), (&json!(30), &json!(3)));
+    let output = service.config(&["reset", COOLDOWN, "-r", "as it was", "-o", "json"]).json();
+    assert_eq!((&output["value"], &output["version"]), (&json!(30), &json!(3)));
     service.config(&["set", COOLDOWN, "45"]).ends(2, "--reason");
 }
 
 #[tokio::test]
-async fn a_value_is_read_as_its_type_asks() {
+async fn a_value_is_parsed_by_its_declared_type() {
     let service = Service::start().await;
     let set = |key: &str, value: &str| service.config(&["set", key, value, "-r", "as it is typed"]);
     set("BRUNE_ELIGIBILITY_ALLOWED_LEVELS", "mid, senior").ends(0, r#"is ["mid","senior"]"#);
@@ -40,7 +40,7 @@ async fn a_value_is_read_as_its_type_asks() {
 }
 
 #[tokio::test]
-async fn a_locked_key_is_refused_by_the_service_and_leaves_a_trace() {
+async fn a_locked_key_is_refused_and_audited() {
     let service = Service::start().await;
     for (key, value) in [("JWT_SECRET", "a new one"), ("POSTGRES_PORT", "not even a number")] {
         service.config(&["set", key, value, "-r", "let me in"]).ends(1, "may not be changed here");
@@ -50,7 +50,7 @@ async fn a_locked_key_is_refused_by_the_service_and_leaves_a_trace() {
 }
 
 #[tokio::test]
-async fn who_loses_a_race_is_told_who_was_faster() {
+async fn a_version_conflict_names_the_other_writer() {
     let service = Service::start().await;
     let mut ben = service.config_at(
         &service.address,
@@ -67,7 +67,7 @@ async fn who_loses_a_race_is_told_who_was_faster() {
 }
 
 #[tokio::test]
-async fn rolling_back_shows_a_plan_and_asks() {
+async fn a_rollback_shows_a_plan_and_asks_for_confirmation() {
     let service = Service::start().await;
     service.config(&["set", COOLDOWN, "45", "-r", "calmer evenings"]).ends(0, "");
     let back = |more: &[&str]| {

@@ -29,12 +29,12 @@ fn run(cluster: &Cluster, script: &str) {
     let command = command.args(["-e", "-c", script]).env("PGHOST", cluster.socket());
     let output = command.env("POSTGRES_USER", "postgres").env("POSTGRES_DB", "mine").output();
     let output = output.unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() && said.is_empty(), "{said}");
+    let actual_output = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && actual_output.is_empty(), "{actual_output}");
 }
 
 #[tokio::test]
-async fn the_roles_of_compose_migrate_and_serve_on_new_and_older_volumes() {
+async fn compose_roles_migrate_and_serve_on_new_and_older_volumes() {
     need("command -v psql");
     for older in [false, true] {
         let mut cluster = Cluster::new().await;
@@ -68,12 +68,12 @@ async fn the_roles_of_compose_migrate_and_serve_on_new_and_older_volumes() {
             cluster.home.run(arguments)
         };
         service("c_migrate", "postgres_owner_password", &["migrate"]).ok();
-        let said = service("c_migrate", "postgres_owner_password", &["migrate", "--roles"]).ok();
-        assert!(said.starts_with("nothing to do"), "{said}");
-        let said = service("c_serve", "postgres_service_password", &["doctor"]).ok();
+        let output = service("c_migrate", "postgres_owner_password", &["migrate", "--roles"]).ok();
+        assert!(output.starts_with("nothing to do"), "{output}");
+        let output = service("c_serve", "postgres_service_password", &["doctor"]).ok();
         assert!(
-            said.contains("database role: c_serve has only the privileges of brune_service"),
-            "{said}"
+            output.contains("database role: c_serve has only the privileges of brune_service"),
+            "{output}"
         );
         let other = service("c_serve", "postgres_owner_password", &["doctor"]);
         other.refused(&["password authentication failed"]);
@@ -86,8 +86,9 @@ async fn the_roles_of_compose_migrate_and_serve_on_new_and_older_volumes() {
 }
 
 #[test]
-fn each_service_of_compose_has_its_role_and_no_other_password() {
-    let (migrate, serve) = (service("migrate"), service("service"));
+fn each_compose_service_has_only_the_password_of_its_role() {
+    let migrate = service("migrate");
+    let serve = service("service");
     for (lines, user, secret, others) in [
         (
             migrate,

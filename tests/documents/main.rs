@@ -10,6 +10,7 @@
 
 mod catalogs;
 mod compose;
+mod monitoring;
 mod openapi;
 mod readme;
 mod statements;
@@ -17,7 +18,6 @@ mod statements;
 mod support;
 mod toolchain;
 mod tutorial;
-mod watching;
 
 /// Returns the fenced blocks of a document, in order: the language of each, and its text.
 fn blocks(text: &str) -> Vec<(&str, String)> {

@@ -20,15 +20,15 @@ fn document() -> Value {
 struct Operation<'d> {
     method: Method,
     path: &'d str,
-    told: &'d Value,
+    definition: &'d Value,
 }
 
 fn operations(document: &Value) -> Vec<Operation<'_>> {
     let mut operations = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         for method in [Method::GET, Method::PUT, Method::POST, Method::PATCH, Method::DELETE] {
-            if let Some(told) = item.get(method.as_str().to_lowercase()) {
-                operations.push(Operation { method, path, told });
+            if let Some(definition) = item.get(method.as_str().to_lowercase()) {
+                operations.push(Operation { method, path, definition });
             }
         }
     }
@@ -37,7 +37,7 @@ fn operations(document: &Value) -> Vec<Operation<'_>> {
 }
 
 #[tokio::test]
-async fn the_committed_document_is_the_one_that_is_served() {
+async fn the_committed_document_is_the_served_one() {
     let app = TestApp::new().await;
     let served = app.instance.get("/openapi.json").send().await;
     assert_eq!(served.header("content-type"), "application/json");
@@ -58,41 +58,46 @@ async fn the_committed_document_is_the_one_that_is_served() {
 }
 
 #[test]
-fn every_operation_has_a_telling_name_of_its_own() {
+fn every_operation_has_a_unique_name() {
     let document = document();
-    let tags: Vec<_> = document["tags"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
+    let tags: Vec<_> =
+        document["tags"].as_array().unwrap().iter().map(|tag| &tag["name"]).collect();
     let mut names = BTreeSet::new();
-    for Operation { method, path, told } in operations(&document) {
-        let name = told["operationId"].as_str().unwrap();
+    for Operation { method, path, definition } in operations(&document) {
+        let name = definition["operationId"].as_str().unwrap();
         assert!(names.insert(name), "{name} stands twice");
         let has_object = name.bytes().any(|b| b.is_ascii_uppercase());
         assert!(has_object, "{name} of {method} {path} does not say of what");
-        assert!(told["summary"].as_str().is_some_and(|it| it.ends_with('.')), "{name}");
-        assert!(tags.contains(&&told["tags"][0]), "{name} has a tag that is not explained");
+        assert!(
+            definition["summary"].as_str().is_some_and(|summary| summary.ends_with('.')),
+            "{name}"
+        );
+        assert!(tags.contains(&&definition["tags"][0]), "{name} has a tag that is not explained");
     }
 }
 
 #[test]
-fn every_code_is_told_with_its_status() {
+fn every_problem_code_is_documented_with_its_status() {
     let document = document();
-    let mut told = BTreeSet::new();
-    for Operation { method, path, told: operation } in operations(&document) {
+    let mut results = BTreeSet::new();
+    for Operation { method, path, definition: operation } in operations(&document) {
         for (status, response) in operation["responses"].as_object().unwrap() {
             if response["content"].get("application/problem+json").is_none() {
                 continue;
             }
             for part in response["description"].as_str().unwrap().split("; ") {
-                let code = part.strip_prefix('`').and_then(|it| it.split_once('`')).unwrap().0;
-                let known = Code::ALL
-                    .iter()
-                    .find(|it| it.as_str() == code && it.status().as_str() == status);
+                let code = part.strip_prefix('`').and_then(|rest| rest.split_once('`')).unwrap().0;
+                let known = Code::ALL.iter().find(|code_definition| {
+                    code_definition.as_str() == code && code_definition.status().as_str() == status
+                });
                 assert!(known.is_some(), "{method} {path} tells of {status} {code}");
-                told.insert((code.to_owned(), status.clone()));
+                results.insert((code.to_owned(), status.clone()));
             }
         }
     }
     for code in Code::ALL {
-        let is_told = told.contains(&(code.as_str().to_owned(), code.status().as_str().to_owned()));
+        let is_told =
+            results.contains(&(code.as_str().to_owned(), code.status().as_str().to_owned()));
         let elsewhere = OF_EVERY_ROUTE.contains(code);
         assert_ne!(is_told, elsewhere, "{code:?}");
     }
@@ -103,25 +108,25 @@ fn every_code_is_told_with_its_status() {
 }
 
 #[tokio::test]
-async fn every_operation_is_there_and_asks_for_the_credentials_it_names() {
+async fn every_operation_exists_and_requires_its_documented_credentials() {
     let app = TestApp::new().await;
     let document = document();
-    for Operation { method, path, told } in operations(&document) {
+    for Operation { method, path, definition } in operations(&document) {
         let there =
             path.replace("{code}", "not-found").replace("{id}", &uuid::Uuid::nil().to_string());
-        let found = app.instance.call(method.clone(), &there).send().await.status.as_u16();
-        let is_open = told["security"].as_array().is_none_or(Vec::is_empty);
-        if told["tags"][0] == "sign-in" && is_open {
+        let actual = app.instance.call(method.clone(), &there).send().await.status.as_u16();
+        let is_open = definition["security"].as_array().is_none_or(Vec::is_empty);
+        if definition["tags"][0] == "sign-in" && is_open {
             // What these ask for is a page of the service.
-            assert_eq!(found, 403, "{method} {path}");
+            assert_eq!(actual, 403, "{method} {path}");
             continue;
         }
-        assert_eq!(found, if is_open { 200 } else { 401 }, "{method} {path}");
-        assert_ne!(is_open, told["responses"].get("401").is_some(), "{method} {path}");
+        assert_eq!(actual, if is_open { 200 } else { 401 }, "{method} {path}");
+        assert_ne!(is_open, definition["responses"].get("401").is_some(), "{method} {path}");
         let of_administrators = path.starts_with("/admin/");
-        let takes_cookie = told["security"].to_string().contains("\"cookie\"");
+        let takes_cookie = definition["security"].to_string().contains("\"cookie\"");
         assert_eq!(takes_cookie, of_administrators, "{method} {path}");
-        let may_be_foreign = told["responses"]["403"].to_string().contains("`cross_origin`");
+        let may_be_foreign = definition["responses"]["403"].to_string().contains("`cross_origin`");
         assert_eq!(may_be_foreign, of_administrators && !method.is_safe(), "{method} {path}");
     }
 }
@@ -150,12 +155,12 @@ async fn every_operation_refuses_an_unknown_parameter() {
 }
 
 #[test]
-fn everything_that_is_referred_to_is_in_the_document() {
+fn every_reference_resolves() {
     let document = document();
     assert_eq!(document["openapi"], "3.1.0");
     let text = document.to_string();
     let targets: BTreeSet<&str> =
-        text.split("\"$ref\":\"#").skip(1).map(|it| it.split('"').next().unwrap()).collect();
+        text.split("\"$ref\":\"#").skip(1).map(|part| part.split('"').next().unwrap()).collect();
     assert!(targets.len() > 5, "{targets:?}");
     for target in targets {
         assert!(document.pointer(target).is_some(), "{target}");
@@ -163,7 +168,7 @@ fn everything_that_is_referred_to_is_in_the_document() {
 }
 
 #[tokio::test]
-async fn the_viewer_loads_nothing_from_elsewhere() {
+async fn the_viewer_loads_nothing_from_other_hosts() {
     let app = TestApp::new().await;
     let page = app.instance.get("/docs/").send().await;
     let policy = page.header("content-security-policy");
@@ -171,7 +176,8 @@ async fn the_viewer_loads_nothing_from_elsewhere() {
     assert!(!policy.contains("http") && !policy.contains('*'), "{policy}");
     let mut loaded = vec!["/docs/swagger-initializer.js".to_owned()];
     for attribute in ["src=\"", "href=\""] {
-        for target in page.text.split(attribute).skip(1).map(|it| it.split('"').next().unwrap()) {
+        for target in page.text.split(attribute).skip(1).map(|part| part.split('"').next().unwrap())
+        {
             assert!(!target.contains("//"), "{target} is elsewhere");
             loaded.push(format!("/docs/{}", target.trim_start_matches("./")));
         }

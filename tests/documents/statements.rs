@@ -23,16 +23,18 @@ const KEY: &str = "BRUNE_GREETING";
 
 /// The one block of `kind` in the section.
 fn block(text: &str, kind: &str) -> String {
-    let mut found = blocks(text).into_iter().filter(|(it, _)| *it == kind);
-    let (_, block) = found.next().expect(kind);
-    assert!(found.next().is_none(), "more than one block of {kind}");
+    let mut actual = blocks(text).into_iter().filter(|(it, _)| *it == kind);
+    let (_, block) = actual.next().expect(kind);
+    assert!(actual.next().is_none(), "more than one block of {kind}");
     block
 }
 
 /// Runs `statements` as `psql` does: each by itself.
 async fn run(pool: &PgPool, statements: &str) -> sqlx::Result<()> {
     let mut conn = pool.acquire().await?;
-    for statement in statements.split_inclusive(';').filter(|it| !it.trim().is_empty()) {
+    for statement in
+        statements.split_inclusive(';').filter(|statement| !statement.trim().is_empty())
+    {
         if let Err(err) =
             sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut *conn).await
         {
@@ -60,11 +62,11 @@ async fn assert_unbroken(pool: &PgPool) {
 }
 
 #[tokio::test]
-async fn a_change_by_psql_is_audited_and_taken_on() {
+async fn a_documented_change_by_psql_is_audited_and_loaded() {
     let app = TestApp::new().await;
     let statements = block(section(OPERATIONS, "## A change by psql"), "sql");
     run(&app.db.pool(), &statements).await.unwrap();
-    app.instance.reaches(2).await;
+    app.instance.wait_for_revision(2).await;
     assert_eq!(app.instance.settings.current().get_integer("BRUNE_COOLDOWN_MINUTES"), Ok(45));
     let entry = audit_of(&app, "BRUNE_COOLDOWN_MINUTES").await;
     assert_eq!(entry, (Some("30".into()), Some("45".into()), Some(2), "ada".to_owned()));
@@ -72,26 +74,29 @@ async fn a_change_by_psql_is_audited_and_taken_on() {
 }
 
 #[tokio::test]
-async fn the_role_that_serves_may_do_all_that_serving_takes() {
+async fn the_documented_serving_role_can_serve() {
     let app = TestApp::new().await;
     let pool = app.db.admin();
     // Roles are the server's, and other tests have theirs.
     let name = uuid::Uuid::new_v4().simple().to_string();
-    let (role, migrates) = (format!("serves_{name}"), format!("migrates_{name}"));
+    let role = format!("serves_{name}");
+    let migrates = format!("migrates_{name}");
     let logins = block(section(OPERATIONS, "## Database roles"), "sql").replace('…', "a word");
     let logins = logins.replace("brune_serve ", &format!("{role} "));
     run(&pool, &logins.replace("brune_migrate", &migrates)).await.unwrap();
     let served = session(app.db.options().username(&role).password("a word"));
     let served = PgPoolOptions::new().max_connections(3).connect_lazy_with(served);
-    let mut instance = Instance::deaf(served.clone()).await;
-    instance.follow(Duration::from_secs(1)).await;
-    instance.join().await;
+    let instance = Instance::builder(served.clone())
+        .poll_every(Duration::from_secs(1))
+        .join_fleet()
+        .start()
+        .await;
     let change = json!({"key": "BRUNE_COOLDOWN_MINUTES", "value": 45, "version": 1});
     let call = instance.patch("/admin/global-settings?wait=applied").bearer(&admin("ada"));
     let call = call.header("idempotency-key", "k1");
     let body = json!({"reason": "a test", "changes": [change]});
     assert_eq!(call.json(&body).send().await.ok()["applied"]["instances"], 1);
-    let session = instance.start(&user("ana")).await.ok();
+    let session = instance.start_session(&user("ana")).await.ok();
     let end = format!("/brun-e/sessions/{}/end", session["session_id"].as_str().unwrap());
     instance.post(&end).bearer(&user("ana")).send().await.ok();
     for path in ["/admin/instances", "/admin/sessions/pins", "/admin/secrets"] {
@@ -104,30 +109,30 @@ async fn the_role_that_serves_may_do_all_that_serving_takes() {
 }
 
 #[tokio::test]
-async fn a_setting_is_added_tightened_and_removed_as_the_document_says() {
+async fn a_setting_is_added_tightened_and_removed_as_documented() {
     let app = TestApp::new().await;
     let pool = app.db.owner();
     let entry = block(section(ADDING, "## Adding one"), "toml");
     let grown = format!("{BRUN_E}\n{entry}\n");
     let plan = publish(&pool, &grown).await.unwrap();
     assert_eq!((plan.declare, plan.seed.len()), (vec![KEY.to_owned()], 1));
-    app.instance.reaches(2).await;
+    app.instance.wait_for_revision(2).await;
     assert_eq!(app.instance.settings.get_string(KEY), Ok("Hello".to_owned()));
 
-    let told = block(section(ADDING, "## Tightening one"), "text");
+    let actual = block(section(ADDING, "## Tightening one"), "text");
     let tightened =
         grown.replace("{ max_length = 80 }", "{ max_length = 4 }").replace("\"Hello\"", "\"Hi\"");
-    assert_eq!(publish(&pool, &tightened).await.unwrap_err().to_string(), told);
+    assert_eq!(publish(&pool, &tightened).await.unwrap_err().to_string(), actual);
 
-    let refused = publish(&pool, BRUN_E).await.unwrap_err().to_string();
-    assert!(refused.contains(KEY), "{refused}");
+    let refusal = publish(&pool, BRUN_E).await.unwrap_err().to_string();
+    assert!(refusal.contains(KEY), "{refusal}");
     let statements = block(section(ADDING, "## Removing one"), "sql");
     let (before, rest) = statements.split_once("insert into").unwrap();
     let (_, after) = rest.split_once("delete from").unwrap();
     let unaudited = run(&pool, &format!("{before} delete from {after}")).await.unwrap_err();
     assert!(unaudited.to_string().contains("has no audit row"), "{unaudited}");
     run(&pool, &statements).await.unwrap();
-    app.instance.reaches(3).await;
+    app.instance.wait_for_revision(3).await;
     assert!(app.instance.settings.get_string(KEY).is_err() && app.instance.settings.is_valid());
     assert!(publish(&pool, BRUN_E).await.unwrap().is_empty());
     let entry = audit_of(&app, KEY).await;
@@ -135,20 +140,20 @@ async fn a_setting_is_added_tightened_and_removed_as_the_document_says() {
     assert_unbroken(&pool).await;
 
     publish(&pool, &grown).await.unwrap();
-    app.instance.reaches(4).await;
+    app.instance.wait_for_revision(4).await;
     assert_eq!(audit_of(&app, KEY).await.2, Some(2));
     assert_unbroken(&pool).await;
 }
 
 #[tokio::test]
-async fn a_flag_is_told_as_the_document_shows_it() {
+async fn a_flag_is_evaluated_as_documented() {
     let app = TestApp::new().await;
     let section = section(READING, "## With curl");
-    let asked = block(section, "text");
-    let path = asked.split("127.0.0.1:8080").nth(1).unwrap();
+    let request = block(section, "text");
+    let path = request.split("127.0.0.1:8080").nth(1).unwrap();
     let reply = app.instance.post(path).header("x-api-key", INTERNAL_KEY).send().await;
-    let told: Value = serde_json::from_str(&block(section, "json")).unwrap();
-    assert_eq!(reply.ok(), told);
+    let json: Value = serde_json::from_str(&block(section, "json")).unwrap();
+    assert_eq!(reply.ok(), json);
 }
 
 /// Of the last entry of `key`: old value, new value, version, and who.

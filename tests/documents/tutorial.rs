@@ -9,7 +9,6 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
     sync::mpsc,
-    time::{Duration, Instant},
 };
 
 use chrono::DateTime;
@@ -268,8 +267,7 @@ fn first_lines(stdout: ChildStdout, count: usize) -> String {
             let _ = sender.send(line);
         }
     });
-    let deadline = Instant::now() + Duration::from_mins(2);
-    let next = || receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok();
+    let next = || crate::support::wait::receive("a line of the service", &receiver);
     let lines: Vec<String> = std::iter::from_fn(next).take(count).collect();
     lines.join("\n")
 }

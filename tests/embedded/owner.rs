@@ -74,9 +74,9 @@ impl Owner {
 
     /// What it said before it ended by itself.
     pub(crate) fn last_words(mut self) -> String {
-        let mut said = String::new();
-        self.child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
-        said
+        let mut output = String::new();
+        self.child.stdout.take().unwrap().read_to_string(&mut output).unwrap();
+        output
     }
 
     fn command(exe: &Path, sandbox: &Sandbox) -> Command {

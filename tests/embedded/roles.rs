@@ -11,7 +11,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 use super::{ask, sandbox::Sandbox};
 
 #[tokio::test]
-async fn the_service_logs_in_with_no_more_than_it_needs() {
+async fn the_service_role_has_least_privilege() {
     let sandbox = Sandbox::new();
     let server = Server::start(&sandbox.config(), Profile::Throwaway).await.unwrap();
     let mut service = server.options().connect().await.unwrap();
@@ -23,9 +23,9 @@ async fn the_service_logs_in_with_no_more_than_it_needs() {
         "set role brune_owner",
         "set session_replication_role = replica",
     ] {
-        let refused = service.execute(sql).await.unwrap_err();
-        let code = refused.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap();
-        assert_eq!(code, "42501", "{sql}: {refused}");
+        let refusal = service.execute(sql).await.unwrap_err();
+        let code = refusal.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap();
+        assert_eq!(code, "42501", "{sql}: {refusal}");
     }
     let mut owner = server.owner_options().connect().await.unwrap();
     assert_eq!(ask(&mut owner, "select current_user::text").await, "brune_migrate");
@@ -57,7 +57,7 @@ async fn make_old(server: &Server) {
 }
 
 #[tokio::test]
-async fn a_directory_of_an_older_release_is_converted() {
+async fn a_data_directory_of_an_older_release_is_converted() {
     let sandbox = Sandbox::new();
     let server = Server::start(&sandbox.config(), Profile::Throwaway).await.unwrap();
     make_old(&server).await;

@@ -5,16 +5,12 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
-    time::{Duration, Instant},
 };
 
 use brune::config::Embedded;
 use rustix::process::{Pid, Signal};
 
-use crate::programs::need_postgres;
-
-/// How long anything may take that is only waited for.
-const LIMIT: Duration = Duration::from_secs(20);
+use crate::{programs::need_postgres, wait::wait_or_give_up};
 
 /// A directory that every account can enter, removed with the test.
 pub(crate) struct Sandbox {
@@ -56,12 +52,11 @@ impl Sandbox {
 impl Drop for Sandbox {
     fn drop(&mut self) {
         // A server that a failed test left behind is on its way out.
-        let until = Instant::now() + LIMIT;
-        while File::open(self.dir.join("server.lock")).is_ok_and(|lock| lock.try_lock().is_err())
-            && Instant::now() < until
-        {
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let is_locked = |lock: File| lock.try_lock().is_err();
+        wait_or_give_up(|| {
+            let lock = File::open(self.dir.join("server.lock"));
+            (!lock.is_ok_and(is_locked)).then_some(())
+        });
         let _ = fs::remove_dir_all(&self.root);
     }
 }
@@ -86,15 +81,6 @@ pub(crate) fn config(dir: &Path) -> Embedded {
         path: variable("PATH").unwrap_or_default(),
         account: None,
         cache_dir: None,
-    }
-}
-
-/// Waits for `what`, which some other process brings about.
-pub(crate) async fn eventually(what: &str, is_so: impl Fn() -> bool) {
-    let until = Instant::now() + LIMIT;
-    while !is_so() {
-        assert!(Instant::now() < until, "not within {LIMIT:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 

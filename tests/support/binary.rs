@@ -7,17 +7,18 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::atomic::{AtomicU32, Ordering},
-    time::{Duration, Instant},
 };
 
 use reqwest::{Client, Method, RequestBuilder};
 use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 
-use super::{TestDb, by_hand::eventually, programs::need_postgres, server::variable};
-
-/// Longer than anything may take that is only waited for.
-const PATIENCE: Duration = Duration::from_mins(1);
+use super::{
+    TestDb,
+    programs::need_postgres,
+    server::variable,
+    wait::{wait_or_give_up, wait_until},
+};
 
 /// The variables that hold secrets.
 const SECRETS: [&str; 7] = [
@@ -113,12 +114,14 @@ impl Home {
     /// The secrets of this home that its services' log holds: none, whatever a test is about.
     fn gave_away(&self) -> Vec<&str> {
         let log = self.log();
-        let made = fs::read_to_string(self.data().join("jwt_secret")).unwrap_or_default();
-        let made = Some(("the made-up secret", made.trim())).filter(|(_, text)| !text.is_empty());
-        let given = self.variables.iter().filter(|(name, _)| SECRETS.contains(&name.as_str()));
-        let given = given.map(|(name, text)| (name.as_str(), text.as_str()));
-        let told = given.chain(made).filter(|(_, text)| text.lines().any(|it| log.contains(it)));
-        told.map(|(name, _)| name).collect()
+        let created = fs::read_to_string(self.data().join("jwt_secret")).unwrap_or_default();
+        let created =
+            Some(("the made-up secret", created.trim())).filter(|(_, text)| !text.is_empty());
+        let input = self.variables.iter().filter(|(name, _)| SECRETS.contains(&name.as_str()));
+        let input = input.map(|(name, text)| (name.as_str(), text.as_str()));
+        let actual =
+            input.chain(created).filter(|(_, text)| text.lines().any(|line| log.contains(line)));
+        actual.map(|(name, _)| name).collect()
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -130,21 +133,15 @@ impl Home {
 
     /// Runs a command to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
-        let (out, err) = (self.root.join("out"), self.root.join("err"));
+        let out = self.root.join("out");
+        let err = self.root.join("err");
         let mut command = self.command(arguments);
         command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
         let mut child = command.spawn().unwrap();
-        let until = Instant::now() + PATIENCE;
-        let status = loop {
-            if let Some(status) = child.try_wait().unwrap() {
-                break status;
-            }
-            if until < Instant::now() {
-                child.kill().unwrap();
-                child.wait().unwrap();
-                panic!("{arguments:?} did not end: {}", fs::read_to_string(&err).unwrap());
-            }
-            std::thread::sleep(Duration::from_millis(2));
+        let Some(status) = wait_or_give_up(|| child.try_wait().unwrap()) else {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("{arguments:?} did not end: {}", fs::read_to_string(&err).unwrap());
         };
         let text = |path| fs::read_to_string(path).unwrap();
         Outcome { code: status.code(), out: text(&out), err: text(&err) }
@@ -168,20 +165,20 @@ impl Home {
     pub(crate) fn serve_by(&self, script: &str) -> Service {
         let mut child = self.spawn(script, Stdio::piped());
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut said = Vec::new();
+        let mut output = Vec::new();
         // In production, and under a secret that it was given, it gives out no token.
         let is_set = |(name, value): &(String, String)| match name.as_str() {
             "NODE_ENV" => value == "production",
             name => name == "JWT_SECRET",
         };
         let last = if self.variables.iter().any(is_set) { "answers on" } else { "curl" };
-        while !said.iter().any(|line: &String| line.contains(last)) {
+        while !output.iter().any(|line: &String| line.contains(last)) {
             match lines.next() {
-                Some(line) => said.push(line.unwrap()),
-                None => panic!("the service did not start: {}\n{}", said.join("\n"), self.log()),
+                Some(line) => output.push(line.unwrap()),
+                None => panic!("the service did not start: {}\n{}", output.join("\n"), self.log()),
             }
         }
-        let after = |words: &str| said.iter().find_map(|line| line.split_once(words));
+        let after = |words: &str| output.iter().find_map(|line| line.split_once(words));
         let base = after("answers on ").unwrap().1.to_owned();
         let token = after("BRUNE_TOKEN=").map_or(String::new(), |(_, token)| token.to_owned());
         Service { child, base, token, client: Client::new() }
@@ -191,10 +188,7 @@ impl Home {
 impl Drop for Home {
     fn drop(&mut self) {
         // A server that a failed test left behind is on its way out.
-        let until = Instant::now() + PATIENCE;
-        while self.postmaster().is_some() && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        wait_or_give_up(|| self.postmaster().is_none().then_some(()));
         let gave_away = self.gave_away();
         let _ = fs::remove_dir_all(&self.root);
         assert!(gave_away.is_empty() || std::thread::panicking(), "the log holds {gave_away:?}");
@@ -228,11 +222,11 @@ impl Outcome {
     #[track_caller]
     pub(crate) fn refused(self, told: &[&str]) -> String {
         assert_eq!(self.code, Some(1), "{}{}", self.out, self.err);
-        let said = format!("{}{}", self.out, self.err);
+        let output = format!("{}{}", self.out, self.err);
         for part in told {
-            assert!(said.contains(part), "{part} is not in: {said}");
+            assert!(output.contains(part), "{part} is not in: {output}");
         }
-        said
+        output
     }
 }
 
@@ -286,14 +280,13 @@ impl Service {
 
     /// How it ended; it must do so by itself now.
     pub(crate) async fn ended(mut self) -> ExitStatus {
-        let until = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(Instant::now() < until, "the service does not end");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let mut status = None;
+        let has_ended = async || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        };
+        wait_until("the service ends", has_ended).await;
+        status.unwrap()
     }
 
     /// Asks it to end, and holds it to have done so in good order.
@@ -312,7 +305,7 @@ impl Drop for Service {
 
 /// Waits until no process of the private server is left.
 pub(crate) async fn gone(process: i32) {
-    eventually("Postgres is gone", async || !is_alive(process)).await;
+    wait_until("Postgres is gone", async || !is_alive(process)).await;
 }
 
 /// `kill -9`.

@@ -51,7 +51,8 @@ impl Call<'_> {
         *request.uri_mut() = self.path.parse().unwrap();
         *request.headers_mut() = self.headers;
         let response = self.instance.router.clone().oneshot(request).await.unwrap();
-        let (status, headers) = (response.status(), response.headers().clone());
+        let status = response.status();
+        let headers = response.headers().clone();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         let text = String::from_utf8_lossy(&bytes).into_owned();

@@ -9,7 +9,7 @@ use std::{
 use tracing::level_filters::LevelFilter;
 
 use super::{
-    app::{INTERNAL_KEY, PROVIDER_KEY, SECRET},
+    credentials::{INTERNAL_KEY, PROVIDER_KEY, SECRET},
     receiver,
 };
 
@@ -27,7 +27,7 @@ pub(crate) fn watch(what: &str, text: &str) {
 fn gives_away(text: &str) -> bool {
     [SECRET, INTERNAL_KEY, PROVIDER_KEY, receiver::TOKEN, receiver::SIGNING]
         .iter()
-        .any(|it| text.contains(it))
+        .any(|canary| text.contains(canary))
 }
 
 /// Listens to all that is logged in this process, of every library and at every level.

@@ -1,9 +1,6 @@
 //! A database of its own for each test, copied from a template that is named after the migrations.
 
-use std::{
-    sync::{Mutex, OnceLock, mpsc},
-    time::Duration,
-};
+use std::sync::{Mutex, OnceLock, mpsc};
 
 use brune::database::{
     MIGRATOR, Pool, Topology,
@@ -163,7 +160,8 @@ fn url(options: &PgConnectOptions) -> String {
     };
     let socket = socket.to_str().unwrap();
     let host: String = url::form_urlencoded::byte_serialize(socket.as_bytes()).collect();
-    let (user, port) = (options.get_username(), options.get_port());
+    let user = options.get_username();
+    let port = options.get_port();
     let name = options.get_database().unwrap();
     format!("postgres://{user}@localhost:{port}/{name}?host={host}&sslmode=disable")
 }
@@ -270,20 +268,15 @@ fn is_gone(process: i32) -> bool {
     })
 }
 
-/// Ends the sessions on a database; says whether there were any.
-async fn end_sessions(connection: &mut PgConnection, name: &str) -> bool {
-    let sessions =
-        "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = $1";
-    let ended: i64 =
-        sqlx::query_scalar(sessions).bind(name).fetch_one(&mut *connection).await.unwrap_or(0);
-    ended > 0
+/// Ends the sessions on a database. Postgres waits for each to end, but not for long: one may hang in a commit.
+async fn end_sessions(connection: &mut PgConnection, name: &str) {
+    let sql = "select pg_terminate_backend(pid, 100) from pg_stat_activity where datname = $1";
+    let _ = sqlx::query(sql).bind(name).execute(&mut *connection).await;
 }
 
 /// FORCE alone waits a tenth of a second when there is a session; these are asked to go first.
 async fn drop_database(connection: &mut PgConnection, name: &str) {
-    if end_sessions(connection, name).await {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    end_sessions(connection, name).await;
     // Given up when another test's hanging commit is in its way; the supervisor comes back for what is left.
     // A process that was killed while it dropped this one may have got further than we know.
     let _ = connection.execute("set statement_timeout = '3s'").await;

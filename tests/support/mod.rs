@@ -3,17 +3,20 @@
 
 #![allow(dead_code, reason = "hardly a test binary uses all of it")]
 
-mod app;
 pub(crate) mod binary;
-pub(crate) mod by_hand;
 mod call;
 pub(crate) mod canary;
 pub(crate) mod cluster;
+mod credentials;
 mod database;
+pub(crate) mod decimal_catalog;
+mod instance;
+mod instance_builder;
 pub(crate) mod nginx;
 pub(crate) mod pgbouncer;
 pub(crate) mod programs;
 pub(crate) mod proxy;
+pub(crate) mod psql;
 pub(crate) mod realtime_stub;
 pub(crate) mod receiver;
 pub(crate) mod redis;
@@ -21,6 +24,8 @@ pub(crate) mod roles;
 pub(crate) mod server;
 pub(crate) mod services;
 pub(crate) mod sse;
+mod test_app;
+pub(crate) mod wait;
 
 /// The keys that are never written: secrets, and the infrastructure's.
 pub(crate) const NEVER: [&str; 14] = [
@@ -42,10 +47,12 @@ pub(crate) const NEVER: [&str; 14] = [
 
 #[expect(unused_imports, reason = "no test binary uses all of it")]
 pub(crate) use self::{
-    app::{
-        INTERNAL_KEY, Instance, ORIGIN, PROVIDER_KEY, SECRET, TestApp, admin, admin_signed_with,
-        auth, firewall, token, user,
-    },
     call::{Call, Reply},
+    credentials::{
+        INTERNAL_KEY, PROVIDER_KEY, SECRET, admin, admin_signed_with, auth, firewall, token, user,
+    },
+    instance::Instance,
+    instance_builder::{FAST_PACE, ORIGIN},
+    test_app::TestApp,
 };
 pub(crate) use database::TestDb;

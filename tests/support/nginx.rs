@@ -10,7 +10,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::TcpStream;
 
-use super::{by_hand::eventually, programs::need};
+use super::{programs::need, wait::wait_until};
 
 /// Stopped with the test.
 pub(crate) struct Nginx {
@@ -51,7 +51,7 @@ impl Nginx {
         let child = command.stderr(Stdio::null()).spawn().unwrap();
         let address = format!("127.0.0.1:{port}");
         let it = Self { child, dir, url: format!("http://{address}{path}") };
-        eventually("nginx answers", async || TcpStream::connect(&address).await.is_ok()).await;
+        wait_until("nginx answers", async || TcpStream::connect(&address).await.is_ok()).await;
         it
     }
 

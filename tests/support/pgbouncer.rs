@@ -15,11 +15,7 @@ use brune::{
 use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
 use tokio::net::TcpStream;
 
-use super::{
-    Instance, TestDb,
-    by_hand::{eventually, run},
-    programs::need,
-};
+use super::{TestDb, programs::need, psql::run, wait::wait_until};
 
 /// How many sessions on the server all its clients share.
 pub(crate) const SESSIONS: u32 = 4;
@@ -74,9 +70,11 @@ impl PgBouncer {
 
     fn configuration(&self, ignored: &str) -> String {
         let Self { dir, port, upstream, .. } = self;
-        let host =
-            upstream.get_socket().map_or(upstream.get_host().into(), |it| it.to_string_lossy());
-        let (dir, server) = (dir.display(), upstream.get_port());
+        let host = upstream
+            .get_socket()
+            .map_or(upstream.get_host().into(), |socket| socket.to_string_lossy());
+        let dir = dir.display();
+        let server = upstream.get_port();
         format!(
             "[databases]\n* = host={host} port={server}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
              listen_port = {port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {dir}/users\n\
@@ -100,7 +98,7 @@ impl PgBouncer {
         let server = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
         self.server = Some(server.unwrap());
         let port = self.port;
-        eventually("PgBouncer answers", async || {
+        wait_until("PgBouncer answers", async || {
             TcpStream::connect(("127.0.0.1", port)).await.is_ok()
         })
         .await;
@@ -139,11 +137,6 @@ impl PgBouncer {
     pub(crate) async fn pool(&self, direct: Option<PgConnectOptions>) -> Pool {
         let direct = direct.map(Box::new);
         Pool::open(self.options(), Topology::Pooler { direct }, 2 * SESSIONS).await.unwrap()
-    }
-
-    /// An instance of the service whose database is behind here; it does not follow yet.
-    pub(crate) async fn instance(&self, direct: Option<PgConnectOptions>) -> Instance {
-        Instance::deaf(self.pool(direct).await).await
     }
 }
 

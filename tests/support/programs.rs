@@ -7,12 +7,13 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::Once,
-    time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest as _, Sha256};
+
+use super::wait::no_hang;
 
 /// What installs the programs and packages of the tests.
 const INSTALL: &str = "run `.ci/test`, which installs what is missing";
@@ -82,15 +83,13 @@ pub(crate) fn link_modules(packages: &Path, dir: &Path) {
     symlink(packages.join("node_modules"), link).unwrap();
 }
 
-/// Runs `script` with `program`, asserts that it succeeds within three minutes, and returns its output.
+/// Runs `script` with `program`, asserts that it succeeds, and returns its output.
 pub(crate) async fn finish(program: &str, script: &Path, variables: &[(&str, &str)]) -> String {
     let dir = script.parent().unwrap();
     let mut command = tokio::process::Command::new(program);
     command.arg(script).current_dir(dir).envs(variables.iter().copied()).kill_on_drop(true);
-    let limit = Duration::from_mins(3);
-    let output = tokio::time::timeout(limit, command.output()).await.unwrap().unwrap();
-    let text = [output.stdout, output.stderr].map(|it| String::from_utf8_lossy(&it).into_owned());
-    let text = text.concat();
+    let output = no_hang("the script ends", command.output()).await.unwrap();
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert!(output.status.success(), "{}: {}\n{text}", script.display(), output.status);
     text
 }

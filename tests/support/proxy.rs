@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Instance, TestDb};
+use super::TestDb;
 
 /// Stands between an instance and its database. Dropped, it cuts everything that goes through it.
 pub(crate) struct Proxy {
@@ -68,11 +68,6 @@ impl Proxy {
             .database(upstream.get_database().unwrap())
             .ssl_mode(sqlx::postgres::PgSslMode::Disable);
         Pool::open(options, Topology::Direct, size).await.unwrap()
-    }
-
-    /// An instance of the service whose database is behind here; it does not follow yet.
-    pub(crate) async fn instance(&self) -> Instance {
-        Instance::deaf(self.pool(5).await).await
     }
 
     /// How often a client has waited for the server to finish what it asked.
@@ -142,7 +137,8 @@ impl Proxy {
     }
 
     fn accept(&self, listener: TcpListener, up: CancellationToken) {
-        let (upstream, shared) = (self.upstream.clone(), Arc::clone(&self.shared));
+        let upstream = self.upstream.clone();
+        let shared = Arc::clone(&self.shared);
         let tasks = self.tasks.clone();
         self.tasks.spawn(async move {
             while let Some(Ok((client, _))) = up.run_until_cancelled(listener.accept()).await {
@@ -165,7 +161,8 @@ async fn relay(client: TcpStream, upstream: PgConnectOptions, shared: Arc<Shared
     let (from_client, to_client) = client.into_split();
     let port = upstream.get_port();
     let asked = |kind: u8| matches!(kind, b'S' | b'Q');
-    let (count, swallow) = (Arc::clone(&shared), Arc::clone(&shared));
+    let count = Arc::clone(&shared);
+    let swallow = Arc::clone(&shared);
     let up = move |kind: u8| {
         count.round_trips.fetch_add(usize::from(asked(kind)), Ordering::SeqCst);
         true
@@ -205,9 +202,10 @@ async fn pass(
         to.write_u32(length).await?;
         to.write_all(&body).await?;
     }
-    let mut done = false;
+    let mut is_done = false;
     loop {
-        let (kind, length) = (from.read_u8().await?, from.read_u32().await?);
+        let kind = from.read_u8().await?;
+        let length = from.read_u32().await?;
         let mut message = vec![0; length as usize + 1];
         message[0] = kind;
         message[1..5].copy_from_slice(&length.to_be_bytes());
@@ -217,10 +215,10 @@ async fn pass(
             return std::future::pending().await;
         }
         // A statement is complete at `C`, and committed at the `Z` that follows.
-        if !opens && kind == b'Z' && done && shared.lose_answer.swap(false, Ordering::SeqCst) {
+        if !opens && kind == b'Z' && is_done && shared.lose_answer.swap(false, Ordering::SeqCst) {
             return Ok(());
         }
-        done = kind == b'C' || done && kind != b'Z';
+        is_done = kind == b'C' || is_done && kind != b'Z';
         if *shared.hold.borrow() && message.windows(6).any(|part| part == b"LISTEN") {
             shared.holds.store(true, Ordering::SeqCst);
             let _ = shared.hold.subscribe().wait_for(|hold| !hold).await;

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::Instant};
 
-use super::by_hand::eventually;
+use super::wait::wait_until;
 
 /// What makes its address a secret.
 pub(crate) const TOKEN: &str = "a-token-of-the-receiver";
@@ -60,10 +60,11 @@ impl Received {
     /// Whether one of its signatures is made with `secret`, as whoever receives it would find out.
     pub(crate) fn is_signed_with(&self, secret: &str) -> bool {
         let mut mac = Hmac::<Sha256>::new_from_slice(&STANDARD.decode(secret).unwrap()).unwrap();
-        let (id, at) = (self.header("webhook-id"), self.header("webhook-timestamp"));
+        let id = self.header("webhook-id");
+        let at = self.header("webhook-timestamp");
         mac.update(format!("{id}.{at}.{}", self.text).as_bytes());
         let signature = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
-        self.header("webhook-signature").split(' ').any(|it| it == signature)
+        self.header("webhook-signature").split(' ').any(|candidate| candidate == signature)
     }
 }
 
@@ -77,7 +78,7 @@ pub(crate) fn status(status: u16) -> Answer {
 
 type Answers = Box<dyn FnMut(&str) -> Answer + Send>;
 
-struct Kept {
+struct Shared {
     received: Mutex<Vec<Received>>,
     answers: Mutex<Answers>,
     open: watch::Sender<bool>,
@@ -86,7 +87,7 @@ struct Kept {
 /// A receiver; it ends with the test.
 pub(crate) struct Receiver {
     port: u16,
-    kept: Arc<Kept>,
+    shared: Arc<Shared>,
     task: JoinHandle<()>,
 }
 
@@ -100,25 +101,25 @@ impl Receiver {
     pub(crate) async fn answering(answers: impl FnMut(&str) -> Answer + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let kept = Arc::new(Kept {
+        let shared = Arc::new(Shared {
             received: Mutex::default(),
             answers: Mutex::new(Box::new(answers)),
             open: watch::Sender::new(true),
         });
-        let router = Router::new().fallback(receive).with_state(Arc::clone(&kept));
+        let router = Router::new().fallback(receive).with_state(Arc::clone(&shared));
         #[expect(clippy::disallowed_methods, reason = "it ends with the test")]
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { port, kept, task }
+        Self { port, shared, task }
     }
 
     /// Answers as `answers` says from now on.
     pub(crate) fn answer(&self, answers: impl FnMut(&str) -> Answer + Send + 'static) {
-        *self.kept.answers.lock().unwrap() = Box::new(answers);
+        *self.shared.answers.lock().unwrap() = Box::new(answers);
     }
 
     /// Takes what comes, and answers only when it is open again.
     pub(crate) fn open(&self, open: bool) {
-        self.kept.open.send_replace(open);
+        self.shared.open.send_replace(open);
     }
 
     pub(crate) fn address(&self) -> String {
@@ -140,20 +141,25 @@ impl Receiver {
 
     /// All that came.
     pub(crate) fn received(&self) -> Vec<Received> {
-        self.kept.received.lock().unwrap().clone()
+        self.shared.received.lock().unwrap().clone()
+    }
+
+    /// The number of calls so far, those that it refused included.
+    pub(crate) fn call_count(&self) -> usize {
+        self.shared.received.lock().unwrap().len()
     }
 
     /// What it took, as JSON, as soon as it is so much.
     pub(crate) async fn takes(&self, count: usize) -> Vec<Value> {
-        eventually("enough was delivered", async || count <= self.taken().len()).await;
+        wait_until("enough was delivered", async || count <= self.taken().len()).await;
         self.taken()
     }
 
     /// What it took so far, as JSON.
     pub(crate) fn taken(&self) -> Vec<Value> {
-        let received = self.kept.received.lock().unwrap();
-        let taken = received.iter().filter(|it| it.status.is_success());
-        taken.map(Received::json).collect()
+        let received = self.shared.received.lock().unwrap();
+        let messages = received.iter().filter(|request| request.status.is_success());
+        messages.map(Received::json).collect()
     }
 }
 
@@ -164,18 +170,18 @@ impl Drop for Receiver {
 }
 
 async fn receive(
-    State(kept): State<Arc<Kept>>,
+    State(shared): State<Arc<Shared>>,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
     let text = String::from_utf8(body.to_vec()).unwrap();
-    let (status, answered, body) = kept.answers.lock().unwrap()(&text);
+    let (status, response_headers, body) = shared.answers.lock().unwrap()(&text);
     let status = StatusCode::from_u16(status).unwrap();
     let received = Received { at: Instant::now(), uri, headers, text, status };
-    kept.received.lock().unwrap().push(received);
-    kept.open.subscribe().wait_for(|it| *it).await.unwrap();
-    let headers: HeaderMap = answered
+    shared.received.lock().unwrap().push(received);
+    shared.open.subscribe().wait_for(|is_open| *is_open).await.unwrap();
+    let headers: HeaderMap = response_headers
         .as_object()
         .unwrap()
         .iter()

@@ -8,7 +8,7 @@ use std::{
 use brune::config::Secret;
 use tokio::net::TcpStream;
 
-use super::{by_hand::eventually, programs::need};
+use super::{programs::need, wait::wait_until};
 
 /// A server that runs until it is killed; gone with the test.
 pub(crate) struct Redis {
@@ -40,7 +40,7 @@ impl Redis {
         let server = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         self.server = Some(server.unwrap());
         let port = self.port;
-        eventually("Redis answers", async || TcpStream::connect(("127.0.0.1", port)).await.is_ok())
+        wait_until("Redis answers", async || TcpStream::connect(("127.0.0.1", port)).await.is_ok())
             .await;
     }
 

@@ -30,7 +30,11 @@ use brune::{
 use sha2::{Digest as _, Sha256};
 use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
 
-use super::{database::sweep, programs::need_postgres};
+use super::{
+    database::sweep,
+    programs::need_postgres,
+    wait::{wait_for, wait_or_give_up},
+};
 
 /// How long the server outlives its last user: long enough for the next test binary to be built.
 const LINGER: Duration = Duration::from_secs(20);
@@ -105,8 +109,8 @@ fn server_dir() -> PathBuf {
         }
         _ => {}
     }
-    let found = fs::symlink_metadata(&dir).unwrap();
-    assert!(found.is_dir() && found.uid() == uid, "{} is not ours", dir.display());
+    let actual = fs::symlink_metadata(&dir).unwrap();
+    assert!(actual.is_dir() && actual.uid() == uid, "{} is not ours", dir.display());
     dir
 }
 
@@ -127,23 +131,18 @@ fn ensure_server(dir: &Path) -> Up {
     let start = lock_file(dir, "start");
     start.lock().unwrap();
     let owner = lock_file(dir, "lock");
-    let until = Instant::now() + Duration::from_secs(30);
-    loop {
-        match owner.try_lock_shared() {
-            Ok(()) => break,
-            Err(TryLockError::Error(fault)) => panic!("{fault}"),
-            Err(TryLockError::WouldBlock) => {}
+    // While neither is so, the server has crashed and its supervisor is about to notice.
+    let expected = format!("{} has no owner, or its server answers", dir.display());
+    let up = wait_for(&expected, || match owner.try_lock_shared() {
+        Ok(()) => Some(None),
+        Err(TryLockError::Error(fault)) => panic!("{fault}"),
+        Err(TryLockError::WouldBlock) => {
+            let up = Up::read(dir).filter(|up| UnixStream::connect(&up.socket).is_ok());
+            up.map(Some)
         }
-        let up = Up::read(dir).filter(|up| UnixStream::connect(&up.socket).is_ok());
-        if let Some(up) = up {
-            return up;
-        }
-        // The server crashed, and its supervisor is about to notice.
-        assert!(Instant::now() < until, "{} is owned, but no server answers", dir.display());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    });
     drop(owner);
-    start_supervisor(dir)
+    up.unwrap_or_else(|| start_supervisor(dir))
 }
 
 fn start_supervisor(dir: &Path) -> Up {
@@ -163,23 +162,22 @@ fn start_supervisor(dir: &Path) -> Up {
         .process_group(0)
         .spawn()
         .unwrap();
-    wait_for(child, dir, &log)
+    supervisor_ready(child, dir, &log)
 }
 
-fn wait_for(mut child: Child, dir: &Path, log: &Path) -> Up {
+fn supervisor_ready(mut child: Child, dir: &Path, log: &Path) -> Up {
     let supervisor = child.id().to_string();
-    let until = Instant::now() + Duration::from_mins(3);
-    loop {
-        if let Some(up) = Up::read(dir).filter(|up| up.supervisor == supervisor) {
-            return up;
-        }
-        let said = || fs::read_to_string(log).unwrap_or_default();
+    let up = wait_or_give_up(|| {
         if let Some(status) = child.try_wait().unwrap() {
-            panic!("the test server did not start ({status}):\n{}", said());
+            panic!("the test server did not start ({status}):\n{}", read_log(log));
         }
-        assert!(Instant::now() < until, "the test server did not start in time:\n{}", said());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+        Up::read(dir).filter(|up| up.supervisor == supervisor)
+    });
+    up.unwrap_or_else(|| panic!("the test server does not start:\n{}", read_log(log)))
+}
+
+fn read_log(log: &Path) -> String {
+    fs::read_to_string(log).unwrap_or_default()
 }
 
 /// The name of the supervisor's test in this binary.
@@ -204,7 +202,7 @@ async fn supervise(dir: &Path) {
     sweep(&mut connection, true).await;
     Up::write(dir, &server);
     let users = lock_file(dir, "users");
-    let mut used = Instant::now();
+    let mut last_use = Instant::now();
     loop {
         tokio::select! {
             fault = server.exited() => panic!("{fault}"),
@@ -212,9 +210,9 @@ async fn supervise(dir: &Path) {
         }
         match users.try_lock() {
             // Kept until this process is gone: who comes now waits, and starts a new server.
-            Ok(()) if used.elapsed() > LINGER => break,
+            Ok(()) if last_use.elapsed() > LINGER => break,
             Ok(()) => users.unlock().unwrap(),
-            Err(_) => used = Instant::now(),
+            Err(_) => last_use = Instant::now(),
         }
         sweep(&mut connection, false).await;
     }

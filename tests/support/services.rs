@@ -33,7 +33,7 @@ impl Default for Services {
 impl Services {
     /// What takes part in an instance's session starts.
     pub(crate) fn starts(&self, settings: &GlobalSettingsService) -> SessionStarter {
-        let secret = |it: &str| Secret::new(it.to_owned());
+        let secret = |text: &str| Secret::new(text.to_owned());
         let plans = self
             .plans
             .as_ref()

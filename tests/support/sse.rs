@@ -1,22 +1,19 @@
 //! Server-sent events as a client over a socket hears them.
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use brune::http::{Limits, serve};
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
-use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::task::TaskTracker;
 
-use super::Instance;
-
-/// Longer than any of these tests waits for what comes.
-const PATIENCE: Duration = Duration::from_secs(20);
+use super::{Instance, wait::no_hang};
 
 /// An instance behind the real accept loop.
 pub(crate) struct Served {
     pub(crate) address: SocketAddr,
-    pub(crate) done: JoinHandle<()>,
+    pub(crate) task: JoinHandle<()>,
 }
 
 impl Served {
@@ -24,8 +21,8 @@ impl Served {
     pub(crate) async fn of(instance: &Instance, limits: Limits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = serve(listener, instance.router.clone(), limits, instance.ending.clone());
-        Self { address, done: TaskTracker::new().spawn(serving) }
+        let serving = serve(listener, instance.router.clone(), limits, instance.shutdown.clone());
+        Self { address, task: TaskTracker::new().spawn(serving) }
     }
 
     /// A GET of `path` with `headers`.
@@ -70,11 +67,12 @@ impl Stream {
     pub(crate) async fn block(&mut self) -> Option<String> {
         loop {
             if let Some((block, rest)) = self.heard.split_once("\n\n") {
-                let (block, rest) = (block.to_owned(), rest.to_owned());
+                let block = block.to_owned();
+                let rest = rest.to_owned();
                 self.heard = rest;
                 return Some(block);
             }
-            let part = timeout(PATIENCE, self.response.chunk()).await.expect("it goes on in time");
+            let part = no_hang("the stream goes on or ends", self.response.chunk()).await;
             let part = part.expect("it ends as it should")?;
             self.heard.push_str(std::str::from_utf8(&part).unwrap());
         }
@@ -91,7 +89,8 @@ impl Stream {
                 let line = block.lines().find_map(|line| line.strip_prefix(name));
                 line.unwrap_or_else(|| panic!("no {name} in {block}"))
             };
-            let (id, name) = (field("id: ").parse().unwrap(), field("event: ").to_owned());
+            let id = field("id: ").parse().unwrap();
+            let name = field("event: ").to_owned();
             return Event { id, name, data: serde_json::from_str(field("data: ")).unwrap() };
         }
     }

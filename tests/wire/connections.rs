@@ -1,18 +1,23 @@
 //! What a connection may do, and what becomes of it.
 
-use std::time::Duration;
+use std::{fs::File, time::Duration};
 
 use brune::http::Limits;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, Interest},
     net::{TcpSocket, TcpStream},
-    time::{Instant, timeout},
 };
 
-use crate::support::{Answer, LIMITS, PATIENCE, Server, server, until_closed};
+use crate::{
+    support::{Answer, LIMITS, Server, server, until_closed},
+    wait::{Stopwatch, no_hang},
+};
+
+/// A limit that no test reaches: one that waited for it would hang, and fail.
+const NEVER: Duration = Duration::from_hours(1);
 
 #[tokio::test]
-async fn a_body_that_trickles_is_given_up() {
+async fn a_trickling_body_is_rejected_with_408() {
     let server = server(LIMITS).await;
     let headers = "Content-Type: application/json\r\nContent-Length: 100\r\n";
     // The client wants to keep the connection; the server, with half a body unread, must not.
@@ -21,7 +26,7 @@ async fn a_body_that_trickles_is_given_up() {
 }
 
 #[tokio::test]
-async fn garbage_closes_the_connection_and_nothing_else() {
+async fn garbage_closes_only_its_own_connection() {
     let server = server(LIMITS).await;
     for garbage in [
         "\0\0\0\0\r\n\r\n",
@@ -43,7 +48,7 @@ async fn garbage_closes_the_connection_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn bare_line_feeds_get_one_answer() {
+async fn bare_line_feeds_get_one_response() {
     let server = server(LIMITS).await;
     let answer = server.send("GET /ok HTTP/1.1\nHost: a\nConnection: close\n\n").await;
     assert_eq!((answer.status, &*answer.body), (200, "fine"));
@@ -51,47 +56,46 @@ async fn bare_line_feeds_get_one_answer() {
 
 #[tokio::test]
 async fn silent_and_half_open_connections_are_closed() {
-    let server = server(LIMITS).await;
-    let mut held = Vec::new();
+    // Only the limit on heads can end these.
+    let limits = Limits { write: NEVER, request: NEVER, ..LIMITS };
+    let server = server(limits).await;
+    let mut connections = Vec::new();
     for said in ["", "GET /ok HTTP/1.1\r\nHost: a\r\nX-", "GET /ok HTTP/1.1\r\nHost: a\r\n\r\n"] {
         for _ in 0..100 {
             let mut stream = server.connect().await;
             stream.write_all(said.as_bytes()).await.unwrap();
-            held.push(stream);
+            connections.push(stream);
         }
     }
-    let started = Instant::now();
-    for stream in &mut held {
+    for stream in &mut connections {
         until_closed(stream).await;
     }
-    assert!(started.elapsed() < LIMITS.head * 10, "{:?}", started.elapsed());
 }
 
 #[tokio::test]
-async fn a_head_that_trickles_is_not_waited_for() {
+async fn a_trickling_head_is_closed() {
     let server = server(LIMITS).await;
     let mut stream = server.connect().await;
-    let started = Instant::now();
     stream.write_all(b"GET /ok HTTP/1.1\r\n").await.unwrap();
     // Each line alone comes well within the limit; only all of them together do not.
     let mut ticks = tokio::time::interval(LIMITS.head / 10);
-    while stream.write_all(b"X-A: b\r\n").await.is_ok() {
-        assert!(started.elapsed() < PATIENCE, "still reading");
-        ticks.tick().await;
-    }
+    let trickle = async {
+        while stream.write_all(b"X-A: b\r\n").await.is_ok() {
+            ticks.tick().await;
+        }
+    };
+    no_hang("the server closes the connection", trickle).await;
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_its_answer_is_cut_off() {
-    let mut server = server(Limits { drain: PATIENCE, ..LIMITS }).await;
+async fn a_client_that_never_reads_does_not_delay_shutdown() {
+    let mut server = server(Limits { drain: NEVER, ..LIMITS }).await;
     let mut stream = server.connect().await;
     stream.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     stream.readable().await.unwrap();
     // With nothing else to wait for, draining ends when that connection does.
     server.shutdown.cancel();
-    let started = Instant::now();
-    (&mut server.done).await.unwrap();
-    assert!(started.elapsed() < LIMITS.write * 5, "{:?}", started.elapsed());
+    no_hang("the server cuts the connection and ends", &mut server.task).await.unwrap();
 }
 
 /// A client that asks for `path` and whose kernel takes little on its behalf.
@@ -107,22 +111,23 @@ async fn reader_of(server: &Server, path: &str) -> TcpStream {
 #[tokio::test]
 async fn a_connection_whose_client_never_reads_is_reset() {
     // Idle connections are closed much later, so that only the limit on writes can end these.
-    let server = server(Limits { head: PATIENCE * 2, ..LIMITS }).await;
-    let mut held = Vec::new();
+    let server = server(Limits { head: NEVER, ..LIMITS }).await;
+    let mut connections = Vec::new();
     for path in ["/large", "/medium", "/events"] {
         for _ in 0..20 {
-            held.push((path, reader_of(&server, path).await));
+            connections.push((path, reader_of(&server, path).await));
         }
     }
-    for (path, stream) in &held {
+    for (path, stream) in &connections {
         // Not a byte is read: only a reset can be noticed.
-        let reset = timeout(PATIENCE, stream.ready(Interest::ERROR)).await;
-        assert!(reset.is_ok_and(|ready| ready.unwrap().is_error()), "{path} is still open");
+        let expected = format!("the connection to {path} is reset");
+        let ready = no_hang(&expected, stream.ready(Interest::ERROR)).await.unwrap();
+        assert!(ready.is_error(), "{path} is still open");
     }
 }
 
 #[tokio::test]
-async fn a_client_that_reads_a_few_bytes_now_and_then_is_cut_off() {
+async fn a_client_that_reads_too_slowly_is_cut_off() {
     let server = server(LIMITS).await;
     let mut stream = reader_of(&server, "/large").await;
     let mut ticks = tokio::time::interval(LIMITS.write / 20);
@@ -132,17 +137,18 @@ async fn a_client_that_reads_a_few_bytes_now_and_then_is_cut_off() {
             ticks.tick().await;
         }
     };
-    assert!(timeout(PATIENCE, reading).await.is_ok(), "it is still served");
+    no_hang("the server cuts the connection", reading).await;
 }
 
 #[tokio::test]
-async fn a_client_that_reads_slowly_and_steadily_gets_everything() {
+async fn a_client_that_reads_slowly_but_steadily_gets_everything() {
     let server = server(LIMITS).await;
     let mut stream = reader_of(&server, "/medium").await;
     let mut ticks = tokio::time::interval(LIMITS.write / 20);
-    let (mut part, mut all) = (vec![0; 16 * 1024], 0);
+    let mut part = vec![0; 16 * 1024];
+    let mut all = 0;
     while all < 1024 * 1024 {
-        let bytes = timeout(PATIENCE, stream.read(&mut part)).await.unwrap().unwrap();
+        let bytes = no_hang("more of the answer", stream.read(&mut part)).await.unwrap();
         assert!(bytes > 0, "cut off after {all} bytes");
         all += bytes;
         ticks.tick().await;
@@ -150,72 +156,73 @@ async fn a_client_that_reads_slowly_and_steadily_gets_everything() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_bound_wait_for_their_turn() {
+async fn connections_beyond_the_limit_wait() {
     let server = server(Limits { connections: 2, ..LIMITS }).await;
     let idle = [server.connect().await, server.connect().await];
-    let started = Instant::now();
+    let stopwatch = Stopwatch::start();
     let answer = server.ask("GET /ok", "", "").await;
     // It was answered when the idle ones had been closed.
     assert_eq!(answer.status, 200);
-    assert!(LIMITS.head / 2 < started.elapsed(), "{:?}", started.elapsed());
+    stopwatch.assert_at_least(LIMITS.head / 2);
     drop(idle);
 }
 
 #[tokio::test]
-async fn shutdown_lets_a_request_under_way_finish_and_takes_no_more() {
-    let mut server = server(LIMITS).await;
+async fn shutdown_finishes_a_request_in_progress_and_accepts_no_more() {
+    let mut server = server(Limits { request: NEVER, drain: NEVER, ..LIMITS }).await;
     let mut stream = server.connect().await;
     stream.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
-    timeout(PATIENCE, server.reached.recv()).await.unwrap();
+    no_hang("the request reaches its handler", server.reached.recv()).await;
     server.shutdown.cancel();
-    let refused = async { while TcpStream::connect(server.address).await.is_ok() {} };
-    timeout(PATIENCE, refused).await.unwrap();
-    assert!(!server.done.is_finished(), "refused only after the last answer");
+    let refusal = async { while TcpStream::connect(server.address).await.is_ok() {} };
+    no_hang("new connections are refused", refusal).await;
+    assert!(!server.task.is_finished(), "refused only after the last answer");
+    server.release.notify_one();
     let answer = Answer::read(&until_closed(&mut stream).await);
     assert_eq!((answer.status, &*answer.body), (200, "slowly"));
     assert_eq!(answer.header("connection"), Some("close"));
-    timeout(PATIENCE, &mut server.done).await.unwrap().unwrap();
+    no_hang("the server ends", &mut server.task).await.unwrap();
 }
 
 #[tokio::test]
-async fn shutdown_does_not_wait_longer_than_it_may() {
-    let limits =
-        Limits { request: Duration::from_mins(1), drain: Duration::from_millis(200), ..LIMITS };
+async fn shutdown_waits_no_longer_than_its_limit() {
+    let limits = Limits { request: NEVER, drain: Duration::from_millis(200), ..LIMITS };
     let mut server = server(limits).await;
     let mut stream = server.connect().await;
     stream.write_all(b"GET /stuck HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     // An answer to a second connection says that the first one was accepted.
     server.ask("GET /ok", "", "").await;
     server.shutdown.cancel();
-    timeout(PATIENCE, &mut server.done).await.unwrap().unwrap();
+    no_hang("the server ends", &mut server.task).await.unwrap();
     assert_eq!(until_closed(&mut stream).await, "");
 }
 
-/// Run by `running_out_of_descriptors_is_survived`; with the usual number of them it fails.
+/// Run by `the_server_survives_running_out_of_descriptors`; with the usual number of them it fails.
 #[tokio::test]
 #[ignore = "run by the test that limits its descriptors"]
 async fn with_few_descriptors() {
-    let server = server(Limits { head: PATIENCE, ..LIMITS }).await;
-    let mut held = Vec::new();
+    let server = server(Limits { head: NEVER, ..LIMITS }).await;
+    let spare = File::open("/dev/null").unwrap();
+    let mut connections = Vec::new();
     // Both ends of each connection are of this process, so that the server runs out as well.
     while let Ok(stream) = TcpStream::connect(server.address).await {
-        held.push(stream);
-        assert!(held.len() < 1000, "descriptors are not limited");
+        connections.push(stream);
+        assert!(connections.len() < 1000, "descriptors are not limited");
     }
-    drop(held.pop());
+    // Nothing runs between the two, so that the client's end takes the descriptor, and none is left to accept with.
+    drop(spare);
     let mut stream = server.connect().await;
+    assert!(File::open("/dev/null").is_err(), "the server could accept");
     stream.write_all(b"GET /ok HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
-    let early = timeout(Duration::from_millis(300), stream.readable()).await;
-    assert!(early.is_err(), "accepted without a descriptor");
-    drop(held);
+    drop(connections);
     assert_eq!(Answer::read(&until_closed(&mut stream).await).status, 200);
 }
 
 #[test]
-fn running_out_of_descriptors_is_survived() {
+fn the_server_survives_running_out_of_descriptors() {
     let this = std::env::current_exe().unwrap();
     let script = r#"ulimit -n 48 && exec "$0" --exact connections::with_few_descriptors --ignored"#;
     let run = std::process::Command::new("sh").args(["-c", script]).arg(this).output().unwrap();
-    let said = String::from_utf8_lossy(&run.stdout);
-    assert!(run.status.success() && said.contains("1 passed"), "{said}");
+    let actual_output = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success() && actual_output.contains("1 passed"), "{actual_output}");
 }

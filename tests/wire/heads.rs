@@ -3,7 +3,7 @@
 use crate::support::{LIMITS, server};
 
 #[tokio::test]
-async fn a_head_that_cannot_be_read_is_answered_by_a_problem() {
+async fn an_invalid_head_is_answered_with_a_problem() {
     let server = server(LIMITS).await;
     let post = |line: &str| format!("POST /echo HTTP/1.1\r\nHost: a\r\n{line}\r\n\r\n");
     for head in [
@@ -35,7 +35,7 @@ async fn a_head_that_cannot_be_read_is_answered_by_a_problem() {
 }
 
 #[tokio::test]
-async fn a_head_far_beyond_the_limits_is_answered_by_a_problem() {
+async fn an_oversized_head_is_answered_with_a_problem() {
     let server = server(LIMITS).await;
     let many = "A: b\r\n".repeat(600);
     server.ask("GET /ok", &many, "").await.is_problem(431, "headers_too_large");
@@ -44,7 +44,7 @@ async fn a_head_far_beyond_the_limits_is_answered_by_a_problem() {
 }
 
 #[tokio::test]
-async fn the_problem_comes_after_the_answer_that_was_due_before_it() {
+async fn a_problem_follows_the_response_to_the_previous_request() {
     let server = server(LIMITS).await;
     let both = "GET /ok HTTP/1.1\r\nHost: a\r\n\r\n\0garbage\r\n\r\n";
     let answer = server.send(both).await;
@@ -53,7 +53,7 @@ async fn the_problem_comes_after_the_answer_that_was_due_before_it() {
 }
 
 #[tokio::test]
-async fn a_body_in_chunks_that_cannot_be_read_is_a_problem() {
+async fn an_invalid_chunked_body_is_a_problem() {
     let server = server(LIMITS).await;
     let headers = "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n";
     for chunk in ["zz\r\n{}\r\n0\r\n\r\n", "ffffffffffffffffff\r\n{}\r\n", "-1\r\n{}\r\n"] {
@@ -62,7 +62,7 @@ async fn a_body_in_chunks_that_cannot_be_read_is_a_problem() {
 }
 
 #[tokio::test]
-async fn http_2_is_closed_without_an_answer() {
+async fn http_2_is_closed_without_a_response() {
     let server = server(LIMITS).await;
     let answer = server.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
     assert_eq!((answer.status, &*answer.body), (0, ""), "{}", answer.head);

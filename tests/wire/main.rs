@@ -2,7 +2,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     reason = "a test that cannot go on should say so loudly"
 )]
@@ -11,3 +10,5 @@ mod connections;
 mod heads;
 mod requests;
 mod support;
+#[path = "../support/wait.rs"]
+mod wait;

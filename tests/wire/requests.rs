@@ -1,11 +1,13 @@
 //! What a request gets, whatever is wrong with it.
 
-use tokio::time::Instant;
+use std::time::Duration;
+
+use brune::http::Limits;
 
 use crate::support::{LIMITS, server};
 
 #[tokio::test]
-async fn an_answer_carries_the_id_of_its_request() {
+async fn a_response_has_the_id_of_its_request() {
     let server = server(LIMITS).await;
     let answer = server.ask("GET /ok", "X-Request-Id: my.id-1_2\r\n", "").await;
     assert_eq!((answer.status, &*answer.body), (200, "fine"));
@@ -22,7 +24,7 @@ async fn an_answer_carries_the_id_of_its_request() {
 }
 
 #[tokio::test]
-async fn what_may_be_part_of_a_secret_is_no_id() {
+async fn a_request_id_that_looks_like_a_secret_is_replaced() {
     let server = server(LIMITS).await;
     let jwt = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEiLCJleHAiOjE3OTk5OTk5OTl9.c2ln";
     for part in [
@@ -91,7 +93,7 @@ async fn every_refusal_is_a_problem() {
 }
 
 #[tokio::test]
-async fn a_problem_never_tells_the_query() {
+async fn a_problem_never_contains_the_query() {
     let server = server(LIMITS).await;
     let answer = server.ask("GET /nowhere?token=hunter2", "", "").await;
     assert!(
@@ -102,7 +104,7 @@ async fn a_problem_never_tells_the_query() {
 }
 
 #[tokio::test]
-async fn a_panic_is_a_500_that_tells_nothing() {
+async fn a_panic_is_a_500_without_details() {
     let server = server(LIMITS).await;
     let answer = server.ask("GET /panic", "X-Request-Id: p-1\r\n", "").await;
     answer.is_problem(500, "internal");
@@ -112,7 +114,7 @@ async fn a_panic_is_a_500_that_tells_nothing() {
 }
 
 #[tokio::test]
-async fn a_handler_that_hangs_is_given_up_at_the_deadline() {
+async fn a_hanging_handler_is_answered_at_the_deadline() {
     let server = server(LIMITS).await;
     let answer = server.ask("GET /stuck", "", "").await;
     answer.is_problem(503, "unavailable");
@@ -138,7 +140,7 @@ async fn a_body_is_json_of_one_mebibyte_at_most() {
 }
 
 #[tokio::test]
-async fn a_body_of_unknown_length_is_bounded_as_well() {
+async fn a_chunked_body_is_limited_as_well() {
     let server = server(LIMITS).await;
     let chunk = format!("40000\r\n{}\r\n", "x".repeat(0x40000)).repeat(5);
     let headers = "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n";
@@ -146,12 +148,11 @@ async fn a_body_of_unknown_length_is_bounded_as_well() {
 }
 
 #[tokio::test]
-async fn an_announced_flood_is_refused_before_it_comes() {
-    let server = server(LIMITS).await;
-    let started = Instant::now();
+async fn an_announced_oversized_body_is_rejected_unread() {
+    // Whoever waited for the body would wait for an hour, and answer a 408.
+    let server = server(Limits { request: Duration::from_hours(1), ..LIMITS }).await;
     let headers = "Content-Type: application/json\r\nContent-Length: 10000000000\r\n";
     server.ask("POST /echo", headers, "").await.is_problem(413, "payload_too_large");
-    assert!(started.elapsed() < LIMITS.request);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The server under test, with routes of its own, and a client that speaks in bytes.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -19,14 +19,12 @@ use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
-    sync::mpsc,
+    sync::{Notify, mpsc},
     task::JoinHandle,
-    time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Longer than any limit of these tests, so that a wait beyond it is a failure.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+use crate::wait::no_hang;
 
 pub(crate) const LIMITS: Limits = Limits {
     connections: 512,
@@ -39,32 +37,45 @@ pub(crate) const LIMITS: Limits = Limits {
 #[derive(Clone, FromRef)]
 struct State {
     keys: TokenVerifier,
-    /// Told when `/slow` is reached.
+    slow: SlowRoute,
+}
+
+/// The route `/slow`, which a test holds.
+#[derive(Clone)]
+struct SlowRoute {
+    /// Gets a message when a request has reached the route.
     reached: mpsc::UnboundedSender<()>,
+    /// The route answers when a test has notified it.
+    release: Arc<Notify>,
 }
 
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) shutdown: CancellationToken,
-    pub(crate) done: JoinHandle<()>,
+    pub(crate) task: JoinHandle<()>,
+    /// Gets a message when a request has reached `/slow`.
     pub(crate) reached: mpsc::UnboundedReceiver<()>,
+    /// Lets `/slow` answer.
+    pub(crate) release: Arc<Notify>,
 }
 
 pub(crate) async fn server(limits: Limits) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, reached) = mpsc::unbounded_channel();
+    let release = Arc::new(Notify::new());
+    let slow = SlowRoute { reached: sender, release: Arc::clone(&release) };
     let shutdown = CancellationToken::new();
     let router = with_middleware(
-        routes(State { keys: keys(), reached: sender }),
+        routes(State { keys: keys(), slow }),
         &limits,
         brune::secret_scanner::SecretScanner::default(),
         brune::metrics::Metrics::default(),
         brune::http::PathPrefix::default(),
         None,
     );
-    let done = TaskTracker::new().spawn(serve(listener, router, limits, shutdown.clone()));
-    Server { address, shutdown, done, reached }
+    let task = TaskTracker::new().spawn(serve(listener, router, limits, shutdown.clone()));
+    Server { address, shutdown, task, reached, release }
 }
 
 fn keys() -> TokenVerifier {
@@ -102,11 +113,9 @@ async fn events() -> axum::body::Body {
     axum::body::Body::from_stream(events)
 }
 
-async fn slow(
-    axum::extract::State(reached): axum::extract::State<mpsc::UnboundedSender<()>>,
-) -> &'static str {
-    let _ = reached.send(());
-    tokio::time::sleep(LIMITS.request / 2).await;
+async fn slow(axum::extract::State(route): axum::extract::State<SlowRoute>) -> &'static str {
+    let _ = route.reached.send(());
+    route.release.notified().await;
     "slowly"
 }
 
@@ -137,12 +146,12 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) fn read(text: &str) -> Self {
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
-        let status = head.get(9..12).and_then(|it| it.parse().ok()).unwrap_or(0);
+        let status = head.get(9..12).and_then(|digits| digits.parse().ok()).unwrap_or(0);
         Self { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|it| it.strip_prefix(name)?.strip_prefix(": "))
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
 
     /// That it is a whole problem document of `status` and `code`.
@@ -195,10 +204,7 @@ pub(crate) async fn until_closed(stream: &mut TcpStream) -> String {
     let mut all = Vec::new();
     let mut part = [0; 4096];
     loop {
-        match timeout(PATIENCE, stream.read(&mut part))
-            .await
-            .expect("the server left the connection open")
-        {
+        match no_hang("the server closes the connection", stream.read(&mut part)).await {
             Ok(0) | Err(_) => return String::from_utf8_lossy(&all).into_owned(),
             Ok(read) => all.extend_from_slice(&part[..read]),
         }

@@ -189,7 +189,7 @@ pub(in crate::http) fn property(
                 RefOr::Ref(Ref { ref_location, .. }) => {
                     RefBuilder::new().ref_location(ref_location).description(description).into()
                 }
-                schema => schema,
+                schema @ RefOr::T(_) => schema,
             };
         }
         schema => {

@@ -47,16 +47,17 @@ async fn a_plan_is_applied_as_one_change_set() {
 }
 
 #[tokio::test]
-async fn a_plan_that_anything_has_overtaken_is_refused_a_hundred_times() {
+async fn an_outdated_plan_is_rejected_with_409() {
     let app = TestApp::new().await;
-    let other = app.another().await;
+    let other = app.another_instance().await;
     for round in 0..100 {
         let value = 100 + round % 2;
         let text = document(&json!({COOLDOWN: value}));
         let query = format!("reason=a+test&plan_id={}", plan_id(&app, &text).await);
         // Another key than the document's: the plan was of the whole.
         let setting = one(&other, PER_DAY).await;
-        let (version, per_day) = (setting["version"].as_i64().unwrap(), 1 + round % 20);
+        let version = setting["version"].as_i64().unwrap();
+        let per_day = 1 + round % 20;
         let apply = import(&app.instance, &query, JSON, &text).send();
         let change = [(PER_DAY, json!(per_day + i64::from(setting["value"] == per_day)), version)];
         let (applied, changed) = tokio::join!(apply, other.change(&change));
@@ -67,8 +68,8 @@ async fn a_plan_that_anything_has_overtaken_is_refused_a_hundred_times() {
         } else {
             applied.problem(409, "plan_outdated");
         }
-        let again = import(&app.instance, &query, JSON, &text).send().await;
-        again.problem(409, "plan_outdated");
+        let repeat = import(&app.instance, &query, JSON, &text).send().await;
+        repeat.problem(409, "plan_outdated");
     }
 }
 
@@ -85,7 +86,7 @@ async fn a_plan_of_another_document_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_invalid_or_unknown_is_refused_all_of_it_and_with_a_plan_as_well() {
+async fn an_import_reports_all_invalid_and_unknown_entries_with_or_without_a_plan() {
     let app = TestApp::new().await;
     let text =
         document(&json!({COOLDOWN: 999, PER_DAY: WORD, "NO_SUCH_KEY": WORD, MAX_MINUTES: 45}));
@@ -103,7 +104,7 @@ async fn what_is_invalid_or_unknown_is_refused_all_of_it_and_with_a_plan_as_well
             .as_array()
             .unwrap()
             .iter()
-            .map(|it| (it["key"].as_str().unwrap(), it["code"].as_str().unwrap()))
+            .map(|error| (error["key"].as_str().unwrap(), error["code"].as_str().unwrap()))
             .collect();
         assert_eq!(keys.len(), 3, "{problem}");
         assert!(keys.contains(&("NO_SUCH_KEY", "unknown_key")), "{problem}");
@@ -113,7 +114,7 @@ async fn what_is_invalid_or_unknown_is_refused_all_of_it_and_with_a_plan_as_well
 }
 
 #[tokio::test]
-async fn conflicts_are_for_the_caller_to_decide() {
+async fn an_import_conflict_is_resolved_by_the_on_conflict_parameter() {
     let app = TestApp::new().await;
     app.instance.change(&[(PER_DAY, json!(9), 1)]).await.ok();
     let text = at_revision(&document(&json!({COOLDOWN: 45, PER_DAY: 7})), 1);
@@ -135,7 +136,7 @@ async fn conflicts_are_for_the_caller_to_decide() {
 }
 
 #[tokio::test]
-async fn locked_entries_are_skipped_listed_and_on_the_trail_but_never_told() {
+async fn locked_entries_are_skipped_and_audited_without_their_values() {
     let app = TestApp::new().await;
     let text = document(&json!({COOLDOWN: 45, "JWT_SECRET": WORD, "LOG_LEVEL": WORD}));
     let call =
@@ -151,12 +152,12 @@ async fn locked_entries_are_skipped_listed_and_on_the_trail_but_never_told() {
         select a::text as text from app_global_setting_audit a
         union all select s::text from app_global_settings s
         union all select i::text from app_idempotency_key i) it";
-    let found: bool = sqlx::query_scalar(sql).bind(WORD).fetch_one(&app.db.pool()).await.unwrap();
-    assert!(!found);
+    let actual: bool = sqlx::query_scalar(sql).bind(WORD).fetch_one(&app.db.pool()).await.unwrap();
+    assert!(!actual);
 }
 
 #[tokio::test]
-async fn a_repeated_import_answers_as_the_first_time() {
+async fn a_repeated_import_replays_the_first_response() {
     let app = TestApp::new().await;
     let text = document(&json!({COOLDOWN: 45}));
     let query = format!("reason=a+test&plan_id={}", plan_id(&app, &text).await);
@@ -173,7 +174,7 @@ async fn a_repeated_import_answers_as_the_first_time() {
 }
 
 #[tokio::test]
-async fn an_import_needs_a_reason_and_a_plan_none() {
+async fn an_import_requires_a_reason_and_a_plan_does_not() {
     let app = TestApp::new().await;
     let text = document(&json!({COOLDOWN: 45}));
     import(&app.instance, "on_conflict=skip", JSON, &text)

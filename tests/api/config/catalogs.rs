@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{CONFIG, export, get, one, plan, put};
 use crate::settings::COOLDOWN;
 use crate::support::{
-    Instance, Reply, TestApp, admin, by_hand,
+    FAST_PACE, Instance, Reply, TestApp, admin, psql,
     receiver::{QUICK, Receiver},
     user,
 };
@@ -20,7 +20,7 @@ async fn listed(app: &TestApp) -> Vec<Value> {
 }
 
 async fn holds(text: &str, key: &str, old: Value, new: Value, locked: &[&str]) {
-    let app = TestApp::of(text).await;
+    let app = TestApp::with_catalog(text).await;
     let catalog = Catalog::parse(text).unwrap();
     let all = listed(&app).await;
     assert_eq!(all.len(), catalog.schema.all().count());
@@ -48,9 +48,9 @@ async fn holds(text: &str, key: &str, old: Value, new: Value, locked: &[&str]) {
         assert!(exported["settings"].get(key).is_none(), "{key}");
     }
     for (format, media) in super::FORMATS {
-        let told = plan(&app.instance, media, &export(&app.instance, format).await).await;
+        let import_plan = plan(&app.instance, media, &export(&app.instance, format).await).await;
         let same = catalog.schema.editable().count();
-        assert_eq!(told["counts"], json!({"same": same}), "{format}");
+        assert_eq!(import_plan["counts"], json!({"same": same}), "{format}");
     }
 }
 
@@ -68,21 +68,25 @@ async fn nexus_runs_on_its_catalog() {
 }
 
 #[tokio::test]
-async fn a_catalog_without_the_settings_of_sessions_has_no_sessions() {
+async fn a_catalog_without_session_settings_disables_the_session_routes() {
     for (text, name, key, value) in [
         (MCP_GATEWAY, "mcp-gateway", "CACHE_TTL", json!(60)),
         (NEXUS, "nexus", "AI_PROVIDER", json!("gemini")),
     ] {
         let receiver = Receiver::new().await;
-        let mut app = TestApp::of(text).await;
-        app.instance = Instance::alerting(&receiver.as_webhook(), app.db.own_pool().await).await;
+        let mut app = TestApp::with_catalog(text).await;
+        app.instance = Instance::builder(app.db.own_pool().await)
+            .alerts(&receiver.as_webhook())
+            .pace(FAST_PACE)
+            .start()
+            .await;
         let instance = &app.instance;
         let no_sessions = |reply: Reply| {
             let problem = reply.problem(404, "not_found");
             let detail = problem["detail"].as_str().unwrap();
             assert!(detail.contains(name) && detail.contains("sessions"), "{detail}");
         };
-        no_sessions(instance.start(&user("u-1")).await);
+        no_sessions(instance.start_session(&user("u-1")).await);
         let id = "0198e5a0-0000-7000-8000-000000000000";
         for path in [
             format!("/brun-e/sessions/{id}"),
@@ -99,24 +103,24 @@ async fn a_catalog_without_the_settings_of_sessions_has_no_sessions() {
         assert_eq!((&me["catalog"], &me["sessions"]), (&json!(name), &json!(false)));
         let metrics = instance.get("/metrics").send().await.text;
         // The requests of this test are counted by their routes all the same.
-        let series = metrics.lines().filter(|it| !it.contains("http_route="));
-        let speaking: Vec<_> = series.filter(|it| speaks_of_sessions(it)).collect();
+        let series = metrics.lines().filter(|line| !line.contains("http_route="));
+        let speaking: Vec<_> = series.filter(|line| speaks_of_sessions(line)).collect();
         assert!(speaking.is_empty(), "{speaking:?}");
         assert!(!metrics.contains("realtime"), "{metrics}");
         let document = instance.get("/openapi.json").send().await.ok();
         let paths: Vec<_> = document["paths"].as_object().unwrap().keys().collect();
         assert!(
-            !paths.iter().any(|it| it.contains("session") || it.contains("brun-e")),
+            !paths.iter().any(|path| path.contains("session") || path.contains("brun-e")),
             "{paths:?}"
         );
         let schemas = document["components"]["schemas"].as_object().unwrap();
-        let left: Vec<_> = schemas.keys().filter(|it| speaks_of_sessions(it)).collect();
-        assert!(left.is_empty(), "{left:?}");
+        let remaining: Vec<_> = schemas.keys().filter(|key| speaks_of_sessions(key)).collect();
+        assert!(remaining.is_empty(), "{remaining:?}");
         assert!(schemas.contains_key("Problem"), "{document}");
         let tags = document["tags"].as_array().unwrap();
-        assert!(tags.iter().all(|it| it["name"] != "sessions"), "{tags:?}");
+        assert!(tags.iter().all(|tag| tag["name"] != "sessions"), "{tags:?}");
         app.instance.change(&[(key, value, 1)]).await.ok();
-        app.instance.deliver(QUICK);
+        app.instance.start_delivery(QUICK);
         let event = receiver.takes(1).await.remove(0);
         assert_eq!(event["data"]["revision"], 2);
         assert!(event["data"].get("sessions_on_older_settings").is_none(), "{event}");
@@ -128,21 +132,21 @@ fn speaks_of_sessions(text: &str) -> bool {
 }
 
 #[tokio::test]
-async fn sessions_come_and_go_with_what_the_database_declares() {
+async fn session_routes_follow_the_declarations_in_the_database() {
     let app = TestApp::new().await;
-    app.instance.start(&user("u-1")).await.ok();
+    app.instance.start_session(&user("u-1")).await.ok();
     let me = get(&app.instance, "/admin/me").await.ok();
     assert_eq!(me["sessions"], true);
     // Another release's catalog calls one of the nine settings otherwise.
-    by_hand::delete(&app.db.pool(), COOLDOWN).await;
+    psql::delete(&app.db.pool(), COOLDOWN).await;
     app.publish(&BRUN_E.replace(COOLDOWN, "BRUNE_PAUSE_MINUTES")).await;
     // What is read for an administrator is read with the declarations of the database.
     get(&app.instance, "/admin/global-settings").await.ok();
     let problem = get(&app.instance, "/admin/sessions").await.problem(404, "not_found");
     assert!(problem["detail"].as_str().unwrap().contains("1 of the 9"), "{problem}");
-    by_hand::delete(&app.db.pool(), "BRUNE_PAUSE_MINUTES").await;
+    psql::delete(&app.db.pool(), "BRUNE_PAUSE_MINUTES").await;
     app.publish(BRUN_E).await;
     get(&app.instance, "/admin/global-settings").await.ok();
-    let listed = get(&app.instance, "/admin/sessions").await.ok();
-    assert_eq!(listed["sessions"].as_array().unwrap().len(), 1);
+    let listing = get(&app.instance, "/admin/sessions").await.ok();
+    assert_eq!(listing["sessions"].as_array().unwrap().len(), 1);
 }

@@ -53,7 +53,7 @@ fn lasting(text: &str) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn an_export_is_an_attachment_of_its_own_type() {
+async fn an_export_is_an_attachment_with_its_media_type() {
     let app = configured().await;
     for (format, media, name) in [
         ("json", "application/json", "brun-e-r2.json"),
@@ -73,9 +73,9 @@ async fn an_export_is_an_attachment_of_its_own_type() {
 }
 
 #[tokio::test]
-async fn two_exports_of_one_revision_differ_in_nothing_but_the_time() {
+async fn two_exports_of_one_revision_differ_only_in_their_time() {
     let app = configured().await;
-    let other = app.another().await;
+    let other = app.another_instance().await;
     for (format, _) in FORMATS {
         let first = export(&app.instance, format).await;
         app.instance.shift.advance(chrono::TimeDelta::hours(1));
@@ -89,32 +89,33 @@ async fn two_exports_of_one_revision_differ_in_nothing_but_the_time() {
 }
 
 #[tokio::test]
-async fn a_document_leads_a_fresh_database_to_where_it_came_from() {
+async fn an_export_imported_into_a_new_database_restores_all_values() {
     let origin = configured().await;
     for (format, media) in FORMATS {
         let text = export(&origin.instance, format).await;
         let fresh = TestApp::new().await;
-        let told = plan(&fresh.instance, media, &text).await;
-        assert_eq!(told["counts"], json!({"change": 9}), "{format} {told}");
-        let query = format!("reason=replicate&plan_id={}", told["plan_id"].as_str().unwrap());
-        let changed = import(&fresh.instance, &query, media, &text).send().await.ok();
+        let import_plan = plan(&fresh.instance, media, &text).await;
+        assert_eq!(import_plan["counts"], json!({"change": 9}), "{format} {import_plan}");
+        let query =
+            format!("reason=replicate&plan_id={}", import_plan["plan_id"].as_str().unwrap());
+        let reply = import(&fresh.instance, &query, media, &text).send().await.ok();
         assert_eq!(
-            (&changed["revision"], changed["changed"].as_array().unwrap().len()),
+            (&reply["revision"], reply["changed"].as_array().unwrap().len()),
             (&json!(2), 9)
         );
-        let back = export(&fresh.instance, format).await;
-        assert_eq!(lasting(&back), lasting(&text), "{format}");
-        assert_eq!(plan(&fresh.instance, media, &back).await["counts"], json!({"same": 9}));
+        let document = export(&fresh.instance, format).await;
+        assert_eq!(lasting(&document), lasting(&text), "{format}");
+        assert_eq!(plan(&fresh.instance, media, &document).await["counts"], json!({"same": 9}));
     }
 }
 
 #[tokio::test]
-async fn a_document_says_the_same_in_every_format() {
+async fn an_export_has_the_same_content_in_every_format() {
     let app = configured().await;
     let exported: Value = serde_json::from_str(&export(&app.instance, "json").await).unwrap();
     for (format, media) in FORMATS {
-        let told = plan(&app.instance, media, &export(&app.instance, format).await).await;
-        for entry in told["entries"].as_array().unwrap() {
+        let import_plan = plan(&app.instance, media, &export(&app.instance, format).await).await;
+        for entry in import_plan["entries"].as_array().unwrap() {
             let key = entry["key"].as_str().unwrap();
             assert_eq!(entry["imported"], exported["settings"][key], "{format} {key}");
         }

@@ -9,20 +9,26 @@ use crate::{
 };
 
 fn keys(listing: &Value) -> Vec<&str> {
-    listing["entries"].as_array().unwrap().iter().map(|it| it["key"].as_str().unwrap()).collect()
+    listing["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["key"].as_str().unwrap())
+        .collect()
 }
 
 #[tokio::test]
-async fn every_key_of_the_catalog_is_listed_and_locked_ones_have_no_value() {
+async fn the_list_has_every_key_and_hides_the_values_of_locked_keys() {
     let app = TestApp::new().await;
     let reply = get(&app.instance, CONFIG).await;
     assert_eq!(reply.header("etag"), "\"r1\"");
     let listing = reply.ok();
     assert_eq!(listing["revision"], 1);
-    let listed = keys(&listing);
-    assert!(listed.is_sorted() && listed.len() == 38, "{listed:?}");
+    let actual_listing = keys(&listing);
+    assert!(actual_listing.is_sorted() && actual_listing.len() == 38, "{actual_listing:?}");
     for entry in listing["entries"].as_array().unwrap() {
-        let (key, locked) = (&entry["key"], entry["locked"].as_bool().unwrap());
+        let key = &entry["key"];
+        let locked = entry["locked"].as_bool().unwrap();
         assert_eq!(entry["editable"], !locked, "{key}");
         assert_eq!(entry["value"].is_null(), locked, "{key}");
         if locked {
@@ -35,7 +41,7 @@ async fn every_key_of_the_catalog_is_listed_and_locked_ones_have_no_value() {
 }
 
 #[tokio::test]
-async fn search_and_category_narrow_the_list_and_both_must_hold() {
+async fn search_and_category_filters_are_combined() {
     let app = TestApp::new().await;
     for (query, expected) in [
         ("search=cooldown", vec![COOLDOWN]),
@@ -66,20 +72,20 @@ async fn search_and_category_narrow_the_list_and_both_must_hold() {
 }
 
 #[tokio::test]
-async fn one_key_is_what_the_batch_contract_tells_of_it_and_has_its_own_tag() {
+async fn one_key_equals_its_entry_in_the_batch_route_and_has_its_own_etag() {
     let app = TestApp::new().await;
     put(&app.instance, COOLDOWN, json!({"value": 45, "version": 1})).send().await.ok();
     let path = format!("{CONFIG}/{COOLDOWN}");
     let reply = get(&app.instance, &path).await;
     assert_eq!(reply.header("etag"), "\"v2\"");
-    let mut found = reply.ok();
-    assert_eq!(found["locked"], false);
-    found.as_object_mut().unwrap().remove("locked");
+    let mut body = reply.ok();
+    assert_eq!(body["locked"], false);
+    body.as_object_mut().unwrap().remove("locked");
     let batch = read(&app.instance, &format!("{}/{COOLDOWN}", crate::settings::PATH)).await.ok();
-    assert_eq!(found, batch);
-    let held = app.instance.get(&path).bearer(&crate::support::admin("a"));
-    let held = held.header("if-none-match", "\"v2\"").send().await;
-    assert_eq!((held.status.as_u16(), held.text.as_str()), (304, ""));
+    assert_eq!(body, batch);
+    let connections = app.instance.get(&path).bearer(&crate::support::admin("a"));
+    let connections = connections.header("if-none-match", "\"v2\"").send().await;
+    assert_eq!((connections.status.as_u16(), connections.text.as_str()), (304, ""));
     let secret = one(&app.instance, "OPENAI_API_KEY").await;
     assert_eq!((&secret["locked"], &secret["value"]), (&json!(true), &Value::Null));
     get(&app.instance, &format!("{CONFIG}/NO_SUCH_KEY")).await.problem(404, "unknown_key");
@@ -89,7 +95,7 @@ async fn one_key_is_what_the_batch_contract_tells_of_it_and_has_its_own_tag() {
 }
 
 #[tokio::test]
-async fn a_parameter_that_no_route_knows_is_refused_on_every_route() {
+async fn an_unknown_query_parameter_is_rejected_on_every_route() {
     let app = TestApp::new().await;
     for path in ["", "/export", "/audit", "/schema", "/BRUNE_COOLDOWN_MINUTES"] {
         let reply = get(&app.instance, &format!("{CONFIG}{path}?nonsense=1")).await;
@@ -108,7 +114,7 @@ async fn a_parameter_that_no_route_knows_is_refused_on_every_route() {
 }
 
 #[tokio::test]
-async fn the_audit_is_the_history_page_by_page() {
+async fn the_audit_route_returns_the_history_in_pages() {
     let app = TestApp::new().await;
     put(&app.instance, COOLDOWN, json!({"value": 45, "version": 1})).send().await.ok();
     for query in ["limit=3", "key=BRUNE_COOLDOWN_MINUTES", "action=update&changed_by=admin-1"] {
@@ -123,7 +129,7 @@ async fn the_audit_is_the_history_page_by_page() {
 }
 
 #[tokio::test]
-async fn nobody_but_a_super_administrator_sees_or_writes_anything() {
+async fn every_route_requires_a_super_administrator() {
     let app = TestApp::new().await;
     for path in ["", "/export", "/audit", "/schema", "/BRUNE_COOLDOWN_MINUTES"] {
         let path = format!("{CONFIG}{path}");
@@ -135,7 +141,7 @@ async fn nobody_but_a_super_administrator_sees_or_writes_anything() {
 }
 
 #[tokio::test]
-async fn the_schema_is_one_that_the_exported_settings_satisfy() {
+async fn exported_settings_satisfy_the_json_schema() {
     let app = TestApp::new().await;
     let reply = get(&app.instance, &format!("{CONFIG}/schema")).await;
     assert_eq!(reply.header("content-type"), "application/schema+json");

@@ -1,16 +1,16 @@
 //! `/admin/config`, the per-key contract: keys, documents, plans.
 
 mod apply;
-mod bad_documents;
 mod catalogs;
 mod documents;
+mod invalid_documents;
 mod keys;
-mod one_path;
-mod own_variables;
-mod own_words;
+mod parse_errors;
 mod plan;
 mod quota;
-mod scenarios;
+mod service_variables;
+mod shared_write_path;
+mod user_stories;
 mod write;
 
 use serde_json::{Value, json};
@@ -68,7 +68,10 @@ pub(super) fn document(settings: &Value) -> String {
 /// The plan's entries as pairs of key and class.
 pub(super) fn classes(plan: &Value) -> Vec<(&str, &str)> {
     let entries = plan["entries"].as_array().unwrap();
-    entries.iter().map(|it| (it["key"].as_str().unwrap(), it["class"].as_str().unwrap())).collect()
+    entries
+        .iter()
+        .map(|entry| (entry["key"].as_str().unwrap(), entry["class"].as_str().unwrap()))
+        .collect()
 }
 
 pub(super) async fn export(instance: &Instance, format: &str) -> String {

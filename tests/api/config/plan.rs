@@ -11,11 +11,11 @@ use crate::{
 const JSON: &str = "application/json";
 
 fn entry<'p>(plan: &'p Value, key: &str) -> &'p Value {
-    plan["entries"].as_array().unwrap().iter().find(|it| it["key"] == key).unwrap()
+    plan["entries"].as_array().unwrap().iter().find(|entry| entry["key"] == key).unwrap()
 }
 
 #[tokio::test]
-async fn every_entry_has_its_class_and_the_classes_are_counted() {
+async fn a_plan_classifies_every_entry_and_counts_the_classes() {
     let app = TestApp::new().await;
     app.instance.change(&[(PER_DAY, json!(9), 1)]).await.ok();
     let mut text: Value = serde_json::from_str(&document(&json!({
@@ -25,9 +25,9 @@ async fn every_entry_has_its_class_and_the_classes_are_counted() {
     .unwrap();
     text["revision"] = json!(1);
     let before = stored(&app).await;
-    let told = plan(&app.instance, JSON, &text.to_string()).await;
+    let import_plan = plan(&app.instance, JSON, &text.to_string()).await;
     assert_eq!(
-        classes(&told),
+        classes(&import_plan),
         [
             (COOLDOWN, "change"),
             (PER_DAY, "conflict"),
@@ -40,17 +40,17 @@ async fn every_entry_has_its_class_and_the_classes_are_counted() {
     );
     let counts =
         json!({"change": 1, "same": 1, "conflict": 1, "locked": 2, "unknown": 1, "invalid": 1});
-    assert_eq!((&told["counts"], &told["base_revision"]), (&counts, &json!(2)));
-    let change = entry(&told, COOLDOWN);
+    assert_eq!((&import_plan["counts"], &import_plan["base_revision"]), (&counts, &json!(2)));
+    let change = entry(&import_plan, COOLDOWN);
     assert_eq!((&change["current"], &change["imported"]), (&json!(30), &json!(45)));
-    let detail = entry(&told, PER_DAY)["detail"].as_str().unwrap();
+    let detail = entry(&import_plan, PER_DAY)["detail"].as_str().unwrap();
     assert!(detail.starts_with("changed here by admin-1 at "), "{detail}");
-    assert!(!told.to_string().contains(WORD), "{told}");
+    assert!(!import_plan.to_string().contains(WORD), "{import_plan}");
     assert_eq!(stored(&app).await, before, "not even a trace of the locked ones");
 }
 
 #[tokio::test]
-async fn without_a_revision_nothing_is_in_conflict() {
+async fn a_document_without_a_revision_has_no_conflicts() {
     let app = TestApp::new().await;
     app.instance.change(&[(PER_DAY, json!(9), 1)]).await.ok();
     let text = document(&json!({PER_DAY: 7}));
@@ -58,7 +58,7 @@ async fn without_a_revision_nothing_is_in_conflict() {
 }
 
 #[tokio::test]
-async fn a_rule_that_ties_two_settings_is_held_against_what_the_import_would_leave() {
+async fn a_rule_between_two_keys_is_checked_on_the_result_of_the_import() {
     let app = TestApp::new().await;
     let mini = "gpt-realtime-2.1-mini";
     for (settings, expected) in [
@@ -73,8 +73,8 @@ async fn a_rule_that_ties_two_settings_is_held_against_what_the_import_would_lea
         (json!({ALLOWLIST: [mini], MODEL: mini}), vec![(MODEL, "change"), (ALLOWLIST, "change")]),
     ] {
         let text = document(&settings);
-        let told = plan(&app.instance, JSON, &text).await;
-        assert_eq!(classes(&told), expected, "{settings}");
+        let import_plan = plan(&app.instance, JSON, &text).await;
+        assert_eq!(classes(&import_plan), expected, "{settings}");
         let invalid = expected.iter().any(|(_, class)| *class == "invalid");
         let applied = import(&app.instance, "reason=a+test", JSON, &text).send().await;
         if invalid {
@@ -86,10 +86,11 @@ async fn a_rule_that_ties_two_settings_is_held_against_what_the_import_would_lea
 }
 
 #[tokio::test]
-async fn a_plan_of_the_same_body_on_the_same_settings_has_the_same_id() {
+async fn equal_plans_have_equal_ids() {
     let app = TestApp::new().await;
     let id = async |text: &str| plan(&app.instance, JSON, text).await["plan_id"].clone();
-    let (one, other) = (document(&json!({COOLDOWN: 45})), document(&json!({COOLDOWN: 46})));
+    let one = document(&json!({COOLDOWN: 45}));
+    let other = document(&json!({COOLDOWN: 46}));
     let first = id(&one).await;
     assert_eq!(id(&one).await, first);
     assert_ne!(id(&other).await, first);

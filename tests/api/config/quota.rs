@@ -11,11 +11,15 @@ use crate::{
 };
 
 async fn allowing(app: &TestApp, writes: u32) -> Instance {
-    Instance::allowing(NonZeroU32::new(writes).unwrap(), app.db.pool()).await
+    Instance::builder(app.db.pool())
+        .writes_per_minute(NonZeroU32::new(writes).unwrap())
+        .without_listener()
+        .start()
+        .await
 }
 
 #[tokio::test]
-async fn the_fourth_write_of_three_is_told_when_to_come_back() {
+async fn the_fourth_write_within_a_limit_of_three_is_rejected_with_retry_after() {
     let app = TestApp::new().await;
     let instance = allowing(&app, 3).await;
     for version in 1..=3 {
@@ -37,7 +41,7 @@ async fn the_fourth_write_of_three_is_told_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn every_way_of_writing_counts_and_no_dry_run_does() {
+async fn every_write_counts_against_the_quota_and_no_dry_run_does() {
     let app = TestApp::new().await;
     let instance = allowing(&app, 4).await;
     let text = document(&json!({COOLDOWN: 45}));
@@ -51,12 +55,12 @@ async fn every_way_of_writing_counts_and_no_dry_run_does() {
     import(&instance, "reason=a+test", "application/json", &text).send().await.ok();
     instance.change(&[(COOLDOWN, json!(46), 4)]).await.ok();
     let before = entries(&instance, "").await.len();
-    let back = json!({"key": COOLDOWN, "to_version": 1, "version": 5});
+    let actual_rollback = json!({"key": COOLDOWN, "to_version": 1, "version": 5});
     let calls = [
         put(&instance, COOLDOWN, json!({"value": 41, "version": 5})),
         reset(&instance, &format!("{COOLDOWN}?reason=a+test&version=5")),
         import(&instance, "reason=a+test", "application/json", &text),
-        rollback(&instance, crate::settings::ROLLBACK, back),
+        rollback(&instance, crate::settings::ROLLBACK, actual_rollback),
     ];
     for call in calls {
         call.send().await.problem(429, "rate_limited");
@@ -66,7 +70,7 @@ async fn every_way_of_writing_counts_and_no_dry_run_does() {
 }
 
 #[tokio::test]
-async fn whoever_may_not_write_at_all_spends_nothing_of_anybody() {
+async fn an_unauthorized_write_counts_against_no_quota() {
     let app = TestApp::new().await;
     let instance = allowing(&app, 1).await;
     let path = format!("{}/{COOLDOWN}", super::CONFIG);

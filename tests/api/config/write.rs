@@ -9,13 +9,13 @@ use crate::{
 };
 
 #[tokio::test]
-async fn put_answers_with_the_setting_as_it_is_now() {
+async fn put_returns_the_updated_setting() {
     let app = TestApp::new().await;
     let written =
         put(&app.instance, COOLDOWN, json!({"value": 45.0, "version": 1})).send().await.ok();
-    let mut found = one(&app.instance, COOLDOWN).await;
-    found["dry_run"] = json!(false);
-    assert_eq!(written, found);
+    let mut actual = one(&app.instance, COOLDOWN).await;
+    actual["dry_run"] = json!(false);
+    assert_eq!(written, actual);
     for (name, value) in [
         ("value", json!(45)),
         ("version", json!(2)),
@@ -29,7 +29,7 @@ async fn put_answers_with_the_setting_as_it_is_now() {
 }
 
 #[tokio::test]
-async fn the_value_that_already_stands_makes_no_new_version() {
+async fn putting_the_current_value_creates_no_version() {
     let app = TestApp::new().await;
     let before = stored(&app).await;
     let written =
@@ -40,7 +40,7 @@ async fn the_value_that_already_stands_makes_no_new_version() {
 }
 
 #[tokio::test]
-async fn if_match_names_the_version_and_a_stale_one_is_a_412() {
+async fn an_outdated_if_match_is_rejected_with_412() {
     let app = TestApp::new().await;
     let put = |value: i64| put(&app.instance, COOLDOWN, json!({"value": value}));
     put(45).header("if-match", "\"v1\"").send().await.ok();
@@ -58,13 +58,13 @@ async fn if_match_names_the_version_and_a_stale_one_is_a_412() {
     }
     assert_eq!(stored(&app).await, before);
     let call = reset(&app.instance, &format!("{COOLDOWN}?reason=a+test"));
-    let back = call.header("if-match", "\"v2\"").send().await;
-    assert_eq!(back.header("etag"), "\"v3\"");
-    assert_eq!(back.ok()["value"], 30);
+    let actual_reply = call.header("if-match", "\"v2\"").send().await;
+    assert_eq!(actual_reply.header("etag"), "\"v3\"");
+    assert_eq!(actual_reply.ok()["value"], 30);
 }
 
 #[tokio::test]
-async fn a_version_and_a_tag_that_differ_are_refused_and_that_agree_are_not() {
+async fn if_match_and_version_must_agree() {
     let app = TestApp::new().await;
     let call = put(&app.instance, COOLDOWN, json!({"value": 45, "version": 1}));
     let problem = call.header("if-match", "\"v2\"").send().await.problem(400, "malformed_request");
@@ -74,7 +74,7 @@ async fn a_version_and_a_tag_that_differ_are_refused_and_that_agree_are_not() {
 }
 
 #[tokio::test]
-async fn a_stale_version_is_a_409_and_none_a_428() {
+async fn an_outdated_version_is_rejected_with_409_and_a_missing_one_with_428() {
     let app = TestApp::new().await;
     put(&app.instance, COOLDOWN, json!({"value": 45, "version": 1})).send().await.ok();
     let before = stored(&app).await;
@@ -91,19 +91,19 @@ async fn a_stale_version_is_a_409_and_none_a_428() {
 }
 
 #[tokio::test]
-async fn delete_gives_the_key_its_default_and_says_so_on_the_trail() {
+async fn delete_resets_a_key_to_its_default_and_audits_it() {
     let app = TestApp::new().await;
     put(&app.instance, COOLDOWN, json!({"value": 45, "version": 1})).send().await.ok();
     let call = reset(&app.instance, &format!("{COOLDOWN}?reason=too+long&version=2"));
-    let back = call.send().await.ok();
-    assert_eq!((&back["value"], &back["version"]), (&json!(30), &json!(3)));
+    let body = call.send().await.ok();
+    assert_eq!((&body["value"], &body["version"]), (&json!(30), &json!(3)));
     let entry = &entries(&app.instance, "action=reset").await[0];
     assert_eq!((&entry["old_value"], &entry["new_value"]), (&json!(45), &json!(30)));
     assert_eq!((&entry["reason"], &entry["key"]), (&json!("too long"), &json!(COOLDOWN)));
 }
 
 #[tokio::test]
-async fn delete_is_refused_as_put_is() {
+async fn delete_is_rejected_for_the_same_reasons_as_put() {
     let app = TestApp::new().await;
     let refused = async |path: &str, status, code| {
         reset(&app.instance, path).send().await.problem(status, code);
@@ -119,7 +119,7 @@ async fn delete_is_refused_as_put_is() {
 }
 
 #[tokio::test]
-async fn a_default_that_the_rest_does_not_allow_is_a_422() {
+async fn a_default_that_violates_a_rule_between_keys_is_rejected_with_422() {
     let app = TestApp::new().await;
     let mini = "gpt-realtime-2.1-mini";
     let both = [(crate::settings::ALLOWLIST, json!([mini]), 1), (MODEL, json!(mini), 1)];
@@ -130,7 +130,7 @@ async fn a_default_that_the_rest_does_not_allow_is_a_422() {
 }
 
 #[tokio::test]
-async fn an_unknown_key_is_a_404_and_a_body_that_is_wrong_a_400() {
+async fn an_unknown_key_is_rejected_with_404_and_an_invalid_body_with_400() {
     let app = TestApp::new().await;
     let before = stored(&app).await;
     let reply = put(&app.instance, "NO_SUCH_KEY", json!({"value": 1, "version": 1})).send().await;
@@ -156,7 +156,7 @@ async fn an_unknown_key_is_a_404_and_a_body_that_is_wrong_a_400() {
 }
 
 #[tokio::test]
-async fn a_dry_run_answers_as_the_write_would_and_stores_nothing() {
+async fn a_dry_run_returns_the_response_of_the_write_and_stores_nothing() {
     let app = TestApp::new().await;
     put(&app.instance, COOLDOWN, json!({"value": 45, "version": 1})).send().await.ok();
     let before = stored(&app).await;
@@ -179,7 +179,7 @@ async fn a_dry_run_answers_as_the_write_would_and_stores_nothing() {
 }
 
 #[tokio::test]
-async fn a_repeat_answers_as_the_first_time_whatever_came_after() {
+async fn a_repeat_replays_the_first_response_after_later_changes() {
     let app = TestApp::new().await;
     let body = json!({"value": 45, "version": 1});
     let once =
@@ -195,7 +195,7 @@ async fn a_repeat_answers_as_the_first_time_whatever_came_after() {
 }
 
 #[tokio::test]
-async fn a_repeat_with_another_tag_is_another_request() {
+async fn a_repeat_with_another_if_match_is_rejected() {
     let app = TestApp::new().await;
     let call = |tag: &str| {
         let call = put(&app.instance, MAX_MINUTES, json!({"value": 45}));

@@ -1,13 +1,13 @@
 //! `?wait=applied`: the answer comes when every live instance has the change.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 use brune::settings;
 use serde_json::{Value, json};
 
-use super::{deaf, joined};
-use crate::support::{Call, Instance, TestApp, admin};
+use super::{NO_HEARTBEAT, deaf, joined};
+use crate::support::{Call, Instance, TestApp, admin, proxy::Proxy, wait::Stopwatch};
 
 const COOLDOWN: &str = "BRUNE_COOLDOWN_MINUTES";
 const SETTINGS: &str = "/admin/global-settings";
@@ -26,15 +26,21 @@ fn laggards(applied: &Value) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_change_is_answered_when_every_instance_has_it() {
-    let mut app = TestApp::new().await;
-    app.instance.join().await;
-    let others = [joined(&app).await, joined(&app).await];
+async fn a_waiting_change_answers_once_every_instance_has_applied_it() {
+    let app = TestApp::new().await;
+    // No heartbeat: only the acknowledgement that each sends at once can be the reason of the answer.
+    let start = async || {
+        let builder = Instance::builder(app.db.own_pool().await).pace(NO_HEARTBEAT);
+        builder.join_fleet().start().await
+    };
+    let writer = start().await;
+    let others = [start().await, start().await];
     for version in 1..=10 {
-        let reply = patch(&app.instance, "wait=applied", 100 + version, version).send().await;
+        let query = "wait=applied&timeout_ms=4000";
+        let reply = patch(&writer, query, 100 + version, version).send().await;
         // Nothing is waited for here: what the answer says is true as it is read.
-        for it in others.iter().chain([&app.instance]) {
-            assert_eq!(it.settings.revision(), version + 1);
+        for instance in others.iter().chain([&writer]) {
+            assert_eq!(instance.settings.revision(), version + 1);
         }
         assert_eq!(reply.header("etag"), format!("\"r{}\"", version + 1));
         assert_eq!(reply.status, StatusCode::OK);
@@ -43,20 +49,21 @@ async fn a_change_is_answered_when_every_instance_has_it() {
             (&body["applied"]["instances"], laggards(&body["applied"])),
             (&json!(3), vec![])
         );
-        assert!(body["applied"]["waited_ms"].as_u64().unwrap() < 2000);
+        assert!(body["applied"]["waited_ms"].is_u64());
         assert_eq!(body["changed"][0]["new_value"], 100 + version);
     }
 }
 
 #[tokio::test]
-async fn every_write_can_be_waited_for() {
+async fn every_write_route_can_wait() {
     let mut app = TestApp::new().await;
-    app.instance.join().await;
+    app.instance.join_fleet().await;
     let other = joined(&app).await;
     let config = format!("/admin/config/{COOLDOWN}");
     let root = admin("root");
     let put = json!({"value": 50, "reason": "a test", "version": 2});
-    let back = json!({"key": COOLDOWN, "to_version": 1, "version": 4, "reason": "a test"});
+    let actual_rollback =
+        json!({"key": COOLDOWN, "to_version": 1, "version": 4, "reason": "a test"});
     let document = json!({"format_version": 1, "settings": {COOLDOWN: 70}});
     let call = |method: Method, path: &str| app.instance.call(method, path).bearer(&root);
     let delete = format!("{config}?reason=a+test&version=3&wait=applied");
@@ -75,9 +82,9 @@ async fn every_write_can_be_waited_for() {
         assert_eq!(other.settings.revision(), revision, "{body}");
     }
     let rollback = format!("{SETTINGS}/rollback?wait=applied");
-    let mut back = back;
-    back["version"] = json!(5);
-    let body = call(Method::POST, &rollback).json(&back).send().await.ok();
+    let mut actual_rollback = actual_rollback;
+    actual_rollback["version"] = json!(5);
+    let body = call(Method::POST, &rollback).json(&actual_rollback).send().await.ok();
     assert_eq!(
         (&body["applied"]["instances"], other.settings.revision()),
         (&json!(2), 7),
@@ -86,29 +93,33 @@ async fn every_write_can_be_waited_for() {
 }
 
 #[tokio::test]
-async fn who_does_not_ask_does_not_wait() {
-    let mut app = TestApp::new().await;
-    app.instance.join().await;
+async fn a_write_without_the_wait_parameter_does_not_wait() {
+    let app = TestApp::new().await;
     let _deaf = deaf(&app).await;
-    let began = Instant::now();
-    let body = patch(&app.instance, "", 45, 1).send().await.ok();
+    let proxy = Proxy::before(&app.db).await;
+    let writer = Instance::builder(proxy.pool(5).await).without_listener().start().await;
+    let before = proxy.round_trips();
+    let body = patch(&writer, "", 45, 1).send().await.ok();
     assert!(body.get("applied").is_none(), "{body}");
     // Nor does a rehearsal of a write that will wait.
-    let rehearsed = patch(&app.instance, "wait=applied&timeout_ms=4000&dry_run=true", 50, 2);
+    let rehearsed = patch(&writer, "wait=applied&timeout_ms=4000&dry_run=true", 50, 2);
     let reply = rehearsed.send().await;
     assert_eq!(reply.status, StatusCode::OK);
     assert!(reply.body.get("applied").is_none() && reply.body["dry_run"] == true);
-    assert!(began.elapsed() < Duration::from_secs(2));
+    // A wait reads the fleet every 25 ms: over a hundred round trips in four seconds.
+    let round_trips = proxy.round_trips() - before;
+    assert!(round_trips < 60, "{round_trips} round trips of two writes");
 }
 
 #[tokio::test]
-async fn an_instance_that_hears_nothing_is_named() {
+async fn a_wait_that_times_out_names_the_laggard() {
     let mut app = TestApp::new().await;
-    app.instance.join().await;
-    let (_other, deaf) = (joined(&app).await, deaf(&app).await);
-    let began = Instant::now();
+    app.instance.join_fleet().await;
+    let _other = joined(&app).await;
+    let deaf = deaf(&app).await;
+    let stopwatch = Stopwatch::start();
     let reply = patch(&app.instance, "wait=applied&timeout_ms=300", 45, 1).send().await;
-    assert!((Duration::from_millis(300)..Duration::from_secs(3)).contains(&began.elapsed()));
+    stopwatch.assert_at_least(Duration::from_millis(300));
     assert_eq!((reply.status, reply.header("etag")), (StatusCode::ACCEPTED, "\"r2\""));
     // Stored, and said to be: the answer is the change's own.
     assert_eq!(
@@ -116,45 +127,50 @@ async fn an_instance_that_hears_nothing_is_named() {
         (&json!(2), &json!(2))
     );
     let applied = &reply.body["applied"];
-    let named = json!({"id": deaf.fleet.id(), "host": "brune.test", "revision": 1});
-    assert_eq!((&applied["instances"], laggards(applied)), (&json!(3), vec![named]));
+    let names = json!({"id": deaf.fleet.id(), "host": "brune.test", "revision": 1});
+    assert_eq!(applied["instances"], 3);
+    assert!(laggards(applied).contains(&names), "{applied}");
     assert!(applied["waited_ms"].as_u64().unwrap() >= 300);
     let stored = app.instance.get(SETTINGS).bearer(&admin("ana")).send().await.ok();
     assert_eq!(stored["revision"], 2);
 }
 
 #[tokio::test]
-async fn the_one_that_answers_may_be_the_one_that_lags() {
+async fn the_answering_instance_may_be_the_laggard() {
     let app = TestApp::new().await;
     let _other = joined(&app).await;
     let deaf = deaf(&app).await;
     let reply = patch(&deaf, "wait=applied&timeout_ms=200", 45, 1).send().await;
     assert_eq!(reply.status, StatusCode::ACCEPTED);
-    let named = laggards(&reply.body["applied"]);
-    assert_eq!((named.len(), &named[0]["id"]), (1, &json!(deaf.fleet.id())));
+    // The other instance may lag too, on a machine that is busy.
+    let laggards = laggards(&reply.body["applied"]);
+    assert!(laggards.iter().any(|laggard| laggard["id"] == json!(deaf.fleet.id())));
 }
 
 #[tokio::test]
-async fn a_laggard_that_catches_up_is_waited_for_no_longer() {
+async fn a_wait_ends_when_the_laggard_catches_up() {
     let mut app = TestApp::new().await;
-    app.instance.join().await;
-    let deaf = deaf(&app).await;
-    let began = Instant::now();
+    app.instance.join_fleet().await;
+    // Left to its next heartbeat, it would be in an hour.
+    let deaf = Instance::builder(app.db.pool())
+        .pace(NO_HEARTBEAT)
+        .without_listener()
+        .join_fleet()
+        .start()
+        .await;
     let catches_up = async {
-        app.instance.reaches(2).await;
+        app.instance.wait_for_revision(2).await;
         settings::refresh(&deaf.pool, &deaf.settings).await.unwrap();
     };
     let waiting = patch(&app.instance, "wait=applied&timeout_ms=4000", 45, 1);
     let (reply, ()) = tokio::join!(waiting.send(), catches_up);
     assert_eq!((reply.status, &reply.body["applied"]["instances"]), (StatusCode::OK, &json!(2)));
-    // Left to its next heartbeat it would be two seconds.
-    assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
-async fn a_repeat_waits_too_and_need_not_have_waited_before() {
+async fn a_repeat_may_wait_although_the_first_did_not() {
     let mut app = TestApp::new().await;
-    app.instance.join().await;
+    app.instance.join_fleet().await;
     let deaf = deaf(&app).await;
     let send =
         |query: &str| patch(&app.instance, query, 45, 1).header("idempotency-key", "k1").send();
@@ -162,17 +178,17 @@ async fn a_repeat_waits_too_and_need_not_have_waited_before() {
     let lost = send("wait=applied&timeout_ms=100").await;
     assert_eq!((lost.status, &lost.body["revision"]), (StatusCode::ACCEPTED, &json!(2)));
     settings::refresh(&deaf.pool, &deaf.settings).await.unwrap();
-    let told = send("timeout_ms=4000&wait=applied").await;
-    assert_eq!((told.status, &told.body["revision"]), (StatusCode::OK, &json!(2)));
-    assert_eq!(told.body["applied"]["laggards"], json!([]));
+    let actual = send("timeout_ms=4000&wait=applied").await;
+    assert_eq!((actual.status, &actual.body["revision"]), (StatusCode::OK, &json!(2)));
+    assert_eq!(actual.body["applied"]["laggards"], json!([]));
     // What else is asked for still makes it another request.
     send("dry_run=false&wait=applied").await.problem(422, "idempotency_key_reused");
 }
 
 #[tokio::test]
-async fn ten_instances_are_waited_for() {
+async fn a_wait_covers_ten_instances() {
     let mut app = TestApp::new().await;
-    app.instance.join().await;
+    app.instance.join_fleet().await;
     let mut others = Vec::new();
     for _ in 0..9 {
         others.push(joined(&app).await);
@@ -184,14 +200,14 @@ async fn ten_instances_are_waited_for() {
             (&body["applied"]["instances"], laggards(&body["applied"])),
             (&json!(10), vec![])
         );
-        assert!(others.iter().all(|it| it.settings.revision() == version + 1));
+        assert!(others.iter().all(|instance| instance.settings.revision() == version + 1));
     }
 }
 
 #[tokio::test]
-async fn writers_wait_side_by_side() {
+async fn concurrent_writers_wait_for_their_own_revisions() {
     let mut app = TestApp::new().await;
-    app.instance.join().await;
+    app.instance.join_fleet().await;
     let other = joined(&app).await;
     let change = async |instance: &Instance, key: &str, value: Value| {
         let change = json!({"key": key, "value": value, "version": 1});
@@ -218,7 +234,7 @@ async fn writers_wait_side_by_side() {
 }
 
 #[tokio::test]
-async fn a_wait_that_is_asked_for_wrongly_is_refused_before_anything_is_stored() {
+async fn an_invalid_wait_parameter_is_rejected_before_the_write() {
     let app = TestApp::new().await;
     let cases = [
         ("wait=all", "?wait"),
@@ -233,9 +249,10 @@ async fn a_wait_that_is_asked_for_wrongly_is_refused_before_anything_is_stored()
         ("wait=all&dry_run=true", "?wait"),
         ("wait=applied&until=noon", "?until"),
     ];
-    let (root, config) = (admin("root"), format!("/admin/config/{COOLDOWN}"));
+    let root = admin("root");
+    let config = format!("/admin/config/{COOLDOWN}");
     let body = json!({"value": 50, "reason": "a test", "version": 1});
-    let back = json!({"key": COOLDOWN, "to_version": 1, "version": 1, "reason": "a test"});
+    let rollback = json!({"key": COOLDOWN, "to_version": 1, "version": 1, "reason": "a test"});
     let document = json!({"format_version": 1, "settings": {COOLDOWN: 70}});
     for (query, at) in cases {
         let call = |method: Method, path: &str| {
@@ -246,12 +263,12 @@ async fn a_wait_that_is_asked_for_wrongly_is_refused_before_anything_is_stored()
             patch(&app.instance, query, 50, 1),
             call(Method::PUT, &config).json(&body),
             app.instance.call(Method::DELETE, &reason).bearer(&root),
-            call(Method::POST, &format!("{SETTINGS}/rollback")).json(&back),
+            call(Method::POST, &format!("{SETTINGS}/rollback")).json(&rollback),
             call(Method::POST, "/admin/config/import").json(&document),
         ] {
             let problem = call.send().await.problem(400, "malformed_request");
             let places: Vec<_> = problem["errors"].as_array().unwrap().iter().collect();
-            assert!(places.iter().any(|it| it["pointer"] == at), "{query}: {problem}");
+            assert!(places.iter().any(|error| error["pointer"] == at), "{query}: {problem}");
         }
     }
     let stored = app.instance.get(SETTINGS).bearer(&root).send().await.ok();

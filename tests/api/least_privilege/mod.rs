@@ -134,7 +134,7 @@ impl Attacked {
 }
 
 #[tokio::test]
-async fn nothing_that_the_services_role_can_do_changes_anything_unaudited() {
+async fn the_service_role_cannot_change_anything_without_an_audit_entry() {
     let attacks = [ON_SETTINGS, ON_TRAIL, ON_SCHEMA].concat();
     assert!(attacks.len() >= 40, "{}", attacks.len());
     let database = Attacked::new().await;
@@ -146,19 +146,19 @@ async fn nothing_that_the_services_role_can_do_changes_anything_unaudited() {
 }
 
 #[tokio::test]
-async fn the_services_role_cannot_create_what_would_shadow_the_schema() {
+async fn the_service_role_cannot_create_shadowing_objects() {
     let database = Attacked::new().await;
     let mut wrong = Vec::new();
     for attack in SHADOWS {
-        let refused = Attack { outcome: Outcome::Refused("permission denied"), ..*attack };
-        wrong.extend(database.outcome(&refused).await);
+        let refusal = Attack { outcome: Outcome::Refused("permission denied"), ..*attack };
+        wrong.extend(database.outcome(&refusal).await);
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// Neither of the two measures may rest on the other: a database whose temporary tables were not revoked holds, too.
 #[tokio::test]
-async fn what_shadows_the_schema_is_not_looked_at() {
+async fn shadowing_objects_are_ignored() {
     let mut wrong = Vec::new();
     // A database for each: what one of them leaves in `public` would be in the way of the next.
     for attack in SHADOWS {
@@ -170,7 +170,7 @@ async fn what_shadows_the_schema_is_not_looked_at() {
 }
 
 #[tokio::test]
-async fn copying_into_the_trail_or_the_settings_is_held_to_the_same_rules() {
+async fn copy_into_audit_or_settings_obeys_the_same_rules() {
     let database = Attacked::new().await;
     let before = database.state().await;
     let mut session = database.role.connect().await.unwrap();

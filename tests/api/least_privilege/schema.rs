@@ -14,7 +14,7 @@ use sqlx::{
 use crate::{
     settings::{COOLDOWN, HISTORY, read},
     support::{
-        Instance, TestApp, TestDb, admin, by_hand, firewall,
+        Instance, TestApp, TestDb, admin, firewall, psql,
         roles::{SERVICE, service_role},
         user,
     },
@@ -50,11 +50,11 @@ async fn every_function_resolves_names_by_a_fixed_path() {
 }
 
 #[tokio::test]
-async fn the_inspection_knows_every_trigger_and_every_function() {
+async fn the_inspection_lists_every_trigger_and_function() {
     let db = TestDb::new().await;
     let inspection = inspect(&db.admin().into()).await.unwrap();
     assert_eq!(inspection.defects, []);
-    let count = async |sql| usize::try_from(by_hand::count(&db.admin(), sql).await).ok();
+    let count = async |sql| usize::try_from(psql::count(&db.admin(), sql).await).ok();
     let triggers = "select count(*) from pg_trigger where not tgisinternal";
     assert_eq!(count(triggers).await, Some(inspection.triggers));
     let functions = "select count(*) from pg_proc where pronamespace = 'public'::regnamespace";
@@ -63,7 +63,7 @@ async fn the_inspection_knows_every_trigger_and_every_function() {
 }
 
 #[tokio::test]
-async fn whatever_weakens_a_trigger_or_a_function_is_found() {
+async fn a_weakened_trigger_or_function_is_found() {
     let of = |table: &str, trigger: &str| (table.to_owned(), trigger.to_owned());
     let (table, trigger) = of("app_global_settings", "app_global_settings_is_audited");
     let disabled = Defect::DisabledTrigger { table: table.clone(), trigger: trigger.clone() };
@@ -131,24 +131,24 @@ async fn a_function_of_another_owner_than_the_tables_is_found() {
     service_role(&db).await;
     run(&db.admin(), format!("alter function app_global_settings_write() owner to {SERVICE}"))
         .await;
-    let found = inspect(&db.admin().into()).await.unwrap().defects;
+    let actual = inspect(&db.admin().into()).await.unwrap().defects;
     assert!(
-        matches!(&found[..], [Defect::ForeignOwner { function, owner, .. }]
+        matches!(&actual[..], [Defect::ForeignOwner { function, owner, .. }]
             if function == "app_global_settings_write()" && owner == SERVICE),
-        "{found:?}"
+        "{actual:?}"
     );
 }
 
 #[tokio::test]
-async fn the_service_does_its_work_with_its_grants_alone() {
+async fn the_service_works_with_its_grants_alone() {
     let app = TestApp::new().await;
     let role = service_role(&app.db).await;
     let pool = Pool::open(role, Topology::Direct, 5).await.unwrap();
-    let instance = Instance::over(pool).await;
+    let instance = Instance::builder(pool).start().await;
     instance.change(&[(COOLDOWN, json!(45), 1)]).await.ok();
-    instance.reaches(2).await;
-    let started = instance.start(&user("ana")).await.ok();
-    let path = format!("/admin/sessions/{}/end", started["session_id"].as_str().unwrap());
+    instance.wait_for_revision(2).await;
+    let session = instance.start_session(&user("ana")).await.ok();
+    let path = format!("/admin/sessions/{}/end", session["session_id"].as_str().unwrap());
     let end = json!({"reason": "a test"});
     instance.post(&path).bearer(&admin("admin-1")).json(&end).send().await.ok();
     let history = read(&instance, HISTORY).await.ok();
@@ -166,7 +166,7 @@ fn before_and_after() -> (Migrator, Migrator) {
 }
 
 #[tokio::test]
-async fn who_could_update_the_whole_head_can_only_lock_it_after_the_migration() {
+async fn the_migration_reduces_update_on_the_head_to_a_lock() {
     let db = TestDb::empty().await;
     let (before, after) = before_and_after();
     before.run(&db.admin()).await.unwrap();
@@ -229,7 +229,7 @@ async fn an_owner_without_other_rights_can_migrate_and_the_service_can_write() {
         let db = migrated_by_an_ordinary_owner(owns_database).await;
         assert_eq!(may_create_temporary_tables(&db).await, !owns_database);
         let pool = Pool::open(service_role(&db).await, Topology::Direct, 5).await.unwrap();
-        let instance = Instance::over(pool).await;
+        let instance = Instance::builder(pool).start().await;
         instance.change(&[(COOLDOWN, json!(45), 1)]).await.ok();
     }
 }

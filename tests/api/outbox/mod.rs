@@ -1,21 +1,21 @@
 //! Messages to other services: what is stored with what happens, and how it arrives.
 
-mod failing;
+mod enqueued;
+mod failures;
+mod payloads;
 mod routes;
-mod shapes;
-mod storm;
-mod told;
+mod worker_crashes;
 
 use brune::config::Alerts;
 use serde_json::{Value, json};
 
-use crate::support::{Instance, TestApp, admin};
+use crate::support::{FAST_PACE, Instance, TestApp, admin};
 
 const KEY: &str = "BRUNE_COOLDOWN_MINUTES";
 
 /// An instance over `app`'s database that leaves word where `alerts` says.
 async fn alerting(app: &TestApp, alerts: &Alerts) -> Instance {
-    Instance::alerting(alerts, app.db.pool()).await
+    Instance::builder(app.db.pool()).alerts(alerts).pace(FAST_PACE).start().await
 }
 
 /// What `/admin/outbox` answers to `query`.

@@ -6,13 +6,14 @@ use uuid::Uuid;
 
 use super::{alerting, change, messages, outbox};
 use crate::support::{
-    TestApp, admin, by_hand,
+    TestApp, admin, psql,
     receiver::{QUICK, Receiver},
     user,
+    wait::wait_until,
 };
 
 #[tokio::test]
-async fn only_an_administrator_sees_or_retries() {
+async fn the_outbox_requires_an_administrator() {
     let app = TestApp::new().await;
     let retry = format!("/admin/outbox/{}/retry", Uuid::nil());
     for (method, path) in [(Method::GET, "/admin/outbox"), (Method::POST, retry.as_str())] {
@@ -28,44 +29,48 @@ async fn messages_are_paged_newest_first_and_filtered() {
     let receiver = Receiver::new().await;
     let mut alerts = receiver.as_webhook();
     alerts.discord = receiver.as_discord().discord;
-    let it = alerting(&app, &alerts).await;
-    change(&it, 1..6).await;
-    it.change(&[("JWT_SECRET", json!("x"), 1)]).await.problem(403, "key_locked");
-    assert_eq!(messages(&it, "?topic=settings.refused").await.len(), 2);
-    let (mut revisions, mut next) = (Vec::new(), String::new());
+    let instance = alerting(&app, &alerts).await;
+    change(&instance, 1..6).await;
+    instance.change(&[("JWT_SECRET", json!("x"), 1)]).await.problem(403, "key_locked");
+    assert_eq!(messages(&instance, "?topic=settings.refused").await.len(), 2);
+    let mut revisions = Vec::new();
+    let mut next = String::new();
     let filter = "?sink=discord&topic=settings.changed&status=waiting&limit=2";
     loop {
-        let page = outbox(&it, &format!("{filter}{next}")).await;
-        let told = page["messages"].as_array().unwrap();
-        revisions.extend(told.iter().map(|it| it["payload"]["revision"].as_i64().unwrap()));
+        let page = outbox(&instance, &format!("{filter}{next}")).await;
+        let actual_messages = page["messages"].as_array().unwrap();
+        revisions.extend(
+            actual_messages.iter().map(|message| message["payload"]["revision"].as_i64().unwrap()),
+        );
         let Some(cursor) = page["next_cursor"].as_str() else { break };
         next = format!("&cursor={cursor}");
     }
     assert_eq!(revisions, [6, 5, 4, 3, 2]);
     let other = format!("/admin/outbox?limit=2{next}");
-    it.get(&other).bearer(&admin("root")).send().await.problem(400, "malformed_request");
-    let state = &outbox(&it, "").await["sinks"];
-    let told = |at: usize| (&state[at]["sink"], &state[at]["waiting"], &state[at]["dead"]);
-    assert_eq!(told(0), (&json!("discord"), &json!(6), &json!(0)));
-    assert_eq!(told(1), (&json!("webhook"), &json!(6), &json!(0)));
+    instance.get(&other).bearer(&admin("root")).send().await.problem(400, "malformed_request");
+    let state = &outbox(&instance, "").await["sinks"];
+    let actual_messages =
+        |at: usize| (&state[at]["sink"], &state[at]["waiting"], &state[at]["dead"]);
+    assert_eq!(actual_messages(0), (&json!("discord"), &json!(6), &json!(0)));
+    assert_eq!(actual_messages(1), (&json!("webhook"), &json!(6), &json!(0)));
     assert_eq!(state[0]["topics"].as_array().unwrap().len(), 6);
     assert!(0.0 <= state[0]["oldest_waiting_seconds"].as_f64().unwrap());
 }
 
 #[tokio::test]
-async fn what_is_no_message_or_was_taken_is_not_tried_again() {
+async fn an_unknown_or_delivered_message_cannot_be_retried() {
     let app = TestApp::new().await;
     let receiver = Receiver::new().await;
-    let mut it = alerting(&app, &receiver.as_webhook()).await;
-    change(&it, 1..2).await;
-    it.deliver(QUICK);
+    let mut instance = alerting(&app, &receiver.as_webhook()).await;
+    change(&instance, 1..2).await;
+    instance.start_delivery(QUICK);
     receiver.takes(1).await;
-    let taken = async || !messages(&it, "?status=delivered").await.is_empty();
-    by_hand::eventually("it is marked", taken).await;
-    let id = messages(&it, "").await[0]["id"].as_str().unwrap().to_owned();
+    let taken = async || !messages(&instance, "?status=delivered").await.is_empty();
+    wait_until("it is marked", taken).await;
+    let id = messages(&instance, "").await[0]["id"].as_str().unwrap().to_owned();
     let retry = async |id: &str, query: &str| {
         let path = format!("/admin/outbox/{id}/retry{query}");
-        it.post(&path).bearer(&admin("root")).send().await
+        instance.post(&path).bearer(&admin("root")).send().await
     };
     retry(&id, "").await.problem(409, "nothing_to_retry");
     retry(&id, "?sink=discord").await.problem(404, "not_found");
@@ -73,17 +78,18 @@ async fn what_is_no_message_or_was_taken_is_not_tried_again() {
     retry("1", "").await.problem(404, "not_found");
     retry(&id, "?sinks=webhook").await.problem(400, "malformed_request");
     for query in ["?status=gone", "?topic=x", "?limit=0", "?cursor=AAAA", "?id=1"] {
-        let reply = it.get(&format!("/admin/outbox{query}")).bearer(&admin("root")).send().await;
+        let reply =
+            instance.get(&format!("/admin/outbox{query}")).bearer(&admin("root")).send().await;
         reply.problem(400, "malformed_request");
     }
-    assert_eq!(outbox(&it, "?status=waiting").await["messages"], Value::Array(Vec::new()));
+    assert_eq!(outbox(&instance, "?status=waiting").await["messages"], Value::Array(Vec::new()));
 }
 
 #[tokio::test]
-async fn what_was_settled_long_ago_goes_and_what_nobody_delivers_is_given_up() {
+async fn old_messages_are_deleted_and_undelivered_ones_expire() {
     let app = TestApp::new().await;
     let receiver = Receiver::new().await;
-    let mut it = alerting(&app, &receiver.as_webhook()).await;
+    let mut instance = alerting(&app, &receiver.as_webhook()).await;
     for (status, days) in [
         ("delivered", 6),
         ("delivered", 8),
@@ -98,23 +104,26 @@ async fn what_was_settled_long_ago_goes_and_what_nobody_delivers_is_given_up() {
              select gen_random_uuid(), 'webhook', '{status}.{days}', '{{}}', '{status}', created, {settled}
              from (select now() - interval '{days} days' as created) it"
         );
-        by_hand::run(&app.db.pool(), sql).await;
+        psql::run(&app.db.pool(), sql).await;
     }
-    it.look_after_messages();
-    let left = "select count(*) from brune_outbox";
-    let tidied = async || by_hand::count(&app.db.pool(), left).await == 4;
-    by_hand::eventually("what is old is gone", tidied).await;
-    let mut told = messages(&it, "").await;
-    told.reverse();
-    let told: Vec<_> = told.iter().map(|it| (it["topic"].clone(), it["status"].clone())).collect();
+    instance.watch_outbox();
+    let query = "select count(*) from brune_outbox";
+    let tidied = async || psql::count(&app.db.pool(), query).await == 4;
+    wait_until("what is old is gone", tidied).await;
+    let mut actual = messages(&instance, "").await;
+    actual.reverse();
+    let actual: Vec<_> = actual
+        .iter()
+        .map(|message| (message["topic"].clone(), message["status"].clone()))
+        .collect();
     let expected = [
         ("delivered.6", "delivered"),
         ("dead.29", "dead"),
         ("waiting.29", "waiting"),
         ("waiting.31", "dead"),
     ];
-    assert_eq!(told, expected.map(|(topic, status)| (json!(topic), json!(status))));
-    let text = it.get("/metrics").send().await.text;
+    assert_eq!(actual, expected.map(|(topic, status)| (json!(topic), json!(status))));
+    let text = instance.get("/metrics").send().await.text;
     let line = "brune_outbox_oldest_waiting_seconds{sink=\"webhook\"} 2";
     assert!(text.contains(line), "{text}");
 }

@@ -8,7 +8,7 @@ use brune::{
 use serde_json::{Value, json};
 
 use super::{clean_up, get, is_stored, seeded, started};
-use crate::support::{TestDb, by_hand, firewall};
+use crate::support::{TestDb, firewall, psql};
 
 const REASON: &str = "provided by the platform now";
 
@@ -18,13 +18,13 @@ async fn the_trail_verifies(db: &TestDb) {
 }
 
 #[tokio::test]
-async fn what_has_another_source_is_removed_from_settings_and_trail_which_still_verifies() {
+async fn a_provided_secret_is_removed_and_the_audit_chain_still_verifies() {
     let db = seeded(&["OPENAI_API_KEY"]).await;
     assert!(is_stored(&db.pool()).await, "the test would show nothing");
     let instance = started(&db, &[("OPENAI_API_KEY", "sk-from-the-environment")]).await;
     let before = get(&instance, "/admin/global-settings").await.ok()["revision"].clone();
-    let done = clean_up(&instance, "", json!({"reason": REASON})).await.ok();
-    assert_eq!(done, json!({"removed": ["OPENAI_API_KEY"], "kept": [], "dry_run": false}));
+    let body = clean_up(&instance, "", json!({"reason": REASON})).await.ok();
+    assert_eq!(body, json!({"removed": ["OPENAI_API_KEY"], "kept": [], "dry_run": false}));
     assert!(!is_stored(&db.pool()).await);
     the_trail_verifies(&db).await;
     let path = "/admin/global-settings/history?action=secret_cleanup";
@@ -40,54 +40,69 @@ async fn what_has_another_source_is_removed_from_settings_and_trail_which_still_
 }
 
 #[tokio::test]
-async fn what_has_no_other_source_is_kept_and_named() {
+async fn a_secret_without_another_source_is_kept_and_reported() {
     let db = seeded(&["OPENAI_API_KEY", "INTERNAL_API_KEY"]).await;
     let instance = started(&db, &[("INTERNAL_API_KEY", "an internal key of the platform")]).await;
-    let done = clean_up(&instance, "", json!({"reason": REASON})).await.ok();
-    let kept = json!([{"name": "OPENAI_API_KEY", "why": "no_environment_source"}]);
-    assert_eq!((&done["removed"], &done["kept"]), (&json!(["INTERNAL_API_KEY"]), &kept));
-    let told = get(&instance, "/admin/secrets").await.ok();
-    let left = told["secrets"].as_array().unwrap().iter().filter(|it| it["legacy_residue"] == true);
-    assert_eq!(left.map(|it| it["name"].clone()).collect::<Vec<_>>(), ["OPENAI_API_KEY"]);
+    let body = clean_up(&instance, "", json!({"reason": REASON})).await.ok();
+    let stored = json!([{"name": "OPENAI_API_KEY", "why": "no_environment_source"}]);
+    assert_eq!((&body["removed"], &body["kept"]), (&json!(["INTERNAL_API_KEY"]), &stored));
+    let actual_body = get(&instance, "/admin/secrets").await.ok();
+    let remaining = actual_body["secrets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|secret| secret["legacy_residue"] == true);
+    assert_eq!(
+        remaining.map(|secret| secret["name"].clone()).collect::<Vec<_>>(),
+        ["OPENAI_API_KEY"]
+    );
 }
 
 #[tokio::test]
-async fn a_secret_that_comes_from_the_database_itself_is_kept() {
+async fn a_secret_provided_by_the_database_is_kept() {
     let db = seeded(&["OPENAI_API_KEY"]).await;
     let rows = brune::secrets::legacy(&db.pool().into()).await.unwrap();
     let environment = brune::config::Environment::default().with_legacy(rows);
-    let instance = crate::support::Instance::provided(db.pool(), &environment).await;
-    let told = get(&instance, "/admin/secrets").await.ok();
-    let key = told["secrets"].as_array().unwrap().iter().find(|it| it["name"] == "OPENAI_API_KEY");
+    let instance = crate::support::Instance::builder(db.pool())
+        .environment(&environment)
+        .without_listener()
+        .start()
+        .await;
+    let body = get(&instance, "/admin/secrets").await.ok();
+    let key = body["secrets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|secret| secret["name"] == "OPENAI_API_KEY");
     assert_eq!(key.unwrap()["source"], "legacy_db");
-    let done = clean_up(&instance, "", json!({"reason": REASON})).await.ok();
-    assert_eq!(done["removed"], json!([]));
+    let actual_body = clean_up(&instance, "", json!({"reason": REASON})).await.ok();
+    assert_eq!(actual_body["removed"], json!([]));
     assert!(is_stored(&db.pool()).await);
 }
 
 #[tokio::test]
-async fn it_is_safe_to_repeat_and_a_dry_run_removes_nothing() {
+async fn a_cleanup_is_repeatable_and_a_dry_run_removes_nothing() {
     let db = seeded(&["OPENAI_API_KEY"]).await;
     let instance = started(&db, &[("OPENAI_API_KEY", "sk-from-the-environment")]).await;
     let tried = clean_up(&instance, "?dry_run=true", json!({"reason": REASON})).await.ok();
     assert_eq!((&tried["removed"], &tried["dry_run"]), (&json!(["OPENAI_API_KEY"]), &json!(true)));
     assert!(is_stored(&db.pool()).await);
     clean_up(&instance, "", json!({"reason": REASON})).await.ok();
-    let again = clean_up(&instance, "", json!({"reason": REASON})).await.ok();
-    assert_eq!(again, json!({"removed": [], "kept": [], "dry_run": false}));
+    let repeat = clean_up(&instance, "", json!({"reason": REASON})).await.ok();
+    assert_eq!(repeat, json!({"removed": [], "kept": [], "dry_run": false}));
     let path = "/admin/global-settings/history?action=secret_cleanup";
     let page = get(&instance, path).await.ok();
     assert_eq!(page["entries"].as_array().unwrap().len(), 1, "what did nothing is not told");
     // Left again, by an older release that still runs: the next version of its key.
-    by_hand::leave_secret(&db.pool(), "JWT_SECRET", super::MARKER).await;
-    let told = get(&instance, "/admin/secrets").await.ok();
-    let secrets = told["secrets"].as_array().unwrap();
-    let secret = secrets.iter().find(|it| it["name"] == "JWT_SECRET").unwrap();
+    psql::leave_secret(&db.pool(), "JWT_SECRET", super::MARKER).await;
+    let body = get(&instance, "/admin/secrets").await.ok();
+    let secrets = body["secrets"].as_array().unwrap();
+    let secret = secrets.iter().find(|secret| secret["name"] == "JWT_SECRET").unwrap();
     assert_eq!(secret["legacy_residue"], true);
 }
 
 #[tokio::test]
-async fn only_what_is_named_is_removed_and_a_name_that_is_no_secret_removes_nothing() {
+async fn only_named_secrets_are_removed_and_an_unknown_name_removes_nothing() {
     let db = seeded(&["OPENAI_API_KEY", "INTERNAL_API_KEY"]).await;
     let variables = [("OPENAI_API_KEY", "sk-one"), ("INTERNAL_API_KEY", "another-of-16-bytes")];
     let instance = started(&db, &variables).await;
@@ -96,8 +111,11 @@ async fn only_what_is_named_is_removed_and_a_name_that_is_no_secret_removes_noth
     assert_eq!(reply.status, StatusCode::NOT_FOUND);
     assert_eq!(reply.body["errors"][0]["key"], "BRUNE_PROMPT_ID");
     let body = json!({"reason": REASON, "names": ["OPENAI_API_KEY"]});
-    let done = clean_up(&instance, "", body).await.ok();
-    assert_eq!((&done["removed"], &done["kept"]), (&json!(["OPENAI_API_KEY"]), &json!([])));
+    let actual_body = clean_up(&instance, "", body).await.ok();
+    assert_eq!(
+        (&actual_body["removed"], &actual_body["kept"]),
+        (&json!(["OPENAI_API_KEY"]), &json!([]))
+    );
     let body = json!({"names": ["INTERNAL_API_KEY"]});
     let reply = clean_up(&instance, "", body).await;
     assert_eq!(reply.body["code"], "reason_required");
@@ -106,23 +124,23 @@ async fn only_what_is_named_is_removed_and_a_name_that_is_no_secret_removes_noth
 }
 
 #[tokio::test]
-async fn a_catalog_that_forgets_a_secret_waits_for_its_cleanup() {
+async fn a_catalog_cannot_drop_a_secret_before_its_cleanup() {
     let db = seeded(&["DISCORD_WEBHOOK_URL"]).await;
-    by_hand::delete(&db.pool(), "DISCORD_WEBHOOK_URL").await;
+    psql::delete(&db.pool(), "DISCORD_WEBHOOK_URL").await;
     let text = BRUN_E.replace("DISCORD_WEBHOOK_URL", "SLACK_WEBHOOK_URL");
     let catalog = Catalog::parse(&text).unwrap();
     let publish = async || {
         settings::publish(&db.owner().into(), &catalog, &|_| None, &firewall(), false).await
     };
-    let refused = publish().await.unwrap_err().to_string();
-    assert!(refused.contains("DISCORD_WEBHOOK_URL: its history holds"), "{refused}");
+    let refusal = publish().await.unwrap_err().to_string();
+    assert!(refusal.contains("DISCORD_WEBHOOK_URL: its history holds"), "{refusal}");
     let instance = started(&db, &[("DISCORD_WEBHOOK_URL", "https://hooks.test/1")]).await;
     clean_up(&instance, "", json!({"reason": REASON})).await.ok();
     publish().await.unwrap();
 }
 
 #[tokio::test]
-async fn postgres_takes_no_other_change_of_the_trail() {
+async fn postgres_refuses_any_other_change_of_the_audit_table() {
     let db = seeded(&["OPENAI_API_KEY"]).await;
     let pool = db.pool();
     for (sql, refusal) in [
@@ -143,10 +161,10 @@ async fn postgres_takes_no_other_change_of_the_trail() {
         ),
         ("delete from app_global_setting_audit where key = 'OPENAI_API_KEY'", "append-only"),
     ] {
-        let refused = sqlx::query(sql).execute(&db.owner()).await.unwrap_err().to_string();
-        assert!(refused.contains(refusal), "{sql}: {refused}");
+        let actual_refusal = sqlx::query(sql).execute(&db.owner()).await.unwrap_err().to_string();
+        assert!(actual_refusal.contains(refusal), "{sql}: {actual_refusal}");
     }
     the_trail_verifies(&db).await;
-    by_hand::delete(&pool, "OPENAI_API_KEY").await;
+    psql::delete(&pool, "OPENAI_API_KEY").await;
     the_trail_verifies(&db).await;
 }

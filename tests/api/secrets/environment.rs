@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 use super::{get, seeded, started};
 
 fn control<'v>(report: &'v Value, name: &str) -> &'v Value {
-    report["controls"].as_array().unwrap().iter().find(|it| it["name"] == name).unwrap()
+    report["controls"].as_array().unwrap().iter().find(|control| control["name"] == name).unwrap()
 }
 
 #[tokio::test]
-async fn a_control_is_told_with_the_value_that_counts_and_its_source() {
+async fn an_environment_control_has_its_effective_value_and_source() {
     let db = seeded(&[]).await;
     let with_password = "https://brune:a-password-of-ours@talent.test";
     let variables = [("POSTGRES_PORT", "6543"), ("PORTE_TALENT_BASE_URL", with_password)];
@@ -22,12 +22,14 @@ async fn a_control_is_told_with_the_value_that_counts_and_its_source() {
     let mode = control(&report, "NODE_ENV");
     assert_eq!((&mode["value"], &mode["source"]), (&json!("development"), &json!("default")));
     assert_eq!(control(&report, "POSTGRES_HOST")["value"], Value::Null);
-    let names = report["controls"].as_array().unwrap().iter().map(|it| &it["name"]);
-    assert!(!names.into_iter().any(|it| it == "OPENAI_API_KEY" || it == "BRUNE_COOLDOWN_MINUTES"));
+    let names = report["controls"].as_array().unwrap().iter().map(|control| &control["name"]);
+    assert!(
+        !names.into_iter().any(|name| name == "OPENAI_API_KEY" || name == "BRUNE_COOLDOWN_MINUTES")
+    );
 }
 
 #[tokio::test]
-async fn settings_that_are_still_set_outside_are_drift_told_without_values() {
+async fn settings_still_in_the_environment_are_drift_without_values() {
     let db = seeded(&[]).await;
     let variables = [("BRUNE_COOLDOWN_MINUTES", "17"), ("BRUNE_MAX_SESSIONS_PER_DAY", "3")];
     let instance = started(&db, &variables).await;

@@ -8,21 +8,25 @@ use brune::config::Environment;
 use serde_json::Value;
 use sqlx::PgPool;
 
-use crate::support::{Instance, Reply, TestDb, admin, by_hand};
+use crate::support::{Instance, Reply, TestDb, admin, psql};
 
 /// What nobody may find again, anywhere.
 const MARKER: &str = "residue-of-a-secret-7d41";
 
 /// An instance of a seeded database that is started with `variables`.
 async fn started(db: &TestDb, variables: &[(&str, &str)]) -> Instance {
-    Instance::provided(db.pool(), &Environment::of_pairs(variables.iter().copied())).await
+    Instance::builder(db.pool())
+        .environment(&Environment::of_pairs(variables.iter().copied()))
+        .without_listener()
+        .start()
+        .await
 }
 
 /// A database that is seeded, in which something is left of `keys`.
 async fn seeded(keys: &[&str]) -> TestDb {
     let app = crate::support::TestApp::new().await;
     for key in keys {
-        by_hand::leave_secret(&app.db.pool(), key, &format!("{MARKER}-{key}")).await;
+        psql::leave_secret(&app.db.pool(), key, &format!("{MARKER}-{key}")).await;
     }
     app.db
 }
@@ -38,7 +42,7 @@ async fn clean_up(instance: &Instance, query: &str, body: Value) -> Reply {
 
 /// Whether any row of any table holds the marker.
 async fn is_stored(pool: &PgPool) -> bool {
-    let found: bool = sqlx::query_scalar(
+    let actual: bool = sqlx::query_scalar(
         "select exists (select from app_global_settings t where t::text like '%' || $1 || '%')
            or exists (select from app_global_setting_audit t where t::text like '%' || $1 || '%')
            or exists (select from app_idempotency_key t where t::text like '%' || $1 || '%')",
@@ -47,5 +51,5 @@ async fn is_stored(pool: &PgPool) -> bool {
     .fetch_one(pool)
     .await
     .unwrap();
-    found
+    actual
 }

@@ -9,11 +9,11 @@ use crate::support::{TestApp, user};
 /// The status of `name`.
 fn of<'v>(secrets: &'v Value, name: &str) -> &'v Value {
     let all = secrets["secrets"].as_array().unwrap();
-    all.iter().find(|it| it["name"] == name).unwrap()
+    all.iter().find(|secret| secret["name"] == name).unwrap()
 }
 
 #[tokio::test]
-async fn each_secret_is_told_by_presence_and_source_and_how_to_provide_it() {
+async fn each_secret_has_presence_source_and_a_hint() {
     let db = seeded(&[]).await;
     let file = std::env::temp_dir().join(format!("brune-secret-{}", uuid::Uuid::new_v4()));
     std::fs::write(&file, format!("{MARKER}-in-a-file\n")).unwrap();
@@ -23,9 +23,13 @@ async fn each_secret_is_told_by_presence_and_source_and_how_to_provide_it() {
     std::fs::remove_file(&file).unwrap();
     let reply = get(&instance, "/admin/secrets").await;
     assert!(!reply.text.contains(MARKER), "{}", reply.text);
-    let told = reply.ok();
-    let names: Vec<_> =
-        told["secrets"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    let body = reply.ok();
+    let names: Vec<_> = body["secrets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|secret| secret["name"].as_str().unwrap())
+        .collect();
     let all = [
         "ALERT_WEBHOOK_SECRET",
         "ALERT_WEBHOOK_URL",
@@ -36,7 +40,7 @@ async fn each_secret_is_told_by_presence_and_source_and_how_to_provide_it() {
         "POSTGRES_PASSWORD",
     ];
     assert_eq!(names, all);
-    let key = of(&told, "OPENAI_API_KEY");
+    let key = of(&body, "OPENAI_API_KEY");
     assert_eq!((&key["present"], &key["source"]), (&true.into(), &"env".into()));
     assert_eq!(
         (&key["variable"], &key["file_variable"]),
@@ -46,29 +50,29 @@ async fn each_secret_is_told_by_presence_and_source_and_how_to_provide_it() {
     assert_eq!(key["legacy_residue"], false);
     assert!(key["how_to"].as_str().unwrap().contains("OPENAI_API_KEY_FILE"), "{key}");
     assert!(key["used_for"].as_str().unwrap().contains("realtime provider"), "{key}");
-    assert_eq!(of(&told, "INTERNAL_API_KEY")["source"], "file");
-    let none = of(&told, "DISCORD_WEBHOOK_URL");
+    assert_eq!(of(&body, "INTERNAL_API_KEY")["source"], "file");
+    let none = of(&body, "DISCORD_WEBHOOK_URL");
     assert_eq!((&none["present"], &none["source"]), (&false.into(), &"none".into()));
 }
 
 #[tokio::test]
-async fn a_secret_is_required_where_the_catalog_says_so() {
+async fn a_secret_is_required_as_the_catalog_declares() {
     let db = seeded(&[]).await;
     let instance = started(&db, &[("NODE_ENV", "production")]).await;
-    let told = get(&instance, "/admin/secrets").await.ok();
-    assert_eq!(of(&told, "JWT_SECRET")["required"], true);
-    assert_eq!(of(&told, "DISCORD_WEBHOOK_URL")["required"], false);
+    let body = get(&instance, "/admin/secrets").await.ok();
+    assert_eq!(of(&body, "JWT_SECRET")["required"], true);
+    assert_eq!(of(&body, "DISCORD_WEBHOOK_URL")["required"], false);
 }
 
 #[tokio::test]
-async fn what_is_left_in_the_database_is_told_and_never_shown() {
+async fn a_secret_left_in_the_database_is_reported_and_never_shown() {
     let db = seeded(&["OPENAI_API_KEY"]).await;
     let instance = started(&db, &[]).await;
-    let told = get(&instance, "/admin/secrets").await.ok();
-    let key = of(&told, "OPENAI_API_KEY");
+    let body = get(&instance, "/admin/secrets").await.ok();
+    let key = of(&body, "OPENAI_API_KEY");
     assert_eq!(key["legacy_residue"], true);
     assert!(key["how_to"].as_str().unwrap().contains("brune secrets cleanup"), "{key}");
-    assert_eq!(of(&told, "JWT_SECRET")["legacy_residue"], false);
+    assert_eq!(of(&body, "JWT_SECRET")["legacy_residue"], false);
     let history = "/admin/global-settings/history";
     let page = get(&instance, &format!("{history}?key=OPENAI_API_KEY")).await.ok();
     let entries = page["entries"].as_array().unwrap();
@@ -98,7 +102,7 @@ async fn what_is_left_in_the_database_is_told_and_never_shown() {
 }
 
 #[tokio::test]
-async fn only_a_super_admin_is_told() {
+async fn the_secret_status_requires_a_super_admin() {
     let app = TestApp::new().await;
     for path in ["/admin/secrets", "/admin/environment"] {
         let reply = app.instance.get(path).bearer(&user("ana")).send().await;

@@ -16,7 +16,7 @@ async fn list(instance: &Instance, query: &str) -> Value {
 
 fn users(page: &Value) -> Vec<&str> {
     let sessions = page["sessions"].as_array().unwrap().iter();
-    sessions.map(|it| it["user_id"].as_str().unwrap()).collect()
+    sessions.map(|session| session["user_id"].as_str().unwrap()).collect()
 }
 
 async fn end_as_admin(instance: &Instance, session: &Value, body: &Value) -> Reply {
@@ -25,16 +25,16 @@ async fn end_as_admin(instance: &Instance, session: &Value, body: &Value) -> Rep
 }
 
 #[tokio::test]
-async fn sessions_are_found_by_status_user_and_revision_newest_first() {
+async fn sessions_are_filtered_by_status_user_and_revision_newest_first() {
     let app = TestApp::new().await;
     let away = Services { realtime: Some("http://127.0.0.1:1".to_owned()), ..Services::default() };
-    let away = Instance::among(away, app.db.pool()).await;
-    let ana = app.instance.start(&user("ana")).await.ok();
-    app.instance.start(&user("ben")).await.ok();
+    let away = Instance::builder(app.db.pool()).services(away).without_listener().start().await;
+    let ana = app.instance.start_session(&user("ana")).await.ok();
+    app.instance.start_session(&user("ben")).await.ok();
     end(&app.instance, &ana, &user("ana")).await.ok();
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
-    app.instance.start(&user("eva")).await.ok();
-    away.start(&user("ida")).await.problem(502, "realtime_unavailable");
+    app.instance.start_session(&user("eva")).await.ok();
+    away.start_session(&user("ida")).await.problem(502, "realtime_unavailable");
     for (query, found) in [
         ("", &["ida", "eva", "ben", "ana"][..]),
         ("?status=active", &["eva", "ben"]),
@@ -57,21 +57,22 @@ async fn sessions_are_found_by_status_user_and_revision_newest_first() {
 }
 
 #[tokio::test]
-async fn pages_follow_one_another_and_a_cursor_belongs_to_its_filters() {
+async fn session_pages_are_contiguous_and_a_cursor_belongs_to_its_filters() {
     let app = TestApp::new().await;
     for n in 0..5 {
-        app.instance.start(&user(&format!("user-{n}"))).await.ok();
+        app.instance.start_session(&user(&format!("user-{n}"))).await.ok();
     }
-    let (mut found, mut query) = (Vec::new(), "?limit=2&status=active".to_owned());
+    let mut results = Vec::new();
+    let mut query = "?limit=2&status=active".to_owned();
     loop {
         let page = list(&app.instance, &query).await;
-        found.extend(users(&page).into_iter().map(str::to_owned));
+        results.extend(users(&page).into_iter().map(str::to_owned));
         // What is new meanwhile is on no later page.
-        app.instance.start(&user(&format!("late-{}", found.len()))).await.ok();
+        app.instance.start_session(&user(&format!("late-{}", results.len()))).await.ok();
         let Some(cursor) = page["next_cursor"].as_str() else { break };
         query = format!("?limit=2&status=active&cursor={cursor}");
     }
-    assert_eq!(found, ["user-4", "user-3", "user-2", "user-1", "user-0"]);
+    assert_eq!(results, ["user-4", "user-3", "user-2", "user-1", "user-0"]);
     let page = list(&app.instance, "?limit=1&status=active").await;
     let cursor = page["next_cursor"].as_str().unwrap();
     for query in [
@@ -90,25 +91,27 @@ async fn pages_follow_one_another_and_a_cursor_belongs_to_its_filters() {
 }
 
 #[tokio::test]
-async fn a_session_names_who_set_each_of_its_settings_and_why() {
-    let (app, stub) = (TestApp::new().await, Stub::new().await);
+async fn a_session_has_actor_and_reason_of_each_setting() {
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
     let services = Services { realtime: Some(stub.url()), ..Services::default() };
-    let instance = Instance::among(services, app.db.pool()).await;
+    let instance =
+        Instance::builder(app.db.pool()).services(services).without_listener().start().await;
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
-    let session = instance.start(&user("ana")).await.ok();
+    let session = instance.start_session(&user("ana")).await.ok();
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("3"), 2)]).await.ok();
     let path = format!("/admin/sessions/{}", id(&session));
-    let found = app.instance.get(&path).bearer(&admin("root")).send().await.ok();
-    assert_eq!((id(&found), &found["config"]), (id(&session), &session["config"]));
+    let body = app.instance.get(&path).bearer(&admin("root")).send().await.ok();
+    assert_eq!((id(&body), &body["config"]), (id(&session), &session["config"]));
     assert_eq!(
-        (&found["plan"], &found["level"], &found["realtime"]),
+        (&body["plan"], &body["level"], &body["realtime"]),
         (&json!("pro"), &Value::Null, &Value::Null)
     );
-    assert_eq!(found["provider_session_id"], "sess_stub_000001");
-    assert_eq!(found["provider_request_id"], "req_stub_000001");
-    let settings = found["settings"].as_array().unwrap();
+    assert_eq!(body["provider_session_id"], "sess_stub_000001");
+    assert_eq!(body["provider_request_id"], "req_stub_000001");
+    let settings = body["settings"].as_array().unwrap();
     assert_eq!(settings.len(), 9);
-    let of = |key: &str| settings.iter().find(|it| it["key"] == key).unwrap();
+    let of = |key: &str| settings.iter().find(|setting| setting["key"] == key).unwrap();
     let version = of("BRUNE_PROMPT_VERSION");
     assert_eq!(
         (&version["value"], &version["version"], &version["revision"]),
@@ -120,9 +123,9 @@ async fn a_session_names_who_set_each_of_its_settings_and_why() {
 }
 
 #[tokio::test]
-async fn an_administrator_ends_a_session_for_a_reason_that_is_kept() {
+async fn an_administrator_ends_a_session_with_a_stored_reason() {
     let app = TestApp::new().await;
-    let session = app.instance.start(&user("ana")).await.ok();
+    let session = app.instance.start_session(&user("ana")).await.ok();
     for body in [json!({}), json!({"reason": "no"}), json!({"reason": null})] {
         end_as_admin(&app.instance, &session, &body).await.problem(400, "reason_required");
     }
@@ -136,8 +139,8 @@ async fn an_administrator_ends_a_session_for_a_reason_that_is_kept() {
     assert_eq!(ended["end_reason"], "the user asked");
     assert!(time(&session["started_at"]) <= time(&ended["ended_at"]));
     // One that has ended stays as it is.
-    let again = end_as_admin(&app.instance, &session, &json!({"reason": "once more"})).await.ok();
-    assert_eq!(again, ended);
+    let repeat = end_as_admin(&app.instance, &session, &json!({"reason": "once more"})).await.ok();
+    assert_eq!(repeat, ended);
     let none = json!({"session_id": "0198aaaa-0000-7000-8000-000000000000"});
     end_as_admin(&app.instance, &none, &json!({"reason": "a test"}))
         .await
@@ -145,9 +148,9 @@ async fn an_administrator_ends_a_session_for_a_reason_that_is_kept() {
 }
 
 #[tokio::test]
-async fn all_of_it_is_for_administrators() {
+async fn session_administration_requires_an_administrator() {
     let app = TestApp::new().await;
-    let session = app.instance.start(&user("ana")).await.ok();
+    let session = app.instance.start_session(&user("ana")).await.ok();
     let path = format!("/admin/sessions/{}", id(&session));
     for path in ["/admin/sessions", &path] {
         app.instance.get(path).bearer(&user("ana")).send().await.problem(403, "forbidden");
@@ -158,8 +161,9 @@ async fn all_of_it_is_for_administrators() {
 }
 
 #[tokio::test]
-async fn starts_and_ends_are_told_to_whom_wants_to_hear_of_them() {
-    let (app, stub) = (TestApp::new().await, Stub::new().await);
+async fn starts_and_ends_are_enqueued_for_their_subscribers() {
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
     let sink = |name: &str, topics: &[Topic]| Subscription {
         sink: name.to_owned(),
         topics: topics.to_vec(),
@@ -171,22 +175,24 @@ async fn starts_and_ends_are_told_to_whom_wants_to_hear_of_them() {
     ];
     for (name, realtime) in [("ana", None), ("ben", Some(stub.url()))] {
         let services = Services { realtime, sinks: sinks.clone(), ..Services::default() };
-        let instance = Instance::among(services, app.db.pool()).await;
-        let session = instance.start(&user(name)).await.ok();
+        let instance =
+            Instance::builder(app.db.pool()).services(services).without_listener().start().await;
+        let session = instance.start_session(&user(name)).await.ok();
         assert_eq!(session["status"], "active");
         let ended = end_as_admin(&instance, &session, &json!({"reason": "a test"})).await.ok();
         end(&instance, &session, &user(name)).await.ok();
-        let told: Vec<(String, String, Value)> =
+        let actual: Vec<(String, String, Value)> =
             sqlx::query_as("delete from brune_outbox returning topic, sink, payload")
                 .fetch_all(&app.db.pool())
                 .await
                 .unwrap();
-        let mut heard: Vec<_> = told.iter().map(|it| (it.0.as_str(), it.1.as_str())).collect();
-        heard.sort_unstable();
+        let mut events: Vec<_> =
+            actual.iter().map(|message| (message.0.as_str(), message.1.as_str())).collect();
+        events.sort_unstable();
         let expected =
             [("session.ended", "both"), ("session.ended", "ends"), ("session.started", "both")];
-        assert_eq!(heard, expected);
-        for (topic, _, payload) in &told {
+        assert_eq!(events, expected);
+        for (topic, _, payload) in &actual {
             assert_eq!(
                 (&payload["session_id"], &payload["revision"]),
                 (&session["session_id"], &json!(1))
@@ -205,16 +211,19 @@ async fn starts_and_ends_are_told_to_whom_wants_to_hear_of_them() {
 }
 
 #[tokio::test]
-async fn a_start_that_failed_is_told_to_nobody() {
+async fn a_failed_start_enqueues_nothing() {
     let app = TestApp::new().await;
     let sinks = vec![Subscription { sink: "all".to_owned(), topics: Topic::ALL.to_vec() }];
     let realtime = Some("http://127.0.0.1:1".to_owned());
-    let instance =
-        Instance::among(Services { realtime, sinks, ..Services::default() }, app.db.pool()).await;
-    instance.start(&user("ana")).await.problem(502, "realtime_unavailable");
-    let told: i64 = sqlx::query_scalar("select count(*) from brune_outbox")
+    let instance = Instance::builder(app.db.pool())
+        .services(Services { realtime, sinks, ..Services::default() })
+        .without_listener()
+        .start()
+        .await;
+    instance.start_session(&user("ana")).await.problem(502, "realtime_unavailable");
+    let actual: i64 = sqlx::query_scalar("select count(*) from brune_outbox")
         .fetch_one(&app.db.pool())
         .await
         .unwrap();
-    assert_eq!(told, 0);
+    assert_eq!(actual, 0);
 }

@@ -5,39 +5,40 @@ use serde_json::json;
 use sqlx::Executor as _;
 
 use super::{find, id};
-use crate::support::{Instance, TestApp, admin, by_hand, proxy::Proxy, user};
+use crate::support::{Instance, TestApp, admin, proxy::Proxy, psql, user};
 
 #[tokio::test]
 async fn a_start_takes_one_round_trip() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
-    let instance = Instance::deaf(proxy.pool(1).await).await;
+    let instance = Instance::builder(proxy.pool(1).await).without_listener().start().await;
     // Connections are opened and statements prepared once, not with every start.
     for n in 0..5 {
-        instance.start(&user(&format!("warm-{n}"))).await.ok();
+        instance.start_session(&user(&format!("warm-{n}"))).await.ok();
     }
-    let (before, starts) = (proxy.round_trips(), 50);
+    let before = proxy.round_trips();
+    let starts = 50;
     for n in 0..starts {
-        instance.start(&user(&format!("user-{n}"))).await.ok();
+        instance.start_session(&user(&format!("user-{n}"))).await.ok();
     }
     assert_eq!(proxy.round_trips() - before, starts);
 }
 
 #[tokio::test]
-async fn a_start_notifies_nobody() {
+async fn a_start_sends_no_notification() {
     let app = TestApp::new().await;
     let mut listener = sqlx::postgres::PgListener::connect_with(&app.db.pool()).await.unwrap();
     listener.listen("brune_settings").await.unwrap();
-    app.instance.start(&user("ana")).await.ok();
+    app.instance.start_session(&user("ana")).await.ok();
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
     // Notifications come in the order of their commits, so the first one would be the start's.
     assert_eq!(listener.recv().await.unwrap().payload(), "2");
 }
 
 #[tokio::test]
-async fn what_a_session_keeps_cannot_be_altered_by_hand_either() {
+async fn pinned_session_settings_cannot_be_changed_by_sql() {
     let app = TestApp::new().await;
-    let session = app.instance.start(&user("ana")).await.ok();
+    let session = app.instance.start_session(&user("ana")).await.ok();
     for change in [
         "settings_revision = settings_revision + 1",
         "prompt_id = 'pmpt_other'",
@@ -49,34 +50,34 @@ async fn what_a_session_keeps_cannot_be_altered_by_hand_either() {
         "user_id = 'bob'",
     ] {
         let sql = sqlx::AssertSqlSafe(format!("update brune_session set {change}"));
-        let refused = app.db.pool().execute(sql).await.unwrap_err();
-        let told = refused.to_string();
-        assert!(told.contains("keeps the settings it started with"), "{change}: {told}");
+        let refusal = app.db.pool().execute(sql).await.unwrap_err();
+        let text = refusal.to_string();
+        assert!(text.contains("keeps the settings it started with"), "{change}: {text}");
     }
     assert_eq!(find(&app.instance, &session, &user("ana")).await.ok(), session);
 }
 
 #[tokio::test]
-async fn a_start_that_meets_dead_connections_is_tried_again() {
+async fn a_start_on_a_dead_connection_is_retried() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
     // No more than a start is tried again over: it takes them one by one.
-    let instance = Instance::deaf(proxy.pool(2).await).await;
+    let instance = Instance::builder(proxy.pool(2).await).without_listener().start().await;
     for n in 0..10 {
-        instance.start(&user(&format!("warm-{n}"))).await.ok();
-        let ended = by_hand::end_sessions(&app.db.pool(), "application_name = 'brune'").await;
+        instance.start_session(&user(&format!("warm-{n}"))).await.ok();
+        let ended = psql::end_sessions(&app.db.pool(), "application_name = 'brune'").await;
         assert!(ended > 0);
-        let reply = instance.start(&user(&format!("user-{n}"))).await;
+        let reply = instance.start_session(&user(&format!("user-{n}"))).await;
         assert_eq!(reply.status, StatusCode::CREATED, "{n}: {}", reply.text);
     }
 }
 
 #[tokio::test]
-async fn a_start_whose_answer_was_lost_finds_what_it_stored() {
+async fn a_start_with_a_lost_response_finds_its_session() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
-    let instance = Instance::deaf(proxy.pool(1).await).await;
-    instance.start(&user("warm")).await.ok();
+    let instance = Instance::builder(proxy.pool(1).await).without_listener().start().await;
+    instance.start_session(&user("warm")).await.ok();
     for (name, key) in [("ana", None), ("bob", Some("k-1"))] {
         proxy.lose_an_answer();
         let call = instance.post("/brun-e/start").bearer(&user(name));
@@ -96,17 +97,17 @@ async fn a_start_whose_answer_was_lost_finds_what_it_stored() {
 }
 
 #[tokio::test]
-async fn a_start_whose_commit_is_not_confirmed_is_never_called_failed() {
+async fn a_start_with_an_unconfirmed_commit_answers_504() {
     let app = TestApp::new().await;
     let sql = "do $$ begin
         execute format('alter database %I set synchronous_commit = on', current_database());
     end $$";
-    by_hand::run(&app.db.owner(), sql).await;
+    psql::run(&app.db.owner(), sql).await;
     let proxy = Proxy::before(&app.db).await;
-    let instance = proxy.instance().await;
+    let instance = Instance::builder(proxy.pool(5).await).without_listener().start().await;
     // No standby ever confirms it: the row is written, and nobody is told.
-    instance.start(&user("ana")).await.problem(504, "outcome_unknown");
-    by_hand::end_sessions(&app.db.pool(), "wait_event = 'SyncRep'").await;
+    instance.start_session(&user("ana")).await.problem(504, "outcome_unknown");
+    psql::end_sessions(&app.db.pool(), "wait_event = 'SyncRep'").await;
     // A start that is refused would wait as well, since it is counted.
     let page = app.instance.get("/admin/sessions?status=active").bearer(&admin("root")).send();
     let page = page.await.ok();

@@ -21,16 +21,16 @@ async fn sessions(app: &TestApp) -> i64 {
 }
 
 #[tokio::test]
-async fn a_repeat_answers_with_the_same_session() {
+async fn a_repeated_start_returns_the_same_session() {
     let app = TestApp::new().await;
-    let other = app.another().await;
+    let other = app.another_instance().await;
     let first = start(&app.instance, &user("ana"), "k-1").await;
     assert_eq!(first.header("idempotent-replayed"), "");
     let first = first.ok();
-    let again = start(&other, &user("ana"), "k-1").await;
-    assert_eq!((again.status.as_u16(), again.header("idempotent-replayed")), (201, "true"));
-    assert_eq!(again.header("location"), format!("/brun-e/sessions/{}", id(&first)));
-    assert_eq!(again.ok(), first);
+    let repeat = start(&other, &user("ana"), "k-1").await;
+    assert_eq!((repeat.status.as_u16(), repeat.header("idempotent-replayed")), (201, "true"));
+    assert_eq!(repeat.header("location"), format!("/brun-e/sessions/{}", id(&first)));
+    assert_eq!(repeat.ok(), first);
     // Quoted, as the header's specification writes it, it is the same key.
     assert_eq!(start(&other, &user("ana"), "\"k-1\"").await.ok(), first);
     assert_eq!(sessions(&app).await, 1);
@@ -38,23 +38,24 @@ async fn a_repeat_answers_with_the_same_session() {
 }
 
 #[tokio::test]
-async fn a_repeat_finds_its_session_whatever_happened_since() {
+async fn a_repeated_start_finds_its_session_after_later_changes() {
     let app = TestApp::new().await;
     let first = start(&app.instance, &user("ana"), "k-1").await.ok();
     end(&app.instance, &first, &user("ana")).await.ok();
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
-    let again = start(&app.instance, &user("ana"), "k-1").await.ok();
-    assert_eq!(again, find(&app.instance, &first, &user("ana")).await.ok());
-    assert_eq!((&again["status"], &again["config"]), (&json!("ended"), &first["config"]));
+    let repeat = start(&app.instance, &user("ana"), "k-1").await.ok();
+    assert_eq!(repeat, find(&app.instance, &first, &user("ana")).await.ok());
+    assert_eq!((&repeat["status"], &repeat["config"]), (&json!("ended"), &first["config"]));
 }
 
 #[tokio::test]
-async fn a_key_belongs_to_one_request_of_one_user() {
+async fn an_idempotency_key_belongs_to_one_request_of_one_user() {
     let app = TestApp::new().await;
     let first = start(&app.instance, &user("ana"), "k-1").await.ok();
     let other = start(&app.instance, &user("bob"), "k-1").await.ok();
     assert_ne!(id(&first), id(&other));
-    let (sub, level) = ("ana".to_owned(), Some("senior".to_owned()));
+    let sub = "ana".to_owned();
+    let level = Some("senior".to_owned());
     let promoted = token(&Grant { sub, plan: Some("pro".to_owned()), level, ..Grant::default() });
     let reused = start(&app.instance, &promoted, "k-1").await;
     reused.problem(422, "idempotency_key_reused");
@@ -80,21 +81,24 @@ async fn a_key_that_is_none_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn one_key_sent_by_many_at_once_starts_one_session() {
+async fn concurrent_starts_with_one_key_start_one_session() {
     let app = TestApp::new().await;
-    let instances = [Arc::new(app.another().await), Arc::new(app.another().await)];
+    let instances =
+        [Arc::new(app.another_instance().await), Arc::new(app.another_instance().await)];
     for round in 0..10 {
         let mut starts = JoinSet::new();
         for n in 0..8 {
             let instance = Arc::clone(&instances[n % 2]);
-            let (token, key) = (user(&format!("user-{round}")), format!("k-{round}"));
+            let token = user(&format!("user-{round}"));
+            let key = format!("k-{round}");
             starts.spawn(async move { start(&instance, &token, &key).await });
         }
         let replies = starts.join_all().await;
-        let first = replies.iter().filter(|it| it.header("idempotent-replayed").is_empty()).count();
+        let first =
+            replies.iter().filter(|reply| reply.header("idempotent-replayed").is_empty()).count();
         assert_eq!(first, 1, "{replies:?}");
         let bodies: Vec<_> = replies.into_iter().map(Reply::ok).collect();
-        assert!(bodies.iter().all(|it| *it == bodies[0]), "{bodies:?}");
+        assert!(bodies.iter().all(|body| *body == bodies[0]), "{bodies:?}");
     }
     assert_eq!(sessions(&app).await, 10);
 }

@@ -6,12 +6,16 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::end;
-use crate::support::{Instance, TestApp, by_hand, services::Services, token, user};
+use crate::support::{Instance, TestApp, psql, services::Services, token, user};
 use brune::http::Grant;
 
 async fn limited(app: &TestApp, per_minute: u32) -> Instance {
     let per_minute = NonZeroU32::new(per_minute).unwrap();
-    Instance::among(Services { per_minute, ..Services::default() }, app.db.pool()).await
+    Instance::builder(app.db.pool())
+        .services(Services { per_minute, ..Services::default() })
+        .without_listener()
+        .start()
+        .await
 }
 
 /// Seconds pass for whatever was tried before.
@@ -20,11 +24,11 @@ async fn pass(app: &TestApp, seconds: u32) {
         "update brune_start_attempt set tried_at = array(
            select t - interval '{seconds} seconds' from unnest(tried_at) t order by t)"
     );
-    by_hand::run(&app.db.pool(), sql).await;
+    psql::run(&app.db.pool(), sql).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_limit_is_a_limit_however_many_instances_there_are() {
+async fn the_rate_limit_is_shared_by_all_instances() {
     let app = TestApp::new().await;
     let instances = [Arc::new(limited(&app, 7).await), Arc::new(limited(&app, 7).await)];
     for round in 0..5 {
@@ -32,7 +36,7 @@ async fn a_limit_is_a_limit_however_many_instances_there_are() {
         for n in 0..24 {
             let instance = Arc::clone(&instances[n % 2]);
             let token = user(&format!("user-{round}"));
-            starts.spawn(async move { instance.start(&token).await });
+            starts.spawn(async move { instance.start_session(&token).await });
         }
         let mut counts = [0; 3];
         for reply in starts.join_all().await {
@@ -49,35 +53,35 @@ async fn a_limit_is_a_limit_however_many_instances_there_are() {
 }
 
 #[tokio::test]
-async fn a_user_who_waits_as_told_may_try_again() {
+async fn a_start_after_retry_after_is_accepted() {
     let app = TestApp::new().await;
     let instance = limited(&app, 2).await;
     app.instance.change(&[("BRUNE_COOLDOWN_MINUTES", json!(0), 1)]).await.ok();
-    let session = instance.start(&user("ana")).await.ok();
+    let session = instance.start_session(&user("ana")).await.ok();
     end(&instance, &session, &user("ana")).await.ok();
     pass(&app, 20).await;
-    instance.start(&user("ana")).await.ok();
-    let reply = instance.start(&user("ana")).await;
+    instance.start_session(&user("ana")).await.ok();
+    let reply = instance.start_session(&user("ana")).await;
     let wait: u32 = reply.header("retry-after").parse().unwrap();
     assert!((35..=40).contains(&wait), "{wait}");
     reply.problem(429, "rate_limited");
     pass(&app, wait).await;
     // One of the two is more than a minute ago, and only one.
-    instance.start(&user("ana")).await.problem(409, "session_active");
-    instance.start(&user("ana")).await.problem(429, "rate_limited");
+    instance.start_session(&user("ana")).await.problem(409, "session_active");
+    instance.start_session(&user("ana")).await.problem(429, "rate_limited");
     // Others are not concerned.
-    instance.start(&user("ben")).await.ok();
+    instance.start_session(&user("ben")).await.ok();
 }
 
 #[tokio::test]
-async fn refused_attempts_count_and_repeats_do_not() {
+async fn refused_attempts_count_against_the_limit_and_repeats_do_not() {
     let app = TestApp::new().await;
     let instance = limited(&app, 3).await;
     let nobody = token(&Grant { sub: "eva".to_owned(), ..Grant::default() });
     for _ in 0..3 {
-        instance.start(&nobody).await.problem(403, "not_eligible");
+        instance.start_session(&nobody).await.problem(403, "not_eligible");
     }
-    instance.start(&user("eva")).await.problem(429, "rate_limited");
+    instance.start_session(&user("eva")).await.problem(429, "rate_limited");
 
     let start = async |key: &str| {
         let call = instance.post("/brun-e/start").bearer(&user("ana"));
@@ -97,9 +101,9 @@ async fn refused_attempts_count_and_repeats_do_not() {
 }
 
 #[tokio::test]
-async fn a_start_under_settings_that_were_changed_elsewhere_is_one_attempt() {
+async fn a_start_with_outdated_settings_counts_once() {
     let app = TestApp::new().await;
     let instance = limited(&app, 1).await;
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
-    assert_eq!(instance.start(&user("ana")).await.ok()["config"]["revision"], 2);
+    assert_eq!(instance.start_session(&user("ana")).await.ok()["config"]["revision"], 2);
 }

@@ -50,9 +50,9 @@ async fn start_for(instance: &Instance, body: &Value) -> Reply {
 }
 
 #[tokio::test]
-async fn a_start_answers_with_the_session_and_where_it_is() {
+async fn a_start_returns_the_session_and_its_location() {
     let app = TestApp::new().await;
-    let reply = app.instance.start(&user("ana")).await;
+    let reply = app.instance.start_session(&user("ana")).await;
     assert_eq!(reply.status, StatusCode::CREATED);
     assert_eq!(reply.header("idempotent-replayed"), "");
     let location = reply.header("location").to_owned();
@@ -82,21 +82,21 @@ async fn a_start_answers_with_the_session_and_where_it_is() {
 #[tokio::test]
 async fn a_session_keeps_the_settings_it_started_with() {
     let app = TestApp::new().await;
-    let session = app.instance.start(&user("ana")).await.ok();
+    let session = app.instance.start_session(&user("ana")).await.ok();
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
-    let kept = find(&app.instance, &session, &user("ana")).await.ok();
-    assert_eq!(kept["config"], session["config"]);
+    let body = find(&app.instance, &session, &user("ana")).await.ok();
+    assert_eq!(body["config"], session["config"]);
     let ended = end(&app.instance, &session, &user("ana")).await.ok();
     assert_eq!(ended["config"], session["config"]);
-    let next = app.instance.start(&user("bob")).await.ok();
+    let next = app.instance.start_session(&user("bob")).await.ok();
     assert_eq!(next["config"]["prompt_version"], "2");
     assert_eq!(next["config"]["revision"], 2);
 }
 
 #[tokio::test]
-async fn a_session_is_told_to_its_owner_an_administrator_and_a_service_and_to_nobody_else() {
+async fn a_session_is_visible_to_owner_administrator_and_service_only() {
     let app = TestApp::new().await;
-    let session = app.instance.start(&user("ana")).await.ok();
+    let session = app.instance.start_session(&user("ana")).await.ok();
     assert_eq!(find(&app.instance, &session, &user("ana")).await.ok(), session);
     assert_eq!(find(&app.instance, &session, &admin("root")).await.ok(), session);
     let call = app.instance.get(&path(&session)).header("x-internal-api-key", INTERNAL_KEY);
@@ -109,16 +109,17 @@ async fn a_session_is_told_to_its_owner_an_administrator_and_a_service_and_to_no
     // A stranger cannot tell another's session from none.
     let none = json!({"session_id": "0198aaaa-0000-7000-8000-000000000000"});
     let absent = find(&app.instance, &none, &user("bob")).await.problem(404, "not_found");
-    let told = |it: &Value| it["detail"].as_str().unwrap().replace(id(&session), id(&none));
+    let told =
+        |problem: &Value| problem["detail"].as_str().unwrap().replace(id(&session), id(&none));
     assert_eq!(told(&strange), told(&absent));
     let odd = app.instance.get("/brun-e/sessions/1%20or%201").bearer(&user("ana")).send().await;
     odd.problem(404, "not_found");
 }
 
 #[tokio::test]
-async fn an_end_is_kept_however_often_it_is_asked_for() {
+async fn a_repeated_end_keeps_the_first() {
     let app = TestApp::new().await;
-    let session = app.instance.start(&user("ana")).await.ok();
+    let session = app.instance.start_session(&user("ana")).await.ok();
     end(&app.instance, &session, &user("bob")).await.problem(404, "not_found");
     app.instance.shift.advance(TimeDelta::minutes(3));
     let ended = end(&app.instance, &session, &user("ana")).await.ok();
@@ -131,17 +132,17 @@ async fn an_end_is_kept_however_often_it_is_asked_for() {
 }
 
 #[tokio::test]
-async fn an_end_after_its_time_leaves_a_session_expired() {
+async fn ending_an_expired_session_leaves_it_expired() {
     let app = TestApp::new().await;
-    let session = app.instance.start(&user("ana")).await.ok();
+    let session = app.instance.start_session(&user("ana")).await.ok();
     app.instance.shift.advance(TimeDelta::minutes(31));
-    let found = find(&app.instance, &session, &user("ana")).await.ok();
-    assert_eq!((&found["status"], &found["ended_at"]), (&json!("expired"), &session["expires_at"]));
-    assert_eq!(end(&app.instance, &session, &user("ana")).await.ok(), found);
+    let body = find(&app.instance, &session, &user("ana")).await.ok();
+    assert_eq!((&body["status"], &body["ended_at"]), (&json!("expired"), &session["expires_at"]));
+    assert_eq!(end(&app.instance, &session, &user("ana")).await.ok(), body);
 }
 
 #[tokio::test]
-async fn a_service_starts_a_session_for_whom_it_names() {
+async fn a_service_starts_a_session_for_the_named_user() {
     let app = TestApp::new().await;
     app.instance.change(&[("BRUNE_ELIGIBILITY_ALLOWED_LEVELS", json!(["senior"]), 1)]).await.ok();
     let body = json!({"user_id": "ana", "plan": "pro", "level": "senior"});
@@ -150,13 +151,13 @@ async fn a_service_starts_a_session_for_whom_it_names() {
     assert_eq!(find(&app.instance, &session, &user("ana")).await.ok(), session);
 
     // Plan and level are what the body says, and absent where it says nothing.
-    let refused = start_for(&app.instance, &json!({"user_id": "bob"})).await;
-    let reasons = &refused.problem(403, "not_eligible")["reasons"];
+    let refusal = start_for(&app.instance, &json!({"user_id": "bob"})).await;
+    let reasons = &refusal.problem(403, "not_eligible")["reasons"];
     assert_eq!(*reasons, json!([{"code": "plan_required"}, {"code": "level_not_allowed"}]));
 }
 
 #[tokio::test]
-async fn a_body_that_names_no_user_is_refused() {
+async fn a_service_start_without_a_user_is_rejected() {
     let app = TestApp::new().await;
     for body in [
         json!({}),
@@ -178,7 +179,7 @@ async fn a_body_that_names_no_user_is_refused() {
 }
 
 #[tokio::test]
-async fn a_user_cannot_say_who_they_are_in_a_body() {
+async fn a_user_start_rejects_a_user_id_in_the_body() {
     let app = TestApp::new().await;
     let call = app.instance.post("/brun-e/start").bearer(&user("ana"));
     let body = json!({"user_id": "bob", "plan": "pro", "level": "senior"});
@@ -189,7 +190,7 @@ async fn a_user_cannot_say_who_they_are_in_a_body() {
 }
 
 #[tokio::test]
-async fn two_credentials_at_once_are_refused() {
+async fn two_credentials_are_rejected() {
     let app = TestApp::new().await;
     for path in ["/brun-e/start", "/brun-e/sessions/0198aaaa-0000-7000-8000-000000000000/end"] {
         let call = app.instance.post(path).bearer(&user("ana"));
@@ -201,21 +202,21 @@ async fn two_credentials_at_once_are_refused() {
 }
 
 #[tokio::test]
-async fn a_token_without_a_name_or_signature_starts_nothing() {
+async fn a_token_without_subject_or_signature_is_rejected() {
     let app = TestApp::new().await;
     app.instance.post("/brun-e/start").send().await.problem(401, "unauthorized");
-    app.instance.start("not.a.token").await.problem(401, "unauthorized");
+    app.instance.start_session("not.a.token").await.problem(401, "unauthorized");
     let nameless = Grant { plan: Some("pro".to_owned()), ..Grant::default() };
-    app.instance.start(&token(&nameless)).await.problem(401, "unauthorized");
+    app.instance.start_session(&token(&nameless)).await.problem(401, "unauthorized");
     let call = app.instance.post("/brun-e/start").header("x-internal-api-key", "a guess");
     call.json(&json!({"user_id": "ana"})).send().await.problem(401, "unauthorized");
 }
 
 #[tokio::test]
-async fn an_administrator_is_a_user_like_any_other_where_sessions_start() {
+async fn an_administrator_starts_a_session_like_any_user() {
     let app = TestApp::new().await;
     let grant =
         Grant { sub: "root".to_owned(), role: Some(SUPER_ADMIN.to_owned()), ..Grant::default() };
-    let problem = app.instance.start(&token(&grant)).await.problem(403, "not_eligible");
+    let problem = app.instance.start_session(&token(&grant)).await.problem(403, "not_eligible");
     assert_eq!(problem["reasons"], json!([{"code": "plan_required"}]));
 }

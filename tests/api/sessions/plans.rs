@@ -17,34 +17,34 @@ use brune::http::Grant;
 /// A service that answers each user's name as it is told.
 struct Talent {
     url: String,
-    asked: Arc<Mutex<Vec<String>>>,
+    requests: Arc<Mutex<Vec<String>>>,
     _tasks: JoinSet<()>,
 }
 
 impl Talent {
     async fn new() -> Self {
-        let asked = Arc::new(Mutex::new(Vec::new()));
+        let requests = Arc::new(Mutex::new(Vec::new()));
         let router = Router::new()
             .route("/api/internal/users/{id}", get(answer))
-            .with_state(Arc::clone(&asked));
+            .with_state(Arc::clone(&requests));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/api", listener.local_addr().unwrap());
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { url, asked, _tasks: tasks }
+        Self { url, requests, _tasks: tasks }
     }
 
-    fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+    fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
     }
 }
 
 async fn answer(
-    State(asked): State<Arc<Mutex<Vec<String>>>>,
+    State(requests): State<Arc<Mutex<Vec<String>>>>,
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    asked.lock().unwrap().push(name.clone());
+    requests.lock().unwrap().push(name.clone());
     if headers["x-internal-api-key"] != INTERNAL_KEY {
         return StatusCode::UNAUTHORIZED.into_response();
     }
@@ -68,7 +68,7 @@ async fn answer(
 
 async fn with(app: &TestApp, url: &str) -> Instance {
     let services = Services { plans: Some(url.to_owned()), ..Services::default() };
-    Instance::among(services, app.db.pool()).await
+    Instance::builder(app.db.pool()).services(services).without_listener().start().await
 }
 
 async fn start_for(instance: &Instance, body: &Value) -> Reply {
@@ -77,21 +77,22 @@ async fn start_for(instance: &Instance, body: &Value) -> Reply {
 }
 
 #[tokio::test]
-async fn plan_and_level_are_what_the_service_says_and_nobody_else() {
-    let (app, talent) = (TestApp::new().await, Talent::new().await);
+async fn plan_and_level_come_from_the_plan_service() {
+    let app = TestApp::new().await;
+    let talent = Talent::new().await;
     let instance = with(&app, &talent.url).await;
     app.instance.change(&[("BRUNE_ELIGIBILITY_ALLOWED_LEVELS", json!(["senior"]), 1)]).await.ok();
     let bare = |sub: &str| token(&Grant { sub: sub.to_owned(), ..Grant::default() });
-    instance.start(&bare("ana")).await.ok();
+    instance.start_session(&bare("ana")).await.ok();
     let level = Some("senior".to_owned());
     let claims =
         Grant { sub: "ben".to_owned(), plan: Some("pro".to_owned()), level, ..Grant::default() };
     for reply in [
-        instance.start(&token(&claims)).await,
+        instance.start_session(&token(&claims)).await,
         start_for(&instance, &json!({"user_id": "ben", "plan": "pro", "level": "senior"})).await,
         // Whom it does not know has neither.
-        instance.start(&user("nobody")).await,
-        instance.start(&user("..")).await,
+        instance.start_session(&user("nobody")).await,
+        instance.start_session(&user("..")).await,
     ] {
         let problem = reply.problem(403, "not_eligible");
         assert_eq!(
@@ -99,7 +100,7 @@ async fn plan_and_level_are_what_the_service_says_and_nobody_else() {
             json!([{"code": "plan_required"}, {"code": "level_not_allowed"}])
         );
     }
-    assert_eq!(talent.asked(), ["ana", "ben", "ben", "nobody"]);
+    assert_eq!(talent.requests(), ["ana", "ben", "ben", "nobody"]);
     let stored: Vec<(String, Option<String>)> =
         sqlx::query_as("select user_id, plan from brune_session")
             .fetch_all(&app.db.pool())
@@ -109,24 +110,26 @@ async fn plan_and_level_are_what_the_service_says_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_name_is_one_step_of_the_path() {
-    let (app, talent) = (TestApp::new().await, Talent::new().await);
+async fn a_user_id_is_one_path_segment_of_the_plan_service() {
+    let app = TestApp::new().await;
+    let talent = Talent::new().await;
     let instance = with(&app, &talent.url).await;
-    instance.start(&user("a/b")).await.ok();
-    assert_eq!(talent.asked(), ["a/b"]);
+    instance.start_session(&user("a/b")).await.ok();
+    assert_eq!(talent.requests(), ["a/b"]);
 }
 
 #[tokio::test]
-async fn a_service_that_fails_starts_nothing_and_says_when_to_come_back() {
-    let (app, talent) = (TestApp::new().await, Talent::new().await);
+async fn a_failing_plan_service_answers_503_with_retry_after() {
+    let app = TestApp::new().await;
+    let talent = Talent::new().await;
     let instance = with(&app, &talent.url).await;
     for name in ["html", "half", "list", "huge", "failing", "locked", "elsewhere", "hanging"] {
-        let reply = instance.start(&user(name)).await;
+        let reply = instance.start_session(&user(name)).await;
         assert_eq!(reply.header("retry-after"), "5", "{name}");
         reply.problem(503, "plan_unavailable");
     }
     let away = with(&app, "http://127.0.0.1:1").await;
-    away.start(&user("ana")).await.problem(503, "plan_unavailable");
+    away.start_session(&user("ana")).await.problem(503, "plan_unavailable");
     let stored: i64 = sqlx::query_scalar("select count(*) from brune_session")
         .fetch_one(&app.db.pool())
         .await

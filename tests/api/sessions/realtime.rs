@@ -10,13 +10,13 @@ use tokio::task::JoinSet;
 
 use super::{end, find, id, time};
 use crate::support::{
-    Instance, PROVIDER_KEY, Reply, TestApp, admin, by_hand, proxy::Proxy, realtime_stub::Stub,
-    services::Services, user,
+    Instance, PROVIDER_KEY, Reply, TestApp, admin, proxy::Proxy, psql, realtime_stub::Stub,
+    services::Services, user, wait::wait_until,
 };
 
 async fn with(app: &TestApp, url: &str) -> Instance {
     let services = Services { realtime: Some(url.to_owned()), ..Services::default() };
-    Instance::among(services, app.db.pool()).await
+    Instance::builder(app.db.pool()).services(services).without_listener().start().await
 }
 
 /// Has the provider play `scenario`.
@@ -43,8 +43,9 @@ async fn stored(pool: &PgPool) -> String {
 }
 
 #[tokio::test]
-async fn a_start_hands_out_a_secret_for_the_pinned_prompt_and_model() {
-    let (app, stub) = (TestApp::new().await, Stub::new().await);
+async fn a_start_returns_a_client_secret_for_the_pinned_prompt_and_model() {
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
     let instance = with(&app, &stub.url()).await;
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
     let call = instance.post("/brun-e/start").bearer(&user("ana")).header("x-request-id", "r-1");
@@ -69,32 +70,33 @@ async fn a_start_hands_out_a_secret_for_the_pinned_prompt_and_model() {
         })]
     );
     // Handed out once, and kept nowhere.
-    let found = find(&instance, &session, &user("ana")).await.ok();
-    assert_eq!((&found["status"], &found["realtime"]), (&json!("active"), &Value::Null));
+    let body = find(&instance, &session, &user("ana")).await.ok();
+    assert_eq!((&body["status"], &body["realtime"]), (&json!("active"), &Value::Null));
     let stored = stored(&app.db.pool()).await;
     assert!(stored.contains("sess_stub_000001") && stored.contains("req_stub_000001"), "{stored}");
     assert!(!stored.contains("ek_stub"), "{stored}");
 }
 
 #[tokio::test]
-async fn a_repeat_has_the_session_and_not_its_secret() {
-    let (app, stub) = (TestApp::new().await, Stub::new().await);
+async fn a_repeated_start_has_no_client_secret() {
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
     let instance = with(&app, &stub.url()).await;
     let start = async || {
         let call = instance.post("/brun-e/start").bearer(&user("ana"));
         call.header("idempotency-key", "k-1").send().await
     };
     let first = start().await.ok();
-    let again = start().await;
-    assert_eq!(again.header("idempotent-replayed"), "true");
-    let again = again.ok();
-    assert_eq!((id(&again), &again["realtime"]), (id(&first), &Value::Null));
+    let repeat = start().await;
+    assert_eq!(repeat.header("idempotent-replayed"), "true");
+    let repeat = repeat.ok();
+    assert_eq!((id(&repeat), &repeat["realtime"]), (id(&first), &Value::Null));
     assert_eq!(stub.calls().len(), 1);
 }
 
 /// Fails with `status` and nothing else; the user may start at once when the provider is well again.
 async fn fails(app: &TestApp, instance: &Instance) -> Value {
-    let reply = instance.start(&user("ana")).await;
+    let reply = instance.start_session(&user("ana")).await;
     assert!(!reply.text.contains(PROVIDER_KEY), "{}", reply.text);
     let problem = reply.problem(502, "realtime_unavailable");
     assert_eq!(statuses(&app.db.pool()).await.last().unwrap(), "failed");
@@ -104,7 +106,7 @@ async fn fails(app: &TestApp, instance: &Instance) -> Value {
 }
 
 #[tokio::test]
-async fn what_is_no_client_secret_starts_nothing_and_is_asked_for_once() {
+async fn an_invalid_provider_response_fails_the_start_without_retry() {
     for scenario in [
         "stub-html",
         "stub-empty",
@@ -114,7 +116,8 @@ async fn what_is_no_client_secret_starts_nothing_and_is_asked_for_once() {
         "stub-quota",
         "stub-401",
     ] {
-        let (app, stub) = (TestApp::new().await, Stub::new().await);
+        let app = TestApp::new().await;
+        let stub = Stub::new().await;
         let instance = with(&app, &stub.url()).await;
         play(&app, scenario).await;
         let problem = fails(&app, &instance).await;
@@ -124,41 +127,49 @@ async fn what_is_no_client_secret_starts_nothing_and_is_asked_for_once() {
 }
 
 #[tokio::test]
-async fn what_passes_is_tried_again_twice_at_most() {
+async fn a_temporary_provider_error_is_retried_twice_at_most() {
     for (scenario, calls) in [("stub-429-once", 2), ("stub-503-twice", 3)] {
-        let (app, stub) = (TestApp::new().await, Stub::new().await);
+        let app = TestApp::new().await;
+        let stub = Stub::new().await;
         let instance = with(&app, &stub.url()).await;
         play(&app, scenario).await;
-        assert_eq!(instance.start(&user("ana")).await.status, StatusCode::CREATED, "{scenario}");
+        assert_eq!(
+            instance.start_session(&user("ana")).await.status,
+            StatusCode::CREATED,
+            "{scenario}"
+        );
         assert_eq!(stub.calls().len(), calls, "{scenario}");
     }
-    let (app, stub) = (TestApp::new().await, Stub::new().await);
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
     let instance = with(&app, &stub.url()).await;
     play(&app, "stub-500").await;
-    let reply = instance.start(&user("ana")).await;
+    let reply = instance.start_session(&user("ana")).await;
     assert_eq!(reply.header("retry-after"), "5");
     reply.problem(502, "realtime_unavailable");
     assert_eq!(stub.calls().len(), 3);
 }
 
 #[tokio::test]
-async fn a_provider_that_asks_for_more_patience_than_there_is_is_not_asked_again() {
-    let (app, stub) = (TestApp::new().await, Stub::new().await);
+async fn a_retry_after_beyond_the_deadline_is_not_retried() {
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
     let instance = with(&app, &stub.url()).await;
     play(&app, "stub-429").await;
-    let reply = instance.start(&user("ana")).await;
+    let reply = instance.start_session(&user("ana")).await;
     assert_eq!(reply.header("retry-after"), "7");
     reply.problem(502, "realtime_unavailable");
     assert_eq!(stub.calls().len(), 1);
 }
 
 #[tokio::test]
-async fn the_setting_that_was_refused_is_named() {
-    let (app, stub) = (TestApp::new().await, Stub::new().await);
+async fn the_setting_that_the_provider_rejects_is_named() {
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
     let instance = with(&app, &stub.url()).await;
     let keys = |problem: &Value| -> Vec<String> {
         let errors = problem["errors"].as_array().unwrap().iter();
-        errors.map(|it| it["key"].as_str().unwrap().to_owned()).collect()
+        errors.map(|error| error["key"].as_str().unwrap().to_owned()).collect()
     };
     play(&app, "stub-no-model").await;
     assert_eq!(keys(&fails(&app, &instance).await), ["BRUNE_OPENAI_REALTIME_MODEL"]);
@@ -173,8 +184,9 @@ async fn the_setting_that_was_refused_is_named() {
 }
 
 #[tokio::test]
-async fn a_provider_that_is_not_there_or_speaks_no_tls_starts_nothing() {
-    let (app, stub) = (TestApp::new().await, Stub::new().await);
+async fn an_unreachable_provider_fails_the_start() {
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
     let no_tls = stub.url().replace("http://", "https://");
     for url in ["http://127.0.0.1:1/v1", &no_tls] {
         let instance = with(&app, url).await;
@@ -186,8 +198,9 @@ async fn a_provider_that_is_not_there_or_speaks_no_tls_starts_nothing() {
 }
 
 #[tokio::test]
-async fn a_failed_start_counts_neither_for_the_cooldown_nor_for_the_day_nor_under_its_key() {
-    let (app, stub) = (TestApp::new().await, Stub::new().await);
+async fn a_failed_start_counts_for_no_cooldown_maximum_or_key() {
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
     let away = with(&app, "http://127.0.0.1:1/v1").await;
     let well = with(&app, &stub.url()).await;
     app.instance.change(&[("BRUNE_MAX_SESSIONS_PER_DAY", json!(1), 1)]).await.ok();
@@ -204,34 +217,38 @@ async fn a_failed_start_counts_neither_for_the_cooldown_nor_for_the_day_nor_unde
 }
 
 #[tokio::test]
-async fn an_answer_that_comes_too_late_starts_nothing() {
-    let (app, stub) = (TestApp::new().await, Stub::new().await);
+async fn a_late_provider_response_fails_the_start() {
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
     let instance = with(&app, &stub.url()).await;
     play(&app, "stub-slow").await;
     fails(&app, &instance).await;
     stub.release();
     assert_eq!(statuses(&app.db.pool()).await, ["failed"]);
-    instance.start(&user("ana")).await.ok();
+    instance.start_session(&user("ana")).await.ok();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_provider_that_hangs_ties_up_no_connection() {
-    let (app, stub) = (TestApp::new().await, Stub::new().await);
+async fn a_hanging_provider_holds_no_database_connection() {
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
     let proxy = Proxy::before(&app.db).await;
     let services = Services { realtime: Some(stub.url()), ..Services::default() };
-    let instance = Arc::new(Instance::among(services, proxy.pool(1).await).await);
+    let instance = Arc::new(
+        Instance::builder(proxy.pool(1).await).services(services).without_listener().start().await,
+    );
     play(&app, "stub-slow").await;
     let mut starts = JoinSet::new();
     for n in 0..20 {
         let instance = Arc::clone(&instance);
-        starts.spawn(async move { instance.start(&user(&format!("user-{n}"))).await });
+        starts.spawn(async move { instance.start_session(&user(&format!("user-{n}"))).await });
     }
-    by_hand::eventually("all of them hang", async || stub.calls().len() == 20).await;
+    wait_until("all of them hang", async || stub.calls().len() == 20).await;
     // Others read and write meanwhile, over the one connection there is.
     let path = "/admin/global-settings";
     instance.get(path).bearer(&admin("root")).send().await.ok();
     instance.change(&[("BRUNE_COOLDOWN_MINUTES", json!(1), 1)]).await.ok();
-    instance.start(&user("user-1")).await.problem(409, "session_active");
+    instance.start_session(&user("user-1")).await.problem(409, "session_active");
     assert_eq!(statuses(&app.db.pool()).await, ["starting"; 20]);
     stub.release();
     for reply in starts.join_all().await {
@@ -248,14 +265,14 @@ async fn die_on_the_way(app: &TestApp, stub: &Stub, key: Option<&str>) -> String
     let call = key.into_iter().fold(call, |call, key| call.header("idempotency-key", key));
     tokio::select! {
         _ = call.send() => panic!("it did not hang"),
-        () = by_hand::eventually("it hangs", async || !stub.calls().is_empty()) => (),
+        () = wait_until("it hangs", async || !stub.calls().is_empty()) => (),
     }
     let sql = "select id::text from brune_session where status = 'starting'";
     sqlx::query_scalar(sql).fetch_one(&app.db.pool()).await.unwrap()
 }
 
 async fn half_a_minute_passes(app: &TestApp) {
-    by_hand::run(
+    psql::run(
         &app.db.pool(),
         "update brune_session set starting_until = starting_until - interval '30 seconds'",
     )
@@ -263,16 +280,17 @@ async fn half_a_minute_passes(app: &TestApp) {
 }
 
 #[tokio::test]
-async fn a_start_whose_process_died_holds_its_user_up_for_half_a_minute_and_counts_nowhere() {
-    let (app, stub) = (TestApp::new().await, Stub::new().await);
+async fn an_abandoned_start_blocks_its_user_for_half_a_minute_and_does_not_count() {
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
     let dead = json!({"session_id": die_on_the_way(&app, &stub, Some("k-1")).await});
     stub.release();
     let well = with(&app, &stub.url()).await;
     app.instance.change(&[("BRUNE_MAX_SESSIONS_PER_DAY", json!(1), 1)]).await.ok();
-    let found = find(&well, &dead, &user("ana")).await.ok();
-    assert_eq!((&found["status"], &found["ended_at"]), (&json!("starting"), &Value::Null));
+    let body = find(&well, &dead, &user("ana")).await.ok();
+    assert_eq!((&body["status"], &body["ended_at"]), (&json!("starting"), &Value::Null));
     assert_eq!(end(&well, &dead, &user("ana")).await.ok()["status"], "starting");
-    let active = well.start(&user("ana")).await.problem(409, "session_active");
+    let active = well.start_session(&user("ana")).await.problem(409, "session_active");
     assert_eq!(id(&active), id(&dead));
     let repeat = async || {
         let call = well.post("/brun-e/start").bearer(&user("ana"));
@@ -291,36 +309,39 @@ async fn a_start_whose_process_died_holds_its_user_up_for_half_a_minute_and_coun
 }
 
 #[tokio::test]
-async fn a_start_that_was_given_up_does_not_come_back() {
-    let (app, stub) = (TestApp::new().await, Stub::new().await);
+async fn an_abandoned_start_cannot_be_activated_later() {
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
     let instance = with(&app, &stub.url()).await;
     play(&app, "stub-slow").await;
     let ana = user("ana");
-    let start = instance.start(&ana);
+    let start = instance.start_session(&ana);
     let meanwhile = async {
-        by_hand::eventually("it hangs", async || !stub.calls().is_empty()).await;
+        wait_until("it hangs", async || !stub.calls().is_empty()).await;
         half_a_minute_passes(&app).await;
         stub.release();
     };
     let (reply, ()) = tokio::join!(start, meanwhile);
     assert!(!reply.text.contains("ek_stub"), "{}", reply.text);
     reply.problem(503, "unavailable");
-    instance.start(&user("ana")).await.ok();
+    instance.start_session(&user("ana")).await.ok();
     assert_eq!(statuses(&app.db.pool()).await, ["failed", "active"]);
 }
 
 #[tokio::test]
-async fn an_activation_whose_answer_was_lost_finds_what_it_stored() {
-    let (app, stub) = (TestApp::new().await, Stub::new().await);
+async fn an_activation_with_a_lost_response_finds_its_session() {
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
     let proxy = Proxy::before(&app.db).await;
     let services = Services { realtime: Some(stub.url()), ..Services::default() };
-    let instance = Instance::among(services, proxy.pool(1).await).await;
-    instance.start(&user("warm")).await.ok();
+    let instance =
+        Instance::builder(proxy.pool(1).await).services(services).without_listener().start().await;
+    instance.start_session(&user("warm")).await.ok();
     play(&app, "stub-slow").await;
     let ana = user("ana");
-    let start = instance.start(&ana);
+    let start = instance.start_session(&ana);
     let meanwhile = async {
-        by_hand::eventually("it hangs", async || stub.calls().len() == 2).await;
+        wait_until("it hangs", async || stub.calls().len() == 2).await;
         proxy.lose_an_answer();
         stub.release();
     };
@@ -332,28 +353,30 @@ async fn an_activation_whose_answer_was_lost_finds_what_it_stored() {
 }
 
 #[tokio::test]
-async fn two_starts_of_a_user_ask_the_provider_once() {
-    let (app, stub) = (TestApp::new().await, Stub::new().await);
+async fn two_concurrent_starts_of_a_user_call_the_provider_once() {
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
     let instance = with(&app, &stub.url()).await;
     let ana = user("ana");
-    let (one, other) = tokio::join!(instance.start(&ana), instance.start(&ana));
+    let (one, other) = tokio::join!(instance.start_session(&ana), instance.start_session(&ana));
     let mut statuses = [one.status.as_u16(), other.status.as_u16()];
     statuses.sort_unstable();
     assert_eq!((statuses, stub.calls().len()), ([201, 409], 1));
 }
 
 #[tokio::test]
-async fn the_cooldown_counts_sessions_that_ran_behind_one_that_failed() {
-    let (app, stub) = (TestApp::new().await, Stub::new().await);
+async fn the_cooldown_ignores_a_failed_start_and_counts_the_session_before() {
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
     let away = with(&app, "http://127.0.0.1:1/v1").await;
     let well = with(&app, &stub.url()).await;
-    let session = well.start(&user("ana")).await.ok();
+    let session = well.start_session(&user("ana")).await.ok();
     end(&well, &session, &user("ana")).await.ok();
     for instance in [&well, &away] {
         instance.shift.advance(TimeDelta::minutes(31));
     }
-    away.start(&user("ana")).await.problem(502, "realtime_unavailable");
+    away.start_session(&user("ana")).await.problem(502, "realtime_unavailable");
     well.shift.advance(TimeDelta::minutes(-30));
-    let refused = well.start(&user("ana")).await.problem(403, "not_eligible");
-    assert_eq!(refused["reasons"][0]["code"], "cooldown");
+    let actual_problem = well.start_session(&user("ana")).await.problem(403, "not_eligible");
+    assert_eq!(actual_problem["reasons"][0]["code"], "cooldown");
 }

@@ -13,9 +13,9 @@ fn change(key: &str, value: impl Into<Value>) -> Value {
 }
 
 #[tokio::test]
-async fn a_change_is_stored_told_and_taken_on_by_another_instance() {
+async fn a_change_is_stored_returned_and_loaded_by_another_instance() {
     let app = TestApp::new().await;
-    let other = app.another().await;
+    let other = app.another_instance().await;
     let reply = app.instance.change(&[(COOLDOWN, json!(45), 1)]).await;
     assert_eq!(reply.header("etag"), "\"r2\"");
     assert_eq!(
@@ -23,14 +23,14 @@ async fn a_change_is_stored_told_and_taken_on_by_another_instance() {
         json!({"revision": 2, "dry_run": false, "unchanged": [], "ignored": [], "changed": [
             {"key": COOLDOWN, "old_value": 30, "new_value": 45, "version": 2}]})
     );
-    other.reaches(2).await;
+    other.wait_for_revision(2).await;
     assert_eq!(other.settings.current().get_integer(COOLDOWN), Ok(45));
-    let shown = one(&other, COOLDOWN).await;
-    assert_eq!((&shown["value"], &shown["version"]), (&json!(45), &json!(2)));
+    let setting = one(&other, COOLDOWN).await;
+    assert_eq!((&setting["value"], &setting["version"]), (&json!(45), &json!(2)));
 }
 
 #[tokio::test]
-async fn a_batch_is_one_revision_and_one_entry_of_the_trail_for_each_key() {
+async fn a_batch_is_one_revision_with_one_audit_entry_per_key() {
     let app = TestApp::new().await;
     let changes = json!([
         change(COOLDOWN, 45),
@@ -40,10 +40,14 @@ async fn a_batch_is_one_revision_and_one_entry_of_the_trail_for_each_key() {
         change(MAX_MINUTES, 30),
     ]);
     let call = patch(&app.instance, &changes).header("x-request-id", "evening-1");
-    let changed = call.send().await.ok();
-    assert_eq!((&changed["revision"], &changed["unchanged"]), (&json!(2), &json!([MAX_MINUTES])));
-    let told: Vec<_> = changed["changed"].as_array().unwrap().iter().map(|it| &it["key"]).collect();
-    assert_eq!(told.len(), 4);
+    let change_reply = call.send().await.ok();
+    assert_eq!(
+        (&change_reply["revision"], &change_reply["unchanged"]),
+        (&json!(2), &json!([MAX_MINUTES]))
+    );
+    let keys: Vec<_> =
+        change_reply["changed"].as_array().unwrap().iter().map(|change| &change["key"]).collect();
+    assert_eq!(keys.len(), 4);
     let trail = entries(&app.instance, "request_id=evening-1").await;
     assert_eq!(trail.len(), 4);
     for entry in &trail {
@@ -57,7 +61,7 @@ async fn a_batch_is_one_revision_and_one_entry_of_the_trail_for_each_key() {
 }
 
 #[tokio::test]
-async fn the_value_that_stands_is_unchanged_however_it_is_written() {
+async fn the_current_value_in_another_spelling_is_unchanged() {
     let app = TestApp::new().await;
     let before = stored(&app).await;
     for number in ["30", "30.0", "3e1", "300E-1", "30.000"] {
@@ -93,7 +97,7 @@ async fn an_integral_number_is_stored_as_an_integer() {
 }
 
 #[tokio::test]
-async fn every_fault_of_a_batch_is_told_with_its_place_and_its_rule() {
+async fn every_error_of_a_batch_has_its_pointer_and_rule() {
     let app = TestApp::new().await;
     let before = stored(&app).await;
     let changes = json!([
@@ -156,7 +160,7 @@ async fn every_fault_of_a_batch_is_told_with_its_place_and_its_rule() {
 }
 
 #[tokio::test]
-async fn every_fault_of_a_bodys_shape_is_told_with_its_place() {
+async fn every_error_of_a_body_has_its_pointer() {
     let app = TestApp::new().await;
     let body = json!({"reason": 7, "extra": 1, "changes": [
         {"key": COOLDOWN, "value": 45, "version": 0},
@@ -176,7 +180,7 @@ async fn every_fault_of_a_bodys_shape_is_told_with_its_place() {
 }
 
 #[tokio::test]
-async fn a_dry_run_answers_like_the_write_and_stores_nothing() {
+async fn a_dry_run_responds_like_the_write_and_stores_nothing() {
     let app = TestApp::new().await;
     let before = stored(&app).await;
     let changes = json!([change(COOLDOWN, 45), change(MAX_MINUTES, 30)]);
@@ -188,15 +192,15 @@ async fn a_dry_run_answers_like_the_write_and_stores_nothing() {
     planned["dry_run"] = json!(false);
     let wet = app.instance.patch(&format!("{PATH}?dry_run=false")).bearer(&admin("admin-1"));
     // The key of a dry run is still free: it had no result to be repeated.
-    let done = wet.json(&body).header("idempotency-key", "dry").send().await.ok();
-    assert_eq!(planned, done);
-    let again = app.instance.patch(&format!("{PATH}?dry_run=true")).bearer(&admin("admin-1"));
-    let again = again.json(&body).header("idempotency-key", "dry").send().await;
-    again.problem(409, "version_conflict");
+    let actual_body = wet.json(&body).header("idempotency-key", "dry").send().await.ok();
+    assert_eq!(planned, actual_body);
+    let repeat = app.instance.patch(&format!("{PATH}?dry_run=true")).bearer(&admin("admin-1"));
+    let repeat = repeat.json(&body).header("idempotency-key", "dry").send().await;
+    repeat.problem(409, "version_conflict");
 }
 
 #[tokio::test]
-async fn a_dry_run_is_refused_like_the_write_and_leaves_no_trace() {
+async fn a_dry_run_is_rejected_like_the_write_without_an_audit_entry() {
     let app = TestApp::new().await;
     let before = stored(&app).await;
     let stale = json!({"key": COOLDOWN, "value": 45, "version": 7});
@@ -219,15 +223,15 @@ async fn model_and_allowlist_may_change_together_in_either_order() {
     let list = change(ALLOWLIST, json!(["gpt-next", "gpt-realtime-2.1-mini"]));
     let changes = json!([change(MODEL, "gpt-next"), list]);
     patch(&app.instance, &changes).send().await.ok();
-    let back = json!([
+    let rollback = json!([
         {"key": ALLOWLIST, "value": ["gpt-realtime-2.1"], "version": 2},
         {"key": MODEL, "value": "gpt-realtime-2.1", "version": 2}]);
-    patch(&app.instance, &back).send().await.ok();
+    patch(&app.instance, &rollback).send().await.ok();
     assert_eq!(value_of(&app, MODEL).await, (json!("gpt-realtime-2.1"), 3));
 }
 
 #[tokio::test]
-async fn what_ties_two_settings_holds_whichever_of_them_is_changed() {
+async fn a_rule_between_two_keys_is_checked_for_a_change_of_either() {
     let app = TestApp::new().await;
     let before = stored(&app).await;
     for (changes, pointer) in [
@@ -249,7 +253,7 @@ async fn what_ties_two_settings_holds_whichever_of_them_is_changed() {
 }
 
 #[tokio::test]
-async fn the_reason_is_kept_without_the_blanks_around_it() {
+async fn the_reason_is_trimmed() {
     let app = TestApp::new().await;
     let long = "é".repeat(500);
     for (reason, kept, version) in

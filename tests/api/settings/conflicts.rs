@@ -11,7 +11,7 @@ const LARGE: &str = "gpt-realtime-2.1";
 const MINI: &str = "gpt-realtime-2.1-mini";
 
 #[tokio::test]
-async fn a_stale_version_changes_nothing_and_is_told_three_ways() {
+async fn an_outdated_version_is_rejected_with_base_current_and_requested_value() {
     let app = TestApp::new().await;
     app.instance.change(&[(COOLDOWN, json!(45), 1)]).await.ok();
     app.instance.change(&[(COOLDOWN, json!(50), 2)]).await.ok();
@@ -48,19 +48,20 @@ async fn a_stale_version_changes_nothing_and_is_told_three_ways() {
 }
 
 #[tokio::test]
-async fn every_stale_key_of_a_batch_is_told() {
+async fn every_outdated_key_of_a_batch_is_reported() {
     let app = TestApp::new().await;
     app.instance.change(&[(COOLDOWN, json!(45), 1), (PER_DAY, json!(5), 1)]).await.ok();
     let stale = [(COOLDOWN, json!(60), 1), (MAX_MINUTES, json!(20), 1), (PER_DAY, json!(6), 7)];
     let problem = app.instance.change(&stale).await.problem(409, "version_conflict");
     let conflicts = problem["conflicts"].as_array().unwrap();
-    let told: Vec<_> = conflicts.iter().map(|it| (&it["key"], &it["base_value"])).collect();
+    let actual: Vec<_> =
+        conflicts.iter().map(|conflict| (&conflict["key"], &conflict["base_value"])).collect();
     // There never was a version 7, so there is no value that it had.
-    assert_eq!(told, [(&json!(COOLDOWN), &json!(30)), (&json!(PER_DAY), &Value::Null)]);
+    assert_eq!(actual, [(&json!(COOLDOWN), &json!(30)), (&json!(PER_DAY), &Value::Null)]);
 }
 
 #[tokio::test]
-async fn a_version_of_another_key_is_a_stale_one() {
+async fn a_version_that_the_key_never_had_is_outdated() {
     let app = TestApp::new().await;
     app.instance.change(&[(COOLDOWN, json!(45), 1)]).await.ok();
     app.instance.change(&[(PER_DAY, json!(5), 2)]).await.problem(409, "version_conflict");
@@ -72,14 +73,14 @@ async fn a_version_of_another_key_is_a_stale_one() {
 }
 
 #[tokio::test]
-async fn a_stale_version_is_a_conflict_even_where_the_value_already_stands() {
+async fn an_outdated_version_is_a_conflict_even_for_the_current_value() {
     let app = TestApp::new().await;
     app.instance.change(&[(COOLDOWN, json!(45), 1)]).await.ok();
     app.instance.change(&[(COOLDOWN, json!(45), 1)]).await.problem(409, "version_conflict");
 }
 
 #[tokio::test]
-async fn a_change_without_a_version_and_without_a_revision_is_refused() {
+async fn a_change_without_version_or_revision_is_rejected() {
     let app = TestApp::new().await;
     let before = stored(&app).await;
     let changes = json!([
@@ -103,17 +104,17 @@ async fn if_match(instance: &Instance, tag: &str, changes: &Value) -> Reply {
 }
 
 #[tokio::test]
-async fn the_current_revision_is_enough() {
+async fn the_current_revision_suffices_without_versions() {
     let app = TestApp::new().await;
     let changes = json!([{"key": COOLDOWN, "value": 45}, {"key": PER_DAY, "value": 5}]);
-    let changed = if_match(&app.instance, "\"r1\"", &changes).await.ok();
-    assert_eq!(changed["revision"], 2);
+    let change_reply = if_match(&app.instance, "\"r1\"", &changes).await.ok();
+    assert_eq!(change_reply["revision"], 2);
     let one_of_two = json!([{"key": COOLDOWN, "value": 50, "version": 2}]);
     if_match(&app.instance, "\"r1\", \"r2\"", &one_of_two).await.ok();
 }
 
 #[tokio::test]
-async fn a_revision_that_is_not_current_is_refused_whatever_the_versions_say() {
+async fn an_outdated_revision_is_rejected_in_spite_of_current_versions() {
     let app = TestApp::new().await;
     app.instance.change(&[(PER_DAY, json!(5), 1)]).await.ok();
     let before = stored(&app).await;
@@ -133,19 +134,21 @@ async fn a_revision_that_is_not_current_is_refused_whatever_the_versions_say() {
 }
 
 #[tokio::test]
-async fn a_matching_revision_does_not_excuse_a_stale_version() {
+async fn an_outdated_version_is_rejected_in_spite_of_the_current_revision() {
     let app = TestApp::new().await;
     let changes = json!([{"key": COOLDOWN, "value": 45, "version": 2}]);
     if_match(&app.instance, "\"r1\"", &changes).await.problem(409, "version_conflict");
 }
 
 #[tokio::test]
-async fn of_two_writers_of_one_version_exactly_one_wins() {
+async fn exactly_one_of_two_writers_of_a_version_succeeds() {
     let app = TestApp::new().await;
-    let other = app.another().await;
+    let other = app.another_instance().await;
     for version in 1..=25 {
-        let (one, two) = (json!(100 + version), json!(200 - version));
-        let (one, two) = ([(COOLDOWN, one, version)], [(COOLDOWN, two, version)]);
+        let one = json!(100 + version);
+        let two = json!(200 - version);
+        let one = [(COOLDOWN, one, version)];
+        let two = [(COOLDOWN, two, version)];
         let (one, two) = tokio::join!(app.instance.change(&one), other.change(&two));
         let mut statuses = [one.status.as_u16(), two.status.as_u16()];
         statuses.sort_unstable();
@@ -156,28 +159,29 @@ async fn of_two_writers_of_one_version_exactly_one_wins() {
 
 /// Each changes one of two keys that a rule ties together, so that no version of either is stale.
 #[tokio::test]
-async fn two_writers_of_tied_settings_can_never_both_win() {
+async fn two_writers_cannot_together_violate_a_rule_between_keys() {
     let app = TestApp::new().await;
-    let other = app.another().await;
-    let (mut list, mut model) = (1, 1);
+    let other = app.another_instance().await;
+    let mut list = 1;
+    let mut model = 1;
     for _ in 0..25 {
-        let (dropped, chosen) =
-            ([(ALLOWLIST, json!([LARGE]), list)], [(MODEL, json!(MINI), model)]);
+        let dropped = [(ALLOWLIST, json!([LARGE]), list)];
+        let chosen = [(MODEL, json!(MINI), model)];
         let (dropped, chosen) = tokio::join!(app.instance.change(&dropped), other.change(&chosen));
         let mut statuses = [dropped.status.as_u16(), chosen.status.as_u16()];
         statuses.sort_unstable();
         assert_eq!(statuses, [200, 400], "{} {}", dropped.text, chosen.text);
         (list, model) = (value_of(&app, ALLOWLIST).await.1, value_of(&app, MODEL).await.1);
-        let back = [(ALLOWLIST, json!([LARGE, MINI]), list), (MODEL, json!(LARGE), model)];
-        app.instance.change(&back).await.ok();
+        let rollback = [(ALLOWLIST, json!([LARGE, MINI]), list), (MODEL, json!(LARGE), model)];
+        app.instance.change(&rollback).await.ok();
         (list, model) = (value_of(&app, ALLOWLIST).await.1, value_of(&app, MODEL).await.1);
     }
 }
 
 #[tokio::test]
-async fn a_rule_that_was_tightened_meanwhile_holds_for_an_instance_that_did_not_hear_of_it() {
+async fn a_tightened_rule_is_enforced_by_an_instance_with_an_old_snapshot() {
     let app = TestApp::new().await;
-    let deaf = Instance::deaf(app.db.pool()).await;
+    let deaf = Instance::builder(app.db.pool()).without_listener().start().await;
     let tighten = "update app_global_setting_schema
         set constraints_json = constraints_json || '{\"max\": 60}' where key = 'BRUNE_COOLDOWN_MINUTES'";
     super::psql(&app.db.owner(), tighten).await.unwrap();

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{COOLDOWN, patch, stored};
-use crate::support::{TestApp, by_hand};
+use crate::support::{TestApp, psql};
 
 /// Makes every insert into `table` raise `error`, the end of a `raise` statement.
 async fn failing(table: &str, error: &str) -> TestApp {
@@ -12,12 +12,12 @@ async fn failing(table: &str, error: &str) -> TestApp {
         "create function public.fails() returns trigger language plpgsql as $$ begin raise exception {error}; end $$;
          create trigger a_fails before insert or update on {table} for each statement execute function public.fails();"
     );
-    by_hand::run(&app.db.admin(), sql).await;
+    psql::run(&app.db.admin(), sql).await;
     app
 }
 
 #[tokio::test]
-async fn a_change_that_the_trail_does_not_take_is_a_503_and_is_not_stored() {
+async fn a_change_without_its_audit_entry_is_rolled_back_with_503() {
     for error in [
         "'full'",
         "'x' using errcode = '23514'",
@@ -37,14 +37,14 @@ async fn a_change_that_the_trail_does_not_take_is_a_503_and_is_not_stored() {
 }
 
 #[tokio::test]
-async fn a_refused_attempt_that_the_trail_does_not_take_is_a_503_as_well() {
+async fn a_refused_attempt_without_its_audit_entry_answers_503() {
     let app = failing("app_global_setting_audit", "'full'").await;
     let change = json!([{"key": "OPENAI_API_KEY", "value": "x", "version": 1}]);
     patch(&app.instance, &change).send().await.problem(503, "unavailable");
 }
 
 #[tokio::test]
-async fn what_the_database_cannot_do_now_is_a_503_and_what_is_wrong_with_a_statement_a_500() {
+async fn a_temporary_database_error_answers_503_and_a_statement_error_500() {
     for (code, status) in [
         ("P0001", 503),
         ("53100", 503),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{COOLDOWN, HISTORY, PER_DAY, at, entries, faults, patch, read};
-use crate::support::{TestApp, admin, by_hand};
+use crate::support::{TestApp, admin, psql};
 
 /// Four change sets after the seed, of three people, and one refused attempt.
 async fn lived_in() -> TestApp {
@@ -18,20 +18,20 @@ async fn lived_in() -> TestApp {
     change("bob", "r-2", COOLDOWN, 50, 2).await.ok();
     change("ana", "r-3", PER_DAY, 5, 1).await.ok();
     change("eve", "r-4", "JWT_SECRET", 5, 1).await.problem(403, "key_locked");
-    let back = json!({"reason": "back again", "key": COOLDOWN, "to_version": 1, "version": 3});
+    let rollback = json!({"reason": "back again", "key": COOLDOWN, "to_version": 1, "version": 3});
     let call = app.instance.post(super::ROLLBACK).bearer(&admin("ana"));
-    call.header("x-request-id", "r-5").json(&back).send().await.ok();
+    call.header("x-request-id", "r-5").json(&rollback).send().await.ok();
     app
 }
 
 /// The requests of the entries that fit `query`.
 async fn requests(app: &TestApp, query: &str) -> Vec<String> {
-    let found = entries(&app.instance, query).await;
-    found.iter().map(|it| it["request_id"].as_str().unwrap().to_owned()).collect()
+    let actual = entries(&app.instance, query).await;
+    actual.iter().map(|entry| entry["request_id"].as_str().unwrap().to_owned()).collect()
 }
 
 #[tokio::test]
-async fn a_key_that_never_was_is_told_apart_from_one_without_changes() {
+async fn the_history_of_an_unknown_key_is_404_and_of_an_unchanged_key_empty() {
     let app = lived_in().await;
     read(&app.instance, &format!("{HISTORY}?key=%25")).await.problem(404, "unknown_key");
     for path in [HISTORY.to_owned(), format!("{HISTORY}/timeline"), "/admin/config/audit".into()] {
@@ -43,11 +43,11 @@ async fn a_key_that_never_was_is_told_apart_from_one_without_changes() {
         read(&app.instance, &format!("{path}?key=LOG_LEVEL")).await.ok();
     }
     // A key that a newer catalog forgot has its history.
-    by_hand::delete(&app.db.pool(), COOLDOWN).await;
+    psql::delete(&app.db.pool(), COOLDOWN).await;
     app.publish(&brune::settings::BRUN_E.replace(COOLDOWN, "BRUNE_PAUSE_MINUTES")).await;
     read(&app.instance, super::PATH).await.ok();
-    let left = entries(&app.instance, &format!("key={COOLDOWN}")).await;
-    assert!(left.len() > 3, "{left:?}");
+    let remaining = entries(&app.instance, &format!("key={COOLDOWN}")).await;
+    assert!(remaining.len() > 3, "{remaining:?}");
     // What looks like a secret is not repeated.
     let key = format!("sk-proj-{}", "a1B2".repeat(8));
     let reply = read(&app.instance, &format!("{HISTORY}?key={key}")).await;
@@ -56,7 +56,7 @@ async fn a_key_that_never_was_is_told_apart_from_one_without_changes() {
 }
 
 #[tokio::test]
-async fn the_trail_is_told_newest_first_from_the_seed_on() {
+async fn the_history_is_newest_first_down_to_the_seed() {
     let app = lived_in().await;
     let all = entries(&app.instance, "").await;
     assert_eq!(all.len(), 14);
@@ -107,12 +107,12 @@ async fn the_trail_is_told_newest_first_from_the_seed_on() {
     ]
     "#
     );
-    let ids: std::collections::HashSet<_> = all.iter().map(|it| it["id"].as_str()).collect();
+    let ids: std::collections::HashSet<_> = all.iter().map(|entry| entry["id"].as_str()).collect();
     assert_eq!(ids.len(), 14);
 }
 
 #[tokio::test]
-async fn each_filter_finds_its_own() {
+async fn each_filter_selects_its_entries() {
     let app = lived_in().await;
     for (query, expected) in [
         ("key=BRUNE_MAX_SESSIONS_PER_DAY&changed_by=ana", &["r-3"][..]),
@@ -145,11 +145,12 @@ async fn each_filter_finds_its_own() {
 }
 
 #[tokio::test]
-async fn bounds_in_time_include_their_own_instant() {
+async fn time_bounds_are_inclusive() {
     let app = lived_in().await;
     let all = entries(&app.instance, "").await;
     let time = |at: usize| all[at]["changed_at"].as_str().unwrap().to_owned();
-    let (newest, second) = (time(0), time(3));
+    let newest = time(0);
+    let second = time(3);
     assert_eq!(requests(&app, &format!("since={newest}")).await, ["r-5"]);
     assert_eq!(requests(&app, &format!("since={second}")).await, ["r-5", "r-4", "r-3", "r-2"]);
     assert_eq!(requests(&app, &format!("since={second}&until={second}")).await, ["r-2"]);
@@ -189,35 +190,37 @@ async fn change_often(app: &TestApp, versions: std::ops::RangeInclusive<i64>) {
 }
 
 #[tokio::test]
-async fn pages_have_neither_gaps_nor_repeats_while_the_trail_grows() {
+async fn pages_are_contiguous_while_entries_are_added() {
     let app = TestApp::new().await;
     change_often(&app, 1..=110).await;
     let expected: Vec<i64> = (1..=111).rev().collect();
     for (limit, filter) in [("", 50), ("&limit=7", 7), ("&limit=1", 1)].map(|(it, n)| (n, it)) {
         let query = format!("key={COOLDOWN}{filter}");
-        let (mut seen, mut cursor, mut grown) = (Vec::new(), None::<String>, 0);
+        let mut results = Vec::new();
+        let mut cursor = None::<String>;
+        let mut grown = 0;
         loop {
-            let next = cursor.map(|it| format!("&cursor={it}")).unwrap_or_default();
+            let next = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
             let (entries, following) = page(&app, &format!("{query}{next}")).await;
             assert!(entries.len() <= limit);
-            seen.extend(entries.iter().map(|it| it["version"].as_i64().unwrap()));
+            results.extend(entries.iter().map(|entry| entry["version"].as_i64().unwrap()));
             let Some(following) = following else { break };
             assert_eq!(entries.len(), limit);
             cursor = Some(following);
             if grown < 3 {
                 grown += 1;
-                let changed = super::value_of(&app, COOLDOWN).await.1;
-                change_often(&app, changed..=changed).await;
+                let change_reply = super::value_of(&app, COOLDOWN).await.1;
+                change_often(&app, change_reply..=change_reply).await;
             }
         }
-        let newest = seen[0];
-        assert_eq!(seen, (1..=newest).rev().collect::<Vec<_>>());
-        assert!(seen.ends_with(&expected));
+        let newest = results[0];
+        assert_eq!(results, (1..=newest).rev().collect::<Vec<_>>());
+        assert!(results.ends_with(&expected));
     }
 }
 
 #[tokio::test]
-async fn a_last_page_that_is_full_has_no_next() {
+async fn a_full_last_page_has_no_cursor() {
     let app = TestApp::new().await;
     assert_eq!(page(&app, "limit=9").await.1, None);
     let (eight, cursor) = page(&app, "limit=8").await;
@@ -227,7 +230,7 @@ async fn a_last_page_that_is_full_has_no_next() {
 }
 
 #[tokio::test]
-async fn a_page_has_fifty_entries_unless_another_number_is_asked_for() {
+async fn a_page_has_fifty_entries_by_default() {
     let app = TestApp::new().await;
     change_often(&app, 1..=195).await;
     assert_eq!(page(&app, "").await.0.len(), 50);
@@ -237,13 +240,13 @@ async fn a_page_has_fifty_entries_unless_another_number_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_cursor_that_was_not_given_out_for_these_filters_is_refused() {
+async fn a_cursor_of_other_filters_is_rejected() {
     let app = TestApp::new().await;
     let cursor = page(&app, "limit=2&action=seed").await.1.unwrap();
     page(&app, &format!("limit=5&action=seed&cursor={cursor}")).await;
     let made_up = ["AAAA", "1", "AAAAAAAAAAUAAAAAAAA", "not-a-cursor", "%20", "9007199254740991"];
     let tampered = format!("{}A", &cursor[..cursor.len() - 1]);
-    let mut queries = made_up.map(|it| format!("cursor={it}")).to_vec();
+    let mut queries = made_up.map(|cursor| format!("cursor={cursor}")).to_vec();
     queries.extend([
         format!("cursor={cursor}"),
         format!("action=update&cursor={cursor}"),
@@ -261,7 +264,7 @@ async fn a_cursor_that_was_not_given_out_for_these_filters_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_no_filter_is_refused_and_every_fault_is_told() {
+async fn invalid_filters_are_all_reported() {
     let app = TestApp::new().await;
     for (query, place, code) in [
         ("limit=0", "?limit", "out_of_range"),

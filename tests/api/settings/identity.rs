@@ -7,7 +7,7 @@ use super::{HISTORY, PATH, tokens::claiming};
 use crate::support::{INTERNAL_KEY, TestApp, admin};
 
 #[tokio::test]
-async fn nobody_is_called_like_the_service_or_like_somebody_else() {
+async fn a_subject_that_imitates_the_service_or_another_is_rejected() {
     let app = TestApp::new().await;
     let status = async |sub: &str| {
         let reply = app.instance.get(PATH).bearer(&claiming(&json!({"sub": sub}))).send().await;
@@ -57,7 +57,7 @@ async fn nobody_is_called_like_the_service_or_like_somebody_else() {
 }
 
 #[tokio::test]
-async fn a_service_names_nobody_who_looks_like_the_service_or_like_somebody_else() {
+async fn a_service_cannot_name_an_imitating_actor() {
     let app = TestApp::new().await;
     let start = async |body: &Value| {
         let call = app.instance.call(Method::POST, "/brun-e/start");

@@ -3,7 +3,7 @@
 use serde_json::json;
 use sqlx::Executor as _;
 
-use super::{COOLDOWN, by_hand, psql, stored, value_of};
+use super::{COOLDOWN, psql, set_by_sql, stored, value_of};
 use crate::support::TestApp;
 
 /// Statements that tell the trail of the change that `set` makes to the cooldown.
@@ -33,12 +33,12 @@ async fn refused(app: &TestApp, sql: &str, word: &str) {
 }
 
 #[tokio::test]
-async fn a_right_change_by_hand_is_taken_on_by_the_service() {
+async fn a_valid_change_by_sql_is_loaded() {
     let app = TestApp::new().await;
     let sql =
         change("value_json = '45', version = 2", &format!("'{COOLDOWN}', 'update', '30', '45', 2"));
     app.db.pool().execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await.unwrap();
-    app.instance.reaches(2).await;
+    app.instance.wait_for_revision(2).await;
     assert_eq!(app.instance.settings.current().get_integer(COOLDOWN), Ok(45));
     assert_eq!(value_of(&app, COOLDOWN).await, (json!(45), 2));
     // And the next one goes through the service.
@@ -46,7 +46,7 @@ async fn a_right_change_by_hand_is_taken_on_by_the_service() {
 }
 
 #[tokio::test]
-async fn no_change_commits_without_its_entry_on_the_trail() {
+async fn no_change_commits_without_its_audit_entry() {
     let app = TestApp::new().await;
     for sql in [
         "update app_global_settings set value_json = '45', version = version + 1
@@ -72,7 +72,7 @@ async fn no_change_commits_without_its_entry_on_the_trail() {
 }
 
 #[tokio::test]
-async fn the_trail_tells_of_no_change_that_did_not_happen() {
+async fn no_audit_entry_commits_without_its_change() {
     let app = TestApp::new().await;
     let lie = |values: &str| {
         format!(
@@ -94,19 +94,19 @@ async fn the_trail_tells_of_no_change_that_did_not_happen() {
 }
 
 #[tokio::test]
-async fn what_stood_there_before_is_for_the_trail_itself_to_say() {
+async fn the_old_value_of_an_audit_entry_is_set_by_the_database() {
     let app = TestApp::new().await;
     let lie =
         change("value_json = '45', version = 2", &format!("'{COOLDOWN}', 'update', '99', '45', 2"));
     psql_owned(&app, lie).await;
-    by_hand(&app.db.pool(), COOLDOWN, &json!(50)).await.unwrap();
+    set_by_sql(&app.db.pool(), COOLDOWN, &json!(50)).await.unwrap();
     let trail = super::entries(&app.instance, &format!("key={COOLDOWN}")).await;
-    let before: Vec<_> = trail.iter().map(|it| it["old_value"].clone()).collect();
+    let before: Vec<_> = trail.iter().map(|entry| entry["old_value"].clone()).collect();
     assert_eq!(before, [json!(45), json!(30), json!(null)]);
 }
 
 #[tokio::test]
-async fn the_trail_is_append_only() {
+async fn the_audit_table_is_append_only() {
     let app = TestApp::new().await;
     for sql in [
         "update app_global_setting_audit set reason = 'better'",
@@ -128,7 +128,7 @@ async fn settings_are_never_truncated() {
 }
 
 #[tokio::test]
-async fn a_value_is_of_its_declared_type_and_its_key_is_declared() {
+async fn the_database_refuses_wrong_types_and_undeclared_keys() {
     let app = TestApp::new().await;
     for (set, word) in [
         ("value_json = '\"45\"', version = 2", "is_of_its_type"),
@@ -168,18 +168,18 @@ async fn a_version_grows_by_one_and_only_by_one() {
 }
 
 #[tokio::test]
-async fn revision_and_time_are_the_databases_whatever_the_writer_says() {
+async fn revision_and_time_are_set_by_the_database() {
     let app = TestApp::new().await;
     let sql = change(
         "value_json = '45', version = 2, revision = 77, updated_at = '1999-01-01'",
         &format!("'{COOLDOWN}', 'update', '30', '45', 2"),
     );
     psql_owned(&app, sql).await;
-    by_hand(&app.db.pool(), COOLDOWN, &json!(50)).await.unwrap();
+    set_by_sql(&app.db.pool(), COOLDOWN, &json!(50)).await.unwrap();
     let trail = super::entries(&app.instance, &format!("key={COOLDOWN}")).await;
-    let revisions: Vec<_> = trail.iter().map(|it| it["revision"].as_i64().unwrap()).collect();
+    let revisions: Vec<_> = trail.iter().map(|entry| entry["revision"].as_i64().unwrap()).collect();
     assert_eq!(revisions, [3, 2, 1]);
-    let times: Vec<_> = trail.iter().map(|it| it["changed_at"].as_str().unwrap()).collect();
+    let times: Vec<_> = trail.iter().map(|entry| entry["changed_at"].as_str().unwrap()).collect();
     assert!(times[2] < times[1] && times[1] < times[0], "{times:?}");
     let sql = "select count(*) from app_global_settings s join app_global_setting_audit a
         on a.key = s.key and a.version = s.version
@@ -193,7 +193,7 @@ async fn psql_owned(app: &TestApp, sql: String) {
 }
 
 #[tokio::test]
-async fn a_number_no_reader_could_hold_is_named_and_can_be_mended() {
+async fn a_number_out_of_range_is_reported_and_can_be_repaired() {
     let app = TestApp::new().await;
     // 2^70: a number to Postgres, and more digits than a setting keeps.
     psql(
@@ -212,11 +212,12 @@ async fn a_number_no_reader_could_hold_is_named_and_can_be_mended() {
     super::read(&app.instance, super::PATH).await.ok();
     super::read(&app.instance, super::HISTORY).await.ok();
     app.instance.change(&[(COOLDOWN, json!(45), 2)]).await.ok();
-    app.instance.reaches(3).await;
-    let back = json!({"key": COOLDOWN, "to_version": 2, "version": 3});
-    let back = super::rollback(&app.instance, super::ROLLBACK, back).send().await;
-    back.problem(404, "version_not_found");
-    by_hand(&app.db.pool(), COOLDOWN, &json!(1e22)).await.unwrap();
+    app.instance.wait_for_revision(3).await;
+    let actual_rollback = json!({"key": COOLDOWN, "to_version": 2, "version": 3});
+    let actual_rollback =
+        super::rollback(&app.instance, super::ROLLBACK, actual_rollback).send().await;
+    actual_rollback.problem(404, "version_not_found");
+    set_by_sql(&app.db.pool(), COOLDOWN, &json!(1e22)).await.unwrap();
     let stale = json!({"to_revision": 1, "revision": 3});
     let stale = super::rollback(&app.instance, super::ROLLBACK, stale).send().await;
     stale.problem(409, "version_conflict");
@@ -226,7 +227,7 @@ async fn a_number_no_reader_could_hold_is_named_and_can_be_mended() {
 }
 
 #[tokio::test]
-async fn a_number_that_overflows_never_gets_in() {
+async fn a_number_that_overflows_is_refused() {
     let app = TestApp::new().await;
     let sql = change(
         "value_json = '1e400', version = 2",

@@ -29,7 +29,7 @@ async fn is_anywhere(app: &TestApp) -> bool {
 }
 
 #[tokio::test]
-async fn a_locked_key_among_good_ones_stores_nothing_but_the_trace_of_the_attempt() {
+async fn a_locked_key_in_a_batch_stores_only_the_audited_attempt() {
     let app = TestApp::new().await;
     let call = patch(&app.instance, &mixed()).header("x-request-id", "attempt-1");
     let reply = call.header("idempotency-key", "once").send().await;
@@ -40,7 +40,7 @@ async fn a_locked_key_among_good_ones_stores_nothing_but_the_trace_of_the_attemp
     assert_eq!(value_of(&app, COOLDOWN).await, (json!(30), 1));
     assert_eq!(revision(&app).await, 1);
     let trail = entries(&app.instance, "action=refused").await;
-    let keys: Vec<_> = trail.iter().map(|it| it["key"].as_str().unwrap()).collect();
+    let keys: Vec<_> = trail.iter().map(|entry| entry["key"].as_str().unwrap()).collect();
     assert_eq!(keys, ["LOG_LEVEL", "OPENAI_API_KEY"]);
     for entry in &trail {
         assert_eq!(
@@ -55,7 +55,7 @@ async fn a_locked_key_among_good_ones_stores_nothing_but_the_trace_of_the_attemp
 }
 
 #[tokio::test]
-async fn lenient_handling_leaves_locked_keys_out_and_applies_the_rest() {
+async fn lenient_handling_skips_locked_keys_and_applies_the_rest() {
     let app = TestApp::new().await;
     let call = patch(&app.instance, &mixed()).header("prefer", "return=minimal, handling=lenient");
     let reply = call.header("idempotency-key", "once").send().await;
@@ -72,7 +72,7 @@ async fn lenient_handling_leaves_locked_keys_out_and_applies_the_rest() {
 }
 
 #[tokio::test]
-async fn lenient_handling_of_nothing_but_locked_keys_changes_nothing() {
+async fn lenient_handling_of_locked_keys_only_changes_nothing() {
     let app = TestApp::new().await;
     let changes = json!([{"key": "JWT_SECRET", "value": WORD, "version": 1}]);
     let reply = patch(&app.instance, &changes).header("prefer", "handling=lenient").send().await;
@@ -84,7 +84,7 @@ async fn lenient_handling_of_nothing_but_locked_keys_changes_nothing() {
 }
 
 #[tokio::test]
-async fn lenient_handling_forgives_no_invalid_value_and_no_unknown_key() {
+async fn lenient_handling_rejects_invalid_values_and_unknown_keys() {
     let app = TestApp::new().await;
     let before = stored(&app).await;
     for wrong in [
@@ -100,7 +100,7 @@ async fn lenient_handling_forgives_no_invalid_value_and_no_unknown_key() {
 }
 
 #[tokio::test]
-async fn a_lenient_dry_run_leaves_no_trace() {
+async fn a_lenient_dry_run_has_no_audit_entry() {
     let app = TestApp::new().await;
     let before = stored(&app).await;
     let body = json!({"reason": "a test", "changes": mixed()});
@@ -111,7 +111,7 @@ async fn a_lenient_dry_run_leaves_no_trace() {
 }
 
 #[tokio::test]
-async fn an_answer_that_was_strict_bears_no_preference() {
+async fn a_strict_response_has_no_preference_applied() {
     let app = TestApp::new().await;
     let changes = json!([{"key": COOLDOWN, "value": 45, "version": 1}]);
     let reply = patch(&app.instance, &changes).header("prefer", "handling=strict").send().await;
@@ -120,7 +120,7 @@ async fn an_answer_that_was_strict_bears_no_preference() {
 }
 
 #[tokio::test]
-async fn rolling_a_locked_key_back_is_refused_and_on_the_trail() {
+async fn a_rollback_of_a_locked_key_is_refused_and_audited() {
     let app = TestApp::new().await;
     let target = json!({"key": "JWT_SECRET", "to_version": 1, "version": 1});
     let dry = format!("{}?dry_run=true", super::ROLLBACK);

@@ -1,21 +1,21 @@
 //! `/admin/global-settings`, route by route and rule by rule.
 
-mod bad_input;
-mod bounds;
+mod audit_chain;
 mod change;
 mod conflicts;
 mod database_errors;
 mod history;
+mod idempotency;
 mod identity;
+mod invalid_input;
 mod invariants;
+mod limits;
 mod locked;
 mod read;
-mod repeats;
 mod rollback;
 mod rollback_plan;
 mod timeline;
 mod tokens;
-mod trail;
 mod values;
 
 use serde_json::{Value, json};
@@ -77,7 +77,7 @@ pub(super) async fn stored(app: &TestApp) -> String {
 }
 
 /// A change as an operator makes it in psql: the setting and its audit row in one transaction.
-pub(super) async fn by_hand(pool: &PgPool, key: &str, value: &Value) -> sqlx::Result<()> {
+pub(super) async fn set_by_sql(pool: &PgPool, key: &str, value: &Value) -> sqlx::Result<()> {
     let mut tx = pool.begin().await?;
     let write = "with old as (select value_json from app_global_settings where key = $1), new as (
           update app_global_settings set value_json = $2, version = version + 1, updated_by = 'psql'

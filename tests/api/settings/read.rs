@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{COOLDOWN, PATH, by_hand, entries, one, read, stored};
+use super::{COOLDOWN, PATH, entries, one, read, set_by_sql, stored};
 use crate::support::{Instance, Reply, TestApp, admin};
 
 async fn held(instance: &Instance, path: &str, tags: &[&str]) -> Reply {
@@ -11,12 +11,17 @@ async fn held(instance: &Instance, path: &str, tags: &[&str]) -> Reply {
 }
 
 fn keys(listing: &Value) -> Vec<&str> {
-    listing["settings"].as_array().unwrap().iter().map(|it| it["key"].as_str().unwrap()).collect()
+    listing["settings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|setting| setting["key"].as_str().unwrap())
+        .collect()
 }
 
 fn cooldown(listing: &Value) -> (i64, Value, Value) {
     let all = listing["settings"].as_array().unwrap();
-    let one = all.iter().find(|it| it["key"] == COOLDOWN).unwrap();
+    let one = all.iter().find(|setting| setting["key"] == COOLDOWN).unwrap();
     (listing["revision"].as_i64().unwrap(), one["value"].clone(), one["version"].clone())
 }
 
@@ -67,7 +72,7 @@ async fn the_list_has_the_nine_editable_settings_by_key() {
 }
 
 #[tokio::test]
-async fn one_setting_is_what_the_list_shows_of_it() {
+async fn one_setting_equals_its_entry_in_the_list() {
     let app = TestApp::new().await;
     app.instance.change(&[(COOLDOWN, json!(45), 1)]).await.ok();
     let listing = read(&app.instance, PATH).await.ok();
@@ -82,7 +87,7 @@ async fn one_setting_is_what_the_list_shows_of_it() {
 }
 
 #[tokio::test]
-async fn a_list_that_is_held_is_not_sent_again() {
+async fn an_unchanged_list_is_answered_with_304() {
     let app = TestApp::new().await;
     let lines: [&[&str]; 5] =
         [&["\"r1\""], &["W/\"r1\""], &["*"], &["\"r9\", W/\"r1\""], &["\"r9\"", "\"r1\""]];
@@ -104,7 +109,7 @@ async fn a_list_that_is_held_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_setting_that_is_held_is_not_sent_again_until_it_changes() {
+async fn an_unchanged_setting_is_answered_with_304() {
     let app = TestApp::new().await;
     let path = format!("{PATH}/{COOLDOWN}");
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
@@ -120,9 +125,9 @@ async fn a_setting_that_is_held_is_not_sent_again_until_it_changes() {
 }
 
 #[tokio::test]
-async fn the_list_is_read_from_the_database_by_an_instance_that_heard_of_nothing() {
+async fn an_instance_without_listener_lists_the_current_settings() {
     let app = TestApp::new().await;
-    let deaf = Instance::deaf(app.db.pool()).await;
+    let deaf = Instance::builder(app.db.pool()).without_listener().start().await;
     app.instance.change(&[(COOLDOWN, json!(45), 1)]).await.ok();
     assert_eq!(cooldown(&read(&deaf, PATH).await.ok()), (2, json!(45), json!(2)));
     assert_eq!(one(&deaf, COOLDOWN).await["value"], 45);
@@ -131,7 +136,7 @@ async fn the_list_is_read_from_the_database_by_an_instance_that_heard_of_nothing
 }
 
 #[tokio::test]
-async fn an_earlier_revision_is_shown_as_it_was() {
+async fn an_earlier_revision_is_returned_as_it_was() {
     let app = TestApp::new().await;
     app.instance.change(&[(COOLDOWN, json!(45), 1)]).await.ok();
     app.instance.change(&[("BRUNE_PROMPT_VERSION", json!("2"), 1)]).await.ok();
@@ -151,7 +156,7 @@ async fn an_earlier_revision_is_shown_as_it_was() {
 }
 
 #[tokio::test]
-async fn an_instant_shows_the_revision_that_was_current_then() {
+async fn an_instant_returns_the_revision_of_that_time() {
     let app = TestApp::new().await;
     app.instance.change(&[(COOLDOWN, json!(45), 1)]).await.ok();
     app.instance.change(&[(COOLDOWN, json!(60), 2)]).await.ok();
@@ -166,7 +171,7 @@ async fn an_instant_shows_the_revision_that_was_current_then() {
 }
 
 #[tokio::test]
-async fn there_is_nothing_before_the_first_revision_and_after_the_newest() {
+async fn a_revision_before_the_first_or_after_the_newest_is_404() {
     let app = TestApp::new().await;
     let queries = ["revision=0", "revision=2", "revision=9007199254740991"];
     for query in queries.into_iter().chain(["at=2000-01-01T00:00:00Z"]) {
@@ -178,7 +183,7 @@ async fn there_is_nothing_before_the_first_revision_and_after_the_newest() {
 }
 
 #[tokio::test]
-async fn a_query_that_makes_no_sense_names_each_parameter() {
+async fn an_invalid_query_reports_each_parameter() {
     let app = TestApp::new().await;
     for (query, place, code) in [
         ("revision=1&at=2026-01-01T00:00:00Z", "?at", "ambiguous"),
@@ -202,7 +207,7 @@ async fn a_query_that_makes_no_sense_names_each_parameter() {
 }
 
 #[tokio::test]
-async fn an_instant_no_calendar_holds_is_not_a_fault_of_the_service() {
+async fn an_impossible_instant_is_rejected_with_400() {
     let app = TestApp::new().await;
     for at in ["0000-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"] {
         for path in [format!("{PATH}?at={at}"), format!("{}?since={at}", super::HISTORY)] {
@@ -213,7 +218,7 @@ async fn an_instant_no_calendar_holds_is_not_a_fault_of_the_service() {
 }
 
 #[tokio::test]
-async fn secrets_and_the_infrastructures_keys_are_no_settings() {
+async fn secrets_and_infrastructure_keys_are_not_settings() {
     let app = TestApp::new().await;
     for key in ["OPENAI_API_KEY", "JWT_SECRET", "NODE_ENV", "LOG_LEVEL", "NOPE", "brune_cooldown"] {
         let problem = read(&app.instance, &format!("{PATH}/{key}")).await;
@@ -226,7 +231,7 @@ async fn secrets_and_the_infrastructures_keys_are_no_settings() {
 }
 
 #[tokio::test]
-async fn a_number_written_by_hand_with_a_point_is_shown_as_readers_get_it() {
+async fn an_integer_stored_with_a_decimal_point_is_returned_as_integer() {
     let app = TestApp::new().await;
     sqlx::raw_sql(
         "begin;
@@ -240,8 +245,8 @@ async fn a_number_written_by_hand_with_a_point_is_shown_as_readers_get_it() {
     .execute(&app.db.pool())
     .await
     .unwrap();
-    let shown = one(&app.instance, COOLDOWN).await;
-    assert_eq!(shown["value"].to_string(), "45");
+    let setting = one(&app.instance, COOLDOWN).await;
+    assert_eq!(setting["value"].to_string(), "45");
     let before = stored(&app).await;
     let reply = app.instance.change(&[(COOLDOWN, json!(45), 2)]).await.ok();
     assert_eq!(reply["unchanged"], json!([COOLDOWN]));
@@ -249,11 +254,11 @@ async fn a_number_written_by_hand_with_a_point_is_shown_as_readers_get_it() {
 }
 
 #[tokio::test]
-async fn what_was_changed_by_hand_is_shown_at_once_and_taken_on() {
+async fn a_change_by_sql_is_returned_at_once_and_loaded() {
     let app = TestApp::new().await;
-    by_hand(&app.db.pool(), COOLDOWN, &json!(45)).await.unwrap();
-    let shown = one(&app.instance, COOLDOWN).await;
-    assert_eq!((&shown["value"], &shown["updated_by"]), (&json!(45), &json!("psql")));
-    app.instance.reaches(2).await;
+    set_by_sql(&app.db.pool(), COOLDOWN, &json!(45)).await.unwrap();
+    let setting = one(&app.instance, COOLDOWN).await;
+    assert_eq!((&setting["value"], &setting["updated_by"]), (&json!(45), &json!("psql")));
+    app.instance.wait_for_revision(2).await;
     assert_eq!(app.instance.settings.current().get_integer(COOLDOWN), Ok(45));
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    ALLOWLIST, COOLDOWN, MODEL, PER_DAY, ROLLBACK, at, by_hand, entries, faults, psql, rollback,
+    ALLOWLIST, COOLDOWN, MODEL, PER_DAY, ROLLBACK, at, entries, faults, psql, rollback, set_by_sql,
     stored, value_of,
 };
 use crate::support::{Reply, TestApp};
@@ -28,7 +28,7 @@ async fn tighten(app: &TestApp) {
 }
 
 #[tokio::test]
-async fn a_key_goes_back_to_the_value_of_a_version_as_a_new_version() {
+async fn a_rollback_of_a_key_creates_a_new_version() {
     let app = lived_in().await;
     let reply = to(&app, json!({"key": COOLDOWN, "to_version": 1, "version": 3})).await;
     assert_eq!(reply.header("etag"), "\"r5\"");
@@ -44,10 +44,11 @@ async fn a_key_goes_back_to_the_value_of_a_version_as_a_new_version() {
 }
 
 #[tokio::test]
-async fn an_entry_of_the_trail_is_undone_by_its_id() {
+async fn an_audit_entry_is_undone_by_its_id() {
     let app = lived_in().await;
     let trail = entries(&app.instance, &format!("key={COOLDOWN}")).await;
-    let (to_60, to_45) = (trail[0]["id"].clone(), trail[1]["id"].clone());
+    let to_60 = trail[0]["id"].clone();
+    let to_45 = trail[1]["id"].clone();
     to(&app, json!({"audit_id": to_60, "version": 3})).await.ok();
     assert_eq!(value_of(&app, COOLDOWN).await, (json!(45), 4));
     to(&app, json!({"audit_id": to_45, "version": 4})).await.ok();
@@ -55,39 +56,44 @@ async fn an_entry_of_the_trail_is_undone_by_its_id() {
 }
 
 #[tokio::test]
-async fn everything_goes_back_to_a_revision_as_one_change_set() {
+async fn a_rollback_to_a_revision_is_one_change_set() {
     let app = lived_in().await;
-    let changed = to(&app, json!({"to_revision": 2, "revision": 4})).await.ok();
+    let change_reply = to(&app, json!({"to_revision": 2, "revision": 4})).await.ok();
     assert_eq!(
-        changed["changed"],
+        change_reply["changed"],
         json!([
             {"key": COOLDOWN, "old_value": 60, "new_value": 45, "version": 4},
             {"key": PER_DAY, "old_value": 5, "new_value": 3, "version": 3}])
     );
-    assert_eq!(changed["revision"], 5);
-    assert_eq!(changed["unchanged"].as_array().unwrap().len(), 7);
+    assert_eq!(change_reply["revision"], 5);
+    assert_eq!(change_reply["unchanged"].as_array().unwrap().len(), 7);
     let listed = |query: &'static str| super::read(&app.instance, query);
     let then = listed("/admin/global-settings?revision=2").await.ok();
     let now = listed("/admin/global-settings").await.ok();
     let values = |listing: &Value| -> Vec<Value> {
-        listing["settings"].as_array().unwrap().iter().map(|it| it["value"].clone()).collect()
+        listing["settings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|setting| setting["value"].clone())
+            .collect()
     };
     assert_eq!(values(&then), values(&now));
     assert_eq!(entries(&app.instance, "action=rollback").await.len(), 2);
 }
 
 #[tokio::test]
-async fn a_revision_that_is_as_things_stand_changes_nothing() {
+async fn a_rollback_to_equal_values_changes_nothing() {
     let app = lived_in().await;
     let before = stored(&app).await;
-    let changed = to(&app, json!({"to_revision": 4, "revision": 4})).await.ok();
-    assert_eq!((&changed["revision"], &changed["changed"]), (&json!(4), &json!([])));
+    let change_reply = to(&app, json!({"to_revision": 4, "revision": 4})).await.ok();
+    assert_eq!((&change_reply["revision"], &change_reply["changed"]), (&json!(4), &json!([])));
     to(&app, json!({"key": COOLDOWN, "to_version": 3, "version": 3})).await.ok();
     assert_eq!(stored(&app).await, before);
 }
 
 #[tokio::test]
-async fn todays_rules_hold_for_yesterdays_values() {
+async fn a_rollback_is_checked_against_the_current_rules() {
     let app = lived_in().await;
     tighten(&app).await;
     let before = stored(&app).await;
@@ -107,7 +113,7 @@ async fn todays_rules_hold_for_yesterdays_values() {
 }
 
 #[tokio::test]
-async fn what_ties_two_settings_holds_for_yesterdays_values() {
+async fn a_rollback_is_checked_against_rules_between_keys() {
     let app = TestApp::new().await;
     let mini = "gpt-realtime-2.1-mini";
     app.instance.change(&[(MODEL, json!(mini), 1), (ALLOWLIST, json!([mini]), 1)]).await.ok();
@@ -120,26 +126,26 @@ async fn what_ties_two_settings_holds_for_yesterdays_values() {
 }
 
 #[tokio::test]
-async fn what_was_made_invalid_by_hand_is_mended_by_going_back() {
+async fn a_rollback_repairs_an_invalid_value() {
     let app = lived_in().await;
-    by_hand(&app.db.pool(), COOLDOWN, &json!(999)).await.unwrap();
+    set_by_sql(&app.db.pool(), COOLDOWN, &json!(999)).await.unwrap();
     to(&app, json!({"key": COOLDOWN, "to_version": 3, "version": 4})).await.ok();
     assert_eq!(value_of(&app, COOLDOWN).await, (json!(60), 5));
-    by_hand(&app.db.pool(), COOLDOWN, &json!(-1)).await.unwrap();
+    set_by_sql(&app.db.pool(), COOLDOWN, &json!(-1)).await.unwrap();
     to(&app, json!({"to_revision": 2, "revision": 7})).await.ok();
     assert_eq!(value_of(&app, COOLDOWN).await, (json!(45), 7));
-    app.instance.reaches(8).await;
+    app.instance.wait_for_revision(8).await;
     assert!(app.instance.settings.is_valid());
 }
 
 #[tokio::test]
-async fn a_version_that_never_was_is_not_found() {
+async fn a_rollback_to_an_unknown_version_is_404() {
     let app = lived_in().await;
     let before = stored(&app).await;
     to(&app, json!({"key": "JWT_SECRET", "to_version": 1, "version": 1}))
         .await
         .problem(403, "key_locked");
-    let refused = entries(&app.instance, "action=refused").await[0]["id"].clone();
+    let refusal = entries(&app.instance, "action=refused").await[0]["id"].clone();
     let seeded =
         entries(&app.instance, &format!("key={COOLDOWN}&action=seed")).await[0]["id"].clone();
     assert_ne!(stored(&app).await, before);
@@ -148,7 +154,7 @@ async fn a_version_that_never_was_is_not_found() {
         json!({"key": COOLDOWN, "to_version": 4, "version": 3}),
         json!({"key": COOLDOWN, "to_version": 9_007_199_254_740_991_i64, "version": 3}),
         json!({"audit_id": "00000000-0000-4000-8000-000000000000", "version": 3}),
-        json!({"audit_id": refused, "version": 3}),
+        json!({"audit_id": refusal, "version": 3}),
         json!({"audit_id": seeded, "version": 3}),
         json!({"to_revision": 5, "revision": 4}),
     ] {
@@ -158,7 +164,7 @@ async fn a_version_that_never_was_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_stale_version_or_revision_is_a_conflict_told_three_ways() {
+async fn a_rollback_with_an_outdated_version_or_revision_is_a_conflict() {
     let app = lived_in().await;
     let before = stored(&app).await;
     let newest = entries(&app.instance, &format!("key={COOLDOWN}")).await[0].clone();
@@ -183,7 +189,7 @@ async fn a_stale_version_or_revision_is_a_conflict_told_three_ways() {
 }
 
 #[tokio::test]
-async fn going_back_needs_to_know_what_it_leaves() {
+async fn a_rollback_requires_the_current_version_or_revision() {
     let app = lived_in().await;
     let before = stored(&app).await;
     let newest = entries(&app.instance, &format!("key={COOLDOWN}")).await[0].clone();
@@ -203,7 +209,7 @@ async fn going_back_needs_to_know_what_it_leaves() {
 }
 
 #[tokio::test]
-async fn a_target_that_is_none_or_two_is_malformed() {
+async fn a_rollback_requires_exactly_one_target() {
     let app = lived_in().await;
     let before = stored(&app).await;
     for target in [
@@ -229,7 +235,7 @@ async fn a_target_that_is_none_or_two_is_malformed() {
 }
 
 #[tokio::test]
-async fn a_key_that_was_deleted_by_hand_comes_back_with_the_next_version() {
+async fn a_rollback_restores_a_deleted_key_with_the_next_version() {
     let app = lived_in().await;
     let delete = "begin;
         delete from app_global_settings where key = 'BRUNE_COOLDOWN_MINUTES';

@@ -21,7 +21,7 @@ async fn lived_in() -> TestApp {
 }
 
 #[tokio::test]
-async fn a_plan_tells_what_would_change_and_what_was_changed_since() {
+async fn a_rollback_plan_lists_changes_and_later_changes() {
     let app = lived_in().await;
     let before = stored(&app).await;
     let plan = plan(&app, json!({"to_revision": 1, "revision": 4})).await.ok();
@@ -69,7 +69,7 @@ async fn a_plan_tells_what_would_change_and_what_was_changed_since() {
 }
 
 #[tokio::test]
-async fn a_plan_says_what_the_rollback_then_does() {
+async fn a_rollback_plan_predicts_the_rollback() {
     let app = lived_in().await;
     let trail = super::entries(&app.instance, &format!("key={COOLDOWN}")).await;
     for target in [
@@ -78,19 +78,19 @@ async fn a_plan_says_what_the_rollback_then_does() {
         json!({"to_revision": 1, "revision": 6}),
     ] {
         let mut planned = plan(&app, target.clone()).await.ok();
-        let done = rollback(&app.instance, ROLLBACK, target).send().await.ok();
+        let body = rollback(&app.instance, ROLLBACK, target).send().await.ok();
         assert_eq!(planned["dry_run"], true);
         assert_eq!(planned["refused"], json!([]));
         for member in ["changed_since", "refused"] {
             planned.as_object_mut().unwrap().remove(member);
         }
         planned["dry_run"] = json!(false);
-        assert_eq!(planned, done);
+        assert_eq!(planned, body);
     }
 }
 
 #[tokio::test]
-async fn a_plan_of_one_key_tells_only_of_that_key() {
+async fn a_rollback_plan_of_one_key_has_only_that_key() {
     let app = lived_in().await;
     let newest = super::entries(&app.instance, &format!("key={COOLDOWN}")).await[0]["id"].clone();
     for target in [
@@ -107,7 +107,7 @@ async fn a_plan_of_one_key_tells_only_of_that_key() {
 }
 
 #[tokio::test]
-async fn a_plan_lists_what_todays_rules_would_refuse() {
+async fn a_rollback_plan_lists_violations_of_the_current_rules() {
     let app = lived_in().await;
     app.instance.change(&[(MAX_MINUTES, json!(20), 1)]).await.ok();
     let tighten = "update app_global_setting_schema
@@ -128,12 +128,12 @@ async fn a_plan_lists_what_todays_rules_would_refuse() {
              "constraint": {"min": 4, "max": 20}}])
     );
     let since: Vec<_> =
-        plan["changed_since"].as_array().unwrap().iter().map(|it| &it["key"]).collect();
+        plan["changed_since"].as_array().unwrap().iter().map(|change| &change["key"]).collect();
     assert_eq!(since, [COOLDOWN, PER_DAY]);
 }
 
 #[tokio::test]
-async fn a_plan_needs_what_the_rollback_needs() {
+async fn a_rollback_plan_has_the_requirements_of_the_rollback() {
     let app = lived_in().await;
     for (target, status, code) in [
         (json!({"to_revision": 1, "revision": 3}), 409, "version_conflict"),
@@ -147,9 +147,9 @@ async fn a_plan_needs_what_the_rollback_needs() {
 }
 
 #[tokio::test]
-async fn a_refused_plan_names_the_revision_of_the_database_not_of_the_instance() {
+async fn a_rejected_rollback_plan_names_the_revision_of_the_database() {
     let app = TestApp::new().await;
-    let deaf = Instance::deaf(app.db.pool()).await;
+    let deaf = Instance::builder(app.db.pool()).without_listener().start().await;
     app.instance.change(&[(COOLDOWN, json!(45), 1)]).await.ok();
     let tighten = "update app_global_setting_schema
         set constraints_json = constraints_json || '{\"min\": 40}' where key = 'BRUNE_COOLDOWN_MINUTES'";

@@ -21,8 +21,8 @@ async fn lived_in() -> TestApp {
         let change = json!([{"key": COOLDOWN, "value": version, "version": version}]);
         patch(&app.instance, &change).send().await.ok();
     }
-    let refused = json!([{"key": "JWT_SECRET", "value": "x"}]);
-    patch(&app.instance, &refused).send().await.problem(403, "key_locked");
+    let refusal = json!([{"key": "JWT_SECRET", "value": "x"}]);
+    patch(&app.instance, &refusal).send().await.problem(403, "key_locked");
     // Only somebody who switches the triggers off can write what is past.
     psql(
         &app.db.admin(),
@@ -38,7 +38,7 @@ async fn lived_in() -> TestApp {
 }
 
 #[tokio::test]
-async fn entries_are_counted_by_steps_of_a_round_length() {
+async fn entries_are_counted_in_buckets_of_a_round_length() {
     let app = lived_in().await;
     let day = timeline(&app, "since=2024-05-06T00:00:00Z&until=2024-05-07T12:00:00Z").await;
     assert_eq!(
@@ -67,7 +67,7 @@ async fn entries_are_counted_by_steps_of_a_round_length() {
 }
 
 #[tokio::test]
-async fn without_bounds_it_reaches_from_the_oldest_that_fits_until_now() {
+async fn without_bounds_the_timeline_reaches_from_the_oldest_match_to_now() {
     let app = lived_in().await;
     let whole = timeline(&app, "").await;
     assert_eq!(whole["since"], "2020-01-01T00:00:00Z");
@@ -79,17 +79,17 @@ async fn without_bounds_it_reaches_from_the_oldest_that_fits_until_now() {
         .as_array()
         .unwrap()
         .iter()
-        .flat_map(|it| it["counts"].as_object().unwrap().values())
-        .map(|it| it.as_i64().unwrap())
+        .flat_map(|bucket| bucket["counts"].as_object().unwrap().values())
+        .map(|count| count.as_i64().unwrap())
         .sum();
     assert_eq!(counts, 15);
-    let refused = timeline(&app, "action=refused").await;
-    assert_eq!(refused["since"], "2024-05-07T10:00:00Z");
-    assert_eq!(refused["buckets"].as_array().unwrap().len(), 1);
+    let refusal = timeline(&app, "action=refused").await;
+    assert_eq!(refusal["since"], "2024-05-07T10:00:00Z");
+    assert_eq!(refusal["buckets"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]
-async fn every_filter_of_the_history_counts_what_the_history_lists() {
+async fn the_timeline_counts_what_the_history_lists_for_every_filter() {
     let app = lived_in().await;
     let id = entries(&app.instance, "action=update").await[2]["request_id"].clone();
     let id = format!("request_id={}", id.as_str().unwrap());
@@ -103,23 +103,23 @@ async fn every_filter_of_the_history_counts_what_the_history_lists() {
         "key=BRUNE_COOLDOWN_MINUTES&action=update&since=2024-05-06T10:40:00Z",
         "until=2024-05-06T10:40:00Z",
     ] {
-        let listed = entries(&app.instance, filter).await.len();
-        assert!(0 < listed && listed < 15, "{filter}: {listed}");
-        let told = timeline(&app, filter).await;
-        let buckets = told["buckets"].as_array().unwrap().iter();
-        let counts = buckets.flat_map(|it| it["counts"].as_object().unwrap().values());
-        let counted: i64 = counts.map(|it| it.as_i64().unwrap()).sum();
-        assert_eq!(usize::try_from(counted), Ok(listed), "{filter}");
+        let listing = entries(&app.instance, filter).await.len();
+        assert!(0 < listing && listing < 15, "{filter}: {listing}");
+        let actual = timeline(&app, filter).await;
+        let buckets = actual["buckets"].as_array().unwrap().iter();
+        let counts = buckets.flat_map(|bucket| bucket["counts"].as_object().unwrap().values());
+        let actual_count: i64 = counts.map(|count| count.as_i64().unwrap()).sum();
+        assert_eq!(usize::try_from(actual_count), Ok(listing), "{filter}");
     }
 }
 
 #[tokio::test]
-async fn where_nothing_fits_there_are_no_buckets() {
+async fn without_matches_there_are_no_buckets() {
     let app = lived_in().await;
     for query in ["key=LOG_LEVEL", "action=import", "revision=99"] {
-        let told = timeline(&app, query).await;
-        assert_eq!(told["buckets"], json!([]), "{query}");
-        assert_eq!(told["since"], told["until"], "{query}");
+        let actual = timeline(&app, query).await;
+        assert_eq!(actual["buckets"], json!([]), "{query}");
+        assert_eq!(actual["since"], actual["until"], "{query}");
     }
     let backwards = "since=2024-05-07T00:00:00Z&until=2024-05-06T00:00:00Z";
     assert_eq!(timeline(&app, backwards).await["buckets"], json!([]));

@@ -19,7 +19,7 @@ pub(super) fn claiming(claims: &Value) -> String {
     let now = i64::try_from(jsonwebtoken::get_current_timestamp()).unwrap();
     let mut all = json!({"sub": "admin-1", "exp": now + 600, "role": SUPER_ADMIN});
     for (name, value) in claims.as_object().unwrap() {
-        let value = match value.as_str().and_then(|it| it.strip_prefix("now")) {
+        let value = match value.as_str().and_then(|value| value.strip_prefix("now")) {
             Some(offset) => json!(now + offset.parse::<i64>().unwrap()),
             None => value.clone(),
         };
@@ -47,14 +47,14 @@ fn written() -> String {
 fn calls(app: &TestApp) -> Vec<Call<'_>> {
     let change =
         json!({"reason": "a test", "changes": [{"key": COOLDOWN, "value": 45, "version": 1}]});
-    let back = json!({"reason": "a test", "key": COOLDOWN, "to_version": 1, "version": 1});
+    let rollback = json!({"reason": "a test", "key": COOLDOWN, "to_version": 1, "version": 1});
     let one = format!("{PATH}/{COOLDOWN}");
     vec![
         app.instance.get(PATH),
         app.instance.get(&one),
         app.instance.get(HISTORY),
         app.instance.patch(PATH).json(&change),
-        app.instance.call(Method::POST, ROLLBACK).json(&back),
+        app.instance.call(Method::POST, ROLLBACK).json(&rollback),
     ]
 }
 
@@ -70,7 +70,7 @@ async fn hold(app: &TestApp, name: &str, token: &str, check: impl Fn(Reply)) {
 }
 
 #[tokio::test]
-async fn a_request_without_a_token_is_challenged() {
+async fn a_request_without_a_token_is_answered_with_a_challenge() {
     let app = TestApp::new().await;
     for call in calls(&app) {
         let reply = call.send().await;
@@ -86,15 +86,13 @@ async fn a_request_without_a_token_is_challenged() {
 }
 
 #[tokio::test]
-async fn a_token_that_does_not_hold_is_refused_on_every_route() {
+async fn an_invalid_token_is_rejected_on_every_route() {
     let app = TestApp::new().await;
     // Base64 of {"alg":"none"}: unsigned, with the claims of a token that would pass.
     let good = claiming(&json!({}));
     let claims = good.split('.').nth(1).unwrap();
-    let (unsigned, stripped) = (
-        format!("eyJhbGciOiJub25lIn0.{claims}."),
-        good.rsplit_once('.').unwrap().0.to_owned() + ".",
-    );
+    let unsigned = format!("eyJhbGciOiJub25lIn0.{claims}.");
+    let stripped = good.rsplit_once('.').unwrap().0.to_owned() + ".";
     let in_an_hour = jsonwebtoken::get_current_timestamp() + 3600;
     let whole = json!({"sub": "admin-1", "exp": in_an_hour, "role": SUPER_ADMIN});
     for (name, token) in [
@@ -128,14 +126,14 @@ async fn a_token_that_does_not_hold_is_refused_on_every_route() {
 }
 
 #[tokio::test]
-async fn a_token_of_a_hundred_kilobytes_is_refused_before_it_is_looked_at() {
+async fn a_token_of_a_hundred_kilobytes_is_rejected_unread() {
     let app = TestApp::new().await;
     let token = claiming(&json!({"note": "x".repeat(100_000)}));
     hold(&app, "huge", &token, |reply| drop(reply.problem(431, "headers_too_large"))).await;
 }
 
 #[tokio::test]
-async fn another_role_is_not_enough_and_neither_is_half_of_the_name() {
+async fn another_role_or_part_of_its_name_is_rejected() {
     let app = TestApp::new().await;
     for claims in [
         json!({"role": null}),
@@ -163,7 +161,7 @@ async fn another_role_is_not_enough_and_neither_is_half_of_the_name() {
 }
 
 #[tokio::test]
-async fn either_way_of_naming_the_role_is_taken() {
+async fn both_claims_for_the_role_are_accepted() {
     let app = TestApp::new().await;
     for claims in [
         json!({}),
@@ -179,7 +177,7 @@ async fn either_way_of_naming_the_role_is_taken() {
 }
 
 #[tokio::test]
-async fn a_refusal_says_which_check_failed_and_repeats_nothing_of_the_token() {
+async fn a_rejection_names_the_failed_check_and_nothing_of_the_token() {
     let app = TestApp::new().await;
     let header = r#"{"alg":"HS256"}"#;
     let twice = format!(r#"{{"sub":"someone-else",{}"#, &written()[1..]);
@@ -217,7 +215,7 @@ async fn a_refusal_says_which_check_failed_and_repeats_nothing_of_the_token() {
         let reply = app.instance.get(PATH).bearer(&token).send().await;
         let challenge = reply.header("www-authenticate").to_owned();
         let start = "Bearer realm=\"brune\", error=\"invalid_token\", error_description=\"";
-        let described = challenge.strip_prefix(start).and_then(|it| it.strip_suffix('"'));
+        let described = challenge.strip_prefix(start).and_then(|rest| rest.strip_suffix('"'));
         let described = described.unwrap_or_else(|| panic!("{words}: {challenge}")).to_owned();
         assert!(described.contains(words), "{words}: {described}");
         // RFC 6750, 3: what stands in it without being escaped.
@@ -238,7 +236,7 @@ async fn a_refusal_says_which_check_failed_and_repeats_nothing_of_the_token() {
 }
 
 #[tokio::test]
-async fn a_token_lives_half_a_day_at_most_whether_or_not_it_says_when_it_was_made() {
+async fn a_token_lives_half_a_day_at_most_with_or_without_iat() {
     let app = TestApp::new().await;
     let status = async |claims: Value| {
         let reply = app.instance.get(PATH).bearer(&claiming(&claims)).send().await;
@@ -282,7 +280,7 @@ fn in_seconds(offset: f64) -> f64 {
 }
 
 #[tokio::test]
-async fn a_header_that_changes_what_is_signed_is_refused() {
+async fn a_token_with_an_unsupported_header_is_rejected() {
     let app = TestApp::new().await;
     for header in [
         r#"{"alg":"HS256","b64":false}"#,
@@ -316,7 +314,7 @@ async fn a_header_that_changes_what_is_signed_is_refused() {
 }
 
 #[tokio::test]
-async fn a_key_and_a_cookie_are_told_what_is_wrong_with_them_as_well() {
+async fn an_invalid_key_or_cookie_gets_a_specific_error() {
     let app = TestApp::new().await;
     let start = |key: &str| {
         app.instance.call(Method::POST, "/brun-e/start").header("x-internal-api-key", key)

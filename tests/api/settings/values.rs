@@ -50,16 +50,16 @@ fn sound() -> Vec<(&'static str, Vec<Value>)> {
 }
 
 #[tokio::test]
-async fn each_setting_takes_its_bounds_and_keeps_them_to_the_letter() {
+async fn each_setting_accepts_its_bounds_unchanged() {
     let app = TestApp::new().await;
     for (key, values) in sound() {
         for value in values {
             let version = one(&app.instance, key).await["version"].clone();
             let changes = json!([{"key": key, "value": value, "version": version}]);
-            let changed = patch(&app.instance, &changes).send().await.ok();
-            assert_eq!(changed["changed"][0]["new_value"], value, "{key}");
-            let shown = one(&app.instance, key).await;
-            assert_eq!(shown["value"], value, "{key}");
+            let change_reply = patch(&app.instance, &changes).send().await.ok();
+            assert_eq!(change_reply["changed"][0]["new_value"], value, "{key}");
+            let setting = one(&app.instance, key).await;
+            assert_eq!(setting["value"], value, "{key}");
         }
     }
 }
@@ -77,14 +77,17 @@ fn of_other_types(kind: &str) -> Vec<(Value, &'static str)> {
         ("nested", json!([["a"]])),
         ("with null", json!([null])),
     ];
-    all.into_iter().filter(|it| it.0 != kind).map(|it| (it.1, "wrong_type")).collect()
+    all.into_iter()
+        .filter(|sample| sample.0 != kind)
+        .map(|sample| (sample.1, "wrong_type"))
+        .collect()
 }
 
 /// Values of the right type that break a rule of each key, with the fault's code.
 fn unsound() -> Vec<(&'static str, Vec<(Value, &'static str)>)> {
     let bounds = |low: i64, high: i64| {
         let beyond = [json!(low - 1), json!(high + 1), json!(i64::MIN), json!(f64::MAX)];
-        let mut values = beyond.map(|it| (it, "out_of_range")).to_vec();
+        let mut values = beyond.map(|value| (value, "out_of_range")).to_vec();
         values.push((json!(1.5), "wrong_type"));
         values
     };
@@ -135,7 +138,7 @@ fn unsound() -> Vec<(&'static str, Vec<(Value, &'static str)>)> {
 }
 
 #[tokio::test]
-async fn each_setting_refuses_what_is_beyond_its_rules_or_of_another_type() {
+async fn each_setting_rejects_values_out_of_bounds_or_of_another_type() {
     let app = TestApp::new().await;
     let before = stored(&app).await;
     for (key, mut values) in unsound() {
@@ -158,7 +161,7 @@ async fn each_setting_refuses_what_is_beyond_its_rules_or_of_another_type() {
 }
 
 #[tokio::test]
-async fn no_text_takes_a_character_that_deceives_its_reader() {
+async fn deceptive_characters_are_rejected() {
     let app = TestApp::new().await;
     let before = stored(&app).await;
     for c in [

@@ -19,7 +19,7 @@ fn document(lines: &[&str], line_end: &str, before: &[u8], after: &[u8]) -> Vec<
 }
 
 #[tokio::test]
-async fn a_file_is_read_alike_at_every_door_or_the_difference_is_documented() {
+async fn a_file_is_read_equally_by_every_interface_or_the_difference_is_documented() {
     let world = World::new(&catalog(0)).await;
     let key = key(0, 1000);
     // Behind each document comes what its format takes for nothing, until it is as long as is said.
@@ -52,7 +52,7 @@ async fn a_file_is_read_alike_at_every_door_or_the_difference_is_documented() {
         ("64 KiB to 1 MiB", "\n", b"", None, MIB),
         ("over 1 MiB", "\n", b"", None, MIB + 1),
     ];
-    let mut found = BTreeSet::new();
+    let mut results = BTreeSet::new();
     for (case, line_end, before, wrong, length) in cases {
         let mut first = None;
         for (door, lines, padding) in doors {
@@ -60,17 +60,17 @@ async fn a_file_is_read_alike_at_every_door_or_the_difference_is_documented() {
             while bytes.len() < length {
                 bytes.push(padding[0]);
             }
-            let taken = is_file_taken(&world, door, bytes).await;
-            let first = *first.get_or_insert(taken);
-            if taken != first {
-                let outcome = if taken { "taken" } else { "refused" };
-                found.insert((case.to_owned(), door.to_owned(), outcome.to_owned()));
+            let messages = is_file_taken(&world, door, bytes).await;
+            let first = *first.get_or_insert(messages);
+            if messages != first {
+                let outcome = if messages { "taken" } else { "refused" };
+                results.insert((case.to_owned(), door.to_owned(), outcome.to_owned()));
             }
         }
         let is_fine = !["CR line ends", "not UTF-8", "over 1 MiB"].contains(&case);
         assert_eq!(first, Some(is_fine), "{case}");
     }
-    assert_eq!(found, documented_differences("### Where a file is read differently"));
+    assert_eq!(results, documented_differences("### Where a file is read differently"));
 }
 
 async fn is_file_taken(world: &World, door: &str, bytes: Vec<u8>) -> bool {
@@ -78,16 +78,16 @@ async fn is_file_taken(world: &World, door: &str, bytes: Vec<u8>) -> bool {
         let call = world.service.call(method, path).header("content-type", media);
         // One that is too long may be answered before it is read.
         let reply = call.body(bytes.clone()).send().await;
-        reply.is_ok_and(|it| it.status().is_success())
+        reply.is_ok_and(|reply| reply.status().is_success())
     };
     let import = "/admin/config/import?dry_run=true";
     let home = Home::new().with("DATABASE_URL", "postgres://ada@127.0.0.1:1/brune");
     let starts = |home: Home, name: &str| {
         // Behind what the environment says comes the database, which is not there.
-        let done = home.run(&["doctor"]);
-        let named = done.err.contains(name);
-        assert!(named || done.err.contains("cannot connect"), "{door}: {}", done.err);
-        !named
+        let outcome = home.run(&["doctor"]);
+        let names = outcome.err.contains(name);
+        assert!(names || outcome.err.contains("cannot connect"), "{door}: {}", outcome.err);
+        !names
     };
     match door {
         "`.env` document" => send(Method::POST, import, "text/plain").await,
@@ -97,7 +97,7 @@ async fn is_file_taken(world: &World, door: &str, bytes: Vec<u8>) -> bool {
             let path = "/admin/global-settings?dry_run=true";
             let call = world.service.call(Method::PATCH, path).header("if-match", "\"r1\"");
             let call = call.header("content-type", "application/json").body(bytes);
-            call.send().await.is_ok_and(|it| it.status().is_success())
+            call.send().await.is_ok_and(|reply| reply.status().is_success())
         }
         "`.env` file" => {
             home.write_bytes(".env", &bytes);

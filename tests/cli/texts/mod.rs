@@ -178,8 +178,8 @@ impl World {
             "`.env` document" => import("text/plain", format!("{key}={}\n", in_env(text))).await,
             "command line" if text.contains('\0') => return Outcome::CannotPass,
             "command line" => {
-                let done = self.home.run(&["config", "set", key, text, "--reason", "a test"]);
-                if done.code == Some(0) { 200 } else { 400 }
+                let outcome = self.home.run(&["config", "set", key, text, "--reason", "a test"]);
+                if outcome.code == Some(0) { 200 } else { 400 }
             }
             door => panic!("no such door: {door}"),
         };
@@ -220,23 +220,23 @@ async fn first_values(catalog: &str, in_file: bool, texts: &[(String, &str)]) ->
         if in_file {
             home.write(".env", &file);
         }
-        let done = home.run(&["migrate"]);
-        if done.code == Some(0) {
+        let actual_outcome = home.run(&["migrate"]);
+        if actual_outcome.code == Some(0) {
             break;
         }
         let is_named = |at: usize, key: &str| {
             let line = format!(".env line {}:", at + 1);
-            done.err.lines().any(|it| {
-                let it = it.trim();
-                it.starts_with(&line)
-                    || it.starts_with(&format!("{key}:"))
-                    || it.starts_with(&format!("{key} ("))
+            actual_outcome.err.lines().any(|error_line| {
+                let error_line = error_line.trim();
+                error_line.starts_with(&line)
+                    || error_line.starts_with(&format!("{key}:"))
+                    || error_line.starts_with(&format!("{key} ("))
             })
         };
-        let refused = texts.iter().enumerate().filter(|(at, (key, _))| is_named(*at, key));
+        let refusal = texts.iter().enumerate().filter(|(at, (key, _))| is_named(*at, key));
         let before = outcomes.len();
-        outcomes.extend(refused.map(|(_, (key, _))| (key.as_str(), Outcome::Refused)));
-        assert!(outcomes.len() > before, "nothing is named: {}", done.err);
+        outcomes.extend(refusal.map(|(_, (key, _))| (key.as_str(), Outcome::Refused)));
+        assert!(outcomes.len() > before, "nothing is named: {}", actual_outcome.err);
     }
     let stored = stored(&db.pool()).await;
     let outcome = |key: &String| {
@@ -261,10 +261,10 @@ fn documented(heading: &str) -> Vec<Vec<String>> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
     let text = fs::read_to_string(path).unwrap();
     let (_, section) = text.split_once(&format!("\n{heading}\n")).expect(heading);
-    let table = section.lines().skip_while(|it| !it.starts_with('|'));
-    let rows = table.take_while(|it| it.starts_with('|')).skip(2);
+    let table = section.lines().skip_while(|line| !line.starts_with('|'));
+    let rows = table.take_while(|line| line.starts_with('|')).skip(2);
     let cells = |row: &str| {
-        row.trim_matches('|').split('|').map(|it| it.trim().to_owned()).collect::<Vec<_>>()
+        row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>()
     };
     rows.map(cells).collect()
 }

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::{catalog, in_env};
-use crate::support::{TestApp, TestDb, binary::Home, by_hand};
+use crate::support::{TestApp, TestDb, binary::Home, psql};
 
 /// A secret as it may come, and whether it is one; if so, without the line end behind it.
 const SECRETS: [(&str, bool); 16] = [
@@ -33,7 +33,7 @@ const SECRETS: [(&str, bool); 16] = [
 ];
 
 #[test]
-fn a_secret_is_read_alike_from_the_environment_and_from_files() {
+fn a_secret_is_read_equally_from_environment_and_file() {
     for (secret, is_one) in SECRETS {
         for door in ["environment", "`.env` file", "X_FILE", "credential"] {
             let home = Home::new().with("DATABASE_URL", "postgres://ada@127.0.0.1:1/brune");
@@ -55,16 +55,17 @@ fn a_secret_is_read_alike_from_the_environment_and_from_files() {
                     )
                 }
             };
-            let done = home.run(&["doctor"]);
-            let is_named = done.err.contains("JWT_SECRET") || done.err.contains(".env line 1:");
-            assert!(is_named || done.err.contains("cannot connect"), "{}", done.err);
-            assert_eq!(!is_named, is_one, "{secret:?} from {door}: {}", done.err);
+            let outcome = home.run(&["doctor"]);
+            let is_named =
+                outcome.err.contains("JWT_SECRET") || outcome.err.contains(".env line 1:");
+            assert!(is_named || outcome.err.contains("cannot connect"), "{}", outcome.err);
+            assert_eq!(!is_named, is_one, "{secret:?} from {door}: {}", outcome.err);
         }
     }
 }
 
 #[tokio::test]
-async fn a_secret_of_the_catalog_that_cannot_be_read_stops_the_start() {
+async fn an_unreadable_secret_stops_the_start() {
     let db = TestDb::empty().await;
     let text = catalog(0) + "[[secret]]\nkey = \"PARTNER_KEY\"\ndescription = \"Of a partner.\"\n";
     let home = Home::on(&db);
@@ -76,11 +77,11 @@ async fn a_secret_of_the_catalog_that_cannot_be_read_stops_the_start() {
 }
 
 #[tokio::test]
-async fn doctor_finds_characters_that_were_stored_before_and_the_service_still_runs() {
+async fn doctor_reports_stored_forbidden_characters_and_the_service_runs() {
     let app = TestApp::new().await;
     let pool = app.db.pool();
-    by_hand::set(&pool, "BRUNE_PROMPT_VERSION", "\"3\\r\"").await;
-    by_hand::set(&pool, "BRUNE_ELIGIBILITY_ALLOWED_LEVELS", "[\"a\", \"b\\u202e\"]").await;
+    psql::set(&pool, "BRUNE_PROMPT_VERSION", "\"3\\r\"").await;
+    psql::set(&pool, "BRUNE_ELIGIBILITY_ALLOWED_LEVELS", "[\"a\", \"b\\u202e\"]").await;
     let mut home = Home::on(&app.db);
     home.run(&["doctor"]).refused(&[
         "FAULT characters: BRUNE_PROMPT_VERSION must not contain a control character (U+000D)",
@@ -91,7 +92,7 @@ async fn doctor_finds_characters_that_were_stored_before_and_the_service_still_r
     assert_eq!(service.anonymous(Method::GET, "/readyz").send().await.unwrap().status(), 200);
     assert!(home.log().contains("stored values contain forbidden characters"));
     // Nothing of it reaches a terminal as it is.
-    by_hand::set(&pool, "BRUNE_PROMPT_ID", "\"pmpt_\\u001b[31m\"").await;
+    psql::set(&pool, "BRUNE_PROMPT_ID", "\"pmpt_\\u001b[31m\"").await;
     home.set("BRUNE_URL", &format!("http://{}", service.address()));
     home.set("BRUNE_TOKEN", &service.token.clone());
     for arguments in [
@@ -102,13 +103,13 @@ async fn doctor_finds_characters_that_were_stored_before_and_the_service_still_r
         let text = home.run(arguments).ok();
         assert!(!text.contains(['\r', '\u{1B}', '\u{202E}']), "{text:?}");
     }
-    by_hand::set(&pool, "BRUNE_PROMPT_ID", "\"pmpt_default\"").await;
+    psql::set(&pool, "BRUNE_PROMPT_ID", "\"pmpt_default\"").await;
     // It does not come back once it is mended.
     let mended = service.change("BRUNE_PROMPT_VERSION", &json!("3"), 2);
     assert_eq!(mended.send().await.unwrap().status(), 200);
-    let back =
+    let rollback =
         json!({"key": "BRUNE_PROMPT_VERSION", "to_version": 2, "version": 3, "reason": "a test"});
-    let call = service.call(Method::POST, "/admin/global-settings/rollback").json(&back);
+    let call = service.call(Method::POST, "/admin/global-settings/rollback").json(&rollback);
     assert_eq!(call.send().await.unwrap().status(), 400);
     let mended = service.change("BRUNE_ELIGIBILITY_ALLOWED_LEVELS", &json!(["a"]), 2);
     assert_eq!(mended.send().await.unwrap().status(), 200);
@@ -117,7 +118,7 @@ async fn doctor_finds_characters_that_were_stored_before_and_the_service_still_r
 }
 
 #[tokio::test]
-async fn a_first_value_with_such_characters_is_refused_by_name_whatever_starts_with_it() {
+async fn an_initial_value_with_forbidden_characters_is_reported_by_every_command() {
     let db = TestDb::empty().await;
     for (value, named) in [
         ("3\r", "U+000D"),

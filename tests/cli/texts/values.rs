@@ -83,7 +83,7 @@ fn cases() -> Vec<Case> {
 }
 
 #[tokio::test]
-async fn a_text_is_treated_alike_at_every_door_or_the_difference_is_documented() {
+async fn a_text_is_treated_equally_by_every_interface_or_the_difference_is_documented() {
     let cases = cases();
     assert!(cases.len() >= 60, "{}", cases.len());
     let catalog = catalog(cases.len());
@@ -101,14 +101,14 @@ async fn a_text_is_treated_alike_at_every_door_or_the_difference_is_documented()
             cases.iter().enumerate().map(|(number, it)| (key(at, number), &*it.text)).collect();
         outcomes.push(first_values(&catalog, in_file, &texts).await);
     }
-    let mut found = BTreeSet::new();
+    let mut results = BTreeSet::new();
     for (door, of_door) in DOORS.iter().zip(&outcomes) {
         for ((case, first), outcome) in cases.iter().zip(&outcomes[0]).zip(of_door) {
             if let Outcome::Taken(value) = outcome {
                 assert_eq!(*value, json!(case.text), "{door} changes {:?}", case.text);
             }
             if outcome != first {
-                found.insert((
+                results.insert((
                     case.class.to_owned(),
                     (*door).to_owned(),
                     outcome.words().to_owned(),
@@ -123,11 +123,11 @@ async fn a_text_is_treated_alike_at_every_door_or_the_difference_is_documented()
         let fine = is_fine.contains(&case.class);
         assert_eq!(matches!(outcome, Outcome::Taken(_)), fine, "{:?}: {outcome:?}", case.text);
     }
-    assert_eq!(found, documented_differences("### Where a text is read differently"));
+    assert_eq!(results, documented_differences("### Where a text is read differently"));
 }
 
 #[tokio::test]
-async fn numbers_booleans_and_lists_are_read_alike_where_only_texts_can_be_written() {
+async fn numbers_booleans_and_lists_are_read_equally_by_text_interfaces() {
     let catalog = catalog(0);
     let world = World::new(&catalog).await;
     let mut outcomes = Vec::new();
@@ -148,13 +148,13 @@ async fn numbers_booleans_and_lists_are_read_alike_where_only_texts_can_be_writt
         outcomes.push(first_values(&catalog, in_file, &texts).await);
     }
     for (number, (kind, text)) in typed.iter().enumerate() {
-        let all: Vec<_> = outcomes.iter().map(|it| &it[number]).collect();
+        let all: Vec<_> = outcomes.iter().map(|outcome| &outcome[number]).collect();
         if text.is_empty() {
             // The difference of blank texts, which the table tells.
             assert_eq!(all[0], all[1], "{kind} {text:?}");
             assert_eq!((all[2], all[3]), (&Outcome::NoValue, &Outcome::NoValue));
         } else {
-            assert!(all.iter().all(|it| it == &all[0]), "{kind} {text:?}: {all:?}");
+            assert!(all.iter().all(|outcome| outcome == &all[0]), "{kind} {text:?}: {all:?}");
         }
     }
 }

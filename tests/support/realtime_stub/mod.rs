@@ -98,7 +98,8 @@ impl Stub {
 
     /// What it says of itself where it runs alone.
     pub(crate) fn announcement(&self) -> String {
-        let (url, address) = (self.url(), self.address);
+        let url = self.url();
+        let address = self.address;
         format!(
             "the realtime provider's stand-in answers on {url}\n\
              what it was asked: curl -s http://{address}/_calls"
@@ -145,7 +146,7 @@ async fn mint(
     let read: Value = serde_json::from_slice(&body).unwrap_or_default();
     let number = {
         let mut calls = held(&shared.calls);
-        let said = |name: &str| headers.get(name).and_then(|it| it.to_str().ok());
+        let said = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         calls.push(json!({
             "authorized": said("authorization").is_some(),
             "client_request_id": said("x-client-request-id"),
@@ -169,20 +170,22 @@ fn named(mut answer: Response, number: usize) -> Response {
 }
 
 fn key(headers: &HeaderMap) -> &str {
-    let sent = headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok());
-    sent.and_then(|it| it.strip_prefix("Bearer ")).unwrap_or_default()
+    let request = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    request.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default()
 }
 
 /// As the provider words it, with the key in it.
 fn unauthorized(headers: &HeaderMap) -> Refusal {
     let message = format!("Incorrect API key provided: {}. Find yours at …", key(headers));
-    let (kind, code) = ("invalid_request_error", json!("invalid_api_key"));
+    let kind = "invalid_request_error";
+    let code = json!("invalid_api_key");
     Refusal(StatusCode::UNAUTHORIZED, kind, code, Value::Null, message)
 }
 
 /// What the provider would refuse.
 fn check(headers: &HeaderMap, body: &Value) -> Result<(), Refusal> {
-    let said = |name: &str| headers.get(name).and_then(|it| it.to_str().ok()).unwrap_or_default();
+    let said =
+        |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if key(headers).is_empty() {
         return Err(unauthorized(headers));
     }
@@ -215,7 +218,7 @@ fn check_members(object: &Value, known: &[&str], prefix: &str) -> Result<(), Ref
         let place = prefix.trim_end_matches('.');
         return Err(invalid("invalid_type", place, format!("'{place}' is no object.")));
     };
-    match members.keys().find(|it| !known.contains(&it.as_str())) {
+    match members.keys().find(|name| !known.contains(&name.as_str())) {
         None => Ok(()),
         Some(name) => {
             let place = format!("{prefix}{name}");
@@ -229,7 +232,7 @@ fn check_life(life: &Value) -> Result<(), Refusal> {
         return Ok(());
     }
     check_members(life, &["anchor", "seconds"], "expires_after.")?;
-    let fits = life["seconds"].as_u64().is_some_and(|it| (10..=7200).contains(&it));
+    let fits = life["seconds"].as_u64().is_some_and(|seconds| (10..=7200).contains(&seconds));
     if fits && life["anchor"] == "created_at" {
         return Ok(());
     }
@@ -251,7 +254,8 @@ fn check_prompt(session: &Value) -> Result<(), Refusal> {
     }
     if id.ends_with("_gone") {
         let message = format!("Prompt with id '{id}' not found.");
-        let (kind, status) = ("invalid_request_error", StatusCode::NOT_FOUND);
+        let kind = "invalid_request_error";
+        let status = StatusCode::NOT_FOUND;
         return Err(Refusal(status, kind, Value::Null, Value::Null, message));
     }
     Ok(())
@@ -260,7 +264,8 @@ fn check_prompt(session: &Value) -> Result<(), Refusal> {
 /// The answer to a request that is right.
 async fn play(shared: &Shared, headers: &HeaderMap, body: &Value, number: usize) -> Response {
     let model = body["session"]["model"].as_str().unwrap_or("gpt-realtime-2.1");
-    let scenario = headers.get("x-stub-scenario").and_then(|it| it.to_str().ok()).unwrap_or(model);
+    let scenario =
+        headers.get("x-stub-scenario").and_then(|value| value.to_str().ok()).unwrap_or(model);
     let played = {
         let mut played = held(&shared.played);
         let played = played.entry(scenario.to_owned()).or_default();
@@ -291,7 +296,7 @@ async fn play(shared: &Shared, headers: &HeaderMap, body: &Value, number: usize)
         }
         "stub-slow" => {
             let mut released = shared.released.subscribe();
-            let _ = released.wait_for(|it| *it).await;
+            let _ = released.wait_for(|is_released| *is_released).await;
             minted(body, number)
         }
         "stub-drop" => {

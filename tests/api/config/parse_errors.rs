@@ -1,0 +1,91 @@
+//! No answer repeats the words of a library: they change with its releases, and may quote what was sent.
+
+use super::{import, put};
+use crate::{
+    settings::COOLDOWN,
+    support::{TestApp, admin},
+};
+
+#[tokio::test]
+async fn an_unreadable_document_has_no_library_message_in_its_error() {
+    let app = TestApp::new().await;
+    let head = "format_version: 1\nsettings:\n";
+    let yaml = |text: &str| ("application/yaml", text.to_owned());
+    let json = |text: &str| ("application/json", text.to_owned());
+    for ((media, text), expected) in [
+        (
+            yaml(&format!("{head}  A: 1\n---\n{head}")),
+            "a second document begins; send each document by itself at line 4 column 1",
+        ),
+        (
+            yaml(&format!("{head}  A: 1\n  A: 2\n")),
+            "duplicate key in this mapping at line 4 column 3",
+        ),
+        (
+            yaml(&format!("{head}  A: &x 1\n  B: *x\n")),
+            "anchors and aliases are not read; write the value out at line 3 column 9",
+        ),
+        (
+            yaml(&format!("{head}  A: *x\n")),
+            "anchors and aliases are not read; write the value out at line 3 column 6",
+        ),
+        (
+            yaml(&format!("{head}  A: !secret x\n")),
+            "tags (`!`) are not read; write the value without one at line 3 column 14",
+        ),
+        (
+            yaml(&format!("{head}  <<: {{A: 1}}\n")),
+            "merge keys (`<<`) are not read; write the entries out at line 3 column 3",
+        ),
+        (yaml(&format!("{head}  A: .inf\n")), "the number is not finite at line 3 column 6"),
+        (yaml(&format!("{head}  A: [x\n")), "the text is not valid YAML at line 3 column 6"),
+        (yaml(&format!("{head}  A: \"x\n")), "the text is not valid YAML at line 4 column 1"),
+        (
+            yaml(&format!("{head}  ? [a, b]\n  : 1\n")),
+            "the value or key is not of a type that is read here; keys must be texts at line 3 column 5",
+        ),
+        (yaml(&format!("{head}\tA: 1\n")), "the text is not valid YAML at line 3 column 2"),
+        (
+            yaml(&format!("{}{}", "[".repeat(20), "]".repeat(20))),
+            "values are nested too deep at line 1 column 17",
+        ),
+        (yaml("# nothing\n"), "a document is an object"),
+        (yaml("%YAML 9.9\n---\n@"), "the text is not valid YAML at line 1 column 1"),
+        (json("{\"a\": x}"), "the text is not valid JSON at line 1 column 7"),
+        (json("{\"a\": 1} {}"), "text follows the end of the JSON at line 1 column 10"),
+        (json("{\"a\": [1"), "the JSON ends too early at line 1 column 8"),
+        (json("{\"a\": \"x\n\"}"), "the text is not valid JSON at line 1 column 8"),
+        (json("{\"a\": 1,}"), "the text is not valid JSON at line 1 column 9"),
+    ] {
+        let reply = import(&app.instance, "dry_run=true", media, &text).send().await;
+        let problem = reply.problem(400, "malformed_request");
+        let errors = problem["errors"].as_array().unwrap();
+        assert_eq!(errors[0]["detail"], expected, "{text}");
+        assert_eq!(errors.len(), 1, "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn an_unreadable_body_has_no_library_message_in_its_error() {
+    let app = TestApp::new().await;
+    for (text, expected) in [
+        ("{\"value\": 1", "the JSON ends too early at line 1 column 11"),
+        ("{\"value\": tru}", "the text is not valid JSON at line 1 column 14"),
+        ("nope", "the text is not valid JSON at line 1 column 2"),
+    ] {
+        let call = app.instance.call(axum::http::Method::PUT, &format!("/admin/config/{COOLDOWN}"));
+        let call = call.bearer(&admin("ada")).raw(text).header("content-type", "application/json");
+        let problem = call.send().await.problem(400, "malformed_request");
+        assert_eq!(problem["errors"][0]["detail"], expected, "{text}");
+        let call = app.instance.post("/ofrep/v1/evaluate/flags").bearer(&admin("ada"));
+        let refusal = call.raw(text).header("content-type", "application/json").send().await;
+        assert_eq!(refusal.body["errorDetails"], "the body must be a JSON object", "{text}");
+    }
+    let deep = serde_json::from_str(
+        "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
+    );
+    let value: serde_json::Value = deep.unwrap();
+    let body = serde_json::json!({"value": value, "version": 1});
+    let problem = put(&app.instance, COOLDOWN, body).send().await;
+    assert!(!problem.text.contains("recursion"), "{}", problem.text);
+}
