@@ -21,7 +21,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use brune::{
-    secret_scanner::SecretScanner,
+    metrics::Metrics,
     settings::{GlobalSettingsService, Number, SettingValue, Snapshot},
 };
 use criterion::{BenchmarkId, Criterion};
@@ -54,7 +54,7 @@ impl Subjects {
         let snapshot = Snapshot::of_defaults(schema).unwrap();
         let step = (count / 10).next_multiple_of(4);
         let keys = (0..10).map(|n| catalog::key(n * step % count / 4 * 4)).collect();
-        Self { service: GlobalSettingsService::new(snapshot, SecretScanner::default()), bare, keys }
+        Self { service: GlobalSettingsService::new(snapshot, &Metrics::default()), bare, keys }
     }
 
     fn bare(&self, key: &str) -> i64 {

@@ -47,8 +47,8 @@
 //!
 //! Rules for the code:
 //!
-//! 1. **One write path.** Every change of a setting (a batch, one key, a reset, an import, a rollback) ends in
-//!    `settings/change/`, so that a rule added there holds everywhere.
+//! 1. **One write path.** Every method of [`SettingsWriter`](settings::SettingsWriter) (`update`, `roll_back`, `reset`,
+//!    `import`) ends in one function of `settings/writer.rs`, so that a rule added there holds for all.
 //! 2. **Validate the result.** The settings after the change are checked as a whole before they are stored: a batch may
 //!    change a value together with the list that must contain the value.
 //! 3. **Memory after commit.** A [`Snapshot`](settings::Snapshot) is loaded from the database after the commit, never
@@ -63,7 +63,7 @@
 //!    [`OutcomeUnknown`](database::TransactionError::OutcomeUnknown). Only work that is known not to be stored is retried.
 //! 8. **Session starts, heartbeats and messages never notify**: commits that notify queue behind one lock of the server.
 //! 9. **No secret is ever a setting.** A text that looks like a secret, or equals a secret of this process, is rejected
-//!    before it is stored or logged: every writer holds the [`SecretScanner`](secret_scanner::SecretScanner).
+//!    before it is stored or logged: [`SettingsWriter`](settings::SettingsWriter) holds the [`SecretScanner`](secret_scanner::SecretScanner).
 //! 10. **Readers borrow.** [`GlobalSettingsService::current`](settings::GlobalSettingsService::current) clones no shared
 //!     counter; hold the guard only briefly.
 //!
@@ -77,7 +77,7 @@
 //!    authentication unavoidable. The body is read strictly, and all errors are reported at once.
 //! 3. The body becomes [`Edit`](settings::Edit)s and an [`Actor`](audit::Actor) (user, reason, request id); headers and
 //!    query become [`WriteOptions`](settings::WriteOptions) (`If-Match`, `dry_run`, `Prefer`, `Idempotency-Key`).
-//! 4. The write path looks up the declaration of each key. A locked key or a secret, even in the reason, ends the
+//! 4. [`SettingsWriter::update`](settings::SettingsWriter::update) looks up the declaration of each key. A locked key or a secret, even in the reason, ends the
 //!    request with an audit entry without values; an invalid value ends it with all violations.
 //! 5. A [`Transaction`](database::Transaction) locks the row of `app_global_setting_head`, which serializes writers. A
 //!    repeated `Idempotency-Key` gets the first response. The versions are compared: a stale one is a
@@ -142,11 +142,11 @@
 //!
 //! `POST /admin/config/import` with a [`Document`](settings::Document) that was exported elsewhere.
 //!
-//! 1. `http/routes/config/transfer.rs` takes the format from the content type. [`Incoming`](settings::Incoming) parses
+//! 1. `http/routes/config/transfer.rs` takes the format from the content type. [`IncomingDocument`](settings::IncomingDocument) parses
 //!    strictly, with line and column of errors. No error quotes a value, which may be a secret.
-//! 2. [`settings::plan_import`] classifies each entry against the current settings, and finds changes since the revision
+//! 2. [`SettingsWriter::plan_import`](settings::SettingsWriter::plan_import) classifies each entry against the current settings, and finds changes since the revision
 //!    of the document. The plan's id is a digest of document and revision.
-//! 3. [`settings::import`] makes the plan again, rejects a different id, and ends in the write path under the condition
+//! 3. [`SettingsWriter::import`](settings::SettingsWriter::import) makes the plan again, rejects a different id, and ends in the write path under the condition
 //!    that the revision is still the plan's.
 //!
 //! `brune config` (`cli/config/`) is a REST client; [`config::Client`] finds the service.

@@ -1,15 +1,15 @@
-//! What a character does to the people who read it: the checks that every entry point applies to text.
+//! Text validation: forbidden characters, identifiers, decoding.
 //!
-//! Values, reasons, names and identifiers come in through JSON, YAML, `.env` files, the environment, tokens and
-//! the command line. All of them call these functions, so that a text is accepted at every one or at none.
+//! Values, reasons, names and identifiers arrive through JSON, YAML, `.env` files, the environment, tokens and
+//! the command line. Every entry point calls these functions, so that all accept the same text.
 
 use std::borrow::Cow;
 
 use unicode_normalization::{UnicodeNormalization as _, char::is_combining_mark, is_nfc};
 
-/// Describes what is wrong with `c` in text that people read; `None` if it is allowed.
+/// Describes why `c` is forbidden in text; `None` if allowed.
 ///
-/// Postgres cannot store NUL. The others make a value or a reason look like something else ("Trojan Source",
+/// Postgres cannot store NUL. The other characters make a value or a reason look different ("Trojan Source",
 /// CVE-2021-42574).
 #[must_use]
 pub fn forbidden(c: char) -> Option<&'static str> {
@@ -30,37 +30,36 @@ pub fn forbidden(c: char) -> Option<&'static str> {
     }
 }
 
-/// A character that a text must not have.
+/// A forbidden character in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{what} (U+{point:04X})", point = u32::from(*.character))]
+#[error("{description} (U+{point:04X})", point = u32::from(*.character))]
 pub struct ForbiddenCharacter {
-    /// The first one in the text.
+    /// The first forbidden character of the text.
     pub character: char,
-    /// What it is, with its article.
-    pub what: &'static str,
+    /// The kind of character, with an article.
+    pub description: &'static str,
 }
 
-/// Checks that `text` has only characters that can be stored and shown. Every value, reason and name passes here,
-/// whichever way it comes in.
+/// Verifies that `text` has no [`forbidden`] character.
 ///
 /// # Errors
-/// The first character that [`forbidden`] refuses.
+/// The first forbidden character.
 pub fn check(text: &str) -> Result<(), ForbiddenCharacter> {
     let first_forbidden = text.chars().find_map(|character| {
-        forbidden(character).map(|what| ForbiddenCharacter { character, what })
+        forbidden(character).map(|description| ForbiddenCharacter { character, description })
     });
     first_forbidden.map_or(Ok(()), Err)
 }
 
-/// Checks a text of several lines, such as a secret that holds two keys or a PEM block: like [`check`], but line
-/// ends (LF or CRLF) and tabs are allowed.
+/// Verifies a multi-line text, such as a PEM block: like [`check`], but line ends (LF or CRLF) and tabs are
+/// allowed.
 ///
 /// # Errors
-/// The first character that is refused; a CR is one if no LF follows.
+/// The first forbidden character; a CR without an LF is forbidden.
 pub fn check_lines(text: &str) -> Result<(), ForbiddenCharacter> {
     let lines = text.split('\n');
     let without_ends = lines.map(|line| line.strip_suffix('\r').unwrap_or(line));
-    // The last line has no end that a CR could belong to.
+    // No LF follows the last line, so a final CR is not part of a line end.
     if text.ends_with('\r') {
         return check("\r");
     }
@@ -73,24 +72,24 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
     if check(text).is_ok() {
         return Cow::Borrowed(text);
     }
-    let mut shown = String::with_capacity(text.len());
+    let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match forbidden(c) {
-            Some(_) => shown.extend(c.escape_unicode()),
-            None => shown.push(c),
+            // Escaped instead of removed, so that readers notice the character.
+            Some(_) => escaped.extend(c.escape_unicode()),
+            None => escaped.push(c),
         }
     }
-    Cow::Owned(shown)
+    Cow::Owned(escaped)
 }
 
-/// Returns `text` without the line end (LF or CRLF) that editors and `echo` put behind a single line.
+/// Returns `text` without a final line end (LF or CRLF), which editors and `echo` append.
 #[must_use]
 pub fn without_line_end(text: &str) -> &str {
     text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line))
 }
 
-/// Whether `text` stands in quotes that were meant for a reader of `.env` files, as `docker run --env-file` passes
-/// them on.
+/// Whether `text` is quoted for an `.env` parser; `docker run --env-file` passes such quotes on.
 #[must_use]
 pub fn is_quoted(text: &str) -> bool {
     let text = text.trim();
@@ -98,31 +97,30 @@ pub fn is_quoted(text: &str) -> bool {
         && ['"', '\''].iter().any(|quote| text.starts_with(*quote) && text.ends_with(*quote))
 }
 
-/// The most bytes of a document: an import, or the `.env` file.
+/// Maximum size of a document in bytes: an import, or the `.env` file.
 pub const DOCUMENT_BYTES: usize = 1024 * 1024;
 
-/// Why bytes are not read as text.
+/// The reason why bytes cannot be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// There are more bytes than are read.
+    /// The input is too long.
     #[error("longer than {} KiB", .max / 1024)]
     TooLong {
-        /// Most bytes that are read.
+        /// Maximum number of bytes.
         max: usize,
     },
-    /// They are not UTF-8.
+    /// The input is not UTF-8.
     #[error("not UTF-8 from byte {at} on")]
     NotUtf8 {
-        /// Where the first wrong byte is, counted from 0.
+        /// Offset of the first invalid byte, counted from 0.
         at: usize,
     },
 }
 
-/// Reads the bytes of a file or a document: UTF-8 of at most `max` bytes, without the byte order mark that editors of
-/// Windows put before it.
+/// Decodes up to `max` bytes of UTF-8 and strips the byte order mark that Windows editors prepend.
 ///
 /// # Errors
-/// They are too many, or not UTF-8.
+/// The input is too long or not UTF-8.
 pub fn decode(bytes: &[u8], max: usize) -> Result<&str, DecodeError> {
     if bytes.len() > max {
         return Err(DecodeError::TooLong { max });
@@ -132,7 +130,7 @@ pub fn decode(bytes: &[u8], max: usize) -> Result<&str, DecodeError> {
     Ok(text.strip_prefix('\u{FEFF}').unwrap_or(text))
 }
 
-/// Whether `c` takes no room where it stands (Unicode's `Default_Ignorable_Code_Point`, and interlinear annotations).
+/// Whether `c` is invisible (Unicode's `Default_Ignorable_Code_Point`, and interlinear annotations).
 #[must_use]
 pub fn is_invisible(c: char) -> bool {
     matches!(c,
@@ -143,62 +141,63 @@ pub fn is_invisible(c: char) -> bool {
         | '\u{E0000}'..='\u{E0FFF}')
 }
 
-/// Whether a reader sees nothing at `c`: white space, an invisible character, a control character, or the empty
+/// Whether `c` is displayed as blank: white space, an invisible character, a control character, or the empty
 /// Braille pattern and the null notehead, which fonts draw as blanks.
 #[must_use]
 pub fn is_blank(c: char) -> bool {
     c.is_whitespace() || c.is_control() || is_invisible(c) || matches!(c, '\u{2800}' | '\u{1D159}')
 }
 
-/// Counts the characters of `text` that a reader sees. A combining mark belongs to the character before it.
+/// Counts the visible characters of `text`. A combining mark belongs to the preceding character.
 #[must_use]
 pub fn visible_length(text: &str) -> usize {
     text.chars().filter(|c| !is_blank(*c) && !is_combining_mark(*c)).count()
 }
 
-/// Returns `text` as a reader sees it: without invisible characters, compatibility forms made plain (NFKC).
+/// Returns `text` as displayed: without invisible characters, normalized to NFKC.
 #[must_use]
 pub fn as_seen(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return Cow::Borrowed(text);
     }
+    // NFKC, because fullwidth and mathematical letters look like ASCII letters.
     Cow::Owned(text.chars().filter(|c| !is_invisible(*c)).nfkc().collect())
 }
 
-/// Why a text cannot identify anybody or anything.
+/// The reason why a text is not a valid identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdentifierError {
-    /// Nothing in it is visible.
+    /// No visible character.
     #[error("must have at least one visible character")]
     Blank,
-    /// More bytes than are stored.
+    /// Too many bytes.
     #[error("must have at most {max} bytes")]
     TooLong {
-        /// Most bytes allowed.
+        /// Maximum number of bytes.
         max: usize,
     },
-    /// A character that [`forbidden`] refuses.
+    /// A [`forbidden`] character.
     #[error("must not contain {0}")]
     Forbidden(&'static str),
-    /// A character that takes no room, which makes two different identifiers look the same.
+    /// An invisible character, which makes two different identifiers look the same.
     #[error("must not contain an invisible character")]
     Invisible,
-    /// White space where nobody sees it.
+    /// Leading or trailing white space.
     #[error("must not begin or end with white space")]
     OuterWhitespace,
-    /// White space that looks like another.
-    #[error("must have no other white space than single spaces")]
+    /// White space other than single spaces.
+    #[error("must not contain white space other than single spaces")]
     InnerWhitespace,
-    /// The same letters can be encoded in two ways, and this is not the normal one.
+    /// Not in normalization form C: the same letters would have two encodings.
     #[error("must be in Unicode normalization form C")]
     NotNormalized,
 }
 
-/// Checks that `text` identifies: two identifiers that pass and look the same to a reader are equal, but for
+/// Verifies that `text` is an identifier: two valid identifiers that look the same are equal, except for
 /// look-alike letters of different scripts.
 ///
 /// # Errors
-/// The first rule that `text` breaks.
+/// The first violated rule.
 pub fn check_identifier(text: &str, max_bytes: usize) -> Result<(), IdentifierError> {
     if text.len() > max_bytes {
         return Err(IdentifierError::TooLong { max: max_bytes });
@@ -206,17 +205,18 @@ pub fn check_identifier(text: &str, max_bytes: usize) -> Result<(), IdentifierEr
     if visible_length(text) == 0 {
         return Err(IdentifierError::Blank);
     }
-    if let Some(what) = text.chars().find_map(forbidden) {
-        return Err(IdentifierError::Forbidden(what));
+    if let Some(character) = text.chars().find_map(forbidden) {
+        return Err(IdentifierError::Forbidden(character));
     }
     if text.chars().any(is_invisible) {
         return Err(IdentifierError::Invisible);
     }
+    // Outer white space is invisible in listings, so two users would look the same.
     if text.trim_matches(is_blank) != text {
         return Err(IdentifierError::OuterWhitespace);
     }
-    let is_odd_space = |c: char| is_blank(c) && c != ' ';
-    if text.contains(is_odd_space) || text.contains("  ") {
+    let is_unusual_space = |c: char| is_blank(c) && c != ' ';
+    if text.contains(is_unusual_space) || text.contains("  ") {
         return Err(IdentifierError::InnerWhitespace);
     }
     if !is_nfc(text) {
@@ -225,14 +225,15 @@ pub fn check_identifier(text: &str, max_bytes: usize) -> Result<(), IdentifierEr
     Ok(())
 }
 
-/// Checks a name that may be left out: white space alone counts as none.
+/// Verifies an optional identifier: white space alone counts as absent.
 ///
 /// # Errors
-/// The first rule that `text` breaks.
+/// The first violated rule.
 pub fn check_optional_identifier(text: &str, max_bytes: usize) -> Result<(), IdentifierError> {
-    if let Some(what) = text.chars().find_map(forbidden) {
-        return Err(IdentifierError::Forbidden(what));
+    if let Some(character) = text.chars().find_map(forbidden) {
+        return Err(IdentifierError::Forbidden(character));
     }
+    // An identity provider may send a blank claim for a missing plan.
     if text.len() <= max_bytes && text.trim().is_empty() {
         return Ok(());
     }
@@ -276,7 +277,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_deceives_a_reader_is_forbidden_and_what_people_write_is_not() {
+    fn deceptive_characters_are_forbidden_and_common_characters_are_allowed() {
         for c in "\0\n\t\u{7F}\u{85}\u{061C}\u{200E}\u{202E}\u{2066}\u{2028}\u{FEFF}\u{FFFE}\u{FDD0}\u{10FFFF}".chars() {
             assert!(forbidden(c).is_some(), "{:x}", u32::from(c));
         }
@@ -286,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_of_invisible_characters_has_no_visible_length() {
+    fn text_of_invisible_characters_has_no_visible_length() {
         for blank in [
             "\u{200B}\u{200B}\u{200B}",
             "\u{3164}\u{3164}\u{3164}",
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_may_have_ends_and_tabs_and_a_lone_carriage_return_is_none() {
+    fn lines_may_have_ends_and_tabs_but_no_lone_carriage_return() {
         for text in ["", "a", "a\nb", "a\r\nb\r\n", "\tkey\n\n", "-----BEGIN-----\r\nQQ==\r\n"] {
             assert_eq!(check_lines(text), Ok(()), "{text:?}");
         }
@@ -320,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_text_if_they_are_utf8_and_few_enough() {
+    fn bytes_are_decoded_if_valid_utf8_within_the_limit() {
         assert_eq!(decode("\u{FEFF}a\u{FEFF}".as_bytes(), 9), Ok("a\u{FEFF}"));
         assert_eq!(decode(b"abc", 2), Err(DecodeError::TooLong { max: 2 }));
         assert_eq!(decode(b"ab\xFF", 9), Err(DecodeError::NotUtf8 { at: 2 }));
@@ -333,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn an_identifier_looks_like_no_other() {
+    fn identifiers_that_look_alike_are_rejected() {
         use IdentifierError as E;
         for (text, error) in [
             ("", E::Blank),

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use brune::settings::{Catalog, Format, Incoming};
+use brune::settings::{Catalog, Format, IncomingDocument};
 use hyper::Method;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
@@ -128,7 +128,7 @@ fn read_alone() {
                 (Format::Yaml, format!("format_version: 1\nsettings:\n{yaml}")),
                 (Format::Env, lines(&|n| format!("{}={n}\n", catalog::key(n)))),
             ] {
-                let read = || _ = Incoming::read(format, text.as_bytes()).unwrap();
+                let read = || _ = IncomingDocument::read(format, text.as_bytes()).unwrap();
                 documents[format as usize][at].spent.add(spent(read));
             }
         }

@@ -24,6 +24,8 @@ use brune::{
         self, AppState, Grant, Limits, Ofrep, Origins, PathPrefix, SUPER_ADMIN, StreamBounds,
         Streams, TokenVerifier, WriteQuota,
     },
+    metrics::Metrics,
+    outbox::Outbox,
     secret_scanner::SecretScanner,
     sessions::{Realtime, SessionStarter},
     settings::{self, Catalog, Feed, GlobalSettingsService},
@@ -159,16 +161,21 @@ impl InstanceBuilder {
     pub(crate) async fn start(self) -> Instance {
         let pool = self.pool;
         let provider = self.realtime_provider;
-        let settings = GlobalSettingsService::new(
-            settings::load(&pool).await.unwrap(),
-            SecretScanner::default(),
-        );
+        let metrics = Metrics::default();
+        let settings = GlobalSettingsService::new(settings::load(&pool).await.unwrap(), &metrics);
+        let outbox = Outbox::default();
         let mut tasks = JoinSet::new();
         tasks.spawn(settings::follow(pool.clone(), settings.clone(), Duration::from_secs(5)));
         let clock = Clock::system();
         let fleet = Fleet::new("bench", clock.now(), HeartbeatPolicy::default());
         fleet.join(&pool, settings.revision()).await.unwrap();
-        tasks.spawn(fleet::keep(pool.clone(), settings.clone(), fleet.clone()));
+        tasks.spawn(fleet::keep(
+            pool.clone(),
+            settings.clone(),
+            fleet.clone(),
+            outbox.clone(),
+            metrics.clone(),
+        ));
         let feed = Feed::new(&settings);
         tasks.spawn(settings::publish_changes(pool.clone(), settings.clone(), feed.clone()));
         let state = AppState {
@@ -179,13 +186,17 @@ impl InstanceBuilder {
             streams: Streams::new(StreamBounds::default(), CancellationToken::new()),
             pool: pool.clone(),
             settings: settings.clone(),
+            scanner: SecretScanner::default(),
+            outbox: outbox.clone(),
+            metrics: metrics.clone(),
             fleet,
             clock,
             provision: Provision::default(),
             starts: SessionStarter::new(
                 None,
-                provider.map(|url| realtime(&url, &settings)),
+                provider.map(|url| realtime(&url, &metrics)),
                 NonZeroU32::MAX,
+                outbox,
             ),
             quota: WriteQuota::new(NonZeroU32::MAX),
             keys: TokenVerifier::new(&auth()),
@@ -224,9 +235,9 @@ impl Instance {
     }
 }
 
-fn realtime(url: &str, settings: &GlobalSettingsService) -> Realtime {
+fn realtime(url: &str, metrics: &Metrics) -> Realtime {
     let key = Secret::new("sk-for-measuring".to_owned());
-    Realtime::new(url.parse().unwrap(), key, settings.metrics().clone()).unwrap()
+    Realtime::openai(url.parse().unwrap(), key, metrics.clone()).unwrap()
 }
 
 fn auth() -> Auth {

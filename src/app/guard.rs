@@ -161,7 +161,7 @@ async fn published(pool: &Pool, catalog: &Catalog, environment: &Environment) ->
             ];
             Err(drift.concat())
         }
-        Err(settings::PublishError::Unfit(faults)) => Err(faults),
+        Err(settings::PublishError::Conflict(problems)) => Err(problems),
         Err(err) => Err(vec![err.to_string()]),
     };
     CheckResult { check: "catalog", result }

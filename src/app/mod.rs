@@ -33,8 +33,10 @@ use crate::{
         self, AppState, Grant, Limits, Ofrep, Origins, PathPrefix, StreamBounds, Streams,
         TokenVerifier, WriteQuota,
     },
+    metrics::Metrics,
     outbound,
     outbox::{self, Outbox, Sink, Worker},
+    secret_scanner::SecretScanner,
     secrets,
     sessions::{self, Expiry},
     settings::{self, Catalog, ChangeSignal, Feed, GlobalSettingsService, Kind},
@@ -151,8 +153,8 @@ async fn run(
     let scanner = open::secret_scanner(config, catalog, environment);
     let sinks = outbox::sinks(&config.alerts)?;
     let outbox = Outbox::new(sinks.iter().map(Sink::subscription).collect());
-    let settings =
-        GlobalSettingsService::with_outbox(outbox, settings::load(&pool).await?, scanner);
+    let metrics = Metrics::default();
+    let settings = GlobalSettingsService::new(settings::load(&pool).await?, &metrics);
     if !imported {
         tell_drift(environment, &settings);
     }
@@ -162,8 +164,9 @@ async fn run(
     let mut tasks = Tasks::new();
     descriptors::raise();
     let shutdown = CancellationToken::new();
-    let worker = deliver(sinks, config, &pool, &settings, &mut tasks, &shutdown);
-    let parts = Parts { config, environment, pool: &pool, settings, clock };
+    let parts =
+        Parts { config, environment, pool: &pool, settings, scanner, outbox, metrics, clock };
+    let worker = deliver(sinks, &parts, &mut tasks, &shutdown);
     let state = parts.start(&mut tasks, &shutdown).await?;
     let fleet = state.fleet.clone();
     let forwarder = forward(lines, config, &state, &mut tasks)?;
@@ -222,8 +225,9 @@ fn forward(
     state: &AppState,
     tasks: &mut Tasks,
 ) -> Result<Option<Forwarder>, Error> {
-    let scanner = state.settings.secret_scanner().clone();
-    let (metrics, instance) = (state.settings.metrics(), state.provision.instance().to_owned());
+    let scanner = state.scanner.clone();
+    let metrics = &state.metrics;
+    let instance = state.provision.instance().to_owned();
     let discord = outbox::discord(&config.alerts)?.filter(|_| !config.log.discord.is_empty());
     let forwarder =
         |it| Forwarder::new(lines, it, scanner, metrics, instance, BatchPolicy::default());
@@ -245,13 +249,14 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error>
 /// Starts what delivers messages, if this instance is to, and what looks after them. Returns the worker.
 fn deliver(
     sinks: Vec<Sink>,
-    config: &Config,
-    pool: &Pool,
-    settings: &GlobalSettingsService,
+    parts: &Parts<'_>,
     tasks: &mut Tasks,
     shutdown: &CancellationToken,
 ) -> Worker {
-    let (outbox, metrics) = (settings.outbox().clone(), settings.metrics().clone());
+    let Parts { config, settings, .. } = parts;
+    let pool = parts.pool;
+    let outbox = parts.outbox.clone();
+    let metrics = parts.metrics.clone();
     for sink in &sinks {
         metrics.sink(sink.name());
     }
@@ -281,6 +286,9 @@ struct Parts<'a> {
     environment: &'a Environment,
     pool: &'a Pool,
     settings: GlobalSettingsService,
+    scanner: SecretScanner,
+    outbox: Outbox,
+    metrics: Metrics,
     clock: Clock,
 }
 
@@ -291,16 +299,15 @@ impl Parts<'_> {
         tasks: &mut Tasks,
         shutdown: &CancellationToken,
     ) -> Result<AppState, Error> {
-        let Self { config, environment, pool, settings, clock } = self;
+        let Self { config, environment, pool, settings, scanner, outbox, metrics, clock } = self;
         let follow =
             settings::follow_by(hints(config), pool.clone(), settings.clone(), config.reload_poll);
         tasks.spawn(follow);
-        let metrics = settings.metrics().clone();
-        tasks.spawn(secrets::watch(pool.clone(), metrics, RESIDUE_CHECK));
+        tasks.spawn(secrets::watch(pool.clone(), metrics.clone(), RESIDUE_CHECK));
         tasks.spawn(sessions::forget_attempts(pool.clone()));
         if config.expiry.enabled {
-            let (outbox, metrics) = (settings.outbox().clone(), settings.metrics().clone());
-            let expiry = Expiry::new(pool.clone(), outbox, metrics, config.expiry.batch);
+            let expiry =
+                Expiry::new(pool.clone(), outbox.clone(), metrics.clone(), config.expiry.batch);
             tasks.spawn(sessions::expire(expiry, config.expiry, settings.clone()));
         }
         let feed = Feed::new(&settings);
@@ -309,12 +316,19 @@ impl Parts<'_> {
         let fleet = Fleet::new(provision.instance(), clock.now(), HeartbeatPolicy::default());
         // Before it answers anybody: from then on a write waits for it.
         fleet.join(pool, settings.revision()).await?;
-        tasks.spawn(fleet::keep(pool.clone(), settings.clone(), fleet.clone()));
+        let heartbeat = fleet::keep(
+            pool.clone(),
+            settings.clone(),
+            fleet.clone(),
+            outbox.clone(),
+            metrics.clone(),
+        );
+        tasks.spawn(heartbeat);
         let public_url = config.alerts.public_url.as_deref();
         let keys = TokenVerifier::new(&config.auth).with_public_url(public_url);
         let path_prefix = PathPrefix::from_public_url(public_url);
         Ok(AppState {
-            starts: services::starts(config, &settings)?,
+            starts: services::starts(config, &settings, &outbox, &metrics)?,
             quota: WriteQuota::new(config.admin_writes_per_minute),
             streams: Streams::new(StreamBounds::default(), shutdown.clone()),
             ofrep: Ofrep::new(keys.clone()).under(path_prefix.clone()),
@@ -323,6 +337,9 @@ impl Parts<'_> {
             pool: pool.clone(),
             provision,
             settings,
+            scanner,
+            outbox,
+            metrics,
             fleet,
             feed,
             clock,

@@ -4,6 +4,7 @@
 
 mod address;
 mod cache;
+mod conflict_retry;
 mod connection;
 mod inspect;
 mod lease;
@@ -23,6 +24,7 @@ use crate::config::address::AddressError;
 
 pub(crate) use address::refuse_foreign_options;
 pub use address::{Parts, options_from_parts, options_from_url};
+pub use conflict_retry::ConflictRetry;
 pub use connection::Connection;
 pub use inspect::{Defect, Inspection, inspect};
 pub use migrations::{Migrations, migrations};

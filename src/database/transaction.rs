@@ -368,13 +368,14 @@ impl Transaction {
 pub struct Retry {
     left: u8,
     deadline: Deadline,
+    unknown_outcome: Option<TransactionError>,
 }
 
 impl Retry {
     /// Allows retries until `deadline`.
     #[must_use]
     pub fn until(deadline: Deadline) -> Self {
-        Self { left: 2, deadline }
+        Self { left: 2, deadline, unknown_outcome: None }
     }
 
     /// Pauses and returns `true`, or returns `false` when no retry is left.
@@ -386,5 +387,31 @@ impl Retry {
         let pause = Duration::from_millis(rand::rng().random_range(1..40));
         time::sleep(pause).await;
         true
+    }
+
+    /// Pauses after `failure` of an idempotent operation, and remembers the first unknown outcome.
+    ///
+    /// # Errors
+    /// No retry is left: the first failure with an unknown outcome, or else `failure`.
+    pub async fn after(&mut self, failure: TransactionError) -> Result<(), TransactionError> {
+        if !self.next().await {
+            return Err(self.unknown_outcome.take().unwrap_or(failure));
+        }
+        if failure.is_outcome_unknown() {
+            self.unknown_outcome.get_or_insert(failure);
+        }
+        Ok(())
+    }
+
+    /// Returns the first failure with an unknown outcome, if any.
+    #[must_use]
+    pub fn unknown_outcome(self) -> Option<TransactionError> {
+        self.unknown_outcome
+    }
+
+    /// Whether an earlier attempt failed with an unknown outcome.
+    #[must_use]
+    pub fn has_unknown_outcome(&self) -> bool {
+        self.unknown_outcome.is_some()
     }
 }

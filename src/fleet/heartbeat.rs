@@ -1,4 +1,4 @@
-//! Keeps this instance's row: at once with each revision applied, and on a timer.
+//! The heartbeat of this instance: immediately after each applied revision, and on a timer.
 
 use std::time::Duration;
 
@@ -8,82 +8,92 @@ use tracing::{info, warn};
 use crate::{
     clock::jittered,
     database::{Pool, TransactionError},
-    fleet::{Fleet, members},
+    fleet::member::{Fleet, members},
+    metrics::Metrics,
+    outbox::Outbox,
     settings::GlobalSettingsService,
 };
 
-/// The pause after the first heartbeat that failed; it doubles up to the usual one.
-const SOON: Duration = Duration::from_millis(100);
+/// The backoff after the first failed heartbeat; doubles up to the regular interval.
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 
-/// How long an instance that has applied a revision leaves the database to those that have not.
-const AFTER: Duration = Duration::from_millis(4);
+/// The pause after a heartbeat, which leaves the database to instances that have not yet applied the revision.
+const PAUSE_AFTER_REVISION: Duration = Duration::from_millis(4);
 
-/// Keeps the row until dropped. Revisions that come while one is written are written together, by the next.
-pub async fn keep(pool: Pool, settings: GlobalSettingsService, fleet: Fleet) {
+/// Sends heartbeats until dropped. Several revisions during a heartbeat are combined in the next heartbeat.
+pub async fn keep(
+    pool: Pool,
+    settings: GlobalSettingsService,
+    fleet: Fleet,
+    outbox: Outbox,
+    metrics: Metrics,
+) {
     let mut revisions = settings.revisions();
-    let usual = fleet.pace().beat;
-    let mut pause = usual;
-    let mut faults = Vec::new();
+    let interval = fleet.policy().beat;
+    let mut pause = interval;
+    let mut reported_keys = Vec::new();
     loop {
+        // Marked as seen before the heartbeat, so that a revision during the heartbeat triggers another heartbeat.
         let revision = *revisions.borrow_and_update();
-        let written = fleet.join(&pool, revision).await;
-        tell(&written, pause < usual);
-        pause = match written {
-            Ok(()) => usual,
-            Err(_) if pause < usual => (pause * 2).min(usual),
-            Err(_) => SOON.min(usual / 2),
+        let result = fleet.join(&pool, revision).await;
+        let was_failing = pause < interval;
+        log_transition(&result, was_failing);
+        pause = match result {
+            Ok(()) => interval,
+            Err(_) if was_failing => (pause * 2).min(interval),
+            Err(_) => FIRST_BACKOFF.min(interval / 2),
         };
+        // Jitter, so that instances do not write at the same time.
         match time::timeout(jittered(pause, 0.9..1.1), revisions.changed()).await {
-            Ok(_) => time::sleep(jittered(AFTER, 0.5..1.5)).await,
-            Err(_) => sweep(&pool, &settings, &fleet, &mut faults).await,
+            Ok(_) => time::sleep(jittered(PAUSE_AFTER_REVISION, 0.5..1.5)).await,
+            // Only on the timer, so that no heartbeat of a new revision is delayed.
+            Err(_) => {
+                report(&pool, &settings, &fleet, &outbox, &mut reported_keys).await;
+                sweep(&pool, &fleet, &outbox, &metrics).await;
+            }
         }
     }
 }
 
-/// Says once that nobody sees this instance, and once that they do again.
-fn tell(written: &Result<(), TransactionError>, known: bool) {
-    match written {
-        Err(err) if !known => warn!(
+/// Logs the first failure and the recovery, not every heartbeat.
+fn log_transition(result: &Result<(), TransactionError>, was_failing: bool) {
+    match result {
+        Err(err) if !was_failing => warn!(
             error = err as &dyn std::error::Error,
-            "this instance's heartbeat was not stored: soon nobody will wait for it"
+            "heartbeat failed; writers will soon no longer wait for this instance"
         ),
-        Ok(()) if known => info!("this instance's heartbeat is stored again"),
+        Ok(()) if was_failing => info!("heartbeat recovered"),
         _ => (),
     }
 }
 
-/// On the timer only: a revision is nothing to be held up.
-async fn sweep(
-    pool: &Pool,
-    settings: &GlobalSettingsService,
-    fleet: &Fleet,
-    faults: &mut Vec<String>,
-) {
-    report(pool, settings, fleet, faults).await;
-    // A failure is the next heartbeat's to tell.
+/// Counts live instances and deletes expired instances.
+async fn sweep(pool: &Pool, fleet: &Fleet, outbox: &Outbox, metrics: &Metrics) {
+    // Errors are not logged, because the next heartbeat will fail and log too.
     if let Ok(listing) = members(pool, fleet).await {
-        settings.metrics().instances(listing.instances.iter().filter(|it| it.live).count());
+        metrics.instances(listing.instances.iter().filter(|instance| instance.live).count());
     }
-    if let Ok(gone @ 1..) = fleet.forget(pool, settings.outbox()).await {
-        info!(instances = gone, "forgot instances that ended without saying so");
+    if let Ok(expired @ 1..) = fleet.delete_expired(pool, outbox).await {
+        info!(instances = expired, "deleted expired instances");
     }
 }
 
-/// Leaves word when the settings of the database have become invalid, and when they are valid again: `told` is
-/// what was last said of them.
+/// Enqueues a message when the settings in the database become invalid or valid again. `reported` are the invalid keys
+/// of the last message.
 async fn report(
     pool: &Pool,
     settings: &GlobalSettingsService,
     fleet: &Fleet,
-    told: &mut Vec<String>,
+    outbox: &Outbox,
+    reported: &mut Vec<String>,
 ) {
-    let faults = settings.violations();
-    if faults.is_empty() == told.is_empty() {
+    let violations = settings.violations();
+    if violations.is_empty() == reported.is_empty() {
         return;
     }
-    let keys: Vec<String> = faults.iter().map(|it| it.key.clone()).collect();
-    // What could not be said is said with the next heartbeat.
-    if fleet.report(pool, settings.outbox(), &keys).await.is_ok() {
-        *told = keys;
+    let keys: Vec<String> = violations.iter().map(|violation| violation.key.clone()).collect();
+    // After a failure the next sweep retries.
+    if fleet.report_validity(pool, outbox, &keys).await.is_ok() {
+        *reported = keys;
     }
 }

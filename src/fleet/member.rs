@@ -1,4 +1,4 @@
-//! This instance as one of the fleet, and the others as it sees them.
+//! This instance as a member of the fleet, and the listing of all members.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,20 +11,21 @@ use uuid::Uuid;
 use crate::{
     database::{self, Deadline, OnSuccess, Pool, Transaction, TransactionError},
     fleet::{
-        store::{self, Beat, Row},
-        wait::View,
+        store::{self, Heartbeat, Row},
+        view::View,
     },
     outbox::{Outbox, Topic},
 };
 
-/// How often an instance says that it is there, and when the others stop believing it.
+/// The interval of heartbeats and the timeouts of instances.
 #[derive(Debug, Clone, Copy)]
 pub struct HeartbeatPolicy {
-    /// Between two heartbeats, while nothing changes.
+    /// Interval between heartbeats without changes.
     pub beat: Duration,
-    /// After so much silence an instance is not live. Three heartbeats: one may be lost, one may be late.
+    /// Time without a heartbeat after which an instance is not live. Three intervals: one heartbeat may be lost
+    /// and one late.
     pub live: Duration,
-    /// After so much silence its row is deleted.
+    /// Time without a heartbeat after which the row is deleted.
     pub forget: Duration,
 }
 
@@ -38,7 +39,7 @@ impl Default for HeartbeatPolicy {
     }
 }
 
-/// This instance's place in the fleet. Cheap to clone.
+/// This instance as a member of the fleet. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Fleet(Arc<Inner>);
 
@@ -47,94 +48,102 @@ struct Inner {
     id: Uuid,
     host: String,
     started_at: DateTime<Utc>,
-    pace: HeartbeatPolicy,
+    policy: HeartbeatPolicy,
     view: View,
 }
 
 impl Fleet {
-    /// The place of an instance on `host` that was started at `started_at`. Nobody sees it before its first
+    /// Creates a member on `host`, started at `started_at`, which is invisible until the first
     /// [heartbeat](Self::join).
     #[must_use]
-    pub fn new(host: &str, started_at: DateTime<Utc>, pace: HeartbeatPolicy) -> Self {
+    pub fn new(host: &str, started_at: DateTime<Utc>, policy: HeartbeatPolicy) -> Self {
         let (id, host) = (Uuid::now_v7(), host.to_owned());
-        Self(Arc::new(Inner { id, host, started_at, pace, view: View::default() }))
+        Self(Arc::new(Inner { id, host, started_at, policy, view: View::default() }))
     }
 
-    /// What tells this instance from the others, those of the same host and those before it included.
+    /// Returns the unique id of this instance; a restarted instance has a new id.
     #[must_use]
     pub fn id(&self) -> Uuid {
         self.0.id
     }
 
-    /// The machine it runs on.
+    /// Returns the host name.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.0.host
     }
 
-    pub(super) fn pace(&self) -> HeartbeatPolicy {
-        self.0.pace
+    pub(super) fn policy(&self) -> HeartbeatPolicy {
+        self.0.policy
     }
 
     pub(super) fn view(&self) -> &View {
         &self.0.view
     }
 
-    /// Writes that this instance is there and has applied `revision`. Repeated it says the same, so it may be
-    /// tried again on another connection.
+    /// Stores a heartbeat with the applied `revision`. Idempotent, so a retry on another connection is safe.
+    ///
+    /// # Errors
+    /// The database failed.
     pub async fn join(&self, pool: &Pool, revision: i64) -> Result<(), TransactionError> {
-        let beat = Beat {
+        let heartbeat = Heartbeat {
             id: self.0.id,
             host: &self.0.host,
             version: env!("CARGO_PKG_VERSION"),
             started_at: self.0.started_at,
             applied_revision: revision,
         };
-        database::read_with_retry(pool, async |conn| store::beat(conn, &beat).await).await
+        database::read_with_retry(pool, async |conn| {
+            Ok::<_, TransactionError>(store::upsert_heartbeat(conn, &heartbeat).await?)
+        })
+        .await
     }
 
-    /// Takes the row out, so that nobody waits for what is gone.
+    /// Deletes the row, so that no writer waits for this instance anymore.
+    ///
+    /// # Errors
+    /// The database failed.
     pub async fn leave(&self, pool: &Pool) -> Result<(), TransactionError> {
         let id = self.0.id;
         database::read_with_retry(pool, async |conn| store::delete(conn, id).await).await
     }
 
-    /// Deletes the rows of those that are long gone, and leaves word of each; says how many there were. Whoever
-    /// deletes a row is the one that tells of it, so that nobody else does.
-    pub(super) async fn forget(
+    /// Deletes expired instances, enqueues one `instance.unhealthy` message for each, and returns the count.
+    ///
+    /// Deletion and message share a transaction, so that exactly one instance reports the expiry.
+    pub(super) async fn delete_expired(
         &self,
         pool: &Pool,
         outbox: &Outbox,
     ) -> Result<usize, TransactionError> {
-        let silence = self.0.pace.forget;
+        let max_age = self.0.policy.forget;
         let deadline = Deadline::standard();
-        let mut work = Transaction::begin(pool, deadline).await?;
-        let conn = work.conn();
-        let told = async {
-            let silent = store::forget(conn, silence).await?;
-            for gone in &silent {
+        let mut transaction = Transaction::begin(pool, deadline).await?;
+        let conn = transaction.conn();
+        let deletion = async {
+            let expired = store::delete_expired(conn, max_age).await?;
+            for instance in &expired {
                 let payload = json!({
                     "what": "silent",
-                    "instance": gone.id,
-                    "host": gone.host,
-                    "version": gone.version,
-                    "seen_at": gone.seen_at,
+                    "instance": instance.id,
+                    "host": instance.host,
+                    "version": instance.version,
+                    "seen_at": instance.seen_at,
                 });
                 outbox.enqueue(conn, Topic::InstanceUnhealthy, &payload).await?;
             }
-            Ok::<_, TransactionError>(silent.len())
+            Ok::<_, TransactionError>(expired.len())
         };
-        let told = deadline.within(told).await;
-        let gone = work.finish(told, OnSuccess::Commit).await?;
-        if 0 < gone {
+        let result = deadline.within(deletion).await;
+        let count = transaction.finish(result, OnSuccess::Commit).await?;
+        if count > 0 {
             outbox.wake();
         }
-        Ok(gone)
+        Ok(count)
     }
 
-    /// Leaves word that this instance found the settings of the database invalid, at `keys`; or, with none, that
-    /// they are valid again.
-    pub(super) async fn report(
+    /// Enqueues a message about the invalid `keys` of the settings; without keys, about valid settings.
+    pub(super) async fn report_validity(
         &self,
         pool: &Pool,
         outbox: &Outbox,
@@ -145,65 +154,71 @@ impl Fleet {
             "instance": self.0.id,
             "host": self.0.host,
             "version": env!("CARGO_PKG_VERSION"),
+            // Bounded, because a broken catalog may invalidate thousands of keys.
             "keys": keys.iter().take(50).collect::<Vec<_>>(),
             "total": keys.len(),
         });
         let deadline = Deadline::standard();
-        let mut work = Transaction::begin(pool, deadline).await?;
-        let conn = work.conn();
-        let told = async {
+        let mut transaction = Transaction::begin(pool, deadline).await?;
+        let conn = transaction.conn();
+        let message = async {
             Ok::<_, TransactionError>(
                 outbox.enqueue(conn, Topic::InstanceUnhealthy, &payload).await?,
             )
         };
-        let told = deadline.within(told).await;
-        work.finish(told, OnSuccess::Commit).await?;
+        let result = deadline.within(message).await;
+        transaction.finish(result, OnSuccess::Commit).await?;
         outbox.wake();
         Ok(())
     }
 }
 
-/// The instances over one database.
+/// The instances of one database.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Instances)]
 pub struct Listing {
     /// The newest revision of the settings.
     pub revision: i64,
-    /// The instances, the one that has run longest first.
+    /// The instances, sorted by start time.
     pub instances: Vec<Member>,
 }
 
-/// One instance.
+/// An instance.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Instance)]
 pub struct Member {
-    /// What tells it from the others; a new one with each start.
+    /// The unique id; new with each start.
     pub id: Uuid,
-    /// The machine it runs on.
+    /// The host name.
     pub host: String,
-    /// The release it is of.
+    /// The release.
     pub version: String,
-    /// When it was started, by its own clock.
+    /// Start time, by the instance's clock.
     pub started_at: DateTime<Utc>,
-    /// The revision it serves from.
+    /// The applied revision of the settings.
     pub applied_revision: i64,
-    /// How many revisions that is behind the newest.
+    /// Number of revisions behind the newest.
     pub revisions_behind: i64,
-    /// When it was last heard of, by the database's clock.
+    /// Time of the latest heartbeat, by the database's clock.
     pub seen_at: DateTime<Utc>,
-    /// How many milliseconds ago that was.
+    /// Milliseconds since the latest heartbeat.
     pub seen_ms_ago: i64,
-    /// Whether that is lately enough to be counted and waited for.
+    /// Whether the instance is live: counted, and awaited by writers.
     pub live: bool,
-    /// Whether it is the one that answers.
+    /// Whether the instance answered the request.
     #[serde(rename = "self")]
     pub is_self: bool,
 }
 
-/// Every instance that is not forgotten yet, as `fleet` sees them.
+/// Returns all instances that have not expired.
+///
+/// # Errors
+/// The database failed.
 pub async fn members(pool: &Pool, fleet: &Fleet) -> Result<Listing, TransactionError> {
-    let silence = fleet.0.pace.live;
-    let rows = database::read_with_retry(pool, async |conn| store::all(conn, silence).await);
+    let max_age = fleet.0.policy.live;
+    let rows = database::read_with_retry(pool, async |conn| {
+        Ok::<_, TransactionError>(store::all(conn, max_age).await?)
+    });
     let rows = rows.await?;
     let revision = rows.first().map_or(0, |row| row.head);
     let member = |row| Member::of(row, fleet.0.id);
@@ -211,9 +226,10 @@ pub async fn members(pool: &Pool, fleet: &Fleet) -> Result<Listing, TransactionE
 }
 
 impl Member {
-    /// `None` for the head of a fleet that is empty.
-    fn of(row: Row, own: Uuid) -> Option<Self> {
-        let (id, applied_revision) = (row.id?, row.applied_revision?);
+    /// Returns `None` for the row without an instance of an empty fleet.
+    fn of(row: Row, own_id: Uuid) -> Option<Self> {
+        let id = row.id?;
+        let applied_revision = row.applied_revision?;
         Some(Self {
             id,
             host: row.host?,
@@ -222,10 +238,10 @@ impl Member {
             applied_revision,
             revisions_behind: (row.head - applied_revision).max(0),
             seen_at: row.seen_at?,
-            // The statement's clock may have been read before the row's.
+            // The statement may have read the clock before a concurrent heartbeat.
             seen_ms_ago: row.seen_ms_ago?.max(0),
             live: row.live?,
-            is_self: id == own,
+            is_self: id == own_id,
         })
     }
 }

@@ -1,13 +1,13 @@
-//! The instances that run over one database: each keeps a row, anybody can see which revision each has
-//! applied, and a writer can wait until all of them have theirs.
+//! The instances of one database. Each instance has a row with the applied revision, and a writer can wait until
+//! all instances have applied a revision.
 //!
-//! An instance counts as live as long as its row was written lately, by the database's clock. Its last act
-//! is to delete the row; of one that has no last act (`kill -9`) the row stops being counted, and a later
-//! heartbeat of any other deletes it.
+//! An instance is live as long as the latest heartbeat is recent, by the database's clock. An instance deletes the
+//! row at shutdown. The row of a killed instance expires and is deleted by another instance.
 
 mod heartbeat;
 mod member;
 mod store;
+mod view;
 mod wait;
 
 pub use heartbeat::keep;

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::database::Connection;
 
-/// An instance, as it writes itself down.
-pub(super) struct Beat<'a> {
+/// The heartbeat of an instance.
+pub(super) struct Heartbeat<'a> {
     pub(super) id: Uuid,
     pub(super) host: &'a str,
     pub(super) version: &'a str,
@@ -16,8 +16,11 @@ pub(super) struct Beat<'a> {
     pub(super) applied_revision: i64,
 }
 
-/// Writes that the instance is there, and what it has applied. An update in place wherever there is a row.
-pub(super) async fn beat(conn: &mut Connection, beat: &Beat<'_>) -> sqlx::Result<()> {
+/// Inserts or updates the row of an instance.
+pub(super) async fn upsert_heartbeat(
+    conn: &mut Connection,
+    heartbeat: &Heartbeat<'_>,
+) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
         insert into brune_instance (id, host, version, started_at, applied_revision, seen_at)
@@ -25,37 +28,39 @@ pub(super) async fn beat(conn: &mut Connection, beat: &Beat<'_>) -> sqlx::Result
         on conflict (id) do update
           set applied_revision = excluded.applied_revision, seen_at = excluded.seen_at
         "#,
-        beat.id,
-        beat.host,
-        beat.version,
-        beat.started_at,
-        beat.applied_revision,
+        heartbeat.id,
+        heartbeat.host,
+        heartbeat.version,
+        heartbeat.started_at,
+        heartbeat.applied_revision,
     )
     .execute(conn)
     .await?;
     Ok(())
 }
 
-/// An instance that ended without a word.
-pub(super) struct Silent {
+/// An instance without recent heartbeats.
+pub(super) struct ExpiredInstance {
     pub(super) id: Uuid,
     pub(super) host: String,
     pub(super) version: String,
     pub(super) seen_at: DateTime<Utc>,
 }
 
-/// Deletes the instances that were not seen for `silence`, and returns them; those that another one deletes now are
-/// left to it.
-pub(super) async fn forget(conn: &mut Connection, silence: Duration) -> sqlx::Result<Vec<Silent>> {
+/// Deletes and returns the instances without a heartbeat for `max_age`, except rows that another instance is deleting.
+pub(super) async fn delete_expired(
+    conn: &mut Connection,
+    max_age: Duration,
+) -> sqlx::Result<Vec<ExpiredInstance>> {
     sqlx::query_as!(
-        Silent,
+        ExpiredInstance,
         r#"
         delete from brune_instance where id in (
           select id from brune_instance where seen_at < clock_timestamp() - make_interval(secs => $1)
           for update skip locked)
         returning id, host, version, seen_at
         "#,
-        silence.as_secs_f64(),
+        max_age.as_secs_f64(),
     )
     .fetch_all(conn)
     .await
@@ -67,7 +72,7 @@ pub(super) async fn delete(conn: &mut Connection, id: Uuid) -> sqlx::Result<()> 
     Ok(())
 }
 
-/// An instance with the head that it is held against.
+/// An instance with the newest revision of the settings.
 pub(super) struct Row {
     pub(super) head: i64,
     pub(super) id: Option<Uuid>,
@@ -80,8 +85,8 @@ pub(super) struct Row {
     pub(super) live: Option<bool>,
 }
 
-/// Every instance with the head, oldest first; one that was not seen for `silence` is not live.
-pub(super) async fn all(conn: &mut Connection, silence: Duration) -> sqlx::Result<Vec<Row>> {
+/// Returns every instance with the newest revision, oldest first. An instance without a heartbeat for `max_age` is not live.
+pub(super) async fn all(conn: &mut Connection, max_age: Duration) -> sqlx::Result<Vec<Row>> {
     sqlx::query_as!(
         Row,
         r#"
@@ -94,13 +99,13 @@ pub(super) async fn all(conn: &mut Connection, silence: Duration) -> sqlx::Resul
         left join brune_instance i on true
         order by i.started_at, i.id
         "#,
-        silence.as_secs_f64(),
+        max_age.as_secs_f64(),
     )
     .fetch_all(conn)
     .await
 }
 
-/// What a waiter has to know of an instance.
+/// The applied revision of an instance.
 #[derive(Debug)]
 pub(super) struct HeartbeatRow {
     pub(super) id: Uuid,
@@ -108,10 +113,10 @@ pub(super) struct HeartbeatRow {
     pub(super) applied_revision: i64,
 }
 
-/// The instances that were seen within `silence`. Without the head: whoever waits knows what for.
+/// Returns the instances with a heartbeat within `max_age`.
 pub(super) async fn live(
     conn: &mut Connection,
-    silence: Duration,
+    max_age: Duration,
 ) -> sqlx::Result<Vec<HeartbeatRow>> {
     sqlx::query_as!(
         HeartbeatRow,
@@ -120,7 +125,7 @@ pub(super) async fn live(
         where seen_at > clock_timestamp() - make_interval(secs => $1)
         order by started_at, id
         "#,
-        silence.as_secs_f64(),
+        max_age.as_secs_f64(),
     )
     .fetch_all(conn)
     .await

@@ -1,93 +1,62 @@
 //! Waiting until every live instance has applied a revision.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use serde::Serialize;
-use tokio::{
-    sync::Mutex,
-    time::{self, Instant},
-};
+use tokio::time::{self, Instant};
 use tracing::debug;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    database::{self, Pool, TransactionError},
-    fleet::{
-        Fleet,
-        store::{self, HeartbeatRow},
-    },
+    database::Pool,
+    fleet::{member::Fleet, store::HeartbeatRow},
     settings::GlobalSettingsService,
 };
 
-/// The pause between the first two looks; each one after it is half as long again.
-const SHORTEST: Duration = Duration::from_millis(1);
-/// The longest one.
-const LONGEST: Duration = Duration::from_millis(25);
-/// The pause after a look that failed.
-const AWAY: Duration = Duration::from_millis(100);
+/// The first polling interval; each further interval is half as long again.
+const MIN_INTERVAL: Duration = Duration::from_millis(1);
+/// The longest polling interval.
+const MAX_INTERVAL: Duration = Duration::from_millis(25);
+/// The pause after a failed query.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
 
-/// How far a revision got while somebody waited.
+/// The progress of a revision through the fleet at the end of a wait.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Applied {
-    /// How many instances were live at the write, and so waited for; null when the database did not say.
+    /// Number of instances that were live at the write; null if the database did not answer.
     #[schema(required)]
     pub instances: Option<usize>,
-    /// Milliseconds from the commit until all of them had it, or until the wait was over.
+    /// Milliseconds from the commit until all instances had applied the revision, or until the timeout.
     pub waited_ms: u64,
-    /// Those that are live and did not say that they have it. Empty with status 200.
+    /// Live instances that have not reported the revision. Empty with status 200.
     pub laggards: Vec<Laggard>,
 }
 
 impl Applied {
-    /// Whether every instance is known to have it.
+    /// Whether every instance has applied the revision.
     #[must_use]
     pub fn is_everywhere(&self) -> bool {
         self.instances.is_some() && self.laggards.is_empty()
     }
 }
 
-/// An instance that does not have the revision yet.
+/// An instance that has not applied the revision yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Laggard {
-    /// Its id, as `/admin/instances` has it.
+    /// The id, as in `/admin/instances`.
     pub id: Uuid,
-    /// The machine it runs on.
+    /// The host name.
     pub host: String,
-    /// The revision it had when it was last heard of.
+    /// The revision of the latest heartbeat.
     pub revision: i64,
 }
 
-/// What was last seen of the fleet, and when the look began. All who wait share it, so that a crowd of them
-/// asks no more than one.
-#[derive(Debug, Default)]
-pub(super) struct View(Mutex<Option<(Instant, Arc<Vec<HeartbeatRow>>)>>);
-
-impl View {
-    /// The live instances, as they were at `since` or later.
-    async fn since(
-        &self,
-        since: Instant,
-        pool: &Pool,
-        silence: Duration,
-    ) -> Result<Arc<Vec<HeartbeatRow>>, TransactionError> {
-        let mut last = self.0.lock().await;
-        if let Some((_, seen)) = last.as_ref().filter(|(begun, _)| since <= *begun) {
-            return Ok(Arc::clone(seen));
-        }
-        let begun = Instant::now();
-        let seen = database::read_with_retry(pool, async |conn| store::live(conn, silence).await);
-        let seen = Arc::new(seen.await?);
-        *last = Some((begun, Arc::clone(&seen)));
-        Ok(seen)
-    }
-}
-
 impl Fleet {
-    /// Waits until every instance that is live now has applied `revision`, or dies, but no longer than until
-    /// `until`. It never fails: whatever it could not learn is told as not known.
+    /// Waits until every instance that is live now has applied `revision` or is no longer live, at most until
+    /// `until`. Never fails: missing information is reported as unknown.
     ///
-    /// Those that come later are not waited for: they begin with what is committed.
+    /// Instances that start later are not awaited, because a new instance reads the committed state.
     pub async fn wait(
         &self,
         pool: &Pool,
@@ -95,80 +64,87 @@ impl Fleet {
         revision: i64,
         until: Instant,
     ) -> Applied {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let mut wait =
             Wait { fleet: self, settings, revision, awaited: None, laggards: Vec::new() };
-        let (mut since, mut pause) = (begun, SHORTEST);
+        let mut since = started_at;
+        let mut interval = MIN_INTERVAL;
         loop {
-            let looked = self.view().since(since, pool, self.pace().live);
-            let wanted = match time::timeout_at(until, looked).await {
-                Ok(Ok(seen)) => {
-                    if wait.is_over(&seen) {
+            let query = self.view().since(since, pool, self.policy().live);
+            // The query counts against the timeout too.
+            let pause = match time::timeout_at(until, query).await {
+                Ok(Ok(rows)) => {
+                    if wait.is_over(&rows) {
                         break;
                     }
-                    pause
+                    interval
                 }
                 Ok(Err(err)) => {
-                    debug!(error = &err as &dyn std::error::Error, "cannot see the fleet");
-                    AWAY
+                    debug!(
+                        error = &err as &dyn std::error::Error,
+                        "query for live instances failed"
+                    );
+                    PAUSE_AFTER_ERROR
                 }
                 Err(_) => break,
             };
-            time::sleep_until((Instant::now() + wanted).min(until)).await;
+            time::sleep_until((Instant::now() + pause).min(until)).await;
             let now = Instant::now();
-            if until <= now {
+            if now >= until {
                 break;
             }
-            // Another's look will do if it is not old: however many wait, the looks do not grow with them.
-            since = now.checked_sub(wanted / 2).unwrap_or(now);
-            pause = (pause * 3 / 2).min(LONGEST);
+            // A recent query of another waiter suffices, so the query rate does not grow with the waiters.
+            since = now.checked_sub(pause / 2).unwrap_or(now);
+            interval = (interval * 3 / 2).min(MAX_INTERVAL);
         }
-        wait.told(begun)
+        wait.into_applied(started_at)
     }
 }
 
-/// One wait, as far as it got.
+/// The state of a wait.
 struct Wait<'a> {
     fleet: &'a Fleet,
     settings: &'a GlobalSettingsService,
     revision: i64,
-    /// Who was live at the first look.
+    /// Instances that were live at the first query.
     awaited: Option<Vec<Uuid>>,
-    /// Of the others, as they were last seen.
+    /// Other instances that lagged at the latest query.
     laggards: Vec<Laggard>,
 }
 
 impl Wait<'_> {
-    /// Takes in who is live now; says whether nobody is left to wait for.
-    fn is_over(&mut self, seen: &[HeartbeatRow]) -> bool {
-        let own = self.fleet.id();
+    /// Updates the laggards. Returns whether all awaited instances have applied the revision.
+    fn is_over(&mut self, rows: &[HeartbeatRow]) -> bool {
+        let own_id = self.fleet.id();
         let awaited = self.awaited.get_or_insert_with(|| {
-            // This instance is alive, whether or not its row says so.
-            seen.iter().map(|it| it.id).filter(|id| *id != own).chain([own]).collect()
+            // This instance is live even without a recent heartbeat.
+            rows.iter().map(|row| row.id).filter(|id| *id != own_id).chain([own_id]).collect()
         });
-        let lags = |it: &&HeartbeatRow| {
-            it.id != own && it.applied_revision < self.revision && awaited.contains(&it.id)
+        let lags = |row: &&HeartbeatRow| {
+            row.id != own_id && row.applied_revision < self.revision && awaited.contains(&row.id)
         };
-        let laggard = |it: &HeartbeatRow| Laggard {
-            id: it.id,
-            host: it.host.clone(),
-            revision: it.applied_revision,
+        let laggard = |row: &HeartbeatRow| Laggard {
+            id: row.id,
+            host: row.host.clone(),
+            revision: row.applied_revision,
         };
-        self.laggards = seen.iter().filter(lags).map(laggard).collect();
+        self.laggards = rows.iter().filter(lags).map(laggard).collect();
         self.laggards.is_empty() && self.own_lag().is_none()
     }
 
-    /// This instance, if it does not have it itself: that needs no row, and no database, to be known.
+    /// Returns this instance if the revision is not applied, from memory and without the database.
     fn own_lag(&self) -> Option<Laggard> {
         let revision = self.settings.revision();
-        let (id, host) = (self.fleet.id(), self.fleet.host().to_owned());
+        let id = self.fleet.id();
+        let host = self.fleet.host().to_owned();
         (revision < self.revision).then_some(Laggard { id, host, revision })
     }
 
-    fn told(self, begun: Instant) -> Applied {
-        let waited_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let own = self.own_lag();
-        let instances = self.awaited.map(|it| it.len());
-        Applied { instances, waited_ms, laggards: self.laggards.into_iter().chain(own).collect() }
+    fn into_applied(self, started_at: Instant) -> Applied {
+        let waited_ms = u64::try_from(started_at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let own_lag = self.own_lag();
+        let instances = self.awaited.map(|ids| ids.len());
+        let laggards = self.laggards.into_iter().chain(own_lag).collect();
+        Applied { instances, waited_ms, laggards }
     }
 }

@@ -90,8 +90,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 
 /// Returns the complete service.
 pub fn router(state: AppState, limits: &Limits) -> Router {
-    let (scanner, metrics) =
-        (state.settings.secret_scanner().clone(), state.settings.metrics().clone());
+    let scanner = state.scanner.clone();
+    let metrics = state.metrics.clone();
     let path_prefix = state.path_prefix.clone();
     let (mut routes, document) = documented(routes(&state.origins));
     if !path_prefix.is_empty() {

@@ -15,8 +15,11 @@ use crate::{
         routes::ofrep::{Ofrep, Origins},
         serve::sse::Streams,
     },
+    metrics::Metrics,
+    outbox::Outbox,
+    secret_scanner::SecretScanner,
     sessions::SessionStarter,
-    settings::{Feed, GlobalSettingsService},
+    settings::{Feed, GlobalSettingsService, SettingsWriter},
 };
 
 /// The parts of the service. A handler takes each by `State<Part>`, so the signature lists the dependencies.
@@ -26,6 +29,12 @@ pub struct AppState {
     pub pool: Pool,
     /// The current settings.
     pub settings: GlobalSettingsService,
+    /// Finds secrets in texts of requests.
+    pub scanner: SecretScanner,
+    /// Messages to other services.
+    pub outbox: Outbox,
+    /// The metrics of the process.
+    pub metrics: Metrics,
     /// This instance in the fleet.
     pub fleet: Fleet,
     /// The feed of changes, for streams.
@@ -76,6 +85,9 @@ macro_rules! parts {
 parts! {
     pool: Pool,
     settings: GlobalSettingsService,
+    scanner: SecretScanner,
+    outbox: Outbox,
+    metrics: Metrics,
     fleet: Fleet,
     feed: Feed,
     streams: Streams,
@@ -86,4 +98,11 @@ parts! {
     starts: SessionStarter,
     quota: WriteQuota,
     keys: TokenVerifier,
+}
+
+impl FromRef<Shared> for SettingsWriter {
+    fn from_ref(shared: &Shared) -> Self {
+        let AppState { pool, settings, scanner, outbox, .. } = &*shared.0;
+        Self::new(pool.clone(), settings.clone(), scanner.clone(), outbox.clone())
+    }
 }

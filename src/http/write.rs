@@ -34,7 +34,8 @@ use crate::{
     },
     idempotency,
     ids::RequestId,
-    settings::{Changed, GlobalSettingsService, WriteOptions},
+    secret_scanner::SecretScanner,
+    settings::{ChangeResult, GlobalSettingsService, WriteOptions},
 };
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -118,7 +119,7 @@ pub(in crate::http) struct WriteHeaders<const OF_ONE_SETTING: bool = false> {
 impl<S, const OF_ONE_SETTING: bool> FromRequestParts<S> for WriteHeaders<OF_ONE_SETTING>
 where
     S: Sync,
-    GlobalSettingsService: FromRef<S>,
+    SecretScanner: FromRef<S>,
 {
     type Rejection = Problem;
 
@@ -269,9 +270,9 @@ impl WriteResponder {
     pub(in crate::http) async fn respond_with_changes<R: Serialize>(
         self,
         parameters: &WriteParameters,
-        changed: Changed,
+        changed: ChangeResult,
         is_lenient: bool,
-        wrap: impl FnOnce(WriteResponse<Changed>) -> R,
+        wrap: impl FnOnce(WriteResponse<ChangeResult>) -> R,
     ) -> Result<JsonResponse, Problem> {
         let revision = changed.revision;
         let tag = preconditions::revision_tag(revision);

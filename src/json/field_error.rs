@@ -1,4 +1,4 @@
-//! One thing that is wrong with a request, and the list of all of them.
+//! Validation errors of a request, each with a JSON Pointer.
 
 use std::fmt::Write as _;
 
@@ -8,39 +8,39 @@ use utoipa::ToSchema;
 
 use crate::text::forbidden;
 
-/// One thing that is wrong with a request.
+/// One validation error of a request.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct FieldError {
-    /// Where: a JSON Pointer into the body (`/changes/0/value`), or `?name` for a query parameter.
+    /// A JSON Pointer into the body (`/changes/0/value`), or `?name` for a query parameter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
-    /// The setting it is about.
+    /// The setting concerned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// What kind of fault, for programs.
+    /// The kind of error, for programs.
     pub code: &'static str,
-    /// What is wrong and what would be right, for people; never quotes what was sent.
+    /// The error and the expected form, for people. Never quotes the request, which may hold a secret.
     pub detail: String,
-    /// The rule that was broken.
+    /// The violated constraint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub constraint: Option<Value>,
 }
 
 impl FieldError {
-    /// A fault of kind `code` at `pointer`.
+    /// Creates an error of kind `code` at `pointer`.
     pub fn at(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
         let (pointer, detail) = (Some(pointer.into()), detail.into());
         Self { pointer, key: None, code, detail, constraint: None }
     }
 
-    /// The same, about the setting `key`.
+    /// Sets the setting concerned.
     #[must_use]
     pub fn for_key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
         self
     }
 
-    /// The same, with the rule that was broken.
+    /// Sets the violated constraint.
     #[must_use]
     pub fn with_constraint(mut self, constraint: Value) -> Self {
         self.constraint = Some(constraint);
@@ -48,103 +48,104 @@ impl FieldError {
     }
 }
 
-/// Every fault of a request, up to a bound: a megabyte of faults must not become ten of answer.
+/// All validation errors of a request, up to a limit: a 1 MB request must not cause a 10 MB response.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct FieldErrors {
-    kept: Vec<FieldError>,
-    left_out: usize,
+    reported: Vec<FieldError>,
+    unreported: usize,
 }
 
 impl FieldErrors {
-    /// How many are told; further ones are only counted.
-    pub const TOLD: usize = 100;
+    /// Maximum number of errors in a response; further errors are only counted.
+    pub const REPORTED: usize = 100;
 
-    /// Adds one.
-    pub fn push(&mut self, fault: FieldError) {
-        if self.kept.len() < Self::TOLD {
-            self.kept.push(fault);
+    /// Adds an error.
+    pub fn push(&mut self, error: FieldError) {
+        if self.reported.len() < Self::REPORTED {
+            self.reported.push(error);
         } else {
-            self.left_out += 1;
+            self.unreported += 1;
         }
     }
 
-    /// Adds those of `other`.
+    /// Adds all errors of `other`.
     pub fn append(&mut self, other: Self) {
-        self.left_out += other.left_out;
-        other.kept.into_iter().for_each(|it| self.push(it));
+        self.unreported += other.unreported;
+        other.reported.into_iter().for_each(|error| self.push(error));
     }
 
-    /// Whether nothing is wrong.
+    /// Whether there are no errors.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.kept.is_empty()
+        self.reported.is_empty()
     }
 
-    /// How many there are, those that are not told included.
+    /// Returns the number of errors, unreported errors included.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.kept.len() + self.left_out
+        self.reported.len() + self.unreported
     }
 
-    /// Those that are told.
+    /// Returns the errors for the response.
     #[must_use]
     pub fn reported(&self) -> &[FieldError] {
-        &self.kept
+        &self.reported
     }
 
-    /// Points each fault that is about a key, and points nowhere yet, to where `point` finds it.
+    /// Sets the missing pointer of each error that concerns a key to the result of `point`.
     pub(crate) fn point(&mut self, point: impl Fn(&str, &str) -> Option<String>) {
-        for fault in self.kept.iter_mut().filter(|it| it.pointer.is_none()) {
-            fault.pointer = fault.key.as_deref().and_then(|key| point(key, fault.code));
+        for error in self.reported.iter_mut().filter(|error| error.pointer.is_none()) {
+            error.pointer = error.key.as_deref().and_then(|key| point(key, error.code));
         }
     }
 
     pub(crate) fn into_reported(self) -> Vec<FieldError> {
-        self.kept
+        self.reported
     }
 }
 
 impl From<FieldError> for FieldErrors {
-    fn from(fault: FieldError) -> Self {
-        Self { kept: vec![fault], left_out: 0 }
+    fn from(error: FieldError) -> Self {
+        Self { reported: vec![error], unreported: 0 }
     }
 }
 
 impl FromIterator<FieldError> for FieldErrors {
-    fn from_iter<I: IntoIterator<Item = FieldError>>(faults: I) -> Self {
-        let mut all = Self::default();
-        faults.into_iter().for_each(|it| all.push(it));
-        all
+    fn from_iter<I: IntoIterator<Item = FieldError>>(errors: I) -> Self {
+        let mut collected = Self::default();
+        errors.into_iter().for_each(|error| collected.push(error));
+        collected
     }
 }
 
-/// Appends the step `name` to the JSON Pointer `pointer`.
+/// Appends the member `name` to the JSON Pointer `pointer`.
 ///
-/// A name comes from the client: it is cut, and what may not be shown is replaced.
+/// A name comes from the client: long names are truncated, forbidden characters are replaced.
 pub(crate) fn step_into(pointer: &mut String, name: &str) {
-    const SHOWN: usize = 64;
+    const MAX_NAME_CHARS: usize = 64;
     pointer.push('/');
-    for c in name.chars().take(SHOWN) {
+    for c in name.chars().take(MAX_NAME_CHARS) {
         match c {
+            // Escapes of RFC 6901.
             '~' => pointer.push_str("~0"),
             '/' => pointer.push_str("~1"),
             c if forbidden(c).is_some() => pointer.push(char::REPLACEMENT_CHARACTER),
             c => pointer.push(c),
         }
     }
-    if name.chars().nth(SHOWN).is_some() {
+    if name.chars().nth(MAX_NAME_CHARS).is_some() {
         pointer.push('…');
     }
 }
 
-/// `pointer` with the step `name`.
+/// Returns `pointer` extended by the member `name`.
 pub(crate) fn below(pointer: &str, name: &str) -> String {
     let mut pointer = pointer.to_owned();
     step_into(&mut pointer, name);
     pointer
 }
 
-/// `pointer` with the step to item `index`.
+/// Returns `pointer` extended by the item `index`.
 pub(crate) fn item(pointer: &str, index: usize) -> String {
     let mut pointer = pointer.to_owned();
     // Writing into a String cannot fail.
@@ -157,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pointer_escapes_cuts_and_hides() {
+    fn a_pointer_is_escaped_truncated_and_sanitized() {
         assert_eq!(below("/a", "b/c~d"), "/a/b~1c~0d");
         assert_eq!(below("", "x\u{202E}y"), "/x\u{FFFD}y");
         assert_eq!(below("", &"k".repeat(65)), format!("/{}…", "k".repeat(64)));
@@ -165,8 +166,8 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_faults_is_counted_but_not_told() {
-        let faults: FieldErrors = (0..1000).map(|_| FieldError::at("", "x", "y")).collect();
-        assert_eq!((faults.reported().len(), faults.count()), (FieldErrors::TOLD, 1000));
+    fn errors_beyond_the_limit_are_counted_but_not_reported() {
+        let errors: FieldErrors = (0..1000).map(|_| FieldError::at("", "x", "y")).collect();
+        assert_eq!((errors.reported().len(), errors.count()), (FieldErrors::REPORTED, 1000));
     }
 }

@@ -1,8 +1,9 @@
-//! JSON as it was sent: members in order, numbers with their own digits, every fault named.
+//! A strict JSON reader: members in order, numbers with all digits, every error with a pointer.
 //!
-//! `serde_json`'s own types lose what must be refused here: of duplicate members the last one wins,
-//! and a number becomes the nearest float. So one level is read at a time, each part as raw text.
+//! `serde_json::Value` accepts input that must be rejected: of duplicate members the last wins, and a number
+//! becomes the nearest float. The reader therefore parses one level at a time and keeps each part as raw text.
 
+mod decimal;
 pub(crate) mod field_error;
 
 use std::{
@@ -20,46 +21,52 @@ use serde_json::{error::Category, value::RawValue};
 
 use crate::text;
 
+pub use decimal::{Decimal, integral};
 pub use field_error::{FieldError, FieldErrors};
 
-/// How deep arrays and objects may stand in each other.
-const DEPTH: usize = 16;
+/// Maximum nesting of arrays and objects.
+const MAX_DEPTH: usize = 16;
 
-/// A JSON value whose every member name is unique and every text can be shown and stored.
+/// A JSON value with unique member names and without forbidden characters.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StrictJson {
     /// `null`.
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// A number, in the digits it was sent in; it fits a float without overflow.
+    /// The original text of a number, which fits a float without overflow.
     Number(String),
-    /// A text.
+    /// A string.
     String(String),
-    /// A list.
+    /// An array.
     Array(Vec<StrictJson>),
-    /// Members in the order they were sent.
+    /// An object, members in original order.
     Object(Vec<(String, StrictJson)>),
 }
 
 impl StrictJson {
-    /// Reads `bytes`. A syntax error ends the reading; everything else that is wrong is collected.
+    /// Parses `bytes`.
+    ///
+    /// # Errors
+    /// The syntax error, or all other errors of the document.
     pub fn parse(bytes: &[u8]) -> Result<Self, FieldErrors> {
         let text = str::from_utf8(bytes).map_err(|err| {
             invalid(String::new(), format!("not UTF-8 from byte {} on", err.valid_up_to()))
         })?;
+        // The syntax of the whole document first: all later errors can be collected.
         let raw: &RawValue =
             serde_json::from_str(text).map_err(|err| invalid(String::new(), syntax(&err)))?;
-        let mut reading = Reading::default();
-        let json = reading.value(raw);
-        if reading.faults.is_empty() { Ok(json) } else { Err(reading.faults) }
+        let mut parser = Parser::default();
+        let json = parser.value(raw);
+        if parser.errors.is_empty() { Ok(json) } else { Err(parser.errors) }
     }
 
-    /// Bytes of its texts, names and numbers, and a few for each part: what going through it costs.
+    /// Returns the approximate size in bytes, as an estimate of the cost of a traversal.
     #[must_use]
     pub fn size(&self) -> usize {
-        const PART: usize = 8;
-        let inner = match self {
+        // Structure costs time too, even without text.
+        const VALUE_OVERHEAD: usize = 8;
+        let content = match self {
             Self::Null | Self::Bool(_) => 0,
             Self::Number(text) | Self::String(text) => text.len(),
             Self::Array(items) => items.iter().map(Self::size).sum(),
@@ -67,10 +74,10 @@ impl StrictJson {
                 members.iter().map(|(name, value)| name.len() + value.size()).sum()
             }
         };
-        PART + inner
+        VALUE_OVERHEAD + content
     }
 
-    /// What it is, with its article, for messages.
+    /// Returns the kind of value with an article, for messages.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -88,8 +95,9 @@ impl Serialize for StrictJson {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Null => serializer.serialize_unit(),
-            Self::Bool(it) => serializer.serialize_bool(*it),
+            Self::Bool(boolean) => serializer.serialize_bool(*boolean),
             Self::Number(text) => {
+                // Raw, so that the digits remain as received.
                 RawValue::from_string(text.clone()).map_err(S::Error::custom)?.serialize(serializer)
             }
             Self::String(text) => serializer.serialize_str(text),
@@ -105,74 +113,71 @@ impl Serialize for StrictJson {
     }
 }
 
-/// The integer that the JSON number `text` is, however it is written (`30`, `30.0`, `3e1`); `None` for
-/// a fraction and for what an `i64` cannot hold. No float is involved, so no digit is lost.
-#[must_use]
-pub fn integral(text: &str) -> Option<i64> {
-    let (sign, text) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
-    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = format!("{whole}{fraction}");
-    let significant = digits.trim_end_matches('0');
-    if significant.trim_start_matches('0').is_empty() {
-        return Some(0);
-    }
-    let trailing = digits.len() - significant.len();
-    let zeros = i64::from_str(exponent)
-        .ok()?
-        .checked_sub(i64::try_from(fraction.len()).ok()?)?
-        .checked_add(i64::try_from(trailing).ok()?)?;
-    // An `i64` has 19 digits, so more zeros than that cannot fit and need not be written out.
-    let zeros = usize::try_from(zeros).ok().filter(|it| *it < 20)?;
-    format!("{sign}{significant}{}", "0".repeat(zeros)).parse().ok()
-}
-
 fn invalid(pointer: String, detail: String) -> FieldError {
     FieldError::at(pointer, "invalid_json", detail)
 }
 
-enum Step {
+enum PathSegment {
     Name(String),
     Index(usize),
 }
 
-/// What is wrong with the syntax, in our own words: the library's may change with a release of it.
+impl From<&serde_json::Value> for StrictJson {
+    fn from(value: &serde_json::Value) -> Self {
+        use serde_json::Value;
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(boolean) => Self::Bool(*boolean),
+            Value::Number(number) => Self::Number(number.to_string()),
+            Value::String(text) => Self::String(text.clone()),
+            Value::Array(items) => Self::Array(items.iter().map(Self::from).collect()),
+            Value::Object(members) => Self::Object(
+                members.iter().map(|(name, value)| (name.clone(), Self::from(value))).collect(),
+            ),
+        }
+    }
+}
+
+/// Describes a syntax error in fixed words, because the library's messages may change between releases.
 fn syntax(err: &serde_json::Error) -> String {
-    let words = err.to_string();
-    let what = match err.classify() {
-        Category::Eof => "the JSON ends too early",
-        _ if words.starts_with("trailing characters") => "text follows the end of the JSON",
-        _ if words.starts_with("recursion limit") => "values are nested too deep",
-        _ => "the text is not valid JSON",
+    // serde_json has no structured kind for two of these errors.
+    let library_message = err.to_string();
+    let problem = match err.classify() {
+        Category::Eof => "unexpected end of JSON",
+        _ if library_message.starts_with("trailing characters") => {
+            "unexpected text after the JSON value"
+        }
+        _ if library_message.starts_with("recursion limit") => "values are nested too deeply",
+        _ => "invalid JSON",
     };
-    format!("{what} at line {} column {}", err.line(), err.column())
+    format!("{problem} at line {} column {}", err.line(), err.column())
 }
 
-/// Where the reading is, and what it found.
+/// The parser's state: the current path and the errors so far.
 #[derive(Default)]
-struct Reading {
-    path: Vec<Step>,
-    faults: FieldErrors,
+struct Parser {
+    path: Vec<PathSegment>,
+    errors: FieldErrors,
 }
 
-impl Reading {
-    fn fault(&mut self, code: &'static str, detail: impl Into<String>) {
+impl Parser {
+    fn error(&mut self, code: &'static str, detail: impl Into<String>) {
         let mut pointer = String::new();
-        for step in &self.path {
-            match step {
-                Step::Name(name) => field_error::step_into(&mut pointer, name),
-                Step::Index(index) => pointer = field_error::item(&pointer, *index),
+        for segment in &self.path {
+            match segment {
+                PathSegment::Name(name) => field_error::step_into(&mut pointer, name),
+                PathSegment::Index(index) => pointer = field_error::item(&pointer, *index),
             }
         }
-        self.faults.push(FieldError::at(pointer, code, detail));
+        self.errors.push(FieldError::at(pointer, code, detail));
     }
 
-    /// The value of `raw`; something harmless in its place where it is faulty.
+    /// Parses `raw`. Returns a placeholder for an invalid value, whose error is recorded.
     fn value(&mut self, raw: &RawValue) -> StrictJson {
         let text = raw.get();
         match text.as_bytes().first() {
-            Some(b'{') if self.has_room() => self.object(text),
-            Some(b'[') if self.has_room() => self.array(text),
+            Some(b'{') if self.is_within_max_depth() => self.object(text),
+            Some(b'[') if self.is_within_max_depth() => self.array(text),
             Some(b'{' | b'[' | b'n') => StrictJson::Null,
             Some(b't') => StrictJson::Bool(true),
             Some(b'f') => StrictJson::Bool(false),
@@ -181,29 +186,30 @@ impl Reading {
         }
     }
 
-    fn has_room(&mut self) -> bool {
-        let fits = self.path.len() < DEPTH;
-        if !fits {
-            self.fault("too_deep", format!("nested more than {DEPTH} deep"));
+    fn is_within_max_depth(&mut self) -> bool {
+        let is_within = self.path.len() < MAX_DEPTH;
+        if !is_within {
+            self.error("too_deep", format!("must be nested at most {MAX_DEPTH} levels deep"));
         }
-        fits
+        is_within
     }
 
     fn object(&mut self, text: &str) -> StrictJson {
         let Ok(Entries(entries)) = serde_json::from_str::<Entries<'_>>(text) else {
-            // The text as a whole was well-formed, so only an escape in a name can be the matter.
-            self.fault("invalid_json", "a member's name holds half of a surrogate pair");
+            // The whole text was well-formed, so only an escape in a name can be invalid.
+            self.error("invalid_json", "a member name contains an unpaired surrogate");
             return StrictJson::Null;
         };
-        let mut seen = HashSet::new();
+        let mut names = HashSet::new();
         let mut members = Vec::with_capacity(entries.len());
         for (name, raw) in entries {
-            let again = !seen.insert(name.clone());
-            self.path.push(Step::Name(name.clone()));
-            if again {
-                self.fault("duplicate_key", "the same name stands twice in this object");
+            // Compared after unescaping: `a` and `\u0061` are the same name.
+            let is_duplicate = !names.insert(name.clone());
+            self.path.push(PathSegment::Name(name.clone()));
+            if is_duplicate {
+                self.error("duplicate_key", "duplicate member name");
             }
-            self.characters(&name, "the name");
+            self.check_characters(&name, "the name");
             let value = self.value(raw);
             self.path.pop();
             members.push((name, value));
@@ -213,12 +219,12 @@ impl Reading {
 
     fn array(&mut self, text: &str) -> StrictJson {
         let Ok(raws) = serde_json::from_str::<Vec<&RawValue>>(text) else {
-            self.fault("invalid_json", "not an array");
+            self.error("invalid_json", "not an array");
             return StrictJson::Null;
         };
         let mut items = Vec::with_capacity(raws.len());
         for (index, raw) in raws.into_iter().enumerate() {
-            self.path.push(Step::Index(index));
+            self.path.push(PathSegment::Index(index));
             items.push(self.value(raw));
             self.path.pop();
         }
@@ -227,36 +233,38 @@ impl Reading {
 
     fn string(&mut self, text: &str) -> StrictJson {
         let Ok(string) = serde_json::from_str::<String>(text) else {
-            self.fault("forbidden_character", "the text holds half of a surrogate pair");
+            self.error("forbidden_character", "the string contains an unpaired surrogate");
             return StrictJson::Null;
         };
-        self.characters(&string, "the text");
+        self.check_characters(&string, "the string");
         StrictJson::String(string)
     }
 
-    fn characters(&mut self, text: &str, what: &str) {
+    fn check_characters(&mut self, text: &str, subject: &str) {
         if let Err(character) = text::check(text) {
-            self.fault("forbidden_character", format!("{what} must not contain {character}"));
+            self.error("forbidden_character", format!("{subject} must not contain {character}"));
         }
     }
 
     fn number(&mut self, text: &str) -> StrictJson {
+        // Other JSON parsers read numbers as doubles: overflow and underflow would change the value.
         let value = f64::from_str(text).unwrap_or(f64::INFINITY);
         let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
         if value.is_infinite() {
-            self.fault("number_overflow", "the number is too large to be held");
+            self.error("number_overflow", "the number is too large for a 64-bit float");
         } else if value == 0.0 && mantissa.contains(|c| matches!(c, '1'..='9')) {
-            self.fault("number_overflow", "the number is too small to be told from 0");
+            self.error("number_overflow", "the number is too small for a 64-bit float");
         }
         StrictJson::Number(text.to_owned())
     }
 }
 
-/// The members of one object, duplicates included.
+/// The members of an object, duplicates included.
 struct Entries<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Entries<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // A visitor, because a map type would drop duplicate members.
         struct Collect;
         impl<'de> Visitor<'de> for Collect {
             type Value = Entries<'de>;
@@ -281,13 +289,13 @@ impl<'de> Deserialize<'de> for Entries<'de> {
 mod tests {
     use super::*;
 
-    fn faults(text: &str) -> Vec<(String, &'static str)> {
-        let Err(faults) = StrictJson::parse(text.as_bytes()) else { panic!("taken: {text}") };
-        faults.reported().iter().map(|it| (it.pointer.clone().unwrap(), it.code)).collect()
+    fn errors(text: &str) -> Vec<(String, &'static str)> {
+        let Err(errors) = StrictJson::parse(text.as_bytes()) else { panic!("parsed: {text}") };
+        errors.reported().iter().map(|error| (error.pointer.clone().unwrap(), error.code)).collect()
     }
 
-    fn one(text: &str, pointer: &str, code: &'static str) {
-        assert_eq!(faults(text), [(pointer.to_owned(), code)], "{text}");
+    fn assert_single_error(text: &str, pointer: &str, code: &'static str) {
+        assert_eq!(errors(text), [(pointer.to_owned(), code)], "{text}");
     }
 
     #[test]
@@ -301,24 +309,24 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_is_named_with_its_place() {
-        one(r#"{"a":1,"a":2}"#, "/a", "duplicate_key");
-        one(r#"{"a":[{"x":1,"\u0078":2}]}"#, "/a/0/x", "duplicate_key");
-        one(r#"{"a":"x\u0000y"}"#, "/a", "forbidden_character");
-        one(r#"["\ud800"]"#, "/0", "forbidden_character");
-        one(r#"["\ud800\ud800"]"#, "/0", "forbidden_character");
-        one(r#"{"\udc00":1}"#, "", "invalid_json");
-        one("[\"\u{202E}\"]", "/0", "forbidden_character");
-        one("[\"\u{FFFF}\"]", "/0", "forbidden_character");
-        one("[\"\u{7F}\"]", "/0", "forbidden_character");
-        one("{\"\u{FEFF}a\":1}", "/\u{FFFD}a", "forbidden_character");
-        one("[1e400]", "/0", "number_overflow");
-        one("[-1e99999999999999999999]", "/0", "number_overflow");
-        one("[1e-400]", "/0", "number_overflow");
+    fn each_error_has_a_pointer() {
+        assert_single_error(r#"{"a":1,"a":2}"#, "/a", "duplicate_key");
+        assert_single_error(r#"{"a":[{"x":1,"\u0078":2}]}"#, "/a/0/x", "duplicate_key");
+        assert_single_error(r#"{"a":"x\u0000y"}"#, "/a", "forbidden_character");
+        assert_single_error(r#"["\ud800"]"#, "/0", "forbidden_character");
+        assert_single_error(r#"["\ud800\ud800"]"#, "/0", "forbidden_character");
+        assert_single_error(r#"{"\udc00":1}"#, "", "invalid_json");
+        assert_single_error("[\"\u{202E}\"]", "/0", "forbidden_character");
+        assert_single_error("[\"\u{FFFF}\"]", "/0", "forbidden_character");
+        assert_single_error("[\"\u{7F}\"]", "/0", "forbidden_character");
+        assert_single_error("{\"\u{FEFF}a\":1}", "/\u{FFFD}a", "forbidden_character");
+        assert_single_error("[1e400]", "/0", "number_overflow");
+        assert_single_error("[-1e99999999999999999999]", "/0", "number_overflow");
+        assert_single_error("[1e-400]", "/0", "number_overflow");
     }
 
     #[test]
-    fn what_is_no_json_is_refused_with_its_line() {
+    fn invalid_json_is_rejected_with_its_line() {
         for text in [
             "",
             " ",
@@ -333,76 +341,35 @@ mod tests {
             "\u{FEFF}{}",
             "// x",
         ] {
-            one(text, "", "invalid_json");
+            assert_single_error(text, "", "invalid_json");
         }
-        let Err(faults) = StrictJson::parse(b"{\n  \"a\": x}") else { panic!() };
-        assert!(faults.reported()[0].detail.contains("line 2 column 8"), "{faults:?}");
-        let Err(faults) = StrictJson::parse(b"[\"\xff\"]") else { panic!() };
-        assert_eq!(faults.reported()[0].detail, "not UTF-8 from byte 2 on");
+        let Err(errors) = StrictJson::parse(b"{\n  \"a\": x}") else { panic!() };
+        assert!(errors.reported()[0].detail.contains("line 2 column 8"), "{errors:?}");
+        let Err(errors) = StrictJson::parse(b"[\"\xff\"]") else { panic!() };
+        assert_eq!(errors.reported()[0].detail, "not UTF-8 from byte 2 on");
     }
 
     #[test]
-    fn all_faults_are_told_at_once() {
-        assert_eq!(faults(r#"{"a":"\u0000","b":[1e400,{"c":1,"c":2}],"a":3}"#).len(), 4);
+    fn all_errors_are_reported_at_once() {
+        assert_eq!(errors(r#"{"a":"\u0000","b":[1e400,{"c":1,"c":2}],"a":3}"#).len(), 4);
     }
 
     #[test]
-    fn sixteen_levels_are_taken_and_seventeen_are_not() {
+    fn nesting_is_limited_to_sixteen_levels() {
         let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
         assert!(StrictJson::parse(nested(16).as_bytes()).is_ok());
-        one(&nested(17), &"/0".repeat(16), "too_deep");
-        one(&nested(200), &"/0".repeat(16), "too_deep");
-        one(&nested(200_000), &"/0".repeat(16), "too_deep");
-    }
-
-    #[test]
-    fn an_integer_is_one_however_it_is_written() {
-        for (text, value) in [
-            ("30", 30),
-            ("30.0", 30),
-            ("3e1", 30),
-            ("3E+1", 30),
-            ("300e-1", 30),
-            ("0.3e2", 30),
-            ("-30.00", -30),
-            ("0", 0),
-            ("-0", 0),
-            ("9e18", 9_000_000_000_000_000_000),
-            ("0e999999999999999999999", 0),
-            ("9223372036854775807", i64::MAX),
-            ("-9223372036854775808", i64::MIN),
-            ("1000000000000000000000e-20", 10),
-        ] {
-            assert_eq!(integral(text), Some(value), "{text}");
-        }
-        for text in [
-            "30.5",
-            "3e-1",
-            "9223372036854775808",
-            "1e19",
-            "1e400",
-            "1e99999999999999999999",
-            "1e-99999999999999999999",
-            "1180591620717411303424",
-        ] {
-            assert_eq!(integral(text), None, "{text}");
-        }
+        assert_single_error(&nested(17), &"/0".repeat(16), "too_deep");
+        assert_single_error(&nested(200), &"/0".repeat(16), "too_deep");
+        assert_single_error(&nested(200_000), &"/0".repeat(16), "too_deep");
     }
 
     proptest::proptest! {
         #[test]
-        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..64)) {
-            let ours = StrictJson::parse(&bytes);
-            let theirs = serde_json::from_slice::<serde_json::Value>(&bytes);
+        fn any_bytes_are_parsed_or_rejected(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..64)) {
+            let strict = StrictJson::parse(&bytes);
+            let lenient = serde_json::from_slice::<serde_json::Value>(&bytes);
             // Stricter than serde_json, never laxer.
-            assert!(theirs.is_ok() || ours.is_err());
-        }
-
-        #[test]
-        fn an_integral_number_agrees_with_exact_arithmetic(n in -1_000_000i64..1_000_000, e in 0u32..6) {
-            assert_eq!(integral(&format!("{n}e{e}")), Some(n * 10i64.pow(e)));
-            assert_eq!(integral(&format!("{n}.000")), Some(n));
-            assert_eq!(integral(&format!("{n}e-{e}")), (n % 10i64.pow(e) == 0).then(|| n / 10i64.pow(e)));
+            assert!(lenient.is_ok() || strict.is_err());
         }
     }
 }

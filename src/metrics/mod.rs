@@ -22,7 +22,7 @@ use register::{counter, gauge};
 
 pub use http::Request;
 pub use outbox::DeliveryOutcome;
-pub use settings::{Outcome, Source};
+pub use settings::{Outcome, SettingsMetrics, Source};
 
 /// A text format of metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ struct Inner {
     /// The metrics of sessions, which some catalogs do not declare.
     session_registry: Registry,
     http: http::Http,
-    settings: settings::Settings,
+    settings: SettingsMetrics,
     outbox: outbox::Outbox,
     realtime: realtime::Realtime,
     sessions: sessions::Sessions,
@@ -73,7 +73,7 @@ impl Default for Metrics {
         let mut registry = Registry::default();
         let mut session_registry = Registry::default();
         let http = http::Http::new(&mut registry, &mut session_registry);
-        let settings = settings::Settings::new(&mut registry);
+        let settings = SettingsMetrics::new(&mut registry);
         let outbox = outbox::Outbox::new(&mut registry);
         let realtime = realtime::Realtime::new(&mut session_registry);
         let sessions = sessions::Sessions::new(&mut session_registry);
@@ -118,19 +118,10 @@ impl Metrics {
         self.0.http.record(request);
     }
 
-    /// Records that `source` triggered a reload, with its outcome and duration.
-    pub fn reload(&self, source: Source, outcome: Outcome, duration: Duration) {
-        self.0.settings.record_reload(source, outcome, duration);
-    }
-
-    /// Sets the current revision, and records the `delay` since its commit, if known.
-    pub fn applied(&self, revision: i64, delay: Option<Duration>) {
-        self.0.settings.record_applied(revision, delay);
-    }
-
-    /// Sets whether change notifications arrive.
-    pub fn listening(&self, is_listening: bool) {
-        self.0.settings.set_listening(is_listening);
+    /// Returns the metrics of the settings and of their reloads.
+    #[must_use]
+    pub fn settings(&self) -> SettingsMetrics {
+        self.0.settings.clone()
     }
 
     /// Creates the series of `sink` at 0.

@@ -1,7 +1,8 @@
 //! Metrics of settings and their reloads.
 
 use std::{
-    sync::{Mutex, PoisonError, atomic::AtomicU64},
+    fmt,
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 
@@ -60,7 +61,11 @@ impl ReloadLabels {
     }
 }
 
-pub(super) struct Settings {
+/// The metrics of the settings and of their reloads. Cheap to clone.
+#[derive(Clone)]
+pub struct SettingsMetrics(Arc<Series>);
+
+struct Series {
     reloads: Family<ReloadLabels, Counter>,
     duration: Histogram,
     delay: Histogram,
@@ -72,7 +77,7 @@ pub(super) struct Settings {
     last_check: Mutex<Instant>,
 }
 
-impl Settings {
+impl SettingsMetrics {
     pub(super) fn new(registry: &mut Registry) -> Self {
         let name = |name: &str| format!("brune_settings_{name}");
         let reloads =
@@ -89,7 +94,7 @@ impl Settings {
             "Time since the newest revision was last read from the database",
             age.clone(),
         );
-        Self {
+        Self(Arc::new(Series {
             reloads,
             duration: seconds(
                 registry,
@@ -116,35 +121,46 @@ impl Settings {
             ),
             age,
             last_check: Mutex::new(Instant::now()),
-        }
+        }))
     }
 
+    /// Updates the age to the current time.
     pub(super) fn update_age(&self) {
-        let last_check = *self.last_check.lock().unwrap_or_else(PoisonError::into_inner);
-        self.age.set(last_check.elapsed().as_secs_f64());
+        let last_check = *self.0.last_check.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.age.set(last_check.elapsed().as_secs_f64());
     }
 
-    pub(super) fn record_reload(&self, source: Source, outcome: Outcome, duration: Duration) {
-        self.reloads.get_or_create(&ReloadLabels::new(source, outcome)).inc();
-        self.duration.observe(duration.as_secs_f64());
+    /// Records that `source` triggered a reload, with its outcome and duration.
+    pub fn reload(&self, source: Source, outcome: Outcome, duration: Duration) {
+        let series = &self.0;
+        series.reloads.get_or_create(&ReloadLabels::new(source, outcome)).inc();
+        series.duration.observe(duration.as_secs_f64());
         // A notification should have triggered the reload before.
         if outcome == Outcome::Taken && matches!(source, Source::Poll | Source::Connect) {
-            self.missed.inc();
+            series.missed.inc();
         }
         if matches!(outcome, Outcome::Taken | Outcome::Unchanged) {
-            let mut last_check = self.last_check.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut last_check = series.last_check.lock().unwrap_or_else(PoisonError::into_inner);
             *last_check = Instant::now();
         }
     }
 
-    pub(super) fn record_applied(&self, revision: i64, delay: Option<Duration>) {
-        self.revision.set(revision);
+    /// Sets the current revision, and records the `delay` since its commit, if known.
+    pub fn applied(&self, revision: i64, delay: Option<Duration>) {
+        self.0.revision.set(revision);
         if let Some(delay) = delay {
-            self.delay.observe(delay.as_secs_f64());
+            self.0.delay.observe(delay.as_secs_f64());
         }
     }
 
-    pub(super) fn set_listening(&self, is_listening: bool) {
-        self.listening.set(i64::from(is_listening));
+    /// Sets whether change notifications arrive.
+    pub fn listening(&self, is_listening: bool) {
+        self.0.listening.set(i64::from(is_listening));
+    }
+}
+
+impl fmt::Debug for SettingsMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SettingsMetrics")
     }
 }

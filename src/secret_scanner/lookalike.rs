@@ -1,22 +1,24 @@
-//! Names that only look different from a key: `openai_api_key`, or one with a Cyrillic letter in it. Nothing
-//! is written under such a name, but who tries it on a key that is never written here means that key.
+//! Lookalikes of a key, such as `openai_api_key` or a name with a Cyrillic letter. A write to a lookalike of a
+//! locked key is treated as a write to the locked key.
 
 use unicode_security::skeleton as character_skeleton;
 
 use crate::text;
 
-/// The most bytes of a name that is looked at; what is longer resembles nothing.
+/// Maximum length of a name in bytes; longer names have no skeleton.
 const MAX_BYTES: usize = 1024;
 
-/// What all the disguises of one name have in common: no case, no punctuation, no blanks, nothing invisible,
-/// and the letter that each letter looks like. Two names resemble each other when both have the same.
+/// Returns the skeleton of `name`, which is equal for all lookalikes: upper case, letters and digits only, confusable
+/// letters replaced (Unicode Technical Standard 39).
 #[must_use]
 pub fn skeleton(name: &str) -> Option<String> {
+    // Names come from callers, and the skeleton of a long name is expensive.
     if name.len() > MAX_BYTES {
         return None;
     }
-    let plain = text::as_seen(name).to_uppercase();
-    let letters: String = character_skeleton(&plain).filter(|c| c.is_alphanumeric()).collect();
+    // Upper case first, because confusable letters differ between cases.
+    let displayed = text::as_seen(name).to_uppercase();
+    let letters: String = character_skeleton(&displayed).filter(|c| c.is_alphanumeric()).collect();
     (!letters.is_empty()).then_some(letters)
 }
 
@@ -25,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_disguise_has_the_bare_name_of_what_it_resembles() {
+    fn lookalikes_have_the_same_skeleton() {
         let key = skeleton("OPENAI_API_KEY");
         for name in [
             "openai_api_key",

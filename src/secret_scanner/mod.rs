@@ -1,11 +1,10 @@
-//! What looks like a secret, and therefore is never stored: the forms that well-known providers give theirs,
-//! and what this process itself holds. Pure.
+//! Detection of secrets, which are never stored: patterns of well-known providers, and the secrets of this
+//! process. Pure.
 //!
-//! A text is looked at twice when it has more than ASCII: as it is, and as a reader sees it, with what is
-//! invisible left out and what only looks different (NFKC: fullwidth letters, for one) made plain. A secret
-//! anywhere in a text counts. One that was cut into pieces (but for one of this process, in a list), or encoded
-//! once more, is not found: this keeps accidents out, not somebody who is allowed to change settings and wants
-//! to hide something.
+//! Non-ASCII text is scanned twice: as received, and as displayed, without invisible characters and normalized to
+//! NFKC (for example fullwidth letters). A match anywhere in a text counts. A secret in several pieces is found
+//! only in a list and only if known to this process; an encoded secret is not found. The scanner prevents
+//! accidents, not deliberate evasion by an administrator.
 
 mod known_secrets;
 mod lookalike;
@@ -18,19 +17,19 @@ pub use lookalike::skeleton as lookalike_skeleton;
 
 use crate::{config::Secret, json::StrictJson, text};
 
-/// What a text looks like: `an OpenAI API key`. Never a part of the text.
+/// The kind of a secret, with an article, such as `an OpenAI API key`. Never a part of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SecretKind(&'static str);
 
-const HELD: SecretKind = SecretKind("a secret of this service");
+const KNOWN: SecretKind = SecretKind("a secret of this service");
 
 impl SecretKind {
-    /// What is wrong and what to do, after the name of what is at fault.
+    /// Returns the problem and the fix, as a predicate for the name of a setting or field.
     #[must_use]
     pub fn detail(self) -> String {
         format!(
-            "looks like {self}; a secret is never stored here: the service is given it in its environment, a \
-             file or a credential directory"
+            "looks like {self}; secrets are never stored: provide a secret through the environment, a file or \
+             a credential directory"
         )
     }
 }
@@ -41,73 +40,75 @@ impl fmt::Display for SecretKind {
     }
 }
 
-/// Tells what looks like a secret. The default one knows the forms only. Cheap to clone.
+/// Finds secrets in texts. The default scanner knows only patterns. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct SecretScanner(Arc<[KnownSecret]>);
 
 impl SecretScanner {
-    /// One that also knows `secrets`, those of this process; any shorter than 8 bytes is left out.
+    /// Creates a scanner that also knows the `secrets` of this process, except secrets shorter than 8 bytes.
     #[must_use]
     pub fn with_known_secrets(secrets: impl IntoIterator<Item = Secret>) -> Self {
         Self(secrets.into_iter().filter_map(KnownSecret::new).collect())
     }
 
-    /// What `text` looks like, if it looks like a secret or has one in it.
+    /// Returns the kind of the first secret in `text`.
     #[must_use]
     pub fn scan(&self, text: &str) -> Option<SecretKind> {
-        let as_seen = text::as_seen(text);
-        let other = (as_seen != text).then_some(&*as_seen);
-        self.find(text).or_else(|| self.find(other?))
+        let displayed = text::as_seen(text);
+        // A second scan only for texts that display differently; most texts are ASCII.
+        let differs = displayed != text;
+        self.find(text).or_else(|| self.find(differs.then_some(&*displayed)?))
     }
 
-    /// Whether `text` may hold a secret or the beginning of one that was cut short, by the forms of well-known
-    /// secrets. For identifiers that callers make up and that are logged and stored: a new one can take their place.
+    /// Whether `text` may contain a secret or the prefix of a well-known secret.
     ///
-    /// Parts of the secrets of this process are not looked for: the answer would confirm a guess piece by piece.
+    /// For identifiers from callers, which are logged and stored and can be replaced by new identifiers. Parts of
+    /// this process's secrets do not match, because the response would confirm a guess piece by piece.
     #[must_use]
     pub fn may_be_secret_fragment(&self, text: &str) -> bool {
-        self.scan(text).is_some() || patterns::begins(text)
+        self.scan(text).is_some() || patterns::contains_prefix(text)
     }
 
     fn find(&self, text: &str) -> Option<SecretKind> {
-        if self.contains_known_secret(text) { Some(HELD) } else { patterns::likeness(text) }
+        if self.contains_known_secret(text) {
+            return Some(KNOWN);
+        }
+        patterns::kind(text).map(SecretKind)
     }
 
-    /// Whether a secret of this process is in `text`; all are looked for, so that the time does not tell which
-    /// it was.
     fn contains_known_secret(&self, text: &str) -> bool {
-        self.0.iter().fold(false, |found, it| it.is_in(text) | found)
+        // No short-circuit: the duration must not reveal which secret matched.
+        self.0.iter().fold(false, |is_found, secret| secret.is_in(text) | is_found)
     }
 
-    /// The same of any text in `json`, and of its numbers: a password may be all digits.
+    /// Returns the kind of the first secret in the strings, names and numbers of `json`: a password may consist
+    /// of digits.
     #[must_use]
     pub fn scan_json(&self, json: &StrictJson) -> Option<SecretKind> {
         match json {
             StrictJson::Null | StrictJson::Bool(_) => None,
             StrictJson::Number(text) | StrictJson::String(text) => self.scan(text),
             StrictJson::Array(items) => {
-                let found = items.iter().find_map(|it| self.scan_json(it));
-                found.or_else(|| self.across(items))
+                let in_item = items.iter().find_map(|item| self.scan_json(item));
+                in_item.or_else(|| self.scan_joined(items))
             }
             StrictJson::Object(members) => {
-                members.iter().find_map(|(name, it)| self.scan(name).or_else(|| self.scan_json(it)))
+                let mut members = members.iter();
+                members.find_map(|(name, value)| self.scan(name).or_else(|| self.scan_json(value)))
             }
         }
     }
 
-    /// A list may have been one text, which was cut at its commas on the way.
-    fn across(&self, items: &[StrictJson]) -> Option<SecretKind> {
+    /// Scans the joined items, because a list may be a text that was split at commas.
+    fn scan_joined(&self, items: &[StrictJson]) -> Option<SecretKind> {
         let text = |item: &StrictJson| match item {
             StrictJson::String(text) => Some(text.clone()),
             _ => None,
         };
         let texts: Vec<String> = items.iter().filter_map(text).collect();
-        let cut = 1 < texts.len();
-        let held = cut
-            && ["", ",", ", "]
-                .iter()
-                .any(|between| self.contains_known_secret(&texts.join(between)));
-        held.then_some(HELD)
+        let contains_secret = |separator: &&str| self.contains_known_secret(&texts.join(separator));
+        let is_found = texts.len() > 1 && ["", ",", ", "].iter().any(contains_secret);
+        is_found.then_some(KNOWN)
     }
 }
 
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_of_the_process_is_found_in_any_part_of_a_value() {
+    fn a_known_secret_is_found_in_any_part_of_a_value() {
         let text = |text: &str| StrictJson::String(text.to_owned());
         let inside = StrictJson::Object(vec![(
             "a".to_owned(),
@@ -142,18 +143,19 @@ mod tests {
             scanner().scan_json(&StrictJson::Array(vec![text("short"), StrictJson::Bool(true)])),
             None
         );
-        let cut = |items: &[&str]| StrictJson::Array(items.iter().map(|it| text(it)).collect());
+        let list =
+            |items: &[&str]| StrictJson::Array(items.iter().map(|item| text(item)).collect());
         let commas =
             SecretScanner::with_known_secrets([Secret::new("one, two and three".to_owned())]);
-        assert!(commas.scan_json(&cut(&["zero", "one", "two and three"])).is_some());
-        assert!(scanner().scan_json(&cut(&["correct ", "horse"])).is_some());
-        assert_eq!(scanner().scan_json(&cut(&["correct", "horse"])), None);
+        assert!(commas.scan_json(&list(&["zero", "one", "two and three"])).is_some());
+        assert!(scanner().scan_json(&list(&["correct ", "horse"])).is_some());
+        assert_eq!(scanner().scan_json(&list(&["correct", "horse"])), None);
         let digits = SecretScanner::with_known_secrets([Secret::new("1234567890".to_owned())]);
         assert!(digits.scan_json(&StrictJson::Number("1234567890".to_owned())).is_some());
     }
 
     #[test]
-    fn what_is_invisible_or_only_looks_different_hides_nothing() {
+    fn invisible_and_fullwidth_characters_do_not_hide_a_secret() {
         let key = format!("sk-proj-{}", "a1B2".repeat(8));
         let wide = |c: char| char::from_u32(u32::from(c) + 0xFEE0).unwrap();
         for text in [
@@ -170,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn it_says_nothing_of_what_it_holds() {
+    fn debug_output_contains_no_secret() {
         assert_eq!(format!("{:?}", scanner()), "SecretScanner");
     }
 }

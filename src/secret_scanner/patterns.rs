@@ -1,5 +1,5 @@
-//! What the secrets of well-known providers look like. Every pattern asks for a length that no name reaches
-//! by chance: `sk-` alone, or `sk-learn`, is no key.
+//! Patterns of well-known secrets. Every pattern requires a length that no name reaches by chance: `sk-` alone,
+//! or `sk-learn`, is not a key.
 
 use std::sync::LazyLock;
 
@@ -7,10 +7,8 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as BASE64_URL};
 use regex::{Regex, RegexSet};
 use serde_json::{Map, Value};
 
-use crate::secret_scanner::SecretKind;
-
-/// What each pattern finds, with its article. In order: of two that fit, the first is told.
-const KNOWN: &[(&str, &str)] = &[
+/// The kinds of secrets, with an article, and the patterns. The first match wins.
+const PATTERNS: &[(&str, &str)] = &[
     ("an Anthropic API key", r"sk-ant-[A-Za-z0-9_-]{20,}"),
     ("an OpenAI API key", r"sk-(?:proj|svcacct|admin|None|or-v1)-[A-Za-z0-9_-]{20,}"),
     ("an API key of OpenAI's form", r"(?:^|[^A-Za-z0-9])sk-[A-Za-z0-9]{20,}"),
@@ -76,9 +74,9 @@ const KNOWN: &[(&str, &str)] = &[
     ),
 ];
 
-/// What the secrets of well-known providers begin with, and a JWT or one of its parts. Enough to tell a secret that was
-/// cut short from an identifier, and far too little for a sentence.
-const BEGINNING: &str = concat!(
+/// Prefixes of well-known secrets, of JWTs and of parts of a JWT. Sufficient to distinguish a truncated secret from
+/// an identifier, but too short for prose.
+const PREFIXES: &str = concat!(
     r"(?:^|[^A-Za-z0-9])(?:eyJ|eyA|ewo|ew0)[A-Za-z0-9]",
     r"|(?:^|[^A-Za-z0-9])(?:sk-[A-Za-z0-9]|ek_|r8_|hf_|npm_|dapi[0-9a-f]{4}|ya29\.|SG\.[A-Za-z0-9_-]{6}|xox[abceoprs]-|xapp-|[rs]k_(?:live|test)_|brt_)",
     r"|(?:^|[^A-Z0-9])(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{4}",
@@ -86,39 +84,40 @@ const BEGINNING: &str = concat!(
     r"|hv[sbr]\.|AGE-SECRET-KEY",
 );
 
-static BEGINS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(BEGINNING).ok());
+static PREFIX: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(PREFIXES).ok());
 
-/// Whether `text` has what a well-known secret begins with, however little follows.
-pub(super) fn begins(text: &str) -> bool {
-    BEGINS.as_ref().is_some_and(|pattern| pattern.is_match(text))
+/// Whether `text` contains the prefix of a well-known secret, however little follows.
+pub(super) fn contains_prefix(text: &str) -> bool {
+    PREFIX.as_ref().is_some_and(|pattern| pattern.is_match(text))
 }
 
+// One set: one pass over the text instead of one pass for each pattern.
 static SET: LazyLock<RegexSet> = LazyLock::new(|| {
-    // A test compiles each of them.
-    RegexSet::new(KNOWN.iter().map(|(_, pattern)| pattern)).unwrap_or_default()
+    // A unit test verifies that every pattern compiles, so the default is unreachable.
+    RegexSet::new(PATTERNS.iter().map(|(_, pattern)| pattern)).unwrap_or_default()
 });
 
-/// Three parts that may be a JWT's: the first begins as the base64 of `{"`, `{ ` or a `{` before a line break.
+/// Three parts of a possible JWT: the first begins as the base64 of `{"`, `{ ` or a `{` before a line break.
 static JWT: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r"(?:eyJ|eyA|ewo|ew0)[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]*").ok()
 });
 
-/// What the pattern that `text` fits finds.
-pub(super) fn likeness(text: &str) -> Option<SecretKind> {
-    let known = SET.matches(text).iter().next().and_then(|at| KNOWN.get(at));
-    known.map(|(name, _)| SecretKind(name)).or_else(|| jwt(text))
+/// Returns the kind of the first secret pattern in `text`, with an article.
+pub(super) fn kind(text: &str) -> Option<&'static str> {
+    let pattern = SET.matches(text).iter().next().and_then(|index| PATTERNS.get(index));
+    pattern.map(|(kind, _)| *kind).or_else(|| jwt(text))
 }
 
-fn jwt(text: &str) -> Option<SecretKind> {
+fn jwt(text: &str) -> Option<&'static str> {
     let mut candidates = JWT.as_ref()?.find_iter(text);
-    candidates.any(|it| is_jwt(it.as_str())).then_some(SecretKind("a JSON Web Token"))
+    candidates.any(|candidate| is_jwt(candidate.as_str())).then_some("a JSON Web Token")
 }
 
-/// Whether the first part is what every token begins with: an object that names its algorithm.
+/// Whether the first part is a JWT header: an object with an algorithm. Excludes other text with two dots.
 fn is_jwt(text: &str) -> bool {
-    let head = text.split('.').next().and_then(|part| BASE64_URL.decode(part).ok());
-    let head = head.and_then(|it| serde_json::from_slice::<Map<String, Value>>(&it).ok());
-    head.is_some_and(|it| it.contains_key("alg"))
+    let header = text.split('.').next().and_then(|part| BASE64_URL.decode(part).ok());
+    let header = header.and_then(|part| serde_json::from_slice::<Map<String, Value>>(&part).ok());
+    header.is_some_and(|header| header.contains_key("alg"))
 }
 
 #[cfg(test)]
@@ -127,10 +126,10 @@ mod tests {
 
     #[test]
     fn every_pattern_compiles() {
-        for (name, pattern) in KNOWN {
+        for (name, pattern) in PATTERNS {
             assert!(Regex::new(pattern).is_ok(), "{name}");
         }
-        assert_eq!(SET.len(), KNOWN.len());
-        assert!(JWT.is_some() && BEGINS.is_some());
+        assert_eq!(SET.len(), PATTERNS.len());
+        assert!(JWT.is_some() && PREFIX.is_some());
     }
 }

@@ -1,4 +1,4 @@
-//! Taking out what is left of secrets in the database.
+//! Removing the values of secrets from the database.
 
 use serde::Serialize;
 use serde_json::json;
@@ -9,50 +9,50 @@ use crate::{
     config::{Provision, Source},
     database::{Deadline, OnSuccess, Pool, Transaction, TransactionError},
     outbox::{Outbox, Topic},
-    secret_scanner::SecretKind,
+    secret_scanner::{SecretKind, SecretScanner},
     secrets::store,
     settings::{GlobalSettingsService, Kind},
 };
 
-/// What is to be cleaned up.
+/// A request to remove stored secrets.
 #[derive(Debug, Clone, Default)]
 pub struct Cleanup {
-    /// These secrets; every one when `None`.
+    /// Names of secrets; `None` for all.
     pub names: Option<Vec<String>>,
-    /// Whether it is only tried.
+    /// Whether nothing is stored.
     pub dry_run: bool,
 }
 
-/// What was done.
+/// The result of a cleanup.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SecretCleanup)]
 pub struct CleanupResult {
-    /// The secrets of which nothing is left now.
+    /// Secrets without stored values after the cleanup.
     pub removed: Vec<String>,
-    /// The secrets of which something was kept.
+    /// Secrets whose stored values were kept.
     pub kept: Vec<KeptSecret>,
-    /// Whether it was only tried.
+    /// Whether nothing was stored.
     pub dry_run: bool,
 }
 
-/// A secret of which the database still holds a value.
+/// A secret whose value is still stored.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = KeptSecret)]
 pub struct KeptSecret {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Why: `no_environment_source`, it would be lost.
+    /// The reason: `no_environment_source`, because the only copy would be lost.
     #[schema(example = "no_environment_source")]
     pub why: &'static str,
 }
 
-/// Why nothing was cleaned up.
+/// The reason why a cleanup failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The catalog declares no such secrets.
+    /// Undeclared secrets.
     #[error("the catalog declares no secret {}", .0.join(", "))]
     NoSuchSecret(Vec<String>),
-    /// The reason itself would leave one in the trail.
+    /// The reason contains a secret, which would be stored in the audit trail.
     #[error("the reason looks like {0}")]
     SecretLike(SecretKind),
     /// The database failed.
@@ -66,53 +66,64 @@ impl From<sqlx::Error> for Error {
     }
 }
 
-/// Removes what the database holds of secrets that this instance is provided with otherwise: rows, and
-/// values in the trail. One transaction, told in the trail without values; safe to repeat.
+/// Removes stored rows and audit values of secrets that this instance has from another source.
+///
+/// Runs in one transaction with audit entries without values, and is idempotent.
+///
+/// # Errors
+/// An unknown name, a secret in the reason, or a database error.
 pub async fn clean_up(
     pool: &Pool,
     settings: &GlobalSettingsService,
-    provision: &Provision,
-    actor: &Actor,
-    cleanup: &Cleanup,
-) -> Result<CleanupResult, Error> {
-    let unknown = unknown(settings, cleanup);
-    if !unknown.is_empty() {
-        return Err(Error::NoSuchSecret(unknown));
-    }
-    if let Some(likeness) = settings.secret_scanner().scan(actor.reason.as_str()) {
-        return Err(Error::SecretLike(likeness));
-    }
-    let mut work = Transaction::begin(pool, Deadline::standard()).await?;
-    let cleaned = carry_out(&mut work, settings.outbox(), provision, actor, cleanup).await;
-    let ending = if cleanup.dry_run { OnSuccess::Rollback } else { OnSuccess::Commit };
-    let cleaned = work.finish(cleaned, ending).await?;
-    settings.outbox().wake();
-    Ok(cleaned)
-}
-
-fn unknown(settings: &GlobalSettingsService, cleanup: &Cleanup) -> Vec<String> {
-    let snapshot = settings.snapshot();
-    let is_secret =
-        |name: &str| snapshot.schema.find(name).is_some_and(|it| it.kind == Kind::Secret);
-    let named = cleanup.names.iter().flatten();
-    named.filter(|name| !is_secret(name)).cloned().collect()
-}
-
-async fn carry_out(
-    work: &mut Transaction,
+    scanner: &SecretScanner,
     outbox: &Outbox,
     provision: &Provision,
     actor: &Actor,
     cleanup: &Cleanup,
 ) -> Result<CleanupResult, Error> {
-    let conn = work.conn();
-    let wanted = |name: &String| cleanup.names.as_ref().is_none_or(|it| it.contains(name));
-    let residue = store::residue(conn).await?.into_iter().filter(wanted);
-    let (removed, kept): (Vec<_>, Vec<_>) = residue.partition(|it| is_elsewhere(provision, it));
+    // All unknown names at once, before anything is locked.
+    let unknown = unknown(settings, cleanup);
+    if !unknown.is_empty() {
+        return Err(Error::NoSuchSecret(unknown));
+    }
+    // The reason is stored in the audit trail, which is append-only.
+    if let Some(kind) = scanner.scan(actor.reason.as_str()) {
+        return Err(Error::SecretLike(kind));
+    }
+    let mut transaction = Transaction::begin(pool, Deadline::standard()).await?;
+    let result = execute(&mut transaction, outbox, provision, actor, cleanup).await;
+    let on_success = if cleanup.dry_run { OnSuccess::Rollback } else { OnSuccess::Commit };
+    let result = transaction.finish(result, on_success).await?;
+    outbox.wake();
+    Ok(result)
+}
+
+fn unknown(settings: &GlobalSettingsService, cleanup: &Cleanup) -> Vec<String> {
+    let snapshot = settings.snapshot();
+    let is_secret = |name: &str| {
+        snapshot.schema.find(name).is_some_and(|definition| definition.kind == Kind::Secret)
+    };
+    let names = cleanup.names.iter().flatten();
+    names.filter(|name| !is_secret(name)).cloned().collect()
+}
+
+async fn execute(
+    transaction: &mut Transaction,
+    outbox: &Outbox,
+    provision: &Provision,
+    actor: &Actor,
+    cleanup: &Cleanup,
+) -> Result<CleanupResult, Error> {
+    let conn = transaction.conn();
+    let is_selected =
+        |name: &String| cleanup.names.as_ref().is_none_or(|names| names.contains(name));
+    let residue = store::residue(conn).await?.into_iter().filter(is_selected);
+    let (removed, only_stored): (Vec<_>, Vec<_>) =
+        residue.partition(|name| has_other_source(provision, name));
     if !removed.is_empty() {
         let entry = |key: &String| NewEntry::without_values(key, Action::SecretCleanup);
         let entries: Vec<_> = removed.iter().map(entry).collect();
-        // First, since it takes the lock that writers stand in a row for.
+        // Appended first, because the append takes the lock that serializes all writers.
         audit::append(conn, actor, entries).await?;
         store::remove(conn, &removed).await?;
         let payload = json!({
@@ -124,11 +135,13 @@ async fn carry_out(
         });
         outbox.enqueue(conn, Topic::SecretsCleaned, &payload).await?;
     }
-    let kept = kept.into_iter().map(|name| KeptSecret { name, why: "no_environment_source" });
-    Ok(CleanupResult { removed, kept: kept.collect(), dry_run: cleanup.dry_run })
+    let only_stored = only_stored.into_iter();
+    let kept_secret = |name| KeptSecret { name, why: "no_environment_source" };
+    let dry_run = cleanup.dry_run;
+    Ok(CleanupResult { removed, kept: only_stored.map(kept_secret).collect(), dry_run })
 }
 
-/// Whether this instance has the secret from somewhere else than the database.
-fn is_elsewhere(provision: &Provision, name: &str) -> bool {
-    provision.source(name).is_some_and(|it| it != Source::LegacyDb)
+/// Whether this instance has the secret from a source other than the database.
+fn has_other_source(provision: &Provision, name: &str) -> bool {
+    provision.source(name).is_some_and(|source| source != Source::LegacyDb)
 }

@@ -1,5 +1,5 @@
-//! Secrets are provisioned outside (ADR 0001): their presence and source are told, their values never, and
-//! what an older release left of them in the database is taken out.
+//! Secrets are provided from outside (ADR 0001): presence and source are visible, values never. Values that an
+//! older release stored in the database can be removed.
 
 mod cleanup;
 mod environment;

@@ -1,4 +1,4 @@
-//! What an older release left of secrets in the database.
+//! Values of secrets that an older release stored in the database.
 
 use std::time::Duration;
 
@@ -12,16 +12,16 @@ use crate::{
     secrets::store,
 };
 
-/// The secrets of which something is left, by name.
+/// Names of secrets with stored values, sorted.
 pub type Residue = Vec<String>;
 
-/// What is left of secrets, now.
+/// Returns the secrets with stored values.
 pub async fn residue(pool: &Pool) -> Result<Residue, TransactionError> {
     database::read_with_retry(pool, store::residue).await
 }
 
-/// The secrets that are still stored among the settings, as a release before this boundary read them. A
-/// value that is no text, or blank, is of no use and left out.
+/// Returns the values of secrets that are still stored as settings, except blank values and values that are not
+/// strings.
 pub async fn legacy(pool: &Pool) -> Result<Vec<(String, Secret)>, TransactionError> {
     let rows = database::read_with_retry(pool, store::values);
     let secret = |(key, value): (String, serde_json::Value)| match value {
@@ -33,31 +33,32 @@ pub async fn legacy(pool: &Pool) -> Result<Vec<(String, Secret)>, TransactionErr
     Ok(rows.await?.into_iter().filter_map(secret).collect())
 }
 
-/// Looks for residue again and again, and says in log and metrics what there is.
+/// Reports secrets with stored values periodically, in the log and in a metric, until dropped.
 pub async fn watch(pool: Pool, metrics: Metrics, every: Duration) {
     let mut ticks = interval(every);
+    // After a suspension one report suffices.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut known = Residue::new();
+    let mut last_reported = Residue::new();
     loop {
         ticks.tick().await;
-        // Away for a while is no news of ours: whoever needs the database says so.
-        let Ok(found) = residue(&pool).await else { continue };
-        metrics.secret_residue(found.len());
-        if found != known {
-            tell(&found);
+        // Not logged: tasks that need the database report an outage.
+        let Ok(current) = residue(&pool).await else { continue };
+        metrics.secret_residue(current.len());
+        if current != last_reported {
+            report(&current);
         }
-        known = found;
+        last_reported = current;
     }
 }
 
-fn tell(found: &Residue) {
-    if found.is_empty() {
-        info!("nothing is left of any secret in the database");
+fn report(residue: &Residue) {
+    if residue.is_empty() {
+        info!("no secret is stored in the database anymore");
         return;
     }
     warn!(
-        secrets = found.join(", "),
-        "the database still holds values of secrets; provide them outside, restart, and run \
+        secrets = residue.join(", "),
+        "values of secrets are still stored in the database; provide the secrets from outside, restart, and run \
          `brune secrets cleanup`"
     );
 }

@@ -1,4 +1,4 @@
-//! Which secrets there are, and whether they are provided.
+//! The secrets of the catalog, and whether each is provided.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -10,43 +10,43 @@ use crate::{
     settings::{Definition, GlobalSettingsService, Kind, Required},
 };
 
-/// One secret: no value, no digest, no length.
+/// The status of a secret, without the value, a digest or the length.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SecretStatus)]
 #[expect(clippy::struct_excessive_bools, reason = "as the contract spells it")]
 pub struct Status {
-    /// Its name.
+    /// The name.
     #[schema(example = "OPENAI_API_KEY")]
     pub name: String,
-    /// Whether this instance has it.
+    /// Whether this instance has the secret.
     pub present: bool,
-    /// Where from: `env`, `file`, `credential`, `legacy_db` or `none`.
+    /// The source: `env`, `file`, `credential`, `legacy_db` or `none`.
     #[schema(example = "env")]
     pub source: &'static str,
-    /// The variable that provides it.
+    /// The environment variable for the value.
     pub variable: String,
-    /// The variable that names a file that holds it.
+    /// The environment variable for the path of a file with the value.
     pub file_variable: String,
-    /// Whether this instance does not start without it.
+    /// Whether this instance requires the secret to start.
     pub required: bool,
-    /// What it is for.
+    /// The purpose.
     pub used_for: String,
-    /// Whether the database still holds a value of it.
+    /// Whether the database still has a value.
     pub legacy_residue: bool,
-    /// Whether a new value counts only after a restart: always.
+    /// Whether a new value requires a restart: always true.
     pub restart_required: bool,
-    /// How to provide it.
+    /// Instructions for providing the secret.
     pub how_to: String,
 }
 
-/// Every secret of the catalog, by name.
+/// Every secret of the catalog, sorted by name.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Secrets {
     /// The secrets.
     pub secrets: Vec<Status>,
 }
 
-/// Every secret, as this instance was started with it, and what the database still holds.
+/// Returns the status of every secret on this instance.
 pub async fn status(
     pool: &Pool,
     settings: &GlobalSettingsService,
@@ -54,8 +54,9 @@ pub async fn status(
 ) -> Result<Secrets, TransactionError> {
     let residue = residue::residue(pool).await?;
     let snapshot = settings.snapshot();
-    let secrets = snapshot.schema.all().filter(|it| it.kind == Kind::Secret);
-    let secrets = secrets.map(|it| Status::of(it, provision, residue.contains(&it.key)));
+    let secrets = snapshot.schema.all().filter(|definition| definition.kind == Kind::Secret);
+    let secrets = secrets
+        .map(|definition| Status::of(definition, provision, residue.contains(&definition.key)));
     Ok(Secrets { secrets: secrets.collect() })
 }
 
@@ -89,13 +90,13 @@ impl Status {
 
 fn how_to(name: &str, source: Option<Source>, residue: bool) -> String {
     let provide = format!(
-        "Set {name}, or {name}_FILE to the path of a file that holds it alone, or put a file called {name} \
+        "Set {name}, or {name}_FILE to the path of a file that contains only the value, or put a file named {name} \
          into $CREDENTIALS_DIRECTORY or /run/secrets; then restart."
     );
-    let clean = "Remove what the database still holds with `brune secrets cleanup`.";
+    let clean = "Remove the stored value with `brune secrets cleanup`.";
     match (source, residue) {
         (Some(Source::LegacyDb) | None, true) => format!("{provide} {clean}"),
-        (_, true) => format!("{clean} To replace it: {provide}"),
+        (_, true) => format!("{clean} To replace the secret: {provide}"),
         (_, false) => provide,
     }
 }

@@ -1,8 +1,8 @@
-//! SQL of what is left of secrets.
+//! SQL of stored secrets.
 
 use crate::database::Connection;
 
-/// The values that are still stored under the keys of secrets, by key.
+/// Returns the stored values of secrets, sorted by key.
 pub(super) async fn values(
     conn: &mut Connection,
 ) -> sqlx::Result<Vec<(String, serde_json::Value)>> {
@@ -19,7 +19,7 @@ pub(super) async fn values(
     Ok(rows.into_iter().map(|row| (row.key, row.value_json)).collect())
 }
 
-/// The secrets of which a value is still stored, among the settings or in the trail; by key.
+/// Returns the secrets with a stored value, in the settings or in the audit trail, sorted.
 pub(super) async fn residue(conn: &mut Connection) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"
@@ -37,7 +37,7 @@ pub(super) async fn residue(conn: &mut Connection) -> sqlx::Result<Vec<String>> 
     .await
 }
 
-/// Takes the rows of `keys` out of the settings, and their values out of the trail.
+/// Deletes the rows of `keys` from the settings, and the values from the audit trail.
 pub(super) async fn remove(conn: &mut Connection, keys: &[String]) -> sqlx::Result<()> {
     sqlx::query!("delete from app_global_settings where key = any($1)", keys,)
         .execute(&mut *conn)

@@ -1,4 +1,4 @@
-//! May this user start now? Pure.
+//! Eligibility rules of session starts. Pure.
 
 use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
 use serde::Serialize;
@@ -6,61 +6,64 @@ use utoipa::ToSchema;
 
 use crate::{ids::UserId, sessions::rules::SessionSettings};
 
-/// Who wants to start.
+/// The user of a start.
 #[derive(Debug, Clone)]
 pub struct User {
-    /// Their id.
+    /// The id.
     pub id: UserId,
-    /// Their plan, if they have one.
+    /// The plan, if any.
     pub plan: Option<String>,
-    /// Their level.
+    /// The level, if any.
     pub level: Option<String>,
 }
 
-/// What the database knows of a user when they want to start.
+/// The history of a user in the database.
 #[derive(Debug, Clone, Default)]
-pub(super) struct History {
-    /// When their last session ended, or expired; `None` before the first.
-    pub(super) last_ended_at: Option<DateTime<Utc>>,
-    /// How many they started this UTC day.
-    pub(super) started_today: i64,
+pub struct History {
+    /// End or expiry of the last session; `None` before the first.
+    pub last_ended_at: Option<DateTime<Utc>>,
+    /// Number of starts in the current UTC day.
+    pub started_today: i64,
 }
 
-/// One reason why a user may not start.
+/// A reason why a user cannot start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(tag = "code", rename_all = "snake_case")]
 pub enum IneligibleReason {
-    /// Their account has no plan.
+    /// The account has no plan.
     PlanRequired,
-    /// Their level is not among those allowed.
+    /// The level is not allowed.
     LevelNotAllowed,
-    /// Their last session ended too short a time ago.
+    /// The cooldown after the last session is not over.
     Cooldown {
-        /// When the next may start.
+        /// End of the cooldown.
         retry_at: DateTime<Utc>,
     },
-    /// They started as many as a day allows.
+    /// The daily maximum is reached.
     DailyLimit {
-        /// When the next day begins.
+        /// Start of the next UTC day.
         retry_at: DateTime<Utc>,
     },
 }
 
-/// The bounds of a user's history within which a start is allowed; the insert of the session holds the
-/// database to them in the same statement that reads the history.
+/// The bounds on a user's history for a start.
+///
+/// The insert of the session verifies the bounds in the statement that reads the history, so that concurrent starts
+/// cannot exceed the bounds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Bounds {
-    /// The last session must have ended by then.
-    pub(super) ended_by: DateTime<Utc>,
-    /// When the UTC day began.
-    pub(super) day_start: DateTime<Utc>,
-    /// Fewer than this many starts since.
-    pub(super) max_today: i64,
+pub struct Bounds {
+    /// The last session must have ended until then.
+    pub ended_by: DateTime<Utc>,
+    /// Start of the UTC day.
+    pub day_start: DateTime<Utc>,
+    /// Maximum number of starts since the start of the day.
+    pub max_today: i64,
 }
 
 impl Bounds {
-    /// The bounds at `now`.
-    pub(super) fn at(now: DateTime<Utc>, settings: &SessionSettings) -> Self {
+    /// Returns the bounds at `now`.
+    #[must_use]
+    pub fn at(now: DateTime<Utc>, settings: &SessionSettings) -> Self {
         Self {
             ended_by: now - TimeDelta::minutes(settings.cooldown_minutes),
             day_start: now.date_naive().and_time(NaiveTime::MIN).and_utc(),
@@ -69,36 +72,38 @@ impl Bounds {
     }
 }
 
-/// Why `user` may not start whatever they did before; empty when they may.
+/// Returns the reasons against a start that depend on the account alone.
 pub(super) fn check_account(user: &User, settings: &SessionSettings) -> Vec<IneligibleReason> {
-    let mut refusals = Vec::new();
+    let mut reasons = Vec::new();
     let has_plan = user.plan.as_ref().is_some_and(|plan| !plan.trim().is_empty());
     if settings.require_plan && !has_plan {
-        refusals.push(IneligibleReason::PlanRequired);
+        reasons.push(IneligibleReason::PlanRequired);
     }
-    let allowed = &settings.allowed_levels;
-    let is_allowed = user.level.as_ref().is_some_and(|level| allowed.contains(level));
-    if !allowed.is_empty() && !is_allowed {
-        refusals.push(IneligibleReason::LevelNotAllowed);
+    let levels = &settings.allowed_levels;
+    let is_allowed = user.level.as_ref().is_some_and(|level| levels.contains(level));
+    // An empty list allows every level.
+    if !levels.is_empty() && !is_allowed {
+        reasons.push(IneligibleReason::LevelNotAllowed);
     }
-    refusals
+    reasons
 }
 
-/// Why a user with this history may not start now; empty when they may.
-pub(super) fn check_history(
+/// Returns the reasons against a start that depend on the history.
+#[must_use]
+pub fn check_history(
     history: &History,
     bounds: &Bounds,
     settings: &SessionSettings,
 ) -> Vec<IneligibleReason> {
-    let mut refusals = Vec::new();
-    if let Some(ended_at) = history.last_ended_at.filter(|it| bounds.ended_by < *it) {
+    let mut reasons = Vec::new();
+    if let Some(ended_at) = history.last_ended_at.filter(|ended_at| *ended_at > bounds.ended_by) {
         let retry_at = ended_at + TimeDelta::minutes(settings.cooldown_minutes);
-        refusals.push(IneligibleReason::Cooldown { retry_at });
+        reasons.push(IneligibleReason::Cooldown { retry_at });
     }
-    if bounds.max_today <= history.started_today {
-        refusals.push(IneligibleReason::DailyLimit { retry_at: bounds.day_start + Days::new(1) });
+    if history.started_today >= bounds.max_today {
+        reasons.push(IneligibleReason::DailyLimit { retry_at: bounds.day_start + Days::new(1) });
     }
-    refusals
+    reasons
 }
 
 #[cfg(test)]
@@ -121,12 +126,12 @@ mod tests {
     }
 
     fn user(plan: Option<&str>, level: Option<&str>) -> User {
-        let text = |it: Option<&str>| it.map(str::to_owned);
+        let text = |text: Option<&str>| text.map(str::to_owned);
         User { id: UserId::parse("u").unwrap(), plan: text(plan), level: text(level) }
     }
 
     #[test]
-    fn every_reason_is_told() {
+    fn all_reasons_are_returned() {
         assert_eq!(
             check_account(&user(Some(" "), Some("seniors")), &settings()),
             [IneligibleReason::PlanRequired, IneligibleReason::LevelNotAllowed]
@@ -135,14 +140,14 @@ mod tests {
     }
 
     #[test]
-    fn no_level_is_asked_for_when_none_is_listed() {
+    fn an_empty_list_allows_every_level() {
         let open =
             SessionSettings { allowed_levels: Vec::new(), require_plan: false, ..settings() };
         assert!(check_account(&user(None, None), &open).is_empty());
     }
 
     #[test]
-    fn the_cooldown_is_over_at_the_minute_it_says() {
+    fn the_cooldown_ends_at_retry_at() {
         let now: DateTime<Utc> = "2026-11-22T10:00:00Z".parse().unwrap();
         let bounds = Bounds::at(now, &settings());
         let ended = |minutes| History {

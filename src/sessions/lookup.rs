@@ -9,25 +9,26 @@ use crate::{
     database::{self, Connection, Deadline, Pool, TransactionError},
     ids::UserId,
     outbox::{Outbox, Topic},
+    secret_scanner::{SecretKind, SecretScanner},
     sessions::{
         session::Session,
         store::{self, Ending},
     },
 };
 
-/// Who asks for a session: they must own it, or be allowed every one.
+/// The sessions that the caller can access.
 #[derive(Debug, Clone)]
 pub enum SessionScope {
-    /// This user's only.
+    /// The sessions of this user.
     Of(UserId),
-    /// Anybody's: an administrator, or an internal service.
+    /// All sessions, for administrators and internal services.
     Any,
 }
 
-/// Why there is no such session for the caller.
+/// The reason why a session was not returned.
 #[derive(Debug, thiserror::Error)]
 pub enum LookupError {
-    /// There is none, or it is another user's; the caller cannot tell which.
+    /// The session does not exist, or belongs to another user; deliberately not distinguished.
     #[error("there is no session {0}")]
     NotFound(Uuid),
     /// The database failed.
@@ -35,22 +36,25 @@ pub enum LookupError {
     Database(#[from] TransactionError),
 }
 
-/// The session `id`.
+/// Returns the session `id`.
+///
+/// # Errors
+/// The caller cannot access such a session, or the database failed.
 pub async fn find(
     pool: &Pool,
-    caller: &SessionScope,
+    scope: &SessionScope,
     id: Uuid,
     now: DateTime<Utc>,
 ) -> Result<Session, LookupError> {
-    let found = stored(pool, id, now).await?;
-    let own = |session: &Session| match caller {
+    let session = stored(pool, id, now).await?;
+    let is_in_scope = |session: &Session| match scope {
         SessionScope::Of(user) => session.user_id == user.as_str(),
         SessionScope::Any => true,
     };
-    found.filter(own).ok_or(LookupError::NotFound(id))
+    session.filter(is_in_scope).ok_or(LookupError::NotFound(id))
 }
 
-/// The session `id` as it is at `now`, whosever it is; none if there is none.
+/// Returns the session `id` with the status at `now`, of any user.
 pub(super) async fn stored(
     pool: &Pool,
     id: Uuid,
@@ -59,30 +63,68 @@ pub(super) async fn stored(
     database::read_with_retry(pool, async |conn| store::find(conn, id, now).await).await
 }
 
-/// How a session is ended.
+/// The end of a session.
 #[derive(Debug, Clone)]
 pub struct End {
-    /// The session.
+    /// The id of the session.
     pub id: Uuid,
-    /// When.
+    /// The time.
     pub now: DateTime<Utc>,
-    /// Which administrator ends it, and why; `None` for its owner, or a service.
-    pub by: Option<Actor>,
+    /// The administrator and the reason; `None` for the owner or a service.
+    pub by: Option<EndedBy>,
 }
 
-/// Ends a session and returns it; one that has ended stays as it is, and so does one that is still starting.
+/// An administrator who ends a session, with a reason that holds no secret.
+#[derive(Debug, Clone)]
+pub struct EndedBy(Actor);
+
+impl EndedBy {
+    /// Scans the reason of `actor`, because the reason is stored, sent to other services and logged.
+    ///
+    /// # Errors
+    /// The kind of secret that the reason looks like.
+    pub fn new(actor: Actor, scanner: &SecretScanner) -> Result<Self, SecretInReason> {
+        match scanner.scan(actor.reason.as_str()) {
+            Some(kind) => Err(SecretInReason(kind)),
+            None => Ok(Self(actor)),
+        }
+    }
+
+    /// Returns the administrator's id.
+    #[must_use]
+    pub fn user(&self) -> &UserId {
+        &self.0.user
+    }
+
+    /// Returns the reason.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        self.0.reason.as_str()
+    }
+}
+
+/// The reason for ending a session looks like a secret; the session was not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the reason {}", .0.detail())]
+pub struct SecretInReason(pub SecretKind);
+
+/// Ends an active session and returns the session. A session with another status remains unchanged.
+///
+/// # Errors
+/// The caller cannot access such a session, or the database failed.
 pub async fn end(
     pool: &Pool,
     outbox: &Outbox,
-    caller: &SessionScope,
+    scope: &SessionScope,
     end: &End,
 ) -> Result<Session, LookupError> {
     let End { id, now, by } = end;
-    let found = find(pool, caller, *id, *now).await?;
-    let at = found.started_at.max(*now);
-    let by = by.as_ref().map(|it| (it.user.as_str().to_owned(), it.reason.as_str().to_owned()));
+    let session = find(pool, scope, *id, *now).await?;
+    // Clocks of instances differ, so `now` may be before the start.
+    let at = session.started_at.max(*now);
+    let by = by.as_ref().map(|by| (by.user().as_str().to_owned(), by.reason().to_owned()));
     let (by, reason) = by.unzip();
-    let mut payload = found.payload();
+    let mut payload = session.payload();
     payload["ended_at"] = json!(at);
     payload["ended_by"] = json!(by);
     payload["reason"] = json!(reason);
@@ -96,7 +138,8 @@ pub async fn end(
         sinks: outbox.sinks(Topic::SessionEnded),
         payload,
     };
-    let ended = async |conn: &mut Connection| store::end(conn, &ending).await;
-    database::execute_autocommit(pool, Deadline::standard(), ended).await?;
-    find(pool, caller, *id, *now).await
+    let update = async |conn: &mut Connection| store::end(conn, &ending).await;
+    // The result is ignored: the session is read again below, whatever the status was.
+    database::execute_autocommit(pool, Deadline::standard(), update).await?;
+    find(pool, scope, *id, *now).await
 }

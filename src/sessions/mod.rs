@@ -1,4 +1,4 @@
-//! Brun-E sessions. A session keeps the settings it started with, whatever changes afterwards.
+//! Brun-E sessions. A session keeps the settings of its start, unaffected by later changes.
 
 mod eligibility;
 mod expiry;
@@ -12,13 +12,13 @@ mod session;
 mod start;
 mod store;
 
-pub use eligibility::{IneligibleReason, User};
+pub use eligibility::{Bounds, History, IneligibleReason, User, check_history};
 pub use expiry::{Expiry, SweepResult, expire};
-pub use lookup::{End, LookupError, SessionScope, end, find};
+pub use lookup::{End, EndedBy, LookupError, SecretInReason, SessionScope, end, find};
 pub use page::{Cursor, Page, page, trace};
 pub use pins::{Pin, Pins, pins};
 pub use plans::{PlanUnavailable, Plans};
-pub use realtime::{MintedSecret, Realtime, RealtimeFault};
+pub use realtime::{MintedSecret, Realtime, RealtimeError};
 pub use rules::{KEYS, SessionSettings, are_declared};
 pub use session::{Filter, Session, Status};
 pub use start::{Error, Request, SessionStarter, Started, forget_attempts, start};

@@ -1,4 +1,4 @@
-//! Looking through the sessions, newest first, page by page; and where the settings of one came from.
+//! The paginated listing of sessions, and the origins of a session's settings.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -8,7 +8,8 @@ use crate::{
     database::{self, Connection, Pool, TransactionError},
     pagination::{self, PageSize},
     sessions::{
-        KEYS, LookupError,
+        lookup::LookupError,
+        rules::KEYS,
         session::{Filter, Session},
         store,
     },
@@ -22,11 +23,14 @@ pub type Cursor = pagination::Cursor<Uuid>;
 pub struct Page {
     /// The sessions.
     pub sessions: Vec<Session>,
-    /// Where the next page begins; none on the last.
+    /// The cursor of the next page; `None` on the last page.
     pub next_cursor: Option<String>,
 }
 
-/// Up to `limit` sessions (1..=200) that fit `filter` at `now`, after `cursor`.
+/// Returns up to `limit` sessions (1..=200) that match `filter` at `now`, after `cursor`.
+///
+/// # Errors
+/// The database failed.
 pub async fn page(
     pool: &Pool,
     filter: &Filter,
@@ -44,8 +48,11 @@ pub async fn page(
     Ok(Page { sessions, next_cursor })
 }
 
-/// The session `id` at `now`, with the change that each of its settings came from: by key, none of a key that
-/// was not there yet.
+/// Returns the session `id` at `now`, and the audit entry of each of the session's settings, sorted by key. A key that
+/// did not exist yet has no entry.
+///
+/// # Errors
+/// The session does not exist, or the database failed.
 pub async fn trace(
     pool: &Pool,
     id: Uuid,

@@ -1,4 +1,4 @@
-//! Which revisions running sessions hold: how far a change has drained.
+//! The revisions of running sessions, which show how far a change has drained.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -7,88 +7,93 @@ use utoipa::ToSchema;
 
 use crate::{
     database::{self, Connection, Pool, TransactionError},
-    sessions::store::{self, PinRow, PinnedSessionRow},
+    sessions::store::{self, OutdatedRow, PinRow},
 };
 
-/// The running sessions by the revision they hold.
+/// The running sessions by revision of the settings.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SessionPins)]
 pub struct Pins {
     /// The newest revision of the settings.
     pub revision: i64,
-    /// How many sessions run.
+    /// Number of running sessions.
     pub total: i64,
-    /// By revision, the newest first; one that no running session holds is left out.
+    /// Running sessions by revision, newest first, without revisions of no running session.
     pub pins: Vec<Pin>,
-    /// The settings of which running sessions hold another value than the current one, by key. Those that apply
-    /// hot are not held by sessions.
-    pub settings: Vec<OutdatedSessions>,
+    /// Settings whose current value differs from the value in running sessions, sorted by key. Settings with
+    /// `applies: hot` are not stored in sessions.
+    pub settings: Vec<OutdatedSetting>,
 }
 
-/// A setting of which running sessions hold an older value.
+/// A setting with an older value in running sessions.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SessionPinnedSetting)]
-pub struct OutdatedSessions {
-    /// Its key.
+pub struct OutdatedSetting {
+    /// The key.
     pub key: String,
     /// The current version.
     pub version: i32,
     /// The current value.
     pub value: Value,
-    /// How many sessions hold another value.
+    /// Number of sessions with an older value.
     pub sessions: i64,
-    /// Those values, the newest version first.
-    pub held: Vec<PinnedSession>,
+    /// The older values, newest version first.
+    pub held: Vec<PinnedValue>,
 }
 
-/// A value that sessions hold and that is not the current one.
+/// An older value in running sessions.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SessionPinnedValue)]
-pub struct PinnedSession {
-    /// Its version.
+pub struct PinnedValue {
+    /// The version.
     pub version: i32,
     /// The value.
     pub value: Value,
-    /// How many sessions hold it.
+    /// Number of sessions with the value.
     pub sessions: i64,
 }
 
-/// The running sessions that hold one revision.
+/// The running sessions with the settings of one revision.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SessionPin)]
 pub struct Pin {
     /// The revision.
     pub revision: i64,
-    /// How many sessions hold it.
+    /// Number of sessions with the revision.
     pub sessions: i64,
-    /// When the last of them is over at the latest.
+    /// Latest expiry of the sessions.
     pub drained_by: DateTime<Utc>,
 }
 
-/// The sessions that run now, by the database's clock.
+/// Counts the sessions that are running by the database's clock.
+///
+/// # Errors
+/// The database failed.
 pub async fn pins(pool: &Pool) -> Result<Pins, TransactionError> {
     let read = async |conn: &mut Connection| {
-        Ok::<_, TransactionError>((store::pins(conn).await?, store::held(conn).await?))
+        Ok::<_, TransactionError>((store::pins(conn).await?, store::outdated(conn).await?))
     };
-    let (rows, held) = database::read_with_retry(pool, read).await?;
+    let (rows, outdated) = database::read_with_retry(pool, read).await?;
+    // Every row has the newest revision; without sessions a single row remains.
     let revision = rows.first().map_or(0, |row| row.head);
     let pins: Vec<Pin> = rows.iter().filter_map(Pin::of).collect();
-    let total = pins.iter().map(|it| it.sessions).sum();
-    Ok(Pins { revision, total, pins, settings: by_key(held) })
+    let total = pins.iter().map(|pin| pin.sessions).sum();
+    Ok(Pins { revision, total, pins, settings: by_key(outdated) })
 }
 
-/// `rows`, which are sorted by key, with one entry for each key.
-fn by_key(rows: Vec<PinnedSessionRow>) -> Vec<OutdatedSessions> {
-    let mut settings: Vec<OutdatedSessions> = Vec::new();
-    for PinnedSessionRow { key, version, value, held_version, held, sessions } in rows {
-        let held = PinnedSession { version: held_version, value: held, sessions };
-        match settings.last_mut().filter(|it| it.key == key) {
-            Some(known) => {
-                known.sessions += sessions;
-                known.held.push(held);
+/// Groups `rows`, which are sorted by key, by key.
+fn by_key(rows: Vec<OutdatedRow>) -> Vec<OutdatedSetting> {
+    let mut settings: Vec<OutdatedSetting> = Vec::new();
+    for OutdatedRow { key, version, value, held_version, held, sessions } in rows {
+        let older = PinnedValue { version: held_version, value: held, sessions };
+        match settings.last_mut().filter(|setting| setting.key == key) {
+            Some(setting) => {
+                setting.sessions += sessions;
+                setting.held.push(older);
             }
             None => {
-                settings.push(OutdatedSessions { key, version, value, sessions, held: vec![held] });
+                let older = vec![older];
+                settings.push(OutdatedSetting { key, version, value, sessions, held: older });
             }
         }
     }
@@ -96,7 +101,7 @@ fn by_key(rows: Vec<PinnedSessionRow>) -> Vec<OutdatedSessions> {
 }
 
 impl Pin {
-    /// `None` for the head of a service without sessions.
+    /// Returns `None` for the row without sessions.
     fn of(row: &PinRow) -> Option<Self> {
         let &PinRow { revision, sessions, drained_by, .. } = row;
         Some(Self { revision: revision?, sessions: sessions?, drained_by: drained_by? })

@@ -1,4 +1,4 @@
-//! Which plan and level a user has, where another service knows (Porte Talent).
+//! The client of the plan service (Porte Talent), which knows the plan and level of each user.
 
 use std::time::Duration;
 
@@ -17,14 +17,15 @@ const BOUNDS: Bounds = Bounds {
     connect: Duration::from_secs(1),
     total: Duration::from_secs(2),
     largest: 64 * 1024,
+    // The operator configures the address, which may be internal.
     reach: AddressPolicy::Anywhere,
 };
-/// Bytes of a plan's or a level's name.
-const WORD_BYTES: usize = 256;
+/// Maximum length of a plan or level in bytes.
+const MAX_NAME_BYTES: usize = 256;
 
-/// Nobody says which plan the user has.
+/// The user's plan is unknown, because the plan service failed.
 #[derive(Debug, thiserror::Error)]
-#[error("the service that knows the users' plans {0}")]
+#[error("the plan service {0}")]
 pub struct PlanUnavailable(String);
 
 /// A user's plan and level.
@@ -34,7 +35,7 @@ pub(super) struct PlanAndLevel {
     pub(super) level: Option<String>,
 }
 
-/// A client of the service that knows the users' plans. Cheap to clone.
+/// A client of the plan service. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Plans {
     http: Outbound,
@@ -43,35 +44,35 @@ pub struct Plans {
 }
 
 impl Plans {
-    /// One that asks the service at `root`, proving itself with `key`.
+    /// Creates a client of the service at `root`, authenticated by `key`.
     ///
     /// # Errors
-    /// TLS cannot be set up on this machine.
+    /// TLS is not available on this machine.
     pub fn new(root: Url, key: Secret) -> Result<Self, outbound::OutboundError> {
         Ok(Self { http: Outbound::new(BOUNDS)?, root, key })
     }
 
-    /// The plan and level of `user`; of one that the service does not know, neither.
+    /// Returns the plan and level of `user`; neither for a user that is unknown to the service.
     pub(super) async fn find(
         &self,
         user: &UserId,
         request: &RequestId,
     ) -> Result<PlanAndLevel, PlanUnavailable> {
         let Some(url) = self.url(user) else { return Ok(PlanAndLevel::default()) };
-        let sent = self.http.request(Method::GET, url);
-        let sent = sent.header("x-internal-api-key", self.key.expose());
-        let sent = sent.header("x-request-id", request.as_str());
-        let found = match self.http.send(sent).await {
-            Ok(answer) => read(&answer),
-            Err(fault) => Err(fault.to_string()),
+        let call = self.http.request(Method::GET, url);
+        let call = call.header("x-internal-api-key", self.key.expose());
+        let call = call.header("x-request-id", request.as_str());
+        let result = match self.http.send(call).await {
+            Ok(response) => read(&response),
+            Err(error) => Err(error.to_string()),
         };
-        found.map_err(|what| {
-            warn!(what, "a user's plan is not known");
-            PlanUnavailable(what)
+        result.map_err(|problem| {
+            warn!(problem, "request to the plan service failed");
+            PlanUnavailable(problem)
         })
     }
 
-    /// `None` for a name that is a step in a path and so would lead somewhere else: nobody is called that.
+    /// Returns `None` for `.` and `..`, which would change the path. No user has such an id.
     fn url(&self, user: &UserId) -> Option<Url> {
         if matches!(user.as_str(), "." | "..") {
             return None;
@@ -82,20 +83,21 @@ impl Plans {
     }
 }
 
-fn read(answer: &Answer) -> Result<PlanAndLevel, String> {
-    match answer.status {
-        StatusCode::OK => standing(&answer.body),
+fn read(response: &Answer) -> Result<PlanAndLevel, String> {
+    match response.status {
+        StatusCode::OK => parse(&response.body),
         StatusCode::NOT_FOUND => Ok(PlanAndLevel::default()),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            error!("the service at PORTE_TALENT_BASE_URL refuses INTERNAL_API_KEY");
-            Err("refuses INTERNAL_API_KEY".to_owned())
+            // An error, not a warning, because only an operator can fix the key.
+            error!("the service at PORTE_TALENT_BASE_URL rejected INTERNAL_API_KEY");
+            Err("rejected INTERNAL_API_KEY".to_owned())
         }
-        status => Err(format!("answered {}", status.as_u16())),
+        status => Err(format!("returned status {}", status.as_u16())),
     }
 }
 
-/// Both must be there, each a text or null; what else the service tells is not looked at.
-fn standing(body: &[u8]) -> Result<PlanAndLevel, String> {
+/// Parses the body: `plan` and `level` are required, each a string or null. Other fields are ignored.
+fn parse(body: &[u8]) -> Result<PlanAndLevel, String> {
     #[derive(Deserialize)]
     struct PlanResponse {
         #[serde(deserialize_with = "present")]
@@ -103,18 +105,19 @@ fn standing(body: &[u8]) -> Result<PlanAndLevel, String> {
         #[serde(deserialize_with = "present")]
         level: Option<String>,
     }
-    // A list would pass for the object whose members it holds in order.
-    let is_object = body.iter().find(|it| !it.is_ascii_whitespace()) == Some(&b'{');
-    let told = serde_json::from_slice::<PlanResponse>(body).ok().filter(|_| is_object);
-    let PlanResponse { plan, level } = told.ok_or("answered no object with `plan` and `level`")?;
-    let fits = |name: &String| check_optional_identifier(name, WORD_BYTES).is_ok();
-    if !plan.iter().chain(&level).all(fits) {
-        return Err("answered a plan or a level that is no name".to_owned());
+    // serde also accepts an array of the fields in order.
+    let is_object = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+    let response = serde_json::from_slice::<PlanResponse>(body).ok().filter(|_| is_object);
+    let PlanResponse { plan, level } =
+        response.ok_or("returned no object with `plan` and `level`")?;
+    let is_valid = |name: &String| check_optional_identifier(name, MAX_NAME_BYTES).is_ok();
+    if !plan.iter().chain(&level).all(is_valid) {
+        return Err("returned an invalid plan or level".to_owned());
     }
     Ok(PlanAndLevel { plan, level })
 }
 
-/// Read like any other, but never left out.
+/// Deserializes a required, nullable field: serde treats a missing `Option` as null otherwise.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Option::deserialize(deserializer)
 }
@@ -124,10 +127,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_stays_one_step_of_the_path() {
+    fn a_user_id_is_one_segment_of_the_path() {
         let root = Url::parse("http://talent.test/api/").unwrap();
         let plans = Plans::new(root, Secret::new("key".to_owned())).unwrap();
-        let url = |name: &str| plans.url(&UserId::parse(name).unwrap()).map(|it| it.to_string());
+        let url = |name: &str| plans.url(&UserId::parse(name).unwrap()).map(|url| url.to_string());
         assert_eq!(url("ana").unwrap(), "http://talent.test/api/internal/users/ana");
         assert_eq!(
             url("a/../b?c#d%2e é").unwrap(),
@@ -138,11 +141,11 @@ mod tests {
     }
 
     #[test]
-    fn only_an_object_with_both_is_an_answer() {
-        let read = |text: &str| standing(text.as_bytes());
-        let some = |it: &str| Some(it.to_owned());
-        let both = PlanAndLevel { plan: some("pro"), level: some("senior") };
-        assert_eq!(read(r#"{"id": 7, "plan": "pro", "level": "senior"}"#).unwrap(), both);
+    fn only_an_object_with_both_fields_is_valid() {
+        let read = |text: &str| parse(text.as_bytes());
+        let some = |name: &str| Some(name.to_owned());
+        let pro = PlanAndLevel { plan: some("pro"), level: some("senior") };
+        assert_eq!(read(r#"{"id": 7, "plan": "pro", "level": "senior"}"#).unwrap(), pro);
         assert_eq!(read(r#" {"plan": null, "level": null}"#).unwrap(), PlanAndLevel::default());
         for wrong in [
             "",

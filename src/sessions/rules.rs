@@ -1,8 +1,8 @@
-//! The nine Brun-E settings as typed fields. Pure.
+//! The settings of a session start as typed fields. Pure.
 
 use crate::settings::{InvalidSettings, KeyClass, Schema, Snapshot};
 
-/// The keys that a session start reads, and that a catalog must declare for sessions to start at all.
+/// The keys that a session start requires. Without these declarations no session can start.
 pub const KEYS: [&str; 9] = [
     COOLDOWN,
     MAX_PER_DAY,
@@ -15,8 +15,7 @@ pub const KEYS: [&str; 9] = [
     MAX_MINUTES,
 ];
 
-/// Whether `schema` has sessions: it declares every key that a session start reads. What the database declares
-/// may change while the service runs.
+/// Whether `schema` declares every key that a session start requires. Declarations may change while the service runs.
 #[must_use]
 pub fn are_declared(schema: &Schema) -> bool {
     KEYS.iter().all(|key| matches!(schema.classify(key), KeyClass::Editable(_)))
@@ -32,59 +31,64 @@ pub(super) const MODEL: &str = "BRUNE_OPENAI_REALTIME_MODEL";
 const MODEL_ALLOWLIST: &str = "BRUNE_OPENAI_REALTIME_MODEL_ALLOWLIST";
 const MAX_MINUTES: &str = "BRUNE_SESSION_MAX_MINUTES";
 
-/// What to say to the model instead of a stored prompt; a catalog may do without.
+/// Instructions for the model instead of a stored prompt; optional in a catalog.
 const INSTRUCTIONS: &str = "BRUNE_PROMPT_INSTRUCTIONS";
 
-/// What a session start needs of the settings.
+/// The settings of a session start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionSettings {
-    /// The revision it was read from.
+    /// The revision.
     pub revision: i64,
-    /// Minutes a user waits after a session ends.
+    /// Minutes between the end of a session and the next start.
     pub cooldown_minutes: i64,
-    /// Starts of one user in one UTC day.
+    /// Maximum number of starts per user and UTC day.
     pub max_sessions_per_day: i64,
-    /// Whether a user without a plan is refused.
+    /// Whether a start requires a plan.
     pub require_plan: bool,
-    /// The levels that may start; empty for all.
+    /// The allowed levels; empty for all.
     pub allowed_levels: Vec<String>,
-    /// The prompt to speak with.
+    /// The prompt.
     pub prompt_id: String,
-    /// Its version.
+    /// The version of the prompt.
     pub prompt_version: String,
-    /// What to say in place of the prompt, if the catalog declares such a setting and it is not empty.
+    /// Instructions instead of the prompt, if declared and not blank.
     pub instructions: Option<String>,
-    /// The model to speak through.
+    /// The model.
     pub model: String,
-    /// Minutes after which a session expires.
+    /// Maximum duration of a session in minutes.
     pub session_max_minutes: i32,
 }
 
 impl SessionSettings {
-    /// Reads them; the error holds every key that is missing or mistyped, not the first.
+    /// Reads the settings from a snapshot.
+    ///
+    /// # Errors
+    /// All keys that are missing or of another type.
     pub fn read(snapshot: &Snapshot) -> Result<Self, Vec<InvalidSettings>> {
-        let mut faults = Vec::new();
-        let read = Self {
+        let mut errors = Vec::new();
+        let settings = Self {
             revision: snapshot.revision,
-            cooldown_minutes: take(snapshot.get_integer(COOLDOWN), &mut faults),
-            max_sessions_per_day: take(snapshot.get_integer(MAX_PER_DAY), &mut faults),
-            require_plan: take(snapshot.get_bool(REQUIRE_PLAN), &mut faults),
-            allowed_levels: take(snapshot.get_array(ALLOWED_LEVELS), &mut faults).to_vec(),
-            prompt_id: take(snapshot.get_string(PROMPT_ID), &mut faults).to_owned(),
-            prompt_version: take(snapshot.get_string(PROMPT_VERSION), &mut faults).to_owned(),
-            instructions: take(instructions(snapshot), &mut faults),
-            model: take(snapshot.get_string(MODEL), &mut faults).to_owned(),
-            session_max_minutes: take(minutes(snapshot), &mut faults),
+            cooldown_minutes: value_or_default(snapshot.get_integer(COOLDOWN), &mut errors),
+            max_sessions_per_day: value_or_default(snapshot.get_integer(MAX_PER_DAY), &mut errors),
+            require_plan: value_or_default(snapshot.get_bool(REQUIRE_PLAN), &mut errors),
+            allowed_levels: value_or_default(snapshot.get_array(ALLOWED_LEVELS), &mut errors)
+                .to_vec(),
+            prompt_id: value_or_default(snapshot.get_string(PROMPT_ID), &mut errors).to_owned(),
+            prompt_version: value_or_default(snapshot.get_string(PROMPT_VERSION), &mut errors)
+                .to_owned(),
+            instructions: value_or_default(instructions(snapshot), &mut errors),
+            model: value_or_default(snapshot.get_string(MODEL), &mut errors).to_owned(),
+            session_max_minutes: value_or_default(minutes(snapshot), &mut errors),
         };
-        // The start does not use the list, but a catalog without it has no guard on the model.
-        take(snapshot.get_array(MODEL_ALLOWLIST), &mut faults);
-        if faults.is_empty() { Ok(read) } else { Err(faults) }
+        // The start does not use the list, but requires the list as a guard of the model.
+        value_or_default(snapshot.get_array(MODEL_ALLOWLIST), &mut errors);
+        if errors.is_empty() { Ok(settings) } else { Err(errors) }
     }
 }
 
 fn instructions(snapshot: &Snapshot) -> Result<Option<String>, InvalidSettings> {
     match snapshot.get_string(INSTRUCTIONS) {
-        Ok(text) => Ok(Some(text.to_owned()).filter(|it| !it.trim().is_empty())),
+        Ok(text) => Ok(Some(text.to_owned()).filter(|text| !text.trim().is_empty())),
         Err(InvalidSettings::Missing(_)) => Ok(None),
         Err(mistyped @ InvalidSettings::Mistyped { .. }) => Err(mistyped),
     }
@@ -92,14 +96,19 @@ fn instructions(snapshot: &Snapshot) -> Result<Option<String>, InvalidSettings> 
 
 fn minutes(snapshot: &Snapshot) -> Result<i32, InvalidSettings> {
     let minutes = snapshot.get_integer(MAX_MINUTES)?;
-    let fits = i32::try_from(minutes).ok().filter(|it| 0 < *it);
-    let wanted = "a number of minutes, 1 or more";
-    fits.ok_or_else(|| InvalidSettings::Mistyped { key: MAX_MINUTES.to_owned(), wanted })
+    let minutes = i32::try_from(minutes).ok().filter(|minutes| *minutes > 0);
+    minutes.ok_or_else(|| InvalidSettings::Mistyped {
+        key: MAX_MINUTES.to_owned(),
+        expected: "a positive number of minutes",
+    })
 }
 
-fn take<T: Default>(read: Result<T, InvalidSettings>, faults: &mut Vec<InvalidSettings>) -> T {
-    read.unwrap_or_else(|fault| {
-        faults.push(fault);
+fn value_or_default<T: Default>(
+    result: Result<T, InvalidSettings>,
+    errors: &mut Vec<InvalidSettings>,
+) -> T {
+    result.unwrap_or_else(|error| {
+        errors.push(error);
         T::default()
     })
 }

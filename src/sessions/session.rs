@@ -1,4 +1,4 @@
-//! A session: as it is to be stored, and as it is.
+//! Sessions, stored and not yet stored.
 
 use std::sync::Arc;
 
@@ -49,47 +49,47 @@ impl pagination::Filter for Filter {
     type Position = Uuid;
 }
 
-/// A session with the settings it keeps.
+/// A session with the settings of the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
-    /// Its id.
+    /// The id.
     pub id: Uuid,
-    /// Whose it is.
+    /// The user.
     pub user_id: String,
-    /// The plan they had when it started.
+    /// The user's plan at the start.
     pub plan: Option<String>,
-    /// The level they had when it started.
+    /// The user's level at the start.
     pub level: Option<String>,
-    /// Whether it runs.
+    /// The status.
     pub status: Status,
-    /// When it started.
+    /// Time of the start.
     pub started_at: DateTime<Utc>,
-    /// When it ends at the latest.
+    /// Latest possible end.
     pub expires_at: DateTime<Utc>,
-    /// When it ended.
+    /// Time of the end.
     pub ended_at: Option<DateTime<Utc>>,
-    /// The revision of the settings it keeps.
+    /// The revision of the settings.
     pub settings_revision: i64,
-    /// The prompt it speaks with.
+    /// The prompt.
     pub prompt_id: String,
-    /// Its version.
+    /// The version of the prompt.
     pub prompt_version: String,
-    /// The model it speaks through.
+    /// The model.
     pub model: String,
-    /// Minutes it may last.
+    /// Maximum duration in minutes.
     pub session_max_minutes: i32,
-    /// What the realtime provider calls it, if one takes part.
+    /// The realtime provider's id of the session.
     pub provider_session_id: Option<String>,
-    /// What the provider calls the request that made it.
+    /// The provider's id of the request for the client secret.
     pub provider_request_id: Option<String>,
-    /// The administrator who ended it, if one did.
+    /// The administrator who ended the session.
     pub ended_by: Option<String>,
-    /// Why.
+    /// The administrator's reason.
     pub end_reason: Option<String>,
 }
 
 impl Session {
-    /// What messages tell of it. No secret is among it.
+    /// Returns the payload of messages about the session, without secrets.
     pub(super) fn payload(&self) -> serde_json::Value {
         json!({
             "session_id": self.id,
@@ -112,7 +112,7 @@ pub(super) struct Candidate {
     pub(super) expires_at: DateTime<Utc>,
     pub(super) settings: Arc<SessionSettings>,
     pub(super) idempotency: Option<Idempotency>,
-    /// Whether something is left to do between its row and its beginning.
+    /// Whether the session becomes active only after a second step.
     pub(super) in_two_steps: bool,
 }
 
@@ -122,7 +122,7 @@ pub(super) struct Idempotency {
 }
 
 impl Candidate {
-    /// The session that it becomes.
+    /// Returns the session after the insert.
     pub(super) fn session(&self) -> Session {
         let settings = &self.settings;
         Session {
@@ -146,8 +146,11 @@ impl Candidate {
         }
     }
 
-    /// The key that makes a repeat the same request, and the digest that tells whether it is.
+    /// Returns the idempotency key and the digest of the request.
     pub(super) fn idempotency(&self) -> (Option<&str>, Option<&[u8]>) {
-        self.idempotency.as_ref().map(|it| (it.key.as_str(), it.digest.as_slice())).unzip()
+        self.idempotency
+            .as_ref()
+            .map(|idempotency| (idempotency.key.as_str(), idempotency.digest.as_slice()))
+            .unzip()
     }
 }

@@ -15,7 +15,7 @@ struct Row {
     plan: Option<String>,
     level: Option<String>,
     status: String,
-    /// Whether it is starting for longer than that may take.
+    /// Whether the session is starting for too long.
     abandoned: bool,
     started_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
@@ -32,7 +32,7 @@ struct Row {
 }
 
 impl Row {
-    /// The session as it is at `now`: one past its time has expired, whether or not anybody marked it.
+    /// Returns the session with the status at `now`: an expired session may not be marked yet.
     fn session(self, now: DateTime<Utc>) -> Session {
         let status = match self.status.as_str() {
             "starting" if !self.abandoned => Status::Starting,
@@ -68,7 +68,7 @@ impl Row {
     }
 }
 
-/// The session `id`.
+/// Returns the session `id` with the status at `now`.
 pub(super) async fn find(
     conn: &mut Connection,
     id: Uuid,
@@ -89,7 +89,7 @@ pub(super) async fn find(
     Ok(row.map(|row| row.session(now)))
 }
 
-/// Up to `limit` sessions that fit `filter`, newest first, older than `before`; as they are at `now`.
+/// Returns up to `limit` sessions that match `filter`, newest first, older than `before`, with the status at `now`.
 pub(super) async fn page(
     conn: &mut Connection,
     filter: &Filter,
@@ -127,21 +127,21 @@ pub(super) async fn page(
     Ok(rows.into_iter().map(|row| row.session(now)).collect())
 }
 
-/// How a session is ended, and what is told of it.
+/// The end of a session and the message about the end.
 pub(super) struct Ending {
     pub(super) id: Uuid,
     pub(super) at: DateTime<Utc>,
     pub(super) by: Option<String>,
     pub(super) reason: Option<String>,
-    /// Of the message.
+    /// The id of the message.
     pub(super) message_id: Uuid,
     pub(super) topic: &'static str,
     pub(super) sinks: Vec<String>,
     pub(super) payload: Value,
 }
 
-/// Ends a session and stores the message for each sink, in one statement; says whether it did. One that is past
-/// its time is not ended: whoever closes those tells of it, once.
+/// Ends an active session and enqueues the message for each sink, in one statement. Returns whether the session was
+/// ended. An expired session is not ended: the expiry task closes the session and enqueues one message.
 pub(super) async fn end(conn: &mut Connection, ending: &Ending) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"
@@ -167,7 +167,7 @@ pub(super) async fn end(conn: &mut Connection, ending: &Ending) -> sqlx::Result<
     .await
 }
 
-/// A revision that running sessions hold, with the head that it is held against.
+/// The running sessions of one revision, with the newest revision.
 pub(super) struct PinRow {
     pub(super) head: i64,
     pub(super) revision: Option<i64>,
@@ -175,8 +175,8 @@ pub(super) struct PinRow {
     pub(super) drained_by: Option<DateTime<Utc>>,
 }
 
-/// How many sessions run on each revision, by the database's clock, newest revision first. No index of its
-/// own: every start would pay for it, and this is asked by a person now and then.
+/// Counts running sessions by revision, by the database's clock, newest revision first. Without an index: an index would
+/// slow down every start, and the query is rare.
 pub(super) async fn pins(conn: &mut Connection) -> sqlx::Result<Vec<PinRow>> {
     sqlx::query_as!(
         PinRow,
@@ -196,8 +196,8 @@ pub(super) async fn pins(conn: &mut Connection) -> sqlx::Result<Vec<PinRow>> {
     .await
 }
 
-/// A value that running sessions hold of a setting that has another one now.
-pub(super) struct PinnedSessionRow {
+/// An older value in running sessions, with the current value.
+pub(super) struct OutdatedRow {
     pub(super) key: String,
     pub(super) version: i32,
     pub(super) value: Value,
@@ -206,11 +206,11 @@ pub(super) struct PinnedSessionRow {
     pub(super) sessions: i64,
 }
 
-/// The values that running sessions hold and that are not current, by key, newest version first. Only what has
-/// changed since the oldest revision that is held can differ, so no more of the trail is read than since then.
-pub(super) async fn held(conn: &mut Connection) -> sqlx::Result<Vec<PinnedSessionRow>> {
+/// Returns the older values in running sessions, sorted by key, newest version first. Reads the audit trail only since the
+/// oldest revision of a running session, because older changes cannot differ.
+pub(super) async fn outdated(conn: &mut Connection) -> sqlx::Result<Vec<OutdatedRow>> {
     sqlx::query_as!(
-        PinnedSessionRow,
+        OutdatedRow,
         r#"
         with pinned as (
           select settings_revision as revision, count(*) as sessions

@@ -1,4 +1,4 @@
-//! What a declaration says of its values.
+//! Constraints of a declaration on the values.
 
 use std::{
     collections::BTreeMap,
@@ -11,78 +11,84 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::settings::value::Number;
 
-/// Most patterns that are kept compiled.
-const COMPILED: usize = 64;
+/// Maximum number of compiled patterns in the cache.
+const CACHE_CAPACITY: usize = 64;
 
-/// What a value must satisfy on its own, and which list it must be on.
+/// The constraints on a value. A constraint that is not set does not apply.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Constraints {
-    /// Number: whole.
+    /// Number: integers only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub integer: Option<bool>,
-    /// Number: smallest.
+    /// Number: minimum.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min: Option<Number>,
-    /// Number: greatest.
+    /// Number: maximum.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max: Option<Number>,
-    /// String: pattern it must match; anchored by whoever writes it.
+    /// String: regular expression, not anchored implicitly.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub regex: Option<Pattern>,
-    /// String: fewest characters.
+    /// String: minimum number of characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_length: Option<usize>,
-    /// String: most characters.
+    /// String: maximum number of characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_length: Option<usize>,
-    /// String, or each item of a list: one of these.
+    /// String, or each item of a list: allowed values.
     #[serde(rename = "enum", skip_serializing_if = "Option::is_none")]
     pub choices: Option<Vec<String>>,
-    /// String: an item of the list that this setting holds.
+    /// String: key of the list setting that must contain the value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub member_of: Option<String>,
-    /// List: fewest items.
+    /// List: minimum number of items.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_items: Option<usize>,
-    /// List: most items.
+    /// List: maximum number of items.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_items: Option<usize>,
-    /// List: no item twice.
+    /// List: no duplicate items.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unique: Option<bool>,
-    /// List: pattern that each item must match.
+    /// List: regular expression for each item.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub item_regex: Option<Pattern>,
-    /// List: most characters of an item.
+    /// List: maximum number of characters of an item.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub item_max_length: Option<usize>,
 }
 
-/// A regular expression that compiles; linear in the length of what it is held against. Only its text is
-/// kept: values are checked when somebody writes, and ten thousand compiled ones take megabytes all the while.
+/// A valid regular expression with linear matching time.
+///
+/// Only the text is stored: values are validated only on writes, and ten thousand compiled patterns would take
+/// megabytes permanently.
 #[derive(Debug, Clone)]
 pub struct Pattern(String);
 
 impl Pattern {
-    /// What tells whether a text matches.
+    /// Returns a function that matches texts.
     pub(super) fn matcher(&self) -> impl Fn(&str) -> bool {
         let compiled = self.compiled();
-        move |text| compiled.as_ref().is_some_and(|it| it.is_match(text))
+        // Patterns are validated on construction; an invalid pattern would match nothing.
+        move |text| compiled.as_ref().is_some_and(|regex| regex.is_match(text))
     }
 
-    /// A great import holds many values against few patterns: the latest stay compiled.
+    /// Compiles the pattern, or takes the cached pattern: a large import matches many values against few patterns.
     fn compiled(&self) -> Option<Regex> {
-        static LATEST: Mutex<BTreeMap<String, Regex>> = Mutex::new(BTreeMap::new());
-        let mut latest = LATEST.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(compiled) = latest.get(&self.0) {
+        // Shared by all catalogs, because the same patterns occur in every snapshot.
+        static CACHE: Mutex<BTreeMap<String, Regex>> = Mutex::new(BTreeMap::new());
+        // A panic while locked leaves a valid map, so poisoning is ignored.
+        let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(compiled) = cache.get(&self.0) {
             return Some(compiled.clone());
         }
         let compiled = Regex::new(&self.0).ok()?;
-        if COMPILED <= latest.len() {
-            latest.clear();
+        if cache.len() >= CACHE_CAPACITY {
+            // Cleared completely, because recompiling 64 patterns is cheap and an LRU list is not worth the code.
+            cache.clear();
         }
-        latest.insert(self.0.clone(), compiled.clone());
+        cache.insert(self.0.clone(), compiled.clone());
         Some(compiled)
     }
 }
@@ -99,10 +105,13 @@ impl<'de> Deserialize<'de> for Pattern {
         match Regex::new(&text) {
             Ok(_) => Ok(Self(text)),
             Err(err) => {
-                // The last of its lines says what is wrong; those before draw where.
-                let told = err.to_string();
-                let what = told.lines().last().unwrap_or_default().trim_start_matches("error: ");
-                Err(D::Error::custom(format_args!("{text:?} is no regular expression: {what}")))
+                // The last line of the message names the problem; the lines before quote the pattern.
+                let message = err.to_string();
+                let problem =
+                    message.lines().last().unwrap_or_default().trim_start_matches("error: ");
+                Err(D::Error::custom(format_args!(
+                    "invalid regular expression {text:?}: {problem}"
+                )))
             }
         }
     }

@@ -1,30 +1,29 @@
-//! Settings that the environment still names: it is read for them once, and ignored from then on.
+//! Settings still set in the environment, without effect after the first start.
 
-use crate::settings::{
-    change,
-    publish::{Provided, from_text},
-    snapshot::Snapshot,
-};
+use crate::settings::{publish::Provided, rules, snapshot::Snapshot, text::from_text};
 
-/// A setting that is still given outside the database, where it has no effect.
+/// A setting still set outside the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drift {
     /// The key.
     pub key: String,
-    /// Whether what is given is another value than the one that stands, or none that may stand.
+    /// Whether the outside value differs from the current value, or is invalid.
     pub differs: bool,
 }
 
-/// The settings of `snapshot` that are still `provided` outside, by key.
+/// Returns the settings of `snapshot` still `provided` outside the database, by key.
 #[must_use]
 pub fn drift(snapshot: &Snapshot, provided: &Provided<'_>) -> Vec<Drift> {
-    let given = snapshot.schema.editable().filter_map(|it| Some((it, provided(&it.key)?.0)));
-    let drift = given.map(|(definition, text)| {
-        let read =
-            |text: String| change::read(definition, &from_text(definition.value_type, &text)).ok();
-        let value = text.ok().and_then(read);
-        let differs = value.as_ref().is_none_or(|it| snapshot.value(&definition.key) != Some(it));
-        Drift { key: definition.key.clone(), differs }
-    });
-    drift.collect()
+    let mut drift = Vec::new();
+    for definition in snapshot.schema.editable() {
+        let Some((text, _)) = provided(&definition.key) else { continue };
+        // Only compared, never returned: the text may be a secret under the wrong name.
+        let value = text.ok().and_then(|text| {
+            let json = from_text(definition.value_type, &text);
+            rules::parse_value(definition, &json).ok()
+        });
+        let differs = value.is_none() || value.as_ref() != snapshot.value(&definition.key);
+        drift.push(Drift { key: definition.key.clone(), differs });
+    }
+    drift
 }

@@ -1,28 +1,33 @@
-//! One setting as it stood at one revision.
+//! One setting at one revision.
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::settings::{schema::Definition, value::SettingValue};
+use crate::settings::{
+    schema::{Definition, Schema},
+    value::{SettingValue, TypeMismatch, ValueType},
+};
 
-/// One setting as it stood at a snapshot's revision.
+/// One setting at the revision of a snapshot.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// Its value.
+    /// The value.
     pub value: SettingValue,
-    /// Grows by one with every change of the key.
+    /// The version: increases by 1 with each change of the key.
     pub version: i32,
-    /// Who changed it last.
+    /// The author of the last change.
     pub updated_by: String,
-    /// When.
+    /// The time of the last change.
     pub updated_at: DateTime<Utc>,
 }
 
-/// One setting as stored; without a value when it was deleted.
+/// One setting as a row of the database; all fields but the key are `None` for a deleted setting.
 #[derive(Debug, Clone)]
-pub struct Stored {
+pub struct StoredSetting {
     pub(super) key: String,
     pub(super) value: Option<Value>,
     pub(super) version: Option<i32>,
@@ -30,41 +35,56 @@ pub struct Stored {
     pub(super) updated_at: Option<DateTime<Utc>>,
 }
 
-impl Stored {
-    /// The row that seeding writes for `definition`; `None` when it has no default.
+impl StoredSetting {
+    /// Returns the seed row of `definition`; `None` without a default.
     pub(super) fn seed(definition: &Definition) -> Option<Self> {
         Some(Self {
             key: definition.key.clone(),
             value: Some(definition.default.as_ref()?.to_json()),
             version: Some(1),
             updated_by: Some("brune:migrate".to_owned()),
+            // A constant, so that equal catalogs give equal snapshots.
             updated_at: Some(DateTime::UNIX_EPOCH),
         })
     }
 
-    /// The key with its entry, or without one when it was deleted; `None` when the stored value is of no
-    /// type of ours.
-    pub(super) fn into_entry(self) -> Option<(String, Option<Entry>)> {
+    /// Reads the row by the `declared` type of the key. Returns no entry for a deleted setting.
+    ///
+    /// # Errors
+    /// The stored value is not of the declared type.
+    pub(super) fn into_entry(self, declared: ValueType) -> Result<Option<Entry>, TypeMismatch> {
+        let Self { value, version, updated_by, updated_at, .. } = self;
         let (Some(value), Some(version), Some(updated_by), Some(updated_at)) =
-            (self.value, self.version, self.updated_by, self.updated_at)
+            (value, version, updated_by, updated_at)
         else {
-            return Some((self.key, None));
+            return Ok(None);
         };
-        let value = SettingValue::from_stored(&value)?;
-        Some((self.key, Some(Entry { value, version, updated_by, updated_at })))
+        let value = SettingValue::from_stored(declared, &value)?;
+        Ok(Some(Entry { value, version, updated_by, updated_at }))
     }
 }
 
-/// A change that going back would undo.
+/// Returns the entries of `rows` by key, without deleted, undeclared and unreadable settings.
+pub(super) fn readable_entries(
+    schema: &Schema,
+    rows: Vec<StoredSetting>,
+) -> BTreeMap<String, Entry> {
+    let entries = rows.into_iter().filter_map(|row| {
+        let declared = schema.find(&row.key)?.value_type;
+        Some((row.key.clone(), row.into_entry(declared).ok()??))
+    });
+    entries.collect()
+}
+
+/// A change after the state restored by a rollback.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-#[schema(as = LaterChange)]
-pub struct Since {
+pub struct LaterChange {
     /// The key.
     pub key: String,
-    /// Its version after that change.
+    /// The version after the change.
     pub version: i32,
-    /// Who.
+    /// The author of the change.
     pub changed_by: String,
-    /// When.
+    /// The time of the change.
     pub changed_at: DateTime<Utc>,
 }

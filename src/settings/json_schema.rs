@@ -8,13 +8,17 @@ use crate::settings::{
     value::ValueType,
 };
 
-/// The schema of an object that holds every editable setting of `schema`. Ties between settings are told
-/// in descriptions: JSON Schema has no word for "an item of another property".
+/// Returns the schema of an object with every editable setting of `schema`.
+///
+/// The constraint `member_of` appears only in descriptions: JSON Schema cannot refer to an item of another
+/// property.
 #[must_use]
 pub fn json_schema(schema: &Schema) -> Value {
-    let properties: Map<String, Value> =
-        schema.editable().map(|it| (it.key.clone(), property(it))).collect();
-    let required: Vec<&String> = schema.editable().map(|it| &it.key).collect();
+    let properties: Map<String, Value> = schema
+        .editable()
+        .map(|definition| (definition.key.clone(), property(definition)))
+        .collect();
+    let required: Vec<&String> = schema.editable().map(|definition| &definition.key).collect();
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": format!("urn:brune:catalog:{}:{}", schema.catalog, schema.revision),
@@ -22,6 +26,7 @@ pub fn json_schema(schema: &Schema) -> Value {
         "type": "object",
         "properties": properties,
         "required": required,
+        // Editors mark misspelled keys.
         "additionalProperties": false,
     })
 }
@@ -33,10 +38,11 @@ fn property(definition: &Definition) -> Value {
         description = format!("{description} One of the items of {list}.");
     }
     property.insert("description".to_owned(), description.into());
-    property.extend(rules(definition.value_type, &definition.constraints));
+    property.extend(keywords(definition.value_type, &definition.constraints));
     if let Some(default) = &definition.default {
         property.insert("default".to_owned(), default.to_json());
     }
+    // Extension keywords, which validators ignore.
     property.insert("x-category".to_owned(), definition.category.clone().into());
     let applies = match definition.applies {
         Applies::NewSessions => "new_sessions",
@@ -47,11 +53,11 @@ fn property(definition: &Definition) -> Value {
     property.into()
 }
 
-fn rules(value_type: ValueType, rule: &Constraints) -> Map<String, Value> {
-    let mut words = Map::new();
-    let mut put = |word: &str, value: Option<Value>| {
+fn keywords(value_type: ValueType, rule: &Constraints) -> Map<String, Value> {
+    let mut keywords = Map::new();
+    let mut put = |keyword: &str, value: Option<Value>| {
         if let Some(value) = value {
-            words.insert(word.to_owned(), value);
+            keywords.insert(keyword.to_owned(), value);
         }
     };
     match value_type {
@@ -59,30 +65,34 @@ fn rules(value_type: ValueType, rule: &Constraints) -> Map<String, Value> {
         ValueType::Number => {
             let integer = rule.integer == Some(true);
             put("type", Some(if integer { "integer" } else { "number" }.into()));
-            put("minimum", rule.min.map(|it| json!(it)));
-            put("maximum", rule.max.map(|it| json!(it)));
+            put("minimum", rule.min.map(|value| json!(value)));
+            put("maximum", rule.max.map(|value| json!(value)));
         }
         ValueType::String => {
             put("type", Some("string".into()));
-            put("pattern", rule.regex.as_ref().map(|it| json!(it)));
-            put("minLength", rule.min_length.map(|it| json!(it)));
-            put("maxLength", rule.max_length.map(|it| json!(it)));
-            put("enum", rule.choices.as_ref().map(|it| json!(it)));
+            put("pattern", rule.regex.as_ref().map(|value| json!(value)));
+            put("minLength", rule.min_length.map(|value| json!(value)));
+            put("maxLength", rule.max_length.map(|value| json!(value)));
+            put("enum", rule.choices.as_ref().map(|value| json!(value)));
         }
         ValueType::StringArray => {
             let mut items = Map::from_iter([("type".to_owned(), json!("string"))]);
-            let given = [
-                ("pattern", rule.item_regex.as_ref().map(|it| json!(it))),
-                ("maxLength", rule.item_max_length.map(|it| json!(it))),
-                ("enum", rule.choices.as_ref().map(|it| json!(it))),
+            let item_keywords = [
+                ("pattern", rule.item_regex.as_ref().map(|value| json!(value))),
+                ("maxLength", rule.item_max_length.map(|value| json!(value))),
+                ("enum", rule.choices.as_ref().map(|value| json!(value))),
             ];
-            items.extend(given.into_iter().filter_map(|(word, it)| Some((word.to_owned(), it?))));
+            items.extend(
+                item_keywords
+                    .into_iter()
+                    .filter_map(|(keyword, value)| Some((keyword.to_owned(), value?))),
+            );
             put("type", Some("array".into()));
             put("items", Some(items.into()));
-            put("minItems", rule.min_items.map(|it| json!(it)));
-            put("maxItems", rule.max_items.map(|it| json!(it)));
-            put("uniqueItems", rule.unique.map(|it| json!(it)));
+            put("minItems", rule.min_items.map(|value| json!(value)));
+            put("maxItems", rule.max_items.map(|value| json!(value)));
+            put("uniqueItems", rule.unique.map(|value| json!(value)));
         }
     }
-    words
+    keywords
 }

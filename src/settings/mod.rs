@@ -1,48 +1,73 @@
-//! The values a `SUPER_ADMIN` may change while the service runs.
+//! The values that a `SUPER_ADMIN` may change while the service runs.
 //!
-//! *Settings* live in the database and change at run time. What the process was started with is
-//! [`config`](crate::config); what must never be stored is a secret. Which keys there are is data: a
-//! [`Catalog`] declares them, [`publish`] brings it into the database, and from there on the database's
-//! schema table is the truth.
+//! *Settings* live in the database and change at run time. The configuration of the process is [`config`](crate::config);
+//! secrets are never stored. The set of keys is data: a [`Catalog`] declares them, [`publish`] writes the declarations
+//! into the database, and from then on the database's schema table is the source of truth.
 //!
-//! Reading goes through [`GlobalSettingsService`], which holds one complete and valid [`Snapshot`].
-//! Writing ends in one place, `change.rs`, whatever is written: [`update`] and [`roll_back`].
+//! Reads go through [`GlobalSettingsService`], which holds one complete and valid [`Snapshot`]. Writes go through
+//! [`SettingsWriter`], whose methods (`update`, `roll_back`, `reset`, `import`) end in one write path, `writer.rs`.
+//!
+//! The blank lines between the modules are floors, as in `src/lib.rs`: a module imports only from floors earlier in
+//! the list.
+
+// Declarations, values, and the rules that values follow.
+mod value;
+
+mod constraints;
+mod text;
+
+mod schema;
+
+mod json_schema;
+mod rules;
+mod search;
 
 mod catalog;
-mod change;
-mod constraints;
-mod document;
-mod drift;
 mod entry;
-mod feed;
-mod follow;
-mod import;
-mod json_schema;
-mod publish;
-mod read;
-mod reload;
-mod reset;
-mod rollback;
-mod rules;
-mod schema;
-mod search;
-mod service;
+
+// The stored settings, and one state of them in memory.
+mod history;
 mod snapshot;
 mod store;
-mod value;
+
+// The current state, kept up to date.
+mod current;
+
+mod reload;
+
+mod feed;
+mod follow;
+mod read;
+
+// Writes.
+mod change;
+
 mod written;
 
-pub use catalog::{BRUN_E, Catalog, Error as CatalogError, Fault as CatalogFault};
-pub use change::{Changed, ChangedKey, Conflict, Edit, Error, SecretFound, WriteOptions, update};
+mod writer;
+
+mod reset;
+mod rollback;
+
+// Settings from outside: the first values and documents.
+mod publish;
+
+mod document;
+mod drift;
+
+mod import;
+
+pub use catalog::{BRUN_E, Catalog, Diagnostic as CatalogDiagnostic, Error as CatalogError};
+pub use change::{ChangeResult, Conflict, Edit, Error, KeyChange, SecretMatches, WriteOptions};
 pub use constraints::Constraints;
-pub use document::{Document, FORMAT_VERSION, Format, Incoming};
+pub use current::GlobalSettingsService;
+pub use document::{Document, FORMAT_VERSION, Format, IncomingDocument};
 pub use drift::{Drift, drift};
-pub use entry::{Entry, Since};
+pub use entry::{Entry, LaterChange};
 pub use feed::{ChangeSet, FEED_CAPACITY, Feed, FeedItem, Listener, publish_changes};
 pub use follow::{ChangeSignal, follow, follow_by};
 pub use import::{
     Class, Error as ImportError, ImportOptions, ImportPlan, OnConflict, OnUnknown, PlanEntry,
-    import, plan as plan_import,
 };
 pub use json_schema::json_schema;
 pub use publish::{
@@ -50,12 +75,11 @@ pub use publish::{
 };
 pub use read::{AsOf, Error as ReadError, Listing, Setting, find, list, revision, values};
 pub use reload::{Error as ReloadError, forbidden_characters, load, refresh};
-pub use reset::reset;
-pub use rollback::{Plan as RollbackPlan, Target, plan as plan_roll_back, roll_back};
+pub use rollback::{Plan as RollbackPlan, Target};
 pub use rules::Violation;
 pub use schema::{Applies, Definition, KeyClass, Kind, Required, Schema};
 pub use search::Search;
-pub use service::GlobalSettingsService;
 pub use snapshot::{InvalidSettings, Snapshot};
 pub use value::{Number, SettingValue, ValueType};
+pub use writer::SettingsWriter;
 pub use written::find_written;

@@ -1,4 +1,4 @@
-//! From a catalog file into the database: declarations, and the first value of every key.
+//! Publishing a catalog into the database: declarations, and initial values.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,69 +8,69 @@ use crate::{
     audit::{self, Action, Actor, NewEntry, Reason},
     database::{Connection, OnSuccess, Pool, Transaction, TransactionError},
     ids::{RequestId, UserId},
-    json::StrictJson,
     secret_scanner::SecretScanner,
     settings::{
         catalog::Catalog,
-        change,
-        entry::Stored,
+        entry::StoredSetting,
+        history,
         rules::{self, Violation},
         schema::{self, Definition, Kind},
         store::{self, Head, Write},
+        text::from_text,
         value::{SettingValue, ValueType},
     },
 };
 
-/// Where the value of a key that is not stored yet is looked for first: the environment or a `.env`
-/// file. Returns the text, or why it cannot be read, and the name of its source.
+/// Looks up the initial value of a key in the environment or a `.env` file. Returns the text, or the reason why
+/// the text is unreadable, and the name of the source.
 pub type Provided<'a> = dyn Fn(&str) -> Option<(Result<String, String>, &'static str)> + Sync + 'a;
 
-/// What [`Seed::source`] says of a value that nobody provided.
+/// The [`Seed::source`] of a default.
 const DEFAULT: &str = "default";
 
-/// What publishing does, or would do.
+/// The effects of publishing a catalog.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Plan {
-    /// The keys that are declared, or declared anew.
+    /// Keys with a new or changed declaration.
     pub declare: Vec<String>,
-    /// The keys whose declarations are forgotten.
+    /// Keys with a deleted declaration.
     pub forget: Vec<String>,
-    /// The keys that get their first value.
+    /// Keys with an initial value.
     pub seed: Vec<Seed>,
 }
 
-/// The first value of a key.
+/// The initial value of a key.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Seed {
     /// The key.
     pub key: String,
-    /// Its first value.
+    /// The initial value.
     pub value: SettingValue,
-    /// Where that comes from: `default`, or what [`Provided`] called it.
+    /// The source of the value: `default`, or the name from [`Provided`].
     pub source: &'static str,
 }
 
 impl Plan {
-    /// Whether it takes a value from the environment or a `.env` file.
+    /// Whether any value comes from the environment or a `.env` file.
     #[must_use]
     pub fn imports(&self) -> bool {
         self.seed.iter().any(|it| it.source != DEFAULT)
     }
 
-    /// Whether there is nothing to do.
+    /// Whether publishing has no effect.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.declare.is_empty() && self.forget.is_empty() && self.seed.is_empty()
     }
 }
 
-/// Why a catalog was not published; nothing was written.
+/// The reason why a catalog was not published; nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The catalog does not fit what is stored, or a first value breaks a rule.
-    #[error("the catalog does not fit:\n  {}", .0.join("\n  "))]
-    Unfit(Vec<String>),
-    /// A declaration in the database is not understood.
+    /// The catalog conflicts with stored values, or an initial value is invalid.
+    #[error("the catalog cannot be published:\n  {}", .0.join("\n  "))]
+    Conflict(Vec<String>),
+    /// A declaration in the database is unreadable.
     #[error(transparent)]
     Unreadable(#[from] schema::Unreadable),
     /// The database failed.
@@ -84,8 +84,11 @@ impl From<sqlx::Error> for Error {
     }
 }
 
-/// Brings the database to `catalog`: declares every key, and gives those without a value their first.
-/// Nothing is written when anything does not fit or does not pass the `scanner`, or when `dry_run`.
+/// Publishes `catalog`: writes the declarations, and an initial value for each key without a value.
+///
+/// # Errors
+/// The catalog conflicts with stored values, an initial value is invalid or contains a secret, or the database
+/// failed. Nothing is written then.
 pub async fn publish(
     pool: &Pool,
     catalog: &Catalog,
@@ -93,28 +96,33 @@ pub async fn publish(
     scanner: &SecretScanner,
     dry_run: bool,
 ) -> Result<Plan, Error> {
-    // Without a request's limits: a large catalog may take its time.
-    let mut work = Transaction::begin_unlimited(pool).await?;
-    let plan = carry_out(work.conn(), catalog, provided, scanner, dry_run).await;
-    work.finish(plan, if dry_run { OnSuccess::Rollback } else { OnSuccess::Commit }).await
+    // Without the time limit of requests, because a large catalog may take longer.
+    let mut transaction = Transaction::begin_unlimited(pool).await?;
+    let plan = execute(transaction.conn(), catalog, provided, scanner, dry_run).await;
+    transaction.finish(plan, if dry_run { OnSuccess::Rollback } else { OnSuccess::Commit }).await
 }
 
-async fn carry_out(
+async fn execute(
     conn: &mut Connection,
     catalog: &Catalog,
     provided: &Provided<'_>,
     scanner: &SecretScanner,
     dry_run: bool,
 ) -> Result<Plan, Error> {
+    // Locked, so that no write happens between the plan and the execution.
     let head = store::head_for_update(conn).await?;
     let declared = schema::store::all(conn).await??;
-    let stored = store::all(conn).await?;
-    let plan = draw_up(catalog, &head, &declared, stored, (provided, scanner))?;
-    let bared = store::with_values(conn, &no_longer_secret(catalog, &declared)).await?;
-    if !bared.is_empty() {
-        return Err(Error::Unfit(bared.into_iter().map(|key| {
-            format!("{key}: its history holds values of a secret; clean up first: `brune secrets cleanup`")
-        }).collect()));
+    let rows = store::all(conn).await?;
+    let plan = plan(catalog, &head, &declared, rows, (provided, scanner))?;
+    // A key that is no longer secret becomes readable, with the whole history.
+    let exposed = history::with_values(conn, &no_longer_secret(catalog, &declared)).await?;
+    if !exposed.is_empty() {
+        let problem = |key| {
+            format!(
+                "{key}: the audit trail still has values of a secret; run `brune secrets cleanup` first"
+            )
+        };
+        return Err(Error::Conflict(exposed.into_iter().map(problem).collect()));
     }
     if !dry_run {
         write(conn, catalog, &plan).await?;
@@ -122,112 +130,132 @@ async fn carry_out(
     Ok(plan)
 }
 
-/// The secrets that the catalog does not call so any more: their history would be shown.
+/// Returns the secrets that the catalog no longer declares as secrets: the audit trail would expose old values.
 fn no_longer_secret(catalog: &Catalog, declared: &[Definition]) -> Vec<String> {
-    let secrets = declared.iter().filter(|it| it.kind == Kind::Secret);
-    let now = |it: &&Definition| catalog.schema.find(&it.key).map(|it| it.kind);
-    secrets.filter(|it| now(it) != Some(Kind::Secret)).map(|it| it.key.clone()).collect()
+    let secrets = declared.iter().filter(|definition| definition.kind == Kind::Secret);
+    let is_secret = |key: &str| {
+        catalog.schema.find(key).is_some_and(|definition| definition.kind == Kind::Secret)
+    };
+    let former = secrets.filter(|secret| !is_secret(&secret.key));
+    former.map(|secret| secret.key.clone()).collect()
 }
 
-/// What publishing into a database without tables does once they are there.
+/// Returns the effects of publishing into a database without tables.
 pub fn plan_of_empty(
     catalog: &Catalog,
     provided: &Provided<'_>,
     scanner: &SecretScanner,
 ) -> Result<Plan, Error> {
     let head = Head { revision: 0, catalog_revision: 0, catalog: None, timeline: None };
-    draw_up(catalog, &head, &[], Vec::new(), (provided, scanner))
+    plan(catalog, &head, &[], Vec::new(), (provided, scanner))
 }
 
-fn draw_up(
+fn plan(
     catalog: &Catalog,
     head: &Head,
     declared: &[Definition],
-    stored: Vec<Stored>,
+    rows: Vec<StoredSetting>,
     (provided, scanner): (&Provided<'_>, &SecretScanner),
 ) -> Result<Plan, Error> {
-    if let Some(other) = head.catalog.as_ref().filter(|it| **it != catalog.name) {
-        let fault = format!("the database holds catalog {other}, this is {}", catalog.name);
-        return Err(Error::Unfit(vec![fault]));
+    if let Some(current) = head.catalog.as_ref().filter(|current| **current != catalog.name) {
+        let problem = format!("the database belongs to catalog {current}, not {}", catalog.name);
+        return Err(Error::Conflict(vec![problem]));
     }
-    // The environment is read for editable keys once: when an empty database is first seeded.
-    let first = stored.is_empty() && head.revision == 0;
-    let mut faults = secrets(catalog, scanner);
-    let stored = values(stored, &mut faults);
+    // The environment provides values of settings only once: for an empty database.
+    let is_first = rows.is_empty() && head.revision == 0;
+    let mut problems = secrets(catalog, scanner);
+    let values = values(catalog, declared, rows, &mut problems);
     let plan = Plan {
         declare: redeclared(catalog, declared),
-        forget: gone(catalog, declared, &stored, &mut faults),
-        seed: seeds(catalog, &stored, first.then_some((provided, scanner)), &mut faults),
+        forget: undeclared(catalog, declared, &values, &mut problems),
+        seed: seeds(catalog, &values, is_first.then_some((provided, scanner)), &mut problems),
     };
-    faults.extend(whole(catalog, &stored, &plan.seed));
-    if faults.is_empty() { Ok(plan) } else { Err(Error::Unfit(faults)) }
+    problems.extend(check_result(catalog, &values, &plan.seed));
+    if problems.is_empty() { Ok(plan) } else { Err(Error::Conflict(problems)) }
 }
 
-/// What the catalog declares that looks like a secret, or is one of this process.
+/// Returns a problem for each declaration that contains a secret.
 fn secrets(catalog: &Catalog, scanner: &SecretScanner) -> Vec<String> {
-    let found = catalog.schema.all().filter_map(|it| Some((&it.key, it.find_secret(scanner)?)));
-    found.map(|(key, (what, likeness))| format!("{key}: {what} {}", likeness.detail())).collect()
+    let definitions = catalog.schema.all();
+    let secrets = definitions
+        .filter_map(|definition| Some((&definition.key, definition.find_secret(scanner)?)));
+    secrets.map(|(key, (part, kind))| format!("{key}: {part} {}", kind.detail())).collect()
 }
 
 type Values = BTreeMap<String, (SettingValue, i32)>;
 
-/// The stored values by key, with their versions.
-fn values(rows: Vec<Stored>, faults: &mut Vec<String>) -> Values {
+/// Returns the stored values by key, with their versions.
+///
+/// The database's declaration says of which type a stored value is; the catalog may declare a new type.
+fn values(
+    catalog: &Catalog,
+    declared: &[Definition],
+    rows: Vec<StoredSetting>,
+    problems: &mut Vec<String>,
+) -> Values {
+    let types: BTreeMap<&str, ValueType> = declared
+        .iter()
+        .map(|definition| (definition.key.as_str(), definition.value_type))
+        .collect();
     let mut values = Values::new();
     for row in rows {
         let key = row.key.clone();
-        match row.into_entry() {
-            Some((key, Some(entry))) => {
+        let declared = types.get(key.as_str()).copied();
+        let declared = declared.or_else(|| Some(catalog.schema.find(&key)?.value_type));
+        match declared.map(|declared| row.into_entry(declared)) {
+            Some(Ok(Some(entry))) => {
                 values.insert(key, (entry.value, entry.version));
             }
-            Some((_, None)) => (),
-            None => faults.push(format!("{key}: the stored value is of no known type")),
+            Some(Ok(None)) => (),
+            Some(Err(_)) | None => {
+                problems.push(format!("{key}: the stored value is not of the declared type"));
+            }
         }
     }
     values
 }
 
-/// The keys whose declaration is new or says something else than the database's.
+/// Returns the keys with a new or changed declaration.
 fn redeclared(catalog: &Catalog, declared: &[Definition]) -> Vec<String> {
-    let known: BTreeMap<&str, &Definition> =
-        declared.iter().map(|it| (it.key.as_str(), it)).collect();
-    let moved = catalog
-        .schema
-        .all()
-        .filter(|it| known.get(it.key.as_str()).is_none_or(|old| !it.says_as(old)));
-    moved.map(|it| it.key.clone()).collect()
+    let current: BTreeMap<&str, &Definition> =
+        declared.iter().map(|definition| (definition.key.as_str(), definition)).collect();
+    let is_current = |definition: &&Definition| {
+        current.get(definition.key.as_str()).is_some_and(|old| definition.is_same(old))
+    };
+    let new = catalog.schema.all().filter(|definition| !is_current(definition));
+    new.map(|definition| definition.key.clone()).collect()
 }
 
-/// The declared keys that the catalog no longer names; one that is still stored is a fault.
-fn gone(
+/// Returns the keys that the catalog no longer declares. A stored value of such a key is a problem.
+fn undeclared(
     catalog: &Catalog,
     declared: &[Definition],
-    stored: &Values,
-    faults: &mut Vec<String>,
+    values: &Values,
+    problems: &mut Vec<String>,
 ) -> Vec<String> {
-    let gone = declared.iter().filter(|it| catalog.schema.find(&it.key).is_none());
-    let (kept, forgotten): (Vec<_>, Vec<_>) = gone.partition(|it| stored.contains_key(&it.key));
-    faults.extend(kept.iter().map(|it| {
-        format!(
-            "{}: stored, and the catalog no longer declares it; declare it, or delete it first",
-            it.key
-        )
-    }));
-    forgotten.into_iter().map(|it| it.key.clone()).collect()
+    let keys = declared.iter().map(|definition| &definition.key);
+    let undeclared = keys.filter(|key| catalog.schema.find(key).is_none()).cloned();
+    let (with_value, without_value): (Vec<String>, Vec<String>) =
+        undeclared.partition(|key| values.contains_key(key));
+    let problem =
+        |key| format!("{key}: stored but no longer declared; declare or delete the setting");
+    problems.extend(with_value.into_iter().map(problem));
+    without_value
 }
 
 fn seeds(
     catalog: &Catalog,
-    stored: &Values,
+    values: &Values,
     provided: Option<(&Provided<'_>, &SecretScanner)>,
-    faults: &mut Vec<String>,
+    problems: &mut Vec<String>,
 ) -> Vec<Seed> {
-    let without = catalog.schema.editable().filter(|it| !stored.contains_key(&it.key));
+    let without_value =
+        catalog.schema.editable().filter(|definition| !values.contains_key(&definition.key));
     let mut seeds = Vec::new();
-    for definition in without {
+    for definition in without_value {
         match seed(definition, provided) {
             Ok(seed) => seeds.extend(seed),
-            Err(violations) => faults.extend(violations),
+            Err(violations) => problems.extend(violations),
         }
     }
     seeds
@@ -238,69 +266,42 @@ fn seed(
     provided: Option<(&Provided<'_>, &SecretScanner)>,
 ) -> Result<Option<Seed>, Vec<String>> {
     let key = definition.key.clone();
-    let given = provided.and_then(|(provided, scanner)| Some((provided(&key)?, scanner)));
-    let Some(((text, source), scanner)) = given else {
+    let external = provided.and_then(|(provided, scanner)| Some((provided(&key)?, scanner)));
+    let Some(((text, source), scanner)) = external else {
         let value = definition.default.clone();
         return Ok(value.map(|value| Seed { key, value, source: DEFAULT }));
     };
-    let text = text.map_err(|fault| vec![format!("{key} ({source}): {fault}")])?;
-    if let Some(likeness) = scanner.scan(&text) {
-        return Err(vec![format!("{key} ({source}): {}", likeness.detail())]);
+    let text = text.map_err(|problem| vec![format!("{key} ({source}): {problem}")])?;
+    if let Some(kind) = scanner.scan(&text) {
+        return Err(vec![format!("{key} ({source}): {}", kind.detail())]);
     }
-    let value = change::read(definition, &from_text(definition.value_type, &text)).map_err(
+    let value = rules::parse_value(definition, &from_text(definition.value_type, &text)).map_err(
         |violations| {
-            let told = violations.into_iter().map(|it| format!("{key} ({source}): {}", it.detail));
-            told.collect::<Vec<_>>()
+            let details = violations.into_iter().map(|violation| violation.detail);
+            details.map(|detail| format!("{key} ({source}): {detail}")).collect::<Vec<_>>()
         },
     )?;
     Ok(Some(Seed { key, value, source }))
 }
 
-/// A value as environment variables spell it: numbers and booleans as JSON does, lists as a JSON array
-/// or with commas.
-pub(super) fn from_text(value_type: ValueType, text: &str) -> StrictJson {
-    let trimmed = text.trim();
-    match value_type {
-        ValueType::String => StrictJson::String(text.to_owned()),
-        ValueType::Number if trimmed.parse::<serde_json::Number>().is_ok() => {
-            StrictJson::Number(trimmed.to_owned())
-        }
-        ValueType::Number => StrictJson::Null,
-        ValueType::Boolean => match trimmed {
-            "true" => StrictJson::Bool(true),
-            "false" => StrictJson::Bool(false),
-            _ => StrictJson::Null,
-        },
-        ValueType::StringArray => list(trimmed),
-    }
-}
-
-fn list(text: &str) -> StrictJson {
-    if text.starts_with('[') {
-        let items: Option<Vec<String>> = serde_json::from_str(text).ok();
-        return items.map_or(StrictJson::Null, |items| {
-            StrictJson::Array(items.into_iter().map(StrictJson::String).collect())
-        });
-    }
-    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-    StrictJson::Array(items.map(|item| StrictJson::String(item.to_owned())).collect())
-}
-
-/// What would be wrong with the whole once the plan is carried out.
-fn whole(catalog: &Catalog, stored: &Values, seeds: &[Seed]) -> Vec<String> {
+/// Validates all values as they would be after publishing.
+fn check_result(catalog: &Catalog, values: &Values, seeds: &[Seed]) -> Vec<String> {
     let seeded: BTreeMap<&str, &SettingValue> =
-        seeds.iter().map(|it| (it.key.as_str(), &it.value)).collect();
-    let value_of = |key: &str| seeded.get(key).copied().or_else(|| stored.get(key).map(|it| &it.0));
+        seeds.iter().map(|seed| (seed.key.as_str(), &seed.value)).collect();
+    let stored_value = |key: &str| values.get(key).map(|(value, _)| value);
+    let value_of = |key: &str| seeded.get(key).copied().or_else(|| stored_value(key));
+    // A set, because both settings of a constraint may report the same violation.
     let unique: BTreeSet<String> = rules::check(&catalog.schema, value_of)
         .into_iter()
-        // A first value that was refused has been named already, with its source.
-        .filter(|it| it.code != "missing")
+        // A rejected initial value is already reported, together with the source.
+        .filter(|violation| violation.code != "missing")
         .map(|Violation { key, detail, .. }| format!("{key}: {detail}"))
         .collect();
     unique.into_iter().collect()
 }
 
 async fn write(conn: &mut Connection, catalog: &Catalog, plan: &Plan) -> Result<(), Error> {
+    // Declarations before values: a foreign key requires the declaration.
     if !plan.declare.is_empty() {
         let definitions: Vec<_> =
             plan.declare.iter().filter_map(|key| catalog.schema.find(key)).collect();
@@ -318,14 +319,16 @@ async fn write_seeds(
     catalog: &Catalog,
     seeds: &[Seed],
 ) -> Result<(), Error> {
-    let sources: BTreeSet<&str> = seeds.iter().map(|it| it.source).collect();
+    let sources: BTreeSet<&str> = seeds.iter().map(|seed| seed.source).collect();
+    // One id for all seeds, because publishing is one operation in the audit trail.
     let request = RequestId::new();
-    let keys: Vec<String> = seeds.iter().map(|it| it.key.clone()).collect();
-    // A key that was deleted once goes on from the version it had.
-    let spent = store::newest_versions(conn, &keys).await?;
+    let keys: Vec<String> = seeds.iter().map(|seed| seed.key.clone()).collect();
+    // Versions of a deleted key are never reused.
+    let newest_versions = history::newest_versions(conn, &keys).await?;
+    // One change set for each source, because the reason names the source.
     for source in sources {
         let Some(actor) = seeder(source, &request) else { continue };
-        let of_source = seeds.iter().filter(|it| it.source == source);
+        let of_source = seeds.iter().filter(|seed| seed.source == source);
         let writes: Vec<_> = of_source
             .filter_map(|seed| {
                 let Seed { key, value, .. } = seed;
@@ -334,12 +337,12 @@ async fn write_seeds(
                     key,
                     value_type,
                     value,
-                    version: spent.get(key).map_or(1, |it| it + 1),
+                    version: newest_versions.get(key).map_or(1, |newest| newest + 1),
                 })
             })
             .collect();
-        let written = store::write(conn, actor.user.as_str(), &writes).await?;
-        let entries = written.into_iter().map(|row| NewEntry {
+        let rows = store::write(conn, actor.user.as_str(), &writes).await?;
+        let entries = rows.into_iter().map(|row| NewEntry {
             key: row.key,
             action: Action::Seed,
             old: None,
@@ -351,12 +354,12 @@ async fn write_seeds(
     Ok(())
 }
 
-/// Who seeds, and why: the source is what a later reader of the trail wants to know.
+/// Returns the actor for the audit trail, with the source of the values as the reason.
 fn seeder(source: &str, request: &RequestId) -> Option<Actor> {
     let reason = match source {
-        DEFAULT => "first value, from the catalog's default".to_owned(),
-        // A word of its own, so that the trail can be searched for what the environment brought in.
-        source => format!("env_import: first value, from {source}"),
+        DEFAULT => "initial value, from the catalog default".to_owned(),
+        // `env_import` makes values from the environment searchable in the audit trail.
+        source => format!("env_import: initial value, from {source}"),
     };
     Some(Actor {
         user: UserId::service("migrate"),
@@ -366,20 +369,20 @@ fn seeder(source: &str, request: &RequestId) -> Option<Actor> {
 }
 
 impl Definition {
-    /// Whether both say the same.
-    fn says_as(&self, other: &Self) -> bool {
-        let words = |it: &Self| {
+    /// Whether both declarations are equal. Compared as JSON, as the database stores constraints.
+    fn is_same(&self, other: &Self) -> bool {
+        let fields = |definition: &Self| {
             serde_json::json!([
-                it.kind,
-                it.category,
-                it.value_type,
-                it.constraints,
-                it.default,
-                it.applies,
-                it.required,
-                it.description
+                definition.kind,
+                definition.category,
+                definition.value_type,
+                definition.constraints,
+                definition.default,
+                definition.applies,
+                definition.required,
+                definition.description
             ])
         };
-        words(self) == words(other)
+        fields(self) == fields(other)
     }
 }

@@ -1,4 +1,4 @@
-//! Settings as an administrator reads them: from the database, now or as they were.
+//! Reads of the settings for administrators: from the database, current or of the past.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -12,10 +12,10 @@ use crate::{
     database::{self, Connection, Pool, TransactionError},
     settings::{
         constraints::Constraints,
-        entry::Stored,
-        reload,
+        current::GlobalSettingsService,
+        entry::StoredSetting,
+        history, reload,
         schema::{Applies, Definition, KeyClass, Schema},
-        service::GlobalSettingsService,
         store,
         value::{SettingValue, ValueType},
     },
@@ -27,34 +27,34 @@ pub struct Setting {
     /// The key.
     #[schema(example = "BRUNE_COOLDOWN_MINUTES")]
     pub key: String,
-    /// Its value, of its type.
+    /// The current value.
     pub value: Value,
-    /// The type of its value.
+    /// The type of the value.
     #[schema(value_type = String, example = "number")]
     pub value_type: ValueType,
-    /// The group it is shown in.
+    /// The group in which the console shows the setting.
     pub category: String,
-    /// What it does.
+    /// What the setting does.
     pub description: String,
-    /// The rules of its value.
+    /// The rules of the value.
     #[schema(value_type = Object)]
     pub constraints: Constraints,
-    /// What it is reset to.
+    /// The value after a reset.
     #[schema(value_type = Value)]
     pub default: Option<SettingValue>,
-    /// Whether it may be changed here.
+    /// Whether the setting can be changed.
     pub editable: bool,
     /// When a change takes effect.
     #[schema(value_type = String, example = "new_sessions")]
     pub applies: Applies,
-    /// Where its value comes from: always the database.
+    /// The source of the value: always the database.
     #[schema(example = "db")]
     pub source: &'static str,
-    /// Grows by one with every change of the key.
+    /// The version: increases by 1 with each change of the key.
     pub version: i32,
-    /// Who changed it last.
+    /// The author of the last change.
     pub updated_by: String,
-    /// When.
+    /// The time of the last change.
     pub updated_at: DateTime<Utc>,
 }
 
@@ -62,30 +62,30 @@ pub struct Setting {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Settings)]
 pub struct Listing {
-    /// The revision they were at.
+    /// The revision of the state.
     pub revision: i64,
     /// The settings.
     pub settings: Vec<Setting>,
 }
 
-/// Which state is wanted.
+/// The state to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AsOf {
-    /// The current one.
+    /// The current state.
     Now,
-    /// The one at a revision.
+    /// The state at a revision.
     Revision(i64),
-    /// The one at an instant.
+    /// The state at an instant.
     Instant(DateTime<Utc>),
 }
 
-/// Why the settings were not read.
+/// Why the settings could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There was no such revision yet.
+    /// No revision existed at the requested point; with the existing revisions.
     #[error("{0}")]
     NoSuchRevision(String),
-    /// The catalog declares no such editable setting, or none is stored.
+    /// The catalog declares no editable setting of the name, or no value is stored.
     #[error("there is no setting {0}")]
     UnknownKey(String),
     /// The declarations could not be read.
@@ -96,57 +96,67 @@ pub enum Error {
     Database(#[from] TransactionError),
 }
 
-/// The newest revision, read from the database.
-pub async fn revision(pool: &Pool) -> Result<i64, TransactionError> {
-    let head = database::read_with_retry(pool, async |conn| {
-        Ok::<_, TransactionError>(store::head(conn).await?)
-    });
-    head.await.map(|head| head.revision)
+/// The rows of one state of the database.
+struct StoredState {
+    revision: i64,
+    catalog_revision: i64,
+    rows: Vec<StoredSetting>,
 }
 
-/// Every editable setting, read from the database.
+/// Reads the newest revision from the database.
+pub async fn revision(pool: &Pool) -> Result<i64, TransactionError> {
+    Ok(head(pool).await?.revision)
+}
+
+/// Reads every editable setting from the database.
 pub async fn list(
     pool: &Pool,
     settings: &GlobalSettingsService,
     as_of: AsOf,
 ) -> Result<Listing, Error> {
     let size = settings.snapshot().schema.reading_size();
+    // Bounds how many large listings are in memory at once.
     let _permit = compute::read_permit(size).await;
-    let (revision, catalog_revision, rows) =
-        database::read_with_retry(pool, async |conn| state(conn, as_of).await).await?;
-    let schema = declared(pool, settings, catalog_revision).await?;
-    let settings = |row: Stored| match schema.classify(&row.key) {
+    let state = database::read_with_retry(pool, async |conn| stored_state(conn, as_of).await);
+    let StoredState { revision, catalog_revision, rows } = state.await?;
+    let schema = schema_at(pool, settings, catalog_revision).await?;
+    // Secrets that an older release stored as settings are never listed.
+    let setting = |row: StoredSetting| match schema.classify(&row.key) {
         KeyClass::Editable(definition) => Setting::new(definition, row),
         KeyClass::Locked(_) | KeyClass::Unknown => None,
     };
-    let settings = compute::run(size, || rows.into_iter().filter_map(settings).collect()).await;
+    let settings = compute::run(size, || rows.into_iter().filter_map(setting).collect()).await;
     Ok(Listing { revision, settings })
 }
 
-/// The catalog, the revision, and the value of every editable setting at it, read from the database.
+/// Reads the name of the catalog, the revision, and the value of every editable setting from the database.
 pub async fn values(
     pool: &Pool,
     settings: &GlobalSettingsService,
 ) -> Result<(String, i64, BTreeMap<String, SettingValue>), Error> {
     let listing = list(pool, settings, AsOf::Now).await?;
-    let value = |it: Setting| Some((it.key, SettingValue::from_stored(&it.value)?));
-    let values = listing.settings.into_iter().filter_map(value).collect();
+    let values = listing.settings.into_iter().filter_map(|setting| {
+        let value = SettingValue::from_stored(setting.value_type, &setting.value).ok()?;
+        Some((setting.key, value))
+    });
+    let values = values.collect();
     Ok((settings.current().schema.catalog.clone(), listing.revision, values))
 }
 
-/// The setting `key`, read from the database.
+/// Reads the setting `key` from the database.
 pub async fn find(
     pool: &Pool,
     settings: &GlobalSettingsService,
     key: &str,
 ) -> Result<Setting, Error> {
-    let read = database::read_with_retry(pool, async |conn| {
+    let state = database::read_with_retry(pool, async |conn| {
         let head = store::head(conn).await?;
         let rows = store::some(conn, &[key.to_owned()]).await?;
         Ok::<_, TransactionError>((head.catalog_revision, rows))
     });
-    let (catalog_revision, rows) = read.await?;
-    let schema = declared(pool, settings, catalog_revision).await?;
+    let (catalog_revision, rows) = state.await?;
+    let schema = schema_at(pool, settings, catalog_revision).await?;
+    // A locked key is reported like an unknown key: secrets and variables have routes of their own.
     let setting = match (schema.classify(key), rows.into_iter().next()) {
         (KeyClass::Editable(definition), Some(row)) => Setting::new(definition, row),
         _ => None,
@@ -154,37 +164,42 @@ pub async fn find(
     setting.ok_or_else(|| Error::UnknownKey(key.to_owned()))
 }
 
-/// The revision, the state of the catalog it was read with, and the rows.
-async fn state(conn: &mut Connection, as_of: AsOf) -> Result<(i64, i64, Vec<Stored>), Error> {
-    let database = TransactionError::from;
+/// Reads the settings as of `as_of`, in one state of the database.
+async fn stored_state(conn: &mut Connection, as_of: AsOf) -> Result<StoredState, Error> {
+    let read_error = TransactionError::from;
+    // The common case in one statement, so in one state of the database without a transaction.
     if as_of == AsOf::Now {
-        let rows = store::listing(conn).await.map_err(database)?;
-        let (revision, catalog) =
+        let rows = store::listing(conn).await.map_err(read_error)?;
+        let (revision, catalog_revision) =
             rows.first().map_or((0, 0), |row| (row.revision, row.catalog_revision));
-        return Ok((
-            revision,
-            catalog,
-            rows.into_iter().filter_map(store::Change::stored).collect(),
-        ));
+        let rows = rows.into_iter().filter_map(store::Change::stored).collect();
+        return Ok(StoredState { revision, catalog_revision, rows });
     }
-    let head = store::head(conn).await.map_err(database)?;
+    let head = store::head(conn).await.map_err(read_error)?;
     let revision = match as_of {
         AsOf::Now => Some(head.revision),
         AsOf::Revision(revision) => (1..=head.revision).contains(&revision).then_some(revision),
-        AsOf::Instant(instant) => store::revision_at(conn, instant).await.map_err(database)?,
+        AsOf::Instant(instant) => history::revision_at(conn, instant).await.map_err(read_error)?,
     };
     let revision = revision.ok_or_else(|| {
         let newest = head.revision;
-        Error::NoSuchRevision(format!(
-            "there are no settings then; revisions go from 1 to {newest}"
-        ))
+        Error::NoSuchRevision(format!("no settings at that point; revisions go from 1 to {newest}"))
     })?;
-    let rows = store::as_of(conn, revision).await.map_err(database)?;
-    Ok((revision, head.catalog_revision, rows))
+    // Past revisions never change, so a second statement cannot see another state.
+    let rows = history::as_of(conn, revision).await.map_err(read_error)?;
+    Ok(StoredState { revision, catalog_revision: head.catalog_revision, rows })
 }
 
-/// The declarations at `catalog_revision`: those held, unless they moved.
-pub(super) async fn declared(
+/// Reads the head row.
+pub(super) async fn head(pool: &Pool) -> Result<store::Head, TransactionError> {
+    let head = database::read_with_retry(pool, async |conn| {
+        Ok::<_, TransactionError>(store::head(conn).await?)
+    });
+    head.await
+}
+
+/// Returns the declarations of the current snapshot, reloaded unless at `catalog_revision`.
+pub(super) async fn schema_at(
     pool: &Pool,
     settings: &GlobalSettingsService,
     catalog_revision: i64,
@@ -196,11 +211,11 @@ pub(super) async fn declared(
 }
 
 impl Setting {
-    /// The row as a setting; `None` when it is no more stored.
-    fn new(definition: &Definition, row: Stored) -> Option<Self> {
+    /// Returns the stored row as a setting; `None` if the setting was deleted.
+    fn new(definition: &Definition, row: StoredSetting) -> Option<Self> {
         Some(Self {
             key: row.key,
-            value: canonical(row.value?),
+            value: canonical(definition.value_type, row.value?),
             value_type: definition.value_type,
             category: definition.category.clone(),
             description: definition.description.clone(),
@@ -216,7 +231,7 @@ impl Setting {
     }
 }
 
-/// `30.0` written by hand is shown as the 30 that readers get.
-fn canonical(stored: Value) -> Value {
-    SettingValue::from_stored(&stored).map_or(stored, |value| value.to_json())
+/// Returns `stored` in the form of the snapshot: a manually inserted `30.0` as 30.
+fn canonical(declared: ValueType, stored: Value) -> Value {
+    SettingValue::from_stored(declared, &stored).map_or(stored, |value| value.to_json())
 }

@@ -1,31 +1,31 @@
-//! Reading what the database says, and taking it on.
+//! Reload: reads the stored settings and replaces the current snapshot.
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time;
+use tokio::time::Instant;
 use tracing::info;
 
 use crate::{
     database::{self, Connection, Deadline, OnSuccess, Pool, Transaction, TransactionError},
     metrics::{Outcome, Source},
     settings::{
-        entry::Stored,
+        current::GlobalSettingsService,
+        entry::readable_entries,
         rules::{self, Violation},
         schema::{self, Schema},
-        service::GlobalSettingsService,
         snapshot::Snapshot,
         store,
         value::SettingValue,
     },
 };
 
-/// Why the database's settings were not taken on.
+/// Why a reload failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// They break their own rules.
+    /// The stored settings break their rules.
     #[error("the stored settings are invalid: {}", describe(.0))]
     Invalid(Vec<Violation>),
-    /// The server is a standby, which may lag.
+    /// The server is a standby, which may lag behind.
     #[error("the database server is in recovery")]
     Recovering,
     /// The database failed, or did not answer in time.
@@ -33,10 +33,10 @@ pub enum Error {
     Database(#[from] TransactionError),
 }
 
-/// A declaration that is not understood is a fault of its key, told and mended like any other.
+/// An unreadable declaration is a violation of the declared key, reported like all violations.
 impl From<schema::Unreadable> for Error {
     fn from(unreadable: schema::Unreadable) -> Self {
-        Self::Invalid(vec![Violation::undeclared(&unreadable.key, &unreadable.fault.to_string())])
+        Self::Invalid(vec![Violation::unreadable(&unreadable.key, &unreadable.error.to_string())])
     }
 }
 
@@ -46,109 +46,115 @@ impl From<sqlx::Error> for Error {
     }
 }
 
-/// The faults in one line.
-fn describe(faults: &[Violation]) -> String {
-    faults.iter().map(|it| format!("{} {}", it.key, it.detail)).collect::<Vec<_>>().join("; ")
+/// Returns the violations as one line.
+fn describe(violations: &[Violation]) -> String {
+    let texts =
+        violations.iter().map(|violation| format!("{} {}", violation.key, violation.detail));
+    texts.collect::<Vec<_>>().join("; ")
 }
 
-/// Reads everything: declarations and values at one revision.
+/// Reads all declarations and values at one revision.
 pub async fn load(pool: &Pool) -> Result<Snapshot, Error> {
-    // One state of the database for both, whatever is committed between the statements.
+    // Repeatable read: a commit between the statements must not mix two revisions.
     let deadline = Deadline::standard();
-    let mut work = Transaction::begin_reading(pool, deadline).await?;
-    let read = deadline.within(read_all(work.conn())).await;
-    work.finish(read, OnSuccess::Rollback).await
+    let mut transaction = Transaction::begin_reading(pool, deadline).await?;
+    let result = deadline.within(read_all(transaction.conn())).await;
+    transaction.finish(result, OnSuccess::Rollback).await
 }
 
 async fn read_all(conn: &mut Connection) -> Result<Snapshot, Error> {
     let head = store::head(conn).await?;
+    // A standby may be behind the snapshot, and the comparison of timelines would fail.
     let timeline = head.timeline.ok_or(Error::Recovering)?;
     let definitions = schema::store::all(conn).await??;
-    // A contradiction in the declarations shows as values that break a rule.
+    // No check for contradictory declarations: no value satisfies them, so the violation of the value reports them.
     let catalog = head.catalog.unwrap_or_default();
     let schema = Schema::new(catalog, head.catalog_revision, definitions);
     let rows = store::all(conn).await?;
     Snapshot::new(head.revision, Some(timeline), Arc::new(schema), rows).map_err(Error::Invalid)
 }
 
-/// Finds stored values with characters that no write takes any more: an older release did, and `psql` does. They are
-/// served as they are.
+/// Finds stored values with characters that writes refuse. Such values come from older releases or from `psql`, and are
+/// served unchanged.
 ///
 /// # Errors
 /// The database failed.
 pub async fn forbidden_characters(pool: &Pool) -> Result<Vec<Violation>, TransactionError> {
-    let rows = database::read_with_retry(pool, async |conn| {
-        Ok::<_, TransactionError>(store::all(conn).await?)
+    let (definitions, rows) = database::read_with_retry(pool, async |conn| {
+        let definitions = schema::store::all(conn).await?;
+        Ok::<_, TransactionError>((definitions, store::all(conn).await?))
     })
     .await?;
-    let entries = rows.into_iter().filter_map(Stored::into_entry);
-    let entries = entries.filter_map(|(key, entry)| Some((key, entry?)));
-    let violations = entries.flat_map(|(key, entry)| {
-        let name = SettingValue::String(entry.updated_by);
-        let of_name = rules::check_characters(&key, &name).into_iter().map(|violation| {
+    // Unreadable declarations are reported by `load`, whose check runs first.
+    let schema = Schema::new(String::new(), 0, definitions.unwrap_or_default());
+    let mut violations = Vec::new();
+    for (key, entry) in readable_entries(&schema, rows) {
+        violations.extend(rules::check_characters(&key, &entry.value));
+        let author = SettingValue::String(entry.updated_by);
+        for violation in rules::check_characters(&key, &author) {
             let detail = format!("updated_by {}", violation.detail);
-            Violation { detail, ..violation }
-        });
-        let of_name: Vec<_> = of_name.collect();
-        rules::check_characters(&key, &entry.value).into_iter().chain(of_name)
-    });
-    Ok(violations.collect())
+            violations.push(Violation { detail, ..violation });
+        }
+    }
+    Ok(violations)
 }
 
-/// Reads what is newer than what is held, and takes it on; says whether anything was.
+/// Reloads the settings if the database has a newer revision. Returns whether the current snapshot was replaced.
 pub async fn refresh(pool: &Pool, settings: &GlobalSettingsService) -> Result<bool, Error> {
     refresh_for(Source::Demand, pool, settings).await
 }
 
-/// [`refresh`], woken by `source`.
+/// [`refresh`], counted under `source`.
 pub(super) async fn refresh_for(
     source: Source,
     pool: &Pool,
     settings: &GlobalSettingsService,
 ) -> Result<bool, Error> {
-    let _only = settings.refreshing().await;
-    let began = time::Instant::now();
-    let taken = take(newer(pool, settings).await, settings);
-    let outcome = match &taken {
+    // One reload at a time: callers that waited find the snapshot current already.
+    let _lock = settings.lock_reload().await;
+    let start = Instant::now();
+    let result = replace(newer(pool, settings).await, settings);
+    let outcome = match &result {
         Ok(true) => Outcome::Taken,
         Ok(false) => Outcome::Unchanged,
         Err(Error::Invalid(_)) => Outcome::Invalid,
         Err(Error::Database(_) | Error::Recovering) => Outcome::Failed,
     };
+    // Invalid settings are an answer of the database, too.
     settings.set_reachable(outcome != Outcome::Failed);
-    settings.metrics().reload(source, outcome, began.elapsed());
-    taken
+    settings.metrics().reload(source, outcome, start.elapsed());
+    result
 }
 
-/// Takes on what was read; says whether it was newer.
-fn take(
-    read: Result<Option<Newer>, Error>,
+/// Replaces the current snapshot by `newer`, or records why the stored settings are invalid.
+fn replace(
+    newer: Result<Option<Newer>, Error>,
     settings: &GlobalSettingsService,
 ) -> Result<bool, Error> {
-    match read {
+    match newer {
         Ok(Some(Newer { snapshot, age })) => {
             let revision = snapshot.revision;
-            let taken = settings.advance(snapshot);
-            if taken {
+            let is_replaced = settings.advance(snapshot);
+            if is_replaced {
                 settings.metrics().applied(revision, age);
-                info!(settings.revision = revision, "took on new settings");
+                info!(settings.revision = revision, "settings reloaded");
             }
-            Ok(taken)
+            Ok(is_replaced)
         }
         Ok(None) => Ok(false),
         Err(err) => {
-            if let Error::Invalid(faults) = &err {
-                settings.set_violations(faults.clone());
+            if let Error::Invalid(violations) = &err {
+                settings.set_violations(violations.clone());
             }
             Err(err)
         }
     }
 }
 
-/// Settings that are other than those held.
+/// A snapshot that differs from the current snapshot.
 struct Newer {
     snapshot: Snapshot,
-    /// Since the newest change, by the database's clock; `None` where that is not what was waited for.
+    /// The time since the newest change, by the database's clock; `None` after a full load.
     age: Option<Duration>,
 }
 
@@ -158,34 +164,36 @@ impl From<Snapshot> for Newer {
     }
 }
 
-/// The settings in the database when they are other than those held.
+/// Reads the changes since the current snapshot; `None` without changes.
 async fn newer(pool: &Pool, settings: &GlobalSettingsService) -> Result<Option<Newer>, Error> {
-    let held = settings.snapshot();
-    let since = held.revision;
+    let current = settings.snapshot();
+    let since = current.revision;
     let changes = database::read_with_retry(pool, async |conn| {
         Ok::<_, TransactionError>(store::changed_since(conn, since).await?)
     });
     let changes = changes.await?;
-    let Some(head) = changes.first() else { return reloaded(pool).await };
+    let Some(head) = changes.first() else { return load_newer(pool).await };
     if head.timeline.is_none() {
         return Err(Error::Recovering);
     }
-    // Another history, another catalog, or a fault found before: nothing held can be built upon.
-    let known = head.timeline == held.timeline
-        && head.catalog_revision == held.schema.revision
+    // After a failover, a new catalog or a violation, the current snapshot is no base for changes: load everything.
+    let is_base = head.timeline == current.timeline
+        && head.catalog_revision == current.schema.revision
         && settings.is_valid();
-    if !known || head.revision < held.revision {
-        return reloaded(pool).await;
+    if !is_base || head.revision < current.revision {
+        return load_newer(pool).await;
     }
-    if head.revision == held.revision {
+    if head.revision == current.revision {
         return Ok(None);
     }
-    let (revision, age) = (head.revision, head.age());
+    // Only the changed rows: a reload must not cost more with the size of the catalog.
+    let revision = head.revision;
+    let age = head.age();
     let rows = changes.into_iter().filter_map(store::Change::stored).collect();
-    let snapshot = held.advanced(revision, rows).map_err(Error::Invalid)?;
+    let snapshot = current.advanced(revision, rows).map_err(Error::Invalid)?;
     Ok(Some(Newer { snapshot, age }))
 }
 
-async fn reloaded(pool: &Pool) -> Result<Option<Newer>, Error> {
+async fn load_newer(pool: &Pool) -> Result<Option<Newer>, Error> {
     Ok(Some(load(pool).await?.into()))
 }

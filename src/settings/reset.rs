@@ -1,41 +1,38 @@
-//! Back to the catalog's default: a change like every other.
+//! Reset of a setting to the default of the catalog.
 
 use crate::{
     audit::{Action, Actor},
-    database::{self, Pool, TransactionError},
     json::StrictJson,
     settings::{
-        change::{self, Changed, Edit, Error, WriteOptions},
+        change::{ChangeResult, Edit, Error, WriteOptions},
         read,
         rules::Violation,
         schema::KeyClass,
-        service::GlobalSettingsService,
-        store,
+        writer::SettingsWriter,
     },
 };
 
-/// Gives `key` its default, as a new version; a key that may not be written is refused on the way.
-pub async fn reset(
-    pool: &Pool,
-    settings: &GlobalSettingsService,
-    actor: &Actor,
-    key: &str,
-    version: Option<i64>,
-    terms: &WriteOptions,
-) -> Result<Changed, Error> {
-    let head = database::read_with_retry(pool, async |conn| {
-        Ok::<_, TransactionError>(store::head(conn).await?)
-    });
-    // The default of the catalog as it is, not as this instance last heard of it.
-    let schema = read::declared(pool, settings, head.await?.catalog_revision).await?;
-    let value = match schema.classify(key) {
-        KeyClass::Editable(definition) => {
-            let missing = || Error::Invalid(vec![Violation::missing(key)]);
-            StrictJson::from(definition.default.as_ref().ok_or_else(missing)?)
-        }
-        // Refused on the way, whatever the value, with the trace that it leaves.
-        KeyClass::Locked(_) | KeyClass::Unknown => StrictJson::Null,
-    };
-    let edits = [Edit { key: key.to_owned(), value, version }];
-    change::update_as(Action::Reset, pool, settings, actor, &edits, terms).await
+impl SettingsWriter {
+    /// Writes the default of `key` as a new version, if `version` is current.
+    pub async fn reset(
+        &self,
+        actor: &Actor,
+        key: &str,
+        version: Option<i64>,
+        options: &WriteOptions,
+    ) -> Result<ChangeResult, Error> {
+        // The default may have changed since the last reload of this instance.
+        let head = read::head(&self.pool).await?;
+        let schema = read::schema_at(&self.pool, &self.settings, head.catalog_revision).await?;
+        let value = match schema.classify(key) {
+            KeyClass::Editable(definition) => {
+                let missing = || Error::Invalid(vec![Violation::missing(key)]);
+                StrictJson::from(definition.default.as_ref().ok_or_else(missing)?)
+            }
+            // The write path refuses and audits the key, whatever the value.
+            KeyClass::Locked(_) | KeyClass::Unknown => StrictJson::Null,
+        };
+        let edits = [Edit { key: key.to_owned(), value, version }];
+        self.write(Action::Reset, actor, &edits, options).await
+    }
 }

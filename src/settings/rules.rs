@@ -1,4 +1,4 @@
-//! Whether values may stand: each on its own, then together. Pure.
+//! Validation of values: each alone, then together. Pure.
 
 use std::collections::BTreeSet;
 
@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
+    json::StrictJson,
     secret_scanner::SecretKind,
     settings::{
         constraints::Constraints,
@@ -15,27 +16,27 @@ use crate::{
     text,
 };
 
-/// The longest string any setting holds, in characters, whatever its catalog allows.
-const LONGEST_STRING: usize = 65_536;
-/// The most items any list holds, whatever its catalog allows.
-const MOST_ITEMS: usize = 1_000;
+/// Maximum length of a string in characters, for every catalog.
+const MAX_STRING_LENGTH: usize = 65_536;
+/// Maximum number of items of a list, for every catalog.
+const MAX_ITEMS: usize = 1_000;
 
-/// One thing wrong with one key.
+/// One violated rule of a key.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Violation {
-    /// The key at fault.
+    /// The key.
     pub key: String,
-    /// What kind of fault, for a program.
+    /// The kind of violation, for programs.
     pub code: &'static str,
-    /// What is wrong and what would be right, for a person.
+    /// The problem and the expected form, for people.
     pub detail: String,
-    /// The rule that was broken; null when it is not one of the key's constraints.
+    /// The violated constraint; null for a general rule.
     #[serde(skip_serializing_if = "Value::is_null")]
     pub constraint: Value,
 }
 
 impl Violation {
-    /// `key` has `code`.
+    /// Creates a violation.
     pub fn new(
         key: &str,
         code: &'static str,
@@ -45,102 +46,120 @@ impl Violation {
         Self { key: key.to_owned(), code, detail: detail.into(), constraint }
     }
 
-    /// A key that no catalog declares.
+    /// An undeclared key.
     #[must_use]
     pub fn unknown(key: &str) -> Self {
         Self::new(key, "unknown_key", "the catalog declares no such setting", Value::Null)
     }
 
-    /// A key whose declaration in the database this release cannot read.
+    /// A key with a declaration that this release cannot read.
     #[must_use]
-    pub fn undeclared(key: &str, fault: &str) -> Self {
-        let detail = format!("its declaration is not understood by this release: {fault}");
+    pub fn unreadable(key: &str, error: &str) -> Self {
+        let detail = format!("has a declaration that this release cannot read: {error}");
         Self::new(key, "unreadable_declaration", detail, Value::Null)
     }
 
     /// A value that looks like a secret.
     #[must_use]
-    pub fn secret_like(key: &str, likeness: SecretKind) -> Self {
-        Self::new(key, "secret_like_value", likeness.detail(), Value::Null)
+    pub fn secret_like(key: &str, kind: SecretKind) -> Self {
+        Self::new(key, "secret_like_value", kind.detail(), Value::Null)
     }
 
     /// A required key without a value.
     #[must_use]
     pub fn missing(key: &str) -> Self {
-        Self::new(key, "missing", "a value is required and none is stored", Value::Null)
+        Self::new(key, "missing", "must have a value; none is stored", Value::Null)
     }
 
-    /// A value that is not of the key's type.
+    /// A value that is not of the declared type.
     #[must_use]
-    pub fn unfit(definition: &Definition, unfit: TypeMismatch) -> Self {
-        let kind = definition.value_type;
-        let (code, detail) = match unfit {
+    pub fn type_mismatch(definition: &Definition, mismatch: TypeMismatch) -> Self {
+        let declared = definition.value_type;
+        let (code, detail) = match mismatch {
             TypeMismatch::Type => {
-                ("wrong_type", format!("must be {}", whole_or(kind, &definition.constraints)))
+                ("wrong_type", format!("must be {}", describe(declared, &definition.constraints)))
             }
             TypeMismatch::Digits => (
                 "out_of_range",
                 format!(
-                    "has more digits than are kept; whole numbers go to ±{}",
+                    "must not lose digits as a 64-bit float; integers go up to ±{}",
                     Number::MAX_INTEGER
                 ),
             ),
         };
-        Self::new(&definition.key, code, detail, json!({"type": kind.as_str()}))
+        Self::new(&definition.key, code, detail, json!({"type": declared.as_str()}))
     }
 }
 
-fn whole_or(value_type: ValueType, constraints: &Constraints) -> &'static str {
+fn describe(declared: ValueType, constraints: &Constraints) -> &'static str {
     match constraints.integer {
-        Some(true) => "a whole number",
-        _ => value_type.describe(),
+        Some(true) => "an integer",
+        _ => declared.describe(),
     }
 }
 
-/// Everything wrong with `value` on its own.
+/// Parses `json` as a value of `definition` that is valid by itself.
+pub(super) fn parse_value(
+    definition: &Definition,
+    json: &StrictJson,
+) -> Result<SettingValue, Vec<Violation>> {
+    let value = SettingValue::parse(definition.value_type, json)
+        .map_err(|mismatch| vec![Violation::type_mismatch(definition, mismatch)])?;
+    let mut violations = check_alone(definition, &value);
+    violations.extend(check_characters(&definition.key, &value));
+    if violations.is_empty() { Ok(value) } else { Err(violations) }
+}
+
+/// Validates `value` by the constraints of the key alone.
 #[must_use]
 pub(super) fn check_alone(definition: &Definition, value: &SettingValue) -> Vec<Violation> {
-    let mut found = CheckedValue { key: &definition.key, violations: Vec::new() };
+    let mut checker = ConstraintChecker { key: &definition.key, violations: Vec::new() };
+    // Constraints of another type do not apply.
     if value.value_type() != definition.value_type {
-        return vec![Violation::unfit(definition, TypeMismatch::Type)];
+        return vec![Violation::type_mismatch(definition, TypeMismatch::Type)];
     }
     match value {
         SettingValue::Boolean(_) => (),
-        SettingValue::Number(number) => found.number(&definition.constraints, *number),
-        SettingValue::String(text) => found.string(&definition.constraints, text),
-        SettingValue::StringArray(items) => found.items(&definition.constraints, items),
+        SettingValue::Number(number) => checker.number(&definition.constraints, *number),
+        SettingValue::String(text) => checker.string(&definition.constraints, text),
+        SettingValue::StringArray(items) => checker.items(&definition.constraints, items),
     }
-    found.violations
+    checker.violations
 }
 
-/// The characters of `value` that no value may have, each with its key. Checked on every write, and not when stored
-/// values are read: one that an older release took, or that was put there by hand, must not stop a service that runs
-/// with it. `brune doctor` reports it.
+/// Returns a violation for each forbidden character of `value`.
+///
+/// Called on every write, but not when stored values are read: a value of an older release, or a manual edit in
+/// the database, must not stop a running service. `brune doctor` reports such values.
 #[must_use]
 pub(super) fn check_characters(key: &str, value: &SettingValue) -> Vec<Violation> {
-    let violation = |what: String| Violation::new(key, "forbidden_character", what, Value::Null);
+    let violation =
+        |detail: String| Violation::new(key, "forbidden_character", detail, Value::Null);
     match value {
         SettingValue::Boolean(_) | SettingValue::Number(_) => Vec::new(),
         SettingValue::String(text) => {
-            let found = text::check(text).err();
-            found.map(|it| violation(format!("must not contain {it}"))).into_iter().collect()
+            let forbidden = text::check(text).err().into_iter();
+            forbidden.map(|character| violation(format!("must not contain {character}"))).collect()
         }
         SettingValue::StringArray(items) => {
-            let found =
-                items.iter().zip(1..).filter_map(|(item, at)| Some((text::check(item).err()?, at)));
-            found.map(|(it, at)| violation(format!("item {at} must not contain {it}"))).collect()
+            let numbered = items.iter().zip(1..);
+            let forbidden =
+                numbered.filter_map(|(item, index)| Some((text::check(item).err()?, index)));
+            let detail = |(character, index)| format!("item {index} must not contain {character}");
+            forbidden.map(detail).map(violation).collect()
         }
     }
 }
 
-/// Everything wrong between `definition` and the settings it is tied to.
+/// Validates the constraint between `definition` and another setting.
 #[must_use]
-pub(super) fn check_ties<'v>(
+pub(super) fn check_member_of<'v>(
     definition: &Definition,
     value_of: impl Fn(&str) -> Option<&'v SettingValue>,
 ) -> Option<Violation> {
     let list = definition.constraints.member_of.as_deref()?;
     let SettingValue::String(member) = value_of(&definition.key)? else { return None };
+    // A missing or mistyped list is reported for the key of the list.
     let SettingValue::StringArray(items) = value_of(list)? else { return None };
     (!items.contains(member)).then(|| {
         let detail = format!("must be an item of {list}");
@@ -148,7 +167,7 @@ pub(super) fn check_ties<'v>(
     })
 }
 
-/// Everything wrong with a whole set of settings; empty when it may stand.
+/// Validates all settings.
 pub(super) fn check<'v>(
     schema: &Schema,
     value_of: impl Fn(&str) -> Option<&'v SettingValue>,
@@ -156,28 +175,34 @@ pub(super) fn check<'v>(
     schema.editable().flat_map(|definition| check_one(definition, &value_of)).collect()
 }
 
-/// Everything wrong with `keys` and the settings that rules tie to them.
+/// Validates `keys` and their partners in constraints between two settings.
 pub(super) fn check_keys<'v>(
     schema: &Schema,
     keys: &[String],
     value_of: impl Fn(&str) -> Option<&'v SettingValue>,
 ) -> Vec<Violation> {
-    tied(schema, keys).flat_map(|definition| check_one(definition, &value_of)).collect()
+    with_partners(schema, keys).flat_map(|definition| check_one(definition, &value_of)).collect()
 }
 
-/// Everything wrong between `keys` and the settings that rules tie to them.
-pub(super) fn check_tied<'v>(
+/// Validates only the constraints between `keys` and their partners.
+pub(super) fn check_partners<'v>(
     schema: &Schema,
     keys: &[String],
     value_of: impl Fn(&str) -> Option<&'v SettingValue>,
 ) -> Vec<Violation> {
-    tied(schema, keys).filter_map(|definition| check_ties(definition, &value_of)).collect()
+    with_partners(schema, keys)
+        .filter_map(|definition| check_member_of(definition, &value_of))
+        .collect()
 }
 
-/// The editable settings among `keys` and those that rules tie to them, each once.
-fn tied<'s>(schema: &'s Schema, keys: &'s [String]) -> impl Iterator<Item = &'s Definition> {
-    let tied = keys.iter().flat_map(|key| schema.partners(key));
-    let keys: BTreeSet<&String> = keys.iter().chain(tied).collect();
+/// Returns the editable settings among `keys` and their partners, without duplicates.
+fn with_partners<'s>(
+    schema: &'s Schema,
+    keys: &'s [String],
+) -> impl Iterator<Item = &'s Definition> {
+    let partners = keys.iter().flat_map(|key| schema.partners(key));
+    // A set, because two keys may share a partner.
+    let keys: BTreeSet<&String> = keys.iter().chain(partners).collect();
     keys.into_iter().filter_map(|key| match schema.classify(key) {
         KeyClass::Editable(definition) => Some(definition),
         KeyClass::Locked(_) | KeyClass::Unknown => None,
@@ -192,31 +217,31 @@ fn check_one<'v>(
         Some(value) => check_alone(definition, value),
         None => vec![Violation::missing(&definition.key)],
     };
-    violations.extend(check_ties(definition, value_of));
+    violations.extend(check_member_of(definition, value_of));
     violations
 }
 
-struct CheckedValue<'a> {
+struct ConstraintChecker<'a> {
     key: &'a str,
     violations: Vec<Violation>,
 }
 
-impl CheckedValue<'_> {
+impl ConstraintChecker<'_> {
     fn add(&mut self, code: &'static str, detail: String, constraint: Value) {
         self.violations.push(Violation::new(self.key, code, detail, constraint));
     }
 
     fn number(&mut self, rule: &Constraints, number: Number) {
         if rule.integer == Some(true) && matches!(number, Number::Decimal(_)) {
-            self.add("wrong_type", "must be a whole number".to_owned(), json!({"integer": true}));
+            self.add("wrong_type", "must be an integer".to_owned(), json!({"integer": true}));
         }
-        let low = rule.min.is_some_and(|min| number.as_f64() < min.as_f64());
-        let high = rule.max.is_some_and(|max| max.as_f64() < number.as_f64());
-        if low || high {
+        let is_below = rule.min.is_some_and(|min| number.as_f64() < min.as_f64());
+        let is_above = rule.max.is_some_and(|max| number.as_f64() > max.as_f64());
+        if is_below || is_above {
             let detail = match (rule.min, rule.max) {
                 (Some(min), Some(max)) => format!("must be between {min} and {max}"),
-                (Some(min), None) => format!("must be {min} or more"),
-                (_, Some(max)) => format!("must be {max} or less"),
+                (Some(min), None) => format!("must be at least {min}"),
+                (_, Some(max)) => format!("must be at most {max}"),
                 (None, None) => String::new(),
             };
             self.add("out_of_range", detail, bounds(("min", rule.min), ("max", rule.max)));
@@ -224,67 +249,60 @@ impl CheckedValue<'_> {
     }
 
     fn string(&mut self, rule: &Constraints, text: &str) {
+        // Characters, not bytes, because administrators count characters.
         let length = text.chars().count();
-        let most = rule.max_length.unwrap_or(LONGEST_STRING).min(LONGEST_STRING);
-        if most < length {
-            self.add(
-                "too_long",
-                format!("must have at most {most} characters"),
-                json!({"max_length": most}),
-            );
+        let max = rule.max_length.unwrap_or(MAX_STRING_LENGTH).min(MAX_STRING_LENGTH);
+        if length > max {
+            let detail = format!("must have at most {max} characters");
+            self.add("too_long", detail, json!({"max_length": max}));
         }
-        let fewest = rule.min_length.unwrap_or(0);
-        if length < fewest {
-            self.add(
-                "too_short",
-                format!("must have at least {fewest} characters"),
-                json!({"min_length": fewest}),
-            );
+        let min = rule.min_length.unwrap_or(0);
+        if length < min {
+            let detail = format!("must have at least {min} characters");
+            self.add("too_short", detail, json!({"min_length": min}));
         }
-        if let Some(regex) = rule.regex.as_ref().filter(|it| !it.matcher()(text)) {
+        if let Some(regex) = rule.regex.as_ref().filter(|regex| !regex.matcher()(text)) {
             self.add("pattern_mismatch", format!("must match {regex}"), json!({"regex": regex}));
         }
         self.choice(rule, text);
     }
 
     fn choice(&mut self, rule: &Constraints, text: &str) {
-        if let Some(choices) = rule.choices.as_ref().filter(|it| !it.iter().any(|it| it == text)) {
-            self.add(
-                "not_allowed",
-                format!("must be one of {}", choices.join(", ")),
-                json!({"enum": choices}),
-            );
+        let is_missing = |choices: &&Vec<String>| !choices.iter().any(|choice| choice == text);
+        if let Some(choices) = rule.choices.as_ref().filter(is_missing) {
+            let detail = format!("must be one of {}", choices.join(", "));
+            self.add("not_allowed", detail, json!({"enum": choices}));
         }
     }
 
     fn items(&mut self, rule: &Constraints, items: &[String]) {
-        let fewest = rule.min_items.unwrap_or(0);
-        let most = rule.max_items.unwrap_or(MOST_ITEMS).min(MOST_ITEMS);
-        if !(fewest..=most).contains(&items.len()) {
-            let detail =
-                format!("must have between {fewest} and {most} items, has {}", items.len());
-            let given = bounds(("min_items", rule.min_items), ("max_items", Some(most)));
-            self.add("wrong_count", detail, given);
+        let min = rule.min_items.unwrap_or(0);
+        let max = rule.max_items.unwrap_or(MAX_ITEMS).min(MAX_ITEMS);
+        if !(min..=max).contains(&items.len()) {
+            let detail = format!("must have between {min} and {max} items, has {}", items.len());
+            let constraint = bounds(("min_items", rule.min_items), ("max_items", Some(max)));
+            self.add("wrong_count", detail, constraint);
         }
-        if items.len() > MOST_ITEMS {
-            // Each could break a rule, and be a fault of its own.
+        if items.len() > MAX_ITEMS {
+            // Each further item could add a violation, without limit.
             return;
         }
-        let mut seen = BTreeSet::new();
-        let twice = items.iter().position(|it| !seen.insert(it));
-        if let Some(twice) = twice.filter(|_| rule.unique == Some(true)) {
-            let detail = format!("item {} stands twice", twice + 1);
+        let mut distinct = BTreeSet::new();
+        let duplicate = items.iter().position(|item| !distinct.insert(item));
+        if let Some(index) = duplicate.filter(|_| rule.unique == Some(true)) {
+            let detail = format!("item {} is a duplicate", index + 1);
             self.add("repeated_item", detail, json!({"unique": true}));
         }
-        let longest = rule.item_max_length.unwrap_or(LONGEST_STRING).min(LONGEST_STRING);
-        let pattern = rule.item_regex.as_ref().map(|it| (it, it.matcher()));
-        for (at, item) in (1..).zip(items) {
-            if longest < item.chars().count() {
-                let detail = format!("item {at} must have at most {longest} characters");
-                self.add("too_long", detail, json!({"item_max_length": longest}));
+        let max_length = rule.item_max_length.unwrap_or(MAX_STRING_LENGTH).min(MAX_STRING_LENGTH);
+        // One matcher for all items, because compiling a pattern is expensive.
+        let pattern = rule.item_regex.as_ref().map(|regex| (regex, regex.matcher()));
+        for (index, item) in (1..).zip(items) {
+            if item.chars().count() > max_length {
+                let detail = format!("item {index} must have at most {max_length} characters");
+                self.add("too_long", detail, json!({"item_max_length": max_length}));
             }
             if let Some((regex, _)) = pattern.as_ref().filter(|(_, matches)| !matches(item)) {
-                let detail = format!("item {at} must match {regex}");
+                let detail = format!("item {index} must match {regex}");
                 self.add("pattern_mismatch", detail, json!({"item_regex": regex}));
             }
             self.choice(rule, item);
@@ -292,9 +310,9 @@ impl CheckedValue<'_> {
     }
 }
 
-/// The two bounds as an object, without the one that is not set.
+/// Returns the bounds as an object, without unset bounds.
 fn bounds<T: Serialize>(low: (&str, Option<T>), high: (&str, Option<T>)) -> Value {
-    let given =
+    let set =
         [low, high].into_iter().filter_map(|(name, bound)| Some((name.to_owned(), json!(bound?))));
-    Value::Object(given.collect())
+    Value::Object(set.collect())
 }

@@ -1,6 +1,6 @@
 //! Searching the declarations of the catalog.
 
-use crate::settings::Definition;
+use crate::settings::schema::Definition;
 
 /// A search in the catalog; a `None` field matches every declaration.
 #[derive(Debug, Clone, Default)]

@@ -1,114 +1,131 @@
-//! All settings at one revision: complete, valid, typed and immutable.
+//! The settings at one revision: complete, valid, typed and immutable.
 
-use std::{collections::HashMap, sync::Arc};
-
-use crate::settings::{
-    entry::{Entry, Stored},
-    rules::{self, Violation},
-    schema::{KeyClass, Schema},
-    value::{Number, SettingValue, TypeMismatch},
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
 };
 
-/// Every editable setting at one revision.
+use crate::settings::{
+    entry::{Entry, StoredSetting},
+    rules::{self, Violation},
+    schema::{KeyClass, Schema},
+    value::{Number, SettingValue},
+};
+
+/// All editable settings at one revision.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// The change set that was the newest when this was read.
+    /// The newest revision at the time of the read.
     pub revision: i64,
-    /// The database server's history this was read from; another one after a failover.
+    /// The timeline of the database server; changes with a failover.
     pub timeline: Option<String>,
-    /// What the keys were declared to be.
+    /// The declarations of the keys.
     pub schema: Arc<Schema>,
-    /// Shared with the snapshots before and after: taking on one change of ten thousand settings copies
-    /// pointers.
+    /// Entries by key, shared between snapshots: a change of one of ten thousand settings copies pointers, not values.
     entries: HashMap<Arc<str>, Arc<Entry>>,
 }
 
-/// Why a snapshot has no such value.
+/// Why a value could not be read from a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSettings {
     /// No value is stored.
     #[error("setting {0} is missing")]
     Missing(String),
-    /// The value is of another type.
-    #[error("setting {key} is not {wanted}")]
+    /// The value has another type.
+    #[error("setting {key} is not {expected}")]
     Mistyped {
         /// The key.
         key: String,
-        /// The type that was asked for.
-        wanted: &'static str,
+        /// The requested type.
+        expected: &'static str,
     },
 }
 
 impl Snapshot {
-    /// The snapshot that `rows` spell, or everything that keeps them from being one. Rows of keys
-    /// that are not editable are passed over.
+    /// Creates a snapshot of `rows`, without rows of keys that are not editable.
+    ///
+    /// # Errors
+    /// All violations of the rules of `schema`.
     pub fn new(
         revision: i64,
         timeline: Option<String>,
         schema: Arc<Schema>,
-        rows: Vec<Stored>,
+        rows: Vec<StoredSetting>,
     ) -> Result<Self, Vec<Violation>> {
         let entries = HashMap::with_capacity(rows.len());
         let mut snapshot = Self { revision, timeline, schema, entries };
-        let mut faults = snapshot.fill(rows);
-        faults.extend(rules::check(&snapshot.schema, |key| snapshot.value(key)));
-        if faults.is_empty() { Ok(snapshot) } else { Err(faults) }
+        let mut violations = snapshot.fill(rows);
+        let unreadable: HashSet<String> = violations.iter().map(|row| row.key.clone()).collect();
+        let broken = rules::check(&snapshot.schema, |key| snapshot.value(key)).into_iter();
+        // An unreadable value is stored, so a second violation `missing` would mislead.
+        violations.extend(broken.filter(|violation| {
+            violation.code != "missing" || !unreadable.contains(&violation.key)
+        }));
+        if violations.is_empty() { Ok(snapshot) } else { Err(violations) }
     }
 
-    /// The snapshot of a database that was just seeded with `schema`, every key at its default: for whoever
-    /// wants settings without a database.
+    /// Creates a snapshot with the defaults of `schema`, equal to the snapshot of a newly seeded database; for uses
+    /// without a database.
     pub fn of_defaults(schema: Arc<Schema>) -> Result<Self, Vec<Violation>> {
-        let rows = schema.editable().filter_map(Stored::seed).collect();
+        let rows = schema.editable().filter_map(StoredSetting::seed).collect();
         Self::new(1, None, schema, rows)
     }
 
-    /// This snapshot brought to `revision` by the rows that changed since.
-    pub fn advanced(&self, revision: i64, rows: Vec<Stored>) -> Result<Self, Vec<Violation>> {
+    /// Returns the snapshot at the later `revision`, whose `rows` changed since.
+    ///
+    /// # Errors
+    /// All violations of the rules of the schema.
+    pub fn advanced(
+        &self,
+        revision: i64,
+        rows: Vec<StoredSetting>,
+    ) -> Result<Self, Vec<Violation>> {
         let keys: Vec<String> = rows.iter().map(|row| row.key.clone()).collect();
+        // A copy of the map, since readers still borrow the snapshot.
         let mut snapshot = Self { revision, ..self.clone() };
-        let mut faults = snapshot.fill(rows);
-        // What did not change is valid already: this snapshot is.
-        faults.extend(rules::check_keys(&snapshot.schema, &keys, |key| snapshot.value(key)));
-        if faults.is_empty() { Ok(snapshot) } else { Err(faults) }
+        let mut violations = snapshot.fill(rows);
+        // Unchanged keys need no check: `self` is valid.
+        violations.extend(rules::check_keys(&snapshot.schema, &keys, |key| snapshot.value(key)));
+        if violations.is_empty() { Ok(snapshot) } else { Err(violations) }
     }
 
-    /// Takes the rows in; returns what is wrong with those whose value is of no type of ours.
-    fn fill(&mut self, rows: Vec<Stored>) -> Vec<Violation> {
-        let mut faults = Vec::new();
+    /// Inserts `rows`; returns a violation for each row with a value not of the declared type.
+    fn fill(&mut self, rows: Vec<StoredSetting>) -> Vec<Violation> {
+        let mut violations = Vec::new();
         for row in rows {
             let KeyClass::Editable(definition) = self.schema.classify(&row.key) else { continue };
-            match row.into_entry() {
-                Some((key, Some(entry))) => {
-                    self.entries.insert(key.into(), Arc::new(entry));
+            match row.into_entry(definition.value_type) {
+                Ok(Some(entry)) => {
+                    self.entries.insert(definition.key.as_str().into(), Arc::new(entry));
                 }
-                Some((key, None)) => {
-                    self.entries.remove(key.as_str());
+                Ok(None) => {
+                    self.entries.remove(definition.key.as_str());
                 }
-                None => faults.push(Violation::unfit(definition, TypeMismatch::Type)),
+                Err(mismatch) => violations.push(Violation::type_mismatch(definition, mismatch)),
             }
         }
-        faults
+        violations
     }
 
-    /// The setting `key`.
+    /// Returns the setting `key`.
     #[must_use]
     pub fn find(&self, key: &str) -> Option<&Entry> {
         self.entries.get(key).map(Arc::as_ref)
     }
 
-    /// The value of `key`, whatever its type.
+    /// Returns the value of `key`, of any type.
     #[must_use]
     pub fn value(&self, key: &str) -> Option<&SettingValue> {
         self.find(key).map(|entry| &entry.value)
     }
 
-    /// How many settings there are.
+    /// Returns the number of settings.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there is none.
+    /// Whether the snapshot has no settings.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -118,7 +135,7 @@ impl Snapshot {
         self.value(key).ok_or_else(|| InvalidSettings::Missing(key.to_owned()))
     }
 
-    /// The string `key`.
+    /// Returns the value of the string `key`.
     pub fn get_string(&self, key: &str) -> Result<&str, InvalidSettings> {
         match self.required(key)? {
             SettingValue::String(text) => Ok(text),
@@ -126,7 +143,7 @@ impl Snapshot {
         }
     }
 
-    /// The number `key`.
+    /// Returns the value of the number `key`.
     pub fn get_number(&self, key: &str) -> Result<Number, InvalidSettings> {
         match self.required(key)? {
             SettingValue::Number(number) => Ok(*number),
@@ -134,23 +151,23 @@ impl Snapshot {
         }
     }
 
-    /// The whole number `key`.
+    /// Returns the value of the integer `key`.
     pub fn get_integer(&self, key: &str) -> Result<i64, InvalidSettings> {
         match self.required(key)? {
-            SettingValue::Number(Number::Integer(whole)) => Ok(*whole),
-            _ => Err(mistyped(key, "a whole number")),
+            SettingValue::Number(Number::Integer(integer)) => Ok(*integer),
+            _ => Err(mistyped(key, "an integer")),
         }
     }
 
-    /// The boolean `key`.
+    /// Returns the value of the boolean `key`.
     pub fn get_bool(&self, key: &str) -> Result<bool, InvalidSettings> {
         match self.required(key)? {
-            SettingValue::Boolean(it) => Ok(*it),
+            SettingValue::Boolean(value) => Ok(*value),
             _ => Err(mistyped(key, "true or false")),
         }
     }
 
-    /// The list `key`.
+    /// Returns the value of the list `key`.
     pub fn get_array(&self, key: &str) -> Result<&[String], InvalidSettings> {
         match self.required(key)? {
             SettingValue::StringArray(items) => Ok(items),
@@ -159,6 +176,6 @@ impl Snapshot {
     }
 }
 
-fn mistyped(key: &str, wanted: &'static str) -> InvalidSettings {
-    InvalidSettings::Mistyped { key: key.to_owned(), wanted }
+fn mistyped(key: &str, expected: &'static str) -> InvalidSettings {
+    InvalidSettings::Mistyped { key: key.to_owned(), expected }
 }

@@ -1,18 +1,19 @@
-//! A setting's value: one of four types, read exactly.
+//! Setting values: four types, read without loss.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde_json::Value;
 
-use crate::json::{self, StrictJson};
+use crate::json::{Decimal, StrictJson};
 
-/// What type of value a setting holds; `value_type` in the database and on the wire.
+/// The type of a setting: `value_type` in the database and in the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ValueType {
     /// A string.
     String,
-    /// A number; whole when its constraints say `integer`.
+    /// A number; an integer if the constraints say `integer`.
     Number,
     /// True or false.
     Boolean,
@@ -21,7 +22,9 @@ pub enum ValueType {
 }
 
 impl ValueType {
-    /// As the database spells it.
+    const ALL: [Self; 4] = [Self::String, Self::Number, Self::Boolean, Self::StringArray];
+
+    /// Returns the name in the database and in the API.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -32,15 +35,13 @@ impl ValueType {
         }
     }
 
-    /// The type spelt `text`.
+    /// Parses the name of a type.
     #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::String, Self::Number, Self::Boolean, Self::StringArray]
-            .into_iter()
-            .find(|it| it.as_str() == text)
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|value_type| value_type.as_str() == name)
     }
 
-    /// The type, for a person.
+    /// Returns a description for people, with an article.
     #[must_use]
     pub fn describe(self) -> &'static str {
         match self {
@@ -55,40 +56,42 @@ impl ValueType {
 /// A number that JSON clients read back digit for digit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Number {
-    /// A whole number of at most [`Number::MAX_INTEGER`] in magnitude.
+    /// An integer of at most [`Number::MAX_INTEGER`] in magnitude.
     Integer(i64),
-    /// One with a fraction.
+    /// A number with a fraction.
     Decimal(f64),
 }
 
 impl Number {
-    /// 2^53 − 1: beyond it, clients that read numbers as doubles lose digits (RFC 8259, section 6).
+    /// 2^53 − 1: clients that read numbers as doubles lose digits of larger integers (RFC 8259, section 6).
     pub const MAX_INTEGER: i64 = (1 << 53) - 1;
 
-    /// Reads a JSON number from its own text: `30`, `30.0` and `3e1` are the integer 30. `None` when a
-    /// digit would be lost.
+    /// Parses a JSON number: `30`, `30.0` and `3e1` are the integer 30. Returns `None` if a double would lose a
+    /// digit.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        if let Some(whole) = json::integral(text) {
-            let kept = whole.unsigned_abs() <= Self::MAX_INTEGER.unsigned_abs();
-            return kept.then_some(Self::Integer(whole));
+        let exact = Decimal::parse(text)?;
+        if let Some(integer) = exact.to_integer() {
+            // Beyond 2^53 two integers share one double, so clients would read a neighbor.
+            let is_safe = integer.unsigned_abs() <= Self::MAX_INTEGER.unsigned_abs();
+            return is_safe.then_some(Self::Integer(integer));
         }
         let nearest: f64 = text.parse().ok()?;
-        // Two texts may be as short and as near: what our JSON is written with and the standard library
-        // need not choose the same.
-        let spelt = [format!("{nearest:e}"), serde_json::to_string(&nearest).ok()?];
-        let exact = Exact::of(text)?;
-        let told = spelt.iter().any(|it| Exact::of(it).as_ref() == Some(&exact));
-        // What is whole here is an integer too great to be kept.
-        (nearest.fract() != 0.0 && told).then_some(Self::Decimal(nearest))
+        // Two texts may be equally short and near: serde_json and the standard library may choose differently.
+        let round_trips = [format!("{nearest:e}"), serde_json::to_string(&nearest).ok()?];
+        let is_exact = round_trips
+            .iter()
+            .any(|round_trip| Decimal::parse(round_trip).as_ref() == Some(&exact));
+        // A double without a fraction is an integer beyond an `i64`.
+        (nearest.fract() != 0.0 && is_exact).then_some(Self::Decimal(nearest))
     }
 
-    /// The number as a double, to compare it.
+    /// Returns the number as a double, for comparisons.
     #[must_use]
     pub fn as_f64(self) -> f64 {
         match self {
             #[expect(clippy::cast_precision_loss, reason = "at most 2^53 − 1 by construction")]
-            Self::Integer(whole) => whole as f64,
+            Self::Integer(integer) => integer as f64,
             Self::Decimal(decimal) => decimal,
         }
     }
@@ -97,7 +100,7 @@ impl Number {
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Integer(whole) => whole.fmt(f),
+            Self::Integer(integer) => integer.fmt(f),
             Self::Decimal(decimal) => decimal.fmt(f),
         }
     }
@@ -106,7 +109,7 @@ impl fmt::Display for Number {
 impl Serialize for Number {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Integer(whole) => serializer.serialize_i64(*whole),
+            Self::Integer(integer) => serializer.serialize_i64(*integer),
             Self::Decimal(decimal) => serializer.serialize_f64(*decimal),
         }
     }
@@ -120,36 +123,10 @@ impl<'de> Deserialize<'de> for Number {
     }
 }
 
-/// A number's significant digits and the power of ten they are multiplied by, without trailing zeros.
-#[derive(Debug, PartialEq)]
-struct Exact {
-    negative: bool,
-    digits: String,
-    exponent: i64,
-}
-
-impl Exact {
-    fn of(text: &str) -> Option<Self> {
-        let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
-        let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let all = format!("{whole}{fraction}");
-        if all.is_empty() || !all.bytes().all(|b| b.is_ascii_digit()) {
-            return None;
-        }
-        let significant = all.trim_end_matches('0');
-        let dropped = i64::try_from(all.len() - significant.len()).ok()?;
-        let shift = i64::try_from(fraction.len()).ok()?;
-        let digits = significant.trim_start_matches('0').to_owned();
-        if digits.is_empty() {
-            return Some(Self { negative: false, digits, exponent: 0 });
-        }
-        let exponent = exponent.parse::<i64>().ok()?.checked_sub(shift)?.checked_add(dropped)?;
-        Some(Self { negative, digits, exponent })
-    }
-}
-
-/// A value as JSON spells it.
+/// A value as JSON.
+///
+/// `Deserialize` infers the type from the JSON and serves only the replay of an earlier response. Stored values
+/// are read by [`SettingValue::from_stored`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum SettingValue {
@@ -163,17 +140,17 @@ pub enum SettingValue {
     StringArray(Vec<String>),
 }
 
-/// Why a JSON value is no value of a type.
+/// The reason why a JSON value is not a value of a type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TypeMismatch {
-    /// It is of another type.
+    /// The JSON is of another type.
     Type,
-    /// It is a number whose digits would not all be kept.
+    /// A double would lose digits of the number.
     Digits,
 }
 
 impl SettingValue {
-    /// The type this value is of.
+    /// Returns the type of the value.
     #[must_use]
     pub fn value_type(&self) -> ValueType {
         match self {
@@ -184,48 +161,72 @@ impl SettingValue {
         }
     }
 
-    /// Reads `json` as a value of `value_type`; nothing is converted, `"30"` is no number.
+    /// Reads the JSON of a request as a value of `value_type`, without conversion: `"30"` is not a number.
+    ///
+    /// # Errors
+    /// The JSON is of another type, or digits would be lost.
     pub fn parse(value_type: ValueType, json: &StrictJson) -> Result<Self, TypeMismatch> {
         match (value_type, json) {
             (ValueType::String, StrictJson::String(text)) => Ok(Self::String(text.clone())),
-            (ValueType::Boolean, StrictJson::Bool(it)) => Ok(Self::Boolean(*it)),
-            (ValueType::Number, StrictJson::Number(text)) => {
-                Number::parse(text).map(Self::Number).ok_or(TypeMismatch::Digits)
-            }
+            (ValueType::Boolean, StrictJson::Bool(boolean)) => Ok(Self::Boolean(*boolean)),
+            (ValueType::Number, StrictJson::Number(text)) => number(text),
             (ValueType::StringArray, StrictJson::Array(items)) => {
-                let items = items.iter().map(|item| match item {
+                string_array(items, |item| match item {
                     StrictJson::String(text) => Some(text.clone()),
                     _ => None,
-                });
-                items.collect::<Option<_>>().map(Self::StringArray).ok_or(TypeMismatch::Type)
+                })
             }
             _ => Err(TypeMismatch::Type),
         }
     }
 
-    /// The value as JSON.
+    /// Reads the `jsonb` of a stored value by the declared type of the key.
+    ///
+    /// The type is never inferred from the JSON, because two types may share a JSON representation.
+    ///
+    /// # Errors
+    /// The JSON is not of the declared type, or digits would be lost.
+    pub fn from_stored(declared: ValueType, stored: &Value) -> Result<Self, TypeMismatch> {
+        match (declared, stored) {
+            (ValueType::String, Value::String(text)) => Ok(Self::String(text.clone())),
+            (ValueType::Boolean, Value::Bool(boolean)) => Ok(Self::Boolean(*boolean)),
+            (ValueType::Number, Value::Number(digits)) => number(&digits.to_string()),
+            (ValueType::StringArray, Value::Array(items)) => {
+                string_array(items, |item| item.as_str().map(str::to_owned))
+            }
+            _ => Err(TypeMismatch::Type),
+        }
+    }
+
+    /// Returns the value as JSON.
     #[must_use]
-    pub fn to_json(&self) -> serde_json::Value {
+    pub fn to_json(&self) -> Value {
         match self {
-            Self::Boolean(it) => (*it).into(),
-            Self::Number(Number::Integer(whole)) => (*whole).into(),
+            Self::Boolean(boolean) => (*boolean).into(),
+            Self::Number(Number::Integer(integer)) => (*integer).into(),
             Self::Number(Number::Decimal(decimal)) => (*decimal).into(),
             Self::String(text) => text.as_str().into(),
             Self::StringArray(items) => items.as_slice().into(),
         }
     }
+}
 
-    /// The value that `stored` spells, as read back from `jsonb`.
-    #[must_use]
-    pub fn from_stored(stored: &serde_json::Value) -> Option<Self> {
-        Self::deserialize(stored).ok()
-    }
+fn number(text: &str) -> Result<SettingValue, TypeMismatch> {
+    Number::parse(text).map(SettingValue::Number).ok_or(TypeMismatch::Digits)
+}
+
+fn string_array<J>(
+    items: &[J],
+    text_of: impl Fn(&J) -> Option<String>,
+) -> Result<SettingValue, TypeMismatch> {
+    let texts: Option<Vec<String>> = items.iter().map(text_of).collect();
+    texts.map(SettingValue::StringArray).ok_or(TypeMismatch::Type)
 }
 
 impl From<&SettingValue> for StrictJson {
     fn from(value: &SettingValue) -> Self {
         match value {
-            SettingValue::Boolean(it) => Self::Bool(*it),
+            SettingValue::Boolean(boolean) => Self::Bool(*boolean),
             SettingValue::Number(number) => Self::Number(number.to_string()),
             SettingValue::String(text) => Self::String(text.clone()),
             SettingValue::StringArray(items) => {
@@ -237,10 +238,12 @@ impl From<&SettingValue> for StrictJson {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
-    fn an_integral_number_is_an_integer_however_it_is_written() {
+    fn an_integral_number_is_an_integer_in_every_notation() {
         for text in ["30", "30.0", "3e1", "3E+1", "300e-1", "0.3e2"] {
             assert_eq!(Number::parse(text), Some(Number::Integer(30)), "{text}");
         }
@@ -251,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_would_lose_digits_is_none() {
+    fn a_number_that_would_lose_digits_is_rejected() {
         let texts =
             ["9007199254740992", "1180591620717411303424", "1e400", "1e99999999999999999999"];
         for text in
@@ -270,19 +273,49 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_as_json_is_read_again_where_two_texts_are_as_near() {
+    fn a_number_round_trips_where_two_texts_are_equally_near() {
         let number = Number::parse("1817035687159076.3").unwrap();
         assert_eq!(Number::parse(&serde_json::to_string(&number).unwrap()), Some(number));
     }
 
     #[test]
-    fn nothing_is_converted_to_the_wanted_type() {
+    fn values_are_not_converted() {
         let text = StrictJson::String("30".to_owned());
         assert_eq!(SettingValue::parse(ValueType::Number, &text), Err(TypeMismatch::Type));
         let mixed = StrictJson::Array(vec![text, StrictJson::Null]);
         assert_eq!(SettingValue::parse(ValueType::StringArray, &mixed), Err(TypeMismatch::Type));
         assert_eq!(
             SettingValue::parse(ValueType::Boolean, &StrictJson::Number("1".into())),
+            Err(TypeMismatch::Type)
+        );
+    }
+    /// A new type whose JSON is a string would otherwise be read back as a string, and every start would fail.
+    #[test]
+    fn a_stored_value_is_of_the_declared_type_or_rejected() {
+        let inputs = [
+            json!("15m"),
+            json!(true),
+            json!(1.5),
+            json!(1e30),
+            json!([]),
+            json!(["a"]),
+            json!([1]),
+            json!(null),
+        ];
+        for declared in ValueType::ALL {
+            for json in &inputs {
+                let value = SettingValue::from_stored(declared, json);
+                assert!(value.is_err() || value.unwrap().value_type() == declared, "{json}");
+            }
+        }
+        let digits = SettingValue::from_stored(ValueType::Number, &json!(1e30));
+        assert_eq!(digits, Err(TypeMismatch::Digits));
+        assert_eq!(
+            SettingValue::from_stored(ValueType::Number, &json!("15m")),
+            Err(TypeMismatch::Type)
+        );
+        assert_eq!(
+            SettingValue::from_stored(ValueType::StringArray, &json!([1])),
             Err(TypeMismatch::Type)
         );
     }

@@ -2,7 +2,11 @@
 
 use crate::{
     database::Pool,
-    settings::{self, AsOf, Changed, ChangedKey, GlobalSettingsService, ReadError, Setting},
+    settings::{
+        change::{ChangeResult, KeyChange},
+        current::GlobalSettingsService,
+        read::{self, AsOf, Error as ReadError, Setting},
+    },
 };
 
 /// The state to show after a write.
@@ -11,13 +15,13 @@ enum State {
     /// The current state.
     Current,
     /// The current state with the planned value and version.
-    Planned(ChangedKey),
+    Planned(KeyChange),
     /// The state at the revision of the write: the setting has a later change.
     AtRevision,
 }
 
 /// Chooses the state to show of a setting at `current_version` after the write of `change`.
-fn choose(current_version: i32, change: Option<ChangedKey>, is_dry_run: bool) -> State {
+fn choose(current_version: i32, change: Option<KeyChange>, is_dry_run: bool) -> State {
     match change {
         Some(change) if is_dry_run => State::Planned(change),
         // A repeated request, or another write was faster than the read.
@@ -34,10 +38,10 @@ pub async fn find_written(
     pool: &Pool,
     settings: &GlobalSettingsService,
     key: &str,
-    changed: Changed,
+    changed: ChangeResult,
 ) -> Result<Setting, ReadError> {
-    let Changed { revision, dry_run, changed, .. } = changed;
-    let mut setting = settings::find(pool, settings, key).await?;
+    let ChangeResult { revision, dry_run, changed, .. } = changed;
+    let mut setting = read::find(pool, settings, key).await?;
     match choose(setting.version, changed.into_iter().next(), dry_run) {
         State::Current => (),
         State::Planned(change) => {
@@ -45,7 +49,7 @@ pub async fn find_written(
             setting.version = change.version;
         }
         State::AtRevision => {
-            let listing = settings::list(pool, settings, AsOf::Revision(revision)).await?;
+            let listing = read::list(pool, settings, AsOf::Revision(revision)).await?;
             let then = listing.settings.into_iter().find(|setting| setting.key == key);
             setting = then.unwrap_or(setting);
         }
@@ -61,7 +65,7 @@ mod tests {
     #[test]
     fn a_setting_that_changed_again_is_shown_as_the_write_left_it() {
         let new_value = SettingValue::String("b".to_owned());
-        let change = ChangedKey { key: "A".to_owned(), old_value: None, new_value, version: 3 };
+        let change = KeyChange { key: "A".to_owned(), old_value: None, new_value, version: 3 };
         assert_eq!(choose(3, Some(change.clone()), false), State::Current);
         assert_eq!(choose(4, Some(change.clone()), false), State::AtRevision);
         assert_eq!(choose(2, Some(change.clone()), true), State::Planned(change));

@@ -66,7 +66,7 @@ async fn errors_and_the_last_lines_are_forwarded() {
                 .any(|embed| embed["description"].as_str().unwrap_or_default().contains(text))
         })
     };
-    wait_until("it is posted", async || posted("kept the settings of revision 1")).await;
+    wait_until("it is posted", async || posted("revision 1 stays in force")).await;
     service.stop().await;
     assert!(posted("shutting down"), "{:?}", receiver.taken());
 }

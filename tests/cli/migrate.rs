@@ -89,13 +89,13 @@ async fn initial_values_come_from_environment_then_env_file_then_catalog() {
     home.run(&["migrate"]).ok();
     let pool = db.pool();
     for (key, expected) in [
-        ("BRUNE_COOLDOWN_MINUTES", "10 v1 env_import: first value, from the environment"),
+        ("BRUNE_COOLDOWN_MINUTES", "10 v1 env_import: initial value, from the environment"),
         (
             "BRUNE_ELIGIBILITY_ALLOWED_LEVELS",
-            r#"["junior", "senior"] v1 env_import: first value, from the environment"#,
+            r#"["junior", "senior"] v1 env_import: initial value, from the environment"#,
         ),
-        ("BRUNE_SESSION_MAX_MINUTES", "12 v1 env_import: first value, from .env"),
-        ("BRUNE_MAX_SESSIONS_PER_DAY", "3 v1 first value, from the catalog's default"),
+        ("BRUNE_SESSION_MAX_MINUTES", "12 v1 env_import: initial value, from .env"),
+        ("BRUNE_MAX_SESSIONS_PER_DAY", "3 v1 initial value, from the catalog default"),
     ] {
         assert_eq!(value(&pool, key).await, expected);
     }

@@ -48,9 +48,9 @@ async fn the_service_runs_behind_a_pooler_and_reports_its_change_signal() {
     let pooler = PgBouncer::before(&app.db).await;
     let disguised = PgBouncer::in_disguise(&app.db).await;
     for (around, told) in [
-        (None, "set DATABASE_DIRECT_URL to listen past it"),
-        (Some(app.db.url()), "listening for changes of settings"),
-        (Some(disguised.url()), "the database takes LISTEN and no notification arrives"),
+        (None, "set DATABASE_DIRECT_URL for a direct connection to listen on"),
+        (Some(app.db.url()), "listening on brune_settings"),
+        (Some(disguised.url()), "LISTEN succeeded but the test notification was not received"),
     ] {
         let mut home = behind(&pooler);
         if let Some(around) = around {

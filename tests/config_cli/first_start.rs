@@ -19,9 +19,9 @@ async fn a_dotenv_file_sets_audited_initial_values() {
     assert_eq!(service.config(&["get", LEVELS]).out, "[\"mid\",\"senior\"]\n");
     let of = |key: &str| service.config(&["history", key]).out;
     assert!(of(COOLDOWN).ends_with(
-        "\tbrune:migrate\tseed\tBRUNE_COOLDOWN_MINUTES\t- → 45\tenv_import: first value, from .env\n"
+        "\tbrune:migrate\tseed\tBRUNE_COOLDOWN_MINUTES\t- → 45\tenv_import: initial value, from .env\n"
     ));
-    assert!(of("BRUNE_PROMPT_ID").ends_with("\tfirst value, from the catalog's default\n"));
+    assert!(of("BRUNE_PROMPT_ID").ends_with("\tinitial value, from the catalog default\n"));
 }
 
 #[tokio::test]

@@ -12,7 +12,8 @@ use brune::{
     database::Pool,
     fleet::{self, Fleet},
     http::Streams,
-    outbox::{self, Sink, Worker},
+    metrics::Metrics,
+    outbox::{self, Outbox, Sink, Worker},
     sessions::are_declared,
     settings::{self, ChangeSignal, Feed, GlobalSettingsService},
 };
@@ -31,6 +32,8 @@ use super::{
 pub(crate) struct Instance {
     pub(crate) router: Router,
     pub(crate) settings: GlobalSettingsService,
+    pub(super) outbox: Outbox,
+    pub(super) metrics: Metrics,
     /// Moves the instance's clock.
     pub(crate) shift: Shift,
     pub(crate) pool: Pool,
@@ -52,8 +55,8 @@ impl Instance {
 
     /// A worker that delivers the messages of its sinks.
     pub(crate) fn worker(&self, delivery: Delivery) -> Worker {
-        let outbox = self.settings.outbox().clone();
-        let metrics = self.settings.metrics().clone();
+        let outbox = self.outbox.clone();
+        let metrics = self.metrics.clone();
         let settings = self.settings.clone();
         let has_sessions = Box::new(move || are_declared(&settings.current().schema));
         Worker::new(self.pool.clone(), outbox, self.sinks.clone(), delivery, metrics, has_sessions)
@@ -67,8 +70,8 @@ impl Instance {
 
     /// Starts the outbox's clean-up and metrics.
     pub(crate) fn watch_outbox(&mut self) {
-        let outbox = self.settings.outbox().clone();
-        let metrics = self.settings.metrics().clone();
+        let outbox = self.outbox.clone();
+        let metrics = self.metrics.clone();
         self.spawn(outbox::watch(self.pool.clone(), outbox, metrics));
     }
 
@@ -94,7 +97,12 @@ impl Instance {
 
     /// Keeps its row in the fleet, from the first heartbeat that is stored.
     pub(crate) fn keep_heartbeat(&mut self) {
-        self.spawn(fleet::keep(self.pool.clone(), self.settings.clone(), self.fleet.clone()));
+        let outbox = self.outbox.clone();
+        let metrics = self.metrics.clone();
+        let pool = self.pool.clone();
+        let settings = self.settings.clone();
+        let fleet = self.fleet.clone();
+        self.spawn(fleet::keep(pool, settings, fleet, outbox, metrics));
     }
 
     fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {

@@ -19,6 +19,7 @@ use brune::{
         AppState, Limits, Ofrep, Origins, PathPrefix, StreamBounds, Streams, TokenVerifier,
         WriteQuota, router,
     },
+    metrics::Metrics,
     outbox::{self, Outbox, Sink},
     settings::{self, BRUN_E, Catalog, ChangeSignal, Feed, GlobalSettingsService, Kind},
 };
@@ -154,7 +155,14 @@ impl InstanceBuilder {
     async fn assemble(self) -> Instance {
         let pool = self.pool;
         let sinks = outbox::sinks(&self.alerts).unwrap();
-        let settings = settings_service(&pool, &sinks, &self.services).await;
+        let metrics = Metrics::default();
+        for sink in &sinks {
+            metrics.sink(sink.name());
+        }
+        let subscriptions = sinks.iter().map(Sink::subscription).chain(self.services.sinks.clone());
+        let outbox = Outbox::new(subscriptions.collect());
+        let snapshot = settings::load(&pool).await.unwrap();
+        let settings = GlobalSettingsService::new(snapshot, &metrics);
         let fleet = Fleet::new("brune.test", Clock::system().now(), self.pace);
         let (clock, shift) = Clock::shifted();
         let public_url = self.alerts.public_url.as_deref();
@@ -166,13 +174,16 @@ impl InstanceBuilder {
         let state = AppState {
             pool: pool.clone(),
             settings: settings.clone(),
+            scanner: firewall(),
+            outbox: outbox.clone(),
+            metrics: metrics.clone(),
             fleet: fleet.clone(),
             feed: feed.clone(),
             ofrep: Ofrep::new(keys.clone()).under(path_prefix.clone()),
             path_prefix,
             origins: Origins([ORIGIN.to_owned()].into()),
             streams: streams.clone(),
-            starts: self.services.starts(&settings),
+            starts: self.services.starts(outbox.clone(), &metrics),
             clock,
             provision: self.provision,
             quota: WriteQuota::new(self.writes_per_minute),
@@ -180,24 +191,21 @@ impl InstanceBuilder {
         };
         let router = router(state, &Limits::default());
         let tasks = Vec::new();
-        Instance { router, settings, shift, pool, fleet, tasks, streams, shutdown, feed, sinks }
+        Instance {
+            router,
+            settings,
+            outbox,
+            metrics,
+            shift,
+            pool,
+            fleet,
+            tasks,
+            streams,
+            shutdown,
+            feed,
+            sinks,
+        }
     }
-}
-
-/// The settings of the database, with an outbox for `sinks` and the subscriptions of `services`.
-async fn settings_service(
-    pool: &Pool,
-    sinks: &[Sink],
-    services: &Services,
-) -> GlobalSettingsService {
-    let subscriptions = sinks.iter().map(Sink::subscription).chain(services.sinks.clone());
-    let outbox = Outbox::new(subscriptions.collect());
-    let snapshot = settings::load(pool).await.unwrap();
-    let settings = GlobalSettingsService::with_outbox(outbox, snapshot, firewall());
-    for sink in sinks {
-        settings.metrics().sink(sink.name());
-    }
-    settings
 }
 
 /// What `environment` provides for the keys of the built-in catalog.

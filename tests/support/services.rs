@@ -4,9 +4,9 @@ use std::num::NonZeroU32;
 
 use brune::{
     config::Secret,
-    outbox::Subscription,
+    metrics::Metrics,
+    outbox::{Outbox, Subscription},
     sessions::{Plans, Realtime, SessionStarter},
-    settings::GlobalSettingsService,
 };
 
 use super::{INTERNAL_KEY, PROVIDER_KEY};
@@ -32,16 +32,16 @@ impl Default for Services {
 
 impl Services {
     /// What takes part in an instance's session starts.
-    pub(crate) fn starts(&self, settings: &GlobalSettingsService) -> SessionStarter {
+    pub(crate) fn starts(&self, outbox: Outbox, metrics: &Metrics) -> SessionStarter {
         let secret = |text: &str| Secret::new(text.to_owned());
         let plans = self
             .plans
             .as_ref()
             .map(|url| Plans::new(url.parse().unwrap(), secret(INTERNAL_KEY)).unwrap());
         let realtime = self.realtime.as_ref().map(|url| {
-            let metrics = settings.metrics().clone();
-            Realtime::new(url.parse().unwrap(), secret(PROVIDER_KEY), metrics).unwrap()
+            let metrics = metrics.clone();
+            Realtime::openai(url.parse().unwrap(), secret(PROVIDER_KEY), metrics).unwrap()
         });
-        SessionStarter::new(plans, realtime, self.per_minute)
+        SessionStarter::new(plans, realtime, self.per_minute, outbox)
     }
 }

@@ -64,7 +64,7 @@ fn errors_of_keys(keys: Vec<String>, code: &'static str, detail: &str) -> FieldE
 }
 
 /// Names the place and the form of each possible secret.
-fn secret_like(secrets: &settings::SecretFound) -> Problem {
+fn secret_like(secrets: &settings::SecretMatches) -> Problem {
     // Never the value: responses are logged and cached.
     let mut errors = FieldErrors::default();
     if let Some(likeness) = secrets.reason {
@@ -176,9 +176,9 @@ impl From<settings::ImportError> for Problem {
 
 const PLAN_UNKNOWN: &str = "the plan service did not respond; no session was started";
 
-impl From<sessions::RealtimeFault> for Problem {
-    fn from(error: sessions::RealtimeFault) -> Self {
-        use sessions::RealtimeFault as F;
+impl From<sessions::RealtimeError> for Problem {
+    fn from(error: sessions::RealtimeError) -> Self {
+        use sessions::RealtimeError as F;
         // The log has the cause; the client learns only which settings the provider rejected.
         let detail = match &error {
             F::Setting(_) => "the realtime provider rejected the settings in `errors`",
@@ -232,6 +232,13 @@ impl From<sessions::Error> for Problem {
             E::Reload(err) => err.into(),
             E::Database(err) => err.into(),
         }
+    }
+}
+
+impl From<sessions::SecretInReason> for Problem {
+    fn from(err: sessions::SecretInReason) -> Self {
+        let error = FieldError::at("/reason", "secret_like_value", err.0.detail());
+        Self::new(Code::SecretLike, format!("{err}; nothing was ended")).with_errors(error)
     }
 }
 

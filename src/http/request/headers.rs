@@ -13,10 +13,7 @@ use utoipa::{
     },
 };
 
-use crate::{
-    http::problem::Problem, idempotency, json::FieldError, secret_scanner::SecretScanner,
-    settings::GlobalSettingsService,
-};
+use crate::{http::problem::Problem, idempotency, json::FieldError, secret_scanner::SecretScanner};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -111,13 +108,12 @@ pub(in crate::http) struct IdempotencyKey(pub(in crate::http) Option<String>);
 impl<S> FromRequestParts<S> for IdempotencyKey
 where
     S: Sync,
-    GlobalSettingsService: FromRef<S>,
+    SecretScanner: FromRef<S>,
 {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let settings = GlobalSettingsService::from_ref(state);
-        Self::read(&parts.headers, settings.secret_scanner())
+        Self::read(&parts.headers, &SecretScanner::from_ref(state))
     }
 }
 

@@ -17,6 +17,8 @@ use crate::{
         response::JsonResponse,
         serve::sse::Streams,
     },
+    metrics::Metrics,
+    outbox::Outbox,
     sessions,
     settings::GlobalSettingsService,
 };
@@ -56,9 +58,10 @@ pub(in crate::http) async fn livez(_: LenientQuery<NoParameters>) -> Response {
 )]
 pub(in crate::http) async fn readyz(
     State(settings): State<GlobalSettingsService>,
+    State(outbox): State<Outbox>,
     LenientQuery(parameters): LenientQuery<ProbeParameters>,
 ) -> Response {
-    ready(&settings, &parameters)
+    ready(&settings, &outbox, &parameters)
 }
 
 problems! {
@@ -86,12 +89,12 @@ problems! {
     )
 )]
 pub(in crate::http) async fn metrics(
+    State(metrics): State<Metrics>,
     State(settings): State<GlobalSettingsService>,
     State(streams): State<Streams>,
     _: LenientQuery<NoParameters>,
     MetricsFormat(format): MetricsFormat,
 ) -> Result<JsonResponse, Problem> {
-    let metrics = settings.metrics();
     metrics.streams(streams.open());
     let has_sessions = sessions::are_declared(&settings.current().schema);
     let text = metrics.text(format, has_sessions).map_err(|err| Problem::internal(&err))?;
@@ -112,12 +115,17 @@ pub(in crate::http) async fn metrics(
 )]
 pub(in crate::http) async fn healthz(
     State(settings): State<GlobalSettingsService>,
+    State(outbox): State<Outbox>,
     LenientQuery(parameters): LenientQuery<ProbeParameters>,
 ) -> Response {
-    ready(&settings, &parameters)
+    ready(&settings, &outbox, &parameters)
 }
 
-fn ready(settings: &GlobalSettingsService, parameters: &ProbeParameters) -> Response {
+fn ready(
+    settings: &GlobalSettingsService,
+    outbox: &Outbox,
+    parameters: &ProbeParameters,
+) -> Response {
     let Flag(is_verbose) = parameters.verbose;
     // Only the names of checks: details require the right to read settings.
     let checks = [
@@ -132,7 +140,7 @@ fn ready(settings: &GlobalSettingsService, parameters: &ProbeParameters) -> Resp
     };
     let lines = checks.iter().filter(|(_, is_ok)| is_verbose || !is_ok).map(line);
     // The service can serve while a sink is down, so sinks do not count.
-    let sinks = settings.outbox().health().into_iter().filter(|_| is_verbose);
+    let sinks = outbox.health().into_iter().filter(|_| is_verbose);
     let sinks = sinks.map(|(sink, is_disabled)| {
         if is_disabled {
             format!("[-]sink {sink} is gone; ready all the same\n")

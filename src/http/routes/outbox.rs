@@ -20,8 +20,7 @@ use crate::{
         },
         response::JsonResponse,
     },
-    outbox::{self, Cursor, Filter, Page, Status, Topic},
-    settings::GlobalSettingsService,
+    outbox::{self, Cursor, Filter, Outbox, Page, Status, Topic},
 };
 
 choices! {
@@ -68,7 +67,7 @@ problems! {
 pub(in crate::http) async fn list(
     _: SuperAdmin,
     State(pool): State<Pool>,
-    State(settings): State<GlobalSettingsService>,
+    State(outbox): State<Outbox>,
     Query(parameters): Query<OutboxParameters>,
 ) -> Result<JsonResponse, Problem> {
     let OutboxParameters { status, sink, topic, page } = parameters;
@@ -76,9 +75,7 @@ pub(in crate::http) async fn list(
     let cursor = page.cursor(|text| Cursor::decode(text, &filter))?;
     let limit = page.limit;
     let page = database::read_with_retry(&pool, async |conn| {
-        Ok::<_, TransactionError>(
-            outbox::page(conn, settings.outbox(), &filter, cursor, limit).await?,
-        )
+        Ok::<_, TransactionError>(outbox::page(conn, &outbox, &filter, cursor, limit).await?)
     });
     JsonResponse::ok(&page.await?)
 }
@@ -112,7 +109,7 @@ problems! {
 pub(in crate::http) async fn retry(
     Writer(caller): Writer,
     State(pool): State<Pool>,
-    State(settings): State<GlobalSettingsService>,
+    State(outbox): State<Outbox>,
     PathSegment(id): PathSegment,
     Query(RetryParameters { sink }): Query<RetryParameters>,
 ) -> Result<JsonResponse, Problem> {
@@ -129,7 +126,7 @@ pub(in crate::http) async fn retry(
         ));
     }
     // Otherwise the worker would find the message only at the next poll.
-    settings.outbox().wake();
+    outbox.wake();
     info!(message = %id, sinks = sinks.join(", "), by = caller.user.as_str(), "retrying a message");
     JsonResponse::ok(&Retried { id, sinks })
 }

@@ -16,6 +16,8 @@ use crate::{
         write::ChangeNote,
     },
     ids::RequestId,
+    outbox::Outbox,
+    secret_scanner::SecretScanner,
     secrets::{self, Cleanup, CleanupResult, EnvironmentReport, Secrets},
     settings::GlobalSettingsService,
 };
@@ -79,10 +81,13 @@ problems! {
     responses((status = 200, description = "The secrets that were removed, and the others with the reason", body = CleanupResult), CleanupProblems),
     security(("bearer" = []))
 )]
+#[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn clean_up(
     Writer(caller): Writer,
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
+    State(scanner): State<SecretScanner>,
+    State(outbox): State<Outbox>,
     State(provision): State<Provision>,
     Extension(request): Extension<RequestId>,
     Query(CleanupParameters { dry_run }): Query<CleanupParameters>,
@@ -90,7 +95,9 @@ pub(in crate::http) async fn clean_up(
 ) -> Result<JsonResponse, Problem> {
     let actor = note.actor(caller, request);
     let cleanup = Cleanup { names, dry_run };
-    JsonResponse::ok(&secrets::clean_up(&pool, &settings, &provision, &actor, &cleanup).await?)
+    let cleaned =
+        secrets::clean_up(&pool, &settings, &scanner, &outbox, &provision, &actor, &cleanup);
+    JsonResponse::ok(&cleaned.await?)
 }
 
 /// The controls of the environment, and ignored variables of settings.
@@ -105,9 +112,9 @@ pub(in crate::http) async fn clean_up(
 pub(in crate::http) async fn environment(
     _: SuperAdmin,
     State(settings): State<GlobalSettingsService>,
+    State(scanner): State<SecretScanner>,
     State(provision): State<Provision>,
     _: Query<NoParameters>,
 ) -> Result<JsonResponse, Problem> {
-    let scanner = settings.secret_scanner();
-    JsonResponse::ok(&secrets::environment(&settings.snapshot(), &provision, scanner))
+    JsonResponse::ok(&secrets::environment(&settings.snapshot(), &provision, &scanner))
 }

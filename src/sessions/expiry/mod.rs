@@ -1,5 +1,5 @@
-//! Marks sessions whose time is over. Readers know without it that one is over; this is for whoever counts, and for
-//! those who are told. Any number of instances may do it at once: a session is marked by one of them.
+//! The expiry task, which marks expired sessions and enqueues messages. Readers compute the status without the mark.
+//! Several instances may run the task concurrently: each session is marked by exactly one instance.
 
 mod store;
 
@@ -16,18 +16,20 @@ use crate::{
     database::{self, Connection, Deadline, Pool, TransactionError},
     metrics::Metrics,
     outbox::{Outbox, Topic},
-    sessions::{are_declared, expiry::store::Message},
+    sessions::{expiry::store::ExpiredMessages, rules::are_declared},
     settings::GlobalSettingsService,
 };
 
-/// The longest pause after failures, unless the usual one is longer.
-const LONGEST: Duration = Duration::from_mins(1);
+/// Maximum backoff after errors, unless the regular interval is longer.
+const MAX_BACKOFF: Duration = Duration::from_mins(1);
 
-/// How long the database is left to others after a batch, in times of the batch, and at most: there may be a hundred
-/// thousand sessions to mark, and who starts one meanwhile is not to notice.
-const REST: (f64, Duration) = (2.0, Duration::from_millis(25));
+/// Pause after a batch, as a multiple of the batch duration. The backlog may have a hundred thousand sessions, and must
+/// not slow down session starts.
+const PAUSE_FACTOR: f64 = 2.0;
+/// Maximum pause after a batch.
+const MAX_PAUSE: Duration = Duration::from_millis(25);
 
-/// Marks sessions whose time is over.
+/// Marks expired sessions.
 #[derive(Debug)]
 pub struct Expiry {
     pool: Pool,
@@ -36,97 +38,103 @@ pub struct Expiry {
     batch: u16,
 }
 
-/// What one step did.
+/// The result of a batch.
 #[derive(Debug, Clone, Copy)]
 pub struct SweepResult {
-    /// How many sessions it marked.
+    /// Number of marked sessions.
     pub expired: i64,
-    /// Where the next one goes on; none when there was nothing left for it.
+    /// The start of the next batch; `None` after the last batch.
     pub next: Option<DateTime<Utc>>,
 }
 
 impl Expiry {
-    /// One that marks at most `batch` sessions at a time, and tells the sinks of `outbox`.
+    /// Creates a task that marks up to `batch` sessions at a time, with a message for each sink of `outbox`.
     #[must_use]
     pub fn new(pool: Pool, outbox: Outbox, metrics: Metrics, batch: u16) -> Self {
         Self { pool, outbox, metrics, batch }
     }
 
-    /// Marks one batch of those whose time was over at `from` or later, by the database's clock.
+    /// Marks one batch of sessions that expired at `from` or later, by the database's clock.
     ///
     /// # Errors
-    /// The database is not available. What was marked nevertheless is not marked again.
+    /// The database failed. Sessions of a batch with unknown outcome are not marked twice.
     pub async fn step(&self, from: Option<DateTime<Utc>>) -> Result<SweepResult, TransactionError> {
-        let begun = Instant::now();
-        let message = self.message();
+        let started_at = Instant::now();
+        let messages = self.messages();
         let expire = async |conn: &mut Connection| {
-            store::expire(conn, self.batch.into(), from, &message).await
+            store::expire(conn, self.batch.into(), from, &messages).await
         };
-        let done = database::execute_autocommit(&self.pool, Deadline::standard(), expire).await?;
-        self.metrics.expired(done.expired, done.lag.unwrap_or_default(), begun.elapsed());
-        if 0 < done.expired {
+        let batch = database::execute_autocommit(&self.pool, Deadline::standard(), expire).await?;
+        self.metrics.expired(batch.expired, batch.lag.unwrap_or_default(), started_at.elapsed());
+        // Without the wake-up the messages would wait for the worker's timer.
+        if batch.expired > 0 {
             self.outbox.wake();
         }
-        let full = i64::from(self.batch) <= done.expired;
-        Ok(SweepResult { expired: done.expired, next: done.until.filter(|_| full) })
+        // A full batch indicates further expired sessions.
+        let is_full = batch.expired >= i64::from(self.batch);
+        Ok(SweepResult { expired: batch.expired, next: batch.until.filter(|_| is_full) })
     }
 
-    /// Marks all there are; says how many.
+    /// Marks all expired sessions and returns the count.
     ///
     /// # Errors
-    /// The database is not available.
+    /// The database failed.
     pub async fn sweep(&self) -> Result<i64, TransactionError> {
-        let (mut expired, mut from) = (0, None);
+        let mut expired = 0;
+        let mut from = None;
         loop {
-            let begun = Instant::now();
+            let started_at = Instant::now();
             let step = self.step(from).await?;
             expired += step.expired;
             if step.next.is_none() {
                 return Ok(expired);
             }
             from = step.next;
-            let (times, longest) = REST;
-            time::sleep(begun.elapsed().mul_f64(times).min(longest)).await;
+            time::sleep(started_at.elapsed().mul_f64(PAUSE_FACTOR).min(MAX_PAUSE)).await;
         }
     }
 
-    /// What is told of each; nothing is made up for nobody.
-    fn message(&self) -> Message {
+    fn messages(&self) -> ExpiredMessages {
         let topic = Topic::SessionExpired;
         let sinks = self.outbox.sinks(topic);
-        let most = if sinks.is_empty() { 0 } else { self.batch };
-        Message { topic: topic.as_str(), sinks, ids: (0..most).map(|_| Uuid::now_v7()).collect() }
+        // Without a sink no ids are generated, because no message is stored.
+        let count = if sinks.is_empty() { 0 } else { self.batch };
+        let ids = (0..count).map(|_| Uuid::now_v7()).collect();
+        ExpiredMessages { topic: topic.as_str(), sinks, ids }
     }
 }
 
-/// Marks what is over, again and again until dropped, while the catalog of `settings` has sessions. A failure is
-/// logged once, and waited out.
-pub async fn expire(expiry: Expiry, pace: config::Expiry, settings: GlobalSettingsService) {
-    let usual = pace.interval;
-    let mut pause = usual;
-    let mut well = true;
+/// Marks expired sessions periodically until dropped, while the catalog of `settings` declares sessions. Retries errors
+/// with a backoff and logs only the first error.
+pub async fn expire(expiry: Expiry, config: config::Expiry, settings: GlobalSettingsService) {
+    let interval = config.interval;
+    let mut pause = interval;
+    let mut is_healthy = true;
     loop {
+        // Jitter, so that instances do not run at the same time.
         time::sleep(jittered(pause, 0.8..1.2)).await;
+        // A catalog without sessions may be published at any time.
         if !are_declared(&settings.current().schema) {
             continue;
         }
-        let swept = expiry.sweep().await;
-        tell(&swept, well);
-        well = swept.is_ok();
-        if !well {
+        let result = expiry.sweep().await;
+        log_result(&result, is_healthy);
+        is_healthy = result.is_ok();
+        if !is_healthy {
             expiry.metrics.expiry_failed();
         }
-        pause = if well { usual } else { (pause * 2).min(LONGEST.max(usual)) };
+        let backoff = (pause * 2).min(MAX_BACKOFF.max(interval));
+        pause = if is_healthy { interval } else { backoff };
     }
 }
 
-fn tell(swept: &Result<i64, TransactionError>, well: bool) {
-    match swept {
-        Ok(sessions @ 1..) => info!(sessions, "marked sessions whose time was over"),
-        Ok(_) if !well => info!("sessions whose time is over can be marked again"),
-        Err(err) if well => warn!(
+fn log_result(result: &Result<i64, TransactionError>, was_healthy: bool) {
+    match result {
+        Ok(sessions @ 1..) => info!(sessions, "marked expired sessions"),
+        Ok(_) if !was_healthy => info!("marking of expired sessions recovered"),
+        Err(err) if was_healthy => warn!(
             error = err as &dyn std::error::Error,
-            "sessions whose time is over cannot be marked; they count as over all the same"
+            "failed to mark expired sessions; readers treat expired sessions as over nevertheless"
         ),
         _ => (),
     }

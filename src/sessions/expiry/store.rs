@@ -1,43 +1,40 @@
-//! SQL of sessions whose time is over.
+//! SQL of expired sessions.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::database::Connection;
 
-/// What one batch did.
+/// The result of a batch.
 #[derive(Debug)]
 pub(super) struct Batch {
-    /// How many sessions it marked.
+    /// Number of marked sessions.
     pub(super) expired: i64,
-    /// When the last of them was over; none when it marked none.
+    /// Latest expiry in the batch; `None` for an empty batch.
     pub(super) until: Option<DateTime<Utc>>,
-    /// For how many seconds the first of them had been over.
+    /// Seconds since the earliest expiry in the batch.
     pub(super) lag: Option<f64>,
 }
 
-/// What is told of each session that is marked.
+/// The messages about the expired sessions.
 #[derive(Debug)]
-pub(super) struct Message {
+pub(super) struct ExpiredMessages {
     pub(super) topic: &'static str,
-    /// Who is told.
     pub(super) sinks: Vec<String>,
-    /// The id of each message: as many as the batch may have sessions, or none without a sink.
+    /// The id of each message: one for each session of a full batch, or none without a sink.
     pub(super) ids: Vec<Uuid>,
 }
 
-/// Marks at most `most` sessions whose time was over at `from` or later, the oldest first, and stores what is told of
-/// each. In one statement, so that neither can be without the other. Those that somebody else has in hand are passed
-/// over: they are marked there, or ended.
+/// Marks up to `limit` sessions that expired at `from` or later, oldest first, and enqueues the messages, in one
+/// statement. Skips sessions that are locked by another instance, which marks or ends the sessions.
 ///
-/// `from` spares a batch the entries of all before it, which stay in the index as long as any transaction of the
-/// server may still want them. The statement's own time, and not the clock's: only what does not move while it runs
-/// can be looked up in an index.
+/// `from` skips dead index entries of earlier batches, which remain as long as any transaction may see the entries. The
+/// statement uses its own timestamp instead of the clock, because an index lookup needs a constant.
 pub(super) async fn expire(
     conn: &mut Connection,
-    most: i64,
+    limit: i64,
     from: Option<DateTime<Utc>>,
-    message: &Message,
+    messages: &ExpiredMessages,
 ) -> sqlx::Result<Batch> {
     sqlx::query_as!(
         Batch,
@@ -62,11 +59,11 @@ pub(super) async fn expire(
           extract(epoch from statement_timestamp() - min(expires_at))::float8 as lag
         from expired
         "#,
-        most,
+        limit,
         from,
-        message.topic,
-        &message.sinks,
-        &message.ids,
+        messages.topic,
+        &messages.sinks,
+        &messages.ids,
     )
     .fetch_one(conn)
     .await

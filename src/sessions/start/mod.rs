@@ -1,260 +1,73 @@
-//! Starting a session: who may, under which settings, and with which client secret.
+//! Starting a session, in four steps: `plan` resolves the user's plan and level, `insert` writes the row if the user
+//! is eligible and the settings are current, `mint` requests a client secret, `activate` activates the session.
 //!
-//! No connection is held while another service is asked: plan and level before the first one is taken, the
-//! realtime provider between the row's insertion and its activation.
+//! No database connection is held during calls of external services.
 
+mod activate;
+mod attempts;
+mod error;
+mod insert;
+mod mint;
+mod plan;
+mod request;
 mod store;
-mod write;
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
-
-use chrono::{DateTime, Utc};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
-use tracing::{debug, warn};
-use uuid::Uuid;
+pub use attempts::forget_attempts;
+pub use error::Error;
+pub use request::{Request, SessionStarter, Started};
 
 use crate::{
-    clock::jittered,
-    database::{self, Connection, Deadline, Pool, Retry, TransactionError},
-    idempotency,
-    ids::RequestId,
+    database::Pool,
     outbox::Topic,
     sessions::{
-        eligibility::{IneligibleReason, User},
-        lookup,
-        plans::{PlanAndLevel, PlanUnavailable, Plans},
-        realtime::{MintedSecret, Realtime, RealtimeFault},
         session::{Session, Status},
+        start::{
+            insert::{Inserted, SessionInsert},
+            request::{Services, StartingSession},
+        },
     },
-    settings::{self, GlobalSettingsService},
+    settings::GlobalSettingsService,
 };
-use store::Activation;
-use write::{StartResult, StartWriter};
 
-/// What is kept of a request's time for what follows the provider's answer.
-const FINISHING: Duration = Duration::from_millis(500);
-
-/// How often what was tried long ago is forgotten.
-const FORGETTING: Duration = Duration::from_mins(2);
-
-/// What takes part in a start beside the database and the settings. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct SessionStarter(Arc<Parts>);
-
-#[derive(Debug)]
-struct Parts {
-    plans: Option<Plans>,
-    realtime: Option<Realtime>,
-    per_minute: NonZeroU32,
-}
-
-impl SessionStarter {
-    /// With neither, plan and level are what the request says, and no client secret is handed out; a user may
-    /// try to start `per_minute` times in a minute.
-    #[must_use]
-    pub fn new(plans: Option<Plans>, realtime: Option<Realtime>, per_minute: NonZeroU32) -> Self {
-        Self(Arc::new(Parts { plans, realtime, per_minute }))
-    }
-}
-
-/// What is asked for.
-#[derive(Debug, Clone)]
-pub struct Request {
-    /// Who wants to start, on the plan and level that they or the calling service say.
-    pub user: User,
-    /// What makes a repeat the same request.
-    pub idempotency_key: Option<String>,
-    /// The request, for the services that take part.
-    pub id: RequestId,
-    /// When it came.
-    pub now: DateTime<Utc>,
-    /// When it must have been answered.
-    pub due: Instant,
-}
-
-/// A session that was started, now or by the same request before.
-#[derive(Debug)]
-pub struct Started {
-    /// The session.
-    pub session: Session,
-    /// Whether an earlier request with the same idempotency key had started it.
-    pub replayed: bool,
-    /// What the client opens it with, if a provider takes part; not handed out again.
-    pub realtime: Option<MintedSecret>,
-}
-
-/// Why a session did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The user may not start now, for each of these reasons.
-    #[error("the user is not eligible")]
-    NotEligible(Vec<IneligibleReason>),
-    /// The user has one running, or on its way.
-    #[error("session {0} is running")]
-    Active(Uuid),
-    /// The first request with the idempotency key is not through.
-    #[error("the first request with this idempotency key is under way")]
-    InProgress,
-    /// The user has tried too often.
-    #[error("{per_minute} starts a minute may be tried; the next one in {wait} s")]
-    RateLimited {
-        /// How often a user may try in a minute.
-        per_minute: NonZeroU32,
-        /// Seconds to wait.
-        wait: u32,
-    },
-    /// The idempotency key started a session for another request.
-    #[error(transparent)]
-    Idempotency(#[from] idempotency::Reused),
-    /// The settings in the database are missing or invalid; each key with what is wrong.
-    #[error("the settings are not usable: {}", .0.iter().map(|it| format!("{} {}", it.0, it.1)).collect::<Vec<_>>().join("; "))]
-    Settings(Vec<(String, String)>),
-    /// The settings moved on faster than they could be read.
-    #[error("the settings keep changing")]
-    Unsettled,
-    /// The settings could not be read.
-    #[error(transparent)]
-    Reload(#[from] settings::ReloadError),
-    /// Nobody says which plan the user has.
-    #[error(transparent)]
-    Plan(#[from] PlanUnavailable),
-    /// The realtime provider failed.
-    #[error(transparent)]
-    Realtime(#[from] RealtimeFault),
-    /// It took so long that others took the start for abandoned.
-    #[error("the start took too long and was given up")]
-    GivenUp,
-    /// The database failed.
-    #[error(transparent)]
-    Database(#[from] TransactionError),
-}
-
-/// Starts a session under the settings that are current when its row is written, whichever instance
-/// changed them: the row is written only if they still are, and they are read again when not.
+/// Starts a session with the settings that are current at the insert, even if another instance changed the settings:
+/// the insert fails with outdated settings and is repeated with current settings.
 ///
-/// Where nothing is left to do after that, the row is of an active session at once. Else it is of one that is
-/// starting, which becomes active, or failed, when the provider has answered.
+/// Without a realtime provider and without messages the session is inserted as active. Otherwise the session is
+/// inserted as starting, and becomes active or failed after the provider's response.
+///
+/// # Errors
+/// The user is not eligible, an external service or the database failed, or the settings are invalid.
 pub async fn start(
-    starts: &SessionStarter,
+    starter: &SessionStarter,
     pool: &Pool,
     settings: &GlobalSettingsService,
     request: &Request,
 ) -> Result<Started, Error> {
-    let Parts { plans, realtime, per_minute } = &*starts.0;
-    let mut user = request.user.clone();
-    if let Some(plans) = plans {
-        let PlanAndLevel { plan, level } = plans.find(&user.id, &request.id).await?;
-        user = User { plan, level, ..user };
-    }
-    let sinks = settings.outbox().sinks(Topic::SessionStarted);
+    let Services { plans, realtime, per_minute, outbox } = &*starter.0;
+    // Before the first connection is taken, because the plan service may be slow.
+    let user = plan::resolve_user(plans.as_ref(), request).await?;
+    let sinks = outbox.sinks(Topic::SessionStarted);
     let in_two_steps = realtime.is_some() || !sinks.is_empty();
-    let writing =
-        StartWriter { pool, settings, request, user, per_minute: *per_minute, in_two_steps };
-    let StartResult { session, replayed, instructions } = writing.write().await?;
+    let insert = SessionInsert {
+        pool,
+        settings,
+        outbox,
+        request,
+        user,
+        per_minute: *per_minute,
+        in_two_steps,
+    };
+    let Inserted { session, replayed, instructions } = insert.run().await?;
+    // A replay gets no client secret, because only the first response may contain the secret.
     if replayed || !in_two_steps {
         return Ok(Started { session, replayed, realtime: None });
     }
-    let finishing = Finishing { pool, request, session: &session };
-    let minted = match realtime {
-        Some(realtime) => Some(finishing.mint(realtime, instructions.as_deref()).await?),
+    let starting = StartingSession { pool, request, session: &session };
+    let client_secret = match realtime {
+        Some(realtime) => Some(starting.mint(realtime, instructions.as_deref()).await?),
         None => None,
     };
-    finishing.activate(minted.as_ref(), sinks).await?;
+    starting.activate(client_secret.as_ref(), sinks).await?;
     let session = Session { status: Status::Active, ..session };
-    Ok(Started { session, replayed, realtime: minted })
-}
-
-/// A session whose row says that it is starting.
-struct Finishing<'a> {
-    pool: &'a Pool,
-    request: &'a Request,
-    session: &'a Session,
-}
-
-impl Finishing<'_> {
-    async fn mint(
-        &self,
-        realtime: &Realtime,
-        instructions: Option<&str>,
-    ) -> Result<MintedSecret, RealtimeFault> {
-        let until = self.request.due.checked_sub(FINISHING).unwrap_or(self.request.due);
-        let minted = realtime.mint(self.session, instructions, &self.request.id, until).await;
-        if minted.is_err() {
-            self.give_up().await;
-        }
-        minted
-    }
-
-    /// Marks the session as failed, so that its user may try again at once. If that fails it is taken for
-    /// abandoned in half a minute.
-    async fn give_up(&self) {
-        let (id, now) = (self.session.id, self.request.now);
-        let failed = async |conn: &mut Connection| store::fail(conn, id, now).await;
-        let until = self.request.due.checked_sub(FINISHING / 2).unwrap_or(self.request.due);
-        let done = timeout_at(
-            until,
-            database::execute_autocommit(self.pool, Deadline::standard(), failed),
-        )
-        .await;
-        if !matches!(done, Ok(Ok(()))) {
-            warn!(session = %id, "a session that did not start could not be marked; it holds its user up for 30 s");
-        }
-    }
-
-    /// Makes the session active. An answer that was lost is no reason to fail: who asks again finds what was
-    /// stored.
-    async fn activate(
-        &self,
-        minted: Option<&MintedSecret>,
-        sinks: Vec<String>,
-    ) -> Result<(), Error> {
-        let activation = Activation {
-            id: self.session.id,
-            provider_session_id: minted.map(|it| it.session_id.clone()),
-            provider_request_id: minted
-                .and_then(|it| Some(it.request_id.as_ref()?.as_str().to_owned())),
-            message_id: Uuid::now_v7(),
-            topic: Topic::SessionStarted.as_str(),
-            sinks,
-            payload: self.session.payload(),
-        };
-        let deadline = Deadline::standard();
-        let mut attempts = Retry::until(deadline);
-        let mut doubt = None;
-        loop {
-            let step = async |conn: &mut Connection| store::activate(conn, &activation).await;
-            match database::execute_autocommit(self.pool, deadline, step).await {
-                Ok(true) => return Ok(()),
-                Ok(false) if doubt.is_some() && self.is_active().await? => return Ok(()),
-                Ok(false) => return Err(Error::GivenUp),
-                Err(failure)
-                    if failure.is_transient_or_outcome_unknown() && attempts.next().await =>
-                {
-                    doubt = doubt.or(failure.is_outcome_unknown().then_some(failure));
-                }
-                Err(failure) => return Err(doubt.unwrap_or(failure).into()),
-            }
-        }
-    }
-
-    async fn is_active(&self) -> Result<bool, TransactionError> {
-        let found = lookup::stored(self.pool, self.session.id, self.request.now).await?;
-        Ok(found.is_some_and(|it| it.status == Status::Active))
-    }
-}
-
-/// Forgets again and again what users tried more than a minute ago.
-pub async fn forget_attempts(pool: Pool) {
-    let mut ticks = interval(jittered(FORGETTING, 0.8..1.2));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let forget = async |conn: &mut Connection| store::forget_attempts(conn).await;
-        // Away for a while is no news of ours: whoever needs the database says so.
-        if let Ok(forgotten) =
-            database::execute_autocommit(&pool, Deadline::standard(), forget).await
-        {
-            debug!(forgotten, "users' attempts to start were forgotten");
-        }
-    }
+    Ok(Started { session, replayed, realtime: client_secret })
 }

@@ -1,4 +1,4 @@
-//! SQL of a start: the row's insertion under every condition, and what becomes of it.
+//! SQL of a session start.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -12,59 +12,60 @@ use crate::{
     },
 };
 
-/// What stands in the way of a start.
-pub(super) struct Attempt {
+/// The state of the user and the settings after a failed insert.
+pub(super) struct Diagnosis {
     /// The newest revision of the settings.
     pub(super) revision: i64,
     pub(super) last_ended_at: Option<DateTime<Utc>>,
     pub(super) started_today: i64,
-    /// The session that runs, or is on its way.
+    /// The active or starting session.
     pub(super) active: Option<Uuid>,
-    /// The session that the same idempotency key started, or is starting.
+    /// The session with the same idempotency key.
     pub(super) prior: Option<Uuid>,
     pub(super) prior_digest: Option<Vec<u8>>,
     pub(super) prior_is_starting: Option<bool>,
-    /// Whether the user's limit allowed it; once counted it is not counted again.
+    /// Whether the rate limit allowed the attempt. A request counts as one attempt.
     pub(super) counted: bool,
-    /// Seconds until it would.
+    /// Seconds until the rate limit allows an attempt.
     pub(super) try_again_in: Option<i32>,
 }
 
-impl Attempt {
+impl Diagnosis {
     pub(super) fn history(&self) -> History {
         History { last_ended_at: self.last_ended_at, started_today: self.started_today }
     }
 }
 
-/// How a start is held to the user's limit.
+/// The rate limit of a user's attempts.
 #[derive(Clone, Copy)]
-pub(super) struct Limit {
-    /// Starts that may be tried in a minute.
+pub(super) struct RateLimit {
+    /// Allowed attempts per minute.
     pub(super) per_minute: i32,
-    /// Whether this one was counted already.
+    /// Whether the current request is already counted.
     pub(super) counted: bool,
 }
 
-/// What the statement that only inserts did.
-pub(super) struct Cleared {
+/// The result of an insert.
+pub(super) struct InsertResult {
     pub(super) counted: bool,
     pub(super) inserted: bool,
 }
 
-/// Inserts `candidate` if nothing at all stands in its way, in one state of the database: its settings are the
-/// newest, its user's history is within `bounds`, the user has tried no more often than `limit` allows. Says
-/// only whether it did; what stood in the way, [`examine`] can tell. An idempotency key that was used before is
-/// left to its unique index, which like the others keeps two of these apart.
-pub(super) async fn insert_if_clear(
+/// Inserts `candidate` if the settings are current, the user's history is within `bounds` and the rate limit allows
+/// the attempt; all in one statement, so in one state of the database.
+///
+/// The statement does not return the obstacle; see [`diagnose`]. A reused idempotency key violates a unique index,
+/// as does a concurrent start.
+pub(super) async fn insert_if_eligible(
     conn: &mut Connection,
     candidate: &Candidate,
     bounds: &Bounds,
-    limit: Limit,
-) -> sqlx::Result<Cleared> {
+    limit: RateLimit,
+) -> sqlx::Result<InsertResult> {
     let Candidate { user, settings, .. } = candidate;
     let (idempotency_key, idempotency_digest) = candidate.idempotency();
     sqlx::query_as!(
-        Cleared,
+        InsertResult,
         r#"
         with tried as (
           insert into brune_start_attempt as a (user_id, tried_at)
@@ -115,26 +116,29 @@ pub(super) async fn insert_if_clear(
     .await
 }
 
-/// Who is told of a session that a start of its user marks as over.
+/// The message about an expired session that a start closes.
 #[derive(Clone, Default)]
-pub(super) struct Diagnosis {
+pub(super) struct ExpiredMessage {
     pub(super) message_id: Uuid,
     pub(super) topic: &'static str,
     pub(super) sinks: Vec<String>,
 }
 
-/// What stands in the way of `candidate`, in one state of the database. Where the user may start at all, and within
-/// the limit, what of theirs is past its time is marked and `told`, which frees the index that allows one session.
-pub(super) async fn examine(
+/// Returns the obstacles to `candidate`, in one state of the database.
+///
+/// With a `message`, and within the rate limit, also closes an expired session of the user and enqueues the message:
+/// the unique index allows only one open session.
+pub(super) async fn diagnose(
     conn: &mut Connection,
     candidate: &Candidate,
     bounds: &Bounds,
-    limit: Limit,
-    told: Option<&Diagnosis>,
-) -> sqlx::Result<Attempt> {
-    let (permitted, told) = (told.is_some(), told.cloned().unwrap_or_default());
+    limit: RateLimit,
+    message: Option<&ExpiredMessage>,
+) -> sqlx::Result<Diagnosis> {
+    let closes_expired = message.is_some();
+    let message = message.cloned().unwrap_or_default();
     sqlx::query_as!(
-        Attempt,
+        Diagnosis,
         r#"
         with own as not materialized (select * from brune_session_counted where user_id = $1),
         last as (select id, least(ended_at, expires_at) as ended_at,
@@ -177,29 +181,29 @@ pub(super) async fn examine(
         bounds.day_start,
         limit.counted,
         limit.per_minute,
-        permitted,
-        told.message_id,
-        told.topic,
-        &told.sinks,
+        closes_expired,
+        message.message_id,
+        message.topic,
+        &message.sinks,
     )
     .fetch_one(conn)
     .await
 }
 
-/// What is stored and told as a session becomes active.
+/// The activation of a session and the message about the start.
 pub(super) struct Activation {
     pub(super) id: Uuid,
     pub(super) provider_session_id: Option<String>,
     pub(super) provider_request_id: Option<String>,
-    /// Of the message, the same however often this is tried.
+    /// The id of the message; the same for all attempts.
     pub(super) message_id: Uuid,
     pub(super) topic: &'static str,
     pub(super) sinks: Vec<String>,
     pub(super) payload: Value,
 }
 
-/// Makes a session active that is starting and was not given up, and stores the message for each sink; says
-/// whether it did.
+/// Activates a session that is starting and not abandoned, and enqueues the message for each sink. Returns whether the
+/// session was activated.
 pub(super) async fn activate(conn: &mut Connection, new: &Activation) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"
@@ -225,7 +229,7 @@ pub(super) async fn activate(conn: &mut Connection, new: &Activation) -> sqlx::R
     .await
 }
 
-/// Gives the session `id` up, which was starting.
+/// Marks a starting session as failed.
 pub(super) async fn fail(conn: &mut Connection, id: Uuid, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "update brune_session set status = 'failed', ended_at = greatest(started_at, $2)
@@ -238,9 +242,9 @@ pub(super) async fn fail(conn: &mut Connection, id: Uuid, now: DateTime<Utc>) ->
     Ok(())
 }
 
-/// Deletes what was tried more than a minute ago; what somebody writes just now is left for the next time.
-pub(super) async fn forget_attempts(conn: &mut Connection) -> sqlx::Result<u64> {
-    let done = sqlx::query!(
+/// Deletes attempts older than a minute, except rows locked by a concurrent start.
+pub(super) async fn delete_expired_attempts(conn: &mut Connection) -> sqlx::Result<u64> {
+    let result = sqlx::query!(
         "delete from brune_start_attempt where user_id in (
            select user_id from brune_start_attempt
            where tried_at[cardinality(tried_at)] <= clock_timestamp() - interval '1 minute'
@@ -248,5 +252,5 @@ pub(super) async fn forget_attempts(conn: &mut Connection) -> sqlx::Result<u64> 
     )
     .execute(conn)
     .await?;
-    Ok(done.rows_affected())
+    Ok(result.rows_affected())
 }

@@ -1,4 +1,4 @@
-//! What contradicts in a catalog itself.
+//! Consistency checks within a catalog.
 
 use crate::{
     secret_scanner::SecretScanner,
@@ -11,64 +11,69 @@ use crate::{
     text,
 };
 
-/// The most bytes of a category's name.
-const CATEGORY_BYTES: usize = 128;
+/// Maximum length of a category in bytes.
+const MAX_CATEGORY_BYTES: usize = 128;
 
-/// What is wrong, and with which key: each default must satisfy its own rules, each tie must hold.
+/// Verifies that defaults satisfy the constraints, and that constraints fit types. Returns errors by key.
 #[must_use]
 pub(super) fn check(schema: &Schema) -> Vec<(String, String)> {
-    let mut faults = Vec::new();
-    let default_of = |key: &str| schema.find(key).and_then(|it| it.default.as_ref());
+    let mut errors = Vec::new();
+    let default_of =
+        |key: &str| schema.find(key).and_then(|definition| definition.default.as_ref());
     for definition in schema.all() {
-        let own = check_constraints(definition).into_iter().chain(check_texts(definition));
-        faults.extend(own.map(|it| (definition.key.clone(), it)));
-        if let Some((what, likeness)) = definition.find_secret(&SecretScanner::default()) {
-            let detail = format!("{what} {}", likeness.detail());
-            faults.push((definition.key.clone(), detail));
+        let details = check_constraints(definition).into_iter().chain(check_texts(definition));
+        errors.extend(details.map(|detail| (definition.key.clone(), detail)));
+        // Patterns only, because a catalog may be checked without the secrets of a process.
+        if let Some((part, kind)) = definition.find_secret(&SecretScanner::default()) {
+            let detail = format!("{part} {}", kind.detail());
+            errors.push((definition.key.clone(), detail));
         }
+        // The list must be a setting, so that administrators can extend the list.
         if let Some(list) = &definition.constraints.member_of {
-            let declared = schema.find(list).filter(|it| it.kind == Kind::Setting);
-            if declared.is_none_or(|it| it.value_type != ValueType::StringArray) {
+            let declared = schema.find(list).filter(|definition| definition.kind == Kind::Setting);
+            if declared.is_none_or(|definition| definition.value_type != ValueType::StringArray) {
                 let detail = format!(
-                    "its member_of names {list}, which is no [[setting]] of type string_array"
+                    "member_of must name a [[setting]] of type string_array; {list} is not"
                 );
-                faults.push((definition.key.clone(), detail));
+                errors.push((definition.key.clone(), detail));
             }
         }
         let alone =
             definition.default.iter().flat_map(|value| rules::check_alone(definition, value));
-        let broken = alone.chain(rules::check_ties(definition, default_of));
-        faults.extend(broken.map(|it| (it.key, format!("its default {}", it.detail))));
+        let broken = alone.chain(rules::check_member_of(definition, default_of));
+        errors.extend(
+            broken.map(|violation| (violation.key, format!("default {}", violation.detail))),
+        );
     }
-    faults
+    errors
 }
 
-/// What is wrong with the text of a description, which may have several lines. It may be empty, which everybody sees.
+/// Validates a description, which may be empty and may have several lines. Returns the problem.
 pub(super) fn description(text: &str) -> Option<String> {
-    if let Err(found) = text::check_lines(text) {
-        return Some(format!("must not contain {found}"));
+    if let Err(character) = text::check_lines(text) {
+        return Some(format!("must not contain {character}"));
     }
     let is_blank = !text.is_empty() && text::visible_length(text) == 0;
     is_blank.then(|| "must have at least one visible character".to_owned())
 }
 
-/// Texts that a reader would not see, or would see as something else.
+/// Validates the texts of a declaration: invisible or deceptive characters would mislead readers.
 fn check_texts(definition: &Definition) -> Vec<String> {
     let Definition { category, description, default, constraints, key, .. } = definition;
-    let mut faults = Vec::new();
-    faults.extend(self::description(description).map(|fault| format!("its description {fault}")));
-    if let Err(error) = text::check_identifier(category, CATEGORY_BYTES) {
-        faults.push(format!("its category {error}"));
+    let mut errors = Vec::new();
+    errors.extend(self::description(description).map(|error| format!("description {error}")));
+    if let Err(error) = text::check_identifier(category, MAX_CATEGORY_BYTES) {
+        errors.push(format!("category {error}"));
     }
     let choices = constraints.choices.iter().flatten();
     let choices = choices.filter_map(|choice| text::check(choice).err());
-    faults.extend(choices.map(|found| format!("its enum must not contain {found}")));
+    errors.extend(choices.map(|character| format!("enum must not contain {character}")));
     let default = default.iter().flat_map(|value| rules::check_characters(key, value));
-    faults.extend(default.map(|violation| format!("its default {}", violation.detail)));
-    faults
+    errors.extend(default.map(|violation| format!("default {}", violation.detail)));
+    errors
 }
 
-/// Constraints that say nothing about the type they stand at.
+/// Verifies that every constraint applies to the declared type.
 fn check_constraints(definition: &Definition) -> Vec<String> {
     let Constraints {
         integer,
@@ -85,7 +90,7 @@ fn check_constraints(definition: &Definition) -> Vec<String> {
         item_regex,
         item_max_length,
     } = &definition.constraints;
-    let given = [
+    let groups = [
         (
             integer.is_some() || min.is_some() || max.is_some(),
             "integer, min, max",
@@ -107,12 +112,12 @@ fn check_constraints(definition: &Definition) -> Vec<String> {
             &[ValueType::StringArray],
         ),
     ];
+    let declared = definition.value_type;
     let misplaced =
-        given.into_iter().filter(|(given, _, at)| *given && !at.contains(&definition.value_type));
+        groups.into_iter().filter(|(is_set, _, types)| *is_set && !types.contains(&declared));
     misplaced
         .map(|(_, names, _)| {
-            let own = definition.value_type.describe();
-            format!("its constraints do not fit: {names} say nothing about {own}")
+            format!("constraints do not apply to {}: {names}", declared.describe())
         })
         .collect()
 }

@@ -1,4 +1,4 @@
-//! One entry of a catalog file, and what it declares.
+//! Entries of a catalog file.
 
 use serde::Deserialize;
 
@@ -11,9 +11,9 @@ use crate::{
     },
 };
 
-/// What a table of a list declares.
+/// A table that declares a key.
 pub(super) trait Entry {
-    /// Its declaration, or what is wrong with its default.
+    /// Returns the declaration, or the problem with the default.
     fn define(self) -> Result<Definition, String>;
 }
 
@@ -30,7 +30,7 @@ pub(super) struct Setting {
     description: String,
     #[serde(default)]
     constraints: Constraints,
-    /// Listed, never written: the operator's, not the administrator's.
+    /// Listed but read-only: the operator decides, not the administrator.
     #[serde(default)]
     locked: bool,
 }
@@ -93,7 +93,8 @@ impl Entry for Secret {
 
 impl Entry for Environment {
     fn define(self) -> Result<Definition, String> {
-        let default = self.default.as_ref().map(|it| read(self.value_type, it)).transpose()?;
+        let default =
+            self.default.as_ref().map(|default| read(self.value_type, default)).transpose()?;
         Ok(Definition {
             key: self.key,
             kind: Kind::Environment,
@@ -110,16 +111,16 @@ impl Entry for Environment {
 
 fn read(value_type: ValueType, default: &toml::Value) -> Result<SettingValue, String> {
     SettingValue::parse(value_type, &json(default))
-        .map_err(|_| format!("its default is not {}", value_type.describe()))
+        .map_err(|_| format!("default must be {}", value_type.describe()))
 }
 
 fn json(value: &toml::Value) -> StrictJson {
     match value {
         toml::Value::String(text) => StrictJson::String(text.clone()),
-        toml::Value::Integer(whole) => StrictJson::Number(whole.to_string()),
+        toml::Value::Integer(integer) => StrictJson::Number(integer.to_string()),
         toml::Value::Float(decimal) => StrictJson::Number(decimal.to_string()),
-        toml::Value::Boolean(it) => StrictJson::Bool(*it),
-        toml::Value::Datetime(it) => StrictJson::String(it.to_string()),
+        toml::Value::Boolean(boolean) => StrictJson::Bool(*boolean),
+        toml::Value::Datetime(datetime) => StrictJson::String(datetime.to_string()),
         toml::Value::Array(items) => StrictJson::Array(items.iter().map(json).collect()),
         toml::Value::Table(table) => StrictJson::Object(
             table.iter().map(|(key, value)| (key.clone(), json(value))).collect(),

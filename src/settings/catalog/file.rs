@@ -1,4 +1,4 @@
-//! A catalog file, entry by entry, so that every fault is told with its line and its key.
+//! The parser of catalog files. Entries are parsed one by one, so that all errors have lines and keys.
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -10,66 +10,72 @@ use toml::{
 
 use crate::settings::{
     catalog::{
-        Fault, check,
+        check,
+        diagnostic::Diagnostic,
         entry::{Entry, Environment, Secret, Setting},
     },
     schema::Definition,
 };
 
-/// The most characters of a key; the database takes no longer one.
-const LONGEST_KEY: usize = 128;
+/// Maximum length of a key in characters, as in the database.
+const MAX_KEY_LENGTH: usize = 128;
 
-/// What was read of a file, and what is wrong with it so far.
+/// The parsed entries of a file and the errors so far.
 #[derive(Default)]
 pub(super) struct File {
     pub(super) name: String,
     pub(super) definitions: Vec<Definition>,
-    pub(super) faults: Vec<Fault>,
-    /// Where each key is declared first, and in which list.
-    places: BTreeMap<String, (usize, &'static str)>,
+    pub(super) diagnostics: Vec<Diagnostic>,
+    /// The line and the list of each key's first declaration.
+    locations: BTreeMap<String, (usize, &'static str)>,
 }
 
-/// Reads every entry of `text`; the only fault that ends it is a text that is no TOML.
-pub(super) fn read(text: &str) -> Result<File, Fault> {
+/// Parses every entry of `text`.
+///
+/// # Errors
+/// The text is not TOML. All other errors are collected.
+pub(super) fn read(text: &str) -> Result<File, Diagnostic> {
     let lines = Lines::of(text);
     let line_of = |span: Range<usize>| lines.at(span.start);
-    let root = DeTable::parse(text).map_err(|err| Fault {
+    // Parsed into spans first, because deserialization of the whole file stops at the first error.
+    let root = DeTable::parse(text).map_err(|err| Diagnostic {
         line: err.span().map_or(1, line_of),
         key: None,
-        detail: format!("is no TOML: {}", err.message()),
+        detail: format!("invalid TOML: {}", err.message()),
     })?;
-    let mut reading = Reading { lines: &lines, file: File::default() };
-    let (mut name, mut described) = (None, false);
+    let mut parser = Parser { lines: &lines, file: File::default() };
+    let mut name = None;
+    let mut has_description = false;
     for (field, value) in root.into_inner() {
         let line = line_of(field.span());
         match (field.get_ref().as_ref(), value.get_ref()) {
-            ("catalog", DeValue::String(given)) => name = Some((line, given.to_string())),
+            ("catalog", DeValue::String(text)) => name = Some((line, text.to_string())),
             ("description", DeValue::String(text)) => {
-                described = true;
-                if let Some(fault) = check::description(text) {
-                    reading.fault(line, None, format!("`description` {fault}"));
+                has_description = true;
+                if let Some(problem) = check::description(text) {
+                    parser.error(line, None, format!("`description` {problem}"));
                 }
             }
-            ("setting", DeValue::Array(_)) => reading.entries::<Setting>("setting", value),
-            ("secret", DeValue::Array(_)) => reading.entries::<Secret>("secret", value),
+            ("setting", DeValue::Array(_)) => parser.entries::<Setting>("setting", value),
+            ("secret", DeValue::Array(_)) => parser.entries::<Secret>("secret", value),
             ("environment", DeValue::Array(_)) => {
-                reading.entries::<Environment>("environment", value);
+                parser.entries::<Environment>("environment", value);
             }
-            (field, _) => reading.fault(line, None, top_level(field)),
+            (field, _) => parser.error(line, None, top_level(field)),
         }
     }
     match name {
-        Some((_, name)) if is_name(&name) => reading.file.name = name,
+        Some((_, name)) if is_name(&name) => parser.file.name = name,
         Some((line, _)) => {
-            let detail = "`catalog` is no name; use small letters, digits and `-`, at most 64";
-            reading.fault(line, None, detail.to_owned());
+            let detail = "`catalog` must be up to 64 lower-case letters, digits and `-`";
+            parser.error(line, None, detail.to_owned());
         }
-        None => reading.fault(1, None, "`catalog = \"name\"` is missing".to_owned()),
+        None => parser.error(1, None, "`catalog = \"name\"` is missing".to_owned()),
     }
-    if !described {
-        reading.fault(1, None, "`description = \"…\"` is missing".to_owned());
+    if !has_description {
+        parser.error(1, None, "`description = \"…\"` is missing".to_owned());
     }
-    Ok(reading.file)
+    Ok(parser.file)
 }
 
 fn top_level(field: &str) -> String {
@@ -86,20 +92,20 @@ fn top_level(field: &str) -> String {
 }
 
 impl File {
-    /// Where `key` is declared.
+    /// Returns the line of the declaration of `key`.
     pub(super) fn line_of(&self, key: &str) -> usize {
-        self.places.get(key).map_or(1, |(line, _)| *line)
+        self.locations.get(key).map_or(1, |(line, _)| *line)
     }
 }
 
-struct Reading<'t> {
+struct Parser<'t> {
     lines: &'t Lines,
     file: File,
 }
 
-impl Reading<'_> {
-    fn fault(&mut self, line: usize, key: Option<&str>, detail: String) {
-        self.file.faults.push(Fault { line, key: key.map(str::to_owned), detail });
+impl Parser<'_> {
+    fn error(&mut self, line: usize, key: Option<&str>, detail: String) {
+        self.file.diagnostics.push(Diagnostic { line, key: key.map(str::to_owned), detail });
     }
 
     fn entries<E: Entry + DeserializeOwned>(
@@ -118,44 +124,45 @@ impl Reading<'_> {
         list: &'static str,
         value: Spanned<DeValue<'_>>,
     ) {
+        // Read before the entry is deserialized, so that errors of the entry have the key.
         let (line, key) = self.key(&value);
         let entry = match E::deserialize(ValueDeserializer::from(value)) {
             Ok(entry) => entry,
             Err(err) => {
                 let at = err.span().map_or(line, |span| self.lines.at(span.start));
-                return self.fault(at, key.as_deref(), err.message().to_owned());
+                return self.error(at, key.as_deref(), err.message().to_owned());
             }
         };
         let key = key.unwrap_or_default();
         if !is_key(&key) {
-            let detail = "is no name of a key; use capitals, digits and `_`, a capital first, at \
-                          most 128";
-            return self.fault(line, Some(&key), detail.to_owned());
+            let detail =
+                "key must be up to 128 capital letters, digits and `_`, with a letter first";
+            return self.error(line, Some(&key), detail.to_owned());
         }
-        if let Some((first, of)) = self.file.places.get(&key) {
-            let detail = format!("is declared already, as [[{of}]] on line {first}");
-            return self.fault(line, Some(&key), detail);
+        if let Some((first, list)) = self.file.locations.get(&key) {
+            let detail = format!("duplicate key: first declared as [[{list}]] on line {first}");
+            return self.error(line, Some(&key), detail);
         }
-        self.file.places.insert(key.clone(), (line, list));
+        self.file.locations.insert(key.clone(), (line, list));
         match entry.define() {
             Ok(definition) => self.file.definitions.push(definition),
-            Err(detail) => self.fault(line, Some(&key), detail),
+            Err(detail) => self.error(line, Some(&key), detail),
         }
     }
 
-    /// The key of an entry and its line, as far as they are there.
+    /// Returns the line and the key of an entry, or the entry's first line.
     fn key(&self, entry: &Spanned<DeValue<'_>>) -> (usize, Option<String>) {
-        let field = |it: &DeTable<'_>| {
-            let (_, value) = it.iter().find(|(name, _)| name.get_ref() == "key")?;
+        let field = |table: &DeTable<'_>| {
+            let (_, value) = table.iter().find(|(name, _)| name.get_ref() == "key")?;
             let line = self.lines.at(value.span().start);
             Some((line, value.get_ref().as_str().map(str::to_owned)))
         };
-        let given = entry.get_ref().as_table().and_then(field);
-        given.unwrap_or_else(|| (self.lines.at(entry.span().start), None))
+        let key = entry.get_ref().as_table().and_then(field);
+        key.unwrap_or_else(|| (self.lines.at(entry.span().start), None))
     }
 }
 
-/// Where each line of a text ends: counting from its beginning for every key would be quadratic.
+/// The offsets of all line ends. Counting lines from the beginning for every key would be quadratic.
 struct Lines(Vec<usize>);
 
 impl Lines {
@@ -163,22 +170,22 @@ impl Lines {
         Self(text.match_indices('\n').map(|(at, _)| at).collect())
     }
 
-    /// The line, counted from 1, of the byte at `offset`.
+    /// Returns the line of the byte at `offset`, counted from 1.
     fn at(&self, offset: usize) -> usize {
         self.0.partition_point(|end| *end < offset) + 1
     }
 }
 
-/// Whether `text` can be a key.
+/// Whether `text` is a valid key.
 pub(in crate::settings) fn is_key(text: &str) -> bool {
-    text.starts_with(|it: char| it.is_ascii_uppercase())
-        && text.bytes().all(|it| it.is_ascii_uppercase() || it.is_ascii_digit() || it == b'_')
-        && text.len() <= LONGEST_KEY
+    text.starts_with(|c: char| c.is_ascii_uppercase())
+        && text.bytes().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == b'_')
+        && text.len() <= MAX_KEY_LENGTH
 }
 
 /// A catalog's name stands in file names and headers.
 fn is_name(text: &str) -> bool {
-    text.starts_with(|it: char| it.is_ascii_lowercase())
-        && text.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-')
+    text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
         && text.len() <= 64
 }

@@ -1,18 +1,18 @@
-//! The built-in catalog says what the design says; a wrong one is told where.
+//! Tests of the built-in catalog and of the errors of invalid catalogs.
 
 use super::*;
 use crate::settings::schema::{Applies, Kind};
 
-/// The design's section 7, and what bounds a text that it leaves open.
+/// Section 7 of the design, with limits where the design has none.
 #[test]
-fn the_built_in_catalog_says_what_the_design_says() {
+fn the_built_in_catalog_matches_the_design() {
     let catalog = Catalog::parse(BRUN_E).unwrap();
     let mut declared: Vec<_> = catalog
         .schema
         .editable()
-        .map(|it| {
-            let constraints = serde_json::to_value(&it.constraints).unwrap();
-            format!("{} {} {constraints}", it.key, it.value_type.as_str())
+        .map(|definition| {
+            let constraints = serde_json::to_value(&definition.constraints).unwrap();
+            format!("{} {} {constraints}", definition.key, definition.value_type.as_str())
         })
         .collect();
     declared.sort();
@@ -31,12 +31,12 @@ fn the_built_in_catalog_says_what_the_design_says() {
 }
 
 #[test]
-fn every_key_of_the_design_has_its_place() {
+fn every_key_of_the_design_has_the_right_kind() {
     let catalog = Catalog::parse(BRUN_E).unwrap();
-    let count = |kind| catalog.schema.all().filter(|it| it.kind == kind).count();
+    let count = |kind| catalog.schema.all().filter(|definition| definition.kind == kind).count();
     assert_eq!([Kind::Setting, Kind::Secret, Kind::Environment].map(count), [9, 7, 22]);
     assert_eq!(count(Kind::Locked), 0);
-    assert!(catalog.schema.editable().all(|it| it.applies == Applies::NewSessions));
+    assert!(catalog.schema.editable().all(|definition| definition.applies == Applies::NewSessions));
 }
 
 /// A catalog whose first entry is `entry`, on line 4.
@@ -48,26 +48,23 @@ const REST: &str =
     "category = \"c\"\ntype = \"number\"\ndefault = 1\napplies = \"hot\"\ndescription = \"It is.\"";
 
 #[test]
-fn a_text_that_nobody_sees_or_that_looks_like_another_is_refused() {
+fn invisible_and_deceptive_texts_are_rejected() {
     let string = "category = \"c\"\ntype = \"string\"\ndefault = \"x\"\napplies = \"hot\"\ndescription = \"It is.\"";
     let replaced = |old: &str, new: &str| {
         assert!(string.contains(old), "{old}");
         with(&format!("key = \"A\"\n{}", string.replace(old, new)))
     };
     for (catalog, detail) in [
-        (replaced("It is.", "It is.\\u202E"), "its description must not contain"),
-        (replaced("It is.", "\\u200B\\u3164"), "its description must have at least one visible"),
-        (replaced("\"c\"", "\"c\\u200B\""), "its category must not contain an invisible"),
-        (replaced("\"c\"", "\" c\""), "its category must not begin or end with white space"),
-        (
-            replaced("\"x\"", "\"x\\r\""),
-            "its default must not contain a control character (U+000D)",
-        ),
+        (replaced("It is.", "It is.\\u202E"), "description must not contain"),
+        (replaced("It is.", "\\u200B\\u3164"), "description must have at least one visible"),
+        (replaced("\"c\"", "\"c\\u200B\""), "category must not contain an invisible"),
+        (replaced("\"c\"", "\" c\""), "category must not begin or end with white space"),
+        (replaced("\"x\"", "\"x\\r\""), "default must not contain a control character (U+000D)"),
         (
             with(&format!(
                 "key = \"A\"\n{string}\nconstraints = {{ enum = [\"x\", \"\\u001B\"] }}"
             )),
-            "its enum must not contain a control character (U+001B)",
+            "enum must not contain a control character (U+001B)",
         ),
         (
             with(&format!("key = \"A\"\n{string}")).replace("A test's.", "\\u2800"),
@@ -78,33 +75,33 @@ fn a_text_that_nobody_sees_or_that_looks_like_another_is_refused() {
             "`description` must not contain",
         ),
     ] {
-        let fault = Catalog::parse(&catalog).unwrap_err().of_file("file");
-        assert!(fault.contains(detail), "{detail}: {fault}");
+        let report = Catalog::parse(&catalog).unwrap_err().of_file("file");
+        assert!(report.contains(detail), "{detail}: {report}");
     }
-    // Several lines are what a description may have.
+    // A description may have several lines.
     Catalog::parse(&replaced("\"It is.\"", "\"\"\"\nIt is.\r\nIt is.\"\"\"")).unwrap();
 }
 
 #[test]
-fn what_is_wrong_is_told_with_its_line_and_its_key() {
-    let text = |own: &str| with(&format!("key = \"A\"\n{own}"));
+fn errors_have_a_line_and_a_key() {
+    let text = |fields: &str| with(&format!("key = \"A\"\n{fields}"));
     let string = "category = \"c\"\ntype = \"string\"\ndefault = \"x\"\napplies = \"hot\"\ndescription = \"It is.\"";
     for (catalog, line, key, detail) in [
         (text(&format!("{REST}\neditible = true")), 10, "A", "unknown field `editible`"),
         (text("category = \"c\""), 3, "A", "missing field `type`"),
         (text(&REST.replace("number", "nummer")), 6, "A", "unknown variant `nummer`"),
-        (text(&REST.replace("= 1", "= \"one\"")), 4, "A", "its default is not a number"),
+        (text(&REST.replace("= 1", "= \"one\"")), 4, "A", "default must be a number"),
         (
             text(&format!("{REST}\nconstraints = {{ max = 0 }}")),
             4,
             "A",
-            "its default must be 0 or less",
+            "default must be at most 0",
         ),
         (
             text(&format!("{REST}\nconstraints = {{ unique = true }}")),
             4,
             "A",
-            "say nothing about a number",
+            "do not apply to a number: min_items",
         ),
         (
             text(&format!("{REST}\nconstraints = {{ maximum = 3 }}")),
@@ -116,62 +113,67 @@ fn what_is_wrong_is_told_with_its_line_and_its_key() {
             text(&format!("{string}\nconstraints = {{ regex = '(' }}")),
             10,
             "A",
-            "is no regular expression: unclosed group",
+            r#"invalid regular expression "(": unclosed group"#,
         ),
         (
             text(&format!("{string}\nconstraints = {{ member_of = \"B\" }}")),
             4,
             "A",
-            "names B, which is no [[setting]]",
+            "[[setting]] of type string_array; B is not",
         ),
-        (with(&format!("key = \"a-b\"\n{REST}")), 4, "a-b", "is no name of a key"),
+        (with(&format!("key = \"a-b\"\n{REST}")), 4, "a-b", "key must be up to 128"),
         (
             text(&format!("{REST}\n[[setting]]\nkey = \"A\"\n{REST}")),
             11,
             "A",
-            "as [[setting]] on line 4",
+            "first declared as [[setting]] on line 4",
         ),
         (
             text(&format!("{REST}\n[[secret]]\nkey = \"A\"\ndescription = \"S.\"")),
             4,
             "A",
-            "as [[secret]] on line 11",
+            "first declared as [[secret]] on line 11",
         ),
     ] {
-        let faults = Catalog::parse(&catalog).unwrap_err().0;
-        let [fault] = &faults[..] else { panic!("{faults:?}") };
-        assert_eq!((fault.line, fault.key.as_deref()), (line, Some(key)), "{fault:?}");
-        assert!(fault.detail.contains(detail), "{fault:?} is not {detail:?}");
+        let diagnostics = Catalog::parse(&catalog).unwrap_err().0;
+        let [diagnostic] = &diagnostics[..] else { panic!("{diagnostics:?}") };
+        assert_eq!(
+            (diagnostic.line, diagnostic.key.as_deref()),
+            (line, Some(key)),
+            "{diagnostic:?}"
+        );
+        assert!(diagnostic.detail.contains(detail), "{diagnostic:?} is not {detail:?}");
     }
 }
 
 #[test]
-fn what_belongs_to_no_key_is_told_with_its_line() {
+fn errors_without_a_key_have_a_line() {
     for (catalog, line, detail) in [
-        ("catalog = \"x\"\ndescription = \"\"\nnonsense", 3, "is no TOML"),
+        ("catalog = \"x\"\ndescription = \"\"\nnonsense", 3, "invalid TOML"),
         ("catalog = \"x\"\ndescription = \"\"\nkind = 3", 3, "unknown field `kind`"),
-        ("catalog = \"X Y\"\ndescription = \"\"", 1, "`catalog` is no name"),
+        ("catalog = \"X Y\"\ndescription = \"\"", 1, "`catalog` must be up to"),
         ("\n\ndescription = \"\"", 1, "`catalog = \"name\"` is missing"),
         ("catalog = \"x\"\ndescription = \"\"\nsecret = 3", 3, "must be a list of tables"),
     ] {
-        let faults = Catalog::parse(catalog).unwrap_err().0;
-        let [fault] = &faults[..] else { panic!("{faults:?}") };
-        assert_eq!((fault.line, &fault.key), (line, &None), "{fault:?}");
-        assert!(fault.detail.contains(detail), "{fault:?} is not {detail:?}");
+        let diagnostics = Catalog::parse(catalog).unwrap_err().0;
+        let [diagnostic] = &diagnostics[..] else { panic!("{diagnostics:?}") };
+        assert_eq!((diagnostic.line, &diagnostic.key), (line, &None), "{diagnostic:?}");
+        assert!(diagnostic.detail.contains(detail), "{diagnostic:?} is not {detail:?}");
     }
 }
 
 #[test]
-fn every_fault_of_a_file_is_told_at_once_in_its_order() {
+fn all_errors_are_reported_in_the_order_of_the_file() {
     let catalog = with(&format!("key = \"A\"\n{REST}\nsize = 1\n[[setting]]\nkey = \"b\"\n{REST}"));
-    let told = Catalog::parse(&catalog).unwrap_err().of_file("config/x.toml");
-    let lines: Vec<_> = told.lines().map(|it| it.split(", expected").next().unwrap()).collect();
+    let report = Catalog::parse(&catalog).unwrap_err().of_file("config/x.toml");
+    let lines: Vec<_> =
+        report.lines().map(|line| line.split(", expected").next().unwrap()).collect();
     assert_eq!(
         lines,
         [
-            "the catalog cannot be used:",
+            "invalid catalog:",
             "  config/x.toml:10: A: unknown field `size`",
-            "  config/x.toml:12: b: is no name of a key; use capitals, digits and `_`, a capital first, at most 128",
+            "  config/x.toml:12: b: key must be up to 128 capital letters, digits and `_`, with a letter first",
         ]
     );
 }

@@ -1,4 +1,4 @@
-//! Under the lock: compare, check the whole, write, audit.
+//! The steps of a change under the lock: compare versions, validate across settings, write, audit.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,114 +6,125 @@ use crate::{
     audit::{self, Action, Actor, NewEntry},
     database::Connection,
     settings::{
-        change::{Changed, ChangedKey, Conflict, Error, WriteOptions},
-        entry::Entry,
+        change::{
+            edit::WriteOptions,
+            outcome::{ChangeResult, Conflict, Error, KeyChange},
+            resolve::ResolvedEdit,
+        },
+        entry::{Entry, readable_entries},
+        history,
         rules::{self, Violation},
-        schema::{Definition, Schema},
+        schema::Schema,
         store::{self, Head, Write},
         value::SettingValue,
     },
 };
 
-/// An [`Edit`] of a key that exists, by a value that may stand on its own.
-pub(super) struct Resolved<'s> {
-    pub(super) definition: &'s Definition,
-    pub(super) value: SettingValue,
-    pub(super) version: Option<i64>,
+/// One validated change set, ready to be stored.
+pub(in crate::settings) struct Batch<'a> {
+    pub(in crate::settings) action: Action,
+    pub(in crate::settings) actor: &'a Actor,
+    pub(in crate::settings) edits: &'a [ResolvedEdit<'a>],
+    /// Locked keys that the caller asked to leave out.
+    pub(in crate::settings) ignored: &'a [String],
+    pub(in crate::settings) options: &'a WriteOptions,
 }
 
-/// One change set, ready to be stored.
-pub(super) struct Batch<'a> {
-    pub(super) action: Action,
-    pub(super) actor: &'a Actor,
-    pub(super) edits: &'a [Resolved<'a>],
-    pub(super) refused: &'a [String],
-    pub(super) terms: &'a WriteOptions,
-}
+/// Current entries by key.
+type Entries = BTreeMap<String, Entry>;
 
-/// Takes the lock that puts writers in a row; from here on nothing moves.
-pub(super) async fn lock(conn: &mut Connection, schema: &Schema) -> Result<Head, Error> {
+/// Locks the head row, which serializes writers until the transaction ends.
+///
+/// # Errors
+/// `CatalogMoved` if the declarations are newer than `schema`.
+pub(in crate::settings) async fn lock(
+    conn: &mut Connection,
+    schema: &Schema,
+) -> Result<Head, Error> {
     let head = store::head_for_update(conn).await?;
     if head.catalog_revision == schema.revision { Ok(head) } else { Err(Error::CatalogMoved) }
 }
 
-/// Applies a batch within the caller's transaction, under the caller's lock.
-pub(super) async fn apply(
+/// Applies `batch` in the caller's transaction, under the lock of `head`.
+pub(in crate::settings) async fn apply(
     conn: &mut Connection,
     schema: &Schema,
     head: &Head,
     batch: &Batch<'_>,
-) -> Result<Changed, Error> {
-    let Batch { actor, edits, terms, .. } = batch;
-    require_versions(edits, terms)?;
-    if terms.revisions.as_ref().is_some_and(|expected| !expected.contains(&head.revision)) {
+) -> Result<ChangeResult, Error> {
+    let Batch { actor, edits, options, .. } = batch;
+    require_versions(edits, options)?;
+    if options.revisions.as_ref().is_some_and(|expected| !expected.contains(&head.revision)) {
         return Err(Error::Mismatch { current: head.revision });
     }
-    let before = affected(conn, schema, edits).await?;
-    let conflicts = conflicts(conn, edits, &before).await?;
+    // From the database, not from the snapshot, which may be behind.
+    let before = current_entries(conn, schema, edits).await?;
+    let conflicts = version_conflicts(conn, schema, edits, &before).await?;
     if !conflicts.is_empty() {
         return Err(Error::Stale(conflicts));
     }
-    let violations = check_ties(schema, edits, &before);
+    // On the result as a whole: a batch may change a value and the list that must contain the value.
+    let violations = check_related(schema, edits, &before);
     if !violations.is_empty() {
         return Err(Error::Invalid(violations));
     }
+    // An equal value gets no new version, so that a repeated request changes nothing.
     let (same, new): (Vec<_>, Vec<_>) = edits.iter().partition(|edit| {
-        before.get(&edit.definition.key).is_some_and(|it| it.value == edit.value)
+        before.get(&edit.definition.key).is_some_and(|entry| entry.value == edit.value)
     });
-    let refusals: Vec<_> = batch.refused.iter().map(|key| NewEntry::refused(key)).collect();
+    let refusals: Vec<_> = batch.ignored.iter().map(|key| NewEntry::refused(key)).collect();
     if !refusals.is_empty() {
         audit::append(conn, actor, refusals).await?;
     }
     let (revision, changed) = write(conn, batch, &new, &before, head.revision).await?;
     let unchanged = same.into_iter().map(|edit| edit.definition.key.clone()).collect();
-    let ignored = batch.refused.to_vec();
-    Ok(Changed { revision, dry_run: terms.dry_run, changed, unchanged, ignored })
+    let ignored = batch.ignored.to_vec();
+    Ok(ChangeResult { revision, dry_run: options.dry_run, changed, unchanged, ignored })
 }
 
-fn require_versions(edits: &[Resolved<'_>], terms: &WriteOptions) -> Result<(), Error> {
-    let without = edits.iter().filter(|edit| edit.version.is_none());
-    let without: Vec<_> = without.map(|edit| edit.definition.key.clone()).collect();
-    if without.is_empty() || terms.revisions.is_some() {
-        Ok(())
-    } else {
-        Err(Error::VersionRequired(without))
+/// Requires an expected version of each edit, or an expected revision for all.
+fn require_versions(edits: &[ResolvedEdit<'_>], options: &WriteOptions) -> Result<(), Error> {
+    // The revision covers all keys.
+    if options.revisions.is_some() {
+        return Ok(());
     }
+    let unversioned = edits.iter().filter(|edit| edit.version.is_none());
+    let unversioned: Vec<_> = unversioned.map(|edit| edit.definition.key.clone()).collect();
+    if unversioned.is_empty() { Ok(()) } else { Err(Error::VersionRequired(unversioned)) }
 }
 
-type Entries = BTreeMap<String, Entry>;
-
-/// The settings that `edits` touch, and those that a rule ties to them: what must be looked at grows with
-/// the change, not with the catalog.
-async fn affected(
+/// Reads the edited settings and the settings that a rule relates to them.
+async fn current_entries(
     conn: &mut Connection,
     schema: &Schema,
-    edits: &[Resolved<'_>],
+    edits: &[ResolvedEdit<'_>],
 ) -> sqlx::Result<Entries> {
+    // Not the whole table: the lock is held, and the cost must grow with the change, not with the catalog.
     let mut keys: Vec<String> = Vec::new();
     for edit in edits {
         keys.push(edit.definition.key.clone());
         keys.extend_from_slice(schema.partners(&edit.definition.key));
     }
     let rows = store::some(conn, &keys).await?;
-    // A stored value of no type of ours counts as none: mending it must be possible.
-    Ok(rows
-        .into_iter()
-        .filter_map(|row| row.into_entry().and_then(|(key, it)| Some((key, it?))))
-        .collect())
+    // An unreadable stored value counts as absent, because it must be possible to replace it.
+    Ok(readable_entries(schema, rows))
 }
 
-async fn conflicts(
+/// Returns a conflict for each edit whose expected version is not current.
+async fn version_conflicts(
     conn: &mut Connection,
-    edits: &[Resolved<'_>],
+    schema: &Schema,
+    edits: &[ResolvedEdit<'_>],
     before: &Entries,
 ) -> sqlx::Result<Vec<Conflict>> {
     let mut conflicts = Vec::new();
     for edit in edits {
+        // A deleted setting has no version to conflict with.
         let Some(current) = before.get(&edit.definition.key) else { continue };
-        let Some(expected) = edit.version.filter(|it| *it != i64::from(current.version)) else {
+        let Some(expected) = edit.version else { continue };
+        if expected == i64::from(current.version) {
             continue;
-        };
+        }
         conflicts.push(Conflict {
             key: edit.definition.key.clone(),
             expected_version: Some(expected),
@@ -125,62 +136,68 @@ async fn conflicts(
             updated_at: current.updated_at,
         });
     }
-    // One statement for all of them: every other writer waits meanwhile.
-    let wanted = conflicts.iter().filter_map(|conflict| {
-        Some((conflict.key.clone(), i32::try_from(conflict.expected_version?).ok()?))
+    // One statement for all conflicts, because other writers wait for the lock meanwhile.
+    let expected = conflicts.iter().filter_map(|conflict| {
+        let version = i32::try_from(conflict.expected_version?).ok()?;
+        Some((conflict.key.clone(), version))
     });
-    let (keys, versions): (Vec<_>, Vec<_>) = wanted.unzip();
+    let (keys, versions): (Vec<_>, Vec<_>) = expected.unzip();
     if !keys.is_empty() {
-        let mut values = store::values_at_versions(conn, &keys, &versions).await?;
+        let mut values = history::values_at_versions(conn, &keys, &versions).await?;
         for conflict in &mut conflicts {
-            conflict.base_value = values.remove(&conflict.key);
+            conflict.base_value = values.remove(&conflict.key).and_then(|stored| {
+                let declared = schema.find(&conflict.key)?.value_type;
+                SettingValue::from_stored(declared, &stored).ok()
+            });
         }
     }
     Ok(conflicts)
 }
 
-/// Whether every rule that ties an edited setting to another still holds afterwards.
-fn check_ties(schema: &Schema, edits: &[Resolved<'_>], before: &Entries) -> Vec<Violation> {
+/// Checks the rules between settings that involve an edited setting, on the values after the change.
+fn check_related(schema: &Schema, edits: &[ResolvedEdit<'_>], before: &Entries) -> Vec<Violation> {
     let edited: BTreeMap<&str, &SettingValue> =
         edits.iter().map(|edit| (edit.definition.key.as_str(), &edit.value)).collect();
-    let after =
-        |key: &str| edited.get(key).copied().or_else(|| before.get(key).map(|it| &it.value));
+    let value_after =
+        |key: &str| edited.get(key).copied().or_else(|| before.get(key).map(|entry| &entry.value));
     let keys: Vec<String> = edits.iter().map(|edit| edit.definition.key.clone()).collect();
-    rules::check_tied(schema, &keys, after)
+    rules::check_partners(schema, &keys, value_after)
 }
 
-/// The newest version of each edited key; of one that is not stored now, or not readable, the trail knows
-/// it.
-async fn versions(
+/// Returns the newest version of each edited key.
+async fn newest_versions(
     conn: &mut Connection,
-    edits: &[&Resolved<'_>],
+    edits: &[&ResolvedEdit<'_>],
     before: &Entries,
 ) -> sqlx::Result<HashMap<String, i32>> {
-    let keys = edits.iter().map(|edit| edit.definition.key.clone());
-    let (stored, missing): (Vec<_>, Vec<_>) = keys.partition(|key| before.contains_key(key));
-    let mut versions = match missing.as_slice() {
-        [] => HashMap::new(),
-        missing => store::newest_versions(conn, missing).await?,
-    };
-    versions.extend(stored.into_iter().filter_map(|key| {
-        let version = before.get(&key)?.version;
-        Some((key, version))
-    }));
+    let mut versions = HashMap::new();
+    let mut missing = Vec::new();
+    for edit in edits {
+        let key = &edit.definition.key;
+        match before.get(key) {
+            Some(entry) => drop(versions.insert(key.clone(), entry.version)),
+            None => missing.push(key.clone()),
+        }
+    }
+    if !missing.is_empty() {
+        // A deleted or unreadable setting continues from its last version in the audit trail.
+        versions.extend(history::newest_versions(conn, &missing).await?);
+    }
     Ok(versions)
 }
 
-/// Writes the new values with their audit entries, and returns what is stored.
+/// Writes the new values and their audit entries. Returns the revision and the stored changes, in the order of `edits`.
 async fn write(
     conn: &mut Connection,
     batch: &Batch<'_>,
-    edits: &[&Resolved<'_>],
+    edits: &[&ResolvedEdit<'_>],
     before: &Entries,
     revision: i64,
-) -> Result<(i64, Vec<ChangedKey>), Error> {
+) -> Result<(i64, Vec<KeyChange>), Error> {
     if edits.is_empty() {
         return Ok((revision, Vec::new()));
     }
-    let versions = versions(conn, edits, before).await?;
+    let versions = newest_versions(conn, edits, before).await?;
     let writes = edits.iter().map(|edit| Write {
         key: &edit.definition.key,
         value_type: edit.definition.value_type,
@@ -188,28 +205,26 @@ async fn write(
         version: versions.get(&edit.definition.key).map_or(1, |newest| newest + 1),
     });
     let writes: Vec<_> = writes.collect();
-    let mut written = store::write(conn, batch.actor.user.as_str(), &writes).await?;
-    // Told in the order they were asked for in; the database returns them as its plan pleases.
-    let asked: HashMap<_, usize> = writes.iter().map(|it| it.key).zip(0..).collect();
-    written.sort_by_key(|it| asked.get(it.key.as_str()).copied());
-    let old = |key: &str| before.get(key).map(|entry| &entry.value);
-    let entries: Vec<_> = written
-        .iter()
-        .map(|row| NewEntry {
-            key: row.key.clone(),
-            action: batch.action,
-            old: old(&row.key).map(SettingValue::to_json),
-            new: Some(row.value.to_json()),
-            version: Some(row.version),
-        })
-        .collect();
-    audit::append(conn, batch.actor, entries).await?;
-    let revision = written.first().map_or(revision, |row| row.revision);
-    let changed = written.into_iter().map(|row| ChangedKey {
-        old_value: old(&row.key).cloned(),
+    let mut rows = store::write(conn, batch.actor.user.as_str(), &writes).await?;
+    // Postgres returns the rows in the order of its query plan; the response keeps the order of the request.
+    let positions: HashMap<_, usize> = writes.iter().map(|write| write.key).zip(0..).collect();
+    rows.sort_by_key(|row| positions.get(row.key.as_str()).copied());
+    let old_value = |key: &str| before.get(key).map(|entry| &entry.value);
+    let entries = rows.iter().map(|row| NewEntry {
+        key: row.key.clone(),
+        action: batch.action,
+        old: old_value(&row.key).map(SettingValue::to_json),
+        new: Some(row.value.to_json()),
+        version: Some(row.version),
+    });
+    // A constraint trigger refuses to commit rows without audit entries.
+    audit::append(conn, batch.actor, entries.collect()).await?;
+    let revision = rows.first().map_or(revision, |row| row.revision);
+    let changes = rows.into_iter().map(|row| KeyChange {
+        old_value: old_value(&row.key).cloned(),
         key: row.key,
-        new_value: row.value.0,
+        new_value: row.value,
         version: row.version,
     });
-    Ok((revision, changed.collect()))
+    Ok((revision, changes.collect()))
 }

@@ -1,4 +1,4 @@
-//! What a write did, or why it did nothing.
+//! The result of a write, or the reason for its refusal.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -10,117 +10,119 @@ use crate::{
     settings::{reload, rules::Violation, value::SettingValue},
 };
 
-/// What a write did, or would do.
+/// The result of a write, or of a dry run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Changed {
-    /// The revision that is current now.
+#[schema(as = Changed)]
+pub struct ChangeResult {
+    /// The revision after the write.
     pub revision: i64,
-    /// Whether nothing was stored.
+    /// Whether the write was a dry run, which stores nothing.
     pub dry_run: bool,
-    /// The keys that have a new version.
-    pub changed: Vec<ChangedKey>,
-    /// The keys that already had the value.
+    /// The keys with a new version.
+    pub changed: Vec<KeyChange>,
+    /// The keys whose values were the requested values already.
     pub unchanged: Vec<String>,
-    /// The keys that were left out because they may not be written.
+    /// The locked keys that were left out.
     pub ignored: Vec<String>,
 }
 
 /// One key with a new version.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct ChangedKey {
+#[schema(as = ChangedKey)]
+pub struct KeyChange {
     /// The key.
     pub key: String,
-    /// Its value before.
+    /// The value before the write.
     #[schema(value_type = serde_json::Value)]
     pub old_value: Option<SettingValue>,
-    /// Its value as it is stored.
+    /// The stored value.
     #[schema(value_type = serde_json::Value)]
     pub new_value: SettingValue,
-    /// Its version now.
+    /// The version after the write.
     pub version: i32,
 }
 
-/// A version that is not the current one, told three ways.
+/// A version conflict: base, current and requested value.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Conflict {
     /// The key.
     pub key: String,
-    /// The version that the caller saw.
+    /// The version that the caller expected.
     pub expected_version: Option<i64>,
-    /// The value at that version, if there was one.
+    /// The value at the expected version, if there was a value.
     #[schema(value_type = serde_json::Value)]
     pub base_value: Option<SettingValue>,
-    /// The version that stands.
+    /// The current version.
     pub current_version: i32,
-    /// The value that stands.
+    /// The current value.
     #[schema(value_type = serde_json::Value)]
     pub current_value: SettingValue,
-    /// The value that the caller wanted.
+    /// The requested value.
     #[schema(value_type = serde_json::Value)]
     pub your_value: SettingValue,
-    /// Who was faster.
+    /// The author of the current version.
     pub updated_by: String,
-    /// When.
+    /// The time of the current version.
     pub updated_at: DateTime<Utc>,
 }
 
-/// What of a change looks like a secret; no part of what was sent.
+/// The parts of a write that look like secrets, without the texts.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct SecretFound {
-    /// What the reason looks like, if it does.
+pub struct SecretMatches {
+    /// The kind of secret in the reason, if any.
     pub reason: Option<SecretKind>,
-    /// The keys whose values do.
+    /// The keys with secret-like values, each with the kind of secret.
     pub values: Vec<(String, SecretKind)>,
 }
 
-impl SecretFound {
-    /// The values, as rules that are broken.
+impl SecretMatches {
+    /// Returns the secret-like values as violations.
     #[must_use]
     pub fn violations(&self) -> Vec<Violation> {
-        self.values.iter().map(|(key, likeness)| Violation::secret_like(key, *likeness)).collect()
+        self.values.iter().map(|(key, kind)| Violation::secret_like(key, *kind)).collect()
     }
 }
 
-/// Why a change did not happen.
+/// Why a write failed; nothing was stored, unless the outcome of the transaction is unknown.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// These keys are not written here; the attempt is on the trail.
+    /// The keys are locked. The attempt is in the audit trail.
     #[error("{} may not be changed here", .0.join(", "))]
     Locked(Vec<String>),
-    /// The reason or values look like secrets; the attempt is on the trail without them.
-    #[error("what looks like a secret is never stored")]
-    SecretLike(SecretFound),
-    /// Values break rules, or name nothing.
+    /// The reason or values look like secrets. The attempt is in the audit trail, without the texts.
+    #[error("texts that look like secrets are never stored")]
+    SecretLike(SecretMatches),
+    /// Values break rules, or keys are not declared.
     #[error("the change breaks {} rules", .0.len())]
     Invalid(Vec<Violation>),
-    /// These keys came without the version they must still be at.
-    #[error("no version for {}", .0.join(", "))]
+    /// The expected version of the keys is missing.
+    #[error("missing `version` for {}", .0.join(", "))]
     VersionRequired(Vec<String>),
-    /// A change of everything came without the revision it must still be at.
-    #[error("no revision for a change of every setting")]
+    /// The expected revision of a rollback of all settings is missing.
+    #[error("missing `revision` for a rollback of all settings")]
     RevisionRequired,
-    /// The whole is at another revision than the caller saw.
-    #[error("the settings are at revision {current}")]
+    /// The expected revision is not current.
+    #[error("the current revision is {current}")]
     Mismatch {
-        /// The revision that stands.
+        /// The current revision.
         current: i64,
     },
-    /// Somebody else was faster.
+    /// Expected versions are not current.
     #[error("the settings were changed since they were read")]
     Stale(Vec<Conflict>),
-    /// There is nothing to go back to.
+    /// The version, audit entry or revision to restore does not exist.
     #[error("{0}")]
     VersionNotFound(String),
     /// The idempotency key was used for another request.
     #[error(transparent)]
     Idempotency(#[from] idempotency::Reused),
-    /// The declarations changed while the change was made.
-    #[error("the catalog was changed meanwhile")]
+    /// The declarations changed during the write.
+    #[error("the catalog changed during the request; retry")]
     CatalogMoved,
-    /// The database's settings could not be read.
+    /// The settings could not be reloaded.
     #[error(transparent)]
     Reload(#[from] reload::Error),
-    /// The database failed, or could not be waited for.
+    /// The database failed, or did not answer in time.
     #[error(transparent)]
     Database(#[from] database::TransactionError),
 }

@@ -1,5 +1,4 @@
-//! Documents as `KEY=VALUE` lines. The metadata stand in comments, so that any other reader of such
-//! files passes them over.
+//! Documents as `KEY=VALUE` lines, with metadata in comments, which other dotenv parsers ignore.
 
 use std::fmt::Write as _;
 
@@ -7,17 +6,20 @@ use crate::{
     config::dotenv,
     json::{FieldError, FieldErrors, StrictJson},
     settings::{
-        document::{Document, Incoming, Raw, read},
+        document::{
+            content::{Document, IncomingDocument, IncomingValue},
+            read,
+        },
         value::SettingValue,
     },
     text,
 };
 
-/// Stands before a value that no form of quoting means the same to every reader.
-const NOT_PORTABLE: &str = "# The next line is for `brune config import` and shells; dotenv libraries read its value otherwise.";
+/// The comment before a value that parsers would read differently with any quoting.
+const NOT_PORTABLE: &str = "# The next line is for `brune config import` and shells; dotenv libraries may read another value.";
 
-/// What a comment with metadata begins with.
-const MARK: &str = "# brune:";
+/// The prefix of a metadata comment.
+const METADATA_PREFIX: &str = "# brune:";
 
 pub(super) fn write(document: &Document) -> String {
     let Document { format_version, exported_at, source, revision, catalog, settings } = document;
@@ -31,12 +33,12 @@ pub(super) fn write(document: &Document) -> String {
     ];
     for (name, value) in metadata {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{MARK}{name}={value}");
+        let _ = writeln!(text, "{METADATA_PREFIX}{name}={value}");
     }
     for (key, value) in settings {
-        let value = spelt(value);
+        let value = plain(value);
         let line = match portable(&value) {
-            Some(written) => format!("{key}={written}"),
+            Some(quoted) => format!("{key}={quoted}"),
             None => format!("{NOT_PORTABLE}\n{key}={}", escaped(&value)),
         };
         let _ = writeln!(text, "{line}");
@@ -44,32 +46,32 @@ pub(super) fn write(document: &Document) -> String {
     text
 }
 
-fn spelt(value: &SettingValue) -> String {
+fn plain(value: &SettingValue) -> String {
     match value {
         SettingValue::String(text) => text.clone(),
         value => value.to_json().to_string(),
     }
 }
 
-/// `text` in a form that our parser, a POSIX shell, docker compose, python-dotenv and dotenv for Node.js read alike:
-/// bare, or in the quotes in which none of its characters is special to any of them. `None` if there is no such form.
+/// Quotes `text` so that this parser, a POSIX shell, docker compose, python-dotenv and dotenv for Node.js read
+/// the same value. Returns `None` if no quoting is portable.
 fn portable(text: &str) -> Option<String> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:,@+".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {
         return Some(text.to_owned());
     }
-    // In single quotes python-dotenv and compose read `\\` and `\'` as escapes; python-dotenv expands `${`.
+    // In single quotes, python-dotenv and compose read `\\` and `\'` as escapes, and python-dotenv expands `${`.
     let special =
         text.contains('\'') || text.contains("\\\\") || text.ends_with('\\') || text.contains("${");
     if !special {
         return Some(format!("'{text}'"));
     }
-    // In double quotes a shell and compose expand, and Node.js takes backslashes as they are.
+    // In double quotes, a shell and compose expand variables, and Node.js keeps backslashes.
     let special = text.contains(['"', '\\', '$', '`']);
     (!special).then(|| format!("\"{text}\""))
 }
 
-/// `text` as our parser and a POSIX shell read it.
+/// Quotes `text` for this parser and a POSIX shell.
 fn escaped(text: &str) -> String {
     if !text.contains('\'') {
         return format!("'{text}'");
@@ -85,41 +87,41 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-pub(super) fn read(text: &str) -> Result<Incoming, FieldErrors> {
-    let mut faults = FieldErrors::default();
+pub(super) fn read(text: &str) -> Result<IncomingDocument, FieldErrors> {
+    let mut errors = FieldErrors::default();
     let entries = dotenv::parse(text).unwrap_or_else(|lines| {
-        for fault in lines {
-            faults.push(FieldError {
-                pointer: None,
-                ..FieldError::at("", "malformed_line", fault.to_string())
-            });
+        for line in lines {
+            let error = FieldError::at("", "malformed_line", line.to_string());
+            // Without a pointer, because the detail has the line.
+            errors.push(FieldError { pointer: None, ..error });
         }
         Vec::new()
     });
     let version = metadata(text, "format_version");
-    // A file that another program wrote says nothing of the form, and has it all the same.
+    // A file of another program has no version comment and is accepted.
     if let Some(version) = version {
-        read::check_version(Some(&StrictJson::Number(version)), &mut faults);
+        read::check_version(Some(&StrictJson::Number(version)), &mut errors);
     }
     for entry in &entries {
-        if let Err(found) = text::check(&entry.value) {
-            let detail = format!("must not contain {found}");
-            faults.push(FieldError::at(format!("/{}", entry.key), "forbidden_character", detail));
+        if let Err(character) = text::check(&entry.value) {
+            let detail = format!("must not contain {character}");
+            errors.push(FieldError::at(format!("/{}", entry.key), "forbidden_character", detail));
         }
     }
     let revision = metadata(text, "revision")
-        .and_then(|it| read::revision(&StrictJson::Number(it), &mut faults));
-    if !faults.is_empty() {
-        return Err(faults);
+        .and_then(|revision| read::revision(&StrictJson::Number(revision), &mut errors));
+    if !errors.is_empty() {
+        return Err(errors);
     }
-    let entries = entries.into_iter().map(|entry| (entry.key, Raw::Text(entry.value))).collect();
-    Ok(Incoming { revision, catalog: metadata(text, "catalog"), entries, size: 0 })
+    let entries =
+        entries.into_iter().map(|entry| (entry.key, IncomingValue::Text(entry.value))).collect();
+    Ok(IncomingDocument { revision, catalog: metadata(text, "catalog"), entries, size: 0 })
 }
 
 fn metadata(text: &str, name: &str) -> Option<String> {
-    let of_line = |line: &str| {
-        let rest = line.strip_prefix(MARK)?;
+    let metadata_of = |line: &str| {
+        let rest = line.strip_prefix(METADATA_PREFIX)?;
         Some(rest.strip_prefix(name)?.strip_prefix('=')?.trim().to_owned())
     };
-    text.lines().find_map(of_line)
+    text.lines().find_map(metadata_of)
 }

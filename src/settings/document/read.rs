@@ -1,85 +1,89 @@
-//! The shape of a document.
+//! The structure of JSON and YAML documents.
 
 use crate::{
     json::{FieldError, FieldErrors, StrictJson, field_error, integral},
-    settings::document::{FORMAT_VERSION, Incoming, Raw},
+    settings::document::{
+        content::{IncomingDocument, IncomingValue},
+        format::FORMAT_VERSION,
+    },
 };
 
-/// The document that `json` is, or everything that keeps it from being one.
-pub(super) fn document(json: StrictJson) -> Result<Incoming, FieldErrors> {
+/// Reads a document from `json`, or returns all structural errors.
+pub(super) fn document(json: StrictJson) -> Result<IncomingDocument, FieldErrors> {
     let StrictJson::Object(members) = json else {
-        return Err(FieldError::at("", "wrong_type", "a document is an object").into());
+        return Err(FieldError::at("", "wrong_type", "must be an object").into());
     };
-    let mut faults = FieldErrors::default();
-    let mut incoming = Incoming { revision: None, catalog: None, entries: Vec::new(), size: 0 };
-    let (mut version, mut settings) = (None, None);
+    let mut errors = FieldErrors::default();
+    let mut incoming =
+        IncomingDocument { revision: None, catalog: None, entries: Vec::new(), size: 0 };
+    let mut version = None;
+    let mut settings = None;
     for (name, value) in members {
         match name.as_str() {
             "format_version" => version = Some(value),
-            "exported_at" | "source" => expect_text(&name, &value, &mut faults),
-            "revision" => incoming.revision = revision(&value, &mut faults),
+            "exported_at" | "source" => expect_text(&name, &value, &mut errors),
+            "revision" => incoming.revision = revision(&value, &mut errors),
             "catalog" => {
-                expect_text(&name, &value, &mut faults);
+                expect_text(&name, &value, &mut errors);
                 incoming.catalog = text(value);
             }
             "settings" => settings = Some(value),
             _ => {
                 let pointer = field_error::below("", &name);
-                faults.push(FieldError::at(
-                    pointer,
-                    "unknown_field",
-                    "a document has no such field",
-                ));
+                errors.push(FieldError::at(pointer, "unknown_field", "unknown field"));
             }
         }
     }
-    check_version(version.as_ref(), &mut faults);
+    check_version(version.as_ref(), &mut errors);
     match settings {
         Some(StrictJson::Object(settings)) => {
-            incoming.entries = settings.into_iter().map(|(key, it)| (key, Raw::Json(it))).collect();
+            incoming.entries = settings
+                .into_iter()
+                .map(|(key, value)| (key, IncomingValue::Json(value)))
+                .collect();
         }
-        Some(_) => faults.push(FieldError::at("/settings", "wrong_type", "must be an object")),
-        None => faults.push(FieldError::at("/settings", "required", "is needed")),
+        Some(_) => errors.push(FieldError::at("/settings", "wrong_type", "must be an object")),
+        None => errors.push(FieldError::at("/settings", "required", "is required")),
     }
-    if faults.is_empty() { Ok(incoming) } else { Err(faults) }
+    if errors.is_empty() { Ok(incoming) } else { Err(errors) }
 }
 
-/// The version of the form, which must be one that this release reads.
-pub(super) fn check_version(version: Option<&StrictJson>, faults: &mut FieldErrors) {
-    let known = match version {
+/// Verifies that this release supports the format version.
+pub(super) fn check_version(version: Option<&StrictJson>, errors: &mut FieldErrors) {
+    let version = match version {
         Some(StrictJson::Number(number)) => integral(number),
         _ => None,
     };
-    match known {
+    match version {
         Some(FORMAT_VERSION) => (),
-        Some(newer) if FORMAT_VERSION < newer => {
+        Some(newer) if newer > FORMAT_VERSION => {
             let detail = format!(
-                "is {newer}, and this release reads {FORMAT_VERSION}; import it with a newer one"
+                "must be at most {FORMAT_VERSION} for this release, is {newer}; import with a newer release"
             );
-            faults.push(FieldError::at("/format_version", "newer_format", detail));
+            errors.push(FieldError::at("/format_version", "newer_format", detail));
         }
         _ => {
             let detail = format!("must be {FORMAT_VERSION}");
-            faults.push(FieldError::at("/format_version", "wrong_type", detail));
+            errors.push(FieldError::at("/format_version", "wrong_type", detail));
         }
     }
 }
 
-/// The revision that the document says it is of.
-pub(super) fn revision(value: &StrictJson, faults: &mut FieldErrors) -> Option<i64> {
-    let found = match value {
-        StrictJson::Number(number) => integral(number).filter(|it| 0 < *it),
+/// Reads the revision of the document.
+pub(super) fn revision(value: &StrictJson, errors: &mut FieldErrors) -> Option<i64> {
+    let revision = match value {
+        StrictJson::Number(number) => integral(number).filter(|revision| *revision > 0),
         _ => None,
     };
-    if found.is_none() {
-        faults.push(FieldError::at("/revision", "wrong_type", "must be a positive integer"));
+    if revision.is_none() {
+        errors.push(FieldError::at("/revision", "wrong_type", "must be a positive integer"));
     }
-    found
+    revision
 }
 
-fn expect_text(name: &str, value: &StrictJson, faults: &mut FieldErrors) {
+fn expect_text(name: &str, value: &StrictJson, errors: &mut FieldErrors) {
     if !matches!(value, StrictJson::String(_)) {
-        faults.push(FieldError::at(format!("/{name}"), "wrong_type", "must be a string"));
+        errors.push(FieldError::at(format!("/{name}"), "wrong_type", "must be a string"));
     }
 }
 

@@ -1,5 +1,5 @@
-//! Documents as YAML. The library is asked to read strictly: no `no` that is false, no key twice, no
-//! bomb; and to write what such a reader reads back.
+//! Documents as YAML. The parser is strict: `no` is a string, duplicate keys are errors, and limits prevent
+//! entity expansion attacks.
 
 use std::fmt;
 
@@ -12,14 +12,14 @@ use serde_saphyr::{Error, Location, budget::BudgetBreach};
 
 use crate::{
     json::{FieldError, FieldErrors, StrictJson},
-    settings::document::Document,
+    settings::document::content::Document,
 };
 
-/// What the visitor below says of a number that JSON does not have.
-const NOT_FINITE: &str = "no finite number";
+/// The visitor's message for an infinite number or NaN, which JSON does not have.
+const NOT_FINITE: &str = "number must be finite";
 
-/// Nodes of a document; a setting takes two, and each item of a list one.
-const NODES: usize = 200_000;
+/// Maximum number of nodes of a document: two for each setting, and one for each item of a list.
+const MAX_NODES: usize = 200_000;
 
 pub(super) fn write(document: &Document) -> Result<String, Box<dyn std::error::Error>> {
     Ok(serde_saphyr::to_string(document)?)
@@ -27,8 +27,9 @@ pub(super) fn write(document: &Document) -> Result<String, Box<dyn std::error::E
 
 pub(super) fn read(text: &str) -> Result<StrictJson, FieldErrors> {
     let budget = serde_saphyr::budget! {
-        max_nodes: NODES,
+        max_nodes: MAX_NODES,
         max_depth: 16,
+        // Aliases allow exponential expansion, and exports contain no alias.
         max_aliases: 0,
         max_anchors: 0,
         max_documents: 1,
@@ -36,85 +37,92 @@ pub(super) fn read(text: &str) -> Result<StrictJson, FieldErrors> {
     let options = serde_saphyr::options! {
         strict_booleans: true,
         merge_keys: serde_saphyr::MergeKeyPolicy::Error,
-        // What another reader may take for a number, or act upon, is nothing to guess at.
+        // Other YAML parsers read such scalars as numbers, so the meaning would be ambiguous.
         leading_zero_numbers_as_strings: true,
         underscored_numbers_as_strings: true,
         reject_unsupported_tags: true,
+        // A snippet would quote the document, which may contain a secret.
         with_snippet: false,
         budget: budget,
     };
     let Any(json) =
-        serde_saphyr::from_str_with_options(text, options).map_err(|err| fault(&err))?;
-    // The same rules for texts as in JSON, by the same reader.
+        serde_saphyr::from_str_with_options(text, options).map_err(|err| describe_error(&err))?;
+    // A second pass through the JSON parser, so that texts follow the same rules as in JSON.
     let text = serde_json::to_vec(&json)
-        .map_err(|_| syntax("cannot be written as JSON, which is how it would be stored"))?;
+        .map_err(|_| syntax("must be representable as JSON, the storage format"))?;
     StrictJson::parse(&text)
 }
 
-/// The fault in our own words: the library's may change with a release of it, and may quote the document.
-fn fault(err: &Error) -> FieldErrors {
-    let what = words(err);
-    match err.location().filter(|it| *it != Location::UNKNOWN) {
-        Some(place) => {
-            syntax(&format!("{what} at line {} column {}", place.line(), place.column()))
+/// Describes an error in fixed words: the library's messages may change between releases and may quote the
+/// document.
+fn describe_error(err: &Error) -> FieldErrors {
+    let problem = describe(err);
+    match err.location().filter(|location| *location != Location::UNKNOWN) {
+        Some(location) => {
+            syntax(&format!("{problem} at line {} column {}", location.line(), location.column()))
         }
-        None => syntax(what),
+        None => syntax(problem),
     }
 }
 
-fn words(err: &Error) -> &'static str {
+fn describe(err: &Error) -> &'static str {
     match err {
-        Error::WithSnippet { error, .. } | Error::AliasError { error, .. } => words(error),
+        Error::WithSnippet { error, .. } | Error::AliasError { error, .. } => describe(error),
         Error::Eof { .. } => "the document is empty",
-        Error::MultipleDocuments { .. } => "a second document begins; send each document by itself",
-        Error::DuplicateMappingKey { .. } => "duplicate key in this mapping",
+        Error::MultipleDocuments { .. } => "multiple documents; send one document per request",
+        Error::DuplicateMappingKey { .. } => "duplicate key",
         Error::MergeKeyNotAllowed { .. } | Error::MergeValueNotMapOrSeqOfMaps { .. } => {
-            "merge keys (`<<`) are not read; write the entries out"
+            "merge keys (`<<`) are not supported; write the entries out"
         }
         Error::UnknownAnchor { .. } | Error::RecursiveReferencesRequireWeakTypes { .. } => {
-            "anchors and aliases are not read; write the value out"
+            "anchors and aliases are not supported; write the value out"
         }
         Error::UnsupportedTag { .. }
         | Error::TaggedScalarCannotDeserializeIntoString { .. }
         | Error::TaggedEnumMismatch { .. }
         | Error::InvalidBinaryBase64 { .. }
-        | Error::BinaryNotUtf8 { .. } => "tags (`!`) are not read; write the value without one",
-        Error::NonFiniteFloat { .. } => "the number is not finite",
-        Error::Budget { breach, .. } => budget_words(breach),
+        | Error::BinaryNotUtf8 { .. } => {
+            "tags (`!`) are not supported; write the value without a tag"
+        }
+        Error::NonFiniteFloat { .. } => "number must be finite",
+        Error::Budget { breach, .. } => describe_budget(breach),
         Error::Unexpected { .. } | Error::SerdeInvalidType { .. } => {
-            "the value or key is not of a type that is read here; keys must be texts"
+            "unsupported type of key or value; keys must be strings"
         }
         Error::IndentationError { .. } | Error::FoldedBlockScalarMustIndentContent { .. } => {
-            "the indentation does not fit"
+            "invalid indentation"
         }
         Error::QuotingRequired { .. } | Error::InvalidScalar { .. } => {
-            "the value is ambiguous; put it in quotes"
+            "ambiguous value; put the value in quotes"
         }
         Error::UnexpectedSequenceEnd { .. }
         | Error::UnexpectedMappingEnd { .. }
-        | Error::ContainerEndMismatch { .. } => "a list or mapping is not closed properly",
-        Error::Message { msg, .. } if msg == NOT_FINITE => "the number is not finite",
-        _ => "the text is not valid YAML",
+        | Error::ContainerEndMismatch { .. } => "unclosed list or mapping",
+        Error::Message { msg, .. } if msg == NOT_FINITE => "number must be finite",
+        _ => "invalid YAML",
     }
 }
 
-fn budget_words(breach: &BudgetBreach) -> &'static str {
+fn describe_budget(breach: &BudgetBreach) -> &'static str {
     match breach {
-        BudgetBreach::Depth { .. } => "values are nested too deep",
-        BudgetBreach::Documents { .. } => "a second document begins; send each document by itself",
+        BudgetBreach::Depth { .. } => "values are nested too deeply",
+        BudgetBreach::Documents { .. } => "multiple documents; send one document per request",
         BudgetBreach::Anchors { .. } | BudgetBreach::Aliases { .. } => {
-            "anchors and aliases are not read; write the value out"
+            "anchors and aliases are not supported; write the value out"
         }
-        BudgetBreach::MergeKeys { .. } => "merge keys (`<<`) are not read; write the entries out",
+        BudgetBreach::MergeKeys { .. } => {
+            "merge keys (`<<`) are not supported; write the entries out"
+        }
         _ => "the document is too large",
     }
 }
 
 fn syntax(detail: &str) -> FieldErrors {
+    // Without a pointer, because the detail has the line and the column.
     FieldError { pointer: None, ..FieldError::at("", "invalid_yaml", detail) }.into()
 }
 
-/// Whatever stands there.
+/// Any value.
 struct Any(StrictJson);
 
 impl<'de> Deserialize<'de> for Any {
@@ -129,7 +137,7 @@ impl<'de> Visitor<'de> for AnyVisitor {
     type Value = StrictJson;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value that JSON has as well")
+        f.write_str("a value that JSON supports")
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<StrictJson, E> {
@@ -146,7 +154,9 @@ impl<'de> Visitor<'de> for AnyVisitor {
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<StrictJson, E> {
         let number = serde_json::Number::from_f64(value);
-        number.map(|it| StrictJson::Number(it.to_string())).ok_or_else(|| E::custom(NOT_FINITE))
+        number
+            .map(|number| StrictJson::Number(number.to_string()))
+            .ok_or_else(|| E::custom(NOT_FINITE))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<StrictJson, E> {
@@ -158,18 +168,18 @@ impl<'de> Visitor<'de> for AnyVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<StrictJson, A::Error> {
-        let mut read = Vec::new();
+        let mut array = Vec::new();
         while let Some(Any(item)) = items.next_element()? {
-            read.push(item);
+            array.push(item);
         }
-        Ok(StrictJson::Array(read))
+        Ok(StrictJson::Array(array))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<StrictJson, A::Error> {
-        let mut read = Vec::new();
+        let mut object = Vec::new();
         while let Some((name, Any(value))) = members.next_entry::<String, Any>()? {
-            read.push((name, value));
+            object.push((name, value));
         }
-        Ok(StrictJson::Object(read))
+        Ok(StrictJson::Object(object))
     }
 }

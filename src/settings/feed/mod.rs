@@ -1,200 +1,176 @@
-//! What changed, change set by change set, for whoever listens: read from the trail once per instance, however
-//! many listen, and not at all while nobody does.
+//! The feed of committed change sets: read from the audit trail once per instance for all listeners, and never without
+//! listeners.
 
+mod item;
 mod ring;
 pub(super) mod store;
 
 use std::{
+    error::Error,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
-use serde::Serialize;
 use tokio::{
     sync::{Notify, watch},
     time,
 };
 use tracing::warn;
-use utoipa::ToSchema;
 
 use crate::{
     clock::jittered,
     database::{self, Pool, TransactionError},
-    settings::{GlobalSettingsService, feed::ring::Ring},
+    settings::{current::GlobalSettingsService, feed::ring::Ring},
 };
 
-/// How many change sets are held for listeners that come back; who missed more is told to read everything.
-pub const FEED_CAPACITY: i64 = 256;
+pub use item::{ChangeSet, FeedItem};
+pub use ring::FEED_CAPACITY;
 
-/// Keys of a change set that are named; of an import of ten thousand, nobody wants them pushed.
-const NAMED: i32 = 1_000;
+/// The maximum number of keys in a change set: an import may change ten thousand.
+const MAX_KEYS: i32 = 1_000;
 
-/// The pause after the trail could not be read, before jitter.
-const PAUSE: Duration = Duration::from_millis(500);
+/// The pause after the audit trail could not be read, before jitter.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-/// One committed change set: what was changed, by whom and why. No values.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct ChangeSet {
-    /// Its revision.
-    pub revision: i64,
-    /// The settings it changed, by name; at most a thousand of them.
-    pub keys: Vec<String>,
-    /// Whether there were more than `keys` names.
-    pub truncated: bool,
-    /// What kind of change.
-    #[schema(example = "update")]
-    pub action: String,
-    /// Who.
-    pub changed_by: String,
-    /// Why.
-    pub reason: String,
-    /// In which request.
-    pub request_id: String,
-    /// When, by the database's clock.
-    pub changed_at: DateTime<Utc>,
-}
-
-/// What a listener hears.
-#[derive(Debug, Clone)]
-pub enum FeedItem {
-    /// The stream starts after this revision: nothing is missing from here on. The first there is to hear, unless it
-    /// is [`Self::Resync`].
-    Start(i64),
-    /// The next change set, and itself as JSON, written once for all who listen.
-    Change(i64, Arc<str>),
-    /// What comes next cannot be told change by change: read the settings, which are at this revision.
-    Resync(i64),
-}
-
-/// Tells change sets to listeners. Cheap to clone; [`tell`] feeds it.
+/// Publishes change sets to listeners. Cheap to clone; [`publish_changes`] is the producer.
 #[derive(Debug, Clone)]
 pub struct Feed(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     ring: Mutex<Ring>,
-    /// Wakes listeners; counts how often there was something new.
-    moved: watch::Sender<u64>,
-    /// Wakes [`tell`] for the first listener.
-    wanted: Notify,
+    /// Wakes the listeners; counts the updates of the ring.
+    updates: watch::Sender<u64>,
+    /// Wakes the producer when the first listener subscribes.
+    subscribed: Notify,
 }
 
 impl Feed {
-    /// One that has not read the trail yet, for `settings`.
+    /// Creates an empty feed at the current revision of `settings`.
     #[must_use]
     pub fn new(settings: &GlobalSettingsService) -> Self {
         let snapshot = settings.current();
-        let ring = Ring::of(snapshot.revision, snapshot.timeline.clone());
-        let (moved, wanted) = (watch::Sender::new(0), Notify::new());
-        Self(Arc::new(Inner { ring: Mutex::new(ring), moved, wanted }))
+        let ring = Ring::new(snapshot.revision, snapshot.timeline.clone());
+        Self(Arc::new(Inner {
+            ring: Mutex::new(ring),
+            updates: watch::Sender::new(0),
+            subscribed: Notify::new(),
+        }))
     }
 
-    /// Listens for what comes after `after`, which the settings, now at `current`, may have passed already. The first
-    /// item says where the stream starts.
+    /// Subscribes to the changes after the revision `after`; `current` is the current revision of the settings.
     #[must_use]
     pub fn listen(&self, after: i64, current: i64) -> Listener {
-        let mut moved = self.0.moved.subscribe();
-        moved.mark_changed();
-        self.0.wanted.notify_one();
-        let (era, gone) = self.ring(|ring| (ring.era(), ring.is_gone(after)));
-        // What is held reaches back from what was current when it was read, which is no later than now.
-        let lost = after > current || gone || after < current - FEED_CAPACITY;
-        let first = if lost { FeedItem::Resync(current) } else { FeedItem::Start(after) };
-        Listener { feed: self.clone(), moved, era, after, first: Some(first) }
+        let mut updates = self.0.updates.subscribe();
+        // The first item is ready at once.
+        updates.mark_changed();
+        self.0.subscribed.notify_one();
+        let (epoch, is_evicted) = self.with_ring(|ring| (ring.epoch(), ring.is_evicted(after)));
+        // The ring may not have been read yet, so the distance to the current revision counts as well.
+        let is_lost = after > current || is_evicted || after < current - FEED_CAPACITY;
+        let first = if is_lost { FeedItem::Resync(current) } else { FeedItem::Start(after) };
+        Listener { feed: self.clone(), updates, epoch, after, first: Some(first) }
     }
 
-    /// How many listen.
+    /// Returns the number of listeners.
     #[must_use]
     pub fn listeners(&self) -> usize {
-        self.0.moved.receiver_count()
+        self.0.updates.receiver_count()
     }
 
-    fn ring<T>(&self, look: impl FnOnce(&mut Ring) -> T) -> T {
-        // Nothing that runs under it can leave it half done.
-        look(&mut self.0.ring.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with_ring<T>(&self, access: impl FnOnce(&mut Ring) -> T) -> T {
+        // No method of the ring leaves an inconsistent state behind, so a poisoned lock is safe to use.
+        access(&mut self.0.ring.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Brings what is held up to what `settings` are at.
+    /// Reads the change sets up to the current revision of `settings` into the ring.
     async fn catch_up(
         &self,
         pool: &Pool,
         settings: &GlobalSettingsService,
     ) -> Result<(), TransactionError> {
+        // A block, since the guard must not be held across an await.
         let (revision, timeline) = {
             let snapshot = settings.current();
             (snapshot.revision, snapshot.timeline.clone())
         };
-        let Some(since) = self.ring(|ring| ring.missing(revision, timeline)) else { return Ok(()) };
+        let missing = self.with_ring(|ring| ring.missing_after(revision, timeline));
+        let Some(since) = missing else { return Ok(()) };
         let sets = database::read_with_retry(pool, async |conn| {
-            Ok::<_, TransactionError>(store::change_sets(conn, since, revision, NAMED).await?)
+            Ok::<_, TransactionError>(store::change_sets(conn, since, revision, MAX_KEYS).await?)
         });
         let sets = sets.await?;
-        self.ring(|ring| ring.extend(since, revision, sets));
+        self.with_ring(|ring| ring.extend(since, revision, sets));
         Ok(())
     }
 }
 
-/// Somebody who listens. Dropped, it leaves nothing behind.
+/// One subscription: a position in the feed, without a buffer of its own.
 #[derive(Debug)]
 pub struct Listener {
     feed: Feed,
-    moved: watch::Receiver<u64>,
-    era: u64,
+    updates: watch::Receiver<u64>,
+    epoch: u64,
     after: i64,
-    /// Where the stream starts, until that was told.
+    /// The first item, until delivered.
     first: Option<FeedItem>,
 }
 
 impl Listener {
-    /// The next there is to tell. Whoever listens slowly is not waited for: what they missed is one
-    /// [`Told::Resync`]. May be dropped while it waits.
+    /// Waits for the next item. A listener too slow for the capacity of the feed gets one [`FeedItem::Resync`] in place
+    /// of the missed changes. Cancel-safe.
     pub async fn next(&mut self) -> FeedItem {
         loop {
-            if let Some(told) = self.due() {
-                return told;
+            if let Some(item) = self.next_ready() {
+                return item;
             }
-            // An error would mean that the feed is gone, and `self` holds it.
-            let _ = self.moved.changed().await;
+            // Fails only when the feed is dropped, and `self` owns a handle.
+            let _ = self.updates.changed().await;
         }
     }
 
-    fn due(&mut self) -> Option<FeedItem> {
-        let (era, told) = self.feed.ring(|ring| (ring.era(), ring.after(self.after)));
-        let told = if let Some(first) = self.first.take() {
+    fn next_ready(&mut self) -> Option<FeedItem> {
+        let (epoch, next) = self.feed.with_ring(|ring| (ring.epoch(), ring.next(self.after)));
+        let item = if let Some(first) = self.first.take() {
             first
-        } else if self.era == era {
-            told?
+        } else if self.epoch == epoch {
+            next?
         } else {
-            FeedItem::Resync(self.feed.ring(|ring| ring.newest()))
+            // Another epoch: the position is a revision of a lost timeline.
+            FeedItem::Resync(self.feed.with_ring(|ring| ring.newest()))
         };
-        self.era = era;
-        self.after = match &told {
+        self.epoch = epoch;
+        self.after = match &item {
             FeedItem::Start(revision)
             | FeedItem::Change(revision, _)
             | FeedItem::Resync(revision) => *revision,
         };
-        Some(told)
+        Some(item)
     }
 }
 
-/// Feeds `feed` with what `settings` take on, until dropped. A trail that cannot be read is read later.
+/// Publishes the changes of `settings` in `feed` until dropped; retries after a failed read of the audit trail.
 pub async fn publish_changes(pool: Pool, settings: GlobalSettingsService, feed: Feed) {
     let mut revisions = settings.revisions();
     loop {
-        // Before the look, so that what comes during it is not missed.
+        // Before the read, so that a change during the read triggers another one.
         revisions.mark_unchanged();
-        if 0 < feed.listeners() {
+        // Without listeners the audit trail is not read at all.
+        if feed.listeners() > 0 {
             if let Err(err) = feed.catch_up(&pool, &settings).await {
-                warn!(error = &err as &dyn std::error::Error, "a change cannot be told yet");
-                time::sleep(jittered(PAUSE, 1.0..2.0)).await;
+                let pause = jittered(RETRY_PAUSE, 1.0..2.0);
+                warn!(
+                    error = &err as &dyn Error,
+                    "cannot read the changes to publish; retrying in {pause:.1?}"
+                );
+                time::sleep(pause).await;
                 continue;
             }
-            feed.0.moved.send_modify(|times| *times += 1);
+            feed.0.updates.send_modify(|count| *count += 1);
         }
         tokio::select! {
             _ = revisions.changed() => (),
-            () = feed.0.wanted.notified() => (),
+            () = feed.0.subscribed.notified() => (),
         }
     }
 }

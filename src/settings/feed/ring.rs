@@ -1,82 +1,87 @@
-//! The newest change sets, in order and without a gap.
+//! The ring of the newest change sets, in order and without gaps.
 
 use std::{collections::VecDeque, sync::Arc};
 
 use tracing::error;
 
-use crate::settings::feed::{ChangeSet, FEED_CAPACITY, FeedItem};
+use crate::settings::feed::item::{ChangeSet, FeedItem};
 
-/// Everything from the revision after `since` up to `newest`.
+/// The number of change sets in the ring; a listener further behind has to reload everything.
+pub const FEED_CAPACITY: i64 = 256;
+
+/// All change sets after the revision `since`, up to `newest`.
 #[derive(Debug)]
 pub(super) struct Ring {
     since: i64,
     newest: i64,
     timeline: Option<String>,
-    /// Grows when the database's history became another one: a revision of before says nothing then.
-    era: u64,
-    held: VecDeque<(i64, Arc<str>)>,
+    /// Incremented with each change of the timeline, after which earlier revisions mean nothing.
+    epoch: u64,
+    sets: VecDeque<(i64, Arc<str>)>,
 }
 
 impl Ring {
-    /// One that still has to be filled, for a database at `revision`.
-    pub(super) fn of(revision: i64, timeline: Option<String>) -> Self {
+    /// Creates an empty ring for a database at `revision`, to be filled from the audit trail.
+    pub(super) fn new(revision: i64, timeline: Option<String>) -> Self {
         let since = (revision - FEED_CAPACITY).max(0);
-        Self { since, newest: since, timeline, era: 0, held: VecDeque::new() }
+        Self { since, newest: since, timeline, epoch: 0, sets: VecDeque::new() }
     }
 
-    pub(super) fn era(&self) -> u64 {
-        self.era
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     pub(super) fn newest(&self) -> i64 {
         self.newest
     }
 
-    /// After which revision to read, to have all up to `revision` of `timeline`; `None` when all is there.
-    pub(super) fn missing(&mut self, revision: i64, timeline: Option<String>) -> Option<i64> {
+    /// Returns the revision after which change sets up to `revision` of `timeline` are missing; `None` if complete.
+    pub(super) fn missing_after(&mut self, revision: i64, timeline: Option<String>) -> Option<i64> {
         if self.timeline != timeline || revision < self.newest {
-            let era = self.era + 1;
-            // What was committed on the other history is not told one by one.
+            let epoch = self.epoch + 1;
+            // After a failover, the change sets of the lost timeline are not published one by one: listeners resync.
             *self =
-                Self { since: revision, newest: revision, timeline, era, held: VecDeque::new() };
+                Self { since: revision, newest: revision, timeline, epoch, sets: VecDeque::new() };
         }
-        (self.newest < revision).then(|| self.newest.max(revision - FEED_CAPACITY))
+        (revision > self.newest).then(|| self.newest.max(revision - FEED_CAPACITY))
     }
 
-    /// Takes in `sets`, all there are after `since` up to `newest`.
+    /// Appends `sets`, all change sets after `since` up to `newest`.
     pub(super) fn extend(&mut self, since: i64, newest: i64, sets: Vec<ChangeSet>) {
+        // A gap: the listeners in front of the gap have to resync.
         if since != self.newest {
-            self.held.clear();
+            self.sets.clear();
             self.since = since;
         }
         for set in sets {
             match serde_json::to_string(&set) {
-                Ok(json) => self.held.push_back((set.revision, json.into())),
-                Err(err) => error!(error = %err, "a change set cannot be written"),
+                // Serialized once, here, not once for each listener.
+                Ok(json) => self.sets.push_back((set.revision, json.into())),
+                Err(err) => error!(error = %err, "a change set could not be serialized"),
             }
         }
         self.newest = newest;
-        let most = usize::try_from(FEED_CAPACITY).unwrap_or(usize::MAX);
-        while most < self.held.len() {
-            self.since = self.held.pop_front().map_or(self.since, |(revision, _)| revision);
+        let capacity = usize::try_from(FEED_CAPACITY).unwrap_or(usize::MAX);
+        while self.sets.len() > capacity {
+            self.since = self.sets.pop_front().map_or(self.since, |(revision, _)| revision);
         }
     }
 
-    /// Whether what follows `revision` is no longer held.
-    pub(super) fn is_gone(&self, revision: i64) -> bool {
-        self.newest > revision && revision < self.since
+    /// Whether change sets after `revision` were evicted.
+    pub(super) fn is_evicted(&self, revision: i64) -> bool {
+        revision < self.newest && revision < self.since
     }
 
-    /// What somebody hears next who knows everything up to `revision`.
-    pub(super) fn after(&self, revision: i64) -> Option<FeedItem> {
-        if self.newest <= revision {
+    /// Returns the item after `revision`; `None` if `revision` is the newest.
+    pub(super) fn next(&self, revision: i64) -> Option<FeedItem> {
+        if revision >= self.newest {
             return None;
         }
-        if self.is_gone(revision) {
+        if self.is_evicted(revision) {
             return Some(FeedItem::Resync(self.newest));
         }
-        let at = self.held.partition_point(|(held, _)| *held <= revision);
-        let (revision, json) = self.held.get(at)?;
+        let position = self.sets.partition_point(|(published, _)| *published <= revision);
+        let (revision, json) = self.sets.get(position)?;
         Some(FeedItem::Change(*revision, Arc::clone(json)))
     }
 }
@@ -101,8 +106,8 @@ mod tests {
         revisions.map(set).collect()
     }
 
-    fn heard(told: Option<FeedItem>) -> Option<(&'static str, i64)> {
-        Some(match told? {
+    fn summary(item: Option<FeedItem>) -> Option<(&'static str, i64)> {
+        Some(match item? {
             FeedItem::Start(revision) => ("start", revision),
             FeedItem::Change(revision, _) => ("change", revision),
             FeedItem::Resync(revision) => ("resync", revision),
@@ -110,37 +115,37 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_is_told_in_order_and_what_is_gone_is_a_resync() {
-        let mut ring = Ring::of(3, None);
-        assert_eq!(ring.missing(3, None), Some(0));
+    fn changes_are_published_in_order_and_evicted_ones_cause_a_resync() {
+        let mut ring = Ring::new(3, None);
+        assert_eq!(ring.missing_after(3, None), Some(0));
         ring.extend(0, 3, sets(1..=3));
-        assert_eq!(heard(ring.after(0)), Some(("change", 1)));
-        assert_eq!(heard(ring.after(2)), Some(("change", 3)));
-        assert_eq!(heard(ring.after(3)), None);
+        assert_eq!(summary(ring.next(0)), Some(("change", 1)));
+        assert_eq!(summary(ring.next(2)), Some(("change", 3)));
+        assert_eq!(summary(ring.next(3)), None);
         ring.extend(3, FEED_CAPACITY + 5, sets(4..=FEED_CAPACITY + 5));
-        assert_eq!(heard(ring.after(4)), Some(("resync", FEED_CAPACITY + 5)));
-        assert_eq!(heard(ring.after(5)), Some(("change", 6)));
+        assert_eq!(summary(ring.next(4)), Some(("resync", FEED_CAPACITY + 5)));
+        assert_eq!(summary(ring.next(5)), Some(("change", 6)));
     }
 
     #[test]
-    fn a_leap_further_than_is_held_reads_only_what_is_held() {
-        let mut ring = Ring::of(1, None);
+    fn a_leap_beyond_the_capacity_reads_only_the_capacity() {
+        let mut ring = Ring::new(1, None);
         ring.extend(0, 1, sets(1..=1));
-        assert_eq!(ring.missing(1_000, None), Some(1_000 - FEED_CAPACITY));
+        assert_eq!(ring.missing_after(1_000, None), Some(1_000 - FEED_CAPACITY));
         ring.extend(1_000 - FEED_CAPACITY, 1_000, sets(1_001 - FEED_CAPACITY..=1_000));
-        assert_eq!(heard(ring.after(1)), Some(("resync", 1_000)));
+        assert_eq!(summary(ring.next(1)), Some(("resync", 1_000)));
         assert_eq!(
-            heard(ring.after(1_000 - FEED_CAPACITY)),
+            summary(ring.next(1_000 - FEED_CAPACITY)),
             Some(("change", 1_001 - FEED_CAPACITY))
         );
     }
 
     #[test]
-    fn another_history_begins_another_era() {
-        let mut ring = Ring::of(9, Some("1".to_owned()));
+    fn another_timeline_begins_another_epoch() {
+        let mut ring = Ring::new(9, Some("1".to_owned()));
         ring.extend(0, 9, sets(1..=9));
-        assert_eq!((ring.missing(9, Some("2".to_owned())), ring.era()), (None, 1));
-        assert_eq!(heard(ring.after(4)), Some(("resync", 9)));
-        assert_eq!((ring.missing(7, Some("2".to_owned())), ring.era()), (None, 2));
+        assert_eq!((ring.missing_after(9, Some("2".to_owned())), ring.epoch()), (None, 1));
+        assert_eq!(summary(ring.next(4)), Some(("resync", 9)));
+        assert_eq!((ring.missing_after(7, Some("2".to_owned())), ring.epoch()), (None, 2));
     }
 }

@@ -1,15 +1,15 @@
 //! SQL of the feed.
 
-use crate::{database::Connection, settings::feed::ChangeSet};
+use crate::{database::Connection, settings::feed::item::ChangeSet};
 
-/// The change sets after `since` up to `newest`, in order, each with at most `named` keys. Revision by
-/// revision, so that a great import costs no more than what is told of it.
+/// Reads the change sets after the revision `since` up to `newest`, in order, each with at most `max_keys` keys.
 pub(in crate::settings) async fn change_sets(
     conn: &mut Connection,
     since: i64,
     newest: i64,
-    named: i32,
+    max_keys: i32,
 ) -> sqlx::Result<Vec<ChangeSet>> {
+    // Revision by revision, so that a large import costs no more than the listed keys.
     sqlx::query_as!(
         ChangeSet,
         r#"
@@ -33,7 +33,7 @@ pub(in crate::settings) async fn change_sets(
         "#,
         since,
         newest,
-        named,
+        max_keys,
     )
     .fetch_all(conn)
     .await

@@ -1,6 +1,6 @@
-//! Notifications of Postgres, on a connection of their own.
+//! Change signals by notifications of Postgres, on a dedicated connection.
 
-use std::{ops::Range, time::Duration};
+use std::{error::Error, ops::Range, time::Duration};
 
 use futures_util::FutureExt as _;
 use sqlx::postgres::{PgListener, PgNotification, PgPoolOptions};
@@ -9,164 +9,175 @@ use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use crate::{
-    clock::jittered,
     database::{self, Connection, Deadline, Pool, TransactionError},
     metrics::Source,
     settings::{
-        follow::{Backoff, own, store, take_on},
-        service::GlobalSettingsService,
+        current::GlobalSettingsService,
+        follow::{
+            backoff::Backoff,
+            reloads::{reload, reload_after_local_writes},
+            store,
+        },
     },
 };
 
 const CHANNEL: &str = "brune_settings";
-/// How often the listening connection is asked whether it lives: a dead one says nothing by itself.
+/// The interval of liveness checks of the listening connection: a dead connection is silent.
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// How long it may take to answer, and a notification to arrive.
-const ANSWER: Duration = Duration::from_secs(2);
-/// How soon a channel that nothing arrived on is opened again at first, and at most.
-const AGAIN: Range<Duration> = Duration::from_secs(1)..Duration::from_mins(1);
+/// The timeout of a liveness check, and of the test notification.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// The shortest and the longest pause before another attempt after a lost test notification.
+const RETRY_PAUSES: Range<Duration> = Duration::from_secs(1)..Duration::from_mins(1);
 
-/// Why there is no channel, or no longer one.
+/// Why the listener ended.
 #[derive(Debug, thiserror::Error)]
-enum Lost {
+enum ListenError {
     #[error("the listening connection failed")]
     Connection(#[from] sqlx::Error),
-    #[error("the database could not be made to notify")]
-    Notifying(#[from] TransactionError),
-    /// It was opened, and what was sent did not arrive.
-    #[error("nothing arrives on it")]
-    Swallowed,
+    #[error("the test notification could not be sent")]
+    TestNotification(#[from] TransactionError),
+    #[error("LISTEN succeeded but the test notification was not received")]
+    NotReceived,
 }
 
-/// Reads on every notification, and whenever one may have been missed.
+/// Reloads the settings on every notification, and whenever a notification may have been missed.
 pub(super) async fn listen(pool: &Pool, settings: &GlobalSettingsService) {
-    let mut pauses = Backoff::new();
-    let mut told = false;
+    let mut backoff = Backoff::of_reconnects();
+    let mut is_reported = false;
     loop {
-        let lost = listen_once(pool, settings, &mut pauses).await;
+        let err = listen_once(pool, settings, &mut backoff).await;
         settings.metrics().listening(false);
-        if let Lost::Swallowed = lost {
-            if !told {
+        // Another attempt will not help: a pooler, or a wrong address, needs a change of the configuration.
+        if let ListenError::NotReceived = err {
+            if !is_reported {
                 warn!(
-                    "the database takes LISTEN and no notification arrives: a pooler in transaction mode swallows \
-                     them (set BRUNE_DB_POOLER=transaction and DATABASE_DIRECT_URL), or DATABASE_DIRECT_URL leads \
-                     to another database; until then changes that others make are found by the poll"
+                    "LISTEN succeeded but the test notification was not received: either a pooler in transaction mode \
+                     drops notifications (set BRUNE_DB_POOLER=transaction and DATABASE_DIRECT_URL), or \
+                     DATABASE_DIRECT_URL names another database; until fixed, changes by other instances are found by \
+                     the poll"
                 );
             }
-            told = true;
-            go_on_without(pool, settings).await;
+            is_reported = true;
+            poll_until_received(pool, settings).await;
             continue;
         }
-        told = false;
+        is_reported = false;
         settings.set_listening(false);
-        warn!(
-            error = &lost as &dyn std::error::Error,
-            "lost the settings channel, opening it again"
-        );
-        pauses.pause().await;
+        let pause = backoff.next_pause();
+        warn!(error = &err as &dyn Error, "listener disconnected; reconnecting in {pause:.1?}");
+        time::sleep(pause).await;
     }
 }
 
-/// Makes do with the timer, for which nobody is less ready, until notifications arrive again.
-async fn go_on_without(pool: &Pool, settings: &GlobalSettingsService) {
+/// Leaves changes of other instances to the poll, until a test notification is received.
+async fn poll_until_received(pool: &Pool, settings: &GlobalSettingsService) {
+    // The poll finds every change, so the instance stays ready.
     settings.set_listening(true);
-    let arrives = async {
-        let mut pause = AGAIN.start;
+    let received = async {
+        let mut backoff = Backoff::new(RETRY_PAUSES.start, RETRY_PAUSES.end, 0.9..1.1);
         loop {
-            time::sleep(jittered(pause, 0.9..1.1)).await;
+            time::sleep(backoff.next_pause()).await;
             if subscribe(pool).await.is_ok() {
                 break;
             }
-            pause = (pause * 2).min(AGAIN.end);
         }
-        info!("notifications of the database arrive");
+        info!("test notification received; listening again");
     };
     tokio::select! {
-        () = own(pool, settings) => (),
-        () = arrives => (),
+        () = reload_after_local_writes(pool, settings) => (),
+        () = received => (),
     }
 }
 
-/// Listens until the connection fails, and returns how.
-async fn listen_once(pool: &Pool, settings: &GlobalSettingsService, pauses: &mut Backoff) -> Lost {
+/// Listens until the connection fails; returns the failure.
+async fn listen_once(
+    pool: &Pool,
+    settings: &GlobalSettingsService,
+    backoff: &mut Backoff,
+) -> ListenError {
     let mut listener = match subscribe(pool).await {
         Ok(listener) => listener,
-        Err(lost) => return lost,
+        Err(err) => return err,
     };
-    pauses.opened();
+    backoff.record_open();
     settings.set_listening(true);
     settings.metrics().listening(true);
-    // What was committed before the channel was open, or while it was not, was not notified: so every turn
-    // reads, whatever woke it.
     let mut source = Source::Connect;
     loop {
-        take_on(source, pool, settings).await;
-        let woken = time::timeout(HEARTBEAT, notified(&mut listener)).await;
-        source = if woken.is_ok() { Source::Notify } else { Source::Poll };
-        let alive = match woken {
+        // First of all, since changes committed before LISTEN were not notified; after a heartbeat too, in case of a
+        // lost notification.
+        reload(source, pool, settings).await;
+        let notification = time::timeout(HEARTBEAT, next_notification(&mut listener)).await;
+        source = if notification.is_ok() { Source::Notify } else { Source::Poll };
+        let result = match notification {
             Ok(Ok(Some(_))) => Ok(()),
-            // The connection was lost; the listener hides what happened meanwhile, so start afresh.
+            // The listener reconnected: notifications may be lost, so begin again with a reload.
             Ok(Ok(None)) => Err(sqlx::Error::PoolClosed),
             Ok(Err(err)) => Err(err),
-            Err(_) => heartbeat(&mut listener).await,
+            Err(_) => ping(&mut listener).await,
         };
-        if let Err(err) = alive {
+        if let Err(err) = result {
             return err.into();
         }
     }
 }
 
-/// A channel of a connection on which notifications arrive. The connection is its own: it is never given back, and
-/// must not take one from the requests.
-async fn subscribe(pool: &Pool) -> Result<PgListener, Lost> {
-    let options = pool.session_options().ok_or(Lost::Swallowed)?;
-    let own = PgPoolOptions::new().max_connections(1).acquire_timeout(ANSWER);
-    let mut listener = PgListener::connect_with(&own.connect_with(options).await?).await?;
+/// Opens a dedicated connection, and listens once a test notification was received.
+async fn subscribe(pool: &Pool) -> Result<PgListener, ListenError> {
+    let options = pool.session_options().ok_or(ListenError::NotReceived)?;
+    // Not from the pool: the connection is held forever, and must not take one from the requests.
+    let connections = PgPoolOptions::new().max_connections(1).acquire_timeout(TIMEOUT);
+    let mut listener = PgListener::connect_with(&connections.connect_with(options).await?).await?;
+    // Off: a reconnect behind the scenes would lose notifications unnoticed.
     listener.eager_reconnect(false);
-    // Not before the trial: where a pooler takes the session back, whoever has it next would be sent every change,
-    // and fail.
-    let trial = format!("brune_trial_{}", Uuid::new_v4().simple());
-    listener.listen(&trial).await?;
-    hear(&mut listener, pool, &trial).await?;
-    listener.unlisten(&trial).await?;
+    // On a channel of its own: behind a pooler in transaction mode the next client of the server session would receive
+    // the notifications of CHANNEL, and fail.
+    let test_channel = format!("brune_trial_{}", Uuid::new_v4().simple());
+    listener.listen(&test_channel).await?;
+    await_test_notification(&mut listener, pool, &test_channel).await?;
+    listener.unlisten(&test_channel).await?;
     listener.listen(CHANNEL).await?;
-    debug!("listening for changes of settings");
+    debug!("listening on {CHANNEL}");
     Ok(listener)
 }
 
-/// Waits for a notification, and takes all that are there: one reading answers them.
-async fn notified(listener: &mut PgListener) -> sqlx::Result<Option<PgNotification>> {
-    let mut heard = listener.try_recv().await;
-    while let Ok(Some(_)) = heard {
+/// Waits for a notification, and drains all pending notifications, since one reload covers all.
+async fn next_notification(listener: &mut PgListener) -> sqlx::Result<Option<PgNotification>> {
+    let mut notification = listener.try_recv().await;
+    while let Ok(Some(_)) = notification {
         let Some(next) = listener.try_recv().now_or_never() else { break };
-        heard = next;
+        notification = next;
     }
-    heard
+    notification
 }
 
-/// Waits for a notification on `trial`, which only this process knows. It is sent on another connection: its own
-/// might be the very session that a pooler has let listen, and so hear itself.
-async fn hear(listener: &mut PgListener, pool: &Pool, trial: &str) -> Result<(), Lost> {
-    let notify = async |conn: &mut Connection| store::notify(conn, trial).await;
+/// Sends a notification on `test_channel` and waits for its arrival.
+async fn await_test_notification(
+    listener: &mut PgListener,
+    pool: &Pool,
+    test_channel: &str,
+) -> Result<(), ListenError> {
+    // Sent on another connection: a pooler may use the session that listens for the sender too, and the test would pass.
+    let notify = async |conn: &mut Connection| store::notify(conn, test_channel).await;
     match database::execute_autocommit(pool, Deadline::standard(), notify).await {
-        // The other connection was on that session, and was sent what it does not expect.
+        // The sender got the listening session of a pooler, and with it a message unexpected by sqlx.
         Err(TransactionError::OutcomeUnknown(sqlx::Error::Protocol(_))) => {
-            return Err(Lost::Swallowed);
+            return Err(ListenError::NotReceived);
         }
-        notified => notified?,
+        result => result?,
     }
-    let heard = async {
+    let receive = async {
         match listener.try_recv().await? {
             Some(_) => Ok(()),
             None => Err(sqlx::Error::PoolClosed.into()),
         }
     };
-    time::timeout(ANSWER, heard).await.unwrap_or(Err(Lost::Swallowed))
+    time::timeout(TIMEOUT, receive).await.unwrap_or(Err(ListenError::NotReceived))
 }
 
-async fn heartbeat(listener: &mut PgListener) -> sqlx::Result<()> {
-    match time::timeout(ANSWER, store::ping(listener)).await {
-        Ok(answer) => answer,
+async fn ping(listener: &mut PgListener) -> sqlx::Result<()> {
+    match time::timeout(TIMEOUT, store::ping(listener)).await {
+        Ok(result) => result,
         Err(_) => Err(sqlx::Error::PoolTimedOut),
     }
 }

@@ -1,4 +1,4 @@
-//! Messages of Redis: each instance tells the others what it has taken on, if nobody told it first.
+//! Change signals by Redis: each instance publishes its revision, unless another instance was first.
 
 use std::{
     sync::atomic::{AtomicI64, Ordering},
@@ -15,101 +15,113 @@ use crate::{
     database::Pool,
     metrics::Source,
     settings::{
-        follow::{Backoff, take_on},
-        service::GlobalSettingsService,
+        current::GlobalSettingsService,
+        follow::{backoff::Backoff, reloads::reload},
     },
 };
 
 const CHANNEL: &str = "brune_settings";
-/// How often the connections are asked whether they live.
+/// The interval of liveness checks of the connection.
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// How long an answer may take.
-const ANSWER: Duration = Duration::from_secs(2);
+/// The timeout of a command.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Hears and tells of changes until dropped. A Redis that is away costs nothing but the hints.
+/// Publishes and receives revisions until dropped. Without Redis, changes are found by the poll.
 pub(super) async fn exchange(url: &Secret, pool: &Pool, settings: &GlobalSettingsService) {
     let Ok(client) = Client::open(url.expose()) else {
-        // What the library says of an address may hold the password in it.
-        warn!("REDIS_URL cannot be used; settings are read on the timer");
+        // Without the error of the library, which may quote the URL with its password.
+        warn!("invalid REDIS_URL; changes are found by the poll");
         return;
     };
-    // The newest revision that Redis told of, here or from here.
-    let told = AtomicI64::new(settings.revision());
-    let mut pauses = Backoff::new();
+    // The newest revision published by any instance.
+    let published = AtomicI64::new(settings.revision());
+    let mut backoff = Backoff::of_reconnects();
     loop {
-        let lost = tokio::select! {
-            lost = hear(&client, &told, &mut pauses, pool, settings) => lost,
-            lost = tell(&client, &told, settings) => lost,
+        let err = tokio::select! {
+            err = receive(&client, &published, &mut backoff, pool, settings) => err,
+            err = publish(&client, &published, settings) => err,
         };
         settings.metrics().listening(false);
-        warn!(error = lost, "lost Redis, connecting again; settings are read on the timer");
-        pauses.pause().await;
+        let pause = backoff.next_pause();
+        warn!(
+            error = err,
+            "Redis disconnected; reconnecting in {pause:.1?}; changes are found by the poll"
+        );
+        time::sleep(pause).await;
     }
 }
 
-/// Reads on every message of something newer, until the connection fails; returns how.
-async fn hear(
+/// Reloads the settings on every message with a newer revision, until the connection fails; returns the failure.
+async fn receive(
     client: &Client,
-    told: &AtomicI64,
-    pauses: &mut Backoff,
+    published: &AtomicI64,
+    backoff: &mut Backoff,
     pool: &Pool,
     settings: &GlobalSettingsService,
 ) -> String {
-    let mut hints = match within(subscribe(client)).await {
-        Ok(hints) => hints,
-        Err(lost) => return lost,
+    let mut subscription = match with_timeout(subscribe(client)).await {
+        Ok(subscription) => subscription,
+        Err(err) => return err,
     };
-    debug!("hearing of changes of settings from Redis");
-    pauses.opened();
+    debug!("subscribed to {CHANNEL} of Redis");
+    backoff.record_open();
     settings.metrics().listening(true);
-    take_on(Source::Connect, pool, settings).await;
-    let mut messages = hints.on_message();
+    // Messages before the subscription are lost.
+    reload(Source::Connect, pool, settings).await;
+    let mut messages = subscription.on_message();
     while let Some(message) = messages.next().await {
         let revision = message.get_payload::<i64>().unwrap_or_default();
-        told.fetch_max(revision, Ordering::Relaxed);
-        if settings.revision() < revision {
-            take_on(Source::Redis, pool, settings).await;
+        // Not to be published a second time by this instance.
+        published.fetch_max(revision, Ordering::Relaxed);
+        if revision > settings.revision() {
+            reload(Source::Redis, pool, settings).await;
         }
     }
-    "the connection was closed".to_owned()
+    "connection closed".to_owned()
 }
 
 async fn subscribe(client: &Client) -> Result<PubSub, RedisError> {
-    let mut hints = client.get_async_pubsub().await?;
-    hints.subscribe(CHANNEL).await?;
-    Ok(hints)
+    let mut subscription = client.get_async_pubsub().await?;
+    subscription.subscribe(CHANNEL).await?;
+    Ok(subscription)
 }
 
-/// Tells of every revision that was taken on here and that Redis has not told of, until the connection
-/// fails; returns how. Asks now and then whether Redis lives, since silence is no answer.
-async fn tell(client: &Client, told: &AtomicI64, settings: &GlobalSettingsService) -> String {
-    let mut connection = match within(client.get_multiplexed_async_connection()).await {
+/// Publishes the revisions not published by another instance, until the connection fails; returns the failure.
+async fn publish(
+    client: &Client,
+    published: &AtomicI64,
+    settings: &GlobalSettingsService,
+) -> String {
+    let mut connection = match with_timeout(client.get_multiplexed_async_connection()).await {
         Ok(connection) => connection,
-        Err(lost) => return lost,
+        Err(err) => return err,
     };
     let mut revisions = settings.revisions();
     loop {
         let revision = *revisions.borrow_and_update();
-        let sent = if told.fetch_max(revision, Ordering::Relaxed) < revision {
-            let mut publish = ::redis::cmd("PUBLISH");
-            let publish = publish.arg(CHANNEL).arg(revision);
-            within(publish.query_async::<()>(&mut connection)).await
+        let result = if published.fetch_max(revision, Ordering::Relaxed) < revision {
+            let mut command = ::redis::cmd("PUBLISH");
+            let command = command.arg(CHANNEL).arg(revision);
+            with_timeout(command.query_async::<()>(&mut connection)).await
         } else {
-            within(::redis::cmd("PING").query_async::<()>(&mut connection)).await
+            // A liveness check: a dead connection is silent.
+            with_timeout(::redis::cmd("PING").query_async::<()>(&mut connection)).await
         };
-        if let Err(lost) = sent {
-            // Not told after all: the next connection will be used for it.
-            told.store(revision - 1, Ordering::Relaxed);
-            return lost;
+        if let Err(err) = result {
+            // Not published after all, so the next connection must publish the revision.
+            published.store(revision - 1, Ordering::Relaxed);
+            return err;
         }
         let _ = time::timeout(HEARTBEAT, revisions.changed()).await;
     }
 }
 
-/// What `step` returns, unless it takes too long.
-async fn within<T>(step: impl Future<Output = Result<T, RedisError>>) -> Result<T, String> {
-    match time::timeout(ANSWER, step).await {
-        Ok(done) => done.map_err(|err| err.category().to_owned()),
-        Err(_) => Err("no answer in time".to_owned()),
+/// Awaits `command`, up to the timeout.
+async fn with_timeout<T>(
+    command: impl Future<Output = Result<T, RedisError>>,
+) -> Result<T, String> {
+    match time::timeout(TIMEOUT, command).await {
+        Ok(result) => result.map_err(|err| err.category().to_owned()),
+        Err(_) => Err("timed out".to_owned()),
     }
 }

@@ -1,16 +1,16 @@
-//! SQL about the channel itself.
+//! SQL of the notification channel.
 
 use sqlx::postgres::PgListener;
 
 use crate::database::Connection;
 
-/// Notifies whoever listens on `channel`.
+/// Notifies `channel`.
 pub(super) async fn notify(conn: &mut Connection, channel: &str) -> sqlx::Result<()> {
     sqlx::query("select pg_notify($1, '')").bind(channel).execute(conn).await?;
     Ok(())
 }
 
-/// Asks a connection whether it lives.
+/// Checks that the connection of `listener` is alive.
 pub(super) async fn ping(listener: &mut PgListener) -> sqlx::Result<()> {
     sqlx::query("select 1").execute(listener).await?;
     Ok(())

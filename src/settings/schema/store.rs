@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{
     database::Connection,
     settings::{
-        schema::Definition,
+        schema::definition::Definition,
         value::{SettingValue, ValueType},
     },
 };
@@ -23,25 +23,28 @@ struct Row {
     description: String,
 }
 
-/// A declaration that this build cannot read.
+/// A declaration that this release cannot read.
 #[derive(Debug, thiserror::Error)]
-#[error("the declaration of {key} is not understood by this release: {fault}")]
+#[error("the declaration of {key} cannot be read by this release: {error}")]
 pub struct Unreadable {
     pub(in crate::settings) key: String,
-    pub(in crate::settings) fault: serde_json::Error,
+    pub(in crate::settings) error: serde_json::Error,
 }
 
 impl Row {
     fn definition(self) -> Result<Definition, Unreadable> {
         let Self { key, category, description, .. } = self;
-        let unreadable = |fault| Unreadable { key: key.clone(), fault };
-        let value_type: ValueType = word(&self.value_type).map_err(unreadable)?;
+        let unreadable = |error| Unreadable { key: key.clone(), error };
+        let value_type: ValueType = variant(&self.value_type).map_err(unreadable)?;
         Ok(Definition {
-            kind: word(&self.kind).map_err(unreadable)?,
-            applies: word(&self.applies).map_err(unreadable)?,
-            required: word(&self.required).map_err(unreadable)?,
+            kind: variant(&self.kind).map_err(unreadable)?,
+            applies: variant(&self.applies).map_err(unreadable)?,
+            required: variant(&self.required).map_err(unreadable)?,
             constraints: serde_json::from_value(self.constraints_json).map_err(unreadable)?,
-            default: self.default_json.as_ref().and_then(SettingValue::from_stored),
+            default: self
+                .default_json
+                .as_ref()
+                .and_then(|stored| SettingValue::from_stored(value_type, stored).ok()),
             category,
             value_type,
             description,
@@ -50,20 +53,21 @@ impl Row {
     }
 }
 
-/// The variant spelt `text`.
-fn word<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
+/// Parses the name of a variant.
+fn variant<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
+    // Through serde, so that the database and the API use the same names.
     serde_json::from_value(Value::String(text.to_owned()))
 }
 
-/// How a variant is spelt.
-fn spelt(variant: impl Serialize) -> String {
+/// Returns the name of a variant.
+fn name_of(variant: impl Serialize) -> String {
     match serde_json::to_value(variant) {
         Ok(Value::String(text)) => text,
         _ => String::new(),
     }
 }
 
-/// Every declaration, by key.
+/// Returns every declaration, sorted by key.
 pub(in crate::settings) async fn all(
     conn: &mut Connection,
 ) -> sqlx::Result<Result<Vec<Definition>, Unreadable>> {
@@ -81,22 +85,25 @@ pub(in crate::settings) async fn all(
     Ok(rows.into_iter().map(Row::definition).collect())
 }
 
-/// Declares keys, or declares them anew.
+/// Inserts or replaces declarations.
 pub(in crate::settings) async fn write(
     conn: &mut Connection,
     definitions: &[&Definition],
 ) -> sqlx::Result<()> {
     let texts = |of: &dyn Fn(&Definition) -> String| -> Vec<String> {
-        definitions.iter().map(|it| of(it)).collect()
+        definitions.iter().map(|definition| of(definition)).collect()
     };
     let constraints: Vec<Value> = definitions
         .iter()
-        .map(|it| {
-            serde_json::to_value(&it.constraints).map_err(|err| sqlx::Error::Encode(err.into()))
+        .map(|definition| {
+            serde_json::to_value(&definition.constraints)
+                .map_err(|err| sqlx::Error::Encode(err.into()))
         })
         .collect::<sqlx::Result<_>>()?;
-    let defaults: Vec<Option<Value>> =
-        definitions.iter().map(|it| it.default.as_ref().map(SettingValue::to_json)).collect();
+    let defaults: Vec<Option<Value>> = definitions
+        .iter()
+        .map(|definition| definition.default.as_ref().map(SettingValue::to_json))
+        .collect();
     sqlx::query!(
         r#"
         insert into app_global_setting_schema
@@ -114,22 +121,22 @@ pub(in crate::settings) async fn write(
           default_source = excluded.default_source, applies = excluded.applies,
           required = excluded.required, description = excluded.description
         "#,
-        &texts(&|it| it.key.clone()),
-        &texts(&|it| spelt(it.kind)),
-        &texts(&|it| it.value_type.as_str().to_owned()),
-        &texts(&|it| it.category.clone()),
+        &texts(&|definition| definition.key.clone()),
+        &texts(&|definition| name_of(definition.kind)),
+        &texts(&|definition| definition.value_type.as_str().to_owned()),
+        &texts(&|definition| definition.category.clone()),
         &constraints,
         &defaults as _,
-        &texts(&|it| spelt(it.applies)),
-        &texts(&|it| spelt(it.required)),
-        &texts(&|it| it.description.clone()),
+        &texts(&|definition| name_of(definition.applies)),
+        &texts(&|definition| name_of(definition.required)),
+        &texts(&|definition| definition.description.clone()),
     )
     .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Forgets the declarations of `keys`; none of them may have a stored value.
+/// Deletes the declarations of `keys`, which must not have stored values.
 pub(in crate::settings) async fn delete(
     conn: &mut Connection,
     keys: &[String],
@@ -140,7 +147,7 @@ pub(in crate::settings) async fn delete(
     Ok(())
 }
 
-/// Names the catalog that the schema table holds.
+/// Stores the name of the catalog.
 pub(in crate::settings) async fn name_catalog(
     conn: &mut Connection,
     catalog: &str,

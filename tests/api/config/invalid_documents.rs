@@ -140,7 +140,7 @@ async fn an_invalid_number_in_dotenv_is_rejected_and_never_read_as_zero() {
     {
         let import_plan = plan(&app.instance, ENV, &format!("{COOLDOWN}={text}\n")).await;
         assert_eq!(classes(&import_plan), [(COOLDOWN, "invalid")], "{text:?} {import_plan}");
-        assert_eq!(import_plan["entries"][0]["detail"], "must be a whole number", "{text:?}");
+        assert_eq!(import_plan["entries"][0]["detail"], "must be an integer", "{text:?}");
     }
 }
 
@@ -154,7 +154,7 @@ async fn a_newer_format_version_is_rejected_with_the_reason() {
     ] {
         let problem = refused(&app, media, text).await;
         assert_eq!(problem["errors"][0]["code"], "newer_format", "{problem}");
-        assert!(detail(&problem).contains("is 2, and this release reads 1"), "{problem}");
+        assert!(detail(&problem).contains("must be at most 1 for this release, is 2"), "{problem}");
     }
 }
 

@@ -15,7 +15,7 @@ async fn an_unreadable_document_has_no_library_message_in_its_error() {
     for ((media, text), expected) in [
         (
             yaml(&format!("{head}  A: 1\n---\n{head}")),
-            "a second document begins; send each document by itself at line 4 column 1",
+            "multiple documents; send one document per request at line 4 column 1",
         ),
         (
             yaml(&format!("{head}  A: 1\n  A: 2\n")),
@@ -23,39 +23,39 @@ async fn an_unreadable_document_has_no_library_message_in_its_error() {
         ),
         (
             yaml(&format!("{head}  A: &x 1\n  B: *x\n")),
-            "anchors and aliases are not read; write the value out at line 3 column 9",
+            "anchors and aliases are not supported; write the value out at line 3 column 9",
         ),
         (
             yaml(&format!("{head}  A: *x\n")),
-            "anchors and aliases are not read; write the value out at line 3 column 6",
+            "anchors and aliases are not supported; write the value out at line 3 column 6",
         ),
         (
             yaml(&format!("{head}  A: !secret x\n")),
-            "tags (`!`) are not read; write the value without one at line 3 column 14",
+            "tags (`!`) are not supported; write the value without a tag at line 3 column 14",
         ),
         (
             yaml(&format!("{head}  <<: {{A: 1}}\n")),
-            "merge keys (`<<`) are not read; write the entries out at line 3 column 3",
+            "merge keys (`<<`) are not supported; write the entries out at line 3 column 3",
         ),
-        (yaml(&format!("{head}  A: .inf\n")), "the number is not finite at line 3 column 6"),
-        (yaml(&format!("{head}  A: [x\n")), "the text is not valid YAML at line 3 column 6"),
-        (yaml(&format!("{head}  A: \"x\n")), "the text is not valid YAML at line 4 column 1"),
+        (yaml(&format!("{head}  A: .inf\n")), "number must be finite at line 3 column 6"),
+        (yaml(&format!("{head}  A: [x\n")), "invalid YAML at line 3 column 6"),
+        (yaml(&format!("{head}  A: \"x\n")), "invalid YAML at line 4 column 1"),
         (
             yaml(&format!("{head}  ? [a, b]\n  : 1\n")),
-            "the value or key is not of a type that is read here; keys must be texts at line 3 column 5",
+            "unsupported type of key or value; keys must be strings at line 3 column 5",
         ),
-        (yaml(&format!("{head}\tA: 1\n")), "the text is not valid YAML at line 3 column 2"),
+        (yaml(&format!("{head}\tA: 1\n")), "invalid YAML at line 3 column 2"),
         (
             yaml(&format!("{}{}", "[".repeat(20), "]".repeat(20))),
-            "values are nested too deep at line 1 column 17",
+            "values are nested too deeply at line 1 column 17",
         ),
-        (yaml("# nothing\n"), "a document is an object"),
-        (yaml("%YAML 9.9\n---\n@"), "the text is not valid YAML at line 1 column 1"),
-        (json("{\"a\": x}"), "the text is not valid JSON at line 1 column 7"),
-        (json("{\"a\": 1} {}"), "text follows the end of the JSON at line 1 column 10"),
-        (json("{\"a\": [1"), "the JSON ends too early at line 1 column 8"),
-        (json("{\"a\": \"x\n\"}"), "the text is not valid JSON at line 1 column 8"),
-        (json("{\"a\": 1,}"), "the text is not valid JSON at line 1 column 9"),
+        (yaml("# nothing\n"), "must be an object"),
+        (yaml("%YAML 9.9\n---\n@"), "invalid YAML at line 1 column 1"),
+        (json("{\"a\": x}"), "invalid JSON at line 1 column 7"),
+        (json("{\"a\": 1} {}"), "unexpected text after the JSON value at line 1 column 10"),
+        (json("{\"a\": [1"), "unexpected end of JSON at line 1 column 8"),
+        (json("{\"a\": \"x\n\"}"), "invalid JSON at line 1 column 8"),
+        (json("{\"a\": 1,}"), "invalid JSON at line 1 column 9"),
     ] {
         let reply = import(&app.instance, "dry_run=true", media, &text).send().await;
         let problem = reply.problem(400, "malformed_request");
@@ -69,9 +69,9 @@ async fn an_unreadable_document_has_no_library_message_in_its_error() {
 async fn an_unreadable_body_has_no_library_message_in_its_error() {
     let app = TestApp::new().await;
     for (text, expected) in [
-        ("{\"value\": 1", "the JSON ends too early at line 1 column 11"),
-        ("{\"value\": tru}", "the text is not valid JSON at line 1 column 14"),
-        ("nope", "the text is not valid JSON at line 1 column 2"),
+        ("{\"value\": 1", "unexpected end of JSON at line 1 column 11"),
+        ("{\"value\": tru}", "invalid JSON at line 1 column 14"),
+        ("nope", "invalid JSON at line 1 column 2"),
     ] {
         let call = app.instance.call(axum::http::Method::PUT, &format!("/admin/config/{COOLDOWN}"));
         let call = call.bearer(&admin("ada")).raw(text).header("content-type", "application/json");

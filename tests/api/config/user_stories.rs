@@ -58,8 +58,8 @@ async fn story_1_first_startup_with_an_existing_dotenv_file() {
     }
     let trail = entries(&instance, "action=seed").await;
     let of = |key: &str| trail.iter().find(|entry| entry["key"] == key).unwrap()["reason"].clone();
-    assert_eq!(of(COOLDOWN), "env_import: first value, from .env");
-    assert_eq!(of(MAX_MINUTES), "first value, from the catalog's default");
+    assert_eq!(of(COOLDOWN), "env_import: initial value, from .env");
+    assert_eq!(of(MAX_MINUTES), "initial value, from the catalog default");
     // A secret among the lines stays where it is.
     let all = format!("{trail:?}{}", get(&instance, CONFIG).await.text);
     assert!(!all.contains(WORD));
@@ -155,7 +155,7 @@ async fn story_3_configuration_type_validation() {
     let app = TestApp::new().await;
     let before = stored(&app).await;
     for (key, value, expected, constraint) in [
-        (COOLDOWN, json!("45"), "a whole number", json!({"type": "number"})),
+        (COOLDOWN, json!("45"), "an integer", json!({"type": "number"})),
         (COOLDOWN, json!(241), "240", json!({"min": 0, "max": 240})),
         (
             "BRUNE_ELIGIBILITY_REQUIRE_PLAN",

@@ -178,7 +178,7 @@ fn is_refused(reply: Reply, way: &Way, form: &Form) {
         (&json!("secret_like_value"), &json!(way.pointer))
     );
     for told in [&errors[0]["detail"], &problem["detail"]] {
-        let looks = format!("looks like {}; a secret is never stored here", form.name);
+        let looks = format!("looks like {}; secrets are never stored", form.name);
         assert!(told.as_str().unwrap().contains(&looks), "{what}: {problem}");
     }
 }

@@ -2,6 +2,8 @@
 
 use brune::{
     config::Secret,
+    metrics::Metrics,
+    outbox::Outbox,
     secret_scanner::SecretScanner,
     settings::{self, BRUN_E, Catalog, PublishError},
 };
@@ -47,7 +49,9 @@ async fn a_numeric_secret_is_found_in_a_number() {
     let app = TestApp::new().await;
     let digits = SecretScanner::with_known_secrets([Secret::new("8273645546372819".to_owned())]);
     let snapshot = settings::load(&app.db.pool().into()).await.unwrap();
-    let service = settings::GlobalSettingsService::new(snapshot, digits);
+    let service = settings::GlobalSettingsService::new(snapshot, &Metrics::default());
+    let pool = app.db.pool().into();
+    let writer = settings::SettingsWriter::new(pool, service, digits, Outbox::default());
     let before = stored(&app).await;
     let edit = settings::Edit {
         key: COOLDOWN.to_owned(),
@@ -60,7 +64,7 @@ async fn a_numeric_secret_is_found_in_a_number() {
         request: brune::ids::RequestId::new(),
     };
     let terms = settings::WriteOptions { dry_run: true, ..settings::WriteOptions::default() };
-    let outcome = settings::update(&app.db.pool().into(), &service, &actor, &[edit], &terms).await;
+    let outcome = writer.update(&actor, &[edit], &terms).await;
     assert!(matches!(outcome, Err(settings::Error::SecretLike(_))), "{outcome:?}");
     assert_eq!(stored(&app).await, before);
 }
@@ -75,7 +79,7 @@ async fn publish(given: &str, firewall: &SecretScanner) -> (TestDb, String) {
     else {
         panic!("{given} was published");
     };
-    assert!(matches!(err, PublishError::Unfit(_)), "{err}");
+    assert!(matches!(err, PublishError::Conflict(_)), "{err}");
     let planned = settings::plan_of_empty(&catalog, &provided, firewall).unwrap_err();
     assert_eq!(planned.to_string(), err.to_string());
     (db, err.to_string())
@@ -91,8 +95,7 @@ async fn a_secret_as_first_value_stops_the_start_and_is_not_repeated() {
         (format!("mid,{connections}"), "a secret of this service"),
     ] {
         let (db, actual) = publish(&secret, &firewall).await;
-        let expected =
-            format!("{LEVELS} (.env): looks like {looks}; a secret is never stored here");
+        let expected = format!("{LEVELS} (.env): looks like {looks}; secrets are never stored");
         assert!(actual.contains(&expected), "{actual}");
         assert!(!actual.contains(&core) && !actual.contains(connections), "{actual}");
         assert!(places(&db.pool(), LEVELS).await.is_empty(), "nothing was published");
@@ -108,7 +111,7 @@ async fn a_default_that_is_a_secret_of_the_process_is_not_published() {
     let outcome =
         settings::publish(&db.owner().into(), &catalog, &|_| None, &firewall, false).await;
     let text = outcome.unwrap_err().to_string();
-    let expected = "BRUNE_PROMPT_ID: its default looks like a secret of this service";
+    let expected = "BRUNE_PROMPT_ID: default looks like a secret of this service";
     assert!(text.contains(expected) && !text.contains("pmpt_brune_default"), "{text}");
     assert!(places(&db.pool(), "BRUNE_PROMPT_ID").await.is_empty());
 }

@@ -125,7 +125,7 @@ async fn every_error_of_a_batch_has_its_pointer_and_rule() {
         "constraint": {
           "type": "number"
         },
-        "detail": "must be a whole number",
+        "detail": "must be an integer",
         "key": "BRUNE_MAX_SESSIONS_PER_DAY",
         "pointer": "/changes/1/value"
       },

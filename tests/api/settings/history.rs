@@ -99,7 +99,7 @@ async fn the_history_is_newest_first_down_to_the_seed() {
         "key": "BRUNE_COOLDOWN_MINUTES",
         "new_value": 30,
         "old_value": null,
-        "reason": "first value, from the catalog's default",
+        "reason": "initial value, from the catalog default",
         "request_id": "[request]",
         "revision": 1,
         "version": 1

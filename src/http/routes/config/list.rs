@@ -24,6 +24,7 @@ use crate::{
         response::JsonResponse,
         routes::settings::{TrailPageParameters, read_trail},
     },
+    secret_scanner::SecretScanner,
     settings::{self, AsOf, Definition, GlobalSettingsService, KeyClass, Search, Setting},
 };
 
@@ -226,9 +227,10 @@ pub(in crate::http) async fn audit(
     _: SuperAdmin,
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
+    State(scanner): State<SecretScanner>,
     Query(parameters): Query<TrailPageParameters>,
 ) -> Result<JsonResponse, Problem> {
-    read_trail(&pool, &settings, parameters).await
+    read_trail(&pool, &settings, &scanner, parameters).await
 }
 
 problems! {

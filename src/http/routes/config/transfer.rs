@@ -40,8 +40,8 @@ use crate::{
     ids::RequestId,
     json::FieldError,
     settings::{
-        self, Changed, Document, FORMAT_VERSION, Format, GlobalSettingsService, ImportOptions,
-        ImportPlan, Incoming, OnConflict, OnUnknown,
+        self, ChangeResult, Document, FORMAT_VERSION, Format, GlobalSettingsService, ImportOptions,
+        ImportPlan, IncomingDocument, OnConflict, OnUnknown, SettingsWriter,
     },
 };
 
@@ -130,7 +130,7 @@ pub(in crate::http) async fn export(
 
 /// An uploaded document.
 pub(in crate::http) struct Upload {
-    incoming: Incoming,
+    incoming: IncomingDocument,
     digest: Vec<u8>,
 }
 
@@ -182,7 +182,7 @@ impl<S: Send + Sync> FromRequest<S> for Upload {
         }
         // The same bytes may be two different documents in two formats.
         let digest = idempotency::fingerprint(&[format.extension().as_bytes(), &bytes]);
-        let incoming = compute::run(bytes.len(), || Incoming::read(format, &bytes)).await;
+        let incoming = compute::run(bytes.len(), || IncomingDocument::read(format, &bytes)).await;
         let incoming = incoming.map_err(Problem::malformed)?;
         Ok(Self { incoming, digest })
     }
@@ -228,7 +228,7 @@ pub(in crate::http) struct PlanRefusal {
 
 impl PlannedImport {
     fn new(plan: ImportPlan, on_conflict: OnConflict) -> Self {
-        let refusal = plan.refusal(on_conflict).map(|err| PlanRefusal::of(&Problem::from(err)));
+        let refusal = plan.rejection(on_conflict).map(|err| PlanRefusal::of(&Problem::from(err)));
         Self { plan, refusal }
     }
 }
@@ -248,11 +248,11 @@ pub(in crate::http) enum Imported {
     /// With `dry_run`.
     Plan(Box<PlannedImport>),
     /// Without.
-    Changed(WriteResponse<Changed>),
+    Changed(WriteResponse<ChangeResult>),
 }
 
 any_of! {
-    Imported: "PlannedImport" = PlannedImport, "WriteResponse_Changed" = WriteResponse<Changed>;
+    Imported: "PlannedImport" = PlannedImport, "WriteResponse_ChangeResult" = WriteResponse<ChangeResult>;
 }
 
 problems! {
@@ -275,7 +275,7 @@ problems! {
     )),
     responses(
         (status = 200, description = "The plan, or the changes as they are stored", body = Imported),
-        (status = 202, description = "The changes are stored, and the instances in `applied.laggards` did not apply them in time", body = WriteResponse<Changed>),
+        (status = 202, description = "The changes are stored, and the instances in `applied.laggards` did not apply them in time", body = WriteResponse<ChangeResult>),
         ImportProblems,
     ),
     security(("bearer" = []))
@@ -283,8 +283,7 @@ problems! {
 #[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn import(
     Writer(caller): Writer,
-    State(pool): State<Pool>,
-    State(settings): State<GlobalSettingsService>,
+    State(writer): State<SettingsWriter>,
     Extension(request): Extension<RequestId>,
     Query(parameters): Query<ImportParameters>,
     IdempotencyKey(key): IdempotencyKey,
@@ -296,7 +295,7 @@ pub(in crate::http) async fn import(
     let on_unknown = on_unknown.unwrap_or(OnUnknown::Refuse);
     // A plan needs no reason: the reviewer of the plan gives one.
     if write.dry_run {
-        let plan = settings::plan_import(&pool, &settings, &incoming, &digest, on_unknown).await?;
+        let plan = writer.plan_import(&incoming, &digest, on_unknown).await?;
         let entries = plan.entries.len();
         let planned = Imported::Plan(Box::new(PlannedImport::new(plan, on_conflict)));
         return JsonResponse::list(entries, &planned).await;
@@ -308,7 +307,7 @@ pub(in crate::http) async fn import(
     });
     let actor = note.actor(caller, request);
     let options = ImportOptions { plan_id, on_conflict, on_unknown, idempotency };
-    let outcome = settings::import(&pool, &settings, &actor, &incoming, &digest, &options).await?;
+    let outcome = writer.import(&actor, &incoming, &digest, &options).await?;
     responder.respond_with_changes(&write, outcome, false, Imported::Changed).await
 }
 

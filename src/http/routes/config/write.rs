@@ -26,7 +26,7 @@ use crate::{
     },
     ids::RequestId,
     json::{FieldError, StrictJson},
-    settings::{self, Changed, Edit, GlobalSettingsService, Setting},
+    settings::{self, ChangeResult, Edit, GlobalSettingsService, Setting, SettingsWriter},
 };
 
 /// A setting after a write or a planned write.
@@ -79,6 +79,7 @@ pub(in crate::http) async fn put(
     Writer(caller): Writer,
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
+    State(writer): State<SettingsWriter>,
     Extension(request): Extension<RequestId>,
     PathSegment(key): PathSegment,
     Query(parameters): Query<WriteParameters>,
@@ -92,7 +93,7 @@ pub(in crate::http) async fn put(
     let options = headers.options(&caller, &parameters, &bytes);
     let actor = body.note.actor(caller, request);
     let edits = [Edit { key: key.clone(), value: body.value, version: expected.version }];
-    let outcome = settings::update(&pool, &settings, &actor, &edits, &options).await;
+    let outcome = writer.update(&actor, &edits, &options).await;
     let outcome = outcome.map_err(|err| headers.explain(expected.problem(&key, err)))?;
     let setting = read_back(&pool, &settings, &key, outcome.clone()).await?;
     respond(responder, &parameters, setting, outcome.revision).await
@@ -136,6 +137,7 @@ pub(in crate::http) async fn reset(
     Writer(caller): Writer,
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
+    State(writer): State<SettingsWriter>,
     Extension(request): Extension<RequestId>,
     PathSegment(key): PathSegment,
     Query(parameters): Query<ResetParameters>,
@@ -148,7 +150,7 @@ pub(in crate::http) async fn reset(
     let options = headers.options(&caller, &write, b"");
     let actor = note.actor(caller, request);
     let version = expected.version;
-    let outcome = settings::reset(&pool, &settings, &actor, &key, version, &options).await;
+    let outcome = writer.reset(&actor, &key, version, &options).await;
     let outcome = outcome.map_err(|err| headers.explain(expected.problem(&key, err)))?;
     let setting = read_back(&pool, &settings, &key, outcome.clone()).await?;
     respond(responder, &write, setting, outcome.revision).await
@@ -221,7 +223,7 @@ async fn read_back(
     pool: &Pool,
     settings: &GlobalSettingsService,
     key: &str,
-    changed: Changed,
+    changed: ChangeResult,
 ) -> Result<KeyWriteResponse, Problem> {
     let dry_run = changed.dry_run;
     let setting = settings::find_written(pool, settings, key, changed).await;

@@ -13,7 +13,7 @@ use crate::{
     http::{
         auth::{SuperAdmin, write_quota::Writer},
         openapi::problems,
-        problem::{Code, Problem},
+        problem::Problem,
         request::{
             body::Body,
             fields::body,
@@ -30,9 +30,9 @@ use crate::{
         write::ChangeNote,
     },
     ids::RequestId,
-    json::FieldError,
-    sessions::{self, Cursor, End, Filter, Pins, Session, SessionScope, Status},
-    settings::GlobalSettingsService,
+    outbox::Outbox,
+    secret_scanner::SecretScanner,
+    sessions::{self, Cursor, End, EndedBy, Filter, Pins, Session, SessionScope, Status},
 };
 
 /// A session, with the details for administrators.
@@ -235,7 +235,8 @@ pub(in crate::http) async fn end_any(
     Writer(caller): Writer,
     _: WithSessions,
     State(pool): State<Pool>,
-    State(settings): State<GlobalSettingsService>,
+    State(scanner): State<SecretScanner>,
+    State(outbox): State<Outbox>,
     State(clock): State<Clock>,
     Extension(request): Extension<RequestId>,
     PathSegment(id): PathSegment,
@@ -243,14 +244,10 @@ pub(in crate::http) async fn end_any(
     Body { value: SessionEnd { note }, .. }: Body<SessionEnd>,
 ) -> Result<JsonResponse, Problem> {
     let actor = note.actor(caller, request);
-    if let Some(likeness) = settings.secret_scanner().scan(actor.reason.as_str()) {
-        let fault = FieldError::at("/reason", "secret_like_value", likeness.detail());
-        let detail = format!("the reason {}; nothing was ended", likeness.detail());
-        return Err(Problem::new(Code::SecretLike, detail).with_errors(fault));
-    }
-    let end = End { id: session_id(&id)?, now: clock.now(), by: Some(actor.clone()) };
-    let session = sessions::end(&pool, settings.outbox(), &SessionScope::Any, &end).await?;
-    info!(session = %session.id, by = %actor.user, reason = actor.reason.as_str(), "an administrator ended a session");
+    let by = EndedBy::new(actor, &scanner)?;
+    let end = End { id: session_id(&id)?, now: clock.now(), by: Some(by.clone()) };
+    let session = sessions::end(&pool, &outbox, &SessionScope::Any, &end).await?;
+    info!(session = %session.id, by = %by.user(), reason = by.reason(), "an administrator ended a session");
     JsonResponse::ok(&Overview::from(session))
 }
 

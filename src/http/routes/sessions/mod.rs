@@ -33,6 +33,7 @@ use crate::{
         serve::limits::ResponseDeadline,
     },
     ids::{RequestId, UserId},
+    outbox::Outbox,
     sessions::{self, End, SessionScope, SessionStarter, User},
     settings::GlobalSettingsService,
 };
@@ -164,13 +165,13 @@ pub(in crate::http) async fn end(
     caller: InternalOrUser,
     _: WithSessions,
     State(pool): State<Pool>,
-    State(settings): State<GlobalSettingsService>,
+    State(outbox): State<Outbox>,
     State(clock): State<Clock>,
     PathSegment(id): PathSegment,
     _: Query<NoParameters>,
 ) -> Result<JsonResponse, Problem> {
     let end = End { id: session_id(&id)?, now: clock.now(), by: None };
-    let session = sessions::end(&pool, settings.outbox(), &scope(caller), &end).await?;
+    let session = sessions::end(&pool, &outbox, &scope(caller), &end).await?;
     JsonResponse::ok(&SessionDocument::from(session))
 }
 

@@ -19,6 +19,7 @@ use crate::{
         },
         response::JsonResponse,
     },
+    secret_scanner::SecretScanner,
     settings::GlobalSettingsService,
 };
 
@@ -86,22 +87,24 @@ pub(in crate::http) async fn history(
     _: SuperAdmin,
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
+    State(scanner): State<SecretScanner>,
     Query(parameters): Query<TrailPageParameters>,
 ) -> Result<JsonResponse, Problem> {
-    read_trail(&pool, &settings, parameters).await
+    read_trail(&pool, &settings, &scanner, parameters).await
 }
 
 /// Returns a page of the trail.
 pub(in crate::http) async fn read_trail(
     pool: &Pool,
     settings: &GlobalSettingsService,
+    scanner: &SecretScanner,
     parameters: TrailPageParameters,
 ) -> Result<JsonResponse, Problem> {
     let TrailPageParameters { filter, page } = parameters;
     let filter = Filter::from(filter);
     // A cursor is bound to the filter, so the filter is read first.
     let cursor = page.cursor(|text| Cursor::decode(text, &filter))?;
-    require_known_key(pool, settings, &filter).await?;
+    require_known_key(pool, settings, scanner, &filter).await?;
     let page = database::read_with_retry(pool, async |conn| {
         Ok::<_, TransactionError>(audit::page(conn, &filter, cursor, page.limit).await?)
     });
@@ -112,6 +115,7 @@ pub(in crate::http) async fn read_trail(
 async fn require_known_key(
     pool: &Pool,
     settings: &GlobalSettingsService,
+    scanner: &SecretScanner,
     filter: &Filter,
 ) -> Result<(), Problem> {
     let Some(key) = filter.key.as_deref() else { return Ok(()) };
@@ -125,7 +129,7 @@ async fn require_known_key(
     if !page.await?.entries.is_empty() {
         return Ok(());
     }
-    let is_secret_like = settings.secret_scanner().scan(key).is_some();
+    let is_secret_like = scanner.scan(key).is_some();
     let name = if is_secret_like { "of this name" } else { key };
     Err(Problem::new(
         Code::UnknownKey,
@@ -175,10 +179,11 @@ pub(in crate::http) async fn timeline(
     _: SuperAdmin,
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
+    State(scanner): State<SecretScanner>,
     Query(parameters): Query<TrailParameters>,
 ) -> Result<JsonResponse, Problem> {
     let filter = Filter::from(parameters);
-    require_known_key(&pool, &settings, &filter).await?;
+    require_known_key(&pool, &settings, &scanner, &filter).await?;
     let timeline = database::read_with_retry(&pool, async |conn| {
         Ok::<_, TransactionError>(audit::timeline(conn, &filter).await?)
     });

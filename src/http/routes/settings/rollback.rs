@@ -9,7 +9,6 @@ use utoipa::{
 use uuid::Uuid;
 
 use crate::{
-    database::Pool,
     http::{
         auth::write_quota::Writer,
         openapi::{any_of, problems},
@@ -27,7 +26,7 @@ use crate::{
     },
     ids::RequestId,
     json::{FieldError, FieldErrors, StrictJson},
-    settings::{self, Changed, GlobalSettingsService, RollbackPlan, Target},
+    settings::{ChangeResult, RollbackPlan, SettingsWriter, Target},
 };
 
 /// The response of a rollback.
@@ -37,11 +36,11 @@ pub(in crate::http) enum RolledBack {
     /// With `dry_run`.
     Plan(RollbackPlan),
     /// Without.
-    Changed(WriteResponse<Changed>),
+    Changed(WriteResponse<ChangeResult>),
 }
 
 any_of! {
-    RolledBack: "RollbackPlan" = RollbackPlan, "WriteResponse_Changed" = WriteResponse<Changed>;
+    RolledBack: "RollbackPlan" = RollbackPlan, "WriteResponse_ChangeResult" = WriteResponse<ChangeResult>;
 }
 
 problems! {
@@ -188,7 +187,7 @@ impl ToSchema for SettingsRollback {
     request_body = SettingsRollback,
     responses(
         (status = 200, description = "The changes as they are stored; with `dry_run` the plan", body = RolledBack),
-        (status = 202, description = "The changes are stored, and the instances in `applied.laggards` did not apply them in time", body = WriteResponse<Changed>),
+        (status = 202, description = "The changes are stored, and the instances in `applied.laggards` did not apply them in time", body = WriteResponse<ChangeResult>),
         RollBackProblems,
     ),
     security(("bearer" = []))
@@ -196,8 +195,7 @@ impl ToSchema for SettingsRollback {
 #[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn roll_back(
     Writer(caller): Writer,
-    State(pool): State<Pool>,
-    State(settings): State<GlobalSettingsService>,
+    State(writer): State<SettingsWriter>,
     Extension(request): Extension<RequestId>,
     Query(parameters): Query<WriteParameters>,
     headers: WriteHeaders,
@@ -209,10 +207,10 @@ pub(in crate::http) async fn roll_back(
     let actor = note.actor(caller, request);
     let explain = |err| headers.explain(Problem::from(err).with_pointers(pointer));
     if parameters.dry_run {
-        let plan = settings::plan_roll_back(&pool, &settings, &actor, &target, &options).await;
+        let plan = writer.plan_roll_back(&actor, &target, &options).await;
         return JsonResponse::ok(&RolledBack::Plan(plan.map_err(explain)?));
     }
-    let outcome = settings::roll_back(&pool, &settings, &actor, &target, &options).await;
+    let outcome = writer.roll_back(&actor, &target, &options).await;
     let outcome = outcome.map_err(explain)?;
     let wrap = RolledBack::Changed;
     responder.respond_with_changes(&parameters, outcome, options.lenient, wrap).await

@@ -9,7 +9,6 @@ use axum::{Extension, extract::State};
 use validator::ValidationError;
 
 use crate::{
-    database::Pool,
     http::{
         auth::write_quota::Writer,
         openapi::problems,
@@ -27,7 +26,7 @@ use crate::{
     ids::RequestId,
     json::StrictJson,
     secret_scanner,
-    settings::{self, Changed, Edit, GlobalSettingsService},
+    settings::{ChangeResult, Edit, SettingsWriter},
 };
 
 problems! {
@@ -91,11 +90,11 @@ impl From<SettingChange> for Edit {
     params(WriteParameters, WriteHeaders),
     request_body = SettingsChange,
     responses(
-        (status = 200, description = "The changes as they are stored", body = WriteResponse<Changed>, headers(
+        (status = 200, description = "The changes as they are stored", body = WriteResponse<ChangeResult>, headers(
             ("ETag" = String, description = "The current revision, as `\"r<revision>\"`"),
             ("Preference-Applied" = Option<String>, description = "`handling=lenient`, when that was preferred"),
         )),
-        (status = 202, description = "The changes are stored, and the instances in `applied.laggards` did not apply them in time", body = WriteResponse<Changed>),
+        (status = 202, description = "The changes are stored, and the instances in `applied.laggards` did not apply them in time", body = WriteResponse<ChangeResult>),
         UpdateProblems,
     ),
     security(("bearer" = []))
@@ -103,8 +102,7 @@ impl From<SettingChange> for Edit {
 #[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn update(
     Writer(caller): Writer,
-    State(pool): State<Pool>,
-    State(settings): State<GlobalSettingsService>,
+    State(writer): State<SettingsWriter>,
     Extension(request): Extension<RequestId>,
     Query(parameters): Query<WriteParameters>,
     headers: WriteHeaders,
@@ -114,7 +112,7 @@ pub(in crate::http) async fn update(
     let edits: Vec<_> = change.changes.into_iter().map(Edit::from).collect();
     let options = headers.options(&caller, &parameters, &bytes);
     let actor = change.note.actor(caller, request);
-    let outcome = settings::update(&pool, &settings, &actor, &edits, &options).await;
+    let outcome = writer.update(&actor, &edits, &options).await;
     let outcome = outcome.map_err(|err| {
         // Only an error needs the positions.
         let positions = Positions::of(&edits);

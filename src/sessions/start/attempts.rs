@@ -1,0 +1,30 @@
+//! Deletion of expired entries of the rate limit.
+
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::debug;
+
+use crate::{
+    clock::jittered,
+    database::{self, Connection, Deadline, Pool},
+    sessions::start::store,
+};
+
+/// Interval of the deletion.
+const INTERVAL: Duration = Duration::from_mins(2);
+
+/// Deletes attempts of the rate limit older than a minute, periodically, until dropped.
+pub async fn forget_attempts(pool: Pool) {
+    let mut ticks = interval(jittered(INTERVAL, 0.8..1.2));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let delete = async |conn: &mut Connection| store::delete_expired_attempts(conn).await;
+        // Errors are not logged: tasks that need the database report an outage.
+        if let Ok(deleted) = database::execute_autocommit(&pool, Deadline::standard(), delete).await
+        {
+            debug!(deleted, "deleted expired start attempts");
+        }
+    }
+}

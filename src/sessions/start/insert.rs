@@ -1,0 +1,268 @@
+//! Second step of a start: the insert of the session, with concurrent starts of the user and concurrent changes of the
+//! settings.
+
+use std::{num::NonZeroU32, sync::Arc};
+
+use chrono::TimeDelta;
+use uuid::Uuid;
+
+use crate::{
+    database::{self, ConflictRetry, Deadline, Pool, Retry, TransactionError},
+    idempotency,
+    outbox::{Outbox, Topic},
+    sessions::{
+        eligibility::{self, Bounds, User},
+        lookup,
+        rules::SessionSettings,
+        session::{Candidate, Idempotency, Session},
+        start::{
+            error::Error,
+            request::Request,
+            store::{self, Diagnosis, ExpiredMessage, InsertResult, RateLimit},
+        },
+    },
+    settings::{self, GlobalSettingsService, InvalidSettings},
+};
+
+/// The insert of a session.
+pub(super) struct SessionInsert<'a> {
+    pub(super) pool: &'a Pool,
+    pub(super) settings: &'a GlobalSettingsService,
+    pub(super) outbox: &'a Outbox,
+    pub(super) request: &'a Request,
+    /// The user with the resolved plan and level, which may differ from the request.
+    pub(super) user: User,
+    pub(super) per_minute: NonZeroU32,
+    pub(super) in_two_steps: bool,
+}
+
+/// A session that was inserted by this request or by an earlier request with the same idempotency key.
+pub(super) struct Inserted {
+    pub(super) session: Session,
+    pub(super) replayed: bool,
+    /// Instructions for the provider instead of a stored prompt.
+    pub(super) instructions: Option<String>,
+}
+
+enum Outcome {
+    Inserted(Box<Inserted>),
+    /// A concurrent start of the same user, or an expired session that is now closed.
+    Retry,
+    /// The settings changed.
+    Outdated,
+}
+
+impl SessionInsert<'_> {
+    /// Inserts the session.
+    ///
+    /// A broken connection is retried even with an unknown outcome: every attempt uses the same id, so the next
+    /// attempt finds the row of an earlier attempt.
+    pub(super) async fn run(&self) -> Result<Inserted, Error> {
+        let deadline = Deadline::standard();
+        let mut retry = Retry::until(deadline);
+        let id = Uuid::now_v7();
+        loop {
+            match self.insert_with_current_settings(id, deadline).await {
+                Err(Error::Database(error)) if error.is_transient_or_outcome_unknown() => {
+                    retry.after(error).await?;
+                }
+                Err(error) => return Err(final_error(retry.unknown_outcome(), error)),
+                inserted => return inserted,
+            }
+        }
+    }
+
+    async fn insert_with_current_settings(
+        &self,
+        id: Uuid,
+        deadline: Deadline,
+    ) -> Result<Inserted, Error> {
+        let per_minute = i32::try_from(self.per_minute.get()).unwrap_or(i32::MAX);
+        let mut limit = RateLimit { per_minute, counted: false };
+        // Bounded: a few concurrent changes are expected, endless changes must not block the request.
+        let mut retry = ConflictRetry::default();
+        while retry.next() {
+            let candidate = self.candidate(id, session_settings(self.settings)?);
+            match self.attempt(&candidate, &mut limit, deadline).await? {
+                Outcome::Inserted(inserted) => return Ok(*inserted),
+                Outcome::Retry => (),
+                Outcome::Outdated => {
+                    // The notification of the change may not have arrived yet.
+                    deadline.within(refresh(self.pool, self.settings)).await?;
+                }
+            }
+        }
+        Err(Error::Unsettled)
+    }
+
+    fn candidate(&self, id: Uuid, settings: Arc<SessionSettings>) -> Candidate {
+        let Request { user, idempotency_key, now, .. } = self.request;
+        let part = |text: &Option<String>| {
+            text.as_deref().map_or(vec![0], |text| [b"1", text.as_bytes()].concat())
+        };
+        // The digest is of the request, so that a repeat matches even if the plan service returns another plan.
+        let idempotency = idempotency_key.as_ref().map(|key| Idempotency {
+            key: key.clone(),
+            digest: idempotency::fingerprint(&[b"start", &part(&user.plan), &part(&user.level)]),
+        });
+        Candidate {
+            id,
+            user: self.user.clone(),
+            started_at: *now,
+            expires_at: *now + TimeDelta::minutes(settings.session_max_minutes.into()),
+            settings,
+            idempotency,
+            in_two_steps: self.in_two_steps,
+        }
+    }
+
+    async fn attempt(
+        &self,
+        candidate: &Candidate,
+        limit: &mut RateLimit,
+        deadline: Deadline,
+    ) -> Result<Outcome, Error> {
+        let bounds = Bounds::at(self.request.now, &candidate.settings);
+        let mut reasons = eligibility::check_account(&candidate.user, &candidate.settings);
+        let is_account_eligible = reasons.is_empty();
+        // The common case needs only the cheap statement. The expensive statement diagnoses the obstacle and closes
+        // expired sessions.
+        if is_account_eligible && self.insert(candidate, &bounds, limit, deadline).await? {
+            return Ok(Outcome::Inserted(inserted(candidate.session(), false, candidate)));
+        }
+        let diagnosis =
+            self.diagnose(candidate, &bounds, limit, is_account_eligible, deadline).await?;
+        if let Some(id) = existing_session(&diagnosis, candidate)? {
+            let session = lookup::stored(self.pool, id, self.request.now);
+            let session = deadline.within(session).await?;
+            let replayed = id != candidate.id;
+            let inserted = session.map(|session| inserted(session, replayed, candidate));
+            return Ok(inserted.map_or(Outcome::Retry, Outcome::Inserted));
+        }
+        if !diagnosis.counted {
+            let wait = diagnosis.try_again_in.and_then(|seconds| u32::try_from(seconds).ok());
+            let wait = wait.unwrap_or_default().max(1);
+            return Err(Error::RateLimited { per_minute: self.per_minute, wait });
+        }
+        // A rejection by outdated settings does not count.
+        if diagnosis.revision != candidate.settings.revision {
+            return Ok(Outcome::Outdated);
+        }
+        if let Some(active) = diagnosis.active {
+            return Err(Error::Active(active));
+        }
+        let history = diagnosis.history();
+        reasons.extend(eligibility::check_history(&history, &bounds, &candidate.settings));
+        if reasons.is_empty() { Ok(Outcome::Retry) } else { Err(Error::NotEligible(reasons)) }
+    }
+
+    /// Inserts the candidate if there is no obstacle. Returns whether the row was inserted.
+    async fn insert(
+        &self,
+        candidate: &Candidate,
+        bounds: &Bounds,
+        limit: &mut RateLimit,
+        deadline: Deadline,
+    ) -> Result<bool, TransactionError> {
+        let limit_before = *limit;
+        let insert = database::execute_autocommit(self.pool, deadline, async |conn| {
+            store::insert_if_eligible(conn, candidate, bounds, limit_before).await
+        });
+        match insert.await {
+            Ok(InsertResult { counted, inserted }) => {
+                limit.counted = counted;
+                Ok(inserted)
+            }
+            // The statement was rolled back, including the count of the attempt.
+            Err(error) if is_race(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Queries the obstacle. For an eligible account, also closes an expired session of the user.
+    async fn diagnose(
+        &self,
+        candidate: &Candidate,
+        bounds: &Bounds,
+        limit: &mut RateLimit,
+        is_account_eligible: bool,
+        deadline: Deadline,
+    ) -> Result<Diagnosis, TransactionError> {
+        let limit_before = *limit;
+        let message = is_account_eligible.then(|| {
+            let topic = Topic::SessionExpired;
+            let sinks = self.outbox.sinks(topic);
+            ExpiredMessage { message_id: Uuid::now_v7(), topic: topic.as_str(), sinks }
+        });
+        let query = database::execute_autocommit(self.pool, deadline, async |conn| {
+            store::diagnose(conn, candidate, bounds, limit_before, message.as_ref()).await
+        });
+        let diagnosis = query.await?;
+        limit.counted = diagnosis.counted;
+        Ok(diagnosis)
+    }
+}
+
+fn inserted(session: Session, replayed: bool, candidate: &Candidate) -> Box<Inserted> {
+    let instructions = candidate.settings.instructions.clone();
+    Box::new(Inserted { session, replayed, instructions })
+}
+
+/// Returns the error to report: after an unknown outcome, only statements of the database about the user are certain.
+fn final_error(unknown_outcome: Option<TransactionError>, error: Error) -> Error {
+    match error {
+        Error::NotEligible(_) | Error::Active(_) | Error::Idempotency(_) => error,
+        _ => unknown_outcome.map_or(error, Error::Database),
+    }
+}
+
+async fn refresh(pool: &Pool, settings: &GlobalSettingsService) -> Result<(), Error> {
+    match settings::refresh(pool, settings).await {
+        Err(settings::ReloadError::Invalid(_)) => session_settings(settings).map(drop),
+        result => Ok(result.map(drop)?),
+    }
+}
+
+/// Returns the settings of the current snapshot.
+///
+/// # Errors
+/// The settings in the database are invalid, or a key is missing.
+fn session_settings(settings: &GlobalSettingsService) -> Result<Arc<SessionSettings>, Error> {
+    if !settings.is_valid() {
+        let violations = settings.violations();
+        let problems =
+            violations.iter().map(|violation| (violation.key.clone(), violation.detail.clone()));
+        return Err(Error::Settings(problems.collect()));
+    }
+    // Not cached, because the look-ups are cheap compared with the statement that follows.
+    let result = SessionSettings::read(&settings.current());
+    result.map(Arc::new).map_err(|invalid| Error::Settings(invalid.iter().map(problem).collect()))
+}
+
+fn problem(invalid: &InvalidSettings) -> (String, String) {
+    match invalid {
+        InvalidSettings::Missing(key) => (key.clone(), "is missing".to_owned()),
+        InvalidSettings::Mistyped { key, expected } => (key.clone(), format!("must be {expected}")),
+    }
+}
+
+/// Returns the session of the same request: of an attempt whose response was lost, or of an earlier request with the
+/// same idempotency key.
+fn existing_session(diagnosis: &Diagnosis, candidate: &Candidate) -> Result<Option<Uuid>, Error> {
+    if diagnosis.active == Some(candidate.id) {
+        return Ok(diagnosis.active);
+    }
+    let (_, digest) = candidate.idempotency();
+    match diagnosis.prior {
+        Some(_) if diagnosis.prior_digest.as_deref() != digest => Err(idempotency::Reused.into()),
+        Some(_) if diagnosis.prior_is_starting == Some(true) => Err(Error::InProgress),
+        prior => Ok(prior),
+    }
+}
+
+/// Whether a unique index rejected a concurrent start.
+fn is_race(error: &TransactionError) -> bool {
+    let indexes =
+        ["brune_session_pkey", "brune_session_one_active", "brune_session_by_idempotency_key"];
+    error.constraint().is_some_and(|constraint| indexes.contains(&constraint))
+}

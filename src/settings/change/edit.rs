@@ -1,0 +1,39 @@
+//! A requested change and its options.
+
+use crate::{database::OnSuccess, idempotency, json::StrictJson};
+
+/// A requested value for one key, not validated yet.
+#[derive(Debug, Clone)]
+pub struct Edit {
+    /// The key to change.
+    pub key: String,
+    /// The new value.
+    pub value: StrictJson,
+    /// The expected current version of the key; optional when the expected revision is set.
+    pub version: Option<i64>,
+}
+
+/// The options of a write, common to all kinds of writes.
+#[derive(Debug, Clone, Default)]
+pub struct WriteOptions {
+    /// The expected revisions, of which one must be current (`If-Match`).
+    pub revisions: Option<Vec<i64>>,
+    /// Leave out keys that cannot be written, and apply the rest (`Prefer: handling=lenient`).
+    pub lenient: bool,
+    /// Validate everything, store nothing.
+    pub dry_run: bool,
+    /// The idempotency key of the request.
+    pub idempotency: Option<idempotency::Key>,
+}
+
+impl WriteOptions {
+    /// Returns how a successful transaction of the write ends.
+    pub(in crate::settings) fn on_success(&self) -> OnSuccess {
+        if self.dry_run { OnSuccess::Rollback } else { OnSuccess::Commit }
+    }
+}
+
+/// Returns the bytes of `edits`, as an estimate of the work to check the edits.
+pub(in crate::settings) fn size(edits: &[Edit]) -> usize {
+    edits.iter().map(|edit| edit.key.len() + edit.value.size()).sum()
+}

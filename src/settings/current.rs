@@ -1,0 +1,203 @@
+//! The read-only handle on the current settings of the process.
+
+use std::{
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use arc_swap::{ArcSwap, Guard};
+use tokio::sync::{Mutex, Notify, watch};
+
+use crate::{
+    metrics::{Metrics, SettingsMetrics},
+    settings::{
+        rules::Violation,
+        snapshot::{InvalidSettings, Snapshot},
+        value::Number,
+    },
+};
+
+/// The current settings of the process: complete and valid. Cheap to clone; a read runs no query and takes no lock.
+///
+/// A snapshot is replaced only by a snapshot of a greater revision, or of another timeline of the database (a failover
+/// can lose revisions). Invalid settings never replace a snapshot: readers keep the last valid snapshot, and
+/// [`Self::violations`] lists the broken rules.
+#[derive(Debug, Clone)]
+pub struct GlobalSettingsService(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    metrics: SettingsMetrics,
+    // Not a lock: readers on many cores would share its cache line.
+    current: ArcSwap<Snapshot>,
+    violations: ArcSwap<Vec<Violation>>,
+    /// Whether the last reload reached the database.
+    reachable: AtomicBool,
+    /// The revision of `current`, for subscribers.
+    revision: watch::Sender<i64>,
+    listening: watch::Sender<bool>,
+    /// Wakes the follower after a local write.
+    local_writes: Notify,
+    /// Serializes reloads, so that many concurrent callers read the database once.
+    reloading: Mutex<()>,
+}
+
+impl GlobalSettingsService {
+    /// Creates a handle whose current settings are `snapshot`, and counts reloads in `metrics`.
+    #[must_use]
+    pub fn new(snapshot: Snapshot, metrics: &Metrics) -> Self {
+        let metrics = metrics.settings();
+        metrics.applied(snapshot.revision, None);
+        Self(Arc::new(Inner {
+            metrics,
+            revision: watch::Sender::new(snapshot.revision),
+            current: ArcSwap::from_pointee(snapshot),
+            violations: ArcSwap::default(),
+            reachable: AtomicBool::new(true),
+            listening: watch::Sender::new(false),
+            local_writes: Notify::new(),
+            reloading: Mutex::new(()),
+        }))
+    }
+
+    /// Borrows the current snapshot without touching a reference count, a cache line shared by all cores.
+    /// All reads through a guard see one revision. Do not hold a guard across an `await`.
+    #[must_use]
+    pub fn current(&self) -> Guard<Arc<Snapshot>> {
+        self.0.current.load()
+    }
+
+    /// Returns the current snapshot, to be kept for any time.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.0.current.load_full()
+    }
+
+    /// Returns the revision of the current snapshot.
+    #[must_use]
+    pub fn revision(&self) -> i64 {
+        self.current().revision
+    }
+
+    /// Returns the current value of the string `key`.
+    pub fn get_string(&self, key: &str) -> Result<String, InvalidSettings> {
+        self.current().get_string(key).map(str::to_owned)
+    }
+
+    /// Returns the current value of the number `key`.
+    pub fn get_number(&self, key: &str) -> Result<Number, InvalidSettings> {
+        self.current().get_number(key)
+    }
+
+    /// Returns the current value of the boolean `key`.
+    pub fn get_bool(&self, key: &str) -> Result<bool, InvalidSettings> {
+        self.current().get_bool(key)
+    }
+
+    /// Returns the current value of the list `key`.
+    pub fn get_array(&self, key: &str) -> Result<Vec<String>, InvalidSettings> {
+        self.current().get_array(key).map(<[String]>::to_vec)
+    }
+
+    /// Returns the violations of the stored settings at the last reload; empty when the settings are valid.
+    #[must_use]
+    pub fn violations(&self) -> Arc<Vec<Violation>> {
+        self.0.violations.load_full()
+    }
+
+    /// Whether the stored settings were valid at the last reload; as cheap as a read.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.0.violations.load().is_empty()
+    }
+
+    /// Whether the database answered the last reload; a reload runs at least once in every poll interval.
+    #[must_use]
+    pub fn is_reachable(&self) -> bool {
+        self.0.reachable.load(Ordering::Relaxed)
+    }
+
+    /// Whether the notification channel is open.
+    #[must_use]
+    pub fn is_listening(&self) -> bool {
+        *self.0.listening.borrow()
+    }
+
+    /// Subscribes to changes of [`Self::is_listening`].
+    #[must_use]
+    pub fn listening(&self) -> watch::Receiver<bool> {
+        self.0.listening.subscribe()
+    }
+
+    /// Subscribes to the current revision.
+    #[must_use]
+    pub fn revisions(&self) -> watch::Receiver<i64> {
+        self.0.revision.subscribe()
+    }
+
+    /// Waits until the current revision is at least `revision`.
+    pub async fn wait_for(&self, revision: i64) {
+        // Fails only when the sender is dropped, and `self` owns the sender.
+        let _ = self.revisions().wait_for(|current| *current >= revision).await;
+    }
+
+    /// Returns the metrics of reloads.
+    pub(super) fn metrics(&self) -> &SettingsMetrics {
+        &self.0.metrics
+    }
+
+    /// Wakes the follower after a local commit.
+    pub(super) fn notify_local_write(&self) {
+        self.0.local_writes.notify_one();
+    }
+
+    /// Waits for a local commit.
+    pub(super) async fn local_write(&self) {
+        self.0.local_writes.notified().await;
+    }
+
+    /// Waits for the reload lock.
+    pub(super) async fn lock_reload(&self) -> impl Drop + '_ {
+        self.0.reloading.lock().await
+    }
+
+    /// Replaces the current snapshot by `snapshot` if `snapshot` is newer, or of another timeline. Returns whether the
+    /// snapshot was replaced.
+    pub(super) fn advance(&self, snapshot: Snapshot) -> bool {
+        let current = self.current();
+        let is_newer = snapshot.revision > current.revision
+            || snapshot.schema.revision > current.schema.revision;
+        let is_other_timeline = snapshot.timeline != current.timeline;
+        drop(current);
+        // First, so that a subscriber woken by the new revision sees valid settings.
+        self.set_violations(Vec::new());
+        let replaces = is_newer || is_other_timeline;
+        if replaces {
+            let revision = snapshot.revision;
+            self.0.current.store(Arc::new(snapshot));
+            // Not `send`, which keeps the old revision when nobody subscribes.
+            self.0.revision.send_replace(revision);
+        }
+        replaces
+    }
+
+    /// Records the violations of the stored settings.
+    pub(super) fn set_violations(&self, violations: Vec<Violation>) {
+        // Most reloads find nothing wrong: an equal list is not stored, which spares the readers a cache miss.
+        if *self.0.violations.load_full() != violations {
+            self.0.violations.store(Arc::new(violations));
+        }
+    }
+
+    pub(super) fn set_reachable(&self, reachable: bool) {
+        self.0.reachable.store(reachable, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_listening(&self, listening: bool) {
+        // Wakes subscribers only for a change.
+        self.0.listening.send_if_modified(|current| mem::replace(current, listening) != listening);
+    }
+}

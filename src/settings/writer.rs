@@ -1,0 +1,199 @@
+//! The one write path of the settings: scan for secrets, validate, lock, compare versions, write, audit, enqueue.
+//!
+//! Every kind of write (update, rollback, reset, import) ends in [`SettingsWriter::write`], and a rule added to the method
+//! holds for all.
+
+use crate::{
+    audit::{self, Action, Actor, NewEntry, Reason},
+    compute,
+    database::{Connection, Deadline, OnSuccess, Pool, Retry, Transaction},
+    idempotency,
+    outbox::Outbox,
+    secret_scanner::SecretScanner,
+    settings::{
+        change::{self, Batch, ChangeResult, Edit, Error, WriteOptions},
+        current::GlobalSettingsService,
+        reload,
+        schema::Schema,
+    },
+};
+
+/// Writes settings: every write is scanned for secrets, audited, and announced through the outbox. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct SettingsWriter {
+    pub(super) pool: Pool,
+    pub(super) settings: GlobalSettingsService,
+    pub(super) scanner: SecretScanner,
+    pub(super) outbox: Outbox,
+}
+
+/// The arguments of one write.
+struct Request<'a> {
+    action: Action,
+    actor: &'a Actor,
+    edits: &'a [Edit],
+    options: &'a WriteOptions,
+}
+
+impl SettingsWriter {
+    /// Creates a writer of the settings read by `settings`; secrets found by `scanner` are refused, and messages go to
+    /// `outbox`.
+    #[must_use]
+    pub fn new(
+        pool: Pool,
+        settings: GlobalSettingsService,
+        scanner: SecretScanner,
+        outbox: Outbox,
+    ) -> Self {
+        Self { pool, settings, scanner, outbox }
+    }
+
+    /// Applies `edits` in one transaction, all or none.
+    pub async fn update(
+        &self,
+        actor: &Actor,
+        edits: &[Edit],
+        options: &WriteOptions,
+    ) -> Result<ChangeResult, Error> {
+        self.write(Action::Update, actor, edits, options).await
+    }
+
+    /// Applies `edits` in one transaction, all or none, audited as `action`.
+    pub(super) async fn write(
+        &self,
+        action: Action,
+        actor: &Actor,
+        edits: &[Edit],
+        options: &WriteOptions,
+    ) -> Result<ChangeResult, Error> {
+        // One deadline for all attempts, so that a caller waits no longer for a retried write.
+        let deadline = Deadline::standard();
+        let mut retry = Retry::until(deadline);
+        let request = Request { action, actor, edits, options };
+        loop {
+            match self.attempt(&request, deadline).await {
+                // Another release published a catalog meanwhile: validate again with its declarations.
+                Err(Error::CatalogMoved) if retry.next().await => {
+                    reload::refresh(&self.pool, &self.settings).await?;
+                }
+                Err(Error::Database(err)) if err.is_transient() && retry.next().await => (),
+                result => {
+                    let is_changed = result.as_ref().is_ok_and(|result| !result.changed.is_empty());
+                    // After the commit: an earlier wake-up would find nothing.
+                    if is_changed && !options.dry_run {
+                        self.settings.notify_local_write();
+                        self.outbox.wake();
+                    }
+                    return result;
+                }
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        request: &Request<'_>,
+        deadline: Deadline,
+    ) -> Result<ChangeResult, Error> {
+        let &Request { action, actor, edits, options } = request;
+        // One snapshot for all checks; the lock detects newer declarations.
+        let snapshot = self.settings.snapshot();
+        let schema = &snapshot.schema;
+        // The scan and the validation of a large import take milliseconds of CPU: not on an async worker thread.
+        let (matches, resolved) = compute::run(change::size(edits), || {
+            let matches = change::scan(&self.scanner, schema, &actor.reason, edits);
+            let resolved = change::resolve(schema, edits, options.lenient, matches.as_ref());
+            (matches, resolved)
+        })
+        .await;
+        let (resolved, ignored) = match resolved {
+            Err(refusal @ (Error::Locked(_) | Error::SecretLike(_))) => {
+                // In a transaction of its own: the write itself is never begun.
+                if !options.dry_run {
+                    let keys = change::keys_to_record(schema, edits, matches.as_ref());
+                    self.record_refusal(actor, &keys).await?;
+                }
+                return Err(refusal);
+            }
+            resolved => resolved?,
+        };
+        let mut transaction = Transaction::begin(&self.pool, deadline).await?;
+        let batch = Batch { action, actor, edits: &resolved, ignored: &ignored, options };
+        let apply = self.apply_once(transaction.conn(), schema, &batch);
+        let result = deadline.within(apply).await;
+        transaction.finish(result, options.on_success()).await
+    }
+
+    /// Applies `batch`, or returns the stored result if a request with the same idempotency key was applied before.
+    async fn apply_once(
+        &self,
+        conn: &mut Connection,
+        schema: &Schema,
+        batch: &Batch<'_>,
+    ) -> Result<ChangeResult, Error> {
+        let head = change::lock(conn, schema).await?;
+        let Batch { action, actor, options, .. } = *batch;
+        // Under the lock: of two concurrent requests with one key, the second must find the result of the first.
+        if let Some(key) = &options.idempotency
+            && let Some(first) = idempotency::find(conn, key).await??
+        {
+            return Ok(first);
+        }
+        let result = change::apply(conn, schema, &head, batch).await?;
+        if !options.dry_run {
+            // In the same transaction: no message without the change, and no change without the message.
+            let outbox = &self.outbox;
+            let scanner = &self.scanner;
+            change::enqueue_changed(conn, outbox, scanner, action, actor, &result).await?;
+            if !result.ignored.is_empty() {
+                change::enqueue_refused(conn, outbox, actor, &result.ignored).await?;
+            }
+        }
+        if let Some(key) = &options.idempotency {
+            idempotency::store(conn, key, &result).await?;
+        }
+        Ok(result)
+    }
+
+    /// Refuses secret-like `edits`. For writes with reads of the database before [`Self::write`], which scans again.
+    ///
+    /// # Errors
+    /// `SecretLike`; the refusal is audited unless `dry_run`.
+    pub(super) async fn refuse_secrets(
+        &self,
+        actor: &Actor,
+        edits: &[Edit],
+        dry_run: bool,
+    ) -> Result<(), Error> {
+        let snapshot = self.settings.snapshot();
+        let schema = &snapshot.schema;
+        let scan = || change::scan(&self.scanner, schema, &actor.reason, edits);
+        let Some(matches) = compute::run(change::size(edits), scan).await else { return Ok(()) };
+        if !dry_run {
+            let keys = change::keys_to_record(schema, edits, Some(&matches));
+            self.record_refusal(actor, &keys).await?;
+        }
+        Err(Error::SecretLike(matches))
+    }
+
+    /// Audits and announces a refused write of `keys`, without values.
+    pub(super) async fn record_refusal(&self, actor: &Actor, keys: &[String]) -> Result<(), Error> {
+        let mut actor = actor.clone();
+        // The audit entry of a refused secret must not store the secret.
+        if self.scanner.scan(actor.reason.as_str()).is_some() {
+            actor.reason = Reason::withheld();
+        }
+        let entries: Vec<NewEntry> = keys.iter().map(|key| NewEntry::refused(key)).collect();
+        let deadline = Deadline::standard();
+        let mut transaction = Transaction::begin(&self.pool, deadline).await?;
+        let record = async {
+            audit::append(transaction.conn(), &actor, entries).await?;
+            change::enqueue_refused(transaction.conn(), &self.outbox, &actor, keys).await?;
+            Ok::<_, Error>(())
+        };
+        let result = deadline.within(record).await;
+        transaction.finish(result, OnSuccess::Commit).await?;
+        self.outbox.wake();
+        Ok(())
+    }
+}
