@@ -92,7 +92,7 @@ query! {
     responses(
         (status = 200, description = "The document, as an attachment", content(
             (Upload = "application/json"),
-            (String = "application/yaml"),
+            (Upload = "application/yaml"),
             (String = "text/plain"),
         )),
         (status = 304, description = "The state is that of `If-None-Match`"),
@@ -270,7 +270,7 @@ problems! {
     params(ImportParameters, IdempotencyKey),
     request_body(description = "A document of at most 20,000 settings", content(
         (Upload = "application/json"),
-        (String = "application/yaml"),
+        (Upload = "application/yaml"),
         (String = "text/plain"),
     )),
     responses(
