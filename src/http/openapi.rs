@@ -163,9 +163,9 @@ const COOKIE: &str = "cookie";
 const SESSIONS: &str = "sessions";
 
 /// Rules of many routes: the routes of administrators also accept the cookie, and no body may be null.
-pub(super) struct CommonRules;
+pub(super) struct RouteRules;
 
-impl Modify for CommonRules {
+impl Modify for RouteRules {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         for item in document.paths.paths.values_mut() {
             item.post.iter_mut().for_each(refuse_null);

@@ -11,7 +11,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     http::{
         AppState, Limits, Origins,
-        openapi::{CommonRules, Document, without_sessions},
+        openapi::{Document, RouteRules, without_sessions},
         routes::{
             audit, config, explain, fleet, health, ofrep, outbox, secrets,
             sessions as session_routes, settings, sign_in,
@@ -78,7 +78,7 @@ fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
 /// Splits `routes` into the router and the document, with the rules of many routes.
 fn documented(routes: OpenApiRouter<Shared>) -> (Router<Shared>, utoipa::openapi::OpenApi) {
     let (routes, mut document) = routes.split_for_parts();
-    CommonRules.modify(&mut document);
+    RouteRules.modify(&mut document);
     (routes, document)
 }
 

@@ -22,7 +22,7 @@ use crate::{
         auth::Caller,
         problem::{Code, Problem},
         request::{
-            fields::group,
+            group::group,
             headers::{self, IdempotencyKey},
             preconditions::{self, Required, Tag},
             query::{Drafted, query},

@@ -42,8 +42,9 @@ mod read;
 // Writes.
 mod change;
 
-mod writer;
 mod written;
+
+mod writer;
 
 mod reset;
 mod rollback;

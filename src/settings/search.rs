@@ -23,6 +23,6 @@ impl Search {
         let Definition { key, description, category, .. } = definition;
         let text = || format!("{key} {description}").to_lowercase();
         self.text.as_ref().is_none_or(|part| text().contains(part))
-            && self.category.as_ref().is_none_or(|wanted| wanted == category)
+            && self.category.as_ref().is_none_or(|name| name == category)
     }
 }

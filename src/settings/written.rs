@@ -5,7 +5,7 @@ use crate::{
     settings::{
         change::{ChangeResult, KeyChange},
         current::GlobalSettingsService,
-        read::{self, AsOf, Error, Setting},
+        read::{self, AsOf, Error as ReadError, Setting},
     },
 };
 
@@ -39,7 +39,7 @@ pub async fn find_written(
     settings: &GlobalSettingsService,
     key: &str,
     changed: ChangeResult,
-) -> Result<Setting, Error> {
+) -> Result<Setting, ReadError> {
     let ChangeResult { revision, dry_run, changed, .. } = changed;
     let mut setting = read::find(pool, settings, key).await?;
     match choose(setting.version, changed.into_iter().next(), dry_run) {
@@ -50,8 +50,8 @@ pub async fn find_written(
         }
         State::AtRevision => {
             let listing = read::list(pool, settings, AsOf::Revision(revision)).await?;
-            let written = listing.settings.into_iter().find(|setting| setting.key == key);
-            setting = written.unwrap_or(setting);
+            let then = listing.settings.into_iter().find(|setting| setting.key == key);
+            setting = then.unwrap_or(setting);
         }
     }
     Ok(setting)

@@ -97,8 +97,8 @@ async fn an_etag_that_cannot_match_is_rejected_with_412_and_the_reason() {
     for (tag, reason) in [
         ("W/\"r1\"", "weak"),
         ("\"v1\"", "a version of one setting"),
-        ("\"r1-0a1b2c3d\"", "is no tag of"),
-        ("\"\"", "is no tag of"),
+        ("\"r1-0a1b2c3d\"", "is not a tag of"),
+        ("\"\"", "is not a tag of"),
         ("W/\"r1\", \"v1\"", "weak"),
     ] {
         let problem = batch(actual_instance).header("if-match", tag).send().await;
@@ -106,9 +106,11 @@ async fn an_etag_that_cannot_match_is_rejected_with_412_and_the_reason() {
         assert!(detail(&problem).contains(reason), "{tag}: {problem}");
         assert_eq!(problem["current_revision"], 1, "{tag}");
     }
-    for (tag, reason) in
-        [("W/\"v1\"", "weak"), ("\"r1\"", "a revision of all settings"), ("\"x\"", "is no tag of")]
-    {
+    for (tag, reason) in [
+        ("W/\"v1\"", "weak"),
+        ("\"r1\"", "a revision of all settings"),
+        ("\"x\"", "is not a tag of"),
+    ] {
         for call in [put(actual_instance, 45), reset(actual_instance)] {
             let problem = call.header("if-match", tag).send().await;
             let problem = problem.problem(412, "revision_mismatch");

@@ -30,7 +30,9 @@ fn breaches(level: &[TokenTree]) -> Vec<String> {
             breaches.push(format!("the handler `{name}` does not describe `params({parameters})`"));
         }
         for place in ["Query", "Header"] {
-            if description.contains(&format!(", {place} ,")) {
+            let is_by_hand =
+                [",", ")"].iter().any(|end| description.contains(&format!(",{place}{end}")));
+            if is_by_hand {
                 breaches
                     .push(format!("the handler `{name}` describes a {place} parameter by hand"));
             }
@@ -41,8 +43,8 @@ fn breaches(level: &[TokenTree]) -> Vec<String> {
 
 /// Returns the type of a handler's parameters: `P` of `Query<P>`.
 fn query_type(arguments: &str) -> Option<&str> {
-    let (_, parameters) = arguments.split_once("Query < ")?;
-    parameters.split_once(" >").map(|(parameters, _)| parameters)
+    let (_, parameters) = arguments.split_once("Query<")?;
+    parameters.split_once('>').map(|(parameters, _)| parameters)
 }
 
 /// Whether `description` has the word `name`.
@@ -54,13 +56,14 @@ fn mentions(description: &str, name: &str) -> bool {
 /// Returns the text of an attribute `#[utoipa::path(…)]`.
 fn route_description(token: &TokenTree) -> Option<String> {
     let text = group_text(token, Delimiter::Bracket)?;
-    text.replace(' ', "").starts_with("utoipa::path(").then_some(text)
+    text.starts_with("utoipa::path(").then_some(text)
 }
 
+/// Returns the text of a group without spaces.
 fn group_text(token: &TokenTree, delimiter: Delimiter) -> Option<String> {
     match token {
         TokenTree::Group(group) if group.delimiter() == delimiter => {
-            Some(group.stream().to_string())
+            Some(group.stream().to_string().replace([' ', '\n'], ""))
         }
         _ => None,
     }

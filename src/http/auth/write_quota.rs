@@ -15,7 +15,7 @@ use crate::{
     http::{
         auth::{caller::Caller, extract::SuperAdmin, token::TokenVerifier},
         problem::{Code, Problem},
-        request::query,
+        request::query_string,
     },
     ids::UserId,
 };
@@ -86,7 +86,7 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let SuperAdmin(caller) = SuperAdmin::from_request_parts(parts, state).await?;
         // The rest of the query is validated by the handler.
-        if !query::is_dry_run(parts.uri.query().unwrap_or_default()) {
+        if !query_string::is_dry_run(parts.uri.query().unwrap_or_default()) {
             WriteQuota::from_ref(state).spend(&caller.user)?;
         }
         Ok(Self(caller))

@@ -166,7 +166,7 @@ pub(in crate::http) fn property(
     examples: &[Value],
 ) -> RefOr<Schema> {
     let example = examples.first().cloned();
-    let description = Some(description(docs));
+    let description = Some(value::description(docs));
     let schema = match schema {
         RefOr::T(Schema::Object(mut object)) => {
             // JSON Schema has no `nullable`: null is a further type.
@@ -200,12 +200,6 @@ pub(in crate::http) fn property(
     RefOr::T(schema)
 }
 
-/// Returns the lines of a doc comment as a description.
-pub(in crate::http) fn description(docs: &[&str]) -> String {
-    let lines: Vec<_> = docs.iter().map(|line| line.trim()).collect();
-    lines.join("\n")
-}
-
 /// Declares a body: `body! { /// … struct SettingChange as "SettingChange" { /// … key: String, } }`. Rules stand in
 /// `#[validate(…)]` beside the field, in the syntax of `validator`; `#[example(…)]` is for the document.
 macro_rules! body {
@@ -228,7 +222,7 @@ macro_rules! body {
 
         const _: () = {
             use $crate::http::request::{
-                fields::{self, BodyField, Fields},
+                fields::{BodyField, Fields},
                 from_json::{FromStrictJson, Pointer},
                 rules::{Bounds, Rule, Slot, bounds},
  value::FieldType,
@@ -288,7 +282,7 @@ macro_rules! body {
                 fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
                     let object = utoipa::openapi::ObjectBuilder::new()
                         .schema_type(utoipa::openapi::schema::Type::Object)
-                        .description(Some(fields::description(&[$($docs),+])))
+                        .description(Some($crate::http::request::value::description(&[$($docs),+])))
                         .additional_properties(Some(
                             utoipa::openapi::schema::AdditionalProperties::<utoipa::openapi::Schema>::FreeForm(false),
                         ));
@@ -314,88 +308,6 @@ macro_rules! body {
     };
 }
 pub(in crate::http) use body;
-
-/// Declares fields shared by several bodies and queries: `group! { /// … struct ChangeNote { /// … reason: Reason, } }`.
-/// A declaration with a field of the type has the fields of the group. The rules are those of the types.
-macro_rules! group {
-    (
-        $(#[doc = $docs:literal])+
-        struct $name:ident {
-            $(
-                $(#[doc = $doc:literal])+
-                $field:ident: $type:ty,
-            )+
-        }
-    ) => {
-        $crate::http::request::query::query! {
-            $(#[doc = $docs])+
-            struct $name {
-                $($(#[doc = $doc])+ $field: $type,)+
-            }
-        }
-
-        impl $crate::http::request::query::FromQuery for Option<$name> {
-            fn from_query(
-                query: &mut $crate::http::request::query::QueryString,
-                name: &'static str,
-                bounds: $crate::http::request::rules::Bounds,
-            ) -> Option<Self> {
-                if query.lacks(&[$(stringify!($field)),+]) {
-                    return Some(None);
-                }
-                <$name as $crate::http::request::query::FromQuery>::from_query(query, name, bounds)
-                    .map(Some)
-            }
-
-            fn parameters(
-                name: &str,
-                docs: &[&str],
-                bounds: $crate::http::request::rules::Bounds,
-                _: Option<serde_json::Value>,
-            ) -> Vec<utoipa::openapi::path::Parameter> {
-                $crate::http::request::query::optional(
-                    <$name as $crate::http::request::query::FromQuery>::parameters(
-                        name, docs, bounds, None,
-                    ),
-                )
-            }
-        }
-
-        impl $crate::http::request::fields::BodyField for $name {
-            const HAS_REASON: bool =
-                false $(|| <$type as $crate::http::request::value::FieldType>::HAS_REASON)+;
-
-            fn from_fields(
-                fields: &mut $crate::http::request::fields::Fields<'_>,
-                _: &'static str,
-                bounds: $crate::http::request::rules::Bounds,
-            ) -> Option<Self> {
-                // All fields are read before the first error ends the reading.
-                $(let $field = fields.read::<$type>(stringify!($field), bounds);)+
-                Some(Self { $($field: $field?,)+ })
-            }
-
-            fn describe(
-                object: utoipa::openapi::ObjectBuilder,
-                _: &str,
-                _: &[&str],
-                bounds: $crate::http::request::rules::Bounds,
-                _: &[serde_json::Value],
-            ) -> utoipa::openapi::ObjectBuilder {
-                $(let object =
-                    <$type as $crate::http::request::fields::BodyField>::describe(
-                        object,
-                        stringify!($field),
-                        &[$($doc),+],
-                        bounds,
-                        &[],
-                    );)+
-                object
-            }
-        }
-    };
-}
-pub(in crate::http) use group;
 
 #[cfg(test)]
 mod tests {

@@ -45,12 +45,21 @@ pub(in crate::http) fn text_parameter(
     pattern: &str,
     example: &str,
 ) -> Parameter {
-    let schema = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1));
-    let schema = schema.pattern(Some(pattern)).examples([example]);
-    parameter_of(schema.into(), name, description)
+    parameter_of(text(pattern, example).into(), name, description)
 }
 
-fn parameter_of(schema: RefOr<Schema>, name: &str, description: &str) -> Parameter {
+/// Returns the schema of text with a `pattern` and an `example`.
+pub(in crate::http) fn text(pattern: &str, example: &str) -> ObjectBuilder {
+    let schema = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1));
+    schema.pattern(Some(pattern)).examples([example])
+}
+
+/// Describes an optional header for the document.
+pub(in crate::http) fn parameter_of(
+    schema: RefOr<Schema>,
+    name: &str,
+    description: &str,
+) -> Parameter {
     ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Header)

@@ -1,9 +1,44 @@
 //! The parameters of paginated lists.
 
-use crate::http::{
-    problem::Problem,
-    request::query::{self, query},
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema, schema::Type};
+
+use crate::{
+    http::{
+        problem::Problem,
+        request::{
+            query::query,
+            query_string,
+            rules::Bounds,
+            value::{FieldType, FromText},
+        },
+    },
+    json::FieldError,
 };
+
+const NOT_A_CURSOR: &str = "not_a_cursor";
+
+/// The text of a cursor, not yet bound to a filter.
+#[derive(Debug)]
+pub(in crate::http) struct CursorText(String);
+
+impl FieldType for CursorText {
+    fn field_schema(_: Bounds) -> RefOr<Schema> {
+        ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[A-Za-z0-9_-]+$")).into()
+    }
+}
+
+impl FromText for CursorText {
+    fn from_text(text: &str, _: Bounds) -> Result<Self, FieldError> {
+        // The filter is known only after all parameters are read; until then, only the encoding can be checked.
+        match URL_SAFE_NO_PAD.decode(text) {
+            Ok(_) => Ok(Self(text.to_owned())),
+            Err(_) => {
+                Err(FieldError::at("", NOT_A_CURSOR, "invalid cursor; omit it to start over"))
+            }
+        }
+    }
+}
 
 query! {
     /// A page of a list.
@@ -12,7 +47,7 @@ query! {
         #[validate(range(min = 1, max = 200))]
         limit: u16 = 50,
         /// `next_cursor` of the page before, with the same filters
-        cursor: Option<String>,
+        cursor: Option<CursorText>,
     }
 }
 
@@ -25,8 +60,8 @@ impl PageParameters {
         &self,
         parse: impl FnOnce(&str) -> Option<C>,
     ) -> Result<Option<C>, Problem> {
-        let Some(text) = &self.cursor else { return Ok(None) };
+        let Some(CursorText(text)) = &self.cursor else { return Ok(None) };
         let detail = "invalid cursor: it was issued for other filters; omit it to start over";
-        parse(text).map(Some).ok_or_else(|| query::invalid("cursor", "not_a_cursor", detail))
+        parse(text).map(Some).ok_or_else(|| query_string::invalid("cursor", NOT_A_CURSOR, detail))
     }
 }

@@ -9,7 +9,10 @@ use axum::{
 };
 use utoipa::{
     IntoParams,
-    openapi::path::{Parameter, ParameterIn},
+    openapi::{
+        SchemaFormat,
+        path::{Parameter, ParameterIn},
+    },
 };
 
 use crate::http::{
@@ -271,7 +274,10 @@ impl IntoParams for ReadConditions {
 pub(in crate::http) fn parameter(name: &str, description: &str, example: &str) -> Parameter {
     let tag = r#"(W/)?"[!#-~]*""#;
     let pattern = format!(r"^(\*|{tag}( *, *{tag})*)$");
-    headers::text_parameter(name, description, &pattern, example)
+    // The format names the grammar for tools that cannot generate text from the pattern.
+    let schema = headers::text(&pattern, example);
+    let schema = schema.format(Some(SchemaFormat::Custom("entity-tags".to_owned())));
+    headers::parameter_of(schema.into(), name, description)
 }
 
 /// The condition of a write (`If-Match`).

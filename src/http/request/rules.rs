@@ -76,15 +76,17 @@ pub(in crate::http) fn violations(
     let mut violations = Vec::new();
     for rule in rules {
         for error in field_errors(errors.remove(rule.field)) {
-            let is_bound = matches!(error.code.as_ref(), "range" | "length");
-            let violation =
-                if is_bound { (rule.out_of_bounds)(rule.bounds) } else { custom(&error) };
-            violations.push((rule.name.to_owned(), violation));
+            if matches!(error.code.as_ref(), "range" | "length") {
+                violations.push((rule.name.to_owned(), (rule.out_of_bounds)(rule.bounds)));
+                continue;
+            }
+            violations.extend(custom(&error).map(|error| (rule.name.to_owned(), error)));
         }
     }
     for error in errors.into_values().flat_map(|kind| field_errors(Some(kind))) {
         let field = error.params.get(FIELD).and_then(Value::as_str);
-        violations.push((field.unwrap_or_default().to_owned(), custom(&error)));
+        let field = field.unwrap_or_default();
+        violations.extend(custom(&error).map(|error| (field.to_owned(), error)));
     }
     violations
 }
@@ -110,12 +112,14 @@ fn field_errors(kind: Option<ValidationErrorsKind>) -> Vec<ValidationError> {
     }
 }
 
-fn custom(error: &ValidationError) -> FieldError {
+/// Returns one error for each line of the message: a rule of a list may be broken several times.
+fn custom(error: &ValidationError) -> impl Iterator<Item = FieldError> {
     let code = match &error.code {
         Cow::Borrowed(code) => code,
         Cow::Owned(_) => "invalid",
     };
-    FieldError::at("", code, error.message.as_deref().unwrap_or("is invalid"))
+    let message = error.message.as_deref().unwrap_or("is invalid");
+    message.lines().map(move |detail| FieldError::at("", code, detail))
 }
 
 /// A field of a draft, for the validator: an unreadable value breaks no further rule.

@@ -81,6 +81,12 @@ impl<T: FieldType> FieldType for Option<T> {
     }
 }
 
+/// Returns the lines of a doc comment as a description.
+pub(in crate::http) fn description(docs: &[&str]) -> String {
+    let lines: Vec<_> = docs.iter().map(|line| line.trim()).collect();
+    lines.join("\n")
+}
+
 /// Returns a schema of `kind`.
 fn of_type(kind: Type) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(kind)

@@ -90,7 +90,11 @@ query! {
     operation_id = "exportConfig",
     params(ExportParameters, ReadConditions),
     responses(
-        (status = 200, description = "The document, as an attachment", content_type = "application/json", body = Object),
+        (status = 200, description = "The document, as an attachment", content(
+            (Upload = "application/json"),
+            (Upload = "application/yaml"),
+            (String = "text/plain"),
+        )),
         (status = 304, description = "The state is that of `If-None-Match`"),
         ExportProblems,
     ),
@@ -248,7 +252,7 @@ pub(in crate::http) enum Imported {
 }
 
 any_of! {
-    Imported: "PlannedImport" = PlannedImport, "WriteResponse_Changed" = WriteResponse<ChangeResult>;
+    Imported: "PlannedImport" = PlannedImport, "WriteResponse_ChangeResult" = WriteResponse<ChangeResult>;
 }
 
 problems! {
@@ -266,7 +270,7 @@ problems! {
     params(ImportParameters, IdempotencyKey),
     request_body(description = "A document of at most 20,000 settings", content(
         (Upload = "application/json"),
-        (String = "application/yaml"),
+        (Upload = "application/yaml"),
         (String = "text/plain"),
     )),
     responses(

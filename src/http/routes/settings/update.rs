@@ -70,9 +70,9 @@ fn unique_keys(changes: &Slot<Vec<SettingChange>>) -> Result<(), ValidationError
     if repeated.is_empty() {
         return Ok(());
     }
-    let repeated: Vec<_> = repeated.into_iter().collect();
-    let detail = format!("must have each key once; repeated: {}", repeated.join(", "));
-    Err(violation("changes", "repeated_key", detail))
+    let details = repeated.into_iter().map(|key| format!("{key} must not be repeated"));
+    let details: Vec<_> = details.collect();
+    Err(violation("changes", "repeated_key", details.join("\n")))
 }
 
 impl From<SettingChange> for Edit {
