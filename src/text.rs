@@ -240,6 +240,38 @@ pub fn check_optional_identifier(text: &str, max_bytes: usize) -> Result<(), Ide
     check_identifier(text, max_bytes)
 }
 
+/// Declares an enum whose variants have a name in the database and the API, with `ALL`, `as_str` and `parse`.
+macro_rules! string_enum {
+    ($(#[$attribute:meta])* $visibility:vis enum $name:ident {
+        $($(#[$variant_attribute:meta])* $variant:ident = $text:literal,)+
+    }) => {
+        $(#[$attribute])*
+        $visibility enum $name {
+            $($(#[$variant_attribute])* $variant,)+
+        }
+
+        impl $name {
+            /// Every variant.
+            pub const ALL: [Self; [$($text),+].len()] = [$(Self::$variant),+];
+
+            /// Returns the name in the database and the API.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)+
+                }
+            }
+
+            /// Returns the variant with the name `text`.
+            #[must_use]
+            pub fn parse(text: &str) -> Option<Self> {
+                Self::ALL.into_iter().find(|variant| variant.as_str() == text)
+            }
+        }
+    };
+}
+pub(crate) use string_enum;
+
 #[cfg(test)]
 mod tests {
     use super::*;

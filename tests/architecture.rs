@@ -9,6 +9,8 @@
 
 #[path = "architecture/console_modules.rs"]
 mod console_modules;
+#[path = "architecture/handlers.rs"]
+mod handlers;
 #[path = "architecture/imports.rs"]
 mod imports;
 #[path = "architecture/language.rs"]
@@ -63,6 +65,11 @@ fn a_module_imports_only_from_the_floors_above_it() {
 #[test]
 fn sql_stands_in_stores_and_the_environment_is_read_in_config() {
     hold(&Source::all("src"), |source| [sql(source), environment(source)].concat());
+}
+
+#[test]
+fn every_handler_declares_its_parameters() {
+    hold(&Source::all("src/http"), handlers::undeclared_parameters);
 }
 
 #[test]

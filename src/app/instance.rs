@@ -59,8 +59,8 @@ impl InstanceParts {
     #[must_use]
     pub fn into_state(self, shutdown: CancellationToken) -> AppState {
         let public_url = self.public_url.as_deref();
-        let keys = TokenVerifier::new(&self.auth).reached_at(public_url);
-        let path_prefix = PathPrefix::of(public_url);
+        let keys = TokenVerifier::new(&self.auth).with_public_url(public_url);
+        let path_prefix = PathPrefix::from_public_url(public_url);
         AppState {
             feed: Feed::new(&self.settings),
             fleet: Fleet::new(&self.name, self.clock.now(), self.heartbeat),

@@ -1,4 +1,4 @@
-//! Whether the trail is whole: every hash recomputed here, from what the database holds.
+//! Verifies the trail: recomputes every hash from the stored rows.
 
 use std::fmt::Write as _;
 
@@ -11,58 +11,58 @@ use crate::{
     database::{Connection, OnSuccess, Pool, Transaction, TransactionError},
 };
 
-/// Entries read at a time.
+/// The number of entries read at once.
 const PAGE: i64 = 5_000;
 
-/// Where the trail does not hold.
+/// An inconsistency in the trail.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChainBreak {
-    /// An entry's number does not follow the one before it.
+    /// A number is missing before an entry.
     #[error("entry {0} is missing from the audit trail")]
     Gap(i64),
-    /// An entry does not name the hash of the one before it.
-    #[error("audit entry {0} is not chained to the entry before it")]
+    /// An entry does not have the hash of the previous entry.
+    #[error("audit entry {0} does not have the hash of the previous entry")]
     Unchained(i64),
-    /// An entry was altered after it was written.
+    /// An entry was altered.
     #[error("audit entry {0} was altered")]
     Altered(i64),
-    /// No entry before this one is of the version before: the setting was changed without an entry.
-    #[error("audit entry {entry} is of version {version} of {key}, and no entry before it of version {}", i64::from(*version) - 1)]
+    /// No earlier entry has the previous version: the setting was changed without an entry.
+    #[error("audit entry {entry} has version {version} of {key}, but no earlier entry has version {}", i64::from(*version) - 1)]
     VersionGap {
         /// The number of the entry.
         entry: i64,
         /// The setting.
         key: String,
-        /// The version that the entry is of.
+        /// The entry's version.
         version: i32,
     },
-    /// An entry's revision is neither that of the entries before it nor the next.
+    /// An entry's revision is neither the current nor the next.
     #[error(
-        "audit entry {entry} is of revision {revision}, and the entry before it of revision {after}"
+        "audit entry {entry} has revision {revision}, but the entry before has revision {after}"
     )]
     RevisionGap {
         /// The number of the entry.
         entry: i64,
-        /// The revision that the entry is of.
+        /// The entry's revision.
         revision: i64,
-        /// The revision of the entries before it; 0 when there are none.
+        /// The revision of the previous entry, or 0.
         after: i64,
     },
-    /// The head is not at the revision of the newest entry.
-    #[error("the head is at revision {revision}, and the newest audit entry at revision {newest}")]
+    /// The revision of the head differs from the newest entry.
+    #[error("the head has revision {revision}, but the newest audit entry has revision {newest}")]
     Head {
         /// The revision of the head.
         revision: i64,
-        /// The revision of the newest entry that has one; 0 when there is none.
+        /// The newest revision in the trail, or 0.
         newest: i64,
     },
-    /// A stored setting is not what the trail says last.
-    #[error("setting {0} is not what its last audit entry says")]
+    /// A stored setting differs from its last entry.
+    #[error("setting {0} differs from its last audit entry")]
     Stray(String),
 }
 
 impl ChainBreak {
-    /// What kind of break it is, for programs.
+    /// Returns the code of the inconsistency, for programs.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -76,7 +76,7 @@ impl ChainBreak {
         }
     }
 
-    /// The number of the entry, if it is one of an entry.
+    /// Returns the number of the entry concerned, if any.
     #[must_use]
     pub fn entry(&self) -> Option<i64> {
         match self {
@@ -89,7 +89,7 @@ impl ChainBreak {
         }
     }
 
-    /// The setting, if it is one of a setting.
+    /// Returns the key of the setting concerned, if any.
     #[must_use]
     pub fn key(&self) -> Option<&str> {
         match self {
@@ -103,72 +103,76 @@ impl ChainBreak {
     }
 }
 
-/// Entries that were verified, one after the other.
+/// The result of verifying consecutive entries.
 #[derive(Debug)]
 pub struct Verification {
-    /// How many.
+    /// The number of verified entries.
     pub checked: i64,
-    /// The number of the last one; of none, the one they were to follow.
+    /// The number of the last verified entry; without any, the start.
     pub last: i64,
-    /// Whether there was nothing after them. Then the settings were compared with the trail as well.
+    /// Whether the end of the trail was reached; then the settings were compared with the trail as well.
     pub is_end: bool,
-    /// Everything that does not hold.
+    /// Every inconsistency.
     pub breaks: Vec<ChainBreak>,
 }
 
-/// Reads the whole trail and returns how many entries it has, and everything that does not hold.
+/// Verifies the whole trail; returns the number of entries and every inconsistency.
 pub async fn verify(pool: &Pool) -> Result<(i64, Vec<ChainBreak>), TransactionError> {
-    // Without a request's limits: it reads everything there is.
-    let mut work = Transaction::begin_unlimited(pool).await?;
-    let verified = Walk::default().on(work.conn(), i64::MAX).await.map_err(TransactionError::from);
-    let verified = work.finish(verified, OnSuccess::Rollback).await?;
-    Ok((verified.last, verified.breaks))
+    // Without the limits of a request: the trail may be large.
+    let mut transaction = Transaction::begin_unlimited(pool).await?;
+    let result = Verifier::default().verify(transaction.conn(), i64::MAX).await;
+    let result = result.map_err(TransactionError::from);
+    let verification = transaction.finish(result, OnSuccess::Rollback).await?;
+    Ok((verification.last, verification.breaks))
 }
 
-/// Verifies up to `most` entries after the one of number `after`, whose own hash is believed; 0 is before the first.
-/// `None` if there is no such entry.
+/// Verifies up to `limit` entries after the entry `after`, whose hash is trusted; 0 starts at the first. Returns `None`
+/// if no entry has the number `after`.
 pub async fn verify_after(
     conn: &mut Connection,
     after: i64,
-    most: i64,
+    limit: i64,
 ) -> sqlx::Result<Option<Verification>> {
-    let mut walk = Walk::default();
+    let mut verifier = Verifier::default();
     if after != 0 {
-        let Some(place) = store::place(conn, after).await? else { return Ok(None) };
-        walk.seq = after;
-        walk.hash = place.hash;
-        walk.revision = place.revision;
+        let Some(checkpoint) = store::checkpoint(conn, after).await? else { return Ok(None) };
+        verifier.seq = after;
+        verifier.hash = checkpoint.hash;
+        verifier.revision = checkpoint.revision;
     }
-    walk.on(conn, most).await.map(Some)
+    verifier.verify(conn, limit).await.map(Some)
 }
 
-/// How far the chain has been followed.
-struct Walk {
+/// The state after the last verified entry.
+struct Verifier {
     seq: i64,
     hash: Vec<u8>,
-    /// The newest revision up to there.
+    /// The newest revision so far.
     revision: i64,
     breaks: Vec<ChainBreak>,
 }
 
-impl Default for Walk {
+impl Default for Verifier {
     fn default() -> Self {
         Self { seq: 0, hash: vec![0; 32], revision: 0, breaks: Vec::new() }
     }
 }
 
-impl Walk {
-    async fn on(mut self, conn: &mut Connection, most: i64) -> sqlx::Result<Verification> {
-        let (mut checked, mut is_end) = (0, false);
-        while checked < most && !is_end {
-            let wanted = PAGE.min(most - checked);
-            let links = store::links(conn, self.seq, wanted).await?;
-            let found = i64::try_from(links.len()).unwrap_or(i64::MAX);
+impl Verifier {
+    async fn verify(mut self, conn: &mut Connection, limit: i64) -> sqlx::Result<Verification> {
+        let mut checked = 0;
+        let mut is_end = false;
+        while checked < limit && !is_end {
+            let page = PAGE.min(limit - checked);
+            let links = store::links(conn, self.seq, page).await?;
+            let count = i64::try_from(links.len()).unwrap_or(i64::MAX);
             let size = links.iter().map(Link::size).sum();
-            compute::run(size, || links.into_iter().for_each(|link| self.step(link))).await;
-            checked += found;
-            is_end = found < wanted;
+            // Hashing a page takes milliseconds, so it leaves the runtime's workers.
+            compute::run(size, || links.into_iter().for_each(|link| self.check(link))).await;
+            checked += count;
+            is_end = count < page;
         }
+        // Only at the end, because the newest entries decide.
         if is_end {
             let head = store::head(conn).await?;
             if head.revision != head.newest {
@@ -180,7 +184,7 @@ impl Walk {
         Ok(Verification { checked, last: self.seq, is_end, breaks: self.breaks })
     }
 
-    fn step(&mut self, link: Link) {
+    fn check(&mut self, link: Link) {
         if link.seq != self.seq + 1 {
             self.breaks.push(ChainBreak::Gap(self.seq + 1));
         } else if link.prev_hash != self.hash {
@@ -189,13 +193,14 @@ impl Walk {
         if !is_unaltered(&link) {
             self.breaks.push(ChainBreak::Altered(link.seq));
         }
-        self.number(&link);
+        self.check_numbers(&link);
+        // Continues from the stored values, so that one alteration is reported once.
         self.seq = link.seq;
         self.hash = link.hash;
     }
 
     /// Checks that versions and revisions grow by one.
-    fn number(&mut self, link: &Link) {
+    fn check_numbers(&mut self, link: &Link) {
         let Link { seq: entry, ref key, version, revision, follows, .. } = *link;
         if let Some(version) = version.filter(|_| !follows) {
             self.breaks.push(ChainBreak::VersionGap { entry, key: key.clone(), version });
@@ -213,8 +218,8 @@ impl Walk {
 fn is_unaltered(link: &Link) -> bool {
     let values =
         [(&link.old_value, &link.old_value_digest), (&link.new_value, &link.new_value_digest)];
-    // Without its salt a row was redacted: its values are gone, their digests stay in the chain.
-    let fits = |salt: &Vec<u8>| {
+    // A row without salt was redacted: the values are gone, but their digests stay in the chain.
+    let matches = |salt: &Vec<u8>| {
         values.iter().all(|(value, digest)| {
             let text = value.as_ref().map(|text| {
                 Sha256::new().chain_update(salt).chain_update(text).finalize().to_vec()
@@ -222,28 +227,29 @@ fn is_unaltered(link: &Link) -> bool {
             text == **digest
         })
     };
-    let values_fit =
-        link.salt.as_ref().map_or_else(|| values.iter().all(|it| it.0.is_none()), fits);
-    values_fit && hash_of(link) == link.hash
+    let has_no_values = || values.iter().all(|(value, _)| value.is_none());
+    let values_match = link.salt.as_ref().map_or_else(has_no_values, matches);
+    values_match && hash_of(link) == link.hash
 }
 
-/// As `app_global_setting_audit_hash` in the migrations.
+/// Computes the hash like `app_global_setting_audit_hash` in the migrations.
 fn hash_of(link: &Link) -> Vec<u8> {
     let fields = [
         Some(link.seq.to_string()),
         Some(link.id.to_string()),
-        link.revision.map(|it| it.to_string()),
+        link.revision.map(|revision| revision.to_string()),
         Some(link.key.clone()),
         Some(link.action.clone()),
         link.old_value_digest.as_deref().map(hex),
         link.new_value_digest.as_deref().map(hex),
-        link.version.map(|it| it.to_string()),
+        link.version.map(|version| version.to_string()),
         Some(link.changed_by.clone()),
         Some(link.reason.clone()),
         Some(link.request_id.clone()),
         Some(link.changed_at.to_rfc3339_opts(SecondsFormat::Micros, true)),
     ];
     let mut hash = Sha256::new().chain_update(&link.prev_hash);
+    // Lengths make the concatenation unambiguous, and `-` differs from an empty text.
     for field in fields {
         match field {
             Some(text) => hash.update(format!("{}:{text},", text.len())),

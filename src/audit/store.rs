@@ -6,21 +6,26 @@ use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use crate::{
-    audit::{Action, Actor, Entry, Filter, NewEntry},
+    audit::{
+        actor::Actor,
+        entry::{Action, Entry, Filter, NewEntry},
+    },
     database::{Connection, TransactionError},
 };
 
-/// Adds entries in the caller's transaction; the table numbers, dates and chains them.
+/// Inserts entries in the caller's transaction; triggers set number, time and hash.
 pub async fn append(
     conn: &mut Connection,
     actor: &Actor,
     entries: Vec<NewEntry>,
 ) -> Result<(), TransactionError> {
+    // Arrays, so that any number of entries is a single round trip.
     let ids: Vec<Uuid> = entries.iter().map(|_| Uuid::now_v7()).collect();
-    let actions: Vec<String> = entries.iter().map(|it| it.action.as_str().to_owned()).collect();
-    let versions: Vec<Option<i32>> = entries.iter().map(|it| it.version).collect();
+    let actions: Vec<String> =
+        entries.iter().map(|entry| entry.action.as_str().to_owned()).collect();
+    let versions: Vec<Option<i32>> = entries.iter().map(|entry| entry.version).collect();
     let (keys, (old, new)): (Vec<_>, (Vec<_>, Vec<_>)) =
-        entries.into_iter().map(|it| (it.key, (it.old, it.new))).unzip();
+        entries.into_iter().map(|entry| (entry.key, (entry.old, entry.new))).unzip();
     sqlx::query!(
         r#"
         insert into app_global_setting_audit
@@ -41,11 +46,12 @@ pub async fn append(
     )
     .execute(conn)
     .await
+    // Reported differently from other statements: a change without its entry must not be stored.
     .map_err(TransactionError::from_audit_insert)?;
     Ok(())
 }
 
-/// An entry as stored.
+/// A row of the trail.
 #[derive(Debug, sqlx::FromRow)]
 pub(super) struct Row {
     pub(super) seq: i64,
@@ -63,9 +69,9 @@ pub(super) struct Row {
 }
 
 impl Row {
-    pub(super) fn entry(self) -> sqlx::Result<Entry> {
-        let action = Action::parse(&self.action)
-            .ok_or_else(|| sqlx::Error::Decode(format!("action {} is none", self.action).into()))?;
+    pub(super) fn into_entry(self) -> sqlx::Result<Entry> {
+        let unknown = || sqlx::Error::Decode(format!("unknown action {}", self.action).into());
+        let action = Action::parse(&self.action).ok_or_else(unknown)?;
         Ok(Entry {
             id: self.id,
             revision: self.revision,
@@ -82,9 +88,9 @@ impl Row {
     }
 }
 
-/// Up to `limit` entries that fit `filter`, newest first, older than `before`; without values that an older
-/// release kept of what is a secret now. Written for what is asked,
-/// so that each filter finds its own index.
+/// Returns up to `limit` entries that match `filter`, older than `before`, newest first. Omits values that an older
+/// release stored for keys declared secret since. The statement has only the conditions in use, so that each filter
+/// uses its own index.
 pub(super) async fn page(
     conn: &mut Connection,
     filter: &Filter,
@@ -102,19 +108,20 @@ pub(super) async fn page(
     if let Some(before) = before {
         query.push(" and seq < ").push_bind(before);
     }
-    narrow(&mut query, filter);
+    push_conditions(&mut query, filter);
     query.push(" order by seq desc limit ").push_bind(limit);
     query.build_query_as().fetch_all(conn).await
 }
 
-/// Adds the conditions of `filter`.
-fn narrow(query: &mut QueryBuilder<Postgres>, filter: &Filter) {
+/// Appends the conditions of `filter`.
+fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &Filter) {
     let texts = [
         (" and key = ", filter.key.as_deref()),
         (" and changed_by = ", filter.changed_by.as_deref()),
         (" and action = ", filter.action.map(Action::as_str)),
         (" and request_id = ", filter.request_id.as_deref()),
     ];
+    // Values are bound, never part of the text.
     for (condition, text) in texts {
         if let Some(text) = text {
             query.push(condition).push_bind(text);
@@ -123,7 +130,7 @@ fn narrow(query: &mut QueryBuilder<Postgres>, filter: &Filter) {
     if let Some(revision) = filter.revision {
         query.push(" and revision = ").push_bind(revision);
     }
-    // Times grow with `seq`, so a bound in time is one in `seq`, which is what the page is sorted by.
+    // Times grow with `seq`, so a time limit becomes a limit of `seq`, the order of the page.
     if let Some(since) = filter.since {
         query.push(
             " and seq >= coalesce((select seq from app_global_setting_audit where changed_at >= ",
@@ -138,7 +145,7 @@ fn narrow(query: &mut QueryBuilder<Postgres>, filter: &Filter) {
     }
 }
 
-/// When the oldest entry that fits `filter` was written, if there is one, and the database's time.
+/// Returns the time of the oldest entry that matches `filter`, and the database's time.
 pub(super) async fn since(
     conn: &mut Connection,
     filter: &Filter,
@@ -146,12 +153,12 @@ pub(super) async fn since(
     let mut query = QueryBuilder::<Postgres>::new(
         "select (select changed_at from app_global_setting_audit where true",
     );
-    narrow(&mut query, filter);
+    push_conditions(&mut query, filter);
     query.push(" order by seq limit 1), clock_timestamp()");
     query.build_query_as().fetch_one(conn).await
 }
 
-/// How many entries fit `filter`, by the step of `step` seconds they were written in and by action, in no order.
+/// Counts the entries that match `filter` by time, in buckets of `step` seconds, and by action; unordered.
 pub(super) async fn counts(
     conn: &mut Connection,
     filter: &Filter,
@@ -161,12 +168,12 @@ pub(super) async fn counts(
     query.push_bind(step).push(
         ", changed_at, 'epoch') as start, action, count(*) from app_global_setting_audit where true",
     );
-    narrow(&mut query, filter);
+    push_conditions(&mut query, filter);
     query.push(" group by 1, 2");
     query.build_query_as().fetch_all(conn).await
 }
 
-/// The entry with this id.
+/// Returns the entry `id`.
 pub(super) async fn find(conn: &mut Connection, id: Uuid) -> sqlx::Result<Option<Row>> {
     sqlx::query_as!(
         Row,
@@ -185,12 +192,13 @@ pub(super) async fn find(conn: &mut Connection, id: Uuid) -> sqlx::Result<Option
     .await
 }
 
-/// Of each of `keys` the entry that its value at `revision` came from, by key.
+/// Returns, for each of `keys`, the entry that set its value at `revision`, by key.
 pub(super) async fn origins(
     conn: &mut Connection,
     keys: &[String],
     revision: i64,
 ) -> sqlx::Result<Vec<Row>> {
+    // Entries without a version, such as rejected writes, set no value.
     sqlx::query_as!(
         Row,
         r#"
@@ -209,7 +217,7 @@ pub(super) async fn origins(
     .await
 }
 
-/// An entry with what its place in the chain is computed from; values as the text `jsonb` prints.
+/// An entry with the inputs of its hash; values as printed by `jsonb`.
 pub(super) struct Link {
     pub(super) seq: i64,
     pub(super) id: Uuid,
@@ -228,21 +236,21 @@ pub(super) struct Link {
     pub(super) new_value_digest: Option<Vec<u8>>,
     pub(super) prev_hash: Vec<u8>,
     pub(super) hash: Vec<u8>,
-    /// Whether the version, if there is one, is the first, or an entry before this one is of the version before.
+    /// Whether the version is absent, the first, or preceded by an entry of the previous version.
     pub(super) follows: bool,
 }
 
 impl Link {
-    /// Bytes of which a hash is made.
+    /// Returns the approximate number of hashed bytes.
     pub(super) fn size(&self) -> usize {
-        /// Numbers, times and hashes.
+        // The fixed part: numbers, times and hashes.
         const FIXED: usize = 256;
         let values = [&self.old_value, &self.new_value].into_iter().flatten().map(String::len);
         FIXED + values.sum::<usize>()
     }
 }
 
-/// Up to `limit` links after `seq`, oldest first.
+/// Returns up to `limit` links after `seq`, oldest first.
 pub(super) async fn links(conn: &mut Connection, seq: i64, limit: i64) -> sqlx::Result<Vec<Link>> {
     sqlx::query_as!(
         Link,
@@ -265,18 +273,21 @@ pub(super) async fn links(conn: &mut Connection, seq: i64, limit: i64) -> sqlx::
     .await
 }
 
-/// How far the chain is at an entry.
-pub(super) struct Place {
+/// The state of the chain at an entry.
+pub(super) struct Checkpoint {
     /// The hash of the entry.
     pub(super) hash: Vec<u8>,
-    /// The revision of it, or of the newest entry before it that has one; 0 when there is none.
+    /// The newest revision up to the entry, or 0.
     pub(super) revision: i64,
 }
 
-/// The place of the entry of number `seq`.
-pub(super) async fn place(conn: &mut Connection, seq: i64) -> sqlx::Result<Option<Place>> {
+/// Returns the checkpoint at the entry `seq`.
+pub(super) async fn checkpoint(
+    conn: &mut Connection,
+    seq: i64,
+) -> sqlx::Result<Option<Checkpoint>> {
     sqlx::query_as!(
-        Place,
+        Checkpoint,
         r#"
         select hash, coalesce((
           select revision from app_global_setting_audit before
@@ -291,16 +302,17 @@ pub(super) async fn place(conn: &mut Connection, seq: i64) -> sqlx::Result<Optio
     .await
 }
 
-/// What the head has to agree with.
+/// The revision of the head and of the trail.
 pub(super) struct Head {
     /// The revision of the head.
     pub(super) revision: i64,
-    /// The revision of the newest entry that has one; 0 when there is none.
+    /// The newest revision in the trail, or 0.
     pub(super) newest: i64,
 }
 
-/// The head beside the newest entry, as one state of the database.
+/// Returns the revisions of head and trail, read in one statement.
 pub(super) async fn head(conn: &mut Connection) -> sqlx::Result<Head> {
+    // A single statement, because two could see different revisions.
     sqlx::query_as!(
         Head,
         r#"
@@ -315,9 +327,9 @@ pub(super) async fn head(conn: &mut Connection) -> sqlx::Result<Head> {
     .await
 }
 
-/// The settings whose stored value is not what the trail says last, by key. The trail's keys are found by stepping from
-/// one to the next: it may have a thousand times more entries than keys, and a request waits for this.
+/// Returns the keys of settings that differ from their last entry.
 pub(super) async fn strays(conn: &mut Connection) -> sqlx::Result<Vec<String>> {
+    // Skips from key to key through an index, because the trail may have a thousand times more entries than keys.
     sqlx::query_scalar!(
         r#"
         with recursive keys (key) as (

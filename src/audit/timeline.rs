@@ -1,4 +1,4 @@
-//! How busy the trail was when: entries counted by time and kind.
+//! Counts entries by time and action.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    audit::{Filter, store},
+    audit::{entry::Filter, store},
     database::Connection,
 };
 
-/// Steps that people count in, in seconds: from a minute to a year.
+/// Bucket lengths in seconds, from a minute to a year.
 const STEPS: [i64; 9] = [
     60,
     5 * 60,
@@ -24,42 +24,43 @@ const STEPS: [i64; 9] = [
     365 * 24 * 60 * 60,
 ];
 
-/// How many steps there are at most, which is what one screen shows.
-const BUCKETS: i64 = 120;
+/// The maximum number of buckets, which fit on a screen.
+const MAX_BUCKETS: i64 = 120;
 
-/// The entries of the trail, counted by when they were written.
+/// The number of entries over time.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = HistoryTimeline)]
 pub struct Timeline {
-    /// Where it begins: as asked for, or the oldest entry that fits; its end if none does.
+    /// The start: as requested, or the time of the oldest matching entry; equals the end if no entry matches.
     pub since: DateTime<Utc>,
-    /// Where it ends: as asked for, or now, by the database's clock.
+    /// The end: as requested, or now, by the database's clock.
     pub until: DateTime<Utc>,
-    /// How long a step is, in seconds: the shortest round one of which 120 are enough.
+    /// The length of a bucket in seconds: the shortest round length for at most 120 buckets.
     pub step_seconds: i64,
-    /// The steps with entries, oldest first; those without are left out.
+    /// The buckets with entries, oldest first; empty buckets are omitted.
     pub buckets: Vec<Bucket>,
 }
 
-/// The entries of one step.
+/// The entries of one bucket.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = HistoryBucket)]
 pub struct Bucket {
-    /// When it begins: a whole number of steps since 1970-01-01T00:00:00Z.
+    /// The start: a multiple of the bucket length since 1970-01-01T00:00:00Z.
     pub start: DateTime<Utc>,
-    /// How many entries there are of each action; those without any are left out.
+    /// The number of entries by action; actions without entries are omitted.
     pub counts: BTreeMap<String, i64>,
 }
 
-/// Counts the entries that fit `filter`.
+/// Counts the entries that match `filter`.
 pub async fn timeline(conn: &mut Connection, filter: &Filter) -> sqlx::Result<Timeline> {
     let (oldest, now) = store::since(conn, filter).await?;
     let until = filter.until.unwrap_or(now);
     let since = filter.since.or(oldest).unwrap_or(until);
     let step_seconds = step(since, until);
-    // What is written from here on is after the end that is told.
+    // Entries added from here on are after the reported end.
     let filter = Filter { since: Some(since), until: Some(until), ..filter.clone() };
     let counts = store::counts(conn, &filter, step_seconds).await?;
+    // The rows are unordered; the map sorts buckets and actions.
     let mut buckets: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
     for (start, action, count) in counts {
         buckets.entry(start).or_default().insert(action, count);
@@ -68,10 +69,10 @@ pub async fn timeline(conn: &mut Connection, filter: &Filter) -> sqlx::Result<Ti
     Ok(Timeline { since, until, step_seconds, buckets })
 }
 
-/// The shortest step of which few enough reach from `since` to `until`, both included; of centuries the longest.
+/// Returns the shortest length with few enough buckets from `since` to `until`, both inclusive, or the longest.
 fn step(since: DateTime<Utc>, until: DateTime<Utc>) -> i64 {
     let steps = |step: i64| until.timestamp().div_euclid(step) - since.timestamp().div_euclid(step);
-    let fits = |it: &i64| steps(*it) < BUCKETS;
+    let fits = |step: &i64| steps(*step) < MAX_BUCKETS;
     STEPS.into_iter().find(fits).unwrap_or(STEPS[STEPS.len() - 1])
 }
 
@@ -82,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_step_is_the_shortest_that_needs_few_enough_buckets() {
+    fn the_shortest_step_with_few_enough_buckets_is_chosen() {
         let start = DateTime::from_timestamp(1_763_769_600, 0).unwrap();
         for (length, expected) in [
             (TimeDelta::zero(), 60),
@@ -100,7 +101,7 @@ mod tests {
         ] {
             assert_eq!(step(start, start + length), expected, "{length}");
         }
-        // Two hours, and 121 minutes that they touch.
+        // Two hours that touch 121 minutes.
         let late = start + TimeDelta::seconds(59);
         assert_eq!(step(late, late + TimeDelta::minutes(120)), 5 * 60);
         assert_eq!(step(late, late + TimeDelta::minutes(119)), 60);

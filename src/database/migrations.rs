@@ -18,10 +18,7 @@ pub struct Migrations {
 /// Compares the applied migrations with this release. Migrations of a newer release are accepted: two releases run side
 /// by side.
 pub async fn migrations(pool: &Pool) -> Result<Migrations, TransactionError> {
-    let applied = read_with_retry(pool, async |conn| {
-        Ok::<_, TransactionError>(store::applied_migrations(conn).await?)
-    })
-    .await?;
+    let applied = read_with_retry(pool, store::applied_migrations).await?;
     let checksums: HashMap<i64, Vec<u8>> = applied.into_iter().collect();
     let mut state = Migrations::default();
     for migration in MIGRATOR.iter() {

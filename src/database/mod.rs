@@ -30,7 +30,8 @@ pub use inspect::{Defect, Inspection, inspect};
 pub use migrations::{Migrations, migrations};
 pub use pool::{Pool, Topology, session};
 pub use transaction::{
-    Deadline, OnSuccess, Retry, Transaction, TransactionError, execute_autocommit, read_with_retry,
+    Deadline, OnSuccess, QueryError, Retry, Transaction, TransactionError, execute_autocommit,
+    read_with_retry,
 };
 
 /// The schema, as files of `migrations/`, built into the program.

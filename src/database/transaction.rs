@@ -153,13 +153,39 @@ fn timed_out() -> TransactionError {
     TransactionError::Unavailable(sqlx::Error::PoolTimedOut)
 }
 
+/// An error that [`read_with_retry`] accepts: `sqlx::Error` becomes a [`TransactionError`], and any error that a
+/// [`TransactionError`] converts into is returned unchanged.
+pub trait QueryError {
+    /// The error that is returned.
+    type Reported: From<TransactionError> + std::error::Error + 'static;
+
+    /// Converts the error of a query.
+    fn report(self) -> Self::Reported;
+}
+
+impl QueryError for sqlx::Error {
+    type Reported = TransactionError;
+
+    fn report(self) -> TransactionError {
+        self.into()
+    }
+}
+
+impl<E: From<TransactionError> + std::error::Error + 'static> QueryError for E {
+    type Reported = E;
+
+    fn report(self) -> E {
+        self
+    }
+}
+
 /// Runs `read` on a pooled connection within the standard deadline, and again if the connection broke.
 ///
 /// `read` must be safe to repeat. A connection that missed the deadline is closed: its statement may still run.
-pub async fn read_with_retry<T, E: From<TransactionError> + std::error::Error + 'static>(
+pub async fn read_with_retry<T, E: QueryError>(
     pool: &Pool,
     read: impl AsyncFnOnce(&mut Connection) -> Result<T, E> + Clone,
-) -> Result<T, E> {
+) -> Result<T, E::Reported> {
     let deadline = Deadline::standard();
     let mut retry = Retry::until(deadline);
     let mut result = deadline.within(read_once(pool, deadline, false, read.clone())).await;
@@ -170,18 +196,18 @@ pub async fn read_with_retry<T, E: From<TransactionError> + std::error::Error + 
 }
 
 /// Runs `read` once; with `live`, on a connection that has answered a ping.
-async fn read_once<T, E: From<TransactionError>>(
+async fn read_once<T, E: QueryError>(
     pool: &Pool,
     deadline: Deadline,
     live: bool,
     read: impl AsyncFnOnce(&mut Connection) -> Result<T, E>,
-) -> Result<T, E> {
+) -> Result<T, E::Reported> {
     if pool.uses_pooler() {
         return in_transaction(pool, deadline, read).await;
     }
     let lease = if live { Lease::acquire_live(pool).await } else { Lease::acquire(pool).await };
     let mut lease = lease.map_err(TransactionError::from)?;
-    let result = read(&mut lease.conn).await;
+    let result = read(&mut lease.conn).await.map_err(E::report);
     // After an error the connection may be broken, so it is closed instead of released.
     if result.is_ok() {
         lease.release();
@@ -190,13 +216,15 @@ async fn read_once<T, E: From<TransactionError>>(
 }
 
 /// Runs `step` in a transaction: behind a pooler a statement outside of one may run on any session.
-async fn in_transaction<T, E: From<TransactionError>>(
+async fn in_transaction<T, E: QueryError>(
     pool: &Pool,
     deadline: Deadline,
     step: impl AsyncFnOnce(&mut Connection) -> Result<T, E>,
-) -> Result<T, E> {
+) -> Result<T, E::Reported> {
     let mut transaction = Transaction::begin(pool, deadline).await?;
-    let result = deadline.within(step(transaction.conn())).await;
+    let conn = transaction.conn();
+    let step = async { step(conn).await.map_err(E::report) };
+    let result = deadline.within(step).await;
     transaction.finish(result, OnSuccess::Commit).await
 }
 
@@ -208,8 +236,7 @@ pub async fn execute_autocommit<T>(
     statement: impl AsyncFnOnce(&mut Connection) -> sqlx::Result<T>,
 ) -> Result<T, TransactionError> {
     if pool.uses_pooler() {
-        let step = async |conn: &mut Connection| Ok(statement(conn).await?);
-        return in_transaction(pool, deadline, step).await;
+        return in_transaction(pool, deadline, statement).await;
     }
     let lease = async { Lease::acquire(pool).await.map_err(TransactionError::from) };
     let mut lease = deadline.within(lease).await?;

@@ -94,7 +94,7 @@ impl Fleet {
             applied_revision: revision,
         };
         database::read_with_retry(pool, async |conn| {
-            Ok::<_, TransactionError>(store::upsert_heartbeat(conn, &heartbeat).await?)
+            store::upsert_heartbeat(conn, &heartbeat).await
         })
         .await
     }
@@ -105,10 +105,7 @@ impl Fleet {
     /// The database failed.
     pub async fn leave(&self, pool: &Pool) -> Result<(), TransactionError> {
         let id = self.0.id;
-        database::read_with_retry(pool, async |conn| {
-            Ok::<_, TransactionError>(store::delete(conn, id).await?)
-        })
-        .await
+        database::read_with_retry(pool, async |conn| store::delete(conn, id).await).await
     }
 
     /// Deletes expired instances, enqueues one `instance.unhealthy` message for each, and returns the count.
@@ -219,9 +216,7 @@ pub struct Member {
 /// The database failed.
 pub async fn members(pool: &Pool, fleet: &Fleet) -> Result<Listing, TransactionError> {
     let max_age = fleet.0.policy.live;
-    let rows = database::read_with_retry(pool, async |conn| {
-        Ok::<_, TransactionError>(store::all(conn, max_age).await?)
-    });
+    let rows = database::read_with_retry(pool, async |conn| store::all(conn, max_age).await);
     let rows = rows.await?;
     let revision = rows.first().map_or(0, |row| row.head);
     let member = |row| Member::of(row, fleet.0.id);

@@ -1,35 +1,45 @@
-//! HTTP: the ground that handlers stand on. No rule of the business lives here.
+//! HTTP: requests, responses and problems. The rules of the business are in lower modules.
 //!
-//! A request comes in through [`serve`], passes [`around`], and reaches a handler whose arguments are
-//! [`SuperAdmin`], [`SignedIn`] or [`InternalOrUser`] (who asks), [`Segment`], [`Query`] and [`Body`]
-//! (what they ask). A handler that names one of these cannot be reached without it. Everything that
-//! goes wrong is a [`Problem`], and [`around`] gives each one its request id and its place.
+//! [`serve`] accepts the connection, [`with_middleware`] checks the headers, and the handler of the route runs. The
+//! arguments of a handler are the caller ([`SuperAdmin`], [`SignedIn`] or [`InternalOrUser`]), the parts of the request
+//! ([`PathSegment`], [`Query`] and [`Body`]) and the parts of the service. No handler runs without valid
+//! arguments. Every failure is a [`Problem`]; [`with_middleware`] adds the request id and the path.
+//!
+//! The blank lines between the modules are floors: a module imports only from earlier floors.
+
+mod path_prefix;
+
+mod problem;
+
+mod openapi;
+mod response;
+
+mod request;
 
 mod auth;
-mod openapi;
-mod path_prefix;
-mod problem;
-mod request;
-mod response;
-mod router;
-mod routes;
+
 mod serve;
-mod state;
+
 mod ui;
 mod viewer;
 mod write;
+
+mod routes;
+
+mod state;
+
+mod router;
 
 pub use auth::{
     Caller, Grant, InternalOrUser, SUPER_ADMIN, SignedIn, SuperAdmin, TokenVerifier, issue,
     write_quota::WriteQuota,
 };
 pub use path_prefix::PathPrefix;
-pub use problem::{Code, Problem, ProblemDocument};
+pub use problem::{Code, Problem, ProblemDocument, ProblemFormat};
 pub use request::{
-    body::{Body, OptionalBody},
-    fields::{Fields, NUMBERS},
+    body::Body,
     path::PathSegment,
-    query::Query,
+    query::{NoParameters, Query},
 };
 pub use router::{openapi, router};
 pub use routes::{

@@ -1,4 +1,4 @@
-//! What went well.
+//! Successful responses.
 
 use std::{
     convert::Infallible,
@@ -21,56 +21,56 @@ use crate::{
     http::problem::{Code, Problem},
 };
 
-/// Bytes from which on a list or a document is counted among the large answers.
+/// The size from which a list or a document counts as a large response, in bytes.
 const LARGE: usize = 64 * 1024;
 
-/// What all large answers may take at once, in KiB: each is held until its client has read it.
-const ROOM: usize = 64 * 1024;
+/// The budget of all large responses in KiB: a response stays in memory until the client has read all of it.
+const BUDGET_KIB: usize = 64 * 1024;
 
-static BODY_BUDGET_KIB: Semaphore = Semaphore::const_new(ROOM);
+static BODY_BUDGET_KIB: Semaphore = Semaphore::const_new(BUDGET_KIB);
 
-/// An answer with its status and headers.
+/// A response with status and headers.
 #[derive(Debug)]
 pub(in crate::http) struct JsonResponse {
     status: StatusCode,
     media_type: &'static str,
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Vec<u8>,
-    /// Whether it may be refused when too much is held already. What has changed something is always answered.
+    /// Whether the response may be refused when the budget is used up. The response of a write never is.
     refusable: bool,
 }
 
 impl JsonResponse {
-    /// A 200 with `body`.
+    /// Creates a 200 with `body`.
     pub(in crate::http) fn ok(body: &impl Serialize) -> Result<Self, Problem> {
         Self::new(StatusCode::OK, body)
     }
 
-    /// A 200 with `body`, which is a list of so many `items`; a long one is written off the runtime's workers.
+    /// Creates a 200 with `body`, a list of `items` items. A long list is serialized off the runtime's workers.
     pub(in crate::http) async fn list(
         items: usize,
         body: &(impl Serialize + Sync),
     ) -> Result<Self, Problem> {
-        /// About as many bytes as an item takes.
-        const OF_EACH: usize = 128;
-        let answer = compute::run(items * OF_EACH, || Self::ok(body)).await?;
-        Ok(Self { refusable: true, ..answer })
+        /// The approximate bytes of an item.
+        const ITEM_BYTES: usize = 128;
+        let response = compute::run(items * ITEM_BYTES, || Self::ok(body)).await?;
+        Ok(Self { refusable: true, ..response })
     }
 
-    /// A `status` with `body`.
+    /// Creates a response of `status` with `body`.
     pub(in crate::http) fn new(status: StatusCode, body: &impl Serialize) -> Result<Self, Problem> {
         let body = serde_json::to_vec(body).map_err(|err| Problem::internal(&err))?;
         let media_type = "application/json";
         Ok(Self { status, media_type, headers: Vec::new(), body, refusable: false })
     }
 
-    /// A 200 with a text of `media_type`.
+    /// Creates a 200 with a text of `media_type`.
     pub(in crate::http) fn text(media_type: &'static str, body: String) -> Self {
         let body = body.into_bytes();
         Self { status: StatusCode::OK, media_type, headers: Vec::new(), body, refusable: true }
     }
 
-    /// The same with one more header; a value that no header can hold is left out.
+    /// Adds a header, unless the value is invalid in a header.
     pub(in crate::http) fn with(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers.push((name, value));
@@ -82,6 +82,7 @@ impl JsonResponse {
 impl IntoResponse for JsonResponse {
     fn into_response(self) -> Response {
         let media_type = [(header::CONTENT_TYPE, self.media_type)];
+        // Small responses fit into the socket's buffer and are not worth a permit.
         let body = if self.refusable && self.body.len() > LARGE {
             match MeteredBody::new(self.body) {
                 Ok(body) => Body::new(body),
@@ -96,21 +97,21 @@ impl IntoResponse for JsonResponse {
     }
 }
 
-/// The body of a large answer, whose room is free again when it is dropped.
+/// The body of a large response. Dropping the body releases the permit of the budget.
 struct MeteredBody {
     body: Full<Bytes>,
-    _room: SemaphorePermit<'static>,
+    _permit: SemaphorePermit<'static>,
 }
 
 impl MeteredBody {
     fn new(bytes: Vec<u8>) -> Result<Self, Problem> {
-        let size = u32::try_from(bytes.len().div_ceil(1024).min(ROOM)).unwrap_or(u32::MAX);
-        let full = |_| {
+        let size = u32::try_from(bytes.len().div_ceil(1024).min(BUDGET_KIB)).unwrap_or(u32::MAX);
+        let over_budget = |_| {
             let detail = "too many large responses are still being sent; retry";
             Problem::new(Code::Unavailable, detail).retry_after(1)
         };
-        let room = BODY_BUDGET_KIB.try_acquire_many(size).map_err(full)?;
-        Ok(Self { body: Full::from(bytes), _room: room })
+        let permit = BODY_BUDGET_KIB.try_acquire_many(size).map_err(over_budget)?;
+        Ok(Self { body: Full::from(bytes), _permit: permit })
     }
 }
 
@@ -139,16 +140,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn large_answers_that_nobody_reads_are_bounded_together_and_others_are_not() {
+    fn large_responses_share_a_budget_and_others_do_not() {
         let large = || JsonResponse::text("text/plain", "x".repeat(1024 * 1024)).into_response();
-        let mut held: Vec<_> = (0..ROOM / 1024).map(|_| large()).collect();
-        assert!(held.iter().all(|answer| answer.status() == StatusCode::OK));
+        let mut responses: Vec<_> = (0..BUDGET_KIB / 1024).map(|_| large()).collect();
+        assert!(responses.iter().all(|response| response.status() == StatusCode::OK));
         assert_eq!(large().status(), StatusCode::SERVICE_UNAVAILABLE);
         let small = JsonResponse::text("text/plain", "x".repeat(LARGE)).into_response();
         assert_eq!(small.status(), StatusCode::OK);
         let write = JsonResponse::ok(&"x".repeat(1024 * 1024)).unwrap().into_response();
         assert_eq!(write.status(), StatusCode::OK);
-        held.pop();
+        responses.pop();
         assert_eq!(large().status(), StatusCode::OK);
     }
 }

@@ -11,7 +11,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     http::{
         AppState, Limits, Origins,
-        openapi::{CookieToo, Document, without_sessions},
+        openapi::{CommonRules, Document, without_sessions},
         routes::{
             audit, config, explain, fleet, health, ofrep, outbox, secrets,
             sessions as session_routes, settings, sign_in,
@@ -27,7 +27,7 @@ use crate::{
     settings::GlobalSettingsService,
 };
 
-/// The routes and what they say of themselves.
+/// Returns the routes with descriptions.
 fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
     let flags = OpenApiRouter::new()
         .routes(routes!(ofrep::evaluate_all))
@@ -75,28 +75,28 @@ fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
         .merge(compressed(lists))
 }
 
-/// `routes`, and their document with what is true of many.
+/// Splits `routes` into the router and the document, with the rules of many routes.
 fn documented(routes: OpenApiRouter<Shared>) -> (Router<Shared>, utoipa::openapi::OpenApi) {
     let (routes, mut document) = routes.split_for_parts();
-    CookieToo.modify(&mut document);
+    CommonRules.modify(&mut document);
     (routes, document)
 }
 
-/// The OpenAPI document, as `/openapi.json` serves it.
+/// Returns the OpenAPI document of `/openapi.json`.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
     documented(routes(&Origins::default())).1
 }
 
-/// The service, ready to be served.
+/// Returns the complete service.
 pub fn router(state: AppState, limits: &Limits) -> Router {
     let scanner = state.scanner.clone();
     let metrics = state.metrics.clone();
     let path_prefix = state.path_prefix.clone();
     let (mut routes, document) = documented(routes(&state.origins));
     if !path_prefix.is_empty() {
-        // The one address that is given to clients who may reach the service past its proxy. No other: a proxy's rules
-        // for a path must not be passed by asking for it twice.
+        // Clients get this address and may bypass the proxy. Other routes must not be reachable under the prefix: a
+        // request could bypass the proxy's rules for a path by repeating the prefix.
         let events = get(ofrep::events);
         let events = OpenApiRouter::<Shared>::new().route(&path_prefix.join(ofrep::EVENTS), events);
         routes = routes.merge(Router::from(ofrep::with_cors(events, &state.origins)));
@@ -107,7 +107,7 @@ pub fn router(state: AppState, limits: &Limits) -> Router {
         .route("/openapi.json", document)
         .merge(viewer::routes())
         .merge(ui::routes());
-    with_middleware(routes, limits, scanner, metrics, path_prefix)
+    with_middleware(routes, limits, scanner, metrics, path_prefix, Some(ofrep::problem_format))
 }
 
 /// Serves the document with the routes of sessions or without, as the current catalog declares.

@@ -1,4 +1,4 @@
-//! What handlers may ask for.
+//! The parts of the service, for handlers.
 
 use std::sync::Arc;
 
@@ -22,45 +22,45 @@ use crate::{
     settings::{Feed, GlobalSettingsService, SettingsWriter},
 };
 
-/// The parts a handler takes, each by `State<Part>`: its signature is its list of dependencies.
+/// The parts of the service. A handler takes each by `State<Part>`, so the signature lists the dependencies.
 #[derive(Clone)]
 pub struct AppState {
     /// The database.
     pub pool: Pool,
     /// The current settings.
     pub settings: GlobalSettingsService,
-    /// Finds secrets in texts of requests.
+    /// The scanner for secrets in requests.
     pub scanner: SecretScanner,
-    /// Messages to other services.
+    /// The outbox of messages to other services.
     pub outbox: Outbox,
     /// The metrics of the process.
     pub metrics: Metrics,
-    /// This instance among the others.
+    /// This instance in the fleet.
     pub fleet: Fleet,
-    /// What changed, for streams.
+    /// The feed of changes, for streams.
     pub feed: Feed,
-    /// The streams that are open.
+    /// The open streams.
     pub streams: Streams,
-    /// All settings as flags, written once for each revision.
+    /// All settings as flags, serialized once for each revision.
     pub ofrep: Ofrep,
-    /// What addresses in answers begin with.
+    /// The prefix of addresses in responses.
     pub path_prefix: PathPrefix,
-    /// Whose pages may evaluate flags.
+    /// The origins whose pages may evaluate flags.
     pub origins: Origins,
-    /// The time.
+    /// The clock.
     pub clock: Clock,
-    /// Where the keys that are not in the database come from.
+    /// The secrets and variables of the environment.
     pub provision: Provision,
-    /// What takes part in session starts.
+    /// The parts of a session start.
     pub starts: SessionStarter,
-    /// How often one administrator may write.
+    /// The write quota of each administrator.
     pub quota: WriteQuota,
-    /// What credentials are checked against.
+    /// The verifier of credentials.
     pub keys: TokenVerifier,
 }
 
-/// The parts as the routes hold them. They are cloned for each request more than once, and a dozen counters that
-/// all threads share would cost more than many an answer.
+/// The parts behind a single counter. Every request clones the state more than once, and a dozen shared counters would
+/// cost more than many a response.
 #[derive(Clone)]
 pub(super) struct Shared(Arc<AppState>);
 
@@ -70,9 +70,11 @@ impl From<AppState> for Shared {
     }
 }
 
-macro_rules! taken_by_type {
+/// Lets a handler take each part by type.
+macro_rules! parts {
     ($($field:ident: $part:ty,)*) => {
         $(impl FromRef<Shared> for $part {
+            // Every part is a handle: a clone copies a pointer.
             fn from_ref(shared: &Shared) -> Self {
                 shared.0.$field.clone()
             }
@@ -80,7 +82,7 @@ macro_rules! taken_by_type {
     };
 }
 
-taken_by_type! {
+parts! {
     pool: Pool,
     settings: GlobalSettingsService,
     scanner: SecretScanner,

@@ -1,14 +1,18 @@
-//! What every write has: its terms, its author, its answer.
+//! The parameters, headers and responses of every write.
 
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
 
 use axum::{
-    extract::{FromRef, FromRequestParts, MatchedPath},
+    extract::{FromRef, FromRequestParts},
     http::{HeaderName, Method, StatusCode, Uri, header, request::Parts},
 };
 use serde::Serialize;
 use tokio::time::Instant;
-use utoipa::ToSchema;
+use utoipa::{
+    IntoParams, ToSchema,
+    openapi::path::{Parameter, ParameterIn},
+};
+use validator::ValidationError;
 
 use crate::{
     audit::{Actor, Reason},
@@ -18,259 +22,263 @@ use crate::{
         auth::Caller,
         problem::{Code, Problem},
         request::{
-            preconditions::{self, Tag},
-            query::Query,
+            fields::group,
+            headers::{self, IdempotencyKey},
+            preconditions::{self, Required, Tag},
+            query::{Drafted, query},
+            rules::violation,
+            value::choices,
         },
         response::JsonResponse,
-        serve::limits::AnswerDue,
+        serve::limits::ResponseDeadline,
     },
     idempotency,
     ids::RequestId,
-    json::FieldError,
     secret_scanner::SecretScanner,
     settings::{ChangeResult, GlobalSettingsService, WriteOptions},
 };
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// How long a wait may be asked for, in milliseconds: within a request's deadline, with the write before it.
-const TIMEOUTS: std::ops::RangeInclusive<i64> = 100..=4000;
-/// How long it is when nobody says.
-const USUAL_TIMEOUT: i64 = 2000;
-/// What is kept of a request's time for its answer.
-const ANSWERING: Duration = Duration::from_millis(250);
+/// How long a write waits for the other instances by default.
+const DEFAULT_WAIT: Duration = Duration::from_secs(2);
 
-/// What the head of a write asks for.
-pub(in crate::http) struct WriteHeaders {
-    terms: WriteOptions,
-    /// The versions of which the one key that is written must be at one (`If-Match`).
-    versions: Option<Vec<i64>>,
-    /// Why `If-Match` is false whatever is current, if it is.
-    mismatch_reason: Option<String>,
-    key: Option<String>,
-    target: String,
-    /// `If-Match` as it came: what a repeat must repeat.
-    tags: Vec<u8>,
-    wait: Wait,
+/// The part of a request's time reserved for the response.
+const RESPONSE_TIME: Duration = Duration::from_millis(250);
+
+/// The states to wait for after a write.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::http) enum WaitFor {
+    /// Every live instance has applied the change.
+    Applied,
 }
 
-impl<S> FromRequestParts<S> for WriteHeaders
+choices! {
+    WaitFor: [("applied", Self::Applied)];
+}
+
+group! {
+    /// The explanation of a change, in the body or the query of every write.
+    struct ChangeNote {
+        /// Why, in 3 to 500 characters on one line, 3 of them visible.
+        reason: Reason,
+    }
+}
+
+impl ChangeNote {
+    /// Returns the author of a change with the note.
+    pub(in crate::http) fn actor(self, caller: Caller, request: RequestId) -> Actor {
+        Actor { user: caller.user, reason: self.reason, request }
+    }
+}
+
+query! {
+    /// The parameters of every write.
+    #[validate(schema(function = timeout_needs_wait))]
+    struct WriteParameters {
+        /// Validate without saving
+        dry_run: bool = false,
+        /// `applied`: answer when every live instance has applied the change; ignored with `dry_run`
+        wait: Option<WaitFor>,
+        /// The longest wait in milliseconds; 2000 by default
+        #[validate(range(min = 100, max = 4_000))]
+        timeout_ms: Option<i64>,
+    }
+}
+
+fn timeout_needs_wait(draft: &<WriteParameters as Drafted>::Draft) -> Result<(), ValidationError> {
+    let has_timeout = matches!(draft.timeout_ms.0, Some(Some(_)));
+    // An unreadable `wait` has an error of its own.
+    if has_timeout && matches!(draft.wait.0, Some(None)) {
+        return Err(violation("timeout_ms", "without_wait", "requires `wait=applied`"));
+    }
+    Ok(())
+}
+
+impl WriteParameters {
+    /// Returns the time to wait, if any. A dry run accepts `wait`, as the rehearsal of a write, but has no change to wait
+    /// for.
+    fn timeout(&self) -> Option<Duration> {
+        let waits = self.wait.is_some() && !self.dry_run;
+        let timeout = self.timeout_ms.and_then(|timeout| u64::try_from(timeout).ok());
+        waits.then(|| timeout.map_or(DEFAULT_WAIT, Duration::from_millis))
+    }
+}
+
+/// The headers of a write: `If-Match`, `Prefer` and `Idempotency-Key`. `If-Match` names revisions of all settings, or
+/// versions of the written setting.
+pub(in crate::http) struct WriteHeaders<const OF_ONE_SETTING: bool = false> {
+    required: Option<Required>,
+    is_lenient: bool,
+    idempotency_key: Option<String>,
+    target: String,
+    /// The received `If-Match`: a repeat must have the same value.
+    tags: Vec<u8>,
+}
+
+impl<S, const OF_ONE_SETTING: bool> FromRequestParts<S> for WriteHeaders<OF_ONE_SETTING>
 where
     S: Sync,
-    Pool: FromRef<S>,
-    GlobalSettingsService: FromRef<S>,
     SecretScanner: FromRef<S>,
-    Fleet: FromRef<S>,
 {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        // A parameter that is wrong is the handler's to refuse, which knows all that there may be.
-        let dry_run = Query::parse(parts.uri.query().unwrap_or_default()).boolean("dry_run");
-        let kind = kind(parts);
+        let kind = if OF_ONE_SETTING { Tag::Version } else { Tag::Revision };
         let required = preconditions::required(&parts.headers, kind)?;
-        let (numbers, mismatch_reason) =
-            required.map(|it| (it.numbers, it.mismatch_reason)).unzip();
-        let (revisions, versions) = match kind {
-            Tag::Revision => (numbers, None),
-            Tag::Version => (None, numbers),
-        };
-        let lenient = preconditions::prefers_lenient(&parts.headers);
-        let scanner = SecretScanner::from_ref(state);
-        let key = preconditions::idempotency_key(&parts.headers, &scanner)?;
-        let terms = WriteOptions { revisions, lenient, dry_run, idempotency: None };
+        let IdempotencyKey(idempotency_key) =
+            IdempotencyKey::from_request_parts(parts, state).await?;
         let tags = parts.headers.get_all(header::IF_MATCH).iter();
-        let tags = tags.flat_map(|it| [it.as_bytes(), b","].concat()).collect();
-        let wait = Wait::of(parts, state);
-        let target = target(&parts.method, &parts.uri);
         Ok(Self {
-            terms,
-            versions,
-            mismatch_reason: mismatch_reason.flatten(),
-            key,
-            target,
-            tags,
-            wait,
+            required,
+            is_lenient: headers::prefers_lenient(&parts.headers),
+            idempotency_key,
+            target: target(&parts.method, &parts.uri),
+            tags: tags.flat_map(|tag| [tag.as_bytes(), b","].concat()).collect(),
         })
     }
 }
 
-/// What binds a write: the version of the one key it is for, or the revision of all.
-fn kind(parts: &Parts) -> Tag {
-    let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
-    if route == Some("/admin/config/{key}") { Tag::Version } else { Tag::Revision }
-}
-
-/// What is written to. Whether somebody waits is not of it: a repeat may, where the first did not.
+/// Returns the method and the address of a write without the parameters of the wait: a repeat may wait even if the first
+/// request did not.
 fn target(method: &Method, uri: &Uri) -> String {
-    let whole = uri.path_and_query().map_or("/", |it| it.as_str());
+    let address = uri.path_and_query().map_or("/", |address| address.as_str());
     let waits = |pair: &&str| matches!(pair.split('=').next(), Some("wait" | "timeout_ms"));
-    match whole.split_once('?') {
+    match address.split_once('?') {
         Some((path, query)) if query.split('&').any(|pair| waits(&pair)) => {
             let rest: Vec<_> = query.split('&').filter(|pair| !waits(pair)).collect();
             let mark = if rest.is_empty() { "" } else { "?" };
             format!("{method} {path}{mark}{}", rest.join("&"))
         }
-        _ => format!("{method} {whole}"),
+        _ => format!("{method} {address}"),
     }
 }
 
-impl WriteHeaders {
-    /// The versions of which the one key that is written must be at one, if `If-Match` names any.
-    pub(in crate::http) fn versions(&self) -> Option<&[i64]> {
-        self.versions.as_deref()
+impl<const OF_ONE_SETTING: bool> WriteHeaders<OF_ONE_SETTING> {
+    /// Returns the revisions or versions in `If-Match`, if any.
+    pub(in crate::http) fn required(&self) -> Option<&[i64]> {
+        self.required.as_ref().map(|required| required.numbers.as_slice())
     }
 
-    /// What adds to a failed precondition why it could not hold.
-    pub(in crate::http) fn explain(&mut self) -> impl Fn(Problem) -> Problem + use<> {
-        let mismatch_reason = self.mismatch_reason.take();
-        move |problem: Problem| match &mismatch_reason {
-            Some(reason) if problem.code() == Code::RevisionMismatch => {
-                problem.with_detail(reason.clone())
-            }
+    /// Explains a failed precondition.
+    pub(in crate::http) fn explain(&self, problem: Problem) -> Problem {
+        let reason = self.required.as_ref().and_then(|required| required.mismatch_reason.clone());
+        match reason {
+            Some(reason) if problem.code() == Code::RevisionMismatch => problem.with_detail(reason),
             _ => problem,
         }
     }
 
-    /// The terms of a write with this body, by this caller, and what its answer waits for. A dry run has no
-    /// result to be repeated.
-    pub(in crate::http) fn terms(self, caller: &Caller, body: &[u8]) -> (WriteOptions, Wait) {
-        let key = self.key.filter(|_| !self.terms.dry_run);
-        let lenient = [u8::from(self.terms.lenient)];
+    /// Returns the options of a write with `body` by `caller`. A dry run stores no result for a repeat.
+    pub(in crate::http) fn options(
+        &self,
+        caller: &Caller,
+        parameters: &WriteParameters,
+        body: &[u8],
+    ) -> WriteOptions {
+        let dry_run = parameters.dry_run;
+        let key = self.idempotency_key.clone().filter(|_| !dry_run);
+        let lenient = [u8::from(self.is_lenient)];
+        // A request with other conditions is another request, even with the same body.
         let request = [self.target.as_bytes(), &self.tags, &lenient, body];
         let idempotency = key.map(|key| idempotency::Key::new(caller.user.clone(), key, &request));
-        (WriteOptions { idempotency, ..self.terms }, self.wait)
+        // The version of a single setting is part of the edit instead.
+        let numbers = self.required().filter(|_| !OF_ONE_SETTING);
+        let revisions = numbers.map(<[i64]>::to_vec);
+        WriteOptions { revisions, lenient: self.is_lenient, dry_run, idempotency }
     }
 }
 
-/// Refuses every parameter but those of every write.
-pub(in crate::http) fn only_usual(mut query: Query) -> Result<(), Problem> {
-    ask_usual(&mut query);
-    query.finish()
-}
-
-/// Asks for the parameters of every write, and says what is wrong with them: `dry_run`, `wait`,
-/// `timeout_ms`. Returns whether it is a dry run; the wait is [`Wait`]'s.
-pub(in crate::http) fn ask_usual(query: &mut Query) -> bool {
-    let dry_run = query.boolean("dry_run");
-    asked_to_wait(query);
-    dry_run
-}
-
-/// How long to wait for every instance, if at all.
-fn asked_to_wait(query: &mut Query) -> Option<Duration> {
-    let (wait, timeout) = (query.text("wait"), query.integer("timeout_ms", TIMEOUTS));
-    match wait.as_deref() {
-        Some("applied") => {
-            let timeout = timeout.unwrap_or(USUAL_TIMEOUT);
-            return u64::try_from(timeout).ok().map(Duration::from_millis);
-        }
-        Some(_) => query.fault("wait", "not_a_choice", "must be `applied`"),
-        None if timeout.is_some() => {
-            query.fault("timeout_ms", "without_wait", "is of `wait=applied`; send both");
-        }
-        None => (),
+impl<const OF_ONE_SETTING: bool> IntoParams for WriteHeaders<OF_ONE_SETTING> {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let (if_match, example) = if OF_ONE_SETTING {
+            ("The version that must be current, as `\"v<version>\"`", "\"v3\"")
+        } else {
+            ("The revision that must be current, as `\"r<revision>\"`", "\"r7\"")
+        };
+        let prefer =
+            "`handling=lenient` skips locked and unknown keys instead of refusing the request";
+        vec![
+            preconditions::parameter("If-Match", if_match, example),
+            headers::parameter::<String>("Prefer", prefer),
+            IdempotencyKey::parameter(),
+        ]
     }
-    None
 }
 
-/// Whether the caller waits until every instance has the change. The one way to the answer of a write, so
-/// that all of them can be waited for.
-pub(in crate::http) struct Wait {
-    /// Not of a dry run: it may be the write's rehearsal to the letter, and there is nothing to wait for.
-    timeout: Option<Duration>,
-    due: Option<AnswerDue>,
+/// Makes the responses of writes, on request after every instance has applied the change.
+pub(in crate::http) struct WriteResponder {
+    deadline: Option<ResponseDeadline>,
     fleet: Fleet,
     pool: Pool,
     settings: GlobalSettingsService,
 }
 
-impl<S> FromRequestParts<S> for Wait
+impl<S> FromRequestParts<S> for WriteResponder
 where
     S: Sync,
     Pool: FromRef<S>,
     GlobalSettingsService: FromRef<S>,
     Fleet: FromRef<S>,
 {
-    type Rejection = Infallible;
+    type Rejection = std::convert::Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
-        Ok(Self::of(parts, state))
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self {
+            deadline: parts.extensions.get().copied(),
+            fleet: Fleet::from_ref(state),
+            pool: Pool::from_ref(state),
+            settings: GlobalSettingsService::from_ref(state),
+        })
     }
 }
 
-/// A write's answer, with what became of the wait if there was one.
+/// The response of a write, with the outcome of the wait, if any.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct WriteResponse<T> {
     #[serde(flatten)]
     body: T,
-    /// With `wait=applied`: how far the change got.
+    /// With `wait=applied`: the progress of the instances.
     #[serde(skip_serializing_if = "Option::is_none")]
     applied: Option<Applied>,
 }
 
-impl Wait {
-    fn of<S>(parts: &Parts, state: &S) -> Self
-    where
-        Pool: FromRef<S>,
-        GlobalSettingsService: FromRef<S>,
-        Fleet: FromRef<S>,
-    {
-        let mut query = Query::parse(parts.uri.query().unwrap_or_default());
-        let dry_run = query.boolean("dry_run");
-        Self {
-            timeout: asked_to_wait(&mut query).filter(|_| !dry_run),
-            due: parts.extensions.get().copied(),
-            fleet: Fleet::from_ref(state),
-            pool: Pool::from_ref(state),
-            settings: GlobalSettingsService::from_ref(state),
-        }
-    }
-
-    /// The answer `body` to a write that led to `revision`: at once, or when every live instance has applied
-    /// it, or when the time is over. What is answered here is stored, so this is never a failure: 202 says
-    /// that it is not everywhere yet.
-    pub(in crate::http) async fn answer(
+impl WriteResponder {
+    /// Returns the response `body` of a write with the new `revision`: at once, or after every live instance has applied
+    /// the revision, or after the timeout. The write is committed, so a timeout is not an error but a 202. `wrap` converts
+    /// the response into the declared type of the route.
+    pub(in crate::http) async fn respond<T, R: Serialize>(
         self,
-        body: impl Serialize,
+        parameters: &WriteParameters,
+        body: T,
         revision: i64,
+        wrap: impl FnOnce(WriteResponse<T>) -> R,
     ) -> Result<JsonResponse, Problem> {
-        let Some(timeout) = self.timeout else {
-            return JsonResponse::ok(&WriteResponse { body, applied: None });
+        let Some(timeout) = parameters.timeout() else {
+            return JsonResponse::ok(&wrap(WriteResponse { body, applied: None }));
         };
-        let latest = self.due.and_then(|AnswerDue(due)| due.checked_sub(ANSWERING));
+        // Beyond the request's deadline the response would be a 503, although the write is committed.
+        let latest = self.deadline.and_then(|ResponseDeadline(due)| due.checked_sub(RESPONSE_TIME));
         let until = Instant::now() + timeout;
         let until = latest.map_or(until, |latest| until.min(latest));
         let applied = self.fleet.wait(&self.pool, &self.settings, revision, until).await;
-        let everywhere = applied.is_everywhere();
-        let status = if everywhere { StatusCode::OK } else { StatusCode::ACCEPTED };
-        JsonResponse::new(status, &WriteResponse { body, applied: Some(applied) })
+        let status = if applied.is_everywhere() { StatusCode::OK } else { StatusCode::ACCEPTED };
+        JsonResponse::new(status, &wrap(WriteResponse { body, applied: Some(applied) }))
     }
-}
 
-/// Who changes, and why.
-pub(in crate::http) fn actor(
-    caller: &Caller,
-    reason: Option<String>,
-    request: RequestId,
-) -> Result<Actor, Problem> {
-    let refused = |detail: &str| {
-        let fault = FieldError::at("/reason", "reason_required", detail);
-        Problem::new(Code::ReasonRequired, format!("the reason {detail}")).with_faults(fault)
-    };
-    let reason = reason.ok_or_else(|| refused("is missing"))?;
-    let reason = Reason::parse(&reason).map_err(refused)?;
-    Ok(Actor { user: caller.user.clone(), reason, request })
-}
-
-/// What was changed, with the tag of the revision it led to.
-pub(in crate::http) async fn answer(
-    changed: &ChangeResult,
-    terms: &WriteOptions,
-    wait: Wait,
-) -> Result<JsonResponse, Problem> {
-    let tag = preconditions::revision_tag(changed.revision);
-    let answer = wait.answer(changed, changed.revision).await?.with(header::ETAG, &tag);
-    let lenient = "handling=lenient";
-    Ok(if terms.lenient { answer.with(PREFERENCE_APPLIED, lenient) } else { answer })
+    /// Returns the response of a write of several settings, with the tag of the new revision.
+    pub(in crate::http) async fn respond_with_changes<R: Serialize>(
+        self,
+        parameters: &WriteParameters,
+        changed: ChangeResult,
+        is_lenient: bool,
+        wrap: impl FnOnce(WriteResponse<ChangeResult>) -> R,
+    ) -> Result<JsonResponse, Problem> {
+        let revision = changed.revision;
+        let tag = preconditions::revision_tag(revision);
+        let response = self.respond(parameters, changed, revision, wrap).await?;
+        let response = response.with(header::ETAG, &tag);
+        let applied = "handling=lenient";
+        Ok(if is_lenient { response.with(PREFERENCE_APPLIED, applied) } else { response })
+    }
 }

@@ -2,19 +2,21 @@
 
 use crate::database::Connection;
 
-pub(super) struct First {
+/// A stored result.
+pub(super) struct Record {
     pub(super) fingerprint: Vec<u8>,
     pub(super) body: String,
 }
 
-/// What was stored within the last 24 hours.
+/// Returns the record of the last 24 hours.
 pub(super) async fn find(
     conn: &mut Connection,
     caller: &str,
     key: &str,
-) -> sqlx::Result<Option<First>> {
+) -> sqlx::Result<Option<Record>> {
+    // The expiry uses the clock of the database, which has set `created_at`.
     sqlx::query_as!(
-        First,
+        Record,
         r#"
         select fingerprint, body from app_idempotency_key
         where caller = $1 and key = $2 and created_at > now() - interval '24 hours'
@@ -26,7 +28,7 @@ pub(super) async fn find(
     .await
 }
 
-/// Stores a result, over one that is too old to be answered with.
+/// Inserts a result, or replaces an expired result.
 pub(super) async fn insert(
     conn: &mut Connection,
     caller: &str,
@@ -34,6 +36,7 @@ pub(super) async fn insert(
     fingerprint: &[u8],
     body: &str,
 ) -> sqlx::Result<()> {
+    // An expired record may still exist, since records are deleted in small batches.
     sqlx::query!(
         r#"
         insert into app_idempotency_key (caller, key, fingerprint, body)
@@ -51,8 +54,10 @@ pub(super) async fn insert(
     Ok(())
 }
 
-/// Deletes a few that are older than 24 hours: more than one write adds, so that they never pile up.
-pub(super) async fn forget_old(conn: &mut Connection) -> sqlx::Result<()> {
+/// Deletes up to 10 expired results.
+pub(super) async fn delete_expired(conn: &mut Connection) -> sqlx::Result<()> {
+    // More than a write adds, so that expired results never accumulate.
+    // Skips locked rows, so that concurrent writes do not wait for each other.
     sqlx::query!(
         r#"
         delete from app_idempotency_key where (caller, key) in (

@@ -99,12 +99,6 @@ impl FieldErrors {
         }
     }
 
-    /// Removes the errors of kind `code` at `pointer`.
-    pub(crate) fn forget(&mut self, pointer: &str, code: &str) {
-        self.reported
-            .retain(|error| error.code != code || error.pointer.as_deref() != Some(pointer));
-    }
-
     pub(crate) fn into_reported(self) -> Vec<FieldError> {
         self.reported
     }

@@ -1,4 +1,4 @@
-//! What is counted of requests.
+//! Metrics of requests.
 
 use std::time::Duration;
 
@@ -8,29 +8,29 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::metrics::{Metrics, counter, counters};
+use crate::metrics::register::{counter, counters};
 
-/// As OpenTelemetry advises for `http.server.request.duration`.
+/// The buckets that OpenTelemetry recommends for `http.server.request.duration`.
 const BUCKETS: [f64; 14] =
     [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
-/// What a request was, and how it ended. The route, never the path: a label has few values.
+/// A request and its response. The route, never the path: a label must have few values.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
-    /// `GET` and so on; `_OTHER` for what is no method of HTTP's.
+    /// The method, `_OTHER` if not standard.
     pub method: &'static str,
-    /// The route that took it.
+    /// The route.
     pub route: &'a str,
-    /// The status that was answered.
+    /// The status.
     pub status: u16,
-    /// The problem that was answered, if it was one.
+    /// The code of the problem, if any.
     pub problem: Option<&'static str>,
-    /// Until the answer's head.
-    pub took: Duration,
+    /// The time until the head of the response.
+    pub elapsed: Duration,
 }
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Answered {
+struct RequestLabels {
     http_request_method: &'static str,
     http_route: String,
     http_response_status_code: u16,
@@ -38,20 +38,20 @@ struct Answered {
 }
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Ended {
+struct OutcomeLabels {
     outcome: &'static str,
 }
 
-type Times = Family<Answered, Histogram, fn() -> Histogram>;
+type Durations = Family<RequestLabels, Histogram, fn() -> Histogram>;
 
 pub(super) struct Http {
-    requests: Times,
-    writes: Family<Ended, Counter>,
+    requests: Durations,
+    writes: Family<OutcomeLabels, Counter>,
     conflicts: Counter,
-    starts: Family<Ended, Counter>,
+    starts: Family<OutcomeLabels, Counter>,
 }
 
-/// Ways a write ends that are there from the start.
+/// Outcomes of writes with a series from the start.
 const WRITES: [&str; 8] = [
     "done",
     "validation_failed",
@@ -63,7 +63,7 @@ const WRITES: [&str; 8] = [
     "internal",
 ];
 
-/// Ways a session start ends that are there from the start.
+/// Outcomes of session starts with a series from the start.
 const STARTS: [&str; 9] = [
     "done",
     "not_eligible",
@@ -77,16 +77,17 @@ const STARTS: [&str; 9] = [
 ];
 
 impl Http {
-    pub(super) fn new(registry: &mut Registry, of_sessions: &mut Registry) -> Self {
-        let requests = Times::new_with_constructor(|| Histogram::new(BUCKETS));
+    pub(super) fn new(registry: &mut Registry, session_registry: &mut Registry) -> Self {
+        let requests = Durations::new_with_constructor(|| Histogram::new(BUCKETS));
+        // The name and unit of the semantic conventions of OpenTelemetry.
         registry.register_with_unit(
             "http_server_request_duration",
-            "Requests by route and answer",
+            "Requests by route and response",
             Unit::Seconds,
             requests.clone(),
         );
-        // The request that asks for the metrics is the first there is in any case.
-        drop(requests.get_or_create(&Answered {
+        // A scrape is always the first request.
+        drop(requests.get_or_create(&RequestLabels {
             http_request_method: "GET",
             http_route: "/metrics".to_owned(),
             http_response_status_code: 200,
@@ -95,50 +96,51 @@ impl Http {
         let writes = counters(
             registry,
             "brune_settings_writes",
-            "Writes of settings by how they ended: done, or the code of the problem",
+            "Writes of settings by outcome: done, or the code of the problem",
         );
         let starts = counters(
-            of_sessions,
+            session_registry,
             "brune_session_starts",
-            "Starts of sessions by how they ended: done, or the code of the problem",
+            "Session starts by outcome: done, or the code of the problem",
         );
         for (family, outcomes) in [(&writes, &WRITES[..]), (&starts, &STARTS[..])] {
+            // Alerts on rates need a series before the first event.
             for outcome in outcomes {
-                drop(family.get_or_create(&Ended { outcome }));
+                drop(family.get_or_create(&OutcomeLabels { outcome }));
             }
         }
-        let conflicts =
-            counter(registry, "brune_settings_write_conflicts", "Writes that lost to another one");
+        let conflicts = counter(
+            registry,
+            "brune_settings_write_conflicts",
+            "Writes rejected because of a concurrent change",
+        );
         Self { requests, writes, conflicts, starts }
     }
-}
 
-impl Metrics {
-    /// A request was answered.
-    pub fn request(&self, request: Request<'_>) {
-        let Request { method, route, status, problem, took } = request;
-        let http = &self.0.http;
-        let answered = Answered {
+    pub(super) fn record(&self, request: Request<'_>) {
+        let Request { method, route, status, problem, elapsed } = request;
+        let labels = RequestLabels {
             http_request_method: method,
             http_route: route.to_owned(),
             http_response_status_code: status,
             error_type: problem.unwrap_or_default(),
         };
-        http.requests.get_or_create(&answered).observe(took.as_secs_f64());
-        let ended = Ended { outcome: problem.unwrap_or("done") };
+        self.requests.get_or_create(&labels).observe(elapsed.as_secs_f64());
+        let outcome = problem.unwrap_or("done");
+        // Derived from the route, so that no handler can forget to count.
         if route == "/brun-e/start" {
-            http.starts.get_or_create(&ended).inc();
+            self.starts.get_or_create(&OutcomeLabels { outcome }).inc();
         } else if is_write(method, route) {
-            http.writes.get_or_create(&ended).inc();
-            if matches!(ended.outcome, "version_conflict" | "revision_mismatch") {
-                http.conflicts.inc();
+            self.writes.get_or_create(&OutcomeLabels { outcome }).inc();
+            if matches!(outcome, "version_conflict" | "revision_mismatch") {
+                self.conflicts.inc();
             }
         }
     }
 }
 
 fn is_write(method: &str, route: &str) -> bool {
-    let of_settings =
+    let is_settings_route =
         route.starts_with("/admin/global-settings") || route.starts_with("/admin/config");
-    of_settings && method != "GET"
+    is_settings_route && method != "GET"
 }

@@ -1,38 +1,40 @@
-//! What is counted, for Prometheus: one registry for each service, so that many can run in one process.
+//! Metrics for Prometheus: a registry for each service, so that several can run in a process.
 //!
-//! Names and units follow `OpenMetrics` and, for HTTP, OpenTelemetry's semantic conventions. Every series that is
-//! known beforehand is there from the start, at 0: an alert on what has not happened yet must not be blind.
+//! Names and units follow `OpenMetrics` and, for HTTP, the semantic conventions of OpenTelemetry. Every predictable
+//! series exists from the start, at 0, so that alerts also match before the first event.
 
 mod http;
 mod outbox;
 mod realtime;
+mod register;
 mod sessions;
 mod settings;
 mod text;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text as encoding},
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
-    registry::{Registry, Unit},
+    metrics::{counter::Counter, gauge::Gauge, info::Info},
+    registry::Registry,
 };
+use register::{counter, gauge};
 
 pub use http::Request;
-pub use outbox::Delivered;
+pub use outbox::DeliveryOutcome;
 pub use settings::{Outcome, SettingsMetrics, Source};
 
-/// How metrics are written.
+/// A text format of metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// `OpenMetrics` 1.0.
     OpenMetrics,
-    /// Prometheus's text format 0.0.4.
+    /// The Prometheus text format 0.0.4.
     Plain,
 }
 
 impl Format {
-    /// Its media type.
+    /// Returns the media type.
     #[must_use]
     pub fn media_type(self) -> &'static str {
         match self {
@@ -42,14 +44,14 @@ impl Format {
     }
 }
 
-/// Everything that is counted. Cheap to clone.
+/// All metrics of the service. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
 
 struct Inner {
     registry: Registry,
-    /// What is counted of sessions, which not every catalog has.
-    of_sessions: Registry,
+    /// The metrics of sessions, which some catalogs do not declare.
+    session_registry: Registry,
     http: http::Http,
     settings: SettingsMetrics,
     outbox: outbox::Outbox,
@@ -69,33 +71,34 @@ struct Build {
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::default();
-        let mut of_sessions = Registry::default();
-        let http = http::Http::new(&mut registry, &mut of_sessions);
+        let mut session_registry = Registry::default();
+        let http = http::Http::new(&mut registry, &mut session_registry);
         let settings = SettingsMetrics::new(&mut registry);
         let outbox = outbox::Outbox::new(&mut registry);
-        let realtime = realtime::Realtime::new(&mut of_sessions);
-        let sessions = sessions::Sessions::new(&mut of_sessions);
+        let realtime = realtime::Realtime::new(&mut session_registry);
+        let sessions = sessions::Sessions::new(&mut session_registry);
         let secret_residue = gauge(
             &mut registry,
             "brune_secret_residue",
-            "Secrets of which the database still holds a value",
+            "Secrets whose values are still in the database",
         );
         let instances = gauge(
             &mut registry,
             "brune_instances",
-            "Instances over the same database that are live, as this one last saw them",
+            "Live instances on the same database, as last seen by this instance",
         );
-        let streams = gauge(&mut registry, "brune_streams", "Streams of events that are open here");
+        let streams = gauge(&mut registry, "brune_streams", "Open event streams of this instance");
         let log_lines_dropped = counter(
             &mut registry,
             "brune_log_lines_dropped",
-            "Lines of the log that were to be forwarded and found no room",
+            "Log lines dropped because the forwarding queue was full",
         );
+        // The version is a label, so that dashboards can join other series with the release.
         let build = Info::new(Build { version: env!("CARGO_PKG_VERSION") });
-        registry.register("brune_build", "The release that runs", build);
+        registry.register("brune_build", "The running release", build);
         Self(Arc::new(Inner {
             registry,
-            of_sessions,
+            session_registry,
             http,
             settings,
             outbox,
@@ -110,43 +113,80 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Returns the part that counts reloads of the settings.
+    /// Records a request and its response.
+    pub fn request(&self, request: Request<'_>) {
+        self.0.http.record(request);
+    }
+
+    /// Returns the metrics of the settings.
     #[must_use]
     pub fn settings(&self) -> SettingsMetrics {
         self.0.settings.clone()
     }
 
-    /// So many secrets still have a value in the database.
+    /// Creates the series of `sink` at 0.
+    pub fn sink(&self, sink: &str) {
+        self.0.outbox.add_sink(sink);
+    }
+
+    /// Records a delivery to `sink`.
+    pub fn delivery(&self, sink: &str, outcome: DeliveryOutcome) {
+        self.0.outbox.record_delivery(sink, outcome);
+    }
+
+    /// Sets the number of waiting and dead messages of `sink`, and the age of the oldest waiting message in seconds.
+    pub fn backlog(&self, sink: &str, waiting: i64, dead: i64, oldest: f64) {
+        self.0.outbox.set_backlog(sink, waiting, dead, oldest);
+    }
+
+    /// Records a call of the realtime provider.
+    pub fn realtime_call(&self, outcome: &'static str, duration: Duration) {
+        self.0.realtime.record_call(outcome, duration);
+    }
+
+    /// Records a batch of expired sessions, the first `lag` seconds late, and its duration.
+    pub fn expired(&self, sessions: i64, lag: f64, duration: Duration) {
+        self.0.sessions.record_expired(sessions, lag, duration);
+    }
+
+    /// Records a failed search for expired sessions.
+    pub fn expiry_failed(&self) {
+        self.0.sessions.record_failure();
+    }
+
+    /// Sets the number of secrets whose values are still in the database.
     pub fn secret_residue(&self, secrets: usize) {
         self.0.secret_residue.set(i64::try_from(secrets).unwrap_or(i64::MAX));
     }
 
-    /// So many instances are live.
+    /// Sets the number of live instances.
     pub fn instances(&self, live: usize) {
         self.0.instances.set(i64::try_from(live).unwrap_or(i64::MAX));
     }
 
-    /// So many streams are open here.
+    /// Sets the number of open event streams.
     pub fn streams(&self, open: usize) {
         self.0.streams.set(i64::try_from(open).unwrap_or(i64::MAX));
     }
 
-    /// Counts lines of the log that are not forwarded: whoever keeps them counts by itself.
+    /// Returns the counter of dropped log lines, for the log forwarder.
     #[must_use]
     pub fn log_lines_dropped(&self) -> Counter {
         self.0.log_lines_dropped.clone()
     }
 
-    /// Everything as text, with the series of sessions if there are sessions.
+    /// Encodes all metrics, with those of sessions if `has_sessions`.
     ///
     /// # Errors
-    /// A metric cannot be written down.
+    /// A metric cannot be encoded.
     pub fn text(&self, format: Format, has_sessions: bool) -> Result<String, fmt::Error> {
-        self.0.settings.age();
+        // The age grows by itself, so only a scrape needs the value.
+        self.0.settings.update_age();
         let mut text = String::new();
         encoding::encode_registry(&mut text, &self.0.registry)?;
+        // A registry of their own, because the catalog can change while the service runs.
         if has_sessions {
-            encoding::encode_registry(&mut text, &self.0.of_sessions)?;
+            encoding::encode_registry(&mut text, &self.0.session_registry)?;
         }
         encoding::encode_eof(&mut text)?;
         Ok(match format {
@@ -160,33 +200,4 @@ impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Metrics")
     }
-}
-
-fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
-    let gauge = Gauge::default();
-    registry.register(name, help, gauge.clone());
-    gauge
-}
-
-fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
-    let counter = Counter::default();
-    registry.register(name, help, counter.clone());
-    counter
-}
-
-/// A counter for each set of labels.
-fn counters<L>(registry: &mut Registry, name: &str, help: &str) -> Family<L, Counter>
-where
-    L: EncodeLabelSet + Clone + std::hash::Hash + Eq + Send + Sync + fmt::Debug + 'static,
-{
-    let family = Family::<L, Counter>::default();
-    registry.register(name, help, family.clone());
-    family
-}
-
-/// Times in seconds.
-fn seconds(registry: &mut Registry, name: &str, help: &str, buckets: &[f64]) -> Histogram {
-    let histogram = Histogram::new(buckets.iter().copied());
-    registry.register_with_unit(name, help, Unit::Seconds, histogram.clone());
-    histogram
 }

@@ -1,4 +1,4 @@
-//! What is counted of calls of the realtime provider.
+//! Metrics of calls of the realtime provider.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::metrics::{Metrics, counters, seconds};
+use crate::metrics::register::{counters, seconds};
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Ended {
+struct CallLabels {
     outcome: &'static str,
 }
 
-/// Ways a call ends.
+/// The outcomes of a call.
 const OUTCOMES: [&str; 10] = [
     "done",
     "setting_refused",
@@ -30,7 +30,7 @@ const OUTCOMES: [&str; 10] = [
 ];
 
 pub(super) struct Realtime {
-    calls: Family<Ended, Counter>,
+    calls: Family<CallLabels, Counter>,
     duration: Histogram,
 }
 
@@ -39,25 +39,23 @@ impl Realtime {
         let calls = counters(
             registry,
             "brune_realtime_calls",
-            "Calls of the realtime provider, repeats included, by how they ended",
+            "Calls of the realtime provider, including retries, by outcome",
         );
+        // Every series exists from the start, so that `increase` sees the first event.
         for outcome in OUTCOMES {
-            drop(calls.get_or_create(&Ended { outcome }));
+            drop(calls.get_or_create(&CallLabels { outcome }));
         }
         let duration = seconds(
             registry,
             "brune_realtime_call_duration",
-            "Calls of the realtime provider",
+            "Duration of calls of the realtime provider",
             &[0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0],
         );
         Self { calls, duration }
     }
-}
 
-impl Metrics {
-    /// A call of the realtime provider ended.
-    pub fn realtime_call(&self, outcome: &'static str, took: Duration) {
-        self.0.realtime.calls.get_or_create(&Ended { outcome }).inc();
-        self.0.realtime.duration.observe(took.as_secs_f64());
+    pub(super) fn record_call(&self, outcome: &'static str, duration: Duration) {
+        self.calls.get_or_create(&CallLabels { outcome }).inc();
+        self.duration.observe(duration.as_secs_f64());
     }
 }

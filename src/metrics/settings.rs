@@ -1,8 +1,8 @@
-//! What is counted of settings and of what follows them.
+//! Metrics of settings and their reloads.
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 
@@ -12,71 +12,51 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::metrics::{counter, counters, gauge, seconds};
+use crate::{
+    metrics::register::{counter, counters, gauge, seconds},
+    text::string_enum,
+};
 
-/// What woke a reader of the database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
-    /// A notification of Postgres.
-    Notify,
-    /// A message of Redis.
-    Redis,
-    /// The timer.
-    Poll,
-    /// The channel was opened, or opened again.
-    Connect,
-    /// Somebody who needs the newest: a session start, a write.
-    Demand,
+string_enum! {
+    /// The trigger of a reload.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Source {
+        /// A notification of Postgres.
+        Notify = "notify",
+        /// A message of Redis.
+        Redis = "redis",
+        /// The poll timer.
+        Poll = "poll",
+        /// A new connection of the listener.
+        Connect = "connect",
+        /// A caller that needs the newest settings: a session start or a write.
+        Demand = "demand",
+    }
 }
 
-/// How a reading of the database ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// Newer settings were taken on.
-    Taken,
-    /// There was nothing newer.
-    Unchanged,
-    /// What is stored breaks its rules; the last good settings stay.
-    Invalid,
-    /// The database failed, or did not answer.
-    Failed,
+string_enum! {
+    /// The outcome of a reload.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Outcome {
+        /// Newer settings were applied.
+        Taken = "taken",
+        /// There were no newer settings.
+        Unchanged = "unchanged",
+        /// The stored settings are invalid; the last valid settings stay.
+        Invalid = "invalid",
+        /// The database failed or did not respond.
+        Failed = "failed",
+    }
 }
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Reload {
+struct ReloadLabels {
     source: &'static str,
     outcome: &'static str,
 }
 
-impl Source {
-    const ALL: [Self; 5] = [Self::Notify, Self::Redis, Self::Poll, Self::Connect, Self::Demand];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Notify => "notify",
-            Self::Redis => "redis",
-            Self::Poll => "poll",
-            Self::Connect => "connect",
-            Self::Demand => "demand",
-        }
-    }
-}
-
-impl Outcome {
-    const ALL: [Self; 4] = [Self::Taken, Self::Unchanged, Self::Invalid, Self::Failed];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Taken => "taken",
-            Self::Unchanged => "unchanged",
-            Self::Invalid => "invalid",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-impl Reload {
-    fn of(source: Source, outcome: Outcome) -> Self {
+impl ReloadLabels {
+    fn new(source: Source, outcome: Outcome) -> Self {
         Self { source: source.as_str(), outcome: outcome.as_str() }
     }
 }
@@ -86,34 +66,32 @@ impl Reload {
 pub struct SettingsMetrics(Arc<Series>);
 
 struct Series {
-    reloads: Family<Reload, Counter>,
+    reloads: Family<ReloadLabels, Counter>,
     duration: Histogram,
     delay: Histogram,
     missed: Counter,
     revision: Gauge,
     listening: Gauge,
-    age: Gauge<f64, std::sync::atomic::AtomicU64>,
-    /// When the database last said what is newest.
-    checked: Mutex<Instant>,
+    age: Gauge<f64, AtomicU64>,
+    /// When the newest revision was last read.
+    last_check: Mutex<Instant>,
 }
 
 impl SettingsMetrics {
     pub(super) fn new(registry: &mut Registry) -> Self {
         let name = |name: &str| format!("brune_settings_{name}");
-        let reloads = counters(
-            registry,
-            &name("reloads"),
-            "Readings of the database's settings, by what woke them and how they ended",
-        );
+        let reloads =
+            counters(registry, &name("reloads"), "Reloads of the settings, by trigger and outcome");
+        // Every series exists from the start, so that `increase` sees the first event.
         for source in Source::ALL {
             for outcome in Outcome::ALL {
-                drop(reloads.get_or_create(&Reload::of(source, outcome)));
+                drop(reloads.get_or_create(&ReloadLabels::new(source, outcome)));
             }
         }
         let age = Gauge::default();
         registry.register(
             name("age_seconds"),
-            "Since the database last said what is newest",
+            "Time since the newest revision was last read from the database",
             age.clone(),
         );
         Self(Arc::new(Series {
@@ -121,52 +99,51 @@ impl SettingsMetrics {
             duration: seconds(
                 registry,
                 &name("reload_duration"),
-                "Readings of the database's settings",
+                "Duration of reloads of the settings",
                 &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0],
             ),
             delay: seconds(
                 registry,
                 &name("apply_delay"),
-                "From a change in the database, by its clock, until it is what this instance reads",
+                "Delay from the commit of a change, by the database's clock, to its use by this instance",
                 &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0],
             ),
             missed: counter(
                 registry,
                 &name("notifications_missed"),
-                "Changes that the timer or a new connection found first",
+                "Changes found by the poll timer or a new connection instead of a notification",
             ),
-            revision: gauge(registry, &name("revision"), "The revision that is read here"),
+            revision: gauge(registry, &name("revision"), "The current revision of this instance"),
             listening: gauge(
                 registry,
                 &name("listener_connected"),
-                "Whether changes arrive as they are made",
+                "Whether change notifications arrive",
             ),
             age,
-            checked: Mutex::new(Instant::now()),
+            last_check: Mutex::new(Instant::now()),
         }))
     }
 
-    /// Brings the age up to now.
-    pub(super) fn age(&self) {
-        let checked = self.0.checked.lock().map_or_else(|it| *it.into_inner(), |it| *it);
-        self.0.age.set(checked.elapsed().as_secs_f64());
+    pub(super) fn update_age(&self) {
+        let last_check = *self.0.last_check.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.age.set(last_check.elapsed().as_secs_f64());
     }
 
-    /// The database was read because of `source`, in `took`.
-    pub fn reload(&self, source: Source, outcome: Outcome, took: Duration) {
-        let series = &self.0;
-        series.reloads.get_or_create(&Reload::of(source, outcome)).inc();
-        series.duration.observe(took.as_secs_f64());
+    /// Records that `source` triggered a reload, with its outcome and duration.
+    pub fn reload(&self, source: Source, outcome: Outcome, duration: Duration) {
+        self.0.reloads.get_or_create(&ReloadLabels::new(source, outcome)).inc();
+        self.0.duration.observe(duration.as_secs_f64());
+        // A notification should have triggered the reload before.
         if outcome == Outcome::Taken && matches!(source, Source::Poll | Source::Connect) {
-            series.missed.inc();
+            self.0.missed.inc();
         }
         if matches!(outcome, Outcome::Taken | Outcome::Unchanged) {
-            let mut checked = series.checked.lock().unwrap_or_else(PoisonError::into_inner);
-            *checked = Instant::now();
+            let mut last_check = self.0.last_check.lock().unwrap_or_else(PoisonError::into_inner);
+            *last_check = Instant::now();
         }
     }
 
-    /// `revision` is what is read from now on; it was made `delay` ago, if that is known.
+    /// Sets the current revision, and records the `delay` since its commit, if known.
     pub fn applied(&self, revision: i64, delay: Option<Duration>) {
         self.0.revision.set(revision);
         if let Some(delay) = delay {
@@ -174,9 +151,9 @@ impl SettingsMetrics {
         }
     }
 
-    /// Whether changes arrive as they are made.
-    pub fn listening(&self, listening: bool) {
-        self.0.listening.set(i64::from(listening));
+    /// Sets whether change notifications arrive.
+    pub fn listening(&self, is_listening: bool) {
+        self.0.listening.set(i64::from(is_listening));
     }
 }
 

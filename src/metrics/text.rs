@@ -1,10 +1,10 @@
-//! Prometheus's text format 0.0.4, out of `OpenMetrics`.
+//! Converts `OpenMetrics` to the Prometheus text format 0.0.4.
 
-/// Rewrites `open_metrics` for readers of the older format. There a counter has the name of its samples, an info is a
-/// gauge, and neither units nor an end are marked.
+/// Converts `open_metrics` to the older format, in which a counter has the name of its samples, an info is a gauge, and
+/// unit and end markers are absent.
 pub(super) fn plain(open_metrics: &str) -> String {
     let mut plain = String::with_capacity(open_metrics.len());
-    // The help stands before the type, which decides the name of both.
+    // The help precedes the type, which decides the name in both lines.
     let mut help = None;
     for line in open_metrics.lines() {
         if let Some(text) = line.strip_prefix("# HELP ") {
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counters_and_infos_have_the_names_of_their_samples() {
+    fn counters_and_infos_are_named_like_their_samples() {
         let open = "# HELP a_seconds How long.\n# TYPE a_seconds gauge\n# UNIT a_seconds seconds\na_seconds 1.5\n\
                     # HELP b How often.\n# TYPE b counter\nb_total{x=\"# y\"} 2\n\
                     # HELP c What.\n# TYPE c info\nc_info{v=\"1\"} 1\n# EOF\n";

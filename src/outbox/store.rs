@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 use crate::{
     database::Connection,
-    outbox::{Filter, Status, Topic},
+    outbox::message::{Filter, Status, Topic},
 };
 
-/// Stores the message `id` once for each of `sinks`.
+/// Inserts the message `id` for each of `sinks`.
 pub(super) async fn insert(
     conn: &mut Connection,
     id: Uuid,
@@ -19,6 +19,7 @@ pub(super) async fn insert(
     topic: &str,
     payload: &Value,
 ) -> sqlx::Result<()> {
+    // One statement for all sinks, since the messages of an event are stored together.
     sqlx::query!(
         "insert into brune_outbox (id, sink, topic, payload) select $1, sink, $3, $4 from unnest($2::text[]) sink",
         id,
@@ -31,25 +32,25 @@ pub(super) async fn insert(
     Ok(())
 }
 
-/// The next message of a sink, as far as a worker has to know it before it takes the sink.
-pub(super) struct Due {
-    /// Seconds until it may be tried; none are left when this is not positive.
+/// When the next message of a sink is due.
+pub(super) struct NextMessage {
+    /// The seconds until the next attempt; due if not positive.
     pub(super) wait: f64,
-    /// Whether the sink said that it is gone, of the address that the worker has.
-    pub(super) dead: bool,
+    /// Whether the sink is disabled at the address that the worker has.
+    pub(super) is_sink_disabled: bool,
 }
 
-/// The next message that waits for `sink`, called at the address with this digest.
-pub(super) async fn due(
+/// Returns the first waiting message of `sink`, whose address has the digest `address`.
+pub(super) async fn next_message(
     conn: &mut Connection,
     sink: &str,
     address: &[u8],
-) -> sqlx::Result<Option<Due>> {
+) -> sqlx::Result<Option<NextMessage>> {
     sqlx::query_as!(
-        Due,
+        NextMessage,
         r#"
         select extract(epoch from due_at - clock_timestamp())::float8 as "wait!",
-          exists (select from brune_outbox_sink s where s.sink = $1 and s.dead_address = $2) as "dead!"
+          exists (select from brune_outbox_sink s where s.sink = $1 and s.dead_address = $2) as "is_sink_disabled!"
         from brune_outbox where sink = $1 and status = 'waiting' order by seq limit 1
         "#,
         sink,
@@ -59,15 +60,16 @@ pub(super) async fn due(
     .await
 }
 
-/// Takes `sink` for the worker with this `lease`, unless another has it; says whether it did. Repeated it says
-/// the same.
-pub(super) async fn take(
+/// Claims `sink` for the worker with the id `lease`, unless another worker has an unexpired lease; returns whether the
+/// claim succeeded.
+pub(super) async fn claim(
     conn: &mut Connection,
     sink: &str,
     lease: Uuid,
     term: Duration,
 ) -> sqlx::Result<bool> {
-    let done = sqlx::query!(
+    // A repeated claim with the same id extends the lease, so a retry after a lost reply is safe.
+    let result = sqlx::query!(
         r#"
         insert into brune_outbox_sink as s (sink, lease, leased_until)
         values ($1, $2, clock_timestamp() + make_interval(secs => $3))
@@ -80,11 +82,11 @@ pub(super) async fn take(
     )
     .execute(conn)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(result.rows_affected() == 1)
 }
 
-/// A message that waits, with what is known of its delivery.
-pub(super) struct Waiting {
+/// A waiting message.
+pub(super) struct WaitingMessage {
     pub(super) id: Uuid,
     pub(super) topic: String,
     pub(super) payload: Value,
@@ -93,27 +95,27 @@ pub(super) struct Waiting {
     pub(super) is_due: bool,
 }
 
-/// The first messages that wait for `sink`. To be read after the sink was taken: only then is everything to be
-/// seen that the worker before has marked.
+/// Returns the first waiting messages of `sink`. Must follow [`claim`]: only then are all results of the previous worker
+/// visible.
 pub(super) async fn batch(
     conn: &mut Connection,
     sink: &str,
-    most: i64,
-) -> sqlx::Result<Vec<Waiting>> {
+    limit: i64,
+) -> sqlx::Result<Vec<WaitingMessage>> {
     sqlx::query_as!(
-        Waiting,
+        WaitingMessage,
         r#"
         select id, topic, payload, created_at, attempts, due_at <= clock_timestamp() as "is_due!"
         from brune_outbox where sink = $1 and status = 'waiting' order by seq limit $2
         "#,
         sink,
-        most,
+        limit,
     )
     .fetch_all(conn)
     .await
 }
 
-/// How many running sessions keep settings from before `revision`.
+/// Counts active sessions with settings from before `revision`.
 pub(super) async fn older_sessions(conn: &mut Connection, revision: i64) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"
@@ -126,36 +128,37 @@ pub(super) async fn older_sessions(conn: &mut Connection, revision: i64) -> sqlx
     .await
 }
 
-/// What a worker has: a sink, until when, and by which token.
+/// The lease of a worker on a sink.
 #[derive(Clone, Copy)]
-pub(super) struct ClaimedBatch<'a> {
+pub(super) struct SinkLease<'a> {
     pub(super) sink: &'a str,
-    pub(super) lease: Uuid,
+    pub(super) id: Uuid,
     pub(super) term: Duration,
 }
 
-/// How a delivery ended.
-pub(super) struct Settled<'a> {
+/// The result of a delivery.
+pub(super) struct DeliveryResult<'a> {
     pub(super) status: &'a str,
     pub(super) attempts: i32,
-    /// Until it may be tried again.
+    /// The time until the next attempt.
     pub(super) pause: Duration,
     pub(super) error: Option<&'a str>,
 }
 
-/// Marks the message `id`, and goes on holding the sink; says whether it was still held. A worker that was paused
-/// for too long marks nothing.
+/// Records the result of the message `id` and extends the lease; returns whether the lease was still held. A worker
+/// whose lease has expired records nothing.
 pub(super) async fn record_result(
     conn: &mut Connection,
-    held: ClaimedBatch<'_>,
+    lease: SinkLease<'_>,
     id: Uuid,
-    settled: &Settled<'_>,
+    result: &DeliveryResult<'_>,
 ) -> sqlx::Result<bool> {
-    let done = sqlx::query!(
+    // One statement, so that a worker without the lease can never record a result.
+    let result = sqlx::query!(
         r#"
         with held as (
           update brune_outbox_sink set leased_until = clock_timestamp() + make_interval(secs => $3),
-            -- Whatever was said of another address: this one took it.
+            -- A delivery enables the sink, whatever the state of another address.
             dead_since = case when $5 <> 'delivered' then dead_since end,
             dead_reason = case when $5 <> 'delivered' then dead_reason end,
             dead_address = case when $5 <> 'delivered' then dead_address end
@@ -165,24 +168,24 @@ pub(super) async fn record_result(
           settled_at = case when $5 <> 'waiting' then clock_timestamp() end
         where id = $4 and sink = $1 and status = 'waiting' and exists (select from held)
         "#,
-        held.sink,
-        held.lease,
-        held.term.as_secs_f64(),
+        lease.sink,
+        lease.id,
+        lease.term.as_secs_f64(),
         id,
-        settled.status,
-        settled.attempts,
-        settled.pause.as_secs_f64(),
-        settled.error,
+        result.status,
+        result.attempts,
+        result.pause.as_secs_f64(),
+        result.error,
     )
     .execute(conn)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(result.rows_affected() == 1)
 }
 
-/// Says that the sink is gone for good at the address with this digest, and gives it back.
+/// Disables the sink at the address with the digest `address`, and releases the lease.
 pub(super) async fn disable_sink(
     conn: &mut Connection,
-    held: ClaimedBatch<'_>,
+    lease: SinkLease<'_>,
     address: &[u8],
     reason: &str,
 ) -> sqlx::Result<()> {
@@ -192,8 +195,8 @@ pub(super) async fn disable_sink(
           dead_reason = $4, dead_address = $3
         where sink = $1 and lease = $2 and leased_until > clock_timestamp()
         "#,
-        held.sink,
-        held.lease,
+        lease.sink,
+        lease.id,
         address,
         reason,
     )
@@ -202,7 +205,7 @@ pub(super) async fn disable_sink(
     Ok(())
 }
 
-/// Gives back what is held by `lease`: `sink`, or every one.
+/// Releases the lease of `sink`, or every lease of the worker.
 pub(super) async fn release(
     conn: &mut Connection,
     lease: Uuid,
@@ -221,17 +224,18 @@ pub(super) async fn release(
     Ok(())
 }
 
-/// What is left to do for a sink.
+/// The backlog of a sink.
 pub(super) struct Backlog {
     pub(super) sink: String,
     pub(super) waiting: i64,
     pub(super) dead: i64,
-    /// Seconds since the oldest one that waits was stored.
+    /// The age of the oldest waiting message in seconds.
     pub(super) oldest: Option<f64>,
 }
 
-/// What is left to do, for every sink that has something.
+/// Returns the backlog of every sink with waiting or dead messages.
 pub(super) async fn backlog(conn: &mut Connection) -> sqlx::Result<Vec<Backlog>> {
+    // Without the delivered messages, which are most of the table.
     sqlx::query_as!(
         Backlog,
         r#"
@@ -245,29 +249,33 @@ pub(super) async fn backlog(conn: &mut Connection) -> sqlx::Result<Vec<Backlog>>
     .await
 }
 
-/// Gives up what nobody delivered for so long.
-pub(super) async fn give_up(conn: &mut Connection, after: Duration) -> sqlx::Result<u64> {
-    let done = sqlx::query!(
+/// Marks messages as dead that have waited longer than `after`; returns the count.
+pub(super) async fn abandon_undelivered(
+    conn: &mut Connection,
+    after: Duration,
+) -> sqlx::Result<u64> {
+    let result = sqlx::query!(
         r#"
         update brune_outbox set status = 'dead', settled_at = clock_timestamp(),
-          last_error = coalesce(last_error, 'nobody delivered it')
+          last_error = coalesce(last_error, 'no worker delivered the message')
         where status = 'waiting' and created_at < clock_timestamp() - make_interval(secs => $1)
         "#,
         after.as_secs_f64(),
     )
     .execute(conn)
     .await?;
-    Ok(done.rows_affected())
+    Ok(result.rows_affected())
 }
 
-/// Deletes up to `most` messages that were settled as `status` so long ago; says how many.
-pub(super) async fn forget(
+/// Deletes up to `limit` messages that reached `status` longer than `after` ago; returns the count.
+pub(super) async fn delete_settled(
     conn: &mut Connection,
     status: &str,
     after: Duration,
-    most: i64,
+    limit: i64,
 ) -> sqlx::Result<u64> {
-    let done = sqlx::query!(
+    // Skips locked rows, so that instances clean up concurrently.
+    let result = sqlx::query!(
         r#"
         delete from brune_outbox where (id, sink) in (
           select id, sink from brune_outbox
@@ -277,14 +285,14 @@ pub(super) async fn forget(
         "#,
         status,
         after.as_secs_f64(),
-        most,
+        limit,
     )
     .execute(conn)
     .await?;
-    Ok(done.rows_affected())
+    Ok(result.rows_affected())
 }
 
-/// A message at one sink, as a page shows it.
+/// A message at a sink.
 pub(super) struct Row {
     pub(super) seq: i64,
     pub(super) id: Uuid,
@@ -299,12 +307,12 @@ pub(super) struct Row {
     pub(super) last_error: Option<String>,
 }
 
-/// The newest messages that fit, before `before`.
+/// Returns up to `limit` messages that match `filter`, older than `before`, newest first.
 pub(super) async fn page(
     conn: &mut Connection,
     filter: &Filter,
     before: Option<i64>,
-    most: i64,
+    limit: i64,
 ) -> sqlx::Result<Vec<Row>> {
     sqlx::query_as!(
         Row,
@@ -319,21 +327,21 @@ pub(super) async fn page(
         filter.sink,
         filter.topic.map(Topic::as_str),
         before,
-        most,
+        limit,
     )
     .fetch_all(conn)
     .await
 }
 
-/// A sink that said that it is gone for good.
+/// A disabled sink.
 pub(super) struct DisabledSink {
     pub(super) sink: String,
     pub(super) since: DateTime<Utc>,
     pub(super) reason: String,
 }
 
-/// The sinks that are gone.
-pub(super) async fn buried(conn: &mut Connection) -> sqlx::Result<Vec<DisabledSink>> {
+/// Returns the disabled sinks.
+pub(super) async fn disabled_sinks(conn: &mut Connection) -> sqlx::Result<Vec<DisabledSink>> {
     sqlx::query_as!(
         DisabledSink,
         r#"
@@ -345,23 +353,24 @@ pub(super) async fn buried(conn: &mut Connection) -> sqlx::Result<Vec<DisabledSi
     .await
 }
 
-/// What was found of a message that is to be tried again.
-pub(super) struct Retried {
-    /// The sinks that it goes to again.
+/// The result of a retry.
+pub(super) struct RetryResult {
+    /// The sinks that receive the message again.
     pub(super) sinks: Vec<String>,
-    /// Whether there is such a message for such a sink at all.
-    pub(super) found: bool,
+    /// Whether the message exists for the sink.
+    pub(super) exists: bool,
 }
 
-/// Has the message `id` tried again now wherever it was not delivered, or at `sink` alone; and those sinks, should
-/// they be gone.
+/// Makes the message `id` due at every sink that has not accepted the message, or only at `sink`, and enables these
+/// sinks.
 pub(super) async fn retry(
     conn: &mut Connection,
     id: Uuid,
     sink: Option<&str>,
-) -> sqlx::Result<Retried> {
+) -> sqlx::Result<RetryResult> {
+    // Attempts restart at 0, so that the backoff starts again.
     sqlx::query_as!(
-        Retried,
+        RetryResult,
         r#"
         with again as (
           update brune_outbox set status = 'waiting', attempts = 0, due_at = clock_timestamp(), settled_at = null
@@ -370,7 +379,7 @@ pub(super) async fn retry(
           update brune_outbox_sink set dead_since = null, dead_reason = null, dead_address = null
           where sink in (select sink from again) returning 1)
         select array(select sink from again order by sink) as "sinks!",
-          exists (select from brune_outbox where id = $1 and sink = coalesce($2, sink)) as "found!"
+          exists (select from brune_outbox where id = $1 and sink = coalesce($2, sink)) as "exists!"
         "#,
         id,
         sink,

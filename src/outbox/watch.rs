@@ -1,4 +1,4 @@
-//! What is left to do, as metrics; and what was done long ago, out of the way.
+//! Reports the backlog as metrics and deletes old messages.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -9,81 +9,80 @@ use crate::{
     clock::jittered,
     database::{self, Pool, TransactionError},
     metrics::Metrics,
-    outbox::{Outbox, store},
+    outbox::{queue::Outbox, store},
 };
 
-/// Between two looks at what is left to do.
-const LOOK: Duration = Duration::from_secs(10);
-/// Looks between two times that something is taken out of the way.
-const TIDY: u32 = 360;
-/// After this, nobody asks for what was delivered.
-const DELIVERED: Duration = Duration::from_hours(7 * 24);
-/// After this, nobody tries again what was given up; and what waited so long waits for a sink that is gone.
-const DEAD: Duration = Duration::from_hours(30 * 24);
-/// Deleted by one statement.
-const AT_ONCE: u16 = 1_000;
+/// The interval of measuring the backlog.
+const INTERVAL: Duration = Duration::from_secs(10);
+/// The number of measurements between two clean-ups.
+const CLEANUP_EVERY: u32 = 360;
+/// How long delivered messages are kept.
+const KEEP_DELIVERED: Duration = Duration::from_hours(7 * 24);
+/// How long dead messages are kept, and how long a message may wait.
+const KEEP_DEAD: Duration = Duration::from_hours(30 * 24);
+/// The number of messages that one statement deletes.
+const DELETE_BATCH: u16 = 1_000;
 
-/// Looks again and again until dropped.
+/// Measures and cleans up periodically, until dropped.
 pub async fn watch(pool: Pool, outbox: Outbox, metrics: Metrics) {
-    let mut ticks = interval(jittered(LOOK, 0.9..1.1));
+    let mut ticks = interval(jittered(INTERVAL, 0.9..1.1));
+    // After a stall, one measurement suffices.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut looks = 0_u32;
-    let mut known: BTreeSet<String> =
-        outbox.subscriptions().iter().map(|it| it.sink.clone()).collect();
+    let mut measurements = 0_u32;
+    let subscriptions = outbox.subscriptions().iter();
+    let mut sinks: BTreeSet<String> =
+        subscriptions.map(|subscription| subscription.sink.clone()).collect();
     loop {
         ticks.tick().await;
-        // Away for a while is no news of ours: whoever needs the database says so.
-        let _ = measure(&pool, &metrics, &mut known).await;
-        if looks.is_multiple_of(TIDY) {
-            let _ = tidy(&pool).await;
+        // The settings reload logs a database outage, so errors here are not logged again.
+        let _ = measure(&pool, &metrics, &mut sinks).await;
+        if measurements.is_multiple_of(CLEANUP_EVERY) {
+            let _ = clean_up(&pool).await;
         }
-        looks = looks.wrapping_add(1);
+        measurements = measurements.wrapping_add(1);
     }
 }
 
-/// Tells what is left to do; of `known` sinks too that have nothing.
+/// Reports the backlog of each of `sinks`, 0 if empty, and adds sinks with a backlog.
 async fn measure(
     pool: &Pool,
     metrics: &Metrics,
-    known: &mut BTreeSet<String>,
+    sinks: &mut BTreeSet<String>,
 ) -> Result<(), TransactionError> {
-    let backlog = database::read_with_retry(pool, async |conn| {
-        Ok::<_, TransactionError>(store::backlog(conn).await?)
-    })
-    .await?;
-    for done in known.iter().filter(|name| !backlog.iter().any(|it| it.sink == **name)) {
-        metrics.backlog(done, 0, 0, 0.0);
+    let backlog = database::read_with_retry(pool, store::backlog).await?;
+    // A sink without messages has no row, but its series must return to 0.
+    for sink in sinks.iter().filter(|name| !backlog.iter().any(|row| row.sink == **name)) {
+        metrics.backlog(sink, 0, 0, 0.0);
     }
-    for it in backlog {
-        metrics.backlog(&it.sink, it.waiting, it.dead, it.oldest.unwrap_or_default());
-        known.insert(it.sink);
+    for row in backlog {
+        metrics.backlog(&row.sink, row.waiting, row.dead, row.oldest.unwrap_or_default());
+        sinks.insert(row.sink);
     }
     Ok(())
 }
 
-/// Deletes what was settled long ago, and gives up what nobody delivers.
-async fn tidy(pool: &Pool) -> Result<(), TransactionError> {
-    let given_up = database::read_with_retry(pool, async |conn| {
-        Ok::<_, TransactionError>(store::give_up(conn, DEAD).await?)
-    });
-    if let messages @ 1.. = given_up.await? {
-        warn!(messages, "gave up messages that nobody delivered in 30 days");
+/// Abandons messages that waited too long, and deletes old ones.
+async fn clean_up(pool: &Pool) -> Result<(), TransactionError> {
+    let abandon = async |conn: &mut _| store::abandon_undelivered(conn, KEEP_DEAD).await;
+    let messages = database::read_with_retry(pool, abandon).await?;
+    if messages > 0 {
+        warn!(messages, "abandoned messages that were not delivered in 30 days");
     }
-    let mut gone = 0;
-    for (status, after) in [("delivered", DELIVERED), ("dead", DEAD)] {
+    let mut messages = 0;
+    for (status, age) in [("delivered", KEEP_DELIVERED), ("dead", KEEP_DEAD)] {
+        let limit = i64::from(DELETE_BATCH);
+        let delete = async |conn: &mut _| store::delete_settled(conn, status, age, limit).await;
+        // In batches, so that no statement holds locks for long.
         loop {
-            let forgotten = database::read_with_retry(pool, async |conn| {
-                Ok::<_, TransactionError>(store::forget(conn, status, after, AT_ONCE.into()).await?)
-            });
-            let forgotten = forgotten.await?;
-            gone += forgotten;
-            if forgotten < AT_ONCE.into() {
+            let deleted = database::read_with_retry(pool, delete).await?;
+            messages += deleted;
+            if deleted < DELETE_BATCH.into() {
                 break;
             }
         }
     }
-    if 0 < gone {
-        info!(messages = gone, "deleted messages that were settled long ago");
+    if messages > 0 {
+        info!(messages, "deleted old messages");
     }
     Ok(())
 }

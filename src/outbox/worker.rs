@@ -1,9 +1,9 @@
-//! Delivers what is stored: one worker for a sink at a time, in order, at least once, and never inside a
-//! transaction.
+//! Delivers stored messages: one worker per sink at a time, in order, at least once, and outside of any transaction.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
+use serde_json::Value;
 use tokio::{select, time};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -13,18 +13,19 @@ use crate::{
     clock::jittered,
     config::Delivery,
     database::{self, Pool, TransactionError},
-    metrics::{Delivered, Metrics},
+    metrics::{DeliveryOutcome, Metrics},
     outbox::{
-        Message, Outbox,
+        message::Message,
+        queue::Outbox,
         sink::{DeliveryError, Sink},
-        store::{self, ClaimedBatch, Settled, Waiting},
+        store::{self, DeliveryResult, SinkLease, WaitingMessage},
     },
 };
 
-/// The longest pause before a repeat, however often it failed.
-const LONGEST: Duration = Duration::from_hours(1);
+/// The longest backoff before a retry.
+const MAX_BACKOFF: Duration = Duration::from_hours(1);
 
-/// Delivers for the sinks that it has an address of. Cheap to clone.
+/// Delivers to the sinks of this instance. Cheap to clone.
 #[derive(Clone)]
 pub struct Worker(Arc<Inner>);
 
@@ -41,37 +42,34 @@ struct Inner {
     delivery: Delivery,
     metrics: Metrics,
     has_sessions: HasSessions,
-    /// What tells this worker's leases from all others.
+    /// Identifies the leases of this worker.
     lease: Uuid,
 }
 
-/// Tells whether there are sessions now, which this floor does not know.
+/// Returns whether the catalog declares sessions; a callback, because the outbox may not import settings.
 pub type HasSessions = Box<dyn Fn() -> bool + Send + Sync>;
 
-/// What there is to do next.
-enum Next {
-    /// More, at once.
-    More,
-    /// Something, after so long.
-    In(Duration),
-    /// Nothing that is known of.
-    Nothing,
+/// When the next round of a sink is due.
+enum NextRound {
+    Immediately,
+    After(Duration),
+    /// At the next wake-up or poll.
+    OnWakeUp,
 }
 
-/// How it goes on after a message.
+/// How to proceed after a message.
 #[derive(PartialEq, Eq)]
 enum Step {
-    /// With the one after it.
-    On,
-    /// Not before this one was tried again.
+    /// Deliver the next message.
+    Continue,
+    /// Stop: the message must be retried before later ones.
     Hold,
-    /// Not at all: another worker has the sink.
-    Lost,
+    /// Stop: another worker has the lease.
+    LeaseLost,
 }
 
 impl Worker {
-    /// One for `sinks`, whose messages are stored through `outbox`. They speak of sessions while `has_sessions`
-    /// says that there are any.
+    /// Creates a worker for `sinks`; messages mention sessions while `has_sessions` returns true.
     #[must_use]
     pub fn new(
         pool: Pool,
@@ -85,160 +83,170 @@ impl Worker {
         Self(Arc::new(Inner { pool, outbox, sinks, delivery, metrics, has_sessions, lease }))
     }
 
-    /// Delivers until `shutdown`; what is under way then is finished.
+    /// Delivers until `shutdown`, and completes the delivery in progress.
     pub async fn run(self, shutdown: CancellationToken) {
         join_all(self.0.sinks.iter().map(|sink| self.serve(sink, &shutdown))).await;
     }
 
-    /// Gives back whatever is still held, so that another worker need not wait for it.
+    /// Releases every lease, so that other workers need not wait for the expiry.
     ///
     /// # Errors
-    /// The database is not available; the leases run out by themselves.
+    /// The database is unavailable; then the leases expire.
     pub async fn leave(&self) -> Result<(), TransactionError> {
         self.release(None).await
     }
 
     async fn serve(&self, sink: &Sink, shutdown: &CancellationToken) {
-        let mut stored = self.0.outbox.stored();
-        let mut well = true;
+        let mut wake_ups = self.0.outbox.wake_ups();
+        let mut is_healthy = true;
         while !shutdown.is_cancelled() {
-            stored.mark_unchanged();
+            // Before the round: a message committed during the round must trigger another.
+            wake_ups.mark_unchanged();
             let next = self.round(sink, shutdown).await;
-            tell(sink, next.as_ref().err(), &mut well);
+            log_transition(sink, next.as_ref().err(), &mut is_healthy);
+            // Jittered, so that the workers of a fleet do not poll at the same moment.
             let interval = jittered(self.0.delivery.interval, 0.9..1.1);
             let pause = match next {
-                Ok(Next::More) => continue,
-                Ok(Next::In(pause)) => pause.min(interval),
-                Ok(Next::Nothing) | Err(_) => interval,
+                Ok(NextRound::Immediately) => continue,
+                Ok(NextRound::After(pause)) => pause.min(interval),
+                Ok(NextRound::OnWakeUp) | Err(_) => interval,
             };
             select! {
                 () = shutdown.cancelled() => (),
-                _ = stored.changed() => (),
+                _ = wake_ups.changed() => (),
                 () = time::sleep(pause) => (),
             }
         }
     }
 
-    /// Looks whether there is something to do for `sink`, and does a batch of it if no other worker does.
+    /// Delivers a batch to `sink` if a message is due and no other worker has the lease.
     async fn round(
         &self,
         sink: &Sink,
         shutdown: &CancellationToken,
-    ) -> Result<Next, TransactionError> {
+    ) -> Result<NextRound, TransactionError> {
         let Inner { pool, delivery, lease, .. } = &*self.0;
-        let look = database::read_with_retry(pool, async |conn| {
-            Ok::<_, TransactionError>(store::due(conn, sink.name(), sink.address()).await?)
-        });
-        let due = look.await?;
-        self.mark_health(sink, due.as_ref().is_some_and(|it| it.dead));
-        match due {
-            None => return Ok(Next::Nothing),
-            Some(due) if due.dead => return Ok(Next::Nothing),
-            Some(due) if 0.0 < due.wait => {
-                return Ok(Next::In(Duration::try_from_secs_f64(due.wait).unwrap_or(LONGEST)));
+        // Read before claiming: most rounds find nothing due, and need no write.
+        let next = database::read_with_retry(pool, async |conn| {
+            store::next_message(conn, sink.name(), sink.address_digest()).await
+        })
+        .await?;
+        let is_disabled = next.as_ref().is_some_and(|next| next.is_sink_disabled);
+        self.log_disabled(sink, is_disabled);
+        match next {
+            None => return Ok(NextRound::OnWakeUp),
+            // Only an operator or another address can enable the sink.
+            Some(_) if is_disabled => return Ok(NextRound::OnWakeUp),
+            Some(next) if next.wait > 0.0 => {
+                let pause = Duration::try_from_secs_f64(next.wait).unwrap_or(MAX_BACKOFF);
+                return Ok(NextRound::After(pause));
             }
             Some(_) => (),
         }
-        let taken = database::read_with_retry(pool, async |conn| {
-            Ok::<_, TransactionError>(store::take(conn, sink.name(), *lease, delivery.lease).await?)
-        });
-        if !taken.await? {
-            return Ok(Next::Nothing);
+        let is_claimed = database::read_with_retry(pool, async |conn| {
+            store::claim(conn, sink.name(), *lease, delivery.lease).await
+        })
+        .await?;
+        // Another worker delivers to the sink; this one only takes over when the lease expires.
+        if !is_claimed {
+            return Ok(NextRound::OnWakeUp);
         }
-        let done = self.batch(sink, shutdown).await;
-        if !matches!(done, Ok(true)) {
+        let result = self.deliver_batch(sink, shutdown).await;
+        // Released early, so that another worker need not wait for the expiry.
+        if !matches!(result, Ok(true)) {
             self.release(Some(sink.name())).await?;
         }
-        done.map(|_| Next::More)
+        result.map(|_| NextRound::Immediately)
     }
 
-    /// Delivers the first messages of `sink`, which is held; says whether to hold on to it.
-    async fn batch(
+    /// Delivers the first messages of `sink`, whose lease is held; returns whether to keep the lease.
+    async fn deliver_batch(
         &self,
         sink: &Sink,
         shutdown: &CancellationToken,
     ) -> Result<bool, TransactionError> {
-        let most = self.0.delivery.batch;
+        let limit = self.0.delivery.batch;
         let batch = database::read_with_retry(&self.0.pool, async |conn| {
-            Ok::<_, TransactionError>(store::batch(conn, sink.name(), most.into()).await?)
-        });
-        let batch = batch.await?;
-        let full = batch.len() == usize::from(most);
-        for waiting in batch {
-            if shutdown.is_cancelled() || !waiting.is_due {
+            store::batch(conn, sink.name(), limit.into()).await
+        })
+        .await?;
+        let is_full = batch.len() == usize::from(limit);
+        for message in batch {
+            // Messages are delivered in order, so one that is not due holds back the rest.
+            if shutdown.is_cancelled() || !message.is_due {
                 return Ok(false);
             }
-            if self.deliver(sink, waiting).await? != Step::On {
+            if self.deliver(sink, message).await? != Step::Continue {
                 return Ok(false);
             }
         }
-        Ok(full)
+        Ok(is_full)
     }
 
-    async fn deliver(&self, sink: &Sink, waiting: Waiting) -> Result<Step, TransactionError> {
-        let Waiting { id, topic, payload, created_at, attempts, .. } = waiting;
+    async fn deliver(
+        &self,
+        sink: &Sink,
+        waiting: WaitingMessage,
+    ) -> Result<Step, TransactionError> {
+        let WaitingMessage { id, topic, payload, created_at, attempts, .. } = waiting;
         let has_sessions = (self.0.has_sessions)();
         let older_sessions =
             if has_sessions { self.older_sessions(&topic, &payload).await? } else { None };
         let message = Message { id, topic, payload, at: created_at, has_sessions, older_sessions };
-        // Well before the lease is over: whoever takes it then must not meet this call.
+        // Half of the lease, so that a worker that takes over cannot overlap with the call.
         let limit = self.0.delivery.lease / 2;
-        let outcome = time::timeout(limit, sink.deliver(&message)).await;
-        let failed = match outcome
-            .unwrap_or_else(|_| Err(DeliveryError::later("no answer in time")))
-        {
-            Ok(()) => return self.settle(sink, &message, "delivered", attempts + 1, None).await,
-            Err(failed) => failed,
+        let result = time::timeout(limit, sink.deliver(&message)).await;
+        let Err(err) = result.unwrap_or_else(|_| Err(DeliveryError::later("timed out"))) else {
+            return self.settle(sink, &message, "delivered", attempts + 1, None).await;
         };
-        debug!(sink = sink.name(), id = %message.id, error = %failed, "a message was not delivered");
-        let told = failed.to_string();
-        match failed {
+        debug!(sink = sink.name(), id = %message.id, error = %err, "delivery failed");
+        let text = err.to_string();
+        match err {
             DeliveryError::Gone(reason) => {
                 self.disable(sink, &reason).await?;
                 Ok(Step::Hold)
             }
             DeliveryError::Later { after: Some(pause), .. } => {
-                self.again(sink, &message, attempts, &told, pause).await
+                // The sink asked for the pause, so the attempt does not count.
+                self.retry_later(sink, &message, attempts, &text, pause).await
             }
             DeliveryError::Later { after: None, .. }
                 if attempts < self.0.delivery.max_retries.into() =>
             {
                 let pause = self.backoff(attempts);
-                self.again(sink, &message, attempts + 1, &told, pause).await
+                self.retry_later(sink, &message, attempts + 1, &text, pause).await
             }
             DeliveryError::Later { .. } | DeliveryError::Refused(_) => {
-                warn!(sink = sink.name(), id = %message.id, topic = message.topic, error = told,
-                    "gave a message up; `POST /admin/outbox/{{id}}/retry` tries it again");
-                self.settle(sink, &message, "dead", attempts + 1, Some(&told)).await
+                warn!(sink = sink.name(), id = %message.id, topic = message.topic, error = text,
+                    "delivery abandoned; retry with `POST /admin/outbox/{{id}}/retry`");
+                self.settle(sink, &message, "dead", attempts + 1, Some(&text)).await
             }
         }
     }
 
-    /// Until the repeat after `attempts` of them: anything up to a bound that doubles each time, so that those
-    /// who failed together do not come back together.
+    /// Returns the pause before the next attempt, with exponential backoff.
     fn backoff(&self, attempts: i32) -> Duration {
-        let doubled = 2_u32.saturating_pow(attempts.unsigned_abs());
-        let most = self.0.delivery.retry_base.saturating_mul(doubled).min(LONGEST);
-        jittered(most, 0.0..1.0)
+        let factor = 2_u32.saturating_pow(attempts.unsigned_abs());
+        let limit = self.0.delivery.retry_base.saturating_mul(factor).min(MAX_BACKOFF);
+        // Full jitter, so that workers that failed together do not retry together.
+        jittered(limit, 0.0..1.0)
     }
 
     async fn older_sessions(
         &self,
         topic: &str,
-        payload: &serde_json::Value,
+        payload: &Value,
     ) -> Result<Option<i64>, TransactionError> {
-        let Some(revision) =
-            payload["revision"].as_i64().filter(|_| topic.starts_with("settings."))
-        else {
+        // Counted on delivery, when sessions may have ended since the change.
+        let revision = payload["revision"].as_i64();
+        let Some(revision) = revision.filter(|_| topic.starts_with("settings.")) else {
             return Ok(None);
         };
-        let count = database::read_with_retry(&self.0.pool, async |conn| {
-            Ok::<_, TransactionError>(store::older_sessions(conn, revision).await?)
-        });
-        count.await.map(Some)
+        let count = async |conn: &mut _| store::older_sessions(conn, revision).await;
+        database::read_with_retry(&self.0.pool, count).await.map(Some)
     }
 
-    async fn again(
+    async fn retry_later(
         &self,
         sink: &Sink,
         message: &Message,
@@ -246,10 +254,10 @@ impl Worker {
         error: &str,
         pause: Duration,
     ) -> Result<Step, TransactionError> {
-        self.0.metrics.delivery(sink.name(), Delivered::Retried);
-        let settled = Settled { status: "waiting", attempts, pause, error: Some(error) };
-        let held = self.mark(sink, message.id, &settled).await?;
-        Ok(if held { Step::Hold } else { Step::Lost })
+        self.0.metrics.delivery(sink.name(), DeliveryOutcome::Retried);
+        let result = DeliveryResult { status: "waiting", attempts, pause, error: Some(error) };
+        let is_recorded = self.record_result(sink, message.id, &result).await?;
+        Ok(if is_recorded { Step::Hold } else { Step::LeaseLost })
     }
 
     async fn settle(
@@ -260,83 +268,75 @@ impl Worker {
         attempts: i32,
         error: Option<&str>,
     ) -> Result<Step, TransactionError> {
-        let outcome = if error.is_none() { Delivered::Done } else { Delivered::Dead };
+        let is_delivered = error.is_none();
+        let outcome = if is_delivered { DeliveryOutcome::Delivered } else { DeliveryOutcome::Dead };
         self.0.metrics.delivery(sink.name(), outcome);
-        let settled = Settled { status, attempts, pause: Duration::ZERO, error };
-        let held = self.mark(sink, message.id, &settled).await?;
-        Ok(if held { Step::On } else { Step::Lost })
+        let result = DeliveryResult { status, attempts, pause: Duration::ZERO, error };
+        let is_recorded = self.record_result(sink, message.id, &result).await?;
+        Ok(if is_recorded { Step::Continue } else { Step::LeaseLost })
     }
 
-    /// Marks the message `id`; says whether this worker still had the sink.
-    async fn mark(
+    /// Records the result of the message `id`; returns whether the lease was still held.
+    async fn record_result(
         &self,
         sink: &Sink,
         id: Uuid,
-        settled: &Settled<'_>,
+        result: &DeliveryResult<'_>,
     ) -> Result<bool, TransactionError> {
-        let held = self.held(sink);
-        let marked = database::read_with_retry(&self.0.pool, async |conn| {
-            Ok::<_, TransactionError>(store::record_result(conn, held, id, settled).await?)
-        });
-        let marked = marked.await?;
-        if !marked {
-            debug!(sink = sink.name(), %id, "another worker has the sink: this result counts for nothing");
+        let lease = self.lease(sink);
+        let is_recorded = database::read_with_retry(&self.0.pool, async |conn| {
+            store::record_result(conn, lease, id, result).await
+        })
+        .await?;
+        if !is_recorded {
+            debug!(sink = sink.name(), %id, "lease lost: another worker has the sink");
         }
-        Ok(marked)
+        Ok(is_recorded)
     }
 
     async fn disable(&self, sink: &Sink, reason: &str) -> Result<(), TransactionError> {
-        self.0.metrics.delivery(sink.name(), Delivered::Retried);
-        let held = self.held(sink);
-        let buried = database::read_with_retry(&self.0.pool, async |conn| {
-            Ok::<_, TransactionError>(
-                store::disable_sink(conn, held, sink.address(), reason).await?,
-            )
-        });
-        buried.await
+        self.0.metrics.delivery(sink.name(), DeliveryOutcome::Retried);
+        let lease = self.lease(sink);
+        database::read_with_retry(&self.0.pool, async |conn| {
+            store::disable_sink(conn, lease, sink.address_digest(), reason).await
+        })
+        .await
     }
 
-    /// Says once that a sink is gone, and once that it is back.
-    fn mark_health(&self, sink: &Sink, is_dead: bool) {
-        if !self.0.outbox.set_dead(sink.name(), is_dead) {
+    /// Logs when a sink becomes disabled or enabled.
+    fn log_disabled(&self, sink: &Sink, is_disabled: bool) {
+        if !self.0.outbox.set_disabled(sink.name(), is_disabled) {
             return;
         }
         let sink = sink.name();
-        if is_dead {
-            error!(
-                sink,
-                "the sink is gone for good: its messages wait until it has another address, or until one of them \
-                 is tried again"
-            );
+        if is_disabled {
+            error!(sink, "sink disabled until its address changes or a message is retried");
         } else {
-            info!(sink, "the sink is called again");
+            info!(sink, "sink enabled again");
         }
     }
 
     async fn release(&self, sink: Option<&str>) -> Result<(), TransactionError> {
         let lease = self.0.lease;
-        let released = database::read_with_retry(&self.0.pool, async |conn| {
-            Ok::<_, TransactionError>(store::release(conn, lease, sink).await?)
-        });
-        released.await
+        let release = async |conn: &mut _| store::release(conn, lease, sink).await;
+        database::read_with_retry(&self.0.pool, release).await
     }
 
-    fn held<'a>(&self, sink: &'a Sink) -> ClaimedBatch<'a> {
-        ClaimedBatch { sink: sink.name(), lease: self.0.lease, term: self.0.delivery.lease }
+    fn lease<'a>(&self, sink: &'a Sink) -> SinkLease<'a> {
+        SinkLease { sink: sink.name(), id: self.0.lease, term: self.0.delivery.lease }
     }
 }
 
-/// Says once that the database keeps messages from being delivered, and once that it does no longer.
-fn tell(sink: &Sink, failure: Option<&TransactionError>, well: &mut bool) {
+/// Logs when the database becomes unavailable for deliveries, and available again.
+fn log_transition(sink: &Sink, error: Option<&TransactionError>, is_healthy: &mut bool) {
     let sink = sink.name();
-    match failure {
-        Some(err) if *well => warn!(
-            sink,
-            error = err as &dyn std::error::Error,
-            "messages are not delivered: the database cannot be asked for them"
-        ),
-        None if !*well => info!(sink, "messages are delivered again"),
+    match error {
+        Some(err) if *is_healthy => {
+            let error = err as &dyn Error;
+            warn!(sink, error, "deliveries stopped: the database is unavailable");
+        }
+        None if !*is_healthy => info!(sink, "deliveries resumed"),
         _ => (),
     }
-    *well = failure.is_none();
+    *is_healthy = error.is_none();
 }

@@ -17,18 +17,13 @@ pub type Residue = Vec<String>;
 
 /// Returns the secrets with stored values.
 pub async fn residue(pool: &Pool) -> Result<Residue, TransactionError> {
-    database::read_with_retry(pool, async |conn| {
-        Ok::<_, TransactionError>(store::residue(conn).await?)
-    })
-    .await
+    database::read_with_retry(pool, store::residue).await
 }
 
 /// Returns the values of secrets that are still stored as settings, except blank values and values that are not
 /// strings.
 pub async fn legacy(pool: &Pool) -> Result<Vec<(String, Secret)>, TransactionError> {
-    let rows = database::read_with_retry(pool, async |conn| {
-        Ok::<_, TransactionError>(store::values(conn).await?)
-    });
+    let rows = database::read_with_retry(pool, store::values);
     let secret = |(key, value): (String, serde_json::Value)| match value {
         serde_json::Value::String(text) if !text.trim().is_empty() => {
             Some((key, Secret::new(text)))

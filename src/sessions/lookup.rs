@@ -60,8 +60,7 @@ pub(super) async fn stored(
     id: Uuid,
     now: DateTime<Utc>,
 ) -> Result<Option<Session>, TransactionError> {
-    let read = async |conn: &mut Connection| Ok(store::find(conn, id, now).await?);
-    database::read_with_retry(pool, read).await
+    database::read_with_retry(pool, async |conn| store::find(conn, id, now).await).await
 }
 
 /// The end of a session.

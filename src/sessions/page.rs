@@ -6,44 +6,17 @@ use uuid::Uuid;
 use crate::{
     audit,
     database::{self, Connection, Pool, TransactionError},
-    pagination,
+    pagination::{self, PageSize},
     sessions::{
         lookup::LookupError,
         rules::KEYS,
-        session::{Session, Status},
+        session::{Filter, Session},
         store,
     },
 };
 
-/// A filter of sessions; `None` matches all.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// The current status.
-    pub status: Option<Status>,
-    /// The user.
-    pub user_id: Option<String>,
-    /// The revision of the settings.
-    pub revision: Option<i64>,
-}
-
-/// The name of the listing in cursors.
-const LIST: &str = "sessions";
-
-/// The end of a page: opaque to callers, and valid only with the same filter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cursor(Uuid);
-
-impl Cursor {
-    /// Parses a cursor that [`Page::next_cursor`] returned for `filter`.
-    #[must_use]
-    pub fn parse(text: &str, filter: &Filter) -> Option<Self> {
-        pagination::decode(text, LIST, filter).map(|id| Self(Uuid::from_bytes(id)))
-    }
-
-    fn encode(self, filter: &Filter) -> String {
-        pagination::encode(self.0.into_bytes(), LIST, filter)
-    }
-}
+/// The position of a session in the list.
+pub type Cursor = pagination::Cursor<Uuid>;
 
 /// A page of sessions, newest first.
 #[derive(Debug)]
@@ -65,18 +38,14 @@ pub async fn page(
     limit: u16,
     now: DateTime<Utc>,
 ) -> Result<Page, TransactionError> {
-    let limit = usize::from(limit.clamp(1, 200));
-    // One extra row shows whether a next page exists.
-    let row_limit = i64::try_from(limit + 1).unwrap_or(i64::MAX);
-    let before = cursor.map(|cursor| cursor.0);
-    let read = async |conn: &mut Connection| {
-        Ok::<_, TransactionError>(store::page(conn, filter, before, row_limit, now).await?)
-    };
-    let mut sessions = database::read_with_retry(pool, read).await?;
-    let has_next = sessions.len() > limit;
-    sessions.truncate(limit);
-    let last = sessions.last().map(|session| Cursor(session.id)).filter(|_| has_next);
-    Ok(Page { sessions, next_cursor: last.map(|cursor| cursor.encode(filter)) })
+    let size = PageSize::clamped(limit);
+    let before = cursor.map(Cursor::position);
+    let mut sessions = database::read_with_retry(pool, async |conn| {
+        store::page(conn, filter, before, size.fetch_limit(), now).await
+    })
+    .await?;
+    let next_cursor = size.split(&mut sessions, filter, |session| session.id);
+    Ok(Page { sessions, next_cursor })
 }
 
 /// Returns the session `id` at `now`, and the audit entry of each of the session's settings, sorted by key. A key that

@@ -92,8 +92,8 @@ fn by_key(rows: Vec<OutdatedRow>) -> Vec<OutdatedSetting> {
                 setting.held.push(older);
             }
             None => {
-                let older = vec![older];
-                settings.push(OutdatedSetting { key, version, value, sessions, held: older });
+                let held = vec![older];
+                settings.push(OutdatedSetting { key, version, value, sessions, held });
             }
         }
     }

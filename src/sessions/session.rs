@@ -8,47 +8,45 @@ use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::sessions::{eligibility::User, rules::SessionSettings};
+use crate::{
+    pagination,
+    sessions::{eligibility::User, rules::SessionSettings},
+    text::string_enum,
+};
 
-/// The status of a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = SessionStatus)]
-pub enum Status {
-    /// Waiting for the realtime provider.
-    Starting,
-    /// Running.
-    Active,
-    /// Ended by a user, an administrator or a service.
-    Ended,
-    /// Ended by the maximum duration.
-    Expired,
-    /// Never running: the provider or the starting instance failed. Does not count for limits.
-    Failed,
+string_enum! {
+    /// The state of a session.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    #[schema(as = SessionStatus)]
+    pub enum Status {
+        /// The realtime provider is being called.
+        Starting = "starting",
+        /// The session is active.
+        Active = "active",
+        /// The session was ended before it expired.
+        Ended = "ended",
+        /// The session expired.
+        Expired = "expired",
+        /// The start failed, at the provider or in the instance; the session counts towards no limit.
+        Failed = "failed",
+    }
 }
 
-impl Status {
-    /// All statuses.
-    pub const ALL: [Self; 5] =
-        [Self::Starting, Self::Active, Self::Ended, Self::Expired, Self::Failed];
+/// Selects sessions; a field that is `None` selects all.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// The current state.
+    pub status: Option<Status>,
+    /// The user.
+    pub user_id: Option<String>,
+    /// The revision of the settings.
+    pub revision: Option<i64>,
+}
 
-    /// Returns the name in the database and in the API.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::Active => "active",
-            Self::Ended => "ended",
-            Self::Expired => "expired",
-            Self::Failed => "failed",
-        }
-    }
-
-    /// Parses the name of a status.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == text)
-    }
+impl pagination::Filter for Filter {
+    const LIST: &'static str = "sessions";
+    type Position = Uuid;
 }
 
 /// A session with the settings of the start.

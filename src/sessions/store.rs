@@ -6,10 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     database::Connection,
-    sessions::{
-        page::Filter,
-        session::{Session, Status},
-    },
+    sessions::session::{Filter, Session, Status},
 };
 
 struct Row {

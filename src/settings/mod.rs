@@ -20,6 +20,7 @@ mod schema;
 
 mod json_schema;
 mod rules;
+mod search;
 
 mod catalog;
 mod entry;
@@ -42,6 +43,7 @@ mod read;
 mod change;
 
 mod writer;
+mod written;
 
 mod reset;
 mod rollback;
@@ -75,6 +77,8 @@ pub use reload::{Error as ReloadError, forbidden_characters, load, refresh};
 pub use rollback::{Plan as RollbackPlan, Target};
 pub use rules::Violation;
 pub use schema::{Applies, Definition, KeyClass, Kind, Required, Schema};
+pub use search::Search;
 pub use snapshot::{InvalidSettings, Snapshot};
 pub use value::{Number, SettingValue, ValueType};
 pub use writer::SettingsWriter;
+pub use written::find_written;

@@ -112,6 +112,6 @@ async fn an_unaudited_change_is_found_after_a_regular_one() {
     psql::set(&pool, "BRUNE_COOLDOWN_MINUTES", "45").await;
     let output = Home::on(&app.db)
         .run(&["doctor"])
-        .refused(&["audit entry 10 is of version 3 of BRUNE_COOLDOWN_MINUTES"]);
-    assert!(output.contains("audit entry 10 is of revision 3"), "{output}");
+        .refused(&["audit entry 10 has version 3 of BRUNE_COOLDOWN_MINUTES"]);
+    assert!(output.contains("audit entry 10 has revision 3"), "{output}");
 }

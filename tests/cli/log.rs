@@ -12,7 +12,7 @@ const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 fn line(home: &Home, id: &str) -> Value {
     let log = home.log();
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let mut answers = lines.filter(|entry| entry["message"] == "answered");
+    let mut answers = lines.filter(|entry| entry["message"] == "request completed");
     answers
         .find(|entry| entry["request_id"] == id)
         .unwrap_or_else(|| panic!("no line of {id} in: {log}"))

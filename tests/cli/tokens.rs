@@ -98,11 +98,11 @@ async fn the_log_names_the_failed_check_with_a_limit_and_nothing_of_the_token() 
         assert_eq!(answer.status(), 200);
     }
     service.stop().await;
-    let actual = lines(&home, "not authorized");
+    let actual = lines(&home, "authentication failed");
     let of = |reason: &str| actual.iter().filter(|line| line["reason"] == reason).count();
     let wrong = of("the token's signature does not match");
     assert!((30..60).contains(&wrong), "{wrong}");
-    assert_eq!(of("no credentials were sent: send `Authorization: Bearer` and a token"), 1);
+    assert_eq!(of("missing credentials: send `Authorization: Bearer` and a token"), 1);
     assert!(
         actual.iter().all(|line| line["suppressed"].is_u64() && line["request_id"].is_string()
             || line["span"]["request_id"].is_string()),

@@ -6,7 +6,7 @@ use axum::http::Method;
 use brune::http::Code;
 use serde_json::Value;
 
-use crate::support::TestApp;
+use crate::support::{TestApp, admin};
 
 const COMMITTED: &str = "docs/openapi.json";
 
@@ -128,6 +128,29 @@ async fn every_operation_exists_and_requires_its_documented_credentials() {
         assert_eq!(takes_cookie, of_administrators, "{method} {path}");
         let may_be_foreign = definition["responses"]["403"].to_string().contains("`cross_origin`");
         assert_eq!(may_be_foreign, of_administrators && !method.is_safe(), "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn every_operation_refuses_an_unknown_parameter() {
+    let app = TestApp::new().await;
+    let document = document();
+    let token = admin("parameters");
+    for Operation { method, path, definition } in operations(&document) {
+        // Probes and scrapes pass caches and load balancers that add parameters of their own.
+        if definition["tags"][0] == "health" && path != "/problems/{code}" {
+            continue;
+        }
+        let path =
+            path.replace("{code}", "not-found").replace("{id}", &uuid::Uuid::nil().to_string());
+        let call = app.instance.call(method.clone(), &format!("{path}?unexpected=1"));
+        let call = call.header("authorization", &format!("Bearer {token}"));
+        let reply = call.header("sec-fetch-site", "same-origin").send().await;
+        assert_eq!(reply.status.as_u16(), 400, "{method} {path}: {}", reply.text);
+        let is_refused = reply.text.contains("unknown_parameter")
+            || (path.starts_with("/ofrep/")
+                && reply.text.contains("?unexpected unknown parameter"));
+        assert!(is_refused, "{method} {path}: {}", reply.text);
     }
 }
 

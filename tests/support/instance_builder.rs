@@ -166,8 +166,8 @@ impl InstanceBuilder {
         let fleet = Fleet::new("brune.test", Clock::system().now(), self.pace);
         let (clock, shift) = Clock::shifted();
         let public_url = self.alerts.public_url.as_deref();
-        let keys = TokenVerifier::new(&auth()).reached_at(public_url);
-        let path_prefix = PathPrefix::of(public_url);
+        let keys = TokenVerifier::new(&auth()).with_public_url(public_url);
+        let path_prefix = PathPrefix::from_public_url(public_url);
         let feed = Feed::new(&settings);
         let shutdown = CancellationToken::new();
         let streams = Streams::new(self.stream_bounds, shutdown.clone());

@@ -82,8 +82,8 @@ async fn every_refusal_is_a_problem() {
     assert_eq!(
         answer.header("www-authenticate"),
         Some(
-            "bearer realm=\"brune\", error=\"invalid_token\", error_description=\"not a jwt: three \
-             base64url parts separated by dots are needed\""
+            "bearer realm=\"brune\", error=\"invalid_token\", error_description=\"not a jwt: a \
+             token has three base64url parts separated by dots\""
         )
     );
     let page = server.ask("GET /problems/method-not-allowed", "", "").await;

@@ -10,9 +10,10 @@ use axum::{
 use brune::{
     config::{Auth, Secret},
     http::{
-        Body, Fields, Limits, PathSegment, Problem, SuperAdmin, TokenVerifier, explain, serve,
+        Body, Limits, PathSegment, Problem, SuperAdmin, TokenVerifier, explain, serve,
         with_middleware,
     },
+    json::{FieldError, StrictJson},
 };
 use serde_json::Value;
 use tokio::{
@@ -71,6 +72,7 @@ pub(crate) async fn server(limits: Limits) -> Server {
         brune::secret_scanner::SecretScanner::default(),
         brune::metrics::Metrics::default(),
         brune::http::PathPrefix::default(),
+        None,
     );
     let task = TaskTracker::new().spawn(serve(listener, router, limits, shutdown.clone()));
     Server { address, shutdown, task, reached, release }
@@ -121,10 +123,17 @@ async fn panics() -> &'static str {
     panic!("a secret in a panic")
 }
 
-async fn echo(body: Body) -> Result<String, Problem> {
-    let mut fields = Fields::of(body.json)?;
-    let text = fields.string("text");
-    fields.finish(|| text)
+async fn echo(Body { value, .. }: Body<StrictJson>) -> Result<String, Problem> {
+    match value {
+        StrictJson::Object(members) => match members.as_slice() {
+            [(name, StrictJson::String(text))] if name == "text" => Ok(text.clone()),
+            _ => Err(Problem::malformed(FieldError::at("/text", "required", "is required"))),
+        },
+        json => {
+            let detail = format!("must be an object, and is {}", json.kind());
+            Err(Problem::malformed(FieldError::at("", "wrong_type", detail)))
+        }
+    }
 }
 
 /// One answer, and whether the server closed the connection after it.

@@ -1,57 +1,59 @@
-//! The header of a token, read strictly and before its signature is checked (RFC 7515, 4; RFC 8725, 3.1).
+//! The header of a token, parsed strictly before the signature is verified (RFC 7515, 4; RFC 8725, 3.1).
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as BASE64_URL};
 use jsonwebtoken::decode_header;
 
-use crate::{http::auth::refusal::Refusal, json::StrictJson};
+use crate::{http::auth::error::AuthError, json::StrictJson};
 
-/// The only algorithm.
+/// The only accepted algorithm.
 const ALGORITHM: &str = "HS256";
 
-/// Members that change what is signed or how it is read: an unencoded payload (RFC 7797), compression, encryption,
-/// and extensions that a reader has to understand. The service implements none of them.
-const REFUSED: [&str; 4] = ["crit", "b64", "zip", "enc"];
+/// Unsupported members that change how a token is signed or parsed: an unencoded payload (RFC 7797), compression,
+/// encryption and critical extensions.
+const UNSUPPORTED: [&str; 4] = ["crit", "b64", "zip", "enc"];
 
-/// Checks the parts of `token` and its header; members that name keys (`jwk`, `jku`, `kid`, …) are ignored.
+/// Checks the parts of `token` and its header; ignores members that name keys (`jwk`, `jku`, `kid`, …).
 ///
 /// # Errors
-/// The first rule that it breaks.
-pub(super) fn check(token: &str) -> Result<(), Refusal> {
+/// The first violated rule.
+pub(super) fn check(token: &str) -> Result<(), AuthError> {
     let mut parts = token.split('.');
     let (Some(header), Some(claims), Some(_), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
     else {
-        return Err(Refusal::NotAJwt);
+        return Err(AuthError::NotAJwt);
     };
     if header.is_empty() || claims.is_empty() {
-        return Err(Refusal::NotAJwt);
+        return Err(AuthError::NotAJwt);
     }
-    let header = BASE64_URL.decode(header).map_err(|_| Refusal::Header)?;
-    // Of a member that occurs twice, two readers may each take another.
+    let header = BASE64_URL.decode(header).map_err(|_| AuthError::Header)?;
+    // Parsers differ in which value of a repeated member they use, so a repeated member is an error.
     let Ok(StrictJson::Object(members)) = StrictJson::parse(&header) else {
-        return Err(Refusal::Header);
+        return Err(AuthError::Header);
     };
     let mut algorithm = None;
     for (name, value) in &members {
-        if let Some(refused) = REFUSED.into_iter().find(|it| name.eq_ignore_ascii_case(it)) {
-            return Err(Refusal::HeaderMember(refused));
+        let unsupported = UNSUPPORTED.into_iter().find(|member| name.eq_ignore_ascii_case(member));
+        if let Some(member) = unsupported {
+            return Err(AuthError::HeaderMember(member));
         }
         if name.eq_ignore_ascii_case("alg") {
-            // A second spelling of it is one that another reader may take.
+            // A case-insensitive parser would accept the other spelling.
             if name != "alg" || algorithm.is_some() {
-                return Err(Refusal::Algorithm);
+                return Err(AuthError::Algorithm);
             }
             algorithm = Some(value);
         }
     }
     if algorithm != Some(&StrictJson::String(ALGORITHM.to_owned())) {
-        return Err(Refusal::Algorithm);
+        return Err(AuthError::Algorithm);
     }
-    decode_header(token).map(drop).map_err(|_| Refusal::Header)
+    decode_header(token).map_err(|_| AuthError::Header)?;
+    Ok(())
 }
 
-/// Whether the claims of `token` are an object; the library takes a list for one whose members are in order.
-pub(super) fn has_object(token: &str) -> bool {
+/// Returns whether the claims of `token` are a JSON object: serde would also accept an array in field order.
+pub(super) fn has_object_claims(token: &str) -> bool {
     let claims = token.split('.').nth(1).and_then(|part| BASE64_URL.decode(part).ok());
     claims.is_some_and(|bytes| bytes.trim_ascii_start().first() == Some(&b'{'))
 }

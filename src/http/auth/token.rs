@@ -1,5 +1,5 @@
-//! Tokens: JWTs signed with HS256 and a secret of ours. The service chooses the algorithm, never the
-//! token; what the token's header says of keys (`jwk`, `jku`, `kid`, ...) is not looked at.
+//! Tokens: JWTs signed with HS256 and a shared secret. The service chooses the algorithm, never the token; the header
+//! cannot name a key (`jwk`, `jku`, `kid`, ...).
 
 use std::{fmt, sync::Arc};
 
@@ -11,31 +11,29 @@ use jsonwebtoken::{
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 
 use crate::{
-    config::Auth,
+    config::{Auth, Secret},
     http::auth::{
-        Caller, Fingerprint,
+        caller::Caller,
         claims::{Claims, LEEWAY},
         cookie::Cookie,
+        error::AuthError,
         header,
-        refusal::Refusal,
     },
 };
 
-/// The role that may read and change settings.
-pub const SUPER_ADMIN: &str = "SUPER_ADMIN";
-
-/// Bytes of a token that are looked at.
+/// The longest accepted token, in bytes.
 const TOKEN_BYTES: usize = 8 * 1024;
 
-/// How many tokens are remembered that were found sound.
-const REMEMBERED: usize = 4_096;
+/// The capacity of the cache of verified tokens.
+const CACHED_TOKENS: usize = 4_096;
 
-/// Whom a [`pass`](Keys::pass) is for. It names no subject, so that it is never a token.
-const PASS: &str = "brune:ofrep:events";
+/// The audience of a stream token. Without a subject, a stream token is not a valid user token.
+const STREAM_AUDIENCE: &str = "brune:ofrep:events";
 
-/// What credentials are checked against.
+/// Verifies tokens and the internal key. Cheap to clone.
 #[derive(Clone)]
 pub struct TokenVerifier {
     inner: Arc<Inner>,
@@ -43,165 +41,194 @@ pub struct TokenVerifier {
 }
 
 struct Inner {
-    secrets: Vec<DecodingKey>,
-    /// The newest secret, to sign with.
-    signing: Option<EncodingKey>,
+    decoding_keys: Vec<DecodingKey>,
+    /// The newest secret, for signing.
+    signing_key: Option<EncodingKey>,
     validation: Validation,
-    internal: Option<Fingerprint>,
-    /// Most seconds that a token may live.
+    internal_key: Option<Fingerprint>,
+    /// The maximum lifetime of a token in seconds.
     max_life: u32,
-    sound: Sound,
+    /// Callers by the digest of their token, so that a token is parsed once. Tokens cannot be revoked, so an entry is
+    /// valid until the token expires.
+    verified_tokens: Cache<[u8; 32], Caller>,
 }
 
-/// Tokens that were found sound, by their digests: whoever sends one with every request has it read once. A token
-/// cannot be called back before it expires, so nothing but time can end what was found.
-type Sound = Cache<[u8; 32], Caller>;
-
-/// The claims of a [`pass`](Keys::pass).
+/// The claims of a [stream token](TokenVerifier::issue_stream_token).
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Pass {
+struct StreamClaims {
     aud: String,
     exp: i64,
 }
 
 impl TokenVerifier {
-    /// Those that `auth` names. Secrets of fewer than 32 bytes are refused by the configuration.
+    /// Creates a verifier for the secrets of `auth`. The configuration rejects secrets under 32 bytes.
     #[must_use]
     pub fn new(auth: &Auth) -> Self {
-        // Another crate could switch on a second backend, and the library would panic at the first token.
-        // It is an error only if one was chosen before, which is as good.
+        // Two enabled crypto backends make the library panic at the first token unless a provider is installed. The
+        // call fails only if a provider is installed already.
         let _ = aws_lc::DEFAULT_PROVIDER.install_default();
-        let keys = auth.jwt_secrets.iter().filter(|it| !it.expose().is_empty());
-        let mut signing =
-            keys.clone().filter_map(|it| EncodingKey::from_secret(it.expose().as_bytes()).ok());
+        let secrets = auth.jwt_secrets.iter().map(|secret| secret.expose().as_bytes());
+        // An empty key would accept tokens that anybody signed.
+        let secrets: Vec<&[u8]> = secrets.filter(|secret| !secret.is_empty()).collect();
         let inner = Inner {
-            signing: signing.next(),
-            secrets: keys
-                .filter_map(|it| DecodingKey::from_secret(it.expose().as_bytes()).ok())
+            signing_key: secrets.iter().find_map(|secret| EncodingKey::from_secret(secret).ok()),
+            decoding_keys: secrets
+                .iter()
+                .filter_map(|secret| DecodingKey::from_secret(secret).ok())
                 .collect(),
             validation: validation(auth),
-            internal: auth.internal_api_key.as_ref().map(Fingerprint::of),
+            internal_key: auth.internal_api_key.as_ref().map(Fingerprint::new),
             max_life: auth.max_life,
-            sound: Sound::new(REMEMBERED),
+            verified_tokens: Cache::new(CACHED_TOKENS),
         };
-        Self { inner: Arc::new(inner), cookie: Cookie::at(None) }
+        Self { inner: Arc::new(inner), cookie: Cookie::for_public_url(None) }
     }
 
-    /// The same, for a service that browsers reach at `public_url`.
+    /// Sets the URL at which browsers reach the service.
     #[must_use]
-    pub fn reached_at(self, public_url: Option<&str>) -> Self {
-        Self { cookie: Cookie::at(public_url), ..self }
+    pub fn with_public_url(self, public_url: Option<&str>) -> Self {
+        Self { cookie: Cookie::for_public_url(public_url), ..self }
     }
 
-    /// Where a browser keeps a token.
+    /// Returns the cookie in which a browser stores a token.
     pub(in crate::http) fn cookie(&self) -> Cookie {
         self.cookie
     }
 
-    pub(super) fn knows_internal(&self, sent: &[u8]) -> bool {
-        self.inner.internal.as_ref().is_some_and(|it| it.matches(sent))
+    /// Compares `key` with the internal key.
+    pub(super) fn matches_internal_key(&self, key: &[u8]) -> bool {
+        self.inner.internal_key.as_ref().is_some_and(|fingerprint| fingerprint.matches(key))
     }
 
-    pub(super) fn verify(&self, token: &str) -> Result<Caller, Refusal> {
+    /// Verifies `token` and returns its subject, from the cache if possible.
+    pub(super) fn verify(&self, token: &str) -> Result<Caller, AuthError> {
         if token.len() > TOKEN_BYTES {
-            return Err(Refusal::TooLong(TOKEN_BYTES));
+            return Err(AuthError::TooLong(TOKEN_BYTES));
         }
+        // The digest, so that the cache contains no tokens.
         let digest = Sha256::digest(token).into();
-        if let Some(known) = self.inner.sound.get(&digest).filter(is_alive) {
-            return Ok(known);
+        let cached = self.inner.verified_tokens.get(&digest);
+        if let Some(caller) = cached.filter(is_unexpired) {
+            return Ok(caller);
         }
-        let caller = self.read(token)?;
-        self.inner.sound.insert(digest, caller.clone());
+        let caller = self.verify_uncached(token)?;
+        self.inner.verified_tokens.insert(digest, caller.clone());
         Ok(caller)
     }
 
-    fn read(&self, token: &str) -> Result<Caller, Refusal> {
+    fn verify_uncached(&self, token: &str) -> Result<Caller, AuthError> {
         header::check(token)?;
-        let claims = self.decoded(token)?;
-        if !header::has_object(token) {
-            return Err(Refusal::Claims);
+        let claims = self.decode(token)?;
+        if !header::has_object_claims(token) {
+            return Err(AuthError::Claims);
         }
         claims.check(now(), self.inner.max_life)
     }
 
-    /// What opens the stream of refetch events until `expires`, in seconds of the epoch, and nothing else.
-    pub(in crate::http) fn pass(&self, expires: i64) -> Option<String> {
-        let claims = Pass { aud: PASS.to_owned(), exp: expires };
-        encode(&Header::new(Algorithm::HS256), &claims, self.inner.signing.as_ref()?).ok()
+    /// Issues a token that authorizes only the stream of refetch events, until `expires` in seconds since 1970.
+    /// Returns `None` without a secret.
+    pub(in crate::http) fn issue_stream_token(&self, expires: i64) -> Option<String> {
+        let claims = StreamClaims { aud: STREAM_AUDIENCE.to_owned(), exp: expires };
+        let key = self.inner.signing_key.as_ref()?;
+        encode(&Header::new(Algorithm::HS256), &claims, key).ok()
     }
 
-    /// Until when `pass` is good, if it is.
-    pub(in crate::http) fn admits(&self, pass: &str) -> Option<DateTime<Utc>> {
-        if pass.len() > TOKEN_BYTES {
+    /// Verifies a stream token and returns when the token expires.
+    pub(in crate::http) fn verify_stream_token(&self, token: &str) -> Option<DateTime<Utc>> {
+        if token.len() > TOKEN_BYTES {
             return None;
         }
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = LEEWAY.into();
-        validation.set_audience(&[PASS]);
+        // A user token has no such audience, so it cannot open the stream.
+        validation.set_audience(&[STREAM_AUDIENCE]);
         validation.set_required_spec_claims(&["exp", "aud"]);
-        let mut read =
-            self.inner.secrets.iter().filter_map(|it| decode::<Pass>(pass, it, &validation).ok());
-        DateTime::from_timestamp(read.next()?.claims.exp, 0)
+        let keys = &self.inner.decoding_keys;
+        let data = keys.iter().find_map(|key| decode::<StreamClaims>(token, key, &validation).ok());
+        DateTime::from_timestamp(data?.claims.exp, 0)
     }
 
-    /// The claims, if any of the secrets signed them and the library accepts them.
-    fn decoded(&self, token: &str) -> Result<Claims, Refusal> {
-        let mut refusal = Refusal::Signature;
-        for secret in &self.inner.secrets {
-            match decode::<Claims>(token, secret, &self.inner.validation) {
+    /// Returns the claims if a secret matches the signature and the library accepts the claims.
+    fn decode(&self, token: &str) -> Result<Claims, AuthError> {
+        for key in &self.inner.decoding_keys {
+            let error = match decode::<Claims>(token, key, &self.inner.validation) {
                 Ok(data) => return Ok(data.claims),
-                Err(err) => refusal = Refusal::of_library(err.kind()),
-            }
-            if refusal != Refusal::Signature {
-                return Err(self.named(token, refusal));
+                Err(err) => AuthError::from_library(err.kind()),
+            };
+            // During a rotation, a wrong signature means only that another secret signed the token.
+            if error != AuthError::Signature {
+                return Err(self.name_claim(token, error));
             }
         }
-        Err(refusal)
+        Err(AuthError::Signature)
     }
 
-    /// The claim that a token breaks a rule with; `general` if our own checks find nothing. The signature has been
-    /// verified, since the library reads no claim before.
-    fn named(&self, token: &str, general: Refusal) -> Refusal {
-        if !header::has_object(token) {
-            return Refusal::Claims;
+    /// Returns the error of the invalid claim, or `general` if the checks here pass.
+    fn name_claim(&self, token: &str, general: AuthError) -> AuthError {
+        if !header::has_object_claims(token) {
+            return AuthError::Claims;
         }
-        let Ok(claims) = insecure_decode_claims::<Claims>(token) else { return Refusal::Claims };
+        // The library verifies the signature before any claim, so the claims are authentic.
+        let Ok(claims) = insecure_decode_claims::<Claims>(token) else { return AuthError::Claims };
         match claims.check(now(), self.inner.max_life) {
-            Err(refusal) => refusal,
-            Ok(_) if general == Refusal::Missing("aud") => claims.audience(),
+            Err(error) => error,
+            Ok(_) if general == AuthError::Missing("aud") => claims.audience(),
             Ok(_) => general,
         }
     }
 }
 
-/// The time in seconds of the epoch.
+impl fmt::Debug for TokenVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenVerifier(***)")
+    }
+}
+
+/// The digest of a key.
+#[derive(Clone)]
+pub(super) struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    pub(super) fn new(secret: &Secret) -> Self {
+        Self(Sha256::digest(secret.expose()).into())
+    }
+
+    /// Compares in constant time.
+    fn matches(&self, key: &[u8]) -> bool {
+        // Digests have the same length, so the comparison does not reveal the length of the key.
+        self.0.ct_eq(&<[u8; 32]>::from(Sha256::digest(key))).into()
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Returns the time in seconds since 1970.
 fn now() -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a float holds every second of the epoch")]
     let now = get_current_timestamp() as f64;
     now
 }
 
-/// Whether the token of `caller`, which was sound once, has not expired since.
-fn is_alive(caller: &Caller) -> bool {
+/// Returns whether the verified token of `caller` has not expired since.
+fn is_unexpired(caller: &Caller) -> bool {
     let now = i64::try_from(get_current_timestamp()).unwrap_or(i64::MAX);
     now <= caller.until.timestamp()
 }
 
-impl fmt::Debug for TokenVerifier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Keys(***)")
-    }
-}
-
-/// The library's defaults take tokens without `iss` and `aud` even where these are checked, and grant a
-/// minute after `exp`; every line here closes one of these gaps.
+/// Configures the library.
 fn validation(auth: &Auth) -> Validation {
     let mut validation = Validation::new(Algorithm::HS256);
     let mut required = vec!["exp", "sub"];
+    // By default, the library tolerates a minute after `exp` and ignores `nbf`.
     validation.leeway = LEEWAY.into();
     validation.validate_nbf = true;
     validation.validate_aud = auth.audience.is_some();
+    // The library checks `iss` and `aud` only if present, so both are required as well.
     if let Some(issuer) = &auth.issuer {
         validation.set_issuer(&[issuer]);
         required.push("iss");
@@ -214,12 +241,12 @@ fn validation(auth: &Auth) -> Validation {
     validation
 }
 
-/// What a new token says of its bearer.
+/// The claims of a new token.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Grant {
-    /// Who it is for.
+    /// The subject.
     pub sub: String,
-    /// The role, such as [`SUPER_ADMIN`].
+    /// The role, such as [`SUPER_ADMIN`](super::SUPER_ADMIN).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
     /// The user's plan.
@@ -230,8 +257,10 @@ pub struct Grant {
     pub level: Option<String>,
 }
 
-/// A token that [`Keys`] of the same `auth` take from `now` until `life` later; for development and
-/// tests. An error if there is no secret to sign with.
+/// Issues a token that a [`TokenVerifier`] of `auth` accepts from `now` until `life` later; for development and tests.
+///
+/// # Errors
+/// `auth` has no secret.
 pub fn issue(
     auth: &Auth,
     grant: &Grant,
@@ -239,7 +268,7 @@ pub fn issue(
     life: TimeDelta,
 ) -> Result<String, jsonwebtoken::errors::Error> {
     #[derive(Serialize)]
-    struct Signed<'a> {
+    struct SignedClaims<'a> {
         #[serde(flatten)]
         grant: &'a Grant,
         iat: i64,
@@ -252,7 +281,7 @@ pub fn issue(
 
     let _ = aws_lc::DEFAULT_PROVIDER.install_default();
     let secret = auth.jwt_secrets.first().ok_or(ErrorKind::InvalidKeyFormat)?;
-    let claims = Signed {
+    let claims = SignedClaims {
         grant,
         iat: now.timestamp(),
         exp: (now + life).timestamp(),

@@ -1,4 +1,4 @@
-//! How often an administrator may write (draft-ietf-httpapi-ratelimit-headers-10).
+//! The rate limit of an administrator's writes (draft-ietf-httpapi-ratelimit-headers-10).
 
 use std::{num::NonZeroU32, sync::Arc};
 
@@ -13,9 +13,9 @@ use governor::{
 
 use crate::{
     http::{
-        auth::{Caller, SuperAdmin, TokenVerifier},
+        auth::{caller::Caller, extract::SuperAdmin, token::TokenVerifier},
         problem::{Code, Problem},
-        request::query::Query,
+        request::query,
     },
     ids::UserId,
 };
@@ -23,52 +23,55 @@ use crate::{
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// Persons remembered before those who have been quiet are forgotten.
-const REMEMBERED: usize = 10_000;
+/// The number of tracked users from which on idle ones are evicted.
+const TRACKED_USERS: usize = 10_000;
 
-/// How often one person may write on this instance.
+/// The writes that one user may make on this instance.
 #[derive(Clone)]
 pub struct WriteQuota(Arc<Inner>);
 
 struct Inner {
     per_minute: NonZeroU32,
-    spent: DefaultKeyedRateLimiter<UserId>,
+    limiter: DefaultKeyedRateLimiter<UserId>,
 }
 
 impl WriteQuota {
-    /// At most `per_minute` writes in a minute, all at once if need be.
+    /// Permits `per_minute` writes in a minute, in one burst if necessary.
     #[must_use]
     pub fn new(per_minute: NonZeroU32) -> Self {
-        let spent = DefaultKeyedRateLimiter::dashmap(Quota::per_minute(per_minute));
-        Self(Arc::new(Inner { per_minute, spent }))
+        let limiter = DefaultKeyedRateLimiter::dashmap(Quota::per_minute(per_minute));
+        Self(Arc::new(Inner { per_minute, limiter }))
     }
 
     fn spend(&self, user: &UserId) -> Result<(), Problem> {
-        let Inner { per_minute, spent } = &*self.0;
-        if REMEMBERED < spent.len() {
-            spent.retain_recent();
+        let Inner { per_minute, limiter } = &*self.0;
+        // The scan is expensive, so idle users stay until there are many.
+        if limiter.len() > TRACKED_USERS {
+            limiter.retain_recent();
         }
-        let Err(early) = spent.check_key(user) else { return Ok(()) };
-        // Rounded up: a client that comes back when told must not be early again.
-        let wait = early.wait_time_from(MonotonicClock.now()).as_secs() + 1;
-        let detail = format!("{per_minute} writes a minute are allowed; the next one in {wait} s");
+        let Err(rejection) = limiter.check_key(user) else { return Ok(()) };
+        // Rounded up: a client that waits as told must not be early again.
+        let wait = rejection.wait_time_from(MonotonicClock.now()).as_secs() + 1;
+        let detail = format!("at most {per_minute} writes a minute; retry in {wait} s");
         let wait = u32::try_from(wait).unwrap_or(60);
-        let problem = Problem::new(Code::RateLimited, detail).retry_after(wait);
+        let mut problem = Problem::new(Code::RateLimited, detail).retry_after(wait);
         let fields = [
             (POLICY, format!("\"admin-write\";q={per_minute};w=60")),
             (LIMIT, format!("\"admin-write\";r=0;t={wait}")),
         ];
-        let named = fields.into_iter().filter_map(|(name, text)| {
-            HeaderValue::from_str(&text).ok().map(|value| (name, value))
-        });
-        Err(named.fold(problem, |problem, (name, value)| problem.with_header(name, value)))
+        for (name, text) in fields {
+            if let Ok(value) = HeaderValue::from_str(&text) {
+                problem = problem.with_header(name, value);
+            }
+        }
+        Err(problem)
     }
 }
 
-/// A super administrator who has not written too often. A dry run is no write.
+/// A super administrator within the write quota. A dry run spends nothing.
 #[derive(Debug)]
 pub(in crate::http) struct Writer(
-    /// Who it is.
+    /// The administrator.
     pub Caller,
 );
 
@@ -82,7 +85,8 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let SuperAdmin(caller) = SuperAdmin::from_request_parts(parts, state).await?;
-        if !Query::parse(parts.uri.query().unwrap_or_default()).boolean("dry_run") {
+        // The rest of the query is validated by the handler.
+        if !query::is_dry_run(parts.uri.query().unwrap_or_default()) {
             WriteQuota::from_ref(state).spend(&caller.user)?;
         }
         Ok(Self(caller))

@@ -1,38 +1,38 @@
-//! Every way a request can fail: one table, and nothing outside it is ever sent.
+//! The codes of problems: one table with the status, title and advice of each.
 
 use axum::http::StatusCode;
 
 macro_rules! codes {
     ($($variant:ident $code:literal $status:ident $title:literal, $advice:literal;)+) => {
-        /// Why a request failed, for programs; stable.
+        /// The code of a problem; a stable part of the API.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Code {
             $(#[doc = $title] $variant,)+
         }
 
         impl Code {
-            /// All of them.
+            /// Every code.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
-            /// As it stands in a problem's `code`.
+            /// Returns the `code` of the document.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $code,)+ }
             }
 
-            /// The status it is sent with.
+            /// Returns the HTTP status.
             #[must_use]
             pub const fn status(self) -> StatusCode {
                 match self { $(Self::$variant => StatusCode::$status,)+ }
             }
 
-            /// What happened, in a few words.
+            /// Returns the summary of the code.
             #[must_use]
             pub const fn title(self) -> &'static str {
                 match self { $(Self::$variant => $title,)+ }
             }
 
-            /// What the caller can do about it.
+            /// Returns the advice to the caller.
             #[must_use]
             pub const fn advice(self) -> &'static str {
                 match self { $(Self::$variant => $advice,)+ }
@@ -42,95 +42,94 @@ macro_rules! codes {
 }
 
 codes! {
-    MalformedRequest "malformed_request" BAD_REQUEST "The request could not be read",
-        "Mend every place that `errors` points to, then send it again.";
-    ReasonRequired "reason_required" BAD_REQUEST "A reason is needed",
-        "Say in `reason`, in 3 to 500 characters on one line, 3 of them visible, why the change is made.";
-    ValidationFailed "validation_failed" BAD_REQUEST "One or more values are not allowed",
-        "Nothing was stored. `errors` names each value and the rule it breaks.";
-    InvalidValue "validation_failed" UNPROCESSABLE_ENTITY "The value is not allowed",
-        "Nothing was stored. `errors` names the expected type and the rule it breaks.";
-    SecretLike "secret_like_value" BAD_REQUEST "It looks like a secret",
-        "Nothing was stored. Give secrets to the service in its environment or a file. If it is one that is \
-         in use, replace it: it was sent over the wire.";
-    SecretLikeValue "secret_like_value" UNPROCESSABLE_ENTITY "The value looks like a secret",
-        "Nothing was stored. Give secrets to the service in its environment or a file. If it is one that is \
-         in use, replace it: it was sent over the wire.";
-    Unauthorized "unauthorized" UNAUTHORIZED "No valid credentials",
-        "Send `Authorization: Bearer` with a token that is signed, current and names its subject.";
-    Forbidden "forbidden" FORBIDDEN "Not allowed to this caller",
-        "Ask with an account that has the role this route needs.";
-    CrossOrigin "cross_origin" FORBIDDEN "The request is not known to come from a page of this service",
-        "Nothing was done. Where a browser's cookie says who asks, only pages of this service may change \
-         something, and a proxy in front must leave `Host`, `Origin` and `Sec-Fetch-Site` as they are. Programs \
-         send `Authorization: Bearer` and need none of it.";
-    KeyLocked "key_locked" FORBIDDEN "The setting cannot be changed here",
-        "It is a secret, or infrastructure's: change it where the service is deployed. With \
-         `Prefer: handling=lenient` such entries are left out and the rest is applied.";
-    NotEligible "not_eligible" FORBIDDEN "The user may not start a session now",
-        "`reasons` has each rule that applies, and `retry_at` where waiting helps.";
-    NotFound "not_found" NOT_FOUND "There is nothing here",
+    MalformedRequest "malformed_request" BAD_REQUEST "Malformed request",
+        "Fix each error in `errors`, then resend the request.";
+    ReasonRequired "reason_required" BAD_REQUEST "Reason required",
+        "Set `reason` to 3 to 500 characters on one line, at least 3 of them visible, that explain the change.";
+    ValidationFailed "validation_failed" BAD_REQUEST "Validation failed",
+        "Nothing was stored. `errors` lists each value and the rule that it violates.";
+    InvalidValue "validation_failed" UNPROCESSABLE_ENTITY "Invalid value",
+        "Nothing was stored. `errors` names the expected type and the violated rule.";
+    SecretLike "secret_like_value" BAD_REQUEST "Possible secret",
+        "Nothing was stored. Supply secrets in the environment of the service or in a file. If the value is a \
+         secret in use, rotate it: it was sent over the network.";
+    SecretLikeValue "secret_like_value" UNPROCESSABLE_ENTITY "Possible secret in the value",
+        "Nothing was stored. Supply secrets in the environment of the service or in a file. If the value is a \
+         secret in use, rotate it: it was sent over the network.";
+    Unauthorized "unauthorized" UNAUTHORIZED "Missing or invalid credentials",
+        "Send `Authorization: Bearer` with a signed, unexpired token that has a subject.";
+    Forbidden "forbidden" FORBIDDEN "Insufficient permissions",
+        "Use an account with the role that the route requires.";
+    CrossOrigin "cross_origin" FORBIDDEN "Cross-origin request rejected",
+        "Nothing was changed. Cookie authentication permits changes only from pages of this service; a proxy must \
+         forward `Host`, `Origin` and `Sec-Fetch-Site` unchanged. Programs send `Authorization: Bearer` instead.";
+    KeyLocked "key_locked" FORBIDDEN "Setting is locked",
+        "The setting is a secret or part of the infrastructure: change it in the deployment. With \
+         `Prefer: handling=lenient` such entries are skipped and the rest is applied.";
+    NotEligible "not_eligible" FORBIDDEN "User is not eligible to start a session",
+        "`reasons` lists each rule that applies, with `retry_at` if waiting helps.";
+    NotFound "not_found" NOT_FOUND "Not found",
         "Check the path and the identifier.";
-    UnknownKey "unknown_key" NOT_FOUND "There is no setting of this name",
-        "The list of settings has every key there is.";
-    VersionNotFound "version_not_found" NOT_FOUND "The setting never had this version",
-        "The history has every version there was.";
-    RevisionNotFound "revision_not_found" NOT_FOUND "There was no such revision",
-        "The history has every revision there was.";
-    MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "The path does not answer this method",
-        "The `Allow` header has those that it answers.";
-    VersionConflict "version_conflict" CONFLICT "Someone else changed a setting first",
-        "Nothing was stored. `conflicts` has what you knew, what stands now and what you sent: decide, \
-         and send it again with the current version.";
-    PlanOutdated "plan_outdated" CONFLICT "The settings have moved since the plan",
-        "Nothing was stored. Ask for a new plan with `dry_run=true`, review it, and apply that one.";
-    SessionActive "session_active" CONFLICT "The user has a running session",
-        "End the session named by `session_id`, or wait until it expires.";
-    IdempotencyInProgress "idempotency_in_progress" CONFLICT "The first request with this key is under way",
-        "Send it again in a moment to get the first one's answer.";
-    NothingToRetry "nothing_to_retry" CONFLICT "There is nothing left to try again",
-        "Every sink took the message already: the list of messages says when.";
-    RevisionMismatch "revision_mismatch" PRECONDITION_FAILED "The settings have changed since",
-        "Nothing was stored. Read them again and send the current `ETag` in `If-Match`.";
-    RequestTimeout "request_timeout" REQUEST_TIMEOUT "The body came too slowly",
-        "Nothing was done. Send the whole body at once.";
-    PayloadTooLarge "payload_too_large" PAYLOAD_TOO_LARGE "The body is too large",
-        "A body may have 1 MiB (1048576 bytes).";
-    UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "The body is of another type",
-        "Send `Content-Type: application/json`, in UTF-8 and not compressed.";
-    IdempotencyKeyReused "idempotency_key_reused" UNPROCESSABLE_ENTITY "The key was used for another request",
-        "An `Idempotency-Key` belongs to one request for 24 hours: make a new one.";
-    VersionRequired "version_required" PRECONDITION_REQUIRED "The version that is changed is needed",
-        "Send the `version` of each setting as you read it, or `If-Match` with the revision.";
+    UnknownKey "unknown_key" NOT_FOUND "Unknown setting",
+        "The list of settings contains every key.";
+    VersionNotFound "version_not_found" NOT_FOUND "Version not found",
+        "The history lists every version of the setting.";
+    RevisionNotFound "revision_not_found" NOT_FOUND "Revision not found",
+        "The history lists every revision.";
+    MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "Method not allowed",
+        "The `Allow` header lists the supported methods.";
+    VersionConflict "version_conflict" CONFLICT "Version conflict",
+        "Nothing was stored. `conflicts` has the base, current and requested value of each setting: resolve them \
+         and resend with the current version.";
+    PlanOutdated "plan_outdated" CONFLICT "Import plan is outdated",
+        "Nothing was stored. Request a new plan with `dry_run=true`, review it and apply the new plan.";
+    SessionActive "session_active" CONFLICT "User has an active session",
+        "End the session `session_id`, or wait until it expires.";
+    IdempotencyInProgress "idempotency_in_progress" CONFLICT "Request with this idempotency key in progress",
+        "Retry shortly to receive the response of the first request.";
+    NothingToRetry "nothing_to_retry" CONFLICT "Nothing to retry",
+        "Every sink has received the message: the list of messages shows when.";
+    RevisionMismatch "revision_mismatch" PRECONDITION_FAILED "Revision mismatch",
+        "Nothing was stored. Read the settings again and send the current `ETag` in `If-Match`.";
+    RequestTimeout "request_timeout" REQUEST_TIMEOUT "Request timeout",
+        "Nothing was changed. Send the whole body without pauses.";
+    PayloadTooLarge "payload_too_large" PAYLOAD_TOO_LARGE "Payload too large",
+        "The maximum size of a body is 1 MiB (1048576 bytes).";
+    UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "Unsupported media type",
+        "Send `Content-Type: application/json`, in UTF-8 and uncompressed.";
+    IdempotencyKeyReused "idempotency_key_reused" UNPROCESSABLE_ENTITY "Idempotency key reused",
+        "An `Idempotency-Key` belongs to one request for 24 hours: generate a new key.";
+    VersionRequired "version_required" PRECONDITION_REQUIRED "Version required",
+        "Send the `version` of each setting as last read, or `If-Match` with the revision.";
     RateLimited "rate_limited" TOO_MANY_REQUESTS "Too many requests",
-        "Wait as long as `Retry-After` says.";
-    HeadersTooLarge "headers_too_large" REQUEST_HEADER_FIELDS_TOO_LARGE "The headers are too large",
-        "A request's head may have 16 KiB and 64 lines.";
-    Internal "internal" INTERNAL_SERVER_ERROR "The service failed",
-        "This is a fault of the service. Its operators find it in the log by `request_id`.";
-    RealtimeUnavailable "realtime_unavailable" BAD_GATEWAY "The realtime provider failed",
-        "The attempt counts for nothing but the limit of attempts. Try again, after `Retry-After` seconds where \
-         it is sent; where `errors` names settings, an administrator has to change them first.";
-    PlanUnavailable "plan_unavailable" SERVICE_UNAVAILABLE "The user's plan is not known",
-        "The service that knows it does not answer. Try again after `Retry-After` seconds.";
-    ConfigUnavailable "config_unavailable" SERVICE_UNAVAILABLE "The settings are not in order",
-        "An operator has to mend the settings that are named, or the database. Try again after \
-         `Retry-After` seconds.";
-    Unavailable "unavailable" SERVICE_UNAVAILABLE "The service cannot answer now",
-        "Nothing was stored. Try again after `Retry-After` seconds.";
-    OutcomeUnknown "outcome_unknown" GATEWAY_TIMEOUT "The change may or may not have been stored",
-        "Send the same request with the same `Idempotency-Key` to learn which, or read the settings.";
+        "Wait for the seconds in `Retry-After`.";
+    HeadersTooLarge "headers_too_large" REQUEST_HEADER_FIELDS_TOO_LARGE "Request head too large",
+        "The maximum size of a request head is 16 KiB and 64 lines.";
+    Internal "internal" INTERNAL_SERVER_ERROR "Internal error",
+        "The service failed. Operators find the cause in the log by `request_id`.";
+    RealtimeUnavailable "realtime_unavailable" BAD_GATEWAY "Realtime provider failed",
+        "The attempt counts only towards the limit of attempts. Retry, after `Retry-After` seconds if the header is \
+         present; if `errors` lists settings, an administrator must change them first.";
+    PlanUnavailable "plan_unavailable" SERVICE_UNAVAILABLE "User's plan is unavailable",
+        "The plan service did not respond. Retry after `Retry-After` seconds.";
+    ConfigUnavailable "config_unavailable" SERVICE_UNAVAILABLE "Settings are invalid",
+        "An operator must fix the listed settings or the database. Retry after `Retry-After` seconds.";
+    Unavailable "unavailable" SERVICE_UNAVAILABLE "Service unavailable",
+        "Nothing was stored. Retry after `Retry-After` seconds.";
+    OutcomeUnknown "outcome_unknown" GATEWAY_TIMEOUT "Outcome unknown",
+        "The change may or may not have been stored. Resend the request with the same `Idempotency-Key` to find \
+         out, or read the settings.";
 }
 
 impl Code {
-    /// Where it is explained, as it stands in a problem's `type`.
+    /// Returns the path of the page about the code: the `type` of the document.
     #[must_use]
     pub fn page(self) -> String {
         format!("/problems/{}", self.as_str().replace('_', "-"))
     }
 
-    /// The one that says what a bare `status` says, for answers that were not made here.
-    pub(super) fn of_status(status: StatusCode) -> Self {
+    /// Returns the code for the `status` of a response without a problem.
+    pub(super) fn from_status(status: StatusCode) -> Self {
         match status {
             StatusCode::UNAUTHORIZED => Self::Unauthorized,
             StatusCode::FORBIDDEN => Self::Forbidden,
@@ -140,6 +139,7 @@ impl Code {
             StatusCode::PAYLOAD_TOO_LARGE => Self::PayloadTooLarge,
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
             StatusCode::TOO_MANY_REQUESTS => Self::RateLimited,
+            // A library rejects a request with another status only because of its form.
             status if status.is_client_error() => Self::MalformedRequest,
             _ => Self::Internal,
         }
@@ -153,9 +153,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_code_and_its_status_name_one_problem() {
-        let named: HashSet<_> = Code::ALL.iter().map(|it| (it.as_str(), it.status())).collect();
-        assert_eq!(named.len(), Code::ALL.len());
+    fn code_and_status_are_unique() {
+        let unique: HashSet<_> =
+            Code::ALL.iter().map(|code| (code.as_str(), code.status())).collect();
+        assert_eq!(unique.len(), Code::ALL.len());
         for code in Code::ALL {
             assert!(code.status().is_client_error() || code.status().is_server_error());
             assert!(code.as_str().bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));

@@ -1,40 +1,26 @@
-//! What the capabilities refuse, as problems. The only place that knows both.
+//! The problem of each error of the capabilities.
 
 use serde_json::Value;
-use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::{
     database,
-    http::problem::{Code, Problem},
+    http::problem::{code::Code, details::Problem},
     json::{FieldError, FieldErrors},
     secrets, sessions,
     settings::{self, Violation},
 };
-
-/// What a problem tells beside the members that all have; each of one code.
-#[derive(ToSchema)]
-#[schema(as = ProblemMembers)]
-#[expect(dead_code, reason = "only its schema is used: each code adds its own members")]
-pub(in crate::http) struct Members {
-    /// Of `version_conflict`: each setting that someone else changed first.
-    conflicts: Option<Vec<settings::Conflict>>,
-    /// Of `revision_mismatch`: the revision that stands.
-    current_revision: Option<i64>,
-    /// Of `not_eligible`: every rule that keeps the user from starting.
-    reasons: Option<Vec<sessions::IneligibleReason>>,
-    /// Of `session_active`: the session that runs.
-    session_id: Option<Uuid>,
-}
 
 impl From<database::TransactionError> for Problem {
     fn from(err: database::TransactionError) -> Self {
         use database::TransactionError as F;
         match &err {
             F::Unavailable(_) => Self::unavailable(&err),
-            F::Blocked(_) => Self::blocked(&err, "the database cannot do this now"),
-            F::Unrecorded(_) => Self::blocked(&err, "the audit trail cannot record the change"),
+            F::Blocked(_) => Self::operator_required(&err, "the database rejected the statement"),
+            F::Unrecorded(_) => {
+                Self::operator_required(&err, "the audit entry could not be inserted")
+            }
             F::OutcomeUnknown(_) => Self::outcome_unknown(&err),
+            // Postgres rejects a statement only because of a bug.
             F::Refused(_) => Self::internal(&err),
         }
     }
@@ -44,25 +30,24 @@ impl From<settings::ReloadError> for Problem {
     fn from(err: settings::ReloadError) -> Self {
         use settings::ReloadError as E;
         match err {
-            E::Invalid(faults) => config_unavailable(violations(faults)),
+            E::Invalid(violations) => config_unavailable(field_errors(violations)),
             E::Database(err) => err.into(),
             E::Recovering => Self::unavailable(&E::Recovering),
         }
     }
 }
 
-/// The settings in the database cannot be used; each key is named.
-fn config_unavailable(faults: FieldErrors) -> Problem {
-    let detail = "the settings in the database are missing or invalid; `errors` names each";
-    Problem::new(Code::ConfigUnavailable, detail).with_faults(faults).retry_after(5)
+fn config_unavailable(errors: FieldErrors) -> Problem {
+    let detail = "settings in the database are missing or invalid; `errors` lists them";
+    Problem::new(Code::ConfigUnavailable, detail).with_errors(errors).retry_after(5)
 }
 
-fn violations(violations: Vec<Violation>) -> FieldErrors {
-    violations.into_iter().map(fault).collect()
+fn field_errors(violations: Vec<Violation>) -> FieldErrors {
+    violations.into_iter().map(field_error).collect()
 }
 
-fn fault(violation: Violation) -> FieldError {
-    let constraint = Some(violation.constraint).filter(|it| *it != Value::Null);
+fn field_error(violation: Violation) -> FieldError {
+    let constraint = Some(violation.constraint).filter(|rule| *rule != Value::Null);
     FieldError {
         pointer: None,
         key: Some(violation.key),
@@ -72,24 +57,26 @@ fn fault(violation: Violation) -> FieldError {
     }
 }
 
-fn of_keys(keys: Vec<String>, code: &'static str, detail: &str) -> FieldErrors {
-    let fault = |key| FieldError { pointer: None, ..FieldError::at("", code, detail).for_key(key) };
-    keys.into_iter().map(fault).collect()
+/// Returns the same error for each of `keys`.
+fn errors_of_keys(keys: Vec<String>, code: &'static str, detail: &str) -> FieldErrors {
+    let error = |key| FieldError { pointer: None, ..FieldError::at("", code, detail).for_key(key) };
+    keys.into_iter().map(error).collect()
 }
 
-/// What looks like a secret is named by its place and its form, and never told.
-fn secret_like(found: &settings::SecretMatches) -> Problem {
-    let mut faults = FieldErrors::default();
-    if let Some(likeness) = found.reason {
-        faults.push(FieldError::at("/reason", "secret_like_value", likeness.detail()));
+/// Names the place and the form of each possible secret.
+fn secret_like(secrets: &settings::SecretMatches) -> Problem {
+    // Never the value: responses are logged and cached.
+    let mut errors = FieldErrors::default();
+    if let Some(likeness) = secrets.reason {
+        errors.push(FieldError::at("/reason", "secret_like_value", likeness.detail()));
     }
-    faults.append(violations(found.violations()));
-    let detail = match (found.reason, found.values.as_slice()) {
+    errors.append(field_errors(secrets.violations()));
+    let detail = match (secrets.reason, secrets.values.as_slice()) {
         (Some(likeness), []) => format!("the reason {}", likeness.detail()),
         (None, [(key, likeness)]) => format!("{key} {}", likeness.detail()),
-        _ => format!("{} places look like secrets; nothing was stored", faults.count()),
+        _ => format!("{} possible secrets; nothing was stored", errors.count()),
     };
-    Problem::new(Code::SecretLike, detail).with_faults(faults)
+    Problem::new(Code::SecretLike, detail).with_errors(errors)
 }
 
 impl From<settings::Error> for Problem {
@@ -98,25 +85,26 @@ impl From<settings::Error> for Problem {
         let detail = err.to_string();
         match err {
             E::Locked(keys) => {
-                let why =
-                    "is a secret, or infrastructure's; change it where the service is deployed";
+                let advice =
+                    "is a secret or part of the infrastructure; change it in the deployment";
                 Self::new(Code::KeyLocked, format!("{detail}; nothing was stored"))
-                    .with_faults(of_keys(keys, "key_locked", why))
+                    .with_errors(errors_of_keys(keys, "key_locked", advice))
             }
-            E::Invalid(broken) => {
-                let detail = match broken.as_slice() {
-                    [one] => format!("{} {}; nothing was stored", one.key, one.detail),
-                    all => format!("{} faults; nothing was stored", all.len()),
+            E::Invalid(violations) => {
+                let detail = match violations.as_slice() {
+                    [single] => format!("{} {}; nothing was stored", single.key, single.detail),
+                    all => format!("{} errors; nothing was stored", all.len()),
                 };
-                Self::new(Code::ValidationFailed, detail).with_faults(violations(broken))
+                Self::new(Code::ValidationFailed, detail).with_errors(field_errors(violations))
             }
-            E::SecretLike(found) => secret_like(&found),
-            E::VersionRequired(keys) => Self::new(Code::VersionRequired, detail)
-                .with_faults(of_keys(keys, "version_required", "its current version is needed")),
+            E::SecretLike(secrets) => secret_like(&secrets),
+            E::VersionRequired(keys) => Self::new(Code::VersionRequired, detail).with_errors(
+                errors_of_keys(keys, "version_required", "requires the current version"),
+            ),
             E::RevisionRequired => {
-                let fault =
-                    FieldError::at("/revision", "version_required", "the current one is needed");
-                Self::new(Code::VersionRequired, detail).with_faults(fault)
+                let error =
+                    FieldError::at("/revision", "version_required", "must be the current revision");
+                Self::new(Code::VersionRequired, detail).with_errors(error)
             }
             E::Mismatch { current } => {
                 Self::new(Code::RevisionMismatch, detail).with("current_revision", &current)
@@ -126,6 +114,7 @@ impl From<settings::Error> for Problem {
             }
             E::VersionNotFound(detail) => Self::new(Code::VersionNotFound, detail),
             E::Idempotency(_) => Self::new(Code::IdempotencyKeyReused, detail),
+            // A concurrent migration changed the declarations, so a retry uses the new ones.
             E::CatalogMoved => Self::unavailable(&E::CatalogMoved),
             E::Reload(err) => err.into(),
             E::Database(err) => err.into(),
@@ -139,14 +128,12 @@ impl From<secrets::Error> for Problem {
         let detail = format!("{err}; nothing was removed");
         match err {
             E::SecretLike(likeness) => {
-                let fault = FieldError::at("/reason", "secret_like_value", likeness.detail());
-                Self::new(Code::SecretLike, detail).with_faults(fault)
+                let error = FieldError::at("/reason", "secret_like_value", likeness.detail());
+                Self::new(Code::SecretLike, detail).with_errors(error)
             }
-            E::NoSuchSecret(names) => Self::new(Code::UnknownKey, detail).with_faults(of_keys(
-                names,
-                "unknown_key",
-                "is no secret of the catalog",
-            )),
+            E::NoSuchSecret(names) => Self::new(Code::UnknownKey, detail).with_errors(
+                errors_of_keys(names, "unknown_key", "is not a secret of the catalog"),
+            ),
             E::Database(err) => err.into(),
         }
     }
@@ -171,13 +158,13 @@ impl From<settings::ImportError> for Problem {
         let detail = err.to_string();
         match err {
             E::OtherCatalog { .. } => {
-                let fault = FieldError::at("/catalog", "other_catalog", detail.clone());
-                Self::new(Code::ValidationFailed, detail).with_faults(fault)
+                let error = FieldError::at("/catalog", "other_catalog", detail.clone());
+                Self::new(Code::ValidationFailed, detail).with_errors(error)
             }
             E::PlanOutdated => Self::new(Code::PlanOutdated, detail),
             E::Conflict(entries) => Self::new(
                 Code::VersionConflict,
-                format!("{detail}; choose `on_conflict=overwrite` or `skip`"),
+                format!("{detail}; set `on_conflict` to `overwrite` or `skip`"),
             )
             .with("conflicts", &entries),
             E::Change(err) => err.into(),
@@ -187,31 +174,31 @@ impl From<settings::ImportError> for Problem {
     }
 }
 
-const PLAN_UNKNOWN: &str =
-    "the service that knows the user's plan does not answer; nothing was started";
+const PLAN_UNKNOWN: &str = "the plan service did not respond; no session was started";
 
 impl From<sessions::RealtimeError> for Problem {
-    /// What an operator must mend is in the log; the client is told that, and which settings are at fault.
-    fn from(fault: sessions::RealtimeError) -> Self {
+    fn from(error: sessions::RealtimeError) -> Self {
         use sessions::RealtimeError as F;
-        let detail = match &fault {
-            F::Setting(_) => "the realtime provider refused the settings that `errors` names",
+        // The log has the cause; the client learns only which settings the provider rejected.
+        let detail = match &error {
+            F::Setting(_) => "the realtime provider rejected the settings in `errors`",
             F::Busy(_) => "the realtime provider is busy",
-            _ => "the realtime provider cannot be used now",
+            _ => "the realtime provider is unavailable",
         };
         let problem =
-            Self::new(Code::RealtimeUnavailable, format!("{detail}; nothing was started"));
-        match &fault {
+            Self::new(Code::RealtimeUnavailable, format!("{detail}; no session was started"));
+        match &error {
             F::Setting(keys) => {
                 let keys = keys.iter().map(|&key| key.to_owned()).collect();
-                problem.with_faults(of_keys(
+                problem.with_errors(errors_of_keys(
                     keys,
                     "refused_by_provider",
-                    "was refused by the provider",
+                    "was rejected by the provider",
                 ))
             }
             F::Busy(wait) => {
-                let wait = wait.map_or(5, |it| it.as_secs().clamp(1, 3600));
+                // The provider chooses the pause, but a client should not wait for more than an hour.
+                let wait = wait.map_or(5, |duration| duration.as_secs().clamp(1, 3600));
                 problem.retry_after(u32::try_from(wait).unwrap_or(5))
             }
             _ => problem,
@@ -229,17 +216,18 @@ impl From<sessions::Error> for Problem {
             }
             E::Active(id) => Self::new(Code::SessionActive, detail).with("session_id", &id),
             E::Idempotency(_) => Self::new(Code::IdempotencyKeyReused, detail),
-            E::Settings(faults) => {
-                let fault = |(key, detail): (String, String)| FieldError {
+            E::Settings(unusable) => {
+                let error = |(key, detail): (String, String)| FieldError {
                     pointer: None,
                     ..FieldError::at("", "unusable", detail).for_key(key)
                 };
-                config_unavailable(faults.into_iter().map(fault).collect())
+                config_unavailable(unusable.into_iter().map(error).collect())
             }
             E::InProgress => Self::new(Code::IdempotencyInProgress, detail).retry_after(1),
             E::RateLimited { wait, .. } => Self::new(Code::RateLimited, detail).retry_after(wait),
+            // The cause may contain the address of the plan service.
             E::Plan(_) => Self::new(Code::PlanUnavailable, PLAN_UNKNOWN).retry_after(5),
-            E::Realtime(fault) => fault.into(),
+            E::Realtime(err) => err.into(),
             E::Unsettled | E::GivenUp => Self::unavailable(&err),
             E::Reload(err) => err.into(),
             E::Database(err) => err.into(),
@@ -250,7 +238,7 @@ impl From<sessions::Error> for Problem {
 impl From<sessions::SecretInReason> for Problem {
     fn from(err: sessions::SecretInReason) -> Self {
         let error = FieldError::at("/reason", "secret_like_value", err.0.detail());
-        Self::new(Code::SecretLike, format!("{err}; nothing was ended")).with_faults(error)
+        Self::new(Code::SecretLike, format!("{err}; nothing was ended")).with_errors(error)
     }
 }
 

@@ -1,10 +1,37 @@
-//! Content negotiation: `Accept` and `Accept-Encoding` (RFC 9110, 12.5), where an answer has more than one form.
+//! Content negotiation: `Accept` and `Accept-Encoding` (RFC 9110, 12.5), where a response has more than one format.
 
-use axum::http::{HeaderMap, HeaderName, header};
+use std::convert::Infallible;
 
-use crate::metrics::Format;
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, HeaderName, header, request::Parts},
+};
+use utoipa::{
+    IntoParams,
+    openapi::path::{Parameter, ParameterIn},
+};
 
-/// A range of media types or a content coding, and its quality.
+use crate::{http::request::headers, metrics::Format};
+
+/// The client's preferred format of the metrics (`Accept`).
+pub(in crate::http) struct MetricsFormat(pub(in crate::http) Format);
+
+impl<S: Send + Sync> FromRequestParts<S> for MetricsFormat {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(metrics_format(&parts.headers)))
+    }
+}
+
+impl IntoParams for MetricsFormat {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let description = "`text/plain` or `application/openmetrics-text`";
+        vec![headers::parameter::<String>("Accept", description)]
+    }
+}
+
+/// A range of media types or a content coding, with a quality.
 struct Range<'h> {
     kind: &'h str,
     version: Option<&'h str>,
@@ -32,7 +59,7 @@ fn range(element: &str) -> Option<Range<'_>> {
 
 /// Returns the format of the metrics that the client prefers. A client must name `OpenMetrics`, because most clients that
 /// accept anything are people and older programs. A client that accepts neither format gets the plain one.
-pub(in crate::http) fn metrics_format(headers: &HeaderMap) -> Format {
+fn metrics_format(headers: &HeaderMap) -> Format {
     let ranges = ranges(headers, &header::ACCEPT);
     // An exact type takes precedence over a pattern (RFC 9110, 12.5.1).
     let quality = |kinds: &[&str], version: &str| {

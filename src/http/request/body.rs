@@ -6,50 +6,59 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
 };
 use hyper::body::Body as _;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
     compute,
     http::{
         problem::{Code, Problem},
-        serve::{limits::BodyDue, middleware},
+        request::{
+            from_json::{FromStrictJson, Pointer},
+            headers::single_value,
+            reason::or_reason_required,
+            rules::Bounds,
+        },
     },
-    json::{FieldError, StrictJson},
+    json::{FieldError, FieldErrors, StrictJson},
+    text,
 };
+
+/// The maximum size of a body in bytes.
+pub(in crate::http) const BODY_BYTES: usize = text::DOCUMENT_BYTES;
+
+/// When the whole body must have arrived; an extension of every request.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::http) struct BodyDeadline(pub(in crate::http) Instant);
 
 const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 
-/// A JSON body, as it was sent and as it was read. A request without one is refused.
+/// A JSON body, which every request must have.
 #[derive(Debug)]
-pub struct Body {
-    /// What it says.
-    pub json: StrictJson,
-    /// What was sent, for the fingerprint of an idempotent request.
+pub struct Body<T> {
+    /// The parsed body.
+    pub value: T,
+    /// The received bytes, for the fingerprint of an idempotent request.
     pub bytes: Bytes,
 }
 
-/// The bytes of a body that is declared as JSON, or none at all; whoever takes them reads them.
+/// The bytes of a body declared as JSON, for a route with a parser of its own; `None` without a body.
 #[derive(Debug)]
 pub(in crate::http) struct JsonBytes(pub(in crate::http) Option<Bytes>);
 
-/// A JSON body, or none at all.
+/// An optional JSON body. The caller's credentials decide the expected type, so only the syntax is parsed.
 #[derive(Debug)]
-pub struct OptionalBody(
-    /// The body, if there was one.
-    pub Option<Body>,
-);
+pub(in crate::http) struct OptionalBody(pub(in crate::http) Option<StrictJson>);
 
-impl<S: Send + Sync> FromRequest<S> for Body {
+impl<S: Send + Sync, T: FromStrictJson> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        read(request).await?.ok_or_else(|| {
-            Problem::malformed(FieldError::at(
-                "",
-                "required",
-                "a JSON object is needed as the body",
-            ))
-        })
+        // Large bodies are parsed off the runtime's workers, hence the two steps.
+        let Some(bytes) = read_bytes(request).await? else { return Err(missing()) };
+        let problem = |errors| or_reason_required(errors, T::HAS_REASON);
+        let json = parse(&bytes).await.map_err(problem)?;
+        let value = convert(json).map_err(problem)?;
+        Ok(Self { value, bytes })
     }
 }
 
@@ -57,7 +66,27 @@ impl<S: Send + Sync> FromRequest<S> for OptionalBody {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        Ok(Self(read(request).await?))
+        let Some(bytes) = read_bytes(request).await? else { return Ok(Self(None)) };
+        let json = parse(&bytes).await.map_err(Problem::malformed)?;
+        Ok(Self(Some(json)))
+    }
+}
+
+impl OptionalBody {
+    /// Reads a required body.
+    ///
+    /// # Errors
+    /// The body is missing, or not a `T`.
+    pub(in crate::http) fn required<T: FromStrictJson>(self) -> Result<T, Problem> {
+        convert(self.0.ok_or_else(missing)?).map_err(Problem::malformed)
+    }
+
+    /// Reads an optional body.
+    ///
+    /// # Errors
+    /// The body is not a `T`.
+    pub(in crate::http) fn optional<T: FromStrictJson>(self) -> Result<Option<T>, Problem> {
+        self.0.map(convert).transpose().map_err(Problem::malformed)
     }
 }
 
@@ -69,14 +98,24 @@ impl<S: Send + Sync> FromRequest<S> for JsonBytes {
     }
 }
 
-async fn read(request: Request) -> Result<Option<Body>, Problem> {
-    let Some(bytes) = read_bytes(request).await? else { return Ok(None) };
-    let json = compute::run(bytes.len(), || StrictJson::parse(&bytes)).await;
-    let json = json.map_err(Problem::malformed)?;
-    Ok(Some(Body { json, bytes }))
+async fn parse(bytes: &Bytes) -> Result<StrictJson, FieldErrors> {
+    compute::run(bytes.len(), || StrictJson::parse(bytes)).await
+}
+
+fn convert<T: FromStrictJson>(json: StrictJson) -> Result<T, FieldErrors> {
+    let mut errors = FieldErrors::default();
+    match T::from_json(json, &Pointer::Root, Bounds::default(), &mut errors) {
+        Some(value) if errors.is_empty() => Ok(value),
+        _ => Err(errors),
+    }
+}
+
+fn missing() -> Problem {
+    Problem::malformed(FieldError::at("", "required", "a JSON object is required as the body"))
 }
 
 async fn read_bytes(request: Request) -> Result<Option<Bytes>, Problem> {
+    // A request without a body needs no content type.
     if request.body().is_end_stream() {
         return Ok(None);
     }
@@ -84,39 +123,48 @@ async fn read_bytes(request: Request) -> Result<Option<Bytes>, Problem> {
         return Err(unsupported(request.method()));
     }
     let bytes = collect(request).await?;
-    Ok(Some(bytes).filter(|it| !it.is_empty()))
+    Ok(Some(bytes).filter(|bytes| !bytes.is_empty()))
 }
 
-/// The bytes of the body, all of them and in time.
+/// Collects the bytes of the body before the request's deadline.
 pub(in crate::http) async fn collect(request: Request) -> Result<Bytes, Problem> {
-    let due = request.extensions().get::<BodyDue>().copied();
+    let deadline = request.extensions().get::<BodyDeadline>().copied();
     let bytes = Bytes::from_request(request, &());
-    let read = match due {
-        Some(BodyDue(due)) => timeout_at(due, bytes).await.map_err(|_| slow())?,
+    let collected = match deadline {
+        Some(BodyDeadline(deadline)) => {
+            timeout_at(deadline, bytes).await.map_err(|_| too_slow())?
+        }
         None => bytes.await,
     };
-    read.map_err(|err| match err.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => middleware::too_large(),
-        _ => Problem::malformed(FieldError::at("", "incomplete", "the body broke off")),
+    collected.map_err(|err| match err.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => payload_too_large(),
+        _ => Problem::malformed(FieldError::at("", "incomplete", "the body is incomplete")),
     })
 }
 
-fn slow() -> Problem {
-    Problem::new(Code::RequestTimeout, "the body did not come in time; nothing was done")
+/// Creates the problem of a body that exceeds [`BODY_BYTES`].
+pub(in crate::http) fn payload_too_large() -> Problem {
+    let detail = format!("the body must have at most {BODY_BYTES} bytes");
+    Problem::new(Code::PayloadTooLarge, detail)
 }
 
-/// Whether the body is declared, once, as JSON in UTF-8 that is not compressed.
+fn too_slow() -> Problem {
+    Problem::new(Code::RequestTimeout, "the body did not arrive in time; nothing was done")
+}
+
+/// Whether the body is declared, once, as uncompressed JSON in UTF-8.
 fn is_json(headers: &HeaderMap) -> bool {
-    let declared = middleware::only(headers, &header::CONTENT_TYPE).and_then(|it| it.to_str().ok());
-    let mut parts = declared.unwrap_or_default().split(';').map(str::trim);
-    let named = parts.next().is_some_and(|it| it.eq_ignore_ascii_case("application/json"));
-    named && is_plain(headers) && parts.all(is_utf8)
+    let content_type = single_value(headers, &header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let mut parts = content_type.split(';').map(str::trim);
+    let is_json = parts.next().is_some_and(|part| part.eq_ignore_ascii_case("application/json"));
+    is_json && is_uncompressed(headers) && parts.all(is_utf8)
 }
 
 /// Whether the body is not compressed.
-pub(in crate::http) fn is_plain(headers: &HeaderMap) -> bool {
+pub(in crate::http) fn is_uncompressed(headers: &HeaderMap) -> bool {
     let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
-    encodings.all(|it| it.as_bytes().eq_ignore_ascii_case(b"identity"))
+    encodings.all(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 /// Whether a parameter of a media type says UTF-8, and nothing else.
@@ -127,7 +175,7 @@ pub(in crate::http) fn is_utf8(parameter: &str) -> bool {
 
 fn unsupported(method: &Method) -> Problem {
     let problem =
-        Problem::new(Code::UnsupportedMediaType, "the body is to be application/json in UTF-8");
+        Problem::new(Code::UnsupportedMediaType, "the body must be application/json in UTF-8");
     if *method == Method::PATCH {
         let types = HeaderValue::from_static("application/json");
         return problem.with_header(ACCEPT_PATCH, types);
@@ -140,26 +188,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_plain_json_in_utf8_is_taken() {
-        let taken = |types: &[&'static str], encoding: &[&'static str]| {
+    fn only_uncompressed_json_in_utf8_is_accepted() {
+        let accepts = |types: &[&'static str], encodings: &[&'static str]| {
             let mut headers = HeaderMap::new();
-            for it in types {
-                headers.append(header::CONTENT_TYPE, HeaderValue::from_static(it));
+            for value in types {
+                headers.append(header::CONTENT_TYPE, HeaderValue::from_static(value));
             }
-            for it in encoding {
-                headers.append(header::CONTENT_ENCODING, HeaderValue::from_static(it));
+            for value in encodings {
+                headers.append(header::CONTENT_ENCODING, HeaderValue::from_static(value));
             }
             is_json(&headers)
         };
-        for fine in [
+        for valid in [
             "application/json",
             "Application/JSON",
             "application/json; charset=utf-8",
             "application/json;charset=\"UTF-8\"",
         ] {
-            assert!(taken(&[fine], &[]), "{fine}");
+            assert!(accepts(&[valid], &[]), "{valid}");
         }
-        for wrong in [
+        for invalid in [
             "",
             "text/plain",
             "application/json5",
@@ -169,11 +217,11 @@ mod tests {
             "application/json;",
             "application/json, application/json",
         ] {
-            assert!(!taken(&[wrong], &[]), "{wrong}");
+            assert!(!accepts(&[invalid], &[]), "{invalid}");
         }
-        assert!(!taken(&[], &[]));
-        assert!(!taken(&["application/json", "application/json"], &[]));
-        assert!(!taken(&["application/json"], &["gzip"]));
-        assert!(taken(&["application/json"], &["identity"]));
+        assert!(!accepts(&[], &[]));
+        assert!(!accepts(&["application/json", "application/json"], &[]));
+        assert!(!accepts(&["application/json"], &["gzip"]));
+        assert!(accepts(&["application/json"], &["identity"]));
     }
 }

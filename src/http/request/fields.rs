@@ -1,330 +1,470 @@
-//! Reading an object field by field, so that the caller hears of every fault at once.
+//! Declarations of bodies: a struct gives the strict reader, the validation and the schema.
 //!
-//! Every field is asked for first; only then is anything built of them:
-//! ```
-//! # use brune::{http::{Fields, NUMBERS, Problem}, json::Json};
-//! struct Edit { key: String, value: Json, version: Option<i64> }
-//!
-//! fn edits(body: Json) -> Result<Vec<Edit>, Problem> {
-//!     let mut fields = Fields::of(body)?;
-//!     let edits = fields.objects("changes", 1_000, |change| {
-//!         let key = change.string("key");
-//!         let value = change.raw("value");
-//!         let version = change.optional_integer("version", NUMBERS);
-//!         Some(Edit { key: key?, value: value?, version })
-//!     });
-//!     fields.finish(|| edits)
-//! }
-//! ```
-//! Fields that were not asked for are faults. `null` for an optional field is the same as leaving it out.
+//! [`body!`] reads every field before building the struct, and reports all errors at once. An undeclared field is an
+//! error. `null` for an optional field is the same as leaving the field out.
 
-use std::ops::RangeInclusive;
-
-use serde_json::json;
+use serde_json::Value;
+use utoipa::openapi::{
+    ObjectBuilder, OneOfBuilder, Ref, RefOr, Schema,
+    schema::{AdditionalProperties, RefBuilder, SchemaType, Type},
+};
+use validator::ValidationErrors;
 
 use crate::{
-    http::problem::Problem,
-    json::{FieldError, FieldErrors, StrictJson, field_error, integral},
+    http::request::{
+        from_json::{FromStrictJson, Pointer},
+        rules::{self, Bounds, Rule},
+        value::{self, FieldType},
+    },
+    json::{FieldError, FieldErrors, StrictJson},
 };
 
-/// Versions and revisions: what is positive and every JSON reader holds exactly.
-pub const NUMBERS: RangeInclusive<i64> = 1..=(1 << 53) - 1;
-
-/// An object being read. A required field that is missing or wrong is `None`, and a fault.
+/// The members of an object during reading.
 #[derive(Debug)]
-pub struct Fields {
+pub(in crate::http) struct Fields<'e> {
     members: Vec<(String, Option<StrictJson>)>,
-    asked: Vec<&'static str>,
-    pointer: String,
-    faults: FieldErrors,
+    names: Vec<&'static str>,
+    pointer: &'e Pointer<'e>,
+    errors: &'e mut FieldErrors,
 }
 
-impl Fields {
-    /// The fields of `json`, which must be an object.
-    pub fn of(json: StrictJson) -> Result<Self, Problem> {
-        Self::at(String::new(), json).map_err(Problem::malformed)
-    }
-
-    fn at(pointer: String, json: StrictJson) -> Result<Self, FieldError> {
+impl<'e> Fields<'e> {
+    /// Opens an object.
+    pub(in crate::http) fn open(
+        json: StrictJson,
+        pointer: &'e Pointer<'e>,
+        errors: &'e mut FieldErrors,
+    ) -> Option<Self> {
         match json {
             StrictJson::Object(members) => {
-                let members = members.into_iter().map(|(name, it)| (name, Some(it))).collect();
-                Ok(Self { members, asked: Vec::new(), pointer, faults: FieldErrors::default() })
+                let members = members.into_iter().map(|(name, value)| (name, Some(value)));
+                Some(Self { members: members.collect(), names: Vec::new(), pointer, errors })
             }
-            other => Err(wrong_type(pointer, "an object", &other)),
-        }
-    }
-
-    /// Whether there is a field `name`, be it `null`. Does not count as asking for it.
-    #[must_use]
-    pub fn has(&self, name: &str) -> bool {
-        self.members.iter().any(|(it, _)| it == name)
-    }
-
-    /// The field as it was sent; required.
-    pub fn raw(&mut self, name: &'static str) -> Option<StrictJson> {
-        let found = self.take(name);
-        if found.is_none() {
-            self.fault(name, "required", "is needed");
-        }
-        found
-    }
-
-    /// A text; required.
-    pub fn string(&mut self, name: &'static str) -> Option<String> {
-        let json = self.raw(name)?;
-        self.read_string(name, json)
-    }
-
-    /// A text, if there is one.
-    pub fn optional_string(&mut self, name: &'static str) -> Option<String> {
-        let json = self.present(name)?;
-        self.read_string(name, json)
-    }
-
-    /// An integer of `range`; required.
-    pub fn integer(&mut self, name: &'static str, range: RangeInclusive<i64>) -> Option<i64> {
-        let json = self.raw(name)?;
-        self.read_integer(name, &json, &range)
-    }
-
-    /// An integer of `range`, if there is one.
-    pub fn optional_integer(
-        &mut self,
-        name: &'static str,
-        range: RangeInclusive<i64>,
-    ) -> Option<i64> {
-        let json = self.present(name)?;
-        self.read_integer(name, &json, &range)
-    }
-
-    /// `true` or `false`, if there is one.
-    pub fn optional_bool(&mut self, name: &'static str) -> Option<bool> {
-        match self.present(name)? {
-            StrictJson::Bool(it) => Some(it),
-            other => self.wrong(name, "a boolean", &other),
-        }
-    }
-
-    /// A list; required.
-    pub fn array(&mut self, name: &'static str) -> Option<Vec<StrictJson>> {
-        let json = self.raw(name)?;
-        self.read_array(name, json)
-    }
-
-    /// A list of at most `most` texts, if there is one.
-    pub fn optional_strings(&mut self, name: &'static str, most: usize) -> Option<Vec<String>> {
-        let json = self.present(name)?;
-        let pointer = self.pointer_to(name);
-        let items = self.read_array(name, json)?;
-        let mut texts = Vec::new();
-        for (index, item) in self.at_most(most, name, items)?.into_iter().enumerate() {
-            match item {
-                StrictJson::String(text) => texts.push(text),
-                other => {
-                    self.faults.push(wrong_type(
-                        field_error::item(&pointer, index),
-                        "a string",
-                        &other,
-                    ));
-                }
-            }
-        }
-        Some(texts)
-    }
-
-    /// A list of at most `most` objects, each read by `read`; required. `None` if it makes nothing of one. Of a longer
-    /// list no item is read: its length is the one fault.
-    pub fn objects<T>(
-        &mut self,
-        name: &'static str,
-        most: usize,
-        mut read: impl FnMut(&mut Self) -> Option<T>,
-    ) -> Option<Vec<T>> {
-        let items = self.array(name)?;
-        let items = self.at_most(most, name, items)?;
-        let pointer = self.pointer_to(name);
-        let mut built = Vec::with_capacity(items.len());
-        for (index, item) in items.into_iter().enumerate() {
-            // Not `?` at once: the items after a faulty one are read as well.
-            built.push(self.nested(field_error::item(&pointer, index), item, &mut read));
-        }
-        built.into_iter().collect()
-    }
-
-    /// An object, read by `read`; required.
-    pub fn object<T>(
-        &mut self,
-        name: &'static str,
-        read: impl FnMut(&mut Self) -> Option<T>,
-    ) -> Option<T> {
-        let json = self.raw(name)?;
-        self.nested(self.pointer_to(name), json, read)
-    }
-
-    /// Says that the field `name` is at fault in a way that only the caller knows.
-    pub fn fault(&mut self, name: &str, code: &'static str, detail: impl Into<String>) {
-        self.faults.push(FieldError::at(self.pointer_to(name), code, detail));
-    }
-
-    /// What `build` makes of the fields, or all that is wrong with them.
-    pub fn finish<T>(self, build: impl FnOnce() -> Option<T>) -> Result<T, Problem> {
-        let faults = self.close();
-        if !faults.is_empty() {
-            return Err(Problem::malformed(faults));
-        }
-        // Without a fault every required field was there, so this is only for a `build` that says no.
-        let nothing =
-            || Problem::malformed(FieldError::at("", "wrong_shape", "is not of a known shape"));
-        build().ok_or_else(nothing)
-    }
-
-    fn nested<T>(
-        &mut self,
-        pointer: String,
-        json: StrictJson,
-        mut read: impl FnMut(&mut Self) -> Option<T>,
-    ) -> Option<T> {
-        match Self::at(pointer, json) {
-            Ok(mut fields) => {
-                let built = read(&mut fields);
-                self.faults.append(fields.close());
-                built
-            }
-            Err(fault) => {
-                self.faults.push(fault);
+            json => {
+                errors.push(pointer.wrong_type("an object", &json));
                 None
             }
         }
     }
 
-    /// All faults, fields that nobody asked for included.
-    fn close(mut self) -> FieldErrors {
-        let allowed = self.asked.join(", ");
-        for (name, _) in self.members.iter().filter(|(it, _)| !self.asked.contains(&it.as_str())) {
-            let detail = format!("is not known here; known are {allowed}");
-            self.faults.push(FieldError::at(
-                field_error::below(&self.pointer, name),
-                "unknown_field",
-                detail,
-            ));
-        }
-        self.faults
-    }
-
-    fn take(&mut self, name: &'static str) -> Option<StrictJson> {
-        self.asked.push(name);
-        self.members.iter_mut().find(|(it, _)| it == name)?.1.take()
-    }
-
-    fn present(&mut self, name: &'static str) -> Option<StrictJson> {
-        self.take(name).filter(|it| *it != StrictJson::Null)
-    }
-
-    fn pointer_to(&self, name: &str) -> String {
-        field_error::below(&self.pointer, name)
-    }
-
-    fn wrong<T>(&mut self, name: &str, expected: &str, found: &StrictJson) -> Option<T> {
-        self.faults.push(wrong_type(self.pointer_to(name), expected, found));
-        None
-    }
-
-    fn read_string(&mut self, name: &str, json: StrictJson) -> Option<String> {
-        match json {
-            StrictJson::String(text) => Some(text),
-            other => self.wrong(name, "a string", &other),
-        }
-    }
-
-    fn read_array(&mut self, name: &str, json: StrictJson) -> Option<Vec<StrictJson>> {
-        match json {
-            StrictJson::Array(items) => Some(items),
-            other => self.wrong(name, "an array", &other),
-        }
-    }
-
-    fn at_most(
+    /// Reads the field `name`.
+    pub(in crate::http) fn read<T: FromStrictJson>(
         &mut self,
-        most: usize,
-        name: &str,
-        items: Vec<StrictJson>,
-    ) -> Option<Vec<StrictJson>> {
-        if items.len() <= most {
-            return Some(items);
+        name: &'static str,
+        bounds: Bounds,
+    ) -> Option<T> {
+        self.names.push(name);
+        let pointer = Pointer::Member(self.pointer, name);
+        let member = self.members.iter_mut().find(|(member, _)| member == name);
+        // Moved out rather than cloned: a value may be most of the body.
+        let json = member.and_then(|(_, value)| value.take());
+        match json.filter(|json| !T::NULL_IS_ABSENT || *json != StrictJson::Null) {
+            Some(json) => T::from_json(json, &pointer, bounds, self.errors),
+            None => T::absent().map_err(|error| self.errors.push(pointer.place(error))).ok(),
         }
-        let detail = format!("must have at most {most} items, and has {}", items.len());
-        let fault = FieldError::at(self.pointer_to(name), "too_many_items", detail);
-        self.faults.push(fault.with_constraint(json!({"max_items": most})));
-        None
     }
 
-    fn read_integer(
-        &mut self,
-        name: &str,
-        json: &StrictJson,
-        range: &RangeInclusive<i64>,
-    ) -> Option<i64> {
-        let StrictJson::Number(text) = json else { return self.wrong(name, "an integer", json) };
-        let found = integral(text).filter(|it| range.contains(it));
-        if found.is_none() {
-            let (min, max) = (range.start(), range.end());
-            let detail = format!("must be an integer from {min} to {max}");
-            let rule = json!({"integer": true, "min": min, "max": max});
-            let fault = FieldError::at(self.pointer_to(name), "out_of_range", detail);
-            self.faults.push(fault.with_constraint(rule));
+    /// Adds the errors of the rules and of unknown members.
+    pub(in crate::http) fn close(self, validation: Result<(), ValidationErrors>, rules: &[Rule]) {
+        for (name, error) in rules::violations(validation, rules) {
+            self.errors.push(Pointer::Member(self.pointer, &name).place(error));
         }
-        found
+        let is_known = |name: &String| self.names.contains(&name.as_str());
+        for (name, _) in self.members.iter().filter(|(name, _)| !is_known(name)) {
+            let detail = match self.names.as_slice() {
+                [] => "unknown field; the body has no fields".to_owned(),
+                names => format!("unknown field; the fields are {}", names.join(", ")),
+            };
+            let error = FieldError::at("", "unknown_field", detail);
+            self.errors.push(Pointer::Member(self.pointer, name).place(error));
+        }
     }
 }
 
-fn wrong_type(pointer: String, expected: &str, found: &StrictJson) -> FieldError {
-    let detail = format!("must be {expected}, and is {}", found.kind());
-    FieldError::at(pointer, "wrong_type", detail)
+/// A field of a body, or a group of fields shared by several bodies.
+pub(in crate::http) trait BodyField: Sized {
+    /// Whether a reason is among the fields.
+    const HAS_REASON: bool;
+
+    /// Reads the field `name`, or the fields of the group. Returns `None` only with an error.
+    fn from_fields(fields: &mut Fields<'_>, name: &'static str, bounds: Bounds) -> Option<Self>;
+
+    /// Adds the field, or the fields of the group, to the schema of the body.
+    fn describe(
+        object: ObjectBuilder,
+        name: &str,
+        docs: &[&str],
+        bounds: Bounds,
+        examples: &[Value],
+    ) -> ObjectBuilder;
+
+    /// Adds the referenced schemas by name.
+    fn collect_schemas(_: &mut Vec<(String, RefOr<Schema>)>) {}
+
+    /// Returns the error of a value outside of `bounds`.
+    fn out_of_bounds(bounds: Bounds) -> FieldError {
+        value::out_of_range(bounds)
+    }
 }
+
+impl<T: FromStrictJson> BodyField for T {
+    const HAS_REASON: bool = T::HAS_REASON;
+
+    fn from_fields(fields: &mut Fields<'_>, name: &'static str, bounds: Bounds) -> Option<Self> {
+        fields.read(name, bounds)
+    }
+
+    fn describe(
+        object: ObjectBuilder,
+        name: &str,
+        docs: &[&str],
+        bounds: Bounds,
+        examples: &[Value],
+    ) -> ObjectBuilder {
+        let property = property(T::field_schema(bounds), docs, T::REQUIRED, examples);
+        let object = object.property(name, property);
+        if T::REQUIRED { object.required(name) } else { object }
+    }
+
+    fn collect_schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        <T as FieldType>::collect_schemas(schemas);
+    }
+
+    fn out_of_bounds(bounds: Bounds) -> FieldError {
+        <T as FieldType>::out_of_bounds(bounds)
+    }
+}
+
+/// An object without fields.
+#[derive(Debug)]
+pub(in crate::http) struct NoFields;
+
+impl FieldType for NoFields {
+    fn field_schema(_: Bounds) -> RefOr<Schema> {
+        let closed = AdditionalProperties::<Schema>::FreeForm(false);
+        ObjectBuilder::new().additional_properties(Some(closed)).into()
+    }
+}
+
+impl FromStrictJson for NoFields {
+    fn from_json(
+        json: StrictJson,
+        pointer: &Pointer<'_>,
+        _: Bounds,
+        errors: &mut FieldErrors,
+    ) -> Option<Self> {
+        Fields::open(json, pointer, errors)?.close(Ok(()), &[]);
+        Some(Self)
+    }
+}
+
+/// Returns `schema` with the description, the example and the nullability of a field.
+pub(in crate::http) fn property(
+    schema: RefOr<Schema>,
+    docs: &[&str],
+    is_required: bool,
+    examples: &[Value],
+) -> RefOr<Schema> {
+    let example = examples.first().cloned();
+    let description = Some(description(docs));
+    let schema = match schema {
+        RefOr::T(Schema::Object(mut object)) => {
+            // JSON Schema has no `nullable`: null is a further type.
+            if !is_required && let SchemaType::Type(kind) = object.schema_type.clone() {
+                object.schema_type = SchemaType::Array(vec![kind, Type::Null]);
+            }
+            object.description = description;
+            object.example = example.or(object.example);
+            Schema::Object(object)
+        }
+        RefOr::T(Schema::Array(mut array)) => {
+            if !is_required {
+                array.schema_type = SchemaType::Array(vec![Type::Array, Type::Null]);
+            }
+            array.description = description;
+            Schema::Array(array)
+        }
+        schema if is_required => {
+            return match schema {
+                RefOr::Ref(Ref { ref_location, .. }) => {
+                    RefBuilder::new().ref_location(ref_location).description(description).into()
+                }
+                schema @ RefOr::T(_) => schema,
+            };
+        }
+        schema => {
+            let null = ObjectBuilder::new().schema_type(Type::Null);
+            OneOfBuilder::new().item(null).item(schema).description(description).build().into()
+        }
+    };
+    RefOr::T(schema)
+}
+
+/// Returns the lines of a doc comment as a description.
+pub(in crate::http) fn description(docs: &[&str]) -> String {
+    let lines: Vec<_> = docs.iter().map(|line| line.trim()).collect();
+    lines.join("\n")
+}
+
+/// Declares a body: `body! { /// … struct SettingChange as "SettingChange" { /// … key: String, } }`. Rules stand in
+/// `#[validate(…)]` beside the field, in the syntax of `validator`; `#[example(…)]` is for the document.
+macro_rules! body {
+    (
+        $(#[doc = $docs:literal])+
+        struct $name:ident {
+            $(
+                $(#[doc = $doc:literal])+
+                $(#[validate($($rule:tt)+)])?
+                $(#[example($example:expr)])?
+                $field:ident: $type:ty,
+            )+
+        }
+    ) => {
+        $(#[doc = $docs])+
+        #[derive(Debug)]
+        pub(in crate::http) struct $name {
+            $($(#[doc = $doc])+ pub(in crate::http) $field: $type,)*
+        }
+
+        const _: () = {
+            use $crate::http::request::{
+                fields::{self, BodyField, Fields},
+                from_json::{FromStrictJson, Pointer},
+                rules::{Bounds, Rule, Slot, bounds},
+ value::FieldType,
+            };
+
+            #[derive(validator::Validate)]
+            struct Draft {
+                $($(#[validate($($rule)+)])? $field: Slot<$type>,)*
+            }
+
+            const RULES: &[Rule] = &[$(Rule {
+                field: stringify!($field),
+                name: stringify!($field),
+                bounds: bounds!($($($rule)+)?),
+                out_of_bounds: <$type as BodyField>::out_of_bounds,
+            },)*];
+
+            impl FieldType for $name {
+                const HAS_REASON: bool = false $(|| <$type as BodyField>::HAS_REASON)+;
+
+                fn field_schema(_: Bounds) -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                    utoipa::openapi::Ref::from_schema_name(stringify!($name)).into()
+                }
+
+                fn collect_schemas(
+                    schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::Schema>)>,
+                ) {
+                    schemas.push((
+                        stringify!($name).to_owned(),
+                        <Self as utoipa::PartialSchema>::schema(),
+                    ));
+                    $(<$type as BodyField>::collect_schemas(schemas);)+
+                }
+            }
+
+            impl FromStrictJson for $name {
+                fn from_json(
+                    json: $crate::json::StrictJson,
+                    pointer: &Pointer<'_>,
+                    _: Bounds,
+                    errors: &mut $crate::json::FieldErrors,
+                ) -> Option<Self> {
+                    let mut fields = Fields::open(json, pointer, errors)?;
+                    let draft = Draft {
+                        $($field: Slot(<$type as BodyField>::from_fields(
+                            &mut fields,
+                            stringify!($field),
+                            bounds!($($($rule)+)?),
+                        )),)+
+                    };
+                    fields.close(validator::Validate::validate(&draft), RULES);
+                    Some(Self { $($field: draft.$field.0?,)* })
+                }
+            }
+
+            impl utoipa::PartialSchema for $name {
+                fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                    let object = utoipa::openapi::ObjectBuilder::new()
+                        .schema_type(utoipa::openapi::schema::Type::Object)
+                        .description(Some(fields::description(&[$($docs),+])))
+                        .additional_properties(Some(
+                            utoipa::openapi::schema::AdditionalProperties::<utoipa::openapi::Schema>::FreeForm(false),
+                        ));
+                    $(let object = <$type as BodyField>::describe(
+                        object,
+                        stringify!($field),
+                        &[$($doc),+],
+                        bounds!($($($rule)+)?),
+                        &[$(serde_json::json!($example))?],
+                    );)+
+                    object.into()
+                }
+            }
+
+            impl utoipa::ToSchema for $name {
+                fn schemas(
+                    schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::Schema>)>,
+                ) {
+                    $(<$type as BodyField>::collect_schemas(schemas);)+
+                }
+            }
+        };
+    };
+}
+pub(in crate::http) use body;
+
+/// Declares fields shared by several bodies and queries: `group! { /// … struct ChangeNote { /// … reason: Reason, } }`.
+/// A declaration with a field of the type has the fields of the group. The rules are those of the types.
+macro_rules! group {
+    (
+        $(#[doc = $docs:literal])+
+        struct $name:ident {
+            $(
+                $(#[doc = $doc:literal])+
+                $field:ident: $type:ty,
+            )+
+        }
+    ) => {
+        $crate::http::request::query::query! {
+            $(#[doc = $docs])+
+            struct $name {
+                $($(#[doc = $doc])+ $field: $type,)+
+            }
+        }
+
+        impl $crate::http::request::query::FromQuery for Option<$name> {
+            fn from_query(
+                query: &mut $crate::http::request::query::QueryString,
+                name: &'static str,
+                bounds: $crate::http::request::rules::Bounds,
+            ) -> Option<Self> {
+                if query.lacks(&[$(stringify!($field)),+]) {
+                    return Some(None);
+                }
+                <$name as $crate::http::request::query::FromQuery>::from_query(query, name, bounds)
+                    .map(Some)
+            }
+
+            fn parameters(
+                name: &str,
+                docs: &[&str],
+                bounds: $crate::http::request::rules::Bounds,
+                _: Option<serde_json::Value>,
+            ) -> Vec<utoipa::openapi::path::Parameter> {
+                $crate::http::request::query::optional(
+                    <$name as $crate::http::request::query::FromQuery>::parameters(
+                        name, docs, bounds, None,
+                    ),
+                )
+            }
+        }
+
+        impl $crate::http::request::fields::BodyField for $name {
+            const HAS_REASON: bool =
+                false $(|| <$type as $crate::http::request::value::FieldType>::HAS_REASON)+;
+
+            fn from_fields(
+                fields: &mut $crate::http::request::fields::Fields<'_>,
+                _: &'static str,
+                bounds: $crate::http::request::rules::Bounds,
+            ) -> Option<Self> {
+                // All fields are read before the first error ends the reading.
+                $(let $field = fields.read::<$type>(stringify!($field), bounds);)+
+                Some(Self { $($field: $field?,)+ })
+            }
+
+            fn describe(
+                object: utoipa::openapi::ObjectBuilder,
+                _: &str,
+                _: &[&str],
+                bounds: $crate::http::request::rules::Bounds,
+                _: &[serde_json::Value],
+            ) -> utoipa::openapi::ObjectBuilder {
+                $(let object =
+                    <$type as $crate::http::request::fields::BodyField>::describe(
+                        object,
+                        stringify!($field),
+                        &[$($doc),+],
+                        bounds,
+                        &[],
+                    );)+
+                object
+            }
+        }
+    };
+}
+pub(in crate::http) use group;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::problem::tests::faults_of;
+    use serde_json::json;
 
-    #[derive(Debug, PartialEq)]
-    struct Edit {
-        key: String,
-        value: StrictJson,
-        version: Option<i64>,
+    use crate::http::request::{
+        rules::{Slot, violation},
+        value::MAX_INTEGER,
+    };
+
+    body! {
+        /// A batch.
+        struct Batch {
+            /// Why.
+            reason: Option<String>,
+            /// The changes.
+            #[validate(length(min = 1, max = 4), custom(function = no_repeats))]
+            changes: Vec<Change>,
+        }
     }
 
-    fn read(text: &str) -> Result<(Option<String>, Vec<Edit>), Problem> {
-        let mut fields = Fields::of(StrictJson::parse(text.as_bytes()).unwrap())?;
-        let reason = fields.optional_string("reason");
-        let changes = fields.objects("changes", 4, |change| {
-            let key = change.string("key");
-            let value = change.raw("value");
-            let version = change.optional_integer("version", NUMBERS);
-            Some(Edit { key: key?, value: value?, version })
-        });
-        fields.finish(|| Some((reason, changes?)))
+    body! {
+        /// A change.
+        struct Change {
+            /// The key.
+            #[example("A")]
+            key: String,
+            /// The value.
+            value: StrictJson,
+            /// The version.
+            #[validate(range(min = 1, max = MAX_INTEGER))]
+            version: Option<i64>,
+        }
     }
 
-    fn faults(text: &str) -> Vec<(String, &'static str)> {
-        faults_of(&read(text).unwrap_err())
+    fn no_repeats(changes: &Slot<Vec<Change>>) -> Result<(), validator::ValidationError> {
+        let keys: Vec<_> = changes.0.iter().flatten().map(|change| change.key.as_str()).collect();
+        let is_repeated = keys.windows(2).any(|pair| pair[0] == pair[1]);
+        if is_repeated { Err(violation("changes", "repeated_key", "repeats")) } else { Ok(()) }
+    }
+
+    fn read(text: &str) -> Result<Batch, FieldErrors> {
+        let json = StrictJson::parse(text.as_bytes())?;
+        let mut errors = FieldErrors::default();
+        let batch = Batch::from_json(json, &Pointer::Root, Bounds::default(), &mut errors);
+        batch.filter(|_| errors.is_empty()).ok_or(errors)
+    }
+
+    fn errors(text: &str) -> Vec<(String, &'static str)> {
+        let errors = read(text).unwrap_err().into_reported().into_iter();
+        errors.map(|error| (error.pointer.unwrap(), error.code)).collect()
     }
 
     #[test]
-    fn a_sound_body_is_read() {
+    fn a_valid_body_is_read() {
         let body = r#"{"reason":null,"changes":[{"key":"A","value":null,"version":3e0},{"value":1,"key":"B"}]}"#;
-        let edit = |key: &str, value, version| Edit { key: key.into(), value, version };
-        let expected = vec![
-            edit("A", StrictJson::Null, Some(3)),
-            edit("B", StrictJson::Number("1".into()), None),
-        ];
-        assert_eq!(read(body).unwrap(), (None, expected));
+        let Batch { reason, changes } = read(body).unwrap();
+        assert_eq!(reason, None);
+        let read: Vec<_> =
+            changes.iter().map(|change| (change.key.as_str(), change.version)).collect();
+        assert_eq!(read, [("A", Some(3)), ("B", None)]);
+        assert_eq!(changes[0].value, StrictJson::Null);
+        assert_eq!(changes[1].value, StrictJson::Number("1".into()));
     }
 
     #[test]
-    fn every_fault_is_told_with_its_pointer() {
-        let body = r#"{"reason":7,"changes":[{"key":1,"x/y":2,"version":"3"},["A",1],{"value":1,"version":1.5}],"more":1}"#;
+    fn every_error_is_reported_with_its_pointer() {
+        let body = r#"{"reason":7,"changes":[{"key":1,"x/y":2,"version":"3"},["A",1],{"value":1,"version":1.5},{"key":"A","value":1,"version":0}],"more":1}"#;
         let expected = [
             ("/reason", "wrong_type"),
             ("/changes/0/key", "wrong_type"),
@@ -334,22 +474,32 @@ mod tests {
             ("/changes/1", "wrong_type"),
             ("/changes/2/key", "required"),
             ("/changes/2/version", "out_of_range"),
+            ("/changes/3/version", "out_of_range"),
             ("/more", "unknown_field"),
         ];
-        assert_eq!(faults(body), expected.map(|(at, code)| (at.to_owned(), code)));
+        assert_eq!(errors(body), expected.map(|(pointer, code)| (pointer.to_owned(), code)));
     }
 
     #[test]
-    fn a_list_that_is_too_long_is_one_fault_and_nothing_in_it_is_read() {
+    fn rules_of_a_list_are_checked_with_those_of_its_items() {
+        let change = r#"{"key":"A","value":1}"#;
+        let repeated = format!(r#"{{"changes":[{change},{change}],"more":1}}"#);
+        let expected = [("/changes", "repeated_key"), ("/more", "unknown_field")];
+        assert_eq!(errors(&repeated), expected.map(|(pointer, code)| (pointer.to_owned(), code)));
+        assert_eq!(errors(r#"{"changes":[]}"#), [("/changes".to_owned(), "empty")]);
+    }
+
+    #[test]
+    fn no_item_of_a_list_that_is_too_long_is_read() {
         let list = |length: usize| format!(r#"{{"changes":[{}]}}"#, vec!["7"; length].join(","));
-        assert_eq!(faults(&list(4)).len(), 4);
-        assert_eq!(faults(&list(5)), [("/changes".to_owned(), "too_many_items")]);
+        assert_eq!(errors(&list(4)).len(), 4);
+        assert_eq!(errors(&list(5)), [("/changes".to_owned(), "too_many_items")]);
     }
 
     #[test]
-    fn an_array_is_no_object() {
-        assert_eq!(faults(r#"["r", []]"#), [(String::new(), "wrong_type")]);
-        assert_eq!(faults(r#"{"changes":{}}"#), [("/changes".to_owned(), "wrong_type")]);
+    fn an_array_is_not_an_object() {
+        assert_eq!(errors(r#"["r", []]"#), [(String::new(), "wrong_type")]);
+        assert_eq!(errors(r#"{"changes":{}}"#), [("/changes".to_owned(), "wrong_type")]);
     }
 
     #[test]
@@ -357,11 +507,11 @@ mod tests {
         let with = |version: &str| {
             read(&format!(r#"{{"changes":[{{"key":"A","value":1,"version":{version}}}]}}"#))
         };
-        for fine in ["3", "3.0", "3e0", "30e-1"] {
-            assert_eq!(with(fine).unwrap().1[0].version, Some(3), "{fine}");
+        for valid in ["3", "3.0", "3e0", "30e-1"] {
+            assert_eq!(with(valid).unwrap().changes[0].version, Some(3), "{valid}");
         }
         assert!(with("9007199254740991").is_ok());
-        for wrong in [
+        for invalid in [
             "0",
             "-1",
             "1.5",
@@ -372,7 +522,22 @@ mod tests {
             "\"3\"",
             "[3]",
         ] {
-            assert!(with(wrong).is_err(), "{wrong}");
+            assert!(with(invalid).is_err(), "{invalid}");
         }
+    }
+
+    #[test]
+    fn the_schema_has_the_bounds_of_the_reader() {
+        let batch = serde_json::to_value(<Batch as utoipa::PartialSchema>::schema()).unwrap();
+        assert_eq!(batch["additionalProperties"], false);
+        assert_eq!(batch["required"], json!(["changes"]));
+        assert_eq!(batch["properties"]["reason"]["type"], json!(["string", "null"]));
+        let changes = &batch["properties"]["changes"];
+        assert_eq!((&changes["minItems"], &changes["maxItems"]), (&json!(1), &json!(4)));
+        assert_eq!(changes["items"]["$ref"], "#/components/schemas/Change");
+        let change = serde_json::to_value(<Change as utoipa::PartialSchema>::schema()).unwrap();
+        assert_eq!(change["required"], json!(["key", "value"]));
+        let version = &change["properties"]["version"];
+        assert_eq!((&version["minimum"], &version["maximum"]), (&json!(1), &json!(MAX_INTEGER)));
     }
 }

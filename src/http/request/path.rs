@@ -1,4 +1,4 @@
-//! A part of the path, whose rejection is a problem document.
+//! The variable part of a path.
 
 use axum::{
     extract::{FromRequestParts, Path},
@@ -7,10 +7,10 @@ use axum::{
 
 use crate::{http::problem::Problem, text};
 
-/// The one variable part of a route's path, decoded. What cannot be a name is a 404.
+/// The variable part of a route's path, decoded. A text with a forbidden character is a 404.
 #[derive(Debug)]
 pub struct PathSegment(
-    /// Its text; never empty.
+    /// The text; never empty.
     pub String,
 );
 
@@ -18,9 +18,10 @@ impl<S: Send + Sync> FromRequestParts<S> for PathSegment {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        // The reasons differ, but either way no resource can have the name.
         match Path::<String>::from_request_parts(parts, state).await {
             Ok(Path(name)) if text::check(&name).is_ok() => Ok(Self(name)),
-            _ => Err(Problem::not_found("there is nothing of that name")),
+            _ => Err(Problem::not_found("no resource has this name")),
         }
     }
 }

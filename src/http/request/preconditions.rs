@@ -1,40 +1,39 @@
-//! The headers that bind a request: entity tags (RFC 9110, 8.8.3 and 13.1), `Prefer` (RFC 7240) and
-//! `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header-07).
+//! Conditional requests: entity tags, `If-Match` and `If-None-Match` (RFC 9110, 8.8.3 and 13.1).
+
+use std::convert::Infallible;
 
 use axum::{
-    http::{HeaderMap, HeaderName, Method, StatusCode, header},
+    extract::FromRequestParts,
+    http::{HeaderMap, HeaderName, Method, StatusCode, header, request::Parts},
     response::{IntoResponse as _, Response},
 };
-
-use crate::{
-    http::{
-        problem::{Code, Problem},
-        response::JsonResponse,
-    },
-    idempotency,
-    json::FieldError,
-    secret_scanner::SecretScanner,
+use utoipa::{
+    IntoParams,
+    openapi::path::{Parameter, ParameterIn},
 };
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const PREFER: HeaderName = HeaderName::from_static("prefer");
+use crate::http::{
+    problem::{Code, Problem},
+    request::headers::{self, elements, invalid},
+    response::JsonResponse,
+};
 
-/// The tag of a whole revision.
+/// Returns the tag of all settings at a revision.
 pub(in crate::http) fn revision_tag(revision: i64) -> String {
     format!("\"r{revision}\"")
 }
 
-/// The tag of one key's version.
+/// Returns the tag of a setting at a version.
 pub(in crate::http) fn version_tag(version: i32) -> String {
     format!("\"v{version}\"")
 }
 
-/// The kinds of tags that bind a write.
+/// The kinds of tags in `If-Match` of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::http) enum Tag {
     /// `"r7"`: all settings at a revision.
     Revision,
-    /// `"v3"`: one setting at a version.
+    /// `"v3"`: a single setting at a version.
     Version,
 }
 
@@ -60,37 +59,27 @@ impl Tag {
         }
     }
 
-    /// The number in `text`, the quoted part of an entity tag, if it is of this kind.
+    /// Returns the number in `text`, the quoted part of an entity tag; `None` for a tag of another kind.
     fn number(self, text: &str) -> Option<i64> {
         let digits = text.strip_prefix('"')?.strip_prefix(self.letter())?.strip_suffix('"')?;
         digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
     }
 }
 
-/// The elements of a comma-separated list (RFC 9110, 5.6.1). A comma in a quoted text separates nothing.
-fn elements(line: &str) -> impl Iterator<Item = &str> {
-    let mut quoted = false;
-    let separates = move |c: char| {
-        quoted ^= c == '"';
-        c == ',' && !quoted
-    };
-    line.split(separates).map(str::trim).filter(|element| !element.is_empty())
-}
-
-/// One entity tag of a condition (RFC 9110, 8.8.3).
+/// An entity tag of a condition (RFC 9110, 8.8.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct EntityTag<'h> {
     weak: bool,
-    /// With its quotes.
+    /// With quotes.
     text: &'h str,
 }
 
-/// What a condition names.
+/// The value of a conditional header.
 #[derive(Debug, PartialEq, Eq)]
 enum Condition<'h> {
-    /// `*`: whatever is there now.
+    /// `*`: the resource exists, in any state.
     Any,
-    /// One of these.
+    /// The state has any of the tags.
     Tags(Vec<EntityTag<'h>>),
 }
 
@@ -126,9 +115,9 @@ fn entity_tag<'h>(name: &HeaderName, element: &'h str) -> Result<EntityTag<'h>, 
         None => (false, element),
     };
     let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
-    if text.len() < 2 || !inner.is_some_and(plain) {
-        return Err(malformed(name, "a tag is not quoted, or has a character that no tag has"));
+    let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
+    if text.len() < 2 || !inner.is_some_and(is_plain) {
+        return Err(malformed(name, "a tag is not quoted or has a forbidden character"));
     }
     Ok(EntityTag { weak, text })
 }
@@ -137,11 +126,7 @@ fn malformed(name: &HeaderName, reason: &str) -> Problem {
     let name = if *name == header::IF_MATCH { "If-Match" } else { "If-None-Match" };
     let detail =
         format!("{name} must be `*` or a list of quoted entity tags such as `\"r7\"`: {reason}");
-    of_header("invalid_precondition", detail)
-}
-
-fn of_header(code: &'static str, detail: String) -> Problem {
-    Problem::malformed(FieldError { pointer: None, ..FieldError::at("", code, detail) })
+    invalid("invalid_precondition", detail)
 }
 
 fn failed(detail: impl Into<String>) -> Problem {
@@ -149,11 +134,11 @@ fn failed(detail: impl Into<String>) -> Problem {
 }
 
 /// Routes whose writes evaluate `If-Match`.
-const BOUND: [&str; 3] =
+const CONDITIONAL_WRITES: [&str; 3] =
     ["/admin/global-settings", "/admin/global-settings/rollback", "/admin/config/{key}"];
 
-/// Checks the conditions of a request for `route` before anything else is read: what is malformed, and what the
-/// route would not evaluate, is refused. A client that sends a condition relies on it.
+/// Checks the conditions of a request for `route` before anything else is read. A client relies on a condition, so a
+/// malformed condition is refused, and also a condition without effect on the route.
 pub(in crate::http) fn check(
     method: &Method,
     route: &str,
@@ -161,15 +146,15 @@ pub(in crate::http) fn check(
 ) -> Result<(), Problem> {
     let if_match = Condition::read(headers, &header::IF_MATCH)?;
     let if_none_match = Condition::read(headers, &header::IF_NONE_MATCH)?;
-    // An evaluation reads, though its method is that of a write.
+    // An evaluation of flags only reads, despite the method POST.
     if method.is_safe() || route.starts_with("/ofrep/") {
         return Ok(());
     }
-    let unsupported = |detail: &str| Err(of_header("unsupported_precondition", detail.to_owned()));
-    if matches!(if_match, Some(Condition::Tags(_))) && !BOUND.contains(&route) {
+    let unsupported = |detail: &str| Err(invalid("unsupported_precondition", detail));
+    if matches!(if_match, Some(Condition::Tags(_))) && !CONDITIONAL_WRITES.contains(&route) {
         return unsupported("If-Match with a tag is not evaluated here; omit it");
     }
-    if matches!(if_none_match, Some(Condition::Any)) && !BOUND.contains(&route) {
+    if matches!(if_none_match, Some(Condition::Any)) && !CONDITIONAL_WRITES.contains(&route) {
         return unsupported("If-None-Match: * is not evaluated here; omit it");
     }
     if matches!(if_none_match, Some(Condition::Tags(_))) {
@@ -180,50 +165,86 @@ pub(in crate::http) fn check(
     Ok(())
 }
 
-/// Whether a reader is sent what it asked for.
+/// The outcome of the conditions of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::http) enum ReadOutcome {
-    /// It is sent.
+    /// The state is sent.
     Send,
-    /// The reader holds it already: 304.
+    /// The reader has the state already: 304.
     NotModified,
 }
 
-/// Evaluates the conditions of a reader against `tag`, the current one, in the order of RFC 9110, 13.2.2.
+/// Evaluates the conditions of a reader against the `current` tag, in the order of RFC 9110, 13.2.2.
 ///
 /// # Errors
-/// A malformed condition, or an `If-Match` that is false.
-pub(in crate::http) fn evaluate(headers: &HeaderMap, tag: &str) -> Result<ReadOutcome, Problem> {
+/// A malformed condition, or a failed `If-Match`.
+pub(in crate::http) fn evaluate(
+    headers: &HeaderMap,
+    current: &str,
+) -> Result<ReadOutcome, Problem> {
+    // `*` needs no check: the resource of a read always exists.
     if let Some(Condition::Tags(tags)) = Condition::read(headers, &header::IF_MATCH)?
-        && !tags.iter().any(|it| !it.weak && it.text == tag)
+        && !tags.iter().any(|tag| !tag.weak && tag.text == current)
     {
-        return Err(failed(format!("If-Match does not name the current tag, {tag}")));
+        return Err(failed(format!("If-Match does not name the current tag, {current}")));
     }
     Ok(match Condition::read(headers, &header::IF_NONE_MATCH)? {
         Some(Condition::Any) => ReadOutcome::NotModified,
-        Some(Condition::Tags(tags)) if tags.iter().any(|it| it.text == tag) => {
+        Some(Condition::Tags(tags)) if tags.iter().any(|tag| tag.text == current) => {
             ReadOutcome::NotModified
         }
         None | Some(Condition::Tags(_)) => ReadOutcome::Send,
     })
 }
 
-/// `answer` with `tag`, or a 304 if the reader holds it already.
-///
-/// # Errors
-/// As of [`evaluate`].
-pub(in crate::http) fn tagged(
-    headers: &HeaderMap,
-    tag: &str,
-    answer: impl FnOnce() -> Result<JsonResponse, Problem>,
-) -> Result<Response, Problem> {
-    match not_modified(headers, tag)? {
-        Some(response) => Ok(response),
-        None => Ok(answer()?.with(header::ETAG, tag).into_response()),
+/// The conditions of a reader.
+pub(in crate::http) struct ReadConditions(HeaderMap);
+
+impl<S: Send + Sync> FromRequestParts<S> for ReadConditions {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let mut conditions = HeaderMap::new();
+        for name in [header::IF_MATCH, header::IF_NONE_MATCH] {
+            for value in parts.headers.get_all(&name) {
+                conditions.append(name.clone(), value.clone());
+            }
+        }
+        Ok(Self(conditions))
     }
 }
 
-/// Returns a 304 with `tag` if the reader holds it already: for an answer that is worth not computing.
+impl ReadConditions {
+    /// Whether the reader sends a condition at all.
+    pub(in crate::http) fn is_conditional(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// Returns the response with `tag`, or a 304 if the reader has the current state already.
+    ///
+    /// # Errors
+    /// As of [`evaluate`], and of `response`.
+    pub(in crate::http) fn tagged(
+        &self,
+        tag: &str,
+        response: impl FnOnce() -> Result<JsonResponse, Problem>,
+    ) -> Result<Response, Problem> {
+        match self.not_modified(tag)? {
+            Some(response) => Ok(response),
+            None => Ok(response()?.with(header::ETAG, tag).into_response()),
+        }
+    }
+
+    /// Returns a 304 with `tag` if the reader has the current state already, before a costly response is computed.
+    ///
+    /// # Errors
+    /// As of [`evaluate`].
+    pub(in crate::http) fn not_modified(&self, tag: &str) -> Result<Option<Response>, Problem> {
+        not_modified(&self.0, tag)
+    }
+}
+
+/// Returns a 304 with `tag` if the reader has the current state already.
 ///
 /// # Errors
 /// As of [`evaluate`].
@@ -239,22 +260,31 @@ pub(in crate::http) fn not_modified(
     })
 }
 
-/// Whether the reader sends a condition at all.
-pub(in crate::http) fn is_conditional(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::IF_NONE_MATCH) || headers.contains_key(header::IF_MATCH)
+impl IntoParams for ReadConditions {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let description = "The `ETag` of an earlier answer: 304 while that state is current";
+        vec![parameter("If-None-Match", description, "\"r7\"")]
+    }
 }
 
-/// What `If-Match` requires of a write.
+/// Describes a conditional header for the document.
+pub(in crate::http) fn parameter(name: &str, description: &str, example: &str) -> Parameter {
+    let tag = r#"(W/)?"[!#-~]*""#;
+    let pattern = format!(r"^(\*|{tag}( *, *{tag})*)$");
+    headers::text_parameter(name, description, &pattern, example)
+}
+
+/// The condition of a write (`If-Match`).
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::http) struct Required {
-    /// The revisions or versions of which one must be current; without any the condition is false.
+    /// The allowed revisions or versions; without any the condition fails.
     pub(in crate::http) numbers: Vec<i64>,
-    /// Why it is false whatever is current, if it is.
+    /// Why the condition fails in any state, if so.
     pub(in crate::http) mismatch_reason: Option<String>,
 }
 
-/// Reads the revisions or versions of which one must be current (`If-Match`, compared strongly). `None` without the
-/// header, and for `*`, which anything satisfies and which therefore protects nothing.
+/// Reads the allowed revisions or versions (`If-Match`, compared strongly). `None` without the header, and for `*`, as
+/// every state satisfies `*`.
 ///
 /// # Errors
 /// A malformed condition, or `If-None-Match: *`.
@@ -285,52 +315,12 @@ fn mismatch_reason(tag: EntityTag<'_>, kind: Tag) -> String {
              `\"{letter}<number>\"`, or the version in the body"
         );
     }
-    let other = kind.other();
-    if other.number(tag.text).is_some() {
-        let named = other.meaning();
-        return format!(
-            "If-Match names {named}; here it must be {meaning}, `\"{letter}<number>\"`"
-        );
+    let swapped = kind.other();
+    if swapped.number(tag.text).is_some() {
+        let actual = swapped.meaning();
+        return format!("If-Match names {actual}; it must be {meaning}, `\"{letter}<number>\"`");
     }
-    format!("If-Match is no tag of these settings; it must be {meaning}, `\"{letter}<number>\"`")
-}
-
-/// Whether the caller prefers lenient handling to strict. Of a preference that is sent twice the first counts
-/// (RFC 7240, 2).
-pub(in crate::http) fn prefers_lenient(headers: &HeaderMap) -> bool {
-    let lines = headers.get_all(PREFER).iter().filter_map(|line| line.to_str().ok());
-    let handling = lines.flat_map(elements).find_map(|element| {
-        let preference = element.split(';').next().unwrap_or_default();
-        let (name, value) = preference.split_once('=').unwrap_or((preference, ""));
-        name.trim().eq_ignore_ascii_case("handling").then_some(value)
-    });
-    handling.is_some_and(|value| value.trim().trim_matches('"').eq_ignore_ascii_case("lenient"))
-}
-
-/// The caller's `Idempotency-Key`, quoted or not. It is stored, so it must not be a secret or a part of one.
-pub(in crate::http) fn idempotency_key(
-    headers: &HeaderMap,
-    scanner: &SecretScanner,
-) -> Result<Option<String>, Problem> {
-    let mut lines = headers.get_all(IDEMPOTENCY_KEY).iter();
-    let Some(line) = lines.next() else { return Ok(None) };
-    let text = line.to_str().unwrap_or_default().trim();
-    let text = text.strip_prefix('"').and_then(|it| it.strip_suffix('"')).unwrap_or(text);
-    let fits = (1..=idempotency::MAX_BYTES).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\');
-    let is_only_one = lines.next().is_none();
-    if fits && is_only_one && scanner.may_be_secret_fragment(text) {
-        let detail = "Idempotency-Key looks like a secret; send a new random identifier";
-        return Err(of_header("secret_like_value", detail.to_owned()));
-    }
-    if fits && is_only_one {
-        return Ok(Some(text.to_owned()));
-    }
-    let detail = format!(
-        "Idempotency-Key is one string of 1 to {} visible ASCII characters",
-        idempotency::MAX_BYTES
-    );
-    Err(of_header("invalid_idempotency_key", detail))
+    format!("If-Match is not a tag of a setting; it must be {meaning}, `\"{letter}<number>\"`")
 }
 
 #[cfg(test)]
@@ -351,7 +341,8 @@ mod tests {
     fn if_match_compares_strongly() {
         let required =
             |lines: &[&'static str]| required(&headers(&header::IF_MATCH, lines), Tag::Revision);
-        let numbers = |lines: &[&'static str]| required(lines).unwrap().map(|it| it.numbers);
+        let numbers =
+            |lines: &[&'static str]| required(lines).unwrap().map(|required| required.numbers);
         assert_eq!(numbers(&[]), None);
         assert_eq!(numbers(&["*"]), None);
         assert_eq!(numbers(&["\"r7\", \"r8\""]), Some(vec![7, 8]));
@@ -370,36 +361,11 @@ mod tests {
     fn if_none_match_compares_weakly() {
         let evaluated =
             |line| evaluate(&headers(&header::IF_NONE_MATCH, &[line]), "\"r7\"").unwrap();
-        for held in ["\"r7\"", "W/\"r7\"", "*", "\"r6\", \"r7\""] {
-            assert_eq!(evaluated(held), ReadOutcome::NotModified, "{held}");
+        for current in ["\"r7\"", "W/\"r7\"", "*", "\"r6\", \"r7\""] {
+            assert_eq!(evaluated(current), ReadOutcome::NotModified, "{current}");
         }
-        for other in ["\"r8\"", "\"r6\", \"r5\"", "W/\"v7\""] {
-            assert_eq!(evaluated(other), ReadOutcome::Send, "{other}");
-        }
-    }
-
-    #[test]
-    fn handling_is_read_among_other_preferences() {
-        let lenient = |lines: &[&'static str]| prefers_lenient(&headers(&PREFER, lines));
-        assert!(lenient(&["return=minimal, handling=lenient"]));
-        assert!(lenient(&["respond-async", "Handling=\"Lenient\"; foo"]));
-        assert!(!lenient(&["handling=strict"]) && !lenient(&["lenient"]) && !lenient(&[]));
-    }
-
-    #[test]
-    fn an_idempotency_key_is_taken_quoted_or_not() {
-        let key = |lines: &[&'static str]| {
-            idempotency_key(&headers(&IDEMPOTENCY_KEY, lines), &SecretScanner::default())
-        };
-        assert_eq!(key(&["\"abc-1\""]).unwrap().as_deref(), Some("abc-1"));
-        assert_eq!(key(&["abc-1"]).unwrap().as_deref(), Some("abc-1"));
-        assert_eq!(key(&[]).unwrap(), None);
-        for wrong in ["", "\"\"", "a b", "\"a"] {
-            assert!(key(&[wrong]).is_err(), "{wrong}");
-        }
-        assert!(key(&["a", "b"]).is_err());
-        for secret in ["eyJhbGciOiJIUzI1NiJ9.eyJzdWIi", "sk-proj-a1B2a1B2", "\"ghp_a1B2\""] {
-            assert!(key(&[secret]).is_err(), "{secret}");
+        for outdated in ["\"r8\"", "\"r6\", \"r5\"", "W/\"v7\""] {
+            assert_eq!(evaluated(outdated), ReadOutcome::Send, "{outdated}");
         }
     }
 }

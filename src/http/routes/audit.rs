@@ -1,4 +1,4 @@
-//! `/admin/audit`: whether the trail is whole.
+//! `/admin/audit`: verification of the audit trail.
 
 use axum::extract::State;
 use serde::Serialize;
@@ -11,33 +11,36 @@ use crate::{
         auth::SuperAdmin,
         openapi::problems,
         problem::Problem,
-        request::{fields::NUMBERS, query::Query},
+        request::{
+            query::{Query, query},
+            value::MAX_INTEGER,
+        },
         response::JsonResponse,
     },
 };
 
-/// How many entries one request verifies: what fits well within its deadline.
-const MOST: i64 = 20_000;
+/// The maximum of verified entries per request, well within the deadline.
+const MAX_ENTRIES: i64 = 20_000;
 
-/// Entries of the trail that were verified.
+/// The result of a verification.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct AuditVerification {
-    /// How many.
+    /// How many entries were verified.
     checked: i64,
-    /// The number of the last one.
+    /// The number of the last verified entry.
     last: i64,
-    /// What to send as `after` to go on; null at the end, where the settings were compared with the trail as well.
+    /// The `after` of the next request; null at the end, where the settings were compared with the trail as well.
     #[schema(required)]
     next: Option<i64>,
-    /// Everything that does not hold; empty when all is well.
+    /// Every break; empty for a valid trail.
     breaks: Vec<AuditBreak>,
 }
 
-/// Where the trail does not hold.
+/// A break of the trail.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct AuditBreak {
-    /// Of an entry: `missing`, `unchained`, `altered`, `version_gap` or `revision_gap`. `head`: its revision is not that
-    /// of the newest entry. `stray`: a setting that is not what the trail says last.
+    /// Of an entry: `missing`, `unchained`, `altered`, `version_gap` or `revision_gap`. `head`: the revision is not the
+    /// revision of the newest entry. `stray`: a setting differs from the last entry of its key.
     code: &'static str,
     /// The entry's number.
     #[schema(required)]
@@ -45,20 +48,21 @@ pub(in crate::http) struct AuditBreak {
     /// The setting's key.
     #[schema(required)]
     key: Option<String>,
-    /// The same in words.
+    /// The break in words.
     detail: String,
 }
 
 impl From<&ChainBreak> for AuditBreak {
-    fn from(it: &ChainBreak) -> Self {
-        let key = it.key().map(str::to_owned);
-        Self { code: it.code(), entry: it.entry(), key, detail: it.to_string() }
+    fn from(error: &ChainBreak) -> Self {
+        let key = error.key().map(str::to_owned);
+        Self { code: error.code(), entry: error.entry(), key, detail: error.to_string() }
     }
 }
 
 impl From<Verification> for AuditVerification {
-    fn from(verified: Verification) -> Self {
-        let Verification { checked, last, is_end, breaks } = verified;
+    fn from(verification: Verification) -> Self {
+        let Verification { checked, last, is_end, breaks } = verification;
+        // Null tells a client to stop without another request.
         let next = Some(last).filter(|_| !is_end);
         Self { checked, last, next, breaks: breaks.iter().map(AuditBreak::from).collect() }
     }
@@ -68,26 +72,33 @@ problems! {
     VerifyProblems: MalformedRequest, Unauthorized, Forbidden, NotFound, Internal, Unavailable
 }
 
-/// Verifies up to 20,000 entries of the trail: each hash is computed again, from what the database holds.
+query! {
+    /// The entries to verify.
+    struct VerifyParameters {
+        /// `next` of the request before; the first entry by default
+        #[validate(range(min = 0, max = MAX_INTEGER))]
+        after: i64 = 0,
+    }
+}
+
+/// Verifies up to 20,000 entries of the audit trail: each hash is computed again from the stored entry.
 #[utoipa::path(
     get,
     path = "/admin/audit/verify",
     operation_id = "verifyAuditTrail",
     tag = "settings",
-    params(("after" = Option<i64>, Query, description = "`next` of the part before, whose last hash is gone on from; from the first entry when left out")),
-    responses((status = 200, description = "What was found", body = AuditVerification), VerifyProblems),
+    params(VerifyParameters),
+    responses((status = 200, description = "The result", body = AuditVerification), VerifyProblems),
     security(("bearer" = []))
 )]
 pub(in crate::http) async fn verify(
     _: SuperAdmin,
     State(pool): State<Pool>,
-    mut query: Query,
+    Query(VerifyParameters { after }): Query<VerifyParameters>,
 ) -> Result<JsonResponse, Problem> {
-    let after = query.integer("after", 0..=*NUMBERS.end()).unwrap_or(0);
-    query.finish()?;
-    let verified = database::read_with_retry(&pool, async |conn| {
-        Ok::<_, TransactionError>(audit::verify_after(conn, after, MOST).await?)
+    let verification = database::read_with_retry(&pool, async |conn| {
+        Ok::<_, TransactionError>(audit::verify_after(conn, after, MAX_ENTRIES).await?)
     });
-    let none = || Problem::not_found(format!("the trail has no entry of number {after}"));
-    JsonResponse::ok(&AuditVerification::from(verified.await?.ok_or_else(none)?))
+    let not_found = || Problem::not_found(format!("the audit trail has no entry {after}"));
+    JsonResponse::ok(&AuditVerification::from(verification.await?.ok_or_else(not_found)?))
 }

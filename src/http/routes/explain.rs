@@ -1,4 +1,4 @@
-//! `/problems`: what a problem's `type` leads to.
+//! `/problems`: the page of each problem code.
 
 use axum::{
     http::header,
@@ -8,14 +8,17 @@ use axum::{
 use crate::http::{
     openapi::problems,
     problem::{Code, Problem},
-    request::path::PathSegment,
+    request::{
+        path::PathSegment,
+        query::{NoParameters, Query},
+    },
 };
 
 problems! {
-    ExplainProblems: NotFound
+    ExplainProblems: MalformedRequest, NotFound
 }
 
-/// What a problem's `type` leads to: what the code means and what to do.
+/// The page of a problem's `type`: the meaning of the code, and the remedy.
 #[utoipa::path(
     get,
     path = "/problems/{code}",
@@ -23,11 +26,14 @@ problems! {
     tag = "problems",
     params(("code" = String, Path, description = "A problem's code, with dashes")),
     responses(
-        (status = 200, description = "What it means and what to do", body = String, content_type = "text/plain"),
+        (status = 200, description = "The meaning of the code, and the remedy", body = String, content_type = "text/plain"),
         ExplainProblems,
     )
 )]
-pub async fn explain(PathSegment(slug): PathSegment) -> Result<Response, Problem> {
+pub async fn explain(
+    PathSegment(slug): PathSegment,
+    _: Query<NoParameters>,
+) -> Result<Response, Problem> {
     let entries: Vec<String> = Code::ALL
         .iter()
         .filter(|code| code.page().strip_prefix("/problems/") == Some(&slug))
@@ -36,11 +42,13 @@ pub async fn explain(PathSegment(slug): PathSegment) -> Result<Response, Problem
             format!("{name} ({status})\n\n{}.\n{}\n", code.title(), code.advice())
         })
         .collect();
+    // Several codes may share a page: the same problem with different statuses.
     if entries.is_empty() {
-        return Err(Problem::not_found("there is no problem of this name"));
+        return Err(Problem::not_found("no problem has this code"));
     }
     let headers = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        // The pages change only with a release.
         (header::CACHE_CONTROL, "public, max-age=3600"),
     ];
     Ok((headers, entries.join("\n")).into_response())

@@ -1,4 +1,4 @@
-//! `/admin/instances`: who runs, and what each has applied.
+//! `/admin/instances`: the instances and their applied revisions.
 
 use axum::extract::State;
 
@@ -6,7 +6,10 @@ use crate::{
     database::Pool,
     fleet::{self, Fleet, Listing},
     http::{
-        auth::SuperAdmin, openapi::problems, problem::Problem, request::query::Query,
+        auth::SuperAdmin,
+        openapi::problems,
+        problem::Problem,
+        request::query::{NoParameters, Query},
         response::JsonResponse,
     },
 };
@@ -15,15 +18,14 @@ problems! {
     InstancesProblems: MalformedRequest, Unauthorized, Forbidden, Internal, Unavailable
 }
 
-/// The instances over this database, and how far each is behind; those that ended without a word for a
-/// minute longer.
+/// The instances of the database, with the lag of each. A crashed instance stays in the list for a minute.
 #[utoipa::path(
     get,
     path = "/admin/instances",
     operation_id = "listInstances",
     tag = "fleet",
     responses(
-        (status = 200, description = "The instances, the one that has run longest first", body = Listing),
+        (status = 200, description = "The instances, the longest running first", body = Listing),
         InstancesProblems,
     ),
     security(("bearer" = []))
@@ -32,8 +34,7 @@ pub(in crate::http) async fn list(
     _: SuperAdmin,
     State(pool): State<Pool>,
     State(fleet): State<Fleet>,
-    query: Query,
+    _: Query<NoParameters>,
 ) -> Result<JsonResponse, Problem> {
-    query.finish()?;
     JsonResponse::ok(&fleet::members(&pool, &fleet).await?)
 }

@@ -1,9 +1,8 @@
-//! Whether the process runs, and whether it can serve. Answers come from memory: a probe must neither wait
-//! behind work nor add to it.
+//! Liveness, readiness and metrics. Responses come from memory: a probe must neither wait for work nor cause work.
 
 use axum::{
     extract::State,
-    http::{HeaderMap, StatusCode, header},
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 
@@ -11,7 +10,10 @@ use crate::{
     http::{
         openapi::problems,
         problem::Problem,
-        request::{accept, query::Query},
+        request::{
+            accept::MetricsFormat,
+            query::{Flag, LenientQuery, NoParameters, query},
+        },
         response::JsonResponse,
         serve::sse::Streams,
     },
@@ -21,15 +23,24 @@ use crate::{
     settings::GlobalSettingsService,
 };
 
-/// Whether the process runs; depends on nothing.
+query! {
+    /// The parameters of a probe.
+    #[derive(Default)]
+    struct ProbeParameters {
+        /// A line for each check
+        verbose: Flag,
+    }
+}
+
+/// Whether the process runs; depends on nothing else.
 #[utoipa::path(
     get,
     path = "/livez",
     operation_id = "isAlive",
     tag = "health",
-    responses((status = 200, description = "It runs", body = String, content_type = "text/plain"))
+    responses((status = 200, description = "The process runs", body = String, content_type = "text/plain"))
 )]
-pub(in crate::http) async fn livez() -> Response {
+pub(in crate::http) async fn livez(_: LenientQuery<NoParameters>) -> Response {
     text(StatusCode::OK, "ok\n".to_owned())
 }
 
@@ -39,36 +50,36 @@ pub(in crate::http) async fn livez() -> Response {
     path = "/readyz",
     operation_id = "isReady",
     tag = "health",
-    params(("verbose" = Option<String>, Query, description = "A line for each check")),
+    params(ProbeParameters),
     responses(
-        (status = 200, description = "It can", body = String, content_type = "text/plain"),
-        (status = 503, description = "It cannot; the lines say why", body = String, content_type = "text/plain"),
+        (status = 200, description = "The service can serve", body = String, content_type = "text/plain"),
+        (status = 503, description = "The service cannot serve; a line for each failed check", body = String, content_type = "text/plain"),
     )
 )]
 pub(in crate::http) async fn readyz(
     State(settings): State<GlobalSettingsService>,
     State(outbox): State<Outbox>,
-    query: Query,
+    LenientQuery(parameters): LenientQuery<ProbeParameters>,
 ) -> Response {
-    ready(&settings, &outbox, query)
+    ready(&settings, &outbox, &parameters)
 }
 
 problems! {
     MetricsProblems: Internal
 }
 
-/// What is counted, for Prometheus.
+/// The metrics, for Prometheus.
 ///
-/// In the form that `Accept` prefers: `OpenMetrics` 1.0 where it is named, else Prometheus's text format 0.0.4. Unknown
-/// parameters are ignored, here and by the probes.
+/// The format is negotiated: `OpenMetrics` 1.0 if `Accept` names it, otherwise Prometheus's text format 0.0.4. The
+/// metrics and the probes ignore unknown parameters.
 #[utoipa::path(
     get,
     path = "/metrics",
     operation_id = "getMetrics",
     tag = "health",
-    params(("Accept" = Option<String>, Header, description = "`text/plain` or `application/openmetrics-text`")),
+    params(MetricsFormat),
     responses(
-        (status = 200, description = "The metrics, in one of the two forms", headers(
+        (status = 200, description = "The metrics, in one of the two formats", headers(
             ("Vary" = String, description = "`accept` and `accept-encoding`"),
         ), content(
             (String = "text/plain"),
@@ -81,60 +92,64 @@ pub(in crate::http) async fn metrics(
     State(metrics): State<Metrics>,
     State(settings): State<GlobalSettingsService>,
     State(streams): State<Streams>,
-    headers: HeaderMap,
+    _: LenientQuery<NoParameters>,
+    MetricsFormat(format): MetricsFormat,
 ) -> Result<JsonResponse, Problem> {
     metrics.streams(streams.open());
     let has_sessions = sessions::are_declared(&settings.current().schema);
-    let format = accept::metrics_format(&headers);
     let text = metrics.text(format, has_sessions).map_err(|err| Problem::internal(&err))?;
     Ok(JsonResponse::text(format.media_type(), text).with(header::VARY, "accept"))
 }
 
-/// The same as readyz.
+/// The same as `/readyz`.
 #[utoipa::path(
     get,
     path = "/healthz",
     operation_id = "isHealthy",
     tag = "health",
-    params(("verbose" = Option<String>, Query, description = "A line for each check")),
+    params(ProbeParameters),
     responses(
-        (status = 200, description = "It can serve", body = String, content_type = "text/plain"),
-        (status = 503, description = "It cannot; the lines say why", body = String, content_type = "text/plain"),
+        (status = 200, description = "The service can serve", body = String, content_type = "text/plain"),
+        (status = 503, description = "The service cannot serve; a line for each failed check", body = String, content_type = "text/plain"),
     )
 )]
 pub(in crate::http) async fn healthz(
     State(settings): State<GlobalSettingsService>,
     State(outbox): State<Outbox>,
-    query: Query,
+    LenientQuery(parameters): LenientQuery<ProbeParameters>,
 ) -> Response {
-    ready(&settings, &outbox, query)
+    ready(&settings, &outbox, &parameters)
 }
 
-fn ready(settings: &GlobalSettingsService, outbox: &Outbox, mut query: Query) -> Response {
-    // What else there is was added by a probe or a cache on the way, and says nothing to us.
-    let verbose = query.flag("verbose");
-    // Names of checks only: what is wrong with which setting is for those who may read settings.
+fn ready(
+    settings: &GlobalSettingsService,
+    outbox: &Outbox,
+    parameters: &ProbeParameters,
+) -> Response {
+    let Flag(is_verbose) = parameters.verbose;
+    // Only the names of checks: details require the right to read settings.
     let checks = [
         ("database", settings.is_reachable()),
         ("settings", settings.is_valid()),
         ("listener", settings.is_listening()),
     ];
-    let sound = checks.iter().all(|(_, sound)| *sound);
-    let status = if sound { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let line = |(name, sound): &(&str, bool)| {
-        if *sound { format!("[+]{name} ok\n") } else { format!("[-]{name} failed\n") }
+    let is_ready = checks.iter().all(|(_, is_ok)| *is_ok);
+    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let line = |(name, is_ok): &(&str, bool)| {
+        if *is_ok { format!("[+]{name} ok\n") } else { format!("[-]{name} failed\n") }
     };
-    let told = checks.iter().filter(|(_, sound)| verbose || !sound).map(line);
-    // Alerts that nobody takes keep nobody from being served.
-    let sinks = outbox.health().into_iter().filter(|_| verbose).map(|(sink, dead)| {
-        if dead {
+    let lines = checks.iter().filter(|(_, is_ok)| is_verbose || !is_ok).map(line);
+    // The service can serve while a sink is down, so sinks do not count.
+    let sinks = outbox.health().into_iter().filter(|_| is_verbose);
+    let sinks = sinks.map(|(sink, is_disabled)| {
+        if is_disabled {
             format!("[-]sink {sink} is gone; ready all the same\n")
         } else {
             format!("[+]sink {sink} ok\n")
         }
     });
-    let verdict = if sound { "ok\n" } else { "not ready\n" };
-    text(status, told.chain(sinks).chain([verdict.to_owned()]).collect())
+    let verdict = if is_ready { "ok\n" } else { "not ready\n" };
+    text(status, lines.chain(sinks).chain([verdict.to_owned()]).collect())
 }
 
 fn text(status: StatusCode, body: String) -> Response {

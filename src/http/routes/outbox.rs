@@ -1,4 +1,4 @@
-//! `/admin/outbox`: what other services were told, and what they were not.
+//! `/admin/outbox`: messages to other services, with the state of delivery.
 
 use axum::extract::State;
 use serde::Serialize;
@@ -12,29 +12,55 @@ use crate::{
         auth::{SuperAdmin, write_quota::Writer},
         openapi::problems,
         problem::{Code, Problem},
-        request::{path::PathSegment, query::Query},
+        request::{
+            page::PageParameters,
+            path::PathSegment,
+            query::{Query, query},
+            value::choices,
+        },
         response::JsonResponse,
     },
     outbox::{self, Cursor, Filter, Outbox, Page, Status, Topic},
 };
 
+choices! {
+    Status: Status::ALL.map(|status| (status.as_str(), status));
+    Topic: Topic::ALL.map(|topic| (topic.as_str(), topic));
+}
+
+query! {
+    /// The messages to list.
+    struct OutboxParameters {
+        /// The state of the delivery
+        status: Option<Status>,
+        /// The sink: `discord` or `webhook`
+        sink: Option<String>,
+        /// The topic
+        topic: Option<Topic>,
+        /// The page
+        page: PageParameters,
+    }
+}
+
+query! {
+    /// The sinks of a retry.
+    struct RetryParameters {
+        /// The only sink to retry
+        sink: Option<String>,
+    }
+}
+
 problems! {
     OutboxProblems: MalformedRequest, Unauthorized, Forbidden, Internal, Unavailable
 }
 
-/// The messages to other services, newest first, and what is left to do for each sink.
+/// The messages to other services, newest first, and the backlog of each sink.
 #[utoipa::path(
     get,
     path = "/admin/outbox",
     operation_id = "listOutbox",
     tag = "outbox",
-    params(
-        ("status" = Option<String>, Query, description = "`waiting`, `delivered` or `dead`"),
-        ("sink" = Option<String>, Query, description = "For this sink: `discord` or `webhook`"),
-        ("topic" = Option<String>, Query, description = "Of this, such as `settings.changed`"),
-        ("limit" = Option<i64>, Query, description = "1 to 200, 50 when left out"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before, with the same filters"),
-    ),
+    params(OutboxParameters),
     responses((status = 200, description = "A page", body = Page), OutboxProblems),
     security(("bearer" = []))
 )]
@@ -42,35 +68,25 @@ pub(in crate::http) async fn list(
     _: SuperAdmin,
     State(pool): State<Pool>,
     State(outbox): State<Outbox>,
-    query: Query,
+    Query(parameters): Query<OutboxParameters>,
 ) -> Result<JsonResponse, Problem> {
-    let (filter, cursor, limit) = read(query)?;
+    let OutboxParameters { status, sink, topic, page } = parameters;
+    let filter = Filter { status, sink, topic };
+    let cursor = page.cursor(|text| Cursor::decode(text, &filter))?;
+    let limit = page.limit;
     let page = database::read_with_retry(&pool, async |conn| {
         Ok::<_, TransactionError>(outbox::page(conn, &outbox, &filter, cursor, limit).await?)
     });
     JsonResponse::ok(&page.await?)
 }
 
-fn read(mut query: Query) -> Result<(Filter, Option<Cursor>, u16), Problem> {
-    let status = query.choice("status", &Status::ALL.map(Status::as_str));
-    let topic = query.choice("topic", &Topic::ALL.map(Topic::as_str));
-    let filter = Filter {
-        status: status.and_then(Status::parse),
-        sink: query.text("sink"),
-        topic: topic.and_then(Topic::parse),
-    };
-    let (cursor, limit) = query.page(|text| Cursor::parse(text, &filter));
-    query.finish()?;
-    Ok((filter, cursor, limit))
-}
-
-/// Where a message goes again.
+/// A retry.
 #[derive(Serialize, ToSchema)]
 #[schema(as = OutboxRetry)]
 pub(in crate::http) struct Retried {
     /// The message.
     id: Uuid,
-    /// The sinks that did not take it.
+    /// The sinks of the retry.
     sinks: Vec<String>,
 }
 
@@ -79,18 +95,15 @@ problems! {
     Unavailable
 }
 
-/// Tries a message again now, at every sink that did not take it. One that was given up counts as never tried; a
-/// sink that is gone for good is called again.
+/// Retries a message now, at every sink without a delivery. Earlier attempts no longer count; a disabled sink is called
+/// again.
 #[utoipa::path(
     post,
     path = "/admin/outbox/{id}/retry",
     operation_id = "retryMessage",
     tag = "outbox",
-    params(
-        ("id" = Uuid, Path, description = "Its id"),
-        ("sink" = Option<String>, Query, description = "At this sink only"),
-    ),
-    responses((status = 200, description = "Where it goes again", body = Retried), RetryProblems),
+    params(RetryParameters, ("id" = Uuid, Path, description = "The message")),
+    responses((status = 200, description = "The sinks of the retry", body = Retried), RetryProblems),
     security(("bearer" = []))
 )]
 pub(in crate::http) async fn retry(
@@ -98,20 +111,22 @@ pub(in crate::http) async fn retry(
     State(pool): State<Pool>,
     State(outbox): State<Outbox>,
     PathSegment(id): PathSegment,
-    mut query: Query,
+    Query(RetryParameters { sink }): Query<RetryParameters>,
 ) -> Result<JsonResponse, Problem> {
-    let sink = query.text("sink");
-    query.finish()?;
-    let nothing = || Problem::not_found("there is no such message for such a sink");
-    let id = Uuid::parse_str(&id).map_err(|_| nothing())?;
+    let not_found = || Problem::not_found("no such message for such a sink");
+    let id = Uuid::parse_str(&id).map_err(|_| not_found())?;
     let sinks = database::read_with_retry(&pool, async |conn| {
         Ok::<_, TransactionError>(outbox::retry(conn, id, sink.as_deref()).await?)
     });
-    let sinks = sinks.await?.ok_or_else(nothing)?;
+    let sinks = sinks.await?.ok_or_else(not_found)?;
     if sinks.is_empty() {
-        return Err(Problem::new(Code::NothingToRetry, "every sink took the message already"));
+        return Err(Problem::new(
+            Code::NothingToRetry,
+            "every sink has accepted the message already",
+        ));
     }
+    // Otherwise the worker would find the message only at the next poll.
     outbox.wake();
-    info!(message = %id, sinks = sinks.join(", "), by = caller.user.as_str(), "a message is tried again");
+    info!(message = %id, sinks = sinks.join(", "), by = caller.user.as_str(), "retrying a message");
     JsonResponse::ok(&Retried { id, sinks })
 }

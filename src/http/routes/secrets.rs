@@ -1,38 +1,33 @@
-//! Secrets, and what else is provisioned outside.
-
-use axum::{Extension, extract::State};
-use serde::Serialize;
-use utoipa::ToSchema;
+//! Secrets and controls provisioned outside of the service.
 
 use crate::{
-    config::{Provision, Source},
+    config::Provision,
     database::Pool,
     http::{
         auth::{SuperAdmin, write_quota::Writer},
         openapi::problems,
         problem::Problem,
-        request::{body::Body, fields::Fields, query::Query},
+        request::{
+            body::Body,
+            fields::body,
+            query::{NoParameters, Query, query},
+        },
         response::JsonResponse,
-        write::actor,
+        write::ChangeNote,
     },
     ids::RequestId,
     outbox::Outbox,
     secret_scanner::SecretScanner,
-    secrets::{self, Cleanup, CleanupResult, Secrets},
-    settings::{self, Definition, GlobalSettingsService, Kind, SettingValue},
+    secrets::{self, Cleanup, CleanupResult, EnvironmentReport, Secrets},
+    settings::GlobalSettingsService,
 };
-
-/// Shown for a control that looks like a secret: an address with a password, for one.
-const HIDDEN: &str = "***";
-
-/// Most names of one clean-up; no catalog declares as many secrets.
-const MOST_NAMES: usize = 1_000;
+use axum::{Extension, extract::State};
 
 problems! {
     SecretsProblems: MalformedRequest, Unauthorized, Forbidden, Internal, Unavailable
 }
 
-/// Whether each secret is provided, and from where; never a value.
+/// The presence and the source of each secret; never a value.
 #[utoipa::path(
     get,
     path = "/admin/secrets",
@@ -46,23 +41,28 @@ pub(in crate::http) async fn list(
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     State(provision): State<Provision>,
-    query: Query,
+    _: Query<NoParameters>,
 ) -> Result<JsonResponse, Problem> {
-    query.finish()?;
     JsonResponse::ok(&secrets::status(&pool, &settings, &provision).await?)
 }
 
-/// What to clean up.
-#[derive(ToSchema)]
-#[schema(as = SecretCleanupRequest)]
-#[expect(dead_code, reason = "only its schema is used: bodies are read field by field")]
-pub(in crate::http) struct CleanupBody {
-    /// Why, in 3 to 500 characters on one line, 3 of them visible.
-    #[schema(min_length = 3, max_length = 500)]
-    reason: String,
-    /// These secrets only.
-    #[schema(max_items = 1_000)]
-    names: Option<Vec<String>>,
+body! {
+    /// The secrets to clean up.
+    struct SecretCleanupRequest {
+        /// The reason
+        note: ChangeNote,
+        /// The only secrets to clean up.
+        #[validate(length(max = 1_000))]
+        names: Option<Vec<String>>,
+    }
+}
+
+query! {
+    /// The parameters of a clean-up.
+    struct CleanupParameters {
+        /// List the secrets to remove, remove nothing
+        dry_run: bool = false,
+    }
 }
 
 problems! {
@@ -70,18 +70,18 @@ problems! {
     PayloadTooLarge, UnsupportedMediaType, RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
-/// Removes what an older release left of secrets in the database, where they are provided otherwise.
+/// Removes secrets stored in the database by an older release, if provided otherwise.
 #[utoipa::path(
     post,
     path = "/admin/secrets/cleanup",
     tag = "secrets",
     operation_id = "cleanUpSecrets",
-    params(("dry_run" = Option<bool>, Query, description = "Say what would be removed, remove nothing")),
-    request_body = CleanupBody,
-    responses((status = 200, description = "What was removed, and what was kept and why", body = CleanupResult), CleanupProblems),
+    params(CleanupParameters),
+    request_body = SecretCleanupRequest,
+    responses((status = 200, description = "The secrets that were removed, and the others with the reason", body = CleanupResult), CleanupProblems),
     security(("bearer" = []))
 )]
-#[expect(clippy::too_many_arguments, reason = "a handler takes what it is given, part by part")]
+#[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn clean_up(
     Writer(caller): Writer,
     State(pool): State<Pool>,
@@ -90,57 +90,17 @@ pub(in crate::http) async fn clean_up(
     State(outbox): State<Outbox>,
     State(provision): State<Provision>,
     Extension(request): Extension<RequestId>,
-    mut query: Query,
-    body: Result<Body, Problem>,
+    Query(CleanupParameters { dry_run }): Query<CleanupParameters>,
+    Body { value: SecretCleanupRequest { note, names }, .. }: Body<SecretCleanupRequest>,
 ) -> Result<JsonResponse, Problem> {
-    let Body { json, .. } = body.map_err(Problem::or_reason_required)?;
-    let dry_run = query.boolean("dry_run");
-    query.finish()?;
-    let mut fields = Fields::of(json)?;
-    let reason = fields.optional_string("reason");
-    let names = fields.optional_strings("names", MOST_NAMES);
-    fields.finish(|| Some(()))?;
-    let actor = actor(&caller, reason, request)?;
+    let actor = note.actor(caller, request);
     let cleanup = Cleanup { names, dry_run };
-    let cleaned =
+    let result =
         secrets::clean_up(&pool, &settings, &scanner, &outbox, &provision, &actor, &cleanup);
-    JsonResponse::ok(&cleaned.await?)
+    JsonResponse::ok(&result.await?)
 }
 
-/// What is fixed until restart, and what is still set outside without effect.
-#[derive(Serialize, ToSchema)]
-pub(in crate::http) struct EnvironmentReport {
-    /// The controls that only the environment sets, by name.
-    controls: Vec<Control>,
-    /// The settings that the environment still names, where they are ignored; by key.
-    drift: Vec<DriftEntry>,
-}
-
-/// A control of the infrastructure's.
-#[derive(Serialize, ToSchema)]
-pub(in crate::http) struct Control {
-    /// Its variable.
-    name: String,
-    /// What counts; null when nobody says anything, `***` when it looks like a secret.
-    value: Option<String>,
-    /// `env` or `default`.
-    source: &'static str,
-    /// Always true.
-    restart_required: bool,
-    /// What it does.
-    description: String,
-}
-
-/// A setting that is still set in the environment.
-#[derive(Serialize, ToSchema)]
-pub(in crate::http) struct DriftEntry {
-    /// The key.
-    key: String,
-    /// Whether it says something else than the setting.
-    differs: bool,
-}
-
-/// The environment's controls, and settings that are still set there.
+/// The controls of the environment, and ignored variables of settings.
 #[utoipa::path(
     get,
     path = "/admin/environment",
@@ -154,41 +114,7 @@ pub(in crate::http) async fn environment(
     State(settings): State<GlobalSettingsService>,
     State(scanner): State<SecretScanner>,
     State(provision): State<Provision>,
-    query: Query,
+    _: Query<NoParameters>,
 ) -> Result<JsonResponse, Problem> {
-    query.finish()?;
-    let snapshot = settings.snapshot();
-    let controls = snapshot.schema.all().filter(|it| it.kind == Kind::Environment);
-    let controls = controls.map(|it| Control::of(it, &provision, &scanner)).collect();
-    let provided = |key: &str| provision.text(key).map(|(text, _)| (Ok(text.to_owned()), "env"));
-    let drift = settings::drift(&snapshot, &provided).into_iter();
-    let drift = drift.map(|it| DriftEntry { key: it.key, differs: it.differs }).collect();
-    JsonResponse::ok(&EnvironmentReport { controls, drift })
-}
-
-impl Control {
-    fn of(definition: &Definition, provision: &Provision, scanner: &SecretScanner) -> Self {
-        let given = provision.text(&definition.key);
-        let shown = |text: &str| match scanner.scan(text) {
-            Some(_) => HIDDEN.to_owned(),
-            None => text.to_owned(),
-        };
-        let value = given.map(|(text, _)| shown(text));
-        Self {
-            name: definition.key.clone(),
-            value: value.or_else(|| definition.default.as_ref().map(spelt)),
-            source: if given.is_some() { Source::Env.as_str() } else { Source::Default.as_str() },
-            restart_required: true,
-            description: definition.description.clone(),
-        }
-    }
-}
-
-/// A default as a variable would spell it.
-fn spelt(default: &SettingValue) -> String {
-    match default {
-        SettingValue::String(text) => text.clone(),
-        SettingValue::StringArray(items) => items.join(","),
-        value => value.to_json().to_string(),
-    }
+    JsonResponse::ok(&secrets::environment(&settings.snapshot(), &provision, &scanner))
 }

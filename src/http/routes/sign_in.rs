@@ -1,5 +1,5 @@
-//! `/admin/sign-in`, `/admin/me`, `/admin/sign-out`: a browser's way in, where the token is kept in a cookie that no
-//! script reads.
+//! `/admin/sign-in`, `/admin/me`, `/admin/sign-out`: a browser's session, with the token in a cookie out of reach of
+//! scripts.
 
 use std::sync::Arc;
 
@@ -18,7 +18,11 @@ use crate::{
         auth::{Caller, SameOrigin, SuperAdmin, TokenVerifier},
         openapi::problems,
         problem::Problem,
-        request::{body::Body, fields::Fields, query::Query},
+        request::{
+            body::Body,
+            fields::body,
+            query::{NoParameters, Query},
+        },
         response::JsonResponse,
     },
     ids::UserId,
@@ -26,37 +30,41 @@ use crate::{
     settings::GlobalSettingsService,
 };
 
-/// What a browser signs in with.
-#[derive(ToSchema)]
-#[schema(as = SignIn)]
-#[expect(dead_code, reason = "only its schema is used: bodies are read field by field")]
-pub(in crate::http) struct SignInBody {
-    /// A token with the role `SUPER_ADMIN`, of at most 3,800 bytes.
-    token: String,
+body! {
+    /// The credentials of a browser.
+    struct SignIn {
+        /// A token with the role `SUPER_ADMIN`, of at most 3,800 bytes.
+        token: String,
+    }
 }
 
-/// Who asks, and until when.
+/// The signed-in administrator.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Administrator)]
 pub(in crate::http) struct Administrator {
-    /// Who the token is for.
+    /// The subject of the token.
     #[schema(value_type = String)]
     subject: UserId,
     /// When the token expires.
     expires_at: DateTime<Utc>,
-    /// The time here, for whoever counts down with a clock that is wrong.
+    /// The time of the service, for a countdown on a client with a wrong clock.
     now: DateTime<Utc>,
     /// The name of the catalog.
     catalog: String,
-    /// Whether the catalog has sessions: it declares every setting that a session start reads.
+    /// Whether the catalog declares every setting of session starts.
     sessions: bool,
 }
 
 impl Administrator {
     fn of(caller: Caller, now: DateTime<Utc>, settings: &GlobalSettingsService) -> Self {
         let schema = Arc::clone(&settings.current().schema);
-        let (catalog, sessions) = (schema.catalog.clone(), sessions::are_declared(&schema));
-        Self { subject: caller.user, expires_at: caller.until, now, catalog, sessions }
+        Self {
+            subject: caller.user,
+            expires_at: caller.until,
+            now,
+            catalog: schema.catalog.clone(),
+            sessions: sessions::are_declared(&schema),
+        }
     }
 }
 
@@ -65,16 +73,16 @@ problems! {
     UnsupportedMediaType, Internal, Unavailable
 }
 
-/// Takes a token and keeps it in a cookie of this browser, for the pages of this service.
+/// Stores a token in a cookie of the browser, for the pages of the service.
 #[utoipa::path(
     post,
     path = "/admin/sign-in",
     operation_id = "signInAdministrator",
     tag = "sign-in",
-    request_body = SignInBody,
+    request_body = SignIn,
     responses(
-        (status = 200, description = "Who it is for", body = Administrator, headers(
-            ("Set-Cookie" = String, description = "The token, where no script reads it, until it expires"),
+        (status = 200, description = "The administrator", body = Administrator, headers(
+            ("Set-Cookie" = String, description = "The token, until it expires, out of reach of scripts"),
         )),
         SignInProblems,
     ),
@@ -84,40 +92,35 @@ pub(in crate::http) async fn sign_in(
     State(keys): State<TokenVerifier>,
     State(settings): State<GlobalSettingsService>,
     State(clock): State<Clock>,
-    query: Query,
-    body: Body,
+    _: Query<NoParameters>,
+    Body { value: SignIn { token }, .. }: Body<SignIn>,
 ) -> Result<JsonResponse, Problem> {
-    query.finish()?;
-    let mut fields = Fields::of(body.json)?;
-    let token = fields.string("token");
-    let token = fields.finish(|| token)?;
     let now = clock.now();
-    let SuperAdmin(caller) = SuperAdmin::holding(&token, &keys)?;
-    let cookie = keys.cookie().keep(&token, (caller.until - now).num_seconds())?;
-    let answer = JsonResponse::ok(&Administrator::of(caller, now, &settings))?;
-    Ok(answer.with(header::SET_COOKIE, &cookie))
+    let SuperAdmin(caller) = SuperAdmin::from_token(&token, &keys)?;
+    let cookie = keys.cookie().store(&token, (caller.until - now).num_seconds())?;
+    let response = JsonResponse::ok(&Administrator::of(caller, now, &settings))?;
+    Ok(response.with(header::SET_COOKIE, &cookie))
 }
 
 problems! {
     MeProblems: MalformedRequest, Unauthorized, Forbidden, Internal
 }
 
-/// Who asks, and until when.
+/// The signed-in administrator.
 #[utoipa::path(
     get,
     path = "/admin/me",
     operation_id = "getAdministrator",
     tag = "sign-in",
-    responses((status = 200, description = "Who asks", body = Administrator), MeProblems),
+    responses((status = 200, description = "The administrator", body = Administrator), MeProblems),
     security(("bearer" = []))
 )]
 pub(in crate::http) async fn me(
     SuperAdmin(caller): SuperAdmin,
     State(settings): State<GlobalSettingsService>,
     State(clock): State<Clock>,
-    query: Query,
+    _: Query<NoParameters>,
 ) -> Result<JsonResponse, Problem> {
-    query.finish()?;
     JsonResponse::ok(&Administrator::of(caller, clock.now(), &settings))
 }
 
@@ -125,15 +128,15 @@ problems! {
     SignOutProblems: MalformedRequest, CrossOrigin
 }
 
-/// Takes the cookie away, be there one or not. The token itself stays good until it expires.
+/// Deletes the cookie, if any. The token stays valid until expiry.
 #[utoipa::path(
     post,
     path = "/admin/sign-out",
     operation_id = "signOutAdministrator",
     tag = "sign-in",
     responses(
-        (status = 204, description = "There is no cookie any more", headers(
-            ("Set-Cookie" = String, description = "None, at once"),
+        (status = 204, description = "The cookie is deleted", headers(
+            ("Set-Cookie" = String, description = "An empty cookie that expires at once"),
         )),
         SignOutProblems,
     ),
@@ -141,9 +144,8 @@ problems! {
 pub(in crate::http) async fn sign_out(
     _: SameOrigin,
     State(keys): State<TokenVerifier>,
-    query: Query,
+    _: Query<NoParameters>,
 ) -> Result<Response, Problem> {
-    query.finish()?;
-    let cookie = [(header::SET_COOKIE, keys.cookie().cleared())];
+    let cookie = [(header::SET_COOKIE, keys.cookie().clear())];
     Ok((StatusCode::NO_CONTENT, cookie).into_response())
 }

@@ -1,20 +1,19 @@
-//! Compressed bodies: gzip, for clients that accept it.
+//! Compressed bodies: gzip, for clients with `Accept-Encoding: gzip`.
 //!
-//! # Which answers
+//! # Compressed responses
 //!
-//! The length of a compressed answer says how much of its content repeats. Where an attacker can put text into an answer
-//! that also has a secret, and sees the length, the secret can be guessed byte by byte (BREACH). Compression is therefore
-//! off unless a route asks for it, in one of two ways:
+//! The length of a compressed response reveals how much of the content repeats. An attacker who can put text into a
+//! response with a secret, and observe the length, can guess the secret byte by byte (BREACH). Compression is therefore
+//! off unless a route enables compression in one of two ways:
 //!
-//! - [`StaticBody`]: content that is the same for everybody (the console's files, the OpenAPI document and its viewer). It
-//!   is compressed once.
-//! - [`compressed`]: the routes that `http/router.rs` lists, which read lists without a secret in them. Their answers are
-//!   compressed as they are sent.
+//! - [`StaticBody`]: content without any input of callers (the console's files, the OpenAPI document and the viewer),
+//!   compressed once.
+//! - [`compressed`]: the lists of `http/router.rs`, which contain no secret, compressed while sending.
 //!
-//! Never listed are: routes that hand out a secret (a session start, with the client secret of the provider; sign-in; all
-//! flags, with the token of the event stream), event streams, and routes with an `ETag` that binds a write. Compressed and
-//! uncompressed bodies need different strong tags (RFC 9110, 8.8.3.3), and the tags of settings are part of the API:
-//! a client that reads `"r7"` sends it back in `If-Match`, where a tag that a compressor changed would match nothing.
+//! Never compressed are: routes with a secret (a session start, with the client secret of the provider; sign-in; all
+//! flags, with the token of the event stream), event streams, and routes with an `ETag` for conditional writes. Compressed
+//! and uncompressed bodies need different strong tags (RFC 9110, 8.8.3.3), but the tags of settings are part of the API:
+//! clients send `"r7"` back in `If-Match`, where the tag of a compressor would match nothing.
 
 use std::{
     io::Write as _,
@@ -48,28 +47,28 @@ use crate::{
     },
 };
 
-/// Bytes below which a body is not compressed: it fits into one packet either way.
+/// The size below which a body is not compressed: a single packet suffices either way.
 const MIN_BYTES: usize = 1024;
 
 const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 const VARY: HeaderValue = HeaderValue::from_static("accept-encoding");
 
-/// Compresses the answers of `routes` as they are sent.
+/// Compresses the responses of `routes` while sending.
 pub(in crate::http) fn compressed<S>(routes: OpenApiRouter<S>) -> OpenApiRouter<S>
 where
     S: Clone + Send + Sync + 'static,
 {
     let predicate = SizeAbove::new(MIN_BYTES as u64).and(is_compressible);
     routes
-        // On uncompressed answers too: a cache must not give them to clients that accept gzip, nor the reverse.
+        // Uncompressed responses need the header too: a cache must not mix the two forms.
         .layer(SetResponseHeaderLayer::appending(header::VARY, VARY))
         .layer(CompressionLayer::new().compress_when(predicate))
         .layer(MapRequestLayer::new(normalize))
 }
 
-/// Reduces `Accept-Encoding` to `gzip` or nothing. The compression layer would otherwise turn an answer into a 406 if the
-/// header refuses every coding, after the handler has run.
+/// Reduces `Accept-Encoding` to `gzip` or nothing.
 fn normalize(mut request: Request) -> Request {
+    // If the header rejects every coding, the compression layer would answer 406 after the handler has run.
     let prefers_gzip = accept::prefers_gzip(request.headers());
     request.headers_mut().remove(header::ACCEPT_ENCODING);
     if prefers_gzip {
@@ -78,9 +77,9 @@ fn normalize(mut request: Request) -> Request {
     request
 }
 
-/// Whether an answer of a listed route may be compressed: a success that no client compares byte by byte. Problems repeat
-/// parts of the request, so they are not compressed.
+/// Returns whether a response may be compressed: a success without an entity tag.
 fn is_compressible(status: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
+    // Problems repeat parts of the request, which would enable the attack described above.
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     status == StatusCode::OK
         && !headers.contains_key(header::ETAG)
@@ -89,7 +88,7 @@ fn is_compressible(status: StatusCode, _: Version, headers: &HeaderMap, _: &Exte
         && !text(header::CACHE_CONTROL).contains("no-transform")
 }
 
-/// Content that is the same for every request, with its gzip form. Cheap to clone.
+/// Constant content, plain and as gzip. Cheap to clone.
 #[derive(Clone)]
 pub(in crate::http) struct StaticBody(Arc<Inner>);
 
@@ -99,10 +98,10 @@ struct Inner {
     forms: OnceLock<Forms>,
 }
 
-/// The forms of the content. Each has a strong entity tag of its own.
+/// The forms of the content, each with a strong entity tag.
 struct Forms {
     plain_tag: String,
-    /// Absent where it would not be shorter.
+    /// `None` if gzip would not be shorter.
     gzip: Option<Gzip>,
 }
 
@@ -118,11 +117,11 @@ impl StaticBody {
         Self(Arc::new(Inner { media_type, plain: content.into(), forms }))
     }
 
-    /// Returns the content in the form that the client prefers, or a 304. Caches ask again before each use
-    /// (`no-cache`), unless the caller sets another `Cache-Control`.
+    /// Returns the content in the preferred form of the client, or a 304. Caches must revalidate (`no-cache`), unless the
+    /// caller sets another `Cache-Control`.
     ///
     /// # Errors
-    /// A condition that is malformed or false.
+    /// A malformed or false precondition.
     pub(in crate::http) async fn respond(&self, request: &HeaderMap) -> Result<Response, Problem> {
         let forms = self.forms().await;
         let gzip = forms.gzip.as_ref().filter(|_| accept::prefers_gzip(request));
@@ -151,11 +150,12 @@ impl StaticBody {
         response
     }
 
-    /// Returns the forms of the content, which the first call makes: that takes 50 ms for the script of the viewer.
+    /// Returns the forms; the first call compresses.
     async fn forms(&self) -> &Forms {
         if let Some(forms) = self.0.forms.get() {
             return forms;
         }
+        // Compressing the viewer's script takes 50 ms, too long for a worker of the runtime.
         let make = || self.0.forms.get_or_init(|| Forms::of(&self.0.plain));
         compute::run(self.0.plain.len(), make).await
     }
@@ -169,12 +169,12 @@ impl Forms {
     }
 }
 
-/// Returns 72 bits of `digest`, enough to tell the contents of all releases apart, in characters for tags and addresses.
+/// Returns 72 bits of `digest`, enough to distinguish the contents of all releases, as base64url.
 pub(in crate::http) fn short_digest(digest: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(digest.get(..9).unwrap_or(digest))
 }
 
-/// Compresses `plain`; `None` if that is not worth it.
+/// Compresses `plain`; returns `None` if the result would not be shorter.
 fn gzip(plain: &[u8]) -> Option<Bytes> {
     if plain.len() < MIN_BYTES {
         return None;
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_answer_that_has_to_stay_as_it_is_may_be_compressed() {
+    fn responses_with_tags_cookies_or_events_are_not_compressed() {
         let allows = |status, lines: &[(header::HeaderName, &'static str)]| {
             let lines = lines.iter().cloned();
             let headers = lines.map(|(name, value)| (name, HeaderValue::from_static(value)));
@@ -200,13 +200,13 @@ mod tests {
         let json = (header::CONTENT_TYPE, "application/json");
         assert!(allows(StatusCode::OK, &[json.clone(), (header::CACHE_CONTROL, "no-store")]));
         assert!(!allows(StatusCode::BAD_REQUEST, std::slice::from_ref(&json)));
-        for refused in [
+        for header in [
             (header::ETAG, "\"r7\""),
             (header::SET_COOKIE, "brune=token"),
             (header::CONTENT_TYPE, "text/event-stream"),
             (header::CACHE_CONTROL, "no-store, no-transform"),
         ] {
-            assert!(!allows(StatusCode::OK, std::slice::from_ref(&refused)), "{refused:?}");
+            assert!(!allows(StatusCode::OK, std::slice::from_ref(&header)), "{header:?}");
         }
     }
 }

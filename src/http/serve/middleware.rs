@@ -1,12 +1,13 @@
-//! What every request passes, whatever route it is for.
+//! The middleware of every request.
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
+    body::Body,
     extract::{MatchedPath, Request, State},
     http::{
-        HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header,
+        HeaderMap, HeaderName, HeaderValue, header,
         uri::{Authority, Uri},
     },
     middleware::{self, Next},
@@ -16,36 +17,40 @@ use http_body_util::Limited;
 use hyper::body::Body as _;
 use tokio::time::{Instant, timeout};
 use tower_http::catch_panic::CatchPanicLayer;
-use tracing::{Instrument as _, Span, debug, error_span, info};
+use tracing::Instrument as _;
 
 use crate::{
     http::{
         path_prefix::PathPrefix,
-        problem::{self, Code, Problem},
-        request::preconditions,
+        problem::{self, Code, Problem, ProblemFormat},
+        request::{
+            body::{BODY_BYTES, BodyDeadline, payload_too_large},
+            headers::single_value,
+            preconditions,
+        },
         serve::{
-            limits::{AnswerDue, BODY_BYTES, BodyDue, HEAD_BYTES, HEAD_LINES, Limits},
-            refusal_log::RefusalLog,
+            limits::{HEAD_BYTES, HEAD_LINES, Limits, ResponseDeadline},
+            log_rate_limit::AuthFailureLog,
+            request_log::RequestLog,
         },
     },
     ids::RequestId,
     json::{FieldError, FieldErrors},
-    metrics::{self, Metrics},
+    metrics::Metrics,
     secret_scanner::SecretScanner,
     trace_context::{TRACEPARENT, TRACESTATE, TraceContext},
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Set on every answer.
-const ALWAYS: [(HeaderName, HeaderValue); 2] = [
+/// Headers of every response.
+const FIXED_HEADERS: [(HeaderName, HeaderValue); 2] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
 ];
 
-/// Set where the handler has not decided otherwise: a page that shows something needs its own policy,
-/// and only a handler knows what may be kept.
-const UNLESS_SET: [(HeaderName, HeaderValue); 2] = [
+/// Headers that a handler may override: a page needs another policy, and only a handler knows whether to permit caching.
+const DEFAULT_HEADERS: [(HeaderName, HeaderValue); 2] = [
     (
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
@@ -53,210 +58,158 @@ const UNLESS_SET: [(HeaderName, HeaderValue); 2] = [
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
 ];
 
-/// `router` with all that stands around its routes. From outside in:
+/// Wraps `router` in the middleware stack. From outside in:
 ///
-/// 1. the request id, the tracing span and the line in the log: first, so that whatever follows can
-///    name the request, and last on the way out, so that they see the answer as it leaves;
-/// 2. the writing-out of problems and the headers of every answer: outside everything that can refuse;
-/// 3. the checks on the head: before anything is spent on the request;
-/// 4. the deadline: around body, credentials and handler alike;
-/// 5. the catching of panics: inside, so that a panic is answered like any other failure.
+/// 1. the request id, the tracing span and the log line: first, because everything else names the request, and last
+///    on the way out, to see the final response;
+/// 2. rendering of problems, in `problem_format` where it applies, and response headers: outside of everything fallible;
+/// 3. checks of the head: before any work is spent on the request;
+/// 4. the deadline: around body, authentication and handler;
+/// 5. catching of panics: innermost, so that a panic becomes a problem like any other failure.
 ///
-/// What no route takes is a 404 problem, and a method that its path does not answer a 405.
+/// An unknown route is a 404 problem, an unsupported method a 405.
 pub fn with_middleware(
     router: Router,
     limits: &Limits,
     scanner: SecretScanner,
     metrics: Metrics,
     path_prefix: PathPrefix,
+    problem_format: Option<ProblemFormat>,
 ) -> Router {
-    let refusals = RefusalLog::default();
-    let around = Around { limit: limits.request, scanner, metrics, refusals, path_prefix };
+    let middleware = Middleware {
+        request_limit: limits.request,
+        scanner,
+        metrics,
+        auth_failures: AuthFailureLog::default(),
+        path_prefix,
+        problem_format,
+    };
     router
-        .fallback(no_such_route)
+        .fallback(unknown_route)
         .layer(CatchPanicLayer::custom(|_| Problem::panicked().into_response()))
-        .layer(middleware::from_fn_with_state(Arc::new(around), answer))
+        .layer(middleware::from_fn_with_state(Arc::new(middleware), handle))
 }
 
-/// What [`answer`] needs for every request.
-struct Around {
-    limit: Duration,
+/// The state of the outermost middleware.
+struct Middleware {
+    request_limit: Duration,
     scanner: SecretScanner,
     metrics: Metrics,
-    refusals: RefusalLog,
+    auth_failures: AuthFailureLog,
     path_prefix: PathPrefix,
+    problem_format: Option<ProblemFormat>,
 }
 
-async fn no_such_route(uri: Uri) -> Problem {
+async fn unknown_route(uri: Uri) -> Problem {
+    // A base URL with a trailing slash produces such paths, and the cause is hard to see.
     if uri.path().contains("//") {
         return Problem::not_found(
-            "the path has two slashes in a row: write the client's base URL without a slash at its end",
+            "the path has two slashes in a row: configure the client's base URL without a trailing slash",
         );
     }
-    Problem::not_found("there is no such path")
+    Problem::not_found("unknown path")
 }
 
-async fn answer(State(around): State<Arc<Around>>, mut request: Request, next: Next) -> Response {
-    let Around { limit, scanner, metrics, refusals, path_prefix } = &*around;
-    let started = Instant::now();
+async fn handle(
+    State(middleware): State<Arc<Middleware>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let Middleware { scanner, path_prefix, .. } = &*middleware;
+    let start = Instant::now();
     let id = request_id(request.headers(), scanner);
     let path = request.uri().path().to_owned();
     let trace = trace(request.headers(), scanner);
-    let (method, route) = (request.method().clone(), route(&request));
-    let asked = Asked { id: id.clone(), trace: trace.clone(), method, route };
+    let log = RequestLog {
+        id: id.clone(),
+        trace: trace.clone(),
+        method: request.method().clone(),
+        route: request.extensions().get::<MatchedPath>().cloned(),
+    };
     request.extensions_mut().insert(id.clone());
-    let response = trace.around(admit(request, next, *limit).instrument(asked.span())).await;
+    let response = admit(request, next, middleware.request_limit).instrument(log.span());
+    let response = trace.around(response).await;
     let problem = response.extensions().get::<Problem>();
     if let Some(problem) = problem.filter(|problem| problem.code() == Code::Unauthorized) {
-        asked.span().in_scope(|| refusals.log(problem));
+        log.span().in_scope(|| middleware.auth_failures.log(problem));
     }
-    let problem = problem.map(|it| it.code().as_str());
-    let mut response = problem::render(response, &path, &id, scanner, path_prefix);
-    path_prefix.complete(response.headers_mut());
+    // Rendering removes the problem from the response, so the code is read before.
+    let code = problem.map(|problem| problem.code().as_str());
+    let format = middleware.problem_format;
+    let mut response = problem::render(response, &path, &id, scanner, path_prefix, format);
+    path_prefix.prefix_location(response.headers_mut());
     set_headers(response.headers_mut(), &id);
-    let took = started.elapsed();
-    asked.count(metrics, response.status(), problem, took);
-    asked.log(response.status(), took);
+    let elapsed = start.elapsed();
+    log.count(&middleware.metrics, response.status(), code, elapsed);
+    log.log(response.status(), elapsed);
     response
 }
 
-/// The caller's own id if it is one and only one, and no secret or part of one, which the log and the trail would
-/// keep; else a new one.
+/// Returns the caller's id, or a new id if the header is absent, repeated, invalid or may contain a secret: log and
+/// audit trail store the id.
 fn request_id(headers: &HeaderMap, scanner: &SecretScanner) -> RequestId {
-    only(headers, &REQUEST_ID)
-        .and_then(|it| RequestId::parse(it.to_str().ok()?))
+    single_value(headers, &REQUEST_ID)
+        .and_then(|value| RequestId::parse(value.to_str().ok()?))
         .filter(|id| !scanner.may_be_secret_fragment(id.as_str()) && !is_random(id.as_str()))
         .unwrap_or_default()
 }
 
-/// Whether `text` looks like the end of a token: long, and of mixed letters and digits as base64 has them. Ids that
-/// people make (UUIDs, ULIDs, those of load balancers) are shorter or of one case.
+/// Returns whether `text` resembles a part of a token: long, and of mixed letters and digits as in base64. Usual ids
+/// (UUIDs, ULIDs, ids of load balancers) are shorter or of one case.
 fn is_random(text: &str) -> bool {
-    let count = |of: fn(&u8) -> bool| text.bytes().filter(of).count();
+    let count = |class: fn(&u8) -> bool| text.bytes().filter(class).count();
     text.len() >= 40
         && count(u8::is_ascii_uppercase) >= 6
         && count(u8::is_ascii_lowercase) >= 6
         && count(u8::is_ascii_digit) >= 2
 }
 
-/// Returns the caller's trace, or a new one if `traceparent` is absent, repeated or looks like a secret. Drops any
+/// Returns the caller's trace, or a new trace if `traceparent` is absent, repeated or resembles a secret. Drops any
 /// `tracestate` that may contain a secret.
 fn trace(headers: &HeaderMap, scanner: &SecretScanner) -> TraceContext {
-    // Sent on to other services, which may log it.
+    // Other services receive the state and may log it.
     let states = headers.get_all(TRACESTATE).iter().filter_map(|state| state.to_str().ok());
     let states = states.filter(|state| !scanner.may_be_secret_fragment(state));
-    only(headers, &HeaderName::from_static(TRACEPARENT))
-        .and_then(|it| TraceContext::continued(it.to_str().ok()?, states))
-        .filter(|it| scanner.scan(it.id()).is_none())
+    single_value(headers, &HeaderName::from_static(TRACEPARENT))
+        .and_then(|value| TraceContext::continued(value.to_str().ok()?, states))
+        .filter(|trace| scanner.scan(trace.id()).is_none())
         .unwrap_or_else(TraceContext::begin)
 }
 
-/// What the log says of a request. No query, header or body, and the route instead of the path: those may
-/// hold anything.
-struct Asked {
-    id: RequestId,
-    trace: TraceContext,
-    method: Method,
-    route: Option<MatchedPath>,
-}
-
-fn route(request: &Request) -> Option<MatchedPath> {
-    request.extensions().get::<MatchedPath>().cloned()
-}
-
-impl Asked {
-    fn route(&self) -> &str {
-        self.route.as_ref().map_or("none", MatchedPath::as_str)
-    }
-
-    fn span(&self) -> Span {
-        // At the level of errors, so that an error names its request whatever level is asked for.
-        let (request_id, method) = (self.id.as_str(), self.method.as_str());
-        let (trace_id, span_id) = (self.trace.id(), self.trace.span_id());
-        error_span!("request", request_id, trace_id, span_id, method, route = self.route())
-    }
-
-    fn count(
-        &self,
-        metrics: &Metrics,
-        status: StatusCode,
-        problem: Option<&'static str>,
-        took: Duration,
-    ) {
-        let method = match self.method {
-            Method::GET => "GET",
-            Method::HEAD => "HEAD",
-            Method::POST => "POST",
-            Method::PUT => "PUT",
-            Method::PATCH => "PATCH",
-            Method::DELETE => "DELETE",
-            Method::OPTIONS => "OPTIONS",
-            // One that is made up would be a label that is.
-            _ => "_OTHER",
-        };
-        let (route, status) = (self.route(), status.as_u16());
-        metrics.request(metrics::Request { method, route, status, problem, took });
-    }
-
-    /// The line of each request. Outside the span, which would be read back from its own JSON to be written
-    /// into the line: that costs as much as the line.
-    fn log(&self, status: StatusCode, took: Duration) {
-        let quiet = is_routine(self.route(), status);
-        // To the microsecond: what is finer is the clock's.
-        let (status, ms) = (status.as_u16(), (took.as_secs_f64() * 1e6).round() / 1e3);
-        let (request_id, method, route) = (self.id.as_str(), self.method.as_str(), self.route());
-        let (trace_id, span_id) = (self.trace.id(), self.trace.span_id());
-        if quiet {
-            debug!(status, ms, request_id, trace_id, span_id, method, route, "answered");
-        } else {
-            info!(status, ms, request_id, trace_id, span_id, method, route, "answered");
-        }
-    }
-}
-
-/// Whether a request is one of those that are sent all day: probes, flags that were read, and the console's files. These are
-/// counted like all others, and only their lines in the log are left out.
-fn is_routine(route: &str, status: StatusCode) -> bool {
-    match route {
-        "/livez" | "/readyz" | "/healthz" | "/metrics" => true,
-        "/admin/assets/{version}/{file}" => status.as_u16() < 400,
-        _ => route.starts_with("/ofrep/v1/evaluate/") && status.as_u16() < 400,
-    }
-}
-
 fn set_headers(headers: &mut HeaderMap, id: &RequestId) {
-    // An id is made of characters that a header may hold.
+    // A request id consists of header characters only.
     if let Ok(id) = HeaderValue::from_str(id.as_str()) {
         headers.insert(REQUEST_ID, id);
     }
-    for (name, value) in ALWAYS {
+    for (name, value) in FIXED_HEADERS {
         headers.insert(name, value);
     }
-    for (name, value) in UNLESS_SET {
+    for (name, value) in DEFAULT_HEADERS {
         headers.entry(name).or_insert(value);
     }
 }
 
-/// The answer of the routes, if the request's head lets it get that far.
+/// Checks the head, sets the deadlines and runs the routes.
 async fn admit(mut request: Request, next: Next, limit: Duration) -> Response {
-    if let Err(problem) = check(&request) {
+    if let Err(problem) = check_head(&request) {
         return problem.into_response();
     }
     let may_change = !request.method().is_safe();
+    // An empty body needs no limit, and most requests have none.
     if !request.body().is_end_stream() {
-        request = request.map(|body| axum::body::Body::new(Limited::new(body, BODY_BYTES)));
+        request = request.map(|body| Body::new(Limited::new(body, BODY_BYTES)));
     }
     let now = Instant::now();
-    // Sooner than the deadline, so that a client that is slow is not told of an unknown outcome.
-    request.extensions_mut().insert(BodyDue(now + limit / 2));
-    request.extensions_mut().insert(AnswerDue(now + limit));
+    // The body gets half of the time, so that a slow client gets a timeout, not an unknown outcome.
+    request.extensions_mut().insert(BodyDeadline(now + limit / 2));
+    request.extensions_mut().insert(ResponseDeadline(now + limit));
     match timeout(limit, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => Problem::late(may_change).into_response(),
+        Err(_) => Problem::timed_out(may_change).into_response(),
     }
 }
 
-fn check(request: &Request) -> Result<(), Problem> {
+fn check_head(request: &Request) -> Result<(), Problem> {
     check_size(request)?;
     check_host(request.uri(), request.headers())?;
     let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
@@ -266,54 +219,42 @@ fn check(request: &Request) -> Result<(), Problem> {
 fn check_size(request: &Request) -> Result<(), Problem> {
     let headers = request.headers();
     let lines = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
-    let target = request.uri().path_and_query().map_or(0, |it| it.as_str().len());
-    if HEAD_LINES < headers.len() || HEAD_BYTES < target + lines.sum::<usize>() {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    if headers.len() > HEAD_LINES || target + lines.sum::<usize>() > HEAD_BYTES {
         let detail =
             format!("the request head must have at most {HEAD_BYTES} bytes and {HEAD_LINES} lines");
         return Err(Problem::new(Code::HeadersTooLarge, detail));
     }
-    // Told from the announcement alone, before a byte of it is read.
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse().ok());
-    if length.is_some_and(|it: u64| (BODY_BYTES as u64) < it) {
-        return Err(too_large());
+    // The declared length suffices, so nothing of a large body is read.
+    let length = headers.get(header::CONTENT_LENGTH);
+    let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > BODY_BYTES as u64) {
+        return Err(payload_too_large());
     }
     Ok(())
 }
 
-/// A body over the limit, whether announced or found.
-pub(in crate::http) fn too_large() -> Problem {
-    Problem::new(Code::PayloadTooLarge, format!("a body may have {BODY_BYTES} bytes"))
-}
-
-/// One `Host`, and the request's own target, where it names one, of the same authority: a proxy in
-/// front and this service must not differ over whom a request is for.
+/// Requires one `Host` that equals the authority of the request target, if present.
 fn check_host(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
-    let bad = |detail| {
-        let fault = FieldError { pointer: None, ..FieldError::at("", "invalid_host", detail) };
-        Err(Problem::malformed(FieldErrors::from(fault)))
+    // A proxy and this service must agree on the host of a request.
+    let invalid = |detail| {
+        let error = FieldError { pointer: None, ..FieldError::at("", "invalid_host", detail) };
+        Err(Problem::malformed(FieldErrors::from(error)))
     };
-    let Some(host) = only(headers, &header::HOST) else {
-        return bad("a request has one Host header, neither none nor two");
+    let Some(host) = single_value(headers, &header::HOST) else {
+        return invalid("a request must have exactly one Host header");
     };
-    let Some(host) = host.to_str().ok().and_then(|it| it.parse::<Authority>().ok()) else {
-        return bad("the Host header is not a host");
+    let Some(host) = host.to_str().ok().and_then(|value| value.parse::<Authority>().ok()) else {
+        return invalid("the Host header is not a valid host");
     };
+    // `user@host` is a valid authority, but not a valid `Host` (RFC 9110, 7.2).
     if host.as_str().contains('@') {
-        return bad("the Host header is not a host");
+        return invalid("the Host header is not a valid host");
     }
     match uri.authority() {
         Some(target) if !target.as_str().eq_ignore_ascii_case(host.as_str()) => {
-            bad("the Host header and the request's target differ")
+            invalid("the Host header differs from the request target")
         }
         _ => Ok(()),
     }
-}
-
-/// The value of a header that stands exactly once.
-pub(in crate::http) fn only<'a>(
-    headers: &'a HeaderMap,
-    name: &HeaderName,
-) -> Option<&'a HeaderValue> {
-    let mut values = headers.get_all(name).iter();
-    values.next().filter(|_| values.next().is_none())
 }

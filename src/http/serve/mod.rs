@@ -1,10 +1,11 @@
-//! The connections: accepting, limits, the middleware stack, compression and event streams.
+//! Connections: the accept loop, limits, the middleware stack, compression and event streams.
 
-pub(in crate::http) mod bad_head;
 pub(in crate::http) mod compression;
+pub(in crate::http) mod invalid_head;
 pub(in crate::http) mod limits;
+pub(in crate::http) mod log_rate_limit;
 pub(in crate::http) mod middleware;
-pub(in crate::http) mod refusal_log;
+pub(in crate::http) mod request_log;
 pub(in crate::http) mod server;
 pub(in crate::http) mod sse;
 pub(in crate::http) mod write_progress;

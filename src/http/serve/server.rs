@@ -1,7 +1,7 @@
-//! The accept loop. `axum::serve` sets no timer on its connections, so a client that sends half a
-//! head, or nothing, would hold one for ever; this loop bounds every wait.
+//! The accept loop. `axum::serve` sets no timeouts, so a client sending half a head, or nothing, would occupy a
+//! connection forever.
 
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, future, io, mem, sync::Arc, time::Duration};
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -19,58 +19,57 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::http::serve::{
-    bad_head::BadHeads,
+    invalid_head::InvalidHeads,
     limits::{HEAD_BYTES, HEAD_LINES, Limits},
-    refusal_log::LogRateLimit,
-    write_progress::{WriteProgress, bound_kernel},
+    log_rate_limit::LogRateLimit,
+    write_progress::{WriteProgress, limit_kernel_buffer},
 };
 
-/// Pause after a failed `accept`: out of descriptors, the next one would fail as well.
-const BACK_OFF: Duration = Duration::from_millis(100);
+/// The pause after a failed `accept`: without free descriptors, the next call would fail as well.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// What is a little too large is let through to [`around`](super::around), which says so in a problem document for
-/// its path; what is larger than this many times the limit is not worth the memory, and [`BadHeads`] answers it.
-const HARD_LIMIT: usize = 8;
+/// The parser accepts heads up to a multiple of the limit, and the [middleware](super::middleware) rejects them with
+/// a problem for the requested path. [`InvalidHeads`] handles larger heads, which are not worth the memory.
+const PARSER_SLACK: usize = 8;
 
-/// Answers on `listener` with `router` until `shutdown`; then takes no more connections, lets the
-/// requests under way finish within [`Limits::drain`], cuts off the rest and returns.
+/// Connections are closed after a response while less than a quarter of the slots is free.
+const SCARCE: usize = 4;
+
+/// The divisor of the head timeout while connections are scarce.
+const SCARCE_HEAD_TIMEOUT_DIVISOR: u32 = 10;
+
+/// Serves `router` on `listener` until `shutdown`, then rejects new connections, waits up to [`Limits::drain`] for open
+/// requests and closes the remaining connections.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     limits: Limits,
     shutdown: CancellationToken,
 ) {
-    bound_kernel(&listener, limits.write);
+    limit_kernel_buffer(&listener, limits.write);
     let server = Server::new(router, limits);
     tokio::select! {
         biased;
         () = shutdown.cancelled() => (),
         never = server.accept_all(&listener) => match never {},
     }
-    // Closed before draining, so that a new client is refused at once instead of left waiting.
+    // Closed before draining, so that new clients fail fast and reach another instance.
     drop(listener);
     server.drain().await;
 }
 
-/// A connection that finds fewer than one in so many places free gets its answer, and is closed: a crowd that
-/// stays without asking must not keep out those who ask.
-const LAST_PLACES: usize = 4;
-
-/// How many times sooner the head of a request must have come there.
-const HASTE: u32 = 10;
-
 struct Server {
     http: http1::Builder,
-    /// For the last places.
-    hasty: http1::Builder,
+    /// For connections accepted while few are free.
+    scarce_http: http1::Builder,
     router: Router,
     limits: Limits,
     slots: Arc<Semaphore>,
-    open: TaskTracker,
+    connections: TaskTracker,
     graceful: GracefulShutdown,
-    cut: CancellationToken,
-    /// Bounds what is logged of heads that cannot be read.
-    bad_heads: Arc<LogRateLimit>,
+    abort: CancellationToken,
+    /// Limits the log lines about invalid heads.
+    invalid_heads: Arc<LogRateLimit>,
 }
 
 impl Server {
@@ -78,82 +77,85 @@ impl Server {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(limits.head)
-            .max_headers(HEAD_LINES * HARD_LIMIT)
-            .max_buf_size(HEAD_BYTES * HARD_LIMIT);
-        let mut hasty = http.clone();
-        hasty.keep_alive(false).header_read_timeout(limits.head / HASTE);
+            .max_headers(HEAD_LINES * PARSER_SLACK)
+            .max_buf_size(HEAD_BYTES * PARSER_SLACK);
+        let mut scarce_http = http.clone();
+        let scarce_timeout = limits.head / SCARCE_HEAD_TIMEOUT_DIVISOR;
+        scarce_http.keep_alive(false).header_read_timeout(scarce_timeout);
         Self {
             http,
-            hasty,
+            scarce_http,
             router,
             limits,
             slots: Arc::new(Semaphore::new(limits.connections)),
-            open: TaskTracker::new(),
+            connections: TaskTracker::new(),
             graceful: GracefulShutdown::new(),
-            cut: CancellationToken::new(),
-            bad_heads: Arc::default(),
+            abort: CancellationToken::new(),
+            invalid_heads: Arc::default(),
         }
     }
 
     async fn accept_all(&self, listener: &TcpListener) -> Infallible {
-        let mut failing = false;
+        let mut is_failing = false;
         loop {
             let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else {
-                // Never closed; were it so, waiting is the one thing that harms nobody.
-                std::future::pending().await
+                // Nothing closes the semaphore; if it were closed, waiting would be harmless.
+                future::pending().await
             };
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    if std::mem::take(&mut failing) {
+                    if mem::take(&mut is_failing) {
                         info!("accepting connections again");
                     }
-                    self.answer(stream, slot);
+                    self.spawn_connection(stream, slot);
                 }
-                Err(err) if is_of_one_connection(&err) => (),
+                Err(err) if is_connection_error(&err) => (),
                 Err(err) => {
-                    // Once per spell: a full process would otherwise fill the log as well.
-                    if !std::mem::replace(&mut failing, true) {
-                        warn!(error = %err, "cannot accept connections, trying on");
+                    // Only the first failure: a process out of descriptors would flood the log.
+                    if !mem::replace(&mut is_failing, true) {
+                        warn!(error = %err, "cannot accept connections, retrying");
                     }
-                    sleep(BACK_OFF).await;
+                    sleep(ACCEPT_RETRY).await;
                 }
             }
         }
     }
 
-    fn answer(&self, stream: TcpStream, slot: OwnedSemaphorePermit) {
-        // Answers are small; waiting to fill a packet only delays them.
+    fn spawn_connection(&self, stream: TcpStream, slot: OwnedSemaphorePermit) {
+        // Responses are small; waiting to fill a packet only adds latency.
         let _ = stream.set_nodelay(true);
         let stream = WriteProgress::new(stream, self.limits.write);
         let service = TowerToHyperService::new(self.router.clone());
-        let scarce = self.slots.available_permits() < self.limits.connections / LAST_PLACES;
-        let http = if scarce { &self.hasty } else { &self.http };
-        let stream = BadHeads::new(stream, Arc::clone(&self.bad_heads));
+        // Idle clients must not exclude active ones.
+        let is_scarce = self.slots.available_permits() < self.limits.connections / SCARCE;
+        let http = if is_scarce { &self.scarce_http } else { &self.http };
+        let stream = InvalidHeads::new(stream, Arc::clone(&self.invalid_heads));
         let connection = http.serve_connection(TokioIo::new(stream), service);
         let connection = self.graceful.watch(connection);
-        let cut = self.cut.clone();
-        self.open.spawn(async move {
+        let abort = self.abort.clone();
+        self.connections.spawn(async move {
             tokio::select! {
-                // What a client does wrong on its connection is its own affair.
+                // Protocol errors of a client concern no other connection.
                 _ = connection => (),
-                () = cut.cancelled() => (),
+                () = abort.cancelled() => (),
             }
             drop(slot);
         });
     }
 
     async fn drain(self) {
-        self.open.close();
+        self.connections.close();
         if timeout(self.limits.drain, self.graceful.shutdown()).await.is_err() {
-            warn!(connections = self.open.len(), "cutting off connections that did not finish");
+            let connections = self.connections.len();
+            warn!(connections, "closing connections that exceeded the drain timeout");
         }
-        self.cut.cancel();
-        self.open.wait().await;
+        self.abort.cancel();
+        self.connections.wait().await;
     }
 }
 
-/// Whether `err` says something of the connection that was to be accepted, and nothing of ourselves.
-fn is_of_one_connection(err: &io::Error) -> bool {
+/// Returns whether `err` concerns the accepted connection only, not the listener.
+fn is_connection_error(err: &io::Error) -> bool {
     use io::ErrorKind as E;
     matches!(err.kind(), E::ConnectionRefused | E::ConnectionAborted | E::ConnectionReset)
 }

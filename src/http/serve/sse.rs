@@ -1,7 +1,8 @@
-//! Answers that do not end: server-sent events, bounded in number, and none of them a burden to the others.
+//! Server-sent events: streams that end with their token, at shutdown, or when the client stops reading.
 
 use std::{
     collections::{HashMap, VecDeque},
+    convert::Infallible,
     future::Future,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -24,24 +25,24 @@ use crate::{
     ids::UserId,
 };
 
-/// What a stream answers with; proxies must neither keep nor gather its parts.
+/// The headers of a stream; proxies must neither cache nor buffer events.
 const HEADERS: [(HeaderName, HeaderValue); 3] = [
     (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
     (header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform")),
     (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
 ];
 
-/// Says that the connection lives, to every proxy on the way as well.
+/// A comment to keep the connection alive, for clients and proxies.
 const HEARTBEAT: Bytes = Bytes::from_static(b": alive\n\n");
 
-/// How many streams there may be, and how often they show that they live.
+/// The maximum number of streams and the interval of heartbeats.
 #[derive(Debug, Clone, Copy)]
 pub struct StreamBounds {
-    /// Streams of this instance at once.
+    /// The maximum number of streams of an instance.
     pub instance: usize,
-    /// Streams of one caller at once.
+    /// The maximum number of streams of a caller.
     pub caller: usize,
-    /// The longest silence.
+    /// The time without an event after which a heartbeat is sent.
     pub heartbeat: Duration,
 }
 
@@ -51,146 +52,153 @@ impl Default for StreamBounds {
     }
 }
 
-/// The streams of this instance. Cheap to clone.
+/// The open streams of the instance. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Streams(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     bounds: StreamBounds,
-    ending: CancellationToken,
-    open: Mutex<Open>,
+    shutdown: CancellationToken,
+    counts: Mutex<Counts>,
 }
 
 #[derive(Debug, Default)]
-struct Open {
-    all: usize,
-    callers: HashMap<UserId, usize>,
+struct Counts {
+    total: usize,
+    by_caller: HashMap<UserId, usize>,
 }
 
 impl Streams {
-    /// Streams within `bounds`, all of which end with `ending`.
+    /// Limits streams to `bounds`; all streams end with `shutdown`.
     #[must_use]
-    pub fn new(bounds: StreamBounds, ending: CancellationToken) -> Self {
-        Self(Arc::new(Inner { bounds, ending, open: Mutex::default() }))
+    pub fn new(bounds: StreamBounds, shutdown: CancellationToken) -> Self {
+        Self(Arc::new(Inner { bounds, shutdown, counts: Mutex::default() }))
     }
 
-    /// How many are open.
+    /// Returns the number of open streams.
     #[must_use]
     pub fn open(&self) -> usize {
-        self.with_open(|open| open.all)
+        self.with_counts(|counts| counts.total)
     }
 
-    fn with_open<T>(&self, look: impl FnOnce(&mut Open) -> T) -> T {
-        // Nothing that runs under it can leave it half done.
-        look(&mut self.0.open.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with_counts<T>(&self, action: impl FnOnce(&mut Counts) -> T) -> T {
+        // No action panics half-way, so the counts of a poisoned lock are consistent.
+        action(&mut self.0.counts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// A place for one more stream, of `caller` if it is of anyone in particular.
-    pub(in crate::http) fn enter(&self, caller: Option<&UserId>) -> Result<Place, Problem> {
-        let StreamBounds { instance, caller: each, .. } = self.0.bounds;
-        self.with_open(|open| {
-            if instance <= open.all {
-                let detail =
-                    format!("this instance has its {instance} streams; try again, or another");
+    /// Acquires the permit for one more stream, counted for `caller` if present.
+    ///
+    /// # Errors
+    /// A 503 if the instance, or a 429 if the caller, has too many streams.
+    pub(in crate::http) fn acquire(
+        &self,
+        caller: Option<&UserId>,
+    ) -> Result<StreamPermit, Problem> {
+        let StreamBounds { instance, caller: per_caller, .. } = self.0.bounds;
+        // Checked and counted under one lock, so that concurrent requests cannot exceed the limits.
+        self.with_counts(|counts| {
+            if counts.total >= instance {
+                let detail = format!("this instance has its maximum of {instance} streams; retry");
                 return Err(Problem::new(Code::Unavailable, detail).retry_after(5));
             }
             if let Some(caller) = caller {
-                let held = open.callers.get(caller).copied().unwrap_or_default();
-                if each <= held {
-                    let detail =
-                        format!("a caller may have {each} streams at once; end one of them");
+                let count = counts.by_caller.get(caller).copied().unwrap_or_default();
+                if count >= per_caller {
+                    let detail = format!("a caller may have {per_caller} streams; close a stream");
                     return Err(Problem::new(Code::RateLimited, detail).retry_after(5));
                 }
-                open.callers.insert(caller.clone(), held + 1);
+                counts.by_caller.insert(caller.clone(), count + 1);
             }
-            open.all += 1;
+            counts.total += 1;
             Ok(())
         })?;
-        Ok(Place { streams: self.clone(), caller: caller.cloned() })
+        Ok(StreamPermit { streams: self.clone(), caller: caller.cloned() })
     }
 }
 
-/// A place among the streams, given back when dropped.
+/// The permit of an open stream, released on drop.
 #[derive(Debug)]
-pub(in crate::http) struct Place {
+pub(in crate::http) struct StreamPermit {
     streams: Streams,
     caller: Option<UserId>,
 }
 
-impl Drop for Place {
+impl Drop for StreamPermit {
     fn drop(&mut self) {
-        self.streams.with_open(|open| {
-            open.all -= 1;
+        self.streams.with_counts(|counts| {
+            counts.total -= 1;
             let Some(caller) = &self.caller else { return };
-            match open.callers.get_mut(caller) {
-                Some(held) if 1 < *held => *held -= 1,
-                _ => _ = open.callers.remove(caller),
+            match counts.by_caller.get_mut(caller) {
+                Some(count) if *count > 1 => *count -= 1,
+                // Removed at zero, so that the map does not grow with every caller ever seen.
+                _ => _ = counts.by_caller.remove(caller),
             }
         });
     }
 }
 
-/// Where the events of a stream come from.
+/// A source of events.
 pub(in crate::http) trait Events: Send + 'static {
-    /// The bytes of the next event, in parts. May be dropped while it waits.
+    /// Waits for the next event and returns its bytes in parts. Must be cancel safe.
     fn next(&mut self) -> impl Future<Output = Vec<Bytes>> + Send;
 }
 
-/// One event, in parts: what is shared by all who hear it is not copied for each.
+/// Returns an event in parts: `data` is shared by all streams, not copied.
 pub(in crate::http) fn event(id: i64, name: &str, data: Bytes) -> Vec<Bytes> {
     let head = format!("id: {id}\nevent: {name}\ndata: ");
     vec![Bytes::from(head), data, Bytes::from_static(b"\n\n")]
 }
 
-/// How long until `instant`.
-pub(in crate::http) fn until(instant: DateTime<Utc>, clock: &Clock) -> Duration {
+/// Returns the time left until `instant`.
+pub(in crate::http) fn time_until(instant: DateTime<Utc>, clock: &Clock) -> Duration {
     (instant - clock.now()).to_std().unwrap_or_default()
 }
 
-/// An answer of `events` that takes up `place`, for at most `life`. It ends at shutdown, and when the client is
-/// gone or reads nothing: then its connection is closed, and everything here is dropped with it.
-/// `start`, if there is one, is the id that the client comes back with before any event was sent.
-pub(in crate::http) fn answer(
-    place: Place,
+/// Streams `events` for at most `life`, holding `permit`. A disconnect, or a client that stops reading, closes the
+/// connection, which drops the stream. `start_id` is the id for reconnecting before the first event.
+pub(in crate::http) fn response(
+    permit: StreamPermit,
     life: Duration,
-    start: Option<i64>,
+    start_id: Option<i64>,
     events: impl Events,
 ) -> Response {
-    let Inner { bounds, ending, .. } = &*place.streams.0;
-    let (heartbeat, ending) = (bounds.heartbeat, ending.clone());
+    let Inner { bounds, shutdown, .. } = &*permit.streams.0;
+    let heartbeat = bounds.heartbeat;
+    let shutdown = shutdown.clone();
     let end = Instant::now() + life;
-    // Its own pause for each, so that a restart does not bring all of them back at once.
-    let pause = rand::rng().random_range(1_000..5_000);
-    // A block without data is no event, and its id is remembered all the same.
-    let id = start.map(|it| format!("id: {it}\n")).unwrap_or_default();
-    let first = format!(": connected\nretry: {pause}\n{id}\n");
-    let queue = VecDeque::from([Bytes::from(first)]);
-    let streaming = Streaming { queue, end, heartbeat, ending, events, _place: place };
-    let parts = stream::unfold(streaming, async |mut it| {
-        let part = it.part().await?;
-        Some((Ok::<_, std::convert::Infallible>(part), it))
+    // Random, so that clients do not all reconnect at once after a restart.
+    let retry_ms = rand::rng().random_range(1_000..5_000);
+    // A block without data is not dispatched as an event, but browsers remember the id.
+    let id = start_id.map(|id| format!("id: {id}\n")).unwrap_or_default();
+    let preamble = format!(": connected\nretry: {retry_ms}\n{id}\n");
+    let queue = VecDeque::from([Bytes::from(preamble)]);
+    let state = StreamState { queue, end, heartbeat, shutdown, events, _permit: permit };
+    let parts = stream::unfold(state, async |mut state| {
+        let part = state.next_part().await?;
+        Some((Ok::<_, Infallible>(part), state))
     });
     (HEADERS, Body::from_stream(parts)).into_response()
 }
 
-struct Streaming<E> {
+struct StreamState<E> {
     queue: VecDeque<Bytes>,
     end: Instant,
     heartbeat: Duration,
-    ending: CancellationToken,
+    shutdown: CancellationToken,
     events: E,
-    _place: Place,
+    _permit: StreamPermit,
 }
 
-impl<E: Events> Streaming<E> {
-    async fn part(&mut self) -> Option<Bytes> {
+impl<E: Events> StreamState<E> {
+    async fn next_part(&mut self) -> Option<Bytes> {
         if let Some(part) = self.queue.pop_front() {
             return Some(part);
         }
         let next = tokio::select! {
+            // In order: frequent events must not delay the end of the stream.
             biased;
-            () = self.ending.cancelled() => return None,
+            () = self.shutdown.cancelled() => return None,
             () = sleep_until(self.end) => return None,
             next = timeout(self.heartbeat, self.events.next()) => next,
         };

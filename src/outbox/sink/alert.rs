@@ -1,160 +1,168 @@
-//! A message, told to people.
-
-use std::fmt::Write as _;
+//! A message as an alert for people, independent of the sink that renders it.
 
 use serde_json::Value;
 
-use crate::outbox::{
-    Message,
-    sink::discord::{Embed, code, cut, plain},
-};
+use crate::outbox::message::Message;
 
-const BLUE: u32 = 0x0034_98DB;
-const ORANGE: u32 = 0x00E6_7E22;
-const RED: u32 = 0x00E7_4C3C;
-const GREEN: u32 = 0x002E_CC71;
+/// How urgent an alert is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Severity {
+    Info,
+    Warning,
+    Critical,
+    Resolved,
+}
 
-/// Characters of a value: two of them, and the key, must leave room for others.
-const VALUE: usize = 200;
-/// Characters of all lines of a change set together, the last of which says how many are left out.
-const LINES: usize = 3_500;
-/// Characters of what somebody wrote.
-const WORDS: usize = 500;
+/// An alert. All texts are plain: a renderer escapes them.
+#[derive(Debug)]
+pub(super) struct Alert<'a> {
+    pub(super) title: String,
+    pub(super) severity: Severity,
+    /// A sentence that precedes the items.
+    pub(super) text: String,
+    pub(super) items: Vec<Item<'a>>,
+    /// The number of items, including those that the message omits.
+    pub(super) total: i64,
+    /// Names and values of further facts.
+    pub(super) facts: Vec<(&'static str, String)>,
+    pub(super) request_id: Option<&'a str>,
+}
 
-/// `message` as a card, which leads into the service at `public_url`.
-pub(super) fn embed(message: &Message, public_url: Option<&str>) -> Embed {
-    let payload = &message.payload;
-    let (title, description, color) = match message.topic.as_str() {
-        "settings.changed" => (changed(payload, "changed"), changes(payload), BLUE),
-        "settings.rolled_back" => (changed(payload, "rolled back"), changes(payload), ORANGE),
-        "settings.imported" => (changed(payload, "imported"), changes(payload), BLUE),
-        "settings.refused" => (
-            format!("A write of {} was refused", settings(count(payload))),
-            names(payload, "keys"),
-            ORANGE,
-        ),
-        "secrets.cleaned" => {
-            ("Secrets were removed from the database".to_owned(), names(payload, "removed"), BLUE)
+/// A line of an alert.
+#[derive(Debug)]
+pub(super) enum Item<'a> {
+    /// A changed setting.
+    Change { key: &'a str, old: &'a Value, new: &'a Value, version: i64 },
+    /// The key of a setting or secret.
+    Key(&'a str),
+}
+
+impl<'a> Item<'a> {
+    fn change(change: &'a Value) -> Self {
+        Self::Change {
+            key: change["key"].as_str().unwrap_or_default(),
+            old: &change["old_value"],
+            new: &change["new_value"],
+            version: change["version"].as_i64().unwrap_or_default(),
         }
-        "instance.unhealthy" => unhealthy(payload, message.has_sessions),
-        other => (other.to_owned(), String::new(), BLUE),
-    };
-    let mut fields = Vec::new();
-    for (name, key) in [("By", "by"), ("Why", "reason")] {
-        if let Some(text) = payload[key].as_str() {
-            fields.push((name, plain(&cut(text, WORDS))));
-        }
-    }
-    if let Some(count) = message.older_sessions {
-        fields.push(("Running sessions on older settings", count.to_string()));
-    }
-    let request = payload["request_id"].as_str();
-    Embed {
-        title,
-        description,
-        url: public_url.map(|it| link(it, message)),
-        color,
-        at: Some(message.at),
-        fields,
-        footer: request.map(|it| format!("request {it}")).unwrap_or_default(),
     }
 }
 
-/// Where in the service at `public_url` there is more about `message`. Each message leads elsewhere: of cards with
-/// one address only the first is shown.
+impl<'a> Alert<'a> {
+    /// Describes `message`.
+    pub(super) fn new(message: &'a Message) -> Self {
+        let payload = &message.payload;
+        let total = payload["total"].as_i64().unwrap_or_default();
+        let mut text = String::new();
+        let (title, severity, items) = match message.topic.as_str() {
+            "settings.changed" => {
+                (change_title(payload, total, "changed"), Severity::Info, changes(payload))
+            }
+            "settings.rolled_back" => {
+                (change_title(payload, total, "rolled back"), Severity::Warning, changes(payload))
+            }
+            "settings.imported" => {
+                (change_title(payload, total, "imported"), Severity::Info, changes(payload))
+            }
+            "settings.refused" => {
+                let title = format!("Write of {} rejected", settings(total));
+                (title, Severity::Warning, keys(payload, "keys"))
+            }
+            "secrets.cleaned" => {
+                let title = "Secrets removed from the database".to_owned();
+                (title, Severity::Info, keys(payload, "removed"))
+            }
+            "instance.unhealthy" => {
+                let state = payload["what"].as_str().unwrap_or_default();
+                let (description, severity) = instance_state(state);
+                text = instance_text(state, message.has_sessions);
+                let host = payload["host"].as_str().unwrap_or_default();
+                (format!("Instance on {host} {description}"), severity, keys(payload, "keys"))
+            }
+            // Another release may have stored an unknown topic.
+            topic => (topic.to_owned(), Severity::Info, Vec::new()),
+        };
+        let request_id = payload["request_id"].as_str();
+        Self { title, severity, text, items, total, facts: facts(message), request_id }
+    }
+}
+
+/// Returns the URL of details about `message` in the console at `public_url`.
 pub(super) fn link(public_url: &str, message: &Message) -> String {
     let payload = &message.payload;
     match (&payload["request_id"], &payload["revision"]) {
         (Value::String(request), _) => format!("{public_url}/admin/#/history?request_id={request}"),
         (_, Value::Number(revision)) => format!("{public_url}/admin/#/history?revision={revision}"),
+        // Discord shows only the first of several cards with the same URL, so the message makes it unique.
         _ => format!("{public_url}/admin/#/fleet?message={}", message.id),
     }
 }
 
-/// What `message` is about, in a word.
+/// Returns the subject of `message`: a key, session, instance, revision or the topic.
 pub(super) fn subject(message: &Message) -> String {
     let payload = &message.payload;
-    let single = |it: &Value| match it.as_array().map(Vec::as_slice) {
-        Some([one]) => one["key"].as_str().or(one.as_str()).map(str::to_owned),
+    let single_key = |list: &Value| match list.as_array().map(Vec::as_slice) {
+        // Entries are objects for changes and strings for rejected keys.
+        Some([entry]) => entry["key"].as_str().or(entry.as_str()).map(str::to_owned),
         _ => None,
     };
-    let text = |key: &str| payload[key].as_str().map(str::to_owned);
-    let revision = || payload["revision"].as_i64().map(|it| format!("revision {it}"));
-    single(&payload["changed"])
-        .or_else(|| single(&payload["keys"]))
+    let text = |member: &str| payload[member].as_str().map(str::to_owned);
+    let revision = || payload["revision"].as_i64().map(|revision| format!("revision {revision}"));
+    single_key(&payload["changed"])
+        .or_else(|| single_key(&payload["keys"]))
         .or_else(|| text("session_id"))
         .or_else(|| text("instance"))
         .or_else(revision)
         .unwrap_or_else(|| message.topic.clone())
 }
 
-fn count(payload: &Value) -> i64 {
-    payload["total"].as_i64().unwrap_or_default()
-}
-
 fn settings(count: i64) -> String {
     if count == 1 { "1 setting".to_owned() } else { format!("{count} settings") }
 }
 
-fn changed(payload: &Value, how: &str) -> String {
+fn change_title(payload: &Value, total: i64, verb: &str) -> String {
     let revision = payload["revision"].as_i64().unwrap_or_default();
-    format!("{} {how}: revision {revision}", settings(count(payload)))
+    format!("{} {verb}: revision {revision}", settings(total))
 }
 
-/// A line for each change, as many as there is room for.
-fn changes(payload: &Value) -> String {
-    let line = |it: &Value| {
-        let key = code(it["key"].as_str().unwrap_or_default(), VALUE);
-        let version = it["version"].as_i64().unwrap_or_default();
-        format!("{key} {} → {} (v{version})", value(&it["old_value"]), value(&it["new_value"]))
-    };
-    lines(&payload["changed"], count(payload), line)
+fn changes(payload: &Value) -> Vec<Item<'_>> {
+    payload["changed"].as_array().into_iter().flatten().map(Item::change).collect()
 }
 
-fn names(payload: &Value, member: &str) -> String {
-    let line = |it: &Value| code(it.as_str().unwrap_or_default(), VALUE);
-    lines(&payload[member], count(payload), line)
+fn keys<'a>(payload: &'a Value, member: &str) -> Vec<Item<'a>> {
+    let keys = payload[member].as_array().into_iter().flatten();
+    keys.map(|key| Item::Key(key.as_str().unwrap_or_default())).collect()
 }
 
-fn lines(entries: &Value, total: i64, line: impl Fn(&Value) -> String) -> String {
-    let (mut told, mut left) = (String::new(), total);
-    for entry in entries.as_array().into_iter().flatten() {
-        let line = line(entry);
-        if LINES < told.chars().count() + line.chars().count() {
-            break;
-        }
-        let _ = writeln!(told, "{line}");
-        left -= 1;
-    }
-    if 0 < left {
-        let _ = write!(told, "and {left} more");
-    }
-    told
-}
-
-fn value(value: &Value) -> String {
-    match value {
-        Value::Null => "nothing".to_owned(),
-        Value::String(text) => code(text, VALUE),
-        other => code(&other.to_string(), VALUE),
+fn instance_state(state: &str) -> (&'static str, Severity) {
+    match state {
+        "silent" => ("stopped responding", Severity::Critical),
+        "settings_invalid" => ("keeps older settings", Severity::Critical),
+        "settings_valid" => ("has recovered", Severity::Resolved),
+        _ => ("is unhealthy", Severity::Critical),
     }
 }
 
-fn unhealthy(payload: &Value, has_sessions: bool) -> (String, String, u32) {
-    let host = payload["host"].as_str().unwrap_or_default();
-    let names = names(payload, "keys");
-    match payload["what"].as_str() {
-        Some("silent") => {
-            (format!("Instance on {host} fell silent"), "It ended without a word.".to_owned(), RED)
+fn instance_text(state: &str, has_sessions: bool) -> String {
+    match state {
+        "silent" => "No heartbeat arrived, and no shutdown was reported.".to_owned(),
+        "settings_invalid" => {
+            let sessions = if has_sessions { "; new sessions are rejected" } else { "" };
+            format!("The settings in the database are invalid{sessions}.")
         }
-        Some("settings_invalid") => {
-            let refused = if has_sessions { "; new sessions are refused" } else { "" };
-            let told = format!("The settings in the database are invalid{refused}.\n{names}");
-            (format!("Instance on {host} keeps older settings"), told, RED)
-        }
-        Some("settings_valid") => {
-            (format!("Instance on {host} is well again"), String::new(), GREEN)
-        }
-        _ => (format!("Instance on {host} is not well"), names, RED),
+        _ => String::new(),
     }
+}
+
+fn facts(message: &Message) -> Vec<(&'static str, String)> {
+    let mut facts = Vec::new();
+    for (name, member) in [("By", "by"), ("Why", "reason")] {
+        if let Some(text) = message.payload[member].as_str() {
+            facts.push((name, text.to_owned()));
+        }
+    }
+    if let Some(count) = message.older_sessions {
+        facts.push(("Active sessions on older settings", count.to_string()));
+    }
+    facts
 }

@@ -1,4 +1,4 @@
-//! Standard Webhooks (<https://www.standardwebhooks.com>): signed calls of a service that takes `CloudEvents`.
+//! Standard Webhooks (<https://www.standardwebhooks.com>): signed requests with `CloudEvents`.
 
 use std::{fmt, time::Duration};
 
@@ -14,25 +14,25 @@ use crate::{
     config::Secret,
     outbound::{AddressPolicy, CallLimits, Outbound, OutboundError, OutboundResponse},
     outbox::{
-        Message,
-        sink::{DeliveryError, alert},
+        message::Message,
+        sink::{alert, error::DeliveryError},
     },
 };
 
-/// How long a call may take, and how much of an answer is read; nothing of it is used.
-const CONNECT: Duration = Duration::from_secs(5);
-const TOTAL: Duration = Duration::from_secs(20);
-const LARGEST: usize = 64 * 1024;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// The maximum size of a response that is read; the body is ignored.
+const RESPONSE_BYTES: usize = 64 * 1024;
 
-/// The longest that is waited because the other side asks for it.
-const LONGEST_WAIT: Duration = Duration::from_hours(1);
+/// The longest accepted `Retry-After`.
+const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 
-/// A service that takes webhooks. Cheap to clone.
+/// A webhook endpoint. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Webhook {
     http: Outbound,
     url: Url,
-    /// What its calls are signed with, newest first.
+    /// The signing secrets, newest first.
     secrets: Vec<Secret>,
     clock: Clock,
     public_url: Option<String>,
@@ -45,38 +45,40 @@ impl fmt::Debug for Webhook {
 }
 
 impl Webhook {
-    /// The service at `url`, called where `reach` allows and signed for with `secrets`; people reach this one at
+    /// Creates a client for `url`, restricted by `policy`, that signs with `secrets`. Events link to the console at
     /// `public_url`.
     ///
     /// # Errors
-    /// TLS cannot be set up on this machine.
+    /// TLS is unavailable.
     pub(super) fn new(
         url: Url,
         secrets: Vec<Secret>,
-        reach: AddressPolicy,
+        policy: AddressPolicy,
         public_url: Option<String>,
     ) -> Result<Self, OutboundError> {
         let bounds = CallLimits {
-            connect_timeout: CONNECT,
-            total_timeout: TOTAL,
-            max_body_bytes: LARGEST,
-            address_policy: reach,
+            connect_timeout: CONNECT_TIMEOUT,
+            total_timeout: TIMEOUT,
+            max_body_bytes: RESPONSE_BYTES,
+            address_policy: policy,
         };
         let clock = Clock::system();
         Ok(Self { http: Outbound::new(bounds)?, url, secrets, clock, public_url })
     }
 
-    /// Sends `message`.
+    /// Posts `message`.
     ///
     /// # Errors
-    /// It did not arrive, or nobody knows whether it did.
+    /// The message was not delivered, or the outcome is unknown.
     pub(super) async fn post(&self, message: &Message) -> Result<(), DeliveryError> {
         let body = event(message, self.public_url.as_deref()).to_string();
-        let (id, at) = (message.id.to_string(), self.clock.now().timestamp());
+        let id = message.id.to_string();
+        let at = self.clock.now().timestamp();
+        // During a rotation, every secret signs, and the receiver accepts either signature.
         let signatures = self.secrets.iter().map(|secret| sign(secret, &id, at, &body));
-        let signatures = signatures.collect::<Option<Vec<_>>>();
+        let signatures: Option<Vec<_>> = signatures.collect();
         let signatures =
-            signatures.ok_or_else(|| DeliveryError::later("the secret signs nothing"))?;
+            signatures.ok_or_else(|| DeliveryError::later("invalid signing secret"))?;
         let request = self.http.request(Method::POST, self.url.clone());
         let request = request
             .header("webhook-id", id)
@@ -88,7 +90,7 @@ impl Webhook {
     }
 }
 
-/// `message` as a `CloudEvent`.
+/// Returns `message` as a `CloudEvent`.
 fn event(message: &Message, public_url: Option<&str>) -> Value {
     let mut data = message.payload.clone();
     if let Some(fields) = data.as_object_mut() {
@@ -111,7 +113,7 @@ fn event(message: &Message, public_url: Option<&str>) -> Value {
     })
 }
 
-/// The signature of a call with this id, at this second, with this body; `None` if the secret is none.
+/// Signs a request; returns `None` if the secret is not base64.
 fn sign(secret: &Secret, id: &str, at: i64, body: &str) -> Option<String> {
     let secret = secret.expose();
     let key = STANDARD.decode(secret.strip_prefix("whsec_").unwrap_or(secret)).ok()?;
@@ -120,16 +122,20 @@ fn sign(secret: &Secret, id: &str, at: i64, body: &str) -> Option<String> {
     Some(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
 }
 
-fn outcome(answer: &OutboundResponse) -> Result<(), DeliveryError> {
-    let status = answer.status;
-    let why = format!("answered {}", status.as_u16());
+fn outcome(response: &OutboundResponse) -> Result<(), DeliveryError> {
+    let status = response.status;
+    let why = format!("status {}", status.as_u16());
     match status {
         _ if status.is_success() => Ok(()),
-        StatusCode::GONE => Err(DeliveryError::Gone(format!("{why}: it wants no more"))),
+        // 410 is the convention of Standard Webhooks for an endpoint to unsubscribe.
+        StatusCode::GONE => {
+            Err(DeliveryError::Gone(format!("{why}: the endpoint accepts no more messages")))
+        }
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-            let after = answer.headers.get(header::RETRY_AFTER).and_then(|it| it.to_str().ok());
-            let after = after.and_then(|it| it.parse().ok()).map(Duration::from_secs);
-            Err(DeliveryError::Later { why, after: after.map(|it| it.min(LONGEST_WAIT)) })
+            let header = response.headers.get(header::RETRY_AFTER);
+            let seconds = header.and_then(|value| value.to_str().ok()?.parse().ok());
+            let after = seconds.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
+            Err(DeliveryError::Later { why, after })
         }
         _ => Err(DeliveryError::later(why)),
     }
@@ -140,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signature_is_the_one_of_the_specification() {
+    fn the_signature_matches_the_specification() {
         let secret = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned());
         let id = "msg_p5jXN8AQM9LWM0D4loKWxJek";
         let signature = sign(&secret, id, 1_614_265_330, r#"{"test": 2432232314}"#).unwrap();

@@ -79,7 +79,7 @@ async fn an_unreadable_body_has_no_library_message_in_its_error() {
         assert_eq!(problem["errors"][0]["detail"], expected, "{text}");
         let call = app.instance.post("/ofrep/v1/evaluate/flags").bearer(&admin("ada"));
         let refusal = call.raw(text).header("content-type", "application/json").send().await;
-        assert_eq!(refusal.body["errorDetails"], "the body is to be a JSON object", "{text}");
+        assert_eq!(refusal.body["errorDetails"], "the body must be a JSON object", "{text}");
     }
     let deep = serde_json::from_str(
         "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",

@@ -121,7 +121,7 @@ async fn a_dead_letter_unblocks_later_messages_and_can_be_retried() {
     settled(&instance).await;
     let dead = messages(&instance, "?status=dead").await;
     assert_eq!(dead.len(), 1);
-    assert_eq!((&dead[0]["attempts"], &dead[0]["last_error"]), (&json!(4), &json!("answered 500")));
+    assert_eq!((&dead[0]["attempts"], &dead[0]["last_error"]), (&json!(4), &json!("status 500")));
     assert_eq!(outbox(&instance, "").await["sinks"][0]["dead"], 1);
     let text = instance.get("/metrics").send().await.text;
     for series in [
@@ -182,7 +182,7 @@ async fn a_deleted_discord_webhook_is_disabled_until_it_is_replaced() {
     let state = outbox(&actual_instance, "").await["sinks"][0].clone();
     assert_eq!((&state["sink"], &state["waiting"]), (&json!("discord"), &json!(4)));
     assert!(state["dead_since"].is_string(), "{state}");
-    assert_eq!(state["dead_reason"], "answered 404: the webhook is gone");
+    assert_eq!(state["dead_reason"], "status 404: the webhook does not exist");
     let other = Receiver::new().await;
     let mut actual_instance = alerting(&app, &other.as_discord()).await;
     actual_instance.start_delivery(QUICK);
@@ -219,7 +219,7 @@ async fn a_redirect_is_a_failure_and_is_not_followed() {
     change(&instance, 1..2).await;
     instance.start_delivery(QUICK);
     settled(&instance).await;
-    assert_eq!(messages(&instance, "").await[0]["last_error"], "answered 307");
+    assert_eq!(messages(&instance, "").await[0]["last_error"], "status 307");
     assert_eq!((receiver.received().len(), elsewhere.received().len()), (4, 0));
 }
 

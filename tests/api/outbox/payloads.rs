@@ -53,7 +53,7 @@ async fn an_alert_has_actor_change_reason_and_affected_sessions() {
             },
             {
               "inline": true,
-              "name": "Running sessions on older settings",
+              "name": "Active sessions on older settings",
               "value": "2"
             }
           ],

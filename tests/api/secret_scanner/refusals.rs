@@ -42,7 +42,7 @@ async fn every_location_of_a_secret_is_reported_without_its_value() {
         ("/changes/3/value", code),
     ]);
     assert_eq!(faults(&problem), expected);
-    assert_eq!(problem["detail"], "4 places look like secrets; nothing was stored");
+    assert_eq!(problem["detail"], "4 possible secrets; nothing was stored");
     let trail = refused(&app.instance).await;
     assert_eq!(keys(&trail), ["BRUNE_PROMPT_ID", "BRUNE_PROMPT_VERSION", LEVELS, COOLDOWN]);
     for entry in &trail {

@@ -140,7 +140,7 @@ async fn a_head_that_is_not_the_newest_entry_is_found() {
         assert_eq!(verified(&app).await.1, [expected]);
     }
     let broken = read(&app.instance, "/admin/audit/verify").await.ok();
-    let detail = "the head is at revision 0, and the newest audit entry at revision 6";
+    let detail = "the head has revision 0, but the newest audit entry has revision 6";
     let expected = json!([{"code": "head", "entry": null, "key": null, "detail": detail}]);
     assert_eq!(broken["breaks"], expected);
 }
@@ -235,7 +235,7 @@ async fn an_administrator_can_verify_the_audit_chain() {
         {"code": "missing", "entry": 13, "key": null, "detail": "entry 13 is missing from the audit trail"},
         {"code": "altered", "entry": 15, "key": null, "detail": "audit entry 15 was altered"},
         {"code": "stray", "entry": null, "key": COOLDOWN,
-            "detail": format!("setting {COOLDOWN} is not what its last audit entry says")},
+            "detail": format!("setting {COOLDOWN} differs from its last audit entry")},
     ]});
     assert_eq!(broken, expected);
     read(&app.instance, &format!("{path}?after=13")).await.problem(404, "not_found");

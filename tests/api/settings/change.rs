@@ -155,7 +155,7 @@ async fn every_error_of_a_batch_has_its_pointer_and_rule() {
       }
     ]
     "#);
-    assert_eq!(problem["detail"], "5 faults; nothing was stored");
+    assert_eq!(problem["detail"], "5 errors; nothing was stored");
     assert_eq!(stored(&app).await, before);
 }
 

@@ -41,7 +41,7 @@ async fn an_outdated_version_is_rejected_with_base_current_and_requested_value()
       "instance": "/admin/global-settings",
       "request_id": "late-1",
       "status": 409,
-      "title": "Someone else changed a setting first",
+      "title": "Version conflict",
       "type": "/problems/version-conflict"
     }
     "#);

@@ -232,7 +232,7 @@ async fn a_rejection_names_the_failed_check_and_nothing_of_the_token() {
         assert!(problem["detail"].as_str().unwrap().contains(words), "{problem}");
     }
     let none = app.instance.get(PATH).send().await.problem(401, "unauthorized");
-    assert!(none["detail"].as_str().unwrap().contains("no credentials"), "{none}");
+    assert!(none["detail"].as_str().unwrap().contains("missing credentials"), "{none}");
 }
 
 #[tokio::test]

@@ -1,10 +1,9 @@
-//! Reading: every declared key, locked ones without their values.
+//! Reading the keys of the catalog.
 
 use std::collections::BTreeMap;
 
 use axum::{
     extract::State,
-    http::HeaderMap,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -15,27 +14,35 @@ use crate::{
     database::Pool,
     http::{
         auth::SuperAdmin,
-        openapi::problems,
+        openapi::{any_of, problems},
         problem::{Code, Problem},
-        request::{path::PathSegment, preconditions, query::Query},
+        request::{
+            path::PathSegment,
+            preconditions::{self, ReadConditions},
+            query::{NoParameters, Query, query},
+        },
         response::JsonResponse,
-        routes::settings::read_trail,
+        routes::settings::{TrailPageParameters, read_trail},
     },
     secret_scanner::SecretScanner,
-    settings::{self, AsOf, Definition, GlobalSettingsService, KeyClass, Setting},
+    settings::{self, AsOf, Definition, GlobalSettingsService, KeyClass, Search, Setting},
 };
 
-/// A key of the catalog: a setting, or one that is locked.
-#[derive(Serialize, ToSchema)]
+/// A key of the catalog: a setting or a locked key.
+#[derive(Serialize)]
 #[serde(untagged)]
 pub(in crate::http) enum ConfigEntry {
     /// A setting.
     Editable(Box<EditableEntry>),
-    /// A key that is a secret, infrastructure's, or locked by the catalog.
+    /// A secret, a key of the infrastructure, or a key locked by the catalog.
     Locked(LockedEntry),
 }
 
-/// A setting, and that it is not locked.
+any_of! {
+    ConfigEntry: "EditableEntry" = EditableEntry, "LockedEntry" = LockedEntry;
+}
+
+/// A setting, marked as not locked.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct EditableEntry {
     #[serde(flatten)]
@@ -44,18 +51,18 @@ pub(in crate::http) struct EditableEntry {
     locked: bool,
 }
 
-/// A key that is not written here; its value is not told.
+/// A locked key, without a value.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct LockedEntry {
     /// The key.
     key: String,
     /// Always null.
     value: (),
-    /// The type of its value.
+    /// The type of the value.
     value_type: &'static str,
-    /// The group it is shown in.
+    /// The category.
     category: String,
-    /// What it does.
+    /// The description.
     description: String,
     /// Always false.
     editable: bool,
@@ -63,7 +70,7 @@ pub(in crate::http) struct LockedEntry {
     locked: bool,
     /// When a change takes effect.
     applies: &'static str,
-    /// Where its value comes from: `env`, `env_file`, `file`, `credential`, `legacy_db`,
+    /// The source of the value: `env`, `env_file`, `file`, `credential`, `legacy_db`,
     /// `default` or `none`.
     source: &'static str,
 }
@@ -98,19 +105,26 @@ problems! {
     ConfigListProblems: MalformedRequest, Unauthorized, Forbidden, RevisionMismatch, Internal, Unavailable, ConfigUnavailable
 }
 
-/// Every key of the catalog; secrets and infrastructure's without values.
+query! {
+    /// The keys to list.
+    struct ConfigParameters {
+        /// A part of the key or of the description, in any case
+        search: Option<String>,
+        /// Keys of this category
+        category: Option<String>,
+    }
+}
+
+/// Every key of the catalog; locked keys without values.
 #[utoipa::path(
     get,
     path = "/admin/config",
     tag = "config",
     operation_id = "listConfig",
-    params(
-        ("search" = Option<String>, Query, description = "Part of a key or a description, in any case"),
-        ("category" = Option<String>, Query, description = "Of this category"),
-    ),
+    params(ConfigParameters, ReadConditions),
     responses(
         (status = 200, description = "The keys; `ETag: \"r<revision>\"`", body = ConfigListing),
-        (status = 304, description = "The caller holds them already"),
+        (status = 304, description = "The state is that of `If-None-Match`"),
         ConfigListProblems,
     ),
     security(("bearer" = []))
@@ -120,34 +134,28 @@ pub(in crate::http) async fn list(
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     State(provision): State<Provision>,
-    headers: HeaderMap,
-    mut query: Query,
+    Query(ConfigParameters { search, category }): Query<ConfigParameters>,
+    conditions: ReadConditions,
 ) -> Result<Response, Problem> {
-    let (search, category) = (query.text("search"), query.text("category"));
-    query.finish()?;
     let listing = settings::list(&pool, &settings, AsOf::Now).await?;
     let revision = listing.revision;
     let snapshot = settings.snapshot();
     let mut values: BTreeMap<String, Setting> =
-        listing.settings.into_iter().map(|it| (it.key.clone(), it)).collect();
-    let wanted = search.map(|it| it.to_lowercase());
-    let fits = |definition: &&Definition| {
-        let text = format!("{} {}", definition.key, definition.description).to_lowercase();
-        wanted.as_ref().is_none_or(|it| text.contains(it))
-            && category.as_ref().is_none_or(|it| *it == definition.category)
-    };
-    let entries = snapshot.schema.all().filter(fits).filter_map(|definition| {
-        match snapshot.schema.classify(&definition.key) {
+        listing.settings.into_iter().map(|setting| (setting.key.clone(), setting)).collect();
+    let search = Search::new(search.as_deref(), category);
+    let entries = snapshot.schema.all().filter(|definition| search.matches(definition));
+    let entries =
+        entries.filter_map(|definition| match snapshot.schema.classify(&definition.key) {
             KeyClass::Editable(_) => values.remove(&definition.key).map(editable),
             KeyClass::Locked(_) => {
                 Some(ConfigEntry::Locked(LockedEntry::new(definition, &provision)))
             }
+            // The catalog changed between the two reads; the next request has the key.
             KeyClass::Unknown => None,
-        }
-    });
+        });
     let listing = ConfigListing { revision, entries: entries.collect() };
     let tag = preconditions::revision_tag(revision);
-    preconditions::tagged(&headers, &tag, || JsonResponse::ok(&listing))
+    conditions.tagged(&tag, || JsonResponse::ok(&listing))
 }
 
 fn editable(setting: Setting) -> ConfigEntry {
@@ -159,16 +167,16 @@ problems! {
     ConfigUnavailable
 }
 
-/// One key of the catalog.
+/// A key of the catalog.
 #[utoipa::path(
     get,
     path = "/admin/config/{key}",
     tag = "config",
     operation_id = "getConfig",
-    params(("key" = String, Path, description = "Its key")),
+    params(("key" = String, Path, description = "The key"), ReadConditions),
     responses(
         (status = 200, description = "The key; a setting's `ETag: \"v<version>\"`", body = ConfigEntry),
-        (status = 304, description = "The caller holds it already"),
+        (status = 304, description = "The version is that of `If-None-Match`"),
         ConfigFindProblems,
     ),
     security(("bearer" = []))
@@ -179,10 +187,9 @@ pub(in crate::http) async fn find(
     State(settings): State<GlobalSettingsService>,
     State(provision): State<Provision>,
     PathSegment(key): PathSegment,
-    headers: HeaderMap,
-    query: Query,
+    _: Query<NoParameters>,
+    conditions: ReadConditions,
 ) -> Result<Response, Problem> {
-    query.finish()?;
     let snapshot = settings.snapshot();
     match snapshot.schema.classify(&key) {
         KeyClass::Locked(definition) => {
@@ -192,12 +199,12 @@ pub(in crate::http) async fn find(
         KeyClass::Editable(_) => {
             let setting = settings::find(&pool, &settings, &key).await?;
             let tag = preconditions::version_tag(setting.version);
-            preconditions::tagged(&headers, &tag, || JsonResponse::ok(&editable(setting)))
+            conditions.tagged(&tag, || JsonResponse::ok(&editable(setting)))
         }
     }
 }
 
-/// There is no such key.
+/// Returns the problem of an undeclared key.
 pub(super) fn unknown(key: &str) -> Problem {
     Problem::new(Code::UnknownKey, format!("the catalog declares no key {key}"))
 }
@@ -206,23 +213,13 @@ problems! {
     AuditProblems: MalformedRequest, Unauthorized, Forbidden, UnknownKey, Internal, Unavailable
 }
 
-/// Who changed what, when and why; as `/admin/global-settings/history`.
+/// Changes with author, time and reason; as `/admin/global-settings/history`.
 #[utoipa::path(
     get,
     path = "/admin/config/audit",
     tag = "config",
     operation_id = "listConfigAudit",
-    params(
-        ("key" = Option<String>, Query, description = "Of this key"),
-        ("changed_by" = Option<String>, Query, description = "By this person"),
-        ("action" = Option<String>, Query, description = "Of this kind"),
-        ("request_id" = Option<String>, Query, description = "In this request"),
-        ("revision" = Option<i64>, Query, description = "Of this change set"),
-        ("since" = Option<String>, Query, description = "Not before this RFC 3339 time"),
-        ("until" = Option<String>, Query, description = "Not after this RFC 3339 time"),
-        ("limit" = Option<i64>, Query, description = "1 to 200, 50 when left out"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before, with the same filters"),
-    ),
+    params(TrailPageParameters),
     responses((status = 200, description = "A page", body = crate::audit::Page), AuditProblems),
     security(("bearer" = []))
 )]
@@ -231,9 +228,9 @@ pub(in crate::http) async fn audit(
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     State(scanner): State<SecretScanner>,
-    query: Query,
+    Query(parameters): Query<TrailPageParameters>,
 ) -> Result<JsonResponse, Problem> {
-    read_trail(&pool, &settings, &scanner, query).await
+    read_trail(&pool, &settings, &scanner, parameters).await
 }
 
 problems! {
@@ -255,9 +252,8 @@ problems! {
 pub(in crate::http) async fn schema(
     _: SuperAdmin,
     State(settings): State<GlobalSettingsService>,
-    query: Query,
+    _: Query<NoParameters>,
 ) -> Result<JsonResponse, Problem> {
-    query.finish()?;
     let schema = settings::json_schema(&settings.current().schema);
     Ok(JsonResponse::text("application/schema+json", schema.to_string()))
 }

@@ -1,5 +1,5 @@
-//! `/admin/config`: the per-key contract of the epic, over the same functions as the batch contract. It
-//! differs in shape, and in the status of an invalid value (422).
+//! `/admin/config`: settings key by key, over the same functions as the batches of `/admin/global-settings`. The shape
+//! differs, and so does the status of an invalid value (422).
 
 mod list;
 mod transfer;

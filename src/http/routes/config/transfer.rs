@@ -1,5 +1,7 @@
 //! Export and import.
 
+use std::borrow::Cow;
+
 use axum::{
     Extension,
     extract::{FromRequest, Request, State},
@@ -7,7 +9,13 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        ObjectBuilder, RefOr, Schema,
+        schema::{AdditionalProperties, Type},
+    },
+};
 
 use crate::{
     clock::Clock,
@@ -16,28 +24,62 @@ use crate::{
     database::Pool,
     http::{
         auth::{SuperAdmin, write_quota::Writer},
-        openapi::problems,
+        openapi::{any_of, problems},
         problem::{Code, Problem},
-        request::{body, preconditions, query::Query},
+        request::{
+            body,
+            headers::{IdempotencyKey, single_value},
+            preconditions::{self, ReadConditions},
+            query::{Query, query},
+            value::{REASON_REQUIRED, choices},
+        },
         response::JsonResponse,
-        serve::middleware,
-        write::{Wait, WriteResponse, actor, answer, ask_usual},
+        write::{ChangeNote, WriteParameters, WriteResponder, WriteResponse},
     },
     idempotency,
     ids::RequestId,
     json::FieldError,
-    secret_scanner::SecretScanner,
     settings::{
-        self, ChangeResult, Document, Format, GlobalSettingsService, ImportOptions, ImportPlan,
-        IncomingDocument, OnConflict, OnUnknown, SettingsWriter, WriteOptions,
+        self, ChangeResult, Document, FORMAT_VERSION, Format, GlobalSettingsService, ImportOptions,
+        ImportPlan, IncomingDocument, OnConflict, OnUnknown, SettingsWriter,
     },
 };
 
-/// About as much as a setting takes in a document.
+/// The approximate size of a setting in a document.
 const BYTES_OF_A_SETTING: usize = 64;
 
 problems! {
     ExportProblems: MalformedRequest, Unauthorized, Forbidden, RevisionMismatch, Internal, Unavailable, ConfigUnavailable
+}
+
+choices! {
+    Format: [("json", Self::Json), ("yaml", Self::Yaml), ("env", Self::Env)];
+    OnConflict: [("overwrite", Self::Overwrite), ("skip", Self::Skip)];
+    OnUnknown: [("refuse", Self::Refuse), ("skip", Self::Skip)];
+}
+
+query! {
+    /// The parameters of an export.
+    struct ExportParameters {
+        /// The format of the document; `json` by default
+        format: Option<Format>,
+    }
+}
+
+query! {
+    /// The parameters of an import.
+    struct ImportParameters {
+        /// `dry_run` answers with the plan
+        write: WriteParameters,
+        /// The reason; required to apply the document
+        note: Option<ChangeNote>,
+        /// The reviewed plan
+        plan_id: Option<String>,
+        /// The handling of settings with changes since the export; refused by default
+        on_conflict: Option<OnConflict>,
+        /// The handling of undeclared keys: `skip` ignores their values; `refuse` by default
+        on_unknown: Option<OnUnknown>,
+    }
 }
 
 /// Every editable setting as a document.
@@ -46,10 +88,10 @@ problems! {
     path = "/admin/config/export",
     tag = "config",
     operation_id = "exportConfig",
-    params(("format" = Option<String>, Query, description = "`json` (when left out), `yaml` or `env`")),
+    params(ExportParameters, ReadConditions),
     responses(
         (status = 200, description = "The document, as an attachment", content_type = "application/json", body = Object),
-        (status = 304, description = "The caller holds it already"),
+        (status = 304, description = "The state is that of `If-None-Match`"),
         ExportProblems,
     ),
     security(("bearer" = []))
@@ -60,15 +102,14 @@ pub(in crate::http) async fn export(
     State(settings): State<GlobalSettingsService>,
     State(provision): State<Provision>,
     State(clock): State<Clock>,
-    headers: HeaderMap,
-    mut query: Query,
+    Query(ExportParameters { format }): Query<ExportParameters>,
+    conditions: ReadConditions,
 ) -> Result<Response, Problem> {
-    let format = query.choice("format", &Format::NAMES).and_then(Format::parse);
-    query.finish()?;
     let format = format.unwrap_or(Format::Json);
     let (catalog, revision, values) = settings::values(&pool, &settings).await?;
     let tag = preconditions::revision_tag(revision);
-    if let Some(response) = preconditions::not_modified(&headers, &tag)? {
+    // Before the serialization, which costs more than the read.
+    if let Some(response) = conditions.not_modified(&tag)? {
         return Ok(response);
     }
     let name = format!("{catalog}-r{revision}.{}", format.extension());
@@ -78,15 +119,47 @@ pub(in crate::http) async fn export(
     let text = compute::run(size, || document.write(format)).await;
     let text = text.map_err(|err| Problem::internal(&*err))?;
     let disposition = format!("attachment; filename=\"{name}\"");
-    let answer = JsonResponse::text(format.media_type(), text);
-    let answer = answer.with(header::CONTENT_DISPOSITION, &disposition).with(header::ETAG, &tag);
-    Ok(answer.into_response())
+    let response = JsonResponse::text(format.media_type(), text);
+    let response = response.with(header::CONTENT_DISPOSITION, &disposition);
+    Ok(response.with(header::ETAG, &tag).into_response())
 }
 
-/// A document as it came in.
+/// An uploaded document.
 pub(in crate::http) struct Upload {
     incoming: IncomingDocument,
     digest: Vec<u8>,
+}
+
+/// The document as JSON. YAML has the same structure; a text has `KEY=VALUE` lines.
+impl PartialSchema for Upload {
+    fn schema() -> RefOr<Schema> {
+        let text = || ObjectBuilder::new().schema_type(Type::String);
+        let number = || ObjectBuilder::new().schema_type(Type::Integer);
+        let closed = AdditionalProperties::<Schema>::FreeForm(false);
+        ObjectBuilder::new()
+            .description(Some("Settings as an export writes them"))
+            .property("format_version", number().enum_values(Some([FORMAT_VERSION])))
+            .property("exported_at", text())
+            .property("source", text())
+            .property(
+                "revision",
+                number().minimum(Some(1)).description(Some(
+                    "The revision of the export: settings that have changed since are conflicts",
+                )),
+            )
+            .property("catalog", text())
+            .property("settings", ObjectBuilder::new().description(Some("The values, by key")))
+            .required("format_version")
+            .required("settings")
+            .additional_properties(Some(closed))
+            .into()
+    }
+}
+
+impl ToSchema for Upload {
+    fn name() -> Cow<'static, str> {
+        "SettingsDocument".into()
+    }
 }
 
 impl<S: Send + Sync> FromRequest<S> for Upload {
@@ -95,14 +168,15 @@ impl<S: Send + Sync> FromRequest<S> for Upload {
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let format = format(request.headers()).ok_or_else(|| {
             let detail =
-                "a document is application/json, application/yaml or text/plain (KEY=VALUE), in UTF-8";
+                "a document must be application/json, application/yaml or text/plain (KEY=VALUE), in UTF-8";
             Problem::new(Code::UnsupportedMediaType, detail)
         })?;
         let bytes = body::collect(request).await?;
         if bytes.is_empty() {
-            let fault = FieldError::at("", "required", "a document is needed as the body");
+            let fault = FieldError::at("", "required", "a document is required as the body");
             return Err(Problem::malformed(fault));
         }
+        // The same bytes may be two different documents in two formats.
         let digest = idempotency::fingerprint(&[format.extension().as_bytes(), &bytes]);
         let incoming = compute::run(bytes.len(), || IncomingDocument::read(format, &bytes)).await;
         let incoming = incoming.map_err(Problem::malformed)?;
@@ -111,40 +185,40 @@ impl<S: Send + Sync> FromRequest<S> for Upload {
 }
 
 fn format(headers: &HeaderMap) -> Option<Format> {
-    let declared = middleware::only(headers, &header::CONTENT_TYPE)?.to_str().ok()?;
-    let mut parts = declared.split(';').map(str::trim);
+    let content_type = single_value(headers, &header::CONTENT_TYPE)?.to_str().ok()?;
+    let mut parts = content_type.split(';').map(str::trim);
     let format = match parts.next()?.to_ascii_lowercase().as_str() {
         "application/json" => Format::Json,
         "application/yaml" | "application/x-yaml" | "text/yaml" => Format::Yaml,
         "text/plain" => Format::Env,
         _ => return None,
     };
-    (body::is_plain(headers) && parts.all(body::is_utf8)).then_some(format)
+    (body::is_uncompressed(headers) && parts.all(body::is_utf8)).then_some(format)
 }
 
-/// A plan, and what the import itself would be answered.
+/// A plan, with the outcome of the import.
 #[derive(Serialize, ToSchema)]
 #[schema(as = PlannedImport)]
 pub(in crate::http) struct PlannedImport {
     #[serde(flatten)]
     plan: ImportPlan,
-    /// The problem that the import would be refused with; null if it would be carried out.
+    /// The problem of the import; null if the import would succeed.
     #[schema(required)]
     refusal: Option<PlanRefusal>,
 }
 
-/// The problem that an import would be refused with.
+/// The problem of a planned import.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ImportRefusal)]
 pub(in crate::http) struct PlanRefusal {
-    /// Its status.
+    /// The status.
     status: u16,
-    /// Its code.
+    /// The code.
     #[schema(example = "validation_failed")]
     code: &'static str,
-    /// Its title.
+    /// The title.
     title: &'static str,
-    /// Its detail.
+    /// The detail.
     detail: String,
 }
 
@@ -163,15 +237,18 @@ impl PlanRefusal {
     }
 }
 
-/// What an import answers: a plan, or what was changed.
-#[derive(Serialize, ToSchema)]
+/// The response of an import.
+#[derive(Serialize)]
 #[serde(untagged)]
-#[expect(dead_code, reason = "only its schema is used")]
 pub(in crate::http) enum Imported {
     /// With `dry_run`.
-    Plan(PlannedImport),
+    Plan(Box<PlannedImport>),
     /// Without.
     Changed(WriteResponse<ChangeResult>),
+}
+
+any_of! {
+    Imported: "PlannedImport" = PlannedImport, "WriteResponse_Changed" = WriteResponse<ChangeResult>;
 }
 
 problems! {
@@ -180,72 +257,57 @@ problems! {
     Internal, Unavailable, OutcomeUnknown
 }
 
-/// Imports a document: `dry_run` plans, and the same body with the plan's id applies it.
+/// Imports a document. `dry_run` makes a plan; the same body with the plan's id applies the plan.
 #[utoipa::path(
     post,
     path = "/admin/config/import",
     tag = "config",
     operation_id = "importConfig",
-    params(
-        ("dry_run" = Option<bool>, Query, description = "Answer with the plan, store nothing"),
-        ("wait" = Option<String>, Query, description = "`applied`: answer when every live instance has the change; not of a dry run"),
-        ("timeout_ms" = Option<i64>, Query, description = "How long that may take: 100 to 4000, 2000 when left out"),
-        ("reason" = Option<String>, Query, description = "Why, in 3 to 500 characters on one line, 3 of them visible; needed to apply"),
-        ("plan_id" = Option<String>, Query, description = "The plan that was reviewed"),
-        ("on_conflict" = Option<String>, Query, description = "`overwrite` or `skip`; refused when left out"),
-        ("on_unknown" = Option<String>, Query, description = "Keys that the catalog does not declare: `skip` leaves them out, whatever their values are; `refuse` when left out"),
-        ("Idempotency-Key" = Option<String>, Header, description = "A repeat within 24 hours answers as the first time"),
-    ),
-    request_body(content = Object, description = "A document, as `application/json`, `application/yaml` or `text/plain`, of at most 20,000 settings"),
+    params(ImportParameters, IdempotencyKey),
+    request_body(description = "A document of at most 20,000 settings", content(
+        (Upload = "application/json"),
+        (String = "application/yaml"),
+        (String = "text/plain"),
+    )),
     responses(
-        (status = 200, description = "The plan, or what was changed", body = Imported),
-        (status = 202, description = "It is stored, and the instances that `applied.laggards` names did not have it in time", body = WriteResponse<ChangeResult>),
+        (status = 200, description = "The plan, or the changes as they are stored", body = Imported),
+        (status = 202, description = "The changes are stored, and the instances in `applied.laggards` did not apply them in time", body = WriteResponse<ChangeResult>),
         ImportProblems,
     ),
     security(("bearer" = []))
 )]
-#[expect(clippy::too_many_arguments, reason = "a handler takes what it is given, part by part")]
+#[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn import(
     Writer(caller): Writer,
     State(writer): State<SettingsWriter>,
-    State(scanner): State<SecretScanner>,
     Extension(request): Extension<RequestId>,
-    headers: HeaderMap,
-    mut query: Query,
-    wait: Wait,
+    Query(parameters): Query<ImportParameters>,
+    IdempotencyKey(key): IdempotencyKey,
+    responder: WriteResponder,
     Upload { incoming, digest }: Upload,
 ) -> Result<JsonResponse, Problem> {
-    let (dry_run, reason) = (ask_usual(&mut query), query.text("reason"));
-    let plan_id = query.text("plan_id");
-    let on_conflict = on_conflict(&mut query);
-    let on_unknown = on_unknown(&mut query);
-    query.finish()?;
-    if dry_run {
+    let ImportParameters { write, note, plan_id, on_conflict, on_unknown } = parameters;
+    let on_conflict = on_conflict.unwrap_or(OnConflict::Refuse);
+    let on_unknown = on_unknown.unwrap_or(OnUnknown::Refuse);
+    // A plan needs no reason: the reviewer of the plan gives one.
+    if write.dry_run {
         let plan = writer.plan_import(&incoming, &digest, on_unknown).await?;
-        let planned = PlannedImport::new(plan, on_conflict);
-        return JsonResponse::list(planned.plan.entries.len(), &planned).await;
+        let entries = plan.entries.len();
+        let planned = Imported::Plan(Box::new(PlannedImport::new(plan, on_conflict)));
+        return JsonResponse::list(entries, &planned).await;
     }
-    let actor = actor(&caller, reason, request)?;
+    let note = note.ok_or_else(missing_reason)?;
     let conditions = format!("import {plan_id:?} {on_conflict:?} {on_unknown:?}");
-    let key = preconditions::idempotency_key(&headers, &scanner)?.map(|key| {
+    let idempotency = key.map(|key| {
         idempotency::Key::new(caller.user.clone(), key, &[conditions.as_bytes(), &digest])
     });
-    let terms = ImportOptions { plan_id, on_conflict, on_unknown, idempotency: key };
-    let changed = writer.import(&actor, &incoming, &digest, &terms).await?;
-    answer(&changed, &WriteOptions::default(), wait).await
+    let actor = note.actor(caller, request);
+    let options = ImportOptions { plan_id, on_conflict, on_unknown, idempotency };
+    let outcome = writer.import(&actor, &incoming, &digest, &options).await?;
+    responder.respond_with_changes(&write, outcome, false, Imported::Changed).await
 }
 
-fn on_conflict(query: &mut Query) -> OnConflict {
-    match query.choice("on_conflict", &["overwrite", "skip"]) {
-        Some("overwrite") => OnConflict::Overwrite,
-        Some(_) => OnConflict::Skip,
-        None => OnConflict::Refuse,
-    }
-}
-
-fn on_unknown(query: &mut Query) -> OnUnknown {
-    match query.choice("on_unknown", &["refuse", "skip"]) {
-        Some("skip") => OnUnknown::Skip,
-        _ => OnUnknown::Refuse,
-    }
+fn missing_reason() -> Problem {
+    let error = FieldError::at("?reason", REASON_REQUIRED, "is missing");
+    Problem::new(Code::ReasonRequired, "the reason is missing").with_errors(error)
 }

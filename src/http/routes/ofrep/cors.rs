@@ -1,4 +1,4 @@
-//! Which pages of other origins may evaluate flags.
+//! Cross-origin access to flags.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,12 +8,11 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::trace_context::{TRACEPARENT, TRACESTATE};
 
-/// Origins whose pages may; `*` stands for all.
+/// The origins whose pages may evaluate flags; `*` allows all.
 #[derive(Debug, Clone, Default)]
 pub struct Origins(pub Arc<[String]>);
 
-/// `routes` as pages of `origins` may use them. Nowhere is a browser's own credential taken, so a page can only
-/// use what it was given.
+/// Allows pages of `origins` to call `routes`. The routes accept no cookie, so a page needs explicit credentials.
 pub(in crate::http) fn with_cors<S: Clone + Send + Sync + 'static>(
     routes: OpenApiRouter<S>,
     origins: &Origins,
@@ -21,15 +20,15 @@ pub(in crate::http) fn with_cors<S: Clone + Send + Sync + 'static>(
     if origins.0.is_empty() {
         return routes;
     }
-    let named = origins.0.iter().filter_map(|it| HeaderValue::from_str(it).ok());
-    let allowed = if origins.0.iter().any(|it| it == "*") {
+    let listed = origins.0.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
+    let allow_origin = if origins.0.iter().any(|origin| origin == "*") {
         AllowOrigin::any()
     } else {
-        AllowOrigin::list(named)
+        AllowOrigin::list(listed)
     };
     let api_key = HeaderName::from_static("x-api-key");
     let layer = CorsLayer::new()
-        .allow_origin(allowed)
+        .allow_origin(allow_origin)
         .allow_methods([Method::GET, Method::POST])
         .allow_headers([
             header::AUTHORIZATION,

@@ -1,13 +1,8 @@
-//! Tells clients when to evaluate again.
+//! A stream of refetch events for clients.
 
 use std::time::Duration;
 
-use axum::{
-    body::Bytes,
-    extract::State,
-    http::{HeaderMap, HeaderValue},
-    response::Response,
-};
+use axum::{body::Bytes, extract::State, http::HeaderValue, response::Response};
 use tokio::sync::watch;
 
 use crate::{
@@ -15,35 +10,43 @@ use crate::{
     http::{
         auth::{self, Reader},
         problem::Problem,
-        request::{fields::NUMBERS, query::Query},
-        routes::{
-            ofrep::{Ofrep, Refusal},
-            settings::last_event,
+        request::{
+            headers::LastEventId,
+            query::{Query, query},
+            value::MAX_INTEGER,
         },
+        routes::ofrep::{page::Ofrep, refusal::Refusal},
         serve::sse::{self, Events, Streams},
     },
     settings::GlobalSettingsService,
 };
 
-/// How long a stream may go on after its token: at random, so that not all come back at the same moment.
+/// The maximum time of a stream after its token expires, at random: otherwise all clients would reconnect at once.
 const GRACE: Duration = Duration::from_mins(10);
 
-/// When to evaluate again: an event at every revision that this instance takes on.
+query! {
+    /// The parameters of the stream.
+    struct EventsParameters {
+        /// The token from `eventStreams`, valid only for the stream
+        token: Option<String>,
+        /// The client's revision; `Last-Event-ID` takes precedence
+        #[validate(range(min = 1, max = MAX_INTEGER))]
+        since: Option<i64>,
+    }
+}
+
+/// Refetch events: a message for every applied revision.
 ///
-/// A browser's `EventSource` sends no headers, so the address in `eventStreams` carries a token that opens
-/// nothing else. Whoever can send headers may use their own credentials instead.
+/// A browser's `EventSource` sends no headers, so the address in `eventStreams` has a token for the
+/// stream alone. A client with control over headers may use its own credentials instead.
 #[utoipa::path(
     get,
     path = "/ofrep/v1/events",
     operation_id = "streamRefetches",
     tag = "ofrep",
-    params(
-        ("token" = Option<String>, Query, description = "From `eventStreams`; it opens nothing but this"),
-        ("since" = Option<i64>, Query, description = "The revision that the caller holds"),
-        ("Last-Event-ID" = Option<i64>, Header, description = "The same, and counts before it"),
-    ),
+    params(EventsParameters, LastEventId),
     responses(
-        (status = 200, description = "Events `message` whose `data` is `{\"type\": \"refetchEvaluation\", \"etag\": …, \"lastModified\": …}`; the first at once if the caller holds another revision", body = String, content_type = "text/event-stream"),
+        (status = 200, description = "Events `message` whose `data` is `{\"type\": \"refetchEvaluation\", \"etag\": …, \"lastModified\": …}`; the first at once if the client has another revision", body = String, content_type = "text/event-stream"),
         (status = 400, description = "`PARSE_ERROR`", body = Refusal),
         (status = 401, description = "No valid token: evaluate again to get one", body = Refusal),
         (status = 503, description = "Too many streams; `Retry-After`", body = Refusal),
@@ -56,25 +59,26 @@ pub(in crate::http) async fn events(
     State(ofrep): State<Ofrep>,
     State(streams): State<Streams>,
     State(clock): State<Clock>,
-    headers: HeaderMap,
-    mut query: Query,
+    Query(EventsParameters { token, since }): Query<EventsParameters>,
+    LastEventId(last): LastEventId,
 ) -> Result<Response, Problem> {
-    let until = match query.text("token") {
-        Some(token) => ofrep.keys().admits(&token).ok_or(auth::Refusal::Pass)?,
+    let until = match token {
+        Some(token) => {
+            ofrep.keys().verify_stream_token(&token).ok_or(auth::AuthError::StreamToken)?
+        }
         None => reader?.until,
     };
-    let since = query.integer("since", NUMBERS);
-    query.finish()?;
-    let held = last_event(&headers)?.or(since);
-    let place = streams.enter(None)?;
-    let life = sse::until(until, &clock) + jittered(GRACE, 0.0..1.0);
+    let client_revision = last.or(since);
+    let place = streams.acquire(None)?;
+    let life = sse::time_until(until, &clock) + jittered(GRACE, 0.0..1.0);
     let mut revisions = settings.revisions();
     revisions.mark_unchanged();
     let page = ofrep.page(&settings, clock.now()).await?;
-    let told = (held == Some(page.revision())).then(|| page.tag.clone());
-    // Who holds the page is sent no event yet, but an id to come back with.
-    let start = told.is_some().then(|| page.revision());
-    Ok(sse::answer(place, life, start, Refetches { settings, ofrep, clock, revisions, told }))
+    let is_current = client_revision == Some(page.revision());
+    let sent_tag = is_current.then(|| page.tag.clone());
+    // A client with the current page gets no event yet, but an id for the next connection.
+    let start = is_current.then(|| page.revision());
+    Ok(sse::response(place, life, start, Refetches { settings, ofrep, clock, revisions, sent_tag }))
 }
 
 struct Refetches {
@@ -82,24 +86,24 @@ struct Refetches {
     ofrep: Ofrep,
     clock: Clock,
     revisions: watch::Receiver<i64>,
-    /// The tag of what the client was told last.
-    told: Option<HeaderValue>,
+    /// The tag of the last announced page.
+    sent_tag: Option<HeaderValue>,
 }
 
 impl Events for Refetches {
     async fn next(&mut self) -> Vec<Bytes> {
         loop {
-            if self.told.is_some() {
-                // An error would mean that the settings are gone, and `self` holds them.
+            if self.sent_tag.is_some() {
+                // `changed` fails only after the settings are dropped, and `self` owns a handle.
                 let _ = self.revisions.changed().await;
             }
-            // A page that cannot be written has been logged, and the next one may be.
+            // The failure is logged; the page of the next revision may succeed.
             let Ok(page) = self.ofrep.page(&self.settings, self.clock.now()).await else {
-                self.told = Some(HeaderValue::from_static("none"));
+                self.sent_tag = Some(HeaderValue::from_static("none"));
                 continue;
             };
-            if self.told.as_ref() != Some(&page.tag) {
-                self.told = Some(page.tag.clone());
+            if self.sent_tag.as_ref() != Some(&page.tag) {
+                self.sent_tag = Some(page.tag.clone());
                 return sse::event(page.revision(), "message", page.event.clone());
             }
         }

@@ -1,7 +1,7 @@
 //! `/ofrep/v1`: settings for services in any language, by the `OpenFeature` Remote Evaluation Protocol 0.3.
 //!
-//! Answers come from memory, whether or not the database is there. A value depends on nothing that is sent, so
-//! its reason is always `STATIC`. What goes wrong has the protocol's form here, not that of a problem.
+//! Responses come from memory, with or without a database. No value depends on the request, so the reason is always
+//! `STATIC`. Errors have the form of the protocol.
 
 mod cors;
 mod events;
@@ -9,21 +9,25 @@ mod page;
 mod refusal;
 mod request;
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use axum::{
-    extract::State,
-    http::{HeaderMap, HeaderName, StatusCode, header},
+    extract::{FromRequestParts, State},
+    http::{HeaderName, HeaderValue, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use tokio::time::timeout;
+use utoipa::{
+    IntoParams,
+    openapi::path::{Parameter, ParameterIn},
+};
 
 pub use cors::Origins;
 pub(in crate::http) use cors::with_cors;
 pub(in crate::http) use events::*;
 pub(in crate::http) use page::EVENTS;
 pub use page::Ofrep;
-pub(in crate::http) use refusal::{Refusal, refusal};
+pub(in crate::http) use refusal::{Refusal, problem_format};
 
 use crate::{
     clock::Clock,
@@ -32,38 +36,73 @@ use crate::{
         problem::{Code, Problem},
         request::{
             body::JsonBytes,
+            headers,
             path::PathSegment,
-            preconditions::{self, ReadOutcome},
-            query::Query,
+            preconditions::ReadConditions,
+            query::{NoParameters, Query, query},
         },
         response::JsonResponse,
-        routes::ofrep::page::{Flag, FlagList, Page},
+        routes::ofrep::{
+            page::{Flag, FlagList, Page},
+            request::EvaluationRequest,
+        },
     },
     settings::{GlobalSettingsService, KeyClass},
 };
 
-/// How long to wait for a revision that another instance has told of.
-const BEHIND: Duration = Duration::from_secs(1);
+/// The maximum wait for a revision announced by another instance.
+const MAX_LAG: Duration = Duration::from_secs(1);
 
-/// Asks for lists as objects, for clients that take no other structure.
 const LISTS: HeaderName = HeaderName::from_static("x-brune-lists");
+const APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// One setting, as a flag.
+/// Whether the client wants lists as objects (`X-Brune-Lists: items`), for want of another structure.
+pub(in crate::http) struct ListsAsObjects(bool);
+
+impl<S: Send + Sync> FromRequestParts<S> for ListsAsObjects {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(parts.headers.get(LISTS).is_some_and(|value| value == "items")))
+    }
+}
+
+impl IntoParams for ListsAsObjects {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let description =
+            "`items` wraps lists as `{\"items\": […]}`, for clients that take only objects";
+        vec![headers::parameter::<String>("X-Brune-Lists", description)]
+    }
+}
+
+query! {
+    /// The parameters of an evaluation of all flags.
+    struct EvaluateParameters {
+        /// The `etag` of a refetch event: an outdated instance waits a moment for the state
+        #[name("flagConfigEtag")]
+        etag: Option<String>,
+        /// The `lastModified` of a refetch event
+        #[name("flagConfigLastModified")]
+        _last_modified: Option<String>,
+    }
+}
+
+/// A setting, as a flag.
 #[utoipa::path(
     post,
     path = "/ofrep/v1/evaluate/flags/{key}",
     operation_id = "evaluateFlag",
     tag = "ofrep",
     params(
-        ("key" = String, Path, description = "Its key"),
-        ("X-Brune-Lists" = Option<String>, Header, description = "`items` has lists as `{\"items\": […]}`, for clients that take only objects"),
+        ("key" = String, Path, description = "The setting"),
+        ListsAsObjects,
     ),
-    request_body(content = Option<Object>, description = "`{\"context\": {…}}`; a value does not depend on it"),
+    request_body = Option<EvaluationRequest<'_>>,
     responses(
-        (status = 200, description = "Its value; `reason` is `STATIC`, `variant` its version", body = Flag<'_>),
+        (status = 200, description = "The value; `reason` is `STATIC`, `variant` the version", body = Flag<'_>),
         (status = 400, description = "`PARSE_ERROR` or `INVALID_CONTEXT`", body = Refusal),
         (status = 401, description = "No valid credentials", body = Refusal),
-        (status = 404, description = "`FLAG_NOT_FOUND`; of a key that is locked or secret as well", body = Refusal),
+        (status = 404, description = "`FLAG_NOT_FOUND`; also for a locked or secret key", body = Refusal),
     ),
     security(("bearer" = []), ("internal_key" = []))
 )]
@@ -71,42 +110,37 @@ pub(in crate::http) async fn evaluate(
     _: Reader,
     State(settings): State<GlobalSettingsService>,
     PathSegment(key): PathSegment,
-    headers: HeaderMap,
-    query: Query,
+    _: Query<NoParameters>,
+    ListsAsObjects(wrapped): ListsAsObjects,
     JsonBytes(body): JsonBytes,
 ) -> Result<JsonResponse, Problem> {
-    query.finish()?;
-    request::check(body.as_deref())?;
-    let (snapshot, stale) = (settings.current(), page::is_stale(&settings));
-    let found = match snapshot.schema.classify(&key) {
+    request::validate(body.as_deref())?;
+    let snapshot = settings.current();
+    // No database is involved: an evaluation must not fail with the database.
+    let entry = match snapshot.schema.classify(&key) {
         KeyClass::Editable(definition) => snapshot.find(&key).map(|entry| (definition, entry)),
-        // Of a key that is not told here not even its existence is.
+        // Not even the existence of a locked key is disclosed.
         KeyClass::Locked(_) | KeyClass::Unknown => None,
     };
-    let none = || Problem::new(Code::UnknownKey, "there is no such flag");
-    let (definition, entry) = found.ok_or_else(none)?;
-    let wrapped = headers.get(LISTS).is_some_and(|it| it == "items");
-    let flag = Flag::of(definition, entry, wrapped).at(snapshot.revision, stale);
-    JsonResponse::ok(&flag)
+    let not_found = || Problem::new(Code::UnknownKey, "no such flag");
+    let (definition, entry) = entry.ok_or_else(not_found)?;
+    let flag = Flag::of(definition, entry, wrapped);
+    JsonResponse::ok(&flag.at(snapshot.revision, page::is_stale(&settings)))
 }
 
-/// Every setting, as flags; written once for each revision.
+/// Every setting, as flags; serialized once for each revision.
 #[utoipa::path(
     post,
     path = "/ofrep/v1/evaluate/flags",
     operation_id = "evaluateFlags",
     tag = "ofrep",
-    params(
-        ("If-None-Match" = Option<String>, Header, description = "An `ETag` that the caller holds"),
-        ("flagConfigEtag" = Option<String>, Query, description = "The `etag` of a refetch event: if this instance has not heard of it yet, it waits a moment"),
-        ("flagConfigLastModified" = Option<String>, Query, description = "The `lastModified` of a refetch event"),
-    ),
-    request_body(content = Option<Object>, description = "`{\"context\": {…}}`; no value depends on it"),
+    params(EvaluateParameters, ReadConditions),
+    request_body = Option<EvaluationRequest<'_>>,
     responses(
-        (status = 200, description = "The flags, where to hear of changes, and `metadata` with `revision` and `stale`: whether they may be outdated, because the database is away or holds what is invalid", body = FlagList<'_>, headers(
-            ("ETag" = String, description = "What these flags are"),
+        (status = 200, description = "The flags, the stream of their changes, and `metadata` with `revision` and `stale`: whether the flags may be outdated, because the database is unreachable or its settings are invalid", body = FlagList<'_>, headers(
+            ("ETag" = String, description = "The state of the flags"),
         )),
-        (status = 304, description = "The caller holds them already"),
+        (status = 304, description = "The state is that of `If-None-Match`"),
         (status = 400, description = "`PARSE_ERROR` or `INVALID_CONTEXT`", body = Refusal),
         (status = 401, description = "No valid credentials", body = Refusal),
     ),
@@ -117,30 +151,25 @@ pub(in crate::http) async fn evaluate_all(
     State(settings): State<GlobalSettingsService>,
     State(ofrep): State<Ofrep>,
     State(clock): State<Clock>,
-    headers: HeaderMap,
-    mut query: Query,
+    Query(parameters): Query<EvaluateParameters>,
+    conditions: ReadConditions,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response, Problem> {
-    let told = query.text("flagConfigEtag");
-    query.text("flagConfigLastModified");
-    query.finish()?;
-    request::check(body.as_deref())?;
-    let told = told.as_deref().and_then(page::revision_in);
-    if let Some(told) = told.filter(|told| settings.revision() < *told) {
-        // Told by an instance that is ahead of this one, which takes milliseconds; or it was made up.
-        let _ = timeout(BEHIND, settings.wait_for(told)).await;
+    request::validate(body.as_deref())?;
+    let announced = parameters.etag.as_deref().and_then(page::revision_in);
+    if let Some(revision) = announced.filter(|revision| settings.revision() < *revision) {
+        // Another instance is ahead by milliseconds. An invented revision never comes, so the wait is limited.
+        let _ = timeout(MAX_LAG, settings.wait_for(revision)).await;
     }
     let page = ofrep.page(&settings, clock.now()).await?;
-    answer(&page, &headers)
+    respond(&page, &conditions)
 }
 
-fn answer(page: &Page, headers: &HeaderMap) -> Result<Response, Problem> {
-    let tag = [(header::ETAG, page.tag.clone())];
-    if preconditions::evaluate(headers, page.tag.to_str().unwrap_or_default())?
-        == ReadOutcome::NotModified
-    {
-        return Ok((StatusCode::NOT_MODIFIED, tag).into_response());
+fn respond(page: &Page, conditions: &ReadConditions) -> Result<Response, Problem> {
+    let tag = page.tag.to_str().unwrap_or_default();
+    if let Some(response) = conditions.not_modified(tag)? {
+        return Ok(response);
     }
-    let kind = [(header::CONTENT_TYPE, "application/json")];
-    Ok((tag, kind, page.body.clone()).into_response())
+    let headers = [(header::ETAG, page.tag.clone()), (header::CONTENT_TYPE, APPLICATION_JSON)];
+    Ok((headers, page.body.clone()).into_response())
 }

@@ -1,4 +1,4 @@
-//! All flags on one page, written once for whoever asks.
+//! All flags on one page, serialized once for all readers.
 
 use std::{fmt, sync::Arc};
 
@@ -16,13 +16,13 @@ use crate::{
     settings::{Definition, Entry, GlobalSettingsService, SettingValue, Snapshot},
 };
 
-/// Seconds for which all pages carry the same token for their events.
+/// The seconds for which all pages have the same stream token.
 const TOKEN_TURN: i64 = 1_800;
 
-/// Where the events are.
+/// The path of the stream.
 pub(in crate::http) const EVENTS: &str = "/ofrep/v1/events";
 
-/// Seconds after which a client with a hidden page should give up its stream.
+/// The seconds after which a client in a hidden page should close its stream.
 const INACTIVITY: u32 = 120;
 
 /// A setting as a flag.
@@ -31,44 +31,43 @@ const INACTIVITY: u32 = 120;
 pub(in crate::http) struct Flag<'a> {
     /// The key.
     key: &'a str,
-    /// Its value, of its type.
+    /// The value, of the setting's type.
     #[schema(value_type = Value)]
-    value: Shown<'a>,
-    /// How it was found: always `STATIC`.
+    value: FlagValue<'a>,
+    /// The reason of the value: always `STATIC`.
     reason: &'static str,
-    /// Its version.
+    /// The version.
     #[schema(example = "v7")]
     variant: String,
     metadata: FlagMetadata,
 }
 
-/// A value, as it is or with its list in an object.
+/// The serialized form of a value.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Shown<'a> {
+enum FlagValue<'a> {
     Plain(&'a SettingValue),
-    /// A number that may have a fraction is written with one even when it is whole. A typed client takes `6` for an
-    /// integer, and its float getter would fail for as long as the value happens to be whole.
+    /// A number with a fraction, even if zero: a typed client reads `6` as an integer, and the float getter would fail for
+    /// whole values.
     Decimal(f64),
     Wrapped {
         items: &'a SettingValue,
     },
 }
 
-/// What is said of one flag.
+/// The metadata of a flag.
 #[derive(Serialize, ToSchema)]
 #[schema(as = OfrepFlagMetadata)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::http) struct FlagMetadata {
-    /// Its version.
+    /// The version.
     version: i32,
-    /// The type of its value.
+    /// The type of the value.
     value_type: &'static str,
-    /// The revision it was read at; of a flag by itself. On a page a change of another flag would look like a
-    /// change of this one.
+    /// The revision, in the response for a single flag. On a page, a change of any flag would look like a change of all.
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<i64>,
-    /// Whether it may be outdated; of a flag by itself.
+    /// Whether the value may be outdated, in the response for a single flag.
     #[serde(skip_serializing_if = "Option::is_none")]
     stale: Option<bool>,
 }
@@ -79,60 +78,62 @@ pub(in crate::http) struct FlagMetadata {
 #[serde(rename_all = "camelCase")]
 pub(in crate::http) struct FlagList<'a> {
     flags: Vec<Flag<'a>>,
-    /// Where to hear of changes; its address holds a token that is good for less than an hour.
+    /// The stream of changes; the address has a token, valid for less than an hour.
     #[schema(value_type = Vec<Object>)]
     event_streams: Vec<Value>,
     metadata: PageMetadata,
 }
 
-/// What is said of all flags.
+/// The metadata of a page.
 #[derive(Serialize, ToSchema)]
 #[schema(as = OfrepMetadata)]
 pub(in crate::http) struct PageMetadata {
-    /// The revision they were read at.
+    /// The revision of the flags.
     revision: i64,
-    /// Whether they may be outdated.
+    /// Whether the flags may be outdated.
     stale: bool,
 }
 
 impl<'a> Flag<'a> {
     pub(in crate::http) fn of(definition: &'a Definition, entry: &'a Entry, wrapped: bool) -> Self {
         let value = &entry.value;
-        let (version, value_type) = (entry.version, value.value_type().as_str());
-        let shown = match value {
-            SettingValue::StringArray(_) if wrapped => Shown::Wrapped { items: value },
+        let version = entry.version;
+        let value_type = value.value_type().as_str();
+        let shape = match value {
+            SettingValue::StringArray(_) if wrapped => FlagValue::Wrapped { items: value },
             SettingValue::Number(number) if definition.constraints.integer != Some(true) => {
-                Shown::Decimal(number.as_f64())
+                FlagValue::Decimal(number.as_f64())
             }
-            _ => Shown::Plain(value),
+            _ => FlagValue::Plain(value),
         };
         Self {
             key: &definition.key,
-            value: shown,
+            value: shape,
             reason: "STATIC",
             variant: format!("v{version}"),
             metadata: FlagMetadata { version, value_type, revision: None, stale: None },
         }
     }
 
-    /// The same by itself.
+    /// Adds the revision and the staleness, for the response for a single flag.
     pub(in crate::http) fn at(mut self, revision: i64, stale: bool) -> Self {
-        (self.metadata.revision, self.metadata.stale) = (Some(revision), Some(stale));
+        self.metadata.revision = Some(revision);
+        self.metadata.stale = Some(stale);
         self
     }
 }
 
-/// Whether what is held may be outdated: the database does not answer, or what it holds cannot be used.
+/// Whether the settings in memory may be outdated: the database is unreachable or has invalid settings.
 pub(in crate::http) fn is_stale(settings: &GlobalSettingsService) -> bool {
     !settings.is_reachable() || !settings.is_valid()
 }
 
-/// The revision that a tag names.
+/// Returns the revision in a tag.
 pub(in crate::http) fn revision_in(tag: &str) -> Option<i64> {
     tag.trim_matches('"').strip_prefix('r')?.split('-').next()?.parse().ok()
 }
 
-/// The page that is given out now. Cheap to clone.
+/// The cache of the current page. Cheap to clone.
 #[derive(Clone)]
 pub struct Ofrep(Arc<Inner>);
 
@@ -140,30 +141,30 @@ struct Inner {
     keys: TokenVerifier,
     path_prefix: PathPrefix,
     page: ArcSwapOption<Page>,
-    /// Held while a page is written, so that a crowd of readers writes it once.
+    /// Locked during serialization: concurrent readers serialize a page once.
     writing: tokio::sync::Mutex<()>,
 }
 
-/// All flags at one state, as bytes.
+/// All flags at one state, serialized.
 pub(in crate::http) struct Page {
     snapshot: Arc<Snapshot>,
     stale: bool,
     expires: i64,
-    /// Of these very bytes: with a token that has run out a client must not be told that it holds them.
+    /// The digest of the bytes: a client whose page has an expired token must get a new page.
     pub(in crate::http) tag: HeaderValue,
     pub(in crate::http) body: Bytes,
-    /// The event that tells of them.
+    /// The event of the page.
     pub(in crate::http) event: Bytes,
 }
 
 impl Ofrep {
-    /// Pages whose tokens `keys` will take.
+    /// Creates a cache of pages with stream tokens of `keys`.
     #[must_use]
     pub fn new(keys: TokenVerifier) -> Self {
         Self::with(keys, PathPrefix::default())
     }
 
-    /// The same, for clients that reach the service under `path_prefix`.
+    /// Returns an empty cache for clients under `path_prefix`.
     #[must_use]
     pub fn under(&self, path_prefix: PathPrefix) -> Self {
         Self::with(self.0.keys.clone(), path_prefix)
@@ -175,46 +176,56 @@ impl Ofrep {
         Self(Arc::new(Inner { keys, path_prefix, page, writing }))
     }
 
-    /// The page of the current settings at `now`.
+    /// Returns the page of the current settings at `now`.
     pub(in crate::http) async fn page(
         &self,
         settings: &GlobalSettingsService,
         now: DateTime<Utc>,
     ) -> Result<Arc<Page>, Problem> {
-        // Of one turn all have the same token, and none is good for less than half an hour.
+        // All pages of half an hour share a token, valid for at least half an hour more.
         let expires = (now.timestamp().div_euclid(TOKEN_TURN) + 2) * TOKEN_TURN;
-        if let Some(page) = self.written(settings, expires) {
+        if let Some(page) = self.cached(settings, expires) {
             return Ok(page);
         }
-        let _only = self.0.writing.lock().await;
-        if let Some(page) = self.written(settings, expires) {
+        let _guard = self.0.writing.lock().await;
+        if let Some(page) = self.cached(settings, expires) {
             return Ok(page);
         }
         let snapshot = settings.snapshot();
         let size = snapshot.schema.reading_size();
-        let page = compute::run(size, || self.write(snapshot, is_stale(settings), expires)).await?;
+        let page =
+            compute::run(size, || self.serialize(snapshot, is_stale(settings), expires)).await?;
         let page = Arc::new(page);
         self.0.page.store(Some(Arc::clone(&page)));
         Ok(page)
     }
 
-    /// The page that is there, if it is still the right one.
-    fn written(&self, settings: &GlobalSettingsService, expires: i64) -> Option<Arc<Page>> {
+    /// Returns the cached page, if current.
+    fn cached(&self, settings: &GlobalSettingsService, expires: i64) -> Option<Arc<Page>> {
         let page = self.0.page.load();
         let page = page.as_ref()?;
-        let same = Arc::as_ptr(&page.snapshot) == Arc::as_ptr(&settings.current());
-        let right = same && page.stale == is_stale(settings) && page.expires == expires;
-        right.then(|| Arc::clone(page))
+        let is_same = Arc::as_ptr(&page.snapshot) == Arc::as_ptr(&settings.current());
+        let is_current = is_same && page.stale == is_stale(settings) && page.expires == expires;
+        is_current.then(|| Arc::clone(page))
     }
 
-    fn write(&self, snapshot: Arc<Snapshot>, stale: bool, expires: i64) -> Result<Page, Problem> {
+    fn serialize(
+        &self,
+        snapshot: Arc<Snapshot>,
+        stale: bool,
+        expires: i64,
+    ) -> Result<Page, Problem> {
         let revision = snapshot.revision;
         let entries = snapshot.schema.editable();
-        let entries = entries.filter_map(|it| Some((it, snapshot.find(&it.key)?)));
+        let entries =
+            entries.filter_map(|definition| Some((definition, snapshot.find(&definition.key)?)));
         let entries: Vec<_> = entries.collect();
         let modified = entries.iter().map(|(_, entry)| entry.updated_at.timestamp()).max();
         let page = FlagList {
-            flags: entries.into_iter().map(|(it, entry)| Flag::of(it, entry, false)).collect(),
+            flags: entries
+                .into_iter()
+                .map(|(definition, entry)| Flag::of(definition, entry, false))
+                .collect(),
             event_streams: self.event_stream(revision, expires).into_iter().collect(),
             metadata: PageMetadata { revision, stale },
         };
@@ -225,15 +236,15 @@ impl Ofrep {
             "type": "refetchEvaluation", "etag": tag, "lastModified": modified.unwrap_or_default()
         });
         let tag = HeaderValue::try_from(tag).map_err(|err| Problem::internal(&err))?;
-        let (body, event) = (body.into(), event.to_string().into());
         drop(page);
-        Ok(Page { snapshot, stale, expires, tag, body, event })
+        let event = event.to_string().into();
+        Ok(Page { snapshot, stale, expires, tag, body: body.into(), event })
     }
 
-    /// Where to hear of changes after `revision`; nowhere without a secret to sign with.
+    /// Returns the stream of changes after `revision`; `None` without a secret for tokens.
     fn event_stream(&self, revision: i64, expires: i64) -> Option<Value> {
-        let token = self.0.keys.pass(expires)?;
-        // Clients resolve it against the origin of their base URL, so it has the path as well.
+        let token = self.0.keys.issue_stream_token(expires)?;
+        // Clients resolve the address against the origin of the base URL, so the address needs the path prefix.
         let uri = format!("{}?since={revision}&token={token}", self.0.path_prefix.join(EVENTS));
         Some(json!({
             "type": "sse", "endpoint": {"requestUri": uri}, "inactivityDelaySec": INACTIVITY

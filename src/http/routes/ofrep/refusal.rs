@@ -1,4 +1,4 @@
-//! What goes wrong under `/ofrep/v1`, in the protocol's form.
+//! Errors under `/ofrep/v1`, in the form of the protocol.
 
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
@@ -9,43 +9,50 @@ use crate::http::{
     routes::ofrep::request::INVALID_CONTEXT,
 };
 
-/// An evaluation that failed. Clients need all of it, whatever the status.
+/// A failed evaluation. Clients need every field, for any status.
 #[derive(Serialize, ToSchema)]
 #[schema(as = OfrepRefusal)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::http) struct Refusal {
-    /// The flag that was asked for, if it was one.
+    /// The requested flag, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
-    /// Why it failed, for programs.
+    /// The reason, for programs.
     #[schema(example = "FLAG_NOT_FOUND")]
     error_code: &'static str,
-    /// Why it failed, for people.
+    /// The reason, for people.
     error_details: String,
 }
 
-/// The answer to a request for `path` that ended in `problem`; `None` where problems have their own form.
-pub(in crate::http) fn refusal(path: &str, problem: &Problem) -> Option<Refusal> {
-    // With a slash too many as well: whoever asks so is a client of this protocol.
-    let place = path.trim_start_matches('/').strip_prefix("ofrep/v1/")?;
-    let place = place.trim_start_matches('/');
-    let key = place.strip_prefix("evaluate/flags/");
-    let key = key.and_then(|it| percent_decode_str(it).decode_utf8().ok());
-    let faults = problem.faults().reported();
+/// Serializes `problem` in the form of the protocol; `None` outside of the protocol's paths.
+pub(in crate::http) fn problem_format(
+    path: &str,
+    problem: &Problem,
+) -> Option<serde_json::Result<Vec<u8>>> {
+    refusal(path, problem).map(|refusal| serde_json::to_vec(&refusal))
+}
+
+fn refusal(path: &str, problem: &Problem) -> Option<Refusal> {
+    // A path with an extra slash comes from a client of the protocol as well.
+    let route = path.trim_start_matches('/').strip_prefix("ofrep/v1/")?;
+    let route = route.trim_start_matches('/');
+    let key = route.strip_prefix("evaluate/flags/");
+    let key = key.and_then(|key| percent_decode_str(key).decode_utf8().ok());
+    let errors = problem.errors().reported();
     let error_code = match problem.code() {
-        _ if faults.iter().any(|it| it.code == INVALID_CONTEXT) => "INVALID_CONTEXT",
-        // Not as an unknown flag, of which clients say nothing and serve their default.
+        _ if errors.iter().any(|error| error.code == INVALID_CONTEXT) => "INVALID_CONTEXT",
+        // Clients silently serve the default of an unknown flag, and would hide a wrong base URL.
         Code::NotFound if path.contains("//") => "GENERAL",
         Code::UnknownKey | Code::NotFound if key.is_some() => "FLAG_NOT_FOUND",
         Code::MalformedRequest | Code::UnsupportedMediaType => "PARSE_ERROR",
         _ => "GENERAL",
     };
-    let place = |it: &crate::json::FieldError| it.pointer.clone().filter(|it| !it.is_empty());
-    let told = faults.iter().map(|it| match place(it) {
-        Some(place) => format!("{place} {}", it.detail),
-        None => it.detail.clone(),
+    let details = errors.iter().map(|error| match error.pointer.as_deref() {
+        None | Some("") => error.detail.clone(),
+        Some(pointer) => format!("{pointer} {}", error.detail),
     });
-    let told: Vec<_> = told.collect();
-    let error_details = if told.is_empty() { problem.detail().to_owned() } else { told.join("; ") };
+    let details: Vec<_> = details.collect();
+    let error_details =
+        if details.is_empty() { problem.detail().to_owned() } else { details.join("; ") };
     Some(Refusal { key: key.map(Into::into), error_code, error_details })
 }

@@ -14,10 +14,20 @@ use crate::{
         auth::{SuperAdmin, write_quota::Writer},
         openapi::problems,
         problem::Problem,
-        request::{body::Body, fields::Fields, path::PathSegment, query::Query},
+        request::{
+            body::Body,
+            fields::body,
+            page::PageParameters,
+            path::PathSegment,
+            query::{NoParameters, Query, query},
+            value::choices,
+        },
         response::JsonResponse,
-        routes::sessions::{SessionDocument, declared::WithSessions, session_id},
-        write::actor,
+        routes::sessions::{
+            declared::WithSessions,
+            document::{SessionDocument, session_id},
+        },
+        write::ChangeNote,
     },
     ids::RequestId,
     outbox::Outbox,
@@ -25,28 +35,28 @@ use crate::{
     sessions::{self, Cursor, End, EndedBy, Filter, Pins, Session, SessionScope, Status},
 };
 
-/// A session as administrators see it.
+/// A session, with the details for administrators.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AdminSession)]
 pub(in crate::http) struct Overview {
     #[serde(flatten)]
     session: SessionDocument,
-    /// The user's plan when it started.
+    /// The user's plan at the start.
     #[schema(required)]
     plan: Option<String>,
-    /// The user's level when it started.
+    /// The user's level at the start.
     #[schema(required)]
     level: Option<String>,
-    /// What the realtime provider calls it.
+    /// The realtime provider's id of the session.
     #[schema(required)]
     provider_session_id: Option<String>,
-    /// What the provider calls the request that made it.
+    /// The provider's id of the creating request.
     #[schema(required)]
     provider_request_id: Option<String>,
-    /// The administrator who ended it.
+    /// The administrator behind the end.
     #[schema(required)]
     ended_by: Option<String>,
-    /// Why.
+    /// The reason of the end.
     #[schema(required)]
     end_reason: Option<String>,
 }
@@ -71,22 +81,22 @@ impl From<Session> for Overview {
 pub(in crate::http) struct PageDocument {
     /// The sessions.
     sessions: Vec<Overview>,
-    /// Where the next page begins; null on the last.
+    /// The cursor of the next page; null on the last.
     #[schema(required)]
     next_cursor: Option<String>,
 }
 
-/// A session, and the change that each of its settings came from.
+/// A session, with the change behind each setting.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SessionTrace)]
 pub(in crate::http) struct TraceDocument {
     #[serde(flatten)]
     session: Overview,
-    /// The settings that a start reads, as they were at the session's revision, by key.
+    /// The settings of session starts, at the session's revision, by key.
     settings: Vec<Origin>,
 }
 
-/// A setting as a session keeps it, and who set it so, when and why.
+/// A pinned setting, with the author, the time and the reason of the value.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SessionSetting)]
 struct Origin {
@@ -94,7 +104,7 @@ struct Origin {
     value: serde_json::Value,
     #[schema(required)]
     version: Option<i32>,
-    /// The change set.
+    /// The revision of the change.
     #[schema(required)]
     revision: Option<i64>,
     #[schema(value_type = String, example = "update")]
@@ -121,6 +131,25 @@ impl From<audit::Entry> for Origin {
     }
 }
 
+choices! {
+    Status: Status::ALL.map(|status| (status.as_str(), status));
+}
+
+query! {
+    /// The sessions to list.
+    struct SessionsParameters {
+        /// The state
+        status: Option<Status>,
+        /// The user
+        user_id: Option<String>,
+        /// The pinned revision of the settings
+        #[validate(range(min = 1, max = i64::MAX))]
+        revision: Option<i64>,
+        /// The page
+        page: PageParameters,
+    }
+}
+
 problems! {
     ListProblems: MalformedRequest, Unauthorized, Forbidden, NotFound, Internal, Unavailable
 }
@@ -131,13 +160,7 @@ problems! {
     path = "/admin/sessions",
     operation_id = "listSessions",
     tag = "sessions",
-    params(
-        ("status" = Option<String>, Query, description = "`starting`, `active`, `ended`, `expired` or `failed`"),
-        ("user_id" = Option<String>, Query, description = "Of this user"),
-        ("revision" = Option<i64>, Query, description = "That hold this revision of the settings"),
-        ("limit" = Option<i64>, Query, description = "1 to 200, 50 when left out"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before, with the same filters"),
-    ),
+    params(SessionsParameters),
     responses((status = 200, description = "A page", body = PageDocument), ListProblems),
     security(("bearer" = []))
 )]
@@ -146,16 +169,12 @@ pub(in crate::http) async fn list(
     _: WithSessions,
     State(pool): State<Pool>,
     State(clock): State<Clock>,
-    mut query: Query,
+    Query(parameters): Query<SessionsParameters>,
 ) -> Result<JsonResponse, Problem> {
-    let filter = Filter {
-        status: query.choice("status", &Status::ALL.map(Status::as_str)).and_then(Status::parse),
-        user_id: query.text("user_id"),
-        revision: query.integer("revision", 1..=i64::MAX),
-    };
-    let (cursor, limit) = query.page(|text| Cursor::parse(text, &filter));
-    query.finish()?;
-    let page = sessions::page(&pool, &filter, cursor, limit, clock.now()).await?;
+    let SessionsParameters { status, user_id, revision, page } = parameters;
+    let filter = Filter { status, user_id, revision };
+    let cursor = page.cursor(|text| Cursor::decode(text, &filter))?;
+    let page = sessions::page(&pool, &filter, cursor, page.limit, clock.now()).await?;
     let sessions = page.sessions.into_iter().map(Overview::from).collect();
     JsonResponse::ok(&PageDocument { sessions, next_cursor: page.next_cursor })
 }
@@ -164,13 +183,13 @@ problems! {
     TraceProblems: MalformedRequest, Unauthorized, Forbidden, NotFound, Internal, Unavailable
 }
 
-/// A session with the settings it keeps, and who set each of them so, when and why.
+/// A session with pinned settings, and the author, the time and the reason of each value.
 #[utoipa::path(
     get,
     path = "/admin/sessions/{id}",
     operation_id = "traceSession",
     tag = "sessions",
-    params(("id" = uuid::Uuid, Path, description = "Its id")),
+    params(("id" = uuid::Uuid, Path, description = "The session")),
     responses((status = 200, description = "The session", body = TraceDocument), TraceProblems),
     security(("bearer" = []))
 )]
@@ -180,21 +199,19 @@ pub(in crate::http) async fn trace(
     State(pool): State<Pool>,
     State(clock): State<Clock>,
     PathSegment(id): PathSegment,
-    query: Query,
+    _: Query<NoParameters>,
 ) -> Result<JsonResponse, Problem> {
-    query.finish()?;
     let (session, origins) = sessions::trace(&pool, session_id(&id)?, clock.now()).await?;
     let settings = origins.into_iter().map(Origin::from).collect();
     JsonResponse::ok(&TraceDocument { session: session.into(), settings })
 }
 
-/// Why a session is ended.
-#[derive(ToSchema)]
-#[schema(as = SessionEnd)]
-#[expect(dead_code, reason = "only its schema is used: bodies are read field by field")]
-pub(in crate::http) struct EndBody {
-    /// 3 to 500 characters on one line, 3 of them visible.
-    reason: String,
+body! {
+    /// Why a session is ended.
+    struct SessionEnd {
+        /// The reason
+        note: ChangeNote,
+    }
 }
 
 problems! {
@@ -202,19 +219,18 @@ problems! {
     RequestTimeout, PayloadTooLarge, UnsupportedMediaType, RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
-/// Ends anybody's session, for a reason that is kept with it; one that has ended stays as it is, and so does one
-/// that is still starting.
+/// Ends any session and stores the reason. An ended or starting session stays unchanged.
 #[utoipa::path(
     post,
     path = "/admin/sessions/{id}/end",
     operation_id = "endAnySession",
     tag = "sessions",
-    params(("id" = uuid::Uuid, Path, description = "Its id")),
-    request_body = EndBody,
+    params(("id" = uuid::Uuid, Path, description = "The session")),
+    request_body = SessionEnd,
     responses((status = 200, description = "The session as it ended", body = Overview), EndProblems),
     security(("bearer" = []))
 )]
-#[expect(clippy::too_many_arguments, reason = "a handler takes what it is given, part by part")]
+#[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn end_any(
     Writer(caller): Writer,
     _: WithSessions,
@@ -224,15 +240,10 @@ pub(in crate::http) async fn end_any(
     State(clock): State<Clock>,
     Extension(request): Extension<RequestId>,
     PathSegment(id): PathSegment,
-    query: Query,
-    body: Result<Body, Problem>,
+    _: Query<NoParameters>,
+    Body { value: SessionEnd { note }, .. }: Body<SessionEnd>,
 ) -> Result<JsonResponse, Problem> {
-    let Body { json, .. } = body.map_err(Problem::or_reason_required)?;
-    query.finish()?;
-    let mut fields = Fields::of(json)?;
-    let reason = fields.optional_string("reason");
-    fields.finish(|| Some(()))?;
-    let actor = actor(&caller, reason, request)?;
+    let actor = note.actor(caller, request);
     let by = EndedBy::new(actor, &scanner)?;
     let end = End { id: session_id(&id)?, now: clock.now(), by: Some(by.clone()) };
     let session = sessions::end(&pool, &outbox, &SessionScope::Any, &end).await?;
@@ -240,14 +251,14 @@ pub(in crate::http) async fn end_any(
     JsonResponse::ok(&Overview::from(session))
 }
 
-/// How many running sessions hold each revision of the settings.
+/// The number of running sessions by the pinned revision.
 #[utoipa::path(
     get,
     path = "/admin/sessions/pins",
     operation_id = "listSessionPins",
     tag = "sessions",
     responses(
-        (status = 200, description = "The revisions that are held, newest first", body = Pins),
+        (status = 200, description = "The revisions of running sessions, newest first", body = Pins),
         ListProblems,
     ),
     security(("bearer" = []))
@@ -256,8 +267,7 @@ pub(in crate::http) async fn pins(
     _: SuperAdmin,
     _: WithSessions,
     State(pool): State<Pool>,
-    query: Query,
+    _: Query<NoParameters>,
 ) -> Result<JsonResponse, Problem> {
-    query.finish()?;
     JsonResponse::ok(&sessions::pins(&pool).await?)
 }

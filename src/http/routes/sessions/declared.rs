@@ -1,4 +1,4 @@
-//! The routes of sessions exist only where the catalog has sessions.
+//! The routes of sessions exist only if the catalog declares sessions.
 
 use axum::{
     extract::{FromRef, FromRequestParts},
@@ -7,7 +7,7 @@ use axum::{
 
 use crate::{http::problem::Problem, sessions, settings::GlobalSettingsService};
 
-/// Proof that the catalog has sessions now; a handler that takes it answers 404 otherwise.
+/// Proof that the current catalog declares sessions; otherwise the handler responds 404.
 pub(in crate::http) struct WithSessions;
 
 impl<S> FromRequestParts<S> for WithSessions

@@ -1,6 +1,7 @@
-//! Reading the trail.
+//! Reading the audit trail.
 
 use axum::extract::State;
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::{
@@ -10,34 +11,72 @@ use crate::{
         auth::SuperAdmin,
         openapi::problems,
         problem::{Code, Problem},
-        request::{fields::NUMBERS, path::PathSegment, query::Query},
+        request::{
+            page::PageParameters,
+            path::PathSegment,
+            query::{NoParameters, Query, query},
+            value::{MAX_INTEGER, choices},
+        },
         response::JsonResponse,
     },
     secret_scanner::SecretScanner,
     settings::GlobalSettingsService,
 };
 
+choices! {
+    Action: Action::ALL.map(|action| (action.as_str(), action));
+}
+
+query! {
+    /// The entries of the audit trail to read.
+    struct TrailParameters {
+        /// The setting; 404 if the key is neither declared nor in the trail
+        key: Option<String>,
+        /// The author
+        changed_by: Option<String>,
+        /// The kind of change
+        action: Option<Action>,
+        /// The request
+        request_id: Option<String>,
+        /// The revision of the change
+        #[validate(range(min = 1, max = MAX_INTEGER))]
+        revision: Option<i64>,
+        /// The start, an RFC 3339 time
+        since: Option<DateTime<Utc>>,
+        /// The end, an RFC 3339 time
+        until: Option<DateTime<Utc>>,
+    }
+}
+
+impl From<TrailParameters> for Filter {
+    fn from(parameters: TrailParameters) -> Self {
+        let TrailParameters { key, changed_by, action, request_id, revision, since, until } =
+            parameters;
+        Self { key, changed_by, action, request_id, revision, since, until }
+    }
+}
+
+query! {
+    /// A page of the audit trail.
+    struct TrailPageParameters {
+        /// The entries
+        filter: TrailParameters,
+        /// The page
+        page: PageParameters,
+    }
+}
+
 problems! {
     HistoryProblems: MalformedRequest, Unauthorized, Forbidden, UnknownKey, Internal, Unavailable
 }
 
-/// Who changed what, when and why; newest first.
+/// Changes with author, time and reason; newest first.
 #[utoipa::path(
     get,
     path = "/admin/global-settings/history",
     operation_id = "listHistory",
     tag = "settings",
-    params(
-        ("key" = Option<String>, Query, description = "Of this key; 404 if it is not declared and never was on the trail"),
-        ("changed_by" = Option<String>, Query, description = "By this person"),
-        ("action" = Option<String>, Query, description = "`seed`, `import`, `update`, `reset`, `rollback`, `refused` or `secret_cleanup`"),
-        ("request_id" = Option<String>, Query, description = "In this request"),
-        ("revision" = Option<i64>, Query, description = "Of this change set"),
-        ("since" = Option<String>, Query, description = "Not before this RFC 3339 time"),
-        ("until" = Option<String>, Query, description = "Not after this RFC 3339 time"),
-        ("limit" = Option<i64>, Query, description = "1 to 200, 50 when left out"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before, with the same filters"),
-    ),
+    params(TrailPageParameters),
     responses(
         (status = 200, description = "A page", body = audit::Page),
         HistoryProblems,
@@ -49,27 +88,30 @@ pub(in crate::http) async fn history(
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     State(scanner): State<SecretScanner>,
-    query: Query,
+    Query(parameters): Query<TrailPageParameters>,
 ) -> Result<JsonResponse, Problem> {
-    read_trail(&pool, &settings, &scanner, query).await
+    read_trail(&pool, &settings, &scanner, parameters).await
 }
 
-/// A page of the trail, as the query asks for it.
+/// Returns a page of the trail.
 pub(in crate::http) async fn read_trail(
     pool: &Pool,
     settings: &GlobalSettingsService,
     scanner: &SecretScanner,
-    query: Query,
+    parameters: TrailPageParameters,
 ) -> Result<JsonResponse, Problem> {
-    let (filter, cursor, limit) = read_history(query)?;
+    let TrailPageParameters { filter, page } = parameters;
+    let filter = Filter::from(filter);
+    // A cursor is bound to the filter, so the filter is read first.
+    let cursor = page.cursor(|text| Cursor::decode(text, &filter))?;
     require_known_key(pool, settings, scanner, &filter).await?;
     let page = database::read_with_retry(pool, async |conn| {
-        Ok::<_, TransactionError>(audit::page(conn, &filter, cursor, limit).await?)
+        Ok::<_, TransactionError>(audit::page(conn, &filter, cursor, page.limit).await?)
     });
     JsonResponse::ok(&page.await?)
 }
 
-/// Refuses a filter on a key that is neither declared nor on the trail: an empty page would read as "never changed".
+/// Refuses a filter on a key neither declared nor on the trail: an empty page would read as "never changed".
 async fn require_known_key(
     pool: &Pool,
     settings: &GlobalSettingsService,
@@ -95,37 +137,17 @@ async fn require_known_key(
     ))
 }
 
-fn read_history(mut query: Query) -> Result<(Filter, Option<Cursor>, u16), Problem> {
-    let filter = read_filter(&mut query);
-    let (cursor, limit) = query.page(|text| Cursor::parse(text, &filter));
-    query.finish()?;
-    Ok((filter, cursor, limit))
-}
-
-fn read_filter(query: &mut Query) -> Filter {
-    let action = query.choice("action", &Action::ALL.map(Action::as_str));
-    Filter {
-        key: query.text("key"),
-        changed_by: query.text("changed_by"),
-        action: action.and_then(Action::parse),
-        request_id: query.text("request_id"),
-        revision: query.integer("revision", NUMBERS),
-        since: query.time("since"),
-        until: query.time("until"),
-    }
-}
-
 problems! {
     EntryProblems: MalformedRequest, Unauthorized, Forbidden, NotFound, Internal, Unavailable
 }
 
-/// One entry of the trail.
+/// An entry of the trail.
 #[utoipa::path(
     get,
     path = "/admin/global-settings/history/{id}",
     operation_id = "getHistoryEntry",
     tag = "settings",
-    params(("id" = uuid::Uuid, Path, description = "Its id")),
+    params(("id" = uuid::Uuid, Path, description = "The entry")),
     responses((status = 200, description = "The entry", body = audit::Entry), EntryProblems),
     security(("bearer" = []))
 )]
@@ -133,15 +155,14 @@ pub(in crate::http) async fn entry(
     _: SuperAdmin,
     State(pool): State<Pool>,
     PathSegment(id): PathSegment,
-    query: Query,
+    _: Query<NoParameters>,
 ) -> Result<JsonResponse, Problem> {
-    query.finish()?;
-    let none = || Problem::not_found("the trail has no entry of that id");
-    let id = Uuid::parse_str(&id).map_err(|_| none())?;
-    let found = database::read_with_retry(&pool, async |conn| {
+    let not_found = || Problem::not_found("the audit trail has no entry with this id");
+    let id = Uuid::parse_str(&id).map_err(|_| not_found())?;
+    let entry = database::read_with_retry(&pool, async |conn| {
         Ok::<_, TransactionError>(audit::find(conn, id).await?)
     });
-    JsonResponse::ok(&found.await?.ok_or_else(none)?)
+    JsonResponse::ok(&entry.await?.ok_or_else(not_found)?)
 }
 
 /// How many entries of the trail were written when; with the filters of the history.
@@ -150,15 +171,7 @@ pub(in crate::http) async fn entry(
     path = "/admin/global-settings/history/timeline",
     operation_id = "getHistoryTimeline",
     tag = "settings",
-    params(
-        ("key" = Option<String>, Query, description = "Of this key; 404 if it is not declared and never was on the trail"),
-        ("changed_by" = Option<String>, Query, description = "By this person"),
-        ("action" = Option<String>, Query, description = "`seed`, `import`, `update`, `reset`, `rollback`, `refused` or `secret_cleanup`"),
-        ("request_id" = Option<String>, Query, description = "In this request"),
-        ("revision" = Option<i64>, Query, description = "Of this change set"),
-        ("since" = Option<String>, Query, description = "From this RFC 3339 time on; from the oldest entry that fits when left out"),
-        ("until" = Option<String>, Query, description = "Up to this RFC 3339 time; up to now when left out"),
-    ),
+    params(TrailParameters),
     responses((status = 200, description = "The counts", body = audit::Timeline), HistoryProblems),
     security(("bearer" = []))
 )]
@@ -167,13 +180,12 @@ pub(in crate::http) async fn timeline(
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     State(scanner): State<SecretScanner>,
-    mut query: Query,
+    Query(parameters): Query<TrailParameters>,
 ) -> Result<JsonResponse, Problem> {
-    let filter = read_filter(&mut query);
-    query.finish()?;
+    let filter = Filter::from(parameters);
     require_known_key(&pool, &settings, &scanner, &filter).await?;
-    let counted = database::read_with_retry(&pool, async |conn| {
+    let timeline = database::read_with_retry(&pool, async |conn| {
         Ok::<_, TransactionError>(audit::timeline(conn, &filter).await?)
     });
-    JsonResponse::ok(&counted.await?)
+    JsonResponse::ok(&timeline.await?)
 }

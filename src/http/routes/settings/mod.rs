@@ -1,4 +1,4 @@
-//! `/admin/global-settings`: the batch contract of the Brun-E design.
+//! `/admin/global-settings`: settings in batches.
 
 mod history;
 mod rollback;
@@ -12,9 +12,11 @@ pub(in crate::http) use update::*;
 
 use axum::{
     extract::State,
-    http::{HeaderMap, header},
+    http::header,
     response::{IntoResponse, Response},
 };
+use chrono::{DateTime, Utc};
+use validator::ValidationError;
 
 use crate::{
     database::Pool,
@@ -22,7 +24,13 @@ use crate::{
         auth::SuperAdmin,
         openapi::problems,
         problem::Problem,
-        request::{fields::NUMBERS, path::PathSegment, preconditions, query::Query},
+        request::{
+            path::PathSegment,
+            preconditions::{self, ReadConditions},
+            query::{Drafted, NoParameters, Query, query},
+            rules::violation,
+            value::MAX_INTEGER,
+        },
         response::JsonResponse,
     },
     settings::{self, AsOf, GlobalSettingsService, Listing, Setting},
@@ -32,22 +40,44 @@ problems! {
     ListProblems: MalformedRequest, Unauthorized, Forbidden, RevisionNotFound, RevisionMismatch, Internal, Unavailable, ConfigUnavailable
 }
 
+query! {
+    /// The state to read: current or past.
+    #[validate(schema(function = revision_or_time))]
+    struct AsOfParameters {
+        /// The revision of the state
+        #[validate(range(min = 0, max = MAX_INTEGER))]
+        revision: Option<i64>,
+        /// The time of the state, in RFC 3339
+        at: Option<DateTime<Utc>>,
+    }
+}
+
+fn revision_or_time(draft: &<AsOfParameters as Drafted>::Draft) -> Result<(), ValidationError> {
+    if matches!((draft.revision.0, draft.at.0), (Some(Some(_)), Some(Some(_)))) {
+        return Err(violation("at", "ambiguous", "either `revision` or `at`, not both"));
+    }
+    Ok(())
+}
+
+impl From<AsOfParameters> for AsOf {
+    fn from(parameters: AsOfParameters) -> Self {
+        let instant = parameters.at.map(Self::Instant);
+        parameters.revision.map(Self::Revision).or(instant).unwrap_or(Self::Now)
+    }
+}
+
 /// Every editable setting, read from the database.
 #[utoipa::path(
     get,
     path = "/admin/global-settings",
     operation_id = "listSettings",
     tag = "settings",
-    params(
-        ("revision" = Option<i64>, Query, description = "The settings as they were at this revision"),
-        ("at" = Option<String>, Query, description = "The settings as they were at this RFC 3339 time"),
-        ("If-None-Match" = Option<String>, Header, description = "An `ETag` that the caller holds"),
-    ),
+    params(AsOfParameters, ReadConditions),
     responses(
         (status = 200, description = "The settings, by key", body = Listing, headers(
             ("ETag" = String, description = "The revision, as `\"r<revision>\"`"),
         )),
-        (status = 304, description = "The caller holds them already"),
+        (status = 304, description = "The state is that of `If-None-Match`"),
         ListProblems,
     ),
     security(("bearer" = []))
@@ -56,56 +86,42 @@ pub(in crate::http) async fn list(
     _: SuperAdmin,
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
-    headers: HeaderMap,
-    query: Query,
+    Query(parameters): Query<AsOfParameters>,
+    conditions: ReadConditions,
 ) -> Result<Response, Problem> {
-    let as_of = as_of(query)?;
-    if as_of == AsOf::Now && preconditions::is_conditional(&headers) {
+    let as_of = AsOf::from(parameters);
+    // Reads a single row instead of all settings, as the reader probably has the current state.
+    if as_of == AsOf::Now && conditions.is_conditional() {
         let tag = preconditions::revision_tag(settings::revision(&pool).await?);
-        if let Some(response) = preconditions::not_modified(&headers, &tag)? {
+        if let Some(response) = conditions.not_modified(&tag)? {
             return Ok(response);
         }
     }
     let listing = settings::list(&pool, &settings, as_of).await?;
     let tag = preconditions::revision_tag(listing.revision);
-    if let Some(response) = preconditions::not_modified(&headers, &tag)? {
+    if let Some(response) = conditions.not_modified(&tag)? {
         return Ok(response);
     }
-    let answer = JsonResponse::list(listing.settings.len(), &listing).await?;
-    Ok(answer.with(header::ETAG, &tag).into_response())
-}
-
-fn as_of(mut query: Query) -> Result<AsOf, Problem> {
-    // Revision 0 is before the first one, and that is for the database to say.
-    let revision = query.integer("revision", 0..=*NUMBERS.end());
-    let at = query.time("at");
-    if revision.is_some() && at.is_some() {
-        query.fault("at", "ambiguous", "either `revision` or `at`, not both");
-    }
-    query.finish()?;
-    let as_of = revision.map(AsOf::Revision).or(at.map(AsOf::Instant));
-    Ok(as_of.unwrap_or(AsOf::Now))
+    let response = JsonResponse::list(listing.settings.len(), &listing).await?;
+    Ok(response.with(header::ETAG, &tag).into_response())
 }
 
 problems! {
     FindProblems: MalformedRequest, Unauthorized, Forbidden, UnknownKey, RevisionMismatch, Internal, Unavailable, ConfigUnavailable
 }
 
-/// One editable setting, read from the database.
+/// An editable setting, read from the database.
 #[utoipa::path(
     get,
     path = "/admin/global-settings/{key}",
     operation_id = "getSetting",
     tag = "settings",
-    params(
-        ("key" = String, Path, description = "Its key"),
-        ("If-None-Match" = Option<String>, Header, description = "An `ETag` that the caller holds"),
-    ),
+    params(("key" = String, Path, description = "The setting"), ReadConditions),
     responses(
         (status = 200, description = "The setting", body = Setting, headers(
             ("ETag" = String, description = "Its version, as `\"v<version>\"`"),
         )),
-        (status = 304, description = "The caller holds it already"),
+        (status = 304, description = "The version is that of `If-None-Match`"),
         FindProblems,
     ),
     security(("bearer" = []))
@@ -115,11 +131,10 @@ pub(in crate::http) async fn find(
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     PathSegment(key): PathSegment,
-    headers: HeaderMap,
-    query: Query,
+    _: Query<NoParameters>,
+    conditions: ReadConditions,
 ) -> Result<Response, Problem> {
-    query.finish()?;
     let setting = settings::find(&pool, &settings, &key).await?;
     let tag = preconditions::version_tag(setting.version);
-    preconditions::tagged(&headers, &tag, || JsonResponse::ok(&setting))
+    conditions.tagged(&tag, || JsonResponse::ok(&setting))
 }

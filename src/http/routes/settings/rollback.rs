@@ -1,32 +1,37 @@
-//! Going back.
+//! Restoring earlier values.
 
 use axum::{Extension, extract::State};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{OneOfBuilder, RefOr, Schema},
+};
 use uuid::Uuid;
 
 use crate::{
     http::{
         auth::write_quota::Writer,
-        openapi::problems,
+        openapi::{any_of, problems},
         problem::Problem,
         request::{
             body::Body,
-            fields::{Fields, NUMBERS},
+            fields::body,
+            from_json::{FromStrictJson, Pointer},
             query::Query,
+            rules::Bounds,
+            value::{FieldType, MAX_INTEGER},
         },
         response::JsonResponse,
-        write::{WriteHeaders, WriteResponse, actor, answer, only_usual},
+        write::{ChangeNote, WriteHeaders, WriteParameters, WriteResponder, WriteResponse},
     },
     ids::RequestId,
-    json::{FieldError, StrictJson},
+    json::{FieldError, FieldErrors, StrictJson},
     settings::{ChangeResult, RollbackPlan, SettingsWriter, Target},
 };
 
-/// What a rollback answers: a plan, or what was changed.
-#[derive(Serialize, ToSchema)]
+/// The response of a rollback.
+#[derive(Serialize)]
 #[serde(untagged)]
-#[expect(dead_code, reason = "only its schema is used")]
 pub(in crate::http) enum RolledBack {
     /// With `dry_run`.
     Plan(RollbackPlan),
@@ -34,118 +39,188 @@ pub(in crate::http) enum RolledBack {
     Changed(WriteResponse<ChangeResult>),
 }
 
+any_of! {
+    RolledBack: "RollbackPlan" = RollbackPlan, "WriteResponse_Changed" = WriteResponse<ChangeResult>;
+}
+
 problems! {
     RollBackProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, KeyLocked, VersionNotFound, RequestTimeout, VersionConflict, RevisionMismatch, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, VersionRequired, RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
-/// What to go back to: `key` with `to_version`, or `audit_id`, each with the current `version`; or
-/// `to_revision` with the current `revision`.
-#[derive(ToSchema)]
-#[schema(as = SettingsRollback)]
-#[expect(dead_code, reason = "only its schema is used: bodies are read field by field")]
-pub(in crate::http) struct RollbackBody {
-    /// Why, in 3 to 500 characters on one line, 3 of them visible.
-    #[schema(min_length = 3, max_length = 500)]
-    reason: String,
-    /// The setting.
-    key: Option<String>,
-    /// The version whose value is wanted.
-    to_version: Option<i64>,
-    /// The entry of the history whose old value is wanted.
-    audit_id: Option<Uuid>,
-    /// The version that must still be current.
-    version: Option<i64>,
-    /// The revision whose values are wanted.
-    to_revision: Option<i64>,
-    /// The revision that must still be current.
-    revision: Option<i64>,
+body! {
+    /// Restores an earlier version of a setting.
+    struct VersionRollback {
+        /// The reason
+        note: ChangeNote,
+        /// The setting.
+        key: String,
+        /// The version to restore.
+        #[validate(range(min = 1, max = MAX_INTEGER))]
+        to_version: i64,
+        /// The version that must be current.
+        #[validate(range(min = 1, max = MAX_INTEGER))]
+        version: Option<i64>,
+    }
 }
 
-/// Goes back, forward: an earlier value becomes a new version under today's rules.
+body! {
+    /// Undoes an entry of the history.
+    struct EntryRollback {
+        /// The reason
+        note: ChangeNote,
+        /// The entry whose old value is restored.
+        audit_id: Uuid,
+        /// The version that must be current.
+        #[validate(range(min = 1, max = MAX_INTEGER))]
+        version: Option<i64>,
+    }
+}
+
+body! {
+    /// Restores all settings of an earlier revision.
+    struct RevisionRollback {
+        /// The reason
+        note: ChangeNote,
+        /// The revision to restore.
+        #[validate(range(min = 1, max = MAX_INTEGER))]
+        to_revision: i64,
+        /// The revision that must be current.
+        #[validate(range(min = 1, max = MAX_INTEGER))]
+        revision: Option<i64>,
+    }
+}
+
+/// A rollback, in any of three forms.
+#[derive(Debug)]
+pub(in crate::http) struct SettingsRollback {
+    note: ChangeNote,
+    target: Target,
+}
+
+impl From<VersionRollback> for SettingsRollback {
+    fn from(rollback: VersionRollback) -> Self {
+        let VersionRollback { note, key, to_version, version } = rollback;
+        Self { note, target: Target::Version { key, to_version, version } }
+    }
+}
+
+impl From<EntryRollback> for SettingsRollback {
+    fn from(rollback: EntryRollback) -> Self {
+        let EntryRollback { note, audit_id, version } = rollback;
+        Self { note, target: Target::Entry { audit_id, version } }
+    }
+}
+
+impl From<RevisionRollback> for SettingsRollback {
+    fn from(rollback: RevisionRollback) -> Self {
+        let RevisionRollback { note, to_revision, revision } = rollback;
+        Self { note, target: Target::Revision { to_revision, revision } }
+    }
+}
+
+impl FieldType for SettingsRollback {
+    const HAS_REASON: bool = true;
+
+    fn field_schema(_: Bounds) -> RefOr<Schema> {
+        OneOfBuilder::new()
+            .description(Some("What to restore; each form with the state that must be current."))
+            .item(VersionRollback::field_schema(Bounds::default()))
+            .item(EntryRollback::field_schema(Bounds::default()))
+            .item(RevisionRollback::field_schema(Bounds::default()))
+            .into()
+    }
+}
+
+impl FromStrictJson for SettingsRollback {
+    fn from_json(
+        json: StrictJson,
+        pointer: &Pointer<'_>,
+        bounds: Bounds,
+        errors: &mut FieldErrors,
+    ) -> Option<Self> {
+        let StrictJson::Object(members) = &json else {
+            return VersionRollback::from_json(json, pointer, bounds, errors).map(Self::from);
+        };
+        let has = |name| members.iter().any(|(member, _)| member == name);
+        // The form is chosen before the fields are read: errors name the fields of one form only.
+        match ["to_version", "audit_id", "to_revision"].map(has) {
+            [true, false, false] => {
+                VersionRollback::from_json(json, pointer, bounds, errors).map(Self::from)
+            }
+            [false, true, false] => {
+                EntryRollback::from_json(json, pointer, bounds, errors).map(Self::from)
+            }
+            [false, false, true] => {
+                RevisionRollback::from_json(json, pointer, bounds, errors).map(Self::from)
+            }
+            _ => {
+                let detail =
+                    "must have one of `to_version` (with `key`), `audit_id` and `to_revision`";
+                errors.push(FieldError::at("", "wrong_shape", detail));
+                None
+            }
+        }
+    }
+}
+
+impl PartialSchema for SettingsRollback {
+    fn schema() -> RefOr<Schema> {
+        <Self as FieldType>::field_schema(Bounds::default())
+    }
+}
+
+impl ToSchema for SettingsRollback {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        <VersionRollback as FieldType>::collect_schemas(schemas);
+        <EntryRollback as FieldType>::collect_schemas(schemas);
+        <RevisionRollback as FieldType>::collect_schemas(schemas);
+    }
+}
+
+/// Restores earlier values: each becomes a new version, under today's rules.
 #[utoipa::path(
     post,
     path = "/admin/global-settings/rollback",
     operation_id = "rollBackSettings",
     tag = "settings",
-    params(
-        ("dry_run" = Option<bool>, Query, description = "Answer with the plan, store nothing"),
-        ("wait" = Option<String>, Query, description = "`applied`: answer when every live instance has the change; not of a dry run"),
-        ("timeout_ms" = Option<i64>, Query, description = "How long that may take: 100 to 4000, 2000 when left out"),
-        ("If-Match" = Option<String>, Header, description = "The revision that must be current, as `\"r<revision>\"`"),
-        ("Idempotency-Key" = Option<String>, Header, description = "A repeat within 24 hours answers as the first time"),
-    ),
-    request_body = RollbackBody,
+    params(WriteParameters, WriteHeaders),
+    request_body = SettingsRollback,
     responses(
-        (status = 200, description = "What was changed; with `dry_run` the plan, which also has `changed_since` and `refused`", body = RolledBack),
-        (status = 202, description = "It is stored, and the instances that `applied.laggards` names did not have it in time", body = WriteResponse<ChangeResult>),
+        (status = 200, description = "The changes as they are stored; with `dry_run` the plan", body = RolledBack),
+        (status = 202, description = "The changes are stored, and the instances in `applied.laggards` did not apply them in time", body = WriteResponse<ChangeResult>),
         RollBackProblems,
     ),
     security(("bearer" = []))
 )]
+#[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn roll_back(
     Writer(caller): Writer,
     State(writer): State<SettingsWriter>,
     Extension(request): Extension<RequestId>,
-    query: Query,
-    mut write: WriteHeaders,
-    body: Result<Body, Problem>,
+    Query(parameters): Query<WriteParameters>,
+    headers: WriteHeaders,
+    responder: WriteResponder,
+    Body { value: rollback, bytes }: Body<SettingsRollback>,
 ) -> Result<JsonResponse, Problem> {
-    only_usual(query)?;
-    let Body { json, bytes } = body.map_err(Problem::or_reason_required)?;
-    let (reason, target) = read_rollback(json)?;
-    let actor = actor(&caller, reason, request)?;
-    let explain = write.explain();
-    let explained = |err| explain(Problem::from(err).pointing(point));
-    let (terms, wait) = write.terms(&caller, &bytes);
-    if terms.dry_run {
-        let plan = writer.plan_roll_back(&actor, &target, &terms).await;
-        return JsonResponse::ok(&plan.map_err(explained)?);
+    let SettingsRollback { note, target } = rollback;
+    let options = headers.options(&caller, &parameters, &bytes);
+    let actor = note.actor(caller, request);
+    let explain = |err| headers.explain(Problem::from(err).with_pointers(pointer));
+    if parameters.dry_run {
+        let plan = writer.plan_roll_back(&actor, &target, &options).await;
+        return JsonResponse::ok(&RolledBack::Plan(plan.map_err(explain)?));
     }
-    let changed = writer.roll_back(&actor, &target, &terms).await;
-    answer(&changed.map_err(explained)?, &terms, wait).await
+    let outcome = writer.roll_back(&actor, &target, &options).await;
+    let outcome = outcome.map_err(explain)?;
+    let wrap = RolledBack::Changed;
+    responder.respond_with_changes(&parameters, outcome, options.lenient, wrap).await
 }
 
-/// Where a fault stands; a value that may not stand today is nowhere in the body.
-fn point(_: &str, code: &str) -> Option<String> {
+/// Returns the pointer to an error. An invalid stored value has no position in the body.
+fn pointer(_: &str, code: &str) -> Option<String> {
     match code {
         "unknown_key" | "key_locked" => Some("/key".to_owned()),
         "version_required" => Some("/version".to_owned()),
         _ => None,
     }
-}
-
-fn read_rollback(json: StrictJson) -> Result<(Option<String>, Target), Problem> {
-    let mut fields = Fields::of(json)?;
-    let reason = fields.optional_string("reason");
-    let forms = ["to_version", "audit_id", "to_revision"].map(|name| fields.has(name));
-    let target = match forms {
-        [true, false, false] => {
-            let (key, to_version) = (fields.string("key"), fields.integer("to_version", NUMBERS));
-            let version = fields.optional_integer("version", NUMBERS);
-            key.zip(to_version).map(|(key, to_version)| Target::Version {
-                key,
-                to_version,
-                version,
-            })
-        }
-        [false, true, false] => {
-            let text = fields.string("audit_id");
-            let audit_id = text.as_deref().and_then(|text| Uuid::parse_str(text).ok());
-            if text.is_some() && audit_id.is_none() {
-                fields.fault("audit_id", "not_a_uuid", "must be the id of an entry of the history");
-            }
-            let version = fields.optional_integer("version", NUMBERS);
-            audit_id.map(|audit_id| Target::Entry { audit_id, version })
-        }
-        [false, false, true] => {
-            let to_revision = fields.integer("to_revision", NUMBERS);
-            let revision = fields.optional_integer("revision", NUMBERS);
-            to_revision.map(|to_revision| Target::Revision { to_revision, revision })
-        }
-        _ => {
-            let detail = "one of `to_version` (with `key`), `audit_id` and `to_revision` is needed";
-            return Err(Problem::malformed(FieldError::at("", "wrong_shape", detail)));
-        }
-    };
-    Ok((reason, fields.finish(|| target)?))
 }

@@ -1,10 +1,12 @@
 //! Changing settings.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{BTreeSet, HashMap},
+    convert::identity,
+};
 
 use axum::{Extension, extract::State};
-use serde_json::Value;
-use utoipa::ToSchema;
+use validator::ValidationError;
 
 use crate::{
     http::{
@@ -13,11 +15,13 @@ use crate::{
         problem::Problem,
         request::{
             body::Body,
-            fields::{Fields, NUMBERS},
+            fields::body,
             query::Query,
+            rules::{Slot, violation},
+            value::MAX_INTEGER,
         },
         response::JsonResponse,
-        write::{WriteHeaders, WriteResponse, actor, answer, only_usual},
+        write::{ChangeNote, WriteHeaders, WriteParameters, WriteResponder, WriteResponse},
     },
     ids::RequestId,
     json::StrictJson,
@@ -25,143 +29,129 @@ use crate::{
     settings::{ChangeResult, Edit, SettingsWriter},
 };
 
-/// Most changes of one request. A document with more settings is imported.
-const MOST_CHANGES: usize = 1_000;
-
 problems! {
     UpdateProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, KeyLocked, RequestTimeout, VersionConflict, RevisionMismatch, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, VersionRequired, RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
-/// A batch of changes.
-#[derive(ToSchema)]
-#[schema(as = SettingsChange)]
-#[expect(dead_code, reason = "only its schema is used: bodies are read field by field")]
-pub(in crate::http) struct UpdateBody {
-    /// Why, in 3 to 500 characters on one line, 3 of them visible.
-    #[schema(min_length = 3, max_length = 500, example = "calmer evenings")]
-    reason: String,
-    /// What to change, at most 1,000 settings; all of it or nothing.
-    #[schema(min_items = 1, max_items = 1_000)]
-    changes: Vec<ChangeBody>,
+body! {
+    /// A batch of changes.
+    struct SettingsChange {
+        /// The reason
+        note: ChangeNote,
+        /// The changes, saved all or none. A larger batch is a document to import.
+        #[validate(length(min = 1, max = 1_000), custom(function = unique_keys))]
+        changes: Vec<SettingChange>,
+    }
 }
 
-/// One change.
-#[derive(ToSchema)]
-#[schema(as = SettingChange)]
-#[expect(dead_code, reason = "only its schema is used: bodies are read field by field")]
-pub(in crate::http) struct ChangeBody {
-    /// The setting.
-    #[schema(example = "BRUNE_COOLDOWN_MINUTES")]
-    key: String,
-    /// Its new value, of its type.
-    #[schema(example = 45)]
-    value: Value,
-    /// The version it must still be at; may be left out with `If-Match`.
-    #[schema(example = 2)]
-    version: Option<i64>,
+body! {
+    /// A change.
+    struct SettingChange {
+        /// The setting.
+        #[example("BRUNE_COOLDOWN_MINUTES")]
+        key: String,
+        /// The new value, of the setting's type.
+        #[example(45)]
+        value: StrictJson,
+        /// The version that must be current; may be left out with `If-Match`.
+        #[validate(range(min = 1, max = MAX_INTEGER))]
+        #[example(2)]
+        version: Option<i64>,
+    }
 }
 
-/// Changes settings: all of the batch or nothing of it.
+fn unique_keys(changes: &Slot<Vec<SettingChange>>) -> Result<(), ValidationError> {
+    let mut keys = BTreeSet::new();
+    let changes = changes.0.iter().flatten();
+    let repeated: BTreeSet<_> = changes
+        .filter(|change| !keys.insert(change.key.as_str()))
+        .map(|change| change.key.as_str())
+        .collect();
+    if repeated.is_empty() {
+        return Ok(());
+    }
+    let repeated: Vec<_> = repeated.into_iter().collect();
+    let detail = format!("must have each key once; repeated: {}", repeated.join(", "));
+    Err(violation("changes", "repeated_key", detail))
+}
+
+impl From<SettingChange> for Edit {
+    fn from(change: SettingChange) -> Self {
+        Self { key: change.key, value: change.value, version: change.version }
+    }
+}
+
+/// Changes settings, all or none.
 #[utoipa::path(
     patch,
     path = "/admin/global-settings",
     operation_id = "changeSettings",
     tag = "settings",
-    params(
-        ("dry_run" = Option<bool>, Query, description = "Check everything, store nothing"),
-        ("wait" = Option<String>, Query, description = "`applied`: answer when every live instance has the change; not of a dry run"),
-        ("timeout_ms" = Option<i64>, Query, description = "How long that may take: 100 to 4000, 2000 when left out"),
-        ("If-Match" = Option<String>, Header, description = "The revision that must be current, as `\"r<revision>\"`"),
-        ("Prefer" = Option<String>, Header, description = "`handling=lenient` leaves out what may not be written"),
-        ("Idempotency-Key" = Option<String>, Header, description = "A repeat within 24 hours answers as the first time"),
-    ),
-    request_body = UpdateBody,
+    params(WriteParameters, WriteHeaders),
+    request_body = SettingsChange,
     responses(
-        (status = 200, description = "What was changed, as it is stored", body = WriteResponse<ChangeResult>, headers(
-            ("ETag" = String, description = "The revision that is current now, as `\"r<revision>\"`"),
+        (status = 200, description = "The changes as they are stored", body = WriteResponse<ChangeResult>, headers(
+            ("ETag" = String, description = "The current revision, as `\"r<revision>\"`"),
             ("Preference-Applied" = Option<String>, description = "`handling=lenient`, when that was preferred"),
         )),
-        (status = 202, description = "It is stored, and the instances that `applied.laggards` names did not have it in time", body = WriteResponse<ChangeResult>),
+        (status = 202, description = "The changes are stored, and the instances in `applied.laggards` did not apply them in time", body = WriteResponse<ChangeResult>),
         UpdateProblems,
     ),
     security(("bearer" = []))
 )]
+#[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn update(
     Writer(caller): Writer,
     State(writer): State<SettingsWriter>,
     Extension(request): Extension<RequestId>,
-    query: Query,
-    mut write: WriteHeaders,
-    body: Result<Body, Problem>,
+    Query(parameters): Query<WriteParameters>,
+    headers: WriteHeaders,
+    responder: WriteResponder,
+    Body { value: change, bytes }: Body<SettingsChange>,
 ) -> Result<JsonResponse, Problem> {
-    only_usual(query)?;
-    let Body { json, bytes } = body.map_err(Problem::or_reason_required)?;
-    let (reason, edits) = read_update(json)?;
-    let actor = actor(&caller, reason, request)?;
-    let explain = write.explain();
-    let (terms, wait) = write.terms(&caller, &bytes);
-    let changed = writer.update(&actor, &edits, &terms).await;
-    let changed = changed.map_err(|err| {
-        let places = Places::of(&edits);
-        Problem::from(err).pointing(|key, code| places.find(key, code))
-    });
-    let changed = changed.map_err(explain)?;
-    answer(&changed, &terms, wait).await
+    let edits: Vec<_> = change.changes.into_iter().map(Edit::from).collect();
+    let options = headers.options(&caller, &parameters, &bytes);
+    let actor = change.note.actor(caller, request);
+    let outcome = writer.update(&actor, &edits, &options).await;
+    let outcome = outcome.map_err(|err| {
+        // Only an error needs the positions.
+        let positions = Positions::of(&edits);
+        headers.explain(Problem::from(err).with_pointers(|key, code| positions.pointer(key, code)))
+    })?;
+    responder.respond_with_changes(&parameters, outcome, options.lenient, identity).await
 }
 
-/// Where in a batch each key stands.
-struct Places<'e> {
+/// The position of each key in a batch.
+struct Positions<'e> {
     exact: HashMap<&'e str, usize>,
-    /// By the name that a lookalike shares with the key it resembles.
+    /// By the skeleton shared by lookalikes.
     lookalike: HashMap<String, usize>,
 }
 
-impl<'e> Places<'e> {
+impl<'e> Positions<'e> {
     fn of(edits: &'e [Edit]) -> Self {
-        // From the end, so that of two the first remains.
+        // In reverse: of two similar keys, the first must remain.
         let edits = || edits.iter().enumerate().rev();
-        let lookalike =
-            |(at, edit): (usize, &Edit)| Some((secret_scanner::lookalike_skeleton(&edit.key)?, at));
+        let lookalike = |(index, edit): (usize, &Edit)| {
+            Some((secret_scanner::lookalike_skeleton(&edit.key)?, index))
+        };
         Self {
-            exact: edits().map(|(at, edit)| (edit.key.as_str(), at)).collect(),
+            exact: edits().map(|(index, edit)| (edit.key.as_str(), index)).collect(),
             lookalike: edits().filter_map(lookalike).collect(),
         }
     }
 
-    /// Points to the fault `code` of `key`.
-    fn find(&self, key: &str, code: &str) -> Option<String> {
+    /// Returns the pointer to the error `code` of `key`.
+    fn pointer(&self, key: &str, code: &str) -> Option<String> {
         let exact = self.exact.get(key);
-        // A locked key may have been meant by another name.
-        let meant = || self.lookalike.get(&secret_scanner::lookalike_skeleton(key)?);
-        let at = if code == "key_locked" { exact.or_else(meant) } else { exact }?;
+        // The error of a locked key may come from a lookalike.
+        let lookalike = || self.lookalike.get(&secret_scanner::lookalike_skeleton(key)?);
+        let index = if code == "key_locked" { exact.or_else(lookalike) } else { exact }?;
         let member = match code {
             "unknown_key" | "key_locked" => "key",
             "version_required" => "version",
             _ => "value",
         };
-        Some(format!("/changes/{at}/{member}"))
+        Some(format!("/changes/{index}/{member}"))
     }
-}
-
-fn read_update(json: StrictJson) -> Result<(Option<String>, Vec<Edit>), Problem> {
-    let mut fields = Fields::of(json)?;
-    let reason = fields.optional_string("reason");
-    let edits = fields.objects("changes", MOST_CHANGES, |change| {
-        let (key, value) = (change.string("key"), change.raw("value"));
-        let version = change.optional_integer("version", NUMBERS);
-        Some(Edit { key: key?, value: value?, version })
-    });
-    if let Some(edits) = &edits {
-        if edits.is_empty() {
-            fields.fault("changes", "empty", "must have at least one change");
-        }
-        let mut keys = HashSet::new();
-        for edit in edits {
-            if !keys.insert(edit.key.as_str()) {
-                fields.fault("changes", "repeated_key", format!("{} stands twice", edit.key));
-            }
-        }
-    }
-    let edits = fields.finish(|| edits)?;
-    Ok((reason, edits))
 }

@@ -1,4 +1,4 @@
-//! Why credentials are refused, in words that repeat nothing of them.
+//! Authentication errors; their texts never repeat the credentials.
 
 use std::fmt;
 
@@ -6,69 +6,69 @@ use jsonwebtoken::errors::ErrorKind;
 
 use crate::{ids::UserIdError, text::IdentifierError};
 
-/// Why a request is not authorized. The text of it is sent to the caller and logged.
+/// The reason of a 401. The text is logged and sent to the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::http) enum Refusal {
-    /// There are no credentials in the request.
+pub(in crate::http) enum AuthError {
+    /// The request has no credentials.
     NoCredentials,
-    /// The `Authorization` header is of another scheme, or has no token.
+    /// The `Authorization` header has another scheme, or no token.
     Scheme,
     /// A header or cookie occurs more than once.
     Repeated(&'static str),
-    /// A key, sent in this header, is not the service's.
+    /// The key in this header does not match.
     Key(&'static str),
-    /// The token of an event stream's address is not valid, or not any more.
-    Pass,
-    /// The token has more than this many bytes.
+    /// The token in the URL of an event stream is invalid or has expired.
+    StreamToken,
+    /// The token exceeds this size in bytes.
     TooLong(usize),
-    /// It does not have the three parts of a JWT.
+    /// The token does not have the three parts of a JWT.
     NotAJwt,
-    /// Its header is no JSON object, or has a member twice.
+    /// The header is not a JSON object, or has a member twice.
     Header,
-    /// Its header has a member that changes what is signed or how it is read.
+    /// The header has a member that changes how the token is signed or parsed.
     HeaderMember(&'static str),
-    /// Its algorithm is not the service's.
+    /// The algorithm is not HS256.
     Algorithm,
-    /// No secret of the service signed it.
+    /// No secret of the service produced the signature.
     Signature,
-    /// Its claims are no JSON object, or one of them occurs twice.
+    /// The claims are not a JSON object, or have a claim twice.
     Claims,
-    /// A claim that must be there is not.
+    /// A required claim is missing.
     Missing(&'static str),
-    /// A claim is of another type.
+    /// A claim has another type than expected.
     Type(&'static str, &'static str),
-    /// A claim cannot be an identifier.
+    /// A claim is not a valid identifier.
     Identifier(&'static str, IdentifierError),
-    /// `sub` is a name of the service itself.
+    /// `sub` is reserved for the service.
     Reserved,
-    /// A time is so far away that it cannot be in seconds.
+    /// A time is too large for seconds.
     Milliseconds(&'static str),
     /// `exp` is in the past.
     Expired,
     /// `nbf` or `iat` is in the future.
     NotYet(&'static str),
-    /// It lives longer than this many seconds, from `iat` on or, without `iat`, from now on.
+    /// The lifetime, counted from `iat` or from now, exceeds the maximum.
     LivesTooLong {
-        /// Most seconds allowed.
+        /// The maximum in seconds.
         max: i64,
-        /// Whether it has an `iat`.
+        /// Whether the token has `iat`.
         since_iat: bool,
     },
-    /// `iss` or `aud` is not the configured one.
+    /// `iss` or `aud` differs from the configuration.
     Mismatch(&'static str),
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for AuthError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoCredentials => f.write_str(Self::NO_CREDENTIALS),
             Self::Scheme => f.write_str("the Authorization header must be `Bearer` and a token"),
-            Self::Repeated(what) => write!(f, "{what} was sent more than once"),
+            Self::Repeated(name) => write!(f, "{name} was sent more than once"),
             Self::Key(header) => write!(f, "{header} does not match"),
-            Self::Pass => f.write_str("the token of the event stream is not valid or has expired"),
+            Self::StreamToken => f.write_str("the event stream's token is invalid or has expired"),
             Self::TooLong(bytes) => write!(f, "the token is longer than {bytes} bytes"),
             Self::NotAJwt => {
-                f.write_str("not a JWT: three base64url parts separated by dots are needed")
+                f.write_str("not a JWT: a token has three base64url parts separated by dots")
             }
             Self::Header => {
                 f.write_str("the token's header is not a JSON object, or has a member twice")
@@ -80,7 +80,7 @@ impl fmt::Display for Refusal {
             Self::Signature => f.write_str("the token's signature does not match"),
             Self::Claims => f.write_str("the claims are not a JSON object, or have a claim twice"),
             Self::Missing(claim) => write!(f, "`{claim}` is missing"),
-            Self::Type(claim, what) => write!(f, "`{claim}` must be {what}"),
+            Self::Type(claim, expected) => write!(f, "`{claim}` must be {expected}"),
             Self::Identifier(claim, error) => write!(f, "`{claim}` {error}"),
             Self::Reserved => write!(f, "`sub` {}", UserIdError::Reserved),
             Self::Milliseconds(claim) => {
@@ -97,18 +97,18 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl Refusal {
+impl AuthError {
     /// The text of [`Self::NoCredentials`].
     pub(in crate::http) const NO_CREDENTIALS: &str =
-        "no credentials were sent: send `Authorization: Bearer` and a token";
+        "missing credentials: send `Authorization: Bearer` and a token";
 
-    /// Whether the request had credentials that were looked at (RFC 6750, 3.1).
+    /// Returns whether the request had credentials (RFC 6750, 3.1).
     pub(in crate::http) fn has_credentials(self) -> bool {
         self != Self::NoCredentials
     }
 
-    /// The refusal for an error of the library, after our own checks found nothing.
-    pub(super) fn of_library(kind: &ErrorKind) -> Self {
+    /// Maps an error of `jsonwebtoken` after the checks of [`Claims`](super::claims::Claims) passed.
+    pub(super) fn from_library(kind: &ErrorKind) -> Self {
         use ErrorKind as E;
         match kind {
             E::InvalidSignature | E::Base64(_) => Self::Signature,

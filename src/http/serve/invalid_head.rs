@@ -1,5 +1,5 @@
-//! Problem documents for heads that cannot be read. hyper refuses such a head before any service is called, by a bare
-//! status; this stream puts a problem document in place of that answer.
+//! Problem documents for invalid request heads. hyper answers an invalid head itself, with a bare status; the stream
+//! replaces the response by a problem document.
 
 use std::{
     io,
@@ -16,49 +16,52 @@ use crate::{
         problem::{Code, Problem},
         serve::{
             limits::{HEAD_BYTES, HEAD_LINES},
-            refusal_log::LogRateLimit,
+            log_rate_limit::LogRateLimit,
         },
     },
     ids::RequestId,
 };
 
-/// The status lines of hyper's own answers. A request line that is too long is a head that is too large, as everywhere
-/// else here.
+/// The status lines of hyper's own responses. An overlong request line counts as a head of excessive size.
 const STATUS_LINES: [(&[u8], Code); 3] = [
     (b"HTTP/1.1 400 Bad Request\r\n", Code::MalformedRequest),
     (b"HTTP/1.1 414 URI Too Long\r\n", Code::HeadersTooLarge),
     (b"HTTP/1.1 431 Request Header Fields Too Large\r\n", Code::HeadersTooLarge),
 ];
 
-/// What follows the status line of such an answer, up to the date. Answers of the service always have more headers.
-const FIELDS: &[u8] = b"connection: close\r\ncontent-length: 0\r\ndate: ";
+/// The headers of such a response up to the date. Responses of the service have more headers.
+const HYPER_HEADERS: &[u8] = b"connection: close\r\ncontent-length: 0\r\ndate: ";
 
-/// Bytes of a date (RFC 9110, 5.6.7).
+/// The length of a date (RFC 9110, 5.6.7).
 const DATE_BYTES: usize = 29;
 
 const END: &[u8] = b"\r\n\r\n";
 
-/// A connection's stream.
+/// A connection with hyper's bare error responses replaced.
 #[derive(Debug)]
-pub(in crate::http) struct BadHeads<S> {
+pub(in crate::http) struct InvalidHeads<S> {
     stream: S,
-    lines: Arc<LogRateLimit>,
-    /// What is written in place of an answer, and how much of it has been.
+    log_limit: Arc<LogRateLimit>,
+    /// The response being written, and the number of bytes written.
     replacement: Option<(Vec<u8>, usize)>,
 }
 
-impl<S> BadHeads<S> {
-    /// Wraps `stream`; `lines` bounds what is logged.
-    pub(in crate::http) fn new(stream: S, lines: Arc<LogRateLimit>) -> Self {
-        Self { stream, lines, replacement: None }
+impl<S> InvalidHeads<S> {
+    /// Wraps `stream`; `log_limit` limits the log lines.
+    pub(in crate::http) fn new(stream: S, log_limit: Arc<LogRateLimit>) -> Self {
+        Self { stream, log_limit, replacement: None }
     }
 }
 
-impl<S: AsyncWrite + Unpin> BadHeads<S> {
-    /// Writes the replacement, if `answer` has one; says then that all of `answer` was written.
-    fn replace(&mut self, cx: &mut Context<'_>, answer: &[u8]) -> Option<Poll<io::Result<usize>>> {
+impl<S: AsyncWrite + Unpin> InvalidHeads<S> {
+    /// Writes the replacement of `response`, if any, and then reports all of `response` as written.
+    fn replace(
+        &mut self,
+        cx: &mut Context<'_>,
+        response: &[u8],
+    ) -> Option<Poll<io::Result<usize>>> {
         if self.replacement.is_none() {
-            self.replacement = replacement(answer, &self.lines).map(|bytes| (bytes, 0));
+            self.replacement = replacement(response, &self.log_limit).map(|bytes| (bytes, 0));
         }
         let (bytes, written) = self.replacement.as_mut()?;
         while let Some(rest) = bytes.get(*written..).filter(|rest| !rest.is_empty()) {
@@ -66,17 +69,18 @@ impl<S: AsyncWrite + Unpin> BadHeads<S> {
                 Poll::Ready(Ok(0)) => {
                     return Some(Poll::Ready(Err(io::ErrorKind::WriteZero.into())));
                 }
-                Poll::Ready(Ok(more)) => *written += more,
+                Poll::Ready(Ok(count)) => *written += count,
                 Poll::Ready(Err(err)) => return Some(Poll::Ready(Err(err))),
                 Poll::Pending => return Some(Poll::Pending),
             }
         }
         self.replacement = None;
-        Some(Poll::Ready(Ok(answer.len())))
+        // hyper must see the whole response as written, or the rest would follow.
+        Some(Poll::Ready(Ok(response.len())))
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for BadHeads<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for InvalidHeads<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -86,14 +90,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for BadHeads<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for BadHeads<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for InvalidHeads<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if let Some(done) = self.replace(cx, buf) {
-            return done;
+        if let Some(result) = self.replace(cx, buf) {
+            return result;
         }
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
@@ -103,12 +107,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for BadHeads<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let mut filled = bufs.iter().filter(|buf| !buf.is_empty());
-        // An answer without a body is one slice.
-        if let (Some(only), None) = (filled.next(), filled.next())
-            && let Some(done) = self.replace(cx, only)
+        let mut non_empty = bufs.iter().filter(|buf| !buf.is_empty());
+        // hyper writes a response without a body as one slice.
+        if let (Some(buf), None) = (non_empty.next(), non_empty.next())
+            && let Some(result) = self.replace(cx, buf)
         {
-            return done;
+            return result;
         }
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
@@ -127,26 +131,31 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for BadHeads<S> {
     }
 }
 
-/// The answer with a problem document that takes the place of `answer`, if that is one of hyper's own.
-fn replacement(answer: &[u8], lines: &LogRateLimit) -> Option<Vec<u8>> {
-    let known = |(line, code): &(&'static [u8], Code)| {
-        answer.strip_prefix(*line)?.strip_prefix(FIELDS)?.strip_suffix(END).zip(Some(*code))
+/// Returns the response with a problem document if `response` comes from hyper.
+fn replacement(response: &[u8], log_limit: &LogRateLimit) -> Option<Vec<u8>> {
+    let date_and_code = |(line, code): &(&'static [u8], Code)| {
+        response
+            .strip_prefix(*line)?
+            .strip_prefix(HYPER_HEADERS)?
+            .strip_suffix(END)
+            .zip(Some(*code))
     };
-    let (date, code) = STATUS_LINES.iter().find_map(known)?;
+    let (date, code) = STATUS_LINES.iter().find_map(date_and_code)?;
+    // A response of the service could begin like hyper's, but not end after a date.
     if date.len() != DATE_BYTES {
         return None;
     }
     let id = RequestId::new();
     let status = code.status();
-    if let Some(suppressed) = lines.next() {
+    if let Some(suppressed) = log_limit.next() {
         let (request_id, status) = (id.as_str(), status.as_u16());
-        info!(request_id, status, suppressed, "the head of a request cannot be read");
+        info!(request_id, status, suppressed, "invalid request head");
     }
     let detail = match code {
         Code::HeadersTooLarge => {
             format!("the request head must have at most {HEAD_BYTES} bytes and {HEAD_LINES} lines")
         }
-        _ => "the head of the request is not valid HTTP/1.1".to_owned(),
+        _ => "the request head is not valid HTTP/1.1".to_owned(),
     };
     let body = Problem::new(code, detail).into_json("", &id);
     let reason = status.canonical_reason().unwrap_or_default();
@@ -169,29 +178,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_answer_of_the_library_is_replaced() {
+    fn only_responses_of_hyper_are_replaced() {
         let date = "Sun, 29 Nov 2026 08:28:02 GMT";
-        let lines = LogRateLimit::default();
-        let bare = |status: &str| {
+        let log_limit = LogRateLimit::default();
+        let hyper_response = |status: &str| {
             format!(
                 "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\ndate: {date}\r\n\r\n"
             )
         };
         for status in ["400 Bad Request", "414 URI Too Long", "431 Request Header Fields Too Large"]
         {
-            assert!(replacement(bare(status).as_bytes(), &lines).is_some(), "{status}");
+            assert!(
+                replacement(hyper_response(status).as_bytes(), &log_limit).is_some(),
+                "{status}"
+            );
         }
-        let ours = bare("400 Bad Request");
-        for answer in [
-            bare("404 Not Found"),
-            bare("200 OK"),
-            format!("x{ours}"),
-            format!("{ours}x"),
-            ours.replace("connection", "x-request-id: 1\r\nconnection"),
-            ours.replace(date, ""),
+        let bad_request = hyper_response("400 Bad Request");
+        for response in [
+            hyper_response("404 Not Found"),
+            hyper_response("200 OK"),
+            format!("x{bad_request}"),
+            format!("{bad_request}x"),
+            bad_request.replace("connection", "x-request-id: 1\r\nconnection"),
+            bad_request.replace(date, ""),
             String::new(),
         ] {
-            assert!(replacement(answer.as_bytes(), &lines).is_none(), "{answer}");
+            assert!(replacement(response.as_bytes(), &log_limit).is_none(), "{response}");
         }
     }
 }

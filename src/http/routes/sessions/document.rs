@@ -1,0 +1,93 @@
+//! Sessions on the wire.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{
+    http::problem::Problem,
+    sessions::{MintedSecret, Session, Status},
+};
+
+/// A session with pinned settings.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Session)]
+pub(in crate::http) struct SessionDocument {
+    session_id: Uuid,
+    user_id: String,
+    status: Status,
+    started_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+    /// The time of the end or of the expiry.
+    #[schema(required)]
+    ended_at: Option<DateTime<Utc>>,
+    config: Pinned,
+    /// The client's secret, in the response of the start alone; null everywhere else.
+    #[schema(required)]
+    realtime: Option<ClientSecret>,
+}
+
+impl SessionDocument {
+    /// Returns a new session, with the client's secret, if any.
+    pub(super) fn started(session: Session, realtime: Option<MintedSecret>) -> Self {
+        Self { realtime: realtime.map(ClientSecret::from), ..Self::from(session) }
+    }
+}
+
+/// The realtime provider's secret for a client.
+#[derive(Serialize, ToSchema)]
+struct ClientSecret {
+    /// The secret.
+    #[schema(example = "ek_68af296e8e408191a1120ab6383263c2")]
+    client_secret: String,
+    /// The expiry of the secret.
+    expires_at: DateTime<Utc>,
+}
+
+impl From<MintedSecret> for ClientSecret {
+    fn from(minted: MintedSecret) -> Self {
+        let client_secret = minted.client_secret.expose().to_owned();
+        Self { client_secret, expires_at: minted.expires_at }
+    }
+}
+
+/// The pinned settings of a session.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PinnedSettings)]
+struct Pinned {
+    revision: i64,
+    prompt_id: String,
+    prompt_version: String,
+    model: String,
+    session_max_minutes: i32,
+}
+
+impl From<Session> for SessionDocument {
+    fn from(session: Session) -> Self {
+        Self {
+            session_id: session.id,
+            user_id: session.user_id,
+            status: session.status,
+            started_at: session.started_at,
+            expires_at: session.expires_at,
+            ended_at: session.ended_at,
+            config: Pinned {
+                revision: session.settings_revision,
+                prompt_id: session.prompt_id,
+                prompt_version: session.prompt_version,
+                model: session.model,
+                session_max_minutes: session.session_max_minutes,
+            },
+            realtime: None,
+        }
+    }
+}
+
+/// Reads the id of a session.
+///
+/// # Errors
+/// No session can have the id.
+pub(super) fn session_id(text: &str) -> Result<Uuid, Problem> {
+    Uuid::parse_str(text).map_err(|_| Problem::not_found("no session has this id"))
+}
