@@ -130,6 +130,7 @@ impl Fleet {
                     "version": instance.version,
                     "seen_at": instance.seen_at,
                 });
+                // In the transaction of the deletion, so that no expiry is lost or reported twice.
                 outbox.enqueue(conn, Topic::InstanceUnhealthy, &payload).await?;
             }
             Ok::<_, TransactionError>(expired.len())

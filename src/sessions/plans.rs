@@ -78,6 +78,7 @@ impl Plans {
             return None;
         }
         let mut url = self.root.clone();
+        // Segments are percent-encoded, so that an id cannot change the path.
         url.path_segments_mut().ok()?.pop_if_empty().extend(["internal", "users", user.as_str()]);
         Some(url)
     }

@@ -276,7 +276,6 @@ problems! {
     ),
     security(("bearer" = []))
 )]
-#[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn import(
     Writer(caller): Writer,
     State(writer): State<SettingsWriter>,

@@ -192,7 +192,6 @@ impl ToSchema for SettingsRollback {
     ),
     security(("bearer" = []))
 )]
-#[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn roll_back(
     Writer(caller): Writer,
     State(writer): State<SettingsWriter>,

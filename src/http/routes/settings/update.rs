@@ -99,7 +99,6 @@ impl From<SettingChange> for Edit {
     ),
     security(("bearer" = []))
 )]
-#[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn update(
     Writer(caller): Writer,
     State(writer): State<SettingsWriter>,

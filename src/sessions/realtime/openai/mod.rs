@@ -111,6 +111,7 @@ impl OpenAi {
         let call = self.http.request(Method::POST, self.url.clone());
         let call = call.bearer_auth(self.key.expose()).json(body);
         let call = call.header("x-client-request-id", request.as_str());
+        // The remaining time of the request may be shorter than the timeout of the client.
         let response = match timeout_at(until, self.http.send(call)).await {
             Ok(response) => response.map_err(ProviderError::no_response),
             Err(_) => Err(ProviderError::no_response(outbound::OutboundError::Timeout)),

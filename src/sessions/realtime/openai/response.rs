@@ -66,6 +66,7 @@ pub(super) fn read(response: &OutboundResponse) -> Result<MintedSecret, Provider
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => RealtimeError::Credentials,
         StatusCode::TOO_MANY_REQUESTS => RealtimeError::Busy(retry_after(&response.headers)),
         status if status.is_server_error() => RealtimeError::Busy(retry_after(&response.headers)),
+        // Redirects are not followed, because the request carries the API key.
         status if status.is_redirection() => RealtimeError::Unusable("is a redirect"),
         status => match rejected_settings(status, code.as_deref(), param.as_deref()) {
             Some(keys) => RealtimeError::Setting(keys),
