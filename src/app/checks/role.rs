@@ -55,8 +55,7 @@ pub(in crate::app) async fn check(pool: &Pool, allow_owner: bool) -> Result<Chec
 }
 
 async fn connected(pool: &Pool) -> Result<Connected, TransactionError> {
-    read_with_retry(pool, async |conn| Ok::<_, TransactionError>(roles::connected(conn).await?))
-        .await
+    read_with_retry(pool, roles::connected).await
 }
 
 fn superuser(role: &Connected) -> Option<String> {
