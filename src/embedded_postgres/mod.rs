@@ -106,7 +106,7 @@ impl Server {
     /// # Errors
     /// [`Error::Owned`] if another process still owns the directory after five seconds; see [`Error`].
     pub async fn start(config: &Embedded, profile: Profile) -> Result<Self, Error> {
-        let started = Instant::now();
+        let start = Instant::now();
         refuse_foreign_options().map_err(|_| Error::ForeignOptions)?;
         let runner = Runner::detect(config)?;
         let layout = Layout::create(&config.dir, &runner)?;
@@ -127,7 +127,7 @@ impl Server {
         let mut server = Self { layout, guarded, log_start, _locks: [owner, inherited] };
         server.wait_until_ready().await?;
         setup::prepare(&options(&server.layout, SUPERUSER)).await?;
-        server.report(&programs, started.elapsed());
+        server.report(&programs, start.elapsed());
         Ok(server)
     }
 

@@ -16,9 +16,13 @@ fn breaches(level: &[TokenTree]) -> Vec<String> {
     let mut breaches = Vec::new();
     for (index, token) in level.iter().enumerate() {
         let Some(description) = route_description(token) else { continue };
-        let rest = &level[index..];
-        let Some(name) = function_name(rest) else { continue };
-        let arguments = rest.iter().find_map(|token| group_text(token, Delimiter::Parenthesis));
+        let is_fn = |token: &TokenTree| matches!(token, TokenTree::Ident(word) if word == "fn");
+        // After `fn`, because a visibility such as `pub(in crate::http)` has parentheses as well.
+        let Some(function) = level[index..].iter().position(is_fn) else { continue };
+        let signature = &level[index + function + 1..];
+        let Some(name) = signature.first() else { continue };
+        let arguments =
+            signature.iter().find_map(|token| group_text(token, Delimiter::Parenthesis));
         let arguments = arguments.unwrap_or_default();
         if query_type(&arguments).is_none() {
             breaches.push(format!("the handler `{name}` has no argument of type `Query<…>`"));
@@ -67,12 +71,6 @@ fn group_text(token: &TokenTree, delimiter: Delimiter) -> Option<String> {
         }
         _ => None,
     }
-}
-
-fn function_name(tokens: &[TokenTree]) -> Option<String> {
-    let is_fn = |token: &TokenTree| matches!(token, TokenTree::Ident(word) if word == "fn");
-    let index = tokens.iter().position(is_fn)?;
-    tokens.get(index + 1).map(ToString::to_string)
 }
 
 #[test]
