@@ -90,7 +90,10 @@ fn undeclared_parameters_are_found() {
     for missing in ["", "headers: HeaderMap", "query: QueryString"] {
         assert_eq!(check(missing, "").len(), 1, "{missing}");
     }
-    for by_hand in ["(\"x\" = String, Query, description = \"\")", "(\"X\" = String, Header)"] {
+    assert_eq!(check("_: Query<P>", "").len(), 1, "the type is not described");
+    for by_hand in
+        ["P, (\"x\" = String, Query, description = \"\")", "P, (\"X\" = String, Header)"]
+    {
         assert_eq!(check("_: Query<P>", by_hand).len(), 1, "{by_hand}");
     }
 }

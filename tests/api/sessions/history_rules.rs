@@ -14,9 +14,8 @@ use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 use serde_json::json;
 use sqlx::PgPool;
-use tokio::time::Instant;
 
-use crate::support::TestApp;
+use crate::support::{TestApp, wait::deadline_after};
 
 const CASES_PER_SETTINGS: usize = 60;
 const MINUTE: i64 = 60_000_000;
@@ -135,7 +134,7 @@ async fn start(app: &TestApp, user: UserId, now: DateTime<Utc>) -> Vec<Ineligibl
         idempotency_key: None,
         id: RequestId::new(),
         now,
-        due: Instant::now() + Duration::from_secs(60),
+        due: deadline_after(Duration::from_mins(1)),
     };
     match sessions::start(&starter, &app.instance.pool, &app.instance.settings, &request).await {
         Ok(_) => Vec::new(),
