@@ -12,6 +12,7 @@ use std::{
 
 use axum::Router;
 use brune::{
+    app::{BackgroundTasks, InstanceParts},
     clock::Clock,
     config::{Auth, Embedded, Provision, Secret},
     database::{
@@ -19,20 +20,17 @@ use brune::{
         roles::{self, OWNER, Scope},
     },
     embedded_postgres::{Profile, Server},
-    fleet::{self, Fleet, HeartbeatPolicy},
-    http::{
-        self, AppState, Grant, Limits, Ofrep, Origins, PathPrefix, SUPER_ADMIN, StreamBounds,
-        Streams, TokenVerifier, WriteQuota,
-    },
+    fleet::HeartbeatPolicy,
+    http::{self, AppState, Grant, Limits, SUPER_ADMIN, StreamBounds},
     metrics::Metrics,
     outbox::Outbox,
     secret_scanner::SecretScanner,
     sessions::{Realtime, SessionStarter},
-    settings::{self, Catalog, Feed, GlobalSettingsService},
+    settings::{self, Catalog, ChangeSignal, GlobalSettingsService},
 };
 use chrono::TimeDelta;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgPool};
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::rows;
@@ -141,7 +139,7 @@ struct Inner {
     address: SocketAddr,
     settings: GlobalSettingsService,
     pool: Pool,
-    tasks: std::sync::Mutex<JoinSet<()>>,
+    tasks: std::sync::Mutex<Option<BackgroundTasks>>,
 }
 
 /// An instance that is not started yet.
@@ -160,54 +158,39 @@ impl InstanceBuilder {
     /// Starts the service as `brune serve` puts it together: the real router behind the real accept loop.
     pub(crate) async fn start(self) -> Instance {
         let pool = self.pool;
-        let provider = self.realtime_provider;
         let metrics = Metrics::default();
         let settings = GlobalSettingsService::new(settings::load(&pool).await.unwrap(), &metrics);
         let outbox = Outbox::default();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(settings::follow(pool.clone(), settings.clone(), Duration::from_secs(5)));
-        let clock = Clock::system();
-        let fleet = Fleet::new("bench", clock.now(), HeartbeatPolicy::default());
-        fleet.join(&pool, settings.revision()).await.unwrap();
-        tasks.spawn(fleet::keep(
-            pool.clone(),
-            settings.clone(),
-            fleet.clone(),
-            outbox.clone(),
-            metrics.clone(),
-        ));
-        let feed = Feed::new(&settings);
-        tasks.spawn(settings::publish_changes(pool.clone(), settings.clone(), feed.clone()));
-        let state = AppState {
-            feed,
-            ofrep: Ofrep::new(TokenVerifier::new(&auth())),
-            path_prefix: PathPrefix::default(),
-            origins: Origins::default(),
-            streams: Streams::new(StreamBounds::default(), CancellationToken::new()),
-            pool: pool.clone(),
-            settings: settings.clone(),
+        let realtime = self.realtime_provider.map(|url| realtime(&url, &metrics));
+        let parts = InstanceParts {
+            pool,
+            session_starter: SessionStarter::new(None, realtime, NonZeroU32::MAX, outbox.clone()),
+            settings,
             scanner: SecretScanner::default(),
-            outbox: outbox.clone(),
-            metrics: metrics.clone(),
-            fleet,
-            clock,
+            outbox,
+            metrics,
+            clock: Clock::system(),
             provision: Provision::default(),
-            starts: SessionStarter::new(
-                None,
-                provider.map(|url| realtime(&url, &metrics)),
-                NonZeroU32::MAX,
-                outbox,
-            ),
-            quota: WriteQuota::new(NonZeroU32::MAX),
-            keys: TokenVerifier::new(&auth()),
+            name: "bench".to_owned(),
+            auth: auth(),
+            public_url: None,
+            cors_origins: Vec::new(),
+            admin_writes_per_minute: NonZeroU32::MAX,
+            heartbeat: HeartbeatPolicy::default(),
+            stream_bounds: StreamBounds::default(),
         };
+        let state = parts.into_state(CancellationToken::new());
+        let AppState { pool, settings, .. } = state.clone();
+        let mut tasks = BackgroundTasks::new();
+        tasks.follow_settings(&state, ChangeSignal::Notify, Duration::from_secs(5));
+        tasks.join_fleet(&state).await.unwrap();
         let limits = Limits::default();
         let router: Router = http::router(state, &limits);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tasks.spawn(http::serve(listener, router, limits, CancellationToken::new()));
         settings.listening().wait_for(|is_open| *is_open).await.unwrap();
-        Instance(std::sync::Arc::new(Inner { address, settings, pool, tasks: tasks.into() }))
+        Instance(std::sync::Arc::new(Inner { address, settings, pool, tasks: Some(tasks).into() }))
     }
 }
 
@@ -230,7 +213,8 @@ impl Instance {
     }
 
     pub(crate) async fn end(self) {
-        self.0.tasks.lock().unwrap().abort_all();
+        // Dropping the tasks aborts all of them.
+        drop(self.0.tasks.lock().unwrap().take());
         self.0.pool.close().await;
     }
 }

@@ -7,18 +7,16 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, header},
 };
 use brune::{
+    app::BackgroundTasks,
     clock::Shift,
     config::Delivery,
     database::Pool,
     fleet::{self, Fleet},
-    http::Streams,
-    metrics::Metrics,
-    outbox::{self, Outbox, Sink, Worker},
-    sessions::are_declared,
-    settings::{self, ChangeSignal, Feed, GlobalSettingsService},
+    http::{AppState, Streams},
+    outbox::{Sink, Worker},
+    settings::{ChangeSignal, GlobalSettingsService},
 };
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -32,18 +30,16 @@ use super::{
 pub(crate) struct Instance {
     pub(crate) router: Router,
     pub(crate) settings: GlobalSettingsService,
-    pub(super) outbox: Outbox,
-    pub(super) metrics: Metrics,
     /// Moves the instance's clock.
     pub(crate) shift: Shift,
     pub(crate) pool: Pool,
     /// Its row in the fleet; invisible before it [joins](Self::join_fleet).
     pub(crate) fleet: Fleet,
-    pub(super) tasks: Vec<JoinHandle<()>>,
+    pub(super) state: AppState,
+    pub(super) tasks: BackgroundTasks,
     pub(crate) streams: Streams,
     /// Ends its event streams.
     pub(crate) shutdown: CancellationToken,
-    pub(super) feed: Feed,
     pub(super) sinks: Vec<Sink>,
 }
 
@@ -53,26 +49,22 @@ impl Instance {
         InstanceBuilder::new(pool.into())
     }
 
-    /// A worker that delivers the messages of its sinks.
+    /// A worker that delivers the messages of its sinks when it is asked to.
     pub(crate) fn worker(&self, delivery: Delivery) -> Worker {
-        let outbox = self.outbox.clone();
-        let metrics = self.metrics.clone();
-        let settings = self.settings.clone();
-        let has_sessions = Box::new(move || are_declared(&settings.current().schema));
-        Worker::new(self.pool.clone(), outbox, self.sinks.clone(), delivery, metrics, has_sessions)
+        let delivery = Delivery { enabled: false, ..delivery };
+        let mut no_tasks = BackgroundTasks::new();
+        no_tasks.deliver(&self.state, self.sinks.clone(), delivery, self.shutdown.clone())
     }
 
     /// Starts a worker that delivers its messages.
     pub(crate) fn start_delivery(&mut self, delivery: Delivery) {
-        let worker = self.worker(delivery);
-        self.spawn(worker.run(self.shutdown.clone()));
+        let delivery = Delivery { enabled: true, ..delivery };
+        self.tasks.deliver(&self.state, self.sinks.clone(), delivery, self.shutdown.clone());
     }
 
     /// Starts the outbox's clean-up and metrics.
     pub(crate) fn watch_outbox(&mut self) {
-        let outbox = self.outbox.clone();
-        let metrics = self.metrics.clone();
-        self.spawn(outbox::watch(self.pool.clone(), outbox, metrics));
+        self.tasks.watch_outbox(&self.state);
     }
 
     /// Starts listening for notifications, without a poll, and waits until the channel is open.
@@ -82,35 +74,19 @@ impl Instance {
 
     /// The same, with another change signal and poll interval.
     pub(crate) async fn start_listening_by(&mut self, signal: ChangeSignal, poll: Duration) {
-        let pool = self.pool.clone();
-        let settings = self.settings.clone();
-        self.spawn(settings::follow_by(signal, pool.clone(), settings.clone(), poll));
-        self.spawn(settings::publish_changes(pool, settings, self.feed.clone()));
+        self.tasks.follow_settings(&self.state, signal, poll);
         self.settings.listening().wait_for(|is_open| *is_open).await.unwrap();
     }
 
     /// Registers in the fleet and keeps the heartbeat.
     pub(crate) async fn join_fleet(&mut self) {
-        self.fleet.join(&self.pool, self.settings.revision()).await.unwrap();
-        self.keep_heartbeat();
+        self.tasks.join_fleet(&self.state).await.unwrap();
     }
 
     /// Keeps its row in the fleet, from the first heartbeat that is stored.
     pub(crate) fn keep_heartbeat(&mut self) {
-        let outbox = self.outbox.clone();
-        let metrics = self.metrics.clone();
-        let pool = self.pool.clone();
-        let settings = self.settings.clone();
-        let fleet = self.fleet.clone();
-        self.spawn(fleet::keep(pool, settings, fleet, outbox, metrics));
-    }
-
-    fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a test has no tasks to wait for at shutdown"
-        )]
-        self.tasks.push(tokio::spawn(task));
+        let AppState { pool, settings, fleet, outbox, metrics, .. } = self.state.clone();
+        self.tasks.spawn(fleet::keep(pool, settings, fleet, outbox, metrics));
     }
 
     /// Waits until the instance's snapshot is of `revision` or later.
@@ -165,11 +141,5 @@ impl Instance {
     /// Starts a session with `token`.
     pub(crate) async fn start_session(&self, token: &str) -> Reply {
         self.post("/brun-e/start").bearer(token).send().await
-    }
-}
-
-impl Drop for Instance {
-    fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }

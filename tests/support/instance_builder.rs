@@ -11,17 +11,15 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use brune::{
+    app::{BackgroundTasks, InstanceParts},
     clock::Clock,
     config::{Alerts, Environment, Provision},
     database::Pool,
-    fleet::{Fleet, HeartbeatPolicy},
-    http::{
-        AppState, Limits, Ofrep, Origins, PathPrefix, StreamBounds, Streams, TokenVerifier,
-        WriteQuota, router,
-    },
+    fleet::HeartbeatPolicy,
+    http::{Limits, StreamBounds, router},
     metrics::Metrics,
     outbox::{self, Outbox, Sink},
-    settings::{self, BRUN_E, Catalog, ChangeSignal, Feed, GlobalSettingsService, Kind},
+    settings::{self, BRUN_E, Catalog, ChangeSignal, GlobalSettingsService, Kind},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -151,7 +149,7 @@ impl InstanceBuilder {
         instance
     }
 
-    /// Puts the parts together as `app::run` does; nothing runs yet.
+    /// Builds the instance as `brune serve` does; no task runs yet.
     async fn assemble(self) -> Instance {
         let pool = self.pool;
         let sinks = outbox::sinks(&self.alerts).unwrap();
@@ -163,46 +161,36 @@ impl InstanceBuilder {
         let outbox = Outbox::new(subscriptions.collect());
         let snapshot = settings::load(&pool).await.unwrap();
         let settings = GlobalSettingsService::new(snapshot, &metrics);
-        let fleet = Fleet::new("brune.test", Clock::system().now(), self.pace);
         let (clock, shift) = Clock::shifted();
-        let public_url = self.alerts.public_url.as_deref();
-        let keys = TokenVerifier::new(&auth()).with_public_url(public_url);
-        let path_prefix = PathPrefix::from_public_url(public_url);
-        let feed = Feed::new(&settings);
         let shutdown = CancellationToken::new();
-        let streams = Streams::new(self.stream_bounds, shutdown.clone());
-        let state = AppState {
-            pool: pool.clone(),
-            settings: settings.clone(),
-            scanner: firewall(),
-            outbox: outbox.clone(),
-            metrics: metrics.clone(),
-            fleet: fleet.clone(),
-            feed: feed.clone(),
-            ofrep: Ofrep::new(keys.clone()).under(path_prefix.clone()),
-            path_prefix,
-            origins: Origins([ORIGIN.to_owned()].into()),
-            streams: streams.clone(),
-            starts: self.services.starts(outbox.clone(), &metrics),
-            clock,
-            provision: self.provision,
-            quota: WriteQuota::new(self.writes_per_minute),
-            keys,
-        };
-        let router = router(state, &Limits::default());
-        let tasks = Vec::new();
-        Instance {
-            router,
+        let parts = InstanceParts {
+            pool,
+            session_starter: self.services.session_starter(outbox.clone(), &metrics),
             settings,
+            scanner: firewall(),
             outbox,
             metrics,
+            clock,
+            provision: self.provision,
+            name: "brune.test".to_owned(),
+            auth: auth(),
+            public_url: self.alerts.public_url,
+            cors_origins: vec![ORIGIN.to_owned()],
+            admin_writes_per_minute: self.writes_per_minute,
+            heartbeat: self.pace,
+            stream_bounds: self.stream_bounds,
+        };
+        let state = parts.into_state(shutdown.clone());
+        Instance {
+            router: router(state.clone(), &Limits::default()),
+            settings: state.settings.clone(),
+            pool: state.pool.clone(),
+            fleet: state.fleet.clone(),
+            streams: state.streams.clone(),
+            state,
+            tasks: BackgroundTasks::new(),
             shift,
-            pool,
-            fleet,
-            tasks,
-            streams,
             shutdown,
-            feed,
             sinks,
         }
     }

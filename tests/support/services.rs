@@ -31,8 +31,8 @@ impl Default for Services {
 }
 
 impl Services {
-    /// What takes part in an instance's session starts.
-    pub(crate) fn starts(&self, outbox: Outbox, metrics: &Metrics) -> SessionStarter {
+    /// Creates the clients of the services.
+    pub(crate) fn session_starter(&self, outbox: Outbox, metrics: &Metrics) -> SessionStarter {
         let secret = |text: &str| Secret::new(text.to_owned());
         let plans = self
             .plans
