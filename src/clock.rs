@@ -31,6 +31,7 @@ impl Clock {
         let offset = shift.clone();
         let system = Self::system();
         let clock = Self(Arc::new(move || {
+            // Sequentially consistent: a test thread advances the clock of the server threads.
             system.now() + TimeDelta::milliseconds(offset.0.load(Ordering::SeqCst))
         }));
         (clock, shift)

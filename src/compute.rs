@@ -24,6 +24,7 @@ static COMPUTE_PERMITS: LazyLock<Semaphore> =
 static READ_PERMITS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(half_of_processors()));
 
 fn half_of_processors() -> usize {
+    // The number is unknown in some sandboxes; a single permit is always safe.
     let processors = thread::available_parallelism().map_or(1, usize::from);
     (processors / 2).max(1)
 }
@@ -44,6 +45,7 @@ pub async fn run<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     // The semaphore is never closed.
     let _permit = COMPUTE_PERMITS.acquire().await.ok();
     match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        // `spawn_blocking` would require `'static` work, but callers pass borrowed data.
         Ok(RuntimeFlavor::MultiThread) => block_in_place(work),
         // The single-threaded runtime of tests has no other thread to hand tasks to.
         _ => work(),

@@ -24,6 +24,7 @@ pub enum Existing {
 /// The file cannot be written, or exists and must be kept.
 pub fn write(path: &Path, bytes: &[u8], mode: u32, existing: Existing) -> io::Result<()> {
     if existing == Existing::Keep {
+        // A dangling link exists too, and `metadata` would follow the link.
         if path.symlink_metadata().is_ok() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -48,6 +49,7 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32, existing: Existing) -> io::Re
 
 /// Renames `file` to `path` unless `path` exists.
 fn rename_new(file: &Path, path: &Path) -> io::Result<()> {
+    // A hard link fails if the name exists; a rename would replace the file.
     match fs::hard_link(file, path) {
         Err(err) if err.kind() == io::ErrorKind::AlreadyExists => Err(err),
         // A file system without hard links: a file created at the same moment is replaced.
@@ -74,13 +76,16 @@ fn write_beside(
 ) -> io::Result<()> {
     let temporary = temporary_path(path);
     let (Mode::New(bits) | Mode::Replaced(bits)) = mode;
+    // `create_new` refuses a file or link prepared by another user under the temporary name.
     let mut file = OpenOptions::new().write(true).create_new(true).mode(bits).open(&temporary)?;
     let result = file
         .write_all(bytes)
         .and_then(|()| match mode {
             Mode::New(_) => Ok(()),
+            // The umask restricted the mode at the creation.
             Mode::Replaced(bits) => file.set_permissions(Permissions::from_mode(bits)),
         })
+        // Before the rename: after a crash, the name must not refer to an empty file.
         .and_then(|()| file.sync_all())
         .and_then(|()| rename(&temporary));
     // Fails after a rename, which already removed the name.
@@ -98,5 +103,6 @@ fn temporary_path(path: &Path) -> PathBuf {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(format!(".{:016x}", rand::random::<u64>()));
+    // Beside the target, because a rename works only within a file system.
     path.with_file_name(name)
 }

@@ -43,6 +43,7 @@ impl UserId {
     /// Returns the user name of a part of the service, such as `migrate`.
     #[must_use]
     pub fn service(part: &'static str) -> Self {
+        // Not parsed, because `parse` rejects the reserved prefix.
         Self(format!("{RESERVED}{part}"))
     }
 
@@ -83,6 +84,7 @@ impl RequestId {
     /// Parses a caller's id, which must match `[A-Za-z0-9._-]{1,128}`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
+        // A narrow alphabet, because the id is copied into logs and headers.
         let is_valid = (1..=128).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
         is_valid.then(|| Self(text.to_owned()))

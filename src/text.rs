@@ -25,6 +25,7 @@ pub fn forbidden(c: char) -> Option<&'static str> {
         | '\u{2066}'..='\u{2069}' => Some("a character that changes the direction of text"),
         '\u{FEFF}' => Some("a byte order mark"),
         '\u{FDD0}'..='\u{FDEF}' => Some("a Unicode noncharacter"),
+        // The last two code points of every plane.
         _ if point & 0xFFFE == 0xFFFE => Some("a Unicode noncharacter"),
         _ => None,
     }
@@ -199,6 +200,7 @@ pub enum IdentifierError {
 /// # Errors
 /// The first violated rule.
 pub fn check_identifier(text: &str, max_bytes: usize) -> Result<(), IdentifierError> {
+    // The cheapest rule first: the other rules read the whole text.
     if text.len() > max_bytes {
         return Err(IdentifierError::TooLong { max: max_bytes });
     }
@@ -216,6 +218,7 @@ pub fn check_identifier(text: &str, max_bytes: usize) -> Result<(), IdentifierEr
         return Err(IdentifierError::OuterWhitespace);
     }
     let is_unusual_space = |c: char| is_blank(c) && c != ' ';
+    // HTML collapses repeated spaces, so two users would look the same.
     if text.contains(is_unusual_space) || text.contains("  ") {
         return Err(IdentifierError::InnerWhitespace);
     }

@@ -18,6 +18,7 @@ const LENGTH: usize = 55;
 const MAX_MEMBERS: usize = 32;
 
 /// The most characters of a propagated `tracestate`.
+// The specification asks for the propagation of at least 512 characters.
 const MAX_CHARACTERS: usize = 512;
 
 /// The most characters of a member that is kept when the `tracestate` is too long.
@@ -52,6 +53,7 @@ impl TraceContext {
         states: impl IntoIterator<Item = &'a str>,
     ) -> Option<Self> {
         let (id, flags) = parse(traceparent.as_bytes())?;
+        // Unknown flags must be propagated as 0.
         Some(Self::of(&id, flags & SAMPLED, joined_state(states)))
     }
 
@@ -59,6 +61,7 @@ impl TraceContext {
         let mut parent = *b"00-00000000000000000000000000000000-0000000000000000-00";
         parent[3..35].copy_from_slice(id);
         parent[36..52].copy_from_slice(&random_hex::<8, 16>());
+        // The template has the digit `0` at the position, so the sum is an ASCII digit.
         parent[54] += flags;
         Self { parent, state }
     }
@@ -105,6 +108,7 @@ fn parse(header: &[u8]) -> Option<([u8; 32], u8)> {
     let version = number(header.get(..2)?)?;
     let has_valid_length = match version {
         0 => header.len() == LENGTH,
+        // Version ff is forbidden by the specification.
         0xff => false,
         _ => header.len() == LENGTH || header.get(LENGTH) == Some(&b'-'),
     };
@@ -151,9 +155,11 @@ fn joined_state<'a>(states: impl IntoIterator<Item = &'a str>) -> Option<Box<str
     let members = states.into_iter().flat_map(|state| state.split(','));
     let members = members.map(|member| member.trim_matches(is_blank));
     let mut list: Vec<&str> = Vec::new();
+    // Empty members are valid by the specification.
     for member in members.filter(|member| !member.is_empty()) {
         let key = key(member)?;
         let is_repeated = list.iter().any(|member| member.split('=').next() == Some(key));
+        // An invalid list is dropped as a whole, never repaired.
         if list.len() == MAX_MEMBERS || is_repeated {
             return None;
         }
@@ -184,6 +190,7 @@ fn key(member: &str) -> Option<&str> {
         let is_first = |b: u8| b.is_ascii_lowercase() || digits && b.is_ascii_digit();
         part.bytes().next().is_some_and(is_first)
     };
+    // The lengths and first characters come from the grammar of the specification.
     let is_valid_key = match key.split_once('@') {
         None => begins(key, false) && is_part(key, 256),
         Some((tenant, system)) => {

@@ -21,6 +21,7 @@ pub fn catalog(config: &Config) -> Result<Catalog, Error> {
     let error =
         |err: &dyn fmt::Display| Error::Catalog(format!("BRUNE_CATALOG {}: {err}", path.display()));
     let bytes = fs::read(path).map_err(|err| error(&err))?;
+    // The file is of the operator, unlike an upload, so no limit on the size applies.
     let text = text::decode(&bytes, usize::MAX).map_err(|err| error(&err))?;
     Catalog::parse(text).map_err(|err| Error::Catalog(err.of_file(&path.display().to_string())))
 }

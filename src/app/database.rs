@@ -43,6 +43,7 @@ impl Database {
                 let pool = owner_pool(&server).await?;
                 Ok(Self { pool, server: Some(server) })
             }
+            // The address for migrations leads to the server itself, past any pooler.
             (config::Database::Url(_), Some(url)) => {
                 let options = database::options_from_url(url)?;
                 let pool = Pool::open(options, Topology::Direct, config.tuning.pool_size).await?;

@@ -151,6 +151,7 @@ impl LogForwarder {
     }
 
     async fn send(&self, batch: &mut Batch) -> Next {
+        // Read before the request: lines dropped meanwhile are reported by the next message.
         let dropped = batch.queue.dropped();
         let embeds = self.embeds(batch, dropped - batch.reported_drops);
         match self.0.discord.send(&embeds).await {
@@ -201,6 +202,7 @@ impl LogForwarder {
     }
 
     fn embeds(&self, batch: &Batch, dropped: u64) -> Vec<Embed> {
+        // Discord limits the sum of all embeds, so each line gets an equal share.
         let max_characters = MAX_CHARACTERS / batch.lines.len().max(1);
         let mut embeds: Vec<Embed> =
             batch.lines.iter().map(|line| self.embed(line, max_characters)).collect();

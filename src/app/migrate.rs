@@ -49,6 +49,7 @@ pub async fn migrate(
 
 /// Replaces the error of a role that must not create tables by advice on which role to use.
 fn explain_missing_right(err: MigrateError) -> Error {
+    // The SQLSTATE is stable, whereas messages depend on the server's language.
     const INSUFFICIENT_PRIVILEGE: &str = "42501";
     let (MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _)) = &err else {
         return err.into();

@@ -60,6 +60,7 @@ impl Prepared {
         let snapshot = settings::load(pool).await?;
         let metrics = Metrics::default();
         let settings = GlobalSettingsService::new(snapshot, &metrics);
+        // Right after seeding, the environment and the database agree.
         if !was_seeded {
             warn_of_drift(&environment, &settings);
         }

@@ -72,6 +72,7 @@ async fn run(
     // A taken address should fail the start before the instance joins the fleet.
     // The port of the configuration may be 0, so the address comes from the listener.
     let (listener, address) = listen(prepared.config.listen).await?;
+    // A private Postgres locks the directory, so no two services share the address file.
     let data_dir = prepared.config.data_dir().filter(|_| database.is_private());
     let data_dir = data_dir.map(Path::to_owned);
     let ready = Ready {

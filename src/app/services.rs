@@ -19,6 +19,7 @@ pub(super) fn session_starter(
     metrics: &Metrics,
 ) -> Result<SessionStarter, Error> {
     let porte_talent_url = config.services.porte_talent_url.clone();
+    // The configuration requires the key beside the address, so `zip` drops no service.
     let plans = porte_talent_url.zip(config.auth.internal_api_key.clone());
     let plans = plans.map(|(url, key)| Plans::new(url, key)).transpose()?;
     let realtime = realtime(config, metrics)?;

@@ -12,6 +12,7 @@ use crate::{
 };
 
 /// The number of entries read at once.
+// Large enough to hide the round trips, and small enough for the memory of a request.
 const PAGE: i64 = 5_000;
 
 /// An inconsistency in the trail.
@@ -122,6 +123,7 @@ pub async fn verify(pool: &Pool) -> Result<(i64, Vec<ChainBreak>), TransactionEr
     let mut transaction = Transaction::begin_unlimited(pool).await?;
     let result = Verifier::default().verify(transaction.conn(), i64::MAX).await;
     let result = result.map_err(TransactionError::from);
+    // Nothing was written, so no commit is needed.
     let verification = transaction.finish(result, OnSuccess::Rollback).await?;
     Ok((verification.last, verification.breaks))
 }
@@ -154,6 +156,7 @@ struct Verifier {
 
 impl Default for Verifier {
     fn default() -> Self {
+        // The first entry is chained to 32 zero bytes, as in the trigger of the migrations.
         Self { seq: 0, hash: vec![0; 32], revision: 0, breaks: Vec::new() }
     }
 }
@@ -185,6 +188,7 @@ impl Verifier {
     }
 
     fn check(&mut self, link: Link) {
+        // After a gap the previous hash is unknown, so only the gap is reported.
         if link.seq != self.seq + 1 {
             self.breaks.push(ChainBreak::Gap(self.seq + 1));
         } else if link.prev_hash != self.hash {
@@ -205,8 +209,10 @@ impl Verifier {
         if let Some(version) = version.filter(|_| !follows) {
             self.breaks.push(ChainBreak::VersionGap { entry, key: key.clone(), version });
         }
+        // Rejected writes open no revision.
         if let Some(revision) = revision {
             let after = self.revision;
+            // All entries of a change set share a revision.
             if revision != after && revision != after + 1 {
                 self.breaks.push(ChainBreak::RevisionGap { entry, revision, after });
             }
@@ -246,6 +252,7 @@ fn hash_of(link: &Link) -> Vec<u8> {
         Some(link.changed_by.clone()),
         Some(link.reason.clone()),
         Some(link.request_id.clone()),
+        // The trigger prints exactly six digits, the precision of Postgres.
         Some(link.changed_at.to_rfc3339_opts(SecondsFormat::Micros, true)),
     ];
     let mut hash = Sha256::new().chain_update(&link.prev_hash);

@@ -71,6 +71,7 @@ pub(super) struct Row {
 impl Row {
     pub(super) fn into_entry(self) -> sqlx::Result<Entry> {
         let unknown = || sqlx::Error::Decode(format!("unknown action {}", self.action).into());
+        // Only a newer release stores an unknown action, and a guess would falsify the trail.
         let action = Action::parse(&self.action).ok_or_else(unknown)?;
         Ok(Entry {
             id: self.id,
@@ -135,12 +136,14 @@ fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &Filter) {
         query.push(
             " and seq >= coalesce((select seq from app_global_setting_audit where changed_at >= ",
         );
+        // Without a late enough entry, the default excludes every row.
         query.push_bind(since).push(" order by changed_at, seq limit 1), 9223372036854775807)");
     }
     if let Some(until) = filter.until {
         query.push(
             " and seq <= coalesce((select seq from app_global_setting_audit where changed_at <= ",
         );
+        // Without an early enough entry, the default excludes every row.
         query.push_bind(until).push(" order by changed_at desc, seq desc limit 1), 0)");
     }
 }
@@ -252,6 +255,7 @@ impl Link {
 
 /// Returns up to `limit` links after `seq`, oldest first.
 pub(super) async fn links(conn: &mut Connection, seq: i64, limit: i64) -> sqlx::Result<Vec<Link>> {
+    // The cast avoids an overflow, because a tampered version may be the smallest integer.
     sqlx::query_as!(
         Link,
         r#"

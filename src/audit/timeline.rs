@@ -71,7 +71,9 @@ pub async fn timeline(conn: &mut Connection, filter: &Filter) -> sqlx::Result<Ti
 
 /// Returns the shortest length with few enough buckets from `since` to `until`, both inclusive, or the longest.
 fn step(since: DateTime<Utc>, until: DateTime<Utc>) -> i64 {
+    // Euclidean division also aligns times before 1970 to the buckets of `date_bin`.
     let steps = |step: i64| until.timestamp().div_euclid(step) - since.timestamp().div_euclid(step);
+    // `<`, because both ends belong to a bucket: n steps touch n + 1 buckets.
     let fits = |step: &i64| steps(*step) < MAX_BUCKETS;
     STEPS.into_iter().find(fits).unwrap_or(STEPS[STEPS.len() - 1])
 }

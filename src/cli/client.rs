@@ -77,6 +77,7 @@ pub(super) fn run(
         Ok(client) => client,
         Err(errors) => return fail(&Failure::usage(errors.to_string())),
     };
+    // A command sends requests in sequence, so more threads would only cost start time.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match (runtime, Client::new(&client)) {
         (Ok(runtime), Ok(client)) => runtime.block_on(command(&client)),
@@ -90,6 +91,7 @@ pub(super) fn run(
 }
 
 fn fail(failure: &Failure) -> ExitCode {
+    // `eprintln!` panics if standard error is closed.
     let _ = writeln!(std::io::stderr(), "brune: {failure}");
     failure.exit_code()
 }
@@ -113,12 +115,14 @@ impl Client {
             url.set_path(&format!("{}/", url.path()));
         }
         let http = reqwest::Client::builder()
+            // Longer than the longest `--wait` (4 s), so that a waiting write is not cut off.
             .timeout(Duration::from_secs(15))
             // A token must not follow a redirect to another host.
             .redirect(redirect::Policy::none())
             .build()
             .map_err(|err| invalid(&err))?;
         let token = match (&service.token, &service.auth) {
+            // Headers cannot hold the line end of a pasted token.
             (Some(token), _) => token.expose().trim().to_owned(),
             (None, Some(auth)) => local_token(auth)?,
             (None, None) => return Err(Failure::usage("BRUNE_TOKEN is required")),
@@ -130,6 +134,7 @@ impl Client {
     pub(super) fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, Failure> {
         let url = self
             .url
+            // A leading slash would discard the path of BRUNE_URL.
             .join(path.trim_start_matches('/'))
             .map_err(|err| Failure::usage(err.to_string()))?;
         Ok(self.http.request(method, url).bearer_auth(&self.token))
@@ -164,6 +169,7 @@ impl Client {
             )));
         }
         let text = response.text().await.map_err(unreachable)?;
+        // An export may be YAML or text; its caller reads `text`.
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
         Ok(Reply { status, etag, text, body })
     }
@@ -195,6 +201,7 @@ fn is_from_service(response: &Response) -> bool {
     let media_type = header(response, "content-type").unwrap_or_default();
     // A proxy may pass the request's id on, but its errors have another media type.
     let has_expected_type = match response.status().as_u16() {
+        // A 304 has no body, and therefore no media type.
         304 => true,
         200..=299 => !media_type.starts_with("text/html"),
         _ => media_type.starts_with("application/problem+json"),
@@ -215,6 +222,7 @@ impl Reply {
     /// Formats the problem for a terminal: the detail, every error and every conflict.
     fn failure(&self) -> Failure {
         let text = |name: &str| self.body[name].as_str().unwrap_or_default();
+        // The service's detail is about headers; the command line has a variable.
         if self.status == 401 {
             return Failure::rejected(
                 "the token is invalid or expired; set BRUNE_TOKEN to a valid token",
@@ -225,6 +233,7 @@ impl Reply {
             detail => detail.to_owned(),
         };
         for error in self.body["errors"].as_array().into_iter().flatten() {
+            // Errors of settings have a key, errors of a body a JSON pointer (RFC 6901).
             let key = error["key"].as_str().or(error["pointer"].as_str()).unwrap_or_default();
             let line = format!("{key} {}", error["detail"].as_str().unwrap_or_default());
             // The detail of a problem with a single error is that error, with or without its key.
@@ -242,6 +251,7 @@ impl Reply {
         match self.status {
             // A failed precondition is a version conflict as well.
             409 | 412 => Failure::conflict(message),
+            // As unreachable, so that `watch` continues while the service restarts.
             503 => Failure::unreachable(format!("the service is unavailable: {message}")),
             _ => Failure::rejected(message),
         }

@@ -42,6 +42,7 @@ pub(super) fn run(environment: &Environment, arguments: &Arguments) -> Result<Ex
         }
     };
     let (is_ready, body) = probe(&url)?;
+    // Also on failure: container engines keep the output of a probe for diagnosis.
     print(&body);
     Ok(if is_ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -55,6 +56,7 @@ fn parse_url(text: &str) -> Result<Url, AddressError> {
             fix: "write an address such as `http://127.0.0.1:8080/readyz`",
         })
     };
+    // The service itself speaks no TLS, so a probe without TLS suffices.
     if url.scheme() != "http" {
         return error("must begin with http://");
     }
@@ -68,6 +70,7 @@ fn parse_url(text: &str) -> Result<Url, AddressError> {
 fn probe(url: &Url) -> Result<(bool, String), String> {
     let response = get(url).map_err(|err| format!("{url} does not answer: {err}"))?;
     let (head, body) = response.split_once("\r\n\r\n").unwrap_or((&response, ""));
+    // A redirect or another 2xx is no answer of a readiness route.
     let is_ready = head.split_whitespace().nth(1) == Some("200");
     Ok((is_ready, body.trim_end().to_owned()))
 }
@@ -75,6 +78,7 @@ fn probe(url: &Url) -> Result<(bool, String), String> {
 /// Returns the address of the service that this environment configures.
 fn local_url(environment: &Environment) -> Result<Url, String> {
     let mut address = Config::listen_address(environment).map_err(|errors| errors.to_string())?;
+    // Only the running service knows the port that the system chose.
     if address.port() == 0 {
         return Err("BRUNE_LISTEN has port 0; set the address with --url".to_owned());
     }
@@ -97,8 +101,10 @@ fn get(url: &Url) -> io::Result<String> {
     // The host header has the port as well.
     let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
     let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
+    // `Connection: close` makes the server end the stream, so reading to the end terminates.
     write!(stream, "GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
     let mut response = Vec::new();
+    // Bounded, because a mistyped address may belong to an endless stream.
     stream.take(MAX_RESPONSE_BYTES).read_to_end(&mut response)?;
     Ok(String::from_utf8_lossy(&response).into_owned())
 }
@@ -107,6 +113,7 @@ fn get(url: &Url) -> io::Result<String> {
 fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     let mut error = io::Error::other("the name has no address");
     for address in addresses {
+        // `localhost` may resolve to `::1` first while the service listens on 127.0.0.1 only.
         match TcpStream::connect_timeout(address, TIMEOUT) {
             Ok(stream) => return Ok(stream),
             Err(err) => error = err,

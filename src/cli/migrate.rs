@@ -31,6 +31,7 @@ pub(super) async fn run(
     environment: &Environment,
     arguments: &Arguments,
 ) -> Result<ExitCode, app::Error> {
+    // Before the catalog is read: roles do not depend on settings.
     if arguments.roles {
         return apply_roles(config, arguments.plan).await;
     }
@@ -75,6 +76,7 @@ async fn apply_roles(config: &Config, plan: bool) -> Result<ExitCode, app::Error
     for statement in &outcome.rejected {
         print(&format!("{statement};"));
     }
+    // A plan lists every statement as rejected, which is no failure.
     let is_complete = plan || outcome.rejected.is_empty();
     Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -90,6 +92,7 @@ fn print_changes(migrations: &[String], plan: &PublishPlan, privileges: &Outcome
         print(&format!("{key} {auxiliary} removed from the catalog"));
     }
     for seed in &plan.seed {
+        // Safe to print: the scanner rejects secrets among initial values.
         let value = seed.value.to_json();
         print(&format!("{} {auxiliary} seeded with {value}, from {}", seed.key, seed.source));
     }

@@ -107,6 +107,7 @@ enum Command {
 /// Runs the command line and returns the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
+    // Before anything else, because the program may start anew.
     if let Err(err) = without_driver_variables() {
         let _ = writeln!(std::io::stderr(), "brune: cannot restart without PG* variables: {err}");
         return ExitCode::FAILURE;
@@ -124,6 +125,7 @@ pub fn main() -> ExitCode {
     match output::error() {
         Some(error) => {
             let _ = writeln!(std::io::stderr(), "brune: {error}");
+            // The code of a failed command says more than the failed output.
             if code == ExitCode::SUCCESS { ExitCode::FAILURE } else { code }
         }
         None => code,
@@ -136,6 +138,7 @@ fn print_usage(usage: &clap::Error) -> ExitCode {
         let _ = usage.print();
         return ExitCode::from(2);
     }
+    // Through `output`, so that a full disk is reported like for other commands.
     let rendered = usage.render();
     if io::stdout().is_terminal() {
         output::write(rendered.ansi().to_string().as_bytes());
@@ -154,6 +157,7 @@ fn run(command: Command) -> Result<ExitCode, String> {
         Command::Secrets(arguments) => Ok(secrets::run(&environment, arguments)),
         Command::Instances(arguments) => Ok(instances::run(&environment, &arguments)),
         Command::Completions { shell } => {
+            // `generate` panics if writing fails, as on a closed pipe; a buffer never fails.
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "brune", &mut script);
             output::write(&script);

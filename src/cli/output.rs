@@ -19,6 +19,7 @@ pub(super) fn write(bytes: &[u8]) -> bool {
         return false;
     }
     let mut stdout = io::stdout();
+    // Flushed, because an error of the flush at exit would be lost.
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Ok(()) => true,
         Err(err) => {

@@ -88,6 +88,7 @@ async fn clean_up(
         let request = client.request(Method::POST, CLEANUP)?.query(&[("dry_run", dry_run)]);
         Ok::<_, Failure>(client.send(request.json(body)).await?.body)
     };
+    // A dry run first, because a removal cannot be undone.
     let plan = send(true).await?;
     let is_empty = plan["removed"].as_array().is_none_or(Vec::is_empty);
     if dry_run || is_empty {

@@ -26,6 +26,7 @@ fn print_addresses(ready: &Ready) {
     if let Some(url) = &ready.public_url {
         print(&format!("public address {url}/, console {url}/admin/"));
     }
+    // Present with a generated secret only, so production never prints a token.
     if let Some(token) = &ready.token {
         print("token of a SUPER_ADMIN, for development:");
         print(&format!("  export BRUNE_TOKEN={token}"));

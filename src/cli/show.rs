@@ -48,6 +48,7 @@ pub(super) fn show(
     match output {
         Output::Table => {
             let mut table = Table::new();
+            // Without borders, a column can be selected and copied.
             table.load_style(presets::NOTHING);
             table.set_content_arrangement(ContentArrangement::Dynamic);
             // Fails if the output is not a terminal, where lines may have any length.
@@ -60,6 +61,7 @@ pub(super) fn show(
             table.add_rows(rows);
             print(&table.to_string());
         }
+        // Without a header, so that `cut` and `while read` see rows only.
         Output::Tsv => rows.iter().for_each(|row| _ = print(&row.join("\t"))),
         Output::Json => {
             let text = serde_json::to_string_pretty(value);
@@ -67,6 +69,7 @@ pub(super) fn show(
         }
         Output::Yaml => {
             let text = serde_saphyr::to_string(value);
+            // The YAML ends with a line end, and `print` adds another.
             print(text.map_err(|err| Failure::rejected(err.to_string()))?.trim_end());
         }
     }
@@ -90,6 +93,7 @@ pub(super) fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
     if yes {
         return Ok(());
     }
+    // A script without `--yes` must fail instead of waiting for an answer.
     if !io::stdin().is_terminal() {
         return Err(Failure::usage("confirmation requires a terminal; use --yes to skip it"));
     }
@@ -98,6 +102,7 @@ pub(super) fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
     let _ = write!(stderr, "{question} [y/N] ");
     let _ = stderr.flush();
     let mut answer = String::new();
+    // After an error the answer is empty, which means no.
     let _ = io::stdin().read_line(&mut answer);
     if matches!(answer.trim(), "y" | "Y" | "yes") {
         return Ok(());

@@ -33,6 +33,7 @@ pub(super) struct Arguments {
     level: Option<String>,
     /// Minutes until the token expires, up to JWT_MAX_LIFE (12 hours by default) [default: 60, or JWT_MAX_LIFE if
     /// shorter]
+    // A week, the upper bound of JWT_MAX_LIFE.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=10_080))]
     minutes: Option<u16>,
 }
@@ -69,6 +70,7 @@ fn check(arguments: &Arguments) -> Result<(), String> {
 
 /// Returns the life of the token, which the service limits.
 fn life(auth: &Auth, minutes: Option<u16>) -> Result<TimeDelta, String> {
+    // Only the default is shortened silently; an explicit life is accepted or rejected.
     let Some(minutes) = minutes else { return Ok(auth.cap_life(TimeDelta::hours(1))) };
     let life = TimeDelta::minutes(minutes.into());
     if life > auth.cap_life(life) {

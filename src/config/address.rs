@@ -110,6 +110,7 @@ pub(crate) fn postgres(text: &str) -> Result<Url, AddressError> {
                  percent-encode `& = # %` in their values",
             );
         }
+        // Checked before the driver, because some of the driver's errors repeat the value.
         let is_valid = match &*name {
             "sslmode" | "ssl-mode" => SSL_MODES.contains(&&*value),
             "port" => value.parse::<u16>().is_ok(),
@@ -156,6 +157,7 @@ pub(crate) fn web(text: &str) -> Result<Url, AddressError> {
 /// The address is invalid, or has a part that a base address must not have.
 pub(super) fn root(text: &str) -> Result<Url, AddressError> {
     let url = web(text)?;
+    // Requests append a path, so a query would be lost; credentials have own variables.
     let fix = "write only `https://host/path`";
     if !url.username().is_empty() || url.password().is_some() {
         return Err(AddressError { problem: "must not have a user or a password", fix });
@@ -167,6 +169,7 @@ pub(super) fn root(text: &str) -> Result<Url, AddressError> {
 }
 
 fn parse(text: &str, kind: &Kind) -> Result<Url, AddressError> {
+    // A secret file may end with a line end, which is no part of an address.
     let text = text.trim();
     // Parsers silently drop tabs and line breaks, which would change the password.
     if text.chars().any(char::is_control) {
@@ -175,6 +178,7 @@ fn parse(text: &str, kind: &Kind) -> Result<Url, AddressError> {
             fix: "remove it, or percent-encode it in the password (`%0A`)",
         });
     }
+    // By hand, because `Url` accepts addresses without `//` and guesses the parts.
     let (scheme, rest) = text.split_once("://").ok_or(kind.wrong_scheme)?;
     if !kind.schemes.iter().any(|name| scheme.eq_ignore_ascii_case(name)) {
         return Err(kind.wrong_scheme);
@@ -189,6 +193,7 @@ fn parse(text: &str, kind: &Kind) -> Result<Url, AddressError> {
         return Err(AddressError { problem, fix: ENCODE });
     }
     let url = Url::parse(text).map_err(|_| kind.invalid)?;
+    // Neither Postgres nor Redis has fragments: the `#` is most likely part of a password.
     if url.fragment().is_some() && !kind.is_web {
         return Err(AddressError { problem: "must not have a fragment (`#`)", fix: ENCODE });
     }

@@ -63,6 +63,7 @@ impl Alerts {
         let discord = address(reader, "DISCORD_WEBHOOK_URL", allow_private);
         let webhook = address(reader, "ALERT_WEBHOOK_URL", allow_private);
         let signing = signing(reader);
+        // An invalid secret has an error of its own, so only a missing secret is reported.
         if webhook.is_some()
             && signing.is_empty()
             && matches!(reader.environment.secret(WEBHOOK_SECRET), Ok(None))
@@ -102,6 +103,7 @@ fn signing(reader: &mut Reader<'_>) -> Vec<Secret> {
     let lines: Vec<&str> = secret.expose().lines().map(str::trim).collect();
     let is_valid = |line: &&str| {
         let bytes = line.strip_prefix(SIGNING_PREFIX).and_then(|text| STANDARD.decode(text).ok());
+        // Standard Webhooks demands 24 to 64 random bytes.
         bytes.is_some_and(|bytes| (24..=64).contains(&bytes.len()))
     };
     if lines.len() > 2 {
@@ -137,6 +139,7 @@ impl Delivery {
             interval: interval.into(),
             batch: reader.number("BRUNE_OUTBOX_WORKER_BATCH_SIZE", 20),
             lease: lease.into(),
+            // Doubling from a second, ten backoffs bridge an outage of up to 17 minutes.
             max_retries: reader.number("BRUNE_OUTBOX_MAX_RETRIES", 10),
             retry_base: retry_base.into(),
         };

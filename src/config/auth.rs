@@ -54,9 +54,11 @@ impl Auth {
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         let auth = Self {
+            // RFC 7518, section 3.2: a key of HS256 has at least 256 bits.
             jwt_secrets: reader.rotating_secrets("JWT_SECRET", 32),
             issuer: reader.text("JWT_ISSUER"),
             audience: reader.text("JWT_AUDIENCE"),
+            // Guesses need a request each, so half of the length of a signing secret suffices.
             internal_api_key: reader.header_secret("INTERNAL_API_KEY", 16),
             max_life: reader.number("JWT_MAX_LIFE", Self::DEFAULT_MAX_LIFE),
         };
@@ -77,6 +79,7 @@ impl Auth {
         mode: Mode,
         dir: Result<PathBuf, ConfigError>,
     ) -> Result<Self, ConfigErrors> {
+        // Never in production: instances on several machines would generate different secrets.
         if mode != Mode::Production && self.jwt_secrets.is_empty() {
             self.jwt_secrets.push(development::jwt_secret(&dir?)?);
         }

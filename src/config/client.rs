@@ -34,6 +34,7 @@ impl Client {
         let token = environment.secret("BRUNE_TOKEN")?.map(|(token, _)| token);
         let url = environment.text("BRUNE_URL")?.map(|(url, _)| url.trim().to_owned());
         let url = url.filter(|url| !url.is_empty());
+        // The token is the only credential sent, so a user in the address is a mistake.
         if let Some(Err(error)) = url.as_deref().map(address::root) {
             return Err(ConfigError::new("BRUNE_URL", error.problem, error.fix).into());
         }
@@ -59,6 +60,7 @@ fn local_url(environment: &Environment) -> Result<String, ConfigError> {
         let fix = "set it, such as http://127.0.0.1:8080, or start `brune serve`";
         ConfigError::new("BRUNE_URL", problem, fix)
     })?;
+    // The service itself speaks no TLS; a proxy in front has an address of its own.
     Ok(format!("http://{}", address.trim()))
 }
 
@@ -73,6 +75,7 @@ impl AddressFile {
     /// The file cannot be written.
     pub fn create(dir: &std::path::Path, address: SocketAddr) -> io::Result<Self> {
         let path = dir.join(ADDRESS);
+        // A killed process leaves its file behind, so an existing file is replaced.
         files::write(&path, address.to_string().as_bytes(), 0o644, Existing::Replace)?;
         Ok(Self(path))
     }

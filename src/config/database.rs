@@ -28,6 +28,7 @@ pub(super) fn read(
             reader.reject("DATABASE_URL", problem, "unset one of the two forms");
             None
         }
+        // Otherwise a forgotten variable would start production on an empty private Postgres.
         (None, None) if mode == Mode::Production => {
             reader.reject_missing(
                 "DATABASE_URL",
@@ -53,6 +54,7 @@ pub(super) fn pooler(reader: &mut Reader<'_>, database: Option<&Database>) -> Po
         }
         return Pooler::None;
     }
+    // A pooler stands before a configured server, never before a private Postgres.
     if let Some(Database::Embedded(_)) = database {
         let problem = "requires DATABASE_URL with the address of the pooler";
         reader.reject(POOLER, problem, "set DATABASE_URL, or unset it");
@@ -64,6 +66,7 @@ pub(super) fn pooler(reader: &mut Reader<'_>, database: Option<&Database>) -> Po
 pub(super) fn migrate_url(reader: &mut Reader<'_>, database: Option<&Database>) -> Option<Secret> {
     const MIGRATE: &str = "DATABASE_MIGRATE_URL";
     let url = reader.secret(MIGRATE).and_then(|url| checked(reader, MIGRATE, url));
+    // A private Postgres has an owner of its own: the address would be of another database.
     if let (Some(_), Some(Database::Embedded(_))) = (&url, database) {
         let problem = "requires DATABASE_URL, the address to serve from";
         reader.reject(MIGRATE, problem, "set DATABASE_URL as well, or unset it");
@@ -79,6 +82,7 @@ fn embedded(reader: &mut Reader<'_>, data_dir: Result<PathBuf, ConfigError>) -> 
     let bin_dir = reader.accept(bin_dir);
     let account = reader.text("BRUNE_PG_USER");
     let no_download = reader.boolean("BRUNE_PG_NO_DOWNLOAD", false);
+    // After the other reads, so that an invalid directory hides no other error.
     let dir = dir?;
     Some(Embedded {
         bin_dir: bin_dir?,
@@ -120,11 +124,13 @@ impl Parts {
     fn read(reader: &mut Reader<'_>) -> Option<Option<Self>> {
         let [host, user, database] =
             [PARTS[0], PARTS[1], PARTS[3]].map(|name| reader.accept(reader.environment.text(name)));
+        // Only the password may come from a file or a credential: the other parts are not secret.
         let password = reader.accept(reader.environment.secret(PARTS[2]));
         // A port alone counts as an incomplete address.
         let has_port = reader.accept(reader.environment.text("POSTGRES_PORT"))?.is_some();
         let port = Port { number: reader.number("POSTGRES_PORT", 5432) };
         reader.validate(&port);
+        // Unpacked after every read, so that all parts report errors at once.
         let (host, user, database, password) = (host?, user?, database?, password?);
         let is_set = [host.is_some(), user.is_some(), password.is_some(), database.is_some()];
         match (host, user, password, database) {

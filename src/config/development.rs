@@ -54,6 +54,7 @@ pub(super) fn jwt_secret(dir: &Path) -> Result<Secret, ConfigError> {
 fn read(path: &Path) -> Result<String, FileError> {
     let text = file::text(path, MAX_FILE_BYTES)?;
     let mode = path.metadata().map_err(FileError::Io)?.permissions().mode();
+    // Any account with the secret can sign tokens of an administrator.
     if mode & 0o077 != 0 {
         return Err(FileError::Io(io::Error::other("other users may read it")));
     }
@@ -66,8 +67,10 @@ fn create(dir: &Path, path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o711).create(dir)?;
     // 64 digits are 32 random bytes.
     let secret: String = (0..64).map(|_| char::from(HEX[rand::random_range(0..16)])).collect();
+    // A random name, because two processes may create the secret at the same time.
     let temporary = dir.join(format!("{NAME}.{:016x}", rand::random::<u64>()));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    // Synced before the file is published, so that a crash leaves no empty secret.
     let result = writeln!(file, "{secret}")
         .and_then(|()| file.sync_all())
         .and_then(|()| publish(&temporary, path));
@@ -80,6 +83,7 @@ fn create(dir: &Path, path: &Path) -> io::Result<()> {
 fn publish(temporary: &Path, path: &Path) -> io::Result<()> {
     match fs::hard_link(temporary, path) {
         Ok(()) => Ok(()),
+        // The loser of the race reads the winner's secret, so both sign with the same key.
         Err(err) if err.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         // A file system without hard links: the last writer wins.
         Err(_) => fs::rename(temporary, path),

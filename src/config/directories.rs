@@ -13,6 +13,7 @@ pub(super) fn data_dir(environment: &Environment) -> Result<PathBuf, ConfigError
     if let Some(dir) = environment.path(VARIABLE) {
         return absolute(VARIABLE, &dir);
     }
+    // The Filesystem Hierarchy Standard keeps the state of services in `/var/lib`.
     if environment.is_root() {
         return Ok(Path::new("/var/lib").join(NAME));
     }
@@ -25,6 +26,7 @@ pub(super) fn data_dir(environment: &Environment) -> Result<PathBuf, ConfigError
 
 /// Returns the platform's directory for caches, or `data_dir/cache`.
 pub(super) fn cache_dir(environment: &Environment, data_dir: &Path) -> PathBuf {
+    // Administrators may empty `/var/cache` at any time; the data must survive.
     if environment.is_root() {
         return Path::new("/var/cache").join(NAME);
     }
@@ -38,6 +40,7 @@ pub(super) fn absolute(variable: &str, dir: &Path) -> Result<PathBuf, ConfigErro
         let problem = "must not begin with `~`, which only a shell expands";
         return Err(ConfigError::new(variable, problem, "write the path in full"));
     }
+    // Not `canonicalize`, because the directory need not exist yet.
     std::path::absolute(dir).map_err(|err| {
         let problem = format!("is not a valid path ({err})");
         ConfigError::new(variable, problem, "write an absolute path")
@@ -54,6 +57,7 @@ fn user_dir(
     // The XDG specification says to ignore a relative path.
     let xdg = environment.path(variable).filter(|dir| dir.is_absolute() && !is_macos);
     let default = || {
+        // A relative HOME would depend on the working directory of the start.
         let home = environment.path("HOME").filter(|dir| dir.is_absolute())?;
         Some(home.join(if is_macos { macos } else { xdg_default }))
     };

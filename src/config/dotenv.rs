@@ -112,6 +112,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Entry>, Vec<LineError>> {
             }
             Err(Reason::NoAssignment | Reason::Name) if follows_open_quote => {}
             Err(Reason::OpenQuote) => {
+                // A clone looks ahead: lines are skipped only if the quote is closed.
                 let following = rest.clone().map(|(_, line)| line);
                 let extent = opening_quote(line).and_then(|quote| lines_to_close(quote, following));
                 let reason =
@@ -120,6 +121,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Entry>, Vec<LineError>> {
                 let extent = extent.unwrap_or_default();
                 let last_line = line_number + extent;
                 errors.push(LineError { line: line_number, last_line, reason });
+                // The lines belong to the reported value, and would add misleading errors.
                 rest.by_ref().take(extent).for_each(drop);
             }
             Err(reason) => {
@@ -158,6 +160,7 @@ fn check_unique(
     line: usize,
     first_lines: &mut HashMap<String, usize>,
 ) -> Result<Entry, Reason> {
+    // Some parsers let the first assignment win and others the last, so both are ambiguous.
     if let Some(&first) = first_lines.get(&entry.key) {
         return Err(Reason::Repeated { key: entry.key, first });
     }
@@ -176,9 +179,11 @@ fn assignment(untrimmed: &str) -> Result<Option<Entry>, Reason> {
         return Err(Reason::Control);
     }
     let line = match line.strip_prefix("export") {
+        // `export=x` assigns a variable named `export`, as in a shell.
         Some(rest) if rest.starts_with([' ', '\t']) => rest.trim_start(),
         _ => line,
     };
+    // Only the first `=` ends the name: values in base64 end with `=` as well.
     let (key, value) = line.split_once('=').ok_or(Reason::NoAssignment)?;
     // Shells accept no other names.
     if !is_name(key) {
@@ -200,11 +205,13 @@ fn is_name(text: &str) -> bool {
 /// Parses a bare value, which ends at a `#` after white space, or at the end of the line.
 fn bare(text: &str) -> String {
     let marks = text.match_indices('#').map(|(at, _)| at);
+    // A `#` within a word belongs to the value, as in colors, fragments and passwords.
     let end = marks.into_iter().find(|&at| text[..at].ends_with([' ', '\t']));
     text[..end.unwrap_or(text.len())].trim().to_owned()
 }
 
 fn single_quoted(text: &str) -> Result<String, Reason> {
+    // As in a shell, single quotes have no escapes, so the next quote ends the value.
     let (value, rest) = text[1..].split_once('\'').ok_or(Reason::OpenQuote)?;
     check_rest(rest)?;
     Ok(value.to_owned())
@@ -221,6 +228,7 @@ fn double_quoted(text: &str) -> Result<String, Reason> {
                 'r' => '\r',
                 't' => '\t',
                 literal @ ('\\' | '"' | '$' | '`') => literal,
+                // Parsers disagree on unknown escapes, so the intended value is unknown.
                 _ => return Err(Reason::Escape),
             }),
             c => value.push(c),
@@ -232,6 +240,7 @@ fn double_quoted(text: &str) -> Result<String, Reason> {
 
 fn check_rest(rest: &str) -> Result<(), Reason> {
     let trimmed = rest.trim_start();
+    // As after a bare value, a comment needs white space before the `#`.
     let is_comment = trimmed.starts_with('#') && trimmed.len() < rest.len();
     if trimmed.is_empty() || is_comment { Ok(()) } else { Err(Reason::AfterQuote) }
 }

@@ -89,6 +89,7 @@ impl Environment {
             process,
             // A directory without access belongs to another program.
             secrets_dir: Some(PathBuf::from(RUN_SECRETS)).filter(|dir| dir.join(".").is_dir()),
+            // The effective user decides which directories the process may write.
             is_root: rustix::process::geteuid().is_root(),
             ..Self::default()
         };
@@ -98,6 +99,7 @@ impl Environment {
     fn with_dotenv_file(self, path: &Path) -> Self {
         match file::text(path, text::DOCUMENT_BYTES) {
             Ok(text) => self.with_dotenv(&text),
+            // The file is optional: containers and units of systemd set variables directly.
             Err(FileError::Io(err)) if err.kind() == io::ErrorKind::NotFound => self,
             Err(error) => {
                 let error = ConfigError::new(DOTENV, error.to_string(), "fix it or move it away");
@@ -123,6 +125,7 @@ impl Environment {
                 self.dotenv = entries.into_iter().map(|entry| (entry.key, entry.value)).collect();
             }
             Err(errors) => {
+                // No entry of an invalid file is used, since half of a configuration misleads.
                 let errors = errors.into_iter().map(|error| {
                     let place = format!("{DOTENV} {}", error.place());
                     ConfigError::new(place, error.reason.to_string(), "or remove the line")
@@ -145,6 +148,7 @@ impl Environment {
     /// Returns the unchecked text of `key` from the process or `.env`, never from a file. `None` if unset or not UTF-8.
     #[must_use]
     pub fn raw(&self, key: &str) -> Option<(String, Source)> {
+        // A variable of the process overrides `.env`, even with an empty value.
         match self.process.get(OsStr::new(key)) {
             Some(value) => Some((value.to_str()?.to_owned(), Source::Env)),
             None => Some((self.dotenv.get(key)?.clone(), Source::EnvFile)),
@@ -158,6 +162,7 @@ impl Environment {
     pub fn initial_value(&self, key: &str) -> Result<Option<(String, Source)>, ConfigError> {
         let Some((text, source)) = self.value_of(key)? else { return Ok(None) };
         check_one_line(key, &text)?;
+        // A blank value seeds nothing, so that the default of the catalog applies.
         Ok(Some((text, source)).filter(|(text, _)| !text.trim().is_empty()))
     }
 
@@ -169,6 +174,7 @@ impl Environment {
     pub fn secret(&self, name: &str) -> Result<Option<(Secret, Source)>, ConfigError> {
         let file_variable = format!("{name}_FILE");
         match (self.value_of(name)?, self.path(&file_variable)) {
+            // Neither source wins silently: an old secret could stay in use after a rotation.
             (Some(_), Some(_)) => {
                 let problem = format!("both {name} and {file_variable} are set");
                 Err(ConfigError::new(name, problem, "unset one of the two"))
@@ -186,9 +192,11 @@ impl Environment {
     fn credential(&self, name: &str) -> Result<Option<(Secret, Source)>, ConfigError> {
         // Only from the process: systemd sets the variable, and `.env` must not redirect secrets.
         let credentials = self.process_path("CREDENTIALS_DIRECTORY");
+        // The unit's own credentials come first: other programs may share `/run/secrets`.
         for dir in credentials.iter().chain(&self.secrets_dir) {
             match secret_in(name, &dir.join(name)) {
                 Ok(secret) => return Ok(Some((secret, Source::Credential))),
+                // Only a missing file passes: an unreadable secret must not be replaced.
                 Err((io::ErrorKind::NotFound | io::ErrorKind::NotADirectory, _)) => (),
                 Err((_, error)) => return Err(error),
             }
@@ -213,6 +221,7 @@ impl Environment {
         };
         let text =
             value.to_str().ok_or_else(|| ConfigError::new(name, "is not UTF-8", FIX_UTF8))?;
+        // Only for variables of the process: the parser of `.env` removes quotes.
         check_unquoted(name, text)?;
         Ok(Some((text.to_owned(), Source::Env)).filter(|(text, _)| !text.is_empty()))
     }
@@ -296,6 +305,7 @@ fn parse_secret(name: &str, text: &str) -> Result<Secret, ConfigError> {
 }
 
 fn check_path(name: &str, path: &Path) -> Result<(), ConfigError> {
+    // A path in another encoding is valid on Unix, so only UTF-8 text is checked.
     let Some(text) = path.to_str() else { return Ok(()) };
     check_one_line(name, text)?;
     check_unquoted(name, text)
@@ -313,6 +323,7 @@ fn secret_in(variable: &str, path: &Path) -> Result<Secret, (io::ErrorKind, Conf
         };
         (error.kind(), ConfigError::new(variable, format!("{file} {error}"), FIX))
     })?;
+    // A separate check, so that the message calls the file empty and not only invisible.
     if text::visible_length(&text) == 0 {
         let problem = format!("the file {} is empty", path.display());
         return Err((io::ErrorKind::InvalidData, ConfigError::new(variable, problem, FIX)));

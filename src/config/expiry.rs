@@ -28,6 +28,7 @@ impl Expiry {
         let expiry = Self {
             enabled: reader.boolean("BRUNE_EXPIRY_WORKER_ENABLED", true),
             interval: interval.into(),
+            // The rows of a batch stay locked until the commit, so the default is small.
             batch: reader.number("BRUNE_EXPIRY_WORKER_BATCH_SIZE", 100),
         };
         reader.validate(&expiry);

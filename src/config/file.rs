@@ -26,6 +26,7 @@ impl FileError {
     pub(super) fn kind(&self) -> io::ErrorKind {
         match self {
             Self::Io(error) => error.kind(),
+            // Never `NotFound`: an unusable file must not pass for a missing file.
             Self::NotAFile | Self::NotText(_) => io::ErrorKind::InvalidData,
         }
     }

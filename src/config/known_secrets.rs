@@ -23,6 +23,7 @@ impl Config {
         }
         for signing in &self.alerts.signing {
             secrets.push(signing.clone());
+            // Receivers may store the key without the prefix of Standard Webhooks.
             secrets.push(without_prefix(signing));
         }
         let database = match &self.database {
@@ -45,6 +46,7 @@ impl Config {
 fn passwords(url: &Secret) -> Vec<Secret> {
     let url = Url::parse(url.expose());
     let Some(encoded) = url.as_ref().ok().and_then(Url::password) else { return Vec::new() };
+    // A person pastes the decoded password, a copied address has the encoded password.
     let decoded = percent_decode_str(encoded).decode_utf8_lossy().into_owned();
     [encoded.to_owned(), decoded].map(Secret::new).to_vec()
 }
@@ -52,6 +54,7 @@ fn passwords(url: &Secret) -> Vec<Secret> {
 /// Returns the last path segment of `webhook`, which is the secret part of such an address.
 fn token(webhook: &Secret) -> Option<Secret> {
     let url = Url::parse(webhook.expose()).ok()?;
+    // A trailing slash leaves an empty segment, which every text would contain.
     let token = url.path_segments()?.next_back().filter(|segment| !segment.is_empty())?;
     Some(Secret::new(token.to_owned()))
 }

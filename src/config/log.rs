@@ -37,16 +37,20 @@ impl Log {
             reader.reject("LOG_LEVEL", "must be a level or a list of directives", fix);
         }
         let choices = [("text", Format::Text), ("json", Format::Json)];
+        // Collectors of logs parse JSON in production; people read text in development.
         let default = if mode == Mode::Production { Format::Json } else { Format::Text };
         let format = reader.choice("LOG_FORMAT", &choices).unwrap_or(default);
         let discord = discord_levels(reader);
+        // Per no-color.org every value but an empty text disables colors.
         Self { level, discord, format, color: reader.environment.path("NO_COLOR").is_none() }
     }
 }
 
 /// Reads a JSON array or a comma-separated list.
 fn discord_levels(reader: &mut Reader<'_>) -> Vec<Level> {
+    // Frequent warnings would bury errors in a channel, so the default is errors only.
     let Some(text) = reader.text(DISCORD) else { return vec![Level::ERROR] };
+    // JSON fits templates of deployments, a comma-separated list fits shells.
     let words = serde_json::from_str::<Vec<String>>(&text)
         .unwrap_or_else(|_| text.split(',').map(|word| word.trim().to_owned()).collect());
     let levels: Vec<Level> = words.iter().filter_map(|word| level(word)).collect();

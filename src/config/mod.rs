@@ -122,8 +122,10 @@ impl Reload {
             (Some("redis"), None) => {
                 let fix = "set it to `redis://host:6379`, or BRUNE_RELOAD to `poll`";
                 reader.reject_missing("REDIS_URL", fix);
+                // A placeholder: the reported error keeps the configuration from being used.
                 Self::Poll
             }
+            // The default needs no server besides Postgres; an invalid choice is reported.
             _ => Self::Notify,
         }
     }
@@ -147,6 +149,7 @@ impl Mode {
             ("development", Self::Development),
             ("test", Self::Test),
         ];
+        // A first `brune serve` needs no variable; a deployment sets NODE_ENV explicitly.
         reader.choice("NODE_ENV", &choices).unwrap_or(Self::Development)
     }
 }
@@ -199,6 +202,7 @@ impl Config {
         // Kept as a result: without a private Postgres no directory is required.
         let data_dir = directories::data_dir(environment);
         let auth = Auth::read(&mut reader);
+        // `brune migrate` and `brune doctor` verify no token, so neither requires the secret.
         if needs == Needs::Serve {
             auth.require_in(mode, &mut reader);
         }
@@ -209,6 +213,7 @@ impl Config {
         let migrate_url = database::migrate_url(&mut reader, database.as_ref());
         let allow_owner = reader.boolean("BRUNE_DB_ALLOW_OWNER", false);
         let tuning = Tuning::read(&mut reader);
+        // Only the provider knows the length of a key, so every length is accepted.
         let openai_api_key = reader.header_secret("OPENAI_API_KEY", 1);
         let services = Services::read(&mut reader, auth.internal_api_key.as_ref());
         let alerts = Alerts::read(&mut reader);
@@ -233,6 +238,7 @@ impl Config {
             reload,
             cors_origins,
             expiry,
+            // A path and not a text, because file names may be any bytes.
             catalog: environment.path("BRUNE_CATALOG"),
             log,
             data_dir,
@@ -267,6 +273,7 @@ impl Config {
 }
 
 fn listen(reader: &mut Reader<'_>) -> SocketAddr {
+    // Loopback: other machines reach a service only after an explicit choice.
     let default = SocketAddr::from(([127, 0, 0, 1], 8080));
     let fix = "write `127.0.0.1:8080`, `0.0.0.0:8080` or `[::1]:0`";
     reader.parsed("BRUNE_LISTEN", "must be an address with a port", fix).unwrap_or(default)

@@ -76,6 +76,7 @@ pub(super) trait RangeOfUnits {
 
 impl RangeOfUnits for Duration {
     fn units(&self) -> u64 {
+        // Saturation lies above every range, so an overlong duration is still rejected.
         u64::try_from(self.as_millis()).unwrap_or(u64::MAX)
     }
 }

@@ -10,6 +10,7 @@ const VARIABLE: &str = "BRUNE_CORS_ORIGINS";
 pub(super) fn read(reader: &mut Reader<'_>) -> Vec<String> {
     let Some(text) = reader.text(VARIABLE) else { return Vec::new() };
     let items: Vec<&str> = text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
+    // Only alone: beside a `*`, a list of origins would restrict nothing.
     if items == ["*"] {
         return vec!["*".to_owned()];
     }
@@ -25,6 +26,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Vec<String> {
 fn origin(text: &str) -> Option<String> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
     let origin = url.origin().ascii_serialization();
+    // `Url` adds a slash as the path, so both spellings are compared.
     let is_bare = [origin.clone(), format!("{origin}/")].contains(&url.to_string());
     // A browser never sends a pattern, so a pattern would match no request.
     (is_bare && !text.ends_with('/') && !text.contains('*')).then_some(origin)

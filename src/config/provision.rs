@@ -26,10 +26,12 @@ impl Provision {
         secrets: impl IntoIterator<Item = &'k str>,
         texts: impl IntoIterator<Item = &'k str>,
     ) -> Self {
+        // The startup guard rejects unreadable secrets, so no error is hidden.
         let source = |key: &str| environment.secret(key).ok().flatten().map(|(_, source)| source);
         let secrets = secrets.into_iter().filter_map(|key| Some((key.to_owned(), source(key)?)));
         let text = |key: &str| environment.raw(key).filter(|(text, _)| !text.trim().is_empty());
         let texts = texts.into_iter().filter_map(|key| Some((key.to_owned(), text(key)?)));
+        // Kubernetes sets the host name to the pod's name, which ties log lines to pods.
         let instance = printable_name(&rustix::system::uname().nodename().to_string_lossy());
         let production =
             environment.raw("NODE_ENV").is_some_and(|(mode, _)| mode.trim() == "production");

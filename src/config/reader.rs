@@ -49,6 +49,7 @@ impl<'a> Reader<'a> {
 
     pub(super) fn text(&mut self, variable: &str) -> Option<String> {
         let (text, _) = self.accept(self.environment.text(variable))??;
+        // A trailing space is invisible in an editor; only secrets keep white space.
         Some(text.trim().to_owned())
     }
 
@@ -80,6 +81,7 @@ impl<'a> Reader<'a> {
     pub(super) fn validate(&mut self, group: &impl Validate) {
         let Err(violations) = group.validate() else { return };
         let violations = violations.field_errors();
+        // In reading order: the violations are in a map without an order.
         for (variable, default) in std::mem::take(&mut self.defaults) {
             let Some(violation) =
                 violations.values().copied().flatten().find(|violation| violation.code == variable)
@@ -108,6 +110,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn boolean(&mut self, variable: &str, default: bool) -> bool {
+        // Tools disagree on more words, such as `yes` and `on`, so only common words are accepted.
         let choices = [("true", true), ("false", false), ("1", true), ("0", false)];
         self.choice(variable, &choices).unwrap_or(default)
     }
@@ -130,10 +133,12 @@ impl<'a> Reader<'a> {
     pub(super) fn rotating_secrets(&mut self, variable: &str, min: usize) -> Vec<Secret> {
         let Some(secret) = self.secret(variable) else { return Vec::new() };
         let lines: Vec<&str> = secret.expose().lines().collect();
+        // A rotation has a new and a previous secret; a third line keeps a retired secret valid.
         if lines.len() > 2 {
             let fix = "keep the new secret and the previous one";
             self.reject(variable, "must have at most two lines", fix);
         }
+        // A blank line is too short as well, so that no empty secret verifies a token.
         if lines.iter().any(|line| line.len() < min) {
             let place = if lines.len() == 1 { "" } else { " on each line" };
             self.reject(variable, format!("must have at least {min} bytes{place}"), GENERATE);

@@ -17,10 +17,13 @@ pub fn without_driver_variables() -> io::Result<()> {
     if !DRIVER_VARIABLES.iter().any(is_set) {
         return Ok(());
     }
+    // The path of the running file, because `argv[0]` may be a bare name.
     let mut command = Command::new(env::current_exe()?);
     command.args(env::args_os().skip(1));
+    // `env::remove_var` is unsafe in edition 2024, so only a new process image drops a variable.
     for name in DRIVER_VARIABLES {
         command.env_remove(name);
     }
+    // `exec` keeps the process id for supervisors, and returns only on failure.
     Err(command.exec())
 }

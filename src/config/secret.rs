@@ -24,6 +24,7 @@ impl Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A fixed number of asterisks does not reveal the length.
         f.write_str("***")
     }
 }

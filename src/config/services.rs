@@ -24,6 +24,7 @@ impl Services {
         let openai_url = root(reader, OPENAI, openai_text);
         let porte_talent_url =
             reader.text(PORTE_TALENT).and_then(|text| root(reader, PORTE_TALENT, &text));
+        // Without the key, each session start would fail at run time with a 401 of the service.
         if porte_talent_url.is_some() && internal_api_key.is_none() {
             let problem = "requires INTERNAL_API_KEY, which authenticates the calls";
             reader.reject(PORTE_TALENT, problem, "set INTERNAL_API_KEY, or unset it");

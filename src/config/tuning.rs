@@ -31,9 +31,11 @@ impl Tuning {
         let writes = reader.number("ADMIN_WRITE_RATE_LIMIT_PER_MINUTE", at_least_one(60));
         let starts = reader.number("BRUNE_START_RATE_LIMIT_PER_MINUTE", at_least_one(10));
         let tuning = Self {
+            // Several instances with ten connections each fit the default `max_connections` of 100.
             pool_size: reader.number("BRUNE_DB_POOL_SIZE", 10),
             admin_writes_per_minute: writes,
             starts_per_minute: starts,
+            // The poll only replaces lost signals, so seconds suffice.
             reload_poll: reader.number("BRUNE_RELOAD_POLL_MS", Milliseconds(5_000)).into(),
         };
         reader.validate(&tuning);

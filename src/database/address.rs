@@ -34,8 +34,10 @@ pub fn options_from_parts(parts: &Parts) -> PgConnectOptions {
     let options = PgConnectOptions::new_without_pgpass()
         .port(parts.port)
         .username(&parts.user)
+        // An empty password keeps the driver from using `PGPASSWORD`.
         .password(parts.password.as_ref().map_or("", Secret::expose))
         .database(&parts.database)
+        // The default of the driver would come from `PGSSLMODE`.
         .ssl_mode(PgSslMode::Prefer);
     if parts.host.starts_with('/') {
         options.socket(&parts.host)
@@ -60,6 +62,7 @@ const NOT_TAKEN: AddressError = AddressError {
 
 /// Fails when `PGOPTIONS` is set, because the driver would send these options first.
 pub(crate) fn refuse_foreign_options() -> Result<(), Error> {
+    // A fresh set of options shows `PGOPTIONS`: only `config` may read the environment.
     match PgConnectOptions::new_without_pgpass().get_options() {
         Some(options) if !options.trim().is_empty() => Err(Error::ForeignOptions),
         _ => Ok(()),
@@ -69,6 +72,7 @@ pub(crate) fn refuse_foreign_options() -> Result<(), Error> {
 /// Adds all missing parts to the URL, so that the driver takes none from the environment.
 fn fill_missing_parts(url: &mut Url) {
     let has = |name: &str| url.query_pairs().any(|(key, _)| key == name);
+    // The driver lets the parameter `user` override the user part of the URL.
     let user = if has("user") { None } else { Some(decoded(url.username())) };
     let mut missing: Vec<(&str, String)> = Vec::new();
     if url.host_str().unwrap_or_default().is_empty() && !has("host") && !has("hostaddr") {
@@ -78,9 +82,11 @@ fn fill_missing_parts(url: &mut Url) {
         missing.push(("port", "5432".to_owned()));
     }
     if url.password().is_none() && !has("password") {
+        // An empty password prevents `PGPASSWORD` and the lookup in a password file.
         missing.push(("password", String::new()));
     }
     if url.path().trim_matches('/').is_empty() && !has("dbname") {
+        // The driver applies parameters in order, so the last `user` wins.
         let parameter = url.query_pairs().filter(|(key, _)| key == "user").last();
         missing.push((
             "dbname",
@@ -141,11 +147,11 @@ mod tests {
     #[test]
     fn an_invalid_url_is_rejected_without_quoting_it() {
         for (url, word) in [
-            ("hunter2", "is not a Postgres URL"),
-            ("mysql://me:hunter2@h/db", "is not a Postgres URL"),
-            ("postgres://h/db?password=hunter2", "names no user"),
-            ("postgres://me@h/db?hunter2=1", "is not known"),
-            ("postgres://me@h/db?sslmode=hunter2", "is not valid"),
+            ("hunter2", "must be a Postgres URL"),
+            ("mysql://me:hunter2@h/db", "must be a Postgres URL"),
+            ("postgres://h/db?password=hunter2", "must have a user"),
+            ("postgres://me@h/db?hunter2=1", "unknown parameter"),
+            ("postgres://me@h/db?sslmode=hunter2", "invalid value"),
             ("postgres://me:hunter2%FF@h/db", "is not accepted by the Postgres driver"),
         ] {
             let message = parsed(url).unwrap_err().to_string();

@@ -47,6 +47,7 @@ impl ConnectionCache {
 
     /// Closes all idle connections and issues no further permits.
     pub(super) fn close(&self) {
+        // Before the list is emptied: a later `push` sees the closed semaphore and stores nothing.
         self.permits.close();
         drop(self.with_idle(mem::take));
     }
@@ -54,6 +55,7 @@ impl ConnectionCache {
     /// Waits up to [`ACQUIRE`] for a permit.
     pub(super) async fn acquire_permit(&self) -> sqlx::Result<OwnedSemaphorePermit> {
         let permit = Arc::clone(&self.permits).acquire_owned();
+        // The errors of sqlx's pool, so that callers classify both waits alike.
         let permit = timeout(ACQUIRE, permit).await.map_err(|_| sqlx::Error::PoolTimedOut)?;
         permit.map_err(|_| sqlx::Error::PoolClosed)
     }
@@ -71,7 +73,9 @@ impl ConnectionCache {
             if self.permits.is_closed() || now - opened > MAX_LIFETIME {
                 return Some(connection);
             }
+            // For sqlx a cached connection is in use, so sqlx's own time limits do not apply.
             idle.push(CachedConnection { connection, opened, released: now });
+            // The stack is ordered by time of release. A single removal keeps the lock short.
             let is_expired = idle.first().is_some_and(|oldest| now - oldest.released > IDLE);
             is_expired.then(|| idle.remove(0).connection)
         });

@@ -14,6 +14,7 @@ impl ConflictRetry {
     /// Begins the next attempt. Returns `false` after [`Self::LIMIT`] attempts.
     pub fn begin_attempt(&mut self) -> bool {
         let is_left = self.attempts < Self::LIMIT;
+        // The count stays at the limit, so that further calls cannot overflow.
         self.attempts += u8::from(is_left);
         is_left
     }

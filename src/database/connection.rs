@@ -98,6 +98,7 @@ impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Unnamed<E> {
     }
 
     fn persistent(&self) -> bool {
+        // sqlx gives a name to persistent statements only.
         self.query.persistent() && !self.is_shared
     }
 }

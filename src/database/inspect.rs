@@ -158,6 +158,7 @@ fn trigger_defects(triggers: Vec<store::Trigger>) -> Vec<Defect> {
             Some((runs, false)) if runs == function => {
                 Some(Defect::DisabledTrigger { table, trigger })
             }
+            // Enabling a trigger that runs another function would repair nothing.
             _ => Some(Defect::MissingTrigger { table, trigger }),
         }
     };
@@ -168,18 +169,22 @@ fn function_defects(function: &store::Function) -> Vec<Defect> {
     let signature = || function.signature.clone();
     let is_definer = DEFINERS.contains(&function.name.as_str());
     let mut defects = Vec::new();
+    // Otherwise a caller's temporary table can shadow the audit trail.
     if !function.has_fixed_path {
         defects.push(Defect::OpenSearchPath {
             function: signature(),
             path: function.expected_path.clone(),
         });
     }
+    // The caller lacks the privileges on the tables that such a function changes.
     if is_definer && !function.is_definer {
         defects.push(Defect::NotDefiner(signature()));
     }
+    // The actual attribute counts, so that functions of a newer release are checked too.
     if function.is_definer && function.is_public {
         defects.push(Defect::PublicDefiner(signature()));
     }
+    // An owner can replace the body of a function at any time.
     if function.owner != function.expected_owner {
         defects.push(Defect::ForeignOwner {
             function: signature(),

@@ -23,6 +23,7 @@ impl Lease {
             let connection = pool.connections().acquire().await?;
             return Ok(Self::new(pool, connection, Instant::now(), None));
         };
+        // The permit comes first: the holder has a right to a cached or a new connection.
         let permit = Some(cache.acquire_permit().await?);
         if let Some(CachedConnection { connection, opened, .. }) = cache.pop() {
             return Ok(Self::new(pool, connection, opened, permit));
@@ -34,6 +35,7 @@ impl Lease {
     /// Borrows a connection that answers a ping, and closes the broken ones on the way.
     pub(super) async fn acquire_live(pool: &Pool) -> sqlx::Result<Self> {
         loop {
+            // The loop ends: broken connections leave the cache, and an error returns.
             let mut lease = Self::acquire(pool).await?;
             if lease.conn.ping().await.is_ok() {
                 return Ok(lease);
@@ -60,6 +62,7 @@ impl Lease {
     /// Returns the connection for reuse: every statement on it was answered.
     pub(super) fn release(self) {
         let Connection { inner, .. } = ScopeGuard::into_inner(self.conn);
+        // Without a permit the connection is dropped, which hands the connection back to sqlx.
         if let (Some(permit), Some(cache)) = (self.permit, self.pool.cache()) {
             cache.push(inner, self.opened);
             // After the push: the next holder of the permit must find this connection.
@@ -70,5 +73,6 @@ impl Lease {
 
 /// Wraps `conn` so that dropping closes it.
 fn guarded(conn: Connection) -> ScopeGuard<Connection, fn(Connection)> {
+    // sqlx closes the connection in a background task, so that a drop never blocks.
     scopeguard::guard(conn, |mut conn| conn.close_on_drop())
 }

@@ -25,6 +25,7 @@ pub async fn migrations(pool: &Pool) -> Result<Migrations, TransactionError> {
         let name = format!("{} ({})", migration.version, migration.description);
         match checksums.get(&migration.version) {
             None => state.pending.push(name),
+            // A file that was edited after a release leaves databases with different schemas.
             Some(checksum) if *checksum != migration.checksum.as_ref() => state.altered.push(name),
             Some(_) => state.applied += 1,
         }

@@ -46,8 +46,11 @@ const ACQUIRE: Duration = Duration::from_secs(3);
 
 /// Time limits of every session, for statements that set none of their own.
 const LIMITS: [(&str, &str); 3] = [
+    // Below the client's deadline of 4 s, so that the server's error names the lock as the cause.
     ("lock_timeout", "3s"),
+    // Above the client's deadline, to end the statements of clients that gave up.
     ("statement_timeout", "5s"),
+    // Frees the locks of a client that stopped in the middle of a transaction.
     ("idle_in_transaction_session_timeout", "10s"),
 ];
 
@@ -116,6 +119,7 @@ pub enum Error {
 /// # Errors
 /// The server cannot be reached.
 pub async fn unlimited_owner(pool: &Pool) -> sqlx::Result<Option<PgConnection>> {
+    // `set role` needs a session, which a pooler in transaction mode does not keep.
     let Some(mut connection) = unlimited(pool).await? else { return Ok(None) };
     store::become_owner(&mut connection).await?;
     Ok(Some(connection))
@@ -128,6 +132,7 @@ pub async fn unlimited_owner(pool: &Pool) -> sqlx::Result<Option<PgConnection>> 
 pub async fn unlimited(pool: &Pool) -> sqlx::Result<Option<PgConnection>> {
     let Some(options) = pool.session_options() else { return Ok(None) };
     let mut connection = PgConnection::connect_with(&options).await?;
+    // The options of a session carry the limits, so the limits are lifted after the login.
     store::lift_limits(&mut connection).await?;
     Ok(Some(connection))
 }

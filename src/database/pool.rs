@@ -60,7 +60,9 @@ impl Pool {
             }
         };
         let server =
+            // Behind a declared pooler the session limits are missing on purpose.
             startup_check::connection(&options, matches!(topology, Topology::Direct)).await?;
+        // A listener on another server or database would never hear of a change.
         if let Topology::Pooler { direct: Some(direct) } = &topology
             && startup_check::connection(direct, true).await? != server
         {
@@ -73,11 +75,13 @@ impl Pool {
             .test_before_acquire(false);
         let pool = match topology {
             Topology::Direct => {
+                // A failover may put a replica behind the same address at any time.
                 pool.after_connect(|conn, _| Box::pin(store::refuse_recovery(conn)))
             }
             // The session of a transaction is known only when the transaction begins.
             Topology::Pooler { .. } => pool,
         };
+        // Lazy, because the startup check has just shown that a connection succeeds.
         let connections = pool.connect_lazy_with(options);
         let places = Some(ConnectionCache::new(size));
         Ok(Self(Arc::new(Inner { connections, topology, cache: places })))
@@ -107,6 +111,7 @@ impl Pool {
 
     /// Closes every connection as soon as it is released.
     pub async fn close(&self) {
+        // The cache comes first: sqlx's pool waits for every connection, cached or in use.
         if let Some(places) = &self.0.cache {
             places.close();
         }
@@ -135,10 +140,12 @@ pub(super) async fn single(options: PgConnectOptions) -> sqlx::Result<PgPool> {
 /// Adds the application name and the time limits of every session of the service.
 #[must_use]
 pub fn session(options: PgConnectOptions) -> PgConnectOptions {
+    // Limits in the startup message cost no round trip, and `reset all` restores the same limits.
     options.application_name("brune").options(LIMITS)
 }
 
 /// Leaves out the parameters that poolers reject; each transaction sets the limits itself.
 fn pooled(options: PgConnectOptions) -> PgConnectOptions {
+    // Nothing is lost without `extra_float_digits`: since Postgres 12 floats are exact by default.
     options.application_name("brune").extra_float_digits(None)
 }

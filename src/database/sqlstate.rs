@@ -13,6 +13,7 @@ pub(super) enum Class {
 
 /// Classifies the SQLSTATE `code` (appendix A of the Postgres manual).
 pub(super) fn classify(code: &str) -> Class {
+    // Whole codes come before classes, because `53300` is an exception within class 53.
     match code {
         // Serialization failure, deadlock, read-only standby, statement timeout, lock timeout, too many connections, a
         // database that is being replaced or accepts no connections.

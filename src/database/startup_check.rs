@@ -13,6 +13,7 @@ pub(super) const LIMIT: Duration = Duration::from_secs(5);
 /// Connects once and checks the server. With `is_own`, also that the session kept the limits in `options`. Returns a
 /// name that identifies the server and the database.
 pub(super) async fn connection(options: &PgConnectOptions, is_own: bool) -> Result<String, Error> {
+    // The driver has no limit for a connect: lost packets would delay the start for minutes.
     match timeout(LIMIT, examine(options, is_own)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Error::Silent { target: target(options) }),
@@ -20,6 +21,7 @@ pub(super) async fn connection(options: &PgConnectOptions, is_own: bool) -> Resu
 }
 
 async fn examine(options: &PgConnectOptions, is_own: bool) -> Result<String, Error> {
+    // Before the connect, because the startup message already carries `PGOPTIONS`.
     address::refuse_foreign_options()?;
     let to_error = |source| {
         let target = target(options);
@@ -30,6 +32,7 @@ async fn examine(options: &PgConnectOptions, is_own: bool) -> Result<String, Err
         }
     };
     let mut connection = PgConnection::connect_with(options).await.map_err(to_error)?;
+    // A server without a readable version is rejected as too old.
     let major = connection.server_version_num().unwrap_or_default() / 10_000;
     if major < OLDEST_MAJOR {
         return Err(Error::TooOld { target: target(options), found: major });
@@ -38,6 +41,7 @@ async fn examine(options: &PgConnectOptions, is_own: bool) -> Result<String, Err
     if server.is_in_recovery {
         return Err(Error::InRecovery { target: target(options) });
     }
+    // A pooler may drop startup parameters without an error.
     if is_own && !server.has_limits {
         return Err(Error::Pooled { target: target(options), source: None });
     }
@@ -49,6 +53,7 @@ async fn examine(options: &PgConnectOptions, is_own: bool) -> Result<String, Err
 fn is_pooler_rejection(err: &sqlx::Error) -> bool {
     err.as_database_error().is_some_and(|error| {
         let is_protocol_violation = error.code().is_some_and(|code| code == "08P01");
+        // PgBouncer reports `unsupported startup parameter`; the code alone has other causes too.
         is_protocol_violation && error.message().contains("startup parameter")
     })
 }

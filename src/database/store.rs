@@ -19,6 +19,7 @@ pub(super) struct Server {
 
 /// Reads the facts with an unprepared statement, because a pooler may be in between.
 pub(super) async fn server(connection: &mut PgConnection) -> Result<Server, sqlx::Error> {
+    // The start time tells servers apart and needs no privilege to read.
     let row = sqlx::raw_sql(
         "select pg_is_in_recovery(), current_setting('lock_timeout'),
             current_database() || ' ' || extract(epoch from pg_postmaster_start_time())",
@@ -27,6 +28,8 @@ pub(super) async fn server(connection: &mut PgConnection) -> Result<Server, sqlx
     .await?;
     Ok(Server {
         is_in_recovery: row.try_get(0)?,
+        // All limits travel in a single startup parameter, so the first limit stands for all.
+        // Postgres normalizes units, so `LIMITS` must contain `3s` and not `3000ms`.
         has_limits: row.try_get::<&str, _>(1)? == LIMITS[0].1,
         name: row.try_get(2)?,
     })
@@ -67,6 +70,7 @@ pub(super) async fn begin_anywhere(
     let limit =
         |(name, limit)| format!("set local {name} = '{}'", if limited { limit } else { "0" });
     let limits = LIMITS.map(limit).join("; ");
+    // `set local` ends with the transaction, so the next client of the session is unaffected.
     let message = format!("{begin}; {limits}; select pg_is_in_recovery()");
     let row = sqlx::raw_sql(AssertSqlSafe(message)).fetch_one(connection).await?;
     fail_if_in_recovery(row.try_get(0)?)
@@ -85,6 +89,7 @@ pub(super) async fn lift_limits(connection: &mut PgConnection) -> Result<(), sql
 /// Switches to the role that owns the schema, so that new objects belong to the owner. Does nothing without such a
 /// role or without membership in it.
 pub(super) async fn become_owner(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    // The owner of the existing tables counts, because older installations have other owners.
     let query = "select quote_ident(rolname) from pg_roles
         where rolname = coalesce((select pg_get_userbyid(relowner) from pg_class
               where oid = to_regclass('public._sqlx_migrations')), $1)
@@ -109,6 +114,7 @@ pub(super) async fn applied_migrations(
     let exists: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")
         .fetch_one(&mut *connection)
         .await?;
+    // A query of a missing table would fail and abort the transaction behind a pooler.
     if !exists {
         return Ok(Vec::new());
     }
@@ -128,6 +134,7 @@ pub(super) struct Trigger {
 
 /// The triggers in the schema that holds the settings.
 pub(super) async fn triggers(conn: &mut Connection) -> Result<Vec<Trigger>, sqlx::Error> {
+    // Triggers that fire in replication only (`R`) or never (`D`) protect nothing.
     sqlx::query_as!(
         Trigger,
         r#"
@@ -165,6 +172,8 @@ pub(super) struct Function {
 
 /// The functions of ours in the schema that holds the settings, by their prefixes.
 pub(super) async fn functions(conn: &mut Connection) -> Result<Vec<Function>, sqlx::Error> {
+    // A null ACL means the default, by which PUBLIC may execute the function.
+    // Unless `pg_temp` comes last in the path, Postgres searches temporary tables first.
     sqlx::query_as!(
         Function,
         r#"

@@ -30,6 +30,7 @@ impl Deadline {
 
     /// A deadline in a year, for work without a limit.
     fn unlimited() -> Self {
+        // Adding `Duration::MAX` to an instant would overflow and panic.
         Self(Instant::now() + Duration::from_hours(24 * 365))
     }
 
@@ -45,6 +46,7 @@ impl Deadline {
 }
 
 fn timed_out() -> TransactionError {
+    // sqlx has no error for a deadline, so `PoolTimedOut` stands for every timeout of the client.
     TransactionError::Unavailable(sqlx::Error::PoolTimedOut)
 }
 
@@ -85,6 +87,7 @@ pub async fn read_with_retry<T, E: QueryError>(
     let mut retry = Retry::until(deadline);
     let mut result = deadline.within(read_once(pool, deadline, false, read.clone())).await;
     while result.as_ref().is_err_and(|err| is_retryable(err)) && retry.next().await {
+        // After a restart of the server every cached connection is broken, so retries ping first.
         result = deadline.within(read_once(pool, deadline, true, read.clone())).await;
     }
     result
@@ -119,6 +122,7 @@ async fn in_transaction<T, E: QueryError>(
     let mut transaction = Transaction::begin(pool, deadline).await?;
     let conn = transaction.conn();
     let step = async { step(conn).await.map_err(E::report) };
+    // No early return: after a failed step `finish` rolls back.
     let result = deadline.within(step).await;
     transaction.finish(result, OnSuccess::Commit).await
 }
@@ -133,6 +137,7 @@ pub async fn execute_autocommit<T>(
     if pool.uses_pooler() {
         return in_transaction(pool, deadline, statement).await;
     }
+    // Nothing is sent before the lease exists, so a timeout of the wait has a known outcome.
     let lease = async { Lease::acquire(pool).await.map_err(TransactionError::from) };
     let mut lease = deadline.within(lease).await?;
     let reply = time::timeout_at(deadline.0, Box::pin(statement(&mut lease.conn))).await;
@@ -150,7 +155,9 @@ fn outcome_of<T>(reply: Result<sqlx::Result<T>, Elapsed>) -> Result<T, Transacti
         Ok(Ok(value)) => Ok(value),
         // An error that the server itself reported means that it rolled back.
         Ok(Err(err)) if err.as_database_error().is_some() => Err(err.into()),
+        // The connection may have broken after the commit and before the reply.
         Ok(Err(err)) => Err(TransactionError::OutcomeUnknown(err)),
+        // The statement was sent, so the server may still commit after the deadline.
         Err(_) => Err(TransactionError::OutcomeUnknown(sqlx::Error::PoolTimedOut)),
     }
 }
@@ -185,6 +192,7 @@ impl Transaction {
     /// Begins a transaction on an extra connection without time limits, for work on whole tables.
     pub async fn begin_unlimited(pool: &Pool) -> Result<Self, TransactionError> {
         let mut lease = Lease::outside_pool(pool).await?;
+        // The login sets the limits of every session, so the transaction has to lift the limits.
         store::begin_anywhere(&mut lease.conn, "begin", false).await?;
         Ok(Self { lease, deadline: Deadline::unlimited() })
     }
@@ -243,8 +251,10 @@ impl Transaction {
     }
 
     async fn commit(mut self) -> Result<(), TransactionError> {
+        // The simple protocol needs a single round trip and no prepared statement.
         let commit = sqlx::raw_sql("commit").execute(&mut *self.lease.conn);
         outcome_of(time::timeout_at(self.deadline.0, commit).await)?;
+        // Without a reply the early return above drops the lease, which closes the connection.
         self.lease.release();
         Ok(())
     }
@@ -279,6 +289,7 @@ impl Retry {
             return false;
         }
         self.left -= 1;
+        // Jitter spreads the retries of clients that failed at the same time.
         let pause = Duration::from_millis(rand::rng().random_range(1..40));
         time::sleep(pause).await;
         true
@@ -290,6 +301,7 @@ impl Retry {
     /// No retry is left: the first failure with an unknown outcome, or else `failure`.
     pub async fn after(&mut self, failure: TransactionError) -> Result<(), TransactionError> {
         if !self.next().await {
+            // An unknown outcome outranks later failures, which would deny any change.
             return Err(self.unknown_outcome.take().unwrap_or(failure));
         }
         if failure.is_outcome_unknown() {

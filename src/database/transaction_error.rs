@@ -29,6 +29,7 @@ impl TransactionError {
     /// Classifies an error of an insert into the audit trail: a change without its entry is never stored.
     #[must_use]
     pub fn from_audit_insert(err: sqlx::Error) -> Self {
+        // A lost connection says nothing about the entry, so such an error stays retryable.
         if is_unavailable(&err) { Self::Unavailable(err) } else { Self::Unrecorded(err) }
     }
 
@@ -78,6 +79,7 @@ impl From<sqlx::Error> for TransactionError {
 fn is_unavailable(err: &sqlx::Error) -> bool {
     use sqlx::Error as E;
     match err {
+        // `Protocol` is a connection out of step with the server; a new connection may work.
         E::Io(_)
         | E::Tls(_)
         | E::PoolTimedOut
@@ -105,6 +107,7 @@ fn is_timeout(err: &sqlx::Error) -> bool {
 pub(super) fn is_retryable(err: &(dyn std::error::Error + 'static)) -> bool {
     match err.downcast_ref::<sqlx::Error>() {
         Some(cause) => is_unavailable(cause) && !is_timeout(cause),
+        // Errors of use cases wrap the error of the driver.
         None => err.source().is_some_and(is_retryable),
     }
 }

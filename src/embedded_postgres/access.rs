@@ -34,6 +34,7 @@ pub(super) fn write(layout: &Layout, runner: &Runner) -> Result<Access, Error> {
     let access =
         Access { hba: layout.dir.join("pg_hba.conf"), ident: layout.dir.join("pg_ident.conf") };
     let roles = [SUPERUSER, MIGRATE, SERVE];
+    // The first line that matches decides, so the line for all roles comes last.
     let hba = format!(
         "# Written by Brune at every start.\nlocal all {} peer map=brune\nlocal all all scram-sha-256\n",
         roles.join(",")
@@ -62,8 +63,10 @@ fn replace(path: &Path, text: &str, runner: &Runner) -> Result<(), Error> {
         _ => {}
     }
     let mut options = OpenOptions::new();
+    // `create_new` never follows a link, which `create` would.
     let file = options.create_new(true).write(true).mode(0o600).open(&new);
     file.and_then(|mut file| file.write_all(text.as_bytes())).on("write", &new)?;
+    // Before the rename, so that the server never finds a file that only root can read.
     runner.give(&new).on("change the owner of", &new)?;
     fs::rename(&new, path).on("rename the new", path)
 }

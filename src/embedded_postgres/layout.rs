@@ -126,6 +126,7 @@ fn socket_dir(dir: &Path) -> PathBuf {
         return run;
     }
     let digest = Sha256::digest(dir.as_os_str().as_bytes());
+    // 64 bits tell directories apart and keep the path short.
     let name = digest.iter().take(8).fold(0_u64, |name, &byte| name << 8 | u64::from(byte));
     PathBuf::from(format!("/tmp/brune-pg-{}-{name:016x}", rustix::process::geteuid().as_raw()))
 }
@@ -145,5 +146,6 @@ pub(super) fn make_private(dir: &Path, runner: &Runner) -> Result<(), Error> {
         return Err(Error::Foreign { path: dir.to_owned() });
     }
     runner.give(dir).on("change the owner of", dir)?;
+    // An existing directory keeps an old mode, and Postgres refuses data that all can read.
     fs::set_permissions(dir, Permissions::from_mode(0o700)).on("change the mode of", dir)
 }

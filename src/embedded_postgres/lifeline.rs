@@ -49,6 +49,7 @@ pub(super) fn start(
 ) -> Result<Guarded, Error> {
     let mut command = runner.command(Path::new("/bin/sh"));
     command
+        // The last argument is `$0` of the script, so that the program begins `$@`.
         .args(["-c", SHELL, "sh"])
         .arg(program)
         .args(arguments)
@@ -58,6 +59,7 @@ pub(super) fn start(
         // Ctrl-C in a terminal must reach the service only, which then stops the server.
         .process_group(0);
     let mut child = Command::from(command).spawn().on("start", program)?;
+    // Waiting for a child closes the standard input left in `Child`, and so stops the program.
     let line = child.stdin.take();
     Ok(Guarded { child, line })
 }

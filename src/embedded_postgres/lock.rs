@@ -30,6 +30,7 @@ pub(super) async fn own(layout: &Layout) -> Result<File, Error> {
     let mut lock = open(&path)?;
     if !acquired_within(&lock, &path, OWNER_WAIT).await? {
         let mut owner = String::new();
+        // The owner locks first and writes the process id later, so the file may be empty.
         let is_named = lock.read_to_string(&mut owner).is_ok() && !owner.trim().is_empty();
         let owner = if is_named {
             format!("process {}", owner.trim())
@@ -55,6 +56,7 @@ pub(super) async fn hold(path: &Path, limit: Duration) -> Result<Option<File>, E
 pub(super) async fn take_over(layout: &Layout) -> Result<File, Error> {
     let path = layout.dir.join("server.lock");
     let lock = open(&path)?;
+    // 3 s for the lifeline, 27 s for a fast shutdown, 30 s for an immediate shutdown.
     let steps = [(3, Some(Signal::INT)), (27, Some(Signal::QUIT)), (30, None)];
     for (limit, signal) in steps {
         if acquired_within(&lock, &path, Duration::from_secs(limit)).await? {
@@ -74,6 +76,7 @@ pub(super) async fn take_over(layout: &Layout) -> Result<File, Error> {
 pub(super) fn send(layout: &Layout, signal: Signal) {
     let Some(pid) = layout.postmaster() else { return };
     let home = fs::read_link(format!("/proc/{pid}/cwd"));
+    // A process id may be reused, but a postmaster works in the data directory.
     // Without /proc (macOS) the lock is evidence enough that the process is the server.
     let is_server = home.map_or(!Path::new("/proc/self").exists(), |home| home == layout.data);
     if let Some(pid) = Pid::from_raw(pid).filter(|_| is_server) {
@@ -97,6 +100,7 @@ fn remove_stale_files(layout: &Layout) -> Result<(), Error> {
 
 fn open(path: &Path) -> Result<File, Error> {
     let mut options = OpenOptions::new();
+    // The file is not truncated: a process without the lock reads the owner's process id.
     options.create(true).truncate(false).read(true).write(true).mode(0o600);
     options.open(path).on("open", path)
 }
@@ -104,6 +108,7 @@ fn open(path: &Path) -> Result<File, Error> {
 async fn acquired_within(lock: &File, path: &Path, limit: Duration) -> Result<bool, Error> {
     let until = Instant::now() + limit;
     loop {
+        // Polled, because a blocking lock has no time limit and would occupy a thread.
         match lock.try_lock() {
             Ok(()) => return Ok(true),
             Err(TryLockError::Error(err)) => return Err(err).on("lock", path),

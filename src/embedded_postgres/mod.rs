@@ -70,6 +70,7 @@ pub enum Profile {
 impl Profile {
     fn settings(self) -> &'static [&'static str] {
         match self {
+            // Arguments override `postgresql.conf`, so an edited file cannot weaken durability.
             Self::Durable => &["fsync=on", "full_page_writes=on", "synchronous_commit=on"],
             Self::Throwaway => &[
                 "fsync=off",
@@ -110,6 +111,7 @@ impl Server {
         refuse_foreign_options().map_err(|_| Error::ForeignOptions)?;
         let runner = Runner::detect(config)?;
         let layout = Layout::create(&config.dir, &runner)?;
+        // Every later step changes files in the directory.
         let owner = lock::own(&layout).await?;
         make_private(&layout.run, &runner)?;
         let inherited = lock::take_over(&layout).await?;
@@ -167,6 +169,7 @@ impl Server {
         let host: String = url::form_urlencoded::byte_serialize(run.as_bytes()).collect();
         // Postgres takes `+` literally; only browsers decode it as a space.
         let host = host.replace('+', "%20").replace("%2F", "/");
+        // A URL requires a host, which the driver replaces by the parameter `host`.
         format!("postgres://{user}@localhost:{PORT}/{DATABASE}?host={host}&sslmode=disable")
     }
 
@@ -192,6 +195,7 @@ impl Server {
 
     /// Stops the server: ends the remaining sessions and writes a checkpoint. Close pools first.
     pub async fn stop(mut self) -> Result<(), Error> {
+        // The shell sends SIGINT, a fast shutdown, when the pipe closes.
         drop(self.guarded.line.take());
         if self.exited_within(STOP_LIMIT).await?.is_none() {
             tracing::warn!(
@@ -231,6 +235,7 @@ impl Server {
                     self.server_error(format!("was not ready within {} s", START_LIMIT.as_secs()))
                 );
             }
+            // A file is polled, as by `pg_ctl`: early connections would log errors of the server.
             sleep(Duration::from_millis(10)).await;
         }
     }
@@ -257,6 +262,7 @@ pub async fn running(config: &Embedded) -> Result<Option<PgConnectOptions>, Erro
         return Ok(None);
     }
     let options = options(&Layout::create(&config.dir, &Runner::detect(config)?)?, SERVE);
+    // A server that is starting or stopping counts as absent.
     let connection = timeout(Duration::from_secs(2), options.connect()).await;
     let Ok(Ok(connection)) = connection else { return Ok(None) };
     connection.close().await?;
@@ -285,6 +291,7 @@ fn arguments(layout: &Layout, access: &Access, profile: Profile) -> Result<Vec<O
         // The value is a list, so a comma or a space in the path needs quotes.
         format!("unix_socket_directories=\"{}\"", run.replace('"', "\"\"")),
         "unix_socket_permissions=0700".to_owned(),
+        // A collector would take the messages away from the log that errors quote.
         "logging_collector=off".to_owned(),
         format!("hba_file={}", text(&access.hba)?),
         format!("ident_file={}", text(&access.ident)?),

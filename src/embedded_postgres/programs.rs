@@ -19,6 +19,7 @@ pub(super) struct Programs {
 
 /// Returns the binaries in `dir`, if the server's account can run them.
 pub(super) fn probe(dir: &Path, runner: &Runner) -> Option<Programs> {
+    // Packages with client programs alone have no `initdb`.
     if !dir.join("initdb").is_file() {
         return None;
     }

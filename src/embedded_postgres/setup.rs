@@ -14,9 +14,11 @@ use crate::database::roles::{self, OWNER, READER, SERVICE, Scope};
 /// Creates missing roles and the database. A database of an older release, where the superuser owns everything, is
 /// transferred to the owner role like a new one.
 pub(super) async fn prepare(superuser: &PgConnectOptions) -> Result<(), sqlx::Error> {
+    // The service's database may not exist yet.
     let mut connection = superuser.clone().database("postgres").connect().await?;
     let (roles, owner) = read_state(&mut connection).await?;
     let logins = [(MIGRATE, OWNER), (SERVE, SERVICE)];
+    // Postgres has no `create role if not exists`.
     for group in [OWNER, SERVICE, READER] {
         if !roles.iter().any(|role| role == group) {
             run(&mut connection, format!("create role {group} nologin")).await?;
@@ -34,6 +36,7 @@ pub(super) async fn prepare(superuser: &PgConnectOptions) -> Result<(), sqlx::Er
         if owner.is_some() {
             tracing::info!("transferring the database of the private Postgres to the role {OWNER}");
         }
+        // The owners of tables change only from inside the same database.
         let mut in_database = superuser.connect().await?;
         roles::apply(&mut in_database, Scope::Whole).await?;
         in_database.close().await?;

@@ -36,6 +36,7 @@ pub async fn keep(
         // Marked as seen before the heartbeat, so that a revision during the heartbeat triggers another heartbeat.
         let revision = *revisions.borrow_and_update();
         let result = fleet.join(&pool, revision).await;
+        // Only a backoff is shorter than the interval, so the pause also serves as the state.
         let was_failing = pause < interval;
         log_transition(&result, was_failing);
         pause = match result {

@@ -34,6 +34,7 @@ impl Default for HeartbeatPolicy {
         Self {
             beat: Duration::from_secs(2),
             live: Duration::from_secs(6),
+            // Much longer than `live`: a short outage of the database reports no instance as lost.
             forget: Duration::from_mins(1),
         }
     }
@@ -137,6 +138,7 @@ impl Fleet {
         };
         let result = deadline.within(deletion).await;
         let count = transaction.finish(result, OnSuccess::Commit).await?;
+        // After the commit, because the worker cannot see uncommitted messages.
         if count > 0 {
             outbox.wake();
         }
@@ -219,6 +221,7 @@ pub async fn members(pool: &Pool, fleet: &Fleet) -> Result<Listing, TransactionE
     let max_age = fleet.0.policy.live;
     let rows = database::read_with_retry(pool, async |conn| store::all(conn, max_age).await);
     let rows = rows.await?;
+    // Each row repeats the head, and the table of the head always has a row.
     let revision = rows.first().map_or(0, |row| row.head);
     let member = |row| Member::of(row, fleet.0.id);
     Ok(Listing { revision, instances: rows.into_iter().filter_map(member).collect() })
@@ -235,6 +238,7 @@ impl Member {
             version: row.version?,
             started_at: row.started_at?,
             applied_revision,
+            // A database restored from a backup may be behind the instance.
             revisions_behind: (row.head - applied_revision).max(0),
             seen_at: row.seen_at?,
             // The statement may have read the clock before a concurrent heartbeat.

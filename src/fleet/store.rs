@@ -21,6 +21,7 @@ pub(super) async fn upsert_heartbeat(
     conn: &mut Connection,
     heartbeat: &Heartbeat<'_>,
 ) -> sqlx::Result<()> {
+    // Host, version and start belong to the id and never change, so two columns suffice.
     sqlx::query!(
         r#"
         insert into brune_instance (id, host, version, started_at, applied_revision, seen_at)
@@ -87,6 +88,7 @@ pub(super) struct Row {
 
 /// Returns every instance with the newest revision, oldest first. An instance without a heartbeat for `max_age` is not live.
 pub(super) async fn all(conn: &mut Connection, max_age: Duration) -> sqlx::Result<Vec<Row>> {
+    // A left join from the head, so an empty fleet still returns the newest revision.
     sqlx::query_as!(
         Row,
         r#"

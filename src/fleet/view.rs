@@ -28,6 +28,7 @@ impl View {
         if let Some((_, rows)) = latest.as_ref().filter(|(queried_at, _)| *queried_at >= since) {
             return Ok(Arc::clone(rows));
         }
+        // Before the query, so the rows are at least as new as the recorded time.
         let queried_at = Instant::now();
         let query = database::read_with_retry(pool, async |conn| {
             Ok::<_, TransactionError>(store::live(conn, max_age).await?)

@@ -120,6 +120,7 @@ impl Wait<'_> {
             // This instance is live even without a recent heartbeat.
             rows.iter().map(|row| row.id).filter(|id| *id != own_id).chain([own_id]).collect()
         });
+        // The own row is skipped, because the revision in memory is at least as new.
         let lags = |row: &&HeartbeatRow| {
             row.id != own_id && row.applied_revision < self.revision && awaited.contains(&row.id)
         };

@@ -71,6 +71,7 @@ impl FieldErrors {
     /// Adds all errors of `other`.
     pub fn append(&mut self, other: Self) {
         self.unreported += other.unreported;
+        // The limit applies to the sum: errors of `other` beyond the limit are only counted.
         other.reported.into_iter().for_each(|error| self.push(error));
     }
 

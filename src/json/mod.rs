@@ -25,6 +25,7 @@ pub use decimal::{Decimal, integral};
 pub use field_error::{FieldError, FieldErrors};
 
 /// Maximum nesting of arrays and objects.
+// Far below the recursion limit of serde_json, so a deep value gets an error with a pointer.
 const MAX_DEPTH: usize = 16;
 
 /// A JSON value with unique member names and without forbidden characters.
@@ -178,6 +179,7 @@ impl Parser {
         match text.as_bytes().first() {
             Some(b'{') if self.is_within_max_depth() => self.object(text),
             Some(b'[') if self.is_within_max_depth() => self.array(text),
+            // A value nested too deeply is not parsed further, so the recursion stays bounded.
             Some(b'{' | b'[' | b'n') => StrictJson::Null,
             Some(b't') => StrictJson::Bool(true),
             Some(b'f') => StrictJson::Bool(false),
@@ -233,6 +235,7 @@ impl Parser {
     }
 
     fn string(&mut self, text: &str) -> StrictJson {
+        // The syntax is valid already, so only an unpaired surrogate can fail.
         let Ok(string) = serde_json::from_str::<String>(text) else {
             self.error("forbidden_character", "the string contains an unpaired surrogate");
             return StrictJson::Null;
@@ -250,6 +253,7 @@ impl Parser {
     fn number(&mut self, text: &str) -> StrictJson {
         // Other JSON parsers read numbers as doubles: overflow and underflow would change the value.
         let value = f64::from_str(text).unwrap_or(f64::INFINITY);
+        // A nonzero digit distinguishes an underflow from a true zero such as `0e9`.
         let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
         if value.is_infinite() {
             self.error("number_overflow", "the number is too large for a 64-bit float");

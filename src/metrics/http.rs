@@ -42,6 +42,7 @@ struct OutcomeLabels {
     outcome: &'static str,
 }
 
+// A function pointer, because the type of a closure cannot be named in a struct.
 type Durations = Family<RequestLabels, Histogram, fn() -> Histogram>;
 
 pub(super) struct Http {
@@ -52,6 +53,7 @@ pub(super) struct Http {
 }
 
 /// Outcomes of writes with a series from the start.
+// Not every code: a series of another outcome begins with the first event.
 const WRITES: [&str; 8] = [
     "done",
     "validation_failed",
@@ -123,6 +125,7 @@ impl Http {
             http_request_method: method,
             http_route: route.to_owned(),
             http_response_status_code: status,
+            // An empty label equals an absent label in Prometheus, so successes have no error type.
             error_type: problem.unwrap_or_default(),
         };
         self.requests.get_or_create(&labels).observe(elapsed.as_secs_f64());

@@ -37,6 +37,7 @@ impl Format {
     /// Returns the media type.
     #[must_use]
     pub fn media_type(self) -> &'static str {
+        // Scrapers choose the parser by the exact media type and version.
         match self {
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
             Self::Plain => "text/plain; version=0.0.4; charset=utf-8",
@@ -188,6 +189,7 @@ impl Metrics {
         if has_sessions {
             encoding::encode_registry(&mut text, &self.0.session_registry)?;
         }
+        // Separate from the registries, because only a single marker may end the text.
         encoding::encode_eof(&mut text)?;
         Ok(match format {
             Format::OpenMetrics => text,
@@ -198,6 +200,7 @@ impl Metrics {
 
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The registry would print every series.
         f.write_str("Metrics")
     }
 }

@@ -67,6 +67,7 @@ impl Outbox {
     }
 
     fn create_series(&self, sink: &str) {
+        // Each guard locks the family and is dropped at once, or the next call would deadlock.
         for outcome in DeliveryOutcome::ALL {
             drop(self.deliveries.get_or_create(&DeliveryLabels::new(sink, outcome)));
         }

@@ -16,6 +16,7 @@ struct CallLabels {
 }
 
 /// The outcomes of a call.
+// Must list every label of `RealtimeError::outcome`.
 const OUTCOMES: [&str; 10] = [
     "done",
     "setting_refused",
@@ -49,6 +50,7 @@ impl Realtime {
             registry,
             "brune_realtime_call_duration",
             "Duration of calls of the realtime provider",
+            // The client gives up after 3.5 s, so no larger bucket is needed.
             &[0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0],
         );
         Self { calls, duration }

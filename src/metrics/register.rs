@@ -10,6 +10,7 @@ use prometheus_client::{
 
 pub(super) fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
     let gauge = Gauge::default();
+    // A clone shares the value with the original.
     registry.register(name, help, gauge.clone());
     gauge
 }
@@ -38,6 +39,7 @@ pub(super) fn seconds(
     buckets: &[f64],
 ) -> Histogram {
     let histogram = Histogram::new(buckets.iter().copied());
+    // The registry appends the unit to the name, so `name` must not end in `_seconds`.
     registry.register_with_unit(name, help, Unit::Seconds, histogram.clone());
     histogram
 }

@@ -46,6 +46,7 @@ impl Sessions {
     }
 
     pub(super) fn record_expired(&self, sessions: i64, lag: f64, duration: Duration) {
+        // Never negative: Postgres counts rows in a signed type.
         self.expired.inc_by(u64::try_from(sessions).unwrap_or_default());
         self.lag.set(lag);
         self.batch.observe(duration.as_secs_f64());

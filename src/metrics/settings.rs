@@ -120,12 +120,14 @@ impl SettingsMetrics {
                 "Whether change notifications arrive",
             ),
             age,
+            // The start counts as a check, so the age is defined before the first read.
             last_check: Mutex::new(Instant::now()),
         }))
     }
 
     /// Updates the age to the current time.
     pub(super) fn update_age(&self) {
+        // An instant is copied as a whole, so a poisoned lock still holds a valid time.
         let last_check = *self.0.last_check.lock().unwrap_or_else(PoisonError::into_inner);
         self.0.age.set(last_check.elapsed().as_secs_f64());
     }
@@ -139,6 +141,7 @@ impl SettingsMetrics {
         if outcome == Outcome::Taken && matches!(source, Source::Poll | Source::Connect) {
             series.missed.inc();
         }
+        // Invalid settings are not applied, so the age must keep growing until an alert.
         if matches!(outcome, Outcome::Taken | Outcome::Unchanged) {
             let mut last_check = series.last_check.lock().unwrap_or_else(PoisonError::into_inner);
             *last_check = Instant::now();

@@ -17,6 +17,7 @@ pub(super) fn plain(open_metrics: &str) -> String {
                 "info" => ("_info", "gauge"),
                 kind => ("", kind),
             };
+            // Taken, so a metric without help does not inherit the help of the previous metric.
             if let Some(text) = help.take() {
                 plain.extend(["# HELP ", name, suffix, " ", text, "\n"]);
             }

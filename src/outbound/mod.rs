@@ -89,6 +89,7 @@ impl Outbound {
         let http = Client::builder()
             .connect_timeout(limits.connect_timeout)
             .timeout(limits.total_timeout)
+            // A redirect could lead to a private address, or carry secrets to another host.
             .redirect(redirect::Policy::none())
             // A proxy of the environment would bypass the check of addresses.
             .no_proxy()
@@ -128,6 +129,7 @@ impl Outbound {
         }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|err| OutboundError::from(&err))? {
+            // The declared length may be missing, as in a chunked response.
             if body.len() + chunk.len() > max {
                 return Err(OutboundError::TooLarge(max));
             }
@@ -146,6 +148,7 @@ fn add_trace(headers: &mut HeaderMap) {
     let Some(trace) = TraceContext::current().filter(|_| !headers.contains_key(TRACEPARENT)) else {
         return;
     };
+    // A trace is only an aid: a text unfit for a header must not fail the call.
     let value = |text: &str| HeaderValue::from_str(text).ok();
     let parent = value(trace.traceparent());
     headers.extend(parent.map(|value| (HeaderName::from_static(TRACEPARENT), value)));
@@ -192,7 +195,9 @@ impl Resolve for PolicyResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let policy = self.0;
         Box::pin(async move {
+            // The connection uses the checked addresses, which excludes DNS rebinding.
             let mut addresses: Vec<SocketAddr> = lookup_host((name.as_str(), 0)).await?.collect();
+            // Before the filter, so that a name without addresses does not pass for private.
             if addresses.is_empty() {
                 return Err(io::Error::from(io::ErrorKind::NotFound).into());
             }
@@ -249,6 +254,7 @@ fn is_private_v6(address: Ipv6Addr) -> bool {
         [0x2002, ..] => is_private_v4(embedded(2)),
         // The ranges of global unicast for tunnels and documentation.
         [0x2001, 0 | 0xdb8, ..] | [0x3fff, ..] => true,
+        // IANA assigns global unicast addresses from 2000::/3 only.
         [first, ..] => !(0x2000..=0x3fff).contains(&first),
     }
 }

@@ -56,6 +56,7 @@ pub struct Filter {
 }
 
 impl pagination::Filter for Filter {
+    // Part of the tag of a cursor: a cursor of another list is rejected.
     const LIST: &'static str = "outbox";
     type Position = i64;
 }

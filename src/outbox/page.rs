@@ -117,10 +117,12 @@ fn sink_states(outbox: &Outbox, backlog: &[Backlog], disabled: &[DisabledSink]) 
         let backlog = backlog.iter().find(|row| row.sink == name);
         let disabled = disabled.iter().find(|row| row.sink == name);
         let subscription = subscriptions.iter().find(|subscription| subscription.sink == name);
+        // Topics are configuration of the responding instance; the database stores only messages.
         let topics = subscription.map_or(&[][..], |subscription| &subscription.topics);
         SinkState {
             sink: name.to_owned(),
             topics: topics.iter().copied().map(Topic::as_str).collect(),
+            // A sink without waiting or dead messages has no row in the backlog.
             waiting: backlog.map_or(0, |row| row.waiting),
             dead: backlog.map_or(0, |row| row.dead),
             oldest_waiting_seconds: backlog.and_then(|row| row.oldest),
@@ -156,5 +158,6 @@ pub async fn retry(
     sink: Option<&str>,
 ) -> sqlx::Result<Option<Vec<String>>> {
     let retry = store::retry(conn, id, sink).await?;
+    // An empty list means delivered everywhere, and must differ from an unknown id.
     Ok(retry.exists.then_some(retry.sinks))
 }

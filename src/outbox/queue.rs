@@ -57,6 +57,7 @@ impl Outbox {
         payload: &Value,
     ) -> sqlx::Result<()> {
         let sinks = self.sinks(topic);
+        // Without a sink, the transaction of the caller saves a round trip.
         if sinks.is_empty() {
             return Ok(());
         }
@@ -73,6 +74,7 @@ impl Outbox {
     /// Returns each sink, and whether the sink is disabled.
     #[must_use]
     pub fn health(&self) -> Vec<(String, bool)> {
+        // A set of names stays consistent even if a holder of the lock panicked.
         let disabled = self.0.disabled.lock().unwrap_or_else(PoisonError::into_inner);
         let names = self.0.subscriptions.iter().map(|subscription| subscription.sink.clone());
         names.map(|name| (name.clone(), disabled.contains(&name))).collect()

@@ -46,6 +46,7 @@ pub(super) async fn next_message(
     sink: &str,
     address: &[u8],
 ) -> sqlx::Result<Option<NextMessage>> {
+    // Only the first message counts, because later messages must not overtake.
     sqlx::query_as!(
         NextMessage,
         r#"
@@ -189,6 +190,7 @@ pub(super) async fn disable_sink(
     address: &[u8],
     reason: &str,
 ) -> sqlx::Result<()> {
+    // Only for the holder of the lease: a late result must not disable a repaired sink.
     sqlx::query!(
         r#"
         update brune_outbox_sink set lease = null, leased_until = null, dead_since = clock_timestamp(),
@@ -211,6 +213,7 @@ pub(super) async fn release(
     lease: Uuid,
     sink: Option<&str>,
 ) -> sqlx::Result<()> {
+    // The lease must match: a late release must not free the claim of another worker.
     sqlx::query!(
         r#"
         update brune_outbox_sink set lease = null, leased_until = null
@@ -254,6 +257,7 @@ pub(super) async fn abandon_undelivered(
     conn: &mut Connection,
     after: Duration,
 ) -> sqlx::Result<u64> {
+    // Covers sinks without a worker, for example after an address was removed.
     let result = sqlx::query!(
         r#"
         update brune_outbox set status = 'dead', settled_at = clock_timestamp(),
@@ -275,6 +279,7 @@ pub(super) async fn delete_settled(
     limit: i64,
 ) -> sqlx::Result<u64> {
     // Skips locked rows, so that instances clean up concurrently.
+    // The second condition on the status lets the planner use the partial index.
     let result = sqlx::query!(
         r#"
         delete from brune_outbox where (id, sink) in (

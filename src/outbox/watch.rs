@@ -15,6 +15,7 @@ use crate::{
 /// The interval of measuring the backlog.
 const INTERVAL: Duration = Duration::from_secs(10);
 /// The number of measurements between two clean-ups.
+// Once an hour, at a measurement every ten seconds.
 const CLEANUP_EVERY: u32 = 360;
 /// How long delivered messages are kept.
 const KEEP_DELIVERED: Duration = Duration::from_hours(7 * 24);
@@ -36,6 +37,7 @@ pub async fn watch(pool: Pool, outbox: Outbox, metrics: Metrics) {
         ticks.tick().await;
         // The settings reload logs a database outage, so errors here are not logged again.
         let _ = measure(&pool, &metrics, &mut sinks).await;
+        // True for 0 as well, so each start of an instance cleans up.
         if measurements.is_multiple_of(CLEANUP_EVERY) {
             let _ = clean_up(&pool).await;
         }

@@ -108,6 +108,7 @@ impl Worker {
             let interval = jittered(self.0.delivery.interval, 0.9..1.1);
             let pause = match next {
                 Ok(NextRound::Immediately) => continue,
+                // A retry by an administrator may make the message due earlier without a wake-up.
                 Ok(NextRound::After(pause)) => pause.min(interval),
                 Ok(NextRound::OnWakeUp) | Err(_) => interval,
             };
@@ -180,6 +181,7 @@ impl Worker {
                 return Ok(false);
             }
         }
+        // A full batch hints at more messages, so the lease is kept for the next round.
         Ok(is_full)
     }
 
@@ -203,6 +205,7 @@ impl Worker {
         let text = err.to_string();
         match err {
             DeliveryError::Gone(reason) => {
+                // The message keeps waiting, so nothing is lost when the address is replaced.
                 self.disable(sink, &reason).await?;
                 Ok(Step::Hold)
             }
@@ -226,6 +229,7 @@ impl Worker {
 
     /// Returns the pause before the next attempt, with exponential backoff.
     fn backoff(&self, attempts: i32) -> Duration {
+        // Saturating, because up to 100 retries may be configured.
         let factor = 2_u32.saturating_pow(attempts.unsigned_abs());
         let limit = self.0.delivery.retry_base.saturating_mul(factor).min(MAX_BACKOFF);
         // Full jitter, so that workers that failed together do not retry together.
@@ -239,6 +243,7 @@ impl Worker {
     ) -> Result<Option<i64>, TransactionError> {
         // Counted on delivery, when sessions may have ended since the change.
         let revision = payload["revision"].as_i64();
+        // Payloads of sessions have a revision too, but report no change of settings.
         let Some(revision) = revision.filter(|_| topic.starts_with("settings.")) else {
             return Ok(None);
         };
@@ -270,6 +275,7 @@ impl Worker {
     ) -> Result<Step, TransactionError> {
         let is_delivered = error.is_none();
         let outcome = if is_delivered { DeliveryOutcome::Delivered } else { DeliveryOutcome::Dead };
+        // Counted even if the lease was lost, because the sink was called.
         self.0.metrics.delivery(sink.name(), outcome);
         let result = DeliveryResult { status, attempts, pause: Duration::ZERO, error };
         let is_recorded = self.record_result(sink, message.id, &result).await?;
@@ -295,6 +301,7 @@ impl Worker {
     }
 
     async fn disable(&self, sink: &Sink, reason: &str) -> Result<(), TransactionError> {
+        // Counted as retried, because the message is delivered once the sink is enabled.
         self.0.metrics.delivery(sink.name(), DeliveryOutcome::Retried);
         let lease = self.lease(sink);
         database::read_with_retry(&self.0.pool, async |conn| {

@@ -14,6 +14,7 @@ const MIN_LENGTH: usize = 8;
 const MIN_ALPHABETIC_LENGTH: usize = 16;
 
 /// The base of the rolling hash; odd, so that no power is zero modulo 2^64.
+// 2^64 divided by the golden ratio, a multiplier with well-mixed bits.
 const BASE: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// A secret, prepared for the search.
@@ -51,6 +52,7 @@ impl KnownSecret {
             return text.trim().as_bytes().ct_eq(secret).into();
         }
         let text = text.as_bytes();
+        // Cannot underflow: a secret has at least `MIN_LENGTH` bytes.
         let Some(start) = text.get(..secret.len() - 1) else { return false };
         let mut hash = start.iter().fold(0, |hash, byte| append(hash, *byte));
         // Not a bool, because the compiler could branch on a bool.

@@ -19,6 +19,7 @@ pub fn skeleton(name: &str) -> Option<String> {
     // Upper case first, because confusable letters differ between cases.
     let displayed = text::as_seen(name).to_uppercase();
     let letters: String = character_skeleton(&displayed).filter(|c| c.is_alphanumeric()).collect();
+    // Names without letters, such as `--` and `..`, would otherwise all look alike.
     (!letters.is_empty()).then_some(letters)
 }
 

@@ -107,6 +107,7 @@ impl SecretScanner {
             _ => None,
         };
         let texts: Vec<String> = items.iter().filter_map(text).collect();
+        // Only known secrets, because joined items would match patterns by chance.
         let contains_secret = |separator: &&str| self.contains_known_secret(&texts.join(separator));
         let is_found = texts.len() > 1 && ["", ",", ", "].iter().any(contains_secret);
         is_found.then_some(KNOWN)
@@ -115,6 +116,7 @@ impl SecretScanner {
 
 impl fmt::Debug for SecretScanner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Never prints the known secrets.
         f.write_str("SecretScanner")
     }
 }

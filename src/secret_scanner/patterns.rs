@@ -8,6 +8,8 @@ use regex::{Regex, RegexSet};
 use serde_json::{Map, Value};
 
 /// The kinds of secrets, with an article, and the patterns. The first match wins.
+// `(?-u:\b)` instead of `\b`: a Unicode word boundary disables the fast engine on other text
+// than ASCII.
 const PATTERNS: &[(&str, &str)] = &[
     ("an Anthropic API key", r"sk-ant-[A-Za-z0-9_-]{20,}"),
     ("an OpenAI API key", r"sk-(?:proj|svcacct|admin|None|or-v1)-[A-Za-z0-9_-]{20,}"),

@@ -92,8 +92,10 @@ pub async fn clean_up(
     }
     let mut transaction = Transaction::begin(pool, Deadline::standard()).await?;
     let result = execute(&mut transaction, outbox, provision, actor, cleanup).await;
+    // A dry run executes every statement too, so the result equals the result of a real run.
     let on_success = if cleanup.dry_run { OnSuccess::Rollback } else { OnSuccess::Commit };
     let result = transaction.finish(result, on_success).await?;
+    // Harmless after a dry run: the worker finds no new message.
     outbox.wake();
     Ok(result)
 }
@@ -144,5 +146,6 @@ async fn execute(
 
 /// Whether this instance has the secret from a source other than the database.
 fn has_other_source(provision: &Provision, name: &str) -> bool {
+    // A value from the database is the only copy, and a removal would lose the secret.
     provision.source(name).is_some_and(|source| source != Source::LegacyDb)
 }

@@ -81,6 +81,7 @@ impl Control {
 fn as_variable(default: &SettingValue) -> String {
     match default {
         SettingValue::String(text) => text.clone(),
+        // Variables with lists are split at commas.
         SettingValue::StringArray(items) => items.join(","),
         value => value.to_json().to_string(),
     }

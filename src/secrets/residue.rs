@@ -28,6 +28,7 @@ pub async fn legacy(pool: &Pool) -> Result<Vec<(String, Secret)>, TransactionErr
         serde_json::Value::String(text) if !text.trim().is_empty() => {
             Some((key, Secret::new(text)))
         }
+        // Secrets are texts: a value of another type was never usable as a secret.
         _ => None,
     };
     Ok(rows.await?.into_iter().filter_map(secret).collect())
@@ -38,6 +39,7 @@ pub async fn watch(pool: Pool, metrics: Metrics, every: Duration) {
     let mut ticks = interval(every);
     // After a suspension one report suffices.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Empty at first, so a clean database logs nothing at the start.
     let mut last_reported = Residue::new();
     loop {
         ticks.tick().await;

@@ -73,6 +73,7 @@ impl Status {
             name: name.clone(),
             present: source.is_some(),
             source: match source {
+                // The contract of the API has no separate word for the `.env` file.
                 Some(Source::EnvFile) => Source::Env.as_str(),
                 Some(source) => source.as_str(),
                 None => "none",
@@ -82,6 +83,7 @@ impl Status {
             required,
             used_for: definition.description.clone(),
             legacy_residue,
+            // Secrets are read once, at the start.
             restart_required: true,
             how_to: how_to(name, source, legacy_residue),
         }
@@ -95,6 +97,7 @@ fn how_to(name: &str, source: Option<Source>, residue: bool) -> String {
     );
     let clean = "Remove the stored value with `brune secrets cleanup`.";
     match (source, residue) {
+        // A removal before another source exists would lose the only copy.
         (Some(Source::LegacyDb) | None, true) => format!("{provide} {clean}"),
         (_, true) => format!("{clean} To replace the secret: {provide}"),
         (_, false) => provide,

@@ -21,6 +21,7 @@ pub(super) async fn values(
 
 /// Returns the secrets with a stored value, in the settings or in the audit trail, sorted.
 pub(super) async fn residue(conn: &mut Connection) -> sqlx::Result<Vec<String>> {
+    // By the published catalog: a key declared secret today may have been a setting before.
     sqlx::query_scalar!(
         r#"
         select d.key
@@ -42,6 +43,8 @@ pub(super) async fn remove(conn: &mut Connection, keys: &[String]) -> sqlx::Resu
     sqlx::query!("delete from app_global_settings where key = any($1)", keys,)
         .execute(&mut *conn)
         .await?;
+    // The chain of the trail covers digests, so the removal of values breaks no hash. The salt is
+    // removed too, because a known salt would allow guesses at the values behind the digests.
     sqlx::query!(
         r#"
         update app_global_setting_audit

@@ -76,6 +76,7 @@ impl Bounds {
 /// Returns the reasons against a start that depend on the account alone.
 pub(super) fn check_account(user: &User, settings: &SessionSettings) -> Vec<IneligibleReason> {
     let mut reasons = Vec::new();
+    // An identity provider may send a blank claim for a missing plan.
     let has_plan = user.plan.as_ref().is_some_and(|plan| !plan.trim().is_empty());
     if settings.require_plan && !has_plan {
         reasons.push(IneligibleReason::PlanRequired);
@@ -97,6 +98,7 @@ pub fn check_history(
     settings: &SessionSettings,
 ) -> Vec<IneligibleReason> {
     let mut reasons = Vec::new();
+    // Strict, so a start exactly at `retry_at` succeeds.
     if let Some(ended_at) = history.last_ended_at.filter(|ended_at| *ended_at > bounds.ended_by) {
         let retry_at = ended_at + TimeDelta::minutes(settings.cooldown_minutes);
         reasons.push(IneligibleReason::Cooldown { retry_at });

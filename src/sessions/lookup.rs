@@ -51,6 +51,7 @@ pub async fn find(
         SessionScope::Of(user) => session.user_id == user.as_str(),
         SessionScope::Any => true,
     };
+    // Filtered after the read: foreign and missing sessions produce the same error.
     session.filter(is_in_scope).ok_or(LookupError::NotFound(id))
 }
 
@@ -119,6 +120,7 @@ pub async fn end(
     end: &End,
 ) -> Result<Session, LookupError> {
     let End { id, now, by } = end;
+    // Checks the scope, because the update below matches the id alone.
     let session = find(pool, scope, *id, *now).await?;
     // Clocks of instances differ, so `now` may be before the start.
     let at = session.started_at.max(*now);

@@ -44,6 +44,7 @@ pub async fn page(
         store::page(conn, filter, before, size.fetch_limit(), now).await
     })
     .await?;
+    // Ids are version 7 UUIDs, so the order of ids is the order of starts.
     let next_cursor = size.split(&mut sessions, filter, |session| session.id);
     Ok(Page { sessions, next_cursor })
 }
@@ -63,6 +64,7 @@ pub async fn trace(
         else {
             return Err(LookupError::NotFound(id));
         };
+        // The trail is append-only, so a second statement still reads the state of the start.
         let origins = audit::origins(conn, &KEYS, session.settings_revision).await;
         Ok((session, origins.map_err(TransactionError::from)?))
     };

@@ -15,6 +15,7 @@ use crate::{
 
 const BOUNDS: CallLimits = CallLimits {
     connect_timeout: Duration::from_secs(1),
+    // Part of the five seconds of a request; the provider and the database need the rest.
     total_timeout: Duration::from_secs(2),
     max_body_bytes: 64 * 1024,
     // The operator configures the address, which may be internal.
@@ -87,6 +88,7 @@ impl Plans {
 fn read(response: &OutboundResponse) -> Result<PlanAndLevel, String> {
     match response.status {
         StatusCode::OK => parse(&response.body),
+        // No failure: the rules decide whether a user without a plan can start.
         StatusCode::NOT_FOUND => Ok(PlanAndLevel::default()),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             // An error, not a warning, because only an operator can fix the key.
@@ -108,9 +110,11 @@ fn parse(body: &[u8]) -> Result<PlanAndLevel, String> {
     }
     // serde also accepts an array of the fields in order.
     let is_object = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+    // The parser's message is dropped, because the message may quote data of the user.
     let response = serde_json::from_slice::<PlanResponse>(body).ok().filter(|_| is_object);
     let PlanResponse { plan, level } =
         response.ok_or("returned no object with `plan` and `level`")?;
+    // Both names are stored with the session, so the rules of stored texts apply.
     let is_valid = |name: &String| check_optional_identifier(name, MAX_NAME_BYTES).is_ok();
     if !plan.iter().chain(&level).all(is_valid) {
         return Err("returned an invalid plan or level".to_owned());

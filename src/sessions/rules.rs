@@ -88,6 +88,7 @@ impl SessionSettings {
 
 fn instructions(snapshot: &Snapshot) -> Result<Option<String>, InvalidSettings> {
     match snapshot.get_string(INSTRUCTIONS) {
+        // A blank value, such as an empty default, means the stored prompt applies.
         Ok(text) => Ok(Some(text.to_owned()).filter(|text| !text.trim().is_empty())),
         Err(InvalidSettings::Missing(_)) => Ok(None),
         Err(mistyped @ InvalidSettings::Mistyped { .. }) => Err(mistyped),
@@ -96,6 +97,7 @@ fn instructions(snapshot: &Snapshot) -> Result<Option<String>, InvalidSettings> 
 
 fn minutes(snapshot: &Snapshot) -> Result<i32, InvalidSettings> {
     let minutes = snapshot.get_integer(MAX_MINUTES)?;
+    // A session of no minutes would expire at the start, and the column has 32 bits.
     let minutes = i32::try_from(minutes).ok().filter(|minutes| *minutes > 0);
     minutes.ok_or_else(|| InvalidSettings::Mistyped {
         key: MAX_MINUTES.to_owned(),
@@ -108,6 +110,7 @@ fn value_or_default<T: Default>(
     errors: &mut Vec<InvalidSettings>,
 ) -> T {
     result.unwrap_or_else(|error| {
+        // The default is never used, and lets the remaining keys be read for a complete report.
         errors.push(error);
         T::default()
     })

@@ -45,6 +45,7 @@ pub struct Filter {
 }
 
 impl pagination::Filter for Filter {
+    // Part of the tag of a cursor: a cursor of another list is rejected.
     const LIST: &'static str = "sessions";
     type Position = Uuid;
 }
@@ -91,6 +92,7 @@ pub struct Session {
 impl Session {
     /// Returns the payload of messages about the session, without secrets.
     pub(super) fn payload(&self) -> serde_json::Value {
+        // `brune_session_over` in the migrations builds the same members for expired sessions.
         json!({
             "session_id": self.id,
             "user_id": self.user_id,
@@ -139,6 +141,7 @@ impl Candidate {
             prompt_version: settings.prompt_version.clone(),
             model: settings.model.clone(),
             session_max_minutes: settings.session_max_minutes,
+            // Known only after the call of the provider.
             provider_session_id: None,
             provider_request_id: None,
             ended_by: None,

@@ -35,6 +35,7 @@ impl Row {
     /// Returns the session with the status at `now`: an expired session may not be marked yet.
     fn session(self, now: DateTime<Utc>) -> Session {
         let status = match self.status.as_str() {
+            // `abandoned` is decided by the database's clock, the shared clock of all instances.
             "starting" if !self.abandoned => Status::Starting,
             "starting" | "failed" => Status::Failed,
             "active" if now < self.expires_at => Status::Active,
@@ -44,6 +45,7 @@ impl Row {
         let ended_at = match status {
             Status::Starting | Status::Active => None,
             Status::Ended | Status::Failed => self.ended_at,
+            // A session without the mark has no stored end yet.
             Status::Expired => Some(self.ended_at.unwrap_or(self.expires_at)),
         };
         Session {

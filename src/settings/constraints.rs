@@ -16,6 +16,7 @@ const CACHE_CAPACITY: usize = 64;
 
 /// The constraints on a value. A constraint that is not set does not apply.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+// Unknown fields are errors: an ignored constraint of a newer release would admit invalid values.
 #[serde(deny_unknown_fields)]
 pub struct Constraints {
     /// Number: integers only.
@@ -81,6 +82,7 @@ impl Pattern {
         // A panic while locked leaves a valid map, so poisoning is ignored.
         let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(compiled) = cache.get(&self.0) {
+            // A clone shares the compiled program, so matching needs no lock.
             return Some(compiled.clone());
         }
         let compiled = Regex::new(&self.0).ok()?;

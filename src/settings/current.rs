@@ -151,6 +151,7 @@ impl GlobalSettingsService {
 
     /// Wakes the follower after a local commit.
     pub(super) fn notify_local_write(&self) {
+        // `notify_one` keeps a permit, so a commit during a reload triggers the next reload.
         self.0.local_writes.notify_one();
     }
 
@@ -168,9 +169,11 @@ impl GlobalSettingsService {
     /// snapshot was replaced.
     pub(super) fn advance(&self, snapshot: Snapshot) -> bool {
         let current = self.current();
+        // No compare-and-swap is needed for the comparison: the caller holds the reload lock.
         let is_newer = snapshot.revision > current.revision
             || snapshot.schema.revision > current.schema.revision;
         let is_other_timeline = snapshot.timeline != current.timeline;
+        // With an open guard, `store` would have to count a reference to the old snapshot.
         drop(current);
         // First, so that a subscriber woken by the new revision sees valid settings.
         self.set_violations(Vec::new());
@@ -193,6 +196,7 @@ impl GlobalSettingsService {
     }
 
     pub(super) fn set_reachable(&self, reachable: bool) {
+        // Relaxed suffices, because the flag publishes no other data.
         self.0.reachable.store(reachable, Ordering::Relaxed);
     }
 

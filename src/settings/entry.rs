@@ -41,6 +41,7 @@ impl StoredSetting {
         Some(Self {
             key: definition.key.clone(),
             value: Some(definition.default.as_ref()?.to_json()),
+            // As in a seeded database: the triggers accept only 1 as the first version.
             version: Some(1),
             updated_by: Some("brune:migrate".to_owned()),
             // A constant, so that equal catalogs give equal snapshots.

@@ -18,6 +18,7 @@ pub fn json_schema(schema: &Schema) -> Value {
         .editable()
         .map(|definition| (definition.key.clone(), property(definition)))
         .collect();
+    // Every setting is required, because a valid snapshot has a value for each setting.
     let required: Vec<&String> = schema.editable().map(|definition| &definition.key).collect();
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -71,6 +72,7 @@ fn keywords(value_type: ValueType, rule: &Constraints) -> Map<String, Value> {
         }
         ValueType::String => {
             put("type", Some("string".into()));
+            // The pattern is copied unchanged, because JSON Schema does not anchor patterns either.
             put("pattern", rule.regex.as_ref().map(|value| json!(value)));
             put("minLength", rule.min_length.map(|value| json!(value)));
             put("maxLength", rule.max_length.map(|value| json!(value)));

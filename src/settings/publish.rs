@@ -159,6 +159,7 @@ fn plan(
 ) -> Result<Plan, Error> {
     if let Some(current) = head.catalog.as_ref().filter(|current| **current != catalog.name) {
         let problem = format!("the database belongs to catalog {current}, not {}", catalog.name);
+        // Alone, because every comparison with declarations of another catalog would be noise.
         return Err(Error::Conflict(vec![problem]));
     }
     // The environment provides values of settings only once: for an empty database.
@@ -272,6 +273,7 @@ fn seed(
         return Ok(value.map(|value| Seed { key, value, source: DEFAULT }));
     };
     let text = text.map_err(|problem| vec![format!("{key} ({source}): {problem}")])?;
+    // Before the parse, so a secret of the wrong type is reported as a secret.
     if let Some(kind) = scanner.scan(&text) {
         return Err(vec![format!("{key} ({source}): {}", kind.detail())]);
     }
@@ -307,6 +309,8 @@ async fn write(conn: &mut Connection, catalog: &Catalog, plan: &Plan) -> Result<
             plan.declare.iter().filter_map(|key| catalog.schema.find(key)).collect();
         schema::store::write(conn, &definitions).await?;
     }
+    // Never with an empty list: the table's trigger increases the catalog revision for each
+    // statement, and every instance would reload all declarations.
     if !plan.forget.is_empty() {
         schema::store::delete(conn, &plan.forget).await?;
     }

@@ -136,6 +136,7 @@ pub async fn values(
 ) -> Result<(String, i64, BTreeMap<String, SettingValue>), Error> {
     let listing = list(pool, settings, AsOf::Now).await?;
     let values = listing.settings.into_iter().filter_map(|setting| {
+        // An unreadable value is left out, because an import of the export would fail.
         let value = SettingValue::from_stored(setting.value_type, &setting.value).ok()?;
         Some((setting.key, value))
     });
@@ -171,6 +172,7 @@ async fn stored_state(conn: &mut Connection, as_of: AsOf) -> Result<StoredState,
     if as_of == AsOf::Now {
         let rows = store::listing(conn).await.map_err(read_error)?;
         let (revision, catalog_revision) =
+            // The query returns a row even without settings, so only a lost head gives 0.
             rows.first().map_or((0, 0), |row| (row.revision, row.catalog_revision));
         let rows = rows.into_iter().filter_map(store::Change::stored).collect();
         return Ok(StoredState { revision, catalog_revision, rows });
@@ -233,5 +235,6 @@ impl Setting {
 
 /// Returns `stored` in the form of the snapshot: a manually inserted `30.0` as 30.
 fn canonical(declared: ValueType, stored: Value) -> Value {
+    // An unreadable value is shown as stored, so administrators can see the value and replace it.
     SettingValue::from_stored(declared, &stored).map_or(stored, |value| value.to_json())
 }

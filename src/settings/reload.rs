@@ -141,6 +141,7 @@ fn replace(
             }
             Ok(is_replaced)
         }
+        // Violations need no reset: until the settings are valid, `newer` always loads everything.
         Ok(None) => Ok(false),
         Err(err) => {
             if let Error::Invalid(violations) = &err {

@@ -121,6 +121,7 @@ impl SettingsWriter {
             Target::Version { key, .. } => {
                 vec![Edit { key: key.clone(), value: StrictJson::Null, version: None }]
             }
+            // The keys come from the audit trail, not from the caller.
             Target::Entry { .. } | Target::Revision { .. } => Vec::new(),
         };
         self.refuse_secrets(actor, &edits, options.dry_run).await
@@ -161,6 +162,7 @@ impl SettingsWriter {
         let options = WriteOptions { revisions: Some(expected), ..options.clone() };
         let result = self.write(Action::Rollback, actor, edits, &options).await;
         match (result, revision) {
+            // Contradictory preconditions stay a mismatch, because no state could satisfy both.
             (Err(Error::Mismatch { .. }), Some(base)) if !is_contradiction => {
                 Err(Error::Stale(self.conflicts_since(base, edits).await?))
             }
@@ -281,6 +283,7 @@ async fn at_revision(
         return Err(Error::VersionNotFound(detail));
     }
     let rows = history::as_of(conn, to_revision).await?;
+    // A setting without a value at the revision is left unchanged: a rollback deletes nothing.
     let edits = rows.iter().filter_map(|row| {
         let value = row.value.as_ref().filter(|value| is_readable(schema, &row.key, value))?;
         Some(edit(&row.key, value, None))

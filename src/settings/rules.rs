@@ -235,6 +235,7 @@ impl ConstraintChecker<'_> {
         if rule.integer == Some(true) && matches!(number, Number::Decimal(_)) {
             self.add("wrong_type", "must be an integer".to_owned(), json!({"integer": true}));
         }
+        // The comparison is exact, because every integer of a setting fits into a double.
         let is_below = rule.min.is_some_and(|min| number.as_f64() < min.as_f64());
         let is_above = rule.max.is_some_and(|max| number.as_f64() > max.as_f64());
         if is_below || is_above {
@@ -251,6 +252,7 @@ impl ConstraintChecker<'_> {
     fn string(&mut self, rule: &Constraints, text: &str) {
         // Characters, not bytes, because administrators count characters.
         let length = text.chars().count();
+        // A catalog can lower the general limit but never raise the limit.
         let max = rule.max_length.unwrap_or(MAX_STRING_LENGTH).min(MAX_STRING_LENGTH);
         if length > max {
             let detail = format!("must have at most {max} characters");

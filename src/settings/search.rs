@@ -21,6 +21,7 @@ impl Search {
     #[must_use]
     pub fn matches(&self, definition: &Definition) -> bool {
         let Definition { key, description, category, .. } = definition;
+        // A closure, because lower-casing all descriptions would slow a search by category alone.
         let text = || format!("{key} {description}").to_lowercase();
         self.text.as_ref().is_none_or(|part| text().contains(part))
             && self.category.as_ref().is_none_or(|name| name == category)

@@ -68,6 +68,7 @@ impl Snapshot {
     /// without a database.
     pub fn of_defaults(schema: Arc<Schema>) -> Result<Self, Vec<Violation>> {
         let rows = schema.editable().filter_map(StoredSetting::seed).collect();
+        // A newly seeded database is at revision 1, because the seeds are the first change set.
         Self::new(1, None, schema, rows)
     }
 
@@ -98,6 +99,7 @@ impl Snapshot {
                 Ok(Some(entry)) => {
                     self.entries.insert(definition.key.as_str().into(), Arc::new(entry));
                 }
+                // A deletion reaches a running instance as a row without a value.
                 Ok(None) => {
                     self.entries.remove(definition.key.as_str());
                 }

@@ -103,6 +103,7 @@ pub(super) struct Change {
 impl Change {
     /// Returns the time since the newest change, by the database's clock.
     pub(super) fn age(&self) -> Option<Duration> {
+        // A server clock set back gives a negative age, and then no age is reported.
         Duration::try_from_secs_f64(self.age?).ok()
     }
 
@@ -201,6 +202,7 @@ pub(super) async fn write(
     .await?;
     let types: HashMap<_, _> = writes.iter().map(|write| (write.key, write.value_type)).collect();
     let results = rows.into_iter().map(|row| {
+        // The stored value is read back: a trigger compares the audit entry with the stored row.
         let declared = types.get(row.key.as_str());
         let value = declared.and_then(|kind| SettingValue::from_stored(*kind, &row.value).ok());
         let value = value.ok_or_else(|| sqlx::Error::Decode("not of the declared type".into()))?;

@@ -9,6 +9,7 @@ pub(super) fn from_text(value_type: ValueType, text: &str) -> StrictJson {
     let trimmed = text.trim();
     match value_type {
         ValueType::String => StrictJson::String(text.to_owned()),
+        // Parsed as JSON, because the float parser of Rust also accepts `inf`, `+1` and `.5`.
         ValueType::Number if trimmed.parse::<serde_json::Number>().is_ok() => {
             StrictJson::Number(trimmed.to_owned())
         }

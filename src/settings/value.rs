@@ -77,6 +77,7 @@ impl Number {
             let is_safe = integer.unsigned_abs() <= Self::MAX_INTEGER.unsigned_abs();
             return is_safe.then_some(Self::Integer(integer));
         }
+        // Clients read decimals as doubles, so only an exact round trip is accepted.
         let nearest: f64 = text.parse().ok()?;
         // Two texts may be equally short and near: serde_json and the standard library may choose differently.
         let round_trips = [format!("{nearest:e}"), serde_json::to_string(&nearest).ok()?];
@@ -191,6 +192,7 @@ impl SettingValue {
         match (declared, stored) {
             (ValueType::String, Value::String(text)) => Ok(Self::String(text.clone())),
             (ValueType::Boolean, Value::Bool(boolean)) => Ok(Self::Boolean(*boolean)),
+            // `psql` can store a number beyond 2^53, so stored numbers are checked like requests.
             (ValueType::Number, Value::Number(digits)) => number(&digits.to_string()),
             (ValueType::StringArray, Value::Array(items)) => {
                 string_array(items, |item| item.as_str().map(str::to_owned))

@@ -76,6 +76,7 @@ impl SettingsWriter {
                 Err(Error::CatalogMoved) if retry.next().await => {
                     reload::refresh(&self.pool, &self.settings).await?;
                 }
+                // An unknown outcome is not transient: the first attempt may have been committed.
                 Err(Error::Database(err)) if err.is_transient() && retry.next().await => (),
                 result => {
                     let is_changed = result.as_ref().is_ok_and(|result| !result.changed.is_empty());
@@ -150,6 +151,7 @@ impl SettingsWriter {
             }
         }
         if let Some(key) = &options.idempotency {
+            // Stored with the change in one transaction, so the rollback of a dry run removes both.
             idempotency::store(conn, key, &result).await?;
         }
         Ok(result)

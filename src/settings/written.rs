@@ -49,6 +49,7 @@ pub async fn find_written(
             setting.version = change.version;
         }
         State::AtRevision => {
+            // All settings are read for a single key: the case is too rare for a special query.
             let listing = read::list(pool, settings, AsOf::Revision(revision)).await?;
             let then = listing.settings.into_iter().find(|setting| setting.key == key);
             setting = then.unwrap_or(setting);

@@ -87,6 +87,7 @@ struct Drops {
 
 impl Drops {
     fn add(&self, lines: u64) {
+        // Relaxed: the number orders no other memory access.
         self.lines.fetch_add(lines, Ordering::Relaxed);
         if let Some(counter) = self.counter.get() {
             counter.inc_by(lines);
@@ -132,6 +133,7 @@ impl LogQueue {
 
     /// Counts every dropped line in `counter`, including earlier ones.
     pub fn count_drops_in(&self, counter: Counter) {
+        // The log starts before the metrics, so lines may have been dropped already.
         counter.inc_by(self.dropped());
         // A process has a single service, so a second counter is ignored.
         let _ = self.drops.counter.set(counter);
@@ -142,12 +144,15 @@ impl ForwardLayer {
     fn accepts(&self, event: &Event<'_>) -> bool {
         let metadata = event.metadata();
         let is_own_target = || {
+            // Another crate may begin with the same letters, so `::` or the end must follow.
             let module = metadata.target().strip_prefix("brune");
             module.is_some_and(|module| module.is_empty() || module.starts_with("::"))
         };
+        // The cheap comparison first, since most lines are of other levels.
         self.levels.contains(metadata.level())
             && is_own_target()
             && !self.queue.is_closed()
+            // `try_with` fails outside the scope, also on threads without a task.
             && FORWARDING_DISABLED.try_with(|()| ()).is_err()
     }
 }
@@ -176,6 +181,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for ForwardLayer {
 }
 
 fn truncated(mut text: String) -> String {
+    // `truncate` panics within a character, so the cut is at a boundary.
     text.truncate(text.floor_char_boundary(MAX_BYTES));
     text
 }
@@ -187,6 +193,7 @@ fn span_fields<'a, S: LookupSpan<'a>>(span: &SpanRef<'a, S>) -> String {
         return without_color(&text.fields);
     }
     let Some(json) = extensions.get::<FormattedFields<JsonFields>>() else { return String::new() };
+    // The log's layer wrote the JSON; unreadable fields must not cost the line.
     let members: Map<String, Value> = serde_json::from_str(&json.fields).unwrap_or_default();
     let pairs = members.iter().map(|(name, value)| match value {
         Value::String(text) => format!("{name}={text}"),
@@ -233,6 +240,7 @@ impl Visit for EventTexts {
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
         let mut text = value.to_string();
+        // The outermost error of a library seldom states the reason, so the chain is logged.
         let mut cause = value.source();
         while let Some(err) = cause {
             let _ = write!(text, ": {err}");

@@ -79,10 +79,13 @@ where
 /// Adds the [`CAPS`] of libraries that `level` does not name.
 fn directives(level: &str) -> String {
     let mut levels = level.split(',').filter_map(|word| word.trim().parse::<LevelFilter>().ok());
+    // Of several bare levels `EnvFilter` uses the last.
     let default = levels.next_back().unwrap_or(LevelFilter::INFO);
     let caps = CAPS.iter().filter(|(target, cap)| *cap < default && !level.contains(target));
     let caps = caps.map(|(target, cap)| format!("{target}={cap}"));
+    // Without a bare level, `EnvFilter` would log nothing of the modules without a directive.
     let parts = [default.to_string(), level.to_owned()];
+    // Last, because a later directive for the same target replaces an earlier directive.
     parts.into_iter().chain(caps).chain([SILENCED.to_owned()]).collect::<Vec<_>>().join(",")
 }
 

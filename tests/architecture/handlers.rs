@@ -91,8 +91,7 @@ fn undeclared_parameters_are_found() {
         assert_eq!(check(missing, "").len(), 1, "{missing}");
     }
     assert_eq!(check("_: Query<P>", "").len(), 1, "the type is not described");
-    for by_hand in
-        ["P, (\"x\" = String, Query, description = \"\")", "P, (\"X\" = String, Header)"]
+    for by_hand in ["P, (\"x\" = String, Query, description = \"\")", "P, (\"X\" = String, Header)"]
     {
         assert_eq!(check("_: Query<P>", by_hand).len(), 1, "{by_hand}");
     }

@@ -51,6 +51,7 @@ enum Command {
         /// The key
         key: String,
         /// The new value
+        // A negative number begins with a hyphen and is not an option.
         #[arg(allow_hyphen_values = true)]
         value: String,
         /// Reason for the audit trail
@@ -116,6 +117,7 @@ enum Command {
         /// Show only this key
         key: Option<String>,
         /// Maximum number of entries
+        // The API answers with at most 200 entries a page.
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=200))]
         limit: u16,
     },

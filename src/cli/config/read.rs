@@ -27,6 +27,7 @@ pub(super) async fn list(
     let request = client.request(Method::GET, "/admin/config")?.query(&filters);
     let body = client.send(request).await?.body;
     let row = |entry: &Value| {
+        // The service sends no value of a locked key, so the source fills the column.
         let is_locked = entry["locked"] == true;
         let value =
             if is_locked { format!("({})", cell(&entry["source"])) } else { cell(&entry["value"]) };
@@ -43,6 +44,7 @@ pub(super) async fn list(
 
 pub(super) async fn get(client: &Client, output: Output, key: &str) -> Result<(), Failure> {
     let entry = client.get(&path_of(key)?).await?;
+    // An error, so that a script does not take an empty line for the value.
     if entry["locked"] == true {
         let source = cell(&entry["source"]);
         return Err(Failure::rejected(format!(
@@ -75,6 +77,7 @@ pub(super) async fn history(
 /// Formats an entry of the history as a row.
 pub(super) fn history_row(entry: &Value) -> Vec<String> {
     let change = match entry["action"].as_str() {
+        // Both kinds of entries store no values, which may be secrets.
         Some("refused" | "secret_cleanup") => "-".to_owned(),
         _ => format!("{} → {}", cell(&entry["old_value"]), cell(&entry["new_value"])),
     };
@@ -89,6 +92,7 @@ pub(super) async fn diff(
     from: &str,
     to: Option<i64>,
 ) -> Result<(), Failure> {
+    // A file with a number as its name remains reachable as `./12`.
     let Ok(revision) = from.parse::<i64>() else {
         return transfer::diff(client, output, Path::new(from)).await;
     };
@@ -97,6 +101,7 @@ pub(super) async fn diff(
     let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let differing = keys.into_iter().filter(|key| old.get(*key) != new.get(*key));
     let pairs: Vec<_> = differing.map(|key| (key, old.get(key), new.get(key))).collect();
+    // A change of the catalog leaves keys that only a single revision has.
     let text = |value: Option<&Value>| value.map_or("-".to_owned(), cell);
     let rows: Vec<_> =
         pairs.iter().map(|(key, old, new)| vec![(*key).clone(), text(*old), text(*new)]).collect();

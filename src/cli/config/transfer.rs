@@ -53,6 +53,7 @@ impl Format {
             "json" => Some(Self::Json),
             "yaml" | "yml" => Some(Self::Yaml),
             "env" => Some(Self::Env),
+            // Deployments name such files `.env.production`, for example.
             _ if name.starts_with(".env") => Some(Self::Env),
             _ => None,
         };
@@ -80,6 +81,7 @@ pub(super) async fn export(
         print(reply.text.trim_end());
         return Ok(());
     };
+    // An exported document may have been edited, so an overwrite needs consent.
     let existing = if force { Existing::Replace } else { Existing::Keep };
     files::write(file, reply.text.as_bytes(), MODE, existing).map_err(|err| {
         let name = file.display();
@@ -87,11 +89,13 @@ pub(super) async fn export(
             ErrorKind::AlreadyExists => {
                 Failure::usage(format!("{name} already exists; use --force to overwrite"))
             }
+            // The directory is missing, most likely a typing mistake: wrong usage.
             ErrorKind::NotFound => Failure::usage(format!("cannot write {name}: {err}")),
             _ => Failure::rejected(format!("cannot write {name}: {err}")),
         }
     })?;
     let etag = reply.etag.unwrap_or_default();
+    // The tag is the revision as `"r<number>"`.
     let revision = etag.trim_matches(['"', 'r']);
     print(&format!("exported the settings at revision {revision} to {}", file.display()));
     Ok(())
@@ -128,10 +132,12 @@ pub(super) async fn import(client: &Client, output: Output, import: Import) -> R
     let Import { file, format, reason, dry_run, options, yes, wait } = import;
     let reason = match reason {
         Some(reason) => reason,
+        // A dry run writes no audit entry, so no reason is needed.
         None if dry_run => String::new(),
         None => return Err(Failure::usage("--reason is required without --dry-run")),
     };
     let format = Format::or_extension(format, &file)?;
+    // Sent unparsed, so that the rules of an import exist in the service only.
     let document = read(&file)?;
     let plan = plan(client, format, &document, options).await?;
     // A program gets a single document: the result, or the plan if nothing is applied.

@@ -9,6 +9,7 @@ use crate::cli::{client::Failure, output::print, show::cell};
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct Wait {
     /// Wait until every live instance has applied the change, for at most MS milliseconds (100 to 4000)
+    // The `=` is required, since `--wait KEY` would take the key for the timeout.
     #[arg(
         long = "wait",
         value_name = "MS",
@@ -38,6 +39,7 @@ impl Wait {
 /// Not every instance has applied the change.
 pub(super) fn report(result: &Value, quiet: bool) -> Result<(), Failure> {
     let applied = &result["applied"];
+    // The service reports the progress only if the request asks to wait.
     if applied.is_null() {
         return Ok(());
     }
@@ -59,6 +61,7 @@ pub(super) fn report(result: &Value, quiet: bool) -> Result<(), Failure> {
         Some(_) => Err(Failure::not_applied(format!(
             "stored, but not applied by every instance after {waited} ms; still behind:{laggards}"
         ))),
+        // The change is stored, so a fleet that cannot be read is no failure of the write.
         None => Err(Failure::not_applied(
             "stored, but the instances that applied it are unknown; see `brune instances`",
         )),

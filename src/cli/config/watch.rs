@@ -21,6 +21,7 @@ pub(super) async fn watch(
     output: Output,
     interval_seconds: u64,
 ) -> Result<(), Failure> {
+    // Only later changes are printed, so the newest entry marks the start.
     let newest = client.get("/admin/config/audit?limit=1").await?;
     let mut last_id = newest["entries"][0]["id"].clone();
     let mut etag = String::new();
@@ -29,6 +30,7 @@ pub(super) async fn watch(
         match poll(client, &etag, &last_id).await {
             Ok(None) => is_away = false,
             Ok(Some((new_etag, entries))) => {
+                // A closed pipe (`| head`) ends the command without an error.
                 if !entries.iter().rev().all(|entry| print(output, entry)) {
                     return Ok(());
                 }
@@ -64,6 +66,7 @@ async fn poll(
     if reply.status == 304 {
         return Ok(None);
     }
+    // The tag is read first: a change in between causes an empty poll, and is never lost.
     Ok(Some((reply.etag.unwrap_or_default(), entries_after(client, last_id).await?)))
 }
 
@@ -73,6 +76,7 @@ async fn entries_after(client: &Client, last_id: &Value) -> Result<Vec<Value>, F
     let mut cursor: Option<String> = None;
     loop {
         let mut request = client.request(Method::GET, "/admin/config/audit")?;
+        // The largest page, for few requests after a long absence.
         request = request.query(&[("limit", "200")]);
         if let Some(cursor) = &cursor {
             request = request.query(&[("cursor", cursor)]);
@@ -82,6 +86,7 @@ async fn entries_after(client: &Client, last_id: &Value) -> Result<Vec<Value>, F
         let total = new_entries.len() + entries.len();
         new_entries.extend(entries.into_iter().take_while(|entry| entry["id"] != *last_id));
         cursor = page["next_cursor"].as_str().map(str::to_owned);
+        // Fewer entries than received mean that the page contains `last_id`.
         if new_entries.len() < total || cursor.is_none() {
             return Ok(new_entries);
         }

@@ -58,6 +58,7 @@ fn parse_value(value_type: &str, text: &str) -> Result<Value, Failure> {
             json().ok().filter(Value::is_array).ok_or_else(|| mismatch("a JSON array"))
         }
         "string_array" => {
+            // A trailing comma adds no item; a list with an empty item needs JSON.
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
             Ok(items.collect())
         }
@@ -71,6 +72,7 @@ fn report(output: Output, key: &str, old: &Value, new: &Value) -> Result<(), Fai
         return wait::report(new, true);
     }
     let value = cell(&new["value"]);
+    // The service creates no version for an equal value.
     if old["version"] == new["version"] {
         print(&format!("{key} is already {value}"));
         return wait::report(new, false);
@@ -91,6 +93,7 @@ pub(super) async fn reset(
     let current = client.get(&path).await?;
     let mut query =
         vec![("reason", options.reason.clone()), ("dry_run", options.dry_run.to_string())];
+    // A locked key has no version: the service rejects and audits the attempt.
     if let Some(version) = current["version"].as_i64() {
         query.push(("version", version.to_string()));
     }
@@ -118,10 +121,12 @@ pub(super) async fn roll_back(
     let body = match (&rollback.key, rollback.to_version, rollback.to_revision) {
         (Some(key), Some(to_version), _) => {
             let current = client.get(&path_of(key)?).await?;
+            // The version protects against changes between the plan and the confirmation.
             let version = current["version"].clone();
             json!({"key": key, "to_version": to_version, "version": version, "reason": rollback.reason})
         }
         (_, _, Some(to_revision)) => {
+            // The revision protects all keys, as the version protects a single key.
             let revision = client.get("/admin/global-settings").await?["revision"].clone();
             json!({"to_revision": to_revision, "revision": revision, "reason": rollback.reason})
         }
@@ -143,6 +148,7 @@ pub(super) async fn roll_back(
         return Ok(());
     }
     let is_unchanged = plan["changed"].as_array().is_some_and(Vec::is_empty);
+    // A program gets a result in any case, as its single document.
     if is_unchanged && !output.is_for_programs() {
         return Ok(());
     }

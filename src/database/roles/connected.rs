@@ -35,6 +35,7 @@ const DANGEROUS: &str = "'pg_write_all_data', 'pg_execute_server_program', 'pg_w
 /// # Errors
 /// The query failed.
 pub async fn connected(connection: &mut Connection) -> sqlx::Result<Connected> {
+    // Older servers have no `has_parameter_privilege`, and a `case` in SQL cannot guard the call.
     let version = "select current_setting('server_version_num')::int >= 150000";
     let row = connection.fetch_one(sqlx::raw_sql(version)).await?;
     let has_parameter_privileges: bool = row.try_get(0)?;
@@ -61,6 +62,7 @@ fn query(has_parameter_privileges: bool) -> String {
     } else {
         "false"
     };
+    // A session can return to the login role by `reset role`, so both roles are checked.
     format!(
         "with login as (select * from pg_roles where rolname in (current_user, session_user)),
         relation as (select * from pg_class
@@ -101,6 +103,7 @@ impl Connected {
             "owner" => self.owners.push(name),
             "power" => self.powers.push(name),
             "table" => {
+                // A table without any privilege needs an entry, too, for the missing privileges.
                 privileges.entry(name).or_default();
             }
             _ => {
@@ -127,6 +130,7 @@ impl Connected {
                 None => format!("{privilege} on {name}"),
             };
             self.excess.extend(actual.difference(&listed).map(on));
+            // A privilege on a table includes every column.
             let is_granted = |privilege: &&(String, Option<String>)| {
                 actual.contains(*privilege) || actual.contains(&(privilege.0.clone(), None))
             };

@@ -33,7 +33,7 @@ pub struct Outcome {
     pub rejected: Vec<String>,
 }
 
-/// An advisory lock against concurrent runs: "roles" in ASCII.
+/// An advisory lock against concurrent runs. The number is arbitrary and must stay: two releases may run at once.
 const LOCK: &str = "select pg_advisory_xact_lock(491327022451)";
 
 /// A pass can make further statements possible; the third pass usually has none left.
@@ -56,6 +56,7 @@ pub async fn service_login(connection: &mut PgConnection) -> sqlx::Result<Option
 /// A statement failed for another reason than a missing privilege. Nothing has changed then.
 pub async fn apply(connection: &mut PgConnection, scope: Scope) -> sqlx::Result<Outcome> {
     let mut transaction = connection.begin().await?;
+    // An `alter table` that waits for a lock blocks every later query of the table.
     sqlx::raw_sql("set local lock_timeout = '10s'").execute(&mut *transaction).await?;
     sqlx::raw_sql(LOCK).execute(&mut *transaction).await?;
     let mut outcome =
@@ -84,6 +85,7 @@ pub async fn apply(connection: &mut PgConnection, scope: Scope) -> sqlx::Result<
 
 /// Runs `statement` in a savepoint. Returns `false` if the connected role may not.
 async fn run(connection: &mut PgConnection, statement: &str) -> sqlx::Result<bool> {
+    // A failed statement would abort the whole transaction without a savepoint.
     let mut savepoint = connection.begin().await?;
     // Identifiers cannot be parameters. All parts are constants, or names quoted by the server.
     let result = sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut *savepoint).await;
@@ -103,7 +105,10 @@ async fn run(connection: &mut PgConnection, statement: &str) -> sqlx::Result<boo
 /// Whether the statement failed for lack of a privilege or of a role, or because of a concurrent run.
 fn is_not_permitted(err: &sqlx::Error) -> bool {
     const INSUFFICIENT_PRIVILEGE: &str = "42501";
+    // A grant fails for an undefined role if `create role` was rejected before.
     const UNDEFINED_ROLE: &str = "42704";
+    // Roles belong to the server, but an advisory lock to a database, so runs in two databases
+    // can create the same role at once.
     const DUPLICATE_ROLE: &str = "42710";
     const UNIQUE_VIOLATION: &str = "23505";
     let codes = [INSUFFICIENT_PRIVILEGE, UNDEFINED_ROLE, DUPLICATE_ROLE, UNIQUE_VIOLATION];

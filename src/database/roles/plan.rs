@@ -13,6 +13,7 @@ const PUBLIC: &str = "public";
 
 /// Returns the statements in an executable order.
 pub(super) fn statements(state: &State, scope: Scope) -> Vec<String> {
+    // `brune migrate` creates no roles, so a database without the roles stays unchanged.
     if scope == Scope::Grants && !state.has_roles() {
         return Vec::new();
     }
@@ -37,6 +38,7 @@ pub(super) fn statements(state: &State, scope: Scope) -> Vec<String> {
         statements.extend(change_owners(state));
     }
     statements.extend(render("revoke", "from", &state.grants.iter().filter(is_wrong).collect()));
+    // After the revokes: a revoke on a table also removes the privileges on columns.
     statements.extend(render("grant", "to", &on_objects));
     statements
 }
@@ -50,6 +52,7 @@ fn create_roles(state: &State) -> Vec<String> {
     let previous = state.owners.iter().filter(|(object, _)| changes_owner(object));
     let mut members: BTreeSet<&str> = previous.map(|(_, owner)| owner.as_str()).collect();
     members.retain(|owner| *owner != OWNER && !state.superusers.contains(*owner));
+    // `alter … owner to` requires membership in the new owner.
     if !state.is_owner {
         members.insert(&state.user);
     }
@@ -99,6 +102,7 @@ fn required(state: &State, owner: &str, has_owner: bool) -> BTreeSet<Grant> {
                 }
                 add(object, READER, "select", None);
             }
+            // `pg_dump` reads sequences. The service needs no privilege for identity columns.
             Object::Sequence(_) => add(object, READER, "select", None),
             Object::Function(name) if list::is_called_by_service(name) => {
                 add(object, SERVICE, "execute", None);
@@ -155,6 +159,7 @@ fn render(verb: &str, word: &str, grants: &BTreeSet<&Grant>) -> Vec<String> {
         let rest = format!("{verb} {privileges} on {target} {word} {grantee}");
         match object {
             Object::Future { owner, .. } => {
+                // Default privileges apply only to objects that the named role creates.
                 format!("alter default privileges for role {owner} in schema {SCHEMA} {rest}")
             }
             _ => rest,

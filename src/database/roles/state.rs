@@ -109,6 +109,7 @@ impl State {
     pub(super) async fn read<'c>(
         executor: impl Executor<'c, Database = Postgres>,
     ) -> sqlx::Result<Self> {
+        // A single statement sees a single snapshot, so owners and grants fit together.
         let rows = executor.fetch_all(sqlx::raw_sql(QUERY)).await?;
         let mut state = Self::default();
         for row in &rows {
@@ -147,6 +148,7 @@ impl State {
                 let is_member: Option<&str> = row.try_get(4)?;
                 kind.clone_into(&mut self.database);
                 self.user = name;
+                // The columns of a union have a common type, so a boolean arrives as text.
                 self.is_owner = is_owner.as_deref() == Some("true");
                 self.is_service = is_member == Some("true") && !self.is_owner;
             }
@@ -171,6 +173,7 @@ fn foreign_sequences(rows: &[PgRow]) -> sqlx::Result<BTreeSet<String>> {
         let fact: &str = row.try_get(0)?;
         let kind: &str = row.try_get(1)?;
         let of_table: Option<&str> = row.try_get(4)?;
+        // The name of a sequence follows no rule, so the table of the sequence decides.
         if (fact, kind) == ("object", "sequence") && of_table.and_then(list::find).is_none() {
             sequences.insert(row.try_get(2)?);
         }

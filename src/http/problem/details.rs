@@ -1,16 +1,17 @@
 //! A failure with its code, detail, field errors, members and headers, before a response is written.
 
-use std::{collections::BTreeMap, error::Error, fmt, mem};
+use std::{error::Error, fmt, mem};
 
 use axum::{
     http::{HeaderName, HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use serde::Serialize;
-use serde_json::value::{RawValue, to_raw_value};
 use tracing::{error, warn};
 
-use crate::{http::problem::code::Code, json::FieldErrors};
+use crate::{
+    http::problem::{code::Code, members::Members},
+    json::FieldErrors,
+};
 
 const INTERNAL: &str = "the service failed; the cause is in its log under this request id";
 
@@ -24,7 +25,7 @@ pub(super) struct Inner {
     pub(super) code: Code,
     pub(super) detail: String,
     pub(super) errors: FieldErrors,
-    pub(super) members: BTreeMap<&'static str, Box<RawValue>>,
+    pub(super) members: Members,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -35,7 +36,7 @@ impl Problem {
             code,
             detail: detail.into(),
             errors: FieldErrors::default(),
-            members: BTreeMap::new(),
+            members: Members::default(),
             headers: Vec::new(),
         }))
     }
@@ -126,14 +127,10 @@ impl Problem {
         self
     }
 
-    /// Adds the member `name` to the document.
+    /// Adds the members of the code.
     #[must_use]
-    pub fn with(mut self, name: &'static str, value: &impl Serialize) -> Self {
-        match to_raw_value(value) {
-            Ok(value) => _ = self.0.members.insert(name, value),
-            // The problem matters more than a member, so the response is sent without the member.
-            Err(err) => error!(error = %err, name, "cannot serialize a problem's member"),
-        }
+    pub(super) fn with_members(mut self, members: Members) -> Self {
+        self.0.members = members;
         self
     }
 

@@ -1,21 +1,21 @@
 //! A problem as JSON.
 
-use std::{collections::BTreeMap, iter};
+use std::iter;
 
 use serde::Serialize;
-use serde_json::value::RawValue;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::{
     http::{
         path_prefix::PathPrefix,
-        problem::details::{Inner, Problem},
+        problem::{
+            details::{Inner, Problem},
+            members::Members,
+        },
     },
     ids::RequestId,
     json::FieldError,
     secret_scanner::SecretScanner,
-    sessions, settings,
 };
 
 /// Replaces a possible secret.
@@ -46,23 +46,7 @@ pub struct ProblemDocument {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) errors: Vec<FieldError>,
     #[serde(flatten)]
-    #[schema(value_type = Members)]
-    members: BTreeMap<&'static str, Box<RawValue>>,
-}
-
-/// Additional members of some codes.
-#[derive(ToSchema)]
-#[schema(as = ProblemMembers)]
-#[expect(dead_code, reason = "only the schema is used: each code adds its own members")]
-struct Members {
-    /// With `version_conflict`: each setting changed in the meantime.
-    conflicts: Option<Vec<settings::Conflict>>,
-    /// With `revision_mismatch`: the current revision.
-    current_revision: Option<i64>,
-    /// With `not_eligible`: every applicable rule.
-    reasons: Option<Vec<sessions::IneligibleReason>>,
-    /// With `session_active`: the active session.
-    session_id: Option<Uuid>,
+    members: Members,
 }
 
 impl ProblemDocument {

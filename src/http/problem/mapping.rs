@@ -4,7 +4,11 @@ use serde_json::Value;
 
 use crate::{
     database,
-    http::problem::{code::Code, details::Problem},
+    http::problem::{
+        code::Code,
+        details::Problem,
+        members::{Conflicts, Members},
+    },
     json::{FieldError, FieldErrors},
     secrets, sessions,
     settings::{self, Violation},
@@ -106,12 +110,12 @@ impl From<settings::Error> for Problem {
                     FieldError::at("/revision", "version_required", "must be the current revision");
                 Self::new(Code::VersionRequired, detail).with_errors(error)
             }
-            E::Mismatch { current } => {
-                Self::new(Code::RevisionMismatch, detail).with("current_revision", &current)
-            }
-            E::Stale(conflicts) => {
-                Self::new(Code::VersionConflict, detail).with("conflicts", &conflicts)
-            }
+            E::Mismatch { current } => Self::new(Code::RevisionMismatch, detail)
+                .with_members(Members { current_revision: Some(current), ..Members::default() }),
+            E::Stale(conflicts) => Self::new(Code::VersionConflict, detail).with_members(Members {
+                conflicts: Some(Conflicts::Changes(conflicts)),
+                ..Members::default()
+            }),
             E::VersionNotFound(detail) => Self::new(Code::VersionNotFound, detail),
             E::Idempotency(_) => Self::new(Code::IdempotencyKeyReused, detail),
             // A concurrent migration changed the declarations, so a retry uses the new ones.
@@ -166,7 +170,10 @@ impl From<settings::ImportError> for Problem {
                 Code::VersionConflict,
                 format!("{detail}; set `on_conflict` to `overwrite` or `skip`"),
             )
-            .with("conflicts", &entries),
+            .with_members(Members {
+                conflicts: Some(Conflicts::Import(entries)),
+                ..Members::default()
+            }),
             E::Change(err) => err.into(),
             E::Reload(err) => err.into(),
             E::Database(err) => err.into(),
@@ -211,10 +218,10 @@ impl From<sessions::Error> for Problem {
         use sessions::Error as E;
         let detail = err.to_string();
         match err {
-            E::NotEligible(reasons) => {
-                Self::new(Code::NotEligible, detail).with("reasons", &reasons)
-            }
-            E::Active(id) => Self::new(Code::SessionActive, detail).with("session_id", &id),
+            E::NotEligible(reasons) => Self::new(Code::NotEligible, detail)
+                .with_members(Members { reasons: Some(reasons), ..Members::default() }),
+            E::Active(id) => Self::new(Code::SessionActive, detail)
+                .with_members(Members { session_id: Some(id), ..Members::default() }),
             E::Idempotency(_) => Self::new(Code::IdempotencyKeyReused, detail),
             E::Settings(unusable) => {
                 let error = |(key, detail): (String, String)| FieldError {

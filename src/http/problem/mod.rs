@@ -4,6 +4,7 @@ mod code;
 mod details;
 mod document;
 mod mapping;
+mod members;
 mod render;
 
 pub use code::Code;

@@ -4,7 +4,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{details::ErrorChain, *};
+use super::{details::ErrorChain, members::Members, *};
 use crate::{
     http::path_prefix::PathPrefix, ids::RequestId, json::FieldError, secret_scanner::SecretScanner,
 };
@@ -29,7 +29,7 @@ async fn a_problem_is_rendered_with_all_members() {
     let error = FieldError::at("/changes/0/value", "out_of_range", "must be at most 240");
     let problem = Problem::new(Code::VersionConflict, "1 of 2 is stale")
         .with_errors(error.for_key("K").with_constraint(json!({"max": 240})))
-        .with("conflicts", &[crate::json::StrictJson::Number("1.50".into())])
+        .with_members(Members { current_revision: Some(7), ..Members::default() })
         .retry_after(3);
     let (head, body) = rendered(problem.into_response()).await;
     assert_eq!(head.status(), 409);
@@ -38,9 +38,7 @@ async fn a_problem_is_rendered_with_all_members() {
     insta::assert_json_snapshot!(body, @r#"
     {
       "code": "version_conflict",
-      "conflicts": [
-        1.5
-      ],
+      "current_revision": 7,
       "detail": "1 of 2 is stale",
       "errors": [
         {

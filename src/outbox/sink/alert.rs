@@ -40,6 +40,7 @@ pub(super) enum Item<'a> {
 impl<'a> Item<'a> {
     fn change(change: &'a Value) -> Self {
         Self::Change {
+            // Another release may have stored other members; an incomplete alert beats no alert.
             key: change["key"].as_str().unwrap_or_default(),
             old: &change["old_value"],
             new: &change["new_value"],
@@ -139,6 +140,7 @@ fn instance_state(state: &str) -> (&'static str, Severity) {
         "silent" => ("stopped responding", Severity::Critical),
         "settings_invalid" => ("keeps older settings", Severity::Critical),
         "settings_valid" => ("has recovered", Severity::Resolved),
+        // A newer release may report a state unknown to the running release.
         _ => ("is unhealthy", Severity::Critical),
     }
 }

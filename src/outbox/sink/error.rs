@@ -33,6 +33,7 @@ impl DeliveryError {
 
 impl From<OutboundError> for DeliveryError {
     fn from(error: OutboundError) -> Self {
+        // Retried even with an unknown outcome, because delivery is at least once.
         Self::later(error.to_string())
     }
 }

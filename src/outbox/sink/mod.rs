@@ -76,6 +76,7 @@ pub fn discord(alerts: &Alerts) -> Result<Option<Discord>, InvalidSink> {
     let variable = "DISCORD_WEBHOOK_URL";
     let policy = address_policy(alerts);
     let url = parse_address(variable, address, policy)?;
+    // The parsed URL, because the configured text may have outer white space.
     let discord = Discord::new(&Secret::new(url.into()), policy);
     discord.map(Some).map_err(|error| InvalidSink::Address { variable, error })
 }
@@ -93,6 +94,7 @@ pub fn sinks(alerts: &Alerts) -> Result<Vec<Sink>, InvalidSink> {
     let mut sinks = Vec::new();
     if let (Some(address), Some(discord)) = (&alerts.discord, discord(alerts)?) {
         let kind = Kind::Discord { discord, public_url: public_url.clone() };
+        // Messages are stored under the name, so a rename would orphan stored messages.
         sinks.push(Sink::new("discord", DISCORD_TOPICS.to_vec(), address, kind));
     }
     if let Some(address) = &alerts.webhook {
@@ -128,6 +130,7 @@ fn parse_address(
 fn parse_topics(events: Option<&[String]>) -> Result<Vec<Topic>, InvalidSink> {
     let Some(events) = events else { return Ok(Topic::ALL.to_vec()) };
     let topic = |event: &String| {
+        // Rejected at startup, because events of a misspelt topic would be missed silently.
         Topic::parse(event).ok_or_else(|| InvalidSink::UnknownTopic(event.clone()))
     };
     events.iter().map(topic).collect()
@@ -135,6 +138,7 @@ fn parse_topics(events: Option<&[String]>) -> Result<Vec<Topic>, InvalidSink> {
 
 impl fmt::Debug for Sink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Only the name, because an address may hold a secret.
         f.debug_struct("Sink").field("name", &self.name).finish_non_exhaustive()
     }
 }

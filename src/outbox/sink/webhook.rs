@@ -71,13 +71,16 @@ impl Webhook {
     /// # Errors
     /// The message was not delivered, or the outcome is unknown.
     pub(super) async fn post(&self, message: &Message) -> Result<(), DeliveryError> {
+        // Serialized once, because the signature covers the exact bytes of the body.
         let body = event(message, self.public_url.as_deref()).to_string();
         let id = message.id.to_string();
+        // The time of the attempt, not of the event: receivers reject old times as replays.
         let at = self.clock.now().timestamp();
         // During a rotation, every secret signs, and the receiver accepts either signature.
         let signatures = self.secrets.iter().map(|secret| sign(secret, &id, at, &body));
         let signatures: Option<Vec<_>> = signatures.collect();
         let signatures =
+            // Retried, because the message can be delivered once an operator corrects the secret.
             signatures.ok_or_else(|| DeliveryError::later("invalid signing secret"))?;
         let request = self.http.request(Method::POST, self.url.clone());
         let request = request
@@ -101,6 +104,7 @@ fn event(message: &Message, public_url: Option<&str>) -> Value {
             fields.insert("url".to_owned(), alert::link(url, message).into());
         }
     }
+    // CloudEvents requires `source`, a non-empty URI reference, even without a public URL.
     json!({
         "specversion": "1.0",
         "id": message.id,
@@ -116,8 +120,10 @@ fn event(message: &Message, public_url: Option<&str>) -> Value {
 /// Signs a request; returns `None` if the secret is not base64.
 fn sign(secret: &Secret, id: &str, at: i64, body: &str) -> Option<String> {
     let secret = secret.expose();
+    // Standard Webhooks prefixes secrets with `whsec_`; the decoded rest is the key.
     let key = STANDARD.decode(secret.strip_prefix("whsec_").unwrap_or(secret)).ok()?;
     let mut mac = Hmac::<Sha256>::new_from_slice(&key).ok()?;
+    // The id and the time are signed too: a captured body cannot be replayed as a new message.
     mac.update(format!("{id}.{at}.{body}").as_bytes());
     Some(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
 }
@@ -133,6 +139,7 @@ fn outcome(response: &OutboundResponse) -> Result<(), DeliveryError> {
         }
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
             let header = response.headers.get(header::RETRY_AFTER);
+            // A date instead of seconds is ignored: the backoff of the worker applies.
             let seconds = header.and_then(|value| value.to_str().ok()?.parse().ok());
             let after = seconds.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
             Err(DeliveryError::Later { why, after })

@@ -35,6 +35,7 @@ pub enum RealtimeError {
 impl RealtimeError {
     /// Whether the provider certainly created nothing, and a retry may succeed.
     pub(super) fn is_transient(&self) -> bool {
+        // Without a connection nothing was sent, but after a timeout a secret may exist.
         matches!(self, Self::Busy(_) | Self::Away(outbound::OutboundError::Unreachable(_)))
     }
 
@@ -55,6 +56,7 @@ impl RealtimeError {
     /// Returns the metric label.
     pub(super) fn outcome(&self) -> &'static str {
         use outbound::OutboundError as F;
+        // Every label has a series from the start, see `metrics/realtime.rs`.
         match self {
             Self::Setting(_) => "setting_refused",
             Self::Credentials => "credentials",

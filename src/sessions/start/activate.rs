@@ -38,6 +38,7 @@ impl StartingSession<'_> {
             sinks,
             payload: self.session.payload(),
         };
+        // Shared by all attempts, so retries cannot prolong the request.
         let deadline = Deadline::standard();
         let mut retry = Retry::until(deadline);
         loop {
@@ -48,10 +49,12 @@ impl StartingSession<'_> {
                 Ok(false) if retry.has_unknown_outcome() && self.is_active().await? => {
                     return Ok(());
                 }
+                // After 30 s the session counts as abandoned, and the user may start another.
                 Ok(false) => return Err(Error::GivenUp),
                 Err(error) if error.is_transient_or_outcome_unknown() => {
                     retry.after(error).await?;
                 }
+                // An attempt with unknown outcome may have committed, so an error is not final.
                 Err(error) => return Err(retry.unknown_outcome().unwrap_or(error).into()),
             }
         }

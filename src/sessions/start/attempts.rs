@@ -12,6 +12,7 @@ use crate::{
 };
 
 /// Interval of the deletion.
+// Rows older than a minute are ignored anyway, so the interval only bounds the table.
 const INTERVAL: Duration = Duration::from_mins(2);
 
 /// Deletes attempts of the rate limit older than a minute, periodically, until dropped.

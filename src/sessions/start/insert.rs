@@ -77,7 +77,9 @@ impl SessionInsert<'_> {
         id: Uuid,
         deadline: Deadline,
     ) -> Result<Inserted, Error> {
+        // Postgres has no unsigned integers; a larger limit is unlimited in practice.
         let per_minute = i32::try_from(self.per_minute.get()).unwrap_or(i32::MAX);
+        // Outside of the loop, so the attempts of a request count only once.
         let mut limit = RateLimit { per_minute, counted: false };
         // Bounded: a few concurrent changes are expected, endless changes must not block the request.
         let mut retry = ConflictRetry::default();
@@ -98,6 +100,7 @@ impl SessionInsert<'_> {
     fn candidate(&self, id: Uuid, settings: Arc<SessionSettings>) -> Candidate {
         let Request { user, idempotency_key, now, .. } = self.request;
         let part = |text: &Option<String>| {
+            // The first byte distinguishes an absent text from an empty text.
             text.as_deref().map_or(vec![0], |text| [b"1", text.as_bytes()].concat())
         };
         // The digest is of the request, so that a repeat matches even if the plan service returns another plan.
@@ -109,6 +112,7 @@ impl SessionInsert<'_> {
             id,
             user: self.user.clone(),
             started_at: *now,
+            // Fixed at the start: a later change of the maximum does not affect a running session.
             expires_at: *now + TimeDelta::minutes(settings.session_max_minutes.into()),
             settings,
             idempotency,
@@ -124,6 +128,7 @@ impl SessionInsert<'_> {
     ) -> Result<Outcome, Error> {
         let bounds = Bounds::at(self.request.now, &candidate.settings);
         let mut reasons = eligibility::check_account(&candidate.user, &candidate.settings);
+        // Not final: outdated settings may be the cause, and only the diagnosis can tell.
         let is_account_eligible = reasons.is_empty();
         // The common case needs only the cheap statement. The expensive statement diagnoses the obstacle and closes
         // expired sessions.
@@ -132,6 +137,7 @@ impl SessionInsert<'_> {
         }
         let diagnosis =
             self.diagnose(candidate, &bounds, limit, is_account_eligible, deadline).await?;
+        // Before the rate limit: a repeat must receive the stored session, not a rejection.
         if let Some(id) = existing_session(&diagnosis, candidate)? {
             let session = lookup::stored(self.pool, id, self.request.now);
             let session = deadline.within(session).await?;
@@ -142,6 +148,7 @@ impl SessionInsert<'_> {
         }
         if !diagnosis.counted {
             let wait = diagnosis.try_again_in.and_then(|seconds| u32::try_from(seconds).ok());
+            // At least a second, because `Retry-After: 0` would invite an immediate retry.
             let wait = wait.unwrap_or_default().max(1);
             return Err(Error::RateLimited { per_minute: self.per_minute, wait });
         }
@@ -149,11 +156,13 @@ impl SessionInsert<'_> {
         if diagnosis.revision != candidate.settings.revision {
             return Ok(Outcome::Outdated);
         }
+        // Reported alone, because the cooldown begins only at the end of the session.
         if let Some(active) = diagnosis.active {
             return Err(Error::Active(active));
         }
         let history = diagnosis.history();
         reasons.extend(eligibility::check_history(&history, &bounds, &candidate.settings));
+        // No obstacle remains: a concurrent start failed, or an expired session is now closed.
         if reasons.is_empty() { Ok(Outcome::Retry) } else { Err(Error::NotEligible(reasons)) }
     }
 
@@ -190,6 +199,7 @@ impl SessionInsert<'_> {
         deadline: Deadline,
     ) -> Result<Diagnosis, TransactionError> {
         let limit_before = *limit;
+        // For an ineligible account, the expiry task closes the expired session.
         let message = is_account_eligible.then(|| {
             let topic = Topic::SessionExpired;
             let sinks = self.outbox.sinks(topic);
@@ -219,6 +229,7 @@ fn final_error(unknown_outcome: Option<TransactionError>, error: Error) -> Error
 
 async fn refresh(pool: &Pool, settings: &GlobalSettingsService) -> Result<(), Error> {
     match settings::refresh(pool, settings).await {
+        // Reported with keys and problems instead of a failed reload.
         Err(settings::ReloadError::Invalid(_)) => session_settings(settings).map(drop),
         result => Ok(result.map(drop)?),
     }
@@ -229,6 +240,7 @@ async fn refresh(pool: &Pool, settings: &GlobalSettingsService) -> Result<(), Er
 /// # Errors
 /// The settings in the database are invalid, or a key is missing.
 fn session_settings(settings: &GlobalSettingsService) -> Result<Arc<SessionSettings>, Error> {
+    // The last valid settings stay in memory, but a new session must not start with old settings.
     if !settings.is_valid() {
         let violations = settings.violations();
         let problems =
@@ -255,6 +267,7 @@ fn existing_session(diagnosis: &Diagnosis, candidate: &Candidate) -> Result<Opti
         return Ok(diagnosis.active);
     }
     let (_, digest) = candidate.idempotency();
+    // The digest first: a reused key is an error even while the first request is in progress.
     match diagnosis.prior {
         Some(_) if diagnosis.prior_digest.as_deref() != digest => Err(idempotency::Reused.into()),
         Some(_) if diagnosis.prior_is_starting == Some(true) => Err(Error::InProgress),
@@ -264,6 +277,7 @@ fn existing_session(diagnosis: &Diagnosis, candidate: &Candidate) -> Result<Opti
 
 /// Whether a unique index rejected a concurrent start.
 fn is_race(error: &TransactionError) -> bool {
+    // With the primary key: an earlier attempt with unknown outcome may have inserted the row.
     let indexes =
         ["brune_session_pkey", "brune_session_one_active", "brune_session_by_idempotency_key"];
     error.constraint().is_some_and(|constraint| indexes.contains(&constraint))

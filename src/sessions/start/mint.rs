@@ -25,6 +25,7 @@ impl StartingSession<'_> {
     ) -> Result<MintedSecret, RealtimeError> {
         let until = self.request.due.checked_sub(RESERVE).unwrap_or(self.request.due);
         let result = realtime.mint(self.session, instructions, &self.request.id, until).await;
+        // After an unknown outcome too, because an unused client secret soon expires.
         if result.is_err() {
             self.fail().await;
         }

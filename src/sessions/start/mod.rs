@@ -68,6 +68,7 @@ pub async fn start(
         Some(realtime) => Some(starting.mint(realtime, instructions.as_deref()).await?),
         None => None,
     };
+    // After the mint, so no active session lacks a client secret.
     starting.activate(client_secret.as_ref(), sinks).await?;
     let session = Session { status: Status::Active, ..session };
     Ok(Started { session, replayed, realtime: client_secret })

@@ -14,5 +14,6 @@ pub(super) async fn resolve_user(
     let user = request.user.clone();
     let Some(plans) = plans else { return Ok(user) };
     let PlanAndLevel { plan, level } = plans.find(&user.id, &request.id).await?;
+    // The plan service wins, because a token may be older than the plan.
     Ok(User { plan, level, ..user })
 }

@@ -204,6 +204,7 @@ pub(super) struct Activation {
 /// Activates a session that is starting and not abandoned, and enqueues the message for each sink. Returns whether the
 /// session was activated.
 pub(super) async fn activate(conn: &mut Connection, new: &Activation) -> sqlx::Result<bool> {
+    // A single statement, so no session becomes active without the messages.
     sqlx::query_scalar!(
         r#"
         with activated as (
@@ -243,6 +244,7 @@ pub(super) async fn fail(conn: &mut Connection, id: Uuid, now: DateTime<Utc>) ->
 
 /// Deletes attempts older than a minute, except rows locked by a concurrent start.
 pub(super) async fn delete_expired_attempts(conn: &mut Connection) -> sqlx::Result<u64> {
+    // Limited, so a deletion holds few locks; the rest follows at the next interval.
     let result = sqlx::query!(
         "delete from brune_start_attempt where user_id in (
            select user_id from brune_start_attempt

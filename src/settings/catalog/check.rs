@@ -91,6 +91,7 @@ fn check_constraints(definition: &Definition) -> Vec<String> {
         item_regex,
         item_max_length,
     } = &definition.constraints;
+    // Booleans are in no group: a constraint on two values would leave a constant.
     let groups = [
         (
             integer.is_some() || min.is_some() || max.is_some(),
@@ -102,6 +103,7 @@ fn check_constraints(definition: &Definition) -> Vec<String> {
             "regex, min_length, max_length, member_of",
             &[ValueType::String],
         ),
+        // For a list, `enum` limits each item.
         (choices.is_some(), "enum", &[ValueType::String, ValueType::StringArray]),
         (
             min_items.is_some()

@@ -119,6 +119,7 @@ fn json(value: &toml::Value) -> StrictJson {
     match value {
         toml::Value::String(text) => StrictJson::String(text.clone()),
         toml::Value::Integer(integer) => StrictJson::Number(integer.to_string()),
+        // TOML has `inf` and `nan`, JSON has neither: `Number::parse` rejects both texts.
         toml::Value::Float(decimal) => StrictJson::Number(decimal.to_string()),
         toml::Value::Boolean(boolean) => StrictJson::Bool(*boolean),
         // As text, so that the error names the declared type.

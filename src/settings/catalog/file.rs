@@ -133,6 +133,7 @@ impl Parser<'_> {
                 return self.error(at, key.as_deref(), err.message().to_owned());
             }
         };
+        // Always present after deserialization, because every kind of entry requires a key.
         let key = key.unwrap_or_default();
         if !is_key(&key) {
             let detail =
@@ -173,6 +174,7 @@ impl Lines {
 
     /// Returns the line of the byte at `offset`, counted from 1.
     fn at(&self, offset: usize) -> usize {
+        // With `<`, because a line end belongs to the line before the line end.
         self.0.partition_point(|end| *end < offset) + 1
     }
 }

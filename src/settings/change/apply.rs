@@ -138,6 +138,7 @@ async fn version_conflicts(
     }
     // One statement for all conflicts, because other writers wait for the lock meanwhile.
     let expected = conflicts.iter().filter_map(|conflict| {
+        // A version beyond the column's type was never stored and has no value.
         let version = i32::try_from(conflict.expected_version?).ok()?;
         Some((conflict.key.clone(), version))
     });
@@ -145,9 +146,9 @@ async fn version_conflicts(
     if !keys.is_empty() {
         let mut values = history::values_at_versions(conn, &keys, &versions).await?;
         for conflict in &mut conflicts {
-            conflict.base_value = values.remove(&conflict.key).and_then(|stored| {
+            conflict.base_value = values.remove(&conflict.key).and_then(|value| {
                 let declared = schema.find(&conflict.key)?.value_type;
-                SettingValue::from_stored(declared, &stored).ok()
+                SettingValue::from_stored(declared, &value).ok()
             });
         }
     }
@@ -202,6 +203,7 @@ async fn write(
         key: &edit.definition.key,
         value_type: edit.definition.value_type,
         value: &edit.value,
+        // A trigger refuses every other version, so two writers cannot store the same version.
         version: versions.get(&edit.definition.key).map_or(1, |newest| newest + 1),
     });
     let writes: Vec<_> = writes.collect();

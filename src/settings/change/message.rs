@@ -87,6 +87,7 @@ fn value_json(scanner: &SecretScanner, value: &SettingValue) -> Value {
     }
     let json = value.to_json();
     let text = json.to_string();
+    // Cut after the scan, because half of a secret may match no pattern.
     match text.char_indices().nth(MAX_VALUE_CHARACTERS) {
         Some((end, _)) => Value::from(format!("{}…", &text[..end])),
         None => json,

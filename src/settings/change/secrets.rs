@@ -68,6 +68,7 @@ pub(in crate::settings) fn keys_to_record(
     });
     let mut once = HashSet::new();
     let mut keys: Vec<String> = recorded.filter(|key| once.insert(*key)).cloned().collect();
+    // The list is never empty, because the audit trail must record every refusal.
     if keys.is_empty() || secret_keys.iter().any(|key| schema.find(key).is_none()) {
         keys.push(UNDECLARED.to_owned());
     }

@@ -62,6 +62,7 @@ impl IncomingDocument {
         let edit = |(key, value): &(String, IncomingValue)| {
             let value = match value {
                 IncomingValue::Json(json) => json.clone(),
+                // The secret scan, the only use of the edits, ignores the declared type.
                 IncomingValue::Text(text) => StrictJson::String(text.clone()),
             };
             Edit { key: key.clone(), value, version: None }

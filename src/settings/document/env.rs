@@ -49,6 +49,7 @@ pub(super) fn write(document: &Document) -> String {
 fn plain(value: &SettingValue) -> String {
     match value {
         SettingValue::String(text) => text.clone(),
+        // Lists are written as JSON arrays, because items may contain commas.
         value => value.to_json().to_string(),
     }
 }
@@ -78,6 +79,7 @@ fn escaped(text: &str) -> String {
     }
     let mut escaped = String::from('"');
     for c in text.chars() {
+        // A POSIX shell gives the four characters a meaning between double quotes.
         if matches!(c, '"' | '\\' | '$' | '`') {
             escaped.push('\\');
         }
@@ -116,6 +118,7 @@ pub(super) fn read(text: &str) -> Result<IncomingDocument, FieldErrors> {
     }
     let entries =
         entries.into_iter().map(|entry| (entry.key, IncomingValue::Text(entry.value))).collect();
+    // The caller knows the bytes and sets the size.
     Ok(IncomingDocument { revision, catalog: metadata(text, "catalog"), entries, size: 0 })
 }
 

@@ -34,7 +34,9 @@ impl Format {
     pub fn media_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
+            // RFC 9512 registers the media type.
             Self::Yaml => "application/yaml",
+            // Without `charset`, browsers guess the encoding of plain text.
             Self::Env => "text/plain; charset=utf-8",
         }
     }

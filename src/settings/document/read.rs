@@ -21,6 +21,7 @@ pub(super) fn document(json: StrictJson) -> Result<IncomingDocument, FieldErrors
     for (name, value) in members {
         match name.as_str() {
             "format_version" => version = Some(value),
+            // Both fields inform people, so an import only checks the types.
             "exported_at" | "source" => expect_text(&name, &value, &mut errors),
             "revision" => incoming.revision = revision(&value, &mut errors),
             "catalog" => {

@@ -28,6 +28,7 @@ pub(super) fn write(document: &Document) -> Result<String, Box<dyn std::error::E
 pub(super) fn read(text: &str) -> Result<StrictJson, FieldErrors> {
     let budget = serde_saphyr::budget! {
         max_nodes: MAX_NODES,
+        // The JSON parser of the second pass refuses deeper values anyway.
         max_depth: 16,
         // Aliases allow exponential expansion, and exports contain no alias.
         max_aliases: 0,
@@ -179,6 +180,7 @@ impl<'de> Visitor<'de> for AnyVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<StrictJson, A::Error> {
+        // A list, because skipped keys are reported in the order of the document.
         let mut object = Vec::new();
         while let Some((name, Any(value))) = members.next_entry::<String, Any>()? {
             object.push((name, value));

@@ -61,6 +61,7 @@ impl Feed {
     /// Subscribes to the changes after the revision `after`; `current` is the current revision of the settings.
     #[must_use]
     pub fn listen(&self, after: i64, current: i64) -> Listener {
+        // Before the ring is read, so an update after the read wakes the listener.
         let mut updates = self.0.updates.subscribe();
         // The first item is ready at once.
         updates.mark_changed();
@@ -100,6 +101,7 @@ impl Feed {
             Ok::<_, TransactionError>(store::change_sets(conn, since, revision, MAX_KEYS).await?)
         });
         let sets = sets.await?;
+        // The ring is unchanged since the first access, because a feed has a single producer.
         self.with_ring(|ring| ring.extend(since, revision, sets));
         Ok(())
     }

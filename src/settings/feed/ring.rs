@@ -43,6 +43,7 @@ impl Ring {
             *self =
                 Self { since: revision, newest: revision, timeline, epoch, sets: VecDeque::new() };
         }
+        // Older change sets would be evicted at once, so a long gap is not read completely.
         (revision > self.newest).then(|| self.newest.max(revision - FEED_CAPACITY))
     }
 
@@ -57,6 +58,7 @@ impl Ring {
             match serde_json::to_string(&set) {
                 // Serialized once, here, not once for each listener.
                 Ok(json) => self.sets.push_back((set.revision, json.into())),
+                // Skipped, because a retry would fail again and block later change sets.
                 Err(err) => error!(error = %err, "a change set could not be serialized"),
             }
         }

@@ -37,6 +37,7 @@ impl Backoff {
 
     /// Returns the next pause.
     pub(super) fn next_pause(&mut self) -> Duration {
+        // Taken, so a failed attempt counts as no uptime and the pauses keep growing.
         let uptime = self.opened_at.take().map_or(Duration::ZERO, |opened_at| opened_at.elapsed());
         jittered(self.pause_after(uptime), self.jitter.clone())
     }

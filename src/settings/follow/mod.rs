@@ -60,6 +60,7 @@ pub async fn follow_by(
                      the poll; set DATABASE_DIRECT_URL for a direct connection to listen on"
                 );
             }
+            // Readiness requires a listener, and no listener is opened without signals.
             settings.set_listening(true);
             tokio::join!(reload_after_local_writes(&pool, &settings), polls);
         }

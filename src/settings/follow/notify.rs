@@ -178,6 +178,7 @@ async fn await_test_notification(
 async fn ping(listener: &mut PgListener) -> sqlx::Result<()> {
     match time::timeout(TIMEOUT, store::ping(listener)).await {
         Ok(result) => result,
+        // The nearest variant is used, because sqlx has no error for the timeout of a query.
         Err(_) => Err(sqlx::Error::PoolTimedOut),
     }
 }

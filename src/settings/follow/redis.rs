@@ -28,6 +28,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Publishes and receives revisions until dropped. Without Redis, changes are found by the poll.
 pub(super) async fn exchange(url: &Secret, pool: &Pool, settings: &GlobalSettingsService) {
+    // `open` only parses the URL, so an outage of Redis never ends the function.
     let Ok(client) = Client::open(url.expose()) else {
         // Without the error of the library, which may quote the URL with its password.
         warn!("invalid REDIS_URL; changes are found by the poll");
@@ -37,6 +38,7 @@ pub(super) async fn exchange(url: &Secret, pool: &Pool, settings: &GlobalSetting
     let published = AtomicI64::new(settings.revision());
     let mut backoff = Backoff::of_reconnects();
     loop {
+        // Each direction has a connection, because a subscribed connection of RESP2 cannot publish.
         let err = tokio::select! {
             err = receive(&client, &published, &mut backoff, pool, settings) => err,
             err = publish(&client, &published, settings) => err,
@@ -70,6 +72,7 @@ async fn receive(
     reload(Source::Connect, pool, settings).await;
     let mut messages = subscription.on_message();
     while let Some(message) = messages.next().await {
+        // A payload without a revision counts as 0, and revision 0 is never newer.
         let revision = message.get_payload::<i64>().unwrap_or_default();
         // Not to be published a second time by this instance.
         published.fetch_max(revision, Ordering::Relaxed);
@@ -121,6 +124,7 @@ async fn with_timeout<T>(
     command: impl Future<Output = Result<T, RedisError>>,
 ) -> Result<T, String> {
     match time::timeout(TIMEOUT, command).await {
+        // Only the category is kept, because a message of the library may quote the URL.
         Ok(result) => result.map_err(|err| err.category().to_owned()),
         Err(_) => Err("timed out".to_owned()),
     }

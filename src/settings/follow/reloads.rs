@@ -12,6 +12,7 @@ use crate::{
 
 /// Reloads the settings because of `source`.
 pub(super) async fn reload(source: Source, pool: &Pool, settings: &GlobalSettingsService) {
+    // Logged, not returned, because the follower must outlive an outage of the database.
     if let Err(err) = reload::refresh_for(source, pool, settings).await {
         let revision = settings.revision();
         error!(error = &err as &dyn Error, "reload failed; revision {revision} stays in force");

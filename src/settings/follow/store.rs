@@ -6,12 +6,14 @@ use crate::database::Connection;
 
 /// Notifies `channel`.
 pub(super) async fn notify(conn: &mut Connection, channel: &str) -> sqlx::Result<()> {
+    // Not `NOTIFY`, because `NOTIFY` takes no bind parameters.
     sqlx::query("select pg_notify($1, '')").bind(channel).execute(conn).await?;
     Ok(())
 }
 
 /// Checks that the connection of `listener` is alive.
 pub(super) async fn ping(listener: &mut PgListener) -> sqlx::Result<()> {
+    // A round trip, because TCP detects a dead peer only after unacknowledged data.
     sqlx::query("select 1").execute(listener).await?;
     Ok(())
 }

@@ -36,6 +36,7 @@ pub(in crate::settings) async fn as_of(
     conn: &mut Connection,
     revision: i64,
 ) -> sqlx::Result<Vec<StoredSetting>> {
+    // An index scan for each key ends early, while `distinct on` would read the whole history.
     sqlx::query_as!(
         StoredSetting,
         r#"
@@ -63,6 +64,7 @@ pub(in crate::settings) async fn revision_at(
     conn: &mut Connection,
     instant: DateTime<Utc>,
 ) -> sqlx::Result<Option<i64>> {
+    // Refused writes are in the trail without a revision, because a refusal changes no setting.
     let newest = sqlx::query_scalar!(
         r#"
         select revision from app_global_setting_audit

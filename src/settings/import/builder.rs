@@ -144,6 +144,7 @@ impl PlanBuilder<'_> {
                 // The document may be based on an outdated value.
                 let is_changed = self.changed_keys.contains(key.as_str());
                 let class = match (is_same, is_changed) {
+                    // An equal value never conflicts, even after a concurrent change.
                     (true, _) => Class::Same,
                     (false, true) => Class::Conflict,
                     (false, false) => Class::Change,
@@ -159,6 +160,7 @@ impl PlanBuilder<'_> {
             format!(
                 "changed here by {} at {}",
                 entry.updated_by,
+                // Microseconds are the resolution of timestamps in Postgres.
                 entry.updated_at.to_rfc3339_opts(SecondsFormat::Micros, true)
             )
         });

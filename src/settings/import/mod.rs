@@ -94,11 +94,13 @@ fn accepted_edits(plan: ImportPlan, on_conflict: OnConflict) -> Result<Vec<Edit>
         return Err(rejection);
     }
     let accepted = plan.entries.into_iter().filter(|entry| match entry.class {
+        // `Same` too, because the result lists the unchanged keys.
         Class::Change | Class::Same | Class::Locked => true,
         Class::Conflict => on_conflict == OnConflict::Overwrite,
         Class::Unknown | Class::Invalid => false,
     });
     let edit = |entry: PlanEntry| {
+        // Null only for locked keys, because the write path skips all values of locked keys.
         let value = entry.imported.as_ref().map_or(StrictJson::Null, StrictJson::from);
         Edit { key: entry.key, value, version: None }
     };

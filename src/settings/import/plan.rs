@@ -50,6 +50,7 @@ impl ImportPlan {
     /// Returns the reason why the document cannot be imported, or `None`.
     #[must_use]
     pub fn rejection(&self, on_conflict: OnConflict) -> Option<Error> {
+        // First, because `violations` has the same entries, and a secret is the graver error.
         if !self.secret_like.is_empty() {
             let values = self.secret_like.clone();
             return Some(ChangeError::SecretLike(SecretMatches { reason: None, values }).into());
@@ -78,10 +79,12 @@ impl SettingsWriter {
         // Limits concurrent reads of all settings, which need much memory.
         let permit = compute::read_permit(self.settings.snapshot().schema.reading_size()).await;
         let (head, rows, since) = database::read_with_retry(&self.pool, async |conn| {
+            // The head is read first, because a later write then fails the revision check.
             let head = store::head(conn).await?;
             let rows = store::all(conn).await?;
             let since = match document.revision {
                 Some(revision) => history::since_revision(conn, revision).await?,
+                // Without the revision of the export, no conflict can be detected.
                 None => Vec::new(),
             };
             Ok::<_, TransactionError>((head, rows, since))
@@ -127,11 +130,13 @@ impl SettingsWriter {
 
 fn plan_id(head: &Head, digest: &[u8], on_unknown: OnUnknown) -> String {
     let revision = head.revision.to_be_bytes();
+    // A new catalog can change the effect of the same document.
     let catalog = head.catalog_revision.to_be_bytes();
     let mut parts = vec![&revision[..], &catalog[..], digest];
     if on_unknown == OnUnknown::Skip {
         parts.push(b"on_unknown=skip");
     }
+    // RFC 9562 reserves version 8 for custom content, such as a hash.
     uuid::Uuid::new_v8(first_bytes(&idempotency::fingerprint(&parts))).to_string()
 }
 

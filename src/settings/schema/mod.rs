@@ -48,6 +48,7 @@ impl Schema {
         let mut schema = Self { catalog, revision, definitions, ..Self::default() };
         schema.external = external(&schema.definitions);
         for (key, definition) in &schema.definitions {
+            // Settings need no skeleton, because a write of an undeclared name fails anyway.
             if definition.kind != Kind::Setting {
                 schema
                     .locked_lookalikes
@@ -55,6 +56,7 @@ impl Schema {
             }
             let Some(list) = &definition.constraints.member_of else { continue };
             schema.partners.entry(key.clone()).or_default().push(list.clone());
+            // In both directions, because a change of the list can exclude the unchanged member.
             schema.partners.entry(list.clone()).or_default().push(key.clone());
         }
         schema

@@ -41,6 +41,7 @@ impl Row {
             applies: variant(&self.applies).map_err(unreadable)?,
             required: variant(&self.required).map_err(unreadable)?,
             constraints: serde_json::from_value(self.constraints_json).map_err(unreadable)?,
+            // An unreadable default is dropped, because only a reset needs the default.
             default: self
                 .default_json
                 .as_ref()
@@ -63,6 +64,7 @@ fn variant<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
 fn name_of(variant: impl Serialize) -> String {
     match serde_json::to_value(variant) {
         Ok(Value::String(text)) => text,
+        // Every variant serializes to a string, and the table refuses an empty name anyway.
         _ => String::new(),
     }
 }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::outbox::sink::discord::text::{cut, length};
 
 /// Discord's limits on embeds, in characters.
+// Source: "Embed Limits" in Discord's documentation of messages.
 const EMBEDS: usize = 10;
 const FIELDS: usize = 25;
 const TITLE: usize = 256;
@@ -47,7 +48,9 @@ struct CharacterBudget(usize);
 impl CharacterBudget {
     /// Cuts `text` to `limit` and to the budget; returns `None` for an empty text.
     fn spend(&mut self, text: &str, limit: usize) -> Option<Value> {
+        // Discord trims texts and does not count outer white space.
         let text = cut(text.trim(), limit.min(self.0));
+        // Cannot underflow: the cut text is no longer than the budget.
         self.0 -= length(&text);
         (!text.is_empty()).then_some(Value::String(text))
     }
@@ -66,6 +69,7 @@ impl Embed {
             let value = budget.spend(value, FIELD_VALUE)?;
             Some(json!({"name": name, "value": value, "inline": true}))
         };
+        // `map_while`: once the budget is spent, a further field would be empty and rejected.
         let fields: Vec<Value> = self.fields.iter().take(FIELDS).map_while(field).collect();
         let fields = (!fields.is_empty()).then_some(Value::Array(fields));
         let description = budget.spend(&self.description, DESCRIPTION);
@@ -81,6 +85,7 @@ impl Embed {
                 embed.insert(name.to_owned(), value);
             }
         }
+        // Before the colour is added, because Discord rejects a card without any text.
         if embed.is_empty() {
             return None;
         }

@@ -18,6 +18,7 @@ use crate::outbox::{
 /// The maximum length of a key or value: a line holds three.
 const VALUE_CHARS: usize = 200;
 /// The maximum length of all lines.
+// Leaves room within Discord's 4,096 characters for the sentence and the omitted count.
 const LINES_CHARS: usize = 3_500;
 /// The maximum length of a fact.
 const FACT_CHARS: usize = 500;
@@ -27,6 +28,8 @@ pub(in crate::outbox::sink) fn embed(message: &Message, public_url: Option<&str>
     let alert = Alert::new(message);
     let lines = lines(&alert.items, alert.total);
     let description = if alert.text.is_empty() { lines } else { alert.text + "\n" + &lines };
+    // Cut before escaping, or a cut could separate a backslash from the escaped character.
+    // Escapes at most double the length, so a fact stays below Discord's limit of 1,024.
     let fact = |(name, text): (&'static str, String)| (name, plain(&cut(&text, FACT_CHARS)));
     Embed {
         title: alert.title,

@@ -5,6 +5,7 @@
 pub fn plain(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
+        // Markdown permits a backslash before every punctuation character, and hides the backslash.
         if c.is_ascii_punctuation() && !matches!(c, '.' | ',' | '\'' | '"' | '%' | '&' | '/') {
             escaped.push('\\');
         }
@@ -29,6 +30,7 @@ pub fn cut(text: &str, limit: usize) -> String {
     if length(text) <= limit {
         return text.to_owned();
     }
+    // The ellipsis takes a code unit of the limit.
     let mut remaining = limit.saturating_sub(1);
     let fits = |c: &char| {
         let fits = c.len_utf16() <= remaining;

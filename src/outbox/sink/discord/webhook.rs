@@ -16,6 +16,7 @@ use crate::{
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+// No longer than half of the default lease, the limit of the worker for a delivery.
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// The maximum size of a response that is read.
 const RESPONSE_BYTES: usize = 64 * 1024;
@@ -66,7 +67,9 @@ impl Discord {
     /// # Errors
     /// The message was not delivered, or the outcome is unknown.
     pub async fn send(&self, embeds: &[Embed]) -> Result<(), DeliveryError> {
+        // The empty `parse` disables mentions such as `@everyone` in texts of users.
         let body = json!({"embeds": within_limits(embeds), "allowed_mentions": {"parse": []}});
+        // Discord's API requires a user agent of the form `DiscordBot (url, version)`.
         let agent = concat!("DiscordBot (brune, ", env!("CARGO_PKG_VERSION"), ")");
         let request = self.http.request(Method::POST, self.url.clone());
         let request = request.header(header::USER_AGENT, agent).json(&body);
@@ -86,9 +89,11 @@ fn outcome(response: &OutboundResponse) -> Result<(), DeliveryError> {
         StatusCode::NOT_FOUND | StatusCode::UNAUTHORIZED => {
             Err(DeliveryError::Gone(format!("{why}: the webhook does not exist")))
         }
+        // The same message would be rejected again, and a retry would hold back later messages.
         StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE => {
             Err(DeliveryError::Refused(format!("{why}: the message was rejected")))
         }
+        // Any other status, such as 403 of a proxy, does not prove the webhook deleted.
         _ => Err(DeliveryError::later(why)),
     }
 }
@@ -98,6 +103,7 @@ fn retry_after(response: &OutboundResponse) -> Duration {
     let body = serde_json::from_slice::<RateLimited>(&response.body);
     let header = || response.headers.get(header::RETRY_AFTER)?.to_str().ok()?.parse::<f64>().ok();
     let seconds = body.map(|body| body.retry_after).ok().or_else(header).unwrap_or(1.0);
+    // The number comes from outside: negative, huge and NaN values fail the conversion.
     Duration::try_from_secs_f64(seconds).unwrap_or(MAX_RETRY_AFTER).min(MAX_RETRY_AFTER)
 }
 

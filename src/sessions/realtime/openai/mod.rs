@@ -35,6 +35,7 @@ const BACKOFF: Duration = Duration::from_millis(200);
 /// Jitter of the backoff, so that instances do not retry at the same time.
 const JITTER: Range<f64> = 0.5..1.0;
 /// Validity of a client secret in seconds, for opening a session; the session may last longer.
+// Also the provider's default, stated because the default may change.
 const SECRET_SECONDS: u32 = 600;
 
 /// A client of OpenAI's realtime API. Cheap to clone.
@@ -89,6 +90,7 @@ impl OpenAi {
                 Ok(secret) => return Ok(secret),
                 Err(error) => error,
             };
+            // The requested pause is a minimum, so jitter never shortens the pause.
             let pause = jittered(BACKOFF * calls, JITTER).max(error.wait().unwrap_or_default());
             // Compared and never added, because the provider may request an arbitrarily long pause.
             let remaining = until.saturating_duration_since(Instant::now());
@@ -110,6 +112,7 @@ impl OpenAi {
         let started_at = Instant::now();
         let call = self.http.request(Method::POST, self.url.clone());
         let call = call.bearer_auth(self.key.expose()).json(body);
+        // The provider logs the id, so a support request can name the call.
         let call = call.header("x-client-request-id", request.as_str());
         // The remaining time of the request may be shorter than the timeout of the client.
         let response = match timeout_at(until, self.http.send(call)).await {
@@ -136,6 +139,7 @@ fn body(session: &Session, instructions: Option<&str>) -> Value {
             config["prompt"] = json!({"id": session.prompt_id, "version": session.prompt_version});
         }
     }
+    // `created_at` is the only anchor of the provider's API.
     let expiry = json!({"anchor": "created_at", "seconds": SECRET_SECONDS});
     json!({"expires_after": expiry, "session": config})
 }
@@ -143,6 +147,7 @@ fn body(session: &Session, instructions: Option<&str>) -> Value {
 /// Logs an error, without the provider's message, which may quote the API key.
 fn log(failure: &ProviderError) {
     let ProviderError { error, status, code, param, request_id } = failure;
+    // 0 in the log means no response.
     let status = status.unwrap_or_default();
     let code = code.as_deref();
     let param = param.as_deref();

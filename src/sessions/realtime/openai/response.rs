@@ -47,6 +47,7 @@ pub(super) fn read(response: &OutboundResponse) -> Result<MintedSecret, Provider
     // Error responses of proxies are often not JSON; the status suffices then.
     let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
     let request_id = response.headers.get("x-request-id").and_then(|value| value.to_str().ok());
+    // Validated, because the id is logged and stored.
     let request_id = request_id.and_then(RequestId::parse);
     let provider_error = |error, code, param| {
         let status = Some(response.status.as_u16());
@@ -58,10 +59,12 @@ pub(super) fn read(response: &OutboundResponse) -> Result<MintedSecret, Provider
     }
     let code = loggable(&body["error"]["code"]);
     let param = loggable(&body["error"]["param"]);
+    // Both members are checked, because the word may be the code or the type.
     let is_quota = [&code, &loggable(&body["error"]["type"])]
         .iter()
         .any(|word| word.as_deref() == Some("insufficient_quota"));
     let error = match response.status {
+        // Before the status: an exhausted quota arrives as 429, but a retry is pointless.
         _ if is_quota => RealtimeError::Quota,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => RealtimeError::Credentials,
         StatusCode::TOO_MANY_REQUESTS => RealtimeError::Busy(retry_after(&response.headers)),
@@ -121,6 +124,7 @@ fn rejected_settings(
         (Some("session.model"), _) | (None, Some("model_not_found")) => Some(&[MODEL]),
         (Some("session.prompt.id"), _) => Some(&[PROMPT_ID]),
         (Some("session.prompt.version"), _) => Some(&[PROMPT_VERSION]),
+        // An error of the whole prompt does not say whether the id or the version is wrong.
         (Some(param), _) if param.starts_with("session.prompt") => {
             Some(&[PROMPT_ID, PROMPT_VERSION])
         }
