@@ -17,8 +17,9 @@ fn breaches(level: &[TokenTree]) -> Vec<String> {
     for (index, token) in level.iter().enumerate() {
         let Some(description) = route_description(token) else { continue };
         let rest = &level[index..];
-        let Some(name) = function_name(rest) else { continue };
-        let arguments = rest.iter().find_map(|token| group_text(token, Delimiter::Parenthesis));
+        let Some((name, signature)) = function(rest) else { continue };
+        let arguments =
+            signature.iter().find_map(|token| group_text(token, Delimiter::Parenthesis));
         let arguments = arguments.unwrap_or_default();
         if query_type(&arguments).is_none() {
             breaches.push(format!("the handler `{name}` has no argument of type `Query<…>`"));
@@ -69,10 +70,12 @@ fn group_text(token: &TokenTree, delimiter: Delimiter) -> Option<String> {
     }
 }
 
-fn function_name(tokens: &[TokenTree]) -> Option<String> {
+/// Returns the name of the next function, and the tokens after the name.
+fn function(tokens: &[TokenTree]) -> Option<(String, &[TokenTree])> {
     let is_fn = |token: &TokenTree| matches!(token, TokenTree::Ident(word) if word == "fn");
     let index = tokens.iter().position(is_fn)?;
-    tokens.get(index + 1).map(ToString::to_string)
+    let (name, signature) = tokens.get(index + 1..)?.split_first()?;
+    Some((name.to_string(), signature))
 }
 
 #[test]
@@ -93,6 +96,6 @@ fn undeclared_parameters_are_found() {
         assert_eq!(check(missing, "").len(), 1, "{missing}");
     }
     for by_hand in ["(\"x\" = String, Query, description = \"\")", "(\"X\" = String, Header)"] {
-        assert_eq!(check("_: Query<P>", by_hand).len(), 1, "{by_hand}");
+        assert_eq!(check("_: Query<P>", &format!("P, {by_hand}")).len(), 1, "{by_hand}");
     }
 }
