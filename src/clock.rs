@@ -1,4 +1,4 @@
-//! The only reader of wall time; everything else takes `now` as an argument. And pauses that do not fall together.
+//! The clock, the only reader of wall time, and jitter for pauses.
 
 use std::{
     ops::Range,
@@ -12,38 +12,40 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use rand::RngExt as _;
 
-/// Where the time comes from: the system, or a test.
+/// The clock of the system, or of a test.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>);
 
 impl Clock {
-    /// The system's clock.
+    /// Returns the system's clock.
     #[must_use]
     pub fn system() -> Self {
-        #[expect(clippy::disallowed_methods, reason = "this is the one place that reads it")]
+        #[expect(clippy::disallowed_methods, reason = "the only reader of wall time")]
         Self(Arc::new(Utc::now))
     }
 
-    /// The system's clock moved by what the [`Shift`] says, and the handle that moves it. For tests.
+    /// Returns a clock for tests, which the [`Shift`] moves ahead of the system's.
     #[must_use]
     pub fn shifted() -> (Self, Shift) {
         let shift = Shift::default();
-        let (held, system) = (shift.clone(), Self::system());
+        let offset = shift.clone();
+        let system = Self::system();
         let clock = Self(Arc::new(move || {
-            system.now() + TimeDelta::milliseconds(held.0.load(Ordering::SeqCst))
+            system.now() + TimeDelta::milliseconds(offset.0.load(Ordering::SeqCst))
         }));
         (clock, shift)
     }
 
-    /// A clock that always shows `instant`.
+    /// Returns a clock that always shows `instant`.
     #[must_use]
     pub fn fixed(instant: DateTime<Utc>) -> Self {
         Self(Arc::new(move || instant))
     }
 
-    /// The time, to the microsecond that Postgres stores.
+    /// Returns the time in microseconds, the precision of Postgres.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
+        // A stored time must equal the time in memory.
         let now = (self.0)();
         DateTime::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now)
     }
@@ -55,20 +57,20 @@ impl std::fmt::Debug for Clock {
     }
 }
 
-/// How far a shifted [`Clock`] is ahead of the system's.
+/// The offset of a shifted [`Clock`].
 #[derive(Debug, Clone, Default)]
 pub struct Shift(Arc<AtomicI64>);
 
 impl Shift {
-    /// Moves the clock on by `by`.
+    /// Moves the clock forward by `by`.
     pub fn advance(&self, by: TimeDelta) {
         self.0.fetch_add(by.num_milliseconds(), Ordering::SeqCst);
     }
 }
 
-/// `pause` times something in `range`, so that those who began together do not go on together. A function of its
-/// own, because the generator must not live over an `await`.
+/// Multiplies `pause` by a random factor in `range`, so that retries of many callers spread out.
 #[must_use]
 pub fn jittered(pause: Duration, range: Range<f64>) -> Duration {
+    // The generator is not `Send`, so it must not live across an `await` of the caller.
     pause.mul_f64(rand::rng().random_range(range))
 }

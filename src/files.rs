@@ -1,4 +1,4 @@
-//! Files that are there whole or not at all.
+//! Atomic writes of files.
 
 use std::{
     fs::{self, File, OpenOptions, Permissions},
@@ -7,84 +7,86 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Whether a file may be there already.
+/// The treatment of an existing file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
-    /// It is replaced.
+    /// Replaces the file.
     Replace,
-    /// It stays, and writing fails with [`io::ErrorKind::AlreadyExists`].
+    /// Keeps the file; writing fails with [`io::ErrorKind::AlreadyExists`].
     Keep,
 }
 
-/// Writes `bytes` to `path` with the permissions `mode`: into a new file beside it that is synced and then moved
-/// there, so that a full disk or a crash leaves what was there before. A file that is replaced keeps its permissions,
-/// a symbolic link stays one, and what is no plain file (a device, a pipe) is written to as it is.
+/// Writes `bytes` to `path` with the permissions `mode`. A full disk or a crash leaves the old content.
+///
+/// A replaced file keeps its permissions, a symbolic link is followed, and a device or a pipe is written directly.
 ///
 /// # Errors
-/// What the system said.
+/// The file cannot be written, or exists and must be kept.
 pub fn write(path: &Path, bytes: &[u8], mode: u32, existing: Existing) -> io::Result<()> {
     if existing == Existing::Keep {
         if path.symlink_metadata().is_ok() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        return through(path, bytes, Mode::New(mode), |fresh| keep(fresh, path));
+        return write_beside(path, bytes, Mode::New(mode), |file| rename_new(file, path));
     }
     match path.metadata() {
         Ok(metadata) if !metadata.is_file() => {
+            // A device or a pipe cannot be replaced by a rename.
             let mut file = OpenOptions::new().write(true).open(path)?;
             file.write_all(bytes)?;
             file.flush()
         }
         Ok(metadata) => {
+            // A rename would replace the link itself.
             let path = &path.canonicalize()?;
             let mode = metadata.permissions().mode() & 0o7777;
-            through(path, bytes, Mode::Kept(mode), |fresh| fs::rename(fresh, path))
+            write_beside(path, bytes, Mode::Replaced(mode), |file| fs::rename(file, path))
         }
-        Err(_) => through(path, bytes, Mode::New(mode), |fresh| fs::rename(fresh, path)),
+        Err(_) => write_beside(path, bytes, Mode::New(mode), |file| fs::rename(file, path)),
     }
 }
 
-/// Gives `fresh` the name `path` unless that is taken. Only a file system without hard links lets a file that was
-/// made at the same moment be replaced.
-fn keep(fresh: &Path, path: &Path) -> io::Result<()> {
-    match fs::hard_link(fresh, path) {
+/// Renames `file` to `path` unless `path` exists.
+fn rename_new(file: &Path, path: &Path) -> io::Result<()> {
+    match fs::hard_link(file, path) {
         Err(err) if err.kind() == io::ErrorKind::AlreadyExists => Err(err),
-        Err(_) => fs::rename(fresh, path),
+        // A file system without hard links: a file created at the same moment is replaced.
+        Err(_) => fs::rename(file, path),
         Ok(()) => Ok(()),
     }
 }
 
-/// The permissions of a file that is written.
+/// The permissions of a written file.
 #[derive(Debug, Clone, Copy)]
 enum Mode {
-    /// Of a new file: less what the process's umask takes away.
+    /// Of a new file, restricted by the process's umask.
     New(u32),
-    /// Those of the file that is replaced.
-    Kept(u32),
+    /// Of the replaced file, regardless of the umask.
+    Replaced(u32),
 }
 
-/// Writes `bytes` to a new file beside `path`, and lets `place` move it there.
-fn through(
+/// Writes `bytes` to a temporary file beside `path`, syncs the file and calls `rename`.
+fn write_beside(
     path: &Path,
     bytes: &[u8],
     mode: Mode,
-    place: impl FnOnce(&Path) -> io::Result<()>,
+    rename: impl FnOnce(&Path) -> io::Result<()>,
 ) -> io::Result<()> {
-    let fresh = beside(path);
-    let (Mode::New(bits) | Mode::Kept(bits)) = mode;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(bits).open(&fresh)?;
-    let placed = file
+    let temporary = temporary_path(path);
+    let (Mode::New(bits) | Mode::Replaced(bits)) = mode;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(bits).open(&temporary)?;
+    let result = file
         .write_all(bytes)
         .and_then(|()| match mode {
             Mode::New(_) => Ok(()),
-            Mode::Kept(bits) => file.set_permissions(Permissions::from_mode(bits)),
+            Mode::Replaced(bits) => file.set_permissions(Permissions::from_mode(bits)),
         })
         .and_then(|()| file.sync_all())
-        .and_then(|()| place(&fresh));
-    // Gone already where it was moved.
-    fs::remove_file(&fresh).ok();
-    placed?;
-    // The name is kept by the directory; some file systems cannot sync one.
+        .and_then(|()| rename(&temporary));
+    // Fails after a rename, which already removed the name.
+    fs::remove_file(&temporary).ok();
+    result?;
+    // The directory holds the new name. Some file systems cannot sync a directory, so errors are ignored.
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
     if let Ok(dir) = File::open(dir.unwrap_or(Path::new("."))) {
         dir.sync_all().ok();
@@ -92,7 +94,7 @@ fn through(
     Ok(())
 }
 
-fn beside(path: &Path) -> PathBuf {
+fn temporary_path(path: &Path) -> PathBuf {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(format!(".{:016x}", rand::random::<u64>()));

@@ -1,4 +1,4 @@
-//! Identifiers, each its own type, so that no two can be swapped.
+//! Identifiers as types, so that no two can be swapped.
 
 use std::fmt;
 
@@ -8,45 +8,45 @@ use uuid::Uuid;
 
 use crate::text::{IdentifierError, as_seen, check_identifier};
 
-/// What the names of the service itself begin with.
+/// The prefix of the names of the service itself.
 const RESERVED: &str = "brune:";
 
-/// Who acts: the `sub` of a token, the user an internal caller names, or a part of the service. Never empty.
+/// A user: the `sub` of a token, the user named by an internal caller, or a part of the service. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct UserId(String);
 
-/// Why a text cannot be the name of a user.
+/// An invalid user name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UserIdError {
-    /// It does not identify anybody.
+    /// The text is not an identifier.
     #[error(transparent)]
     Identifier(#[from] IdentifierError),
-    /// It is a name of the service itself, or looks like one.
+    /// The name is reserved for the service, or looks like a reserved name.
     #[error("must not begin with `brune:`, which is reserved for the service itself")]
     Reserved,
 }
 
 impl UserId {
-    /// Longest identifier taken, in bytes.
+    /// The most bytes of a user name.
     pub const MAX_BYTES: usize = 256;
 
-    /// The user called `name`, as a token or a caller gives it.
+    /// Parses a user name of a token or a caller.
     ///
     /// # Errors
-    /// `name` breaks a rule of [`check_identifier`], or looks like one of the service's own names.
+    /// `name` is not an identifier by [`check_identifier`], or looks like a reserved name.
     pub fn parse(name: &str) -> Result<Self, UserIdError> {
         check_identifier(name, Self::MAX_BYTES)?;
         if is_reserved(name) { Err(UserIdError::Reserved) } else { Ok(Self(name.to_owned())) }
     }
 
-    /// The part of the service called `part`, such as `migrate`, which acts by itself.
+    /// Returns the user name of a part of the service, such as `migrate`.
     #[must_use]
     pub fn service(part: &'static str) -> Self {
         Self(format!("{RESERVED}{part}"))
     }
 
-    /// The identifier as it stands in tokens and in the database.
+    /// Returns the name as in tokens and in the database.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -59,35 +59,36 @@ impl fmt::Display for UserId {
     }
 }
 
-/// Whether `name` begins like the service's own names, to a reader: case, compatibility forms and look-alike letters
-/// of other scripts make no difference.
+/// Returns whether `name` looks like a reserved name: ignores case, compatibility forms and look-alike letters of other
+/// scripts.
 fn is_reserved(name: &str) -> bool {
+    // Look-alike letters would let a user act under a name of the service in the audit trail.
     let name = as_seen(name).to_lowercase();
     let name: String = skeleton(&name).collect();
     name.starts_with(&skeleton(RESERVED).collect::<String>())
 }
 
-/// One inbound request, as logged, answered and stored in audit rows.
+/// The id of a request in the log, in the response and in audit rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct RequestId(String);
 
 impl RequestId {
-    /// A new one, a `UUIDv7`.
+    /// Generates an id, a `UUIDv7`.
     #[must_use]
     pub fn new() -> Self {
         Self(Uuid::now_v7().to_string())
     }
 
-    /// The one a caller sent, if it matches `[A-Za-z0-9._-]{1,128}`.
+    /// Parses a caller's id, which must match `[A-Za-z0-9._-]{1,128}`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let fits = (1..=128).contains(&text.len())
+        let is_valid = (1..=128).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
-        fits.then(|| Self(text.to_owned()))
+        is_valid.then(|| Self(text.to_owned()))
     }
 
-    /// As it stands in the header.
+    /// Returns the text of the header.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -111,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_is_called_like_the_service() {
+    fn reserved_names_are_rejected() {
         for name in [
             "brune:migrate",
             "BRUNE:Schedule",

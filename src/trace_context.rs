@@ -1,123 +1,126 @@
-//! Which trace a request belongs to: W3C Trace Context, level 1 (`traceparent`, `tracestate`). What a caller began is
-//! continued, and passed on with every call that is made meanwhile.
+//! W3C Trace Context, level 1 (`traceparent`, `tracestate`): continues a caller's trace and propagates the context to
+//! outbound calls.
 
 use std::future::Future;
 
 use rand::RngExt as _;
 
-/// The name of the header that says which trace a request belongs to.
+/// The header with trace id, parent id and flags.
 pub const TRACEPARENT: &str = "traceparent";
 
-/// The name of the header in which systems that trace keep what only they understand.
+/// The header with vendor-specific data.
 pub const TRACESTATE: &str = "tracestate";
 
 /// The length of a `traceparent` of version 00.
 const LENGTH: usize = 55;
 
-/// What of a `tracestate` is passed on at most: members, characters in all, and the longest member that is kept when
-/// there are too many.
-const MEMBERS: usize = 32;
-const CHARACTERS: usize = 512;
+/// The most members of a propagated `tracestate`.
+const MAX_MEMBERS: usize = 32;
+
+/// The most characters of a propagated `tracestate`.
+const MAX_CHARACTERS: usize = 512;
+
+/// The most characters of a member that is kept when the `tracestate` is too long.
 const LONG_MEMBER: usize = 128;
 
-/// Of the flags the one with a meaning: somebody records this trace.
+/// The flag of a recorded trace, the only flag of this version.
 const SAMPLED: u8 = 1;
 
 tokio::task_local! {
     static CURRENT: TraceContext;
 }
 
-/// A trace, and the place of one request in it. Cheap to clone.
+/// The trace context of a request. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceContext {
-    /// Version, trace, this request and flags, as they are sent on: what is logged are parts of it.
+    /// The `traceparent` to propagate; the ids of the log are slices.
     parent: [u8; LENGTH],
     state: Option<Box<str>>,
 }
 
 impl TraceContext {
-    /// One that begins here. It counts as recorded: every request has its line in the log, with the trace's id.
+    /// Begins a trace. The trace counts as recorded, because the log has a line with its id for each request.
     #[must_use]
     pub fn begin() -> Self {
-        Self::of(&hex_of::<16, 32>(), SAMPLED, None)
+        Self::of(&random_hex::<16, 32>(), SAMPLED, None)
     }
 
-    /// The caller's, if `traceparent` is one; `states` are the values of every `tracestate`, in order.
+    /// Continues a caller's trace, if `traceparent` is valid. `states` are the values of all `tracestate` headers, in order.
     #[must_use]
     pub fn continued<'a>(
         traceparent: &str,
         states: impl IntoIterator<Item = &'a str>,
     ) -> Option<Self> {
         let (id, flags) = parse(traceparent.as_bytes())?;
-        Some(Self::of(&id, flags & SAMPLED, state(states)))
+        Some(Self::of(&id, flags & SAMPLED, joined_state(states)))
     }
 
     fn of(id: &[u8; 32], flags: u8, state: Option<Box<str>>) -> Self {
         let mut parent = *b"00-00000000000000000000000000000000-0000000000000000-00";
         parent[3..35].copy_from_slice(id);
-        parent[36..52].copy_from_slice(&hex_of::<8, 16>());
+        parent[36..52].copy_from_slice(&random_hex::<8, 16>());
         parent[54] += flags;
         Self { parent, state }
     }
 
-    /// The trace's id: 32 hexadecimal digits.
+    /// Returns the id of the trace: 32 hexadecimal digits.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.traceparent()[3..35]
     }
 
-    /// This request's own id in it: 16 hexadecimal digits.
+    /// Returns the id of the span of this request: 16 hexadecimal digits.
     #[must_use]
     pub fn span_id(&self) -> &str {
         &self.traceparent()[36..52]
     }
 
-    /// The header for calls that are made for this request.
+    /// Returns the `traceparent` for outbound calls.
     #[must_use]
     pub fn traceparent(&self) -> &str {
-        // Made of ASCII.
+        // ASCII by construction, so the default is never used.
         str::from_utf8(&self.parent).unwrap_or_default()
     }
 
-    /// The other header for them, if the caller sent one.
+    /// Returns the `tracestate` for outbound calls, if the caller sent a valid one.
     #[must_use]
     pub fn tracestate(&self) -> Option<&str> {
         self.state.as_deref()
     }
 
-    /// What `work` returns, which is done for this trace.
+    /// Runs `work` with this context as the current one.
     pub fn around<F: Future>(self, work: F) -> impl Future<Output = F::Output> {
         CURRENT.scope(self, work)
     }
 
-    /// The trace that the running task works for, if it does for one.
+    /// Returns the context of the running task, if any.
     #[must_use]
     pub fn current() -> Option<Self> {
         CURRENT.try_with(Self::clone).ok()
     }
 }
 
-/// The id of the trace and its flags. Of a version of the future only what this one knows is looked at.
+/// Parses the id of the trace and the flags. Of a future version, only the known fields are read.
 fn parse(header: &[u8]) -> Option<([u8; 32], u8)> {
     let version = number(header.get(..2)?)?;
-    let whole = match version {
+    let has_valid_length = match version {
         0 => header.len() == LENGTH,
         0xff => false,
         _ => header.len() == LENGTH || header.get(LENGTH) == Some(&b'-'),
     };
-    let dashes = [2, 35, 52].into_iter().all(|at| header.get(at) == Some(&b'-'));
+    let has_dashes = [2, 35, 52].into_iter().all(|at| header.get(at) == Some(&b'-'));
     let id: [u8; 32] = header.get(3..35)?.try_into().ok()?;
-    let valid = is_id(&id) && is_id(header.get(36..52)?);
-    (whole && dashes && valid).then_some((id, number(header.get(53..55)?)?))
+    let has_valid_ids = is_id(&id) && is_id(header.get(36..52)?);
+    (has_valid_length && has_dashes && has_valid_ids).then_some((id, number(header.get(53..55)?)?))
 }
 
-/// Digits in lower case, and not all of them 0.
+/// Returns whether `digits` are lowercase hexadecimal digits and not all 0.
 fn is_id(digits: &[u8]) -> bool {
-    digits.iter().all(|it| digit(*it).is_some()) && digits.iter().any(|it| *it != b'0')
+    digits.iter().all(|byte| digit(*byte).is_some()) && digits.iter().any(|byte| *byte != b'0')
 }
 
 fn number(digits: &[u8]) -> Option<u8> {
-    digits.iter().try_fold(0_u8, |number, it| Some(number << 4 | digit(*it)?))
+    digits.iter().try_fold(0_u8, |number, byte| Some(number << 4 | digit(*byte)?))
 }
 
 fn digit(c: u8) -> Option<u8> {
@@ -128,11 +131,11 @@ fn digit(c: u8) -> Option<u8> {
     }
 }
 
-/// So many random bytes in twice as many digits; never all 0.
-fn hex_of<const BYTES: usize, const DIGITS: usize>() -> [u8; DIGITS] {
+/// Returns the hexadecimal digits of random bytes that are not all 0.
+fn random_hex<const BYTES: usize, const DIGITS: usize>() -> [u8; DIGITS] {
     const { assert!(DIGITS == 2 * BYTES) };
     let mut bytes = [0_u8; BYTES];
-    while bytes.iter().all(|it| *it == 0) {
+    while bytes.iter().all(|byte| *byte == 0) {
         rand::rng().fill(&mut bytes);
     }
     let digit = |at: usize| {
@@ -142,46 +145,57 @@ fn hex_of<const BYTES: usize, const DIGITS: usize>() -> [u8; DIGITS] {
     std::array::from_fn(digit)
 }
 
-/// The members of all `states` as one list, as much of it as is passed on; `None` if one is no member.
-fn state<'a>(states: impl IntoIterator<Item = &'a str>) -> Option<Box<str>> {
-    let blank = |c| matches!(c, ' ' | '\t');
-    let members = states.into_iter().flat_map(|it| it.split(',')).map(|it| it.trim_matches(blank));
-    let mut kept: Vec<&str> = Vec::new();
-    for member in members.filter(|it| !it.is_empty()) {
+/// Joins the members of all `states` within the limits. Returns `None` if a member is invalid.
+fn joined_state<'a>(states: impl IntoIterator<Item = &'a str>) -> Option<Box<str>> {
+    let is_blank = |c| matches!(c, ' ' | '\t');
+    let members = states.into_iter().flat_map(|state| state.split(','));
+    let members = members.map(|member| member.trim_matches(is_blank));
+    let mut list: Vec<&str> = Vec::new();
+    for member in members.filter(|member| !member.is_empty()) {
         let key = key(member)?;
-        if kept.len() == MEMBERS || kept.iter().any(|it| it.split('=').next() == Some(key)) {
+        let is_repeated = list.iter().any(|member| member.split('=').next() == Some(key));
+        if list.len() == MAX_MEMBERS || is_repeated {
             return None;
         }
-        kept.push(member);
+        list.push(member);
     }
-    let length = |kept: &[&str]| kept.iter().map(|it| it.len() + 1).sum::<usize>();
-    if CHARACTERS + 1 < length(&kept) {
-        kept.retain(|it| it.len() <= LONG_MEMBER);
+    // One more for the comma that the last member does not have.
+    let is_too_long = |list: &[&str]| {
+        list.iter().map(|member| member.len() + 1).sum::<usize>() > MAX_CHARACTERS + 1
+    };
+    // The specification drops long members first, then members at the end.
+    if is_too_long(&list) {
+        list.retain(|member| member.len() <= LONG_MEMBER);
     }
-    while CHARACTERS + 1 < length(&kept) {
-        kept.pop();
+    while is_too_long(&list) {
+        list.pop();
     }
-    (!kept.is_empty()).then(|| kept.join(",").into())
+    (!list.is_empty()).then(|| list.join(",").into())
 }
 
-/// The key of a member of a `tracestate`, if it is one.
+/// Returns the key of a `tracestate` member, if the member is valid.
 fn key(member: &str) -> Option<&str> {
     let (key, value) = member.split_once('=')?;
-    let fits = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || b"_-*/".contains(&it);
-    let part =
-        |part: &str, longest: usize| (1..=longest).contains(&part.len()) && part.bytes().all(fits);
-    let begins = |it: &str, digits: bool| {
-        it.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || digits && b.is_ascii_digit())
+    let is_key_byte =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-*/".contains(&byte);
+    let is_part =
+        |part: &str, max: usize| (1..=max).contains(&part.len()) && part.bytes().all(is_key_byte);
+    let begins = |part: &str, digits: bool| {
+        let is_first = |b: u8| b.is_ascii_lowercase() || digits && b.is_ascii_digit();
+        part.bytes().next().is_some_and(is_first)
     };
-    let valid = match key.split_once('@') {
-        None => begins(key, false) && part(key, 256),
+    let is_valid_key = match key.split_once('@') {
+        None => begins(key, false) && is_part(key, 256),
         Some((tenant, system)) => {
-            begins(tenant, true) && part(tenant, 241) && begins(system, false) && part(system, 14)
+            begins(tenant, true)
+                && is_part(tenant, 241)
+                && begins(system, false)
+                && is_part(system, 14)
         }
     };
-    let printable = |it: u8| matches!(it, b' '..=b'~') && it != b'=';
-    let told = (1..=256).contains(&value.len()) && value.bytes().all(printable);
-    (valid && told).then_some(key)
+    let is_printable = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'=';
+    let is_valid_value = (1..=256).contains(&value.len()) && value.bytes().all(is_printable);
+    (is_valid_key && is_valid_value).then_some(key)
 }
 
 #[cfg(test)]
@@ -196,12 +210,12 @@ mod tests {
     }
 
     #[test]
-    fn the_callers_trace_goes_on_with_a_place_of_its_own() {
+    fn a_continued_trace_has_a_new_span() {
         let trace = continued(VALID).unwrap();
         assert_eq!(trace.id(), ID);
         assert_ne!(trace.span_id(), "00f067aa0ba902b7");
         assert_eq!(trace.traceparent(), format!("00-{ID}-{}-01", trace.span_id()));
-        // What this version gives no meaning to is not passed on.
+        // Unknown flags are not propagated.
         let flags = |flags: &str| {
             let trace = continued(&VALID.replace("-01", flags)).unwrap();
             trace.traceparent()[53..].to_owned()
@@ -211,23 +225,23 @@ mod tests {
     }
 
     #[test]
-    fn a_version_of_the_future_is_read_as_far_as_it_is_known() {
-        for fine in
+    fn the_known_fields_of_a_future_version_are_read() {
+        for header in
             [VALID.replacen("00", "cc", 1), format!("{VALID}-what-comes").replacen("00", "01", 1)]
         {
-            let trace = continued(&fine).unwrap();
-            assert_eq!((trace.id(), &trace.traceparent()[..3]), (ID, "00-"), "{fine}");
+            let trace = continued(&header).unwrap();
+            assert_eq!((trace.id(), &trace.traceparent()[..3]), (ID, "00-"), "{header}");
         }
         let glued = format!("{VALID}what").replacen("00", "cc", 1);
-        for wrong in [VALID.replacen("00", "ff", 1), glued, format!("{VALID}-more")] {
-            assert_eq!(continued(&wrong), None, "{wrong}");
+        for header in [VALID.replacen("00", "ff", 1), glued, format!("{VALID}-more")] {
+            assert_eq!(continued(&header), None, "{header}");
         }
     }
 
     #[test]
-    fn what_is_no_traceparent_is_none() {
+    fn an_invalid_traceparent_is_ignored() {
         let zero = |digits: usize| "0".repeat(digits);
-        for wrong in [
+        for header in [
             String::new(),
             "00".to_owned(),
             VALID.to_uppercase(),
@@ -243,50 +257,50 @@ mod tests {
             VALID.replacen("00", "0x", 1),
             VALID.replacen('4', "é", 1),
         ] {
-            assert_eq!(continued(&wrong), None, "{wrong}");
+            assert_eq!(continued(&header), None, "{header}");
         }
-        // A dash that has moved.
+        // A dash in the wrong position.
         assert_eq!(continued("00-4bf92f3577b34da6a3ce929d0e0e473-600f067aa0ba902b7-01"), None);
     }
 
     #[test]
-    fn one_that_begins_here_is_valid_and_no_other() {
-        let (one, other) = (TraceContext::begin(), TraceContext::begin());
-        assert_ne!(one.id(), other.id());
-        assert_eq!(continued(one.traceparent()).unwrap().id(), one.id());
-        assert!(one.traceparent().ends_with("-01") && one.tracestate().is_none());
+    fn a_new_trace_is_valid_and_unique() {
+        let trace = TraceContext::begin();
+        assert_ne!(trace.id(), TraceContext::begin().id());
+        assert_eq!(continued(trace.traceparent()).unwrap().id(), trace.id());
+        assert!(trace.traceparent().ends_with("-01") && trace.tracestate().is_none());
     }
 
     #[test]
-    fn what_others_keep_is_passed_on_within_bounds() {
-        let of = |states: &[&str]| {
+    fn the_tracestate_is_propagated_within_limits() {
+        let propagated = |states: &[&str]| {
             let trace = TraceContext::continued(VALID, states.iter().copied()).unwrap();
             trace.tracestate().map(str::to_owned)
         };
-        assert_eq!(of(&["a=1, b=2\t", ",c@d=3"]).unwrap(), "a=1,b=2,c@d=3");
-        assert_eq!(of(&["4@a=1,b*/_-= x "]).unwrap(), "4@a=1,b*/_-= x");
-        for wrong in
+        assert_eq!(propagated(&["a=1, b=2\t", ",c@d=3"]).unwrap(), "a=1,b=2,c@d=3");
+        assert_eq!(propagated(&["4@a=1,b*/_-= x "]).unwrap(), "4@a=1,b*/_-= x");
+        for member in
             ["a", "=1", "A=1", "1=1", "a=", "a=1=2", "a=é", "a=1,a=2", "@b=1", "a@=1", "a@4=1"]
         {
-            assert_eq!(of(&[wrong]), None, "{wrong}");
+            assert_eq!(propagated(&[member]), None, "{member}");
         }
         let members = |count: usize, length: usize| -> String {
             let member = |n| format!("k{n:02}={}", "x".repeat(length - 4));
             (0..count).map(member).collect::<Vec<_>>().join(",")
         };
-        assert_eq!(of(&[&members(33, 5)]), None);
-        assert_eq!(of(&[&members(32, 15)]).unwrap().len(), 32 * 16 - 1);
-        // Whole members, from the end; long ones before all others.
-        assert_eq!(of(&[&members(32, 20)]).unwrap(), members(24, 20));
+        assert_eq!(propagated(&[&members(33, 5)]), None);
+        assert_eq!(propagated(&[&members(32, 15)]).unwrap().len(), 32 * 16 - 1);
+        // Long members are dropped first, then complete members from the end.
+        assert_eq!(propagated(&[&members(32, 20)]).unwrap(), members(24, 20));
         let long = format!("long={},{}", "y".repeat(200), members(20, 20));
-        assert_eq!(of(&[&long]).unwrap(), members(20, 20));
+        assert_eq!(propagated(&[&long]).unwrap(), members(20, 20));
     }
 
     #[tokio::test]
-    async fn work_knows_the_trace_it_is_done_for() {
+    async fn the_current_context_is_scoped_to_a_task() {
         assert_eq!(TraceContext::current(), None);
         let trace = TraceContext::begin();
-        let found = trace.clone().around(async { TraceContext::current() }).await;
-        assert_eq!(found, Some(trace));
+        let current = trace.clone().around(async { TraceContext::current() }).await;
+        assert_eq!(current, Some(trace));
     }
 }

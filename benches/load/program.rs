@@ -40,7 +40,7 @@ impl Program {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let answers = async {
             while let Some(line) = lines.next_line().await.unwrap() {
-                if let Some((_, address)) = line.split_once("answers on http://") {
+                if let Some((_, address)) = line.split_once("listening on http://") {
                     return address.trim().parse().unwrap();
                 }
             }

@@ -1,34 +1,35 @@
-//! The services that session starts ask.
+//! The services that session starts call.
 
 use tracing::warn;
 
 use crate::{
-    app::Error,
-    config::{Config, Services},
+    app::error::Error,
+    config::Config,
     metrics::Metrics,
     outbox::Outbox,
     sessions::{KEYS, Plans, Realtime, SessionStarter},
     settings::GlobalSettingsService,
 };
 
-/// What takes part in session starts, as `config` says.
-pub(super) fn starts(
+/// Creates the clients of the configured services.
+pub(super) fn session_starter(
     config: &Config,
     settings: &GlobalSettingsService,
     outbox: &Outbox,
     metrics: &Metrics,
 ) -> Result<SessionStarter, Error> {
-    let Services { porte_talent_url, starts_per_minute, .. } = &config.services;
-    let plans = porte_talent_url.clone().zip(config.auth.internal_api_key.clone());
+    let porte_talent_url = config.services.porte_talent_url.clone();
+    let plans = porte_talent_url.zip(config.auth.internal_api_key.clone());
     let plans = plans.map(|(url, key)| Plans::new(url, key)).transpose()?;
     let realtime = realtime(config, metrics)?;
+    // The catalog of another product needs no realtime provider.
     let has_sessions = settings.snapshot().schema.find(KEYS[0]).is_some();
     if realtime.is_none() && has_sessions {
         warn!(
             "OPENAI_API_KEY is not set: sessions start without a client secret (`realtime` is null)"
         );
     }
-    Ok(SessionStarter::new(plans, realtime, *starts_per_minute, outbox.clone()))
+    Ok(SessionStarter::new(plans, realtime, config.tuning.starts_per_minute, outbox.clone()))
 }
 
 fn realtime(config: &Config, metrics: &Metrics) -> Result<Option<Realtime>, Error> {

@@ -1,4 +1,4 @@
-//! The service as `brune config` and `brune secrets` speak to it, and how that fails.
+//! The HTTP client of `brune config`, `brune secrets` and `brune instances`, and its errors.
 
 use std::{fmt, io::Write as _, process::ExitCode, time::Duration};
 
@@ -12,42 +12,42 @@ use crate::{
     http::{Grant, SUPER_ADMIN, issue},
 };
 
-/// Why a command did not do what it was asked.
+/// A failed command: the exit code and the message.
 #[derive(Debug)]
 pub(super) struct Failure {
     code: u8,
-    told: String,
+    message: String,
 }
 
 impl Failure {
-    /// The service said no: exit code 1.
-    pub(super) fn refused(told: impl Into<String>) -> Self {
-        Self { code: 1, told: told.into() }
+    /// The service rejected the request, or the command failed: exit code 1.
+    pub(super) fn rejected(message: impl Into<String>) -> Self {
+        Self { code: 1, message: message.into() }
     }
 
-    /// The command was called wrongly: exit code 2.
-    pub(super) fn usage(told: impl Into<String>) -> Self {
-        Self { code: 2, told: told.into() }
+    /// Wrong usage: exit code 2.
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self { code: 2, message: message.into() }
     }
 
-    /// Nobody answers, or not the service: exit code 3.
-    pub(super) fn unreachable(told: impl Into<String>) -> Self {
-        Self { code: 3, told: told.into() }
+    /// The service does not answer, or another program does: exit code 3.
+    pub(super) fn unreachable(message: impl Into<String>) -> Self {
+        Self { code: 3, message: message.into() }
     }
 
-    /// Somebody else was faster: exit code 4.
-    pub(super) fn conflict(told: impl Into<String>) -> Self {
-        Self { code: 4, told: told.into() }
+    /// A version conflict: exit code 4.
+    pub(super) fn conflict(message: impl Into<String>) -> Self {
+        Self { code: 4, message: message.into() }
     }
 
-    /// Whether nobody answered, who may do so later.
+    /// Returns whether a retry may succeed, because the service did not answer.
     pub(super) fn is_unreachable(&self) -> bool {
         self.code == 3
     }
 
-    /// It is stored, and some instance does not have it yet: exit code 5.
-    pub(super) fn not_everywhere(told: impl Into<String>) -> Self {
-        Self { code: 5, told: told.into() }
+    /// The change is stored but not applied by every instance: exit code 5.
+    pub(super) fn not_applied(message: impl Into<String>) -> Self {
+        Self { code: 5, message: message.into() }
     }
 
     pub(super) fn exit_code(&self) -> ExitCode {
@@ -57,33 +57,33 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.told)
+        f.write_str(&self.message)
     }
 }
 
-/// A service to speak to.
+/// A client with the address and the token of a service.
 pub(super) struct Client {
     http: reqwest::Client,
     url: Url,
     token: String,
 }
 
-/// Carries out what is asked of the service that `environment` leads to, and says how it went.
+/// Runs `command` with a client for the configured service. Prints an error and returns the exit code.
 pub(super) fn run(
     environment: &Environment,
     command: impl AsyncFnOnce(&Client) -> Result<(), Failure>,
 ) -> ExitCode {
     let client = match config::Client::load(environment) {
         Ok(client) => client,
-        Err(faults) => return fail(&Failure::usage(faults.to_string())),
+        Err(errors) => return fail(&Failure::usage(errors.to_string())),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let done = match (runtime, Client::new(&client)) {
+    let result = match (runtime, Client::new(&client)) {
         (Ok(runtime), Ok(client)) => runtime.block_on(command(&client)),
         (Err(err), _) => Err(Failure::usage(format!("cannot start the runtime: {err}"))),
         (_, Err(failure)) => Err(failure),
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => fail(&failure),
     }
@@ -94,7 +94,7 @@ fn fail(failure: &Failure) -> ExitCode {
     failure.exit_code()
 }
 
-/// What was answered.
+/// A response.
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) etag: Option<String>,
@@ -105,11 +105,11 @@ pub(super) struct Reply {
 
 impl Client {
     pub(super) fn new(service: &config::Client) -> Result<Self, Failure> {
-        let told =
+        let invalid =
             |err: &dyn fmt::Display| Failure::usage(format!("BRUNE_URL cannot be used: {err}"));
-        let mut url = Url::parse(&service.url).map_err(|err| told(&err))?;
+        let mut url = Url::parse(&service.url).map_err(|err| invalid(&err))?;
         if !url.path().ends_with('/') {
-            // Paths are joined to it, and would take the place of what follows the last slash.
+            // Joining a path replaces the part after the last slash.
             url.set_path(&format!("{}/", url.path()));
         }
         let http = reqwest::Client::builder()
@@ -117,16 +117,16 @@ impl Client {
             // A token must not follow a redirect to another host.
             .redirect(redirect::Policy::none())
             .build()
-            .map_err(|err| told(&err))?;
+            .map_err(|err| invalid(&err))?;
         let token = match (&service.token, &service.auth) {
             (Some(token), _) => token.expose().trim().to_owned(),
-            (None, Some(auth)) => own_token(auth)?,
-            (None, None) => return Err(Failure::usage("BRUNE_TOKEN is not set")),
+            (None, Some(auth)) => local_token(auth)?,
+            (None, None) => return Err(Failure::usage("BRUNE_TOKEN is required")),
         };
         Ok(Self { http, url, token })
     }
 
-    /// A request for `path`, with the token.
+    /// Builds a request for `path` with the token.
     pub(super) fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, Failure> {
         let url = self
             .url
@@ -135,7 +135,10 @@ impl Client {
         Ok(self.http.request(method, url).bearer_auth(&self.token))
     }
 
-    /// What the service answers, if it is the service that does: a problem is a [`Failure`].
+    /// Sends `request` and returns the response.
+    ///
+    /// # Errors
+    /// The service does not answer, or answers with a problem.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Reply, Failure> {
         let reply = self.send_raw(request).await?;
         match reply.status {
@@ -145,39 +148,40 @@ impl Client {
     }
 
     async fn send_raw(&self, request: RequestBuilder) -> Result<Reply, Failure> {
-        let away = |err: reqwest::Error| {
-            let cause =
-                if err.is_timeout() { "it took too long".to_owned() } else { innermost(&err) };
+        let unreachable = |err: reqwest::Error| {
+            let cause = if err.is_timeout() { "timed out".to_owned() } else { root_cause(&err) };
             Failure::unreachable(format!("{} does not answer: {cause}", self.url))
         };
-        let response = request.send().await.map_err(away)?;
+        let response = request.send().await.map_err(unreachable)?;
         let status = response.status().as_u16();
+        // Before the body is read, which consumes the response.
         let etag = header(&response, "etag").map(str::to_owned);
-        if !is_ours(&response) {
-            let told = "is not Brune's: a proxy's, or another program's; is BRUNE_URL right?";
+        if !is_from_service(&response) {
             return Err(Failure::unreachable(format!(
-                "the answer of {} (status {status}) {told}",
+                "the response of {} (status {status}) is from a proxy or another program, not from Brune; check \
+                 BRUNE_URL",
                 self.url
             )));
         }
-        let text = response.text().await.map_err(away)?;
+        let text = response.text().await.map_err(unreachable)?;
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
         Ok(Reply { status, etag, text, body })
     }
 
-    /// What GET `path` answers, as JSON.
+    /// Requests `path` and returns the JSON body.
     pub(super) async fn get(&self, path: &str) -> Result<Value, Failure> {
         Ok(self.send(self.request(Method::GET, path)?).await?.body)
     }
 }
 
-/// Where the key stands, under `/admin/config`. Anything else than a key would be another path.
+/// Returns the path of `key`. Text other than a key could lead to another route.
 pub(super) fn path_of(key: &str) -> Result<String, Failure> {
-    let is_key = key.starts_with(|it: char| it.is_ascii_uppercase())
-        && key.bytes().all(|it| it.is_ascii_uppercase() || it.is_ascii_digit() || it == b'_');
+    let is_key = key.starts_with(|c: char| c.is_ascii_uppercase())
+        && key.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
     if !is_key {
-        let told = format!("{key:?} is no key: capitals, digits and `_`; see `brune config list`");
-        return Err(Failure::usage(told));
+        return Err(Failure::usage(format!(
+            "{key:?} is not a key: use capitals, digits and `_`; see `brune config list`"
+        )));
     }
     Ok(format!("/admin/config/{key}"))
 }
@@ -186,20 +190,20 @@ fn header<'r>(response: &'r Response, name: &str) -> Option<&'r str> {
     response.headers().get(name)?.to_str().ok()
 }
 
-/// Whether the service answered, and nothing between: a proxy may pass the request's id on, but it does not
-/// speak of problems as the service does.
-fn is_ours(response: &Response) -> bool {
+/// Returns whether the response is from the service and not from a proxy.
+fn is_from_service(response: &Response) -> bool {
     let media_type = header(response, "content-type").unwrap_or_default();
-    let speaks = match response.status().as_u16() {
+    // A proxy may pass the request's id on, but its errors have another media type.
+    let has_expected_type = match response.status().as_u16() {
         304 => true,
         200..=299 => !media_type.starts_with("text/html"),
         _ => media_type.starts_with("application/problem+json"),
     };
-    speaks && response.headers().contains_key("x-request-id")
+    has_expected_type && response.headers().contains_key("x-request-id")
 }
 
-/// The first cause, which names the fault: what wraps it only says that there was one.
-fn innermost(err: &reqwest::Error) -> String {
+/// Returns the innermost cause: the outer errors say only that the request failed.
+fn root_cause(err: &reqwest::Error) -> String {
     let mut err: &dyn std::error::Error = err;
     while let Some(cause) = err.source() {
         err = cause;
@@ -208,48 +212,49 @@ fn innermost(err: &reqwest::Error) -> String {
 }
 
 impl Reply {
-    /// The problem, for a terminal: what happened, every fault, and who was faster.
+    /// Formats the problem for a terminal: the detail, every error and every conflict.
     fn failure(&self) -> Failure {
         let text = |name: &str| self.body[name].as_str().unwrap_or_default();
         if self.status == 401 {
-            return Failure::refused(
-                "the token is not valid (any more?); set BRUNE_TOKEN to another",
+            return Failure::rejected(
+                "the token is invalid or expired; set BRUNE_TOKEN to a valid token",
             );
         }
-        let mut told = match text("detail") {
-            "" => format!("the service answered {}", self.status),
+        let mut message = match text("detail") {
+            "" => format!("the service responded with status {}", self.status),
             detail => detail.to_owned(),
         };
-        for fault in self.body["errors"].as_array().into_iter().flatten() {
-            let key = fault["key"].as_str().or(fault["pointer"].as_str()).unwrap_or_default();
-            let line = format!("{key} {}", fault["detail"].as_str().unwrap_or_default());
-            // A single fault is the detail already, with or without where it stands.
-            if told == fault["detail"].as_str().unwrap_or_default() {
-                told = line;
-            } else if !told.contains(&line) {
-                told.push_str("\n  ");
-                told.push_str(&line);
+        for error in self.body["errors"].as_array().into_iter().flatten() {
+            let key = error["key"].as_str().or(error["pointer"].as_str()).unwrap_or_default();
+            let line = format!("{key} {}", error["detail"].as_str().unwrap_or_default());
+            // The detail of a problem with a single error is that error, with or without its key.
+            if message == error["detail"].as_str().unwrap_or_default() {
+                message = line;
+            } else if !message.contains(&line) {
+                message.push_str("\n  ");
+                message.push_str(&line);
             }
         }
         for conflict in self.body["conflicts"].as_array().into_iter().flatten() {
-            told.push_str("\n  ");
-            told.push_str(&faster(conflict));
+            message.push_str("\n  ");
+            message.push_str(&describe_conflict(conflict));
         }
         match self.status {
-            409 | 412 => Failure::conflict(told),
-            503 => Failure::unreachable(format!("the service cannot work at the moment: {told}")),
-            _ => Failure::refused(told),
+            // A failed precondition is a version conflict as well.
+            409 | 412 => Failure::conflict(message),
+            503 => Failure::unreachable(format!("the service is unavailable: {message}")),
+            _ => Failure::rejected(message),
         }
     }
 }
 
-/// Who was faster, with what.
-fn faster(conflict: &Value) -> String {
+/// Describes the current value of a conflict, and its author.
+fn describe_conflict(conflict: &Value) -> String {
     let text = |name: &str| conflict[name].as_str().unwrap_or_default();
     match (text("updated_by"), text("detail")) {
         ("", detail) => format!("{} {detail}", text("key")),
-        (who, _) => format!(
-            "{} is {} at version {} since {}, by {who}",
+        (author, _) => format!(
+            "{} is {} at version {} since {}, by {author}",
             text("key"),
             conflict["current_value"],
             conflict["current_version"],
@@ -258,10 +263,11 @@ fn faster(conflict: &Value) -> String {
     }
 }
 
-/// A token for the service of this machine, in development.
-fn own_token(auth: &config::Auth) -> Result<String, Failure> {
+/// Signs a token for the local service, in development.
+fn local_token(auth: &config::Auth) -> Result<String, Failure> {
+    // A token for one command, so ten minutes suffice.
     let role = Some(SUPER_ADMIN.to_owned());
     let grant = Grant { sub: "developer".to_owned(), role, ..Grant::default() };
-    issue(auth, &grant, Clock::system().now(), auth.bounded(TimeDelta::minutes(10)))
-        .map_err(|err| Failure::usage(format!("no token can be made: {err}")))
+    issue(auth, &grant, Clock::system().now(), auth.cap_life(TimeDelta::minutes(10)))
+        .map_err(|err| Failure::usage(format!("cannot sign a token: {err}")))
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::{
     app::{self, Database},
-    cli::output::say,
+    cli::output::print,
     config::{Config, Environment},
 };
 
@@ -13,20 +13,22 @@ pub(super) async fn run(
     environment: &Environment,
 ) -> Result<ExitCode, app::Error> {
     let catalog = app::catalog(config)?;
+    // The service may run on the same private Postgres.
     let database = Database::attach(config).await?;
-    let findings = app::examine(database.pool(), &catalog, environment, config.allow_owner).await;
+    let checks = app::run_checks(database.pool(), &catalog, environment, config.allow_owner).await;
+    // A private Postgres is stopped before an error is returned.
     database.close().await?;
-    let mut sound = true;
-    for finding in findings? {
-        match finding.result {
-            Ok(told) => _ = say(&format!("ok    {}: {told}", finding.check)),
-            Err(faults) => {
-                sound = false;
-                for fault in faults {
-                    say(&format!("FAULT {}: {fault}", finding.check));
+    let mut has_failed = false;
+    for check in checks? {
+        match check.result {
+            Ok(summary) => _ = print(&format!("ok    {}: {summary}", check.check)),
+            Err(problems) => {
+                has_failed = true;
+                for problem in problems {
+                    print(&format!("FAIL  {}: {problem}", check.check));
                 }
             }
         }
     }
-    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -1,4 +1,4 @@
-//! `brune instances`: who runs, and what each has applied.
+//! `brune instances`: running instances and the revision each has applied.
 
 use std::process::ExitCode;
 
@@ -15,25 +15,25 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// How to print what is read; a table on a terminal, tab-separated lines elsewhere
+    /// Output format; defaults to a table on a terminal and to tab-separated lines elsewhere
     #[arg(long, short)]
     output: Option<Output>,
 }
 
-const HEAD: [&str; 8] =
+const HEADER: [&str; 8] =
     ["ID", "HOST", "VERSION", "STARTED", "REVISION", "BEHIND", "SEEN MS AGO", "STATE"];
 
 pub(super) fn run(environment: &Environment, arguments: &Arguments) -> ExitCode {
-    let output = Output::chosen(arguments.output);
+    let output = Output::or_default(arguments.output);
     client::run(environment, async |client| {
         let body = client.get("/admin/instances").await?;
         let rows: Vec<_> = body["instances"].as_array().into_iter().flatten().map(row).collect();
-        show(output, &HEAD, &rows, &body)
+        show(output, &HEADER, &rows, &body)
     })
 }
 
-fn row(it: &Value) -> Vec<String> {
-    let told = [
+fn row(instance: &Value) -> Vec<String> {
+    let fields = [
         "id",
         "host",
         "version",
@@ -42,10 +42,10 @@ fn row(it: &Value) -> Vec<String> {
         "revisions_behind",
         "seen_ms_ago",
     ];
-    let state = match (&it["live"], &it["self"]) {
+    let state = match (&instance["live"], &instance["self"]) {
         (Value::Bool(false), _) => "silent",
-        (_, Value::Bool(true)) => "live, answers this",
+        (_, Value::Bool(true)) => "live, this instance",
         _ => "live",
     };
-    told.iter().map(|name| cell(&it[*name])).chain([state.to_owned()]).collect()
+    fields.iter().map(|field| cell(&instance[*field])).chain([state.to_owned()]).collect()
 }

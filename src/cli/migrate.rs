@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::{
     app::{self, Database},
-    cli::output::say,
+    cli::output::print,
     config::{Config, Environment},
     database::roles::Outcome,
     settings::PublishPlan,
@@ -14,14 +14,14 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Only show what would change
+    /// Show what would change, without changing anything
     #[arg(long)]
     plan: bool,
     /// Create the database roles and grants instead: brune_owner, brune_service and brune_reader
     ///
-    /// Creates the roles as groups without login, gives the tables to brune_owner, grants what each needs and
-    /// revokes the rest. What the connected role may not do is printed as SQL for an administrator, and the exit
-    /// code is 1. Makes no login and no password.
+    /// Creates the roles as groups without login, makes brune_owner the owner of the tables, grants the required
+    /// privileges and revokes all others. Statements that the connected role may not run are printed as SQL for an
+    /// administrator, with exit code 1. Creates no login and no password.
     #[arg(long)]
     roles: bool,
 }
@@ -32,72 +32,75 @@ pub(super) async fn run(
     arguments: &Arguments,
 ) -> Result<ExitCode, app::Error> {
     if arguments.roles {
-        return bring_roles_in_order(config, arguments.plan).await;
+        return apply_roles(config, arguments.plan).await;
     }
     let catalog = app::catalog(config)?;
     let scanner = app::secret_scanner(config, &catalog, environment);
     let database = Database::open_to_migrate(config).await?;
-    let done = if arguments.plan {
-        let planned = app::plan(database.pool(), &catalog, environment, &scanner).await;
-        planned.map(|(migrations, plan)| (migrations, plan, Outcome::default()))
+    let result = if arguments.plan {
+        let plan = app::plan_migration(database.pool(), &catalog, environment, &scanner).await;
+        plan.map(|(migrations, plan)| (migrations, plan, Outcome::default()))
     } else {
-        let ran = app::migrate(database.pool(), &catalog, environment, &scanner).await;
-        ran.map(|(plan, privileges)| (Vec::new(), plan, privileges))
+        let outcome = app::migrate(database.pool(), &catalog, environment, &scanner).await;
+        outcome.map(|(plan, privileges)| (Vec::new(), plan, privileges))
     };
+    // A private Postgres is stopped before an error is returned.
     database.close().await?;
-    let (migrations, plan, privileges) = done?;
-    tell(&migrations, &plan, &privileges, if arguments.plan { "would be" } else { "was" });
+    let (migrations, plan, privileges) = result?;
+    print_changes(&migrations, &plan, &privileges, if arguments.plan { "would be" } else { "was" });
     Ok(ExitCode::SUCCESS)
 }
 
-async fn bring_roles_in_order(config: &Config, plan: bool) -> Result<ExitCode, app::Error> {
+async fn apply_roles(config: &Config, plan: bool) -> Result<ExitCode, app::Error> {
     let database = Database::open_to_migrate(config).await?;
     let outcome = app::apply_roles(database.pool(), plan).await;
     database.close().await?;
     let outcome = outcome?;
     if outcome.applied.is_empty() && outcome.rejected.is_empty() {
-        say("nothing to do: roles and privileges are up to date");
+        print("nothing to do: roles and privileges are up to date");
         return Ok(ExitCode::SUCCESS);
     }
     if plan {
-        say("-- would run:");
+        print("-- would run:");
     }
-    // What is printed is SQL as a whole, for `psql -f`.
+    // Comments keep the output valid SQL, for `psql -f`.
     for statement in &outcome.applied {
-        say(&format!("-- ran: {statement}"));
+        print(&format!("-- ran: {statement}"));
     }
     if !plan && !outcome.rejected.is_empty() {
-        say("-- this role may not do the rest; run it as an administrator, in this database:");
+        print(
+            "-- the connected role may not run the rest; run it as an administrator in this database:",
+        );
     }
     for statement in &outcome.rejected {
-        say(&format!("{statement};"));
+        print(&format!("{statement};"));
     }
-    let is_done = plan || outcome.rejected.is_empty();
-    Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let is_complete = plan || outcome.rejected.is_empty();
+    Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn tell(migrations: &[String], plan: &PublishPlan, privileges: &Outcome, how: &str) {
+fn print_changes(migrations: &[String], plan: &PublishPlan, privileges: &Outcome, auxiliary: &str) {
     for name in migrations {
-        say(&format!("migration {name} {how} run"));
+        print(&format!("migration {name} {auxiliary} run"));
     }
     for key in &plan.declare {
-        say(&format!("{key} {how} declared"));
+        print(&format!("{key} {auxiliary} declared"));
     }
     for key in &plan.forget {
-        say(&format!("{key} {how} forgotten"));
+        print(&format!("{key} {auxiliary} removed from the catalog"));
     }
     for seed in &plan.seed {
         let value = seed.value.to_json();
-        say(&format!("{} {how} seeded with {value}, from {}", seed.key, seed.source));
+        print(&format!("{} {auxiliary} seeded with {value}, from {}", seed.key, seed.source));
     }
     for statement in &privileges.applied {
-        say(&format!("ran: {statement}"));
+        print(&format!("ran: {statement}"));
     }
     for statement in &privileges.rejected {
-        say(&format!("not permitted, run it as an administrator: {statement};"));
+        print(&format!("not permitted, run it as an administrator: {statement};"));
     }
-    let unchanged = privileges.applied.is_empty() && privileges.rejected.is_empty();
-    if migrations.is_empty() && plan.is_empty() && unchanged {
-        say("nothing to do: the database is up to date");
+    let has_no_statements = privileges.applied.is_empty() && privileges.rejected.is_empty();
+    if migrations.is_empty() && plan.is_empty() && has_no_statements {
+        print("nothing to do: the database is up to date");
     }
 }

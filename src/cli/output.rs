@@ -1,37 +1,37 @@
-//! Standard output. A line that cannot be written is remembered, and the command ends with an error: it has done its
-//! work by then, or goes on to do it.
+//! Standard output. The command ends with an error if a line cannot be written, after its work is done.
 
 use std::{
     io::{self, Write as _},
     sync::OnceLock,
 };
 
-/// The first failure.
-static FAILURE: OnceLock<io::Error> = OnceLock::new();
+/// The first error of writing.
+static ERROR: OnceLock<io::Error> = OnceLock::new();
 
-/// Writes a line to standard output; false if it could not be written, now or earlier.
-pub(super) fn say(line: &str) -> bool {
+/// Writes a line to standard output. Returns `false` after an error, now or earlier.
+pub(super) fn print(line: &str) -> bool {
     write(line.as_bytes()) && write(b"\n")
 }
 
-/// Writes `bytes` to standard output; false if they could not be written, now or earlier.
+/// Writes `bytes` to standard output. Returns `false` after an error, now or earlier.
 pub(super) fn write(bytes: &[u8]) -> bool {
-    if FAILURE.get().is_some() {
+    if ERROR.get().is_some() {
         return false;
     }
-    let mut out = io::stdout();
-    match out.write_all(bytes).and_then(|()| out.flush()) {
+    let mut stdout = io::stdout();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Ok(()) => true,
         Err(err) => {
-            // Another thread may have been first.
-            let _ = FAILURE.set(err);
+            // Another thread may have stored its error first.
+            let _ = ERROR.set(err);
             false
         }
     }
 }
 
-/// The error that the command ends with. A reader that has gone (`| head`) wanted no more, and is none.
-pub(super) fn failure() -> Option<String> {
-    let err = FAILURE.get().filter(|err| err.kind() != io::ErrorKind::BrokenPipe)?;
+/// Returns the error that the command ends with.
+pub(super) fn error() -> Option<String> {
+    // A reader that closed the pipe (`| head`) has read enough.
+    let err = ERROR.get().filter(|err| err.kind() != io::ErrorKind::BrokenPipe)?;
     Some(format!("cannot write to standard output: {err}"))
 }

@@ -1,4 +1,4 @@
-//! `brune secrets`: which are provided, and what is left of them in the database.
+//! `brune secrets`: provided secrets, and secrets that remain in the database.
 
 use std::process::ExitCode;
 
@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use crate::{
     cli::{
         client::{self, Client, Failure},
-        output::say,
-        show::{Output, cell, confirmed, show},
+        output::print,
+        show::{Output, cell, confirm, show},
     },
     config::Environment,
 };
@@ -19,7 +19,7 @@ const CLEANUP: &str = "/admin/secrets/cleanup";
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// How to print what is read; tables on a terminal, tab-separated lines elsewhere
+    /// Output format; defaults to tables on a terminal and to tab-separated lines elsewhere
     #[arg(long, short, global = true)]
     output: Option<Output>,
     #[command(subcommand)]
@@ -28,28 +28,28 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Say of each secret whether it is provided, and from where
+    /// Show which secrets are provided, and their sources
     Status,
-    /// Remove what an older release left of secrets in the database
+    /// Remove secrets that an older release left in the database
     ///
-    /// Only of those that the service is provided with otherwise; the others are named and kept.
+    /// Removes only secrets that the environment provides. Others are listed and kept.
     Cleanup {
-        /// Only these
+        /// Remove only these secrets
         names: Vec<String>,
-        /// Why
+        /// Reason for the audit trail
         #[arg(long, short)]
         reason: String,
-        /// Only say what would be removed
+        /// Show what would be removed, without removing
         #[arg(long)]
         dry_run: bool,
-        /// Do not ask
+        /// Skip confirmation
         #[arg(long, short)]
         yes: bool,
     },
 }
 
 pub(super) fn run(environment: &Environment, arguments: Arguments) -> ExitCode {
-    let output = Output::chosen(arguments.output);
+    let output = Output::or_default(arguments.output);
     client::run(environment, async |client| match arguments.command {
         Command::Status => status(client, output).await,
         Command::Cleanup { names, reason, dry_run, yes } => {
@@ -64,9 +64,14 @@ pub(super) fn run(environment: &Environment, arguments: Arguments) -> ExitCode {
 
 async fn status(client: &Client, output: Output) -> Result<(), Failure> {
     let body = client.get("/admin/secrets").await?;
-    let row = |it: &Value| {
-        let residue = if it["legacy_residue"] == true { "yes" } else { "no" };
-        vec![cell(&it["name"]), cell(&it["source"]), residue.to_owned(), cell(&it["how_to"])]
+    let row = |secret: &Value| {
+        let residue = if secret["legacy_residue"] == true { "yes" } else { "no" };
+        vec![
+            cell(&secret["name"]),
+            cell(&secret["source"]),
+            residue.to_owned(),
+            cell(&secret["how_to"]),
+        ]
     };
     let rows: Vec<_> = body["secrets"].as_array().into_iter().flatten().map(row).collect();
     show(output, &["NAME", "SOURCE", "IN DATABASE", "HOW TO"], &rows, &body["secrets"])
@@ -79,32 +84,33 @@ async fn clean_up(
     dry_run: bool,
     yes: bool,
 ) -> Result<(), Failure> {
-    let ask = async |dry_run: bool| {
+    let send = async |dry_run: bool| {
         let request = client.request(Method::POST, CLEANUP)?.query(&[("dry_run", dry_run)]);
         Ok::<_, Failure>(client.send(request.json(body)).await?.body)
     };
-    let plan = ask(true).await?;
-    let nothing = plan["removed"].as_array().is_none_or(Vec::is_empty);
-    if dry_run || nothing {
-        return told(output, &plan, "would be removed");
+    let plan = send(true).await?;
+    let is_empty = plan["removed"].as_array().is_none_or(Vec::is_empty);
+    if dry_run || is_empty {
+        return show_result(output, &plan, "would be removed");
     }
     if !yes {
-        told(output, &plan, "to be removed")?;
+        show_result(output, &plan, "to be removed")?;
     }
-    confirmed(yes, "Remove these values for good?")?;
-    told(output, &ask(false).await?, "removed")
+    confirm(yes, "Permanently remove these values?")?;
+    show_result(output, &send(false).await?, "removed")
 }
 
-fn told(output: Output, cleaned: &Value, removed: &str) -> Result<(), Failure> {
-    let list = |name: &str| cleaned[name].as_array().cloned().unwrap_or_default();
-    let gone = list("removed").into_iter().map(|name| vec![cell(&name), removed.to_owned()]);
-    let kept = list("kept")
+fn show_result(output: Output, result: &Value, removed: &str) -> Result<(), Failure> {
+    let list = |name: &str| result[name].as_array().cloned().unwrap_or_default();
+    let removed_rows =
+        list("removed").into_iter().map(|name| vec![cell(&name), removed.to_owned()]);
+    let kept_rows = list("kept")
         .into_iter()
-        .map(|it| vec![cell(&it["name"]), format!("kept: {}", cell(&it["why"]))]);
-    let rows: Vec<_> = gone.chain(kept).collect();
+        .map(|secret| vec![cell(&secret["name"]), format!("kept: {}", cell(&secret["why"]))]);
+    let rows: Vec<_> = removed_rows.chain(kept_rows).collect();
     if rows.is_empty() && !output.is_for_programs() {
-        say("nothing is left of any secret in the database");
+        print("no secrets in the database");
         return Ok(());
     }
-    show(output, &["NAME", "RESIDUE"], &rows, cleaned)
+    show(output, &["NAME", "RESIDUE"], &rows, result)
 }

@@ -4,37 +4,37 @@ use std::process::ExitCode;
 
 use crate::{
     app::{self, Ready},
-    cli::output::say,
+    cli::output::print,
     config::{Config, Environment},
-    telemetry::Lines,
+    telemetry::LogQueue,
 };
 
 pub(super) async fn run(
     config: Config,
     environment: &Environment,
-    lines: Lines,
+    log: LogQueue,
 ) -> Result<ExitCode, app::Error> {
-    // Before anything is started, so that a signal always finds its handler.
+    // First, so that a signal during the start has a handler.
     let stop = app::signals()?;
-    app::serve(config, environment, lines, announce, stop).await?;
+    app::serve(config, environment, log, print_addresses, stop).await?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn announce(ready: &Ready) {
+fn print_addresses(ready: &Ready) {
     let address = ready.address;
-    say(&format!("brune answers on http://{address}"));
+    print(&format!("brune listening on http://{address}"));
     if let Some(url) = &ready.public_url {
-        say(&format!("reached at {url}/, its console at {url}/admin/"));
+        print(&format!("public address {url}/, console {url}/admin/"));
     }
     if let Some(token) = &ready.token {
-        say("a SUPER_ADMIN's token, for development:");
-        say(&format!("  export BRUNE_TOKEN={token}"));
-        say("what it may read:");
-        say(&format!(
+        print("token of a SUPER_ADMIN, for development:");
+        print(&format!("  export BRUNE_TOKEN={token}"));
+        print("read the settings:");
+        print(&format!(
             "  curl -s -H \"Authorization: Bearer $BRUNE_TOKEN\" http://{address}/admin/global-settings"
         ));
-        // After the `#`, where no browser sends it on.
-        say("the console:");
-        say(&format!("  http://{address}/admin/#token={token}"));
+        // A browser does not send the part after the `#` to servers.
+        print("open the console:");
+        print(&format!("  http://{address}/admin/#token={token}"));
     }
 }

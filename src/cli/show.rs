@@ -1,4 +1,4 @@
-//! How what was read is printed.
+//! Output formats, tables and confirmation.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -8,35 +8,40 @@ use rustix::termios::tcgetwinsize;
 use serde_json::Value;
 
 use crate::{
-    cli::{client::Failure, output::say},
+    cli::{client::Failure, output::print},
     text,
 };
 
-/// For whom.
+/// The output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Output {
-    /// For people
+    /// A table
     Table,
-    /// For programs
+    /// JSON
     Json,
-    /// For programs, and for people who like it
+    /// YAML
     Yaml,
     /// Tab-separated lines
     Tsv,
 }
 
 impl Output {
-    /// What was asked for, or what fits where it is printed.
-    pub(super) fn chosen(asked: Option<Self>) -> Self {
-        let fitting = || if io::stdout().is_terminal() { Self::Table } else { Self::Tsv };
-        asked.unwrap_or_else(fitting)
+    /// Returns `output`, or the default: a table on a terminal, tab-separated lines elsewhere.
+    pub(super) fn or_default(output: Option<Self>) -> Self {
+        let default = || if io::stdout().is_terminal() { Self::Table } else { Self::Tsv };
+        output.unwrap_or_else(default)
+    }
+
+    /// Returns whether the format is a single document for programs, without sentences around the document.
+    pub(super) fn is_for_programs(self) -> bool {
+        matches!(self, Self::Json | Self::Yaml)
     }
 }
 
-/// Rows under a head, for people; `value`, for programs.
+/// Prints `rows` as a table or lines, or `value` as a document.
 pub(super) fn show(
     output: Output,
-    head: &[&str],
+    header: &[&str],
     rows: &[Vec<String>],
     value: &Value,
 ) -> Result<(), Failure> {
@@ -45,37 +50,30 @@ pub(super) fn show(
             let mut table = Table::new();
             table.load_style(presets::NOTHING);
             table.set_content_arrangement(ContentArrangement::Dynamic);
-            // An error means that the output is no terminal, where lines may have any length.
+            // Fails if the output is not a terminal, where lines may have any length.
             if let Ok(size) = tcgetwinsize(io::stdout())
                 && size.ws_col > 0
             {
                 table.set_width(size.ws_col);
             }
-            table.set_header(head);
+            table.set_header(header);
             table.add_rows(rows);
-            say(&table.to_string());
+            print(&table.to_string());
         }
-        Output::Tsv => rows.iter().for_each(|row| _ = say(&row.join("\t"))),
+        Output::Tsv => rows.iter().for_each(|row| _ = print(&row.join("\t"))),
         Output::Json => {
             let text = serde_json::to_string_pretty(value);
-            say(&text.map_err(|err| Failure::refused(err.to_string()))?);
+            print(&text.map_err(|err| Failure::rejected(err.to_string()))?);
         }
         Output::Yaml => {
             let text = serde_saphyr::to_string(value);
-            say(text.map_err(|err| Failure::refused(err.to_string()))?.trim_end());
+            print(text.map_err(|err| Failure::rejected(err.to_string()))?.trim_end());
         }
     }
     Ok(())
 }
 
-impl Output {
-    /// Whether a program reads it, which wants one document and no sentences around it.
-    pub(super) fn is_for_programs(self) -> bool {
-        matches!(self, Self::Json | Self::Yaml)
-    }
-}
-
-/// A value in a cell. What could act on a terminal, or end the cell, is escaped.
+/// Formats a value for a table cell. Control characters are escaped, since they act on a terminal or end the cell.
 pub(super) fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
@@ -84,21 +82,25 @@ pub(super) fn cell(value: &Value) -> String {
     }
 }
 
-/// Whether to go on: asked on a terminal; a program that cannot be asked has to say `--yes`.
-pub(super) fn confirmed(yes: bool, question: &str) -> Result<(), Failure> {
+/// Asks for confirmation on the terminal, unless `yes`.
+///
+/// # Errors
+/// The answer is no, or there is no terminal.
+pub(super) fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
     if yes {
         return Ok(());
     }
     if !io::stdin().is_terminal() {
-        return Err(Failure::usage("there is no terminal to ask on; say --yes"));
+        return Err(Failure::usage("confirmation requires a terminal; use --yes to skip it"));
     }
-    let mut err = io::stderr();
-    let _ = write!(err, "{question} [y/N] ");
-    let _ = err.flush();
+    // On standard error, so that standard output holds only the result.
+    let mut stderr = io::stderr();
+    let _ = write!(stderr, "{question} [y/N] ");
+    let _ = stderr.flush();
     let mut answer = String::new();
     let _ = io::stdin().read_line(&mut answer);
     if matches!(answer.trim(), "y" | "Y" | "yes") {
         return Ok(());
     }
-    Err(Failure::refused("nothing was done"))
+    Err(Failure::rejected("cancelled; nothing was changed"))
 }

@@ -1,12 +1,12 @@
-//! Addresses that may have a password in them, checked before anything of them is used or shown.
+//! Addresses that may hold a password.
 //!
-//! An address is parsed as a whole or refused: in one whose password has an `@`, `/`, `?` or `#` that is not
-//! percent-encoded, a piece of the password stands where a parser finds the host, the path or a parameter. No
-//! error repeats a part of the address.
+//! An address is parsed as a whole or rejected: if a password has an `@`, `/`, `?` or `#` that is not
+//! percent-encoded, parsers take a piece of the password for the host, the path or a parameter. No error repeats a part
+//! of the address.
 
 use url::Url;
 
-/// The parameters of a Postgres address that the driver knows. It logs others with their values.
+/// The parameters of a Postgres address that the driver knows. The driver logs unknown parameters with values.
 const POSTGRES_PARAMETERS: [&str; 18] = [
     "sslmode",
     "ssl-mode",
@@ -33,80 +33,80 @@ const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-c
 const ENCODE: &str =
     "percent-encode `@ / ? # %` in the user and the password (`%40 %2F %3F %23 %25`)";
 
-/// Why an address is refused. Has no part of it.
+/// An invalid address. Holds no part of the address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{what}; {fix}")]
+#[error("{problem}; {fix}")]
 pub struct AddressError {
-    /// What is wrong, to follow the name of the variable.
-    pub what: &'static str,
-    /// How to fix it.
+    /// The problem, worded to follow the name of the variable.
+    pub problem: &'static str,
+    /// How to fix the problem.
     pub fix: &'static str,
 }
 
-/// What an address leads to.
+/// The rules of one kind of address.
 struct Kind {
     schemes: &'static [&'static str],
-    /// It does not begin with one of the schemes.
-    without_scheme: AddressError,
-    /// Whether the URL standard's rules for browsers apply: a `\` separates parts as `/` does, the path may have an
-    /// `@` if no user or port comes before it, as addresses of webhooks do, and a fragment is allowed.
+    /// The error for every other scheme.
+    wrong_scheme: AddressError,
+    /// Whether the URL standard's rules for browsers apply: `\` separates parts as `/` does, the path may have an `@`
+    /// if no user or port precedes it, as in addresses of webhooks, and a fragment is permitted.
     is_web: bool,
-    unreadable: AddressError,
+    invalid: AddressError,
 }
 
 const POSTGRES: Kind = Kind {
     schemes: &["postgres", "postgresql"],
-    without_scheme: NO_POSTGRES,
+    wrong_scheme: NOT_POSTGRES,
     is_web: false,
-    unreadable: NO_POSTGRES,
+    invalid: NOT_POSTGRES,
 };
 
-const NO_POSTGRES: AddressError = AddressError {
-    what: "is not a Postgres URL",
+const NOT_POSTGRES: AddressError = AddressError {
+    problem: "must be a Postgres URL",
     fix: "write `postgres://user:password@host:5432/database`, and percent-encode `@ / ? # %` in the user and the \
           password (`%40 %2F %3F %23 %25`)",
 };
 
 const REDIS: Kind = Kind {
     schemes: &["redis", "rediss", "redis+unix", "unix", "valkey", "valkeys", "valkey+unix"],
-    without_scheme: NO_REDIS,
+    wrong_scheme: NOT_REDIS,
     is_web: false,
-    unreadable: NO_REDIS,
+    invalid: NOT_REDIS,
 };
 
-const NO_REDIS: AddressError = AddressError {
-    what: "is not a Redis URL",
+const NOT_REDIS: AddressError = AddressError {
+    problem: "must be a Redis URL",
     fix: "write `redis://user:password@host:6379`, and percent-encode `@ / ? # %` in the user and the password \
           (`%40 %2F %3F %23 %25`)",
 };
 
 const WEB: Kind = Kind {
     schemes: &["http", "https"],
-    // `localhost:8080`, for one, would have the scheme `localhost`.
-    without_scheme: AddressError {
-        what: "must begin with http:// or https://",
-        fix: "write it such as `https://host/path` or `http://127.0.0.1:8080`",
+    // A URL parser takes `localhost` in `localhost:8080` for the scheme.
+    wrong_scheme: AddressError {
+        problem: "must begin with http:// or https://",
+        fix: "write an address such as `https://host/path` or `http://127.0.0.1:8080`",
     },
     is_web: true,
-    unreadable: AddressError {
-        what: "must name a host, and after `:` a port",
-        fix: "write it such as `https://host/path` or `http://127.0.0.1:8080`",
+    invalid: AddressError {
+        problem: "must have a host, and a port after a `:`",
+        fix: "write an address such as `https://host/path` or `http://127.0.0.1:8080`",
     },
 };
 
 /// Parses the address of a Postgres: `postgres://user:password@host:port/database?…`.
 ///
 /// # Errors
-/// It is not whole, or has a parameter that the driver would not take.
+/// The address is invalid, or has a parameter that the driver rejects or ignores.
 pub(crate) fn postgres(text: &str) -> Result<Url, AddressError> {
     let url = parse(text, &POSTGRES)?;
-    let error = |what, fix| Err(AddressError { what, fix });
+    let error = |problem, fix| Err(AddressError { problem, fix });
     let mut has_user = !url.username().is_empty();
     for (name, value) in url.query_pairs() {
         if !POSTGRES_PARAMETERS.contains(&&*name) && !name.starts_with("options[") {
             return error(
-                "has a parameter after the `?` that is not known",
-                "use those of libpq, such as `sslmode`, `host`, `port` and `application_name`, and \
+                "has an unknown parameter after the `?`",
+                "use parameters of libpq, such as `sslmode`, `host`, `port` and `application_name`, and \
                  percent-encode `& = # %` in their values",
             );
         }
@@ -119,23 +119,24 @@ pub(crate) fn postgres(text: &str) -> Result<Url, AddressError> {
         };
         if !is_valid {
             return error(
-                "has a parameter after the `?` whose value is not valid",
+                "has an invalid value in a parameter after the `?`",
                 "`sslmode` is disable, allow, prefer, require, verify-ca or verify-full; `port` and \
                  `statement-cache-capacity` are numbers; `hostaddr` is an IP address",
             );
         }
+        // libpq takes the user from a parameter as well.
         has_user |= name == "user" && !value.is_empty();
     }
     if has_user {
         return Ok(url);
     }
-    error("names no user", "write `postgres://user:password@host:5432/database`")
+    error("must have a user", "write `postgres://user:password@host:5432/database`")
 }
 
 /// Checks the address of a Redis.
 ///
 /// # Errors
-/// It is not whole.
+/// The address is invalid.
 pub(super) fn redis(text: &str) -> Result<(), AddressError> {
     parse(text, &REDIS).map(drop)
 }
@@ -143,52 +144,53 @@ pub(super) fn redis(text: &str) -> Result<(), AddressError> {
 /// Parses an `http` or `https` address, which may have a user and a password.
 ///
 /// # Errors
-/// It is not whole.
+/// The address is invalid.
 pub(crate) fn web(text: &str) -> Result<Url, AddressError> {
     let url = parse(text, &WEB)?;
-    if url.has_host() { Ok(url) } else { Err(WEB.unreadable) }
+    if url.has_host() { Ok(url) } else { Err(WEB.invalid) }
 }
 
-/// Parses the address that the paths of a service begin with: no user, no password, no query, no fragment.
+/// Parses the base address of a service: no user, no password, no query, no fragment.
 ///
 /// # Errors
-/// It is not whole, or has one of these.
+/// The address is invalid, or has a part that a base address must not have.
 pub(super) fn root(text: &str) -> Result<Url, AddressError> {
     let url = web(text)?;
-    let fix = "write `https://host/path` without it";
+    let fix = "write only `https://host/path`";
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(AddressError { what: "must not have a user or a password", fix });
+        return Err(AddressError { problem: "must not have a user or a password", fix });
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(AddressError { what: "must not have a query or a fragment", fix });
+        return Err(AddressError { problem: "must not have a query or a fragment", fix });
     }
     Ok(url)
 }
 
 fn parse(text: &str, kind: &Kind) -> Result<Url, AddressError> {
     let text = text.trim();
-    // Parsers drop tabs and line breaks in silence: the password would be another.
+    // Parsers silently drop tabs and line breaks, which would change the password.
     if text.chars().any(char::is_control) {
         return Err(AddressError {
-            what: "has a line break or another control character in it",
-            fix: "remove it; one that belongs to the password is percent-encoded (`%0A`)",
+            problem: "must not contain a line break or another control character",
+            fix: "remove it, or percent-encode it in the password (`%0A`)",
         });
     }
-    let (scheme, rest) = text.split_once("://").ok_or(kind.without_scheme)?;
-    if !kind.schemes.iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
-        return Err(kind.without_scheme);
+    let (scheme, rest) = text.split_once("://").ok_or(kind.wrong_scheme)?;
+    if !kind.schemes.iter().any(|name| scheme.eq_ignore_ascii_case(name)) {
+        return Err(kind.wrong_scheme);
     }
+    // Browsers treat a backslash as a slash.
     let is_end = |c| matches!(c, '/' | '?' | '#') || (kind.is_web && c == '\\');
-    let (authority, after) = rest.split_at(rest.find(is_end).unwrap_or(rest.len()));
+    let (authority, path) = rest.split_at(rest.find(is_end).unwrap_or(rest.len()));
     let is_plain_host = !authority.contains(['@', ':']);
-    if after.contains('@') && !(kind.is_web && is_plain_host) {
-        let what = "has an `@` after the host, or a password that is not percent-encoded";
-        return Err(AddressError { what, fix: ENCODE });
+    // An unencoded `/`, `?` or `#` in a password ends the authority before the `@`.
+    if path.contains('@') && !(kind.is_web && is_plain_host) {
+        let problem = "has an `@` after the host, or a password that is not percent-encoded";
+        return Err(AddressError { problem, fix: ENCODE });
     }
-    let url = Url::parse(text).map_err(|_| kind.unreadable)?;
+    let url = Url::parse(text).map_err(|_| kind.invalid)?;
     if url.fragment().is_some() && !kind.is_web {
-        let what = "has a `#`, after which nothing is read";
-        return Err(AddressError { what, fix: ENCODE });
+        return Err(AddressError { problem: "must not have a fragment (`#`)", fix: ENCODE });
     }
     Ok(url)
 }
@@ -198,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_that_people_have_are_taken() {
+    fn common_addresses_are_accepted() {
         for text in [
             "postgres://ada:word@h/d",
             "postgresql://ada:p%40%2F%3F%23%25@h:6543/d?sslmode=require&application_name=x",
@@ -225,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_that_is_not_encoded_is_not_parsed_as_something_else() {
+    fn an_unencoded_password_is_not_parsed_as_another_part() {
         assert!(root("https://u:80\\word@h/d").is_err());
         for rest in [
             "u:80?word@h/d",
@@ -244,10 +246,10 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_those_of_the_driver_with_values_that_it_takes() {
+    fn parameters_and_values_must_be_valid_for_the_driver() {
         for query in ["passwd=x", "sslmode=x", "port=x", "hostaddr=x", "password=a&b", "a@b"] {
             assert!(postgres(&format!("postgres://ada@h/d?{query}")).is_err(), "{query}");
         }
-        assert_eq!(postgres("postgres://h/d").unwrap_err().what, "names no user");
+        assert_eq!(postgres("postgres://h/d").unwrap_err().problem, "must have a user");
     }
 }

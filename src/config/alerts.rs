@@ -1,126 +1,147 @@
-//! Where messages to other services go, and how they are delivered.
+//! Receivers of alerts, and the delivery of messages.
 
 use std::time::Duration;
 
-use crate::config::{Secret, address, reading::Reading};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use validator::Validate;
 
-/// What a signing secret begins with (Standard Webhooks).
-const SIGNING: &str = "whsec_";
+use crate::config::{
+    Secret, address,
+    numbers::{Milliseconds, RangeOfUnits as _},
+    reader::Reader,
+};
 
-/// Where alerts go.
+const WEBHOOK_SECRET: &str = "ALERT_WEBHOOK_SECRET";
+
+/// The prefix of a signing secret (Standard Webhooks).
+const SIGNING_PREFIX: &str = "whsec_";
+
+const GENERATE: &str = "generate one with `echo whsec_$(openssl rand -base64 32)`";
+
+/// Receivers of alerts.
 #[derive(Debug, Clone, Default)]
 pub struct Alerts {
-    /// A webhook of Discord's (`DISCORD_WEBHOOK_URL`): the address itself is the secret.
+    /// A Discord webhook (`DISCORD_WEBHOOK_URL`), whose address is a secret.
     pub discord: Option<Secret>,
-    /// A service that takes webhooks (`ALERT_WEBHOOK_URL`).
+    /// A service that receives webhooks (`ALERT_WEBHOOK_URL`).
     pub webhook: Option<Secret>,
-    /// What its messages are signed with (`ALERT_WEBHOOK_SECRET`, a line each), newest first.
+    /// The signing secrets of the webhook (`ALERT_WEBHOOK_SECRET`, one per line), newest first.
     pub signing: Vec<Secret>,
-    /// What the webhook wants to hear of (`ALERT_EVENTS`); everything when `None`.
+    /// The topics that the webhook subscribes to (`ALERT_EVENTS`); all when `None`.
     pub events: Option<Vec<String>>,
-    /// Whether an address may be one of this machine or of a private network (`ALERT_ALLOW_PRIVATE`).
+    /// Whether addresses of this machine and of private networks are permitted (`ALERT_ALLOW_PRIVATE`).
     pub allow_private: bool,
-    /// Where people reach the service (`BRUNE_PUBLIC_URL`), without a slash at its end.
+    /// The public address of the service (`BRUNE_PUBLIC_URL`), without a trailing slash.
     pub public_url: Option<String>,
 }
 
-/// How messages are delivered.
-#[derive(Debug, Clone, Copy)]
+/// Delivery of messages to other services.
+#[derive(Debug, Clone, Copy, Validate)]
 pub struct Delivery {
-    /// Whether this instance delivers (`BRUNE_OUTBOX_WORKER_ENABLED`).
+    /// Whether this instance runs the worker (`BRUNE_OUTBOX_WORKER_ENABLED`).
     pub enabled: bool,
-    /// Between two looks for what others stored (`BRUNE_OUTBOX_WORKER_INTERVAL_MS`).
+    /// The pause between two polls for messages of other instances (`BRUNE_OUTBOX_WORKER_INTERVAL_MS`).
+    #[validate(range(min = 100, max = 600_000, code = "BRUNE_OUTBOX_WORKER_INTERVAL_MS"))]
     pub interval: Duration,
-    /// Messages taken at once (`BRUNE_OUTBOX_WORKER_BATCH_SIZE`).
+    /// The most messages of one batch (`BRUNE_OUTBOX_WORKER_BATCH_SIZE`).
+    #[validate(range(min = 1, max = 1_000, code = "BRUNE_OUTBOX_WORKER_BATCH_SIZE"))]
     pub batch: u16,
-    /// How long a worker may be silent before another takes its place (`BRUNE_OUTBOX_WORKER_LEASE_MS`).
+    /// How long a lease lasts without renewal (`BRUNE_OUTBOX_WORKER_LEASE_MS`).
+    #[validate(range(min = 1_000, max = 600_000, code = "BRUNE_OUTBOX_WORKER_LEASE_MS"))]
     pub lease: Duration,
-    /// How often a delivery is tried again (`BRUNE_OUTBOX_MAX_RETRIES`).
+    /// The most retries of a delivery (`BRUNE_OUTBOX_MAX_RETRIES`).
+    #[validate(range(min = 0, max = 100, code = "BRUNE_OUTBOX_MAX_RETRIES"))]
     pub max_retries: u16,
-    /// The wait before the first repeat, at most (`BRUNE_OUTBOX_RETRY_BASE_MS`); it doubles with each.
+    /// The longest backoff before the first retry (`BRUNE_OUTBOX_RETRY_BASE_MS`), doubled for each further retry.
+    #[validate(range(min = 10, max = 600_000, code = "BRUNE_OUTBOX_RETRY_BASE_MS"))]
     pub retry_base: Duration,
 }
 
 impl Alerts {
-    pub(super) fn read(reading: &mut Reading<'_>) -> Self {
-        let allow_private = reading.boolean("ALERT_ALLOW_PRIVATE", false);
-        let discord = address(reading, "DISCORD_WEBHOOK_URL", allow_private);
-        let webhook = address(reading, "ALERT_WEBHOOK_URL", allow_private);
-        let signing = signing(reading);
-        if webhook.is_some() && signing.is_empty() {
-            let way_out = "make one with `echo whsec_$(openssl rand -base64 32)`";
-            let what = "is not set, and nothing is sent to ALERT_WEBHOOK_URL unsigned";
-            if matches!(reading.env.secret("ALERT_WEBHOOK_SECRET"), Ok(None)) {
-                reading.fault("ALERT_WEBHOOK_SECRET", what, way_out);
-            }
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let allow_private = reader.boolean("ALERT_ALLOW_PRIVATE", false);
+        let discord = address(reader, "DISCORD_WEBHOOK_URL", allow_private);
+        let webhook = address(reader, "ALERT_WEBHOOK_URL", allow_private);
+        let signing = signing(reader);
+        if webhook.is_some()
+            && signing.is_empty()
+            && matches!(reader.environment.secret(WEBHOOK_SECRET), Ok(None))
+        {
+            let problem = "is required with ALERT_WEBHOOK_URL, since every webhook is signed";
+            reader.reject(WEBHOOK_SECRET, problem, GENERATE);
         }
-        let events = reading.text("ALERT_EVENTS");
-        let events = events.map(|it| {
-            let list = || it.split(',').map(|it| it.trim().to_owned()).collect();
-            serde_json::from_str(&it).unwrap_or_else(|_| list())
+        // A JSON array as in other variables, or a comma-separated list for shells.
+        let events = reader.text("ALERT_EVENTS").map(|text| {
+            let split = || text.split(',').map(|topic| topic.trim().to_owned()).collect();
+            serde_json::from_str(&text).unwrap_or_else(|_| split())
         });
-        Self { discord, webhook, signing, events, allow_private, public_url: public_url(reading) }
+        Self { discord, webhook, signing, events, allow_private, public_url: public_url(reader) }
     }
 }
 
-/// The address in `name`. Only within one's own network may it go without TLS.
-fn address(reading: &mut Reading<'_>, name: &str, allow_private: bool) -> Option<Secret> {
-    let address = reading.secret(name)?;
+/// Reads the address of a webhook, which must use TLS outside private networks.
+fn address(reader: &mut Reader<'_>, variable: &str, allow_private: bool) -> Option<Secret> {
+    let address = reader.secret(variable)?;
     match address::web(address.expose()) {
+        // Without TLS, the token in the address would be readable on the way.
         Ok(url) if url.scheme() == "https" || allow_private => Some(address),
         Ok(_) => {
-            let way_out = "use `https://`, or set ALERT_ALLOW_PRIVATE to `true` for a receiver of your own network";
-            reading.fault(name, "would be called without TLS", way_out);
+            let fix = "set ALERT_ALLOW_PRIVATE to `true` for a receiver on a private network";
+            reader.reject(variable, "must begin with https://", fix);
             None
         }
         Err(error) => {
-            reading.fault(name, error.what, error.fix);
+            reader.reject(variable, error.problem, error.fix);
             None
         }
     }
 }
 
-fn signing(reading: &mut Reading<'_>) -> Vec<Secret> {
-    const NAME: &str = "ALERT_WEBHOOK_SECRET";
-    let Some(given) = reading.secret(NAME) else { return Vec::new() };
-    let lines: Vec<&str> = given.expose().lines().map(str::trim).collect();
-    let fits = |line: &&str| {
-        let bytes = line.strip_prefix(SIGNING).and_then(|it| STANDARD.decode(it).ok());
-        bytes.is_some_and(|it| (24..=64).contains(&it.len()))
+fn signing(reader: &mut Reader<'_>) -> Vec<Secret> {
+    let Some(secret) = reader.secret(WEBHOOK_SECRET) else { return Vec::new() };
+    let lines: Vec<&str> = secret.expose().lines().map(str::trim).collect();
+    let is_valid = |line: &&str| {
+        let bytes = line.strip_prefix(SIGNING_PREFIX).and_then(|text| STANDARD.decode(text).ok());
+        bytes.is_some_and(|bytes| (24..=64).contains(&bytes.len()))
     };
-    if 2 < lines.len() {
-        let way_out = "keep the new secret and the one before it";
-        reading.fault(NAME, "holds more than two lines", way_out);
-    } else if !lines.iter().all(fits) {
-        let what = "is not `whsec_` with 24 to 64 bytes in base64 after it";
-        reading.fault(NAME, what, "make one with `echo whsec_$(openssl rand -base64 32)`");
+    if lines.len() > 2 {
+        let fix = "keep the new secret and the previous one";
+        reader.reject(WEBHOOK_SECRET, "must have at most two lines", fix);
+    } else if !lines.iter().all(is_valid) {
+        let problem = "must be `whsec_` followed by 24 to 64 bytes in base64";
+        reader.reject(WEBHOOK_SECRET, problem, GENERATE);
     }
-    lines.into_iter().map(|it| Secret::new(it.to_owned())).collect()
+    lines.into_iter().map(|line| Secret::new(line.to_owned())).collect()
 }
 
-fn public_url(reading: &mut Reading<'_>) -> Option<String> {
-    const NAME: &str = "BRUNE_PUBLIC_URL";
-    let text = reading.text(NAME)?;
+fn public_url(reader: &mut Reader<'_>) -> Option<String> {
+    const VARIABLE: &str = "BRUNE_PUBLIC_URL";
+    let text = reader.text(VARIABLE)?;
     match address::root(&text) {
+        // Links append paths that begin with a slash.
         Ok(url) => Some(url.as_str().trim_end_matches('/').to_owned()),
         Err(error) => {
-            reading.fault(NAME, error.what, error.fix);
+            reader.reject(VARIABLE, error.problem, error.fix);
             None
         }
     }
 }
 
 impl Delivery {
-    pub(super) fn read(reading: &mut Reading<'_>) -> Self {
-        Self {
-            enabled: reading.boolean("BRUNE_OUTBOX_WORKER_ENABLED", true),
-            interval: reading.milliseconds("BRUNE_OUTBOX_WORKER_INTERVAL_MS", 1_000, 100..=600_000),
-            batch: reading.number("BRUNE_OUTBOX_WORKER_BATCH_SIZE", 20, 1..=1_000),
-            lease: reading.milliseconds("BRUNE_OUTBOX_WORKER_LEASE_MS", 30_000, 1_000..=600_000),
-            max_retries: reading.number("BRUNE_OUTBOX_MAX_RETRIES", 10, 0..=100),
-            retry_base: reading.milliseconds("BRUNE_OUTBOX_RETRY_BASE_MS", 1_000, 10..=600_000),
-        }
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let interval = reader.number("BRUNE_OUTBOX_WORKER_INTERVAL_MS", Milliseconds(1_000));
+        let lease = reader.number("BRUNE_OUTBOX_WORKER_LEASE_MS", Milliseconds(30_000));
+        let retry_base = reader.number("BRUNE_OUTBOX_RETRY_BASE_MS", Milliseconds(1_000));
+        let delivery = Self {
+            enabled: reader.boolean("BRUNE_OUTBOX_WORKER_ENABLED", true),
+            interval: interval.into(),
+            batch: reader.number("BRUNE_OUTBOX_WORKER_BATCH_SIZE", 20),
+            lease: lease.into(),
+            max_retries: reader.number("BRUNE_OUTBOX_MAX_RETRIES", 10),
+            retry_base: retry_base.into(),
+        };
+        reader.validate(&delivery);
+        delivery
     }
 }
 
@@ -131,50 +152,50 @@ mod tests {
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     const URL: &str = "https://alerts.test/hook";
 
-    /// What is wrong with `pairs`.
-    fn faults(pairs: &[(&str, &str)]) -> String {
+    fn errors(pairs: &[(&str, &str)]) -> String {
         let pairs = [("HOME", "/home/ana")].iter().chain(pairs);
-        let environment = Environment::of_pairs(pairs.copied());
-        let loaded = Config::load(&environment, Needs::Serve);
-        loaded.err().map(|it| it.to_string()).unwrap_or_default()
+        let environment = Environment::from_pairs(pairs.copied());
+        let config = Config::load(&environment, Needs::Serve);
+        config.err().map(|errors| errors.to_string()).unwrap_or_default()
     }
 
     #[test]
-    fn a_webhook_is_signed_and_goes_over_tls() {
-        let with = |url, secret: &str, private| {
-            let given = [("ALERT_WEBHOOK_URL", url), ("ALERT_WEBHOOK_SECRET", secret)];
-            faults(&[&given[..], &[("ALERT_ALLOW_PRIVATE", private)]].concat())
+    fn a_webhook_is_signed_and_uses_tls() {
+        let errors = |url, secret: &str, private| {
+            let webhook = [("ALERT_WEBHOOK_URL", url), ("ALERT_WEBHOOK_SECRET", secret)];
+            errors(&[&webhook[..], &[("ALERT_ALLOW_PRIVATE", private)]].concat())
         };
-        assert_eq!(with(URL, SECRET, "false"), "");
-        assert_eq!(with(URL, &format!("{SECRET}\n{SECRET}\n"), "false"), "");
-        assert_eq!(with("http://127.0.0.1:9000/", SECRET, "true"), "");
-        assert!(with(URL, "", "false").contains("ALERT_WEBHOOK_SECRET: is not set"));
-        assert!(with("http://alerts.test/hook", SECRET, "false").contains("without TLS"));
-        for wrong in ["hunter22", "whsec_hunter22", "whsec_!!!!", "whsec_aHVudGVyMg=="] {
-            let told = with(URL, wrong, "false");
-            assert!(told.contains("ALERT_WEBHOOK_SECRET: is not `whsec_`"), "{told}");
-            assert!(!told.contains(wrong), "{told}");
+        assert_eq!(errors(URL, SECRET, "false"), "");
+        assert_eq!(errors(URL, &format!("{SECRET}\n{SECRET}\n"), "false"), "");
+        assert_eq!(errors("http://127.0.0.1:9000/", SECRET, "true"), "");
+        assert!(errors(URL, "", "false").contains("ALERT_WEBHOOK_SECRET: is required with"));
+        let text = errors("http://alerts.test/hook", SECRET, "false");
+        assert!(text.contains("ALERT_WEBHOOK_URL: must begin with https://;"), "{text}");
+        for secret in ["hunter22", "whsec_hunter22", "whsec_!!!!", "whsec_aHVudGVyMg=="] {
+            let text = errors(URL, secret, "false");
+            assert!(text.contains("ALERT_WEBHOOK_SECRET: must be `whsec_`"), "{text}");
+            assert!(!text.contains(secret), "{text}");
         }
-        let told = with(URL, &[SECRET; 3].join("\n"), "false");
-        assert!(told.contains("more than two lines"), "{told}");
-        for wrong in ["ftp://hunter22", "hunter22", "https://"] {
-            let told = with(wrong, SECRET, "false");
-            assert!(told.contains("ALERT_WEBHOOK_URL: must "), "{told}");
-            assert!(!told.contains("hunter22"), "{told}");
+        let text = errors(URL, &[SECRET; 3].join("\n"), "false");
+        assert!(text.contains("at most two lines"), "{text}");
+        for url in ["ftp://hunter22", "hunter22", "https://"] {
+            let text = errors(url, SECRET, "false");
+            assert!(text.contains("ALERT_WEBHOOK_URL: must "), "{text}");
+            assert!(!text.contains("hunter22"), "{text}");
         }
     }
 
     #[test]
-    fn where_people_reach_the_service_is_an_address_without_extras() {
+    fn the_public_url_is_an_address_without_extras() {
         let read = |text: &str| {
             let environment =
-                Environment::of_pairs([("HOME", "/home/ana"), ("BRUNE_PUBLIC_URL", text)]);
-            Config::load(&environment, Needs::Serve).map(|it| it.alerts.public_url)
+                Environment::from_pairs([("HOME", "/home/ana"), ("BRUNE_PUBLIC_URL", text)]);
+            Config::load(&environment, Needs::Serve).map(|config| config.alerts.public_url)
         };
         assert_eq!(read("https://a.test/").unwrap().unwrap(), "https://a.test");
         assert_eq!(read("https://a.test/brune/").unwrap().unwrap(), "https://a.test/brune");
-        for wrong in ["a.test", "ftp://a.test", "https://a.test/?q=1", "https://u:p@a.test/"] {
-            assert!(read(wrong).unwrap_err().to_string().contains("BRUNE_PUBLIC_URL"), "{wrong}");
+        for url in ["a.test", "ftp://a.test", "https://a.test/?q=1", "https://u:p@a.test/"] {
+            assert!(read(url).unwrap_err().to_string().contains("BRUNE_PUBLIC_URL"), "{url}");
         }
     }
 }

@@ -1,88 +1,86 @@
-//! Where `brune config` finds the service, and what it shows itself with.
+//! The service that `brune config` talks to, and its credentials.
 
-use std::{fs, path::PathBuf};
+use std::{fs, io, net::SocketAddr, path::PathBuf};
 
 use crate::{
-    config::{Auth, Environment, Fault, Faults, Secret, address, directories},
+    config::{Auth, ConfigError, ConfigErrors, Environment, Secret, address, directories},
     files::{self, Existing},
 };
 
-/// The file in the data directory that says where the service of this machine answers.
+/// The name of the address file in the data directory.
 const ADDRESS: &str = "address";
 
-/// A service to speak to.
+/// A service and the credentials for its API.
 #[derive(Debug, Clone)]
 pub struct Client {
-    /// Its address, such as `http://127.0.0.1:8080`.
+    /// The address, such as `http://127.0.0.1:8080`.
     pub url: String,
-    /// The token to send; `None` when one is to be made with [`Self::auth`].
+    /// The token to send; `None` when a token is signed with [`Self::auth`].
     pub token: Option<Secret>,
-    /// What a token for the service of this machine is signed with, in development.
+    /// Signs a token for the local service, in development.
     pub auth: Option<Auth>,
 }
 
 impl Client {
-    /// `BRUNE_URL` with `BRUNE_TOKEN`; or, where they are not set, the service that runs on this machine.
+    /// Reads `BRUNE_URL` and `BRUNE_TOKEN`; defaults to the local service.
     ///
     /// # Errors
-    /// Neither is there.
-    pub fn load(env: &Environment) -> Result<Self, Faults> {
-        let faults = env.faults();
-        if !faults.is_empty() {
-            return Err(faults.into());
+    /// A variable is invalid, or missing without a local service.
+    pub fn load(environment: &Environment) -> Result<Self, ConfigErrors> {
+        let errors = environment.errors();
+        if !errors.is_empty() {
+            return Err(errors.into());
         }
-        let token = env.secret("BRUNE_TOKEN")?.map(|(token, _)| token);
-        let given = env.text("BRUNE_URL")?.map(|(url, _)| url.trim().to_owned());
-        let given = given.filter(|url| !url.is_empty());
-        if let Some(Err(error)) = given.as_deref().map(address::root) {
-            return Err(Fault::of("BRUNE_URL", error.what, error.fix).into());
+        let token = environment.secret("BRUNE_TOKEN")?.map(|(token, _)| token);
+        let url = environment.text("BRUNE_URL")?.map(|(url, _)| url.trim().to_owned());
+        let url = url.filter(|url| !url.is_empty());
+        if let Some(Err(error)) = url.as_deref().map(address::root) {
+            return Err(ConfigError::new("BRUNE_URL", error.problem, error.fix).into());
         }
-        let url = match given.clone() {
+        let is_local = url.is_none();
+        let url = match url {
             Some(url) => url,
-            None => local(env)?,
+            None => local_url(environment)?,
         };
-        // Only for the service of this machine: a secret of ours must not sign for somebody else's.
-        let auth = if token.is_none() && given.is_none() { Auth::load(env).ok() } else { None };
+        // The local secret must not sign a token for another service.
+        let auth = if token.is_none() && is_local { Auth::load(environment).ok() } else { None };
         if token.is_none() && auth.is_none() {
-            let fault = Fault::of("BRUNE_TOKEN", "is not set", "set it to a SUPER_ADMIN's token");
-            return Err(fault.into());
+            let fix = "set it to the token of a SUPER_ADMIN";
+            return Err(ConfigError::new("BRUNE_TOKEN", "is required", fix).into());
         }
         Ok(Self { url, token, auth })
     }
 }
 
-fn local(env: &Environment) -> Result<String, Fault> {
-    let address = directories::data_dir(env)?.join(ADDRESS);
-    let text = fs::read_to_string(address).map_err(|_| {
-        let what = "is not set, and no service of this machine says where it answers";
-        Fault::of(
-            "BRUNE_URL",
-            what,
-            "set it, such as http://127.0.0.1:8080, or start `brune serve`",
-        )
+fn local_url(environment: &Environment) -> Result<String, ConfigError> {
+    let path = directories::data_dir(environment)?.join(ADDRESS);
+    let address = fs::read_to_string(path).map_err(|_| {
+        let problem = "is required, since no local service has written its address";
+        let fix = "set it, such as http://127.0.0.1:8080, or start `brune serve`";
+        ConfigError::new("BRUNE_URL", problem, fix)
     })?;
-    Ok(format!("http://{}", text.trim()))
+    Ok(format!("http://{}", address.trim()))
 }
 
-/// Says in `dir` where the service answers, for as long as it is held.
+/// The file with the address of the running service, removed on drop.
 #[derive(Debug)]
-pub struct Announcement(PathBuf);
+pub struct AddressFile(PathBuf);
 
-impl Announcement {
-    /// Writes the note.
+impl AddressFile {
+    /// Writes `address` to the address file in `dir`.
     ///
     /// # Errors
-    /// It cannot be written, which keeps the service from nothing.
-    pub fn new(dir: &std::path::Path, address: std::net::SocketAddr) -> std::io::Result<Self> {
+    /// The file cannot be written.
+    pub fn create(dir: &std::path::Path, address: SocketAddr) -> io::Result<Self> {
         let path = dir.join(ADDRESS);
         files::write(&path, address.to_string().as_bytes(), 0o644, Existing::Replace)?;
         Ok(Self(path))
     }
 }
 
-impl Drop for Announcement {
+impl Drop for AddressFile {
     fn drop(&mut self) {
-        // One that stays leads to a service that does not answer, which the client says.
+        // A stale file is harmless: the client reports that the address does not answer.
         let _ = fs::remove_file(&self.0);
     }
 }

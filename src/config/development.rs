@@ -1,4 +1,4 @@
-//! A secret for tokens on a developer's machine, made once and kept.
+//! The signing secret for tokens in development, generated once and kept in the data directory.
 
 use std::{
     fs::{self, DirBuilder, OpenOptions},
@@ -7,80 +7,81 @@ use std::{
     path::Path,
 };
 
-use super::{Fault, Secret, file};
+use super::{
+    ConfigError, Secret,
+    file::{self, FileError},
+};
 
 /// The file's name in the data directory.
 const NAME: &str = "jwt_secret";
 
 /// The most bytes of the file.
-const FILE_BYTES: usize = 1024;
+const MAX_FILE_BYTES: usize = 1024;
 
-/// The digits it is written in: 64 of them are 32 random bytes.
+/// The fewest bytes of the secret, as of `JWT_SECRET`.
+const MIN_SECRET_BYTES: usize = 32;
+
 const HEX: [u8; 16] = *b"0123456789abcdef";
 
-/// The secret kept in `dir`; makes it, and the directory, the first time. Never for production.
-pub(super) fn jwt_secret(dir: &Path) -> Result<Secret, Fault> {
+/// Reads the secret in `dir`; generates the secret and the directory on the first call. Not for production.
+pub(super) fn jwt_secret(dir: &Path) -> Result<Secret, ConfigError> {
     let path = dir.join(NAME);
-    let kept = match kept(&path) {
-        Err(file::Unreadable::Io(e)) if e.kind() == io::ErrorKind::NotFound => {
-            make(dir, &path).map_err(|e| {
-                let what =
-                    format!("a development secret cannot be made in {} ({e})", dir.display());
-                Fault::of(
-                    "JWT_SECRET",
-                    what,
-                    "set JWT_SECRET, or BRUNE_DATA_DIR to a directory of yours",
-                )
-            })?;
-            self::kept(&path)
-        }
-        kept => kept,
+    let mut secret = read(&path);
+    if let Err(FileError::Io(err)) = &secret
+        && err.kind() == io::ErrorKind::NotFound
+    {
+        create(dir, &path).map_err(|err| {
+            let problem =
+                format!("is not set, and creating a secret in {} failed ({err})", dir.display());
+            let fix = "set JWT_SECRET, or set BRUNE_DATA_DIR to a writable directory";
+            ConfigError::new("JWT_SECRET", problem, fix)
+        })?;
+        // Another process may have created the file first, so its content is what counts.
+        secret = read(&path);
+    }
+    let reject = |problem: String| {
+        let problem = format!("the development secret {} {problem}", path.display());
+        let fix = "remove the file to have a new secret generated, or set JWT_SECRET";
+        ConfigError::new("JWT_SECRET", problem, fix)
     };
-    let way_out = "remove the file, and a new one is made; or set JWT_SECRET";
-    let fault = |what: String| {
-        Fault::of(
-            "JWT_SECRET",
-            format!("the development secret {} {what}", path.display()),
-            way_out,
-        )
-    };
-    let secret = kept.map_err(|unreadable| fault(unreadable.to_string()))?;
-    if secret.len() < 32 {
-        return Err(fault("is shorter than 32 bytes".to_owned()));
+    let secret = secret.map_err(|error| reject(error.to_string()))?;
+    if secret.len() < MIN_SECRET_BYTES {
+        return Err(reject(format!("must have at least {MIN_SECRET_BYTES} bytes")));
     }
     Ok(Secret::new(secret))
 }
 
-fn kept(path: &Path) -> Result<String, file::Unreadable> {
-    let text = file::text(path, FILE_BYTES)?;
-    let mode = path.metadata().map_err(file::Unreadable::Io)?.permissions().mode();
+fn read(path: &Path) -> Result<String, FileError> {
+    let text = file::text(path, MAX_FILE_BYTES)?;
+    let mode = path.metadata().map_err(FileError::Io)?.permissions().mode();
     if mode & 0o077 != 0 {
-        return Err(file::Unreadable::Io(io::Error::other("other users may read it")));
+        return Err(FileError::Io(io::Error::other("other users may read it")));
     }
     Ok(text.trim_end().to_owned())
 }
 
-/// Writes a new secret beside `path` and moves it there whole.
-fn make(dir: &Path, path: &Path) -> io::Result<()> {
-    // The account that runs the private Postgres must be able to pass through.
+/// Writes a new secret beside `path` and moves the complete file to `path`.
+fn create(dir: &Path, path: &Path) -> io::Result<()> {
+    // The account that runs the private Postgres must be able to traverse the directory.
     DirBuilder::new().recursive(true).mode(0o711).create(dir)?;
+    // 64 digits are 32 random bytes.
     let secret: String = (0..64).map(|_| char::from(HEX[rand::random_range(0..16)])).collect();
-    let fresh = dir.join(format!("{NAME}.{:016x}", rand::random::<u64>()));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
-    let placed = writeln!(file, "{secret}")
+    let temporary = dir.join(format!("{NAME}.{:016x}", rand::random::<u64>()));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    let result = writeln!(file, "{secret}")
         .and_then(|()| file.sync_all())
-        .and_then(|()| place(&fresh, path));
-    // Gone already where it was moved.
-    fs::remove_file(&fresh).ok();
-    placed
+        .and_then(|()| publish(&temporary, path));
+    // Fails after a rename, which already removed the name.
+    fs::remove_file(&temporary).ok();
+    result
 }
 
-/// Gives `fresh` the name `path`. Of two that do so at once the first wins, and both go on to read what
-/// it wrote; only a file system without hard links lets the second win.
-fn place(fresh: &Path, path: &Path) -> io::Result<()> {
-    match fs::hard_link(fresh, path) {
+/// Gives `temporary` the name `path`, unless another process has created `path` first.
+fn publish(temporary: &Path, path: &Path) -> io::Result<()> {
+    match fs::hard_link(temporary, path) {
         Ok(()) => Ok(()),
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(_) => fs::rename(fresh, path),
+        Err(err) if err.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        // A file system without hard links: the last writer wins.
+        Err(_) => fs::rename(temporary, path),
     }
 }

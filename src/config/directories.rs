@@ -1,53 +1,61 @@
-//! Where the platform wants things kept.
+//! Directories for data and caches, by the platform's conventions.
 
 use std::path::{Path, PathBuf};
 
-use super::{Environment, Fault};
+use super::{ConfigError, Environment};
 
-/// What this program's directories are called.
+/// The name of this program's directories.
 const NAME: &str = "brune";
 
-/// `BRUNE_DATA_DIR`, else the platform's place for data, whole from the root.
-pub(super) fn data_dir(env: &Environment) -> Result<PathBuf, Fault> {
+/// Returns the absolute path of `BRUNE_DATA_DIR`, or of the platform's directory for data.
+pub(super) fn data_dir(environment: &Environment) -> Result<PathBuf, ConfigError> {
     const VARIABLE: &str = "BRUNE_DATA_DIR";
-    if let Some(dir) = env.path(VARIABLE) {
-        return whole(VARIABLE, &dir);
+    if let Some(dir) = environment.path(VARIABLE) {
+        return absolute(VARIABLE, &dir);
     }
-    if env.is_root() {
+    if environment.is_root() {
         return Ok(Path::new("/var/lib").join(NAME));
     }
-    under(env, "XDG_DATA_HOME", ".local/share", "Library/Application Support").ok_or_else(|| {
-        Fault::of(VARIABLE, "is not set, and neither is HOME", "set it to a directory for data")
+    let dir = user_dir(environment, "XDG_DATA_HOME", ".local/share", "Library/Application Support");
+    dir.ok_or_else(|| {
+        let problem = "is required, since HOME is not set";
+        ConfigError::new(VARIABLE, problem, "set it to a directory for data")
     })
 }
 
-/// The platform's place for what can be fetched again, else one in `data_dir`.
-pub(super) fn cache_dir(env: &Environment, data_dir: &Path) -> PathBuf {
-    if env.is_root() {
+/// Returns the platform's directory for caches, or `data_dir/cache`.
+pub(super) fn cache_dir(environment: &Environment, data_dir: &Path) -> PathBuf {
+    if environment.is_root() {
         return Path::new("/var/cache").join(NAME);
     }
-    let dir = under(env, "XDG_CACHE_HOME", ".cache", "Library/Caches");
+    let dir = user_dir(environment, "XDG_CACHE_HOME", ".cache", "Library/Caches");
     dir.unwrap_or_else(|| data_dir.join("cache"))
 }
 
-/// `dir` from the root on: the server is started elsewhere, and would look for it there.
-pub(super) fn whole(variable: &str, dir: &Path) -> Result<PathBuf, Fault> {
+/// Returns `dir` as an absolute path: the private Postgres runs in another working directory.
+pub(super) fn absolute(variable: &str, dir: &Path) -> Result<PathBuf, ConfigError> {
     if dir.starts_with("~") {
-        return Err(Fault::of(
-            variable,
-            "begins with a `~`, which only a shell knows",
-            "spell it out",
-        ));
+        let problem = "must not begin with `~`, which only a shell expands";
+        return Err(ConfigError::new(variable, problem, "write the path in full"));
     }
-    std::path::absolute(dir)
-        .map_err(|e| Fault::of(variable, format!("is no path ({e})"), "write it from the root on"))
+    std::path::absolute(dir).map_err(|err| {
+        let problem = format!("is not a valid path ({err})");
+        ConfigError::new(variable, problem, "write an absolute path")
+    })
 }
 
-/// Our directory in that of `variable`, else in the home directory. A relative one is ignored, as the
-/// XDG specification says.
-fn under(env: &Environment, variable: &str, elsewhere: &str, macos: &str) -> Option<PathBuf> {
-    let in_home = if cfg!(target_os = "macos") { macos } else { elsewhere };
-    let given = env.path(variable).filter(|dir| dir.is_absolute() && !cfg!(target_os = "macos"));
-    let home = || env.path("HOME").filter(|dir| dir.is_absolute()).map(|it| it.join(in_home));
-    given.or_else(home).map(|dir| dir.join(NAME))
+fn user_dir(
+    environment: &Environment,
+    variable: &str,
+    xdg_default: &str,
+    macos: &str,
+) -> Option<PathBuf> {
+    let is_macos = cfg!(target_os = "macos");
+    // The XDG specification says to ignore a relative path.
+    let xdg = environment.path(variable).filter(|dir| dir.is_absolute() && !is_macos);
+    let default = || {
+        let home = environment.path("HOME").filter(|dir| dir.is_absolute())?;
+        Some(home.join(if is_macos { macos } else { xdg_default }))
+    };
+    xdg.or_else(default).map(|dir| dir.join(NAME))
 }

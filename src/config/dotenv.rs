@@ -1,76 +1,75 @@
-//! The text of a `.env` file, read strictly: what it says is what it means, or it is refused.
+//! A strict parser of `.env` files.
 //!
-//! One `KEY=VALUE` per line, an optional `export`, `#` comments, values bare, in single quotes (taken
-//! as they stand) or in double quotes (`\n \r \t \\ \" \$`). Nothing is interpolated: a `$` is a `$`. A quoted value
-//! over several lines is refused, as one fault.
-//! No fault repeats a line or a value, since both may hold a secret.
+//! One `KEY=VALUE` per line, an optional `export`, `#` comments, values bare, in single quotes (literal) or in double
+//! quotes (`\n \r \t \\ \" \$`). Nothing is interpolated: a `$` is a `$`. A quoted value over several lines is
+//! rejected with one error. No error repeats a line or a value, since both may hold a secret.
 
 use std::{collections::HashMap, fmt};
 
-/// One assignment.
+/// An assignment.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     /// The variable.
     pub(crate) key: String,
-    /// Its value, without quotes.
+    /// The value, without quotes.
     pub(crate) value: String,
 }
 
-/// A line that cannot be taken.
+/// An invalid line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Fault {
-    /// The line, counted from 1. The first line of several.
+pub(crate) struct LineError {
+    /// The number of the first line, from 1.
     pub(crate) line: usize,
-    /// The last line, which is the first for a fault of one line.
+    /// The number of the last line, which is the first for an error of one line.
     pub(crate) last_line: usize,
-    /// What is wrong with it.
+    /// The problem.
     pub(crate) reason: Reason,
 }
 
-/// Why a line cannot be taken.
+/// The problem of an invalid line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Reason {
-    /// No `=` in it.
-    #[error("no `=`; write `KEY=VALUE`, or `#` before a comment")]
+    /// The line has no `=`.
+    #[error("missing `=`; write `KEY=VALUE`, or `#` before a comment")]
     NoAssignment,
-    /// What stands before the `=` is no name.
+    /// The text before the `=` is not a name.
     #[error(
-        "what stands before the `=` is no name; use letters, digits and `_`, and no blank before the `=`"
+        "invalid name before the `=`; use letters, digits and `_`, and no space before the `=`"
     )]
     Name,
-    /// The variable was given before.
-    #[error("`{key}` was already given on line {first}; remove one of the two")]
+    /// The variable is assigned twice.
+    #[error("`{key}` is already assigned on line {first}; remove one of the two")]
     Repeated {
         /// The variable.
         key: String,
-        /// Where it stands first.
+        /// The line of the first assignment.
         first: usize,
     },
-    /// A quote that never ends.
+    /// A quote that is never closed.
     #[error(
         "the quote is not closed on the same line; close it, and write a line break as `\\n` in double quotes"
     )]
     OpenQuote,
     /// A quote that is closed on a later line.
     #[error(
-        "a quoted value goes over several lines; write it on one line, with `\\n` in double quotes for each line break"
+        "the quoted value spans several lines; write one line, with `\\n` in double quotes for each line break"
     )]
     SeveralLines,
-    /// Text behind the closing quote.
+    /// Text follows the closing quote.
     #[error("text follows the closing quote; quote the whole value")]
     AfterQuote,
-    /// A backslash before something that needs none.
+    /// An unknown escape.
     #[error(
-        "an unknown escape; `\\n \\r \\t \\\\ \\\" \\$` are known, and single quotes take a backslash as it is"
+        "unknown escape; use `\\n \\r \\t \\\\ \\\" \\$`, or single quotes for a literal backslash"
     )]
     Escape,
     /// A control character.
-    #[error("a control character stands in it; remove it")]
+    #[error("contains a control character; remove it")]
     Control,
 }
 
-impl Fault {
-    /// Where it is: `line 3` or `lines 3 to 9`.
+impl LineError {
+    /// Returns `line 3` or `lines 3 to 9`.
     pub(crate) fn place(&self) -> String {
         let Self { line, last_line, .. } = self;
         if line == last_line {
@@ -81,24 +80,29 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for LineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.place(), self.reason)
     }
 }
 
-/// The assignments of `text` in their order, or every fault in it.
-pub(crate) fn parse(text: &str) -> Result<Vec<Entry>, Vec<Fault>> {
+/// Parses the assignments of `text`, in order.
+///
+/// # Errors
+/// Every invalid line.
+pub(crate) fn parse(text: &str) -> Result<Vec<Entry>, Vec<LineError>> {
+    // Editors on Windows begin files with a byte order mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let (mut entries, mut faults) = (Vec::new(), Vec::new());
-    let mut seen = HashMap::<String, usize>::new();
+    let mut entries = Vec::new();
+    let mut errors = Vec::new();
+    let mut first_lines = HashMap::<String, usize>::new();
     let mut rest = text.lines().enumerate();
-    // After a quote that is never closed the lines up to the next assignment are most likely its value.
+    // The lines between a quote that is never closed and the next assignment are most likely its value.
     let mut follows_open_quote = false;
     while let Some((at, line)) = rest.next() {
         let line_number = at + 1;
         let entry = assignment(line).and_then(|entry| match entry {
-            Some(entry) => first_of_its_name(entry, line_number, &mut seen).map(Some),
+            Some(entry) => check_unique(entry, line_number, &mut first_lines).map(Some),
             None => Ok(None),
         });
         match entry {
@@ -109,61 +113,66 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Entry>, Vec<Fault>> {
             Err(Reason::NoAssignment | Reason::Name) if follows_open_quote => {}
             Err(Reason::OpenQuote) => {
                 let following = rest.clone().map(|(_, line)| line);
-                let more = opening_quote(line).and_then(|quote| lines_to_close(quote, following));
-                let reason = if more.is_some() { Reason::SeveralLines } else { Reason::OpenQuote };
-                follows_open_quote = more.is_none();
-                let more = more.unwrap_or_default();
-                faults.push(Fault { line: line_number, last_line: line_number + more, reason });
-                rest.by_ref().take(more).for_each(drop);
+                let extent = opening_quote(line).and_then(|quote| lines_to_close(quote, following));
+                let reason =
+                    if extent.is_some() { Reason::SeveralLines } else { Reason::OpenQuote };
+                follows_open_quote = extent.is_none();
+                let extent = extent.unwrap_or_default();
+                let last_line = line_number + extent;
+                errors.push(LineError { line: line_number, last_line, reason });
+                rest.by_ref().take(extent).for_each(drop);
             }
-            Err(reason) => faults.push(Fault { line: line_number, last_line: line_number, reason }),
+            Err(reason) => {
+                errors.push(LineError { line: line_number, last_line: line_number, reason });
+            }
         }
     }
-    if faults.is_empty() { Ok(entries) } else { Err(faults) }
+    if errors.is_empty() { Ok(entries) } else { Err(errors) }
 }
 
-/// The quote that the value on `line` begins with.
+/// Returns the quote that the value on `line` begins with.
 fn opening_quote(line: &str) -> Option<char> {
     let (_, value) = line.split_once('=')?;
     value.trim_start().chars().next().filter(|c| matches!(c, '"' | '\''))
 }
 
-/// How many of the `following` lines a value in `quote` still takes. `None` unless the next such quote ends it: a
-/// quote that was never closed must not hide the lines after it.
+/// Returns how many of the `following` lines belong to a value in `quote`, or `None` if the next such quote does not end
+/// the value: a quote that is never closed must not hide the errors of later lines.
 fn lines_to_close<'a>(quote: char, following: impl Iterator<Item = &'a str>) -> Option<usize> {
     for (at, line) in following.enumerate() {
         let mut chars = line.chars();
         while let Some(c) = chars.next() {
+            // An escaped quote does not close the value.
             if c == '\\' && quote == '"' {
                 chars.next();
             } else if c == quote {
-                return nothing_but_a_comment(chars.as_str()).ok().map(|()| at + 1);
+                return check_rest(chars.as_str()).ok().map(|()| at + 1);
             }
         }
     }
     None
 }
 
-fn first_of_its_name(
+fn check_unique(
     entry: Entry,
     line: usize,
-    seen: &mut HashMap<String, usize>,
+    first_lines: &mut HashMap<String, usize>,
 ) -> Result<Entry, Reason> {
-    if let Some(&first) = seen.get(&entry.key) {
+    if let Some(&first) = first_lines.get(&entry.key) {
         return Err(Reason::Repeated { key: entry.key, first });
     }
-    seen.insert(entry.key.clone(), line);
+    first_lines.insert(entry.key.clone(), line);
     Ok(entry)
 }
 
-/// What one line assigns; `None` for a blank one and a comment.
-fn assignment(whole: &str) -> Result<Option<Entry>, Reason> {
-    let line = whole.trim();
+/// Parses the assignment of a line; `None` for a blank line or a comment.
+fn assignment(untrimmed: &str) -> Result<Option<Entry>, Reason> {
+    let line = untrimmed.trim();
     if line.is_empty() || line.starts_with('#') {
         return Ok(None);
     }
-    // Before it is trimmed: a carriage return that ends no line is no part of a line end.
-    if whole.chars().any(|c| c.is_control() && c != '\t') {
+    // Trimming would hide a carriage return that is not part of a line end.
+    if untrimmed.chars().any(|c| c.is_control() && c != '\t') {
         return Err(Reason::Control);
     }
     let line = match line.strip_prefix("export") {
@@ -171,6 +180,7 @@ fn assignment(whole: &str) -> Result<Option<Entry>, Reason> {
         _ => line,
     };
     let (key, value) = line.split_once('=').ok_or(Reason::NoAssignment)?;
+    // Shells accept no other names.
     if !is_name(key) {
         return Err(Reason::Name);
     }
@@ -187,16 +197,16 @@ fn is_name(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-/// A bare value ends at the line's end, or at a `#` that has a blank before it.
+/// Parses a bare value, which ends at a `#` after white space, or at the end of the line.
 fn bare(text: &str) -> String {
-    let comment = text.match_indices('#').map(|(at, _)| at);
-    let end = comment.into_iter().find(|&at| text[..at].ends_with([' ', '\t']));
+    let marks = text.match_indices('#').map(|(at, _)| at);
+    let end = marks.into_iter().find(|&at| text[..at].ends_with([' ', '\t']));
     text[..end.unwrap_or(text.len())].trim().to_owned()
 }
 
 fn single_quoted(text: &str) -> Result<String, Reason> {
     let (value, rest) = text[1..].split_once('\'').ok_or(Reason::OpenQuote)?;
-    nothing_but_a_comment(rest)?;
+    check_rest(rest)?;
     Ok(value.to_owned())
 }
 
@@ -216,14 +226,14 @@ fn double_quoted(text: &str) -> Result<String, Reason> {
             c => value.push(c),
         }
     }
-    nothing_but_a_comment(rest.as_str())?;
+    check_rest(rest.as_str())?;
     Ok(value)
 }
 
-fn nothing_but_a_comment(rest: &str) -> Result<(), Reason> {
-    let after = rest.trim_start();
-    let comment = after.starts_with('#') && after.len() < rest.len();
-    if after.is_empty() || comment { Ok(()) } else { Err(Reason::AfterQuote) }
+fn check_rest(rest: &str) -> Result<(), Reason> {
+    let trimmed = rest.trim_start();
+    let is_comment = trimmed.starts_with('#') && trimmed.len() < rest.len();
+    if trimmed.is_empty() || is_comment { Ok(()) } else { Err(Reason::AfterQuote) }
 }
 
 #[cfg(test)]
@@ -231,13 +241,13 @@ mod tests {
     use super::*;
 
     fn value(line: &str) -> String {
-        let mut entries = parse(line).unwrap_or_else(|faults| panic!("{line:?}: {faults:?}"));
+        let mut entries = parse(line).unwrap_or_else(|errors| panic!("{line:?}: {errors:?}"));
         assert_eq!(entries.len(), 1, "{line:?}");
         entries.remove(0).value
     }
 
     #[test]
-    fn a_value_is_read_as_it_stands() {
+    fn values_are_parsed_literally() {
         for (line, expected) in [
             ("A=30", "30"),
             ("A=", ""),
@@ -262,30 +272,31 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_and_the_line_ends_of_windows_are_no_part_of_a_value() {
+    fn a_byte_order_mark_and_windows_line_ends_are_not_part_of_a_value() {
         let entries = parse("\u{feff}A=1\r\n\r\n# note\r\nB=2\r\n").unwrap();
-        let pairs: Vec<_> = entries.iter().map(|it| (it.key.as_str(), it.value.as_str())).collect();
+        let pairs: Vec<_> =
+            entries.iter().map(|entry| (entry.key.as_str(), entry.value.as_str())).collect();
         assert_eq!(pairs, [("A", "1"), ("B", "2")]);
     }
 
     #[test]
-    fn a_carriage_return_that_ends_no_line_is_a_fault() {
+    fn a_carriage_return_within_a_line_is_an_error() {
         for text in ["A=3\r", "A=1\rB=2\n", "A=3\r\r\n", "\rA=3\n"] {
-            let faults = parse(text).err().unwrap();
+            let errors = parse(text).err().unwrap();
             assert_eq!(
-                faults,
-                [Fault { line: 1, last_line: 1, reason: Reason::Control }],
+                errors,
+                [LineError { line: 1, last_line: 1, reason: Reason::Control }],
                 "{text:?}"
             );
         }
     }
 
     #[test]
-    fn every_faulty_line_is_named_with_its_reason() {
+    fn every_invalid_line_is_reported_with_its_reason() {
         let text =
             "A=1\nnonsense\nB =2\n9C=3\nA=4\nD='open\nE=\"open\\\nF='x'y\nG=\"\\q\"\nH=\u{0}\n";
-        let faults = parse(text).err().unwrap();
-        let lines: Vec<_> = faults.iter().map(|it| (it.line, it.reason.clone())).collect();
+        let errors = parse(text).err().unwrap();
+        let lines: Vec<_> = errors.iter().map(|error| (error.line, error.reason.clone())).collect();
         assert_eq!(
             lines,
             [
@@ -303,9 +314,9 @@ mod tests {
     }
 
     #[test]
-    fn a_value_over_several_lines_is_one_fault_and_the_lines_after_it_are_read() {
+    fn a_value_over_several_lines_is_one_error_and_later_lines_are_parsed() {
         let place = |text: &str| -> Vec<String> {
-            parse(text).err().unwrap().iter().map(Fault::place).collect()
+            parse(text).err().unwrap().iter().map(LineError::place).collect()
         };
         assert_eq!(place("A='x\ny=1\nz'\nnonsense"), ["lines 1 to 3", "line 4"]);
         assert_eq!(place("A=\"x\n\\\"y\nz\" # end\n\nB='open\nC=2"), ["lines 1 to 3", "line 5"]);
@@ -314,21 +325,21 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_variable_names_both_lines() {
-        let faults = parse("A=1\n\nA=1").err().unwrap();
+    fn a_repeated_variable_reports_both_lines() {
+        let errors = parse("A=1\n\nA=1").err().unwrap();
         assert_eq!(
-            faults[0].to_string(),
-            "line 3: `A` was already given on line 1; remove one of the two"
+            errors[0].to_string(),
+            "line 3: `A` is already assigned on line 1; remove one of the two"
         );
     }
 
     #[test]
-    fn no_fault_repeats_what_the_line_holds() {
+    fn no_error_repeats_the_line() {
         for line in
             ["sk-verysecret", "sk-verysecret =x", "A='sk-verysecret", "A=\"\\qsk-verysecret\""]
         {
-            let faults = parse(line).err().unwrap();
-            assert!(!format!("{faults:?} {}", faults[0]).contains("verysecret"), "{line}");
+            let errors = parse(line).err().unwrap();
+            assert!(!format!("{errors:?} {}", errors[0]).contains("verysecret"), "{line}");
         }
     }
 }

@@ -1,77 +1,92 @@
-//! What is wrong with how the process was started, told all at once.
+//! Configuration errors, reported all at once.
 
 use std::fmt;
 
-/// One thing that is wrong: where, what, and the way out. Never a value, which may be a secret.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{variable}: {what}; {way_out}")]
-pub struct Fault {
-    /// The variable at fault, or the file.
+/// A configuration error: variable, problem and fix. Never holds a value, which may be a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The variable or the file.
     pub variable: String,
-    /// What is wrong with it.
-    pub what: String,
-    /// What to do about it.
-    pub way_out: String,
+    /// The problem, worded to follow the name of the variable.
+    pub problem: String,
+    /// How to fix the problem, unless the problem says so.
+    pub fix: Option<String>,
 }
 
-impl Fault {
-    /// The fault `what` of `variable`, and its `way_out`.
-    pub(super) fn of(
+impl ConfigError {
+    pub(super) fn new(
         variable: impl Into<String>,
-        what: impl Into<String>,
-        way_out: impl Into<String>,
+        problem: impl Into<String>,
+        fix: impl Into<String>,
     ) -> Self {
-        Self { variable: variable.into(), what: what.into(), way_out: way_out.into() }
+        Self { fix: Some(fix.into()), ..Self::without_fix(variable, problem) }
+    }
+
+    pub(super) fn without_fix(variable: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { variable: variable.into(), problem: problem.into(), fix: None }
+    }
+
+    /// Returns the problem and the fix, without the variable.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        match &self.fix {
+            Some(fix) => format!("{}; {fix}", self.problem),
+            None => self.problem.clone(),
+        }
     }
 }
 
-/// Everything that is wrong, one line each. Never empty where it is an error.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Faults(Vec<Fault>);
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.variable, self.detail())
+    }
+}
 
-impl Faults {
-    /// The faults in the order they were found.
-    pub fn iter(&self) -> impl Iterator<Item = &Fault> {
+impl std::error::Error for ConfigError {}
+
+/// Every error of a configuration. Displays one per line.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConfigErrors(Vec<ConfigError>);
+
+impl ConfigErrors {
+    /// Returns the errors in reading order.
+    pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
         self.0.iter()
     }
 
-    /// Whether nothing is wrong.
+    /// Returns whether there are no errors.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(super) fn push(&mut self, fault: Fault) {
-        if !self.0.contains(&fault) {
-            self.0.push(fault);
+    pub(super) fn push(&mut self, error: ConfigError) {
+        // A variable that is read twice reports its error once.
+        if !self.0.contains(&error) {
+            self.0.push(error);
         }
     }
+}
 
-    /// The value of `outcome`; its fault is kept, so that the next one can be looked for.
-    pub(super) fn take<T>(&mut self, outcome: Result<T, Fault>) -> Option<T> {
-        outcome.map_err(|fault| self.push(fault)).ok()
+impl From<ConfigError> for ConfigErrors {
+    fn from(error: ConfigError) -> Self {
+        Self(vec![error])
     }
 }
 
-impl From<Fault> for Faults {
-    fn from(fault: Fault) -> Self {
-        Self(vec![fault])
+impl From<Vec<ConfigError>> for ConfigErrors {
+    fn from(errors: Vec<ConfigError>) -> Self {
+        Self(errors)
     }
 }
 
-impl From<Vec<Fault>> for Faults {
-    fn from(faults: Vec<Fault>) -> Self {
-        Self(faults)
-    }
-}
-
-impl fmt::Display for Faults {
+impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.0.len();
-        let noun = if count == 1 { "fault" } else { "faults" };
-        write!(f, "{count} {noun} in the environment:")?;
-        self.0.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
+        let noun = if count == 1 { "error" } else { "errors" };
+        write!(f, "{count} configuration {noun}:")?;
+        self.0.iter().try_for_each(|error| write!(f, "\n  {error}"))
     }
 }
 
-impl std::error::Error for Faults {}
+impl std::error::Error for ConfigErrors {}

@@ -8,37 +8,39 @@ use std::{
 
 use crate::text::{self, DecodeError};
 
-/// Why the text of a file cannot be had; reads on after "the file X".
+/// An unreadable file. Displays to follow "the file X".
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unreadable {
-    /// The system says no.
+pub(super) enum FileError {
+    /// The system call failed.
     #[error("cannot be read ({0})")]
     Io(io::Error),
-    /// A directory, a pipe, a device: opening a pipe would wait for ever.
+    /// A directory, a pipe or a device.
     #[error("is not a file")]
-    NoFile,
+    NotAFile,
     /// Too long, or not UTF-8.
     #[error("is {0}")]
     NotText(DecodeError),
 }
 
-impl Unreadable {
+impl FileError {
     pub(super) fn kind(&self) -> io::ErrorKind {
         match self {
-            Self::Io(e) => e.kind(),
-            Self::NoFile | Self::NotText(_) => io::ErrorKind::InvalidData,
+            Self::Io(error) => error.kind(),
+            Self::NotAFile | Self::NotText(_) => io::ErrorKind::InvalidData,
         }
     }
 }
 
-/// Reads the text of the file at `path`, through links, if it has at most `max` bytes.
-pub(super) fn text(path: &Path, max: usize) -> Result<String, Unreadable> {
-    if !path.metadata().map_err(Unreadable::Io)?.is_file() {
-        return Err(Unreadable::NoFile);
+/// Reads the file at `path`, following links, up to `max` bytes.
+pub(super) fn text(path: &Path, max: usize) -> Result<String, FileError> {
+    // Opening a pipe would block until somebody writes.
+    if !path.metadata().map_err(FileError::Io)?.is_file() {
+        return Err(FileError::NotAFile);
     }
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(Unreadable::Io)?;
+    let file = File::open(path).map_err(FileError::Io)?;
+    // One byte more than the limit tells a longer file apart.
     let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
-    file.take(limit).read_to_end(&mut bytes).map_err(Unreadable::Io)?;
-    text::decode(&bytes, max).map(str::to_owned).map_err(Unreadable::NotText)
+    file.take(limit).read_to_end(&mut bytes).map_err(FileError::Io)?;
+    text::decode(&bytes, max).map(str::to_owned).map_err(FileError::NotText)
 }

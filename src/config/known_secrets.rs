@@ -1,4 +1,4 @@
-//! The secrets that this process holds, for whoever must not let one through.
+//! The secrets of this process, for the scanner that keeps secrets out of settings.
 
 use percent_encoding::percent_decode_str;
 use url::Url;
@@ -6,24 +6,25 @@ use url::Url;
 use crate::config::{Config, Database, Pooler, Reload, Secret};
 
 impl Config {
-    /// Every secret that the process was started with; of the database's address the password as well, and of
-    /// a webhook's its token.
+    /// Returns every secret of the configuration, with the passwords in addresses and the tokens of webhooks.
     #[must_use]
-    pub fn held_secrets(&self) -> Vec<Secret> {
-        let mut held = self.auth.jwt_secrets.clone();
-        let redis = match &self.reload {
-            Reload::Redis(url) => Some(url),
-            Reload::Notify | Reload::Poll => None,
-        };
-        held.extend(redis.into_iter().flat_map(|url| [passwords(url), vec![url.clone()]].concat()));
-        let others = [&self.auth.internal_api_key, &self.openai_api_key];
-        held.extend(others.into_iter().flatten().cloned());
-        for webhook in [&self.alerts.discord, &self.alerts.webhook].into_iter().flatten() {
-            held.push(webhook.clone());
-            held.extend(token(webhook));
-            held.extend(passwords(webhook));
+    pub fn known_secrets(&self) -> Vec<Secret> {
+        let mut secrets = self.auth.jwt_secrets.clone();
+        if let Reload::Redis(url) = &self.reload {
+            secrets.extend(passwords(url));
+            secrets.push(url.clone());
         }
-        held.extend(self.alerts.signing.iter().flat_map(|it| [it.clone(), unmarked(it)]));
+        secrets.extend(self.auth.internal_api_key.clone());
+        secrets.extend(self.openai_api_key.clone());
+        for webhook in [&self.alerts.discord, &self.alerts.webhook].into_iter().flatten() {
+            secrets.push(webhook.clone());
+            secrets.extend(token(webhook));
+            secrets.extend(passwords(webhook));
+        }
+        for signing in &self.alerts.signing {
+            secrets.push(signing.clone());
+            secrets.push(without_prefix(signing));
+        }
         let database = match &self.database {
             Database::Url(url) => Some(url),
             Database::Embedded(_) => None,
@@ -33,30 +34,29 @@ impl Config {
             Pooler::None => None,
         };
         for url in database.into_iter().chain(direct).chain(&self.migrate_url) {
-            held.extend(passwords(url));
-            held.push(url.clone());
+            secrets.extend(passwords(url));
+            secrets.push(url.clone());
         }
-        held
+        secrets
     }
 }
 
-/// The password in `url` as it stands there, and as it is.
+/// Returns the password in `url`, percent-encoded and decoded.
 fn passwords(url: &Secret) -> Vec<Secret> {
     let url = Url::parse(url.expose());
     let Some(encoded) = url.as_ref().ok().and_then(Url::password) else { return Vec::new() };
-    let plain = percent_decode_str(encoded).decode_utf8_lossy().into_owned();
-    [encoded.to_owned(), plain].map(Secret::new).to_vec()
+    let decoded = percent_decode_str(encoded).decode_utf8_lossy().into_owned();
+    [encoded.to_owned(), decoded].map(Secret::new).to_vec()
 }
 
-/// What makes the address of a webhook a secret: its last segment.
+/// Returns the last path segment of `webhook`, which is the secret part of such an address.
 fn token(webhook: &Secret) -> Option<Secret> {
     let url = Url::parse(webhook.expose()).ok()?;
-    let last = url.path_segments()?.next_back().filter(|it| !it.is_empty())?;
-    Some(Secret::new(last.to_owned()))
+    let token = url.path_segments()?.next_back().filter(|segment| !segment.is_empty())?;
+    Some(Secret::new(token.to_owned()))
 }
 
-/// A signing secret without what says that it is one.
-fn unmarked(signing: &Secret) -> Secret {
+fn without_prefix(signing: &Secret) -> Secret {
     Secret::new(signing.expose().trim_start_matches("whsec_").to_owned())
 }
 
@@ -66,14 +66,14 @@ mod tests {
 
     use super::*;
 
-    fn held(pairs: &[(&str, &str)]) -> Vec<String> {
-        let environment = Environment::of_pairs(pairs.iter().copied());
-        let held = Config::load(&environment, Needs::Serve).unwrap().held_secrets();
-        held.iter().map(|it| it.expose().to_owned()).collect()
+    fn known(pairs: &[(&str, &str)]) -> Vec<String> {
+        let environment = Environment::from_pairs(pairs.iter().copied());
+        let secrets = Config::load(&environment, Needs::Serve).unwrap().known_secrets();
+        secrets.iter().map(|secret| secret.expose().to_owned()).collect()
     }
 
     #[test]
-    fn every_secret_is_held_and_the_databases_password_as_it_is() {
+    fn every_secret_is_known_and_passwords_in_both_forms() {
         let common = [
             ("NODE_ENV", "production"),
             ("JWT_SECRET", "a secret of thirty-two bytes, 01"),
@@ -83,11 +83,11 @@ mod tests {
             ("ALERT_WEBHOOK_URL", "https://ada:a-word@alerts.test/a-token-of-alerts"),
             ("ALERT_WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
         ];
-        let around = [
+        let pooler = [
             ("BRUNE_DB_POOLER", "transaction"),
             ("DATABASE_DIRECT_URL", "postgres://brune:past%20it@server/brune"),
         ];
-        let migrating = [("DATABASE_MIGRATE_URL", "postgres://owner:owners%20word@server/brune")];
+        let migration = [("DATABASE_MIGRATE_URL", "postgres://owner:owners%20word@server/brune")];
         let url = [("DATABASE_URL", "postgres://brune:p%40ss%2Fword@db/brune")];
         let parts = [
             ("POSTGRES_HOST", "db"),
@@ -96,19 +96,13 @@ mod tests {
             ("POSTGRES_DB", "brune"),
         ];
         for database in [&url[..], &parts] {
-            let held = held(&[&common[..], &around, &migrating, database].concat());
-            let given = common[1..].iter().chain(&around[1..]).map(|(_, value)| *value);
-            let parts = [
-                "p@ss/word",
-                "p%40ss%2Fword",
-                "past it",
-                "owners word",
-                "a-token-of-the-hook",
-                "a-word",
-            ];
-            let more = ["a-token-of-alerts", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"];
-            for secret in given.chain(parts).chain(more) {
-                assert!(held.iter().any(|it| it == secret), "{secret}: {held:?}");
+            let secrets = known(&[&common[..], &pooler, &migration, database].concat());
+            let values = common[1..].iter().chain(&pooler[1..]).map(|(_, value)| *value);
+            let passwords = ["p@ss/word", "p%40ss%2Fword", "past it", "owners word", "a-word"];
+            let tokens =
+                ["a-token-of-the-hook", "a-token-of-alerts", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"];
+            for secret in values.chain(passwords).chain(tokens) {
+                assert!(secrets.iter().any(|value| value == secret), "{secret}: {secrets:?}");
             }
         }
     }

@@ -1,34 +1,33 @@
-//! Whose pages may call the service from a browser.
+//! Origins whose pages may call the service from a browser.
 
 use url::Url;
 
-use crate::config::reading::Reading;
+use crate::config::reader::Reader;
 
 const VARIABLE: &str = "BRUNE_CORS_ORIGINS";
 
-/// The origins, as browsers spell them; `*` stands for all.
-pub(super) fn read(reading: &mut Reading<'_>) -> Vec<String> {
-    let Some(text) = reading.text(VARIABLE) else { return Vec::new() };
-    let given: Vec<&str> = text.split(',').map(str::trim).filter(|it| !it.is_empty()).collect();
-    if given == ["*"] {
+/// Reads the origins in the form browsers send; `*` allows every origin.
+pub(super) fn read(reader: &mut Reader<'_>) -> Vec<String> {
+    let Some(text) = reader.text(VARIABLE) else { return Vec::new() };
+    let items: Vec<&str> = text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
+    if items == ["*"] {
         return vec!["*".to_owned()];
     }
-    let read: Vec<_> = given.iter().filter_map(|it| origin(it)).collect();
-    if read.len() < given.len() {
-        let way_out =
-            "write `https://app.example.com, http://localhost:3000`, or `*` alone for all";
-        reading.fault(VARIABLE, "holds what is no origin", way_out);
+    let origins: Vec<_> = items.iter().filter_map(|item| origin(item)).collect();
+    if origins.len() < items.len() {
+        let fix = "write `https://app.example.com, http://localhost:3000`, or only `*` for all";
+        reader.reject(VARIABLE, "must list origins only", fix);
     }
-    read
+    origins
 }
 
-/// Scheme, host and port, and nothing else.
+/// Parses scheme, host and port, without anything else.
 fn origin(text: &str) -> Option<String> {
-    let url = Url::parse(text).ok().filter(|it| matches!(it.scheme(), "http" | "https"))?;
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
     let origin = url.origin().ascii_serialization();
-    let bare = [origin.clone(), format!("{origin}/")].contains(&url.to_string());
-    // A browser never sends a pattern, so one would allow nobody.
-    (bare && !text.ends_with('/') && !text.contains('*')).then_some(origin)
+    let is_bare = [origin.clone(), format!("{origin}/")].contains(&url.to_string());
+    // A browser never sends a pattern, so a pattern would match no request.
+    (is_bare && !text.ends_with('/') && !text.contains('*')).then_some(origin)
 }
 
 #[cfg(test)]
@@ -38,23 +37,23 @@ mod tests {
     use super::*;
 
     fn read_from(text: &str) -> Result<Vec<String>, String> {
-        let environment = Environment::of_pairs([(VARIABLE, text)]);
-        let mut reading = Reading::of(&environment);
-        let origins = read(&mut reading);
-        reading.finish(Some(origins)).map_err(|faults| faults.to_string())
+        let environment = Environment::from_pairs([(VARIABLE, text)]);
+        let mut reader = Reader::new(&environment);
+        let origins = read(&mut reader);
+        reader.finish(Some(origins)).map_err(|errors| errors.to_string())
     }
 
     #[test]
-    fn origins_are_taken_as_browsers_spell_them() {
-        let read = read_from("https://App.example.com:443, http://localhost:3000").unwrap();
-        assert_eq!(read, ["https://app.example.com", "http://localhost:3000"]);
+    fn origins_are_normalized_as_browsers_send_them() {
+        let origins = read_from("https://App.example.com:443, http://localhost:3000").unwrap();
+        assert_eq!(origins, ["https://app.example.com", "http://localhost:3000"]);
         assert_eq!(read_from("*").unwrap(), ["*"]);
         assert_eq!(read_from(" , ").unwrap(), [""; 0]);
     }
 
     #[test]
-    fn what_is_no_origin_is_refused() {
-        for wrong in [
+    fn invalid_origins_are_rejected() {
+        for text in [
             "app.example.com",
             "https://a.test/path",
             "https://a.test/",
@@ -65,8 +64,8 @@ mod tests {
             "null",
             "*, https://a.test",
         ] {
-            let fault = read_from(wrong).unwrap_err();
-            assert!(fault.contains(VARIABLE), "{wrong}: {fault}");
+            let error = read_from(text).unwrap_err();
+            assert!(error.contains(VARIABLE), "{text}: {error}");
         }
     }
 }

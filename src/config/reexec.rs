@@ -1,24 +1,26 @@
-//! Variables that the database driver reads by itself and that its interface cannot take out again.
+//! Removal of variables that the database driver reads by itself and whose effect its interface cannot undo.
 
 use std::{env, io, os::unix::process::CommandExt as _, process::Command};
 
-/// They would reach into every session, or name files of certificates meant for other servers.
-const DRIVER: [&str; 4] = ["PGOPTIONS", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY"];
+/// Session options, and certificates for other servers.
+const DRIVER_VARIABLES: [&str; 4] = ["PGOPTIONS", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY"];
 
-/// Starts this program over, as the same process, without the variables that only the driver would
-/// read. Returns when there are none, which is nearly always, or with the reason why it could not.
+/// Restarts this program in the same process without the variables of the driver. Returns if none is set.
 ///
-/// It must be the first thing that `main` does: whatever ran before it runs again.
+/// Call first in `main`, because everything before the call runs twice.
+///
+/// # Errors
+/// The program cannot be executed.
 pub fn without_driver_variables() -> io::Result<()> {
     #[expect(clippy::disallowed_methods, reason = "this is `config`")]
-    let set = |name: &&str| env::var_os(name).is_some();
-    if !DRIVER.iter().any(set) {
+    let is_set = |name: &&str| env::var_os(name).is_some();
+    if !DRIVER_VARIABLES.iter().any(is_set) {
         return Ok(());
     }
-    let mut again = Command::new(env::current_exe()?);
-    again.args(env::args_os().skip(1));
-    for name in DRIVER {
-        again.env_remove(name);
+    let mut command = Command::new(env::current_exe()?);
+    command.args(env::args_os().skip(1));
+    for name in DRIVER_VARIABLES {
+        command.env_remove(name);
     }
-    Err(again.exec())
+    Err(command.exec())
 }

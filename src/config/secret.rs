@@ -1,21 +1,21 @@
-//! A value that cannot be printed.
+//! Secret values.
 
 use std::fmt;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-/// A secret in memory: shown as `***`, never serialised, wiped when dropped.
+/// A secret in memory: displayed as `***`, never serialized, wiped on drop.
 #[derive(Clone)]
 pub struct Secret(SecretString);
 
 impl Secret {
-    /// Takes `value` in.
+    /// Wraps `value`.
     #[must_use]
     pub fn new(value: String) -> Self {
         Self(SecretString::from(value))
     }
 
-    /// The value itself; for the one call that needs it, never for a log line or an error.
+    /// Returns the value. Never pass the result to a log line or an error.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()

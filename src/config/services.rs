@@ -1,52 +1,39 @@
-//! The services that a session start asks.
-
-use std::num::NonZeroU32;
+//! Services that session starts call.
 
 use url::Url;
 
-use crate::config::{Secret, address, reading::Reading};
+use crate::config::{Secret, address, reader::Reader};
 
 const OPENAI: &str = "BRUNE_OPENAI_BASE_URL";
 const PORTE_TALENT: &str = "PORTE_TALENT_BASE_URL";
 
-/// What takes part in session starts.
+/// Services that session starts call.
 #[derive(Debug, Clone)]
 pub struct Services {
-    /// Where the realtime provider answers (`BRUNE_OPENAI_BASE_URL`).
+    /// The realtime provider (`BRUNE_OPENAI_BASE_URL`).
     pub openai_url: Url,
-    /// Where the service answers that knows the users' plans (`PORTE_TALENT_BASE_URL`).
+    /// The service that knows the users' plans (`PORTE_TALENT_BASE_URL`).
     pub porte_talent_url: Option<Url>,
-    /// Starts that a user may try in a minute (`BRUNE_START_RATE_LIMIT_PER_MINUTE`).
-    pub starts_per_minute: NonZeroU32,
 }
 
 impl Services {
-    /// `None` when where the realtime provider answers cannot be read.
-    pub(super) fn read(
-        reading: &mut Reading<'_>,
-        internal_api_key: Option<&Secret>,
-    ) -> Option<Self> {
-        let given = reading.text(OPENAI);
-        let text = given.as_deref().unwrap_or("https://api.openai.com/v1");
-        let openai_url = root(reading, OPENAI, text);
+    /// Returns `None` if the address of the realtime provider is invalid.
+    pub(super) fn read(reader: &mut Reader<'_>, internal_api_key: Option<&Secret>) -> Option<Self> {
+        let openai_text = reader.text(OPENAI);
+        let openai_text = openai_text.as_deref().unwrap_or("https://api.openai.com/v1");
+        let openai_url = root(reader, OPENAI, openai_text);
         let porte_talent_url =
-            reading.text(PORTE_TALENT).and_then(|text| root(reading, PORTE_TALENT, &text));
+            reader.text(PORTE_TALENT).and_then(|text| root(reader, PORTE_TALENT, &text));
         if porte_talent_url.is_some() && internal_api_key.is_none() {
-            let what = "is set, but not the INTERNAL_API_KEY that it is asked with";
-            reading.fault(PORTE_TALENT, what, "set INTERNAL_API_KEY, or unset it");
+            let problem = "requires INTERNAL_API_KEY, which authenticates the calls";
+            reader.reject(PORTE_TALENT, problem, "set INTERNAL_API_KEY, or unset it");
         }
-        let starts = reading.number("BRUNE_START_RATE_LIMIT_PER_MINUTE", 10, 1..=1000);
-        Some(Self {
-            openai_url: openai_url?,
-            porte_talent_url,
-            starts_per_minute: NonZeroU32::new(starts).unwrap_or(NonZeroU32::MIN),
-        })
+        Some(Self { openai_url: openai_url?, porte_talent_url })
     }
 }
 
-/// The address that a service's paths begin with.
-fn root(reading: &mut Reading<'_>, variable: &str, text: &str) -> Option<Url> {
-    address::root(text).map_err(|error| reading.fault(variable, error.what, error.fix)).ok()
+fn root(reader: &mut Reader<'_>, variable: &str, text: &str) -> Option<Url> {
+    address::root(text).map_err(|error| reader.reject(variable, error.problem, error.fix)).ok()
 }
 
 #[cfg(test)]
@@ -56,24 +43,24 @@ mod tests {
     use super::*;
 
     fn read_from(pairs: &[(&str, &str)]) -> Result<Services, String> {
-        let environment = Environment::of_pairs(pairs.iter().copied());
-        let mut reading = Reading::of(&environment);
+        let environment = Environment::from_pairs(pairs.iter().copied());
+        let mut reader = Reader::new(&environment);
         let key = Secret::new("key".to_owned());
-        let services = Services::read(&mut reading, Some(&key));
-        reading.finish(services).map_err(|faults| faults.to_string())
+        let services = Services::read(&mut reader, Some(&key));
+        reader.finish(services).map_err(|errors| errors.to_string())
     }
 
     #[test]
-    fn nothing_said_is_the_provider_itself_and_no_other_service() {
+    fn the_default_is_the_provider_and_no_other_service() {
         let services = read_from(&[]).unwrap();
         assert_eq!(services.openai_url.as_str(), "https://api.openai.com/v1");
-        assert_eq!((services.porte_talent_url, services.starts_per_minute.get()), (None, 10));
+        assert_eq!(services.porte_talent_url, None);
     }
 
     #[test]
-    fn what_is_no_address_is_refused_and_not_repeated() {
+    fn an_invalid_address_is_rejected_and_not_repeated() {
         for variable in [OPENAI, PORTE_TALENT] {
-            for wrong in [
+            for text in [
                 "api.test/v1",
                 "ftp://api.test",
                 "https://user:hunter2@api.test",
@@ -81,18 +68,18 @@ mod tests {
                 "https://api.test/#hunter2",
                 "https://",
             ] {
-                let fault = read_from(&[(variable, wrong)]).unwrap_err();
-                assert!(fault.contains(variable) && !fault.contains("hunter2"), "{wrong}: {fault}");
+                let error = read_from(&[(variable, text)]).unwrap_err();
+                assert!(error.contains(variable) && !error.contains("hunter2"), "{text}: {error}");
             }
         }
     }
 
     #[test]
-    fn a_service_that_cannot_be_asked_is_a_fault() {
-        let environment = Environment::of_pairs([(PORTE_TALENT, "http://talent.test")]);
-        let mut reading = Reading::of(&environment);
-        let services = Services::read(&mut reading, None);
-        let fault = reading.finish(services).unwrap_err().to_string();
-        assert!(fault.contains("INTERNAL_API_KEY"), "{fault}");
+    fn a_service_without_its_key_is_an_error() {
+        let environment = Environment::from_pairs([(PORTE_TALENT, "http://talent.test")]);
+        let mut reader = Reader::new(&environment);
+        let services = Services::read(&mut reader, None);
+        let error = reader.finish(services).unwrap_err().to_string();
+        assert!(error.contains("INTERNAL_API_KEY"), "{error}");
     }
 }

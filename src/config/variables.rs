@@ -1,12 +1,11 @@
-//! The variables that the program reads, in one list. `tests/architecture.rs` compares it with what the other
-//! files of this module read.
+//! The list of variables that the program reads. `tests/architecture.rs` compares the list with the code.
 
-/// A variable of the environment that the program reads.
+/// An environment variable of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Variable {
-    /// Its name.
+    /// The name.
     pub name: &'static str,
-    /// Whether its value is a secret, which `<name>_FILE` may provide as well.
+    /// Whether the value is a secret, which `<name>_FILE` may provide as well.
     pub is_secret: bool,
 }
 
@@ -18,7 +17,7 @@ const fn secret(name: &'static str) -> Variable {
     Variable { name, is_secret: true }
 }
 
-/// Every variable that the program reads, by name.
+/// Every variable that the program reads, sorted by name.
 pub const VARIABLES: &[Variable] = &[
     plain("ADMIN_WRITE_RATE_LIMIT_PER_MINUTE"),
     plain("ALERT_ALLOW_PRIVATE"),

@@ -54,7 +54,7 @@ pub fn options_from_url(address: &Secret) -> Result<PgConnectOptions, Error> {
 }
 
 const NOT_TAKEN: AddressError = AddressError {
-    what: "is not accepted by the Postgres driver",
+    problem: "is not accepted by the Postgres driver",
     fix: "write `postgres://user:password@host:5432/database`, every part percent-encoded UTF-8",
 };
 

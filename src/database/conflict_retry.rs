@@ -12,7 +12,7 @@ impl ConflictRetry {
     pub const LIMIT: u8 = 8;
 
     /// Begins the next attempt. Returns `false` after [`Self::LIMIT`] attempts.
-    pub fn next(&mut self) -> bool {
+    pub fn begin_attempt(&mut self) -> bool {
         let is_left = self.attempts < Self::LIMIT;
         self.attempts += u8::from(is_left);
         is_left

@@ -15,6 +15,7 @@ mod sqlstate;
 mod startup_check;
 mod store;
 mod transaction;
+mod transaction_error;
 
 use std::time::Duration;
 
@@ -30,9 +31,9 @@ pub use inspect::{Defect, Inspection, inspect};
 pub use migrations::{Migrations, migrations};
 pub use pool::{Pool, Topology, session};
 pub use transaction::{
-    Deadline, OnSuccess, QueryError, Retry, Transaction, TransactionError, execute_autocommit,
-    read_with_retry,
+    Deadline, OnSuccess, QueryError, Retry, Transaction, execute_autocommit, read_with_retry,
 };
+pub use transaction_error::TransactionError;
 
 /// The schema, as files of `migrations/`, built into the program.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();

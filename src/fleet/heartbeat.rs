@@ -41,16 +41,17 @@ pub async fn keep(
         pause = match result {
             Ok(()) => interval,
             Err(_) if was_failing => (pause * 2).min(interval),
+            // Below the interval, because `was_failing` compares the pause with the interval.
             Err(_) => FIRST_BACKOFF.min(interval / 2),
         };
         // Jitter, so that instances do not write at the same time.
-        match time::timeout(jittered(pause, 0.9..1.1), revisions.changed()).await {
-            Ok(_) => time::sleep(jittered(PAUSE_AFTER_REVISION, 0.5..1.5)).await,
+        let revision_or_timer = time::timeout(jittered(pause, 0.9..1.1), revisions.changed());
+        if revision_or_timer.await.is_ok() {
+            time::sleep(jittered(PAUSE_AFTER_REVISION, 0.5..1.5)).await;
+        } else {
             // Only on the timer, so that no heartbeat of a new revision is delayed.
-            Err(_) => {
-                report(&pool, &settings, &fleet, &outbox, &mut reported_keys).await;
-                sweep(&pool, &fleet, &outbox, &metrics).await;
-            }
+            report(&pool, &settings, &fleet, &outbox, &mut reported_keys).await;
+            sweep(&pool, &fleet, &outbox, &metrics).await;
         }
     }
 }

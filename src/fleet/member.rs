@@ -94,7 +94,7 @@ impl Fleet {
             applied_revision: revision,
         };
         database::read_with_retry(pool, async |conn| {
-            Ok::<_, TransactionError>(store::upsert_heartbeat(conn, &heartbeat).await?)
+            store::upsert_heartbeat(conn, &heartbeat).await
         })
         .await
     }
@@ -130,6 +130,7 @@ impl Fleet {
                     "version": instance.version,
                     "seen_at": instance.seen_at,
                 });
+                // In the transaction of the deletion, so that no expiry is lost or reported twice.
                 outbox.enqueue(conn, Topic::InstanceUnhealthy, &payload).await?;
             }
             Ok::<_, TransactionError>(expired.len())
@@ -216,9 +217,7 @@ pub struct Member {
 /// The database failed.
 pub async fn members(pool: &Pool, fleet: &Fleet) -> Result<Listing, TransactionError> {
     let max_age = fleet.0.policy.live;
-    let rows = database::read_with_retry(pool, async |conn| {
-        Ok::<_, TransactionError>(store::all(conn, max_age).await?)
-    });
+    let rows = database::read_with_retry(pool, async |conn| store::all(conn, max_age).await);
     let rows = rows.await?;
     let revision = rows.first().map_or(0, |row| row.head);
     let member = |row| Member::of(row, fleet.0.id);

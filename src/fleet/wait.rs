@@ -142,6 +142,7 @@ impl Wait<'_> {
 
     fn into_applied(self, started_at: Instant) -> Applied {
         let waited_ms = u64::try_from(started_at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        // Read last, because the revision may have been applied during the final query.
         let own_lag = self.own_lag();
         let instances = self.awaited.map(|ids| ids.len());
         let laggards = self.laggards.into_iter().chain(own_lag).collect();

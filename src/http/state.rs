@@ -29,9 +29,9 @@ pub struct AppState {
     pub pool: Pool,
     /// The current settings.
     pub settings: GlobalSettingsService,
-    /// Finds secrets in texts of requests.
+    /// The scanner for secrets in requests.
     pub scanner: SecretScanner,
-    /// Messages to other services.
+    /// The outbox of messages to other services.
     pub outbox: Outbox,
     /// The metrics of the process.
     pub metrics: Metrics,

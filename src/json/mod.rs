@@ -209,6 +209,7 @@ impl Parser {
             if is_duplicate {
                 self.error("duplicate_key", "duplicate member name");
             }
+            // Names appear in pointers, so the same rules apply.
             self.check_characters(&name, "the name");
             let value = self.value(raw);
             self.path.pop();

@@ -118,7 +118,7 @@ impl Metrics {
         self.0.http.record(request);
     }
 
-    /// Returns the metrics of the settings and of their reloads.
+    /// Returns the metrics of the settings.
     #[must_use]
     pub fn settings(&self) -> SettingsMetrics {
         self.0.settings.clone()

@@ -124,7 +124,6 @@ impl SettingsMetrics {
         }))
     }
 
-    /// Updates the age to the current time.
     pub(super) fn update_age(&self) {
         let last_check = *self.0.last_check.lock().unwrap_or_else(PoisonError::into_inner);
         self.0.age.set(last_check.elapsed().as_secs_f64());
@@ -132,15 +131,14 @@ impl SettingsMetrics {
 
     /// Records that `source` triggered a reload, with its outcome and duration.
     pub fn reload(&self, source: Source, outcome: Outcome, duration: Duration) {
-        let series = &self.0;
-        series.reloads.get_or_create(&ReloadLabels::new(source, outcome)).inc();
-        series.duration.observe(duration.as_secs_f64());
+        self.0.reloads.get_or_create(&ReloadLabels::new(source, outcome)).inc();
+        self.0.duration.observe(duration.as_secs_f64());
         // A notification should have triggered the reload before.
         if outcome == Outcome::Taken && matches!(source, Source::Poll | Source::Connect) {
-            series.missed.inc();
+            self.0.missed.inc();
         }
         if matches!(outcome, Outcome::Taken | Outcome::Unchanged) {
-            let mut last_check = series.last_check.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut last_check = self.0.last_check.lock().unwrap_or_else(PoisonError::into_inner);
             *last_check = Instant::now();
         }
     }

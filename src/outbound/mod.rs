@@ -1,5 +1,5 @@
-//! Calls of other services: bounded in time and size, redirected nowhere. What is said of a call that failed
-//! never holds its address, which may be a secret.
+//! HTTP calls of other services, limited in time and size, without redirects. Errors never hold the address, which may be
+//! a secret.
 
 use std::{
     error::Error as _,
@@ -20,192 +20,195 @@ use url::Host;
 
 use crate::trace_context::{TRACEPARENT, TRACESTATE, TraceContext};
 
-/// How much a call may take, and where it may go.
+/// The limits of a call.
 #[derive(Debug, Clone, Copy)]
-pub struct Bounds {
-    /// Until the connection stands.
-    pub connect: Duration,
-    /// Until the last byte of the answer.
-    pub total: Duration,
-    /// Bytes of the answer's body.
-    pub largest: usize,
-    /// Which addresses may be called.
-    pub reach: AddressPolicy,
+pub struct CallLimits {
+    /// The timeout of the connection.
+    pub connect_timeout: Duration,
+    /// The timeout of the whole call.
+    pub total_timeout: Duration,
+    /// The most bytes of the response's body.
+    pub max_body_bytes: usize,
+    /// The permitted addresses.
+    pub address_policy: AddressPolicy,
 }
 
-/// Which addresses may be called.
+/// The permitted addresses of calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AddressPolicy {
-    /// Any.
+    /// Every address.
     Anywhere,
-    /// None of this machine or of a private network: an address that somebody gave must not lead to what only
-    /// we can reach.
+    /// No address of this machine or of a private network, against server-side request forgery.
     Public,
 }
 
-/// What was answered, whatever its status.
+/// A response with any status.
 #[derive(Debug)]
-pub struct Answer {
-    /// Its status; a redirect is one like any other.
+pub struct OutboundResponse {
+    /// The status; redirects are not followed.
     pub status: StatusCode,
-    /// Its headers.
+    /// The headers.
     pub headers: HeaderMap,
-    /// Its body, all of it.
+    /// The complete body.
     pub body: Vec<u8>,
 }
 
-/// Why there is no answer.
+/// A call without a response.
 #[derive(Debug, thiserror::Error)]
 pub enum OutboundError {
-    /// No connection was made, so nothing was sent and the call may be repeated.
-    #[error("no connection: {0}")]
+    /// The connection failed. Nothing was sent, so the call may be repeated.
+    #[error("cannot connect: {0}")]
     Unreachable(String),
-    /// The address leads to this machine or into a private network.
+    /// The address is of this machine or of a private network.
     #[error("the address is one of this machine or of a private network")]
-    Private,
-    /// The time was over; whether the other side acted is not known.
-    #[error("no answer in time")]
-    Late,
-    /// The answer is larger than anyone would read.
-    #[error("the answer is larger than {0} bytes")]
+    PrivateAddress,
+    /// The call timed out. The service may have acted.
+    #[error("the call timed out")]
+    Timeout,
+    /// The response exceeds the limit.
+    #[error("the response is larger than {0} bytes")]
     TooLarge(usize),
-    /// The connection broke, or what came is no HTTP; whether the other side acted is not known.
-    #[error("the call broke off: {0}")]
-    Broken(String),
+    /// The connection was lost, or the response is not HTTP. The service may have acted.
+    #[error("the call failed: {0}")]
+    Interrupted(String),
 }
 
 /// A client of other services. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Outbound {
     http: Client,
-    bounds: Bounds,
+    limits: CallLimits,
 }
 
 impl Outbound {
-    /// A client within `bounds`.
+    /// Creates a client with `limits`.
     ///
     /// # Errors
-    /// TLS cannot be set up on this machine.
-    pub fn new(bounds: Bounds) -> Result<Self, OutboundError> {
+    /// TLS cannot be initialized.
+    pub fn new(limits: CallLimits) -> Result<Self, OutboundError> {
         let http = Client::builder()
-            .connect_timeout(bounds.connect)
-            .timeout(bounds.total)
+            .connect_timeout(limits.connect_timeout)
+            .timeout(limits.total_timeout)
             .redirect(redirect::Policy::none())
-            // What the environment says of proxies is nobody's decision here, and would pass the check below.
+            // A proxy of the environment would bypass the check of addresses.
             .no_proxy()
             .user_agent(concat!("Brune/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(Arc::new(Names(bounds.reach)))
+            .dns_resolver(Arc::new(PolicyResolver(limits.address_policy)))
             .build()
             .map_err(|err| OutboundError::from(&err))?;
-        Ok(Self { http, bounds })
+        Ok(Self { http, limits })
     }
 
-    /// A request of `method` for `url`; goes out with [`Self::send`].
+    /// Builds a request to be sent by [`Self::send`].
     pub fn request(&self, method: Method, url: Url) -> RequestBuilder {
         self.http.request(method, url)
     }
 
-    /// Sends `request` and reads its answer. Made for a request of somebody, it carries that one's trace.
+    /// Sends `request` with the trace of the running task and reads the response.
     ///
     /// # Errors
-    /// There is no whole answer within the bounds.
-    pub async fn send(&self, request: RequestBuilder) -> Result<Answer, OutboundError> {
+    /// There is no complete response within the limits.
+    pub async fn send(&self, request: RequestBuilder) -> Result<OutboundResponse, OutboundError> {
         let mut request = request.build().map_err(|err| OutboundError::from(&err))?;
-        // An address that is written as a number is never looked up.
-        if self.bounds.reach == AddressPolicy::Public && is_within(request.url()) {
-            return Err(OutboundError::Private);
+        // The resolver does not see numeric addresses.
+        if self.limits.address_policy == AddressPolicy::Public && is_private_url(request.url()) {
+            return Err(OutboundError::PrivateAddress);
         }
-        carry_trace(request.headers_mut());
+        add_trace(request.headers_mut());
         let response = self.http.execute(request).await.map_err(|err| OutboundError::from(&err))?;
         self.read(response).await
     }
 
-    async fn read(&self, mut response: Response) -> Result<Answer, OutboundError> {
-        let largest = self.bounds.largest;
-        let announced = response.content_length().unwrap_or_default();
-        if usize::try_from(announced).is_ok_and(|it| largest < it) {
-            return Err(OutboundError::TooLarge(largest));
+    async fn read(&self, mut response: Response) -> Result<OutboundResponse, OutboundError> {
+        let max = self.limits.max_body_bytes;
+        // A declared length saves reading a body that is too large.
+        let content_length = response.content_length().unwrap_or_default();
+        if usize::try_from(content_length).is_ok_and(|length| length > max) {
+            return Err(OutboundError::TooLarge(max));
         }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|err| OutboundError::from(&err))? {
-            if largest < body.len() + chunk.len() {
-                return Err(OutboundError::TooLarge(largest));
+            if body.len() + chunk.len() > max {
+                return Err(OutboundError::TooLarge(max));
             }
             body.extend_from_slice(&chunk);
         }
-        let (status, headers) = (response.status(), response.headers().clone());
-        Ok(Answer { status, headers, body })
+        Ok(OutboundResponse {
+            status: response.status(),
+            headers: response.headers().clone(),
+            body,
+        })
     }
 }
 
-/// Adds the trace that the running task works for, unless the headers name one already.
-fn carry_trace(headers: &mut HeaderMap) {
+/// Adds the trace context of the running task, unless the headers have a trace.
+fn add_trace(headers: &mut HeaderMap) {
     let Some(trace) = TraceContext::current().filter(|_| !headers.contains_key(TRACEPARENT)) else {
         return;
     };
     let value = |text: &str| HeaderValue::from_str(text).ok();
-    headers.extend(value(trace.traceparent()).map(|it| (HeaderName::from_static(TRACEPARENT), it)));
+    let parent = value(trace.traceparent());
+    headers.extend(parent.map(|value| (HeaderName::from_static(TRACEPARENT), value)));
     let state = trace.tracestate().and_then(value);
-    headers.extend(state.map(|it| (HeaderName::from_static(TRACESTATE), it)));
+    headers.extend(state.map(|value| (HeaderName::from_static(TRACESTATE), value)));
 }
 
 impl From<&reqwest::Error> for OutboundError {
     fn from(err: &reqwest::Error) -> Self {
         let mut cause: &dyn std::error::Error = err;
-        while let Some(deeper) = cause.source() {
-            cause = deeper;
+        while let Some(source) = cause.source() {
+            cause = source;
         }
-        if cause.is::<Refused>() {
-            return Self::Private;
+        if cause.is::<PrivateName>() {
+            return Self::PrivateAddress;
         }
-        // Only what lies beneath: the library's own words hold the address.
-        let told = err.source().map_or_else(String::new, |_| cause.to_string());
+        // Only the innermost cause, because the library's own message holds the address.
+        let detail = err.source().map_or_else(String::new, |_| cause.to_string());
         match err {
-            // Before the next: a connection that takes too long was not made.
-            _ if err.is_connect() => Self::Unreachable(told),
-            _ if err.is_timeout() => Self::Late,
-            _ => Self::Broken(told),
+            // First, because a timeout of the connection is both.
+            _ if err.is_connect() => Self::Unreachable(detail),
+            _ if err.is_timeout() => Self::Timeout,
+            _ => Self::Interrupted(detail),
         }
     }
 }
 
-/// Looks names up, and leaves out the addresses that may not be called.
-struct Names(AddressPolicy);
+/// A resolver that omits the addresses that the policy forbids.
+struct PolicyResolver(AddressPolicy);
 
-/// Every address of a name is one that may not be called.
+/// The error for a name without a permitted address.
 #[derive(Debug)]
-struct Refused;
+struct PrivateName;
 
-impl fmt::Display for Refused {
+impl fmt::Display for PrivateName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the name leads into a private network")
+        f.write_str("the name resolves to a private network")
     }
 }
 
-impl std::error::Error for Refused {}
+impl std::error::Error for PrivateName {}
 
-impl Resolve for Names {
+impl Resolve for PolicyResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let reach = self.0;
+        let policy = self.0;
         Box::pin(async move {
-            let found: Vec<SocketAddr> = lookup_host((name.as_str(), 0)).await?.collect();
-            if found.is_empty() {
+            let mut addresses: Vec<SocketAddr> = lookup_host((name.as_str(), 0)).await?.collect();
+            if addresses.is_empty() {
                 return Err(io::Error::from(io::ErrorKind::NotFound).into());
             }
-            let fine = |it: &SocketAddr| reach == AddressPolicy::Anywhere || !is_private(it.ip());
-            let fine: Vec<SocketAddr> = found.into_iter().filter(fine).collect();
-            if fine.is_empty() {
-                return Err(Refused.into());
+            addresses
+                .retain(|address| policy == AddressPolicy::Anywhere || !is_private(address.ip()));
+            if addresses.is_empty() {
+                return Err(PrivateName.into());
             }
-            Ok(Box::new(fine.into_iter()) as Addrs)
+            Ok(Box::new(addresses.into_iter()) as Addrs)
         })
     }
 }
 
-/// Whether `url` itself says that it leads to this machine or into a private network. What its name leads to is
-/// seen only with a call.
+/// Returns whether `url` has a numeric address of this machine or of a private network. Names are resolved by calls only.
 #[must_use]
-pub fn is_within(url: &Url) -> bool {
+pub fn is_private_url(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => is_private_v4(address),
         Some(Host::Ipv6(address)) => is_private_v6(address),
@@ -220,7 +223,7 @@ fn is_private(address: IpAddr) -> bool {
     }
 }
 
-/// The special-purpose addresses of RFC 6890 that are not of the public network.
+/// Returns whether RFC 6890 reserves the address for other than the public network.
 fn is_private_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     address.is_private()
@@ -228,22 +231,23 @@ fn is_private_v4(address: Ipv4Addr) -> bool {
         || address.is_link_local()
         || address.is_documentation()
         || address.is_multicast()
-        // This network, carriers' own, protocol assignments, benchmarks, reserved.
+        // Without stable methods: this network, carrier-grade NAT, protocol assignments, benchmarks, reserved.
         || a == 0
         || (a == 100 && b & 0xc0 == 64)
         || (a == 192 && b == 0 && c == 0)
         || (a == 198 && b & 0xfe == 18)
-        || 240 <= a
+        || a >= 240
 }
 
 fn is_private_v6(address: Ipv6Addr) -> bool {
-    // Mapped, translated (RFC 6052) and 6to4: what matters is the address within.
+    // A mapped, translated (RFC 6052) or 6to4 address leads to the embedded IPv4 address.
     let bytes = address.octets();
-    let within = |at: usize| Ipv4Addr::new(bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]);
+    let embedded =
+        |at: usize| Ipv4Addr::new(bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]);
     match address.segments() {
-        [0, 0, 0, 0, 0, 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => is_private_v4(within(12)),
-        [0x2002, ..] => is_private_v4(within(2)),
-        // Of global unicast, what is for tunnels and documentation.
+        [0, 0, 0, 0, 0, 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => is_private_v4(embedded(12)),
+        [0x2002, ..] => is_private_v4(embedded(2)),
+        // The ranges of global unicast for tunnels and documentation.
         [0x2001, 0 | 0xdb8, ..] | [0x3fff, ..] => true,
         [first, ..] => !(0x2000..=0x3fff).contains(&first),
     }

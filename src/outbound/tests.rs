@@ -7,92 +7,99 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn client(reach: AddressPolicy) -> Outbound {
-    let total = Duration::from_millis(500);
-    Outbound::new(Bounds { connect: SECOND, total, largest: 100, reach }).unwrap()
+fn client(address_policy: AddressPolicy) -> Outbound {
+    let limits = CallLimits {
+        connect_timeout: SECOND,
+        total_timeout: Duration::from_millis(500),
+        max_body_bytes: 100,
+        address_policy,
+    };
+    Outbound::new(limits).unwrap()
 }
 
-/// Where somebody listens who answers one request with `answer`; nothing more comes when it is empty.
-async fn answering(answer: String) -> Url {
+/// Starts a server that responds to one request with `response`, or stays silent if empty.
+async fn responding(response: String) -> Url {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hunter2?token=hunter2", listener.local_addr().unwrap());
     #[expect(clippy::disallowed_methods, reason = "it ends with the test's runtime")]
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
-        let mut asked = [0; 1024];
-        let _ = stream.read(&mut asked).await.unwrap();
-        stream.write_all(answer.as_bytes()).await.unwrap();
-        if answer.is_empty() {
-            // Held open, so that the silence lasts.
-            let _ = stream.read(&mut asked).await;
+        let mut request = [0; 1024];
+        let _ = stream.read(&mut request).await.unwrap();
+        stream.write_all(response.as_bytes()).await.unwrap();
+        if response.is_empty() {
+            // Closing the connection would end the silence.
+            let _ = stream.read(&mut request).await;
         }
     });
     url.parse().unwrap()
 }
 
-async fn got(reach: AddressPolicy, url: Url) -> Result<Answer, OutboundError> {
-    let client = client(reach);
+async fn call(policy: AddressPolicy, url: Url) -> Result<OutboundResponse, OutboundError> {
+    let client = client(policy);
     client.send(client.request(Method::GET, url)).await
 }
 
-async fn fault(answer: &str) -> OutboundError {
-    let fault = got(AddressPolicy::Anywhere, answering(answer.to_owned()).await).await.unwrap_err();
-    assert!(!format!("{fault} {fault:?}").contains("hunter2"), "{fault:?}");
-    fault
+async fn error(response: &str) -> OutboundError {
+    let url = responding(response.to_owned()).await;
+    let error = call(AddressPolicy::Anywhere, url).await.unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    error
 }
 
 #[tokio::test]
-async fn an_answer_is_taken_as_it_is_and_a_redirect_is_not_followed() {
-    let moved =
+async fn a_response_is_returned_and_a_redirect_is_not_followed() {
+    let redirect =
         "HTTP/1.1 302 Found\r\nlocation: http://example.com/\r\ncontent-length: 2\r\n\r\nhi";
-    let answer = got(AddressPolicy::Anywhere, answering(moved.to_owned()).await).await.unwrap();
-    assert_eq!((answer.status.as_u16(), &answer.body[..]), (302, &b"hi"[..]));
-    assert_eq!(answer.headers["location"], "http://example.com/");
+    let response =
+        call(AddressPolicy::Anywhere, responding(redirect.to_owned()).await).await.unwrap();
+    assert_eq!((response.status.as_u16(), &response.body[..]), (302, &b"hi"[..]));
+    assert_eq!(response.headers["location"], "http://example.com/");
 }
 
 #[tokio::test]
-async fn what_is_too_large_is_not_read() {
+async fn a_large_body_is_not_read() {
     let announced = "HTTP/1.1 200 OK\r\ncontent-length: 101\r\n\r\n";
     let streamed = format!(
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n65\r\n{}\r\n0\r\n\r\n",
         "x".repeat(0x65)
     );
-    for answer in [announced, &streamed] {
-        assert!(matches!(fault(answer).await, OutboundError::TooLarge(100)), "{answer}");
+    for response in [announced, &streamed] {
+        assert!(matches!(error(response).await, OutboundError::TooLarge(100)), "{response}");
     }
 }
 
 #[tokio::test]
-async fn a_call_that_fails_says_how_and_never_where() {
-    assert!(matches!(fault("").await, OutboundError::Late));
-    assert!(matches!(fault("hello\r\n\r\n").await, OutboundError::Broken(_)));
-    let broken = "HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhalf";
-    assert!(matches!(fault(broken).await, OutboundError::Broken(_)));
-    // Nobody listens on a port that was just given back.
+async fn errors_never_hold_the_address() {
+    assert!(matches!(error("").await, OutboundError::Timeout));
+    assert!(matches!(error("hello\r\n\r\n").await, OutboundError::Interrupted(_)));
+    let truncated = "HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhalf";
+    assert!(matches!(error(truncated).await, OutboundError::Interrupted(_)));
+    // No process listens on a port that was just released.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let gone = format!("http://{}/hunter2", listener.local_addr().unwrap());
+    let url = format!("http://{}/hunter2", listener.local_addr().unwrap());
     drop(listener);
-    let fault = got(AddressPolicy::Anywhere, gone.parse().unwrap()).await.unwrap_err();
+    let error = call(AddressPolicy::Anywhere, url.parse().unwrap()).await.unwrap_err();
     assert!(
-        matches!(&fault, OutboundError::Unreachable(told) if !told.contains("hunter2")),
-        "{fault:?}"
+        matches!(&error, OutboundError::Unreachable(detail) if !detail.contains("hunter2")),
+        "{error:?}"
     );
 }
 
 #[tokio::test]
-async fn a_private_address_is_not_called_however_it_is_written() {
-    let url = answering("HTTP/1.1 200 OK\r\n\r\n".to_owned()).await;
+async fn a_private_address_is_not_called_in_any_form() {
+    let url = responding("HTTP/1.1 200 OK\r\n\r\n".to_owned()).await;
     let port = url.port().unwrap();
     for host in ["127.0.0.1", "localhost", "2130706433", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"] {
         let url = format!("http://{host}:{port}/").parse().unwrap();
-        let fault = got(AddressPolicy::Public, url).await.unwrap_err();
-        assert!(matches!(fault, OutboundError::Private), "{host}: {fault:?}");
+        let error = call(AddressPolicy::Public, url).await.unwrap_err();
+        assert!(matches!(error, OutboundError::PrivateAddress), "{host}: {error:?}");
     }
 }
 
 #[test]
-fn addresses_are_told_apart() {
-    let private = |text: &str| is_private(text.parse().unwrap());
+fn private_and_public_addresses_are_distinguished() {
+    let is_private = |text: &str| super::is_private(text.parse().unwrap());
     for address in [
         "10.1.2.3",
         "172.31.0.1",
@@ -113,7 +120,7 @@ fn addresses_are_told_apart() {
         "2001:db8::1",
         "::7f00:1",
     ] {
-        assert!(private(address), "{address}");
+        assert!(is_private(address), "{address}");
     }
     for address in [
         "1.1.1.1",
@@ -125,6 +132,6 @@ fn addresses_are_told_apart() {
         "64:ff9b::101:101",
         "2001:4860:4860::8888",
     ] {
-        assert!(!private(address), "{address}");
+        assert!(!is_private(address), "{address}");
     }
 }

@@ -53,6 +53,7 @@ impl KnownSecret {
         let text = text.as_bytes();
         let Some(start) = text.get(..secret.len() - 1) else { return false };
         let mut hash = start.iter().fold(0, |hash, byte| append(hash, *byte));
+        // Not a bool, because the compiler could branch on a bool.
         let mut is_found = Choice::from(0);
         for window in text.windows(secret.len()) {
             // Unreachable for a shorter window, because of the minimum length.

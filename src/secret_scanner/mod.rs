@@ -70,6 +70,7 @@ impl SecretScanner {
     }
 
     fn find(&self, text: &str) -> Option<SecretKind> {
+        // Known secrets first: a leak of this service's secrets is the more serious mistake.
         if self.contains_known_secret(text) {
             return Some(KNOWN);
         }

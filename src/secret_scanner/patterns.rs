@@ -115,6 +115,7 @@ fn jwt(text: &str) -> Option<&'static str> {
 
 /// Whether the first part is a JWT header: an object with an algorithm. Excludes other text with two dots.
 fn is_jwt(text: &str) -> bool {
+    // Only the header, because the payload may be encrypted.
     let header = text.split('.').next().and_then(|part| BASE64_URL.decode(part).ok());
     let header = header.and_then(|part| serde_json::from_slice::<Map<String, Value>>(&part).ok());
     header.is_some_and(|header| header.contains_key("alg"))

@@ -133,6 +133,7 @@ async fn execute(
             "reason": actor.reason.as_str(),
             "request_id": actor.request,
         });
+        // In the same transaction, so that the message is sent exactly if the cleanup commits.
         outbox.enqueue(conn, Topic::SecretsCleaned, &payload).await?;
     }
     let only_stored = only_stored.into_iter();

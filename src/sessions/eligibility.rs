@@ -66,6 +66,7 @@ impl Bounds {
     pub fn at(now: DateTime<Utc>, settings: &SessionSettings) -> Self {
         Self {
             ended_by: now - TimeDelta::minutes(settings.cooldown_minutes),
+            // UTC, so that the day is the same on all instances.
             day_start: now.date_naive().and_time(NaiveTime::MIN).and_utc(),
             max_today: settings.max_sessions_per_day,
         }

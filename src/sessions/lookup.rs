@@ -133,6 +133,7 @@ pub async fn end(
         at,
         by,
         reason,
+        // One id for all sinks, so that receivers can correlate the messages.
         message_id: Uuid::now_v7(),
         topic: Topic::SessionEnded.as_str(),
         sinks: outbox.sinks(Topic::SessionEnded),

@@ -86,15 +86,12 @@ fn by_key(rows: Vec<OutdatedRow>) -> Vec<OutdatedSetting> {
     let mut settings: Vec<OutdatedSetting> = Vec::new();
     for OutdatedRow { key, version, value, held_version, held, sessions } in rows {
         let older = PinnedValue { version: held_version, value: held, sessions };
-        match settings.last_mut().filter(|setting| setting.key == key) {
-            Some(setting) => {
-                setting.sessions += sessions;
-                setting.held.push(older);
-            }
-            None => {
-                let older = vec![older];
-                settings.push(OutdatedSetting { key, version, value, sessions, held: older });
-            }
+        if let Some(setting) = settings.last_mut().filter(|setting| setting.key == key) {
+            setting.sessions += sessions;
+            setting.held.push(older);
+        } else {
+            let older = vec![older];
+            settings.push(OutdatedSetting { key, version, value, sessions, held: older });
         }
     }
     settings

@@ -9,16 +9,16 @@ use tracing::{error, warn};
 use crate::{
     config::Secret,
     ids::{RequestId, UserId},
-    outbound::{self, AddressPolicy, Answer, Bounds, Outbound},
+    outbound::{self, AddressPolicy, CallLimits, Outbound, OutboundResponse},
     text::check_optional_identifier,
 };
 
-const BOUNDS: Bounds = Bounds {
-    connect: Duration::from_secs(1),
-    total: Duration::from_secs(2),
-    largest: 64 * 1024,
+const BOUNDS: CallLimits = CallLimits {
+    connect_timeout: Duration::from_secs(1),
+    total_timeout: Duration::from_secs(2),
+    max_body_bytes: 64 * 1024,
     // The operator configures the address, which may be internal.
-    reach: AddressPolicy::Anywhere,
+    address_policy: AddressPolicy::Anywhere,
 };
 /// Maximum length of a plan or level in bytes.
 const MAX_NAME_BYTES: usize = 256;
@@ -78,12 +78,13 @@ impl Plans {
             return None;
         }
         let mut url = self.root.clone();
+        // Segments are percent-encoded, so that an id cannot change the path.
         url.path_segments_mut().ok()?.pop_if_empty().extend(["internal", "users", user.as_str()]);
         Some(url)
     }
 }
 
-fn read(response: &Answer) -> Result<PlanAndLevel, String> {
+fn read(response: &OutboundResponse) -> Result<PlanAndLevel, String> {
     match response.status {
         StatusCode::OK => parse(&response.body),
         StatusCode::NOT_FOUND => Ok(PlanAndLevel::default()),

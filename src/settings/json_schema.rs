@@ -21,6 +21,7 @@ pub fn json_schema(schema: &Schema) -> Value {
     let required: Vec<&String> = schema.editable().map(|definition| &definition.key).collect();
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
+        // With the revision, so that editors can cache the schema.
         "$id": format!("urn:brune:catalog:{}:{}", schema.catalog, schema.revision),
         "title": schema.catalog,
         "type": "object",

@@ -42,9 +42,8 @@ mod read;
 // Writes.
 mod change;
 
-mod written;
-
 mod writer;
+mod written;
 
 mod reset;
 mod rollback;

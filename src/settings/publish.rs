@@ -54,7 +54,7 @@ impl Plan {
     /// Whether any value comes from the environment or a `.env` file.
     #[must_use]
     pub fn imports(&self) -> bool {
-        self.seed.iter().any(|it| it.source != DEFAULT)
+        self.seed.iter().any(|seed| seed.source != DEFAULT)
     }
 
     /// Whether publishing has no effect.

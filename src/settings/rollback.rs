@@ -18,7 +18,7 @@ use crate::{
         rules::Violation,
         schema::{KeyClass, Schema},
         store,
-        value::{SettingValue, TypeMismatch},
+        value::{Number, SettingValue},
         writer::SettingsWriter,
     },
 };
@@ -179,12 +179,8 @@ impl SettingsWriter {
             Target::Version { key, to_version, version } => {
                 at_version(conn, &snapshot.schema, key, *to_version, *version).await
             }
-            Target::Entry { audit_id, version } => {
-                before_entry(conn, &snapshot.schema, *audit_id, *version).await
-            }
-            Target::Revision { to_revision, .. } => {
-                at_revision(conn, &snapshot.schema, *to_revision).await
-            }
+            Target::Entry { audit_id, version } => before_entry(conn, *audit_id, *version).await,
+            Target::Revision { to_revision, .. } => at_revision(conn, *to_revision).await,
         });
         let restoration = restoration.await;
         // The lookup fails before the write path, so the refusal is audited in advance.
@@ -244,17 +240,16 @@ async fn at_version(
     let stored_version = i32::try_from(to_version).unwrap_or(i32::MAX);
     let mut values =
         history::values_at_versions(conn, &[key.to_owned()], &[stored_version]).await?;
-    let value = values.remove(key).filter(|value| is_readable(schema, key, value));
-    let value = value.ok_or_else(|| {
-        Error::VersionNotFound(format!("{key} has no value at version {to_version}"))
-    })?;
+    let edit =
+        values.remove(key).and_then(|value| edit(key, &value, version)).ok_or_else(|| {
+            Error::VersionNotFound(format!("{key} has no value at version {to_version}"))
+        })?;
     let since = history::since_version(conn, key, stored_version).await?;
-    Ok(Restoration { edits: vec![edit(key, &value, version)], since })
+    Ok(Restoration { edits: vec![edit], since })
 }
 
 async fn before_entry(
     conn: &mut Connection,
-    schema: &Schema,
     audit_id: Uuid,
     version: Option<i64>,
 ) -> Result<Restoration, Error> {
@@ -262,18 +257,14 @@ async fn before_entry(
         || Error::VersionNotFound(format!("audit entry {audit_id} has no old value to restore"));
     let entry = audit::find(conn, audit_id).await?.ok_or_else(not_found)?;
     let old_value = entry.old_value.as_ref();
-    let old_value = old_value.filter(|value| is_readable(schema, &entry.key, value));
-    let old_value = old_value.ok_or_else(not_found)?;
+    let edit = old_value.and_then(|value| edit(&entry.key, value, version));
+    let edit = edit.ok_or_else(not_found)?;
     // From the version before, because the change of the entry itself is undone too.
     let since = history::since_version(conn, &entry.key, entry.version.unwrap_or(0) - 1).await?;
-    Ok(Restoration { edits: vec![edit(&entry.key, old_value, version)], since })
+    Ok(Restoration { edits: vec![edit], since })
 }
 
-async fn at_revision(
-    conn: &mut Connection,
-    schema: &Schema,
-    to_revision: i64,
-) -> Result<Restoration, Error> {
+async fn at_revision(conn: &mut Connection, to_revision: i64) -> Result<Restoration, Error> {
     let head = store::head(conn).await?;
     if !(1..=head.revision).contains(&to_revision) {
         let detail =
@@ -281,24 +272,17 @@ async fn at_revision(
         return Err(Error::VersionNotFound(detail));
     }
     let rows = history::as_of(conn, to_revision).await?;
-    let edits = rows.iter().filter_map(|row| {
-        let value = row.value.as_ref().filter(|value| is_readable(schema, &row.key, value))?;
-        Some(edit(&row.key, value, None))
-    });
+    let edits = rows.iter().filter_map(|row| edit(&row.key, row.value.as_ref()?, None));
     let edits = edits.collect();
     Ok(Restoration { edits, since: history::since_revision(conn, to_revision).await? })
 }
 
-/// Whether a setting can hold `value`: a number written by hand may have more digits than a number of a setting.
-fn is_readable(schema: &Schema, key: &str, value: &Value) -> bool {
-    // A value of another type was valid under an earlier catalog, and is refused by the write path with the reason.
-    schema.find(key).is_none_or(|definition| {
-        let result = SettingValue::from_stored(definition.value_type, value);
-        !matches!(result, Err(TypeMismatch::Digits))
-    })
-}
-
-/// Returns an edit to restore `value`, to be parsed by the currently declared type.
-fn edit(key: &str, value: &Value, version: Option<i64>) -> Edit {
-    Edit { key: key.to_owned(), value: value.into(), version }
+/// Returns an edit to restore `value`, to be parsed by the currently declared type; `None` for a number with too many
+/// digits, written past the service.
+fn edit(key: &str, value: &Value, version: Option<i64>) -> Option<Edit> {
+    let is_readable = match value {
+        Value::Number(number) => Number::parse(&number.to_string()).is_some(),
+        _ => true,
+    };
+    is_readable.then(|| Edit { key: key.to_owned(), value: value.into(), version })
 }

@@ -5,6 +5,7 @@ use crate::{json::StrictJson, settings::value::ValueType};
 /// Converts a text to JSON by the declared type: numbers and booleans as in JSON, lists as a JSON array or
 /// comma-separated. Returns `null`, which no type accepts, for any other text.
 pub(super) fn from_text(value_type: ValueType, text: &str) -> StrictJson {
+    // Not for strings, where white space may be part of the value.
     let trimmed = text.trim();
     match value_type {
         ValueType::String => StrictJson::String(text.to_owned()),
@@ -29,6 +30,7 @@ fn list(text: &str) -> StrictJson {
             StrictJson::Array(items.into_iter().map(StrictJson::String).collect())
         });
     }
+    // Empty items are dropped, so that an empty text is an empty list.
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
     StrictJson::Array(items.map(|item| StrictJson::String(item.to_owned())).collect())
 }

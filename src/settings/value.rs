@@ -71,6 +71,7 @@ impl Number {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let exact = Decimal::parse(text)?;
+        // Integers first, so that `30.0` and `3e1` are stored as 30.
         if let Some(integer) = exact.to_integer() {
             // Beyond 2^53 two integers share one double, so clients would read a neighbor.
             let is_safe = integer.unsigned_abs() <= Self::MAX_INTEGER.unsigned_abs();

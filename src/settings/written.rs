@@ -5,7 +5,7 @@ use crate::{
     settings::{
         change::{ChangeResult, KeyChange},
         current::GlobalSettingsService,
-        read::{self, AsOf, Error as ReadError, Setting},
+        read::{self, AsOf, Error, Setting},
     },
 };
 
@@ -39,7 +39,7 @@ pub async fn find_written(
     settings: &GlobalSettingsService,
     key: &str,
     changed: ChangeResult,
-) -> Result<Setting, ReadError> {
+) -> Result<Setting, Error> {
     let ChangeResult { revision, dry_run, changed, .. } = changed;
     let mut setting = read::find(pool, settings, key).await?;
     match choose(setting.version, changed.into_iter().next(), dry_run) {

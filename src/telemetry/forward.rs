@@ -1,5 +1,4 @@
-//! Lines of the log for somebody far away, kept in a bounded queue until they are taken. Whoever logs never waits: what
-//! finds no room is dropped and counted.
+//! A bounded queue of log lines to forward. Logging never waits: lines that do not fit are dropped and counted.
 
 use std::{
     fmt::{self, Write as _},
@@ -30,63 +29,63 @@ use tracing_subscriber::{
 
 use crate::clock::Clock;
 
-/// Lines that wait at most.
-const ROOM: usize = 256;
+/// The most queued lines.
+const CAPACITY: usize = 256;
 
-/// The most that is kept of a line's fields, in bytes. More than anybody is shown, so that a secret cannot be cut in two
-/// before it is looked for.
-const LONGEST: usize = 4096;
+/// The most bytes of a line's message or fields. More than a forwarder shows, so that no secret is cut before the scan.
+const MAX_BYTES: usize = 4096;
 
 tokio::task_local! {
-    static UNHEARD: ();
+    static FORWARDING_DISABLED: ();
 }
 
-/// What `work` returns, which may log: none of these lines is forwarded. For whoever forwards, who would never end.
-pub fn unheard<F: Future>(work: F) -> impl Future<Output = F::Output> {
-    UNHEARD.scope((), work)
+/// Runs `work` without forwarding its log lines. A forwarder would otherwise forward its own lines without end.
+pub fn without_forwarding<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    FORWARDING_DISABLED.scope((), work)
 }
 
 /// A line of the log.
 #[derive(Debug, Clone)]
-pub struct Line {
-    /// When.
+pub struct LogLine {
+    /// The time.
     pub at: DateTime<Utc>,
-    /// How bad.
+    /// The level.
     pub level: Level,
-    /// Which part of the program says it.
+    /// The module.
     pub target: &'static str,
-    /// What it says.
+    /// The message.
     pub message: String,
-    /// Its fields, as `name=value`.
+    /// The fields, as `name=value`.
     pub fields: String,
-    /// Those of its request, the same way; empty outside of one.
+    /// The fields of the request, as `name=value`; empty outside a request.
     pub request: String,
 }
 
-/// Of what is logged the lines that are to be forwarded: our own, of some levels. Those of libraries may hold anything.
+/// A layer that queues lines of this program at some levels. Lines of libraries may hold any value, so they are not
+/// forwarded.
 #[derive(Debug)]
-pub struct Forward {
+pub struct ForwardLayer {
     levels: Vec<Level>,
-    queue: mpsc::Sender<Line>,
-    dropped: Arc<Dropped>,
+    queue: mpsc::Sender<LogLine>,
+    drops: Arc<Drops>,
     clock: Clock,
 }
 
-/// Where they wait. When this is dropped none is kept any more.
+/// The receiving end of the queue. Dropping it stops forwarding.
 #[derive(Debug)]
-pub struct Lines {
-    queue: mpsc::Receiver<Line>,
-    dropped: Arc<Dropped>,
+pub struct LogQueue {
+    queue: mpsc::Receiver<LogLine>,
+    drops: Arc<Drops>,
 }
 
-/// How many found no room.
+/// The number of dropped lines.
 #[derive(Debug, Default)]
-struct Dropped {
+struct Drops {
     lines: AtomicU64,
     counter: OnceLock<Counter>,
 }
 
-impl Dropped {
+impl Drops {
     fn add(&self, lines: u64) {
         self.lines.fetch_add(lines, Ordering::Relaxed);
         if let Some(counter) = self.counter.get() {
@@ -95,134 +94,135 @@ impl Dropped {
     }
 }
 
-/// A layer that keeps lines of `levels`, and where they wait.
+/// Creates a layer that queues lines at `levels`, and the queue.
 #[must_use]
-pub fn forward(levels: Vec<Level>) -> (Forward, Lines) {
-    let (sender, queue) = mpsc::channel(ROOM);
-    let dropped = Arc::<Dropped>::default();
-    let lines = Lines { queue, dropped: Arc::clone(&dropped) };
-    (Forward { levels, queue: sender, dropped, clock: Clock::system() }, lines)
+pub fn forward(levels: Vec<Level>) -> (ForwardLayer, LogQueue) {
+    let (sender, receiver) = mpsc::channel(CAPACITY);
+    let drops = Arc::<Drops>::default();
+    let queue = LogQueue { queue: receiver, drops: Arc::clone(&drops) };
+    (ForwardLayer { levels, queue: sender, drops, clock: Clock::system() }, queue)
 }
 
-impl Lines {
-    /// The next, once there is one; `None` when there can be none any more.
-    pub async fn next(&mut self) -> Option<Line> {
+impl LogQueue {
+    /// Waits for the next line. Returns `None` once the queue has ended.
+    pub async fn next(&mut self) -> Option<LogLine> {
         self.queue.recv().await
     }
 
-    /// The next, if it waits.
-    pub fn waiting(&mut self) -> Option<Line> {
+    /// Returns the next line, if a line is queued.
+    pub fn try_next(&mut self) -> Option<LogLine> {
         self.queue.try_recv().map_err(|_: TryRecvError| ()).ok()
     }
 
-    /// Keeps none from now on.
+    /// Accepts no more lines.
     pub fn close(&mut self) {
         self.queue.close();
     }
 
-    /// How many were dropped.
+    /// Returns the number of dropped lines.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.dropped.lines.load(Ordering::Relaxed)
+        self.drops.lines.load(Ordering::Relaxed)
     }
 
-    /// Counts `lines` that were taken and reached nobody.
-    pub fn drop_taken(&self, lines: u64) {
-        self.dropped.add(lines);
+    /// Counts `lines` as dropped that left the queue and were not forwarded.
+    pub fn count_dropped(&self, lines: u64) {
+        self.drops.add(lines);
     }
 
-    /// Has what is dropped counted by `counter` as well, from the beginning on.
-    pub fn count_into(&self, counter: Counter) {
+    /// Counts every dropped line in `counter`, including earlier ones.
+    pub fn count_drops_in(&self, counter: Counter) {
         counter.inc_by(self.dropped());
-        // A second one is not set: there is one service in a process.
-        let _ = self.dropped.counter.set(counter);
+        // A process has a single service, so a second counter is ignored.
+        let _ = self.drops.counter.set(counter);
     }
 }
 
-impl Forward {
-    fn wants(&self, event: &Event<'_>) -> bool {
+impl ForwardLayer {
+    fn accepts(&self, event: &Event<'_>) -> bool {
         let metadata = event.metadata();
-        let ours = || {
-            let rest = metadata.target().strip_prefix("brune");
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+        let is_own_target = || {
+            let module = metadata.target().strip_prefix("brune");
+            module.is_some_and(|module| module.is_empty() || module.starts_with("::"))
         };
         self.levels.contains(metadata.level())
-            && ours()
+            && is_own_target()
             && !self.queue.is_closed()
-            && UNHEARD.try_with(|()| ()).is_err()
+            && FORWARDING_DISABLED.try_with(|()| ()).is_err()
     }
 }
 
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Forward {
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for ForwardLayer {
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        if !self.wants(event) {
+        if !self.accepts(event) {
             return;
         }
-        // Before it is written down: a flood must not cost more than it has to.
-        let Ok(place) = self.queue.try_reserve() else {
-            return self.dropped.add(1);
+        // Reserving first keeps the cost of a dropped line low during a flood.
+        let Ok(permit) = self.queue.try_reserve() else {
+            return self.drops.add(1);
         };
-        let mut texts = Texts::default();
+        let mut texts = EventTexts::default();
         event.record(&mut texts);
-        let request = context.event_span(event).map(|it| fields(&it)).unwrap_or_default();
-        place.send(Line {
+        let request = context.event_span(event).map(|span| span_fields(&span)).unwrap_or_default();
+        permit.send(LogLine {
             at: self.clock.now(),
             level: *event.metadata().level(),
             target: event.metadata().target(),
-            message: bounded(texts.message),
-            fields: bounded(texts.fields),
-            request: bounded(request),
+            message: truncated(texts.message),
+            fields: truncated(texts.fields),
+            request: truncated(request),
         });
     }
 }
 
-fn bounded(mut text: String) -> String {
-    text.truncate(text.floor_char_boundary(LONGEST));
+fn truncated(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(MAX_BYTES));
     text
 }
 
-/// The fields of a span as the log's own layer has written them down already, in either format.
-fn fields<'a, S: LookupSpan<'a>>(span: &SpanRef<'a, S>) -> String {
+/// Returns the fields of a span as the log's layer has formatted them, in either format.
+fn span_fields<'a, S: LookupSpan<'a>>(span: &SpanRef<'a, S>) -> String {
     let extensions = span.extensions();
     if let Some(text) = extensions.get::<FormattedFields<DefaultFields>>() {
-        return without_colour(&text.fields);
+        return without_color(&text.fields);
     }
     let Some(json) = extensions.get::<FormattedFields<JsonFields>>() else { return String::new() };
     let members: Map<String, Value> = serde_json::from_str(&json.fields).unwrap_or_default();
-    let told = members.iter().map(|(name, value)| match value {
+    let pairs = members.iter().map(|(name, value)| match value {
         Value::String(text) => format!("{name}={text}"),
-        other => format!("{name}={other}"),
+        value => format!("{name}={value}"),
     });
-    told.collect::<Vec<_>>().join(" ")
+    pairs.collect::<Vec<_>>().join(" ")
 }
 
-/// `text` as it is where there is no terminal.
-fn without_colour(text: &str) -> String {
+/// Removes ANSI escape sequences for colors.
+fn without_color(text: &str) -> String {
     let mut parts = text.split('\u{1b}');
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |plain, part| plain + part.split_once('m').map_or(part, |(_, rest)| rest))
 }
 
-/// The texts of an event.
+/// The message and the fields of an event.
 #[derive(Default)]
-struct Texts {
+struct EventTexts {
     message: String,
     fields: String,
 }
 
-impl Texts {
+impl EventTexts {
     fn add(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+        // `tracing` records the message as a field of this name.
         if field.name() == "message" {
             self.message = value.to_string();
             return;
         }
-        let gap = if self.fields.is_empty() { "" } else { " " };
+        let separator = if self.fields.is_empty() { "" } else { " " };
         // Writing to a string cannot fail.
-        let _ = write!(self.fields, "{gap}{}={value}", field.name());
+        let _ = write!(self.fields, "{separator}{}={value}", field.name());
     }
 }
 
-impl Visit for Texts {
+impl Visit for EventTexts {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.add(field, format_args!("{value:?}"));
     }
@@ -232,13 +232,13 @@ impl Visit for Texts {
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        let mut told = value.to_string();
+        let mut text = value.to_string();
         let mut cause = value.source();
         while let Some(err) = cause {
-            let _ = write!(told, ": {err}");
+            let _ = write!(text, ": {err}");
             cause = err.source();
         }
-        self.add(field, format_args!("{told}"));
+        self.add(field, format_args!("{text}"));
     }
 }
 
@@ -248,18 +248,18 @@ mod tests {
 
     use super::*;
 
-    /// The lines that are kept of what is logged while `act` runs, and how many were dropped.
-    fn kept(levels: &[Level], act: impl FnOnce()) -> (Vec<Line>, u64) {
+    /// Returns the lines queued while `act` runs, and the number of dropped lines.
+    fn queued(levels: &[Level], act: impl FnOnce()) -> (Vec<LogLine>, u64) {
         let (layer, mut lines) = forward(levels.to_vec());
         let log = tracing_subscriber::fmt::layer().json().with_writer(std::io::sink);
         tracing::subscriber::with_default(registry().with(log).with(layer), act);
         let dropped = lines.dropped();
-        (std::iter::from_fn(|| lines.waiting()).collect(), dropped)
+        (std::iter::from_fn(|| lines.try_next()).collect(), dropped)
     }
 
     #[test]
-    fn our_own_lines_of_the_levels_are_kept_with_their_request() {
-        let (lines, _) = kept(&[Level::ERROR, Level::DEBUG], || {
+    fn own_lines_of_the_levels_are_queued_with_their_request() {
+        let (lines, _) = queued(&[Level::ERROR, Level::DEBUG], || {
             let span = tracing::error_span!("request", request_id = "r-1", n = 2);
             span.in_scope(|| {
                 let error = crate::telemetry::Error::from(unparsed());
@@ -285,41 +285,41 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_is_dropped_and_counted_and_never_waits() {
+    fn a_flood_is_dropped_and_counted() {
         let counter = Counter::default();
         let (layer, mut lines) = forward(vec![Level::ERROR]);
         let flood = || (0..1_000).for_each(|n| tracing::error!(target: "brune", n, "again"));
         let subscriber = registry().with(layer);
         tracing::subscriber::with_default(subscriber, || {
             flood();
-            lines.count_into(counter.clone());
+            lines.count_drops_in(counter.clone());
             assert_eq!((lines.dropped(), counter.get()), (744, 744));
             tracing::error!(target: "brune", "one more");
             assert_eq!((lines.dropped(), counter.get()), (745, 745));
-            assert_eq!(lines.waiting().unwrap().fields, "n=0");
+            assert_eq!(lines.try_next().unwrap().fields, "n=0");
             lines.close();
             flood();
-            // What nobody wants any more is not missed.
+            // A closed queue counts nothing.
             assert_eq!(lines.dropped(), 745);
         });
     }
 
     #[tokio::test]
-    async fn who_forwards_is_not_heard() {
+    async fn lines_of_the_forwarder_are_not_queued() {
         let (layer, mut lines) = forward(vec![Level::ERROR]);
         let _guard = tracing::subscriber::set_default(registry().with(layer));
-        unheard(async { tracing::error!(target: "brune", "unheard") }).await;
-        tracing::error!(target: "brune", "heard");
-        assert_eq!(lines.waiting().unwrap().message, "heard");
-        assert!(lines.waiting().is_none());
+        without_forwarding(async { tracing::error!(target: "brune", "of the forwarder") }).await;
+        tracing::error!(target: "brune", "of another task");
+        assert_eq!(lines.try_next().unwrap().message, "of another task");
+        assert!(lines.try_next().is_none());
     }
 
     #[test]
-    fn what_is_long_is_cut_and_colours_are_left_out() {
-        let (lines, _) = kept(&[Level::ERROR], || {
+    fn long_texts_are_cut_and_colors_removed() {
+        let (lines, _) = queued(&[Level::ERROR], || {
             tracing::error!(target: "brune", text = "é".repeat(9_000), "long");
         });
-        assert!(lines[0].fields.len() <= LONGEST && lines[0].fields.ends_with('é'));
-        assert_eq!(without_colour("\u{1b}[3ma\u{1b}[0m\u{1b}[2m=\u{1b}[0mb"), "a=b");
+        assert!(lines[0].fields.len() <= MAX_BYTES && lines[0].fields.ends_with('é'));
+        assert_eq!(without_color("\u{1b}[3ma\u{1b}[0m\u{1b}[2m=\u{1b}[0mb"), "a=b");
     }
 }

@@ -1,5 +1,4 @@
-//! The log: text or JSON on standard error, and nothing in it that must stay secret. Some of its lines are kept for
-//! whoever forwards them.
+//! The log: text or JSON on standard error, without secrets. Lines can be queued for a forwarder.
 
 mod forward;
 
@@ -19,12 +18,11 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-pub use forward::{Forward, Line, Lines, forward, unheard};
+pub use forward::{ForwardLayer, LogLine, LogQueue, forward, without_forwarding};
 
 use crate::config::{Format, Log};
 
-/// Libraries and the most they may say at a bare level: beyond it they tell of every packet, and a
-/// line of ours drowns. A directive that names one of them is obeyed.
+/// The most verbose levels of libraries, unless a directive names the library. Below, libraries log every packet.
 const CAPS: [(&str, LevelFilter); 5] = [
     ("sqlx", LevelFilter::WARN),
     ("hyper", LevelFilter::INFO),
@@ -33,35 +31,32 @@ const CAPS: [(&str, LevelFilter); 5] = [
     ("tower", LevelFilter::INFO),
 ];
 
-/// Says the *value* of each parameter of a database URL that it does not know, which may be a mistyped
-/// password. Nothing turns it on.
+/// Disables a target that logs the *values* of unknown parameters in database URLs, which may be a mistyped password.
 const SILENCED: &str = "sqlx_postgres::options=off";
 
-/// Why the log cannot be set up.
+/// An error of [`init`].
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The level was not checked by `config`.
+    /// The level is invalid.
     #[error("the log level cannot be parsed")]
     Level(#[from] ParseError),
-    /// Another log stands already.
-    #[error("a log is set up already in this process")]
-    Taken(#[from] tracing_subscriber::util::TryInitError),
+    /// The process has a log already.
+    #[error("the log of this process is already initialized")]
+    AlreadyInitialized(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// Sends all that is logged, panics too, to standard error. Once per process. Returns the lines that are to be
-/// forwarded, from the first on; dropped, there are none.
+/// Initializes the log of the process on standard error, including panics. Returns the queue of lines to forward.
 ///
 /// # Errors
-/// The level does not parse, or there is a log already.
-pub fn init(log: &Log) -> Result<Lines, Error> {
-    let (forward, lines) = forward(log.discord.clone());
-    // Outside of the log's own layer, which writes down the fields of a span before.
+/// The level is invalid, or the log is already initialized.
+pub fn init(log: &Log) -> Result<LogQueue, Error> {
+    let (forward, queue) = forward(log.discord.clone());
+    // The inner layer formats the fields of a span, which the outer layer reads.
     subscriber(log, io::stderr, io::stderr().is_terminal())?.with(forward).try_init()?;
-    panic::set_hook(Box::new(report));
-    Ok(lines)
+    panic::set_hook(Box::new(log_panic));
+    Ok(queue)
 }
 
-/// The log on `writer`.
 fn subscriber<W>(
     log: &Log,
     writer: W,
@@ -70,33 +65,35 @@ fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    // Without regular expressions: matching one against every value is work nobody asked for.
+    // Matching regular expressions against every value would be slow and is not documented.
     let filter = EnvFilter::builder().with_regex(false).parse(directives(&log.level))?;
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines = match log.format {
         Format::Text => lines.with_ansi(log.color && terminal).boxed(),
+        // The enclosing span has the request; the list of all spans would repeat the request.
         Format::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
     };
     Ok(registry::Registry::default().with(filter).with(lines))
 }
 
-/// `level` with the [`CAPS`] that it does not speak of itself.
+/// Adds the [`CAPS`] of libraries that `level` does not name.
 fn directives(level: &str) -> String {
-    let bare = level.split(',').filter_map(|it| it.trim().parse::<LevelFilter>().ok()).next_back();
-    let everywhere = bare.unwrap_or(LevelFilter::INFO);
-    let caps = CAPS.iter().filter(|(target, cap)| *cap < everywhere && !level.contains(target));
+    let mut levels = level.split(',').filter_map(|word| word.trim().parse::<LevelFilter>().ok());
+    let default = levels.next_back().unwrap_or(LevelFilter::INFO);
+    let caps = CAPS.iter().filter(|(target, cap)| *cap < default && !level.contains(target));
     let caps = caps.map(|(target, cap)| format!("{target}={cap}"));
-    let parts = [everywhere.to_string(), level.to_owned()];
+    let parts = [default.to_string(), level.to_owned()];
     parts.into_iter().chain(caps).chain([SILENCED.to_owned()]).collect::<Vec<_>>().join(",")
 }
 
-/// Logs where a panic happened. Never its message: that may hold the value which caused it.
-fn report(panic: &PanicHookInfo<'_>) {
+/// Logs the location of a panic.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    // The message of a panic may hold a secret value.
     let location = panic.location().map(ToString::to_string);
     tracing::error!(
         location = location.as_deref().unwrap_or("unknown"),
         thread = thread::current().name().unwrap_or("unnamed"),
-        "panicked; its message is left out, since it may hold a value"
+        "panicked; the message is omitted because it may hold a value"
     );
 }
 
@@ -107,9 +104,9 @@ mod tests {
     use super::*;
 
     #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
 
-    impl io::Write for Lines {
+    impl io::Write for Buffer {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().write(bytes)
         }
@@ -119,19 +116,19 @@ mod tests {
         }
     }
 
-    /// What is logged at `level` while `act` runs.
+    /// Returns the log at `level` while `act` runs.
     fn logged(level: &str, format: Format, act: impl FnOnce()) -> String {
-        let lines = Lines::default();
-        let writer = lines.clone();
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
         let log = Log { level: level.to_owned(), format, color: true, discord: Vec::new() };
         let subscriber = subscriber(&log, move || writer.clone(), false).unwrap();
         tracing::subscriber::with_default(subscriber, act);
-        let bytes = lines.0.lock().unwrap().clone();
+        let bytes = buffer.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }
 
     #[test]
-    fn a_line_of_json_is_one_object_with_its_span() {
+    fn a_json_line_is_an_object_with_its_span() {
         let line = logged("info", Format::Json, || {
             let span = tracing::info_span!("request", request_id = "r-1");
             span.in_scope(|| tracing::info!(status = 200, "done"));
@@ -143,38 +140,38 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_text_has_no_colour_where_there_is_no_terminal() {
+    fn a_text_line_has_no_color_without_a_terminal() {
         let line = logged("info", Format::Text, || tracing::info!("done"));
         assert!(line.contains("done") && !line.contains('\u{1b}'), "{line:?}");
     }
 
     #[test]
-    fn what_a_library_says_of_each_packet_needs_its_name_to_be_heard() {
-        let speak = || {
+    fn debug_lines_of_a_library_require_its_name() {
+        let act = || {
             tracing::debug!(target: "brune::settings", "ours");
             tracing::debug!(target: "sqlx::query", "theirs");
             tracing::error!(target: "sqlx_postgres::options::parse", "a parameter's value");
         };
-        let quiet = logged("debug", Format::Text, speak);
+        let quiet = logged("debug", Format::Text, act);
         assert!(quiet.contains("ours") && !quiet.contains("theirs"), "{quiet}");
-        let asked = logged("info,sqlx=debug", Format::Text, speak);
-        assert!(asked.contains("theirs") && !asked.contains("ours"), "{asked}");
-        assert!(!format!("{quiet}{asked}").contains("a parameter's value"));
+        let verbose = logged("info,sqlx=debug", Format::Text, act);
+        assert!(verbose.contains("theirs") && !verbose.contains("ours"), "{verbose}");
+        assert!(!format!("{quiet}{verbose}").contains("a parameter's value"));
     }
 
     #[test]
-    fn a_cap_never_makes_a_library_louder() {
-        let speak = || {
+    fn a_cap_never_raises_the_level_of_a_library() {
+        let act = || {
             tracing::warn!(target: "sqlx::query", "slow");
             tracing::error!("ours");
         };
-        let lines = logged("error", Format::Text, speak);
+        let lines = logged("error", Format::Text, act);
         assert!(lines.contains("ours") && !lines.contains("slow"), "{lines}");
-        assert_eq!(logged("off", Format::Text, speak), "");
+        assert_eq!(logged("off", Format::Text, act), "");
     }
 
     #[test]
-    fn a_directive_for_one_module_leaves_the_others_at_info() {
+    fn a_directive_for_a_module_leaves_other_modules_at_info() {
         let lines = logged("brune::http=debug", Format::Text, || {
             tracing::debug!(target: "brune::http", "near");
             tracing::debug!(target: "brune::settings", "far");
@@ -184,13 +181,13 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_logged_by_its_place_and_not_by_its_words() {
+    fn a_panic_is_logged_with_location_and_without_message() {
         let line = logged("error", Format::Text, || {
-            let before = panic::take_hook();
-            panic::set_hook(Box::new(report));
-            let caught = panic::catch_unwind(|| panic!("the value of a secret"));
-            panic::set_hook(before);
-            assert!(caught.is_err());
+            let default_hook = panic::take_hook();
+            panic::set_hook(Box::new(log_panic));
+            let result = panic::catch_unwind(|| panic!("the value of a secret"));
+            panic::set_hook(default_hook);
+            assert!(result.is_err());
         });
         assert!(line.contains("src/telemetry/mod.rs:"), "{line}");
         assert!(!line.contains("secret"), "{line}");

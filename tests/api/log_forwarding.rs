@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use brune::{
-    app::{BatchPolicy, Forwarder},
+    app::{BatchPolicy, LogForwarder},
     config::Secret,
     metrics::Metrics,
-    outbound::{AddressPolicy, Bounds, Outbound},
+    outbound::{AddressPolicy, CallLimits, Outbound},
     outbox::{self, sink::discord::Discord},
     secret_scanner::SecretScanner,
     telemetry,
@@ -27,7 +27,7 @@ const OURS: &str = "brune::test";
 
 /// What logs here goes to `receiver`.
 struct Log {
-    forwarder: Forwarder,
+    forwarder: LogForwarder,
     metrics: Metrics,
     task: Option<JoinHandle<()>>,
     _guard: DefaultGuard,
@@ -44,11 +44,14 @@ impl Log {
         let guard = tracing::subscriber::set_default(registry().with(lines_too).with(layer));
         let discord: Discord = outbox::discord(&receiver.as_discord()).unwrap().unwrap();
         let firewall = SecretScanner::with_known_secrets([Secret::new(HELD.to_owned())]);
-        let pauses = Duration::from_millis(1)..Duration::from_millis(20);
-        let rhythm = BatchPolicy { between, pauses, flush: Duration::from_secs(20) };
+        let policy = BatchPolicy {
+            interval: between,
+            backoff: Duration::from_millis(1)..Duration::from_millis(20),
+            flush_timeout: Duration::from_secs(20),
+        };
         let metrics = Metrics::default();
         let name = "an-instance".to_owned();
-        let forwarder = Forwarder::new(lines, discord, firewall, &metrics, name, rhythm);
+        let forwarder = LogForwarder::new(lines, discord, firewall, &metrics, name, policy);
         Self { forwarder, metrics, task: None, _guard: guard }
     }
 
@@ -274,8 +277,12 @@ async fn the_last_lines_are_posted_at_shutdown() {
 async fn an_outbound_call_carries_the_trace_of_its_request() {
     let receiver = Receiver::new().await;
     let second = Duration::from_secs(5);
-    let bounds =
-        Bounds { connect: second, total: second, largest: 100, reach: AddressPolicy::Anywhere };
+    let bounds = CallLimits {
+        connect_timeout: second,
+        total_timeout: second,
+        max_body_bytes: 100,
+        address_policy: AddressPolicy::Anywhere,
+    };
     let client = Outbound::new(bounds).unwrap();
     let get = || client.request(reqwest::Method::GET, receiver.address().parse().unwrap());
     client.send(get()).await.unwrap();

@@ -207,7 +207,7 @@ fn sql_and_the_environment_are_found_out_of_place() {
         "use std::{env, fs}; fn f() { g(|| env::var_os(\"X\")) }",
     ] {
         assert_eq!(environment(&Source::of("src/app.rs", text)).len(), 1, "{text}");
-        assert!(environment(&Source::of("src/config/env.rs", text)).is_empty(), "{text}");
+        assert!(environment(&Source::of("src/config/environment.rs", text)).is_empty(), "{text}");
     }
     assert!(environment(&Source::of("src/app.rs", "fn f() { std::env::args(); }")).is_empty());
 }

@@ -28,9 +28,11 @@ async fn invalid_settings_are_reported_with_a_failure() {
     assert!(output.contains("ok    audit trail: "), "{output}");
     psql::set(&pool, "BRUNE_SESSION_MAX_MINUTES", "30").await;
     // What only migrating mends is told with the command that does.
-    let output = home.run(&["doctor"]).refused(&["BRUNE_PROMPT_VERSION is declared otherwise"]);
+    let output = home
+        .run(&["doctor"])
+        .refused(&["BRUNE_PROMPT_VERSION has another declaration in the database"]);
     assert!(
-        output.contains("BRUNE_PROMPT_ID is without its first value; run `brune migrate`"),
+        output.contains("BRUNE_PROMPT_ID has no initial value; run `brune migrate`"),
         "{output}"
     );
     home.run(&["migrate"]).ok();

@@ -20,14 +20,14 @@ async fn production_refuses_to_serve_as_owner_or_superuser() {
     let owner = production(Home::on(&app.db)).with("DATABASE_URL", &app.db.owner_url());
     let parts = [
         "not ready to serve",
-        "brune_migrate has the rights of brune_owner, which owns the audit trail",
+        "brune_migrate has the rights of brune_owner, the owner of the audit trail",
         "run `brune migrate --roles`",
         "BRUNE_DB_ALLOW_OWNER=true",
     ];
     owner.run(&["serve"]).refused(&parts);
     owner
         .run(&["doctor"])
-        .refused(&["FAULT database role: brune_migrate has the rights of brune_owner"]);
+        .refused(&["FAIL  database role: brune_migrate has the rights of brune_owner"]);
     let allowed = owner.with("BRUNE_DB_ALLOW_OWNER", "true");
     let service = allowed.serve().with_token(&admin_signed_with(SECRET));
     let reply = service.change("BRUNE_COOLDOWN_MINUTES", &json!(45), 1).send().await.unwrap();
@@ -88,7 +88,7 @@ async fn extra_privileges_of_a_login_are_found() {
     cluster.command("postgres", &["migrate", "--roles"]).ok();
     cluster.command("postgres", &["migrate"]).ok();
     for (number, (attributes, grant, fault)) in [
-        ("createrole", "", "has CREATEROLE, which serving does not need; take that away"),
+        ("createrole", "", "has CREATEROLE, which serving does not need; remove the attribute"),
         ("bypassrls", "", "has BYPASSRLS"),
         ("replication", "", "has REPLICATION"),
         ("", "grant pg_write_all_data to", "is a member of pg_write_all_data, which serving"),

@@ -167,7 +167,7 @@ async fn an_owner_without_createrole_gets_the_sql_for_an_administrator() {
     cluster.run("alter database mine owner to app").await;
     cluster.command("app", &["migrate"]).ok();
     let output = cluster.command("app", &["migrate", "--roles"]).refused(&[
-        "run it as an administrator, in this database:",
+        "run it as an administrator in this database:",
         "\ncreate role brune_owner nologin;\n",
         "\ngrant brune_owner to app;\n",
         "\nalter table public.app_global_settings owner to brune_owner;\n",

@@ -48,7 +48,8 @@ async fn a_legacy_secret_is_used_reported_and_cleaned_up() {
     assert_eq!(told(&service).await, [row("legacy_db", true), row("legacy_db", true)]);
     let log = home.log();
     assert!(
-        log.contains("taken from the database") && log.contains("JWT_SECRET, OPENAI_API_KEY"),
+        log.contains("secrets are read from the database")
+            && log.contains("JWT_SECRET, OPENAI_API_KEY"),
         "{log}"
     );
     service.stop().await;
@@ -79,7 +80,7 @@ async fn a_legacy_secret_is_used_reported_and_cleaned_up() {
     assert_eq!(output["removed"], serde_json::json!(["JWT_SECRET", "OPENAI_API_KEY"]));
     assert_eq!(told(&service).await, [row("env", false), row("file", false)]);
     let output = home.run(&cleanup).ok();
-    assert!(output.contains("nothing is left"), "{output}");
+    assert!(output.contains("no secrets"), "{output}");
     home.run(&["doctor"]).ok();
     service.stop().await;
 
@@ -96,10 +97,11 @@ async fn a_legacy_secret_is_used_reported_and_cleaned_up() {
 async fn production_requires_a_source_for_each_secret() {
     let app = TestApp::new().await;
     let home = Home::on(&app.db).with("NODE_ENV", "production");
-    home.run(&["serve"]).refused(&["JWT_SECRET: is not set"]);
+    home.run(&["serve"]).refused(&["JWT_SECRET: is required in production"]);
     psql::leave_secret(&app.db.pool(), "JWT_SECRET", "too short").await;
-    home.run(&["serve"]).refused(&["JWT_SECRET: is shorter than 32 bytes"]);
+    home.run(&["serve"]).refused(&["JWT_SECRET: must have at least 32 bytes"]);
     // And the provider's, of which the catalog says so.
     let home = home.with("JWT_SECRET", NEW);
-    home.run(&["serve"]).refused(&["OPENAI_API_KEY is not set", "OPENAI_API_KEY_FILE"]);
+    home.run(&["serve"])
+        .refused(&["OPENAI_API_KEY: is required in production", "OPENAI_API_KEY_FILE"]);
 }

@@ -42,7 +42,7 @@ fn a_response_of_another_server_is_reported() {
         assert_eq!(output.out, "", "{answer}");
     }
     let output = list(&format!("http://{}", proxy::answering(page)), "x");
-    output.ends(3, "(status 200) is not Brune's: a proxy's");
+    output.ends(3, "(status 200) is from a proxy or another program");
 }
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn an_invalid_token_is_reported() {
     let yesterday = Clock::system().now() - TimeDelta::days(1);
     let expired = issue(&auth(), &ada, yesterday, TimeDelta::hours(1)).unwrap();
     for bad in ["nonsense", &expired] {
-        list(&url, bad).ends(1, "set BRUNE_TOKEN to another");
+        list(&url, bad).ends(1, "set BRUNE_TOKEN to a valid token");
     }
     list(&url, &user("ana")).ends(1, "SUPER_ADMIN");
 }
@@ -62,9 +62,9 @@ async fn an_invalid_token_is_reported() {
 #[test]
 fn a_missing_address_or_token_is_reported_with_its_variable() {
     let room = Room::new();
-    run(&mut room.command(&["config", "list"])).ends(2, "BRUNE_URL: is not set");
+    run(&mut room.command(&["config", "list"])).ends(2, "BRUNE_URL: is required");
     run(room.command(&["config", "list"]).env("BRUNE_URL", "http://127.0.0.1:1"))
-        .ends(2, "BRUNE_TOKEN: is not set");
+        .ends(2, "BRUNE_TOKEN: is required");
     room.write(".env", "BRUNE_URL=http://127.0.0.1:1\nnonsense\n");
     run(&mut room.command(&["config", "list"])).ends(2, ".env line 2");
 }
@@ -75,8 +75,8 @@ fn an_invalid_address_is_reported_with_its_variable() {
         ("localhost:8080", "BRUNE_URL: must begin with http:// or https://"),
         ("//hunter2.test", "BRUNE_URL: must begin with http:// or https://"),
         ("ftp://hunter2.test", "BRUNE_URL: must begin with http:// or https://"),
-        ("http://", "BRUNE_URL: must name a host"),
-        ("http://hunter2.test:port", "BRUNE_URL: must name a host"),
+        ("http://", "BRUNE_URL: must have a host"),
+        ("http://hunter2.test:port", "BRUNE_URL: must have a host"),
         ("http://ada:hunter2@127.0.0.1:1", "BRUNE_URL: must not have a user or a password"),
         ("http://127.0.0.1:1/?hunter2", "BRUNE_URL: must not have a query or a fragment"),
         ("http://127.0.0.1:1/#hunter2", "BRUNE_URL: must not have a query or a fragment"),

@@ -74,12 +74,12 @@ async fn a_first_start_reads_its_keys_from_an_env_file_or_reports_why_not() {
         gives_nothing_away(name, text, &migrated);
         // Half an address of a database, or two of them, are nothing to guess at.
         let reason = match name {
-            "backend_platform" => Some("POSTGRES_USER: is not set, but other parts"),
-            "chat" => Some("DATABASE_URL: both DATABASE_URL and variables that begin with"),
+            "backend_platform" => Some("POSTGRES_USER: is required with the other"),
+            "chat" => Some("DATABASE_URL: conflicts with the POSTGRES_* variables"),
             _ => None,
         };
         if let Some(reason) = reason {
-            migrated.ends(1, &format!("1 fault in the environment:\n  {reason}"));
+            migrated.ends(1, &format!("1 configuration error:\n  {reason}"));
             continue;
         }
         migrated.ends(0, "");
@@ -101,7 +101,7 @@ async fn a_multi_line_key_in_an_env_file_is_one_error() {
     let text = format!("{COOLDOWN}=45\nPRIVATE_KEY=\"{key}\"\nAPP_NAME=shop\n");
     service.room.write("keys.env", &text);
     let output = service.config(&["import", "keys.env", "--dry-run", "--skip-unknown"]);
-    let output = output.ends(1, "lines 2 to 22: a quoted value goes over several lines");
+    let output = output.ends(1, "lines 2 to 22: the quoted value spans several lines");
     assert_eq!(output.err.lines().count(), 1, "{output:#?}");
     let db = TestDb::new().await;
     let room = Room::new();
@@ -112,6 +112,6 @@ async fn a_multi_line_key_in_an_env_file_is_one_error() {
     };
     let migrated = run(with_database(&mut room.command(&["migrate"]), &database));
     assert!(!migrated.err.contains("QUJDREVG"), "{migrated:#?}");
-    let faults = migrated.err.matches("over several lines").count();
+    let faults = migrated.err.matches("spans several lines").count();
     assert_eq!((migrated.code != 0, faults), (true, 1), "{migrated:#?}");
 }

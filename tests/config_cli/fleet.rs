@@ -30,7 +30,7 @@ async fn the_fleet_is_printed_as_table_and_json() {
     let printed = instances(&service, &[]).ends(0, "");
     let rows = printed.rows();
     assert_eq!(rows[0][4..6], ["2", "0"]);
-    assert_eq!(rows[0][7], "live, answers this");
+    assert_eq!(rows[0][7], "live, this instance");
     assert_eq!(rows[1][1..3], ["elsewhere", "0.0.9"]);
     assert_eq!((&rows[1][4..6], rows[1][7]), (&["1", "1"][..], "live"));
     let fleet = instances(&service, &["-o", "json"]).json();
@@ -42,7 +42,7 @@ async fn the_fleet_is_printed_as_table_and_json() {
 #[tokio::test]
 async fn every_command_that_writes_can_wait() {
     let service = Service::start().await;
-    let has_it = "1 instance has it after ";
+    let has_it = "applied by 1 instance after ";
     service.config(&["set", COOLDOWN, "45", "-r", "a test", "--wait"]).ends(0, has_it);
     service.config(&["set", COOLDOWN, "45", "-r", "a test", "--wait"]).ends(0, has_it);
     service.config(&["reset", COOLDOWN, "-r", "a test", "--wait=4000"]).ends(0, has_it);
@@ -54,7 +54,7 @@ async fn every_command_that_writes_can_wait() {
     let actual = ["set", COOLDOWN, "55", "-r", "a test", "--wait", "-o", "json"];
     assert_eq!(service.config(&actual).json()["applied"]["laggards"], json!([]));
     let plain = service.config(&["set", COOLDOWN, "60", "-r", "a test"]).ends(0, "is 60");
-    assert!(!plain.out.contains("has it"), "{}", plain.out);
+    assert!(!plain.out.contains("applied by"), "{}", plain.out);
     service.config(&["set", COOLDOWN, "65", "-r", "a test", "--wait=5000"]).ends(2, "5000");
 }
 
@@ -67,11 +67,11 @@ async fn a_wait_that_times_out_reports_the_stored_change_and_the_laggard() {
         service.config(&[&set, more].concat())
     };
     let lost = set(&[]).ends(5, "BRUNE_COOLDOWN_MINUTES is 45 (was 30), version 2");
-    let lost = lost.ends(5, "stored, but not everywhere after");
+    let lost = lost.ends(5, "stored, but not applied by every instance after");
     lost.ends(5, "00000000-0000-0000-0000-000000000001 on elsewhere is at revision 1");
     let lost = set(&["-o", "json"]);
     assert_eq!(lost.code, 5);
     let json: serde_json::Value = serde_json::from_str(&lost.out).unwrap();
     assert_eq!(json["applied"]["laggards"][0]["host"], "elsewhere");
-    set(&["--dry-run"]).ends(0, "is 45 already");
+    set(&["--dry-run"]).ends(0, "is already 45");
 }

@@ -44,9 +44,11 @@ async fn a_value_is_printed_alone_or_as_json() {
 #[tokio::test]
 async fn a_secret_is_not_printed_and_an_unknown_key_is_reported() {
     let service = Service::start().await;
-    service.config(&["get", "JWT_SECRET"]).ends(1, "is locked, its value is not told (from: env)");
+    service
+        .config(&["get", "JWT_SECRET"])
+        .ends(1, "is locked; its value is not shown (source: env)");
     service.config(&["get", "NOPE"]).ends(1, "the catalog declares no key NOPE");
-    service.config(&["get", "audit?limit=1"]).ends(2, "is no key");
+    service.config(&["get", "audit?limit=1"]).ends(2, "is not a key");
 }
 
 #[tokio::test]
@@ -114,10 +116,7 @@ async fn watch_survives_a_restart_without_missing_a_change() {
     service.stop();
     let complaint = complaints.next().unwrap().unwrap();
     service.start_again();
-    assert!(
-        complaint.contains("does not answer") && complaint.contains("trying again"),
-        "{complaint}"
-    );
+    assert!(complaint.contains("does not answer") && complaint.contains("retrying"), "{complaint}");
     service.config(&["set", COOLDOWN, "77", "-r", "after the restart"]).ends(0, "");
     let actual = lines.iter().find(|line| line.contains("after the restart")).unwrap();
     let actual: serde_json::Value = serde_json::from_str(&actual).unwrap();

@@ -64,7 +64,7 @@ async fn a_secret_as_value_reason_or_document_is_refused_and_not_printed() {
         }
         // What is of the wrong type ends here, and is not told either.
         let output = service.config(&["set", "BRUNE_COOLDOWN_MINUTES", secret, "-r", "a test"]);
-        output.without(word).ends(2, "the value is not a number");
+        output.without(word).ends(2, "the value must be a number");
         is_nowhere(&service, word).await;
     }
     let trail = service.config(&["history", LEVELS, "--limit", "200"]).ends(0, "");
@@ -82,7 +82,7 @@ async fn a_never_writable_key_is_refused_and_audited() {
         set.without(&word).ends(1, "may not be changed here");
         service
             .config(&["set", &key.to_lowercase(), &word, "-r", "let me in"])
-            .ends(2, "is no key");
+            .ends(2, "is not a key");
         service.room.write("in.env", &format!("{key}={word}\n"));
         service.config(&["import", "in.env", "-r", "let me in", "-y"]).without(&word).ends(0, "");
         let trail = service.config(&["history", key]).ends(0, "refused");

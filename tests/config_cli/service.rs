@@ -205,7 +205,7 @@ fn serve(room: &Room, database: Option<&str>, listen: &str) -> (Child, String) {
         .unwrap();
     let lines = lines(&mut child);
     let line = receive("the service announces its address", &lines).unwrap_or_default();
-    let address = line.strip_prefix("brune answers on http://").map(str::to_owned);
+    let address = line.strip_prefix("brune listening on http://").map(str::to_owned);
     (child, address.unwrap_or_else(|| panic!("it did not start: {}", room.read("log"))))
 }
 

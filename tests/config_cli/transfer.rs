@@ -10,11 +10,11 @@ const COOLDOWN: &str = "BRUNE_COOLDOWN_MINUTES";
 async fn an_export_is_imported_unchanged_in_every_format() {
     let service = Service::start().await;
     for file in ["all.json", "all.yaml", ".env.exported"] {
-        service.config(&["export", file]).ends(0, "holds the settings at revision 1");
+        service.config(&["export", file]).ends(0, "exported the settings at revision 1");
         let plan = service.config(&["import", file, "--dry-run"]).ends(0, "");
         let rows = plan.rows();
         assert!(rows.len() == 9 && rows.iter().all(|row| row[1] == "same"), "{file}: {rows:?}");
-        service.config(&["import", file, "-r", "as it is", "-y"]).ends(0, "nothing would change");
+        service.config(&["import", file, "-r", "as it is", "-y"]).ends(0, "no changes");
     }
     let output = service.config(&["export"]).json();
     assert_eq!(output["settings"][COOLDOWN], 30);
@@ -28,7 +28,7 @@ async fn an_existing_file_is_overwritten_only_with_force() {
     assert_eq!(service.room.read("kept.json"), "mine");
     service.config(&["export", "kept.json", "--force"]).ends(0, "");
     assert!(serde_json::from_str::<Value>(&service.room.read("kept.json")).is_ok());
-    service.config(&["export", "kept.txt"]).ends(2, "does not say its format; say --format");
+    service.config(&["export", "kept.txt"]).ends(2, "has no known extension; use --format");
     service.config(&["export", "no/such/dir.json"]).ends(2, "cannot write");
 }
 
@@ -39,8 +39,8 @@ async fn an_import_is_planned_then_confirmed_then_applied() {
     let import = |more: &[&str]| service.config(&[&["import", "new.yaml"], more].concat());
     let plan = import(&["--dry-run"]).ends(0, "");
     assert_eq!(plan.rows(), [[COOLDOWN, "change", "30", "45", "-"]]);
-    import(&[]).ends(2, "say --reason, or --dry-run");
-    import(&["-r", "from staging"]).ends(2, "there is no terminal to ask on; say --yes");
+    import(&[]).ends(2, "--reason is required without --dry-run");
+    import(&["-r", "from staging"]).ends(2, "confirmation requires a terminal; use --yes");
     assert_eq!(service.config(&["get", COOLDOWN]).out, "30\n");
     import(&["-r", "from staging", "-y"]).ends(0, "1 setting changed, revision 2");
     let trace = service.config(&["history", COOLDOWN]);
@@ -130,9 +130,9 @@ async fn a_dry_run_has_the_exit_code_of_the_real_run() {
         let real = service.config(&real).ends(code, words);
         let dry = dry.err;
         let real = real.err;
-        let expected = real.replace("nothing was imported", "it would be refused");
+        let expected = real.replace("nothing was imported", "the import would be rejected");
         assert_eq!(dry, expected, "{file}");
-        assert_eq!(dry.contains("it would be refused"), code != 0 && file != "broken.env");
+        assert_eq!(dry.contains("the import would be rejected"), code != 0 && file != "broken.env");
     }
 }
 

@@ -141,7 +141,7 @@ async fn an_export_keeps_mode_and_links_of_an_existing_file() {
     fs::set_permissions(room.path().join("real.json"), fs::Permissions::from_mode(0o640)).unwrap();
     symlink("real.json", room.path().join("link.json")).unwrap();
     service.config(&["export", "link.json"]).ends(2, "already exists; use --force");
-    service.config(&["export", "link.json", "--force"]).ends(0, "holds the settings");
+    service.config(&["export", "link.json", "--force"]).ends(0, "exported the settings");
     assert!(fs::symlink_metadata(room.path().join("link.json")).unwrap().is_symlink());
     assert!(room.read("real.json").contains("BRUNE_COOLDOWN_MINUTES"));
     let mode = fs::metadata(room.path().join("real.json")).unwrap().permissions().mode();
@@ -152,7 +152,7 @@ async fn an_export_keeps_mode_and_links_of_an_existing_file() {
     command.args(["-c", "umask 077; exec \"$0\" \"$@\""]).arg(env!("CARGO_BIN_EXE_brune"));
     command.args(arguments).current_dir(room.path());
     command.env("BRUNE_URL", format!("http://{}", service.address));
-    run(command.env("BRUNE_TOKEN", admin("ada"))).ends(0, "holds the settings");
+    run(command.env("BRUNE_TOKEN", admin("ada"))).ends(0, "exported the settings");
     let mode = fs::metadata(room.path().join("private.json")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     // A link to nothing is a name that is taken.

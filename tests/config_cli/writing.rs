@@ -14,7 +14,7 @@ async fn set_and_reset_take_a_reason() {
     let service = Service::start().await;
     let set = |value: &str| service.config(&["set", COOLDOWN, value, "-r", "calmer evenings"]);
     set("45").ends(0, "BRUNE_COOLDOWN_MINUTES is 45 (was 30), version 2");
-    set("45").ends(0, "is 45 already");
+    set("45").ends(0, "is already 45");
     service
         .config(&["set", COOLDOWN, "50", "-r", "only looking", "--dry-run"])
         .ends(0, "would be 50 (was 45), version 3");
@@ -34,8 +34,8 @@ async fn a_value_is_parsed_by_its_declared_type() {
     set("BRUNE_PROMPT_VERSION", "7").ends(0, "is 7");
     let stored = service.config(&["get", "BRUNE_PROMPT_VERSION", "-o", "json"]).json();
     assert_eq!(stored["value"], "7");
-    set(COOLDOWN, "soon").ends(2, "the value is not a number");
-    set("BRUNE_ELIGIBILITY_REQUIRE_PLAN", "no").ends(2, "is not true or false");
+    set(COOLDOWN, "soon").ends(2, "the value must be a number");
+    set("BRUNE_ELIGIBILITY_REQUIRE_PLAN", "no").ends(2, "the value must be true or false");
     set(COOLDOWN, "-1").ends(1, "must be between 0 and 240");
 }
 
@@ -76,7 +76,7 @@ async fn a_rollback_shows_a_plan_and_asks_for_confirmation() {
     };
     let plan = back(&["--dry-run"]).ends(0, "");
     assert_eq!(plan.rows()[0], [COOLDOWN, "45", "30", "change"]);
-    back(&[]).ends(2, "there is no terminal to ask on; say --yes");
+    back(&[]).ends(2, "confirmation requires a terminal; use --yes");
     assert_eq!(service.config(&["get", COOLDOWN]).out, "45\n");
     back(&["--yes"]).ends(0, "restored, revision 3");
     assert_eq!(service.config(&["get", COOLDOWN]).out, "30\n");

@@ -176,7 +176,7 @@ impl Service {
         let address = service
             .announced
             .lines()
-            .find_map(|line| line.strip_prefix("brune answers on http://"));
+            .find_map(|line| line.strip_prefix("brune listening on http://"));
         service.address = address
             .unwrap_or_else(|| panic!("the service did not start:\n{}", service.log()))
             .to_owned();

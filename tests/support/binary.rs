@@ -171,7 +171,7 @@ impl Home {
             "NODE_ENV" => value == "production",
             name => name == "JWT_SECRET",
         };
-        let last = if self.variables.iter().any(is_set) { "answers on" } else { "curl" };
+        let last = if self.variables.iter().any(is_set) { "listening on" } else { "curl" };
         while !output.iter().any(|line: &String| line.contains(last)) {
             match lines.next() {
                 Some(line) => output.push(line.unwrap()),
@@ -179,7 +179,7 @@ impl Home {
             }
         }
         let after = |words: &str| output.iter().find_map(|line| line.split_once(words));
-        let base = after("answers on ").unwrap().1.to_owned();
+        let base = after("listening on ").unwrap().1.to_owned();
         let token = after("BRUNE_TOKEN=").map_or(String::new(), |(_, token)| token.to_owned());
         Service { child, base, token, client: Client::new() }
     }

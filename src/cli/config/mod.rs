@@ -1,4 +1,4 @@
-//! `brune config`: the settings from a terminal, over REST.
+//! `brune config`: reads and changes settings over REST.
 
 mod read;
 mod transfer;
@@ -20,7 +20,7 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// How to print what is read; tables on a terminal, tab-separated lines elsewhere
+    /// Output format; defaults to tables on a terminal and to tab-separated lines elsewhere
     #[arg(long, short, global = true)]
     output: Option<Output>,
     #[command(subcommand)]
@@ -29,135 +29,135 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List every key of the catalog; locked ones without values
+    /// List every key of the catalog; locked keys without values
     List {
         /// Part of a key or a description
         #[arg(long)]
         search: Option<String>,
-        /// Only this category
+        /// List only this category
         #[arg(long)]
         category: Option<String>,
     },
-    /// Print one value
+    /// Print the value of a setting
     Get {
         /// The key
         key: String,
     },
-    /// Change one setting
+    /// Change a setting
     ///
-    /// Reads the current version itself, and says who was faster when it loses. Lists are JSON arrays, or
-    /// items with commas.
+    /// Reads the current version first, and reports a concurrent change as a conflict. Lists are JSON arrays or
+    /// comma-separated items.
     Set {
         /// The key
         key: String,
         /// The new value
         #[arg(allow_hyphen_values = true)]
         value: String,
-        /// Why
+        /// Reason for the audit trail
         #[arg(long, short)]
         reason: String,
-        /// Only check
+        /// Validate without saving
         #[arg(long)]
         dry_run: bool,
         #[command(flatten)]
         wait: wait::Wait,
     },
-    /// Give one setting its default
+    /// Reset a setting to its default
     Reset {
         /// The key
         key: String,
-        /// Why
+        /// Reason for the audit trail
         #[arg(long, short)]
         reason: String,
-        /// Only check
+        /// Validate without saving
         #[arg(long)]
         dry_run: bool,
         #[command(flatten)]
         wait: wait::Wait,
     },
-    /// Write every setting as a document, to FILE or to standard output
+    /// Export every setting as a document, to FILE or to standard output
     Export {
-        /// Where to; its ending chooses the format (.json, .yaml, .env)
+        /// The file; its extension selects the format (.json, .yaml, .env)
         file: Option<PathBuf>,
-        /// The format, where the ending does not say
+        /// Format, if the extension does not say
         #[arg(long)]
         format: Option<Format>,
-        /// Write over a file that is there
+        /// Overwrite an existing file
         #[arg(long)]
         force: bool,
     },
-    /// Import a document: plan, ask, apply
+    /// Import a document: show the plan, ask for confirmation, apply
     Import {
         /// The document (.json, .yaml, .env)
         file: PathBuf,
-        /// The format, where the ending does not say
+        /// Format, if the extension does not say
         #[arg(long)]
         format: Option<Format>,
-        /// Why; needed unless --dry-run
+        /// Reason for the audit trail; required without --dry-run
         #[arg(long, short)]
         reason: Option<String>,
-        /// Only show the plan
+        /// Show the plan without saving
         #[arg(long)]
         dry_run: bool,
-        /// What to do with settings that were changed after the document was written
+        /// Resolution for settings that changed after the export
         #[arg(long)]
         on_conflict: Option<OnConflict>,
-        /// Leave out keys that the catalog does not declare, whatever their values are
+        /// Skip keys that the catalog does not declare
         #[arg(long)]
         skip_unknown: bool,
-        /// Do not ask
+        /// Skip confirmation
         #[arg(long, short)]
         yes: bool,
         #[command(flatten)]
         wait: wait::Wait,
     },
-    /// Who changed what, when and why; newest first
+    /// Show the history of changes, newest first
     History {
-        /// Only this key
+        /// Show only this key
         key: Option<String>,
-        /// How many
+        /// Maximum number of entries
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=200))]
         limit: u16,
     },
-    /// Go back, forward: an earlier value becomes a new version
+    /// Restore earlier values as new versions
     Rollback {
-        /// The key to go back with; every key with --to-revision
+        /// The key to restore; all keys with --to-revision
         #[arg(requires = "to_version")]
         key: Option<String>,
-        /// The version whose value is wanted
+        /// The version to restore
         #[arg(long, requires = "key", conflicts_with = "to_revision")]
         to_version: Option<i64>,
-        /// The revision whose values are wanted
+        /// The revision to restore
         #[arg(long, required_unless_present = "to_version")]
         to_revision: Option<i64>,
-        /// Why
+        /// Reason for the audit trail
         #[arg(long, short)]
         reason: String,
-        /// Only show the plan
+        /// Show the plan without saving
         #[arg(long)]
         dry_run: bool,
-        /// Do not ask
+        /// Skip confirmation
         #[arg(long, short)]
         yes: bool,
         #[command(flatten)]
         wait: wait::Wait,
     },
-    /// What differs between two revisions, or between a document and the service
+    /// Show the differences between two revisions, or between a document and the service
     Diff {
-        /// A revision, or a file
+        /// A revision or a file
         from: String,
-        /// A revision; the current one when left out
+        /// A revision [default: the current revision]
         to: Option<i64>,
     },
-    /// Print changes as they come, until interrupted
+    /// Print changes until interrupted
     Watch {
-        /// Seconds between two looks
+        /// Poll interval in seconds
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3600))]
         every: u64,
     },
 }
 
-/// How a document is written down.
+/// The format of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     Json,
@@ -165,44 +165,45 @@ enum Format {
     Env,
 }
 
-/// Who wins a conflict.
+/// The resolution of a conflict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum OnConflict {
-    /// The document
+    /// Import the value of the document
     Overwrite,
-    /// What stands
+    /// Keep the current value
     Skip,
 }
 
 pub(super) fn run(environment: &Environment, arguments: Arguments) -> ExitCode {
-    client::run(environment, async |client| carry_out(client, arguments).await)
+    client::run(environment, async |client| execute(client, arguments).await)
 }
 
-async fn carry_out(client: &Client, arguments: Arguments) -> Result<(), Failure> {
-    let output = Output::chosen(arguments.output);
+async fn execute(client: &Client, arguments: Arguments) -> Result<(), Failure> {
+    let output = Output::or_default(arguments.output);
     match arguments.command {
         Command::List { search, category } => read::list(client, output, search, category).await,
         Command::Get { key } => read::get(client, output, &key).await,
         Command::Set { key, value, reason, dry_run, wait } => {
-            let how = write::How { reason, dry_run, wait };
-            write::set(client, output, &key, &value, &how).await
+            let options = write::ChangeOptions { reason, dry_run, wait };
+            write::set(client, output, &key, &value, &options).await
         }
         Command::Reset { key, reason, dry_run, wait } => {
-            let how = write::How { reason, dry_run, wait };
-            write::reset(client, output, &key, &how).await
+            let options = write::ChangeOptions { reason, dry_run, wait };
+            write::reset(client, output, &key, &options).await
         }
         Command::Export { file, format, force } => {
             transfer::export(client, file.as_deref(), format, force).await
         }
         Command::Import { file, format, reason, dry_run, on_conflict, skip_unknown, yes, wait } => {
-            let options = transfer::Options { on_conflict, skip_unknown };
+            let options = transfer::ImportOptions { on_conflict, skip_unknown };
             let import = transfer::Import { file, format, reason, dry_run, options, yes, wait };
             transfer::import(client, output, import).await
         }
         Command::History { key, limit } => read::history(client, output, key, limit).await,
         Command::Rollback { key, to_version, to_revision, reason, dry_run, yes, wait } => {
-            let back = write::Back { key, to_version, to_revision, reason, dry_run, yes, wait };
-            write::roll_back(client, output, back).await
+            let rollback =
+                write::Rollback { key, to_version, to_revision, reason, dry_run, yes, wait };
+            write::roll_back(client, output, rollback).await
         }
         Command::Diff { from, to } => read::diff(client, output, &from, to).await,
         Command::Watch { every } => watch::watch(client, output, every).await,

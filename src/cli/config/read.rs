@@ -1,4 +1,4 @@
-//! Looking.
+//! Commands that read.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::cli::{
     client::{Client, Failure, path_of},
     config::transfer,
-    output::say,
+    output::print,
     show::{Output, cell, show},
 };
 
@@ -22,13 +22,14 @@ pub(super) async fn list(
     category: Option<String>,
 ) -> Result<(), Failure> {
     let filters = [("search", search), ("category", category)];
-    let filters: Vec<_> = filters.into_iter().filter_map(|(name, it)| Some((name, it?))).collect();
+    let filters: Vec<_> =
+        filters.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     let request = client.request(Method::GET, "/admin/config")?.query(&filters);
     let body = client.send(request).await?.body;
     let row = |entry: &Value| {
-        let locked = entry["locked"] == true;
+        let is_locked = entry["locked"] == true;
         let value =
-            if locked { format!("({})", cell(&entry["source"])) } else { cell(&entry["value"]) };
+            if is_locked { format!("({})", cell(&entry["source"])) } else { cell(&entry["value"]) };
         ["key", "category", "version"]
             .map(|name| cell(&entry[name]))
             .into_iter()
@@ -44,13 +45,13 @@ pub(super) async fn get(client: &Client, output: Output, key: &str) -> Result<()
     let entry = client.get(&path_of(key)?).await?;
     if entry["locked"] == true {
         let source = cell(&entry["source"]);
-        return Err(Failure::refused(format!(
-            "{key} is locked, its value is not told (from: {source})"
+        return Err(Failure::rejected(format!(
+            "{key} is locked; its value is not shown (source: {source})"
         )));
     }
     match output {
-        // Alone, so that a script can take it as it is.
-        Output::Table | Output::Tsv => _ = say(&cell(&entry["value"])),
+        // Only the value, for scripts.
+        Output::Table | Output::Tsv => _ = print(&cell(&entry["value"])),
         Output::Json | Output::Yaml => show(output, &[], &[], &entry)?,
     }
     Ok(())
@@ -66,20 +67,20 @@ pub(super) async fn history(
     filters.extend(key.map(|key| ("key", key)));
     let request = client.request(Method::GET, "/admin/config/audit")?.query(&filters);
     let body = client.send(request).await?.body;
-    let rows: Vec<_> = body["entries"].as_array().into_iter().flatten().map(told).collect();
-    let head = ["REVISION", "WHEN", "WHO", "ACTION", "KEY", "CHANGE", "WHY"];
-    show(output, &head, &rows, &body["entries"])
+    let rows: Vec<_> = body["entries"].as_array().into_iter().flatten().map(history_row).collect();
+    let header = ["REVISION", "WHEN", "WHO", "ACTION", "KEY", "CHANGE", "WHY"];
+    show(output, &header, &rows, &body["entries"])
 }
 
-/// An entry of the history as a row.
-pub(super) fn told(entry: &Value) -> Vec<String> {
+/// Formats an entry of the history as a row.
+pub(super) fn history_row(entry: &Value) -> Vec<String> {
     let change = match entry["action"].as_str() {
         Some("refused" | "secret_cleanup") => "-".to_owned(),
         _ => format!("{} → {}", cell(&entry["old_value"]), cell(&entry["new_value"])),
     };
-    let before =
-        ["revision", "changed_at", "changed_by", "action", "key"].map(|it| cell(&entry[it]));
-    before.into_iter().chain([change, cell(&entry["reason"])]).collect()
+    let fields =
+        ["revision", "changed_at", "changed_by", "action", "key"].map(|name| cell(&entry[name]));
+    fields.into_iter().chain([change, cell(&entry["reason"])]).collect()
 }
 
 pub(super) async fn diff(
@@ -108,9 +109,10 @@ async fn values(
     client: &Client,
     revision: Option<i64>,
 ) -> Result<BTreeMap<String, Value>, Failure> {
-    let query: Vec<_> = revision.map(|it| ("revision", it.to_string())).into_iter().collect();
+    let query: Vec<_> =
+        revision.map(|revision| ("revision", revision.to_string())).into_iter().collect();
     let request = client.request(Method::GET, "/admin/global-settings")?.query(&query);
     let body = client.send(request).await?.body;
     let entries = body["settings"].as_array().into_iter().flatten();
-    Ok(entries.map(|it| (cell(&it["key"]), it["value"].clone())).collect())
+    Ok(entries.map(|entry| (cell(&entry["key"]), entry["value"].clone())).collect())
 }

@@ -1,14 +1,14 @@
-//! `--wait`: until every instance has a change.
+//! `--wait`: waits until every instance has applied a change.
 
 use clap::Args;
 use reqwest::RequestBuilder;
 use serde_json::Value;
 
-use crate::cli::{client::Failure, output::say, show::cell};
+use crate::cli::{client::Failure, output::print, show::cell};
 
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct Wait {
-    /// Wait until every live instance has the change: MS milliseconds at most, 100 to 4000
+    /// Wait until every live instance has applied the change, for at most MS milliseconds (100 to 4000)
     #[arg(
         long = "wait",
         value_name = "MS",
@@ -21,8 +21,8 @@ pub(super) struct Wait {
 }
 
 impl Wait {
-    /// `request`, whose answer comes when every instance has it.
-    pub(super) fn ask(self, request: RequestBuilder) -> RequestBuilder {
+    /// Adds the parameters for waiting to `request`.
+    pub(super) fn apply_to(self, request: RequestBuilder) -> RequestBuilder {
         match self.timeout {
             Some(timeout) => {
                 request.query(&[("wait", "applied"), ("timeout_ms", &timeout.to_string())])
@@ -32,31 +32,35 @@ impl Wait {
     }
 }
 
-/// Says what became of the wait, if there was one: `quiet` leaves a success to the document that tells it.
-pub(super) fn report(answer: &Value, quiet: bool) -> Result<(), Failure> {
-    let applied = &answer["applied"];
+/// Reports the result of the wait. With `quiet` a success is not printed.
+///
+/// # Errors
+/// Not every instance has applied the change.
+pub(super) fn report(result: &Value, quiet: bool) -> Result<(), Failure> {
+    let applied = &result["applied"];
     if applied.is_null() {
         return Ok(());
     }
-    let (instances, waited) = (applied["instances"].as_u64(), &applied["waited_ms"]);
-    let row = |it: &Value| {
-        let (id, host) = (cell(&it["id"]), cell(&it["host"]));
-        format!("\n  {id} on {host} is at revision {}", it["revision"])
+    let waited = &applied["waited_ms"];
+    let row = |instance: &Value| {
+        let id = cell(&instance["id"]);
+        let host = cell(&instance["host"]);
+        format!("\n  {id} on {host} is at revision {}", instance["revision"])
     };
     let laggards: String = applied["laggards"].as_array().into_iter().flatten().map(row).collect();
-    match instances {
+    match applied["instances"].as_u64() {
         Some(instances) if laggards.is_empty() => {
             if !quiet {
-                let noun = if instances == 1 { "instance has" } else { "instances have" };
-                say(&format!("{instances} {noun} it after {waited} ms"));
+                let noun = if instances == 1 { "instance" } else { "instances" };
+                print(&format!("applied by {instances} {noun} after {waited} ms"));
             }
             Ok(())
         }
-        Some(_) => Err(Failure::not_everywhere(format!(
-            "stored, but not everywhere after {waited} ms; they take it on as soon as they can:{laggards}"
+        Some(_) => Err(Failure::not_applied(format!(
+            "stored, but not applied by every instance after {waited} ms; still behind:{laggards}"
         ))),
-        None => Err(Failure::not_everywhere(
-            "stored, but the database did not say which instances have it; see `brune instances`",
+        None => Err(Failure::not_applied(
+            "stored, but the instances that applied it are unknown; see `brune instances`",
         )),
     }
 }

@@ -95,9 +95,9 @@ pub(in crate::http) async fn clean_up(
 ) -> Result<JsonResponse, Problem> {
     let actor = note.actor(caller, request);
     let cleanup = Cleanup { names, dry_run };
-    let cleaned =
+    let result =
         secrets::clean_up(&pool, &settings, &scanner, &outbox, &provision, &actor, &cleanup);
-    JsonResponse::ok(&cleaned.await?)
+    JsonResponse::ok(&result.await?)
 }
 
 /// The controls of the environment, and ignored variables of settings.

@@ -14,7 +14,7 @@ pub use error::DeliveryError;
 
 use crate::{
     config::{Alerts, Secret},
-    outbound::{AddressPolicy, OutboundError, is_within},
+    outbound::{AddressPolicy, OutboundError, is_private_url},
     outbox::message::{Message, Subscription, Topic},
 };
 use discord::Discord;
@@ -118,7 +118,7 @@ fn parse_address(
         error: OutboundError::Unreachable("the address is not a URL".to_owned()),
     })?;
     // Only a literal address can be checked before the call, because DNS may change.
-    if policy == AddressPolicy::Public && is_within(&url) {
+    if policy == AddressPolicy::Public && is_private_url(&url) {
         return Err(InvalidSink::Private(variable));
     }
     Ok(url)

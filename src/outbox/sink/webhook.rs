@@ -12,7 +12,7 @@ use sha2::Sha256;
 use crate::{
     clock::Clock,
     config::Secret,
-    outbound::{AddressPolicy, Answer, Bounds, Outbound, OutboundError},
+    outbound::{AddressPolicy, CallLimits, Outbound, OutboundError, OutboundResponse},
     outbox::{
         message::Message,
         sink::{alert, error::DeliveryError},
@@ -56,11 +56,11 @@ impl Webhook {
         policy: AddressPolicy,
         public_url: Option<String>,
     ) -> Result<Self, OutboundError> {
-        let bounds = Bounds {
-            connect: CONNECT_TIMEOUT,
-            total: TIMEOUT,
-            largest: RESPONSE_BYTES,
-            reach: policy,
+        let bounds = CallLimits {
+            connect_timeout: CONNECT_TIMEOUT,
+            total_timeout: TIMEOUT,
+            max_body_bytes: RESPONSE_BYTES,
+            address_policy: policy,
         };
         let clock = Clock::system();
         Ok(Self { http: Outbound::new(bounds)?, url, secrets, clock, public_url })
@@ -122,7 +122,7 @@ fn sign(secret: &Secret, id: &str, at: i64, body: &str) -> Option<String> {
     Some(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
 }
 
-fn outcome(response: &Answer) -> Result<(), DeliveryError> {
+fn outcome(response: &OutboundResponse) -> Result<(), DeliveryError> {
     let status = response.status;
     let why = format!("status {}", status.as_u16());
     match status {

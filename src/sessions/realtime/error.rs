@@ -62,9 +62,9 @@ impl RealtimeError {
             Self::Busy(_) => "busy",
             Self::Refused => "refused",
             Self::Unusable(_) | Self::Away(F::TooLarge(_)) => "unusable",
-            Self::Away(F::Late) => "late",
-            Self::Away(F::Unreachable(_) | F::Private) => "unreachable",
-            Self::Away(F::Broken(_)) => "broken",
+            Self::Away(F::Timeout) => "late",
+            Self::Away(F::Unreachable(_) | F::PrivateAddress) => "unreachable",
+            Self::Away(F::Interrupted(_)) => "broken",
         }
     }
 }

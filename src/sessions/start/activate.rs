@@ -32,6 +32,7 @@ impl StartingSession<'_> {
             id: self.session.id,
             provider_session_id: client_secret.map(|secret| secret.session_id.clone()),
             provider_request_id,
+            // One id for all attempts, so that receivers can discard duplicates.
             message_id: Uuid::now_v7(),
             topic: Topic::SessionStarted.as_str(),
             sinks,

@@ -16,7 +16,9 @@ const INTERVAL: Duration = Duration::from_mins(2);
 
 /// Deletes attempts of the rate limit older than a minute, periodically, until dropped.
 pub async fn forget_attempts(pool: Pool) {
+    // Jitter, so that instances do not run at the same time.
     let mut ticks = interval(jittered(INTERVAL, 0.8..1.2));
+    // After a suspension one deletion suffices.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;

@@ -81,7 +81,7 @@ impl SessionInsert<'_> {
         let mut limit = RateLimit { per_minute, counted: false };
         // Bounded: a few concurrent changes are expected, endless changes must not block the request.
         let mut retry = ConflictRetry::default();
-        while retry.next() {
+        while retry.begin_attempt() {
             let candidate = self.candidate(id, session_settings(self.settings)?);
             match self.attempt(&candidate, &mut limit, deadline).await? {
                 Outcome::Inserted(inserted) => return Ok(*inserted),
@@ -135,6 +135,7 @@ impl SessionInsert<'_> {
         if let Some(id) = existing_session(&diagnosis, candidate)? {
             let session = lookup::stored(self.pool, id, self.request.now);
             let session = deadline.within(session).await?;
+            // The same id is an earlier attempt of this request, not a replay.
             let replayed = id != candidate.id;
             let inserted = session.map(|session| inserted(session, replayed, candidate));
             return Ok(inserted.map_or(Outcome::Retry, Outcome::Inserted));
@@ -249,6 +250,7 @@ fn problem(invalid: &InvalidSettings) -> (String, String) {
 /// Returns the session of the same request: of an attempt whose response was lost, or of an earlier request with the
 /// same idempotency key.
 fn existing_session(diagnosis: &Diagnosis, candidate: &Candidate) -> Result<Option<Uuid>, Error> {
+    // An earlier attempt of this request inserted the row, but the response was lost.
     if diagnosis.active == Some(candidate.id) {
         return Ok(diagnosis.active);
     }

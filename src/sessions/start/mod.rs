@@ -47,6 +47,7 @@ pub async fn start(
     // Before the first connection is taken, because the plan service may be slow.
     let user = plan::resolve_user(plans.as_ref(), request).await?;
     let sinks = outbox.sinks(Topic::SessionStarted);
+    // With nothing to do after the insert, a single statement suffices.
     let in_two_steps = realtime.is_some() || !sinks.is_empty();
     let insert = SessionInsert {
         pool,

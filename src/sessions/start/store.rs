@@ -135,8 +135,7 @@ pub(super) async fn diagnose(
     limit: RateLimit,
     message: Option<&ExpiredMessage>,
 ) -> sqlx::Result<Diagnosis> {
-    let closes_expired = message.is_some();
-    let message = message.cloned().unwrap_or_default();
+    let ExpiredMessage { message_id, topic, sinks } = message.cloned().unwrap_or_default();
     sqlx::query_as!(
         Diagnosis,
         r#"
@@ -181,10 +180,10 @@ pub(super) async fn diagnose(
         bounds.day_start,
         limit.counted,
         limit.per_minute,
-        closes_expired,
-        message.message_id,
-        message.topic,
-        &message.sinks,
+        message.is_some(),
+        message_id,
+        topic,
+        &sinks,
     )
     .fetch_one(conn)
     .await

@@ -53,6 +53,7 @@ pub(super) fn description(text: &str) -> Option<String> {
     if let Err(character) = text::check_lines(text) {
         return Some(format!("must not contain {character}"));
     }
+    // An empty description is visible as such, a blank description is not.
     let is_blank = !text.is_empty() && text::visible_length(text) == 0;
     is_blank.then(|| "must have at least one visible character".to_owned())
 }

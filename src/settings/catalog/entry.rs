@@ -83,6 +83,7 @@ impl Entry for Secret {
             category: "secret".to_owned(),
             value_type: ValueType::String,
             constraints: Constraints::default(),
+            // A default would be a secret in a public file.
             default: None,
             applies: Applies::Restart,
             required: self.required,
@@ -120,6 +121,7 @@ fn json(value: &toml::Value) -> StrictJson {
         toml::Value::Integer(integer) => StrictJson::Number(integer.to_string()),
         toml::Value::Float(decimal) => StrictJson::Number(decimal.to_string()),
         toml::Value::Boolean(boolean) => StrictJson::Bool(*boolean),
+        // As text, so that the error names the declared type.
         toml::Value::Datetime(datetime) => StrictJson::String(datetime.to_string()),
         toml::Value::Array(items) => StrictJson::Array(items.iter().map(json).collect()),
         toml::Value::Table(table) => StrictJson::Object(

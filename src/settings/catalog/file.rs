@@ -143,6 +143,7 @@ impl Parser<'_> {
             let detail = format!("duplicate key: first declared as [[{list}]] on line {first}");
             return self.error(line, Some(&key), detail);
         }
+        // Before the default is checked, so that a second declaration is still a duplicate.
         self.file.locations.insert(key.clone(), (line, list));
         match entry.define() {
             Ok(definition) => self.file.definitions.push(definition),

@@ -100,6 +100,7 @@ pub(super) fn read(text: &str) -> Result<IncomingDocument, FieldErrors> {
     let version = metadata(text, "format_version");
     // A file of another program has no version comment and is accepted.
     if let Some(version) = version {
+        // As a JSON number, so that the check is the same in all formats.
         read::check_version(Some(&StrictJson::Number(version)), &mut errors);
     }
     for entry in &entries {

@@ -27,6 +27,7 @@ impl Document {
     /// The serializer of the format failed, which no document should cause.
     pub fn write(&self, format: Format) -> Result<String, Box<dyn std::error::Error>> {
         match format {
+            // Indented, because exports are reviewed in version control.
             Format::Json => Ok(serde_json::to_string_pretty(self)? + "\n"),
             Format::Yaml => yaml::write(self),
             Format::Env => Ok(env::write(self)),

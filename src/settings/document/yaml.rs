@@ -32,14 +32,17 @@ pub(super) fn read(text: &str) -> Result<StrictJson, FieldErrors> {
         // Aliases allow exponential expansion, and exports contain no alias.
         max_aliases: 0,
         max_anchors: 0,
+        // A second document would be ignored silently.
         max_documents: 1,
     };
     let options = serde_saphyr::options! {
+        // YAML 1.1 reads `no` and `on` as booleans.
         strict_booleans: true,
         merge_keys: serde_saphyr::MergeKeyPolicy::Error,
         // Other YAML parsers read such scalars as numbers, so the meaning would be ambiguous.
         leading_zero_numbers_as_strings: true,
         underscored_numbers_as_strings: true,
+        // A tag could change the type of a value.
         reject_unsupported_tags: true,
         // A snippet would quote the document, which may contain a secret.
         with_snippet: false,

@@ -72,7 +72,7 @@ impl PlanBuilder<'_> {
         let mut entries: Vec<_> = entries.collect();
         builder.check_result(&mut entries);
         // Sorted, so that plans of all formats are comparable.
-        entries.sort_by(|left, right| left.key.cmp(&right.key));
+        entries.sort_by(|first, second| first.key.cmp(&second.key));
         (entries, builder.violations, secret_like)
     }
 
@@ -84,8 +84,10 @@ impl PlanBuilder<'_> {
                 let key = key.to_owned();
                 PlanEntry { key, class: Class::Locked, current: None, imported: None, detail }
             }
+            // Before the scan for secrets, because skipped values are dropped.
             (KeyClass::Unknown, _) if self.on_unknown == OnUnknown::Skip => {
                 let detail = Some(format!("{}; skipped", Violation::unknown(key).detail));
+                // An undeclared name may itself be a secret.
                 let key = change::public_name(self.scanner, self.schema, key);
                 PlanEntry { key, class: Class::Unknown, current: None, imported: None, detail }
             }
@@ -139,6 +141,7 @@ impl PlanBuilder<'_> {
             }
             Ok(value) => {
                 let is_same = current.as_ref() == Some(&value);
+                // The document may be based on an outdated value.
                 let is_changed = self.changed_keys.contains(key.as_str());
                 let class = match (is_same, is_changed) {
                     (true, _) => Class::Same,

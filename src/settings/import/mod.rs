@@ -64,7 +64,7 @@ impl SettingsWriter {
             }
         }
         let mut retry = ConflictRetry::default();
-        while retry.next() {
+        while retry.begin_attempt() {
             let plan = self.plan_import(document, digest, on_unknown).await?;
             if options.plan_id.as_ref().is_some_and(|plan_id| *plan_id != plan.plan_id) {
                 return Err(Error::PlanOutdated);

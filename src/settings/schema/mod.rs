@@ -82,6 +82,7 @@ impl Schema {
     pub fn classify_lookalike(&self, name: &str) -> KeyClass<'_> {
         match self.classify(name) {
             KeyClass::Unknown => {
+                // Only for unknown names, because the skeleton is expensive.
                 let skeleton = lookalike_skeleton(name);
                 let locked = skeleton.and_then(|skeleton| self.locked_lookalikes.get(&skeleton));
                 let locked = locked.and_then(|key| self.find(key));
@@ -124,6 +125,7 @@ fn external(declared: &BTreeMap<String, Definition>) -> HashMap<String, Definiti
     let secrets = declared_secrets.map(|secret| (secret.key.as_str(), true));
     let names = variables.chain(secrets).flat_map(|(name, is_secret)| {
         let file = is_secret.then(|| format!("{name}_FILE"));
+        // The file variable of a secret is as sensitive as the secret.
         [Some(name.to_owned()), file].into_iter().flatten()
     });
     let undeclared = names.filter(|name| !declared.contains_key(name));

@@ -44,7 +44,7 @@ impl Row {
             default: self
                 .default_json
                 .as_ref()
-                .and_then(|stored| SettingValue::from_stored(value_type, stored).ok()),
+                .and_then(|json| SettingValue::from_stored(value_type, json).ok()),
             category,
             value_type,
             description,

@@ -18,7 +18,7 @@ use crate::{
 /// What the service does with its database when it starts where `.env` stands.
 async fn start(db: &TestDb, dotenv: &str) -> Result<PublishPlan, app::Error> {
     let nothing: [(&str, &str); 0] = [];
-    let environment = Environment::of_pairs(nothing).with_dotenv(dotenv);
+    let environment = Environment::from_pairs(nothing).with_dotenv(dotenv);
     app::migrate(
         &db.owner().into(),
         &Catalog::parse(BRUN_E).unwrap(),

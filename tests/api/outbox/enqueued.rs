@@ -159,7 +159,7 @@ async fn a_cleanup_enqueues_the_names_of_the_secrets() {
     let receiver = Receiver::new().await;
     let instance = Instance::builder(app.db.pool())
         .alerts(&receiver.as_webhook())
-        .environment(&brune::config::Environment::of_pairs([("OPENAI_API_KEY", "sk-provided")]))
+        .environment(&brune::config::Environment::from_pairs([("OPENAI_API_KEY", "sk-provided")]))
         .without_listener()
         .start()
         .await;

@@ -16,7 +16,7 @@ const MARKER: &str = "residue-of-a-secret-7d41";
 /// An instance of a seeded database that is started with `variables`.
 async fn started(db: &TestDb, variables: &[(&str, &str)]) -> Instance {
     Instance::builder(db.pool())
-        .environment(&Environment::of_pairs(variables.iter().copied()))
+        .environment(&Environment::from_pairs(variables.iter().copied()))
         .without_listener()
         .start()
         .await

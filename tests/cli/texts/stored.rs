@@ -84,8 +84,8 @@ async fn doctor_reports_stored_forbidden_characters_and_the_service_runs() {
     psql::set(&pool, "BRUNE_ELIGIBILITY_ALLOWED_LEVELS", "[\"a\", \"b\\u202e\"]").await;
     let mut home = Home::on(&app.db);
     home.run(&["doctor"]).refused(&[
-        "FAULT characters: BRUNE_PROMPT_VERSION must not contain a control character (U+000D)",
-        "FAULT characters: BRUNE_ELIGIBILITY_ALLOWED_LEVELS item 2 must not contain",
+        "FAIL  characters: BRUNE_PROMPT_VERSION must not contain a control character (U+000D)",
+        "FAIL  characters: BRUNE_ELIGIBILITY_ALLOWED_LEVELS item 2 must not contain",
     ]);
     let service = home.serve();
     assert_eq!(service.get("/admin/config/BRUNE_PROMPT_VERSION").await["value"], "3\r");

@@ -252,7 +252,7 @@ pub(in crate::http) enum Imported {
 }
 
 any_of! {
-    Imported: "PlannedImport" = PlannedImport, "WriteResponse_ChangeResult" = WriteResponse<ChangeResult>;
+    Imported: "PlannedImport" = PlannedImport, "WriteResponse_Changed" = WriteResponse<ChangeResult>;
 }
 
 problems! {

@@ -40,7 +40,7 @@ pub(in crate::http) enum RolledBack {
 }
 
 any_of! {
-    RolledBack: "RollbackPlan" = RollbackPlan, "WriteResponse_ChangeResult" = WriteResponse<ChangeResult>;
+    RolledBack: "RollbackPlan" = RollbackPlan, "WriteResponse_Changed" = WriteResponse<ChangeResult>;
 }
 
 problems! {

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{
     config::Secret,
-    outbound::{AddressPolicy, Answer, Bounds, Outbound, OutboundError},
+    outbound::{AddressPolicy, CallLimits, Outbound, OutboundError, OutboundResponse},
     outbox::sink::{
         discord::embed::{Embed, within_limits},
         error::DeliveryError,
@@ -52,11 +52,11 @@ impl Discord {
             .map_err(|_| OutboundError::Unreachable("the address is not a URL".to_owned()))?;
         // Without `wait`, Discord reports success before the message is stored.
         url.query_pairs_mut().append_pair("wait", "true");
-        let bounds = Bounds {
-            connect: CONNECT_TIMEOUT,
-            total: TIMEOUT,
-            largest: RESPONSE_BYTES,
-            reach: policy,
+        let bounds = CallLimits {
+            connect_timeout: CONNECT_TIMEOUT,
+            total_timeout: TIMEOUT,
+            max_body_bytes: RESPONSE_BYTES,
+            address_policy: policy,
         };
         Ok(Self { http: Outbound::new(bounds)?, url })
     }
@@ -74,7 +74,7 @@ impl Discord {
     }
 }
 
-fn outcome(response: &Answer) -> Result<(), DeliveryError> {
+fn outcome(response: &OutboundResponse) -> Result<(), DeliveryError> {
     let status = response.status;
     let why = format!("status {}", status.as_u16());
     match status {
@@ -94,7 +94,7 @@ fn outcome(response: &Answer) -> Result<(), DeliveryError> {
 }
 
 /// Returns the pause after a 429: from the body, which has fractions of seconds, else from the header, else a second.
-fn retry_after(response: &Answer) -> Duration {
+fn retry_after(response: &OutboundResponse) -> Duration {
     let body = serde_json::from_slice::<RateLimited>(&response.body);
     let header = || response.headers.get(header::RETRY_AFTER)?.to_str().ok()?.parse::<f64>().ok();
     let seconds = body.map(|body| body.retry_after).ok().or_else(header).unwrap_or(1.0);
@@ -107,9 +107,9 @@ mod tests {
 
     use super::*;
 
-    fn response(status: u16, body: &str) -> Answer {
+    fn response(status: u16, body: &str) -> OutboundResponse {
         let status = StatusCode::from_u16(status).unwrap();
-        Answer { status, headers: HeaderMap::new(), body: body.as_bytes().to_vec() }
+        OutboundResponse { status, headers: HeaderMap::new(), body: body.as_bytes().to_vec() }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::{
     config::Secret,
     ids::RequestId,
     metrics::Metrics,
-    outbound::{self, AddressPolicy, Bounds, Outbound},
+    outbound::{self, AddressPolicy, CallLimits, Outbound},
     sessions::{
         realtime::{error::RealtimeError, secret::MintedSecret},
         session::Session,
@@ -56,12 +56,12 @@ impl OpenAi {
         key: Secret,
         metrics: Metrics,
     ) -> Result<Self, outbound::OutboundError> {
-        let bounds = Bounds {
-            connect: CONNECT,
-            total: TOTAL,
-            largest: MAX_RESPONSE_BYTES,
+        let bounds = CallLimits {
+            connect_timeout: CONNECT,
+            total_timeout: TOTAL,
+            max_body_bytes: MAX_RESPONSE_BYTES,
             // The operator configures the address, which may be a local proxy.
-            reach: AddressPolicy::Anywhere,
+            address_policy: AddressPolicy::Anywhere,
         };
         if let Ok(mut path) = root.path_segments_mut() {
             // The configured root may end with a slash.
@@ -111,9 +111,10 @@ impl OpenAi {
         let call = self.http.request(Method::POST, self.url.clone());
         let call = call.bearer_auth(self.key.expose()).json(body);
         let call = call.header("x-client-request-id", request.as_str());
+        // The remaining time of the request may be shorter than the timeout of the client.
         let response = match timeout_at(until, self.http.send(call)).await {
             Ok(response) => response.map_err(ProviderError::no_response),
-            Err(_) => Err(ProviderError::no_response(outbound::OutboundError::Late)),
+            Err(_) => Err(ProviderError::no_response(outbound::OutboundError::Timeout)),
         };
         let secret = response.and_then(|response| response::read(&response));
         let outcome = secret.as_ref().map_or_else(|failure| failure.error.outcome(), |_| "done");

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::{
     config::Secret,
     ids::RequestId,
-    outbound::{self, Answer},
+    outbound::{self, OutboundResponse},
     sessions::{
         realtime::{error::RealtimeError, secret::MintedSecret},
         rules::{MODEL, PROMPT_ID, PROMPT_VERSION},
@@ -43,7 +43,7 @@ impl ProviderError {
 ///
 /// # Errors
 /// The classified error of the provider, or an unusable response.
-pub(super) fn read(response: &Answer) -> Result<MintedSecret, ProviderError> {
+pub(super) fn read(response: &OutboundResponse) -> Result<MintedSecret, ProviderError> {
     // Error responses of proxies are often not JSON; the status suffices then.
     let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
     let request_id = response.headers.get("x-request-id").and_then(|value| value.to_str().ok());
@@ -66,6 +66,7 @@ pub(super) fn read(response: &Answer) -> Result<MintedSecret, ProviderError> {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => RealtimeError::Credentials,
         StatusCode::TOO_MANY_REQUESTS => RealtimeError::Busy(retry_after(&response.headers)),
         status if status.is_server_error() => RealtimeError::Busy(retry_after(&response.headers)),
+        // Redirects are not followed, because the request carries the API key.
         status if status.is_redirection() => RealtimeError::Unusable("is a redirect"),
         status => match rejected_settings(status, code.as_deref(), param.as_deref()) {
             Some(keys) => RealtimeError::Setting(keys),
