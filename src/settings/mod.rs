@@ -42,8 +42,6 @@ mod read;
 // Writes.
 mod change;
 
-mod written;
-
 mod writer;
 
 mod reset;
