@@ -42,6 +42,8 @@ mod read;
 // Writes.
 mod change;
 
+mod written;
+
 mod writer;
 
 mod reset;
