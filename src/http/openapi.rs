@@ -66,6 +66,7 @@ pub(in crate::http) use any_of;
 
 /// Returns a response for each status, with codes and titles.
 pub(in crate::http) fn responses(codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
+    // OpenAPI has a single response for each status, so codes share a response.
     let mut by_status: BTreeMap<String, Vec<Code>> = BTreeMap::new();
     for code in codes {
         by_status.entry(code.status().as_str().to_owned()).or_default().push(*code);
@@ -85,6 +86,7 @@ fn response(codes: &[Code]) -> Response {
     let response = ResponseBuilder::new()
         .description(description)
         .content("application/problem+json", content);
+    // All codes of a response have the same status, so the first decides the headers.
     let response = match codes.first().map(|code| code.status()) {
         Some(StatusCode::UNAUTHORIZED) => {
             response.header("WWW-Authenticate", header::<String>("The expected scheme"))
@@ -168,12 +170,14 @@ pub(super) struct RouteRules;
 impl Modify for RouteRules {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         for item in document.paths.paths.values_mut() {
+            // Only POST has routes with an optional body.
             item.post.iter_mut().for_each(refuse_null);
         }
         let admin = document.paths.paths.iter_mut().filter(|(path, _)| path.starts_with("/admin/"));
         for (_, item) in admin {
             let writes = [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
             item.get.iter_mut().for_each(accept_cookie);
+            // Sign-in and sign-out declare no security: neither authenticates by the cookie.
             for operation in writes.into_iter().flatten().filter(|write| write.security.is_some()) {
                 accept_cookie(operation);
                 describe_cross_origin(operation);
@@ -188,6 +192,7 @@ fn refuse_null(operation: &mut Operation) {
     for content in body.content.values_mut() {
         let RefOr::T(content) = content else { continue };
         let Some(RefOr::T(Schema::OneOf(one_of))) = &content.schema else { continue };
+        // utoipa describes `Option<T>` as `oneOf` null and a reference.
         let mut items = one_of.items.iter();
         let reference = items.find(|item| matches!(item, RefOr::Ref(_))).cloned();
         let is_optional = one_of.items.iter().any(|item| matches!(item, RefOr::T(_)));
@@ -243,6 +248,7 @@ pub(super) fn without_sessions(mut document: Value) -> Value {
 fn collect_references(value: &Value, names: &mut BTreeSet<String>) {
     match value {
         Value::Object(members) => {
+            // A reference ends with the name: `#/components/schemas/Name`.
             let name = members.get("$ref").and_then(Value::as_str);
             names.extend(name.and_then(|path| path.rsplit('/').next()).map(str::to_owned));
             members.values().for_each(|member| collect_references(member, names));

@@ -14,6 +14,7 @@ impl PathPrefix {
     #[must_use]
     pub fn from_public_url(public_url: Option<&str>) -> Self {
         let uri = public_url.and_then(|url| url.parse::<Uri>().ok());
+        // Joined paths start with a slash, so a trailing slash would be doubled.
         let path = uri.as_ref().map_or("", Uri::path).trim_end_matches('/');
         // Other characters would have a meaning in route patterns.
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~%".contains(&byte);

@@ -67,6 +67,7 @@ impl JsonResponse {
     /// Creates a 200 with a text of `media_type`.
     pub(in crate::http) fn text(media_type: &'static str, body: String) -> Self {
         let body = body.into_bytes();
+        // Texts are exports and metrics: reads, and safe to repeat after a refusal.
         Self { status: StatusCode::OK, media_type, headers: Vec::new(), body, refusable: true }
     }
 
@@ -105,11 +106,13 @@ struct MeteredBody {
 
 impl MeteredBody {
     fn new(bytes: Vec<u8>) -> Result<Self, Problem> {
+        // A response above the whole budget takes all permits; more permits do not exist.
         let size = u32::try_from(bytes.len().div_ceil(1024).min(BUDGET_KIB)).unwrap_or(u32::MAX);
         let over_budget = |_| {
             let detail = "too many large responses are still being sent; retry";
             Problem::new(Code::Unavailable, detail).retry_after(1)
         };
+        // Refused at once: waiting would keep the serialized body in memory.
         let permit = BODY_BUDGET_KIB.try_acquire_many(size).map_err(over_budget)?;
         Ok(Self { body: Full::from(bytes), _permit: permit })
     }

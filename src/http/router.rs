@@ -71,6 +71,7 @@ fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
         .routes(routes!(health::readyz))
         .routes(routes!(health::healthz))
         .routes(routes!(explain::explain))
+        // CORS covers only the flags: no other route serves pages of other origins.
         .merge(ofrep::with_cors(flags, origins))
         .merge(compressed(lists))
 }
@@ -85,6 +86,7 @@ fn documented(routes: OpenApiRouter<Shared>) -> (Router<Shared>, utoipa::openapi
 /// Returns the OpenAPI document of `/openapi.json`.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
+    // CORS adds no operation, so any origins give the same document.
     documented(routes(&Origins::default())).1
 }
 
@@ -107,6 +109,7 @@ pub fn router(state: AppState, limits: &Limits) -> Router {
         .route("/openapi.json", document)
         .merge(viewer::routes())
         .merge(ui::routes());
+    // Outermost, so the viewer and the console get the same checks and headers.
     with_middleware(routes, limits, scanner, metrics, path_prefix, Some(ofrep::problem_format))
 }
 
@@ -116,6 +119,7 @@ fn described(document: &utoipa::openapi::OpenApi, settings: GlobalSettingsServic
     let body = |document: &serde_json::Value| {
         StaticBody::new(HeaderValue::from_static("application/json"), document.to_string())
     };
+    // Both forms are made once: the catalog can change while the process runs.
     let full = body(&document);
     let reduced = body(&without_sessions(document));
     get(move |headers: HeaderMap| async move {

@@ -102,6 +102,7 @@ parts! {
 
 impl FromRef<Shared> for SettingsWriter {
     fn from_ref(shared: &Shared) -> Self {
+        // Made for each request: the writer only combines four handles.
         let AppState { pool, settings, scanner, outbox, .. } = &*shared.0;
         Self::new(pool.clone(), settings.clone(), scanner.clone(), outbox.clone())
     }

@@ -24,6 +24,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
     connect-src 'self'; frame-ancestors 'none'";
 
 /// The document and how the viewer shows it. The address is relative, because a proxy may serve the service under a path.
+// `none`: Swagger UI would otherwise send the address to a validator of another host.
 static CONFIG: LazyLock<Arc<Config<'static>>> =
     LazyLock::new(|| Arc::new(Config::from("../openapi.json").validator_url("none")));
 
@@ -44,6 +45,7 @@ pub(super) fn routes() -> Router {
 }
 
 async fn redirect() -> Response {
+    // The relative addresses of the page need the trailing slash.
     (StatusCode::SEE_OTHER, [(header::LOCATION, "docs/")]).into_response()
 }
 
@@ -61,6 +63,7 @@ async fn file(name: &str, headers: &HeaderMap) -> Result<Response, Problem> {
         Cow::Owned(bytes) => bytes.into(),
     };
     let body = StaticBody::new(media_type, content);
+    // Only names of the crate's files get an entry, so no caller can fill the cache.
     FILES.insert(name.to_owned(), body.clone());
     body.respond(headers).await
 }

@@ -81,6 +81,7 @@ query! {
         /// `applied`: answer when every live instance has applied the change; ignored with `dry_run`
         wait: Option<WaitFor>,
         /// The longest wait in milliseconds; 2000 by default
+        // 4 seconds leave time for the write within the 5 seconds of a request.
         #[validate(range(min = 100, max = 4_000))]
         timeout_ms: Option<i64>,
     }
@@ -134,6 +135,7 @@ where
             is_lenient: headers::prefers_lenient(&parts.headers),
             idempotency_key,
             target: target(&parts.method, &parts.uri),
+            // Several lines equal a single line with commas (RFC 9110, 5.3).
             tags: tags.flat_map(|tag| [tag.as_bytes(), b","].concat()).collect(),
         })
     }
@@ -143,6 +145,7 @@ where
 /// request did not.
 fn target(method: &Method, uri: &Uri) -> String {
     let address = uri.path_and_query().map_or("/", |address| address.as_str());
+    // The raw text suffices: a client repeats a request byte for byte.
     let waits = |pair: &&str| matches!(pair.split('=').next(), Some("wait" | "timeout_ms"));
     match address.split_once('?') {
         Some((path, query)) if query.split('&').any(|pair| waits(&pair)) => {
@@ -164,6 +167,7 @@ impl<const OF_ONE_SETTING: bool> WriteHeaders<OF_ONE_SETTING> {
     pub(in crate::http) fn explain(&self, problem: Problem) -> Problem {
         let reason = self.required.as_ref().and_then(|required| required.mismatch_reason.clone());
         match reason {
+            // Other problems have another cause, so the reason would mislead.
             Some(reason) if problem.code() == Code::RevisionMismatch => problem.with_detail(reason),
             _ => problem,
         }
@@ -225,6 +229,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
         Ok(Self {
+            // Only a router without the middleware lacks the deadline.
             deadline: parts.extensions.get().copied(),
             fleet: Fleet::from_ref(state),
             pool: Pool::from_ref(state),
@@ -275,6 +280,7 @@ impl WriteResponder {
         wrap: impl FnOnce(WriteResponse<ChangeResult>) -> R,
     ) -> Result<JsonResponse, Problem> {
         let revision = changed.revision;
+        // The tag lets a client chain the next write without a read.
         let tag = preconditions::revision_tag(revision);
         let response = self.respond(parameters, changed, revision, wrap).await?;
         let response = response.with(header::ETAG, &tag);

@@ -59,10 +59,12 @@ impl Claims {
             UserIdError::Reserved => AuthError::Reserved,
         })?;
         let expires = self.check_times(now, max_life)?;
+        // RFC 7519, 4.1.1 requires a string, but the library would accept a list as well.
         text("iss", self.iss.as_ref())?;
         let plan = name("plan", self.plan.as_ref())?;
         let level = name("level", self.level.as_ref())?;
         let is_admin = self.has_role(SUPER_ADMIN);
+        // Truncated, not rounded: a cached caller must not outlive the token.
         #[expect(clippy::cast_possible_truncation, reason = "`seconds` has checked the range")]
         let until = DateTime::from_timestamp(expires as i64, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
         Ok(Caller { user, plan, level, is_admin, until })
@@ -72,6 +74,7 @@ impl Claims {
     fn check_times(&self, now: f64, max_life: u32) -> Result<f64, AuthError> {
         let leeway = f64::from(LEEWAY);
         let expires = seconds("exp", self.exp.as_ref())?.ok_or(AuthError::Missing("exp"))?;
+        // The lifetime counts from `iat`, so a future `iat` would extend the lifetime.
         for (claim, value) in [("nbf", &self.nbf), ("iat", &self.iat)] {
             if seconds(claim, value.as_ref())?.is_some_and(|time| time > now + leeway) {
                 return Err(AuthError::NotYet(claim));

@@ -67,11 +67,13 @@ impl Cookie {
     fn set_cookie(self, value: &str, seconds: i64) -> String {
         // Without `Path`, a browser uses the folder of the request as seen outside of any proxy: `/admin`.
         let scope = match self {
+            // Over http, a browser may drop a cookie with `Secure`.
             Self::Plain => "",
             Self::Secure => "Path=/; Secure; ",
             Self::SecureUnderPath => "Secure; ",
         };
         let name = self.name();
+        // `Strict`: no navigation from another site carries the token.
         format!("{name}={value}; HttpOnly; SameSite=Strict; {scope}Max-Age={seconds}")
     }
 
@@ -81,6 +83,7 @@ impl Cookie {
         let lines = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
         let pairs = lines.flat_map(|line| line.split(|byte| *byte == b';')).map(<[u8]>::trim_ascii);
         let name = self.name().as_bytes();
+        // With `=`, because the cookie of another application may begin with the same name.
         let mut tokens = pairs.filter_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="));
         match (tokens.next(), tokens.next()) {
             (Some(token), None) => from_utf8(token).map_err(|_| AuthError::NotAJwt),

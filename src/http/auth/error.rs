@@ -111,6 +111,7 @@ impl AuthError {
     pub(super) fn from_library(kind: &ErrorKind) -> Self {
         use ErrorKind as E;
         match kind {
+            // The header is checked before and the claims are read after, so the signature is bad.
             E::InvalidSignature | E::Base64(_) => Self::Signature,
             E::InvalidAlgorithm => Self::Algorithm,
             E::ExpiredSignature => Self::Expired,
@@ -124,6 +125,7 @@ impl AuthError {
                 "nbf" => Self::Type("nbf", "a number"),
                 _ => Self::Missing("exp"),
             },
+            // The signature matched, so any other kind is an error in the JSON of the claims.
             _ => Self::Claims,
         }
     }

@@ -143,6 +143,7 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let headers = &parts.headers;
         let keys = TokenVerifier::from_ref(state);
+        // A token wins over a key: every reader gets the same flags, so no conflict arises.
         if headers.contains_key(AUTHORIZATION) {
             return Ok(Self { until: bearer_caller(headers, &keys)?.until });
         }
@@ -181,6 +182,7 @@ fn bearer_caller(headers: &HeaderMap, keys: &TokenVerifier) -> Result<Caller, Au
 /// Verifies the token in the cookie.
 fn cookie_caller(parts: &Parts, keys: &TokenVerifier) -> Result<Caller, Problem> {
     let token = keys.cookie().token(&parts.headers)?;
+    // Before the origin: an expired session is a 401, and the console asks to sign in again.
     let caller = keys.verify(token)?;
     // Browsers attach the cookie to requests of any page, so a change must prove its origin.
     if !parts.method.is_safe() {

@@ -23,6 +23,7 @@ pub(super) fn check(token: &str) -> Result<(), AuthError> {
     else {
         return Err(AuthError::NotAJwt);
     };
+    // An empty signature passes, because the later comparison gives a clearer error.
     if header.is_empty() || claims.is_empty() {
         return Err(AuthError::NotAJwt);
     }
@@ -48,6 +49,7 @@ pub(super) fn check(token: &str) -> Result<(), AuthError> {
     if algorithm != Some(&StrictJson::String(ALGORITHM.to_owned())) {
         return Err(AuthError::Algorithm);
     }
+    // Last, so the library's general error appears only without a specific error.
     decode_header(token).map_err(|_| AuthError::Header)?;
     Ok(())
 }

@@ -30,6 +30,7 @@ impl<S: Send + Sync> FromRequestParts<S> for SameOrigin {
 /// # Errors
 /// A `cross_origin` problem.
 pub(super) fn check_origin(headers: &HeaderMap) -> Result<(), Problem> {
+    // Browsers let no script set `Sec-Fetch-Site`, so the header decides if present.
     let is_same_origin = if headers.contains_key(SEC_FETCH_SITE) {
         single_value(headers, &SEC_FETCH_SITE).is_some_and(|site| site == "same-origin")
     } else {

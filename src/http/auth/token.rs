@@ -103,6 +103,7 @@ impl TokenVerifier {
 
     /// Verifies `token` and returns its subject, from the cache if possible.
     pub(super) fn verify(&self, token: &str) -> Result<Caller, AuthError> {
+        // Checked first, so a long text costs neither a digest nor a parse.
         if token.len() > TOKEN_BYTES {
             return Err(AuthError::TooLong(TOKEN_BYTES));
         }
@@ -113,6 +114,7 @@ impl TokenVerifier {
             return Ok(caller);
         }
         let caller = self.verify_uncached(token)?;
+        // Only valid tokens are cached: invalid texts could evict every entry.
         self.inner.verified_tokens.insert(digest, caller.clone());
         Ok(caller)
     }
@@ -227,6 +229,7 @@ fn validation(auth: &Auth) -> Validation {
     // By default, the library tolerates a minute after `exp` and ignores `nbf`.
     validation.leeway = LEEWAY.into();
     validation.validate_nbf = true;
+    // Without a configured audience, the library would refuse every token with `aud`.
     validation.validate_aud = auth.audience.is_some();
     // The library checks `iss` and `aud` only if present, so both are required as well.
     if let Some(issuer) = &auth.issuer {

@@ -53,6 +53,7 @@ impl WriteQuota {
         // Rounded up: a client that waits as told must not be early again.
         let wait = rejection.wait_time_from(MonotonicClock.now()).as_secs() + 1;
         let detail = format!("at most {per_minute} writes a minute; retry in {wait} s");
+        // The quota refills within a minute, so the default never applies.
         let wait = u32::try_from(wait).unwrap_or(60);
         let mut problem = Problem::new(Code::RateLimited, detail).retry_after(wait);
         let fields = [

@@ -48,6 +48,7 @@ codes! {
         "Set `reason` to 3 to 500 characters on one line, at least 3 of them visible, that explain the change.";
     ValidationFailed "validation_failed" BAD_REQUEST "Validation failed",
         "Nothing was stored. `errors` lists each value and the rule that it violates.";
+    // A route of a single setting answers 422, so the code exists with two statuses.
     InvalidValue "validation_failed" UNPROCESSABLE_ENTITY "Invalid value",
         "Nothing was stored. `errors` names the expected type and the violated rule.";
     SecretLike "secret_like_value" BAD_REQUEST "Possible secret",
@@ -99,6 +100,7 @@ codes! {
         "Send `Content-Type: application/json`, in UTF-8 and uncompressed.";
     IdempotencyKeyReused "idempotency_key_reused" UNPROCESSABLE_ENTITY "Idempotency key reused",
         "An `Idempotency-Key` belongs to one request for 24 hours: generate a new key.";
+    // 428 (RFC 6585, 3): without a version, the write could be a blind overwrite.
     VersionRequired "version_required" PRECONDITION_REQUIRED "Version required",
         "Send the `version` of each setting as last read, or `If-Match` with the revision.";
     RateLimited "rate_limited" TOO_MANY_REQUESTS "Too many requests",
@@ -116,6 +118,7 @@ codes! {
         "An operator must fix the listed settings or the database. Retry after `Retry-After` seconds.";
     Unavailable "unavailable" SERVICE_UNAVAILABLE "Service unavailable",
         "Nothing was stored. Retry after `Retry-After` seconds.";
+    // 504, not 500: the change may be stored, and only the acknowledgement is missing.
     OutcomeUnknown "outcome_unknown" GATEWAY_TIMEOUT "Outcome unknown",
         "The change may or may not have been stored. Resend the request with the same `Idempotency-Key` to find \
          out, or read the settings.";
@@ -125,6 +128,7 @@ impl Code {
     /// Returns the path of the page about the code: the `type` of the document.
     #[must_use]
     pub fn page(self) -> String {
+        // Dashes, as usual in paths; the code keeps the underscores of an identifier.
         format!("/problems/{}", self.as_str().replace('_', "-"))
     }
 

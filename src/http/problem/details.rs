@@ -18,6 +18,7 @@ const INTERNAL: &str = "the service failed; the cause is in its log under this r
 /// A failure as the client sees it. Handlers return a problem;
 /// [`with_middleware`](crate::http::with_middleware) adds the request id and path, and writes the document.
 #[derive(Debug, Clone)]
+// Boxed: a large error would widen the `Result` of every handler.
 pub struct Problem(pub(super) Box<Inner>);
 
 #[derive(Debug, Clone)]
@@ -84,6 +85,7 @@ impl Problem {
     /// Creates a 503 for a missing dependency and logs `err` with all causes; the client may retry in a second.
     #[must_use]
     pub fn unavailable(err: &dyn Error) -> Self {
+        // Only a warning: an outage may end without an operator.
         warn!(error = %ErrorChain(err), "request failed: dependency unavailable");
         Self::new(Code::Unavailable, "the service is unavailable; nothing was stored")
             .retry_after(1)

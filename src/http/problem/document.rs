@@ -59,6 +59,7 @@ impl ProblemDocument {
     ) -> Self {
         let Inner { code, detail, errors, members, .. } = *problem.0;
         Self {
+            // Clients resolve `type` against the host, so the proxy's path must be included.
             kind: path_prefix.join(&code.page()),
             title: code.title(),
             status: code.status().as_u16(),
@@ -79,6 +80,7 @@ impl ProblemDocument {
             names.chain(iter::once(&mut error.detail))
         });
         for text in texts.chain([&mut self.instance, &mut self.detail]) {
+            // The whole text is replaced, because the bounds of a secret are uncertain.
             if scanner.scan(text).is_some() {
                 WITHHELD.clone_into(text);
             }
@@ -92,6 +94,7 @@ impl Problem {
         // A reverse proxy with a path rejects such requests before the service.
         let path_prefix = PathPrefix::default();
         let document = ProblemDocument::new(self, instance, id, &path_prefix);
+        // No redaction: the detail is fixed, and nothing of the request was parsed.
         serde_json::to_vec(&document).unwrap_or_default()
     }
 }

@@ -43,6 +43,7 @@ impl From<settings::ReloadError> for Problem {
 
 fn config_unavailable(errors: FieldErrors) -> Problem {
     let detail = "settings in the database are missing or invalid; `errors` lists them";
+    // An operator must act first, hence a longer pause than after an outage.
     Problem::new(Code::ConfigUnavailable, detail).with_errors(errors).retry_after(5)
 }
 
@@ -51,8 +52,10 @@ fn field_errors(violations: Vec<Violation>) -> FieldErrors {
 }
 
 fn field_error(violation: Violation) -> FieldError {
+    // Null means no constraint, and the document omits absent members.
     let constraint = Some(violation.constraint).filter(|rule| *rule != Value::Null);
     FieldError {
+        // The route sets the pointer later: only the route knows the form of the body.
         pointer: None,
         key: Some(violation.key),
         code: violation.code,
@@ -230,11 +233,13 @@ impl From<sessions::Error> for Problem {
                 };
                 config_unavailable(unusable.into_iter().map(error).collect())
             }
+            // The first request finishes within seconds, so a short pause suffices.
             E::InProgress => Self::new(Code::IdempotencyInProgress, detail).retry_after(1),
             E::RateLimited { wait, .. } => Self::new(Code::RateLimited, detail).retry_after(wait),
             // The cause may contain the address of the plan service.
             E::Plan(_) => Self::new(Code::PlanUnavailable, PLAN_UNKNOWN).retry_after(5),
             E::Realtime(err) => err.into(),
+            // A retry may succeed: neither error depends on the request.
             E::Unsettled | E::GivenUp => Self::unavailable(&err),
             E::Reload(err) => err.into(),
             E::Database(err) => err.into(),

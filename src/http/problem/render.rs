@@ -43,10 +43,12 @@ pub(in crate::http) fn render(
         document.redact(scanner);
         (MEDIA_TYPE, serde_json::to_vec(&document))
     };
+    // The right status without a body is better than no response.
     let body = body.unwrap_or_else(|err| {
         error!(error = %err, "cannot serialize a problem");
         Vec::new()
     });
+    // The old body is dropped unread: a library's text may quote the request.
     let (mut parts, _) = response.into_parts();
     // A library may have sent a 422 for what is a 400 here, and the length of the replaced body.
     parts.status = status;

@@ -45,12 +45,14 @@ fn range(element: &str) -> Option<Range<'_>> {
     for (name, value) in parts.filter_map(|part| part.split_once('=')) {
         match name.trim() {
             name if name.eq_ignore_ascii_case("q") => {
+                // `f32` parses `NaN` and `inf` as well; the range below refuses such a quality.
                 let quality = value.trim().parse().ok();
                 range.quality = quality.filter(|quality| (0.0..=1.0).contains(quality))?;
             }
             name if name.eq_ignore_ascii_case("version") => {
                 range.version = Some(value.trim().trim_matches('"'));
             }
+            // Other parameters, such as `charset`, do not change the format.
             _ => (),
         }
     }
@@ -69,12 +71,14 @@ fn metrics_format(headers: &HeaderMap) -> Format {
         };
         let quality_of_kind = |kind: &&str| {
             let matching = ranges.iter().filter(|range| matches(range, kind));
+            // RFC 9110 gives repeated ranges no order, so the highest quality counts.
             matching.map(|range| range.quality).reduce(f32::max)
         };
         kinds.iter().find_map(quality_of_kind).unwrap_or(0.0)
     };
     let open = quality(&["application/openmetrics-text", "application/*"], "1.0.0");
     let plain = quality(&["text/plain", "text/*", "*/*"], "0.0.4");
+    // A quality of 0 means `not acceptable` (RFC 9110, 12.4.2), so equal zeros must not win.
     if open > 0.0 && open >= plain { Format::OpenMetrics } else { Format::Plain }
 }
 
@@ -87,7 +91,9 @@ pub(in crate::http) fn prefers_gzip(headers: &HeaderMap) -> bool {
             |coding: &&Range<'_>| names.iter().any(|name| coding.kind.eq_ignore_ascii_case(name));
         codings.iter().filter(matches).map(|coding| coding.quality).reduce(f32::max)
     };
+    // `x-gzip` is an alias of `gzip` (RFC 9110, 8.4.1.3).
     let gzip = quality(&["gzip", "x-gzip"]).or_else(|| quality(&["*"])).unwrap_or(0.0);
+    // An unlisted identity is acceptable, but not preferred to a listed gzip.
     let identity = quality(&["identity"]).unwrap_or(0.0);
     gzip > 0.0 && gzip >= identity
 }
@@ -95,6 +101,7 @@ pub(in crate::http) fn prefers_gzip(headers: &HeaderMap) -> bool {
 /// Reads the elements of all lines of the header `name`.
 fn ranges<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Vec<Range<'h>> {
     let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
+    // No parameter of interest has a quoted comma, so a plain split suffices.
     lines.flat_map(|line| line.split(',')).filter_map(range).collect()
 }
 

@@ -55,6 +55,7 @@ impl<S: Send + Sync, T: FromStrictJson> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         // Large bodies are parsed off the runtime's workers, hence the two steps.
         let Some(bytes) = read_bytes(request).await? else { return Err(missing()) };
+        // The parser too reports errors of the reason, such as a forbidden character.
         let problem = |errors| or_reason_required(errors, T::HAS_REASON);
         let json = parse(&bytes).await.map_err(problem)?;
         let value = convert(json).map_err(problem)?;
@@ -105,6 +106,7 @@ async fn parse(bytes: &Bytes) -> Result<StrictJson, FieldErrors> {
 fn convert<T: FromStrictJson>(json: StrictJson) -> Result<T, FieldErrors> {
     let mut errors = FieldErrors::default();
     match T::from_json(json, &Pointer::Root, Bounds::default(), &mut errors) {
+        // A reader may return a value and still report unknown members or broken rules.
         Some(value) if errors.is_empty() => Ok(value),
         _ => Err(errors),
     }
@@ -123,21 +125,26 @@ async fn read_bytes(request: Request) -> Result<Option<Bytes>, Problem> {
         return Err(unsupported(request.method()));
     }
     let bytes = collect(request).await?;
+    // The end of an empty chunked body is known only after the first read.
     Ok(Some(bytes).filter(|bytes| !bytes.is_empty()))
 }
 
 /// Collects the bytes of the body before the request's deadline.
 pub(in crate::http) async fn collect(request: Request) -> Result<Bytes, Problem> {
     let deadline = request.extensions().get::<BodyDeadline>().copied();
+    // The middleware limits every body, so the extractor collects at most `BODY_BYTES`.
     let bytes = Bytes::from_request(request, &());
     let collected = match deadline {
         Some(BodyDeadline(deadline)) => {
             timeout_at(deadline, bytes).await.map_err(|_| too_slow())?
         }
+        // Only a router without the middleware lacks the deadline.
         None => bytes.await,
     };
     collected.map_err(|err| match err.status() {
+        // Without a declared length, a body exceeds the limit only while being read.
         StatusCode::PAYLOAD_TOO_LARGE => payload_too_large(),
+        // Any other error is a broken connection or an invalid chunk.
         _ => Problem::malformed(FieldError::at("", "incomplete", "the body is incomplete")),
     })
 }
@@ -149,11 +156,13 @@ pub(in crate::http) fn payload_too_large() -> Problem {
 }
 
 fn too_slow() -> Problem {
+    // No handler runs without the whole body, so nothing can be stored.
     Problem::new(Code::RequestTimeout, "the body did not arrive in time; nothing was done")
 }
 
 /// Whether the body is declared, once, as uncompressed JSON in UTF-8.
 fn is_json(headers: &HeaderMap) -> bool {
+    // A repeated header is ambiguous: a proxy may check another value than the service.
     let content_type = single_value(headers, &header::CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut parts = content_type.split(';').map(str::trim);
@@ -163,6 +172,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// Whether the body is not compressed.
 pub(in crate::http) fn is_uncompressed(headers: &HeaderMap) -> bool {
+    // The service decompresses nothing: a small body could expand to gigabytes.
     let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
     encodings.all(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
@@ -176,6 +186,7 @@ pub(in crate::http) fn is_utf8(parameter: &str) -> bool {
 fn unsupported(method: &Method) -> Problem {
     let problem =
         Problem::new(Code::UnsupportedMediaType, "the body must be application/json in UTF-8");
+    // RFC 5789, 2.2: the 415 for a PATCH should list the supported types in `Accept-Patch`.
     if *method == Method::PATCH {
         let types = HeaderValue::from_static("application/json");
         return problem.with_header(ACCEPT_PATCH, types);

@@ -22,6 +22,7 @@ use crate::{
 /// The members of an object during reading.
 #[derive(Debug)]
 pub(in crate::http) struct Fields<'e> {
+    // A list, not a map: bodies have few members, and errors keep the order of the body.
     members: Vec<(String, Option<StrictJson>)>,
     names: Vec<&'static str>,
     pointer: &'e Pointer<'e>,
@@ -55,9 +56,11 @@ impl<'e> Fields<'e> {
     ) -> Option<T> {
         self.names.push(name);
         let pointer = Pointer::Member(self.pointer, name);
+        // The parser refuses repeated members, so the first match is the only match.
         let member = self.members.iter_mut().find(|(member, _)| member == name);
         // Moved out rather than cloned: a value may be most of the body.
         let json = member.and_then(|(_, value)| value.take());
+        // A field of any JSON keeps null: only the schema of a setting can refuse null.
         match json.filter(|json| !T::NULL_IS_ABSENT || *json != StrictJson::Null) {
             Some(json) => T::from_json(json, &pointer, bounds, self.errors),
             None => T::absent().map_err(|error| self.errors.push(pointer.place(error))).ok(),
@@ -71,6 +74,7 @@ impl<'e> Fields<'e> {
         }
         let is_known = |name: &String| self.names.contains(&name.as_str());
         for (name, _) in self.members.iter().filter(|(name, _)| !is_known(name)) {
+            // The known names help with a typo; the unknown name is in the pointer only.
             let detail = match self.names.as_slice() {
                 [] => "unknown field; the body has no fields".to_owned(),
                 names => format!("unknown field; the fields are {}", names.join(", ")),
@@ -141,6 +145,7 @@ pub(in crate::http) struct NoFields;
 
 impl FieldType for NoFields {
     fn field_schema(_: Bounds) -> RefOr<Schema> {
+        // Closed, because the reader refuses unknown members.
         let closed = AdditionalProperties::<Schema>::FreeForm(false);
         ObjectBuilder::new().additional_properties(Some(closed)).into()
     }
@@ -174,6 +179,7 @@ pub(in crate::http) fn property(
                 object.schema_type = SchemaType::Array(vec![kind, Type::Null]);
             }
             object.description = description;
+            // The example of a field is more specific than the example of a type.
             object.example = example.or(object.example);
             Schema::Object(object)
         }
@@ -186,6 +192,7 @@ pub(in crate::http) fn property(
         }
         schema if is_required => {
             return match schema {
+                // OpenAPI 3.1 permits a description beside `$ref`.
                 RefOr::Ref(Ref { ref_location, .. }) => {
                     RefBuilder::new().ref_location(ref_location).description(description).into()
                 }
@@ -193,6 +200,7 @@ pub(in crate::http) fn property(
             };
         }
         schema => {
+            // A reference has no type to extend, so null becomes an alternative.
             let null = ObjectBuilder::new().schema_type(Type::Null);
             OneOfBuilder::new().item(null).item(schema).description(description).build().into()
         }

@@ -50,6 +50,7 @@ impl Pointer<'_> {
 
     /// Returns the error of a value of another type.
     pub(in crate::http) fn wrong_type(&self, expected: &str, json: &StrictJson) -> FieldError {
+        // Only the kind of the value is named: the value may be a secret.
         let detail = format!("must be {expected}, and is {}", json.kind());
         FieldError::at(self.text(), "wrong_type", detail)
     }
@@ -86,6 +87,7 @@ impl FromStrictJson for i64 {
         };
         // Without a float in between, so that no digit is lost.
         let number = integral(digits);
+        // A fraction or an overflow is out of range; `3.0` and `3e0` are integers in JSON.
         if number.is_none() {
             errors.push(pointer.place(value::out_of_range(bounds)));
         }
@@ -124,6 +126,7 @@ impl FromStrictJson for String {
         errors: &mut FieldErrors,
     ) -> Option<Self> {
         match json {
+            // Moved, not cloned: a text may be most of the body.
             StrictJson::String(text) => Some(text),
             json => {
                 errors.push(pointer.wrong_type("a string", &json));
@@ -140,6 +143,7 @@ impl<T: FromStrictJson> FromStrictJson for Option<T> {
         bounds: Bounds,
         errors: &mut FieldErrors,
     ) -> Option<Self> {
+        // Null never arrives: `Fields::read` treats null as an absent field.
         T::from_json(json, pointer, bounds, errors).map(Some)
     }
 }
@@ -158,6 +162,7 @@ impl<T: FieldType> FieldType for Vec<T> {
     }
 
     fn out_of_bounds(bounds: Bounds) -> FieldError {
+        // Only the minimum can fail in the validator: the reader refuses a longer list at once.
         let min = bounds.min.unwrap_or_default();
         FieldError::at("", "empty", format!("must have at least {min} item(s)"))
     }
@@ -182,9 +187,11 @@ impl<T: FromStrictJson> FromStrictJson for Vec<T> {
             errors.push(error.with_constraint(constraint));
             return None;
         }
+        // The items are parsed already, so the capacity cannot exceed the size of the body.
         let mut values = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
             let pointer = Pointer::Item(pointer, index);
+            // The declared bounds count the items and do not apply to each item.
             values.push(T::from_json(item, &pointer, Bounds::default(), errors));
         }
         // Collected at the end, because the items after an invalid item must be read as well.

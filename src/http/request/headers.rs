@@ -76,6 +76,7 @@ impl<S: Send + Sync> FromRequestParts<S> for LastEventId {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        // A repeated header must be an error, not an absence, hence the check by presence.
         if !parts.headers.contains_key(LAST_EVENT_ID) {
             return Ok(Self(None));
         }
@@ -86,6 +87,7 @@ impl<S: Send + Sync> FromRequestParts<S> for LastEventId {
         if value == Some("") {
             return Ok(Self(None));
         }
+        // `parse` alone would accept a sign.
         let digits = value.filter(|value| value.bytes().all(|byte| byte.is_ascii_digit()));
         let revision = digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| {
             let detail = "Last-Event-ID must be the id of an event: a revision, in digits";
@@ -98,6 +100,7 @@ impl<S: Send + Sync> FromRequestParts<S> for LastEventId {
 impl IntoParams for LastEventId {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let description = "The id of the last event received";
+        // A number of 18 digits always fits an `i64`.
         vec![text_parameter("Last-Event-ID", description, "^[0-9]{1,18}$", "7")]
     }
 }
@@ -123,6 +126,7 @@ impl IdempotencyKey {
         headers: &HeaderMap,
         scanner: &SecretScanner,
     ) -> Result<Self, Problem> {
+        // Without the check, a repeated header would count as absent, and a retry write twice.
         if !headers.contains_key(IDEMPOTENCY_KEY) {
             return Ok(Self(None));
         }
@@ -131,6 +135,7 @@ impl IdempotencyKey {
         // The draft of the header requires quotes, and many clients omit them.
         let unquoted = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
         let key = unquoted.unwrap_or(value);
+        // A quote or a backslash is an escape in a structured string (RFC 9651, 3.3.3).
         let is_allowed = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
         if !(1..=idempotency::MAX_BYTES).contains(&key.len()) || !key.bytes().all(is_allowed) {
             let max = idempotency::MAX_BYTES;
@@ -150,6 +155,7 @@ impl IdempotencyKey {
     pub(in crate::http) fn parameter() -> Parameter {
         let description = "A repeat within 24 hours gets the first answer again";
         let max = idempotency::MAX_BYTES;
+        // The ranges leave out the quote and the backslash, as the reader does.
         let pattern = format!(r"^[!#-\[\]-~]{{1,{max}}}$");
         text_parameter(
             "Idempotency-Key",
@@ -168,8 +174,10 @@ impl IntoParams for IdempotencyKey {
 
 /// Whether the caller prefers lenient handling to strict. Of a repeated preference the first counts (RFC 7240, 2).
 pub(in crate::http) fn prefers_lenient(headers: &HeaderMap) -> bool {
+    // An unreadable preference is ignored: preferences are optional (RFC 7240, 2).
     let lines = headers.get_all(PREFER).iter().filter_map(|line| line.to_str().ok());
     let handling = lines.flat_map(elements).find_map(|element| {
+        // `handling` defines no parameters, so text after a semicolon means nothing.
         let preference = element.split(';').next().unwrap_or_default();
         let (name, value) = preference.split_once('=').unwrap_or((preference, ""));
         name.trim().eq_ignore_ascii_case("handling").then_some(value)

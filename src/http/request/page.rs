@@ -44,6 +44,7 @@ query! {
     /// A page of a list.
     struct PageParameters {
         /// The most entries of a page
+        // 200 entries bound the memory and the time of a page.
         #[validate(range(min = 1, max = 200))]
         limit: u16 = 50,
         /// `next_cursor` of the page before, with the same filters
@@ -61,6 +62,7 @@ impl PageParameters {
         parse: impl FnOnce(&str) -> Option<C>,
     ) -> Result<Option<C>, Problem> {
         let Some(CursorText(text)) = &self.cursor else { return Ok(None) };
+        // A cursor of other filters would skip or repeat entries without any sign.
         let detail = "invalid cursor: it was issued for other filters; omit it to start over";
         parse(text).map(Some).ok_or_else(|| query_string::invalid("cursor", NOT_A_CURSOR, detail))
     }

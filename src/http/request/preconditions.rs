@@ -65,6 +65,7 @@ impl Tag {
     /// Returns the number in `text`, the quoted part of an entity tag; `None` for a tag of another kind.
     fn number(self, text: &str) -> Option<i64> {
         let digits = text.strip_prefix('"')?.strip_prefix(self.letter())?.strip_suffix('"')?;
+        // `parse` alone would accept a sign, as in `r+7`.
         digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
     }
 }
@@ -94,6 +95,7 @@ impl<'h> Condition<'h> {
         }
         let mut tags = Vec::new();
         let mut any = 0;
+        // Several lines of a header form a single list (RFC 9110, 5.3).
         for line in headers.get_all(name) {
             let line = line.to_str().map_err(|_| malformed(name, "must be ASCII"))?;
             for element in elements(line) {
@@ -106,6 +108,7 @@ impl<'h> Condition<'h> {
         match (any, tags.is_empty()) {
             (0, false) => Ok(Some(Self::Tags(tags))),
             (1, true) => Ok(Some(Self::Any)),
+            // An empty list is a client's mistake: no state would satisfy the condition.
             (0, true) => Err(malformed(name, "must not be empty")),
             _ => Err(malformed(name, "`*` must be the only element")),
         }
@@ -118,6 +121,7 @@ fn entity_tag<'h>(name: &HeaderName, element: &'h str) -> Result<EntityTag<'h>, 
         None => (false, element),
     };
     let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    // RFC 9110, 8.8.3 permits bytes beyond ASCII, but no tag of the service has any.
     let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
     if text.len() < 2 || !inner.is_some_and(is_plain) {
         return Err(malformed(name, "a tag is not quoted or has a forbidden character"));
@@ -137,6 +141,7 @@ fn failed(detail: impl Into<String>) -> Problem {
 }
 
 /// Routes whose writes evaluate `If-Match`.
+// An import is bound to a state by `plan_id` instead of a tag.
 const CONDITIONAL_WRITES: [&str; 3] =
     ["/admin/global-settings", "/admin/global-settings/rollback", "/admin/config/{key}"];
 
@@ -154,9 +159,11 @@ pub(in crate::http) fn check(
         return Ok(());
     }
     let unsupported = |detail: &str| Err(invalid("unsupported_precondition", detail));
+    // `If-Match: *` needs no evaluation: every addressed resource exists.
     if matches!(if_match, Some(Condition::Tags(_))) && !CONDITIONAL_WRITES.contains(&route) {
         return unsupported("If-Match with a tag is not evaluated here; omit it");
     }
+    // A client sends `If-None-Match: *` to avoid an overwrite, so silence would be unsafe.
     if matches!(if_none_match, Some(Condition::Any)) && !CONDITIONAL_WRITES.contains(&route) {
         return unsupported("If-None-Match: * is not evaluated here; omit it");
     }
@@ -186,6 +193,7 @@ pub(in crate::http) fn evaluate(
     current: &str,
 ) -> Result<ReadOutcome, Problem> {
     // `*` needs no check: the resource of a read always exists.
+    // `If-Match` compares strongly: a weak tag never matches (RFC 9110, 13.1.1).
     if let Some(Condition::Tags(tags)) = Condition::read(headers, &header::IF_MATCH)?
         && !tags.iter().any(|tag| !tag.weak && tag.text == current)
     {
@@ -193,6 +201,7 @@ pub(in crate::http) fn evaluate(
     }
     Ok(match Condition::read(headers, &header::IF_NONE_MATCH)? {
         Some(Condition::Any) => ReadOutcome::NotModified,
+        // `If-None-Match` compares weakly: `W/` does not count (RFC 9110, 13.1.2).
         Some(Condition::Tags(tags)) if tags.iter().any(|tag| tag.text == current) => {
             ReadOutcome::NotModified
         }
@@ -207,6 +216,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ReadConditions {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        // Copied instead of evaluated: the current tag is known only after the state is read.
         let mut conditions = HeaderMap::new();
         for name in [header::IF_MATCH, header::IF_NONE_MATCH] {
             for value in parts.headers.get_all(&name) {
@@ -258,6 +268,7 @@ pub(in crate::http) fn not_modified(
     Ok(match evaluate(headers, tag)? {
         ReadOutcome::Send => None,
         ReadOutcome::NotModified => {
+            // A 304 repeats the tag (RFC 9110, 15.4.5).
             Some((StatusCode::NOT_MODIFIED, [(header::ETAG, tag.to_owned())]).into_response())
         }
     })
@@ -298,6 +309,7 @@ pub(in crate::http) fn required(
     headers: &HeaderMap,
     kind: Tag,
 ) -> Result<Option<Required>, Problem> {
+    // Settings always exist, so `*` fails before any state is read.
     if matches!(Condition::read(headers, &header::IF_NONE_MATCH)?, Some(Condition::Any)) {
         return Err(failed("If-None-Match: * failed: the resource exists"));
     }
@@ -306,7 +318,9 @@ pub(in crate::http) fn required(
         Some(Condition::Tags(tags)) => tags,
     };
     let strong = tags.iter().filter(|tag| !tag.weak);
+    // An empty list still is a condition: the write must fail instead of running unguarded.
     let numbers: Vec<i64> = strong.filter_map(|tag| kind.number(tag.text)).collect();
+    // A list with a usable tag may match, so only a list without any needs an explanation.
     let first = tags.first().filter(|_| numbers.is_empty());
     let mismatch_reason = first.map(|tag| mismatch_reason(*tag, kind));
     Ok(Some(Required { numbers, mismatch_reason }))
@@ -321,6 +335,7 @@ fn mismatch_reason(tag: EntityTag<'_>, kind: Tag) -> String {
              `\"{letter}<number>\"`, or the version in the body"
         );
     }
+    // Clients confuse the tag of a setting with the tag of all settings.
     let swapped = kind.other();
     if swapped.number(tag.text).is_some() {
         let actual = swapped.meaning();

@@ -48,6 +48,7 @@ impl<S: Send + Sync, T: FromQuery + Default> FromRequestParts<S> for LenientQuer
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         let mut query = QueryString::parse(parts.uri.query().unwrap_or_default());
+        // A probe must report the health of the service, so errors of the query are dropped.
         Ok(Self(T::from_query(&mut query, "", Bounds::default()).unwrap_or_default()))
     }
 }
@@ -56,9 +57,12 @@ impl<S: Send + Sync, T: FromQuery + Default> FromRequestParts<S> for LenientQuer
 fn read<T: FromQuery>(text: &str) -> Result<T, Problem> {
     let mut query = QueryString::parse(text);
     let parameters = T::from_query(&mut query, "", Bounds::default());
+    // Closed only now: the reader has declared every known name.
     let (errors, names) = query.close();
     match parameters {
+        // An unknown parameter is an error, although the reader has returned a value.
         Some(parameters) if errors.is_empty() => Ok(parameters),
+        // Only a route with the parameter `reason` can lack a reason.
         _ => Err(or_reason_required(errors, names.contains(&"reason"))),
     }
 }
@@ -98,6 +102,7 @@ impl<T: FromText> FromQuery for T {
 impl<T: FromText> FromQuery for Option<T> {
     fn from_query(query: &mut QueryString, name: &'static str, bounds: Bounds) -> Option<Self> {
         match query.take(name) {
+            // An absent parameter must not reach `convert`, where `T::absent` reports an error.
             Taken::Absent => Some(None),
             parameter => query.convert(name, bounds, parameter, T::absent).map(Some),
         }
@@ -119,6 +124,7 @@ pub(in crate::http) struct Flag(pub(in crate::http) bool);
 
 impl FromQuery for Flag {
     fn from_query(query: &mut QueryString, name: &'static str, _: Bounds) -> Option<Self> {
+        // Any value counts as set: monitors send `?verbose=1` as well as `?verbose`.
         Some(Self(!matches!(query.take(name), Taken::Absent)))
     }
 
@@ -177,6 +183,7 @@ fn parameter(
 
 /// Describes a group of parameters that may be absent.
 pub(in crate::http) fn optional(mut parameters: Vec<Parameter>) -> Vec<Parameter> {
+    // OpenAPI cannot say `all or none`, so each parameter is optional.
     for parameter in &mut parameters {
         parameter.required = Required::False;
     }

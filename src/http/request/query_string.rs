@@ -39,6 +39,7 @@ impl QueryString {
     /// Decodes `text`, the part of a URL after `?`.
     pub(in crate::http) fn parse(text: &str) -> Self {
         let mut query = Self::default();
+        // An empty pair is harmless: many clients end a query with `&`.
         for (index, pair) in text.split('&').filter(|pair| !pair.is_empty()).enumerate() {
             // A flood of parameters must not become a flood of errors.
             if index == MAX_PARAMETERS {
@@ -51,6 +52,7 @@ impl QueryString {
             match (decode(name), decode(value)) {
                 (Some(name), Some(value)) => query.add(name, value),
                 _ => {
+                    // The name is left out of the error: the bytes have no faithful text.
                     query.errors.push(FieldError::at("?", "not_utf8", "a parameter is not UTF-8"));
                 }
             }
@@ -79,6 +81,7 @@ impl QueryString {
 
     /// Takes the parameter `name` out of the query, and declares the name.
     pub(in crate::http) fn take(&mut self, name: &'static str) -> Taken {
+        // `lacks` may have declared the name before.
         if !self.names.contains(&name) {
             self.names.push(name);
         }
@@ -136,6 +139,7 @@ impl QueryString {
 
 /// Whether `text`, the part of a URL after `?`, asks for a dry run. The handler refuses an invalid query later.
 pub(in crate::http) fn is_dry_run(text: &str) -> bool {
+    // Only the exact text `true` spares the quota; any other text counts as a write.
     matches!(QueryString::parse(text).take("dry_run"), Taken::Text(value) if value == "true")
 }
 
@@ -148,12 +152,14 @@ pub(in crate::http) fn invalid(name: &str, code: &'static str, detail: &str) -> 
 fn decode(text: &str) -> Option<String> {
     // Forms encode a space as a plus.
     let text = text.replace('+', " ");
+    // Percent signs come last: an encoded plus must stay a plus.
     percent_decode_str(&text).decode_utf8().ok().map(Cow::into_owned)
 }
 
 /// Returns the pointer to a parameter.
 fn place(name: &str) -> String {
     let mut place = String::new();
+    // `step_into` truncates and sanitizes the caller's name.
     field_error::step_into(&mut place, name);
     place.replacen('/', "?", 1)
 }

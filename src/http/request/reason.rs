@@ -13,7 +13,9 @@ use crate::{
 pub(in crate::http) fn or_reason_required(errors: FieldErrors, has_reason: bool) -> Problem {
     let is_reason = |error: &FieldError| {
         let pointer = error.pointer.as_deref().unwrap_or_default();
+        // Forbidden characters are found before the type of the reason is read.
         let is_broken = matches!(error.code, REASON_REQUIRED | "forbidden_character");
+        // The reason is a member of the body or a parameter of the query, never nested.
         is_broken && matches!(pointer, "/reason" | "?reason")
     };
     // Any other error makes the request malformed: its author has more to correct than the reason.

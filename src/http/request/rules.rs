@@ -76,6 +76,7 @@ pub(in crate::http) fn violations(
     let mut violations = Vec::new();
     for rule in rules {
         for error in field_errors(errors.remove(rule.field)) {
+            // The validator's own text lacks the bounds, so the type's error replaces the text.
             if matches!(error.code.as_ref(), "range" | "length") {
                 violations.push((rule.name.to_owned(), (rule.out_of_bounds)(rule.bounds)));
                 continue;
@@ -83,6 +84,7 @@ pub(in crate::http) fn violations(
             violations.extend(custom(&error).map(|error| (rule.name.to_owned(), error)));
         }
     }
+    // The remaining errors are of rules of several fields, kept under `__all__`.
     for error in errors.into_values().flat_map(|kind| field_errors(Some(kind))) {
         let field = error.params.get(FIELD).and_then(Value::as_str);
         let field = field.unwrap_or_default();
@@ -101,6 +103,7 @@ pub(in crate::http) fn violation(
     detail: impl Into<Cow<'static, str>>,
 ) -> ValidationError {
     let mut error = ValidationError::new(code).with_message(detail.into());
+    // The validator names no field in the error of a rule of several fields.
     error.add_param(FIELD.into(), &field);
     error
 }
@@ -108,6 +111,7 @@ pub(in crate::http) fn violation(
 fn field_errors(kind: Option<ValidationErrorsKind>) -> Vec<ValidationError> {
     match kind {
         Some(ValidationErrorsKind::Field(errors)) => errors,
+        // Nested structs and lists report errors while being read, not by the validator.
         _ => Vec::new(),
     }
 }
@@ -116,6 +120,7 @@ fn field_errors(kind: Option<ValidationErrorsKind>) -> Vec<ValidationError> {
 fn custom(error: &ValidationError) -> impl Iterator<Item = FieldError> {
     let code = match &error.code {
         Cow::Borrowed(code) => code,
+        // Every rule has a static code, so an owned code never occurs.
         Cow::Owned(_) => "invalid",
     };
     let message = error.message.as_deref().unwrap_or("is invalid");
@@ -148,6 +153,7 @@ where
 
 impl<T: ValidateLength<u64>> ValidateLength<u64> for Slot<T> {
     fn length(&self) -> Option<u64> {
+        // For `None` the validator skips the rule: the unreadable value has an error already.
         self.0.as_ref().and_then(ValidateLength::length)
     }
 }

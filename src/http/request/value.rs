@@ -97,6 +97,7 @@ pub(in crate::http) fn out_of_range(bounds: Bounds) -> FieldError {
     let min = bounds.min.unwrap_or(i64::MIN);
     let max = bounds.max.unwrap_or(i64::MAX);
     let detail = format!("must be an integer from {min} to {max}");
+    // The members are named as in the catalog, so clients display both in the same way.
     let constraint = json!({"integer": true, "min": min, "max": max});
     FieldError::at("", "out_of_range", detail).with_constraint(constraint)
 }
@@ -141,6 +142,7 @@ impl FieldType for String {
 
 impl FromText for String {
     fn from_text(text: &str, _: Bounds) -> Result<Self, FieldError> {
+        // The validator checks the length afterwards.
         Ok(text.to_owned())
     }
 }
@@ -165,6 +167,7 @@ impl FieldType for DateTime<Utc> {
 
 impl FromText for DateTime<Utc> {
     fn from_text(text: &str, _: Bounds) -> Result<Self, FieldError> {
+        // An unencoded plus of an offset arrives as a space, so the text names the encoding.
         let detail = "must be an RFC 3339 time such as 2026-11-22T10:00:00Z (encode + as %2B)";
         let time = DateTime::parse_from_rfc3339(text);
         time.map(|time| time.to_utc()).map_err(|_| FieldError::at("", "not_a_time", detail))
@@ -196,6 +199,7 @@ impl FromText for UserId {
 }
 
 impl FieldType for Reason {
+    // Null gets the error of a missing reason instead of a type error.
     const NULL_IS_ABSENT: bool = true;
     const HAS_REASON: bool = true;
 
@@ -203,6 +207,7 @@ impl FieldType for Reason {
         of_type(Type::String)
             .min_length(Some(3))
             .max_length(Some(500))
+            // The pattern approximates the rule of three visible characters; the reader is exact.
             .pattern(Some(r"\S\s*\S\s*\S"))
             .examples([json!("calmer evenings")])
             .into()
@@ -258,6 +263,7 @@ pub(in crate::http) fn choose<T: Copy>(
         return Ok(*choice);
     }
     let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+    // The received text is not quoted: a secret may be in the wrong parameter.
     let detail = format!("must be one of {}", names.join(", "));
     Err(FieldError::at("", "not_a_choice", detail).with_constraint(json!({"enum": names})))
 }

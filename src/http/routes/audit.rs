@@ -99,6 +99,7 @@ pub(in crate::http) async fn verify(
     let verification = database::read_with_retry(&pool, async |conn| {
         Ok::<_, TransactionError>(audit::verify_after(conn, after, MAX_ENTRIES).await?)
     });
+    // The hash of the entry `after` is the start of the chain, so the entry must exist.
     let not_found = || Problem::not_found(format!("the audit trail has no entry {after}"));
     JsonResponse::ok(&AuditVerification::from(verification.await?.ok_or_else(not_found)?))
 }

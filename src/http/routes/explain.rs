@@ -34,8 +34,10 @@ pub async fn explain(
     PathSegment(slug): PathSegment,
     _: Query<NoParameters>,
 ) -> Result<Response, Problem> {
+    // The page needs no credentials, because the document of a 401 links to a page.
     let entries: Vec<String> = Code::ALL
         .iter()
+        // The path is only compared: a page must not reflect text of the caller.
         .filter(|code| code.page().strip_prefix("/problems/") == Some(&slug))
         .map(|code| {
             let (name, status) = (code.as_str(), code.status().as_u16());

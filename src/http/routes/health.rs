@@ -41,6 +41,7 @@ query! {
     responses((status = 200, description = "The process runs", body = String, content_type = "text/plain"))
 )]
 pub(in crate::http) async fn livez(_: LenientQuery<NoParameters>) -> Response {
+    // No dependency is checked: a restart would not repair the database.
     text(StatusCode::OK, "ok\n".to_owned())
 }
 
@@ -95,9 +96,12 @@ pub(in crate::http) async fn metrics(
     _: LenientQuery<NoParameters>,
     MetricsFormat(format): MetricsFormat,
 ) -> Result<JsonResponse, Problem> {
+    // The gauge is read at each scrape, so opening a stream updates no metric.
     metrics.streams(streams.open());
+    // Without declared sessions, the metrics of sessions would be constant zeros.
     let has_sessions = sessions::are_declared(&settings.current().schema);
     let text = metrics.text(format, has_sessions).map_err(|err| Problem::internal(&err))?;
+    // A cache must not serve the format of another client.
     Ok(JsonResponse::text(format.media_type(), text).with(header::VARY, "accept"))
 }
 
@@ -118,6 +122,7 @@ pub(in crate::http) async fn healthz(
     State(outbox): State<Outbox>,
     LenientQuery(parameters): LenientQuery<ProbeParameters>,
 ) -> Response {
+    // Some platforms probe only `/healthz`, hence a second path of the same check.
     ready(&settings, &outbox, &parameters)
 }
 
@@ -131,6 +136,7 @@ fn ready(
     let checks = [
         ("database", settings.is_reachable()),
         ("settings", settings.is_valid()),
+        // Without notifications, changes of other instances wait for the next poll.
         ("listener", settings.is_listening()),
     ];
     let is_ready = checks.iter().all(|(_, is_ok)| *is_ok);
@@ -138,6 +144,7 @@ fn ready(
     let line = |(name, is_ok): &(&str, bool)| {
         if *is_ok { format!("[+]{name} ok\n") } else { format!("[-]{name} failed\n") }
     };
+    // A failed check is listed even without `verbose`, so a probe's log has the cause.
     let lines = checks.iter().filter(|(_, is_ok)| is_verbose || !is_ok).map(line);
     // The service can serve while a sink is down, so sinks do not count.
     let sinks = outbox.health().into_iter().filter(|_| is_verbose);

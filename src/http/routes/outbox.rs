@@ -71,6 +71,7 @@ pub(in crate::http) async fn list(
     Query(parameters): Query<OutboxParameters>,
 ) -> Result<JsonResponse, Problem> {
     let OutboxParameters { status, sink, topic, page } = parameters;
+    // A cursor is bound to the filter, so the filter is built first.
     let filter = Filter { status, sink, topic };
     let cursor = page.cursor(|text| Cursor::decode(text, &filter))?;
     let limit = page.limit;
@@ -114,11 +115,14 @@ pub(in crate::http) async fn retry(
     Query(RetryParameters { sink }): Query<RetryParameters>,
 ) -> Result<JsonResponse, Problem> {
     let not_found = || Problem::not_found("no such message for such a sink");
+    // A malformed id is a 404 like an unknown id: clients handle a single case.
     let id = Uuid::parse_str(&id).map_err(|_| not_found())?;
     let sinks = database::read_with_retry(&pool, async |conn| {
+        // Safe to repeat: a second run resets the same rows to the same state.
         Ok::<_, TransactionError>(outbox::retry(conn, id, sink.as_deref()).await?)
     });
     let sinks = sinks.await?.ok_or_else(not_found)?;
+    // The message exists, so a 404 would mislead.
     if sinks.is_empty() {
         return Err(Problem::new(
             Code::NothingToRetry,

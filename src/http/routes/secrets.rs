@@ -94,6 +94,7 @@ pub(in crate::http) async fn clean_up(
     Body { value: SecretCleanupRequest { note, names }, .. }: Body<SecretCleanupRequest>,
 ) -> Result<JsonResponse, Problem> {
     let actor = note.actor(caller, request);
+    // No idempotency key is needed: a repeated clean-up finds nothing left to remove.
     let cleanup = Cleanup { names, dry_run };
     let result =
         secrets::clean_up(&pool, &settings, &scanner, &outbox, &provision, &actor, &cleanup);

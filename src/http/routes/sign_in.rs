@@ -57,6 +57,7 @@ pub(in crate::http) struct Administrator {
 
 impl Administrator {
     fn of(caller: Caller, now: DateTime<Utc>, settings: &GlobalSettingsService) -> Self {
+        // A single read: name and declarations must come from the same catalog.
         let schema = Arc::clone(&settings.current().schema);
         Self {
             subject: caller.user,
@@ -88,6 +89,7 @@ problems! {
     ),
 )]
 pub(in crate::http) async fn sign_in(
+    // First: a page of another site must not plant a token (login CSRF).
     _: SameOrigin,
     State(keys): State<TokenVerifier>,
     State(settings): State<GlobalSettingsService>,
@@ -95,7 +97,9 @@ pub(in crate::http) async fn sign_in(
     _: Query<NoParameters>,
     Body { value: SignIn { token }, .. }: Body<SignIn>,
 ) -> Result<JsonResponse, Problem> {
+    // A single reading: the cookie and the response must agree on the remaining time.
     let now = clock.now();
+    // Verified before being stored: an invalid cookie would fail on every later request.
     let SuperAdmin(caller) = SuperAdmin::from_token(&token, &keys)?;
     let cookie = keys.cookie().store(&token, (caller.until - now).num_seconds())?;
     let response = JsonResponse::ok(&Administrator::of(caller, now, &settings))?;
@@ -142,10 +146,12 @@ problems! {
     ),
 )]
 pub(in crate::http) async fn sign_out(
+    // A page of another site must not sign an administrator out.
     _: SameOrigin,
     State(keys): State<TokenVerifier>,
     _: Query<NoParameters>,
 ) -> Result<Response, Problem> {
+    // The token is not verified: signing out must work with an expired token too.
     let cookie = [(header::SET_COOKIE, keys.cookie().clear())];
     Ok((StatusCode::NO_CONTENT, cookie).into_response())
 }

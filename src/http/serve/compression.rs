@@ -63,6 +63,7 @@ where
         // Uncompressed responses need the header too: a cache must not mix the two forms.
         .layer(SetResponseHeaderLayer::appending(header::VARY, VARY))
         .layer(CompressionLayer::new().compress_when(predicate))
+        // The last layer is the outermost, so the compressor sees the reduced header.
         .layer(MapRequestLayer::new(normalize))
 }
 

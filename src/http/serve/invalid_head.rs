@@ -67,6 +67,7 @@ impl<S: AsyncWrite + Unpin> InvalidHeads<S> {
         while let Some(rest) = bytes.get(*written..).filter(|rest| !rest.is_empty()) {
             match Pin::new(&mut self.stream).poll_write(cx, rest) {
                 Poll::Ready(Ok(0)) => {
+                    // A stream without progress would keep the loop running forever.
                     return Some(Poll::Ready(Err(io::ErrorKind::WriteZero.into())));
                 }
                 Poll::Ready(Ok(count)) => *written += count,
@@ -145,6 +146,7 @@ fn replacement(response: &[u8], log_limit: &LogRateLimit) -> Option<Vec<u8>> {
     if date.len() != DATE_BYTES {
         return None;
     }
+    // No head was parsed, so the caller's own id is unknown.
     let id = RequestId::new();
     let status = code.status();
     if let Some(suppressed) = log_limit.next() {

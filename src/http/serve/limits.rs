@@ -37,7 +37,9 @@ impl Default for Limits {
             connections: 4096,
             head: Duration::from_secs(10),
             write: Duration::from_secs(10),
+            // Well below the usual minute of proxies, so clients get a problem, not a bare 504.
             request: Duration::from_secs(5),
+            // Below the default grace period of Kubernetes, 30 seconds.
             drain: Duration::from_secs(10),
         }
     }

@@ -51,6 +51,7 @@ impl LogRateLimit {
     /// Returns the number of lines suppressed since the previous line, or `None` if the next must be suppressed.
     pub(in crate::http) fn next(&self) -> Option<u64> {
         if self.limiter.check().is_err() {
+            // Relaxed suffices: the counter guards no other memory.
             self.suppressed.fetch_add(1, Ordering::Relaxed);
             return None;
         }

@@ -118,6 +118,7 @@ async fn handle(
     let Middleware { scanner, path_prefix, .. } = &*middleware;
     let start = Instant::now();
     let id = request_id(request.headers(), scanner);
+    // Copied now: `next` consumes the request, and rendering needs the path.
     let path = request.uri().path().to_owned();
     let trace = trace(request.headers(), scanner);
     let log = RequestLog {
@@ -218,6 +219,7 @@ fn check_head(request: &Request) -> Result<(), Problem> {
 
 fn check_size(request: &Request) -> Result<(), Problem> {
     let headers = request.headers();
+    // Each line has 4 more bytes: a colon, a space, CR and LF.
     let lines = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if headers.len() > HEAD_LINES || target + lines.sum::<usize>() > HEAD_BYTES {

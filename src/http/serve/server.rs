@@ -49,6 +49,7 @@ pub async fn serve(
     limit_kernel_buffer(&listener, limits.write);
     let server = Server::new(router, limits);
     tokio::select! {
+        // Shutdown first: a busy listener must not delay the end.
         biased;
         () = shutdown.cancelled() => (),
         never = server.accept_all(&listener) => match never {},
@@ -98,6 +99,7 @@ impl Server {
     async fn accept_all(&self, listener: &TcpListener) -> Infallible {
         let mut is_failing = false;
         loop {
+            // Before `accept`: without a slot, further clients wait in the kernel's backlog.
             let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else {
                 // Nothing closes the semaphore; if it were closed, waiting would be harmless.
                 future::pending().await
@@ -139,16 +141,19 @@ impl Server {
                 _ = connection => (),
                 () = abort.cancelled() => (),
             }
+            // Held until now, so the semaphore counts open connections.
             drop(slot);
         });
     }
 
     async fn drain(self) {
+        // `wait` completes only after the tracker is closed.
         self.connections.close();
         if timeout(self.limits.drain, self.graceful.shutdown()).await.is_err() {
             let connections = self.connections.len();
             warn!(connections, "closing connections that exceeded the drain timeout");
         }
+        // Idle connections have closed by now; the token ends the stuck rest.
         self.abort.cancel();
         self.connections.wait().await;
     }

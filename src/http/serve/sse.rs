@@ -152,6 +152,7 @@ pub(in crate::http) fn event(id: i64, name: &str, data: Bytes) -> Vec<Bytes> {
 
 /// Returns the time left until `instant`.
 pub(in crate::http) fn time_until(instant: DateTime<Utc>, clock: &Clock) -> Duration {
+    // A token expired meanwhile gives a negative duration, hence the default of zero.
     (instant - clock.now()).to_std().unwrap_or_default()
 }
 

@@ -47,6 +47,7 @@ fn digest_of_files() -> String {
     let mut digest = Sha256::new();
     for name in Assets::iter() {
         let file = Assets::get(&name);
+        // The name counts too: the document refers to files by name.
         digest.update(name.as_bytes());
         digest.update(file.map(|file| file.metadata.sha256_hash()).unwrap_or_default());
     }
@@ -85,6 +86,7 @@ async fn document(headers: HeaderMap) -> Result<Response, Problem> {
     let mut response = body.respond(&headers).await?;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    // No page of another origin may keep a handle on the console's window.
     headers.insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
     Ok(response)
 }
@@ -125,6 +127,7 @@ fn media_type(name: &str) -> HeaderValue {
         "html" => "text/html; charset=utf-8",
         "js" => "text/javascript; charset=utf-8",
         "svg" => "image/svg+xml",
+        // With `nosniff`, a browser never runs a file of an unknown type.
         _ => "application/octet-stream",
     })
 }

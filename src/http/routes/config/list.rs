@@ -89,6 +89,7 @@ impl LockedEntry {
         let default = if definition.default.is_some() { "default" } else { "none" };
         Self {
             key: definition.key.clone(),
+            // The value of a locked key never leaves the process, not even for administrators.
             value: (),
             value_type: definition.value_type.as_str(),
             category: definition.category.clone(),
@@ -137,6 +138,7 @@ pub(in crate::http) async fn list(
     Query(ConfigParameters { search, category }): Query<ConfigParameters>,
     conditions: ReadConditions,
 ) -> Result<Response, Problem> {
+    // From the database, not from memory: an editor must see the newest versions.
     let listing = settings::list(&pool, &settings, AsOf::Now).await?;
     let revision = listing.revision;
     let snapshot = settings.snapshot();
@@ -146,6 +148,7 @@ pub(in crate::http) async fn list(
     let entries = snapshot.schema.all().filter(|definition| search.matches(definition));
     let entries =
         entries.filter_map(|definition| match snapshot.schema.classify(&definition.key) {
+            // Moved out of the map instead of cloned: a value may be large.
             KeyClass::Editable(_) => values.remove(&definition.key).map(editable),
             KeyClass::Locked(_) => {
                 Some(ConfigEntry::Locked(LockedEntry::new(definition, &provision)))
@@ -154,6 +157,7 @@ pub(in crate::http) async fn list(
             KeyClass::Unknown => None,
         });
     let listing = ConfigListing { revision, entries: entries.collect() };
+    // The tag needs no filter: an address with other filters is another resource.
     let tag = preconditions::revision_tag(revision);
     conditions.tagged(&tag, || JsonResponse::ok(&listing))
 }
@@ -193,6 +197,7 @@ pub(in crate::http) async fn find(
     let snapshot = settings.snapshot();
     match snapshot.schema.classify(&key) {
         KeyClass::Locked(definition) => {
+            // No tag: a locked key has no version to be written against.
             Ok(JsonResponse::ok(&LockedEntry::new(definition, &provision))?.into_response())
         }
         KeyClass::Unknown => Err(unknown(&key)),
@@ -206,6 +211,7 @@ pub(in crate::http) async fn find(
 
 /// Returns the problem of an undeclared key.
 pub(super) fn unknown(key: &str) -> Problem {
+    // The caller's text may be quoted: rendering redacts possible secrets.
     Problem::new(Code::UnknownKey, format!("the catalog declares no key {key}"))
 }
 

@@ -193,6 +193,7 @@ fn format(headers: &HeaderMap) -> Option<Format> {
     let mut parts = content_type.split(';').map(str::trim);
     let format = match parts.next()?.to_ascii_lowercase().as_str() {
         "application/json" => Format::Json,
+        // RFC 9512 registered `application/yaml` in 2024; older tools send the other names.
         "application/yaml" | "application/x-yaml" | "text/yaml" => Format::Yaml,
         "text/plain" => Format::Env,
         _ => return None,
@@ -228,6 +229,7 @@ pub(in crate::http) struct PlanRefusal {
 
 impl PlannedImport {
     fn new(plan: ImportPlan, on_conflict: OnConflict) -> Self {
+        // The same mapping as in the import, so the plan predicts the real status.
         let refusal = plan.rejection(on_conflict).map(|err| PlanRefusal::of(&Problem::from(err)));
         Self { plan, refusal }
     }
@@ -290,6 +292,7 @@ pub(in crate::http) async fn import(
     Upload { incoming, digest }: Upload,
 ) -> Result<JsonResponse, Problem> {
     let ImportParameters { write, note, plan_id, on_conflict, on_unknown } = parameters;
+    // Refusal is the safe default: no import overwrites newer changes silently.
     let on_conflict = on_conflict.unwrap_or(OnConflict::Refuse);
     let on_unknown = on_unknown.unwrap_or(OnUnknown::Refuse);
     // A plan needs no reason: the reviewer of the plan gives one.
@@ -297,9 +300,11 @@ pub(in crate::http) async fn import(
         let plan = writer.plan_import(&incoming, &digest, on_unknown).await?;
         let entries = plan.entries.len();
         let planned = Imported::Plan(Box::new(PlannedImport::new(plan, on_conflict)));
+        // A plan may have 20,000 entries, too many to serialize on a worker of the runtime.
         return JsonResponse::list(entries, &planned).await;
     }
     let note = note.ok_or_else(missing_reason)?;
+    // A repeat with other options is another request, even with the same document.
     let conditions = format!("import {plan_id:?} {on_conflict:?} {on_unknown:?}");
     let idempotency = key.map(|key| {
         idempotency::Key::new(caller.user.clone(), key, &[conditions.as_bytes(), &digest])
@@ -307,10 +312,12 @@ pub(in crate::http) async fn import(
     let actor = note.actor(caller, request);
     let options = ImportOptions { plan_id, on_conflict, on_unknown, idempotency };
     let outcome = writer.import(&actor, &incoming, &digest, &options).await?;
+    // An import has no lenient handling: `on_unknown` decides instead.
     responder.respond_with_changes(&write, outcome, false, Imported::Changed).await
 }
 
 fn missing_reason() -> Problem {
+    // The body is the document, so the reason is a parameter.
     let error = FieldError::at("?reason", REASON_REQUIRED, "is missing");
     Problem::new(Code::ReasonRequired, "the reason is missing").with_errors(error)
 }

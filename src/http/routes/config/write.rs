@@ -147,6 +147,7 @@ pub(in crate::http) async fn reset(
     let ResetParameters { note, version, write } = parameters;
     let expected =
         ExpectedVersion::new(version, headers.required(), &pool, &settings, &key).await?;
+    // A reset has no body; the query with the reason is part of the fingerprint.
     let options = headers.options(&caller, &write, b"");
     let actor = note.actor(caller, request);
     let version = expected.version;
@@ -175,6 +176,7 @@ impl ExpectedVersion {
     ) -> Result<Self, Problem> {
         let version = match (version, tags) {
             (version, None) => version,
+            // A client may send version and tag together, as long as both agree.
             (Some(version), Some(tags)) if tags.contains(&version) => Some(version),
             // No tag is a version, so the precondition fails. No setting has version 0.
             (Some(_), Some([])) => Some(0),
@@ -182,7 +184,9 @@ impl ExpectedVersion {
                 let detail = "differs from the version of If-Match; send only one of the two";
                 return Err(Problem::malformed(FieldError::at("/version", "ambiguous", detail)));
             }
+            // The usual case needs no read: the write compares the version.
             (None, Some([tag])) => Some(*tag),
+            // A change after the read makes the write conflict, so the early read is safe.
             (None, Some(tags)) => {
                 // The write reports an unreadable key.
                 let setting = settings::find(pool, settings, key).await.ok();
@@ -203,12 +207,14 @@ impl ExpectedVersion {
                 Problem::from(err).with_code(Code::RevisionMismatch)
             }
             settings::Error::Invalid(violations) => {
+                // The path names the key, so an undeclared key is a missing resource.
                 if violations.iter().any(|violation| violation.code == "unknown_key") {
                     return unknown(key);
                 }
                 let problem = Problem::from(err).with_code(Code::InvalidValue);
                 problem.with_pointers(|_, _| Some("/value".to_owned()))
             }
+            // A secret in the reason alone stays a 400: the value is not at fault.
             settings::Error::SecretLike(matches) if !matches.values.is_empty() => {
                 let problem = Problem::from(err).with_code(Code::SecretLikeValue);
                 problem.with_pointers(|_, _| Some("/value".to_owned()))

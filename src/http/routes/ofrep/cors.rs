@@ -17,10 +17,13 @@ pub(in crate::http) fn with_cors<S: Clone + Send + Sync + 'static>(
     routes: OpenApiRouter<S>,
     origins: &Origins,
 ) -> OpenApiRouter<S> {
+    // Without CORS headers, browsers keep pages of other origins out.
     if origins.0.is_empty() {
         return routes;
     }
+    // The configuration has checked the origins, so each is a valid header value.
     let listed = origins.0.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
+    // `AllowOrigin::list` panics on a wildcard, hence the separate case.
     let allow_origin = if origins.0.iter().any(|origin| origin == "*") {
         AllowOrigin::any()
     } else {
@@ -39,11 +42,13 @@ pub(in crate::http) fn with_cors<S: Clone + Send + Sync + 'static>(
             HeaderName::from_static(TRACEPARENT),
             HeaderName::from_static(TRACESTATE),
         ])
+        // Browsers hide unlisted headers from scripts of other origins.
         .expose_headers([
             header::ETAG,
             header::RETRY_AFTER,
             HeaderName::from_static("x-request-id"),
         ])
+        // A cached preflight saves a round trip for each evaluation.
         .max_age(Duration::from_hours(1));
     routes.layer(layer)
 }

@@ -54,6 +54,7 @@ query! {
     security(("bearer" = []), ("internal_key" = []))
 )]
 pub(in crate::http) async fn events(
+    // A `Result`, because a token in the URL replaces the credentials of the header.
     reader: Result<Reader, Problem>,
     State(settings): State<GlobalSettingsService>,
     State(ofrep): State<Ofrep>,
@@ -68,10 +69,13 @@ pub(in crate::http) async fn events(
         }
         None => reader?.until,
     };
+    // A browser repeats the original `since` on reconnecting, so the newer id wins.
     let client_revision = last.or(since);
+    // A stream token has no subject, so no limit per caller applies.
     let place = streams.acquire(None)?;
     let life = sse::time_until(until, &clock) + jittered(GRACE, 0.0..1.0);
     let mut revisions = settings.revisions();
+    // Before the page is read: a revision applied in between must wake the loop.
     revisions.mark_unchanged();
     let page = ofrep.page(&settings, clock.now()).await?;
     let is_current = client_revision == Some(page.revision());
@@ -99,9 +103,11 @@ impl Events for Refetches {
             }
             // The failure is logged; the page of the next revision may succeed.
             let Ok(page) = self.ofrep.page(&self.settings, self.clock.now()).await else {
+                // No page has the tag `none`: the loop waits, and announces the next page.
                 self.sent_tag = Some(HeaderValue::from_static("none"));
                 continue;
             };
+            // Several quick revisions may wake the loop again after the newest page was sent.
             if self.sent_tag.as_ref() != Some(&page.tag) {
                 self.sent_tag = Some(page.tag.clone());
                 return sse::event(page.revision(), "message", page.event.clone());

@@ -82,6 +82,7 @@ query! {
         #[name("flagConfigEtag")]
         etag: Option<String>,
         /// The `lastModified` of a refetch event
+        // Accepted and ignored: clients send both values, and the tag identifies the state.
         #[name("flagConfigLastModified")]
         _last_modified: Option<String>,
     }
@@ -114,6 +115,7 @@ pub(in crate::http) async fn evaluate(
     ListsAsObjects(wrapped): ListsAsObjects,
     JsonBytes(body): JsonBytes,
 ) -> Result<JsonResponse, Problem> {
+    // Although no value depends on the body, clients expect the errors of the protocol.
     request::validate(body.as_deref())?;
     let snapshot = settings.current();
     // No database is involved: an evaluation must not fail with the database.
@@ -166,10 +168,12 @@ pub(in crate::http) async fn evaluate_all(
 }
 
 fn respond(page: &Page, conditions: &ReadConditions) -> Result<Response, Problem> {
+    // The tag is made of ASCII, so the default is never used.
     let tag = page.tag.to_str().unwrap_or_default();
     if let Some(response) = conditions.not_modified(tag)? {
         return Ok(response);
     }
+    // `Bytes` shares the page among all readers: a clone copies no content.
     let headers = [(header::ETAG, page.tag.clone()), (header::CONTENT_TYPE, APPLICATION_JSON)];
     Ok((headers, page.body.clone()).into_response())
 }

@@ -130,6 +130,7 @@ pub(in crate::http) fn is_stale(settings: &GlobalSettingsService) -> bool {
 
 /// Returns the revision in a tag.
 pub(in crate::http) fn revision_in(tag: &str) -> Option<i64> {
+    // A client may strip the quotes of the event's `etag`.
     tag.trim_matches('"').strip_prefix('r')?.split('-').next()?.parse().ok()
 }
 
@@ -188,9 +189,11 @@ impl Ofrep {
             return Ok(page);
         }
         let _guard = self.0.writing.lock().await;
+        // Another reader may have serialized the page during the wait for the lock.
         if let Some(page) = self.cached(settings, expires) {
             return Ok(page);
         }
+        // Owned, because a guard must not be held across an `await`.
         let snapshot = settings.snapshot();
         let size = snapshot.schema.reading_size();
         let page =
@@ -204,6 +207,7 @@ impl Ofrep {
     fn cached(&self, settings: &GlobalSettingsService, expires: i64) -> Option<Arc<Page>> {
         let page = self.0.page.load();
         let page = page.as_ref()?;
+        // The page keeps the snapshot alive, so an equal pointer means equal settings.
         let is_same = Arc::as_ptr(&page.snapshot) == Arc::as_ptr(&settings.current());
         let is_current = is_same && page.stale == is_stale(settings) && page.expires == expires;
         is_current.then(|| Arc::clone(page))
@@ -230,12 +234,14 @@ impl Ofrep {
             metadata: PageMetadata { revision, stale },
         };
         let body = serde_json::to_vec(&page).map_err(|err| Problem::internal(&err))?;
+        // 32 bits suffice, because the tag also names the revision.
         let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(&body));
         let tag = format!("\"r{revision}-{:08x}\"", u32::from_be_bytes([a, b, c, d]));
         let event = json!({
             "type": "refetchEvaluation", "etag": tag, "lastModified": modified.unwrap_or_default()
         });
         let tag = HeaderValue::try_from(tag).map_err(|err| Problem::internal(&err))?;
+        // The page borrows the snapshot, and the snapshot moves into the result.
         drop(page);
         let event = event.to_string().into();
         Ok(Page { snapshot, stale, expires, tag, body: body.into(), event })
@@ -245,6 +251,7 @@ impl Ofrep {
     fn event_stream(&self, revision: i64, expires: i64) -> Option<Value> {
         let token = self.0.keys.issue_stream_token(expires)?;
         // Clients resolve the address against the origin of the base URL, so the address needs the path prefix.
+        // `since` lets the stream announce a change between the page and the connection.
         let uri = format!("{}?since={revision}&token={token}", self.0.path_prefix.join(EVENTS));
         Some(json!({
             "type": "sse", "endpoint": {"requestUri": uri}, "inactivityDelaySec": INACTIVITY

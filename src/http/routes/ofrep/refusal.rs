@@ -37,9 +37,11 @@ fn refusal(path: &str, problem: &Problem) -> Option<Refusal> {
     let route = path.trim_start_matches('/').strip_prefix("ofrep/v1/")?;
     let route = route.trim_start_matches('/');
     let key = route.strip_prefix("evaluate/flags/");
+    // The middleware passes the raw path, so the key is still encoded.
     let key = key.and_then(|key| percent_decode_str(key).decode_utf8().ok());
     let errors = problem.errors().reported();
     let error_code = match problem.code() {
+        // First, because the code of the problem is only `malformed_request`.
         _ if errors.iter().any(|error| error.code == INVALID_CONTEXT) => "INVALID_CONTEXT",
         // Clients silently serve the default of an unknown flag, and would hide a wrong base URL.
         Code::NotFound if path.contains("//") => "GENERAL",
@@ -52,6 +54,7 @@ fn refusal(path: &str, problem: &Problem) -> Option<Refusal> {
         Some(pointer) => format!("{pointer} {}", error.detail),
     });
     let details: Vec<_> = details.collect();
+    // The detail of several errors is only a count, so the errors are joined instead.
     let error_details =
         if details.is_empty() { problem.detail().to_owned() } else { details.join("; ") };
     Some(Refusal { key: key.map(Into::into), error_code, error_details })

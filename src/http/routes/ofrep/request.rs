@@ -34,6 +34,7 @@ pub(in crate::http) fn validate(body: Option<&[u8]>) -> Result<(), Problem> {
         let error = FieldError::at("", "invalid_json", "the body must be a JSON object");
         Problem::malformed(error)
     };
+    // Not the strict reader: a context may hold texts with line breaks.
     let json: &RawValue = serde_json::from_slice(body).map_err(|_| invalid())?;
     // The derived reader accepts a list in place of an object.
     if !json.get().starts_with('{') {

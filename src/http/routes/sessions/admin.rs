@@ -64,6 +64,7 @@ pub(in crate::http) struct Overview {
 impl From<Session> for Overview {
     fn from(mut session: Session) -> Self {
         Self {
+            // Moved out first: the conversion into the document of users drops the details.
             plan: session.plan.take(),
             level: session.level.take(),
             provider_session_id: session.provider_session_id.take(),
@@ -166,12 +167,14 @@ problems! {
 )]
 pub(in crate::http) async fn list(
     _: SuperAdmin,
+    // After authentication, so strangers cannot probe the catalog.
     _: WithSessions,
     State(pool): State<Pool>,
     State(clock): State<Clock>,
     Query(parameters): Query<SessionsParameters>,
 ) -> Result<JsonResponse, Problem> {
     let SessionsParameters { status, user_id, revision, page } = parameters;
+    // A cursor is bound to the filter, so the filter is built first.
     let filter = Filter { status, user_id, revision };
     let cursor = page.cursor(|text| Cursor::decode(text, &filter))?;
     let page = sessions::page(&pool, &filter, cursor, page.limit, clock.now()).await?;
@@ -244,9 +247,11 @@ pub(in crate::http) async fn end_any(
     Body { value: SessionEnd { note }, .. }: Body<SessionEnd>,
 ) -> Result<JsonResponse, Problem> {
     let actor = note.actor(caller, request);
+    // The reason is stored and logged, so a possible secret is refused first.
     let by = EndedBy::new(actor, &scanner)?;
     let end = End { id: session_id(&id)?, now: clock.now(), by: Some(by.clone()) };
     let session = sessions::end(&pool, &outbox, &SessionScope::Any, &end).await?;
+    // Logged only after success: the log must not report a failed end.
     info!(session = %session.id, by = %by.user(), reason = by.reason(), "an administrator ended a session");
     JsonResponse::ok(&Overview::from(session))
 }

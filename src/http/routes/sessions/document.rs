@@ -47,6 +47,7 @@ struct ClientSecret {
 
 impl From<MintedSecret> for ClientSecret {
     fn from(minted: MintedSecret) -> Self {
+        // The client needs the plain secret; any other output of the type is redacted.
         let client_secret = minted.client_secret.expose().to_owned();
         Self { client_secret, expires_at: minted.expires_at }
     }
@@ -79,6 +80,7 @@ impl From<Session> for SessionDocument {
                 model: session.model,
                 session_max_minutes: session.session_max_minutes,
             },
+            // The secret is never stored, so only the start can return a secret.
             realtime: None,
         }
     }
@@ -89,5 +91,6 @@ impl From<Session> for SessionDocument {
 /// # Errors
 /// No session can have the id.
 pub(super) fn session_id(text: &str) -> Result<Uuid, Problem> {
+    // A malformed id is a 404 like an unknown id: clients handle a single case.
     Uuid::parse_str(text).map_err(|_| Problem::not_found("no session has this id"))
 }

@@ -95,8 +95,10 @@ pub(in crate::http) async fn start(
     body: OptionalBody,
 ) -> Result<JsonResponse, Problem> {
     let user = user(caller, body)?;
+    // Calls of the plan service and the provider must end before the response is `due`.
     let request = sessions::Request { user, idempotency_key, id, now: clock.now(), due };
     let start = sessions::start(&starts, &pool, &settings, &request).await?;
+    // The middleware adds the path prefix of a proxy to `Location`.
     let location = format!("/brun-e/sessions/{}", start.session.id);
     let document = SessionDocument::started(start.session, start.realtime);
     // A repeat is a 201 as well, so that clients need no second code path.
@@ -170,6 +172,7 @@ pub(in crate::http) async fn end(
     PathSegment(id): PathSegment,
     _: Query<NoParameters>,
 ) -> Result<JsonResponse, Problem> {
+    // No reason is asked of a user; only `/admin/sessions` records the author of an end.
     let end = End { id: session_id(&id)?, now: clock.now(), by: None };
     let session = sessions::end(&pool, &outbox, &scope(caller), &end).await?;
     JsonResponse::ok(&SessionDocument::from(session))
@@ -177,6 +180,7 @@ pub(in crate::http) async fn end(
 
 fn scope(caller: InternalOrUser) -> SessionScope {
     match caller {
+        // A session of another user is a 404: even the existence stays hidden.
         InternalOrUser::User(Caller { is_admin: false, user, .. }) => SessionScope::Of(user),
         InternalOrUser::User(_) | InternalOrUser::Internal => SessionScope::Any,
     }

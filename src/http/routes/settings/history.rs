@@ -119,9 +119,11 @@ async fn require_known_key(
     filter: &Filter,
 ) -> Result<(), Problem> {
     let Some(key) = filter.key.as_deref() else { return Ok(()) };
+    // The catalog is in memory, so most requests need no further query.
     if settings.current().schema.find(key).is_some() {
         return Ok(());
     }
+    // Without the other filters: a known key may have no entry within the filters.
     let of_key = Filter { key: Some(key.to_owned()), ..Filter::default() };
     let page = database::read_with_retry(pool, async |conn| {
         Ok::<_, TransactionError>(audit::page(conn, &of_key, None, 1).await?)
@@ -129,6 +131,7 @@ async fn require_known_key(
     if !page.await?.entries.is_empty() {
         return Ok(());
     }
+    // A secret pasted as a key must not come back in the response.
     let is_secret_like = scanner.scan(key).is_some();
     let name = if is_secret_like { "of this name" } else { key };
     Err(Problem::new(
@@ -158,6 +161,7 @@ pub(in crate::http) async fn entry(
     _: Query<NoParameters>,
 ) -> Result<JsonResponse, Problem> {
     let not_found = || Problem::not_found("the audit trail has no entry with this id");
+    // A malformed id is a 404 like an unknown id: clients handle a single case.
     let id = Uuid::parse_str(&id).map_err(|_| not_found())?;
     let entry = database::read_with_retry(&pool, async |conn| {
         Ok::<_, TransactionError>(audit::find(conn, id).await?)

@@ -53,6 +53,7 @@ query! {
 }
 
 fn revision_or_time(draft: &<AsOfParameters as Drafted>::Draft) -> Result<(), ValidationError> {
+    // The parameters may name different states, and neither may win silently.
     if matches!((draft.revision.0, draft.at.0), (Some(Some(_)), Some(Some(_)))) {
         return Err(violation("at", "ambiguous", "either `revision` or `at`, not both"));
     }
@@ -97,8 +98,10 @@ pub(in crate::http) async fn list(
             return Ok(response);
         }
     }
+    // A past state needs a read in any case: only the read finds the revision of a time.
     let listing = settings::list(&pool, &settings, as_of).await?;
     let tag = preconditions::revision_tag(listing.revision);
+    // Again, with the tag of the read: a change may have come in between.
     if let Some(response) = conditions.not_modified(&tag)? {
         return Ok(response);
     }

@@ -122,6 +122,7 @@ impl FieldType for SettingsRollback {
     const HAS_REASON: bool = true;
 
     fn field_schema(_: Bounds) -> RefOr<Schema> {
+        // Each form requires a member foreign to the other forms, so `oneOf` is exact.
         OneOfBuilder::new()
             .description(Some("What to restore; each form with the state that must be current."))
             .item(VersionRollback::field_schema(Bounds::default()))
@@ -138,6 +139,7 @@ impl FromStrictJson for SettingsRollback {
         bounds: Bounds,
         errors: &mut FieldErrors,
     ) -> Option<Self> {
+        // Every form is an object, so any form reports the right type error.
         let StrictJson::Object(members) = &json else {
             return VersionRollback::from_json(json, pointer, bounds, errors).map(Self::from);
         };

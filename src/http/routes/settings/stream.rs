@@ -53,8 +53,10 @@ pub(in crate::http) async fn stream(
     _: Query<NoParameters>,
     LastEventId(last): LastEventId,
 ) -> Result<Response, Problem> {
+    // Counted by administrator: a runaway script must not use up the instance's streams.
     let place = streams.acquire(Some(&caller.user))?;
     let current = settings.revision();
+    // Without an id, the stream starts at the current revision and replays nothing.
     let changes = Changes(feed.listen(last.unwrap_or(current), current));
     Ok(sse::response(place, sse::time_until(caller.until, &clock), None, changes))
 }

@@ -61,6 +61,7 @@ body! {
 }
 
 fn unique_keys(changes: &Slot<Vec<SettingChange>>) -> Result<(), ValidationError> {
+    // A repeated key would make the result depend on the order of the changes.
     let mut keys = BTreeSet::new();
     let changes = changes.0.iter().flatten();
     let repeated: BTreeSet<_> = changes
@@ -72,6 +73,7 @@ fn unique_keys(changes: &Slot<Vec<SettingChange>>) -> Result<(), ValidationError
     }
     let details = repeated.into_iter().map(|key| format!("{key} must not be repeated"));
     let details: Vec<_> = details.collect();
+    // `rules::custom` makes an error of each line.
     Err(violation("changes", "repeated_key", details.join("\n")))
 }
 
