@@ -1,5 +1,5 @@
 // Entry point of the console: signs in, draws the frame, and shows the page of the current URL.
-import { h, isolate, setChildren, subscribe } from './dom.js';
+import { emit, h, isolate, setChildren, subscribe } from './dom.js';
 import { showDraftBar } from './draft-bar.js';
 import { restoreDraft } from './draft.js';
 import { enableShortcuts, helpButton } from './keys.js';
@@ -45,6 +45,8 @@ async function showPage() {
   if (!isFirstPage) main.focus({ preventScroll: true });
   isFirstPage = false;
   scrollTo(0, 0);
+  // A page can move the focus or scroll only now that its elements are in the document.
+  emit('page-shown');
 }
 
 function drawFrame() {

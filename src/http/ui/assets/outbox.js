@@ -1,6 +1,6 @@
 // The outbox: sinks, failed messages, and all messages with filters.
 import { newIdempotencyKey, request } from './api.js';
-import { h, isolate, setChildren, showToast } from './dom.js';
+import { h, isolate, setChildren, showToast, subscribe } from './dom.js';
 import { pluralize, relativeTimeElement } from './format.js';
 import { liveTable, morph, pageReader, poll } from './live-table.js';
 import { badge, button, longText, muted, selectField, table, tableRow } from './page.js';
@@ -21,8 +21,7 @@ export async function showOutbox(container, filter, signal) {
   await outbox.load();
   container.append(outbox.element());
   outbox.refreshNow = poll(REFRESH_INTERVAL, () => outbox.refresh(), outbox.pollError, signal);
-  // The row can be scrolled to once the page is in the document.
-  if (filter.message) setTimeout(() => outbox.scrollToMessage(container));
+  if (filter.message) subscribe('page-shown', () => outbox.scrollToMessage(container), signal);
 }
 
 class Outbox {
