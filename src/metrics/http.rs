@@ -88,7 +88,7 @@ impl Http {
             Unit::Seconds,
             requests.clone(),
         );
-        // A scrape is always the first request.
+        // The first scrape must have a series already.
         drop(requests.get_or_create(&RequestLabels {
             http_request_method: "GET",
             http_route: "/metrics".to_owned(),

@@ -37,7 +37,7 @@ impl Format {
     /// Returns the media type.
     #[must_use]
     pub fn media_type(self) -> &'static str {
-        // Scrapers choose the parser by the exact media type and version.
+        // Prometheus chooses the parser by the media type.
         match self {
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
             Self::Plain => "text/plain; version=0.0.4; charset=utf-8",

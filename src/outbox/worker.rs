@@ -195,7 +195,7 @@ impl Worker {
         let older_sessions =
             if has_sessions { self.older_sessions(&topic, &payload).await? } else { None };
         let message = Message { id, topic, payload, at: created_at, has_sessions, older_sessions };
-        // Half of the lease, so that a worker that takes over cannot overlap with the call.
+        // Half of the lease makes an overlap with another worker unlikely; receivers discard duplicates by id.
         let limit = self.0.delivery.lease / 2;
         let result = time::timeout(limit, sink.deliver(&message)).await;
         let Err(err) = result.unwrap_or_else(|_| Err(DeliveryError::later("timed out"))) else {

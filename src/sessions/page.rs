@@ -44,7 +44,7 @@ pub async fn page(
         store::page(conn, filter, before, size.fetch_limit(), now).await
     })
     .await?;
-    // Ids are version 7 UUIDs, so the order of ids is the order of starts.
+    // Version 7 UUIDs sort by start, up to the clock differences between instances.
     let next_cursor = size.split(&mut sessions, filter, |session| session.id);
     Ok(Page { sessions, next_cursor })
 }

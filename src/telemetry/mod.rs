@@ -65,7 +65,7 @@ fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    // Matching regular expressions against every value would be slow and is not documented.
+    // Matching regular expressions against every value would be slow, and our documentation does not offer it.
     let filter = EnvFilter::builder().with_regex(false).parse(directives(&log.level))?;
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines = match log.format {

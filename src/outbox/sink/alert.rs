@@ -94,7 +94,7 @@ pub(super) fn link(public_url: &str, message: &Message) -> String {
     match (&payload["request_id"], &payload["revision"]) {
         (Value::String(request), _) => format!("{public_url}/admin/#/history?request_id={request}"),
         (_, Value::Number(revision)) => format!("{public_url}/admin/#/history?revision={revision}"),
-        // Discord shows only the first of several cards with the same URL, so the message makes it unique.
+        // Discord merges cards with equal URLs in one message, so the id makes the URL unique.
         _ => format!("{public_url}/admin/#/fleet?message={}", message.id),
     }
 }

@@ -33,7 +33,7 @@ pub enum RealtimeError {
 }
 
 impl RealtimeError {
-    /// Whether the provider certainly created nothing, and a retry may succeed.
+    /// Whether a retry may succeed. After a 5xx an unused secret may exist, which expires.
     pub(super) fn is_transient(&self) -> bool {
         // Without a connection nothing was sent, but after a timeout a secret may exist.
         matches!(self, Self::Busy(_) | Self::Away(outbound::OutboundError::Unreachable(_)))

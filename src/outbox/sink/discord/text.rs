@@ -24,7 +24,7 @@ pub fn code(text: &str, limit: usize) -> String {
     format!("`{}`", cut(&text, limit))
 }
 
-/// Cuts `text` after `limit` characters, the last an ellipsis. Discord counts UTF-16 code units.
+/// Cuts `text` after `limit` characters, the last an ellipsis. Counted in UTF-16 code units, never fewer than Discord counts.
 #[must_use]
 pub fn cut(text: &str, limit: usize) -> String {
     if length(text) <= limit {
@@ -41,7 +41,7 @@ pub fn cut(text: &str, limit: usize) -> String {
     if limit == 0 { prefix } else { prefix + "…" }
 }
 
-/// Returns the length of `text` as Discord counts.
+/// Returns the length of `text` in UTF-16 code units.
 pub(super) fn length(text: &str) -> usize {
     text.chars().map(char::len_utf16).sum()
 }

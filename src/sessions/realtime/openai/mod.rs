@@ -30,7 +30,7 @@ const CONNECT: Duration = Duration::from_secs(1);
 const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 /// Maximum number of calls.
 const MAX_CALLS: u32 = 3;
-/// Backoff before the first retry; doubles with each retry.
+/// Backoff before the first retry; grows linearly.
 const BACKOFF: Duration = Duration::from_millis(200);
 /// Jitter of the backoff, so that instances do not retry at the same time.
 const JITTER: Range<f64> = 0.5..1.0;
@@ -73,8 +73,7 @@ impl OpenAi {
 
     /// Requests a client secret for `session` until `until`.
     ///
-    /// Retries only if the provider certainly created no secret, at most twice. `instructions` replace the stored
-    /// prompt.
+    /// Retries at most twice, and never after a timeout. `instructions` replace the stored prompt.
     pub(super) async fn mint(
         &self,
         session: &Session,
@@ -155,6 +154,6 @@ fn log(failure: &ProviderError) {
     if error.needs_operator() {
         error!(status, code, param, provider_request_id, fault = %error, "the realtime provider rejects requests of this service");
     } else {
-        warn!(status, code, param, provider_request_id, fault = %error, "call of the realtime provider failed");
+        warn!(status, code, param, provider_request_id, fault = %error, "request to the realtime provider failed");
     }
 }
