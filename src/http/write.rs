@@ -201,7 +201,7 @@ impl<const OF_ONE_SETTING: bool> IntoParams for WriteHeaders<OF_ONE_SETTING> {
             ("The revision that must be current, as `\"r<revision>\"`", "\"r7\"")
         };
         let prefer =
-            "`handling=lenient` skips locked and unknown keys instead of refusing the request";
+            "`handling=lenient` skips locked keys of a batch instead of refusing the request";
         vec![
             preconditions::parameter("If-Match", if_match, example),
             headers::parameter::<String>("Prefer", prefer),

@@ -1,7 +1,7 @@
 //! Types with a strict reader of JSON.
 
 use serde_json::json;
-use utoipa::openapi::{ArrayBuilder, RefOr, Schema};
+use utoipa::openapi::{ArrayBuilder, ObjectBuilder, RefOr, Schema, schema::SchemaType};
 
 use crate::{
     http::request::{
@@ -58,8 +58,8 @@ impl Pointer<'_> {
 
 impl FieldType for StrictJson {
     fn field_schema(_: Bounds) -> RefOr<Schema> {
-        // A schema without a type allows any value.
-        utoipa::openapi::schema::empty().into()
+        // A schema without a type allows any value. `utoipa`'s empty schema would add a default of null.
+        Schema::Object(ObjectBuilder::new().schema_type(SchemaType::AnyValue).build()).into()
     }
 }
 

@@ -69,8 +69,21 @@ async fn if_match_and_version_must_agree() {
     let call = put(&app.instance, COOLDOWN, json!({"value": 45, "version": 1}));
     let problem = call.header("if-match", "\"v2\"").send().await.problem(400, "malformed_request");
     assert_eq!(faults(&problem), at([("/version", "ambiguous")]));
+    let call = reset(&app.instance, &format!("{COOLDOWN}?reason=a+test&version=1"));
+    let problem = call.header("if-match", "\"v2\"").send().await.problem(400, "malformed_request");
+    assert_eq!(faults(&problem), at([("?version", "ambiguous")]));
     let call = put(&app.instance, COOLDOWN, json!({"value": 45, "version": 1}));
     call.header("if-match", "\"v1\"").send().await.ok();
+}
+
+#[tokio::test]
+async fn lenient_handling_does_not_skip_the_only_key() {
+    let app = TestApp::new().await;
+    let call = put(&app.instance, "JWT_SECRET", json!({"value": "x", "version": 1}));
+    call.header("prefer", "handling=lenient").send().await.problem(403, "key_locked");
+    let call = reset(&app.instance, "JWT_SECRET?reason=a+test&version=1");
+    call.header("prefer", "handling=lenient").send().await.problem(403, "key_locked");
+    assert_eq!(entries(&app.instance, "action=refused").await.len(), 2);
 }
 
 #[tokio::test]

@@ -26,7 +26,9 @@ use crate::{
     },
     ids::RequestId,
     json::{FieldError, StrictJson},
-    settings::{self, ChangeResult, Edit, GlobalSettingsService, Setting, SettingsWriter},
+    settings::{
+        self, ChangeResult, Edit, GlobalSettingsService, Setting, SettingsWriter, WriteOptions,
+    },
 };
 
 /// A setting after a write or a planned write.
@@ -88,9 +90,16 @@ pub(in crate::http) async fn put(
     Body { value: body, bytes }: Body<PutBody>,
 ) -> Result<JsonResponse, Problem> {
     // Before the write, because several tags need the current version.
-    let expected =
-        ExpectedVersion::new(body.version, headers.required(), &pool, &settings, &key).await?;
-    let options = headers.options(&caller, &parameters, &bytes);
+    let expected = ExpectedVersion::new(
+        ("/version", body.version),
+        headers.required(),
+        &pool,
+        &settings,
+        &key,
+    )
+    .await?;
+    // Skipping the only key of the request would be a success without a change.
+    let options = WriteOptions { lenient: false, ..headers.options(&caller, &parameters, &bytes) };
     let actor = body.note.actor(caller, request);
     let edits = [Edit { key: key.clone(), value: body.value, version: expected.version }];
     let outcome = writer.update(&actor, &edits, &options).await;
@@ -146,9 +155,11 @@ pub(in crate::http) async fn reset(
 ) -> Result<JsonResponse, Problem> {
     let ResetParameters { note, version, write } = parameters;
     let expected =
-        ExpectedVersion::new(version, headers.required(), &pool, &settings, &key).await?;
+        ExpectedVersion::new(("?version", version), headers.required(), &pool, &settings, &key)
+            .await?;
     // A reset has no body; the query with the reason is part of the fingerprint.
-    let options = headers.options(&caller, &write, b"");
+    // Skipping the only key of the request would be a success without a change.
+    let options = WriteOptions { lenient: false, ..headers.options(&caller, &write, b"") };
     let actor = note.actor(caller, request);
     let version = expected.version;
     let outcome = writer.reset(&actor, &key, version, &options).await;
@@ -168,7 +179,7 @@ impl ExpectedVersion {
     /// Returns `version` of the body, or the current version if among the `tags` of `If-Match`. Otherwise the first tag
     /// stands for all, and conflicts.
     async fn new(
-        version: Option<i64>,
+        (place, version): (&str, Option<i64>),
         tags: Option<&[i64]>,
         pool: &Pool,
         settings: &GlobalSettingsService,
@@ -182,7 +193,7 @@ impl ExpectedVersion {
             (Some(_), Some([])) => Some(0),
             (Some(_), Some(_)) => {
                 let detail = "differs from the version of If-Match; send only one of the two";
-                return Err(Problem::malformed(FieldError::at("/version", "ambiguous", detail)));
+                return Err(Problem::malformed(FieldError::at(place, "ambiguous", detail)));
             }
             // The usual case needs no read: the write compares the version.
             (None, Some([tag])) => Some(*tag),

@@ -29,6 +29,9 @@ use crate::{
     settings::{ChangeResult, Edit, SettingsWriter},
 };
 
+/// Maximum length of a key in an error. No valid key is longer.
+const MAX_QUOTED_CHARS: usize = 128;
+
 problems! {
     UpdateProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, KeyLocked, RequestTimeout, VersionConflict, RevisionMismatch, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, VersionRequired, RateLimited, Internal, Unavailable, OutcomeUnknown
 }
@@ -71,7 +74,9 @@ fn unique_keys(changes: &Slot<Vec<SettingChange>>) -> Result<(), ValidationError
     if repeated.is_empty() {
         return Ok(());
     }
-    let details = repeated.into_iter().map(|key| format!("{key} must not be repeated"));
+    // An unknown key may be as long as the body, so the error quotes its beginning.
+    let quoted = |key: &str| key.chars().take(MAX_QUOTED_CHARS).collect::<String>();
+    let details = repeated.into_iter().map(|key| format!("{} must not be repeated", quoted(key)));
     let details: Vec<_> = details.collect();
     // `rules::custom` makes an error of each line.
     Err(violation("changes", "repeated_key", details.join("\n")))
