@@ -71,12 +71,12 @@ impl WriteQuota {
 
 /// A super administrator within the write quota. A dry run spends nothing.
 #[derive(Debug)]
-pub(in crate::http) struct Writer(
+pub(in crate::http) struct RateLimitedAdmin(
     /// The administrator.
     pub Caller,
 );
 
-impl<S> FromRequestParts<S> for Writer
+impl<S> FromRequestParts<S> for RateLimitedAdmin
 where
     S: Send + Sync,
     TokenVerifier: FromRef<S>,

@@ -68,7 +68,7 @@ codes! {
         "The setting is a secret or part of the infrastructure: change it in the deployment. With \
          `Prefer: handling=lenient` such entries are skipped and the rest is applied.";
     NotEligible "not_eligible" FORBIDDEN "User is not eligible to start a session",
-        "`reasons` lists each rule that applies, with `retry_at` if waiting helps.";
+        "`reasons` lists each requirement that is not met, with `retry_at` if waiting helps.";
     NotFound "not_found" NOT_FOUND "Not found",
         "Check the path and the identifier.";
     UnknownKey "unknown_key" NOT_FOUND "Unknown setting",
@@ -93,7 +93,7 @@ codes! {
     RevisionMismatch "revision_mismatch" PRECONDITION_FAILED "Revision mismatch",
         "Nothing was stored. Read the settings again and send the current `ETag` in `If-Match`.";
     RequestTimeout "request_timeout" REQUEST_TIMEOUT "Request timeout",
-        "Nothing was changed. Send the whole body without pauses.";
+        "Nothing was changed. Send the whole body within the time limit.";
     PayloadTooLarge "payload_too_large" PAYLOAD_TOO_LARGE "Payload too large",
         "The maximum size of a body is 1 MiB (1048576 bytes).";
     UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "Unsupported media type",
@@ -104,13 +104,13 @@ codes! {
     VersionRequired "version_required" PRECONDITION_REQUIRED "Version required",
         "Send the `version` of each setting as last read, or `If-Match` with the revision.";
     RateLimited "rate_limited" TOO_MANY_REQUESTS "Too many requests",
-        "Wait for the seconds in `Retry-After`.";
+        "Retry after the number of seconds in `Retry-After`.";
     HeadersTooLarge "headers_too_large" REQUEST_HEADER_FIELDS_TOO_LARGE "Request head too large",
         "The maximum size of a request head is 16 KiB and 64 lines.";
     Internal "internal" INTERNAL_SERVER_ERROR "Internal error",
         "The service failed. Operators find the cause in the log by `request_id`.";
     RealtimeUnavailable "realtime_unavailable" BAD_GATEWAY "Realtime provider failed",
-        "The attempt counts only towards the limit of attempts. Retry, after `Retry-After` seconds if the header is \
+        "The attempt counts towards the start rate limit only. Retry, after `Retry-After` seconds if the header is \
          present; if `errors` lists settings, an administrator must change them first.";
     PlanUnavailable "plan_unavailable" SERVICE_UNAVAILABLE "User's plan is unavailable",
         "The plan service did not respond. Retry after `Retry-After` seconds.";

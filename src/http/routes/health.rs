@@ -150,7 +150,7 @@ fn ready(
     let sinks = outbox.health().into_iter().filter(|_| is_verbose);
     let sinks = sinks.map(|(sink, is_disabled)| {
         if is_disabled {
-            format!("[-]sink {sink} is gone; ready all the same\n")
+            format!("[-]sink {sink} is disabled; readiness is not affected\n")
         } else {
             format!("[+]sink {sink} ok\n")
         }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::{
     database::{self, Pool, TransactionError},
     http::{
-        auth::{SuperAdmin, write_quota::Writer},
+        auth::{SuperAdmin, write_quota::RateLimitedAdmin},
         openapi::problems,
         problem::{Code, Problem},
         request::{
@@ -108,7 +108,7 @@ problems! {
     security(("bearer" = []))
 )]
 pub(in crate::http) async fn retry(
-    Writer(caller): Writer,
+    RateLimitedAdmin(caller): RateLimitedAdmin,
     State(pool): State<Pool>,
     State(outbox): State<Outbox>,
     PathSegment(id): PathSegment,

@@ -4,7 +4,7 @@ use crate::{
     config::Provision,
     database::Pool,
     http::{
-        auth::{SuperAdmin, write_quota::Writer},
+        auth::{SuperAdmin, write_quota::RateLimitedAdmin},
         openapi::problems,
         problem::Problem,
         request::{
@@ -83,7 +83,7 @@ problems! {
 )]
 #[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn clean_up(
-    Writer(caller): Writer,
+    RateLimitedAdmin(caller): RateLimitedAdmin,
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     State(scanner): State<SecretScanner>,

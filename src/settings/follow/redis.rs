@@ -26,12 +26,12 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 /// The timeout of a command.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Publishes and receives revisions until dropped. Without Redis, changes are found by the poll.
+/// Publishes and receives revisions until dropped. Without Redis, changes are detected by polling.
 pub(super) async fn exchange(url: &Secret, pool: &Pool, settings: &GlobalSettingsService) {
     // `open` only parses the URL, so an outage of Redis never ends the function.
     let Ok(client) = Client::open(url.expose()) else {
         // Without the error of the library, which may quote the URL with its password.
-        warn!("invalid REDIS_URL; changes are found by the poll");
+        warn!("invalid REDIS_URL; changes are detected by polling");
         return;
     };
     // The newest revision published by any instance.
@@ -47,7 +47,7 @@ pub(super) async fn exchange(url: &Secret, pool: &Pool, settings: &GlobalSetting
         let pause = backoff.next_pause();
         warn!(
             error = err,
-            "Redis disconnected; reconnecting in {pause:.1?}; changes are found by the poll"
+            "Redis disconnected; reconnecting in {pause:.1?}; changes are detected by polling"
         );
         time::sleep(pause).await;
     }

@@ -169,14 +169,15 @@ async fn a_deleted_discord_webhook_is_disabled_until_it_is_replaced() {
         let reply = instance.get("/readyz?verbose").send().await;
         (reply.status.as_u16(), reply.text)
     };
-    let is_reported = async || ready(&actual_instance).await.1.contains("[-]sink discord is gone");
+    let is_reported =
+        async || ready(&actual_instance).await.1.contains("[-]sink discord is disabled");
     wait_until("it is known to be gone", is_reported).await;
     assert_eq!(ready(&actual_instance).await.0, 200);
     // Each commit wakes the worker, and so does each instance that is started.
     change(&actual_instance, 2..5).await;
     let mut repeat = alerting(&app, &gone.as_discord()).await;
     repeat.start_delivery(QUICK);
-    let is_reported = async || ready(&repeat).await.1.contains("[-]sink discord is gone");
+    let is_reported = async || ready(&repeat).await.1.contains("[-]sink discord is disabled");
     wait_until("the other one knows too", is_reported).await;
     assert_eq!(gone.received().len(), 1);
     let state = outbox(&actual_instance, "").await["sinks"][0].clone();

@@ -23,7 +23,7 @@ use crate::{
     config::Provision,
     database::Pool,
     http::{
-        auth::{SuperAdmin, write_quota::Writer},
+        auth::{SuperAdmin, write_quota::RateLimitedAdmin},
         openapi::{any_of, problems},
         problem::{Code, Problem},
         request::{
@@ -283,7 +283,7 @@ problems! {
     security(("bearer" = []))
 )]
 pub(in crate::http) async fn import(
-    Writer(caller): Writer,
+    RateLimitedAdmin(caller): RateLimitedAdmin,
     State(writer): State<SettingsWriter>,
     Extension(request): Extension<RequestId>,
     Query(parameters): Query<ImportParameters>,

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::{
     database::Pool,
     http::{
-        auth::write_quota::Writer,
+        auth::write_quota::RateLimitedAdmin,
         openapi::problems,
         problem::{Code, Problem},
         request::{
@@ -78,7 +78,7 @@ problems! {
 )]
 #[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn put(
-    Writer(caller): Writer,
+    RateLimitedAdmin(caller): RateLimitedAdmin,
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     State(writer): State<SettingsWriter>,
@@ -143,7 +143,7 @@ query! {
 )]
 #[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn reset(
-    Writer(caller): Writer,
+    RateLimitedAdmin(caller): RateLimitedAdmin,
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     State(writer): State<SettingsWriter>,

@@ -11,7 +11,7 @@ use crate::{
     clock::Clock,
     database::Pool,
     http::{
-        auth::{SuperAdmin, write_quota::Writer},
+        auth::{SuperAdmin, write_quota::RateLimitedAdmin},
         openapi::problems,
         problem::Problem,
         request::{
@@ -235,7 +235,7 @@ problems! {
 )]
 #[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn end_any(
-    Writer(caller): Writer,
+    RateLimitedAdmin(caller): RateLimitedAdmin,
     _: WithSessions,
     State(pool): State<Pool>,
     State(scanner): State<SecretScanner>,

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     http::{
-        auth::write_quota::Writer,
+        auth::write_quota::RateLimitedAdmin,
         openapi::{any_of, problems},
         problem::Problem,
         request::{
@@ -195,7 +195,7 @@ impl ToSchema for SettingsRollback {
     security(("bearer" = []))
 )]
 pub(in crate::http) async fn roll_back(
-    Writer(caller): Writer,
+    RateLimitedAdmin(caller): RateLimitedAdmin,
     State(writer): State<SettingsWriter>,
     Extension(request): Extension<RequestId>,
     Query(parameters): Query<WriteParameters>,

@@ -10,7 +10,7 @@ use validator::ValidationError;
 
 use crate::{
     http::{
-        auth::write_quota::Writer,
+        auth::write_quota::RateLimitedAdmin,
         openapi::problems,
         problem::Problem,
         request::{
@@ -107,7 +107,7 @@ impl From<SettingChange> for Edit {
     security(("bearer" = []))
 )]
 pub(in crate::http) async fn update(
-    Writer(caller): Writer,
+    RateLimitedAdmin(caller): RateLimitedAdmin,
     State(writer): State<SettingsWriter>,
     Extension(request): Extension<RequestId>,
     Query(parameters): Query<WriteParameters>,
