@@ -189,7 +189,9 @@ impl<const OF_ONE_SETTING: bool> WriteHeaders<OF_ONE_SETTING> {
         // The version of a single setting is part of the edit instead.
         let numbers = self.required().filter(|_| !OF_ONE_SETTING);
         let revisions = numbers.map(<[i64]>::to_vec);
-        WriteOptions { revisions, lenient: self.is_lenient, dry_run, idempotency }
+        // Skipping the only key of a request would be a success without a change.
+        let lenient = self.is_lenient && !OF_ONE_SETTING;
+        WriteOptions { revisions, lenient, dry_run, idempotency }
     }
 }
 

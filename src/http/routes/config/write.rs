@@ -26,9 +26,7 @@ use crate::{
     },
     ids::RequestId,
     json::{FieldError, StrictJson},
-    settings::{
-        self, ChangeResult, Edit, GlobalSettingsService, Setting, SettingsWriter, WriteOptions,
-    },
+    settings::{self, ChangeResult, Edit, GlobalSettingsService, Setting, SettingsWriter},
 };
 
 /// A setting after a write or a planned write.
@@ -98,8 +96,7 @@ pub(in crate::http) async fn put(
         &key,
     )
     .await?;
-    // Skipping the only key of the request would be a success without a change.
-    let options = WriteOptions { lenient: false, ..headers.options(&caller, &parameters, &bytes) };
+    let options = headers.options(&caller, &parameters, &bytes);
     let actor = body.note.actor(caller, request);
     let edits = [Edit { key: key.clone(), value: body.value, version: expected.version }];
     let outcome = writer.update(&actor, &edits, &options).await;
@@ -158,8 +155,7 @@ pub(in crate::http) async fn reset(
         ExpectedVersion::new(("?version", version), headers.required(), &pool, &settings, &key)
             .await?;
     // A reset has no body; the query with the reason is part of the fingerprint.
-    // Skipping the only key of the request would be a success without a change.
-    let options = WriteOptions { lenient: false, ..headers.options(&caller, &write, b"") };
+    let options = headers.options(&caller, &write, b"");
     let actor = note.actor(caller, request);
     let version = expected.version;
     let outcome = writer.reset(&actor, &key, version, &options).await;
