@@ -30,9 +30,7 @@ impl View {
         }
         // Before the query, so the rows are at least as new as the recorded time.
         let queried_at = Instant::now();
-        let query = database::read_with_retry(pool, async |conn| {
-            Ok::<_, TransactionError>(store::live(conn, max_age).await?)
-        });
+        let query = database::read_with_retry(pool, async |conn| store::live(conn, max_age).await);
         let rows = Arc::new(query.await?);
         *latest = Some((queried_at, Arc::clone(&rows)));
         Ok(rows)

@@ -194,9 +194,7 @@ async fn stored_state(conn: &mut Connection, as_of: AsOf) -> Result<StoredState,
 
 /// Reads the head row.
 pub(super) async fn head(pool: &Pool) -> Result<store::Head, TransactionError> {
-    let head = database::read_with_retry(pool, async |conn| {
-        Ok::<_, TransactionError>(store::head(conn).await?)
-    });
+    let head = database::read_with_retry(pool, async |conn| store::head(conn).await);
     head.await
 }
 

@@ -169,9 +169,8 @@ impl From<Snapshot> for Newer {
 async fn newer(pool: &Pool, settings: &GlobalSettingsService) -> Result<Option<Newer>, Error> {
     let current = settings.snapshot();
     let since = current.revision;
-    let changes = database::read_with_retry(pool, async |conn| {
-        Ok::<_, TransactionError>(store::changed_since(conn, since).await?)
-    });
+    let changes =
+        database::read_with_retry(pool, async |conn| store::changed_since(conn, since).await);
     let changes = changes.await?;
     let Some(head) = changes.first() else { return load_newer(pool).await };
     if head.timeline.is_none() {

@@ -205,7 +205,7 @@ impl SettingsWriter {
         edits: &[Edit],
     ) -> Result<Vec<Conflict>, TransactionError> {
         let rows = database::read_with_retry(&self.pool, async |conn| {
-            Ok::<_, TransactionError>(history::later_versions(conn, base).await?)
+            history::later_versions(conn, base).await
         });
         let edits: HashMap<&str, &Edit> =
             edits.iter().map(|edit| (edit.key.as_str(), edit)).collect();

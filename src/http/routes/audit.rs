@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::{
     audit::{self, ChainBreak, Verification},
-    database::{self, Pool, TransactionError},
+    database::{self, Pool},
     http::{
         auth::SuperAdmin,
         openapi::problems,
@@ -97,7 +97,7 @@ pub(in crate::http) async fn verify(
     Query(VerifyParameters { after }): Query<VerifyParameters>,
 ) -> Result<JsonResponse, Problem> {
     let verification = database::read_with_retry(&pool, async |conn| {
-        Ok::<_, TransactionError>(audit::verify_after(conn, after, MAX_ENTRIES).await?)
+        audit::verify_after(conn, after, MAX_ENTRIES).await
     });
     // The hash of the entry `after` is the start of the chain, so the entry must exist.
     let not_found = || Problem::not_found(format!("the audit trail has no entry {after}"));

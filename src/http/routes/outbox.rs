@@ -76,7 +76,7 @@ pub(in crate::http) async fn list(
     let cursor = page.cursor(|text| Cursor::decode(text, &filter))?;
     let limit = page.limit;
     let page = database::read_with_retry(&pool, async |conn| {
-        Ok::<_, TransactionError>(outbox::page(conn, &outbox, &filter, cursor, limit).await?)
+        outbox::page(conn, &outbox, &filter, cursor, limit).await
     });
     JsonResponse::ok(&page.await?)
 }

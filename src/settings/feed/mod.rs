@@ -98,7 +98,7 @@ impl Feed {
         let missing = self.with_ring(|ring| ring.missing_after(revision, timeline));
         let Some(since) = missing else { return Ok(()) };
         let sets = database::read_with_retry(pool, async |conn| {
-            Ok::<_, TransactionError>(store::change_sets(conn, since, revision, MAX_KEYS).await?)
+            store::change_sets(conn, since, revision, MAX_KEYS).await
         });
         let sets = sets.await?;
         // The ring is unchanged since the first access, because a feed has a single producer.

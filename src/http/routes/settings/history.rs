@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     audit::{self, Action, Cursor, Filter},
-    database::{self, Pool, TransactionError},
+    database::{self, Pool},
     http::{
         auth::SuperAdmin,
         openapi::problems,
@@ -106,7 +106,7 @@ pub(in crate::http) async fn read_trail(
     let cursor = page.cursor(|text| Cursor::decode(text, &filter))?;
     require_known_key(pool, settings, scanner, &filter).await?;
     let page = database::read_with_retry(pool, async |conn| {
-        Ok::<_, TransactionError>(audit::page(conn, &filter, cursor, page.limit).await?)
+        audit::page(conn, &filter, cursor, page.limit).await
     });
     JsonResponse::ok(&page.await?)
 }
@@ -125,9 +125,8 @@ async fn require_known_key(
     }
     // Without the other filters: a known key may have no entry within the filters.
     let of_key = Filter { key: Some(key.to_owned()), ..Filter::default() };
-    let page = database::read_with_retry(pool, async |conn| {
-        Ok::<_, TransactionError>(audit::page(conn, &of_key, None, 1).await?)
-    });
+    let page =
+        database::read_with_retry(pool, async |conn| audit::page(conn, &of_key, None, 1).await);
     if !page.await?.entries.is_empty() {
         return Ok(());
     }
@@ -163,9 +162,7 @@ pub(in crate::http) async fn entry(
     let not_found = || Problem::not_found("the audit trail has no entry with this id");
     // A malformed id is a 404 like an unknown id: clients handle a single case.
     let id = Uuid::parse_str(&id).map_err(|_| not_found())?;
-    let entry = database::read_with_retry(&pool, async |conn| {
-        Ok::<_, TransactionError>(audit::find(conn, id).await?)
-    });
+    let entry = database::read_with_retry(&pool, async |conn| audit::find(conn, id).await);
     JsonResponse::ok(&entry.await?.ok_or_else(not_found)?)
 }
 
@@ -188,8 +185,7 @@ pub(in crate::http) async fn timeline(
 ) -> Result<JsonResponse, Problem> {
     let filter = Filter::from(parameters);
     require_known_key(&pool, &settings, &scanner, &filter).await?;
-    let timeline = database::read_with_retry(&pool, async |conn| {
-        Ok::<_, TransactionError>(audit::timeline(conn, &filter).await?)
-    });
+    let timeline =
+        database::read_with_retry(&pool, async |conn| audit::timeline(conn, &filter).await);
     JsonResponse::ok(&timeline.await?)
 }
