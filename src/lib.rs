@@ -98,7 +98,7 @@
 //! 1. Each new snapshot wakes [`settings::publish_changes`], which reads the new change sets from the audit trail once
 //!    for all listeners into the [`Feed`](settings::Feed), a ring of the newest 256.
 //! 2. A [`Listener`](settings::Listener) is a position in the feed. A slow or reconnecting client continues from its
-//!    position; a client too far behind is told to reload everything.
+//!    position; a client too far behind receives an event to reload everything.
 //! 3. [`http::Streams`] limits the number of streams. A stream ends when its token expires, at shutdown, and when its
 //!    client stops reading.
 //! 4. The response with all flags ([`http::Ofrep`]) is rendered once per snapshot; its `ETag` is a digest of the bytes.

@@ -142,7 +142,7 @@ pub async fn end(
         payload,
     };
     let update = async |conn: &mut Connection| store::end(conn, &ending).await;
-    // The result is ignored: the session is read again below, whatever the status was.
+    // The result is ignored: the session is read again below, for every status.
     database::execute_autocommit(pool, Deadline::standard(), update).await?;
     find(pool, scope, *id, *now).await
 }

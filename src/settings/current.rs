@@ -181,7 +181,7 @@ impl GlobalSettingsService {
         if replaces {
             let revision = snapshot.revision;
             self.0.current.store(Arc::new(snapshot));
-            // Not `send`, which keeps the old revision when nobody subscribes.
+            // Not `send`, which keeps the old revision without subscribers.
             self.0.revision.send_replace(revision);
         }
         replaces

@@ -29,7 +29,7 @@ impl SettingsWriter {
                 let missing = || Error::Invalid(vec![Violation::missing(key)]);
                 StrictJson::from(definition.default.as_ref().ok_or_else(missing)?)
             }
-            // The write path refuses and audits the key, whatever the value.
+            // The write path refuses and audits the key for every value.
             KeyClass::Locked(_) | KeyClass::Unknown => StrictJson::Null,
         };
         let edits = [Edit { key: key.to_owned(), value, version }];

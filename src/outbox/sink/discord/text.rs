@@ -11,7 +11,7 @@ pub fn plain(text: &str) -> String {
         }
         escaped.push(c);
     }
-    // Discord links anything with `//`, whatever the scheme, even behind a backslash.
+    // Discord links any text with `//`, in every scheme, even behind a backslash.
     escaped.replace("//", "/\u{200b}/")
 }
 
