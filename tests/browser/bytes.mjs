@@ -24,7 +24,8 @@ async function record(page) {
   session.on('Network.dataReceived', (event) => { request(event.requestId).body += event.encodedDataLength; });
   session.on('Network.loadingFinished', (event) => { request(event.requestId).total = event.encodedDataLength; });
   await session.send('Network.enable');
-  const recorded = () => [...requests.values()].filter(({ url }) => url.startsWith(BASE));
+  // A request sent before the recording began has no URL here: it belongs to an earlier recording.
+  const recorded = () => [...requests.values()].filter(({ url }) => url?.startsWith(BASE));
   // The stream of events does not end; it is counted as far as it got.
   const isPending = ({ url, total, cached }) => !total && !cached && !url.includes('/stream');
   const nextFinish = () => new Promise((resolve) => { session.once('Network.loadingFinished', resolve); });
