@@ -61,7 +61,20 @@ impl Client {
         token: &str,
         etag: Option<&HeaderValue>,
     ) -> (StatusCode, Option<HeaderValue>, Bytes) {
-        let mut request = Request::post(path)
+        self.send_plain(Method::POST, path, token, etag).await
+    }
+
+    /// Sends a request without a body, with `etag` as `If-None-Match`. Returns the status, the tag and the body.
+    pub(crate) async fn send_plain(
+        &mut self,
+        method: Method,
+        path: &str,
+        token: &str,
+        etag: Option<&HeaderValue>,
+    ) -> (StatusCode, Option<HeaderValue>, Bytes) {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
             .header(header::HOST, &self.host)
             .header(header::AUTHORIZATION, format!("Bearer {token}"));
         if let Some(etag) = etag {
