@@ -1,10 +1,10 @@
 //! Identifiers as types, so that no two can be swapped.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use unicode_security::confusable_detection::skeleton;
-use uuid::Uuid;
+use uuid::{NoContext, Timestamp, Uuid, fmt::Hyphenated};
 
 use crate::text::{IdentifierError, as_seen, check_identifier};
 
@@ -69,16 +69,26 @@ fn is_reserved(name: &str) -> bool {
     name.starts_with(&skeleton(RESERVED).collect::<String>())
 }
 
-/// The id of a request in the log, in the response and in audit rows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct RequestId(String);
+/// The id of a request in the log, in the response and in audit rows. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct RequestId(RequestIdText);
+
+#[derive(Debug, Clone)]
+enum RequestIdText {
+    /// In place, because almost every request has a generated id.
+    Generated([u8; Hyphenated::LENGTH]),
+    FromCaller(Arc<str>),
+}
 
 impl RequestId {
     /// Generates an id, a `UUIDv7`.
     #[must_use]
     pub fn new() -> Self {
-        Self(Uuid::now_v7().to_string())
+        // Ids of one millisecond need no order, so the requests of all threads share no counter.
+        let id = Uuid::new_v7(Timestamp::now(NoContext)).hyphenated();
+        let mut text = [0; Hyphenated::LENGTH];
+        id.encode_lower(&mut text);
+        Self(RequestIdText::Generated(text))
     }
 
     /// Parses a caller's id, which must match `[A-Za-z0-9._-]{1,128}`.
@@ -87,13 +97,32 @@ impl RequestId {
         // A narrow alphabet, because the id is copied into logs and headers.
         let is_valid = (1..=128).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
-        is_valid.then(|| Self(text.to_owned()))
+        is_valid.then(|| Self(RequestIdText::FromCaller(text.into())))
     }
 
     /// Returns the text of the header.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        match &self.0 {
+            // ASCII by construction, so the default is never used.
+            RequestIdText::Generated(text) => str::from_utf8(text).unwrap_or_default(),
+            RequestIdText::FromCaller(text) => text,
+        }
+    }
+}
+
+impl PartialEq for RequestId {
+    fn eq(&self, other: &Self) -> bool {
+        // A caller may repeat a generated id.
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for RequestId {}
+
+impl Serialize for RequestId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -105,7 +134,7 @@ impl Default for RequestId {
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 

@@ -12,6 +12,7 @@
 //! | module | purpose | rules |
 //! |---|---|---|
 //! | [`text`], [`clock`], [`compute`], [`pagination`], [`files`], [`ids`], [`json`], [`trace_context`] | basic types | import nothing but [`text`] |
+//! | [`request_context`] | the id, the trace and the log span of the request that a task works for | created on demand: most requests log nothing |
 //! | [`config`] | the configuration of the process | plain data; the only reader of the environment; reports all errors at once |
 //! | [`database`] | pool, transactions with a deadline, roles and privileges | a connection with an unfinished statement is closed, never reused; no state is left on a session behind a pooler |
 //! | [`metrics`] | counters, gauges and histograms | no value, secret or id as a label |
@@ -179,6 +180,9 @@ pub mod ids;
 pub mod json;
 pub mod pagination;
 pub mod trace_context;
+
+// The request that a task works for.
+pub mod request_context;
 
 // The configuration of the process.
 pub mod config;

@@ -1,8 +1,6 @@
 //! W3C Trace Context, level 1 (`traceparent`, `tracestate`): continues a caller's trace and propagates the context to
 //! outbound calls.
 
-use std::future::Future;
-
 use rand::RngExt as _;
 
 /// The header with trace id, parent id and flags.
@@ -26,10 +24,6 @@ const LONG_MEMBER: usize = 128;
 
 /// The flag of a recorded trace, the only flag of this version.
 const SAMPLED: u8 = 1;
-
-tokio::task_local! {
-    static CURRENT: TraceContext;
-}
 
 /// The trace context of a request. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,17 +83,6 @@ impl TraceContext {
     #[must_use]
     pub fn tracestate(&self) -> Option<&str> {
         self.state.as_deref()
-    }
-
-    /// Runs `work` with this context as the current one.
-    pub fn around<F: Future>(self, work: F) -> impl Future<Output = F::Output> {
-        CURRENT.scope(self, work)
-    }
-
-    /// Returns the context of the running task, if any.
-    #[must_use]
-    pub fn current() -> Option<Self> {
-        CURRENT.try_with(Self::clone).ok()
     }
 }
 
@@ -301,13 +284,5 @@ mod tests {
         assert_eq!(propagated(&[&members(32, 20)]).unwrap(), members(24, 20));
         let long = format!("long={},{}", "y".repeat(200), members(20, 20));
         assert_eq!(propagated(&[&long]).unwrap(), members(20, 20));
-    }
-
-    #[tokio::test]
-    async fn the_current_context_is_scoped_to_a_task() {
-        assert_eq!(TraceContext::current(), None);
-        let trace = TraceContext::begin();
-        let current = trace.clone().around(async { TraceContext::current() }).await;
-        assert_eq!(current, Some(trace));
     }
 }

@@ -34,10 +34,6 @@ mod table;
 mod transfer;
 mod world;
 
-use std::{fs::File, sync::Mutex};
-
-use tracing_subscriber::EnvFilter;
-
 use world::World;
 
 const SCENARIOS: [&str; 12] = [
@@ -73,7 +69,7 @@ fn main() {
 
 async fn run(wanted: &dyn Fn(&str) -> bool) {
     let mut world = World::new().await;
-    log_into(&world.scratch("log"));
+    world::log_into(&world.scratch("log"));
     for scenario in SCENARIOS.into_iter().filter(|scenario| wanted(scenario)) {
         println!("\n== {scenario} ==");
         match scenario {
@@ -92,16 +88,4 @@ async fn run(wanted: &dyn Fn(&str) -> bool) {
         }
     }
     world.end().await;
-}
-
-/// Lines as the service writes them in production: what they cost is part of what is measured.
-fn log_into(path: &std::path::Path) {
-    let filter = EnvFilter::builder().with_regex(false).parse_lossy("info,sqlx=warn,hyper=info");
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_span_list(false)
-        .with_env_filter(filter)
-        .with_writer(Mutex::new(File::create(path).unwrap()))
-        .init();
 }

@@ -2,11 +2,12 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, DirBuilder},
+    fs::{self, DirBuilder, File},
     net::SocketAddr,
     num::NonZeroU32,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
+    sync::Mutex,
     time::Duration,
 };
 
@@ -14,7 +15,7 @@ use axum::Router;
 use brune::{
     app::{BackgroundTasks, InstanceParts},
     clock::Clock,
-    config::{Auth, Embedded, Provision, Secret},
+    config::{Auth, Embedded, Format, Log, Provision, Secret},
     database::{
         self, MIGRATOR, Pool, Topology,
         roles::{self, OWNER, Scope},
@@ -27,11 +28,13 @@ use brune::{
     secret_scanner::SecretScanner,
     sessions::{Realtime, SessionStarter},
     settings::{self, Catalog, ChangeSignal, GlobalSettingsService},
+    telemetry,
 };
 use chrono::TimeDelta;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgPool};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::rows;
 
@@ -120,6 +123,15 @@ impl World {
         }
         self.server.stop().await.unwrap();
     }
+}
+
+/// Writes the log of this process to `path`, as the service does in production: the cost of a line is part of the
+/// measurement.
+pub(crate) fn log_into(path: &Path) {
+    let log =
+        Log { level: "info".to_owned(), format: Format::Json, color: false, discord: Vec::new() };
+    let file = Mutex::new(File::create(path).unwrap());
+    telemetry::subscriber(&log, file, false).unwrap().init();
 }
 
 /// A directory that goes with its holder, also when the run ends early.

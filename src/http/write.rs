@@ -214,7 +214,7 @@ impl<const OF_ONE_SETTING: bool> IntoParams for WriteHeaders<OF_ONE_SETTING> {
 
 /// Makes the responses of writes, on request after every instance has applied the change.
 pub(in crate::http) struct WriteResponder {
-    deadline: Option<ResponseDeadline>,
+    deadline: ResponseDeadline,
     fleet: Fleet,
     pool: Pool,
     settings: GlobalSettingsService,
@@ -231,8 +231,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
         Ok(Self {
-            // Only a router without the middleware lacks the deadline.
-            deadline: parts.extensions.get().copied(),
+            deadline: ResponseDeadline::from_request_parts(parts, state).await?,
             fleet: Fleet::from_ref(state),
             pool: Pool::from_ref(state),
             settings: GlobalSettingsService::from_ref(state),
@@ -265,7 +264,8 @@ impl WriteResponder {
             return JsonResponse::ok(&wrap(WriteResponse { body, applied: None }));
         };
         // Beyond the request's deadline the response would be a 503, although the write is committed.
-        let latest = self.deadline.and_then(|ResponseDeadline(due)| due.checked_sub(RESPONSE_TIME));
+        let ResponseDeadline(due) = self.deadline;
+        let latest = due.checked_sub(RESPONSE_TIME);
         let until = Instant::now() + timeout;
         let until = latest.map_or(until, |latest| until.min(latest));
         let applied = self.fleet.wait(&self.pool, &self.settings, revision, until).await;

@@ -1,7 +1,8 @@
 //! Metrics of requests.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, histogram::Histogram},
@@ -14,13 +15,11 @@ use crate::metrics::register::{counter, counters};
 const BUCKETS: [f64; 14] =
     [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
-/// A request and its response. The route, never the path: a label must have few values.
+/// A request and its response.
 #[derive(Debug, Clone, Copy)]
-pub struct Request<'a> {
+pub struct Request {
     /// The method, `_OTHER` if not standard.
     pub method: &'static str,
-    /// The route.
-    pub route: &'a str,
     /// The status.
     pub status: u16,
     /// The code of the problem, if any.
@@ -45,11 +44,32 @@ struct OutcomeLabels {
 // A function pointer, because the type of a closure cannot be named in a struct.
 type Durations = Family<RequestLabels, Histogram, fn() -> Histogram>;
 
+#[derive(Clone)]
 pub(super) struct Http {
     requests: Durations,
     writes: Family<OutcomeLabels, Counter>,
     conflicts: Counter,
     starts: Family<OutcomeLabels, Counter>,
+}
+
+/// The metrics of one route. Keeps the metrics of every kind of response, so that a request neither builds nor hashes
+/// labels.
+pub struct RouteMetrics {
+    /// The route, never the path: a label must have few values.
+    route: Arc<str>,
+    http: Http,
+    // Read by every request, and replaced once for each kind of response.
+    responses: ArcSwap<Vec<ResponseMetrics>>,
+}
+
+/// The metrics of one kind of response of a route.
+#[derive(Clone)]
+struct ResponseMetrics {
+    method: &'static str,
+    status: u16,
+    problem: Option<&'static str>,
+    duration: Histogram,
+    counters: Vec<Counter>,
 }
 
 /// Outcomes of writes with a series from the start.
@@ -119,8 +139,14 @@ impl Http {
         Self { requests, writes, conflicts, starts }
     }
 
-    pub(super) fn record(&self, request: Request<'_>) {
-        let Request { method, route, status, problem, elapsed } = request;
+    /// Returns the metrics of `route`; creates no series.
+    pub(super) fn route(&self, route: Arc<str>) -> RouteMetrics {
+        RouteMetrics { route, http: self.clone(), responses: ArcSwap::default() }
+    }
+
+    /// Returns the metrics of a kind of response, and creates missing series.
+    fn response(&self, route: &str, request: Request) -> ResponseMetrics {
+        let Request { method, status, problem, .. } = request;
         let labels = RequestLabels {
             http_request_method: method,
             http_route: route.to_owned(),
@@ -128,16 +154,51 @@ impl Http {
             // An empty label equals an absent label in Prometheus, so successes have no error type.
             error_type: problem.unwrap_or_default(),
         };
-        self.requests.get_or_create(&labels).observe(elapsed.as_secs_f64());
+        let duration = self.requests.get_or_create_owned(&labels);
         let outcome = problem.unwrap_or("done");
+        let mut counters = Vec::new();
         // Derived from the route, so that no handler can forget to count.
         if route == "/brun-e/start" {
-            self.starts.get_or_create(&OutcomeLabels { outcome }).inc();
+            counters.push(self.starts.get_or_create_owned(&OutcomeLabels { outcome }));
         } else if is_write(method, route) {
-            self.writes.get_or_create(&OutcomeLabels { outcome }).inc();
+            counters.push(self.writes.get_or_create_owned(&OutcomeLabels { outcome }));
             if matches!(outcome, "version_conflict" | "revision_mismatch") {
-                self.conflicts.inc();
+                counters.push(self.conflicts.clone());
             }
+        }
+        ResponseMetrics { method, status, problem, duration, counters }
+    }
+}
+
+impl RouteMetrics {
+    /// Records a request and its response.
+    pub fn record(&self, request: Request) {
+        let responses = self.responses.load();
+        if let Some(response) = responses.iter().find(|response| response.is_of(request)) {
+            return response.record(request.elapsed);
+        }
+        let response = self.http.response(&self.route, request);
+        response.record(request.elapsed);
+        // Two threads may add the same kind; both entries share the series, so the second entry is harmless.
+        self.responses.rcu(|responses| {
+            let mut responses = Vec::clone(responses);
+            responses.push(response.clone());
+            responses
+        });
+    }
+}
+
+impl ResponseMetrics {
+    fn is_of(&self, request: Request) -> bool {
+        self.status == request.status
+            && self.method == request.method
+            && self.problem == request.problem
+    }
+
+    fn record(&self, elapsed: Duration) {
+        self.duration.observe(elapsed.as_secs_f64());
+        for counter in &self.counters {
+            counter.inc();
         }
     }
 }
@@ -146,4 +207,10 @@ fn is_write(method: &str, route: &str) -> bool {
     let is_settings_route =
         route.starts_with("/admin/global-settings") || route.starts_with("/admin/config");
     is_settings_route && method != "GET"
+}
+
+impl fmt::Debug for RouteMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RouteMetrics({})", self.route)
+    }
 }

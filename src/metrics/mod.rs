@@ -20,7 +20,7 @@ use prometheus_client::{
 };
 use register::{counter, gauge};
 
-pub use http::Request;
+pub use http::{Request, RouteMetrics};
 pub use outbox::DeliveryOutcome;
 pub use settings::{Outcome, SettingsMetrics, Source};
 
@@ -114,9 +114,10 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Records a request and its response.
-    pub fn request(&self, request: Request<'_>) {
-        self.0.http.record(request);
+    /// Returns the metrics of the requests for `route`.
+    #[must_use]
+    pub fn route(&self, route: Arc<str>) -> RouteMetrics {
+        self.0.http.route(route)
     }
 
     /// Returns the metrics of the settings and of their reloads.

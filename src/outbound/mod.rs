@@ -18,7 +18,10 @@ use reqwest::{
 use tokio::net::lookup_host;
 use url::Host;
 
-use crate::trace_context::{TRACEPARENT, TRACESTATE, TraceContext};
+use crate::{
+    request_context::RequestContext,
+    trace_context::{TRACEPARENT, TRACESTATE},
+};
 
 /// The limits of a call.
 #[derive(Debug, Clone, Copy)]
@@ -143,11 +146,13 @@ impl Outbound {
     }
 }
 
-/// Adds the trace context of the running task, unless the headers have a trace.
+/// Adds the trace of the current request, unless the headers have a trace.
 fn add_trace(headers: &mut HeaderMap) {
-    let Some(trace) = TraceContext::current().filter(|_| !headers.contains_key(TRACEPARENT)) else {
+    let Some(request) = RequestContext::current().filter(|_| !headers.contains_key(TRACEPARENT))
+    else {
         return;
     };
+    let trace = request.trace();
     // A trace is only an aid: a text unfit for a header must not fail the call.
     let value = |text: &str| HeaderValue::from_str(text).ok();
     let parent = value(trace.traceparent());

@@ -1,6 +1,7 @@
 //! The log: text or JSON on standard error, without secrets. Lines can be queued for a forwarder.
 
 mod forward;
+mod request_span;
 
 use std::{
     io::{self, IsTerminal as _},
@@ -20,7 +21,10 @@ use tracing_subscriber::{
 
 pub use forward::{ForwardLayer, LogLine, LogQueue, forward, without_forwarding};
 
-use crate::config::{Format, Log};
+use crate::{
+    config::{Format, Log},
+    telemetry::request_span::RequestSpans,
+};
 
 /// The most verbose levels of libraries, unless a directive names the library. Below, libraries log every packet.
 const CAPS: [(&str, LevelFilter); 5] = [
@@ -52,15 +56,31 @@ pub enum Error {
 pub fn init(log: &Log) -> Result<LogQueue, Error> {
     let (forward, queue) = forward(log.discord.clone());
     // The inner layer formats the fields of a span, which the outer layer reads.
-    subscriber(log, io::stderr, io::stderr().is_terminal())?.with(forward).try_init()?;
+    let lines = lines(log, io::stderr, io::stderr().is_terminal())?;
+    lines.with(forward).with(RequestSpans).try_init()?;
     panic::set_hook(Box::new(log_panic));
     Ok(queue)
 }
 
-fn subscriber<W>(
+/// Creates a subscriber that writes the log to `writer`, for benchmarks and tests. The `writer` is a terminal or not.
+///
+/// # Errors
+/// The level is invalid.
+pub fn subscriber<W>(
     log: &Log,
     writer: W,
-    terminal: bool,
+    is_terminal: bool,
+) -> Result<impl Subscriber + Send + Sync + use<W>, ParseError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    Ok(lines(log, writer, is_terminal)?.with(RequestSpans))
+}
+
+fn lines<W>(
+    log: &Log,
+    writer: W,
+    is_terminal: bool,
 ) -> Result<impl Subscriber + for<'a> LookupSpan<'a> + use<W>, ParseError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
@@ -69,7 +89,7 @@ where
     let filter = EnvFilter::builder().with_regex(false).parse(directives(&log.level))?;
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines = match log.format {
-        Format::Text => lines.with_ansi(log.color && terminal).boxed(),
+        Format::Text => lines.with_ansi(log.color && is_terminal).boxed(),
         // The enclosing span has the request; the list of all spans would repeat the request.
         Format::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
     };

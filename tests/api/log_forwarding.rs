@@ -1,19 +1,27 @@
 //! Lines of the log that are posted to Discord, and the trace that calls carry.
 
-use std::time::Duration;
+use std::{
+    future::{Future as _, poll_fn},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
+use axum::http::Method;
 use brune::{
     app::{BatchPolicy, LogForwarder},
     config::Secret,
+    ids::RequestId,
     metrics::Metrics,
     outbound::{AddressPolicy, CallLimits, Outbound},
     outbox::{self, sink::discord::Discord},
+    request_context::RequestContext,
     secret_scanner::SecretScanner,
     telemetry,
     trace_context::TraceContext,
 };
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::Instant};
 use tracing::{Level, debug, error, subscriber::DefaultGuard, warn};
 use tracing_subscriber::{layer::SubscriberExt as _, registry};
 
@@ -288,9 +296,17 @@ async fn an_outbound_call_carries_the_trace_of_its_request() {
     client.send(get()).await.unwrap();
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let trace = TraceContext::continued(parent, ["a=1,b@c=2"]).unwrap();
-    trace.clone().around(client.send(get())).await.unwrap();
-    let own = get().header("traceparent", parent);
-    trace.clone().around(client.send(own)).await.unwrap();
+    let id = RequestId::default();
+    let due = Instant::now() + second;
+    let context = RequestContext::new(id, Method::GET, "/".into(), due, Some(trace.clone()));
+    let context = Arc::new(context);
+    // As the middleware does: every step of the task runs in the scope.
+    let in_request = async |call: reqwest::RequestBuilder| {
+        let mut sending = pin!(client.send(call));
+        poll_fn(|cx| context.scope(|| sending.as_mut().poll(cx))).await.unwrap();
+    };
+    in_request(get()).await;
+    in_request(get().header("traceparent", parent)).await;
     let received = receiver.received();
     assert!(!received[0].headers.contains_key("traceparent"));
     assert_eq!(received[1].header("traceparent"), trace.traceparent());

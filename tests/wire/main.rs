@@ -8,6 +8,8 @@
 
 mod connections;
 mod heads;
+mod log;
+mod metrics;
 mod requests;
 mod support;
 #[path = "../support/wait.rs"]

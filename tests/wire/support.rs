@@ -14,6 +14,7 @@ use brune::{
         with_middleware,
     },
     json::{FieldError, StrictJson},
+    metrics::Metrics,
 };
 use serde_json::Value;
 use tokio::{
@@ -52,6 +53,7 @@ struct SlowRoute {
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) shutdown: CancellationToken,
+    pub(crate) metrics: Metrics,
     pub(crate) task: JoinHandle<()>,
     /// Gets a message when a request has reached `/slow`.
     pub(crate) reached: mpsc::UnboundedReceiver<()>,
@@ -66,16 +68,17 @@ pub(crate) async fn server(limits: Limits) -> Server {
     let release = Arc::new(Notify::new());
     let slow = SlowRoute { reached: sender, release: Arc::clone(&release) };
     let shutdown = CancellationToken::new();
+    let metrics = Metrics::default();
     let router = with_middleware(
         routes(State { keys: keys(), slow }),
         &limits,
         brune::secret_scanner::SecretScanner::default(),
-        brune::metrics::Metrics::default(),
+        metrics.clone(),
         brune::http::PathPrefix::default(),
         None,
     );
     let task = TaskTracker::new().spawn(serve(listener, router, limits, shutdown.clone()));
-    Server { address, shutdown, task, reached, release }
+    Server { address, shutdown, metrics, task, reached, release }
 }
 
 fn keys() -> TokenVerifier {
@@ -95,6 +98,7 @@ fn routes(state: State) -> Router {
         .route("/slow", get(slow))
         .route("/stuck", any(async || std::future::pending::<()>().await))
         .route("/panic", get(panics))
+        .route("/log", get(logs))
         .route("/large", get(async || vec![b'x'; 64 * 1024 * 1024]))
         .route("/medium", get(async || vec![b'x'; 1024 * 1024]))
         .route("/events", get(events))
@@ -117,6 +121,14 @@ async fn slow(axum::extract::State(route): axum::extract::State<SlowRoute>) -> &
     let _ = route.reached.send(());
     route.release.notified().await;
     "slowly"
+}
+
+/// Logs two lines in two steps.
+async fn logs() -> &'static str {
+    tracing::info!("before the pause");
+    tokio::task::yield_now().await;
+    tracing::info!("after the pause");
+    "logged"
 }
 
 async fn panics() -> &'static str {

@@ -60,9 +60,11 @@ pub(in crate::http) fn render(
 /// Returns the problem for a response with only a status or a plain text.
 fn replacement(response: &Response) -> Option<Problem> {
     let status = response.status();
-    let is_problem = response.headers().get(header::CONTENT_TYPE) == Some(&MEDIA_TYPE);
     // A 503 without a problem is the result of a health check.
-    if is_problem || !(status.is_client_error() || status.as_u16() == 500) {
+    if !(status.is_client_error() || status.as_u16() == 500) {
+        return None;
+    }
+    if response.headers().get(header::CONTENT_TYPE) == Some(&MEDIA_TYPE) {
         return None;
     }
     let code = Code::from_status(status);

@@ -21,7 +21,7 @@ use crate::{
     secrets::{self, Cleanup, CleanupResult, EnvironmentReport, Secrets},
     settings::GlobalSettingsService,
 };
-use axum::{Extension, extract::State};
+use axum::extract::State;
 
 problems! {
     SecretsProblems: MalformedRequest, Unauthorized, Forbidden, Internal, Unavailable
@@ -89,7 +89,7 @@ pub(in crate::http) async fn clean_up(
     State(scanner): State<SecretScanner>,
     State(outbox): State<Outbox>,
     State(provision): State<Provision>,
-    Extension(request): Extension<RequestId>,
+    request: RequestId,
     Query(CleanupParameters { dry_run }): Query<CleanupParameters>,
     Body { value: SecretCleanupRequest { note, names }, .. }: Body<SecretCleanupRequest>,
 ) -> Result<JsonResponse, Problem> {

@@ -1,8 +1,11 @@
 //! Limits of a connection and its requests.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
+use axum::{extract::FromRequestParts, http::request::Parts};
 use tokio::time::Instant;
+
+use crate::{ids::RequestId, request_context::RequestContext};
 
 /// The maximum size of a request head in bytes; a token may take half.
 pub(in crate::http) const HEAD_BYTES: usize = 16 * 1024;
@@ -10,9 +13,27 @@ pub(in crate::http) const HEAD_BYTES: usize = 16 * 1024;
 /// The maximum number of header lines.
 pub(in crate::http) const HEAD_LINES: usize = 64;
 
-/// When the response must be ready; an extension of every request.
+/// When the response of the current request must be ready.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::http) struct ResponseDeadline(pub(in crate::http) Instant);
+
+impl<S: Sync> FromRequestParts<S> for ResponseDeadline {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        // Only a router without the middleware lacks the context.
+        let default_due = || Instant::now() + Limits::default().request;
+        Ok(Self(RequestContext::current().map_or_else(default_due, |context| context.due)))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for RequestId {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(RequestContext::current().map(|context| context.id.clone()).unwrap_or_default())
+    }
+}
 
 /// Timeouts and the maximum number of connections; the defaults are for production, and tests shorten them.
 #[derive(Debug, Clone, Copy)]

@@ -1,47 +1,48 @@
 //! The middleware of every request.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    panic::{self, AssertUnwindSafe},
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use axum::{
     Router,
     body::Body,
-    extract::{MatchedPath, Request, State},
-    http::{
-        HeaderMap, HeaderName, HeaderValue, header,
-        uri::{Authority, Uri},
-    },
-    middleware::{self, Next},
+    extract::{MatchedPath, Request},
+    http::{HeaderMap, HeaderName, HeaderValue, header, uri::Uri},
     response::{IntoResponse, Response},
+    routing::{Route, future::RouteFuture},
 };
 use http_body_util::Limited;
 use hyper::body::Body as _;
-use tokio::time::{Instant, timeout};
-use tower_http::catch_panic::CatchPanicLayer;
-use tracing::Instrument as _;
+use tokio::{
+    task::coop::{Unconstrained, unconstrained},
+    time::{Instant, Sleep, sleep_until},
+};
+use tower::{Layer, Service};
 
 use crate::{
     http::{
         path_prefix::PathPrefix,
         problem::{self, Code, Problem, ProblemFormat},
-        request::{
-            body::{BODY_BYTES, BodyDeadline, payload_too_large},
-            headers::single_value,
-            preconditions,
-        },
+        request::body::{BODY_BYTES, BodyDeadline},
         serve::{
-            limits::{HEAD_BYTES, HEAD_LINES, Limits, ResponseDeadline},
+            head::{self, REQUEST_ID},
+            limits::Limits,
             log_rate_limit::AuthFailureLog,
-            request_log::RequestLog,
+            request_log::RouteLog,
         },
     },
     ids::RequestId,
-    json::{FieldError, FieldErrors},
     metrics::Metrics,
+    request_context::RequestContext,
     secret_scanner::SecretScanner,
-    trace_context::{TRACEPARENT, TRACESTATE, TraceContext},
 };
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Headers of every response.
 const FIXED_HEADERS: [(HeaderName, HeaderValue); 2] = [
@@ -58,9 +59,9 @@ const DEFAULT_HEADERS: [(HeaderName, HeaderValue); 2] = [
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
 ];
 
-/// Wraps `router` in the middleware stack. From outside in:
+/// Wraps every route of `router` in one layer, which does the following from outside in:
 ///
-/// 1. the request id, the tracing span and the log line: first, because everything else names the request, and last
+/// 1. the request id, the context and the log line: first, because everything else names the request, and last
 ///    on the way out, to see the final response;
 /// 2. rendering of problems, in `problem_format` where it applies, and response headers: outside of everything fallible;
 /// 3. checks of the head: before any work is spent on the request;
@@ -84,13 +85,10 @@ pub fn with_middleware(
         path_prefix,
         problem_format,
     };
-    router
-        .fallback(unknown_route)
-        .layer(CatchPanicLayer::custom(|_| Problem::panicked().into_response()))
-        .layer(middleware::from_fn_with_state(Arc::new(middleware), handle))
+    router.fallback(unknown_route).layer(MiddlewareLayer(Arc::new(middleware)))
 }
 
-/// The state of the outermost middleware.
+/// The state of the middleware.
 struct Middleware {
     request_limit: Duration,
     scanner: SecretScanner,
@@ -110,74 +108,172 @@ async fn unknown_route(uri: Uri) -> Problem {
     Problem::not_found("unknown path")
 }
 
-async fn handle(
-    State(middleware): State<Arc<Middleware>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let Middleware { scanner, path_prefix, .. } = &*middleware;
-    let start = Instant::now();
-    let id = request_id(request.headers(), scanner);
-    // Copied now: `next` consumes the request, and rendering needs the path.
-    let path = request.uri().path().to_owned();
-    let trace = trace(request.headers(), scanner);
-    let log = RequestLog {
-        id: id.clone(),
-        trace: trace.clone(),
-        method: request.method().clone(),
-        route: request.extensions().get::<MatchedPath>().cloned(),
-    };
-    request.extensions_mut().insert(id.clone());
-    let response = admit(request, next, middleware.request_limit).instrument(log.span());
-    let response = trace.around(response).await;
-    let problem = response.extensions().get::<Problem>();
-    if let Some(problem) = problem.filter(|problem| problem.code() == Code::Unauthorized) {
-        log.span().in_scope(|| middleware.auth_failures.log(problem));
+#[derive(Clone)]
+struct MiddlewareLayer(Arc<Middleware>);
+
+impl Layer<Route> for MiddlewareLayer {
+    type Service = MiddlewareService;
+
+    fn layer(&self, inner: Route) -> MiddlewareService {
+        let endpoint = Endpoint { middleware: Arc::clone(&self.0), route: OnceLock::new() };
+        MiddlewareService { inner, endpoint: Arc::new(endpoint) }
     }
-    // Rendering removes the problem from the response, so the code is read before.
-    let code = problem.map(|problem| problem.code().as_str());
-    let format = middleware.problem_format;
-    let mut response = problem::render(response, &path, &id, scanner, path_prefix, format);
-    path_prefix.prefix_location(response.headers_mut());
-    set_headers(response.headers_mut(), &id);
-    let elapsed = start.elapsed();
-    log.count(&middleware.metrics, response.status(), code, elapsed);
-    log.log(response.status(), elapsed);
-    response
 }
 
-/// Returns the caller's id, or a new id if the header is absent, repeated, invalid or may contain a secret: log and
-/// audit trail store the id.
-fn request_id(headers: &HeaderMap, scanner: &SecretScanner) -> RequestId {
-    single_value(headers, &REQUEST_ID)
-        .and_then(|value| RequestId::parse(value.to_str().ok()?))
-        .filter(|id| !scanner.may_be_secret_fragment(id.as_str()) && !is_random(id.as_str()))
-        .unwrap_or_default()
+/// The middleware of one endpoint, which is a route and its handler for a method.
+#[derive(Clone)]
+struct MiddlewareService {
+    inner: Route,
+    endpoint: Arc<Endpoint>,
 }
 
-/// Returns whether `text` resembles a part of a token: long, and of mixed letters and digits as in base64. Usual ids
-/// (UUIDs, ULIDs, ids of load balancers) are shorter or of one case.
-fn is_random(text: &str) -> bool {
-    let count = |class: fn(&u8) -> bool| text.bytes().filter(class).count();
-    text.len() >= 40
-        && count(u8::is_ascii_uppercase) >= 6
-        && count(u8::is_ascii_lowercase) >= 6
-        && count(u8::is_ascii_digit) >= 2
+struct Endpoint {
+    middleware: Arc<Middleware>,
+    /// Known from the first request on: axum does not tell a layer the route.
+    route: OnceLock<RouteLog>,
 }
 
-/// Returns the caller's trace, or a new trace if `traceparent` is absent, repeated or resembles a secret. Drops any
-/// `tracestate` that may contain a secret.
-fn trace(headers: &HeaderMap, scanner: &SecretScanner) -> TraceContext {
-    // Other services receive the state and may log it.
-    let states = headers.get_all(TRACESTATE).iter().filter_map(|state| state.to_str().ok());
-    let states = states.filter(|state| !scanner.may_be_secret_fragment(state));
-    single_value(headers, &HeaderName::from_static(TRACEPARENT))
-        .and_then(|value| TraceContext::continued(value.to_str().ok()?, states))
-        .filter(|trace| scanner.scan(trace.id()).is_none())
-        .unwrap_or_else(TraceContext::begin)
+impl Endpoint {
+    fn route(&self, request: &Request) -> &RouteLog {
+        self.route.get_or_init(|| {
+            let route = request.extensions().get::<MatchedPath>();
+            RouteLog::new(route.map_or("none", MatchedPath::as_str), &self.middleware.metrics)
+        })
+    }
+}
+
+impl Service<Request> for MiddlewareService {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request) -> ResponseFuture {
+        let start = Instant::now();
+        let middleware = &self.endpoint.middleware;
+        let route = self.endpoint.route(&request);
+        let head = head::check(&request, &route.route);
+        let headers = request.headers();
+        let context = RequestContext::new(
+            head::request_id(headers, &middleware.scanner),
+            request.method().clone(),
+            Arc::clone(&route.route),
+            start + middleware.request_limit,
+            head::trace(headers, &middleware.scanner),
+        );
+        let uri = request.uri().clone();
+        let work = match head {
+            Ok(()) => {
+                // Most requests have no body.
+                if !request.body().is_end_stream() {
+                    // The body gets half of the time, so that a slow client gets a timeout, not an unknown outcome.
+                    let due = start + middleware.request_limit / 2;
+                    request.extensions_mut().insert(BodyDeadline(due));
+                    request = request.map(|body| Body::new(Limited::new(body, BODY_BYTES)));
+                }
+                Work::Handler { handler: self.inner.call(request), deadline: None }
+            }
+            Err(problem) => Work::Rejected(problem),
+        };
+        let endpoint = Arc::clone(&self.endpoint);
+        ResponseFuture { work, context: Arc::new(context), endpoint, uri, start }
+    }
+}
+
+/// The response of a request.
+struct ResponseFuture {
+    work: Work,
+    context: Arc<RequestContext>,
+    endpoint: Arc<Endpoint>,
+    uri: Uri,
+    start: Instant,
+}
+
+/// The source of the response.
+enum Work {
+    Handler {
+        handler: RouteFuture<Infallible>,
+        /// Set when the handler waits for the first time: most handlers never wait.
+        deadline: Option<Pin<Box<Unconstrained<Sleep>>>>,
+    },
+    Rejected(Problem),
+    Finished,
+}
+
+impl Future for ResponseFuture {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let future = self.get_mut();
+        let response = ready!(future.context.scope(|| future.work.poll(&future.context, cx)));
+        Poll::Ready(Ok(future.finish(response)))
+    }
+}
+
+impl Work {
+    fn poll(&mut self, context: &RequestContext, cx: &mut Context<'_>) -> Poll<Response> {
+        let response = match self {
+            Self::Handler { handler, deadline } => {
+                // A handler that has panicked is never polled again.
+                match panic::catch_unwind(AssertUnwindSafe(|| Pin::new(handler).poll(cx))) {
+                    Ok(Poll::Ready(Ok(response))) => response,
+                    Ok(Poll::Pending) => {
+                        // Unconstrained: a handler that uses up the task's budget must not delay the timeout.
+                        let timer = || Box::pin(unconstrained(sleep_until(context.due)));
+                        ready!(deadline.get_or_insert_with(timer).as_mut().poll(cx));
+                        Problem::timed_out(!context.method.is_safe()).into_response()
+                    }
+                    Err(_) => Problem::panicked().into_response(),
+                }
+            }
+            Self::Rejected(problem) => problem.clone().into_response(),
+            // Only a future that is polled after its end gets here.
+            Self::Finished => return Poll::Pending,
+        };
+        // Dropped here, because a handler may log while its values are dropped.
+        *self = Self::Finished;
+        Poll::Ready(response)
+    }
+}
+
+impl ResponseFuture {
+    /// Renders the problem, sets the headers, and records the request.
+    fn finish(&self, response: Response) -> Response {
+        let Middleware { scanner, path_prefix, problem_format, auth_failures, .. } =
+            &*self.endpoint.middleware;
+        let problem = response.extensions().get::<Problem>();
+        if let Some(problem) = problem.filter(|problem| problem.code() == Code::Unauthorized) {
+            self.context.scope(|| auth_failures.log(problem));
+        }
+        // Rendering removes the problem from the response, so the code is read before.
+        let code = problem.map(|problem| problem.code().as_str());
+        let (path, id) = (self.uri.path(), &self.context.id);
+        let mut response =
+            problem::render(response, path, id, scanner, path_prefix, *problem_format);
+        path_prefix.prefix_location(response.headers_mut());
+        set_headers(response.headers_mut(), id);
+        if let Some(route) = self.endpoint.route.get() {
+            route.record(&self.context, response.status(), code, self.start.elapsed());
+        }
+        response
+    }
+}
+
+impl Drop for ResponseFuture {
+    fn drop(&mut self) {
+        // The client has gone; the handler may log while its values are dropped.
+        if let Work::Handler { .. } = self.work {
+            self.context.scope(|| self.work = Work::Finished);
+        }
+    }
 }
 
 fn set_headers(headers: &mut HeaderMap, id: &RequestId) {
+    // At once: every growth of the map moves all headers.
+    headers.reserve(FIXED_HEADERS.len() + DEFAULT_HEADERS.len() + 1);
     // A request id consists of header characters only.
     if let Ok(id) = HeaderValue::from_str(id.as_str()) {
         headers.insert(REQUEST_ID, id);
@@ -187,76 +283,5 @@ fn set_headers(headers: &mut HeaderMap, id: &RequestId) {
     }
     for (name, value) in DEFAULT_HEADERS {
         headers.entry(name).or_insert(value);
-    }
-}
-
-/// Checks the head, sets the deadlines and runs the routes.
-async fn admit(mut request: Request, next: Next, limit: Duration) -> Response {
-    if let Err(problem) = check_head(&request) {
-        return problem.into_response();
-    }
-    let may_change = !request.method().is_safe();
-    // An empty body needs no limit, and most requests have none.
-    if !request.body().is_end_stream() {
-        request = request.map(|body| Body::new(Limited::new(body, BODY_BYTES)));
-    }
-    let now = Instant::now();
-    // The body gets half of the time, so that a slow client gets a timeout, not an unknown outcome.
-    request.extensions_mut().insert(BodyDeadline(now + limit / 2));
-    request.extensions_mut().insert(ResponseDeadline(now + limit));
-    match timeout(limit, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => Problem::timed_out(may_change).into_response(),
-    }
-}
-
-fn check_head(request: &Request) -> Result<(), Problem> {
-    check_size(request)?;
-    check_host(request.uri(), request.headers())?;
-    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
-    preconditions::check(request.method(), route, request.headers())
-}
-
-fn check_size(request: &Request) -> Result<(), Problem> {
-    let headers = request.headers();
-    // Each line has 4 more bytes: a colon, a space, CR and LF.
-    let lines = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
-    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
-    if headers.len() > HEAD_LINES || target + lines.sum::<usize>() > HEAD_BYTES {
-        let detail =
-            format!("the request head must have at most {HEAD_BYTES} bytes and {HEAD_LINES} lines");
-        return Err(Problem::new(Code::HeadersTooLarge, detail));
-    }
-    // The declared length suffices, so nothing of a large body is read.
-    let length = headers.get(header::CONTENT_LENGTH);
-    let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > BODY_BYTES as u64) {
-        return Err(payload_too_large());
-    }
-    Ok(())
-}
-
-/// Requires one `Host` that equals the authority of the request target, if present.
-fn check_host(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
-    // A proxy and this service must agree on the host of a request.
-    let invalid = |detail| {
-        let error = FieldError { pointer: None, ..FieldError::at("", "invalid_host", detail) };
-        Err(Problem::malformed(FieldErrors::from(error)))
-    };
-    let Some(host) = single_value(headers, &header::HOST) else {
-        return invalid("a request must have exactly one Host header");
-    };
-    let Some(host) = host.to_str().ok().and_then(|value| value.parse::<Authority>().ok()) else {
-        return invalid("the Host header is not a valid host");
-    };
-    // `user@host` is a valid authority, but not a valid `Host` (RFC 9110, 7.2).
-    if host.as_str().contains('@') {
-        return invalid("the Host header is not a valid host");
-    }
-    match uri.authority() {
-        Some(target) if !target.as_str().eq_ignore_ascii_case(host.as_str()) => {
-            invalid("the Host header differs from the request target")
-        }
-        _ => Ok(()),
     }
 }

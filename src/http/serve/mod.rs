@@ -1,6 +1,7 @@
 //! Connections: the accept loop, limits, the middleware stack, compression and event streams.
 
 pub(in crate::http) mod compression;
+pub(in crate::http) mod head;
 pub(in crate::http) mod invalid_head;
 pub(in crate::http) mod limits;
 pub(in crate::http) mod log_rate_limit;

@@ -1,87 +1,109 @@
-//! The span, metrics and log line of a request.
+//! The metrics and the log line of a request.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use axum::{
-    extract::MatchedPath,
-    http::{Method, StatusCode},
-};
-use tracing::{Span, debug, error_span, info};
+use axum::http::{Method, StatusCode};
+use tracing::{debug, info};
 
 use crate::{
-    ids::RequestId,
-    metrics::{self, Metrics},
-    trace_context::TraceContext,
+    metrics::{self, Metrics, RouteMetrics},
+    request_context::RequestContext,
 };
 
-/// The logged attributes of a request: no query, headers or body, and the route instead of the path, because each may
-/// contain anything.
-pub(super) struct RequestLog {
-    pub(super) id: RequestId,
-    pub(super) trace: TraceContext,
-    pub(super) method: Method,
-    pub(super) route: Option<MatchedPath>,
+/// What the requests of one route have in common.
+#[derive(Debug)]
+pub(super) struct RouteLog {
+    /// The route, or `none`.
+    pub(super) route: Arc<str>,
+    metrics: RouteMetrics,
+    level: LineLevel,
 }
 
-impl RequestLog {
-    fn route(&self) -> &str {
-        self.route.as_ref().map_or("none", MatchedPath::as_str)
+/// The level of the line of a completed request.
+#[derive(Debug, Clone, Copy)]
+enum LineLevel {
+    Info,
+    Debug,
+    /// For successes. Failures have the info level.
+    DebugIfSuccessful,
+}
+
+impl RouteLog {
+    pub(super) fn new(route: &str, metrics: &Metrics) -> Self {
+        let route: Arc<str> = route.into();
+        let level = LineLevel::of(&route);
+        Self { metrics: metrics.route(Arc::clone(&route)), route, level }
     }
 
-    /// Creates the span of all log lines of the request.
-    pub(super) fn span(&self) -> Span {
-        // At the error level, so that an error names the request at any configured log level.
-        let (request_id, method) = (self.id.as_str(), self.method.as_str());
-        let (trace_id, span_id) = (self.trace.id(), self.trace.span_id());
-        error_span!("request", request_id, trace_id, span_id, method, route = self.route())
-    }
-
-    /// Counts the request with the status and the code of the problem.
-    pub(super) fn count(
+    /// Counts the request with the status and the code of the problem, and logs the line of the request.
+    pub(super) fn record(
         &self,
-        metrics: &Metrics,
+        context: &RequestContext,
         status: StatusCode,
         problem: Option<&'static str>,
         elapsed: Duration,
     ) {
-        let method = match self.method {
-            Method::GET => "GET",
-            Method::HEAD => "HEAD",
-            Method::POST => "POST",
-            Method::PUT => "PUT",
-            Method::PATCH => "PATCH",
-            Method::DELETE => "DELETE",
-            Method::OPTIONS => "OPTIONS",
-            // An arbitrary method would become an unbounded metric label.
-            _ => "_OTHER",
+        let method = method_label(&context.method);
+        let code = status.as_u16();
+        self.metrics.record(metrics::Request { method, status: code, problem, elapsed });
+        let is_debug = match self.level {
+            LineLevel::Info => false,
+            LineLevel::Debug => true,
+            LineLevel::DebugIfSuccessful => code < 400,
         };
-        let (route, status) = (self.route(), status.as_u16());
-        metrics.request(metrics::Request { method, route, status, problem, elapsed });
-    }
-
-    /// Logs the completed request.
-    pub(super) fn log(&self, status: StatusCode, elapsed: Duration) {
-        // Outside of the span: copying the span's fields into the line would double the cost.
-        let is_routine = is_routine(self.route(), status);
-        // Rounded to microseconds, the precision of the clock.
-        let ms = (elapsed.as_secs_f64() * 1e6).round() / 1e3;
-        let status = status.as_u16();
-        let (request_id, method, route) = (self.id.as_str(), self.method.as_str(), self.route());
-        let (trace_id, span_id) = (self.trace.id(), self.trace.span_id());
-        if is_routine {
-            debug!(status, ms, request_id, trace_id, span_id, method, route, "request completed");
-        } else {
-            info!(status, ms, request_id, trace_id, span_id, method, route, "request completed");
-        }
+        log(context, code, elapsed, is_debug);
     }
 }
 
-/// Returns whether the request is a probe, a successful flag evaluation or a file of the console: too frequent for the
-/// log at the info level.
-fn is_routine(route: &str, status: StatusCode) -> bool {
-    match route {
-        "/livez" | "/readyz" | "/healthz" | "/metrics" => true,
-        "/admin/assets/{version}/{file}" => status.as_u16() < 400,
-        _ => route.starts_with("/ofrep/v1/evaluate/") && status.as_u16() < 400,
+/// Logs the completed request: no query, headers or body, because each may contain anything.
+fn log(context: &RequestContext, status: u16, elapsed: Duration, is_debug: bool) {
+    /// Logs at a level; tracing requires a constant level. Values are computed only if the line is logged.
+    macro_rules! line {
+        ($level:ident) => {
+            // Outside of the span: copying the span's fields into the line would double the cost.
+            $level!(
+                status,
+                ms = milliseconds(elapsed),
+                request_id = context.id.as_str(),
+                trace_id = context.trace().id(),
+                span_id = context.trace().span_id(),
+                method = context.method.as_str(),
+                route = &*context.route,
+                "request completed"
+            )
+        };
+    }
+    if is_debug { line!(debug) } else { line!(info) }
+}
+
+/// Rounds to microseconds, the precision of the clock.
+fn milliseconds(elapsed: Duration) -> f64 {
+    (elapsed.as_secs_f64() * 1e6).round() / 1e3
+}
+
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        // An arbitrary method would become an unbounded metric label.
+        _ => "_OTHER",
+    }
+}
+
+impl LineLevel {
+    /// Returns the level for `route`: probes, successful flag evaluations and files of the console are too frequent for the
+    /// log at the info level.
+    fn of(route: &str) -> Self {
+        match route {
+            "/livez" | "/readyz" | "/healthz" | "/metrics" => Self::Debug,
+            "/admin/assets/{version}/{file}" => Self::DebugIfSuccessful,
+            _ if route.starts_with("/ofrep/v1/evaluate/") => Self::DebugIfSuccessful,
+            _ => Self::Info,
+        }
     }
 }

@@ -13,9 +13,10 @@ use hyper_util::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
     time::{sleep, timeout},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::http::serve::{
@@ -47,7 +48,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) {
     limit_kernel_buffer(&listener, limits.write);
-    let server = Server::new(router, limits);
+    let mut server = Server::new(router, limits);
     tokio::select! {
         // Shutdown first: a busy listener must not delay the end.
         biased;
@@ -66,9 +67,8 @@ struct Server {
     router: Router,
     limits: Limits,
     slots: Arc<Semaphore>,
-    connections: TaskTracker,
+    connections: JoinSet<()>,
     graceful: GracefulShutdown,
-    abort: CancellationToken,
     /// Limits the log lines about invalid heads.
     invalid_heads: Arc<LogRateLimit>,
 }
@@ -86,17 +86,17 @@ impl Server {
         Self {
             http,
             scarce_http,
-            router,
+            // Builds the handlers with their state once instead of for each request.
+            router: router.with_state(()),
             limits,
             slots: Arc::new(Semaphore::new(limits.connections)),
-            connections: TaskTracker::new(),
+            connections: JoinSet::new(),
             graceful: GracefulShutdown::new(),
-            abort: CancellationToken::new(),
             invalid_heads: Arc::default(),
         }
     }
 
-    async fn accept_all(&self, listener: &TcpListener) -> Infallible {
+    async fn accept_all(&mut self, listener: &TcpListener) -> Infallible {
         let mut is_failing = false;
         loop {
             // Before `accept`: without a slot, further clients wait in the kernel's backlog.
@@ -123,7 +123,7 @@ impl Server {
         }
     }
 
-    fn spawn_connection(&self, stream: TcpStream, slot: OwnedSemaphorePermit) {
+    fn spawn_connection(&mut self, stream: TcpStream, slot: OwnedSemaphorePermit) {
         // Responses are small; waiting to fill a packet only adds latency.
         let _ = stream.set_nodelay(true);
         let stream = WriteProgress::new(stream, self.limits.write);
@@ -134,28 +134,25 @@ impl Server {
         let stream = InvalidHeads::new(stream, Arc::clone(&self.invalid_heads));
         let connection = http.serve_connection(TokioIo::new(stream), service);
         let connection = self.graceful.watch(connection);
-        let abort = self.abort.clone();
+        // Finished connections are removed here, as nothing else needs to know of their end.
+        while self.connections.try_join_next().is_some() {}
         self.connections.spawn(async move {
-            tokio::select! {
-                // Protocol errors of a client concern no other connection.
-                _ = connection => (),
-                () = abort.cancelled() => (),
-            }
+            // Protocol errors of a client concern no other connection.
+            let _ = connection.await;
             // Held until now, so the semaphore counts open connections.
             drop(slot);
         });
     }
 
     async fn drain(self) {
-        // `wait` completes only after the tracker is closed.
-        self.connections.close();
+        let mut connections = self.connections;
         if timeout(self.limits.drain, self.graceful.shutdown()).await.is_err() {
-            let connections = self.connections.len();
+            while connections.try_join_next().is_some() {}
+            let connections = connections.len();
             warn!(connections, "closing connections that exceeded the drain timeout");
         }
-        // Idle connections have closed by now; the token ends the stuck rest.
-        self.abort.cancel();
-        self.connections.wait().await;
+        // Idle connections have closed by now; only the stuck rest is aborted.
+        connections.shutdown().await;
     }
 }
 

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use axum::{
-    Extension,
     extract::{FromRequest, Request, State},
     http::{HeaderMap, header},
     response::{IntoResponse as _, Response},
@@ -285,7 +284,7 @@ problems! {
 pub(in crate::http) async fn import(
     RateLimitedAdmin(caller): RateLimitedAdmin,
     State(writer): State<SettingsWriter>,
-    Extension(request): Extension<RequestId>,
+    request: RequestId,
     Query(parameters): Query<ImportParameters>,
     IdempotencyKey(key): IdempotencyKey,
     responder: WriteResponder,

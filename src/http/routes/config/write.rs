@@ -2,7 +2,7 @@
 
 use std::convert::identity;
 
-use axum::{Extension, extract::State, http::header};
+use axum::{extract::State, http::header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -80,7 +80,7 @@ pub(in crate::http) async fn put(
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     State(writer): State<SettingsWriter>,
-    Extension(request): Extension<RequestId>,
+    request: RequestId,
     PathSegment(key): PathSegment,
     Query(parameters): Query<WriteParameters>,
     headers: WriteHeaders<true>,
@@ -144,7 +144,7 @@ pub(in crate::http) async fn reset(
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     State(writer): State<SettingsWriter>,
-    Extension(request): Extension<RequestId>,
+    request: RequestId,
     PathSegment(key): PathSegment,
     Query(parameters): Query<ResetParameters>,
     headers: WriteHeaders<true>,

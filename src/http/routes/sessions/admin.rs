@@ -1,6 +1,6 @@
 //! `/admin/sessions`: all sessions, for administrators.
 
-use axum::{Extension, extract::State};
+use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tracing::info;
@@ -241,7 +241,7 @@ pub(in crate::http) async fn end_any(
     State(scanner): State<SecretScanner>,
     State(outbox): State<Outbox>,
     State(clock): State<Clock>,
-    Extension(request): Extension<RequestId>,
+    request: RequestId,
     PathSegment(id): PathSegment,
     _: Query<NoParameters>,
     Body { value: SessionEnd { note }, .. }: Body<SessionEnd>,

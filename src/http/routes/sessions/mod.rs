@@ -5,7 +5,6 @@ mod declared;
 mod document;
 
 use axum::{
-    Extension,
     extract::State,
     http::{HeaderName, StatusCode, header},
 };
@@ -88,8 +87,8 @@ pub(in crate::http) async fn start(
     State(settings): State<GlobalSettingsService>,
     State(starts): State<SessionStarter>,
     State(clock): State<Clock>,
-    Extension(id): Extension<RequestId>,
-    Extension(ResponseDeadline(due)): Extension<ResponseDeadline>,
+    id: RequestId,
+    ResponseDeadline(due): ResponseDeadline,
     _: Query<NoParameters>,
     IdempotencyKey(idempotency_key): IdempotencyKey,
     body: OptionalBody,

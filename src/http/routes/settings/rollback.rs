@@ -1,6 +1,6 @@
 //! Restoring earlier values.
 
-use axum::{Extension, extract::State};
+use axum::extract::State;
 use serde::Serialize;
 use utoipa::{
     PartialSchema, ToSchema,
@@ -197,7 +197,7 @@ impl ToSchema for SettingsRollback {
 pub(in crate::http) async fn roll_back(
     RateLimitedAdmin(caller): RateLimitedAdmin,
     State(writer): State<SettingsWriter>,
-    Extension(request): Extension<RequestId>,
+    request: RequestId,
     Query(parameters): Query<WriteParameters>,
     headers: WriteHeaders,
     responder: WriteResponder,

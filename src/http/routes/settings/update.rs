@@ -5,7 +5,7 @@ use std::{
     convert::identity,
 };
 
-use axum::{Extension, extract::State};
+use axum::extract::State;
 use validator::ValidationError;
 
 use crate::{
@@ -109,7 +109,7 @@ impl From<SettingChange> for Edit {
 pub(in crate::http) async fn update(
     RateLimitedAdmin(caller): RateLimitedAdmin,
     State(writer): State<SettingsWriter>,
-    Extension(request): Extension<RequestId>,
+    request: RequestId,
     Query(parameters): Query<WriteParameters>,
     headers: WriteHeaders,
     responder: WriteResponder,
