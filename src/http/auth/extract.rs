@@ -73,7 +73,8 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        Ok(Self(bearer_caller(&parts.headers, &TokenVerifier::from_ref(state))?))
+        let keys = TokenVerifier::from_ref(state);
+        Ok(Self(keys.verify(bearer_token(&parts.headers)?)?))
     }
 }
 
@@ -88,7 +89,7 @@ where
         let keys = TokenVerifier::from_ref(state);
         // A browser attaches the cookie by itself; the header is always intended.
         if parts.headers.contains_key(AUTHORIZATION) {
-            return Self::authorize(bearer_caller(&parts.headers, &keys)?);
+            return Self::authorize(keys.verify(bearer_token(&parts.headers)?)?);
         }
         Self::authorize(cookie_caller(parts, &keys)?)
     }
@@ -119,7 +120,7 @@ where
         let headers = &parts.headers;
         let keys = TokenVerifier::from_ref(state);
         if !headers.contains_key(INTERNAL_API_KEY) {
-            return Ok(Self::User(bearer_caller(headers, &keys)?));
+            return Ok(Self::User(keys.verify(bearer_token(headers)?)?));
         }
         if headers.contains_key(AUTHORIZATION) {
             // The credentials decide for whom the session starts, so neither may win silently.
@@ -145,7 +146,7 @@ where
         let keys = TokenVerifier::from_ref(state);
         // A token wins over a key: every reader gets the same flags, so no conflict arises.
         if headers.contains_key(AUTHORIZATION) {
-            return Ok(Self { until: bearer_caller(headers, &keys)?.until });
+            return Ok(Self { until: keys.verify_expiry(bearer_token(headers)?)? });
         }
         let has_api_key = headers.contains_key(API_KEY);
         let key_header = if has_api_key { API_KEY_HEADER } else { INTERNAL_KEY_HEADER };
@@ -168,15 +169,15 @@ fn check_internal_key(
     if keys.matches_internal_key(key.as_bytes()) { Ok(()) } else { Err(AuthError::Key(name)) }
 }
 
-fn bearer_caller(headers: &HeaderMap, keys: &TokenVerifier) -> Result<Caller, AuthError> {
+/// Returns the token of the `Authorization` header.
+fn bearer_token(headers: &HeaderMap) -> Result<&str, AuthError> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next().ok_or(AuthError::NoCredentials)?;
     // A proxy may check another value than the service.
     if values.next().is_some() {
         return Err(AuthError::Repeated("Authorization"));
     }
-    let token = value.to_str().ok().and_then(bearer).ok_or(AuthError::Scheme)?;
-    keys.verify(token)
+    value.to_str().ok().and_then(bearer).ok_or(AuthError::Scheme)
 }
 
 /// Verifies the token in the cookie.

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, HeaderName, Method, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
     response::{IntoResponse as _, Response},
 };
 use utoipa::{
@@ -78,40 +78,43 @@ struct EntityTag<'h> {
     text: &'h str,
 }
 
-/// The value of a conditional header.
-#[derive(Debug, PartialEq, Eq)]
-enum Condition<'h> {
+/// The form of a conditional header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Condition {
     /// `*`: the resource exists, in any state.
     Any,
     /// The state has any of the tags.
-    Tags(Vec<EntityTag<'h>>),
+    Tags,
 }
 
-impl<'h> Condition<'h> {
-    /// Reads `If-Match` or `If-None-Match`; `None` without the header.
-    fn read(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<Self>, Problem> {
-        if !headers.contains_key(name) {
-            return Ok(None);
-        }
-        let mut tags = Vec::new();
-        let mut any = 0;
-        // Several lines of a header form a single list (RFC 9110, 5.3).
-        for line in headers.get_all(name) {
-            let line = line.to_str().map_err(|_| malformed(name, "must be ASCII"))?;
-            for element in elements(line) {
-                match element {
-                    "*" => any += 1,
-                    element => tags.push(entity_tag(name, element)?),
+/// Reads the lines of `If-Match` or `If-None-Match` and passes every tag to `visit`; `None` without lines.
+fn read<'h>(
+    lines: impl IntoIterator<Item = &'h HeaderValue>,
+    name: &HeaderName,
+    mut visit: impl FnMut(EntityTag<'h>),
+) -> Result<Option<Condition>, Problem> {
+    let (mut has_lines, mut any, mut tags) = (false, 0, 0);
+    // Several lines of a header form a single list (RFC 9110, 5.3).
+    for line in lines {
+        has_lines = true;
+        let line = line.to_str().map_err(|_| malformed(name, "must be ASCII"))?;
+        for element in elements(line) {
+            match element {
+                "*" => any += 1,
+                element => {
+                    tags += 1;
+                    visit(entity_tag(name, element)?);
                 }
             }
         }
-        match (any, tags.is_empty()) {
-            (0, false) => Ok(Some(Self::Tags(tags))),
-            (1, true) => Ok(Some(Self::Any)),
-            // An empty list is a client's mistake: no state would satisfy the condition.
-            (0, true) => Err(malformed(name, "must not be empty")),
-            _ => Err(malformed(name, "`*` must be the only element")),
-        }
+    }
+    match (any, tags) {
+        _ if !has_lines => Ok(None),
+        (0, 1..) => Ok(Some(Condition::Tags)),
+        (1, 0) => Ok(Some(Condition::Any)),
+        // An empty list is a client's mistake: no state would satisfy the condition.
+        (0, 0) => Err(malformed(name, "must not be empty")),
+        _ => Err(malformed(name, "`*` must be the only element")),
     }
 }
 
@@ -152,22 +155,23 @@ pub(in crate::http) fn check(
     route: &str,
     headers: &HeaderMap,
 ) -> Result<(), Problem> {
-    let if_match = Condition::read(headers, &header::IF_MATCH)?;
-    let if_none_match = Condition::read(headers, &header::IF_NONE_MATCH)?;
+    let form = |name| read(headers.get_all(name), name, |_| ());
+    let if_match = form(&header::IF_MATCH)?;
+    let if_none_match = form(&header::IF_NONE_MATCH)?;
     // An evaluation of flags only reads, despite the method POST.
     if method.is_safe() || route.starts_with("/ofrep/") {
         return Ok(());
     }
     let unsupported = |detail: &str| Err(invalid("unsupported_precondition", detail));
     // `If-Match: *` needs no evaluation: every addressed resource exists.
-    if matches!(if_match, Some(Condition::Tags(_))) && !CONDITIONAL_WRITES.contains(&route) {
+    if matches!(if_match, Some(Condition::Tags)) && !CONDITIONAL_WRITES.contains(&route) {
         return unsupported("If-Match with a tag is not evaluated here; omit it");
     }
     // A client sends `If-None-Match: *` to avoid an overwrite, so silence would be unsafe.
     if matches!(if_none_match, Some(Condition::Any)) && !CONDITIONAL_WRITES.contains(&route) {
         return unsupported("If-None-Match: * is not evaluated here; omit it");
     }
-    if matches!(if_none_match, Some(Condition::Tags(_))) {
+    if matches!(if_none_match, Some(Condition::Tags)) {
         return unsupported(
             "If-None-Match with a tag is for reading; use If-Match to bind a write",
         );
@@ -188,49 +192,47 @@ pub(in crate::http) enum ReadOutcome {
 ///
 /// # Errors
 /// A malformed condition, or a failed `If-Match`.
-pub(in crate::http) fn evaluate(
-    headers: &HeaderMap,
+pub(in crate::http) fn evaluate<'h>(
+    if_match: impl IntoIterator<Item = &'h HeaderValue>,
+    if_none_match: impl IntoIterator<Item = &'h HeaderValue>,
     current: &str,
 ) -> Result<ReadOutcome, Problem> {
-    // `*` needs no check: the resource of a read always exists.
+    let mut is_current = false;
     // `If-Match` compares strongly: a weak tag never matches (RFC 9110, 13.1.1).
-    if let Some(Condition::Tags(tags)) = Condition::read(headers, &header::IF_MATCH)?
-        && !tags.iter().any(|tag| !tag.weak && tag.text == current)
-    {
+    let compare_strongly = |tag: EntityTag<'_>| is_current |= !tag.weak && tag.text == current;
+    let if_match = read(if_match, &header::IF_MATCH, compare_strongly)?;
+    // `*` needs no check: the resource of a read always exists.
+    if if_match == Some(Condition::Tags) && !is_current {
         return Err(failed(format!("If-Match does not name the current tag, {current}")));
     }
-    Ok(match Condition::read(headers, &header::IF_NONE_MATCH)? {
-        Some(Condition::Any) => ReadOutcome::NotModified,
-        // `If-None-Match` compares weakly: `W/` does not count (RFC 9110, 13.1.2).
-        Some(Condition::Tags(tags)) if tags.iter().any(|tag| tag.text == current) => {
-            ReadOutcome::NotModified
-        }
-        None | Some(Condition::Tags(_)) => ReadOutcome::Send,
-    })
+    let mut is_known = false;
+    // `If-None-Match` compares weakly: `W/` does not count (RFC 9110, 13.1.2).
+    let compare_weakly = |tag: EntityTag<'_>| is_known |= tag.text == current;
+    let if_none_match = read(if_none_match, &header::IF_NONE_MATCH, compare_weakly)?;
+    let is_known = is_known || if_none_match == Some(Condition::Any);
+    Ok(if is_known { ReadOutcome::NotModified } else { ReadOutcome::Send })
 }
 
-/// The conditions of a reader.
-pub(in crate::http) struct ReadConditions(HeaderMap);
+/// The conditions of a reader: copied instead of evaluated, because the current tag is known only after the state is
+/// read.
+pub(in crate::http) struct ReadConditions {
+    if_match: Vec<HeaderValue>,
+    if_none_match: Vec<HeaderValue>,
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for ReadConditions {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        // Copied instead of evaluated: the current tag is known only after the state is read.
-        let mut conditions = HeaderMap::new();
-        for name in [header::IF_MATCH, header::IF_NONE_MATCH] {
-            for value in parts.headers.get_all(&name) {
-                conditions.append(name.clone(), value.clone());
-            }
-        }
-        Ok(Self(conditions))
+        let lines = |name| parts.headers.get_all(name).iter().cloned().collect();
+        Ok(Self { if_match: lines(header::IF_MATCH), if_none_match: lines(header::IF_NONE_MATCH) })
     }
 }
 
 impl ReadConditions {
     /// Whether the reader sends a condition at all.
     pub(in crate::http) fn is_conditional(&self) -> bool {
-        !self.0.is_empty()
+        !self.if_match.is_empty() || !self.if_none_match.is_empty()
     }
 
     /// Returns the response with `tag`, or a 304 if the reader has the current state already.
@@ -253,7 +255,27 @@ impl ReadConditions {
     /// # Errors
     /// As of [`evaluate`].
     pub(in crate::http) fn not_modified(&self, tag: &str) -> Result<Option<Response>, Problem> {
-        not_modified(&self.0, tag)
+        Ok(self.evaluate(tag)?.not_modified(tag))
+    }
+
+    /// Evaluates the conditions against the `current` tag.
+    ///
+    /// # Errors
+    /// As of [`evaluate`].
+    pub(in crate::http) fn evaluate(&self, current: &str) -> Result<ReadOutcome, Problem> {
+        evaluate(&self.if_match, &self.if_none_match, current)
+    }
+}
+
+impl ReadOutcome {
+    fn not_modified(self, tag: &str) -> Option<Response> {
+        match self {
+            Self::Send => None,
+            Self::NotModified => {
+                // A 304 repeats the tag (RFC 9110, 15.4.5).
+                Some((StatusCode::NOT_MODIFIED, [(header::ETAG, tag.to_owned())]).into_response())
+            }
+        }
     }
 }
 
@@ -265,13 +287,9 @@ pub(in crate::http) fn not_modified(
     headers: &HeaderMap,
     tag: &str,
 ) -> Result<Option<Response>, Problem> {
-    Ok(match evaluate(headers, tag)? {
-        ReadOutcome::Send => None,
-        ReadOutcome::NotModified => {
-            // A 304 repeats the tag (RFC 9110, 15.4.5).
-            Some((StatusCode::NOT_MODIFIED, [(header::ETAG, tag.to_owned())]).into_response())
-        }
-    })
+    let if_match = headers.get_all(header::IF_MATCH);
+    let if_none_match = headers.get_all(header::IF_NONE_MATCH);
+    Ok(evaluate(if_match, if_none_match, tag)?.not_modified(tag))
 }
 
 impl IntoParams for ReadConditions {
@@ -310,13 +328,15 @@ pub(in crate::http) fn required(
     kind: Tag,
 ) -> Result<Option<Required>, Problem> {
     // Settings always exist, so `*` fails before any state is read.
-    if matches!(Condition::read(headers, &header::IF_NONE_MATCH)?, Some(Condition::Any)) {
+    let if_none_match = headers.get_all(header::IF_NONE_MATCH);
+    if read(if_none_match, &header::IF_NONE_MATCH, |_| ())? == Some(Condition::Any) {
         return Err(failed("If-None-Match: * failed: the resource exists"));
     }
-    let tags = match Condition::read(headers, &header::IF_MATCH)? {
-        None | Some(Condition::Any) => return Ok(None),
-        Some(Condition::Tags(tags)) => tags,
-    };
+    let mut tags = Vec::new();
+    let if_match = headers.get_all(header::IF_MATCH);
+    if read(if_match, &header::IF_MATCH, |tag| tags.push(tag))? != Some(Condition::Tags) {
+        return Ok(None);
+    }
     let strong = tags.iter().filter(|tag| !tag.weak);
     // An empty list still is a condition: the write must fail instead of running unguarded.
     let numbers: Vec<i64> = strong.filter_map(|tag| kind.number(tag.text)).collect();
@@ -346,8 +366,6 @@ fn mismatch_reason(tag: EntityTag<'_>, kind: Tag) -> String {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
-
     use super::*;
 
     fn headers(name: &HeaderName, lines: &[&'static str]) -> HeaderMap {
@@ -380,8 +398,7 @@ mod tests {
 
     #[test]
     fn if_none_match_compares_weakly() {
-        let evaluated =
-            |line| evaluate(&headers(&header::IF_NONE_MATCH, &[line]), "\"r7\"").unwrap();
+        let evaluated = |line| evaluate(&[], &[HeaderValue::from_static(line)], "\"r7\"").unwrap();
         for current in ["\"r7\"", "W/\"r7\"", "*", "\"r6\", \"r7\""] {
             assert_eq!(evaluated(current), ReadOutcome::NotModified, "{current}");
         }

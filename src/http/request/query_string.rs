@@ -123,12 +123,12 @@ impl QueryString {
 
     /// Returns all errors, including unknown parameters, and the names of the declared parameters.
     pub(in crate::http) fn close(mut self) -> (FieldErrors, Vec<&'static str>) {
-        let names = match self.names.as_slice() {
-            [] => "this route has no parameters".to_owned(),
-            names => format!("the parameters are {}", names.join(", ")),
-        };
         for (name, _) in &self.parameters {
             if !self.names.contains(&name.as_str()) {
+                let names = match self.names.as_slice() {
+                    [] => "this route has no parameters".to_owned(),
+                    names => format!("the parameters are {}", names.join(", ")),
+                };
                 let detail = format!("unknown parameter; {names}");
                 self.errors.push(FieldError::at(place(name), "unknown_parameter", detail));
             }

@@ -13,7 +13,7 @@ use std::{convert::Infallible, time::Duration};
 
 use axum::{
     extract::{FromRequestParts, State},
-    http::{HeaderName, HeaderValue, header, request::Parts},
+    http::{HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use tokio::time::timeout;
@@ -38,7 +38,7 @@ use crate::{
             body::JsonBytes,
             headers,
             path::PathSegment,
-            preconditions::ReadConditions,
+            preconditions::{ReadConditions, ReadOutcome},
             query::{NoParameters, Query, query},
         },
         response::JsonResponse,
@@ -170,8 +170,8 @@ pub(in crate::http) async fn evaluate_all(
 fn respond(page: &Page, conditions: &ReadConditions) -> Result<Response, Problem> {
     // The tag is made of ASCII, so the default is never used.
     let tag = page.tag.to_str().unwrap_or_default();
-    if let Some(response) = conditions.not_modified(tag)? {
-        return Ok(response);
+    if conditions.evaluate(tag)? == ReadOutcome::NotModified {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, page.tag.clone())]).into_response());
     }
     // `Bytes` shares the page among all readers: a clone copies no content.
     let headers = [(header::ETAG, page.tag.clone()), (header::CONTENT_TYPE, APPLICATION_JSON)];
