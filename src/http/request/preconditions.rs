@@ -97,6 +97,12 @@ fn read<'h>(
     // Several lines of a header form a single list (RFC 9110, 5.3).
     for line in lines {
         has_lines = true;
+        // The usual line is one strong tag, and needs no search for separators.
+        if let Some(tag) = single_tag(line) {
+            tags += 1;
+            visit(tag);
+            continue;
+        }
         let line = line.to_str().map_err(|_| malformed(name, "must be ASCII"))?;
         for element in elements(line) {
             match element {
@@ -116,6 +122,14 @@ fn read<'h>(
         (0, 0) => Err(malformed(name, "must not be empty")),
         _ => Err(malformed(name, "`*` must be the only element")),
     }
+}
+
+/// Returns the strong tag that is all of `line`, if `line` has this form.
+fn single_tag(line: &HeaderValue) -> Option<EntityTag<'_>> {
+    let text = line.to_str().ok()?;
+    let inner = text.strip_prefix('"')?.strip_suffix('"')?;
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b',';
+    inner.bytes().all(is_plain).then_some(EntityTag { weak: false, text })
 }
 
 fn entity_tag<'h>(name: &HeaderName, element: &'h str) -> Result<EntityTag<'h>, Problem> {
