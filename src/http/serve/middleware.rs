@@ -272,8 +272,8 @@ impl Drop for ResponseFuture {
 }
 
 fn set_headers(headers: &mut HeaderMap, id: &RequestId) {
-    // At once: every growth of the map moves all headers.
-    headers.reserve(FIXED_HEADERS.len() + DEFAULT_HEADERS.len() + 1);
+    // At once, with the id and the length: every growth of the map moves all headers.
+    headers.reserve(FIXED_HEADERS.len() + DEFAULT_HEADERS.len() + 2);
     // A request id consists of header characters only.
     if let Ok(id) = HeaderValue::from_str(id.as_str()) {
         headers.insert(REQUEST_ID, id);

@@ -2,6 +2,7 @@
 
 pub(in crate::http) mod compression;
 pub(in crate::http) mod head;
+pub(in crate::http) mod head_timer;
 pub(in crate::http) mod invalid_head;
 pub(in crate::http) mod limits;
 pub(in crate::http) mod log_rate_limit;

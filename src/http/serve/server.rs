@@ -5,11 +5,7 @@ use std::{convert::Infallible, future, io, mem, sync::Arc, time::Duration};
 
 use axum::Router;
 use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-    service::TowerToHyperService,
-};
+use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown, service::TowerToHyperService};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -20,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::http::serve::{
+    head_timer::HeadTimer,
     invalid_head::InvalidHeads,
     limits::{HEAD_BYTES, HEAD_LINES, Limits},
     log_rate_limit::LogRateLimit,
@@ -29,9 +26,13 @@ use crate::http::serve::{
 /// The pause after a failed `accept`: without free descriptors, the next call would fail as well.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// The parser accepts heads up to a multiple of the limit, and the [middleware](super::middleware) rejects them with
-/// a problem for the requested path. [`InvalidHeads`] handles larger heads, which are not worth the memory.
+/// The parser accepts heads of several times the limit and of 100 lines, and the [middleware](super::middleware) rejects
+/// them with a problem for the requested path. [`InvalidHeads`] handles larger heads, which are not worth the memory.
 const PARSER_SLACK: usize = 8;
+
+/// The lines that the parser accepts by default. With any other number, the parser allocates and fills a table for each
+/// head.
+const PARSER_LINES: usize = 100;
 
 /// Connections are closed after a response while less than a quarter of the slots is free.
 const SCARCE: usize = 4;
@@ -76,10 +77,8 @@ struct Server {
 impl Server {
     fn new(router: Router, limits: Limits) -> Self {
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new())
-            .header_read_timeout(limits.head)
-            .max_headers(HEAD_LINES * PARSER_SLACK)
-            .max_buf_size(HEAD_BYTES * PARSER_SLACK);
+        const { assert!(HEAD_LINES < PARSER_LINES) };
+        http.header_read_timeout(limits.head).max_buf_size(HEAD_BYTES * PARSER_SLACK);
         let mut scarce_http = http.clone();
         let scarce_timeout = limits.head / SCARCE_HEAD_TIMEOUT_DIVISOR;
         scarce_http.keep_alive(false).header_read_timeout(scarce_timeout);
@@ -130,7 +129,8 @@ impl Server {
         let service = TowerToHyperService::new(self.router.clone());
         // Idle clients must not exclude active ones.
         let is_scarce = self.slots.available_permits() < self.limits.connections / SCARCE;
-        let http = if is_scarce { &self.scarce_http } else { &self.http };
+        let mut http = if is_scarce { self.scarce_http.clone() } else { self.http.clone() };
+        http.timer(HeadTimer::default());
         let stream = InvalidHeads::new(stream, Arc::clone(&self.invalid_heads));
         let connection = http.serve_connection(TokioIo::new(stream), service);
         let connection = self.graceful.watch(connection);
