@@ -36,12 +36,15 @@ impl PathPrefix {
 
     /// Prepends the prefix to a `Location` header that is an absolute path.
     pub(super) fn prefix_location(&self, headers: &mut HeaderMap) {
+        if self.is_empty() {
+            return;
+        }
         let Some(location) = headers.get(header::LOCATION).and_then(|value| value.to_str().ok())
         else {
             return;
         };
         // An absolute URL already names its host and path.
-        if self.is_empty() || !location.starts_with('/') {
+        if !location.starts_with('/') {
             return;
         }
         if let Ok(location) = HeaderValue::try_from(self.join(location)) {

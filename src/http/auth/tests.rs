@@ -199,6 +199,22 @@ fn each_secret_of_a_rotation_is_accepted() {
 }
 
 #[test]
+fn a_cached_token_matches_only_as_a_whole() {
+    let keys = TokenVerifier::new(&auth());
+    let cached = token(json!({}));
+    let caller = keys.verify(&cached);
+    assert!(caller.is_ok());
+    assert_eq!(keys.verify(&cached), caller);
+    let other = token(json!({"sub": "admin-2"}));
+    let (signed_part, signature) = cached.rsplit_once('.').unwrap();
+    let (other_part, other_signature) = other.rsplit_once('.').unwrap();
+    for forged in [format!("{other_part}.{signature}"), format!("{signed_part}.{other_signature}")]
+    {
+        assert_eq!(keys.verify(&forged), Err(AuthError::Signature));
+    }
+}
+
+#[test]
 fn an_issued_token_is_accepted_and_grants_nothing_else() {
     let grant = Grant { sub: "u-1".to_owned(), plan: Some("pro".to_owned()), ..Grant::default() };
     let token = issue(&strict(), &grant, Clock::system().now(), TimeDelta::hours(1)).unwrap();

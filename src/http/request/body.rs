@@ -124,7 +124,8 @@ async fn read_bytes(request: Request) -> Result<Option<Bytes>, Problem> {
     if !is_json(request.headers()) {
         return Err(unsupported(request.method()));
     }
-    let bytes = collect(request).await?;
+    // Boxed: a handler's future is allocated and moved with every request, and most requests have no body.
+    let bytes = Box::pin(collect(request)).await?;
     // The end of an empty chunked body is known only after the first read.
     Ok(Some(bytes).filter(|bytes| !bytes.is_empty()))
 }

@@ -12,8 +12,9 @@ mod request;
 use std::{convert::Infallible, time::Duration};
 
 use axum::{
+    body::Body,
     extract::{FromRequestParts, State},
-    http::{HeaderName, HeaderValue, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use tokio::time::timeout;
@@ -161,7 +162,8 @@ pub(in crate::http) async fn evaluate_all(
     let announced = parameters.etag.as_deref().and_then(page::revision_in);
     if let Some(revision) = announced.filter(|revision| settings.revision() < *revision) {
         // Another instance is ahead by milliseconds. An invented revision never comes, so the wait is limited.
-        let _ = timeout(MAX_LAG, settings.wait_for(revision)).await;
+        // Boxed: a handler's future is allocated and moved with every request, and few of them wait.
+        let _ = Box::pin(timeout(MAX_LAG, settings.wait_for(revision))).await;
     }
     let page = ofrep.page(&settings, clock.now()).await?;
     respond(&page, &conditions)
@@ -170,10 +172,16 @@ pub(in crate::http) async fn evaluate_all(
 fn respond(page: &Page, conditions: &ReadConditions) -> Result<Response, Problem> {
     // The tag is made of ASCII, so the default is never used.
     let tag = page.tag.to_str().unwrap_or_default();
-    if conditions.evaluate(tag)? == ReadOutcome::NotModified {
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, page.tag.clone())]).into_response());
+    let outcome = conditions.evaluate(tag)?;
+    // Room for the headers of the middleware as well: every growth of the map moves all headers.
+    let mut headers = HeaderMap::with_capacity(10);
+    headers.insert(header::ETAG, page.tag.clone());
+    if outcome == ReadOutcome::NotModified {
+        return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
     }
+    headers.insert(header::CONTENT_TYPE, APPLICATION_JSON);
     // `Bytes` shares the page among all readers: a clone copies no content.
-    let headers = [(header::ETAG, page.tag.clone()), (header::CONTENT_TYPE, APPLICATION_JSON)];
-    Ok((headers, page.body.clone()).into_response())
+    let mut response = Response::new(Body::from(page.body.clone()));
+    *response.headers_mut() = headers;
+    Ok(response)
 }

@@ -188,6 +188,16 @@ impl Ofrep {
         if let Some(page) = self.cached(settings, expires) {
             return Ok(page);
         }
+        // Boxed: a handler's future is allocated and moved with every request, and almost all find the page.
+        Box::pin(self.new_page(settings, expires)).await
+    }
+
+    /// Serializes the page of the current settings, unless another reader does.
+    async fn new_page(
+        &self,
+        settings: &GlobalSettingsService,
+        expires: i64,
+    ) -> Result<Arc<Page>, Problem> {
         let _guard = self.0.writing.lock().await;
         // Another reader may have serialized the page during the wait for the lock.
         if let Some(page) = self.cached(settings, expires) {
