@@ -193,6 +193,7 @@ struct ResponseFuture {
 }
 
 /// The source of the response.
+#[expect(clippy::large_enum_variant, reason = "a box would be allocated for each request")]
 enum Work {
     Handler {
         handler: RouteFuture<Infallible>,

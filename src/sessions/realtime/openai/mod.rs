@@ -150,7 +150,7 @@ fn log(failure: &ProviderError) {
     let status = status.unwrap_or_default();
     let code = code.as_deref();
     let param = param.as_deref();
-    let provider_request_id = request_id.as_ref().map(RequestId::as_str);
+    let provider_request_id = request_id.as_deref().map(RequestId::as_str);
     if error.needs_operator() {
         error!(status, code, param, provider_request_id, fault = %error, "the realtime provider rejects requests of this service");
     } else {

@@ -29,7 +29,8 @@ pub(super) struct ProviderError {
     pub(super) status: Option<u16>,
     pub(super) code: Option<String>,
     pub(super) param: Option<String>,
-    pub(super) request_id: Option<RequestId>,
+    /// Boxed, because the text is in place.
+    pub(super) request_id: Option<Box<RequestId>>,
 }
 
 impl ProviderError {
@@ -51,7 +52,8 @@ pub(super) fn read(response: &OutboundResponse) -> Result<MintedSecret, Provider
     let request_id = request_id.and_then(RequestId::parse);
     let provider_error = |error, code, param| {
         let status = Some(response.status.as_u16());
-        ProviderError { error, status, code, param, request_id: request_id.clone() }
+        let request_id = request_id.clone().map(Box::new);
+        ProviderError { error, status, code, param, request_id }
     };
     if response.status.is_success() {
         let unusable = |problem| provider_error(RealtimeError::Unusable(problem), None, None);
