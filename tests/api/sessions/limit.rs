@@ -25,6 +25,10 @@ async fn pass(app: &TestApp, seconds: u32) {
            select t - interval '{seconds} seconds' from unnest(tried_at) t order by t)"
     );
     psql::run(&app.db.pool(), sql).await;
+    let sql = format!(
+        "update brune_session set attempted_at = attempted_at - interval '{seconds} seconds'"
+    );
+    psql::run(&app.db.pool(), sql).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
