@@ -49,6 +49,8 @@ struct Inner {
 struct State {
     waiting: VecDeque<WaitingInsert>,
     statements: usize,
+    /// Whether a task is about to take the waiting inserts.
+    has_taker: bool,
 }
 
 #[derive(Debug)]
@@ -67,6 +69,12 @@ enum Reply {
     RepeatAlone,
 }
 
+enum Admission {
+    Now(Permit),
+    Later(oneshot::Receiver<Reply>),
+    Full,
+}
+
 impl InsertQueue {
     pub(super) fn new(metrics: Metrics) -> Self {
         let state = Mutex::default();
@@ -81,15 +89,36 @@ impl InsertQueue {
         insert: PlannedInsert,
         deadline: Deadline,
     ) -> Result<bool, TransactionError> {
-        if let Some(_permit) = self.try_acquire(pool) {
-            return self.insert_alone(pool, insert, deadline).await;
-        }
-        match self.insert_in_group(insert.clone(), deadline).await {
+        let reply = match self.admit(pool, &insert) {
+            Admission::Now(_permit) => return self.insert_alone(pool, insert, deadline).await,
+            Admission::Later(receiver) => {
+                self.wait_for_group(insert.candidate.id, receiver, deadline).await
+            }
+            Admission::Full => Reply::RepeatAlone,
+        };
+        match reply {
             Reply::Inserted => Ok(true),
             Reply::NotInserted => Ok(false),
             Reply::Failed(error) => Err(error),
             Reply::RepeatAlone => self.insert_alone(pool, insert, deadline).await,
         }
+    }
+
+    /// Permits a statement, or puts the insert into the queue.
+    fn admit(&self, pool: &Pool, insert: &PlannedInsert) -> Admission {
+        // Under one lock: when the last permit is dropped, every refused insert must be in the queue.
+        let mut state = self.0.lock();
+        if state.statements < MAX_STATEMENTS {
+            state.statements += 1;
+            let queue = self.clone();
+            return Admission::Now(Permit { queue, pool: pool.clone(), stage: Stage::Running });
+        }
+        if state.waiting.len() >= MAX_WAITING {
+            return Admission::Full;
+        }
+        let (reply, receiver) = oneshot::channel();
+        state.waiting.push_back(WaitingInsert { insert: insert.clone(), reply });
+        Admission::Later(receiver)
     }
 
     async fn insert_alone(
@@ -106,16 +135,12 @@ impl InsertQueue {
         Ok(!inserted.await?.is_empty())
     }
 
-    async fn insert_in_group(&self, insert: PlannedInsert, deadline: Deadline) -> Reply {
-        let id = insert.candidate.id;
-        let (reply, receiver) = oneshot::channel();
-        {
-            let mut state = self.0.lock();
-            if state.waiting.len() >= MAX_WAITING {
-                return Reply::RepeatAlone;
-            }
-            state.waiting.push_back(WaitingInsert { insert, reply });
-        }
+    async fn wait_for_group(
+        &self,
+        id: Uuid,
+        receiver: oneshot::Receiver<Reply>,
+        deadline: Deadline,
+    ) -> Reply {
         // A client that disconnects before the statement is sent starts no session.
         let waiting = scopeguard::guard(&self.0, |inner| drop(inner.withdraw(id)));
         let reply = deadline.within(async { Ok::<_, TransactionError>(receiver.await) }).await;
@@ -130,15 +155,6 @@ impl InsertQueue {
             Err(timeout) if inner.withdraw(id).is_some() => Reply::Failed(timeout),
             Err(_) => Reply::Failed(TransactionError::OutcomeUnknown(sqlx::Error::PoolTimedOut)),
         }
-    }
-
-    fn try_acquire(&self, pool: &Pool) -> Option<Permit> {
-        let mut state = self.0.lock();
-        if state.statements >= MAX_STATEMENTS {
-            return None;
-        }
-        state.statements += 1;
-        Some(Permit { queue: self.clone(), pool: pool.clone(), passes_on: true })
     }
 }
 
@@ -160,6 +176,7 @@ impl Inner {
     fn take_group(&self) -> Vec<WaitingInsert> {
         let mut group: Vec<WaitingInsert> = Vec::new();
         let mut state = self.lock();
+        state.has_taker = false;
         let mut position = 0;
         while group.len() < MAX_GROUP
             && let Some(waiting) = state.waiting.get(position)
@@ -188,18 +205,29 @@ fn can_share(one: &PlannedInsert, other: &PlannedInsert) -> bool {
 struct Permit {
     queue: InsertQueue,
     pool: Pool,
-    passes_on: bool,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The task of a group was spawned.
+    Spawned,
+    /// The task waits for a connection.
+    Taking,
+    /// A statement is under way.
+    Running,
 }
 
 impl Permit {
     /// Inserts a group of the waiting starts.
     async fn run(mut self) {
-        self.passes_on = true;
+        self.stage = Stage::Taking;
         let mut group = Vec::new();
         let result = database::execute_autocommit(&self.pool, Deadline::standard(), async |conn| {
             // Taken when the connection is there: the starts that waited for the connection share the statement, and
             // a start whose deadline passed before was certainly not sent.
             group = self.queue.0.take_group();
+            self.stage = Stage::Running;
             self.queue.0.metrics.start_group(group.len());
             let inserts: Vec<_> = group.iter().map(|waiting| waiting.insert.clone()).collect();
             store::insert_if_eligible(conn, &inserts).await
@@ -242,13 +270,18 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let inner = &self.queue.0;
         let mut state = inner.lock();
-        let runtime = Handle::try_current().ok().filter(|_| self.passes_on);
+        if self.stage != Stage::Running {
+            state.has_taker = false;
+        }
+        // A runtime that shuts down drops the task before its first step, and would drop every further task.
+        let runtime = Handle::try_current().ok().filter(|_| self.stage != Stage::Spawned);
         match runtime {
-            Some(runtime) if !state.waiting.is_empty() => {
+            // One task takes all waiting starts, so a second task would find none.
+            Some(runtime) if !state.waiting.is_empty() && !state.has_taker => {
+                state.has_taker = true;
                 drop(state);
-                // A runtime that shuts down drops the task before its first step, so the task must not pass on again.
-                let next =
-                    Self { queue: self.queue.clone(), pool: self.pool.clone(), passes_on: false };
+                let queue = self.queue.clone();
+                let next = Self { queue, pool: self.pool.clone(), stage: Stage::Spawned };
                 inner.tasks.spawn_on(next.run(), &runtime);
             }
             Some(_) => state.statements -= 1,
@@ -258,5 +291,126 @@ impl Drop for Permit {
                 state.waiting.clear();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, TimeDelta};
+
+    use super::*;
+    use crate::{
+        ids::UserId,
+        sessions::{
+            eligibility::{Bounds, User},
+            rules::SessionSettings,
+            session::Candidate,
+            start::store::RateLimit,
+        },
+    };
+
+    fn insert(user: &str, revision: i64, in_two_steps: bool) -> PlannedInsert {
+        let settings = SessionSettings {
+            revision,
+            cooldown_minutes: 30,
+            max_sessions_per_day: 3,
+            require_plan: true,
+            allowed_levels: Vec::new(),
+            prompt_id: "p".to_owned(),
+            prompt_version: "1".to_owned(),
+            instructions: None,
+            model: "m".to_owned(),
+            session_max_minutes: 30,
+        };
+        let now = DateTime::UNIX_EPOCH;
+        let bounds = Bounds::at(now, &settings);
+        let candidate = Candidate {
+            id: Uuid::now_v7(),
+            user: User { id: UserId::parse(user).unwrap(), plan: None, level: None },
+            started_at: now,
+            expires_at: now + TimeDelta::minutes(30),
+            settings: Arc::new(settings),
+            idempotency: None,
+            in_two_steps,
+        };
+        let limit = RateLimit { per_minute: 10, counted: false };
+        PlannedInsert { candidate: Arc::new(candidate), bounds, limit }
+    }
+
+    fn queue_with(inserts: impl IntoIterator<Item = PlannedInsert>) -> InsertQueue {
+        let queue = InsertQueue::new(Metrics::default());
+        let waiting = inserts.into_iter().map(|insert| {
+            let (reply, _) = oneshot::channel();
+            WaitingInsert { insert, reply }
+        });
+        queue.0.lock().waiting.extend(waiting);
+        queue
+    }
+
+    /// Makes further inserts wait; returns a pool without a server.
+    fn occupied(queue: &InsertQueue) -> Pool {
+        queue.0.lock().statements = MAX_STATEMENTS;
+        Pool::from(sqlx::PgPool::connect_lazy("postgres://localhost:1/none").unwrap())
+    }
+
+    fn users(queue: &InsertQueue) -> Vec<String> {
+        let group = queue.0.take_group();
+        group.iter().map(|waiting| waiting.insert.candidate.user.id.as_str().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_group_has_one_revision_one_kind_and_one_start_of_a_user() {
+        let queue = queue_with([
+            insert("ana", 1, false),
+            insert("ana", 1, false),
+            insert("ben", 2, false),
+            insert("cat", 1, true),
+            insert("dan", 1, false),
+            insert("ana", 1, false),
+        ]);
+        assert_eq!(users(&queue), ["ana", "dan"]);
+        assert_eq!(users(&queue), ["ana"]);
+        assert_eq!(users(&queue), ["ben"]);
+        assert_eq!(users(&queue), ["cat"]);
+        assert_eq!(users(&queue), ["ana"]);
+        assert!(users(&queue).is_empty());
+    }
+
+    #[test]
+    fn a_group_is_bounded() {
+        let queue = queue_with((0..100).map(|n| insert(&format!("user-{n}"), 1, false)));
+        assert_eq!([users(&queue).len(), users(&queue).len(), users(&queue).len()], [64, 36, 0]);
+    }
+
+    #[tokio::test]
+    async fn starts_of_a_group_that_panics_have_an_unknown_outcome() {
+        let queue = queue_with([]);
+        let pool = occupied(&queue);
+        let starts = ["ana", "ben"]
+            .map(|user| queue.insert(&pool, insert(user, 1, false), Deadline::standard()));
+        let task = async {
+            // Dropped without answers, as a panic drops the group.
+            while queue.0.lock().waiting.len() < 2 {
+                tokio::task::yield_now().await;
+            }
+            drop(queue.0.take_group());
+        };
+        let (replies, ()) = tokio::join!(futures_util::future::join_all(starts), task);
+        let is_unknown = |reply: &Result<bool, TransactionError>| {
+            reply.as_ref().is_err_and(TransactionError::is_outcome_unknown)
+        };
+        assert!(replies.iter().all(is_unknown), "{replies:?}");
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_start_leaves_the_queue() {
+        let queue = queue_with([]);
+        let pool = occupied(&queue);
+        let start = queue.insert(&pool, insert("ana", 1, false), Deadline::standard());
+        let mut start = Box::pin(start);
+        assert!(futures_util::poll!(&mut start).is_pending());
+        assert_eq!(queue.0.lock().waiting.len(), 1);
+        drop(start);
+        assert!(queue.0.lock().waiting.is_empty());
     }
 }
