@@ -29,11 +29,14 @@ use crate::{
     world::{Instance, POOL, World, user},
 };
 
-const BAR: f64 = 0.8;
-const CLIENTS: [usize; 2] = [8, 32];
-/// Starts of one turn, and how often the two take turns.
+/// Concurrent clients, with the bar of each rate.
+const CLIENTS: [(usize, f64); 2] = [(8, 1.0), (32, 1.3)];
+/// Starts per turn, and turns of each of the two.
 const STARTS: usize = 4_000;
 const TURNS: usize = 9;
+/// The bar of one client's median latency, and the starts per turn of that measurement.
+const LATENCY_BAR: f64 = 1.15;
+const LATENCY_STARTS: usize = 800;
 /// No number of clients is measured longer.
 const LIMIT: Duration = Duration::from_secs(90);
 
@@ -44,8 +47,10 @@ pub(crate) async fn run(world: &mut World) {
     let own = PgPoolOptions::new().max_connections(POOL).test_before_acquire(false);
     let own = own.connect_lazy_with(pool.connections().connect_options().as_ref().clone());
     let least = serve_least(own, &mut bare).await;
-    for clients in CLIENTS {
-        compare(clients, &instance, least).await;
+    let postmaster = world.server.postmaster();
+    compare_latency(&instance, least).await;
+    for (clients, bar) in CLIENTS {
+        compare(clients, bar, &instance, least, postmaster).await;
         match pgbench::inserts(&world.server, "starts", clients, &world.scratch("insert.sql")).await
         {
             Some(rate) => println!("  pgbench, the same insert: {rate:.0}/s"),
@@ -56,22 +61,53 @@ pub(crate) async fn run(world: &mut World) {
     instance.end().await;
 }
 
-async fn compare(clients: usize, instance: &Instance, least: SocketAddr) {
+/// Compares the median latency of a single client, so that no start shares a statement.
+async fn compare_latency(instance: &Instance, least: SocketAddr) {
+    let mut ratios = Vec::new();
+    let mut times = [Times::new(), Times::new()];
+    // The first turn opens connections and prepares statements, and does not count.
+    for is_warm in std::iter::once(false).chain([true; TURNS]) {
+        let mut real = Times::new();
+        let mut bare = Times::new();
+        turn(1, LATENCY_STARTS, instance.address(), Kind::Real, &mut real).await;
+        turn(1, LATENCY_STARTS, least, Kind::Least, &mut bare).await;
+        if is_warm {
+            ratios.push(real.median() / bare.median());
+            times[0].join(&real);
+            times[1].join(&bare);
+        }
+    }
+    let figures = format!("{} of {}", times[0], times[1]);
+    line("start, 1 client, median", median(&ratios), LATENCY_BAR, false, &figures);
+}
+
+async fn compare(
+    clients: usize,
+    bar: f64,
+    instance: &Instance,
+    least: SocketAddr,
+    postmaster: Option<i32>,
+) {
     let mut ratios = Vec::new();
     let mut rates = [Vec::new(), Vec::new()];
     let mut times = [Times::new(), Times::new()];
     let mut spent = [Duration::ZERO; 2];
-    // One turn that does not count: connections are made, statements prepared.
-    turn(clients, instance.address(), Kind::Real, &mut Times::new()).await;
-    turn(clients, least, Kind::Least, &mut Times::new()).await;
+    let mut spent_by_server = [Duration::ZERO; 2];
+    // The first turn opens connections and prepares statements, and does not count.
+    turn(clients, STARTS, instance.address(), Kind::Real, &mut Times::new()).await;
+    turn(clients, STARTS, least, Kind::Least, &mut Times::new()).await;
     let started_at = Instant::now();
     for _ in 0..TURNS {
+        let server_before = server_processor_time(postmaster);
         let before = processor_time();
-        let real = turn(clients, instance.address(), Kind::Real, &mut times[0]).await;
+        let real = turn(clients, STARTS, instance.address(), Kind::Real, &mut times[0]).await;
         let between = processor_time();
-        let bare = turn(clients, least, Kind::Least, &mut times[1]).await;
+        let server_between = server_processor_time(postmaster);
+        let bare = turn(clients, STARTS, least, Kind::Least, &mut times[1]).await;
         spent[0] += between.saturating_sub(before);
         spent[1] += processor_time().saturating_sub(between);
+        spent_by_server[0] += server_between.saturating_sub(server_before);
+        spent_by_server[1] += server_processor_time(postmaster).saturating_sub(server_between);
         ratios.push(real / bare);
         rates[0].push(real);
         rates[1].push(bare);
@@ -81,11 +117,14 @@ async fn compare(clients: usize, instance: &Instance, least: SocketAddr) {
     }
     let [real, bare] = rates.map(|rate| median(&rate));
     let figures = format!("{real:.0}/s of {bare:.0}/s; {} of {}", times[0], times[1]);
-    line(&format!("starts, {clients} clients"), median(&ratios), BAR, true, &figures);
+    line(&format!("starts, {clients} clients"), median(&ratios), bar, true, &figures);
     #[expect(clippy::cast_precision_loss, reason = "some ten thousand")]
-    let [real, bare] =
-        spent.map(|duration| duration.as_secs_f64() * 1e6 / (ratios.len() * STARTS) as f64);
+    let per_start =
+        |duration: Duration| duration.as_secs_f64() * 1e6 / (ratios.len() * STARTS) as f64;
+    let [real, bare] = spent.map(per_start);
     println!("  processor time of service and client: {real:.0} of {bare:.0} us a start");
+    let [real, bare] = spent_by_server.map(per_start);
+    println!("  processor time of Postgres: {real:.0} of {bare:.0} us a start");
 }
 
 #[derive(Clone, Copy)]
@@ -94,12 +133,18 @@ enum Kind {
     Least,
 }
 
-/// Starts of so many clients per second, each of a new user.
-async fn turn(clients: usize, address: SocketAddr, kind: Kind, times: &mut Times) -> f64 {
+/// Returns the rate of `starts` starts per second by `clients` clients, each start of a new user.
+async fn turn(
+    clients: usize,
+    starts: usize,
+    address: SocketAddr,
+    kind: Kind,
+    times: &mut Times,
+) -> f64 {
     let run = Uuid::new_v4().simple().to_string();
     // Signed before the clock runs.
     let users: Arc<Vec<(String, String)>> = Arc::new(
-        (0..STARTS)
+        (0..starts)
             .map(|n| match kind {
                 Kind::Real => ("/brun-e/start".to_owned(), user(&format!("{run}-{n}"))),
                 // As long a head, so that only what is done with it differs.
@@ -131,7 +176,7 @@ async fn turn(clients: usize, address: SocketAddr, kind: Kind, times: &mut Times
         times.join(&outcome.unwrap());
     }
     #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
-    let starts = STARTS as f64;
+    let starts = starts as f64;
     starts / started_at.elapsed().as_secs_f64()
 }
 
@@ -175,4 +220,18 @@ fn processor_time() -> Duration {
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
     let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
     Duration::from_millis(ticks * 10)
+}
+
+/// Returns the processor time of all processes of the server; zero on systems without `/proc`.
+fn server_processor_time(postmaster: Option<i32>) -> Duration {
+    let Some(postmaster) = postmaster else { return Duration::ZERO };
+    let children =
+        std::fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"));
+    let nanoseconds = |process: &str| {
+        let statistics = std::fs::read_to_string(format!("/proc/{process}/schedstat")).ok()?;
+        statistics.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    Duration::from_nanos(
+        children.unwrap_or_default().split_whitespace().filter_map(nanoseconds).sum(),
+    )
 }

@@ -176,7 +176,13 @@ impl InstanceBuilder {
         let realtime = self.realtime_provider.map(|url| realtime(&url, &metrics));
         let parts = InstanceParts {
             pool,
-            session_starter: SessionStarter::new(None, realtime, NonZeroU32::MAX, outbox.clone()),
+            session_starter: SessionStarter::new(
+                None,
+                realtime,
+                NonZeroU32::MAX,
+                outbox.clone(),
+                metrics.clone(),
+            ),
             settings,
             scanner: SecretScanner::default(),
             outbox,

@@ -30,7 +30,8 @@ pub(super) fn session_starter(
             "OPENAI_API_KEY is not set: sessions start without a client secret (`realtime` is null)"
         );
     }
-    Ok(SessionStarter::new(plans, realtime, config.tuning.starts_per_minute, outbox.clone()))
+    let per_minute = config.tuning.starts_per_minute;
+    Ok(SessionStarter::new(plans, realtime, per_minute, outbox.clone(), metrics.clone()))
 }
 
 fn realtime(config: &Config, metrics: &Metrics) -> Result<Option<Realtime>, Error> {

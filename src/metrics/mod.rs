@@ -151,6 +151,11 @@ impl Metrics {
         self.0.sessions.record_expired(sessions, lag, duration);
     }
 
+    /// Records a statement that tries to insert `sessions` sessions.
+    pub fn start_group(&self, sessions: usize) {
+        self.0.sessions.record_start_group(sessions);
+    }
+
     /// Records a failed search for expired sessions.
     pub fn expiry_failed(&self) {
         self.0.sessions.record_failure();

@@ -1,4 +1,4 @@
-//! Metrics of the expiry of sessions.
+//! Metrics of the inserts and of the expiry of sessions.
 
 use std::{sync::atomic::AtomicU64, time::Duration};
 
@@ -14,6 +14,7 @@ pub(super) struct Sessions {
     failures: Counter,
     batch: Histogram,
     lag: Gauge<f64, AtomicU64>,
+    start_group: Histogram,
 }
 
 impl Sessions {
@@ -23,6 +24,12 @@ impl Sessions {
             "brune_expiry_lag_seconds",
             "How late this instance marked the oldest session of the last batch as expired",
             lag.clone(),
+        );
+        let start_group = Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]);
+        registry.register(
+            "brune_session_start_group_size",
+            "Sessions that one statement tried to insert",
+            start_group.clone(),
         );
         Self {
             expired: counter(
@@ -42,6 +49,7 @@ impl Sessions {
                 &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0],
             ),
             lag,
+            start_group,
         }
     }
 
@@ -50,6 +58,11 @@ impl Sessions {
         self.expired.inc_by(u64::try_from(sessions).unwrap_or_default());
         self.lag.set(lag);
         self.batch.observe(duration.as_secs_f64());
+    }
+
+    pub(super) fn record_start_group(&self, sessions: usize) {
+        // No group has more sessions than 32 bits can count.
+        self.start_group.observe(u32::try_from(sessions).unwrap_or(u32::MAX).into());
     }
 
     pub(super) fn record_failure(&self) {

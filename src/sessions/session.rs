@@ -107,6 +107,7 @@ impl Session {
 }
 
 /// A session that is not stored yet.
+#[derive(Debug)]
 pub(super) struct Candidate {
     pub(super) id: Uuid,
     pub(super) user: User,
@@ -118,6 +119,7 @@ pub(super) struct Candidate {
     pub(super) in_two_steps: bool,
 }
 
+#[derive(Debug)]
 pub(super) struct Idempotency {
     pub(super) key: String,
     pub(super) digest: Vec<u8>,

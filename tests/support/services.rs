@@ -42,6 +42,6 @@ impl Services {
             let metrics = metrics.clone();
             Realtime::openai(url.parse().unwrap(), secret(PROVIDER_KEY), metrics).unwrap()
         });
-        SessionStarter::new(plans, realtime, self.per_minute, outbox)
+        SessionStarter::new(plans, realtime, self.per_minute, outbox, metrics.clone())
     }
 }

@@ -17,8 +17,9 @@ use crate::{
         session::{Candidate, Idempotency, Session},
         start::{
             error::Error,
+            queue::InsertQueue,
             request::Request,
-            store::{self, Diagnosis, ExpiredMessage, InsertResult, RateLimit},
+            store::{self, Diagnosis, ExpiredMessage, PlannedInsert, RateLimit},
         },
     },
     settings::{self, GlobalSettingsService, InvalidSettings},
@@ -27,6 +28,7 @@ use crate::{
 /// The insert of a session.
 pub(super) struct SessionInsert<'a> {
     pub(super) pool: &'a Pool,
+    pub(super) queue: &'a InsertQueue,
     pub(super) settings: &'a GlobalSettingsService,
     pub(super) outbox: &'a Outbox,
     pub(super) request: &'a Request,
@@ -77,14 +79,12 @@ impl SessionInsert<'_> {
         id: Uuid,
         deadline: Deadline,
     ) -> Result<Inserted, Error> {
-        // Postgres has no unsigned integers; a larger limit is unlimited in practice.
-        let per_minute = i32::try_from(self.per_minute.get()).unwrap_or(i32::MAX);
         // Outside of the loop, so the attempts of a request count only once.
-        let mut limit = RateLimit { per_minute, counted: false };
+        let mut limit = RateLimit { per_minute: self.per_minute.get().into(), counted: false };
         // Bounded: a few concurrent changes are expected, endless changes must not block the request.
         let mut retry = ConflictRetry::default();
         while retry.begin_attempt() {
-            let candidate = self.candidate(id, session_settings(self.settings)?);
+            let candidate = Arc::new(self.candidate(id, session_settings(self.settings)?));
             match self.attempt(&candidate, &mut limit, deadline).await? {
                 Outcome::Inserted(inserted) => return Ok(*inserted),
                 Outcome::Retry => (),
@@ -122,7 +122,7 @@ impl SessionInsert<'_> {
 
     async fn attempt(
         &self,
-        candidate: &Candidate,
+        candidate: &Arc<Candidate>,
         limit: &mut RateLimit,
         deadline: Deadline,
     ) -> Result<Outcome, Error> {
@@ -132,7 +132,7 @@ impl SessionInsert<'_> {
         let is_account_eligible = reasons.is_empty();
         // The common case needs only the cheap statement. The expensive statement diagnoses the obstacle and closes
         // expired sessions.
-        if is_account_eligible && self.insert(candidate, &bounds, limit, deadline).await? {
+        if is_account_eligible && self.insert(candidate, &bounds, *limit, deadline).await? {
             return Ok(Outcome::Inserted(inserted(candidate.session(), false, candidate)));
         }
         let diagnosis =
@@ -169,24 +169,14 @@ impl SessionInsert<'_> {
     /// Inserts the candidate if there is no obstacle. Returns whether the row was inserted.
     async fn insert(
         &self,
-        candidate: &Candidate,
+        candidate: &Arc<Candidate>,
         bounds: &Bounds,
-        limit: &mut RateLimit,
+        limit: RateLimit,
         deadline: Deadline,
     ) -> Result<bool, TransactionError> {
-        let limit_before = *limit;
-        let insert = database::execute_autocommit(self.pool, deadline, async |conn| {
-            store::insert_if_eligible(conn, candidate, bounds, limit_before).await
-        });
-        match insert.await {
-            Ok(InsertResult { counted, inserted }) => {
-                limit.counted = counted;
-                Ok(inserted)
-            }
-            // The statement was rolled back, including the count of the attempt.
-            Err(error) if is_race(&error) => Ok(false),
-            Err(error) => Err(error),
-        }
+        let candidate = Arc::clone(candidate);
+        let insert = PlannedInsert { candidate, bounds: bounds.clone(), limit };
+        self.queue.insert(self.pool, insert, deadline).await
     }
 
     /// Queries the obstacle. For an eligible account, also closes an expired session of the user.
@@ -273,12 +263,4 @@ fn existing_session(diagnosis: &Diagnosis, candidate: &Candidate) -> Result<Opti
         Some(_) if diagnosis.prior_is_starting == Some(true) => Err(Error::InProgress),
         prior => Ok(prior),
     }
-}
-
-/// Whether a unique index rejected a concurrent start.
-fn is_race(error: &TransactionError) -> bool {
-    // With the primary key: an earlier attempt with unknown outcome may have inserted the row.
-    let indexes =
-        ["brune_session_pkey", "brune_session_one_active", "brune_session_by_idempotency_key"];
-    error.constraint().is_some_and(|constraint| indexes.contains(&constraint))
 }

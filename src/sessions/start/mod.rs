@@ -9,6 +9,7 @@ mod error;
 mod insert;
 mod mint;
 mod plan;
+mod queue;
 mod request;
 mod store;
 
@@ -43,7 +44,7 @@ pub async fn start(
     settings: &GlobalSettingsService,
     request: &Request,
 ) -> Result<Started, Error> {
-    let Services { plans, realtime, per_minute, outbox } = &*starter.0;
+    let Services { plans, realtime, per_minute, outbox, queue } = &*starter.0;
     // Before the first connection is taken, because the plan service may be slow.
     let user = plan::resolve_user(plans.as_ref(), request).await?;
     let sinks = outbox.sinks(Topic::SessionStarted);
@@ -51,6 +52,7 @@ pub async fn start(
     let in_two_steps = realtime.is_some() || !sinks.is_empty();
     let insert = SessionInsert {
         pool,
+        queue,
         settings,
         outbox,
         request,

@@ -8,12 +8,14 @@ use tokio::time::Instant;
 use crate::{
     database::Pool,
     ids::RequestId,
+    metrics::Metrics,
     outbox::Outbox,
     sessions::{
         eligibility::User,
         plans::Plans,
         realtime::{MintedSecret, Realtime},
         session::Session,
+        start::queue::InsertQueue,
     },
 };
 
@@ -27,6 +29,7 @@ pub(super) struct Services {
     pub(super) realtime: Option<Realtime>,
     pub(super) per_minute: NonZeroU32,
     pub(super) outbox: Outbox,
+    pub(super) queue: InsertQueue,
 }
 
 impl SessionStarter {
@@ -39,8 +42,10 @@ impl SessionStarter {
         realtime: Option<Realtime>,
         per_minute: NonZeroU32,
         outbox: Outbox,
+        metrics: Metrics,
     ) -> Self {
-        Self(Arc::new(Services { plans, realtime, per_minute, outbox }))
+        let queue = InsertQueue::new(metrics);
+        Self(Arc::new(Services { plans, realtime, per_minute, outbox, queue }))
     }
 }
 

@@ -1,5 +1,7 @@
 //! SQL of a session start.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use uuid::Uuid;
@@ -37,83 +39,133 @@ impl Diagnosis {
 }
 
 /// The rate limit of a user's attempts.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct RateLimit {
     /// Allowed attempts per minute.
-    pub(super) per_minute: i32,
+    pub(super) per_minute: i64,
     /// Whether the current request is already counted.
     pub(super) counted: bool,
 }
 
-/// The result of an insert.
-pub(super) struct InsertResult {
-    pub(super) counted: bool,
-    pub(super) inserted: bool,
+/// A session to insert if the rules allow the start.
+#[derive(Debug, Clone)]
+pub(super) struct PlannedInsert {
+    pub(super) candidate: Arc<Candidate>,
+    pub(super) bounds: Bounds,
+    pub(super) limit: RateLimit,
 }
 
-/// Inserts `candidate` if the settings are current, the user's history is within `bounds` and the rate limit allows
-/// the attempt; all in one statement, so in one state of the database.
+/// Inserts each of `inserts` if the settings are current, the user's history is within the bounds and the rate limit
+/// allows the attempt; all in one statement, so in one state of the database. Returns the ids of the inserted sessions.
 ///
-/// The statement does not return the obstacle; see [`diagnose`]. A reused idempotency key violates a unique index,
-/// as does a concurrent start.
+/// `inserts` must have the same settings and number of steps, and different users: all rows see the state before the
+/// statement.
+///
+/// The statement does not return the obstacles; see [`diagnose`]. A reused idempotency key is an obstacle, as is a
+/// concurrent start of the user.
 pub(super) async fn insert_if_eligible(
     conn: &mut Connection,
-    candidate: &Candidate,
-    bounds: &Bounds,
-    limit: RateLimit,
-) -> sqlx::Result<InsertResult> {
-    let Candidate { user, settings, .. } = candidate;
-    let (idempotency_key, idempotency_digest) = candidate.idempotency();
-    sqlx::query_as!(
-        InsertResult,
+    inserts: &[PlannedInsert],
+) -> sqlx::Result<Vec<Uuid>> {
+    let Some(first) = inserts.first() else { return Ok(Vec::new()) };
+    let settings = &first.candidate.settings;
+    let columns = Columns::of(inserts);
+    // A row waits for a concurrent start of the same user, perhaps in a statement of another instance. All statements
+    // insert in the order of users, so that two statements never wait for each other.
+    sqlx::query_scalar!(
         r#"
-        with tried as (
-          insert into brune_start_attempt as a (user_id, tried_at)
-          select $2, array[clock_timestamp()]
-          where not $17 and ($12::text is null or not exists (select from brune_session
-            where user_id = $2 and idempotency_key = $12 and status <> 'failed'))
-          on conflict (user_id) do update
-          set tried_at = brune_within_a_minute(a.tried_at) || clock_timestamp()
-          where cardinality(brune_within_a_minute(a.tried_at)) < $18 returning 1),
-        inserted as (
-          insert into brune_session (id, user_id, plan, level, started_at, expires_at, settings_revision,
-            prompt_id, prompt_version, model, session_max_minutes, idempotency_key, idempotency_digest,
-            status, starting_until)
-          select $1, $2, $3, $4, $5, $6, revision, $8, $9, $10, $11, $12, $13,
-            case when $19 then 'starting' else 'active' end, case when $19 then clock_timestamp() + interval '30 s' end
-          from app_global_setting_head
-          -- What a crash loses of a first step was never a session: only the second is waited for on disk.
-          where revision = $7 and (not $19 or set_config('synchronous_commit', 'off', true) = 'off')
-            and ($17 or exists (select from tried)) and (
-            -- Sessions of a user follow one another, so what holds of the last holds if it does of any.
-            select count(*) filter (where started_at >= $15) < $16
-              and coalesce(bool_and(status not in ('starting', 'active') and least(ended_at, expires_at) <= $14), true)
+        insert into brune_session (id, user_id, plan, level, started_at, expires_at, settings_revision,
+          prompt_id, prompt_version, model, session_max_minutes, idempotency_key, idempotency_digest,
+          status, starting_until, attempted_at)
+        select i.id, i.user_id, i.plan, i.level, i.started_at, i.expires_at, head.revision, $12, $13, $14, $15,
+          i.idempotency_key, i.idempotency_digest,
+          case when $18 then 'starting' else 'active' end,
+          case when $18 then clock_timestamp() + interval '30 s' end,
+          case when not i.counted then clock_timestamp() end
+        from app_global_setting_head head,
+          unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[],
+            $7::timestamptz[], $8::timestamptz[], $9::text[], $10::bytea[], $19::boolean[])
+          as i(id, user_id, plan, level, started_at, expires_at, ended_by, day_start, idempotency_key,
+            idempotency_digest, counted)
+        -- A crash may lose the first of two steps: only the second step is waited for on disk.
+        where head.revision = $11 and (not $18 or set_config('synchronous_commit', 'off', true) = 'off')
+          -- Sessions of a user do not overlap, so a condition on the last session holds if all of the newest meet it.
+          and (
+            select count(*) filter (where newest.started_at >= i.day_start) < $16
+              and coalesce(bool_and(newest.status not in ('starting', 'active')
+                and least(newest.ended_at, newest.expires_at) <= i.ended_by), true)
             from (select status, started_at, ended_at, expires_at from brune_session
-              where user_id = $2 and status <> 'failed' order by started_at desc limit $16) newest) returning 1)
-        select $17 or exists (select from tried) as "counted!", exists (select from inserted) as "inserted!"
+              where user_id = i.user_id and status <> 'failed' order by started_at desc limit $16) newest)
+          -- A session is an attempt of its own; only refused attempts have an entry. The hour exceeds the difference of
+          -- the services' clocks and lets the index end the search.
+          and (i.counted or $17 > coalesce((select cardinality(brune_within_a_minute(tried_at))
+              from brune_start_attempt where user_id = i.user_id), 0) + (select count(*) from brune_session
+              where user_id = i.user_id and started_at > i.started_at - interval '1 hour'
+                and attempted_at > clock_timestamp() - interval '1 minute'))
+        order by i.user_id collate "C"
+        -- A concurrent start of one user must not fail the other rows.
+        on conflict do nothing
+        returning id
         "#,
-        candidate.id,
-        user.id.as_str(),
-        user.plan,
-        user.level,
-        candidate.started_at,
-        candidate.expires_at,
+        &columns.ids,
+        &columns.user_ids as &[&str],
+        &columns.plans as &[Option<&str>],
+        &columns.levels as &[Option<&str>],
+        &columns.started_at,
+        &columns.expires_at,
+        &columns.ended_by,
+        &columns.day_starts,
+        &columns.idempotency_keys as &[Option<&str>],
+        &columns.idempotency_digests as &[Option<&[u8]>],
         settings.revision,
         settings.prompt_id,
         settings.prompt_version,
         settings.model,
         settings.session_max_minutes,
-        idempotency_key,
-        idempotency_digest,
-        bounds.ended_by,
-        bounds.day_start,
-        bounds.max_today,
-        limit.counted,
-        limit.per_minute,
-        candidate.in_two_steps,
+        first.bounds.max_today,
+        first.limit.per_minute,
+        first.candidate.in_two_steps,
+        &columns.counted,
     )
-    .fetch_one(conn)
+    .fetch_all(conn)
     .await
+}
+
+/// The values of several inserts, as one array for each column.
+#[derive(Default)]
+struct Columns<'a> {
+    ids: Vec<Uuid>,
+    user_ids: Vec<&'a str>,
+    plans: Vec<Option<&'a str>>,
+    levels: Vec<Option<&'a str>>,
+    started_at: Vec<DateTime<Utc>>,
+    expires_at: Vec<DateTime<Utc>>,
+    ended_by: Vec<DateTime<Utc>>,
+    day_starts: Vec<DateTime<Utc>>,
+    idempotency_keys: Vec<Option<&'a str>>,
+    idempotency_digests: Vec<Option<&'a [u8]>>,
+    counted: Vec<bool>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(inserts: &'a [PlannedInsert]) -> Self {
+        let mut columns = Self::default();
+        for PlannedInsert { candidate, bounds, limit } in inserts {
+            let (idempotency_key, idempotency_digest) = candidate.idempotency();
+            columns.ids.push(candidate.id);
+            columns.user_ids.push(candidate.user.id.as_str());
+            columns.plans.push(candidate.user.plan.as_deref());
+            columns.levels.push(candidate.user.level.as_deref());
+            columns.started_at.push(candidate.started_at);
+            columns.expires_at.push(candidate.expires_at);
+            columns.ended_by.push(bounds.ended_by);
+            columns.day_starts.push(bounds.day_start);
+            columns.idempotency_keys.push(idempotency_key);
+            columns.idempotency_digests.push(idempotency_digest);
+            columns.counted.push(limit.counted);
+        }
+        columns
+    }
 }
 
 /// The message about an expired session that a start closes.
@@ -145,13 +197,20 @@ pub(super) async fn diagnose(
           from own order by started_at desc limit 1),
         prior as (select id, idempotency_digest as digest, status = 'starting' as is_starting from own
           where idempotency_key = $3),
-        -- A repeat is no attempt. Whoever takes this row and a session's takes them in this order.
+        -- The attempts of the last minute that are sessions.
+        recent as (select attempted_at from brune_session
+          where user_id = $1 and started_at > $2 - interval '1 hour'
+            and attempted_at > clock_timestamp() - interval '1 minute'),
+        -- A repeat is no attempt, nor is a retry whose session exists. Statements that take this row and the row of a
+        -- session take them in this order.
         tried as (
           insert into brune_start_attempt as a (user_id, tried_at)
-          select $1, array[clock_timestamp()] where not $5 and not exists (select from prior)
+          select $1, array[clock_timestamp()]
+          where not $5 and not exists (select from prior) and not exists (select from own where id = $11)
+            and (select count(*) from recent) < $6
           on conflict (user_id) do update
           set tried_at = brune_within_a_minute(a.tried_at) || clock_timestamp()
-          where cardinality(brune_within_a_minute(a.tried_at)) < $6 returning 1),
+          where cardinality(brune_within_a_minute(a.tried_at)) + (select count(*) from recent) < $6 returning 1),
         counted as (select $5 or exists (select from tried) as is_so),
         lapsed as (
           update brune_session
@@ -170,7 +229,8 @@ pub(super) async fn diagnose(
           (select digest from prior) as prior_digest, (select is_starting from prior) as prior_is_starting,
           (select is_so from counted) as "counted!",
           (select ceil(extract(epoch from t + interval '1 minute' - statement_timestamp()))::integer
-            from brune_start_attempt, unnest(tried_at) t where user_id = $1
+            from (select unnest(tried_at) as t from brune_start_attempt where user_id = $1
+              union all select attempted_at from recent) attempts
             order by t desc offset $6 - 1 limit 1) as try_again_in
         from app_global_setting_head
         "#,
@@ -184,6 +244,7 @@ pub(super) async fn diagnose(
         message_id,
         topic,
         &sinks,
+        candidate.id,
     )
     .fetch_one(conn)
     .await

@@ -4,6 +4,7 @@ use std::{num::NonZeroU32, time::Duration};
 
 use brune::{
     ids::{RequestId, UserId},
+    metrics::Metrics,
     outbox::Outbox,
     sessions::{
         self, Bounds, Error, History, IneligibleReason, SessionSettings, SessionStarter, User,
@@ -128,7 +129,8 @@ async fn insert(pool: &PgPool, user: &UserId, session: &PastSession) {
 
 /// Starts a session at the time of the case; returns the reasons of a refusal.
 async fn start(app: &TestApp, user: UserId, now: DateTime<Utc>) -> Vec<IneligibleReason> {
-    let starter = SessionStarter::new(None, None, NonZeroU32::MAX, Outbox::default());
+    let starter =
+        SessionStarter::new(None, None, NonZeroU32::MAX, Outbox::default(), Metrics::default());
     let request = sessions::Request {
         user: User { id: user, plan: Some("pro".to_owned()), level: None },
         idempotency_key: None,

@@ -6,7 +6,9 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::end;
-use crate::support::{Instance, TestApp, psql, services::Services, token, user};
+use crate::support::{
+    Instance, TestApp, psql, realtime_stub::Stub, services::Services, token, user,
+};
 use brune::http::Grant;
 
 async fn limited(app: &TestApp, per_minute: u32) -> Instance {
@@ -23,6 +25,10 @@ async fn pass(app: &TestApp, seconds: u32) {
     let sql = format!(
         "update brune_start_attempt set tried_at = array(
            select t - interval '{seconds} seconds' from unnest(tried_at) t order by t)"
+    );
+    psql::run(&app.db.pool(), sql).await;
+    let sql = format!(
+        "update brune_session set attempted_at = attempted_at - interval '{seconds} seconds'"
     );
     psql::run(&app.db.pool(), sql).await;
 }
@@ -98,6 +104,42 @@ async fn refused_attempts_count_against_the_limit_and_repeats_do_not() {
     start("k-4").await.problem(429, "rate_limited");
     // A repeat is answered even then.
     assert_eq!(start("k-1").await.ok(), ended);
+}
+
+#[tokio::test]
+async fn starts_that_failed_at_the_provider_count_against_the_limit() {
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
+    let per_minute = NonZeroU32::new(2).unwrap();
+    let services = Services { realtime: Some(stub.url()), per_minute, ..Services::default() };
+    let instance =
+        Instance::builder(app.db.pool()).services(services).without_listener().start().await;
+    let changes = [
+        ("BRUNE_OPENAI_REALTIME_MODEL_ALLOWLIST", json!(["stub-401"]), 1),
+        ("BRUNE_OPENAI_REALTIME_MODEL", json!("stub-401"), 1),
+    ];
+    app.instance.change(&changes).await.ok();
+    for _ in 0..2 {
+        instance.start_session(&user("ana")).await.problem(502, "realtime_unavailable");
+    }
+    let reply = instance.start_session(&user("ana")).await;
+    let wait: u32 = reply.header("retry-after").parse().unwrap();
+    assert!((1..=60).contains(&wait), "{wait}");
+    reply.problem(429, "rate_limited");
+    assert_eq!(stub.calls().len(), 2);
+    pass(&app, 61).await;
+    instance.start_session(&user("ana")).await.problem(502, "realtime_unavailable");
+}
+
+#[tokio::test]
+async fn attempts_stored_by_the_release_before_count() {
+    let app = TestApp::new().await;
+    let instance = limited(&app, 2).await;
+    let sql = "insert into brune_start_attempt values ('ana', array[clock_timestamp(), clock_timestamp()])";
+    psql::run(&app.db.pool(), sql).await;
+    instance.start_session(&user("ana")).await.problem(429, "rate_limited");
+    pass(&app, 61).await;
+    instance.start_session(&user("ana")).await.ok();
 }
 
 #[tokio::test]

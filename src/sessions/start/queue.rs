@@ -1,0 +1,416 @@
+//! Inserts of sessions, several in one statement under load.
+//!
+//! A start is inserted at once while fewer than [`MAX_STATEMENTS`] statements are under way. Otherwise the start waits,
+//! and all waiting starts go together in the next statement. Nothing waits for a group to fill.
+//!
+//! Each start is judged on its own: the statement checks each row by the user's own history and limits, and a row that
+//! is not inserted does not affect the others. A group that fails as a whole, and certainly stored nothing, is repeated
+//! start by start, so that a group never fails a start that would succeed alone.
+
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::{runtime::Handle, sync::oneshot};
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::{
+    database::{self, Deadline, Pool, TransactionError},
+    metrics::Metrics,
+    sessions::start::store::{self, PlannedInsert},
+};
+
+/// Statements under way at a time. A second statement uses the time in which the first waits for the disk.
+const MAX_STATEMENTS: usize = 2;
+
+/// Rows of a statement. Bounds the time that one statement takes from all of its starts.
+const MAX_GROUP: usize = 64;
+
+/// Waiting starts; the next start is inserted alone, and waits for a connection instead.
+const MAX_WAITING: usize = 1024;
+
+/// The inserts of an instance. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct InsertQueue(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    state: Mutex<State>,
+    /// Groups run in tasks of their own, so that a client that disconnects cancels no other start. The tasks hold
+    /// connections, so the shutdown waits for the tasks when the pool is closed.
+    tasks: TaskTracker,
+    metrics: Metrics,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<WaitingInsert>,
+    statements: usize,
+    /// Whether a task is about to take the waiting inserts.
+    has_taker: bool,
+}
+
+#[derive(Debug)]
+struct WaitingInsert {
+    insert: PlannedInsert,
+    reply: oneshot::Sender<Reply>,
+}
+
+/// The result of a group for one of its starts.
+#[derive(Debug)]
+enum Reply {
+    Inserted,
+    NotInserted,
+    Failed(TransactionError),
+    /// The group stored nothing, perhaps because of another start.
+    RepeatAlone,
+}
+
+enum Admission {
+    Now(Permit),
+    Later(oneshot::Receiver<Reply>),
+    Full,
+}
+
+impl InsertQueue {
+    pub(super) fn new(metrics: Metrics) -> Self {
+        let state = Mutex::default();
+        let tasks = TaskTracker::new();
+        Self(Arc::new(Inner { state, tasks, metrics }))
+    }
+
+    /// Inserts a session if there is no obstacle. Returns whether the row was inserted.
+    pub(super) async fn insert(
+        &self,
+        pool: &Pool,
+        insert: PlannedInsert,
+        deadline: Deadline,
+    ) -> Result<bool, TransactionError> {
+        let reply = match self.admit(pool, &insert) {
+            Admission::Now(_permit) => return self.insert_alone(pool, insert, deadline).await,
+            Admission::Later(receiver) => {
+                self.wait_for_group(insert.candidate.id, receiver, deadline).await
+            }
+            Admission::Full => Reply::RepeatAlone,
+        };
+        match reply {
+            Reply::Inserted => Ok(true),
+            Reply::NotInserted => Ok(false),
+            Reply::Failed(error) => Err(error),
+            Reply::RepeatAlone => self.insert_alone(pool, insert, deadline).await,
+        }
+    }
+
+    /// Permits a statement, or puts the insert into the queue.
+    fn admit(&self, pool: &Pool, insert: &PlannedInsert) -> Admission {
+        // Under one lock: when the last permit is dropped, every refused insert must be in the queue.
+        let mut state = self.0.lock();
+        if state.statements < MAX_STATEMENTS {
+            state.statements += 1;
+            let queue = self.clone();
+            return Admission::Now(Permit { queue, pool: pool.clone(), stage: Stage::Running });
+        }
+        if state.waiting.len() >= MAX_WAITING {
+            return Admission::Full;
+        }
+        let (reply, receiver) = oneshot::channel();
+        state.waiting.push_back(WaitingInsert { insert: insert.clone(), reply });
+        Admission::Later(receiver)
+    }
+
+    async fn insert_alone(
+        &self,
+        pool: &Pool,
+        insert: PlannedInsert,
+        deadline: Deadline,
+    ) -> Result<bool, TransactionError> {
+        self.0.metrics.start_group(1);
+        let inserts = [insert];
+        let inserted = database::execute_autocommit(pool, deadline, async |conn| {
+            store::insert_if_eligible(conn, &inserts).await
+        });
+        Ok(!inserted.await?.is_empty())
+    }
+
+    async fn wait_for_group(
+        &self,
+        id: Uuid,
+        receiver: oneshot::Receiver<Reply>,
+        deadline: Deadline,
+    ) -> Reply {
+        // A client that disconnects before the statement is sent starts no session.
+        let waiting = scopeguard::guard(&self.0, |inner| drop(inner.withdraw(id)));
+        let reply = deadline.within(async { Ok::<_, TransactionError>(receiver.await) }).await;
+        let inner = scopeguard::ScopeGuard::into_inner(waiting);
+        match reply {
+            Ok(Ok(reply)) => reply,
+            // The task of the group panicked.
+            Ok(Err(_)) => {
+                Reply::Failed(TransactionError::OutcomeUnknown(sqlx::Error::WorkerCrashed))
+            }
+            // Nothing was sent while the start was waiting.
+            Err(timeout) if inner.withdraw(id).is_some() => Reply::Failed(timeout),
+            Err(_) => Reply::Failed(TransactionError::OutcomeUnknown(sqlx::Error::PoolTimedOut)),
+        }
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Every change is a single call, so a panic leaves a valid state.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes a waiting insert. Returns `None` if a statement has already taken the insert.
+    fn withdraw(&self, id: Uuid) -> Option<WaitingInsert> {
+        let mut state = self.lock();
+        let position =
+            state.waiting.iter().position(|waiting| waiting.insert.candidate.id == id)?;
+        state.waiting.remove(position)
+    }
+
+    /// Takes the starts of the next statement, oldest first.
+    fn take_group(&self) -> Vec<WaitingInsert> {
+        let mut group: Vec<WaitingInsert> = Vec::new();
+        let mut state = self.lock();
+        state.has_taker = false;
+        let mut position = 0;
+        while group.len() < MAX_GROUP
+            && let Some(waiting) = state.waiting.get(position)
+        {
+            if group.iter().all(|member| can_share(&member.insert, &waiting.insert)) {
+                group.extend(state.waiting.remove(position));
+            } else {
+                position += 1;
+            }
+        }
+        group
+    }
+}
+
+/// Whether two inserts can be in one statement.
+fn can_share(one: &PlannedInsert, other: &PlannedInsert) -> bool {
+    let (one, other) = (&one.candidate, &other.candidate);
+    // The settings are read from one snapshot, so the revision stands for all values.
+    one.settings.revision == other.settings.revision
+        && one.in_two_steps == other.in_two_steps
+        // The rows of a statement do not see each other, so a user's second start would pass the checks.
+        && one.user.id != other.user.id
+}
+
+/// The right to run a statement. When dropped, also by a cancelled request or a panic, passes on to the waiting starts.
+struct Permit {
+    queue: InsertQueue,
+    pool: Pool,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The task of a group was spawned.
+    Spawned,
+    /// The task waits for a connection.
+    Taking,
+    /// A statement is under way.
+    Running,
+}
+
+impl Permit {
+    /// Inserts a group of the waiting starts.
+    async fn run(mut self) {
+        self.stage = Stage::Taking;
+        let mut group = Vec::new();
+        let result = database::execute_autocommit(&self.pool, Deadline::standard(), async |conn| {
+            // Taken when the connection is there: the starts that waited for the connection share the statement, and
+            // a start whose deadline passed before was certainly not sent.
+            group = self.queue.0.take_group();
+            self.stage = Stage::Running;
+            self.queue.0.metrics.start_group(group.len());
+            let inserts: Vec<_> = group.iter().map(|waiting| waiting.insert.clone()).collect();
+            store::insert_if_eligible(conn, &inserts).await
+        });
+        match result.await {
+            Ok(inserted) => answer(group, |insert| {
+                let is_inserted = inserted.contains(&insert.candidate.id);
+                if is_inserted { Reply::Inserted } else { Reply::NotInserted }
+            }),
+            Err(error) => self.answer_failure(group, error),
+        }
+    }
+
+    fn answer_failure(&self, mut group: Vec<WaitingInsert>, error: TransactionError) {
+        if error.is_outcome_unknown() {
+            // Shared, because errors of the driver cannot be cloned.
+            let error = Arc::new(error);
+            answer(group, |_| {
+                let source = sqlx::Error::Io(io::Error::other(Arc::clone(&error)));
+                Reply::Failed(TransactionError::OutcomeUnknown(source))
+            });
+            return;
+        }
+        // Without a connection nothing was taken. Each start waits for a connection of its own until its deadline.
+        if group.is_empty() {
+            group = self.queue.0.lock().waiting.drain(..).collect();
+        }
+        answer(group, |_| Reply::RepeatAlone);
+    }
+}
+
+fn answer(group: Vec<WaitingInsert>, reply: impl Fn(&PlannedInsert) -> Reply) {
+    for waiting in group {
+        // A receiver that is gone has lost its client or its time.
+        let _ = waiting.reply.send(reply(&waiting.insert));
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let inner = &self.queue.0;
+        let mut state = inner.lock();
+        if self.stage != Stage::Running {
+            state.has_taker = false;
+        }
+        // A runtime that shuts down drops the task before its first step, and would drop every further task.
+        let runtime = Handle::try_current().ok().filter(|_| self.stage != Stage::Spawned);
+        match runtime {
+            // One task takes all waiting starts, so a second task would find none.
+            Some(runtime) if !state.waiting.is_empty() && !state.has_taker => {
+                state.has_taker = true;
+                drop(state);
+                let queue = self.queue.clone();
+                let next = Self { queue, pool: self.pool.clone(), stage: Stage::Spawned };
+                inner.tasks.spawn_on(next.run(), &runtime);
+            }
+            Some(_) => state.statements -= 1,
+            None => {
+                state.statements -= 1;
+                // Nobody will take the waiting starts: their dropped channels answer them.
+                state.waiting.clear();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, TimeDelta};
+
+    use super::*;
+    use crate::{
+        ids::UserId,
+        sessions::{
+            eligibility::{Bounds, User},
+            rules::SessionSettings,
+            session::Candidate,
+            start::store::RateLimit,
+        },
+    };
+
+    fn insert(user: &str, revision: i64, in_two_steps: bool) -> PlannedInsert {
+        let settings = SessionSettings {
+            revision,
+            cooldown_minutes: 30,
+            max_sessions_per_day: 3,
+            require_plan: true,
+            allowed_levels: Vec::new(),
+            prompt_id: "p".to_owned(),
+            prompt_version: "1".to_owned(),
+            instructions: None,
+            model: "m".to_owned(),
+            session_max_minutes: 30,
+        };
+        let now = DateTime::UNIX_EPOCH;
+        let bounds = Bounds::at(now, &settings);
+        let candidate = Candidate {
+            id: Uuid::now_v7(),
+            user: User { id: UserId::parse(user).unwrap(), plan: None, level: None },
+            started_at: now,
+            expires_at: now + TimeDelta::minutes(30),
+            settings: Arc::new(settings),
+            idempotency: None,
+            in_two_steps,
+        };
+        let limit = RateLimit { per_minute: 10, counted: false };
+        PlannedInsert { candidate: Arc::new(candidate), bounds, limit }
+    }
+
+    fn queue_with(inserts: impl IntoIterator<Item = PlannedInsert>) -> InsertQueue {
+        let queue = InsertQueue::new(Metrics::default());
+        let waiting = inserts.into_iter().map(|insert| {
+            let (reply, _) = oneshot::channel();
+            WaitingInsert { insert, reply }
+        });
+        queue.0.lock().waiting.extend(waiting);
+        queue
+    }
+
+    /// Makes further inserts wait; returns a pool without a server.
+    fn occupied(queue: &InsertQueue) -> Pool {
+        queue.0.lock().statements = MAX_STATEMENTS;
+        Pool::from(sqlx::PgPool::connect_lazy("postgres://localhost:1/none").unwrap())
+    }
+
+    fn users(queue: &InsertQueue) -> Vec<String> {
+        let group = queue.0.take_group();
+        group.iter().map(|waiting| waiting.insert.candidate.user.id.as_str().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_group_has_one_revision_one_kind_and_one_start_of_a_user() {
+        let queue = queue_with([
+            insert("ana", 1, false),
+            insert("ana", 1, false),
+            insert("ben", 2, false),
+            insert("cat", 1, true),
+            insert("dan", 1, false),
+            insert("ana", 1, false),
+        ]);
+        assert_eq!(users(&queue), ["ana", "dan"]);
+        assert_eq!(users(&queue), ["ana"]);
+        assert_eq!(users(&queue), ["ben"]);
+        assert_eq!(users(&queue), ["cat"]);
+        assert_eq!(users(&queue), ["ana"]);
+        assert!(users(&queue).is_empty());
+    }
+
+    #[test]
+    fn a_group_is_bounded() {
+        let queue = queue_with((0..100).map(|n| insert(&format!("user-{n}"), 1, false)));
+        assert_eq!([users(&queue).len(), users(&queue).len(), users(&queue).len()], [64, 36, 0]);
+    }
+
+    #[tokio::test]
+    async fn starts_of_a_group_that_panics_have_an_unknown_outcome() {
+        let queue = queue_with([]);
+        let pool = occupied(&queue);
+        let starts = ["ana", "ben"]
+            .map(|user| queue.insert(&pool, insert(user, 1, false), Deadline::standard()));
+        let task = async {
+            // Dropped without answers, as a panic drops the group.
+            while queue.0.lock().waiting.len() < 2 {
+                tokio::task::yield_now().await;
+            }
+            drop(queue.0.take_group());
+        };
+        let (replies, ()) = tokio::join!(futures_util::future::join_all(starts), task);
+        let is_unknown = |reply: &Result<bool, TransactionError>| {
+            reply.as_ref().is_err_and(TransactionError::is_outcome_unknown)
+        };
+        assert!(replies.iter().all(is_unknown), "{replies:?}");
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_start_leaves_the_queue() {
+        let queue = queue_with([]);
+        let pool = occupied(&queue);
+        let start = queue.insert(&pool, insert("ana", 1, false), Deadline::standard());
+        let mut start = Box::pin(start);
+        assert!(futures_util::poll!(&mut start).is_pending());
+        assert_eq!(queue.0.lock().waiting.len(), 1);
+        drop(start);
+        assert!(queue.0.lock().waiting.is_empty());
+    }
+}
