@@ -10,6 +10,7 @@
     reason = "a benchmark that cannot go on should say so, and its output is the result"
 )]
 
+mod capacity;
 #[path = "../catalog/mod.rs"]
 mod catalog;
 mod client;
@@ -40,7 +41,7 @@ use tracing_subscriber::EnvFilter;
 
 use world::World;
 
-const SCENARIOS: [&str; 12] = [
+const SCENARIOS: [&str; 13] = [
     "start",
     "realtime",
     "patch",
@@ -53,6 +54,7 @@ const SCENARIOS: [&str; 12] = [
     "expiry",
     "growth",
     "stalled",
+    "capacity",
 ];
 
 fn main() {
@@ -88,6 +90,7 @@ async fn run(wanted: &dyn Fn(&str) -> bool) {
             "expiry" => expiry::run(&mut world).await,
             "growth" => growth::run(&mut world).await,
             "stalled" => stalled::run(&mut world).await,
+            "capacity" => capacity::run(&mut world).await,
             _ => streams::run(&mut world).await,
         }
     }

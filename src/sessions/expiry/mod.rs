@@ -16,19 +16,34 @@ use crate::{
     database::{self, Connection, Deadline, Pool, TransactionError},
     metrics::Metrics,
     outbox::{Outbox, Topic},
-    sessions::{expiry::store::ExpiredMessages, rules::are_declared},
+    sessions::{
+        expiry::store::{Batch, ExpiredMessages},
+        rules::are_declared,
+    },
     settings::GlobalSettingsService,
 };
 
 /// Maximum backoff after errors, unless the regular interval is longer.
 const MAX_BACKOFF: Duration = Duration::from_mins(1);
 
-/// Pause after a batch, as a multiple of the batch duration. The backlog may have a hundred thousand sessions, and must
-/// not slow down session starts.
-const PAUSE_FACTOR: f64 = 2.0;
-/// Maximum pause after a batch.
-// Bounded, or pauses after slow batches would let the backlog grow.
-const MAX_PAUSE: Duration = Duration::from_millis(25);
+/// How long the task pauses after a batch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Pace {
+    /// The pause as a multiple of the duration of the batch.
+    factor: f64,
+    /// The maximum pause.
+    // Bounded, or pauses after slow batches would let the backlog grow.
+    max_pause: Duration,
+}
+
+/// The usual pace: a sixth of the time of one connection. A backlog of a hundred thousand sessions must not slow down
+/// session starts.
+const USUAL_PACE: Pace = Pace { factor: 5.0, max_pause: Duration::from_millis(40) };
+/// The pace while sessions expire faster than the usual pace marks them.
+const URGENT_PACE: Pace = Pace { factor: 2.0, max_pause: Duration::from_millis(25) };
+/// Seconds between the expiry of a session and the mark, from which a growing backlog is urgent. A shorter one may be a
+/// burst of sessions that were started together, and is marked in time at the usual pace.
+const URGENT_LAG: f64 = 60.0;
 
 /// Marks expired sessions.
 #[derive(Debug)]
@@ -60,6 +75,33 @@ impl Expiry {
     /// # Errors
     /// The database failed. Sessions of a batch with unknown outcome are not marked twice.
     pub async fn step(&self, from: Option<DateTime<Utc>>) -> Result<SweepResult, TransactionError> {
+        let batch = self.mark_batch(from).await?;
+        Ok(SweepResult { expired: batch.expired, next: self.next(&batch) })
+    }
+
+    /// Marks all expired sessions and returns the count.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn sweep(&self) -> Result<i64, TransactionError> {
+        let mut expired = 0;
+        let mut from = None;
+        let mut previous_lag = None;
+        loop {
+            let started_at = Instant::now();
+            let batch = self.mark_batch(from).await?;
+            expired += batch.expired;
+            from = self.next(&batch);
+            if from.is_none() {
+                return Ok(expired);
+            }
+            let pace = pace(previous_lag, batch.lag);
+            previous_lag = batch.lag;
+            time::sleep(started_at.elapsed().mul_f64(pace.factor).min(pace.max_pause)).await;
+        }
+    }
+
+    async fn mark_batch(&self, from: Option<DateTime<Utc>>) -> Result<Batch, TransactionError> {
         let started_at = Instant::now();
         let messages = self.messages();
         let expire = async |conn: &mut Connection| {
@@ -71,28 +113,14 @@ impl Expiry {
         if batch.expired > 0 {
             self.outbox.wake();
         }
-        // A full batch indicates further expired sessions.
-        let is_full = batch.expired >= i64::from(self.batch);
-        Ok(SweepResult { expired: batch.expired, next: batch.until.filter(|_| is_full) })
+        Ok(batch)
     }
 
-    /// Marks all expired sessions and returns the count.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub async fn sweep(&self) -> Result<i64, TransactionError> {
-        let mut expired = 0;
-        let mut from = None;
-        loop {
-            let started_at = Instant::now();
-            let step = self.step(from).await?;
-            expired += step.expired;
-            if step.next.is_none() {
-                return Ok(expired);
-            }
-            from = step.next;
-            time::sleep(started_at.elapsed().mul_f64(PAUSE_FACTOR).min(MAX_PAUSE)).await;
-        }
+    /// Returns the start of the batch after `batch`; `None` if `batch` was the last.
+    fn next(&self, batch: &Batch) -> Option<DateTime<Utc>> {
+        // A full batch indicates further expired sessions.
+        let is_full = batch.expired >= i64::from(self.batch);
+        batch.until.filter(|_| is_full)
     }
 
     fn messages(&self) -> ExpiredMessages {
@@ -104,6 +132,13 @@ impl Expiry {
         let ids = (0..count).map(|_| Uuid::now_v7()).collect();
         ExpiredMessages { topic: topic.as_str(), sinks, ids }
     }
+}
+
+/// Returns the pace after a batch with `lag`, which followed a batch with `previous_lag`.
+fn pace(previous_lag: Option<f64>, lag: Option<f64>) -> Pace {
+    let is_growing = previous_lag.zip(lag).is_some_and(|(previous, lag)| lag > previous);
+    let is_late = lag.is_some_and(|lag| lag > URGENT_LAG);
+    if is_growing && is_late { URGENT_PACE } else { USUAL_PACE }
 }
 
 /// Marks expired sessions periodically until dropped, while the catalog of `settings` declares sessions. Retries errors
@@ -140,5 +175,25 @@ fn log_result(result: &Result<i64, TransactionError>, was_healthy: bool) {
             "failed to mark expired sessions; readers treat expired sessions as over nevertheless"
         ),
         _ => (),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pace_is_urgent_while_an_old_backlog_grows() {
+        for (previous_lag, lag, expected) in [
+            (None, None, USUAL_PACE),
+            // The first batch cannot know whether the backlog grows.
+            (None, Some(600.0), USUAL_PACE),
+            (Some(600.0), Some(590.0), USUAL_PACE),
+            (Some(600.0), Some(600.1), URGENT_PACE),
+            (Some(20.0), Some(30.0), USUAL_PACE),
+            (Some(59.9), Some(60.1), URGENT_PACE),
+        ] {
+            assert_eq!(pace(previous_lag, lag), expected, "{previous_lag:?} {lag:?}");
+        }
     }
 }
