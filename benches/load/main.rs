@@ -28,6 +28,7 @@ mod realtime;
 #[expect(dead_code, reason = "tests use more of it")]
 mod realtime_stub;
 mod rows;
+mod scale;
 mod stalled;
 mod start;
 mod streams;

@@ -23,6 +23,9 @@ const STREAMS_OF_ONE: usize = 10;
 /// Change sets that the feed keeps.
 const FEED: usize = 256;
 const SETTINGS: usize = 10_000;
+/// Changes that are sent to all streams.
+const CHANGES: usize = 20;
+const WARM_UP: usize = 50;
 /// Writes of one administrator: the default limit of a minute is 60.
 const WRITES_OF_ONE: usize = 50;
 /// Until memory that only the start needs is released.
@@ -36,6 +39,8 @@ pub(super) struct Memory {
     pub(super) stream: f64,
     pub(super) setting: f64,
     pub(super) change_set: f64,
+    /// Microseconds of processor time to send a change to one stream.
+    event: f64,
 }
 
 impl Memory {
@@ -52,6 +57,7 @@ impl Memory {
             "| a change set of one key in the feed, at most {FEED} | {} kB |",
             rounded(self.change_set)
         );
+        println!("\nTo send a change to one stream: {} µs of processor time.", rounded(self.event));
     }
 }
 
@@ -66,7 +72,7 @@ pub(super) async fn measure(world: &mut World) -> Memory {
     let connection = connections(&program).await;
     program.stop().await;
     let program = Program::start(&world.url(name), None).await;
-    let stream = streams(&program).await;
+    let (stream, event) = streams(&program).await;
     program.stop().await;
     let program = Program::start(&world.url(name), None).await;
     let change_set = change_sets(&program).await;
@@ -74,7 +80,7 @@ pub(super) async fn measure(world: &mut World) -> Memory {
     let large = idle_with(world, SETTINGS).await;
     let small = idle_with(world, 10).await;
     let setting = each(large - small, SETTINGS - 10);
-    Memory { idle, connection, stream, setting, change_set }
+    Memory { idle, connection, stream, setting, change_set, event }
 }
 
 fn resident(program: &Program) -> f64 {
@@ -101,7 +107,8 @@ async fn connections(program: &Program) -> f64 {
     each(resident(program) - before, CONNECTIONS)
 }
 
-async fn streams(program: &Program) -> f64 {
+/// The memory of a stream, and the processor time of an event.
+async fn streams(program: &Program) -> (f64, f64) {
     sleep(SETTLE).await;
     let before = resident(program);
     let mut open = Vec::new();
@@ -115,25 +122,64 @@ async fn streams(program: &Program) -> f64 {
         until(&mut stream, b"retry: ").await;
         open.push(stream);
     }
-    each(resident(program) - before, CONNECTIONS)
+    let memory = each(resident(program) - before, CONNECTIONS);
+    let mut writer = Writer::new(program).await;
+    let mut spent = Duration::ZERO;
+    for _ in 0..CHANGES {
+        let before = program.spent().unwrap();
+        writer.change().await;
+        for stream in &mut open {
+            until(stream, b"event: change").await;
+        }
+        spent += program.spent().unwrap().saturating_sub(before);
+    }
+    drop(open);
+    // A change itself, without streams, is not part of an event.
+    let before = program.spent().unwrap();
+    for _ in 0..CHANGES {
+        writer.change().await;
+    }
+    let alone = program.spent().unwrap().saturating_sub(before);
+    let events = spent.saturating_sub(alone).as_secs_f64() * 1e3;
+    (memory, each(events, CHANGES * CONNECTIONS))
+}
+
+/// Changes one setting again and again.
+struct Writer {
+    client: Client,
+    version: i64,
+    changes: usize,
+}
+
+impl Writer {
+    async fn new(program: &Program) -> Self {
+        let client = Client::of(program.address).await;
+        Self { client, version: 1, changes: 0 }
+    }
+
+    async fn change(&mut self) {
+        let value = self.version % 200;
+        let change =
+            json!({"key": "BRUNE_COOLDOWN_MINUTES", "value": value, "version": self.version});
+        let body = json!({"reason": "measuring", "changes": [change]}).to_string();
+        let token = admin_called(&format!("writer-{}", self.changes / WRITES_OF_ONE));
+        self.changes += 1;
+        let path = "/admin/global-settings";
+        let answer = self.client.expect(Method::PATCH, path, &token, body).await;
+        let answer: Value = serde_json::from_slice(&answer).unwrap();
+        self.version = answer["changed"][0]["version"].as_i64().unwrap();
+    }
 }
 
 /// Fills the feed; a change of a warmed instance adds nothing else that stays.
 async fn change_sets(program: &Program) -> f64 {
-    let mut client = Client::of(program.address).await;
-    let mut version = 1;
-    let mut before = 0.0;
-    for n in 0..FEED + 50 {
-        if n == 50 {
-            before = resident(program);
-        }
-        let change =
-            json!({"key": "BRUNE_COOLDOWN_MINUTES", "value": version % 200, "version": version});
-        let body = json!({"reason": "measuring", "changes": [change]}).to_string();
-        let token = admin_called(&format!("writer-{}", n / WRITES_OF_ONE));
-        let answer = client.expect(Method::PATCH, "/admin/global-settings", &token, body).await;
-        let answer: Value = serde_json::from_slice(&answer).unwrap();
-        version = answer["changed"][0]["version"].as_i64().unwrap();
+    let mut writer = Writer::new(program).await;
+    for _ in 0..WARM_UP {
+        writer.change().await;
+    }
+    let before = resident(program);
+    for _ in 0..FEED {
+        writer.change().await;
     }
     each(resident(program) - before, FEED)
 }
