@@ -26,23 +26,14 @@ use crate::{
 /// Maximum backoff after errors, unless the regular interval is longer.
 const MAX_BACKOFF: Duration = Duration::from_mins(1);
 
-/// How long the task pauses after a batch.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Pace {
-    /// The pause as a multiple of the duration of the batch.
-    factor: f64,
-    /// The maximum pause.
-    // Bounded, or pauses after slow batches would let the backlog grow.
-    max_pause: Duration,
-}
-
-/// The usual pace: a sixth of the time of one connection. A backlog of a hundred thousand sessions must not slow down
-/// session starts.
-const USUAL_PACE: Pace = Pace { factor: 5.0, max_pause: Duration::from_millis(40) };
-/// The pace while sessions expire faster than the usual pace marks them.
-const URGENT_PACE: Pace = Pace { factor: 2.0, max_pause: Duration::from_millis(25) };
+/// Sessions that one instance marks in a second at the usual rate. A backlog of a hundred thousand sessions must not slow
+/// down session starts, and two instances must mark the backlog within half a minute.
+const USUAL_RATE: f64 = 1_900.0;
+/// Maximum pause after a batch that took longer than at the usual rate, or while the backlog grows.
+// Bounded, or pauses after slow batches would let the backlog grow.
+const MAX_SHORT_PAUSE: Duration = Duration::from_millis(25);
 /// Seconds between the expiry of a session and the mark, from which a growing backlog is urgent. A shorter one may be a
-/// burst of sessions that were started together, and is marked in time at the usual pace.
+/// burst of sessions that were started together, and is marked in time at the usual rate.
 const URGENT_LAG: f64 = 60.0;
 
 /// Marks expired sessions.
@@ -95,9 +86,13 @@ impl Expiry {
             if from.is_none() {
                 return Ok(expired);
             }
-            let pace = pace(previous_lag, batch.lag);
+            let pause = if is_urgent(previous_lag, batch.lag) {
+                started_at.elapsed().mul_f64(2.0).min(MAX_SHORT_PAUSE)
+            } else {
+                usual_pause(self.batch, started_at.elapsed())
+            };
             previous_lag = batch.lag;
-            time::sleep(started_at.elapsed().mul_f64(pace.factor).min(pace.max_pause)).await;
+            time::sleep(pause).await;
         }
     }
 
@@ -134,11 +129,16 @@ impl Expiry {
     }
 }
 
-/// Returns the pace after a batch with `lag`, which followed a batch with `previous_lag`.
-fn pace(previous_lag: Option<f64>, lag: Option<f64>) -> Pace {
-    let is_growing = previous_lag.zip(lag).is_some_and(|(previous, lag)| lag > previous);
-    let is_late = lag.is_some_and(|lag| lag > URGENT_LAG);
-    if is_growing && is_late { URGENT_PACE } else { USUAL_PACE }
+/// Returns whether an old backlog grows: whether a batch with `lag` followed a batch with `previous_lag`.
+fn is_urgent(previous_lag: Option<f64>, lag: Option<f64>) -> bool {
+    previous_lag.zip(lag).is_some_and(|(previous, lag)| lag > previous && lag > URGENT_LAG)
+}
+
+/// Returns the pause that follows a full batch of `sessions` which took `elapsed`.
+fn usual_pause(sessions: u16, elapsed: Duration) -> Duration {
+    let cycle = Duration::from_secs_f64(f64::from(sessions) / USUAL_RATE);
+    // A slow database gets time for other requests, too.
+    cycle.saturating_sub(elapsed).max(elapsed.min(MAX_SHORT_PAUSE))
 }
 
 /// Marks expired sessions periodically until dropped, while the catalog of `settings` declares sessions. Retries errors
@@ -183,17 +183,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pace_is_urgent_while_an_old_backlog_grows() {
+    fn an_old_backlog_is_urgent_while_it_grows() {
         for (previous_lag, lag, expected) in [
-            (None, None, USUAL_PACE),
+            (None, None, false),
             // The first batch cannot know whether the backlog grows.
-            (None, Some(600.0), USUAL_PACE),
-            (Some(600.0), Some(590.0), USUAL_PACE),
-            (Some(600.0), Some(600.1), URGENT_PACE),
-            (Some(20.0), Some(30.0), USUAL_PACE),
-            (Some(59.9), Some(60.1), URGENT_PACE),
+            (None, Some(600.0), false),
+            (Some(600.0), Some(590.0), false),
+            (Some(600.0), Some(600.1), true),
+            (Some(20.0), Some(30.0), false),
+            (Some(59.9), Some(60.1), true),
         ] {
-            assert_eq!(pace(previous_lag, lag), expected, "{previous_lag:?} {lag:?}");
+            assert_eq!(is_urgent(previous_lag, lag), expected, "{previous_lag:?} {lag:?}");
+        }
+    }
+
+    #[test]
+    fn the_usual_pause_keeps_the_rate_and_never_vanishes() {
+        for (sessions, elapsed, expected) in
+            [(190, 10, 90), (190, 40, 60), (190, 90, 25), (190, 5_000, 25), (19, 6, 6)]
+        {
+            let pause = usual_pause(sessions, Duration::from_millis(elapsed));
+            assert_eq!(pause, Duration::from_millis(expected), "{sessions} {elapsed}");
         }
     }
 }
