@@ -1,6 +1,11 @@
 //! Rules of thumb, from the measured costs.
 
-use super::{disk::Disk, memory::Memory, requests::Requests, rounded};
+use super::{
+    disk::Disk,
+    memory::Memory,
+    requests::{BACKGROUND, Requests},
+    rounded,
+};
 
 /// The part of a core that a plan may use: the rest is for peaks.
 const USABLE: f64 = 0.5;
@@ -27,8 +32,8 @@ fn print_rates(requests: &Requests) {
     ] {
         let cost = requests.of(kind);
         let rate = |microseconds: f64| {
-            if microseconds < 1.0 {
-                "no database".to_owned()
+            if microseconds < BACKGROUND {
+                "not limited".to_owned()
             } else {
                 format!("{} a second", rounded(USABLE * 1e6 / microseconds))
             }
@@ -43,12 +48,15 @@ fn print_memory(memory: &Memory) {
         (9.0, 100.0, 0.0),
         (100.0, 500.0, 500.0),
         (1_000.0, 1_000.0, 2_500.0),
-        (10_000.0, 4_096.0, 2_500.0),
+        (10_000.0, 4_000.0, 2_500.0),
     ] {
         let kilobytes =
             settings * memory.setting + connections * memory.connection + streams * memory.stream;
         println!(
-            "| {settings} settings, {connections} idle connections, {streams} streams | {} MB |",
+            "| {} settings, {} idle connections, {} streams | {} MB |",
+            count(settings),
+            count(connections),
+            count(streams),
             rounded(memory.idle + kilobytes / 1e3)
         );
     }
@@ -59,14 +67,18 @@ fn print_disk(requests: &Requests, disk: &Disk) {
     let audit = disk.of("audit entry");
     let session = disk.of("session, expired");
     let message = disk.of("message, delivered");
-    let gigabytes = |bytes: f64| format!("{} GB", rounded(bytes / 1e9));
+    let size = |bytes: f64| match bytes {
+        ..1e9 => format!("{} MB", rounded(bytes / 1e6)),
+        _ => format!("{} GB", rounded(bytes / 1e9)),
+    };
     for changes in [100.0, 1_000.0, 10_000.0] {
         let log = changes * requests.of("change of one setting").log;
         println!(
-            "| {changes} changes a day | {} a year | {} a year | {} a day |",
+            "| {} changes a day | {} a year | {} a year | {} a day |",
+            count(changes),
             rounded(changes * YEAR),
-            gigabytes(changes * YEAR * audit),
-            gigabytes(log),
+            size(changes * YEAR * audit),
+            size(log),
         );
     }
     for starts in [1.0, 10.0, 100.0] {
@@ -74,13 +86,18 @@ fn print_disk(requests: &Requests, disk: &Disk) {
         println!(
             "| {starts} starts a second | {} a day | {} a day | {} a day |",
             rounded(starts * DAY),
-            gigabytes(starts * DAY * session),
-            gigabytes(log),
+            size(starts * DAY * session),
+            size(log),
         );
     }
     println!(
         "| a message for each of 10 starts a second | {} at most | {} at most | |",
         rounded(10.0 * DAY * MESSAGE_DAYS),
-        gigabytes(10.0 * DAY * MESSAGE_DAYS * message),
+        size(10.0 * DAY * MESSAGE_DAYS * message),
     );
+}
+
+/// Formats a whole number with a comma between thousands.
+fn count(number: f64) -> String {
+    if number < 1_000.0 { format!("{number:.0}") } else { rounded(number) }
 }
