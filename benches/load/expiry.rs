@@ -26,7 +26,7 @@ use crate::{
 };
 
 const BAR_SECONDS: f64 = 30.0;
-const BAR: f64 = 0.8;
+const BAR: f64 = 0.9;
 const INSTANCES: usize = 2;
 const CLIENTS: usize = 8;
 /// The service's default.

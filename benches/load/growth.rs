@@ -15,6 +15,7 @@ use crate::{
     catalog,
     client::Client,
     program::Program,
+    scale,
     table::{Times, figure, line},
     world::{World, admin_called},
 };
@@ -28,6 +29,7 @@ const BAR: f64 = 1.3;
 const PATCH_BAR_MS: f64 = 300.0;
 
 pub(crate) async fn run(world: &mut World) {
+    scale::run(world).await;
     read_alone();
     let mut services = Vec::new();
     for size in SIZES {

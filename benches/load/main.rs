@@ -10,6 +10,7 @@
     reason = "a benchmark that cannot go on should say so, and its output is the result"
 )]
 
+mod capacity;
 #[path = "../catalog/mod.rs"]
 mod catalog;
 mod client;
@@ -27,6 +28,7 @@ mod realtime;
 #[expect(dead_code, reason = "tests use more of it")]
 mod realtime_stub;
 mod rows;
+mod scale;
 mod stalled;
 mod start;
 mod streams;
@@ -36,7 +38,7 @@ mod world;
 
 use world::World;
 
-const SCENARIOS: [&str; 12] = [
+const SCENARIOS: [&str; 13] = [
     "start",
     "realtime",
     "patch",
@@ -49,6 +51,7 @@ const SCENARIOS: [&str; 12] = [
     "expiry",
     "growth",
     "stalled",
+    "capacity",
 ];
 
 fn main() {
@@ -84,6 +87,7 @@ async fn run(wanted: &dyn Fn(&str) -> bool) {
             "expiry" => expiry::run(&mut world).await,
             "growth" => growth::run(&mut world).await,
             "stalled" => stalled::run(&mut world).await,
+            "capacity" => capacity::run(&mut world).await,
             _ => streams::run(&mut world).await,
         }
     }

@@ -17,25 +17,25 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Started on the database at `url`, once it says that it answers.
+    /// Starts the program on the database at `url`, and returns when it answers.
     pub(crate) async fn start(url: &str, catalog: Option<&Path>) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_brune"));
-        command
-            .arg("serve")
-            .env_clear()
-            .env("NODE_ENV", "production")
-            .env("DATABASE_URL", url)
-            .env("JWT_SECRET", SECRET)
-            // Needed in production; nothing is started in these scenarios.
-            .env("OPENAI_API_KEY", "sk-for-measuring")
-            .env("BRUNE_LISTEN", "127.0.0.1:0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true);
+        let mut command = command(url);
+        // Required in production; no session is started.
+        command.env("NODE_ENV", "production").env("OPENAI_API_KEY", "sk-for-measuring");
         if let Some(catalog) = catalog {
             command.env("BRUNE_CATALOG", catalog);
         }
+        Self::launch(command).await
+    }
+
+    /// Starts the program without a realtime provider, so that sessions start at once.
+    pub(crate) async fn start_without_provider(url: &str) -> Self {
+        let mut command = command(url);
+        command.env("NODE_ENV", "development").env("LOG_FORMAT", "json");
+        Self::launch(command).await
+    }
+
+    async fn launch(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let answers = async {
@@ -83,4 +83,20 @@ impl Program {
         let kilobytes: f64 = line.split_whitespace().next()?.parse().ok()?;
         Some(kilobytes / 1024.0)
     }
+}
+
+/// The program with the variables that every start needs, and no others.
+fn command(url: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_brune"));
+    command
+        .arg("serve")
+        .env_clear()
+        .env("DATABASE_URL", url)
+        .env("JWT_SECRET", SECRET)
+        .env("BRUNE_LISTEN", "127.0.0.1:0")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
+    command
 }

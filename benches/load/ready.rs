@@ -12,8 +12,8 @@ use crate::{
 };
 
 const STARTS: usize = 20;
-const READY_MS: f64 = 300.0;
-const IDLE_MB: f64 = 40.0;
+const READY_MS: f64 = 100.0;
+const IDLE_MB: f64 = 25.0;
 
 pub(crate) async fn run(world: &mut World) {
     world.database("ready", &Catalog::parse(BRUN_E).unwrap()).await.close().await;

@@ -1,14 +1,22 @@
-//! A long history, made at once: the triggers that number and chain it row by row are off, so its chain
-//! does not verify. Everything that is read by a page or by a change is as the service would have left it.
+//! A long history, inserted at once: the triggers that number and chain the entries are off, so the chain does not
+//! verify. Pages and changes read the same rows as after as many changes by the service.
+//!
+//! Filters meet every case: values that are common everywhere, that occur only at the start, and pairs of common values
+//! that never occur together.
 
 use sqlx::{
     ConnectOptions as _, Connection as _, Executor as _, PgConnection, postgres::PgConnectOptions,
 };
 
-/// The people of the history: nine who did most of it, and one who was there at the start only.
+/// One of nine authors of updates; they share three quarters of the history.
 pub(crate) const BUSY: &str = "admin-3";
-/// See [`BUSY`].
+/// The author of the first five changes only.
 pub(crate) const RARE: &str = "long-gone";
+/// The author of all imports, a quarter of the history: of the second half of the keys, and of three early changes of
+/// the key with the number [`RARELY_IMPORTED`].
+pub(crate) const IMPORTER: &str = "pipeline";
+/// See [`IMPORTER`], with ten settings.
+pub(crate) const RARELY_IMPORTED: usize = 4;
 
 /// Seconds between two rows.
 const EVERY: i64 = 20;
@@ -42,16 +50,19 @@ async fn insert(connection: &mut PgConnection, count: i64) {
            new_value_json, version, changed_by, reason, request_id, changed_at, salt, old_value_digest,
            new_value_digest, prev_hash, hash)
          select (select max(seq) from app_global_setting_audit) + n,
-           ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 1 + n, key, 'update',
-           value_json, value_json, version + 1 + (n - 1) / turns,
-           case when n <= 5 then $2 else 'admin-' || n % 9 end, 'made for measuring', 'request-' || lpad(n::text, 9, '0'),
+           ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 1 + n, key,
+           case when is_import then 'import' else 'update' end, value_json, value_json, version + 1 + (n - 1) / turns,
+           case when n <= 5 then $2 when is_import then $4 else 'admin-' || n % 9 end, 'made for measuring',
+           'request-' || lpad(n::text, 9, '0'),
            now() - ($1 - n) * make_interval(secs => $3), uuid_send(gen_random_uuid()),
            sha256(int8send(n)), sha256(int8send(n)), sha256(int8send(n)), sha256(int8send(n + 1))
-         from generate_series(1, $1) n join keys on turn = n % turns",
+         from generate_series(1, $1) n join keys on turn = n % turns, lateral (
+           select (n / turns % 2 = 0 and turn >= turns / 2) or n in (14, 24, 34) as is_import) kind",
     )
     .bind(count)
     .bind(RARE)
     .bind(EVERY)
+    .bind(IMPORTER)
     .execute(connection)
     .await
     .unwrap();

@@ -84,8 +84,8 @@ pub(crate) async fn run(world: &mut World) {
     program.stop().await;
 }
 
-/// Reads until `what` has come; `false` at the end.
-async fn until(stream: &mut TcpStream, what: &[u8]) -> bool {
+/// Reads until `what` was received; returns `false` at the end of the stream.
+pub(crate) async fn until(stream: &mut TcpStream, what: &[u8]) -> bool {
     let mut events = Vec::new();
     let mut part = [0; 1024];
     loop {

@@ -2,13 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use crate::{
     audit::{
         actor::Actor,
-        entry::{Action, Entry, Filter, NewEntry},
+        entry::{Action, Entry, NewEntry},
     },
     database::{Connection, TransactionError},
 };
@@ -87,93 +86,6 @@ impl Row {
             changed_at: self.changed_at,
         })
     }
-}
-
-/// Returns up to `limit` entries that match `filter`, older than `before`, newest first. Omits values that an older
-/// release stored for keys declared secret since. The statement has only the conditions in use, so that each filter
-/// uses its own index.
-pub(super) async fn page(
-    conn: &mut Connection,
-    filter: &Filter,
-    before: Option<i64>,
-    limit: i64,
-) -> sqlx::Result<Vec<Row>> {
-    let mut query = QueryBuilder::<Postgres>::new(
-        "select seq, id, revision, key, action, version, changed_by, reason, request_id, changed_at, \
-         case when may_be_told then old_value_json end as old_value_json, \
-         case when may_be_told then new_value_json end as new_value_json \
-         from app_global_setting_audit a, lateral (select not exists ( \
-           select from app_global_setting_schema d where d.key = a.key and d.kind = 'secret' \
-         ) as may_be_told) of_key where true",
-    );
-    if let Some(before) = before {
-        query.push(" and seq < ").push_bind(before);
-    }
-    push_conditions(&mut query, filter);
-    query.push(" order by seq desc limit ").push_bind(limit);
-    query.build_query_as().fetch_all(conn).await
-}
-
-/// Appends the conditions of `filter`.
-fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &Filter) {
-    let texts = [
-        (" and key = ", filter.key.as_deref()),
-        (" and changed_by = ", filter.changed_by.as_deref()),
-        (" and action = ", filter.action.map(Action::as_str)),
-        (" and request_id = ", filter.request_id.as_deref()),
-    ];
-    // Values are bound, never part of the text.
-    for (condition, text) in texts {
-        if let Some(text) = text {
-            query.push(condition).push_bind(text);
-        }
-    }
-    if let Some(revision) = filter.revision {
-        query.push(" and revision = ").push_bind(revision);
-    }
-    // Times grow with `seq`, so a time limit becomes a limit of `seq`, the order of the page.
-    if let Some(since) = filter.since {
-        query.push(
-            " and seq >= coalesce((select seq from app_global_setting_audit where changed_at >= ",
-        );
-        // Without a late enough entry, the default excludes every row.
-        query.push_bind(since).push(" order by changed_at, seq limit 1), 9223372036854775807)");
-    }
-    if let Some(until) = filter.until {
-        query.push(
-            " and seq <= coalesce((select seq from app_global_setting_audit where changed_at <= ",
-        );
-        // Without an early enough entry, the default excludes every row.
-        query.push_bind(until).push(" order by changed_at desc, seq desc limit 1), 0)");
-    }
-}
-
-/// Returns the time of the oldest entry that matches `filter`, and the database's time.
-pub(super) async fn since(
-    conn: &mut Connection,
-    filter: &Filter,
-) -> sqlx::Result<(Option<DateTime<Utc>>, DateTime<Utc>)> {
-    let mut query = QueryBuilder::<Postgres>::new(
-        "select (select changed_at from app_global_setting_audit where true",
-    );
-    push_conditions(&mut query, filter);
-    query.push(" order by seq limit 1), clock_timestamp()");
-    query.build_query_as().fetch_one(conn).await
-}
-
-/// Counts the entries that match `filter` by time, in buckets of `step` seconds, and by action; unordered.
-pub(super) async fn counts(
-    conn: &mut Connection,
-    filter: &Filter,
-    step: i64,
-) -> sqlx::Result<Vec<(DateTime<Utc>, String, i64)>> {
-    let mut query = QueryBuilder::<Postgres>::new("select date_bin(interval '1 s' * ");
-    query.push_bind(step).push(
-        ", changed_at, 'epoch') as start, action, count(*) from app_global_setting_audit where true",
-    );
-    push_conditions(&mut query, filter);
-    query.push(" group by 1, 2");
-    query.build_query_as().fetch_all(conn).await
 }
 
 /// Returns the entry `id`.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    audit::{entry::Filter, store},
+    audit::{entry::Filter, page::store},
     database::Connection,
 };
 

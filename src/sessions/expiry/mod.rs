@@ -16,19 +16,25 @@ use crate::{
     database::{self, Connection, Deadline, Pool, TransactionError},
     metrics::Metrics,
     outbox::{Outbox, Topic},
-    sessions::{expiry::store::ExpiredMessages, rules::are_declared},
+    sessions::{
+        expiry::store::{Batch, ExpiredMessages},
+        rules::are_declared,
+    },
     settings::GlobalSettingsService,
 };
 
 /// Maximum backoff after errors, unless the regular interval is longer.
 const MAX_BACKOFF: Duration = Duration::from_mins(1);
 
-/// Pause after a batch, as a multiple of the batch duration. The backlog may have a hundred thousand sessions, and must
-/// not slow down session starts.
-const PAUSE_FACTOR: f64 = 2.0;
-/// Maximum pause after a batch.
+/// Sessions that one instance marks in a second at the usual rate. A backlog of a hundred thousand sessions must not slow
+/// down session starts, and two instances must mark the backlog within half a minute.
+const USUAL_RATE: f64 = 1_900.0;
+/// Maximum pause after a batch that took longer than at the usual rate, or while the backlog grows.
 // Bounded, or pauses after slow batches would let the backlog grow.
-const MAX_PAUSE: Duration = Duration::from_millis(25);
+const MAX_SHORT_PAUSE: Duration = Duration::from_millis(25);
+/// Seconds between the expiry of a session and the mark, from which a growing backlog is urgent. A shorter one may be a
+/// burst of sessions that were started together, and is marked in time at the usual rate.
+const URGENT_LAG: f64 = 60.0;
 
 /// Marks expired sessions.
 #[derive(Debug)]
@@ -60,6 +66,37 @@ impl Expiry {
     /// # Errors
     /// The database failed. Sessions of a batch with unknown outcome are not marked twice.
     pub async fn step(&self, from: Option<DateTime<Utc>>) -> Result<SweepResult, TransactionError> {
+        let batch = self.mark_batch(from).await?;
+        Ok(SweepResult { expired: batch.expired, next: self.next(&batch) })
+    }
+
+    /// Marks all expired sessions and returns the count.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn sweep(&self) -> Result<i64, TransactionError> {
+        let mut expired = 0;
+        let mut from = None;
+        let mut previous_lag = None;
+        loop {
+            let started_at = Instant::now();
+            let batch = self.mark_batch(from).await?;
+            expired += batch.expired;
+            from = self.next(&batch);
+            if from.is_none() {
+                return Ok(expired);
+            }
+            let pause = if is_urgent(previous_lag, batch.lag) {
+                started_at.elapsed().mul_f64(2.0).min(MAX_SHORT_PAUSE)
+            } else {
+                usual_pause(self.batch, started_at.elapsed())
+            };
+            previous_lag = batch.lag;
+            time::sleep(pause).await;
+        }
+    }
+
+    async fn mark_batch(&self, from: Option<DateTime<Utc>>) -> Result<Batch, TransactionError> {
         let started_at = Instant::now();
         let messages = self.messages();
         let expire = async |conn: &mut Connection| {
@@ -71,28 +108,14 @@ impl Expiry {
         if batch.expired > 0 {
             self.outbox.wake();
         }
-        // A full batch indicates further expired sessions.
-        let is_full = batch.expired >= i64::from(self.batch);
-        Ok(SweepResult { expired: batch.expired, next: batch.until.filter(|_| is_full) })
+        Ok(batch)
     }
 
-    /// Marks all expired sessions and returns the count.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub async fn sweep(&self) -> Result<i64, TransactionError> {
-        let mut expired = 0;
-        let mut from = None;
-        loop {
-            let started_at = Instant::now();
-            let step = self.step(from).await?;
-            expired += step.expired;
-            if step.next.is_none() {
-                return Ok(expired);
-            }
-            from = step.next;
-            time::sleep(started_at.elapsed().mul_f64(PAUSE_FACTOR).min(MAX_PAUSE)).await;
-        }
+    /// Returns the start of the batch after `batch`; `None` if `batch` was the last.
+    fn next(&self, batch: &Batch) -> Option<DateTime<Utc>> {
+        // A full batch indicates further expired sessions.
+        let is_full = batch.expired >= i64::from(self.batch);
+        batch.until.filter(|_| is_full)
     }
 
     fn messages(&self) -> ExpiredMessages {
@@ -104,6 +127,18 @@ impl Expiry {
         let ids = (0..count).map(|_| Uuid::now_v7()).collect();
         ExpiredMessages { topic: topic.as_str(), sinks, ids }
     }
+}
+
+/// Returns whether an old backlog grows: whether a batch with `lag` followed a batch with `previous_lag`.
+fn is_urgent(previous_lag: Option<f64>, lag: Option<f64>) -> bool {
+    previous_lag.zip(lag).is_some_and(|(previous, lag)| lag > previous && lag > URGENT_LAG)
+}
+
+/// Returns the pause that follows a full batch of `sessions` which took `elapsed`.
+fn usual_pause(sessions: u16, elapsed: Duration) -> Duration {
+    let cycle = Duration::from_secs_f64(f64::from(sessions) / USUAL_RATE);
+    // A slow database gets time for other requests, too.
+    cycle.saturating_sub(elapsed).max(elapsed.min(MAX_SHORT_PAUSE))
 }
 
 /// Marks expired sessions periodically until dropped, while the catalog of `settings` declares sessions. Retries errors
@@ -140,5 +175,35 @@ fn log_result(result: &Result<i64, TransactionError>, was_healthy: bool) {
             "failed to mark expired sessions; readers treat expired sessions as over nevertheless"
         ),
         _ => (),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_backlog_is_urgent_while_it_grows() {
+        for (previous_lag, lag, expected) in [
+            (None, None, false),
+            // The first batch cannot know whether the backlog grows.
+            (None, Some(600.0), false),
+            (Some(600.0), Some(590.0), false),
+            (Some(600.0), Some(600.1), true),
+            (Some(20.0), Some(30.0), false),
+            (Some(59.9), Some(60.1), true),
+        ] {
+            assert_eq!(is_urgent(previous_lag, lag), expected, "{previous_lag:?} {lag:?}");
+        }
+    }
+
+    #[test]
+    fn the_usual_pause_keeps_the_rate_and_never_vanishes() {
+        for (sessions, elapsed, expected) in
+            [(190, 10, 90), (190, 40, 60), (190, 90, 25), (190, 5_000, 25), (19, 6, 6)]
+        {
+            let pause = usual_pause(sessions, Duration::from_millis(elapsed));
+            assert_eq!(pause, Duration::from_millis(expected), "{sessions} {elapsed}");
+        }
     }
 }

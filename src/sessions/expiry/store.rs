@@ -48,7 +48,7 @@ pub(super) async fn expire(
           update brune_session s set status = 'expired', ended_at = expires_at
           from due where s.id = due.id and s.status = 'active'
           returning s.id, user_id, settings_revision, model, prompt_id, prompt_version, started_at, expires_at),
-        told as (
+        messages as (
           insert into brune_outbox (id, sink, topic, payload)
           select ($5::uuid[])[nth], sink, $3, brune_session_over(e.id, user_id, settings_revision, model,
             prompt_id, prompt_version, started_at, expires_at)

@@ -5,6 +5,7 @@ mod change;
 mod conflicts;
 mod database_errors;
 mod history;
+mod history_pairs;
 mod idempotency;
 mod identity;
 mod invalid_input;

@@ -1,5 +1,7 @@
 //! Reads the audit trail, newest entries first.
 
+pub(super) mod store;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -7,7 +9,7 @@ use uuid::Uuid;
 use crate::{
     audit::{
         entry::{Entry, Filter},
-        store::{self, Row},
+        store::{self as trail, Row},
     },
     database::Connection,
     pagination::{self, PageSize},
@@ -43,7 +45,7 @@ pub async fn page(
 
 /// Returns the entry `id`.
 pub async fn find(conn: &mut Connection, id: Uuid) -> sqlx::Result<Option<Entry>> {
-    store::find(conn, id).await?.map(Row::into_entry).transpose()
+    trail::find(conn, id).await?.map(Row::into_entry).transpose()
 }
 
 /// Returns, for each of `keys`, the entry that set its value at `revision`, by key.
@@ -53,6 +55,6 @@ pub async fn origins(
     revision: i64,
 ) -> sqlx::Result<Vec<Entry>> {
     let keys: Vec<String> = keys.iter().map(|&key| key.to_owned()).collect();
-    let rows = store::origins(conn, &keys, revision).await?;
+    let rows = trail::origins(conn, &keys, revision).await?;
     rows.into_iter().map(Row::into_entry).collect()
 }
