@@ -11,6 +11,7 @@ use crate::{
     settings::{
         current::GlobalSettingsService,
         entry::readable_entries,
+        notification::NotifiedChange,
         rules::{self, Violation},
         schema::{self, Schema},
         snapshot::Snapshot,
@@ -114,16 +115,73 @@ pub(super) async fn refresh_for(
     let _lock = settings.lock_reload().await;
     let start = Instant::now();
     let result = replace(newer(pool, settings).await, settings);
-    let outcome = match &result {
-        Ok(true) => Outcome::Taken,
-        Ok(false) => Outcome::Unchanged,
-        Err(Error::Invalid(_)) => Outcome::Invalid,
-        Err(Error::Database(_) | Error::Recovering) => Outcome::Failed,
-    };
+    let outcome = outcome(&result);
     // Invalid settings are an answer of the database, too.
     settings.set_reachable(outcome != Outcome::Failed);
     settings.metrics().reload(source, outcome, start.elapsed());
     result
+}
+
+fn outcome(result: &Result<bool, Error>) -> Outcome {
+    match result {
+        Ok(true) => Outcome::Taken,
+        Ok(false) => Outcome::Unchanged,
+        Err(Error::Invalid(_)) => Outcome::Invalid,
+        Err(Error::Database(_) | Error::Recovering) => Outcome::Failed,
+    }
+}
+
+/// Applies notified `changes`, in the order of their commits, without reading the database. Returns whether the settings
+/// are current now; otherwise the database has to be read.
+///
+/// # Errors
+/// `Invalid`: the settings after the changes break their rules.
+pub(super) async fn apply_notified(
+    settings: &GlobalSettingsService,
+    changes: Vec<NotifiedChange>,
+) -> Result<bool, Error> {
+    let _lock = settings.lock_reload().await;
+    let start = Instant::now();
+    let current = settings.snapshot();
+    // Violations may concern any setting, and only a full load finds out whether they are gone.
+    let new = settings.is_valid().then(|| successors(&current, changes)).flatten();
+    let Some(new) = new else { return Ok(false) };
+    let Some((revision, changed_at)) = new.last().map(|last| (last.revision, last.changed_at))
+    else {
+        return Ok(true);
+    };
+    // All at once, as a reload does: only the settings after the last change have to be valid.
+    let rows = new.into_iter().flat_map(|change| change.settings).collect();
+    let newer = current.advanced(revision, rows).map_err(Error::Invalid).map(|snapshot| {
+        let age = settings.database_time_since(changed_at);
+        Some(Newer { snapshot, age })
+    });
+    let result = replace(newer, settings);
+    settings.metrics().reload(Source::Notify, outcome(&result), start.elapsed());
+    settings.metrics().applied_from_notification();
+    result.map(|_| true)
+}
+
+/// Returns the `changes` that follow `current`, without those that `current` contains; `None` if a change is missing, or if
+/// a change belongs to another timeline or catalog.
+fn successors(current: &Snapshot, changes: Vec<NotifiedChange>) -> Option<Vec<NotifiedChange>> {
+    let mut revision = current.revision;
+    let mut new = Vec::new();
+    for change in changes {
+        let catalog_revision = current.schema.revision;
+        if current.timeline.as_ref() != Some(&change.timeline) {
+            return None;
+        }
+        if change.revision <= current.revision && change.catalog_revision <= catalog_revision {
+            continue;
+        }
+        if change.revision != revision + 1 || change.catalog_revision != catalog_revision {
+            return None;
+        }
+        revision = change.revision;
+        new.push(change);
+    }
+    Some(new)
 }
 
 /// Replaces the current snapshot by `newer`, or records why the stored settings are invalid.
@@ -173,6 +231,9 @@ async fn newer(pool: &Pool, settings: &GlobalSettingsService) -> Result<Option<N
         database::read_with_retry(pool, async |conn| store::changed_since(conn, since).await);
     let changes = changes.await?;
     let Some(head) = changes.first() else { return load_newer(pool).await };
+    if let Some(now) = head.read_at {
+        settings.set_database_time(now);
+    }
     if head.timeline.is_none() {
         return Err(Error::Recovering);
     }

@@ -93,6 +93,8 @@ pub(super) struct Change {
     pub(super) timeline: Option<String>,
     /// The seconds since the newest change.
     age: Option<f64>,
+    /// The time of the read, by the database's clock.
+    pub(super) read_at: Option<DateTime<Utc>>,
     key: Option<String>,
     value: Option<Value>,
     version: Option<i32>,
@@ -127,7 +129,7 @@ pub(super) async fn changed_since(
                then substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) end as timeline,
           case when isfinite(h.changed_at)
                then extract(epoch from clock_timestamp() - h.changed_at)::float8 end as age,
-          a.key as "key?", s.value_json as "value?", s.version as "version?",
+          clock_timestamp() as read_at, a.key as "key?", s.value_json as "value?", s.version as "version?",
           s.updated_by as "updated_by?", s.updated_at as "updated_at?"
         from app_global_setting_head h
         left join (select distinct key from app_global_setting_audit where revision > $1) a on true
@@ -216,7 +218,8 @@ pub(super) async fn listing(conn: &mut Connection) -> sqlx::Result<Vec<Change>> 
     sqlx::query_as!(
         Change,
         r#"
-        select h.revision, h.catalog_revision, null as timeline, null::float8 as age, s.key as "key?",
+        select h.revision, h.catalog_revision, null as timeline, null::float8 as age,
+          null::timestamptz as read_at, s.key as "key?",
           s.value_json as "value?", s.version as "version?", s.updated_by as "updated_by?",
           s.updated_at as "updated_at?"
         from app_global_setting_head h
