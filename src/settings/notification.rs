@@ -1,32 +1,32 @@
 //! Notifications that contain a change, written by the trigger `app_global_setting_head_notifies`.
 //!
-//! A payload is the revision, or the revision and the change: encrypted, because every role that can connect may listen,
-//! and authenticated, because every role may notify. Nothing of a payload is used before the proof is verified.
+//! A payload is the revision, or the revision and the change: encrypted, because every role that can connect may listen.
+//! Every role may notify as well, so each change carries a secret whose digest was published with the revision before.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::Deserialize;
 use serde_json::Value;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 
 use crate::settings::entry::StoredSetting;
 
+const KEY_BYTES: usize = 64;
 const NONCE_BYTES: usize = 16;
-const PROOF_BYTES: usize = 32;
+const DIGEST_BYTES: usize = 32;
 
-/// The keys of notifications, which only the service's role can read.
-pub(super) struct NotificationKeys {
-    encryption: Hmac<Sha256>,
-    authentication: Hmac<Sha256>,
-    /// The start of the server in microseconds since 1970, part of every proof.
-    server_started_at: i64,
-}
+/// The key of notifications, which only the service's role can read.
+pub(super) struct NotificationKey(Hmac<Sha256>);
 
 /// A committed change, as a notification describes the change.
 #[derive(Debug, Clone)]
 pub(super) struct NotifiedChange {
     pub(super) revision: i64,
+    /// The digest of the secret, which authenticates the change.
+    pub(super) digest: Vec<u8>,
+    /// The digest of the secret in the notification of the next revision.
+    pub(super) next_digest: Vec<u8>,
     /// The catalog revision after the change.
     pub(super) catalog_revision: i64,
     pub(super) timeline: String,
@@ -38,12 +38,12 @@ pub(super) struct NotifiedChange {
 /// The content of a payload.
 #[derive(Debug)]
 pub(super) enum Payload {
-    /// A change with a valid proof.
+    /// A change, which is genuine only if the digest was published before.
     Change(NotifiedChange),
     /// No change: the database has to be read.
     Hint,
-    /// A change without a valid proof: forged, replayed, or of other keys.
-    Unverified,
+    /// Not encrypted with the key.
+    Unreadable,
 }
 
 /// The encrypted JSON of a change.
@@ -67,57 +67,42 @@ struct Row {
     updated_at: Option<i64>,
 }
 
-impl NotificationKeys {
-    /// Creates the keys of a server started at `server_started_at`; `None` for keys of the wrong length.
-    pub(super) fn new(
-        encryption: &[u8],
-        authentication: &[u8],
-        server_started_at: i64,
-    ) -> Option<Self> {
-        let key = |bytes| Hmac::<Sha256>::new_from_slice(bytes).ok();
+impl NotificationKey {
+    /// Creates the key of `bytes`; `None` for the wrong number of bytes.
+    pub(super) fn new(bytes: &[u8]) -> Option<Self> {
         // A short key can be guessed.
-        let is_long = |bytes: &[u8]| bytes.len() == 64;
-        if !is_long(encryption) || !is_long(authentication) {
+        if bytes.len() != KEY_BYTES {
             return None;
         }
-        Some(Self {
-            encryption: key(encryption)?,
-            authentication: key(authentication)?,
-            server_started_at,
-        })
+        Some(Self(Hmac::new_from_slice(bytes).ok()?))
     }
 
-    /// Verifies and decrypts `payload`.
+    /// Decrypts and parses `payload`.
     pub(super) fn open(&self, payload: &str) -> Payload {
         match payload.split_once(' ') {
-            Some((revision, sealed)) => {
-                self.decrypt(revision, sealed).map_or(Payload::Unverified, Payload::Change)
+            Some((revision, encrypted)) => {
+                self.decrypt(revision, encrypted).map_or(Payload::Unreadable, Payload::Change)
             }
             None => Payload::Hint,
         }
     }
 
-    fn decrypt(&self, revision: &str, sealed: &str) -> Option<NotifiedChange> {
-        let revision: i64 = revision.parse().ok()?;
-        let sealed = STANDARD.decode(sealed).ok()?;
-        let (nonce, rest) = sealed.split_at_checked(NONCE_BYTES)?;
-        let (proof, ciphertext) = rest.split_at_checked(PROOF_BYTES)?;
-        let mut mac = self.authentication.clone();
-        mac.update(&revision.to_be_bytes());
-        mac.update(&self.server_started_at.to_be_bytes());
-        mac.update(nonce);
-        mac.update(ciphertext);
-        // In constant time, and before the decryption: an attacker learns nothing from a rejected payload.
-        mac.verify_slice(proof).ok()?;
-        let content: Content = serde_json::from_slice(&self.xor(nonce, ciphertext)).ok()?;
-        content.change(revision)
+    fn decrypt(&self, revision: &str, encrypted: &str) -> Option<NotifiedChange> {
+        let revision = revision.parse().ok()?;
+        let encrypted = STANDARD.decode(encrypted).ok()?;
+        let (nonce, ciphertext) = encrypted.split_at_checked(NONCE_BYTES)?;
+        let content = self.xor(nonce, ciphertext);
+        let (secret, content) = content.split_at_checked(DIGEST_BYTES)?;
+        let (next_digest, content) = content.split_at_checked(DIGEST_BYTES)?;
+        let content: Content = serde_json::from_slice(content).ok()?;
+        content.change(revision, Sha256::digest(secret).to_vec(), next_digest.to_vec())
     }
 
     /// Combines `bytes` with the keystream of `nonce`: block `i` is the HMAC of the nonce and `i`.
     fn xor(&self, nonce: &[u8], bytes: &[u8]) -> Vec<u8> {
         let mut result = Vec::with_capacity(bytes.len());
-        for (block, number) in bytes.chunks(32).zip(0_i32..) {
-            let mut mac = self.encryption.clone();
+        for (block, number) in bytes.chunks(DIGEST_BYTES).zip(0_i32..) {
+            let mut mac = self.0.clone();
             mac.update(nonce);
             mac.update(&number.to_be_bytes());
             let keystream = mac.finalize().into_bytes();
@@ -128,10 +113,17 @@ impl NotificationKeys {
 }
 
 impl Content {
-    fn change(self, revision: i64) -> Option<NotifiedChange> {
+    fn change(
+        self,
+        revision: i64,
+        digest: Vec<u8>,
+        next_digest: Vec<u8>,
+    ) -> Option<NotifiedChange> {
         let Self { catalog_revision, timeline, changed_at, settings } = self;
         Some(NotifiedChange {
             revision,
+            digest,
+            next_digest,
             catalog_revision,
             timeline,
             changed_at: DateTime::from_timestamp_micros(changed_at)?,

@@ -60,7 +60,7 @@ const fn table(name: &'static str, service: &'static [Privilege]) -> Table {
 }
 
 /// Every table and view of the schema.
-pub(super) const TABLES: [Table; 13] = [
+pub(super) const TABLES: [Table; 14] = [
     table("_sqlx_migrations", READ),
     table("app_global_setting_audit", TRAIL),
     table("app_global_setting_head", LOCK),
@@ -68,8 +68,10 @@ pub(super) const TABLES: [Table; 13] = [
     table("app_global_settings", WRITE),
     table("app_idempotency_key", WRITE),
     table("brune_instance", WRITE),
-    // With the keys, a reader could forge notifications.
+    // A materialized view, which `pg_dump` does not read.
     Table { name: "brune_notification_key", service: READ, is_readable: false },
+    // Read by a trigger only: a role that can read the seed can forge notifications.
+    Table { name: "brune_notification_seed", service: &[], is_readable: false },
     table("brune_outbox", WRITE),
     table("brune_outbox_sink", WRITE),
     table("brune_session", APPEND_AND_UPDATE),

@@ -18,7 +18,7 @@ use crate::{
             reloads::{needs_reload, reload, reload_after_local_writes},
             store,
         },
-        notification::{NotificationKeys, Payload},
+        notification::{NotificationKey, Payload},
     },
 };
 
@@ -104,7 +104,7 @@ async fn listen_once(
     settings.set_listening(true);
     settings.metrics().listening(true);
     // First of all, since changes committed before LISTEN were not notified.
-    reload(Source::Connect, pool, settings).await;
+    channel.reload(Source::Connect, pool, settings).await;
     loop {
         let listener = &mut channel.listener;
         let result = match time::timeout(HEARTBEAT, next_notifications(listener)).await {
@@ -113,7 +113,7 @@ async fn listen_once(
             Err(_) => match ping(listener).await {
                 Ok(()) => {
                     // In case of a lost notification.
-                    reload(Source::Poll, pool, settings).await;
+                    channel.reload(Source::Poll, pool, settings).await;
                     Ok(())
                 }
                 Err(err) => Err(err),
@@ -128,8 +128,11 @@ async fn listen_once(
 /// An open notification channel.
 struct Channel {
     listener: PgListener,
-    /// Without keys, every notification is only a hint.
-    keys: Option<NotificationKeys>,
+    /// Without the key, every notification is only a hint.
+    key: Option<NotificationKey>,
+    /// Whether the settings contain every notified change. Only then is the secret of the next change still unknown to
+    /// all other listeners, since every listener receives notifications in the same order.
+    is_in_step: bool,
 }
 
 impl Channel {
@@ -141,33 +144,38 @@ impl Channel {
         settings: &GlobalSettingsService,
     ) -> sqlx::Result<()> {
         let mut changes = Vec::new();
-        let mut is_complete = true;
+        let mut is_complete = self.is_in_step;
         for notification in payloads {
-            match self.keys.as_ref().map(|keys| keys.open(notification.payload())) {
+            match self.key.as_ref().map(|key| key.open(notification.payload())) {
                 Some(Payload::Change(change)) => changes.push(change),
                 Some(Payload::Hint) | None => is_complete = false,
-                Some(Payload::Unverified) => {
+                Some(Payload::Unreadable) => {
                     is_complete = false;
-                    // The owner may have replaced the keys.
-                    self.keys = read_keys(&mut self.listener).await?;
+                    // The owner may have replaced the key.
+                    self.key = read_key(&mut self.listener).await?;
                 }
             }
         }
         // One read covers all.
         if !is_complete || needs_reload(settings, changes).await {
-            reload(Source::Notify, pool, settings).await;
+            self.reload(Source::Notify, pool, settings).await;
         }
         Ok(())
     }
+
+    /// Reads the database, because of `source`.
+    async fn reload(&mut self, source: Source, pool: &Pool, settings: &GlobalSettingsService) {
+        self.is_in_step = reload(source, pool, settings).await;
+    }
 }
 
-/// Reads the keys of notifications; `None` if the server refuses.
-async fn read_keys(listener: &mut PgListener) -> sqlx::Result<Option<NotificationKeys>> {
-    match store::notification_keys(listener).await {
+/// Reads the key of notifications; `None` if the server refuses.
+async fn read_key(listener: &mut PgListener) -> sqlx::Result<Option<NotificationKey>> {
+    match store::notification_key(listener).await {
         Err(err @ sqlx::Error::Database(_)) => {
             warn!(
                 error = &err as &dyn Error,
-                "cannot read the keys of notifications; every change is read from the database"
+                "cannot read the key of notifications; every change is read from the database"
             );
             Ok(None)
         }
@@ -189,11 +197,10 @@ async fn subscribe(pool: &Pool) -> Result<Channel, ListenError> {
     listener.listen(&test_channel).await?;
     await_test_notification(&mut listener, pool, &test_channel).await?;
     listener.unlisten(&test_channel).await?;
-    // On the connection of the notifications: the proofs depend on the server.
-    let keys = read_keys(&mut listener).await?;
+    let key = read_key(&mut listener).await?;
     listener.listen(CHANNEL).await?;
     debug!("listening on {CHANNEL}");
-    Ok(Channel { listener, keys })
+    Ok(Channel { listener, key, is_in_step: false })
 }
 
 /// Waits for a notification; returns the notification and all pending ones, in the order of their commits.

@@ -10,11 +10,13 @@ use crate::{
     settings::{current::GlobalSettingsService, notification::NotifiedChange, reload},
 };
 
-/// Reloads the settings because of `source`.
-pub(super) async fn reload(source: Source, pool: &Pool, settings: &GlobalSettingsService) {
-    if let Err(err) = reload::refresh_for(source, pool, settings).await {
-        log(&err, settings);
+/// Reloads the settings because of `source`. Returns whether the database was read and is valid.
+pub(super) async fn reload(source: Source, pool: &Pool, settings: &GlobalSettingsService) -> bool {
+    let result = reload::refresh_for(source, pool, settings).await;
+    if let Err(err) = &result {
+        log(err, settings);
     }
+    result.is_ok()
 }
 
 /// Applies notified `changes`, in the order of their commits. Returns whether the database has to be read.

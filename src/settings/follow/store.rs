@@ -2,7 +2,7 @@
 
 use sqlx::postgres::PgListener;
 
-use crate::{database::Connection, settings::notification::NotificationKeys};
+use crate::{database::Connection, settings::notification::NotificationKey};
 
 /// Notifies `channel`.
 pub(super) async fn notify(conn: &mut Connection, channel: &str) -> sqlx::Result<()> {
@@ -18,18 +18,12 @@ pub(super) async fn ping(listener: &mut PgListener) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Reads the keys of notifications of the server that `listener` is connected to.
-pub(super) async fn notification_keys(
+/// Reads the key of notifications; `None` if the key is not usable.
+pub(super) async fn notification_key(
     listener: &mut PgListener,
-) -> sqlx::Result<Option<NotificationKeys>> {
-    let row = sqlx::query!(
-        r#"
-        select encryption_key as "encryption!", authentication_key as "authentication!",
-          (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint as "server_started_at!"
-        from brune_notification_key
-        "#,
-    )
-    .fetch_one(listener)
-    .await?;
-    Ok(NotificationKeys::new(&row.encryption, &row.authentication, row.server_started_at))
+) -> sqlx::Result<Option<NotificationKey>> {
+    let key = sqlx::query_scalar!(
+        r#"select encryption_key as "encryption_key!" from brune_notification_key"#
+    );
+    Ok(NotificationKey::new(&key.fetch_one(listener).await?))
 }
