@@ -40,6 +40,16 @@ impl Listener {
         let revision = text.split(' ').next().unwrap().parse().unwrap();
         Received { text, revision }
     }
+
+    /// Returns the payload of `revision`, after payloads without content.
+    pub(super) async fn last_of(&mut self, revision: i64) -> Received {
+        loop {
+            let payload = self.next().await;
+            if payload.revision == revision {
+                return payload;
+            }
+        }
+    }
 }
 
 impl Received {
