@@ -16,14 +16,16 @@ const TRIGGERS: [(&str, &[&str]); 5] = [
             "app_global_setting_audit_redaction_is_told",
         ],
     ),
-    ("app_global_setting_head", &["app_global_setting_head_is_audited"]),
+    (
+        "app_global_setting_head",
+        &["app_global_setting_head_is_audited", "app_global_setting_head_notifies"],
+    ),
     ("app_global_setting_schema", &["app_global_setting_schema_changed"]),
     (
         "app_global_settings",
         &[
             "app_global_settings_is_audited",
             "app_global_settings_is_never_truncated",
-            "app_global_settings_notify",
             "app_global_settings_write",
         ],
     ),
@@ -34,8 +36,9 @@ const TRIGGERS: [(&str, &[&str]); 5] = [
 const NEVER_TRUNCATED: &str = "app_global_setting_audit_is_never_truncated";
 
 /// The functions that run with the rights of their owner (`security definer`).
-const DEFINERS: [&str; 4] = [
+const DEFINERS: [&str; 5] = [
     "app_global_setting_audit_chain",
+    "app_global_setting_head_notifies",
     "app_global_setting_open_revision",
     "app_global_setting_schema_changed",
     "app_global_settings_write",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time;
+use tokio::time::{self, Instant};
 use tracing::{info, warn};
 
 use crate::{
@@ -17,10 +17,12 @@ use crate::{
 /// The backoff after the first failed heartbeat; doubles up to the regular interval.
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 
-/// The pause after a heartbeat, which leaves the database to instances that have not yet applied the revision.
-const PAUSE_AFTER_REVISION: Duration = Duration::from_millis(4);
+/// The shortest time between the starts of two heartbeats. Changes at a high rate must not cause as many writes of each
+/// instance.
+const MIN_INTERVAL: Duration = Duration::from_millis(2);
 
-/// Sends heartbeats until dropped. Several revisions during a heartbeat are combined in the next heartbeat.
+/// Sends heartbeats until dropped: at once for an applied revision, since a writer may wait for the acknowledgement.
+/// Several revisions during a heartbeat are acknowledged by one further heartbeat.
 pub async fn keep(
     pool: Pool,
     settings: GlobalSettingsService,
@@ -35,6 +37,7 @@ pub async fn keep(
     loop {
         // Marked as seen before the heartbeat, so that a revision during the heartbeat triggers another heartbeat.
         let revision = *revisions.borrow_and_update();
+        let started_at = Instant::now();
         let result = fleet.join(&pool, revision).await;
         // Only a backoff is shorter than the interval, so the pause also serves as the state.
         let was_failing = pause < interval;
@@ -48,7 +51,8 @@ pub async fn keep(
         // Jitter, so that instances do not write at the same time.
         let revision_or_timer = time::timeout(jittered(pause, 0.9..1.1), revisions.changed());
         if revision_or_timer.await.is_ok() {
-            time::sleep(jittered(PAUSE_AFTER_REVISION, 0.5..1.5)).await;
+            // Usually long past, because changes are rarer.
+            time::sleep_until(started_at + MIN_INTERVAL).await;
         } else {
             // Only on the timer, so that no heartbeat of a new revision is delayed.
             report(&pool, &settings, &fleet, &outbox, &mut reported_keys).await;

@@ -70,6 +70,7 @@ struct Series {
     duration: Histogram,
     delay: Histogram,
     missed: Counter,
+    from_notifications: Counter,
     revision: Gauge,
     listening: Gauge,
     age: Gauge<f64, AtomicU64>,
@@ -113,6 +114,11 @@ impl SettingsMetrics {
                 &name("notifications_missed"),
                 "Changes found by the poll timer or a new connection instead of a notification",
             ),
+            from_notifications: counter(
+                registry,
+                &name("notifications_applied"),
+                "Reloads by the content of notifications alone, without a query",
+            ),
             revision: gauge(registry, &name("revision"), "The current revision of this instance"),
             listening: gauge(
                 registry,
@@ -146,6 +152,11 @@ impl SettingsMetrics {
             let mut last_check = series.last_check.lock().unwrap_or_else(PoisonError::into_inner);
             *last_check = Instant::now();
         }
+    }
+
+    /// Counts a reload by the content of notifications, without a query.
+    pub fn applied_from_notification(&self) {
+        self.0.from_notifications.inc();
     }
 
     /// Sets the current revision, and records the `delay` since its commit, if known.

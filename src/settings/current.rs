@@ -4,14 +4,17 @@ use std::{
     mem,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
+    time::Duration,
 };
 
 use arc_swap::{ArcSwap, Guard};
+use chrono::{DateTime, Utc};
 use tokio::sync::{Mutex, Notify, watch};
 
 use crate::{
+    clock::Clock,
     metrics::{Metrics, SettingsMetrics},
     settings::{
         rules::Violation,
@@ -43,7 +46,13 @@ struct Inner {
     local_writes: Notify,
     /// Serializes reloads, so that many concurrent callers read the database once.
     reloading: Mutex<()>,
+    clock: Clock,
+    /// The microseconds by which the database's clock was ahead of `clock` at the last reload.
+    database_clock_offset: AtomicI64,
 }
+
+/// The offset before the first reload.
+const UNKNOWN_OFFSET: i64 = i64::MIN;
 
 impl GlobalSettingsService {
     /// Creates a handle whose current settings are `snapshot`, and counts reloads in `metrics`.
@@ -60,6 +69,8 @@ impl GlobalSettingsService {
             listening: watch::Sender::new(false),
             local_writes: Notify::new(),
             reloading: Mutex::new(()),
+            clock: Clock::system(),
+            database_clock_offset: AtomicI64::new(UNKNOWN_OFFSET),
         }))
     }
 
@@ -198,6 +209,24 @@ impl GlobalSettingsService {
     pub(super) fn set_reachable(&self, reachable: bool) {
         // Relaxed suffices, because the flag publishes no other data.
         self.0.reachable.store(reachable, Ordering::Relaxed);
+    }
+
+    /// Records the time of the database's clock, just read.
+    pub(super) fn set_database_time(&self, now: DateTime<Utc>) {
+        let offset = now.timestamp_micros() - self.0.clock.now().timestamp_micros();
+        self.0.database_clock_offset.store(offset, Ordering::Relaxed);
+    }
+
+    /// Returns the time since `instant` of the database's clock, accurate to the duration of a read; `None` before the
+    /// first reload.
+    pub(super) fn database_time_since(&self, instant: DateTime<Utc>) -> Option<Duration> {
+        let offset = self.0.database_clock_offset.load(Ordering::Relaxed);
+        if offset == UNKNOWN_OFFSET {
+            return None;
+        }
+        let age = self.0.clock.now().timestamp_micros() + offset - instant.timestamp_micros();
+        // A clock that was set back gives a negative age, and then no age is reported.
+        u64::try_from(age).ok().map(Duration::from_micros)
     }
 
     pub(super) fn set_listening(&self, listening: bool) {

@@ -27,6 +27,7 @@ mod entry;
 
 // The stored settings, and one state of them in memory.
 mod history;
+mod notification;
 mod snapshot;
 mod store;
 

@@ -146,7 +146,8 @@ pub fn plan_of_empty(
     provided: &Provided<'_>,
     scanner: &SecretScanner,
 ) -> Result<Plan, Error> {
-    let head = Head { revision: 0, catalog_revision: 0, catalog: None, timeline: None };
+    let head =
+        Head { revision: 0, catalog_revision: 0, catalog: None, timeline: None, next_digest: None };
     plan(catalog, &head, &[], Vec::new(), (provided, scanner))
 }
 

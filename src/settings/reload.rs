@@ -11,6 +11,7 @@ use crate::{
     settings::{
         current::GlobalSettingsService,
         entry::readable_entries,
+        notification::NotifiedChange,
         rules::{self, Violation},
         schema::{self, Schema},
         snapshot::Snapshot,
@@ -71,7 +72,10 @@ async fn read_all(conn: &mut Connection) -> Result<Snapshot, Error> {
     let catalog = head.catalog.unwrap_or_default();
     let schema = Schema::new(catalog, head.catalog_revision, definitions);
     let rows = store::all(conn).await?;
-    Snapshot::new(head.revision, Some(timeline), Arc::new(schema), rows).map_err(Error::Invalid)
+    let mut snapshot = Snapshot::new(head.revision, Some(timeline), Arc::new(schema), rows)
+        .map_err(Error::Invalid)?;
+    snapshot.next_digest = head.next_digest;
+    Ok(snapshot)
 }
 
 /// Finds stored values with characters that writes refuse. Such values come from older releases or from `psql`, and are
@@ -114,16 +118,75 @@ pub(super) async fn refresh_for(
     let _lock = settings.lock_reload().await;
     let start = Instant::now();
     let result = replace(newer(pool, settings).await, settings);
-    let outcome = match &result {
-        Ok(true) => Outcome::Taken,
-        Ok(false) => Outcome::Unchanged,
-        Err(Error::Invalid(_)) => Outcome::Invalid,
-        Err(Error::Database(_) | Error::Recovering) => Outcome::Failed,
-    };
+    let outcome = outcome(&result);
     // Invalid settings are an answer of the database, too.
     settings.set_reachable(outcome != Outcome::Failed);
     settings.metrics().reload(source, outcome, start.elapsed());
     result
+}
+
+fn outcome(result: &Result<bool, Error>) -> Outcome {
+    match result {
+        Ok(true) => Outcome::Taken,
+        Ok(false) => Outcome::Unchanged,
+        Err(Error::Invalid(_)) => Outcome::Invalid,
+        Err(Error::Database(_) | Error::Recovering) => Outcome::Failed,
+    }
+}
+
+/// Applies notified `changes`, in the order of their commits, without reading the database. Returns whether the settings
+/// are current now; otherwise the database has to be read.
+///
+/// # Errors
+/// `Invalid`: the settings after the changes break their rules.
+pub(super) async fn apply_notified(
+    settings: &GlobalSettingsService,
+    changes: Vec<NotifiedChange>,
+) -> Result<bool, Error> {
+    let _lock = settings.lock_reload().await;
+    let start = Instant::now();
+    let current = settings.snapshot();
+    // Violations may concern any setting, and only a full load finds out whether they are gone.
+    let new = settings.is_valid().then(|| successors(&current, changes)).flatten();
+    let Some(new) = new else { return Ok(false) };
+    let Some(last) = new.last() else { return Ok(true) };
+    let revision = last.revision;
+    let next_digest = Some(last.next_digest.clone());
+    let age = settings.database_time_since(last.changed_at);
+    // All at once, as a reload does: only the settings after the last change have to be valid.
+    let rows = new.into_iter().flat_map(|change| change.settings).collect();
+    let newer = current.advanced(revision, next_digest, rows).map_err(Error::Invalid);
+    let result = replace(newer.map(|snapshot| Some(Newer { snapshot, age })), settings);
+    settings.metrics().reload(Source::Notify, outcome(&result), start.elapsed());
+    settings.metrics().applied_from_notification();
+    result.map(|_| true)
+}
+
+/// Returns the `changes` that follow `current`, without changes that `current` contains. `None` if a change is missing or
+/// forged, or belongs to another timeline or catalog.
+fn successors(current: &Snapshot, changes: Vec<NotifiedChange>) -> Option<Vec<NotifiedChange>> {
+    let mut new: Vec<NotifiedChange> = Vec::new();
+    for change in changes {
+        let catalog_revision = current.schema.revision;
+        if current.timeline.as_ref() != Some(&change.timeline) {
+            return None;
+        }
+        if change.revision <= current.revision && change.catalog_revision <= catalog_revision {
+            continue;
+        }
+        let (revision, digest) = match new.last() {
+            Some(last) => (last.revision, Some(&last.next_digest)),
+            None => (current.revision, current.next_digest.as_ref()),
+        };
+        // Whoever knows the secret of the digest has the rights of the trigger.
+        let is_genuine = digest == Some(&change.digest);
+        let is_next = change.revision == revision + 1;
+        if !is_genuine || !is_next || change.catalog_revision != catalog_revision {
+            return None;
+        }
+        new.push(change);
+    }
+    Some(new)
 }
 
 /// Replaces the current snapshot by `newer`, or records why the stored settings are invalid.
@@ -173,6 +236,9 @@ async fn newer(pool: &Pool, settings: &GlobalSettingsService) -> Result<Option<N
         database::read_with_retry(pool, async |conn| store::changed_since(conn, since).await);
     let changes = changes.await?;
     let Some(head) = changes.first() else { return load_newer(pool).await };
+    if let Some(now) = head.read_at {
+        settings.set_database_time(now);
+    }
     if head.timeline.is_none() {
         return Err(Error::Recovering);
     }
@@ -189,8 +255,9 @@ async fn newer(pool: &Pool, settings: &GlobalSettingsService) -> Result<Option<N
     // Only the changed rows: a reload must not cost more with the size of the catalog.
     let revision = head.revision;
     let age = head.age();
+    let next_digest = head.next_digest.clone();
     let rows = changes.into_iter().filter_map(store::Change::stored).collect();
-    let snapshot = current.advanced(revision, rows).map_err(Error::Invalid)?;
+    let snapshot = current.advanced(revision, next_digest, rows).map_err(Error::Invalid)?;
     Ok(Some(Newer { snapshot, age }))
 }
 

@@ -21,6 +21,8 @@ pub(super) struct Head {
     pub(super) catalog: Option<String>,
     /// The timeline of the server, which changes with a failover; `None` on a server in recovery.
     pub(super) timeline: Option<String>,
+    /// The digest of the secret in the notification of the next revision.
+    pub(super) next_digest: Option<Vec<u8>>,
 }
 
 /// Reads the head.
@@ -28,7 +30,7 @@ pub(super) async fn head(conn: &mut Connection) -> sqlx::Result<Head> {
     sqlx::query_as!(
         Head,
         r#"
-        select revision, catalog_revision, catalog,
+        select revision, catalog_revision, catalog, next_digest,
           case when not pg_is_in_recovery()
                then substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) end as timeline
         from app_global_setting_head
@@ -43,7 +45,7 @@ pub(super) async fn head_for_update(conn: &mut Connection) -> sqlx::Result<Head>
     sqlx::query_as!(
         Head,
         r#"
-        select revision, catalog_revision, catalog, null as timeline
+        select revision, catalog_revision, catalog, null as timeline, null::bytea as next_digest
         from app_global_setting_head
         for update
         "#,
@@ -93,6 +95,10 @@ pub(super) struct Change {
     pub(super) timeline: Option<String>,
     /// The seconds since the newest change.
     age: Option<f64>,
+    /// The time of the read, by the database's clock.
+    pub(super) read_at: Option<DateTime<Utc>>,
+    /// As in [`Head`].
+    pub(super) next_digest: Option<Vec<u8>>,
     key: Option<String>,
     value: Option<Value>,
     version: Option<i32>,
@@ -127,7 +133,7 @@ pub(super) async fn changed_since(
                then substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) end as timeline,
           case when isfinite(h.changed_at)
                then extract(epoch from clock_timestamp() - h.changed_at)::float8 end as age,
-          a.key as "key?", s.value_json as "value?", s.version as "version?",
+          clock_timestamp() as read_at, h.next_digest, a.key as "key?", s.value_json as "value?", s.version as "version?",
           s.updated_by as "updated_by?", s.updated_at as "updated_at?"
         from app_global_setting_head h
         left join (select distinct key from app_global_setting_audit where revision > $1) a on true
@@ -216,7 +222,8 @@ pub(super) async fn listing(conn: &mut Connection) -> sqlx::Result<Vec<Change>> 
     sqlx::query_as!(
         Change,
         r#"
-        select h.revision, h.catalog_revision, null as timeline, null::float8 as age, s.key as "key?",
+        select h.revision, h.catalog_revision, null as timeline, null::float8 as age,
+          null::timestamptz as read_at, null::bytea as next_digest, s.key as "key?",
           s.value_json as "value?", s.version as "version?", s.updated_by as "updated_by?",
           s.updated_at as "updated_at?"
         from app_global_setting_head h

@@ -23,6 +23,7 @@ mod log_forwarding;
 mod metrics;
 mod missed_notifications;
 mod notifications;
+mod notified_changes;
 mod ofrep;
 mod ofrep_decimals;
 mod ofrep_input;

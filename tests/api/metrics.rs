@@ -87,6 +87,7 @@ async fn known_series_start_at_zero() {
         r#"brune_session_starts_total{outcome="not_eligible"}"#,
         r#"brune_settings_reloads_total{source="redis",outcome="failed"}"#,
         "brune_settings_notifications_missed_total",
+        "brune_settings_notifications_applied_total",
         "brune_secret_residue",
     ] {
         assert_eq!(value(&app.instance, series).await.to_string(), "0", "{series}");

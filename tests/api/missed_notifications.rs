@@ -198,6 +198,7 @@ async fn by_notification(fleet: &[Instance]) -> u64 {
     for instance in fleet {
         readings += instance.reloads("notify", "taken").await;
         readings += instance.reloads("notify", "unchanged").await;
+        readings -= instance.metric("brune_settings_notifications_applied_total").await;
     }
     readings
 }

@@ -66,7 +66,7 @@ fn query(has_parameter_privileges: bool) -> String {
     format!(
         "with login as (select * from pg_roles where rolname in (current_user, session_user)),
         relation as (select * from pg_class
-          where relnamespace = to_regnamespace('public') and relname in ({tables}) and relkind in ('r', 'v')),
+          where relnamespace = to_regnamespace('public') and relname in ({tables}) and relkind in ('r', 'v', 'm')),
         owner as (select relowner as oid from relation union
           select proowner from pg_proc where pronamespace = to_regnamespace('public') and ({functions}))
         select 'name', current_user || case when current_user = session_user then ''

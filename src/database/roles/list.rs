@@ -23,6 +23,8 @@ pub(super) const SERVICE_FUNCTIONS: [&str; 2] = ["brune_session_over", "brune_wi
 pub(super) struct Table {
     pub(super) name: &'static str,
     pub(super) service: &'static [Privilege],
+    /// Whether [`READER`] may read the table.
+    pub(super) is_readable: bool,
 }
 
 /// A privilege on a table.
@@ -54,11 +56,11 @@ const LOCK: &[Privilege] =
     &[on_table("select"), Privilege { name: "update", columns: &["singleton"] }];
 
 const fn table(name: &'static str, service: &'static [Privilege]) -> Table {
-    Table { name, service }
+    Table { name, service, is_readable: true }
 }
 
 /// Every table and view of the schema.
-pub(super) const TABLES: [Table; 12] = [
+pub(super) const TABLES: [Table; 14] = [
     table("_sqlx_migrations", READ),
     table("app_global_setting_audit", TRAIL),
     table("app_global_setting_head", LOCK),
@@ -66,6 +68,10 @@ pub(super) const TABLES: [Table; 12] = [
     table("app_global_settings", WRITE),
     table("app_idempotency_key", WRITE),
     table("brune_instance", WRITE),
+    // A materialized view, which `pg_dump` does not read.
+    Table { name: "brune_notification_key", service: READ, is_readable: false },
+    // Read by a trigger only: a role that can read the seed can forge notifications.
+    Table { name: "brune_notification_seed", service: &[], is_readable: false },
     table("brune_outbox", WRITE),
     table("brune_outbox_sink", WRITE),
     table("brune_session", APPEND_AND_UPDATE),

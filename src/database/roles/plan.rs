@@ -100,7 +100,9 @@ fn required(state: &State, owner: &str, has_owner: bool) -> BTreeSet<Grant> {
                         add(object, SERVICE, privilege.name, Some(column));
                     }
                 }
-                add(object, READER, "select", None);
+                if table.is_readable {
+                    add(object, READER, "select", None);
+                }
             }
             // `pg_dump` reads sequences. The service needs no privilege for identity columns.
             Object::Sequence(_) => add(object, READER, "select", None),

@@ -15,9 +15,10 @@ use crate::{
         current::GlobalSettingsService,
         follow::{
             backoff::Backoff,
-            reloads::{reload, reload_after_local_writes},
+            reloads::{needs_reload, reload, reload_after_local_writes},
             store,
         },
+        notification::{NotificationKey, Payload},
     },
 };
 
@@ -95,26 +96,28 @@ async fn listen_once(
     settings: &GlobalSettingsService,
     backoff: &mut Backoff,
 ) -> ListenError {
-    let mut listener = match subscribe(pool).await {
-        Ok(listener) => listener,
+    let mut channel = match subscribe(pool).await {
+        Ok(channel) => channel,
         Err(err) => return err,
     };
     backoff.record_open();
     settings.set_listening(true);
     settings.metrics().listening(true);
-    let mut source = Source::Connect;
+    // First of all, since changes committed before LISTEN were not notified.
+    channel.reload(Source::Connect, pool, settings).await;
     loop {
-        // First of all, since changes committed before LISTEN were not notified; after a heartbeat too, in case of a
-        // lost notification.
-        reload(source, pool, settings).await;
-        let notification = time::timeout(HEARTBEAT, next_notification(&mut listener)).await;
-        source = if notification.is_ok() { Source::Notify } else { Source::Poll };
-        let result = match notification {
-            Ok(Ok(Some(_))) => Ok(()),
-            // The listener reconnected: notifications may be lost, so begin again with a reload.
-            Ok(Ok(None)) => Err(sqlx::Error::PoolClosed),
+        let listener = &mut channel.listener;
+        let result = match time::timeout(HEARTBEAT, next_notifications(listener)).await {
+            Ok(Ok(payloads)) => channel.receive(&payloads, pool, settings).await,
             Ok(Err(err)) => Err(err),
-            Err(_) => ping(&mut listener).await,
+            Err(_) => match ping(listener).await {
+                Ok(()) => {
+                    // In case of a lost notification.
+                    channel.reload(Source::Poll, pool, settings).await;
+                    Ok(())
+                }
+                Err(err) => Err(err),
+            },
         };
         if let Err(err) = result {
             return err.into();
@@ -122,8 +125,66 @@ async fn listen_once(
     }
 }
 
+/// An open notification channel.
+struct Channel {
+    listener: PgListener,
+    /// Without the key, every notification is only a hint.
+    key: Option<NotificationKey>,
+    /// Whether the settings contain every notified change. Only then is the secret of the next change still unknown to
+    /// all other listeners, since every listener receives notifications in the same order.
+    is_in_step: bool,
+}
+
+impl Channel {
+    /// Applies the changes in `payloads`, or reads the database if the payloads do not suffice.
+    async fn receive(
+        &mut self,
+        payloads: &[PgNotification],
+        pool: &Pool,
+        settings: &GlobalSettingsService,
+    ) -> sqlx::Result<()> {
+        let mut changes = Vec::new();
+        let mut is_complete = self.is_in_step;
+        for notification in payloads {
+            match self.key.as_ref().map(|key| key.open(notification.payload())) {
+                Some(Payload::Change(change)) => changes.push(change),
+                Some(Payload::Hint) | None => is_complete = false,
+                Some(Payload::Unreadable) => {
+                    is_complete = false;
+                    // The owner may have replaced the key.
+                    self.key = read_key(&mut self.listener).await?;
+                }
+            }
+        }
+        // One read covers all.
+        if !is_complete || needs_reload(settings, changes).await {
+            self.reload(Source::Notify, pool, settings).await;
+        }
+        Ok(())
+    }
+
+    /// Reads the database, because of `source`.
+    async fn reload(&mut self, source: Source, pool: &Pool, settings: &GlobalSettingsService) {
+        self.is_in_step = reload(source, pool, settings).await;
+    }
+}
+
+/// Reads the key of notifications; `None` if the server refuses.
+async fn read_key(listener: &mut PgListener) -> sqlx::Result<Option<NotificationKey>> {
+    match store::notification_key(listener).await {
+        Err(err @ sqlx::Error::Database(_)) => {
+            warn!(
+                error = &err as &dyn Error,
+                "cannot read the key of notifications; every change is read from the database"
+            );
+            Ok(None)
+        }
+        result => result,
+    }
+}
+
 /// Opens a dedicated connection, and listens once a test notification was received.
-async fn subscribe(pool: &Pool) -> Result<PgListener, ListenError> {
+async fn subscribe(pool: &Pool) -> Result<Channel, ListenError> {
     let options = pool.session_options().ok_or(ListenError::NotReceived)?;
     // Not from the pool: the connection is held forever, and must not take one from the requests.
     let connections = PgPoolOptions::new().max_connections(1).acquire_timeout(TIMEOUT);
@@ -136,19 +197,22 @@ async fn subscribe(pool: &Pool) -> Result<PgListener, ListenError> {
     listener.listen(&test_channel).await?;
     await_test_notification(&mut listener, pool, &test_channel).await?;
     listener.unlisten(&test_channel).await?;
+    let key = read_key(&mut listener).await?;
     listener.listen(CHANNEL).await?;
     debug!("listening on {CHANNEL}");
-    Ok(listener)
+    Ok(Channel { listener, key, is_in_step: false })
 }
 
-/// Waits for a notification, and drains all pending notifications, since one reload covers all.
-async fn next_notification(listener: &mut PgListener) -> sqlx::Result<Option<PgNotification>> {
-    let mut notification = listener.try_recv().await;
-    while let Ok(Some(_)) = notification {
-        let Some(next) = listener.try_recv().now_or_never() else { break };
-        notification = next;
+/// Waits for a notification; returns the notification and all pending ones, in the order of their commits.
+async fn next_notifications(listener: &mut PgListener) -> sqlx::Result<Vec<PgNotification>> {
+    let mut notifications = Vec::new();
+    let mut next = Some(listener.try_recv().await);
+    while let Some(result) = next {
+        // `None`: the connection was closed. Notifications may be lost, so begin again with a reload.
+        notifications.push(result?.ok_or(sqlx::Error::PoolClosed)?);
+        next = listener.try_recv().now_or_never();
     }
-    notification
+    Ok(notifications)
 }
 
 /// Sends a notification on `test_channel` and waits for its arrival.

@@ -141,7 +141,8 @@ async fn end_the_wait(pool: &PgPool) {
 async fn an_unconfirmed_commit_answers_504_and_a_repeat_resolves_it() {
     let app = TestApp::new().await;
     // A commit that notifies would hold up those of every other database of the server.
-    let silence = "alter table app_global_settings disable trigger app_global_settings_notify";
+    let silence =
+        "alter table app_global_setting_head disable trigger app_global_setting_head_notifies";
     psql(&app.db.owner(), silence).await.unwrap();
     // The server names a standby that there is not; these sessions wait for it.
     let waiting = session(app.db.options()).options([("synchronous_commit", "on")]);
