@@ -46,8 +46,8 @@ pub(crate) async fn run(world: &mut World) {
     let least = serve_least(own, &mut bare).await;
     for clients in CLIENTS {
         compare(clients, &instance, least).await;
-        match pgbench::inserts(&world.server, "starts", clients, &world.scratch("insert.sql")).await
-        {
+        let script = (&*world.scratch("insert.sql"), pgbench::SESSION);
+        match pgbench::rate(&world.server, "starts", clients, script, 5).await {
             Some(rate) => println!("  pgbench, the same insert: {rate:.0}/s"),
             None => println!("  pgbench is not there"),
         }
