@@ -126,8 +126,8 @@ pub(super) async fn refresh_for(
     result
 }
 
-/// Applies a committed change of this process to the current snapshot: `rows` are the changed settings at `revision`, the
-/// next after `base`. Leaves the change to the next reload if `base` is not the current snapshot any more, or while a
+/// Applies a committed change of this process to the current snapshot: the statement that committed the change returned
+/// `rows`, the changed settings at `revision`, the next after `base`. Leaves the change to the next reload if `base` is not the current snapshot any more, or while a
 /// reload runs.
 pub(super) fn advance(
     settings: &GlobalSettingsService,

@@ -144,9 +144,10 @@ impl SettingsWriter {
         let Some(change) = compute::run(batch.size, check).await else { return Ok(None) };
         let Some(committed) = change.store(&self.pool, deadline).await? else { return Ok(None) };
         let Committed { result, rows } = committed;
-        // Without a query, so that the next change finds a current snapshot.
-        let advance = || reload::advance(&self.settings, snapshot, result.revision, rows);
-        compute::run(batch.size, advance).await;
+        // Without a further query, so that the next change finds a current snapshot.
+        if rows.len() == result.changed.len() {
+            reload::advance(&self.settings, snapshot, result.revision, rows);
+        }
         Ok(Some(result))
     }
 

@@ -31,7 +31,7 @@ pub(in crate::settings) struct CheckedChange<'a> {
 /// A committed change.
 pub(in crate::settings) struct Committed {
     pub(in crate::settings) result: ChangeResult,
-    /// The changed settings as stored.
+    /// The changed settings as stored; not all for a large change.
     pub(in crate::settings) rows: Vec<StoredSetting>,
 }
 
@@ -96,18 +96,8 @@ impl<'a> CheckedChange<'a> {
             store::write_at_revision(conn, &statement).await
         });
         match stored.await {
-            Ok(None) => Ok(None),
-            Ok(Some(changed_at)) => {
-                let rows = result.changed.iter().map(|change| StoredSetting {
-                    key: change.key.clone(),
-                    value: Some(change.new_value.to_json()),
-                    version: Some(change.version),
-                    updated_by: Some(statement.actor.user.as_str().to_owned()),
-                    updated_at: Some(changed_at),
-                });
-                let rows = rows.collect();
-                Ok(Some(Committed { result, rows }))
-            }
+            Ok(rows) if rows.is_empty() => Ok(None),
+            Ok(rows) => Ok(Some(Committed { result, rows })),
             // The steps under the lock find out which part of the change the server refuses.
             Err(
                 TransactionError::Refused(_)

@@ -1,6 +1,5 @@
 //! SQL of a change in one statement.
 
-use chrono::{DateTime, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -8,9 +7,10 @@ use crate::{
     audit::{Action, Actor},
     database::Connection,
     idempotency::StoredResult,
+    settings::entry::StoredSetting,
 };
 
-/// The number of rows from which on a statement is planned for its own parameters.
+/// The number of rows from which on a statement is planned for its own parameters, and returns a single row.
 const MANY_ROWS: usize = 100;
 
 /// A change, and the state of the database that the change requires.
@@ -52,12 +52,12 @@ pub(super) struct Message {
     pub(super) payload: Value,
 }
 
-/// Stores a change if the database is in the expected state. Returns the time of the change, or `None` if nothing was
-/// stored.
+/// Stores a change if the database is in the expected state. Returns the changed settings as stored; of many settings
+/// only one, and none if nothing was stored.
 pub(super) async fn write_at_revision(
     conn: &mut Connection,
     statement: &Statement<'_>,
-) -> sqlx::Result<Option<DateTime<Utc>>> {
+) -> sqlx::Result<Vec<StoredSetting>> {
     let Statement { action, actor, rows, stored_result, message, .. } = statement;
     let keys: Vec<String> = rows.iter().map(|row| row.key.to_owned()).collect();
     let versions: Vec<i32> = rows.iter().map(|row| row.version).collect();
@@ -66,13 +66,16 @@ pub(super) async fn write_at_revision(
     let ids: Vec<Option<Uuid>> =
         rows.iter().map(|row| row.new.as_ref().map(|new| new.entry)).collect();
     let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+    let has_few_rows = rows.len() < MANY_ROWS;
+    let returned = if has_few_rows { count } else { 1 };
     let result = stored_result.as_ref();
     let message = message.as_ref();
     let sinks = message.map_or(&[][..], |message| message.sinks.as_slice());
     // `limit $20` tells the planner to expect few rows without the arrays, so that a plan for all parameters is kept.
     // A locked head is skipped: the steps under the lock wait in line, and here nobody should wait twice.
     // The head is compared again when locked; no setting changes without a new revision of the head.
-    let query = sqlx::query_scalar!(
+    let query = sqlx::query_as!(
+        StoredSetting,
         r#"
         with expected as materialized (
           select * from unnest($1::text[], $2::integer[], $3::jsonb[], $4::uuid[]) with ordinality
@@ -93,7 +96,8 @@ pub(super) async fn write_at_revision(
           set value_json = compared.value_json, version = compared.version + 1, updated_by = $8
           from compared, head
           where s.key = compared.key and compared.value_json is not null
-          returning compared.position, compared.id, s.key, compared.old_value_json, s.value_json, s.version, s.updated_at
+          returning compared.position, compared.id, s.key, compared.old_value_json, s.value_json, s.version,
+            s.updated_by, s.updated_at
         ), entries as (
           insert into app_global_setting_audit
             (id, key, action, old_value_json, new_value_json, version, changed_by, reason, request_id)
@@ -112,7 +116,10 @@ pub(super) async fn write_at_revision(
           insert into brune_outbox (id, sink, topic, payload)
           select $16, sink, $17, $18 from head, unnest($19::text[]) sink
         )
-        select updated_at as "updated_at!" from updated limit 1
+        select key as "key!", value_json as "value?", version as "version?", updated_by as "updated_by?",
+          updated_at as "updated_at?"
+        from updated
+        limit $21
         "#,
         &keys,
         &versions,
@@ -134,7 +141,11 @@ pub(super) async fn write_at_revision(
         message.map(|message| &message.payload),
         sinks,
         count,
+        returned,
     );
-    // A plan for few rows looks up every setting of an import by itself.
-    query.persistent(rows.len() < MANY_ROWS).fetch_optional(conn).await
+    if !has_few_rows {
+        // The plan for all parameters looks up every setting by itself.
+        conn.plan_anew();
+    }
+    query.fetch_all(conn).await
 }
