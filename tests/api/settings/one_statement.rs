@@ -227,16 +227,24 @@ async fn the_check_of_a_large_change_reads_each_entry_a_few_times() {
     let declare = "insert into app_global_setting_schema (key, kind, value_type, category, editable,
           constraints_json, default_json, default_source, applies, required, description)
         select 'LARGE_' || n, 'setting', 'number', 'large', true, '{}', '1', 'seed', 'hot', 'always', ''
-        from generate_series(1, 1000) n;
-        begin;
+        from generate_series(1, 500) n;
         insert into app_global_settings (key, value_type, value_json, version, updated_by, updated_at, revision)
         select key, value_type, default_json, 1, 'test', now(), 0
         from app_global_setting_schema where category = 'large';
         insert into app_global_setting_audit (key, action, new_value_json, version, changed_by, reason)
-        select key, 'seed', value_json, version, 'test', 'a test' from app_global_settings where updated_by = 'test';
-        commit;
-        analyze";
+        select key, 'seed', value_json, version, 'test', 'a test' from app_global_settings where updated_by = 'test'";
     psql(&app.db.owner(), declare).await.unwrap();
+    // With many small revisions the planner expects few entries of any revision.
+    let change_often = "do $$ begin
+          for n in 1..2000 loop
+            update app_global_settings set value_json = '3', version = version + 1 where key = 'LARGE_1';
+            insert into app_global_setting_audit (key, action, new_value_json, version, changed_by, reason)
+            select key, 'update', value_json, version, 'test', 'a test' from app_global_settings where key = 'LARGE_1';
+            commit;
+          end loop;
+        end $$";
+    psql(&app.db.owner(), change_often).await.unwrap();
+    psql(&app.db.owner(), "analyze").await.unwrap();
     let mut tx = app.db.owner().begin().await.unwrap();
     let change = "with changed as (update app_global_settings set value_json = '2', version = version + 1
           where updated_by = 'test' returning key, value_json, version)
@@ -249,5 +257,5 @@ async fn the_check_of_a_large_change_reads_each_entry_a_few_times() {
     let after: i64 = sqlx::query_scalar(fetched).fetch_one(&mut *tx).await.unwrap();
     tx.commit().await.unwrap();
     let read = after - before;
-    assert!((1_000..5_000).contains(&read), "{read} entries were read for 1,000 changes");
+    assert!((500..2_500).contains(&read), "{read} entries were read for 500 changes");
 }
