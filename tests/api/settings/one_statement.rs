@@ -209,15 +209,21 @@ async fn every_entry_has_the_hash_of_the_function() {
     let app = TestApp::new().await;
     run(&app).await;
     sql::leave_secret(&app.db.pool(), "OPENAI_API_KEY", "an older one").await;
-    let cleanup = app.instance.post("/admin/secrets/cleanup").bearer(&admin("root"));
-    cleanup.json(&json!({"reason": "a test"})).send().await.ok();
+    let clean_up = "begin;
+        delete from app_global_settings where key = 'OPENAI_API_KEY';
+        insert into app_global_setting_audit (key, action, changed_by, reason)
+        values ('OPENAI_API_KEY', 'secret_cleanup', 'dba', 'a test');
+        commit";
+    psql(&app.db.owner(), clean_up).await.unwrap();
     sql::delete(&app.db.owner(), COOLDOWN).await;
     let differing = "select count(*) from app_global_setting_audit a
         where hash <> app_global_setting_audit_hash(a)";
     assert_eq!(sql::count(&app.db.owner(), differing).await, 0);
-    let kinds = "select count(distinct action) from app_global_setting_audit";
-    assert_eq!(sql::count(&app.db.owner(), kinds).await, 7);
-    let empty = "select count(*) from app_global_setting_audit where version is null and changed_by = 'dba'";
+    let actions = "select string_agg(distinct action, ' ') from app_global_setting_audit";
+    let actions: String = sqlx::query_scalar(actions).fetch_one(&app.db.owner()).await.unwrap();
+    assert_eq!(actions, "import refused reset rollback secret_cleanup seed update");
+    let empty =
+        "select count(*) from app_global_setting_audit where version is null and action = 'update'";
     assert_eq!(sql::count(&app.db.owner(), empty).await, 1);
 }
 
@@ -227,7 +233,7 @@ async fn the_check_of_a_large_change_reads_each_entry_a_few_times() {
     let declare = "insert into app_global_setting_schema (key, kind, value_type, category, editable,
           constraints_json, default_json, default_source, applies, required, description)
         select 'LARGE_' || n, 'setting', 'number', 'large', true, '{}', '1', 'seed', 'hot', 'always', ''
-        from generate_series(1, 500) n;
+        from generate_series(1, 200) n;
         insert into app_global_settings (key, value_type, value_json, version, updated_by, updated_at, revision)
         select key, value_type, default_json, 1, 'test', now(), 0
         from app_global_setting_schema where category = 'large';
@@ -236,7 +242,7 @@ async fn the_check_of_a_large_change_reads_each_entry_a_few_times() {
     psql(&app.db.owner(), declare).await.unwrap();
     // With many small revisions the planner expects few entries of any revision.
     let change_often = "do $$ begin
-          for n in 1..2000 loop
+          for n in 1..800 loop
             update app_global_settings set value_json = '3', version = version + 1 where key = 'LARGE_1';
             insert into app_global_setting_audit (key, action, new_value_json, version, changed_by, reason)
             select key, 'update', value_json, version, 'test', 'a test' from app_global_settings where key = 'LARGE_1';
@@ -257,5 +263,5 @@ async fn the_check_of_a_large_change_reads_each_entry_a_few_times() {
     let after: i64 = sqlx::query_scalar(fetched).fetch_one(&mut *tx).await.unwrap();
     tx.commit().await.unwrap();
     let read = after - before;
-    assert!((500..2_500).contains(&read), "{read} entries were read for 500 changes");
+    assert!((200..1_000).contains(&read), "{read} entries were read for 200 changes");
 }
