@@ -77,20 +77,21 @@ fn writes(instance: &Instance) -> Vec<Call<'_>> {
 /// Removes what differs between two equal runs: times and ids.
 fn without_times(text: &str) -> String {
     let Ok(mut value) = serde_json::from_str::<Value>(text) else { return text.to_owned() };
-    fn strip(value: &mut Value) {
-        match value {
-            Value::Object(members) => {
-                for name in ["id", "request_id", "changed_at", "updated_at", "instance"] {
-                    members.remove(name);
-                }
-                members.values_mut().for_each(strip);
-            }
-            Value::Array(items) => items.iter_mut().for_each(strip),
-            _ => (),
-        }
-    }
-    strip(&mut value);
+    remove_times(&mut value);
     value.to_string()
+}
+
+fn remove_times(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for name in ["id", "request_id", "changed_at", "updated_at", "instance"] {
+                members.remove(name);
+            }
+            members.values_mut().for_each(remove_times);
+        }
+        Value::Array(items) => items.iter_mut().for_each(remove_times),
+        _ => (),
+    }
 }
 
 /// What a run answers, and what it leaves.
