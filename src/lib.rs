@@ -52,8 +52,8 @@
 //!    `import`) ends in one function of `settings/writer.rs`, so that a rule added there holds for all.
 //! 2. **Validate the result.** The settings after the change are checked as a whole before they are stored: a batch may
 //!    change a value together with the list that must contain the value.
-//! 3. **Memory after commit.** A [`Snapshot`](settings::Snapshot) is loaded from the database after the commit, never
-//!    built from a request. A snapshot is complete, valid and of one revision, or it is rejected.
+//! 3. **Memory after commit.** A [`Snapshot`](settings::Snapshot) has values that the database returned, of committed
+//!    changes, never values of a request. A snapshot is complete, valid and of one revision, or it is rejected.
 //! 4. **Only forward**, unless the database itself went back: a snapshot is replaced by a greater revision, or by any
 //!    revision of another timeline.
 //! 5. **A notification is a hint**, which can be lost. [`settings::follow`] reloads on every notification, after every
@@ -80,7 +80,9 @@
 //!    query become [`WriteOptions`](settings::WriteOptions) (`If-Match`, `dry_run`, `Prefer`, `Idempotency-Key`).
 //! 4. [`SettingsWriter::update`](settings::SettingsWriter::update) looks up the declaration of each key. A locked key or a secret, even in the reason, ends the
 //!    request with an audit entry without values; an invalid value ends it with all violations.
-//! 5. A [`Transaction`](database::Transaction) locks the row of `app_global_setting_head`, which serializes writers. A
+//! 5. If the rules hold for the values of the current [`Snapshot`](settings::Snapshot), one statement locks the head, stores
+//!    everything below, and commits, unless the database is at another revision (`settings/change/checked.rs`). Otherwise
+//!    a [`Transaction`](database::Transaction) locks the row of `app_global_setting_head`, which serializes writers. A
 //!    repeated `Idempotency-Key` gets the first response. The versions are compared: a stale one is a
 //!    [`Conflict`](settings::Conflict) with base, current and requested value. The rules between keys are checked on the
 //!    result. Values and audit entries are written; triggers number and chain them, and notify.

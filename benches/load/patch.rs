@@ -1,4 +1,4 @@
-//! A change of one key: no slower where there is much.
+//! A PATCH of one key: compared with one statement that writes the same rows, and with larger databases.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use crate::{
     catalog,
     client::Client,
-    table::{Times, line},
+    pgbench,
+    table::{Times, line, median},
     world::{Instance, World, admin},
 };
 
@@ -18,8 +19,14 @@ const BLOCK: usize = 25;
 const BLOCKS: usize = 24;
 /// No side is measured longer.
 const LIMIT: Duration = Duration::from_mins(2);
+/// The part of the rate of pgbench that the service must reach.
+const STATEMENT_BAR: f64 = 0.5;
+/// Turns of the comparison with pgbench, and the seconds of each.
+const TURNS: usize = 9;
+const TURN_SECONDS: u32 = 2;
 
 pub(crate) async fn run(world: &mut World) {
+    compare_with_statement(world).await;
     for (what, settings, rows) in
         [("10 / 10,000 settings", 10_000, 0), ("10 / 1,000,000 audit rows", 10, 1_000_000)]
     {
@@ -75,6 +82,38 @@ impl Side {
             self.taken_on.add(started_at.elapsed());
         }
     }
+}
+
+/// Compares one client with one statement that writes the same rows into another database of the server.
+async fn compare_with_statement(world: &mut World) {
+    const STATEMENTS: &str = "patch_statements";
+    world.database(STATEMENTS, &catalog::generated(10)).await.close().await;
+    let script = world.scratch("change.sql");
+    let mut side = Side::of(&world.instance(10, 0).await).await;
+    let mut rates = [Vec::new(), Vec::new()];
+    let mut ratios = Vec::new();
+    side.block(false).await;
+    for _ in 0..TURNS {
+        let started_at = Instant::now();
+        let mut changes = 0_u32;
+        while started_at.elapsed() < Duration::from_secs(TURN_SECONDS.into()) {
+            side.block(true).await;
+            changes += u32::try_from(BLOCK).unwrap();
+        }
+        let service = f64::from(changes) / started_at.elapsed().as_secs_f64();
+        let script = (&*script, pgbench::CHANGE);
+        let statement = pgbench::rate(&world.server, STATEMENTS, 1, script, TURN_SECONDS).await;
+        let Some(statement) = statement else {
+            println!("pgbench is not installed");
+            return;
+        };
+        ratios.push(service / statement);
+        rates[0].push(service);
+        rates[1].push(statement);
+    }
+    let [service, statement] = rates.map(|rate| median(&rate));
+    let figures = format!("{service:.0}/s of {statement:.0}/s; {}", side.answered);
+    line("PATCH, 1 client, of one statement", median(&ratios), STATEMENT_BAR, true, &figures);
 }
 
 /// A whole number.

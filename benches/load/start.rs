@@ -51,8 +51,8 @@ pub(crate) async fn run(world: &mut World) {
     compare_latency(&instance, least).await;
     for (clients, bar) in CLIENTS {
         compare(clients, bar, &instance, least, postmaster).await;
-        match pgbench::inserts(&world.server, "starts", clients, &world.scratch("insert.sql")).await
-        {
+        let script = (&*world.scratch("insert.sql"), pgbench::SESSION);
+        match pgbench::rate(&world.server, "starts", clients, script, 5).await {
             Some(rate) => println!("  pgbench, the same insert: {rate:.0}/s"),
             None => println!("  pgbench is not there"),
         }

@@ -14,9 +14,21 @@ use sqlx::{
 pub struct Connection {
     pub(super) inner: PoolConnection<Postgres>,
     pub(super) is_shared: bool,
+    /// Whether statements are planned for their own parameters, and not prepared.
+    plans_anew: bool,
 }
 
 impl Connection {
+    pub(super) fn new(inner: PoolConnection<Postgres>, is_shared: bool) -> Self {
+        Self { inner, is_shared, plans_anew: false }
+    }
+
+    /// Plans the following statements for their own parameters until the connection is released. For statements with
+    /// many rows: the plan of a prepared statement may be for few.
+    pub fn plan_anew(&mut self) {
+        self.plans_anew = true;
+    }
+
     pub(super) fn is_shared(&self) -> bool {
         self.is_shared
     }
@@ -30,7 +42,8 @@ impl Connection {
     }
 
     fn split<E>(&mut self, query: E) -> (&mut PgConnection, Unnamed<E>) {
-        (&mut self.inner, Unnamed { query, is_shared: self.is_shared })
+        let is_prepared = !self.is_shared && !self.plans_anew;
+        (&mut self.inner, Unnamed { query, is_prepared })
     }
 }
 
@@ -78,10 +91,10 @@ impl<'c> Executor<'c> for &'c mut Connection {
     }
 }
 
-/// A query that is prepared without a name where the session is shared.
+/// A query that is prepared under a name only if `is_prepared`.
 struct Unnamed<E> {
     query: E,
-    is_shared: bool,
+    is_prepared: bool,
 }
 
 impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Unnamed<E> {
@@ -99,6 +112,6 @@ impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Unnamed<E> {
 
     fn persistent(&self) -> bool {
         // sqlx gives a name to persistent statements only.
-        self.query.persistent() && !self.is_shared
+        self.query.persistent() && self.is_prepared
     }
 }

@@ -55,7 +55,7 @@ impl Lease {
         opened: Instant,
         permit: Option<OwnedSemaphorePermit>,
     ) -> Self {
-        let conn = guarded(Connection { inner, is_shared: pool.uses_pooler() });
+        let conn = guarded(Connection::new(inner, pool.uses_pooler()));
         Self { conn, pool: pool.clone(), opened, permit }
     }
 

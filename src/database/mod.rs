@@ -31,7 +31,8 @@ pub use inspect::{Defect, Inspection, inspect};
 pub use migrations::{Migrations, migrations};
 pub use pool::{Pool, Topology, session};
 pub use transaction::{
-    Deadline, OnSuccess, QueryError, Retry, Transaction, execute_autocommit, read_with_retry,
+    Deadline, OnSuccess, QueryError, Retry, Transaction, execute_autocommit,
+    execute_autocommit_live, read_with_retry,
 };
 pub use transaction_error::TransactionError;
 

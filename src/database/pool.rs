@@ -128,7 +128,7 @@ impl Pool {
         let is_shared = session.is_none();
         let options =
             session.unwrap_or_else(|| self.0.connections.connect_options().as_ref().clone());
-        Ok(Connection { inner: single(options).await?.acquire().await?, is_shared })
+        Ok(Connection::new(single(options).await?.acquire().await?, is_shared))
     }
 }
 

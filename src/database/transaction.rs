@@ -134,11 +134,34 @@ pub async fn execute_autocommit<T>(
     deadline: Deadline,
     statement: impl AsyncFnOnce(&mut Connection) -> sqlx::Result<T>,
 ) -> Result<T, TransactionError> {
+    execute(pool, deadline, false, statement).await
+}
+
+/// [`execute_autocommit`] on a connection that has just answered a ping, for statements that are not repeated after an
+/// unknown outcome: a connection that broke before its use does not make the outcome unknown.
+pub async fn execute_autocommit_live<T>(
+    pool: &Pool,
+    deadline: Deadline,
+    statement: impl AsyncFnOnce(&mut Connection) -> sqlx::Result<T>,
+) -> Result<T, TransactionError> {
+    execute(pool, deadline, true, statement).await
+}
+
+async fn execute<T>(
+    pool: &Pool,
+    deadline: Deadline,
+    live: bool,
+    statement: impl AsyncFnOnce(&mut Connection) -> sqlx::Result<T>,
+) -> Result<T, TransactionError> {
     if pool.uses_pooler() {
+        // The reply to BEGIN shows that the connection is live.
         return in_transaction(pool, deadline, statement).await;
     }
     // Nothing is sent before the lease exists, so a timeout of the wait has a known outcome.
-    let lease = async { Lease::acquire(pool).await.map_err(TransactionError::from) };
+    let lease = async {
+        let lease = if live { Lease::acquire_live(pool).await } else { Lease::acquire(pool).await };
+        lease.map_err(TransactionError::from)
+    };
     let mut lease = deadline.within(lease).await?;
     let reply = time::timeout_at(deadline.0, Box::pin(statement(&mut lease.conn))).await;
     let outcome = outcome_of(reply);

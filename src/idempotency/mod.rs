@@ -44,6 +44,31 @@ pub fn fingerprint(request: &[&[u8]]) -> Vec<u8> {
 #[error("the idempotency key was used for another request")]
 pub struct Reused;
 
+/// A result in the form in which it is stored, for statements that store the result with the change.
+#[derive(Debug, Clone)]
+pub struct StoredResult {
+    /// The caller, who owns the key.
+    pub caller: String,
+    /// The key.
+    pub key: String,
+    /// The fingerprint of the request.
+    pub fingerprint: Vec<u8>,
+    /// The result as JSON.
+    pub body: String,
+}
+
+impl StoredResult {
+    /// Returns `result` as stored under `key`.
+    pub fn new(key: &Key, result: &impl Serialize) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            caller: key.caller.as_str().to_owned(),
+            key: key.text.clone(),
+            fingerprint: key.fingerprint.clone(),
+            body: serde_json::to_string(result)?,
+        })
+    }
+}
+
 /// Returns the result stored under `key` in the last 24 hours.
 pub async fn find<T: DeserializeOwned>(
     conn: &mut Connection,

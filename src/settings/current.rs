@@ -176,6 +176,11 @@ impl GlobalSettingsService {
         self.0.reloading.lock().await
     }
 
+    /// Takes the reload lock, unless a reload runs.
+    pub(super) fn try_lock_reload(&self) -> Option<impl Drop + '_> {
+        self.0.reloading.try_lock().ok()
+    }
+
     /// Replaces the current snapshot by `snapshot` if `snapshot` is newer, or of another timeline. Returns whether the
     /// snapshot was replaced.
     pub(super) fn advance(&self, snapshot: Snapshot) -> bool {

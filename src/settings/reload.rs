@@ -10,7 +10,7 @@ use crate::{
     metrics::{Outcome, Source},
     settings::{
         current::GlobalSettingsService,
-        entry::readable_entries,
+        entry::{StoredSetting, readable_entries},
         notification::NotifiedChange,
         rules::{self, Violation},
         schema::{self, Schema},
@@ -187,6 +187,31 @@ fn successors(current: &Snapshot, changes: Vec<NotifiedChange>) -> Option<Vec<No
         new.push(change);
     }
     Some(new)
+}
+
+/// Applies a committed change of this process to the current snapshot: the statement that committed the change returned
+/// `rows`, the changed settings at `revision`, the next after `base`. Leaves the change to the next reload if `base` is
+/// not the current snapshot any more, or while a reload runs.
+pub(super) fn advance(
+    settings: &GlobalSettingsService,
+    base: &Arc<Snapshot>,
+    revision: i64,
+    rows: Vec<StoredSetting>,
+) {
+    let start = Instant::now();
+    let Some(_lock) = settings.try_lock_reload() else { return };
+    if !Arc::ptr_eq(&settings.snapshot(), base) || !settings.is_valid() {
+        return;
+    }
+    // The rules were checked before the commit; if they do not hold, the reload reports the violations.
+    // The digest of the next notification is set at the commit, after the statement: the next change of another instance
+    // is read from the database.
+    let Ok(snapshot) = base.advanced(revision, None, rows) else { return };
+    // The commit was acknowledged just before.
+    let newer = Newer { snapshot, age: Some(start.elapsed()) };
+    if replace(Ok(Some(newer)), settings).is_ok_and(|is_replaced| is_replaced) {
+        settings.metrics().reload(Source::Demand, Outcome::Taken, start.elapsed());
+    }
 }
 
 /// Replaces the current snapshot by `newer`, or records why the stored settings are invalid.

@@ -3,6 +3,8 @@
 //! Every kind of write (update, rollback, reset, import) ends in [`SettingsWriter::write`], and a rule added to the method
 //! holds for all.
 
+use std::sync::Arc;
+
 use crate::{
     audit::{self, Action, Actor, NewEntry, Reason},
     compute,
@@ -11,10 +13,11 @@ use crate::{
     outbox::Outbox,
     secret_scanner::SecretScanner,
     settings::{
-        change::{self, Batch, ChangeResult, Edit, Error, WriteOptions},
+        change::{self, Batch, ChangeResult, CheckedChange, Committed, Edit, Error, WriteOptions},
         current::GlobalSettingsService,
         reload,
         schema::Schema,
+        snapshot::Snapshot,
     },
 };
 
@@ -101,7 +104,8 @@ impl SettingsWriter {
         let snapshot = self.settings.snapshot();
         let schema = &snapshot.schema;
         // The scan and the validation of a large import take milliseconds of CPU: not on an async worker thread.
-        let (matches, resolved) = compute::run(change::size(edits), || {
+        let size = change::size(edits);
+        let (matches, resolved) = compute::run(size, || {
             let matches = change::scan(&self.scanner, schema, &actor.reason, edits);
             let resolved = change::resolve(schema, edits, options.lenient, matches.as_ref());
             (matches, resolved)
@@ -118,11 +122,33 @@ impl SettingsWriter {
             }
             resolved => resolved?,
         };
+        let batch = Batch { action, actor, edits: &resolved, ignored: &ignored, options, size };
+        if let Some(result) = self.store_in_one_statement(&snapshot, &batch, deadline).await? {
+            return Ok(result);
+        }
         let mut transaction = Transaction::begin(&self.pool, deadline).await?;
-        let batch = Batch { action, actor, edits: &resolved, ignored: &ignored, options };
         let apply = self.apply_once(transaction.conn(), schema, &batch);
         let result = deadline.within(apply).await;
         transaction.finish(result, options.on_success()).await
+    }
+
+    /// Checks `batch` in memory, and stores the change in one statement if `snapshot` is current. Returns `None` if nothing
+    /// was stored, and the steps under the lock have to decide.
+    async fn store_in_one_statement(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        batch: &Batch<'_>,
+        deadline: Deadline,
+    ) -> Result<Option<ChangeResult>, Error> {
+        let check = || CheckedChange::new(snapshot, batch, &self.scanner, &self.outbox);
+        let Some(change) = compute::run(batch.size, check).await else { return Ok(None) };
+        let Some(committed) = change.store(&self.pool, deadline).await? else { return Ok(None) };
+        let Committed { result, rows } = committed;
+        // Without a further query, so that the next change finds a current snapshot.
+        if rows.len() == result.changed.len() {
+            reload::advance(&self.settings, snapshot, result.revision, rows);
+        }
+        Ok(Some(result))
     }
 
     /// Applies `batch`, or returns the stored result if a request with the same idempotency key was applied before.

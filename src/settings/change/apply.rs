@@ -28,6 +28,8 @@ pub(in crate::settings) struct Batch<'a> {
     /// Locked keys that the caller asked to leave out.
     pub(in crate::settings) ignored: &'a [String],
     pub(in crate::settings) options: &'a WriteOptions,
+    /// The bytes of the edits, as an estimate of the work.
+    pub(in crate::settings) size: usize,
 }
 
 /// Current entries by key.
@@ -64,7 +66,7 @@ pub(in crate::settings) async fn apply(
         return Err(Error::Stale(conflicts));
     }
     // On the result as a whole: a batch may change a value and the list that must contain the value.
-    let violations = check_related(schema, edits, &before);
+    let violations = check_related(schema, edits, |key| before.get(key).map(|entry| &entry.value));
     if !violations.is_empty() {
         return Err(Error::Invalid(violations));
     }
@@ -83,7 +85,10 @@ pub(in crate::settings) async fn apply(
 }
 
 /// Requires an expected version of each edit, or an expected revision for all.
-fn require_versions(edits: &[ResolvedEdit<'_>], options: &WriteOptions) -> Result<(), Error> {
+pub(super) fn require_versions(
+    edits: &[ResolvedEdit<'_>],
+    options: &WriteOptions,
+) -> Result<(), Error> {
     // The revision covers all keys.
     if options.revisions.is_some() {
         return Ok(());
@@ -156,11 +161,14 @@ async fn version_conflicts(
 }
 
 /// Checks the rules between settings that involve an edited setting, on the values after the change.
-fn check_related(schema: &Schema, edits: &[ResolvedEdit<'_>], before: &Entries) -> Vec<Violation> {
-    let edited: BTreeMap<&str, &SettingValue> =
+pub(super) fn check_related<'v>(
+    schema: &Schema,
+    edits: &'v [ResolvedEdit<'_>],
+    value_before: impl Fn(&str) -> Option<&'v SettingValue>,
+) -> Vec<Violation> {
+    let edited: HashMap<&str, &SettingValue> =
         edits.iter().map(|edit| (edit.definition.key.as_str(), &edit.value)).collect();
-    let value_after =
-        |key: &str| edited.get(key).copied().or_else(|| before.get(key).map(|entry| &entry.value));
+    let value_after = |key: &str| edited.get(key).copied().or_else(|| value_before(key));
     let keys: Vec<String> = edits.iter().map(|edit| edit.definition.key.clone()).collect();
     rules::check_partners(schema, &keys, value_after)
 }

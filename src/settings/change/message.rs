@@ -19,6 +19,17 @@ const MAX_KEYS: usize = 50;
 /// The maximum length of a value in one message, in characters of JSON.
 const MAX_VALUE_CHARACTERS: usize = 1_000;
 
+/// Returns the topic of a change set; `None` for changes without a message.
+pub(super) fn topic(action: Action) -> Option<Topic> {
+    match action {
+        Action::Update | Action::Reset => Some(Topic::SettingsChanged),
+        Action::Rollback => Some(Topic::SettingsRolledBack),
+        Action::Import => Some(Topic::SettingsImported),
+        // Seeding is no change of an administrator; the others have messages of their own.
+        Action::Seed | Action::Refused | Action::SecretCleanup => None,
+    }
+}
+
 /// Enqueues a message of a change set; none when no value changed.
 pub(in crate::settings) async fn enqueue_changed(
     conn: &mut Connection,
@@ -28,20 +39,24 @@ pub(in crate::settings) async fn enqueue_changed(
     actor: &Actor,
     result: &ChangeResult,
 ) -> sqlx::Result<()> {
-    let topic = match action {
-        Action::Update | Action::Reset => Topic::SettingsChanged,
-        Action::Rollback => Topic::SettingsRolledBack,
-        Action::Import => Topic::SettingsImported,
-        // Seeding is no change of an administrator; the others have messages of their own.
-        Action::Seed | Action::Refused | Action::SecretCleanup => return Ok(()),
-    };
-    let changes = &result.changed;
-    if changes.is_empty() {
+    let Some(topic) = topic(action) else { return Ok(()) };
+    if result.changed.is_empty() {
         return Ok(());
     }
+    outbox.enqueue(conn, topic, &changed_payload(scanner, action, actor, result)).await
+}
+
+/// Returns the payload of the message of a change set.
+pub(super) fn changed_payload(
+    scanner: &SecretScanner,
+    action: Action,
+    actor: &Actor,
+    result: &ChangeResult,
+) -> Value {
+    let changes = &result.changed;
     let listed: Vec<Value> =
         changes.iter().take(MAX_KEYS).map(|change| change_json(scanner, change)).collect();
-    let payload = json!({
+    json!({
         "revision": result.revision,
         "action": action,
         "changed": listed,
@@ -50,8 +65,7 @@ pub(in crate::settings) async fn enqueue_changed(
         "by": actor.user,
         "reason": actor.reason.as_str(),
         "request_id": actor.request,
-    });
-    outbox.enqueue(conn, topic, &payload).await
+    })
 }
 
 /// Enqueues a message of a refused write of `keys`, without values.

@@ -1,13 +1,19 @@
 //! One change set: the requested edits, the checks before and under the lock, and the result.
+//!
+//! Most changes are checked in memory and stored by one statement (`checked.rs`), which stores nothing if the settings
+//! changed meanwhile. All others are checked and stored step by step under the lock (`apply.rs`).
 
 mod apply;
+mod checked;
 mod edit;
 mod message;
 mod outcome;
 mod resolve;
 mod secrets;
+mod store;
 
 pub(super) use apply::{Batch, apply, lock};
+pub(super) use checked::{CheckedChange, Committed};
 pub(super) use edit::size;
 pub use edit::{Edit, WriteOptions};
 pub(super) use message::{enqueue_changed, enqueue_refused};

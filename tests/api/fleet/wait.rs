@@ -140,7 +140,9 @@ async fn the_answering_instance_may_be_the_laggard() {
     let app = TestApp::new().await;
     let _other = joined(&app).await;
     let deaf = deaf(&app).await;
-    let reply = patch(&deaf, "wait=applied&timeout_ms=200", 45, 1).send().await;
+    // On outdated settings; a change on current settings is applied by its own instance at once.
+    app.instance.change(&[("BRUNE_COOLDOWN_MINUTES", json!(40), 1)]).await.ok();
+    let reply = patch(&deaf, "wait=applied&timeout_ms=200", 45, 2).send().await;
     assert_eq!(reply.status, StatusCode::ACCEPTED);
     // The other instance may lag too, on a machine that is busy.
     let laggards = laggards(&reply.body["applied"]);

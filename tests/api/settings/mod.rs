@@ -12,6 +12,7 @@ mod invalid_input;
 mod invariants;
 mod limits;
 mod locked;
+mod one_statement;
 mod read;
 mod rollback;
 mod rollback_plan;
