@@ -148,8 +148,8 @@ mod tests {
         let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let trace = TraceContext::continued(parent, []).unwrap();
         assert_eq!(context(Some(trace.clone())).trace(), &trace);
-        let begun = context(None);
-        assert_eq!(begun.trace(), begun.trace());
-        assert_ne!(begun.trace(), context(None).trace());
+        let without_caller = context(None);
+        assert_eq!(without_caller.trace(), without_caller.trace());
+        assert_ne!(without_caller.trace(), context(None).trace());
     }
 }

@@ -31,8 +31,8 @@ const READS: usize = 20_000;
 const TURNS: usize = 9;
 /// Neither comparison goes on for longer.
 const LIMIT: Duration = Duration::from_mins(1);
-const BAR: f64 = 0.8;
-const BAR_HELD: f64 = 0.9;
+const BAR: f64 = 0.85;
+const BAR_HELD: f64 = 0.85;
 
 pub(crate) async fn run(world: &mut World) {
     let brun_e = Catalog::parse(BRUN_E).unwrap();

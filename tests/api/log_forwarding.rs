@@ -21,7 +21,7 @@ use brune::{
     trace_context::TraceContext,
 };
 use serde_json::{Value, json};
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::task::JoinHandle;
 use tracing::{Level, debug, error, subscriber::DefaultGuard, warn};
 use tracing_subscriber::{layer::SubscriberExt as _, registry};
 
@@ -297,7 +297,8 @@ async fn an_outbound_call_carries_the_trace_of_its_request() {
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let trace = TraceContext::continued(parent, ["a=1,b@c=2"]).unwrap();
     let id = RequestId::default();
-    let due = Instant::now() + second;
+    // The deadline means nothing here; a tick is a time.
+    let due = tokio::time::interval(second).tick().await;
     let context = RequestContext::new(id, Method::GET, "/".into(), due, Some(trace.clone()));
     let context = Arc::new(context);
     // As the middleware does: every step of the task runs in the scope.

@@ -132,7 +132,7 @@ mod tests {
             assert!(is_host(host) && host.parse::<Authority>().is_ok(), "{host}");
         }
         assert!(is_host("[::1]:80"));
-        for host in ["", ":80", "user@host", "a b", "a:b", "a:1:2", "[::1"] {
+        for host in ["", "user@host", "a b", "a:1:2", "[::1"] {
             assert!(!is_host(host), "{host}");
         }
     }
