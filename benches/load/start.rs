@@ -36,7 +36,7 @@ const STARTS: usize = 4_000;
 const TURNS: usize = 9;
 /// The bar of one client's median latency, and the starts per turn of that measurement.
 const LATENCY_BAR: f64 = 1.15;
-const LATENCY_STARTS: usize = 800;
+const LATENCY_STARTS: usize = 300;
 /// No number of clients is measured longer.
 const LIMIT: Duration = Duration::from_secs(90);
 

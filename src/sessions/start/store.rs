@@ -62,7 +62,7 @@ pub(super) struct PlannedInsert {
 /// statement.
 ///
 /// The statement does not return the obstacles; see [`diagnose`]. A reused idempotency key is an obstacle, as is a
-/// concurrent start of the user.
+/// concurrent start of the user; neither fails the other rows.
 pub(super) async fn insert_if_eligible(
     conn: &mut Connection,
     inserts: &[PlannedInsert],
@@ -70,40 +70,33 @@ pub(super) async fn insert_if_eligible(
     let Some(first) = inserts.first() else { return Ok(Vec::new()) };
     let settings = &first.candidate.settings;
     let columns = Columns::of(inserts);
-    // A row waits for a concurrent start of the same user, perhaps in a statement of another instance. All statements
-    // insert in the order of users, so that two statements never wait for each other.
     sqlx::query_scalar!(
         r#"
         insert into brune_session (id, user_id, plan, level, started_at, expires_at, settings_revision,
           prompt_id, prompt_version, model, session_max_minutes, idempotency_key, idempotency_digest,
           status, starting_until, attempted_at)
         select i.id, i.user_id, i.plan, i.level, i.started_at, i.expires_at, head.revision, $12, $13, $14, $15,
-          i.idempotency_key, i.idempotency_digest,
-          case when $18 then 'starting' else 'active' end,
-          case when $18 then clock_timestamp() + interval '30 s' end,
-          case when not i.counted then clock_timestamp() end
+          i.idempotency_key, i.idempotency_digest, case when $18 then 'starting' else 'active' end,
+          case when $18 then clock_timestamp() + interval '30 s' end, case when not i.counted then clock_timestamp() end
         from app_global_setting_head head,
           unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[],
-            $7::timestamptz[], $8::timestamptz[], $9::text[], $10::bytea[], $19::boolean[])
-          as i(id, user_id, plan, level, started_at, expires_at, ended_by, day_start, idempotency_key,
-            idempotency_digest, counted)
+            $7::timestamptz[], $8::timestamptz[], $9::text[], $10::bytea[], $19::boolean[]) as i(id, user_id, plan,
+            level, started_at, expires_at, ended_by, day_start, idempotency_key, idempotency_digest, counted)
         -- A crash may lose the first of two steps: only the second step is waited for on disk.
         where head.revision = $11 and (not $18 or set_config('synchronous_commit', 'off', true) = 'off')
           -- Sessions of a user do not overlap, so a condition on the last session holds if all of the newest meet it.
-          and (
-            select count(*) filter (where newest.started_at >= i.day_start) < $16
+          and (select count(*) filter (where newest.started_at >= i.day_start) < $16
               and coalesce(bool_and(newest.status not in ('starting', 'active')
                 and least(newest.ended_at, newest.expires_at) <= i.ended_by), true)
             from (select status, started_at, ended_at, expires_at from brune_session
               where user_id = i.user_id and status <> 'failed' order by started_at desc limit $16) newest)
-          -- A session is an attempt of its own; only refused attempts have an entry. The hour exceeds the difference of
-          -- the services' clocks and lets the index end the search.
+          -- A session is an attempt. The hour exceeds the difference of the services' clocks, and bounds the search.
           and (i.counted or $17 > coalesce((select cardinality(brune_within_a_minute(tried_at))
               from brune_start_attempt where user_id = i.user_id), 0) + (select count(*) from brune_session
               where user_id = i.user_id and started_at > i.started_at - interval '1 hour'
                 and attempted_at > clock_timestamp() - interval '1 minute'))
+        -- A row waits for a concurrent start of its user: with one order, two statements never wait for each other.
         order by i.user_id collate "C"
-        -- A concurrent start of one user must not fail the other rows.
         on conflict do nothing
         returning id
         "#,
@@ -192,36 +185,28 @@ pub(super) async fn diagnose(
         Diagnosis,
         r#"
         with own as not materialized (select * from brune_session_counted where user_id = $1),
-        last as (select id, least(ended_at, expires_at) as ended_at,
-            status = 'starting' or status = 'active' and expires_at > $2 as running
-          from own order by started_at desc limit 1),
+        last as (select id, status = 'starting' or status = 'active' and expires_at > $2 as running,
+          least(ended_at, expires_at) as ended_at from own order by started_at desc limit 1),
         prior as (select id, idempotency_digest as digest, status = 'starting' as is_starting from own
           where idempotency_key = $3),
-        -- The attempts of the last minute that are sessions.
-        recent as (select attempted_at from brune_session
-          where user_id = $1 and started_at > $2 - interval '1 hour'
-            and attempted_at > clock_timestamp() - interval '1 minute'),
-        -- A repeat is no attempt, nor is a retry whose session exists. Statements that take this row and the row of a
-        -- session take them in this order.
+        recent as (select attempted_at from brune_session where user_id = $1
+          and started_at > $2 - interval '1 hour' and attempted_at > clock_timestamp() - interval '1 minute'),
+        -- Neither a repeat nor a retry is an attempt. Every statement locks this row before the row of a session.
         tried as (
           insert into brune_start_attempt as a (user_id, tried_at)
-          select $1, array[clock_timestamp()]
-          where not $5 and not exists (select from prior) and not exists (select from own where id = $11)
-            and (select count(*) from recent) < $6
-          on conflict (user_id) do update
-          set tried_at = brune_within_a_minute(a.tried_at) || clock_timestamp()
+          select $1, array[clock_timestamp()] where not $5 and not exists (select from prior)
+            and not exists (select from own where id = $11) and (select count(*) from recent) < $6
+          on conflict (user_id) do update set tried_at = brune_within_a_minute(a.tried_at) || clock_timestamp()
           where cardinality(brune_within_a_minute(a.tried_at)) + (select count(*) from recent) < $6 returning 1),
         counted as (select $5 or exists (select from tried) as is_so),
         lapsed as (
-          update brune_session
-          set status = case status when 'starting' then 'failed' else 'expired' end,
+          update brune_session set status = case status when 'starting' then 'failed' else 'expired' end,
             ended_at = case status when 'starting' then greatest(started_at, $2) else expires_at end
           where user_id = $1 and $7 and (select is_so from counted) and (status = 'active' and expires_at <= $2
             or status = 'starting' and starting_until <= statement_timestamp()) returning *),
-        told as (
-          insert into brune_outbox (id, sink, topic, payload)
-          select $8, sink, $9, brune_session_over(id, user_id, settings_revision, model, prompt_id,
-            prompt_version, started_at, expires_at)
+        messages as (
+          insert into brune_outbox (id, sink, topic, payload) select $8, sink, $9, brune_session_over(id, user_id,
+            settings_revision, model, prompt_id, prompt_version, started_at, expires_at)
           from lapsed, unnest($10::text[]) sink where status = 'expired')
         select revision, (select count(*) from own where started_at >= $4) as "started_today!",
           (select case when not running then ended_at end from last) as last_ended_at,
@@ -230,8 +215,7 @@ pub(super) async fn diagnose(
           (select is_so from counted) as "counted!",
           (select ceil(extract(epoch from t + interval '1 minute' - statement_timestamp()))::integer
             from (select unnest(tried_at) as t from brune_start_attempt where user_id = $1
-              union all select attempted_at from recent) attempts
-            order by t desc offset $6 - 1 limit 1) as try_again_in
+              union all table recent) attempts order by t desc offset $6 - 1 limit 1) as try_again_in
         from app_global_setting_head
         "#,
         candidate.user.id.as_str(),

@@ -4,6 +4,7 @@ mod admin;
 mod database;
 mod eligibility;
 mod expiry;
+mod group_races;
 mod groups;
 mod history_rules;
 mod idempotency;

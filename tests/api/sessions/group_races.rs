@@ -1,0 +1,70 @@
+//! Groups of two instances over the same users.
+
+use tokio::task::JoinSet;
+
+use super::groups::{
+    Barrier, STATEMENTS, instance, of, replies, sessions, settle, spawn, statements,
+    wait_for_blocked,
+};
+use crate::support::{TestApp, psql};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn groups_of_two_instances_over_the_same_users_start_one_session_each() {
+    let app = TestApp::new().await;
+    let instances = [instance(&app).await, instance(&app).await];
+    for round in 0..4 {
+        let mut starts = JoinSet::new();
+        for n in 0..40 {
+            spawn(&mut starts, &instances[0], &format!("user-{round}-{n}"), None);
+            spawn(&mut starts, &instances[1], &format!("user-{round}-{}", 39 - n), None);
+        }
+        let replies = replies(starts).await;
+        for n in 0..40 {
+            let replies = of(&replies, &format!("user-{round}-{n}"));
+            let statuses: Vec<_> = replies.iter().map(|reply| reply.status.as_u16()).collect();
+            assert_eq!(statuses, [201, 409], "{replies:?}");
+        }
+    }
+    assert_eq!(sessions(&app).await, 160);
+}
+
+#[tokio::test]
+async fn groups_of_two_instances_do_not_deadlock() {
+    let app = TestApp::new().await;
+    // Each group stops in the middle, so that both have inserted a row and not the last one.
+    let sql = "create function stop_at_m() returns trigger language plpgsql as $$ begin
+          if new.user_id = 'm' then perform pg_advisory_xact_lock(1); end if;
+          return new;
+        end $$;
+        create trigger stop_at_m before insert on brune_session for each row execute function stop_at_m();";
+    psql::run(&app.db.admin(), sql).await;
+    let instances = [instance(&app).await, instance(&app).await];
+    let mut starts = JoinSet::new();
+    let mut stop = app.db.admin().begin().await.unwrap();
+    sqlx::query("select pg_advisory_xact_lock(1)").execute(&mut *stop).await.unwrap();
+    let barrier = Barrier::new(&app.db.admin()).await;
+    for (instance, users) in instances.iter().zip([["a", "m", "z"], ["z", "m", "a"]]) {
+        for n in 0..STATEMENTS {
+            spawn(&mut starts, instance, &format!("first-{}-{n}", users[0]), None);
+        }
+        settle().await;
+        for user in users {
+            spawn(&mut starts, instance, user, None);
+        }
+        settle().await;
+    }
+    wait_for_blocked(&app.db.admin(), 2 * STATEMENTS).await;
+    barrier.open().await;
+    wait_for_blocked(&app.db.admin(), 2).await;
+    stop.commit().await.unwrap();
+    let replies = replies(starts).await;
+    for user in ["a", "m", "z"] {
+        let replies = of(&replies, user);
+        let statuses: Vec<_> = replies.iter().map(|reply| reply.status.as_u16()).collect();
+        assert_eq!(statuses, [201, 409], "{user}: {replies:?}");
+    }
+    // After a deadlock, each start of the group would have a statement of its own.
+    for instance in &instances {
+        assert_eq!(statements(instance).await, 3);
+    }
+}
