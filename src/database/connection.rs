@@ -15,18 +15,18 @@ pub struct Connection {
     pub(super) inner: PoolConnection<Postgres>,
     pub(super) is_shared: bool,
     /// Whether statements are planned for their own parameters, and not prepared.
-    plans_anew: bool,
+    plans_each_time: bool,
 }
 
 impl Connection {
     pub(super) fn new(inner: PoolConnection<Postgres>, is_shared: bool) -> Self {
-        Self { inner, is_shared, plans_anew: false }
+        Self { inner, is_shared, plans_each_time: false }
     }
 
     /// Plans the following statements for their own parameters until the connection is released. For statements with
     /// many rows: the plan of a prepared statement may be for few.
-    pub fn plan_anew(&mut self) {
-        self.plans_anew = true;
+    pub fn plan_each_time(&mut self) {
+        self.plans_each_time = true;
     }
 
     pub(super) fn is_shared(&self) -> bool {
@@ -42,7 +42,7 @@ impl Connection {
     }
 
     fn split<E>(&mut self, query: E) -> (&mut PgConnection, Unnamed<E>) {
-        let is_prepared = !self.is_shared && !self.plans_anew;
+        let is_prepared = !self.is_shared && !self.plans_each_time;
         (&mut self.inner, Unnamed { query, is_prepared })
     }
 }

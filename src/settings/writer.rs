@@ -140,6 +140,10 @@ impl SettingsWriter {
         batch: &Batch<'_>,
         deadline: Deadline,
     ) -> Result<Option<ChangeResult>, Error> {
+        // Behind a pooler no plan is kept, and a second transaction would follow whenever nothing is stored.
+        if self.pool.uses_pooler() {
+            return Ok(None);
+        }
         let check = || CheckedChange::new(snapshot, batch, &self.scanner, &self.outbox);
         let Some(change) = compute::run(batch.size, check).await else { return Ok(None) };
         let Some(committed) = change.store(&self.pool, deadline).await? else { return Ok(None) };

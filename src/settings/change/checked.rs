@@ -92,10 +92,10 @@ impl<'a> CheckedChange<'a> {
         deadline: Deadline,
     ) -> Result<Option<Committed>, TransactionError> {
         let Self { statement, result } = self;
-        let stored = database::execute_autocommit_live(pool, deadline, async |conn| {
+        let outcome = database::execute_autocommit_live(pool, deadline, async |conn| {
             store::write_at_revision(conn, &statement).await
         });
-        match stored.await {
+        match outcome.await {
             Ok(rows) if rows.is_empty() => Ok(None),
             Ok(rows) => Ok(Some(Committed { result, rows })),
             // The steps under the lock find out which part of the change the server refuses.
@@ -116,7 +116,7 @@ fn compare<'a>(
     edits: &'a [ResolvedEdit<'_>],
 ) -> Option<(Vec<ExpectedRow<'a>>, ChangeResult)> {
     let mut rows = Vec::with_capacity(edits.len());
-    let mut changed = Vec::with_capacity(edits.len());
+    let mut changes = Vec::with_capacity(edits.len());
     let mut unchanged = Vec::new();
     let mut keys = HashSet::with_capacity(edits.len());
     for edit in edits {
@@ -135,7 +135,7 @@ fn compare<'a>(
             let version = current.version.checked_add(1)?;
             let old_value = Some(current.value.clone());
             let new_value = edit.value.clone();
-            changed.push(KeyChange { key: key.to_owned(), old_value, new_value, version });
+            changes.push(KeyChange { key: key.to_owned(), old_value, new_value, version });
             new = Some(NewValue { entry: Uuid::now_v7(), value: edit.value.to_json() });
         }
         rows.push(ExpectedRow { key, version: current.version, new });
@@ -147,10 +147,10 @@ fn compare<'a>(
             rows.push(ExpectedRow { key, version: snapshot.find(key)?.version, new: None });
         }
     }
-    if changed.is_empty() {
+    if changes.is_empty() {
         return None;
     }
     let revision = snapshot.revision.checked_add(1)?;
     let ignored = Vec::new();
-    Some((rows, ChangeResult { revision, dry_run: false, changed, unchanged, ignored }))
+    Some((rows, ChangeResult { revision, dry_run: false, changed: changes, unchanged, ignored }))
 }

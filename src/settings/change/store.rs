@@ -52,86 +52,95 @@ pub(super) struct Message {
     pub(super) payload: Value,
 }
 
+/// The rows of a statement as arrays.
+struct Columns<'a> {
+    keys: Vec<String>,
+    versions: Vec<i32>,
+    values: Vec<Option<&'a Value>>,
+    entries: Vec<Option<Uuid>>,
+    count: i64,
+    /// The number of rows that the statement returns.
+    returned: i64,
+}
+
+impl<'a> Columns<'a> {
+    fn new(rows: &'a [ExpectedRow<'_>]) -> Self {
+        let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+        Self {
+            keys: rows.iter().map(|row| row.key.to_owned()).collect(),
+            versions: rows.iter().map(|row| row.version).collect(),
+            values: rows.iter().map(|row| row.new.as_ref().map(|new| &new.value)).collect(),
+            entries: rows.iter().map(|row| row.new.as_ref().map(|new| new.entry)).collect(),
+            count,
+            returned: if rows.len() < MANY_ROWS { count } else { 1 },
+        }
+    }
+}
+
 /// Stores a change if the database is in the expected state. Returns the changed settings as stored; of many settings
 /// only one, and none if nothing was stored.
 pub(super) async fn write_at_revision(
     conn: &mut Connection,
     statement: &Statement<'_>,
 ) -> sqlx::Result<Vec<StoredSetting>> {
-    let Statement { action, actor, rows, stored_result, message, .. } = statement;
-    let keys: Vec<String> = rows.iter().map(|row| row.key.to_owned()).collect();
-    let versions: Vec<i32> = rows.iter().map(|row| row.version).collect();
-    let values: Vec<Option<&Value>> =
-        rows.iter().map(|row| row.new.as_ref().map(|new| &new.value)).collect();
-    let ids: Vec<Option<Uuid>> =
-        rows.iter().map(|row| row.new.as_ref().map(|new| new.entry)).collect();
-    let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-    let has_few_rows = rows.len() < MANY_ROWS;
-    let returned = if has_few_rows { count } else { 1 };
-    let result = stored_result.as_ref();
-    let message = message.as_ref();
-    let sinks = message.map_or(&[][..], |message| message.sinks.as_slice());
-    // `limit $20` tells the planner to expect few rows without the arrays, so that a plan for all parameters is kept.
-    // A locked head is skipped: the steps under the lock wait in line, and here nobody should wait twice.
-    // The head is compared again when locked; no setting changes without a new revision of the head.
-    let query = sqlx::query_as!(
+    if statement.rows.len() >= MANY_ROWS {
+        // The kept plan looks up every setting by itself.
+        conn.plan_each_time();
+    }
+    write_columns(conn, statement, &Columns::new(&statement.rows)).await
+}
+
+/// [`write_at_revision`] for `columns`, the rows of `statement`.
+///
+/// The head is compared again when locked, and no setting changes without a new revision of the head. A locked head is
+/// skipped: the steps under the lock wait in line, and nobody waits twice. A key in use for another result fails the
+/// statement. `limit $20` tells the planner to expect few rows, so that one plan is kept for all small changes.
+async fn write_columns(
+    conn: &mut Connection,
+    statement: &Statement<'_>,
+    columns: &Columns<'_>,
+) -> sqlx::Result<Vec<StoredSetting>> {
+    let result = statement.stored_result.as_ref();
+    let message = statement.message.as_ref();
+    sqlx::query_as!(
         StoredSetting,
         r#"
-        with expected as materialized (
-          select * from unnest($1::text[], $2::integer[], $3::jsonb[], $4::uuid[]) with ordinality
-            as expected (key, version, value_json, id, position)
-          limit $20
-        ), compared as materialized (
-          select expected.*, s.value_json as old_value_json
-          from expected
-          join app_global_settings s on s.key = expected.key and s.version = expected.version
-        ), head as materialized (
-          select from app_global_setting_head
-          where revision = $5 and catalog_revision = $6
-            and substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) = $7
-            and (select count(*) from compared) = $20
-          for update skip locked
+        with expected (key, version, value_json, id, position) as materialized (
+          select * from unnest($1::text[], $2::integer[], $3::jsonb[], $4::uuid[]) with ordinality limit $20
+        ), compared as materialized (select expected.*, s.value_json as old_value_json
+          from expected join app_global_settings s on s.key = expected.key and s.version = expected.version
+        ), head as materialized (select from app_global_setting_head
+          where revision = $5 and catalog_revision = $6 and substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) = $7
+            and (select count(*) from compared) = $20 for update skip locked
         ), updated as (
-          update app_global_settings s
-          set value_json = compared.value_json, version = compared.version + 1, updated_by = $8
-          from compared, head
-          where s.key = compared.key and compared.value_json is not null
-          returning compared.position, compared.id, s.key, compared.old_value_json, s.value_json, s.version,
-            s.updated_by, s.updated_at
-        ), entries as (
-          insert into app_global_setting_audit
+          update app_global_settings s set value_json = c.value_json, version = c.version + 1, updated_by = $8
+          from compared c, head where s.key = c.key and c.value_json is not null
+          returning c.position, c.id, s.key, c.old_value_json, s.value_json, s.version, s.updated_by, s.updated_at
+        ), entries as (insert into app_global_setting_audit
             (id, key, action, old_value_json, new_value_json, version, changed_by, reason, request_id)
           select id, key, $9, old_value_json, value_json, version, $8, $10, $11 from updated order by position
-        ), result as (
-          -- No `on conflict`: a key in use fails the statement, and the steps under the lock find the first result.
-          insert into app_idempotency_key (caller, key, fingerprint, body)
+        ), result as (insert into app_idempotency_key (caller, key, fingerprint, body)
           select $12, $13, $14, $15 from head where $13::text is not null
         ), expired as (
-          delete from app_idempotency_key
-          where $13 is not null and exists (select from head) and (caller, key) in (
-            select caller, key from app_idempotency_key
-            where created_at < now() - interval '24 hours' order by created_at limit 10
-            for update skip locked)
-        ), messages as (
-          insert into brune_outbox (id, sink, topic, payload)
-          select $16, sink, $17, $18 from head, unnest($19::text[]) sink
-        )
+          delete from app_idempotency_key where $13 is not null and exists (select from head) and (caller, key) in (
+            select caller, key from app_idempotency_key where created_at < now() - interval '24 hours'
+            order by created_at limit 10 for update skip locked)
+        ), messages as (insert into brune_outbox (id, sink, topic, payload)
+          select $16, sink, $17, $18 from head, unnest($19::text[]) sink)
         select key as "key!", value_json as "value?", version as "version?", updated_by as "updated_by?",
-          updated_at as "updated_at?"
-        from updated
-        limit $21
+          updated_at as "updated_at?" from updated limit $21
         "#,
-        &keys,
-        &versions,
-        &values as _,
-        &ids as _,
+        &columns.keys,
+        &columns.versions,
+        &columns.values as _,
+        &columns.entries as _,
         statement.revision,
         statement.catalog_revision,
         statement.timeline,
-        actor.user.as_str(),
-        action.as_str(),
-        actor.reason.as_str(),
-        actor.request.as_str(),
+        statement.actor.user.as_str(),
+        statement.action.as_str(),
+        statement.actor.reason.as_str(),
+        statement.actor.request.as_str(),
         result.map(|result| result.caller.as_str()),
         result.map(|result| result.key.as_str()),
         result.map(|result| result.fingerprint.as_slice()),
@@ -139,13 +148,10 @@ pub(super) async fn write_at_revision(
         message.map(|message| message.id),
         message.map(|message| message.topic),
         message.map(|message| &message.payload),
-        sinks,
-        count,
-        returned,
-    );
-    if !has_few_rows {
-        // The plan for all parameters looks up every setting by itself.
-        conn.plan_anew();
-    }
-    query.fetch_all(conn).await
+        message.map_or(&[][..], |message| &message.sinks),
+        columns.count,
+        columns.returned,
+    )
+    .fetch_all(conn)
+    .await
 }

@@ -14,7 +14,7 @@ async fn refuse_single_statements(app: &TestApp) {
     let trigger =
         "create function public.refuse_single_statements() returns trigger language plpgsql as $$
           begin
-            if current_query() like '%as expected (key%' then
+            if current_query() like '%with expected (key%' then
               raise exception 'one statement';
             end if;
             return null;
