@@ -78,10 +78,12 @@ pub(super) async fn insert_if_eligible(
         select i.id, i.user_id, i.plan, i.level, i.started_at, i.expires_at, head.revision, $12, $13, $14, $15,
           i.idempotency_key, i.idempotency_digest, case when $18 then 'starting' else 'active' end,
           case when $18 then clock_timestamp() + interval '30 s' end, case when not i.counted then clock_timestamp() end
-        from app_global_setting_head head,
-          unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[],
-            $7::timestamptz[], $8::timestamptz[], $9::text[], $10::bytea[], $19::boolean[]) as i(id, user_id, plan,
-            level, started_at, expires_at, ended_by, day_start, idempotency_key, idempotency_digest, counted)
+        from app_global_setting_head head, (select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[],
+            $5::timestamptz[], $6::timestamptz[], $7::timestamptz[], $8::timestamptz[], $9::text[], $10::bytea[],
+            $19::boolean[]) as i(id, user_id, plan, level, started_at, expires_at, ended_by, day_start,
+            idempotency_key, idempotency_digest, counted)
+          -- Without a limit, the planner expects ten rows of unknown arrays, and plans each execution anew.
+          limit cardinality($1)) i
         -- A crash may lose the first of two steps: only the second step is waited for on disk.
         where head.revision = $11 and (not $18 or set_config('synchronous_commit', 'off', true) = 'off')
           -- Sessions of a user do not overlap, so a condition on the last session holds if all of the newest meet it.
