@@ -105,6 +105,7 @@ async fn an_unaudited_change_is_found_after_a_regular_one() {
          alter table app_global_setting_head disable trigger app_global_setting_head_is_audited;
          update app_global_settings set value_json = '99', version = version + 1
            where key = 'BRUNE_COOLDOWN_MINUTES';
+         set constraints all immediate;
          alter table app_global_settings enable trigger app_global_settings_is_audited;
          alter table app_global_setting_head enable trigger app_global_setting_head_is_audited",
     )

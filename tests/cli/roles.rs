@@ -17,7 +17,7 @@ async fn owners(pool: &PgPool) -> String {
     text(
         pool,
         "select string_agg(distinct pg_get_userbyid(o)::text, ', ') from (
-          select relowner from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'v', 'S')
+          select relowner from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'v', 'm', 'S')
           union select proowner from pg_proc where pronamespace = 'public'::regnamespace) t (o)",
     )
     .await

@@ -78,7 +78,7 @@ async fn compose_roles_migrate_and_serve_on_new_and_older_volumes() {
         let other = service("c_serve", "postgres_owner_password", &["doctor"]);
         other.refused(&["password authentication failed"]);
         let owners = "select distinct pg_get_userbyid(relowner)::text from pg_class
-            where relnamespace = 'public'::regnamespace and relkind in ('r', 'v', 'S')";
+            where relnamespace = 'public'::regnamespace and relkind in ('r', 'v', 'm', 'S')";
         let rows = sqlx::query(owners).fetch_all(&cluster.admin()).await.unwrap();
         assert_eq!((rows.len(), rows[0].get::<&str, _>(0)), (1, "brune_owner"));
         cluster.stop().await;

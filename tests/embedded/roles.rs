@@ -74,7 +74,7 @@ async fn a_data_directory_of_an_older_release_is_converted() {
         service.execute("truncate brune_outbox_sink").await.unwrap_err();
         let owners = "select string_agg(distinct pg_get_userbyid(owner)::text, ', ') from (
             select relowner from pg_class where relnamespace = 'public'::regnamespace
-              and relname <> 'somebody_elses' and relkind in ('r', 'v', 'S')
+              and relname <> 'somebody_elses' and relkind in ('r', 'v', 'm', 'S')
             union select proowner from pg_proc where pronamespace = 'public'::regnamespace
             union select datdba from pg_database where datname = current_database()) o (owner)";
         assert_eq!(ask(&mut service, owners).await, "brune_owner");

@@ -70,18 +70,18 @@ pub(super) async fn insert_if_eligible(
     let Some(first) = inserts.first() else { return Ok(Vec::new()) };
     let settings = &first.candidate.settings;
     let columns = Columns::of(inserts);
-    sqlx::query_scalar!(
+    let query = sqlx::query_scalar!(
         r#"
         insert into brune_session (id, user_id, plan, level, started_at, expires_at, settings_revision,
           prompt_id, prompt_version, model, session_max_minutes, idempotency_key, idempotency_digest,
           status, starting_until, attempted_at)
         select i.id, i.user_id, i.plan, i.level, i.started_at, i.expires_at, head.revision, $12, $13, $14, $15,
-          i.idempotency_key, i.idempotency_digest, case when $18 then 'starting' else 'active' end,
+          i.key, i.digest, case when $18 then 'starting' else 'active' end,
           case when $18 then clock_timestamp() + interval '30 s' end, case when not i.counted then clock_timestamp() end
-        from app_global_setting_head head, (select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[],
-            $5::timestamptz[], $6::timestamptz[], $7::timestamptz[], $8::timestamptz[], $9::text[], $10::bytea[],
-            $19::boolean[]) as i(id, user_id, plan, level, started_at, expires_at, ended_by, day_start,
-            idempotency_key, idempotency_digest, counted)
+        from app_global_setting_head head, (
+          select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[],
+              $7::timestamptz[], $8::timestamptz[], $9::text[], $10::bytea[], $19::boolean[])
+            as i(id, user_id, plan, level, started_at, expires_at, ended_by, day_start, key, digest, counted)
           -- Without a limit, the planner expects ten rows of unknown arrays, and plans each execution anew.
           limit cardinality($1)) i
         -- A crash may lose the first of two steps: only the second step is waited for on disk.
@@ -99,8 +99,7 @@ pub(super) async fn insert_if_eligible(
                 and attempted_at > clock_timestamp() - interval '1 minute'))
         -- A row waits for a concurrent start of its user: with one order, two statements never wait for each other.
         order by i.user_id collate "C"
-        on conflict do nothing
-        returning id
+        on conflict do nothing returning id
         "#,
         &columns.ids,
         &columns.user_ids as &[&str],
@@ -121,9 +120,8 @@ pub(super) async fn insert_if_eligible(
         first.limit.per_minute,
         first.candidate.in_two_steps,
         &columns.counted,
-    )
-    .fetch_all(conn)
-    .await
+    );
+    query.fetch_all(conn).await
 }
 
 /// The values of several inserts, as one array for each column.
