@@ -199,39 +199,48 @@ async fn may_create_temporary_tables(db: &TestDb) -> bool {
     sqlx::query_scalar(sql).fetch_one(&db.admin()).await.unwrap()
 }
 
-/// Migrates `db` as a role without any power but over what it creates there; `owns_database` says whether the
+/// An ordinary role of this one database. A role belongs to the whole server, which the next run may use again, so the
+/// name is new each time and [`drop_role`] removes it.
+async fn create_role(db: &TestDb) -> String {
+    let role = format!("owner_of_{}", by_name(db).await);
+    run(&db.admin(), format!("create role {role} login password 'a password for tests'")).await;
+    run(&db.admin(), format!("grant create, usage on schema public to {role}")).await;
+    role
+}
+
+async fn drop_role(db: &TestDb, role: &str) {
+    let sql =
+        format!("reassign owned by {role} to brune_owner; drop owned by {role}; drop role {role}");
+    run(&db.admin(), sql).await;
+}
+
+/// Migrates `db` as `role`, which has no rights except to what it creates there; `owns_database` says whether the
 /// database is its own as well.
-async fn migrated_by_an_ordinary_owner(owns_database: bool) -> TestDb {
-    const OWNER: &str = "brune_owner_of_tests";
-    let db = TestDb::empty().await;
-    let create = "do $$ begin
-           create role brune_owner_of_tests login password 'a password for tests';
-         exception when duplicate_object or unique_violation then null;
-         end $$;
-         grant create, usage on schema public to brune_owner_of_tests";
-    run(&db.admin(), create).await;
-    // As the server makes a database; those of the tests are without.
-    run(&db.admin(), format!("grant temporary on database {} to public", by_name(&db).await)).await;
+async fn migrate_as(role: &str, db: &TestDb, owns_database: bool) {
+    // As the server creates a database; those of the tests are without.
+    run(&db.admin(), format!("grant temporary on database {} to public", by_name(db).await)).await;
     if owns_database {
-        run(&db.admin(), format!("alter database {} owner to {OWNER}", by_name(&db).await)).await;
+        run(&db.admin(), format!("alter database {} owner to {role}", by_name(db).await)).await;
     }
-    let owner = db.options().username(OWNER).password("a password for tests");
+    let owner = db.options().username(role).password("a password for tests");
     let pool = PgPool::connect_with(owner).await.unwrap();
     MIGRATOR.run(&pool).await.unwrap();
     let catalog = Catalog::parse(BRUN_E).unwrap();
     settings::publish(&pool.clone().into(), &catalog, &|_| None, &firewall(), false).await.unwrap();
     assert_eq!(inspect(&pool.clone().into()).await.unwrap().defects, []);
     pool.close().await;
-    db
 }
 
 #[tokio::test]
 async fn an_owner_without_other_rights_can_migrate_and_the_service_can_write() {
     for owns_database in [false, true] {
-        let db = migrated_by_an_ordinary_owner(owns_database).await;
+        let db = TestDb::empty().await;
+        let role = create_role(&db).await;
+        migrate_as(&role, &db, owns_database).await;
         assert_eq!(may_create_temporary_tables(&db).await, !owns_database);
         let pool = Pool::open(service_role(&db).await, Topology::Direct, 5).await.unwrap();
         let instance = Instance::builder(pool).start().await;
         instance.change(&[(COOLDOWN, json!(45), 1)]).await.ok();
+        drop_role(&db, &role).await;
     }
 }
