@@ -30,7 +30,8 @@ begin
       using errcode = 'integrity_constraint_violation',
         hint = 'changed_by has at most 256 bytes, reason at most 500 characters, both without control characters';
   end if;
-  if new.action in ('refused', 'secret_cleanup') then
+  -- A decision about a change belongs to no revision either; the next release stores decisions.
+  if new.action in ('refused', 'secret_cleanup', 'decision') then
     select h.revision, h.changed_at into strict head from app_global_setting_head h for update;
     new.revision := null;
   else

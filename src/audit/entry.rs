@@ -41,9 +41,9 @@ pub struct Entry {
     pub revision: Option<i64>,
     /// The key of the setting.
     pub key: String,
-    /// The kind of change.
-    #[schema(value_type = String, example = "update")]
-    pub action: Action,
+    /// The kind of change. A text, because a newer release may store a kind that is not an [`Action`] yet.
+    #[schema(example = "update")]
+    pub action: String,
     /// The value before.
     #[schema(required)]
     pub old_value: Option<Value>,

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::{
     audit::{
         actor::Actor,
-        entry::{Action, Entry, NewEntry},
+        entry::{Entry, NewEntry},
     },
     database::{Connection, TransactionError},
 };
@@ -67,24 +67,21 @@ pub(super) struct Row {
     changed_at: DateTime<Utc>,
 }
 
-impl Row {
-    pub(super) fn into_entry(self) -> sqlx::Result<Entry> {
-        let unknown = || sqlx::Error::Decode(format!("unknown action {}", self.action).into());
-        // Only a newer release stores an unknown action, and a guess would falsify the trail.
-        let action = Action::parse(&self.action).ok_or_else(unknown)?;
-        Ok(Entry {
-            id: self.id,
-            revision: self.revision,
-            key: self.key,
-            action,
-            old_value: self.old_value_json,
-            new_value: self.new_value_json,
-            version: self.version,
-            changed_by: self.changed_by,
-            reason: self.reason,
-            request_id: self.request_id,
-            changed_at: self.changed_at,
-        })
+impl From<Row> for Entry {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id,
+            revision: row.revision,
+            key: row.key,
+            action: row.action,
+            old_value: row.old_value_json,
+            new_value: row.new_value_json,
+            version: row.version,
+            changed_by: row.changed_by,
+            reason: row.reason,
+            request_id: row.request_id,
+            changed_at: row.changed_at,
+        }
     }
 }
 
@@ -258,7 +255,7 @@ pub(super) async fn strays(conn: &mut Connection) -> sqlx::Result<Vec<String>> {
         full join (
           select last.* from keys, lateral (
             select key, new_value_json, version from app_global_setting_audit
-            where key = keys.key and action not in ('refused', 'secret_cleanup')
+            where key = keys.key and action not in ('refused', 'secret_cleanup', 'decision')
             order by seq desc limit 1) last
         ) a on a.key = s.key
         where (a.new_value_json, case when a.new_value_json is not null then a.version end)

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::{
     audit::{
         entry::{Entry, Filter},
-        store::{self as trail, Row},
+        store as trail,
     },
     database::Connection,
     pagination::{self, PageSize},
@@ -39,13 +39,13 @@ pub async fn page(
     let before = cursor.map(Cursor::position);
     let mut rows = store::page(conn, filter, before, size.fetch_limit()).await?;
     let next_cursor = size.split(&mut rows, filter, |row| row.seq);
-    let entries = rows.into_iter().map(Row::into_entry).collect::<sqlx::Result<_>>()?;
+    let entries = rows.into_iter().map(Entry::from).collect();
     Ok(Page { entries, next_cursor })
 }
 
 /// Returns the entry `id`.
 pub async fn find(conn: &mut Connection, id: Uuid) -> sqlx::Result<Option<Entry>> {
-    trail::find(conn, id).await?.map(Row::into_entry).transpose()
+    Ok(trail::find(conn, id).await?.map(Entry::from))
 }
 
 /// Returns, for each of `keys`, the entry that set its value at `revision`, by key.
@@ -56,5 +56,5 @@ pub async fn origins(
 ) -> sqlx::Result<Vec<Entry>> {
     let keys: Vec<String> = keys.iter().map(|&key| key.to_owned()).collect();
     let rows = trail::origins(conn, &keys, revision).await?;
-    rows.into_iter().map(Row::into_entry).collect()
+    Ok(rows.into_iter().map(Entry::from).collect())
 }

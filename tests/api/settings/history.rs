@@ -176,6 +176,27 @@ async fn an_entry_is_found_by_its_id() {
     assert_eq!(read(&app.instance, &path).await.status, 404);
 }
 
+#[tokio::test]
+async fn an_entry_with_an_action_of_a_newer_release_is_listed_and_verified() {
+    let app = lived_in().await;
+    // What a migration of a newer release does, while instances of this release still run.
+    let newer = "alter table app_global_setting_audit drop constraint app_global_setting_audit_action_check;
+        alter table app_global_setting_audit drop constraint app_global_setting_audit_change_has_its_version;
+        alter table app_global_setting_audit disable trigger app_global_setting_audit_is_true;
+        insert into app_global_setting_audit (key, action, new_value_json, changed_by, reason)
+        values ('(proposal)', 'decision', '{\"event\": \"written\"}', 'ada', 'reads better')";
+    sqlx::raw_sql(newer).execute(&app.db.admin()).await.unwrap();
+    let newest = entries(&app.instance, "").await.remove(0);
+    assert_eq!((&newest["action"], &newest["key"]), (&json!("decision"), &json!("(proposal)")));
+    assert_eq!((&newest["revision"], &newest["version"]), (&Value::Null, &Value::Null));
+    let path = format!("{HISTORY}/{}", newest["id"].as_str().unwrap());
+    assert_eq!(read(&app.instance, &path).await.ok(), newest);
+    read(&app.instance, &format!("{HISTORY}/timeline")).await.ok();
+    app.instance.change(&[(PER_DAY, json!(6), 2)]).await.ok();
+    let verified = read(&app.instance, "/admin/audit/verify").await.ok();
+    assert_eq!(verified["breaks"], json!([]), "{verified}");
+}
+
 async fn page(app: &TestApp, query: &str) -> (Vec<Value>, Option<String>) {
     let page = read(&app.instance, &format!("{HISTORY}?{query}")).await.ok();
     let cursor = page["next_cursor"].as_str().map(str::to_owned);

@@ -108,8 +108,8 @@ struct Origin {
     /// The revision of the change.
     #[schema(required)]
     revision: Option<i64>,
-    #[schema(value_type = String, example = "update")]
-    action: audit::Action,
+    #[schema(example = "update")]
+    action: String,
     changed_by: String,
     reason: String,
     request_id: String,
