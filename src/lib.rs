@@ -22,6 +22,7 @@
 //! | [`audit`] | who changed what, when, why, in which request | append-only, each entry chained to the previous one |
 //! | [`idempotency`] | the first response to a write, for repeated requests | stored in the transaction of the write |
 //! | [`outbox`] | messages to other services | enqueued in the transaction of the change, delivered afterwards |
+//! | [`proposals`] | records of changes that wait for approval or for their time | the database enforces who approves what |
 //! | [`secret_scanner`] | detection of secrets in texts | every stored text is scanned first |
 //! | [`settings`] | values that change while the service runs | see below |
 //! | [`fleet`] | the running instances and the revision each has applied | an instance writes only its own row |
@@ -202,6 +203,9 @@ pub mod embedded_postgres;
 pub mod audit;
 pub mod idempotency;
 pub mod outbox;
+
+// Changes that wait for other people, or for their time.
+pub mod proposals;
 
 // The check of every text before it is stored.
 pub mod secret_scanner;

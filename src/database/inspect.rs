@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use crate::database::{Pool, TransactionError, read_with_retry, store};
 
 /// The triggers of the schema by table; each runs the function of its name.
-const TRIGGERS: [(&str, &[&str]); 5] = [
+const TRIGGERS: [(&str, &[&str]); 9] = [
     (
         "app_global_setting_audit",
         &[
+            "app_global_setting_audit_as_owner",
             "app_global_setting_audit_chain",
             "app_global_setting_audit_is_append_only",
             NEVER_TRUNCATED,
@@ -18,7 +19,11 @@ const TRIGGERS: [(&str, &[&str]); 5] = [
     ),
     (
         "app_global_setting_head",
-        &["app_global_setting_head_is_audited", "app_global_setting_head_notifies"],
+        &[
+            "app_global_setting_head_is_approved",
+            "app_global_setting_head_is_audited",
+            "app_global_setting_head_notifies",
+        ],
     ),
     ("app_global_setting_schema", &["app_global_setting_schema_changed"]),
     (
@@ -29,6 +34,32 @@ const TRIGGERS: [(&str, &[&str]); 5] = [
             "app_global_settings_write",
         ],
     ),
+    ("brune_freeze", &["brune_freeze_write", "brune_decision_is_permanent"]),
+    (
+        "brune_proposal",
+        &[
+            "brune_decision_is_permanent",
+            "brune_proposal_ended",
+            "brune_proposal_is_applied",
+            "brune_proposal_write",
+        ],
+    ),
+    (
+        "brune_proposal_edition",
+        &[
+            "brune_decision_is_permanent",
+            "brune_proposal_edition_write",
+            "brune_proposal_edition_written",
+        ],
+    ),
+    (
+        "brune_proposal_verdict",
+        &[
+            "brune_decision_is_permanent",
+            "brune_proposal_verdict_write",
+            "brune_proposal_verdict_written",
+        ],
+    ),
     ("brune_session", &["brune_session_keeps_its_settings"]),
 ];
 
@@ -36,18 +67,31 @@ const TRIGGERS: [(&str, &[&str]); 5] = [
 const NEVER_TRUNCATED: &str = "app_global_setting_audit_is_never_truncated";
 
 /// The functions that run with the rights of their owner (`security definer`).
-const DEFINERS: [&str; 5] = [
+const DEFINERS: [&str; 14] = [
     "app_global_setting_audit_chain",
+    "app_global_setting_head_is_approved",
     "app_global_setting_head_notifies",
     "app_global_setting_open_revision",
     "app_global_setting_schema_changed",
     "app_global_settings_write",
+    "brune_freeze_write",
+    "brune_proposal_edition_write",
+    "brune_proposal_edition_written",
+    "brune_proposal_ended",
+    "brune_proposal_is_applied",
+    "brune_proposal_verdict_write",
+    "brune_proposal_verdict_written",
+    "brune_proposal_write",
 ];
 
 /// The functions that no trigger runs.
-const OTHERS: [&str; 4] = [
+const OTHERS: [&str; 8] = [
     "app_global_setting_audit_hash",
     "app_global_setting_open_revision",
+    "brune_decision_append",
+    "brune_decision_check",
+    "brune_person",
+    "brune_proposal_standing",
     "brune_session_over",
     "brune_within_a_minute",
 ];

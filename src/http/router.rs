@@ -13,7 +13,7 @@ use crate::{
         AppState, Limits, Origins,
         openapi::{Document, RouteRules, without_sessions},
         routes::{
-            audit, config, explain, fleet, health, ofrep, outbox, secrets,
+            audit, config, explain, fleet, health, ofrep, outbox, proposals, secrets,
             sessions as session_routes, settings, sign_in,
         },
         serve::{
@@ -54,6 +54,12 @@ fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
         .routes(routes!(config::export))
         .routes(routes!(config::import))
         .routes(routes!(config::find, config::put, config::reset))
+        .routes(routes!(proposals::list, proposals::propose))
+        .routes(routes!(proposals::find, proposals::edit))
+        .routes(routes!(proposals::edition))
+        .routes(routes!(proposals::judge))
+        .routes(routes!(proposals::apply))
+        .routes(routes!(proposals::withdraw))
         .routes(routes!(audit::verify))
         .routes(routes!(sign_in::sign_in))
         .routes(routes!(sign_in::me))

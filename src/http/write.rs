@@ -35,7 +35,7 @@ use crate::{
     idempotency,
     ids::RequestId,
     secret_scanner::SecretScanner,
-    settings::{ChangeResult, GlobalSettingsService, WriteOptions},
+    settings::{Approval, ChangeResult, GlobalSettingsService, WriteOptions},
 };
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -78,6 +78,9 @@ query! {
     struct WriteParameters {
         /// Validate without saving
         dry_run: bool = false,
+        /// Write protected settings without their approvals, also during a freeze: recorded as an emergency, which somebody
+        /// else has to acknowledge
+        emergency: bool = false,
         /// `applied`: answer when every live instance has applied the change; ignored with `dry_run`
         wait: Option<WaitFor>,
         /// The longest wait in milliseconds; 2000 by default
@@ -97,6 +100,11 @@ fn timeout_needs_wait(draft: &<WriteParameters as Drafted>::Draft) -> Result<(),
 }
 
 impl WriteParameters {
+    /// Returns how the write is permitted.
+    pub(in crate::http) fn approval(&self) -> Approval {
+        if self.emergency { Approval::Emergency } else { Approval::None }
+    }
+
     /// Returns the time to wait, if any. A dry run accepts `wait`, as the rehearsal of a write, but has no change to wait
     /// for.
     fn timeout(&self) -> Option<Duration> {
@@ -191,7 +199,8 @@ impl<const OF_ONE_SETTING: bool> WriteHeaders<OF_ONE_SETTING> {
         let revisions = numbers.map(<[i64]>::to_vec);
         // Skipping the only key of a request would be a success without a change.
         let lenient = self.is_lenient && !OF_ONE_SETTING;
-        WriteOptions { revisions, lenient, dry_run, idempotency }
+        let approval = parameters.approval();
+        WriteOptions { revisions, lenient, dry_run, approval, idempotency }
     }
 }
 
@@ -209,6 +218,58 @@ impl<const OF_ONE_SETTING: bool> IntoParams for WriteHeaders<OF_ONE_SETTING> {
             headers::parameter::<String>("Prefer", prefer),
             IdempotencyKey::parameter(),
         ]
+    }
+}
+
+/// The headers of a step of a proposal: `Idempotency-Key`, and `If-Match` with editions if the step `WRITES_EDITION`.
+pub(in crate::http) struct StepHeaders<const WRITES_EDITION: bool = false> {
+    required: Option<Required>,
+    idempotency_key: Option<String>,
+    target: String,
+}
+
+impl<S, const WRITES_EDITION: bool> FromRequestParts<S> for StepHeaders<WRITES_EDITION>
+where
+    S: Sync,
+    SecretScanner: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let required = preconditions::required(&parts.headers, Tag::Edition)?;
+        let IdempotencyKey(idempotency_key) =
+            IdempotencyKey::from_request_parts(parts, state).await?;
+        Ok(Self { required, idempotency_key, target: target(&parts.method, &parts.uri) })
+    }
+}
+
+impl<const WRITES_EDITION: bool> StepHeaders<WRITES_EDITION> {
+    /// Returns the editions in `If-Match`, if any.
+    pub(in crate::http) fn required(&self) -> Option<&[i64]> {
+        self.required.as_ref().map(|required| required.numbers.as_slice())
+    }
+
+    /// Returns the options of a step with `body` by `caller`. A dry run stores no result for a repeat.
+    pub(in crate::http) fn options(
+        &self,
+        caller: &Caller,
+        dry_run: bool,
+        body: &[u8],
+    ) -> WriteOptions {
+        let key = self.idempotency_key.clone().filter(|_| !dry_run);
+        let tags = format!("{:?}", self.required());
+        let request = [self.target.as_bytes(), tags.as_bytes(), body];
+        let idempotency = key.map(|key| idempotency::Key::new(caller.user.clone(), key, &request));
+        WriteOptions { dry_run, idempotency, ..WriteOptions::default() }
+    }
+}
+
+impl<const WRITES_EDITION: bool> IntoParams for StepHeaders<WRITES_EDITION> {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let if_match = "The edition that must be current, as `\"e<edition>\"`";
+        let if_match = preconditions::parameter("If-Match", if_match, "\"e1\"");
+        let if_match = WRITES_EDITION.then_some(if_match);
+        if_match.into_iter().chain([IdempotencyKey::parameter()]).collect()
     }
 }
 

@@ -47,6 +47,7 @@ mod written;
 
 mod writer;
 
+mod proposal;
 mod reset;
 mod rollback;
 
@@ -59,7 +60,9 @@ mod drift;
 mod import;
 
 pub use catalog::{BRUN_E, Catalog, Diagnostic as CatalogDiagnostic, Error as CatalogError};
-pub use change::{ChangeResult, Conflict, Edit, Error, KeyChange, SecretMatches, WriteOptions};
+pub use change::{
+    Approval, ChangeResult, Conflict, Edit, Error, KeyChange, ProtectedKey, SecretMatches, WriteOptions,
+};
 pub use constraints::Constraints;
 pub use current::GlobalSettingsService;
 pub use document::{Document, FORMAT_VERSION, Format, IncomingDocument};
@@ -71,6 +74,10 @@ pub use import::{
     Class, Error as ImportError, ImportOptions, ImportPlan, OnConflict, OnUnknown, PlanEntry,
 };
 pub use json_schema::json_schema;
+pub use proposal::{
+    Block, DueOutcome, Error as ProposalError, Judgement, Overlap, Person, ProposalChange, ProposalView,
+    ProposedChange, WrittenEdition, apply_due, find_proposal,
+};
 pub use publish::{
     Error as PublishError, Plan as PublishPlan, Provided, Seed, plan_of_empty, publish,
 };

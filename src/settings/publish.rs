@@ -385,6 +385,7 @@ impl Definition {
                 definition.default,
                 definition.applies,
                 definition.required,
+                definition.approvals,
                 definition.description
             ])
         };

@@ -47,6 +47,8 @@ pub struct Setting {
     /// When a change takes effect.
     #[schema(value_type = String, example = "new_sessions")]
     pub applies: Applies,
+    /// How many other people must approve a change, 0 to 3.
+    pub approvals: i16,
     /// The source of the value: always the database.
     #[schema(example = "db")]
     pub source: &'static str,
@@ -223,6 +225,7 @@ impl Setting {
             default: definition.default.clone(),
             editable: true,
             applies: definition.applies,
+            approvals: definition.approvals,
             source: "db",
             version: row.version?,
             updated_by: row.updated_by?,

@@ -135,6 +135,7 @@ impl SettingsWriter {
             changed: Vec::new(),
             unchanged: Vec::new(),
             ignored: Vec::new(),
+            proposal: None,
         })
     }
 

@@ -13,7 +13,10 @@ use crate::{
     outbox::Outbox,
     secret_scanner::SecretScanner,
     settings::{
-        change::{self, Batch, ChangeResult, CheckedChange, Committed, Edit, Error, WriteOptions},
+        change::{
+            self, Approval, Batch, ChangeResult, CheckedChange, Committed, Edit, Error, ResolvedEdit,
+            WriteOptions,
+        },
         current::GlobalSettingsService,
         reload,
         schema::Schema,
@@ -105,23 +108,7 @@ impl SettingsWriter {
         let schema = &snapshot.schema;
         // The scan and the validation of a large import take milliseconds of CPU: not on an async worker thread.
         let size = change::size(edits);
-        let (matches, resolved) = compute::run(size, || {
-            let matches = change::scan(&self.scanner, schema, &actor.reason, edits);
-            let resolved = change::resolve(schema, edits, options.lenient, matches.as_ref());
-            (matches, resolved)
-        })
-        .await;
-        let (resolved, ignored) = match resolved {
-            Err(refusal @ (Error::Locked(_) | Error::SecretLike(_))) => {
-                // In a transaction of its own: the write itself is never begun.
-                if !options.dry_run {
-                    let keys = change::keys_to_record(schema, edits, matches.as_ref());
-                    self.record_refusal(actor, &keys).await?;
-                }
-                return Err(refusal);
-            }
-            resolved => resolved?,
-        };
+        let (resolved, ignored) = self.resolve(schema, actor, edits, options).await?;
         let batch = Batch { action, actor, edits: &resolved, ignored: &ignored, options, size };
         if let Some(result) = self.store_in_one_statement(&snapshot, &batch, deadline).await? {
             return Ok(result);
@@ -129,7 +116,43 @@ impl SettingsWriter {
         let mut transaction = Transaction::begin(&self.pool, deadline).await?;
         let apply = self.apply_once(transaction.conn(), schema, &batch);
         let result = deadline.within(apply).await;
-        transaction.finish(result, options.on_success()).await
+        let result = transaction.finish(result, options.on_success()).await;
+        // After the rollback of the refused transaction, so that the entry remains.
+        if let Err(Error::ApprovalRequired(protected)) = &result
+            && !options.dry_run
+        {
+            let keys: Vec<_> = protected.iter().map(|protected| protected.key.clone()).collect();
+            self.record_refusal(actor, &keys).await?;
+        }
+        result
+    }
+
+    /// Scans `edits` and the reason for secrets, and validates each edit by itself.
+    ///
+    /// # Errors
+    /// As [`change::resolve`]; locked keys and possible secrets are audited, unless the write is a dry run.
+    pub(super) async fn resolve<'s>(
+        &self,
+        schema: &'s Schema,
+        actor: &Actor,
+        edits: &[Edit],
+        options: &WriteOptions,
+    ) -> Result<(Vec<ResolvedEdit<'s>>, Vec<String>), Error> {
+        // The scan and the validation of a large import take milliseconds of CPU: not on an async worker thread.
+        let (matches, resolved) = compute::run(change::size(edits), || {
+            let matches = change::scan(&self.scanner, schema, &actor.reason, edits);
+            let resolved = change::resolve(schema, edits, options.lenient, matches.as_ref());
+            (matches, resolved)
+        })
+        .await;
+        if let Err(Error::Locked(_) | Error::SecretLike(_)) = &resolved
+            && !options.dry_run
+        {
+            // In a transaction of its own: the write itself is never begun.
+            let keys = change::keys_to_record(schema, edits, matches.as_ref());
+            self.record_refusal(actor, &keys).await?;
+        }
+        resolved
     }
 
     /// Checks `batch` in memory, and stores the change in one statement if `snapshot` is current. Returns `None` if nothing
@@ -170,7 +193,10 @@ impl SettingsWriter {
         {
             return Ok(first);
         }
-        let result = change::apply(conn, schema, &head, batch).await?;
+        let mut result = change::apply(conn, schema, &head, batch).await?;
+        if options.approval == Approval::Emergency && !result.changed.is_empty() {
+            result.proposal = Some(change::record_emergency(conn, actor, &result).await?);
+        }
         if !options.dry_run {
             // In the same transaction: no message without the change, and no change without the message.
             let outbox = &self.outbox;

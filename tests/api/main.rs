@@ -31,6 +31,7 @@ mod outbox;
 mod path_prefix;
 mod pooler;
 mod preconditions;
+mod proposals;
 mod secret_scanner;
 mod secrets;
 mod sessions;

@@ -16,7 +16,8 @@ pub(in crate::database) const FUNCTION_PREFIXES: [&str; 3] =
     ["app_global_setting", "app_idempotency_", "brune_"];
 
 /// The functions that the service calls directly. The rest runs in triggers only, which needs no privilege.
-pub(super) const SERVICE_FUNCTIONS: [&str; 2] = ["brune_session_over", "brune_within_a_minute"];
+pub(super) const SERVICE_FUNCTIONS: [&str; 3] =
+    ["brune_person", "brune_session_over", "brune_within_a_minute"];
 
 /// A table or view with the service's privileges on it.
 #[derive(Debug)]
@@ -45,6 +46,31 @@ const WRITE: &[Privilege] =
 /// Rows are inserted and updated, never deleted.
 const APPEND_AND_UPDATE: &[Privilege] =
     &[on_table("select"), on_table("insert"), on_table("update")];
+/// Rows are inserted, never updated.
+const APPEND: &[Privilege] = &[on_table("select"), on_table("insert")];
+/// A proposal ends; triggers write the other columns.
+const PROPOSAL: &[Privilege] = &[
+    on_table("select"),
+    on_table("insert"),
+    Privilege {
+        name: "update",
+        columns: &[
+            "applied_revision",
+            "bypassed_by",
+            "end_reason",
+            "end_request_id",
+            "ended_by",
+            "failure",
+            "state",
+        ],
+    },
+];
+/// A freeze ends early.
+const FREEZE: &[Privilege] = &[
+    on_table("select"),
+    on_table("insert"),
+    Privilege { name: "update", columns: &["end_request_id", "ended_by"] },
+];
 /// Entries are inserted. A cleanup redacts the values of a secret; a trigger restricts updates to secrets.
 const TRAIL: &[Privilege] = &[
     on_table("select"),
@@ -60,13 +86,14 @@ const fn table(name: &'static str, service: &'static [Privilege]) -> Table {
 }
 
 /// Every table and view of the schema.
-pub(super) const TABLES: [Table; 14] = [
+pub(super) const TABLES: [Table; 18] = [
     table("_sqlx_migrations", READ),
     table("app_global_setting_audit", TRAIL),
     table("app_global_setting_head", LOCK),
     table("app_global_setting_schema", READ),
     table("app_global_settings", WRITE),
     table("app_idempotency_key", WRITE),
+    table("brune_freeze", FREEZE),
     table("brune_instance", WRITE),
     // A materialized view, which `pg_dump` does not read.
     Table { name: "brune_notification_key", service: READ, is_readable: false },
@@ -74,6 +101,9 @@ pub(super) const TABLES: [Table; 14] = [
     Table { name: "brune_notification_seed", service: &[], is_readable: false },
     table("brune_outbox", WRITE),
     table("brune_outbox_sink", WRITE),
+    table("brune_proposal", PROPOSAL),
+    table("brune_proposal_edition", APPEND),
+    table("brune_proposal_verdict", APPEND),
     table("brune_session", APPEND_AND_UPDATE),
     table("brune_session_counted", READ),
     table("brune_start_attempt", WRITE),

@@ -67,6 +67,11 @@ codes! {
     KeyLocked "key_locked" FORBIDDEN "Setting is locked",
         "The setting is a secret or part of the infrastructure: change it in the deployment. With \
          `Prefer: handling=lenient` such entries are skipped and the rest is applied.";
+    ApprovalRequired "approval_required" FORBIDDEN "Approval required",
+        "Nothing was stored. `keys` lists the protected settings: propose the change at `propose`. In an emergency, \
+         `emergency=true` writes at once, and somebody else has to acknowledge.";
+    SelfApproval "self_approval" FORBIDDEN "Own proposals cannot be approved",
+        "Nothing was stored. Ask somebody who wrote no edition of the proposal.";
     NotEligible "not_eligible" FORBIDDEN "User is not eligible to start a session",
         "`reasons` lists each requirement that is not met, with `retry_at` if waiting helps.";
     NotFound "not_found" NOT_FOUND "Not found",
@@ -77,11 +82,25 @@ codes! {
         "The history lists every version of the setting.";
     RevisionNotFound "revision_not_found" NOT_FOUND "Revision not found",
         "The history lists every revision.";
+    ProposalNotFound "proposal_not_found" NOT_FOUND "Proposal not found",
+        "The list of proposals has every number, and each proposal the number of its editions.";
     MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "Method not allowed",
         "The `Allow` header lists the supported methods.";
     VersionConflict "version_conflict" CONFLICT "Version conflict",
         "Nothing was stored. `conflicts` has the base, current and requested value of each setting: resolve them \
          and resend with the current version.";
+    EditionOutdated "edition_outdated" CONFLICT "Edition is outdated",
+        "Nothing was stored. Somebody wrote a new edition, `edition`: read the proposal again.";
+    NotApproved "not_approved" CONFLICT "Proposal is not approved",
+        "Nothing was stored. `standing` has the approvals, the objections, and the number of approvals needed.";
+    ProposalClosed "proposal_closed" CONFLICT "Proposal is closed",
+        "Nothing was stored. The proposal was applied or withdrawn, or it failed: a failed one needs a new edition.";
+    ProposalNotDue "proposal_not_due" CONFLICT "Proposal is not due",
+        "Nothing was stored. The proposal is applied by itself at its time; a new edition can have another time.";
+    PredecessorNotApplied "predecessor_not_applied" CONFLICT "Earlier proposal is not applied",
+        "Nothing was stored. Apply the proposal on which this one builds, or write an edition without `after`.";
+    ChangeFrozen "change_frozen" CONFLICT "Settings are frozen",
+        "Nothing was stored. Wait until `until`, end the freeze, or write with `emergency=true`.";
     PlanOutdated "plan_outdated" CONFLICT "Import plan is outdated",
         "Nothing was stored. Request a new plan with `dry_run=true`, review it and apply the new plan.";
     SessionActive "session_active" CONFLICT "User has an active session",
@@ -92,6 +111,8 @@ codes! {
         "Every sink has received the message: the list of messages shows when.";
     RevisionMismatch "revision_mismatch" PRECONDITION_FAILED "Revision mismatch",
         "Nothing was stored. Read the settings again and send the current `ETag` in `If-Match`.";
+    EditionMismatch "edition_mismatch" PRECONDITION_FAILED "Edition mismatch",
+        "Nothing was stored. Read the proposal again and send the current `ETag` in `If-Match`.";
     RequestTimeout "request_timeout" REQUEST_TIMEOUT "Request timeout",
         "Nothing was changed. Send the whole body within the time limit.";
     PayloadTooLarge "payload_too_large" PAYLOAD_TOO_LARGE "Payload too large",

@@ -119,12 +119,57 @@ impl From<settings::Error> for Problem {
                 conflicts: Some(Conflicts::Changes(conflicts)),
                 ..Members::default()
             }),
+            E::ApprovalRequired(keys) => Self::new(Code::ApprovalRequired, detail).with_members(
+                Members { keys: Some(keys), propose: Some("/admin/proposals"), ..Members::default() },
+            ),
+            E::Frozen(freeze) => {
+                let seconds = (freeze.ends_at - chrono::Utc::now()).num_seconds();
+                let members = Members {
+                    until: Some(freeze.ends_at),
+                    freeze: Some(freeze.id),
+                    ..Members::default()
+                };
+                Self::new(Code::ChangeFrozen, detail)
+                    .with_members(members)
+                    .retry_after(u32::try_from(seconds.max(1)).unwrap_or(u32::MAX))
+            }
             E::VersionNotFound(detail) => Self::new(Code::VersionNotFound, detail),
             E::Idempotency(_) => Self::new(Code::IdempotencyKeyReused, detail),
             // A concurrent migration changed the declarations, so a retry uses the new ones.
             E::CatalogMoved => Self::unavailable(&E::CatalogMoved),
             E::Reload(err) => err.into(),
             E::Database(err) => err.into(),
+        }
+    }
+}
+
+impl From<settings::ProposalError> for Problem {
+    fn from(err: settings::ProposalError) -> Self {
+        use settings::ProposalError as E;
+        let detail = err.to_string();
+        match err {
+            E::NotFound(_) => Self::new(Code::ProposalNotFound, detail),
+            E::EditionOutdated { edition, written_by } => Self::new(Code::EditionOutdated, detail)
+                .with_members(Members {
+                    edition: Some(edition),
+                    written_by: Some(written_by),
+                    ..Members::default()
+                }),
+            E::Closed { revision, .. } => Self::new(Code::ProposalClosed, detail)
+                .with_members(Members { applied_revision: revision, ..Members::default() }),
+            E::SelfApproval => Self::new(Code::SelfApproval, detail),
+            E::NotApproved(standing) => Self::new(Code::NotApproved, detail)
+                .with_members(Members { standing: Some(standing), ..Members::default() }),
+            E::NotDue(at) => Self::new(Code::ProposalNotDue, detail)
+                .with_members(Members { until: Some(at), ..Members::default() }),
+            E::Predecessor(_) => Self::new(Code::PredecessorNotApplied, detail),
+            E::Plan { field, detail } => Self::new(Code::ValidationFailed, detail.clone())
+                .with_errors(FieldError::at(format!("/plan/{field}"), "invalid_plan", detail)),
+            E::NothingChanges => Self::new(Code::ValidationFailed, detail.clone())
+                .with_errors(FieldError::at("/changes", "nothing_changes", detail)),
+            E::SecretInNote(kind) => Self::new(Code::SecretLike, detail)
+                .with_errors(FieldError::at("/note", "secret_like_value", kind.detail())),
+            E::Change(err) => err.into(),
         }
     }
 }

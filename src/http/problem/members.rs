@@ -1,12 +1,14 @@
 //! Members of problem documents that only some codes have.
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
+    proposals::Standing,
     sessions::IneligibleReason,
-    settings::{Conflict, PlanEntry},
+    settings::{Conflict, PlanEntry, ProtectedKey},
 };
 
 /// Additional members of some codes.
@@ -22,6 +24,30 @@ pub(super) struct Members {
     /// With `not_eligible`: every applicable rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reasons: Option<Vec<IneligibleReason>>,
+    /// With `approval_required`: the protected settings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) keys: Option<Vec<ProtectedKey>>,
+    /// With `approval_required`: where to propose the change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) propose: Option<&'static str>,
+    /// With `edition_outdated`: the current edition.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) edition: Option<i32>,
+    /// With `edition_outdated`: the author of the current edition.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) written_by: Option<String>,
+    /// With `not_approved`: the approvals and objections.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) standing: Option<Standing>,
+    /// With `proposal_closed`: the revision, if applied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) applied_revision: Option<i64>,
+    /// With `change_frozen` and `proposal_not_due`: the end of the wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) until: Option<DateTime<Utc>>,
+    /// With `change_frozen`: the freeze.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) freeze: Option<Uuid>,
     /// With `session_active`: the active session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) session_id: Option<Uuid>,

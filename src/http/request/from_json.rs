@@ -116,7 +116,27 @@ macro_rules! from_string {
     )*};
 }
 
-from_string! { crate::audit::Reason crate::ids::UserId uuid::Uuid value::PlanName }
+from_string! {
+    chrono::DateTime<chrono::Utc> crate::audit::Reason crate::ids::UserId crate::proposals::VerdictKind uuid::Uuid
+    value::PlanName
+}
+
+impl FromStrictJson for bool {
+    fn from_json(
+        json: StrictJson,
+        pointer: &Pointer<'_>,
+        _: Bounds,
+        errors: &mut FieldErrors,
+    ) -> Option<Self> {
+        match json {
+            StrictJson::Bool(value) => Some(value),
+            json => {
+                errors.push(pointer.wrong_type("a boolean", &json));
+                None
+            }
+        }
+    }
+}
 
 impl FromStrictJson for String {
     fn from_json(

@@ -31,6 +31,11 @@ pub(in crate::http) fn version_tag(version: i32) -> String {
     format!("\"v{version}\"")
 }
 
+/// Returns the tag of a proposal at an edition.
+pub(in crate::http) fn edition_tag(edition: i32) -> String {
+    format!("\"e{edition}\"")
+}
+
 /// The kinds of tags in `If-Match` of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::http) enum Tag {
@@ -38,6 +43,8 @@ pub(in crate::http) enum Tag {
     Revision,
     /// `"v3"`: a single setting at a version.
     Version,
+    /// `"e1"`: an edition of a proposal.
+    Edition,
 }
 
 impl Tag {
@@ -45,6 +52,7 @@ impl Tag {
         match self {
             Self::Revision => 'r',
             Self::Version => 'v',
+            Self::Edition => 'e',
         }
     }
 
@@ -52,14 +60,12 @@ impl Tag {
         match self {
             Self::Revision => "a revision of all settings",
             Self::Version => "a version of one setting",
+            Self::Edition => "an edition of the proposal",
         }
     }
 
-    fn other(self) -> Self {
-        match self {
-            Self::Revision => Self::Version,
-            Self::Version => Self::Revision,
-        }
+    fn others(self) -> impl Iterator<Item = Self> {
+        [Self::Revision, Self::Version, Self::Edition].into_iter().filter(move |tag| *tag != self)
     }
 
     /// Returns the number in `text`, the quoted part of an entity tag; `None` for a tag of another kind.
@@ -159,8 +165,12 @@ fn failed(detail: impl Into<String>) -> Problem {
 
 /// Routes whose writes evaluate `If-Match`.
 // An import is bound to a state by `plan_id` instead of a tag.
-const CONDITIONAL_WRITES: [&str; 3] =
-    ["/admin/global-settings", "/admin/global-settings/rollback", "/admin/config/{key}"];
+const CONDITIONAL_WRITES: [&str; 4] = [
+    "/admin/global-settings",
+    "/admin/global-settings/rollback",
+    "/admin/config/{key}",
+    "/admin/proposals/{number}",
+];
 
 /// Checks the conditions of a request for `route` before anything else is read. A client relies on a condition, so a
 /// malformed condition is refused, and also a condition without effect on the route.
@@ -370,9 +380,8 @@ fn mismatch_reason(tag: EntityTag<'_>, kind: Tag) -> String {
         );
     }
     // Clients confuse the tag of a setting with the tag of all settings.
-    let swapped = kind.other();
-    if swapped.number(tag.text).is_some() {
-        let actual = swapped.meaning();
+    if let Some(other) = kind.others().find(|other| other.number(tag.text).is_some()) {
+        let actual = other.meaning();
         return format!("If-Match names {actual}; it must be {meaning}, `\"{letter}<number>\"`");
     }
     format!("If-Match is not a tag of a setting; it must be {meaning}, `\"{letter}<number>\"`")

@@ -11,9 +11,12 @@ use crate::{
     },
 };
 
+/// The greatest number of approvals of a setting.
+const MAX_APPROVALS: i16 = 3;
+
 /// A table that declares a key.
 pub(super) trait Entry {
-    /// Returns the declaration, or the problem with the default.
+    /// Returns the declaration, or the problem with the table.
     fn define(self) -> Result<Definition, String>;
 }
 
@@ -30,6 +33,9 @@ pub(super) struct Setting {
     description: String,
     #[serde(default)]
     constraints: Constraints,
+    /// How many other people must approve a change, at most [`MAX_APPROVALS`].
+    #[serde(default)]
+    approvals: i16,
     /// Listed but read-only: the operator decides, not the administrator.
     #[serde(default)]
     locked: bool,
@@ -61,6 +67,12 @@ pub(super) struct Environment {
 impl Entry for Setting {
     fn define(self) -> Result<Definition, String> {
         let default = read(self.value_type, &self.default)?;
+        if !(0..=MAX_APPROVALS).contains(&self.approvals) {
+            return Err(format!("approvals must be 0 to {MAX_APPROVALS}"));
+        }
+        if self.locked && self.approvals > 0 {
+            return Err("approvals must be 0: nobody can change a locked setting".to_owned());
+        }
         Ok(Definition {
             kind: if self.locked { Kind::Locked } else { Kind::Setting },
             key: self.key,
@@ -70,6 +82,7 @@ impl Entry for Setting {
             default: Some(default),
             applies: self.applies,
             required: Required::Always,
+            approvals: self.approvals,
             description: self.description,
         })
     }
@@ -87,6 +100,7 @@ impl Entry for Secret {
             default: None,
             applies: Applies::Restart,
             required: self.required,
+            approvals: 0,
             description: self.description,
         })
     }
@@ -105,6 +119,7 @@ impl Entry for Environment {
             default,
             applies: Applies::Restart,
             required: Required::Never,
+            approvals: 0,
             description: self.description,
         })
     }

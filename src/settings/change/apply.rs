@@ -7,6 +7,7 @@ use crate::{
     database::Connection,
     settings::{
         change::{
+            approval,
             edit::WriteOptions,
             outcome::{ChangeResult, Conflict, Error, KeyChange},
             resolve::ResolvedEdit,
@@ -74,6 +75,7 @@ pub(in crate::settings) async fn apply(
     let (same, new): (Vec<_>, Vec<_>) = edits.iter().partition(|edit| {
         before.get(&edit.definition.key).is_some_and(|entry| entry.value == edit.value)
     });
+    approval::check(conn, &new, options.approval).await?;
     let refusals: Vec<_> = batch.ignored.iter().map(|key| NewEntry::refused(key)).collect();
     if !refusals.is_empty() {
         audit::append(conn, actor, refusals).await?;
@@ -81,7 +83,8 @@ pub(in crate::settings) async fn apply(
     let (revision, changed) = write(conn, batch, &new, &before, head.revision).await?;
     let unchanged = same.into_iter().map(|edit| edit.definition.key.clone()).collect();
     let ignored = batch.ignored.to_vec();
-    Ok(ChangeResult { revision, dry_run: options.dry_run, changed, unchanged, ignored })
+    let dry_run = options.dry_run;
+    Ok(ChangeResult { revision, dry_run, changed, unchanged, ignored, proposal: None })
 }
 
 /// Requires an expected version of each edit, or an expected revision for all.
@@ -99,7 +102,7 @@ pub(super) fn require_versions(
 }
 
 /// Reads the edited settings and the settings that a rule relates to them.
-async fn current_entries(
+pub(in crate::settings) async fn current_entries(
     conn: &mut Connection,
     schema: &Schema,
     edits: &[ResolvedEdit<'_>],
@@ -116,7 +119,7 @@ async fn current_entries(
 }
 
 /// Returns a conflict for each edit whose expected version is not current.
-async fn version_conflicts(
+pub(in crate::settings) async fn version_conflicts(
     conn: &mut Connection,
     schema: &Schema,
     edits: &[ResolvedEdit<'_>],
@@ -161,7 +164,7 @@ async fn version_conflicts(
 }
 
 /// Checks the rules between settings that involve an edited setting, on the values after the change.
-pub(super) fn check_related<'v>(
+pub(in crate::settings) fn check_related<'v>(
     schema: &Schema,
     edits: &'v [ResolvedEdit<'_>],
     value_before: impl Fn(&str) -> Option<&'v SettingValue>,

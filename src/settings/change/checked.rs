@@ -12,6 +12,7 @@ use crate::{
     settings::{
         change::{
             apply::{Batch, check_related, require_versions},
+            edit::Approval,
             message,
             outcome::{ChangeResult, KeyChange},
             resolve::ResolvedEdit,
@@ -48,7 +49,8 @@ impl<'a> CheckedChange<'a> {
         let expected = options.revisions.as_ref();
         let is_revision_expected =
             expected.is_none_or(|revisions| revisions.contains(&snapshot.revision));
-        if options.dry_run || !ignored.is_empty() || !is_revision_expected {
+        let is_plain = options.approval == Approval::None;
+        if options.dry_run || !ignored.is_empty() || !is_revision_expected || !is_plain {
             return None;
         }
         require_versions(edits, options).ok()?;
@@ -152,5 +154,6 @@ fn compare<'a>(
     }
     let revision = snapshot.revision.checked_add(1)?;
     let ignored = Vec::new();
-    Some((rows, ChangeResult { revision, dry_run: false, changed: changes, unchanged, ignored }))
+    let proposal = None;
+    Some((rows, ChangeResult { revision, dry_run: false, changed: changes, unchanged, ignored, proposal }))
 }

@@ -13,6 +13,18 @@ pub struct Edit {
     pub version: Option<i64>,
 }
 
+/// How a write of protected settings, or during a freeze, is permitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Approval {
+    /// Not at all: protected settings are refused, and every setting in a freeze.
+    #[default]
+    None,
+    /// In an emergency: recorded as an applied proposal that somebody else has to acknowledge.
+    Emergency,
+    /// By a proposal whose approvals have been checked under the lock; still refused in a freeze.
+    Proposal,
+}
+
 /// The options of a write, common to all kinds of writes.
 #[derive(Debug, Clone, Default)]
 pub struct WriteOptions {
@@ -22,6 +34,8 @@ pub struct WriteOptions {
     pub lenient: bool,
     /// Validate everything, store nothing.
     pub dry_run: bool,
+    /// How the write is permitted.
+    pub approval: Approval,
     /// The idempotency key of the request.
     pub idempotency: Option<idempotency::Key>,
 }

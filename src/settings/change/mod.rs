@@ -4,6 +4,7 @@
 //! changed meanwhile. All others are checked and stored step by step under the lock (`apply.rs`).
 
 mod apply;
+mod approval;
 mod checked;
 mod edit;
 mod message;
@@ -12,11 +13,14 @@ mod resolve;
 mod secrets;
 mod store;
 
-pub(super) use apply::{Batch, apply, lock};
+pub(super) use approval::record_emergency;
+pub(super) use apply::{
+    Batch, apply, check_related, current_entries, lock, version_conflicts,
+};
 pub(super) use checked::{CheckedChange, Committed};
 pub(super) use edit::size;
-pub use edit::{Edit, WriteOptions};
+pub use edit::{Approval, Edit, WriteOptions};
 pub(super) use message::{enqueue_changed, enqueue_refused};
-pub use outcome::{ChangeResult, Conflict, Error, KeyChange, SecretMatches};
-pub(super) use resolve::resolve;
+pub use outcome::{ChangeResult, Conflict, Error, KeyChange, ProtectedKey, SecretMatches};
+pub(super) use resolve::{ResolvedEdit, resolve};
 pub(super) use secrets::{UNDECLARED, keys_to_record, public_name, scan, scan_values};

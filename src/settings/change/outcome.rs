@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use crate::{
     database, idempotency,
+    proposals::Freeze,
     secret_scanner::SecretKind,
     settings::{reload, rules::Violation, value::SettingValue},
 };
@@ -24,6 +25,18 @@ pub struct ChangeResult {
     pub unchanged: Vec<String>,
     /// The locked keys that were left out.
     pub ignored: Vec<String>,
+    /// The number of the applied proposal, also of an emergency.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal: Option<i64>,
+}
+
+/// A protected setting, and the approvals that a change needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ProtectedKey {
+    /// The key.
+    pub key: String,
+    /// How many other people must approve a change.
+    pub needed: i16,
 }
 
 /// One key with a new version.
@@ -107,6 +120,12 @@ pub enum Error {
         /// The current revision.
         current: i64,
     },
+    /// The settings are protected: a change needs the approval of other people.
+    #[error("{} changes only by an approved proposal", .0.iter().map(|key| key.key.as_str()).collect::<Vec<_>>().join(", "))]
+    ApprovalRequired(Vec<ProtectedKey>),
+    /// All settings are frozen.
+    #[error("settings are frozen until {}: {}", .0.ends_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true), .0.reason)]
+    Frozen(Freeze),
     /// Expected versions are not current.
     #[error("the settings were changed since they were read")]
     Stale(Vec<Conflict>),

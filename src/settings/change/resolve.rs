@@ -14,9 +14,9 @@ use crate::settings::{
 
 /// An [`Edit`] of a declared key whose value is valid by itself.
 pub(in crate::settings) struct ResolvedEdit<'s> {
-    pub(super) definition: &'s Definition,
-    pub(super) value: SettingValue,
-    pub(super) version: Option<i64>,
+    pub(in crate::settings) definition: &'s Definition,
+    pub(in crate::settings) value: SettingValue,
+    pub(in crate::settings) version: Option<i64>,
 }
 
 /// Returns the edits with their declarations and parsed values, and the locked keys that `lenient` leaves out.

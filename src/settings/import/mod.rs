@@ -75,6 +75,7 @@ impl SettingsWriter {
                 // Locked keys are skipped, as the plan states.
                 lenient: true,
                 dry_run: false,
+                approval: options.approval,
                 idempotency: options.idempotency.clone(),
             };
             let edits = accepted_edits(plan, options.on_conflict)?;

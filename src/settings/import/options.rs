@@ -1,6 +1,6 @@
 //! Options of an import.
 
-use crate::idempotency;
+use crate::{idempotency, settings::change::Approval};
 
 /// The treatment of keys that the catalog does not declare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct ImportOptions {
     pub on_conflict: OnConflict,
     /// The treatment of undeclared keys.
     pub on_unknown: OnUnknown,
+    /// How the import is permitted.
+    pub approval: Approval,
     /// The key by which a repeated request is recognized.
     pub idempotency: Option<idempotency::Key>,
 }

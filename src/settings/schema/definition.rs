@@ -69,6 +69,8 @@ pub struct Definition {
     pub applies: Applies,
     /// When a value is required.
     pub required: Required,
+    /// How many other people must approve a change of the value, 0 to 3. Only a [`Kind::Setting`] has approvals.
+    pub approvals: i16,
     /// A description for people.
     pub description: String,
 }
@@ -105,6 +107,7 @@ impl Definition {
             default: None,
             applies: Applies::Restart,
             required: Required::Never,
+            approvals: 0,
             description: "Read from the environment when the process starts.".to_owned(),
         }
     }

@@ -20,6 +20,7 @@ struct Row {
     default_json: Option<Value>,
     applies: String,
     required: String,
+    approvals: i16,
     description: String,
 }
 
@@ -48,6 +49,7 @@ impl Row {
                 .and_then(|json| SettingValue::from_stored(value_type, json).ok()),
             category,
             value_type,
+            approvals: self.approvals,
             description,
             key,
         })
@@ -77,7 +79,7 @@ pub(in crate::settings) async fn all(
         Row,
         r#"
         select key, kind, value_type, category, constraints_json, default_json, applies, required,
-          description
+          approvals, description
         from app_global_setting_schema
         order by key
         "#,
@@ -106,22 +108,24 @@ pub(in crate::settings) async fn write(
         .iter()
         .map(|definition| definition.default.as_ref().map(SettingValue::to_json))
         .collect();
+    let approvals: Vec<i16> =
+        definitions.iter().map(|definition| definition.approvals).collect();
     sqlx::query!(
         r#"
         insert into app_global_setting_schema
           (key, kind, value_type, category, editable, constraints_json, default_json, default_source,
-           applies, required, description)
+           applies, required, description, approvals)
         select key, kind, value_type, category, kind = 'setting', constraints_json, default_json,
-          case kind when 'setting' then 'seed' else 'hardcoded' end, applies, required, description
+          case kind when 'setting' then 'seed' else 'hardcoded' end, applies, required, description, approvals
         from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[], $7::text[],
-                    $8::text[], $9::text[])
+                    $8::text[], $9::text[], $10::smallint[])
           as it (key, kind, value_type, category, constraints_json, default_json, applies, required,
-                 description)
+                 description, approvals)
         on conflict (key) do update set kind = excluded.kind, value_type = excluded.value_type,
           category = excluded.category, editable = excluded.editable,
           constraints_json = excluded.constraints_json, default_json = excluded.default_json,
           default_source = excluded.default_source, applies = excluded.applies,
-          required = excluded.required, description = excluded.description
+          required = excluded.required, description = excluded.description, approvals = excluded.approvals
         "#,
         &texts(&|definition| definition.key.clone()),
         &texts(&|definition| name_of(definition.kind)),
@@ -132,6 +136,7 @@ pub(in crate::settings) async fn write(
         &texts(&|definition| name_of(definition.applies)),
         &texts(&|definition| name_of(definition.required)),
         &texts(&|definition| definition.description.clone()),
+        &approvals,
     )
     .execute(conn)
     .await?;

@@ -1,0 +1,184 @@
+//! Verdicts, and the end of proposals.
+
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{ProposalWriteParameters, number};
+use crate::{
+    database::Pool,
+    http::{
+        auth::write_quota::RateLimitedAdmin,
+        openapi::problems,
+        problem::Problem,
+        request::{body::Body, fields::body, path::PathSegment, query::Query},
+        response::JsonResponse,
+        write::{ChangeNote, StepHeaders, WriteParameters, WriteResponder, WriteResponse},
+    },
+    ids::RequestId,
+    proposals::VerdictKind,
+    settings::{
+        self, ChangeResult, GlobalSettingsService, Judgement, Person, ProposalView, SettingsWriter,
+    },
+};
+
+problems! {
+    JudgeProblems: MalformedRequest, ValidationFailed, SecretLike, Unauthorized, Forbidden, SelfApproval,
+    ProposalNotFound, RequestTimeout, VersionConflict, EditionOutdated, NotApproved, ProposalClosed, ProposalNotDue,
+    PredecessorNotApplied, ChangeFrozen, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, RateLimited,
+    Internal, Unavailable, OutcomeUnknown
+}
+
+problems! {
+    WithdrawProblems: MalformedRequest, ReasonRequired, SecretLike, Unauthorized, Forbidden, ProposalNotFound,
+    RequestTimeout, ProposalClosed, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, RateLimited, Internal,
+    Unavailable, OutcomeUnknown
+}
+
+body! {
+    /// A verdict on an edition.
+    struct GivenVerdict {
+        /// The edition that was read; a verdict on an older one is refused.
+        #[validate(range(min = 1, max = 2_147_483_647))]
+        edition: i64,
+        /// `approve`, `object`, or `acknowledge` for an emergency.
+        #[example("approve")]
+        verdict: VerdictKind,
+        /// A note for the readers.
+        #[validate(length(max = 500))]
+        note: Option<String>,
+        /// Whether to apply the proposal in the same transaction, if the approvals suffice.
+        apply: Option<bool>,
+    }
+}
+
+body! {
+    /// The edition to apply.
+    struct AppliedEdition {
+        /// The edition that was read; an older one is refused.
+        #[validate(range(min = 1, max = 2_147_483_647))]
+        edition: i64,
+    }
+}
+
+body! {
+    /// A withdrawal.
+    struct Withdrawal {
+        /// The reason
+        note: ChangeNote,
+    }
+}
+
+/// The proposal after a verdict, and the change, if the proposal was applied.
+#[derive(Debug, Serialize, ToSchema)]
+struct Judged {
+    /// The proposal.
+    proposal: ProposalView,
+    /// The change.
+    #[schema(required)]
+    changed: Option<ChangeResult>,
+}
+
+/// Gives a verdict on the current edition of a proposal.
+#[utoipa::path(
+    post,
+    path = "/admin/proposals/{number}/verdicts",
+    operation_id = "judgeProposal",
+    tag = "proposals",
+    params(("number" = i64, Path, description = "The number"), ProposalWriteParameters, StepHeaders),
+    request_body = GivenVerdict,
+    responses((status = 200, description = "The proposal with the verdict", body = Judged), JudgeProblems),
+    security(("bearer" = []))
+)]
+#[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
+pub(in crate::http) async fn judge(
+    RateLimitedAdmin(caller): RateLimitedAdmin,
+    State(pool): State<Pool>,
+    State(settings): State<GlobalSettingsService>,
+    State(writer): State<SettingsWriter>,
+    request: RequestId,
+    PathSegment(path): PathSegment,
+    Query(ProposalWriteParameters { dry_run }): Query<ProposalWriteParameters>,
+    headers: StepHeaders,
+    Body { value: given, bytes }: Body<GivenVerdict>,
+) -> Result<JsonResponse, Problem> {
+    let number = number(&path)?;
+    let options = headers.options(&caller, dry_run, &bytes);
+    let person = Person { user: caller.user, request };
+    let judgement = Judgement {
+        edition: i32::try_from(given.edition).unwrap_or(i32::MAX),
+        verdict: given.verdict,
+        note: given.note.unwrap_or_default().trim().to_owned(),
+        applies: given.apply.unwrap_or(false),
+    };
+    let changed = writer.judge(number, &person, &judgement, &options).await?;
+    let proposal = settings::find_proposal(&pool, &settings, number, None).await?;
+    JsonResponse::ok(&Judged { proposal, changed })
+}
+
+/// Applies a proposal: the changes of its current edition become the current settings.
+#[utoipa::path(
+    post,
+    path = "/admin/proposals/{number}/apply",
+    operation_id = "applyProposal",
+    tag = "proposals",
+    params(("number" = i64, Path, description = "The number"), WriteParameters, StepHeaders),
+    request_body = AppliedEdition,
+    responses(
+        (status = 200, description = "The changes as they are stored", body = WriteResponse<ChangeResult>, headers(
+            ("ETag" = String, description = "The current revision, as `\"r<revision>\"`"),
+        )),
+        (status = 202, description = "The changes are stored, and the instances in `applied.laggards` did not apply them in time", body = WriteResponse<ChangeResult>),
+        JudgeProblems,
+    ),
+    security(("bearer" = []))
+)]
+#[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
+pub(in crate::http) async fn apply(
+    RateLimitedAdmin(caller): RateLimitedAdmin,
+    State(writer): State<SettingsWriter>,
+    request: RequestId,
+    PathSegment(path): PathSegment,
+    Query(parameters): Query<WriteParameters>,
+    headers: StepHeaders,
+    responder: WriteResponder,
+    Body { value: AppliedEdition { edition }, bytes }: Body<AppliedEdition>,
+) -> Result<JsonResponse, Problem> {
+    let number = number(&path)?;
+    let mut options = headers.options(&caller, parameters.dry_run, &bytes);
+    options.approval = parameters.approval();
+    let person = Person { user: caller.user, request };
+    let edition = i32::try_from(edition).unwrap_or(i32::MAX);
+    let result = writer.apply_proposal(number, edition, &person, &options).await?;
+    responder.respond_with_changes(&parameters, result, false, std::convert::identity).await
+}
+
+/// Withdraws a proposal. Anybody may, because a withdrawal permits nothing.
+#[utoipa::path(
+    post,
+    path = "/admin/proposals/{number}/withdraw",
+    operation_id = "withdrawProposal",
+    tag = "proposals",
+    params(("number" = i64, Path, description = "The number"), ProposalWriteParameters, StepHeaders),
+    request_body = Withdrawal,
+    responses((status = 200, description = "The proposal", body = ProposalView), WithdrawProblems),
+    security(("bearer" = []))
+)]
+#[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
+pub(in crate::http) async fn withdraw(
+    RateLimitedAdmin(caller): RateLimitedAdmin,
+    State(pool): State<Pool>,
+    State(settings): State<GlobalSettingsService>,
+    State(writer): State<SettingsWriter>,
+    request: RequestId,
+    PathSegment(path): PathSegment,
+    Query(ProposalWriteParameters { dry_run }): Query<ProposalWriteParameters>,
+    headers: StepHeaders,
+    Body { value: Withdrawal { note }, bytes }: Body<Withdrawal>,
+) -> Result<JsonResponse, Problem> {
+    let number = number(&path)?;
+    let options = headers.options(&caller, dry_run, &bytes);
+    let actor = note.actor(caller, request);
+    writer.withdraw(number, &actor, &options).await?;
+    JsonResponse::ok(&settings::find_proposal(&pool, &settings, number, None).await?)
+}

@@ -1,0 +1,32 @@
+//! `/admin/proposals`: changes that other people approve, or that wait for their time.
+
+mod decide;
+mod read;
+mod write;
+
+pub(in crate::http) use decide::*;
+pub(in crate::http) use read::*;
+pub(in crate::http) use write::*;
+
+use crate::{
+    http::{
+        problem::{Code, Problem},
+        request::value,
+    },
+    proposals::{State, VerdictKind},
+};
+
+/// Reads the number of a proposal, or of an edition, in a path.
+fn number<T: std::str::FromStr>(text: &str) -> Result<T, Problem> {
+    // A malformed number is a 404 like an unknown one: clients handle a single case.
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().filter(|_| is_plain);
+    number.ok_or_else(|| {
+        Problem::new(Code::ProposalNotFound, "there is no such proposal")
+    })
+}
+
+value::choices! {
+    State: State::ALL.map(|state| (state.as_str(), state));
+    VerdictKind: VerdictKind::ALL.map(|verdict| (verdict.as_str(), verdict));
+}

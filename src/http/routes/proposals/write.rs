@@ -1,0 +1,217 @@
+//! Writing proposals and their editions.
+
+use std::collections::BTreeSet;
+
+use axum::{extract::State, http::StatusCode};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+use validator::ValidationError;
+
+use super::number;
+use crate::{
+    database::Pool,
+    http::{
+        auth::write_quota::RateLimitedAdmin,
+        openapi::problems,
+        problem::{Code, Problem},
+        request::{
+            body::Body,
+            fields::body,
+            path::PathSegment,
+            preconditions,
+            query::{Query, query},
+            rules::{Slot, violation},
+            value::MAX_INTEGER,
+        },
+        response::JsonResponse,
+        routes::settings::SettingChange,
+        write::{ChangeNote, StepHeaders},
+    },
+    ids::RequestId,
+    proposals::Plan,
+    settings::{
+        self, Edit, GlobalSettingsService, ProposalChange, ProposalView, SettingsWriter,
+        WrittenEdition,
+    },
+};
+
+problems! {
+    ProposeProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, KeyLocked,
+    RequestTimeout, VersionConflict, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, VersionRequired,
+    RateLimited, Internal, Unavailable, OutcomeUnknown
+}
+
+problems! {
+    EditProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, KeyLocked,
+    ProposalNotFound, RequestTimeout, VersionConflict, ProposalClosed, EditionMismatch, PayloadTooLarge,
+    UnsupportedMediaType, IdempotencyKeyReused, VersionRequired, RateLimited, Internal, Unavailable, OutcomeUnknown
+}
+
+query! {
+    /// The parameters of a step of a proposal.
+    struct ProposalWriteParameters {
+        /// Validate without saving
+        dry_run: bool = false,
+    }
+}
+
+body! {
+    /// A proposed change.
+    struct ProposedSettings {
+        /// The reason
+        note: ChangeNote,
+        /// The changes, applied all or none.
+        #[validate(length(min = 1, max = 500), custom(function = unique_keys))]
+        changes: Vec<SettingChange>,
+        /// When the changes take effect; by default when somebody applies the proposal.
+        plan: Option<ProposedPlan>,
+    }
+}
+
+body! {
+    /// When a proposed change takes effect.
+    struct ProposedPlan {
+        /// The time from which the proposal is applied by itself, with an offset.
+        #[example("2027-01-01T02:00:00Z")]
+        at: Option<DateTime<Utc>>,
+        /// The minutes after `at` in which the proposal is still applied; 30 by default.
+        #[validate(range(min = 0, max = 10_080))]
+        grace_minutes: Option<i64>,
+        /// The number of an earlier proposal, on whose result this one builds.
+        #[validate(range(min = 1, max = MAX_INTEGER))]
+        after: Option<i64>,
+    }
+}
+
+fn unique_keys(changes: &Slot<Vec<SettingChange>>) -> Result<(), ValidationError> {
+    let mut keys = BTreeSet::new();
+    let mut changes = changes.0.iter().flatten();
+    match changes.all(|change| keys.insert(change.key.as_str())) {
+        true => Ok(()),
+        false => Err(violation("changes", "repeated_key", "each key once")),
+    }
+}
+
+impl From<ProposedPlan> for Plan {
+    fn from(plan: ProposedPlan) -> Self {
+        let grace_minutes = plan.grace_minutes.and_then(|minutes| i32::try_from(minutes).ok());
+        Self { at: plan.at, grace_minutes, after: plan.after }
+    }
+}
+
+impl ProposedSettings {
+    fn split(self) -> (ChangeNote, ProposalChange) {
+        let edits = self.changes.into_iter().map(Edit::from).collect();
+        let plan = self.plan.map(Plan::from).unwrap_or_default();
+        (self.note, ProposalChange { edits, plan })
+    }
+}
+
+/// The response of a dry run: the proposal would be stored.
+#[derive(Debug, Serialize, ToSchema)]
+struct ProposalPreview {
+    /// Always true.
+    dry_run: bool,
+    /// The edition that would be stored.
+    edition: i32,
+}
+
+/// Proposes a change, which other people approve and somebody applies, or which is applied at its time.
+#[utoipa::path(
+    post,
+    path = "/admin/proposals",
+    operation_id = "proposeChange",
+    tag = "proposals",
+    params(ProposalWriteParameters, StepHeaders),
+    request_body = ProposedSettings,
+    responses(
+        (status = 201, description = "The proposal", body = ProposalView, headers(
+            ("Location" = String, description = "The address of the proposal"),
+            ("ETag" = String, description = "The edition, as `\"e<edition>\"`"),
+        )),
+        (status = 200, description = "With `dry_run`: the proposal would be stored", body = ProposalPreview),
+        ProposeProblems,
+    ),
+    security(("bearer" = []))
+)]
+#[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
+pub(in crate::http) async fn propose(
+    RateLimitedAdmin(caller): RateLimitedAdmin,
+    State(pool): State<Pool>,
+    State(settings): State<GlobalSettingsService>,
+    State(writer): State<SettingsWriter>,
+    request: RequestId,
+    Query(ProposalWriteParameters { dry_run }): Query<ProposalWriteParameters>,
+    headers: StepHeaders,
+    Body { value: proposed, bytes }: Body<ProposedSettings>,
+) -> Result<JsonResponse, Problem> {
+    let options = headers.options(&caller, dry_run, &bytes);
+    let (note, change) = proposed.split();
+    let actor = note.actor(caller, request);
+    let written = writer.propose(&actor, &change, &options).await?;
+    respond(&pool, &settings, written, dry_run, StatusCode::CREATED).await
+}
+
+/// Replaces the content of a proposal by a new edition. Approvals of the edition before no longer count.
+#[utoipa::path(
+    put,
+    path = "/admin/proposals/{number}",
+    operation_id = "editProposal",
+    tag = "proposals",
+    params(("number" = i64, Path, description = "The number"), ProposalWriteParameters, StepHeaders<true>),
+    request_body = ProposedSettings,
+    responses(
+        (status = 200, description = "The proposal with the new edition", body = ProposalView, headers(
+            ("ETag" = String, description = "The edition, as `\"e<edition>\"`"),
+        )),
+        EditProblems,
+    ),
+    security(("bearer" = []))
+)]
+#[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
+pub(in crate::http) async fn edit(
+    RateLimitedAdmin(caller): RateLimitedAdmin,
+    State(pool): State<Pool>,
+    State(settings): State<GlobalSettingsService>,
+    State(writer): State<SettingsWriter>,
+    request: RequestId,
+    PathSegment(path): PathSegment,
+    Query(ProposalWriteParameters { dry_run }): Query<ProposalWriteParameters>,
+    headers: StepHeaders<true>,
+    Body { value: proposed, bytes }: Body<ProposedSettings>,
+) -> Result<JsonResponse, Problem> {
+    let number = number(&path)?;
+    let expected = headers.required().ok_or_else(|| {
+        Problem::new(Code::VersionRequired, "send `If-Match` with the edition that you read")
+    })?;
+    let options = headers.options(&caller, dry_run, &bytes);
+    let (note, change) = proposed.split();
+    let actor = note.actor(caller, request);
+    let written = writer.edit_proposal(number, expected, &actor, &change, &options).await;
+    let written = written.map_err(|err| match err {
+        settings::ProposalError::EditionOutdated { .. } => {
+            Problem::from(err).with_code(Code::EditionMismatch)
+        }
+        err => err.into(),
+    })?;
+    respond(&pool, &settings, written, dry_run, StatusCode::OK).await
+}
+
+async fn respond(
+    pool: &Pool,
+    settings: &GlobalSettingsService,
+    written: WrittenEdition,
+    dry_run: bool,
+    status: StatusCode,
+) -> Result<JsonResponse, Problem> {
+    let WrittenEdition { number, edition } = written;
+    if dry_run {
+        return JsonResponse::ok(&ProposalPreview { dry_run, edition });
+    }
+    let proposal = settings::find_proposal(pool, settings, number, Some(edition)).await?;
+    let response = JsonResponse::new(status, &proposal)?;
+    let response = response.with(axum::http::header::ETAG, &preconditions::edition_tag(edition));
+    let location = format!("/admin/proposals/{number}");
+    Ok(response.with(axum::http::header::LOCATION, &location))
+}

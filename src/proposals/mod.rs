@@ -1,0 +1,20 @@
+//! The records of proposals: change sets that wait for the approval of other people, or for their time.
+//!
+//! A proposal has *editions*: an edit is a new edition. A *verdict* is given for one edition, by the digest of its
+//! content, so no approval outlives an edit. The database enforces the rules for every writer
+//! (`migrations/20261129160000_proposals.sql`); this module only reads and writes the rows, and
+//! [`settings`](crate::settings) decides.
+
+mod page;
+mod record;
+mod store;
+
+pub use page::{Cursor, Filter, Page, Summary, page};
+pub use record::{
+    Applied, Edition, Failure, Freeze, NewEdition, Plan, Proposal, ProposedValue, Standing, State, Verdict,
+    VerdictKind,
+};
+pub use store::{
+    active_freeze, apply, create, edit, editions, end, fail, find, give_verdict, is_author,
+    next_due, now, overlapping, standing, verdicts, version_written_by,
+};

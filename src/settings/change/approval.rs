@@ -1,0 +1,61 @@
+//! Which changes need the approval of other people, checked under the lock. The database checks the same at the commit.
+
+use crate::{
+    audit::Actor,
+    database::Connection,
+    proposals::{self, Applied, NewEdition, Plan, ProposedValue},
+    settings::change::{
+        edit::Approval,
+        outcome::{ChangeResult, Error, ProtectedKey},
+        resolve::ResolvedEdit,
+    },
+};
+
+/// Checks whether `edits` may be written.
+///
+/// # Errors
+/// `ApprovalRequired` for protected settings, `Frozen` in a freeze.
+pub(super) async fn check(
+    conn: &mut Connection,
+    edits: &[&ResolvedEdit<'_>],
+    approval: Approval,
+) -> Result<(), Error> {
+    if edits.is_empty() || approval == Approval::Emergency {
+        return Ok(());
+    }
+    if let Some(freeze) = proposals::active_freeze(conn).await? {
+        return Err(Error::Frozen(freeze));
+    }
+    let protected: Vec<_> = match approval {
+        Approval::None => protected_keys(edits).collect(),
+        Approval::Emergency | Approval::Proposal => Vec::new(),
+    };
+    if protected.is_empty() { Ok(()) } else { Err(Error::ApprovalRequired(protected)) }
+}
+
+fn protected_keys(edits: &[&ResolvedEdit<'_>]) -> impl Iterator<Item = ProtectedKey> {
+    let protected = edits.iter().filter(|edit| edit.definition.approvals > 0);
+    protected.map(|edit| ProtectedKey {
+        key: edit.definition.key.clone(),
+        needed: edit.definition.approvals,
+    })
+}
+
+/// Records an emergency in the transaction of its change: an applied proposal, which somebody else has to acknowledge.
+/// Returns the number.
+pub(in crate::settings) async fn record_emergency(
+    conn: &mut Connection,
+    actor: &Actor,
+    result: &ChangeResult,
+) -> sqlx::Result<i64> {
+    let edits = result.changed.iter().map(|change| {
+        let version = i64::from(change.version) - 1;
+        let version = (version > 0).then_some(version);
+        (change.key.clone(), ProposedValue { value: change.new_value.to_json(), version })
+    });
+    let content = NewEdition { edits: edits.collect(), plan: Plan::default() };
+    let number = proposals::create(conn, actor, &content).await?;
+    let applied = Applied { revision: result.revision, is_bypass: true };
+    proposals::apply(conn, number, actor, applied).await?;
+    Ok(number)
+}

@@ -1,0 +1,96 @@
+//! The application of a proposal, by the write path of every change.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    audit::{Action, Actor, Reason},
+    database::Connection,
+    json::StrictJson,
+    proposals::{self, Applied, Edition, Proposal, State},
+    settings::{
+        change::{self, Approval, Batch, ChangeResult, Edit, WriteOptions},
+        proposal::{
+            decide::{Person, require_state},
+            error::Error,
+            step::{Locked, find_content},
+        },
+        schema::Schema,
+    },
+};
+
+/// Applies the current edition under the lock; in an emergency also without approvals, and before its time.
+pub(super) async fn apply(
+    conn: &mut Connection,
+    locked: &Locked<'_>,
+    number: i64,
+    person: &Person,
+    approval: Approval,
+) -> Result<ChangeResult, Error> {
+    let (proposal, content) = find_content(conn, number).await?;
+    require_state(&proposal, &[State::Open])?;
+    let is_bypass = approval == Approval::Emergency;
+    if !is_bypass {
+        require_approval(conn, locked.schema, &proposal, &content).await?;
+    }
+    let edits = edits(conn, &content).await?;
+    let (resolved, _) = change::resolve(locked.schema, &edits, false, None)?;
+    // The database accepts no reason that `parse` refuses.
+    let reason = Reason::parse(&content.reason).unwrap_or_else(|_| Reason::withheld());
+    let actor = Actor { user: person.user.clone(), reason, request: person.request.clone() };
+    let options = WriteOptions { approval, ..WriteOptions::default() };
+    let action = Action::Update;
+    let size = change::size(&edits);
+    let (actor, options) = (&actor, &options);
+    let batch = Batch { action, actor, edits: &resolved, ignored: &[], options, size };
+    let mut result = change::apply(conn, locked.schema, locked.head, &batch).await?;
+    if result.changed.is_empty() {
+        return Err(Error::NothingChanges);
+    }
+    let applied = Applied { revision: result.revision, is_bypass };
+    proposals::apply(conn, number, actor, applied).await?;
+    result.proposal = Some(number);
+    let (outbox, scanner) = (&locked.writer.outbox, &locked.writer.scanner);
+    change::enqueue_changed(conn, outbox, scanner, action, actor, &result).await?;
+    Ok(result)
+}
+
+/// Requires that the time of a proposal has come, and that the approvals suffice.
+async fn require_approval(
+    conn: &mut Connection,
+    schema: &Schema,
+    proposal: &Proposal,
+    content: &Edition,
+) -> Result<(), Error> {
+    if let Some(due_at) = proposal.due_at.filter(|due_at| *due_at > proposal.read_at) {
+        return Err(Error::NotDue(due_at));
+    }
+    let needed = needed_approvals(schema, content);
+    let standing = proposals::standing(conn, proposal.id, proposal.edition, needed).await?;
+    if standing.is_approved() { Ok(()) } else { Err(Error::NotApproved(standing)) }
+}
+
+/// Returns the greatest number of approvals that a setting of `content` needs today.
+pub(super) fn needed_approvals(schema: &Schema, content: &Edition) -> i16 {
+    let needed = content.edits.keys().filter_map(|key| Some(schema.find(key)?.approvals));
+    needed.max().unwrap_or(0)
+}
+
+/// Returns the edits of `content`, with the versions that the predecessor wrote.
+async fn edits(conn: &mut Connection, content: &Edition) -> Result<Vec<Edit>, Error> {
+    let keys: Vec<String> = content.edits.keys().cloned().collect();
+    let mut versions = BTreeMap::new();
+    if let Some(after) = content.plan.after {
+        let earlier = proposals::find(conn, after).await?;
+        if earlier.is_none_or(|earlier| earlier.state != State::Applied) {
+            return Err(Error::Predecessor(after));
+        }
+        versions = proposals::version_written_by(conn, after, &keys).await?;
+    }
+    let edits = content.edits.iter().map(|(key, proposed)| Edit {
+        key: key.clone(),
+        value: StrictJson::from(&proposed.value),
+        // No setting has version 0: a setting that exists by now is a conflict.
+        version: Some(versions.get(key).copied().or(proposed.version).unwrap_or(0)),
+    });
+    Ok(edits.collect())
+}

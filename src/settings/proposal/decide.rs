@@ -1,0 +1,308 @@
+//! The steps of a proposal by people: write, edit, judge, apply, withdraw.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    audit::Actor,
+    database::Connection,
+    ids::{RequestId, UserId},
+    proposals::{self, Edition, Proposal, State, VerdictKind},
+    settings::{
+        change::{Approval, ChangeResult, WriteOptions},
+        proposal::{
+            apply::apply,
+            draft::{ProposalChange, draft},
+            error::Error,
+            step::{self, Locked, Step, find_content, remember, repeated},
+        },
+        writer::SettingsWriter,
+    },
+};
+
+/// A stored edition.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct WrittenEdition {
+    /// The number of the proposal.
+    pub number: i64,
+    /// The edition.
+    pub edition: i32,
+}
+
+/// A verdict as requested.
+#[derive(Debug, Clone)]
+pub struct Judgement {
+    /// The edition that the person read.
+    pub edition: i32,
+    /// The verdict.
+    pub verdict: VerdictKind,
+    /// A note for the readers; may be empty.
+    pub note: String,
+    /// Whether to apply the proposal in the same transaction.
+    pub applies: bool,
+}
+
+/// The person of a step, and the request.
+#[derive(Debug, Clone)]
+pub struct Person {
+    /// The person.
+    pub user: UserId,
+    /// The request.
+    pub request: RequestId,
+}
+
+impl SettingsWriter {
+    /// Stores a proposal with its first edition.
+    pub async fn propose(
+        &self,
+        actor: &Actor,
+        change: &ProposalChange,
+        options: &WriteOptions,
+    ) -> Result<WrittenEdition, Error> {
+        self.refuse_edits(actor, change, options).await?;
+        step::run(self, options.on_success(), &Propose { actor, change, options }).await
+    }
+
+    /// Stores a new edition of the proposal `number`, whose current edition must be one of `expected`.
+    pub async fn edit_proposal(
+        &self,
+        number: i64,
+        expected: &[i64],
+        actor: &Actor,
+        change: &ProposalChange,
+        options: &WriteOptions,
+    ) -> Result<WrittenEdition, Error> {
+        self.refuse_edits(actor, change, options).await?;
+        let step = WriteEdition { number, expected, actor, change, options };
+        step::run(self, options.on_success(), &step).await
+    }
+
+    /// Stores a verdict, and applies the proposal if requested; then returns the change.
+    pub async fn judge(
+        &self,
+        number: i64,
+        person: &Person,
+        judgement: &Judgement,
+        options: &WriteOptions,
+    ) -> Result<Option<ChangeResult>, Error> {
+        if let Some(kind) = self.scanner.scan(&judgement.note) {
+            return Err(Error::SecretInNote(kind));
+        }
+        let step = Judge { number, person, judgement, options };
+        let result = step::run(self, options.on_success(), &step).await?;
+        if result.is_some() && !options.dry_run {
+            self.announce();
+        }
+        Ok(result)
+    }
+
+    /// Applies the edition `edition` of the proposal `number`; in an emergency also without approvals.
+    pub async fn apply_proposal(
+        &self,
+        number: i64,
+        edition: i32,
+        person: &Person,
+        options: &WriteOptions,
+    ) -> Result<ChangeResult, Error> {
+        let step = Apply { number, edition, person, options };
+        let mut result = step::run(self, options.on_success(), &step).await?;
+        result.dry_run = options.dry_run;
+        if !options.dry_run {
+            self.announce();
+        }
+        Ok(result)
+    }
+
+    /// Withdraws the proposal `number`. Anybody may: a withdrawal permits nothing.
+    pub async fn withdraw(
+        &self,
+        number: i64,
+        actor: &Actor,
+        options: &WriteOptions,
+    ) -> Result<(), Error> {
+        self.refuse_secrets(actor, &[], options.dry_run).await?;
+        step::run(self, options.on_success(), &Withdraw { number, actor, options }).await
+    }
+
+    /// Refuses secrets and locked keys in `change`, with an audit entry, and values that are invalid by themselves.
+    async fn refuse_edits(
+        &self,
+        actor: &Actor,
+        change: &ProposalChange,
+        options: &WriteOptions,
+    ) -> Result<(), Error> {
+        let snapshot = self.settings.snapshot();
+        self.resolve(&snapshot.schema, actor, &change.edits, options).await?;
+        Ok(())
+    }
+
+    /// Wakes the followers of changes after a commit.
+    pub(super) fn announce(&self) {
+        self.settings.notify_local_write();
+        self.outbox.wake();
+    }
+}
+
+struct Propose<'a> {
+    actor: &'a Actor,
+    change: &'a ProposalChange,
+    options: &'a WriteOptions,
+}
+
+impl Step for Propose<'_> {
+    type Output = WrittenEdition;
+
+    async fn run(
+        &self,
+        conn: &mut Connection,
+        locked: &Locked<'_>,
+    ) -> Result<WrittenEdition, Error> {
+        if let Some(first) = repeated(conn, self.options).await? {
+            return Ok(first);
+        }
+        let content = draft(conn, locked.schema, self.change, None).await?;
+        let number = proposals::create(conn, self.actor, &content).await?;
+        remember(conn, self.options, WrittenEdition { number, edition: 1 }).await
+    }
+}
+
+struct WriteEdition<'a> {
+    number: i64,
+    expected: &'a [i64],
+    actor: &'a Actor,
+    change: &'a ProposalChange,
+    options: &'a WriteOptions,
+}
+
+impl Step for WriteEdition<'_> {
+    type Output = WrittenEdition;
+
+    async fn run(
+        &self,
+        conn: &mut Connection,
+        locked: &Locked<'_>,
+    ) -> Result<WrittenEdition, Error> {
+        if let Some(first) = repeated(conn, self.options).await? {
+            return Ok(first);
+        }
+        let number = self.number;
+        let (proposal, content) = find_content(conn, number).await?;
+        if !self.expected.contains(&i64::from(proposal.edition)) {
+            return Err(outdated(content));
+        }
+        require_state(&proposal, &[State::Open, State::Failed])?;
+        let content = draft(conn, locked.schema, self.change, Some(number)).await?;
+        let edition = proposal.edition + 1;
+        proposals::edit(conn, proposal.id, edition, self.actor, &content).await?;
+        remember(conn, self.options, WrittenEdition { number, edition }).await
+    }
+}
+
+struct Judge<'a> {
+    number: i64,
+    person: &'a Person,
+    judgement: &'a Judgement,
+    options: &'a WriteOptions,
+}
+
+impl Step for Judge<'_> {
+    type Output = Option<ChangeResult>;
+
+    async fn run(
+        &self,
+        conn: &mut Connection,
+        locked: &Locked<'_>,
+    ) -> Result<Option<ChangeResult>, Error> {
+        if let Some(first) = repeated(conn, self.options).await? {
+            return Ok(first);
+        }
+        let Judgement { edition, verdict, ref note, applies } = *self.judgement;
+        let (proposal, content) = find_content(conn, self.number).await?;
+        if proposal.edition != edition {
+            return Err(outdated(content));
+        }
+        require_judgeable(&proposal, verdict)?;
+        let person = self.person.user.as_str();
+        if verdict != VerdictKind::Object
+            && proposals::is_author(conn, proposal.id, person).await?
+        {
+            return Err(Error::SelfApproval);
+        }
+        let author = (person, self.person.request.as_str());
+        proposals::give_verdict(conn, &proposal, &content.digest, author, verdict, note).await?;
+        let mut result = None;
+        if applies {
+            result =
+                Some(apply(conn, locked, self.number, self.person, Approval::Proposal).await?);
+        }
+        remember(conn, self.options, result).await
+    }
+}
+
+struct Apply<'a> {
+    number: i64,
+    edition: i32,
+    person: &'a Person,
+    options: &'a WriteOptions,
+}
+
+impl Step for Apply<'_> {
+    type Output = ChangeResult;
+
+    async fn run(&self, conn: &mut Connection, locked: &Locked<'_>) -> Result<ChangeResult, Error> {
+        if let Some(first) = repeated(conn, self.options).await? {
+            return Ok(first);
+        }
+        let (proposal, content) = find_content(conn, self.number).await?;
+        require_state(&proposal, &[State::Open])?;
+        if proposal.edition != self.edition {
+            return Err(outdated(content));
+        }
+        let approval = match self.options.approval {
+            Approval::Emergency => Approval::Emergency,
+            Approval::None | Approval::Proposal => Approval::Proposal,
+        };
+        let result = apply(conn, locked, self.number, self.person, approval).await?;
+        remember(conn, self.options, result).await
+    }
+}
+
+struct Withdraw<'a> {
+    number: i64,
+    actor: &'a Actor,
+    options: &'a WriteOptions,
+}
+
+impl Step for Withdraw<'_> {
+    type Output = ();
+
+    async fn run(&self, conn: &mut Connection, _: &Locked<'_>) -> Result<(), Error> {
+        if let Some(first) = repeated(conn, self.options).await? {
+            return Ok(first);
+        }
+        let (proposal, _) = find_content(conn, self.number).await?;
+        require_state(&proposal, &[State::Open, State::Failed])?;
+        proposals::end(conn, self.number, self.actor).await?;
+        remember(conn, self.options, ()).await
+    }
+}
+
+fn outdated(content: Edition) -> Error {
+    Error::EditionOutdated { edition: content.edition, written_by: content.written_by }
+}
+
+/// Requires that the proposal is in one of `states`.
+pub(super) fn require_state(proposal: &Proposal, states: &[State]) -> Result<(), Error> {
+    if states.contains(&proposal.state) {
+        return Ok(());
+    }
+    Err(Error::Closed { state: proposal.state, revision: proposal.applied_revision })
+}
+
+/// An emergency is acknowledged, an open proposal is approved or objected to.
+fn require_judgeable(proposal: &Proposal, verdict: VerdictKind) -> Result<(), Error> {
+    match verdict {
+        VerdictKind::Acknowledge if proposal.bypassed_by.is_some() => Ok(()),
+        VerdictKind::Acknowledge => require_state(proposal, &[]),
+        VerdictKind::Approve | VerdictKind::Object => require_state(proposal, &[State::Open]),
+    }
+}

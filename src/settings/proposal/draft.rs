@@ -1,0 +1,135 @@
+//! The content of a new edition: validated as the change would be if it were applied now.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+
+use crate::{
+    database::Connection,
+    proposals::{self, NewEdition, Plan, ProposedValue},
+    settings::{
+        change::{self, Edit, Error as ChangeError, ResolvedEdit},
+        entry::Entry,
+        proposal::error::Error,
+        schema::Schema,
+        value::SettingValue,
+    },
+};
+
+/// The longest time until a schedule.
+const MAX_AHEAD: TimeDelta = TimeDelta::days(366);
+
+/// The longest grace period, a week.
+const MAX_GRACE_MINUTES: i32 = 7 * 24 * 60;
+
+/// A proposed change set, as requested.
+#[derive(Debug, Clone)]
+pub struct ProposalChange {
+    /// The changes.
+    pub edits: Vec<Edit>,
+    /// When the changes take effect.
+    pub plan: Plan,
+}
+
+/// Validates `change` under the lock. `number` is the number of an existing proposal.
+pub(super) async fn draft(
+    conn: &mut Connection,
+    schema: &Schema,
+    change: &ProposalChange,
+    number: Option<i64>,
+) -> Result<NewEdition, Error> {
+    let plan = &change.plan;
+    check_schedule(conn, plan).await?;
+    let earlier = predecessor(conn, plan, number).await?;
+    let (edits, _) = change::resolve(schema, &change.edits, false, None)?;
+    let unversioned = edits.iter().filter(|edit| edit.version.is_none());
+    let unversioned = unversioned.map(|edit| &edit.definition.key);
+    // The predecessor determines the version of the settings that both change.
+    let unversioned: Vec<_> = unversioned.filter(|key| !earlier.contains_key(*key)).collect();
+    if !unversioned.is_empty() {
+        let keys = unversioned.into_iter().cloned().collect();
+        return Err(ChangeError::VersionRequired(keys).into());
+    }
+    let before = change::current_entries(conn, schema, &edits).await?;
+    let (later, own): (Vec<_>, Vec<_>) =
+        edits.into_iter().partition(|edit| earlier.contains_key(&edit.definition.key));
+    let conflicts = change::version_conflicts(conn, schema, &own, &before).await?;
+    if !conflicts.is_empty() {
+        return Err(ChangeError::Stale(conflicts).into());
+    }
+    let edits: Vec<_> = own.into_iter().chain(later).collect();
+    check_result(schema, &edits, &before, &earlier)?;
+    let edits = edits.iter().map(|edit| {
+        let key = edit.definition.key.clone();
+        let version = edit.version.filter(|_| before.contains_key(&key));
+        (key, ProposedValue { value: edit.value.to_json(), version })
+    });
+    Ok(NewEdition { edits: edits.collect(), plan: plan.clone() })
+}
+
+/// Checks the time of `plan` by the database's clock.
+async fn check_schedule(conn: &mut Connection, plan: &Plan) -> Result<(), Error> {
+    let invalid = |field, detail: &str| Err(Error::Plan { field, detail: detail.to_owned() });
+    let Some(at) = plan.at else {
+        return match plan.grace_minutes {
+            Some(_) => invalid("grace_minutes", "requires `at`"),
+            None => Ok(()),
+        };
+    };
+    let now = proposals::now(conn).await?;
+    if at <= now {
+        return invalid("at", "must be in the future");
+    }
+    if at > now + MAX_AHEAD {
+        return invalid("at", "must be within 366 days");
+    }
+    match plan.grace_minutes {
+        Some(minutes) if !(0..=MAX_GRACE_MINUTES).contains(&minutes) => {
+            invalid("grace_minutes", "must be 0 to 10080")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Returns the values of the proposal on which `plan` builds.
+async fn predecessor(
+    conn: &mut Connection,
+    plan: &Plan,
+    number: Option<i64>,
+) -> Result<BTreeMap<String, ProposedValue>, Error> {
+    let Some(after) = plan.after else { return Ok(BTreeMap::new()) };
+    let invalid = |detail: &str| Error::Plan { field: "after", detail: detail.to_owned() };
+    // Only earlier numbers, so that no two proposals wait for each other.
+    if number.is_some_and(|number| after >= number) {
+        return Err(invalid("must be the number of an earlier proposal"));
+    }
+    let earlier = proposals::find(conn, after).await?;
+    let earlier = earlier.ok_or_else(|| invalid("must be the number of a proposal"))?;
+    if !matches!(earlier.state, proposals::State::Open | proposals::State::Applied) {
+        return Err(invalid("must be a proposal that is open or applied"));
+    }
+    let edition = proposals::editions(conn, earlier.id).await?.into_iter().next();
+    Ok(edition.map(|edition| edition.edits).unwrap_or_default())
+}
+
+/// Checks the settings as they would be after the change, and that the change has an effect.
+fn check_result(
+    schema: &Schema,
+    edits: &[ResolvedEdit<'_>],
+    before: &BTreeMap<String, Entry>,
+    earlier: &BTreeMap<String, ProposedValue>,
+) -> Result<(), Error> {
+    let earlier = earlier.iter().filter_map(|(key, proposed)| {
+        let declared = schema.find(key)?.value_type;
+        Some((key.as_str(), SettingValue::from_stored(declared, &proposed.value).ok()?))
+    });
+    let earlier: BTreeMap<&str, SettingValue> = earlier.collect();
+    let value_before =
+        |key: &str| earlier.get(key).or_else(|| before.get(key).map(|entry| &entry.value));
+    let violations = change::check_related(schema, edits, value_before);
+    if !violations.is_empty() {
+        return Err(ChangeError::Invalid(violations).into());
+    }
+    let changes = |edit: &ResolvedEdit<'_>| value_before(&edit.definition.key) != Some(&edit.value);
+    if edits.iter().any(changes) { Ok(()) } else { Err(Error::NothingChanges) }
+}

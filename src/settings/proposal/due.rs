@@ -1,0 +1,124 @@
+//! Proposals that are applied when their time has come.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::{
+    audit::{Actor, Reason},
+    database::{self, Connection, OnSuccess},
+    ids::{RequestId, UserId},
+    proposals::{self, Failure, State},
+    settings::{
+        change::{Approval, ChangeResult, Error as ChangeError},
+        proposal::{
+            apply::{apply, needed_approvals},
+            decide::Person,
+            error::Error,
+            step::{self, Locked, Step, find_content},
+        },
+        writer::SettingsWriter,
+    },
+};
+
+/// The grace period of a plan without one.
+const GRACE_MINUTES: i32 = 30;
+
+/// What became of a due proposal.
+#[derive(Debug)]
+pub enum DueOutcome {
+    /// Applied.
+    Applied(ChangeResult),
+    /// Failed; a new edition opens the proposal again.
+    Failed(Failure),
+    /// Not due any more, or waits for the end of a freeze.
+    Waiting,
+}
+
+/// Applies every due proposal, in the order of their times, each in a transaction of its own. Returns the outcomes by
+/// number. Several instances may run this at once: the lock of the head lets one of them act.
+pub async fn apply_due(writer: &SettingsWriter) -> Result<Vec<(i64, DueOutcome)>, Error> {
+    let mut outcomes = Vec::new();
+    let mut position: Option<(DateTime<Utc>, i64)> = None;
+    loop {
+        let next = database::read_with_retry(&writer.pool, async |conn| {
+            proposals::next_due(conn, position).await
+        });
+        position = next.await?;
+        let Some((_, number)) = position else { return Ok(outcomes) };
+        let person = Person { user: UserId::service("schedule"), request: RequestId::new() };
+        let outcome =
+            step::run(writer, OnSuccess::Commit, &ApplyWhenDue { number, person }).await?;
+        if matches!(outcome, DueOutcome::Applied(_)) {
+            writer.announce();
+        }
+        outcomes.push((number, outcome));
+    }
+}
+
+/// Applies the proposal `number` if the time has come, or marks the proposal as failed.
+struct ApplyWhenDue {
+    number: i64,
+    person: Person,
+}
+
+impl Step for ApplyWhenDue {
+    type Output = DueOutcome;
+
+    async fn run(&self, conn: &mut Connection, locked: &Locked<'_>) -> Result<DueOutcome, Error> {
+        // Again under the lock: another instance may have been faster.
+        let (proposal, content) = find_content(conn, self.number).await?;
+        let due_at = proposal.due_at.filter(|due_at| *due_at <= proposal.read_at);
+        let Some(due_at) = due_at.filter(|_| proposal.state == State::Open) else {
+            return Ok(DueOutcome::Waiting);
+        };
+        let needed = needed_approvals(locked.schema, &content);
+        let standing = proposals::standing(conn, proposal.id, proposal.edition, needed).await?;
+        let grace = i64::from(content.plan.grace_minutes.unwrap_or(GRACE_MINUTES));
+        let late_by = proposal.read_at - due_at;
+        let failure = if !standing.is_approved() {
+            Failure::NotApproved
+        } else if late_by > TimeDelta::minutes(grace) {
+            Failure::Missed
+        } else if proposals::active_freeze(conn).await?.is_some() {
+            return Ok(DueOutcome::Waiting);
+        } else {
+            match apply(conn, locked, self.number, &self.person, Approval::Proposal).await {
+                Ok(result) => return Ok(DueOutcome::Applied(result)),
+                Err(err) => failure_of(err)?,
+            }
+        };
+        let actor = end_of(&self.person, late_by, failure);
+        proposals::fail(conn, self.number, &actor, failure).await?;
+        Ok(DueOutcome::Failed(failure))
+    }
+}
+
+/// Returns why a due proposal cannot be applied.
+///
+/// # Errors
+/// The error of a database that may recover: the proposal is tried again.
+fn failure_of(err: Error) -> Result<Failure, Error> {
+    match err {
+        Error::Predecessor(_) => Ok(Failure::Predecessor),
+        Error::NothingChanges | Error::Change(ChangeError::Stale(_)) => Ok(Failure::Stale),
+        Error::Change(
+            ChangeError::Invalid(_) | ChangeError::Locked(_) | ChangeError::SecretLike(_),
+        ) => Ok(Failure::Invalid),
+        err => Err(err),
+    }
+}
+
+/// Returns who ended a failed proposal, and why.
+fn end_of(person: &Person, late_by: TimeDelta, failure: Failure) -> Actor {
+    let reason = match failure {
+        Failure::Stale => "a setting was changed since the edition was written".to_owned(),
+        Failure::Invalid => "the settings would be invalid".to_owned(),
+        Failure::Missed => {
+            format!("no instance applied the proposal in time: {} minutes late", late_by.num_minutes())
+        },
+        Failure::NotApproved => "approvals were missing, or somebody objected".to_owned(),
+        Failure::Predecessor => "the proposal before was not applied".to_owned(),
+    };
+    // The texts above are valid reasons.
+    let reason = Reason::parse(&reason).unwrap_or_else(|_| Reason::withheld());
+    Actor { user: person.user.clone(), reason, request: person.request.clone() }
+}

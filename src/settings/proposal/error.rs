@@ -1,0 +1,82 @@
+//! Why a proposal could not be written, judged or applied.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use crate::{
+    database::TransactionError,
+    idempotency,
+    proposals::{Standing, State},
+    secret_scanner::SecretKind,
+    settings::change::Error as ChangeError,
+};
+
+/// Why a proposal could not be written, judged or applied; nothing was stored.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No proposal has the number.
+    #[error("there is no proposal {0}")]
+    NotFound(i64),
+    /// The current edition is another one.
+    #[error("the current edition is {edition}, by {written_by}")]
+    EditionOutdated {
+        /// The current edition.
+        edition: i32,
+        /// Its author.
+        written_by: String,
+    },
+    /// The proposal takes no further change.
+    #[error("the proposal is {}", .state.as_str())]
+    Closed {
+        /// The state.
+        state: State,
+        /// The revision of the change, if applied.
+        revision: Option<i64>,
+    },
+    /// An author judges the own proposal in favour.
+    #[error("a proposal is approved by somebody who wrote none of its editions")]
+    SelfApproval,
+    /// Approvals are missing, or somebody objects.
+    #[error("{} of {} approvals, {} objections", .0.approvals.len(), .0.needed, .0.objections.len())]
+    NotApproved(Standing),
+    /// The time of the proposal has not come.
+    #[error("the proposal takes effect at {}", .0.to_rfc3339_opts(SecondsFormat::Secs, true))]
+    NotDue(DateTime<Utc>),
+    /// The proposal builds on another one that is not applied.
+    #[error("proposal {0} has to be applied before")]
+    Predecessor(i64),
+    /// A part of the plan is invalid.
+    #[error("{field} {detail}")]
+    Plan {
+        /// The member of the plan.
+        field: &'static str,
+        /// What is wrong.
+        detail: String,
+    },
+    /// Every proposed value is the current one.
+    #[error("every proposed value is the current value")]
+    NothingChanges,
+    /// The note of a verdict looks like a secret.
+    #[error("the note {}", .0.detail())]
+    SecretInNote(SecretKind),
+    /// The change itself is refused.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+}
+
+impl From<TransactionError> for Error {
+    fn from(err: TransactionError) -> Self {
+        Self::Change(err.into())
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(err: sqlx::Error) -> Self {
+        Self::Change(err.into())
+    }
+}
+
+impl From<idempotency::Reused> for Error {
+    fn from(err: idempotency::Reused) -> Self {
+        Self::Change(err.into())
+    }
+}

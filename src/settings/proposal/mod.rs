@@ -1,0 +1,18 @@
+//! Proposals: change sets that other people approve, or that wait for their time.
+//!
+//! Every step locks the head first, so the steps of all proposals and all writes are serialized. A proposal is applied
+//! by the write path of every change (`change/apply.rs`), and the database checks the approvals again at the commit.
+
+mod apply;
+mod decide;
+mod draft;
+mod due;
+mod error;
+mod step;
+mod view;
+
+pub use decide::{Judgement, Person, WrittenEdition};
+pub use draft::ProposalChange;
+pub use due::{DueOutcome, apply_due};
+pub use error::Error;
+pub use view::{Block, Overlap, ProposalView, ProposedChange, find_proposal};

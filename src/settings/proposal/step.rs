@@ -1,0 +1,102 @@
+//! A step of a proposal: a transaction under the lock of the head.
+
+use std::future::Future;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    database::{Connection, Deadline, OnSuccess, Retry, Transaction},
+    idempotency,
+    proposals::{self, Edition, Proposal},
+    settings::{
+        change::{self, Error as ChangeError, WriteOptions},
+        proposal::error::Error,
+        reload,
+        schema::Schema,
+        store::Head,
+        writer::SettingsWriter,
+    },
+};
+
+/// The state of the settings under the lock.
+pub(super) struct Locked<'a> {
+    pub(super) writer: &'a SettingsWriter,
+    pub(super) schema: &'a Schema,
+    pub(super) head: &'a Head,
+}
+
+/// Work under the lock of the head. The lock serializes the steps of all proposals and all writes.
+pub(super) trait Step: Sync {
+    /// The result.
+    type Output: Send;
+
+    /// Does the work in a transaction, which is repeated after a transient error.
+    fn run(
+        &self,
+        conn: &mut Connection,
+        locked: &Locked<'_>,
+    ) -> impl Future<Output = Result<Self::Output, Error>> + Send;
+}
+
+/// Runs `step` in a transaction under the lock of the head, again after a transient error.
+pub(super) async fn run<S: Step>(
+    writer: &SettingsWriter,
+    on_success: OnSuccess,
+    step: &S,
+) -> Result<S::Output, Error> {
+    let deadline = Deadline::standard();
+    let mut retry = Retry::until(deadline);
+    loop {
+        let snapshot = writer.settings.snapshot();
+        let schema = &snapshot.schema;
+        let mut transaction = Transaction::begin(&writer.pool, deadline).await?;
+        let conn = transaction.conn();
+        let work = async {
+            let head = change::lock(conn, schema).await?;
+            step.run(conn, &Locked { writer, schema, head: &head }).await
+        };
+        let result = deadline.within(work).await;
+        match transaction.finish(result, on_success).await {
+            Err(Error::Change(ChangeError::CatalogMoved)) if retry.next().await => {
+                let refreshed = reload::refresh(&writer.pool, &writer.settings).await;
+                refreshed.map_err(ChangeError::from)?;
+            }
+            Err(Error::Change(ChangeError::Database(err)))
+                if err.is_transient() && retry.next().await => {}
+            result => return result,
+        }
+    }
+}
+
+/// Returns the result of the first request with the same idempotency key.
+pub(super) async fn repeated<T: for<'de> Deserialize<'de>>(
+    conn: &mut Connection,
+    options: &WriteOptions,
+) -> Result<Option<T>, Error> {
+    let Some(key) = &options.idempotency else { return Ok(None) };
+    Ok(idempotency::find(conn, key).await??)
+}
+
+/// Stores `result` for repeated requests.
+pub(super) async fn remember<T: Serialize + Sync>(
+    conn: &mut Connection,
+    options: &WriteOptions,
+    result: T,
+) -> Result<T, Error> {
+    if let Some(key) = &options.idempotency {
+        idempotency::store(conn, key, &result).await?;
+    }
+    Ok(result)
+}
+
+/// Returns a proposal with its current edition.
+pub(super) async fn find_content(
+    conn: &mut Connection,
+    number: i64,
+) -> Result<(Proposal, Edition), Error> {
+    let proposal = proposals::find(conn, number).await?.ok_or(Error::NotFound(number))?;
+    let editions = proposals::editions(conn, proposal.id).await?;
+    // Every proposal has an edition, by a foreign key.
+    let content = editions.into_iter().next().ok_or(Error::NotFound(number))?;
+    Ok((proposal, content))
+}

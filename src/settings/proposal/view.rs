@@ -1,0 +1,249 @@
+//! A proposal as shown to people: content, verdicts, and what stands in the way.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::{
+    database::{self, Connection, Pool},
+    proposals::{
+        self, Edition, Failure, Plan, Proposal, ProposedValue, Standing, State, Verdict, VerdictKind,
+    },
+    settings::{
+        current::GlobalSettingsService,
+        entry::StoredSetting,
+        proposal::{apply::needed_approvals, error::Error},
+        schema::Schema,
+        store,
+    },
+};
+
+/// A proposed value beside the current one.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProposedChange {
+    /// The key.
+    pub key: String,
+    /// The proposed value.
+    pub value: Value,
+    /// The version that must be current before the change; null for a setting without a value.
+    #[schema(required)]
+    pub version: Option<i64>,
+    /// The current value; null for a setting without a value.
+    pub current_value: Option<Value>,
+    /// The current version.
+    #[schema(required)]
+    pub current_version: Option<i32>,
+    /// How many other people must approve a change of the setting today.
+    pub needed: i16,
+}
+
+/// A reason why a proposal cannot take effect now.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ProposalBlock)]
+pub struct Block {
+    /// `not_approved`, `not_due`, `change_frozen`, `version_conflict`, `predecessor` or `invalid`.
+    #[schema(example = "not_approved")]
+    pub code: &'static str,
+    /// The reason in words.
+    pub detail: String,
+}
+
+/// Another open proposal that changes one of the settings.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ProposalOverlap)]
+pub struct Overlap {
+    /// The number.
+    pub number: i64,
+    /// When the other proposal is applied by itself.
+    #[schema(required)]
+    pub at: Option<DateTime<Utc>>,
+}
+
+/// A proposal with an edition.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Proposal)]
+pub struct ProposalView {
+    /// The number.
+    pub number: i64,
+    /// The state.
+    pub state: State,
+    /// The shown edition.
+    pub edition: i32,
+    /// The number of editions; the last one is current.
+    pub editions: i32,
+    /// SHA-256 of the content of the edition, in hexadecimal digits.
+    pub digest: String,
+    /// The reason of the edition.
+    pub reason: String,
+    /// The author of the edition.
+    pub written_by: String,
+    /// When the edition was written.
+    pub written_at: DateTime<Utc>,
+    /// The author of the first edition.
+    pub created_by: String,
+    /// When the proposal was made.
+    pub created_at: DateTime<Utc>,
+    /// The changes of the edition, by key.
+    pub changes: Vec<ProposedChange>,
+    /// When the edition takes effect.
+    pub plan: Plan,
+    /// The approvals and objections of the edition.
+    pub standing: Standing,
+    /// All verdicts on all editions, oldest first.
+    pub verdicts: Vec<Verdict>,
+    /// Why an open proposal cannot take effect now; empty if it can.
+    pub blocks: Vec<Block>,
+    /// Other open proposals that change the same settings.
+    pub overlaps: Vec<Overlap>,
+    /// Who applied the proposal without its approvals, in an emergency.
+    #[schema(required)]
+    pub bypassed_by: Option<String>,
+    /// Who acknowledged the emergency.
+    #[schema(required)]
+    pub acknowledged_by: Option<String>,
+    /// The revision of the change.
+    #[schema(required)]
+    pub applied_revision: Option<i64>,
+    /// Who ended the proposal.
+    #[schema(required)]
+    pub ended_by: Option<String>,
+    /// Why the proposal ended.
+    #[schema(required)]
+    pub end_reason: Option<String>,
+    /// When the proposal ended.
+    #[schema(required)]
+    pub ended_at: Option<DateTime<Utc>>,
+    /// Why the proposal failed.
+    #[schema(required)]
+    pub failure: Option<Failure>,
+}
+
+/// Reads the proposal `number` with an edition, by default the current one.
+///
+/// # Errors
+/// `NotFound`, also for an edition that does not exist.
+pub async fn find_proposal(
+    pool: &Pool,
+    settings: &GlobalSettingsService,
+    number: i64,
+    edition: Option<i32>,
+) -> Result<ProposalView, Error> {
+    let snapshot = settings.snapshot();
+    database::read_with_retry(pool, async |conn| {
+        read(conn, &snapshot.schema, number, edition).await
+    })
+    .await
+}
+
+async fn read(
+    conn: &mut Connection,
+    schema: &Schema,
+    number: i64,
+    edition: Option<i32>,
+) -> Result<ProposalView, Error> {
+    let proposal = proposals::find(conn, number).await?.ok_or(Error::NotFound(number))?;
+    let shown = edition.unwrap_or(proposal.edition);
+    let editions = proposals::editions(conn, proposal.id).await?;
+    let content = editions.into_iter().find(|edition| edition.edition == shown);
+    let content = content.ok_or(Error::NotFound(number))?;
+    let needed = needed_approvals(schema, &content);
+    let standing = proposals::standing(conn, proposal.id, shown, needed).await?;
+    let verdicts = proposals::verdicts(conn, proposal.id).await?;
+    let keys: Vec<String> = content.edits.keys().cloned().collect();
+    let rows = store::some(conn, &keys).await?;
+    let is_open = proposal.state == State::Open && shown == proposal.edition;
+    let (blocks, overlaps) = match is_open {
+        true => (
+            blocks(conn, &proposal, &content, &standing, &rows).await?,
+            proposals::overlapping(conn, number, &keys).await?,
+        ),
+        false => (Vec::new(), Vec::new()),
+    };
+    let acknowledged = verdicts.iter().find(|verdict| {
+        verdict.verdict == VerdictKind::Acknowledge.as_str() && proposal.bypassed_by.is_some()
+    });
+    let acknowledged_by = acknowledged.map(|verdict| verdict.given_by.clone());
+    let Edition { reason, written_by, edits, plan, digest, written_at, .. } = content;
+    Ok(ProposalView {
+        number,
+        state: proposal.state,
+        edition: shown,
+        editions: proposal.edition,
+        digest: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        reason,
+        written_by,
+        written_at,
+        created_by: proposal.created_by,
+        created_at: proposal.created_at,
+        changes: edits.into_iter().map(|edit| proposed_change(schema, &rows, edit)).collect(),
+        plan,
+        standing,
+        verdicts,
+        blocks,
+        overlaps: overlaps.into_iter().map(|(number, at)| Overlap { number, at }).collect(),
+        bypassed_by: proposal.bypassed_by,
+        acknowledged_by,
+        applied_revision: proposal.applied_revision,
+        ended_by: proposal.ended_by,
+        end_reason: proposal.end_reason,
+        ended_at: proposal.ended_at,
+        failure: proposal.failure,
+    })
+}
+
+fn proposed_change(
+    schema: &Schema,
+    rows: &[StoredSetting],
+    (key, proposed): (String, ProposedValue),
+) -> ProposedChange {
+    let current = rows.iter().find(|row| row.key == key);
+    ProposedChange {
+        value: proposed.value,
+        version: proposed.version,
+        current_value: current.and_then(|row| row.value.clone()),
+        current_version: current.and_then(|row| row.version),
+        needed: schema.find(&key).map_or(0, |definition| definition.approvals),
+        key,
+    }
+}
+
+/// Returns every reason why the current edition of an open proposal cannot take effect now.
+async fn blocks(
+    conn: &mut Connection,
+    proposal: &Proposal,
+    content: &Edition,
+    standing: &Standing,
+    rows: &[StoredSetting],
+) -> Result<Vec<Block>, Error> {
+    let mut blocks = Vec::new();
+    let mut block = |code, detail: String| blocks.push(Block { code, detail });
+    if !standing.is_approved() {
+        block("not_approved", Error::NotApproved(standing.clone()).to_string());
+    }
+    if let Some(due_at) = proposal.due_at.filter(|due_at| *due_at > proposal.read_at) {
+        block("not_due", Error::NotDue(due_at).to_string());
+    }
+    if let Some(freeze) = proposals::active_freeze(conn).await? {
+        block("change_frozen", crate::settings::Error::Frozen(freeze).to_string());
+    }
+    let mut written = std::collections::BTreeMap::new();
+    if let Some(after) = content.plan.after {
+        let earlier = proposals::find(conn, after).await?;
+        if earlier.is_none_or(|earlier| earlier.state != State::Applied) {
+            block("predecessor", Error::Predecessor(after).to_string());
+        }
+        let keys: Vec<_> = content.edits.keys().cloned().collect();
+        written = proposals::version_written_by(conn, after, &keys).await?;
+    }
+    let changed: Vec<_> = content.edits.iter().filter(|(key, proposed)| {
+        let current = rows.iter().find(|row| row.key == **key).and_then(|row| row.version);
+        let expected = written.get(*key).copied().or(proposed.version);
+        // A setting of the predecessor gets its version when that is applied.
+        expected.is_some() && current.map(i64::from) != expected
+    }).map(|(key, _)| key.as_str()).collect();
+    if !changed.is_empty() {
+        block("version_conflict", format!("changed meanwhile: {}", changed.join(", ")));
+    }
+    Ok(blocks)
+}

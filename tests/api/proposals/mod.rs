@@ -1,0 +1,83 @@
+//! Proposals: protected settings change only with the approval of other people.
+
+mod people;
+
+use serde_json::{Value, json};
+
+use crate::{
+    settings::{COOLDOWN, PER_DAY},
+    support::{Call, Instance, Reply, TestApp, admin},
+};
+
+const PROPOSALS: &str = "/admin/proposals";
+/// Needs the approvals of two people in [`protected`].
+const PROMPT: &str = "BRUNE_PROMPT_VERSION";
+
+/// A service whose catalog protects the cooldown by one approval and the version of the prompt by two.
+async fn protected() -> TestApp {
+    TestApp::with_catalog(&catalog()).await
+}
+
+/// The catalog of [`protected`].
+fn catalog() -> String {
+    let protect = |catalog: String, key: &str, approvals: u8| {
+        let line = format!("key = \"{key}\"");
+        assert!(catalog.contains(&line), "{key}");
+        catalog.replacen(&line, &format!("{line}\napprovals = {approvals}"), 1)
+    };
+    let catalog = protect(brune::settings::BRUN_E.to_owned(), COOLDOWN, 1);
+    protect(catalog, PROMPT, 2)
+}
+
+/// A proposal of `changes`, each a key, a value and the version read.
+fn proposal(changes: &[(&str, Value, i64)]) -> Value {
+    let change = |(key, value, version): &(&str, Value, i64)| {
+        json!({"key": key, "value": value, "version": version})
+    };
+    let changes: Vec<_> = changes.iter().map(change).collect();
+    json!({"reason": "reads better", "changes": changes})
+}
+
+async fn post(instance: &Instance, person: &str, path: &str, body: &Value) -> Reply {
+    instance.post(path).bearer(&admin(person)).json(body).send().await
+}
+
+/// Proposes as `person`; returns the number.
+async fn propose(instance: &Instance, person: &str, changes: &[(&str, Value, i64)]) -> i64 {
+    let reply = post(instance, person, PROPOSALS, &proposal(changes)).await;
+    assert_eq!(reply.status, 201, "{}", reply.text);
+    reply.body["number"].as_i64().unwrap()
+}
+
+async fn judge(instance: &Instance, person: &str, number: i64, body: Value) -> Reply {
+    post(instance, person, &format!("{PROPOSALS}/{number}/verdicts"), &body).await
+}
+
+/// Approves edition 1 as `person`.
+async fn approve(instance: &Instance, person: &str, number: i64) -> Reply {
+    judge(instance, person, number, json!({"edition": 1, "verdict": "approve"})).await
+}
+
+async fn apply(instance: &Instance, person: &str, number: i64) -> Reply {
+    let path = format!("{PROPOSALS}/{number}/apply");
+    post(instance, person, &path, &json!({"edition": 1})).await
+}
+
+async fn find(instance: &Instance, number: i64) -> Value {
+    get(instance, &format!("{PROPOSALS}/{number}")).send().await.ok()
+}
+
+fn get<'a>(instance: &'a Instance, path: &str) -> Call<'a> {
+    instance.get(path).bearer(&admin("reader"))
+}
+
+/// The codes of the blocks of a proposal.
+fn blocks(proposal: &Value) -> Vec<&str> {
+    let blocks = proposal["blocks"].as_array().unwrap();
+    blocks.iter().map(|block| block["code"].as_str().unwrap()).collect()
+}
+
+async fn value(instance: &Instance, key: &str) -> (Value, i64) {
+    let setting = get(instance, &format!("/admin/global-settings/{key}")).send().await.ok();
+    (setting["value"].clone(), setting["version"].as_i64().unwrap())
+}
