@@ -13,7 +13,7 @@ use crate::{
     outbox::{self, Sink, Worker},
     secrets,
     sessions::{self, Expiry},
-    settings::{self, ChangeSignal},
+    settings::{self, ChangeSignal, SettingsWriter},
 };
 
 /// The pause between two searches for secrets in the database.
@@ -65,6 +65,14 @@ impl BackgroundTasks {
             state.metrics.clone(),
         ));
         Ok(())
+    }
+
+    /// Applies proposals whose time has come.
+    pub fn apply_due_proposals(&mut self, state: &AppState, interval: Duration) {
+        let AppState { pool, settings, scanner, outbox, .. } = state;
+        let writer =
+            SettingsWriter::new(pool.clone(), settings.clone(), scanner.clone(), outbox.clone());
+        self.spawn(settings::apply_due_proposals(writer, interval));
     }
 
     /// Deletes old start attempts, and counts secrets in the database.

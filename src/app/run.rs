@@ -134,6 +134,9 @@ impl Running {
         if config.expiry.enabled {
             tasks.expire_sessions(&state, config.expiry);
         }
+        if config.change_worker.enabled {
+            tasks.apply_due_proposals(&state, config.change_worker.interval);
+        }
         // Before the first answer, because writes wait for every instance in the fleet.
         tasks.join_fleet(&state).await?;
         let forwarder = forward_log(log, &config, &state, &mut tasks)?;

@@ -5,6 +5,7 @@
 pub(crate) mod address;
 mod alerts;
 mod auth;
+mod change_worker;
 mod client;
 mod database;
 mod development;
@@ -32,6 +33,7 @@ use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 
 pub use alerts::{Alerts, Delivery};
 pub use auth::Auth;
+pub use change_worker::ChangeWorker;
 pub use client::{AddressFile, Client};
 pub use environment::{Environment, Source};
 pub use error::{ConfigError, ConfigErrors};
@@ -78,6 +80,8 @@ pub struct Config {
     pub cors_origins: Vec<String>,
     /// How expired sessions are marked.
     pub expiry: Expiry,
+    /// How due proposals are applied.
+    pub change_worker: ChangeWorker,
     /// The catalog's file (`BRUNE_CATALOG`); the built-in catalog when `None`.
     pub catalog: Option<PathBuf>,
     /// Log levels and format.
@@ -220,6 +224,7 @@ impl Config {
         let delivery = Delivery::read(&mut reader);
         let reload = Reload::read(&mut reader);
         let expiry = Expiry::read(&mut reader);
+        let change_worker = ChangeWorker::read(&mut reader);
         let cors_origins = origins::read(&mut reader);
         // An early return above would hide the errors of later variables.
         let config = database.zip(services).map(|(database, services)| Self {
@@ -238,6 +243,7 @@ impl Config {
             reload,
             cors_origins,
             expiry,
+            change_worker,
             // A path and not a text, because file names may be any bytes.
             catalog: environment.path("BRUNE_CATALOG"),
             log,

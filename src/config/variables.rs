@@ -25,6 +25,8 @@ pub const VARIABLES: &[Variable] = &[
     secret("ALERT_WEBHOOK_SECRET"),
     secret("ALERT_WEBHOOK_URL"),
     plain("BRUNE_CATALOG"),
+    plain("BRUNE_CHANGE_WORKER_ENABLED"),
+    plain("BRUNE_CHANGE_WORKER_INTERVAL_MS"),
     plain("BRUNE_CORS_ORIGINS"),
     plain("BRUNE_DATA_DIR"),
     plain("BRUNE_DB_ALLOW_OWNER"),

@@ -13,7 +13,7 @@ use crate::{
         AppState, Limits, Origins,
         openapi::{Document, RouteRules, without_sessions},
         routes::{
-            audit, config, explain, fleet, health, ofrep, outbox, proposals, secrets,
+            audit, config, explain, fleet, freezes, health, ofrep, outbox, proposals, secrets,
             sessions as session_routes, settings, sign_in,
         },
         serve::{
@@ -60,6 +60,8 @@ fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
         .routes(routes!(proposals::judge))
         .routes(routes!(proposals::apply))
         .routes(routes!(proposals::withdraw))
+        .routes(routes!(freezes::list, freezes::freeze))
+        .routes(routes!(freezes::end))
         .routes(routes!(audit::verify))
         .routes(routes!(sign_in::sign_in))
         .routes(routes!(sign_in::me))

@@ -5,16 +5,18 @@
 //! (`migrations/20261129160000_proposals.sql`); this module only reads and writes the rows, and
 //! [`settings`](crate::settings) decides.
 
+mod freeze;
 mod page;
 mod record;
 mod store;
 
+pub use freeze::{Freeze, FreezeError, active_freeze, end_freeze, freeze, freezes};
 pub use page::{Cursor, Filter, Page, Summary, page};
 pub use record::{
-    Applied, Edition, Failure, Freeze, NewEdition, Plan, Proposal, ProposedValue, Standing, State, Verdict,
+    Applied, Edition, Failure, NewEdition, Plan, Proposal, ProposedValue, Standing, State, Verdict,
     VerdictKind,
 };
 pub use store::{
-    active_freeze, apply, create, edit, editions, end, fail, find, give_verdict, is_author,
-    next_due, now, overlapping, standing, verdicts, version_written_by,
+    apply, create, edit, editions, end, fail, find, give_verdict, is_author, next_due, now,
+    overlapping, standing, verdicts, version_written_by,
 };

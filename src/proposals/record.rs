@@ -178,7 +178,8 @@ impl Standing {
     /// Whether the approvals suffice and nobody objects.
     #[must_use]
     pub fn is_approved(&self) -> bool {
-        self.objections.is_empty() && self.approvals.len() >= usize::try_from(self.needed).unwrap_or(0)
+        self.objections.is_empty()
+            && self.approvals.len() >= usize::try_from(self.needed).unwrap_or(0)
     }
 }
 
@@ -189,19 +190,4 @@ pub struct Applied {
     pub revision: i64,
     /// Whether approvals were bypassed by the person who applied the proposal.
     pub is_bypass: bool,
-}
-
-/// A time in which settings do not change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Freeze {
-    /// The id.
-    pub id: Uuid,
-    /// The beginning.
-    pub starts_at: DateTime<Utc>,
-    /// The end.
-    pub ends_at: DateTime<Utc>,
-    /// The reason.
-    pub reason: String,
-    /// The author.
-    pub set_by: String,
 }

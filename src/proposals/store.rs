@@ -1,4 +1,4 @@
-//! SQL of proposals and freezes.
+//! SQL of proposals, editions and verdicts.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,9 @@ use uuid::Uuid;
 use crate::{
     audit::Actor,
     database::Connection,
-    proposals::{
-        page::{Filter, Summary},
-        record::{
-            Applied, Edition, Failure, Freeze, NewEdition, Plan, Proposal, ProposedValue, Standing,
-            State, Verdict, VerdictKind,
-        },
+    proposals::record::{
+        Applied, Edition, Failure, NewEdition, Plan, Proposal, ProposedValue, Standing, State,
+        Verdict, VerdictKind,
     },
 };
 
@@ -158,11 +155,7 @@ pub async fn standing(
 
 /// Whether `person` wrote an edition of the proposal, or applied the proposal as an emergency. Compares names as the
 /// database does: without case, surrounding spaces and compatibility forms of letters.
-pub async fn is_author(
-    conn: &mut Connection,
-    proposal: Uuid,
-    person: &str,
-) -> sqlx::Result<bool> {
+pub async fn is_author(conn: &mut Connection, proposal: Uuid, person: &str) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"
         select exists (
@@ -386,58 +379,4 @@ pub async fn version_written_by(
     .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|row| (row.key, row.version)).collect())
-}
-
-/// Returns the freeze that ends last of those that are active now, by the database's clock.
-pub async fn active_freeze(conn: &mut Connection) -> sqlx::Result<Option<Freeze>> {
-    sqlx::query_as!(
-        Freeze,
-        r#"
-        select id, starts_at, ends_at, reason, set_by from brune_freeze
-        where ended_at is null and starts_at <= clock_timestamp() and ends_at > clock_timestamp()
-        order by ends_at desc limit 1
-        "#,
-    )
-    .fetch_optional(conn)
-    .await
-}
-
-/// Returns summaries of the proposals with smaller numbers than `before`, newest first.
-pub(super) async fn summaries(
-    conn: &mut Connection,
-    filter: &Filter,
-    before: Option<i64>,
-    limit: i64,
-) -> sqlx::Result<Vec<Summary>> {
-    sqlx::query_as!(
-        Summary,
-        r#"
-        select p.number, p.state, p.edition, e.reason, array(select jsonb_object_keys(e.edits)) as "keys!",
-          p.created_by, p.created_at, p.due_at, p.bypassed_by, p.applied_revision, p.ended_at
-        from brune_proposal p join brune_proposal_edition e on e.proposal = p.id and e.edition = p.edition
-        where ($1::bigint is null or p.number < $1)
-          and ($2::text is null or p.state = $2)
-          and ($3::text is null or p.created_by = $3)
-          and ($4::text is null or e.edits ? $4)
-          and ($5::text is null or (
-            (p.state = 'open' or p.bypassed_by is not null and not exists (
-              select from brune_proposal_verdict v
-              where v.proposal = p.id and v.edition = p.edition and v.verdict = 'acknowledge'))
-            and not exists (
-              select from brune_proposal_edition w
-              where w.proposal = p.id and brune_person(w.written_by) = brune_person($5))
-            and not exists (
-              select from brune_proposal_verdict v
-              where v.proposal = p.id and v.edition = p.edition and brune_person(v.given_by) = brune_person($5))))
-        order by p.number desc limit $6
-        "#,
-        before,
-        filter.state.map(State::as_str),
-        filter.by,
-        filter.key,
-        filter.waiting_for,
-        limit,
-    )
-    .fetch_all(conn)
-    .await
 }

@@ -61,7 +61,8 @@ mod import;
 
 pub use catalog::{BRUN_E, Catalog, Diagnostic as CatalogDiagnostic, Error as CatalogError};
 pub use change::{
-    Approval, ChangeResult, Conflict, Edit, Error, KeyChange, ProtectedKey, SecretMatches, WriteOptions,
+    Approval, ChangeResult, Conflict, Edit, Error, KeyChange, ProtectedKey, SecretMatches,
+    WriteOptions,
 };
 pub use constraints::Constraints;
 pub use current::GlobalSettingsService;
@@ -75,8 +76,8 @@ pub use import::{
 };
 pub use json_schema::json_schema;
 pub use proposal::{
-    Block, DueOutcome, Error as ProposalError, Judgement, Overlap, Person, ProposalChange, ProposalView,
-    ProposedChange, WrittenEdition, apply_due, find_proposal,
+    Block, DueOutcome, Error as ProposalError, Judgement, Overlap, Person, ProposalChange,
+    ProposalView, ProposedChange, WrittenEdition, apply_due, apply_due_proposals, find_proposal,
 };
 pub use publish::{
     Error as PublishError, Plan as PublishPlan, Provided, Seed, plan_of_empty, publish,

@@ -14,8 +14,8 @@ use crate::{
     secret_scanner::SecretScanner,
     settings::{
         change::{
-            self, Approval, Batch, ChangeResult, CheckedChange, Committed, Edit, Error, ResolvedEdit,
-            WriteOptions,
+            self, Approval, Batch, ChangeResult, CheckedChange, Committed, Edit, Error,
+            ResolvedEdit, WriteOptions,
         },
         current::GlobalSettingsService,
         reload,

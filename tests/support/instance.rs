@@ -14,7 +14,7 @@ use brune::{
     fleet::{self, Fleet},
     http::{AppState, Streams},
     outbox::{Sink, Worker},
-    settings::{ChangeSignal, GlobalSettingsService},
+    settings::{ChangeSignal, DueOutcome, GlobalSettingsService, SettingsWriter, apply_due},
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -47,6 +47,12 @@ impl Instance {
     /// An instance over `pool`, to be started.
     pub(crate) fn builder(pool: impl Into<Pool>) -> InstanceBuilder {
         InstanceBuilder::new(pool.into())
+    }
+
+    /// Applies every due proposal once, as the worker of the instance does at each interval.
+    pub(crate) async fn apply_due_proposals(&self) -> Vec<(i64, DueOutcome)> {
+        let AppState { pool, settings, scanner, outbox, .. } = self.state.clone();
+        apply_due(&SettingsWriter::new(pool, settings, scanner, outbox)).await.unwrap()
     }
 
     /// A worker that delivers the messages of its sinks when it is asked to.

@@ -101,6 +101,8 @@ codes! {
         "Nothing was stored. Apply the proposal on which this one builds, or write an edition without `after`.";
     ChangeFrozen "change_frozen" CONFLICT "Settings are frozen",
         "Nothing was stored. Wait until `until`, end the freeze, or write with `emergency=true`.";
+    FreezeOver "freeze_over" CONFLICT "Freeze is over",
+        "Nothing was stored. The list of freezes shows when a freeze ended.";
     PlanOutdated "plan_outdated" CONFLICT "Import plan is outdated",
         "Nothing was stored. Request a new plan with `dry_run=true`, review it and apply the new plan.";
     SessionActive "session_active" CONFLICT "User has an active session",

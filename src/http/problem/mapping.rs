@@ -10,6 +10,7 @@ use crate::{
         members::{Conflicts, Members},
     },
     json::{FieldError, FieldErrors},
+    proposals::FreezeError,
     secrets, sessions,
     settings::{self, Violation},
 };
@@ -119,9 +120,13 @@ impl From<settings::Error> for Problem {
                 conflicts: Some(Conflicts::Changes(conflicts)),
                 ..Members::default()
             }),
-            E::ApprovalRequired(keys) => Self::new(Code::ApprovalRequired, detail).with_members(
-                Members { keys: Some(keys), propose: Some("/admin/proposals"), ..Members::default() },
-            ),
+            E::ApprovalRequired(keys) => {
+                Self::new(Code::ApprovalRequired, detail).with_members(Members {
+                    keys: Some(keys),
+                    propose: Some("/admin/proposals"),
+                    ..Members::default()
+                })
+            }
             E::Frozen(freeze) => {
                 let seconds = (freeze.ends_at - chrono::Utc::now()).num_seconds();
                 let members = Members {
@@ -169,6 +174,13 @@ impl From<settings::ProposalError> for Problem {
                 .with_errors(FieldError::at("/changes", "nothing_changes", detail)),
             E::SecretInNote(kind) => Self::new(Code::SecretLike, detail)
                 .with_errors(FieldError::at("/note", "secret_like_value", kind.detail())),
+            E::Freeze(err) => match err {
+                FreezeError::Times(_) => Self::new(Code::ValidationFailed, detail.clone())
+                    .with_errors(FieldError::at("/ends_at", "invalid_times", detail)),
+                FreezeError::NotFound(_) => Self::not_found(detail),
+                FreezeError::Over => Self::new(Code::FreezeOver, detail),
+                FreezeError::Database(err) => err.into(),
+            },
             E::Change(err) => err.into(),
         }
     }

@@ -380,8 +380,8 @@ fn mismatch_reason(tag: EntityTag<'_>, kind: Tag) -> String {
         );
     }
     // Clients confuse the tag of a setting with the tag of all settings.
-    if let Some(other) = kind.others().find(|other| other.number(tag.text).is_some()) {
-        let actual = other.meaning();
+    if let Some(sent_kind) = kind.others().find(|kind| kind.number(tag.text).is_some()) {
+        let actual = sent_kind.meaning();
         return format!("If-Match names {actual}; it must be {meaning}, `\"{letter}<number>\"`");
     }
     format!("If-Match is not a tag of a setting; it must be {meaning}, `\"{letter}<number>\"`")

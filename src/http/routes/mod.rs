@@ -4,6 +4,7 @@ pub(in crate::http) mod audit;
 pub(in crate::http) mod config;
 pub(in crate::http) mod explain;
 pub(in crate::http) mod fleet;
+pub(in crate::http) mod freezes;
 pub(in crate::http) mod health;
 pub(in crate::http) mod ofrep;
 pub(in crate::http) mod outbox;

@@ -155,5 +155,8 @@ fn compare<'a>(
     let revision = snapshot.revision.checked_add(1)?;
     let ignored = Vec::new();
     let proposal = None;
-    Some((rows, ChangeResult { revision, dry_run: false, changed: changes, unchanged, ignored, proposal }))
+    Some((
+        rows,
+        ChangeResult { revision, dry_run: false, changed: changes, unchanged, ignored, proposal },
+    ))
 }

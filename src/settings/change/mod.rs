@@ -13,10 +13,8 @@ mod resolve;
 mod secrets;
 mod store;
 
+pub(super) use apply::{Batch, apply, check_related, current_entries, lock, version_conflicts};
 pub(super) use approval::record_emergency;
-pub(super) use apply::{
-    Batch, apply, check_related, current_entries, lock, version_conflicts,
-};
 pub(super) use checked::{CheckedChange, Committed};
 pub(super) use edit::size;
 pub use edit::{Approval, Edit, WriteOptions};

@@ -10,9 +10,8 @@ use crate::{
     settings::{
         change::{self, Approval, Batch, ChangeResult, Edit, WriteOptions},
         proposal::{
-            decide::{Person, require_state},
             error::Error,
-            step::{Locked, find_content},
+            step::{Locked, Person, find_content, require_state},
         },
         schema::Schema,
     },

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use crate::{
     audit::Actor,
     database::Connection,
-    ids::{RequestId, UserId},
     proposals::{self, Edition, Proposal, State, VerdictKind},
     settings::{
         change::{Approval, ChangeResult, WriteOptions},
@@ -13,7 +12,7 @@ use crate::{
             apply::apply,
             draft::{ProposalChange, draft},
             error::Error,
-            step::{self, Locked, Step, find_content, remember, repeated},
+            step::{self, Locked, Person, Step, find_content, remember, repeated, require_state},
         },
         writer::SettingsWriter,
     },
@@ -39,15 +38,6 @@ pub struct Judgement {
     pub note: String,
     /// Whether to apply the proposal in the same transaction.
     pub applies: bool,
-}
-
-/// The person of a step, and the request.
-#[derive(Debug, Clone)]
-pub struct Person {
-    /// The person.
-    pub user: UserId,
-    /// The request.
-    pub request: RequestId,
 }
 
 impl SettingsWriter {
@@ -222,8 +212,7 @@ impl Step for Judge<'_> {
         }
         require_judgeable(&proposal, verdict)?;
         let person = self.person.user.as_str();
-        if verdict != VerdictKind::Object
-            && proposals::is_author(conn, proposal.id, person).await?
+        if verdict != VerdictKind::Object && proposals::is_author(conn, proposal.id, person).await?
         {
             return Err(Error::SelfApproval);
         }
@@ -231,8 +220,7 @@ impl Step for Judge<'_> {
         proposals::give_verdict(conn, &proposal, &content.digest, author, verdict, note).await?;
         let mut result = None;
         if applies {
-            result =
-                Some(apply(conn, locked, self.number, self.person, Approval::Proposal).await?);
+            result = Some(apply(conn, locked, self.number, self.person, Approval::Proposal).await?);
         }
         remember(conn, self.options, result).await
     }
@@ -288,14 +276,6 @@ impl Step for Withdraw<'_> {
 
 fn outdated(content: Edition) -> Error {
     Error::EditionOutdated { edition: content.edition, written_by: content.written_by }
-}
-
-/// Requires that the proposal is in one of `states`.
-pub(super) fn require_state(proposal: &Proposal, states: &[State]) -> Result<(), Error> {
-    if states.contains(&proposal.state) {
-        return Ok(());
-    }
-    Err(Error::Closed { state: proposal.state, revision: proposal.applied_revision })
 }
 
 /// An emergency is acknowledged, an open proposal is approved or objected to.

@@ -1,9 +1,14 @@
 //! Proposals that are applied when their time has come.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::time;
+use tracing::{info, warn};
 
 use crate::{
     audit::{Actor, Reason},
+    clock,
     database::{self, Connection, OnSuccess},
     ids::{RequestId, UserId},
     proposals::{self, Failure, State},
@@ -11,9 +16,8 @@ use crate::{
         change::{Approval, ChangeResult, Error as ChangeError},
         proposal::{
             apply::{apply, needed_approvals},
-            decide::Person,
             error::Error,
-            step::{self, Locked, Step, find_content},
+            step::{self, Locked, Person, Step, find_content},
         },
         writer::SettingsWriter,
     },
@@ -51,6 +55,31 @@ pub async fn apply_due(writer: &SettingsWriter) -> Result<Vec<(i64, DueOutcome)>
             writer.announce();
         }
         outcomes.push((number, outcome));
+    }
+}
+
+/// Applies due proposals every `interval`, for as long as the process runs. A failed round is repeated at the next.
+pub async fn apply_due_proposals(writer: SettingsWriter, interval: Duration) {
+    loop {
+        time::sleep(clock::jittered(interval, 0.8..1.2)).await;
+        match apply_due(&writer).await {
+            Ok(outcomes) => outcomes.iter().for_each(report),
+            Err(err) => {
+                warn!(error = %err, "due proposals were not applied; next try in {interval:?}")
+            }
+        }
+    }
+}
+
+fn report((number, outcome): &(i64, DueOutcome)) {
+    match outcome {
+        DueOutcome::Applied(result) => {
+            info!(proposal = number, revision = result.revision, "due proposal applied");
+        }
+        DueOutcome::Failed(failure) => {
+            warn!(proposal = number, failure = failure.as_str(), "due proposal failed");
+        }
+        DueOutcome::Waiting => (),
     }
 }
 
@@ -113,8 +142,11 @@ fn end_of(person: &Person, late_by: TimeDelta, failure: Failure) -> Actor {
         Failure::Stale => "a setting was changed since the edition was written".to_owned(),
         Failure::Invalid => "the settings would be invalid".to_owned(),
         Failure::Missed => {
-            format!("no instance applied the proposal in time: {} minutes late", late_by.num_minutes())
-        },
+            format!(
+                "no instance applied the proposal in time: {} minutes late",
+                late_by.num_minutes()
+            )
+        }
         Failure::NotApproved => "approvals were missing, or somebody objected".to_owned(),
         Failure::Predecessor => "the proposal before was not applied".to_owned(),
     };

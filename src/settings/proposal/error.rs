@@ -5,7 +5,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use crate::{
     database::TransactionError,
     idempotency,
-    proposals::{Standing, State},
+    proposals::{FreezeError, Standing, State},
     secret_scanner::SecretKind,
     settings::change::Error as ChangeError,
 };
@@ -58,9 +58,21 @@ pub enum Error {
     /// The note of a verdict looks like a secret.
     #[error("the note {}", .0.detail())]
     SecretInNote(SecretKind),
+    /// A freeze could not be set or ended.
+    #[error(transparent)]
+    Freeze(FreezeError),
     /// The change itself is refused.
     #[error(transparent)]
     Change(#[from] ChangeError),
+}
+
+impl From<FreezeError> for Error {
+    fn from(err: FreezeError) -> Self {
+        match err {
+            FreezeError::Database(err) => err.into(),
+            err => Self::Freeze(err),
+        }
+    }
 }
 
 impl From<TransactionError> for Error {

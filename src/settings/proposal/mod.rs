@@ -8,11 +8,13 @@ mod decide;
 mod draft;
 mod due;
 mod error;
+mod freeze;
 mod step;
 mod view;
 
-pub use decide::{Judgement, Person, WrittenEdition};
+pub use decide::{Judgement, WrittenEdition};
 pub use draft::ProposalChange;
-pub use due::{DueOutcome, apply_due};
+pub use due::{DueOutcome, apply_due, apply_due_proposals};
 pub use error::Error;
+pub use step::Person;
 pub use view::{Block, Overlap, ProposalView, ProposedChange, find_proposal};

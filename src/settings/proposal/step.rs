@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     database::{Connection, Deadline, OnSuccess, Retry, Transaction},
     idempotency,
-    proposals::{self, Edition, Proposal},
+    ids::{RequestId, UserId},
+    proposals::{self, Edition, Proposal, State},
     settings::{
         change::{self, Error as ChangeError, WriteOptions},
         proposal::error::Error,
@@ -17,6 +18,15 @@ use crate::{
         writer::SettingsWriter,
     },
 };
+
+/// The person of a step, and the request.
+#[derive(Debug, Clone)]
+pub struct Person {
+    /// The person.
+    pub user: UserId,
+    /// The request.
+    pub request: RequestId,
+}
 
 /// The state of the settings under the lock.
 pub(super) struct Locked<'a> {
@@ -99,4 +109,12 @@ pub(super) async fn find_content(
     // Every proposal has an edition, by a foreign key.
     let content = editions.into_iter().next().ok_or(Error::NotFound(number))?;
     Ok((proposal, content))
+}
+
+/// Requires that the proposal is in one of `states`.
+pub(super) fn require_state(proposal: &Proposal, states: &[State]) -> Result<(), Error> {
+    if states.contains(&proposal.state) {
+        return Ok(());
+    }
+    Err(Error::Closed { state: proposal.state, revision: proposal.applied_revision })
 }

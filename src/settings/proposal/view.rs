@@ -1,5 +1,7 @@
 //! A proposal as shown to people: content, verdicts, and what stands in the way.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
@@ -8,7 +10,8 @@ use utoipa::ToSchema;
 use crate::{
     database::{self, Connection, Pool},
     proposals::{
-        self, Edition, Failure, Plan, Proposal, ProposedValue, Standing, State, Verdict, VerdictKind,
+        self, Edition, Failure, Plan, Proposal, ProposedValue, Standing, State, Verdict,
+        VerdictKind,
     },
     settings::{
         current::GlobalSettingsService,
@@ -143,16 +146,16 @@ async fn read(
     edition: Option<i32>,
 ) -> Result<ProposalView, Error> {
     let proposal = proposals::find(conn, number).await?.ok_or(Error::NotFound(number))?;
-    let shown = edition.unwrap_or(proposal.edition);
+    let number_shown = edition.unwrap_or(proposal.edition);
     let editions = proposals::editions(conn, proposal.id).await?;
-    let content = editions.into_iter().find(|edition| edition.edition == shown);
+    let content = editions.into_iter().find(|edition| edition.edition == number_shown);
     let content = content.ok_or(Error::NotFound(number))?;
     let needed = needed_approvals(schema, &content);
-    let standing = proposals::standing(conn, proposal.id, shown, needed).await?;
+    let standing = proposals::standing(conn, proposal.id, number_shown, needed).await?;
     let verdicts = proposals::verdicts(conn, proposal.id).await?;
     let keys: Vec<String> = content.edits.keys().cloned().collect();
     let rows = store::some(conn, &keys).await?;
-    let is_open = proposal.state == State::Open && shown == proposal.edition;
+    let is_open = proposal.state == State::Open && number_shown == proposal.edition;
     let (blocks, overlaps) = match is_open {
         true => (
             blocks(conn, &proposal, &content, &standing, &rows).await?,
@@ -168,7 +171,7 @@ async fn read(
     Ok(ProposalView {
         number,
         state: proposal.state,
-        edition: shown,
+        edition: number_shown,
         editions: proposal.edition,
         digest: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
         reason,
@@ -227,23 +230,28 @@ async fn blocks(
     if let Some(freeze) = proposals::active_freeze(conn).await? {
         block("change_frozen", crate::settings::Error::Frozen(freeze).to_string());
     }
-    let mut written = std::collections::BTreeMap::new();
+    let mut predecessor_versions = BTreeMap::new();
     if let Some(after) = content.plan.after {
         let earlier = proposals::find(conn, after).await?;
         if earlier.is_none_or(|earlier| earlier.state != State::Applied) {
             block("predecessor", Error::Predecessor(after).to_string());
         }
         let keys: Vec<_> = content.edits.keys().cloned().collect();
-        written = proposals::version_written_by(conn, after, &keys).await?;
+        predecessor_versions = proposals::version_written_by(conn, after, &keys).await?;
     }
-    let changed: Vec<_> = content.edits.iter().filter(|(key, proposed)| {
-        let current = rows.iter().find(|row| row.key == **key).and_then(|row| row.version);
-        let expected = written.get(*key).copied().or(proposed.version);
-        // A setting of the predecessor gets its version when that is applied.
-        expected.is_some() && current.map(i64::from) != expected
-    }).map(|(key, _)| key.as_str()).collect();
-    if !changed.is_empty() {
-        block("version_conflict", format!("changed meanwhile: {}", changed.join(", ")));
+    let stale_keys: Vec<_> = content
+        .edits
+        .iter()
+        .filter(|(key, proposed)| {
+            let current = rows.iter().find(|row| row.key == **key).and_then(|row| row.version);
+            let expected = predecessor_versions.get(*key).copied().or(proposed.version);
+            // A setting of the predecessor gets its version when that is applied.
+            expected.is_some() && current.map(i64::from) != expected
+        })
+        .map(|(key, _)| key.as_str())
+        .collect();
+    if !stale_keys.is_empty() {
+        block("version_conflict", format!("changed meanwhile: {}", stale_keys.join(", ")));
     }
     Ok(blocks)
 }

@@ -108,8 +108,7 @@ pub(in crate::settings) async fn write(
         .iter()
         .map(|definition| definition.default.as_ref().map(SettingValue::to_json))
         .collect();
-    let approvals: Vec<i16> =
-        definitions.iter().map(|definition| definition.approvals).collect();
+    let approvals: Vec<i16> = definitions.iter().map(|definition| definition.approvals).collect();
     sqlx::query!(
         r#"
         insert into app_global_setting_schema

@@ -1,5 +1,6 @@
 //! Proposals: protected settings change only with the approval of other people.
 
+mod due;
 mod people;
 
 use serde_json::{Value, json};
@@ -31,9 +32,7 @@ fn catalog() -> String {
 
 /// A proposal of `changes`, each a key, a value and the version read.
 fn proposal(changes: &[(&str, Value, i64)]) -> Value {
-    let change = |(key, value, version): &(&str, Value, i64)| {
-        json!({"key": key, "value": value, "version": version})
-    };
+    let change = |(key, value, version): &(&str, Value, i64)| json!({"key": key, "value": value, "version": version});
     let changes: Vec<_> = changes.iter().map(change).collect();
     json!({"reason": "reads better", "changes": changes})
 }

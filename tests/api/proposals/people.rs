@@ -3,15 +3,16 @@
 use serde_json::json;
 
 use super::{
-    COOLDOWN, PER_DAY, PROMPT, PROPOSALS, apply, approve, blocks, find, get, judge, post, propose,
-    proposal, protected, value,
+    COOLDOWN, PER_DAY, PROMPT, PROPOSALS, apply, approve, blocks, find, get, judge, post, proposal,
+    propose, protected, value,
 };
 use crate::support::admin;
 
 #[tokio::test]
 async fn a_protected_setting_changes_by_an_approved_proposal() {
     let app = protected().await;
-    let number = propose(&app.instance, "ana", &[(COOLDOWN, json!(45), 1), (PER_DAY, json!(5), 1)]).await;
+    let number =
+        propose(&app.instance, "ana", &[(COOLDOWN, json!(45), 1), (PER_DAY, json!(5), 1)]).await;
     let open = find(&app.instance, number).await;
     assert_eq!(blocks(&open), ["not_approved"], "{open}");
     assert_eq!(open["standing"]["needed"], 1);
@@ -118,13 +119,17 @@ async fn two_approvals_are_of_two_people() {
 #[tokio::test]
 async fn an_emergency_is_applied_at_once_and_acknowledged_by_somebody_else() {
     let app = protected().await;
-    let body = json!({"reason": "on fire", "changes": [{"key": COOLDOWN, "value": 45, "version": 1}]});
+    let body =
+        json!({"reason": "on fire", "changes": [{"key": COOLDOWN, "value": 45, "version": 1}]});
     let path = "/admin/global-settings?emergency=true";
     let call = app.instance.patch(path).bearer(&admin("ana")).json(&body);
     let changed = call.send().await.ok();
     let number = changed["proposal"].as_i64().unwrap();
     let emergency = find(&app.instance, number).await;
-    assert_eq!((&emergency["bypassed_by"], &emergency["state"]), (&json!("ana"), &json!("applied")));
+    assert_eq!(
+        (&emergency["bypassed_by"], &emergency["state"]),
+        (&json!("ana"), &json!("applied"))
+    );
     let seen = json!({"edition": 1, "verdict": "acknowledge"});
     judge(&app.instance, "ana", number, seen.clone()).await.problem(403, "self_approval");
     let waiting = format!("{PROPOSALS}?waiting_for_me=true");

@@ -111,9 +111,9 @@ pub(in crate::http) async fn judge(
         note: given.note.unwrap_or_default().trim().to_owned(),
         applies: given.apply.unwrap_or(false),
     };
-    let changed = writer.judge(number, &person, &judgement, &options).await?;
+    let change = writer.judge(number, &person, &judgement, &options).await?;
     let proposal = settings::find_proposal(&pool, &settings, number, None).await?;
-    JsonResponse::ok(&Judged { proposal, changed })
+    JsonResponse::ok(&Judged { proposal, changed: change })
 }
 
 /// Applies a proposal: the changes of its current edition become the current settings.

@@ -21,9 +21,7 @@ fn number<T: std::str::FromStr>(text: &str) -> Result<T, Problem> {
     // A malformed number is a 404 like an unknown one: clients handle a single case.
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
     let number = text.parse().ok().filter(|_| is_plain);
-    number.ok_or_else(|| {
-        Problem::new(Code::ProposalNotFound, "there is no such proposal")
-    })
+    number.ok_or_else(|| Problem::new(Code::ProposalNotFound, "there is no such proposal"))
 }
 
 value::choices! {

@@ -149,8 +149,8 @@ pub(in crate::http) async fn propose(
     let options = headers.options(&caller, dry_run, &bytes);
     let (note, change) = proposed.split();
     let actor = note.actor(caller, request);
-    let written = writer.propose(&actor, &change, &options).await?;
-    respond(&pool, &settings, written, dry_run, StatusCode::CREATED).await
+    let edition = writer.propose(&actor, &change, &options).await?;
+    respond(&pool, &settings, edition, dry_run, StatusCode::CREATED).await
 }
 
 /// Replaces the content of a proposal by a new edition. Approvals of the edition before no longer count.
@@ -188,24 +188,24 @@ pub(in crate::http) async fn edit(
     let options = headers.options(&caller, dry_run, &bytes);
     let (note, change) = proposed.split();
     let actor = note.actor(caller, request);
-    let written = writer.edit_proposal(number, expected, &actor, &change, &options).await;
-    let written = written.map_err(|err| match err {
+    let edition = writer.edit_proposal(number, expected, &actor, &change, &options).await;
+    let edition = edition.map_err(|err| match err {
         settings::ProposalError::EditionOutdated { .. } => {
             Problem::from(err).with_code(Code::EditionMismatch)
         }
         err => err.into(),
     })?;
-    respond(&pool, &settings, written, dry_run, StatusCode::OK).await
+    respond(&pool, &settings, edition, dry_run, StatusCode::OK).await
 }
 
 async fn respond(
     pool: &Pool,
     settings: &GlobalSettingsService,
-    written: WrittenEdition,
+    edition: WrittenEdition,
     dry_run: bool,
     status: StatusCode,
 ) -> Result<JsonResponse, Problem> {
-    let WrittenEdition { number, edition } = written;
+    let WrittenEdition { number, edition } = edition;
     if dry_run {
         return JsonResponse::ok(&ProposalPreview { dry_run, edition });
     }

@@ -1,5 +1,7 @@
 //! The list of proposals, newest first.
 
+mod store;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -84,7 +86,7 @@ pub async fn page(
 ) -> sqlx::Result<Page> {
     let size = PageSize::clamped(limit);
     let before = cursor.map(Cursor::position);
-    let mut proposals = super::store::summaries(conn, filter, before, size.fetch_limit()).await?;
+    let mut proposals = store::summaries(conn, filter, before, size.fetch_limit()).await?;
     let next_cursor = size.split(&mut proposals, filter, |row| row.number);
     Ok(Page { proposals, next_cursor })
 }

@@ -1,0 +1,141 @@
+//! `/admin/freezes`: times in which no setting changes.
+
+use axum::{extract::State, http::StatusCode};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{
+    database::{self, Pool, TransactionError},
+    http::{
+        auth::{SuperAdmin, write_quota::RateLimitedAdmin},
+        openapi::problems,
+        problem::Problem,
+        request::{
+            body::Body,
+            fields::body,
+            path::PathSegment,
+            query::{NoParameters, Query},
+        },
+        response::JsonResponse,
+        write::ChangeNote,
+    },
+    ids::RequestId,
+    proposals::{self, Freeze},
+    settings::SettingsWriter,
+};
+
+problems! {
+    FreezeListProblems: MalformedRequest, Unauthorized, Forbidden, Internal, Unavailable
+}
+
+problems! {
+    FreezeProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden,
+    RequestTimeout, PayloadTooLarge, UnsupportedMediaType, RateLimited, Internal, Unavailable, OutcomeUnknown
+}
+
+problems! {
+    EndFreezeProblems: MalformedRequest, ReasonRequired, SecretLike, Unauthorized, Forbidden, NotFound, FreezeOver,
+    RequestTimeout, PayloadTooLarge, UnsupportedMediaType, RateLimited, Internal, Unavailable, OutcomeUnknown
+}
+
+body! {
+    /// A freeze.
+    struct NewFreeze {
+        /// The reason
+        note: ChangeNote,
+        /// The beginning; now by default.
+        starts_at: Option<DateTime<Utc>>,
+        /// The end, at most 92 days after the beginning.
+        #[example("2027-01-04T08:00:00Z")]
+        ends_at: DateTime<Utc>,
+    }
+}
+
+body! {
+    /// The early end of a freeze.
+    struct FreezeEnd {
+        /// The reason
+        note: ChangeNote,
+    }
+}
+
+/// The freezes, the one that ends last first.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Freezes)]
+pub(in crate::http) struct FreezeList {
+    /// The freeze in force, if any.
+    #[schema(required)]
+    active: Option<Freeze>,
+    /// The newest 200 freezes.
+    freezes: Vec<Freeze>,
+}
+
+/// The freezes, past and planned.
+#[utoipa::path(
+    get,
+    path = "/admin/freezes",
+    operation_id = "listFreezes",
+    tag = "proposals",
+    responses((status = 200, description = "The freezes", body = FreezeList), FreezeListProblems),
+    security(("bearer" = []))
+)]
+pub(in crate::http) async fn list(
+    _: SuperAdmin,
+    State(pool): State<Pool>,
+    _: Query<NoParameters>,
+) -> Result<JsonResponse, Problem> {
+    let list = database::read_with_retry(&pool, async |conn| {
+        let active = proposals::active_freeze(conn).await?;
+        Ok::<_, TransactionError>(FreezeList { active, freezes: proposals::freezes(conn).await? })
+    });
+    JsonResponse::ok(&list.await?)
+}
+
+/// Freezes all settings for a time: nobody changes a setting, except in an emergency.
+#[utoipa::path(
+    post,
+    path = "/admin/freezes",
+    operation_id = "freezeSettings",
+    tag = "proposals",
+    request_body = NewFreeze,
+    responses((status = 201, description = "The freeze", body = Freeze), FreezeProblems),
+    security(("bearer" = []))
+)]
+pub(in crate::http) async fn freeze(
+    RateLimitedAdmin(caller): RateLimitedAdmin,
+    State(writer): State<SettingsWriter>,
+    request: RequestId,
+    _: Query<NoParameters>,
+    Body { value: NewFreeze { note, starts_at, ends_at }, .. }: Body<NewFreeze>,
+) -> Result<JsonResponse, Problem> {
+    let actor = note.actor(caller, request);
+    let freeze = writer.freeze(&actor, starts_at, ends_at).await?;
+    JsonResponse::new(StatusCode::CREATED, &freeze)
+}
+
+/// Ends a freeze before its end.
+#[utoipa::path(
+    post,
+    path = "/admin/freezes/{id}/end",
+    operation_id = "endFreeze",
+    tag = "proposals",
+    params(("id" = Uuid, Path, description = "The freeze")),
+    request_body = FreezeEnd,
+    responses((status = 200, description = "The freeze", body = Freeze), EndFreezeProblems),
+    security(("bearer" = []))
+)]
+pub(in crate::http) async fn end(
+    RateLimitedAdmin(caller): RateLimitedAdmin,
+    State(writer): State<SettingsWriter>,
+    request: RequestId,
+    PathSegment(id): PathSegment,
+    _: Query<NoParameters>,
+    Body { value: FreezeEnd { note }, .. }: Body<FreezeEnd>,
+) -> Result<JsonResponse, Problem> {
+    // A malformed id is a 404 like an unknown id: clients handle a single case.
+    let id = Uuid::parse_str(&id).map_err(|_| Problem::not_found("there is no such freeze"))?;
+    let actor = note.actor(caller, request);
+    JsonResponse::ok(&writer.end_freeze(&actor, id).await?)
+}

@@ -1,0 +1,91 @@
+//! Freezes: times in which no setting changes, except in an emergency.
+
+mod store;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+pub use self::store::{active as active_freeze, list as freezes};
+use crate::{
+    audit::Actor,
+    database::{self, Deadline, Pool, TransactionError},
+};
+
+/// The longest freeze. A longer one is probably a mistake in the date.
+const MAX_LENGTH: TimeDelta = TimeDelta::days(92);
+
+/// A time in which no setting changes, except in an emergency.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Freeze {
+    /// The id.
+    pub id: Uuid,
+    /// The beginning.
+    pub starts_at: DateTime<Utc>,
+    /// The end.
+    pub ends_at: DateTime<Utc>,
+    /// The reason.
+    pub reason: String,
+    /// The author.
+    pub set_by: String,
+    /// When the author set the freeze.
+    pub set_at: DateTime<Utc>,
+    /// Who ended the freeze early.
+    #[schema(required)]
+    pub ended_by: Option<String>,
+    /// When the freeze was ended early.
+    #[schema(required)]
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+/// Why a freeze could not be set or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum FreezeError {
+    /// The times are in the wrong order, in the past, or too far apart.
+    #[error("{0}")]
+    Times(&'static str),
+    /// No freeze has the id.
+    #[error("there is no freeze {0}")]
+    NotFound(Uuid),
+    /// The freeze is over.
+    #[error("the freeze is over")]
+    Over,
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] TransactionError),
+}
+
+/// Freezes all settings from `starts_at`, or from now, until `ends_at`.
+pub async fn freeze(
+    pool: &Pool,
+    actor: &Actor,
+    starts_at: Option<DateTime<Utc>>,
+    ends_at: DateTime<Utc>,
+) -> Result<Freeze, FreezeError> {
+    let now = database::read_with_retry(pool, async |conn| super::store::now(conn).await).await?;
+    let starts_at = starts_at.unwrap_or(now).max(now);
+    if ends_at <= starts_at {
+        return Err(FreezeError::Times("`ends_at` must be in the future, after `starts_at`"));
+    }
+    if ends_at - starts_at > MAX_LENGTH {
+        return Err(FreezeError::Times("a freeze lasts at most 92 days"));
+    }
+    let freeze = database::execute_autocommit(pool, Deadline::standard(), async |conn| {
+        store::insert(conn, actor, starts_at, ends_at).await
+    });
+    Ok(freeze.await?)
+}
+
+/// Ends the freeze `id` before its end.
+pub async fn end_freeze(pool: &Pool, actor: &Actor, id: Uuid) -> Result<Freeze, FreezeError> {
+    let ended = database::execute_autocommit(pool, Deadline::standard(), async |conn| {
+        store::end(conn, actor, id).await
+    });
+    if let Some(freeze) = ended.await? {
+        return Ok(freeze);
+    }
+    let exists =
+        database::read_with_retry(pool, async |conn| store::exists(conn, id).await).await?;
+    Err(if exists { FreezeError::Over } else { FreezeError::NotFound(id) })
+}
