@@ -61,7 +61,7 @@ pub(super) const SHADOWS: &[Attack] = &[
     ),
     attack(
         "temporary declarations by which a setting is a secret",
-        "create temporary table app_global_setting_schema (like public.app_global_setting_schema);
+        "create temporary table app_global_setting_schema (like public.app_global_setting_schema including defaults);
          insert into pg_temp.app_global_setting_schema
            select key, 'secret', value_type, category, false, constraints_json, null, 'hardcoded', applies, required, ''
            from public.app_global_setting_schema;
@@ -73,7 +73,7 @@ pub(super) const SHADOWS: &[Attack] = &[
     ),
     attack(
         "a setting that is a secret only for this session is deleted",
-        "create temporary table app_global_setting_schema (like public.app_global_setting_schema);
+        "create temporary table app_global_setting_schema (like public.app_global_setting_schema including defaults);
          insert into pg_temp.app_global_setting_schema
            select key, 'secret', value_type, category, false, constraints_json, null, 'hardcoded', applies, required, ''
            from public.app_global_setting_schema;

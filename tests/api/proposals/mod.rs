@@ -1,6 +1,7 @@
 //! Proposals: protected settings change only with the approval of other people.
 
 mod due;
+mod invariants;
 mod people;
 
 use serde_json::{Value, json};
