@@ -104,9 +104,9 @@ impl SettingsWriter {
         let snapshot = self.settings.snapshot();
         let schema = &snapshot.schema;
         // The scan and the validation of a large import take milliseconds of CPU: not on an async worker thread.
-        let size = change::size(edits);
+        let size = change::size(edits.iter());
         let (matches, resolved) = compute::run(size, || {
-            let matches = change::scan(&self.scanner, schema, &actor.reason, edits);
+            let matches = change::scan(&self.scanner, schema, &actor.reason, edits.iter());
             let resolved = change::resolve(schema, edits, options.lenient, matches.as_ref());
             (matches, resolved)
         })
@@ -115,7 +115,7 @@ impl SettingsWriter {
             Err(refusal @ (Error::Locked(_) | Error::SecretLike(_))) => {
                 // In a transaction of its own: the write itself is never begun.
                 if !options.dry_run {
-                    let keys = change::keys_to_record(schema, edits, matches.as_ref());
+                    let keys = change::keys_to_record(schema, edits.iter(), matches.as_ref());
                     self.record_refusal(actor, &keys).await?;
                 }
                 return Err(refusal);
@@ -191,16 +191,16 @@ impl SettingsWriter {
     ///
     /// # Errors
     /// `SecretLike`; the refusal is audited unless `dry_run`.
-    pub(super) async fn refuse_secrets(
+    pub(super) async fn refuse_secrets<'a>(
         &self,
+        schema: &Schema,
         actor: &Actor,
-        edits: &[Edit],
+        edits: impl Iterator<Item = &'a Edit> + Clone,
         dry_run: bool,
     ) -> Result<(), Error> {
-        let snapshot = self.settings.snapshot();
-        let schema = &snapshot.schema;
-        let scan = || change::scan(&self.scanner, schema, &actor.reason, edits);
-        let Some(matches) = compute::run(change::size(edits), scan).await else { return Ok(()) };
+        let scan = || change::scan(&self.scanner, schema, &actor.reason, edits.clone());
+        let size = change::size(edits.clone());
+        let Some(matches) = compute::run(size, scan).await else { return Ok(()) };
         if !dry_run {
             let keys = change::keys_to_record(schema, edits, Some(&matches));
             self.record_refusal(actor, &keys).await?;

@@ -34,6 +34,6 @@ impl WriteOptions {
 }
 
 /// Returns the bytes of `edits`, as an estimate of the work to check the edits.
-pub(in crate::settings) fn size(edits: &[Edit]) -> usize {
-    edits.iter().map(|edit| edit.key.len() + edit.value.size()).sum()
+pub(in crate::settings) fn size<'a>(edits: impl Iterator<Item = &'a Edit>) -> usize {
+    edits.map(|edit| edit.key.len() + edit.value.size()).sum()
 }
