@@ -22,10 +22,11 @@ const WHOLE_TRAIL: [&str; 1] = ["true"];
 /// The entries to read from each part of the trail.
 #[derive(Clone, Copy)]
 enum Extent {
-    /// The newest so many.
+    /// The newest entries, up to this number.
     Newest(i64),
-    /// The oldest.
+    /// The oldest entry.
     Oldest,
+    /// All entries.
     All,
 }
 
@@ -39,14 +40,14 @@ pub(in crate::audit) async fn page(
 ) -> sqlx::Result<Vec<Row>> {
     let mut query = QueryBuilder::<Postgres>::new(
         "select seq, id, revision, key, action, version, changed_by, reason, request_id, changed_at, \
-         case when may_be_told then old_value_json end as old_value_json, \
-         case when may_be_told then new_value_json end as new_value_json from (",
+         case when is_visible then old_value_json end as old_value_json, \
+         case when is_visible then new_value_json end as new_value_json from (",
     );
     push_matching(&mut query, filter, before, Extent::Newest(limit));
     query.push(
         ") a, lateral (select not exists ( \
            select from app_global_setting_schema d where d.key = a.key and d.kind = 'secret' \
-         ) as may_be_told) of_key order by seq desc limit ",
+         ) as is_visible) visibility order by seq desc limit ",
     );
     query.push_bind(limit);
     query.build_query_as().fetch_all(conn).await
@@ -145,8 +146,8 @@ fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &Filter) -> Optio
 /// Appends order and limit of a part of the trail whose first condition is on the column `first`.
 ///
 /// Sorts by that column, too, and the condition is `= any` with one element instead of `=`, which Postgres would remove
-/// from the order. Otherwise Postgres reads the trail from its end and filters, because common values seem to be
-/// everywhere: half a second for a million entries if none matches.
+/// from the order. Otherwise Postgres reads the trail from its end and filters, because the planner assumes that common
+/// values are spread evenly: half a second for a million entries if no entry matches.
 fn push_extent(query: &mut QueryBuilder<Postgres>, first: Option<&'static str>, extent: Extent) {
     let (direction, limit) = match extent {
         Extent::Newest(limit) => (" desc", limit),

@@ -23,13 +23,13 @@ use crate::{
     sessions::start::store::{self, PlannedInsert},
 };
 
-/// Statements under way at a time. A second statement uses the time in which the first waits for the disk.
+/// The maximum number of concurrent statements. A second statement uses the time in which the first waits for the disk.
 const MAX_STATEMENTS: usize = 2;
 
-/// Rows of a statement. Bounds the time that one statement takes from all of its starts.
+/// The maximum number of rows of a statement. Bounds the time for which one statement delays its starts.
 const MAX_GROUP: usize = 64;
 
-/// Waiting starts; the next start is inserted alone, and waits for a connection instead.
+/// The maximum length of the queue. A further start is inserted alone, and waits for a connection instead.
 const MAX_WAITING: usize = 1024;
 
 /// The inserts of an instance. Cheap to clone.
