@@ -93,8 +93,9 @@ pub(super) async fn write_at_revision(
 /// [`write_at_revision`] for `columns`, the rows of `statement`.
 ///
 /// The head is compared again when locked, and no setting changes without a new revision of the head. A locked head is
-/// skipped: the steps under the lock wait for the head, so that no writer waits twice. An idempotency key that already has
-/// a result fails the statement. `limit $20` tells the planner to expect few rows, so that one plan is kept for all small changes.
+/// skipped: the steps under the lock wait for the head, so that no writer waits twice. An idempotency key that already
+/// has a result fails the statement. `limit $20` tells the planner to expect few rows, so that one plan is kept for all
+/// small changes.
 async fn write_columns(
     conn: &mut Connection,
     statement: &Statement<'_>,
