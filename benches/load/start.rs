@@ -217,7 +217,7 @@ async fn least(
     Ok((StatusCode::CREATED, format!("{{\"session_id\":\"{id}\"}}")))
 }
 
-/// Returns the user and system time of this process; zero on systems without `/proc`.
+/// What this process has spent in its code and in the system's for it; nothing where it cannot be read.
 fn processor_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     // The fields after the name, which may contain spaces; in hundredths of a second.

@@ -51,7 +51,7 @@ pub async fn keep(
         // Jitter, so that instances do not write at the same time.
         let revision_or_timer = time::timeout(jittered(pause, 0.9..1.1), revisions.changed());
         if revision_or_timer.await.is_ok() {
-            // Usually in the past already, because changes are rarer.
+            // Usually long past, because changes are rarer.
             time::sleep_until(started_at + MIN_INTERVAL).await;
         } else {
             // Only on the timer, so that no heartbeat of a new revision is delayed.

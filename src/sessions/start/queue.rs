@@ -23,10 +23,10 @@ use crate::{
     sessions::start::store::{self, PlannedInsert},
 };
 
-/// The maximum number of concurrent statements. A second statement uses the time in which the first waits for the disk.
+/// Statements under way at a time. A second statement uses the time in which the first waits for the disk.
 const MAX_STATEMENTS: usize = 2;
 
-/// The maximum number of rows of a statement. Bounds the time for which one statement delays its starts.
+/// Rows of a statement. Bounds the time that one statement takes from all of its starts.
 const MAX_GROUP: usize = 64;
 
 /// The maximum length of the queue. A further start is inserted alone, and waits for a connection instead.
