@@ -14,13 +14,13 @@
 #[path = "catalog/mod.rs"]
 mod catalog;
 #[path = "load/client.rs"]
-#[expect(dead_code, reason = "the load harness uses more of it")]
+#[expect(dead_code, reason = "the load harness uses more of the module")]
 mod client;
 #[path = "load/rows.rs"]
-#[expect(dead_code, reason = "the load harness uses more of it")]
+#[expect(dead_code, reason = "the load harness uses more of the module")]
 mod rows;
 #[path = "load/world.rs"]
-#[expect(dead_code, reason = "the load harness uses more of it")]
+#[expect(dead_code, reason = "the load harness uses more of the module")]
 mod world;
 
 use std::{

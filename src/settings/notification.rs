@@ -38,9 +38,9 @@ pub(super) struct NotifiedChange {
 /// The content of a payload.
 #[derive(Debug)]
 pub(super) enum Payload {
-    /// A change, which is genuine only if the digest was published before.
+    /// A change, which is genuine only if its digest was published with the revision before.
     Change(NotifiedChange),
-    /// No change: the database has to be read.
+    /// A revision without a change: the database has to be read.
     Hint,
     /// Not encrypted with the key.
     Unreadable,

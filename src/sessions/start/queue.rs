@@ -29,7 +29,7 @@ const MAX_STATEMENTS: usize = 2;
 /// Rows of a statement. Bounds the time that one statement takes from all of its starts.
 const MAX_GROUP: usize = 64;
 
-/// Waiting starts; the next start is inserted alone, and waits for a connection instead.
+/// The maximum length of the queue. A further start is inserted alone, and waits for a connection instead.
 const MAX_WAITING: usize = 1024;
 
 /// The inserts of an instance. Cheap to clone.

@@ -10,7 +10,7 @@ use crate::{
     settings::entry::StoredSetting,
 };
 
-/// The number of rows from which on a statement is planned for its own parameters, and returns a single row.
+/// The number of rows from which on a statement gets a custom plan, and returns a single row.
 const MANY_ROWS: usize = 100;
 
 /// A change, and the state of the database that the change requires.
@@ -84,7 +84,7 @@ pub(super) async fn write_at_revision(
     statement: &Statement<'_>,
 ) -> sqlx::Result<Vec<StoredSetting>> {
     if statement.rows.len() >= MANY_ROWS {
-        // The kept plan looks up every setting by itself.
+        // The generic plan looks up each setting separately.
         conn.plan_each_time();
     }
     write_columns(conn, statement, &Columns::new(&statement.rows)).await
@@ -93,8 +93,9 @@ pub(super) async fn write_at_revision(
 /// [`write_at_revision`] for `columns`, the rows of `statement`.
 ///
 /// The head is compared again when locked, and no setting changes without a new revision of the head. A locked head is
-/// skipped: the steps under the lock wait for the head, so that no writer waits twice. A key in use for another result
-/// fails the statement. `limit $20` tells the planner to expect few rows, so that one plan is kept for all small changes.
+/// skipped: the steps under the lock wait for the head, so that no writer waits twice. An idempotency key that already
+/// has a result fails the statement. `limit $20` tells the planner to expect few rows, so that one plan is kept for all
+/// small changes.
 async fn write_columns(
     conn: &mut Connection,
     statement: &Statement<'_>,
