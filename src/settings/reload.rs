@@ -153,10 +153,11 @@ pub(super) async fn apply_notified(
     let revision = last.revision;
     let next_digest = Some(last.next_digest.clone());
     let age = settings.database_time_since(last.changed_at);
+    let is_awaited = new.iter().any(|change| change.is_awaited);
     // All at once, as a reload does: only the settings after the last change have to be valid.
     let rows = new.into_iter().flat_map(|change| change.settings).collect();
     let newer = current.advanced(revision, next_digest, rows).map_err(Error::Invalid);
-    let result = replace(newer.map(|snapshot| Some(Newer { snapshot, age })), settings);
+    let result = replace(newer.map(|snapshot| Some(Newer { snapshot, age, is_awaited })), settings);
     settings.metrics().reload(Source::Notify, outcome(&result), start.elapsed());
     settings.metrics().applied_from_notification();
     result.map(|_| true)
@@ -207,8 +208,8 @@ pub(super) fn advance(
     // The digest of the next notification is set at the commit, after the statement: the next change of another instance
     // is read from the database.
     let Ok(snapshot) = base.advanced(revision, None, rows) else { return };
-    // The commit was acknowledged just before.
-    let newer = Newer { snapshot, age: Some(start.elapsed()) };
+    // The commit was acknowledged just before. The writer needs no acknowledgement of its own instance.
+    let newer = Newer { snapshot, age: Some(start.elapsed()), is_awaited: false };
     if replace(Ok(Some(newer)), settings).is_ok_and(|is_replaced| is_replaced) {
         settings.metrics().reload(Source::Demand, Outcome::Taken, start.elapsed());
     }
@@ -220,10 +221,13 @@ fn replace(
     settings: &GlobalSettingsService,
 ) -> Result<bool, Error> {
     match newer {
-        Ok(Some(Newer { snapshot, age })) => {
+        Ok(Some(Newer { snapshot, age, is_awaited })) => {
             let revision = snapshot.revision;
             let is_replaced = settings.advance(snapshot);
             if is_replaced {
+                if is_awaited {
+                    settings.announce_awaited();
+                }
                 settings.metrics().applied(revision, age);
                 info!(settings.revision = revision, "settings reloaded");
             }
@@ -245,11 +249,13 @@ struct Newer {
     snapshot: Snapshot,
     /// The time since the newest change, by the database's clock; `None` after a full load.
     age: Option<Duration>,
+    /// Whether a writer may wait for the revision. Unknown without the notification, and then assumed.
+    is_awaited: bool,
 }
 
 impl From<Snapshot> for Newer {
     fn from(snapshot: Snapshot) -> Self {
-        Self { snapshot, age: None }
+        Self { snapshot, age: None, is_awaited: true }
     }
 }
 
@@ -283,7 +289,7 @@ async fn newer(pool: &Pool, settings: &GlobalSettingsService) -> Result<Option<N
     let next_digest = head.next_digest.clone();
     let rows = changes.into_iter().filter_map(store::Change::stored).collect();
     let snapshot = current.advanced(revision, next_digest, rows).map_err(Error::Invalid)?;
-    Ok(Some(Newer { snapshot, age }))
+    Ok(Some(Newer { snapshot, age, is_awaited: true }))
 }
 
 async fn load_newer(pool: &Pool) -> Result<Option<Newer>, Error> {
