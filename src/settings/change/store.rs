@@ -129,8 +129,7 @@ async fn write_columns(
           select id, key, $9, old_value_json, value_json, version, $8, $10, $11 from updated order by position
         ), result as (insert into app_idempotency_key (caller, key, fingerprint, body)
           select $12, $13, $14, $15 from head where $13::text is not null
-        ), expired as (
-          delete from app_idempotency_key where $13 is not null and exists (select from head) and (caller, key) in (
+        ), expired as (delete from app_idempotency_key where $13 is not null and exists (select from head) and (caller, key) in (
             select caller, key from app_idempotency_key where created_at < now() - interval '24 hours'
             order by created_at limit 10 for update skip locked)
         ), messages as (insert into brune_outbox (id, sink, topic, payload)
