@@ -94,9 +94,10 @@
 //!    notification: [`settings::follow`] decrypts the change (`settings/notification.rs`), or reads the changes from the
 //!    database, validates the result and replaces the snapshot of
 //!    [`GlobalSettingsService`](settings::GlobalSettingsService).
-//! 8. Each instance writes the applied revision into its row of the [`fleet`] ([`fleet::keep`]). A caller with
-//!    `wait=applied` is answered when every live instance has applied the revision, or after a timeout
-//!    (`http/write.rs`). The wait polls the rows: acknowledgements do not notify.
+//! 8. Each instance writes the applied revision into its row of the [`fleet`] ([`fleet::keep`]): at once if the
+//!    notification says that a caller waits, otherwise a little later. A caller with `wait=applied` is answered when
+//!    every live instance has applied the revision, or after a timeout (`http/write.rs`). The wait polls the rows:
+//!    acknowledgements do not notify.
 //!
 //! # A change, received by clients
 //!

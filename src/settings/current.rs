@@ -41,6 +41,8 @@ struct Inner {
     reachable: AtomicBool,
     /// The revision of `current`, for subscribers.
     revision: watch::Sender<i64>,
+    /// The newest applied revision that a writer may wait for.
+    awaited_revision: watch::Sender<i64>,
     listening: watch::Sender<bool>,
     /// Wakes the follower after a local write.
     local_writes: Notify,
@@ -63,6 +65,7 @@ impl GlobalSettingsService {
         Self(Arc::new(Inner {
             metrics,
             revision: watch::Sender::new(snapshot.revision),
+            awaited_revision: watch::Sender::new(snapshot.revision),
             current: ArcSwap::from_pointee(snapshot),
             violations: ArcSwap::default(),
             reachable: AtomicBool::new(true),
@@ -149,6 +152,13 @@ impl GlobalSettingsService {
         self.0.revision.subscribe()
     }
 
+    /// Subscribes to the applied revisions that a writer may wait for: all but those of notifications without a waiting
+    /// writer, and of writes through this instance.
+    #[must_use]
+    pub fn awaited_revisions(&self) -> watch::Receiver<i64> {
+        self.0.awaited_revision.subscribe()
+    }
+
     /// Waits until the current revision is at least `revision`.
     pub async fn wait_for(&self, revision: i64) {
         // Fails only when the sender is dropped, and `self` owns the sender.
@@ -179,6 +189,11 @@ impl GlobalSettingsService {
     /// Takes the reload lock, unless a reload runs.
     pub(super) fn try_lock_reload(&self) -> Option<impl Drop + '_> {
         self.0.reloading.try_lock().ok()
+    }
+
+    /// Announces that a writer may wait for the current revision.
+    pub(super) fn announce_awaited(&self) {
+        self.0.awaited_revision.send_replace(self.revision());
     }
 
     /// Replaces the current snapshot by `snapshot` if `snapshot` is newer, or of another timeline. Returns whether the

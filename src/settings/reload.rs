@@ -72,9 +72,11 @@ async fn read_all(conn: &mut Connection) -> Result<Snapshot, Error> {
     let catalog = head.catalog.unwrap_or_default();
     let schema = Schema::new(catalog, head.catalog_revision, definitions);
     let rows = store::all(conn).await?;
-    let mut snapshot = Snapshot::new(head.revision, Some(timeline), Arc::new(schema), rows)
+    let snapshot = Snapshot::new(head.revision, Some(timeline), Arc::new(schema), rows)
         .map_err(Error::Invalid)?;
-    snapshot.next_digest = head.next_digest;
+    if let Some(digest) = head.next_digest {
+        snapshot.set_next_digest(digest);
+    }
     Ok(snapshot)
 }
 
@@ -151,12 +153,17 @@ pub(super) async fn apply_notified(
     let Some(new) = new else { return Ok(false) };
     let Some(last) = new.last() else { return Ok(true) };
     let revision = last.revision;
-    let next_digest = Some(last.next_digest.clone());
+    let next_digest = last.next_digest.clone();
     let age = settings.database_time_since(last.changed_at);
+    let is_awaited = new.iter().any(|change| change.is_awaited);
     // All at once, as a reload does: only the settings after the last change have to be valid.
     let rows = new.into_iter().flat_map(|change| change.settings).collect();
-    let newer = current.advanced(revision, next_digest, rows).map_err(Error::Invalid);
-    let result = replace(newer.map(|snapshot| Some(Newer { snapshot, age })), settings);
+    let newer = current.advanced(revision, rows).map_err(Error::Invalid);
+    let newer = newer.map(|snapshot| {
+        snapshot.set_next_digest(next_digest);
+        Some(Newer { snapshot, age, is_awaited })
+    });
+    let result = replace(newer, settings);
     settings.metrics().reload(Source::Notify, outcome(&result), start.elapsed());
     settings.metrics().applied_from_notification();
     result.map(|_| true)
@@ -172,11 +179,15 @@ fn successors(current: &Snapshot, changes: Vec<NotifiedChange>) -> Option<Vec<No
             return None;
         }
         if change.revision <= current.revision && change.catalog_revision <= catalog_revision {
+            // A change through this instance: the digest of the next notification was set at the commit.
+            if change.revision == current.revision && current.expects(&change.digest) {
+                current.set_next_digest(change.next_digest);
+            }
             continue;
         }
         let (revision, digest) = match new.last() {
             Some(last) => (last.revision, Some(&last.next_digest)),
-            None => (current.revision, current.next_digest.as_ref()),
+            None => (current.revision, current.next_digest()),
         };
         // Whoever knows the secret of the digest has the rights of the trigger.
         let is_genuine = digest == Some(&change.digest);
@@ -204,11 +215,11 @@ pub(super) fn advance(
         return;
     }
     // The rules were checked before the commit; if they do not hold, the reload reports the violations.
-    // The digest of the next notification is set at the commit, after the statement: the next change of another instance
-    // is read from the database.
-    let Ok(snapshot) = base.advanced(revision, None, rows) else { return };
-    // The commit was acknowledged just before.
-    let newer = Newer { snapshot, age: Some(start.elapsed()) };
+    let Ok(mut snapshot) = base.advanced(revision, rows) else { return };
+    // The digest of the next notification was set at the commit, after the statement: the notification has the digest.
+    snapshot.expect_notification(base);
+    // The commit was acknowledged just before. The writer needs no acknowledgement of its own instance.
+    let newer = Newer { snapshot, age: Some(start.elapsed()), is_awaited: false };
     if replace(Ok(Some(newer)), settings).is_ok_and(|is_replaced| is_replaced) {
         settings.metrics().reload(Source::Demand, Outcome::Taken, start.elapsed());
     }
@@ -220,10 +231,13 @@ fn replace(
     settings: &GlobalSettingsService,
 ) -> Result<bool, Error> {
     match newer {
-        Ok(Some(Newer { snapshot, age })) => {
+        Ok(Some(Newer { snapshot, age, is_awaited })) => {
             let revision = snapshot.revision;
             let is_replaced = settings.advance(snapshot);
             if is_replaced {
+                if is_awaited {
+                    settings.announce_awaited();
+                }
                 settings.metrics().applied(revision, age);
                 info!(settings.revision = revision, "settings reloaded");
             }
@@ -245,11 +259,13 @@ struct Newer {
     snapshot: Snapshot,
     /// The time since the newest change, by the database's clock; `None` after a full load.
     age: Option<Duration>,
+    /// Whether a writer may wait for the revision. Unknown without the notification, and then assumed.
+    is_awaited: bool,
 }
 
 impl From<Snapshot> for Newer {
     fn from(snapshot: Snapshot) -> Self {
-        Self { snapshot, age: None }
+        Self { snapshot, age: None, is_awaited: true }
     }
 }
 
@@ -275,6 +291,10 @@ async fn newer(pool: &Pool, settings: &GlobalSettingsService) -> Result<Option<N
         return load_newer(pool).await;
     }
     if head.revision == current.revision {
+        // The notification of a change through this instance may be lost.
+        if let Some(digest) = head.next_digest.clone() {
+            current.set_next_digest(digest);
+        }
         return Ok(None);
     }
     // Only the changed rows: a reload must not cost more with the size of the catalog.
@@ -282,8 +302,11 @@ async fn newer(pool: &Pool, settings: &GlobalSettingsService) -> Result<Option<N
     let age = head.age();
     let next_digest = head.next_digest.clone();
     let rows = changes.into_iter().filter_map(store::Change::stored).collect();
-    let snapshot = current.advanced(revision, next_digest, rows).map_err(Error::Invalid)?;
-    Ok(Some(Newer { snapshot, age }))
+    let snapshot = current.advanced(revision, rows).map_err(Error::Invalid)?;
+    if let Some(digest) = next_digest {
+        snapshot.set_next_digest(digest);
+    }
+    Ok(Some(Newer { snapshot, age, is_awaited: true }))
 }
 
 async fn load_newer(pool: &Pool) -> Result<Option<Newer>, Error> {

@@ -170,6 +170,9 @@ impl SettingsWriter {
         {
             return Ok(first);
         }
+        if options.is_awaited {
+            change::announce_waiter(conn).await?;
+        }
         let result = change::apply(conn, schema, &head, batch).await?;
         if !options.dry_run {
             // In the same transaction: no message without the change, and no change without the message.

@@ -24,6 +24,8 @@ pub struct WriteOptions {
     pub dry_run: bool,
     /// The idempotency key of the request.
     pub idempotency: Option<idempotency::Key>,
+    /// Whether the caller waits until every instance has applied the change.
+    pub is_awaited: bool,
 }
 
 impl WriteOptions {

@@ -20,3 +20,4 @@ pub(super) use message::{enqueue_changed, enqueue_refused};
 pub use outcome::{ChangeResult, Conflict, Error, KeyChange, SecretMatches};
 pub(super) use resolve::resolve;
 pub(super) use secrets::{UNDECLARED, keys_to_record, public_name, scan, scan_values};
+pub(super) use store::announce_waiter;

@@ -78,6 +78,7 @@ impl SettingsWriter {
                 lenient: true,
                 dry_run: false,
                 idempotency: options.idempotency.clone(),
+                is_awaited: options.is_awaited,
             };
             let edits = accepted_edits(plan, options.on_conflict)?;
             match self.write(Action::Import, actor, &edits, &write_options).await {

@@ -33,4 +33,6 @@ pub struct ImportOptions {
     pub on_unknown: OnUnknown,
     /// The key by which a repeated request is recognized.
     pub idempotency: Option<idempotency::Key>,
+    /// Whether the caller waits until every instance has applied the change.
+    pub is_awaited: bool,
 }

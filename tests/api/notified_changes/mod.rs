@@ -96,6 +96,22 @@ async fn a_change_by_sql_of_the_owner_is_applied_without_a_query() {
     assert_as_loaded(&app).await;
 }
 
+/// The statement of a change returns before the trigger publishes the digest of the next secret.
+#[tokio::test]
+async fn changes_of_two_instances_in_turns_are_applied_without_a_query() {
+    let app = TestApp::new().await;
+    let other = app.another_instance().await;
+    for n in (1..=20).step_by(2) {
+        for (writer, version) in [(&app.instance, n), (&other, n + 1)] {
+            writer.change(&[(VERSION, json!(format!("v{version}")), version)]).await.ok();
+            app.instance.wait_for_revision(version + 1).await;
+            other.wait_for_revision(version + 1).await;
+        }
+    }
+    assert_eq!((reads(&app.instance).await, reads(&other).await), (0, 0));
+    assert_as_loaded(&app).await;
+}
+
 #[tokio::test]
 async fn several_change_sets_of_one_transaction_are_one_change() {
     let app = TestApp::new().await;
