@@ -31,12 +31,12 @@ begin
         hint = 'changed_by has at most 256 bytes, reason at most 500 characters, both without control characters';
   end if;
   if new.action in ('refused', 'secret_cleanup') then
-    select h.revision, h.changed_at into strict head from app_global_setting_head h for update;
+    select h.revision, h.changed_at into strict head from app_global_setting_head h where h.singleton for update;
     new.revision := null;
   else
     -- No lock: the transaction that opened the newest revision holds the lock of its own update.
     select h.revision, h.changed_at into head from app_global_setting_head h
-      where h.opened_xid = pg_current_xact_id() and h.opened_at = transaction_timestamp();
+      where h.singleton and h.opened_xid = pg_current_xact_id() and h.opened_at = transaction_timestamp();
     if not found then
       select h.revision, h.changed_at into strict head from app_global_setting_open_revision() h;
     end if;
@@ -96,13 +96,15 @@ declare
   head record;
   expected integer;
 begin
-  if tg_op = 'DELETE' and exists (
-    select from app_global_setting_schema where key = old.key and kind = 'secret') then
-    return old;
+  -- Nested: as one condition, Postgres would plan the lookup again for each row.
+  if tg_op = 'DELETE' then
+    if exists (select from app_global_setting_schema where key = old.key and kind = 'secret') then
+      return old;
+    end if;
   end if;
   -- No lock: the transaction that opened the newest revision holds the lock of its own update.
   select h.revision, h.changed_at into head from app_global_setting_head h
-    where h.opened_xid = pg_current_xact_id() and h.opened_at = transaction_timestamp();
+    where h.singleton and h.opened_xid = pg_current_xact_id() and h.opened_at = transaction_timestamp();
   if not found then
     select h.revision, h.changed_at into strict head from app_global_setting_open_revision() h;
   end if;
@@ -138,7 +140,7 @@ begin
   if tg_op = 'DELETE' then
     is_audited := exists (
       select from app_global_setting_audit a, app_global_setting_head h
-      where a.key = old.key and a.new_value_json is null
+      where h.singleton and a.key = old.key and a.new_value_json is null
         and case a.action
           when 'refused' then false
           when 'secret_cleanup' then a.xmin = pg_current_xact_id()::xid and exists (
