@@ -43,8 +43,11 @@ begin
     new.revision := head.revision;
     if new.new_value_json is null then
       new.version := null;
+    -- In the order of versions, which no other index of the key has: a plan for few entries must not read all later.
     elsif exists (
-      select from app_global_setting_audit where key = new.key and version > new.version) or new.version < 1 then
+      select from (
+        select version from app_global_setting_audit
+          where key = new.key and version > new.version order by version limit 1) newer) or new.version < 1 then
       raise exception 'the audit entry of % version % tells of no change: a version only grows', new.key, new.version
         using errcode = 'integrity_constraint_violation';
     end if;
@@ -149,10 +152,12 @@ begin
         and a.seq > (select coalesce(max(seq), 0) from app_global_setting_audit
                      where key = old.key and version = old.version));
   else
-    -- By the columns of one unique index only: further conditions lead the planner to the index of the revision.
-    select changed_by, revision, new_value_json as value into entry from app_global_setting_audit
-      where key = new.key and version = new.version;
-    is_audited := entry.revision = new.revision and entry.value = new.value_json;
+    -- By the columns of one unique index, and in its order: further conditions lead the planner to the index of the
+    -- revision, and without the order a plan for few entries may read all entries of the key later.
+    select version, changed_by, revision, new_value_json as value into entry from app_global_setting_audit
+      where key = new.key and version >= new.version order by version limit 1;
+    is_audited :=
+      entry.version = new.version and entry.revision = new.revision and entry.value = new.value_json;
     if is_audited and entry.changed_by <> new.updated_by then
       raise exception 'the change of % names %, and its audit row names somebody else', changed, new.updated_by
         using errcode = 'integrity_constraint_violation', hint = 'set updated_by to the changed_by of the audit row';
