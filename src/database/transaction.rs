@@ -134,7 +134,8 @@ pub async fn execute_autocommit<T>(
     deadline: Deadline,
     statement: impl AsyncFnOnce(&mut Connection) -> sqlx::Result<T>,
 ) -> Result<T, TransactionError> {
-    let lease = async { Lease::acquire(pool).await };
+    // Boxed, so that the futures of the callers stay small.
+    let lease = Box::pin(Lease::acquire(pool));
     execute(pool, deadline, lease, statement).await
 }
 
@@ -146,12 +147,12 @@ pub async fn execute_autocommit_live<T>(
     deadline: Deadline,
     statement: impl AsyncFnOnce(&mut Connection) -> sqlx::Result<T> + Clone,
 ) -> Result<T, TransactionError> {
-    let recent = async { Lease::acquire_recent(pool).await };
-    match execute(pool, deadline, recent, statement.clone()).await {
+    let recent = Box::pin(Lease::acquire_recent(pool));
+    match Box::pin(execute(pool, deadline, recent, statement.clone())).await {
         Err(err) if is_session_ended(&err) => {
             // A restart ends all sessions, so the other cached connections are probably broken, too.
-            let live = async { Lease::acquire_live(pool).await };
-            execute(pool, deadline, live, statement).await
+            let live = Box::pin(Lease::acquire_live(pool));
+            Box::pin(execute(pool, deadline, live, statement)).await
         }
         result => result,
     }
