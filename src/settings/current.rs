@@ -11,7 +11,7 @@ use std::{
 
 use arc_swap::{ArcSwap, Guard};
 use chrono::{DateTime, Utc};
-use tokio::sync::{Mutex, Notify, watch};
+use tokio::sync::{Mutex, MutexGuard, Notify, watch};
 
 use crate::{
     clock::Clock,
@@ -47,10 +47,26 @@ struct Inner {
     /// Wakes the follower after a local write.
     local_writes: Notify,
     /// Serializes reloads, so that many concurrent callers read the database once.
-    reloading: Mutex<()>,
+    reloading: Mutex<ReloadState>,
     clock: Clock,
     /// The microseconds by which the database's clock was ahead of `clock` at the last reload.
     database_clock_offset: AtomicI64,
+}
+
+/// What only reloads use.
+#[derive(Debug, Default)]
+pub(super) struct ReloadState {
+    /// The next notification that can be verified; `None` if unknown. At a revision of the past after changes of this
+    /// process, which are applied before their notifications arrive.
+    pub(super) next_notification: Option<NextNotification>,
+}
+
+/// The notification that follows the last verified one.
+#[derive(Debug)]
+pub(super) struct NextNotification {
+    pub(super) revision: i64,
+    /// The digest of the secret in the notification.
+    pub(super) digest: Vec<u8>,
 }
 
 /// The offset before the first reload.
@@ -71,7 +87,7 @@ impl GlobalSettingsService {
             reachable: AtomicBool::new(true),
             listening: watch::Sender::new(false),
             local_writes: Notify::new(),
-            reloading: Mutex::new(()),
+            reloading: Mutex::default(),
             clock: Clock::system(),
             database_clock_offset: AtomicI64::new(UNKNOWN_OFFSET),
         }))
@@ -182,12 +198,12 @@ impl GlobalSettingsService {
     }
 
     /// Waits for the reload lock.
-    pub(super) async fn lock_reload(&self) -> impl Drop + '_ {
+    pub(super) async fn lock_reload(&self) -> MutexGuard<'_, ReloadState> {
         self.0.reloading.lock().await
     }
 
     /// Takes the reload lock, unless a reload runs.
-    pub(super) fn try_lock_reload(&self) -> Option<impl Drop + '_> {
+    pub(super) fn try_lock_reload(&self) -> Option<MutexGuard<'_, ReloadState>> {
         self.0.reloading.try_lock().ok()
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, OnceLock},
+    sync::Arc,
 };
 
 use crate::settings::{
@@ -21,10 +21,6 @@ pub struct Snapshot {
     pub timeline: Option<String>,
     /// The declarations of the keys.
     pub schema: Arc<Schema>,
-    /// The digest of the secret in the notification of the next revision; empty if unknown.
-    next_digest: OnceLock<Vec<u8>>,
-    /// The digest of the secret in the notification of this revision, for a snapshot made without the notification.
-    own_digest: Option<Vec<u8>>,
     /// Entries by key, shared between snapshots: a change of one of ten thousand settings copies pointers, not values.
     entries: HashMap<Arc<str>, Arc<Entry>>,
 }
@@ -57,8 +53,7 @@ impl Snapshot {
         rows: Vec<StoredSetting>,
     ) -> Result<Self, Vec<Violation>> {
         let entries = HashMap::with_capacity(rows.len());
-        let (next_digest, own_digest) = (OnceLock::new(), None);
-        let mut snapshot = Self { revision, timeline, schema, next_digest, own_digest, entries };
+        let mut snapshot = Self { revision, timeline, schema, entries };
         let mut violations = snapshot.fill(rows);
         let unreadable: HashSet<String> = violations.iter().map(|row| row.key.clone()).collect();
         let broken = rules::check(&snapshot.schema, |key| snapshot.value(key)).into_iter();
@@ -88,35 +83,11 @@ impl Snapshot {
     ) -> Result<Self, Vec<Violation>> {
         let keys: Vec<String> = rows.iter().map(|row| row.key.clone()).collect();
         // A copy of the map, since readers still borrow the snapshot.
-        let (timeline, schema) = (self.timeline.clone(), Arc::clone(&self.schema));
-        let (next_digest, own_digest) = (OnceLock::new(), None);
-        let entries = self.entries.clone();
-        let mut snapshot = Self { revision, timeline, schema, next_digest, own_digest, entries };
+        let mut snapshot = Self { revision, ..self.clone() };
         let mut violations = snapshot.fill(rows);
         // Unchanged keys need no check: `self` is valid.
         violations.extend(rules::check_keys(&snapshot.schema, &keys, |key| snapshot.value(key)));
         if violations.is_empty() { Ok(snapshot) } else { Err(violations) }
-    }
-
-    /// Returns the digest of the secret in the notification of the next revision; `None` if unknown.
-    pub(super) fn next_digest(&self) -> Option<&Vec<u8>> {
-        self.next_digest.get()
-    }
-
-    /// Sets the digest of the secret in the notification of the next revision, if unknown so far.
-    pub(super) fn set_next_digest(&self, digest: Vec<u8>) {
-        // An error means that the digest is known.
-        let _ = self.next_digest.set(digest);
-    }
-
-    /// Expects the notification of this revision, which is the next after `base`.
-    pub(super) fn expect_notification(&mut self, base: &Self) {
-        self.own_digest = base.next_digest().cloned();
-    }
-
-    /// Whether `digest` is that of the notification of this revision.
-    pub(super) fn expects(&self, digest: &[u8]) -> bool {
-        self.own_digest.as_deref() == Some(digest)
     }
 
     /// Inserts `rows`; returns a violation for each row with a value not of the declared type.

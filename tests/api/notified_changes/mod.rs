@@ -87,6 +87,28 @@ async fn a_change_is_applied_without_a_query() {
     assert_as_loaded(&app).await;
 }
 
+/// An instance applies its own change when the commit is acknowledged, before or after the notification arrives.
+#[tokio::test]
+async fn instances_that_change_settings_in_turns_read_nothing() {
+    let app = TestApp::new().await;
+    let other = app.another_instance().await;
+    let mut version = 1;
+    for _ in 0..10 {
+        for (writer, follower) in [(&app.instance, &other), (&other, &app.instance)] {
+            // Two at once: the second is applied before the notification of the first may have arrived.
+            for _ in 0..2 {
+                writer.change(&[(COOLDOWN, json!(version), version)]).await.ok();
+                version += 1;
+            }
+            follower.wait_for_revision(version).await;
+        }
+    }
+    for instance in [&app.instance, &other] {
+        assert_eq!(reads(instance).await, 0);
+    }
+    assert_as_loaded(&app).await;
+}
+
 #[tokio::test]
 async fn a_change_by_sql_of_the_owner_is_applied_without_a_query() {
     let app = TestApp::new().await;
