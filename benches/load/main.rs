@@ -10,6 +10,7 @@
     reason = "a benchmark that cannot go on should say so, and its output is the result"
 )]
 
+mod bare_insert;
 mod capacity;
 #[path = "../catalog/mod.rs"]
 mod catalog;

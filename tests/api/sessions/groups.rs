@@ -16,7 +16,7 @@ use crate::support::{
     wait::{no_hang, wait_until},
 };
 
-/// Statements that an instance has under way before starts wait; see `sessions/start/queue.rs`.
+/// Statements that an instance has under way before all starts wait; see `sessions/start/queue.rs`.
 pub(super) const STATEMENTS: usize = 2;
 
 /// A lock on the sessions, under which statements that insert wait.
@@ -225,29 +225,33 @@ async fn a_group_with_outdated_settings_is_repeated_with_the_new() {
     assert_eq!(psql::count(&app.db.admin(), attempts).await, 0);
 }
 
-/// Starts under which a group is under way, blocked by a second barrier.
+/// Starts under which a group of ten is under way, blocked by a second barrier; `instance` has a single connection.
 async fn with_blocked_group(
     app: &TestApp,
     instance: &Arc<Instance>,
     starts: &mut JoinSet<(String, Reply)>,
 ) -> Barrier {
-    // A statement that is not prepared would wait twice: when prepared, and again when executed.
+    // A statement that is not prepared would wait twice: when prepared, and again when executed. A start and a group
+    // prepare both statements on the connection.
     let warm = Barrier::new(&app.db.admin()).await;
     let mut warm_starts = JoinSet::new();
-    for n in 0..STATEMENTS {
+    spawn(&mut warm_starts, instance, "warm", None);
+    wait_for_blocked(&app.db.admin(), 1).await;
+    for n in 0..2 {
         spawn(&mut warm_starts, instance, &format!("warm-{n}"), None);
     }
-    wait_for_blocked(&app.db.admin(), STATEMENTS).await;
+    settle().await;
     warm.open().await;
     replies(warm_starts).await;
 
     let first = Barrier::new(&app.db.admin()).await;
-    occupy(app, instance, starts).await;
+    spawn(starts, instance, "first", None);
+    wait_for_blocked(&app.db.admin(), 1).await;
     for n in 0..10 {
         spawn(starts, instance, &format!("user-{n}"), None);
     }
     settle().await;
-    // Queued behind the first two statements, and before the statement of the group.
+    // Queued behind the first statement, and before the statement of the group.
     let admin = app.db.admin();
     let mut second = JoinSet::new();
     second.spawn(async move { Barrier::new(&admin).await });
@@ -265,7 +269,7 @@ async fn with_blocked_group(
 async fn a_group_whose_answer_is_lost_finds_its_sessions() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
-    let pool = proxy.pool(10).await;
+    let pool = proxy.pool(1).await;
     let instance = Arc::new(Instance::builder(pool).without_listener().start().await);
     let mut starts = JoinSet::new();
     let barrier = with_blocked_group(&app, &instance, &mut starts).await;
@@ -285,7 +289,8 @@ async fn a_group_whose_answer_is_lost_finds_its_sessions() {
 #[tokio::test]
 async fn a_group_whose_session_is_ended_is_repeated_start_by_start() {
     let app = TestApp::new().await;
-    let instance = instance(&app).await;
+    let pool = app.db.own_pool_of(1).await;
+    let instance = Arc::new(Instance::builder(pool).without_listener().start().await);
     let mut starts = JoinSet::new();
     let barrier = with_blocked_group(&app, &instance, &mut starts).await;
     let blocked = "wait_event_type = 'Lock' and query like '%insert into brune_session %'";
@@ -295,7 +300,7 @@ async fn a_group_whose_session_is_ended_is_repeated_start_by_start() {
         reply.ok();
     }
     assert_eq!(sessions(&app).await, 14);
-    assert_eq!(statements(&instance).await, 15);
+    assert_eq!(statements(&instance).await, 14);
 }
 
 #[tokio::test]
