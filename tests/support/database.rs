@@ -79,12 +79,7 @@ impl TestDb {
 
     /// A pool as the service opens it, for an instance alone.
     pub(crate) async fn own_pool(&self) -> Pool {
-        self.own_pool_of(5).await
-    }
-
-    /// [`Self::own_pool`] with `size` connections.
-    pub(crate) async fn own_pool_of(&self, size: u32) -> Pool {
-        Pool::open(self.options.clone(), Topology::Direct, size).await.unwrap()
+        Pool::open(self.options.clone(), Topology::Direct, 5).await.unwrap()
     }
 
     /// A small pool on it, of sessions like the service's and as its role.

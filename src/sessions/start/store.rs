@@ -165,13 +165,12 @@ async fn insert_group(
     let duration = first.candidate.expires_at - first.candidate.started_at;
     let query = sqlx::query_scalar!(
         r#"
-        insert into brune_session (id, user_id, status, plan, level, started_at, expires_at, ended_at, settings_revision,
-          prompt_id, prompt_version, model, session_max_minutes, idempotency_key, idempotency_digest, starting_until,
-          provider_session_id, provider_request_id, ended_by, end_reason, attempted_at)
-        select i.id, i.user_id, case when $13 then 'starting' else 'active' end, i.plan, i.level, i.started_at,
-          i.started_at + $19::interval, null::timestamptz, head.revision, $9, $10, $11, $12, i.key, i.digest,
-          case when $13 then clock_timestamp() + interval '30 s' end,
-          null::text, null::text, null::text, null::text, case when not $14 then clock_timestamp() end
+        insert into brune_session (id, user_id, plan, level, started_at, expires_at, settings_revision,
+          prompt_id, prompt_version, model, session_max_minutes, idempotency_key, idempotency_digest,
+          status, starting_until, attempted_at)
+        select i.id, i.user_id, i.plan, i.level, i.started_at, i.started_at + $19::interval,
+          head.revision, $9, $10, $11, $12, i.key, i.digest, case when $13 then 'starting' else 'active' end,
+          case when $13 then clock_timestamp() + interval '30 s' end, case when not $14 then clock_timestamp() end
         from app_global_setting_head head, (
           select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[],
               $7::bytea[]) as i(id, user_id, plan, level, started_at, key, digest)

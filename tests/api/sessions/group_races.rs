@@ -43,15 +43,17 @@ async fn groups_of_two_instances_do_not_deadlock() {
     let mut stop = app.db.admin().begin().await.unwrap();
     sqlx::query("select pg_advisory_xact_lock(1)").execute(&mut *stop).await.unwrap();
     let barrier = Barrier::new(&app.db.admin()).await;
-    for (instance, users) in instances.iter().zip([["a", "m", "z"], ["z", "m", "a"]]) {
-        spawn(&mut starts, instance, &format!("first-{}", users[0]), None);
-        settle().await;
+    let orders = [["a", "m", "z"], ["z", "m", "a"]];
+    for (position, (instance, users)) in instances.iter().zip(orders).enumerate() {
+        for n in 0..STATEMENTS {
+            spawn(&mut starts, instance, &format!("first-{}-{n}", users[0]), None);
+        }
+        wait_for_blocked(&app.db.admin(), (position + 1) * STATEMENTS).await;
         for user in users {
             spawn(&mut starts, instance, user, None);
         }
         settle().await;
     }
-    wait_for_blocked(&app.db.admin(), 2 * STATEMENTS).await;
     barrier.open().await;
     wait_for_blocked(&app.db.admin(), 2).await;
     stop.commit().await.unwrap();
@@ -63,7 +65,7 @@ async fn groups_of_two_instances_do_not_deadlock() {
     }
     // After a deadlock, each start of the group would have a statement of its own.
     for instance in &instances {
-        assert_eq!(statements(instance).await, 2);
+        assert_eq!(statements(instance).await, 3);
     }
 }
 

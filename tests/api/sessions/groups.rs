@@ -225,33 +225,39 @@ async fn a_group_with_outdated_settings_is_repeated_with_the_new() {
     assert_eq!(psql::count(&app.db.admin(), attempts).await, 0);
 }
 
-/// Starts under which a group of ten is under way, blocked by a second barrier; `instance` has a single connection.
+/// Rounds of starts before a blocked group.
+const WARM_UP: usize = 4;
+
+/// Starts under which a group of ten is under way, blocked by a second barrier.
 async fn with_blocked_group(
     app: &TestApp,
     instance: &Arc<Instance>,
     starts: &mut JoinSet<(String, Reply)>,
 ) -> Barrier {
-    // A statement that is not prepared would wait twice: when prepared, and again when executed. A start and a group
-    // prepare both statements on the connection.
-    let warm = Barrier::new(&app.db.admin()).await;
-    let mut warm_starts = JoinSet::new();
-    spawn(&mut warm_starts, instance, "warm", None);
-    wait_for_blocked(&app.db.admin(), 1).await;
-    for n in 0..2 {
-        spawn(&mut warm_starts, instance, &format!("warm-{n}"), None);
+    // A statement that is not prepared would wait twice: when prepared, and again when executed. Each round has two
+    // single starts and a group, which uses either connection: after the rounds, both connections know both statements.
+    for round in 0..WARM_UP {
+        let mut warm_starts = JoinSet::new();
+        let warm = Barrier::new(&app.db.admin()).await;
+        for n in 0..STATEMENTS {
+            spawn(&mut warm_starts, instance, &format!("warm-{round}-{n}"), None);
+        }
+        wait_for_blocked(&app.db.admin(), STATEMENTS).await;
+        for n in 0..2 {
+            spawn(&mut warm_starts, instance, &format!("group-{round}-{n}"), None);
+        }
+        settle().await;
+        warm.open().await;
+        replies(warm_starts).await;
     }
-    settle().await;
-    warm.open().await;
-    replies(warm_starts).await;
 
     let first = Barrier::new(&app.db.admin()).await;
-    spawn(starts, instance, "first", None);
-    wait_for_blocked(&app.db.admin(), 1).await;
+    occupy(app, instance, starts).await;
     for n in 0..10 {
         spawn(starts, instance, &format!("user-{n}"), None);
     }
     settle().await;
-    // Queued behind the first statement, and before the statement of the group.
+    // Queued behind the first two statements, and before the statement of the group.
     let admin = app.db.admin();
     let mut second = JoinSet::new();
     second.spawn(async move { Barrier::new(&admin).await });
@@ -269,7 +275,7 @@ async fn with_blocked_group(
 async fn a_group_whose_answer_is_lost_finds_its_sessions() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
-    let pool = proxy.pool(1).await;
+    let pool = proxy.pool(10).await;
     let instance = Arc::new(Instance::builder(pool).without_listener().start().await);
     let mut starts = JoinSet::new();
     let barrier = with_blocked_group(&app, &instance, &mut starts).await;
@@ -281,7 +287,7 @@ async fn a_group_whose_answer_is_lost_finds_its_sessions() {
         assert_eq!(find(&app.instance, &session, &user(&name)).await.ok(), session);
     }
     assert!(!proxy.is_to_lose(), "nothing was lost");
-    assert_eq!(sessions(&app).await, 14);
+    assert_eq!(sessions(&app).await, i64::try_from(4 * WARM_UP + 12).unwrap());
     // Each start was one attempt, although each asked twice.
     assert_eq!(psql::count(&app.db.pool(), "select count(*) from brune_start_attempt").await, 0);
 }
@@ -289,8 +295,7 @@ async fn a_group_whose_answer_is_lost_finds_its_sessions() {
 #[tokio::test]
 async fn a_group_whose_session_is_ended_is_repeated_start_by_start() {
     let app = TestApp::new().await;
-    let pool = app.db.own_pool_of(1).await;
-    let instance = Arc::new(Instance::builder(pool).without_listener().start().await);
+    let instance = instance(&app).await;
     let mut starts = JoinSet::new();
     let barrier = with_blocked_group(&app, &instance, &mut starts).await;
     let blocked = "wait_event_type = 'Lock' and query like '%insert into brune_session %'";
@@ -299,8 +304,9 @@ async fn a_group_whose_session_is_ended_is_repeated_start_by_start() {
     for (_, reply) in replies(starts).await {
         reply.ok();
     }
-    assert_eq!(sessions(&app).await, 14);
-    assert_eq!(statements(&instance).await, 14);
+    assert_eq!(sessions(&app).await, i64::try_from(4 * WARM_UP + 12).unwrap());
+    // Three in each round, two single starts and the group, then each start of the group alone.
+    assert_eq!(statements(&instance).await, u64::try_from(3 * WARM_UP + 3 + 10).unwrap());
 }
 
 #[tokio::test]
