@@ -421,6 +421,34 @@ mod tests {
     }
 
     #[test]
+    fn a_group_has_one_day_and_counted_attempts_only_or_none() {
+        let mut tomorrow = insert("ben", 1, false);
+        tomorrow.bounds.day_start += TimeDelta::days(1);
+        let mut counted = insert("cat", 1, false);
+        counted.limit.counted = true;
+        let queue =
+            queue_with([insert("ana", 1, false), tomorrow, counted, insert("dan", 1, false)]);
+        assert_eq!(users(&queue), ["ana", "dan"]);
+        assert_eq!(users(&queue), ["ben"]);
+        assert_eq!(users(&queue), ["cat"]);
+    }
+
+    #[test]
+    fn a_second_statement_begins_beside_a_slow_statement_or_for_a_whole_group() {
+        let now = Instant::now();
+        let mut state = State { statements: vec![now], ..State::default() };
+        assert!(!state.has_room(now));
+        assert!(!state.has_room(now + PATIENCE / 2));
+        assert!(state.has_room(now + PATIENCE));
+        state.statements = vec![now; MAX_STATEMENTS];
+        assert!(!state.has_room(now + PATIENCE));
+        let queue = queue_with((0..64).map(|n| insert(&format!("user-{n}"), 1, false)));
+        let mut state = queue.0.lock();
+        state.statements = vec![now];
+        assert!(state.has_room(now));
+    }
+
+    #[test]
     fn a_group_is_bounded() {
         let queue = queue_with((0..100).map(|n| insert(&format!("user-{n}"), 1, false)));
         assert_eq!([users(&queue).len(), users(&queue).len(), users(&queue).len()], [64, 36, 0]);
