@@ -82,6 +82,12 @@ async fn a_statement_that_waits_for_a_lock_does_not_delay_the_next_starts() {
     sqlx::query(insert).execute(&mut *open).await.unwrap();
     spawn(&mut starts, &instance, "ana", None);
     wait_for_blocked(&app.db.admin(), 1).await;
+    let begin_of_blocked = async || {
+        let sql = "select (extract(epoch from query_start) * 1000000)::bigint from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock' and query like '%insert into brune_session %'";
+        psql::count(&app.db.admin(), sql).await
+    };
+    let begin = begin_of_blocked().await;
     for n in 0..10 {
         spawn(&mut starts, &instance, &format!("user-{n}"), None);
     }
@@ -90,7 +96,8 @@ async fn a_statement_that_waits_for_a_lock_does_not_delay_the_next_starts() {
         assert_eq!(reply.ok()["user_id"], name);
     }
     instance.start_session(&user("zoe")).await.ok();
-    wait_for_blocked(&app.db.admin(), 1).await;
+    // The same statement is still waiting: the lock timeout has not released the others.
+    assert_eq!(begin_of_blocked().await, begin);
     open.commit().await.unwrap();
     for (_, reply) in replies(starts).await {
         reply.problem(409, "session_active");
