@@ -139,19 +139,19 @@ impl Case {
 
     /// Returns what each of `count` requests asks for, prepared before the measurement.
     fn targets(&self, is_service: bool, count: usize) -> Vec<Target> {
-        let target = |_| {
-            let path = self.path.to_owned();
-            let is_admin = path.starts_with("/admin");
-            let token = if is_admin { admin_called("a") } else { user("a") };
-            Target { path, token }
-        };
-        let start = |_| {
-            let name = Uuid::new_v4().to_string();
-            let path = if is_service { START.to_owned() } else { format!("/least/{name}") };
-            Target { path, token: user(&name) }
-        };
+        if self.path == START {
+            let start = |_| {
+                let name = Uuid::new_v4().to_string();
+                let path = if is_service { START.to_owned() } else { format!("/least/{name}") };
+                Target { path, token: user(&name) }
+            };
+            return (0..count).map(start).collect();
+        }
+        let path = self.path.to_owned();
+        let is_admin = path.starts_with("/admin");
         // Signed once, so that every token but the first is known to the service, as most are in production.
-        if self.path == START { (0..count).map(start).collect() } else { vec![target(()); count] }
+        let token = if is_admin { admin_called("a") } else { user("a") };
+        vec![Target { path, token }; count]
     }
 }
 
