@@ -67,6 +67,16 @@ impl PlannedInsert {
             // The rows of a statement do not see each other, so a user's second start would pass the checks.
             && self.candidate.user.id != insert.candidate.user.id
     }
+
+    /// Returns the cooldown, which is the same for all rows of a statement, as the settings are.
+    fn cooldown(&self) -> TimeDelta {
+        self.candidate.started_at - self.bounds.ended_by
+    }
+
+    /// Returns the maximum duration of the session, also the same for all rows.
+    fn duration(&self) -> TimeDelta {
+        self.candidate.expires_at - self.candidate.started_at
+    }
 }
 
 /// Inserts each of `inserts` if the settings are current, the user's history is within the bounds and the rate limit
@@ -160,9 +170,6 @@ async fn insert_group(
 ) -> sqlx::Result<Vec<Uuid>> {
     let settings = &first.candidate.settings;
     let columns = Columns::of(inserts);
-    // The same for all rows, as the settings are; a value costs less than an array.
-    let cooldown = first.candidate.started_at - first.bounds.ended_by;
-    let duration = first.candidate.expires_at - first.candidate.started_at;
     let query = sqlx::query_scalar!(
         r#"
         insert into brune_session (id, user_id, plan, level, started_at, expires_at, settings_revision,
@@ -209,9 +216,9 @@ async fn insert_group(
         first.limit.counted,
         first.bounds.day_start,
         first.bounds.max_today,
-        cooldown as TimeDelta,
+        first.cooldown() as TimeDelta,
         first.limit.per_minute,
-        duration as TimeDelta,
+        first.duration() as TimeDelta,
     );
     query.fetch_all(conn).await
 }
