@@ -1,12 +1,12 @@
-//! What reading a setting in process costs, beside the least it could: `ArcSwap::load` and a hash look-up.
+//! The cost of reading a setting in the process, compared with the minimum: `ArcSwap::load` and a hash lookup.
 //!
-//! First a table of ratios, measured in turns so that what else the machine does falls on both; then each
-//! variant by itself, as criterion measures it.
+//! First a table of ratios of alternating measurements, so that other load of the machine affects both sides; then each
+//! variant alone, measured by criterion.
 
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a benchmark that cannot go on should say so, and its output is the result"
+    reason = "a benchmark that cannot continue should fail, and its output is the result"
 )]
 
 mod catalog;
@@ -28,14 +28,14 @@ use criterion::{BenchmarkId, Criterion};
 
 const SIZES: [usize; 4] = [10, 100, 1_000, 10_000];
 const THREADS: [usize; 2] = [1, 2];
-/// How often the variants take turns in the table, and how many reads each turn has.
+/// Turns of each variant in the table, and reads of each turn.
 const TURNS: usize = 31;
 const READS: u64 = 100_000;
 
 /// A way to read the number `key`.
 type Read<'a> = &'a (dyn Fn(&str) -> i64 + Sync);
 
-/// The same settings, held in four ways.
+/// The same settings in the service and in a bare map.
 struct Subjects {
     service: GlobalSettingsService,
     bare: ArcSwap<HashMap<String, SettingValue>>,
@@ -43,8 +43,8 @@ struct Subjects {
 }
 
 impl Subjects {
-    /// `count` settings, of which ten numbers that lie all over are read: a program reads its own few keys
-    /// over and over, however many others have.
+    /// Creates `count` settings, of which ten numbers at equal distances are read: a program reads the same few keys
+    /// repeatedly, however many settings there are.
     fn new(count: usize) -> Self {
         let schema = Arc::new(catalog::generated(count).schema);
         let values = schema
@@ -58,38 +58,38 @@ impl Subjects {
     }
 
     fn bare(&self, key: &str) -> i64 {
-        whole(self.bare.load().get(key))
+        integer(self.bare.load().get(key))
     }
 
     fn service(&self, key: &str) -> i64 {
         match self.service.current().get_number(key) {
-            Ok(Number::Integer(whole)) => whole,
+            Ok(Number::Integer(number)) => number,
             _ => 0,
         }
     }
 
-    /// As [`Self::service`], with a count of its own on the snapshot: what one must not do.
+    /// Reads as [`Self::service`], but clones the shared snapshot: the mistake that the interface discourages.
     fn cloned(&self, key: &str) -> i64 {
         match self.service.snapshot().get_number(key) {
-            Ok(Number::Integer(whole)) => whole,
+            Ok(Number::Integer(number)) => number,
             _ => 0,
         }
     }
 }
 
-fn whole(value: Option<&SettingValue>) -> i64 {
+fn integer(value: Option<&SettingValue>) -> i64 {
     match value {
-        Some(SettingValue::Number(Number::Integer(whole))) => *whole,
+        Some(SettingValue::Number(Number::Integer(number))) => *number,
         _ => 0,
     }
 }
 
-/// How long `reads` reads take each of `threads` threads that read at once: the slowest counts.
+/// Returns the duration of `reads` reads in each of `threads` concurrent threads: that of the slowest thread.
 fn timed(threads: usize, reads: u64, keys: &[String], read: Read<'_>) -> Duration {
-    let together = Barrier::new(threads);
+    let barrier = Barrier::new(threads);
     let run = || {
         let mut next = keys.iter().cycle();
-        together.wait();
+        barrier.wait();
         let started_at = Instant::now();
         for _ in 0..reads {
             if let Some(key) = next.next() {
@@ -100,35 +100,35 @@ fn timed(threads: usize, reads: u64, keys: &[String], read: Read<'_>) -> Duratio
     };
     thread::scope(|scope| {
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
-        let own = run();
+        let duration = run();
         let others = others.into_iter().map(|thread| thread.join().unwrap());
-        others.fold(own, Duration::max)
+        others.fold(duration, Duration::max)
     })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a count of reads is small")]
-fn nanoseconds(took: Duration) -> f64 {
-    took.as_nanos() as f64 / READS as f64
+fn nanoseconds(duration: Duration) -> f64 {
+    duration.as_nanos() as f64 / READS as f64
 }
 
-fn median(mut of: Vec<f64>) -> f64 {
-    of.sort_by(f64::total_cmp);
-    of[of.len() / 2]
+fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
 }
 
-/// Median nanoseconds per read and thread of each of `reads`, which take turns.
+/// Measures `reads` alternating. Returns the median nanoseconds for each read and thread.
 fn in_turns<const N: usize>(threads: usize, keys: &[String], reads: [Read<'_>; N]) -> [f64; N] {
-    let mut took = [const { Vec::new() }; N];
+    let mut times = [const { Vec::new() }; N];
     for _ in 0..TURNS {
-        for (took, read) in took.iter_mut().zip(reads) {
-            took.push(nanoseconds(timed(threads, READS, keys, read)));
+        for (times, read) in times.iter_mut().zip(reads) {
+            times.push(nanoseconds(timed(threads, READS, keys, read)));
         }
     }
-    took.map(median)
+    times.map(median)
 }
 
-/// The ratios that are held to a bar; nanoseconds are per read and thread.
-fn table() {
+/// Prints the ratios with their bar, and the nanoseconds for each read and thread.
+fn print_table() {
     println!(
         "{:>8} {:>7} {:>7} {:>6} | {:>8} {:>8} {:>8}",
         "settings", "threads", "ratio", "bar", "bare", "service", "cloned"
@@ -175,9 +175,9 @@ fn main() {
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1))
         .configure_from_args();
-    // `cargo test --benches` only wants to know that it runs.
+    // `cargo test --benches` also starts the program, and expects no measurement.
     if std::env::args().any(|argument| argument == "--bench") {
-        table();
+        print_table();
     }
     variants(&mut criterion);
     criterion.final_summary();

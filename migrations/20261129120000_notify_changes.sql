@@ -55,68 +55,64 @@ declare
   -- In Base64, with revision, nonce, secret and digest, shorter than 8,000 bytes.
   max_bytes constant integer := 5850;
   -- More entries do not fit.
-  max_entries constant numeric := 100;
+  max_entries constant integer := 100;
   head app_global_setting_head;
-  is_populated boolean;
-  pads bytea;
-  server_start bytea;
+  seed bytea;
+  encryption_key bytea;
   secret bytea;
   next_secret bytea;
-  changes record;
+  keys text[];
+  is_large boolean;
+  settings json;
   content bytea;
   nonce bytea;
   keystream bytea := ''::bytea;
   ciphertext bytea;
 begin
-  select pg_catalog.bool_and(relispopulated) into is_populated from pg_catalog.pg_class
-    where oid in ('brune_notification_seed'::regclass, 'brune_notification_key'::regclass);
-  if is_populated then
-    -- HMAC-SHA256 in terms of SHA-256 (RFC 2104): sha256(outer || sha256(inner || message)), where inner and outer are
-    -- the key combined with a constant each. Here inner and outer of both keys, 64 bytes each.
-    select pg_catalog.substr(pg_catalog.bit_send(
-        ('x'::text || pg_catalog.encode(seed || seed || encryption_key || encryption_key, 'hex'::text))::varbit
-        operator(pg_catalog.#) ('x'::text || pg_catalog.repeat(
-          pg_catalog.repeat('36'::text, 64) || pg_catalog.repeat('5c'::text, 64), 2))::varbit), 5)
-      into strict pads from brune_notification_seed, brune_notification_key;
-    -- A restart may follow a lost commit or a restored copy of the files, and the revision of a recorded notification
-    -- comes again. Its secret does not.
-    server_start := pg_catalog.int8send(
-      (extract(epoch from pg_catalog.pg_postmaster_start_time()) * 1000000::numeric)::bigint);
-    secret := pg_catalog.sha256(pg_catalog.substr(pads, 65, 64) || pg_catalog.sha256(
-      pg_catalog.substr(pads, 1, 64) || server_start || pg_catalog.int8send(new.revision)));
-    next_secret := pg_catalog.sha256(pg_catalog.substr(pads, 65, 64) || pg_catalog.sha256(
-      pg_catalog.substr(pads, 1, 64) || server_start || pg_catalog.int8send(new.revision + 1::bigint)));
-  end if;
+  begin
+    select s.seed, k.encryption_key into strict seed, encryption_key
+      from brune_notification_seed s, brune_notification_key k;
+  exception when object_not_in_prerequisite_state then
+    -- Refreshed `with no data`: no keys, so no content.
+    null;
+  end;
+  -- A secret is SHA-256(seed || server start || revision). A restart may follow a lost commit or a restored copy of the
+  -- files, and the revision of a recorded notification comes again. Its secret does not.
+  seed := seed || pg_catalog.timestamptz_send(pg_catalog.pg_postmaster_start_time());
+  secret := pg_catalog.sha256(seed || pg_catalog.int8send(new.revision));
+  next_secret := pg_catalog.sha256(seed || pg_catalog.int8send(new.revision + 1::bigint));
   update app_global_setting_head set opened_xid = null, next_digest = pg_catalog.sha256(next_secret)
     where singleton returning * into head;
-  if is_populated then
-    -- Each changed key with its row, as a reload reads the row; a deleted key has no values. Keys of other kinds are
-    -- left out: no instance reads their values, and no notification may contain a secret.
-    select
-      pg_catalog.bool_or(entries > max_entries or pg_catalog.pg_column_size(s.value_json) > max_bytes) as is_large,
-      pg_catalog.json_agg(pg_catalog.json_build_object(
-        'key', changed.key,
-        'value', case when pg_catalog.pg_column_size(s.value_json) <= max_bytes then s.value_json end,
-        'version', s.version,
-        'updated_by', s.updated_by,
-        'updated_at', (extract(epoch from s.updated_at) * 1000000::numeric)::bigint)) as settings
-    into changes
-    from (
-      select key, pg_catalog.sum(pg_catalog.count(*)) over () as entries
-      -- An import of 10,000 settings costs no more than one of 101. No revision is greater; the condition and the order
-      -- let the planner use the index whatever the statistics say, and never read the trail for the one entry.
-      from (
-        select key from app_global_setting_audit where revision >= head.revision order by revision limit 101) entry
-      group by key) changed
-    join app_global_setting_schema d on d.key = changed.key and d.kind = 'setting'::text
-    left join app_global_settings s on s.key = changed.key;
-    if changes.is_large is not true then
-      content := pg_catalog.convert_to(pg_catalog.json_build_object(
-        'catalog_revision', head.catalog_revision,
-        -- As in the statement of a reload: a notification of another timeline is not applied.
-        'timeline', pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8),
-        'changed_at', (extract(epoch from head.changed_at) * 1000000::numeric)::bigint,
-        'settings', coalesce(changes.settings, '[]'::json))::text, 'UTF8'::name);
+  if seed is not null then
+    -- An import of 10,000 settings costs no more than one of 101. No revision is greater; the condition and the order
+    -- let the planner use the index whatever the statistics say, and never read the trail for the one entry.
+    keys := array(
+      select key from app_global_setting_audit where revision >= head.revision order by revision limit 101);
+    if pg_catalog.cardinality(keys) <= max_entries then
+      -- Each changed key with its row, as a reload reads the row; a deleted key has no values. Keys of other kinds are
+      -- left out: no instance reads their values, and no notification may contain a secret.
+      select
+        pg_catalog.bool_or(pg_catalog.pg_column_size(s.value_json) > max_bytes),
+        pg_catalog.json_agg(pg_catalog.json_build_object(
+          'key', d.key,
+          'value', case when pg_catalog.pg_column_size(s.value_json) <= max_bytes then s.value_json end,
+          'version', s.version,
+          'updated_by', s.updated_by,
+          'updated_at', (extract(epoch from s.updated_at) * 1000000::numeric)::bigint))
+      into is_large, settings
+      from app_global_setting_schema d
+      left join app_global_settings s on s.key = d.key
+      where d.key = any (keys) and d.kind = 'setting'::text;
+      if is_large is not true then
+        content := pg_catalog.convert_to(pg_catalog.json_build_object(
+          'catalog_revision', head.catalog_revision,
+          -- As in the statement of a reload: a notification of another timeline is not applied.
+          'timeline', pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8),
+          'changed_at', (extract(epoch from head.changed_at) * 1000000::numeric)::bigint,
+          -- Whether the writer waits until every instance has applied the change.
+          'is_awaited', coalesce(pg_catalog.current_setting('brune.is_awaited'::text, true) = 'true'::text, false),
+          'settings', coalesce(settings, '[]'::json))::text, 'UTF8'::name);
+      end if;
     end if;
   end if;
   if content is null or pg_catalog.octet_length(content) > max_bytes then
@@ -124,17 +120,19 @@ begin
     return null;
   end if;
   content := secret || head.next_digest || content;
-  -- Counter mode: block i of the keystream is the HMAC of the nonce and i.
+  -- Counter mode: block i of the keystream is SHA-512(key || nonce || i), of one length for every i.
   nonce := pg_catalog.uuid_send(pg_catalog.gen_random_uuid());
-  for block in 0 .. (pg_catalog.octet_length(content) - 1) / 32 loop
-    keystream := keystream || pg_catalog.sha256(pg_catalog.substr(pads, 193, 64) || pg_catalog.sha256(
-      pg_catalog.substr(pads, 129, 64) || nonce || pg_catalog.int4send(block)));
+  encryption_key := encryption_key || nonce;
+  for block in 0 .. (pg_catalog.octet_length(content) - 1) / 64 loop
+    keystream := keystream || pg_catalog.sha512(encryption_key || pg_catalog.int4send(block));
   end loop;
+  -- Postgres combines bit strings, not bytes: the bytes become bits in hexadecimal, and four bytes of length precede the
+  -- bytes of the result.
   ciphertext := pg_catalog.substr(pg_catalog.bit_send(
     ('x'::text || pg_catalog.encode(content, 'hex'::text))::varbit
     operator(pg_catalog.#) ('x'::text || pg_catalog.encode(
       pg_catalog.substr(keystream, 1, pg_catalog.octet_length(content)), 'hex'::text))::varbit), 5);
-  perform pg_catalog.pg_notify('brune_settings'::text, head.revision::text || ' '::text || pg_catalog.translate(
+  perform pg_catalog.pg_notify('brune_settings'::text, head.revision::text || ' '::text || pg_catalog.replace(
     pg_catalog.encode(nonce || ciphertext, 'base64'::text), E'\n'::text, ''::text));
   return null;
 end $$;

@@ -32,20 +32,23 @@ begin
   end if;
   -- A decision about a change belongs to no revision either; the next release stores decisions.
   if new.action in ('refused', 'secret_cleanup', 'decision') then
-    select h.revision, h.changed_at into strict head from app_global_setting_head h for update;
+    select h.revision, h.changed_at into strict head from app_global_setting_head h where h.singleton for update;
     new.revision := null;
   else
     -- No lock: the transaction that opened the newest revision holds the lock of its own update.
     select h.revision, h.changed_at into head from app_global_setting_head h
-      where h.opened_xid = pg_current_xact_id() and h.opened_at = transaction_timestamp();
+      where h.singleton and h.opened_xid = pg_current_xact_id() and h.opened_at = transaction_timestamp();
     if not found then
       select h.revision, h.changed_at into strict head from app_global_setting_open_revision() h;
     end if;
     new.revision := head.revision;
     if new.new_value_json is null then
       new.version := null;
+    -- In the order of versions, which no other index of the key has: a plan for few entries must not read all later.
     elsif exists (
-      select from app_global_setting_audit where key = new.key and version > new.version) or new.version < 1 then
+      select from (
+        select version from app_global_setting_audit
+          where key = new.key and version > new.version order by version limit 1) newer) or new.version < 1 then
       raise exception 'the audit entry of % version % tells of no change: a version only grows', new.key, new.version
         using errcode = 'integrity_constraint_violation';
     end if;
@@ -97,13 +100,15 @@ declare
   head record;
   expected integer;
 begin
-  if tg_op = 'DELETE' and exists (
-    select from app_global_setting_schema where key = old.key and kind = 'secret') then
-    return old;
+  -- Nested: as one condition, Postgres would plan the lookup again for each row.
+  if tg_op = 'DELETE' then
+    if exists (select from app_global_setting_schema where key = old.key and kind = 'secret') then
+      return old;
+    end if;
   end if;
   -- No lock: the transaction that opened the newest revision holds the lock of its own update.
   select h.revision, h.changed_at into head from app_global_setting_head h
-    where h.opened_xid = pg_current_xact_id() and h.opened_at = transaction_timestamp();
+    where h.singleton and h.opened_xid = pg_current_xact_id() and h.opened_at = transaction_timestamp();
   if not found then
     select h.revision, h.changed_at into strict head from app_global_setting_open_revision() h;
   end if;
@@ -139,7 +144,7 @@ begin
   if tg_op = 'DELETE' then
     is_audited := exists (
       select from app_global_setting_audit a, app_global_setting_head h
-      where a.key = old.key and a.new_value_json is null
+      where h.singleton and a.key = old.key and a.new_value_json is null
         and case a.action
           when 'refused' then false
           when 'secret_cleanup' then a.xmin = pg_current_xact_id()::xid and exists (
@@ -148,10 +153,12 @@ begin
         and a.seq > (select coalesce(max(seq), 0) from app_global_setting_audit
                      where key = old.key and version = old.version));
   else
-    -- By the columns of one unique index only: further conditions lead the planner to the index of the revision.
-    select changed_by, revision, new_value_json as value into entry from app_global_setting_audit
-      where key = new.key and version = new.version;
-    is_audited := entry.revision = new.revision and entry.value = new.value_json;
+    -- By the columns of one unique index, and in its order: further conditions lead the planner to the index of the
+    -- revision, and without the order a plan for few entries may read all entries of the key later.
+    select version, changed_by, revision, new_value_json as value into entry from app_global_setting_audit
+      where key = new.key and version >= new.version order by version limit 1;
+    is_audited :=
+      entry.version = new.version and entry.revision = new.revision and entry.value = new.value_json;
     if is_audited and entry.changed_by <> new.updated_by then
       raise exception 'the change of % names %, and its audit row names somebody else', changed, new.updated_by
         using errcode = 'integrity_constraint_violation', hint = 'set updated_by to the changed_by of the audit row';

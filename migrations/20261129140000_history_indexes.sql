@@ -2,9 +2,9 @@
 -- a person and an action used the index of one of the two, or none, and filtered: half a second among a million entries
 -- where both are common and never occur together.
 --
--- The indexes of a key omit the first 100 versions of the key. A query reads these versions through the index by
--- version, at most 100 entries. In return an import into 10,000 keys writes to 10,000 places of the trail's two indexes
--- by key as before, and not of four, until the keys have had 100 changes. Entries without a version are included.
+-- The two indexes that begin with a key omit the first 100 versions of each key. A query reads these versions through
+-- the index by version, at most 100 entries. Without the omission, an import into 10,000 keys would write to 10,000
+-- places of four indexes by key, instead of two as before. Entries without a version are included.
 --
 -- Safe while the release before runs: its queries use the same indexes as before. Writers wait while the indexes are
 -- created: about 4 s for a million entries, while readers continue.

@@ -39,13 +39,13 @@
 //! # Invariants
 //!
 //! Postgres enforces the following for every writer, `psql` included (`migrations/` give the reasons): a value has the
-//! declared type of its key; a change is a new version of its key and belongs to one revision; revisions grow by one
-//! in commit order; no change commits without its audit entry, and no entry is ever altered; a committed change
-//! notifies. The service connects as a role that owns nothing and has the privileges of one list
-//! ([`database::roles`]), so the rules bind the service as well. A migration that creates a table adds a line to that
-//! list. Every function has a fixed `search_path`; functions that number revisions run as the owner of the tables.
-//! [`database::inspect`] checks both. A `security definer` function also revokes `execute` from `PUBLIC` and calls
-//! operators and functions with the exact types of their arguments.
+//! declared type of its key; a change is a new version of its key and belongs to one revision; revisions grow by one in
+//! commit order; no change commits without its audit entry, and no entry is ever altered; a committed change notifies,
+//! with its content if there is room. The service connects as a role that owns nothing and has the privileges of one
+//! list ([`database::roles`]), so the rules bind the service as well. A migration that creates a table adds a line to
+//! that list. Every function has a fixed `search_path`; functions that number revisions, chain entries or notify run as
+//! the owner of the tables. [`database::inspect`] checks both. A `security definer` function also revokes `execute`
+//! from `PUBLIC` and calls operators and functions with the exact types of their arguments.
 //!
 //! Rules for the code:
 //!
@@ -53,19 +53,20 @@
 //!    `import`) ends in one function of `settings/writer.rs`, so that a rule added there holds for all.
 //! 2. **Validate the result.** The settings after the change are checked as a whole before they are stored: a batch may
 //!    change a value together with the list that must contain the value.
-//! 3. **Memory after commit.** A [`Snapshot`](settings::Snapshot) has values that the database returned, of committed
-//!    changes, never values of a request. A snapshot is complete, valid and of one revision, or it is rejected.
+//! 3. **Memory after commit.** A [`Snapshot`](settings::Snapshot) has values of committed changes that the database
+//!    returned or notified, never values of a request. A snapshot is complete, valid and of one revision, or it is rejected.
 //! 4. **Only forward**, unless the database itself went back: a snapshot is replaced by a greater revision, or by any
 //!    revision of another timeline.
-//! 5. **A notification is a hint**, which can be lost. [`settings::follow`] reloads on every notification, after every
-//!    reconnect, and on a timer.
+//! 5. **A notification can be lost or forged.** [`settings::follow`] applies an authenticated notification of the next
+//!    revision without a query. The database is read at every other notification, after every reconnect, and on a timer.
 //! 6. **A failed reload keeps the last good snapshot** for readers. Session starts fail at once and name the keys, until
 //!    the settings in the database are valid again.
 //! 7. **An unacknowledged commit is not a failure** but an
 //!    [`OutcomeUnknown`](database::TransactionError::OutcomeUnknown). Only work that is known not to be stored is retried.
 //! 8. **Session starts, heartbeats and messages never notify**: commits that notify queue behind one lock of the server.
 //! 9. **No secret is ever a setting.** A text that looks like a secret, or equals a secret of this process, is rejected
-//!    before it is stored or logged: [`SettingsWriter`](settings::SettingsWriter) holds the [`SecretScanner`](secret_scanner::SecretScanner).
+//!    before it is stored or logged: [`SettingsWriter`](settings::SettingsWriter) holds the
+//!    [`SecretScanner`](secret_scanner::SecretScanner).
 //! 10. **Readers borrow.** [`GlobalSettingsService::current`](settings::GlobalSettingsService::current) clones no shared
 //!     counter; hold the guard only briefly.
 //!
@@ -79,8 +80,9 @@
 //!    authentication unavoidable. The body is read strictly, and all errors are reported at once.
 //! 3. The body becomes [`Edit`](settings::Edit)s and an [`Actor`](audit::Actor) (user, reason, request id); headers and
 //!    query become [`WriteOptions`](settings::WriteOptions) (`If-Match`, `dry_run`, `Prefer`, `Idempotency-Key`).
-//! 4. [`SettingsWriter::update`](settings::SettingsWriter::update) looks up the declaration of each key. A locked key or a secret, even in the reason, ends the
-//!    request with an audit entry without values; an invalid value ends it with all violations.
+//! 4. [`SettingsWriter::update`](settings::SettingsWriter::update) looks up the declaration of each key. A locked key
+//!    or a secret, even in the reason, ends the request with an audit entry without values; an invalid value ends it
+//!    with all violations.
 //! 5. If the rules hold for the values of the current [`Snapshot`](settings::Snapshot), one statement locks the head, stores
 //!    everything below, and commits, unless the database is at another revision (`settings/change/checked.rs`). Otherwise
 //!    a [`Transaction`](database::Transaction) locks the row of `app_global_setting_head`, which serializes writers. A
@@ -89,11 +91,14 @@
 //!    result. Values and audit entries are written; triggers number and chain them, and notify.
 //! 6. A dry run rolls back, otherwise the transaction commits. The response is built from the stored rows. One table
 //!    (`http/problem/mapping.rs`) maps errors to a [`Problem`](http::Problem).
-//! 7. Every instance receives the notification: [`settings::follow`] loads the changes, validates the result and
-//!    replaces the snapshot of [`GlobalSettingsService`](settings::GlobalSettingsService).
-//! 8. Each instance writes the applied revision into its row of the [`fleet`] ([`fleet::keep`]). A caller with
-//!    `wait=applied` is answered when every live instance has applied the revision, or after a timeout
-//!    (`http/write.rs`). The wait polls the rows: acknowledgements do not notify.
+//! 7. The instance of the request applies the rows that its statement returned. Every other instance receives the
+//!    notification: [`settings::follow`] decrypts the change (`settings/notification.rs`), or reads the changes from the
+//!    database, validates the result and replaces the snapshot of
+//!    [`GlobalSettingsService`](settings::GlobalSettingsService).
+//! 8. Each instance writes the applied revision into its row of the [`fleet`] ([`fleet::keep`]): at once if the
+//!    notification says that a caller waits, otherwise a little later. A caller with `wait=applied` is answered when
+//!    every live instance has applied the revision, or after a timeout (`http/write.rs`). The wait polls the rows:
+//!    acknowledgements do not notify.
 //!
 //! # A change, received by clients
 //!
@@ -134,7 +139,8 @@
 //!    [`IneligibleReason`](sessions::IneligibleReason).
 //! 4. One statement inserts the session if history and rate limit permit **and the revision of the database is still
 //!    that of the snapshot**. This fence needs no notification: a start after an acknowledged change, on any instance,
-//!    never has older settings. A unique index prevents two concurrent sessions of one user.
+//!    never has older settings. A unique index prevents two concurrent sessions of one user. Under load, concurrent
+//!    starts share a statement (`sessions/start/queue.rs`).
 //! 5. If no row was inserted, a second statement finds the reason. With an outdated snapshot the settings are reloaded
 //!    and the start is retried; other reasons are reported together.
 //! 6. The row pins prompt, model and duration with their revision; a trigger prevents changes. With a provider the row
@@ -146,12 +152,14 @@
 //!
 //! `POST /admin/config/import` with a [`Document`](settings::Document) that was exported elsewhere.
 //!
-//! 1. `http/routes/config/transfer.rs` takes the format from the content type. [`IncomingDocument`](settings::IncomingDocument) parses
-//!    strictly, with line and column of errors. No error quotes a value, which may be a secret.
-//! 2. [`SettingsWriter::plan_import`](settings::SettingsWriter::plan_import) classifies each entry against the current settings, and finds changes since the revision
-//!    of the document. The plan's id is a digest of document and revision.
-//! 3. [`SettingsWriter::import`](settings::SettingsWriter::import) makes the plan again, rejects a different id, and ends in the write path under the condition
-//!    that the revision is still the plan's.
+//! 1. `http/routes/config/transfer.rs` takes the format from the content type.
+//!    [`IncomingDocument`](settings::IncomingDocument) parses strictly, with line and column of errors. No error quotes
+//!    a value, which may be a secret.
+//! 2. [`SettingsWriter::plan_import`](settings::SettingsWriter::plan_import) classifies each entry against the current
+//!    settings, and finds changes since the revision of the document. The plan's id is a digest of document and
+//!    revision.
+//! 3. [`SettingsWriter::import`](settings::SettingsWriter::import) makes the plan again, rejects a different id, and
+//!    ends in the write path under the condition that the revision is still the plan's.
 //!
 //! `brune config` (`cli/config/`) is a REST client; [`config::Client`] finds the service.
 //!

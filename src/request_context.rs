@@ -18,14 +18,14 @@ thread_local! {
     static CURRENT: RefCell<Option<Arc<RequestContext>>> = const { RefCell::new(None) };
 }
 
-/// What every part of the service may need to know about the request it works for.
+/// The properties of a request that any part of the service may need while the request is handled.
 #[derive(Debug)]
 pub struct RequestContext {
     /// The id.
     pub id: RequestId,
     /// The method.
     pub method: Method,
-    /// The route, never the path: a path may contain anything.
+    /// The route, never the path: a path may contain anything, also a secret.
     pub route: Arc<str>,
     /// When the response must be ready.
     pub due: Instant,

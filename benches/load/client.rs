@@ -1,4 +1,4 @@
-//! A client on one kept-alive connection: as little beside the service as possible.
+//! A minimal HTTP client on one kept-alive connection: the cost of the client is part of every measurement.
 
 use std::net::SocketAddr;
 
@@ -12,6 +12,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, task::JoinSet};
 
+/// An HTTP/1.1 client with one connection.
 pub(crate) struct Client {
     sender: http1::SendRequest<Body>,
     host: String,
@@ -19,6 +20,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// Connects to `address`.
     pub(crate) async fn of(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
@@ -30,7 +32,7 @@ impl Client {
         Self { sender, host: address.to_string(), _connection: task }
     }
 
-    /// What is answered; the whole body is read.
+    /// Sends a request and reads the whole response. Returns the status and the body.
     async fn send(
         &mut self,
         media_type: &'static str,
@@ -54,7 +56,7 @@ impl Client {
         (status, response.into_body().collect().await.unwrap().to_bytes())
     }
 
-    /// A POST of `path` with `etag` as `If-None-Match`: the status, what was answered, and its tag.
+    /// Sends a POST without a body, with `etag` as `If-None-Match`. Returns the status, the tag and the body.
     pub(crate) async fn flags(
         &mut self,
         path: &str,
@@ -88,7 +90,7 @@ impl Client {
         (status, tag, response.into_body().collect().await.unwrap().to_bytes())
     }
 
-    /// The status of the answer to a JSON body.
+    /// Sends a JSON body. Returns the status.
     pub(crate) async fn status(
         &mut self,
         method: Method,
@@ -99,7 +101,10 @@ impl Client {
         self.send("application/json", method, path, token, body).await.0
     }
 
-    /// What is answered; anything but a success ends the run.
+    /// Sends a JSON body. Returns the body of the response.
+    ///
+    /// # Panics
+    /// The response is not a success.
     pub(crate) async fn expect(
         &mut self,
         method: Method,
@@ -110,7 +115,10 @@ impl Client {
         self.expect_as("application/json", method, path, token, body).await
     }
 
-    /// The same with a body of another type.
+    /// Sends a body of type `media_type`. Returns the body of the response.
+    ///
+    /// # Panics
+    /// The response is not a success.
     pub(crate) async fn expect_as(
         &mut self,
         media_type: &'static str,

@@ -1,4 +1,4 @@
-//! Sessions whose time is over, marked by two instances, while others are started.
+//! Expired sessions, marked by two instances while other sessions are started.
 
 use std::{
     sync::{
@@ -31,11 +31,11 @@ const INSTANCES: usize = 2;
 const CLIENTS: usize = 8;
 /// The service's default.
 const BATCH: u16 = 100;
-/// How long starts are counted when nothing else happens.
+/// How long starts are counted without the marking.
 const ALONE: Duration = Duration::from_secs(5);
-/// How often the two take turns.
+/// Turns of starts alone and of starts during the marking.
 const TURNS: usize = 3;
-/// Sessions that are due; fewer in a build that is not optimised, which measures nothing.
+/// Sessions to mark; fewer in a debug build, which measures nothing.
 const DUE: i64 = if cfg!(debug_assertions) { 10_000 } else { 100_000 };
 
 pub(crate) async fn run(world: &mut World) {
@@ -48,33 +48,33 @@ pub(crate) async fn run(world: &mut World) {
     while instances.len() < INSTANCES {
         instances.push(Instance::builder(world.pool(name).await).start().await);
     }
-    // To analyze and to truncate is the owner's.
+    // Only the owner may analyze and truncate.
     let owner = PgPool::connect_lazy_with(world.server.owner_options().database(name));
     let mut seconds = Vec::new();
     let mut ratios = Vec::new();
     let mut times = [Times::new(), Times::new()];
-    // One turn that does not count: connections are made, statements prepared.
+    // The first turn opens connections and prepares statements, and does not count.
     starts(&instances, &mut Times::new(), tokio::time::sleep(ALONE)).await;
     for _ in 0..TURNS {
         let before = starts(&instances, &mut times[0], tokio::time::sleep(ALONE)).await;
-        leave(&owner).await;
+        insert_expired_sessions(&owner).await;
         let started_at = Instant::now();
-        let meanwhile = starts(&instances, &mut times[1], mark(world, name)).await;
+        let during = starts(&instances, &mut times[1], mark(world, name)).await;
         seconds.push(started_at.elapsed().as_secs_f64());
-        ratios.push(meanwhile / before);
-        hold(&owner).await;
+        ratios.push(during / before);
+        verify(&owner).await;
     }
     let figures = format!("{DUE} sessions, {INSTANCES} instances, batches of {BATCH}");
-    figure("expiry, until none is left", median(&seconds), BAR_SECONDS, "s", &figures);
-    let figures = format!("{} alone, {} meanwhile", times[0], times[1]);
-    line("starts meanwhile, of those alone", median(&ratios), BAR, true, &figures);
-    for it in instances {
-        it.end().await;
+    figure("expiry, until all are marked", median(&seconds), BAR_SECONDS, "s", &figures);
+    let figures = format!("{} before, {} during", times[0], times[1]);
+    line("starts during expiry, of before", median(&ratios), BAR, true, &figures);
+    for instance in instances {
+        instance.end().await;
     }
 }
 
-/// Sessions that were over at different times of the last hours.
-async fn leave(pool: &PgPool) {
+/// Inserts active sessions that expired at different times of the last hours.
+async fn insert_expired_sessions(pool: &PgPool) {
     let run = Uuid::new_v4().simple().to_string();
     let sql =
         "insert into brune_session (id, user_id, plan, level, started_at, expires_at, settings_revision,
@@ -84,11 +84,11 @@ async fn leave(pool: &PgPool) {
           'gpt-realtime', 30
         from generate_series(1, $2) n";
     sqlx::query(sql).bind(run).bind(DUE).execute(pool).await.unwrap();
-    // As a database is that has had them for a while.
+    // As in a database that has had the sessions for some time.
     sqlx::query("analyze brune_session").execute(pool).await.unwrap();
 }
 
-/// Two workers, each with the connections of an instance, until both find nothing.
+/// Marks all expired sessions by two workers, each with its own pool.
 async fn mark(world: &World, name: &str) {
     let subscription =
         Subscription { sink: "webhook".to_owned(), topics: vec![Topic::SessionExpired] };
@@ -103,11 +103,15 @@ async fn mark(world: &World, name: &str) {
             marked
         });
     }
-    assert_eq!(tasks.join_all().await.iter().sum::<i64>(), DUE, "one was marked twice, or never");
+    assert_eq!(
+        tasks.join_all().await.iter().sum::<i64>(),
+        DUE,
+        "a session was marked twice, or never"
+    );
 }
 
-/// Each was told of once, and none is left.
-async fn hold(pool: &PgPool) {
+/// Verifies that each session has exactly one message, and that no expired session is active. Deletes the messages.
+async fn verify(pool: &PgPool) {
     let sql = "select (select count(distinct payload->>'session_id') from brune_outbox),
           (select count(*) from brune_outbox), (select count(*) from brune_session
             where status = 'active' and expires_at < now())";
@@ -117,25 +121,25 @@ async fn hold(pool: &PgPool) {
     sqlx::query("truncate brune_outbox").execute(pool).await.unwrap();
 }
 
-/// Starts per second, of new users at every instance, while `meanwhile` runs.
+/// Starts sessions of new users on every instance until `background` ends. Returns the starts per second.
 async fn starts(
     instances: &[Instance],
     times: &mut Times,
-    meanwhile: impl Future<Output = ()>,
+    background: impl Future<Output = ()>,
 ) -> f64 {
     let run = Uuid::new_v4().simple().to_string();
     let next = Arc::new(AtomicUsize::new(0));
-    let over = Arc::new(AtomicBool::new(false));
+    let is_over = Arc::new(AtomicBool::new(false));
     let mut tasks = JoinSet::new();
     let started_at = Instant::now();
     for n in 0..CLIENTS {
         let mut client = Client::of(instances[n % instances.len()].address()).await;
         let run = run.clone();
         let next = Arc::clone(&next);
-        let over = Arc::clone(&over);
+        let is_over = Arc::clone(&is_over);
         tasks.spawn(async move {
             let mut times = Times::new();
-            while !over.load(Ordering::Relaxed) {
+            while !is_over.load(Ordering::Relaxed) {
                 let token = user(&format!("{run}-{}", next.fetch_add(1, Ordering::Relaxed)));
                 let started_at = Instant::now();
                 client.expect(Method::POST, "/brun-e/start", &token, String::new()).await;
@@ -144,12 +148,12 @@ async fn starts(
             times
         });
     }
-    meanwhile.await;
-    over.store(true, Ordering::Relaxed);
+    background.await;
+    is_over.store(true, Ordering::Relaxed);
     while let Some(outcome) = tasks.join_next().await {
         times.join(&outcome.unwrap());
     }
-    #[expect(clippy::cast_precision_loss, reason = "some ten thousand")]
+    #[expect(clippy::cast_precision_loss, reason = "tens of thousands")]
     let starts = next.load(Ordering::Relaxed) as f64;
     starts / started_at.elapsed().as_secs_f64()
 }

@@ -1,5 +1,5 @@
-//! What takes longer with more of it: never more than in proportion. The time of an answer includes the database's and
-//! that of other programs; the processor time is the service's own.
+//! The growth of durations with the number of settings or changes: at most linear. A latency includes Postgres and
+//! other programs; the processor time is that of the service alone.
 
 use std::{
     fs,
@@ -24,13 +24,13 @@ const SIZES: [usize; 3] = [625, 2_500, 10_000];
 /// Changes of one PATCH.
 const CHANGES: [usize; 3] = [60, 240, 960];
 const TURNS: usize = 7;
-/// Beyond what is in proportion.
+/// The limit of the growth, as a multiple of linear growth.
 const BAR: f64 = 1.3;
 const PATCH_BAR_MS: f64 = 300.0;
 
 pub(crate) async fn run(world: &mut World) {
     scale::run(world).await;
-    read_alone();
+    compare_parsers();
     let mut services = Vec::new();
     for size in SIZES {
         services.push(Service::of(world, size).await);
@@ -68,38 +68,39 @@ pub(crate) async fn run(world: &mut World) {
     compare("import, every setting changed", &SIZES, &imported);
     compare("PATCH", &CHANGES, &patched);
     for (what, body) in megabytes() {
-        let mut refusal = Times::new();
+        let mut latency = Times::new();
         for _ in 0..TURNS {
-            services[2].refused(&mut refusal, &body).await;
+            services[2].send_rejected(&mut latency, &body).await;
         }
-        let worst = format!("{refusal}, {} kB", body.len() / 1000);
-        figure(&format!("PATCH of 1 MB, {what}"), refusal.at(1.0), PATCH_BAR_MS, "ms", &worst);
+        let figures = format!("{latency}, {} kB", body.len() / 1000);
+        figure(&format!("PATCH of 1 MB, {what}"), latency.at(1.0), PATCH_BAR_MS, "ms", &figures);
     }
     for service in services {
         service.program.stop().await;
     }
 }
 
-/// Of each size the time of answers, and the processor time.
+/// The measurements of each size.
 type Sides = [Side; 3];
 
 struct Side {
-    answered: Times,
-    spent: Times,
+    latency: Times,
+    /// The processor time.
+    processor: Times,
 }
 
 fn sides() -> Sides {
-    std::array::from_fn(|_| Side { answered: Times::new(), spent: Times::new() })
+    std::array::from_fn(|_| Side { latency: Times::new(), processor: Times::new() })
 }
 
-/// Each size beside the smallest; the least of each, since whatever else the machine does only adds to it.
+/// Compares each size with the smallest by the minimum of each, because other load of the machine only adds time.
 fn compare(what: &str, sizes: &[usize; 3], sides: &Sides) {
     for at in [1, 2] {
         #[expect(clippy::cast_precision_loss, reason = "sizes are small")]
         let times_larger = sizes[at] as f64 / sizes[0] as f64;
         for (kind, of) in [
-            ("", (|side: &Side| side.answered.at(0.0)) as fn(&Side) -> f64),
-            (", processor", |side: &Side| side.spent.at(0.0)),
+            ("", (|side: &Side| side.latency.at(0.0)) as fn(&Side) -> f64),
+            (", processor", |side: &Side| side.processor.at(0.0)),
         ] {
             let small = of(&sides[0]);
             let large = of(&sides[at]);
@@ -112,14 +113,14 @@ fn compare(what: &str, sizes: &[usize; 3], sides: &Sides) {
     }
 }
 
-/// What is read without the service, by the processor time of this thread.
-fn read_alone() {
+/// Compares the parsing of catalogs and documents without the service, by the processor time of this thread.
+fn compare_parsers() {
     let mut catalogs = sides();
     let mut documents = [sides(), sides(), sides()];
     for _ in 0..TURNS {
         for (at, size) in SIZES.into_iter().enumerate() {
             let text = catalog::text(size);
-            catalogs[at].spent.add(spent(|| _ = Catalog::parse(&text).unwrap()));
+            catalogs[at].processor.add(processor_time(|| _ = Catalog::parse(&text).unwrap()));
             let lines = |ends: &dyn Fn(usize) -> String| (0..size).map(ends).collect::<String>();
             let settings = lines(&|n| {
                 format!("{}\"{}\": {n}", ["", ","][usize::from(n > 0)], catalog::key(n))
@@ -131,7 +132,7 @@ fn read_alone() {
                 (Format::Env, lines(&|n| format!("{}={n}\n", catalog::key(n)))),
             ] {
                 let read = || _ = IncomingDocument::read(format, text.as_bytes()).unwrap();
-                documents[format as usize][at].spent.add(spent(read));
+                documents[format as usize][at].processor.add(processor_time(read));
             }
         }
     }
@@ -141,14 +142,15 @@ fn read_alone() {
     }
 }
 
-fn spent(work: impl FnOnce()) -> Duration {
+/// Returns the processor time of `work` in this thread.
+fn processor_time(work: impl FnOnce()) -> Duration {
     let now = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap();
     let started_at = now();
     work();
     now().checked_sub(started_at).unwrap()
 }
 
-/// Bodies of nearly 1 MB: as many changes as fit, and as much in each as fits.
+/// Returns bodies of nearly 1 MB: as many changes as fit, and the longest texts that fit.
 fn megabytes() -> [(&'static str, String); 2] {
     let changes =
         |changes: Vec<Value>| json!({"reason": "measuring", "changes": changes}).to_string();
@@ -158,6 +160,7 @@ fn megabytes() -> [(&'static str, String); 2] {
     [("36,000 changes", changes(small)), ("1,000 long texts", changes(large))]
 }
 
+/// The program with its own database.
 struct Service {
     program: Program,
     client: Client,
@@ -177,25 +180,26 @@ impl Service {
         Self { program, client, settings, requests: 0, media_type: "application/json" }
     }
 
-    /// Sends a request of somebody new, on a connection of its own: neither quota nor idleness counts here.
+    /// Sends a request of a new administrator on a new connection, so that neither the write quota nor the idle timeout
+    /// applies. Adds its latency and processor time to `side`, and returns the response.
     async fn timed(&mut self, side: &mut Side, method: Method, path: &str, body: &str) -> String {
         self.requests += 1;
         let token = admin_called(&format!("admin-{}", self.requests));
         self.client = Client::of(self.program.address).await;
         let body = body.to_owned();
-        let before = self.program.spent();
+        let before = self.program.processor_time();
         let started_at = Instant::now();
         let answer = self.client.expect_as(self.media_type, method, path, &token, body).await;
-        side.answered.add(started_at.elapsed());
-        // A thread that ended in between took its time with it.
-        let spent = before.zip(self.program.spent());
-        if let Some(spent) = spent.and_then(|(before, after)| after.checked_sub(before)) {
-            side.spent.add(spent);
+        side.latency.add(started_at.elapsed());
+        // The system forgets the time of a thread that has ended, so the difference may be negative.
+        let times = before.zip(self.program.processor_time());
+        if let Some(time) = times.and_then(|(before, after)| after.checked_sub(before)) {
+            side.processor.add(time);
         }
         String::from_utf8(answer.to_vec()).unwrap()
     }
 
-    /// A document in which every setting is another than in that of the turn before.
+    /// Returns a document in which every value differs from the document of the previous turn.
     fn document(&self, turn: usize) -> String {
         let value = |n: usize| match n % 4 {
             0 => json!(turn % 2),
@@ -208,7 +212,7 @@ impl Service {
         json!({"format_version": 1, "settings": settings}).to_string()
     }
 
-    /// Changes so many numbers.
+    /// Changes `changes` settings in one PATCH.
     async fn change(&mut self, side: &mut Side, changes: usize, turn: usize) {
         let [mut ignored, ..] = sides();
         let listing = self.timed(&mut ignored, Method::GET, "/admin/global-settings", "").await;
@@ -224,7 +228,8 @@ impl Service {
         self.timed(side, Method::PATCH, "/admin/global-settings", &body).await;
     }
 
-    async fn refused(&mut self, times: &mut Times, body: &str) {
+    /// Sends a PATCH that must be rejected.
+    async fn send_rejected(&mut self, times: &mut Times, body: &str) {
         self.requests += 1;
         let token = admin_called(&format!("admin-{}", self.requests));
         self.client = Client::of(self.program.address).await;

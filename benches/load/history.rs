@@ -1,5 +1,5 @@
-//! Pages of the history, with each filter and each pair of filters: 1,000 compared with 1,000,000 entries. And counts by
-//! time, which read every matching entry.
+//! Pages of the history with each filter and each pair of filters, and counts by time (the timeline), which read every
+//! matching entry: 1,000 compared with 1,000,000 entries.
 
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,7 @@ pub(crate) async fn run(world: &mut World) {
     }
 }
 
-/// The same request to both sides in turns.
+/// Sends the same request to both sides, alternating. Returns the latencies of each side.
 async fn compare(
     sides: &mut [Side; 2],
     route: &str,
@@ -72,7 +72,7 @@ fn report(what: &str, kind: &str, [few, many]: &[Times; 2]) {
     line(&format!("{what}, {kind}"), ratio, BAR, false, &format!("{few} / {many}"));
 }
 
-/// A kind of request: a name and its filters.
+/// A kind of request.
 struct Kind {
     name: String,
     filters: Vec<Filter>,

@@ -1,15 +1,16 @@
-//! The service under load, held to the bars of `docs/benchmarks.md`: `cargo bench --bench load -- [scenario]`.
+//! The service under load, compared with the bars of `docs/benchmarks.md`: `cargo bench --bench load -- [scenario]`.
 //!
 //! It starts a private, durable Postgres in the directory for temporary files and needs nothing else.
-//! Every ratio is of two things that took turns in the same run, so that it holds on other machines too.
+//! Every ratio is of two measurements that alternate in the same run, so that ratios of other machines are comparable.
 
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,
-    reason = "a benchmark that cannot go on should say so, and its output is the result"
+    reason = "a benchmark that cannot continue should fail, and its output is the result"
 )]
 
+mod bare_insert;
 mod capacity;
 #[path = "../catalog/mod.rs"]
 mod catalog;
@@ -25,7 +26,7 @@ mod propagation;
 mod ready;
 mod realtime;
 #[path = "../../tests/support/realtime_stub/mod.rs"]
-#[expect(dead_code, reason = "tests use more of it")]
+#[expect(dead_code, reason = "tests use more of the stub")]
 mod realtime_stub;
 mod rows;
 mod scale;
@@ -56,24 +57,25 @@ const SCENARIOS: [&str; 13] = [
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // `cargo test --benches` starts it too, and waits for no measurement.
+    // `cargo test --benches` also starts the program, and expects no measurement.
     if !arguments.iter().any(|argument| argument == "--bench") {
         return;
     }
     let names: Vec<&String> =
         arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     if let Some(unknown) = names.iter().find(|name| !SCENARIOS.contains(&name.as_str())) {
-        panic!("there is no scenario {unknown}; there are {}", SCENARIOS.join(", "));
+        panic!("unknown scenario {unknown}; expected one of {}", SCENARIOS.join(", "));
     }
-    let wanted = |scenario: &str| names.is_empty() || names.iter().any(|name| *name == scenario);
+    let is_selected =
+        |scenario: &str| names.is_empty() || names.iter().any(|name| *name == scenario);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(run(&wanted));
+    runtime.block_on(run(&is_selected));
 }
 
-async fn run(wanted: &dyn Fn(&str) -> bool) {
+async fn run(is_selected: &dyn Fn(&str) -> bool) {
     let mut world = World::new().await;
     world::log_into(&world.scratch("log"));
-    for scenario in SCENARIOS.into_iter().filter(|scenario| wanted(scenario)) {
+    for scenario in SCENARIOS.into_iter().filter(|scenario| is_selected(scenario)) {
         println!("\n== {scenario} ==");
         match scenario {
             "start" => start::run(&mut world).await,

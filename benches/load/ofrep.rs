@@ -1,4 +1,4 @@
-//! All settings as flags, beside the least that a service could do: a bare handler that returns the same bytes.
+//! All settings as flags, compared with a bare handler that returns the same bytes.
 
 use std::{
     net::SocketAddr,
@@ -26,18 +26,17 @@ use crate::{
 
 const PATH: &str = "/ofrep/v1/evaluate/flags";
 const CLIENTS: usize = 8;
-/// Reads of one turn, and how often the two take turns.
+/// Reads of one turn, and turns of the service and of the bare handler.
 const READS: usize = 20_000;
 const TURNS: usize = 9;
-/// Neither comparison goes on for longer.
+/// The maximum duration of a comparison.
 const LIMIT: Duration = Duration::from_mins(1);
 const BAR: f64 = 0.85;
-const BAR_HELD: f64 = 0.85;
+const UNCHANGED_BAR: f64 = 0.85;
 
 pub(crate) async fn run(world: &mut World) {
     let brun_e = Catalog::parse(BRUN_E).unwrap();
     compare("nine settings", world, "flags", &brun_e).await;
-    // A page is written once for each revision, so it may be as long as it likes.
     compare("10,000 settings", world, "many_flags", &catalog::generated(10_000)).await;
 }
 
@@ -52,10 +51,11 @@ async fn compare(what: &str, world: &World, name: &str, catalog: &Catalog) {
     let mut tasks = JoinSet::new();
     let bare = serve_bare(Page { bytes, tag: tag.clone() }, &mut tasks).await;
     let sides = [instance.address(), bare];
-    // Of ten thousand most of the time is the kernel's: a tenth of the reads says as much.
+    // The kernel takes most of the time of a large page, so a tenth of the reads suffices.
     let reads = if name == "flags" { READS } else { READS / 10 };
     take_turns(&format!("OFREP, {what}"), BAR, sides, &token, None, reads).await;
-    take_turns(&format!("OFREP, {what}, 304"), BAR_HELD, sides, &token, Some(&tag), READS).await;
+    take_turns(&format!("OFREP, {what}, 304"), UNCHANGED_BAR, sides, &token, Some(&tag), READS)
+        .await;
     tasks.abort_all();
     instance.end().await;
 }
@@ -65,24 +65,24 @@ async fn take_turns(
     bar: f64,
     sides: [SocketAddr; 2],
     token: &str,
-    held: Option<&HeaderValue>,
+    etag: Option<&HeaderValue>,
     reads: usize,
 ) {
     let mut ratios = Vec::new();
     let mut rates = [Vec::new(), Vec::new()];
     let mut times = [Times::new(), Times::new()];
-    // One turn that does not count.
+    // The first turn opens connections, and does not count.
     for side in sides {
-        turn(side, token, held, reads / 4, &mut Times::new()).await;
+        turn(side, token, etag, reads / 4, &mut Times::new()).await;
     }
     let started_at = Instant::now();
     for _ in 0..TURNS {
-        let real = turn(sides[0], token, held, reads, &mut times[0]).await;
-        let bare = turn(sides[1], token, held, reads, &mut times[1]).await;
+        let real = turn(sides[0], token, etag, reads, &mut times[0]).await;
+        let bare = turn(sides[1], token, etag, reads, &mut times[1]).await;
         ratios.push(real / bare);
         rates[0].push(real);
         rates[1].push(bare);
-        if LIMIT < started_at.elapsed() {
+        if started_at.elapsed() > LIMIT {
             break;
         }
     }
@@ -91,11 +91,11 @@ async fn take_turns(
     line(what, median(&ratios), bar, true, &figures);
 }
 
-/// Reads of all clients in a second.
+/// Sends `reads` requests, with `etag` as `If-None-Match`. Returns the requests per second of all clients.
 async fn turn(
     address: SocketAddr,
     token: &str,
-    held: Option<&HeaderValue>,
+    etag: Option<&HeaderValue>,
     reads: usize,
     times: &mut Times,
 ) -> f64 {
@@ -103,18 +103,18 @@ async fn turn(
     for _ in 0..CLIENTS {
         connected.push(Client::of(address).await);
     }
-    let expected = if held.is_some() { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
-    let (token, held): (Arc<str>, _) = (token.into(), held.cloned());
+    let expected = if etag.is_some() { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
+    let token: Arc<str> = token.into();
     let mut tasks = JoinSet::new();
     let started_at = Instant::now();
     for mut client in connected {
         let token = Arc::clone(&token);
-        let held = held.clone();
+        let etag = etag.cloned();
         tasks.spawn(async move {
             let mut times = Times::new();
             for _ in 0..reads / CLIENTS {
                 let started_at = Instant::now();
-                let (status, _, _) = client.flags(PATH, &token, held.as_ref()).await;
+                let (status, _, _) = client.flags(PATH, &token, etag.as_ref()).await;
                 assert_eq!(status, expected);
                 times.add(started_at.elapsed());
             }
@@ -124,18 +124,19 @@ async fn turn(
     while let Some(outcome) = tasks.join_next().await {
         times.join(&outcome.unwrap());
     }
-    #[expect(clippy::cast_precision_loss, reason = "some ten thousand")]
+    #[expect(clippy::cast_precision_loss, reason = "tens of thousands")]
     let reads = (reads / CLIENTS * CLIENTS) as f64;
     reads / started_at.elapsed().as_secs_f64()
 }
 
+/// The response of the service, which the bare handler repeats.
 #[derive(Clone)]
 struct Page {
     bytes: Bytes,
     tag: HeaderValue,
 }
 
-/// A bare axum handler: no credentials, no limits, no log.
+/// Serves a bare axum handler: no authentication, no limits, no log.
 async fn serve_bare(page: Page, tasks: &mut JoinSet<()>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

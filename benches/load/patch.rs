@@ -14,10 +14,10 @@ use crate::{
 };
 
 const BAR: f64 = 2.0;
-/// Changes in a row of one side, and how often the sides take turns.
+/// Changes in a row of one side, and turns of each side.
 const BLOCK: usize = 25;
 const BLOCKS: usize = 24;
-/// No side is measured longer.
+/// The maximum duration of a comparison.
 const LIMIT: Duration = Duration::from_mins(2);
 /// The part of the rate of pgbench that the service must reach.
 const STATEMENT_BAR: f64 = 0.5;
@@ -30,21 +30,22 @@ pub(crate) async fn run(world: &mut World) {
     for (what, settings, rows) in
         [("10 / 10,000 settings", 10_000, 0), ("10 / 1,000,000 audit rows", 10, 1_000_000)]
     {
-        // Made before either is spoken to: making one takes longer than a connection may lie idle.
+        // Both are created before the first request: creation takes longer than a connection may be idle.
         let instances = [world.instance(10, 0).await, world.instance(settings, rows).await];
         compare(what, [Side::of(&instances[0]).await, Side::of(&instances[1]).await]).await;
     }
 }
 
+/// One of two compared instances, or the instance that is compared with pgbench.
 struct Side {
     instance: Instance,
     client: Client,
     token: String,
     version: i64,
-    /// From the request to its answer.
-    answered: Times,
-    /// From the last request of a block until its change is what the instance reads.
-    taken_on: Times,
+    /// From the request to its response.
+    latency: Times,
+    /// From the last request of a block until the instance reads the change.
+    applied: Times,
 }
 
 impl Side {
@@ -52,15 +53,15 @@ impl Side {
         let mut client = Client::of(instance.address()).await;
         let token = admin();
         let path = format!("/admin/global-settings/{}", key());
-        let actual = client.expect(Method::GET, &path, &token, String::new()).await;
-        let actual: Value = serde_json::from_slice(&actual).unwrap();
-        let version = actual["version"].as_i64().unwrap();
+        let setting = client.expect(Method::GET, &path, &token, String::new()).await;
+        let setting: Value = serde_json::from_slice(&setting).unwrap();
+        let version = setting["version"].as_i64().unwrap();
         let instance = instance.clone();
-        Self { instance, client, token, version, answered: Times::new(), taken_on: Times::new() }
+        Self { instance, client, token, version, latency: Times::new(), applied: Times::new() }
     }
 
-    /// Some changes in a row, as fast as they are answered.
-    async fn block(&mut self, counts: bool) {
+    /// Sends [`BLOCK`] changes one after the other, and records the durations if `is_counted`.
+    async fn block(&mut self, is_counted: bool) {
         let mut revision = 0;
         let mut started_at = Instant::now();
         for _ in 0..BLOCK {
@@ -70,16 +71,16 @@ impl Side {
             started_at = Instant::now();
             let path = "/admin/global-settings";
             let answer = self.client.expect(Method::PATCH, path, &self.token, body).await;
-            if counts {
-                self.answered.add(started_at.elapsed());
+            if is_counted {
+                self.latency.add(started_at.elapsed());
             }
             let answer: Value = serde_json::from_slice(&answer).unwrap();
             self.version = answer["changed"][0]["version"].as_i64().unwrap();
             revision = answer["revision"].as_i64().unwrap();
         }
         self.instance.settings().wait_for(revision).await;
-        if counts {
-            self.taken_on.add(started_at.elapsed());
+        if is_counted {
+            self.applied.add(started_at.elapsed());
         }
     }
 }
@@ -112,11 +113,11 @@ async fn compare_with_statement(world: &mut World) {
         rates[1].push(statement);
     }
     let [service, statement] = rates.map(|rate| median(&rate));
-    let figures = format!("{service:.0}/s of {statement:.0}/s; {}", side.answered);
+    let figures = format!("{service:.0}/s of {statement:.0}/s; {}", side.latency);
     line("PATCH, 1 client, of one statement", median(&ratios), STATEMENT_BAR, true, &figures);
 }
 
-/// A whole number.
+/// The key of an integer setting.
 fn key() -> String {
     catalog::key(4)
 }
@@ -130,14 +131,14 @@ async fn compare(what: &str, mut sides: [Side; 2]) {
         for side in &mut sides {
             side.block(true).await;
         }
-        if LIMIT < started_at.elapsed() {
+        if started_at.elapsed() > LIMIT {
             break;
         }
     }
     let [few, many] = &sides;
-    let of = |of: fn(&Side) -> f64| of(many) / of(few);
-    let figures = format!("{} / {}", few.answered, many.answered);
-    line(&format!("PATCH, {what}"), of(|figures| figures.answered.median()), BAR, false, &figures);
-    line("  at p99", of(|figures| figures.answered.p99()), BAR, false, "");
-    println!("  until read: {} / {}", few.taken_on, many.taken_on);
+    let figures = format!("{} / {}", few.latency, many.latency);
+    let ratio = many.latency.median() / few.latency.median();
+    line(&format!("PATCH, {what}"), ratio, BAR, false, &figures);
+    line("  at p99", many.latency.p99() / few.latency.p99(), BAR, false, "");
+    println!("  until read: {} / {}", few.applied, many.applied);
 }

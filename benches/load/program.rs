@@ -1,4 +1,4 @@
-//! The program itself, as an operator runs it.
+//! The `brune` program in a process of its own, as in production.
 
 use std::{fs, net::SocketAddr, path::Path, process::Stdio, time::Duration};
 
@@ -11,13 +11,14 @@ use tokio::{
 
 use crate::world::SECRET;
 
+/// A running program.
 pub(crate) struct Program {
     child: Child,
     pub(crate) address: SocketAddr,
 }
 
 impl Program {
-    /// Starts the program on the database at `url`, and returns when it answers.
+    /// Starts the program with the database at `url`, and returns once the program listens.
     pub(crate) async fn start(url: &str, catalog: Option<&Path>) -> Self {
         let mut command = command(url);
         // Required in production; no session is started.
@@ -38,31 +39,32 @@ impl Program {
     async fn launch(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let answers = async {
+        let address = async {
             while let Some(line) = lines.next_line().await.unwrap() {
                 if let Some((_, address)) = line.split_once("listening on http://") {
                     return address.trim().parse().unwrap();
                 }
             }
-            panic!("the program ended before it answered");
+            panic!("the program ended before listening");
         };
-        let address = timeout(Duration::from_secs(10), answers).await.unwrap();
+        let address = timeout(Duration::from_secs(10), address).await.unwrap();
         Self { child, address }
     }
 
+    /// Ends the program as an orchestrator does, by SIGTERM.
     pub(crate) async fn stop(mut self) {
         let id = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)).unwrap();
         kill_process(id, Signal::TERM).unwrap();
         timeout(Duration::from_secs(15), self.child.wait()).await.unwrap().unwrap();
     }
 
-    /// Megabytes that are in memory; `None` where the system does not tell.
+    /// Returns the resident memory in megabytes; `None` on systems without `/proc`.
     pub(crate) fn resident(&self) -> Option<f64> {
         self.memory("VmRSS:")
     }
 
-    /// The processor time that its threads have taken; `None` where the system does not tell.
-    pub(crate) fn spent(&self) -> Option<Duration> {
+    /// Returns the processor time of the running threads; `None` on systems without `/proc`.
+    pub(crate) fn processor_time(&self) -> Option<Duration> {
         let threads = fs::read_dir(format!("/proc/{}/task", self.child.id()?)).ok()?;
         let of_thread = |path: &Path| {
             let statistics = fs::read_to_string(path.join("schedstat")).ok()?;
@@ -72,20 +74,20 @@ impl Program {
         Some(Duration::from_nanos(nanoseconds))
     }
 
-    /// The most megabytes that ever were.
+    /// Returns the maximum of the resident memory so far, in megabytes; `None` on systems without `/proc`.
     pub(crate) fn peak(&self) -> Option<f64> {
         self.memory("VmHWM:")
     }
 
-    fn memory(&self, what: &str) -> Option<f64> {
+    fn memory(&self, field: &str) -> Option<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix(what))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
         let kilobytes: f64 = line.split_whitespace().next()?.parse().ok()?;
         Some(kilobytes / 1024.0)
     }
 }
 
-/// The program with the variables that every start needs, and no others.
+/// Returns the command with the required variables only.
 fn command(url: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_brune"));
     command

@@ -1,4 +1,4 @@
-//! How soon the program answers, and what it holds while nobody asks.
+//! The time until the program listens, and the memory of the idle program.
 
 use std::time::{Duration, Instant};
 
@@ -26,9 +26,9 @@ pub(crate) async fn run(world: &mut World) {
         program.stop().await;
     }
     let worst = format!("slowest {:.1}", times.at(1.0));
-    figure("start to answering, median of 20", times.median(), READY_MS, "ms", &worst);
+    figure("start until listening, median of 20", times.median(), READY_MS, "ms", &worst);
     let program = Program::start(&url, None).await;
-    // Long enough for what only the start needed to be given back.
+    // Until the memory that only the start needs is released.
     sleep(Duration::from_secs(3)).await;
     match program.resident() {
         Some(resident) => figure("idle resident memory", resident, IDLE_MB, "MB", ""),

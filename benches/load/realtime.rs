@@ -1,4 +1,4 @@
-//! Session starts with a realtime provider, beside the provider's own time.
+//! Session starts with a realtime provider, compared with the provider alone.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -18,15 +18,15 @@ use crate::{
     world::{Instance, World, user},
 };
 
-/// Milliseconds at the 99th percentile that a start may add.
+/// The milliseconds that the service may add at the 99th percentile.
 const BAR: f64 = 5.0;
-/// Starts in a second, by so many clients.
+/// Starts per second, and the number of clients.
 const RATE: usize = 100;
 const CLIENTS: usize = 25;
-/// Of one turn; the two take turns so often.
+/// Starts of one turn, and turns of the service and of the provider alone.
 const STARTS: usize = 500;
 const TURNS: usize = 6;
-/// How long the provider takes.
+/// The response time of the provider.
 const PROVIDER: Duration = Duration::from_millis(50);
 
 pub(crate) async fn run(world: &mut World) {
@@ -35,7 +35,7 @@ pub(crate) async fn run(world: &mut World) {
     let instance = Instance::builder(pool).realtime_provider(&stub.url()).start().await;
     let body = json!({"session": {"type": "realtime", "model": "gpt-realtime-2.1"}}).to_string();
     let mut times = [Times::new(), Times::new()];
-    // One turn that does not count: connections are made, statements prepared.
+    // The first turn opens connections and prepares statements, and does not count.
     turn(instance.address(), "/brun-e/start", "", &mut Times::new()).await;
     for _ in 0..TURNS {
         turn(instance.address(), "/brun-e/start", "", &mut times[0]).await;
@@ -47,8 +47,8 @@ pub(crate) async fn run(world: &mut World) {
     instance.end().await;
 }
 
-/// Requests at an even pace, each of a new user; timed from when they were due, so that one that is late
-/// hides no other.
+/// Sends requests at a constant rate, each of a new user. A latency begins at the scheduled time of the request, so a
+/// slow response does not hide the delay of the next requests.
 async fn turn(address: SocketAddr, path: &'static str, body: &str, times: &mut Times) {
     let run = Uuid::new_v4().simple().to_string();
     let tokens: Arc<Vec<String>> =

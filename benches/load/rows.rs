@@ -19,17 +19,17 @@ pub(crate) const IMPORTER: &str = "pipeline";
 pub(crate) const RARELY_IMPORTED: usize = 4;
 
 /// Seconds between two rows.
-const EVERY: i64 = 20;
+const INTERVAL_SECONDS: i64 = 20;
 
-/// Adds `count` changes of the stored settings, which take turns.
+/// Adds `count` changes, one setting after the other.
 pub(crate) async fn add(options: &PgConnectOptions, count: usize) {
     let mut connection = options.connect().await.unwrap();
-    if 0 < count {
+    if count > 0 {
         let sql = "set session_replication_role = replica; set synchronous_commit = off; \
                    set work_mem = '256MB'";
         connection.execute(sql).await.unwrap();
         insert(&mut connection, i64::try_from(count).unwrap()).await;
-        take_on(&mut connection).await;
+        update_settings(&mut connection).await;
         // As in a database that has been in use for some time. An empty trail has no statistics in practice: with some,
         // Postgres would read the whole trail for each change until autovacuum has analyzed the table again.
         connection.execute("vacuum analyze").await.unwrap();
@@ -44,33 +44,33 @@ async fn insert(connection: &mut PgConnection, count: i64) {
     connection.execute(before).await.unwrap();
     sqlx::query(
         "with keys as (
-           select key, value_json, version, row_number() over (order by key) - 1 as turn,
-             count(*) over () as turns
+           select key, value_json, version, row_number() over (order by key) - 1 as position,
+             count(*) over () as total
            from app_global_settings)
          insert into app_global_setting_audit (seq, id, revision, key, action, old_value_json,
            new_value_json, version, changed_by, reason, request_id, changed_at, salt, old_value_digest,
            new_value_digest, prev_hash, hash)
          select (select max(seq) from app_global_setting_audit) + n,
            ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 1 + n, key,
-           case when is_import then 'import' else 'update' end, value_json, value_json, version + 1 + (n - 1) / turns,
-           case when n <= 5 then $2 when is_import then $4 else 'admin-' || n % 9 end, 'made for measuring',
+           case when is_import then 'import' else 'update' end, value_json, value_json, version + 1 + (n - 1) / total,
+           case when n <= 5 then $2 when is_import then $4 else 'admin-' || n % 9 end, 'benchmark',
            'request-' || lpad(n::text, 9, '0'),
            now() - ($1 - n) * make_interval(secs => $3), uuid_send(gen_random_uuid()),
            sha256(int8send(n)), sha256(int8send(n)), sha256(int8send(n)), sha256(int8send(n + 1))
-         from generate_series(1, $1) n join keys on turn = n % turns, lateral (
-           select (n / turns % 2 = 0 and turn >= turns / 2) or n in (14, 24, 34) as is_import) kind",
+         from generate_series(1, $1) n join keys on position = n % total, lateral (
+           select (n / total % 2 = 0 and position >= total / 2) or n in (14, 24, 34) as is_import) kind",
     )
     .bind(count)
     .bind(RARE)
-    .bind(EVERY)
+    .bind(INTERVAL_SECONDS)
     .bind(IMPORTER)
     .execute(connection)
     .await
     .unwrap();
 }
 
-/// Brings settings and head to where the history ends.
-async fn take_on(connection: &mut PgConnection) {
+/// Sets the versions and revisions of the settings and the head to the newest of the history.
+async fn update_settings(connection: &mut PgConnection) {
     let settings = "update app_global_settings s set version = a.version, revision = a.revision
         from (select distinct on (key) key, version, revision from app_global_setting_audit
               order by key, version desc) a where a.key = s.key";

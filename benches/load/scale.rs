@@ -77,21 +77,22 @@ async fn instance(world: &World, name: &str, amount: Amount) -> Instance {
     Instance::builder(pool).start().await
 }
 
-/// The catalog of sessions, with generated settings up to `count`.
+/// Returns the catalog of sessions with further generated settings, `count` in total.
 fn with_sessions(count: usize) -> Catalog {
-    // Its own nine settings are among them.
+    // The catalog of sessions has nine settings.
     let generated = catalog::text(count - 9);
     let entries = &generated[generated.find("[[setting]]").unwrap()..];
     Catalog::parse(&format!("{BRUN_E}\n{entries}")).unwrap()
 }
 
+/// One of two compared instances.
 struct Side {
     client: Client,
     token: String,
     version: i64,
-    started: Times,
-    changed: Times,
-    listed: Times,
+    starts: Times,
+    changes: Times,
+    pages: Times,
 }
 
 impl Side {
@@ -99,23 +100,23 @@ impl Side {
         let mut client = Client::of(instance.address()).await;
         let token = admin();
         let path = format!("{SETTINGS}/{KEY}");
-        let actual = client.expect(Method::GET, &path, &token, String::new()).await;
-        let actual: Value = serde_json::from_slice(&actual).unwrap();
-        let version = actual["version"].as_i64().unwrap();
-        let [started, changed, listed] = std::array::from_fn(|_| Times::new());
-        Self { client, token, version, started, changed, listed }
+        let setting = client.expect(Method::GET, &path, &token, String::new()).await;
+        let setting: Value = serde_json::from_slice(&setting).unwrap();
+        let version = setting["version"].as_i64().unwrap();
+        let [starts, changes, pages] = std::array::from_fn(|_| Times::new());
+        Self { client, token, version, starts, changes, pages }
     }
 
-    /// Some requests of each kind after each other.
-    async fn block(&mut self, counts: bool) {
+    /// Sends [`BLOCK`] requests of each kind, and records the latencies unless this is a warm-up.
+    async fn block(&mut self, is_warm_up: bool) {
         for _ in 0..BLOCK {
             let start = self.start().await;
             let change = self.change().await;
             let page = self.page().await;
-            if counts {
-                self.started.add(start);
-                self.changed.add(change);
-                self.listed.add(page);
+            if !is_warm_up {
+                self.starts.add(start);
+                self.changes.add(change);
+                self.pages.add(page);
             }
         }
     }
@@ -138,7 +139,7 @@ impl Side {
         elapsed
     }
 
-    /// A page of the history; short, because the small side has few entries.
+    /// Reads a page of the history; short, because the small side has few entries.
     async fn page(&mut self) -> Duration {
         let path = format!("{SETTINGS}/history?limit=5&key={KEY}&changed_by=admin");
         let started_at = Instant::now();
@@ -149,18 +150,18 @@ impl Side {
 
 async fn compare(sides: &mut [Side; 2], what: &str) {
     for side in sides.iter_mut() {
-        side.block(false).await;
+        side.block(true).await;
     }
     for _ in 0..BLOCKS {
         for side in sides.iter_mut() {
-            side.block(true).await;
+            side.block(false).await;
         }
     }
     let [few, many] = sides;
     for (kind, few, many) in [
-        ("start", &few.started, &many.started),
-        ("PATCH", &few.changed, &many.changed),
-        ("page of history", &few.listed, &many.listed),
+        ("start", &few.starts, &many.starts),
+        ("PATCH", &few.changes, &many.changes),
+        ("page of history", &few.pages, &many.pages),
     ] {
         let ratio = many.median() / few.median();
         line(&format!("{kind}, {what}"), ratio, BAR, false, &format!("{few} / {many}"));

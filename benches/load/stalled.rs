@@ -1,4 +1,4 @@
-//! Clients that stall: how long each is kept, and what others notice of them.
+//! Clients that stall: how long each stays connected, and the latency of other clients during that time.
 
 use std::{
     fs,
@@ -23,16 +23,17 @@ use crate::{
 };
 
 const SETTINGS: usize = 10_000;
-/// Of each kind.
+/// Clients of each kind.
 const CLIENTS: usize = 500;
 const ROUNDS: usize = 2;
-/// How long others are measured, with and without them.
+/// How long another client is measured in each round, alone and beside the stalled clients.
 const SPAN: Duration = Duration::from_secs(15);
 const BAR_S: f64 = 15.0;
 const BAR_P99: f64 = 2.0;
-/// Longer than any is kept.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// The limit of the wait for a disconnection.
+const WAIT_LIMIT: Duration = Duration::from_mins(1);
 
+/// The way in which a client stalls.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     SlowHead,
@@ -50,43 +51,43 @@ pub(crate) async fn run(world: &mut World) {
     let program = Program::start(&world.url("stalled"), Some(&file)).await;
     let mut alone = Times::new();
     let mut beside = Times::new();
-    let mut stored = [0.0_f64; KINDS.len()];
-    others(program.address, Duration::from_secs(2)).await;
+    let mut longest = [0.0_f64; KINDS.len()];
+    measure_client(program.address, Duration::from_secs(2)).await;
     for _ in 0..ROUNDS {
-        alone.join(&others(program.address, SPAN).await);
+        alone.join(&measure_client(program.address, SPAN).await);
         let mut stalled = JoinSet::new();
         for (at, kind) in KINDS.into_iter().enumerate() {
             for _ in 0..CLIENTS {
                 let address = program.address;
-                // One after the other: a crowd that the kernel has not handed over yet is nothing the service knows of.
-                let turn = Duration::from_millis(1) * u32::try_from(stalled.len()).unwrap();
+                // One after the other: connections that wait in the kernel's queue are unknown to the service.
+                let delay = Duration::from_millis(1) * u32::try_from(stalled.len()).unwrap();
                 stalled.spawn(async move {
-                    sleep(turn).await;
+                    sleep(delay).await;
                     (at, stall(kind, address).await)
                 });
             }
         }
-        beside.join(&others(program.address, SPAN).await);
-        while let Some(ended) = stalled.join_next().await {
-            let (at, seconds) = ended.unwrap();
-            stored[at] = stored[at].max(seconds);
+        beside.join(&measure_client(program.address, SPAN).await);
+        while let Some(result) = stalled.join_next().await {
+            let (at, seconds) = result.unwrap();
+            longest[at] = longest[at].max(seconds);
         }
     }
     let clients = CLIENTS * KINDS.len();
     let figures = format!("{alone} / {beside}, slowest {:.1}", beside.at(1.0));
-    let what = format!("others beside {clients} that stall, p99");
+    let what = format!("a client beside {clients} stalled, p99");
     line(&what, beside.p99() / alone.p99(), BAR_P99, false, &figures);
-    for (kind, seconds) in KINDS.iter().zip(stored) {
+    for (kind, seconds) in KINDS.iter().zip(longest) {
         figure(&format!("{kind:?}, until the last is closed"), seconds, BAR_S, "s", "");
     }
     if let Some(peak) = program.peak() {
-        println!("most memory {peak:.1} MB");
+        println!("peak memory {peak:.1} MB");
     }
     program.stop().await;
 }
 
-/// What others wait, who ask for one setting again and again.
-async fn others(address: SocketAddr, span: Duration) -> Times {
+/// Reads one setting repeatedly for `span`. Returns the latencies.
+async fn measure_client(address: SocketAddr, span: Duration) -> Times {
     let mut times = Times::new();
     let token = admin();
     let path = format!("/admin/global-settings/{}", catalog::key(4));
@@ -101,15 +102,15 @@ async fn others(address: SocketAddr, span: Duration) -> Times {
     times
 }
 
-/// Stalls in one way, and returns the seconds until the service ended it.
+/// Opens a connection and stalls. Returns the seconds until the service closed the connection.
 async fn stall(kind: Kind, address: SocketAddr) -> f64 {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(16 * 1024).unwrap();
     let mut stream = socket.connect(address).await.unwrap();
     let mut started_at = Instant::now();
     let token = admin_called("stalled");
-    let request = |line: &str, more: &str| {
-        format!("{line} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n{more}")
+    let request = |line: &str, rest: &str| {
+        format!("{line} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n{rest}")
     };
     let json = "Content-Type: application/json\r\nContent-Length: 1000000\r\n\r\n{";
     let opening = match kind {
@@ -118,22 +119,22 @@ async fn stall(kind: Kind, address: SocketAddr) -> f64 {
         Kind::Silent => String::new(),
         Kind::NotReading => request("GET /admin/global-settings", "\r\n"),
     };
-    // The service may end it at any time.
+    // The service may close the connection at any time.
     let _ = stream.write_all(opening.as_bytes()).await;
     if matches!(kind, Kind::NotReading) {
-        // Until its answer begins it is the service that is waited for.
+        // Until the response begins, the client waits for the service and does not stall.
         stream.readable().await.unwrap();
         started_at = Instant::now();
     }
     let trickles = matches!(kind, Kind::SlowHead | Kind::SlowBody);
-    let ended = timeout(PATIENCE, until_ended(&mut stream, trickles)).await;
-    assert!(ended.is_ok(), "{kind:?} is still open after {PATIENCE:?}");
+    let closed = timeout(WAIT_LIMIT, until_closed(&mut stream, trickles)).await;
+    assert!(closed.is_ok(), "{kind:?} is still open after {WAIT_LIMIT:?}");
     started_at.elapsed().as_secs_f64()
 }
 
-/// Waits until the service has ended the connection; reads only where something is sent, so that an answer is not what
-/// keeps it open.
-async fn until_ended(stream: &mut TcpStream, trickles: bool) {
+/// Waits until the service has closed the connection. Reads only in the kinds that send bytes: in the others an unread
+/// response must stay unread.
+async fn until_closed(stream: &mut TcpStream, trickles: bool) {
     let mut part = [0; 1024];
     loop {
         let ready = stream.ready(Interest::READABLE | Interest::ERROR);

@@ -1,4 +1,4 @@
-//! Session starts, beside the least that a service could do: one insert of the same row.
+//! Session starts, compared with a bare handler that inserts the same row.
 
 use std::{
     net::SocketAddr,
@@ -9,44 +9,36 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{
-    Router,
-    extract::{Path, State},
-    http::StatusCode,
-    routing::post,
-};
 use brune::settings::{BRUN_E, Catalog};
-use chrono::{TimeDelta, Utc};
 use hyper::Method;
-use sqlx::{Executor as _, PgPool, postgres::PgPoolOptions};
-use tokio::{net::TcpListener, task::JoinSet};
+use sqlx::Executor as _;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::{
+    bare_insert,
     client::Client,
     pgbench,
     table::{Times, line, median},
-    world::{Instance, POOL, World, user},
+    world::{Instance, World, user},
 };
 
 /// Concurrent clients, with the bar of each rate.
 const CLIENTS: [(usize, f64); 2] = [(8, 1.0), (32, 1.3)];
-/// Starts per turn, and turns of each of the two.
+/// Starts of one turn, and turns of the service and of the bare handler.
 const STARTS: usize = 4_000;
 const TURNS: usize = 9;
 /// The bar of one client's median latency, and the starts per turn of that measurement.
 const LATENCY_BAR: f64 = 1.15;
 const LATENCY_STARTS: usize = 300;
-/// No number of clients is measured longer.
+/// The maximum duration of the measurement with one number of clients.
 const LIMIT: Duration = Duration::from_secs(90);
 
 pub(crate) async fn run(world: &mut World) {
     let pool = world.database("starts", &Catalog::parse(BRUN_E).unwrap()).await;
     let instance = Instance::builder(pool.clone()).start().await;
     let mut bare = JoinSet::new();
-    let own = PgPoolOptions::new().max_connections(POOL).test_before_acquire(false);
-    let own = own.connect_lazy_with(pool.connections().connect_options().as_ref().clone());
-    let least = serve_least(own, &mut bare).await;
+    let least = bare_insert::serve(pool.connections(), &mut bare).await;
     let postmaster = world.server.postmaster();
     // Plans are made for a table with sessions, as they are after the first minute of a new database, when autovacuum
     // has analyzed the table.
@@ -58,7 +50,7 @@ pub(crate) async fn run(world: &mut World) {
         let script = (&*world.scratch("insert.sql"), pgbench::SESSION);
         match pgbench::rate(&world.server, "starts", clients, script, 5).await {
             Some(rate) => println!("  pgbench, the same insert: {rate:.0}/s"),
-            None => println!("  pgbench is not there"),
+            None => println!("  pgbench is not installed"),
         }
     }
     bare.abort_all();
@@ -115,14 +107,14 @@ async fn compare(
         ratios.push(real / bare);
         rates[0].push(real);
         rates[1].push(bare);
-        if LIMIT < started_at.elapsed() {
+        if started_at.elapsed() > LIMIT {
             break;
         }
     }
     let [real, bare] = rates.map(|rate| median(&rate));
     let figures = format!("{real:.0}/s of {bare:.0}/s; {} of {}", times[0], times[1]);
     line(&format!("starts, {clients} clients"), median(&ratios), bar, true, &figures);
-    #[expect(clippy::cast_precision_loss, reason = "some ten thousand")]
+    #[expect(clippy::cast_precision_loss, reason = "tens of thousands")]
     let per_start =
         |duration: Duration| duration.as_secs_f64() * 1e6 / (ratios.len() * STARTS) as f64;
     let [real, bare] = spent.map(per_start);
@@ -146,12 +138,12 @@ async fn turn(
     times: &mut Times,
 ) -> f64 {
     let run = Uuid::new_v4().simple().to_string();
-    // Signed before the clock runs.
+    // Signed before the measurement begins.
     let users: Arc<Vec<(String, String)>> = Arc::new(
         (0..starts)
             .map(|n| match kind {
                 Kind::Real => ("/brun-e/start".to_owned(), user(&format!("{run}-{n}"))),
-                // As long a head, so that only what is done with it differs.
+                // A head of the same length, so that only the processing differs.
                 Kind::Least => (format!("/least/{run}-{n}"), user(&format!("{run}-{n}"))),
             })
             .collect(),
@@ -184,43 +176,10 @@ async fn turn(
     starts / started_at.elapsed().as_secs_f64()
 }
 
-/// A bare axum + sqlx handler over as many connections, in the driver's own pool: no credentials, no rules, no log.
-async fn serve_least(pool: PgPool, tasks: &mut JoinSet<()>) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let router = Router::new().route("/least/{user}", post(least)).with_state(pool);
-    tasks.spawn(async move {
-        axum::serve(listener, router).await.unwrap();
-    });
-    address
-}
-
-async fn least(
-    State(pool): State<PgPool>,
-    Path(user): Path<String>,
-) -> Result<(StatusCode, String), StatusCode> {
-    #[expect(clippy::disallowed_methods, reason = "the least a handler could do")]
-    let now = Utc::now();
-    let id = Uuid::now_v7();
-    sqlx::query(
-        "insert into brune_session (id, user_id, plan, level, started_at, expires_at, settings_revision,
-           prompt_id, prompt_version, model, session_max_minutes)
-         values ($1, $2, 'pro', 'senior', $3, $4, 1, 'pmpt_brune_default', '1', 'gpt-realtime', 30)",
-    )
-    .bind(id)
-    .bind(user)
-    .bind(now)
-    .bind(now + TimeDelta::minutes(30))
-    .execute(&pool)
-    .await
-    .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
-    Ok((StatusCode::CREATED, format!("{{\"session_id\":\"{id}\"}}")))
-}
-
 /// What this process has spent in its code and in the system's for it; nothing where it cannot be read.
 fn processor_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // Behind the name, which may hold blanks; in hundredths of a second.
+    // The fields after the name, which may contain spaces; in hundredths of a second.
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
     let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
     Duration::from_millis(ticks * 10)

@@ -1,4 +1,4 @@
-//! Two thousand who listen: how soon each hears of a change, and what each costs.
+//! 2,000 event streams: the time until each receives a change, and the memory of each.
 
 use std::time::{Duration, Instant};
 
@@ -21,32 +21,33 @@ use crate::{
 };
 
 const PATH: &str = "/admin/global-settings/stream";
-const LISTENERS: usize = 2_000;
+const STREAMS: usize = 2_000;
 const CHANGES: usize = 20;
-/// Until the last has heard of it, and memory of the service for each.
-const HEARD_MS: f64 = 1_000.0;
-const EACH_KB: f64 = 30.0;
+/// The bar of the time until the last stream receives a change.
+const DELIVERY_BAR_MS: f64 = 1_000.0;
+/// The bar of the memory of each stream.
+const MEMORY_BAR_KB: f64 = 30.0;
 
 pub(crate) async fn run(world: &mut World) {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
     world.database("streams", &Catalog::parse(BRUN_E).unwrap()).await.close().await;
-    // The program itself, so that its memory is its own.
+    // A process of its own, so that the memory of the clients is not included.
     let program = Program::start(&world.url("streams"), None).await;
     let idle = program.resident();
-    let (events, mut news) = mpsc::unbounded_channel();
-    let mut listeners = JoinSet::new();
-    for n in 0..LISTENERS {
-        let token = admin_called(&format!("listener-{}", n / 10));
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let mut streams = JoinSet::new();
+    for n in 0..STREAMS {
+        let token = admin_called(&format!("reader-{}", n / 10));
         let mut stream = TcpStream::connect(program.address).await.unwrap();
         let head =
             format!("GET {PATH} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
         until(&mut stream, b"retry: ").await;
-        let events = events.clone();
-        listeners.spawn(async move {
+        let sender = sender.clone();
+        streams.spawn(async move {
             while until(&mut stream, b"event: change").await {
-                let _ = events.send(Instant::now());
+                let _ = sender.send(Instant::now());
             }
         });
     }
@@ -62,25 +63,25 @@ pub(crate) async fn run(world: &mut World) {
         let committed = Instant::now();
         let answer: Value = serde_json::from_slice(&answer).unwrap();
         version = answer["changed"][0]["version"].as_i64().unwrap();
-        for _ in 0..LISTENERS {
-            let at = tokio::time::timeout(Duration::from_secs(30), news.recv()).await;
+        for _ in 0..STREAMS {
+            let at = tokio::time::timeout(Duration::from_secs(30), receiver.recv()).await;
             let at = at.unwrap().unwrap();
             times.add(at.saturating_duration_since(committed));
         }
     }
-    let more =
-        format!("median {:.1}, over {CHANGES} changes and {LISTENERS} listeners", times.median());
-    figure("until the last has heard", times.at(1.0), HEARD_MS, "ms", &more);
+    let figures =
+        format!("median {:.1}, over {CHANGES} changes and {STREAMS} streams", times.median());
+    figure("until the last receives a change", times.at(1.0), DELIVERY_BAR_MS, "ms", &figures);
     match (idle, program.resident()) {
         (Some(idle), Some(busy)) => {
             #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
-            let each = (busy - idle) * 1e3 / LISTENERS as f64;
-            let more = format!("{idle:.1} MB idle, {busy:.1} MB with all of them");
-            figure("memory of each who listens", each, EACH_KB, "kB", &more);
+            let each = (busy - idle) * 1e3 / STREAMS as f64;
+            let figures = format!("{idle:.1} MB idle, {busy:.1} MB with all streams");
+            figure("memory of each stream", each, MEMORY_BAR_KB, "kB", &figures);
         }
         _ => println!("resident memory cannot be read here"),
     }
-    listeners.abort_all();
+    streams.abort_all();
     program.stop().await;
 }
 

@@ -1,24 +1,24 @@
-//! What the harness prints.
+//! The printed lines, and the statistics in them.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-/// A ratio beside its bar: `at_least` is for rates, at most for times.
-pub(crate) fn line(what: &str, ratio: f64, bar: f64, at_least: bool, figures: &str) {
-    let met = if at_least { bar <= ratio } else { ratio <= bar };
-    let sign = if at_least { ">=" } else { "<=" };
-    let verdict = if met { "met" } else { "MISSED" };
+/// Prints a ratio and its bar: a minimum for rates (`is_minimum`), a maximum for times.
+pub(crate) fn line(what: &str, ratio: f64, bar: f64, is_minimum: bool, figures: &str) {
+    let is_met = if is_minimum { ratio >= bar } else { ratio <= bar };
+    let sign = if is_minimum { ">=" } else { "<=" };
+    let verdict = if is_met { "met" } else { "MISSED" };
     println!("{what:<34} {ratio:>6.2}x  bar {sign} {bar:<4} {verdict:<6}  {figures}");
 }
 
-/// A figure beside its bar.
-pub(crate) fn figure(what: &str, figure: f64, bar: f64, unit: &str, more: &str) {
+/// Prints a figure and its bar, a maximum.
+pub(crate) fn figure(what: &str, figure: f64, bar: f64, unit: &str, details: &str) {
     let verdict = if figure <= bar { "met" } else { "MISSED" };
-    println!("{what:<34} {figure:>6.1} {unit}  bar <= {bar} {unit} {verdict:<6}  {more}");
+    println!("{what:<34} {figure:>6.1} {unit}  bar <= {bar} {unit} {verdict:<6}  {details}");
 }
 
-/// Times, to the microsecond.
+/// A histogram of durations, with the precision of a microsecond.
 pub(crate) struct Times(Histogram<u64>);
 
 impl Times {
@@ -26,16 +26,17 @@ impl Times {
         Self(Histogram::new(3).unwrap())
     }
 
-    pub(crate) fn add(&mut self, took: Duration) {
-        self.0.record(u64::try_from(took.as_micros()).unwrap()).unwrap();
+    pub(crate) fn add(&mut self, duration: Duration) {
+        self.0.record(u64::try_from(duration.as_micros()).unwrap()).unwrap();
     }
 
+    /// Adds all durations of `other`.
     pub(crate) fn join(&mut self, other: &Self) {
         self.0.add(&other.0).unwrap();
     }
 
-    /// The time that `quantile` of them did not exceed, in milliseconds.
-    #[expect(clippy::cast_precision_loss, reason = "no time here has so many microseconds")]
+    /// Returns the `quantile` (0.0 the minimum, 1.0 the maximum) in milliseconds.
+    #[expect(clippy::cast_precision_loss, reason = "no duration here has so many microseconds")]
     pub(crate) fn at(&self, quantile: f64) -> f64 {
         self.0.value_at_quantile(quantile) as f64 / 1e3
     }
@@ -55,8 +56,8 @@ impl std::fmt::Display for Times {
     }
 }
 
-pub(crate) fn median(of: &[f64]) -> f64 {
-    let mut sorted = of.to_vec();
+pub(crate) fn median(numbers: &[f64]) -> f64 {
+    let mut sorted = numbers.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted[sorted.len() / 2]
 }

@@ -1,4 +1,4 @@
-//! All settings out of the service and into it again, as documents.
+//! Export and import of all settings, in each format.
 
 use std::{fs, time::Instant};
 
@@ -16,10 +16,10 @@ use crate::{
 const SETTINGS: usize = 10_000;
 const BAR_MS: f64 = 1_000.0;
 const BAR_MB: f64 = 100.0;
-/// Of each kind; every import changes every setting.
+/// Exports and imports of each format; every import changes every setting.
 const TURNS: usize = 10;
 
-/// The formats by name, and the media type of each.
+/// The name and the media type of each format.
 const FORMATS: [(&str, &str); 3] =
     [("json", "application/json"), ("yaml", "application/yaml"), ("env", "text/plain")];
 
@@ -52,25 +52,28 @@ pub(crate) async fn run(world: &mut World) {
     }
     match before.zip(program.peak()) {
         Some((before, peak)) => {
-            figure("most memory", peak, BAR_MB, "MB", &format!("{before:.1} before"));
+            figure("peak memory", peak, BAR_MB, "MB", &format!("{before:.1} before"));
         }
         None => println!("memory cannot be read here"),
     }
     program.stop().await;
 }
 
+/// A client of the program.
 struct Service {
     client: Client,
     token: String,
 }
 
 impl Service {
+    /// Returns the document of all settings in `format`.
     async fn export(&mut self, format: &str) -> String {
         let path = format!("/admin/config/export?format={format}");
         let answer = self.client.expect(Method::GET, &path, &self.token, String::new()).await;
         String::from_utf8(answer.to_vec()).unwrap()
     }
 
+    /// Returns the documents of all formats.
     async fn exports(&mut self) -> Vec<String> {
         let mut all = Vec::new();
         for (name, _) in FORMATS {
@@ -79,7 +82,10 @@ impl Service {
         all
     }
 
-    /// Imports `document`; every setting must have changed.
+    /// Imports `document`.
+    ///
+    /// # Panics
+    /// Not every setting was changed.
     async fn import(&mut self, media_type: &'static str, document: String) {
         let path = "/admin/config/import?reason=measuring&on_conflict=overwrite";
         let client = &mut self.client;
@@ -89,14 +95,14 @@ impl Service {
     }
 }
 
-/// The same document with another value for every setting.
+/// Returns `document` with another value for every setting.
 fn other_values(document: &str) -> String {
     let mut document: Value = serde_json::from_str(document).unwrap();
     for value in document["settings"].as_object_mut().unwrap().values_mut() {
         *value = match value {
             Value::Number(_) => json!(31),
             Value::String(_) => json!("some other text"),
-            Value::Bool(it) => json!(!*it),
+            Value::Bool(flag) => json!(!*flag),
             _ => json!(["three", "four", "five"]),
         };
     }

@@ -1,4 +1,4 @@
-//! A private Postgres, databases on it, and instances of the service over them.
+//! A private Postgres, its databases, and instances of the service.
 
 use std::{
     collections::HashMap,
@@ -38,24 +38,25 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::rows;
 
-/// What tokens are signed with.
+/// The signing key of the tokens.
 pub(crate) const SECRET: &str = "a secret for measuring, long enough to be one";
-/// The connections of a pool: the service's default.
+/// The connections of a pool: the default of the service.
 pub(crate) const POOL: u32 = 10;
 
+/// The Postgres server, and everything that the scenarios share.
 pub(crate) struct World {
     pub(crate) server: Server,
     dir: Scratch,
-    /// Databases by settings and rows of the trail: making a great one takes a while.
-    made: HashMap<(usize, usize), Instance>,
+    /// Instances by the number of settings and of audit rows, shared because a large database takes minutes to create.
+    instances: HashMap<(usize, usize), Instance>,
 }
 
 impl World {
     pub(crate) async fn new() -> Self {
         let dir = std::env::temp_dir().join(format!("brune-load-{}", std::process::id()));
-        // The server's account passes through when we are root.
+        // Started as root, the harness runs the server under another account, which must be able to enter the directory.
         DirBuilder::new().mode(0o711).create(&dir).unwrap();
-        #[expect(clippy::disallowed_methods, reason = "the harness has no configuration but this")]
+        #[expect(clippy::disallowed_methods, reason = "the harness has no other configuration")]
         let variable = |name: &str| std::env::var_os(name);
         let config = Embedded {
             dir: dir.join("postgres"),
@@ -65,20 +66,21 @@ impl World {
             cache_dir: Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres")),
         };
         let server = Server::start(&config, Profile::Durable).await.unwrap();
-        Self { server, dir: Scratch(dir), made: HashMap::new() }
+        Self { server, dir: Scratch(dir), instances: HashMap::new() }
     }
 
-    /// A path for `name` that goes with the world.
+    /// Returns a path for the file `name`, which is deleted with the world.
     pub(crate) fn scratch(&self, name: &str) -> PathBuf {
         self.dir.0.join(name)
     }
 
-    /// The address of the database called `name`.
+    /// Returns the URL of the database `name`.
     pub(crate) fn url(&self, name: &str) -> String {
         self.server.url().replace("/brune?", &format!("/{name}?"))
     }
 
-    /// A migrated database called `name` that holds `catalog` at its defaults; a pool of the service's on it.
+    /// Creates and migrates the database `name`, and publishes `catalog` with its default values. Returns a pool of the
+    /// service's role.
     pub(crate) async fn database(&self, name: &str, catalog: &Catalog) -> Pool {
         let mut connection = self.server.admin_options().connect().await.unwrap();
         let create = format!("create database {name} owner {OWNER} template template0");
@@ -97,35 +99,37 @@ impl World {
         self.pool(name).await
     }
 
-    /// A pool of its own on the database called `name`.
+    /// Opens another pool for the database `name`.
     pub(crate) async fn pool(&self, name: &str) -> Pool {
         Pool::open(self.server.options().database(name), Topology::Direct, POOL).await.unwrap()
     }
 
-    /// An instance over `settings` generated settings, whose trail has `rows` rows beside their first values.
+    /// Returns an instance with `settings` generated settings, and `rows` audit rows besides their first values. Creates
+    /// the database if it does not exist yet.
     pub(crate) async fn instance(&mut self, settings: usize, rows: usize) -> Instance {
-        if !self.made.contains_key(&(settings, rows)) {
+        if !self.instances.contains_key(&(settings, rows)) {
             let started_at = std::time::Instant::now();
             let name = format!("s{settings}_r{rows}");
             let pool = self.database(&name, &crate::catalog::generated(settings)).await;
             rows::add(&self.server.admin_options().database(&name), rows).await;
             let instance = Instance::builder(pool).start().await;
-            let took = started_at.elapsed().as_secs_f64();
-            println!("made {settings} settings with {rows} rows of history in {took:.1} s");
-            self.made.insert((settings, rows), instance);
+            let seconds = started_at.elapsed().as_secs_f64();
+            println!("created {settings} settings with {rows} audit rows in {seconds:.1} s");
+            self.instances.insert((settings, rows), instance);
         }
-        self.made[&(settings, rows)].clone()
+        self.instances[&(settings, rows)].clone()
     }
 
+    /// Stops the instances and the server.
     pub(crate) async fn end(self) {
-        for (_, instance) in self.made {
+        for (_, instance) in self.instances {
             instance.end().await;
         }
         self.server.stop().await.unwrap();
     }
 }
 
-/// Writes the log of this process to `path`, as the service does in production: the cost of a line is part of the
+/// Writes the log of this process to `path` in the format of production: the cost of a line is part of the
 /// measurement.
 pub(crate) fn log_into(path: &Path) {
     let log =
@@ -134,7 +138,7 @@ pub(crate) fn log_into(path: &Path) {
     telemetry::subscriber(&log, file, false).unwrap().init();
 }
 
-/// A directory that goes with its holder, also when the run ends early.
+/// A directory that is deleted when dropped, also after a panic.
 struct Scratch(PathBuf);
 
 impl Drop for Scratch {
@@ -167,7 +171,7 @@ impl InstanceBuilder {
         self
     }
 
-    /// Starts the service as `brune serve` puts it together: the real router behind the real accept loop.
+    /// Starts the service from the parts of `brune serve`: the real router behind the real accept loop.
     pub(crate) async fn start(self) -> Instance {
         let pool = self.pool;
         let metrics = Metrics::default();
@@ -213,7 +217,7 @@ impl InstanceBuilder {
 }
 
 impl Instance {
-    /// An instance over `pool`, to be started.
+    /// Returns a builder of an instance with `pool`.
     pub(crate) fn builder(pool: Pool) -> InstanceBuilder {
         InstanceBuilder { pool, realtime_provider: None }
     }
@@ -230,6 +234,7 @@ impl Instance {
         self.0.pool.connections()
     }
 
+    /// Stops the instance and closes its pool.
     pub(crate) async fn end(self) {
         // Dropping the tasks aborts all of them.
         drop(self.0.tasks.lock().unwrap().take());
@@ -256,19 +261,19 @@ fn token(grant: &Grant) -> String {
     http::issue(&auth(), grant, Clock::system().now(), TimeDelta::hours(6)).unwrap()
 }
 
-/// A token of a user on a plan.
+/// Issues a token of the user `sub`, who has a plan and a level.
 pub(crate) fn user(sub: &str) -> String {
     let plan = Some("pro".to_owned());
     let level = Some("senior".to_owned());
     token(&Grant { sub: sub.to_owned(), plan, level, ..Grant::default() })
 }
 
-/// A token of an administrator.
+/// Issues a token of an administrator.
 pub(crate) fn admin() -> String {
     admin_called("admin")
 }
 
-/// A token of the administrator `sub`.
+/// Issues a token of the administrator `sub`.
 pub(crate) fn admin_called(sub: &str) -> String {
     let role = Some(SUPER_ADMIN.to_owned());
     token(&Grant { sub: sub.to_owned(), role, ..Grant::default() })

@@ -91,11 +91,11 @@ pub(super) async fn find(conn: &mut Connection, id: Uuid) -> sqlx::Result<Option
         Row,
         r#"
         select seq, id, revision, key, action, version, changed_by, reason, request_id, changed_at,
-          case when may_be_told then old_value_json end as old_value_json,
-          case when may_be_told then new_value_json end as new_value_json
+          case when is_visible then old_value_json end as old_value_json,
+          case when is_visible then new_value_json end as new_value_json
         from app_global_setting_audit a, lateral (select not exists (
           select from app_global_setting_schema d where d.key = a.key and d.kind = 'secret'
-        ) as may_be_told) of_key
+        ) as is_visible) visibility
         where id = $1
         "#,
         id,
@@ -116,9 +116,9 @@ pub(super) async fn origins(
         r#"
         select a.seq, a.id, a.revision, a.key, a.action, a.version, a.changed_by, a.reason, a.request_id, a.changed_at,
           a.old_value_json, a.new_value_json
-        from unnest($1::text[]) wanted (key), lateral (
+        from unnest($1::text[]) requested (key), lateral (
           select * from app_global_setting_audit newest
-          where newest.key = wanted.key and newest.revision <= $2 and version is not null
+          where newest.key = requested.key and newest.revision <= $2 and version is not null
           order by seq desc limit 1) a
         order by a.key
         "#,

@@ -36,7 +36,7 @@ pub(super) struct ConnectionCache {
 pub(super) struct CachedConnection {
     pub(super) connection: PoolConnection<Postgres>,
     pub(super) opened: Instant,
-    released: Instant,
+    pub(super) released: Instant,
 }
 
 impl ConnectionCache {

@@ -14,7 +14,7 @@ use sqlx::{
 pub struct Connection {
     pub(super) inner: PoolConnection<Postgres>,
     pub(super) is_shared: bool,
-    /// Whether statements are planned for their own parameters, and not prepared.
+    /// Whether statements get a custom plan, and are not prepared under a name.
     plans_each_time: bool,
 }
 
@@ -23,8 +23,8 @@ impl Connection {
         Self { inner, is_shared, plans_each_time: false }
     }
 
-    /// Plans the following statements for their own parameters until the connection is released. For statements with
-    /// many rows: the plan of a prepared statement may be for few.
+    /// Gives the following statements a custom plan, for their own parameters, until the connection is released. For
+    /// statements with many rows: the generic plan of a prepared statement may expect few.
     pub fn plan_each_time(&mut self) {
         self.plans_each_time = true;
     }

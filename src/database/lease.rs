@@ -1,11 +1,16 @@
 //! A connection borrowed from the pool. A lease that is dropped closes its connection, because a statement may still
 //! run there; only [`Lease::release`] returns the connection for reuse.
 
+use std::time::Duration;
+
 use scopeguard::ScopeGuard;
 use sqlx::{Postgres, pool::PoolConnection};
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use crate::database::{Connection, Pool, cache::CachedConnection};
+
+/// A connection that was used within this time is taken for live.
+const RECENT: Duration = Duration::from_secs(1);
 
 /// A borrowed connection.
 #[derive(Debug)]
@@ -13,6 +18,8 @@ pub(super) struct Lease {
     pub(super) conn: ScopeGuard<Connection, fn(Connection)>,
     pool: Pool,
     opened: Instant,
+    /// The end of the last use; `None` for a connection that does not come from the cache.
+    released: Option<Instant>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -25,11 +32,24 @@ impl Lease {
         };
         // The permit comes first: the holder has a right to a cached or a new connection.
         let permit = Some(cache.acquire_permit().await?);
-        if let Some(CachedConnection { connection, opened, .. }) = cache.pop() {
-            return Ok(Self::new(pool, connection, opened, permit));
+        if let Some(CachedConnection { connection, opened, released }) = cache.pop() {
+            let lease = Self::new(pool, connection, opened, permit);
+            return Ok(Self { released: Some(released), ..lease });
         }
         let connection = pool.connections().acquire().await?;
         Ok(Self::new(pool, connection, Instant::now(), permit))
+    }
+
+    /// Borrows a connection that was used a moment ago, or answers a ping.
+    pub(super) async fn acquire_recent(pool: &Pool) -> sqlx::Result<Self> {
+        let mut lease = Self::acquire(pool).await?;
+        let is_recent = lease.released.is_some_and(|released| released.elapsed() < RECENT);
+        if is_recent || lease.conn.ping().await.is_ok() {
+            return Ok(lease);
+        }
+        // The others are probably broken, too. Dropped first: the next connection needs the permit.
+        drop(lease);
+        Self::acquire_live(pool).await
     }
 
     /// Borrows a connection that answers a ping, and closes the broken ones on the way.
@@ -46,7 +66,7 @@ impl Lease {
     /// Opens a connection outside of the pool, which closes after its use.
     pub(super) async fn outside_pool(pool: &Pool) -> sqlx::Result<Self> {
         let conn = guarded(pool.open_extra().await?);
-        Ok(Self { conn, pool: pool.clone(), opened: Instant::now(), permit: None })
+        Ok(Self { conn, pool: pool.clone(), opened: Instant::now(), released: None, permit: None })
     }
 
     fn new(
@@ -56,7 +76,7 @@ impl Lease {
         permit: Option<OwnedSemaphorePermit>,
     ) -> Self {
         let conn = guarded(Connection::new(inner, pool.uses_pooler()));
-        Self { conn, pool: pool.clone(), opened, permit }
+        Self { conn, pool: pool.clone(), opened, released: None, permit }
     }
 
     /// Returns the connection for reuse: every statement on it was answered.

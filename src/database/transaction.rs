@@ -1,7 +1,7 @@
 //! A transaction with a deadline. If COMMIT was sent but not acknowledged, it fails with
 //! [`OutcomeUnknown`](TransactionError::OutcomeUnknown).
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, io, time::Duration};
 
 use rand::RngExt as _;
 use tokio::time::{self, Instant, error::Elapsed};
@@ -134,23 +134,49 @@ pub async fn execute_autocommit<T>(
     deadline: Deadline,
     statement: impl AsyncFnOnce(&mut Connection) -> sqlx::Result<T>,
 ) -> Result<T, TransactionError> {
-    execute(pool, deadline, false, statement).await
+    // Boxed, so that the futures of the callers stay small.
+    let lease = Box::pin(Lease::acquire(pool));
+    execute(pool, deadline, lease, statement).await
 }
 
-/// [`execute_autocommit`] on a connection that has just answered a ping, for statements that are not repeated after an
-/// unknown outcome: a connection that broke before its use does not make the outcome unknown.
+/// [`execute_autocommit`] for statements that are not repeated after an unknown outcome: the connection was used a moment
+/// ago or answers a ping, so that a connection that broke before its use rarely makes the outcome unknown. If the server
+/// ended the session before, the statement runs again on another connection.
 pub async fn execute_autocommit_live<T>(
     pool: &Pool,
     deadline: Deadline,
-    statement: impl AsyncFnOnce(&mut Connection) -> sqlx::Result<T>,
+    statement: impl AsyncFnOnce(&mut Connection) -> sqlx::Result<T> + Clone,
 ) -> Result<T, TransactionError> {
-    execute(pool, deadline, true, statement).await
+    let recent = Box::pin(Lease::acquire_recent(pool));
+    match Box::pin(execute(pool, deadline, recent, statement.clone())).await {
+        Err(err) if is_session_ended(&err) => {
+            // A restart ends all sessions, so the other cached connections are probably broken, too.
+            let live = Box::pin(Lease::acquire_live(pool));
+            Box::pin(execute(pool, deadline, live, statement)).await
+        }
+        result => result,
+    }
+}
+
+/// Whether the session of a statement ended, and nothing was committed.
+fn is_session_ended(err: &TransactionError) -> bool {
+    match err {
+        // The end of the message could not be sent, and without the end the server commits nothing.
+        TransactionError::OutcomeUnknown(sqlx::Error::Io(source)) => {
+            source.kind() == io::ErrorKind::BrokenPipe
+        }
+        // The server reported the end of the session, before or during the statement.
+        TransactionError::Unavailable(sqlx::Error::Database(source)) => {
+            source.code().is_some_and(|code| code.starts_with("57P"))
+        }
+        _ => false,
+    }
 }
 
 async fn execute<T>(
     pool: &Pool,
     deadline: Deadline,
-    live: bool,
+    lease: impl Future<Output = sqlx::Result<Lease>>,
     statement: impl AsyncFnOnce(&mut Connection) -> sqlx::Result<T>,
 ) -> Result<T, TransactionError> {
     if pool.uses_pooler() {
@@ -158,10 +184,7 @@ async fn execute<T>(
         return in_transaction(pool, deadline, statement).await;
     }
     // Nothing is sent before the lease exists, so a timeout of the wait has a known outcome.
-    let lease = async {
-        let lease = if live { Lease::acquire_live(pool).await } else { Lease::acquire(pool).await };
-        lease.map_err(TransactionError::from)
-    };
+    let lease = async { lease.await.map_err(TransactionError::from) };
     let mut lease = deadline.within(lease).await?;
     let reply = time::timeout_at(deadline.0, Box::pin(statement(&mut lease.conn))).await;
     let outcome = outcome_of(reply);

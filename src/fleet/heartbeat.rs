@@ -1,4 +1,4 @@
-//! The heartbeat of this instance: immediately after each applied revision, and on a timer.
+//! The heartbeat of this instance: soon after each applied revision, and on a timer.
 
 use std::time::Duration;
 
@@ -21,8 +21,9 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 /// instance.
 const MIN_INTERVAL: Duration = Duration::from_millis(2);
 
-/// Sends heartbeats until dropped: at once for an applied revision, since a writer may wait for the acknowledgement.
-/// Several revisions during a heartbeat are acknowledged by one further heartbeat.
+/// Sends heartbeats until dropped: at once for an applied revision that a writer may wait for, and later for others, so
+/// that the acknowledgements do not compete with the instances that still apply the change. Several revisions until then
+/// are acknowledged by one heartbeat.
 pub async fn keep(
     pool: Pool,
     settings: GlobalSettingsService,
@@ -31,11 +32,13 @@ pub async fn keep(
     metrics: Metrics,
 ) {
     let mut revisions = settings.revisions();
+    let mut awaited_revisions = settings.awaited_revisions();
     let interval = fleet.policy().beat;
     let mut pause = interval;
     let mut reported_keys = Vec::new();
     loop {
         // Marked as seen before the heartbeat, so that a revision during the heartbeat triggers another heartbeat.
+        awaited_revisions.mark_unchanged();
         let revision = *revisions.borrow_and_update();
         let started_at = Instant::now();
         let result = fleet.join(&pool, revision).await;
@@ -48,15 +51,23 @@ pub async fn keep(
             // Below the interval, because `was_failing` compares the pause with the interval.
             Err(_) => FIRST_BACKOFF.min(interval / 2),
         };
-        // Jitter, so that instances do not write at the same time.
-        let revision_or_timer = time::timeout(jittered(pause, 0.9..1.1), revisions.changed());
-        if revision_or_timer.await.is_ok() {
-            // Usually long past, because changes are rarer.
-            time::sleep_until(started_at + MIN_INTERVAL).await;
-        } else {
-            // Only on the timer, so that no heartbeat of a new revision is delayed.
-            report(&pool, &settings, &fleet, &outbox, &mut reported_keys).await;
-            sweep(&pool, &fleet, &outbox, &metrics).await;
+        let acknowledgement = async {
+            let _ = revisions.changed().await;
+            // Wide jitter: the acknowledgements of all instances must not coincide either.
+            time::sleep(jittered(fleet.policy().acknowledgement, 0.5..1.5)).await;
+        };
+        tokio::select! {
+            _ = awaited_revisions.changed() => {
+                // Usually long past, because changes are rarer.
+                time::sleep_until(started_at + MIN_INTERVAL).await;
+            }
+            () = acknowledgement => (),
+            // Jitter, so that instances do not write at the same time.
+            () = time::sleep(jittered(pause, 0.9..1.1)) => {
+                // Only on the timer, so that no heartbeat of a new revision is delayed.
+                report(&pool, &settings, &fleet, &outbox, &mut reported_keys).await;
+                sweep(&pool, &fleet, &outbox, &metrics).await;
+            }
         }
     }
 }

@@ -27,6 +27,8 @@ pub struct HeartbeatPolicy {
     pub live: Duration,
     /// Time without a heartbeat after which the row is deleted.
     pub forget: Duration,
+    /// Average time until an applied revision without a waiting writer is acknowledged.
+    pub acknowledgement: Duration,
 }
 
 impl Default for HeartbeatPolicy {
@@ -36,6 +38,8 @@ impl Default for HeartbeatPolicy {
             live: Duration::from_secs(6),
             // Much longer than `live`: a short outage of the database reports no instance as lost.
             forget: Duration::from_mins(1),
+            // Much longer than the way of a change to all instances, and too short to be seen in a list.
+            acknowledgement: Duration::from_millis(100),
         }
     }
 }

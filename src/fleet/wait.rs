@@ -18,8 +18,8 @@ use crate::{
 const MIN_INTERVAL: Duration = Duration::from_millis(1);
 /// The longest polling interval.
 const MAX_INTERVAL: Duration = Duration::from_millis(25);
-/// An interval is this part of the time waited so far: an answer is late by at most a fourth of the wait, and the number
-/// of polls grows with the logarithm of the wait.
+/// The time waited so far is divided by this number to get the next polling interval: a response is late by at most a
+/// fourth of the wait, and the number of polls grows with the logarithm of the wait.
 ///
 /// Acknowledgements do not notify: Postgres wakes every listening session of the database for every notification, so a
 /// change would wake each of N instances N times. Polling costs the waiting instance one query of N rows each time, shared

@@ -111,7 +111,7 @@ pub fn router(state: AppState, limits: &Limits) -> Router {
         let events = OpenApiRouter::<Shared>::new().route(&path_prefix.join(ofrep::EVENTS), events);
         routes = routes.merge(Router::from(ofrep::with_cors(events, &state.origins)));
     }
-    let document = described(&document, state.settings.clone());
+    let document = described(document, state.settings.clone());
     let routes = routes
         .with_state(Shared::from(state))
         .route("/openapi.json", document)
@@ -122,8 +122,11 @@ pub fn router(state: AppState, limits: &Limits) -> Router {
 }
 
 /// Serves the document with the routes of sessions or without, as the current catalog declares.
-fn described(document: &utoipa::openapi::OpenApi, settings: GlobalSettingsService) -> MethodRouter {
-    let document = serde_json::to_value(document).unwrap_or_default();
+fn described(document: utoipa::openapi::OpenApi, settings: GlobalSettingsService) -> MethodRouter {
+    // The document takes several megabytes, which the rest of the start can use again.
+    let text = serde_json::to_string(&document).unwrap_or_default();
+    drop(document);
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
     let body = |document: &serde_json::Value| {
         StaticBody::new(HeaderValue::from_static("application/json"), document.to_string())
     };

@@ -105,12 +105,16 @@ impl WriteParameters {
         if self.emergency { Approval::Emergency } else { Approval::None }
     }
 
+    /// Whether the caller waits until every instance has applied the change.
+    pub(in crate::http) fn is_awaited(&self) -> bool {
+        self.wait.is_some() && !self.dry_run
+    }
+
     /// Returns the time to wait, if any. A dry run accepts `wait`, as the rehearsal of a write, but has no change to wait
     /// for.
     fn timeout(&self) -> Option<Duration> {
-        let waits = self.wait.is_some() && !self.dry_run;
         let timeout = self.timeout_ms.and_then(|timeout| u64::try_from(timeout).ok());
-        waits.then(|| timeout.map_or(DEFAULT_WAIT, Duration::from_millis))
+        self.is_awaited().then(|| timeout.map_or(DEFAULT_WAIT, Duration::from_millis))
     }
 }
 
@@ -199,8 +203,8 @@ impl<const OF_ONE_SETTING: bool> WriteHeaders<OF_ONE_SETTING> {
         let revisions = numbers.map(<[i64]>::to_vec);
         // Skipping the only key of a request would be a success without a change.
         let lenient = self.is_lenient && !OF_ONE_SETTING;
-        let approval = parameters.approval();
-        WriteOptions { revisions, lenient, dry_run, approval, idempotency }
+        let (approval, is_awaited) = (parameters.approval(), parameters.is_awaited());
+        WriteOptions { revisions, lenient, dry_run, approval, idempotency, is_awaited }
     }
 }
 

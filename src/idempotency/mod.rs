@@ -87,7 +87,8 @@ pub async fn find<T: DeserializeOwned>(
 
 /// Stores `result` under `key` in the transaction of the write, and deletes some expired results.
 pub async fn store(conn: &mut Connection, key: &Key, result: &impl Serialize) -> sqlx::Result<()> {
-    let body = serde_json::to_string(result).map_err(|err| sqlx::Error::Encode(err.into()))?;
-    store::insert(conn, key.caller.as_str(), &key.text, &key.fingerprint, &body).await?;
+    let StoredResult { caller, key, fingerprint, body } =
+        StoredResult::new(key, result).map_err(|err| sqlx::Error::Encode(err.into()))?;
+    store::insert(conn, &caller, &key, &fingerprint, &body).await?;
     store::delete_expired(conn).await
 }

@@ -74,7 +74,7 @@ struct Series {
     revision: Gauge,
     listening: Gauge,
     age: Gauge<f64, AtomicU64>,
-    /// When the newest revision was last read.
+    /// When the newest revision was last read or notified.
     last_check: Mutex<Instant>,
 }
 
@@ -92,7 +92,7 @@ impl SettingsMetrics {
         let age = Gauge::default();
         registry.register(
             name("age_seconds"),
-            "Time since the newest revision was last read from the database",
+            "Time since the settings were last compared with the database or applied from a notification",
             age.clone(),
         );
         Self(Arc::new(Series {

@@ -106,7 +106,7 @@ pub(super) async fn page(
           settings_revision, prompt_id, prompt_version, model, session_max_minutes, provider_session_id,
           provider_request_id, ended_by, end_reason
         from brune_session,
-          lateral (select coalesce(starting_until <= statement_timestamp(), false) as abandoned) of_it
+          lateral (select coalesce(starting_until <= statement_timestamp(), false) as abandoned) start
         where ($1::uuid is null or id < $1)
           and ($2::text is null or user_id = $2)
           and ($3::bigint is null or settings_revision = $3)
@@ -114,7 +114,7 @@ pub(super) async fn page(
             when status = 'active' and expires_at <= $5 then 'expired'
             when status = 'starting' and abandoned then 'failed'
             else status end)
-        -- Ids are made in the order of time.
+        -- Ids are in the order of time.
         order by id desc limit $6
         "#,
         before,
@@ -151,10 +151,10 @@ pub(super) async fn end(conn: &mut Connection, ending: &Ending) -> sqlx::Result<
           update brune_session set status = 'ended', ended_at = $2, ended_by = $3, end_reason = $4
           where id = $1 and status = 'active' and expires_at > $2
           returning 1),
-        told as (
+        messages as (
           insert into brune_outbox (id, sink, topic, payload)
           select $5, sink, $6, $7 from ended, unnest($8::text[]) sink)
-        select exists (select from ended) as "it!"
+        select exists (select from ended) as "is_ended!"
         "#,
         ending.id,
         ending.at,
@@ -225,8 +225,8 @@ pub(super) async fn outdated(conn: &mut Connection) -> sqlx::Result<Vec<Outdated
           from app_global_settings s
           join app_global_setting_schema d on d.key = s.key and d.editable and d.applies = 'new_sessions'
           where s.revision > (select revision from oldest)),
-        -- What the oldest of them hold, and every change since. Bounded above as well, or the planner expects a third
-        -- of the trail.
+        -- The values at the oldest revision, and every change since. Bounded above as well, or the planner expects a
+        -- third of the trail.
         entries as (
           select first.* from changed c, lateral (
             select key, seq, revision, version, new_value_json from app_global_setting_audit a
@@ -236,15 +236,15 @@ pub(super) async fn outdated(conn: &mut Connection) -> sqlx::Result<Vec<Outdated
           select key, seq, revision, version, new_value_json from app_global_setting_audit
           where revision > (select revision from oldest)
             and revision <= (select revision from app_global_setting_head)),
-        -- Each value with the revisions it stood at; a deletion ends one too.
-        stood as (
+        -- Each value with its range of revisions; a deletion also ends a range.
+        ranges as (
           select c.key, c.version, c.value_json as value, e.version as held_version, e.new_value_json as held,
             e.revision as since, lead(e.revision) over (partition by c.key order by e.seq) as until
           from changed c join entries e on e.key = c.key)
         select key, version, value, held_version as "held_version!", held as "held!", sessions as "sessions!"
-        from stood, lateral (
+        from ranges, lateral (
           select sum(pinned.sessions)::bigint as sessions from pinned
-          where pinned.revision >= since and (until is null or pinned.revision < until)) of_it
+          where pinned.revision >= since and (until is null or pinned.revision < until)) pins
         where held <> value and sessions > 0
         order by key, held_version desc
         "#,

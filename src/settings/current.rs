@@ -11,7 +11,7 @@ use std::{
 
 use arc_swap::{ArcSwap, Guard};
 use chrono::{DateTime, Utc};
-use tokio::sync::{Mutex, Notify, watch};
+use tokio::sync::{Mutex, MutexGuard, Notify, watch};
 
 use crate::{
     clock::Clock,
@@ -41,14 +41,32 @@ struct Inner {
     reachable: AtomicBool,
     /// The revision of `current`, for subscribers.
     revision: watch::Sender<i64>,
+    /// The newest applied revision that a writer may wait for.
+    awaited_revision: watch::Sender<i64>,
     listening: watch::Sender<bool>,
     /// Wakes the follower after a local write.
     local_writes: Notify,
     /// Serializes reloads, so that many concurrent callers read the database once.
-    reloading: Mutex<()>,
+    reloading: Mutex<ReloadState>,
     clock: Clock,
     /// The microseconds by which the database's clock was ahead of `clock` at the last reload.
     database_clock_offset: AtomicI64,
+}
+
+/// What only reloads use.
+#[derive(Debug, Default)]
+pub(super) struct ReloadState {
+    /// The next notification that can be verified; `None` if unknown. At a revision of the past after changes of this
+    /// process, which are applied before their notifications arrive.
+    pub(super) next_notification: Option<NextNotification>,
+}
+
+/// The notification that follows the last verified one.
+#[derive(Debug)]
+pub(super) struct NextNotification {
+    pub(super) revision: i64,
+    /// The digest of the secret in the notification.
+    pub(super) digest: Vec<u8>,
 }
 
 /// The offset before the first reload.
@@ -63,12 +81,13 @@ impl GlobalSettingsService {
         Self(Arc::new(Inner {
             metrics,
             revision: watch::Sender::new(snapshot.revision),
+            awaited_revision: watch::Sender::new(snapshot.revision),
             current: ArcSwap::from_pointee(snapshot),
             violations: ArcSwap::default(),
             reachable: AtomicBool::new(true),
             listening: watch::Sender::new(false),
             local_writes: Notify::new(),
-            reloading: Mutex::new(()),
+            reloading: Mutex::default(),
             clock: Clock::system(),
             database_clock_offset: AtomicI64::new(UNKNOWN_OFFSET),
         }))
@@ -149,6 +168,13 @@ impl GlobalSettingsService {
         self.0.revision.subscribe()
     }
 
+    /// Subscribes to the applied revisions that a writer may wait for: all but those of notifications without a waiting
+    /// writer, and of writes through this instance.
+    #[must_use]
+    pub fn awaited_revisions(&self) -> watch::Receiver<i64> {
+        self.0.awaited_revision.subscribe()
+    }
+
     /// Waits until the current revision is at least `revision`.
     pub async fn wait_for(&self, revision: i64) {
         // Fails only when the sender is dropped, and `self` owns the sender.
@@ -172,13 +198,18 @@ impl GlobalSettingsService {
     }
 
     /// Waits for the reload lock.
-    pub(super) async fn lock_reload(&self) -> impl Drop + '_ {
+    pub(super) async fn lock_reload(&self) -> MutexGuard<'_, ReloadState> {
         self.0.reloading.lock().await
     }
 
     /// Takes the reload lock, unless a reload runs.
-    pub(super) fn try_lock_reload(&self) -> Option<impl Drop + '_> {
+    pub(super) fn try_lock_reload(&self) -> Option<MutexGuard<'_, ReloadState>> {
         self.0.reloading.try_lock().ok()
+    }
+
+    /// Announces that a writer may wait for the current revision.
+    pub(super) fn announce_awaited(&self) {
+        self.0.awaited_revision.send_replace(self.revision());
     }
 
     /// Replaces the current snapshot by `snapshot` if `snapshot` is newer, or of another timeline. Returns whether the

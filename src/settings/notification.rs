@@ -5,19 +5,20 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::Deserialize;
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::settings::entry::StoredSetting;
 
 const KEY_BYTES: usize = 64;
 const NONCE_BYTES: usize = 16;
 const DIGEST_BYTES: usize = 32;
+/// The bytes of a block of the keystream, a SHA-512.
+const BLOCK_BYTES: usize = 64;
 
 /// The key of notifications, which only the service's role can read.
-pub(super) struct NotificationKey(Hmac<Sha256>);
+pub(super) struct NotificationKey([u8; KEY_BYTES]);
 
 /// A committed change, as a notification describes the change.
 #[derive(Debug, Clone)]
@@ -31,6 +32,8 @@ pub(super) struct NotifiedChange {
     pub(super) catalog_revision: i64,
     pub(super) timeline: String,
     pub(super) changed_at: DateTime<Utc>,
+    /// Whether the writer waits until every instance has applied the change.
+    pub(super) is_awaited: bool,
     /// All settings with a new version, and the deleted ones without values.
     pub(super) settings: Vec<StoredSetting>,
 }
@@ -38,9 +41,9 @@ pub(super) struct NotifiedChange {
 /// The content of a payload.
 #[derive(Debug)]
 pub(super) enum Payload {
-    /// A change, which is genuine only if the digest was published before.
+    /// A change, which is genuine only if its digest was published with the revision before.
     Change(NotifiedChange),
-    /// No change: the database has to be read.
+    /// A revision without a change: the database has to be read.
     Hint,
     /// Not encrypted with the key.
     Unreadable,
@@ -54,6 +57,7 @@ struct Content {
     catalog_revision: i64,
     timeline: String,
     changed_at: i64,
+    is_awaited: bool,
     settings: Vec<Row>,
 }
 
@@ -71,10 +75,7 @@ impl NotificationKey {
     /// Creates the key of `bytes`; `None` for the wrong number of bytes.
     pub(super) fn new(bytes: &[u8]) -> Option<Self> {
         // A short key can be guessed.
-        if bytes.len() != KEY_BYTES {
-            return None;
-        }
-        Some(Self(Hmac::new_from_slice(bytes).ok()?))
+        Some(Self(bytes.try_into().ok()?))
     }
 
     /// Decrypts and parses `payload`.
@@ -98,14 +99,12 @@ impl NotificationKey {
         content.change(revision, Sha256::digest(secret).to_vec(), next_digest.to_vec())
     }
 
-    /// Combines `bytes` with the keystream of `nonce`: block `i` is the HMAC of the nonce and `i`.
+    /// Combines `bytes` with the keystream of `nonce`: block `i` is the SHA-512 of the key, the nonce and `i`.
     fn xor(&self, nonce: &[u8], bytes: &[u8]) -> Vec<u8> {
+        let prefix = Sha512::new().chain_update(self.0).chain_update(nonce);
         let mut result = Vec::with_capacity(bytes.len());
-        for (block, number) in bytes.chunks(DIGEST_BYTES).zip(0_i32..) {
-            let mut mac = self.0.clone();
-            mac.update(nonce);
-            mac.update(&number.to_be_bytes());
-            let keystream = mac.finalize().into_bytes();
+        for (block, number) in bytes.chunks(BLOCK_BYTES).zip(0_i32..) {
+            let keystream = prefix.clone().chain_update(number.to_be_bytes()).finalize();
             result.extend(block.iter().zip(keystream).map(|(byte, key)| byte ^ key));
         }
         result
@@ -119,7 +118,7 @@ impl Content {
         digest: Vec<u8>,
         next_digest: Vec<u8>,
     ) -> Option<NotifiedChange> {
-        let Self { catalog_revision, timeline, changed_at, settings } = self;
+        let Self { catalog_revision, timeline, changed_at, is_awaited, settings } = self;
         Some(NotifiedChange {
             revision,
             digest,
@@ -127,6 +126,7 @@ impl Content {
             catalog_revision,
             timeline,
             changed_at: DateTime::from_timestamp_micros(changed_at)?,
+            is_awaited,
             settings: settings.into_iter().map(Row::stored).collect::<Option<_>>()?,
         })
     }

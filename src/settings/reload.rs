@@ -9,7 +9,7 @@ use crate::{
     database::{self, Connection, Deadline, OnSuccess, Pool, Transaction, TransactionError},
     metrics::{Outcome, Source},
     settings::{
-        current::GlobalSettingsService,
+        current::{GlobalSettingsService, NextNotification},
         entry::{StoredSetting, readable_entries},
         notification::NotifiedChange,
         rules::{self, Violation},
@@ -56,6 +56,12 @@ fn describe(violations: &[Violation]) -> String {
 
 /// Reads all declarations and values at one revision.
 pub async fn load(pool: &Pool) -> Result<Snapshot, Error> {
+    let (snapshot, _) = load_with_digest(pool).await?;
+    Ok(snapshot)
+}
+
+/// [`load`], with the digest of the secret in the next notification.
+async fn load_with_digest(pool: &Pool) -> Result<(Snapshot, Option<Vec<u8>>), Error> {
     // Repeatable read: a commit between the statements must not mix two revisions.
     let deadline = Deadline::standard();
     let mut transaction = Transaction::begin_reading(pool, deadline).await?;
@@ -63,7 +69,7 @@ pub async fn load(pool: &Pool) -> Result<Snapshot, Error> {
     transaction.finish(result, OnSuccess::Rollback).await
 }
 
-async fn read_all(conn: &mut Connection) -> Result<Snapshot, Error> {
+async fn read_all(conn: &mut Connection) -> Result<(Snapshot, Option<Vec<u8>>), Error> {
     let head = store::head(conn).await?;
     // A standby may be behind the snapshot, and the comparison of timelines would fail.
     let timeline = head.timeline.ok_or(Error::Recovering)?;
@@ -72,10 +78,9 @@ async fn read_all(conn: &mut Connection) -> Result<Snapshot, Error> {
     let catalog = head.catalog.unwrap_or_default();
     let schema = Schema::new(catalog, head.catalog_revision, definitions);
     let rows = store::all(conn).await?;
-    let mut snapshot = Snapshot::new(head.revision, Some(timeline), Arc::new(schema), rows)
+    let snapshot = Snapshot::new(head.revision, Some(timeline), Arc::new(schema), rows)
         .map_err(Error::Invalid)?;
-    snapshot.next_digest = head.next_digest;
-    Ok(snapshot)
+    Ok((snapshot, head.next_digest))
 }
 
 /// Finds stored values with characters that writes refuse. Such values come from older releases or from `psql`, and are
@@ -115,9 +120,13 @@ pub(super) async fn refresh_for(
     settings: &GlobalSettingsService,
 ) -> Result<bool, Error> {
     // One reload at a time: callers that waited find the snapshot current already.
-    let _lock = settings.lock_reload().await;
+    let mut state = settings.lock_reload().await;
     let start = Instant::now();
-    let result = replace(newer(pool, settings).await, settings);
+    let read = newer(pool, settings).await.map(|read| {
+        state.next_notification = read.next_notification;
+        read.newer
+    });
+    let result = replace(read, settings);
     let outcome = outcome(&result);
     // Invalid settings are an answer of the database, too.
     settings.set_reachable(outcome != Outcome::Failed);
@@ -143,44 +152,55 @@ pub(super) async fn apply_notified(
     settings: &GlobalSettingsService,
     changes: Vec<NotifiedChange>,
 ) -> Result<bool, Error> {
-    let _lock = settings.lock_reload().await;
+    let mut state = settings.lock_reload().await;
     let start = Instant::now();
     let current = settings.snapshot();
     // Violations may concern any setting, and only a full load finds out whether they are gone.
-    let new = settings.is_valid().then(|| successors(&current, changes)).flatten();
+    let new = settings
+        .is_valid()
+        .then(|| successors(&current, &mut state.next_notification, changes))
+        .flatten();
     let Some(new) = new else { return Ok(false) };
     let Some(last) = new.last() else { return Ok(true) };
     let revision = last.revision;
-    let next_digest = Some(last.next_digest.clone());
     let age = settings.database_time_since(last.changed_at);
+    let is_awaited = new.iter().any(|change| change.is_awaited);
     // All at once, as a reload does: only the settings after the last change have to be valid.
     let rows = new.into_iter().flat_map(|change| change.settings).collect();
-    let newer = current.advanced(revision, next_digest, rows).map_err(Error::Invalid);
-    let result = replace(newer.map(|snapshot| Some(Newer { snapshot, age })), settings);
+    let newer = current.advanced(revision, rows).map_err(Error::Invalid);
+    let result = replace(newer.map(|snapshot| Some(Newer { snapshot, age, is_awaited })), settings);
     settings.metrics().reload(Source::Notify, outcome(&result), start.elapsed());
     settings.metrics().applied_from_notification();
     result.map(|_| true)
 }
 
-/// Returns the `changes` that follow `current`, without changes that `current` contains. `None` if a change is missing or
-/// forged, or belongs to another timeline or catalog.
-fn successors(current: &Snapshot, changes: Vec<NotifiedChange>) -> Option<Vec<NotifiedChange>> {
+/// Returns the `changes` that follow `current`, without changes that `current` contains, and moves `next` past every
+/// verified notification. `None` if a change is missing or forged, or belongs to another timeline or catalog.
+fn successors(
+    current: &Snapshot,
+    next: &mut Option<NextNotification>,
+    changes: Vec<NotifiedChange>,
+) -> Option<Vec<NotifiedChange>> {
     let mut new: Vec<NotifiedChange> = Vec::new();
     for change in changes {
         let catalog_revision = current.schema.revision;
         if current.timeline.as_ref() != Some(&change.timeline) {
             return None;
         }
+        // Whoever knows the secret of the digest has the rights of the trigger.
+        let is_genuine = next
+            .as_ref()
+            .is_some_and(|next| next.revision == change.revision && next.digest == change.digest);
+        if is_genuine {
+            // Also for a change of this process, whose notification arrives after the change was applied.
+            let digest = change.next_digest.clone();
+            *next = Some(NextNotification { revision: change.revision + 1, digest });
+        }
         if change.revision <= current.revision && change.catalog_revision <= catalog_revision {
             continue;
         }
-        let (revision, digest) = match new.last() {
-            Some(last) => (last.revision, Some(&last.next_digest)),
-            None => (current.revision, current.next_digest.as_ref()),
-        };
-        // Whoever knows the secret of the digest has the rights of the trigger.
-        let is_genuine = digest == Some(&change.digest);
-        let is_next = change.revision == revision + 1;
+        let is_next =
+            change.revision == new.last().map_or(current.revision, |last| last.revision) + 1;
         if !is_genuine || !is_next || change.catalog_revision != catalog_revision {
             return None;
         }
@@ -204,11 +224,9 @@ pub(super) fn advance(
         return;
     }
     // The rules were checked before the commit; if they do not hold, the reload reports the violations.
-    // The digest of the next notification is set at the commit, after the statement: the next change of another instance
-    // is read from the database.
-    let Ok(snapshot) = base.advanced(revision, None, rows) else { return };
-    // The commit was acknowledged just before.
-    let newer = Newer { snapshot, age: Some(start.elapsed()) };
+    let Ok(snapshot) = base.advanced(revision, rows) else { return };
+    // The commit was acknowledged just before. The writer needs no acknowledgement of its own instance.
+    let newer = Newer { snapshot, age: Some(start.elapsed()), is_awaited: false };
     if replace(Ok(Some(newer)), settings).is_ok_and(|is_replaced| is_replaced) {
         settings.metrics().reload(Source::Demand, Outcome::Taken, start.elapsed());
     }
@@ -220,10 +238,13 @@ fn replace(
     settings: &GlobalSettingsService,
 ) -> Result<bool, Error> {
     match newer {
-        Ok(Some(Newer { snapshot, age })) => {
+        Ok(Some(Newer { snapshot, age, is_awaited })) => {
             let revision = snapshot.revision;
             let is_replaced = settings.advance(snapshot);
             if is_replaced {
+                if is_awaited {
+                    settings.announce_awaited();
+                }
                 settings.metrics().applied(revision, age);
                 info!(settings.revision = revision, "settings reloaded");
             }
@@ -245,16 +266,34 @@ struct Newer {
     snapshot: Snapshot,
     /// The time since the newest change, by the database's clock; `None` after a full load.
     age: Option<Duration>,
+    /// Whether a writer may wait for the revision. Unknown without the notification, and then assumed.
+    is_awaited: bool,
 }
 
 impl From<Snapshot> for Newer {
     fn from(snapshot: Snapshot) -> Self {
-        Self { snapshot, age: None }
+        Self { snapshot, age: None, is_awaited: true }
     }
 }
 
-/// Reads the changes since the current snapshot; `None` without changes.
-async fn newer(pool: &Pool, settings: &GlobalSettingsService) -> Result<Option<Newer>, Error> {
+/// The result of a read of the database.
+struct Read {
+    /// `None` without changes.
+    newer: Option<Newer>,
+    next_notification: Option<NextNotification>,
+}
+
+impl Read {
+    /// Creates the result for a database at `revision`; `digest` of the secret in the next notification.
+    fn new(newer: Option<Newer>, revision: i64, digest: Option<Vec<u8>>) -> Self {
+        let next_notification =
+            digest.map(|digest| NextNotification { revision: revision + 1, digest });
+        Self { newer, next_notification }
+    }
+}
+
+/// Reads the changes since the current snapshot.
+async fn newer(pool: &Pool, settings: &GlobalSettingsService) -> Result<Read, Error> {
     let current = settings.snapshot();
     let since = current.revision;
     let changes =
@@ -274,18 +313,20 @@ async fn newer(pool: &Pool, settings: &GlobalSettingsService) -> Result<Option<N
     if !is_base || head.revision < current.revision {
         return load_newer(pool).await;
     }
-    if head.revision == current.revision {
-        return Ok(None);
+    let revision = head.revision;
+    let next_digest = head.next_digest.clone();
+    if revision == current.revision {
+        return Ok(Read::new(None, revision, next_digest));
     }
     // Only the changed rows: a reload must not cost more with the size of the catalog.
-    let revision = head.revision;
     let age = head.age();
-    let next_digest = head.next_digest.clone();
     let rows = changes.into_iter().filter_map(store::Change::stored).collect();
-    let snapshot = current.advanced(revision, next_digest, rows).map_err(Error::Invalid)?;
-    Ok(Some(Newer { snapshot, age }))
+    let snapshot = current.advanced(revision, rows).map_err(Error::Invalid)?;
+    Ok(Read::new(Some(Newer { snapshot, age, is_awaited: true }), revision, next_digest))
 }
 
-async fn load_newer(pool: &Pool) -> Result<Option<Newer>, Error> {
-    Ok(Some(load(pool).await?.into()))
+async fn load_newer(pool: &Pool) -> Result<Read, Error> {
+    let (snapshot, next_digest) = load_with_digest(pool).await?;
+    let revision = snapshot.revision;
+    Ok(Read::new(Some(snapshot.into()), revision, next_digest))
 }

@@ -124,7 +124,8 @@ impl SettingsWriter {
             // The keys come from the audit trail, not from the caller.
             Target::Entry { .. } | Target::Revision { .. } => Vec::new(),
         };
-        self.refuse_secrets(actor, &edits, options.dry_run).await
+        let schema = &self.settings.snapshot().schema;
+        self.refuse_secrets(schema, actor, edits.iter(), options.dry_run).await
     }
 
     /// Returns the result of a dry run without changes, at the current revision.

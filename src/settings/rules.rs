@@ -181,15 +181,18 @@ pub(super) fn check_keys<'v>(
     keys: &[String],
     value_of: impl Fn(&str) -> Option<&'v SettingValue>,
 ) -> Vec<Violation> {
+    let keys = keys.iter().map(String::as_str);
     with_partners(schema, keys).flat_map(|definition| check_one(definition, &value_of)).collect()
 }
 
 /// Validates only the constraints between `keys` and their partners.
-pub(super) fn check_partners<'v>(
-    schema: &Schema,
-    keys: &[String],
+pub(super) fn check_partners<'k, 'v>(
+    schema: &'k Schema,
+    keys: impl Iterator<Item = &'k str>,
     value_of: impl Fn(&str) -> Option<&'v SettingValue>,
 ) -> Vec<Violation> {
+    // Most settings have no partner, and need no further lookup.
+    let keys = keys.filter(|key| !schema.partners(key).is_empty());
     with_partners(schema, keys)
         .filter_map(|definition| check_member_of(definition, &value_of))
         .collect()
@@ -198,12 +201,15 @@ pub(super) fn check_partners<'v>(
 /// Returns the editable settings among `keys` and their partners, without duplicates.
 fn with_partners<'s>(
     schema: &'s Schema,
-    keys: &'s [String],
+    keys: impl Iterator<Item = &'s str>,
 ) -> impl Iterator<Item = &'s Definition> {
-    let partners = keys.iter().flat_map(|key| schema.partners(key));
     // A set, because two keys may share a partner.
-    let keys: BTreeSet<&String> = keys.iter().chain(partners).collect();
-    keys.into_iter().filter_map(|key| match schema.classify(key) {
+    let mut with_partners = BTreeSet::new();
+    for key in keys {
+        with_partners.insert(key);
+        with_partners.extend(schema.partners(key).iter().map(String::as_str));
+    }
+    with_partners.into_iter().filter_map(|key| match schema.classify(key) {
         KeyClass::Editable(definition) => Some(definition),
         KeyClass::Locked(_) | KeyClass::Unknown => None,
     })

@@ -21,8 +21,6 @@ pub struct Snapshot {
     pub timeline: Option<String>,
     /// The declarations of the keys.
     pub schema: Arc<Schema>,
-    /// The digest of the secret in the notification of the next revision; `None` if unknown.
-    pub(super) next_digest: Option<Vec<u8>>,
     /// Entries by key, shared between snapshots: a change of one of ten thousand settings copies pointers, not values.
     entries: HashMap<Arc<str>, Arc<Entry>>,
 }
@@ -55,7 +53,7 @@ impl Snapshot {
         rows: Vec<StoredSetting>,
     ) -> Result<Self, Vec<Violation>> {
         let entries = HashMap::with_capacity(rows.len());
-        let mut snapshot = Self { revision, timeline, schema, next_digest: None, entries };
+        let mut snapshot = Self { revision, timeline, schema, entries };
         let mut violations = snapshot.fill(rows);
         let unreadable: HashSet<String> = violations.iter().map(|row| row.key.clone()).collect();
         let broken = rules::check(&snapshot.schema, |key| snapshot.value(key)).into_iter();
@@ -74,19 +72,18 @@ impl Snapshot {
         Self::new(1, None, schema, rows)
     }
 
-    /// Returns the snapshot at the later `revision`, whose `rows` changed since; `next_digest` as in the head.
+    /// Returns the snapshot at the later `revision`, whose `rows` changed since.
     ///
     /// # Errors
     /// All violations of the rules of the schema.
     pub fn advanced(
         &self,
         revision: i64,
-        next_digest: Option<Vec<u8>>,
         rows: Vec<StoredSetting>,
     ) -> Result<Self, Vec<Violation>> {
         let keys: Vec<String> = rows.iter().map(|row| row.key.clone()).collect();
         // A copy of the map, since readers still borrow the snapshot.
-        let mut snapshot = Self { revision, next_digest, ..self.clone() };
+        let mut snapshot = Self { revision, ..self.clone() };
         let mut violations = snapshot.fill(rows);
         // Unchanged keys need no check: `self` is valid.
         violations.extend(rules::check_keys(&snapshot.schema, &keys, |key| snapshot.value(key)));

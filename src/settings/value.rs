@@ -226,16 +226,22 @@ fn string_array<J>(
     texts.map(SettingValue::StringArray).ok_or(TypeMismatch::Type)
 }
 
-impl From<&SettingValue> for StrictJson {
-    fn from(value: &SettingValue) -> Self {
+impl From<SettingValue> for StrictJson {
+    fn from(value: SettingValue) -> Self {
         match value {
-            SettingValue::Boolean(boolean) => Self::Bool(*boolean),
+            SettingValue::Boolean(boolean) => Self::Bool(boolean),
             SettingValue::Number(number) => Self::Number(number.to_string()),
-            SettingValue::String(text) => Self::String(text.clone()),
+            SettingValue::String(text) => Self::String(text),
             SettingValue::StringArray(items) => {
-                Self::Array(items.iter().cloned().map(Self::String).collect())
+                Self::Array(items.into_iter().map(Self::String).collect())
             }
         }
+    }
+}
+
+impl From<&SettingValue> for StrictJson {
+    fn from(value: &SettingValue) -> Self {
+        value.clone().into()
     }
 }
 

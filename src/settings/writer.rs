@@ -107,7 +107,7 @@ impl SettingsWriter {
         let snapshot = self.settings.snapshot();
         let schema = &snapshot.schema;
         // The scan and the validation of a large import take milliseconds of CPU: not on an async worker thread.
-        let size = change::size(edits);
+        let size = change::size(edits.iter());
         let (resolved, ignored) = self.resolve(schema, actor, edits, options).await?;
         let batch = Batch { action, actor, edits: &resolved, ignored: &ignored, options, size };
         if let Some(result) = self.store_in_one_statement(&snapshot, &batch, deadline).await? {
@@ -139,8 +139,8 @@ impl SettingsWriter {
         options: &WriteOptions,
     ) -> Result<(Vec<ResolvedEdit<'s>>, Vec<String>), Error> {
         // The scan and the validation of a large import take milliseconds of CPU: not on an async worker thread.
-        let (matches, resolved) = compute::run(change::size(edits), || {
-            let matches = change::scan(&self.scanner, schema, &actor.reason, edits);
+        let (matches, resolved) = compute::run(change::size(edits.iter()), || {
+            let matches = change::scan(&self.scanner, schema, &actor.reason, edits.iter());
             let resolved = change::resolve(schema, edits, options.lenient, matches.as_ref());
             (matches, resolved)
         })
@@ -149,7 +149,7 @@ impl SettingsWriter {
             && !options.dry_run
         {
             // In a transaction of its own: the write itself is never begun.
-            let keys = change::keys_to_record(schema, edits, matches.as_ref());
+            let keys = change::keys_to_record(schema, edits.iter(), matches.as_ref());
             self.record_refusal(actor, &keys).await?;
         }
         resolved
@@ -193,6 +193,9 @@ impl SettingsWriter {
         {
             return Ok(first);
         }
+        if options.is_awaited {
+            change::announce_waiter(conn).await?;
+        }
         let mut result = change::apply(conn, schema, &head, batch).await?;
         if options.approval == Approval::Emergency && !result.changed.is_empty() {
             result.proposal = Some(change::record_emergency(conn, actor, &result).await?);
@@ -217,16 +220,16 @@ impl SettingsWriter {
     ///
     /// # Errors
     /// `SecretLike`; the refusal is audited unless `dry_run`.
-    pub(super) async fn refuse_secrets(
+    pub(super) async fn refuse_secrets<'a>(
         &self,
+        schema: &Schema,
         actor: &Actor,
-        edits: &[Edit],
+        edits: impl Iterator<Item = &'a Edit> + Clone,
         dry_run: bool,
     ) -> Result<(), Error> {
-        let snapshot = self.settings.snapshot();
-        let schema = &snapshot.schema;
-        let scan = || change::scan(&self.scanner, schema, &actor.reason, edits);
-        let Some(matches) = compute::run(change::size(edits), scan).await else { return Ok(()) };
+        let scan = || change::scan(&self.scanner, schema, &actor.reason, edits.clone());
+        let size = change::size(edits.clone());
+        let Some(matches) = compute::run(size, scan).await else { return Ok(()) };
         if !dry_run {
             let keys = change::keys_to_record(schema, edits, Some(&matches));
             self.record_refusal(actor, &keys).await?;

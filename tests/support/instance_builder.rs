@@ -33,6 +33,7 @@ pub(crate) const FAST_PACE: HeartbeatPolicy = HeartbeatPolicy {
     beat: Duration::from_millis(40),
     live: Duration::from_millis(1500),
     forget: Duration::from_secs(3),
+    acknowledgement: Duration::from_millis(10),
 };
 
 /// A poll so rare that a test ends before the first: only a notification can be the reason of a reload.

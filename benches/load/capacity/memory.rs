@@ -26,9 +26,9 @@ const SETTINGS: usize = 10_000;
 /// Changes that are sent to all streams.
 const CHANGES: usize = 20;
 const WARM_UP: usize = 50;
-/// Writes of one administrator: the default limit of a minute is 60.
+/// Writes of one administrator: the default limit is 60 a minute.
 const WRITES_OF_ONE: usize = 50;
-/// Until memory that only the start needs is released.
+/// The time until the memory that only the start needs is released.
 const SETTLE: Duration = Duration::from_secs(3);
 
 /// Megabytes and kilobytes of resident memory.
@@ -87,14 +87,14 @@ fn resident(program: &Program) -> f64 {
     program.resident().unwrap()
 }
 
-/// Kilobytes for each of `count`.
+/// Returns the kilobytes of each of `count` parts.
 fn each(megabytes: f64, count: usize) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
     let count = count as f64;
     megabytes * 1e3 / count
 }
 
-/// Connections that each had one request answered.
+/// Returns the memory of a connection after one request, in kilobytes.
 async fn connections(program: &Program) -> f64 {
     let before = resident(program);
     let mut open = Vec::new();
@@ -107,13 +107,13 @@ async fn connections(program: &Program) -> f64 {
     each(resident(program) - before, CONNECTIONS)
 }
 
-/// The memory of a stream, and the processor time of an event.
+/// Returns the memory of a stream in kilobytes, and the processor time of an event in microseconds.
 async fn streams(program: &Program) -> (f64, f64) {
     sleep(SETTLE).await;
     let before = resident(program);
     let mut open = Vec::new();
     for n in 0..CONNECTIONS {
-        let token = admin_called(&format!("listener-{}", n / STREAMS_OF_ONE));
+        let token = admin_called(&format!("reader-{}", n / STREAMS_OF_ONE));
         let mut stream = TcpStream::connect(program.address).await.unwrap();
         let head = format!(
             "GET /admin/global-settings/stream HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n"
@@ -124,27 +124,27 @@ async fn streams(program: &Program) -> (f64, f64) {
     }
     let memory = each(resident(program) - before, CONNECTIONS);
     let mut writer = Writer::new(program).await;
-    let mut spent = Duration::ZERO;
+    let mut total = Duration::ZERO;
     for _ in 0..CHANGES {
-        let before = program.spent().unwrap();
+        let before = program.processor_time().unwrap();
         writer.change().await;
         for stream in &mut open {
             until(stream, b"event: change").await;
         }
-        spent += program.spent().unwrap().saturating_sub(before);
+        total += program.processor_time().unwrap().saturating_sub(before);
     }
     drop(open);
     // A change itself, without streams, is not part of an event.
-    let before = program.spent().unwrap();
+    let before = program.processor_time().unwrap();
     for _ in 0..CHANGES {
         writer.change().await;
     }
-    let alone = program.spent().unwrap().saturating_sub(before);
-    let events = spent.saturating_sub(alone).as_secs_f64() * 1e3;
+    let alone = program.processor_time().unwrap().saturating_sub(before);
+    let events = total.saturating_sub(alone).as_secs_f64() * 1e3;
     (memory, each(events, CHANGES * CONNECTIONS))
 }
 
-/// Changes one setting again and again.
+/// An administrator who changes one setting repeatedly.
 struct Writer {
     client: Client,
     version: i64,
@@ -171,7 +171,7 @@ impl Writer {
     }
 }
 
-/// Fills the feed; a change of a warmed instance adds nothing else that stays.
+/// Fills the feed. Returns the memory of a change set in kilobytes: after the warm-up, a change keeps no other memory.
 async fn change_sets(program: &Program) -> f64 {
     let mut writer = Writer::new(program).await;
     for _ in 0..WARM_UP {
@@ -184,7 +184,7 @@ async fn change_sets(program: &Program) -> f64 {
     each(resident(program) - before, FEED)
 }
 
-/// The memory of an idle instance with `settings` settings, in megabytes.
+/// Returns the memory of an idle instance with `settings` settings, in megabytes.
 async fn idle_with(world: &mut World, settings: usize) -> f64 {
     let name = format!("capacity{settings}");
     let file = world.scratch(&format!("{name}.toml"));

@@ -1,4 +1,4 @@
-//! What a request, a connection, a setting and a row cost, as the tables of `docs/capacity.md`.
+//! The costs of a request, a connection, a setting and a row, printed as the tables of `docs/capacity.md`.
 //!
 //! The program runs as a process of its own, so its processor time and its memory are its own. Costs are processor time
 //! and bytes, which depend on other work on the machine far less than latencies.
@@ -8,7 +8,7 @@ mod memory;
 mod requests;
 mod rules;
 
-use std::{collections::HashSet, fs, time::Duration};
+use std::{fs, time::Duration};
 
 use crate::world::World;
 
@@ -29,8 +29,6 @@ pub(crate) async fn run(world: &mut World) {
 fn postgres_time(world: &World) -> Duration {
     let postmaster = world.server.postmaster().unwrap();
     let mut total = Duration::ZERO;
-    let mut parents = HashSet::from([postmaster]);
-    parents.insert(postmaster);
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         let Ok(pid) = entry.file_name().to_string_lossy().parse::<i32>() else { continue };
         let Some(fields) = statistics(pid) else { continue };
@@ -51,12 +49,12 @@ fn postgres_time(world: &World) -> Duration {
 /// Returns the fields of `/proc/<pid>/stat` after the name of the program; the first is the state.
 fn statistics(pid: i32) -> Option<Vec<String>> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name is in parentheses and may contain blanks.
+    // The name is in parentheses and may contain spaces.
     let fields = text.rsplit(')').next()?;
     Some(fields.split_whitespace().map(str::to_owned).collect())
 }
 
-/// Returns the processor time of a process with a single thread.
+/// Returns the processor time of a running process with a single thread.
 fn scheduled(pid: i32) -> Duration {
     let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
     let nanoseconds = text.split_whitespace().next().and_then(|field| field.parse().ok());

@@ -27,13 +27,13 @@ const SETTINGS: &str = "/admin/global-settings";
 const KEY: &str = "BRUNE_COOLDOWN_MINUTES";
 const FLAGS: &str = "/ofrep/v1/evaluate/flags";
 const CLIENTS: usize = 8;
-/// Writes of one administrator: the default limit of a minute is 60.
+/// Writes of one administrator: the default limit is 60 a minute.
 const WRITES_OF_ONE: usize = 50;
 
 /// Microseconds for each request that heartbeats and the background of Postgres may take during a measurement.
 pub(super) const BACKGROUND: f64 = 4.0;
 
-/// What one request of a kind costs.
+/// The costs of one kind of request.
 pub(super) struct Cost {
     pub(super) kind: &'static str,
     /// Microseconds of processor time.
@@ -45,7 +45,7 @@ pub(super) struct Cost {
 
 pub(super) struct Requests {
     pub(super) costs: Vec<Cost>,
-    /// The most connections to the database that one instance had.
+    /// The maximum number of database connections of one instance.
     pub(super) connections: i64,
     pub(super) pool: u32,
 }
@@ -75,7 +75,7 @@ impl Requests {
             );
         }
         println!(
-            "\nMost connections of one instance under this load: {} (pool {} and 1 that listens).",
+            "\nConnections of one instance under this load: {} (pool {}, and 1 for notifications).",
             self.connections, self.pool
         );
     }
@@ -153,7 +153,7 @@ impl Bench<'_> {
         self.cost("session end", 3_500, end).await;
     }
 
-    /// Changes of one key after each other; each includes that the instance applies the change.
+    /// Measures changes of one key, one after the other; each includes that the instance applies the change.
     async fn change(&mut self) {
         const CHANGES: usize = 2_000;
         let mut client = Client::of(self.program.address).await;
@@ -176,7 +176,7 @@ impl Bench<'_> {
 
     /// Measures `requests` calls by several clients.
     async fn cost(&mut self, kind: &'static str, requests: usize, call: impl Fn(usize) -> Call) {
-        // A tenth first, which makes connections and prepares statements.
+        // The first tenth opens connections and prepares statements, and does not count.
         let warm_up = requests / 10;
         let calls: Vec<Call> = (0..requests).map(call).collect();
         let calls = Arc::new(calls);
@@ -208,7 +208,7 @@ impl Bench<'_> {
         tasks.join_all().await;
     }
 
-    /// All flags for clients that have the current page.
+    /// Measures requests for all flags by clients that have the current page.
     async fn unchanged_flags(&mut self, tag: hyper::header::HeaderValue, requests: usize) {
         let token = user("reader");
         let mut clients = Vec::new();
@@ -235,10 +235,15 @@ impl Bench<'_> {
     async fn state(&self) -> State {
         let sql = "select (pg_current_wal_insert_lsn() - '0/0')::float8";
         let log = sqlx::query_scalar(sql).fetch_one(&self.owner).await.unwrap();
-        State { service: self.program.spent().unwrap(), postgres: postgres_time(self.world), log }
+        State {
+            service: self.program.processor_time().unwrap(),
+            postgres: postgres_time(self.world),
+            log,
+        }
     }
 
-    /// The connections of the instance; read as a superuser, because other roles do not see whose they are.
+    /// Returns the number of connections of the instance. Read as a superuser: other roles do not see the owners of
+    /// connections.
     async fn connections(&self) -> i64 {
         let sql = "select count(*) from pg_stat_activity
             where datname = current_database() and application_name <> 'bench'
@@ -247,7 +252,7 @@ impl Bench<'_> {
         let mut connection = options.connect().await.unwrap();
         let all: i64 = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
         connection.close().await.unwrap();
-        // Without those of the bench itself.
+        // The pool of this program is counted as well.
         all - i64::from(self.owner.size())
     }
 }
@@ -261,7 +266,7 @@ struct State {
 
 impl State {
     fn cost(&self, after: &Self, kind: &'static str, requests: usize) -> Cost {
-        #[expect(clippy::cast_precision_loss, reason = "some ten thousand")]
+        #[expect(clippy::cast_precision_loss, reason = "tens of thousands")]
         let requests = requests as f64;
         let each = |before: Duration, after: Duration| {
             after.saturating_sub(before).as_secs_f64() * 1e6 / requests

@@ -1,4 +1,4 @@
-//! Rules of thumb, from the measured costs.
+//! Sizes of typical loads, computed from the measured costs.
 
 use super::{
     disk::Disk,
@@ -7,11 +7,11 @@ use super::{
     rounded,
 };
 
-/// The part of a core that a plan may use: the rest is for peaks.
+/// The planned utilization of a core: the rest is for peaks.
 const USABLE: f64 = 0.5;
 const DAY: f64 = 86_400.0;
 const YEAR: f64 = 365.0;
-/// Days that delivered messages are kept.
+/// The days for which delivered messages are kept.
 const MESSAGE_DAYS: f64 = 7.0;
 
 pub(super) fn print(requests: &Requests, memory: &Memory, disk: &Disk) {

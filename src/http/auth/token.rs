@@ -51,9 +51,9 @@ struct Inner {
     /// Verified tokens by the digest of their signature, so that a token is parsed once. Tokens cannot be revoked, so an
     /// entry is valid until the token expires.
     ///
-    /// A token is its signed part and the signature, a code of 256 bits that only the signed part and the secret give. An
-    /// entry matches if both are equal: the signed part byte by byte, the signature by its SHA-256, without which the
-    /// cache would contain tokens. The digest of the whole token would be no stronger, and takes several times as long.
+    /// A token is its signed part and the signature, a MAC of 256 bits that only a holder of the secret can compute. An
+    /// entry matches if both are equal: the signed part byte by byte, the signature by its SHA-256, so that the cache
+    /// contains no usable token. A digest of the whole token would be no stronger, and takes several times as long.
     verified_tokens: Cache<[u8; 32], Arc<VerifiedToken>>,
 }
 

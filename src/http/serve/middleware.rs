@@ -129,7 +129,7 @@ struct MiddlewareService {
 
 struct Endpoint {
     middleware: Arc<Middleware>,
-    /// Known from the first request on: axum does not tell a layer the route.
+    /// Set by the first request: axum does not pass the route to a layer.
     route: OnceLock<RouteLog>,
 }
 
@@ -231,7 +231,7 @@ impl Work {
                 }
             }
             Self::Rejected(problem) => problem.clone().into_response(),
-            // Only a future that is polled after its end gets here.
+            // Reached only if a future is polled after its end.
             Self::Finished => return Poll::Pending,
         };
         // Dropped here, because a handler may log while its values are dropped.
@@ -265,7 +265,7 @@ impl ResponseFuture {
 
 impl Drop for ResponseFuture {
     fn drop(&mut self) {
-        // The client has gone; the handler may log while its values are dropped.
+        // The client has disconnected; the handler may log while its values are dropped.
         if let Work::Handler { .. } = self.work {
             self.context.scope(|| self.work = Work::Finished);
         }
@@ -273,7 +273,7 @@ impl Drop for ResponseFuture {
 }
 
 fn set_headers(headers: &mut HeaderMap, id: &RequestId) {
-    // At once, with the id and the length: every growth of the map moves all headers.
+    // Reserved at once, also for the id and the length: every growth of the map moves all headers.
     headers.reserve(FIXED_HEADERS.len() + DEFAULT_HEADERS.len() + 2);
     // A request id consists of header characters only.
     if let Ok(id) = HeaderValue::from_str(id.as_str()) {

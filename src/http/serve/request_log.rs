@@ -10,7 +10,7 @@ use crate::{
     request_context::RequestContext,
 };
 
-/// What the requests of one route have in common.
+/// The metrics and the log level of the requests for one route.
 #[derive(Debug)]
 pub(super) struct RouteLog {
     /// The route, or `none`.

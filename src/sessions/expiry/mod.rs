@@ -32,8 +32,8 @@ const USUAL_RATE: f64 = 1_900.0;
 /// Maximum pause after a batch that took longer than at the usual rate, or while the backlog grows.
 // Bounded, or pauses after slow batches would let the backlog grow.
 const MAX_SHORT_PAUSE: Duration = Duration::from_millis(25);
-/// Seconds between the expiry of a session and the mark, from which a growing backlog is urgent. A shorter one may be a
-/// burst of sessions that were started together, and is marked in time at the usual rate.
+/// Seconds between the expiry of a session and the mark, from which a growing backlog is urgent. A shorter delay may come
+/// from a burst of sessions that were started together, which are marked in time at the usual rate.
 const URGENT_LAG: f64 = 60.0;
 
 /// Marks expired sessions.

@@ -172,8 +172,8 @@ pub(in crate::settings) fn check_related<'v>(
     let edited: HashMap<&str, &SettingValue> =
         edits.iter().map(|edit| (edit.definition.key.as_str(), &edit.value)).collect();
     let value_after = |key: &str| edited.get(key).copied().or_else(|| value_before(key));
-    let keys: Vec<String> = edits.iter().map(|edit| edit.definition.key.clone()).collect();
-    rules::check_partners(schema, &keys, value_after)
+    let keys = edits.iter().map(|edit| edit.definition.key.as_str());
+    rules::check_partners(schema, keys, value_after)
 }
 
 /// Returns the newest version of each edited key.

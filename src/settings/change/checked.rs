@@ -79,6 +79,7 @@ impl<'a> CheckedChange<'a> {
             rows,
             stored_result,
             message,
+            is_awaited: options.is_awaited,
         };
         Some(Self { statement, result })
     }

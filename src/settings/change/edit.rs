@@ -38,6 +38,8 @@ pub struct WriteOptions {
     pub approval: Approval,
     /// The idempotency key of the request.
     pub idempotency: Option<idempotency::Key>,
+    /// Whether the caller waits until every instance has applied the change.
+    pub is_awaited: bool,
 }
 
 impl WriteOptions {
@@ -48,6 +50,6 @@ impl WriteOptions {
 }
 
 /// Returns the bytes of `edits`, as an estimate of the work to check the edits.
-pub(in crate::settings) fn size(edits: &[Edit]) -> usize {
-    edits.iter().map(|edit| edit.key.len() + edit.value.size()).sum()
+pub(in crate::settings) fn size<'a>(edits: impl Iterator<Item = &'a Edit>) -> usize {
+    edits.map(|edit| edit.key.len() + edit.value.size()).sum()
 }

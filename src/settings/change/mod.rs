@@ -22,3 +22,4 @@ pub(super) use message::{enqueue_changed, enqueue_refused};
 pub use outcome::{ChangeResult, Conflict, Error, KeyChange, ProtectedKey, SecretMatches};
 pub(super) use resolve::{ResolvedEdit, resolve};
 pub(super) use secrets::{UNDECLARED, keys_to_record, public_name, scan, scan_values};
+pub(super) use store::announce_waiter;

@@ -16,11 +16,11 @@ use crate::{
 pub(in crate::settings) const UNDECLARED: &str = "(no declared key)";
 
 /// Scans the reason and the values of a write; returns `None` if nothing looks like a secret.
-pub(in crate::settings) fn scan(
+pub(in crate::settings) fn scan<'a>(
     scanner: &SecretScanner,
     schema: &Schema,
     reason: &Reason,
-    edits: &[Edit],
+    edits: impl Iterator<Item = &'a Edit>,
 ) -> Option<SecretMatches> {
     let reason = scanner.scan(reason.as_str());
     let matches = SecretMatches { reason, values: scan_values(scanner, schema, edits) };
@@ -28,10 +28,10 @@ pub(in crate::settings) fn scan(
 }
 
 /// Returns the keys of `edits` whose values look like secrets, each with the kind of secret.
-pub(in crate::settings) fn scan_values(
+pub(in crate::settings) fn scan_values<'a>(
     scanner: &SecretScanner,
     schema: &Schema,
-    edits: &[Edit],
+    edits: impl Iterator<Item = &'a Edit>,
 ) -> Vec<(String, SecretKind)> {
     let scan_edit = |edit: &Edit| match schema.classify_lookalike(&edit.key) {
         // The value of a locked key is never stored nor repeated, so a secret in the value does no harm.
@@ -40,7 +40,7 @@ pub(in crate::settings) fn scan_values(
         // The error names the unknown key, so the name is scanned too.
         KeyClass::Unknown => scanner.scan(&edit.key).or_else(|| scanner.scan_json(&edit.value)),
     };
-    let matches = edits.iter().filter_map(|edit| {
+    let matches = edits.filter_map(|edit| {
         let kind = scan_edit(edit)?;
         Some((public_name(scanner, schema, &edit.key), kind))
     });
@@ -50,15 +50,15 @@ pub(in crate::settings) fn scan_values(
 /// Returns the keys of `edits` that the audit trail names when the write is refused, each once: locked keys, keys whose
 /// values look like secrets, and all declared keys if the reason looks like a secret. Undeclared keys are recorded as
 /// [`UNDECLARED`], so that the number of entries is bounded by the catalog.
-pub(in crate::settings) fn keys_to_record(
+pub(in crate::settings) fn keys_to_record<'a>(
     schema: &Schema,
-    edits: &[Edit],
+    edits: impl Iterator<Item = &'a Edit>,
     matches: Option<&SecretMatches>,
 ) -> Vec<String> {
     let is_reason_secret = matches.is_some_and(|matches| matches.reason.is_some());
     let values = matches.into_iter().flat_map(|matches| &matches.values);
     let secret_keys: HashSet<&str> = values.map(|(key, _)| key.as_str()).collect();
-    let recorded = edits.iter().filter_map(|edit| match schema.classify_lookalike(&edit.key) {
+    let recorded = edits.filter_map(|edit| match schema.classify_lookalike(&edit.key) {
         KeyClass::Locked(definition) => Some(&definition.key),
         KeyClass::Editable(Definition { key, .. }) => {
             Some(key).filter(|_| is_reason_secret || secret_keys.contains(key.as_str()))

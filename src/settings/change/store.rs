@@ -10,7 +10,7 @@ use crate::{
     settings::entry::StoredSetting,
 };
 
-/// The number of rows from which on a statement is planned for its own parameters, and returns a single row.
+/// The number of rows from which on a statement gets a custom plan, and returns a single row.
 const MANY_ROWS: usize = 100;
 
 /// A change, and the state of the database that the change requires.
@@ -27,6 +27,8 @@ pub(super) struct Statement<'a> {
     /// The result for a repeat with the same idempotency key.
     pub(super) stored_result: Option<StoredResult>,
     pub(super) message: Option<Message>,
+    /// Whether the caller waits until every instance has applied the change.
+    pub(super) is_awaited: bool,
 }
 
 /// A setting with its expected version.
@@ -84,17 +86,24 @@ pub(super) async fn write_at_revision(
     statement: &Statement<'_>,
 ) -> sqlx::Result<Vec<StoredSetting>> {
     if statement.rows.len() >= MANY_ROWS {
-        // The kept plan looks up every setting by itself.
+        // The generic plan looks up each setting separately.
         conn.plan_each_time();
     }
     write_columns(conn, statement, &Columns::new(&statement.rows)).await
 }
 
+/// Tells the trigger that writes the notification that the caller waits for all instances.
+pub(in crate::settings) async fn announce_waiter(conn: &mut Connection) -> sqlx::Result<()> {
+    sqlx::query!("select set_config('brune.is_awaited', 'true', true)").fetch_one(conn).await?;
+    Ok(())
+}
+
 /// [`write_at_revision`] for `columns`, the rows of `statement`.
 ///
 /// The head is compared again when locked, and no setting changes without a new revision of the head. A locked head is
-/// skipped: the steps under the lock wait for the head, so that no writer waits twice. A key in use for another result
-/// fails the statement. `limit $20` tells the planner to expect few rows, so that one plan is kept for all small changes.
+/// skipped: the steps under the lock wait for the head, so that no writer waits twice. An idempotency key that already
+/// has a result fails the statement. `limit $20` tells the planner to expect few rows, so that one plan is kept for all
+/// small changes.
 async fn write_columns(
     conn: &mut Connection,
     statement: &Statement<'_>,
@@ -109,7 +118,7 @@ async fn write_columns(
           select * from unnest($1::text[], $2::integer[], $3::jsonb[], $4::uuid[]) with ordinality limit $20
         ), compared as materialized (select expected.*, s.value_json as old_value_json
           from expected join app_global_settings s on s.key = expected.key and s.version = expected.version
-        ), head as materialized (select from app_global_setting_head
+        ), head as materialized (select set_config('brune.is_awaited', $22::boolean::text, true) from app_global_setting_head
           where revision = $5 and catalog_revision = $6 and substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) = $7
             and (select count(*) from compared) = $20 for update skip locked
         ), updated as (
@@ -121,8 +130,7 @@ async fn write_columns(
           select id, key, $9, old_value_json, value_json, version, $8, $10, $11 from updated order by position
         ), result as (insert into app_idempotency_key (caller, key, fingerprint, body)
           select $12, $13, $14, $15 from head where $13::text is not null
-        ), expired as (
-          delete from app_idempotency_key where $13 is not null and exists (select from head) and (caller, key) in (
+        ), expired as (delete from app_idempotency_key where $13 is not null and exists (select from head) and (caller, key) in (
             select caller, key from app_idempotency_key where created_at < now() - interval '24 hours'
             order by created_at limit 10 for update skip locked)
         ), messages as (insert into brune_outbox (id, sink, topic, payload)
@@ -151,6 +159,7 @@ async fn write_columns(
         message.map_or(&[][..], |message| &message.sinks),
         columns.count,
         columns.returned,
+        statement.is_awaited,
     )
     .fetch_all(conn)
     .await

@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
-use crate::{
-    json::StrictJson,
-    settings::{change::Edit, document::format::FORMAT_VERSION, value::SettingValue},
-};
+use crate::settings::{change::Edit, document::format::FORMAT_VERSION, value::SettingValue};
 
 /// All editable settings at one revision, for export.
 #[derive(Debug, Clone, Serialize)]
@@ -50,32 +47,10 @@ pub struct IncomingDocument {
     pub(in crate::settings) revision: Option<i64>,
     /// The name of the catalog, if stated.
     pub(in crate::settings) catalog: Option<String>,
-    /// The settings, in the order of the document.
-    pub(in crate::settings) entries: Vec<(String, IncomingValue)>,
+    /// The settings, in the order of the document, without expected versions.
+    pub(in crate::settings) edits: Vec<Edit>,
+    /// Whether all values are texts, to be converted by the declared types.
+    pub(in crate::settings) is_untyped: bool,
     /// Size of the document in bytes.
     pub(in crate::settings) size: usize,
-}
-
-impl IncomingDocument {
-    /// Returns the entries as edits, with untyped values as strings.
-    pub(in crate::settings) fn edits(&self) -> Vec<Edit> {
-        let edit = |(key, value): &(String, IncomingValue)| {
-            let value = match value {
-                IncomingValue::Json(json) => json.clone(),
-                // The secret scan, the only use of the edits, ignores the declared type.
-                IncomingValue::Text(text) => StrictJson::String(text.clone()),
-            };
-            Edit { key: key.clone(), value, version: None }
-        };
-        self.entries.iter().map(edit).collect()
-    }
-}
-
-/// A value in a document.
-#[derive(Debug, Clone)]
-pub(in crate::settings) enum IncomingValue {
-    /// A value with a JSON type.
-    Json(StrictJson),
-    /// A text, to be converted by the declared type.
-    Text(String),
 }

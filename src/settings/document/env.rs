@@ -6,8 +6,9 @@ use crate::{
     config::dotenv,
     json::{FieldError, FieldErrors, StrictJson},
     settings::{
+        change::Edit,
         document::{
-            content::{Document, IncomingDocument, IncomingValue},
+            content::{Document, IncomingDocument},
             read,
         },
         value::SettingValue,
@@ -116,10 +117,15 @@ pub(super) fn read(text: &str) -> Result<IncomingDocument, FieldErrors> {
     if !errors.is_empty() {
         return Err(errors);
     }
-    let entries =
-        entries.into_iter().map(|entry| (entry.key, IncomingValue::Text(entry.value))).collect();
+    let edit = |entry: dotenv::Entry| Edit {
+        key: entry.key,
+        value: StrictJson::String(entry.value),
+        version: None,
+    };
+    let edits = entries.into_iter().map(edit).collect();
+    let catalog = metadata(text, "catalog");
     // The caller knows the bytes and sets the size.
-    Ok(IncomingDocument { revision, catalog: metadata(text, "catalog"), entries, size: 0 })
+    Ok(IncomingDocument { revision, catalog, edits, is_untyped: true, size: 0 })
 }
 
 fn metadata(text: &str, name: &str) -> Option<String> {

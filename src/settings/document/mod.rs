@@ -8,7 +8,6 @@ mod read;
 mod tests;
 mod yaml;
 
-pub(super) use content::IncomingValue;
 pub use content::{Document, IncomingDocument};
 pub use format::{FORMAT_VERSION, Format};
 
@@ -47,7 +46,7 @@ impl IncomingDocument {
             Format::Yaml => read::document(yaml::read(text(bytes)?)?),
             Format::Env => env::read(text(bytes)?),
         }?;
-        let count = document.entries.len();
+        let count = document.edits.len();
         if count > MAX_SETTINGS {
             let detail = format!("must have at most {MAX_SETTINGS} settings, has {count}");
             return Err(FieldError::at("/settings", "too_many_items", detail).into());

@@ -2,9 +2,9 @@
 
 use crate::{
     json::{FieldError, FieldErrors, StrictJson, field_error, integral},
-    settings::document::{
-        content::{IncomingDocument, IncomingValue},
-        format::FORMAT_VERSION,
+    settings::{
+        change::Edit,
+        document::{content::IncomingDocument, format::FORMAT_VERSION},
     },
 };
 
@@ -14,8 +14,13 @@ pub(super) fn document(json: StrictJson) -> Result<IncomingDocument, FieldErrors
         return Err(FieldError::at("", "wrong_type", "must be an object").into());
     };
     let mut errors = FieldErrors::default();
-    let mut incoming =
-        IncomingDocument { revision: None, catalog: None, entries: Vec::new(), size: 0 };
+    let mut incoming = IncomingDocument {
+        revision: None,
+        catalog: None,
+        edits: Vec::new(),
+        is_untyped: false,
+        size: 0,
+    };
     let mut version = None;
     let mut settings = None;
     for (name, value) in members {
@@ -38,10 +43,8 @@ pub(super) fn document(json: StrictJson) -> Result<IncomingDocument, FieldErrors
     check_version(version.as_ref(), &mut errors);
     match settings {
         Some(StrictJson::Object(settings)) => {
-            incoming.entries = settings
-                .into_iter()
-                .map(|(key, value)| (key, IncomingValue::Json(value)))
-                .collect();
+            let edit = |(key, value)| Edit { key, value, version: None };
+            incoming.edits = settings.into_iter().map(edit).collect();
         }
         Some(_) => errors.push(FieldError::at("/settings", "wrong_type", "must be an object")),
         None => errors.push(FieldError::at("/settings", "required", "is required")),

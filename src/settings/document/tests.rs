@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use chrono::DateTime;
 use proptest::prelude::*;
 
-use super::{Document, Format, IncomingDocument, IncomingValue};
+use super::{Document, Format, IncomingDocument};
 use crate::{
+    json::StrictJson,
     settings::{
         text::from_text,
         value::{Number, SettingValue, ValueType},
@@ -89,12 +90,13 @@ fn settings() -> impl Strategy<Value = BTreeMap<String, SettingValue>> {
 }
 
 /// Converts an imported value to the declared type.
-fn typed(value: &IncomingValue, value_type: ValueType) -> SettingValue {
-    let json = match value {
-        IncomingValue::Json(json) => json.clone(),
-        IncomingValue::Text(text) => from_text(value_type, text),
-    };
-    SettingValue::parse(value_type, &json).unwrap()
+fn typed(value: &StrictJson, is_untyped: bool, value_type: ValueType) -> SettingValue {
+    match value {
+        StrictJson::String(text) if is_untyped => {
+            SettingValue::parse(value_type, &from_text(value_type, text)).unwrap()
+        }
+        json => SettingValue::parse(value_type, json).unwrap(),
+    }
 }
 
 fn assert_round_trip(format: Format, settings: &BTreeMap<String, SettingValue>) {
@@ -109,9 +111,9 @@ fn assert_round_trip(format: Format, settings: &BTreeMap<String, SettingValue>) 
     let read = IncomingDocument::read(format, text.as_bytes())
         .unwrap_or_else(|errors| panic!("{errors:?}\n{text}"));
     assert_eq!((read.revision, read.catalog.as_deref()), (Some(7), Some("brun-e")));
-    let back = read.entries.iter().map(|(key, raw)| {
-        let exported = settings.get(key).unwrap();
-        (key.clone(), typed(raw, exported.value_type()))
+    let back = read.edits.iter().map(|edit| {
+        let exported = settings.get(&edit.key).unwrap();
+        (edit.key.clone(), typed(&edit.value, read.is_untyped, exported.value_type()))
     });
     assert_eq!(&back.collect::<BTreeMap<_, _>>(), settings, "{text}");
 }

@@ -120,6 +120,31 @@ pub(in crate::settings) async fn since_revision(
     .await
 }
 
+/// Reads the keys of all declared settings changed after `revision`.
+pub(in crate::settings) async fn keys_changed_since(
+    conn: &mut Connection,
+    revision: i64,
+) -> sqlx::Result<Vec<String>> {
+    // A stored setting has the revision of its newest change, so that the cost does not grow with the history. Only the
+    // audit trail has the changes of a deleted setting.
+    sqlx::query_scalar!(
+        r#"
+        with deleted as materialized (
+          select d.key from app_global_setting_schema d
+          where d.editable and not exists (select from app_global_settings s where s.key = d.key)
+        )
+        select key as "key!" from app_global_settings where revision > $1
+        union all
+        select key from deleted
+        where $1 < (select a.revision from app_global_setting_audit a
+          where a.key = deleted.key and a.version is not null order by a.version desc limit 1)
+        "#,
+        revision,
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// A key changed after a base revision: base and current value.
 pub(in crate::settings) struct LaterVersion {
     pub(in crate::settings) key: String,

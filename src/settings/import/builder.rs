@@ -1,74 +1,93 @@
 //! The classification of a document's entries.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
 
 use chrono::SecondsFormat;
 
 use crate::{
+    json::StrictJson,
     secret_scanner::{SecretKind, SecretScanner},
     settings::{
         change::{self, Edit},
-        document::{IncomingDocument, IncomingValue},
-        entry::{Entry, LaterChange, StoredSetting, readable_entries},
+        document::IncomingDocument,
+        entry::Entry,
         import::{
             entry::{Class, PlanEntry},
             options::OnUnknown,
         },
         rules::{self, Violation},
         schema::{Definition, KeyClass, Schema},
+        snapshot::Snapshot,
         text::from_text,
         value::SettingValue,
     },
 };
 
-/// Returns the document's entries as edits, without skipped entries.
-pub(super) fn selected_edits(
-    schema: &Schema,
-    document: &IncomingDocument,
-    on_unknown: OnUnknown,
-) -> Vec<Edit> {
-    let mut edits = document.edits();
-    if on_unknown == OnUnknown::Skip {
-        edits.retain(|edit| !matches!(schema.classify_lookalike(&edit.key), KeyClass::Unknown));
+/// The settings that a document is compared with.
+pub(super) enum CurrentSettings {
+    /// The settings in memory, at the revision of the plan.
+    Snapshot(Arc<Snapshot>),
+    /// The stored settings, some of which may be invalid.
+    Stored(BTreeMap<String, Entry>),
+}
+
+impl CurrentSettings {
+    fn find(&self, key: &str) -> Option<&Entry> {
+        match self {
+            Self::Snapshot(snapshot) => snapshot.find(key),
+            Self::Stored(entries) => entries.get(key),
+        }
     }
-    edits
+
+    fn value(&self, key: &str) -> Option<&SettingValue> {
+        self.find(key).map(|entry| &entry.value)
+    }
+}
+
+/// Returns the document's edits, without skipped entries.
+pub(super) fn selected_edits<'a>(
+    schema: &'a Schema,
+    document: &'a IncomingDocument,
+    on_unknown: OnUnknown,
+) -> impl Iterator<Item = &'a Edit> + Clone {
+    document.edits.iter().filter(move |edit| {
+        on_unknown != OnUnknown::Skip
+            || !matches!(schema.classify_lookalike(&edit.key), KeyClass::Unknown)
+    })
 }
 
 /// Builds the entries of a plan, and collects the violations.
 pub(super) struct PlanBuilder<'a> {
     schema: &'a Schema,
     scanner: &'a SecretScanner,
-    current: &'a BTreeMap<String, Entry>,
+    current: &'a CurrentSettings,
     /// Keys that changed after the export of the document.
     changed_keys: HashSet<&'a str>,
     on_unknown: OnUnknown,
     violations: Vec<Violation>,
 }
 
-impl PlanBuilder<'_> {
+impl<'a> PlanBuilder<'a> {
     /// Returns the entries of `document` by key, the violations, and the values that look like secrets.
     pub(super) fn build(
-        schema: &Schema,
-        scanner: &SecretScanner,
-        rows: Vec<StoredSetting>,
-        since: &[LaterChange],
+        schema: &'a Schema,
+        scanner: &'a SecretScanner,
+        current: &'a CurrentSettings,
+        changed_keys: &'a [String],
         document: &IncomingDocument,
         on_unknown: OnUnknown,
     ) -> (Vec<PlanEntry>, Vec<Violation>, Vec<(String, SecretKind)>) {
-        let current = readable_entries(schema, rows);
-        let changed_keys = since.iter().map(|change| change.key.as_str()).collect();
-        let edits = selected_edits(schema, document, on_unknown);
-        let secret_like = change::scan_values(scanner, schema, &edits);
+        let changed_keys = changed_keys.iter().map(String::as_str).collect();
+        let secret_like =
+            change::scan_values(scanner, schema, selected_edits(schema, document, on_unknown));
         let violations = Vec::new();
-        let mut builder = PlanBuilder {
-            schema,
-            scanner,
-            current: &current,
-            changed_keys,
-            on_unknown,
-            violations,
-        };
-        let entries = document.entries.iter().map(|(key, raw)| builder.entry(key, raw));
+        let mut builder =
+            PlanBuilder { schema, scanner, current, changed_keys, on_unknown, violations };
+        let entries = document.edits.iter().map(|edit| builder.entry(edit, document.is_untyped));
         let mut entries: Vec<_> = entries.collect();
         builder.check_result(&mut entries);
         // Sorted, so that plans of all formats are comparable.
@@ -76,12 +95,13 @@ impl PlanBuilder<'_> {
         (entries, builder.violations, secret_like)
     }
 
-    fn entry(&mut self, key: &str, raw: &IncomingValue) -> PlanEntry {
-        match (self.schema.classify_lookalike(key), self.secret_kind(key, raw)) {
+    fn entry(&mut self, edit: &Edit, is_untyped: bool) -> PlanEntry {
+        let Edit { key, value, .. } = edit;
+        match (self.schema.classify_lookalike(key), self.secret_kind(edit)) {
             // The value is dropped, so a secret in the value does no harm.
             (KeyClass::Locked(_), _) => {
                 let detail = Some("is locked; skipped".to_owned());
-                let key = key.to_owned();
+                let key = key.clone();
                 PlanEntry { key, class: Class::Locked, current: None, imported: None, detail }
             }
             // Before the scan for secrets, because skipped values are dropped.
@@ -96,32 +116,35 @@ impl PlanBuilder<'_> {
                 self.rejected(Class::Invalid, Violation::secret_like(&name, kind))
             }
             (KeyClass::Unknown, None) => self.rejected(Class::Unknown, Violation::unknown(key)),
-            (KeyClass::Editable(definition), None) => self.editable(definition, raw),
+            (KeyClass::Editable(definition), None) => self.editable(definition, value, is_untyped),
         }
     }
 
-    fn secret_kind(&self, key: &str, raw: &IncomingValue) -> Option<SecretKind> {
-        let in_value = match raw {
-            IncomingValue::Json(json) => self.scanner.scan_json(json),
-            IncomingValue::Text(text) => self.scanner.scan(text),
-        };
-        in_value.or_else(|| self.scanner.scan(key))
+    fn secret_kind(&self, edit: &Edit) -> Option<SecretKind> {
+        self.scanner.scan_json(&edit.value).or_else(|| self.scanner.scan(&edit.key))
     }
 
     /// Returns an entry for a rejected value, without the value.
     fn rejected(&mut self, class: Class, violation: Violation) -> PlanEntry {
         let (key, detail) = (violation.key.clone(), Some(violation.detail.clone()));
         self.violations.push(violation);
-        let current = self.current.get(&key).map(|entry| entry.value.clone());
+        let current = self.current.value(&key).cloned();
         PlanEntry { key, class, current, imported: None, detail }
     }
 
-    fn editable(&mut self, definition: &Definition, raw: &IncomingValue) -> PlanEntry {
+    fn editable(
+        &mut self,
+        definition: &Definition,
+        value: &StrictJson,
+        is_untyped: bool,
+    ) -> PlanEntry {
         let key = definition.key.clone();
-        let current = self.current.get(&key).map(|entry| entry.value.clone());
-        let json = match raw {
-            IncomingValue::Json(json) => json.clone(),
-            IncomingValue::Text(text) => from_text(definition.value_type, text),
+        let current = self.current.value(&key).cloned();
+        let json = match value {
+            StrictJson::String(text) if is_untyped => {
+                Cow::Owned(from_text(definition.value_type, text))
+            }
+            json => Cow::Borrowed(json),
         };
         match rules::parse_value(definition, &json) {
             Err(violations) => {
@@ -156,7 +179,7 @@ impl PlanBuilder<'_> {
     }
 
     fn conflict_detail(&self, key: &str) -> String {
-        let detail = self.current.get(key).map(|entry| {
+        let detail = self.current.find(key).map(|entry| {
             format!(
                 "changed here by {} at {}",
                 entry.updated_by,
@@ -169,15 +192,16 @@ impl PlanBuilder<'_> {
 
     /// Validates the constraints between settings on the values after the import.
     fn check_result(&mut self, entries: &mut [PlanEntry]) {
-        let imported: BTreeMap<String, SettingValue> = entries
+        let imported: HashMap<&str, &SettingValue> = entries
             .iter()
-            .filter_map(|entry| Some((entry.key.clone(), entry.imported.clone()?)))
+            .filter_map(|entry| Some((entry.key.as_str(), entry.imported.as_ref()?)))
             .collect();
-        let after = |key: &str| {
-            imported.get(key).or_else(|| self.current.get(key).map(|entry| &entry.value))
-        };
-        let keys: Vec<String> = imported.keys().cloned().collect();
-        let broken = rules::check_partners(self.schema, &keys, after);
+        let after = |key: &str| imported.get(key).copied().or_else(|| self.current.value(key));
+        let broken = rules::check_partners(self.schema, imported.keys().copied(), after);
+        drop(imported);
+        if broken.is_empty() {
+            return;
+        }
         // Several entries may denote one key: a locked key has many lookalikes.
         let mut positions_by_key = HashMap::<String, Vec<usize>>::new();
         for (position, entry) in entries.iter().enumerate() {

@@ -51,9 +51,11 @@ impl SettingsWriter {
         options: &ImportOptions,
     ) -> Result<ChangeResult, Error> {
         let on_unknown = options.on_unknown;
-        let edits = selected_edits(&self.settings.snapshot().schema, document, on_unknown);
+        let snapshot = self.settings.snapshot();
+        let edits = selected_edits(&snapshot.schema, document, on_unknown);
         // Before the plan, so that a secret is rejected and audited even if the plan fails.
-        self.refuse_secrets(actor, &edits, false).await?;
+        self.refuse_secrets(&snapshot.schema, actor, edits, false).await?;
+        drop(snapshot);
         if let Some(key) = &options.idempotency {
             // Before the plan is compared, because the first import itself changed the settings.
             let first = database::read_with_retry(&self.pool, async |conn| {
@@ -77,6 +79,7 @@ impl SettingsWriter {
                 dry_run: false,
                 approval: options.approval,
                 idempotency: options.idempotency.clone(),
+                is_awaited: options.is_awaited,
             };
             let edits = accepted_edits(plan, options.on_conflict)?;
             match self.write(Action::Import, actor, &edits, &write_options).await {
@@ -102,7 +105,7 @@ fn accepted_edits(plan: ImportPlan, on_conflict: OnConflict) -> Result<Vec<Edit>
     });
     let edit = |entry: PlanEntry| {
         // Null only for locked keys, because the write path skips all values of locked keys.
-        let value = entry.imported.as_ref().map_or(StrictJson::Null, StrictJson::from);
+        let value = entry.imported.map_or(StrictJson::Null, StrictJson::from);
         Edit { key: entry.key, value, version: None }
     };
     Ok(accepted.map(edit).collect())

@@ -35,4 +35,6 @@ pub struct ImportOptions {
     pub approval: Approval,
     /// The key by which a repeated request is recognized.
     pub idempotency: Option<idempotency::Key>,
+    /// Whether the caller waits until every instance has applied the change.
+    pub is_awaited: bool,
 }

@@ -1,6 +1,6 @@
 //! Import plans.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -13,16 +13,18 @@ use crate::{
     settings::{
         change::{self, Error as ChangeError, SecretMatches},
         document::IncomingDocument,
+        entry::readable_entries,
         history,
         import::{
-            builder::PlanBuilder,
+            builder::{CurrentSettings, PlanBuilder},
             entry::{Class, PlanEntry},
             error::Error,
             options::{OnConflict, OnUnknown},
         },
         reload,
         rules::Violation,
-        schema::KeyClass,
+        schema::{KeyClass, Schema},
+        snapshot::Snapshot,
         store::{self, Head},
         writer::SettingsWriter,
     },
@@ -76,28 +78,21 @@ impl SettingsWriter {
         digest: &[u8],
         on_unknown: OnUnknown,
     ) -> Result<ImportPlan, Error> {
-        // Limits concurrent reads of all settings, which need much memory.
-        let permit = compute::read_permit(self.settings.snapshot().schema.reading_size()).await;
-        let (head, rows, since) = database::read_with_retry(&self.pool, async |conn| {
+        let (head, changed_keys) = database::read_with_retry(&self.pool, async |conn| {
             // The head is read first, because a later write then fails the revision check.
             let head = store::head(conn).await?;
-            let rows = store::all(conn).await?;
-            let since = match document.revision {
-                Some(revision) => history::since_revision(conn, revision).await?,
+            let changed_keys = match document.revision {
+                Some(revision) if revision < head.revision => {
+                    history::keys_changed_since(conn, revision).await?
+                }
                 // Without the revision of the export, no conflict can be detected.
-                None => Vec::new(),
+                _ => Vec::new(),
             };
-            Ok::<_, TransactionError>((head, rows, since))
+            Ok::<_, TransactionError>((head, changed_keys))
         })
         .await?;
-        // Released before the comparison, because waiting while holding the permit would block readers.
-        drop(permit);
-        // The catalog may have been published after the latest reload of this instance.
-        if self.settings.current().schema.revision != head.catalog_revision {
-            reload::refresh(&self.pool, &self.settings).await?;
-        }
-        let snapshot = self.settings.snapshot();
-        let schema = &snapshot.schema;
+        let (schema, current) = self.settings_at(&head).await?;
+        let schema = &*schema;
         let scanner = &self.scanner;
         if let Some(name) = document.catalog.as_ref().filter(|name| **name != schema.catalog) {
             // The name comes from the caller and may contain a secret.
@@ -106,7 +101,8 @@ impl SettingsWriter {
             return Err(Error::OtherCatalog { document: name.to_owned(), service });
         }
         let size = document.size.max(schema.reading_size());
-        let build = || PlanBuilder::build(schema, scanner, rows, &since, document, on_unknown);
+        let build =
+            || PlanBuilder::build(schema, scanner, &current, &changed_keys, document, on_unknown);
         let (entries, violations, secret_like) = compute::run(size, build).await;
         let mut counts = BTreeMap::new();
         for entry in &entries {
@@ -117,11 +113,44 @@ impl SettingsWriter {
         Ok(ImportPlan { plan_id, base_revision, entries, counts, violations, secret_like })
     }
 
+    /// Returns the declarations, and the settings at the revision of `head` or later.
+    async fn settings_at(&self, head: &Head) -> Result<(Arc<Schema>, CurrentSettings), Error> {
+        let is_current = |snapshot: &Snapshot| {
+            snapshot.revision == head.revision
+                && snapshot.schema.revision == head.catalog_revision
+                && snapshot.timeline == head.timeline
+        };
+        let mut snapshot = self.settings.snapshot();
+        if snapshot.schema.revision != head.catalog_revision {
+            // The catalog may have been published after the latest reload of this instance.
+            reload::refresh(&self.pool, &self.settings).await?;
+        } else if !is_current(&snapshot) && self.settings.is_valid() {
+            // Cheaper than all rows, and the write needs a current snapshot as well. The rows are read after an error.
+            let _ = reload::refresh(&self.pool, &self.settings).await;
+        }
+        snapshot = self.settings.snapshot();
+        let schema = Arc::clone(&snapshot.schema);
+        if is_current(&snapshot) {
+            return Ok((schema, CurrentSettings::Snapshot(snapshot)));
+        }
+        // Limits concurrent reads of all settings, which need much memory.
+        let permit = compute::read_permit(schema.reading_size()).await;
+        let rows = database::read_with_retry(&self.pool, async |conn| {
+            Ok::<_, TransactionError>(store::all(conn).await?)
+        });
+        let rows = rows.await?;
+        // Released before the conversion, because waiting while holding the permit would block readers.
+        drop(permit);
+        let convert = || readable_entries(&schema, rows);
+        let entries = compute::run(schema.reading_size(), convert).await;
+        Ok((schema, CurrentSettings::Stored(entries)))
+    }
+
     /// Returns the names of the skipped entries, in the order of the document.
     pub(super) fn skipped_keys(&self, document: &IncomingDocument) -> Vec<String> {
         let snapshot = self.settings.snapshot();
         let schema = &snapshot.schema;
-        let keys = document.entries.iter().map(|(key, _)| key);
+        let keys = document.edits.iter().map(|edit| &edit.key);
         let unknown =
             keys.filter(|key| matches!(schema.classify_lookalike(key), KeyClass::Unknown));
         unknown.map(|key| change::public_name(&self.scanner, schema, key)).collect()

@@ -38,7 +38,7 @@ pub(super) async fn apply(
     let actor = Actor { user: person.user.clone(), reason, request: person.request.clone() };
     let options = WriteOptions { approval, ..WriteOptions::default() };
     let action = Action::Update;
-    let size = change::size(&edits);
+    let size = change::size(edits.iter());
     let (actor, options) = (&actor, &options);
     let batch = Batch { action, actor, edits: &resolved, ignored: &[], options, size };
     let mut result = change::apply(conn, locked.schema, locked.head, &batch).await?;

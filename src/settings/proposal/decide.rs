@@ -109,7 +109,8 @@ impl SettingsWriter {
         actor: &Actor,
         options: &WriteOptions,
     ) -> Result<(), Error> {
-        self.refuse_secrets(actor, &[], options.dry_run).await?;
+        let snapshot = self.settings.snapshot();
+        self.refuse_secrets(&snapshot.schema, actor, [].iter(), options.dry_run).await?;
         step::run(self, options.on_success(), &Withdraw { number, actor, options }).await
     }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{WORD, classes, document, import, plan};
 use crate::{
     settings::{ALLOWLIST, COOLDOWN, MAX_MINUTES, MODEL, PER_DAY, entries, stored},
-    support::TestApp,
+    support::{Instance, TestApp, psql as sql},
 };
 
 const JSON: &str = "application/json";
@@ -55,6 +55,33 @@ async fn a_document_without_a_revision_has_no_conflicts() {
     app.instance.change(&[(PER_DAY, json!(9), 1)]).await.ok();
     let text = document(&json!({PER_DAY: 7}));
     assert_eq!(classes(&plan(&app.instance, JSON, &text).await), [(PER_DAY, "change")]);
+}
+
+#[tokio::test]
+async fn a_plan_compares_with_changes_that_the_instance_has_not_heard_of() {
+    let app = TestApp::new().await;
+    let deaf = Instance::builder(app.db.pool()).without_listener().start().await;
+    let text = document(&json!({COOLDOWN: 30, PER_DAY: 9}));
+    let text = text.replacen('{', "{\"revision\": 1, ", 1);
+    app.instance.change(&[(COOLDOWN, json!(45), 1), (PER_DAY, json!(9), 1)]).await.ok();
+    let import_plan = plan(&deaf, JSON, &text).await;
+    assert_eq!(classes(&import_plan), [(COOLDOWN, "conflict"), (PER_DAY, "same")]);
+    assert_eq!(entry(&import_plan, COOLDOWN)["current"], 45);
+    assert_eq!(import_plan["base_revision"], 2);
+}
+
+#[tokio::test]
+async fn a_deleted_setting_conflicts_with_a_document_from_before_its_last_value() {
+    let app = TestApp::new().await;
+    app.instance.change(&[(PER_DAY, json!(9), 1)]).await.ok();
+    sql::delete(&app.db.owner(), PER_DAY).await;
+    for (revision, class) in [(1, "conflict"), (2, "change")] {
+        let text = document(&json!({COOLDOWN: 30, PER_DAY: 7}));
+        let text = text.replacen('{', &format!("{{\"revision\": {revision}, "), 1);
+        let import_plan = plan(&app.instance, JSON, &text).await;
+        assert_eq!(classes(&import_plan), [(COOLDOWN, "same"), (PER_DAY, class)], "{revision}");
+        assert_eq!(entry(&import_plan, PER_DAY)["current"], Value::Null);
+    }
 }
 
 #[tokio::test]

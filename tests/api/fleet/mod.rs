@@ -5,6 +5,7 @@ mod wait_failures;
 
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use brune::fleet::HeartbeatPolicy;
 use serde_json::{Value, json};
 use sqlx::postgres::PgPoolOptions;
@@ -13,11 +14,12 @@ use crate::support::{
     FAST_PACE, Instance, TestApp, admin, proxy::Proxy, psql, user, wait::wait_until,
 };
 
-/// Heartbeats so rare that a row is written for an applied revision only.
+/// Heartbeats so rare that a row is written only for an applied revision that a writer may wait for.
 pub(super) const NO_HEARTBEAT: HeartbeatPolicy = HeartbeatPolicy {
     beat: Duration::from_hours(1),
     live: Duration::from_hours(3),
     forget: Duration::from_hours(4),
+    acknowledgement: Duration::from_hours(1),
 };
 
 /// The fleet as `instance` tells it.
@@ -229,6 +231,28 @@ async fn concurrent_changes_are_acknowledged_together() {
     wait_until("the last is acknowledged", has_it).await;
     let after = proxy.round_trips() - before;
     assert!(after < 8, "{after} round trips for 20 revisions");
+}
+
+#[tokio::test]
+async fn changes_without_a_waiting_writer_are_acknowledged_together() {
+    let app = TestApp::new().await;
+    let proxy = Proxy::before(&app.db).await;
+    let builder = Instance::builder(proxy.pool(5).await).pace(NO_HEARTBEAT).without_listener();
+    let mut instance = builder.join_fleet().start().await;
+    // Only heartbeats go through the proxy.
+    instance.pool = app.db.pool().into();
+    instance.start_listening().await;
+    let before = proxy.round_trips();
+    for n in 1..=20 {
+        app.instance.change(&[("BRUNE_PROMPT_VERSION", json!(format!("v{n}")), n)]).await.ok();
+        instance.wait_for_revision(n + 1).await;
+    }
+    // At once, although the next heartbeat is an hour away.
+    let reply = wait::patch(&app.instance, "wait=applied&timeout_ms=4000", 45, 1).send().await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text);
+    assert_eq!(entry(&app.instance, &instance).await.unwrap()["applied_revision"], 22);
+    let round_trips = proxy.round_trips() - before;
+    assert!(round_trips < 8, "{round_trips} round trips for 21 revisions");
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ async fn run(pool: &PgPool, sql: impl Into<String>) {
 async fn open_paths(db: &TestDb) -> Vec<String> {
     let sql =
         "select oid::regprocedure::text from pg_proc where pronamespace = 'public'::regnamespace
-        and proconfig is distinct from array['search_path=pg_catalog, public, pg_temp'] order by 1";
+        and ('search_path=pg_catalog, public, pg_temp' = any(proconfig)) is not true order by 1";
     sqlx::query_scalar(sql).fetch_all(&db.admin()).await.unwrap()
 }
 

@@ -1,15 +1,18 @@
 //! Forged notifications. Every login may notify; the attacker here even has the service's own privileges, and with them
 //! the key of the encryption.
 
+use std::mem;
+
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use sqlx::{Executor as _, PgPool};
 
 use super::{
-    COOLDOWN, VERSION, applied, assert_as_loaded,
+    COOLDOWN, NEVER, VERSION, applied, assert_as_loaded,
     payload::{Content, Listener, Received, notify},
     reads, set_version,
 };
-use crate::support::{TestApp, psql, wait::wait_until};
+use crate::support::{Instance, TestApp, proxy::Proxy, psql, wait::wait_until};
 
 /// An instance at revision 2, the payload of that revision, and a pool of the attacker.
 async fn attacked() -> (TestApp, Received, PgPool) {
@@ -90,6 +93,44 @@ async fn a_recorded_change_is_never_applied_again() {
         let forged = Content { revision, change: with_value(&genuine), ..genuine.clone() };
         assert_rejected(&app, &pool, &forged.encrypt(&pool).await, "another revision").await;
     }
+}
+
+#[tokio::test]
+async fn the_published_secret_of_an_own_change_is_worthless() {
+    let (app, _, pool) = attacked().await;
+    let mut listener = Listener::open(&app.db).await;
+    app.instance.change(&[(VERSION, json!("3"), 2)]).await.ok();
+    let genuine = listener.next().await.decrypt(&pool).await;
+    // With a digest of the attacker's choice, and then the secret of the digest.
+    let secret = vec![7; 32];
+    let next_digest = Sha256::digest(&secret).to_vec();
+    let forged = Content { next_digest: next_digest.clone(), ..genuine.clone() };
+    notify(&pool, &forged.encrypt(&pool).await).await;
+    let forged = Content { revision: 4, secret, next_digest, change: with_value(&genuine) };
+    assert_rejected(&app, &pool, &forged.encrypt(&pool).await, "after an own change").await;
+}
+
+#[tokio::test]
+async fn a_forged_notification_of_an_own_change_is_not_believed() {
+    let mut app = TestApp::new().await;
+    let pool = app.db.pool();
+    let mut listener = Listener::open(&app.db).await;
+    let proxy = Proxy::before(&app.db).await;
+    let writer = Instance::builder(proxy.pool(5).await).poll_every(NEVER).start().await;
+    let other = mem::replace(&mut app.instance, writer);
+    // The genuine notification does not reach the writer, so the forged one comes first.
+    proxy.swallow_notifications();
+    app.instance.change(&[(VERSION, json!("2"), 1)]).await.ok();
+    other.wait_for_revision(2).await;
+    let genuine = listener.next().await.decrypt(&pool).await;
+    proxy.pass_notifications();
+    let secret = vec![7; 32];
+    let next_digest = Sha256::digest(&secret).to_vec();
+    let forged =
+        Content { secret: vec![1; 32], next_digest: next_digest.clone(), ..genuine.clone() };
+    notify(&pool, &forged.encrypt(&pool).await).await;
+    let forged = Content { revision: 3, secret, next_digest, change: with_value(&genuine) };
+    assert_rejected(&app, &pool, &forged.encrypt(&pool).await, "before the genuine one").await;
 }
 
 #[tokio::test]

@@ -87,12 +87,50 @@ async fn a_change_is_applied_without_a_query() {
     assert_as_loaded(&app).await;
 }
 
+/// An instance applies its own change when the commit is acknowledged, before or after the notification arrives.
+#[tokio::test]
+async fn instances_that_change_settings_in_turns_read_nothing() {
+    let app = TestApp::new().await;
+    let other = app.another_instance().await;
+    let mut version = 1;
+    for _ in 0..10 {
+        for (writer, follower) in [(&app.instance, &other), (&other, &app.instance)] {
+            // Two at once: the second is applied before the notification of the first may have arrived.
+            for _ in 0..2 {
+                writer.change(&[(COOLDOWN, json!(version), version)]).await.ok();
+                version += 1;
+            }
+            follower.wait_for_revision(version).await;
+        }
+    }
+    for instance in [&app.instance, &other] {
+        assert_eq!(reads(instance).await, 0);
+    }
+    assert_as_loaded(&app).await;
+}
+
 #[tokio::test]
 async fn a_change_by_sql_of_the_owner_is_applied_without_a_query() {
     let app = TestApp::new().await;
     psql::set(&app.db.owner(), COOLDOWN, "7.0").await;
     app.instance.wait_for_revision(2).await;
     assert_eq!((applied(&app.instance).await, reads(&app.instance).await), (1, 0));
+    assert_as_loaded(&app).await;
+}
+
+/// The statement of a change returns before the trigger publishes the digest of the next secret.
+#[tokio::test]
+async fn changes_of_two_instances_in_turns_are_applied_without_a_query() {
+    let app = TestApp::new().await;
+    let other = app.another_instance().await;
+    for n in (1..=20).step_by(2) {
+        for (writer, version) in [(&app.instance, n), (&other, n + 1)] {
+            writer.change(&[(VERSION, json!(format!("v{version}")), version)]).await.ok();
+            app.instance.wait_for_revision(version + 1).await;
+            other.wait_for_revision(version + 1).await;
+        }
+    }
+    assert_eq!((reads(&app.instance).await, reads(&other).await), (0, 0));
     assert_as_loaded(&app).await;
 }
 

@@ -1,9 +1,8 @@
 //! Payloads as another client receives, decrypts and forges them.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::Value;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha512};
 use sqlx::{PgPool, postgres::PgListener};
 
 use crate::support::{TestDb, wait::no_hang};
@@ -107,10 +106,8 @@ async fn key(pool: &PgPool) -> Vec<u8> {
 
 fn xor(key: &[u8], nonce: &[u8], bytes: &[u8]) -> Vec<u8> {
     let block = |number: i32| {
-        let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
-        mac.update(nonce);
-        mac.update(&number.to_be_bytes());
-        mac.finalize().into_bytes()
+        let prefix = Sha512::new().chain_update(key).chain_update(nonce);
+        prefix.chain_update(number.to_be_bytes()).finalize()
     };
     let keystream = (0_i32..).flat_map(block);
     bytes.iter().zip(keystream).map(|(byte, key)| byte ^ key).collect()

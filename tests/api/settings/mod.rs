@@ -19,6 +19,7 @@ mod rollback_plan;
 mod timeline;
 mod tokens;
 mod values;
+mod write_cost;
 
 use serde_json::{Value, json};
 use sqlx::{Executor as _, PgPool};

@@ -126,7 +126,7 @@ async fn one_statement_leaves_the_same_answers_and_trail_as_the_steps_under_the_
 }
 
 #[tokio::test]
-async fn a_change_takes_two_round_trips() {
+async fn a_change_after_another_takes_one_round_trip() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
     let instance = Instance::builder(proxy.pool(1).await).without_listener().start().await;
@@ -143,7 +143,9 @@ async fn a_change_takes_two_round_trips() {
     for version in 6..=55 {
         change(version).await;
     }
-    assert_eq!(proxy.round_trips() - before, 2 * 50);
+    // A ping precedes a change after a second without a change, as on a busy machine.
+    let round_trips = proxy.round_trips() - before;
+    assert!((50..75).contains(&round_trips), "{round_trips} round trips for 50 changes");
 }
 
 #[tokio::test]

@@ -309,8 +309,9 @@ pub(in crate::http) async fn import(
         idempotency::Key::new(caller.user.clone(), key, &[conditions.as_bytes(), &digest])
     });
     let actor = note.actor(caller, request);
-    let approval = write.approval();
-    let options = ImportOptions { plan_id, on_conflict, on_unknown, approval, idempotency };
+    let (approval, is_awaited) = (write.approval(), write.is_awaited());
+    let options =
+        ImportOptions { plan_id, on_conflict, on_unknown, approval, idempotency, is_awaited };
     let outcome = writer.import(&actor, &incoming, &digest, &options).await?;
     // An import has no lenient handling: `on_unknown` decides instead.
     responder.respond_with_changes(&write, outcome, false, Imported::Changed).await

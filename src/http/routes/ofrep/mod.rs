@@ -54,6 +54,9 @@ use crate::{
 /// The maximum wait for a revision announced by another instance.
 const MAX_LAG: Duration = Duration::from_secs(1);
 
+/// The headers of a response with all flags, those of the middleware and of the server included.
+const RESPONSE_HEADERS: usize = 10;
+
 const LISTS: HeaderName = HeaderName::from_static("x-brune-lists");
 const APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -173,8 +176,8 @@ fn respond(page: &Page, conditions: &ReadConditions) -> Result<Response, Problem
     // The tag is made of ASCII, so the default is never used.
     let tag = page.tag.to_str().unwrap_or_default();
     let outcome = conditions.evaluate(tag)?;
-    // Room for the headers of the middleware as well: every growth of the map moves all headers.
-    let mut headers = HeaderMap::with_capacity(10);
+    // With capacity for the headers of the middleware: every growth of the map moves all headers.
+    let mut headers = HeaderMap::with_capacity(RESPONSE_HEADERS);
     headers.insert(header::ETAG, page.tag.clone());
     if outcome == ReadOutcome::NotModified {
         return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
