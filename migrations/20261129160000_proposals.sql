@@ -563,6 +563,17 @@ begin
     execute format('alter function %s set search_path = pg_catalog, %s, pg_temp', signature::regprocedure, home);
   end loop;
 end $$;
+do $$
+declare
+  signature text;
+begin
+  -- As for the other functions of a change: their plans use indexes, whatever the statistics say.
+  foreach signature in array array['app_global_setting_audit_is_true()', 'app_global_setting_head_is_approved()'] loop
+    execute format('alter function %s set enable_seqscan = off', signature::regprocedure);
+    execute format('alter function %s set enable_bitmapscan = off', signature::regprocedure);
+    execute format('alter function %s set jit = off', signature::regprocedure);
+  end loop;
+end $$;
 revoke execute on function app_global_setting_head_is_approved(), brune_freeze_write(), brune_proposal_edition_write(),
   brune_proposal_edition_written(), brune_proposal_ended(), brune_proposal_is_applied(), brune_proposal_verdict_write(),
   brune_proposal_verdict_written(), brune_proposal_write() from public;
