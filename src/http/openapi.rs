@@ -124,6 +124,7 @@ fn header<T: PartialSchema>(description: &str) -> Header {
         (name = "secrets", description = "Secrets and controls of the environment: presence and source, never a secret value"),
         (name = "sessions", description = "Sessions that keep the settings they started with"),
         (name = "fleet", description = "The instances, and the revision that each has applied"),
+        (name = "proposals", description = "Changes that wait for approval or for their time, and freezes"),
         (name = "outbox", description = "Messages to other services, and dead letters"),
         (name = "ofrep", description = "Settings as flags, for any OpenFeature client (OFREP 0.3); failures have the protocol's form"),
         (name = "sign-in", description = "A browser's session for `/admin`: the token in a cookie"),

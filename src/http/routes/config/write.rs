@@ -54,7 +54,8 @@ body! {
 }
 
 problems! {
-    PutProblems: MalformedRequest, ReasonRequired, SecretLike, Unauthorized, Forbidden, KeyLocked, UnknownKey,
+    PutProblems: MalformedRequest, ReasonRequired, SecretLike, Unauthorized, Forbidden, KeyLocked, ApprovalRequired, ChangeFrozen,
+    UnknownKey,
     RequestTimeout, VersionConflict, RevisionMismatch, PayloadTooLarge, UnsupportedMediaType, InvalidValue, SecretLikeValue,
     IdempotencyKeyReused, VersionRequired, RateLimited, Internal, Unavailable, OutcomeUnknown
 }
@@ -106,7 +107,8 @@ pub(in crate::http) async fn put(
 }
 
 problems! {
-    ResetProblems: MalformedRequest, ReasonRequired, SecretLike, Unauthorized, Forbidden, KeyLocked, UnknownKey,
+    ResetProblems: MalformedRequest, ReasonRequired, SecretLike, Unauthorized, Forbidden, KeyLocked, ApprovalRequired, ChangeFrozen,
+    UnknownKey,
     VersionConflict, RevisionMismatch, InvalidValue, SecretLikeValue, IdempotencyKeyReused, VersionRequired, RateLimited,
     Internal, Unavailable, OutcomeUnknown
 }
