@@ -11,6 +11,8 @@
     reason = "a benchmark that cannot continue should fail, and its output is the result"
 )]
 
+#[path = "load/bare_insert.rs"]
+mod bare_insert;
 #[path = "catalog/mod.rs"]
 mod catalog;
 #[path = "load/client.rs"]
@@ -44,6 +46,7 @@ use brune::{
 };
 use sqlx::postgres::PgConnectOptions;
 use tokio::{net::TcpListener, runtime, task::JoinSet};
+use uuid::Uuid;
 
 use client::Client;
 use world::{Instance, POOL, World, admin_called, user};
@@ -57,6 +60,9 @@ const COUNTED: &str = "--toggle-collect=*::count_requests";
 
 const FLAGS: &str = "/ofrep/v1/evaluate/flags";
 
+/// A session start. Each is of a new user, and the bare handler inserts the same row.
+const START: &str = "/brun-e/start";
+
 /// A measured request. Another request needs a line in [`CASES`], and perhaps a branch in [`Case::send`].
 struct Case {
     name: &'static str,
@@ -66,7 +72,7 @@ struct Case {
     is_conditional: bool,
 }
 
-const CASES: [Case; 5] = [
+const CASES: [Case; 6] = [
     Case {
         name: "flags",
         method: Method::POST,
@@ -102,6 +108,13 @@ const CASES: [Case; 5] = [
         database: "few",
         is_conditional: false,
     },
+    Case {
+        name: "start",
+        method: Method::POST,
+        path: START,
+        database: "few",
+        is_conditional: false,
+    },
 ];
 
 /// The response of the service, which the bare handler repeats.
@@ -112,12 +125,41 @@ struct Answer {
 }
 
 impl Case {
-    async fn send(&self, client: &mut Client, token: &str, tag: Option<&HeaderValue>) -> Answer {
+    async fn send(
+        &self,
+        client: &mut Client,
+        target: &Target,
+        tag: Option<&HeaderValue>,
+    ) -> Answer {
         let (status, tag, bytes) =
-            client.send_plain(self.method.clone(), self.path, token, tag).await;
+            client.send_plain(self.method.clone(), &target.path, &target.token, tag).await;
         assert!(status.is_success() || status == StatusCode::NOT_MODIFIED, "{status}");
         Answer { bytes, tag }
     }
+
+    /// Returns what each of `count` requests asks for, prepared before the measurement.
+    fn targets(&self, is_service: bool, count: usize) -> Vec<Target> {
+        if self.path == START {
+            let start = |_| {
+                let name = Uuid::new_v4().to_string();
+                let path = if is_service { START.to_owned() } else { format!("/least/{name}") };
+                Target { path, token: user(&name) }
+            };
+            return (0..count).map(start).collect();
+        }
+        let path = self.path.to_owned();
+        let is_admin = path.starts_with("/admin");
+        // Signed once, so that every token but the first is known to the service, as most are in production.
+        let token = if is_admin { admin_called("a") } else { user("a") };
+        vec![Target { path, token }; count]
+    }
+}
+
+/// The path and the token of a request.
+#[derive(Clone)]
+struct Target {
+    path: String,
+    token: String,
 }
 
 fn main() {
@@ -190,24 +232,32 @@ fn child(case: &'static Case, is_service: bool, url: &str) {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let options: PgConnectOptions = url.parse().unwrap();
     let mut tasks = JoinSet::new();
-    let (_instance, mut client, token, tag) = runtime.block_on(async {
+    let targets = case.targets(is_service, WARM_UP + REQUESTS);
+    let (warm_up, counted) = targets.split_at(WARM_UP);
+    let (_instance, mut client, tag) = runtime.block_on(async {
         let pool = Pool::open(options, Topology::Direct, POOL).await.unwrap();
         let instance = Instance::builder(pool).start().await;
-        let is_admin = case.path.starts_with("/admin");
-        let token = if is_admin { admin_called("a") } else { user("a") };
         let mut client = Client::of(instance.address()).await;
-        let answer = case.send(&mut client, &token, None).await;
-        let tag = answer.tag.clone().filter(|_| case.is_conditional);
-        if !is_service {
-            client = Client::of(serve_bare(case.path, answer, &mut tasks).await).await;
+        let mut tag = None;
+        if case.path == START {
+            if !is_service {
+                let address = bare_insert::serve(instance.pool(), &mut tasks).await;
+                client = Client::of(address).await;
+            }
+        } else {
+            let answer = case.send(&mut client, &targets[0], None).await;
+            tag = answer.tag.clone().filter(|_| case.is_conditional);
+            if !is_service {
+                client = Client::of(serve_bare(case.path, answer, &mut tasks).await).await;
+            }
         }
-        for _ in 0..WARM_UP {
-            case.send(&mut client, &token, tag.as_ref()).await;
+        for target in warm_up {
+            case.send(&mut client, target, tag.as_ref()).await;
         }
         // Dropping the instance would stop the service.
-        (instance, client, token, tag)
+        (instance, client, tag)
     });
-    count_requests(&runtime, case, &mut client, &token, tag.as_ref());
+    count_requests(&runtime, case, &mut client, counted, tag.as_ref());
 }
 
 /// Sends the counted requests.
@@ -216,12 +266,12 @@ fn count_requests(
     runtime: &runtime::Runtime,
     case: &Case,
     client: &mut Client,
-    token: &str,
+    targets: &[Target],
     tag: Option<&HeaderValue>,
 ) {
     runtime.block_on(async {
-        for _ in 0..REQUESTS {
-            case.send(client, token, tag).await;
+        for target in targets {
+            case.send(client, target, tag).await;
         }
     });
 }

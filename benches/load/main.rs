@@ -10,6 +10,7 @@
     reason = "a benchmark that cannot continue should fail, and its output is the result"
 )]
 
+mod bare_insert;
 mod capacity;
 #[path = "../catalog/mod.rs"]
 mod catalog;

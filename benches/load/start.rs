@@ -9,24 +9,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{
-    Router,
-    extract::{Path, State},
-    http::StatusCode,
-    routing::post,
-};
 use brune::settings::{BRUN_E, Catalog};
-use chrono::{TimeDelta, Utc};
 use hyper::Method;
-use sqlx::{Executor as _, PgPool, postgres::PgPoolOptions};
-use tokio::{net::TcpListener, task::JoinSet};
+use sqlx::Executor as _;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::{
+    bare_insert,
     client::Client,
     pgbench,
     table::{Times, line, median},
-    world::{Instance, POOL, World, user},
+    world::{Instance, World, user},
 };
 
 /// Concurrent clients, with the bar of each rate.
@@ -44,9 +38,7 @@ pub(crate) async fn run(world: &mut World) {
     let pool = world.database("starts", &Catalog::parse(BRUN_E).unwrap()).await;
     let instance = Instance::builder(pool.clone()).start().await;
     let mut bare = JoinSet::new();
-    let own = PgPoolOptions::new().max_connections(POOL).test_before_acquire(false);
-    let own = own.connect_lazy_with(pool.connections().connect_options().as_ref().clone());
-    let least = serve_least(own, &mut bare).await;
+    let least = bare_insert::serve(pool.connections(), &mut bare).await;
     let postmaster = world.server.postmaster();
     // Plans are made for a table with sessions, as they are after the first minute of a new database, when autovacuum
     // has analyzed the table.
@@ -182,39 +174,6 @@ async fn turn(
     #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
     let starts = starts as f64;
     starts / started_at.elapsed().as_secs_f64()
-}
-
-/// A bare axum + sqlx handler over as many connections, in the driver's own pool: no credentials, no rules, no log.
-async fn serve_least(pool: PgPool, tasks: &mut JoinSet<()>) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let router = Router::new().route("/least/{user}", post(least)).with_state(pool);
-    tasks.spawn(async move {
-        axum::serve(listener, router).await.unwrap();
-    });
-    address
-}
-
-async fn least(
-    State(pool): State<PgPool>,
-    Path(user): Path<String>,
-) -> Result<(StatusCode, String), StatusCode> {
-    #[expect(clippy::disallowed_methods, reason = "the least a handler could do")]
-    let now = Utc::now();
-    let id = Uuid::now_v7();
-    sqlx::query(
-        "insert into brune_session (id, user_id, plan, level, started_at, expires_at, settings_revision,
-           prompt_id, prompt_version, model, session_max_minutes)
-         values ($1, $2, 'pro', 'senior', $3, $4, 1, 'pmpt_brune_default', '1', 'gpt-realtime', 30)",
-    )
-    .bind(id)
-    .bind(user)
-    .bind(now)
-    .bind(now + TimeDelta::minutes(30))
-    .execute(&pool)
-    .await
-    .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
-    Ok((StatusCode::CREATED, format!("{{\"session_id\":\"{id}\"}}")))
 }
 
 /// What this process has spent in its code and in the system's for it; nothing where it cannot be read.

@@ -1,7 +1,10 @@
 //! Inserts of sessions, several in one statement under load.
 //!
-//! A start is inserted at once while fewer than [`MAX_STATEMENTS`] statements are under way. Otherwise the start waits,
-//! and all waiting starts go together in the next statement. Nothing waits for a group to fill.
+//! A start is inserted at once if no statement is under way. Otherwise the start waits, and all waiting starts go
+//! together in the next statement. Nothing waits for a group to fill.
+//!
+//! The next statement begins when the statement under way ends, or when the statement has taken [`PATIENCE`]: a lock
+//! or a slow disk must not delay all starts of the instance.
 //!
 //! Each start is judged on its own: the statement checks each row by the user's own history and limits, and a row that
 //! is not inserted does not affect the others. A group that fails as a whole, and certainly stored nothing, is repeated
@@ -11,9 +14,14 @@ use std::{
     collections::VecDeque,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use tokio::{runtime::Handle, sync::oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::oneshot,
+    time::{Instant, timeout},
+};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -23,8 +31,12 @@ use crate::{
     sessions::start::store::{self, PlannedInsert},
 };
 
-/// Statements under way at a time. A second statement uses the time in which the first waits for the disk.
+/// Statements under way at a time.
 const MAX_STATEMENTS: usize = 2;
+
+/// The time after which a statement no longer delays the next statement. Several times what a group takes on a fast
+/// disk: one statement at a time makes larger groups, which cost less for each start.
+const PATIENCE: Duration = Duration::from_millis(2);
 
 /// Rows of a statement. Bounds the time that one statement takes from all of its starts.
 const MAX_GROUP: usize = 64;
@@ -48,9 +60,19 @@ struct Inner {
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<WaitingInsert>,
-    statements: usize,
+    /// The beginning of each statement under way.
+    statements: Vec<Instant>,
     /// Whether a task is about to take the waiting inserts.
     has_taker: bool,
+}
+
+impl State {
+    /// Whether another statement may begin now.
+    fn has_room(&self, now: Instant) -> bool {
+        let is_slow = |begin: &Instant| now.duration_since(*begin) >= PATIENCE;
+        self.statements.len() < MAX_STATEMENTS
+            && (self.waiting.len() >= MAX_GROUP || self.statements.iter().all(is_slow))
+    }
 }
 
 #[derive(Debug)]
@@ -92,7 +114,7 @@ impl InsertQueue {
         let reply = match self.admit(pool, &insert) {
             Admission::Now(_permit) => return self.insert_alone(pool, insert, deadline).await,
             Admission::Later(receiver) => {
-                self.wait_for_group(insert.candidate.id, receiver, deadline).await
+                self.wait_for_group(pool, insert.candidate.id, receiver, deadline).await
             }
             Admission::Full => Reply::RepeatAlone,
         };
@@ -108,17 +130,39 @@ impl InsertQueue {
     fn admit(&self, pool: &Pool, insert: &PlannedInsert) -> Admission {
         // Under one lock: when the last permit is dropped, every refused insert must be in the queue.
         let mut state = self.0.lock();
-        if state.statements < MAX_STATEMENTS {
-            state.statements += 1;
-            let queue = self.clone();
-            return Admission::Now(Permit { queue, pool: pool.clone(), stage: Stage::Running });
+        let now = Instant::now();
+        // A start that waits already goes first.
+        if state.waiting.is_empty() && state.has_room(now) {
+            return Admission::Now(self.permit(pool, &mut state, now, Stage::Running));
         }
         if state.waiting.len() >= MAX_WAITING {
             return Admission::Full;
         }
         let (reply, receiver) = oneshot::channel();
         state.waiting.push_back(WaitingInsert { insert: insert.clone(), reply });
+        if state.waiting.len() >= MAX_GROUP {
+            drop(state);
+            self.begin_group(pool);
+        }
         Admission::Later(receiver)
+    }
+
+    fn permit(&self, pool: &Pool, state: &mut State, begin: Instant, stage: Stage) -> Permit {
+        state.statements.push(begin);
+        Permit { queue: self.clone(), pool: pool.clone(), stage, begin }
+    }
+
+    /// Inserts the waiting starts beside the statements under way, if those are slow or a whole group waits.
+    fn begin_group(&self, pool: &Pool) {
+        let mut state = self.0.lock();
+        let now = Instant::now();
+        if state.waiting.is_empty() || state.has_taker || !state.has_room(now) {
+            return;
+        }
+        state.has_taker = true;
+        let permit = self.permit(pool, &mut state, now, Stage::Spawned);
+        drop(state);
+        self.0.tasks.spawn(permit.run());
     }
 
     async fn insert_alone(
@@ -137,13 +181,22 @@ impl InsertQueue {
 
     async fn wait_for_group(
         &self,
+        pool: &Pool,
         id: Uuid,
-        receiver: oneshot::Receiver<Reply>,
+        mut receiver: oneshot::Receiver<Reply>,
         deadline: Deadline,
     ) -> Reply {
         // A client that disconnects before the statement is sent starts no session.
         let waiting = scopeguard::guard(&self.0, |inner| drop(inner.withdraw(id)));
-        let reply = deadline.within(async { Ok::<_, TransactionError>(receiver.await) }).await;
+        let reply = async {
+            loop {
+                match timeout(PATIENCE, &mut receiver).await {
+                    Ok(reply) => return Ok::<_, TransactionError>(reply),
+                    Err(_) => self.begin_group(pool),
+                }
+            }
+        };
+        let reply = deadline.within(reply).await;
         let inner = scopeguard::ScopeGuard::into_inner(waiting);
         match reply {
             Ok(Ok(reply)) => reply,
@@ -181,7 +234,7 @@ impl Inner {
         while group.len() < MAX_GROUP
             && let Some(waiting) = state.waiting.get(position)
         {
-            if group.iter().all(|member| can_share(&member.insert, &waiting.insert)) {
+            if group.iter().all(|member| member.insert.can_share(&waiting.insert)) {
                 group.extend(state.waiting.remove(position));
             } else {
                 position += 1;
@@ -191,21 +244,12 @@ impl Inner {
     }
 }
 
-/// Whether two inserts can be in one statement.
-fn can_share(one: &PlannedInsert, other: &PlannedInsert) -> bool {
-    let (one, other) = (&one.candidate, &other.candidate);
-    // The settings are read from one snapshot, so the revision stands for all values.
-    one.settings.revision == other.settings.revision
-        && one.in_two_steps == other.in_two_steps
-        // The rows of a statement do not see each other, so a user's second start would pass the checks.
-        && one.user.id != other.user.id
-}
-
 /// The right to run a statement. When dropped, also by a cancelled request or a panic, passes on to the waiting starts.
 struct Permit {
     queue: InsertQueue,
     pool: Pool,
     stage: Stage,
+    begin: Instant,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -273,24 +317,24 @@ impl Drop for Permit {
         if self.stage != Stage::Running {
             state.has_taker = false;
         }
-        // A runtime that shuts down drops the task before its first step, and would drop every further task.
-        let runtime = Handle::try_current().ok().filter(|_| self.stage != Stage::Spawned);
-        match runtime {
-            // One task takes all waiting starts, so a second task would find none.
-            Some(runtime) if !state.waiting.is_empty() && !state.has_taker => {
-                state.has_taker = true;
-                drop(state);
-                let queue = self.queue.clone();
-                let next = Self { queue, pool: self.pool.clone(), stage: Stage::Spawned };
-                inner.tasks.spawn_on(next.run(), &runtime);
-            }
-            Some(_) => state.statements -= 1,
-            None => {
-                state.statements -= 1;
-                // Nobody will take the waiting starts: their dropped channels answer them.
-                state.waiting.clear();
-            }
+        if let Some(position) = state.statements.iter().position(|begin| *begin == self.begin) {
+            state.statements.swap_remove(position);
         }
+        // A runtime that shuts down drops the task before its first step, and would drop every further task.
+        let Some(runtime) = Handle::try_current().ok().filter(|_| self.stage != Stage::Spawned)
+        else {
+            // Nobody will take the waiting starts: their dropped channels answer them.
+            state.waiting.clear();
+            return;
+        };
+        // One task takes all waiting starts, so a second task would find none.
+        if state.waiting.is_empty() || state.has_taker {
+            return;
+        }
+        state.has_taker = true;
+        let next = self.queue.permit(&self.pool, &mut state, Instant::now(), Stage::Spawned);
+        drop(state);
+        inner.tasks.spawn_on(next.run(), &runtime);
     }
 }
 
@@ -349,7 +393,7 @@ mod tests {
 
     /// Makes further inserts wait; returns a pool without a server.
     fn occupied(queue: &InsertQueue) -> Pool {
-        queue.0.lock().statements = MAX_STATEMENTS;
+        queue.0.lock().statements = vec![Instant::now(); MAX_STATEMENTS];
         Pool::from(sqlx::PgPool::connect_lazy("postgres://localhost:1/none").unwrap())
     }
 
@@ -374,6 +418,34 @@ mod tests {
         assert_eq!(users(&queue), ["cat"]);
         assert_eq!(users(&queue), ["ana"]);
         assert!(users(&queue).is_empty());
+    }
+
+    #[test]
+    fn a_group_has_one_day_and_counted_attempts_only_or_none() {
+        let mut tomorrow = insert("ben", 1, false);
+        tomorrow.bounds.day_start += TimeDelta::days(1);
+        let mut counted = insert("cat", 1, false);
+        counted.limit.counted = true;
+        let queue =
+            queue_with([insert("ana", 1, false), tomorrow, counted, insert("dan", 1, false)]);
+        assert_eq!(users(&queue), ["ana", "dan"]);
+        assert_eq!(users(&queue), ["ben"]);
+        assert_eq!(users(&queue), ["cat"]);
+    }
+
+    #[test]
+    fn a_second_statement_begins_beside_a_slow_statement_or_for_a_whole_group() {
+        let now = Instant::now();
+        let mut state = State { statements: vec![now], ..State::default() };
+        assert!(!state.has_room(now));
+        assert!(!state.has_room(now + PATIENCE / 2));
+        assert!(state.has_room(now + PATIENCE));
+        state.statements = vec![now; MAX_STATEMENTS];
+        assert!(!state.has_room(now + PATIENCE));
+        let queue = queue_with((0..64).map(|n| insert(&format!("user-{n}"), 1, false)));
+        let mut state = queue.0.lock();
+        state.statements = vec![now];
+        assert!(state.has_room(now));
     }
 
     #[test]

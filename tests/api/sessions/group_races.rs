@@ -1,4 +1,4 @@
-//! Groups of two instances over the same users.
+//! Groups of two instances over the same users, and statements that wait for other transactions.
 
 use tokio::task::JoinSet;
 
@@ -6,7 +6,7 @@ use super::groups::{
     Barrier, STATEMENTS, instance, of, replies, sessions, settle, spawn, statements,
     wait_for_blocked,
 };
-use crate::support::{TestApp, psql};
+use crate::support::{TestApp, psql, user, wait::no_hang};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn groups_of_two_instances_over_the_same_users_start_one_session_each() {
@@ -43,17 +43,17 @@ async fn groups_of_two_instances_do_not_deadlock() {
     let mut stop = app.db.admin().begin().await.unwrap();
     sqlx::query("select pg_advisory_xact_lock(1)").execute(&mut *stop).await.unwrap();
     let barrier = Barrier::new(&app.db.admin()).await;
-    for (instance, users) in instances.iter().zip([["a", "m", "z"], ["z", "m", "a"]]) {
+    let orders = [["a", "m", "z"], ["z", "m", "a"]];
+    for (position, (instance, users)) in instances.iter().zip(orders).enumerate() {
         for n in 0..STATEMENTS {
             spawn(&mut starts, instance, &format!("first-{}-{n}", users[0]), None);
         }
-        settle().await;
+        wait_for_blocked(&app.db.admin(), (position + 1) * STATEMENTS).await;
         for user in users {
             spawn(&mut starts, instance, user, None);
         }
         settle().await;
     }
-    wait_for_blocked(&app.db.admin(), 2 * STATEMENTS).await;
     barrier.open().await;
     wait_for_blocked(&app.db.admin(), 2).await;
     stop.commit().await.unwrap();
@@ -66,5 +66,59 @@ async fn groups_of_two_instances_do_not_deadlock() {
     // After a deadlock, each start of the group would have a statement of its own.
     for instance in &instances {
         assert_eq!(statements(instance).await, 3);
+    }
+}
+
+#[tokio::test]
+async fn a_statement_that_waits_for_a_lock_does_not_delay_the_next_starts() {
+    let app = TestApp::new().await;
+    let instance = instance(&app).await;
+    let mut starts = JoinSet::new();
+    // A session of the same user that is not committed.
+    let mut open = app.db.admin().begin().await.unwrap();
+    let insert = "insert into brune_session (id, user_id, started_at, expires_at, settings_revision, prompt_id,
+          prompt_version, model, session_max_minutes)
+        values (gen_random_uuid(), 'ana', now(), now() + interval '1 hour', 1, 'p', '1', 'm', 30)";
+    sqlx::query(insert).execute(&mut *open).await.unwrap();
+    spawn(&mut starts, &instance, "ana", None);
+    wait_for_blocked(&app.db.admin(), 1).await;
+    let begin_of_blocked = async || {
+        let sql = "select (extract(epoch from query_start) * 1000000)::bigint from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock' and query like '%insert into brune_session %'";
+        psql::count(&app.db.admin(), sql).await
+    };
+    let begin = begin_of_blocked().await;
+    for n in 0..10 {
+        spawn(&mut starts, &instance, &format!("user-{n}"), None);
+    }
+    for _ in 0..10 {
+        let (name, reply) = no_hang("the others start", starts.join_next()).await.unwrap().unwrap();
+        assert_eq!(reply.ok()["user_id"], name);
+    }
+    instance.start_session(&user("zoe")).await.ok();
+    // The same statement is still waiting: the lock timeout has not released the others.
+    assert_eq!(begin_of_blocked().await, begin);
+    open.commit().await.unwrap();
+    for (_, reply) in replies(starts).await {
+        reply.problem(409, "session_active");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_committed_during_a_start_is_reused() {
+    let app = TestApp::new().await;
+    let instance = instance(&app).await;
+    let mut starts = JoinSet::new();
+    let mut open = app.db.admin().begin().await.unwrap();
+    let insert = "insert into brune_session (id, user_id, status, started_at, expires_at, ended_at, settings_revision,
+          prompt_id, prompt_version, model, session_max_minutes, idempotency_key, idempotency_digest)
+        select gen_random_uuid(), 'ana', 'ended', t, t + interval '1 hour', t, 1, 'p', '1', 'm', 30, 'k-1', '\\x00'
+        from (select now() - interval '3 days') past (t)";
+    sqlx::query(insert).execute(&mut *open).await.unwrap();
+    spawn(&mut starts, &instance, "ana", Some("k-1"));
+    wait_for_blocked(&app.db.admin(), 1).await;
+    open.commit().await.unwrap();
+    for (_, reply) in replies(starts).await {
+        reply.problem(422, "idempotency_key_reused");
     }
 }

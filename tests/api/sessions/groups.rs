@@ -16,7 +16,7 @@ use crate::support::{
     wait::{no_hang, wait_until},
 };
 
-/// Statements that an instance has under way before starts wait; see `sessions/start/queue.rs`.
+/// Statements that an instance has under way before all starts wait; see `sessions/start/queue.rs`.
 pub(super) const STATEMENTS: usize = 2;
 
 /// A lock on the sessions, under which statements that insert wait.
@@ -225,21 +225,31 @@ async fn a_group_with_outdated_settings_is_repeated_with_the_new() {
     assert_eq!(psql::count(&app.db.admin(), attempts).await, 0);
 }
 
-/// Starts under which a group is under way, blocked by a second barrier.
+/// Rounds of starts before a blocked group.
+const WARM_UP: usize = 4;
+
+/// Starts under which a group of ten is under way, blocked by a second barrier.
 async fn with_blocked_group(
     app: &TestApp,
     instance: &Arc<Instance>,
     starts: &mut JoinSet<(String, Reply)>,
 ) -> Barrier {
-    // A statement that is not prepared would wait twice: when prepared, and again when executed.
-    let warm = Barrier::new(&app.db.admin()).await;
-    let mut warm_starts = JoinSet::new();
-    for n in 0..STATEMENTS {
-        spawn(&mut warm_starts, instance, &format!("warm-{n}"), None);
+    // A statement that is not prepared would wait twice: when prepared, and again when executed. Each round has two
+    // single starts and a group, which uses either connection: after the rounds, both connections know both statements.
+    for round in 0..WARM_UP {
+        let mut warm_starts = JoinSet::new();
+        let warm = Barrier::new(&app.db.admin()).await;
+        for n in 0..STATEMENTS {
+            spawn(&mut warm_starts, instance, &format!("warm-{round}-{n}"), None);
+        }
+        wait_for_blocked(&app.db.admin(), STATEMENTS).await;
+        for n in 0..2 {
+            spawn(&mut warm_starts, instance, &format!("group-{round}-{n}"), None);
+        }
+        settle().await;
+        warm.open().await;
+        replies(warm_starts).await;
     }
-    wait_for_blocked(&app.db.admin(), STATEMENTS).await;
-    warm.open().await;
-    replies(warm_starts).await;
 
     let first = Barrier::new(&app.db.admin()).await;
     occupy(app, instance, starts).await;
@@ -277,7 +287,7 @@ async fn a_group_whose_answer_is_lost_finds_its_sessions() {
         assert_eq!(find(&app.instance, &session, &user(&name)).await.ok(), session);
     }
     assert!(!proxy.is_to_lose(), "nothing was lost");
-    assert_eq!(sessions(&app).await, 14);
+    assert_eq!(sessions(&app).await, i64::try_from(4 * WARM_UP + 12).unwrap());
     // Each start was one attempt, although each asked twice.
     assert_eq!(psql::count(&app.db.pool(), "select count(*) from brune_start_attempt").await, 0);
 }
@@ -294,8 +304,9 @@ async fn a_group_whose_session_is_ended_is_repeated_start_by_start() {
     for (_, reply) in replies(starts).await {
         reply.ok();
     }
-    assert_eq!(sessions(&app).await, 14);
-    assert_eq!(statements(&instance).await, 15);
+    assert_eq!(sessions(&app).await, i64::try_from(4 * WARM_UP + 12).unwrap());
+    // Three in each round, two single starts and the group, then each start of the group alone.
+    assert_eq!(statements(&instance).await, u64::try_from(3 * WARM_UP + 3 + 10).unwrap());
 }
 
 #[tokio::test]
