@@ -164,6 +164,8 @@ pub(super) struct Function {
     pub(super) expected_path: String,
     /// Whether it has that path.
     pub(super) has_fixed_path: bool,
+    /// The settings that the function runs with, each as `name=value`.
+    pub(super) settings: Vec<String>,
     /// Whether it runs with the rights of its owner.
     pub(super) is_definer: bool,
     /// Whether everybody may execute it.
@@ -181,6 +183,7 @@ pub(super) async fn functions(conn: &mut Connection) -> Result<Vec<Function>, sq
           pg_get_userbyid(p.proowner)::text as "owner!", pg_get_userbyid(c.relowner)::text as "expected_owner!",
           path as "expected_path!",
           coalesce('search_path=' || path = any(p.proconfig), false) as "has_fixed_path!",
+          coalesce(p.proconfig, '{}') as "settings!",
           p.prosecdef as "is_definer!",
           exists (
             select from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner)))
