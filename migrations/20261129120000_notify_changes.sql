@@ -45,12 +45,23 @@ begin
   end loop;
 end $$;
 
--- The SHA-256 of the secret in the notification of the next revision.
-alter table app_global_setting_head add column next_digest bytea;
+-- The SHA-256 of the secret in the notification of the next revision, and the origin of the secret.
+alter table app_global_setting_head add column next_digest bytea, add column digest_origin bytea;
+
+-- The origin of secrets: this start of the server, and this database. A revision can come again after a restart (a
+-- restored copy of the files, a lost commit) and in a copy of the database (`create database … template`), and a
+-- notification of that revision may have been recorded. Every origin has other secrets, and a digest of another origin
+-- is ignored. The identifier of the server would add nothing: copies of the files have the same identifier.
+create function brune_notification_origin() returns bytea language sql stable as $$
+  select pg_catalog.timestamptz_send(pg_catalog.pg_postmaster_start_time()) || pg_catalog.oidsend((
+    select oid from pg_catalog.pg_database where datname = pg_catalog.current_database()))
+$$;
 
 -- Notifies of the revision that the transaction opened, and closes the revision. Every operator and function has
 -- arguments of exactly its types, or is named with its schema: the function runs with the rights of its owner.
 create function app_global_setting_head_notifies() returns trigger language plpgsql security definer as $$
+-- Without the parameters of a failed statement in its error, whatever the session has set.
+#print_strict_params off
 declare
   -- In Base64, with revision, nonce, secret and digest, shorter than 8,000 bytes.
   max_bytes constant integer := 5850;
@@ -59,6 +70,7 @@ declare
   head app_global_setting_head;
   seed bytea;
   encryption_key bytea;
+  origin bytea := brune_notification_origin();
   secret bytea;
   next_secret bytea;
   keys text[];
@@ -76,12 +88,12 @@ begin
     -- Refreshed `with no data`: no keys, so no content.
     null;
   end;
-  -- A secret is SHA-256(seed || server start || revision). A restart may follow a lost commit or a restored copy of the
-  -- files, and the revision of a recorded notification comes again. Its secret does not.
-  seed := seed || pg_catalog.timestamptz_send(pg_catalog.pg_postmaster_start_time());
+  -- A secret is SHA-256(seed || origin || revision), and all inputs have the same length.
+  seed := seed || origin;
   secret := pg_catalog.sha256(seed || pg_catalog.int8send(new.revision));
   next_secret := pg_catalog.sha256(seed || pg_catalog.int8send(new.revision + 1::bigint));
-  update app_global_setting_head set opened_xid = null, next_digest = pg_catalog.sha256(next_secret)
+  update app_global_setting_head
+    set opened_xid = null, next_digest = pg_catalog.sha256(next_secret), digest_origin = origin
     where singleton returning * into head;
   if seed is not null then
     -- An import of 10,000 settings costs no more than one of 101. No revision is greater; the condition and the order
@@ -153,7 +165,18 @@ declare
   signature text;
   home name := (select relnamespace::regnamespace::text from pg_class where oid = 'app_global_settings'::regclass);
 begin
-  foreach signature in array array['app_global_setting_head_notifies()', 'app_global_settings_notify()'] loop
+  foreach signature in array array[
+    'app_global_setting_head_notifies()', 'app_global_settings_notify()', 'brune_notification_origin()'
+  ] loop
     execute format('alter function %s set search_path = pg_catalog, %s, pg_temp', signature::regprocedure, home);
   end loop;
 end $$;
+
+-- A session could otherwise read the secret before the commit: `debug_print_plan` sends every plan to a client with
+-- `client_min_messages = log`, and a custom plan contains the payload as a constant. A generic plan has no values, and
+-- nothing below an error reaches the client. src/database/inspect.rs lists the same settings.
+alter function app_global_setting_head_notifies() set plan_cache_mode = force_generic_plan;
+alter function app_global_setting_head_notifies() set client_min_messages = error;
+alter function app_global_setting_head_notifies() set debug_print_parse = off;
+alter function app_global_setting_head_notifies() set debug_print_rewritten = off;
+alter function app_global_setting_head_notifies() set debug_print_plan = off;

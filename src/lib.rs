@@ -55,8 +55,9 @@
 //!    change a value together with the list that must contain the value.
 //! 3. **Memory after commit.** A [`Snapshot`](settings::Snapshot) has values of committed changes that the database
 //!    returned or notified, never values of a request. A snapshot is complete, valid and of one revision, or it is rejected.
-//! 4. **Only forward**, unless the database itself went back: a snapshot is replaced by a greater revision, or by any
-//!    revision of another timeline.
+//! 4. **Only forward**, unless the database itself went back: a snapshot is replaced by a greater revision, by any revision
+//!    of another timeline, or by the result of a read that began after the snapshot was committed and shows that the
+//!    database lost the revision of the snapshot.
 //! 5. **A notification can be lost or forged.** [`settings::follow`] applies an authenticated notification of the next
 //!    revision without a query. The database is read at every other notification, after every reconnect, and on a timer.
 //! 6. **A failed reload keeps the last good snapshot** for readers. Session starts fail at once and name the keys, until

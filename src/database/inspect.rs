@@ -84,12 +84,27 @@ const DEFINERS: [&str; 14] = [
     "brune_proposal_write",
 ];
 
+/// The settings of the function that knows the secret of a notification before the commit: no plan with values, and no
+/// message to the client that contains a plan.
+const NOTIFIES_SETTINGS: [(&str, &str); 5] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("client_min_messages", "error"),
+    ("debug_print_parse", "off"),
+    ("debug_print_rewritten", "off"),
+    ("debug_print_plan", "off"),
+];
+
+/// The functions that run with further settings than the path.
+const SETTINGS: [(&str, &[(&str, &str)]); 1] =
+    [("app_global_setting_head_notifies", &NOTIFIES_SETTINGS)];
+
 /// The functions that no trigger runs.
-const OTHERS: [&str; 8] = [
+const OTHERS: [&str; 9] = [
     "app_global_setting_audit_hash",
     "app_global_setting_open_revision",
     "brune_decision_append",
     "brune_decision_check",
+    "brune_notification_origin",
     "brune_person",
     "brune_proposal_standing",
     "brune_session_over",
@@ -133,6 +148,18 @@ pub enum Defect {
         function: String,
         /// The expected path.
         path: String,
+    },
+    /// A function runs with a setting of the caller's session, which can reveal what the function knows.
+    #[error(
+        "function {function} runs without {setting} = {value}; run `alter function {function} set {setting} = {value}`"
+    )]
+    MissingSetting {
+        /// Its name and the types of its arguments.
+        function: String,
+        /// The name of the setting.
+        setting: &'static str,
+        /// The expected value.
+        value: &'static str,
     },
     /// A function runs with the insufficient privileges of its caller.
     #[error("function {0} is not a security definer; run `alter function {0} security definer`")]
@@ -223,6 +250,15 @@ fn function_defects(function: &store::Function) -> Vec<Defect> {
             path: function.expected_path.clone(),
         });
     }
+    let expected = SETTINGS.iter().filter(|(name, _)| *name == function.name);
+    let missing = expected
+        .flat_map(|(_, settings)| settings.iter())
+        .filter(|(setting, value)| !function.settings.contains(&format!("{setting}={value}")));
+    defects.extend(missing.map(|&(setting, value)| Defect::MissingSetting {
+        function: signature(),
+        setting,
+        value,
+    }));
     // The caller lacks the privileges on the tables that such a function changes.
     if is_definer && !function.is_definer {
         defects.push(Defect::NotDefiner(signature()));

@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::{
-    Connection, LIMITS,
+    Connection, SESSION_SETTINGS,
     roles::{FUNCTION_PREFIXES, OWNER},
 };
 
@@ -29,8 +29,8 @@ pub(super) async fn server(connection: &mut PgConnection) -> Result<Server, sqlx
     Ok(Server {
         is_in_recovery: row.try_get(0)?,
         // All limits travel in a single startup parameter, so the first limit stands for all.
-        // Postgres normalizes units, so `LIMITS` must contain `3s` and not `3000ms`.
-        has_limits: row.try_get::<&str, _>(1)? == LIMITS[0].1,
+        // Postgres normalizes units, so `SESSION_SETTINGS` must contain `3s` and not `3000ms`.
+        has_limits: row.try_get::<&str, _>(1)? == SESSION_SETTINGS[0].1,
         name: row.try_get(2)?,
     })
 }
@@ -69,7 +69,7 @@ pub(super) async fn begin_anywhere(
 ) -> Result<(), sqlx::Error> {
     let limit =
         |(name, limit)| format!("set local {name} = '{}'", if limited { limit } else { "0" });
-    let limits = LIMITS.map(limit).join("; ");
+    let limits = SESSION_SETTINGS.map(limit).join("; ");
     // `set local` ends with the transaction, so the next client of the session is unaffected.
     let message = format!("{begin}; {limits}; select pg_is_in_recovery()");
     let row = sqlx::raw_sql(AssertSqlSafe(message)).fetch_one(connection).await?;
@@ -164,6 +164,8 @@ pub(super) struct Function {
     pub(super) expected_path: String,
     /// Whether it has that path.
     pub(super) has_fixed_path: bool,
+    /// The settings that the function runs with, each as `name=value`.
+    pub(super) settings: Vec<String>,
     /// Whether it runs with the rights of its owner.
     pub(super) is_definer: bool,
     /// Whether everybody may execute it.
@@ -181,6 +183,7 @@ pub(super) async fn functions(conn: &mut Connection) -> Result<Vec<Function>, sq
           pg_get_userbyid(p.proowner)::text as "owner!", pg_get_userbyid(c.relowner)::text as "expected_owner!",
           path as "expected_path!",
           coalesce('search_path=' || path = any(p.proconfig), false) as "has_fixed_path!",
+          coalesce(p.proconfig, '{}') as "settings!",
           p.prosecdef as "is_definer!",
           exists (
             select from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner)))

@@ -17,6 +17,9 @@ use crate::database::{
 /// this module's error and not a closed connection.
 const LIMIT: Duration = Duration::from_secs(4);
 
+/// The longest wait of a statement for one lock: `lock_timeout` of every session.
+const LOCK_WAIT: Duration = Duration::from_secs(3);
+
 /// The instant at which a use case gives up on the database.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline(Instant);
@@ -26,6 +29,13 @@ impl Deadline {
     #[must_use]
     pub fn standard() -> Self {
         Self(Instant::now() + LIMIT)
+    }
+
+    /// Whether the server ends a wait for a lock before the deadline. Otherwise a statement that commits by itself can
+    /// commit after the caller gave up.
+    #[must_use]
+    pub fn outlasts_lock_wait(self) -> bool {
+        self.0.saturating_duration_since(Instant::now()) > LOCK_WAIT
     }
 
     /// A deadline in a year, for work without a limit.

@@ -25,8 +25,8 @@ use crate::{
 
 /// The current settings of the process: complete and valid. Cheap to clone; a read runs no query and takes no lock.
 ///
-/// A snapshot is replaced only by a snapshot of a greater revision, or of another timeline of the database (a failover
-/// can lose revisions). Invalid settings never replace a snapshot: readers keep the last valid snapshot, and
+/// A snapshot is replaced only by a snapshot of a greater revision, or if the database lost revisions: by a snapshot of
+/// another timeline (a failover), or of a read that began after the snapshot and contradicts the snapshot. Invalid settings never replace a snapshot: readers keep the last valid snapshot, and
 /// [`Self::violations`] lists the broken rules.
 #[derive(Debug, Clone)]
 pub struct GlobalSettingsService(Arc<Inner>);
@@ -212,9 +212,10 @@ impl GlobalSettingsService {
         self.0.awaited_revision.send_replace(self.revision());
     }
 
-    /// Replaces the current snapshot by `snapshot` if `snapshot` is newer, or of another timeline. Returns whether the
-    /// snapshot was replaced.
-    pub(super) fn advance(&self, snapshot: Snapshot) -> bool {
+    /// Replaces the current snapshot by `snapshot` if `snapshot` is newer, of another timeline, or a correction: a read
+    /// that began after the current snapshot, and contradicts the current snapshot. Returns whether the snapshot was
+    /// replaced.
+    pub(super) fn advance(&self, snapshot: Snapshot, is_correction: bool) -> bool {
         let current = self.current();
         // No compare-and-swap is needed for the comparison: the caller holds the reload lock.
         let is_newer = snapshot.revision > current.revision
@@ -224,7 +225,7 @@ impl GlobalSettingsService {
         drop(current);
         // First, so that a subscriber woken by the new revision sees valid settings.
         self.set_violations(Vec::new());
-        let replaces = is_newer || is_other_timeline;
+        let replaces = is_newer || is_other_timeline || is_correction;
         if replaces {
             let revision = snapshot.revision;
             self.0.current.store(Arc::new(snapshot));
@@ -247,14 +248,20 @@ impl GlobalSettingsService {
         self.0.reachable.store(reachable, Ordering::Relaxed);
     }
 
-    /// Records the time of the database's clock, just read.
-    pub(super) fn set_database_time(&self, now: DateTime<Utc>) {
-        let offset = now.timestamp_micros() - self.0.clock.now().timestamp_micros();
+    /// Returns the local time, for [`Self::set_database_time`].
+    pub(super) fn local_time(&self) -> DateTime<Utc> {
+        self.0.clock.now()
+    }
+
+    /// Records that the database's clock was at `now` during a read that began at the local time `begin`. With the local
+    /// time of the end, a slow read would make later ages too small, or negative.
+    pub(super) fn set_database_time(&self, now: DateTime<Utc>, begin: DateTime<Utc>) {
+        let offset = now.timestamp_micros() - begin.timestamp_micros();
         self.0.database_clock_offset.store(offset, Ordering::Relaxed);
     }
 
-    /// Returns the time since `instant` of the database's clock, accurate to the duration of a read; `None` before the
-    /// first reload.
+    /// Returns the time since `instant` of the database's clock, too long by at most the duration of a read; `None` before
+    /// the first reload.
     pub(super) fn database_time_since(&self, instant: DateTime<Utc>) -> Option<Duration> {
         let offset = self.0.database_clock_offset.load(Ordering::Relaxed);
         if offset == UNKNOWN_OFFSET {
@@ -268,5 +275,27 @@ impl GlobalSettingsService {
     pub(super) fn set_listening(&self, listening: bool) {
         // Wakes subscribers only for a change.
         self.0.listening.send_if_modified(|current| mem::replace(current, listening) != listening);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::settings::schema::Schema;
+
+    #[test]
+    fn a_slow_read_makes_no_later_age_negative() {
+        let schema = Schema::new(String::new(), 0, Vec::new());
+        let snapshot = Snapshot::new(1, None, Arc::new(schema), Vec::new()).unwrap();
+        let settings = GlobalSettingsService::new(snapshot, &Metrics::default());
+        let now = settings.local_time();
+        assert_eq!(settings.database_time_since(now), None);
+        // The clocks are equal, and the answer of the server arrived ten seconds late.
+        let begin = now - TimeDelta::seconds(10);
+        settings.set_database_time(begin, begin);
+        let age = settings.database_time_since(now - TimeDelta::seconds(1));
+        assert!(age.is_some_and(|age| age >= Duration::from_secs(1)), "{age:?}");
     }
 }

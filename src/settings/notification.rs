@@ -71,6 +71,13 @@ struct Row {
     updated_at: Option<i64>,
 }
 
+impl Payload {
+    /// Whether `payload` has more than a revision.
+    pub(super) fn has_content(payload: &str) -> bool {
+        payload.contains(' ')
+    }
+}
+
 impl NotificationKey {
     /// Creates the key of `bytes`; `None` for the wrong number of bytes.
     pub(super) fn new(bytes: &[u8]) -> Option<Self> {
@@ -97,6 +104,19 @@ impl NotificationKey {
         let (next_digest, content) = content.split_at_checked(DIGEST_BYTES)?;
         let content: Content = serde_json::from_slice(content).ok()?;
         content.change(revision, Sha256::digest(secret).to_vec(), next_digest.to_vec())
+    }
+
+    /// Returns the payload of a change of a setting to the string `value`.
+    #[cfg(test)]
+    pub(super) fn payload_of(&self, revision: usize, value: &str) -> String {
+        let row = serde_json::json!({"key": "KEY", "value": value});
+        let content = serde_json::json!({
+            "catalog_revision": 1, "timeline": "", "changed_at": 0, "is_awaited": false, "settings": [row],
+        });
+        let nonce = [7; NONCE_BYTES];
+        let content = [&[0; 2 * DIGEST_BYTES][..], content.to_string().as_bytes()].concat();
+        let encrypted = [&nonce[..], &self.xor(&nonce, &content)].concat();
+        format!("{revision} {}", STANDARD.encode(encrypted))
     }
 
     /// Combines `bytes` with the keystream of `nonce`: block `i` is the SHA-512 of the key, the nonce and `i`.

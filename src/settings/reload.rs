@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{error, info};
 
 use crate::{
     database::{self, Connection, Deadline, OnSuccess, Pool, Transaction, TransactionError},
@@ -122,7 +122,7 @@ pub(super) async fn refresh_for(
     // One reload at a time: callers that waited find the snapshot current already.
     let mut state = settings.lock_reload().await;
     let start = Instant::now();
-    let read = newer(pool, settings).await.map(|read| {
+    let read = newer(pool, settings, state.next_notification.as_ref()).await.map(|read| {
         state.next_notification = read.next_notification;
         read.newer
     });
@@ -168,7 +168,8 @@ pub(super) async fn apply_notified(
     // All at once, as a reload does: only the settings after the last change have to be valid.
     let rows = new.into_iter().flat_map(|change| change.settings).collect();
     let newer = current.advanced(revision, rows).map_err(Error::Invalid);
-    let result = replace(newer.map(|snapshot| Some(Newer { snapshot, age, is_awaited })), settings);
+    let newer = newer.map(|snapshot| Newer { snapshot, age, is_awaited, is_correction: false });
+    let result = replace(newer.map(Some), settings);
     settings.metrics().reload(Source::Notify, outcome(&result), start.elapsed());
     settings.metrics().applied_from_notification();
     result.map(|_| true)
@@ -226,7 +227,8 @@ pub(super) fn advance(
     // The rules were checked before the commit; if they do not hold, the reload reports the violations.
     let Ok(snapshot) = base.advanced(revision, rows) else { return };
     // The commit was acknowledged just before. The writer needs no acknowledgement of its own instance.
-    let newer = Newer { snapshot, age: Some(start.elapsed()), is_awaited: false };
+    let age = Some(start.elapsed());
+    let newer = Newer { snapshot, age, is_awaited: false, is_correction: false };
     if replace(Ok(Some(newer)), settings).is_ok_and(|is_replaced| is_replaced) {
         settings.metrics().reload(Source::Demand, Outcome::Taken, start.elapsed());
     }
@@ -238,9 +240,9 @@ fn replace(
     settings: &GlobalSettingsService,
 ) -> Result<bool, Error> {
     match newer {
-        Ok(Some(Newer { snapshot, age, is_awaited })) => {
+        Ok(Some(Newer { snapshot, age, is_awaited, is_correction })) => {
             let revision = snapshot.revision;
-            let is_replaced = settings.advance(snapshot);
+            let is_replaced = settings.advance(snapshot, is_correction);
             if is_replaced {
                 if is_awaited {
                     settings.announce_awaited();
@@ -268,12 +270,8 @@ struct Newer {
     age: Option<Duration>,
     /// Whether a writer may wait for the revision. Unknown without the notification, and then assumed.
     is_awaited: bool,
-}
-
-impl From<Snapshot> for Newer {
-    fn from(snapshot: Snapshot) -> Self {
-        Self { snapshot, age: None, is_awaited: true }
-    }
+    /// Whether the database lost the revision of the current snapshot.
+    is_correction: bool,
 }
 
 /// The result of a read of the database.
@@ -292,16 +290,24 @@ impl Read {
     }
 }
 
-/// Reads the changes since the current snapshot.
-async fn newer(pool: &Pool, settings: &GlobalSettingsService) -> Result<Read, Error> {
+/// Reads the changes since the current snapshot, under the lock of reloads: no other snapshot replaces the current one
+/// meanwhile, so every read here began after the current snapshot was committed. `next` is the next notification that can
+/// be verified.
+async fn newer(
+    pool: &Pool,
+    settings: &GlobalSettingsService,
+    next: Option<&NextNotification>,
+) -> Result<Read, Error> {
     let current = settings.snapshot();
     let since = current.revision;
-    let changes =
-        database::read_with_retry(pool, async |conn| store::changed_since(conn, since).await);
-    let changes = changes.await?;
-    let Some(head) = changes.first() else { return load_newer(pool).await };
+    let read = database::read_with_retry(pool, async |conn| {
+        let begin = settings.local_time();
+        Ok::<_, sqlx::Error>((begin, store::changed_since(conn, since).await?))
+    });
+    let (begin, changes) = read.await?;
+    let Some(head) = changes.first() else { return load_newer(pool, &current, false).await };
     if let Some(now) = head.read_at {
-        settings.set_database_time(now);
+        settings.set_database_time(now, begin);
     }
     if head.timeline.is_none() {
         return Err(Error::Recovering);
@@ -311,22 +317,50 @@ async fn newer(pool: &Pool, settings: &GlobalSettingsService) -> Result<Read, Er
         && head.catalog_revision == current.schema.revision
         && settings.is_valid();
     if !is_base || head.revision < current.revision {
-        return load_newer(pool).await;
+        return load_newer(pool, &current, false).await;
     }
     let revision = head.revision;
     let next_digest = head.next_digest.clone();
     if revision == current.revision {
+        // Two secrets of one revision: the database lost the revision, and has another change of the same number.
+        let differs = |next: &NextNotification| {
+            next.revision == revision + 1
+                && next_digest.as_ref().is_some_and(|digest| *digest != next.digest)
+        };
+        if next.is_some_and(differs) {
+            return load_newer(pool, &current, true).await;
+        }
         return Ok(Read::new(None, revision, next_digest));
     }
     // Only the changed rows: a reload must not cost more with the size of the catalog.
     let age = head.age();
     let rows = changes.into_iter().filter_map(store::Change::stored).collect();
     let snapshot = current.advanced(revision, rows).map_err(Error::Invalid)?;
-    Ok(Read::new(Some(Newer { snapshot, age, is_awaited: true }), revision, next_digest))
+    let newer = Newer { snapshot, age, is_awaited: true, is_correction: false };
+    Ok(Read::new(Some(newer), revision, next_digest))
 }
 
-async fn load_newer(pool: &Pool) -> Result<Read, Error> {
+/// Reads all settings, after the read that found `current` outdated. `is_other_history`: the database has another change of
+/// the revision of `current`.
+async fn load_newer(
+    pool: &Pool,
+    current: &Snapshot,
+    is_other_history: bool,
+) -> Result<Read, Error> {
     let (snapshot, next_digest) = load_with_digest(pool).await?;
     let revision = snapshot.revision;
-    Ok(Read::new(Some(snapshot.into()), revision, next_digest))
+    let is_ahead =
+        revision < current.revision || snapshot.schema.revision < current.schema.revision;
+    // A failover may lose revisions, and is no fault.
+    let is_correction = (is_ahead || is_other_history) && snapshot.timeline == current.timeline;
+    if is_correction {
+        error!(
+            settings.revision = current.revision,
+            database.revision = revision,
+            "the database does not have the settings of this instance: restored, or commits were lost; the settings of \
+             the database replace those of the instance"
+        );
+    }
+    let newer = Newer { snapshot, age: None, is_awaited: true, is_correction };
+    Ok(Read::new(Some(newer), revision, next_digest))
 }

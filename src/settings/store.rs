@@ -21,7 +21,8 @@ pub(super) struct Head {
     pub(super) catalog: Option<String>,
     /// The timeline of the server, which changes with a failover; `None` on a server in recovery.
     pub(super) timeline: Option<String>,
-    /// The digest of the secret in the notification of the next revision.
+    /// The digest of the secret in the notification of the next revision; `None` if published before a restart of the
+    /// server, or in the original of a copied database.
     pub(super) next_digest: Option<Vec<u8>>,
 }
 
@@ -30,7 +31,8 @@ pub(super) async fn head(conn: &mut Connection) -> sqlx::Result<Head> {
     sqlx::query_as!(
         Head,
         r#"
-        select revision, catalog_revision, catalog, next_digest,
+        select revision, catalog_revision, catalog,
+          case when digest_origin = brune_notification_origin() then next_digest end as next_digest,
           case when not pg_is_in_recovery()
                then substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) end as timeline
         from app_global_setting_head
@@ -134,8 +136,10 @@ pub(super) async fn changed_since(
                then substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) end as timeline,
           case when isfinite(h.changed_at)
                then extract(epoch from clock_timestamp() - h.changed_at)::float8 end as age,
-          clock_timestamp() as read_at, h.next_digest, a.key as "key?", s.value_json as "value?", s.version as "version?",
-          s.updated_by as "updated_by?", s.updated_at as "updated_at?"
+          clock_timestamp() as read_at,
+          case when h.digest_origin = brune_notification_origin() then h.next_digest end as next_digest,
+          a.key as "key?", s.value_json as "value?", s.version as "version?", s.updated_by as "updated_by?",
+          s.updated_at as "updated_at?"
         from app_global_setting_head h
         left join lateral (
           select distinct key from app_global_setting_audit where revision > $1 and revision <= h.revision) a on true

@@ -47,6 +47,14 @@ impl TestDb {
         Self::copy_of("template0").await
     }
 
+    /// Returns a copy of the database. Ends all sessions, because Postgres copies no database in use.
+    pub(crate) async fn copy(&self) -> Self {
+        let mut connection = server().connect().await.unwrap();
+        end_sessions(&mut connection, &self.name).await;
+        connection.close().await.unwrap();
+        Self::copy_of(&self.name).await
+    }
+
     /// How the service connects to it; without the service's limits on a session.
     pub(crate) fn options(&self) -> PgConnectOptions {
         self.options.clone()

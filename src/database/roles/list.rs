@@ -16,8 +16,8 @@ pub(in crate::database) const FUNCTION_PREFIXES: [&str; 3] =
     ["app_global_setting", "app_idempotency_", "brune_"];
 
 /// The functions that the service calls directly. The rest runs in triggers only, which needs no privilege.
-pub(super) const SERVICE_FUNCTIONS: [&str; 3] =
-    ["brune_person", "brune_session_over", "brune_within_a_minute"];
+pub(super) const SERVICE_FUNCTIONS: [&str; 4] =
+    ["brune_notification_origin", "brune_person", "brune_session_over", "brune_within_a_minute"];
 
 /// A table or view with the service's privileges on it.
 #[derive(Debug)]

@@ -85,7 +85,8 @@ impl<'a> CheckedChange<'a> {
     }
 
     /// Stores the change with its audit entries, the result for a repeat and the message, if the database is still at the
-    /// revision of the snapshot. Returns `None` if not, or if the server refused the statement: then nothing is stored.
+    /// revision of the snapshot. Returns `None` if not, if the server refused the statement, or if too little time is left
+    /// for a wait for a lock: then nothing is stored.
     ///
     /// # Errors
     /// The database is unavailable, or did not say whether the change was committed.
@@ -96,6 +97,10 @@ impl<'a> CheckedChange<'a> {
     ) -> Result<Option<Committed>, TransactionError> {
         let Self { statement, result } = self;
         let outcome = database::execute_autocommit_live(pool, deadline, async |conn| {
+            // The steps under the lock give up at the deadline with nothing stored; a sent statement can still commit.
+            if !deadline.outlasts_lock_wait() {
+                return Ok(Vec::new());
+            }
             store::write_at_revision(conn, &statement).await
         });
         match outcome.await {

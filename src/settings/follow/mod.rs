@@ -3,6 +3,7 @@
 //! A signal may be lost, late or duplicated. It only says when to reload; the data is always read from the database.
 
 mod backoff;
+mod batch;
 mod notify;
 mod redis;
 mod reloads;

@@ -3,8 +3,8 @@
 use std::{error::Error, ops::Range, time::Duration};
 
 use futures_util::FutureExt as _;
-use sqlx::postgres::{PgListener, PgNotification, PgPoolOptions};
-use tokio::time;
+use sqlx::postgres::{PgListener, PgPoolOptions};
+use tokio::time::{self, Instant};
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
@@ -15,10 +15,11 @@ use crate::{
         current::GlobalSettingsService,
         follow::{
             backoff::Backoff,
+            batch::Batch,
             reloads::{needs_reload, reload, reload_after_local_writes},
             store,
         },
-        notification::{NotificationKey, Payload},
+        notification::NotificationKey,
     },
 };
 
@@ -27,6 +28,8 @@ const CHANNEL: &str = "brune_settings";
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// The timeout of a liveness check, and of the test notification.
 const TIMEOUT: Duration = Duration::from_secs(2);
+/// The shortest time between two reads of the key: every login may send notifications that cannot be decrypted.
+const KEY_INTERVAL: Duration = Duration::from_secs(1);
 /// The shortest and the longest pause before another attempt after a lost test notification.
 const RETRY_PAUSES: Range<Duration> = Duration::from_secs(1)..Duration::from_mins(1);
 
@@ -106,22 +109,19 @@ async fn listen_once(
     // First of all, since changes committed before LISTEN were not notified.
     channel.reload(Source::Connect, pool, settings).await;
     loop {
-        let listener = &mut channel.listener;
-        let result = match time::timeout(HEARTBEAT, next_notifications(listener)).await {
-            Ok(Ok(payloads)) => channel.receive(&payloads, pool, settings).await,
-            Ok(Err(err)) => Err(err),
-            Err(_) => match ping(listener).await {
-                Ok(()) => {
-                    // In case of a lost notification.
-                    channel.reload(Source::Poll, pool, settings).await;
-                    Ok(())
+        // Nothing is lost at the timeout: only the wait for the first notification can be interrupted.
+        match time::timeout(HEARTBEAT, channel.next_batch()).await {
+            Ok(Ok(batch)) => channel.receive(batch, pool, settings).await,
+            Ok(Err(err)) => return err.into(),
+            Err(_) => {
+                if let Err(err) = ping(&mut channel.listener).await {
+                    return err.into();
                 }
-                Err(err) => Err(err),
-            },
-        };
-        if let Err(err) = result {
-            return err.into();
+                // In case of a lost notification.
+                channel.reload(Source::Poll, pool, settings).await;
+            }
         }
+        channel.renew_key(pool).await;
     }
 }
 
@@ -130,56 +130,65 @@ struct Channel {
     listener: PgListener,
     /// Without the key, every notification is only a hint.
     key: Option<NotificationKey>,
+    /// Whether a notification could not be decrypted since the last read of the key.
+    is_key_outdated: bool,
+    /// The earliest time of the next read of the key.
+    next_key_read: Instant,
     /// Whether the settings contain every notified change. Only then is the secret of the next change still unknown to
     /// all other listeners, since every listener receives notifications in the same order.
     is_in_step: bool,
 }
 
 impl Channel {
-    /// Applies the changes in `payloads`, or reads the database if the payloads do not suffice.
-    async fn receive(
-        &mut self,
-        payloads: &[PgNotification],
-        pool: &Pool,
-        settings: &GlobalSettingsService,
-    ) -> sqlx::Result<()> {
-        let mut changes = Vec::new();
-        let mut is_complete = self.is_in_step;
-        for notification in payloads {
-            match self.key.as_ref().map(|key| key.open(notification.payload())) {
-                Some(Payload::Change(change)) => changes.push(change),
-                Some(Payload::Hint) | None => is_complete = false,
-                Some(Payload::Unreadable) => {
-                    is_complete = false;
-                    // The owner may have replaced the key.
-                    self.key = read_key(&mut self.listener).await?;
-                }
-            }
+    /// Waits for a notification; returns the notification and pending ones.
+    async fn next_batch(&mut self) -> sqlx::Result<Batch> {
+        let mut batch = Batch::new(!self.is_in_step);
+        let mut next = Some(self.listener.try_recv().await);
+        while let Some(result) = next {
+            // `None`: the connection was closed. Notifications may be lost, so begin again with a reload.
+            let notification = result?.ok_or(sqlx::Error::PoolClosed)?;
+            batch.add(notification.payload(), self.key.as_ref());
+            next = if batch.is_full() { None } else { self.listener.try_recv().now_or_never() };
         }
-        // One read covers all.
-        if !is_complete || needs_reload(settings, changes).await {
+        Ok(batch)
+    }
+
+    /// Applies the changes in `batch`, or reads the database if the changes do not suffice.
+    async fn receive(&mut self, batch: Batch, pool: &Pool, settings: &GlobalSettingsService) {
+        self.is_key_outdated |= batch.has_unreadable();
+        let needs_read = match batch.into_changes() {
+            Some(changes) => needs_reload(settings, changes).await,
+            None => true,
+        };
+        if needs_read {
             self.reload(Source::Notify, pool, settings).await;
         }
-        Ok(())
     }
 
     /// Reads the database, because of `source`.
     async fn reload(&mut self, source: Source, pool: &Pool, settings: &GlobalSettingsService) {
         self.is_in_step = reload(source, pool, settings).await;
     }
-}
 
-/// Reads the key of notifications; `None` if the server refuses.
-async fn read_key(listener: &mut PgListener) -> sqlx::Result<Option<NotificationKey>> {
-    match store::notification_key(listener).await {
-        Err(err @ sqlx::Error::Database(_)) => {
-            warn!(
-                error = &err as &dyn Error,
-                "cannot read the key of notifications; every change is read from the database"
-            );
-            Ok(None)
+    /// Reads the key again if a notification could not be decrypted: the owner may have replaced the key.
+    async fn renew_key(&mut self, pool: &Pool) {
+        if !self.is_key_outdated || Instant::now() < self.next_key_read {
+            return;
         }
-        result => result,
+        self.next_key_read = Instant::now() + KEY_INTERVAL;
+        // Not on the listening connection: its driver keeps all notifications that arrive during a query.
+        let key =
+            database::read_with_retry(pool, async |conn| store::notification_key(conn).await).await;
+        match key {
+            Ok(key) => {
+                self.key = key;
+                self.is_key_outdated = false;
+            }
+            Err(err) => warn!(
+                error = &err as &dyn Error,
+                "cannot read the key of notifications; changes are read from the database"
+            ),
+        }
     }
 }
 
@@ -197,22 +206,15 @@ async fn subscribe(pool: &Pool) -> Result<Channel, ListenError> {
     listener.listen(&test_channel).await?;
     await_test_notification(&mut listener, pool, &test_channel).await?;
     listener.unlisten(&test_channel).await?;
-    let key = read_key(&mut listener).await?;
     listener.listen(CHANNEL).await?;
     debug!("listening on {CHANNEL}");
-    Ok(Channel { listener, key, is_in_step: false })
-}
-
-/// Waits for a notification; returns the notification and all pending ones, in the order of their commits.
-async fn next_notifications(listener: &mut PgListener) -> sqlx::Result<Vec<PgNotification>> {
-    let mut notifications = Vec::new();
-    let mut next = Some(listener.try_recv().await);
-    while let Some(result) = next {
-        // `None`: the connection was closed. Notifications may be lost, so begin again with a reload.
-        notifications.push(result?.ok_or(sqlx::Error::PoolClosed)?);
-        next = listener.try_recv().now_or_never();
-    }
-    Ok(notifications)
+    let next_key_read = Instant::now();
+    let mut channel =
+        Channel { listener, key: None, is_key_outdated: true, next_key_read, is_in_step: false };
+    channel.renew_key(pool).await;
+    // The first notification that cannot be decrypted may read the key at once.
+    channel.next_key_read = next_key_read;
+    Ok(channel)
 }
 
 /// Sends a notification on `test_channel` and waits for its arrival.

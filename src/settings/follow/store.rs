@@ -20,10 +20,10 @@ pub(super) async fn ping(listener: &mut PgListener) -> sqlx::Result<()> {
 
 /// Reads the key of notifications; `None` if the key is not usable.
 pub(super) async fn notification_key(
-    listener: &mut PgListener,
+    conn: &mut Connection,
 ) -> sqlx::Result<Option<NotificationKey>> {
     let key = sqlx::query_scalar!(
         r#"select encryption_key as "encryption_key!" from brune_notification_key"#
     );
-    Ok(NotificationKey::new(&key.fetch_one(listener).await?))
+    Ok(NotificationKey::new(&key.fetch_one(conn).await?))
 }

@@ -113,6 +113,17 @@ async fn a_weakened_trigger_or_function_is_found() {
             }],
         ),
         (
+            "alter function app_global_setting_head_notifies() reset plan_cache_mode;
+             alter function app_global_setting_head_notifies() set debug_print_plan = on",
+            [("plan_cache_mode", "force_generic_plan"), ("debug_print_plan", "off")]
+                .map(|(setting, value)| Defect::MissingSetting {
+                    function: "app_global_setting_head_notifies()".to_owned(),
+                    setting,
+                    value,
+                })
+                .to_vec(),
+        ),
+        (
             "alter function app_global_settings_write() security invoker",
             vec![Defect::NotDefiner(write.clone())],
         ),

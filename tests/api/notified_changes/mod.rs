@@ -1,7 +1,10 @@
 //! Changes applied from the content of notifications: when, and when not.
 
+mod flood;
 mod forged;
+mod lost_revisions;
 mod payload;
+mod secret;
 
 use std::{fmt::Write as _, time::Duration};
 

@@ -197,6 +197,23 @@ async fn a_lost_answer_is_504_and_a_repeat_returns_the_first_result() {
     assert_eq!(entries(&app.instance, "action=update").await.len(), 1);
 }
 
+/// The statement must not be sent again when less time is left than a lock may be waited for: the server would store the
+/// change after the answer.
+#[tokio::test]
+async fn a_setting_that_stays_locked_is_503_and_nothing_is_stored() {
+    let app = TestApp::new().await;
+    let mut open = app.db.owner().begin().await.unwrap();
+    let lock = "select from app_global_settings where key = $1 for update";
+    sqlx::query(lock).bind(COOLDOWN).execute(&mut *open).await.unwrap();
+    let change = json!([{"key": COOLDOWN, "value": 45, "version": 1}]);
+    let problem = patch(&app.instance, &change).send().await.problem(503, "unavailable");
+    assert!(problem["detail"].as_str().unwrap().contains("nothing was stored"), "{problem}");
+    open.rollback().await.unwrap();
+    // A statement under way would hold the lock of the head, for which the next change waits.
+    let changed = app.instance.change(&[(PER_DAY, json!(4), 1)]).await.ok();
+    assert_eq!((&changed["revision"], value_of(&app, COOLDOWN).await.1), (&json!(2), 1));
+}
+
 #[tokio::test]
 async fn a_connection_that_broke_before_its_use_leaves_nothing_unknown() {
     let app = TestApp::new().await;
