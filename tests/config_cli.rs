@@ -15,6 +15,10 @@ mod env_files;
 mod first_start;
 #[path = "config_cli/fleet.rs"]
 mod fleet;
+#[path = "config_cli/freezes.rs"]
+mod freezes;
+#[path = "config_cli/proposals.rs"]
+mod proposals;
 #[path = "config_cli/proxy.rs"]
 mod proxy;
 #[path = "config_cli/reading.rs"]

@@ -1,4 +1,4 @@
-//! The HTTP client of `brune config`, `brune secrets` and `brune instances`, and its errors.
+//! The HTTP client of `brune config` and the other commands that call a service, and its errors.
 
 use std::{fmt, io::Write as _, process::ExitCode, time::Duration};
 
@@ -248,13 +248,52 @@ impl Reply {
             message.push_str("\n  ");
             message.push_str(&describe_conflict(conflict));
         }
+        if let Some(fix) = fix(text("code")) {
+            message.push_str("; ");
+            message.push_str(fix);
+        }
         match self.status {
+            409 if is_waiting(text("code")) => Failure::rejected(message),
             // A failed precondition is a version conflict as well.
             409 | 412 => Failure::conflict(message),
             // As unreachable, so that `watch` continues while the service restarts.
             503 => Failure::unreachable(format!("the service is unavailable: {message}")),
             _ => Failure::rejected(message),
         }
+    }
+}
+
+/// Returns whether a conflict waits for approvals or for a time, so that nobody was faster.
+fn is_waiting(code: &str) -> bool {
+    matches!(
+        code,
+        "not_approved" | "proposal_not_due" | "predecessor_not_applied" | "change_frozen"
+    )
+}
+
+/// Returns the fix for a problem in terms of commands, if the command line has one.
+fn fix(code: &str) -> Option<&'static str> {
+    match code {
+        "approval_required" => Some(
+            "add --propose to `brune config set`, or use `brune proposal new`; in an emergency add --emergency",
+        ),
+        "change_frozen" => {
+            Some("wait, end the freeze (`brune freeze list`), or in an emergency add --emergency")
+        }
+        "edition_outdated" | "edition_mismatch" => {
+            Some("read the current edition (`brune proposal show`), then repeat with its number")
+        }
+        "not_approved" => Some(
+            "the proposal is not approved: `brune proposal show` lists the verdicts; in an emergency use \
+             `brune proposal apply --emergency`",
+        ),
+        "proposal_not_due" => {
+            Some("wait, or write an edition with another time (`brune proposal edit`)")
+        }
+        "predecessor_not_applied" => {
+            Some("apply that proposal, or write an edition without --after")
+        }
+        _ => None,
     }
 }
 

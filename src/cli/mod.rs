@@ -1,19 +1,25 @@
-//! The command line: `brune serve | migrate | doctor | token | health | config | secrets | instances |
-//! completions`.
+//! The command line: `brune serve | migrate | doctor | token | health | config | proposal | freeze | secrets | instances
+//! | completions`.
 
 #![expect(clippy::doc_markdown, reason = "these comments are help texts, for terminals")]
 
 mod client;
 mod config;
 mod doctor;
+mod edit;
+mod emergency;
+mod freeze;
 mod health;
 mod instances;
 mod migrate;
 mod output;
+mod proposal;
 mod secrets;
 mod serve;
 mod show;
+mod time;
 mod token;
+mod wait;
 
 use std::{
     fmt::Write as _,
@@ -89,6 +95,15 @@ enum Command {
     /// Exit codes: 0 success, 1 rejected, 2 wrong usage, 3 service unreachable (or not Brune), 4 version conflict,
     /// 5 stored, but with --wait not yet applied by every instance.
     Config(config::Arguments),
+    /// Propose, review, approve and apply changes that need approvals or have a time, over REST
+    ///
+    /// A verdict is of one edition: `show` prints the number of the edition, `approve` and `apply` require it. Connection
+    /// and exit codes as of `brune config`; 4 also means that somebody wrote a newer edition.
+    Proposal(proposal::Arguments),
+    /// Freeze all settings for a time, list freezes, end a freeze, over REST
+    ///
+    /// Connection and exit codes as of `brune config`.
+    Freeze(freeze::Arguments),
     /// Show which secrets are provided, and remove secrets from the database, over REST
     ///
     /// Connection and exit codes as of `brune config`. Never prints a value.
@@ -154,6 +169,8 @@ fn run(command: Command) -> Result<ExitCode, String> {
         Command::Token(arguments) => token::run(&environment, &arguments),
         Command::Health(arguments) => health::run(&environment, &arguments),
         Command::Config(arguments) => Ok(config::run(&environment, arguments)),
+        Command::Proposal(arguments) => Ok(proposal::run(&environment, arguments)),
+        Command::Freeze(arguments) => Ok(freeze::run(&environment, arguments)),
         Command::Secrets(arguments) => Ok(secrets::run(&environment, arguments)),
         Command::Instances(arguments) => Ok(instances::run(&environment, &arguments)),
         Command::Completions { shell } => {

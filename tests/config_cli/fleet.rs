@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::{
     service::{Run, Service, run},
-    support::admin,
+    support::{admin, wait::wait_until},
 };
 
 const COOLDOWN: &str = "BRUNE_COOLDOWN_MINUTES";
@@ -25,8 +25,15 @@ async fn leave_a_laggard(service: &Service) {
 #[tokio::test]
 async fn the_fleet_is_printed_as_table_and_json() {
     let service = Service::start().await;
-    service.config(&["set", COOLDOWN, "45", "-r", "calmer evenings", "--wait"]).ends(0, "");
+    service
+        .config(&["set", COOLDOWN, "45", "-r", "calmer evenings", "--wait"])
+        .ends(0, "applied by 1 instance");
     leave_a_laggard(&service).await;
+    // The instance that wrote knows its own revision from memory; its row follows with the next heartbeat.
+    wait_until("the row of the instance has the revision", async || {
+        instances(&service, &[]).rows()[0][4] == "2"
+    })
+    .await;
     let printed = instances(&service, &[]).ends(0, "");
     let rows = printed.rows();
     assert_eq!(rows[0][4..6], ["2", "0"]);

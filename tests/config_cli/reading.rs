@@ -18,7 +18,7 @@ async fn the_list_has_every_key_and_no_values_of_locked_keys() {
     let service = Service::start().await;
     let output = service.config(&["list"]).ends(0, "");
     let rows = output.rows();
-    assert_eq!(rows.len(), 38);
+    assert_eq!(rows.len(), 40);
     assert!(rows.contains(&vec![COOLDOWN, "brune_business", "1", "30"]), "{rows:?}");
     assert!(rows.contains(&vec!["JWT_SECRET", "secret", "-", "(env)"]), "{rows:?}");
     let actual_output =
@@ -38,7 +38,7 @@ async fn a_value_is_printed_alone_or_as_json() {
     service.config(&["get", COOLDOWN, "-o", "table"]).ends(0, "30");
     service.config(&["list", "-o", "table"]).ends(0, "KEY").ends(0, "VERSION");
     let output = service.config(&["list", "-o", "json"]).json();
-    assert_eq!(output.as_array().unwrap().len(), 38);
+    assert_eq!(output.as_array().unwrap().len(), 40);
 }
 
 #[tokio::test]

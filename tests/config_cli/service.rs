@@ -163,6 +163,11 @@ impl Service {
         self.database.as_ref().unwrap().1.pool()
     }
 
+    /// The database as its superuser sees it.
+    pub(crate) fn admin_pool(&self) -> sqlx::PgPool {
+        self.database.as_ref().unwrap().1.admin()
+    }
+
     /// What it has logged since it was started last.
     pub(crate) fn log(&self) -> String {
         self.room.read("log")

@@ -59,6 +59,8 @@ async fn unwritable_output_is_an_error_of_every_command() {
         &["config", "export"],
         &["config", "set", "BRUNE_COOLDOWN_MINUTES", "31", "-r", "a test"],
         &["secrets", "status"],
+        &["proposal", "list", "-o", "json"],
+        &["freeze", "list", "-o", "json"],
         &["instances"],
         &["health", "--url", &format!("{url}/readyz?verbose")],
         &["token"],

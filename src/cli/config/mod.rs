@@ -2,7 +2,6 @@
 
 mod read;
 mod transfer;
-mod wait;
 mod watch;
 mod write;
 
@@ -13,7 +12,10 @@ use clap::{Args, Subcommand, ValueEnum};
 use crate::{
     cli::{
         client::{self, Client, Failure},
+        emergency::Emergency,
+        proposal::{self, Content, Plan},
         show::Output,
+        wait::Wait,
     },
     config::Environment,
 };
@@ -46,7 +48,8 @@ enum Command {
     /// Change a setting
     ///
     /// Reads the current version first, and reports a concurrent change as a conflict. Lists are JSON arrays or
-    /// comma-separated items.
+    /// comma-separated items. A setting that needs approvals is proposed with --propose: other people approve, then
+    /// somebody applies the proposal, or it is applied at its time (`brune proposal`).
     Set {
         /// The key
         key: String,
@@ -61,7 +64,14 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
         #[command(flatten)]
-        wait: wait::Wait,
+        wait: Wait,
+        #[command(flatten)]
+        emergency: Emergency,
+        /// Propose the change instead of writing it
+        #[arg(long, conflicts_with_all = ["is_emergency", "timeout"])]
+        propose: bool,
+        #[command(flatten)]
+        plan: Plan,
     },
     /// Reset a setting to its default
     Reset {
@@ -74,7 +84,9 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
         #[command(flatten)]
-        wait: wait::Wait,
+        wait: Wait,
+        #[command(flatten)]
+        emergency: Emergency,
     },
     /// Export every setting as a document, to FILE or to standard output
     Export {
@@ -110,7 +122,9 @@ enum Command {
         #[arg(long, short)]
         yes: bool,
         #[command(flatten)]
-        wait: wait::Wait,
+        wait: Wait,
+        #[command(flatten)]
+        emergency: Emergency,
     },
     /// Show the history of changes, newest first
     History {
@@ -122,28 +136,7 @@ enum Command {
         limit: u16,
     },
     /// Restore earlier values as new versions
-    Rollback {
-        /// The key to restore; all keys with --to-revision
-        #[arg(requires = "to_version")]
-        key: Option<String>,
-        /// The version to restore
-        #[arg(long, requires = "key", conflicts_with = "to_revision")]
-        to_version: Option<i64>,
-        /// The revision to restore
-        #[arg(long, required_unless_present = "to_version")]
-        to_revision: Option<i64>,
-        /// Reason for the audit trail
-        #[arg(long, short)]
-        reason: String,
-        /// Show the plan without saving
-        #[arg(long)]
-        dry_run: bool,
-        /// Skip confirmation
-        #[arg(long, short)]
-        yes: bool,
-        #[command(flatten)]
-        wait: wait::Wait,
-    },
+    Rollback(write::Rollback),
     /// Show the differences between two revisions, or between a document and the service
     Diff {
         /// A revision or a file
@@ -185,28 +178,42 @@ async fn execute(client: &Client, arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
         Command::List { search, category } => read::list(client, output, search, category).await,
         Command::Get { key } => read::get(client, output, &key).await,
-        Command::Set { key, value, reason, dry_run, wait } => {
-            let options = write::ChangeOptions { reason, dry_run, wait };
+        Command::Set { key, value, reason, dry_run, plan, propose: true, .. } => {
+            let content = Content { reason, plan, dry_run };
+            proposal::propose(client, output, &[(&key, &value)], &content).await
+        }
+        Command::Set { plan, .. } if !plan.is_empty() => {
+            Err(Failure::usage("--at, --grace and --after require --propose"))
+        }
+        Command::Set { key, value, reason, dry_run, wait, emergency, .. } => {
+            let options = write::ChangeOptions { reason, dry_run, wait, emergency };
             write::set(client, output, &key, &value, &options).await
         }
-        Command::Reset { key, reason, dry_run, wait } => {
-            let options = write::ChangeOptions { reason, dry_run, wait };
+        Command::Reset { key, reason, dry_run, wait, emergency } => {
+            let options = write::ChangeOptions { reason, dry_run, wait, emergency };
             write::reset(client, output, &key, &options).await
         }
         Command::Export { file, format, force } => {
             transfer::export(client, file.as_deref(), format, force).await
         }
-        Command::Import { file, format, reason, dry_run, on_conflict, skip_unknown, yes, wait } => {
+        Command::Import {
+            file,
+            format,
+            reason,
+            dry_run,
+            on_conflict,
+            skip_unknown,
+            yes,
+            wait,
+            emergency,
+        } => {
             let options = transfer::ImportOptions { on_conflict, skip_unknown };
-            let import = transfer::Import { file, format, reason, dry_run, options, yes, wait };
+            let import =
+                transfer::Import { file, format, reason, dry_run, options, yes, wait, emergency };
             transfer::import(client, output, import).await
         }
         Command::History { key, limit } => read::history(client, output, key, limit).await,
-        Command::Rollback { key, to_version, to_revision, reason, dry_run, yes, wait } => {
-            let rollback =
-                write::Rollback { key, to_version, to_revision, reason, dry_run, yes, wait };
-            write::roll_back(client, output, rollback).await
-        }
+        Command::Rollback(rollback) => write::roll_back(client, output, rollback).await,
         Command::Diff { from, to } => read::diff(client, output, &from, to).await,
         Command::Watch { every } => watch::watch(client, output, every).await,
     }

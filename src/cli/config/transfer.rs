@@ -12,12 +12,11 @@ use serde_json::Value;
 use crate::{
     cli::{
         client::{Client, Failure},
-        config::{
-            Format, OnConflict,
-            wait::{self, Wait},
-        },
+        config::{Format, OnConflict},
+        emergency::Emergency,
         output::print,
         show::{Output, cell, confirm, show},
+        wait::{self, Wait},
     },
     files::{self, Existing},
 };
@@ -126,10 +125,11 @@ pub(super) struct Import {
     pub(super) options: ImportOptions,
     pub(super) yes: bool,
     pub(super) wait: Wait,
+    pub(super) emergency: Emergency,
 }
 
 pub(super) async fn import(client: &Client, output: Output, import: Import) -> Result<(), Failure> {
-    let Import { file, format, reason, dry_run, options, yes, wait } = import;
+    let Import { file, format, reason, dry_run, options, yes, wait, emergency } = import;
     let reason = match reason {
         Some(reason) => reason,
         // A dry run writes no audit entry, so no reason is needed.
@@ -160,7 +160,7 @@ pub(super) async fn import(client: &Client, output: Output, import: Import) -> R
     query.extend(options.query());
     let request = client.request(Method::POST, "/admin/config/import")?.query(&query);
     let request = request.header("content-type", format.media_type()).body(document);
-    let result = client.send(wait.apply_to(request)).await?.body;
+    let result = client.send(emergency.apply_to(wait.apply_to(request))).await?.body;
     if output.is_for_programs() {
         show(output, &[], &[], &result)?;
         return wait::report(&result, true);
@@ -168,6 +168,7 @@ pub(super) async fn import(client: &Client, output: Output, import: Import) -> R
     let count = result["changed"].as_array().map_or(0, Vec::len);
     let noun = if count == 1 { "setting" } else { "settings" };
     print(&format!("{count} {noun} changed, revision {}", result["revision"]));
+    emergency.report(&result, 1);
     wait::report(&result, false)
 }
 

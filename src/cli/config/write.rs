@@ -1,16 +1,16 @@
 //! Commands that write.
 
-use reqwest::Method;
+use clap::Args;
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use crate::{
-    cli::{
-        client::{Client, Failure, path_of},
-        config::wait::{self, Wait},
-        output::print,
-        show::{Output, cell, confirm, show},
-    },
-    text::forbidden,
+use crate::cli::{
+    client::{Client, Failure, path_of},
+    edit::Edit,
+    emergency::Emergency,
+    output::print,
+    show::{Output, cell, confirm, show},
+    wait::{self, Wait},
 };
 
 /// The options of a change to one key.
@@ -18,6 +18,13 @@ pub(super) struct ChangeOptions {
     pub(super) reason: String,
     pub(super) dry_run: bool,
     pub(super) wait: Wait,
+    pub(super) emergency: Emergency,
+}
+
+impl ChangeOptions {
+    fn apply_to(&self, request: RequestBuilder) -> RequestBuilder {
+        self.emergency.apply_to(self.wait.apply_to(request))
+    }
 }
 
 pub(super) async fn set(
@@ -27,46 +34,22 @@ pub(super) async fn set(
     text: &str,
     options: &ChangeOptions,
 ) -> Result<(), Failure> {
-    let path = path_of(key)?;
-    let current = client.get(&path).await?;
-    // A locked key has no type, so any text is sent: the service rejects and audits the attempt.
-    let is_locked = current["locked"] == true;
-    let value_type = current["value_type"].as_str().filter(|_| !is_locked).unwrap_or_default();
-    let value = parse_value(value_type, text)?;
-    let mut body = json!({"value": value, "reason": options.reason});
-    // The service requires the version that the change replaces.
-    if current["version"].is_number() {
-        body["version"] = current["version"].clone();
-    }
-    let request = client.request(Method::PUT, &path)?.query(&[("dry_run", options.dry_run)]);
-    let result = client.send(options.wait.apply_to(request).json(&body)).await?.body;
-    report(output, key, &current, &result)
+    let edit = Edit::read(client, key, text).await?;
+    let mut body = edit.body();
+    body["reason"] = json!(options.reason);
+    let request = client.request(Method::PUT, &path_of(key)?)?;
+    let request = request.query(&[("dry_run", options.dry_run)]);
+    let result = client.send(options.apply_to(request).json(&body)).await?.body;
+    report(output, key, &edit.current, &result, options.emergency)
 }
 
-/// Parses a value: JSON for numbers and booleans, JSON or comma-separated items for lists. No error repeats the value.
-fn parse_value(value_type: &str, text: &str) -> Result<Value, Failure> {
-    let json = || serde_json::from_str(text.trim());
-    let mismatch = |expected: &str| Failure::usage(format!("the value must be {expected}"));
-    // Trimming would hide a line end.
-    if let Some(character) = text.chars().find_map(forbidden) {
-        return Err(Failure::rejected(format!("the value must not contain {character}")));
-    }
-    match value_type {
-        "number" => json().ok().filter(Value::is_number).ok_or_else(|| mismatch("a number")),
-        "boolean" => json().ok().filter(Value::is_boolean).ok_or_else(|| mismatch("true or false")),
-        "string_array" if text.trim_start().starts_with('[') => {
-            json().ok().filter(Value::is_array).ok_or_else(|| mismatch("a JSON array"))
-        }
-        "string_array" => {
-            // A trailing comma adds no item; a list with an empty item needs JSON.
-            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-            Ok(items.collect())
-        }
-        _ => Ok(text.into()),
-    }
-}
-
-fn report(output: Output, key: &str, old: &Value, new: &Value) -> Result<(), Failure> {
+fn report(
+    output: Output,
+    key: &str,
+    old: &Value,
+    new: &Value,
+    emergency: Emergency,
+) -> Result<(), Failure> {
     if output.is_for_programs() {
         show(output, &[], &[], new)?;
         return wait::report(new, true);
@@ -80,6 +63,7 @@ fn report(output: Output, key: &str, old: &Value, new: &Value) -> Result<(), Fai
     let verb = if new["dry_run"] == true { "would be" } else { "is" };
     let old_value = cell(&old["value"]);
     print(&format!("{key} {verb} {value} (was {old_value}), version {}", new["version"]));
+    emergency.report(new, 1);
     wait::report(new, false)
 }
 
@@ -98,19 +82,34 @@ pub(super) async fn reset(
         query.push(("version", version.to_string()));
     }
     let request = client.request(Method::DELETE, &path)?.query(&query);
-    let result = client.send(options.wait.apply_to(request)).await?.body;
-    report(output, key, &current, &result)
+    let result = client.send(options.apply_to(request)).await?.body;
+    report(output, key, &current, &result, options.emergency)
 }
 
-/// The arguments of a rollback.
+#[derive(Debug, Args)]
 pub(super) struct Rollback {
-    pub(super) key: Option<String>,
-    pub(super) to_version: Option<i64>,
-    pub(super) to_revision: Option<i64>,
-    pub(super) reason: String,
-    pub(super) dry_run: bool,
-    pub(super) yes: bool,
-    pub(super) wait: Wait,
+    /// The key to restore; all keys with --to-revision
+    #[arg(requires = "to_version")]
+    key: Option<String>,
+    /// The version to restore
+    #[arg(long, requires = "key", conflicts_with = "to_revision")]
+    to_version: Option<i64>,
+    /// The revision to restore
+    #[arg(long, required_unless_present = "to_version")]
+    to_revision: Option<i64>,
+    /// Reason for the audit trail
+    #[arg(long, short)]
+    reason: String,
+    /// Show the plan without saving
+    #[arg(long)]
+    dry_run: bool,
+    /// Skip confirmation
+    #[arg(long, short)]
+    yes: bool,
+    #[command(flatten)]
+    wait: Wait,
+    #[command(flatten)]
+    emergency: Emergency,
 }
 
 pub(super) async fn roll_back(
@@ -134,8 +133,8 @@ pub(super) async fn roll_back(
     };
     // A dry run first, to show the plan before the confirmation.
     let path = "/admin/global-settings/rollback";
-    let dry_run = client.request(Method::POST, path)?.query(&[("dry_run", true)]).json(&body);
-    let plan = client.send(dry_run).await?.body;
+    let dry_run = client.request(Method::POST, path)?.query(&[("dry_run", true)]);
+    let plan = client.send(rollback.emergency.apply_to(dry_run).json(&body)).await?.body;
     // A program gets a single document: the result, or the plan if nothing is applied.
     if rollback.dry_run || !rollback.yes || !output.is_for_programs() {
         show_plan(output, &plan)?;
@@ -153,13 +152,14 @@ pub(super) async fn roll_back(
         return Ok(());
     }
     confirm(rollback.yes, "Restore these values?")?;
-    let request = rollback.wait.apply_to(client.request(Method::POST, path)?).json(&body);
-    let result = client.send(request).await?.body;
+    let request = rollback.wait.apply_to(client.request(Method::POST, path)?);
+    let result = client.send(rollback.emergency.apply_to(request).json(&body)).await?.body;
     if output.is_for_programs() {
         show(output, &[], &[], &result)?;
         return wait::report(&result, true);
     }
     print(&format!("restored, revision {}", result["revision"]));
+    rollback.emergency.report(&result, 1);
     wait::report(&result, false)
 }
 

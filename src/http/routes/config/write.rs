@@ -38,6 +38,9 @@ pub(in crate::http) struct KeyWriteResponse {
     locked: bool,
     /// Whether nothing was stored.
     dry_run: bool,
+    /// The number of the proposal that records an emergency.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proposal: Option<i64>,
 }
 
 body! {
@@ -241,6 +244,7 @@ async fn read_back(
     changed: ChangeResult,
 ) -> Result<KeyWriteResponse, Problem> {
     let dry_run = changed.dry_run;
+    let proposal = changed.proposal;
     let setting = settings::find_written(pool, settings, key, changed).await;
     let setting = setting.map_err(|err| match Problem::from(err) {
         problem if dry_run => problem,
@@ -249,7 +253,7 @@ async fn read_back(
             Problem::new(Code::OutcomeUnknown, detail)
         }
     })?;
-    Ok(KeyWriteResponse { setting, locked: false, dry_run })
+    Ok(KeyWriteResponse { setting, locked: false, dry_run, proposal })
 }
 
 async fn respond(

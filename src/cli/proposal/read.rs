@@ -1,0 +1,209 @@
+//! Commands that read proposals, and how a proposal is described.
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::cli::{
+    client::{Client, Failure},
+    show::{Output, cell, show as show_rows},
+};
+
+pub(super) async fn list(
+    client: &Client,
+    output: Output,
+    filters: [(&str, Option<String>); 3],
+    waiting_for_me: bool,
+    limit: u16,
+) -> Result<(), Failure> {
+    let mut query = vec![("limit", limit.to_string())];
+    query.extend(filters.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    if waiting_for_me {
+        query.push(("waiting_for_me", "true".to_owned()));
+    }
+    let request = client.request(Method::GET, "/admin/proposals")?.query(&query);
+    let body = client.send(request).await?.body;
+    let row = |proposal: &Value| {
+        let emergency = if proposal["bypassed_by"].is_null() { "" } else { ", emergency" };
+        vec![
+            cell(&proposal["number"]),
+            cell(&proposal["state"]) + emergency,
+            cell(&proposal["edition"]),
+            cell(&proposal["created_by"]),
+            cell(&proposal["due_at"]),
+            list_of(&proposal["keys"], cell),
+            cell(&proposal["reason"]),
+        ]
+    };
+    let rows: Vec<_> = body["proposals"].as_array().into_iter().flatten().map(row).collect();
+    let header = ["NUMBER", "STATE", "EDITION", "BY", "AT", "KEYS", "REASON"];
+    show_rows(output, &header, &rows, &body["proposals"])
+}
+
+fn list_of(values: &Value, text: impl Fn(&Value) -> String) -> String {
+    let texts: Vec<_> = values.as_array().into_iter().flatten().map(text).collect();
+    texts.join(", ")
+}
+
+/// Returns the path of a proposal.
+pub(super) fn path_of(number: i64) -> String {
+    format!("/admin/proposals/{number}")
+}
+
+pub(super) async fn show(
+    client: &Client,
+    output: Output,
+    number: i64,
+    edition: Option<i32>,
+) -> Result<(), Failure> {
+    let path = match edition {
+        Some(edition) => format!("{}/editions/{edition}", path_of(number)),
+        None => path_of(number),
+    };
+    let proposal = client.get(&path).await?;
+    show_rows(output, &["FIELD", "VALUE"], &rows(&proposal), &proposal)
+}
+
+/// Formats a proposal as rows of a name and a value.
+fn rows(proposal: &Value) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    let mut add = |name: &str, text: String| rows.push(vec![name.to_owned(), text]);
+    let list = |name: &str| proposal[name].as_array().into_iter().flatten();
+    add("proposal", cell(&proposal["number"]));
+    add("state", cell(&proposal["state"]));
+    add("edition", edition(proposal));
+    add("digest", cell(&proposal["digest"]));
+    add("reason", cell(&proposal["reason"]));
+    add(
+        "written",
+        format!("by {} at {}", cell(&proposal["written_by"]), cell(&proposal["written_at"])),
+    );
+    let is_open = proposal["state"] == "open";
+    list("changes").for_each(|entry| add("change", change(entry, is_open)));
+    if let Some(text) = plan(&proposal["plan"]) {
+        add("plan", text);
+    }
+    add("standing", standing(proposal));
+    list("verdicts").for_each(|entry| add("verdict", verdict(entry)));
+    let detail =
+        |entry: &Value, name: &str| format!("{}: {}", cell(&entry[name]), cell(&entry["detail"]));
+    list("blocks").for_each(|block| add("block", detail(block, "code")));
+    let overlap = |entry: &Value| match entry["at"].as_str() {
+        Some(at) => format!("proposal {}, at {at}", entry["number"]),
+        None => format!("proposal {}", entry["number"]),
+    };
+    list("overlaps").for_each(|entry| add("overlap", overlap(entry)));
+    if let Some(author) = proposal["bypassed_by"].as_str() {
+        let acknowledged = match proposal["acknowledged_by"].as_str() {
+            Some(_) => format!("acknowledged by {}", cell(&proposal["acknowledged_by"])),
+            None => "not acknowledged".to_owned(),
+        };
+        add("emergency", format!("by {}, {acknowledged}", cell(&author.into())));
+    }
+    if !is_open {
+        add("outcome", status(proposal));
+    }
+    if let Some(step) = next_step(proposal) {
+        add("next", step);
+    }
+    rows
+}
+
+fn edition(proposal: &Value) -> String {
+    let (shown, current) = (&proposal["edition"], &proposal["editions"]);
+    if shown == current {
+        return shown.to_string();
+    }
+    format!("{shown} (outdated: edition {current} is current)")
+}
+
+/// Describes a change: for an open proposal from the current value to the proposed one.
+fn change(entry: &Value, is_open: bool) -> String {
+    let (key, value) = (cell(&entry["key"]), cell(&entry["value"]));
+    let current = cell(&entry["current_value"]);
+    let needed = &entry["needed"];
+    let version = cell(&entry["version"]);
+    if is_open {
+        return format!(
+            "{key}: {current} → {value} (version {version}, approvals needed: {needed})"
+        );
+    }
+    // The current value of a closed proposal is not the value before the change.
+    format!("{key}: {value} (on version {version}; now {current})")
+}
+
+/// Describes the times of a plan; `None` for an empty plan.
+fn plan(plan: &Value) -> Option<String> {
+    let at = plan["at"].as_str().map(|at| match plan["grace_minutes"].as_i64() {
+        Some(minutes) => format!("at {at}, with {minutes} minutes of grace"),
+        None => format!("at {at}"),
+    });
+    let after = plan["after"].as_i64().map(|number| format!("after proposal {number}"));
+    let parts: Vec<_> = at.into_iter().chain(after).collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+fn standing(proposal: &Value) -> String {
+    let standing = &proposal["standing"];
+    let count = |name: &str| standing[name].as_array().map_or(0, Vec::len);
+    let (approvals, objections) = (count("approvals"), count("objections"));
+    format!("{approvals} of {} approvals, {objections} objections", standing["needed"])
+}
+
+fn verdict(verdict: &Value) -> String {
+    let note = match verdict["note"].as_str() {
+        None | Some("") => String::new(),
+        Some(_) => format!(": {}", cell(&verdict["note"])),
+    };
+    format!(
+        "{} of edition {} by {} at {}{note}",
+        cell(&verdict["verdict"]),
+        verdict["edition"],
+        cell(&verdict["given_by"]),
+        cell(&verdict["given_at"]),
+    )
+}
+
+/// Describes state and edition in one line.
+pub(super) fn status(proposal: &Value) -> String {
+    let number = &proposal["number"];
+    match proposal["state"].as_str().unwrap_or_default() {
+        "applied" => {
+            format!("proposal {number} is applied, revision {}", proposal["applied_revision"])
+        }
+        "withdrawn" => {
+            let (author, reason) = (cell(&proposal["ended_by"]), cell(&proposal["end_reason"]));
+            format!("proposal {number} is withdrawn by {author}: {reason}")
+        }
+        "failed" => format!("proposal {number} failed: {}", cell(&proposal["failure"])),
+        _ => {
+            let (edition, standing) = (&proposal["edition"], standing(proposal));
+            let plan = plan(&proposal["plan"]).map_or(String::new(), |plan| format!("; {plan}"));
+            format!("proposal {number} is open, edition {edition}: {standing}{plan}")
+        }
+    }
+}
+
+/// Returns the command that takes a proposal further, if any.
+pub(super) fn next_step(proposal: &Value) -> Option<String> {
+    let (number, edition) = (&proposal["number"], &proposal["edition"]);
+    // Only the current edition can be judged or applied.
+    if proposal["edition"] != proposal["editions"] {
+        return Some(format!("brune proposal show {number}"));
+    }
+    let mut blocks = proposal["blocks"].as_array().into_iter().flatten();
+    match proposal["state"].as_str().unwrap_or_default() {
+        "failed" => Some(format!("brune proposal edit {number} --edition {edition} KEY=VALUE…")),
+        "applied"
+            if !proposal["bypassed_by"].is_null() && proposal["acknowledged_by"].is_null() =>
+        {
+            Some(format!("somebody else: brune proposal acknowledge {number} --edition {edition}"))
+        }
+        "open" if blocks.clone().next().is_none() => {
+            Some(format!("brune proposal apply {number} --edition {edition}"))
+        }
+        "open" if blocks.any(|block| block["code"] == "not_approved") => {
+            Some(format!("somebody else: brune proposal approve {number} --edition {edition}"))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,124 @@
+//! Commands that write proposals, judge and end them.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::cli::{
+    client::{Client, Failure},
+    emergency::Emergency,
+    output::print,
+    proposal::{
+        content::Content,
+        read::{next_step, path_of, status},
+    },
+    show::{Output, show},
+    wait::{self, Wait},
+};
+
+/// Proposes `changes`, each a key and the text of its value.
+pub(in crate::cli) async fn propose(
+    client: &Client,
+    output: Output,
+    changes: &[(&str, &str)],
+    content: &Content,
+) -> Result<(), Failure> {
+    let body = content.body(client, changes).await?;
+    let request = client.request(Method::POST, "/admin/proposals")?;
+    let request = request.query(&[("dry_run", content.dry_run)]).json(&body);
+    report(output, &client.send(request).await?.body)
+}
+
+pub(super) async fn edit(
+    client: &Client,
+    output: Output,
+    (number, edition): (i64, i32),
+    changes: &[(&str, &str)],
+    content: &Content,
+) -> Result<(), Failure> {
+    let body = content.body(client, changes).await?;
+    let request = client.request(Method::PUT, &path_of(number))?;
+    let request = request.header("if-match", format!("\"e{edition}\""));
+    let request = request.query(&[("dry_run", content.dry_run)]).json(&body);
+    report(output, &client.send(request).await?.body)
+}
+
+/// Reports a proposal after a step, or the result of a dry run.
+fn report(output: Output, proposal: &Value) -> Result<(), Failure> {
+    if output.is_for_programs() {
+        return show(output, &[], &[], proposal);
+    }
+    if proposal["dry_run"] == true {
+        print(&format!("edition {} would be stored", proposal["edition"]));
+        return Ok(());
+    }
+    print(&status(proposal));
+    if let Some(step) = next_step(proposal) {
+        print(&format!("next: {step}"));
+    }
+    Ok(())
+}
+
+/// A verdict of the caller.
+pub(super) struct Verdict {
+    pub(super) edition: i32,
+    pub(super) kind: &'static str,
+    pub(super) note: Option<String>,
+    pub(super) apply: bool,
+}
+
+pub(super) async fn judge(
+    client: &Client,
+    output: Output,
+    number: i64,
+    verdict: &Verdict,
+) -> Result<(), Failure> {
+    let mut body =
+        json!({"edition": verdict.edition, "verdict": verdict.kind, "apply": verdict.apply});
+    if let Some(note) = &verdict.note {
+        body["note"] = json!(note);
+    }
+    let request = client.request(Method::POST, &format!("{}/verdicts", path_of(number)))?;
+    let judged = client.send(request.json(&body)).await?.body;
+    if output.is_for_programs() {
+        return show(output, &[], &[], &judged);
+    }
+    report(output, &judged["proposal"])
+}
+
+/// The options of an application.
+#[derive(Clone, Copy)]
+pub(super) struct ApplyOptions {
+    pub(super) dry_run: bool,
+    pub(super) wait: Wait,
+    pub(super) emergency: Emergency,
+}
+
+pub(super) async fn apply(
+    client: &Client,
+    output: Output,
+    (number, edition): (i64, i32),
+    options: ApplyOptions,
+) -> Result<(), Failure> {
+    let ApplyOptions { dry_run, wait, emergency } = options;
+    let request = client.request(Method::POST, &format!("{}/apply", path_of(number)))?;
+    let request = request.query(&[("dry_run", dry_run)]).json(&json!({"edition": edition}));
+    let result = client.send(emergency.apply_to(wait.apply_to(request))).await?.body;
+    if output.is_for_programs() {
+        show(output, &[], &[], &result)?;
+        return wait::report(&result, true);
+    }
+    let verb = if dry_run { "would be" } else { "is" };
+    print(&format!("proposal {number} {verb} applied, revision {}", result["revision"]));
+    emergency.report(&result, edition);
+    wait::report(&result, false)
+}
+
+pub(super) async fn withdraw(
+    client: &Client,
+    output: Output,
+    number: i64,
+    reason: &str,
+) -> Result<(), Failure> {
+    let request = client.request(Method::POST, &format!("{}/withdraw", path_of(number)))?;
+    report(output, &client.send(request.json(&json!({"reason": reason}))).await?.body)
+}

@@ -1,0 +1,34 @@
+//! `brune freeze`.
+
+use crate::proposals::{brune, in_days, protected};
+
+#[tokio::test]
+async fn a_freeze_stops_changes_until_its_end() {
+    let service = protected().await;
+    let set = ["set", "BRUNE_MAX_SESSIONS_PER_DAY", "4", "-r", "fewer"];
+    let freeze = |arguments: &[&str]| brune(&service, "ada", &[&["freeze"], arguments].concat());
+    let (end, printed_end) = in_days(30);
+    let until = ["--until", &end, "-r", "the holidays"];
+    freeze(&[&["set"], &until[..]].concat()).ends(0, &format!("until {printed_end}, id "));
+    service
+        .config(&set)
+        .ends(1, &format!("settings are frozen until {printed_end}: the holidays"))
+        .ends(1, "brune freeze list");
+    let list = freeze(&["list"]).ends(0, "");
+    let row = &list.rows()[0];
+    assert_eq!((row[3], row[4], row[5]), ("active", "ada", "the holidays"));
+    service.config(&[&set[..], &["--emergency"]].concat()).ends(0, "is 4");
+    freeze(&["end", row[0], "-r", "back early"]).ends(0, "is over");
+    freeze(&["end", row[0], "-r", "back early"]).ends(4, "the freeze is over");
+    freeze(&["list"]).ends(0, "ended by ada");
+    service.config(&["set", "BRUNE_MAX_SESSIONS_PER_DAY", "5", "-r", "more"]).ends(0, "is 5");
+    let (start, printed_start) = in_days(20);
+    let planned = ["set", "--from", &start, "-o", "json"];
+    let planned = freeze(&[&planned[..], &until].concat()).json();
+    assert_eq!(planned["starts_at"], printed_start);
+    let all = freeze(&["list", "-o", "json"]).json();
+    assert_eq!((&all["active"], all["freezes"].as_array().unwrap().len()), (&().into(), 2));
+    freeze(&["set", "--until", "tomorrow", "-r", "the holidays"]).ends(2, "with an offset");
+    freeze(&["set", "--until", "2001-01-01T00:00:00Z", "-r", "the holidays"]).ends(1, "ends_at");
+    freeze(&["end", "../proposals", "-r", "back early"]).ends(2, "invalid value");
+}
