@@ -3,7 +3,7 @@
 //! Values, reasons, names and identifiers arrive through JSON, YAML, `.env` files, the environment, tokens and
 //! the command line. Every entry point calls these functions, so that all accept the same text.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write as _};
 
 use unicode_normalization::{UnicodeNormalization as _, char::is_combining_mark, is_nfc};
 
@@ -241,6 +241,16 @@ pub fn check_optional_identifier(text: &str, max_bytes: usize) -> Result<(), Ide
         return Ok(());
     }
     check_identifier(text, max_bytes)
+}
+
+/// Returns `bytes` in hexadecimal digits.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Declares an enum whose variants have a name in the database and the API, with `ALL`, `as_str` and `parse`.

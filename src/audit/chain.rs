@@ -1,7 +1,5 @@
 //! Verifies the trail: recomputes every hash from the stored rows.
 
-use std::fmt::Write as _;
-
 use chrono::SecondsFormat;
 use sha2::{Digest as _, Sha256};
 
@@ -9,6 +7,7 @@ use crate::{
     audit::store::{self, Link},
     compute,
     database::{Connection, OnSuccess, Pool, Transaction, TransactionError},
+    text::hex,
 };
 
 /// The number of entries read at once.
@@ -264,12 +263,4 @@ fn hash_of(link: &Link) -> Vec<u8> {
         }
     }
     hash.finalize().to_vec()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -128,15 +128,13 @@ impl From<settings::Error> for Problem {
                 })
             }
             E::Frozen(freeze) => {
-                let seconds = (freeze.ends_at - chrono::Utc::now()).num_seconds();
+                let seconds = u32::try_from(freeze.seconds_left.max(1)).unwrap_or(u32::MAX);
                 let members = Members {
                     until: Some(freeze.ends_at),
                     freeze: Some(freeze.id),
                     ..Members::default()
                 };
-                Self::new(Code::ChangeFrozen, detail)
-                    .with_members(members)
-                    .retry_after(u32::try_from(seconds.max(1)).unwrap_or(u32::MAX))
+                Self::new(Code::ChangeFrozen, detail).with_members(members).retry_after(seconds)
             }
             E::VersionNotFound(detail) => Self::new(Code::VersionNotFound, detail),
             E::Idempotency(_) => Self::new(Code::IdempotencyKeyReused, detail),
@@ -164,7 +162,7 @@ impl From<settings::ProposalError> for Problem {
                 .with_members(Members { applied_revision: revision, ..Members::default() }),
             E::SelfApproval => Self::new(Code::SelfApproval, detail),
             E::NotApproved(standing) => Self::new(Code::NotApproved, detail)
-                .with_members(Members { standing: Some(standing), ..Members::default() }),
+                .with_members(Members { standing: Some(*standing), ..Members::default() }),
             E::NotDue(at) => Self::new(Code::ProposalNotDue, detail)
                 .with_members(Members { until: Some(at), ..Members::default() }),
             E::Predecessor(_) => Self::new(Code::PredecessorNotApplied, detail),

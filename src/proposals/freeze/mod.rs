@@ -37,6 +37,9 @@ pub struct Freeze {
     /// When the freeze was ended early.
     #[schema(required)]
     pub ended_at: Option<DateTime<Utc>>,
+    /// The seconds until the end, by the database's clock.
+    #[serde(skip)]
+    pub seconds_left: i64,
 }
 
 /// Why a freeze could not be set or ended.

@@ -65,7 +65,7 @@ async fn require_approval(
     }
     let needed = needed_approvals(schema, content);
     let standing = proposals::standing(conn, proposal.id, proposal.edition, needed).await?;
-    if standing.is_approved() { Ok(()) } else { Err(Error::NotApproved(standing)) }
+    if standing.is_approved() { Ok(()) } else { Err(Error::NotApproved(Box::new(standing))) }
 }
 
 /// Returns the greatest number of approvals that a setting of `content` needs today.

@@ -65,7 +65,7 @@ pub async fn apply_due_proposals(writer: SettingsWriter, interval: Duration) {
         match apply_due(&writer).await {
             Ok(outcomes) => outcomes.iter().for_each(report),
             Err(err) => {
-                warn!(error = %err, "due proposals were not applied; next try in {interval:?}")
+                warn!(error = %err, "due proposals were not applied; next try in {interval:?}");
             }
         }
     }

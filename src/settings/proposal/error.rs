@@ -37,7 +37,7 @@ pub enum Error {
     SelfApproval,
     /// Approvals are missing, or somebody objects.
     #[error("{} of {} approvals, {} objections", .0.approvals.len(), .0.needed, .0.objections.len())]
-    NotApproved(Standing),
+    NotApproved(Box<Standing>),
     /// The time of the proposal has not come.
     #[error("the proposal takes effect at {}", .0.to_rfc3339_opts(SecondsFormat::Secs, true))]
     NotDue(DateTime<Utc>),

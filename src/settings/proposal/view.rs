@@ -14,12 +14,14 @@ use crate::{
         VerdictKind,
     },
     settings::{
+        change::Error as ChangeError,
         current::GlobalSettingsService,
         entry::StoredSetting,
         proposal::{apply::needed_approvals, error::Error},
         schema::Schema,
         store,
     },
+    text::hex,
 };
 
 /// A proposed value beside the current one.
@@ -156,13 +158,11 @@ async fn read(
     let keys: Vec<String> = content.edits.keys().cloned().collect();
     let rows = store::some(conn, &keys).await?;
     let is_open = proposal.state == State::Open && number_shown == proposal.edition;
-    let (blocks, overlaps) = match is_open {
-        true => (
-            blocks(conn, &proposal, &content, &standing, &rows).await?,
-            proposals::overlapping(conn, number, &keys).await?,
-        ),
-        false => (Vec::new(), Vec::new()),
-    };
+    let (mut reasons, mut overlaps) = (Vec::new(), Vec::new());
+    if is_open {
+        reasons = blocks(conn, &proposal, &content, &standing, &rows).await?;
+        overlaps = proposals::overlapping(conn, number, &keys).await?;
+    }
     let acknowledged = verdicts.iter().find(|verdict| {
         verdict.verdict == VerdictKind::Acknowledge.as_str() && proposal.bypassed_by.is_some()
     });
@@ -173,7 +173,7 @@ async fn read(
         state: proposal.state,
         edition: number_shown,
         editions: proposal.edition,
-        digest: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        digest: hex(&digest),
         reason,
         written_by,
         written_at,
@@ -183,7 +183,7 @@ async fn read(
         plan,
         standing,
         verdicts,
-        blocks,
+        blocks: reasons,
         overlaps: overlaps.into_iter().map(|(number, at)| Overlap { number, at }).collect(),
         bypassed_by: proposal.bypassed_by,
         acknowledged_by,
@@ -222,13 +222,13 @@ async fn blocks(
     let mut blocks = Vec::new();
     let mut block = |code, detail: String| blocks.push(Block { code, detail });
     if !standing.is_approved() {
-        block("not_approved", Error::NotApproved(standing.clone()).to_string());
+        block("not_approved", Error::NotApproved(Box::new(standing.clone())).to_string());
     }
     if let Some(due_at) = proposal.due_at.filter(|due_at| *due_at > proposal.read_at) {
         block("not_due", Error::NotDue(due_at).to_string());
     }
     if let Some(freeze) = proposals::active_freeze(conn).await? {
-        block("change_frozen", crate::settings::Error::Frozen(freeze).to_string());
+        block("change_frozen", ChangeError::Frozen(Box::new(freeze)).to_string());
     }
     let mut predecessor_versions = BTreeMap::new();
     if let Some(after) = content.plan.after {
