@@ -113,17 +113,19 @@ async fn locked_users_do_not_delay_the_starts_of_others() {
     let instance = Arc::new(instance);
     let mut starts = JoinSet::new();
     let mut open = app.db.admin().begin().await.unwrap();
-    for locked in ["ana", "ben", "cat"] {
+    let locked = ["ana", "ben", "cat"];
+    for (n, name) in locked.into_iter().enumerate() {
         let insert = "insert into brune_session (id, user_id, started_at, expires_at, settings_revision, prompt_id,
               prompt_version, model, session_max_minutes)
             values (gen_random_uuid(), $1, now(), now() + interval '1 hour', 1, 'p', '1', 'm', 30)";
-        sqlx::query(insert).bind(locked).execute(&mut *open).await.unwrap();
-        // Several starts of a user wait for one statement, and occupy no other.
-        for _ in 0..6 {
-            spawn(&mut starts, &instance, locked, None);
-        }
+        sqlx::query(insert).bind(name).execute(&mut *open).await.unwrap();
+        spawn(&mut starts, &instance, name, None);
+        wait_for_blocked(&app.db.admin(), n + 1).await;
     }
-    wait_for_blocked(&app.db.admin(), 3).await;
+    // Further starts of a user wait for the one statement, and occupy no other.
+    for name in locked.into_iter().cycle().take(15) {
+        spawn(&mut starts, &instance, name, None);
+    }
     let mut others = JoinSet::new();
     for n in 0..100 {
         spawn(&mut others, &instance, &format!("user-{n}"), None);

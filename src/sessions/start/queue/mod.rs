@@ -3,16 +3,17 @@
 //! A start is inserted at once if no statement is under way. Otherwise the start waits, and all waiting starts go
 //! together in the next statement. Nothing waits for a group to fill.
 //!
-//! The next statement begins when the statement under way ends, or when the statement has taken [`PATIENCE`]: a lock
-//! or a slow disk must not delay all starts of the instance. A statement that waits for a lock of a user is [`STUCK`]
+//! The next statement begins when the statement under way ends, or when the statement has taken [`PATIENCE`](state::PATIENCE): a lock
+//! or a slow disk must not delay all starts of the instance. A statement that waits for a lock of a user is [`STUCK`](state::STUCK)
 //! soon, and does not count any more; further starts of its users wait, and are then inserted without others.
 //!
 //! Each start is judged on its own: the statement checks each row by the user's own history and limits, and a row that
 //! is not inserted does not affect the others. A group that fails as a whole, and certainly stored nothing, is repeated
 //! start by start, so that a group never fails a start that would succeed alone.
 
+mod state;
+
 use std::{
-    collections::VecDeque,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -29,30 +30,13 @@ use uuid::Uuid;
 use crate::{
     database::{self, Deadline, Pool, TransactionError},
     metrics::Metrics,
-    sessions::{
-        session::Candidate,
-        start::store::{self, PlannedInsert},
+    sessions::start::{
+        queue::state::{MAX_GROUP, MAX_WAITING, PATIENCE, Reply, State, Statement, WaitingInsert},
+        store::{self, PlannedInsert},
     },
 };
 
-/// Statements at a time, without those that are stuck.
-const MAX_STATEMENTS: usize = 2;
-
-/// Statements at a time, with those that are stuck. Leaves connections of the pool to other requests.
-const MAX_CONNECTIONS: usize = 6;
-
-/// The time after which a statement counts as stuck, because it probably waits for a lock.
-pub(super) const STUCK: Duration = Duration::from_millis(50);
-
-/// The time after which a statement no longer delays the next statement. Several times what a group takes on a fast
-/// disk: one statement at a time makes larger groups, which cost less for each start.
-const PATIENCE: Duration = Duration::from_millis(2);
-
-/// Rows of a statement. Bounds the time that one statement takes from all of its starts.
-const MAX_GROUP: usize = 64;
-
-/// The maximum length of the queue. A further start is inserted alone, and waits for a connection instead.
-const MAX_WAITING: usize = 1024;
+pub(super) use self::state::STUCK;
 
 /// The inserts of an instance. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -66,105 +50,6 @@ struct Inner {
     tasks: TaskTracker,
     metrics: Metrics,
     stuck_after: Duration,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    waiting: VecDeque<WaitingInsert>,
-    statements: Vec<Statement>,
-    /// The number of statements so far.
-    count: u64,
-    /// Whether a task is about to take the waiting inserts.
-    has_taker: bool,
-}
-
-impl State {
-    /// Whether another statement may begin now.
-    fn has_room(&self, now: Instant, stuck_after: Duration) -> bool {
-        let ages = self.statements.iter().map(|statement| now.duration_since(statement.begin));
-        let ages: Vec<Duration> = ages.filter(|age| *age < stuck_after).collect();
-        self.statements.len() < MAX_CONNECTIONS
-            && ages.len() < MAX_STATEMENTS
-            && (self.waiting.len() >= MAX_GROUP || ages.iter().all(|age| *age >= PATIENCE))
-    }
-
-    /// Whether a statement under way has a start of the same user, and may hold or wait for a lock of the user.
-    fn is_busy(&self, insert: &PlannedInsert) -> bool {
-        let user = &insert.candidate.user.id;
-        let starts = self.statements.iter().flat_map(|statement| &statement.starts);
-        starts.into_iter().any(|start| start.user.id == *user)
-    }
-
-    fn set_starts(&mut self, number: u64, starts: Vec<Arc<Candidate>>) {
-        let statement = self.statements.iter_mut().find(|statement| statement.number == number);
-        if let Some(statement) = statement {
-            statement.starts = starts;
-        }
-    }
-
-    /// Whether a waiting start can be in a statement now.
-    fn has_ready(&self) -> bool {
-        self.waiting.iter().any(|waiting| !self.is_busy(&waiting.insert))
-    }
-
-    /// Takes the starts of the next statement, oldest first.
-    fn take_group(&mut self) -> Vec<WaitingInsert> {
-        let mut group: Vec<WaitingInsert> = Vec::new();
-        let mut position = 0;
-        while group.len() < MAX_GROUP
-            && let Some(waiting) = self.waiting.get(position)
-        {
-            let is_busy = self.is_busy(&waiting.insert);
-            let fits = group.iter().all(|member| member.can_share(waiting));
-            if fits && !is_busy {
-                group.extend(self.waiting.remove(position));
-            } else {
-                // The statement of a user's earlier start may wait for a lock, and so may the next one.
-                if is_busy && let Some(waiting) = self.waiting.get_mut(position) {
-                    waiting.is_alone = true;
-                }
-                position += 1;
-            }
-        }
-        group
-    }
-}
-
-/// A statement under way.
-#[derive(Debug)]
-struct Statement {
-    number: u64,
-    begin: Instant,
-    starts: Vec<Arc<Candidate>>,
-}
-
-#[derive(Debug)]
-struct WaitingInsert {
-    insert: PlannedInsert,
-    reply: oneshot::Sender<Reply>,
-    /// Whether the start is inserted without others.
-    is_alone: bool,
-}
-
-impl WaitingInsert {
-    fn new(insert: PlannedInsert, reply: oneshot::Sender<Reply>) -> Self {
-        Self { insert, reply, is_alone: false }
-    }
-
-    /// Whether two starts can be in one statement.
-    fn can_share(&self, other: &Self) -> bool {
-        !self.is_alone && !other.is_alone && self.insert.can_share(&other.insert)
-    }
-}
-
-/// The result of a group for one of its starts.
-#[derive(Debug)]
-enum Reply {
-    Inserted,
-    NotInserted,
-    Failed(TransactionError),
-    /// The group stored nothing, perhaps because of another start.
-    RepeatAlone,
 }
 
 enum Admission {
@@ -416,7 +301,10 @@ impl Drop for Permit {
 mod tests {
     use chrono::{DateTime, TimeDelta};
 
-    use super::*;
+    use super::{
+        state::{MAX_CONNECTIONS, MAX_STATEMENTS},
+        *,
+    };
     use crate::{
         ids::UserId,
         sessions::{
