@@ -11,6 +11,7 @@ use crate::{
         change::{self, Approval, Batch, ChangeResult, Edit, WriteOptions},
         proposal::{
             error::Error,
+            message::{self, Settled},
             step::{Locked, Person, find_content, require_state},
         },
         schema::Schema,
@@ -50,6 +51,13 @@ pub(super) async fn apply(
     result.proposal = Some(number);
     let (outbox, scanner) = (&locked.writer.outbox, &locked.writer.scanner);
     change::enqueue_changed(conn, outbox, scanner, action, actor, &result).await?;
+    if is_bypass {
+        let content = (number, content.edition);
+        change::enqueue_emergency(conn, outbox, scanner, actor, content, &result).await?;
+    } else {
+        let outcome = Settled::Applied(result.revision);
+        message::enqueue_settled(conn, locked, number, &content, actor, outcome).await?;
+    }
     Ok(result)
 }
 
