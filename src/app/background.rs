@@ -11,8 +11,7 @@ use crate::{
     fleet,
     http::AppState,
     outbox::{self, Sink, Worker},
-    proposals,
-    secrets,
+    proposals, secrets,
     sessions::{self, Expiry},
     settings::{self, ChangeSignal, SettingsWriter},
 };

@@ -41,10 +41,7 @@ pub(super) enum Item<'a> {
 
 impl<'a> Item<'a> {
     fn proposed(change: &'a Value) -> Self {
-        Self::Proposed {
-            key: change["key"].as_str().unwrap_or_default(),
-            value: &change["value"],
-        }
+        Self::Proposed { key: change["key"].as_str().unwrap_or_default(), value: &change["value"] }
     }
 
     fn change(change: &'a Value) -> Self {
@@ -234,7 +231,9 @@ fn instance_text(state: &str, has_sessions: bool) -> String {
 
 fn facts(message: &Message) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
-    for (name, member) in [("By", "by"), ("Why", "reason"), ("Note", "note"), ("Takes effect", "at")] {
+    for (name, member) in
+        [("By", "by"), ("Why", "reason"), ("Note", "note"), ("Takes effect", "at")]
+    {
         if let Some(text) = message.payload[member].as_str() {
             facts.push((name, text.to_owned()));
         }

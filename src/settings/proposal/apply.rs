@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     audit::{Action, Actor, Reason},
+    compute,
     database::Connection,
     json::StrictJson,
     proposals::{self, Applied, Edition, Proposal, State},
@@ -33,13 +34,16 @@ pub(super) async fn apply(
         require_approval(conn, locked.schema, &proposal, &content).await?;
     }
     let edits = edits(conn, &content).await?;
-    let (resolved, _) = change::resolve(locked.schema, &edits, false, None)?;
     // The database accepts no reason that `parse` refuses.
     let reason = Reason::parse(&content.reason).unwrap_or_else(|_| Reason::withheld());
+    let size = change::size(edits.iter());
+    // An edition that `psql` wrote was never scanned, and the secrets of the process may be new.
+    let scan = || change::scan(&locked.writer.scanner, locked.schema, &reason, edits.iter());
+    let matches = compute::run(size, scan).await;
+    let (resolved, _) = change::resolve(locked.schema, &edits, false, matches.as_ref())?;
     let actor = Actor { user: person.user.clone(), reason, request: person.request.clone() };
     let options = WriteOptions { approval, ..WriteOptions::default() };
     let action = Action::Update;
-    let size = change::size(edits.iter());
     let (actor, options) = (&actor, &options);
     let batch = Batch { action, actor, edits: &resolved, ignored: &[], options, size };
     let mut result = change::apply(conn, locked.schema, locked.head, &batch).await?;
