@@ -98,7 +98,7 @@ impl<'a> Alert<'a> {
                 (title, severity, keys(payload, "keys"))
             }
             "proposal.bypassed" => {
-                text = "Somebody else has to acknowledge the emergency.".to_owned();
+                text = String::from("Somebody else has to acknowledge the emergency.");
                 (bypass_title(payload), Severity::Critical, keys(payload, "keys"))
             }
             // Another release may have stored an unknown topic.

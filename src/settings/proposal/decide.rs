@@ -9,7 +9,7 @@ use crate::{
     settings::{
         change::{Approval, ChangeResult, WriteOptions},
         proposal::{
-            apply::apply,
+            apply::{apply, needed_approvals},
             draft::{ProposalChange, draft},
             error::Error,
             message::{self, Settled},
@@ -216,7 +216,9 @@ impl Step for Judge<'_> {
         }
         let author = (person, self.person.request.as_str());
         proposals::give_verdict(conn, &proposal, &content.digest, author, verdict, note).await?;
-        message::enqueue_judged(conn, locked, &proposal, &content, self.person, (verdict, note))
+        let needed = needed_approvals(locked.schema, &content);
+        let verdict_and_note = (verdict, note.as_str());
+        message::enqueue_judged(conn, locked, &proposal, needed, self.person, verdict_and_note)
             .await?;
         let mut result = None;
         if applies {

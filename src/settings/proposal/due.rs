@@ -69,7 +69,7 @@ pub async fn apply_due_proposals(writer: SettingsWriter, metrics: Metrics, inter
         match apply_due(&writer).await {
             Ok(outcomes) => outcomes.iter().for_each(|outcome| report(outcome, &metrics)),
             Err(err) => {
-                warn!(error = %err, "due proposals were not applied; next try in {interval:?}")
+                warn!(error = %err, "due proposals were not applied; next try in {interval:?}");
             }
         }
         if let Err(err) = remind_of_bypasses(&writer).await {

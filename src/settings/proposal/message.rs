@@ -10,10 +10,7 @@ use crate::{
     proposals::{self, Edition, Failure, NewEdition, Proposal, State, VerdictKind},
     settings::{
         change,
-        proposal::{
-            apply::needed_approvals,
-            step::{Locked, Person},
-        },
+        proposal::step::{Locked, Person},
     },
 };
 
@@ -54,12 +51,13 @@ pub(super) async fn enqueue_written(
     locked.writer.outbox.enqueue(conn, Topic::ProposalWritten, &payload).await
 }
 
-/// Enqueues a message of a verdict, with the approvals and objections after the verdict.
+/// Enqueues a message of a verdict, with the approvals and objections after the verdict, of which `needed` approvals are
+/// needed.
 pub(super) async fn enqueue_judged(
     conn: &mut Connection,
     locked: &Locked<'_>,
     proposal: &Proposal,
-    content: &Edition,
+    needed: i16,
     person: &Person,
     (verdict, note): (VerdictKind, &str),
 ) -> sqlx::Result<()> {
@@ -68,7 +66,6 @@ pub(super) async fn enqueue_judged(
     if outbox.sinks(Topic::ProposalJudged).is_empty() {
         return Ok(());
     }
-    let needed = needed_approvals(locked.schema, content);
     let standing = proposals::standing(conn, proposal.id, proposal.edition, needed).await?;
     let mut payload = json!({
         "proposal": proposal.number,

@@ -156,12 +156,13 @@ async fn read(
     let keys: Vec<String> = content.edits.keys().cloned().collect();
     let rows = store::some(conn, &keys).await?;
     let is_open = proposal.state == State::Open && number_shown == proposal.edition;
-    let (blocks, overlaps) = match is_open {
-        true => (
+    let (blocks, overlaps) = if is_open {
+        (
             blocks(conn, &proposal, &content, &standing, &rows).await?,
             proposals::overlapping(conn, number, &keys).await?,
-        ),
-        false => (Vec::new(), Vec::new()),
+        )
+    } else {
+        (Vec::new(), Vec::new())
     };
     let acknowledged = verdicts.iter().find(|verdict| {
         verdict.verdict == VerdictKind::Acknowledge.as_str() && proposal.bypassed_by.is_some()
@@ -173,7 +174,7 @@ async fn read(
         state: proposal.state,
         edition: number_shown,
         editions: proposal.edition,
-        digest: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        digest: hex::encode(digest),
         reason,
         written_by,
         written_at,
@@ -228,7 +229,7 @@ async fn blocks(
         block("not_due", Error::NotDue(due_at).to_string());
     }
     if let Some(freeze) = proposals::active_freeze(conn).await? {
-        block("change_frozen", crate::settings::Error::Frozen(freeze).to_string());
+        block("change_frozen", crate::settings::Error::Frozen(Box::new(freeze)).to_string());
     }
     let mut predecessor_versions = BTreeMap::new();
     if let Some(after) = content.plan.after {
