@@ -1,12 +1,13 @@
 //! Runs the requests of `docs/proposals.md`, in their order.
 
 use axum::http::Method;
-use chrono::{SecondsFormat, TimeDelta, Utc};
+use brune::clock::Clock;
+use chrono::{SecondsFormat, TimeDelta};
 use serde_json::Value;
 
 use crate::{
     blocks,
-    support::{TestApp, admin},
+    support::{Call, TestApp, admin},
 };
 
 const PAGE: &str = include_str!("../../docs/proposals.md");
@@ -68,7 +69,7 @@ fn request(command: &str) -> Request {
                     request.method = Method::POST;
                 }
             }
-            url => request.path = url.strip_prefix("$BRUNE").unwrap().to_owned(),
+            url => request.path = String::from(url.strip_prefix("$BRUNE").unwrap()),
         }
     }
     request
@@ -76,8 +77,9 @@ fn request(command: &str) -> Request {
 
 /// The requests of the page, with times of this year.
 fn requests() -> Vec<Request> {
-    let in_hours =
-        |hours| (Utc::now() + TimeDelta::hours(hours)).to_rfc3339_opts(SecondsFormat::Secs, true);
+    let in_hours = |hours| {
+        (Clock::system().now() + TimeDelta::hours(hours)).to_rfc3339_opts(SecondsFormat::Secs, true)
+    };
     let page = PAGE.replace("2026-12-24T18:00:00+01:00", &in_hours(24));
     let page = page.replace("2027-01-04T08:00:00+01:00", &in_hours(48));
     let mut requests = Vec::new();
@@ -100,7 +102,7 @@ async fn every_request_of_the_page_succeeds() {
     for request in requests {
         let path = request.path.replace(ANY_FREEZE, &freeze);
         let call = app.instance.call(request.method.clone(), &path).bearer(&admin(request.person));
-        let call = request.body.iter().fold(call, |call, body| call.json(body));
+        let call = request.body.iter().fold(call, Call::json);
         let call = request.if_match.iter().fold(call, |call, tag| call.header("if-match", tag));
         let reply = call.send().await;
         assert!(reply.status.is_success(), "{request:?}: {}", reply.text);

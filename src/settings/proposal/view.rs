@@ -1,6 +1,6 @@
 //! A proposal as shown to people: content, verdicts, and what stands in the way.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -174,7 +174,7 @@ async fn read(
         state: proposal.state,
         edition: number_shown,
         editions: proposal.edition,
-        digest: hex::encode(digest),
+        digest: hex(&digest),
         reason,
         written_by,
         written_at,
@@ -193,6 +193,14 @@ async fn read(
         end_reason: proposal.end_reason,
         ended_at: proposal.ended_at,
         failure: proposal.failure,
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
     })
 }
 
