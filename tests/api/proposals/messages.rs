@@ -4,7 +4,9 @@ use axum::http::Method;
 use serde_json::{Value, json};
 
 use super::{
-    COOLDOWN, PER_DAY, PROPOSALS, apply, approve, judge, post, proposal, propose, protected,
+    COOLDOWN, PER_DAY, PROPOSALS, apply, approve,
+    due::{in_minutes, let_minutes_pass, schedule},
+    judge, post, proposal, propose, protected,
 };
 use crate::{
     outbox::{alerting, messages},
@@ -89,6 +91,30 @@ async fn each_step_of_a_proposal_enqueues_a_message() {
         json!({"proposal": other, "edition": 1, "state": "withdrawn", "keys": [PER_DAY], "total": 1,
             "truncated": false, "by": "cleo", "reason": "not now"})
     );
+}
+
+#[tokio::test]
+async fn a_due_proposal_enqueues_its_outcome() {
+    let app = protected().await;
+    let instance = alerting(&app, &Receiver::new().await.as_webhook()).await;
+    let plan = json!({"at": in_minutes(60)});
+    let unapproved = schedule(&app, COOLDOWN, json!(45), plan.clone()).await;
+    let unprotected = schedule(&app, PER_DAY, json!(7), plan).await;
+    for number in [unapproved, unprotected] {
+        let_minutes_pass(&app, number, 61).await;
+    }
+    instance.apply_due_proposals().await;
+    let messages = stored(&instance).await;
+    let topics: Vec<_> = messages.iter().map(|(topic, _)| topic.as_str()).collect();
+    assert_eq!(topics, ["proposal.settled"; 2]);
+    let outcomes = messages.iter().map(|(_, payload)| {
+        json!([payload["proposal"], payload["state"], payload["failure"], payload["by"]])
+    });
+    let expected = [
+        json!([unapproved, "failed", "not_approved", "brune:schedule"]),
+        json!([unprotected, "applied", null, "brune:schedule"]),
+    ];
+    assert_eq!(outcomes.collect::<Vec<_>>(), expected);
 }
 
 #[tokio::test]
