@@ -14,7 +14,10 @@ use brune::{
     fleet::{self, Fleet},
     http::{AppState, Streams},
     outbox::{Sink, Worker},
-    settings::{ChangeSignal, DueOutcome, GlobalSettingsService, SettingsWriter, apply_due},
+    settings::{
+        ChangeSignal, DueOutcome, GlobalSettingsService, SettingsWriter, apply_due,
+        remind_of_bypasses,
+    },
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -55,6 +58,13 @@ impl Instance {
         apply_due(&SettingsWriter::new(pool, settings, scanner, outbox)).await.unwrap()
     }
 
+    /// Enqueues every due reminder of an emergency, as the worker of the instance does at each interval.
+    pub(crate) async fn remind_of_bypasses(&self) -> Vec<i64> {
+        let AppState { pool, settings, scanner, outbox, .. } = self.state.clone();
+        let writer = SettingsWriter::new(pool, settings, scanner, outbox);
+        remind_of_bypasses(&writer).await.unwrap()
+    }
+
     /// A worker that delivers the messages of its sinks when it is asked to.
     pub(crate) fn worker(&self, delivery: Delivery) -> Worker {
         let delivery = Delivery { enabled: false, ..delivery };
@@ -71,6 +81,11 @@ impl Instance {
     /// Starts the outbox's clean-up and metrics.
     pub(crate) fn watch_outbox(&mut self) {
         self.tasks.watch_outbox(&self.state);
+    }
+
+    /// Starts to count proposals for the metrics.
+    pub(crate) fn watch_proposals(&mut self) {
+        self.tasks.watch_proposals(&self.state);
     }
 
     /// Starts listening for notifications, without a poll, and waits until the channel is open.

@@ -14,7 +14,6 @@ use crate::{
         VerdictKind,
     },
     settings::{
-        change::Error as ChangeError,
         current::GlobalSettingsService,
         entry::StoredSetting,
         proposal::{apply::needed_approvals, error::Error},
@@ -158,11 +157,14 @@ async fn read(
     let keys: Vec<String> = content.edits.keys().cloned().collect();
     let rows = store::some(conn, &keys).await?;
     let is_open = proposal.state == State::Open && number_shown == proposal.edition;
-    let (mut reasons, mut overlaps) = (Vec::new(), Vec::new());
-    if is_open {
-        reasons = blocks(conn, &proposal, &content, &standing, &rows).await?;
-        overlaps = proposals::overlapping(conn, number, &keys).await?;
-    }
+    let (blocks, overlaps) = if is_open {
+        (
+            blocks(conn, &proposal, &content, &standing, &rows).await?,
+            proposals::overlapping(conn, number, &keys).await?,
+        )
+    } else {
+        (Vec::new(), Vec::new())
+    };
     let acknowledged = verdicts.iter().find(|verdict| {
         verdict.verdict == VerdictKind::Acknowledge.as_str() && proposal.bypassed_by.is_some()
     });
@@ -183,7 +185,7 @@ async fn read(
         plan,
         standing,
         verdicts,
-        blocks: reasons,
+        blocks,
         overlaps: overlaps.into_iter().map(|(number, at)| Overlap { number, at }).collect(),
         bypassed_by: proposal.bypassed_by,
         acknowledged_by,
@@ -222,13 +224,13 @@ async fn blocks(
     let mut blocks = Vec::new();
     let mut block = |code, detail: String| blocks.push(Block { code, detail });
     if !standing.is_approved() {
-        block("not_approved", Error::NotApproved(Box::new(standing.clone())).to_string());
+        block("not_approved", Error::NotApproved(standing.clone()).to_string());
     }
     if let Some(due_at) = proposal.due_at.filter(|due_at| *due_at > proposal.read_at) {
         block("not_due", Error::NotDue(due_at).to_string());
     }
     if let Some(freeze) = proposals::active_freeze(conn).await? {
-        block("change_frozen", ChangeError::Frozen(Box::new(freeze)).to_string());
+        block("change_frozen", crate::settings::Error::Frozen(Box::new(freeze)).to_string());
     }
     let mut predecessor_versions = BTreeMap::new();
     if let Some(after) = content.plan.after {

@@ -10,7 +10,7 @@ use super::{
 use crate::support::{TestApp, admin, psql};
 
 /// Proposes a change of `key` in an hour.
-async fn schedule(app: &TestApp, key: &str, new: Value, plan: Value) -> i64 {
+pub(super) async fn schedule(app: &TestApp, key: &str, new: Value, plan: Value) -> i64 {
     let (_, version) = value(&app.instance, key).await;
     let mut body = proposal(&[(key, new, version)]);
     body["plan"] = plan;
@@ -19,14 +19,13 @@ async fn schedule(app: &TestApp, key: &str, new: Value, plan: Value) -> i64 {
     reply.body["number"].as_i64().unwrap()
 }
 
-/// The time in `minutes` minutes, by the database's clock.
-async fn in_minutes(app: &TestApp, minutes: i32) -> String {
-    let sql = r#"select to_char((now() + make_interval(mins => $1)) at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"#;
-    sqlx::query_scalar(sql).bind(minutes).fetch_one(&app.db.pool()).await.unwrap()
+pub(super) fn in_minutes(minutes: i64) -> String {
+    let at = brune::clock::Clock::system().now() + chrono::TimeDelta::minutes(minutes);
+    at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
 /// Moves the time of a proposal into the past, which only the owner of the tables can.
-async fn let_minutes_pass(app: &TestApp, number: i64, minutes: i64) {
+pub(super) async fn let_minutes_pass(app: &TestApp, number: i64, minutes: i64) {
     let sql = format!(
         "alter table brune_proposal disable trigger brune_proposal_write;
          update brune_proposal set due_at = due_at - interval '{minutes} minutes' where number = {number};
@@ -38,7 +37,7 @@ async fn let_minutes_pass(app: &TestApp, number: i64, minutes: i64) {
 #[tokio::test]
 async fn a_due_proposal_is_applied_once() {
     let app = protected().await;
-    let at = in_minutes(&app, 60).await;
+    let at = in_minutes(60);
     let number = schedule(&app, COOLDOWN, json!(45), json!({"at": at})).await;
     approve(&app.instance, "ben", number).await.ok();
     assert_eq!(blocks(&find(&app.instance, number).await), ["not_due"]);
@@ -59,7 +58,7 @@ async fn a_due_proposal_is_applied_once() {
 #[tokio::test]
 async fn a_due_proposal_that_cannot_be_applied_fails_and_says_why() {
     let app = protected().await;
-    let plan = json!({"at": in_minutes(&app, 60).await});
+    let plan = json!({"at": in_minutes(60)});
     let unapproved = schedule(&app, COOLDOWN, json!(45), plan.clone()).await;
     let missed = schedule(&app, PER_DAY, json!(7), plan.clone()).await;
     let stale = schedule(&app, PER_DAY, json!(8), plan.clone()).await;
@@ -86,13 +85,13 @@ async fn a_due_proposal_that_cannot_be_applied_fails_and_says_why() {
 #[tokio::test]
 async fn a_proposal_builds_on_the_result_of_another() {
     let app = protected().await;
-    let raise = schedule(&app, PER_DAY, json!(9), json!({"at": in_minutes(&app, 60).await})).await;
-    let back = json!({"at": in_minutes(&app, 120).await, "after": raise});
+    let raise = schedule(&app, PER_DAY, json!(9), json!({"at": in_minutes(60)})).await;
+    let back = json!({"at": in_minutes(120), "after": raise});
     let back = schedule(&app, PER_DAY, value(&app.instance, PER_DAY).await.0, back).await;
     let_minutes_pass(&app, back, 121).await;
     app.instance.apply_due_proposals().await;
     assert_eq!(find(&app.instance, back).await["failure"], "predecessor");
-    let again = json!({"at": in_minutes(&app, 120).await, "after": raise});
+    let again = json!({"at": in_minutes(120), "after": raise});
     let again = schedule(&app, PER_DAY, value(&app.instance, PER_DAY).await.0, again).await;
     let_minutes_pass(&app, raise, 62).await;
     let_minutes_pass(&app, again, 121).await;
@@ -105,8 +104,8 @@ async fn a_proposal_builds_on_the_result_of_another() {
 async fn invalid_plans_are_refused() {
     let app = protected().await;
     for (plan, pointer) in [
-        (json!({"at": in_minutes(&app, -1).await}), "/plan/at"),
-        (json!({"at": in_minutes(&app, 60 * 24 * 400).await}), "/plan/at"),
+        (json!({"at": in_minutes(-1)}), "/plan/at"),
+        (json!({"at": in_minutes(60 * 24 * 400)}), "/plan/at"),
         (json!({"grace_minutes": 5}), "/plan/grace_minutes"),
         (json!({"after": 1}), "/plan/after"),
     ] {
@@ -129,7 +128,7 @@ async fn invalid_plans_are_refused() {
 async fn in_a_freeze_only_an_emergency_changes_settings() {
     let app = protected().await;
     let number = schedule(&app, PER_DAY, json!(9), json!({})).await;
-    let freeze = json!({"reason": "holidays", "ends_at": in_minutes(&app, 60).await});
+    let freeze = json!({"reason": "holidays", "ends_at": in_minutes(60)});
     let frozen = post(&app.instance, "ben", "/admin/freezes", &freeze).await;
     assert_eq!(frozen.status, 201, "{}", frozen.text);
     let id = frozen.body["id"].as_str().unwrap().to_owned();

@@ -2,6 +2,7 @@
 
 mod due;
 mod invariants;
+mod messages;
 mod people;
 
 use serde_json::{Value, json};

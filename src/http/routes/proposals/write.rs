@@ -88,9 +88,10 @@ fn unique_keys(changes: &Slot<Vec<SettingChange>>) -> Result<(), ValidationError
     let mut keys = BTreeSet::new();
     let mut changes = changes.0.iter().flatten();
     if changes.all(|change| keys.insert(change.key.as_str())) {
-        return Ok(());
+        Ok(())
+    } else {
+        Err(violation("changes", "repeated_key", "each key once"))
     }
-    Err(violation("changes", "repeated_key", "each key once"))
 }
 
 impl From<ProposedPlan> for Plan {
