@@ -139,6 +139,8 @@ codes! {
         "The plan service did not respond. Retry after `Retry-After` seconds.";
     ConfigUnavailable "config_unavailable" SERVICE_UNAVAILABLE "Settings are invalid",
         "An operator must fix the listed settings or the database. Retry after `Retry-After` seconds.";
+    StartsStopped "starts_stopped" SERVICE_UNAVAILABLE "Session starts are stopped",
+        "No session was started; running sessions continue. Retry after `Retry-After` seconds.";
     Unavailable "unavailable" SERVICE_UNAVAILABLE "Service unavailable",
         "Nothing was stored. Retry after `Retry-After` seconds.";
     // 504, not 500: the change may be stored, and only the acknowledgement is missing.

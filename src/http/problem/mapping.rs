@@ -293,6 +293,8 @@ impl From<sessions::Error> for Problem {
             // The first request finishes within seconds, so a short pause suffices.
             E::InProgress => Self::new(Code::IdempotencyInProgress, detail).retry_after(1),
             E::RateLimited { wait, .. } => Self::new(Code::RateLimited, detail).retry_after(wait),
+            // Without the reason, which is for administrators.
+            E::Stopped { wait } => Self::new(Code::StartsStopped, detail).retry_after(wait),
             // The cause may contain the address of the plan service.
             E::Plan(_) => Self::new(Code::PlanUnavailable, PLAN_UNKNOWN).retry_after(5),
             E::Realtime(err) => err.into(),
@@ -308,6 +310,18 @@ impl From<sessions::SecretInReason> for Problem {
     fn from(err: sessions::SecretInReason) -> Self {
         let error = FieldError::at("/reason", "secret_like_value", err.0.detail());
         Self::new(Code::SecretLike, format!("{err}; nothing was ended")).with_errors(error)
+    }
+}
+
+impl From<sessions::StopError> for Problem {
+    fn from(err: sessions::StopError) -> Self {
+        use sessions::StopError as E;
+        let detail = format!("{err}; nothing was stored");
+        match err {
+            E::SecretInReason(kind) => Self::new(Code::SecretLike, detail)
+                .with_errors(FieldError::at("/reason", "secret_like_value", kind.detail())),
+            E::Database(err) => err.into(),
+        }
     }
 }
 
