@@ -1,4 +1,4 @@
--- The stop of all session starts.
+-- The stop of all session starts, and releases.
 --
 -- A stop and a resumption are events; a trigger numbers each event (`epoch`) and writes the head. The statement that
 -- starts a session reads the head anyway, so a start after an acknowledged stop never begins, on any instance, and no
@@ -7,6 +7,10 @@
 --
 -- The service may insert events, and may not write the head: psql under the role of the service can do no more than the
 -- route.
+--
+-- A release is a name of a revision. The values are in the audit trail, so a release stores none; its digest is the hash
+-- of the last entry of the revision, which the chain ties to everything before. A release never changes, except that
+-- it is archived once.
 --
 -- Safe while the release before runs, which does not know the stop: instances of that release still start sessions.
 
@@ -64,6 +68,72 @@ create trigger brune_starts_event_write before insert on brune_starts_event
 create trigger brune_decision_is_permanent before update or delete or truncate on brune_starts_event
   for each statement execute function brune_decision_is_permanent();
 
+create table brune_release (
+  name               text collate "C" primary key check (name ~ '^[a-z0-9][a-z0-9._-]{0,63}$'),
+  revision           bigint not null,
+  -- The hash of the last entry of the revision; set by a trigger.
+  digest             bytea not null,
+  note               text not null check (note <> ''),
+  made_by            text not null,
+  made_at            timestamptz not null,
+  archived_by        text,
+  archived_at        timestamptz,
+  archive_reason     text,
+  request_id         text not null default '',
+  archive_request_id text not null default '',
+  constraint brune_release_archive_is_complete check (num_nulls(archived_by, archived_at, archive_reason) in (0, 3))
+);
+
+create function brune_release_write() returns trigger language plpgsql security definer as $$
+begin
+  perform from app_global_setting_head for update;
+  if tg_op = 'INSERT' then
+    perform brune_decision_check(new.made_by, new.note, new.request_id);
+    select hash into new.digest from app_global_setting_audit
+      where revision = new.revision order by seq desc limit 1;
+    if not found then
+      raise exception 'there is no revision %', new.revision using errcode = 'foreign_key_violation';
+    end if;
+    new.made_at := clock_timestamp();
+    new.archived_by := null;
+    new.archived_at := null;
+    new.archive_reason := null;
+    new.archive_request_id := '';
+    return new;
+  end if;
+  if old.archived_at is not null or new.archived_by is null
+    or (new.name, new.revision, new.digest, new.note, new.made_by, new.made_at, new.request_id) is distinct from
+      (old.name, old.revision, old.digest, old.note, old.made_by, old.made_at, old.request_id)
+  then
+    raise exception 'a release can only be archived, and only once' using errcode = 'integrity_constraint_violation';
+  end if;
+  perform brune_decision_check(new.archived_by, new.archive_reason, new.archive_request_id);
+  new.archived_at := clock_timestamp();
+  return new;
+end $$;
+create trigger brune_release_write before insert or update on brune_release
+  for each row execute function brune_release_write();
+
+-- After the row is stored: a name that exists makes no entry.
+create function brune_release_written() returns trigger language plpgsql security definer as $$
+declare
+  details jsonb := jsonb_build_object(
+    'release', new.name, 'revision', new.revision, 'digest', encode(new.digest, 'hex'));
+begin
+  if tg_op = 'INSERT' then
+    perform brune_decision_append('(release)', details || '{"event": "released"}'::jsonb,
+      new.made_by, new.note, new.request_id);
+  else
+    perform brune_decision_append('(release)', details || '{"event": "archived"}'::jsonb,
+      new.archived_by, new.archive_reason, new.archive_request_id);
+  end if;
+  return null;
+end $$;
+create trigger brune_release_written after insert or update on brune_release
+  for each row execute function brune_release_written();
+create trigger brune_decision_is_permanent before delete or truncate on brune_release
+  for each statement execute function brune_decision_is_permanent();
+
 -- Functions that run as the owner are for their triggers only.
 do $$
 declare
@@ -71,9 +141,11 @@ declare
   home name := (select relnamespace::regnamespace::text from pg_class where oid = 'app_global_settings'::regclass);
 begin
   foreach signature in array array[
+    'brune_release_write()',
+    'brune_release_written()',
     'brune_starts_event_write()'
   ] loop
     execute format('alter function %s set search_path = pg_catalog, %s, pg_temp', signature::regprocedure, home);
   end loop;
 end $$;
-revoke execute on function brune_starts_event_write() from public;
+revoke execute on function brune_release_write(), brune_release_written(), brune_starts_event_write() from public;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::database::{Pool, TransactionError, read_with_retry, store};
 
 /// The triggers of the schema by table; each runs the function of its name.
-const TRIGGERS: [(&str, &[&str]); 10] = [
+const TRIGGERS: [(&str, &[&str]); 11] = [
     (
         "app_global_setting_audit",
         &[
@@ -60,6 +60,10 @@ const TRIGGERS: [(&str, &[&str]); 10] = [
             "brune_proposal_verdict_written",
         ],
     ),
+    (
+        "brune_release",
+        &["brune_decision_is_permanent", "brune_release_write", "brune_release_written"],
+    ),
     ("brune_session", &["brune_session_keeps_its_settings"]),
     ("brune_starts_event", &["brune_decision_is_permanent", "brune_starts_event_write"]),
 ];
@@ -68,7 +72,7 @@ const TRIGGERS: [(&str, &[&str]); 10] = [
 const NEVER_TRUNCATED: &str = "app_global_setting_audit_is_never_truncated";
 
 /// The functions that run with the rights of their owner (`security definer`).
-const DEFINERS: [&str; 15] = [
+const DEFINERS: [&str; 17] = [
     "app_global_setting_audit_chain",
     "app_global_setting_head_is_approved",
     "app_global_setting_head_notifies",
@@ -83,6 +87,8 @@ const DEFINERS: [&str; 15] = [
     "brune_proposal_verdict_write",
     "brune_proposal_verdict_written",
     "brune_proposal_write",
+    "brune_release_write",
+    "brune_release_written",
     "brune_starts_event_write",
 ];
 

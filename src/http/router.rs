@@ -13,8 +13,8 @@ use crate::{
         AppState, Limits, Origins,
         openapi::{Document, RouteRules, without_sessions},
         routes::{
-            audit, config, explain, fleet, freezes, health, ofrep, outbox, proposals, secrets,
-            sessions as session_routes, settings, sign_in,
+            audit, config, explain, fleet, freezes, health, ofrep, outbox, proposals, releases,
+            secrets, sessions as session_routes, settings, sign_in,
         },
         serve::{
             compression::{StaticBody, compressed},
@@ -62,6 +62,10 @@ fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
         .routes(routes!(proposals::withdraw))
         .routes(routes!(freezes::list, freezes::freeze))
         .routes(routes!(freezes::end))
+        .routes(routes!(releases::list, releases::make))
+        .routes(routes!(releases::find))
+        .routes(routes!(releases::diff))
+        .routes(routes!(releases::archive))
         .routes(routes!(audit::verify))
         .routes(routes!(sign_in::sign_in))
         .routes(routes!(sign_in::me))

@@ -139,6 +139,7 @@ impl From<settings::Error> for Problem {
                     .retry_after(u32::try_from(seconds.max(1)).unwrap_or(u32::MAX))
             }
             E::VersionNotFound(detail) => Self::new(Code::VersionNotFound, detail),
+            E::ReleaseNotFound => Self::new(Code::ReleaseNotFound, detail),
             E::Idempotency(_) => Self::new(Code::IdempotencyKeyReused, detail),
             // A concurrent migration changed the declarations, so a retry uses the new ones.
             E::CatalogMoved => Self::unavailable(&E::CatalogMoved),
@@ -182,6 +183,22 @@ impl From<settings::ProposalError> for Problem {
                 FreezeError::Database(err) => err.into(),
             },
             E::Change(err) => err.into(),
+        }
+    }
+}
+
+impl From<settings::ReleaseError> for Problem {
+    fn from(err: settings::ReleaseError) -> Self {
+        use settings::ReleaseError as E;
+        let detail = err.to_string();
+        match err {
+            E::NotFound => Self::new(Code::ReleaseNotFound, detail),
+            E::Exists => Self::new(Code::ReleaseExists, detail),
+            E::SecretLike { field, kind } => Self::new(Code::SecretLike, detail).with_errors(
+                FieldError::at(format!("/{field}"), "secret_like_value", kind.detail()),
+            ),
+            E::Read(err) => err.into(),
+            E::Database(err) => err.into(),
         }
     }
 }

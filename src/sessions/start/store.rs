@@ -115,8 +115,7 @@ async fn insert_one(conn: &mut Connection, insert: &PlannedInsert) -> sqlx::Resu
           $7, $8, $9, $10, $11, $12, case when $13 then clock_timestamp() + interval '30 s' end,
           null::text, null::text, null::text, null::text, case when not $14 then clock_timestamp() end
         -- For the reasons of the conditions see the statement for several rows.
-        where $15 = (
-            select revision from app_global_setting_head where stopped_until is null or stopped_until <= clock_timestamp())
+        where (select revision from app_global_setting_head where coalesce(stopped_until <= clock_timestamp(), true)) = $15
           and (not $13 or set_config('synchronous_commit', 'off', true) = 'off')
           and coalesce((select least(ended_at, expires_at) <= $18 from brune_session
             where user_id = $2 and status <> 'failed' order by started_at desc limit 1), true)
@@ -188,7 +187,7 @@ async fn insert_group(
           limit cardinality($1)) i
         -- A crash may lose the first of two steps: only the second step is waited for on disk.
         where head.revision = $8 and (not $13 or set_config('synchronous_commit', 'off', true) = 'off')
-          and (head.stopped_until is null or head.stopped_until <= clock_timestamp())
+          and coalesce(head.stopped_until <= clock_timestamp(), true)
           -- The cooldown. Sessions of a user do not overlap, so the last is the one that ended last.
           and coalesce((select least(ended_at, expires_at) <= i.started_at - $17::interval from brune_session
             where user_id = i.user_id and status <> 'failed' order by started_at desc limit 1), true)
