@@ -38,7 +38,7 @@ problems! {
 }
 
 problems! {
-    MakeReleaseProblems: MalformedRequest, ReasonRequired, SecretLike, Unauthorized, Forbidden, RevisionNotFound,
+    MakeReleaseProblems: MalformedRequest, SecretLike, Unauthorized, Forbidden, RevisionNotFound,
     ReleaseExists, RequestTimeout, PayloadTooLarge, UnsupportedMediaType, RateLimited, Internal, Unavailable,
     OutcomeUnknown
 }
