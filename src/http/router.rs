@@ -62,10 +62,7 @@ fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
         .routes(routes!(proposals::withdraw))
         .routes(routes!(freezes::list, freezes::freeze))
         .routes(routes!(freezes::end))
-        .routes(routes!(releases::list, releases::make))
-        .routes(routes!(releases::find))
-        .routes(routes!(releases::diff))
-        .routes(routes!(releases::archive))
+        .merge(release_routes())
         .routes(routes!(audit::verify))
         .routes(routes!(sign_in::sign_in))
         .routes(routes!(sign_in::me))
@@ -89,6 +86,14 @@ fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
         // CORS covers only the flags: no other route serves pages of other origins.
         .merge(ofrep::with_cors(flags, origins))
         .merge(compressed(lists))
+}
+
+fn release_routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(releases::list, releases::make))
+        .routes(routes!(releases::find))
+        .routes(routes!(releases::diff))
+        .routes(routes!(releases::archive))
 }
 
 /// Splits `routes` into the router and the document, with the rules of many routes.

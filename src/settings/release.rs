@@ -133,8 +133,8 @@ pub async fn diff_release(
         pairs.entry(setting.key).or_default().1 = Some(setting.value);
     }
     let differing = pairs.into_iter().filter(|(_, (from, to))| from != to);
-    let changed = differing.map(|(key, (from, to))| ValueDiff { key, from, to }).collect();
-    Ok(ReleaseDiff { from_revision, to_revision, changed })
+    let differences = differing.map(|(key, (from, to))| ValueDiff { key, from, to });
+    Ok(ReleaseDiff { from_revision, to_revision, changed: differences.collect() })
 }
 
 /// Returns the release `name`.

@@ -287,17 +287,14 @@ pub(super) async fn diagnose(
           and started_at > $2 - interval '1 hour' and attempted_at > clock_timestamp() - interval '1 minute'),
         stop as (select ceil(extract(epoch from stopped_until - clock_timestamp()))::integer as seconds
           from app_global_setting_head where stopped_until > clock_timestamp()),
-        -- Neither a repeat nor a retry is an attempt, nor is a start during a stop. Every statement locks this row before
-        -- the row of a session.
-        tried as (
-          insert into brune_start_attempt as a (user_id, tried_at)
+        -- Neither a repeat, a retry nor a start during a stop is an attempt. Every statement locks this row before a session.
+        tried as (insert into brune_start_attempt as a (user_id, tried_at)
           select $1, array[clock_timestamp()] where not $5 and not exists (select from prior) and not exists (select from stop)
             and not exists (select from own where id = $11) and (select count(*) from recent) < $6
           on conflict (user_id) do update set tried_at = brune_within_a_minute(a.tried_at) || clock_timestamp()
           where cardinality(brune_within_a_minute(a.tried_at)) + (select count(*) from recent) < $6 returning 1),
         counted as (select $5 or exists (select from tried) as is_so),
-        lapsed as (
-          update brune_session set status = case status when 'starting' then 'failed' else 'expired' end,
+        lapsed as (update brune_session set status = case status when 'starting' then 'failed' else 'expired' end,
             ended_at = case status when 'starting' then greatest(started_at, $2) else expires_at end
           where user_id = $1 and $7 and (select is_so from counted) and (status = 'active' and expires_at <= $2
             or status = 'starting' and starting_until <= statement_timestamp()) returning *),
@@ -309,11 +306,10 @@ pub(super) async fn diagnose(
           (select case when not running then ended_at end from last) as last_ended_at,
           (select id from last where running) as active, (select id from prior) as prior,
           (select digest from prior) as prior_digest, (select is_starting from prior) as prior_is_starting,
-          (select is_so from counted) as "counted!",
+          (select is_so from counted) as "counted!", (select seconds from stop) as stopped_for,
           (select ceil(extract(epoch from t + interval '1 minute' - statement_timestamp()))::integer
             from (select unnest(tried_at) as t from brune_start_attempt where user_id = $1
-              union all table recent) attempts order by t desc offset $6 - 1 limit 1) as try_again_in,
-          (select seconds from stop) as stopped_for
+              union all table recent) attempts order by t desc offset $6 - 1 limit 1) as try_again_in
         from app_global_setting_head
         "#,
         candidate.user.id.as_str(),
