@@ -495,13 +495,13 @@ alter table app_global_setting_audit
   add constraint app_global_setting_audit_change_has_its_version check (
     action in ('refused', 'secret_cleanup', 'decision') or new_value_json is null or version is not null) not valid,
   add constraint app_global_setting_audit_decision_is_no_change check (
-    action <> 'decision' or (revision is null and version is null and key in ('(proposal)', '(freeze)'))) not valid;
+    action <> 'decision' or (revision is null and version is null and key in ('(proposal)', '(freeze)', '(starts)', '(release)'))) not valid;
 
 create function app_global_setting_audit_as_owner() returns trigger language plpgsql as $$
 begin
   if current_user <> (select relowner::regrole::name from pg_class where oid = tg_relid) then
-    raise exception 'a decision is recorded by the triggers of proposals and freezes'
-      using errcode = 'insufficient_privilege', hint = 'insert into brune_proposal_edition, brune_proposal_verdict or brune_freeze';
+    raise exception 'a decision is recorded by the triggers of its table'
+      using errcode = 'insufficient_privilege', hint = 'insert into the table of the decision, such as brune_proposal_edition or brune_freeze';
   end if;
   return new;
 end $$;

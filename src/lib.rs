@@ -23,6 +23,7 @@
 //! | [`idempotency`] | the first response to a write, for repeated requests | stored in the transaction of the write |
 //! | [`outbox`] | messages to other services | enqueued in the transaction of the change, delivered afterwards |
 //! | [`proposals`] | records of changes that wait for approval or for their time | the database enforces who approves what |
+//! | [`releases`] | names of revisions | hold no values: the audit trail has them |
 //! | [`secret_scanner`] | detection of secrets in texts | every stored text is scanned first |
 //! | [`settings`] | values that change while the service runs | see below |
 //! | [`fleet`] | the running instances and the revision each has applied | an instance writes only its own row |
@@ -232,8 +233,9 @@ pub mod audit;
 pub mod idempotency;
 pub mod outbox;
 
-// Changes that wait for other people, or for their time.
+// Changes that wait for other people, or for their time, and names of revisions.
 pub mod proposals;
+pub mod releases;
 
 // The check of every text before it is stored.
 pub mod secret_scanner;

@@ -80,9 +80,10 @@ impl BackgroundTasks {
         self.spawn(proposals::watch(state.pool.clone(), state.metrics.clone()));
     }
 
-    /// Deletes old start attempts, and counts secrets in the database.
+    /// Deletes old start attempts, watches for a stop of starts, and counts secrets in the database.
     pub fn clean_up(&mut self, state: &AppState) {
         let metrics = state.metrics.clone();
+        self.spawn(sessions::watch_stop(state.pool.clone(), metrics.clone()));
         self.spawn(secrets::watch(state.pool.clone(), metrics, RESIDUE_CHECK));
         self.spawn(sessions::forget_attempts(state.pool.clone()));
     }

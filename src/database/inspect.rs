@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::database::{Pool, TransactionError, read_with_retry, store};
 
 /// The triggers of the schema by table; each runs the function of its name.
-const TRIGGERS: [(&str, &[&str]); 9] = [
+const TRIGGERS: [(&str, &[&str]); 11] = [
     (
         "app_global_setting_audit",
         &[
@@ -60,14 +60,19 @@ const TRIGGERS: [(&str, &[&str]); 9] = [
             "brune_proposal_verdict_written",
         ],
     ),
+    (
+        "brune_release",
+        &["brune_decision_is_permanent", "brune_release_write", "brune_release_written"],
+    ),
     ("brune_session", &["brune_session_keeps_its_settings"]),
+    ("brune_starts_event", &["brune_decision_is_permanent", "brune_starts_event_write"]),
 ];
 
 /// The only trigger whose function has another name.
 const NEVER_TRUNCATED: &str = "app_global_setting_audit_is_never_truncated";
 
 /// The functions that run with the rights of their owner (`security definer`).
-const DEFINERS: [&str; 14] = [
+const DEFINERS: [&str; 17] = [
     "app_global_setting_audit_chain",
     "app_global_setting_head_is_approved",
     "app_global_setting_head_notifies",
@@ -82,6 +87,9 @@ const DEFINERS: [&str; 14] = [
     "brune_proposal_verdict_write",
     "brune_proposal_verdict_written",
     "brune_proposal_write",
+    "brune_release_write",
+    "brune_release_written",
+    "brune_starts_event_write",
 ];
 
 /// The settings of the function that knows the secret of a notification before the commit: no plan with values, and no

@@ -125,6 +125,7 @@ fn header<T: PartialSchema>(description: &str) -> Header {
         (name = "sessions", description = "Sessions that keep the settings they started with"),
         (name = "fleet", description = "The instances, and the revision that each has applied"),
         (name = "proposals", description = "Changes that wait for approval or for their time, and freezes"),
+        (name = "releases", description = "Names of revisions, to compare and to restore"),
         (name = "outbox", description = "Messages to other services, and dead letters"),
         (name = "ofrep", description = "Settings as flags, for any OpenFeature client (OFREP 0.3); failures have the protocol's form"),
         (name = "sign-in", description = "A browser's session for `/admin`: the token in a cookie"),

@@ -13,8 +13,8 @@ use crate::{
         AppState, Limits, Origins,
         openapi::{Document, RouteRules, without_sessions},
         routes::{
-            audit, config, explain, fleet, freezes, health, ofrep, outbox, proposals, secrets,
-            sessions as session_routes, settings, sign_in,
+            audit, config, explain, fleet, freezes, health, ofrep, outbox, proposals, releases,
+            secrets, sessions as session_routes, settings, sign_in,
         },
         serve::{
             compression::{StaticBody, compressed},
@@ -62,6 +62,7 @@ fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
         .routes(routes!(proposals::withdraw))
         .routes(routes!(freezes::list, freezes::freeze))
         .routes(routes!(freezes::end))
+        .merge(release_routes())
         .routes(routes!(audit::verify))
         .routes(routes!(sign_in::sign_in))
         .routes(routes!(sign_in::me))
@@ -74,6 +75,9 @@ fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
         .routes(routes!(session_routes::end))
         .routes(routes!(session_routes::trace))
         .routes(routes!(session_routes::end_any))
+        .routes(routes!(session_routes::starts))
+        .routes(routes!(session_routes::stop_starts))
+        .routes(routes!(session_routes::resume_starts))
         .routes(routes!(outbox::retry))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
@@ -82,6 +86,14 @@ fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
         // CORS covers only the flags: no other route serves pages of other origins.
         .merge(ofrep::with_cors(flags, origins))
         .merge(compressed(lists))
+}
+
+fn release_routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(releases::list, releases::make))
+        .routes(routes!(releases::find))
+        .routes(routes!(releases::diff))
+        .routes(routes!(releases::archive))
 }
 
 /// Splits `routes` into the router and the document, with the rules of many routes.

@@ -172,6 +172,11 @@ impl Metrics {
         self.0.sessions.record_failure();
     }
 
+    /// Sets whether all session starts are stopped.
+    pub fn starts_stopped(&self, are_stopped: bool) {
+        self.0.sessions.set_starts_stopped(are_stopped);
+    }
+
     /// Sets the number of secrets whose values are still in the database.
     pub fn secret_residue(&self, secrets: usize) {
         self.0.secret_residue.set(i64::try_from(secrets).unwrap_or(i64::MAX));

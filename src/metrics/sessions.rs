@@ -7,7 +7,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::metrics::register::{counter, seconds};
+use crate::metrics::register::{counter, gauge, seconds};
 
 pub(super) struct Sessions {
     expired: Counter,
@@ -15,6 +15,7 @@ pub(super) struct Sessions {
     batch: Histogram,
     lag: Gauge<f64, AtomicU64>,
     start_group: Histogram,
+    starts_stopped: Gauge,
 }
 
 impl Sessions {
@@ -50,6 +51,11 @@ impl Sessions {
             ),
             lag,
             start_group,
+            starts_stopped: gauge(
+                registry,
+                "brune_starts_stopped",
+                "Whether an administrator has stopped all session starts, as last seen by this instance",
+            ),
         }
     }
 
@@ -63,6 +69,10 @@ impl Sessions {
     pub(super) fn record_start_group(&self, sessions: usize) {
         // No group has more sessions than 32 bits can count.
         self.start_group.observe(u32::try_from(sessions).unwrap_or(u32::MAX).into());
+    }
+
+    pub(super) fn set_starts_stopped(&self, are_stopped: bool) {
+        self.starts_stopped.set(are_stopped.into());
     }
 
     pub(super) fn record_failure(&self) {

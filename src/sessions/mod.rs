@@ -10,6 +10,7 @@ mod realtime;
 mod rules;
 mod session;
 mod start;
+mod stop;
 mod store;
 
 pub use eligibility::{Bounds, History, IneligibleReason, User, check_history};
@@ -22,3 +23,6 @@ pub use realtime::{MintedSecret, Realtime, RealtimeError};
 pub use rules::{KEYS, SessionSettings, are_declared};
 pub use session::{Filter, Session, Status};
 pub use start::{Error, Request, SessionStarter, Started, forget_attempts, start};
+pub use stop::{
+    StartsState, Stop, StopError, resume_starts, starts_state, stop_starts, watch_stop,
+};

@@ -48,6 +48,7 @@ mod written;
 mod writer;
 
 mod proposal;
+mod release;
 mod reset;
 mod rollback;
 
@@ -84,6 +85,9 @@ pub use publish::{
     Error as PublishError, Plan as PublishPlan, Provided, Seed, plan_of_empty, publish,
 };
 pub use read::{AsOf, Error as ReadError, Listing, Setting, find, list, revision, values};
+pub use release::{
+    Error as ReleaseError, ReleaseDiff, ValueDiff, diff_release, find as find_release,
+};
 pub use reload::{Error as ReloadError, forbidden_characters, load, refresh};
 pub use rollback::{Plan as RollbackPlan, Target};
 pub use rules::Violation;

@@ -11,6 +11,7 @@ use crate::{
     audit::{self, Action, Actor},
     database::{self, Connection, TransactionError},
     json::StrictJson,
+    releases,
     settings::{
         change::{ChangeResult, Conflict, Edit, Error, WriteOptions},
         entry::LaterChange,
@@ -49,6 +50,13 @@ pub enum Target {
         /// The expected current revision.
         revision: Option<i64>,
     },
+    /// Every key, to its value at the revision of a release.
+    Release {
+        /// The name of the release.
+        name: String,
+        /// The expected current revision.
+        revision: Option<i64>,
+    },
 }
 
 /// The preview of a rollback.
@@ -80,6 +88,7 @@ impl SettingsWriter {
         options: &WriteOptions,
     ) -> Result<ChangeResult, Error> {
         self.refuse_secret_target(actor, target, options).await?;
+        let target = &self.with_revision(target).await?;
         let restoration = self.find_restoration(actor, target, options).await?;
         self.restore(actor, target, options, &restoration).await
     }
@@ -94,6 +103,7 @@ impl SettingsWriter {
         // Without an idempotency key: a plan has no stored result to replay.
         let options = WriteOptions { dry_run: true, idempotency: None, ..options.clone() };
         self.refuse_secret_target(actor, target, &options).await?;
+        let target = &self.with_revision(target).await?;
         let restoration = self.find_restoration(actor, target, &options).await?;
         let (changed, refused) = match self.restore(actor, target, &options, &restoration).await {
             Ok(changed) => (changed, Vec::new()),
@@ -122,10 +132,21 @@ impl SettingsWriter {
                 vec![Edit { key: key.clone(), value: StrictJson::Null, version: None }]
             }
             // The keys come from the audit trail, not from the caller.
-            Target::Entry { .. } | Target::Revision { .. } => Vec::new(),
+            Target::Entry { .. } | Target::Revision { .. } | Target::Release { .. } => Vec::new(),
         };
         let schema = &self.settings.snapshot().schema;
         self.refuse_secrets(schema, actor, edits.iter(), options.dry_run).await
+    }
+
+    /// Returns `target` with the revision instead of the release.
+    async fn with_revision(&self, target: &Target) -> Result<Target, Error> {
+        let Target::Release { name, revision } = target else {
+            return Ok(target.clone());
+        };
+        let release =
+            database::read_with_retry(&self.pool, async |conn| releases::find(conn, name).await);
+        let release = release.await?.ok_or(Error::ReleaseNotFound)?;
+        Ok(Target::Revision { to_revision: release.revision, revision: *revision })
     }
 
     /// Returns the result of a dry run without changes, at the current revision.
@@ -189,6 +210,8 @@ impl SettingsWriter {
             Target::Revision { to_revision, .. } => {
                 at_revision(conn, &snapshot.schema, *to_revision).await
             }
+            // Resolved before, by `with_revision`.
+            Target::Release { .. } => Err(Error::ReleaseNotFound),
         });
         let restoration = restoration.await;
         // The lookup fails before the write path, so the refusal is audited in advance.

@@ -32,6 +32,7 @@ mod path_prefix;
 mod pooler;
 mod preconditions;
 mod proposals;
+mod releases;
 mod secret_scanner;
 mod secrets;
 mod sessions;

@@ -74,6 +74,17 @@ async fn a_documented_change_by_psql_is_audited_and_loaded() {
 }
 
 #[tokio::test]
+async fn a_documented_stop_by_psql_stops_all_starts() {
+    let app = TestApp::new().await;
+    let statements = block(section(OPERATIONS, "## Stopping all session starts"), "sql");
+    run(&app.db.pool(), &statements).await.unwrap();
+    app.instance.start_session(&user("ana")).await.problem(503, "starts_stopped");
+    let state = app.instance.get("/admin/starts").bearer(&admin("ben")).send().await.ok();
+    assert_eq!(state["stopped"]["stopped_by"], "ada");
+    assert_unbroken(&app.db.pool()).await;
+}
+
+#[tokio::test]
 async fn the_documented_serving_role_can_serve() {
     let app = TestApp::new().await;
     let pool = app.db.admin();

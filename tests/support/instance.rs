@@ -13,6 +13,7 @@ use brune::{
     database::Pool,
     fleet::{self, Fleet},
     http::{AppState, Streams},
+    metrics::Metrics,
     outbox::{Sink, Worker},
     settings::{
         ChangeSignal, DueOutcome, GlobalSettingsService, SettingsWriter, apply_due,
@@ -113,6 +114,11 @@ impl Instance {
     /// Waits until the instance's snapshot is of `revision` or later.
     pub(crate) async fn wait_for_revision(&self, revision: i64) {
         no_hang("the revision is loaded", self.settings.wait_for(revision)).await;
+    }
+
+    /// The metrics, for a task that a test runs.
+    pub(crate) fn metrics(&self) -> Metrics {
+        self.state.metrics.clone()
     }
 
     pub(crate) fn get(&self, path: &str) -> Call<'_> {

@@ -71,6 +71,12 @@ const FREEZE: &[Privilege] = &[
     on_table("insert"),
     Privilege { name: "update", columns: &["end_request_id", "ended_by"] },
 ];
+/// A release is archived.
+const RELEASE: &[Privilege] = &[
+    on_table("select"),
+    on_table("insert"),
+    Privilege { name: "update", columns: &["archive_reason", "archive_request_id", "archived_by"] },
+];
 /// Entries are inserted. A cleanup redacts the values of a secret; a trigger restricts updates to secrets.
 const TRAIL: &[Privilege] = &[
     on_table("select"),
@@ -86,7 +92,7 @@ const fn table(name: &'static str, service: &'static [Privilege]) -> Table {
 }
 
 /// Every table and view of the schema.
-pub(super) const TABLES: [Table; 19] = [
+pub(super) const TABLES: [Table; 21] = [
     table("_sqlx_migrations", READ),
     table("app_global_setting_audit", TRAIL),
     table("app_global_setting_head", LOCK),
@@ -105,9 +111,11 @@ pub(super) const TABLES: [Table; 19] = [
     table("brune_proposal_edition", APPEND),
     table("brune_proposal_reminder", APPEND_AND_UPDATE),
     table("brune_proposal_verdict", APPEND),
+    table("brune_release", RELEASE),
     table("brune_session", APPEND_AND_UPDATE),
     table("brune_session_counted", READ),
     table("brune_start_attempt", WRITE),
+    table("brune_starts_event", APPEND),
 ];
 
 /// Returns the entry of the table `name`.

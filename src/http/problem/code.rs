@@ -84,6 +84,8 @@ codes! {
         "The history lists every revision.";
     ProposalNotFound "proposal_not_found" NOT_FOUND "Proposal not found",
         "The list of proposals has every number, and each proposal the number of its editions.";
+    ReleaseNotFound "release_not_found" NOT_FOUND "Release not found",
+        "The list of releases has every name.";
     MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "Method not allowed",
         "The `Allow` header lists the supported methods.";
     VersionConflict "version_conflict" CONFLICT "Version conflict",
@@ -103,6 +105,8 @@ codes! {
         "Nothing was stored. Wait until `until`, end the freeze, or write with `emergency=true`.";
     FreezeOver "freeze_over" CONFLICT "Freeze is over",
         "Nothing was stored. The list of freezes shows when a freeze ended.";
+    ReleaseExists "release_exists" CONFLICT "Release exists",
+        "Nothing was stored. A release never changes: choose another name.";
     PlanOutdated "plan_outdated" CONFLICT "Import plan is outdated",
         "Nothing was stored. Request a new plan with `dry_run=true`, review it and apply the new plan.";
     SessionActive "session_active" CONFLICT "User has an active session",
@@ -139,6 +143,8 @@ codes! {
         "The plan service did not respond. Retry after `Retry-After` seconds.";
     ConfigUnavailable "config_unavailable" SERVICE_UNAVAILABLE "Settings are invalid",
         "An operator must fix the listed settings or the database. Retry after `Retry-After` seconds.";
+    StartsStopped "starts_stopped" SERVICE_UNAVAILABLE "Session starts are stopped",
+        "No session was started; running sessions continue. Retry after `Retry-After` seconds.";
     Unavailable "unavailable" SERVICE_UNAVAILABLE "Service unavailable",
         "Nothing was stored. Retry after `Retry-After` seconds.";
     // 504, not 500: the change may be stored, and only the acknowledgement is missing.

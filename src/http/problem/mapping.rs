@@ -137,6 +137,7 @@ impl From<settings::Error> for Problem {
                 Self::new(Code::ChangeFrozen, detail).with_members(members).retry_after(seconds)
             }
             E::VersionNotFound(detail) => Self::new(Code::VersionNotFound, detail),
+            E::ReleaseNotFound => Self::new(Code::ReleaseNotFound, detail),
             E::Idempotency(_) => Self::new(Code::IdempotencyKeyReused, detail),
             // A concurrent migration changed the declarations, so a retry uses the new ones.
             E::CatalogMoved => Self::unavailable(&E::CatalogMoved),
@@ -180,6 +181,22 @@ impl From<settings::ProposalError> for Problem {
                 FreezeError::Database(err) => err.into(),
             },
             E::Change(err) => err.into(),
+        }
+    }
+}
+
+impl From<settings::ReleaseError> for Problem {
+    fn from(err: settings::ReleaseError) -> Self {
+        use settings::ReleaseError as E;
+        let detail = err.to_string();
+        match err {
+            E::NotFound => Self::new(Code::ReleaseNotFound, detail),
+            E::Exists => Self::new(Code::ReleaseExists, detail),
+            E::SecretLike { field, kind } => Self::new(Code::SecretLike, detail).with_errors(
+                FieldError::at(format!("/{field}"), "secret_like_value", kind.detail()),
+            ),
+            E::Read(err) => err.into(),
+            E::Database(err) => err.into(),
         }
     }
 }
@@ -291,6 +308,8 @@ impl From<sessions::Error> for Problem {
             // The first request finishes within seconds, so a short pause suffices.
             E::InProgress => Self::new(Code::IdempotencyInProgress, detail).retry_after(1),
             E::RateLimited { wait, .. } => Self::new(Code::RateLimited, detail).retry_after(wait),
+            // Without the reason, which is for administrators.
+            E::Stopped { wait } => Self::new(Code::StartsStopped, detail).retry_after(wait),
             // The cause may contain the address of the plan service.
             E::Plan(_) => Self::new(Code::PlanUnavailable, PLAN_UNKNOWN).retry_after(5),
             E::Realtime(err) => err.into(),
@@ -306,6 +325,18 @@ impl From<sessions::SecretInReason> for Problem {
     fn from(err: sessions::SecretInReason) -> Self {
         let error = FieldError::at("/reason", "secret_like_value", err.0.detail());
         Self::new(Code::SecretLike, format!("{err}; nothing was ended")).with_errors(error)
+    }
+}
+
+impl From<sessions::StopError> for Problem {
+    fn from(err: sessions::StopError) -> Self {
+        use sessions::StopError as E;
+        let detail = format!("{err}; nothing was stored");
+        match err {
+            E::SecretInReason(kind) => Self::new(Code::SecretLike, detail)
+                .with_errors(FieldError::at("/reason", "secret_like_value", kind.detail())),
+            E::Database(err) => err.into(),
+        }
     }
 }
 

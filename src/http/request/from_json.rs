@@ -118,7 +118,7 @@ macro_rules! from_string {
 
 from_string! {
     chrono::DateTime<chrono::Utc> crate::audit::Reason crate::ids::UserId crate::proposals::VerdictKind uuid::Uuid
-    value::PlanName
+    value::PlanName value::ReleaseName
 }
 
 impl FromStrictJson for bool {

@@ -251,6 +251,32 @@ impl FromText for PlanName {
     }
 }
 
+/// The name of a release.
+#[derive(Debug, Clone)]
+pub(in crate::http) struct ReleaseName(pub(in crate::http) String);
+
+impl FieldType for ReleaseName {
+    fn field_schema(_: Bounds) -> RefOr<Schema> {
+        of_type(Type::String)
+            .pattern(Some("^[a-z0-9][a-z0-9._-]{0,63}$"))
+            .examples([json!("winter")])
+            .into()
+    }
+}
+
+impl FromText for ReleaseName {
+    fn from_text(text: &str, _: Bounds) -> Result<Self, FieldError> {
+        let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let is_first = text.bytes().next().is_some_and(is_plain);
+        let is_valid = text.bytes().all(|byte| is_plain(byte) || b"._-".contains(&byte));
+        if is_first && is_valid && text.len() <= 64 {
+            return Ok(Self(text.to_owned()));
+        }
+        let detail = "must have 1 to 64 characters of `a-z`, `0-9`, `.`, `_` and `-`, the first a letter or a digit";
+        Err(FieldError::at("", "not_a_name", detail))
+    }
+}
+
 /// Returns the choice with the name `text`.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ pub(in crate::http) mod health;
 pub(in crate::http) mod ofrep;
 pub(in crate::http) mod outbox;
 pub(in crate::http) mod proposals;
+pub(in crate::http) mod releases;
 pub(in crate::http) mod secrets;
 pub(in crate::http) mod sessions;
 pub(in crate::http) mod settings;

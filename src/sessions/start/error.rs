@@ -31,6 +31,12 @@ pub enum Error {
         /// Seconds to wait.
         wait: u32,
     },
+    /// An administrator has stopped all starts.
+    #[error("session starts are stopped; retry in {wait} s")]
+    Stopped {
+        /// Seconds until the stop ends by itself.
+        wait: u32,
+    },
     /// The idempotency key belongs to another request.
     #[error(transparent)]
     Idempotency(#[from] idempotency::Reused),

@@ -146,6 +146,12 @@ impl SessionInsert<'_> {
             let inserted = session.map(|session| inserted(session, replayed, candidate));
             return Ok(inserted.map_or(Outcome::Retry, Outcome::Inserted));
         }
+        // Before every other obstacle: whatever the user does, no start can succeed, and the attempt did not count.
+        if let Some(seconds) = diagnosis.stopped_for {
+            // At least a second, because `Retry-After: 0` would invite an immediate retry.
+            let wait = u32::try_from(seconds).unwrap_or_default().max(1);
+            return Err(Error::Stopped { wait });
+        }
         if !diagnosis.counted {
             let wait = diagnosis.try_again_in.and_then(|seconds| u32::try_from(seconds).ok());
             // At least a second, because `Retry-After: 0` would invite an immediate retry.

@@ -30,6 +30,8 @@ pub(super) struct Diagnosis {
     pub(super) counted: bool,
     /// Seconds until the rate limit allows an attempt.
     pub(super) try_again_in: Option<i32>,
+    /// Seconds until the stop of all starts ends by itself; `None` if starts are not stopped.
+    pub(super) stopped_for: Option<i32>,
 }
 
 impl Diagnosis {
@@ -79,8 +81,8 @@ impl PlannedInsert {
     }
 }
 
-/// Inserts each of `inserts` if the settings are current, the user's history is within the bounds and the rate limit
-/// allows the attempt; all in one statement, so in one state of the database. Returns the ids of the inserted sessions.
+/// Inserts each of `inserts` if starts are not stopped, the settings are current, the user's history is within the bounds
+/// and the rate limit allows the attempt; all in one statement, so in one state of the database. Returns the ids of the inserted sessions.
 ///
 /// `inserts` must be able to [share](PlannedInsert::can_share) a statement: all rows see the state before the statement.
 ///
@@ -113,7 +115,7 @@ async fn insert_one(conn: &mut Connection, insert: &PlannedInsert) -> sqlx::Resu
           $7, $8, $9, $10, $11, $12, case when $13 then clock_timestamp() + interval '30 s' end,
           null::text, null::text, null::text, null::text, case when not $14 then clock_timestamp() end
         -- For the reasons of the conditions see the statement for several rows.
-        where $15 = (select revision from app_global_setting_head)
+        where (select revision from app_global_setting_head where coalesce(stopped_until <= clock_timestamp(), true)) = $15
           and (not $13 or set_config('synchronous_commit', 'off', true) = 'off')
           and coalesce((select least(ended_at, expires_at) <= $18 from brune_session
             where user_id = $2 and status <> 'failed' order by started_at desc limit 1), true)
@@ -185,6 +187,7 @@ async fn insert_group(
           limit cardinality($1)) i
         -- A crash may lose the first of two steps: only the second step is waited for on disk.
         where head.revision = $8 and (not $13 or set_config('synchronous_commit', 'off', true) = 'off')
+          and coalesce(head.stopped_until <= clock_timestamp(), true)
           -- The cooldown. Sessions of a user do not overlap, so the last is the one that ended last.
           and coalesce((select least(ended_at, expires_at) <= i.started_at - $17::interval from brune_session
             where user_id = i.user_id and status <> 'failed' order by started_at desc limit 1), true)
@@ -282,16 +285,16 @@ pub(super) async fn diagnose(
           where idempotency_key = $3),
         recent as (select attempted_at from brune_session where user_id = $1
           and started_at > $2 - interval '1 hour' and attempted_at > clock_timestamp() - interval '1 minute'),
-        -- Neither a repeat nor a retry is an attempt. Every statement locks this row before the row of a session.
-        tried as (
-          insert into brune_start_attempt as a (user_id, tried_at)
-          select $1, array[clock_timestamp()] where not $5 and not exists (select from prior)
+        stop as (select ceil(extract(epoch from stopped_until - clock_timestamp()))::integer as seconds
+          from app_global_setting_head where stopped_until > clock_timestamp()),
+        -- Neither a repeat, a retry nor a start during a stop is an attempt. Every statement locks this row before a session.
+        tried as (insert into brune_start_attempt as a (user_id, tried_at)
+          select $1, array[clock_timestamp()] where not $5 and not exists (select from prior) and not exists (select from stop)
             and not exists (select from own where id = $11) and (select count(*) from recent) < $6
           on conflict (user_id) do update set tried_at = brune_within_a_minute(a.tried_at) || clock_timestamp()
           where cardinality(brune_within_a_minute(a.tried_at)) + (select count(*) from recent) < $6 returning 1),
         counted as (select $5 or exists (select from tried) as is_so),
-        lapsed as (
-          update brune_session set status = case status when 'starting' then 'failed' else 'expired' end,
+        lapsed as (update brune_session set status = case status when 'starting' then 'failed' else 'expired' end,
             ended_at = case status when 'starting' then greatest(started_at, $2) else expires_at end
           where user_id = $1 and $7 and (select is_so from counted) and (status = 'active' and expires_at <= $2
             or status = 'starting' and starting_until <= statement_timestamp()) returning *),
@@ -303,7 +306,7 @@ pub(super) async fn diagnose(
           (select case when not running then ended_at end from last) as last_ended_at,
           (select id from last where running) as active, (select id from prior) as prior,
           (select digest from prior) as prior_digest, (select is_starting from prior) as prior_is_starting,
-          (select is_so from counted) as "counted!",
+          (select is_so from counted) as "counted!", (select seconds from stop) as stopped_for,
           (select ceil(extract(epoch from t + interval '1 minute' - statement_timestamp()))::integer
             from (select unnest(tried_at) as t from brune_start_attempt where user_id = $1
               union all table recent) attempts order by t desc offset $6 - 1 limit 1) as try_again_in

@@ -132,6 +132,9 @@ pub enum Error {
     /// The version, audit entry or revision to restore does not exist.
     #[error("{0}")]
     VersionNotFound(String),
+    /// No release has the name.
+    #[error("there is no release with this name")]
+    ReleaseNotFound,
     /// The idempotency key was used for another request.
     #[error(transparent)]
     Idempotency(#[from] idempotency::Reused),

@@ -12,6 +12,7 @@ mod limit;
 mod pins;
 mod plans;
 mod realtime;
+mod stop;
 
 use axum::http::StatusCode;
 use brune::http::{Grant, SUPER_ADMIN};

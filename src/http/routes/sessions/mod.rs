@@ -3,6 +3,7 @@
 mod admin;
 mod declared;
 mod document;
+mod starts;
 
 use axum::{
     extract::State,
@@ -12,6 +13,7 @@ use axum::{
 pub(in crate::http) use admin::*;
 use declared::WithSessions;
 use document::{SessionDocument, session_id};
+pub(in crate::http) use starts::*;
 
 use crate::{
     clock::Clock,
@@ -55,7 +57,7 @@ body! {
 problems! {
     StartProblems: MalformedRequest, Unauthorized, NotEligible, NotFound, RequestTimeout, SessionActive,
     IdempotencyInProgress, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, RateLimited, Internal,
-    RealtimeUnavailable, ConfigUnavailable, PlanUnavailable, Unavailable, OutcomeUnknown
+    RealtimeUnavailable, ConfigUnavailable, PlanUnavailable, StartsStopped, Unavailable, OutcomeUnknown
 }
 
 /// Starts a session under the current settings at the insertion of the row.

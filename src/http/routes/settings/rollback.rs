@@ -19,7 +19,7 @@ use crate::{
             from_json::{FromStrictJson, Pointer},
             query::Query,
             rules::Bounds,
-            value::{FieldType, MAX_INTEGER},
+            value::{FieldType, MAX_INTEGER, ReleaseName},
         },
         response::JsonResponse,
         write::{ChangeNote, WriteHeaders, WriteParameters, WriteResponder, WriteResponse},
@@ -44,7 +44,7 @@ any_of! {
 }
 
 problems! {
-    RollBackProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, KeyLocked, ApprovalRequired, VersionNotFound, RequestTimeout, VersionConflict, ChangeFrozen, RevisionMismatch, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, VersionRequired, RateLimited, Internal, Unavailable, OutcomeUnknown
+    RollBackProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, KeyLocked, ApprovalRequired, VersionNotFound, ReleaseNotFound, RequestTimeout, VersionConflict, ChangeFrozen, RevisionMismatch, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, VersionRequired, RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
 body! {
@@ -90,7 +90,20 @@ body! {
     }
 }
 
-/// A rollback, in any of three forms.
+body! {
+    /// Restores all settings of a release.
+    struct ReleaseRollback {
+        /// The reason
+        note: ChangeNote,
+        /// The release to restore.
+        to_release: ReleaseName,
+        /// The revision that must be current.
+        #[validate(range(min = 1, max = MAX_INTEGER))]
+        revision: Option<i64>,
+    }
+}
+
+/// A rollback, in any of four forms.
 #[derive(Debug)]
 pub(in crate::http) struct SettingsRollback {
     note: ChangeNote,
@@ -118,6 +131,13 @@ impl From<RevisionRollback> for SettingsRollback {
     }
 }
 
+impl From<ReleaseRollback> for SettingsRollback {
+    fn from(rollback: ReleaseRollback) -> Self {
+        let ReleaseRollback { note, to_release: ReleaseName(name), revision } = rollback;
+        Self { note, target: Target::Release { name, revision } }
+    }
+}
+
 impl FieldType for SettingsRollback {
     const HAS_REASON: bool = true;
 
@@ -128,6 +148,7 @@ impl FieldType for SettingsRollback {
             .item(VersionRollback::field_schema(Bounds::default()))
             .item(EntryRollback::field_schema(Bounds::default()))
             .item(RevisionRollback::field_schema(Bounds::default()))
+            .item(ReleaseRollback::field_schema(Bounds::default()))
             .into()
     }
 }
@@ -145,19 +166,21 @@ impl FromStrictJson for SettingsRollback {
         };
         let has = |name| members.iter().any(|(member, _)| member == name);
         // The form is chosen before the fields are read: errors name the fields of one form only.
-        match ["to_version", "audit_id", "to_revision"].map(has) {
-            [true, false, false] => {
+        match ["to_version", "audit_id", "to_revision", "to_release"].map(has) {
+            [true, false, false, false] => {
                 VersionRollback::from_json(json, pointer, bounds, errors).map(Self::from)
             }
-            [false, true, false] => {
+            [false, true, false, false] => {
                 EntryRollback::from_json(json, pointer, bounds, errors).map(Self::from)
             }
-            [false, false, true] => {
+            [false, false, true, false] => {
                 RevisionRollback::from_json(json, pointer, bounds, errors).map(Self::from)
             }
+            [false, false, false, true] => {
+                ReleaseRollback::from_json(json, pointer, bounds, errors).map(Self::from)
+            }
             _ => {
-                let detail =
-                    "must have one of `to_version` (with `key`), `audit_id` and `to_revision`";
+                let detail = "must have one of `to_version` (with `key`), `audit_id`, `to_revision` and `to_release`";
                 errors.push(FieldError::at("", "wrong_shape", detail));
                 None
             }
@@ -176,6 +199,7 @@ impl ToSchema for SettingsRollback {
         <VersionRollback as FieldType>::collect_schemas(schemas);
         <EntryRollback as FieldType>::collect_schemas(schemas);
         <RevisionRollback as FieldType>::collect_schemas(schemas);
+        <ReleaseRollback as FieldType>::collect_schemas(schemas);
     }
 }
 

@@ -1,0 +1,194 @@
+//! `/admin/releases`: names of revisions, to compare and to restore.
+
+use axum::{
+    extract::State,
+    http::{StatusCode, header},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    audit::{Actor, Reason},
+    database::{self, Pool},
+    http::{
+        auth::{SuperAdmin, write_quota::RateLimitedAdmin},
+        openapi::problems,
+        problem::Problem,
+        request::{
+            body::Body,
+            fields::body,
+            path::PathSegment,
+            query::{NoParameters, Query, query},
+            value::{MAX_INTEGER, ReleaseName},
+        },
+        response::JsonResponse,
+        write::ChangeNote,
+    },
+    ids::RequestId,
+    releases::{self, Release},
+    settings::{self, GlobalSettingsService, ReleaseDiff, SettingsWriter},
+};
+
+problems! {
+    ReleaseListProblems: MalformedRequest, Unauthorized, Forbidden, Internal, Unavailable
+}
+
+problems! {
+    ReleaseProblems: MalformedRequest, Unauthorized, Forbidden, ReleaseNotFound, Internal, Unavailable
+}
+
+problems! {
+    MakeReleaseProblems: MalformedRequest, SecretLike, Unauthorized, Forbidden, RevisionNotFound,
+    ReleaseExists, RequestTimeout, PayloadTooLarge, UnsupportedMediaType, RateLimited, Internal, Unavailable,
+    OutcomeUnknown
+}
+
+problems! {
+    ArchiveReleaseProblems: MalformedRequest, ReasonRequired, SecretLike, Unauthorized, Forbidden, ReleaseNotFound,
+    RequestTimeout, PayloadTooLarge, UnsupportedMediaType, RateLimited, Internal, Unavailable, OutcomeUnknown
+}
+
+body! {
+    /// A new release.
+    struct NewRelease {
+        /// The name, which nothing can have again.
+        name: ReleaseName,
+        /// The revision; the current one by default.
+        #[validate(range(min = 1, max = MAX_INTEGER))]
+        revision: Option<i64>,
+        /// What the release is for, in 3 to 500 characters on one line, 3 of them visible.
+        note: Reason,
+    }
+}
+
+body! {
+    /// The archiving of a release.
+    struct ReleaseArchive {
+        /// The reason
+        note: ChangeNote,
+    }
+}
+
+query! {
+    /// The state to compare a release with.
+    struct DiffParameters {
+        /// Another release; by default the current settings
+        to: Option<String>,
+    }
+}
+
+/// The releases, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Releases)]
+pub(in crate::http) struct ReleaseList {
+    /// The newest 200 releases.
+    releases: Vec<Release>,
+}
+
+/// The releases, newest first.
+#[utoipa::path(
+    get,
+    path = "/admin/releases",
+    operation_id = "listReleases",
+    tag = "releases",
+    responses((status = 200, description = "The releases", body = ReleaseList), ReleaseListProblems),
+    security(("bearer" = []))
+)]
+pub(in crate::http) async fn list(
+    _: SuperAdmin,
+    State(pool): State<Pool>,
+    _: Query<NoParameters>,
+) -> Result<JsonResponse, Problem> {
+    let releases = database::read_with_retry(&pool, async |conn| releases::list(conn).await);
+    JsonResponse::ok(&ReleaseList { releases: releases.await? })
+}
+
+/// Names a revision. A release never changes, and stores no values: the audit trail has them.
+#[utoipa::path(
+    post,
+    path = "/admin/releases",
+    operation_id = "makeRelease",
+    tag = "releases",
+    request_body = NewRelease,
+    responses(
+        (status = 201, description = "The release", body = Release, headers(
+            ("Location" = String, description = "The address of the release"),
+        )),
+        MakeReleaseProblems,
+    ),
+    security(("bearer" = []))
+)]
+pub(in crate::http) async fn make(
+    RateLimitedAdmin(caller): RateLimitedAdmin,
+    State(writer): State<SettingsWriter>,
+    request: RequestId,
+    _: Query<NoParameters>,
+    Body { value: NewRelease { name, revision, note }, .. }: Body<NewRelease>,
+) -> Result<JsonResponse, Problem> {
+    let actor = Actor { user: caller.user, reason: note, request };
+    let release = writer.make_release(&actor, &name.0, revision).await?;
+    let location = format!("/admin/releases/{}", release.name);
+    Ok(JsonResponse::new(StatusCode::CREATED, &release)?.with(header::LOCATION, &location))
+}
+
+/// A release.
+#[utoipa::path(
+    get,
+    path = "/admin/releases/{name}",
+    operation_id = "getRelease",
+    tag = "releases",
+    params(("name" = String, Path, description = "The release")),
+    responses((status = 200, description = "The release", body = Release), ReleaseProblems),
+    security(("bearer" = []))
+)]
+pub(in crate::http) async fn find(
+    _: SuperAdmin,
+    State(pool): State<Pool>,
+    PathSegment(name): PathSegment,
+    _: Query<NoParameters>,
+) -> Result<JsonResponse, Problem> {
+    JsonResponse::ok(&settings::find_release(&pool, &name).await?)
+}
+
+/// The settings that differ between a release and another release, or the current settings.
+#[utoipa::path(
+    get,
+    path = "/admin/releases/{name}/diff",
+    operation_id = "compareRelease",
+    tag = "releases",
+    params(DiffParameters, ("name" = String, Path, description = "The release")),
+    responses((status = 200, description = "The differences", body = ReleaseDiff), ReleaseProblems),
+    security(("bearer" = []))
+)]
+pub(in crate::http) async fn diff(
+    _: SuperAdmin,
+    State(pool): State<Pool>,
+    State(settings): State<GlobalSettingsService>,
+    PathSegment(name): PathSegment,
+    Query(DiffParameters { to }): Query<DiffParameters>,
+) -> Result<JsonResponse, Problem> {
+    JsonResponse::ok(&settings::diff_release(&pool, &settings, &name, to.as_deref()).await?)
+}
+
+/// Archives a release, which stays readable and restorable. An archived release stays as it is.
+#[utoipa::path(
+    post,
+    path = "/admin/releases/{name}/archive",
+    operation_id = "archiveRelease",
+    tag = "releases",
+    params(("name" = String, Path, description = "The release")),
+    request_body = ReleaseArchive,
+    responses((status = 200, description = "The release", body = Release), ArchiveReleaseProblems),
+    security(("bearer" = []))
+)]
+pub(in crate::http) async fn archive(
+    RateLimitedAdmin(caller): RateLimitedAdmin,
+    State(writer): State<SettingsWriter>,
+    request: RequestId,
+    PathSegment(name): PathSegment,
+    _: Query<NoParameters>,
+    Body { value: ReleaseArchive { note }, .. }: Body<ReleaseArchive>,
+) -> Result<JsonResponse, Problem> {
+    let actor = note.actor(caller, request);
+    JsonResponse::ok(&writer.archive_release(&actor, &name).await?)
+}
