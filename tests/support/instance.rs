@@ -14,7 +14,9 @@ use brune::{
     fleet::{self, Fleet},
     http::{AppState, Streams},
     outbox::{Sink, Worker},
-    settings::{ChangeSignal, DueOutcome, GlobalSettingsService, SettingsWriter, apply_due},
+    settings::{
+        ChangeSignal, DueOutcome, GlobalSettingsService, ProposalError, SettingsWriter, apply_due,
+    },
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -51,8 +53,13 @@ impl Instance {
 
     /// Applies every due proposal once, as the worker of the instance does at each interval.
     pub(crate) async fn apply_due_proposals(&self) -> Vec<(i64, DueOutcome)> {
+        self.try_due_proposals().await.unwrap()
+    }
+
+    /// The same for an instance whose connections are ended meanwhile.
+    pub(crate) async fn try_due_proposals(&self) -> Result<Vec<(i64, DueOutcome)>, ProposalError> {
         let AppState { pool, settings, scanner, outbox, .. } = self.state.clone();
-        apply_due(&SettingsWriter::new(pool, settings, scanner, outbox)).await.unwrap()
+        apply_due(&SettingsWriter::new(pool, settings, scanner, outbox)).await
     }
 
     /// A worker that delivers the messages of its sinks when it is asked to.

@@ -10,7 +10,7 @@ use super::{
 use crate::support::{TestApp, admin, psql};
 
 /// Proposes a change of `key` in an hour.
-async fn schedule(app: &TestApp, key: &str, new: Value, plan: Value) -> i64 {
+pub(super) async fn schedule(app: &TestApp, key: &str, new: Value, plan: Value) -> i64 {
     let (_, version) = value(&app.instance, key).await;
     let mut body = proposal(&[(key, new, version)]);
     body["plan"] = plan;
@@ -19,13 +19,13 @@ async fn schedule(app: &TestApp, key: &str, new: Value, plan: Value) -> i64 {
     reply.body["number"].as_i64().unwrap()
 }
 
-fn in_minutes(minutes: i64) -> String {
+pub(super) fn in_minutes(minutes: i64) -> String {
     let at = chrono::Utc::now() + chrono::TimeDelta::minutes(minutes);
     at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
 /// Moves the time of a proposal into the past, which only the owner of the tables can.
-async fn let_minutes_pass(app: &TestApp, number: i64, minutes: i64) {
+pub(super) async fn let_minutes_pass(app: &TestApp, number: i64, minutes: i64) {
     let sql = format!(
         "alter table brune_proposal disable trigger brune_proposal_write;
          update brune_proposal set due_at = due_at - interval '{minutes} minutes' where number = {number};
