@@ -41,6 +41,7 @@ const TRIGGERS: [(&str, &[&str]); 9] = [
             "brune_decision_is_permanent",
             "brune_proposal_ended",
             "brune_proposal_is_applied",
+            "brune_proposal_lock",
             "brune_proposal_write",
         ],
     ),
@@ -67,7 +68,7 @@ const TRIGGERS: [(&str, &[&str]); 9] = [
 const NEVER_TRUNCATED: &str = "app_global_setting_audit_is_never_truncated";
 
 /// The functions that run with the rights of their owner (`security definer`).
-const DEFINERS: [&str; 14] = [
+const DEFINERS: [&str; 15] = [
     "app_global_setting_audit_chain",
     "app_global_setting_head_is_approved",
     "app_global_setting_head_notifies",
@@ -79,6 +80,7 @@ const DEFINERS: [&str; 14] = [
     "brune_proposal_edition_written",
     "brune_proposal_ended",
     "brune_proposal_is_applied",
+    "brune_proposal_lock",
     "brune_proposal_verdict_write",
     "brune_proposal_verdict_written",
     "brune_proposal_write",

@@ -36,6 +36,11 @@ fn one_wins(first: &Reply, second: &Reply, codes: &[&str]) -> Value {
     refused.body.clone()
 }
 
+/// A valid value that is not `current`.
+fn another(current: &Value) -> Value {
+    if *current == json!(19) { json!(20) } else { json!(19) }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_approval_never_stands_on_an_edition_that_it_was_not_given_for() {
     let app = protected().await;
@@ -43,8 +48,8 @@ async fn an_approval_never_stands_on_an_edition_that_it_was_not_given_for() {
     let (mut approved_first, mut current) = (0, value(&app.instance, COOLDOWN).await);
     for race in 0..200 {
         let (value_before, version) = current;
-        let minutes = if value_before == json!(45) { 46 } else { 45 };
-        let number = propose(&app.instance, "ana", &[(COOLDOWN, json!(minutes), version)]).await;
+        let proposed = another(&value_before);
+        let number = propose(&app.instance, "ana", &[(COOLDOWN, proposed.clone(), version)]).await;
         // Every second approval applies the proposal in the same transaction.
         let applies = race % 2 == 1;
         let verdict = json!({"edition": 1, "verdict": "approve", "apply": applies});
@@ -65,7 +70,7 @@ async fn an_approval_never_stands_on_an_edition_that_it_was_not_given_for() {
             approval.problem(409, "edition_outdated");
         }
         if after["state"] == "applied" {
-            assert_eq!((&after["edition"], &current.0), (&json!(1), &json!(minutes)), "{after}");
+            assert_eq!((&after["edition"], &current.0), (&json!(1), &proposed), "{after}");
         } else {
             assert_eq!((&after["edition"], &current.0), (&json!(2), &value_before), "{after}");
             assert_eq!(after["standing"]["approvals"], json!([]), "{after}");
@@ -83,11 +88,11 @@ async fn an_approval_never_stands_on_an_edition_that_it_was_not_given_for() {
 async fn an_application_and_a_plain_write_of_the_same_setting_do_not_both_succeed() {
     let app = protected().await;
     let second = app.another_instance().await;
-    for race in 0..50 {
-        let (_, version) = value(&app.instance, PER_DAY).await;
-        let proposed = json!(20 + race % 2);
+    for _ in 0..50 {
+        let (before, version) = value(&app.instance, PER_DAY).await;
+        let proposed = another(&before);
         let number = propose(&app.instance, "ana", &[(PER_DAY, proposed.clone(), version)]).await;
-        let plain = [(PER_DAY, json!(10 + race % 2), version)];
+        let plain = [(PER_DAY, json!(if before == json!(3) { 4 } else { 3 }), version)];
         let (applied, written) =
             tokio::join!(apply(&app.instance, "ben", number), second.change(&plain));
         one_wins(&applied, &written, &["version_conflict"]);
@@ -102,10 +107,9 @@ async fn an_application_and_a_plain_write_of_the_same_setting_do_not_both_succee
 async fn of_two_applications_the_second_reports_the_revision_of_the_first() {
     let app = protected().await;
     let second = app.another_instance().await;
-    for race in 0..50 {
-        let (_, version) = value(&app.instance, PER_DAY).await;
-        let number =
-            propose(&app.instance, "ana", &[(PER_DAY, json!(20 + race % 2), version)]).await;
+    for _ in 0..50 {
+        let (before, version) = value(&app.instance, PER_DAY).await;
+        let number = propose(&app.instance, "ana", &[(PER_DAY, another(&before), version)]).await;
         let (one, two) =
             tokio::join!(apply(&app.instance, "ana", number), apply(&second, "ben", number));
         let problem = one_wins(&one, &two, &["proposal_closed"]);
@@ -119,10 +123,9 @@ async fn of_two_applications_the_second_reports_the_revision_of_the_first() {
 async fn a_withdrawal_and_an_application_do_not_both_succeed() {
     let app = protected().await;
     let second = app.another_instance().await;
-    for race in 0..50 {
-        let (_, version) = value(&app.instance, PER_DAY).await;
-        let number =
-            propose(&app.instance, "ana", &[(PER_DAY, json!(20 + race % 2), version)]).await;
+    for _ in 0..50 {
+        let (before, version) = value(&app.instance, PER_DAY).await;
+        let number = propose(&app.instance, "ana", &[(PER_DAY, another(&before), version)]).await;
         let (applied, withdrawn) =
             tokio::join!(apply(&app.instance, "ana", number), withdraw(&second, "ben", number));
         one_wins(&applied, &withdrawn, &["proposal_closed"]);
@@ -138,10 +141,9 @@ async fn a_withdrawal_and_an_application_do_not_both_succeed() {
 async fn an_approval_that_applies_and_an_objection_do_not_both_succeed() {
     let app = protected().await;
     let second = app.another_instance().await;
-    for race in 0..50 {
-        let (_, version) = value(&app.instance, COOLDOWN).await;
-        let number =
-            propose(&app.instance, "ana", &[(COOLDOWN, json!(40 + race % 2), version)]).await;
+    for _ in 0..50 {
+        let (before, version) = value(&app.instance, COOLDOWN).await;
+        let number = propose(&app.instance, "ana", &[(COOLDOWN, another(&before), version)]).await;
         let approval = json!({"edition": 1, "verdict": "approve", "apply": true});
         let objection = json!({"edition": 1, "verdict": "object"});
         let (approval, objection) = tokio::join!(
@@ -242,8 +244,8 @@ async fn a_due_proposal_is_applied_exactly_once_by_six_instances_of_which_one_is
     let admin = app.db.admin();
     let mut interrupted = 0;
     for race in 0..100_usize {
-        let (_, version) = value(&app.instance, PER_DAY).await;
-        let new_value = json!(20 + race % 2);
+        let (before, version) = value(&app.instance, PER_DAY).await;
+        let new_value = another(&before);
         let number =
             schedule(&app, PER_DAY, new_value.clone(), json!({"at": in_minutes(60)})).await;
         let_minutes_pass(&app, number, 61).await;
