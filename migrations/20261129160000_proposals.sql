@@ -71,7 +71,8 @@ create table brune_proposal_edition (
   request_id text not null default '',
   primary key (proposal, edition)
 );
-create index brune_proposal_edition_by_key on brune_proposal_edition using gin (edits jsonb_ops);
+-- Entries waiting in a list would make every search read the list.
+create index brune_proposal_edition_by_key on brune_proposal_edition using gin (edits jsonb_ops) with (fastupdate = off);
 alter table brune_proposal add constraint brune_proposal_has_its_edition
   foreign key (id, edition) references brune_proposal_edition (proposal, edition) deferrable initially deferred;
 

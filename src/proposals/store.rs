@@ -349,11 +349,12 @@ pub async fn overlapping(
     number: i64,
     keys: &[String],
 ) -> sqlx::Result<Vec<(i64, Option<DateTime<Utc>>)>> {
+    // A subquery for each open proposal: a join would read the editions of all proposals, most of which are over.
     let rows = sqlx::query!(
         r#"
         select p.number, p.due_at from brune_proposal p
-        join brune_proposal_edition e on e.proposal = p.id and e.edition = p.edition
-        where p.state = 'open' and p.number <> $1 and e.edits ?| $2
+        where p.state = 'open' and p.number <> $1 and (
+          select e.edits ?| $2 from brune_proposal_edition e where e.proposal = p.id and e.edition = p.edition)
         order by p.number
         "#,
         number,

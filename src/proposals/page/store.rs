@@ -35,7 +35,9 @@ pub(super) async fn summaries(
         }
     }
     query.push(") p order by number desc limit ").push_bind(limit);
-    query.build_query_as().fetch_all(conn).await
+    // The best plan depends on how common the key is, so no plan is kept for all keys.
+    let is_plan_kept = filter.key.is_none();
+    query.build_query_as().persistent(is_plan_kept).fetch_all(conn).await
 }
 
 /// Appends a query of the newest proposals that match `filter` and the condition that `push_condition` appends.
@@ -46,54 +48,64 @@ fn push_matching(
     limit: i64,
     push_condition: impl FnOnce(&mut QueryBuilder<Postgres>),
 ) {
-    query.push(
-        "(select p.*, e.reason, e.edits from brune_proposal p \
-         join brune_proposal_edition e on e.proposal = p.id and e.edition = p.edition where ",
-    );
+    query.push("(select p.*, e.reason, e.edits from brune_proposal p ");
+    query.push(match filter.key {
+        // Begins with the index of keys, or with the newest proposals if the key is common.
+        Some(_) => {
+            "join brune_proposal_edition e on e.proposal = p.id and e.edition = p.edition where "
+        }
+        // `offset 0` prevents a join that reads the editions of all proposals.
+        None => {
+            "cross join lateral (select reason, edits from brune_proposal_edition \
+             where proposal = p.id and edition = p.edition offset 0) e where "
+        }
+    });
     push_condition(query);
     // Values are bound, never part of the text.
     if let Some(before) = before {
         query.push(" and p.number < ").push_bind(before);
     }
+    // A list of one value, and an order by the column: otherwise the server may read the proposals of all states or
+    // authors by number, because the kept plan is made without the value.
+    let mut order = "p.number desc";
     if let Some(state) = filter.state {
-        query.push(" and p.state = ").push_bind(State::as_str(state));
+        query.push(" and p.state = any(").push_bind(vec![State::as_str(state)]).push(")");
+        order = "p.state desc, p.number desc";
     }
     if let Some(author) = &filter.by {
-        query.push(" and p.created_by = ").push_bind(author.clone());
+        query.push(" and p.created_by = any(").push_bind(vec![author.clone()]).push(")");
+        order = "p.created_by desc, p.number desc";
     }
     if let Some(key) = &filter.key {
         query.push(" and e.edits ? ").push_bind(key.clone());
     }
-    query.push(" order by p.number desc limit ").push_bind(limit).push(")");
+    query.push(" order by ").push(order).push(" limit ").push_bind(limit).push(")");
 }
 
 /// Appends the condition of open proposals that `person` can judge in favour and has not judged.
 fn push_open(query: &mut QueryBuilder<Postgres>, person: &str) {
     query.push("p.state = 'open'");
     push_not_author(query, person);
-    query.push(
-        " and not exists (select from brune_proposal_verdict v \
-         where v.proposal = p.id and v.edition = p.edition and brune_person(v.given_by) = brune_person(",
+    query.push(" and (select bool_or(brune_person(v.given_by) = brune_person(");
+    query.push_bind(person.to_owned()).push(
+        ")) from brune_proposal_verdict v where v.proposal = p.id and v.edition = p.edition) is not true",
     );
-    query.push_bind(person.to_owned()).push("))");
 }
 
 /// Appends the condition of emergencies that nobody acknowledged and `person` can acknowledge.
 fn push_bypassed(query: &mut QueryBuilder<Postgres>, person: &str) {
     query.push("p.bypassed_by is not null and brune_person(p.bypassed_by) <> brune_person(");
-    query.push_bind(person.to_owned()).push(")");
-    query.push(
-        " and not exists (select from brune_proposal_verdict v \
-         where v.proposal = p.id and v.edition = p.edition and v.verdict = 'acknowledge')",
+    query.push_bind(person.to_owned()).push(
+        ") and (select bool_or(v.verdict = 'acknowledge') from brune_proposal_verdict v \
+         where v.proposal = p.id and v.edition = p.edition) is not true",
     );
     push_not_author(query, person);
 }
 
-/// Appends the condition that `person` wrote no edition.
+/// Appends the condition that `person` wrote no edition. An aggregate for each proposal: the server would turn
+/// `not exists` into a join, which reads the editions of all proposals.
 fn push_not_author(query: &mut QueryBuilder<Postgres>, person: &str) {
-    query.push(
-        " and not exists (select from brune_proposal_edition w \
-         where w.proposal = p.id and brune_person(w.written_by) = brune_person(",
-    );
-    query.push_bind(person.to_owned()).push("))");
+    query.push(" and (select bool_or(brune_person(w.written_by) = brune_person(");
+    query.push_bind(person.to_owned());
+    query.push(")) from brune_proposal_edition w where w.proposal = p.id) is not true");
 }

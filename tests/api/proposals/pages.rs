@@ -20,7 +20,7 @@ async fn fill(app: &TestApp) {
              jsonb_build_object('value', number % 200, 'version', 1)), '{{}}', '', now()
          from brune_proposal;
          set session_replication_role = origin;
-         analyze brune_proposal, brune_proposal_edition, brune_proposal_verdict"
+         analyze"
     );
     let mut connection = app.db.admin().acquire().await.unwrap();
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut *connection).await.unwrap();
@@ -49,20 +49,25 @@ async fn a_page_of_many_proposals_reads_few_rows() {
         ("waiting_for_me=true", Some(10_000), 50),
         ("waiting_for_me=true&limit=200", Some(10_000), 98),
         (&format!("key={COOLDOWN}"), Some(10_000), 50),
+        ("limit=200", Some(10_000), 200),
+        ("state=withdrawn&limit=200", Some(9_900), 200),
+        ("by=author-7&limit=200", Some(9_957), 200),
         ("key=RARE", Some(7), 1),
         ("key=UNKNOWN", None, 0),
         (&format!("key={COOLDOWN}&state=open"), Some(10_000), 50),
     ] {
-        // The statistics of a session count at the end of its transaction, at the latest when the session ends.
-        let path = format!("{PROPOSALS}?{query}");
         let before = reads(&app).await;
-        let call = app.instance.get(&path).bearer(&admin("author-9"));
-        let page = call.send().await.ok();
-        let page = numbers(&page);
+        let call = app.instance.get(&format!("{PROPOSALS}?{query}")).bearer(&admin("author-9"));
+        let page = numbers(&call.send().await.ok());
         assert_eq!((page.first().copied(), page.len()), (first, count), "{query}");
         let rows = reads(&app).await - before;
         assert!(rows <= 1_500, "{query}: {rows} rows were read");
     }
+    let before = reads(&app).await;
+    let shown = super::find(&app.instance, 10_000).await;
+    assert_eq!(shown["overlaps"].as_array().unwrap().len(), 99);
+    let rows = reads(&app).await - before;
+    assert!(rows <= 1_500, "a proposal: {rows} rows were read");
 }
 
 /// Returns [`READS`] after all sessions of the instance have reported.
