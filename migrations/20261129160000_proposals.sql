@@ -91,6 +91,12 @@ create table brune_proposal_verdict (
   foreign key (proposal, edition) references brune_proposal_edition
 );
 
+-- When the last alert of an emergency was stored, so that one instance sends the next.
+create table brune_proposal_reminder (
+  proposal uuid primary key references brune_proposal,
+  sent_at  timestamptz not null
+);
+
 create table brune_freeze (
   id             uuid primary key default gen_random_uuid(),
   starts_at      timestamptz not null,

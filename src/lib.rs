@@ -126,6 +126,25 @@
 //! 4. The result is stored under the token: a worker whose claim expired stores nothing, and the message is delivered
 //!    again with the same id. A message waiting for its retry holds back the later ones.
 //!
+//! # A proposal, step by step
+//!
+//! `POST /admin/proposals` with a protected setting, approved by another person, and due at 02:00.
+//!
+//! 1. The handlers are in `http/routes/proposals/`; each calls a method of [`SettingsWriter`](settings::SettingsWriter)
+//!    in `settings/proposal/`. Values, reason and notes are scanned for secrets when they are written.
+//! 2. A step is a [`Transaction`](database::Transaction) that locks the row of `app_global_setting_head` first, like every
+//!    write, so an approval and an edit have an order. The draft is validated as the change would be if it were applied
+//!    now, and becomes an immutable edition ([`proposals`]).
+//! 3. A verdict names the edition that the person read. Triggers compare its digest and the names of the authors. "Approved"
+//!    is no state: [`Standing`](proposals::Standing) is counted from the verdicts of the current edition.
+//! 4. [`settings::apply_due_proposals`] runs on every instance. A query without a lock finds what is due; under the lock
+//!    the state is read again, so one instance acts. The edits then go through the write path of a PATCH
+//!    (`settings/change/apply.rs`), as does `…/apply`.
+//! 5. At the commit, a deferred trigger requires a proposal with exactly this change and enough approvals, or a bypass. An
+//!    emergency is a proposal that is applied at once with a bypass.
+//! 6. Each step enqueues its message in its transaction (`settings/proposal/message.rs`). The time of the last alert of an
+//!    emergency is a row, so one instance sends each reminder (`settings/proposal/remind.rs`).
+//!
 //! # A session start, step by step
 //!
 //! `POST /brun-e/start` with a user's token.

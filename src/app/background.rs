@@ -11,7 +11,7 @@ use crate::{
     fleet,
     http::AppState,
     outbox::{self, Sink, Worker},
-    secrets,
+    proposals, secrets,
     sessions::{self, Expiry},
     settings::{self, ChangeSignal, SettingsWriter},
 };
@@ -72,7 +72,12 @@ impl BackgroundTasks {
         let AppState { pool, settings, scanner, outbox, .. } = state;
         let writer =
             SettingsWriter::new(pool.clone(), settings.clone(), scanner.clone(), outbox.clone());
-        self.spawn(settings::apply_due_proposals(writer, interval));
+        self.spawn(settings::apply_due_proposals(writer, state.metrics.clone(), interval));
+    }
+
+    /// Counts proposals for the metrics.
+    pub fn watch_proposals(&mut self, state: &AppState) {
+        self.spawn(proposals::watch(state.pool.clone(), state.metrics.clone()));
     }
 
     /// Deletes old start attempts, and counts secrets in the database.

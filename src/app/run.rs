@@ -128,6 +128,7 @@ impl Running {
         let state = parts.into_state(shutdown.clone());
         let mut tasks = BackgroundTasks::new();
         tasks.watch_outbox(&state);
+        tasks.watch_proposals(&state);
         let worker = tasks.deliver(&state, sinks, config.delivery, shutdown.clone());
         tasks.follow_settings(&state, change_signal(&config), config.tuning.reload_poll);
         tasks.clean_up(&state);

@@ -45,14 +45,17 @@ pub const OLDEST_MAJOR: u32 = 14;
 /// The longest wait for a free connection.
 const ACQUIRE: Duration = Duration::from_secs(3);
 
-/// Time limits of every session, for statements that set none of their own.
-const LIMITS: [(&str, &str); 3] = [
+/// Settings of every session, for statements that set none of their own.
+const SESSION_SETTINGS: [(&str, &str); 4] = [
     // Below the client's deadline of 4 s, so that the server's error names the lock as the cause.
     ("lock_timeout", "3s"),
     // Above the client's deadline, to end the statements of clients that gave up.
     ("statement_timeout", "5s"),
     // Frees the locks of a client that stopped in the middle of a transaction.
     ("idle_in_transaction_session_timeout", "10s"),
+    // The head is never analyzed, because it has one row. Postgres expects hundreds, so a list of all settings looks
+    // expensive enough to compile, which takes ten times as long as the list.
+    ("jit", "off"),
 ];
 
 /// The database cannot be used.

@@ -7,7 +7,9 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use super::{ACQUIRE, Connection, Error, LIMITS, cache::ConnectionCache, startup_check, store};
+use super::{
+    ACQUIRE, Connection, Error, SESSION_SETTINGS, cache::ConnectionCache, startup_check, store,
+};
 
 /// The way from the service to the server.
 #[derive(Debug, Clone)]
@@ -137,11 +139,11 @@ pub(super) async fn single(options: PgConnectOptions) -> sqlx::Result<PgPool> {
     PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE).connect_with(options).await
 }
 
-/// Adds the application name and the time limits of every session of the service.
+/// Adds the application name and the settings of every session of the service.
 #[must_use]
 pub fn session(options: PgConnectOptions) -> PgConnectOptions {
     // Limits in the startup message cost no round trip, and `reset all` restores the same limits.
-    options.application_name("brune").options(LIMITS)
+    options.application_name("brune").options(SESSION_SETTINGS)
 }
 
 /// Leaves out the parameters that poolers reject; each transaction sets the limits itself.

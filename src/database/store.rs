@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::{
-    Connection, LIMITS,
+    Connection, SESSION_SETTINGS,
     roles::{FUNCTION_PREFIXES, OWNER},
 };
 
@@ -29,8 +29,8 @@ pub(super) async fn server(connection: &mut PgConnection) -> Result<Server, sqlx
     Ok(Server {
         is_in_recovery: row.try_get(0)?,
         // All limits travel in a single startup parameter, so the first limit stands for all.
-        // Postgres normalizes units, so `LIMITS` must contain `3s` and not `3000ms`.
-        has_limits: row.try_get::<&str, _>(1)? == LIMITS[0].1,
+        // Postgres normalizes units, so `SESSION_SETTINGS` must contain `3s` and not `3000ms`.
+        has_limits: row.try_get::<&str, _>(1)? == SESSION_SETTINGS[0].1,
         name: row.try_get(2)?,
     })
 }
@@ -69,7 +69,7 @@ pub(super) async fn begin_anywhere(
 ) -> Result<(), sqlx::Error> {
     let limit =
         |(name, limit)| format!("set local {name} = '{}'", if limited { limit } else { "0" });
-    let limits = LIMITS.map(limit).join("; ");
+    let limits = SESSION_SETTINGS.map(limit).join("; ");
     // `set local` ends with the transaction, so the next client of the session is unaffected.
     let message = format!("{begin}; {limits}; select pg_is_in_recovery()");
     let row = sqlx::raw_sql(AssertSqlSafe(message)).fetch_one(connection).await?;

@@ -5,6 +5,7 @@
 
 mod http;
 mod outbox;
+mod proposals;
 mod realtime;
 mod register;
 mod sessions;
@@ -22,6 +23,7 @@ use register::{counter, gauge};
 
 pub use http::{Request, RouteMetrics};
 pub use outbox::DeliveryOutcome;
+pub use proposals::ProposalMetrics;
 pub use settings::{Outcome, SettingsMetrics, Source};
 
 /// A text format of metrics.
@@ -56,6 +58,7 @@ struct Inner {
     http: http::Http,
     settings: SettingsMetrics,
     outbox: outbox::Outbox,
+    proposals: ProposalMetrics,
     realtime: realtime::Realtime,
     sessions: sessions::Sessions,
     secret_residue: Gauge,
@@ -76,6 +79,7 @@ impl Default for Metrics {
         let http = http::Http::new(&mut registry, &mut session_registry);
         let settings = SettingsMetrics::new(&mut registry);
         let outbox = outbox::Outbox::new(&mut registry);
+        let proposals = ProposalMetrics::new(&mut registry);
         let realtime = realtime::Realtime::new(&mut session_registry);
         let sessions = sessions::Sessions::new(&mut session_registry);
         let secret_residue = gauge(
@@ -103,6 +107,7 @@ impl Default for Metrics {
             http,
             settings,
             outbox,
+            proposals,
             realtime,
             sessions,
             secret_residue,
@@ -124,6 +129,12 @@ impl Metrics {
     #[must_use]
     pub fn settings(&self) -> SettingsMetrics {
         self.0.settings.clone()
+    }
+
+    /// Returns the metrics of proposals.
+    #[must_use]
+    pub fn proposals(&self) -> ProposalMetrics {
+        self.0.proposals.clone()
     }
 
     /// Creates the series of `sink` at 0.

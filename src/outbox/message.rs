@@ -18,6 +18,14 @@ string_enum! {
         SettingsImported = "settings.imported",
         /// A write was rejected: a locked key or a possible secret.
         SettingsRefused = "settings.refused",
+        /// A proposal or a new edition was written.
+        ProposalWritten = "proposal.written",
+        /// A verdict was given.
+        ProposalJudged = "proposal.judged",
+        /// A proposal was applied with its approvals, was withdrawn, or failed.
+        ProposalSettled = "proposal.settled",
+        /// Settings were changed without the approvals, in an emergency that nobody else has acknowledged.
+        ProposalBypassed = "proposal.bypassed",
         /// A session became active.
         SessionStarted = "session.started",
         /// A session was ended before it expired.

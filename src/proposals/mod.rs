@@ -5,11 +5,14 @@
 //! (`migrations/20261129160000_proposals.sql`); this module only reads and writes the rows, and
 //! [`settings`](crate::settings) decides.
 
+mod bypass;
 mod freeze;
 mod page;
 mod record;
 mod store;
+mod watch;
 
+pub use bypass::{UnacknowledgedBypass, next_unacknowledged, record_bypass_alert};
 pub use freeze::{Freeze, FreezeError, active_freeze, end_freeze, freeze, freezes};
 pub use page::{Cursor, Filter, Page, Summary, page};
 pub use record::{
@@ -20,3 +23,4 @@ pub use store::{
     apply, create, edit, end, fail, find, find_edition, give_verdict, is_author, next_due, now,
     overlapping, standing, verdicts, version_written_by,
 };
+pub use watch::watch;

@@ -78,6 +78,7 @@ pub use json_schema::json_schema;
 pub use proposal::{
     Block, DueOutcome, Error as ProposalError, Judgement, Overlap, Person, ProposalChange,
     ProposalView, ProposedChange, WrittenEdition, apply_due, apply_due_proposals, find_proposal,
+    remind_of_bypasses,
 };
 pub use publish::{
     Error as PublishError, Plan as PublishPlan, Provided, Seed, plan_of_empty, publish,

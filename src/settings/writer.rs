@@ -205,6 +205,11 @@ impl SettingsWriter {
             let outbox = &self.outbox;
             let scanner = &self.scanner;
             change::enqueue_changed(conn, outbox, scanner, action, actor, &result).await?;
+            if let Some(proposal) = result.proposal {
+                // The proposal of an emergency has one edition.
+                let content = (proposal, 1);
+                change::enqueue_emergency(conn, outbox, scanner, actor, content, &result).await?;
+            }
             if !result.ignored.is_empty() {
                 change::enqueue_refused(conn, outbox, actor, &result.ignored).await?;
             }

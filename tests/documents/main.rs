@@ -12,6 +12,7 @@ mod catalogs;
 mod compose;
 mod monitoring;
 mod openapi;
+mod proposals;
 mod readme;
 mod statements;
 #[path = "../support/mod.rs"]

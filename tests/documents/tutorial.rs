@@ -212,6 +212,11 @@ impl Service {
         let alerts = self.dir.join("alerts");
         let mut replacements = vec![
             ("$PWD/target/debug", programs.to_str().unwrap().to_owned()),
+            (
+                "config/brun-e.toml",
+                concat!(env!("CARGO_MANIFEST_DIR"), "/config/brun-e.toml").to_owned(),
+            ),
+            ("/tmp/brune-proposals", self.dir.join("proposals").to_str().unwrap().to_owned()),
             ("/tmp/brune-alerts", alerts.to_str().unwrap().to_owned()),
             (ADDRESS, self.address.clone()),
         ];

@@ -16,6 +16,7 @@ use brune::{
     outbox::{Sink, Worker},
     settings::{
         ChangeSignal, DueOutcome, GlobalSettingsService, ProposalError, SettingsWriter, apply_due,
+        remind_of_bypasses,
     },
 };
 use serde_json::{Value, json};
@@ -62,6 +63,13 @@ impl Instance {
         apply_due(&SettingsWriter::new(pool, settings, scanner, outbox)).await
     }
 
+    /// Enqueues every due reminder of an emergency, as the worker of the instance does at each interval.
+    pub(crate) async fn remind_of_bypasses(&self) -> Vec<i64> {
+        let AppState { pool, settings, scanner, outbox, .. } = self.state.clone();
+        let writer = SettingsWriter::new(pool, settings, scanner, outbox);
+        remind_of_bypasses(&writer).await.unwrap()
+    }
+
     /// A worker that delivers the messages of its sinks when it is asked to.
     pub(crate) fn worker(&self, delivery: Delivery) -> Worker {
         let delivery = Delivery { enabled: false, ..delivery };
@@ -78,6 +86,11 @@ impl Instance {
     /// Starts the outbox's clean-up and metrics.
     pub(crate) fn watch_outbox(&mut self) {
         self.tasks.watch_outbox(&self.state);
+    }
+
+    /// Starts to count proposals for the metrics.
+    pub(crate) fn watch_proposals(&mut self) {
+        self.tasks.watch_proposals(&self.state);
     }
 
     /// Starts listening for notifications, without a poll, and waits until the channel is open.

@@ -1,6 +1,6 @@
 //! The services that a test instance calls.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, time::Duration};
 
 use brune::{
     config::Secret,
@@ -22,11 +22,19 @@ pub(crate) struct Services {
     pub(crate) per_minute: NonZeroU32,
     /// Who hears of what.
     pub(crate) sinks: Vec<Subscription>,
+    /// Whether statements of starts that wait for a lock hold back all others for as long as they wait.
+    pub(crate) is_patient: bool,
 }
 
 impl Default for Services {
     fn default() -> Self {
-        Self { realtime: None, plans: None, per_minute: NonZeroU32::MAX, sinks: Vec::new() }
+        Self {
+            realtime: None,
+            plans: None,
+            per_minute: NonZeroU32::MAX,
+            sinks: Vec::new(),
+            is_patient: false,
+        }
     }
 }
 
@@ -42,6 +50,11 @@ impl Services {
             let metrics = metrics.clone();
             Realtime::openai(url.parse().unwrap(), secret(PROVIDER_KEY), metrics).unwrap()
         });
-        SessionStarter::new(plans, realtime, self.per_minute, outbox, metrics.clone())
+        let starter =
+            SessionStarter::new(plans, realtime, self.per_minute, outbox, metrics.clone());
+        if self.is_patient {
+            return starter.with_stuck_after(Duration::MAX, metrics.clone());
+        }
+        starter
     }
 }

@@ -86,7 +86,7 @@ const fn table(name: &'static str, service: &'static [Privilege]) -> Table {
 }
 
 /// Every table and view of the schema.
-pub(super) const TABLES: [Table; 18] = [
+pub(super) const TABLES: [Table; 19] = [
     table("_sqlx_migrations", READ),
     table("app_global_setting_audit", TRAIL),
     table("app_global_setting_head", LOCK),
@@ -103,6 +103,7 @@ pub(super) const TABLES: [Table; 18] = [
     table("brune_outbox_sink", WRITE),
     table("brune_proposal", PROPOSAL),
     table("brune_proposal_edition", APPEND),
+    table("brune_proposal_reminder", APPEND_AND_UPDATE),
     table("brune_proposal_verdict", APPEND),
     table("brune_session", APPEND_AND_UPDATE),
     table("brune_session_counted", READ),

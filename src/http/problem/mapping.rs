@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::{
+    clock::Clock,
     database,
     http::problem::{
         code::Code,
@@ -128,7 +129,7 @@ impl From<settings::Error> for Problem {
                 })
             }
             E::Frozen(freeze) => {
-                let seconds = (freeze.ends_at - chrono::Utc::now()).num_seconds();
+                let seconds = (freeze.ends_at - Clock::system().now()).num_seconds();
                 let members = Members {
                     until: Some(freeze.ends_at),
                     freeze: Some(freeze.id),

@@ -33,11 +33,17 @@ pub(super) struct Alert<'a> {
 pub(super) enum Item<'a> {
     /// A changed setting.
     Change { key: &'a str, old: &'a Value, new: &'a Value, version: i64 },
+    /// A proposed value.
+    Proposed { key: &'a str, value: &'a Value },
     /// The key of a setting or secret.
     Key(&'a str),
 }
 
 impl<'a> Item<'a> {
+    fn proposed(change: &'a Value) -> Self {
+        Self::Proposed { key: change["key"].as_str().unwrap_or_default(), value: &change["value"] }
+    }
+
     fn change(change: &'a Value) -> Self {
         Self::Change {
             // Another release may have stored other members; an incomplete alert beats no alert.
@@ -80,6 +86,21 @@ impl<'a> Alert<'a> {
                 let host = payload["host"].as_str().unwrap_or_default();
                 (format!("Instance on {host} {description}"), severity, keys(payload, "keys"))
             }
+            "proposal.written" => {
+                (written_title(payload, total), Severity::Info, proposed(payload))
+            }
+            "proposal.judged" => {
+                let (title, severity) = verdict_title(payload);
+                (title, severity, Vec::new())
+            }
+            "proposal.settled" => {
+                let (title, severity) = settled_title(payload);
+                (title, severity, keys(payload, "keys"))
+            }
+            "proposal.bypassed" => {
+                text = String::from("Somebody else has to acknowledge the emergency.");
+                (bypass_title(payload), Severity::Critical, keys(payload, "keys"))
+            }
             // Another release may have stored an unknown topic.
             topic => (topic.to_owned(), Severity::Info, Vec::new()),
         };
@@ -99,7 +120,7 @@ pub(super) fn link(public_url: &str, message: &Message) -> String {
     }
 }
 
-/// Returns the subject of `message`: a key, session, instance, revision or the topic.
+/// Returns the subject of `message`: a proposal, key, session, instance, revision or the topic.
 pub(super) fn subject(message: &Message) -> String {
     let payload = &message.payload;
     let single_key = |list: &Value| match list.as_array().map(Vec::as_slice) {
@@ -108,8 +129,10 @@ pub(super) fn subject(message: &Message) -> String {
         _ => None,
     };
     let text = |member: &str| payload[member].as_str().map(str::to_owned);
+    let proposal = payload["proposal"].as_i64().map(|number| format!("proposal {number}"));
     let revision = || payload["revision"].as_i64().map(|revision| format!("revision {revision}"));
-    single_key(&payload["changed"])
+    proposal
+        .or_else(|| single_key(&payload["changed"]))
         .or_else(|| single_key(&payload["keys"]))
         .or_else(|| text("session_id"))
         .or_else(|| text("instance"))
@@ -128,6 +151,56 @@ fn change_title(payload: &Value, total: i64, verb: &str) -> String {
 
 fn changes(payload: &Value) -> Vec<Item<'_>> {
     payload["changed"].as_array().into_iter().flatten().map(Item::change).collect()
+}
+
+fn proposed(payload: &Value) -> Vec<Item<'_>> {
+    payload["changes"].as_array().into_iter().flatten().map(Item::proposed).collect()
+}
+
+fn proposal_name(payload: &Value) -> String {
+    format!("Proposal {}", payload["proposal"].as_i64().unwrap_or_default())
+}
+
+fn written_title(payload: &Value, total: i64) -> String {
+    let name = proposal_name(payload);
+    match payload["edition"].as_i64() {
+        Some(edition) if edition > 1 => format!("{name}, edition {edition}: {}", settings(total)),
+        _ => format!("{name}: {}", settings(total)),
+    }
+}
+
+fn verdict_title(payload: &Value) -> (String, Severity) {
+    let (verdict, severity) = match payload["verdict"].as_str().unwrap_or_default() {
+        "approve" => ("approved", Severity::Info),
+        "object" => ("has an objection", Severity::Warning),
+        "acknowledge" => ("acknowledged", Severity::Resolved),
+        // A newer release may know another verdict.
+        verdict => (verdict, Severity::Info),
+    };
+    (format!("{} {verdict}", proposal_name(payload)), severity)
+}
+
+fn settled_title(payload: &Value) -> (String, Severity) {
+    let name = proposal_name(payload);
+    match payload["state"].as_str().unwrap_or_default() {
+        "applied" => {
+            let revision = payload["revision"].as_i64().unwrap_or_default();
+            (format!("{name} applied: revision {revision}"), Severity::Info)
+        }
+        "failed" => {
+            let failure = payload["failure"].as_str().unwrap_or_default();
+            (format!("{name} failed: {failure}"), Severity::Critical)
+        }
+        state => (format!("{name} {state}"), Severity::Info),
+    }
+}
+
+fn bypass_title(payload: &Value) -> String {
+    let name = proposal_name(payload);
+    match payload["is_reminder"].as_bool() {
+        Some(true) => format!("{name}: emergency still not acknowledged"),
+        _ => format!("{name}: emergency change without approval"),
+    }
 }
 
 fn keys<'a>(payload: &'a Value, member: &str) -> Vec<Item<'a>> {
@@ -158,7 +231,9 @@ fn instance_text(state: &str, has_sessions: bool) -> String {
 
 fn facts(message: &Message) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
-    for (name, member) in [("By", "by"), ("Why", "reason")] {
+    for (name, member) in
+        [("By", "by"), ("Why", "reason"), ("Note", "note"), ("Takes effect", "at")]
+    {
         if let Some(text) = message.payload[member].as_str() {
             facts.push((name, text.to_owned()));
         }

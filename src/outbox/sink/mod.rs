@@ -21,11 +21,15 @@ use discord::Discord;
 use webhook::Webhook;
 
 /// The topics for people: sessions start and end too often.
-const DISCORD_TOPICS: [Topic; 6] = [
+const DISCORD_TOPICS: [Topic; 10] = [
     Topic::SettingsChanged,
     Topic::SettingsRolledBack,
     Topic::SettingsImported,
     Topic::SettingsRefused,
+    Topic::ProposalWritten,
+    Topic::ProposalJudged,
+    Topic::ProposalSettled,
+    Topic::ProposalBypassed,
     Topic::SecretsCleaned,
     Topic::InstanceUnhealthy,
 ];

@@ -4,7 +4,8 @@
 //! together in the next statement. Nothing waits for a group to fill.
 //!
 //! The next statement begins when the statement under way ends, or when the statement has taken [`PATIENCE`]: a lock
-//! or a slow disk must not delay all starts of the instance.
+//! or a slow disk must not delay all starts of the instance. A statement that waits for a lock of a user is [`STUCK`]
+//! soon, and does not count any more; further starts of its users wait, and are then inserted without others.
 //!
 //! Each start is judged on its own: the statement checks each row by the user's own history and limits, and a row that
 //! is not inserted does not affect the others. A group that fails as a whole, and certainly stored nothing, is repeated
@@ -28,11 +29,20 @@ use uuid::Uuid;
 use crate::{
     database::{self, Deadline, Pool, TransactionError},
     metrics::Metrics,
-    sessions::start::store::{self, PlannedInsert},
+    sessions::{
+        session::Candidate,
+        start::store::{self, PlannedInsert},
+    },
 };
 
-/// Statements under way at a time.
+/// Statements at a time, without those that are stuck.
 const MAX_STATEMENTS: usize = 2;
+
+/// Statements at a time, with those that are stuck. Leaves connections of the pool to other requests.
+const MAX_CONNECTIONS: usize = 6;
+
+/// The time after which a statement counts as stuck, because it probably waits for a lock.
+pub(super) const STUCK: Duration = Duration::from_millis(50);
 
 /// The time after which a statement no longer delays the next statement. Several times what a group takes on a fast
 /// disk: one statement at a time makes larger groups, which cost less for each start.
@@ -55,30 +65,96 @@ struct Inner {
     /// connections, so the shutdown waits for the tasks when the pool is closed.
     tasks: TaskTracker,
     metrics: Metrics,
+    stuck_after: Duration,
 }
 
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<WaitingInsert>,
-    /// The beginning of each statement under way.
-    statements: Vec<Instant>,
+    statements: Vec<Statement>,
+    /// The number of statements so far.
+    count: u64,
     /// Whether a task is about to take the waiting inserts.
     has_taker: bool,
 }
 
 impl State {
     /// Whether another statement may begin now.
-    fn has_room(&self, now: Instant) -> bool {
-        let is_slow = |begin: &Instant| now.duration_since(*begin) >= PATIENCE;
-        self.statements.len() < MAX_STATEMENTS
-            && (self.waiting.len() >= MAX_GROUP || self.statements.iter().all(is_slow))
+    fn has_room(&self, now: Instant, stuck_after: Duration) -> bool {
+        let ages = self.statements.iter().map(|statement| now.duration_since(statement.begin));
+        let ages: Vec<Duration> = ages.filter(|age| *age < stuck_after).collect();
+        self.statements.len() < MAX_CONNECTIONS
+            && ages.len() < MAX_STATEMENTS
+            && (self.waiting.len() >= MAX_GROUP || ages.iter().all(|age| *age >= PATIENCE))
     }
+
+    /// Whether a statement under way has a start of the same user, and may hold or wait for a lock of the user.
+    fn is_busy(&self, insert: &PlannedInsert) -> bool {
+        let user = &insert.candidate.user.id;
+        let starts = self.statements.iter().flat_map(|statement| &statement.starts);
+        starts.into_iter().any(|start| start.user.id == *user)
+    }
+
+    fn set_starts(&mut self, number: u64, starts: Vec<Arc<Candidate>>) {
+        let statement = self.statements.iter_mut().find(|statement| statement.number == number);
+        if let Some(statement) = statement {
+            statement.starts = starts;
+        }
+    }
+
+    /// Whether a waiting start can be in a statement now.
+    fn has_ready(&self) -> bool {
+        self.waiting.iter().any(|waiting| !self.is_busy(&waiting.insert))
+    }
+
+    /// Takes the starts of the next statement, oldest first.
+    fn take_group(&mut self) -> Vec<WaitingInsert> {
+        let mut group: Vec<WaitingInsert> = Vec::new();
+        let mut position = 0;
+        while group.len() < MAX_GROUP
+            && let Some(waiting) = self.waiting.get(position)
+        {
+            let is_busy = self.is_busy(&waiting.insert);
+            let fits = group.iter().all(|member| member.can_share(waiting));
+            if fits && !is_busy {
+                group.extend(self.waiting.remove(position));
+            } else {
+                // The statement of a user's earlier start may wait for a lock, and so may the next one.
+                if is_busy && let Some(waiting) = self.waiting.get_mut(position) {
+                    waiting.is_alone = true;
+                }
+                position += 1;
+            }
+        }
+        group
+    }
+}
+
+/// A statement under way.
+#[derive(Debug)]
+struct Statement {
+    number: u64,
+    begin: Instant,
+    starts: Vec<Arc<Candidate>>,
 }
 
 #[derive(Debug)]
 struct WaitingInsert {
     insert: PlannedInsert,
     reply: oneshot::Sender<Reply>,
+    /// Whether the start is inserted without others.
+    is_alone: bool,
+}
+
+impl WaitingInsert {
+    fn new(insert: PlannedInsert, reply: oneshot::Sender<Reply>) -> Self {
+        Self { insert, reply, is_alone: false }
+    }
+
+    /// Whether two starts can be in one statement.
+    fn can_share(&self, other: &Self) -> bool {
+        !self.is_alone && !other.is_alone && self.insert.can_share(&other.insert)
+    }
 }
 
 /// The result of a group for one of its starts.
@@ -98,10 +174,11 @@ enum Admission {
 }
 
 impl InsertQueue {
-    pub(super) fn new(metrics: Metrics) -> Self {
+    /// Creates a queue in which a statement counts as stuck after `stuck_after`, usually [`STUCK`].
+    pub(super) fn new(metrics: Metrics, stuck_after: Duration) -> Self {
         let state = Mutex::default();
         let tasks = TaskTracker::new();
-        Self(Arc::new(Inner { state, tasks, metrics }))
+        Self(Arc::new(Inner { state, tasks, metrics, stuck_after }))
     }
 
     /// Inserts a session if there is no obstacle. Returns whether the row was inserted.
@@ -132,14 +209,16 @@ impl InsertQueue {
         let mut state = self.0.lock();
         let now = Instant::now();
         // A start that waits already goes first.
-        if state.waiting.is_empty() && state.has_room(now) {
-            return Admission::Now(self.permit(pool, &mut state, now, Stage::Running));
+        if !state.has_ready() && state.has_room(now, self.0.stuck_after) && !state.is_busy(insert) {
+            let permit = self.permit(pool, &mut state, now, Stage::Running);
+            state.set_starts(permit.number, vec![Arc::clone(&insert.candidate)]);
+            return Admission::Now(permit);
         }
         if state.waiting.len() >= MAX_WAITING {
             return Admission::Full;
         }
         let (reply, receiver) = oneshot::channel();
-        state.waiting.push_back(WaitingInsert { insert: insert.clone(), reply });
+        state.waiting.push_back(WaitingInsert::new(insert.clone(), reply));
         if state.waiting.len() >= MAX_GROUP {
             drop(state);
             self.begin_group(pool);
@@ -148,15 +227,17 @@ impl InsertQueue {
     }
 
     fn permit(&self, pool: &Pool, state: &mut State, begin: Instant, stage: Stage) -> Permit {
-        state.statements.push(begin);
-        Permit { queue: self.clone(), pool: pool.clone(), stage, begin }
+        state.count += 1;
+        let number = state.count;
+        state.statements.push(Statement { number, begin, starts: Vec::new() });
+        Permit { queue: self.clone(), pool: pool.clone(), stage, number }
     }
 
     /// Inserts the waiting starts beside the statements under way, if those are slow or a whole group waits.
     fn begin_group(&self, pool: &Pool) {
         let mut state = self.0.lock();
         let now = Instant::now();
-        if state.waiting.is_empty() || state.has_taker || !state.has_room(now) {
+        if state.has_taker || !state.has_room(now, self.0.stuck_after) || !state.has_ready() {
             return;
         }
         state.has_taker = true;
@@ -189,11 +270,14 @@ impl InsertQueue {
         // A client that disconnects before the statement is sent starts no session.
         let waiting = scopeguard::guard(&self.0, |inner| drop(inner.withdraw(id)));
         let reply = async {
+            let mut pause = PATIENCE;
             loop {
-                match timeout(PATIENCE, &mut receiver).await {
+                match timeout(pause, &mut receiver).await {
                     Ok(reply) => return Ok::<_, TransactionError>(reply),
                     Err(_) => self.begin_group(pool),
                 }
+                // A thousand waiting starts must not occupy a core while the database is stuck.
+                pause = (pause * 2).min(STUCK);
             }
         };
         let reply = deadline.within(reply).await;
@@ -225,21 +309,13 @@ impl Inner {
         state.waiting.remove(position)
     }
 
-    /// Takes the starts of the next statement, oldest first.
-    fn take_group(&self) -> Vec<WaitingInsert> {
-        let mut group: Vec<WaitingInsert> = Vec::new();
+    /// Takes the starts of the statement `number`.
+    fn take_group(&self, number: u64) -> Vec<WaitingInsert> {
         let mut state = self.lock();
         state.has_taker = false;
-        let mut position = 0;
-        while group.len() < MAX_GROUP
-            && let Some(waiting) = state.waiting.get(position)
-        {
-            if group.iter().all(|member| member.insert.can_share(&waiting.insert)) {
-                group.extend(state.waiting.remove(position));
-            } else {
-                position += 1;
-            }
-        }
+        let group = state.take_group();
+        let starts = group.iter().map(|waiting| Arc::clone(&waiting.insert.candidate));
+        state.set_starts(number, starts.collect());
         group
     }
 }
@@ -249,7 +325,7 @@ struct Permit {
     queue: InsertQueue,
     pool: Pool,
     stage: Stage,
-    begin: Instant,
+    number: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -270,7 +346,7 @@ impl Permit {
         let result = database::execute_autocommit(&self.pool, Deadline::standard(), async |conn| {
             // Taken when the connection is there: the starts that waited for the connection share the statement, and
             // a start whose deadline passed before was certainly not sent.
-            group = self.queue.0.take_group();
+            group = self.queue.0.take_group(self.number);
             self.stage = Stage::Running;
             self.queue.0.metrics.start_group(group.len());
             let inserts: Vec<_> = group.iter().map(|waiting| waiting.insert.clone()).collect();
@@ -317,9 +393,7 @@ impl Drop for Permit {
         if self.stage != Stage::Running {
             state.has_taker = false;
         }
-        if let Some(position) = state.statements.iter().position(|begin| *begin == self.begin) {
-            state.statements.swap_remove(position);
-        }
+        state.statements.retain(|statement| statement.number != self.number);
         // A runtime that shuts down drops the task before its first step, and would drop every further task.
         let Some(runtime) = Handle::try_current().ok().filter(|_| self.stage != Stage::Spawned)
         else {
@@ -328,7 +402,7 @@ impl Drop for Permit {
             return;
         };
         // One task takes all waiting starts, so a second task would find none.
-        if state.waiting.is_empty() || state.has_taker {
+        if state.has_taker || !state.has_ready() {
             return;
         }
         state.has_taker = true;
@@ -382,10 +456,10 @@ mod tests {
     }
 
     fn queue_with(inserts: impl IntoIterator<Item = PlannedInsert>) -> InsertQueue {
-        let queue = InsertQueue::new(Metrics::default());
+        let queue = InsertQueue::new(Metrics::default(), STUCK);
         let waiting = inserts.into_iter().map(|insert| {
             let (reply, _) = oneshot::channel();
-            WaitingInsert { insert, reply }
+            WaitingInsert::new(insert, reply)
         });
         queue.0.lock().waiting.extend(waiting);
         queue
@@ -393,12 +467,16 @@ mod tests {
 
     /// Makes further inserts wait; returns a pool without a server.
     fn occupied(queue: &InsertQueue) -> Pool {
-        queue.0.lock().statements = vec![Instant::now(); MAX_STATEMENTS];
+        queue.0.lock().statements = vec![statement(Instant::now()), statement(Instant::now())];
         Pool::from(sqlx::PgPool::connect_lazy("postgres://localhost:1/none").unwrap())
     }
 
+    fn statement(begin: Instant) -> Statement {
+        Statement { number: 1, begin, starts: Vec::new() }
+    }
+
     fn users(queue: &InsertQueue) -> Vec<String> {
-        let group = queue.0.take_group();
+        let group = queue.0.take_group(0);
         group.iter().map(|waiting| waiting.insert.candidate.user.id.as_str().to_owned()).collect()
     }
 
@@ -436,16 +514,41 @@ mod tests {
     #[test]
     fn a_second_statement_begins_beside_a_slow_statement_or_for_a_whole_group() {
         let now = Instant::now();
-        let mut state = State { statements: vec![now], ..State::default() };
-        assert!(!state.has_room(now));
-        assert!(!state.has_room(now + PATIENCE / 2));
-        assert!(state.has_room(now + PATIENCE));
-        state.statements = vec![now; MAX_STATEMENTS];
-        assert!(!state.has_room(now + PATIENCE));
+        let mut state = State { statements: vec![statement(now)], ..State::default() };
+        assert!(!state.has_room(now, STUCK));
+        assert!(!state.has_room(now + PATIENCE / 2, STUCK));
+        assert!(state.has_room(now + PATIENCE, STUCK));
+        state.statements = (0..MAX_STATEMENTS).map(|_| statement(now)).collect();
+        assert!(!state.has_room(now + PATIENCE, STUCK));
+        assert!(state.has_room(now + STUCK, STUCK));
+        state.statements = (0..MAX_CONNECTIONS).map(|_| statement(now)).collect();
+        assert!(!state.has_room(now + STUCK, STUCK));
         let queue = queue_with((0..64).map(|n| insert(&format!("user-{n}"), 1, false)));
         let mut state = queue.0.lock();
-        state.statements = vec![now];
-        assert!(state.has_room(now));
+        state.statements = vec![statement(now)];
+        assert!(state.has_room(now, STUCK));
+    }
+
+    #[test]
+    fn a_user_has_one_statement_at_a_time_and_then_one_alone() {
+        let inserts = ["ana", "ben", "ana", "cat"].map(|user| insert(user, 1, false));
+        let queue = queue_with(inserts);
+        let mut state = queue.0.lock();
+        state.statements = vec![statement(Instant::now())];
+        state.set_starts(1, vec![insert("ana", 1, false).candidate]);
+        let users = |state: &mut State| -> Vec<String> {
+            let group = state.take_group();
+            group.iter().map(|member| member.insert.candidate.user.id.to_string()).collect()
+        };
+        assert_eq!(users(&mut state), ["ben", "cat"]);
+        assert!(!state.has_ready());
+        assert!(users(&mut state).is_empty());
+        state.statements.clear();
+        assert_eq!(users(&mut state), ["ana"]);
+        let (reply, _) = oneshot::channel();
+        state.waiting.push_back(WaitingInsert::new(insert("dan", 1, false), reply));
+        assert_eq!(users(&mut state), ["ana"]);
+        assert_eq!(users(&mut state), ["dan"]);
     }
 
     #[test]
@@ -465,7 +568,7 @@ mod tests {
             while queue.0.lock().waiting.len() < 2 {
                 tokio::task::yield_now().await;
             }
-            drop(queue.0.take_group());
+            drop(queue.0.take_group(0));
         };
         let (replies, ()) = tokio::join!(futures_util::future::join_all(starts), task);
         let is_unknown = |reply: &Result<bool, TransactionError>| {

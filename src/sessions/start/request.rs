@@ -1,6 +1,6 @@
 //! A request for a session start, and the result.
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
@@ -15,7 +15,7 @@ use crate::{
         plans::Plans,
         realtime::{MintedSecret, Realtime},
         session::Session,
-        start::queue::InsertQueue,
+        start::queue::{InsertQueue, STUCK},
     },
 };
 
@@ -44,8 +44,22 @@ impl SessionStarter {
         outbox: Outbox,
         metrics: Metrics,
     ) -> Self {
-        let queue = InsertQueue::new(metrics);
+        let queue = InsertQueue::new(metrics, STUCK);
         Self(Arc::new(Services { plans, realtime, per_minute, outbox, queue }))
+    }
+
+    /// Returns a starter with the same services, and a queue of its own in which a statement that waits for a lock counts
+    /// as stuck after `stuck_after`.
+    #[must_use]
+    pub fn with_stuck_after(&self, stuck_after: Duration, metrics: Metrics) -> Self {
+        let Services { plans, realtime, per_minute, outbox, .. } = &*self.0;
+        Self(Arc::new(Services {
+            plans: plans.clone(),
+            realtime: realtime.clone(),
+            per_minute: *per_minute,
+            outbox: outbox.clone(),
+            queue: InsertQueue::new(metrics, stuck_after),
+        }))
     }
 }
 

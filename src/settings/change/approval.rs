@@ -24,7 +24,7 @@ pub(super) async fn check(
         return Ok(());
     }
     if let Some(freeze) = proposals::active_freeze(conn).await? {
-        return Err(Error::Frozen(freeze));
+        return Err(Error::Frozen(Box::new(freeze)));
     }
     let protected: Vec<_> = match approval {
         Approval::None => protected_keys(edits).collect(),

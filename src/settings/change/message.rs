@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use crate::{
     audit::{Action, Actor},
     database::Connection,
+    json::StrictJson,
     outbox::{Outbox, Topic},
+    proposals,
     secret_scanner::SecretScanner,
     settings::{
         change::outcome::{ChangeResult, KeyChange},
@@ -15,9 +17,11 @@ use crate::{
 
 // Bounds the payload: 50 keys with old and new value are at most about 100 kB.
 /// The maximum number of keys in one message; `total` is the number of all.
-const MAX_KEYS: usize = 50;
+pub(in crate::settings) const MAX_KEYS: usize = 50;
 /// The maximum length of a value in one message, in characters of JSON.
 const MAX_VALUE_CHARACTERS: usize = 1_000;
+/// The replacement of a text that looks like a secret.
+const REDACTED: &str = "(withheld: it looks like a secret)";
 
 /// Returns the topic of a change set; `None` for changes without a message.
 pub(super) fn topic(action: Action) -> Option<Topic> {
@@ -86,6 +90,76 @@ pub(in crate::settings) async fn enqueue_refused(
     outbox.enqueue(conn, Topic::SettingsRefused, &payload).await
 }
 
+/// An emergency, as a message reports it.
+pub(in crate::settings) struct BypassMessage<'a> {
+    pub(in crate::settings) proposal: i64,
+    pub(in crate::settings) edition: i32,
+    pub(in crate::settings) revision: i64,
+    pub(in crate::settings) keys: Vec<&'a str>,
+    pub(in crate::settings) by: &'a str,
+    pub(in crate::settings) reason: &'a str,
+    pub(in crate::settings) request: &'a str,
+}
+
+/// Enqueues a message of an emergency, unless the emergency is acknowledged or a message is less than a day old. Returns
+/// whether a message was due.
+pub(in crate::settings) async fn enqueue_bypassed(
+    conn: &mut Connection,
+    outbox: &Outbox,
+    scanner: &SecretScanner,
+    bypass: &BypassMessage<'_>,
+    is_reminder: bool,
+) -> sqlx::Result<bool> {
+    // In the transaction of the message, so that one instance sends each.
+    if !proposals::record_bypass_alert(conn, bypass.proposal).await? {
+        return Ok(false);
+    }
+    let payload = json!({
+        "proposal": bypass.proposal,
+        "edition": bypass.edition,
+        "revision": bypass.revision,
+        "keys": bypass.keys.iter().take(MAX_KEYS).collect::<Vec<_>>(),
+        "total": bypass.keys.len(),
+        "truncated": bypass.keys.len() > MAX_KEYS,
+        "by": bypass.by,
+        "reason": text_json(scanner, bypass.reason),
+        "request_id": bypass.request,
+        "is_reminder": is_reminder,
+    });
+    outbox.enqueue(conn, Topic::ProposalBypassed, &payload).await?;
+    Ok(true)
+}
+
+/// Enqueues a message of the emergency `proposal` with its first edition, which changed what `result` says.
+pub(in crate::settings) async fn enqueue_emergency(
+    conn: &mut Connection,
+    outbox: &Outbox,
+    scanner: &SecretScanner,
+    actor: &Actor,
+    (proposal, edition): (i64, i32),
+    result: &ChangeResult,
+) -> sqlx::Result<()> {
+    let bypass = BypassMessage {
+        proposal,
+        edition,
+        revision: result.revision,
+        keys: result.changed.iter().map(|change| change.key.as_str()).collect(),
+        by: actor.user.as_str(),
+        reason: actor.reason.as_str(),
+        request: actor.request.as_str(),
+    };
+    enqueue_bypassed(conn, outbox, scanner, &bypass, false).await?;
+    Ok(())
+}
+
+/// Returns `text` as JSON, redacted if secret-like. A text that `psql` wrote was never scanned.
+pub(in crate::settings) fn text_json(scanner: &SecretScanner, text: &str) -> Value {
+    match scanner.scan(text) {
+        Some(_) => Value::from(REDACTED),
+        None => Value::from(text),
+    }
+}
+
 fn change_json(scanner: &SecretScanner, change: &KeyChange) -> Value {
     let KeyChange { key, old_value, new_value, version } = change;
     let old_value = old_value.as_ref().map(|value| value_json(scanner, value));
@@ -93,13 +167,20 @@ fn change_json(scanner: &SecretScanner, change: &KeyChange) -> Value {
     json!({"key": key, "old_value": old_value, "new_value": new_value, "version": version})
 }
 
-/// Returns `value` as JSON, redacted if secret-like and cut to the maximum length.
 fn value_json(scanner: &SecretScanner, value: &SettingValue) -> Value {
+    bounded_json(scanner, &value.into(), value.to_json())
+}
+
+/// Returns `json`, redacted if secret-like and cut to the maximum length. `value` is the same value.
+pub(in crate::settings) fn bounded_json(
+    scanner: &SecretScanner,
+    value: &StrictJson,
+    json: Value,
+) -> Value {
     // Writes never store a secret, but an old value may be from a release with weaker rules.
-    if scanner.scan_json(&value.into()).is_some() {
-        return Value::from("(withheld: it looks like a secret)");
+    if scanner.scan_json(value).is_some() {
+        return Value::from(REDACTED);
     }
-    let json = value.to_json();
     let text = json.to_string();
     // Cut after the scan, because half of a secret may match no pattern.
     match text.char_indices().nth(MAX_VALUE_CHARACTERS) {

@@ -18,7 +18,10 @@ pub(super) use approval::record_emergency;
 pub(super) use checked::{CheckedChange, Committed};
 pub(super) use edit::size;
 pub use edit::{Approval, Edit, WriteOptions};
-pub(super) use message::{enqueue_changed, enqueue_refused};
+pub(super) use message::{
+    BypassMessage, MAX_KEYS, bounded_json, enqueue_bypassed, enqueue_changed, enqueue_emergency,
+    enqueue_refused, text_json,
+};
 pub use outcome::{ChangeResult, Conflict, Error, KeyChange, ProtectedKey, SecretMatches};
 pub(super) use resolve::{ResolvedEdit, resolve};
 pub(super) use secrets::{UNDECLARED, keys_to_record, public_name, scan, scan_values};

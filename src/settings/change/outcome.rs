@@ -125,7 +125,7 @@ pub enum Error {
     ApprovalRequired(Vec<ProtectedKey>),
     /// All settings are frozen.
     #[error("settings are frozen until {}: {}", .0.ends_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true), .0.reason)]
-    Frozen(Freeze),
+    Frozen(Box<Freeze>),
     /// Expected versions are not current.
     #[error("the settings were changed since they were read")]
     Stale(Vec<Conflict>),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     audit::{Action, Actor, Reason},
+    compute,
     database::Connection,
     json::StrictJson,
     proposals::{self, Applied, Edition, Proposal, State},
@@ -11,6 +12,7 @@ use crate::{
         change::{self, Approval, Batch, ChangeResult, Edit, WriteOptions},
         proposal::{
             error::Error,
+            message::{self, Settled},
             step::{Locked, Person, find_content, require_state},
         },
         schema::Schema,
@@ -32,13 +34,16 @@ pub(super) async fn apply(
         require_approval(conn, locked.schema, &proposal, &content).await?;
     }
     let edits = edits(conn, &content).await?;
-    let (resolved, _) = change::resolve(locked.schema, &edits, false, None)?;
     // The database accepts no reason that `parse` refuses.
     let reason = Reason::parse(&content.reason).unwrap_or_else(|_| Reason::withheld());
+    let size = change::size(edits.iter());
+    // An edition that `psql` wrote was never scanned, and the secrets of the process may be new.
+    let scan = || change::scan(&locked.writer.scanner, locked.schema, &reason, edits.iter());
+    let matches = compute::run(size, scan).await;
+    let (resolved, _) = change::resolve(locked.schema, &edits, false, matches.as_ref())?;
     let actor = Actor { user: person.user.clone(), reason, request: person.request.clone() };
     let options = WriteOptions { approval, ..WriteOptions::default() };
     let action = Action::Update;
-    let size = change::size(edits.iter());
     let (actor, options) = (&actor, &options);
     let batch = Batch { action, actor, edits: &resolved, ignored: &[], options, size };
     let mut result = change::apply(conn, locked.schema, locked.head, &batch).await?;
@@ -50,6 +55,13 @@ pub(super) async fn apply(
     result.proposal = Some(number);
     let (outbox, scanner) = (&locked.writer.outbox, &locked.writer.scanner);
     change::enqueue_changed(conn, outbox, scanner, action, actor, &result).await?;
+    if is_bypass {
+        let content = (number, content.edition);
+        change::enqueue_emergency(conn, outbox, scanner, actor, content, &result).await?;
+    } else {
+        let outcome = Settled::Applied(result.revision);
+        message::enqueue_settled(conn, locked, number, &content, actor, outcome).await?;
+    }
     Ok(result)
 }
 

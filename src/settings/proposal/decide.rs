@@ -9,9 +9,10 @@ use crate::{
     settings::{
         change::{Approval, ChangeResult, WriteOptions},
         proposal::{
-            apply::apply,
+            apply::{apply, needed_approvals},
             draft::{ProposalChange, draft},
             error::Error,
+            message::{self, Settled},
             step::{self, Locked, Person, Step, find_content, remember, repeated, require_state},
         },
         writer::SettingsWriter,
@@ -82,7 +83,7 @@ impl SettingsWriter {
         if let Some(change) = &mut result {
             change.dry_run = options.dry_run;
             if !options.dry_run {
-                self.announce();
+                self.settings.notify_local_write();
             }
         }
         Ok(result)
@@ -100,7 +101,7 @@ impl SettingsWriter {
         let mut result = step::run(self, options.on_success(), &step).await?;
         result.dry_run = options.dry_run;
         if !options.dry_run {
-            self.announce();
+            self.settings.notify_local_write();
         }
         Ok(result)
     }
@@ -128,12 +129,6 @@ impl SettingsWriter {
         self.resolve(&snapshot.schema, actor, &change.edits, options).await?;
         Ok(())
     }
-
-    /// Wakes the followers of changes after a commit.
-    pub(super) fn announce(&self) {
-        self.settings.notify_local_write();
-        self.outbox.wake();
-    }
 }
 
 struct Propose<'a> {
@@ -155,6 +150,7 @@ impl Step for Propose<'_> {
         }
         let content = draft(conn, locked.schema, self.change, None).await?;
         let number = proposals::create(conn, self.actor, &content).await?;
+        message::enqueue_written(conn, locked, (number, 1), self.actor, &content).await?;
         remember(conn, self.options, WrittenEdition { number, edition: 1 }).await
     }
 }
@@ -187,6 +183,7 @@ impl Step for WriteEdition<'_> {
         let content = draft(conn, locked.schema, self.change, Some(number)).await?;
         let edition = proposal.edition + 1;
         proposals::edit(conn, proposal.id, edition, self.actor, &content).await?;
+        message::enqueue_written(conn, locked, (number, edition), self.actor, &content).await?;
         remember(conn, self.options, WrittenEdition { number, edition }).await
     }
 }
@@ -222,6 +219,10 @@ impl Step for Judge<'_> {
         }
         let author = (person, self.person.request.as_str());
         proposals::give_verdict(conn, &proposal, &content.digest, author, verdict, note).await?;
+        let needed = needed_approvals(locked.schema, &content);
+        let verdict_and_note = (verdict, note.as_str());
+        message::enqueue_judged(conn, locked, &proposal, needed, self.person, verdict_and_note)
+            .await?;
         let mut result = None;
         if applies {
             result = Some(apply(conn, locked, self.number, self.person, Approval::Proposal).await?);
@@ -267,13 +268,15 @@ struct Withdraw<'a> {
 impl Step for Withdraw<'_> {
     type Output = ();
 
-    async fn run(&self, conn: &mut Connection, _: &Locked<'_>) -> Result<(), Error> {
+    async fn run(&self, conn: &mut Connection, locked: &Locked<'_>) -> Result<(), Error> {
         if let Some(first) = repeated(conn, self.options).await? {
             return Ok(first);
         }
-        let (proposal, _) = find_content(conn, self.number).await?;
+        let (proposal, content) = find_content(conn, self.number).await?;
         require_state(&proposal, &[State::Open, State::Failed])?;
         proposals::end(conn, self.number, self.actor).await?;
+        let (number, actor) = (self.number, self.actor);
+        message::enqueue_settled(conn, locked, number, &content, actor, Settled::Withdrawn).await?;
         remember(conn, self.options, ()).await
     }
 }

@@ -11,12 +11,15 @@ use crate::{
     clock,
     database::{self, Connection, OnSuccess},
     ids::{RequestId, UserId},
+    metrics::Metrics,
     proposals::{self, Failure, State},
     settings::{
         change::{Approval, ChangeResult, Error as ChangeError},
         proposal::{
             apply::{apply, needed_approvals},
             error::Error,
+            message::{self, Settled},
+            remind::remind_of_bypasses,
             step::{self, Locked, Person, Step, find_content},
         },
         writer::SettingsWriter,
@@ -56,31 +59,37 @@ pub async fn apply_due(writer: &SettingsWriter) -> Result<Vec<(i64, DueOutcome)>
         let outcome = step::run(writer, OnSuccess::Commit, &step).await;
         let outcome = outcome.unwrap_or_else(DueOutcome::Postponed);
         if matches!(outcome, DueOutcome::Applied(_)) {
-            writer.announce();
+            writer.settings.notify_local_write();
         }
         outcomes.push((number, outcome));
     }
 }
 
-/// Applies due proposals every `interval`, for as long as the process runs. A failed round is repeated at the next.
-pub async fn apply_due_proposals(writer: SettingsWriter, interval: Duration) {
+/// Applies due proposals and sends the reminders of emergencies every `interval`, for as long as the process runs. A
+/// failed round is repeated at the next.
+pub async fn apply_due_proposals(writer: SettingsWriter, metrics: Metrics, interval: Duration) {
     loop {
         time::sleep(clock::jittered(interval, 0.8..1.2)).await;
         match apply_due(&writer).await {
-            Ok(outcomes) => outcomes.iter().for_each(report),
+            Ok(outcomes) => outcomes.iter().for_each(|outcome| report(outcome, &metrics)),
             Err(err) => {
-                warn!(error = %err, "due proposals were not applied; next try in {interval:?}")
+                warn!(error = %err, "due proposals were not applied; next try in {interval:?}");
             }
+        }
+        if let Err(err) = remind_of_bypasses(&writer).await {
+            warn!(error = %err, "reminders were not enqueued; next try in {interval:?}");
         }
     }
 }
 
-fn report((number, outcome): &(i64, DueOutcome)) {
+fn report((number, outcome): &(i64, DueOutcome), metrics: &Metrics) {
     match outcome {
         DueOutcome::Applied(result) => {
+            metrics.proposals().record_due("applied");
             info!(proposal = number, revision = result.revision, "due proposal applied");
         }
         DueOutcome::Failed(failure) => {
+            metrics.proposals().record_due(failure.as_str());
             warn!(proposal = number, failure = failure.as_str(), "due proposal failed");
         }
         DueOutcome::Waiting => (),
@@ -124,6 +133,8 @@ impl Step for ApplyWhenDue {
         };
         let actor = end_of(&self.person, late_by, failure);
         proposals::fail(conn, self.number, &actor, failure).await?;
+        let outcome = Settled::Failed(failure);
+        message::enqueue_settled(conn, locked, self.number, &content, &actor, outcome).await?;
         Ok(DueOutcome::Failed(failure))
     }
 }

@@ -9,6 +9,8 @@ mod draft;
 mod due;
 mod error;
 mod freeze;
+mod message;
+mod remind;
 mod step;
 mod view;
 
@@ -16,5 +18,6 @@ pub use decide::{Judgement, WrittenEdition};
 pub use draft::ProposalChange;
 pub use due::{DueOutcome, apply_due, apply_due_proposals};
 pub use error::Error;
+pub use remind::remind_of_bypasses;
 pub use step::Person;
 pub use view::{Block, Overlap, ProposalView, ProposedChange, find_proposal};

@@ -73,7 +73,13 @@ pub(super) async fn run<S: Step>(
             }
             Err(Error::Change(ChangeError::Database(err)))
                 if err.is_transient() && retry.next().await => {}
-            result => return result,
+            result => {
+                // After the commit: an earlier wake-up would find no message.
+                if result.is_ok() && on_success == OnSuccess::Commit {
+                    writer.outbox.wake();
+                }
+                return result;
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A proposal as shown to people: content, verdicts, and what stands in the way.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -155,12 +155,13 @@ async fn read(
     let keys: Vec<String> = content.edits.keys().cloned().collect();
     let rows = store::some(conn, &keys).await?;
     let is_open = proposal.state == State::Open && number_shown == proposal.edition;
-    let (blocks, overlaps) = match is_open {
-        true => (
+    let (blocks, overlaps) = if is_open {
+        (
             blocks(conn, &proposal, &content, &standing, &rows).await?,
             proposals::overlapping(conn, number, &keys).await?,
-        ),
-        false => (Vec::new(), Vec::new()),
+        )
+    } else {
+        (Vec::new(), Vec::new())
     };
     let acknowledged = verdicts.iter().find(|verdict| {
         verdict.verdict == VerdictKind::Acknowledge.as_str() && proposal.bypassed_by.is_some()
@@ -172,7 +173,7 @@ async fn read(
         state: proposal.state,
         edition: number_shown,
         editions: proposal.edition,
-        digest: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        digest: hex(&digest),
         reason,
         written_by,
         written_at,
@@ -191,6 +192,14 @@ async fn read(
         end_reason: proposal.end_reason,
         ended_at: proposal.ended_at,
         failure: proposal.failure,
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
     })
 }
 
@@ -227,7 +236,7 @@ async fn blocks(
         block("not_due", Error::NotDue(due_at).to_string());
     }
     if let Some(freeze) = proposals::active_freeze(conn).await? {
-        block("change_frozen", crate::settings::Error::Frozen(freeze).to_string());
+        block("change_frozen", crate::settings::Error::Frozen(Box::new(freeze)).to_string());
     }
     let mut predecessor_versions = BTreeMap::new();
     if let Some(after) = content.plan.after {

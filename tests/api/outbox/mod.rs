@@ -14,7 +14,7 @@ use crate::support::{FAST_PACE, Instance, TestApp, admin};
 const KEY: &str = "BRUNE_COOLDOWN_MINUTES";
 
 /// An instance over `app`'s database that leaves word where `alerts` says.
-async fn alerting(app: &TestApp, alerts: &Alerts) -> Instance {
+pub(crate) async fn alerting(app: &TestApp, alerts: &Alerts) -> Instance {
     Instance::builder(app.db.pool()).alerts(alerts).pace(FAST_PACE).start().await
 }
 
@@ -25,7 +25,7 @@ async fn outbox(instance: &Instance, query: &str) -> Value {
 }
 
 /// The messages in what `/admin/outbox` answers.
-async fn messages(instance: &Instance, query: &str) -> Vec<Value> {
+pub(crate) async fn messages(instance: &Instance, query: &str) -> Vec<Value> {
     outbox(instance, query).await["messages"].as_array().unwrap().clone()
 }
 

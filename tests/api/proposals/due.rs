@@ -20,7 +20,7 @@ pub(super) async fn schedule(app: &TestApp, key: &str, new: Value, plan: Value) 
 }
 
 pub(super) fn in_minutes(minutes: i64) -> String {
-    let at = chrono::Utc::now() + chrono::TimeDelta::minutes(minutes);
+    let at = brune::clock::Clock::system().now() + chrono::TimeDelta::minutes(minutes);
     at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 

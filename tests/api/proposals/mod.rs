@@ -6,6 +6,7 @@ mod complaints;
 mod doors;
 mod due;
 mod invariants;
+mod messages;
 mod pages;
 mod people;
 mod races;

@@ -1,12 +1,14 @@
 //! Groups of two instances over the same users, and statements that wait for other transactions.
 
+use std::sync::Arc;
+
 use tokio::task::JoinSet;
 
 use super::groups::{
     Barrier, STATEMENTS, instance, of, replies, sessions, settle, spawn, statements,
     wait_for_blocked,
 };
-use crate::support::{TestApp, psql, user, wait::no_hang};
+use crate::support::{Instance, TestApp, psql, user, wait::no_hang};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn groups_of_two_instances_over_the_same_users_start_one_session_each() {
@@ -101,6 +103,38 @@ async fn a_statement_that_waits_for_a_lock_does_not_delay_the_next_starts() {
     open.commit().await.unwrap();
     for (_, reply) in replies(starts).await {
         reply.problem(409, "session_active");
+    }
+}
+
+#[tokio::test]
+async fn locked_users_do_not_delay_the_starts_of_others() {
+    let app = TestApp::new().await;
+    let instance = Instance::builder(app.db.own_pool().await).without_listener().start().await;
+    let instance = Arc::new(instance);
+    let mut starts = JoinSet::new();
+    let mut open = app.db.admin().begin().await.unwrap();
+    for locked in ["ana", "ben", "cat"] {
+        let insert = "insert into brune_session (id, user_id, started_at, expires_at, settings_revision, prompt_id,
+              prompt_version, model, session_max_minutes)
+            values (gen_random_uuid(), $1, now(), now() + interval '1 hour', 1, 'p', '1', 'm', 30)";
+        sqlx::query(insert).bind(locked).execute(&mut *open).await.unwrap();
+        // Several starts of a user wait for one statement, and occupy no other.
+        for _ in 0..6 {
+            spawn(&mut starts, &instance, locked, None);
+        }
+    }
+    wait_for_blocked(&app.db.admin(), 3).await;
+    let mut others = JoinSet::new();
+    for n in 0..100 {
+        spawn(&mut others, &instance, &format!("user-{n}"), None);
+    }
+    for (name, reply) in replies(others).await {
+        assert_eq!(reply.ok()["user_id"], name);
+    }
+    open.commit().await.unwrap();
+    // The locked users have a session, and may have waited too long to be told so.
+    for (name, reply) in replies(starts).await {
+        assert_ne!(reply.status, 201, "{name}");
     }
 }
 

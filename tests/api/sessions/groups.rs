@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use brune::database::Pool;
 use serde_json::json;
 use sqlx::{PgPool, Postgres, Transaction};
 use tokio::task::JoinSet;
@@ -109,7 +110,12 @@ pub(super) async fn sessions(app: &TestApp) -> i64 {
 }
 
 pub(super) async fn instance(app: &TestApp) -> Arc<Instance> {
-    Arc::new(Instance::builder(app.db.own_pool().await).without_listener().start().await)
+    let services = Services { is_patient: true, ..Services::default() };
+    instance_with(app.db.own_pool().await, services).await
+}
+
+async fn instance_with(pool: Pool, services: Services) -> Arc<Instance> {
+    Arc::new(Instance::builder(pool).services(services).without_listener().start().await)
 }
 
 #[tokio::test]
@@ -162,10 +168,9 @@ async fn waiting_starts_of_one_user_start_one_session() {
 #[tokio::test]
 async fn a_refused_start_does_not_affect_the_others() {
     let app = TestApp::new().await;
-    let services = Services { per_minute: 2.try_into().unwrap(), ..Services::default() };
-    let pool = app.db.own_pool().await;
-    let instance = Instance::builder(pool).services(services).without_listener().start().await;
-    let instance = Arc::new(instance);
+    let per_minute = 2.try_into().unwrap();
+    let services = Services { per_minute, is_patient: true, ..Services::default() };
+    let instance = instance_with(app.db.own_pool().await, services).await;
     // One user for each obstacle: cooldown, running session, rate limit, reused idempotency key.
     let session = app.instance.start_session(&user("cool")).await.ok();
     end(&app.instance, &session, &user("cool")).await.ok();
@@ -276,7 +281,8 @@ async fn a_group_whose_answer_is_lost_finds_its_sessions() {
     let app = TestApp::new().await;
     let proxy = Proxy::before(&app.db).await;
     let pool = proxy.pool(10).await;
-    let instance = Arc::new(Instance::builder(pool).without_listener().start().await);
+    let services = Services { is_patient: true, ..Services::default() };
+    let instance = instance_with(pool, services).await;
     let mut starts = JoinSet::new();
     let barrier = with_blocked_group(&app, &instance, &mut starts).await;
     proxy.lose_an_answer();
@@ -355,11 +361,10 @@ async fn a_group_of_two_step_starts_begins_as_starting() {
             sink: "webhook".to_owned(),
             topics: vec![brune::outbox::Topic::SessionStarted],
         }],
+        is_patient: true,
         ..Services::default()
     };
-    let pool = app.db.own_pool().await;
-    let instance = Instance::builder(pool).services(services).without_listener().start().await;
-    let instance = Arc::new(instance);
+    let instance = instance_with(app.db.own_pool().await, services).await;
     let mut starts = JoinSet::new();
     let barrier = Barrier::new(&app.db.admin()).await;
     occupy(&app, &instance, &mut starts).await;

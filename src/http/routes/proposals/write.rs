@@ -87,9 +87,10 @@ body! {
 fn unique_keys(changes: &Slot<Vec<SettingChange>>) -> Result<(), ValidationError> {
     let mut keys = BTreeSet::new();
     let mut changes = changes.0.iter().flatten();
-    match changes.all(|change| keys.insert(change.key.as_str())) {
-        true => Ok(()),
-        false => Err(violation("changes", "repeated_key", "each key once")),
+    if changes.all(|change| keys.insert(change.key.as_str())) {
+        Ok(())
+    } else {
+        Err(violation("changes", "repeated_key", "each key once"))
     }
 }
 

@@ -75,6 +75,9 @@ fn line(item: &Item<'_>) -> String {
         Item::Change { key, old, new, version } => {
             format!("{} {} → {} (v{version})", code(key, VALUE_CHARS), value(old), value(new))
         }
+        Item::Proposed { key, value: proposed } => {
+            format!("{} → {}", code(key, VALUE_CHARS), value(proposed))
+        }
         Item::Key(key) => code(key, VALUE_CHARS),
     }
 }

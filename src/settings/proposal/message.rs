@@ -1,0 +1,122 @@
+//! Outbox messages of proposals, stored in the transaction of the step.
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    audit::Actor,
+    database::Connection,
+    json::StrictJson,
+    outbox::Topic,
+    proposals::{self, Edition, Failure, NewEdition, Proposal, State, VerdictKind},
+    settings::{
+        change,
+        proposal::step::{Locked, Person},
+    },
+};
+
+/// How a proposal ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Settled {
+    /// Applied as the revision.
+    Applied(i64),
+    Withdrawn,
+    Failed(Failure),
+}
+
+/// Enqueues a message of a new edition, with the proposed values.
+pub(super) async fn enqueue_written(
+    conn: &mut Connection,
+    locked: &Locked<'_>,
+    (number, edition): (i64, i32),
+    actor: &Actor,
+    content: &NewEdition,
+) -> sqlx::Result<()> {
+    let scanner = &locked.writer.scanner;
+    let changes = content.edits.iter().take(change::MAX_KEYS).map(|(key, proposed)| {
+        let json = proposed.value.clone();
+        let value = change::bounded_json(scanner, &StrictJson::from(&json), json);
+        json!({"key": key, "value": value, "version": proposed.version})
+    });
+    let payload = json!({
+        "proposal": number,
+        "edition": edition,
+        "changes": changes.collect::<Vec<_>>(),
+        "total": content.edits.len(),
+        "truncated": content.edits.len() > change::MAX_KEYS,
+        "at": content.plan.at,
+        "by": actor.user,
+        "reason": actor.reason.as_str(),
+        "request_id": actor.request,
+    });
+    locked.writer.outbox.enqueue(conn, Topic::ProposalWritten, &payload).await
+}
+
+/// Enqueues a message of a verdict, with the approvals and objections after the verdict, of which `needed` approvals are
+/// needed.
+pub(super) async fn enqueue_judged(
+    conn: &mut Connection,
+    locked: &Locked<'_>,
+    proposal: &Proposal,
+    needed: i16,
+    person: &Person,
+    (verdict, note): (VerdictKind, &str),
+) -> sqlx::Result<()> {
+    let outbox = &locked.writer.outbox;
+    // Without a sink, the transaction saves a round trip.
+    if outbox.sinks(Topic::ProposalJudged).is_empty() {
+        return Ok(());
+    }
+    let standing = proposals::standing(conn, proposal.id, proposal.edition, needed).await?;
+    let mut payload = json!({
+        "proposal": proposal.number,
+        "edition": proposal.edition,
+        "verdict": verdict.as_str(),
+        "needed": needed,
+        "approvals": standing.approvals.len(),
+        "objections": standing.objections.len(),
+        "by": person.user,
+        "request_id": person.request,
+    });
+    if !note.is_empty() {
+        payload["note"] = Value::from(note);
+    }
+    outbox.enqueue(conn, Topic::ProposalJudged, &payload).await
+}
+
+/// Enqueues a message of the end of a proposal.
+pub(super) async fn enqueue_settled(
+    conn: &mut Connection,
+    locked: &Locked<'_>,
+    number: i64,
+    content: &Edition,
+    actor: &Actor,
+    outcome: Settled,
+) -> sqlx::Result<()> {
+    let mut payload = Map::new();
+    let state = match outcome {
+        Settled::Applied(revision) => {
+            payload.insert("revision".to_owned(), revision.into());
+            State::Applied
+        }
+        Settled::Withdrawn => State::Withdrawn,
+        Settled::Failed(failure) => {
+            payload.insert("failure".to_owned(), failure.as_str().into());
+            State::Failed
+        }
+    };
+    let reason = change::text_json(&locked.writer.scanner, actor.reason.as_str());
+    let keys = content.edits.keys();
+    let members = [
+        ("proposal", json!(number)),
+        ("edition", json!(content.edition)),
+        ("state", json!(state)),
+        ("keys", json!(keys.take(change::MAX_KEYS).collect::<Vec<_>>())),
+        ("total", json!(content.edits.len())),
+        ("truncated", json!(content.edits.len() > change::MAX_KEYS)),
+        ("by", json!(actor.user)),
+        ("reason", reason),
+        ("request_id", json!(actor.request)),
+    ];
+    payload.extend(members.map(|(name, value)| (name.to_owned(), value)));
+    locked.writer.outbox.enqueue(conn, Topic::ProposalSettled, &Value::Object(payload)).await
+}
