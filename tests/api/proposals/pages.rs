@@ -93,3 +93,25 @@ async fn pages_of_a_filter_continue_where_they_end() {
         (40, &json!(null))
     );
 }
+
+#[tokio::test]
+async fn an_emergency_waits_for_everybody_but_its_authors() {
+    let app = protected().await;
+    let number = super::propose(&app.instance, "ana", &[(COOLDOWN, json!(45), 1)]).await;
+    super::approve(&app.instance, "ben", number).await.ok();
+    let objection = json!({"edition": 1, "verdict": "object"});
+    super::judge(&app.instance, "cleo", number, objection).await.ok();
+    let path = format!("{PROPOSALS}/{number}/apply?emergency=true");
+    super::post(&app.instance, "dora", &path, &json!({"edition": 1})).await.ok();
+    let waiting = format!("{PROPOSALS}?waiting_for_me=true");
+    for (person, count) in
+        [("ana", 0), ("ben", 1), ("cleo", 1), ("dora", 0), ("DORA", 0), ("eve", 1)]
+    {
+        let list = app.instance.get(&waiting).bearer(&admin(person)).send().await.ok();
+        assert_eq!(list["proposals"].as_array().unwrap().len(), count, "{person}");
+    }
+    let seen = json!({"edition": 1, "verdict": "acknowledge"});
+    super::judge(&app.instance, "ben", number, seen).await.ok();
+    let list = app.instance.get(&waiting).bearer(&admin("eve")).send().await.ok();
+    assert_eq!(list["proposals"], json!([]));
+}
