@@ -71,7 +71,8 @@ create table brune_proposal_edition (
   request_id text not null default '',
   primary key (proposal, edition)
 );
-create index brune_proposal_edition_by_key on brune_proposal_edition using gin (edits jsonb_ops);
+-- Entries waiting in a list would make every search read the list.
+create index brune_proposal_edition_by_key on brune_proposal_edition using gin (edits jsonb_ops) with (fastupdate = off);
 alter table brune_proposal add constraint brune_proposal_has_its_edition
   foreign key (id, edition) references brune_proposal_edition (proposal, edition) deferrable initially deferred;
 
@@ -215,6 +216,15 @@ begin
   end if;
   return new;
 end $$;
+-- The server locks an updated row before its row triggers run, and the steps of a proposal lock the head before the row.
+create function brune_proposal_lock() returns trigger language plpgsql security definer as $$
+begin
+  perform from app_global_setting_head for update;
+  return null;
+end $$;
+create trigger brune_proposal_lock before update on brune_proposal
+  for each statement execute function brune_proposal_lock();
+
 create trigger brune_proposal_write before insert or update on brune_proposal
   for each row execute function brune_proposal_write();
 
@@ -290,6 +300,7 @@ begin
       select from jsonb_each(new.edits) edit
       where jsonb_typeof(edit.value) <> 'object' or not edit.value ? 'value'
         or edit.value - array['value', 'version'] <> '{}'
+        or coalesce(edit.value ->> 'version', '0') !~ '^\d{1,18}$'
         or coalesce(jsonb_typeof(edit.value -> 'version'), 'null') not in ('null', 'number')
         or not exists (select from app_global_setting_schema d where d.key = edit.key and d.kind = 'setting'))
   then
@@ -298,10 +309,14 @@ begin
       using errcode = 'integrity_constraint_violation';
   end if;
   if jsonb_typeof(new.plan) <> 'object' or new.plan - array['at', 'grace_minutes', 'after'] <> '{}'
-    or jsonb_path_exists(new.plan, '$.after ? (@.type() != "number")')
+    -- Whole numbers only: a plan that the service cannot read would never be applied, nor fail.
+    or jsonb_path_exists(new.plan, '$.* ? (@.type() != "number" && @.type() != "string")')
+    or jsonb_typeof(new.plan -> 'at') <> 'string'
+    or new.plan ->> 'after' !~ '^\d{1,18}$' or jsonb_typeof(new.plan -> 'after') <> 'number'
     or (new.plan ->> 'after')::numeric >= subject.number
+    or new.plan ->> 'grace_minutes' !~ '^\d{1,5}$' or jsonb_typeof(new.plan -> 'grace_minutes') <> 'number'
     -- Without an offset, the time would depend on the settings of the session.
-    or new.plan ->> 'at' !~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$'
+    or new.plan ->> 'at' !~ '^\d{4}-\d\d-\d\dT([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$'
   then
     raise exception 'the plan of proposal % has unknown parts, or follows a proposal that does not precede it',
         subject.number
@@ -430,7 +445,7 @@ create trigger brune_freeze_write before insert or update on brune_freeze
 
 -- Requires, at the commit of a revision, the proposal of each protected change, and a bypass in a freeze. Closes the
 -- revision, so that a later statement of the transaction (after `set constraints … immediate`) opens the next one and is
--- checked again. The first value of a setting is free: the catalog gives it.
+-- checked again. The first value of a setting is free, also after a deletion: the catalog gives it.
 create function app_global_setting_head_is_approved() returns trigger language plpgsql security definer as $$
 declare
   subject brune_proposal;
@@ -448,7 +463,11 @@ begin
   update app_global_setting_head set opened_xid = null where singleton;
   select * into subject from brune_proposal where applied_revision = new.revision;
   if frozen.id is not null and subject.bypassed_by is null and exists (
-    select from app_global_setting_audit where revision = new.revision and version is distinct from 1)
+    select from app_global_setting_audit a
+    where a.revision = new.revision and a.version is distinct from 1 and (
+        select earlier.version is not null from app_global_setting_audit earlier
+        where earlier.key = a.key and earlier.seq < a.seq and earlier.action not in ('refused', 'secret_cleanup')
+        order by earlier.seq desc limit 1))
   then
     raise exception 'settings are frozen until %', frozen.ends_at
       using errcode = 'integrity_constraint_violation', constraint = 'brune_freeze',
@@ -459,7 +478,10 @@ begin
   for entry in
     select a.key, a.version, a.new_value_json as value, d.approvals as needed
     from app_global_setting_audit a join app_global_setting_schema d on d.key = a.key and d.approvals > 0
-    where a.revision = new.revision and a.version is distinct from 1
+    where a.revision = new.revision and a.version is distinct from 1 and (
+        select earlier.version is not null from app_global_setting_audit earlier
+        where earlier.key = a.key and earlier.seq < a.seq and earlier.action not in ('refused', 'secret_cleanup')
+        order by earlier.seq desc limit 1)
   loop
     if entry.value is null or content.edits -> entry.key -> 'value' is distinct from entry.value
       or subject.bypassed_by is null and (standing.approvals < entry.needed or standing.objections > 0)
@@ -561,6 +583,7 @@ begin
     'brune_proposal_edition_written()',
     'brune_proposal_ended()',
     'brune_proposal_is_applied()',
+    'brune_proposal_lock()',
     'brune_proposal_standing(uuid, integer)',
     'brune_proposal_verdict_write()',
     'brune_proposal_verdict_written()',
@@ -581,5 +604,5 @@ begin
   end loop;
 end $$;
 revoke execute on function app_global_setting_head_is_approved(), brune_freeze_write(), brune_proposal_edition_write(),
-  brune_proposal_edition_written(), brune_proposal_ended(), brune_proposal_is_applied(), brune_proposal_verdict_write(),
+  brune_proposal_edition_written(), brune_proposal_ended(), brune_proposal_is_applied(), brune_proposal_lock(), brune_proposal_verdict_write(),
   brune_proposal_verdict_written(), brune_proposal_write() from public;

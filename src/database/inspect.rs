@@ -41,6 +41,7 @@ const TRIGGERS: [(&str, &[&str]); 11] = [
             "brune_decision_is_permanent",
             "brune_proposal_ended",
             "brune_proposal_is_applied",
+            "brune_proposal_lock",
             "brune_proposal_write",
         ],
     ),
@@ -72,7 +73,7 @@ const TRIGGERS: [(&str, &[&str]); 11] = [
 const NEVER_TRUNCATED: &str = "app_global_setting_audit_is_never_truncated";
 
 /// The functions that run with the rights of their owner (`security definer`).
-const DEFINERS: [&str; 17] = [
+const DEFINERS: [&str; 18] = [
     "app_global_setting_audit_chain",
     "app_global_setting_head_is_approved",
     "app_global_setting_head_notifies",
@@ -84,6 +85,7 @@ const DEFINERS: [&str; 17] = [
     "brune_proposal_edition_written",
     "brune_proposal_ended",
     "brune_proposal_is_applied",
+    "brune_proposal_lock",
     "brune_proposal_verdict_write",
     "brune_proposal_verdict_written",
     "brune_proposal_write",

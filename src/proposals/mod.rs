@@ -20,7 +20,7 @@ pub use record::{
     VerdictKind,
 };
 pub use store::{
-    apply, create, edit, editions, end, fail, find, give_verdict, is_author, next_due, now,
+    apply, create, edit, end, fail, find, find_edition, give_verdict, is_author, next_due, now,
     overlapping, standing, verdicts, version_written_by,
 };
 pub use watch::watch;

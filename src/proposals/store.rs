@@ -72,25 +72,28 @@ pub async fn find(conn: &mut Connection, number: i64) -> sqlx::Result<Option<Pro
     row.map(Row::into_proposal).transpose()
 }
 
-/// Returns the editions of a proposal, newest first.
-pub async fn editions(conn: &mut Connection, proposal: Uuid) -> sqlx::Result<Vec<Edition>> {
-    let rows = sqlx::query_as!(
+/// Returns the edition `edition` of a proposal.
+pub async fn find_edition(
+    conn: &mut Connection,
+    proposal: Uuid,
+    edition: i32,
+) -> sqlx::Result<Option<Edition>> {
+    let row = sqlx::query_as!(
         EditionRow,
         r#"
         select edition, written_by, reason, edits, plan, digest, written_at
-        from brune_proposal_edition where proposal = $1 order by edition desc
+        from brune_proposal_edition where proposal = $1 and edition = $2
         "#,
         proposal,
+        edition,
     )
-    .fetch_all(conn)
+    .fetch_optional(conn)
     .await?;
-    let edition = |row: EditionRow| {
-        let edits: BTreeMap<String, ProposedValue> = decode(row.edits)?;
-        let plan: Plan = decode(row.plan)?;
-        let EditionRow { edition, written_by, reason, digest, written_at, .. } = row;
-        Ok(Edition { edition, written_by, reason, edits, plan, digest, written_at })
-    };
-    rows.into_iter().map(edition).collect()
+    let Some(row) = row else { return Ok(None) };
+    let edits: BTreeMap<String, ProposedValue> = decode(row.edits)?;
+    let plan: Plan = decode(row.plan)?;
+    let EditionRow { edition, written_by, reason, digest, written_at, .. } = row;
+    Ok(Some(Edition { edition, written_by, reason, edits, plan, digest, written_at }))
 }
 
 /// A row of `brune_proposal_edition`.
@@ -346,11 +349,12 @@ pub async fn overlapping(
     number: i64,
     keys: &[String],
 ) -> sqlx::Result<Vec<(i64, Option<DateTime<Utc>>)>> {
+    // A subquery for each open proposal: a join would read the editions of all proposals, most of which are over.
     let rows = sqlx::query!(
         r#"
         select p.number, p.due_at from brune_proposal p
-        join brune_proposal_edition e on e.proposal = p.id and e.edition = p.edition
-        where p.state = 'open' and p.number <> $1 and e.edits ?| $2
+        where p.state = 'open' and p.number <> $1 and (
+          select e.edits ?| $2 from brune_proposal_edition e where e.proposal = p.id and e.edition = p.edition)
         order by p.number
         "#,
         number,

@@ -16,7 +16,7 @@ use brune::{
     metrics::Metrics,
     outbox::{Sink, Worker},
     settings::{
-        ChangeSignal, DueOutcome, GlobalSettingsService, SettingsWriter, apply_due,
+        ChangeSignal, DueOutcome, GlobalSettingsService, ProposalError, SettingsWriter, apply_due,
         remind_of_bypasses,
     },
 };
@@ -55,8 +55,13 @@ impl Instance {
 
     /// Applies every due proposal once, as the worker of the instance does at each interval.
     pub(crate) async fn apply_due_proposals(&self) -> Vec<(i64, DueOutcome)> {
+        self.try_due_proposals().await.unwrap()
+    }
+
+    /// The same for an instance whose connections are ended meanwhile.
+    pub(crate) async fn try_due_proposals(&self) -> Result<Vec<(i64, DueOutcome)>, ProposalError> {
         let AppState { pool, settings, scanner, outbox, .. } = self.state.clone();
-        apply_due(&SettingsWriter::new(pool, settings, scanner, outbox)).await.unwrap()
+        apply_due(&SettingsWriter::new(pool, settings, scanner, outbox)).await
     }
 
     /// Enqueues every due reminder of an emergency, as the worker of the instance does at each interval.

@@ -35,7 +35,7 @@ impl pagination::Filter for Filter {
 }
 
 /// A proposal in the list.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema, sqlx::FromRow)]
 #[schema(as = ProposalSummary)]
 pub struct Summary {
     /// The number.

@@ -1,5 +1,7 @@
 //! SQL of the list of proposals.
 
+use sqlx::{Postgres, QueryBuilder};
+
 use crate::{
     database::Connection,
     proposals::{
@@ -9,41 +11,101 @@ use crate::{
 };
 
 /// Returns summaries of the proposals with smaller numbers than `before`, newest first.
+///
+/// The query has only the conditions in use, so that each filter uses its own index.
 pub(super) async fn summaries(
     conn: &mut Connection,
     filter: &Filter,
     before: Option<i64>,
     limit: i64,
 ) -> sqlx::Result<Vec<Summary>> {
-    sqlx::query_as!(
-        Summary,
-        r#"
-        select p.number, p.state, p.edition, e.reason, array(select jsonb_object_keys(e.edits)) as "keys!",
-          p.created_by, p.created_at, p.due_at, p.bypassed_by, p.applied_revision, p.ended_at
-        from brune_proposal p join brune_proposal_edition e on e.proposal = p.id and e.edition = p.edition
-        where ($1::bigint is null or p.number < $1)
-          and ($2::text is null or p.state = $2)
-          and ($3::text is null or p.created_by = $3)
-          and ($4::text is null or e.edits ? $4)
-          and ($5::text is null or (
-            (p.state = 'open' or p.bypassed_by is not null and not exists (
-              select from brune_proposal_verdict v
-              where v.proposal = p.id and v.edition = p.edition and v.verdict = 'acknowledge'))
-            and not exists (
-              select from brune_proposal_edition w
-              where w.proposal = p.id and brune_person(w.written_by) = brune_person($5))
-            and not exists (
-              select from brune_proposal_verdict v
-              where v.proposal = p.id and v.edition = p.edition and brune_person(v.given_by) = brune_person($5))))
-        order by p.number desc limit $6
-        "#,
-        before,
-        filter.state.map(State::as_str),
-        filter.by,
-        filter.key,
-        filter.waiting_for,
-        limit,
-    )
-    .fetch_all(conn)
-    .await
+    let mut query = QueryBuilder::<Postgres>::new(
+        "select number, state, edition, reason, array(select jsonb_object_keys(edits)) as keys, created_by, \
+         created_at, due_at, bypassed_by, applied_revision, ended_at from (",
+    );
+    match &filter.waiting_for {
+        None => push_matching(&mut query, filter, before, limit, |query| {
+            query.push("true");
+        }),
+        // Two lists with an index each: together, the database would read every proposal.
+        Some(person) => {
+            push_matching(&mut query, filter, before, limit, |query| push_open(query, person));
+            query.push(" union all ");
+            push_matching(&mut query, filter, before, limit, |query| push_bypassed(query, person));
+        }
+    }
+    query.push(") p order by number desc limit ").push_bind(limit);
+    // The best plan depends on how common the key is, so no plan is kept for all keys.
+    let is_plan_kept = filter.key.is_none();
+    query.build_query_as().persistent(is_plan_kept).fetch_all(conn).await
+}
+
+/// Appends a query of the newest proposals that match `filter` and the condition that `push_condition` appends.
+fn push_matching(
+    query: &mut QueryBuilder<Postgres>,
+    filter: &Filter,
+    before: Option<i64>,
+    limit: i64,
+    push_condition: impl FnOnce(&mut QueryBuilder<Postgres>),
+) {
+    query.push("(select p.*, e.reason, e.edits from brune_proposal p ");
+    query.push(match filter.key {
+        // Begins with the index of keys, or with the newest proposals if the key is common.
+        Some(_) => {
+            "join brune_proposal_edition e on e.proposal = p.id and e.edition = p.edition where "
+        }
+        // `offset 0` prevents a join that reads the editions of all proposals.
+        None => {
+            "cross join lateral (select reason, edits from brune_proposal_edition \
+             where proposal = p.id and edition = p.edition offset 0) e where "
+        }
+    });
+    push_condition(query);
+    // Values are bound, never part of the text.
+    if let Some(before) = before {
+        query.push(" and p.number < ").push_bind(before);
+    }
+    // A list of one value, and an order by the column: otherwise the server may read the proposals of all states or
+    // authors by number, because the kept plan is made without the value.
+    let mut order = "p.number desc";
+    if let Some(state) = filter.state {
+        query.push(" and p.state = any(").push_bind(vec![State::as_str(state)]).push(")");
+        order = "p.state desc, p.number desc";
+    }
+    if let Some(author) = &filter.by {
+        query.push(" and p.created_by = any(").push_bind(vec![author.clone()]).push(")");
+        order = "p.created_by desc, p.number desc";
+    }
+    if let Some(key) = &filter.key {
+        query.push(" and e.edits ? ").push_bind(key.clone());
+    }
+    query.push(" order by ").push(order).push(" limit ").push_bind(limit).push(")");
+}
+
+/// Appends the condition of open proposals that `person` can judge in favour and has not judged.
+fn push_open(query: &mut QueryBuilder<Postgres>, person: &str) {
+    query.push("p.state = 'open'");
+    push_not_author(query, person);
+    query.push(" and (select bool_or(brune_person(v.given_by) = brune_person(");
+    query.push_bind(person.to_owned()).push(
+        ")) from brune_proposal_verdict v where v.proposal = p.id and v.edition = p.edition) is not true",
+    );
+}
+
+/// Appends the condition of emergencies that nobody acknowledged and `person` can acknowledge.
+fn push_bypassed(query: &mut QueryBuilder<Postgres>, person: &str) {
+    query.push("p.bypassed_by is not null and brune_person(p.bypassed_by) <> brune_person(");
+    query.push_bind(person.to_owned()).push(
+        ") and (select bool_or(v.verdict = 'acknowledge') from brune_proposal_verdict v \
+         where v.proposal = p.id and v.edition = p.edition) is not true",
+    );
+    push_not_author(query, person);
+}
+
+/// Appends the condition that `person` wrote no edition. An aggregate for each proposal: the server would turn
+/// `not exists` into a join, which reads the editions of all proposals.
+fn push_not_author(query: &mut QueryBuilder<Postgres>, person: &str) {
+    query.push(" and (select bool_or(brune_person(w.written_by) = brune_person(");
+    query.push_bind(person.to_owned());
+    query.push(")) from brune_proposal_edition w where w.proposal = p.id) is not true");
 }

@@ -79,9 +79,12 @@ impl SettingsWriter {
             return Err(Error::SecretInNote(kind));
         }
         let step = Judge { number, person, judgement, options };
-        let result = step::run(self, options.on_success(), &step).await?;
-        if result.is_some() && !options.dry_run {
-            self.settings.notify_local_write();
+        let mut result = step::run(self, options.on_success(), &step).await?;
+        if let Some(change) = &mut result {
+            change.dry_run = options.dry_run;
+            if !options.dry_run {
+                self.settings.notify_local_write();
+            }
         }
         Ok(result)
     }

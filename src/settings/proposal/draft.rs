@@ -61,7 +61,9 @@ pub(super) async fn draft(
     check_result(schema, &edits, &before, &earlier)?;
     let edits = edits.iter().map(|edit| {
         let key = edit.definition.key.clone();
-        let version = edit.version.filter(|_| before.contains_key(&key));
+        // Without a version: the current one counts if the predecessor leaves the setting as it is.
+        let version =
+            before.get(&key).map(|entry| edit.version.unwrap_or_else(|| i64::from(entry.version)));
         (key, ProposedValue { value: edit.value.to_json(), version })
     });
     Ok(NewEdition { edits: edits.collect(), plan: plan.clone() })
@@ -84,8 +86,9 @@ async fn check_schedule(conn: &mut Connection, plan: &Plan) -> Result<(), Error>
         return invalid("at", "must be within 366 days");
     }
     match plan.grace_minutes {
-        Some(minutes) if !(0..=MAX_GRACE_MINUTES).contains(&minutes) => {
-            invalid("grace_minutes", "must be 0 to 10080")
+        // Workers look every second, so no instance keeps a time to the second.
+        Some(minutes) if !(1..=MAX_GRACE_MINUTES).contains(&minutes) => {
+            invalid("grace_minutes", "must be 1 to 10080")
         }
         _ => Ok(()),
     }
@@ -108,7 +111,7 @@ async fn predecessor(
     if !matches!(earlier.state, proposals::State::Open | proposals::State::Applied) {
         return Err(invalid("must be a proposal that is open or applied"));
     }
-    let edition = proposals::editions(conn, earlier.id).await?.into_iter().next();
+    let edition = proposals::find_edition(conn, earlier.id, earlier.edition).await?;
     Ok(edition.map(|edition| edition.edits).unwrap_or_default())
 }
 

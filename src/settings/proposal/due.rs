@@ -38,6 +38,8 @@ pub enum DueOutcome {
     Failed(Failure),
     /// Not due any more, or waits for the end of a freeze.
     Waiting,
+    /// Not applied because of an error that may pass; the next round tries again.
+    Postponed(Error),
 }
 
 /// Applies every due proposal, in the order of their times, each in a transaction of its own. Returns the outcomes by
@@ -52,8 +54,10 @@ pub async fn apply_due(writer: &SettingsWriter) -> Result<Vec<(i64, DueOutcome)>
         position = next.await?;
         let Some((_, number)) = position else { return Ok(outcomes) };
         let person = Person { user: UserId::service("schedule"), request: RequestId::new() };
-        let outcome =
-            step::run(writer, OnSuccess::Commit, &ApplyWhenDue { number, person }).await?;
+        let step = ApplyWhenDue { number, person };
+        // An error of one proposal must not keep the proposals after it from being applied.
+        let outcome = step::run(writer, OnSuccess::Commit, &step).await;
+        let outcome = outcome.unwrap_or_else(DueOutcome::Postponed);
         if matches!(outcome, DueOutcome::Applied(_)) {
             writer.settings.notify_local_write();
         }
@@ -89,6 +93,9 @@ fn report((number, outcome): &(i64, DueOutcome), metrics: &Metrics) {
             warn!(proposal = number, failure = failure.as_str(), "due proposal failed");
         }
         DueOutcome::Waiting => (),
+        DueOutcome::Postponed(err) => {
+            warn!(proposal = number, error = %err, "due proposal was not applied; tried again at the next round");
+        }
     }
 }
 

@@ -111,9 +111,9 @@ pub(super) async fn find_content(
     number: i64,
 ) -> Result<(Proposal, Edition), Error> {
     let proposal = proposals::find(conn, number).await?.ok_or(Error::NotFound(number))?;
-    let editions = proposals::editions(conn, proposal.id).await?;
+    let content = proposals::find_edition(conn, proposal.id, proposal.edition).await?;
     // Every proposal has an edition, by a foreign key.
-    let content = editions.into_iter().next().ok_or(Error::NotFound(number))?;
+    let content = content.ok_or(Error::NotFound(number))?;
     Ok((proposal, content))
 }
 

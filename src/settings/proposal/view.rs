@@ -148,8 +148,7 @@ async fn read(
 ) -> Result<ProposalView, Error> {
     let proposal = proposals::find(conn, number).await?.ok_or(Error::NotFound(number))?;
     let number_shown = edition.unwrap_or(proposal.edition);
-    let editions = proposals::editions(conn, proposal.id).await?;
-    let content = editions.into_iter().find(|edition| edition.edition == number_shown);
+    let content = proposals::find_edition(conn, proposal.id, number_shown).await?;
     let content = content.ok_or(Error::NotFound(number))?;
     let needed = needed_approvals(schema, &content);
     let standing = proposals::standing(conn, proposal.id, number_shown, needed).await?;

@@ -219,3 +219,37 @@ async fn every_decision_is_in_the_trail_and_no_other() {
     let verified = super::get(&app.instance, "/admin/audit/verify").send().await.ok();
     assert_eq!(verified["breaks"], json!([]), "{verified}");
 }
+
+#[tokio::test]
+async fn a_plan_that_the_service_cannot_read_is_refused() {
+    let app = protected().await;
+    let number = propose(&app.instance, "ana", &[(COOLDOWN, json!(45), 1)]).await;
+    let planned = |edits: &str, plan: &str| {
+        format!(
+            "insert into brune_proposal_edition
+               (proposal, edition, written_by, reason, edits, plan, digest, written_at)
+             select id, edition + 1, 'ana', 'by hand', '{edits}', '{plan}', '', now()
+             from brune_proposal where number = {number}"
+        )
+    };
+    let edits =
+        |version: &str| format!(r#"{{"{COOLDOWN}": {{"value": 50, "version": {version}}}}}"#);
+    for plan in [
+        r#"{"grace_minutes": "soon"}"#,
+        r#"{"grace_minutes": 1.5}"#,
+        r#"{"grace_minutes": null}"#,
+        r#"{"after": 0.5}"#,
+        r#"{"after": true}"#,
+        r#"{"at": "2027-01-01T24:00:00Z"}"#,
+        r#"{"at": "2027-01-01T00:00:00"}"#,
+        r#"{"at": 5}"#,
+    ] {
+        refused(&app, plan, &planned(&edits("1"), plan), "unknown parts").await;
+    }
+    for version in ["1.5", "-1", "1e30", "\"1\""] {
+        let sql = planned(&edits(version), "{}");
+        refused(&app, version, &sql, "not by setting").await;
+    }
+    let plan = r#"{"at": "2027-01-01T00:00:00+01:00", "grace_minutes": 5}"#;
+    attempt(&app, &planned(&edits("1"), plan)).await.unwrap();
+}

@@ -1,9 +1,16 @@
 //! Proposals: protected settings change only with the approval of other people.
 
+mod bad_input;
+mod catalog;
+mod complaints;
+mod doors;
 mod due;
 mod invariants;
 mod messages;
+mod pages;
 mod people;
+mod races;
+mod repeats;
 
 use serde_json::{Value, json};
 
@@ -81,4 +88,16 @@ fn blocks(proposal: &Value) -> Vec<&str> {
 async fn value(instance: &Instance, key: &str) -> (Value, i64) {
     let setting = get(instance, &format!("/admin/global-settings/{key}")).send().await.ok();
     (setting["value"].clone(), setting["version"].as_i64().unwrap())
+}
+
+/// Replaces edition `edition` of a proposal as `person`.
+async fn edit(instance: &Instance, person: &str, number: i64, edition: i64, body: &Value) -> Reply {
+    let call = instance.call(reqwest::Method::PUT, &format!("{PROPOSALS}/{number}"));
+    let call = call.bearer(&admin(person)).header("if-match", &format!("\"e{edition}\""));
+    call.json(body).send().await
+}
+
+async fn withdraw(instance: &Instance, person: &str, number: i64) -> Reply {
+    let path = format!("{PROPOSALS}/{number}/withdraw");
+    post(instance, person, &path, &json!({"reason": "not now"})).await
 }

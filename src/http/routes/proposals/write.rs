@@ -76,7 +76,7 @@ body! {
         #[example("2027-01-01T02:00:00Z")]
         at: Option<DateTime<Utc>>,
         /// The minutes after `at` in which the proposal is still applied; 30 by default.
-        #[validate(range(min = 0, max = 10_080))]
+        #[validate(range(min = 1, max = 10_080))]
         grace_minutes: Option<i64>,
         /// The number of an earlier proposal, on whose result this one builds.
         #[validate(range(min = 1, max = MAX_INTEGER))]

@@ -1,0 +1,115 @@
+//! Every way to write a setting asks for the approvals of a protected one.
+
+use axum::http::Method;
+use serde_json::json;
+
+use super::{COOLDOWN, PROPOSALS, get, protected, value};
+use crate::support::{Call, Instance, TestApp, admin, psql};
+
+const SETTINGS: &str = "/admin/global-settings";
+
+/// Every way to write the cooldown over HTTP, by name. `emergency` is `&emergency=true` or nothing.
+async fn doors<'a>(instance: &'a Instance, emergency: &str) -> Vec<(&'static str, Call<'a>)> {
+    let (current, version) = value(instance, COOLDOWN).await;
+    let new = current.as_i64().unwrap() + 1;
+    let history = format!("{SETTINGS}/history?key={COOLDOWN}&action=update");
+    let history = get(instance, &history).send().await.ok();
+    let revision = get(instance, SETTINGS).send().await.ok()["revision"].clone();
+    let call = |method: Method, path: &str| {
+        let mark = if path.contains('?') { "" } else { "?dry_run=false" };
+        instance.call(method, &format!("{path}{mark}{emergency}")).bearer(&admin("ana"))
+    };
+    let roll_back = |target: serde_json::Value| {
+        let mut body = target;
+        body["reason"] = json!("back again");
+        call(Method::POST, &format!("{SETTINGS}/rollback")).json(&body)
+    };
+    let import = |media: &'static str, text: String| {
+        let path = "/admin/config/import?reason=a+test&on_conflict=overwrite";
+        call(Method::POST, path).raw(text).header("content-type", media)
+    };
+    let config = format!("/admin/config/{COOLDOWN}");
+    let change = json!({"reason": "a test", "changes": [{"key": COOLDOWN, "value": new, "version": version}]});
+    let put = json!({"reason": "a test", "value": new, "version": version});
+    let reset = format!("{config}?reason=a+test&version={version}");
+    let json_document = json!({"format_version": 1, "settings": {COOLDOWN: new}});
+    vec![
+        ("PATCH", call(Method::PATCH, SETTINGS).json(&change)),
+        ("PUT", call(Method::PUT, &config).json(&put)),
+        ("DELETE", call(Method::DELETE, &reset)),
+        (
+            "rollback to a version",
+            roll_back(json!({"key": COOLDOWN, "to_version": 1, "version": version})),
+        ),
+        (
+            "rollback of an entry",
+            roll_back(json!({"audit_id": history["entries"][0]["id"], "version": version})),
+        ),
+        ("rollback to a revision", roll_back(json!({"to_revision": 1, "revision": revision}))),
+        ("import of JSON", import("application/json", json_document.to_string())),
+        (
+            "import of YAML",
+            import(
+                "application/yaml",
+                format!("format_version: 1\nsettings:\n  {COOLDOWN}: {new}\n"),
+            ),
+        ),
+        ("import of .env", import("text/plain", format!("{COOLDOWN}={new}\n"))),
+    ]
+}
+
+/// A protected cooldown of 45 minutes, whose earlier value was the default.
+async fn changed_before() -> TestApp {
+    let app = protected().await;
+    let body =
+        json!({"reason": "on fire", "changes": [{"key": COOLDOWN, "value": 45, "version": 1}]});
+    let path = format!("{SETTINGS}?emergency=true");
+    app.instance.patch(&path).bearer(&admin("ana")).json(&body).send().await.ok();
+    app
+}
+
+#[tokio::test]
+async fn no_route_writes_a_protected_setting_without_approvals() {
+    let app = changed_before().await;
+    for (door, call) in doors(&app.instance, "").await {
+        let reply = call.send().await;
+        assert_eq!(reply.status.as_u16(), 403, "{door}: {}", reply.text);
+        let problem = reply.problem(403, "approval_required");
+        assert_eq!(problem["keys"], json!([{"key": COOLDOWN, "needed": 1}]), "{door}");
+        assert_eq!(problem["propose"], PROPOSALS, "{door}");
+    }
+    assert_eq!(value(&app.instance, COOLDOWN).await, (json!(45), 2));
+}
+
+#[tokio::test]
+async fn every_route_has_the_same_emergency() {
+    let app = changed_before().await;
+    let count = doors(&app.instance, "").await.len();
+    for index in 0..count {
+        let (_, version) = value(&app.instance, COOLDOWN).await;
+        if value(&app.instance, COOLDOWN).await.0 == json!(30) {
+            // A reset or rollback needs another value than the default.
+            let body = json!({"reason": "on fire", "changes": [{"key": COOLDOWN, "value": 45, "version": version}]});
+            let path = format!("{SETTINGS}?emergency=true");
+            app.instance.patch(&path).bearer(&admin("ana")).json(&body).send().await.ok();
+        }
+        let before = psql::count(&app.db.admin(), "select count(*) from brune_proposal").await;
+        let (_, version) = value(&app.instance, COOLDOWN).await;
+        let (door, call) = doors(&app.instance, "&emergency=true").await.swap_remove(index);
+        let reply = call.send().await;
+        assert!(reply.status.is_success(), "{door}: {} {}", reply.status, reply.text);
+        assert_eq!(value(&app.instance, COOLDOWN).await.1, version + 1, "{door}");
+        let recorded = "select count(*) from brune_proposal where bypassed_by = 'ana'";
+        assert_eq!(psql::count(&app.db.admin(), recorded).await, before + 1, "{door}");
+    }
+}
+
+#[tokio::test]
+async fn sql_writes_no_protected_setting_without_approvals() {
+    let app = changed_before().await;
+    let mut transaction = app.db.pool().begin().await.unwrap();
+    psql::set(&mut *transaction, COOLDOWN, "50").await;
+    let refused = transaction.commit().await.unwrap_err().to_string();
+    assert!(refused.contains("needs 1 approvals"), "{refused}");
+    assert_eq!(value(&app.instance, COOLDOWN).await, (json!(45), 2));
+}
