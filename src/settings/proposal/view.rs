@@ -223,7 +223,7 @@ async fn blocks(
     let mut blocks = Vec::new();
     let mut block = |code, detail: String| blocks.push(Block { code, detail });
     if !standing.is_approved() {
-        block("not_approved", Error::NotApproved(standing.clone()).to_string());
+        block("not_approved", Error::NotApproved(Box::new(standing.clone())).to_string());
     }
     if let Some(due_at) = proposal.due_at.filter(|due_at| *due_at > proposal.read_at) {
         block("not_due", Error::NotDue(due_at).to_string());

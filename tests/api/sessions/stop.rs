@@ -168,10 +168,8 @@ async fn the_metric_of_another_instance_follows_the_database() {
     let app = TestApp::new().await;
     let other = app.another_instance().await;
     let metrics = other.metrics();
-    let _task = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(watch_stop(
-        other.pool.clone(),
-        metrics,
-    )));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(watch_stop(other.pool.clone(), metrics));
     // By `psql`, so that no handler sets the metric.
     let sql = "insert into brune_starts_event (event, minutes, reason, made_by) values ('stopped', 5, 'by hand', 'ana')";
     psql::run(&app.db.pool(), sql).await;

@@ -181,14 +181,12 @@ async fn an_entry_with_an_action_of_a_newer_release_is_listed_and_verified() {
     let app = lived_in().await;
     // What a migration of a newer release does, while instances of this release still run.
     let newer = "alter table app_global_setting_audit drop constraint app_global_setting_audit_action_check;
-        alter table app_global_setting_audit drop constraint app_global_setting_audit_change_has_its_version;
         alter table app_global_setting_audit disable trigger app_global_setting_audit_is_true;
-        insert into app_global_setting_audit (key, action, new_value_json, changed_by, reason)
-        values ('(proposal)', 'decision', '{\"event\": \"written\"}', 'ada', 'reads better')";
+        insert into app_global_setting_audit (key, action, changed_by, reason)
+        values ('(other)', 'ceremony', 'ada', 'of a newer release')";
     sqlx::raw_sql(newer).execute(&app.db.admin()).await.unwrap();
     let newest = entries(&app.instance, "").await.remove(0);
-    assert_eq!((&newest["action"], &newest["key"]), (&json!("decision"), &json!("(proposal)")));
-    assert_eq!((&newest["revision"], &newest["version"]), (&Value::Null, &Value::Null));
+    assert_eq!((&newest["action"], &newest["key"]), (&json!("ceremony"), &json!("(other)")));
     let path = format!("{HISTORY}/{}", newest["id"].as_str().unwrap());
     assert_eq!(read(&app.instance, &path).await.ok(), newest);
     read(&app.instance, &format!("{HISTORY}/timeline")).await.ok();
