@@ -34,7 +34,7 @@ fn the_built_in_catalog_matches_the_design() {
 fn every_key_of_the_design_has_the_right_kind() {
     let catalog = Catalog::parse(BRUN_E).unwrap();
     let count = |kind| catalog.schema.all().filter(|definition| definition.kind == kind).count();
-    assert_eq!([Kind::Setting, Kind::Secret, Kind::Environment].map(count), [9, 7, 22]);
+    assert_eq!([Kind::Setting, Kind::Secret, Kind::Environment].map(count), [9, 7, 24]);
     assert_eq!(count(Kind::Locked), 0);
     assert!(catalog.schema.editable().all(|definition| definition.applies == Applies::NewSessions));
 }

@@ -25,7 +25,7 @@ async fn the_list_has_every_key_and_hides_the_values_of_locked_keys() {
     let listing = reply.ok();
     assert_eq!(listing["revision"], 1);
     let actual_listing = keys(&listing);
-    assert!(actual_listing.is_sorted() && actual_listing.len() == 38, "{actual_listing:?}");
+    assert!(actual_listing.is_sorted() && actual_listing.len() == 40, "{actual_listing:?}");
     for entry in listing["entries"].as_array().unwrap() {
         let key = &entry["key"];
         let locked = entry["locked"].as_bool().unwrap();

@@ -51,6 +51,7 @@ async fn the_list_has_the_nine_editable_settings_by_key() {
     insta::assert_json_snapshot!(listing["settings"][0], {".updated_at" => "[time]"}, @r#"
     {
       "applies": "new_sessions",
+      "approvals": 0,
       "category": "brune_business",
       "constraints": {
         "integer": true,
