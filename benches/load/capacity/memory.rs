@@ -153,8 +153,13 @@ struct Writer {
 
 impl Writer {
     async fn new(program: &Program) -> Self {
-        let client = Client::of(program.address).await;
-        Self { client, version: 1, changes: 0 }
+        let mut client = Client::of(program.address).await;
+        let path = "/admin/global-settings/BRUNE_COOLDOWN_MINUTES";
+        let token = admin_called("writer");
+        // Other measurements with the same database may have changed the setting.
+        let setting = client.expect(Method::GET, path, &token, String::new()).await;
+        let setting: Value = serde_json::from_slice(&setting).unwrap();
+        Self { client, version: setting["version"].as_i64().unwrap(), changes: 0 }
     }
 
     async fn change(&mut self) {
