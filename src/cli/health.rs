@@ -124,7 +124,9 @@ fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{SocketAddr, TcpListener};
+
+    use socket2::{Domain, Socket, Type};
 
     use super::*;
 
@@ -172,9 +174,11 @@ mod tests {
 
     #[test]
     fn an_error_names_the_address() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let closed_url = format!("http://{}/", listener.local_addr().unwrap());
-        drop(listener);
+        // Bound and not listening: nobody else gets the port, and a connection is refused.
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        let closed_url = format!("http://{address}/");
         for url in [closed_url.as_str(), "https://127.0.0.1/"] {
             let error = probe(&Url::parse(url).unwrap()).unwrap_err();
             assert!(error.starts_with(&format!("{url} does not answer: ")), "{error}");

@@ -1,3 +1,6 @@
+use std::net::SocketAddr;
+
+use socket2::{Domain, Socket, Type};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -75,10 +78,11 @@ async fn errors_never_hold_the_address() {
     assert!(matches!(error("hello\r\n\r\n").await, OutboundError::Interrupted(_)));
     let truncated = "HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhalf";
     assert!(matches!(error(truncated).await, OutboundError::Interrupted(_)));
-    // No process listens on a port that was just released.
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/hunter2", listener.local_addr().unwrap());
-    drop(listener);
+    // Bound and not listening: no other test gets the port, and a connection is refused.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let url = format!("http://{address}/hunter2");
     let error = call(AddressPolicy::Anywhere, url.parse().unwrap()).await.unwrap_err();
     assert!(
         matches!(&error, OutboundError::Unreachable(detail) if !detail.contains("hunter2")),
