@@ -2,7 +2,7 @@
 
 use axum::{
     extract::{Path, State},
-    response::Response,
+    http::header,
 };
 
 use super::number;
@@ -15,7 +15,7 @@ use crate::{
         request::{
             page::PageParameters,
             path::PathSegment,
-            preconditions::{self, ReadConditions},
+            preconditions,
             query::{NoParameters, Query, query},
         },
         response::JsonResponse,
@@ -72,8 +72,7 @@ pub(in crate::http) async fn list(
 }
 
 problems! {
-    ProposalProblems: MalformedRequest, Unauthorized, Forbidden, ProposalNotFound, RevisionMismatch, Internal,
-    Unavailable
+    ProposalProblems: MalformedRequest, Unauthorized, Forbidden, ProposalNotFound, Internal, Unavailable
 }
 
 /// A proposal with its current edition.
@@ -82,7 +81,7 @@ problems! {
     path = "/admin/proposals/{number}",
     operation_id = "getProposal",
     tag = "proposals",
-    params(("number" = i64, Path, description = "The number"), ReadConditions),
+    params(("number" = i64, Path, description = "The number")),
     responses(
         (status = 200, description = "The proposal", body = ProposalView, headers(
             ("ETag" = String, description = "The current edition, as `\"e<edition>\"`"),
@@ -97,10 +96,11 @@ pub(in crate::http) async fn find(
     State(settings): State<GlobalSettingsService>,
     PathSegment(path): PathSegment,
     _: Query<NoParameters>,
-    conditions: ReadConditions,
-) -> Result<Response, Problem> {
+) -> Result<JsonResponse, Problem> {
     let proposal = settings::find_proposal(&pool, &settings, number(&path)?, None).await?;
-    respond(&proposal, &conditions)
+    // For `If-Match` of an edit. Verdicts and blocks change without a new edition, so the tag validates no cached copy.
+    let tag = preconditions::edition_tag(proposal.edition);
+    Ok(JsonResponse::ok(&proposal)?.with(header::ETAG, &tag))
 }
 
 /// A proposal with an earlier edition.
@@ -126,13 +126,4 @@ pub(in crate::http) async fn edition(
     let edition = Some(number(&edition)?);
     let number = number(&proposal)?;
     JsonResponse::ok(&settings::find_proposal(&pool, &settings, number, edition).await?)
-}
-
-/// Responds with `proposal`. Verdicts and blocks change without a new edition, so nothing is "not modified".
-fn respond(proposal: &ProposalView, conditions: &ReadConditions) -> Result<Response, Problem> {
-    let _ = conditions;
-    let tag = preconditions::edition_tag(proposal.edition);
-    Ok(axum::response::IntoResponse::into_response(
-        JsonResponse::ok(proposal)?.with(axum::http::header::ETAG, &tag),
-    ))
 }
