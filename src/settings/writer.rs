@@ -242,6 +242,19 @@ impl SettingsWriter {
         Err(Error::SecretLike(matches))
     }
 
+    /// Refuses a secret-like reason of a step that writes no setting by itself.
+    ///
+    /// # Errors
+    /// As [`Self::refuse_secrets`].
+    pub(super) async fn refuse_secret_reason(
+        &self,
+        actor: &Actor,
+        dry_run: bool,
+    ) -> Result<(), Error> {
+        let snapshot = self.settings.snapshot();
+        self.refuse_secrets(&snapshot.schema, actor, [].iter(), dry_run).await
+    }
+
     /// Audits and announces a refused write of `keys`, without values.
     pub(super) async fn record_refusal(&self, actor: &Actor, keys: &[String]) -> Result<(), Error> {
         let mut actor = actor.clone();

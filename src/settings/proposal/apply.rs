@@ -13,27 +13,28 @@ use crate::{
         proposal::{
             error::Error,
             message::{self, Settled},
-            step::{Locked, Person, find_content, require_state},
+            step::{Locked, Person, require_state},
         },
         schema::Schema,
     },
 };
 
-/// Applies the current edition under the lock; in an emergency also without approvals, and before its time.
+/// Applies `content`, the current edition of `proposal`, under the lock under which both were read; in an emergency also
+/// without approvals, and before its time.
 pub(super) async fn apply(
     conn: &mut Connection,
     locked: &Locked<'_>,
-    number: i64,
+    (proposal, content): (&Proposal, &Edition),
     person: &Person,
     approval: Approval,
 ) -> Result<ChangeResult, Error> {
-    let (proposal, content) = find_content(conn, number).await?;
-    require_state(&proposal, &[State::Open])?;
+    let number = proposal.number;
+    require_state(proposal, &[State::Open])?;
     let is_bypass = approval == Approval::Emergency;
     if !is_bypass {
-        require_approval(conn, locked.schema, &proposal, &content).await?;
+        require_approval(conn, locked.schema, proposal, content).await?;
     }
-    let edits = edits(conn, &content).await?;
+    let edits = edits(conn, content).await?;
     // The database accepts no reason that `parse` refuses.
     let reason = Reason::parse(&content.reason).unwrap_or_else(|_| Reason::withheld());
     let size = change::size(edits.iter());
@@ -60,7 +61,7 @@ pub(super) async fn apply(
         change::enqueue_emergency(conn, outbox, scanner, actor, content, &result).await?;
     } else {
         let outcome = Settled::Applied(result.revision);
-        message::enqueue_settled(conn, locked, number, &content, actor, outcome).await?;
+        message::enqueue_settled(conn, locked, number, content, actor, outcome).await?;
     }
     Ok(result)
 }

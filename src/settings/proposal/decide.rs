@@ -113,8 +113,7 @@ impl SettingsWriter {
         actor: &Actor,
         options: &WriteOptions,
     ) -> Result<(), Error> {
-        let snapshot = self.settings.snapshot();
-        self.refuse_secrets(&snapshot.schema, actor, [].iter(), options.dry_run).await?;
+        self.refuse_secret_reason(actor, options.dry_run).await?;
         step::run(self, options.on_success(), &Withdraw { number, actor, options }).await
     }
 
@@ -225,7 +224,8 @@ impl Step for Judge<'_> {
             .await?;
         let mut result = None;
         if applies {
-            result = Some(apply(conn, locked, self.number, self.person, Approval::Proposal).await?);
+            let current = (&proposal, &content);
+            result = Some(apply(conn, locked, current, self.person, Approval::Proposal).await?);
         }
         remember(conn, self.options, result).await
     }
@@ -254,7 +254,7 @@ impl Step for Apply<'_> {
             Approval::Emergency => Approval::Emergency,
             Approval::None | Approval::Proposal => Approval::Proposal,
         };
-        let result = apply(conn, locked, self.number, self.person, approval).await?;
+        let result = apply(conn, locked, (&proposal, &content), self.person, approval).await?;
         remember(conn, self.options, result).await
     }
 }

@@ -126,7 +126,8 @@ impl Step for ApplyWhenDue {
         } else if proposals::active_freeze(conn).await?.is_some() {
             return Ok(DueOutcome::Waiting);
         } else {
-            match apply(conn, locked, self.number, &self.person, Approval::Proposal).await {
+            let current = (&proposal, &content);
+            match apply(conn, locked, current, &self.person, Approval::Proposal).await {
                 Ok(result) => return Ok(DueOutcome::Applied(result)),
                 Err(err) => failure_of(err)?,
             }

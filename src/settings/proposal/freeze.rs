@@ -17,15 +17,13 @@ impl SettingsWriter {
         starts_at: Option<DateTime<Utc>>,
         ends_at: DateTime<Utc>,
     ) -> Result<Freeze, Error> {
-        let snapshot = self.settings.snapshot();
-        self.refuse_secrets(&snapshot.schema, actor, [].iter(), false).await?;
+        self.refuse_secret_reason(actor, false).await?;
         Ok(proposals::freeze(&self.pool, actor, starts_at, ends_at).await?)
     }
 
     /// Ends the freeze `id` before its end.
     pub async fn end_freeze(&self, actor: &Actor, id: Uuid) -> Result<Freeze, Error> {
-        let snapshot = self.settings.snapshot();
-        self.refuse_secrets(&snapshot.schema, actor, [].iter(), false).await?;
+        self.refuse_secret_reason(actor, false).await?;
         Ok(proposals::end_freeze(&self.pool, actor, id).await?)
     }
 }
