@@ -1,12 +1,9 @@
 //! Writing proposals and their editions.
 
-use std::collections::BTreeSet;
-
 use axum::{extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
-use validator::ValidationError;
 
 use super::number;
 use crate::{
@@ -21,11 +18,10 @@ use crate::{
             path::PathSegment,
             preconditions,
             query::{Query, query},
-            rules::{Slot, violation},
             value::MAX_INTEGER,
         },
         response::JsonResponse,
-        routes::settings::SettingChange,
+        routes::settings::{SettingChange, unique_keys},
         write::{ChangeNote, StepHeaders},
     },
     ids::RequestId,
@@ -81,16 +77,6 @@ body! {
         /// The number of an earlier proposal, on whose result this one builds.
         #[validate(range(min = 1, max = MAX_INTEGER))]
         after: Option<i64>,
-    }
-}
-
-fn unique_keys(changes: &Slot<Vec<SettingChange>>) -> Result<(), ValidationError> {
-    let mut keys = BTreeSet::new();
-    let mut changes = changes.0.iter().flatten();
-    if changes.all(|change| keys.insert(change.key.as_str())) {
-        Ok(())
-    } else {
-        Err(violation("changes", "repeated_key", "each key once"))
     }
 }
 

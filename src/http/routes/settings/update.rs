@@ -63,7 +63,10 @@ body! {
     }
 }
 
-fn unique_keys(changes: &Slot<Vec<SettingChange>>) -> Result<(), ValidationError> {
+/// Requires that no two changes have the same key.
+pub(in crate::http) fn unique_keys(
+    changes: &Slot<Vec<SettingChange>>,
+) -> Result<(), ValidationError> {
     // A repeated key would make the result depend on the order of the changes.
     let mut keys = BTreeSet::new();
     let changes = changes.0.iter().flatten();
