@@ -13,7 +13,7 @@ use crate::{
     outbox::{self, Sink, Worker},
     proposals, secrets,
     sessions::{self, Expiry},
-    settings::{self, ChangeSignal, SettingsWriter},
+    settings::{self, ChangeSignal},
 };
 
 /// The pause between two searches for secrets in the database.
@@ -69,10 +69,8 @@ impl BackgroundTasks {
 
     /// Applies proposals whose time has come.
     pub fn apply_due_proposals(&mut self, state: &AppState, interval: Duration) {
-        let AppState { pool, settings, scanner, outbox, .. } = state;
-        let writer =
-            SettingsWriter::new(pool.clone(), settings.clone(), scanner.clone(), outbox.clone());
-        self.spawn(settings::apply_due_proposals(writer, state.metrics.clone(), interval));
+        let metrics = state.metrics.clone();
+        self.spawn(settings::apply_due_proposals(state.settings_writer(), metrics, interval));
     }
 
     /// Counts proposals for the metrics.

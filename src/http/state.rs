@@ -59,6 +59,15 @@ pub struct AppState {
     pub keys: TokenVerifier,
 }
 
+impl AppState {
+    /// Creates a writer of the settings, which only combines four handles.
+    #[must_use]
+    pub fn settings_writer(&self) -> SettingsWriter {
+        let Self { pool, settings, scanner, outbox, .. } = self;
+        SettingsWriter::new(pool.clone(), settings.clone(), scanner.clone(), outbox.clone())
+    }
+}
+
 /// The parts behind a single counter. Every request clones the state more than once, and a dozen shared counters would
 /// cost more than many a response.
 #[derive(Clone)]
@@ -102,8 +111,6 @@ parts! {
 
 impl FromRef<Shared> for SettingsWriter {
     fn from_ref(shared: &Shared) -> Self {
-        // Made for each request: the writer only combines four handles.
-        let AppState { pool, settings, scanner, outbox, .. } = &*shared.0;
-        Self::new(pool.clone(), settings.clone(), scanner.clone(), outbox.clone())
+        shared.0.settings_writer()
     }
 }

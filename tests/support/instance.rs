@@ -16,7 +16,7 @@ use brune::{
     metrics::Metrics,
     outbox::{Sink, Worker},
     settings::{
-        ChangeSignal, DueOutcome, GlobalSettingsService, ProposalError, SettingsWriter, apply_due,
+        ChangeSignal, DueOutcome, GlobalSettingsService, ProposalError, apply_due,
         remind_of_bypasses,
     },
 };
@@ -60,15 +60,12 @@ impl Instance {
 
     /// The same for an instance whose connections are ended meanwhile.
     pub(crate) async fn try_due_proposals(&self) -> Result<Vec<(i64, DueOutcome)>, ProposalError> {
-        let AppState { pool, settings, scanner, outbox, .. } = self.state.clone();
-        apply_due(&SettingsWriter::new(pool, settings, scanner, outbox)).await
+        apply_due(&self.state.settings_writer()).await
     }
 
     /// Enqueues every due reminder of an emergency, as the worker of the instance does at each interval.
     pub(crate) async fn remind_of_bypasses(&self) -> Vec<i64> {
-        let AppState { pool, settings, scanner, outbox, .. } = self.state.clone();
-        let writer = SettingsWriter::new(pool, settings, scanner, outbox);
-        remind_of_bypasses(&writer).await.unwrap()
+        remind_of_bypasses(&self.state.settings_writer()).await.unwrap()
     }
 
     /// A worker that delivers the messages of its sinks when it is asked to.
