@@ -162,6 +162,7 @@ impl From<settings::ProposalError> for Problem {
             E::Closed { revision, .. } => Self::new(Code::ProposalClosed, detail)
                 .with_members(Members { applied_revision: revision, ..Members::default() }),
             E::SelfApproval => Self::new(Code::SelfApproval, detail),
+            E::Delegated => Self::new(Code::DelegatedVerdict, detail),
             E::NotApproved(standing) => Self::new(Code::NotApproved, detail)
                 .with_members(Members { standing: Some(*standing), ..Members::default() }),
             E::NotDue(at) => Self::new(Code::ProposalNotDue, detail)

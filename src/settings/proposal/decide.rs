@@ -75,6 +75,10 @@ impl SettingsWriter {
         judgement: &Judgement,
         options: &WriteOptions,
     ) -> Result<Option<ChangeResult>, Error> {
+        // Otherwise one person could write a proposal, and approve the proposal in the name of another.
+        if person.is_delegated {
+            return Err(Error::Delegated);
+        }
         if let Some(kind) = self.scanner.scan(&judgement.note) {
             return Err(Error::SecretInNote(kind));
         }

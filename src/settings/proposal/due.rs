@@ -53,7 +53,8 @@ pub async fn apply_due(writer: &SettingsWriter) -> Result<Vec<(i64, DueOutcome)>
         });
         position = next.await?;
         let Some((_, number)) = position else { return Ok(outcomes) };
-        let person = Person { user: UserId::service("schedule"), request: RequestId::new() };
+        let user = UserId::service("schedule");
+        let person = Person { user, request: RequestId::new(), is_delegated: false };
         let step = ApplyWhenDue { number, person };
         // An error of one proposal must not keep the proposals after it from being applied.
         let outcome = step::run(writer, OnSuccess::Commit, &step).await;

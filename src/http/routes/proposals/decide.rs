@@ -4,7 +4,7 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{ProposalWriteParameters, number};
+use super::{ProposalWriteParameters, number, person};
 use crate::{
     database::Pool,
     http::{
@@ -18,13 +18,13 @@ use crate::{
     ids::RequestId,
     proposals::VerdictKind,
     settings::{
-        self, ChangeResult, GlobalSettingsService, Judgement, Person, ProposalView, SettingsWriter,
+        self, ChangeResult, GlobalSettingsService, Judgement, ProposalView, SettingsWriter,
     },
 };
 
 problems! {
     JudgeProblems: MalformedRequest, ValidationFailed, SecretLike, Unauthorized, Forbidden, SelfApproval,
-    ProposalNotFound, RequestTimeout, VersionConflict, EditionOutdated, NotApproved, ProposalClosed, ProposalNotDue,
+    DelegatedVerdict, ProposalNotFound, RequestTimeout, VersionConflict, EditionOutdated, NotApproved, ProposalClosed, ProposalNotDue,
     PredecessorNotApplied, ChangeFrozen, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, RateLimited,
     Internal, Unavailable, OutcomeUnknown
 }
@@ -104,7 +104,7 @@ pub(in crate::http) async fn judge(
 ) -> Result<JsonResponse, Problem> {
     let number = number(&path)?;
     let options = headers.options(&caller, dry_run, &bytes);
-    let person = Person { user: caller.user, request };
+    let person = person(caller, request);
     let judgement = Judgement {
         edition: i32::try_from(given.edition).unwrap_or(i32::MAX),
         verdict: given.verdict,
@@ -147,7 +147,7 @@ pub(in crate::http) async fn apply(
     let number = number(&path)?;
     let mut options = headers.options(&caller, parameters.dry_run, &bytes);
     options.approval = parameters.approval();
-    let person = Person { user: caller.user, request };
+    let person = person(caller, request);
     let edition = i32::try_from(edition).unwrap_or(i32::MAX);
     let result = writer.apply_proposal(number, edition, &person, &options).await?;
     responder.respond_with_changes(&parameters, result, false, std::convert::identity).await
