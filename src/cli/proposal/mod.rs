@@ -137,6 +137,9 @@ enum Command {
         wait: Wait,
         #[command(flatten)]
         emergency: Emergency,
+        /// With --emergency: why nobody can be asked before
+        #[arg(long, short, requires = "is_emergency", required_if_eq("is_emergency", "true"))]
+        reason: Option<String>,
     },
     /// Withdraw a proposal
     Withdraw {
@@ -192,9 +195,9 @@ async fn execute(client: &Client, arguments: Arguments) -> Result<(), Failure> {
             let verdict = write::Verdict { edition, kind: "acknowledge", note, apply: false };
             write::judge(client, output, number, &verdict).await
         }
-        Command::Apply { edition, dry_run, wait, emergency } => {
+        Command::Apply { edition, dry_run, wait, emergency, reason } => {
             let EditionArguments { number, edition } = edition;
-            let options = write::ApplyOptions { dry_run, wait, emergency };
+            let options = write::ApplyOptions { dry_run, wait, emergency, reason };
             write::apply(client, output, (number, edition), options).await
         }
         Command::Withdraw { number, reason } => {

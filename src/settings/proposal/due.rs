@@ -14,9 +14,9 @@ use crate::{
     metrics::Metrics,
     proposals::{self, Failure, State},
     settings::{
-        change::{Approval, ChangeResult, Error as ChangeError},
+        change::{ChangeResult, Error as ChangeError},
         proposal::{
-            apply::{apply, needed_approvals},
+            apply::{apply_permitted, needed_approvals},
             error::Error,
             message::{self, Settled},
             remind::remind_of_bypasses,
@@ -128,7 +128,7 @@ impl Step for ApplyWhenDue {
             return Ok(DueOutcome::Waiting);
         } else {
             let current = (&proposal, &content);
-            match apply(conn, locked, current, &self.person, Approval::Proposal).await {
+            match apply_permitted(conn, locked, current, &self.person, None).await {
                 Ok(result) => return Ok(DueOutcome::Applied(result)),
                 Err(err) => failure_of(err)?,
             }

@@ -102,7 +102,8 @@ async fn an_emergency_waits_for_everybody_but_its_authors() {
     let objection = json!({"edition": 1, "verdict": "object"});
     super::judge(&app.instance, "cleo", number, objection).await.ok();
     let path = format!("{PROPOSALS}/{number}/apply?emergency=true");
-    super::post(&app.instance, "dora", &path, &json!({"edition": 1})).await.ok();
+    let body = json!({"edition": 1, "reason": "users cannot start"});
+    super::post(&app.instance, "dora", &path, &body).await.ok();
     let waiting = format!("{PROPOSALS}?waiting_for_me=true");
     for (person, count) in
         [("ana", 0), ("ben", 1), ("cleo", 1), ("dora", 0), ("DORA", 0), ("eve", 1)]

@@ -197,3 +197,32 @@ async fn nobody_judges_in_the_name_of_another_person() {
     let proposed = call.json(&proposal(&[(PER_DAY, json!(5), 1)])).send().await;
     assert_eq!(proposed.status, 201, "{}", proposed.text);
 }
+
+#[tokio::test]
+async fn an_emergency_has_a_reason_of_its_own() {
+    let app = protected().await;
+    let number = propose(&app.instance, "ana", &[(COOLDOWN, json!(45), 1)]).await;
+    let path = format!("{PROPOSALS}/{number}/apply");
+    let emergency = format!("{path}?emergency=true");
+    let edition = json!({"edition": 1});
+    post(&app.instance, "ben", &emergency, &edition).await.problem(400, "reason_required");
+    let explained = json!({"edition": 1, "reason": "users cannot start"});
+    let problem =
+        post(&app.instance, "ben", &path, &explained).await.problem(400, "malformed_request");
+    assert_eq!(problem["errors"][0]["pointer"], "/reason", "{problem}");
+    let secret = json!({"edition": 1, "reason": format!("use {INTERNAL_KEY} instead")});
+    let problem =
+        post(&app.instance, "ben", &emergency, &secret).await.problem(400, "secret_like_value");
+    assert_eq!(problem["errors"][0]["pointer"], "/reason", "{problem}");
+    assert_eq!(value(&app.instance, COOLDOWN).await.1, 1);
+    post(&app.instance, "ben", &emergency, &explained).await.ok();
+    let applied = find(&app.instance, number).await;
+    assert_eq!(applied["end_reason"], "users cannot start", "{applied}");
+    let bypass =
+        "select reason from app_global_setting_audit where new_value_json ->> 'event' = 'bypassed'";
+    let reason: String = sqlx::query_scalar(bypass).fetch_one(&app.db.admin()).await.unwrap();
+    assert_eq!(reason, "users cannot start");
+    let change = "select reason from app_global_setting_audit where action = 'update'";
+    let reason: String = sqlx::query_scalar(change).fetch_one(&app.db.admin()).await.unwrap();
+    assert_eq!(reason, "reads better");
+}

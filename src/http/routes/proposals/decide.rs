@@ -6,16 +6,20 @@ use utoipa::ToSchema;
 
 use super::{ProposalWriteParameters, number, person};
 use crate::{
+    audit::Reason,
     database::Pool,
     http::{
         auth::write_quota::RateLimitedAdmin,
         openapi::problems,
-        problem::Problem,
-        request::{body::Body, fields::body, path::PathSegment, query::Query},
+        problem::{Code, Problem},
+        request::{
+            body::Body, fields::body, path::PathSegment, query::Query, value::REASON_REQUIRED,
+        },
         response::JsonResponse,
         write::{ChangeNote, StepHeaders, WriteParameters, WriteResponder, WriteResponse},
     },
     ids::RequestId,
+    json::FieldError,
     proposals::VerdictKind,
     settings::{
         self, ChangeResult, GlobalSettingsService, Judgement, ProposalView, SettingsWriter,
@@ -24,7 +28,14 @@ use crate::{
 
 problems! {
     JudgeProblems: MalformedRequest, ValidationFailed, SecretLike, Unauthorized, Forbidden, SelfApproval,
-    DelegatedVerdict, ProposalNotFound, RequestTimeout, VersionConflict, EditionOutdated, NotApproved, ProposalClosed, ProposalNotDue,
+    DelegatedVerdict, ProposalNotFound, RequestTimeout, VersionConflict, EditionOutdated, NotApproved, ProposalClosed,
+    ProposalNotDue, PredecessorNotApplied, ChangeFrozen, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused,
+    RateLimited, Internal, Unavailable, OutcomeUnknown
+}
+
+problems! {
+    ApplyProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden,
+    ProposalNotFound, RequestTimeout, VersionConflict, EditionOutdated, NotApproved, ProposalClosed, ProposalNotDue,
     PredecessorNotApplied, ChangeFrozen, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, RateLimited,
     Internal, Unavailable, OutcomeUnknown
 }
@@ -58,6 +69,9 @@ body! {
         /// The edition that was read; an older one is refused.
         #[validate(range(min = 1, max = 2_147_483_647))]
         edition: i64,
+        /// With `emergency`, and only then: why nobody can be asked before, in 3 to 500 characters on one line, 3 of them
+        /// visible.
+        reason: Option<Reason>,
     }
 }
 
@@ -129,7 +143,7 @@ pub(in crate::http) async fn judge(
             ("ETag" = String, description = "The current revision, as `\"r<revision>\"`"),
         )),
         (status = 202, description = "The changes are stored, and the instances in `applied.laggards` did not apply them in time", body = WriteResponse<ChangeResult>),
-        JudgeProblems,
+        ApplyProblems,
     ),
     security(("bearer" = []))
 )]
@@ -142,15 +156,32 @@ pub(in crate::http) async fn apply(
     Query(parameters): Query<WriteParameters>,
     headers: StepHeaders,
     responder: WriteResponder,
-    Body { value: AppliedEdition { edition }, bytes }: Body<AppliedEdition>,
+    Body { value: AppliedEdition { edition, reason }, bytes }: Body<AppliedEdition>,
 ) -> Result<JsonResponse, Problem> {
     let number = number(&path)?;
-    let mut options = headers.options(&caller, parameters.dry_run, &bytes);
-    options.approval = parameters.approval();
+    require_reason_of_emergency(parameters.emergency, reason.as_ref())?;
+    let options = headers.options(&caller, parameters.dry_run, &bytes);
     let person = person(caller, request);
     let edition = i32::try_from(edition).unwrap_or(i32::MAX);
-    let result = writer.apply_proposal(number, edition, &person, &options).await?;
+    let result = writer.apply_proposal((number, edition), &person, reason, &options).await?;
     responder.respond_with_changes(&parameters, result, false, std::convert::identity).await
+}
+
+/// Requires a reason of an emergency, and no reason otherwise: the edition has the reason of the change.
+fn require_reason_of_emergency(is_emergency: bool, reason: Option<&Reason>) -> Result<(), Problem> {
+    match (is_emergency, reason) {
+        (true, None) => {
+            let error =
+                FieldError::at("/reason", REASON_REQUIRED, "is required with `emergency=true`");
+            let detail = "the reason of the emergency is missing";
+            Err(Problem::new(Code::ReasonRequired, detail).with_errors(error))
+        }
+        (false, Some(_)) => {
+            let detail = "requires `emergency=true`: the edition has the reason of the change";
+            Err(Problem::malformed(FieldError::at("/reason", "without_emergency", detail)))
+        }
+        (true, Some(_)) | (false, None) => Ok(()),
+    }
 }
 
 /// Withdraws a proposal. Anybody may, because a withdrawal permits nothing.
