@@ -226,3 +226,18 @@ async fn an_emergency_has_a_reason_of_its_own() {
     let reason: String = sqlx::query_scalar(change).fetch_one(&app.db.admin()).await.unwrap();
     assert_eq!(reason, "reads better");
 }
+
+#[tokio::test]
+async fn only_an_approval_applies() {
+    let app = protected().await;
+    let number = propose(&app.instance, "ana", &[(PER_DAY, json!(5), 1)]).await;
+    for verdict in ["object", "acknowledge"] {
+        let body = json!({"edition": 1, "verdict": verdict, "apply": true});
+        let problem =
+            judge(&app.instance, "ben", number, body).await.problem(400, "malformed_request");
+        assert_eq!(problem["errors"][0]["pointer"], "/apply", "{problem}");
+    }
+    assert_eq!(find(&app.instance, number).await["verdicts"], json!([]));
+    let objection = json!({"edition": 1, "verdict": "object", "apply": false});
+    judge(&app.instance, "ben", number, objection).await.ok();
+}

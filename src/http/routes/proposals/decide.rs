@@ -58,7 +58,7 @@ body! {
         /// A note for the readers.
         #[validate(length(max = 500))]
         note: Option<String>,
-        /// Whether to apply the proposal in the same transaction, if the approvals suffice.
+        /// Whether to apply the proposal in the same transaction, if the approvals suffice; only with `approve`.
         apply: Option<bool>,
     }
 }
@@ -117,13 +117,18 @@ pub(in crate::http) async fn judge(
     Body { value: given, bytes }: Body<GivenVerdict>,
 ) -> Result<JsonResponse, Problem> {
     let number = number(&path)?;
+    let applies = given.apply.unwrap_or(false);
+    if applies && given.verdict != VerdictKind::Approve {
+        let detail = "requires the verdict `approve`: every other verdict applies nothing";
+        return Err(Problem::malformed(FieldError::at("/apply", "without_approval", detail)));
+    }
     let options = headers.options(&caller, dry_run, &bytes);
     let person = person(caller, request);
     let judgement = Judgement {
         edition: i32::try_from(given.edition).unwrap_or(i32::MAX),
         verdict: given.verdict,
         note: given.note.unwrap_or_default().trim().to_owned(),
-        applies: given.apply.unwrap_or(false),
+        applies,
     };
     let change = writer.judge(number, &person, &judgement, &options).await?;
     let proposal = settings::find_proposal(&pool, &settings, number, None).await?;
