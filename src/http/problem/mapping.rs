@@ -163,8 +163,8 @@ impl From<settings::ProposalError> for Problem {
                 .with_members(Members { applied_revision: revision, ..Members::default() }),
             E::SelfApproval => Self::new(Code::SelfApproval, detail),
             E::Delegated => Self::new(Code::DelegatedVerdict, detail),
-            E::NotApproved(standing) => Self::new(Code::NotApproved, detail)
-                .with_members(Members { standing: Some(*standing), ..Members::default() }),
+            E::NotApproved(status) => Self::new(Code::NotApproved, detail)
+                .with_members(Members { standing: Some(*status), ..Members::default() }),
             E::NotDue(at) => Self::new(Code::ProposalNotDue, detail)
                 .with_members(Members { until: Some(at), ..Members::default() }),
             E::Predecessor(_) => Self::new(Code::PredecessorNotApplied, detail),

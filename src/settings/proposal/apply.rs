@@ -90,8 +90,8 @@ async fn require_approval(
         return Err(Error::NotDue(due_at));
     }
     let needed = needed_approvals(schema, content);
-    let standing = proposals::standing(conn, proposal.id, proposal.edition, needed).await?;
-    if standing.is_approved() { Ok(()) } else { Err(Error::NotApproved(Box::new(standing))) }
+    let status = proposals::approval_status(conn, proposal.id, proposal.edition, needed).await?;
+    if status.is_approved() { Ok(()) } else { Err(Error::NotApproved(Box::new(status))) }
 }
 
 /// Returns the greatest number of approvals that a setting of `content` needs today.

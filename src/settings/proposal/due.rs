@@ -117,10 +117,11 @@ impl Step for ApplyWhenDue {
             return Ok(DueOutcome::Waiting);
         };
         let needed = needed_approvals(locked.schema, &content);
-        let standing = proposals::standing(conn, proposal.id, proposal.edition, needed).await?;
+        let status =
+            proposals::approval_status(conn, proposal.id, proposal.edition, needed).await?;
         let grace = i64::from(content.plan.grace_minutes.unwrap_or(GRACE_MINUTES));
         let late_by = proposal.read_at - due_at;
-        let failure = if !standing.is_approved() {
+        let failure = if !status.is_approved() {
             Failure::NotApproved
         } else if late_by > TimeDelta::minutes(grace) {
             Failure::Missed

@@ -5,7 +5,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use crate::{
     database::TransactionError,
     idempotency,
-    proposals::{FreezeError, Standing, State},
+    proposals::{ApprovalStatus, FreezeError, State},
     secret_scanner::SecretKind,
     settings::change::Error as ChangeError,
 };
@@ -40,7 +40,7 @@ pub enum Error {
     Delegated,
     /// Approvals are missing, or somebody objects.
     #[error("{} of {} approvals, {} objections", .0.approvals.len(), .0.needed, .0.objections.len())]
-    NotApproved(Box<Standing>),
+    NotApproved(Box<ApprovalStatus>),
     /// The time of the proposal has not come.
     #[error("the proposal takes effect at {}", .0.to_rfc3339_opts(SecondsFormat::Secs, true))]
     NotDue(DateTime<Utc>),
