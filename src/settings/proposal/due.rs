@@ -36,8 +36,10 @@ pub enum DueOutcome {
     Applied(ChangeResult),
     /// Failed; a new edition opens the proposal again.
     Failed(Failure),
-    /// Not due any more, or waits for the end of a freeze.
-    Waiting,
+    /// Not due any more: another instance was faster, or somebody ended or edited the proposal.
+    NotDue,
+    /// Waits for the end of a freeze.
+    Frozen,
     /// Not applied because of an error that may pass; the next round tries again.
     Postponed(Error),
 }
@@ -93,8 +95,11 @@ fn report((number, outcome): &(i64, DueOutcome), metrics: &Metrics) {
             metrics.proposals().record_due(failure.as_str());
             warn!(proposal = number, failure = failure.as_str(), "due proposal failed");
         }
-        DueOutcome::Waiting => (),
+        DueOutcome::NotDue => (),
+        // Not logged: every round of a freeze is the same.
+        DueOutcome::Frozen => metrics.proposals().record_due("frozen"),
         DueOutcome::Postponed(err) => {
+            metrics.proposals().record_due("postponed");
             warn!(proposal = number, error = %err, "due proposal was not applied; tried again at the next round");
         }
     }
@@ -114,7 +119,7 @@ impl Step for ApplyWhenDue {
         let (proposal, content) = find_content(conn, self.number).await?;
         let due_at = proposal.due_at.filter(|due_at| *due_at <= proposal.read_at);
         let Some(due_at) = due_at.filter(|_| proposal.state == State::Open) else {
-            return Ok(DueOutcome::Waiting);
+            return Ok(DueOutcome::NotDue);
         };
         let needed = needed_approvals(locked.schema, &content);
         let status =
@@ -126,7 +131,7 @@ impl Step for ApplyWhenDue {
         } else if late_by > TimeDelta::minutes(grace) {
             Failure::Missed
         } else if proposals::active_freeze(conn).await?.is_some() {
-            return Ok(DueOutcome::Waiting);
+            return Ok(DueOutcome::Frozen);
         } else {
             let current = (&proposal, &content);
             match apply_permitted(conn, locked, current, &self.person, None).await {
