@@ -549,38 +549,12 @@ end $$;
 create trigger app_global_setting_audit_as_owner before insert on app_global_setting_audit
   for each row when (new.action = 'decision') execute function app_global_setting_audit_as_owner();
 
--- As before; a decision is true by the trigger that recorded it.
-create or replace function app_global_setting_audit_is_true() returns trigger language plpgsql as $$
-declare
-  is_true boolean;
-begin
-  if new.action in ('refused', 'decision') then
-    return null;
-  elsif new.action = 'secret_cleanup' then
-    is_true := exists (select from app_global_setting_schema where key = new.key and kind = 'secret');
-  elsif new.new_value_json is not null then
-    is_true := exists (
-      select from app_global_settings
-      where key = new.key
-        and (version > new.version or (version = new.version and value_json = new.new_value_json)));
-  else
-    -- There was a value, and there is none, or one that was written afterwards.
-    is_true := (
-        select version is not null from app_global_setting_audit
-        where key = new.key and seq < new.seq and action not in ('refused', 'secret_cleanup')
-        order by seq desc limit 1)
-      and (
-        not exists (select from app_global_settings where key = new.key)
-        or exists (
-          select from app_global_setting_audit where key = new.key and seq > new.seq and version is not null));
-  end if;
-  if is_true is not true then
-    raise exception 'the audit row of % % tells of no change', new.key,
-        coalesce('version ' || new.version::text, 'without a version')
-      using errcode = 'integrity_constraint_violation';
-  end if;
-  return null;
-end $$;
+-- A decision is true by the trigger that recorded it.
+drop trigger app_global_setting_audit_is_true on app_global_setting_audit;
+create constraint trigger app_global_setting_audit_is_true
+  after insert on app_global_setting_audit
+  deferrable initially deferred
+  for each row when (new.action <> 'decision') execute function app_global_setting_audit_is_true();
 
 -- Functions that run as the owner are for their triggers only.
 do $$
@@ -590,7 +564,6 @@ declare
 begin
   foreach signature in array array[
     'app_global_setting_audit_as_owner()',
-    'app_global_setting_audit_is_true()',
     'app_global_setting_head_is_approved()',
     'brune_decision_append(text, jsonb, text, text, text)',
     'brune_decision_check(text, text, text)',
@@ -615,7 +588,7 @@ declare
   signature text;
 begin
   -- As for the other functions of a change: their plans use indexes, whatever the statistics say.
-  foreach signature in array array['app_global_setting_audit_is_true()', 'app_global_setting_head_is_approved()'] loop
+  foreach signature in array array['app_global_setting_head_is_approved()'] loop
     execute format('alter function %s set enable_seqscan = off', signature::regprocedure);
     execute format('alter function %s set enable_bitmapscan = off', signature::regprocedure);
     execute format('alter function %s set jit = off', signature::regprocedure);
