@@ -193,6 +193,7 @@ impl From<settings::ReleaseError> for Problem {
         match err {
             E::NotFound => Self::new(Code::ReleaseNotFound, detail),
             E::Exists => Self::new(Code::ReleaseExists, detail),
+            E::Idempotency(_) => Self::new(Code::IdempotencyKeyReused, detail),
             E::SecretLike { field, kind } => Self::new(Code::SecretLike, detail).with_errors(
                 FieldError::at(format!("/{field}"), "secret_like_value", kind.detail()),
             ),
@@ -336,6 +337,7 @@ impl From<sessions::StopError> for Problem {
         match err {
             E::SecretInReason(kind) => Self::new(Code::SecretLike, detail)
                 .with_errors(FieldError::at("/reason", "secret_like_value", kind.detail())),
+            E::Idempotency(_) => Self::new(Code::IdempotencyKeyReused, detail),
             E::Database(err) => err.into(),
         }
     }

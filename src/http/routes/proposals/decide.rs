@@ -4,7 +4,7 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{ProposalWriteParameters, number, person};
+use super::{number, person};
 use crate::{
     audit::Reason,
     database::Pool,
@@ -16,7 +16,9 @@ use crate::{
             body::Body, fields::body, path::PathSegment, query::Query, value::REASON_REQUIRED,
         },
         response::JsonResponse,
-        write::{ChangeNote, StepHeaders, WriteParameters, WriteResponder, WriteResponse},
+        write::{
+            ChangeNote, StepHeaders, StepParameters, WriteParameters, WriteResponder, WriteResponse,
+        },
     },
     ids::RequestId,
     json::FieldError,
@@ -99,7 +101,7 @@ struct Judged {
     path = "/admin/proposals/{number}/verdicts",
     operation_id = "judgeProposal",
     tag = "proposals",
-    params(("number" = i64, Path, description = "The number"), ProposalWriteParameters, StepHeaders),
+    params(("number" = i64, Path, description = "The number"), StepParameters, StepHeaders),
     request_body = GivenVerdict,
     responses((status = 200, description = "The proposal with the verdict", body = Judged), JudgeProblems),
     security(("bearer" = []))
@@ -112,7 +114,7 @@ pub(in crate::http) async fn judge(
     State(writer): State<SettingsWriter>,
     request: RequestId,
     PathSegment(path): PathSegment,
-    Query(ProposalWriteParameters { dry_run }): Query<ProposalWriteParameters>,
+    Query(StepParameters { dry_run }): Query<StepParameters>,
     headers: StepHeaders,
     Body { value: given, bytes }: Body<GivenVerdict>,
 ) -> Result<JsonResponse, Problem> {
@@ -195,7 +197,7 @@ fn require_reason_of_emergency(is_emergency: bool, reason: Option<&Reason>) -> R
     path = "/admin/proposals/{number}/withdraw",
     operation_id = "withdrawProposal",
     tag = "proposals",
-    params(("number" = i64, Path, description = "The number"), ProposalWriteParameters, StepHeaders),
+    params(("number" = i64, Path, description = "The number"), StepParameters, StepHeaders),
     request_body = Withdrawal,
     responses((status = 200, description = "The proposal", body = ProposalView), WithdrawProblems),
     security(("bearer" = []))
@@ -208,7 +210,7 @@ pub(in crate::http) async fn withdraw(
     State(writer): State<SettingsWriter>,
     request: RequestId,
     PathSegment(path): PathSegment,
-    Query(ProposalWriteParameters { dry_run }): Query<ProposalWriteParameters>,
+    Query(StepParameters { dry_run }): Query<StepParameters>,
     headers: StepHeaders,
     Body { value: Withdrawal { note }, bytes }: Body<Withdrawal>,
 ) -> Result<JsonResponse, Problem> {
