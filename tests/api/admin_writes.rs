@@ -1,6 +1,7 @@
 //! Writes of administrators that change no setting: repeated and rehearsed like the writes of settings.
 
-use chrono::{TimeDelta, Utc};
+use brune::clock::Clock;
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use crate::{
@@ -18,10 +19,14 @@ const STORED: &str = "select sum(rows)::bigint from (
 /// A write: the path, the body, and another valid body.
 type Write = (String, Value, Value);
 
+fn in_hours(hours: i64) -> String {
+    (Clock::system().now() + TimeDelta::hours(hours)).to_rfc3339()
+}
+
 /// The writes, in an order in which each is possible after the writes before. `freeze` is the id of a freeze.
 fn writes(freeze: &str) -> Vec<Write> {
     let reason = |reason: &str| json!({"reason": reason});
-    let ends_at = (Utc::now() + TimeDelta::hours(2)).to_rfc3339();
+    let ends_at = in_hours(2);
     let holidays = |reason: &str| json!({"reason": reason, "ends_at": ends_at});
     let stop = |minutes: i64| json!({"reason": "too expensive", "minutes": minutes});
     let release = |name: &str| json!({"name": name, "note": "calm evenings"});
@@ -43,7 +48,7 @@ async fn send(instance: &Instance, path: &str, query: &str, key: &str, body: &Va
 /// A service with the release `winter` and a freeze, whose id is returned.
 async fn prepared() -> (TestApp, String) {
     let app = TestApp::new().await;
-    let ends_at = (Utc::now() + TimeDelta::hours(1)).to_rfc3339();
+    let ends_at = in_hours(1);
     let freeze = json!({"reason": "holidays", "ends_at": ends_at});
     let freeze = send(&app.instance, "/admin/freezes", "", "first", &freeze).await;
     let id = freeze.body["id"].as_str().unwrap().to_owned();

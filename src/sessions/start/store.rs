@@ -16,9 +16,8 @@ use crate::{
 
 /// The state of the user and the settings after a failed insert.
 pub(super) struct Diagnosis {
-    /// The newest revision of the settings.
+    /// The newest revision of the settings, and the epoch of session starts.
     pub(super) revision: i64,
-    /// The epoch of session starts.
     pub(super) epoch: i64,
     pub(super) last_ended_at: Option<DateTime<Utc>>,
     pub(super) started_today: i64,
@@ -84,12 +83,10 @@ impl PlannedInsert {
     }
 }
 
-/// Inserts each of `inserts` if starts are not stopped, the settings and the epoch are current, the user's history is within
-/// the bounds and the rate limit allows the attempt; all in one statement, so in one state of the database. Returns the ids
-/// of the inserted sessions.
+/// Inserts each of `inserts` if starts are not stopped, settings and epoch are current, and the user's history and the rate
+/// limit allow the start; all in one statement, so in one state of the database. Returns the ids of the inserted sessions.
 ///
 /// `inserts` must be able to [share](PlannedInsert::can_share) a statement: all rows see the state before the statement.
-///
 /// The statement does not return the obstacles; see [`diagnose`]. A reused idempotency key is an obstacle, as is a
 /// concurrent start of the user; neither fails the other rows.
 pub(super) async fn insert_if_eligible(

@@ -1,10 +1,9 @@
 //! Every way to write a setting asks for the approvals of a protected one.
 
 use axum::http::Method;
-use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::{COOLDOWN, PROPOSALS, get, post, protected, value};
+use super::{COOLDOWN, PROPOSALS, due::in_minutes, get, post, protected, value};
 use crate::support::{Call, Instance, Reply, TestApp, admin, psql};
 
 const SETTINGS: &str = "/admin/global-settings";
@@ -136,8 +135,7 @@ async fn every_rehearsal_is_refused_as_the_write() {
     for (door, refusal) in refusals("dry_run=true&emergency=true").await {
         assert_eq!(refusal, Value::Null, "{door}");
     }
-    let ends_at = Utc::now() + TimeDelta::hours(1);
-    let freeze = json!({"reason": "holidays", "ends_at": ends_at.to_rfc3339()});
+    let freeze = json!({"reason": "holidays", "ends_at": in_minutes(60)});
     let frozen = post(&app.instance, "ben", "/admin/freezes", &freeze).await;
     assert_eq!(frozen.status, 201, "{}", frozen.text);
     for (door, refusal) in refusals("dry_run=true").await {
