@@ -19,6 +19,8 @@ mod fleet;
 mod freezes;
 #[path = "config_cli/proposals.rs"]
 mod proposals;
+#[path = "config_cli/proposed_writes.rs"]
+mod proposed_writes;
 #[path = "config_cli/proxy.rs"]
 mod proxy;
 #[path = "config_cli/reading.rs"]
