@@ -298,6 +298,7 @@ fn fix(code: &str) -> Option<&'static str> {
         "predecessor_not_applied" => {
             Some("apply that proposal, or write an edition without --after")
         }
+        "proposal_not_found" => Some("`brune proposal list` prints the proposals"),
         "release_not_found" => Some("`brune release list` prints the releases"),
         "release_exists" => Some("a name is used only once: choose another name"),
         _ => None,

@@ -127,7 +127,8 @@ async fn show_prints_everything_that_an_approver_needs() {
     brune(&service, "ada", &[&edit[..], &[&format!("{COOLDOWN}=40")]].concat()).ends(0, "");
     brune(&service, "ben", &["proposal", "show", "1", "--edition", "1"])
         .ends(0, "1 (outdated: edition 2 is current)");
-    brune(&service, "ben", &["proposal", "show", "9"]).ends(1, "there is no proposal 9");
+    brune(&service, "ben", &["proposal", "show", "9"])
+        .ends(1, "there is no proposal 9; `brune proposal list`");
 }
 
 #[tokio::test]

@@ -2,7 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::proposals::{COOLDOWN, PER_DAY, brune, in_days, protected};
+use crate::{
+    proposals::{COOLDOWN, PER_DAY, brune, in_days, protected},
+    proxy,
+    service::run,
+};
 
 #[tokio::test]
 async fn every_write_can_be_proposed() {
@@ -69,4 +73,19 @@ async fn a_proposed_import_treats_conflicts_as_an_import_does() {
     };
     assert_eq!(keys("skip"), [COOLDOWN]);
     assert_eq!(keys("overwrite"), [COOLDOWN, PER_DAY]);
+}
+
+#[tokio::test]
+async fn a_change_before_the_plan_of_a_proposed_import_is_a_conflict() {
+    let service = protected().await;
+    service.room.write("new.env", &format!("{PER_DAY}=4\n"));
+    let address = service.address.clone();
+    let mut ben = service.config_at(&address, "ben", &["set", PER_DAY, "5", "-r", "I was first"]);
+    // The first POST requests the plan; the versions were read before.
+    let between = proxy::before(&address, "POST", move || {
+        run(&mut ben).ends(0, "is 5");
+    });
+    let import = ["import", "new.env", "-r", "fewer", "--propose", "--yes"];
+    run(&mut service.config_at(&between, "ada", &import)).ends(4, "by ben");
+    assert_eq!(brune(&service, "ada", &["proposal", "list"]).out, "");
 }

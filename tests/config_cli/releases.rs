@@ -76,7 +76,7 @@ async fn a_restoration_shows_its_plan_first() {
     assert_eq!(service.config(&["get", MODEL]).out, "2\n");
     with(&["--yes", "--wait"]).ends(0, "restored, revision 3").ends(0, "applied by 1 instance");
     assert_eq!(service.config(&["get", MODEL]).out, "1\n");
-    with(&["--yes"]).ends(0, "no changes");
+    assert_eq!(with(&["--yes"]).ends(0, "").out, "no changes\n");
     service.config(&["set", MODEL, "4", "-r", "reads best"]).ends(0, "is 4");
     let result = with(&["--yes", "-o", "json"]).json();
     assert_eq!((&result["revision"], &result["changed"][0]["new_value"]), (&json!(5), &json!("1")));
