@@ -94,11 +94,9 @@ fn push_open(query: &mut QueryBuilder<Postgres>, person: &str) {
 
 /// Appends the condition of emergencies that nobody acknowledged and `person` can acknowledge.
 fn push_bypassed(query: &mut QueryBuilder<Postgres>, person: &str) {
-    query.push("p.bypassed_by is not null and brune_person(p.bypassed_by) <> brune_person(");
-    query.push_bind(person.to_owned()).push(
-        ") and (select bool_or(v.verdict = 'acknowledge') from brune_proposal_verdict v \
-         where v.proposal = p.id and v.edition = p.edition) is not true",
-    );
+    query.push("p.bypassed_by is not null and not p.is_acknowledged");
+    query.push(" and brune_person(p.bypassed_by) <> brune_person(");
+    query.push_bind(person.to_owned()).push(")");
     push_not_author(query, person);
 }
 
