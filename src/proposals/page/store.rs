@@ -10,6 +10,13 @@ use crate::{
     },
 };
 
+/// Counts the approvals and objections of the current edition of the proposal `p`: the newest verdict of each person.
+const STANDING: &str = "select count(*) filter (where verdict = 'approve') as approvals, \
+    count(*) filter (where verdict = 'object') as objections from ( \
+      select distinct on (brune_person(given_by)) verdict from brune_proposal_verdict \
+      where proposal = p.id and edition = p.edition and verdict <> 'acknowledge' \
+      order by brune_person(given_by), seq desc) newest";
+
 /// Selects whether somebody acknowledged the emergency `p`. An aggregate: the server may turn `exists` into a list of the
 /// verdicts of all proposals.
 const ACKNOWLEDGED: &str = "select coalesce(bool_or(verdict = 'acknowledge'), false) as acknowledged \
@@ -44,7 +51,7 @@ pub(super) async fn summaries(
             push_matching(&mut query, filter, before, limit, |query| push_bypassed(query, person));
         }
     }
-    query.push(") p cross join lateral brune_proposal_standing(p.id, p.edition) s cross join lateral (");
+    query.push(") p cross join lateral (").push(STANDING).push(") s cross join lateral (");
     query.push(ACKNOWLEDGED).push(") a cross join lateral (").push(NEEDED);
     query.push(") n order by number desc limit ").push_bind(limit);
     // The best plan depends on how common the key is, so no plan is kept for all keys.

@@ -78,15 +78,16 @@ export function editionDiff(before, after) {
   const [oldValues, newValues] = [values(before), values(after)];
   const keys = [...new Set([...oldValues.keys(), ...newValues.keys()])].sort();
   const isDifferent = (key) => oldValues.has(key) !== newValues.has(key) || !isEqual(oldValues.get(key), newValues.get(key));
-  const rows = keys.filter(isDifferent).map((key) => [label(key), valueChange(key, oldValues, newValues)]);
-  const entries = {
-    Reason: before.reason !== after.reason && valueDiff(before.reason, after.reason),
-    Plan: !isEqual(before.plan, after.plan) && [h('span', null, planText(before.plan)), h('span.muted', { 'aria-hidden': 'true' }, ' → '), h('span.visually-hidden', null, ' changed to '), h('span', null, planText(after.plan))],
-    ...Object.fromEntries(rows),
-  };
-  if (Object.values(entries).every((entry) => !entry)) return h('p.muted', null, 'Both editions have the same content.');
-  return definitionList('dl.field-list.wide', entries);
+  const rows = [
+    ['Reason', before.reason !== after.reason && valueDiff(before.reason, after.reason)],
+    ['Plan', !isEqual(before.plan, after.plan) && change(planText(before.plan), planText(after.plan))],
+    ...keys.filter(isDifferent).map((key) => [isolate(label(key)), valueChange(key, oldValues, newValues)]),
+  ].filter(([, content]) => content);
+  if (rows.length === 0) return h('p.muted', null, 'Both editions have the same content.');
+  return h('dl.field-list', null, rows.map(([term, content]) => h('div', null, h('dt', null, term), h('dd', null, content))));
 }
+
+const change = (before, after) => [before, h('span.muted', { 'aria-hidden': 'true' }, ' → '), h('span.visually-hidden', null, ' changed to '), after];
 
 function valueChange(key, oldValues, newValues) {
   if (!oldValues.has(key)) return [badge('success', 'added'), ' ', valueElement(newValues.get(key))];
