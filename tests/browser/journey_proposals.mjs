@@ -26,6 +26,7 @@ async function perform(page, name, action) {
 /** Ben approves an edition while ada writes the next: the approval is refused, and asked for again. */
 async function approveAgainstEdit(ada, ben) {
   const number = await propose(COOLDOWN, 45, 'calmer evenings');
+  await enter(ben, '#/settings', OTHER);
   await ben.getByRole('link', { name: 'Proposals 1 waiting for you' }).click();
   await ben.getByRole('heading', { level: 1, name: 'Proposals' }).waitFor();
   await ben.getByRole('row', { name: /calmer evenings/ }).getByText('approved 0 of 1').waitFor();
@@ -181,7 +182,6 @@ async function resolveConflicts(ada, number) {
 await journey(async (ada) => {
   await enter(ada);
   const ben = await ada.context().browser().newPage({ timezoneId: 'Asia/Kolkata' });
-  await enter(ben, '#/settings', OTHER);
   await approveAgainstEdit(ada, ben);
   await hearOfEdit(ada, ben);
   const scheduled = await schedule(ada, ben);

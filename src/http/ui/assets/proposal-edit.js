@@ -20,7 +20,10 @@ export const openEditDialog = (proposal) => openDialog((close) => new EditDialog
 class EditDialog {
   constructor(proposal, close) {
     Object.assign(this, { proposal, close, edition: proposal.edition, lastRequest: null });
-    this.changes = new Map(proposal.changes.map((change) => [change.key, new EditedChange(change, this)]));
+    // A field may depend on the value of another setting, so the values are known before the fields.
+    this.initialValues = new Map(proposal.changes.map(({ key, value }) => [key, value]));
+    this.changes = new Map();
+    for (const change of proposal.changes) this.changes.set(change.key, new EditedChange(change, this));
     this.reason = reasonField();
     this.reason.input.value = proposal.reason;
     this.plan = planFields(proposal.plan);
@@ -62,13 +65,14 @@ class EditDialog {
 
   remove(key) {
     this.changes.delete(key);
+    this.initialValues.delete(key);
     this.draw();
     (this.list.querySelector('button') ?? this.addField.querySelector('select'))?.focus();
   }
 
   /** Returns the value of another setting after the change. */
   valueOf(key) {
-    return this.changes.get(key)?.value ?? store.settings.get(key)?.value;
+    return this.changes.get(key)?.value ?? this.initialValues.get(key) ?? store.settings.get(key)?.value;
   }
 
   async submit() {

@@ -12,8 +12,7 @@ const FAILURES = {
   predecessor: 'the earlier proposal was not applied',
 };
 
-/** Returns why a proposal failed, without a full stop. */
-export const failureText = (failure) => FAILURES[failure] ?? failure;
+const failureText = (failure) => FAILURES[failure] ?? failure;
 
 export const proposalHash = (number) => `#/proposals/${number}`;
 
@@ -37,29 +36,36 @@ function openBadges(summary) {
 }
 
 /**
- * Creates the state of a proposal in words. `summary` is an entry of the list: `{ state, needed, approvals, objections,
- * due_at, failure, bypassed_by, acknowledged, applied_revision, ended_at }`.
+ * Creates the badges of a proposal's state. `summary` is an entry of the list: `{ state, needed, approvals, objections, due_at,
+ * failure, bypassed_by, acknowledged, applied_revision, ended_at }`.
  */
-export function stateElement(summary) {
-  const { state, due_at: dueAt, failure, bypassed_by: bypassedBy, acknowledged, applied_revision: revision, ended_at: endedAt } = summary;
-  const ended = endedAt && [' ', relativeTimeElement(endedAt)];
-  if (state === 'open') return [openBadges(summary), dueAt && h('div.hint', null, 'Scheduled for ', scheduleElement(dueAt))];
-  if (state === 'failed') return [badge('danger', 'failed'), ended, h('div.hint', null, toSentence(failureText(failure)))];
-  if (state === 'withdrawn') return [badge('', 'withdrawn'), ended];
+export function stateBadges(summary) {
+  const { state, bypassed_by: bypassedBy, acknowledged, ended_at: endedAt } = summary;
+  if (state === 'open') return openBadges(summary);
+  const kind = { failed: 'danger', applied: 'success' }[state] ?? '';
   return [
-    badge('success', 'applied'), ended,
+    badge(kind, state), endedAt && [' ', relativeTimeElement(endedAt)],
     bypassedBy && [' ', badge(acknowledged ? '' : 'danger', acknowledged ? 'emergency' : 'emergency, not acknowledged')],
-    h('div.hint', null, revisionLink(revision)),
   ];
 }
 
-/** Returns the summary of a complete proposal, for `stateElement`. */
+/** Creates the state of a proposal in words, for the list. */
+export function stateElement(summary) {
+  const { state, due_at: dueAt, failure, applied_revision: revision } = summary;
+  return [
+    stateBadges(summary),
+    state === 'open' && dueAt && h('div.hint', null, 'Scheduled for ', scheduleElement(dueAt)),
+    state === 'failed' && h('div.hint', null, toSentence(failureText(failure))),
+    revision && h('div.hint', null, revisionLink(revision)),
+  ];
+}
+
+/** Returns the summary of a complete proposal, for `stateBadges`. */
 export const summaryOf = (proposal) => ({
   ...proposal,
   needed: proposal.standing.needed,
   approvals: proposal.standing.approvals.length,
   objections: proposal.standing.objections.length,
-  due_at: proposal.plan.at,
   acknowledged: Boolean(proposal.acknowledged_by),
 });
 

@@ -1,14 +1,14 @@
 // The page of one proposal: content, verdicts, what stands in the way, and the step that is next for the user.
 import { fetchJson } from './api.js';
 import { emit, h, isolate, setChildren, showToast } from './dom.js';
-import { relativeTimeElement, toSentence } from './format.js';
+import { relativeTimeElement } from './format.js';
 import { morph, poll } from './live-table.js';
 import { badge, button, link, muted, revisionLink, table, tableRow } from './page.js';
 import { errorAlert, pageHeader } from './parts.js';
 import { isSamePerson, stepsOf } from './proposal-actions.js';
 import { changeTable, editionDiff, editionsElement, isStale, planElement } from './proposal-changes.js';
 import { openStepDialog, openWithdrawDialog, proposalPath } from './proposal-dialogs.js';
-import { blockSentences, failureText, proposalHash, scheduleElement, stateElement, summaryOf } from './proposal-words.js';
+import { blockSentences, proposalHash, scheduleElement, stateBadges, summaryOf } from './proposal-words.js';
 import { session } from './session.js';
 import { loadSettings } from './store.js';
 
@@ -131,7 +131,7 @@ class ProposalPage {
       type: 'button', 'data-id': id, disabled, class: isPrimary ? 'primary' : isDestructive && 'danger', 'aria-describedby': isPrimary && hint ? 'step-hint' : null, onclick: (event) => this.perform(event),
     }, text);
     return h('section.card.padded.stack.status', { 'aria-label': 'State' },
-      h('div', null, h('h2', { tabindex: '-1' }, 'State'), stateElement(summaryOf(proposal)), this.endElement()),
+      h('div', null, h('h2', { tabindex: '-1' }, 'State'), h('p', null, stateBadges(summaryOf(proposal))), this.endElement()),
       sentences.length > 0 && h('div', { 'data-id': 'blocks' }, h('h3', null, 'Why the proposal cannot take effect now'), h('ul.bulleted.blocks', null, sentences.map((sentence) => h('li', null, sentence)))),
       (primary || others.length > 0) && h('div.row.steps', { 'data-id': 'steps' }, primary && stepButton(primary, true), others.map((step) => stepButton(step))),
       hint && h('p.hint', { id: 'step-hint', 'data-id': 'hint' }, hint));
@@ -139,9 +139,9 @@ class ProposalPage {
 
   /** Describes how the proposal ended. */
   endElement() {
-    const { state, failure, ended_by: person, end_reason: reason, applied_revision: revision, bypassed_by: bypassedBy, acknowledged_by: acknowledgedBy, plan } = this.proposal;
+    const { state, ended_by: person, end_reason: reason, applied_revision: revision, bypassed_by: bypassedBy, acknowledged_by: acknowledgedBy, plan } = this.proposal;
     if (state === 'withdrawn') return h('p', null, 'Withdrawn by ', isolate(person), ': “', isolate(reason), '”.');
-    if (state === 'failed') return h('p', null, 'Nothing was changed: ', failureText(failure), plan.at && [', scheduled for ', scheduleElement(plan.at)], '.', reason && reason !== failure && h('span.muted', null, ' ', isolate(toSentence(reason))));
+    if (state === 'failed') return h('p', null, 'Nothing was changed: ', isolate(reason), plan.at && ['. The scheduled time was ', scheduleElement(plan.at)], '.');
     if (state !== 'applied') return null;
     return [
       h('p', null, 'Applied by ', isolate(person), '. ', revisionLink(revision, 'The history shows revision'), '.'),

@@ -5,8 +5,9 @@ import { h, subscribe } from './dom.js';
 // The badge shows no greater number, so the request reads few proposals.
 const MAX_COUNT = 9;
 const MAX_AGE = 10_000;
+const REFRESH_INTERVAL = 60_000;
 
-/** Keeps the number current: after changes of settings, after steps of proposals, and when a page is shown. */
+/** Keeps the number current: after changes of settings, after steps of proposals, when a page is shown, and every minute. */
 export function followWaitingCount() {
   let loadedAt = -Infinity;
   let text = '';
@@ -29,5 +30,7 @@ export function followWaitingCount() {
   };
   subscribe('page-shown', reloadIfOld);
   document.addEventListener('visibilitychange', reloadIfOld);
+  // Events tell of changes of settings, but not of new proposals.
+  setInterval(reloadIfOld, REFRESH_INTERVAL);
   reload();
 }
