@@ -174,8 +174,8 @@ async function resolveConflicts(ada, number) {
   assert.equal((await proposal(number)).changes[0].value, 40);
 
   // Any two editions can be compared.
-  await ada.getByLabel('Compare', { exact: true }).selectOption('Edition 1');
-  await ada.getByLabel('with', { exact: true }).selectOption('Edition 3');
+  await ada.getByRole('combobox', { name: 'Compare', exact: true }).selectOption('Edition 1');
+  await ada.getByRole('combobox', { name: 'with', exact: true }).selectOption('Edition 3');
   await ada.getByRole('region', { name: 'Editions' }).locator('ins, .value').filter({ hasText: '31' }).first().waitFor();
 }
 

@@ -26,7 +26,7 @@ await journey(async (ada) => {
   await activate(ada, ada.getByRole('button', { name: 'Edit…' }));
   const dialog = ada.getByRole('dialog');
   await dialog.waitFor();
-  await tabTo(ada, dialog.getByRole('spinbutton', { name: 'Cooldown minutes' }), 'Shift+Tab');
+  await tabTo(ada, dialog.getByRole('spinbutton', { name: 'Cooldown minutes' }));
   await press(ada, 'Control+a');
   await ada.keyboard.type('50');
   await tabTo(ada, dialog.getByLabel('After proposal'));

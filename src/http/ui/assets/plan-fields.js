@@ -52,11 +52,11 @@ function fieldWithError(title, attributes, hintText) {
     setChildren(error, message && isolate(toSentence(message)));
     input.setAttribute('aria-invalid', String(Boolean(message)));
   };
-  return { element: h('div.plan-field', null, labeledField(title, input), hint, error), input, hint, showError };
+  return { element: h('div.plan-field', null, labeledField(h('span', null, title), input), hint, error), input, hint, showError };
 }
 
 const AT_HINT = 'Without a time, somebody applies the proposal by hand.';
-const GRACE_HINT = 'If the proposal cannot be applied until then, it fails and changes nothing.';
+const GRACE_HINT = 'How long after that time the proposal is still applied. Later it fails and changes nothing.';
 const AFTER_HINT = 'The number of an earlier proposal that has to be applied before.';
 
 /** The fields of a plan, and their values. */

@@ -32,6 +32,10 @@ class EditDialog {
     this.errors = h('div.stack', { 'aria-live': 'assertive' });
     this.submitButton = h('button.primary', { type: 'submit' }, 'Write new edition');
     this.draw();
+    // The dialog begins with the values, not with the reason.
+    this.reason.input.removeAttribute('autofocus');
+    const [firstChange] = this.changes.values();
+    firstChange?.focusTarget.setAttribute('autofocus', '');
   }
 
   dialogParts() {
@@ -95,7 +99,7 @@ class EditDialog {
       return false;
     }
     const invalidChange = changes.find((change) => !change.validate());
-    invalidChange?.focus();
+    invalidChange?.focusTarget.focus();
     return !invalidChange && this.plan.validate() && this.reason.validate();
   }
 
@@ -205,7 +209,7 @@ class EditedChange {
     return true;
   }
 
-  focus() {
-    (this.field?.input ?? this.removeButton).focus();
+  get focusTarget() {
+    return this.field?.input ?? this.removeButton;
   }
 }

@@ -14,7 +14,7 @@ export function followWaitingCount() {
   const draw = () => {
     const navLink = document.querySelector('nav a[href="#/proposals"]');
     navLink?.querySelector('.badge')?.remove();
-    if (text) navLink?.append(h('span.badge.accent', null, text, h('span.visually-hidden', null, ' waiting for you')));
+    if (text) navLink?.append(h('span.badge', null, text, h('span.visually-hidden', null, ' waiting for you')));
   };
   const load = async () => {
     loadedAt = performance.now();
