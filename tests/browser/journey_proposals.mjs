@@ -145,6 +145,23 @@ async function failAndApplyAsEmergency(ada, ben) {
   await ben.getByText('ben has acknowledged the change.').waitFor();
 }
 
+/** An approved proposal waits for the end of a freeze. */
+async function waitForFreeze(ben) {
+  const number = await propose(COOLDOWN, 5, 'back to normal');
+  const { id } = await api('POST', '/admin/freezes', { reason: 'holidays', ends_at: new Date(Date.now() + DAY).toISOString() });
+  await visit(ben, `#/proposals/${number}`);
+  await ben.getByText(/Settings are frozen until .* UTC\+05:30: holidays\./).waitFor();
+  await perform(ben, 'Approve…', 'Approve');
+  await ben.getByText(`Approved proposal ${number}.`).waitFor();
+  await ben.getByText('approved 1 of 1').waitFor();
+  assert.ok(await step(ben, 'Apply…').isDisabled());
+  await api('POST', `/admin/freezes/${id}/end`, { reason: 'all are back' });
+  // The page hears of the end by itself.
+  await ben.getByText('Nothing stands in the way.').waitFor();
+  await perform(ben, 'Apply…', 'Apply');
+  await ben.getByText(`Applied proposal ${number}: 1 change as revision`).waitFor();
+}
+
 /** A setting was changed meanwhile: three values side by side, and two edits at once. */
 async function resolveConflicts(ada, number) {
   await visit(ada, `#/proposals/${number}`);
@@ -187,5 +204,6 @@ await journey(async (ada) => {
   const scheduled = await schedule(ada, ben);
   await failAndApplyAsEmergency(ada, ben);
   await resolveConflicts(ada, scheduled);
+  await waitForFreeze(ben);
   await ben.close();
 }, { timezoneId: 'Asia/Kolkata' });

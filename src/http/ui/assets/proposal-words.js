@@ -86,8 +86,11 @@ export function blockSentences({ code, detail }, { standing, plan, changes }) {
     const isConflicting = ({ key, version, current_version: current }) => version !== current || detail.includes(key);
     return changes.filter(isConflicting).map(({ key }) => [isolate(label(key)), ' was changed since this edition was written. Edit the proposal to use the current value.']);
   }
-  return [isolate(toSentence(detail))];
+  return [isolate(toSentence(localTimes(detail)))];
 }
+
+/** Returns a text of the service with its times in local time. */
+const localTimes = (text) => text.replace(/\d{4}-\d\d-\d\dT[\d:]+Z/g, formatSchedule);
 
 /** Creates the keys of a proposal as names of settings. */
 export function keyNames(keys, limit = 3) {

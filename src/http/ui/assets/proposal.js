@@ -1,6 +1,6 @@
 // The page of one proposal: content, verdicts, what stands in the way, and the step that is next for the user.
 import { fetchJson } from './api.js';
-import { emit, h, isolate, setChildren, showToast } from './dom.js';
+import { emit, h, isolate, setChildren, showToast, subscribe } from './dom.js';
 import { relativeTimeElement } from './format.js';
 import { morph, poll } from './live-table.js';
 import { badge, button, link, muted, revisionLink, table, tableRow } from './page.js';
@@ -10,7 +10,7 @@ import { changeTable, editionDiff, editionsElement, isStale, planElement } from 
 import { openStepDialog, openWithdrawDialog, proposalPath } from './proposal-dialogs.js';
 import { blockSentences, proposalHash, scheduleElement, stateBadges, summaryOf } from './proposal-words.js';
 import { session } from './session.js';
-import { loadSettings } from './store.js';
+import { loadPinnedValues, loadSettings } from './store.js';
 
 const HISTORY_PATH = '/admin/global-settings/history';
 const REFRESH_INTERVAL = 5000;
@@ -21,6 +21,9 @@ export async function showProposal(body, number, signal) {
   const page = new ProposalPage(number, signal);
   await page.load();
   setChildren(body, page.element());
+  // The effect of a change depends on the running sessions.
+  subscribe('pinned', () => page.draw(false), signal);
+  loadPinnedValues().catch(() => null);
   poll(REFRESH_INTERVAL, () => page.refresh(), page.pollError, signal);
 }
 
@@ -68,13 +71,16 @@ class ProposalPage {
   async loadHistory(proposal) {
     const read = async (query) => (await fetchJson(HISTORY_PATH, { ...query, limit: 200 }, { signal: this.signal })).entries;
     if (proposal.applied_revision) {
-      if (this.history.size > 0) return this.history;
+      if (this.proposal?.applied_revision) return this.history;
       const entries = await read({ revision: proposal.applied_revision });
       return new Map(entries.map((entry) => [entry.key, entry]));
     }
-    const staleKeys = proposal.changes.filter((change) => isStale(change, proposal)).map(({ key }) => key);
-    const lists = await Promise.all(staleKeys.map((key) => read({ key })));
-    return new Map(lists.flat().filter(({ version }) => version).map((entry) => [`${entry.key} ${entry.version}`, entry]));
+    const staleChanges = proposal.changes.filter((change) => isStale(change, proposal));
+    // Entries never change, so only new versions are read.
+    const isUnknown = ({ key, current_version: version }) => !this.history.has(`${key} ${version}`);
+    const lists = await Promise.all(staleChanges.filter(isUnknown).map(({ key }) => read({ key })));
+    const entries = lists.flat().filter(({ version }) => version).map((entry) => [`${entry.key} ${entry.version}`, entry]);
+    return new Map([...this.history, ...entries]);
   }
 
   /** Reads the proposal again. A newer edition of another person is announced, never approved silently. */
