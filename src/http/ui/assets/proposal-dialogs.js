@@ -105,7 +105,8 @@ class StepDialog {
     const text = JSON.stringify(body);
     if (this.lastRequest?.text !== text) this.lastRequest = { text, idempotencyKey: newIdempotencyKey() };
     const { data } = await request('POST', path, { query: { emergency: isEmergency }, body, idempotencyKey: this.lastRequest.idempotencyKey });
-    const revision = applies ? (data.changed ?? data).revision : null;
+    // A verdict has the change as a member, and the application is the change.
+    const revision = applies ? (verdict ? data.changed : data).revision : null;
     if (revision) markOwnRevision(revision);
     const result = revision ? `: ${pluralize(changes.length, 'change')} as revision ${revision}` : '';
     return { text: `${done} proposal ${number}${result}.`, revision };
