@@ -67,6 +67,12 @@ export async function visit(page, hash) {
   }, previousPage);
 }
 
+/** Returns the time `duration` ms from now by the clock of the service, in ISO form. */
+export async function timeAfter(duration) {
+  const { now } = await api('GET', '/admin/me');
+  return new Date(Date.parse(now) + duration).toISOString();
+}
+
 /** Returns the table row of a setting. */
 export const row = (page, key) => page.locator(`tr[data-key="${key}"]`);
 

@@ -1,6 +1,6 @@
 // Proposals of two people: an edit during an approval, an objection, a schedule, a failure, an emergency, conflicts.
 import assert from 'node:assert/strict';
-import { ADMIN, OTHER, api, enter, journey, setting, visit } from './console.mjs';
+import { ADMIN, OTHER, api, enter, journey, setting, timeAfter, visit } from './console.mjs';
 
 const COOLDOWN = 'BRUNE_COOLDOWN_MINUTES';
 const PROMPT = 'BRUNE_PROMPT_VERSION';
@@ -107,7 +107,7 @@ async function schedule(ada, ben) {
   await field.fill('2001-01-01T02:00');
   await dialog.getByRole('button', { name: 'Write new edition' }).click();
   await dialog.getByText('The time must be in the future.').waitFor();
-  const day = new Date(Date.now() + 3 * DAY).toISOString().slice(0, 10);
+  const day = (await timeAfter(3 * DAY)).slice(0, 10);
   await field.fill(`${day}T02:00`);
   // The time zone of the browser is five and a half hours ahead of UTC.
   await dialog.getByText('UTC+05:30').waitFor();
@@ -126,7 +126,7 @@ async function schedule(ada, ben) {
 
 /** A proposal that was due without its approvals is edited and open again, then applied as an emergency. */
 async function failAndApplyAsEmergency(ada, ben) {
-  const number = await propose(COOLDOWN, 0, 'users cannot start', { at: new Date(Date.now() + 8000).toISOString() });
+  const number = await propose(COOLDOWN, 0, 'users cannot start', { at: await timeAfter(8000) });
   await visit(ada, `#/proposals/${number}`);
   await ada.getByText('Nothing was changed: approvals were missing, or somebody objected').waitFor();
   await step(ada, 'Edit and open again…').click();
@@ -148,7 +148,7 @@ async function failAndApplyAsEmergency(ada, ben) {
 /** An approved proposal waits for the end of a freeze. */
 async function waitForFreeze(ben) {
   const number = await propose(COOLDOWN, 5, 'back to normal');
-  const { id } = await api('POST', '/admin/freezes', { reason: 'holidays', ends_at: new Date(Date.now() + DAY).toISOString() });
+  const { id } = await api('POST', '/admin/freezes', { reason: 'holidays', ends_at: await timeAfter(DAY) });
   await visit(ben, `#/proposals/${number}`);
   await ben.getByText(/Settings are frozen until .* UTC\+05:30: holidays\./).waitFor();
   await perform(ben, 'Approve…', 'Approve');

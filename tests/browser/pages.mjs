@@ -2,7 +2,7 @@
 // each view.
 import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
-import { ADMIN, OTHER, USER, accessible, api, change, enter, journey, row, visit } from './console.mjs';
+import { ADMIN, OTHER, USER, accessible, api, change, enter, journey, row, timeAfter, visit } from './console.mjs';
 
 const { SHOTS } = process.env;
 const MODES = { light: [1360, 900, 'light'], dark: [1360, 900, 'dark'], narrow: [390, 844, 'light'] };
@@ -31,13 +31,13 @@ async function createProposals() {
     return number;
   };
   const judge = (number, edition, verdict, note, token) => api('POST', `/admin/proposals/${number}/verdicts`, { edition, verdict, note }, token);
-  const at = new Date(Date.now() + 5 * 86_400_000).toISOString();
+  const at = await timeAfter(5 * 86_400_000);
   const levels = { key: 'BRUNE_ELIGIBILITY_ALLOWED_LEVELS', value: ['b1', 'b2', 'c1'], version: 1 };
   // Applied: an emergency, and a withdrawn proposal.
   proposals.emergency = (await api('PATCH', '/admin/global-settings?emergency=true', { reason: 'the prompt is broken', changes: [{ key: PROMPT, value: 'pmpt_fallback', version: 1 }] })).proposal;
   const withdrawn = await propose('a shorter prompt', [{ key: PROMPT, value: 'pmpt_short', version: 2 }]);
   await api('POST', `/admin/proposals/${withdrawn}/withdraw`, { reason: 'not this week' });
-  proposals.failed = await propose('tonight', [{ key: PROMPT, value: 'pmpt_night', version: 2 }], ADMIN, { at: new Date(Date.now() + 5000).toISOString() });
+  proposals.failed = await propose('tonight', [{ key: PROMPT, value: 'pmpt_night', version: 2 }], ADMIN, { at: await timeAfter(5000) });
   // Two editions, an approval of the first, an objection to the second, and an overlap.
   proposals.open = await propose('the smaller model is good enough', [{ key: MODEL, value: 'gpt-realtime-2.1-mini', version: 1 }], OTHER);
   await judge(proposals.open, 1, 'approve', 'I tried it', ADMIN);
