@@ -46,6 +46,24 @@ export const journey = (script, options) => withPage(async (page) => {
   assert.deepEqual(violations, []);
 }, options);
 
+/**
+ * Returns a function `before(action)`: the next `method` request to `pattern` waits for `action()`.
+ *
+ * Call it before the first page: a request that is sent while the interception is being switched on may get no answer.
+ */
+export async function interception(page, method, pattern) {
+  let pendingAction = null;
+  await page.route(pattern, async (route) => {
+    const action = route.request().method() === method ? pendingAction : null;
+    if (action) {
+      pendingAction = null;
+      await action();
+    }
+    return route.continue();
+  });
+  return (action) => { pendingAction = action; };
+}
+
 /** Opens the console with a sign-in link, and then the page `hash`. */
 export async function enter(page, hash = '#/settings', token = ADMIN) {
   await page.goto(`${BASE}/admin/#token=${token}`);

@@ -19,7 +19,7 @@ use crate::{
             query::{NoParameters, Query},
         },
         response::JsonResponse,
-        write::ChangeNote,
+        write::{ChangeNote, CurrentFleet},
     },
     ids::RequestId,
     proposals::{self, Freeze},
@@ -32,7 +32,7 @@ problems! {
 
 problems! {
     FreezeProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden,
-    RequestTimeout, PayloadTooLarge, UnsupportedMediaType, RateLimited, Internal, Unavailable, OutcomeUnknown
+    RequestTimeout, FleetOutdated, PayloadTooLarge, UnsupportedMediaType, RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
 problems! {
@@ -105,6 +105,7 @@ pub(in crate::http) async fn list(
 )]
 pub(in crate::http) async fn freeze(
     RateLimitedAdmin(caller): RateLimitedAdmin,
+    _: CurrentFleet,
     State(writer): State<SettingsWriter>,
     request: RequestId,
     _: Query<NoParameters>,

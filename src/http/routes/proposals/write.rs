@@ -22,7 +22,7 @@ use crate::{
         },
         response::JsonResponse,
         routes::settings::{SettingChange, unique_keys},
-        write::{ChangeNote, StepHeaders},
+        write::{ChangeNote, CurrentFleet, StepHeaders},
     },
     ids::RequestId,
     proposals::Plan,
@@ -34,8 +34,8 @@ use crate::{
 
 problems! {
     ProposeProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, KeyLocked,
-    RequestTimeout, VersionConflict, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, VersionRequired,
-    RateLimited, Internal, Unavailable, OutcomeUnknown
+    RequestTimeout, VersionConflict, FleetOutdated, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused,
+    VersionRequired, RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
 problems! {
@@ -125,6 +125,7 @@ struct ProposalPreview {
 #[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn propose(
     RateLimitedAdmin(caller): RateLimitedAdmin,
+    _: CurrentFleet,
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     State(writer): State<SettingsWriter>,
