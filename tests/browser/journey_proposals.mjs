@@ -196,6 +196,25 @@ async function resolveConflicts(ada, number) {
   await ada.getByRole('region', { name: 'Editions' }).locator('ins, .value').filter({ hasText: '31' }).first().waitFor();
 }
 
+/** Lists of more than one page: the newest 50 first, the others on request. The first page of all has no proposal that is over. */
+async function pageThrough(ada) {
+  const { version } = await setting('BRUNE_PROMPT_ID');
+  const changes = [{ key: 'BRUNE_PROMPT_ID', value: 'pmpt_other', version }];
+  for (let index = 0; index < 52; index++) await api('POST', '/admin/proposals', { reason: 'one of many', changes });
+  await visit(ada, '#/proposals?show=open&key=BRUNE_PROMPT_ID');
+  const rows = ada.getByRole('row', { name: /one of many/ });
+  await rows.nth(49).waitFor();
+  assert.equal(await rows.count(), 50);
+  await ada.getByRole('button', { name: 'Load more' }).click();
+  await rows.nth(51).waitFor();
+  await visit(ada, '#/proposals?show=over');
+  await ada.getByRole('row', { name: /reads best/ }).waitFor();
+  await ada.getByRole('combobox', { name: 'State' }).selectOption('applied');
+  await ada.getByRole('row', { name: /reads best/ }).waitFor({ state: 'detached' });
+  await ada.getByRole('row', { name: /calmer evenings, longer/ }).waitFor();
+  assert.equal(await rows.count(), 0);
+}
+
 await journey(async (ada) => {
   await enter(ada);
   const ben = await ada.context().browser().newPage({ timezoneId: 'Asia/Kolkata' });
@@ -205,5 +224,6 @@ await journey(async (ada) => {
   await failAndApplyAsEmergency(ada, ben);
   await resolveConflicts(ada, scheduled);
   await waitForFreeze(ben);
+  await pageThrough(ada);
   await ben.close();
 }, { timezoneId: 'Asia/Kolkata' });
