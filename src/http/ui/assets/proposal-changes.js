@@ -48,11 +48,11 @@ function appliedChange({ key, value }, history) {
 
 /** Draws the expected, the current and the proposed value side by side. */
 function staleChange({ key, value, version, current_value: current, current_version: currentVersion }, history) {
-  const expected = history.get(`${key} ${version}`);
+  const expectedEntry = history.get(`${key} ${version}`);
   const currentEntry = history.get(`${key} ${currentVersion}`);
   const option = (title, hint, content) => h('div.option', null, h('strong', null, title), h('span.hint', null, hint), h('div.long', null, content));
   return h('div.columns', null,
-    option('When the edition was written', `version ${version ?? 'none'}`, expected ? valueElement(expected.new_value) : muted('unknown')),
+    option('When the edition was written', `version ${version ?? 'none'}`, expectedEntry ? valueElement(expectedEntry.new_value) : muted('unknown')),
     option('Now', [`version ${currentVersion ?? 'none'}`, currentEntry && [', by ', isolate(currentEntry.changed_by), ', ', relativeTimeElement(currentEntry.changed_at)]], valueElement(current)),
     option('Proposed', 'this edition', valueElement(value)));
 }

@@ -13,22 +13,22 @@ export const proposalPath = (number) => `/admin/proposals/${number}`;
 
 /** The texts of the dialogs by step. `note` is the label of the note's field; a step without a note gives no verdict. */
 const DIALOGS = {
-  approve: { title: 'Approve', action: 'Approve', note: 'Note (optional)', verdict: 'approve', done: 'Approved' },
+  approve: { title: 'Approve', action: 'Approve', note: 'Note (optional)', verdict: 'approve', doneText: 'Approved' },
   'approve-and-apply': {
-    title: 'Approve and apply', action: 'Approve and apply', note: 'Note (optional)', verdict: 'approve', applies: true, done: 'Approved and applied',
+    title: 'Approve and apply', action: 'Approve and apply', note: 'Note (optional)', verdict: 'approve', applies: true, doneText: 'Approved and applied',
     about: 'The changes below become the current settings at once.',
   },
   object: {
-    title: 'Object to', action: 'Object', note: 'What has to change? (optional)', verdict: 'object', done: 'Objected to',
+    title: 'Object to', action: 'Object', note: 'What has to change? (optional)', verdict: 'object', doneText: 'Objected to',
     about: 'Your objection blocks the proposal until you approve, or until somebody writes a new edition.',
   },
   acknowledge: {
-    title: 'Acknowledge', action: 'Acknowledge', note: 'Note (optional)', verdict: 'acknowledge', done: 'Acknowledged',
+    title: 'Acknowledge', action: 'Acknowledge', note: 'Note (optional)', verdict: 'acknowledge', doneText: 'Acknowledged',
     about: 'You confirm that you have looked at the change, which was applied without its approvals.',
   },
-  apply: { title: 'Apply', action: 'Apply', applies: true, done: 'Applied', about: 'The changes below become the current settings at once.' },
+  apply: { title: 'Apply', action: 'Apply', applies: true, doneText: 'Applied', about: 'The changes below become the current settings at once.' },
   emergency: {
-    title: 'Apply as emergency:', action: 'Apply as emergency', applies: true, isEmergency: true, done: 'Applied as emergency',
+    title: 'Apply as emergency:', action: 'Apply as emergency', applies: true, isEmergency: true, doneText: 'Applied as emergency',
     about: 'The changes below become the current settings at once: without the missing approvals, before the scheduled time, and in spite of a freeze. An alert is sent, and sent again every day until another person acknowledges the change.',
   },
 };
@@ -97,7 +97,7 @@ class StepDialog {
 
   async send() {
     const { number, edition, changes } = this.proposal;
-    const { verdict, applies, isEmergency, done } = this.texts;
+    const { verdict, applies, isEmergency, doneText } = this.texts;
     const note = this.note?.value.trim();
     const path = `${proposalPath(number)}/${verdict ? 'verdicts' : 'apply'}`;
     const body = verdict ? { edition, verdict, ...(note && { note }), ...(applies && { apply: true }) } : { edition };
@@ -109,7 +109,7 @@ class StepDialog {
     const revision = applies ? (verdict ? data.changed : data).revision : null;
     if (revision) markOwnRevision(revision);
     const result = revision ? `: ${pluralize(changes.length, 'change')} as revision ${revision}` : '';
-    return { text: `${done} proposal ${number}${result}.`, revision };
+    return { text: `${doneText} proposal ${number}${result}.`, revision };
   }
 }
 

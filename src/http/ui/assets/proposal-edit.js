@@ -129,24 +129,24 @@ class EditDialog {
         'Nothing was saved: another user has changed the same settings. The fields keep your values, and the current values are shown below. Check the values and save again.'));
       return;
     }
-    const remaining = this.plan.showErrors(problem.errors ?? []).filter(({ key, detail }) => !this.changes.get(key)?.showError(detail));
-    const areAllShown = problem.errors?.length > 0 && remaining.length === 0;
+    const otherErrors = this.plan.showErrors(problem.errors ?? []).filter(({ key, detail }) => !this.changes.get(key)?.showError(detail));
+    const areAllShown = problem.errors?.length > 0 && otherErrors.length === 0;
     setChildren(this.errors, areAllShown ? h('p.error', { role: 'alert' }, 'Nothing was saved. Fix the errors above.') : errorAlert(problem));
   }
 
   /** Shows the edition that somebody wrote in the meantime, and the ways out. */
   async showNewerEdition() {
-    const newer = await fetchJson(proposalPath(this.proposal.number));
+    const newerEdition = await fetchJson(proposalPath(this.proposal.number));
     const replace = () => {
-      this.edition = newer.edition;
-      setChildren(this.errors, h('p', { role: 'status' }, `Your values will replace edition ${newer.edition}. Check the values and save again.`));
+      this.edition = newerEdition.edition;
+      setChildren(this.errors, h('p', { role: 'status' }, `Your values will replace edition ${newerEdition.edition}. Check the values and save again.`));
       this.submitButton.focus();
     };
     const discardButton = button('Discard my edit', () => this.close({ isOutdated: true }));
     setChildren(this.errors, h('div.note.warning', { role: 'alert' },
-      h('p', null, h('strong', null, isolate(newer.written_by), ` has written edition ${newer.edition}`), ' ', relativeTimeElement(newer.written_at), '. Nothing was saved.'),
-      h('p', null, 'What that edition changes:'), editionDiff(this.proposal, newer),
-      h('p.row', null, discardButton, button(`Replace edition ${newer.edition} with my values`, replace))));
+      h('p', null, h('strong', null, isolate(newerEdition.written_by), ` has written edition ${newerEdition.edition}`), ' ', relativeTimeElement(newerEdition.written_at), '. Nothing was saved.'),
+      h('p', null, 'What that edition changes:'), editionDiff(this.proposal, newerEdition),
+      h('p.row', null, discardButton, button(`Replace edition ${newerEdition.edition} with my values`, replace))));
     discardButton.focus();
   }
 }
@@ -155,8 +155,8 @@ class EditDialog {
 async function keysOf(number) {
   if (!number) return [];
   // The service reports an unknown number as an error of the plan.
-  const earlier = await fetchJson(proposalPath(number)).catch(() => null);
-  return earlier ? earlier.changes.map(({ key }) => key) : [];
+  const earlierProposal = await fetchJson(proposalPath(number)).catch(() => null);
+  return earlierProposal ? earlierProposal.changes.map(({ key }) => key) : [];
 }
 
 /** A change in the dialog: the field with the proposed value, and the current value below. */

@@ -73,9 +73,9 @@ export const summaryOf = (proposal) => ({
 export function blockSentences({ code, detail }, { standing, plan, changes }) {
   const { needed, approvals, objections } = standing;
   if (code === 'not_approved') {
-    const missing = needed - approvals.length;
+    const missingApprovals = needed - approvals.length;
     return [
-      missing > 0 && `${pluralize(missing, needed === missing ? 'approval' : 'more approval')} of ${missing === 1 ? 'another person is' : 'other people are'} needed.`,
+      missingApprovals > 0 && `${pluralize(missingApprovals, needed === missingApprovals ? 'approval' : 'more approval')} of ${missingApprovals === 1 ? 'another person is' : 'other people are'} needed.`,
       ...objections.map(({ given_by: person, note }) => [isolate(person), ' objects', note ? [': “', isolate(note), '”.'] : '.',
         ' The objection ends with the approval of the same person, or with a new edition.']),
     ].filter(Boolean);

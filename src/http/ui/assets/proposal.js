@@ -62,8 +62,8 @@ class ProposalPage {
     const numbers = Array.from({ length: proposal.editions }, (_, index) => index + 1);
     return Promise.all(numbers.map((edition) => {
       if (edition === proposal.edition) return proposal;
-      const known = this.editions.find((candidate) => candidate.edition === edition);
-      return known ?? fetchJson(`${proposalPath(this.number)}/editions/${edition}`, null, { signal: this.signal });
+      const cachedEdition = this.editions.find((candidate) => candidate.edition === edition);
+      return cachedEdition ?? fetchJson(`${proposalPath(this.number)}/editions/${edition}`, null, { signal: this.signal });
     }));
   }
 
@@ -131,7 +131,7 @@ class ProposalPage {
 
   statusElement() {
     const { proposal } = this;
-    const { primary, others, hint } = stepsOf(proposal, this.editions, session.subject);
+    const { primary, secondary, hint } = stepsOf(proposal, this.editions, session.subject);
     const sentences = proposal.blocks.flatMap((block) => blockSentences(block, proposal));
     const stepButton = ({ id, text, disabled, isDestructive }, isPrimary) => h('button', {
       type: 'button', 'data-id': id, disabled, class: isPrimary ? 'primary' : isDestructive && 'danger', 'aria-describedby': isPrimary && hint ? 'step-hint' : null, onclick: (event) => this.perform(event),
@@ -139,7 +139,7 @@ class ProposalPage {
     return h('section.card.padded.stack.status', { 'aria-label': 'State' },
       h('div', null, h('h2', { tabindex: '-1' }, 'State'), h('p', null, stateBadges(summaryOf(proposal))), this.endElement()),
       sentences.length > 0 && h('div', { 'data-id': 'blocks' }, h('h3', null, 'Why the proposal cannot take effect now'), h('ul.bulleted.blocks', null, sentences.map((sentence) => h('li', null, sentence)))),
-      (primary || others.length > 0) && h('div.row.steps', { 'data-id': 'steps' }, primary && stepButton(primary, true), others.map((step) => stepButton(step))),
+      (primary || secondary.length > 0) && h('div.row.steps', { 'data-id': 'steps' }, primary && stepButton(primary, true), secondary.map((step) => stepButton(step))),
       hint && h('p.hint', { id: 'step-hint', 'data-id': 'hint' }, hint));
   }
 
@@ -177,8 +177,8 @@ class ProposalPage {
   /** Opens the dialog of the step whose button was activated. */
   async perform({ currentTarget }) {
     const step = currentTarget.dataset.id;
-    const shown = this.proposal;
-    const result = await this.openDialogOf(step, shown).catch((problem) => {
+    const shownProposal = this.proposal;
+    const result = await this.openDialogOf(step, shownProposal).catch((problem) => {
       setChildren(this.notice, errorAlert(problem));
       return null;
     });
@@ -190,27 +190,27 @@ class ProposalPage {
     }
     if (result?.revision) loadSettings().catch(() => null);
     // Also after a cancelled dialog: its problem may have shown a newer state.
-    await this.reload(shown, result?.isOutdated);
+    await this.reload(shownProposal, result?.isOutdated);
   }
 
-  async openDialogOf(step, shown) {
-    if (step === 'withdraw') return openWithdrawDialog(shown);
-    if (step !== 'edit') return openStepDialog(step, shown, (close) => { this.closeStepDialog = close; });
+  async openDialogOf(step, shownProposal) {
+    if (step === 'withdraw') return openWithdrawDialog(shownProposal);
+    if (step !== 'edit') return openStepDialog(step, shownProposal, (close) => { this.closeStepDialog = close; });
     // The fields of an edit are loaded on first use.
     const { openEditDialog } = await import('./proposal-edit.js');
-    return openEditDialog(shown);
+    return openEditDialog(shownProposal);
   }
 
-  async reload(shown, isOutdated) {
+  async reload(shownProposal, isOutdated) {
     try {
       await this.load();
-      if (isOutdated && this.proposal.edition !== shown.edition) this.showNewerEdition(shown);
+      if (isOutdated && this.proposal.edition !== shownProposal.edition) this.showNewerEdition(shownProposal);
       // A dialog that was closed has returned the focus to its button.
       else if (this.hasNewNotice) this.notice.focus();
       else if (document.activeElement === document.body) this.focusSteps();
       this.hasNewNotice = false;
     } catch (problem) {
-      if (problem.name !== 'AbortError') setChildren(this.notice, errorAlert(problem, () => this.reload(shown, isOutdated)));
+      if (problem.name !== 'AbortError') setChildren(this.notice, errorAlert(problem, () => this.reload(shownProposal, isOutdated)));
     }
   }
 }

@@ -55,11 +55,11 @@ async function showLists(body, parameters, signal) {
   const pollError = h('div');
   let proposals = null;
   const draw = async () => {
-    const created = createTable(listName, filters, signal);
-    proposals = created;
-    await created.load();
+    const newTable = createTable(listName, filters, signal);
+    proposals = newTable;
+    await newTable.load();
     // The filters may have changed during the request.
-    if (proposals === created) setChildren(list, created.element);
+    if (proposals === newTable) setChildren(list, newTable.element);
   };
   const changeFilters = (changes) => {
     Object.assign(filters, changes);
