@@ -101,6 +101,10 @@ create table brune_proposal_reminder (
   sent_at  timestamptz not null
 );
 
+-- What the release of an instance can read, so that no newer kind of entry is written while an older instance would
+-- fail to read the history: 0 before this column, 1 with the action `decision` (src/fleet/level.rs).
+alter table brune_instance add column feature_level smallint not null default 0;
+
 create table brune_freeze (
   id             uuid primary key default gen_random_uuid(),
   starts_at      timestamptz not null,

@@ -23,6 +23,7 @@ mod patch;
 mod pgbench;
 mod program;
 mod propagation;
+mod proposals;
 mod ready;
 mod realtime;
 #[path = "../../tests/support/realtime_stub/mod.rs"]
@@ -39,11 +40,12 @@ mod world;
 
 use world::World;
 
-const SCENARIOS: [&str; 13] = [
+const SCENARIOS: [&str; 14] = [
     "start",
     "realtime",
     "patch",
     "history",
+    "proposals",
     "transfer",
     "propagation",
     "ready",
@@ -82,6 +84,7 @@ async fn run(is_selected: &dyn Fn(&str) -> bool) {
             "realtime" => realtime::run(&mut world).await,
             "patch" => patch::run(&mut world).await,
             "history" => history::run(&mut world).await,
+            "proposals" => proposals::run(&mut world).await,
             "transfer" => transfer::run(&mut world).await,
             "propagation" => propagation::run(&mut world).await,
             "ready" => ready::run(&mut world).await,

@@ -178,6 +178,11 @@ impl Client {
     pub(super) async fn get(&self, path: &str) -> Result<Value, Failure> {
         Ok(self.send(self.request(Method::GET, path)?).await?.body)
     }
+
+    /// Sends `body` to `path` and returns the JSON body of the response.
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        Ok(self.send(self.request(Method::POST, path)?.json(body)).await?.body)
+    }
 }
 
 /// Returns the path of `key`. Text other than a key could lead to another route.
@@ -275,7 +280,7 @@ fn is_waiting(code: &str) -> bool {
 pub(super) fn fix(code: &str) -> Option<&'static str> {
     match code {
         "approval_required" => Some(
-            "add --propose to `brune config set`, or use `brune proposal new`; in an emergency add --emergency",
+            "add --propose, or use `brune proposal new` for several settings; in an emergency add --emergency",
         ),
         "change_frozen" => {
             Some("wait, end the freeze (`brune freeze list`), or in an emergency add --emergency")
@@ -293,6 +298,9 @@ pub(super) fn fix(code: &str) -> Option<&'static str> {
         "predecessor_not_applied" => {
             Some("apply that proposal, or write an edition without --after")
         }
+        "proposal_not_found" => Some("`brune proposal list` prints the proposals"),
+        "release_not_found" => Some("`brune release list` prints the releases"),
+        "release_exists" => Some("a name is used only once: choose another name"),
         _ => None,
     }
 }

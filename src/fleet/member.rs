@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::{
     database::{self, Deadline, OnSuccess, Pool, Transaction, TransactionError},
     fleet::{
+        level::{FeatureLevel, OutdatedInstance},
         store::{self, Heartbeat, Row},
         view::View,
     },
@@ -97,11 +98,26 @@ impl Fleet {
             version: env!("CARGO_PKG_VERSION"),
             started_at: self.0.started_at,
             applied_revision: revision,
+            level: FeatureLevel::OWN,
         };
         database::read_with_retry(pool, async |conn| {
             store::upsert_heartbeat(conn, &heartbeat).await
         })
         .await
+    }
+
+    /// Returns the live instances of releases that cannot read data of `level`.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn outdated(
+        &self,
+        pool: &Pool,
+        level: FeatureLevel,
+    ) -> Result<Vec<OutdatedInstance>, TransactionError> {
+        let max_age = self.0.policy.live;
+        database::read_with_retry(pool, async |conn| store::outdated(conn, max_age, level).await)
+            .await
     }
 
     /// Deletes the row, so that no writer waits for this instance anymore.

@@ -5,11 +5,13 @@
 //! row at shutdown. The row of a killed instance expires and is deleted by another instance.
 
 mod heartbeat;
+mod level;
 mod member;
 mod store;
 mod view;
 mod wait;
 
 pub use heartbeat::keep;
+pub use level::{FeatureLevel, OutdatedInstance};
 pub use member::{Fleet, HeartbeatPolicy, Listing, Member, members};
 pub use wait::{Applied, Laggard};

@@ -5,7 +5,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::database::Connection;
+use crate::{
+    database::Connection,
+    fleet::level::{FeatureLevel, OutdatedInstance},
+};
 
 /// The heartbeat of an instance.
 pub(super) struct Heartbeat<'a> {
@@ -14,6 +17,7 @@ pub(super) struct Heartbeat<'a> {
     pub(super) version: &'a str,
     pub(super) started_at: DateTime<Utc>,
     pub(super) applied_revision: i64,
+    pub(super) level: FeatureLevel,
 }
 
 /// Inserts or updates the row of an instance.
@@ -21,11 +25,11 @@ pub(super) async fn upsert_heartbeat(
     conn: &mut Connection,
     heartbeat: &Heartbeat<'_>,
 ) -> sqlx::Result<()> {
-    // Host, version and start belong to the id and never change, so two columns suffice.
+    // Host, release and start belong to the id and never change, so two columns suffice.
     sqlx::query!(
         r#"
-        insert into brune_instance (id, host, version, started_at, applied_revision, seen_at)
-        values ($1, $2, $3, $4, $5, clock_timestamp())
+        insert into brune_instance (id, host, version, started_at, applied_revision, feature_level, seen_at)
+        values ($1, $2, $3, $4, $5, $6, clock_timestamp())
         on conflict (id) do update
           set applied_revision = excluded.applied_revision, seen_at = excluded.seen_at
         "#,
@@ -34,6 +38,7 @@ pub(super) async fn upsert_heartbeat(
         heartbeat.version,
         heartbeat.started_at,
         heartbeat.applied_revision,
+        heartbeat.level.number(),
     )
     .execute(conn)
     .await?;
@@ -128,6 +133,26 @@ pub(super) async fn live(
         order by started_at, id
         "#,
         max_age.as_secs_f64(),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Returns the instances with a heartbeat within `max_age` whose release is below `level`.
+pub(super) async fn outdated(
+    conn: &mut Connection,
+    max_age: Duration,
+    level: FeatureLevel,
+) -> sqlx::Result<Vec<OutdatedInstance>> {
+    sqlx::query_as!(
+        OutdatedInstance,
+        r#"
+        select id, host, version from brune_instance
+        where seen_at > clock_timestamp() - make_interval(secs => $1) and feature_level < $2
+        order by started_at, id
+        "#,
+        max_age.as_secs_f64(),
+        level.number(),
     )
     .fetch_all(conn)
     .await

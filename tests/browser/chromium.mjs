@@ -14,12 +14,18 @@ export async function withPage(script, options) {
   page.setDefaultTimeout(20_000);
   page.on('console', (message) => console.log(`${message.type()}: ${message.text()}`));
   page.on('pageerror', (error) => console.log(`error: ${error.stack}`));
+  const pending = new Set();
+  page.on('request', (request) => pending.add(request));
+  for (const end of ['requestfinished', 'requestfailed']) page.on(end, (request) => pending.delete(request));
   let hasFailed = false;
   try {
     await script(page);
   } catch (error) {
     hasFailed = true;
     console.log(error);
+    for (const request of pending) console.log(`no answer yet: ${request.method()} ${request.url()}`);
+    const focused = await page.evaluate(() => document.activeElement?.outerHTML.slice(0, 200)).catch(String);
+    console.log(`the focus is on ${focused}`);
     await mkdir(SCREENSHOTS, { recursive: true });
     const path = join(SCREENSHOTS, `${basename(process.argv[1], '.mjs')}.png`);
     await page.screenshot({ path }).then(() => console.log(`screenshot: ${path}`), console.log);

@@ -7,8 +7,8 @@ import { withPage } from './chromium.mjs';
 export const { BASE, ADMIN, OTHER, EXPIRED, USER } = process.env;
 
 /** Sends an API request with `token` and returns the JSON of the response. Fails unless the status is a success. */
-export async function api(method, path, body, token = OTHER) {
-  const headers = { Authorization: `Bearer ${token}` };
+export async function api(method, path, body, token = OTHER, moreHeaders = {}) {
+  const headers = { Authorization: `Bearer ${token}`, ...moreHeaders };
   if (body) headers['Content-Type'] = 'application/json';
   const response = await fetch(BASE + path, { method, headers, body: body && JSON.stringify(body) });
   const text = await response.text();
@@ -46,6 +46,24 @@ export const journey = (script, options) => withPage(async (page) => {
   assert.deepEqual(violations, []);
 }, options);
 
+/**
+ * Returns a function `before(action)`: the next `method` request to `pattern` waits for `action()`.
+ *
+ * Call it before the first page: a request that is sent while the interception is being switched on may get no answer.
+ */
+export async function interception(page, method, pattern) {
+  let pendingAction = null;
+  await page.route(pattern, async (route) => {
+    const action = route.request().method() === method ? pendingAction : null;
+    if (action) {
+      pendingAction = null;
+      await action();
+    }
+    return route.continue();
+  });
+  return (action) => { pendingAction = action; };
+}
+
 /** Opens the console with a sign-in link, and then the page `hash`. */
 export async function enter(page, hash = '#/settings', token = ADMIN) {
   await page.goto(`${BASE}/admin/#token=${token}`);
@@ -65,6 +83,12 @@ export async function visit(page, hash) {
     const current = document.querySelector('main > .page');
     return current && current !== previous;
   }, previousPage);
+}
+
+/** Returns the time `duration` ms from now by the clock of the service, in ISO form. */
+export async function timeAfter(duration) {
+  const { now } = await api('GET', '/admin/me');
+  return new Date(Date.parse(now) + duration).toISOString();
 }
 
 /** Returns the table row of a setting. */

@@ -1,6 +1,6 @@
 // Two browsers change the same settings: no change is lost, and each conflict is resolved by itself.
 import assert from 'node:assert/strict';
-import { OTHER, enter, journey, row, setting, api } from './console.mjs';
+import { OTHER, change, enter, interception, journey, row, setting } from './console.mjs';
 
 const edit = async (page, name, value) => {
   await page.getByRole('button', { name: `Edit ${name}`, exact: true }).click();
@@ -19,6 +19,7 @@ const save = async (page, reason) => {
 const valueOf = async (key) => (await setting(key)).value;
 
 await journey(async (page) => {
+  const beforeSaving = await interception(page, 'PATCH', '**/admin/global-settings');
   await enter(page);
   const other = await page.context().browser().newPage();
   await enter(other, '#/settings', OTHER);
@@ -63,13 +64,7 @@ await journey(async (page) => {
   await edit(page, 'Cooldown minutes', 70);
   await page.getByRole('button', { name: 'Review and save' }).click();
   await dialog.getByLabel('Reason').fill('seventy');
-  let hasChanged = false;
-  await page.route('**/admin/global-settings', async (route) => {
-    if (hasChanged || route.request().method() !== 'PATCH') return route.continue();
-    hasChanged = true;
-    await api('PATCH', '/admin/global-settings', { reason: 'in between', changes: [{ key: 'BRUNE_COOLDOWN_MINUTES', value: 80, version: 2 }] });
-    return route.continue();
-  });
+  beforeSaving(() => change({ BRUNE_COOLDOWN_MINUTES: 80 }, 'in between'));
   await page.keyboard.press('Control+Enter');
   await cooldown.getByRole('radio', { name: 'Keep mine' }).check();
   await dialog.getByRole('button', { name: 'Continue' }).click();

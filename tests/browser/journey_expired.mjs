@@ -29,12 +29,6 @@ await journey(async (page) => {
   // The response is lost after the change was saved: the retry is not a conflict with the own change. Without the event
   // stream the page cannot know that the change was saved.
   await page.route('**/admin/global-settings/stream', (route) => route.abort());
-  await page.reload();
-  await page.getByText('Disconnected').waitFor();
-  await page.getByRole('button', { name: 'Edit Cooldown minutes' }).click();
-  await page.getByRole('spinbutton', { name: 'Cooldown minutes' }).fill('50');
-  await page.getByRole('button', { name: 'Review and save' }).click();
-  await page.getByLabel('Reason').fill('fifty');
   let isLost = false;
   await page.route('**/admin/global-settings', async (route) => {
     if (isLost || route.request().method() !== 'PATCH') return route.continue();
@@ -42,6 +36,12 @@ await journey(async (page) => {
     await route.fetch();
     return route.abort();
   });
+  await page.reload();
+  await page.getByText('Disconnected').waitFor();
+  await page.getByRole('button', { name: 'Edit Cooldown minutes' }).click();
+  await page.getByRole('spinbutton', { name: 'Cooldown minutes' }).fill('50');
+  await page.getByRole('button', { name: 'Review and save' }).click();
+  await page.getByLabel('Reason').fill('fifty');
   await page.keyboard.press('Control+Enter');
   await page.getByText('Service unreachable').first().waitFor();
   assert.equal((await setting('BRUNE_COOLDOWN_MINUTES')).value, 50);

@@ -1,9 +1,10 @@
 // Export and import: syntax errors with their line, the preview, conflicts that are resolved entry by entry.
 import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
-import { change, enter, journey, setting } from './console.mjs';
+import { change, enter, interception, journey, setting } from './console.mjs';
 
 await journey(async (page) => {
+  const beforeImport = await interception(page, 'POST', '**/admin/config/import?*plan_id=*');
   await enter(page, '#/transfer');
   const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Download JSON' }).click()]);
   const document = JSON.parse(await new Response(Readable.toWeb(await download.createReadStream())).text());
@@ -30,14 +31,7 @@ await journey(async (page) => {
 
   // The settings change again before the import: nothing is stored, and the selection is kept.
   await page.getByLabel('Reason').fill('the settings of the other installation');
-  let hasChanged = false;
-  await page.route('**/admin/config/import?*plan_id=*', async (route) => {
-    if (!hasChanged) {
-      hasChanged = true;
-      await change({ BRUNE_ELIGIBILITY_REQUIRE_PLAN: false }, 'in between');
-    }
-    return route.continue();
-  });
+  beforeImport(() => change({ BRUNE_ELIGIBILITY_REQUIRE_PLAN: false }, 'in between'));
   const importButton = page.getByRole('button', { name: 'Import 2 settings' });
   await importButton.click();
   await page.getByText('Settings have changed. Nothing was imported.').waitFor();

@@ -50,6 +50,8 @@ const FILES: &[(&str, &str)] = files![
     "journey_no_sessions.mjs",
     "journey_keyboard.mjs",
     "journey_outbox.mjs",
+    "journey_proposals.mjs",
+    "journey_proposals_keyboard.mjs",
     "pages.mjs",
     "speed.mjs",
     "bytes.mjs",

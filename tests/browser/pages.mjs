@@ -2,7 +2,7 @@
 // each view.
 import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
-import { ADMIN, USER, accessible, api, change, enter, journey, row, visit } from './console.mjs';
+import { ADMIN, OTHER, USER, accessible, api, change, enter, journey, row, timeAfter, visit } from './console.mjs';
 
 const { SHOTS } = process.env;
 const MODES = { light: [1360, 900, 'light'], dark: [1360, 900, 'dark'], narrow: [390, 844, 'light'] };
@@ -19,6 +19,44 @@ async function createTestData() {
   const { version } = await api('GET', '/admin/global-settings/BRUNE_PROMPT_VERSION');
   await api('POST', '/admin/global-settings/rollback', { key: 'BRUNE_PROMPT_VERSION', to_version: 1, version, reason: 'too chatty' }, ADMIN);
 }
+
+const PROMPT = 'BRUNE_PROMPT_ID';
+const MODEL = 'BRUNE_OPENAI_REALTIME_MODEL';
+const proposals = {};
+
+/** Creates proposals in every state. The signed-in user is ada. */
+async function createProposals() {
+  const propose = async (reason, changes, token = OTHER, plan = undefined) => {
+    const { number } = await api('POST', '/admin/proposals', { reason, changes, plan }, token);
+    return number;
+  };
+  const judge = (number, edition, verdict, note, token) => api('POST', `/admin/proposals/${number}/verdicts`, { edition, verdict, note }, token);
+  const at = await timeAfter(5 * 86_400_000);
+  const levels = { key: 'BRUNE_ELIGIBILITY_ALLOWED_LEVELS', value: ['b1', 'b2', 'c1'], version: 1 };
+  // Applied: an emergency, and a withdrawn proposal.
+  proposals.emergency = (await api('PATCH', '/admin/global-settings?emergency=true', { reason: 'the prompt is broken', changes: [{ key: PROMPT, value: 'pmpt_fallback', version: 1 }] })).proposal;
+  const withdrawn = await propose('a shorter prompt', [{ key: PROMPT, value: 'pmpt_short', version: 2 }]);
+  await api('POST', `/admin/proposals/${withdrawn}/withdraw`, { reason: 'not this week' });
+  proposals.failed = await propose('tonight', [{ key: PROMPT, value: 'pmpt_night', version: 2 }], ADMIN, { at: await timeAfter(5000) });
+  // Two editions, an approval of the first, an objection to the second, and an overlap.
+  proposals.open = await propose('the smaller model is good enough', [{ key: MODEL, value: 'gpt-realtime-2.1-mini', version: 1 }], OTHER);
+  await judge(proposals.open, 1, 'approve', 'I tried it', ADMIN);
+  const edited = { reason: 'the smaller model is good enough, and costs a third', changes: [{ key: MODEL, value: 'gpt-realtime-2.1-mini', version: 1 }, levels], plan: { at, grace_minutes: 60 } };
+  await api('PUT', `/admin/proposals/${proposals.open}`, edited, OTHER, { 'If-Match': '"e1"' });
+  await judge(proposals.open, 2, 'object', 'Which users did you ask?', OTHER);
+  proposals.own = await propose('more levels', [levels, { key: PROMPT, value: 'pmpt_levels', version: 2 }], ADMIN);
+  proposals.next = await propose('a calmer prompt', [{ key: PROMPT, value: 'pmpt_calm', version: 2 }]);
+  proposals.stale = await propose('an even better prompt', [{ key: PROMPT, value: 'pmpt_better', version: 2 }]);
+}
+
+/** Changes the setting of the open proposals. */
+const makeStale = () => api('PATCH', '/admin/global-settings?emergency=true', { reason: 'back again', changes: [{ key: PROMPT, value: 'pmpt_brune_default', version: 2 }] });
+
+const openStep = async (page, name) => {
+  await page.getByRole('region', { name: 'State' }).getByRole('button', { name, exact: true }).click();
+  await page.getByRole('dialog').waitFor();
+};
+const leaveDialog = async (page) => page.keyboard.press('Escape');
 
 const editSettings = async (page) => {
   await row(page, 'BRUNE_COOLDOWN_MINUTES').getByRole('button', { name: 'Edit Cooldown minutes' }).click();
@@ -56,6 +94,25 @@ const VIEWS = [
   }, async (page) => page.keyboard.press('Escape')],
   ['keys', '#/settings', async (page) => { await page.keyboard.press('?'); }, async (page) => page.keyboard.press('Escape')],
   ['palette', '#/settings', async (page) => { await page.keyboard.press('Control+k'); await page.keyboard.type('prompt'); }, async (page) => page.keyboard.press('Escape')],
+  ['proposals-waiting', '#/proposals', async (page) => { await page.getByText('emergency, not acknowledged').waitFor(); }],
+  ['proposals-open', '#/proposals?show=open', null],
+  ['proposals-over', '#/proposals?show=over', async (page) => { await page.getByText('Approvals were missing').waitFor(); }],
+  ['proposals-nothing', '#/proposals?show=open&by=nobody', null],
+  ['proposal-open', async () => `#/proposals/${proposals.open}`, async (page) => { await page.getByText('Which users did you ask?').first().waitFor(); }],
+  ['proposal-own', async () => `#/proposals/${proposals.own}`, null],
+  ['proposal-failed', async () => `#/proposals/${proposals.failed}`, null],
+  ['proposal-emergency', async () => `#/proposals/${proposals.emergency}`, null],
+  ['proposal-approve', async () => `#/proposals/${proposals.next}`, (page) => openStep(page, 'Approve and apply…'), leaveDialog],
+  ['proposal-edit', async () => `#/proposals/${proposals.open}`, (page) => openStep(page, 'Edit…'), leaveDialog],
+  ['proposal-outdated', async () => `#/proposals/${proposals.next}`, async (page) => {
+    await page.getByRole('region', { name: 'State' }).waitFor();
+    await api('PUT', `/admin/proposals/${proposals.next}`, { reason: 'the calmest prompt', changes: [{ key: PROMPT, value: 'pmpt_calmest', version: 2 }] }, OTHER, { 'If-Match': '"e1"' });
+    await page.getByText('has written edition 2').waitFor();
+  }],
+  ['proposal-stale', async () => `#/proposals/${proposals.stale}`, async (page) => {
+    await makeStale();
+    await page.getByText('When the edition was written').waitFor();
+  }],
   ['history', '#/history', null],
   ['history-of-a-key', '#/history?key=BRUNE_COOLDOWN_MINUTES', null],
   ['history-entry', async () => `#/history/${(await api('GET', '/admin/global-settings/history?action=update')).entries[0].id}`, null],
@@ -88,6 +145,7 @@ const errors = [];
 let violations = 0;
 await journey(async (page) => {
   await createTestData();
+  await createProposals();
   await page.goto(`${process.env.BASE}/admin/`);
   await page.getByLabel('Access token').waitFor();
   for (const [name, hash, prepare, leave] of [['sign-in'], ...VIEWS]) {

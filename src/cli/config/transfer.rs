@@ -1,13 +1,15 @@
 //! Export and import of documents.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::ErrorKind,
     path::{Path, PathBuf},
 };
 
+use clap::Args;
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     cli::{
@@ -15,6 +17,7 @@ use crate::{
         config::{Format, OnConflict},
         emergency::Emergency,
         output::print,
+        proposal::{Propose, propose},
         show::{Output, cell, confirm, show},
         wait::{self, Wait},
     },
@@ -101,10 +104,14 @@ pub(super) async fn export(
 }
 
 /// The treatment of conflicts and unknown keys.
-#[derive(Clone, Copy, Default)]
-pub(super) struct ImportOptions {
-    pub(super) on_conflict: Option<OnConflict>,
-    pub(super) skip_unknown: bool,
+#[derive(Debug, Clone, Copy, Default, Args)]
+struct ImportOptions {
+    /// Resolution for settings that changed after the export
+    #[arg(long)]
+    on_conflict: Option<OnConflict>,
+    /// Skip keys that the catalog does not declare
+    #[arg(long)]
+    skip_unknown: bool,
 }
 
 impl ImportOptions {
@@ -116,25 +123,46 @@ impl ImportOptions {
     }
 }
 
-/// The arguments of an import.
+#[derive(Debug, Args)]
 pub(super) struct Import {
-    pub(super) file: PathBuf,
-    pub(super) format: Option<Format>,
-    pub(super) reason: Option<String>,
-    pub(super) dry_run: bool,
-    pub(super) options: ImportOptions,
-    pub(super) yes: bool,
-    pub(super) wait: Wait,
-    pub(super) emergency: Emergency,
+    /// The document (.json, .yaml, .env)
+    file: PathBuf,
+    /// Format, if the extension does not say
+    #[arg(long)]
+    format: Option<Format>,
+    /// Reason for the audit trail; required without --dry-run
+    #[arg(long, short)]
+    reason: Option<String>,
+    /// Show the plan without saving
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    options: ImportOptions,
+    /// Skip confirmation
+    #[arg(long, short)]
+    yes: bool,
+    #[command(flatten)]
+    wait: Wait,
+    #[command(flatten)]
+    emergency: Emergency,
+    #[command(flatten)]
+    propose: Propose,
 }
 
 pub(super) async fn import(client: &Client, output: Output, import: Import) -> Result<(), Failure> {
-    let Import { file, format, reason, dry_run, options, yes, wait, emergency } = import;
+    let Import { file, format, reason, dry_run, options, yes, wait, emergency, propose: proposal } =
+        import;
     let reason = match reason {
         Some(reason) => reason,
         // A dry run writes no audit entry, so no reason is needed.
         None if dry_run => String::new(),
         None => return Err(Failure::usage("--reason is required without --dry-run")),
+    };
+    let content = proposal.content(&reason, dry_run)?;
+    // Before the plan: a change after the plan makes these versions outdated.
+    let versions = match content {
+        Some(_) => versions(client).await?,
+        None => BTreeMap::new(),
     };
     let format = Format::or_extension(format, &file)?;
     // Sent unparsed, so that the rules of an import exist in the service only.
@@ -154,6 +182,11 @@ pub(super) async fn import(client: &Client, output: Output, import: Import) -> R
         print("no changes");
         return Ok(());
     }
+    if let Some(content) = content {
+        confirm(yes, "Propose this plan?")?;
+        let changes = changes(&plan, &versions, options.on_conflict);
+        return propose(client, output, &changes, &content).await;
+    }
     confirm(yes, "Apply this plan?")?;
     // The plan id rejects the import if the settings changed since the plan.
     let mut query = vec![("reason", reason), ("plan_id", cell(&plan["plan_id"]))];
@@ -170,6 +203,32 @@ pub(super) async fn import(client: &Client, output: Output, import: Import) -> R
     print(&format!("{count} {noun} changed, revision {}", result["revision"]));
     emergency.report(&result, 1);
     wait::report(&result, false)
+}
+
+/// Reads the version of each setting.
+async fn versions(client: &Client) -> Result<BTreeMap<String, Value>, Failure> {
+    let body = client.get("/admin/global-settings").await?;
+    let entries = body["settings"].as_array().into_iter().flatten();
+    Ok(entries.map(|entry| (cell(&entry["key"]), entry["version"].clone())).collect())
+}
+
+/// Returns the changes of an import as changes of a proposal.
+fn changes(
+    plan: &Value,
+    versions: &BTreeMap<String, Value>,
+    on_conflict: Option<OnConflict>,
+) -> Vec<Value> {
+    let is_included = |entry: &&Value| match entry["class"].as_str() {
+        Some("change") => true,
+        Some("conflict") => on_conflict == Some(OnConflict::Overwrite),
+        _ => false,
+    };
+    let entries = plan["entries"].as_array().into_iter().flatten().filter(is_included);
+    let change = |entry: &Value| {
+        let version = versions.get(&cell(&entry["key"]));
+        json!({"key": entry["key"], "value": entry["imported"], "version": version})
+    };
+    entries.map(change).collect()
 }
 
 impl OnConflict {

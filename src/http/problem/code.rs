@@ -105,6 +105,9 @@ codes! {
         "Nothing was stored. Apply the proposal on which this one builds, or write an edition without `after`.";
     ChangeFrozen "change_frozen" CONFLICT "Settings are frozen",
         "Nothing was stored. Wait until `until`, end the freeze, or write with `emergency=true`.";
+    FleetOutdated "fleet_outdated" CONFLICT "An instance is of an older release",
+        "Nothing was stored. `instances` lists the running instances that could not read the new entries: replace \
+         them, then try again.";
     FreezeOver "freeze_over" CONFLICT "Freeze is over",
         "Nothing was stored. The list of freezes shows when a freeze ended.";
     ReleaseExists "release_exists" CONFLICT "Release exists",

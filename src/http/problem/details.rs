@@ -9,6 +9,7 @@ use axum::{
 use tracing::{error, warn};
 
 use crate::{
+    fleet::OutdatedInstance,
     http::problem::{code::Code, members::Members},
     json::FieldErrors,
 };
@@ -56,6 +57,17 @@ impl Problem {
             }
         };
         Self::new(Code::MalformedRequest, detail).with_errors(errors)
+    }
+
+    /// Creates a 409 for `instances` of releases that could not read what the request would store.
+    pub(in crate::http) fn fleet_outdated(instances: Vec<OutdatedInstance>) -> Self {
+        let hosts: Vec<&str> = instances.iter().map(|instance| instance.host.as_str()).collect();
+        let detail = format!(
+            "{} runs an older release, which could not read the history anymore",
+            hosts.join(", ")
+        );
+        Self::new(Code::FleetOutdated, detail)
+            .with_members(Members { instances: Some(instances), ..Members::default() })
     }
 
     /// Creates a 404.

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
+    fleet::OutdatedInstance,
     proposals::ApprovalStatus,
     sessions::IneligibleReason,
     settings::{Conflict, PlanEntry, ProtectedKey},
@@ -48,6 +49,9 @@ pub(super) struct Members {
     /// With `change_frozen`: the freeze.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) freeze: Option<Uuid>,
+    /// With `fleet_outdated`: the instances of older releases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) instances: Option<Vec<OutdatedInstance>>,
     /// With `session_active`: the active session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) session_id: Option<Uuid>,

@@ -19,7 +19,7 @@ use crate::{
             query::{NoParameters, Query},
         },
         response::JsonResponse,
-        write::{ChangeNote, StepHeaders, StepParameters, StepResponse},
+        write::{ChangeNote, CurrentFleet, StepHeaders, StepParameters, StepResponse},
     },
     ids::RequestId,
     proposals::{self, Freeze},
@@ -32,8 +32,8 @@ problems! {
 
 problems! {
     FreezeProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden,
-    RequestTimeout, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, RateLimited, Internal, Unavailable,
-    OutcomeUnknown
+    RequestTimeout, FleetOutdated, PayloadTooLarge, UnsupportedMediaType,
+    IdempotencyKeyReused, RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
 problems! {
@@ -112,6 +112,7 @@ pub(in crate::http) async fn list(
 )]
 pub(in crate::http) async fn freeze(
     RateLimitedAdmin(caller): RateLimitedAdmin,
+    _: CurrentFleet,
     State(writer): State<SettingsWriter>,
     request: RequestId,
     Query(StepParameters { dry_run }): Query<StepParameters>,

@@ -22,7 +22,7 @@ use crate::{
             value::{MAX_INTEGER, ReleaseName},
         },
         response::JsonResponse,
-        write::{ChangeNote, StepHeaders, StepParameters, StepResponse},
+        write::{ChangeNote, CurrentFleet, StepHeaders, StepParameters, StepResponse},
     },
     ids::RequestId,
     releases::{self, Release},
@@ -39,8 +39,8 @@ problems! {
 
 problems! {
     MakeReleaseProblems: MalformedRequest, SecretLike, Unauthorized, Forbidden, RevisionNotFound,
-    ReleaseExists, RequestTimeout, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, RateLimited, Internal,
-    Unavailable, OutcomeUnknown
+    FleetOutdated, ReleaseExists, RequestTimeout, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused,
+    RateLimited, Internal,     Unavailable, OutcomeUnknown
 }
 
 problems! {
@@ -123,6 +123,7 @@ pub(in crate::http) async fn list(
 )]
 pub(in crate::http) async fn make(
     RateLimitedAdmin(caller): RateLimitedAdmin,
+    _: CurrentFleet,
     State(writer): State<SettingsWriter>,
     request: RequestId,
     Query(StepParameters { dry_run }): Query<StepParameters>,

@@ -5,6 +5,7 @@ mod catalog;
 mod complaints;
 mod doors;
 mod due;
+mod fleet;
 mod invariants;
 mod messages;
 mod pages;

@@ -187,3 +187,37 @@ async fn only_a_verdict_acknowledges() {
     let refused = sqlx::raw_sql(undo).execute(&app.db.owner()).await.unwrap_err();
     assert!(refused.to_string().contains("cannot become"), "{refused}");
 }
+
+#[tokio::test]
+async fn a_page_counts_the_verdicts_of_the_current_edition() {
+    let app = protected().await;
+    let both = [(COOLDOWN, json!(45), 1), (super::PROMPT, json!("2"), 1)];
+    let number = super::propose(&app.instance, "ana", &both).await;
+    super::approve(&app.instance, "ben", number).await.ok();
+    let objection = json!({"edition": 1, "verdict": "object"});
+    super::judge(&app.instance, "cleo", number, objection).await.ok();
+    let summary = async || get(&app.instance, PROPOSALS).send().await.ok()["proposals"][0].clone();
+    let counts = |row: &Value| ["needed", "approvals", "objections"].map(|name| row[name].as_i64());
+    assert_eq!(counts(&summary().await), [Some(2), Some(1), Some(1)]);
+    // The newest verdict of a person counts.
+    super::approve(&app.instance, "cleo", number).await.ok();
+    assert_eq!(counts(&summary().await), [Some(2), Some(2), Some(0)]);
+    let body = super::proposal(&[(COOLDOWN, json!(50), 1)]);
+    super::edit(&app.instance, "ana", number, 1, &body).await.ok();
+    let row = summary().await;
+    assert_eq!(counts(&row), [Some(1), Some(0), Some(0)]);
+    assert_eq!((&row["failure"], &row["acknowledged"]), (&json!(null), &json!(false)));
+
+    let path = format!("{PROPOSALS}/{number}/apply?emergency=true");
+    super::post(
+        &app.instance,
+        "ana",
+        &path,
+        &json!({"edition": 2, "reason": "users cannot start"}),
+    )
+    .await
+    .ok();
+    let seen = json!({"edition": 2, "verdict": "acknowledge"});
+    super::judge(&app.instance, "ben", number, seen).await.ok();
+    assert_eq!(summary().await["acknowledged"], true);
+}

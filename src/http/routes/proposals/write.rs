@@ -18,7 +18,7 @@ use crate::{
         },
         response::JsonResponse,
         routes::settings::{SettingChange, unique_keys},
-        write::{ChangeNote, StepHeaders, StepParameters},
+        write::{ChangeNote, CurrentFleet, StepHeaders, StepParameters},
     },
     ids::RequestId,
     proposals::Plan,
@@ -30,8 +30,8 @@ use crate::{
 
 problems! {
     ProposeProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, KeyLocked,
-    RequestTimeout, VersionConflict, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, VersionRequired,
-    RateLimited, Internal, Unavailable, OutcomeUnknown
+    RequestTimeout, VersionConflict, FleetOutdated, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused,
+    VersionRequired, RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
 problems! {
@@ -113,6 +113,7 @@ struct ProposalPreview {
 #[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn propose(
     RateLimitedAdmin(caller): RateLimitedAdmin,
+    _: CurrentFleet,
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     State(writer): State<SettingsWriter>,

@@ -82,6 +82,9 @@ async function start() {
   addEventListener('hashchange', showPage);
   await showPage();
   connectLiveUpdates(document.querySelector('.live'));
+  // The first page does not wait for the number of proposals.
+  const { followWaitingCount } = await import('./waiting-count.js');
+  followWaitingCount();
 }
 
 start();

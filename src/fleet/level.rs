@@ -1,0 +1,34 @@
+//! What the release of an instance can read, so that no newer kind of data is written while an older release would fail.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// What a release can read in the database. A new kind of data that older releases cannot read gets a new level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(i16)]
+pub enum FeatureLevel {
+    /// Entries of the audit trail with the action `decision`.
+    Decisions = 1,
+}
+
+impl FeatureLevel {
+    /// The level of this release.
+    pub(super) const OWN: Self = Self::Decisions;
+
+    /// Returns the number in the row of an instance.
+    pub(super) fn number(self) -> i16 {
+        self as i16
+    }
+}
+
+/// A live instance of a release that is too old for a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct OutdatedInstance {
+    /// The id, as in `/admin/instances`.
+    pub id: Uuid,
+    /// The host name.
+    pub host: String,
+    /// The release.
+    pub version: String,
+}
