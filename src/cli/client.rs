@@ -277,7 +277,7 @@ fn is_waiting(code: &str) -> bool {
 }
 
 /// Returns the fix for a problem in terms of commands, if the command line has one.
-fn fix(code: &str) -> Option<&'static str> {
+pub(super) fn fix(code: &str) -> Option<&'static str> {
     match code {
         "approval_required" => Some(
             "add --propose, or use `brune proposal new` for several settings; in an emergency add --emergency",
@@ -290,7 +290,7 @@ fn fix(code: &str) -> Option<&'static str> {
         }
         "not_approved" => Some(
             "the proposal is not approved: `brune proposal show` lists the verdicts; in an emergency use \
-             `brune proposal apply --emergency`",
+             `brune proposal apply --emergency --reason`",
         ),
         "proposal_not_due" => {
             Some("wait, or write an edition with another time (`brune proposal edit`)")

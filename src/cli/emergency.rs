@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::cli::output::print;
 
-#[derive(Debug, Clone, Copy, Args)]
+#[derive(Debug, Clone, Copy, Default, Args)]
 pub(super) struct Emergency {
     /// Write without approvals, also during a freeze; recorded, and somebody else has to acknowledge
     #[arg(long = "emergency")]

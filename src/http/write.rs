@@ -110,6 +110,14 @@ query! {
     }
 }
 
+query! {
+    /// The parameters of a write that changes no setting.
+    struct StepParameters {
+        /// Validate without saving
+        dry_run: bool = false,
+    }
+}
+
 fn timeout_needs_wait(draft: &<WriteParameters as Drafted>::Draft) -> Result<(), ValidationError> {
     let has_timeout = matches!(draft.timeout_ms.0, Some(Some(_)));
     // An unreadable `wait` has an error of its own.
@@ -245,7 +253,7 @@ impl<const OF_ONE_SETTING: bool> IntoParams for WriteHeaders<OF_ONE_SETTING> {
     }
 }
 
-/// The headers of a step of a proposal: `Idempotency-Key`, and `If-Match` with editions if the step `WRITES_EDITION`.
+/// The headers of a write that changes no setting: `Idempotency-Key`, and `If-Match` with editions if the step `WRITES_EDITION`.
 pub(in crate::http) struct StepHeaders<const WRITES_EDITION: bool = false> {
     required: Option<Required>,
     idempotency_key: Option<String>,
@@ -294,6 +302,30 @@ impl<const WRITES_EDITION: bool> IntoParams for StepHeaders<WRITES_EDITION> {
         let if_match = preconditions::parameter("If-Match", if_match, "\"e1\"");
         let if_match = WRITES_EDITION.then_some(if_match);
         if_match.into_iter().chain([IdempotencyKey::parameter()]).collect()
+    }
+}
+
+/// The response of a write that changes no setting.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct StepResponse<T> {
+    #[serde(flatten)]
+    body: T,
+    /// Whether nothing was stored; only with `dry_run`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    dry_run: bool,
+}
+
+impl<T: Serialize> StepResponse<T> {
+    /// Returns the response `body` of a write, with `status`, or of a dry run.
+    pub(in crate::http) fn respond(
+        body: T,
+        status: StatusCode,
+        dry_run: bool,
+    ) -> Result<JsonResponse, Problem> {
+        // A dry run creates nothing.
+        let status = if dry_run { StatusCode::OK } else { status };
+        JsonResponse::new(status, &Self { body, dry_run })
     }
 }
 

@@ -6,7 +6,7 @@
 mod store;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use store::{archive, find, insert, list};
@@ -24,7 +24,7 @@ pub fn is_name(text: &str) -> bool {
 }
 
 /// A name of a revision.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Release {
     /// The name.
     #[schema(example = "winter")]

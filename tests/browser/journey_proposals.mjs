@@ -133,7 +133,9 @@ async function failAndApplyAsEmergency(ada, ben) {
   await dialogOf(ada).getByRole('button', { name: 'Clear the time' }).click();
   await dialogOf(ada).getByRole('button', { name: 'Write new edition' }).click();
   await ada.getByText(`Wrote edition 2 of proposal ${number}.`).waitFor();
-  await perform(ada, 'Apply as emergency…', 'Apply as emergency');
+  await step(ada, 'Apply as emergency…').click();
+  await dialogOf(ada).getByLabel('Why nobody can be asked before').fill('nobody else is awake');
+  await dialogOf(ada).getByRole('button', { name: 'Apply as emergency', exact: true }).click();
   await ada.getByText('ada applied the change as an emergency. Nobody has acknowledged the change yet.').waitFor();
   assert.ok(await step(ada, 'Acknowledge…').isDisabled());
   assert.equal((await setting(COOLDOWN)).value, 0);

@@ -198,11 +198,19 @@ async fn an_emergency_waits_for_an_acknowledgement() {
     service.room.write("new.env", &format!("{COOLDOWN}=50\n"));
     let import = ["import", "new.env", "--yes"];
     service.config(&[&import[..], &["-r", "on fire"]].concat()).ends(1, "--emergency");
+    let rehearsal = ["import", "new.env", "--dry-run"];
+    service.config(&rehearsal).ends(1, "changes only by an approved").ends(1, "--emergency");
+    service.config(&[&rehearsal[..], &["--emergency"]].concat()).ends(0, COOLDOWN);
     emergency(&import).ends(0, "acknowledge 4");
     let open = propose(&service, "60", &["-o", "json"]).json();
     assert_eq!((&open["number"], &open["state"]), (&json!(5), &json!("open")));
-    brune(&service, "ada", &["proposal", "apply", "5", "--edition", "1", "--emergency"])
+    let apply = ["proposal", "apply", "5", "--edition", "1"];
+    let apply = |options: &[&str]| brune(&service, "ada", &[&apply[..], options].concat());
+    apply(&["--emergency"]).ends(2, "--reason");
+    apply(&["--reason", "users cannot start"]).ends(2, "--emergency");
+    apply(&["--emergency", "--reason", "users cannot start"])
         .ends(0, "brune proposal acknowledge 5 --edition 1");
+    brune(&service, "ben", &["proposal", "show", "5"]).ends(0, "users cannot start");
     assert_eq!(service.config(&["get", COOLDOWN]).out, "60\n");
 }
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{
-        client::{Client, Failure},
+        client::{self, Client, Failure},
         config::{Format, OnConflict},
         emergency::Emergency,
         output::print,
@@ -167,7 +167,7 @@ pub(super) async fn import(client: &Client, output: Output, import: Import) -> R
     let format = Format::or_extension(format, &file)?;
     // Sent unparsed, so that the rules of an import exist in the service only.
     let document = read(&file)?;
-    let plan = plan(client, format, &document, options).await?;
+    let plan = plan(client, format, &document, (options, emergency)).await?;
     // A program gets a single document: the result, or the plan if nothing is applied.
     let prints_result_only = output.is_for_programs() && yes && !dry_run;
     if !prints_result_only {
@@ -268,6 +268,12 @@ fn check_plan(plan: &Value, dry_run: bool, skip_unknown: bool) -> Result<(), Fai
             "{outcome}: the settings changed after the export; use --on-conflict overwrite or skip:{conflicts}"
         )));
     }
+    let code = refusal["code"].as_str().unwrap_or_default();
+    if matches!(code, "approval_required" | "change_frozen") {
+        let fix = client::fix(code).unwrap_or_default();
+        let detail = cell(&refusal["detail"]);
+        return Err(Failure::rejected(format!("{outcome}: {detail}; {fix}")));
+    }
     let invalid = of_class(if skip_unknown { &["invalid"] } else { &["invalid", "unknown"] });
     let has_unknown = plan["counts"]["unknown"].as_u64().is_some_and(|count| count > 0);
     let skip = if has_unknown && !skip_unknown {
@@ -280,7 +286,7 @@ fn check_plan(plan: &Value, dry_run: bool, skip_unknown: bool) -> Result<(), Fai
 
 /// Shows the differences between a document and the service.
 pub(super) async fn diff(client: &Client, output: Output, file: &Path) -> Result<(), Failure> {
-    let options = ImportOptions::default();
+    let options = (ImportOptions::default(), Emergency::default());
     let plan = plan(client, Format::or_extension(None, file)?, &read(file)?, options).await?;
     show_plan(output, &plan, false)
 }
@@ -293,12 +299,12 @@ async fn plan(
     client: &Client,
     format: Format,
     document: &[u8],
-    options: ImportOptions,
+    (options, emergency): (ImportOptions, Emergency),
 ) -> Result<Value, Failure> {
     let request = client.request(Method::POST, "/admin/config/import")?;
     let request = request.query(&[("dry_run", true)]).query(&options.query());
     let request = request.header("content-type", format.media_type()).body(document.to_vec());
-    Ok(client.send(request).await?.body)
+    Ok(client.send(emergency.apply_to(request)).await?.body)
 }
 
 fn show_plan(output: Output, plan: &Value, with_same: bool) -> Result<(), Failure> {

@@ -152,6 +152,9 @@ enum Command {
         wait: Wait,
         #[command(flatten)]
         emergency: Emergency,
+        /// With --emergency: why nobody can be asked before
+        #[arg(long, short, requires = "is_emergency", required_if_eq("is_emergency", "true"))]
+        reason: Option<String>,
     },
     /// Withdraw a proposal
     Withdraw {
@@ -209,9 +212,9 @@ async fn execute(client: &Client, arguments: Arguments) -> Result<(), Failure> {
             let verdict = write::Verdict { kind: "acknowledge", note, apply: false };
             judge(client, output, edition, &verdict, dry_run).await
         }
-        Command::Apply { edition, dry_run, wait, emergency } => {
+        Command::Apply { edition, dry_run, wait, emergency, reason } => {
             let EditionArguments { number, edition } = edition;
-            let options = write::ApplyOptions { dry_run, wait, emergency };
+            let options = write::ApplyOptions { dry_run, wait, emergency, reason };
             write::apply(client, output, (number, edition), options).await
         }
         Command::Withdraw { number, reason, dry_run: DryRun { dry_run } } => {

@@ -92,11 +92,12 @@ pub(super) async fn judge(
 }
 
 /// The options of an application.
-#[derive(Clone, Copy)]
 pub(super) struct ApplyOptions {
     pub(super) dry_run: bool,
     pub(super) wait: Wait,
     pub(super) emergency: Emergency,
+    /// The reason of the emergency.
+    pub(super) reason: Option<String>,
 }
 
 pub(super) async fn apply(
@@ -105,9 +106,13 @@ pub(super) async fn apply(
     (number, edition): (i64, i32),
     options: ApplyOptions,
 ) -> Result<(), Failure> {
-    let ApplyOptions { dry_run, wait, emergency } = options;
+    let ApplyOptions { dry_run, wait, emergency, reason } = options;
+    let mut body = json!({"edition": edition});
+    if let Some(reason) = reason {
+        body["reason"] = json!(reason);
+    }
     let request = client.request(Method::POST, &format!("{}/apply", path_of(number)))?;
-    let request = request.query(&[("dry_run", dry_run)]).json(&json!({"edition": edition}));
+    let request = request.query(&[("dry_run", dry_run)]).json(&body);
     let result = client.send(emergency.apply_to(wait.apply_to(request))).await?.body;
     if output.is_for_programs() {
         show(output, &[], &[], &result)?;

@@ -17,11 +17,6 @@ const STANDING: &str = "select count(*) filter (where verdict = 'approve') as ap
       where proposal = p.id and edition = p.edition and verdict <> 'acknowledge' \
       order by brune_person(given_by), seq desc) newest";
 
-/// Selects whether somebody acknowledged the emergency `p`. An aggregate: the server may turn `exists` into a list of the
-/// verdicts of all proposals.
-const ACKNOWLEDGED: &str = "select coalesce(bool_or(verdict = 'acknowledge'), false) as acknowledged \
-    from brune_proposal_verdict where proposal = p.id and edition = p.edition";
-
 /// Selects the number of approvals that the settings of the proposal `p` need today.
 const NEEDED: &str = "select coalesce(max(approvals), 0::smallint) as needed \
     from app_global_setting_schema where key = any(array(select jsonb_object_keys(p.edits)))";
@@ -38,7 +33,7 @@ pub(super) async fn summaries(
     let mut query = QueryBuilder::<Postgres>::new(
         "select number, state, edition, reason, array(select jsonb_object_keys(edits)) as keys, created_by, \
          created_at, due_at, bypassed_by, applied_revision, ended_at, failure, needed, approvals, objections, \
-         acknowledged from (",
+         is_acknowledged as acknowledged from (",
     );
     match &filter.waiting_for {
         None => push_matching(&mut query, filter, before, limit, |query| {
@@ -51,8 +46,11 @@ pub(super) async fn summaries(
             push_matching(&mut query, filter, before, limit, |query| push_bypassed(query, person));
         }
     }
-    query.push(") p cross join lateral (").push(STANDING).push(") s cross join lateral (");
-    query.push(ACKNOWLEDGED).push(") a cross join lateral (").push(NEEDED);
+    query
+        .push(") p cross join lateral (")
+        .push(STANDING)
+        .push(") s cross join lateral (")
+        .push(NEEDED);
     query.push(") n order by number desc limit ").push_bind(limit);
     // The best plan depends on how common the key is, so no plan is kept for all keys.
     let is_plan_kept = filter.key.is_none();
@@ -113,11 +111,9 @@ fn push_open(query: &mut QueryBuilder<Postgres>, person: &str) {
 
 /// Appends the condition of emergencies that nobody acknowledged and `person` can acknowledge.
 fn push_bypassed(query: &mut QueryBuilder<Postgres>, person: &str) {
-    query.push("p.bypassed_by is not null and brune_person(p.bypassed_by) <> brune_person(");
-    query.push_bind(person.to_owned()).push(
-        ") and (select bool_or(v.verdict = 'acknowledge') from brune_proposal_verdict v \
-         where v.proposal = p.id and v.edition = p.edition) is not true",
-    );
+    query.push("p.bypassed_by is not null and not p.is_acknowledged");
+    query.push(" and brune_person(p.bypassed_by) <> brune_person(");
+    query.push_bind(person.to_owned()).push(")");
     push_not_author(query, person);
 }
 

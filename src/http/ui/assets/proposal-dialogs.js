@@ -5,7 +5,7 @@ import { h, isolate, setChildren } from './dom.js';
 import { label, pluralize } from './format.js';
 import { markOwnRevision } from './live.js';
 import { button } from './page.js';
-import { errorAlert, openDialog, openReasonDialog } from './parts.js';
+import { errorAlert, openDialog, openReasonDialog, reasonField } from './parts.js';
 
 const MAX_NOTE_LENGTH = 500;
 
@@ -49,8 +49,9 @@ class StepDialog {
   constructor(texts, proposal, close) {
     Object.assign(this, { texts, proposal, close, lastRequest: null });
     this.note = texts.note && h('textarea', { name: 'note', rows: 2, maxlength: String(MAX_NOTE_LENGTH), dir: 'auto', autofocus: true });
+    this.reason = texts.isEmergency && reasonField('Why nobody can be asked before');
     this.errors = h('div', { 'aria-live': 'assertive' });
-    this.submitButton = h(`button${texts.isEmergency ? '.danger' : '.primary'}`, { type: 'submit', autofocus: !texts.note }, texts.action);
+    this.submitButton = h(`button${texts.isEmergency ? '.danger' : '.primary'}`, { type: 'submit', autofocus: !texts.note && !texts.isEmergency }, texts.action);
   }
 
   dialogParts() {
@@ -66,6 +67,7 @@ class StepDialog {
         // The values of an applied proposal are the current ones.
         this.proposal.state === 'open' && h('div.stack', null, changes.map(change)),
         this.note && h('label.field', null, this.texts.note, this.note),
+        this.reason && this.reason.element,
         this.errors,
       ],
       actions: [button('Cancel', () => this.close()), this.submitButton],
@@ -74,7 +76,7 @@ class StepDialog {
   }
 
   async submit() {
-    if (this.submitButton.disabled) return;
+    if (this.submitButton.disabled || (this.reason && !this.reason.validate())) return;
     this.submitButton.disabled = true;
     setChildren(this.errors);
     try {
@@ -100,7 +102,8 @@ class StepDialog {
     const { verdict, applies, isEmergency, doneText } = this.texts;
     const note = this.note?.value.trim();
     const path = `${proposalPath(number)}/${verdict ? 'verdicts' : 'apply'}`;
-    const body = verdict ? { edition, verdict, ...(note && { note }), ...(applies && { apply: true }) } : { edition };
+    const body = verdict ? { edition, verdict, ...(note && { note }), ...(applies && { apply: true }) }
+      : { edition, ...(isEmergency && { reason: this.reason.value() }) };
     // A retry of the same request reuses its idempotency key. If only the response was lost, the service repeats it.
     const text = JSON.stringify(body);
     if (this.lastRequest?.text !== text) this.lastRequest = { text, idempotencyKey: newIdempotencyKey() };
