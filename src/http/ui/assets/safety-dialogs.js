@@ -1,5 +1,5 @@
 // Dialogs that freeze the settings, end a freeze, and stop or resume session starts.
-import { request } from './api.js';
+import { newIdempotencyKey, request } from './api.js';
 import { h, isolate, showToast } from './dom.js';
 import { dateTimeElement, formatDateTime, pluralize, timePreference } from './format.js';
 import { labeledField } from './page.js';
@@ -18,16 +18,22 @@ const fieldError = (input, title, message) => {
   return Object.assign(new Error(message), { title });
 };
 
-/** Sends a request with a reason, reloads the state, and returns the data of the response. */
-async function post(path, body) {
-  const { data } = await request('POST', path, { body });
-  rememberReason(body.reason);
-  await loadSafety().catch(() => null);
-  return data;
+/** Returns a function that sends a request, reloads the state, and returns the data. A retry reuses the idempotency key. */
+function postOnce(path) {
+  let lastRequest = null;
+  return async (body) => {
+    const requestText = JSON.stringify(body);
+    if (lastRequest?.text !== requestText) lastRequest = { text: requestText, idempotencyKey: newIdempotencyKey() };
+    const { data } = await request('POST', path, { body, idempotencyKey: lastRequest.idempotencyKey });
+    rememberReason(body.reason);
+    await loadSafety().catch(() => null);
+    return data;
+  };
 }
 
 /** Opens the dialog that freezes the settings. Resolves to the freeze, or undefined if cancelled. */
 export function openFreezeDialog() {
+  const post = postOnce('/admin/freezes');
   const zone = timePreference.utc ? ' (UTC)' : '';
   const timeInput = (name, attributes) => h('input', { type: 'datetime-local', name, ...attributes });
   const startInput = timeInput('starts_at');
@@ -45,7 +51,7 @@ export function openFreezeDialog() {
     const start = startsAt ? Date.parse(startsAt) : Date.now();
     if (Date.parse(endsAt) <= Math.max(start, Date.now())) throw fieldError(endInput, 'The end is too early', 'the end must be in the future and after the beginning');
     if (Date.parse(endsAt) - start > MAX_FREEZE_DAYS * DAY) throw fieldError(endInput, 'The freeze is too long', `a freeze lasts at most ${MAX_FREEZE_DAYS} days`);
-    const freeze = await post('/admin/freezes', { reason, ends_at: endsAt, ...(startsAt && { starts_at: startsAt }) });
+    const freeze = await post({ reason, ends_at: endsAt, ...(startsAt && { starts_at: startsAt }) });
     showToast(startsAt ? `Settings will be frozen from ${formatDateTime(freeze.starts_at)}.` : `Settings are frozen until ${formatDateTime(freeze.ends_at)}.`);
     return freeze;
   });
@@ -53,6 +59,7 @@ export function openFreezeDialog() {
 
 /** Opens the dialog that ends `freeze`, or cancels a freeze that has not begun. Resolves to undefined if cancelled. */
 export function openEndFreezeDialog(freeze) {
+  const post = postOnce(`/admin/freezes/${encodeURIComponent(freeze.id)}/end`);
   const hasBegun = Date.parse(freeze.starts_at) <= Date.now();
   return openReasonDialog({
     title: hasBegun ? 'End the freeze' : 'Cancel the freeze',
@@ -61,7 +68,7 @@ export function openEndFreezeDialog(freeze) {
     action: hasBegun ? 'End freeze' : 'Cancel freeze',
   }, async (reason) => {
     try {
-      await post(`/admin/freezes/${encodeURIComponent(freeze.id)}/end`, { reason });
+      await post({ reason });
       showToast(hasBegun ? 'The freeze has ended.' : 'The freeze was cancelled.');
     } catch (problem) {
       if (problem.code !== 'freeze_over') throw problem;
@@ -75,6 +82,7 @@ export function openEndFreezeDialog(freeze) {
 
 /** Opens the dialog that stops all session starts. Resolves to the state, or undefined if cancelled. */
 export function openStopDialog() {
+  const post = postOnce('/admin/starts/stop');
   const input = h('input', { type: 'number', name: 'minutes', min: 1, max: MAX_STOP_MINUTES, step: 1, value: String(DEFAULT_STOP_MINUTES), required: true });
   return openReasonDialog({
     title: 'Stop session starts',
@@ -87,7 +95,7 @@ export function openStopDialog() {
     if (!Number.isInteger(minutes) || minutes < 1 || minutes > MAX_STOP_MINUTES) {
       throw fieldError(input, 'Invalid duration', `the minutes must be an integer between 1 and ${MAX_STOP_MINUTES}`);
     }
-    const state = await post('/admin/starts/stop', { reason, minutes });
+    const state = await post({ reason, minutes });
     showToast(`Session starts are stopped for ${pluralize(minutes, 'minute')}.`);
     return state;
   });
@@ -95,12 +103,13 @@ export function openStopDialog() {
 
 /** Opens the dialog that resumes session starts. Resolves to the state, or undefined if cancelled. */
 export function openResumeDialog(stop) {
+  const post = postOnce('/admin/starts/resume');
   return openReasonDialog({
     title: 'Resume session starts',
     about: ['Stopped by ', isolate(stop.stopped_by), ' until ', dateTimeElement(stop.stopped_until), ': “', isolate(stop.reason), '”. Sessions can start again at once.'],
     action: 'Resume session starts',
   }, async (reason) => {
-    const state = await post('/admin/starts/resume', { reason });
+    const state = await post({ reason });
     showToast('Sessions can start again.');
     return state;
   });
