@@ -98,6 +98,10 @@ fn rows(proposal: &Value) -> Vec<Vec<String>> {
             None => "not acknowledged".to_owned(),
         };
         add("emergency", format!("by {}, {acknowledged}", cell(&author.into())));
+        // A write in an emergency has one reason, and an applied proposal a second one.
+        if proposal["end_reason"] != proposal["reason"] {
+            add("emergency reason", cell(&proposal["end_reason"]));
+        }
     }
     if !is_open {
         add("outcome", status(proposal));

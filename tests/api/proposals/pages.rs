@@ -1,6 +1,7 @@
 //! The list of many proposals.
 
 use serde_json::{Value, json};
+use sqlx::PgConnection;
 
 use super::{COOLDOWN, PROPOSALS, get, protected};
 use crate::support::{Instance, TestApp, admin, psql, wait::wait_until};
@@ -117,34 +118,31 @@ async fn an_emergency_waits_for_everybody_but_its_authors() {
     assert_eq!(list["proposals"], json!([]));
 }
 
-/// Turns 9,000 of the closed proposals of [`fill`] into acknowledged emergencies, and one into an emergency that waits.
-async fn fill_emergencies(app: &TestApp) {
-    let sql = "set session_replication_role = replica;
+/// Turns 9,000 of the closed proposals of [`fill`] into acknowledged emergencies, one into an emergency that waits, and
+/// closes all open proposals but two. Returns the session, which [`reads`] ends: its own reads are reported until then.
+async fn fill_emergencies(app: &TestApp) -> PgConnection {
+    let sql = "set application_name = 'brune';
+         set session_replication_role = replica;
          update brune_proposal set state = 'applied', bypassed_by = 'ana', applied_revision = 100000 + number,
            is_acknowledged = number <> 9000 where number <= 9000;
          insert into brune_proposal_verdict (proposal, edition, seq, given_by, verdict, digest, given_at)
          select id, 1, 1, 'ben', 'acknowledge', '', now() from brune_proposal where is_acknowledged;
          insert into brune_proposal_reminder (proposal, sent_at)
          select id, now() - interval '2 days' from brune_proposal where bypassed_by is not null;
+         update brune_proposal set state = 'withdrawn', ended_by = 'ana', end_reason = 'over', ended_at = now()
+           where state = 'open' and number > 9902;
          set session_replication_role = origin;
          analyze";
-    let mut connection = app.db.admin().acquire().await.unwrap();
-    sqlx::raw_sql(sql).execute(&mut *connection).await.unwrap();
+    let mut connection = app.db.admin().acquire().await.unwrap().detach();
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    connection
 }
 
 #[tokio::test]
 async fn acknowledged_emergencies_are_not_read_again() {
     let app = protected().await;
     fill(&app).await;
-    fill_emergencies(&app).await;
-    // Two open proposals are enough to see the emergency behind the open ones.
-    let sql = "set session_replication_role = replica;
-         update brune_proposal set state = 'withdrawn', ended_by = 'ana', end_reason = 'over', ended_at = now()
-           where state = 'open' and number > 9902;
-         set session_replication_role = origin; analyze";
-    let mut connection = app.db.admin().acquire().await.unwrap();
-    sqlx::raw_sql(sql).execute(&mut *connection).await.unwrap();
-    drop(connection);
+    let _session = fill_emergencies(&app).await;
     let before = reads(&app).await;
     let waiting = get(&app.instance, &format!("{PROPOSALS}?waiting_for_me=true"));
     let list = waiting.send().await.ok();
