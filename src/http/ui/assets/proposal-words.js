@@ -12,7 +12,8 @@ const FAILURES = {
   predecessor: 'the earlier proposal was not applied',
 };
 
-const failureText = (failure) => FAILURES[failure] ?? failure;
+/** Returns why a proposal failed, without a full stop. */
+export const failureText = (failure) => FAILURES[failure] ?? failure;
 
 export const proposalHash = (number) => `#/proposals/${number}`;
 
