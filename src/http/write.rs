@@ -17,7 +17,7 @@ use validator::ValidationError;
 use crate::{
     audit::{Actor, Reason},
     database::Pool,
-    fleet::{Applied, FeatureLevel, Fleet},
+    fleet::{Applied, Fleet},
     http::{
         auth::Caller,
         problem::{Code, Problem},
@@ -69,26 +69,6 @@ impl ChangeNote {
     /// Returns the author of a change with the note.
     pub(in crate::http) fn actor(self, caller: Caller, request: RequestId) -> Actor {
         Actor { user: caller.user, reason: self.reason, request }
-    }
-}
-
-/// No running instance is of a release that fails to read the action `decision` in the history.
-///
-/// Emergencies and stops of starts do without: they cannot wait until an instance is replaced.
-pub(in crate::http) struct CurrentFleet;
-
-impl<S> FromRequestParts<S> for CurrentFleet
-where
-    S: Send + Sync,
-    Pool: FromRef<S>,
-    Fleet: FromRef<S>,
-{
-    type Rejection = Problem;
-
-    async fn from_request_parts(_: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let pool = Pool::from_ref(state);
-        let outdated = Fleet::from_ref(state).outdated(&pool, FeatureLevel::Decisions).await?;
-        if outdated.is_empty() { Ok(Self) } else { Err(Problem::fleet_outdated(outdated)) }
     }
 }
 

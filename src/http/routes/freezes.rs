@@ -10,6 +10,7 @@ use crate::{
     database::{self, Pool, TransactionError},
     http::{
         auth::{SuperAdmin, write_quota::RateLimitedAdmin},
+        current_fleet::CurrentFleet,
         openapi::problems,
         problem::Problem,
         request::{
@@ -19,7 +20,7 @@ use crate::{
             query::{NoParameters, Query},
         },
         response::JsonResponse,
-        write::{ChangeNote, CurrentFleet, StepHeaders, StepParameters, StepResponse},
+        write::{ChangeNote, StepHeaders, StepParameters, StepResponse},
     },
     ids::RequestId,
     proposals::{self, Freeze},

@@ -12,6 +12,7 @@ use crate::{
     database::{self, Pool},
     http::{
         auth::{SuperAdmin, write_quota::RateLimitedAdmin},
+        current_fleet::CurrentFleet,
         openapi::problems,
         problem::Problem,
         request::{
@@ -22,7 +23,7 @@ use crate::{
             value::{MAX_INTEGER, ReleaseName},
         },
         response::JsonResponse,
-        write::{ChangeNote, CurrentFleet, StepHeaders, StepParameters, StepResponse},
+        write::{ChangeNote, StepHeaders, StepParameters, StepResponse},
     },
     ids::RequestId,
     releases::{self, Release},

@@ -10,6 +10,7 @@ use crate::{
     database::Pool,
     http::{
         auth::write_quota::RateLimitedAdmin,
+        current_fleet::CurrentFleet,
         openapi::problems,
         problem::{Code, Problem},
         request::{
@@ -18,7 +19,7 @@ use crate::{
         },
         response::JsonResponse,
         routes::settings::{SettingChange, unique_keys},
-        write::{ChangeNote, CurrentFleet, StepHeaders, StepParameters},
+        write::{ChangeNote, StepHeaders, StepParameters},
     },
     ids::RequestId,
     proposals::Plan,
