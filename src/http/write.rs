@@ -285,30 +285,6 @@ impl<const WRITES_EDITION: bool> IntoParams for StepHeaders<WRITES_EDITION> {
     }
 }
 
-/// The response of a write that changes no setting.
-#[derive(Serialize, ToSchema)]
-pub(in crate::http) struct StepResponse<T> {
-    #[serde(flatten)]
-    body: T,
-    /// Whether nothing was stored; only with `dry_run`.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    #[schema(required = false)]
-    dry_run: bool,
-}
-
-impl<T: Serialize> StepResponse<T> {
-    /// Returns the response `body` of a write, with `status`, or of a dry run.
-    pub(in crate::http) fn respond(
-        body: T,
-        status: StatusCode,
-        dry_run: bool,
-    ) -> Result<JsonResponse, Problem> {
-        // A dry run creates nothing.
-        let status = if dry_run { StatusCode::OK } else { status };
-        JsonResponse::new(status, &Self { body, dry_run })
-    }
-}
-
 /// Makes the responses of writes, on request after every instance has applied the change.
 pub(in crate::http) struct WriteResponder {
     deadline: ResponseDeadline,

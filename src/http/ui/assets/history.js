@@ -18,7 +18,7 @@ import { formatTimeInput, parseTimeInput } from './time-fields.js';
 const PATH = '/admin/global-settings/history';
 const FILTER_LABELS = { key: 'Setting', changed_by: 'Changed by', action: 'Action', request_id: 'Request', revision: 'Revision', since: 'From', until: 'To' };
 const ACTION_KINDS = { update: 'accent', rollback: 'warning', refused: 'danger' };
-const ACTIONS = ['seed', 'import', 'update', 'reset', 'rollback', 'refused', 'secret_cleanup'];
+const ACTIONS = ['seed', 'import', 'update', 'reset', 'rollback', 'refused', 'secret_cleanup', 'decision'];
 const MAX_SUGGESTIONS = 6;
 
 /** Shows the list of entries, or the entry in the path. */
